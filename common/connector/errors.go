@@ -1,0 +1,95 @@
+package connector
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Class says what the caller of a sink should do about an error.
+type Class int
+
+const (
+	// Temporary: try again after a while; give up after the configured number
+	// of retries. An error without a mark is temporary.
+	Temporary Class = iota
+	// Permanent: this event will never be taken; trying again is no use.
+	Permanent
+	// Unavailable: the destination as a whole is away, whatever the event;
+	// hold, try again, and do not count it against the event.
+	Unavailable
+	// Interrupted: the work was cut short by a shutdown, a rebalance or a
+	// reload. It is neither failed nor done.
+	Interrupted
+)
+
+// String is the class's name in lower case, for logs.
+func (c Class) String() string {
+	switch c {
+	case Permanent:
+		return "permanent"
+	case Unavailable:
+		return "unavailable"
+	case Interrupted:
+		return "interrupted"
+	default:
+		return "temporary"
+	}
+}
+
+// ErrInterrupted settles a message that was not begun, or not finished,
+// because its context ended.
+var ErrInterrupted = errors.New("interrupted: handed back unsettled")
+
+// ErrClosed is returned by a sink that was closed.
+var ErrClosed = errors.New("closed")
+
+type classified struct {
+	class Class
+	after time.Duration
+	err   error
+}
+
+func (e *classified) Error() string { return e.err.Error() }
+func (e *classified) Unwrap() error { return e.err }
+
+// AsPermanent marks err as permanent. A nil err stays nil.
+func AsPermanent(err error) error { return mark(err, Permanent, 0) }
+
+// AsUnavailable marks err as an outage of the whole destination. A nil err
+// stays nil.
+func AsUnavailable(err error) error { return mark(err, Unavailable, 0) }
+
+// AsTemporary marks err as temporary, with the delay the destination asked
+// for (0: it asked for none). A nil err stays nil.
+func AsTemporary(err error, retryAfter time.Duration) error {
+	return mark(err, Temporary, max(retryAfter, 0))
+}
+
+func mark(err error, c Class, after time.Duration) error {
+	if err == nil {
+		return nil
+	}
+	return &classified{class: c, after: after, err: err}
+}
+
+// ClassOf is the class of err: the outermost mark in its chain counts.
+// ErrInterrupted and context.Canceled are interruptions; a deadline that
+// passed is temporary, as is everything without a mark.
+func ClassOf(err error) Class {
+	if c, ok := errors.AsType[*classified](err); ok {
+		return c.class
+	}
+	if errors.Is(err, ErrInterrupted) || errors.Is(err, context.Canceled) {
+		return Interrupted
+	}
+	return Temporary
+}
+
+// RetryAfter is the delay the destination asked for, or 0.
+func RetryAfter(err error) time.Duration {
+	if c, ok := errors.AsType[*classified](err); ok {
+		return c.after
+	}
+	return 0
+}

@@ -1,0 +1,94 @@
+package connector
+
+import (
+	"strconv"
+	"sync/atomic"
+	"time"
+)
+
+// Message is what a source hands over: the bytes as they came, where they
+// stood, and one method that ends it. The bytes belong to the message and may
+// be read until it is settled and after; nobody may change them.
+type Message struct {
+	Key     []byte // nil when the source has none; empty is a key
+	Value   []byte // nil is a Kafka tombstone
+	Headers []Header
+	Time    time.Time // when the source says it was made
+	// Position is where the message stood.
+	Position Position
+	// Name is the default subject of identity for sources without positions:
+	// an id that is the same when the caller sends the message again, or "".
+	ID string
+
+	settler Settler
+	settled atomic.Bool
+}
+
+// Header is one header of a message. Names may repeat, and keep their order.
+type Header struct {
+	Key   string
+	Value []byte
+}
+
+// Position names where a message stood. Sources that are no broker use the
+// name of the endpoint as Topic, and -1 for both numbers.
+type Position struct {
+	Topic     string
+	Partition int32
+	Offset    int64
+}
+
+// String is "<topic>-<partition>-<offset>", the id that stays the same when a
+// record is delivered again.
+func (p Position) String() string {
+	b := make([]byte, 0, len(p.Topic)+24)
+	b = append(b, p.Topic...)
+	b = append(b, '-')
+	b = strconv.AppendInt(b, int64(p.Partition), 10)
+	b = append(b, '-')
+	b = strconv.AppendInt(b, p.Offset, 10)
+	return string(b)
+}
+
+// Known reports whether the position names a place in a broker.
+func (p Position) Known() bool { return p.Partition >= 0 && p.Offset >= 0 }
+
+// Header returns the first header of that name, and whether there is one.
+// Names are compared byte for byte.
+func (m *Message) Header(name string) ([]byte, bool) {
+	for i := range m.Headers {
+		if m.Headers[i].Key == name {
+			return m.Headers[i].Value, true
+		}
+	}
+	return nil, false
+}
+
+// Settler is the side of a source that hears how a message ended. It is one
+// method on the source's own type, so that a message costs no closure.
+type Settler interface {
+	// Settled is called exactly once a message, from any goroutine. It does
+	// not block.
+	Settled(m *Message, err error)
+}
+
+// Bind names who hears of m's end. A source calls it once, before it hands
+// the message over.
+func (m *Message) Bind(s Settler) { m.settler = s }
+
+// Settle ends the message: nil means done with (delivered, filtered, or stored
+// in the dead letter queue), an error means not done, and what follows belongs
+// to the source. It is safe for concurrent use. The first call counts and
+// returns true; any other changes nothing and returns false.
+func (m *Message) Settle(err error) bool {
+	if !m.settled.CompareAndSwap(false, true) {
+		return false
+	}
+	if m.settler != nil {
+		m.settler.Settled(m, err)
+	}
+	return true
+}
+
+// IsSettled reports whether Settle was called.
+func (m *Message) IsSettled() bool { return m.settled.Load() }

@@ -1,0 +1,3 @@
+module github.com/lsm/fiso/common
+
+go 1.26.0
