@@ -2,4 +2,14 @@ module github.com/lsm/fiso/connectors/kafka
 
 go 1.26.0
 
-require github.com/lsm/fiso/common v0.1.0
+require (
+	github.com/lsm/fiso/common v0.1.0
+	github.com/twmb/franz-go v1.22.2
+	github.com/twmb/franz-go/pkg/kadm v1.19.0
+	github.com/twmb/franz-go/pkg/kmsg v1.15.0
+)
+
+require (
+	github.com/klauspost/compress v1.20.3 // indirect
+	github.com/pierrec/lz4/v4 v4.1.33 // indirect
+)
