@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"runtime/debug"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -22,6 +23,7 @@ func (c *ClientConfig) options(dial DialFunc, logger *slog.Logger) ([]kgo.Opt, e
 		kgo.SoftwareNameAndVersion("fiso", version()),
 		kgo.DialTimeout(c.DialTimeout),
 		kgo.MetadataMaxAge(c.MetadataMaxAge),
+		kgo.MetadataMinAge(time.Second), // between looks that a missing leader or topic asks for
 		// What is sent to the brokers unasked stays off: a client that talks
 		// to them about itself needs rights that nobody thinks to grant.
 		kgo.DisableClientMetrics(),

@@ -144,9 +144,10 @@ func (r *session) moveTo(p *partition, a *assignment, offset int64) {
 		return
 	}
 	if offset > a.position() {
-		skip := record{a: a, control: true, epoch: -1}
-		skip.Position.Offset = offset - 1
-		a.push(batch{records: []record{skip}})
+		skip := make([]record, 1)
+		skip[0].a, skip[0].control, skip[0].epoch = a, true, -1
+		skip[0].Position.Offset = offset - 1
+		a.push(batch{records: skip})
 	} else {
 		a.close(errRewound)
 		r.assign(p, position{offset: offset, committed: -1, end: -1})

@@ -69,8 +69,8 @@ func (h *health) OnGroupManageError(err error) {
 	h.set(aspectGroup, fmt.Errorf("consumer group: %w", explain(err)))
 }
 
-func (h *health) has(a aspect) bool {
+func (h *health) get(a aspect) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.errs[a] != nil
+	return h.errs[a]
 }

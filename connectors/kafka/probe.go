@@ -60,7 +60,7 @@ func (r *session) probeTopics(ctx context.Context) error {
 			}
 		}
 	}
-	if problem == nil && r.src.health.has(aspectTopics) {
+	if problem == nil && r.src.health.get(aspectTopics) != nil {
 		r.cl.ForceMetadataRefresh() // the topic is there now; do not wait for the next look
 	}
 	r.src.health.set(aspectTopics, problem)

@@ -1,9 +1,10 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/lsm/fiso/common/config"
@@ -37,7 +38,7 @@ func ReadTopic(ctx context.Context, cfg ClientConfig, topic string, opts ReadOpt
 }
 
 func readTopic(ctx context.Context, cfg ClientConfig, topic string, opts ReadOptions, fn func(Record) error) error {
-	conn, err := cfg.options(opts.Dial, discard)
+	conn, err := cfg.options(opts.Dial, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}
@@ -62,9 +63,15 @@ func readTopic(ctx context.Context, cfg ClientConfig, topic string, opts ReadOpt
 		cl.AddConsumePartitions(map[string]map[int32]kgo.Offset{topic: from})
 	}
 	for len(left) > 0 {
-		fetches := cl.PollFetches(ctx)
+		poll, cancel := context.WithTimeout(ctx, readIdle)
+		fetches := cl.PollFetches(poll)
+		idle := poll.Err() != nil
+		cancel()
 		if err := ctx.Err(); err != nil {
 			return err
+		}
+		if idle && fetches.NumRecords() == 0 {
+			return fmt.Errorf("no record came for %v, and %d partitions were not at their end", readIdle, len(left))
 		}
 		if err := readFetches(fetches, left, fn); err != nil {
 			return err
@@ -78,6 +85,10 @@ func readTopic(ctx context.Context, cfg ClientConfig, topic string, opts ReadOpt
 	}
 	return nil
 }
+
+// readIdle is how long ReadTopic waits for a broker that sends nothing. It
+// reports that rather than taking it for the end.
+const readIdle = 30 * time.Second
 
 // span is what is left to read of a partition.
 type span struct{ from, to int64 }
@@ -99,23 +110,14 @@ func bounds(ctx context.Context, adm *kadm.Client, topic string, since time.Time
 	left := map[int32]*span{}
 	for n, from := range froms[topic] {
 		to := tos[topic][n]
-		if err := errors.Join(from.Err, to.Err); err != nil {
-			return nil, topicProblem(topic, cmpErr(from.Err, to.Err))
+		if err := cmp.Or(from.Err, to.Err); err != nil {
+			return nil, topicProblem(topic, err)
 		}
 		if from.Offset < to.Offset {
 			left[n] = &span{from.Offset, to.Offset}
 		}
 	}
 	return left, nil
-}
-
-func cmpErr(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func readFetches(fetches kgo.Fetches, left map[int32]*span, fn func(Record) error) error {
@@ -134,8 +136,7 @@ func readFetches(fetches kgo.Fetches, left map[int32]*span, fn func(Record) erro
 			}
 			b.from = r.Offset + 1
 		}
-		// What stood between the last record and the end may be gone, and
-		// never come: a later record, or an empty fetch at the end, tells.
+		// The last offsets before the end may be gone; a later record tells.
 		if b != nil && len(f.Records) > 0 && f.Records[len(f.Records)-1].Offset >= b.to-1 {
 			b.from = b.to
 		}

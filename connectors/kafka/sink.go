@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/lsm/fiso/common/cloudevent"
@@ -114,6 +115,8 @@ func (s *Sink) record(e *cloudevent.Event) Record {
 	}
 	return r
 }
+
+var errUnanswered = errors.New("unanswered")
 
 const structuredType = "application/cloudevents+json; charset=UTF-8"
 
