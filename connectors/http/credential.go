@@ -63,7 +63,11 @@ func (c *credential) appendQuery(dst []byte, value string, hasQuery bool) []byte
 	if c.query == "" {
 		return dst
 	}
-	dst = append(dst, map[bool]byte{false: '?', true: '&'}[hasQuery])
+	separator := byte('?')
+	if hasQuery {
+		separator = '&'
+	}
+	dst = append(dst, separator)
 	dst = append(dst, url.QueryEscape(c.query)...)
 	dst = append(dst, '=')
 	return append(dst, url.QueryEscape(value)...)
