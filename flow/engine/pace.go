@@ -6,16 +6,18 @@ const (
 	paceLeast = 16                     // workers that there may always be
 	paceLook  = 10 * time.Millisecond  // how often the clock looks
 	paceSlow  = 100 * time.Millisecond // a sink that takes longer gains by every worker
-	restFirst = 500 * time.Millisecond // between two trials; doubled while they are in vain
-	restLast  = 8 * time.Second
-	worthMore = 1.2  // the gain that doubling the workers must bring
-	worthLess = 0.95 // what halving them must leave
+	restFirst = 2 * time.Second        // between two trials; doubled while they are in vain
+	restLast  = 16 * time.Second
+	paceUp    = 4    // times the workers, in a trial upward
+	paceDown  = 2    // the part of them, in a trial downward
+	worthMore = 1.2  // the gain that a trial upward must bring
+	worthLess = 0.95 // what a trial downward must leave
 )
 
 // pace finds how many workers are worth having. A sink that waits, 20 ms say,
 // needs as many as MaxInFlight allows; a fast one on a busy machine gains
 // nothing beyond a few, and loses to ever more connections and goroutines. So
-// pace tries: it doubles or halves the limit, and keeps what the rate of
+// pace tries: it raises or lowers the limit, and keeps what the rate of
 // finished work says was worth it. It measures only while work is waiting and
 // nobody is idle; otherwise the rate is the source's. It decides about speed
 // and nothing else. Guarded by the engine's lock.
@@ -63,7 +65,7 @@ func (p *pace) look(now time.Time) {
 			p.settling = 0
 			p.measure(now)
 		}
-	case p.finished >= 2*p.limit || took >= paceSlow:
+	case p.finished >= p.limit || took >= paceSlow:
 		p.judge(now, float64(p.finished)/took.Seconds(), p.finished < p.limit)
 		p.measure(now)
 	}
@@ -108,9 +110,9 @@ func (p *pace) keep(rate float64) {
 
 // try changes the limit to see what it brings, if it can go that way.
 func (p *pace) try(t trial) {
-	to := min(2*p.limit, p.most)
+	to := min(paceUp*p.limit, p.most)
 	if t == narrowed {
-		to = max(p.limit/2, min(paceLeast, p.most))
+		to = max(p.limit/paceDown, min(paceLeast, p.most))
 	}
 	p.trial = t
 	if to == p.limit {
@@ -123,6 +125,6 @@ func (p *pace) try(t trial) {
 
 // change sets the limit, and lets what was under way before it finish unmeasured.
 func (p *pace) change(to int) {
-	p.settling = max(p.limit, to)
+	p.settling = min(p.limit, to)
 	p.limit = to
 }
