@@ -3,6 +3,7 @@ module github.com/lsm/fiso/common
 go 1.26.0
 
 require github.com/goccy/go-yaml v1.19.2
+
 require (
 	github.com/cloudevents/sdk-go/v2 v2.16.2
 	go.uber.org/goleak v1.3.0
