@@ -149,15 +149,15 @@ func (d *decoder) reference(n *node, p part, path, message, hint string) {
 func readValue(path string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return "", fmt.Errorf("read value: %w", err)
+		return "", err // names the file already
 	}
 	defer func() { _ = f.Close() }() // only read from
 	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
-		return "", fmt.Errorf("read value: %w", err)
+		return "", err
 	}
 	if len(data) > maxFile {
-		return "", fmt.Errorf("read value: %s is larger than 1 MiB", path)
+		return "", fmt.Errorf("%s is larger than 1 MiB", path)
 	}
 	return strings.TrimRight(string(data), "\r\n"), nil
 }
