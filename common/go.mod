@@ -3,6 +3,7 @@ module github.com/lsm/fiso/common
 go 1.26.0
 
 require github.com/goccy/go-yaml v1.19.2
+require github.com/cloudevents/sdk-go/v2 v2.16.2
 
 require (
 	github.com/cloudevents/sdk-go/v2 v2.16.2
@@ -38,3 +39,5 @@ require (
 	go.opentelemetry.io/otel/metric v1.47.0 // indirect
 	golang.org/x/sys v0.48.0 // indirect
 )
+
+require github.com/goccy/go-yaml v1.19.2

@@ -57,7 +57,7 @@ func (c *compiler) check(name string, text config.Text, want want) *ast.AST {
 	checked, issues := c.env.Compile(text.Value)
 	if errs := issues.Errors(); len(errs) > 0 {
 		for _, e := range errs {
-			c.fault(name, text, e.Location.Line(), e.Location.Column()+1, message(e.Message), hint(e.Message, text.Value, want, c.env))
+			c.fault(name, text, e.Location.Line(), e.Location.Column()+1, reword(e.Message), hint(e.Message, text.Value, want, c.env))
 		}
 		return nil
 	}

@@ -16,8 +16,8 @@ var (
 	literal = regexp.MustCompile(`^[A-Za-z0-9_/][A-Za-z0-9_./:#@~%+-]*$`)
 )
 
-// message is CEL's message without what only its authors understand.
-func message(text string) string {
+// reword is CEL's message without what only its authors understand.
+func reword(text string) string {
 	return strings.TrimSuffix(text, " (in container '')")
 }
 

@@ -196,9 +196,9 @@ type costs struct{}
 
 // CallCost implements interpreter.ActualCostEstimator.
 func (costs) CallCost(function, _ string, args []ref.Val, result ref.Val) *uint64 {
-	n := 1 + text(result)/10
+	n := 1 + length(result)/10
 	for _, arg := range args {
-		n += text(arg) / 10
+		n += length(arg) / 10
 	}
 	switch function {
 	case "_+_":
@@ -231,7 +231,7 @@ func sumCost(args []ref.Val) int {
 	return size(args[0]) + size(args[1])
 }
 
-func text(v ref.Val) int {
+func length(v ref.Val) int {
 	switch v := v.(type) {
 	case types.String:
 		return len(v)

@@ -28,6 +28,7 @@ type strictness int
 const (
 	scalars strictness = iota + 1 // the value itself; a list stays what it is
 	deep                          // all that is in it too
+	key                           // the same for what picks a member or element
 )
 
 func newPlan(root ast.Expr) *plan {
@@ -39,7 +40,7 @@ func newPlan(root ast.Expr) *plan {
 			p.call(e.AsCall())
 		case ast.MapKind:
 			for _, entry := range e.AsMap().Entries() {
-				p.argument(entry.AsMapEntry().Key(), deep)
+				p.argument(entry.AsMapEntry().Key(), key)
 			}
 		}
 	}))
@@ -58,7 +59,7 @@ func (p *plan) call(c ast.CallExpr) {
 		return // these only pass their arguments on
 	case operators.Index, operators.OptIndex, "cel.@mapInsert":
 		if len(args) > 1 {
-			p.argument(args[1], deep) // the key
+			p.argument(args[1], key)
 		}
 		return
 	case operators.Add:
@@ -96,6 +97,11 @@ func (p *plan) decorate(i interpreter.InterpretableV2) (interpreter.Interpretabl
 	how, ok := p.arguments[i.ID()]
 	if !ok {
 		return i, nil
+	}
+	if how == key {
+		// cel-go reads an attribute that is a key by a way of its own, which
+		// leads around any wrapper; it must not know that this is one.
+		return plainNode{i, deep}, nil
 	}
 	switch node := i.(type) {
 	case interpreter.InterpretableAttribute:
@@ -171,26 +177,27 @@ type (
 	}
 )
 
+func (n plainAttribute) Eval(a interpreter.Activation) ref.Val { return n.Exec(interpreter.AsFrame(a)) }
+
 func (n plainAttribute) Exec(f *interpreter.ExecutionFrame) ref.Val {
 	return n.how.apply(n.InterpretableAttribute.Exec(f))
 }
 
-// Resolve is how cel-go reads an attribute that is an index.
-func (n plainAttribute) Resolve(a interpreter.Activation) (any, error) {
-	v, err := n.InterpretableAttribute.Resolve(a)
-	if number, ok := v.(*celjson.Number); ok {
-		return number.Double, nil
-	}
-	return v, err
-}
+func (n plainCall) Eval(a interpreter.Activation) ref.Val { return n.Exec(interpreter.AsFrame(a)) }
 
 func (n plainCall) Exec(f *interpreter.ExecutionFrame) ref.Val {
 	return n.how.apply(n.InterpretableCall.Exec(f))
 }
 
+func (n plainConstructor) Eval(a interpreter.Activation) ref.Val {
+	return n.Exec(interpreter.AsFrame(a))
+}
+
 func (n plainConstructor) Exec(f *interpreter.ExecutionFrame) ref.Val {
 	return n.how.apply(n.InterpretableConstructor.Exec(f))
 }
+
+func (n plainNode) Eval(a interpreter.Activation) ref.Val { return n.Exec(interpreter.AsFrame(a)) }
 
 func (n plainNode) Exec(f *interpreter.ExecutionFrame) ref.Val {
 	return n.how.apply(n.InterpretableV2.Exec(f))
@@ -213,6 +220,8 @@ func newMapLiteral(c interpreter.InterpretableConstructor, m ast.MapExpr) mapLit
 	}
 	return l
 }
+
+func (l mapLiteral) Eval(a interpreter.Activation) ref.Val { return l.Exec(interpreter.AsFrame(a)) }
 
 func (l mapLiteral) Exec(f *interpreter.ExecutionFrame) ref.Val {
 	keys := make([]ref.Val, 0, len(l.keys))
