@@ -27,10 +27,6 @@ type block struct {
 	reached                         bool
 }
 
-func (f *fileCoverage) percent() float64 {
-	return percent(f.covered, f.total)
-}
-
 func (c *coverage) percent() float64 {
 	total, covered := 0, 0
 	for _, f := range c.files {

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -35,7 +34,7 @@ type Options struct {
 	Timeout time.Duration
 	// Env are settings for the tests.
 	Env []string
-	// CoverDir is the folder that keeps the coverage profiles.
+	// CoverDir is the absolute folder that keeps the coverage profiles.
 	CoverDir string
 }
 
@@ -97,9 +96,6 @@ func runModule(ctx context.Context, m *repo.Module, patterns []string, race bool
 	}
 	profile := ""
 	if opts.MinCoverage > 0 {
-		if err := os.MkdirAll(opts.CoverDir, 0o755); err != nil {
-			return nil, fmt.Errorf("making the folder for coverage: %w", err)
-		}
 		own, err := packages(ctx, m, patterns)
 		if err != nil {
 			return nil, err

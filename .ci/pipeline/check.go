@@ -19,6 +19,7 @@ func (p *Pipeline) Check(ctx context.Context, tests func(context.Context) error)
 		{"lint", p.Lint},
 		{"what each module is built from", p.Weight},
 		{"test", tests},
+		{"as a user gets it", p.Proxy},
 	}
 	for _, s := range steps {
 		if err := p.step(ctx, s.name, s.do); err != nil {
@@ -29,8 +30,8 @@ func (p *Pipeline) Check(ctx context.Context, tests func(context.Context) error)
 }
 
 // Rules refuses what the rules about the tree refuse.
-func (p *Pipeline) Rules(context.Context) error {
-	r, _, err := p.open()
+func (p *Pipeline) Rules(ctx context.Context) error {
+	r, _, err := p.open(ctx)
 	if err != nil {
 		return err
 	}
@@ -43,7 +44,7 @@ func (p *Pipeline) Rules(context.Context) error {
 
 // Weight refuses a module that is built from something too heavy for it.
 func (p *Pipeline) Weight(ctx context.Context) error {
-	r, modules, err := p.open()
+	r, modules, err := p.open(ctx)
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,7 @@ var (
 // it, and what the tests named TestGenerated… compare, such as the configuration
 // tables of the READMEs. It names the files that changed.
 func (p *Pipeline) Generate(ctx context.Context) error {
-	r, modules, err := p.open()
+	r, modules, err := p.open(ctx)
 	if err != nil {
 		return err
 	}
@@ -55,7 +55,7 @@ func (p *Pipeline) Generate(ctx context.Context) error {
 			}
 		}
 	}
-	changed, err := p.changedSince(before)
+	changed, err := p.changedSince(ctx, before)
 	if err == nil {
 		p.tellChanged("generate", changed)
 	}
@@ -64,7 +64,7 @@ func (p *Pipeline) Generate(ctx context.Context) error {
 
 // Tidy tidies every go.mod and go.sum and keeps go.work right.
 func (p *Pipeline) Tidy(ctx context.Context) error {
-	r, _, err := p.open()
+	r, _, err := p.open(ctx)
 	if err != nil {
 		return err
 	}
@@ -78,7 +78,7 @@ func (p *Pipeline) Tidy(ctx context.Context) error {
 // Drift generates and tidies, and refuses a tree that this changes: what is
 // generated is committed together with what it is made from.
 func (p *Pipeline) Drift(ctx context.Context) error {
-	r, _, err := p.open()
+	r, _, err := p.open(ctx)
 	if err != nil {
 		return err
 	}
@@ -92,7 +92,7 @@ func (p *Pipeline) Drift(ctx context.Context) error {
 	if err := p.Tidy(ctx); err != nil {
 		return err
 	}
-	changed, err := p.changedSince(before)
+	changed, err := p.changedSince(ctx, before)
 	if err != nil {
 		return err
 	}
@@ -125,8 +125,8 @@ func fingerprint(r *repo.Repo) (map[string][sha256.Size]byte, error) {
 }
 
 // changedSince names the files that came, went or changed since before.
-func (p *Pipeline) changedSince(before map[string][sha256.Size]byte) ([]string, error) {
-	r, err := repo.Open(p.Root)
+func (p *Pipeline) changedSince(ctx context.Context, before map[string][sha256.Size]byte) ([]string, error) {
+	r, err := repo.Open(ctx, p.Root)
 	if err != nil {
 		return nil, err
 	}

@@ -23,7 +23,7 @@ const (
 // Lint looks at the form of every Go file, then runs the linters that
 // .golangci.yml names; go vet is one of them.
 func (p *Pipeline) Lint(ctx context.Context) error {
-	r, modules, err := p.open()
+	r, modules, err := p.open(ctx)
 	if err != nil {
 		return err
 	}
@@ -85,9 +85,9 @@ func (p *Pipeline) gofmt(r *repo.Repo, modules []*repo.Module) error {
 // linter gives the linter, after building it where it is not there yet. It is
 // built outside the workspace, with the versions its authors chose.
 func (p *Pipeline) linter(ctx context.Context) (string, error) {
-	dir, err := filepath.Abs(p.path(".cache", "bin", linterVersion+"-"+runtime.Version()))
+	dir, err := p.dir(".cache", "bin", linterVersion+"-"+runtime.Version())
 	if err != nil {
-		return "", fmt.Errorf("finding the folder of the linter: %w", err)
+		return "", err
 	}
 	name := filepath.Join(dir, "golangci-lint")
 	if runtime.GOOS == "windows" {

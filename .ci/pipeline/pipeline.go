@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -28,8 +29,8 @@ type Pipeline struct {
 }
 
 // open reads the tree and selects the modules to work on.
-func (p *Pipeline) open() (*repo.Repo, []*repo.Module, error) {
-	r, err := repo.Open(p.Root)
+func (p *Pipeline) open(ctx context.Context) (*repo.Repo, []*repo.Module, error) {
+	r, err := repo.Open(ctx, p.Root)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -57,30 +58,42 @@ func (p *Pipeline) step(ctx context.Context, name string, do func(context.Contex
 	return err
 }
 
-// path is a place inside the pipeline's own folders, which git ignores.
-func (p *Pipeline) path(elem ...string) string {
-	return filepath.Join(append([]string{p.Root}, elem...)...)
+// dir makes a folder below the pipeline's own ones (.build, .cache), which git
+// ignores, and gives its absolute path.
+func (p *Pipeline) dir(elem ...string) (string, error) {
+	dir, err := filepath.Abs(filepath.Join(append([]string{p.Root}, elem...)...))
+	if err != nil {
+		return "", fmt.Errorf("finding a folder for the pipeline: %w", err)
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", fmt.Errorf("making a folder for the pipeline: %w", err)
+	}
+	return dir, nil
 }
 
 // Test runs the tests of the modules with the race detector and measures how
 // much of each module's own code they reach.
 func (p *Pipeline) Test(ctx context.Context) error {
-	_, modules, err := p.open()
+	_, modules, err := p.open(ctx)
 	if err != nil {
 		return err
 	}
-	return gotest.Run(ctx, modules, gotest.Options{Out: p.Out, MinCoverage: minCoverage, CoverDir: p.path(".build", "cover")})
+	cover, err := p.dir(".build", "cover")
+	if err != nil {
+		return err
+	}
+	return gotest.Run(ctx, modules, gotest.Options{Out: p.Out, MinCoverage: minCoverage, CoverDir: cover})
 }
 
 // Build compiles every package and puts the commands into .build/bin.
 func (p *Pipeline) Build(ctx context.Context) error {
-	_, modules, err := p.open()
+	_, modules, err := p.open(ctx)
 	if err != nil {
 		return err
 	}
-	bin, err := filepath.Abs(p.path(".build", "bin"))
+	bin, err := p.dir(".build", "bin")
 	if err != nil {
-		return fmt.Errorf("finding the folder for binaries: %w", err)
+		return err
 	}
 	for _, m := range modules {
 		patterns := m.Patterns()

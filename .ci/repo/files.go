@@ -2,6 +2,7 @@ package repo
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -13,9 +14,9 @@ import (
 
 // gitFiles asks git for the files that are tracked or new, without ignored ones
 // and without those deleted in the work tree.
-func gitFiles(root string) ([]string, error) {
+func gitFiles(ctx context.Context, root string) ([]string, error) {
 	// A checkout that belongs to another user (a container, a CI machine) is only read here.
-	cmd := exec.Command("git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+	cmd := exec.CommandContext(ctx, "git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
 	cmd.Dir = root
 	out, err := cmd.Output()
 	if err != nil {

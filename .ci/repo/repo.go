@@ -4,6 +4,7 @@
 package repo
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path"
@@ -42,13 +43,13 @@ type Module struct {
 
 // Open reads the tree at root. It asks git for the files and, where git is
 // missing or root is no checkout, walks the folder and says so in Note.
-func Open(root string) (*Repo, error) {
+func Open(ctx context.Context, root string) (*Repo, error) {
 	abs, err := filepath.Abs(root)
 	if err != nil {
 		return nil, fmt.Errorf("finding the repository: %w", err)
 	}
 	r := &Repo{Root: abs}
-	r.Files, err = gitFiles(abs)
+	r.Files, err = gitFiles(ctx, abs)
 	if err != nil {
 		r.Note = fmt.Sprintf("git could not list the files (%v): every file counts, ignored ones too", err)
 		if r.Files, err = walkFiles(abs); err != nil {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"time"
 )
 
 // Cmd is a command to run.
@@ -16,13 +17,19 @@ type Cmd struct {
 	Dir string
 	// Env are settings (KEY=value) on top of the environment of the pipeline.
 	Env []string
+	// In is what it reads; nil is nothing.
+	In io.Reader
 	// Out receives what it prints, both streams; nil keeps it for the error.
 	Out io.Writer
 	// Args are the command and its arguments.
 	Args []string
 }
 
-// Run runs the command and waits for it. It is killed when ctx ends. The error
+// stopWithin is how long a command may take to end once it was interrupted.
+const stopWithin = 4 * time.Second
+
+// Run runs the command and waits for it. When ctx ends the command is
+// interrupted, and killed where it does not end within 4 s. The error
 // names the command and, where Out was nil, holds what it printed.
 func (c Cmd) Run(ctx context.Context) error {
 	var kept bytes.Buffer
@@ -52,7 +59,10 @@ func (c Cmd) Output(ctx context.Context) ([]byte, error) {
 func (c Cmd) command(ctx context.Context) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, c.Args[0], c.Args[1:]...)
 	cmd.Dir = c.Dir
+	cmd.Stdin = c.In
 	cmd.Env = append(os.Environ(), c.Env...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = stopWithin
 	return cmd
 }
 

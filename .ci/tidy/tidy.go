@@ -41,7 +41,7 @@ func Run(ctx context.Context, r *repo.Repo) ([]string, error) {
 		}
 		changed = append(changed, files...)
 	}
-	after, err := repo.Open(r.Root)
+	after, err := repo.Open(ctx, r.Root)
 	if err != nil {
 		return changed, err
 	}
