@@ -5,12 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
 // event is one line of `go test -json`, as `go doc test2json` describes it.
 type event struct {
-	Action, Package, Test, Output, ImportPath string
+	Action, Package, Test, Output, ImportPath, FailedBuild string
 }
 
 // eventPrinter reads the events of one `go test -json`, prints the line of each
@@ -62,7 +63,11 @@ func (p *eventPrinter) take(line []byte) {
 		p.builds[e.ImportPath] = append(p.builds[e.ImportPath], e.Output)
 	case "build-fail":
 		p.print(p.builds[e.ImportPath])
-		p.res.fail("build of " + e.ImportPath)
+		// "pkg [pkg.test]" is pkg built once more, together with its tests.
+		pkg, _, _ := strings.Cut(e.ImportPath, " ")
+		if what := "build of " + pkg; !slices.Contains(p.res.failures, what) {
+			p.res.fail(what)
+		}
 	case "pass", "fail", "skip":
 		p.end(e, p.said[key])
 		delete(p.said, key)
@@ -98,7 +103,8 @@ func (p *eventPrinter) endPackage(e event, said []string) {
 		return
 	}
 	// A package may fail without a failed test: a panic, os.Exit, a goroutine left behind.
-	if !p.res.failedIn(e.Package) {
+	// One that could not be built has been told of already.
+	if e.FailedBuild == "" && !p.res.failedIn(e.Package) {
 		p.res.fail(e.Package + " (the package as a whole)")
 		p.orphans(e.Package)
 	}

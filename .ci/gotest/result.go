@@ -30,7 +30,7 @@ func (r *result) fail(what string) {
 
 func (r *result) failedIn(pkg string) bool {
 	for _, f := range r.failures {
-		if strings.HasPrefix(f, pkg+" ") || strings.HasPrefix(f, "build of "+pkg) {
+		if strings.HasPrefix(f, pkg+" ") {
 			return true
 		}
 	}

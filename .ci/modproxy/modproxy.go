@@ -5,7 +5,6 @@ package modproxy
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -26,7 +25,7 @@ var released = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // Write lays out every module of the tree below dir, at version, in the form
 // that `go help goproxy` describes.
-func Write(_ context.Context, r *repo.Repo, dir, version string) error {
+func Write(r *repo.Repo, dir, version string) error {
 	for _, m := range r.Modules {
 		if m.Dir == "." {
 			continue // the pipeline is not released

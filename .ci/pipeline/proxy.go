@@ -32,7 +32,7 @@ func (p *Pipeline) Proxy(ctx context.Context) error {
 	if err := os.RemoveAll(proxy); err != nil {
 		return err
 	}
-	if err := modproxy.Write(ctx, r, proxy, coming); err != nil {
+	if err := modproxy.Write(r, proxy, coming); err != nil {
 		return err
 	}
 	user := &modproxy.User{Proxy: proxy, Home: home, Version: coming, Out: p.Out}

@@ -10,8 +10,10 @@ package tidy
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 
@@ -37,7 +39,7 @@ func Run(ctx context.Context, r *repo.Repo) ([]string, error) {
 	for i, m := range order(r) {
 		files, err := module(ctx, r, m, filepath.Join(tmp, fmt.Sprint(i)))
 		if err != nil {
-			return changed, err
+			return changed, fmt.Errorf("tidying %s: %w", m.Path, err)
 		}
 		changed = append(changed, files...)
 	}
@@ -73,9 +75,6 @@ func order(r *repo.Repo) []*repo.Module {
 
 // module tidies one module by way of the folder tmp.
 func module(ctx context.Context, r *repo.Repo, m *repo.Module, tmp string) ([]string, error) {
-	if err := os.Mkdir(tmp, 0o755); err != nil {
-		return nil, fmt.Errorf("making a folder to tidy in: %w", err)
-	}
 	oldMod, oldSum, err := read(m.Abs())
 	if err != nil {
 		return nil, err
@@ -93,7 +92,7 @@ func module(ctx context.Context, r *repo.Repo, m *repo.Module, tmp string) ([]st
 		Args: []string{"go", "mod", "tidy", "-modfile=" + filepath.Join(tmp, "go.mod")},
 	}
 	if err := tidy.Run(ctx); err != nil {
-		return nil, fmt.Errorf("tidying %s: %w", m.Path, err)
+		return nil, err
 	}
 	newMod, newSum, err := read(tmp)
 	if err != nil {
@@ -102,11 +101,11 @@ func module(ctx context.Context, r *repo.Repo, m *repo.Module, tmp string) ([]st
 	if newMod, err = withoutReplacements(r, newMod); err != nil {
 		return nil, err
 	}
-	return store(r, m, [2][]byte{oldMod, newMod}, [2][]byte{oldSum, newSum})
+	return store(m, [2][]byte{oldMod, newMod}, [2][]byte{oldSum, newSum})
 }
 
-// store writes the files that differ and names them.
-func store(r *repo.Repo, m *repo.Module, mod, sum [2][]byte) ([]string, error) {
+// store writes the files that differ and names them, seen from the repository.
+func store(m *repo.Module, mod, sum [2][]byte) ([]string, error) {
 	var changed []string
 	for _, f := range []struct {
 		name    string
@@ -115,15 +114,10 @@ func store(r *repo.Repo, m *repo.Module, mod, sum [2][]byte) ([]string, error) {
 		if bytes.Equal(f.content[0], f.content[1]) {
 			continue
 		}
-		p := filepath.Join(m.Abs(), f.name)
-		if err := os.WriteFile(p, f.content[1], 0o644); err != nil {
-			return changed, fmt.Errorf("writing what tidy made: %w", err)
+		if err := os.WriteFile(filepath.Join(m.Abs(), f.name), f.content[1], 0o644); err != nil {
+			return changed, err
 		}
-		rel, err := filepath.Rel(r.Root, p)
-		if err != nil {
-			return changed, fmt.Errorf("writing what tidy made: %w", err)
-		}
-		changed = append(changed, filepath.ToSlash(rel))
+		changed = append(changed, path.Join(m.Dir, f.name))
 	}
 	return changed, nil
 }
@@ -133,36 +127,35 @@ func store(r *repo.Repo, m *repo.Module, mod, sum [2][]byte) ([]string, error) {
 func withReplacements(r *repo.Repo, m *repo.Module, data []byte) ([]byte, error) {
 	f, err := modfile.Parse("go.mod", data, nil)
 	if err != nil {
-		return nil, fmt.Errorf("reading the go.mod of %s: %w", m.Path, err)
+		return nil, err
 	}
+	var failed error
 	for _, s := range r.Modules {
-		if s == m {
-			continue
-		}
 		for _, version := range required(r, s.Path, firstVersion) {
-			if err := f.AddReplace(s.Path, version, s.Abs(), ""); err != nil {
-				return nil, fmt.Errorf("replacing %s: %w", s.Path, err)
+			if s != m {
+				failed = errors.Join(failed, f.AddReplace(s.Path, version, s.Abs(), ""))
 			}
 		}
 	}
-	return f.Format()
+	made, err := f.Format()
+	return made, errors.Join(failed, err)
 }
 
 func withoutReplacements(r *repo.Repo, data []byte) ([]byte, error) {
 	f, err := modfile.Parse("go.mod", data, nil)
 	if err != nil {
-		return nil, fmt.Errorf("reading what go mod tidy made: %w", err)
+		return nil, err
 	}
+	var failed error
 	// Dropping a line changes the list it stands in: walk a copy.
-	for _, rep := range append([]*modfile.Replace(nil), f.Replace...) {
+	for _, rep := range slices.Clone(f.Replace) {
 		if r.Sibling(rep.Old.Path) != nil {
-			if err := f.DropReplace(rep.Old.Path, rep.Old.Version); err != nil {
-				return nil, fmt.Errorf("dropping the replacement of %s: %w", rep.Old.Path, err)
-			}
+			failed = errors.Join(failed, f.DropReplace(rep.Old.Path, rep.Old.Version))
 		}
 	}
 	f.Cleanup()
-	return f.Format()
+	made, err := f.Format()
+	return made, errors.Join(failed, err)
 }
 
 // required are the versions at which the go.mod files of the tree require a
@@ -186,20 +179,18 @@ func required(r *repo.Repo, modulePath string, fallback ...string) []string {
 // read gives go.mod and go.sum of a folder; a go.sum that is not there is empty.
 func read(dir string) (mod, sum []byte, err error) {
 	if mod, err = os.ReadFile(filepath.Join(dir, "go.mod")); err != nil {
-		return nil, nil, fmt.Errorf("tidying: %w", err)
+		return nil, nil, err
 	}
 	if sum, err = os.ReadFile(filepath.Join(dir, "go.sum")); err != nil && !os.IsNotExist(err) {
-		return nil, nil, fmt.Errorf("tidying: %w", err)
+		return nil, nil, err
 	}
 	return mod, sum, nil
 }
 
 func write(dir string, mod, sum []byte) error {
-	if err := os.WriteFile(filepath.Join(dir, "go.mod"), mod, 0o644); err != nil {
-		return fmt.Errorf("tidying: %w", err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "go.sum"), sum, 0o644); err != nil {
-		return fmt.Errorf("tidying: %w", err)
-	}
-	return nil
+	return errors.Join(
+		os.MkdirAll(dir, 0o755),
+		os.WriteFile(filepath.Join(dir, "go.mod"), mod, 0o644),
+		os.WriteFile(filepath.Join(dir, "go.sum"), sum, 0o644),
+	)
 }

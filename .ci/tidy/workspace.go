@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
-	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/semver"
 
 	"github.com/lsm/fiso/.ci/repo"
@@ -33,20 +33,14 @@ func workspace(ctx context.Context, r *repo.Repo) ([]string, error) {
 	return changed, nil
 }
 
+// goWork writes go.work whole.
 func goWork(r *repo.Repo) (bool, error) {
 	name := filepath.Join(r.Root, "go.work")
 	old, err := os.ReadFile(name)
 	if err != nil && !os.IsNotExist(err) {
 		return false, fmt.Errorf("tidying the workspace: %w", err)
 	}
-	f, err := modfile.ParseWork("go.work", old, nil)
-	if err != nil {
-		return false, fmt.Errorf("tidying the workspace: %w", err)
-	}
-	if err := setWork(f, r); err != nil {
-		return false, fmt.Errorf("tidying the workspace: %w", err)
-	}
-	made := modfile.Format(f.Syntax)
+	made := workText(r)
 	if bytes.Equal(old, made) {
 		return false, nil
 	}
@@ -56,59 +50,27 @@ func goWork(r *repo.Repo) (bool, error) {
 	return true, nil
 }
 
-// setWork rewrites the use and replace lines. Lines that stay are left as they
-// are, with their comments.
-func setWork(f *modfile.WorkFile, r *repo.Repo) error {
-	uses, replaces := wanted(r)
-	for _, u := range append([]*modfile.Use(nil), f.Use...) {
-		if _, ok := uses[u.Path]; !ok {
-			if err := f.DropUse(u.Path); err != nil {
-				return err
-			}
-		}
-	}
-	for _, rep := range append([]*modfile.Replace(nil), f.Replace...) {
-		if r.Sibling(rep.Old.Path) != nil && replaces[rep.Old.Path+"@"+rep.Old.Version] == "" {
-			if err := f.DropReplace(rep.Old.Path, rep.Old.Version); err != nil {
-				return err
-			}
-		}
-	}
-	newest := ""
+// workText is what go.work is to say: every module is used, and every sibling
+// that some go.mod requires is tied to its folder at each version required.
+func workText(r *repo.Repo) []byte {
+	newest := "1.26.0"
+	var uses, ties strings.Builder
 	for _, m := range r.Modules {
-		if err := f.AddUse(use(m), ""); err != nil {
-			return err
-		}
+		fmt.Fprintf(&uses, "\t%s\n", use(m))
 		for _, version := range required(r, m.Path) {
-			if err := f.AddReplace(m.Path, version, "./"+m.Dir, ""); err != nil {
-				return err
-			}
+			fmt.Fprintf(&ties, "\t%s %s => %s\n", m.Path, version, use(m))
 		}
-		if m.Mod.Go != nil && semver.Compare("v"+m.Mod.Go.Version, newest) > 0 {
-			newest = "v" + m.Mod.Go.Version
+		if m.Mod.Go != nil && semver.Compare("v"+m.Mod.Go.Version, "v"+newest) > 0 {
+			newest = m.Mod.Go.Version
 		}
 	}
-	if newest != "" && (f.Go == nil || "v"+f.Go.Version != newest) {
-		if err := f.AddGoStmt(newest[1:]); err != nil {
-			return err
-		}
+	text := "// Written by `go tool mage tidy`.\ngo " + newest + "\n\nuse (\n" + uses.String() + ")\n"
+	if ties.Len() > 0 {
+		text += "\n// Siblings are required at their coming version; these lines tie them to this\n" +
+			"// tree, so that a fresh clone builds before anything is published.\n" +
+			"replace (\n" + ties.String() + ")\n"
 	}
-	f.SortBlocks()
-	f.Cleanup()
-	return nil
-}
-
-// wanted are the folders that go.work must use, and the siblings it must tie,
-// as module@version to folder.
-func wanted(r *repo.Repo) (uses map[string]bool, replaces map[string]string) {
-	uses, replaces = map[string]bool{}, map[string]string{}
-	for _, m := range r.Modules {
-		uses[use(m)] = true
-		for _, version := range required(r, m.Path) {
-			replaces[m.Path+"@"+version] = "./" + m.Dir
-		}
-	}
-	return uses, replaces
+	return []byte(text)
 }
 
 func use(m *repo.Module) string {
@@ -128,9 +90,25 @@ func goWorkSum(ctx context.Context, r *repo.Repo) (bool, error) {
 	if err != nil && !os.IsNotExist(err) {
 		return false, fmt.Errorf("tidying the workspace: %w", err)
 	}
-	if err := os.Remove(name); err != nil && !os.IsNotExist(err) {
+	if err := os.RemoveAll(name); err != nil {
 		return false, fmt.Errorf("tidying the workspace: %w", err)
 	}
+	if err := listAll(ctx, r); err != nil {
+		if old != nil {
+			_ = os.WriteFile(name, old, 0o644) // the failed listing is the error to tell
+		}
+		return false, err
+	}
+	made, err := os.ReadFile(name)
+	if err != nil && !os.IsNotExist(err) {
+		return false, fmt.Errorf("tidying the workspace: %w", err)
+	}
+	return !bytes.Equal(old, made), nil
+}
+
+// listAll asks for everything that building and testing the workspace needs;
+// the go command writes the sums it misses into go.work.sum on the way.
+func listAll(ctx context.Context, r *repo.Repo) error {
 	for _, m := range r.Modules {
 		patterns := m.Patterns()
 		if m.Dir == "." {
@@ -139,14 +117,10 @@ func goWorkSum(ctx context.Context, r *repo.Repo) (bool, error) {
 		if len(patterns) == 0 {
 			continue
 		}
-		list := repo.Cmd{Dir: m.Abs(), Args: append([]string{"go", "list", "-e", "-deps", "-test", "-tags=integration,mage", "-f", "{{.Dir}}"}, patterns...)}
+		list := repo.Cmd{Dir: m.Abs(), Args: append([]string{"go", "list", "-e", "-deps", "-test", "-tags=integration,mage", "-f={{.Dir}}"}, patterns...)}
 		if _, err := list.Output(ctx); err != nil {
-			return false, fmt.Errorf("listing what %s is built from: %w", m.Path, err)
+			return fmt.Errorf("listing what %s is built from: %w", m.Path, err)
 		}
 	}
-	made, err := os.ReadFile(name)
-	if err != nil && !os.IsNotExist(err) {
-		return false, fmt.Errorf("tidying the workspace: %w", err)
-	}
-	return !bytes.Equal(old, made), nil
+	return nil
 }
