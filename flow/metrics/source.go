@@ -54,12 +54,15 @@ func (c sources) Collect(ch chan<- prometheus.Metric) {
 	c.m.mu.Unlock()
 	for name, s := range live {
 		inFlight := 0
+		lag := map[string]int64{} // one a label: two would spoil the whole scrape
 		for _, p := range s.status().Partitions {
 			inFlight += p.InFlight
-			if p.Lag < 0 {
-				continue // not known yet
+			if p.Partition >= 0 && p.Lag >= 0 { // known, and of a broker
+				lag[s.label(p)] += p.Lag
 			}
-			ch <- prometheus.MustNewConstMetric(lagDesc, prometheus.GaugeValue, float64(p.Lag), name, s.label(p))
+		}
+		for label, n := range lag {
+			ch <- prometheus.MustNewConstMetric(lagDesc, prometheus.GaugeValue, float64(n), name, label)
 		}
 		ch <- prometheus.MustNewConstMetric(inFlightDesc, prometheus.GaugeValue, float64(inFlight), name)
 	}
