@@ -42,14 +42,18 @@ func (f *Flow) Validate() error {
 	return errors.Join(f.validateName(), f.validateTypes(), f.validateDeadLetter())
 }
 
-func (f *Flow) validateName() error {
+func (f *Flow) validateName() error { return validName("name", f.Name) }
+
+// validName checks a flow's name where it stands; none at all is not its
+// business.
+func validName(key, name string) error {
 	switch {
-	case f.Name == "":
+	case name == "":
 		return nil
-	case len(f.Name) > maxName:
-		return fault("name", "is %d characters long; 63 are allowed", len(f.Name))
-	case !label.MatchString(f.Name):
-		return fault("name", "%q is no name for a flow: use lower-case letters, digits and dashes, as in %s", f.Name, suggestName(f.Name))
+	case len(name) > maxName:
+		return fault(key, "is %d characters long; 63 are allowed", len(name))
+	case !label.MatchString(name):
+		return fault(key, "%q is no name for a flow: use lower-case letters, digits and dashes, as in %s", name, suggestName(name))
 	}
 	return nil
 }
