@@ -2,7 +2,10 @@ module github.com/lsm/fiso/common
 
 go 1.26.0
 
-require github.com/cloudevents/sdk-go/v2 v2.16.2
+require (
+	github.com/cloudevents/sdk-go/v2 v2.16.2
+	go.uber.org/goleak v1.3.0
+)
 
 require (
 	github.com/json-iterator/go v1.1.12 // indirect
