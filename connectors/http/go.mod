@@ -2,4 +2,13 @@ module github.com/lsm/fiso/connectors/http
 
 go 1.26.0
 
-require github.com/lsm/fiso/common v0.1.0
+require (
+	github.com/valyala/fasthttp v1.65.0
+	go.uber.org/goleak v1.3.0
+)
+
+require (
+	github.com/andybalholm/brotli v1.2.0 // indirect
+	github.com/klauspost/compress v1.18.0 // indirect
+	github.com/valyala/bytebufferpool v1.0.0 // indirect
+)
