@@ -1,0 +1,83 @@
+package kafka
+
+import "time"
+
+// How long a partition rests before a message that was refused comes again: it
+// doubles while the partition makes no progress.
+const (
+	rewindLeast = 100 * time.Millisecond
+	rewindMost  = 10 * time.Second
+)
+
+// rewind begins the partition again at the oldest record that is not settled,
+// after a message was settled with an error while the assignment was live. It
+// is the last thing the pump does. What is in flight may end first, so that no
+// two messages of a key are side by side.
+func (a *assignment) rewind() {
+	if a.ctx.Err() != nil {
+		return
+	}
+	rest := a.part.nextRest(a.watermark())
+	a.awaitIdle()
+	wait(a.ctx, rest, nil)
+	if a.ctx.Err() != nil {
+		return
+	}
+	r, p := a.run, a.part
+	r.onPoll(func() {
+		r.mu.Lock()
+		ours := r.parts[p.tp] == p && p.current == a
+		r.mu.Unlock()
+		if !ours {
+			return
+		}
+		a.finish(errRewound)
+		at, _ := a.toCommit()
+		pos := position{offset: at.Offset, committed: a.status().Committed, end: a.status().End}
+		a.close(errRewound)
+		if r.assign(p, pos) {
+			r.log.Info("a message was refused; handing over again", "topic", p.topic, "partition", p.partition, "offset", at.Offset)
+			r.seek(p, at.Offset)
+		}
+	})
+}
+
+// awaitIdle waits until nothing is in flight, the drain timeout at most.
+func (a *assignment) awaitIdle() {
+	t := time.NewTimer(a.run.drain)
+	defer t.Stop()
+	for {
+		a.mu.Lock()
+		idle := a.tracker.InFlight() == 0
+		a.waiting = true
+		a.mu.Unlock()
+		if idle {
+			return
+		}
+		select {
+		case <-a.wake:
+		case <-a.ctx.Done():
+			return
+		case <-t.C:
+			return
+		}
+	}
+}
+
+func (a *assignment) watermark() int64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.tracker.Watermark()
+}
+
+// nextRest is how long to wait before the record at offset comes again.
+func (p *partition) nextRest(offset int64) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.rest == 0 || p.restAt != offset {
+		p.rest, p.restAt = rewindLeast, offset
+	} else {
+		p.rest = min(2*p.rest, rewindMost)
+	}
+	return p.rest
+}
