@@ -14,8 +14,10 @@ func (c *httpSource) tell() string     { return "POST to " + c.Path + " on " + c
 func (c *httpSource) broker() bool     { return false }
 func (c *httpSource) manyTopics() bool { return false }
 
-func (c *httpSource) build(_ *spec.Flow, env Env) (connector.Source, error) {
-	return fisohttp.NewSource(c.SourceConfig, fisohttp.SourceOptions{Logger: env.Logger})
+func (c *httpSource) build(f *spec.Flow, env Env) (connector.Source, error) {
+	return fisohttp.NewSource(c.SourceConfig, fisohttp.SourceOptions{
+		Listeners: env.Listeners, Name: f.Name, Logger: env.Logger, DrainTimeout: f.Delivery.DrainTimeout,
+	})
 }
 
 type httpSink struct {
@@ -26,8 +28,13 @@ func (c *httpSink) tell() string {
 	return c.Method + " " + c.URL + ", CloudEvents in " + c.Mode + " mode"
 }
 
-func (c *httpSink) batches() bool            { return c.Mode == fisohttp.ModeBatch }
 func (c *httpSink) compile(*spec.Flow) error { return nil }
+
+// Events go one by one in the other modes, whatever company they have.
+func (c *httpSink) batches() (can, must bool) {
+	many := c.Mode == fisohttp.ModeBatch
+	return many, many
+}
 
 func (c *httpSink) build(Env) (connector.Sink, error) {
 	return fisohttp.NewSink(c.SinkConfig, fisohttp.SinkOptions{})

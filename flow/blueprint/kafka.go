@@ -2,6 +2,7 @@ package blueprint
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -53,10 +54,12 @@ func (c *kafkaSink) tell() string {
 	return fmt.Sprintf("topic %s of %s, CloudEvents in %s mode", c.Topic, strings.Join(c.Brokers, ","), c.Mode)
 }
 
-func (c *kafkaSink) batches() bool { return false }
+// The producer gathers records by itself; batches of the engine are for those
+// who ask for them.
+func (c *kafkaSink) batches() (can, must bool) { return true, false }
 
 func (c *kafkaSink) build(env Env) (connector.Sink, error) {
-	s, err := kafka.NewSink(c.SinkConfig, kafka.SinkOptions{Logger: env.Logger})
+	s, err := kafka.NewSink(c.SinkConfig, kafka.ProducerOptions{Logger: env.Logger})
 	if err != nil || c.key == nil {
 		return s, err
 	}
@@ -82,13 +85,19 @@ func (c *kafkaLetters) build(env Env) (deadletter.Writer, error) {
 	return &topicLetters{Kafka: deadletter.NewKafka(producer{p}, c.Topic, kafka.ErrTooLarge), producer: p}, nil
 }
 
+// check looks for the topic too, whose absence is no fault.
 func (c *kafkaLetters) check(ctx context.Context) []connector.Step {
-	p, err := kafka.NewProducer(c.ProducerConfig, kafka.ProducerOptions{CreateTopics: true})
+	s, err := kafka.NewSink(kafka.SinkConfig{ProducerConfig: c.ProducerConfig, Topic: c.Topic}, kafka.ProducerOptions{})
 	if err != nil {
 		return []connector.Step{{Name: "read the settings", Err: err}}
 	}
-	steps := p.Check(ctx)
-	_ = p.Close(ctx) // nothing was written
+	steps := s.Check(ctx)
+	_ = s.Close(ctx) // nothing was written
+	for i := range steps {
+		if errors.Is(steps[i].Err, kafka.ErrNoTopic) {
+			steps[i] = connector.Step{Name: steps[i].Name + " (missing; the first dead letter creates it)"}
+		}
+	}
 	return steps
 }
 

@@ -17,9 +17,9 @@ type stdoutSink struct {
 	stdout.Config `yaml:",inline"`
 }
 
-func (c *stdoutSink) tell() string             { return "a line of JSON on standard output for each event" }
-func (c *stdoutSink) batches() bool            { return false }
-func (c *stdoutSink) compile(*spec.Flow) error { return nil }
+func (c *stdoutSink) tell() string              { return "a line of JSON on standard output for each event" }
+func (c *stdoutSink) batches() (can, must bool) { return false, false }
+func (c *stdoutSink) compile(*spec.Flow) error  { return nil }
 
 func (c *stdoutSink) build(env Env) (connector.Sink, error) { return stdout.New(env.Stdout), nil }
 

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 
 	"github.com/lsm/fiso/common/connector"
+	fisohttp "github.com/lsm/fiso/connectors/http"
 	"github.com/lsm/fiso/flow/deadletter"
 	"github.com/lsm/fiso/flow/spec"
 )
@@ -16,6 +17,8 @@ type Env struct {
 	Stdout io.Writer // of the stdout sink
 	OnGap  func()    // hears of records that a source no longer has
 	Files  *Files    // dead letter files that are open
+	// Listeners are the open ports of http sources.
+	Listeners *fisohttp.Listeners
 }
 
 // source is the decoded config of a source type.
@@ -33,8 +36,9 @@ type source interface {
 // sink is the decoded config of a sink type.
 type sink interface {
 	tell() string
-	// batches reports whether it takes many events at once.
-	batches() bool
+	// batches reports whether it can take many events at once, and whether it
+	// does so when the flow does not ask for it.
+	batches() (can, must bool)
 	// compile prepares expressions of the config; they are part of the check.
 	compile(f *spec.Flow) error
 	build(env Env) (connector.Sink, error)

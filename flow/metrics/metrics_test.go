@@ -108,15 +108,15 @@ fiso_flow_held_events{flow="orders"} 0
 
 func TestWatch_showsTheSourceWhileItRuns(t *testing.T) {
 	m, reg := made(t)
-	one := func() connector.Status {
-		return connector.Status{Partitions: []connector.PartitionStatus{
-			{Topic: "orders", Partition: 0, Lag: 7, InFlight: 2},
-			{Topic: "orders", Partition: 1, Lag: -1, InFlight: 1}, // not known yet
-			{Topic: "hook", Partition: -1, Lag: 3},                // of no broker
+	one := func() Live {
+		return Live{InFlight: 3, Partitions: []connector.PartitionStatus{
+			{Topic: "orders", Partition: 0, Lag: 7},
+			{Topic: "orders", Partition: 1, Lag: -1}, // not known yet
+			{Topic: "hook", Partition: -1, Lag: 3},   // of no broker
 		}}
 	}
-	many := func() connector.Status {
-		return connector.Status{Partitions: []connector.PartitionStatus{
+	many := func() Live {
+		return Live{Partitions: []connector.PartitionStatus{
 			{Topic: "a", Partition: 0, Lag: 1}, {Topic: "b", Partition: 0, Lag: 2},
 		}}
 	}
@@ -131,7 +131,7 @@ fiso_flow_consumer_lag{flow="clash",partition="0"} 3
 fiso_flow_consumer_lag{flow="many",partition="a/0"} 1
 fiso_flow_consumer_lag{flow="many",partition="b/0"} 2
 fiso_flow_consumer_lag{flow="orders",partition="0"} 7
-# HELP fiso_flow_in_flight Events handed over by the source and not yet settled.
+# HELP fiso_flow_in_flight Events accepted from the source and not yet settled.
 # TYPE fiso_flow_in_flight gauge
 fiso_flow_in_flight{flow="clash"} 0
 fiso_flow_in_flight{flow="many"} 0

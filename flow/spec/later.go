@@ -25,7 +25,7 @@ func explainLater(errs config.Errors) config.Errors {
 	manySinks := false
 	for _, e := range errs {
 		key := strings.TrimPrefix(e.Key, "spec.")
-		if advice, known := later[key]; known && e.Code == "UNKNOWN_KEY" {
+		if advice, known := later[key]; known && e.Code == config.CodeUnknownKey {
 			e.Code = codeLater
 			e.Message = key + " is known, but not in this version of fiso-flow"
 			e.Hint = advice

@@ -33,26 +33,26 @@ func Examine(file string, data []byte) (*Flow, config.Errors) {
 	} else {
 		var b bare
 		err = config.Decode(file, data, &b)
-		flow = &b.Flow
+		flow = &b.Body.Flow
 	}
 	if err == nil {
 		return flow, nil
 	}
 	errs, ok := errors.AsType[config.Errors](err)
 	if !ok {
-		return nil, config.Errors{{Pos: config.Pos{File: file, Line: 1, Column: 1}, Code: "SYNTAX", Message: err.Error()}}
+		return nil, config.Errors{{Pos: config.Pos{File: file, Line: 1, Column: 1}, Code: config.CodeSyntax, Message: err.Error()}}
 	}
 	return flow, explainLater(errs)
 }
 
 // bare is a file that is the body alone.
 type bare struct {
-	body `yaml:",inline"`
+	Body body `yaml:",inline"`
 }
 
 // Validate asks for the name, which nothing else can give.
 func (b *bare) Validate() error {
-	if b.Name == "" {
+	if b.Body.Flow.Name == "" {
 		return fault("name", "is missing: give the flow a name, as in name: order-events")
 	}
 	return nil
@@ -60,14 +60,14 @@ func (b *bare) Validate() error {
 
 // body is what stands under spec, which may hold what is the operator's.
 type body struct {
-	Flow    `yaml:",inline"`
+	Flow    Flow       `yaml:",inline"`
 	Runtime config.Raw `yaml:"runtime" doc:"The operator's part of a FlowDefinition; ignored in a file."`
 }
 
 // named gives the flow the object's name when it has none of its own.
 func (b *body) named(name string) {
-	if b.Name == "" {
-		b.Name = name
+	if b.Flow.Name == "" {
+		b.Flow.Name = name
 	}
 }
 
@@ -103,11 +103,11 @@ type metadata struct {
 // Validate lets the object's name and the flow's be one.
 func (d *definition) Validate() error {
 	switch name := d.Metadata.Name; {
-	case name == "" && d.Spec.Name == "":
+	case name == "" && d.Spec.Flow.Name == "":
 		return fault("metadata.name", "is missing: it is the flow's name")
-	case name != "" && d.Spec.Name != "" && name != d.Spec.Name:
-		return fault("spec.name", "is %s, but metadata.name is %s: remove it, or make them agree", d.Spec.Name, name)
-	case d.Spec.Name == "":
+	case name != "" && d.Spec.Flow.Name != "" && name != d.Spec.Flow.Name:
+		return fault("spec.name", "is %s, but metadata.name is %s: remove it, or make them agree", d.Spec.Flow.Name, name)
+	case d.Spec.Flow.Name == "":
 		return validName("metadata.name", name)
 	}
 	return nil

@@ -1,0 +1,5 @@
+package engine
+
+import (
+	_ "go.opentelemetry.io/otel/sdk/trace/tracetest"
+)
