@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"sort"
 	"strings"
+
+	"github.com/lsm/fiso/common/config"
 )
 
 // maxFile bounds what is read of a flow file; the decoder refuses from 1 MiB.
@@ -66,49 +68,108 @@ type File struct {
 	Flow *Flow
 }
 
-// ParseDir reads all flow files at a path (see List). It returns every flow
-// that could be read, and one error with the faults of all files. No file at
-// all is an error, and so are two files that define one flow.
-func ParseDir(path string) ([]File, error) {
-	paths, err := List(path)
-	if err != nil {
-		return nil, err
-	}
-	if len(paths) == 0 {
-		return nil, NoFlow(path)
-	}
+// ParseDir reads all flow files at the paths (see List). It returns every flow
+// that could be read, and config.Errors with the faults of all files. No file
+// at all is a fault, and so are two files that define one flow.
+func ParseDir(paths ...string) ([]File, error) {
+	return ParseAll(paths, func(path string, data []byte) (File, error) {
+		flow, err := Parse(path, data)
+		return File{path, flow}, err
+	}, func(f File) string { return f.Flow.Name })
+}
+
+// ParseAll is ParseDir for a reader of one's own. name is the flow's name.
+func ParseAll[T any](paths []string, parse func(file string, data []byte) (T, error), name func(T) string) ([]T, error) {
 	var (
-		flows []File
+		flows  []T
+		faults config.Errors
+		first  = map[string]string{}
+	)
+	files, err := listAll(paths)
+	faults = Faults("", err)
+	for _, path := range files {
+		data, err := Read(path)
+		if err != nil {
+			faults = append(faults, Faults(path, err)...)
+			continue
+		}
+		flow, err := parse(path, data)
+		if err != nil {
+			faults = append(faults, Faults(path, err)...)
+			continue
+		}
+		if other, taken := first[name(flow)]; taken {
+			faults = append(faults, Duplicate(name(flow), other, path))
+			continue
+		}
+		first[name(flow)] = path
+		flows = append(flows, flow)
+	}
+	if len(faults) > 0 {
+		return flows, faults
+	}
+	return flows, nil
+}
+
+func listAll(paths []string) ([]string, error) {
+	var (
+		files []string
 		errs  []error
-		first = map[string]string{}
 	)
 	for _, p := range paths {
-		data, err := Read(p)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		flow, err := Parse(p, data)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		if other, taken := first[flow.Name]; taken {
-			errs = append(errs, Duplicate(flow.Name, other, p))
-			continue
-		}
-		first[flow.Name] = p
-		flows = append(flows, File{p, flow})
+		found, err := List(p)
+		errs = append(errs, err)
+		files = append(files, found...)
 	}
-	return flows, errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil || len(files) > 0 {
+		return files, err
+	}
+	return nil, NoFlow(strings.Join(paths, ", "))
 }
 
-// NoFlow is the error of a directory without a flow file.
-func NoFlow(path string) error {
-	return fmt.Errorf("no flow file (*.yaml or *.yml) in %s: write a first one with fiso-flow init", path)
+// The codes of faults that are not of a file's content.
+const (
+	CodeNoFlow        = "NO_FLOW"
+	CodeDuplicateFlow = "DUPLICATE_FLOW"
+	CodeUnreadable    = "UNREADABLE"
+)
+
+// NoFlow is the fault of a directory without a flow file.
+func NoFlow(path string) *config.Error {
+	return &config.Error{
+		Pos: config.Pos{File: path}, Code: CodeNoFlow,
+		Message: "no flow file (*.yaml or *.yml) here", Hint: "write a first one with fiso-flow init",
+	}
 }
 
-// Duplicate is the error of two files that define one flow.
-func Duplicate(name, first, second string) error {
-	return fmt.Errorf("flow %s is defined twice, in %s and in %s: give one of them another name", name, first, second)
+// Duplicate is the fault of two files that define one flow.
+func Duplicate(name, first, second string) *config.Error {
+	return &config.Error{
+		Pos: config.Pos{File: second}, Key: "name", Code: CodeDuplicateFlow,
+		Message: fmt.Sprintf("flow %s is defined twice, here and in %s", name, first), Hint: "give one of them another name",
+	}
+}
+
+// Faults is err as config.Errors: its own, or one that says it of the file.
+func Faults(file string, err error) config.Errors {
+	if err == nil {
+		return nil
+	}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		if many, ok := err.(config.Errors); ok {
+			return many
+		}
+		var all config.Errors
+		for _, e := range joined.Unwrap() {
+			all = append(all, Faults(file, e)...)
+		}
+		return all
+	}
+	if one, ok := errors.AsType[*config.Error](err); ok {
+		return config.Errors{one}
+	}
+	if many, ok := errors.AsType[config.Errors](err); ok {
+		return many
+	}
+	return config.Errors{{Pos: config.Pos{File: file}, Code: CodeUnreadable, Message: err.Error()}}
 }

@@ -53,7 +53,7 @@ type bare struct {
 // Validate asks for the name, which nothing else can give.
 func (b *bare) Validate() error {
 	if b.Body.Flow.Name == "" {
-		return fault("name", "is missing: give the flow a name, as in name: order-events")
+		return fault("name", "missing: give the flow a name, as in name: order-events")
 	}
 	return nil
 }
@@ -104,9 +104,9 @@ type metadata struct {
 func (d *definition) Validate() error {
 	switch name := d.Metadata.Name; {
 	case name == "" && d.Spec.Flow.Name == "":
-		return fault("metadata.name", "is missing: it is the flow's name")
+		return fault("metadata.name", "missing: it is the flow's name")
 	case name != "" && d.Spec.Flow.Name != "" && name != d.Spec.Flow.Name:
-		return fault("spec.name", "is %s, but metadata.name is %s: remove it, or make them agree", d.Spec.Flow.Name, name)
+		return fault("spec.name", "%s is not metadata.name, %s: remove it, or make them agree", d.Spec.Flow.Name, name)
 	case d.Spec.Flow.Name == "":
 		return validName("metadata.name", name)
 	}

@@ -26,9 +26,8 @@ const (
 )
 
 var (
-	label     = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
-	topic     = regexp.MustCompile(`^[a-zA-Z0-9._-]+$`)
-	attribute = regexp.MustCompile(`^[a-z0-9]{1,20}$`)
+	label = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
+	topic = regexp.MustCompile(`^[a-zA-Z0-9._-]+$`)
 )
 
 // fault is a fault of the key, in this package's short form.
@@ -51,7 +50,7 @@ func validName(key, name string) error {
 	case name == "":
 		return nil
 	case len(name) > maxName:
-		return fault(key, "is %d characters long; 63 are allowed", len(name))
+		return fault(key, "%d characters are too many; 63 are allowed", len(name))
 	case !label.MatchString(name):
 		return fault(key, "%q is no name for a flow: use lower-case letters, digits and dashes, as in %s", name, suggestName(name))
 	}
@@ -122,57 +121,31 @@ func (f *Flow) validateDeadLetter() error {
 	e := &f.ErrorHandling
 	var errs []error
 	if e.DeadLetter.Type == "" && !e.DeadLetter.Config.IsZero() {
-		errs = append(errs, fault("errorHandling.deadLetter.type", "is missing: write kafka or file"))
+		errs = append(errs, fault("errorHandling.deadLetter.type", "missing: write kafka or file"))
 	}
 	if e.DeadLetter.Type == "file" && e.DeadLetterTopic != "" {
 		errs = append(errs, fault("errorHandling.deadLetterTopic", "does not go with deadLetter of type file: remove one of the two"))
 	}
-	if f.Source.Type != "" && f.Source.Type != "kafka" && e.DeadLetter.Type == "" && e.OnExhausted != "block" {
-		errs = append(errs, fault("errorHandling.deadLetter",
-			"is required: a %s source is no broker that could keep dead letters; name a place (type: file with config.path, or type: kafka with config.brokers), or set onExhausted: block", f.Source.Type))
+	if f.Source.Type == "http" && e.DeadLetter.Type == "" && e.OnExhausted != "block" {
+		errs = append(errs, fault("source.type",
+			"http is no broker that could keep dead letters: name a place in errorHandling.deadLetter (type: file with config.path, or type: kafka with config.brokers), or set errorHandling.onExhausted: block"))
 	}
 	return errors.Join(errs...)
 }
 
-// Validate checks a transform.
+// Validate checks the bounds of a transform; its expressions are checked where
+// they are compiled.
 func (t *Transform) Validate() error {
 	var errs []error
-	if !t.CEL.IsZero() && len(t.Fields) > 0 {
-		errs = append(errs, fault("fields", "does not go with cel: use one expression for the whole output, or one for each field"))
-	}
 	for _, f := range t.Fields {
 		if f.Name == "" {
-			errs = append(errs, fault("fields", "has a field without a name"))
+			errs = append(errs, fault("fields", "a field has no name"))
 		}
 	}
 	return errors.Join(append(errs,
 		duration("timeout", t.Timeout, time.Millisecond, maxTransformTime),
 		between("maxOutputBytes", int64(t.MaxOutputBytes), 1, maxOutputBytes),
 	)...)
-}
-
-// reserved are attribute names of CloudEvents itself, with where to set them.
-var reserved = map[string]string{
-	"id": "cloudevents.id", "type": "cloudevents.type", "source": "cloudevents.source",
-	"subject": "cloudevents.subject", "dataschema": "cloudevents.dataschema",
-	"specversion": "", "time": "", "datacontenttype": "", "data": "",
-}
-
-// Validate checks the names of extensions.
-func (c *CloudEvents) Validate() error {
-	var errs []error
-	for _, x := range c.Extensions {
-		key := "extensions." + x.Name
-		switch place, taken := reserved[x.Name]; {
-		case taken && place != "":
-			errs = append(errs, fault(key, "is no extension but an attribute: write it as %s", place))
-		case taken:
-			errs = append(errs, fault(key, "is no extension: fiso-flow sets this attribute itself"))
-		case !attribute.MatchString(x.Name):
-			errs = append(errs, fault(key, "is no name for an extension: use up to 20 lower-case letters and digits"))
-		}
-	}
-	return errors.Join(errs...)
 }
 
 // Validate checks the bounds of delivery.
@@ -209,10 +182,10 @@ func (e *ErrorHandling) Validate() error {
 		duration("maxInterval", e.MaxInterval, time.Millisecond, maxInterval),
 	}
 	if e.MaxInterval < e.InitialInterval && e.MaxInterval > 0 {
-		errs = append(errs, fault("maxInterval", "is %v, less than initialInterval (%v)", e.MaxInterval, e.InitialInterval))
+		errs = append(errs, fault("maxInterval", "%v is less than initialInterval, %v", e.MaxInterval, e.InitialInterval))
 	}
 	if !(e.Jitter >= 0 && e.Jitter <= 1) {
-		errs = append(errs, fault("jitter", "is %v; it is a share from 0 to 1", e.Jitter))
+		errs = append(errs, fault("jitter", "%v is no share: write a number from 0 to 1", e.Jitter))
 	}
 	if t := e.DeadLetterTopic; t != "" && (len(t) > maxTopic || !topic.MatchString(t) || t == "." || t == "..") {
 		errs = append(errs, fault("deadLetterTopic", "%q is no name for a Kafka topic: use letters, digits, dots, dashes and underscores, 249 at most", t))
@@ -227,14 +200,14 @@ func (s *StopTheLine) Validate() error {
 
 func between(key string, n, low, high int64) error {
 	if n < low || n > high {
-		return fault(key, "is %d; from %d to %d is allowed", n, low, high)
+		return fault(key, "%d is out of bounds: from %d to %d is allowed", n, low, high)
 	}
 	return nil
 }
 
 func duration(key string, d, low, high time.Duration) error {
 	if d < low || d > high {
-		return fault(key, "is %v; from %v to %v is allowed", d, low, high)
+		return fault(key, "%v is out of bounds: from %v to %v is allowed", d, low, high)
 	}
 	return nil
 }

@@ -185,7 +185,7 @@ func (s *Supervisor) settleNames() {
 				delete(s.files, other.path)
 				s.book.drop(other.path)
 			default:
-				f.next, f.fault = nil, fileError(f.path, spec.Duplicate(name, other.path, f.path))
+				f.next, f.fault = nil, spec.Duplicate(name, other.path, f.path)
 				again = true // it falls back to what it stood for, which may be another's by now
 			}
 			if again {

@@ -193,4 +193,10 @@ func (s *Supervisor) watch() {
 	}
 }
 
-func joinFaults(errs []error) error { return errors.Join(errs...) }
+// joinFaults makes one error of the faults of many files.
+func joinFaults(errs []error) error {
+	if all := spec.Faults("", errors.Join(errs...)); len(all) > 0 {
+		return all
+	}
+	return nil
+}
