@@ -20,6 +20,9 @@ var ErrTooLarge = errors.New("record is too large")
 // ErrNoTopic is in the chain of the error when the topic does not exist.
 var ErrNoTopic = errors.New("topic does not exist")
 
+// errUndelivered is the fate of a record that no broker took in time.
+var errUndelivered = errors.New("no broker took the record")
+
 // permanent are the answers about one record that will be the same tomorrow.
 var permanent = []error{
 	kerr.MessageTooLarge, kerr.RecordListTooLarge, kerr.InvalidRecord, kerr.CorruptMessage,
@@ -76,7 +79,7 @@ func unreachable(err error) bool {
 	if errors.Is(err, context.Canceled) {
 		return false
 	}
-	if errors.Is(err, kgo.ErrRecordTimeout) || errors.Is(err, kgo.ErrRecordRetries) {
+	if errors.Is(err, errUndelivered) {
 		return true
 	}
 	if _, ok := errors.AsType[*kgo.ErrFirstReadEOF](err); ok {

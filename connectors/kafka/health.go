@@ -1,7 +1,9 @@
 package kafka
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -59,6 +61,9 @@ func (h *health) problems() []string {
 // OnBrokerConnect hears of every connection that was tried.
 func (h *health) OnBrokerConnect(meta kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
 	if err != nil {
+		if errors.Is(err, io.EOF) {
+			err = fmt.Errorf("%w: the broker hung up before the connection was ready: check tls, and sasl with its credentials", err)
+		}
 		err = fmt.Errorf("broker %s:%d: %w", meta.Host, meta.Port, explain(err))
 	}
 	h.set(aspectConnect, err)

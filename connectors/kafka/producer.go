@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // maxRecord is the largest record that is tried at all. franz-go writes no
@@ -106,7 +107,6 @@ func newProducer(cfg ProducerConfig, opts ProducerOptions) (*Producer, error) {
 	conn = append(conn,
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.ProducerBatchCompression(codecs[cfg.Compression], kgo.NoCompression()),
-		kgo.RecordDeliveryTimeout(cfg.DeliveryTimeout),
 		kgo.UnknownTopicRetries(1),
 		kgo.MaxBufferedRecords(cfg.MaxBuffered+1), // places keeps below it, so franz-go never blocks
 	)
@@ -172,9 +172,18 @@ func (p *Producer) produce(ctx context.Context, r *Record, done func(error)) err
 		p.calls.Done()
 		return classify(r.Topic, err)
 	}
-	client.Produce(context.WithoutCancel(ctx), out, func(_ *kgo.Record, err error) {
+	// The caller's context does not reach the record; this one is its delivery
+	// timeout. franz-go heeds it only while it knows the record's fate: before
+	// it was sent, or after an answer. (Its own RecordDeliveryTimeout counts
+	// from the record's timestamp, which here may be of last year.)
+	bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.cfg.DeliveryTimeout)
+	client.Produce(bound, out, func(_ *kgo.Record, err error) {
+		cancel()
 		lane.release(size)
 		p.calls.Done()
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = fmt.Errorf("%w within %v", errUndelivered, p.cfg.DeliveryTimeout)
+		}
 		done(classify(r.Topic, err))
 	})
 	return nil
@@ -215,16 +224,9 @@ func (p *Producer) prepare(ctx context.Context, topic string) (*topicState, erro
 
 // ensure sees that the topic exists, and creates it if it may.
 func (p *Producer) ensure(ctx context.Context, topic string) error {
-	details, err := p.adm.ListTopics(ctx, topic)
-	if err != nil {
-		return fmt.Errorf("look for the topic: %w", err)
-	}
-	d, ok := details[topic]
-	switch {
-	case ok && d.Err == nil:
-		return nil
-	case ok && !errors.Is(d.Err, kerr.UnknownTopicOrPartition):
-		return d.Err
+	switch err := p.lookUp(ctx, topic); {
+	case err == nil, !errors.Is(err, kerr.UnknownTopicOrPartition):
+		return err
 	case !p.opts.CreateTopics:
 		return ErrNoTopic
 	}
@@ -237,6 +239,22 @@ func (p *Producer) ensure(ctx context.Context, topic string) error {
 	}
 	p.log.Info("created topic", "topic", topic)
 	return nil
+}
+
+// lookUp asks a broker, and not franz-go's cache, whether the topic exists.
+func (p *Producer) lookUp(ctx context.Context, topic string) error {
+	req := kmsg.NewPtrMetadataRequest()
+	t := kmsg.NewMetadataRequestTopic()
+	t.Topic = &topic
+	req.Topics = append(req.Topics, t)
+	resp, err := req.RequestWith(ctx, p.cl)
+	if err != nil {
+		return fmt.Errorf("look for the topic: %w", err)
+	}
+	for _, t := range resp.Topics {
+		return kerr.ErrorForCode(t.ErrorCode)
+	}
+	return kerr.UnknownTopicOrPartition
 }
 
 // askMax is the topic's max.message.bytes, within what franz-go takes. One who
