@@ -1,0 +1,41 @@
+package blueprint
+
+import (
+	"github.com/lsm/fiso/common/connector"
+	fisohttp "github.com/lsm/fiso/connectors/http"
+	"github.com/lsm/fiso/flow/spec"
+)
+
+type httpSource struct {
+	fisohttp.SourceConfig `yaml:",inline"`
+}
+
+func (c *httpSource) tell() string     { return "POST to " + c.Path + " on " + c.Listen }
+func (c *httpSource) broker() bool     { return false }
+func (c *httpSource) manyTopics() bool { return false }
+
+func (c *httpSource) build(f *spec.Flow, env Env) (connector.Source, error) {
+	return fisohttp.NewSource(c.SourceConfig, fisohttp.SourceOptions{
+		Listeners: env.Listeners, Name: f.Name, Logger: env.Logger, DrainTimeout: f.Delivery.DrainTimeout,
+	})
+}
+
+type httpSink struct {
+	fisohttp.SinkConfig `yaml:",inline"`
+}
+
+func (c *httpSink) tell() string {
+	return c.Method + " " + c.URL + ", CloudEvents in " + c.Mode + " mode"
+}
+
+func (c *httpSink) compile(*spec.Flow) error { return nil }
+
+// Events go one by one in the other modes, whatever company they have.
+func (c *httpSink) batches() (can, must bool) {
+	many := c.Mode == fisohttp.ModeBatch
+	return many, many
+}
+
+func (c *httpSink) build(Env) (connector.Sink, error) {
+	return fisohttp.NewSink(c.SinkConfig, fisohttp.SinkOptions{})
+}

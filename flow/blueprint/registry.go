@@ -1,0 +1,71 @@
+package blueprint
+
+import (
+	"context"
+	"io"
+	"log/slog"
+
+	"github.com/lsm/fiso/common/connector"
+	fisohttp "github.com/lsm/fiso/connectors/http"
+	"github.com/lsm/fiso/flow/deadletter"
+	"github.com/lsm/fiso/flow/spec"
+)
+
+// Env is what a process gives to the parts it builds. All fields are needed.
+type Env struct {
+	Logger *slog.Logger
+	Stdout io.Writer // of the stdout sink
+	OnGap  func()    // hears of records that a source no longer has
+	Files  *Files    // dead letter files that are open
+	// Listeners are the open ports of http sources.
+	Listeners *fisohttp.Listeners
+}
+
+// source is the decoded config of a source type.
+type source interface {
+	// tell is one line for a person, without secrets.
+	tell() string
+	// broker: it keeps positions, and takes a while to assign them.
+	broker() bool
+	// manyTopics reports whether it may read several.
+	manyTopics() bool
+	// build connects to nothing.
+	build(f *spec.Flow, env Env) (connector.Source, error)
+}
+
+// sink is the decoded config of a sink type.
+type sink interface {
+	tell() string
+	// batches reports whether it can take many events at once, and whether it
+	// does so when the flow does not ask for it.
+	batches() (can, must bool)
+	// compile prepares expressions of the config; they are part of the check.
+	compile(f *spec.Flow) error
+	build(env Env) (connector.Sink, error)
+}
+
+// letters is the decoded config of a place for dead letters.
+type letters interface {
+	tell() string
+	build(env Env) (deadletter.Writer, error)
+	// check tries the place without writing to it.
+	check(ctx context.Context) []connector.Step
+}
+
+// The connectors of this binary. A type is added here and nowhere else; its
+// name stands in the lists of package spec too, which a test compares.
+var (
+	sources = map[string]func() source{
+		"kafka": func() source { return new(kafkaSource) },
+		"http":  func() source { return new(httpSource) },
+	}
+	sinks = map[string]func() sink{
+		"http":   func() sink { return new(httpSink) },
+		"kafka":  func() sink { return new(kafkaSink) },
+		"stdout": func() sink { return new(stdoutSink) },
+	}
+	letterPlaces = map[string]func() letters{
+		"kafka": func() letters { return new(kafkaLetters) },
+		"file":  func() letters { return new(fileLetters) },
+	}
+)
