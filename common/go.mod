@@ -3,11 +3,10 @@ module github.com/lsm/fiso/common
 go 1.26.0
 
 require github.com/goccy/go-yaml v1.19.2
+
 require github.com/cloudevents/sdk-go/v2 v2.16.2
 
 require (
-	github.com/cloudevents/sdk-go/v2 v2.16.2
-	github.com/goccy/go-yaml v1.19.2
 	github.com/mattn/go-isatty v0.0.20
 	github.com/prometheus/client_golang v1.25.0
 	github.com/rs/zerolog v1.35.1
@@ -39,5 +38,3 @@ require (
 	go.opentelemetry.io/otel/metric v1.47.0 // indirect
 	golang.org/x/sys v0.48.0 // indirect
 )
-
-require github.com/goccy/go-yaml v1.19.2

@@ -131,7 +131,7 @@ func (c *testCase) message() (*connector.Message, error) {
 	if c.Input.IsZero() {
 		return m, nil
 	}
-	value, err := rawJSON(c.Input)
+	value, err := c.Input.JSON()
 	if err != nil {
 		return nil, fmt.Errorf("input: %w", err)
 	}
@@ -180,7 +180,7 @@ func (c *testCase) compare(e *cloudevent.Event) string {
 	if c.Output.IsZero() {
 		return ""
 	}
-	want, err := rawJSON(c.Output)
+	want, err := c.Output.JSON()
 	if err != nil {
 		return fmt.Sprintf("output: %v", err)
 	}

@@ -10,12 +10,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/lsm/fiso/connectors/kafka"
@@ -34,9 +34,9 @@ type Options struct {
 	Length time.Duration
 	// Keep leaves everything running after the totals, until ctx ends.
 	Keep bool
-	// Run runs fiso-flow on a directory of flow files until ctx ends, with the
-	// environment's variables and logging to log.
-	Run func(ctx context.Context, dir, metricsAddr string, log *slog.Logger) error
+	// Run runs fiso-flow on a directory of flow files until ctx ends. It calls
+	// listening with the address of its metrics.
+	Run func(ctx context.Context, dir string, log io.Writer, listening func(addr string)) error
 }
 
 // ErrNotProven is returned when the totals do not add up.
@@ -63,8 +63,8 @@ type stage struct {
 	opts    Options
 	ledger  *ledger
 	service *service
-	dir     string // flow files
-	metrics string
+	dir     string // flow files, and the log
+	metrics atomic.Value
 	brokers []string
 }
 
@@ -87,7 +87,7 @@ func (s *stage) run(ctx context.Context) (err error) {
 		err = errors.Join(err, running.wait())
 	}()
 
-	cluster, err := kafkatest.Start(kafkatest.Options{Topics: map[string]int{topic: 3}})
+	cluster, err := kafkatest.Start(kafkatest.Options{Topics: map[string]int32{topic: 3}})
 	if err != nil {
 		return fmt.Errorf("start the embedded broker: %w", err)
 	}
@@ -131,7 +131,8 @@ func (s *stage) writeFlow(serviceURL string) (remove func(), err error) {
 	return remove, nil
 }
 
-func (s *stage) path() string { return filepath.Join(s.dir, "order-events.yaml") }
+func (s *stage) path() string    { return filepath.Join(s.dir, "order-events.yaml") }
+func (s *stage) logPath() string { return filepath.Join(s.dir, "fiso-flow.log") }
 
 // save writes the flow as an editor does: beside it, then over it.
 func (s *stage) save(text string) error {
@@ -148,15 +149,15 @@ func (s *stage) save(text string) error {
 // play is the story: fiso-flow starts, orders come, the service goes away and
 // returns, the flow changes, the orders stop, everything settles.
 func (s *stage) play(ctx context.Context, running *workers) error {
-	log, closeLog, err := s.logFile()
+	log, err := os.Create(s.logPath())
 	if err != nil {
-		return err
+		return fmt.Errorf("keep fiso-flow's log: %w", err)
 	}
-	defer closeLog()
+	defer func() { _ = log.Close() }() // it goes with its folder
 
 	flowCtx, stopFlow := context.WithCancel(ctx)
 	defer stopFlow()
-	flowEnded := running.start(func() error { return s.opts.Run(flowCtx, s.dir, s.metrics, log) })
+	flowEnded := running.start(func() error { return s.opts.Run(flowCtx, s.dir, log, func(addr string) { s.metrics.Store(addr) }) })
 	running.start(func() error { return s.watchDeadLetters(ctx) })
 
 	show := &screen{out: s.opts.Out, terminal: s.opts.Terminal, ledger: s.ledger, service: s.service, length: s.opts.Length}

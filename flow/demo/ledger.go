@@ -73,7 +73,7 @@ func (l *ledger) retried(id string) {
 	l.sayLocked("↻", "%s answered 503, will be tried again", id)
 }
 
-func (l *ledger) arrived(_, id, status string, amount bool) {
+func (l *ledger) arrived(id, status string, amount bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.delivered[id]++

@@ -25,7 +25,6 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var event struct {
-		ID   string `json:"id"`
 		Data struct {
 			OrderID string `json:"order_id"`
 			Status  string `json:"status"`
@@ -43,7 +42,7 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case event.Data.Status == "FRAUD":
 		http.Error(w, "order "+event.Data.OrderID+" looks fraudulent", http.StatusUnprocessableEntity)
 	default:
-		s.ledger.arrived(event.ID, event.Data.OrderID, event.Data.Status, event.Data.Cents != nil)
+		s.ledger.arrived(event.Data.OrderID, event.Data.Status, event.Data.Cents != nil)
 		w.WriteHeader(http.StatusNoContent)
 	}
 }

@@ -62,6 +62,7 @@ Still running, until Ctrl-C:
   curl 'http://%[1]s/readyz?verbose'
   curl -s http://%[1]s/metrics | grep ^fiso_flow
   go run ./flow/cmd/fiso-flow dlq list --flow %[2]s
+  tail -f %[3]s
 Edit %[2]s and watch it reload.
-`, s.metrics, s.path())
+`, s.metrics.Load(), s.path(), s.logPath())
 }
