@@ -101,11 +101,11 @@ func (s *secret) reveal(now time.Time) (string, error) {
 				b.WriteString(p.literal)
 				continue
 			}
-			text, err := os.ReadFile(p.file)
+			text, err := readValue(p.file)
 			if err != nil {
 				return "", fmt.Errorf("read secret: %w", err)
 			}
-			b.WriteString(strings.TrimRight(string(text), "\r\n"))
+			b.WriteString(text)
 		}
 		s.value = b.String()
 	}
