@@ -39,7 +39,7 @@ type SinkConfig struct {
 
 // Validate joins all faults of the configuration.
 func (c *SinkConfig) Validate() error {
-	faults := []error{c.validateURL(), c.Auth.Validate(), c.validateLimits()}
+	faults := []error{c.validateURL(), c.Auth.validate(), c.validateLimits()}
 	faults = append(faults, validateHeaders(c.Headers, c.Auth.headerName())...)
 	_, err := newVerdicts(c.RetryOn, c.RejectOn)
 	return errors.Join(append(faults, err)...)

@@ -73,7 +73,7 @@ type SourceOptions struct {
 // fails when the configuration is at fault.
 func NewSource(cfg SourceConfig, opts SourceOptions) (*Source, error) {
 	config.Defaults(&cfg)
-	if err := cfg.Validate(); err != nil {
+	if err := errors.Join(cfg.Validate(), cfg.TLS.Validate()); err != nil {
 		return nil, fmt.Errorf("http source: %w", err)
 	}
 	s := &Source{
