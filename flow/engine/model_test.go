@@ -112,7 +112,9 @@ func (w *world) scenario(t *testing.T) {
 	w.settleDown(e)
 	synctest.Wait()
 	w.mu.Lock()
-	w.rule(e.Status().InFlight == 0, "in flight after all was settled: %+v", e.Status())
+	s := e.Status()
+	w.rule(s.InFlight == 0 && s.Bytes == 0 && s.Working == 0 && s.Waiting == 0 && len(s.Held) == 0 && s.Line == "" && s.Oldest == 0,
+		"not at rest after all was settled: %+v", s)
 	w.stopped = true
 	w.mu.Unlock()
 	stop()
