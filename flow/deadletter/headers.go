@@ -70,7 +70,7 @@ func Headers(l *Letter) []connector.Header {
 
 // bounded is s as valid UTF-8 of at most MaxReason bytes, cut between runes.
 func bounded(s string) string {
-	s = strings.ToValidUTF8(s[:min(len(s), 4*MaxReason)], "\uFFFD")
+	s = strings.ToValidUTF8(s, "\uFFFD")
 	if len(s) <= MaxReason {
 		return s
 	}

@@ -58,10 +58,7 @@ func (p *payload) UnmarshalJSON(data []byte) error {
 	var b struct {
 		Base64 *[]byte `json:"base64"`
 	}
-	if err := json.Unmarshal(data, &b); err != nil {
-		return err
-	}
-	if b.Base64 == nil {
+	if err := json.Unmarshal(data, &b); err != nil || b.Base64 == nil {
 		return errors.New(`bytes are neither a string nor {"base64": …}`)
 	}
 	*p = append([]byte{}, *b.Base64...)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -132,11 +133,11 @@ func TestBatch_aSinkThatAnswersNonsenseHasFailed(t *testing.T) {
 // events go back: the others are sent again.
 func TestBatch_ofTwoAssignmentsLetsOnlyTheRevokedGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		hang := true
+		var fine atomic.Bool
 		r := start(t, Config{DrainTimeout: time.Second}, Stage{
 			Batch: &Batch{MaxEvents: 2},
 			Sink: batchFunc(func(ctx context.Context, evs []*cloudevent.Event) []error {
-				if !hang {
+				if fine.Load() {
 					return nil
 				}
 				<-ctx.Done()
@@ -146,7 +147,7 @@ func TestBatch_ofTwoAssignmentsLetsOnlyTheRevokedGo(t *testing.T) {
 		ctx, revoke := context.WithCancel(r.ctx)
 		gone, stays := r.give(ctx, "a"), r.give(r.ctx, "b")
 		synctest.Wait()
-		hang = false
+		fine.Store(true)
 		revoke()
 		after(2 * time.Second)
 		r.want(gone, connector.ErrInterrupted)

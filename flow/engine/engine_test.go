@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -214,9 +215,10 @@ func TestProcess_endsEventsThatNeverReachTheSink(t *testing.T) {
 
 func TestProcess_waitsForWhatIsUnavailable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		down := true
+		var down atomic.Bool
+		down.Store(true)
 		r := start(t, Config{}, Stage{Processor: processorFunc(func(ctx context.Context, m *connector.Message) (*cloudevent.Event, error) {
-			if down {
+			if down.Load() {
 				return nil, connector.AsUnavailable(errors.New("registry: 503"))
 			}
 			return asIs(ctx, m)
@@ -227,7 +229,7 @@ func TestProcess_waitsForWhatIsUnavailable(t *testing.T) {
 		if h := r.Status().Held; len(h) != 1 || h[0].Reason != "the transform waits for what it needs: registry: 503" {
 			t.Errorf("held %+v", h)
 		}
-		down = false
+		down.Store(false)
 		after(time.Minute)
 		r.want(m, nil)
 	})

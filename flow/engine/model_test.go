@@ -90,30 +90,29 @@ func (w *world) account(r *record) {
 // scenario runs the engine through faults until all is healed and all settled.
 func (w *world) scenario(t *testing.T) {
 	cfg := Config{
-		Flow: "model", Ordering: []string{OrderKey, OrderKey, OrderPartition, OrderNone}[w.rnd.IntN(4)],
-		MaxInFlight: []int{1, 2, 5, 16, 64, 200}[w.rnd.IntN(6)], DrainTimeout: simDrain,
+		Flow: "model", Ordering: []string{OrderKey, OrderKey, OrderPartition, OrderNone}[w.IntN(4)],
+		MaxInFlight: []int{1, 2, 5, 16, 64, 200}[w.IntN(6)], DrainTimeout: simDrain,
 	}
 	if w.chance(0.2) {
-		cfg.MaxInFlightBytes = 1 + w.rnd.Int64N(200)
+		cfg.MaxInFlightBytes = 1 + w.Int64N(200)
 	}
 	w.most = cfg.MaxInFlight
 	w.order = cfg.Ordering
-	w.note("%+v", cfg)
+	w.say("%+v", cfg)
 	e := New(cfg, w.stage())
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- e.Run(ctx, w) }()
 
-	for range w.rnd.IntN(25) {
+	for range w.IntN(25) {
 		time.Sleep(w.within(400 * time.Millisecond)) // virtual
 		w.disturb(e)
 	}
 	w.heal(e)
 	w.settleDown(e)
-	if w.chance(0.5) {
-		w.rule(e.Status().InFlight == 0, "in flight after all was settled: %+v", e.Status())
-	}
+	synctest.Wait()
 	w.mu.Lock()
+	w.rule(e.Status().InFlight == 0, "in flight after all was settled: %+v", e.Status())
 	w.stopped = true
 	w.mu.Unlock()
 	stop()
@@ -122,29 +121,36 @@ func (w *world) scenario(t *testing.T) {
 	}
 }
 
+// say is note for the scenario, which does not hold the lock.
+func (w *world) say(format string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.note(format, args...)
+}
+
 func (w *world) stage() *Stage {
 	st := &Stage{
 		Processor: w, Sink: w, SinkName: "sim", DeadLetter: grave{w}, MaxRetries: simRetries,
 		Retry: backoff.Policy{Initial: 20 * time.Millisecond, Max: time.Second, Jitter: 0.2},
 	}
 	if w.chance(0.3) {
-		st.StopTheLine = 1 + w.rnd.IntN(4)
+		st.StopTheLine = 1 + w.IntN(4)
 	}
 	if w.chance(0.2) {
 		st.OnExhausted = ExhaustedBlock
 	}
 	if w.chance(0.4) {
-		st.Batch = &Batch{MaxEvents: 1 + w.rnd.IntN(10), MaxBytes: 1 + w.rnd.Int64N(100), MaxWait: w.within(100 * time.Millisecond)}
+		st.Batch = &Batch{MaxEvents: 1 + w.IntN(10), MaxBytes: 1 + w.Int64N(100), MaxWait: w.within(100 * time.Millisecond)}
 	}
-	w.note("stage: stop the line %d, on exhausted %q, batch %+v", st.StopTheLine, st.OnExhausted, st.Batch)
+	w.say("stage: stop the line %d, on exhausted %q, batch %+v", st.StopTheLine, st.OnExhausted, st.Batch)
 	return st
 }
 
 // disturb does one thing that could go wrong in life.
 func (w *world) disturb(e *Engine) {
-	switch n := w.rnd.IntN(7); n {
+	switch n := w.IntN(7); n {
 	case 0, 1:
-		w.revoke(w.parts[w.rnd.IntN(len(w.parts))])
+		w.revoke(w.parts[w.IntN(len(w.parts))])
 	case 2, 3:
 		w.swap(e, w.stage())
 	case 4:
@@ -158,7 +164,7 @@ func (w *world) disturb(e *Engine) {
 			connector.AsUnavailable(errors.New("connection refused")),
 			connector.AsPermanent(errors.New("401")),
 			errors.New("timeout"),
-		}[w.rnd.IntN(3)]
+		}[w.IntN(3)]
 		w.refuses = w.refuses || connector.ClassOf(err) == connector.Permanent
 		w.outage = func() error { return err }
 		w.note("outage: %v", err)

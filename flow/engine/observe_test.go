@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -129,13 +130,14 @@ func TestLog_saysWhatAPersonNeedsAndNoMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
 		log := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))
-		down := true
+		var down atomic.Bool
+		down.Store(true)
 		r := start(t, Config{Logger: log}, Stage{MaxRetries: 1, Sink: sinkFunc(func(_ context.Context, ev *cloudevent.Event) error {
 			switch string(ev.Key) {
 			case "":
 				return connector.AsPermanent(errBoom)
 			case "away":
-				if down {
+				if down.Load() {
 					return connector.AsUnavailable(errDown)
 				}
 			}
@@ -148,7 +150,7 @@ func TestLog_saysWhatAPersonNeedsAndNoMore(t *testing.T) {
 		r.give(r.ctx, "")
 		r.give(r.ctx, "away")
 		after(5 * time.Second)
-		down = false
+		down.Store(false)
 		after(5 * time.Second)
 		r.stop()
 		<-r.done

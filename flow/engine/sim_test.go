@@ -23,7 +23,8 @@ type world struct {
 	began time.Time
 
 	mu      sync.Mutex
-	rnd     *rand.Rand
+	seed    uint64
+	dice    // the scenario's
 	history []string
 	broken  []string // rules that were
 	parts   []*part
@@ -48,6 +49,7 @@ type record struct {
 	fails                               int // tries that fail, temporarily
 	// What became of it.
 	tries, delivered, buried int
+	rolls                    uint64
 	code                     fault.Code
 	open                     bool // handed over and not settled
 	handed                   int
@@ -74,24 +76,39 @@ func (w *world) rule(ok bool, format string, args ...any) {
 	}
 }
 
-func (w *world) chance(p float64) bool { return w.rnd.Float64() < p }
+// dice is where chance comes from. The scenario has its own, and each call of
+// the sink one that follows from the seed, the record and how often it was
+// rolled for: so a seed repeats, however goroutines take turns.
+type dice struct{ *rand.Rand }
 
-func (w *world) within(d time.Duration) time.Duration {
-	return time.Duration(w.rnd.Int64N(int64(d) + 1))
+func newDice(seed, n uint64) dice {
+	return dice{rand.New(rand.NewPCG(seed, n))} //nolint:gosec // G404: a simulation repeats
+}
+
+func (d dice) chance(p float64) bool { return d.Float64() < p }
+
+func (d dice) within(most time.Duration) time.Duration {
+	return time.Duration(d.Int64N(int64(most) + 1))
+}
+
+// roll is called with the lock held.
+func (w *world) roll(r *record) dice {
+	r.rolls++
+	return newDice(w.seed, uint64(partOf(r))<<40|uint64(r.offset)<<20|r.rolls) //nolint:gosec // G115: small
 }
 
 // newWorld lays out the records.
 func newWorld(seed uint64) *world {
 	w := &world{
-		began: time.Now(), rnd: rand.New(rand.NewPCG(seed, 1)), //nolint:gosec // G404: a simulation repeats
+		began: time.Now(), seed: seed, dice: newDice(seed, 0),
 		records: map[string]*record{}, busy: map[string]string{},
 	}
-	for n := range 1 + w.rnd.IntN(3) {
+	for n := range 1 + w.IntN(3) {
 		p := &part{n: n}
-		keys := 1 + w.rnd.IntN(12)
-		for off := range int64(20 + w.rnd.IntN(60)) {
+		keys := 1 + w.IntN(12)
+		for off := range int64(20 + w.IntN(60)) {
 			r := &record{id: connector.Position{Topic: "t", Partition: int32(n), Offset: off}.String(), offset: off}
-			if k := w.rnd.IntN(keys + 1); k > 0 {
+			if k := w.IntN(keys + 1); k > 0 {
 				r.lane = strconv.Itoa(k)
 			}
 			switch {
@@ -104,7 +121,7 @@ func newWorld(seed uint64) *world {
 			case w.chance(0.02):
 				r.panics = true
 			case w.chance(0.1):
-				r.fails = 1 + w.rnd.IntN(5)
+				r.fails = 1 + w.IntN(5)
 			}
 			p.log = append(p.log, r)
 			w.records[r.id] = r
@@ -220,7 +237,7 @@ func (w *world) Process(ctx context.Context, m *connector.Message) (*cloudevent.
 		return nil, nil
 	case r.malformed:
 		return nil, fault.New(fault.DecodeFailed, errors.New("not JSON"))
-	case r.panics && w.chance(0.5):
+	case r.panics && w.roll(r).chance(0.5):
 		panic("transform")
 	}
 	return asIs(ctx, m)
@@ -259,10 +276,11 @@ func (w *world) laneOf(r *record) string {
 }
 
 // call is one call of the sink: it takes its time, and may be cut short.
-func (w *world) call(ctx context.Context) error {
+func (w *world) call(ctx context.Context, r *record) error {
 	w.mu.Lock()
-	d := w.within(20 * time.Millisecond)
-	if !w.healed && w.chance(0.01) {
+	roll := w.roll(r)
+	d := roll.within(20 * time.Millisecond)
+	if !w.healed && roll.chance(0.01) {
 		d = 10 * time.Minute // hangs
 	}
 	w.mu.Unlock()
@@ -284,8 +302,8 @@ func (w *world) answer(r *record, err error) error {
 		err = connector.AsPermanent(errors.New("422"))
 	case r.fails > 0:
 		r.fails--
-		err = connector.AsTemporary(errors.New("503"), w.within(time.Second))
-	case !w.healed && w.chance(0.01):
+		err = connector.AsTemporary(errors.New("503"), w.roll(r).within(time.Second))
+	case !w.healed && w.roll(r).chance(0.01):
 		err = fmt.Errorf("somebody else's: %w", context.Canceled)
 	}
 	if err == nil {
@@ -318,9 +336,9 @@ func partOf(r *record) int {
 func (w *world) Send(ctx context.Context, ev *cloudevent.Event) error {
 	w.mu.Lock()
 	r := w.enter(ev.ID)
-	boom := !w.healed && r.panics && w.chance(0.3)
+	boom := !w.healed && r.panics && w.roll(r).chance(0.3)
 	w.mu.Unlock()
-	err := w.call(ctx)
+	err := w.call(ctx, r)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.exit(r)
@@ -337,9 +355,9 @@ func (w *world) SendBatch(ctx context.Context, evs []*cloudevent.Event) []error 
 	for i, ev := range evs {
 		rs[i] = w.enter(ev.ID)
 	}
-	whole := w.chance(0.1) // a sink that refuses a batch as a whole for one bad event
+	whole := w.roll(rs[0]).chance(0.1) // a sink that refuses a batch as a whole for one bad event
 	w.mu.Unlock()
-	err := w.call(ctx)
+	err := w.call(ctx, rs[0])
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	refuse := false
@@ -362,13 +380,13 @@ type grave struct{ *world }
 
 func (g grave) Write(ctx context.Context, l *deadletter.Letter) error {
 	w := g.world
-	if err := w.call(ctx); err != nil {
+	r := w.records[string(l.Message.Value)]
+	if err := w.call(ctx, r); err != nil {
 		return err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	r := w.records[string(l.Message.Value)]
-	if w.morgue || (!w.healed && w.chance(0.1)) {
+	if w.morgue || (!w.healed && w.roll(r).chance(0.1)) {
 		w.note("%s refused by the dead letter queue", r.id)
 		return errors.New("no leader")
 	}
