@@ -27,7 +27,7 @@ const (
 func FromHeaders(prefix string, headers iter.Seq2[string, []byte], e *Event) (bool, error) {
 	b := newBuilder(e)
 	for name, value := range headers {
-		attribute, v := "", ""
+		var attribute, v string
 		switch {
 		case len(name) > len(prefix) && strings.EqualFold(name[:len(prefix)], prefix):
 			attribute, v = strings.ToLower(name[len(prefix):]), text(value)

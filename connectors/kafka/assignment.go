@@ -37,12 +37,14 @@ type assignment struct {
 	tracker *settle.Tracker
 	// buffer holds what was fetched and not yet handed over, oldest first.
 	buffer    []batch
-	buffered  int64 // bytes in buffer
-	fetched   int64 // offset after the newest record ever buffered
-	refused   bool  // a message was settled with an error; hand over no more
-	waiting   bool  // the pump waits for wake
-	committed int64 // -1 while nothing was committed
-	end       int64 // of the log; -1 while unknown
+	buffered  int64         // bytes in buffer
+	fetched   int64         // offset after the newest record ever buffered
+	refused   bool          // a message was settled with an error
+	over      bool          // because of that, hand over no more and rewind
+	rest      time.Duration // before the rewind
+	waiting   bool          // the pump waits for wake
+	committed int64         // -1 while nothing was committed
+	end       int64         // of the log; -1 while unknown
 	progress  time.Time
 
 	wake    chan struct{} // to the pump; holds one
@@ -76,7 +78,7 @@ type record struct {
 }
 
 // Settled is called by Message.Settle.
-func (r *record) Settled(_ *connector.Message, err error) { r.a.settled(r.number, err) }
+func (r *record) Settled(_ *connector.Message, err error) { r.a.settled(r, err) }
 
 func newAssignment(run *session, p *partition, pos position, prev *assignment) *assignment {
 	ctx, cancel := context.WithCancelCause(run.base)
@@ -89,19 +91,19 @@ func newAssignment(run *session, p *partition, pos position, prev *assignment) *
 }
 
 // settled is the end of one message.
-func (a *assignment) settled(number uint64, err error) {
+func (a *assignment) settled(r *record, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.state == closed {
-		a.tracker.Settle(number, false) // no longer in flight, and no more than that
+		a.tracker.Settle(r.number, false) // no longer in flight, and no more than that
 		a.checkDrained()
 		return
 	}
-	if a.tracker.Settle(number, err == nil) {
+	if a.tracker.Settle(r.number, err == nil) {
 		a.progress = time.Now()
 	}
-	if err != nil && a.state == live {
-		a.refused = true
+	if err != nil && a.state == live && !a.refused {
+		a.refuse(r.Position.Offset)
 	}
 	if a.waiting {
 		a.signal()
@@ -179,7 +181,7 @@ func (a *assignment) next() (*record, bool) {
 	defer a.mu.Unlock()
 	for {
 		a.waiting = false
-		if a.state != live || a.refused {
+		if a.state != live || a.over {
 			return nil, false
 		}
 		if len(a.buffer) == 0 || a.tracker.Ahead() >= a.run.window {

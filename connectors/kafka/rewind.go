@@ -3,11 +3,33 @@ package kafka
 import "time"
 
 // How long a partition rests before a message that was refused comes again: it
-// doubles while the partition makes no progress.
+// doubles while the same one is refused.
 const (
 	rewindLeast = 100 * time.Millisecond
 	rewindMost  = 10 * time.Second
 )
+
+// refuse is what follows a message settled with an error while the assignment
+// was live. The first time, handing over goes on for the rest, as the trouble
+// may be that of one message. When it is the same one again, handing over stops
+// at once: else all that is behind it would be delivered twice a round. It
+// needs mu.
+func (a *assignment) refuse(offset int64) {
+	a.refused = true
+	rest, again := a.part.nextRest(offset)
+	if again {
+		a.over, a.rest = true, rest
+		return
+	}
+	time.AfterFunc(rest, func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.over = true
+		if a.waiting {
+			a.signal()
+		}
+	})
+}
 
 // rewind begins the partition again at the oldest record that is not settled,
 // after a message was settled with an error while the assignment was live. It
@@ -17,9 +39,8 @@ func (a *assignment) rewind() {
 	if a.ctx.Err() != nil {
 		return
 	}
-	rest := a.part.nextRest(a.watermark())
 	a.awaitIdle()
-	wait(a.ctx, rest, nil)
+	wait(a.ctx, a.rest, nil)
 	if a.ctx.Err() != nil {
 		return
 	}
@@ -64,20 +85,15 @@ func (a *assignment) awaitIdle() {
 	}
 }
 
-func (a *assignment) watermark() int64 {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.tracker.Watermark()
-}
-
-// nextRest is how long to wait before the record at offset comes again.
-func (p *partition) nextRest(offset int64) time.Duration {
+// nextRest is how long to wait before the record at offset comes again, and
+// whether it was that record the last time too.
+func (p *partition) nextRest(offset int64) (rest time.Duration, again bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.rest == 0 || p.restAt != offset {
 		p.rest, p.restAt = rewindLeast, offset
-	} else {
-		p.rest = min(2*p.rest, rewindMost)
+		return p.rest, false
 	}
-	return p.rest
+	p.rest = min(2*p.rest, rewindMost)
+	return p.rest, true
 }

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -92,15 +93,16 @@ func (s *Sink) Close(ctx context.Context) error { return s.p.Close(ctx) }
 
 // record is e as a record of the sink's mode.
 func (s *Sink) record(e *cloudevent.Event) Record {
-	r := Record{Topic: s.cfg.Topic, Key: e.Key, Time: e.Time}
+	// Copies: a record may be under way still when Send has returned.
+	r := Record{Topic: s.cfg.Topic, Key: bytes.Clone(e.Key), Time: e.Time}
 	if s.cfg.Mode == ModeStructured {
 		r.Value = e.AppendJSON(nil)
 		r.Headers = append(r.Headers, header("content-type", structuredType))
 	} else {
-		r.Value = e.Data
+		r.Value = bytes.Clone(e.Data)
 		r.Headers = make([]connector.Header, 0, 8+len(e.Extensions))
 		e.Attributes(func(name, value string) bool {
-			r.Headers = append(r.Headers, header("ce_"+name, value))
+			r.Headers = append(r.Headers, header(cloudevent.KafkaPrefix+name, value))
 			return true
 		})
 		if e.DataContentType != "" {
@@ -118,7 +120,7 @@ func (s *Sink) record(e *cloudevent.Event) Record {
 
 var errUnanswered = errors.New("unanswered")
 
-const structuredType = "application/cloudevents+json; charset=UTF-8"
+const structuredType = cloudevent.ContentTypeJSON + "; charset=UTF-8"
 
 func header(name, value string) connector.Header {
 	return connector.Header{Key: name, Value: []byte(value)}
