@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/lsm/fiso/common/config"
-	"github.com/lsm/fiso/connectors/kafka"
 	"github.com/lsm/fiso/flow/spec"
 	"github.com/lsm/fiso/flow/transform"
 )

@@ -12,7 +12,6 @@ import (
 	"github.com/lsm/fiso/connectors/kafka"
 	"github.com/lsm/fiso/flow/deadletter"
 	"github.com/lsm/fiso/flow/spec"
-	"github.com/lsm/fiso/flow/transform"
 )
 
 type kafkaSource struct {
@@ -47,7 +46,7 @@ type kafkaSink struct {
 
 	Key config.Text `yaml:"key" doc:"CEL expression for the record's key, evaluated on the outgoing event; default: the key of the incoming record."`
 
-	key *transform.Expression
+	key expression
 }
 
 func (c *kafkaSink) tell() string {
@@ -63,7 +62,7 @@ func (c *kafkaSink) build(env Env) (connector.Sink, error) {
 	if err != nil || c.key == nil {
 		return s, err
 	}
-	return &keyed{Sink: s, key: c.key}, nil
+	return &keyed{BatchSink: s, key: c.key}, nil
 }
 
 // kafkaLetters is a topic for dead letters.
