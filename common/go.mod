@@ -38,5 +38,3 @@ require (
 	go.opentelemetry.io/otel/metric v1.47.0 // indirect
 	golang.org/x/sys v0.48.0 // indirect
 )
-
-require github.com/goccy/go-yaml v1.19.2

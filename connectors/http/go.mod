@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	github.com/lsm/fiso/common v0.1.0
 	github.com/valyala/fasthttp v1.65.0
+	go.uber.org/goleak v1.3.0
 )
 
 require (
