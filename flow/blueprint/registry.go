@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"time"
 
 	"github.com/lsm/fiso/common/connector"
 	fisohttp "github.com/lsm/fiso/connectors/http"
@@ -50,6 +51,8 @@ type letters interface {
 	build(env Env) (deadletter.Writer, error)
 	// check tries the place without writing to it.
 	check(ctx context.Context) []connector.Step
+	// read calls fn with what is stored there: see Blueprint.ReadDeadLetters.
+	read(ctx context.Context, since time.Time, fn func(StoredLetter) error) error
 }
 
 // The connectors of this binary. A type is added here and nowhere else; its

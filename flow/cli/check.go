@@ -3,12 +3,12 @@ package cli
 import (
 	"context"
 	"io"
-	"log/slog"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/lsm/fiso/flow/blueprint"
+	"github.com/lsm/fiso/flow/pipeline"
 )
 
 func (a *app) checkCommand() *cobra.Command {
@@ -21,7 +21,7 @@ source, sink and the place for dead letters, step by step. It changes nothing
 there, and says which step fails.`,
 		Example: `  fiso-flow check order-events.yaml`,
 		RunE: func(c *cobra.Command, args []string) error {
-			flows, err := loadAll(a.paths(args))
+			flows, err := blueprint.ParseDir(a.paths(args)...)
 			if err != nil {
 				return err
 			}
@@ -76,9 +76,10 @@ func (a *app) checked(ctx context.Context, flows []*blueprint.Blueprint, timeout
 func checkFlow(ctx context.Context, f *blueprint.Blueprint, timeout time.Duration) checkedFlow {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	env := blueprint.Env{Logger: slog.New(slog.DiscardHandler), Stdout: io.Discard, OnGap: func() {}, Files: &blueprint.Files{}}
+	loader := pipeline.NewLoader(pipeline.Options{Stdout: io.Discard})
+	defer loader.Close()
 	r := checkedFlow{Flow: f.Name(), OK: true}
-	for _, c := range f.Check(ctx, env) {
+	for _, c := range f.Check(ctx, loader.Env()) {
 		p := checkedPart{Part: c.Part, What: c.What, Steps: []checkedStep{}}
 		for _, s := range c.Steps {
 			step := checkedStep{Step: s.Name, OK: s.Err == nil}

@@ -35,7 +35,7 @@ type problem struct {
 // problems spreads err into one entry for each fault of a file.
 func problems(err error) []problem {
 	if err == nil {
-		return nil
+		return []problem{}
 	}
 	if faults, ok := errors.AsType[config.Errors](err); ok {
 		list := make([]problem, len(faults))

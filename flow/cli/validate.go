@@ -20,72 +20,49 @@ every CEL expression. All faults of all files are shown, each with its line.`,
 		Example: `  fiso-flow validate flows/
   fiso-flow validate --explain order-events.yaml`,
 		RunE: func(_ *cobra.Command, args []string) error {
-			all, err := load(a.paths(args))
-			if err != nil && len(all) == 0 {
-				return err
-			}
-			return a.validated(all, err, explain)
+			flows, err := blueprint.ParseDir(a.paths(args)...)
+			return a.validated(flows, err, explain)
 		},
 	}
 	c.Flags().BoolVar(&explain, "explain", false, "say in words what each flow will do")
 	return c
 }
 
-// verdict is one file as --output json prints it.
-type verdict struct {
+// validFlow is one flow as --output json prints it.
+type validFlow struct {
 	File        string                 `json:"file"`
-	Flow        string                 `json:"flow,omitempty"`
-	OK          bool                   `json:"ok"`
-	Errors      []problem              `json:"errors,omitempty"`
+	Flow        string                 `json:"flow"`
 	Explanation *blueprint.Explanation `json:"explanation,omitempty"`
 }
 
-func (a *app) validated(all []outcome, err error, explain bool) error {
-	verdicts := make([]verdict, 0, len(all))
-	good := err == nil
-	for _, o := range all {
-		v := verdict{File: o.file, OK: o.err == nil, Errors: problems(o.err)}
-		if o.err == nil {
-			v.Flow = o.flow.Name()
-			if explain {
-				e := o.flow.Explain()
-				v.Explanation = &e
-			}
+func (a *app) validated(flows []*blueprint.Blueprint, err error, explain bool) error {
+	valid := make([]validFlow, 0, len(flows))
+	for _, f := range flows {
+		v := validFlow{File: f.File, Flow: f.Name()}
+		if explain {
+			e := f.Explain()
+			v.Explanation = &e
 		}
-		good = good && v.OK
-		verdicts = append(verdicts, v)
+		valid = append(valid, v)
 	}
 	if a.output == "json" {
-		result := map[string]any{"ok": good, "files": verdicts}
-		if err != nil {
-			result["errors"] = problems(err)
-		}
+		result := map[string]any{"ok": err == nil, "flows": valid, "errors": problems(err)}
 		if err := a.printJSON(result); err != nil {
 			return err
 		}
-	} else {
-		a.printVerdicts(all, verdicts, err)
+		if err != nil {
+			return errReported
+		}
+		return nil
 	}
-	if !good {
-		return errReported
-	}
-	return nil
-}
-
-func (a *app) printVerdicts(all []outcome, verdicts []verdict, err error) {
-	for i, v := range verdicts {
-		switch {
-		case !v.OK:
-			a.errorf("%v\n\n", all[i].err)
-		case v.Explanation != nil:
+	for _, v := range valid {
+		if v.Explanation != nil {
 			a.printf("%s", explanation(v.Explanation))
-		default:
+		} else {
 			a.printf("%s: flow %s is valid\n", v.File, v.Flow)
 		}
 	}
-	if err != nil {
-		a.errorf("%v\n", err)
-	}
+	return err
 }
 
 // explanation is an Explanation as a person reads it.
@@ -110,7 +87,7 @@ func explanation(e *blueprint.Explanation) string {
 	row("retries", schedule(e.Retries))
 	row("then", e.Exhausted)
 	row("dead letters", e.DeadLetters)
-	row("at once there", "what is malformed, an expression that fails, an output over the limit, an event the sink refuses for good")
+	row("at once", "what is malformed, an expression that fails, an output over the limit, an event the sink refuses for good")
 	row("stop the line", e.StopTheLine)
 	row("drain", e.Drain)
 	return b.String()

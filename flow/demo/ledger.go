@@ -101,7 +101,7 @@ func (l *ledger) buried(id, code, reason string) {
 		return
 	}
 	l.dead[id] = code
-	l.sayLocked("✗", "dead letter %s: %s", code, reason)
+	l.sayLocked("✗", "%s dead letter %s: %s", id, code, reason)
 }
 
 // totals is the ledger at one moment.
