@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"time"
@@ -35,25 +36,8 @@ func (i instance) run(ctx context.Context) error {
 	if i.metricsAddr == "" {
 		i.metricsAddr = defaultMetricsAddr
 	}
+	var flows *supervisor.Supervisor // set before the server answers
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	counters, err := metrics.New(registry)
-	if err != nil {
-		return err
-	}
-	loader := pipeline.NewLoader(pipeline.Options{Logger: i.log, Metrics: counters, Tracing: i.tracing, Stdout: i.stdout})
-	defer loader.Close()
-
-	options := supervisor.Options{Paths: i.paths, Load: loader.Load, Recorder: counters, Logger: i.log}
-	if w, err := supervisor.NewWatcher(i.log); err != nil {
-		i.log.Warn("files are looked at every few seconds only: the system offers no more watches", "error", err)
-	} else {
-		options.Watcher = w
-	}
-	flows, err := supervisor.New(options)
-	if err != nil {
-		return err
-	}
 	server, err := admin.New(admin.Options{
 		Addr: i.metricsAddr, Setting: "--metrics-addr or FISO_METRICS_ADDR",
 		Registry: registry, Ready: func() admin.Report { return readiness(flows.Report()) }, Logger: i.log,
@@ -61,10 +45,34 @@ func (i instance) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	flows, closeShared, err := i.supervise(registry)
+	if err != nil {
+		return errors.Join(err, server.Close())
+	}
+	defer closeShared()
 	if i.listening != nil {
 		i.listening(server.Addr().String())
 	}
 	return serve(ctx, flows, server, i.log)
+}
+
+// supervise makes the supervisor, which reads no file before it runs, and
+// returns what closes the things its flows share.
+func (i instance) supervise(registry *prometheus.Registry) (*supervisor.Supervisor, func(), error) {
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	counters, err := metrics.New(registry)
+	if err != nil {
+		return nil, nil, err
+	}
+	loader := pipeline.NewLoader(pipeline.Options{Logger: i.log, Metrics: counters, Tracing: i.tracing, Stdout: i.stdout})
+	options := supervisor.Options{Paths: i.paths, Load: loader.Load, Recorder: counters, Logger: i.log}
+	if w, err := supervisor.NewWatcher(i.log); err != nil {
+		i.log.Warn("files are looked at every few seconds only: the system offers no more watches", "error", err)
+	} else {
+		options.Watcher = w
+	}
+	flows, err := supervisor.New(options)
+	return flows, loader.Close, err
 }
 
 // serve runs the flows, and the server for as long as they take: also while

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -92,7 +91,10 @@ func (a *app) readInput(input string) ([]byte, error) {
 // failed prints why an event would become a dead letter.
 func (a *app) failed(err error) error {
 	if a.output == "json" {
-		return errors.Join(a.printJSON(map[string]any{"ok": false, "errors": problems(err)}), errReported)
+		if err := a.printJSON(map[string]any{"ok": false, "errors": problems(err)}); err != nil {
+			return err
+		}
+		return errReported
 	}
 	a.errorf("dead letter %s: %v\n", problems(err)[0].Code, err)
 	return errReported

@@ -27,15 +27,19 @@ func (s *stage) watchDeadLetters(ctx context.Context) error {
 	err = src.Run(ctx, func(_ context.Context, m *connector.Message) {
 		code, _ := m.Header("fiso-error-code")
 		reason, _ := m.Header("fiso-error-message")
-		id := orderID.Find(m.Value)
-		if id == nil {
-			id = []byte(m.Position.String())
-		}
-		s.ledger.buried(string(id), string(code), string(reason))
+		s.ledger.buried(letterID(m), string(code), string(reason))
 		m.Settle(nil)
 	})
 	if err != nil {
 		return fmt.Errorf("watch the dead letter queue: %w", err)
 	}
 	return nil
+}
+
+// letterID is the order in a dead letter, or else where the letter stands.
+func letterID(m *connector.Message) string {
+	if id := orderID.Find(m.Value); id != nil {
+		return string(id)
+	}
+	return m.Position.String()
 }

@@ -17,9 +17,9 @@ import (
 const maxFile = 1<<20 + 1
 
 // List names the flow files at a path, sorted: the file itself, or the *.yaml
-// and *.yml of a directory. Directories below it are not entered, and names
-// that begin with a dot are left out: editors and the ..data links of
-// Kubernetes keep such.
+// and *.yml of a directory. Directories below it are not entered. Names that
+// begin with a dot are left out: editors and the ..data links of Kubernetes
+// keep such; and so are *_test.yaml, which hold transform tests.
 func List(path string) ([]string, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -38,7 +38,8 @@ func List(path string) ([]string, error) {
 	var files []string
 	for _, e := range entries {
 		name := e.Name()
-		if ext := filepath.Ext(name); e.IsDir() || strings.HasPrefix(name, ".") || ext != ".yaml" && ext != ".yml" {
+		ext := filepath.Ext(name)
+		if e.IsDir() || strings.HasPrefix(name, ".") || ext != ".yaml" && ext != ".yml" || strings.HasSuffix(name, "_test"+ext) {
 			continue
 		}
 		files = append(files, filepath.Join(path, name))
