@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -86,7 +87,7 @@ func NewSource(cfg SourceConfig, opts SourceOptions) (*Source, error) {
 		s.name = cfg.Path
 	}
 	if s.auth.kind == authHMAC {
-		s.decoder.secret = s.auth.header
+		s.decoder.secret = strings.ToLower(s.auth.header)
 	}
 	if s.listeners == nil {
 		s.listeners = &Listeners{alone: true}
