@@ -105,7 +105,7 @@ func (w *world) scenario(t *testing.T) {
 	go func() { done <- e.Run(ctx, w) }()
 
 	for range w.IntN(25) {
-		time.Sleep(w.within(400 * time.Millisecond)) // virtual
+		pass(w.within(400 * time.Millisecond))
 		w.disturb(e)
 	}
 	w.heal(e)
@@ -205,7 +205,7 @@ func (w *world) heal(e *Engine) {
 // progress when that takes too long.
 func (w *world) settleDown(e *Engine) {
 	for range 600 {
-		time.Sleep(time.Second) // virtual
+		pass(time.Second)
 		w.mu.Lock()
 		left := 0
 		for _, p := range w.parts {
