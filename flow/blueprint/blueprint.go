@@ -1,7 +1,6 @@
 package blueprint
 
 import (
-	"errors"
 	"slices"
 	"time"
 
@@ -38,7 +37,6 @@ func Parse(file string, data []byte) (*Blueprint, error) {
 	c := &checker{file: file, faults: faults}
 	b.connectors(c)
 	b.expressions(c)
-	b.batch(c)
 	if len(c.faults) > 0 {
 		return nil, c.sorted()
 	}
@@ -52,20 +50,7 @@ type checker struct {
 	faults config.Errors
 }
 
-func (c *checker) add(err error) {
-	if err == nil {
-		return
-	}
-	if many, ok := errors.AsType[config.Errors](err); ok {
-		c.faults = append(c.faults, many...)
-		return
-	}
-	if one, ok := errors.AsType[*config.Error](err); ok {
-		c.faults = append(c.faults, one)
-		return
-	}
-	c.faults = append(c.faults, &config.Error{Pos: config.Pos{File: c.file, Line: 1, Column: 1}, Message: err.Error(), Code: config.CodeBadValue})
-}
+func (c *checker) add(err error) { c.faults = append(c.faults, spec.Faults(c.file, err)...) }
 
 func (c *checker) sorted() config.Errors {
 	slices.SortStableFunc(c.faults, func(a, b *config.Error) int {
@@ -87,6 +72,7 @@ func (b *Blueprint) connectors(c *checker) {
 	}
 	if make, ok := sinks[f.Sink.Type]; ok {
 		b.sink = make()
+		b.sink.ask(f.Delivery.Batch != nil)
 		c.add(f.Sink.Config.Decode(b.sink))
 		c.add(b.sink.compile(f))
 	}
@@ -124,27 +110,6 @@ func (b *Blueprint) expressions(c *checker) {
 	})
 	b.process = p
 	c.add(err)
-}
-
-// batch refuses a batch that nobody would send. Where the batch stands is not
-// known here, but where the sink's settings do is close enough.
-func (b *Blueprint) batch(c *checker) {
-	if b.sink == nil || b.Flow.Delivery.Batch == nil {
-		return
-	}
-	if can, _ := b.sink.batches(); can {
-		return
-	}
-	hint := "remove delivery.batch"
-	if b.Flow.Sink.Type == "http" {
-		hint = "set sink.config.mode: batch, or remove delivery.batch"
-	}
-	pos := b.Flow.Sink.Config.Pos()
-	pos.File = c.file
-	c.faults = append(c.faults, &config.Error{
-		Pos: pos, Key: "delivery.batch", Code: config.CodeBadValue, Hint: hint,
-		Message: "delivery.batch: this sink takes events one by one",
-	})
 }
 
 // fingerprints notes what a reload compares, and what it watches.

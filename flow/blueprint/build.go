@@ -101,7 +101,7 @@ func (b *Blueprint) batches() *engine.Batch {
 	if asked := b.Flow.Delivery.Batch; asked != nil {
 		return &engine.Batch{MaxEvents: asked.MaxEvents, MaxBytes: int64(asked.MaxBytes), MaxWait: asked.MaxWait}
 	}
-	if _, must := b.sink.batches(); must {
+	if b.sink.batches() {
 		return &engine.Batch{} // the engine's defaults are the contract's
 	}
 	return nil

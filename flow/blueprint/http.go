@@ -1,6 +1,7 @@
 package blueprint
 
 import (
+	"github.com/lsm/fiso/common/config"
 	"github.com/lsm/fiso/common/connector"
 	fisohttp "github.com/lsm/fiso/connectors/http"
 	"github.com/lsm/fiso/flow/spec"
@@ -22,18 +23,24 @@ func (c *httpSource) build(f *spec.Flow, env Env) (connector.Source, error) {
 
 type httpSink struct {
 	fisohttp.SinkConfig `yaml:",inline"`
+
+	wantsBatches bool
 }
 
 func (c *httpSink) tell() string {
 	return c.Method + " " + c.URL + ", CloudEvents in " + c.Mode + " mode"
 }
 
+func (c *httpSink) ask(batches bool)         { c.wantsBatches = batches }
+func (c *httpSink) batches() bool            { return c.Mode == fisohttp.ModeBatch }
 func (c *httpSink) compile(*spec.Flow) error { return nil }
 
-// Events go one by one in the other modes, whatever company they have.
-func (c *httpSink) batches() (can, must bool) {
-	many := c.Mode == fisohttp.ModeBatch
-	return many, many
+// Validate adds to the connector's own what only the flow can tell.
+func (c *httpSink) Validate() error {
+	if c.wantsBatches && !c.batches() {
+		return config.Fault("mode", "delivery.batch needs mode: batch; in the other modes events go one by one")
+	}
+	return nil
 }
 
 func (c *httpSink) build(Env) (connector.Sink, error) {

@@ -55,7 +55,8 @@ func (c *kafkaSink) tell() string {
 
 // The producer gathers records by itself; batches of the engine are for those
 // who ask for them.
-func (c *kafkaSink) batches() (can, must bool) { return true, false }
+func (c *kafkaSink) ask(bool)      {}
+func (c *kafkaSink) batches() bool { return false }
 
 func (c *kafkaSink) build(env Env) (connector.Sink, error) {
 	s, err := kafka.NewSink(c.SinkConfig, kafka.ProducerOptions{Logger: env.Logger})

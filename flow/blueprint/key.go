@@ -2,11 +2,14 @@ package blueprint
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/connector"
 	"github.com/lsm/fiso/flow/spec"
+	"github.com/lsm/fiso/flow/transform"
 )
 
 // expression is a CEL expression that is evaluated on a finished event.
@@ -60,10 +63,15 @@ func (k *keyed) SendBatch(ctx context.Context, events []*cloudevent.Event) []err
 func (k *keyed) with(ctx context.Context, e *cloudevent.Event) (*cloudevent.Event, error) {
 	key, err := k.key.Eval(ctx, e)
 	if err != nil {
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("sink.config.key: %w", ctx.Err())
+		}
 		return nil, connector.AsPermanent(fmt.Errorf("sink.config.key: %w", err))
 	}
 	own := *e
-	own.Key = []byte(key)
+	if own.Key = []byte(key); key == "" {
+		own.Key = nil // the record has none
+	}
 	return &own, nil
 }
 
@@ -75,9 +83,33 @@ func (k *keyed) Check(ctx context.Context) []connector.Step {
 	return nil
 }
 
-func (c *kafkaSink) compile(*spec.Flow) error {
+func (c *kafkaSink) compile(f *spec.Flow) error {
 	if c.Key.IsZero() {
 		return nil
 	}
-	return c.Key.Error(1, 1, "sink.config.key is not wired yet", "")
+	p, err := transform.New(transform.Config{Flow: f.Name, Subject: c.Key, Timeout: f.Transform.Timeout})
+	if err != nil {
+		return err
+	}
+	c.key = onEvent{p}
+	return nil
+}
+
+// onEvent evaluates an expression on a finished event: the event goes through
+// a pipeline once more, as a CloudEvent in binary mode, and the expression is
+// what its subject becomes.
+type onEvent struct{ p *transform.Pipeline }
+
+// Eval is the expression's value as text, or "" when it gives null.
+func (x onEvent) Eval(ctx context.Context, e *cloudevent.Event) (string, error) {
+	m := &connector.Message{Value: e.Data, Time: e.Time, Headers: make([]connector.Header, 0, 8)}
+	e.Attributes(func(name, value string) bool {
+		m.Headers = append(m.Headers, connector.Header{Key: cloudevent.KafkaPrefix + name, Value: []byte(value)})
+		return true
+	})
+	out, err := x.p.Process(ctx, m)
+	if err != nil {
+		return "", errors.New(strings.TrimPrefix(err.Error(), "cloudevents.subject: "))
+	}
+	return out.Subject, nil
 }

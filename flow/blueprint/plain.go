@@ -2,6 +2,7 @@ package blueprint
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -15,11 +16,22 @@ import (
 // stdoutSink has no settings.
 type stdoutSink struct {
 	stdout.Config `yaml:",inline"`
+
+	wantsBatches bool
 }
 
-func (c *stdoutSink) tell() string              { return "a line of JSON on standard output for each event" }
-func (c *stdoutSink) batches() (can, must bool) { return false, false }
-func (c *stdoutSink) compile(*spec.Flow) error  { return nil }
+func (c *stdoutSink) tell() string             { return "a line of JSON on standard output for each event" }
+func (c *stdoutSink) ask(batches bool)         { c.wantsBatches = batches }
+func (c *stdoutSink) batches() bool            { return false }
+func (c *stdoutSink) compile(*spec.Flow) error { return nil }
+
+// Validate refuses batches.
+func (c *stdoutSink) Validate() error {
+	if c.wantsBatches {
+		return errors.New("this sink takes events one by one: remove delivery.batch")
+	}
+	return nil
+}
 
 func (c *stdoutSink) build(env Env) (connector.Sink, error) { return stdout.New(env.Stdout), nil }
 

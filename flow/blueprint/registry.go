@@ -37,9 +37,12 @@ type source interface {
 // sink is the decoded config of a sink type.
 type sink interface {
 	tell() string
-	// batches reports whether it can take many events at once, and whether it
-	// does so when the flow does not ask for it.
-	batches() (can, must bool)
+	// ask says, before the config is decoded, whether the flow wants batches:
+	// Validate refuses what this sink cannot do.
+	ask(batches bool)
+	// batches reports whether it takes many events at once though the flow
+	// does not ask for it.
+	batches() bool
 	// compile prepares expressions of the config; they are part of the check.
 	compile(f *spec.Flow) error
 	build(env Env) (connector.Sink, error)

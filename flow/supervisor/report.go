@@ -3,6 +3,8 @@ package supervisor
 import (
 	"slices"
 	"strings"
+
+	"github.com/lsm/fiso/common/admin"
 )
 
 // Report is how the instance stands at one moment.
@@ -73,4 +75,16 @@ func (f *flow) report() FlowReport {
 		r.Notes = append(r.Notes, status.Notes...)
 	}
 	return r
+}
+
+// Admin is the report as the admin server shows it under /readyz.
+func (r Report) Admin() admin.Report {
+	out := admin.Report{Ready: r.Ready, Notes: slices.Clone(r.Notes)}
+	for _, f := range r.Flows {
+		out.Checks = append(out.Checks, admin.Check{Name: "flow " + f.Name, OK: f.Problem == "", Reason: f.Problem})
+		for _, n := range f.Notes {
+			out.Notes = append(out.Notes, "flow "+f.Name+": "+n)
+		}
+	}
+	return out
 }

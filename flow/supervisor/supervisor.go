@@ -66,6 +66,7 @@ func (s *Supervisor) closeWatcher() {
 
 // begin takes all files or none.
 func (s *Supervisor) begin(owners context.Context) error {
+	s.watch() // before the first look, so that no change falls between
 	snap := scan(s.o.Paths, func(string) []string { return nil })
 	if snap.err != nil {
 		return snap.err

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/lsm/fiso/common/admin"
 )
 
 func TestSupervisor_startsAllFlowsAndDrainsThemAtTheEnd(t *testing.T) {
@@ -380,6 +382,9 @@ func TestReport_tellsWhatThePipelineSays(t *testing.T) {
 		r := in.s.Report()
 		if r.Ready || r.Flows[0].Name != "a-quiet-one" || r.Flows[1].Problem != "dead letter refused" || r.Flows[1].Notes[0] != "a gap" {
 			t.Errorf("report = %+v", r)
+		}
+		if a := r.Admin(); a.Ready || !a.Checks[0].OK || a.Checks[1] != (admin.Check{Name: "flow orders", Reason: "dead letter refused"}) || a.Notes[0] != "flow orders: a gap" {
+			t.Errorf("admin report = %+v", a)
 		}
 		_ = in.finish()
 	})
