@@ -32,7 +32,7 @@ func (p *Pipeline) Integration(ctx context.Context) error {
 	}
 	var with []*repo.Module
 	for _, m := range modules {
-		found, err := grep(r, m, func(file string) bool { return strings.HasSuffix(file, "_integration_test.go") }, integrationTest)
+		found, err := grep(r, m, func(file string) bool { return strings.HasSuffix(file, "integration_test.go") }, integrationTest)
 		if err != nil {
 			return err
 		}
@@ -41,7 +41,7 @@ func (p *Pipeline) Integration(ctx context.Context) error {
 		}
 	}
 	if len(with) == 0 {
-		p.say("no integration tests: no *_integration_test.go holds a test with Integration in its name")
+		p.say("no integration tests: no *integration_test.go holds a test with Integration in its name")
 		return nil
 	}
 	home, err := p.kafkaHome(ctx, r)
