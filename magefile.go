@@ -55,7 +55,7 @@ func Generate(ctx context.Context) error { return pipe(nil).Generate(ctx) }
 func Check(ctx context.Context) error { return pipe(nil).Check(ctx, testOnce) }
 
 // Proxy tries the modules as a user gets them: go get and go install, from a module proxy made of this tree.
-func Proxy(ctx context.Context) error { return pipe(nil).Proxy(ctx) }
+func Proxy(ctx context.Context, module *string) error { return pipe(module).Proxy(ctx) }
 
 // Integration runs the tests against a real Apache Kafka, which it fetches (needs java and mvn).
 func Integration(ctx context.Context, module *string) error { return pipe(module).Integration(ctx) }

@@ -61,7 +61,7 @@ func (c *coverage) worst(n int) string {
 	return strings.Join(lines, "\n")
 }
 
-// missing are the line ranges of the blocks that no test reached, the first 8.
+// missing are the lines of the blocks that no test reached, the first 8 ranges.
 func (f *fileCoverage) missing() string {
 	var open []*block
 	for _, b := range f.blocks {
@@ -70,15 +70,23 @@ func (f *fileCoverage) missing() string {
 		}
 	}
 	slices.SortFunc(open, func(a, b *block) int { return a.firstLine - b.firstLine })
-	var ranges []string
-	for i, b := range open {
+	var ranges [][2]int
+	for _, b := range open {
+		if last := len(ranges) - 1; last >= 0 && b.firstLine <= ranges[last][1]+1 {
+			ranges[last][1] = max(ranges[last][1], b.lastLine)
+			continue
+		}
+		ranges = append(ranges, [2]int{b.firstLine, b.lastLine})
+	}
+	var texts []string
+	for i, r := range ranges {
 		if i == 8 {
-			ranges = append(ranges, "…")
+			texts = append(texts, "…")
 			break
 		}
-		ranges = append(ranges, fmt.Sprintf("%d-%d", b.firstLine, b.lastLine))
+		texts = append(texts, fmt.Sprintf("%d-%d", r[0], r[1]))
 	}
-	return strings.Join(ranges, ", ")
+	return strings.Join(texts, ", ")
 }
 
 // profileLine is a line of a coverage profile: file:line.column,line.column statements count.

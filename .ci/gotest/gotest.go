@@ -25,6 +25,8 @@ type Options struct {
 	Tags string
 	// Run is the pattern of the tests to run; empty runs all.
 	Run string
+	// Packages are the packages to test, by module folder, in place of all.
+	Packages map[string][]string
 	// MinCoverage is the share of each module's own code, in percent, that its
 	// tests must reach; 0 does not measure.
 	MinCoverage float64
@@ -52,6 +54,9 @@ func Run(ctx context.Context, modules []*repo.Module, opts Options) error {
 	var results []*result
 	for _, m := range modules {
 		patterns := m.Patterns()
+		if opts.Packages != nil {
+			patterns = opts.Packages[m.Dir]
+		}
 		if len(patterns) == 0 {
 			fmt.Fprintf(opts.Out, "?   \t%s\t[no Go files]\n", m.Path)
 			continue

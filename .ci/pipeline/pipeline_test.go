@@ -223,7 +223,7 @@ func withIntegration() repotest.Files {
 	files := tree()
 	files[pom] = "<project/>"
 	files["connectors/kafka/k_integration_test.go"] = "//go:build integration\n\npackage kafka\n\nimport (\n\t\"os\"\n\t\"testing\"\n)\n\n" +
-		"func TestIntegration(t *testing.T) {\n\tif _, err := os.Stat(os.Getenv(\"FISO_KAFKA_HOME\") + \"/kafka.jar\"); err != nil {\n\t\tt.Error(err)\n\t}\n\tif os.Getenv(\"SKIP\") != \"\" {\n\t\tt.Skip(\"no disk\")\n\t}\n}\n"
+		"func TestReal(t *testing.T) {\n\tif _, err := os.Stat(os.Getenv(\"FISO_KAFKA_HOME\") + \"/kafka.jar\"); err != nil {\n\t\tt.Error(err)\n\t}\n\tif os.Getenv(\"SKIP\") != \"\" {\n\t\tt.Skip(\"no disk\")\n\t}\n}\n"
 	return files
 }
 
@@ -243,7 +243,7 @@ func TestIntegration_fetchesKafkaOnceAndTakesNoSkip(t *testing.T) {
 	}
 	t.Setenv("SKIP", "1")
 	mustRefuse(t, p.Integration(t.Context()), "1 faults")
-	mustSay(t, out, "TestIntegration: k_integration_test.go:15: no disk", "1 tests were skipped, and none may be here")
+	mustSay(t, out, "TestReal: k_integration_test.go:15: no disk", "1 tests were skipped, and none may be here")
 }
 
 func TestIntegration_saysWhatItLacks(t *testing.T) {

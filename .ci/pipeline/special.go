@@ -18,30 +18,37 @@ import (
 const integrationTimeout = 20 * time.Minute
 
 var (
-	integrationTest = regexp.MustCompile(`(?m)^func (Test\w*Integration\w*)\(`)
+	integrationTest = regexp.MustCompile(`(?m)^func (Test\w+)\(t `)
 	benchmark       = regexp.MustCompile(`(?m)^func (Benchmark\w*)\(`)
 	fuzzTarget      = regexp.MustCompile(`(?m)^func (Fuzz\w*)\(`)
 )
 
-// Integration runs the tests tagged integration, those with Integration in
-// their name, against a real Apache Kafka that it fetches. None may be skipped.
+// Integration runs the tests in files named …integration_test.go, which carry
+// the tag integration, against a real Apache Kafka that it fetches. None may be
+// skipped.
 func (p *Pipeline) Integration(ctx context.Context) error {
 	r, modules, err := p.open(ctx)
 	if err != nil {
 		return err
 	}
 	var with []*repo.Module
+	var names []string
+	packages := map[string][]string{}
 	for _, m := range modules {
-		found, err := grep(r, m, func(file string) bool { return strings.HasSuffix(file, "_integration_test.go") }, integrationTest)
+		found, err := grep(r, m, func(file string) bool { return strings.HasSuffix(file, "integration_test.go") }, integrationTest)
 		if err != nil {
 			return err
+		}
+		for _, dir := range sortedKeys(found) {
+			packages[m.Dir] = append(packages[m.Dir], dir)
+			names = append(names, found[dir]...)
 		}
 		if len(found) > 0 {
 			with = append(with, m)
 		}
 	}
 	if len(with) == 0 {
-		p.say("no integration tests: no *_integration_test.go holds a test with Integration in its name")
+		p.say("no integration tests: there is no file …integration_test.go with a test in it")
 		return nil
 	}
 	home, err := p.kafkaHome(ctx, r)
@@ -49,7 +56,7 @@ func (p *Pipeline) Integration(ctx context.Context) error {
 		return err
 	}
 	return gotest.Run(ctx, with, gotest.Options{
-		Out: p.Out, Tags: "integration", Run: "Integration", NoSkips: true, Timeout: integrationTimeout,
+		Out: p.Out, Tags: "integration", Run: "^(" + strings.Join(names, "|") + ")$", Packages: packages, NoSkips: true, Timeout: integrationTimeout,
 		Env: []string{"FISO_KAFKA_HOME=" + home, "FISO_INTEGRATION=require"},
 	})
 }

@@ -83,6 +83,14 @@ func TestCheck_refuses(t *testing.T) {
 			repotest.Files{"common/a/b.go": "pakage a\n", "common/a/testdata/c.go": "pakage a\n"},
 			[]string{"common/a/b.go: is not Go: "},
 		},
+		"a test that sleeps, but not where time is not real": {
+			repotest.Files{
+				"common/a/a_test.go": "package a\n\nimport \"time\"\n\nfunc wait() {\n\ttime.Sleep(time.Second) // now\n}\n",
+				"flow/f_test.go":     "package flow\n\nimport \"time\"\n\nfunc wait() {\n\ttime.Sleep(time.Second)\n}\n",
+				"flow/g_test.go":     "package flow\n\nimport _ \"testing/synctest\"\n\n//\ttime.Sleep(\n",
+			},
+			[]string{"common/a/a_test.go:6: sleeps in real time"},
+		},
 		"links that lead nowhere, but not in code": {
 			repotest.Files{
 				"README.md":               "[a](gone.md)\n\n`[b](gone.md)`\n```\n[c](gone.md)\n```\n![d](<pic/ture.png> \"t\") [e](common/gone/) [f](mailto:a@example.com) [g](.) [h](flow)\n",
@@ -117,13 +125,13 @@ func TestCheck_refuses(t *testing.T) {
 }
 
 func TestCheck_saysWhatItCouldNotRead(t *testing.T) {
-	for rule, gone := range map[string]string{"Arrows": "common/a/a.go", "Links": "README.md", "MachinePaths": "LICENSE"} {
+	for rule, gone := range map[string]string{"Arrows": "common/a/a.go", "Sleeps": "common/a/a_test.go", "Links": "README.md", "MachinePaths": "LICENSE"} {
 		t.Run(rule, func(t *testing.T) {
-			r := repotest.Open(t, tree(nil))
+			r := repotest.Open(t, tree(repotest.Files{"common/a/a_test.go": "package a\n"}))
 			if err := os.Remove(r.Abs(gone)); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := rules.Check(r, rules.All()); err == nil || !strings.Contains(err.Error(), gone) {
+			if _, err := rules.Check(r, []rules.Rule{map[string]rules.Rule{"Arrows": rules.Arrows, "Sleeps": rules.Sleeps, "Links": rules.Links, "MachinePaths": rules.MachinePaths}[rule]}); err == nil || !strings.Contains(err.Error(), gone) {
 				t.Errorf("got %v, want an error about %s", err, gone)
 			}
 		})
