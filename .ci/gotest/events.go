@@ -123,7 +123,7 @@ func (p *eventPrinter) orphans(pkg string) {
 
 func (p *eventPrinter) print(lines []string) {
 	for _, line := range lines {
-		if !strings.HasPrefix(line, "=== ") {
+		if !strings.HasPrefix(line, "=== ") && !strings.HasPrefix(line, "coverage: ") {
 			fmt.Fprint(p.out, line)
 		}
 	}

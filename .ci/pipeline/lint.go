@@ -44,7 +44,7 @@ func (p *Pipeline) Lint(ctx context.Context) error {
 		if m.Dir == "." {
 			tags, patterns = "mage", append(patterns, ".")
 		}
-		args := append([]string{linter, "run", "--config=" + r.Abs(".golangci.yml"), "--build-tags=" + tags}, patterns...)
+		args := append([]string{linter, "run", "--allow-parallel-runners", "--config=" + r.Abs(".golangci.yml"), "--build-tags=" + tags}, patterns...)
 		p.say("linting %s", m.Path)
 		if err := (repo.Cmd{Dir: m.Abs(), Out: p.Out, Args: args}).Run(ctx); err != nil {
 			failed = append(failed, m.Dir)
