@@ -212,6 +212,7 @@ func (c *RealCluster) await(b *broker) error {
 		}
 		select {
 		case <-b.done:
+			log, _ = os.ReadFile(b.file("log")) // all of it, now that it ended
 			return fmt.Errorf("broker %d ended at its start:\n%s", b.id, tail(log))
 		case <-deadline.C:
 			return fmt.Errorf("broker %d was not up after %v:\n%s", b.id, startLimit, tail(log))
