@@ -44,15 +44,21 @@ func start(t *testing.T, o Options, mount ...func(*Server)) *Server {
 		if err := <-done; err != nil {
 			t.Errorf("Run: %v", err)
 		}
-		http.DefaultClient.CloseIdleConnections()
 	})
 	return s
 }
 
-// do sends a request; the body of the answer comes as text.
-func do(t *testing.T, s *Server, method, path string, header ...string) (*http.Response, string) {
+// answer is what a server answered, read to the end.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// do sends a request on a connection of its own.
+func do(t *testing.T, url, method string, header ...string) answer {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), method, "http://"+s.Addr().String()+path, nil)
+	r, err := http.NewRequestWithContext(t.Context(), method, url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,17 +69,20 @@ func do(t *testing.T, s *Server, method, path string, header ...string) (*http.R
 			r.Header.Set(header[i], header[i+1])
 		}
 	}
-	response, err := http.DefaultClient.Do(r)
+	client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer response.Body.Close() //nolint:errcheck // read to its end below
 	body, err := io.ReadAll(response.Body)
-	if err != nil {
+	if err := errors.Join(err, response.Body.Close()); err != nil {
 		t.Fatal(err)
 	}
-	return response, string(body)
+	return answer{response.StatusCode, response.Header, string(body)}
 }
+
+// at is the URL of a path.
+func at(s *Server, path string) string { return "http://" + s.Addr().String() + path }
 
 func TestServer_answersWhatItIsAsked(t *testing.T) {
 	registry := prometheus.NewRegistry()
@@ -114,29 +123,29 @@ func TestServer_answersWhatItIsAsked(t *testing.T) {
 	} {
 		t.Run(tc.method+" "+tc.path, func(t *testing.T) {
 			report.Store(&tc.report)
-			response, body := do(t, s, tc.method, tc.path)
-			if response.StatusCode != tc.status || tc.body != "" && body != tc.body {
-				t.Errorf("%d %q, want %d %q", response.StatusCode, body, tc.status, tc.body)
+			got := do(t, at(s, tc.path), tc.method)
+			if got.status != tc.status || tc.body != "" && got.body != tc.body {
+				t.Errorf("%d %q, want %d %q", got.status, got.body, tc.status, tc.body)
 			}
-			if strings.HasSuffix(tc.path, "json") && (response.Header.Get("Content-Type") != "application/json" || !json.Valid([]byte(body))) {
-				t.Errorf("%s is no JSON: %q", response.Header.Get("Content-Type"), body)
+			if strings.HasSuffix(tc.path, "json") && (got.header.Get("Content-Type") != "application/json" || !json.Valid([]byte(got.body))) {
+				t.Errorf("%s is no JSON: %q", got.header.Get("Content-Type"), got.body)
 			}
-			if tc.status == 405 && response.Header.Get("Allow") != "GET, HEAD" {
-				t.Errorf("Allow is %q", response.Header.Get("Allow"))
+			if tc.status == 405 && got.header.Get("Allow") != "GET, HEAD" {
+				t.Errorf("Allow is %q", got.header.Get("Allow"))
 			}
 		})
 	}
-	response, body := do(t, s, "GET", "/metrics")
-	if response.StatusCode != 200 || !strings.Contains(body, "\nfiso_test_total 7\n") {
-		t.Errorf("/metrics: %d %s", response.StatusCode, body)
+	got := do(t, at(s, "/metrics"), "GET")
+	if got.status != 200 || !strings.Contains(got.body, "\nfiso_test_total 7\n") {
+		t.Errorf("/metrics: %d %s", got.status, got.body)
 	}
 }
 
 func TestServer_isReadyAndEmptyByDefault(t *testing.T) {
 	s := start(t, Options{})
 	for _, path := range []string{"/readyz", "/metrics"} {
-		if response, body := do(t, s, "GET", path); response.StatusCode != 200 {
-			t.Errorf("%s: %d %s", path, response.StatusCode, body)
+		if got := do(t, at(s, path), "GET"); got.status != 200 {
+			t.Errorf("%s: %d %s", path, got.status, got.body)
 		}
 	}
 }
@@ -174,8 +183,8 @@ func TestServer_onLoopbackRefusesWhatAWebPageCouldSend(t *testing.T) {
 		{"link from another page", []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document"}, 200},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if response, body := do(t, s, "GET", "/healthz", tc.header...); response.StatusCode != tc.status {
-				t.Errorf("%d %q, want %d", response.StatusCode, body, tc.status)
+			if got := do(t, at(s, "/healthz"), "GET", tc.header...); got.status != tc.status {
+				t.Errorf("%d %q, want %d", got.status, got.body, tc.status)
 			}
 		})
 	}
@@ -187,17 +196,8 @@ func TestServer_elsewhereIsCalledByAnyName(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://127.0.0.1:"+port+"/healthz", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Host = "fiso.prod.svc:9090"
-	response, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := response.Body.Close(); err != nil || response.StatusCode != 200 {
-		t.Errorf("%d, %v", response.StatusCode, err)
+	if got := do(t, "http://127.0.0.1:"+port+"/healthz", "GET", "Host", "fiso.prod.svc:9090", "Origin", "https://console.example"); got.status != 200 {
+		t.Errorf("%d %s", got.status, got.body)
 	}
 }
 
@@ -304,7 +304,7 @@ func TestServer_opensNoMoreConnectionsThanItsLimit(t *testing.T) {
 }
 
 func TestServer_stopsWhileItsConnectionsAreAllTaken(t *testing.T) {
-	inner, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a test
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -402,36 +402,4 @@ func (brokenCollector) Describe(c chan<- *prometheus.Desc) {
 
 func (brokenCollector) Collect(c chan<- prometheus.Metric) {
 	c <- prometheus.NewInvalidMetric(prometheus.NewDesc("fiso_broken", "Broken.", nil, nil), errors.New("broken collector"))
-}
-
-func ExampleServer() {
-	ready := func() Report {
-		return Report{Checks: []Check{{Name: "flow order-events", Reason: "broker kafka:9092 does not answer"}}}
-	}
-	s, err := New(Options{Addr: "127.0.0.1:0", Setting: "FISO_METRICS_ADDR", Ready: ready})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	done := make(chan error, 1)
-	go func() { done <- s.Run(ctx) }()
-
-	response, err := http.Get("http://" + s.Addr().String() + "/readyz?verbose") //nolint:noctx // an example
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	body, _ := io.ReadAll(response.Body)
-	_ = response.Body.Close()
-	fmt.Print(response.Status, "\n", string(body))
-	http.DefaultClient.CloseIdleConnections()
-	cancel()
-	fmt.Println(<-done)
-	// Output:
-	// 503 Service Unavailable
-	// [not ready] flow order-events: broker kafka:9092 does not answer
-	// not ready
-	// <nil>
 }

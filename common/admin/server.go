@@ -55,7 +55,8 @@ type Server struct {
 // New listens, so that a port in use is known before anything starts. Whoever
 // has a Server calls Run, or Close if it does not come to that.
 func New(o Options) (*Server, error) {
-	listener, err := net.Listen("tcp", o.Addr)
+	var listen net.ListenConfig
+	listener, err := listen.Listen(context.Background(), "tcp", o.Addr)
 	if err != nil {
 		return nil, listenError(o, err)
 	}
@@ -127,7 +128,9 @@ func (s *Server) Run(ctx context.Context) error {
 	if s.http.Shutdown(grace) != nil {
 		_ = s.http.Close() // whoever is still there had its time
 	}
-	<-served
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve metrics: %w", err)
+	}
 	return nil
 }
 
