@@ -128,7 +128,7 @@ func TestRoster_refusesASecondFileForAName(t *testing.T) {
 		in.remove("a.yaml")
 		in.told()
 		in.pass(6 * time.Second)
-		in.expect()
+		in.expect("forget a") // the gauge of the file that never was a flow
 		if r := in.s.Report(); len(r.Notes) != 0 {
 			t.Errorf("report = %+v", r)
 		}
@@ -222,7 +222,12 @@ func TestRoster_triesAFaultyFileAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		in.pass(11 * time.Second)
-		in.expect("run late/x/")
+		in.expect("forget b", "run late/x/") // it was known by its file's name
+		in.put("c.yaml", "never pauesd")
+		in.told()
+		in.remove("c.yaml")
+		in.pass(11 * time.Second)
+		in.expect("forget c")
 		_ = in.finish()
 	})
 }
