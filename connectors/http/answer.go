@@ -52,25 +52,22 @@ func statusText(status int) string {
 // could mislead a terminal or a log.
 func snippet(answer []byte) string {
 	var b strings.Builder
-	space := false
-	for len(answer) > 0 && b.Len() < maxSnippet {
+	gap := "" // what to put before the next character
+	for len(answer) > 0 {
 		r, size := utf8.DecodeRune(answer)
-		answer = answer[size:]
 		switch {
 		case unicode.IsSpace(r) || !unicode.IsPrint(r) || r == utf8.RuneError:
-			space = b.Len() > 0
-		case b.Len()+1+size > maxSnippet:
+			if b.Len() > 0 {
+				gap = " "
+			}
+		case b.Len()+len(gap)+size > maxSnippet:
 			return b.String() + "…"
 		default:
-			if space {
-				b.WriteByte(' ')
-			}
-			space = false
+			b.WriteString(gap)
 			b.WriteRune(r)
+			gap = ""
 		}
-	}
-	if len(answer) > 0 {
-		return b.String() + "…"
+		answer = answer[size:]
 	}
 	return b.String()
 }

@@ -3,6 +3,7 @@ package http
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"mime"
 
@@ -76,7 +77,10 @@ func (s *Sink) sendSingly(ctx context.Context, events []*cloudevent.Event) []err
 		if connector.ClassOf(err) == connector.Permanent {
 			continue
 		}
-		rest := connector.AsUnavailable(fmt.Errorf("%s: not sent, because an event before it failed", s.target.name))
+		rest := err // the context ended, or the sink was closed: that holds for all
+		if connector.ClassOf(err) != connector.Interrupted && !errors.Is(err, connector.ErrClosed) {
+			rest = connector.AsUnavailable(fmt.Errorf("%s: not sent, because an event before it failed", s.target.name))
+		}
 		for j := i + 1; j < len(events); j++ {
 			errs[j] = rest
 		}

@@ -30,8 +30,8 @@ type SinkAuth struct {
 	Query    string        `yaml:"query" doc:"The query parameter that carries the key of type apiKey, for APIs that take it nowhere else."`
 }
 
-// Validate joins all faults of the block.
-func (a *SinkAuth) Validate() error {
+// validate joins all faults of the block, with keys as its owner sees them.
+func (a *SinkAuth) validate() error {
 	fields := []authField{
 		{"token", authBearer, !a.Token.IsZero(), true},
 		{"username", authBasic, a.Username != "", true},

@@ -33,13 +33,13 @@ type SinkConfig struct {
 	MaxAge         time.Duration `yaml:"maxConnectionAge" default:"5m" doc:"A connection older than this is replaced, so that a change in DNS is noticed."`
 	MaxConnections int           `yaml:"maxConnections" default:"256" doc:"Most connections open at once; further calls wait for one."`
 
-	RetryOn  config.Strings `yaml:"retryOn" doc:"Statuses to try again, beside 408, 425, 429 and 5xx; a code such as 409 or a class such as 4xx."`
-	RejectOn config.Strings `yaml:"rejectOn" doc:"Statuses that reject an event for good, beside other 4xx and 3xx; a code such as 501 or a class such as 5xx."`
+	RetryOn  []Statuses `yaml:"retryOn" doc:"Statuses to try again, beside 408, 425, 429 and 5xx; a code such as 409 or a class such as 4xx."`
+	RejectOn []Statuses `yaml:"rejectOn" doc:"Statuses that reject an event for good, beside other 4xx and 3xx; a code such as 501 or a class such as 5xx."`
 }
 
 // Validate joins all faults of the configuration.
 func (c *SinkConfig) Validate() error {
-	faults := []error{c.validateURL(), c.Auth.Validate(), c.validateLimits()}
+	faults := []error{c.validateURL(), c.Auth.validate(), c.validateLimits()}
 	faults = append(faults, validateHeaders(c.Headers, c.Auth.headerName())...)
 	_, err := newVerdicts(c.RetryOn, c.RejectOn)
 	return errors.Join(append(faults, err)...)

@@ -65,7 +65,7 @@ func (c *SourceConfig) Validate() error {
 	for _, host := range c.Hosts {
 		fault(host == "" || strings.ContainsAny(host, "/ "), "hosts", "%q is no name of a host; write it without scheme and path", host)
 	}
-	fault(!c.TLS.IsZero() && (c.TLS.CertFile == "" || c.TLS.KeyFile == ""), "tls.certFile", "a listener with TLS needs certFile and keyFile")
+	fault(!c.TLS.IsZero() && c.TLS.CertFile == "" && c.TLS.KeyFile == "", "tls.certFile", "a listener with TLS needs certFile and keyFile")
 	for _, d := range []struct {
 		key   string
 		value int64
@@ -79,7 +79,7 @@ func (c *SourceConfig) Validate() error {
 	}
 	fault(c.MaxHeaderBytes > 1<<20, "maxHeaderBytes", "must not be more than 1MiB")
 	fault(c.MaxBodyBytes > 1<<30, "maxBodyBytes", "must not be more than 1GiB")
-	return errors.Join(append(faults, c.Auth.Validate())...)
+	return errors.Join(append(faults, c.Auth.validate())...)
 }
 
 // validPath reports whether p is a path that a request can match exactly.
@@ -91,8 +91,8 @@ func validPath(p string) bool {
 	return path.Clean(p) == strings.TrimSuffix(p, "/") || p == "/"
 }
 
-// Validate joins all faults of the block.
-func (a *SourceAuth) Validate() error {
+// validate joins all faults of the block, with keys as its owner sees them.
+func (a *SourceAuth) validate() error {
 	bearer, hmac := len(a.Tokens) > 0, len(a.Secrets) > 0
 	faults := checkAuthFields(a.Type, []authField{
 		{"token", authBearer, !a.Token.IsZero(), !bearer},

@@ -53,7 +53,7 @@ func NewSink(cfg SinkConfig, opts SinkOptions) (*Sink, error) {
 	if cfg.URL == "" {
 		return nil, errors.New("http sink: url is required")
 	}
-	if err := cfg.Validate(); err != nil {
+	if err := errors.Join(cfg.Validate(), cfg.TLS.Validate()); err != nil {
 		return nil, fmt.Errorf("http sink: %w", err)
 	}
 	t, err := newTarget(&cfg)

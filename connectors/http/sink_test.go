@@ -7,7 +7,6 @@ import (
 	"net"
 	nethttp "net/http"
 	"net/http/httptest"
-	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -128,8 +127,8 @@ func TestSink_sendsALargeBodyWhole(t *testing.T) {
 func TestSink_verdicts(t *testing.T) {
 	for _, row := range []struct {
 		name, answer string
-		retryOn      []string
-		rejectOn     []string
+		retryOn      []Statuses
+		rejectOn     []Statuses
 		want         error // nil: delivered; else see class
 		class        connector.Class
 		after        time.Duration
@@ -152,8 +151,8 @@ func TestSink_verdicts(t *testing.T) {
 		{name: "304", answer: "HTTP/1.1 304 Not Modified\r\n\r\n", want: io.EOF, class: connector.Permanent},
 		{name: "101", answer: "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", want: io.EOF, class: connector.Permanent},
 		{name: "only interim", answer: strings.Repeat("HTTP/1.1 102 Processing\r\n\r\n", 20), want: io.EOF, class: connector.Temporary, text: "interim"},
-		{name: "retryOn a code", answer: status("409 Conflict", "Retry-After: 2\r\n"), retryOn: []string{"409"}, want: io.EOF, class: connector.Temporary, after: 2 * time.Second},
-		{name: "rejectOn a class", answer: status("501 Not Implemented", ""), rejectOn: []string{"5XX"}, want: io.EOF, class: connector.Permanent},
+		{name: "retryOn a code", answer: status("409 Conflict", "Retry-After: 2\r\n"), retryOn: []Statuses{{409, 409}}, want: io.EOF, class: connector.Temporary, after: 2 * time.Second},
+		{name: "rejectOn a class", answer: status("501 Not Implemented", ""), rejectOn: []Statuses{{500, 599}}, want: io.EOF, class: connector.Permanent},
 		{name: "not HTTP", answer: "SSH-2.0-OpenSSH\r\n\r\n", want: io.EOF, class: connector.Temporary, text: "not HTTP/1.1"},
 		{name: "header too large", answer: "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 20<<10), want: io.EOF, class: connector.Temporary, text: "larger than 16KiB"},
 	} {
@@ -382,7 +381,7 @@ func TestSink_aCallEndsAfterItsTimeout(t *testing.T) {
 	for range 2 {
 		err := <-errs
 		wantClass(t, err, connector.Temporary)
-		if !errors.Is(err, os.ErrDeadlineExceeded) {
+		if timeout, ok := errors.AsType[net.Error](err); !ok || !timeout.Timeout() {
 			t.Errorf("error is %v", err)
 		}
 	}

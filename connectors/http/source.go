@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -73,7 +74,7 @@ type SourceOptions struct {
 // fails when the configuration is at fault.
 func NewSource(cfg SourceConfig, opts SourceOptions) (*Source, error) {
 	config.Defaults(&cfg)
-	if err := cfg.Validate(); err != nil {
+	if err := errors.Join(cfg.Validate(), cfg.TLS.Validate()); err != nil {
 		return nil, fmt.Errorf("http source: %w", err)
 	}
 	s := &Source{
@@ -86,7 +87,7 @@ func NewSource(cfg SourceConfig, opts SourceOptions) (*Source, error) {
 		s.name = cfg.Path
 	}
 	if s.auth.kind == authHMAC {
-		s.decoder.secret = s.auth.header
+		s.decoder.secret = strings.ToLower(s.auth.header)
 	}
 	if s.listeners == nil {
 		s.listeners = &Listeners{alone: true}

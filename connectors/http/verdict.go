@@ -21,10 +21,46 @@ const (
 	permanent         // this event will never be taken
 )
 
+// Statuses is one status, such as 429, or a class of them, such as 5xx. In a
+// Go program, Statuses{409, 409} and Statuses{500, 599} are the same things.
+type Statuses struct{ From, To int }
+
+// UnmarshalText reads "429" or "5xx".
+func (s *Statuses) UnmarshalText(text []byte) error {
+	in := strings.ToLower(strings.TrimSpace(string(text)))
+	class, isClass := strings.CutSuffix(in, "xx")
+	n, err := strconv.Atoi(class)
+	if isClass {
+		s.From, s.To = n*100, n*100+99
+	} else {
+		s.From, s.To = n, n
+	}
+	if err != nil || !s.valid() {
+		return fmt.Errorf("%q is no status to decide on; write a code from 300 to 599, or one of 3xx, 4xx, 5xx", text)
+	}
+	return nil
+}
+
+// MarshalText writes what UnmarshalText reads.
+func (s Statuses) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// String is such as "429" or "5xx".
+func (s Statuses) String() string {
+	if s.From == s.To {
+		return strconv.Itoa(s.From)
+	}
+	if s.From%100 == 0 && s.To == s.From+99 {
+		return strconv.Itoa(s.From/100) + "xx"
+	}
+	return fmt.Sprintf("%d-%d", s.From, s.To)
+}
+
+func (s Statuses) valid() bool { return s.From >= 300 && s.From <= s.To && s.To <= 599 }
+
 // newVerdicts is the standard table, changed by the two lists. A redirect is
 // permanent: following one would send the event, and its credential, to a
 // place nobody configured.
-func newVerdicts(retryOn, rejectOn config.Strings) (*verdicts, error) {
+func newVerdicts(retryOn, rejectOn []Statuses) (*verdicts, error) {
 	t := &verdicts{}
 	for status := range t {
 		switch {
@@ -36,43 +72,34 @@ func newVerdicts(retryOn, rejectOn config.Strings) (*verdicts, error) {
 			t[status] = permanent
 		}
 	}
-	var set [600]string
-	return t, errors.Join(
-		t.apply("retryOn", retryOn, temporary, &set),
-		t.apply("rejectOn", rejectOn, permanent, &set),
-	)
-}
-
-// apply sets the statuses of one list; set remembers which list named one.
-func (t *verdicts) apply(key string, list config.Strings, v verdict, set *[600]string) error {
 	var faults []error
-	for i, entry := range list {
-		at := key + "[" + strconv.Itoa(i) + "]"
-		from, to, ok := statusRange(entry)
-		if !ok {
-			faults = append(faults, config.Fault(at, "%q is no status to decide on; write a code from 300 to 599, or one of 3xx, 4xx, 5xx", entry))
+	for i, s := range retryOn {
+		if !s.valid() {
+			faults = append(faults, config.Fault(fmt.Sprintf("retryOn[%d]", i), "%v is not within 300 to 599", s))
 			continue
 		}
-		for status := from; status <= to; status++ {
-			if other := set[status]; other != "" && other != key {
-				faults = append(faults, config.Fault(at, "%s names status %d too (%s, %s); it can stand in one list only", other, status, other, key))
-				break
-			}
-			set[status], t[status] = key, v
-		}
+		t.set(s, temporary)
 	}
-	return errors.Join(faults...)
+	for i, s := range rejectOn {
+		key := fmt.Sprintf("rejectOn[%d]", i)
+		if !s.valid() {
+			faults = append(faults, config.Fault(key, "%v is not within 300 to 599", s))
+			continue
+		}
+		for _, other := range retryOn {
+			if s.From <= other.To && other.From <= s.To {
+				faults = append(faults, config.Fault(key, "retryOn has %v and this is %v: a status can stand in one of the lists only", other, s))
+			}
+		}
+		t.set(s, permanent)
+	}
+	return t, errors.Join(faults...)
 }
 
-// statusRange reads "429" or "5xx".
-func statusRange(s string) (from, to int, ok bool) {
-	s = strings.ToLower(strings.TrimSpace(s))
-	if class, found := strings.CutSuffix(s, "xx"); found {
-		n, err := strconv.Atoi(class)
-		return n * 100, n*100 + 99, err == nil && n >= 3 && n <= 5
+func (t *verdicts) set(s Statuses, v verdict) {
+	for status := s.From; status <= s.To; status++ {
+		t[status] = v
 	}
-	n, err := strconv.Atoi(s)
-	return n, n, err == nil && n >= 300 && n <= 599
 }
 
 // of is the verdict on a status. One that HTTP does not know is treated as a
