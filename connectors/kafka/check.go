@@ -10,6 +10,7 @@ import (
 
 	"github.com/lsm/fiso/common/connector"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -173,10 +174,13 @@ func (c *checker) group(ctx context.Context, group string) error {
 		return err
 	}
 	g := groups[group]
+	if errors.Is(g.Err, kerr.GroupIDNotFound) {
+		return nil // it will be there once it is used
+	}
 	if g.Err != nil {
 		return fmt.Errorf("describe the group: %w", g.Err)
 	}
-	if g.State != "" && g.State != "Dead" && g.State != "Empty" && g.ProtocolType != "" && g.ProtocolType != "consumer" {
+	if g.ProtocolType != "" && g.ProtocolType != "consumer" {
 		return fmt.Errorf("the group is used by something that is no consumer (%s)", g.ProtocolType)
 	}
 	return nil
