@@ -146,7 +146,10 @@ func TestReadFile_namesABrokenLineAndGoesOn(t *testing.T) {
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
-	for range ReadFile(path) {
+	for _, err := range ReadFile(path) {
+		if err != nil {
+			t.Error(err)
+		}
 		break // may be left at any time
 	}
 	for _, err := range ReadFile(path + ".not") {

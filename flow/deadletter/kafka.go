@@ -23,38 +23,88 @@ type Kafka struct {
 	topic    string
 	tooLarge error
 
-	mu     sync.Mutex
-	closed bool
-	writes sync.WaitGroup
+	mu      sync.Mutex
+	closed  bool
+	pending map[*Letter]*write // not yet asked for their result
+	writes  sync.WaitGroup
 }
+
+// write is a produce that is under way, or has ended.
+type write struct {
+	done  chan struct{} // closed when err and ended are set
+	err   error
+	ended time.Time
+}
+
+// keepResult is how long the result of a write waits to be asked for.
+const keepResult = 10 * time.Minute
 
 // NewKafka returns a writer to topic. tooLarge is the producer's error, found
 // with errors.Is, for a record over the broker's size limit; nil when it has
 // none. The producer stays the caller's, who closes it before the writer when
 // writes under way shall be given up, and after it otherwise.
 func NewKafka(p Producer, topic string, tooLarge error) *Kafka {
-	return &Kafka{producer: p, topic: topic, tooLarge: tooLarge}
+	return &Kafka{producer: p, topic: topic, tooLarge: tooLarge, pending: make(map[*Letter]*write)}
 }
 
 // Write implements Writer. The produce itself is never cancelled: a record
 // whose produce was cut short can take its successor with it, which is then
 // acknowledged and not there (https://github.com/twmb/franz-go/issues/1217).
-// So it runs on its own goroutine, and Write only stops waiting for it.
+// So it runs on its own goroutine, and Write only stops waiting for it; written
+// again, the same letter waits for the same produce.
 func (k *Kafka) Write(ctx context.Context, l *Letter) error {
-	k.mu.Lock()
-	if k.closed {
-		k.mu.Unlock()
-		return fmt.Errorf("write to %s: %w", k.topic, connector.ErrClosed)
-	}
-	done := make(chan error, 1)
-	k.writes.Go(func() { done <- k.produce(context.WithoutCancel(ctx), l) })
-	k.mu.Unlock()
-	select {
-	case err := <-done:
+	w, err := k.begin(context.WithoutCancel(ctx), l)
+	if err != nil {
 		return err
-	case <-ctx.Done():
-		return fmt.Errorf("waiting for %s to take a dead letter: %w", k.topic, ctx.Err())
 	}
+	select {
+	case <-w.done:
+		k.forget(l)
+		return w.err
+	case <-ctx.Done():
+		if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			k.forget(l) // nobody will ask again
+		}
+		return fmt.Errorf("waiting for topic %s to take a dead letter: %w", k.topic, ctx.Err())
+	}
+}
+
+// begin joins the write of l that is under way, or begins it.
+func (k *Kafka) begin(ctx context.Context, l *Letter) (*write, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.closed {
+		return nil, fmt.Errorf("write to %s: %w", k.topic, connector.ErrClosed)
+	}
+	if w := k.pending[l]; w != nil {
+		return w, nil
+	}
+	k.sweep(time.Now())
+	w := &write{done: make(chan struct{})}
+	k.pending[l] = w
+	k.writes.Go(func() {
+		err := k.produce(ctx, l)
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		w.err, w.ended = err, time.Now()
+		close(w.done)
+	})
+	return w, nil
+}
+
+// sweep forgets results that nobody asked for: their events were handed back.
+func (k *Kafka) sweep(now time.Time) {
+	for l, w := range k.pending {
+		if !w.ended.IsZero() && now.Sub(w.ended) > keepResult {
+			delete(k.pending, l)
+		}
+	}
+}
+
+func (k *Kafka) forget(l *Letter) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.pending, l)
 }
 
 func (k *Kafka) produce(ctx context.Context, l *Letter) error {

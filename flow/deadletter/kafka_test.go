@@ -88,3 +88,60 @@ func TestF8_aProduceUnderWayIsNeverCancelled(t *testing.T) {
 		}
 	})
 }
+
+// F9: a letter that waits longer than its caller is stored once, however often
+// it is written again meanwhile.
+func TestF9_aLetterWrittenAgainJoinsItsOwnProduce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan error)
+		produced := 0
+		k := NewKafka(producerFunc(func(context.Context, string, []byte, []byte, []connector.Header, time.Time) error {
+			produced++
+			return <-release
+		}), "dlq", nil)
+		l := letter()
+		write := func() error {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			return k.Write(ctx, l)
+		}
+		for range 3 {
+			if err := write(); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("Write: %v", err)
+			}
+		}
+		release <- nil
+		synctest.Wait()
+		if err := write(); err != nil || produced != 1 {
+			t.Errorf("%v after %d produces, want 1", err, produced)
+		}
+		go func() { release <- errTooLarge }()
+		if err := write(); !errors.Is(err, errTooLarge) || produced != 2 || len(k.pending) != 0 {
+			t.Errorf("%v after %d produces, %d pending", err, produced, len(k.pending))
+		}
+	})
+}
+
+func TestKafka_forgetsResultsThatNobodyAsksFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan error)
+		k := NewKafka(producerFunc(func(context.Context, string, []byte, []byte, []connector.Header, time.Time) error { return <-release }), "dlq", nil)
+		late, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		given, giveUp := context.WithCancel(t.Context())
+		giveUp()
+		if err := errors.Join(k.Write(late, letter()), k.Write(given, letter())); !errors.Is(err, context.Canceled) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+		if len(k.pending) != 1 {
+			t.Errorf("%d pending, want that which will be asked for", len(k.pending))
+		}
+		release <- nil
+		release <- nil
+		<-time.After(keepResult + time.Second)
+		go func() { release <- nil }()
+		if err := k.Write(t.Context(), letter()); err != nil || len(k.pending) != 0 {
+			t.Errorf("%v, %d pending", err, len(k.pending))
+		}
+	})
+}

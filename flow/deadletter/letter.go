@@ -34,7 +34,9 @@ type Writer interface {
 	// Write returns nil only when the letter is stored for good: acks of all
 	// replicas, or synced to disk. After any error the caller writes the same
 	// letter again; it may then stand there twice, never not at all. When ctx
-	// ends Write returns promptly, and what was under way may still be stored.
+	// ends Write returns promptly, and what was under way may still be stored. A
+	// deadline bounds the caller's patience and nothing else: the same *Letter
+	// will be written again, and a Writer still busy with it may join the two.
 	Write(ctx context.Context, l *Letter) error
 	// Close waits for writes under way until ctx ends. Write after Close
 	// fails. Close may be called twice.

@@ -194,6 +194,11 @@ func (e *Engine) send(ctx context.Context, it *item) (err error) {
 	return it.stage.Sink.Send(ctx, it.event)
 }
 
+// storePatience is how long a dead letter queue may keep a worker waiting. The
+// event is then held, which a person can see, and written again; what is under
+// way is not cancelled by it (see deadletter.Writer).
+const storePatience = 10 * time.Second
+
 var errNoDeadLetter = errors.New("the flow names no dead letter place")
 
 func (e *Engine) write(it *item) (err error) {
@@ -205,5 +210,7 @@ func (e *Engine) write(it *item) (err error) {
 	if it.stage.DeadLetter == nil {
 		return errNoDeadLetter
 	}
-	return it.stage.DeadLetter.Write(it.call, it.letter)
+	ctx, cancel := context.WithTimeout(it.call, storePatience)
+	defer cancel()
+	return it.stage.DeadLetter.Write(ctx, it.letter)
 }

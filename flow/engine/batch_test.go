@@ -190,7 +190,7 @@ func TestBatch_aFailureAfterTheAssignmentEndedHandsBack(t *testing.T) {
 		r := start(t, Config{DrainTimeout: time.Minute}, Stage{
 			MaxRetries: 9, Batch: &Batch{MaxEvents: 2},
 			Sink: batchFunc(func(_ context.Context, evs []*cloudevent.Event) []error {
-				time.Sleep(2 * time.Second) // virtual
+				pass(2 * time.Second)
 				return []error{errors.New("503"), nil}
 			}),
 		})

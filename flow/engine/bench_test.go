@@ -3,8 +3,10 @@ package engine
 import (
 	"context"
 	"fmt"
+	"hash/maphash"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -12,13 +14,9 @@ import (
 	"github.com/lsm/fiso/common/connector"
 )
 
-type nullSettler struct{}
-
-func (nullSettler) Settled(*connector.Message, error) {}
-
 var benchEvent = &cloudevent.Event{ID: "1", Source: "s", Type: "t"}
 
-// run measures an engine over b.N messages of so many partitions and keys,
+// runBench measures an engine over b.N messages of so many partitions and keys,
 // against a sink that does f. Messages come from a slab, as a source's would.
 func runBench(b *testing.B, cfg Config, partitions, keys int, f func(context.Context) error) {
 	st := &Stage{
@@ -26,6 +24,12 @@ func runBench(b *testing.B, cfg Config, partitions, keys int, f func(context.Con
 		Sink:      sinkFunc(func(ctx context.Context, _ *cloudevent.Event) error { return f(ctx) }),
 	}
 	e := New(cfg, st)
+	feed(b, partitions, keys, e.Run)
+	b.ReportMetric(float64(e.pace.limit), "limit")
+}
+
+// feed measures run over b.N messages.
+func feed(b *testing.B, partitions, keys int, run func(context.Context, connector.Source) error) {
 	names := make([][]byte, keys)
 	for i := range names {
 		names[i] = []byte("customer-" + strconv.Itoa(i))
@@ -56,11 +60,10 @@ func runBench(b *testing.B, cfg Config, partitions, keys int, f func(context.Con
 	})
 	b.ReportAllocs()
 	b.ResetTimer()
-	if err := e.Run(b.Context(), src); err != nil {
+	if err := run(b.Context(), src); err != nil {
 		b.Fatal(err)
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
-	b.ReportMetric(float64(e.pace.limit), "limit")
 }
 
 type countdown struct{ *sync.WaitGroup }
@@ -83,10 +86,62 @@ func BenchmarkSlowSink(b *testing.B) {
 	for _, partitions := range []int{1, 8} {
 		b.Run(fmt.Sprintf("partitions=%d", partitions), func(b *testing.B) {
 			runBench(b, Config{}, partitions, 100_000, func(context.Context) error {
-				time.Sleep(20 * time.Millisecond)
+				pass(20 * time.Millisecond)
 				return nil
 			})
 			b.ReportMetric(100*float64(b.N)/b.Elapsed().Seconds()/51_200, "%best")
 		})
 	}
+}
+
+// spin is work of some ten microseconds of a core, as an HTTP call costs.
+func spin(context.Context) error {
+	n := sink.Load()
+	for range 20_000 {
+		n = n*6364136223846793005 + 1442695040888963407
+	}
+	if n == 42 {
+		sink.Store(n)
+	}
+	return nil
+}
+
+var sink atomic.Uint64 // keeps the work from being optimised away
+
+// BenchmarkSpin is the engine on the work that BenchmarkFloor does with the
+// least a Go program could: sixteen workers, a channel each, order by key.
+func BenchmarkSpin(b *testing.B) {
+	for _, partitions := range []int{1, 8, 64} {
+		b.Run(fmt.Sprintf("partitions=%d", partitions), func(b *testing.B) {
+			runBench(b, Config{}, partitions, 10_000, spin)
+		})
+	}
+}
+
+func BenchmarkFloor(b *testing.B) {
+	for _, partitions := range []int{1, 8, 64} {
+		b.Run(fmt.Sprintf("partitions=%d", partitions), func(b *testing.B) { feed(b, partitions, 10_000, floor) })
+	}
+}
+
+func floor(ctx context.Context, src connector.Source) error {
+	var workers sync.WaitGroup
+	lanes := make([]chan *connector.Message, 16)
+	for i := range lanes {
+		lanes[i] = make(chan *connector.Message, 64)
+		workers.Go(func() {
+			for m := range lanes[i] {
+				m.Settle(spin(ctx))
+			}
+		})
+	}
+	seed := maphash.MakeSeed()
+	err := src.Run(ctx, func(_ context.Context, m *connector.Message) {
+		lanes[maphash.Bytes(seed, m.Key)%16] <- m
+	})
+	for _, l := range lanes {
+		close(l)
+	}
+	workers.Wait()
+	return err
 }

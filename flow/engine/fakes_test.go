@@ -213,8 +213,11 @@ func (r *rig) wantUnsettled(position string) {
 	}
 }
 
+// pass waits: in virtual time, as nearly all tests here run in a bubble.
+func pass(d time.Duration) { <-time.After(d) }
+
 // after lets virtual time pass and everything come to rest.
 func after(d time.Duration) {
-	time.Sleep(d) // virtual: inside a synctest bubble
+	pass(d)
 	synctest.Wait()
 }

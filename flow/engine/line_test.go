@@ -27,7 +27,7 @@ func newToken() *token {
 
 func (k *token) Send(context.Context, *cloudevent.Event) error {
 	k.sends.Add(1)
-	time.Sleep(time.Millisecond) // virtual: so that many fail at the same moment
+	pass(time.Millisecond)
 	if k.expired.Load() {
 		return k.class(errBoom)
 	}

@@ -105,14 +105,16 @@ func (w *world) scenario(t *testing.T) {
 	go func() { done <- e.Run(ctx, w) }()
 
 	for range w.IntN(25) {
-		time.Sleep(w.within(400 * time.Millisecond)) // virtual
+		pass(w.within(400 * time.Millisecond))
 		w.disturb(e)
 	}
 	w.heal(e)
 	w.settleDown(e)
 	synctest.Wait()
 	w.mu.Lock()
-	w.rule(e.Status().InFlight == 0, "in flight after all was settled: %+v", e.Status())
+	s := e.Status()
+	w.rule(s.InFlight == 0 && s.Bytes == 0 && s.Working == 0 && s.Waiting == 0 && len(s.Held) == 0 && s.Line == "" && s.Oldest == 0,
+		"not at rest after all was settled: %+v", s)
 	w.stopped = true
 	w.mu.Unlock()
 	stop()
@@ -203,7 +205,7 @@ func (w *world) heal(e *Engine) {
 // progress when that takes too long.
 func (w *world) settleDown(e *Engine) {
 	for range 600 {
-		time.Sleep(time.Second) // virtual
+		pass(time.Second)
 		w.mu.Lock()
 		left := 0
 		for _, p := range w.parts {

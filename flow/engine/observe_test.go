@@ -75,7 +75,7 @@ func TestObserver_hearsEverythingOnce(t *testing.T) {
 		c := &counter{}
 		r := start(t, Config{Observer: c}, Stage{MaxRetries: 1,
 			Processor: processorFunc(func(ctx context.Context, m *connector.Message) (*cloudevent.Event, error) {
-				time.Sleep(time.Second) // virtual
+				pass(time.Second)
 				switch string(m.Key) {
 				case "filtered":
 					return nil, nil
@@ -85,7 +85,7 @@ func TestObserver_hearsEverythingOnce(t *testing.T) {
 				return asIs(ctx, m)
 			}),
 			Sink: sinkFunc(func(_ context.Context, ev *cloudevent.Event) error {
-				time.Sleep(2 * time.Second) // virtual
+				pass(2 * time.Second)
 				switch string(ev.Key) {
 				case "slow":
 					return errBoom

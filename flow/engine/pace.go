@@ -5,13 +5,15 @@ import "time"
 const (
 	paceLeast = 16                     // workers that there may always be
 	paceLook  = 10 * time.Millisecond  // how often the clock looks
+	paceLong  = 40 * time.Millisecond  // what a measurement takes, for it is a noisy world
 	paceSlow  = 100 * time.Millisecond // a sink that takes longer gains by every worker
 	restFirst = 2 * time.Second        // between two trials; doubled while they are in vain
 	restLast  = 16 * time.Second
-	paceUp    = 4    // times the workers, in a trial upward
-	paceDown  = 2    // the part of them, in a trial downward
-	worthMore = 1.2  // the gain that a trial upward must bring
-	worthLess = 0.95 // what a trial downward must leave
+	paceUp    = 4   // times the workers, in a trial upward
+	paceDown  = 2   // the part of them, in a trial downward
+	surely    = 3   // the gain that leaves no doubt of a trial upward
+	worthMore = 1.4 // the gain that it must bring, twice, for a machine has moods
+	worthLess = 0.9 // what a trial downward must leave
 )
 
 // pace finds how many workers are worth having. A sink that waits, 20 ms say,
@@ -30,6 +32,7 @@ type pace struct {
 	settling int       // to be finished before the measurement begins
 
 	trial   trial
+	doubt   bool // the trial upward brought a gain once
 	down    bool // the next trial is downward
 	before  int  // the limit to go back to
 	rate    float64
@@ -65,7 +68,7 @@ func (p *pace) look(now time.Time) {
 			p.settling = 0
 			p.measure(now)
 		}
-	case p.finished >= p.limit || took >= paceSlow:
+	case p.finished >= p.limit && took >= paceLong || took >= paceSlow:
 		p.judge(now, float64(p.finished)/took.Seconds(), p.finished < p.limit)
 		p.measure(now)
 	}
@@ -81,6 +84,8 @@ func (p *pace) judge(now time.Time, rate float64, slow bool) {
 	case slow:
 		p.keep(rate)
 		p.try(widened)
+	case p.trial == widened && !p.doubt && rate >= worthMore*p.rate && rate < surely*p.rate:
+		p.doubt = true
 	case p.trial == widened && rate >= worthMore*p.rate,
 		p.trial == narrowed && rate >= worthLess*p.rate:
 		p.keep(rate)
@@ -114,7 +119,7 @@ func (p *pace) try(t trial) {
 	if t == narrowed {
 		to = max(p.limit/paceDown, min(paceLeast, p.most))
 	}
-	p.trial = t
+	p.trial, p.doubt = t, false
 	if to == p.limit {
 		p.trial = steady
 		return

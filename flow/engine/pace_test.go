@@ -111,7 +111,7 @@ func TestWorkers_comeWhenTheyAreNeededAndGoAfter(t *testing.T) {
 			calls++
 			most = max(most, calls)
 			<-gate
-			time.Sleep(20 * time.Millisecond) // virtual
+			pass(20 * time.Millisecond)
 			gate <- struct{}{}
 			calls--
 			<-gate
