@@ -15,8 +15,8 @@ import (
 )
 
 // closing bounds how long sinks and dead letter queues that nobody uses any
-// more may take to let go.
-const closing = 10 * time.Second
+// more may take to let go. It is less than a supervisor's grace.
+const closing = 5 * time.Second
 
 // Pipeline is a flow that is built: see supervisor.Pipeline for what its
 // methods owe.

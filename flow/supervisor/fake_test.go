@@ -30,6 +30,7 @@ type world struct {
 	valid   map[string]bool
 	reloads map[string]int
 	logs    strings.Builder
+	forgot  []string
 }
 
 func newWorld() *world {
@@ -84,7 +85,20 @@ func (w *world) Valid(flow string, ok bool) {
 	w.valid[flow] = ok
 }
 
-func (w *world) Forget(flow string) { w.log("forget %s", flow) }
+func (w *world) Forget(flow string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.forgot = append(w.forgot, flow)
+}
+
+// forgotten takes the names whose gauges were dropped, in order.
+func (w *world) forgotten() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	names := strings.Join(w.forgot, " ")
+	w.forgot = nil
+	return names
+}
 
 func (w *world) Write(p []byte) (int, error) {
 	w.mu.Lock()

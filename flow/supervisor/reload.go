@@ -125,6 +125,7 @@ func (s *Supervisor) take(changes []change, now time.Time) {
 		switch {
 		case c.gone:
 			delete(s.files, c.file)
+			s.unlabel(f)
 			s.o.Logger.Info("flow file was removed", "file", c.file)
 			continue
 		case f == nil:
@@ -149,10 +150,20 @@ func (s *Supervisor) take(changes []change, now time.Time) {
 		}
 		if before[c.file] != "" {
 			s.o.Logger.Info("flow file is valid again", "file", f.path)
+			s.unlabel(f)
 		}
 		f.commit()
 		s.o.Recorder.Valid(f.label(), true)
 	}
+}
+
+// unlabel drops the gauge of a faulty file that never stood for a flow, and so
+// was known by the file's name. A flow of that name keeps its own.
+func (s *Supervisor) unlabel(f *file) {
+	if f.def != nil || s.flows[f.label()] != nil {
+		return
+	}
+	s.o.Recorder.Forget(f.label())
 }
 
 // refuse says, once, that a file is not taken.

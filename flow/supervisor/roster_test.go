@@ -22,7 +22,9 @@ func TestRoster_addsAndRemovesFlowsWithTheirFiles(t *testing.T) {
 		in.pass(6 * time.Second)
 		in.expect("drained extra//")
 		in.pass(6 * time.Second)
-		in.expect("forget extra")
+		if got := in.forgotten(); got != "extra" {
+			t.Errorf("forgotten: %s", got)
+		}
 		_ = in.finish()
 	})
 }
@@ -82,7 +84,10 @@ func TestRoster_isNotReadyOnceAllFilesAreGone(t *testing.T) {
 		in := start(t, dir, "a.yaml", "orders")
 		in.remove("a.yaml")
 		in.pass(15 * time.Second)
-		in.expect("run orders//", "drained orders//", "forget orders")
+		in.expect("run orders//", "drained orders//")
+		if got := in.forgotten(); got != "orders" {
+			t.Errorf("forgotten: %s", got)
+		}
 		if r := in.s.Report(); r.Ready || !strings.Contains(r.Notes[0], "no flow") {
 			t.Errorf("report = %+v", r)
 		}
@@ -129,6 +134,10 @@ func TestRoster_refusesASecondFileForAName(t *testing.T) {
 		in.told()
 		in.pass(6 * time.Second)
 		in.expect()
+		// The gauge of the file that never was a flow is dropped.
+		if got := in.forgotten(); got != "a" {
+			t.Errorf("forgotten: %s", got)
+		}
 		if r := in.s.Report(); len(r.Notes) != 0 {
 			t.Errorf("report = %+v", r)
 		}
@@ -162,7 +171,7 @@ func TestRoster_startsARenamedFlowOnceTheOldHasDrained(t *testing.T) {
 		in.expect("run old//", "drained old//", "run new//")
 		in.put("a.yaml", "old")
 		in.told()
-		in.expect("forget old", "drained new//", "run old//")
+		in.expect("drained new//", "run old//")
 		_ = in.finish()
 	})
 }
@@ -223,6 +232,16 @@ func TestRoster_triesAFaultyFileAgain(t *testing.T) {
 		}
 		in.pass(11 * time.Second)
 		in.expect("run late/x/")
+		if got := in.forgotten(); got != "b" {
+			t.Errorf("forgotten: %s", got)
+		} // it was known by its file's name
+		in.put("c.yaml", "never pauesd")
+		in.told()
+		in.remove("c.yaml")
+		in.pass(11 * time.Second)
+		if got := in.forgotten(); got != "c" {
+			t.Errorf("forgotten: %s", got)
+		}
 		_ = in.finish()
 	})
 }

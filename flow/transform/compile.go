@@ -17,9 +17,10 @@ import (
 type want int
 
 const (
-	wantJSON want = iota // a part of the output
-	wantBool             // a condition
-	wantText             // an attribute
+	wantJSON  want = iota // a part of the output
+	wantBool              // a condition
+	wantText              // an attribute
+	wantBytes             // the same, or bytes
 )
 
 // expression is one CEL expression, or a part of one, ready to be evaluated.
@@ -143,7 +144,8 @@ func wrongType(t *cel.Type, want want) (fault, hint string) {
 		if kind != types.BoolKind {
 			return fmt.Sprintf("it gives a %s where true or false is due", t), `compare it with something, as in data.region == "eu"`
 		}
-	case want == wantText:
+	case want == wantBytes && kind == types.BytesKind:
+	case want == wantText || want == wantBytes:
 		switch kind {
 		case types.StringKind, types.IntKind, types.UintKind, types.DoubleKind, types.BoolKind, types.TimestampKind, types.NullTypeKind:
 		default:

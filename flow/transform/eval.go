@@ -87,6 +87,10 @@ func (x *expression) text(v *vars) (string, bool, error) {
 	if err != nil {
 		return "", false, err
 	}
+	return x.asText(result)
+}
+
+func (x *expression) asText(result ref.Val) (string, bool, error) {
 	if o, ok := result.(*types.Optional); ok {
 		if !o.HasValue() {
 			return "", false, nil

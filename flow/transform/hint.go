@@ -35,7 +35,7 @@ func hint(fault, text string, want want, env *cel.Env) string {
 	if near := nearest(name, variables); near != "" {
 		return fmt.Sprintf("did you mean %s?", near)
 	}
-	if text == name && want != wantText {
+	if text == name && want != wantText && want != wantBytes {
 		return fmt.Sprintf("did you mean data.%s? %s", name, asLiteral(text))
 	}
 	if literal.MatchString(text) {

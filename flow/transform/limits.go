@@ -27,6 +27,8 @@ const (
 	maxParts       = 1 << 20   // elements and members of a value handed to a function, all levels together
 	maxText        = 32 << 20  // bytes of a text that one function makes
 	maxWork        = 1 << 25   // elementary steps of one function: comparisons, characters times states
+	maxCaptures    = 1 << 22   // the same for a regular expression that extracts or replaces, which costs a lot more a step
+	maxMatches     = 1 << 23   // the same for one that only matches
 	maxPattern     = 1 << 10   // bytes of a regular expression that comes from data
 )
 
@@ -159,7 +161,7 @@ func product(a, b ref.Val) error {
 
 func guardPattern(args []ref.Val) error {
 	n, err := patternSize(string(args[1].(types.String)))
-	if err != nil || n == 0 || size(args[0]) <= maxWork/n {
+	if err != nil || n == 0 || size(args[0]) <= maxCaptures/n {
 		return err
 	}
 	return errWork
@@ -181,7 +183,7 @@ func patternSize(pattern string) (int, error) {
 	if err != nil {
 		return 0, errPattern
 	}
-	prog, err := syntax.Compile(re)
+	prog, err := syntax.Compile(re.Simplify())
 	if err != nil {
 		return 0, errPattern
 	}
@@ -207,7 +209,7 @@ func (costs) CallCost(function, _ string, args []ref.Val, result ref.Val) *uint6
 		n += size(args[0]) * size(args[1]) / 10
 	case "distinct":
 		n += size(args[0]) * size(args[0]) / 10
-	case "matches", "regex.extract", "regex.extractAll", "regex.replace":
+	case guardedMatches, "regex.extract", "regex.extractAll", "regex.replace":
 		n += size(args[0]) * size(args[1]) / 40
 	case "size", "_[_]", "orValue", "or", "hasValue", "value", "dyn", "type", "cel.@mapInsert":
 	default:

@@ -140,7 +140,10 @@ func parse(v *vars, payload []byte) error {
 	return nil
 }
 
-var errNoValue = errors.New("the record has no value, and the flow's expressions need one")
+var (
+	errNoValue = errors.New("the record has no value, and the flow's expressions need one")
+	errNoData  = errors.New("the event has no data, and the sink's expressions need some")
+)
 
 // fill sets the data of the outgoing event.
 func (p *Pipeline) fill(v *vars, e *cloudevent.Event, payload []byte) (err error) {

@@ -1,9 +1,6 @@
 package transform
 
 import (
-	"regexp"
-	"sync/atomic"
-
 	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common/ast"
 	"github.com/google/cel-go/common/operators"
@@ -86,7 +83,10 @@ func (p *plan) decorate(i interpreter.InterpretableV2) (interpreter.Interpretabl
 		return i, nil
 	case interpreter.InterpretableCall:
 		if node.Function() == "matches" && len(node.Args()) == 2 {
-			i = newMatches(node)
+			var err error
+			if i, err = newMatches(node); err != nil {
+				return nil, err
+			}
 		}
 	case interpreter.InterpretableConstructor:
 		var constant bool
@@ -248,39 +248,4 @@ func (l mapLiteral) Exec(f *interpreter.ExecutionFrame) ref.Val {
 		keys, values = append(keys, key), append(values, value)
 	}
 	return celjson.NewMap(keys, values)
-}
-
-// newMatches is matches() with a look at the work before it is done, and with
-// the expression that was compiled last kept.
-func newMatches(call interpreter.InterpretableCall) interpreter.InterpretableCall {
-	type compiled struct {
-		pattern string
-		re      *regexp.Regexp
-		size    int
-	}
-	var last atomic.Pointer[compiled]
-	return interpreter.NewCall(call.ID(), call.Function(), call.OverloadID(), call.Args(), func(args ...ref.Val) ref.Val {
-		s, ok := args[0].(types.String)
-		pattern, ok2 := args[1].(types.String)
-		if !ok || !ok2 {
-			return types.NoSuchOverloadErr()
-		}
-		c := last.Load()
-		if c == nil || c.pattern != string(pattern) {
-			n, err := patternSize(string(pattern))
-			if err != nil {
-				return types.WrapErr(err)
-			}
-			re, err := regexp.Compile(string(pattern))
-			if err != nil {
-				return types.WrapErr(errPattern)
-			}
-			c = &compiled{string(pattern), re, n}
-			last.Store(c)
-		}
-		if len(s) > maxWork/c.size {
-			return types.WrapErr(errWork)
-		}
-		return types.Bool(c.re.MatchString(string(s)))
-	})
 }

@@ -28,7 +28,7 @@ var expressions = []string{
 	`data.total in [44.98, 1.0]`, `data.total in [data.total]`, `[data.total] == [44.98]`, `[44.98] == [data.total]`, `{"a": data.total} == {"a": 44.98}`,
 	`data.items[0] == {"sku":"KX-1","quantity":2,"price":19.99}`, `{"sku":"KX-1","quantity":2,"price":19.99} == data.items[0]`, `data.items == data.items`,
 	`data.items + [data.total]`, `[data.total] + data.items`, `size(data.items)`, `size(data)`, `size(data.customer.name)`, `data.tags + data.tags`,
-	`"a" in data.tags`, `"sku" in data.items[0]`, `1 in data`, `data.customer.map(k, k)`, `data.customer.exists(k, k == "id")`,
+	`"a" in data.tags`, `"sku" in data.items[0]`, `1 in data`, `data.customer.map(k, k).sort()`, `data.customer.exists(k, k == "id")`,
 	`data.items.map(i, i.price).sort()`, `math.greatest(data.items.map(i, i.price))`, `math.greatest([data.total, 1.0])`, `math.least(data.total, 50)`,
 	`"%s costs %.2f".format([data.legacy_id, data.total])`, `"%d %s".format([data.big, data.customer])`, `string(data.total)`, `int(data.total)`,
 	`cel.bind(x, data.total, [x, x])`, `cel.bind(x, data.total, x * 2.0)`, `cel.bind(l, data.items.map(i, i.price), l.sort() + l)`,
@@ -44,7 +44,7 @@ var expressions = []string{
 	`[data.items[0].price, data.items[1].price].distinct()`, `data.tags.last().orValue("")`, `data.items.first().value().price`, `data.huge == data.huge`, `data.tags.map(t, data[t])`, `data[data.tags[0]]`,
 	`data.items.map(i, [i.price, {"p": i.price}])`, `!data.vip`, `data.legacy_id + data.order_status`, `data.none == null`, `data.none`, `data.big == 9007199254740993`, `data.big == 9007199254740992`,
 	`data.items.map(i, i.price > 10.0, i.price)`, `optional.of(data.total).value()`, `optional.of(data.total).optMap(x, x * 2.0).orValue(0.0)`, `{"a": 1}.a`, `[1, 2][data.customer.id - 8811]`,
-	`data.items[data.n]`, `data.d`, `data.d == 1`, `data.d + 1.0`, `[data.d, data.d2]`, `data.d == data.d2`, `data.o`, `size(data.o)`, `data.o.map(k, data.o[k])`,
+	`data.items[data.n]`, `data.d`, `data.d == 1`, `data.d + 1.0`, `[data.d, data.d2]`, `data.d == data.d2`, `data.o`, `size(data.o)`, `data.o.map(k, data.o[k]).sort()`,
 }
 
 var documents = []string{

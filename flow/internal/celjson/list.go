@@ -13,23 +13,37 @@ import (
 
 // list is a JSON list as a CEL list. It belongs to one evaluation, and is not
 // safe for concurrent use: it remembers the element that was read last, so that
-// reading one after the other takes a step and not a walk.
+// reading one after the other takes a step and not a walk, and where all the
+// elements are once a long list is read in another order.
 type list struct {
 	v     lazyjson.Value
 	plain bool
 	at    int // the index of last, when last is there
 	last  lazyjson.Value
+	all   []lazyjson.Value
 }
 
 var _ traits.Lister = (*list)(nil)
 
+// fewElements are so few that walking to one is cheap.
+const fewElements = 16
+
 func (l *list) element(i int) lazyjson.Value {
+	known := l.last.Kind() != lazyjson.Absent
 	switch {
-	case l.last.Kind() != lazyjson.Absent && i == l.at:
-	case l.last.Kind() != lazyjson.Absent && i == l.at+1:
+	case l.all != nil:
+		return l.all[i]
+	case known && i == l.at:
+	case known && i == l.at+1:
 		l.last = l.last.Next(l.v)
-	default:
+	case i == 0 || l.v.Len() <= fewElements:
 		l.last = l.v.Index(i)
+	default:
+		l.all = make([]lazyjson.Value, 0, l.v.Len())
+		for e := l.v.First(); e.Kind() != lazyjson.Absent; e = e.Next(l.v) {
+			l.all = append(l.all, e)
+		}
+		return l.all[i]
 	}
 	l.at = i
 	return l.last

@@ -9,8 +9,7 @@
 //	out = append(out, id.Raw()...) // the record's own digits
 //
 // Of two members with the same name the last one counts, as in encoding/json.
-// A Doc is not safe for concurrent use while it is parsed; its values may be
-// read from several goroutines. It keeps the bytes it was given: nobody may
+// A Doc and its values are for one goroutine at a time. It keeps the bytes it was given: nobody may
 // change them while the Doc or a Value of it is in use.
 package lazyjson
 

@@ -7,6 +7,7 @@ import "math"
 type Doc struct {
 	data  []byte
 	nodes []node
+	texts map[uint32]string // long texts that were decoded, by node
 }
 
 // none stands for "no parent" in node.next.
@@ -15,7 +16,7 @@ const none = math.MaxUint32
 // Parse checks data and notes where its values stand. It fails with a
 // *SyntaxError where encoding/json.Valid would say no.
 func (d *Doc) Parse(data []byte) error {
-	d.data, d.nodes = data, d.nodes[:0]
+	d.data, d.nodes, d.texts = data, d.nodes[:0], nil
 	if uint64(len(data)) >= math.MaxUint32 {
 		d.data = nil
 		return &SyntaxError{0, "the document is larger than 4 GiB"}
@@ -33,7 +34,7 @@ func (d *Doc) Parse(data []byte) error {
 // Release forgets the document, and keeps up to keep nodes' memory for the
 // next one. Values of the document must not be used any more.
 func (d *Doc) Release(keep int) {
-	d.data, d.nodes = nil, d.nodes[:0]
+	d.data, d.nodes, d.texts = nil, d.nodes[:0], nil
 	if cap(d.nodes) > keep {
 		d.nodes = nil
 	}

@@ -105,25 +105,40 @@ func (v Value) Next(in Value) Value {
 // Name is the name of a member, decoded; "" for any other value.
 func (v Value) Name() string {
 	n := v.node()
-	if raw := v.doc.data[n.key:n.keyEnd]; n.oddKey {
-		return decode(raw)
-	} else {
-		return string(raw)
-	}
+	return decodeIf(n.oddKey, v.doc.data[n.key:n.keyEnd])
 }
 
 // Text is the text of a string, decoded; "" for any other value. What is not
-// UTF-8 becomes U+FFFD, as encoding/json has it.
+// UTF-8 becomes U+FFFD, as encoding/json has it. A long text is decoded once,
+// and shared by all who ask for it after that.
 func (v Value) Text() string {
 	if v.Kind() != String {
 		return ""
 	}
 	n := v.node()
-	if raw := v.doc.data[n.start+1 : n.end-1]; n.odd {
-		return decode(raw)
-	} else {
-		return string(raw)
+	raw := v.doc.data[n.start+1 : n.end-1]
+	if len(raw) <= shortText {
+		return decodeIf(n.odd, raw)
 	}
+	text, ok := v.doc.texts[v.n]
+	if !ok {
+		text = decodeIf(n.odd, raw)
+		if v.doc.texts == nil {
+			v.doc.texts = map[uint32]string{}
+		}
+		v.doc.texts[v.n] = text
+	}
+	return text
+}
+
+// shortText is how many bytes are decoded anew each time.
+const shortText = 128
+
+func decodeIf(odd bool, raw []byte) string {
+	if odd {
+		return decode(raw)
+	}
+	return string(raw)
 }
 
 // Plain reports whether the value is a string whose bytes between the quotes
