@@ -138,7 +138,7 @@ func TestRun_deliversAndTellsHowItStands(t *testing.T) {
 		code, ready := get(t, "http://"+addr+"/readyz?verbose")
 		return code == http.StatusOK && strings.Contains(ready, "[ok] flow orders")
 	})
-	write(t, dir, "orders.yaml", strings.Replace(flow, "transform:", "transfrom:", 1))
+	write(t, dir, "orders.yaml", strings.Replace(flow, "transform:", "transform-:", 1))
 	until(t, "the report of a broken file", func() bool {
 		_, ready := get(t, "http://"+addr+"/readyz?verbose")
 		return strings.Contains(ready, `did you mean "transform"?`)
