@@ -27,11 +27,11 @@ type otlpConfig struct {
 // are off: disabled, or without an endpoint. An error names the variable.
 func otlpFromEnv() (*otlpConfig, error) {
 	if strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true") {
-		return nil, nil //nolint:nilnil // off is no error
+		return nil, nil
 	}
 	switch exporter := os.Getenv("OTEL_TRACES_EXPORTER"); exporter {
 	case "none":
-		return nil, nil //nolint:nilnil // off is no error
+		return nil, nil
 	case "", "otlp":
 	default:
 		return nil, fmt.Errorf("OTEL_TRACES_EXPORTER: %q is not supported: use otlp or none", exporter)

@@ -76,7 +76,7 @@ func newCollector(t *testing.T, secure bool) *collector {
 	c := &collector{}
 	c.Server = httptest.NewUnstartedServer(c)
 	if secure {
-		c.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert} //nolint:gosec // G402: a test
+		c.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert}
 		c.StartTLS()
 	} else {
 		c.Start()
@@ -226,10 +226,14 @@ func TestTracing_refusesWithTheNameOfTheVariable(t *testing.T) {
 	}
 }
 
-// answers is a transport that needs no network: one answer an attempt.
+// attempt is how one request ends: an HTTP status with a Retry-After, or an
+// error.
+type attempt func(ctx context.Context) (status int, after string, err error)
+
+// answers is a transport that needs no network.
 type answers struct {
 	t    *testing.T
-	list []func(*http.Request) (*http.Response, error)
+	list []attempt
 	n    int
 }
 
@@ -240,28 +244,27 @@ func (a *answers) RoundTrip(r *http.Request) (*http.Response, error) {
 		a.t.Errorf("attempt %d was one too many", a.n)
 		return nil, errors.New("too many")
 	}
-	return a.list[a.n-1](r)
-}
-
-func status(code int, header ...string) func(*http.Request) (*http.Response, error) {
-	return func(*http.Request) (*http.Response, error) {
-		h := http.Header{}
-		if len(header) == 2 {
-			h.Set(header[0], header[1])
-		}
-		return &http.Response{StatusCode: code, Status: http.StatusText(code), Header: h, Body: io.NopCloser(strings.NewReader("body"))}, nil
+	code, after, err := a.list[a.n-1](r.Context())
+	if err != nil {
+		return nil, err
 	}
+	h := http.Header{"Retry-After": {after}, "Location": {"http://evil.invalid"}}
+	return &http.Response{StatusCode: code, Status: http.StatusText(code), Header: h, Body: io.NopCloser(strings.NewReader("body"))}, nil
 }
 
-func broken(*http.Request) (*http.Response, error) { return nil, errors.New("no route") }
+func status(code int, after ...string) attempt {
+	return func(context.Context) (int, string, error) { return code, strings.Join(after, ""), nil }
+}
 
-func hangs(r *http.Request) (*http.Response, error) {
-	<-r.Context().Done()
-	return nil, r.Context().Err()
+func broken(context.Context) (int, string, error) { return 0, "", errors.New("no route") }
+
+func hangs(ctx context.Context) (int, string, error) {
+	<-ctx.Done()
+	return 0, "", ctx.Err()
 }
 
 func TestUpload_triesAgainWhereThatMakesSense(t *testing.T) {
-	type list = []func(*http.Request) (*http.Response, error)
+	type list = []attempt
 	for _, tc := range []struct {
 		name     string
 		list     list
@@ -270,14 +273,14 @@ func TestUpload_triesAgainWhereThatMakesSense(t *testing.T) {
 	}{
 		{"at once", list{status(200)}, 0, 0, ""},
 		{"after a break", list{broken, status(200)}, 800 * time.Millisecond, 1200 * time.Millisecond, ""},
-		{"when it is busy", list{status(429), status(502), status(503), status(504), status(202)}, 8 * time.Second, 13 * time.Second, ""},
-		{"as late as it asks", list{status(503, "Retry-After", "30"), status(200)}, 30 * time.Second, 30 * time.Second, ""},
-		{"not later than a minute", list{status(503, "Retry-After", "9999"), status(200)}, time.Minute, time.Minute, ""},
-		{"whatever it asks", list{status(503, "Retry-After", "-1"), status(200)}, 800 * time.Millisecond, 1200 * time.Millisecond, ""},
+		{"when it is busy", list{status(429), status(502), status(503), status(504), status(202)}, 9600 * time.Millisecond, 14400 * time.Millisecond, ""},
+		{"as late as it asks", list{status(503, "30"), status(200)}, 30 * time.Second, 30 * time.Second, ""},
+		{"not later than a minute", list{status(503, "9999"), status(200)}, time.Minute, time.Minute, ""},
+		{"whatever it asks", list{status(503, "-1"), status(200)}, 800 * time.Millisecond, 1200 * time.Millisecond, ""},
 		{"after a timeout", list{hangs, status(200)}, 2800 * time.Millisecond, 3200 * time.Millisecond, ""},
 		{"not when refused", list{status(400)}, 0, 0, "send to collector:4318: it answered Bad Request"},
-		{"not when sent elsewhere", list{status(307, "Location", "http://evil.invalid")}, 0, 0, "it answered Temporary Redirect"},
-		{"not for ever", list{broken, broken, broken, broken, broken}, 8 * time.Second, 14 * time.Second, "send to collector:4318: no route"},
+		{"not when sent elsewhere", list{status(307)}, 0, 0, "it answered Temporary Redirect"},
+		{"not for ever", list{broken, broken, broken, broken, broken}, 9600 * time.Millisecond, 14400 * time.Millisecond, "send to collector:4318: no route"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -309,7 +312,7 @@ func TestUpload_triesAgainWhereThatMakesSense(t *testing.T) {
 func TestUpload_stopsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newClient(&otlpConfig{url: "http://collector", timeout: time.Minute}, quiet())
-		c.http.Transport = &answers{t: t, list: []func(*http.Request) (*http.Response, error){status(503, "Retry-After", "60")}}
+		c.http.Transport = &answers{t: t, list: []attempt{status(503, "60")}}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		begin := time.Now()
@@ -325,14 +328,14 @@ func TestUpload_warnsOnceAMinute(t *testing.T) {
 		var b bytes.Buffer
 		c := newClient(&otlpConfig{url: "http://collector", timeout: time.Second}, Logger(&b, slog.LevelInfo, false))
 		for range 10 {
-			c.http.Transport = &answers{t: t, list: []func(*http.Request) (*http.Response, error){status(400)}}
+			c.http.Transport = &answers{t: t, list: []attempt{status(400)}}
 			_ = c.UploadTraces(t.Context(), nil)
 		}
 		if n := strings.Count(b.String(), "\n"); n != 1 {
 			t.Errorf("%d lines in one minute: %s", n, b.String())
 		}
 		<-time.After(warnEvery) // by the bubble's clock
-		c.http.Transport = &answers{t: t, list: []func(*http.Request) (*http.Response, error){status(400)}}
+		c.http.Transport = &answers{t: t, list: []attempt{status(400)}}
 		_ = c.UploadTraces(t.Context(), nil)
 		if n := strings.Count(b.String(), "\n"); n != 2 {
 			t.Errorf("%d lines after a minute: %s", n, b.String())

@@ -24,7 +24,7 @@ func timing(fault string) connectortest.Timing {
 	if fault == "" {
 		return connectortest.Timing{Timeout: 20 * time.Second, Window: 20 * time.Millisecond}
 	}
-	return connectortest.Timing{Timeout: 250 * time.Millisecond, Window: 20 * time.Millisecond}
+	return connectortest.Timing{Timeout: 500 * time.Millisecond, Window: 20 * time.Millisecond}
 }
 
 func source(fault string) connectortest.NewSource {

@@ -13,7 +13,7 @@ import (
 type recorder struct {
 	testing.TB // for what is not recorded
 
-	ctx    context.Context //nolint:containedctx // it is what Context returns
+	ctx    context.Context
 	cancel context.CancelFunc
 
 	mu       sync.Mutex

@@ -22,12 +22,12 @@ func newSourceEnv(t testing.TB, f Features, n NewSource) *sourceEnv {
 	t.Helper()
 	checkGoroutines(t)
 	h := n(t)
-	return &sourceEnv{env{t, h.Timing.withDefaults()}, f, h}
+	return &sourceEnv{env{t, h.withDefaults()}, f, h}
 }
 
 // delivery is a message as it was handed over.
 type delivery struct {
-	ctx   context.Context //nolint:containedctx // the very thing under test
+	ctx   context.Context // here because it is under test
 	m     *connector.Message
 	value string // copied at once: the message's own bytes are looked at later
 	input Input

@@ -29,7 +29,7 @@ func newSinkEnv(t testing.TB, f Features, n NewSink) *sinkEnv {
 	t.Helper()
 	checkGoroutines(t)
 	h := n(t)
-	e := &sinkEnv{env: env{t, h.Timing.withDefaults()}, f: f, h: h, sink: h.New(t)}
+	e := &sinkEnv{env: env{t, h.withDefaults()}, f: f, h: h, sink: h.New(t)}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), e.timing.Timeout)
 		defer cancel()
