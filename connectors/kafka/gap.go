@@ -34,6 +34,7 @@ func (r *session) fetchFailed(p *partition, a *assignment, err error) {
 			r.log.Error("a batch is too large to unpack; the partition is on hold", "topic", p.topic, "partition", p.partition, "error", err)
 		}
 	case errors.Is(err, kerr.UnknownTopicID):
+		r.src.forget(p.topic)
 		r.failed(fmt.Errorf("topic %s was deleted and created again: %w", p.topic, err))
 	case a == nil && !r.isStarting(p):
 		// franz-go drops a partition whose commit it may not read, and never

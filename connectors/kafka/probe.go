@@ -79,11 +79,21 @@ func (s *Source) remember(details kadm.TopicDetails) {
 		if d.Err != nil || !s.reads(topic) {
 			continue
 		}
-		k := known{id: d.ID, partitions: map[int32]bool{}}
+		k := known{partitions: map[int32]bool{}}
 		for n := range d.Partitions {
 			k.partitions[n] = true
 		}
 		s.known.topics[topic] = k
+	}
+}
+
+// forget takes a topic out of the first look: what has its name now came later,
+// and is read from its start.
+func (s *Source) forget(topic string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.known != nil {
+		delete(s.known.topics, topic)
 	}
 }
 

@@ -27,10 +27,7 @@ type snapshot struct {
 	topics map[string]known
 }
 
-type known struct {
-	id         kadm.TopicID
-	partitions map[int32]bool
-}
+type known struct{ partitions map[int32]bool }
 
 // metadataMark begins the metadata of our commits: when the group first
 // started, so that a member which comes a moment later can tell a partition

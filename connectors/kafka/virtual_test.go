@@ -121,19 +121,19 @@ func TestSource_aHandlerThatDoesNotReturnIsLeftBehind(t *testing.T) {
 
 func TestSource_aTopicMadeAnewIsReadFromItsStart(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
+	m := begin(t, testSource(c, func(cfg *SourceConfig) { cfg.StartOffset = "latest" }), nil)
+	eventually(t, "start", func() bool { return m.assigned() == 1 })
+	if err := c.Fake.DeleteTopic("t"); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.CreateTopic(t.Context(), "t", 1, nil); err != nil {
+		t.Fatal(err)
+	}
 	fill(t, c, "t", 0, 0, 5)
-	m := begin(t, testSource(c), nil)
-	eventually(t, "five", func() bool { return m.count() == 5 })
-	r := m.session
-	r.onPoll(func() {
-		r.mu.Lock()
-		p := r.parts[tp{"t", 0}]
-		r.mu.Unlock()
-		r.fetchFailed(p, p.current, kerr.UnknownTopicID)
-	})
-	eventually(t, "a new session", func() bool { m.Source.mu.Lock(); defer m.Source.mu.Unlock(); return m.session != nil && m.session != r })
-	fill(t, c, "t", 0, 5, 5)
-	eventually(t, "goes on", func() bool { return m.count() >= 10 })
+	eventually(t, "all of the new topic", func() bool { return len(m.offsets(0)) >= 5 })
+	if got := m.offsets(0); !slices.Equal(got, upTo(5)) {
+		t.Errorf("handed over %v", got)
+	}
 }
 
 func TestSource_rangeThatIsNotKnownIsAskedForAgain(t *testing.T) {

@@ -139,6 +139,8 @@ func TestReal_startsStopsAndRestartsItsProcesses(t *testing.T) {
 		t.Errorf("brokers %v, certificates %+v", c.Brokers(), c.Certs)
 	}
 	c.Restart(1)
+	c.patience = time.Millisecond // too little for a shell: it is killed
+	c.Restart(1)
 	c.Kill(2)
 	c.Kill(2) // it is dead already
 	c.Start(2)
@@ -165,7 +167,7 @@ func TestReal_saysWhyABrokerDoesNotStart(t *testing.T) {
 	} {
 		fakeJava(t, script)
 		java := filepath.Join(os.Getenv(HomeEnv), "java")
-		c := &RealCluster{t: t, java: java, home: os.Getenv(HomeEnv), opts: RealOptions{Brokers: 1}}
+		c := &RealCluster{t: t, java: java, home: os.Getenv(HomeEnv), opts: RealOptions{Brokers: 1}, patience: time.Second}
 		err := c.start(t.TempDir())
 		c.stopAll()
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -238,7 +240,7 @@ func (f *failing) Logf(s string, a ...any)   { f.said = append(f.said, fmt.Sprin
 func TestReal_showsTheLogsOfATestThatFailed(t *testing.T) {
 	fakeJava(t, goodJava)
 	f := &failing{TB: t}
-	c := &RealCluster{t: f, java: filepath.Join(os.Getenv(HomeEnv), "java"), home: os.Getenv(HomeEnv), opts: RealOptions{Brokers: 1}}
+	c := &RealCluster{t: f, java: filepath.Join(os.Getenv(HomeEnv), "java"), home: os.Getenv(HomeEnv), opts: RealOptions{Brokers: 1}, patience: time.Second}
 	if err := c.start(t.TempDir()); err != nil {
 		t.Fatal(err)
 	}
