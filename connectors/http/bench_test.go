@@ -1,3 +1,5 @@
+//go:build unix
+
 package http
 
 import (
@@ -38,8 +40,11 @@ func taker(tb testing.TB) (url string) {
 		tb.Fatal(err)
 	}
 	srv := &fasthttp.Server{Handler: func(c *fasthttp.RequestCtx) { c.SetStatusCode(200) }}
-	done := make(chan error, 1)
-	go func() { done <- srv.Serve(ln) }()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = srv.Serve(ln) // until it is closed
+	}()
 	tb.Cleanup(func() {
 		_ = ln.Close()
 		<-done

@@ -409,7 +409,9 @@ func TestSource_whoeverWaitsForItsTurnMayGoAway(t *testing.T) {
 	}()
 	eventually(t, "the second waits", func() bool { return s.inFlight() == 2 })
 	cancel()
-	<-second
+	if err := <-second; err == nil {
+		t.Error("answered")
+	}
 	eventually(t, "the second is gone", func() bool { return s.inFlight() == 1 })
 	close(blocked)
 	(<-first).want(t, 200, "")
@@ -432,8 +434,8 @@ func TestSource_stopsAfterWhatIsInFlight(t *testing.T) {
 		t.Errorf("Retry-After is %q", a.Header.Get("Retry-After"))
 	}
 	select {
-	case <-stopped:
-		t.Error("Run returned before the event was settled")
+	case err := <-stopped:
+		t.Errorf("Run returned before the event was settled: %v", err)
 	default:
 	}
 	m.Settle(nil)
