@@ -45,7 +45,7 @@ type Policy struct {
 // counts as 1. Each call draws anew within Bounds. Any count is safe.
 func (p Policy) Delay(retry int) time.Duration {
 	lo, hi := p.Bounds(retry)
-	return lo + time.Duration(rand.Uint64N(uint64(hi-lo)+1)) //nolint:gosec // G404, G115: spreads load, guards nothing; 0 <= hi-lo fits
+	return lo + time.Duration(rand.Uint64N(uint64(hi-lo)+1))
 }
 
 // Bounds are the shortest and the longest delay that Delay may return for a

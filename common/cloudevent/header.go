@@ -21,13 +21,13 @@ const (
 // Values under HTTPPrefix are decoded as by DecodeHeader; any other are taken
 // as they are, bytes that are no UTF-8 replaced by U+FFFD. A header that is
 // there twice, a name or a specversion that is not allowed and a time that is
-// none are errors, and leave e empty. Everything that e held before is gone;
-// data and key are the caller's to set. Whether the required attributes are
+// none are errors, and leave e empty. Everything that e held before is gone, as
+// with ParseJSON; data and key are the caller's to set. Whether the required attributes are
 // there is for Validate to say.
 func FromHeaders(prefix string, headers iter.Seq2[string, []byte], e *Event) (bool, error) {
 	b := newBuilder(e)
 	for name, value := range headers {
-		attribute, v := "", ""
+		var attribute, v string
 		switch {
 		case len(name) > len(prefix) && strings.EqualFold(name[:len(prefix)], prefix):
 			attribute, v = strings.ToLower(name[len(prefix):]), text(value)

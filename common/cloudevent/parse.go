@@ -9,7 +9,8 @@ import (
 )
 
 // ParseJSON fills e from an event in the structured JSON format. Everything
-// that e held before is gone, its key too.
+// that e held before is gone, its key too, and the room of its extensions is
+// used again: a copy of e made before must not share them.
 //
 // e.Data points into data where it can, and holds the member's bytes exactly as
 // they came: a number keeps its digits, an object its spaces. Under a content
