@@ -18,7 +18,7 @@ type Config struct {
 	Fields config.Fields // or one expression for each of its members
 	// The attributes of the outgoing event, where they are not those of the
 	// incoming one.
-	ID, Type, Source_, Subject, DataSchema config.Text
+	ID, Type, Source_, Subject, DataSchema config.Text //nolint:revive // Source is taken by the default
 	Extensions                             config.Fields
 
 	Timeout        time.Duration // for all expressions of one event together; default 5s

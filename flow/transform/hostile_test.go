@@ -103,6 +103,9 @@ func hostileRecord() string {
 }
 
 func TestProcess_endsEveryHostileExpressionInTimeAndMemory(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	record := hostileRecord()
 	for name, source := range hostile() {
 		t.Run(name, func(t *testing.T) {

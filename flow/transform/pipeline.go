@@ -115,18 +115,20 @@ func (p *Pipeline) process(v *vars, m *connector.Message, t *Trace) (*cloudevent
 			return nil, err
 		}
 	}
-	out := outgoing{Event: v.event}
+	out := &outgoing{Event: v.event}
+	if p.output != nil {
+		out.DataSchema = "" // it describes data that is no longer there
+	}
 	for i := range p.attributes {
-		if err := p.attributes[i].apply(v, &out); err != nil {
+		if err := p.attributes[i].apply(v, out); err != nil {
 			return nil, err
 		}
 	}
 	if err := p.fill(v, &out.Event, payload); err != nil {
 		return nil, err
 	}
-	e := out.Event
-	e.Key = m.Key
-	return &e, nil
+	out.Key = m.Key
+	return &out.Event, nil
 }
 
 // parse reads the payload as JSON.
