@@ -113,6 +113,9 @@ func lastLine(f *os.File) (whole, end int64, err error) {
 // Write implements Writer. A disk that hangs is not left alone before it
 // answers: what it holds cannot be taken back.
 func (w *File) Write(ctx context.Context, l *Letter) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	line, err := encodeLine(l)
 	if err != nil {
 		return fmt.Errorf("write to %s: %w", w.path, err)

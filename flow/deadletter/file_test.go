@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -245,6 +246,16 @@ func TestFile_aFailedWriteLeavesNothingBehind(t *testing.T) {
 	}
 }
 
+// collected are the bytes that wait for a sync.
+func (w *File) collected() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.next == nil {
+		return 0
+	}
+	return len(w.next.data)
+}
+
 func TestFile_writersShareASync(t *testing.T) {
 	d := &fakeDisk{}
 	w := newFile("f", d, 0)
@@ -271,17 +282,21 @@ func TestFile_writersShareASync(t *testing.T) {
 	for range 50 {
 		writers.Go(write)
 	}
-	for joined := 0; joined < 50*len(line); { // all wait for the next sync
-		w.mu.Lock()
-		if w.next != nil {
-			joined = len(w.next.data)
-		}
-		w.mu.Unlock()
+	for joined := 0; joined < 50*len(line); joined = w.collected() {
+		runtime.Gosched() // until all wait for the next sync
 	}
 	ctx, cancel := context.WithCancel(t.Context())
+	impatient := make(chan error)
+	go func() { impatient <- w.Write(ctx, letter()) }()
+	for joined := 0; joined < 51*len(line); joined = w.collected() {
+		runtime.Gosched()
+	}
 	cancel()
+	if err := <-impatient; !errors.Is(err, context.Canceled) {
+		t.Errorf("a write that stops waiting: %v", err)
+	}
 	if err := w.Write(ctx, letter()); !errors.Is(err, context.Canceled) {
-		t.Errorf("a write that may not wait: %v", err)
+		t.Errorf("a write that may not begin: %v", err)
 	}
 	if err := w.Close(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("Close while a write is under way: %v", err)
@@ -291,7 +306,7 @@ func TestFile_writersShareASync(t *testing.T) {
 	if d.syncs != 2 {
 		t.Errorf("%d syncs for 51 letters, want 2", d.syncs)
 	}
-	if n := bytes.Count(d.data, []byte("\n")); n != 52 { // the one that did not wait, too
+	if n := bytes.Count(d.data, []byte("\n")); n != 52 { // the one that stopped waiting, too
 		t.Errorf("%d lines", n)
 	}
 }

@@ -53,6 +53,9 @@ func NewKafka(p Producer, topic string, tooLarge error) *Kafka {
 // So it runs on its own goroutine, and Write only stops waiting for it; written
 // again, the same letter waits for the same produce.
 func (k *Kafka) Write(ctx context.Context, l *Letter) error {
+	if err := ctx.Err(); err != nil {
+		return err // nothing was begun, so nothing is stored twice
+	}
 	w, err := k.begin(context.WithoutCancel(ctx), l)
 	if err != nil {
 		return err
