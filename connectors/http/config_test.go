@@ -1,6 +1,7 @@
 package http
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -17,7 +18,7 @@ func keysOf(t *testing.T, file string, v any) []string {
 	t.Helper()
 	err := config.Decode("flow.yaml", []byte(file), v, config.Interpolate())
 	var keys []string
-	if faults, ok := err.(config.Errors); ok { //nolint:errorlint // Decode promises the type itself
+	if faults, ok := errors.AsType[config.Errors](err); ok {
 		for _, f := range faults {
 			keys = append(keys, f.Key)
 			if f.Pos.Line == 0 || strings.Contains(f.Error(), "canary") {

@@ -2,6 +2,7 @@ package http
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -81,7 +82,7 @@ func (c *conn) roundTrip(ctx context.Context, deadline time.Time, head, body []b
 	}
 	if err := c.readHeader(); err != nil {
 		c.spent = true
-		return errors.Join(sendErr, err)
+		return cmp.Or(sendErr, err)
 	}
 	if sendErr != nil && c.resp.StatusCode()/100 == 2 {
 		return sendErr // it cannot have taken what it was not sent

@@ -158,23 +158,27 @@ func TestListeners_closeAPortThatNobodyTookOver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var l *listener
+	open := func() int {
+		ls.mu.Lock()
+		defer ls.mu.Unlock()
+		return len(ls.open)
+	}
 	synctest.Test(t, func(t *testing.T) {
 		// The server's own goroutine waits on the network, outside of the
 		// bubble's clock, so the listener is a stand-in here.
-		l = &listener{address: cfg.Listen, settings: s.settings(), done: make(chan struct{}), routes: map[string]*Source{}, server: &nethttp.Server{}}
+		l := &listener{address: cfg.Listen, settings: s.settings(), done: make(chan struct{}), routes: map[string]*Source{}, server: &nethttp.Server{}}
 		close(l.done)
 		ls.open = map[string]*listener{cfg.Listen: l}
 		l.used = 1
 		ls.leave(l)
 		time.Sleep(linger - time.Millisecond)
 		synctest.Wait()
-		if len(ls.open) != 1 {
+		if open() != 1 {
 			t.Error("the port was closed at once")
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if len(ls.open) != 0 {
+		if open() != 0 {
 			t.Error("the port is open for ever")
 		}
 	})

@@ -17,7 +17,15 @@ import (
 	"github.com/lsm/fiso/common/connector"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// The server and the client that the benchmarks compare with leave
+	// goroutines that sleep.
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"),
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*TCPDialer).tcpAddrsClean"),
+	)
+}
 
 func order(id string) *cloudevent.Event {
 	return &cloudevent.Event{

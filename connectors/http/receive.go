@@ -50,7 +50,7 @@ func (s *Source) admit(r *nethttp.Request, loopback bool) *problem {
 	if !s.allowedHost(r.Host, loopback) {
 		return &problem{status: 403, code: codeForbidden, detail: "this source does not answer to the host of the request; see its configuration key hosts"}
 	}
-	if nethttp.NewCrossOriginProtection().Check(r) != nil {
+	if s.browsers.Check(r) != nil {
 		return &problem{status: 403, code: codeForbidden, detail: "a page of another site must not send events"}
 	}
 	switch r.Method {

@@ -150,7 +150,7 @@ func (s *Sink) judge(cn *conn, secret string) error {
 	if s.verdicts.of(status) == delivered {
 		return nil
 	}
-	detail := ""
+	var detail string
 	if status/100 == 3 {
 		detail = redirectDetail(string(cn.resp.Header.Peek("Location")))
 	} else {

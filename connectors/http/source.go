@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	nethttp "net/http"
 	"strings"
 	"sync"
 	"time"
@@ -22,6 +23,7 @@ type Source struct {
 	name      string
 	auth      *authorizer
 	decoder   decoder
+	browsers  *nethttp.CrossOriginProtection
 	listeners *Listeners
 	logger    *slog.Logger
 	drain     time.Duration
@@ -79,6 +81,7 @@ func NewSource(cfg SourceConfig, opts SourceOptions) (*Source, error) {
 	}
 	s := &Source{
 		cfg: cfg, name: opts.Name, auth: newAuthorizer(cfg.Auth), decoder: decoder{maxEvents: cfg.MaxBatchEvents},
+		browsers:  nethttp.NewCrossOriginProtection(),
 		listeners: opts.Listeners, logger: opts.Logger, drain: opts.DrainTimeout, listening: opts.Listening,
 		turn: make(chan struct{}, 1), gaveUp: make(chan struct{}), idle: make(chan struct{}),
 		problem: "not listening yet",
