@@ -107,7 +107,12 @@ func (r *session) resume(p *partition, a *assignment, first, end int64) {
 	if next >= first && next <= end {
 		// A new leader was behind for a moment.
 		if r.pause(retryFetch) {
-			p.release(holdGap)
+			r.onPoll(func() {
+				if r.isCurrent(p, a) {
+					r.seek(p, a.position())
+				}
+				p.release(holdGap)
+			})
 		}
 		return
 	}
@@ -137,10 +142,7 @@ func (r *session) holdAt(p *partition, g Gap) bool {
 // settled once all before it is. Backward, what was read and committed is void:
 // the broker has lost it, and other records take its place.
 func (r *session) moveTo(p *partition, a *assignment, offset int64) {
-	r.mu.Lock()
-	ours := r.parts[p.tp] == p && p.current == a
-	r.mu.Unlock()
-	if !ours {
+	if !r.isCurrent(p, a) {
 		return
 	}
 	if offset > a.position() {
@@ -153,6 +155,13 @@ func (r *session) moveTo(p *partition, a *assignment, offset int64) {
 		r.assign(p, position{offset: offset, committed: -1, end: -1})
 	}
 	r.seek(p, offset)
+}
+
+// isCurrent reports whether a is what reads p now.
+func (r *session) isCurrent(p *partition, a *assignment) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.parts[p.tp] == p && p.current == a
 }
 
 func (r *session) seek(p *partition, offset int64) {

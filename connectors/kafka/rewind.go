@@ -46,10 +46,7 @@ func (a *assignment) rewind() {
 	}
 	r, p := a.run, a.part
 	r.onPoll(func() {
-		r.mu.Lock()
-		ours := r.parts[p.tp] == p && p.current == a
-		r.mu.Unlock()
-		if !ours {
+		if !r.isCurrent(p, a) {
 			return
 		}
 		a.finish(errRewound)

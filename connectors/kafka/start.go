@@ -119,11 +119,19 @@ func (r *session) stillOurs(parts []*partition) []*partition {
 	return ours
 }
 
-// startAt assigns partitions at their positions and lets them be fetched.
+// startAt assigns partitions at their positions and lets them be fetched. One
+// that franz-go has not yet taken up (adjust returned a moment ago) is left for
+// the next round: setting its offset would do nothing, and it would be fetched
+// from the placeholder.
 func (r *session) startAt(found map[*partition]position) {
 	r.onPoll(func() {
+		taken := r.cl.CommittedOffsets()
 		set := map[string]map[int32]kgo.EpochOffset{}
 		for p, pos := range found {
+			if _, ok := taken[p.topic][p.partition]; !ok {
+				delete(found, p)
+				continue
+			}
 			if !r.assign(p, pos) {
 				continue
 			}

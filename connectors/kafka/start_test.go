@@ -189,3 +189,23 @@ func TestSource_isLater(t *testing.T) {
 		})
 	}
 }
+
+// A start that was found before franz-go took the partition up would set the
+// offset of nothing, and the partition would be fetched from a placeholder.
+func TestSource_startsNothingThatIsNotTakenUpYet(t *testing.T) {
+	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
+	m := begin(t, testSource(c), nil)
+	eventually(t, "start", func() bool { return m.assigned() == 1 })
+	r, early := m.session, &partition{tp: tp{"t", 9}, cl: m.session.cl, starting: true}
+	r.mu.Lock()
+	r.parts[early.tp] = early
+	r.mu.Unlock()
+	found := map[*partition]position{early: {offset: 5}}
+	r.startAt(found)
+	r.mu.Lock()
+	delete(r.parts, early.tp)
+	r.mu.Unlock()
+	if early.current != nil || !early.starting || len(found) != 0 {
+		t.Errorf("started %+v", early)
+	}
+}

@@ -170,7 +170,7 @@ func TestSource_optionsThatCannotWorkEndRun(t *testing.T) {
 	if err := s.Run(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "franz-go refuses") {
 		t.Errorf("Run: %v", err)
 	}
-	if _, err := NewProducer(ProducerConfig{ClientConfig: ClientConfig{Brokers: []string{"b"}}}, ProducerOptions{Options: []kgo.Opt{kgo.FetchMinBytes(100), kgo.FetchMaxBytes(1)}}); err == nil {
+	if _, err := NewProducer(ProducerConfig{ClientConfig: ClientConfig{Brokers: []string{"b"}}}, ProducerOptions{Options: []kgo.Opt{kgo.MetadataMinAge(time.Hour)}}); err == nil {
 		t.Error("NewProducer took them")
 	}
 }

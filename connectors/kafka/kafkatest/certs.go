@@ -8,7 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
-	"fmt"
+	"errors"
 	"math/big"
 	"net"
 	"os"
@@ -28,58 +28,47 @@ func makeCerts(dir string) (Certs, error) {
 		CA: filepath.Join(dir, "ca.pem"), broker: filepath.Join(dir, "broker.pem"),
 		ClientCert: filepath.Join(dir, "client.pem"), ClientKey: filepath.Join(dir, "client-key.pem"),
 	}
-	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return c, err
-	}
 	ca := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test authority"}, IsCA: true, BasicConstraintsValid: true,
 		KeyUsage: x509.KeyUsageCertSign, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
 	}
-	der, err := x509.CreateCertificate(rand.Reader, ca, ca, &caKey.PublicKey, caKey)
-	if err != nil {
-		return c, err
-	}
-	if err := os.WriteFile(c.CA, block("CERTIFICATE", der), 0o600); err != nil {
-		return c, err
-	}
-	brokerCert, brokerKey, err := issue(ca, caKey, 2, "broker")
-	if err != nil {
-		return c, err
-	}
-	cert, key, err := issue(ca, caKey, 3, User)
-	if err != nil {
-		return c, err
-	}
-	for file, text := range map[string][]byte{c.broker: append(brokerKey, brokerCert...), c.ClientCert: cert, c.ClientKey: key} {
-		if err := os.WriteFile(file, text, 0o600); err != nil {
-			return c, err
-		}
-	}
-	return c, nil
+	authority, err0 := sign(ca, issued{})
+	broker, err1 := sign(leaf(ca, 2, "broker"), authority)
+	client, err2 := sign(leaf(ca, 3, User), authority)
+	return c, errors.Join(err0, err1, err2,
+		os.WriteFile(c.CA, authority.cert, 0o600),
+		os.WriteFile(c.broker, append(broker.key, broker.cert...), 0o600),
+		os.WriteFile(c.ClientCert, client.cert, 0o600),
+		os.WriteFile(c.ClientKey, client.key, 0o600))
 }
 
-// issue makes a certificate for name on this machine, and its key.
-func issue(ca *x509.Certificate, caKey *ecdsa.PrivateKey, serial int64, name string) (cert, key []byte, err error) {
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, nil, err
-	}
-	template := &x509.Certificate{
+// issued is a certificate and its key, as PEM and as they are.
+type issued struct {
+	cert, key []byte
+	parsed    *x509.Certificate
+	private   *ecdsa.PrivateKey
+}
+
+// leaf is a certificate for name on this machine.
+func leaf(ca *x509.Certificate, serial int64, name string) *x509.Certificate {
+	return &x509.Certificate{
 		SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: name},
 		NotBefore: ca.NotBefore, NotAfter: ca.NotAfter, KeyUsage: x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 		DNSNames:    []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, ca, &private.PublicKey, caKey)
-	if err != nil {
-		return nil, nil, fmt.Errorf("certificate of %s: %w", name, err)
+}
+
+// sign makes a key for the template and has the authority sign it; one without
+// an authority signs itself.
+func sign(template *x509.Certificate, by issued) (issued, error) {
+	private, err0 := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if by.private == nil {
+		by.parsed, by.private = template, private
 	}
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		return nil, nil, err
-	}
-	return block("CERTIFICATE", der), block("PRIVATE KEY", pkcs8), nil
+	der, err1 := x509.CreateCertificate(rand.Reader, template, by.parsed, &private.PublicKey, by.private)
+	pkcs8, err2 := x509.MarshalPKCS8PrivateKey(private)
+	return issued{block("CERTIFICATE", der), block("PRIVATE KEY", pkcs8), template, private}, errors.Join(err0, err1, err2)
 }
 
 func block(kind string, der []byte) []byte {

@@ -3,6 +3,7 @@ package kafkatest
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -138,6 +139,8 @@ func TestReal_startsStopsAndRestartsItsProcesses(t *testing.T) {
 		t.Errorf("brokers %v, certificates %+v", c.Brokers(), c.Certs)
 	}
 	c.Restart(1)
+	c.patience = time.Millisecond // too little for a shell: it is killed
+	c.Restart(1)
 	c.Kill(2)
 	c.Kill(2) // it is dead already
 	c.Start(2)
@@ -164,7 +167,7 @@ func TestReal_saysWhyABrokerDoesNotStart(t *testing.T) {
 	} {
 		fakeJava(t, script)
 		java := filepath.Join(os.Getenv(HomeEnv), "java")
-		c := &RealCluster{t: t, java: java, home: os.Getenv(HomeEnv), opts: RealOptions{Brokers: 1}}
+		c := &RealCluster{t: t, java: java, home: os.Getenv(HomeEnv), opts: RealOptions{Brokers: 1}, patience: time.Second}
 		err := c.start(t.TempDir())
 		c.stopAll()
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -220,4 +223,51 @@ func TestCerts_cannotBeWritten(t *testing.T) {
 	if _, err := makeCerts("/no/dir"); err == nil {
 		t.Error("certificates in no folder")
 	}
+}
+
+// failing is a test that has failed, and keeps what it is told.
+type failing struct {
+	testing.TB
+	said []string
+}
+
+func (f *failing) Failed() bool              { return true }
+func (f *failing) Helper()                   {}
+func (f *failing) Fatal(args ...any)         { f.said = append(f.said, fmt.Sprint(args...)); panic(f) }
+func (f *failing) Fatalf(s string, a ...any) { f.Fatal(fmt.Sprintf(s, a...)) }
+func (f *failing) Logf(s string, a ...any)   { f.said = append(f.said, fmt.Sprintf(s, a...)) }
+
+func TestReal_showsTheLogsOfATestThatFailed(t *testing.T) {
+	fakeJava(t, goodJava)
+	f := &failing{TB: t}
+	c := &RealCluster{t: f, java: filepath.Join(os.Getenv(HomeEnv), "java"), home: os.Getenv(HomeEnv), opts: RealOptions{Brokers: 1}, patience: time.Second}
+	if err := c.start(t.TempDir()); err != nil {
+		t.Fatal(err)
+	}
+	c.stopAll()
+	if len(f.said) != 1 || !strings.Contains(f.said[0], "Kafka Server started") {
+		t.Errorf("said %q", f.said)
+	}
+	fatal := func(fn func()) {
+		t.Helper()
+		f.said = nil
+		defer func() {
+			if recover() == nil || len(f.said) == 0 {
+				t.Error("the test went on")
+			}
+		}()
+		fn()
+	}
+	c.java = "/no/java"
+	fatal(func() { c.Start(1) })
+	fakeJava(t, "echo short of breath; exit 3")
+	c.java = filepath.Join(os.Getenv(HomeEnv), "java")
+	fatal(func() { c.Start(1) })
+	if !strings.Contains(f.said[0], "short of breath") {
+		t.Errorf("said %q, not why", f.said)
+	}
+	c.brokers[0].dir = "/no/dir"
+	fatal(func() { c.Start(1) })
+	fatal(func() { Real(f, RealOptions{}) })
+	fatal(func() { Embedded(f, Options{Dir: "/proc/no/such"}) })
 }

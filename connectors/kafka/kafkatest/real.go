@@ -55,6 +55,8 @@ type RealCluster struct {
 	home    string
 	opts    RealOptions
 	brokers []*broker
+	// patience is how long a broker may take to end in order.
+	patience time.Duration
 }
 
 // broker is one process.
@@ -80,7 +82,7 @@ func Real(t testing.TB, o RealOptions) *RealCluster {
 		t.Skip("a real Kafka is needed, and java 17 to run it: no java on PATH")
 	}
 	o.Brokers = max(o.Brokers, 1)
-	c := &RealCluster{t: t, java: java, home: home, opts: o}
+	c := &RealCluster{t: t, java: java, home: home, opts: o, patience: 30 * time.Second}
 	dir := t.TempDir()
 	if o.TLS {
 		if c.Certs, err = makeCerts(dir); err != nil {
@@ -212,6 +214,7 @@ func (c *RealCluster) await(b *broker) error {
 		}
 		select {
 		case <-b.done:
+			log, _ = os.ReadFile(b.file("log")) // all of it, now that it ended
 			return fmt.Errorf("broker %d ended at its start:\n%s", b.id, tail(log))
 		case <-deadline.C:
 			return fmt.Errorf("broker %d was not up after %v:\n%s", b.id, startLimit, tail(log))
@@ -254,7 +257,7 @@ func (c *RealCluster) end(b *broker, sig os.Signal) {
 		return
 	}
 	_ = b.cmd.Process.Signal(sig) // it may have ended by itself
-	t := time.NewTimer(30 * time.Second)
+	t := time.NewTimer(c.patience)
 	defer t.Stop()
 	select {
 	case <-b.done:
