@@ -128,7 +128,7 @@ func TestProcess_endsEveryHostileExpressionInTimeAndMemory(t *testing.T) {
 			if err != nil && len(err.Error()) > 400 {
 				t.Errorf("a message of %d bytes", len(err.Error()))
 			}
-			if took > 3*time.Second {
+			if took > 10*time.Second { // a second on an idle machine
 				t.Errorf("it took %v", took)
 			}
 			if live := peak(); live > 256<<20 {

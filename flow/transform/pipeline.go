@@ -116,6 +116,9 @@ func (p *Pipeline) process(v *vars, m *connector.Message, t *Trace) (*cloudevent
 		}
 	}
 	out := outgoing{Event: v.event}
+	if p.output != nil {
+		out.DataSchema = "" // it describes data that is no longer there
+	}
 	for i := range p.attributes {
 		if err := p.attributes[i].apply(v, &out); err != nil {
 			return nil, err

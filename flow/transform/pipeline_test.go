@@ -281,6 +281,17 @@ func TestProcess_setsAttributes(t *testing.T) {
 	}
 }
 
+func TestProcess_keepsADataSchemaOnlyForTheDataItDescribes(t *testing.T) {
+	m := &connector.Message{Value: []byte(`{}`), Headers: headers("ce_specversion", "1.0", "ce_id", "1", "ce_source", "/s", "ce_type", "t", "ce_dataschema", "https://a.example/s")}
+	for want, cfg := range map[string]Config{
+		"https://a.example/s": {Type: text(`"u"`)}, "": {CEL: text("data")}, "https://b.example": {CEL: text("data"), DataSchema: text(`"https://b.example"`)},
+	} {
+		if e, err := mustNew(t, cfg).Process(t.Context(), m); err != nil || e.DataSchema != want {
+			t.Errorf("got %v, %v; want %q", e, err, want)
+		}
+	}
+}
+
 func TestProcess_endsWithItsTime(t *testing.T) {
 	loop := text(`data.all(x, data.all(y, data.all(z, x + y + z > 0)))`)
 	value := "[" + strings.TrimSuffix(strings.Repeat("1,", 300), ",") + "]"
@@ -323,6 +334,9 @@ func TestProcess_isSafeForConcurrentUseAndSharesNoMemory(t *testing.T) {
 }
 
 func TestProcess_allocatesLittle(t *testing.T) {
+	if raced {
+		t.Skip("a sync.Pool forgets things under the race detector")
+	}
 	m := message(record)
 	for name, row := range map[string]struct {
 		cfg  Config

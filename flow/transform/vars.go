@@ -25,6 +25,7 @@ type vars struct {
 	headers []connector.Header
 	doc     lazyjson.Doc
 	data    ref.Val // data as a CEL value, once it was asked for
+	named   ref.Val // headers as a CEL value, likewise
 	time    time.Time
 	out     []byte // what is written, before it is copied to its size
 
@@ -67,7 +68,10 @@ func (v *vars) ResolveName(name string) (any, bool) {
 	case varTime:
 		return types.Timestamp{Time: v.time.UTC()}, true
 	case varHeaders:
-		return headerMap(v.headers), true
+		if v.named == nil {
+			v.named = headerMap(v.headers)
+		}
+		return v.named, true
 	}
 	if text, ok := v.text(name); ok {
 		return types.String(text), true

@@ -43,12 +43,13 @@ func (d *Doc) Release(keep int) {
 // parser walks a document once, without recursion: the containers that are
 // open are linked by their nodes. Its methods return what is wrong, or "".
 type parser struct {
-	data  []byte
-	nodes []node
-	at    int
-	open  uint32 // the innermost open container
-	depth int
-	mark  uint32 // where the text that was read last begins, after its quote
+	data   []byte
+	nodes  []node
+	at     int
+	open   uint32 // the innermost open container
+	object bool   // it is an object
+	depth  int
+	mark   uint32 // where the text that was read last begins, after its quote
 }
 
 func (p *parser) document() string {
@@ -83,11 +84,13 @@ const truncated = "it ends too early"
 // name. When that opens a container, it reads on to the first value in it.
 func (p *parser) item() string {
 	for {
-		n := node{start: none}
+		at := len(p.nodes)
+		p.nodes = append(p.nodes, node{})
+		n := &p.nodes[at]
 		if p.open != none {
 			p.nodes[p.open].count++
-			if p.nodes[p.open].kind == Object {
-				if fault := p.name(&n); fault != "" {
+			if p.object {
+				if fault := p.name(n); fault != "" {
 					return fault
 				}
 			}
@@ -100,15 +103,18 @@ func (p *parser) item() string {
 		case '[':
 			n.kind = Array
 		default:
-			return p.scalar(c, n)
+			fault := p.scalar(c, n)
+			n.end = uint32(p.at)
+			n.next = uint32(at + 1)
+			return fault
 		}
 		if p.depth++; p.depth > MaxDepth {
 			return "it nests too deeply"
 		}
 		p.at++
 		n.next = p.open
-		p.open = uint32(len(p.nodes))
-		p.nodes = append(p.nodes, n)
+		p.open = uint32(at)
+		p.object = c == '{'
 		if p.peek() == p.closer() {
 			p.at++
 			p.close()
@@ -119,7 +125,7 @@ func (p *parser) item() string {
 
 // closer is the bracket that ends the innermost open container.
 func (p *parser) closer() byte {
-	if p.nodes[p.open].kind == Object {
+	if p.object {
 		return '}'
 	}
 	return ']'
@@ -132,6 +138,7 @@ func (p *parser) close() {
 	n.end = uint32(p.at)
 	n.next = uint32(len(p.nodes))
 	p.depth--
+	p.object = p.open != none && p.nodes[p.open].kind == Object
 }
 
 // name reads a member's name and the colon after it.
@@ -159,9 +166,8 @@ func (p *parser) name(n *node) string {
 	return ""
 }
 
-// scalar reads a value that holds no others, and notes it.
-func (p *parser) scalar(c byte, n node) string {
-	var fault string
+// scalar reads a value that holds no others.
+func (p *parser) scalar(c byte, n *node) (fault string) {
 	switch c {
 	case '"':
 		n.kind = String
@@ -175,9 +181,6 @@ func (p *parser) scalar(c byte, n node) string {
 	default:
 		n.kind, fault = p.number()
 	}
-	n.end = uint32(p.at)
-	n.next = uint32(len(p.nodes) + 1)
-	p.nodes = append(p.nodes, n)
 	return fault
 }
 
