@@ -2,9 +2,7 @@ package blueprint
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/connector"
@@ -14,7 +12,8 @@ import (
 
 // expression is a CEL expression that is evaluated on a finished event.
 type expression interface {
-	Eval(ctx context.Context, e *cloudevent.Event) (string, error)
+	// Eval gives nil for null.
+	Eval(ctx context.Context, e *cloudevent.Event) ([]byte, error)
 }
 
 // keyed gives each event the key that an expression makes of it. An event that
@@ -64,14 +63,12 @@ func (k *keyed) with(ctx context.Context, e *cloudevent.Event) (*cloudevent.Even
 	key, err := k.key.Eval(ctx, e)
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil, fmt.Errorf("sink.config.key: %w", ctx.Err())
+			return nil, fmt.Errorf("make the record's key: %w", ctx.Err())
 		}
-		return nil, connector.AsPermanent(fmt.Errorf("sink.config.key: %w", err))
+		return nil, connector.AsPermanent(fmt.Errorf("make the record's key: %w", err))
 	}
 	own := *e
-	if own.Key = []byte(key); key == "" {
-		own.Key = nil // the record has none
-	}
+	own.Key = key
 	return &own, nil
 }
 
@@ -83,33 +80,14 @@ func (k *keyed) Check(ctx context.Context) []connector.Step {
 	return nil
 }
 
-func (c *kafkaSink) compile(f *spec.Flow) error {
+func (c *kafkaSink) compile(*spec.Flow) error {
 	if c.Key.IsZero() {
 		return nil
 	}
-	p, err := transform.New(transform.Config{Flow: f.Name, Subject: c.Key, Timeout: f.Transform.Timeout})
+	x, err := transform.NewExpression("sink.config.key", c.Key)
 	if err != nil {
 		return err
 	}
-	c.key = onEvent{p}
+	c.key = x
 	return nil
-}
-
-// onEvent evaluates an expression on a finished event: the event goes through
-// a pipeline once more, as a CloudEvent in binary mode, and the expression is
-// what its subject becomes.
-type onEvent struct{ p *transform.Pipeline }
-
-// Eval is the expression's value as text, or "" when it gives null.
-func (x onEvent) Eval(ctx context.Context, e *cloudevent.Event) (string, error) {
-	m := &connector.Message{Value: e.Data, Time: e.Time, Headers: make([]connector.Header, 0, 8)}
-	e.Attributes(func(name, value string) bool {
-		m.Headers = append(m.Headers, connector.Header{Key: cloudevent.KafkaPrefix + name, Value: []byte(value)})
-		return true
-	})
-	out, err := x.p.Process(ctx, m)
-	if err != nil {
-		return "", errors.New(strings.TrimPrefix(err.Error(), "cloudevents.subject: "))
-	}
-	return out.Subject, nil
 }

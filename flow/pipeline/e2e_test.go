@@ -287,8 +287,15 @@ errorHandling: {stopTheLine: {consecutive: 0}, deadLetter: {type: file, config: 
 		}
 		return 200
 	})
+	client := &http.Client{Timeout: patience}
+	defer client.CloseIdleConnections()
 	post := func(body string) int {
-		r, err := http.Post("http://"+port+"/in", "application/json", strings.NewReader(body))
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+port+"/in", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/json")
+		r, err := client.Do(req)
 		if err != nil {
 			return 0 // not listening yet
 		}

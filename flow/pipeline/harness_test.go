@@ -163,7 +163,6 @@ func (in *instance) start(o Options) {
 	defer in.until("the start", func() bool { return len(in.sup.Report().Flows) > 0 })
 	in.t.Cleanup(func() {
 		in.stop()
-		http.DefaultClient.CloseIdleConnections()
 		if in.t.Failed() {
 			in.t.Logf("log:\n%s", in.log)
 		}

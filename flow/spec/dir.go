@@ -151,26 +151,24 @@ func Duplicate(name, first, second string) *config.Error {
 	}
 }
 
-// Faults is err as config.Errors: its own, or one that says it of the file.
+// Faults is err as config.Errors: its own, those of all it joins, or one that
+// says it of the file.
 func Faults(file string, err error) config.Errors {
 	if err == nil {
 		return nil
 	}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		if many, ok := err.(config.Errors); ok {
-			return many
-		}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok { // not errors.As: each one counts
 		var all config.Errors
 		for _, e := range joined.Unwrap() {
 			all = append(all, Faults(file, e)...)
 		}
 		return all
 	}
-	if one, ok := errors.AsType[*config.Error](err); ok {
-		return config.Errors{one}
-	}
 	if many, ok := errors.AsType[config.Errors](err); ok {
 		return many
+	}
+	if one, ok := errors.AsType[*config.Error](err); ok {
+		return config.Errors{one}
 	}
 	return config.Errors{{Pos: config.Pos{File: file}, Code: CodeUnreadable, Message: err.Error()}}
 }

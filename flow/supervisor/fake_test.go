@@ -311,7 +311,7 @@ func (in *instance) told() {
 
 // pass lets virtual time pass.
 func (in *instance) pass(d time.Duration) {
-	time.Sleep(d) //nolint:forbidigo // virtual time of the bubble
+	time.Sleep(d) // virtual time of the bubble
 	synctest.Wait()
 }
 

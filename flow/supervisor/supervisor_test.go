@@ -176,7 +176,7 @@ func TestReload_ofManySavesInARowTakesTheLast(t *testing.T) {
 		in.take()
 		// The old pipeline drains slowly, while more is saved than is taken.
 		in.fault("drain orders", func(context.Context) error {
-			time.Sleep(10 * time.Second) //nolint:forbidigo // virtual time
+			time.Sleep(10 * time.Second) // virtual time
 			return nil
 		})
 		for _, n := range []string{"1", "2", "3", "4"} {
