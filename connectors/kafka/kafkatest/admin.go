@@ -23,6 +23,7 @@ func newAdmin(brokers []string, opts []kgo.Opt) (Admin, error) {
 	opts = append([]kgo.Opt{
 		kgo.SeedBrokers(brokers...), kgo.DisableClientMetrics(),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.UnknownTopicRetries(10),
+		kgo.ProducerBatchMaxBytes(32 << 20), // how large a record may be is the broker's to say
 	}, opts...)
 	cl, err := kgo.NewClient(opts...)
 	if err != nil {
