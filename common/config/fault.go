@@ -1,7 +1,6 @@
 package config
 
 import (
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -33,16 +32,8 @@ func Fault(key, format string, args ...any) error {
 
 // flatten is an error taken apart where errors.Join put it together.
 func flatten(err error) []error {
-	var one *fault
-	var positioned *Error
 	if err == nil {
 		return nil
-	}
-	if errors.As(err, &positioned) || errors.As(err, &one) {
-		switch err.(type) {
-		case *fault, *Error:
-			return []error{err}
-		}
 	}
 	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {

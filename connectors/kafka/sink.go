@@ -81,7 +81,7 @@ func (s *Sink) SendBatch(ctx context.Context, events []*cloudevent.Event) []erro
 		return nil
 	}
 	for i, err := range errs {
-		if err == errUnanswered {
+		if errors.Is(err, errUnanswered) {
 			errs[i] = fmt.Errorf("write to topic %s: the answer was not waited for: %w", s.cfg.Topic, ctx.Err())
 		}
 	}

@@ -186,6 +186,7 @@ func (c *RealCluster) launch(b *broker) error {
 	if err != nil {
 		return err
 	}
+	//nolint:noctx // the broker outlives every context here; end and stopAll see to its end
 	b.cmd = exec.Command(c.java, c.jvm("kafka.Kafka", b.file("server.properties"))...)
 	b.cmd.Stdout, b.cmd.Stderr, b.cmd.Dir = log, log, b.dir
 	if err := b.cmd.Start(); err != nil {
