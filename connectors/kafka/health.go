@@ -74,6 +74,11 @@ func (h *health) OnGroupManageError(err error) {
 	h.set(aspectGroup, fmt.Errorf("consumer group: %w", explain(err)))
 }
 
+// unreachable reports whether the cluster does not answer, or lets nobody in.
+func (h *health) unreachable() bool {
+	return h.get(aspectConnect) != nil || h.get(aspectProbe) != nil
+}
+
 func (h *health) get(a aspect) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -140,7 +140,7 @@ func (s *Source) Status() connector.Status {
 	session, notes := s.session, slices.Clone(s.notes)
 	s.mu.Unlock()
 	problems := s.health.problems()
-	st := connector.Status{Notes: notes}
+	st := connector.Status{Notes: notes, Unreachable: s.health.unreachable()}
 	if session != nil {
 		var held []string
 		st.Partitions, held = session.status()

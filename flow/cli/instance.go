@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,6 +30,9 @@ type instance struct {
 	tracing     trace.TracerProvider // nil: off
 	stdout      io.Writer
 	listening   func(addr string) // may be nil
+	// startTimeout is how long what the flows read from may take to answer
+	// before the start is refused; 0: for ever.
+	startTimeout time.Duration
 }
 
 // run returns when ctx has ended and every flow has drained.
@@ -40,7 +44,7 @@ func (i instance) run(ctx context.Context) error {
 	registry := prometheus.NewRegistry()
 	server, err := admin.New(admin.Options{
 		Addr: i.metricsAddr, Setting: "--metrics-addr or FISO_METRICS_ADDR",
-		Registry: registry, Ready: func() admin.Report { return readiness(flows.Report()) }, Logger: i.log,
+		Registry: registry, Ready: func() admin.Report { return flows.Report().Admin() }, Logger: i.log,
 	})
 	if err != nil {
 		return err
@@ -53,7 +57,7 @@ func (i instance) run(ctx context.Context) error {
 	if i.listening != nil {
 		i.listening(server.Addr().String())
 	}
-	return serve(ctx, flows, server, i.log)
+	return i.serve(ctx, flows, server)
 }
 
 // supervise makes the supervisor, which reads no file before it runs, and
@@ -75,31 +79,27 @@ func (i instance) supervise(registry *prometheus.Registry) (*supervisor.Supervis
 	return flows, loader.Close, err
 }
 
-// serve runs the flows, and the server for as long as they take: also while
-// they drain, when its answer is "not ready".
-func serve(ctx context.Context, flows *supervisor.Supervisor, server *admin.Server, log *slog.Logger) error {
-	serverCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		if err := server.Run(serverCtx); err != nil {
-			log.Error("health and metrics are no longer served", "error", err)
+// serve runs the flows, and beside them the server, for as long as they take:
+// also while they drain, when its answer is "not ready".
+func (i instance) serve(ctx context.Context, flows *supervisor.Supervisor, server *admin.Server) error {
+	ctx, refuse := context.WithCancelCause(ctx)
+	defer refuse(nil)
+	beside, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var others sync.WaitGroup
+	others.Go(func() {
+		if err := server.Run(beside); err != nil {
+			i.log.Error("health and metrics are no longer served", "error", err)
 		}
-	}()
+	})
+	var refused error
+	others.Go(func() {
+		s := standing{report: flows.Report, log: i.log, start: i.startTimeout}
+		if refused = s.follow(beside); refused != nil {
+			refuse(refused)
+		}
+	})
 	err := flows.Run(ctx)
 	stop()
-	<-ended
-	return err
-}
-
-// readiness is the supervisor's report in the server's words.
-func readiness(r supervisor.Report) admin.Report {
-	report := admin.Report{Ready: r.Ready, Notes: r.Notes}
-	for _, f := range r.Flows {
-		report.Checks = append(report.Checks, admin.Check{Name: "flow " + f.Name, OK: f.Problem == "", Reason: f.Problem})
-		for _, n := range f.Notes {
-			report.Notes = append(report.Notes, f.Name+": "+n)
-		}
-	}
-	return report
+	others.Wait()
+	return errors.Join(err, refused)
 }

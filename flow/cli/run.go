@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"runtime/debug"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -16,13 +17,17 @@ import (
 const defaultMetricsAddr = ":9090"
 
 func (a *app) runCommand() *cobra.Command {
-	var metricsAddr, level string
+	var (
+		metricsAddr, level string
+		startTimeout       time.Duration
+	)
 	c := &cobra.Command{
 		Use:   "run [path…]",
 		Short: "Run flows until told to stop",
 		Long: `Runs the flows of the given files or directories, and follows changes of the
-files while it runs. A file that is not valid keeps fiso-flow from starting;
-while it runs, it leaves the running flow as it is.
+files while it runs. A file that is not valid keeps fiso-flow from starting,
+and so does a broker that does not answer or a port that is in use; once it
+runs, an invalid file leaves the running flow as it is, and an outage holds it.
 
 SIGTERM and Ctrl-C drain: events under way are finished, what is settled is
 committed, the rest goes back to the source. A second signal ends at once.
@@ -43,12 +48,13 @@ arguments override it.`,
 			if err != nil {
 				return usageError{err}
 			}
-			i := instance{paths: a.paths(args), metricsAddr: metricsAddr, log: log, stdout: a.Out}
+			i := instance{paths: a.paths(args), metricsAddr: metricsAddr, log: log, stdout: a.Out, startTimeout: startTimeout}
 			return i.traced(c.Context())
 		},
 	}
 	c.Flags().StringVar(&metricsAddr, "metrics-addr", "", "where /healthz, /readyz and /metrics listen (FISO_METRICS_ADDR, "+defaultMetricsAddr+")")
 	c.Flags().StringVar(&level, "log-level", "", "debug, info, warn or error (FISO_LOG_LEVEL, info)")
+	c.Flags().DurationVar(&startTimeout, "start-timeout", 30*time.Second, "how long brokers may take to answer before the start is refused (0: for ever)")
 	return c
 }
 

@@ -5,13 +5,16 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/lsm/fiso/connectors/kafka"
@@ -258,16 +261,66 @@ errorHandling: {deadLetter: {type: file, config: {path: `+dir+`/dead.jsonl}}}
 	call(t, "check", "-o", "json", good).wants(t, 0, `"ok": true`, "")
 }
 
-func TestReadiness_passesOnWhatTheFlowsSay(t *testing.T) {
-	r := readiness(supervisor.Report{Notes: []string{"a"}, Flows: []supervisor.FlowReport{
-		{Name: "x", Problem: "held", Notes: []string{"b"}}, {Name: "y"},
-	}})
-	if r.Ready || len(r.Checks) != 2 || r.Checks[0].OK || r.Checks[0].Reason != "held" || !r.Checks[1].OK {
-		t.Errorf("readiness: %+v", r)
+func TestRun_refusesAStartThatNothingAnswers(t *testing.T) {
+	file := write(t, t.TempDir(), "orders.yaml", orders)
+	r := call(t, "run", "--metrics-addr", freeAddr(t), "--start-timeout", "2s", file)
+	r.wants(t, 1, "", "flow orders does not start: nothing answered within 2s: source: broker 127.0.0.1:1")
+	r.wants(t, 1, "", "'fiso-flow check' tells step by step")
+}
+
+func TestRun_refusesAStartOnAPortInUse(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
 	}
-	if strings.Join(r.Notes, ",") != "a,x: b" {
-		t.Errorf("notes: %v", r.Notes)
-	}
+	defer func() { _ = taken.Close() }() // nobody connected
+	file := write(t, t.TempDir(), "hooks.yaml", `name: hooks
+source: {type: http, config: {listen: "`+taken.Addr().String()+`", path: /hooks}}
+sink: {type: stdout}
+errorHandling: {onExhausted: block}
+`)
+	r := call(t, "run", "--metrics-addr", freeAddr(t), file)
+	r.wants(t, 1, "", "flow hooks does not start: ")
+	r.wants(t, 1, "", taken.Addr().String())
+}
+
+func TestStanding_logsWhatBecomesReadyAndWhatStops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var (
+			logs    output
+			mu      sync.Mutex
+			problem = "source: broker away"
+		)
+		set := func(p string) { mu.Lock(); problem = p; mu.Unlock() }
+		s := standing{log: slog.New(slog.NewTextHandler(&logs, nil)), report: func() supervisor.Report {
+			mu.Lock()
+			defer mu.Unlock()
+			return supervisor.Report{Flows: []supervisor.FlowReport{{Name: "x", Phase: "running", Problem: problem, Unreached: problem != ""}}}
+		}}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- s.follow(ctx) }()
+		for _, p := range []string{"source: broker away", "", "held", ""} {
+			set(p)
+			time.Sleep(2 * settleTime)
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		var said []string
+		for line := range strings.Lines(logs.String()) {
+			_, text, _ := strings.Cut(strings.TrimSpace(line), "level=")
+			said = append(said, text)
+		}
+		want := []string{
+			`WARN msg="flow is not ready" flow=x reason="source: broker away"`, `INFO msg="flow is ready" flow=x`,
+			`WARN msg="flow is not ready" flow=x reason=held`, `INFO msg="flow is ready" flow=x`,
+		}
+		if !slices.Equal(said, want) {
+			t.Errorf("it said\n%s", strings.Join(said, "\n"))
+		}
+	})
 }
 
 func TestBuildVersion_namesTheBuild(t *testing.T) {

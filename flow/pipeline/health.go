@@ -20,6 +20,7 @@ type health struct {
 	mu       sync.Mutex
 	began    time.Time
 	assigned bool // it had a partition once
+	reached  bool // its source had something to read from once
 }
 
 func (h *health) begin(now time.Time) {
@@ -46,11 +47,19 @@ func (h *health) judge(now time.Time, src connector.Status, eng engine.State) su
 		problems = append(problems, fmt.Sprintf("%s held for %v: %s", events(held.Events), rounded(held.Since), held.Reason))
 	}
 	problems = append(problems, h.stalled(now, src.Partitions)...)
-	s := supervisor.Status{Problem: strings.Join(problems, "; "), Notes: src.Notes}
+	s := supervisor.Status{Problem: strings.Join(problems, "; "), Unreached: !h.reach(src), Notes: src.Notes}
 	if eng.LastError != "" {
 		s.Notes = append(s.Notes[:len(s.Notes):len(s.Notes)], fmt.Sprintf("last error, %s: %s", eng.LastErrorAt.UTC().Format(time.RFC3339), eng.LastError))
 	}
 	return s
+}
+
+// reach reports whether what the source reads from has answered, now or ever.
+func (h *health) reach(src connector.Status) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.reached = h.reached || len(src.Partitions) > 0
+	return h.reached || !src.Unreachable
 }
 
 // starting reports whether the flow still waits for its first partition.

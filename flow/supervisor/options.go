@@ -51,6 +51,8 @@ type Status struct {
 	// Problem is empty while the flow works, or says for a person why it does
 	// not: then it is not ready.
 	Problem string
+	// Unreached: what it reads from has not answered since it runs.
+	Unreached bool
 	// Notes are remarks for a person that do not make the flow unready.
 	Notes []string
 }

@@ -23,7 +23,9 @@ type FlowReport struct {
 	Name    string
 	Phase   string // starting, running, paused, failed or stopping
 	Problem string // why it is not ready; empty when it is
-	Notes   []string
+	// Unreached: what it reads from has not answered since it runs.
+	Unreached bool
+	Notes     []string
 }
 
 // Report is cheap, and safe for concurrent use.
@@ -71,7 +73,7 @@ func (f *flow) report() FlowReport {
 		r.Problem = st.phase
 	case pipe != nil:
 		status := pipe.Status()
-		r.Problem = status.Problem
+		r.Problem, r.Unreached = status.Problem, status.Unreached
 		r.Notes = append(r.Notes, status.Notes...)
 	}
 	return r
