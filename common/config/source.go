@@ -23,7 +23,6 @@ type source struct {
 }
 
 func newSource(file, text string) *source {
-	text = strings.ReplaceAll(text, "\r\n", "\n")
 	return &source{file: file, lines: strings.Split(text, "\n"), masked: map[int]int{}, veiled: map[string]string{}}
 }
 
@@ -127,7 +126,7 @@ func (s *source) line(number int) string {
 	if number < 1 || number > len(s.lines) {
 		return ""
 	}
-	return strings.TrimRight(s.lines[number-1], "\r")
+	return s.lines[number-1]
 }
 
 // secretKey finds keys whose value is better not shown although nobody said
