@@ -207,7 +207,7 @@ func (d *decoder) secret(n *node, path string) Secret {
 		}
 		s.parts = append(s.parts, secretPart{literal: value})
 	}
-	return d.readable(n, path, Secret{s})
+	return d.readable(n, path, Secret{&sealed{s}})
 }
 
 // readable reads a secret once, so that a missing file is said now.

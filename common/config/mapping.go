@@ -23,6 +23,7 @@ func (b *builder) mapping(at place, values []*ast.MappingValueNode, depth int) *
 		if first, again := seen[key.text]; again {
 			b.fail(CodeDuplicateKey, key.at, key.span(), fmt.Sprintf("key %s is set twice", quote(key.text)),
 				fmt.Sprintf("it is set on line %d already", first.line))
+			out.again = append(out.again, pair{key: key, value: value})
 			continue
 		}
 		seen[key.text] = key.at

@@ -21,6 +21,11 @@ func (d *decoder) structure(n *node, v reflect.Value, path string) {
 			d.unknown(p, path)
 		}
 	}
+	for _, p := range n.again {
+		if slices.ContainsFunc(known, func(f field) bool { return f.key == p.key.text && f.typ == secretType }) {
+			d.src.hide(p.value)
+		}
+	}
 	for _, f := range known {
 		d.field(n, v.FieldByIndex(f.index), f, path)
 	}
