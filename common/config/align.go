@@ -15,14 +15,15 @@ func align(src *source, n *node, offset int) place {
 	case literal:
 		return alignLiteral(src, n, offset)
 	case folded:
-		w := writer{src: src, at: place{n.at.line + 1, 1}}
-		return w.follow(value[:offset])
+		w := writer{src: src, at: n.at, indent: indentation(src, n), block: true}
+		w.next()
+		return w.follow(value, offset)
 	case singleQuoted, doubleQuoted:
 		w := writer{src: src, at: place{n.at.line, n.at.column + 1}, style: n.style}
-		return w.follow(value[:offset])
+		return w.follow(value, offset)
 	}
 	w := writer{src: src, at: n.at}
-	return w.follow(value[:offset])
+	return w.follow(value, offset)
 }
 
 // alignLiteral counts lines: a literal's own are those of the file.
@@ -47,20 +48,22 @@ func indentation(src *source, n *node) int {
 
 // writer is a place in the written form of a scalar.
 type writer struct {
-	src   *source
-	at    place
-	style style
-	runes []rune // of the line number have
-	have  int
+	src    *source
+	at     place
+	style  style
+	block  bool // a folded block, whose lines begin after indent characters
+	indent int
+	runes  []rune // of the line number have
+	have   int
 }
 
-// follow walks past the written form of value, up to where the next
-// character stands.
-func (w *writer) follow(value []rune) place {
-	for _, r := range value {
+// follow walks past the written form of the first offset characters of value,
+// up to where the next one stands.
+func (w *writer) follow(value []rune, offset int) place {
+	for _, r := range value[:offset] {
 		w.past(r)
 	}
-	if w.end() || w.style == doubleQuoted && w.continued() {
+	if offset < len(value) && (w.end() || w.style == doubleQuoted && w.continued()) {
 		w.next()
 	}
 	return w.at
@@ -116,6 +119,9 @@ func (w *writer) rest(line []rune) []rune { return line[min(w.at.column-1, len(l
 func (w *writer) next() {
 	w.at.line++
 	w.at.column = leading(w.src.line(w.at.line)) + 1
+	if w.block {
+		w.at.column = min(w.at.column, w.indent+1)
+	}
 }
 
 // escape is how many characters an escape in double quotes takes.

@@ -42,8 +42,9 @@ func Decode(name string, data []byte, v any, opts ...Option) error {
 	for _, o := range opts {
 		o(&f.options)
 	}
-	text := strings.TrimPrefix(string(data), "\ufeff")
-	f.src = newSource(name, text[:min(len(text), maxFile+1)])
+	text := string(data[:min(len(data), maxFile+8)])
+	text = strings.ReplaceAll(strings.TrimPrefix(text, "\ufeff"), "\r\n", "\n")
+	f.src = newSource(name, text)
 	root, faults := parse(text)
 	d := &decoder{file: f, interpolate: f.everywhere}
 	for _, fault := range faults {

@@ -20,6 +20,7 @@ const (
 	maxRun     = 1000   // '<' in a row
 	maxEffort  = 50_000_000
 	maxPaths   = 64 << 20
+	maxTokens  = 200_000
 )
 
 // guardText refuses text that the lexer would chew on for long.
@@ -42,7 +43,7 @@ func guardText(text string) *fault {
 			blank, run = 0, 0
 		}
 		if blank > maxBlank+1 || run > maxRun {
-			return &fault{code: CodeTooLarge, at: place{line, 1}, message: "too many blank lines or '<' in a row", hint: "remove them"}
+			return &fault{code: CodeTooLarge, at: place{line, 1}, message: "more than 100 blank lines, or 1000 '<', in a row", hint: "remove them"}
 		}
 	}
 	return nil
@@ -53,6 +54,10 @@ func guardText(text string) *fault {
 // out, and in the length of the paths it notes.
 func guardTokens(tokens token.Tokens) *fault {
 	g := guard{total: len(tokens)}
+	if g.total > maxTokens {
+		at := tokens[maxTokens].Position
+		return &fault{code: CodeTooLarge, at: place{at.Line, at.Column}, message: "too many entries", hint: "split the file, or the list"}
+	}
 	for _, tk := range tokens {
 		if f := g.see(tk); f != nil {
 			return f
@@ -63,7 +68,10 @@ func guardTokens(tokens token.Tokens) *fault {
 
 // level is a collection that is open: the column of its entries (0 in flow
 // style), how many it has, and how long the path to it is.
-type level struct{ column, entries, path int }
+type level struct {
+	column, entries, path int
+	list                  bool // in flow style: [ ] and not { }
+}
 
 type guard struct {
 	levels        []level
@@ -78,12 +86,15 @@ func (g *guard) see(tk *token.Token) *fault {
 	case token.MappingStartType, token.SequenceStartType:
 		g.flow++
 		g.push(0, keyLength(tk.Prev))
+		g.levels[len(g.levels)-1].list = tk.Type == token.SequenceStartType
 	case token.MappingEndType, token.SequenceEndType:
 		g.flow = max(0, g.flow-1)
 		g.pop(func(l level) bool { return l.column > 0 })
 		if len(g.levels) > 0 {
 			g.levels = g.levels[:len(g.levels)-1]
 		}
+	case token.MappingKeyType:
+		return &fault{code: CodeSyntax, at: at, message: "keys written with ? are not supported", hint: "write key: value"}
 	case token.SequenceEntryType:
 		g.entry(tk.Position.Column, 8)
 	case token.MappingValueType:
@@ -159,8 +170,11 @@ func (g *guard) count(l *level, key int) {
 // the parser move all tokens behind it.
 func (g *guard) hollow(tk *token.Token) bool {
 	switch tk.Type {
-	case token.MappingValueType, token.SequenceEntryType, token.MappingKeyType:
+	case token.MappingValueType, token.SequenceEntryType:
 	case token.CollectEntryType:
+		if n := len(g.levels); n > 0 && g.levels[n-1].list {
+			return false
+		}
 		return tk.Prev == nil || tk.Prev.Prev == nil || tk.Prev.Prev.Type != token.MappingValueType
 	default:
 		return false

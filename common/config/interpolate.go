@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"unicode/utf8"
 )
 
 // part is a piece of an interpolated text: literal text, an environment
@@ -15,7 +16,7 @@ import (
 type part struct {
 	literal, env, file string
 	fallback           *string // what ${ENV:-default} says
-	offset             int     // characters before it
+	offset             int     // of a reference: characters before it
 }
 
 var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
@@ -28,12 +29,13 @@ var errReference = errors.New("this ${…} is none: write ${ENV}, ${ENV:-default
 func parseParts(text string) ([]part, error) {
 	var parts []part
 	var plain strings.Builder
-	flush := func(to int) {
+	flush := func() {
 		if plain.Len() > 0 {
-			parts = append(parts, part{literal: plain.String(), offset: to})
+			parts = append(parts, part{literal: plain.String()})
 			plain.Reset()
 		}
 	}
+	characters, counted := 0, 0
 	for i := 0; i < len(text); {
 		rest := text[i:]
 		switch {
@@ -41,9 +43,11 @@ func parseParts(text string) ([]part, error) {
 			plain.WriteString("${")
 			i += len("$${")
 		case strings.HasPrefix(rest, "${"):
-			flush(i)
+			flush()
 			inside, _, closed := strings.Cut(rest[2:], "}")
-			p := part{offset: len([]rune(text[:i]))}
+			characters += utf8.RuneCountInString(text[counted:i])
+			counted = i
+			p := part{offset: characters}
 			if !closed || !p.parse(inside) {
 				return []part{p}, errReference
 			}
@@ -54,7 +58,7 @@ func parseParts(text string) ([]part, error) {
 			i++
 		}
 	}
-	flush(len(text))
+	flush()
 	return parts, nil
 }
 
@@ -203,7 +207,7 @@ func (d *decoder) secret(n *node, path string) Secret {
 		}
 		s.parts = append(s.parts, secretPart{literal: value})
 	}
-	return d.readable(n, path, Secret{s})
+	return d.readable(n, path, Secret{&sealed{s}})
 }
 
 // readable reads a secret once, so that a missing file is said now.

@@ -23,6 +23,7 @@ func (b *builder) mapping(at place, values []*ast.MappingValueNode, depth int) *
 		if first, again := seen[key.text]; again {
 			b.fail(CodeDuplicateKey, key.at, key.span(), fmt.Sprintf("key %s is set twice", quote(key.text)),
 				fmt.Sprintf("it is set on line %d already", first.line))
+			out.again = append(out.again, pair{key: key, value: value})
 			continue
 		}
 		seen[key.text] = key.at
@@ -41,16 +42,13 @@ func (b *builder) mapping(at place, values []*ast.MappingValueNode, depth int) *
 
 // key is a mapping's key: a scalar, taken as it is written.
 func (b *builder) key(n ast.MapKeyNode, depth int) *node {
-	var inner ast.Node = n
-	if explicit, ok := n.(*ast.MappingKeyNode); ok && explicit.Value != nil {
-		inner = explicit.Value
-	}
-	key := b.node(inner, depth+1)
+	key := *b.node(n, depth+1)
+	key.at = start(n) // of the alias, where it is one
 	if !key.scalar() {
 		b.fail(CodeSyntax, key.at, 1, "a key must be text, found "+key.describe(), "")
 		return &node{at: key.at, kind: stringKind, size: 1, height: 1}
 	}
-	return key
+	return &key
 }
 
 // merge adds the keys of a mapping, or of a list of them, that are not set.

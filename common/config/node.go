@@ -41,7 +41,8 @@ type node struct {
 	text  string // of a scalar: its value; of an unquoted one: as it is written
 	pairs []pair
 	items []*node
-	owner *node // the key whose value this is
+	again []pair // keys that are set twice, an error
+	owner *node  // the key whose value this is
 
 	size, height int // with everything below
 }

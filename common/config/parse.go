@@ -52,7 +52,7 @@ func guardEncoding(text string) *fault {
 				return &fault{code: CodeSyntax, at: place{line, column}, message: "the file is not valid UTF-8", hint: "save it as UTF-8"}
 			}
 		}
-		if r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == 0x7f {
+		if r < ' ' && r != '\t' && r != '\n' || r == 0x7f {
 			return &fault{code: CodeSyntax, at: place{line, column}, message: fmt.Sprintf("a control character (%U) in the file", r), hint: "remove it, or write it as an escape in double quotes"}
 		}
 		if column++; r == '\n' {
@@ -70,6 +70,9 @@ func parseYAML(text string) (file *ast.File, err error) {
 			file, err = nil, &syntaxError{"this is not YAML that can be read", last}
 		}
 	}()
+	if strings.Contains(text[strings.LastIndexByte(text, '\n')+1:], "!") {
+		text += "\n" // the lexer drops a tag that the file ends with
+	}
 	tokens := lexer.Tokenize(text)
 	if n := len(tokens); n > 0 {
 		last = tokens[n-1]
@@ -94,13 +97,14 @@ func syntaxFault(err error) *fault {
 	if errors.As(err, &f) {
 		return f
 	}
-	f = &fault{code: CodeSyntax, at: place{1, 1}, message: "not valid YAML: " + err.Error()}
+	f = &fault{code: CodeSyntax, at: place{1, 1}, message: "not valid YAML"}
+	// Not err.Error: it draws the file around the fault, in square time.
 	var syntax interface {
 		GetMessage() string
 		GetToken() *token.Token
 	}
 	if errors.As(err, &syntax) {
-		f.message = "not valid YAML: " + syntax.GetMessage()
+		f.message += ": " + syntax.GetMessage()
 		if tk := syntax.GetToken(); tk != nil && tk.Position != nil {
 			f.at = place{max(1, tk.Position.Line), max(1, tk.Position.Column)}
 		}
@@ -223,7 +227,7 @@ func (b *builder) tag(n *ast.TagNode, depth int) *node {
 			return value
 		}
 	}
-	b.fail(CodeSyntax, start(n), len(tag), "tag "+tag+" is not supported here", "remove it")
+	b.fail(CodeSyntax, start(n), len(tag), "tag "+quote(tag)+" is not supported here", "remove it")
 	return value
 }
 

@@ -23,7 +23,6 @@ type source struct {
 }
 
 func newSource(file, text string) *source {
-	text = strings.ReplaceAll(text, "\r\n", "\n")
 	return &source{file: file, lines: strings.Split(text, "\n"), masked: map[int]int{}, veiled: map[string]string{}}
 }
 
@@ -53,7 +52,8 @@ func (s *source) hide(n *node) {
 func (s *source) last(n *node) int {
 	if n.style == singleQuoted || n.style == doubleQuoted {
 		w := writer{src: s, at: place{n.at.line, n.at.column + 1}, style: n.style}
-		return w.follow([]rune(n.text)).line
+		value := []rune(n.text)
+		return w.follow(value, len(value)).line
 	}
 	indent := leading(s.line(n.at.line))
 	last := n.at.line
@@ -127,7 +127,7 @@ func (s *source) line(number int) string {
 	if number < 1 || number > len(s.lines) {
 		return ""
 	}
-	return strings.TrimRight(s.lines[number-1], "\r")
+	return s.lines[number-1]
 }
 
 // secretKey finds keys whose value is better not shown although nobody said
@@ -137,6 +137,9 @@ var secretKey = regexp.MustCompile(`(?i)["']?\b[\w.-]*(?:pass(?:word|wd|phrase)?
 // notSecret are the keys among them that name where a secret is, or hold none.
 var notSecret = regexp.MustCompile(`(?i)(ref|file|path|url|uri|name|header|dir|type)["']?\s*:\s*$`)
 
+// reference is a value that only names where the secret is.
+var reference = regexp.MustCompile(`^(?:["']?\$\{(?:file:)?[\w./-]+\}["']?\s*(?:[,}#]|$)|\{\s*secretRef\s*:)`)
+
 // shown is a line with its secrets masked. The caller holds the lock.
 func (s *source) shown(number int) string {
 	line := s.line(number)
@@ -145,7 +148,7 @@ func (s *source) shown(number int) string {
 		hidden = byteOffset(line, column)
 	}
 	for _, at := range secretKey.FindAllStringIndex(line, -1) {
-		if !notSecret.MatchString(line[at[0]:at[1]]) && at[1] < len(line) {
+		if !notSecret.MatchString(line[at[0]:at[1]]) && at[1] < len(line) && !reference.MatchString(line[at[1]:]) {
 			hidden = min(hidden, at[1])
 		}
 	}

@@ -21,6 +21,11 @@ func (d *decoder) structure(n *node, v reflect.Value, path string) {
 			d.unknown(p, path)
 		}
 	}
+	for _, p := range n.again {
+		if slices.ContainsFunc(known, func(f field) bool { return f.key == p.key.text && f.typ == secretType }) {
+			d.src.hide(p.value)
+		}
+	}
 	for _, f := range known {
 		d.field(n, v.FieldByIndex(f.index), f, path)
 	}
@@ -105,17 +110,22 @@ func (d *decoder) validate(n *node, v reflect.Value, path string) {
 			d.validate(n, v.Field(i), path)
 		}
 	}
+	if !v.Addr().CanInterface() {
+		return // of an unexported type: its owner calls it, or has it promoted
+	}
 	validator, ok := v.Addr().Interface().(interface{ Validate() error })
 	if !ok {
 		return
 	}
+	before := d.errs
 	for _, err := range flatten(validator.Validate()) {
-		d.invalid(n, path, err)
+		d.invalid(n, path, err, before)
 	}
 }
 
-// invalid turns one fault of Validate into an error at the key it names.
-func (d *decoder) invalid(n *node, path string, err error) {
+// invalid turns one fault of Validate into an error at the key it names,
+// unless the errors before say as much, and closer to the cause.
+func (d *decoder) invalid(n *node, path string, err error, before Errors) {
 	var positioned *Error
 	if errors.As(err, &positioned) {
 		d.errs = append(d.errs, positioned)
@@ -124,8 +134,8 @@ func (d *decoder) invalid(n *node, path string, err error) {
 	f := &fault{code: CodeBadValue, message: err.Error()}
 	errors.As(err, &f)
 	key := under(path, f.key)
-	if d.known(key) {
-		return // said already, and closer to the cause
+	if d.known(key, before) {
+		return
 	}
 	at, span := n.at, 1
 	if n.owner != nil {
@@ -140,14 +150,14 @@ func (d *decoder) invalid(n *node, path string, err error) {
 }
 
 // known reports whether a key, one above or one below it has an error.
-func (d *decoder) known(key string) bool {
+func (d *decoder) known(key string, errs Errors) bool {
 	if key == "" {
 		return false
 	}
 	if d.guessed[key] {
 		return true
 	}
-	return slices.ContainsFunc(d.errs, func(e *Error) bool {
+	return slices.ContainsFunc(errs, func(e *Error) bool {
 		if e.Key == "" || e.Code == CodeUnknownKey {
 			return false
 		}
