@@ -101,6 +101,9 @@ func (l *ledger) buried(id, code, reason string) {
 		return
 	}
 	l.dead[id] = code
+	if _, answer, ok := strings.Cut(reason, "/callbacks/order-result: "); ok {
+		reason = answer // the address is the same for all
+	}
 	l.sayLocked("✗", "%s dead letter %s: %s", id, code, reason)
 }
 

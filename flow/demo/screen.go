@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -24,7 +25,7 @@ type screen struct {
 
 const (
 	width      = 78
-	panelNews  = 10
+	panelNews  = 6
 	fastFrame  = 100 * time.Millisecond
 	plainFrame = 2 * time.Second
 )
@@ -97,20 +98,34 @@ func (s *screen) panel() {
 		bar("delivered", t.delivered, t.produced, "32"),
 		bar("on the way", t.waiting, t.produced, "33"),
 		bar("dead letter", t.dead, t.produced, "31"),
-		fmt.Sprintf("  503s retried %d   in the new form %d", t.retries, t.withAmount),
+		fmt.Sprintf("  %d answers of 503, tried again   %d orders in the new form", t.retries, t.withAmount),
 		"",
 	}
-	latest, _ := s.ledger.since(0)
-	latest = latest[max(0, len(latest)-panelNews):]
-	for _, x := range latest {
-		rows = append(rows, fmt.Sprintf("  %5.1fs %s %s", x.at.Seconds(), paint(x.mark), clip(x.text, width-12)))
-	}
+	all, _ := s.ledger.since(0)
+	everyday := func(x news) bool { return x.mark == "✓" || x.mark == "↻" }
+	rows = append(rows, "  what happened")
+	rows = append(rows, lines(all, func(x news) bool { return !everyday(x) })...)
+	rows = append(rows, "", "  deliveries")
+	rows = append(rows, lines(all, everyday)...)
 	for _, row := range rows {
 		b.WriteString(row)
 		b.WriteString("\x1b[K\n")
 	}
 	s.drawn = len(rows)
 	s.printf("%s", b.String())
+}
+
+// lines are the last few news of a kind, always as many, so that the panel keeps
+// its height.
+func lines(all []news, which func(news) bool) []string {
+	rows := make([]string, 0, panelNews)
+	for _, x := range slices.Backward(all) {
+		if len(rows) < panelNews && which(x) {
+			rows = append(rows, fmt.Sprintf("  %5.1fs %s %s", x.at.Seconds(), paint(x.mark), clip(x.text, width-12)))
+		}
+	}
+	slices.Reverse(rows)
+	return append(rows, make([]string, panelNews-len(rows))...)
 }
 
 // printf writes to the person; a screen that went away does not stop the demo.
