@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-type level3 string
+type volume string
 
-func (l *level3) UnmarshalText(text []byte) error {
+func (v *volume) UnmarshalText(text []byte) error {
 	if string(text) != "low" && string(text) != "high" {
 		return errors.New("write low or high")
 	}
-	*l = level3(text)
+	*v = volume(text)
 	return nil
 }
 
@@ -50,7 +50,7 @@ type everything struct {
 	MS   map[string]inner
 	MIn  map[string]inner `yaml:"min"`
 	Any  any              `yaml:"any"`
-	Lv   level3           `yaml:"lv" default:"low"`
+	Lv   volume           `yaml:"lv" default:"low"`
 	X    Text             `yaml:"x" default:"data.x"`
 	Fs   Fields           `yaml:"fs"`
 	R    Raw              `yaml:"r"`
@@ -191,12 +191,6 @@ s: *n
 	}
 }
 
-type nodeT struct {
-	A, B string
-}
-
-func (n *nodeT) Validate() error { return nil }
-
 func TestDecode_takesWhatAProgramSetBefore(t *testing.T) {
 	v := everything{I: 9, S: "kept"}
 	if err := Decode("f.yaml", []byte("u: 1"), &v); err != nil || v.I != 9 || v.S != "kept" || v.U != 1 {
@@ -315,5 +309,61 @@ func TestDecode_tellsAtMost200Faults(t *testing.T) {
 	_, err := decode(t, "ints: ["+strings.Repeat("x, ", 500)+"]\n"+strings.Repeat("s: a\n", 500))
 	if n := len(err.(Errors)); n < 200 || n > 400 {
 		t.Errorf("%d faults", n)
+	}
+}
+
+type strict struct {
+	Mode  string  `yaml:"mode" enum:"a|b"`
+	Topic string  `yaml:"topic" required:"true"`
+	Sasl  *inner  `yaml:"sasl"`
+	Ratio float64 `yaml:"ratio"`
+}
+
+func (s *strict) Validate() error {
+	return errors.Join(Fault("mode", "said twice"), Fault("topic", "said twice"), Fault("sasl", "said twice"), Fault("sasl.wait", "said twice"))
+}
+
+func TestDecode_tellsAFaultOnce(t *testing.T) {
+	var v struct {
+		S strict `yaml:"s"`
+	}
+	err := Decode("f.yaml", []byte("s:\n  mode: c\n  topik: t\n  sasl: {name: n, wait: 5}\n"), &v)
+	var codes []string
+	for _, e := range err.(Errors) {
+		codes = append(codes, e.Key+" "+e.Code)
+	}
+	if want := []string{"s.mode BAD_VALUE", "s.topik UNKNOWN_KEY", "s.sasl.wait WRONG_TYPE"}; !reflect.DeepEqual(codes, want) {
+		t.Errorf("got %q, want %q", codes, want)
+	}
+	for _, value := range []string{"inf", "nan", "-Inf", "x"} {
+		if err := Decode("f.yaml", []byte("topic: t\nratio: ${R}"), &v.S, Interpolate(), env("R", value)); err == nil || !strings.Contains(err.Error(), `"${R}" is not a number that fits`) && len(value) > 3 {
+			t.Errorf("%s: got %v", value, err)
+		}
+	}
+}
+
+func TestJoin_sortsTheFaultsOfSeveralSteps(t *testing.T) {
+	v, first := decode(t, "x: a\nnope: 1\n")
+	err := Join(first, nil, fmt.Errorf("expressions: %w", v.X.Error(1, 1, "unknown name", "")), errors.New("no place"), Fault("k", "bad"))
+	var got []string
+	for _, e := range err.(Errors) {
+		got = append(got, e.Pos.String()+" "+e.Message)
+	}
+	if want := []string{" no place", " k: bad", "f.yaml:1:4 unknown name", `f.yaml:2:1 unknown key "nope"`}; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %q", got)
+	}
+	if err := Join(nil, nil); err != nil {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestDecode_acceptsTagsThatChangeNothing(t *testing.T) {
+	v := good(t, "i: !!int 5\nf: !!float 5\nb: !!bool false\nin: !!map {name: n}\nl: !!seq [a]\nd: !!null\n")
+	if v.I != 5 || v.F != 5 || v.B || v.In.Name != "n" || v.L[0] != "a" {
+		t.Errorf("got %+v", v)
+	}
+	deep := "any: &a " + strings.Repeat("[", 60) + strings.Repeat("]", 60) + "\nr: " + strings.Repeat("[", 60) + "*a" + strings.Repeat("]", 60)
+	if _, err := decode(t, deep); err == nil || !strings.Contains(err.Error(), "nested more than 100 deep") {
+		t.Errorf("got %v", err)
 	}
 }

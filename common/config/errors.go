@@ -1,7 +1,9 @@
 package config
 
 import (
+	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -107,14 +109,29 @@ func (e Errors) Unwrap() []error {
 	return errs
 }
 
+// Join is the faults of several steps (a file, its Raw parts, the expressions
+// in it) as one Errors in order, or nil when there are none. An error that has
+// no position comes first.
+func Join(errs ...error) error {
+	var all Errors
+	for _, err := range flatten(errors.Join(errs...)) {
+		var positioned *Error
+		if !errors.As(err, &positioned) {
+			positioned = &Error{Code: CodeBadValue, Message: err.Error()}
+		}
+		all = append(all, positioned)
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return all.sorted()
+}
+
 // sorted orders by position and drops what is said twice, which happens when
 // a Validate calls that of an embedded struct.
 func (e Errors) sorted() Errors {
 	slices.SortStableFunc(e, func(a, b *Error) int {
-		if a.Pos.Line != b.Pos.Line {
-			return a.Pos.Line - b.Pos.Line
-		}
-		return a.Pos.Column - b.Pos.Column
+		return cmp.Or(strings.Compare(a.Pos.File, b.Pos.File), a.Pos.Line-b.Pos.Line, a.Pos.Column-b.Pos.Column)
 	})
 	seen := map[string]bool{}
 	return slices.DeleteFunc(e, func(x *Error) bool {

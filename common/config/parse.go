@@ -67,7 +67,11 @@ func parseYAML(text string) (file *ast.File, err error) {
 	var last *token.Token
 	defer func() {
 		if r := recover(); r != nil {
-			file, err = nil, &syntaxError{"this is not YAML that can be read", last}
+			f := &fault{code: CodeSyntax, at: place{1, 1}, message: "not valid YAML: it confuses the reader near here"}
+			if last != nil && last.Position != nil {
+				f.at = place{max(1, last.Position.Line), max(1, last.Position.Column)}
+			}
+			file, err = nil, f
 		}
 	}()
 	if strings.Contains(text[strings.LastIndexByte(text, '\n')+1:], "!") {
@@ -82,15 +86,6 @@ func parseYAML(text string) (file *ast.File, err error) {
 	}
 	return parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
 }
-
-type syntaxError struct {
-	message string
-	token   *token.Token
-}
-
-func (e *syntaxError) Error() string          { return e.message }
-func (e *syntaxError) GetMessage() string     { return e.message }
-func (e *syntaxError) GetToken() *token.Token { return e.token }
 
 func syntaxFault(err error) *fault {
 	var f *fault

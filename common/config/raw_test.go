@@ -20,7 +20,7 @@ type kafka struct {
 	Key      Text    `yaml:"key"`
 	Password Secret  `yaml:"password"`
 	Any      any     `yaml:"any"`
-	Level    level3  `yaml:"level"`
+	Level    volume  `yaml:"level"`
 	Sasl     struct {
 		User string `yaml:"user"`
 	} `yaml:"sasl"`

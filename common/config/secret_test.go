@@ -51,6 +51,9 @@ func TestSecret_neverPrints(t *testing.T) {
 			t.Errorf("no mask in\n%s", text)
 		}
 	}
+	if got := s.GoString(); got != Mask {
+		t.Errorf("GoString is %s", got)
+	}
 	if got := fmt.Sprintf("[%v]", Secret{}); got != "[]" {
 		t.Errorf("an absent secret prints as %s", got)
 	}

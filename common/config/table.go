@@ -62,7 +62,11 @@ func row(b *strings.Builder, key, typ string, f field) {
 		def = "`" + f.def + "`"
 	}
 	if len(f.enum) > 0 {
-		typ = "`" + strings.Join(f.enum, "`, `") + "`"
+		values := "`" + strings.Join(f.enum, "`, `") + "`"
+		if f.typ.Kind() == reflect.Slice {
+			values = "list of " + values
+		}
+		typ = values
 	}
 	fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", cell(key), cell(typ), cell(def), cell(f.doc))
 }
@@ -94,9 +98,9 @@ func typeName(t reflect.Type) string {
 	case reflect.Pointer:
 		return typeName(t.Elem())
 	case reflect.Slice:
-		return "list of " + typeName(t.Elem()) + "s"
+		return "list of " + plural(typeName(t.Elem()))
 	case reflect.Map:
-		return "mapping of " + typeName(t.Elem()) + "s"
+		return "mapping of " + plural(typeName(t.Elem()))
 	case reflect.Bool:
 		return "true or false"
 	case reflect.Float32, reflect.Float64:
@@ -112,4 +116,14 @@ func typeName(t reflect.Type) string {
 		return "integer"
 	}
 	return "string"
+}
+
+func plural(name string) string {
+	switch first, rest, more := strings.Cut(name, " "); {
+	case name == "CEL" || name == "any" || name == "true or false":
+		return name
+	case more:
+		return first + "s " + rest
+	}
+	return name + "s"
 }
