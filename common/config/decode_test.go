@@ -275,7 +275,7 @@ func TestValidate_faultsBecomePositions(t *testing.T) {
 	var v root
 	err := Decode("f.yaml", []byte("endpoint:\n  region: mars\n  topic: bad\n  sasl: {user: u}\n  ports: [1, 2]\nplain:\n  text: a b\n"), &v)
 	var got []string
-	for _, e := range err.(Errors) {
+	for _, e := range faultsOf(err) {
 		got = append(got, fmt.Sprintf("%s %s %s", e.Pos, e.Code, e.Message))
 	}
 	want := []string{
@@ -307,7 +307,7 @@ func TestFault_readsWellWithoutAFile(t *testing.T) {
 
 func TestDecode_tellsAtMost200Faults(t *testing.T) {
 	_, err := decode(t, "ints: ["+strings.Repeat("x, ", 500)+"]\n"+strings.Repeat("s: a\n", 500))
-	if n := len(err.(Errors)); n < 200 || n > 400 {
+	if n := len(faultsOf(err)); n < 200 || n > 400 {
 		t.Errorf("%d faults", n)
 	}
 }
@@ -329,7 +329,7 @@ func TestDecode_tellsAFaultOnce(t *testing.T) {
 	}
 	err := Decode("f.yaml", []byte("s:\n  mode: c\n  topik: t\n  sasl: {name: n, wait: 5}\n"), &v)
 	var codes []string
-	for _, e := range err.(Errors) {
+	for _, e := range faultsOf(err) {
 		codes = append(codes, e.Key+" "+e.Code)
 	}
 	if want := []string{"s.mode BAD_VALUE", "s.topik UNKNOWN_KEY", "s.sasl.wait WRONG_TYPE"}; !reflect.DeepEqual(codes, want) {
@@ -346,7 +346,7 @@ func TestJoin_sortsTheFaultsOfSeveralSteps(t *testing.T) {
 	v, first := decode(t, "x: a\nnope: 1\n")
 	err := Join(first, nil, fmt.Errorf("expressions: %w", v.X.Error(1, 1, "unknown name", "")), errors.New("no place"), Fault("k", "bad"))
 	var got []string
-	for _, e := range err.(Errors) {
+	for _, e := range faultsOf(err) {
 		got = append(got, e.Pos.String()+" "+e.Message)
 	}
 	if want := []string{" no place", " k: bad", "f.yaml:1:4 unknown name", `f.yaml:2:1 unknown key "nope"`}; !reflect.DeepEqual(got, want) {
@@ -366,4 +366,10 @@ func TestDecode_acceptsTagsThatChangeNothing(t *testing.T) {
 	if _, err := decode(t, deep); err == nil || !strings.Contains(err.Error(), "nested more than 100 deep") {
 		t.Errorf("got %v", err)
 	}
+}
+
+// faultsOf are the faults that an error of this package holds.
+func faultsOf(err error) Errors {
+	faults, _ := errors.AsType[Errors](err)
+	return faults
 }

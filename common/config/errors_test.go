@@ -10,10 +10,10 @@ import (
 // Each row is what a person reads. Compared to the letter.
 func TestErrors_areWordsThatHelp(t *testing.T) {
 	for _, test := range []struct{ name, text, want string }{
-		{"unknown key, near one", "in:\n  nmae: x\n", `
-f.yaml:2:3: unknown key "nmae" in in
-  2 |   nmae: x
-    |   ^^^^ did you mean "name"?`},
+		{"unknown key, near one", "in:\n  namme: x\n", `
+f.yaml:2:3: unknown key "namme" in in
+  2 |   namme: x
+    |   ^^^^^ did you mean "name"?`},
 		{"unknown key, far from all", "in:\n  name: x\n  zebra: x\n", `
 f.yaml:3:3: unknown key "zebra" in in
   3 |   zebra: x

@@ -284,7 +284,7 @@ func TestRaw_isDecodedFromSeveralGoroutines(t *testing.T) {
 func TestRaw_suggestsKeysOfTheStructsAround(t *testing.T) {
 	_, err := decodeSource(t, "brokers: b\nsinks: []\nuser: u\ntype: x\nzebra: y")
 	var hints []string
-	for _, e := range err.(Errors) {
+	for _, e := range faultsOf(err) {
 		hints = append(hints, e.Hint)
 	}
 	want := []string{
