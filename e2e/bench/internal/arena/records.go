@@ -94,18 +94,15 @@ func Produce(ctx context.Context, brokers []string, r Records) error {
 	return nil
 }
 
-// Pace makes the topic and writes the records one by one, so many a second,
-// once ready is closed; sent is told of each before it leaves. Record 0 is
-// written at once, which is how ready may come about.
+// Pace writes the records one by one, so many a second, once ready is closed;
+// sent is told of each before it leaves. Record 0 is written at once, which is
+// how ready may come about.
 func Pace(ctx context.Context, brokers []string, topic string, r Records, perSecond int, ready <-chan struct{}, sent func(i int)) error {
 	cl, err := producer(brokers)
 	if err != nil {
 		return err
 	}
 	defer cl.Close()
-	if err := create(ctx, cl, topic, r.Partitions); err != nil {
-		return err
-	}
 	tick := time.NewTicker(time.Second / time.Duration(perSecond))
 	defer tick.Stop()
 	for i := range r.Count {

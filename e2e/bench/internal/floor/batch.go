@@ -1,7 +1,6 @@
 package floor
 
 import (
-	"context"
 	"sync/atomic"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -33,19 +32,19 @@ func (b *batch) done(n int) {
 	}
 }
 
-// commit marks batches in their order, as they become done.
-func commit(ctx context.Context, cl *kgo.Client, batches <-chan *batch) {
+// commit marks batches in their order, as they become done. Once stopped is
+// closed, no other one will.
+func commit(cl *kgo.Client, batches <-chan *batch, stopped <-chan struct{}) {
 	for b := range batches {
 		select {
 		case <-b.over:
+		case <-stopped:
+		}
+		select {
+		case <-b.over:
 			cl.MarkCommitRecords(b.last...)
-		case <-ctx.Done():
-			select {
-			case <-b.over:
-				cl.MarkCommitRecords(b.last...)
-			default:
-				return
-			}
+		default:
+			return
 		}
 	}
 }

@@ -35,12 +35,13 @@ type Config struct {
 	URL                    string
 	Workers                int // side by side, for HTTP
 	Filter                 bool
+	Unordered              bool   // of the keys; every worker then has something to do
 	Metrics                string // address of a page with the count of allocations
 }
 
 // sink takes records. Each is marked done in its batch once it arrived.
 type sink interface {
-	take(b *batch, records []*kgo.Record) error
+	take(ctx context.Context, b *batch, records []*kgo.Record) error
 	io.Closer
 }
 
@@ -74,17 +75,20 @@ func Run(ctx context.Context, cfg Config, out io.Writer) error {
 		s = newPoster(cfg, fail)
 	}
 	done := make(chan *batch, 8)
-	finished := make(chan struct{})
+	stopped, finished := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(finished)
-		commit(ctx, cl, done)
+		commit(cl, done, stopped)
 	}()
-	err = poll(ctx, cl, s, done)
+	if err := poll(ctx, cl, s, done); err != nil {
+		cancel(err)
+	}
 	close(done)
+	err = s.Close()
+	close(stopped)
 	<-finished
-	err = errors.Join(err, s.Close(), context.Cause(ctx))
-	if !errors.Is(err, context.Canceled) {
-		return err
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) || err != nil {
+		return errors.Join(err, cause)
 	}
 	last, stop := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer stop()
@@ -113,7 +117,7 @@ func poll(ctx context.Context, cl *kgo.Client, s sink, done chan<- *batch) error
 		for iter := range fetches.RecordsAll() {
 			b.all = append(b.all, iter)
 		}
-		if err := s.take(b, b.all); err != nil {
+		if err := s.take(ctx, b, b.all); err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,7 @@
 package floor
 
 import (
+	"context"
 	"fmt"
 	"hash/maphash"
 	"net/url"
@@ -19,6 +20,7 @@ type poster struct {
 	cfg     Config
 	client  *fasthttp.HostClient
 	workers []chan todo
+	shared  chan todo // that of all workers where there is no order
 	running sync.WaitGroup
 	fail    func(error)
 }
@@ -34,8 +36,12 @@ func newPoster(cfg Config, fail func(error)) *poster {
 		panic(err) // made by the benchmark itself
 	}
 	p := &poster{cfg: cfg, fail: fail, client: &fasthttp.HostClient{Addr: u.Host, MaxConns: cfg.Workers, MaxIdemponentCallAttempts: 1}}
+	p.shared = make(chan todo, 4*mostInBatch)
 	for range cfg.Workers {
-		c := make(chan todo, 4*mostInBatch)
+		c := p.shared
+		if !cfg.Unordered {
+			c = make(chan todo, 4*mostInBatch)
+		}
 		p.workers = append(p.workers, c)
 		p.running.Go(func() { p.work(c) })
 	}
@@ -44,16 +50,23 @@ func newPoster(cfg Config, fail func(error)) *poster {
 
 var seed = maphash.MakeSeed()
 
-func (p *poster) take(b *batch, records []*kgo.Record) error {
+func (p *poster) take(ctx context.Context, b *batch, records []*kgo.Record) error {
 	for _, r := range records {
-		p.workers[maphash.Bytes(seed, r.Key)%uint64(len(p.workers))] <- todo{r, b}
+		select {
+		case p.workers[maphash.Bytes(seed, r.Key)%uint64(len(p.workers))] <- todo{r, b}:
+		case <-ctx.Done():
+			return nil
+		}
 	}
 	return nil
 }
 
 func (p *poster) Close() error {
+	close(p.shared)
 	for _, c := range p.workers {
-		close(c)
+		if c != p.shared {
+			close(c)
+		}
 	}
 	p.running.Wait()
 	p.client.CloseIdleConnections()

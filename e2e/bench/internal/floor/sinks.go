@@ -17,7 +17,7 @@ type lines struct {
 	filter bool
 }
 
-func (l *lines) take(b *batch, records []*kgo.Record) error {
+func (l *lines) take(_ context.Context, b *batch, records []*kgo.Record) error {
 	l.buf = l.buf[:0]
 	for _, r := range records {
 		keep, err := l.shape.read(r, l.filter)
@@ -46,7 +46,7 @@ type topic struct {
 	fail   func(error)
 }
 
-func (t *topic) take(b *batch, records []*kgo.Record) error {
+func (t *topic) take(_ context.Context, b *batch, records []*kgo.Record) error {
 	promise := func(_ *kgo.Record, err error) {
 		if err != nil {
 			t.fail(fmt.Errorf("floor: produce: %w", err))
@@ -78,6 +78,6 @@ func (t *topic) take(b *batch, records []*kgo.Record) error {
 	return nil
 }
 
-func (t *topic) Close() error { return nil }
+func (t *topic) Close() error { return t.cl.Flush(context.Background()) }
 
 var contentType = bytes.Clone([]byte("application/json"))
