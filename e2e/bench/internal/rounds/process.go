@@ -115,7 +115,7 @@ func mallocs(ctx context.Context, addr string) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := (&http.Client{Timeout: 10 * time.Second}).Do(req)
 	if err != nil {
 		return 0, fmt.Errorf("ask for metrics: %w", err)
 	}

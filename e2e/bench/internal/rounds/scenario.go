@@ -89,7 +89,7 @@ func (s Scenario) floor(p place) floor.Config {
 
 // place is where one run takes place.
 type place struct {
-	brokers                   []string
-	topic, group, out         string
-	url, metrics, file, label string
+	brokers           []string
+	topic, group, out string
+	url, metrics      string
 }
