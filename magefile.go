@@ -60,7 +60,7 @@ func Proxy(ctx context.Context, module *string) error { return pipe(module).Prox
 // Integration runs the tests against a real Apache Kafka, which it fetches (needs java and mvn).
 func Integration(ctx context.Context, module *string) error { return pipe(module).Integration(ctx) }
 
-// Bench runs the benchmarks.
+// Bench runs the benchmarks, and then fiso-flow against the least a program could spend (e2e/bench).
 func Bench(ctx context.Context, module *string) error { return pipe(module).Bench(ctx) }
 
 // Fuzz lets every fuzz target look for new inputs, 10 s each (-each=1m for longer).

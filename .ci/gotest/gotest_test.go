@@ -98,6 +98,11 @@ func TestRun_refusesTooLittleCoverageAndNamesTheLines(t *testing.T) {
 	if strings.Contains(report, "other.go") {
 		t.Errorf("a file that is reached from another package is blamed:\n%s", report)
 	}
+	report, err = run(t, module(), gotest.Options{MinCoverage: 95, Unbound: []string{"m"}})
+	if err != nil {
+		t.Errorf("a module without a bound: %v", err)
+	}
+	mustSay(t, report, "80.0 %")
 }
 
 func TestRun_refusesSkippedTestsWhereNoneMayBe(t *testing.T) {

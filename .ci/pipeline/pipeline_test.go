@@ -292,6 +292,25 @@ func TestBenchAndFuzz_findWhatThereIs(t *testing.T) {
 	mustRefuse(t, p.Fuzz(t.Context(), time.Millisecond), "go test -run=^$ -fuzz=^FuzzName$")
 }
 
+func TestBench_endsWithTheProgramThatMeasuresTheWhole(t *testing.T) {
+	files := tree()
+	files["e2e/go.mod"] = "module example.com/x/e2e\n\ngo 1.26.0\n"
+	files["e2e/bench/main.go"] = "package main\n\nfunc main() { println(\"measured\") }\n"
+	files["go.work"] = "go 1.26.0\n\nuse (\n\t./common\n\t./e2e\n)\n"
+	p, out := at(t, files)
+	p.Module = "common"
+	if err := p.Bench(t.Context()); err != nil || strings.Contains(out.String(), "measured") {
+		t.Errorf("of another module: %v\n%s", err, out)
+	}
+	p.Module = "e2e"
+	if err := p.Bench(t.Context()); err != nil {
+		t.Error(err)
+	}
+	mustSay(t, out, "measured")
+	repotest.Write(t, p.Root, "e2e/bench/main.go", "package main\n")
+	mustRefuse(t, p.Bench(t.Context()), "measuring fiso-flow against the floor: go run")
+}
+
 func TestDemo_runsFromTheSource(t *testing.T) {
 	p, out := at(t, tree())
 	if err := p.Demo(t.Context(), nil, false); err != nil {

@@ -61,8 +61,26 @@ func (p *Pipeline) Integration(ctx context.Context) error {
 	})
 }
 
-// Bench runs the benchmarks, one package after the other.
+// benchProgram is the folder, seen from the repository, of the program that
+// measures fiso-flow as a whole.
+const benchProgram = "e2e/bench"
+
+// Bench runs the benchmarks, one package after the other, and then the program
+// that measures fiso-flow against the floor.
 func (p *Pipeline) Bench(ctx context.Context) error {
+	if err := p.benchmarks(ctx); err != nil {
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(p.Root, filepath.FromSlash(benchProgram))); err != nil || p.Module != "" && p.Module != "e2e" {
+		return nil // another tree, or another module
+	}
+	if err := (repo.Cmd{Dir: p.Root, Out: p.Out, Args: []string{"go", "run", "./" + benchProgram}}).Run(ctx); err != nil {
+		return fmt.Errorf("measuring fiso-flow against the floor: %w", err)
+	}
+	return nil
+}
+
+func (p *Pipeline) benchmarks(ctx context.Context) error {
 	return p.eachMatch(ctx, benchmark, func(m *repo.Module, dir string, _ []string) error {
 		return p.goTool(ctx, m, "test", "-run=^$", "-bench=.", "-benchmem", dir)
 	})

@@ -31,7 +31,7 @@ type SinkConfig struct {
 	ConnectTimeout time.Duration `yaml:"connectTimeout" default:"5s" doc:"Longest time to connect, TLS included."`
 	IdleTimeout    time.Duration `yaml:"idleTimeout" default:"30s" doc:"A connection without work is closed after this time."`
 	MaxAge         time.Duration `yaml:"maxConnectionAge" default:"5m" doc:"A connection older than this is replaced, so that a change in DNS is noticed."`
-	MaxConnections int           `yaml:"maxConnections" default:"256" doc:"Most connections open at once; further calls wait for one."`
+	MaxConnections int           `yaml:"maxConnections" default:"1024" doc:"Most connections open at once; further calls wait for one."`
 
 	RetryOn  []Statuses `yaml:"retryOn" doc:"Statuses to try again, beside 408, 425, 429 and 5xx; a code such as 409 or a class such as 4xx."`
 	RejectOn []Statuses `yaml:"rejectOn" doc:"Statuses that reject an event for good, beside other 4xx and 3xx; a code such as 501 or a class such as 5xx."`

@@ -66,9 +66,10 @@ type Producer struct {
 	// large has limits of its own for records above the topic's limit, which
 	// may still fit when compressed. They go alone, so that one the broker
 	// refuses takes no other with it.
-	large    *kgo.Client
-	places   *places
-	oneLarge *places
+	large     *kgo.Client
+	places    *places
+	oneLarge  *places
+	deadlines deadlines
 
 	topics sync.Map // name -> *topicState
 
@@ -95,7 +96,7 @@ func NewProducer(cfg ProducerConfig, opts ProducerOptions) (*Producer, error) {
 }
 
 func newProducer(cfg ProducerConfig, opts ProducerOptions) (*Producer, error) {
-	p := &Producer{cfg: cfg, opts: opts, log: opts.Logger,
+	p := &Producer{cfg: cfg, opts: opts, log: opts.Logger, deadlines: deadlines{timeout: cfg.DeliveryTimeout},
 		places: newPlaces(cfg.MaxBuffered, int64(cfg.MaxBufferedSize)), oneLarge: newPlaces(1, maxRecord)}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
@@ -176,9 +177,7 @@ func (p *Producer) produce(ctx context.Context, r *Record, done func(error)) err
 	// timeout. franz-go heeds it only while it knows the record's fate: before
 	// it was sent, or after an answer. (Its own RecordDeliveryTimeout counts
 	// from the record's timestamp, which here may be of last year.)
-	bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.cfg.DeliveryTimeout)
-	client.Produce(bound, out, func(_ *kgo.Record, err error) {
-		cancel()
+	client.Produce(p.deadlines.next(), out, func(_ *kgo.Record, err error) {
 		lane.release(size)
 		p.calls.Done()
 		if errors.Is(err, context.DeadlineExceeded) {
@@ -306,7 +305,7 @@ func (p *Producer) Close(ctx context.Context) error {
 	case <-ctx.Done():
 		err = fmt.Errorf("kafka producer: records were still under way: %w", context.Cause(ctx))
 	}
-	p.once.Do(func() { p.cl.Close(); p.large.Close() })
+	p.once.Do(func() { p.cl.Close(); p.large.Close(); p.deadlines.close() })
 	<-idle
 	return err
 }

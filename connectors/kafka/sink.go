@@ -1,7 +1,6 @@
 package kafka
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -91,18 +90,34 @@ func (s *Sink) SendBatch(ctx context.Context, events []*cloudevent.Event) []erro
 // Close waits for events under way until ctx ends.
 func (s *Sink) Close(ctx context.Context) error { return s.p.Close(ctx) }
 
-// record is e as a record of the sink's mode.
+// record is e as a record of the sink's mode. Its bytes are copies, since it
+// may be under way still when Send has returned; all of them stand in one
+// allocation, the headers in another.
 func (s *Sink) record(e *cloudevent.Event) Record {
-	// Copies: a record may be under way still when Send has returned.
-	r := Record{Topic: s.cfg.Topic, Key: bytes.Clone(e.Key), Time: e.Time}
+	r := Record{Topic: s.cfg.Topic, Time: e.Time}
+	r.Headers = make([]connector.Header, 0, 10+len(e.Extensions))
+	buf := make([]byte, 0, len(e.Key)+len(e.Data)+roomForAttributes)
+	// part is what the last append added. When buf grew, earlier parts keep
+	// the array they were written to.
+	part := func(from int) []byte { return buf[from:len(buf):len(buf)] }
+	if e.Key != nil {
+		buf = append(buf, e.Key...)
+		r.Key = part(0)
+	}
+	at := len(buf)
 	if s.cfg.Mode == ModeStructured {
-		r.Value = e.AppendJSON(nil)
+		buf = e.AppendJSON(buf)
+		r.Value = part(at)
 		r.Headers = append(r.Headers, header("content-type", structuredType))
 	} else {
-		r.Value = bytes.Clone(e.Data)
-		r.Headers = make([]connector.Header, 0, 8+len(e.Extensions))
+		if e.Data != nil {
+			buf = append(buf, e.Data...)
+			r.Value = part(at)
+		}
 		e.Attributes(func(name, value string) bool {
-			r.Headers = append(r.Headers, header(cloudevent.KafkaPrefix+name, value))
+			at := len(buf)
+			buf = append(buf, value...)
+			r.Headers = append(r.Headers, connector.Header{Key: headerName(name), Value: part(at)})
 			return true
 		})
 		if e.DataContentType != "" {
@@ -116,6 +131,29 @@ func (s *Sink) record(e *cloudevent.Event) Record {
 		}
 	}
 	return r
+}
+
+// roomForAttributes is about what the attributes of an event take.
+const roomForAttributes = 256
+
+// headerName is the header of an attribute. The names that every event has are
+// not put together anew each time.
+func headerName(attribute string) string {
+	switch attribute {
+	case "specversion":
+		return cloudevent.KafkaPrefix + "specversion"
+	case "id":
+		return cloudevent.KafkaPrefix + "id"
+	case "source":
+		return cloudevent.KafkaPrefix + "source"
+	case "type":
+		return cloudevent.KafkaPrefix + "type"
+	case "subject":
+		return cloudevent.KafkaPrefix + "subject"
+	case "time":
+		return cloudevent.KafkaPrefix + "time"
+	}
+	return cloudevent.KafkaPrefix + attribute
 }
 
 var errUnanswered = errors.New("unanswered")

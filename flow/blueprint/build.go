@@ -101,8 +101,8 @@ func (b *Blueprint) batches() *engine.Batch {
 	if asked := b.Flow.Delivery.Batch; asked != nil {
 		return &engine.Batch{MaxEvents: asked.MaxEvents, MaxBytes: int64(asked.MaxBytes), MaxWait: asked.MaxWait}
 	}
-	if b.sink.batches() {
-		return &engine.Batch{} // the engine's defaults are the contract's
+	if wait := b.sink.gathers(); wait > 0 {
+		return &engine.Batch{MaxWait: wait} // the engine's other defaults are the contract's
 	}
 	return nil
 }

@@ -75,7 +75,7 @@ func (b *Blueprint) tellBatch() string {
 	if asked := b.Flow.Delivery.Batch; asked != nil {
 		return fmt.Sprintf("up to %d events or %v, or what is there after %v", asked.MaxEvents, asked.MaxBytes, asked.MaxWait)
 	}
-	return "up to 100 events or 1MiB, or what is there after 50ms"
+	return fmt.Sprintf("up to 100 events or 1MiB, or what is there after %v", batch.MaxWait)
 }
 
 func (b *Blueprint) waits() []Wait {

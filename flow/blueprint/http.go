@@ -1,6 +1,8 @@
 package blueprint
 
 import (
+	"time"
+
 	"github.com/lsm/fiso/common/config"
 	"github.com/lsm/fiso/common/connector"
 	fisohttp "github.com/lsm/fiso/connectors/http"
@@ -34,6 +36,13 @@ func (c *httpSink) tell() string {
 func (c *httpSink) ask(batches bool)         { c.wantsBatches = batches }
 func (c *httpSink) batches() bool            { return c.Mode == fisohttp.ModeBatch }
 func (c *httpSink) compile(*spec.Flow) error { return nil }
+
+func (c *httpSink) gathers() time.Duration {
+	if c.batches() {
+		return 50 * time.Millisecond
+	}
+	return 0
+}
 
 // Validate adds to the connector's own what only the flow can tell.
 func (c *httpSink) Validate() error {

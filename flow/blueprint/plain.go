@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/lsm/fiso/common/connector"
 	"github.com/lsm/fiso/flow/deadletter"
@@ -22,7 +23,7 @@ type stdoutSink struct {
 
 func (c *stdoutSink) tell() string             { return "a line of JSON on standard output for each event" }
 func (c *stdoutSink) ask(batches bool)         { c.wantsBatches = batches }
-func (c *stdoutSink) batches() bool            { return false }
+func (c *stdoutSink) gathers() time.Duration   { return 0 }
 func (c *stdoutSink) compile(*spec.Flow) error { return nil }
 
 // Validate refuses batches.

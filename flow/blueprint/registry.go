@@ -40,9 +40,9 @@ type sink interface {
 	// ask says, before the config is decoded, whether the flow wants batches:
 	// Validate refuses what this sink cannot do.
 	ask(batches bool)
-	// batches reports whether it takes many events at once though the flow
-	// does not ask for it.
-	batches() bool
+	// gathers is how long a batch of it waits to be full though the flow does
+	// not ask for batches; 0: it takes events one by one.
+	gathers() time.Duration
 	// compile prepares expressions of the config; they are part of the check.
 	compile(f *spec.Flow) error
 	build(env Env) (connector.Sink, error)
