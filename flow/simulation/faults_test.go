@@ -1,12 +1,28 @@
 package simulation
 
-import "time"
+import (
+	"time"
+)
 
 // fault begins one trouble, and returns at once. What goes on has a goroutine
 // of its own in w.troubles, and ends by itself.
 type fault func(w *world, d dice)
 
-var faults = map[string]fault{}
+var faults = map[string]fault{
+	"sink":         sinkTrouble,
+	"slow":         slowSink,
+	"letters":      lettersRefused,
+	"broker":       brokerErrors,
+	"connections":  connectionsCut,
+	"leaders":      leadersMove,
+	"coordinators": coordinatorsMove,
+	"nodes":        nodesGo,
+	"retention":    retention,
+	"crash":        crash,
+	"stop":         stopAndJoin,
+	"isolate":      isolate,
+	"reload":       reload,
+}
 
 // trouble lets faults happen for as long as the plan says.
 func (w *world) trouble(d dice) {

@@ -21,6 +21,7 @@ const (
 	committed                   // the group's commit is seen at the place
 	trimmed                     // the cluster deleted what is below the place
 	gapped                      // fiso-flow reported a gap from the place to upTo
+	moves                       // partitions may change hands from here on, until
 	excuse                      // from here to until, what was done may be done again
 )
 
@@ -33,7 +34,7 @@ type entry struct {
 	part   int32
 	offset int64
 	upTo   int64
-	until  time.Duration // of an excuse
+	until  time.Duration // of moves and excuses
 	text   string
 }
 
@@ -54,6 +55,11 @@ func (h *history) add(e entry) {
 }
 
 func (h *history) note(format string, args ...any) { h.add(entry{text: fmt.Sprintf(format, args...)}) }
+
+// move notes what makes partitions change hands, at once or a little later.
+func (h *history) move(format string, args ...any) {
+	h.add(entry{what: moves, text: fmt.Sprintf(format, args...), until: time.Since(h.began) + afterwards})
+}
 
 func (h *history) all() []entry {
 	h.mu.Lock()

@@ -98,7 +98,7 @@ func (m *member) write() {
 // start begins a new life, wired as package cli does it.
 func (m *member) start() {
 	m.life++
-	m.w.history.note("%s starts", m.who())
+	m.w.history.move("%s starts", m.who())
 	m.file.invalid = false // nothing starts from an invalid file
 	m.write()
 	m.wire = newWire(&m.w.net)
@@ -134,7 +134,7 @@ const mostDrain = 60 * time.Second
 
 // stop ends the life as SIGTERM does.
 func (m *member) stop() {
-	m.w.history.note("%s is told to stop", m.who())
+	m.w.history.move("%s is told to stop", m.who())
 	m.cancel()
 	select {
 	case <-m.ended:

@@ -48,7 +48,9 @@ type oracle struct {
 	fates   []*fate
 	at      map[place]*fate
 	excuses []entry
-	broken  []string
+	// when[p][c] is where in the history all below c of partition p was settled.
+	when   map[int32][]int
+	broken []string
 }
 
 // judge returns the rules that were broken.
@@ -227,7 +229,6 @@ func (f *fate) settledAt() (int, bool) {
 // commits: none, by anyone, covers an unsettled event; and what is committed
 // never goes down.
 func (o *oracle) commits() {
-	// when[p][c] is where in the history all below c was settled.
 	when := map[int32][]int{}
 	never := len(o.entries) + 1
 	for _, f := range o.inOrder() {
@@ -244,6 +245,7 @@ func (o *oracle) commits() {
 		}
 		when[f.place.part] = append(w, max(at, w[len(w)-1]))
 	}
+	o.when = when
 	seen := map[int32]int64{}
 	for i, e := range o.entries {
 		switch e.what {
@@ -286,9 +288,19 @@ func (s settling) String() string {
 	return s.who
 }
 
+// excused: the outcome of the first was unknown, something was wrong between
+// the two that may lose a commit, or the partition changed hands while an
+// earlier event was not settled, which no commit can tell.
 func (o *oracle) excused(f *fate, a, b settling) bool {
 	if a.unanswered {
 		return true
+	}
+	if whole := o.when[f.place.part][f.place.offset]; whole > a.i {
+		for i, e := range o.entries[:min(whole, b.i)] {
+			if e.what == moves && e.at >= a.at-afterwards && (i > a.i || e.until >= a.at) {
+				return true
+			}
+		}
 	}
 	for _, e := range o.excuses {
 		if e.at <= b.at && e.until >= a.at && (e.who == "" || a.letter || e.who == a.who) {

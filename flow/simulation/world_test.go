@@ -44,7 +44,6 @@ type world struct {
 	events   []*event
 	members  []*member
 	producer *kgo.Client
-	nodes    map[int32]int // down, and their ports
 
 	lives    sync.WaitGroup // of members
 	troubles sync.WaitGroup // faults that go on
@@ -67,7 +66,7 @@ type stored struct {
 }
 
 func newWorld(t *testing.T, p *plan) *world {
-	w := &world{t: t, plan: p, history: &history{began: time.Now()}, busy: map[string]bool{}, nodes: map[int32]int{}}
+	w := &world{t: t, plan: p, history: &history{began: time.Now()}, busy: map[string]bool{}}
 	w.events = makeEvents(newDice(p.seed, 2), p)
 	var err error
 	w.kafka, err = kafkatest.Start(kafkatest.Options{
@@ -163,6 +162,7 @@ func (w *world) heal() {
 	for _, m := range w.members {
 		m.file.paused, m.file.invalid = false, false
 		m.file.version = lastVersion
+		w.history.move("%s gets its last file", m.who())
 		m.write()
 		if !m.running() {
 			m.start()

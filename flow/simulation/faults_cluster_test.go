@@ -1,0 +1,136 @@
+package simulation
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// Errors that the cluster may answer, by request. Those that touch commits or
+// membership may have settled events delivered again.
+var (
+	fetching = []*kerr.Error{kerr.NotLeaderForPartition, kerr.FencedLeaderEpoch, kerr.UnknownLeaderEpoch, kerr.OffsetOutOfRange, kerr.KafkaStorageError, kerr.OffsetNotAvailable, kerr.UnknownTopicOrPartition, kerr.UnknownServerError}
+	asking   = []*kerr.Error{kerr.NotLeaderForPartition, kerr.LeaderNotAvailable, kerr.KafkaStorageError, kerr.UnknownTopicOrPartition}
+	grouping = []*kerr.Error{kerr.CoordinatorLoadInProgress, kerr.NotCoordinator, kerr.CoordinatorNotAvailable}
+	joining  = append(grouping[:3:3], kerr.UnknownMemberID, kerr.IllegalGeneration, kerr.RebalanceInProgress)
+
+	answers = []struct {
+		key  kmsg.Key
+		errs []*kerr.Error
+		hurt bool // may cost commits or membership
+	}{
+		{kmsg.Fetch, fetching, false},
+		{kmsg.ListOffsets, asking, false},
+		{kmsg.OffsetForLeaderEpoch, asking, false},
+		{kmsg.Metadata, asking[:2], false},
+		{kmsg.FindCoordinator, grouping, true},
+		{kmsg.OffsetFetch, append(grouping[:3:3], kerr.UnstableOffsetCommit), true},
+		{kmsg.OffsetCommit, append(joining[:len(joining):len(joining)], kerr.RequestTimedOut, kerr.UnknownTopicOrPartition), true},
+		{kmsg.JoinGroup, joining, true},
+		{kmsg.SyncGroup, joining, true},
+		{kmsg.Heartbeat, joining, true},
+		{kmsg.LeaveGroup, joining, true},
+		{kmsg.Produce, []*kerr.Error{kerr.RequestTimedOut, kerr.NotEnoughReplicasAfterAppend, kerr.NotEnoughReplicas, kerr.NotLeaderForPartition}, true},
+		{kmsg.InitProducerID, grouping, false},
+	}
+)
+
+// brokerErrors lets the cluster answer a few requests of a kind with an error.
+func brokerErrors(w *world, d dice) {
+	a := answers[d.IntN(len(answers))]
+	f := kfake.Fault{Keys: []kmsg.Key{a.key}, Err: one(d, a.errs...), Count: one(d, 1, 1, 3, 10, 50)}
+	if a.key == kmsg.Produce {
+		f.Topic = letters // what is produced to the flow must arrive, to be counted
+	}
+	long := d.between(time.Second, 20*time.Second)
+	text := fmt.Sprintf("%d times the cluster answers %s with %s", f.Count, a.key.Name(), f.Err.Message)
+	if a.hurt {
+		w.history.add(entry{what: excuse, text: text, until: w.since() + long + afterwards})
+	} else {
+		w.history.note("%s", text)
+	}
+	h := w.kafka.Fake.Fault(f)
+	w.troubles.Go(func() {
+		time.Sleep(long)
+		h.Remove()
+	})
+}
+
+// connectionsCut has the cluster close the connections that the next requests
+// come on.
+func connectionsCut(w *world, d dice) {
+	left := 1 + d.IntN(20)
+	key := one(d, -1, -1, int16(kmsg.Fetch), int16(kmsg.OffsetCommit), int16(kmsg.Heartbeat), int16(kmsg.Produce), int16(kmsg.JoinGroup))
+	w.history.add(entry{what: excuse, text: fmt.Sprintf("%d connections are cut, by request %d", left, key), until: w.since() + afterwards})
+	until := time.Now().Add(10 * time.Second)
+	w.kafka.Fake.ControlKey(key, func(kmsg.Request) (kmsg.Response, error, bool) {
+		if left == 0 || time.Now().After(until) {
+			w.kafka.Fake.DropControl()
+			return nil, nil, false
+		}
+		left--
+		w.kafka.Fake.KeepControl()
+		return nil, errors.New("cut"), true
+	})
+}
+
+func leadersMove(w *world, d dice) {
+	w.history.note("all leaders move")
+	w.kafka.Fake.ShufflePartitionLeaders()
+}
+
+func coordinatorsMove(w *world, d dice) {
+	w.history.note("the coordinators move")
+	w.kafka.Fake.RehashCoordinators()
+}
+
+// nodesGo takes a broker away for a while, or adds one for a while.
+func nodesGo(w *world, d dice) {
+	if !w.take("nodes") {
+		return
+	}
+	node := d.Int32N(brokers + 1)
+	port := firstPort + int(node)
+	if node == brokers {
+		w.history.note("node %d joins", node)
+		w.must(w.addNode(node, port))
+	} else {
+		w.history.note("node %d goes", node)
+		w.must(w.kafka.Fake.RemoveNode(node))
+	}
+	w.lasts("nodes", d.between(time.Second, 40*time.Second), func() {
+		if node == brokers {
+			w.history.note("node %d goes", node)
+			w.must(w.kafka.Fake.RemoveNode(node))
+			return
+		}
+		w.history.note("node %d is back", node)
+		w.must(w.addNode(node, port))
+	})
+}
+
+func (w *world) addNode(node int32, port int) error {
+	_, _, err := w.kafka.Fake.AddNode(node, port)
+	return err
+}
+
+func (w *world) must(err error) {
+	if err != nil {
+		w.t.Error(err)
+	}
+}
+
+// retention deletes the beginning of a partition, often before it was read.
+func retention(w *world, d dice) {
+	p := w.kafka.Fake.PartitionInfo(topic, d.Int32N(partitions))
+	at := min(p.HighWatermark, w.commits()[p.Partition]+int64(d.IntN(60)))
+	if at <= p.LogStartOffset {
+		return
+	}
+	w.history.add(entry{what: trimmed, part: p.Partition, offset: at})
+	w.must(w.kafka.Fake.DeleteRecords(topic, p.Partition, at))
+}
