@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/lsm/fiso/flow/metrics"
 	"github.com/lsm/fiso/flow/pipeline"
@@ -149,9 +150,51 @@ func (m *member) stop() {
 // anywhere. What is left of it in memory ends by and by.
 func (m *member) crash() {
 	m.w.history.add(entry{what: excuse, who: m.who(), text: "crashes", until: m.w.since() + time.Minute})
-	m.wire.cut()
+	m.cut()
 	m.cancel()
 	m.cancel = nil
+}
+
+// cut takes the network away, and lets the session run out. kfake does that by
+// itself, but not for a member whose JoinGroup waits for an answer, and each
+// further JoinGroup puts off the end of the rebalance: without this, a group
+// whose members died while they joined might never come to an end of it. A
+// real cluster does not wait for them.
+func (m *member) cut() {
+	wire, who := m.wire, m.who()
+	wire.cut()
+	m.w.troubles.Go(func() {
+		time.Sleep(m.w.plan.session)
+		if wire.isCut() {
+			m.w.expel(who)
+		}
+	})
+}
+
+// expel takes the members of a life out of the group.
+func (w *world) expel(who string) {
+	g := w.kafka.Fake.GroupInfo(group)
+	if g == nil {
+		return
+	}
+	req := kmsg.NewPtrLeaveGroupRequest()
+	req.Group = group
+	for _, m := range g.Members {
+		if m.ClientID == who {
+			gone := kmsg.NewLeaveGroupRequestMember()
+			gone.MemberID = m.MemberID
+			req.Members = append(req.Members, gone)
+		}
+	}
+	if len(req.Members) == 0 {
+		return
+	}
+	w.history.move("the session of %s runs out", who)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if _, err := req.RequestWith(ctx, w.producer); err != nil {
+		w.history.note("the session of %s does not run out: %v", who, err)
+	}
 }
 
 func (m *member) running() bool { return m.cancel != nil }

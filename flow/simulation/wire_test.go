@@ -74,3 +74,9 @@ func (w *wire) mend() {
 	defer w.mu.Unlock()
 	w.down = false
 }
+
+func (w *wire) isCut() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.down
+}
