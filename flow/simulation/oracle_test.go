@@ -1,3 +1,5 @@
+//go:build synctests
+
 package simulation
 
 import (
@@ -292,7 +294,7 @@ func (s settling) String() string {
 // the two that may lose a commit, or the partition changed hands while an
 // earlier event was not settled, which no commit can tell.
 func (o *oracle) excused(f *fate, a, b settling) bool {
-	if a.unanswered {
+	if a.unanswered || b.unanswered { // b may be a call that was given up before a
 		return true
 	}
 	if whole := o.when[f.place.part][f.place.offset]; whole > a.i {
