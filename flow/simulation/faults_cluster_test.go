@@ -66,14 +66,13 @@ func brokerErrors(w *world, d dice) {
 // come on.
 func connectionsCut(w *world, d dice) {
 	left := 1 + d.IntN(20)
-	key := one(d, -1, -1, int16(kmsg.Fetch), int16(kmsg.OffsetCommit), int16(kmsg.Heartbeat), int16(kmsg.Produce), int16(kmsg.JoinGroup))
-	w.history.add(entry{what: excuse, text: fmt.Sprintf("%d connections are cut, by request %d", left, key), until: w.since() + afterwards})
+	key := one(d, kmsg.Fetch, kmsg.OffsetCommit, kmsg.Heartbeat, kmsg.JoinGroup, kmsg.SyncGroup, kmsg.OffsetFetch, kmsg.ListOffsets, kmsg.LeaveGroup, kmsg.Produce)
+	orders := w.kafka.Fake.TopicInfo(topic).TopicID
+	w.history.add(entry{what: excuse, text: fmt.Sprintf("%d connections are cut by a %s", left, key.Name()), until: w.since() + afterwards})
 	until := time.Now().Add(10 * time.Second)
-	w.kafka.Fake.ControlKey(key, func(req kmsg.Request) (kmsg.Response, error, bool) {
-		if req.Key() == int16(kmsg.ApiVersions) {
-			// franz-go takes that for a wrong port, and what is produced to
-			// the flow would not arrive.
-			w.kafka.Fake.KeepControl()
+	w.kafka.Fake.ControlKey(int16(key), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		if r, ok := req.(*kmsg.ProduceRequest); ok && isOrders(r, orders) {
+			w.kafka.Fake.KeepControl() // what is produced to the flow must arrive, to be counted
 			return nil, nil, false
 		}
 		if left == 0 || time.Now().After(until) {
@@ -132,10 +131,12 @@ func (w *world) must(err error) {
 	}
 }
 
-// retention deletes the beginning of a partition, often before it was read.
+// retention deletes the beginning of a partition, often before it was read. A
+// record is left: of a log without any, kfake says that it ended at 0, which
+// looks as if the cluster had lost it.
 func retention(w *world, d dice) {
 	p := w.kafka.Fake.PartitionInfo(topic, d.Int32N(partitions))
-	at := min(p.HighWatermark, w.commits()[p.Partition]+int64(d.IntN(60)))
+	at := min(p.HighWatermark-1, w.commits()[p.Partition]+int64(d.IntN(60)))
 	if at <= p.LogStartOffset {
 		return
 	}

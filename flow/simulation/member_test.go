@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/lsm/fiso/flow/metrics"
@@ -157,24 +158,20 @@ func (m *member) crash() {
 	m.cancel = nil
 }
 
-// cut takes the network away, and lets the session run out. kfake does that by
-// itself, but not for a member whose JoinGroup waits for an answer, and each
-// further JoinGroup puts off the end of the rebalance: without this, a group
-// whose members died while they joined might never come to an end of it. A
-// real cluster does not wait for them.
+// cut takes the network away, and lets the session run out.
 func (m *member) cut() {
 	wire, who := m.wire, m.who()
 	wire.cut()
 	m.w.troubles.Go(func() {
 		time.Sleep(m.w.plan.session)
 		if wire.isCut() {
-			m.w.expel(who)
+			m.w.expel("the session of "+who, func(g kfake.GroupMember) bool { return g.ClientID == who })
 		}
 	})
 }
 
-// expel takes the members of a life out of the group.
-func (w *world) expel(who string) {
+// expel takes members out of the group.
+func (w *world) expel(what string, which func(kfake.GroupMember) bool) {
 	g := w.kafka.Fake.GroupInfo(group)
 	if g == nil {
 		return
@@ -182,7 +179,7 @@ func (w *world) expel(who string) {
 	req := kmsg.NewPtrLeaveGroupRequest()
 	req.Group = group
 	for _, m := range g.Members {
-		if m.ClientID == who {
+		if which(m) {
 			gone := kmsg.NewLeaveGroupRequestMember()
 			gone.MemberID = m.MemberID
 			req.Members = append(req.Members, gone)
@@ -191,11 +188,11 @@ func (w *world) expel(who string) {
 	if len(req.Members) == 0 {
 		return
 	}
-	w.history.move("the session of %s runs out", who)
+	w.history.move("%s runs out", what)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if _, err := req.RequestWith(ctx, w.producer); err != nil {
-		w.history.note("the session of %s does not run out: %v", who, err)
+		w.history.note("%s does not run out: %v", what, err)
 	}
 }
 

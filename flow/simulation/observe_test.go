@@ -37,6 +37,56 @@ func (w *world) observe() {
 	})
 }
 
+// noteMembers remembers when each member of the group was last heard of.
+func (w *world) noteMembers() {
+	for _, key := range []kmsg.Key{kmsg.JoinGroup, kmsg.SyncGroup, kmsg.Heartbeat} {
+		w.kafka.Fake.ControlKey(int16(key), func(req kmsg.Request) (kmsg.Response, error, bool) {
+			w.kafka.Fake.KeepControl()
+			id := ""
+			switch r := req.(type) {
+			case *kmsg.JoinGroupRequest:
+				id = r.MemberID
+			case *kmsg.SyncGroupRequest:
+				id = r.MemberID
+			case *kmsg.HeartbeatRequest:
+				id = r.MemberID
+			}
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.heard[id] = time.Now()
+			return nil, nil, false
+		})
+	}
+}
+
+// mostJoin is the longest that a member waits for the answer to JoinGroup.
+const mostJoin = 75 * time.Second
+
+// expelGhosts takes members out of the group that nobody is any more. kfake
+// does that by itself, but not for one whose JoinGroup waits for an answer, and
+// each further JoinGroup puts off the end of the rebalance: a group with such a
+// ghost might never come to an end of it. A real cluster does not wait for them.
+func (w *world) expelGhosts(ctx context.Context) {
+	t := time.NewTicker(5 * time.Second)
+	defer t.Stop()
+	for {
+		w.expel("a ghost", func(m kfake.GroupMember) bool {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			at, ok := w.heard[m.MemberID]
+			if !ok {
+				w.heard[m.MemberID] = time.Now()
+			}
+			return ok && time.Since(at) > mostJoin
+		})
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 func (w *world) refuseLetters(req *kmsg.ProduceRequest, orders [16]byte) (kmsg.Response, error, bool) {
 	w.mu.Lock()
 	code := w.refuses

@@ -53,7 +53,8 @@ type world struct {
 	mu      sync.Mutex
 	breaks  []string // rules that were broken, seen while it ran
 	busy    map[string]bool
-	refuses int16 // what the cluster answers to dead letters; 0: it takes them
+	heard   map[string]time.Time // of members of the group, by id
+	refuses int16                // what the cluster answers to dead letters; 0: it takes them
 	healed  bool
 	stored  []stored
 	ends    map[int32]int64
@@ -68,7 +69,7 @@ type stored struct {
 }
 
 func newWorld(t *testing.T, p *plan) *world {
-	w := &world{t: t, plan: p, history: &history{began: time.Now()}, busy: map[string]bool{}}
+	w := &world{t: t, plan: p, history: &history{began: time.Now()}, busy: map[string]bool{}, heard: map[string]time.Time{}}
 	w.events = makeEvents(newDice(p.seed, 2), p)
 	var err error
 	w.kafka, err = kafkatest.Start(kafkatest.Options{
@@ -86,6 +87,7 @@ func newWorld(t *testing.T, p *plan) *world {
 		t.Fatal(err)
 	}
 	w.observe()
+	w.noteMembers()
 	w.service = w.newService()
 	dir := t.TempDir()
 	for n := range members {
@@ -123,6 +125,7 @@ func (w *world) run(ctx context.Context) {
 	watched, unwatch := context.WithCancel(ctx)
 	var watch sync.WaitGroup
 	watch.Go(func() { w.watchCommits(watched) })
+	watch.Go(func() { w.expelGhosts(watched) })
 	for _, m := range w.members {
 		m.start()
 	}
