@@ -95,34 +95,33 @@ func coordinatorsMove(w *world, d dice) {
 	w.kafka.Fake.RehashCoordinators()
 }
 
-// nodesGo takes a broker away for a while, or adds one for a while.
+// nodesGo adds a broker for a while. Each has a name and a port of its own:
+// kfake mistakes one that comes back under its old name.
 func nodesGo(w *world, d dice) {
 	if !w.take("nodes") {
 		return
 	}
-	node := d.Int32N(brokers + 1)
+	w.mu.Lock()
+	w.added++
+	node := int32(brokers + w.added) //nolint:gosec // G115: small
+	w.mu.Unlock()
 	port := firstPort + int(node)
-	if node == brokers {
-		w.history.note("node %d joins", node)
-		w.must(w.addNode(node, port))
-	} else {
-		w.history.note("node %d goes", node)
-		w.must(w.kafka.Fake.RemoveNode(node))
-	}
+	w.history.note("node %d joins", node)
+	w.must(w.addNode(node, port))
 	w.lasts("nodes", d.between(time.Second, 40*time.Second), func() {
-		if node == brokers {
-			w.history.note("node %d goes", node)
-			w.must(w.kafka.Fake.RemoveNode(node))
-			return
-		}
-		w.history.note("node %d is back", node)
-		w.must(w.addNode(node, port))
+		w.history.note("node %d goes", node)
+		w.removeNode(node, port)
 	})
 }
 
 func (w *world) addNode(node int32, port int) error {
 	_, _, err := w.kafka.Fake.AddNode(node, port)
 	return err
+}
+
+func (w *world) removeNode(node int32, port int) {
+	w.must(w.kafka.Fake.RemoveNode(node))
+	w.sockets.close(fmt.Sprintf("127.0.0.1:%d", port))
 }
 
 func (w *world) must(err error) {

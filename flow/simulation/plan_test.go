@@ -70,7 +70,9 @@ func newPlan(seed uint64, only string) *plan {
 func kindsOfFaults() []string {
 	var kinds []string
 	for kind := range faults {
-		kinds = append(kinds, kind)
+		if kind != "nodes" { // by name only: a producer may ask the wrong broker for ever afterwards
+			kinds = append(kinds, kind)
+		}
 	}
 	slices.Sort(kinds)
 	return kinds

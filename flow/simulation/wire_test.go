@@ -82,3 +82,48 @@ func (w *wire) isCut() bool {
 	defer w.mu.Unlock()
 	return w.down
 }
+
+// sockets are the connections that brokers accepted, by the broker's address.
+// A broker that goes closes them; kfake by itself would go on answering there
+// as one that leads nothing, also when a broker of that name is back.
+type sockets struct {
+	net *kfake.VirtualNetwork
+
+	mu    sync.Mutex
+	conns map[string][]net.Conn
+}
+
+type socket struct {
+	net.Listener
+	all     *sockets
+	address string
+}
+
+func (s *sockets) Listen(network, address string) (net.Listener, error) {
+	ln, err := s.net.Listen(network, address)
+	if err != nil {
+		return nil, err
+	}
+	return &socket{Listener: ln, all: s, address: address}, nil
+}
+
+func (l *socket) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err == nil {
+		l.all.mu.Lock()
+		defer l.all.mu.Unlock()
+		l.all.conns[l.address] = append(l.all.conns[l.address], c)
+	}
+	return c, err
+}
+
+// close ends what was accepted at an address.
+func (s *sockets) close(address string) {
+	s.mu.Lock()
+	conns := s.conns[address]
+	delete(s.conns, address)
+	s.mu.Unlock()
+	for _, c := range conns {
+		_ = c.Close() // a pipe
+	}
+}

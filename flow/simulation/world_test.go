@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -40,6 +41,7 @@ type world struct {
 	plan     *plan
 	history  *history
 	net      kfake.VirtualNetwork
+	sockets  *sockets
 	kafka    *kafkatest.Cluster
 	brokers  []string
 	service  *service
@@ -53,6 +55,7 @@ type world struct {
 	mu      sync.Mutex
 	breaks  []string // rules that were broken, seen while it ran
 	busy    map[string]bool
+	added   int                  // brokers, so far
 	heard   map[string]time.Time // of members of the group, by id
 	refuses int16                // what the cluster answers to dead letters; 0: it takes them
 	healed  bool
@@ -71,10 +74,11 @@ type stored struct {
 func newWorld(t *testing.T, p *plan) *world {
 	w := &world{t: t, plan: p, history: &history{began: time.Now()}, busy: map[string]bool{}, heard: map[string]time.Time{}}
 	w.events = makeEvents(newDice(p.seed, 2), p)
+	w.sockets = &sockets{net: &w.net, conns: map[string][]net.Conn{}}
 	var err error
 	w.kafka, err = kafkatest.Start(kafkatest.Options{
 		Brokers: brokers, Port: firstPort, Topics: map[string]int32{topic: partitions, letters: 2},
-		Options: []kfake.Opt{kfake.ListenFn(w.net.Listen)}, Client: []kgo.Opt{kgo.Dialer(w.net.DialContext)},
+		Options: []kfake.Opt{kfake.ListenFn(w.sockets.Listen)}, Client: []kgo.Opt{kgo.Dialer(w.net.DialContext)},
 	})
 	if err != nil {
 		t.Fatal(err)
