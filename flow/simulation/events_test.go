@@ -124,5 +124,11 @@ func (w *world) feed(ctx context.Context, d dice, events []*event, over time.Dur
 			time.Sleep(d.between(0, 2*over/40))
 		}
 	}
-	wg.Wait()
+	stored := make(chan struct{})
+	go func() { wg.Wait(); close(stored) }() // ends with the producer
+	select {
+	case <-stored:
+	case <-time.After(settle):
+		w.broken("the cluster has not taken all events after %s", settle)
+	}
 }
