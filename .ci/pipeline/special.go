@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -156,6 +157,15 @@ func (p *Pipeline) Demo(ctx context.Context, in io.Reader, keep bool) error {
 	}
 	if err := (repo.Cmd{Dir: p.Root, In: in, Out: p.Out, Args: args}).Run(ctx); err != nil {
 		return fmt.Errorf("the demo: %w", err)
+	}
+	return nil
+}
+
+// Simulate runs the simulation of fiso-flow; 0 seeds are as many as a test runs.
+func (p *Pipeline) Simulate(ctx context.Context, seeds int) error {
+	args := []string{"go", "test", "-count=1", "-timeout=0", "-run=^TestSimulation$", "./simulation", "-seeds=" + strconv.Itoa(seeds)}
+	if err := (repo.Cmd{Dir: filepath.Join(p.Root, "flow"), Out: p.Out, Args: args}).Run(ctx); err != nil {
+		return fmt.Errorf("the simulation: %w", err)
 	}
 	return nil
 }

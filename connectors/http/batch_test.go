@@ -194,3 +194,35 @@ func FuzzBatchAnswer(f *testing.F) {
 		}
 	})
 }
+
+// F11, F12: in batch mode an event that is sent alone has the verdict that the
+// answer gives for it; the 207 around it is no delivery. Found by simulation: a
+// batch refused event by event, resent singly, counted as delivered.
+// https://github.com/redpanda-data/connect/issues/4400
+func TestSink_aBatchOfOneHasTheVerdictOfItsEvent(t *testing.T) {
+	for name, row := range map[string]struct {
+		status int
+		body   string
+		want   connector.Class
+		ok     bool
+	}{
+		"refused for good":     {207, `{"results":[{"status":422}]}`, connector.Permanent, false},
+		"refused for now":      {207, `{"results":[{"status":503}]}`, connector.Temporary, false},
+		"delivered":            {207, `{"results":[{"status":204}]}`, 0, true},
+		"no verdict":           {207, ``, connector.Temporary, false},
+		"refused by the whole": {400, `{}`, connector.Permanent, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			srv := httptest.NewServer(nethttp.HandlerFunc(func(w nethttp.ResponseWriter, _ *nethttp.Request) {
+				w.Header().Set("Content-Type", "application/json")
+				w.WriteHeader(row.status)
+				_, _ = io.WriteString(w, row.body) // the sink complains
+			}))
+			defer srv.Close()
+			err := newSink(t, batchConfig(srv.URL)).Send(t.Context(), order("1"))
+			if (err == nil) != row.ok || err != nil && connector.ClassOf(err) != row.want {
+				t.Errorf("Send: %v, of class %v; want %v", err, connector.ClassOf(err), row.want)
+			}
+		})
+	}
+}

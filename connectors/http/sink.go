@@ -89,7 +89,20 @@ func (s *Sink) Send(ctx context.Context, e *cloudevent.Event) error {
 	}
 	defer s.end(c)
 	c.one[0] = e
-	return s.post(ctx, c, c.one[:], nil)
+	if s.mode != ModeBatch {
+		return s.post(ctx, c, c.one[:], nil)
+	}
+	// A server that gives each event of a batch its verdict gives a batch of
+	// one its verdict too: a 207 by itself delivers nothing.
+	var errs []error
+	err = s.post(ctx, c, c.one[:], func(cn *conn) (taken bool) {
+		errs, taken = s.judgeEach(cn, c.secret, 1)
+		return taken
+	})
+	if err == nil && len(errs) > 0 {
+		return errs[0]
+	}
+	return err
 }
 
 // post sends one request with events, and returns the verdict on all of them.

@@ -52,6 +52,6 @@ func (c *httpSink) Validate() error {
 	return nil
 }
 
-func (c *httpSink) build(Env) (connector.Sink, error) {
-	return fisohttp.NewSink(c.SinkConfig, fisohttp.SinkOptions{})
+func (c *httpSink) build(env Env) (connector.Sink, error) {
+	return fisohttp.NewSink(c.SinkConfig, fisohttp.SinkOptions{Dial: env.Dial})
 }

@@ -35,7 +35,7 @@ func (c *kafkaSource) manyTopics() bool { return len(c.Topics) > 1 || c.TopicsPa
 func (c *kafkaSource) build(f *spec.Flow, env Env) (connector.Source, error) {
 	return kafka.NewSource(c.SourceConfig, kafka.SourceOptions{
 		Logger: env.Logger, Window: f.Delivery.MaxInFlight, DrainTimeout: f.Delivery.DrainTimeout,
-		OnGap: func(kafka.Gap) { env.OnGap() },
+		OnGap: func(kafka.Gap) { env.OnGap() }, Dial: env.Dial,
 	})
 }
 
@@ -60,7 +60,7 @@ func (c *kafkaSink) ask(bool)               {}
 func (c *kafkaSink) gathers() time.Duration { return 5 * time.Millisecond }
 
 func (c *kafkaSink) build(env Env) (connector.Sink, error) {
-	s, err := kafka.NewSink(c.SinkConfig, kafka.ProducerOptions{Logger: env.Logger})
+	s, err := kafka.NewSink(c.SinkConfig, kafka.ProducerOptions{Logger: env.Logger, Dial: env.Dial})
 	if err != nil || c.key == nil {
 		return s, err
 	}
@@ -79,7 +79,7 @@ func (c *kafkaLetters) tell() string {
 }
 
 func (c *kafkaLetters) build(env Env) (deadletter.Writer, error) {
-	p, err := kafka.NewProducer(c.ProducerConfig, kafka.ProducerOptions{Logger: env.Logger, CreateTopics: true})
+	p, err := kafka.NewProducer(c.ProducerConfig, kafka.ProducerOptions{Logger: env.Logger, CreateTopics: true, Dial: env.Dial})
 	if err != nil {
 		return nil, err
 	}

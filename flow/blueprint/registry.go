@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"net"
 	"time"
 
 	"github.com/lsm/fiso/common/connector"
@@ -12,7 +13,8 @@ import (
 	"github.com/lsm/fiso/flow/spec"
 )
 
-// Env is what a process gives to the parts it builds. All fields are needed.
+// Env is what a process gives to the parts it builds. All fields are needed but
+// Dial.
 type Env struct {
 	Logger *slog.Logger
 	Stdout io.Writer // of the stdout sink
@@ -20,6 +22,9 @@ type Env struct {
 	Files  *Files    // dead letter files that are open
 	// Listeners are the open ports of http sources.
 	Listeners *fisohttp.Listeners
+	// Dial opens every connection that a part makes, for tests on a network of
+	// their own; nil: the net package does.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // source is the decoded config of a source type.

@@ -1,8 +1,10 @@
 package pipeline
 
 import (
+	"context"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"time"
 
@@ -27,6 +29,9 @@ type Options struct {
 	// before it counts as ready without one, as a member of a group with more
 	// members than partitions is; default 15s.
 	FirstAssignment time.Duration
+	// Dial opens every connection of the flows, for tests on a network of
+	// their own; nil: the net package does.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // Loader reads flow files for a supervisor, and builds what they say. What the
@@ -53,7 +58,7 @@ func NewLoader(o Options) *Loader {
 	}
 	return &Loader{o: o, env: blueprint.Env{
 		Logger: o.Logger, Stdout: o.Stdout, OnGap: func() {},
-		Files: new(blueprint.Files), Listeners: new(fisohttp.Listeners),
+		Files: new(blueprint.Files), Listeners: new(fisohttp.Listeners), Dial: o.Dial,
 	}}
 }
 
