@@ -163,7 +163,7 @@ func (p *Pipeline) Demo(ctx context.Context, in io.Reader, keep bool) error {
 
 // Simulate runs the simulation of fiso-flow; 0 seeds are as many as a test runs.
 func (p *Pipeline) Simulate(ctx context.Context, seeds int) error {
-	args := []string{"go", "test", "-count=1", "-timeout=0", "-run=^TestSimulation$", "./simulation", "-seeds=" + strconv.Itoa(seeds)}
+	args := []string{"go", "test", "-count=1", "-tags=synctests", "-timeout=0", "-run=^TestSimulation$", "./simulation", "-seeds=" + strconv.Itoa(seeds)}
 	if err := (repo.Cmd{Dir: filepath.Join(p.Root, "flow"), Out: p.Out, Args: args}).Run(ctx); err != nil {
 		return fmt.Errorf("the simulation: %w", err)
 	}

@@ -3,6 +3,7 @@ package http
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -86,10 +87,9 @@ func newVerdicts(retryOn, rejectOn []Statuses) (*verdicts, error) {
 			faults = append(faults, config.Fault(key, "%v is not within 300 to 599", s))
 			continue
 		}
-		for _, other := range retryOn {
-			if s.From <= other.To && other.From <= s.To {
-				faults = append(faults, config.Fault(key, "retryOn has %v and this is %v: a status can stand in one of the lists only", other, s))
-			}
+		shared := slices.IndexFunc(retryOn, func(other Statuses) bool { return s.From <= other.To && other.From <= s.To })
+		if shared >= 0 {
+			faults = append(faults, config.Fault(key, "retryOn has %v and this is %v: a status can stand in one of the lists only", retryOn[shared], s))
 		}
 		t.set(s, permanent)
 	}

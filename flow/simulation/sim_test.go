@@ -52,7 +52,7 @@ func simulate(t *testing.T, seed uint64, all bool) {
 		if all {
 			last = len(entries)
 		}
-		t.Errorf("seed %d breaks %d rules:\n  %s\nplan: %s\nhistory:\n%s\nrun it again:\n  go test ./simulation -run TestSimulation -seed %d -v%s",
+		t.Errorf("seed %d breaks %d rules:\n  %s\nplan: %s\nhistory:\n%s\nrun it again:\n  go test -tags synctests ./simulation -run TestSimulation -seed %d -v%s",
 			seed, len(broken), strings.Join(broken[:min(len(broken), 20)], "\n  "), p,
 			tell(entries, last, w.about(entries, broken)), seed, again())
 	})
