@@ -254,3 +254,8 @@ func TestSchema_isASchema(t *testing.T) {
 		t.Errorf("no JSON Schema: %v", s["$schema"])
 	}
 }
+
+func TestExamples_areValid(t *testing.T) {
+	call(t, "validate", "../../deploy/examples").wants(t, 0, "flow order-events is valid", "")
+	call(t, "validate", "../../deploy/examples/webhook-to-kafka.yaml").wants(t, 0, "flow webhook-to-kafka is valid", "")
+}
