@@ -194,8 +194,11 @@ func (s *stage) settle(ctx context.Context, produced, flowEnded <-chan struct{})
 	for {
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("stopped before the end: %w", context.Cause(ctx))
+			return stopped(ctx)
 		case <-flowEnded:
+			if ctx.Err() != nil {
+				return stopped(ctx) // fiso-flow was told so too, and was quicker
+			}
 			return errors.New("fiso-flow ended before the demo did")
 		case <-produced:
 			produced, deadline = nil, time.After(settleTime)
@@ -207,6 +210,10 @@ func (s *stage) settle(ctx context.Context, produced, flowEnded <-chan struct{})
 			}
 		}
 	}
+}
+
+func stopped(ctx context.Context) error {
+	return fmt.Errorf("stopped before the end: %w", context.Cause(ctx))
 }
 
 // produce sends orders at an even pace.
