@@ -1,27 +1,129 @@
 package config
 
-// Pos is a place in a file. Line and Column count from 1, in characters.
-type Pos struct {
-	File         string
-	Line, Column int
+import (
+	"os"
+	"reflect"
+	"strings"
+)
+
+// Option changes how a file is decoded.
+type Option func(*options)
+
+type options struct {
+	lookup     func(string) (string, bool)
+	everywhere bool
 }
 
-// Text is a string that remembers where its text stood, for languages inside
-// of the configuration (CEL) whose errors have positions of their own.
-type Text struct {
-	Value string
-	// pos and the shape of the scalar come with the decoder.
+func defaultOptions() options { return options{lookup: os.LookupEnv} }
+
+// Env looks environment variables up in another place than the process's own
+// environment, as tests and webhooks do.
+func Env(lookup func(name string) (value string, ok bool)) Option {
+	return func(o *options) { o.lookup = lookup }
 }
 
-// Raw is a part of a file that is decoded later, when its type is known.
-type Raw struct{}
+// Interpolate lets ${ENV}, ${file:/path} and secretRef stand in every value,
+// not only in Raw parts and secrets.
+func Interpolate() Option { return func(o *options) { o.everywhere = true } }
 
-// Defaults sets every field of *v that is zero and has a default tag, nested
-// structs included. It panics when a default tag does not parse (a programming
-// error that a test of the package finds).
-func Defaults(v any) {}
+// Decode reads a YAML file into the struct that v points to: it sets defaults,
+// decodes, and checks required keys, enums and Validate, innermost first.
+// A nested struct that the file leaves out is neither required to hold
+// anything nor validated. A key without a value counts as left out.
+//
+// The error is nil or Errors with every fault of the file, in order. It never
+// shows a secret. On error the value is not to be used.
+func Decode(name string, data []byte, v any, opts ...Option) error {
+	target := reflect.ValueOf(v)
+	if target.Kind() != reflect.Pointer || target.IsNil() {
+		panic("config: Decode needs a pointer")
+	}
+	f := &file{options: defaultOptions()}
+	for _, o := range opts {
+		o(&f.options)
+	}
+	text := string(data[:min(len(data), maxFile+8)])
+	text = strings.ReplaceAll(strings.TrimPrefix(text, "\ufeff"), "\r\n", "\n")
+	f.src = newSource(name, text)
+	root, faults := parse(text)
+	d := &decoder{file: f, interpolate: f.everywhere}
+	for _, fault := range faults {
+		d.errs = append(d.errs, fault.place(f.src))
+	}
+	if root == nil {
+		root = &node{kind: mapping, at: place{1, 1}}
+		if len(faults) > 0 {
+			return f.src.finish(d.errs)
+		}
+	}
+	d.root(root, target.Elem(), "")
+	if len(d.errs) > 0 {
+		return f.src.finish(d.errs)
+	}
+	return nil
+}
 
-// Fault is a fault of one field, for use in Validate: key is the path of yaml
-// keys below the struct, such as "sasl.password", and the decoder turns it
-// into a position.
-func Fault(key, format string, args ...any) error { return nil }
+// file is what all decoders of one file share.
+type file struct {
+	options
+	src *source
+}
+
+// decoder walks one part of a file: the whole, or a Raw.
+type decoder struct {
+	*file
+	interpolate bool
+	errs        Errors
+	scopes      []scope         // the structs around, outermost first
+	expanded    int             // bytes that references brought in
+	guessed     map[string]bool // keys that a misspelt one was meant to be
+}
+
+// maxErrors is how many faults of a file are told at once.
+const maxErrors = 200
+
+// scope is a struct on the way down, and the path of its keys.
+type scope struct {
+	typ  reflect.Type
+	path string
+}
+
+func (d *decoder) root(n *node, v reflect.Value, path string) {
+	setDefaults(v)
+	d.value(n, v, path)
+}
+
+func (d *decoder) fail(code string, n *node, key, message, hint string) {
+	d.failAt(code, n.at, n.span(), key, message, hint)
+}
+
+func (d *decoder) failAt(code string, at place, span int, key, message, hint string) {
+	if len(d.errs) >= maxErrors {
+		return
+	}
+	d.errs = append(d.errs, &Error{
+		Pos: d.src.pos(at), Key: key, Message: message, Hint: hint, Code: code, span: span,
+	})
+}
+
+// place is the fault as an error at its position.
+func (f *fault) place(src *source) *Error {
+	return &Error{Pos: src.pos(f.at), Key: f.key, Message: f.message, Hint: f.hint, Code: f.code, span: f.span}
+}
+
+// wrong says what was expected of a value and what was found.
+func (d *decoder) wrong(n *node, path, expected, hint string) {
+	message := "expected " + expected + ", found " + n.describe()
+	if path != "" {
+		message = path + ": " + message
+	}
+	d.fail(CodeWrongType, n, path, message, hint)
+}
+
+// bad says that a value of the right type is not a good one.
+func (d *decoder) bad(n *node, path, message, hint string) {
+	if path != "" {
+		message = path + ": " + message
+	}
+	d.fail(CodeBadValue, n, path, message, hint)
+}

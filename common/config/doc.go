@@ -14,6 +14,16 @@
 //
 //	func (c *Config) Validate() error // joins all faults; see Fault
 //
+// What a connector understands is a Raw in the file that names the connector,
+// and is decoded when its type is known. References are followed in it and in
+// every Secret: ${ENV}, ${ENV:-default}, ${file:/path}, $${ for a plain ${, and
+// for a whole value {secretRef: {name: …, key: …}}, which reads the file
+// ${FISO_SECRETS_DIR:-/etc/fiso/secrets}/name/key. What they bring in is never
+// read as YAML. Further tags: file:"true" marks a path to watch (see Files).
+//
+// Files are bounded before they are parsed: 1 MiB, 100 levels, 10000 values
+// through aliases, and some 10000 entries a list or mapping.
+//
 // Decode fills in defaults, refuses unknown keys, wrong types and values
 // outside enum, checks required, and calls Validate on every struct that has
 // it. A Go program that builds the struct itself calls Defaults and Validate.

@@ -19,7 +19,12 @@ const recheck = time.Second
 // It may be written as text, with ${ENV} and ${file:/path} inside. A secret
 // from a file is followed when the file changes. The zero value is "not set".
 // It is safe for concurrent use and may be copied.
-type Secret struct{ s *secret }
+type Secret struct{ s *sealed }
+
+// sealed keeps a secret one pointer farther away than fmt follows. In a field
+// that is not exported fmt cannot call Format, and for a verb like %s it prints
+// what the first pointer points to.
+type sealed struct{ *secret }
 
 type secret struct {
 	parts []secretPart
@@ -40,13 +45,13 @@ type fileStamp struct {
 
 // NewSecret is a secret with a fixed value.
 func NewSecret(value string) Secret {
-	return Secret{&secret{parts: []secretPart{{literal: value}}}}
+	return Secret{&sealed{&secret{parts: []secretPart{{literal: value}}}}}
 }
 
 // SecretFile is a secret that is read from a file, without the line break at
 // its end, and read again when the file changes.
 func SecretFile(path string) Secret {
-	return Secret{&secret{parts: []secretPart{{file: path}}}}
+	return Secret{&sealed{&secret{parts: []secretPart{{file: path}}}}}
 }
 
 // IsZero reports whether the secret is not set.
@@ -101,11 +106,11 @@ func (s *secret) reveal(now time.Time) (string, error) {
 				b.WriteString(p.literal)
 				continue
 			}
-			text, err := os.ReadFile(p.file)
+			text, err := readValue(p.file)
 			if err != nil {
 				return "", fmt.Errorf("read secret: %w", err)
 			}
-			b.WriteString(strings.TrimRight(string(text), "\r\n"))
+			b.WriteString(text)
 		}
 		s.value = b.String()
 	}

@@ -1,28 +1,113 @@
 package config
 
-import "crypto/tls"
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+)
 
-// TLS is the block of TLS settings that every connector shares. Files are
-// followed when they change.
+// TLS is the block of TLS settings that every connector shares.
 type TLS struct {
 	Enabled    bool   `yaml:"enabled" doc:"Use TLS. Implied by any other key of this block."`
-	CAFile     string `yaml:"caFile" doc:"PEM file of the authorities to trust instead of the system's."`
-	CertFile   string `yaml:"certFile" doc:"PEM file of the certificate to present."`
-	KeyFile    string `yaml:"keyFile" doc:"PEM file of that certificate's key."`
+	CAFile     string `yaml:"caFile" file:"true" doc:"PEM file of the authorities to trust instead of the system's."`
+	CertFile   string `yaml:"certFile" file:"true" doc:"PEM file of the certificate to present."`
+	KeyFile    string `yaml:"keyFile" file:"true" doc:"PEM file of that certificate's key."`
 	ServerName string `yaml:"serverName" doc:"Name to expect in the server's certificate; default: the host dialled."`
 }
 
 // IsZero reports whether TLS was not asked for.
 func (t TLS) IsZero() bool { return t == TLS{} }
 
+// Validate checks that a certificate comes with its key.
+func (t *TLS) Validate() error {
+	if t.CertFile != "" && t.KeyFile == "" {
+		return Fault("certFile", "a certificate needs its key: add keyFile")
+	}
+	if t.KeyFile != "" && t.CertFile == "" {
+		return Fault("keyFile", "a key needs its certificate: add certFile")
+	}
+	return nil
+}
+
 // Client is the configuration for dialling out. It fails when a file cannot
 // be read or does not hold what it should.
+//
+// A changed certificate is presented from the next handshake on. A changed
+// caFile needs a new Client, because the standard library checks the server
+// against the authorities it was given, and a check of our own in its stead is
+// a risk without a need: Files names the file, and what watches it rebuilds.
 func (t TLS) Client() (*tls.Config, error) {
-	return &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName}, nil
+	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName}
+	if t.CAFile != "" {
+		pool, err := t.authorities()
+		if err != nil {
+			return nil, err
+		}
+		c.RootCAs = pool
+	}
+	if t.CertFile != "" || t.KeyFile != "" {
+		cert, err := follow(t.keyPair, t.CertFile, t.KeyFile)
+		if err != nil {
+			return nil, err
+		}
+		c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return cert.get(), nil }
+	}
+	return c, nil
 }
 
 // Server is the configuration for a listener; caFile there means that clients
-// must present a certificate of these authorities.
+// must present a certificate of these authorities. All files are followed:
+// what changed counts from the next handshake on.
 func (t TLS) Server() (*tls.Config, error) {
-	return &tls.Config{MinVersion: tls.VersionTLS12}, nil
+	if t.CertFile == "" {
+		return nil, errors.New("TLS for a listener needs certFile and keyFile")
+	}
+	cert, err := follow(t.keyPair, t.CertFile, t.KeyFile)
+	if err != nil {
+		return nil, err
+	}
+	c := &tls.Config{
+		MinVersion:     tls.VersionTLS12,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return cert.get(), nil },
+	}
+	if t.CAFile == "" {
+		return c, nil
+	}
+	pool, err := follow(t.authorities, t.CAFile)
+	if err != nil {
+		return nil, err
+	}
+	c.ClientAuth, c.ClientCAs = tls.RequireAndVerifyClientCert, pool.get()
+	base := c.Clone()
+	c.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		now := base.Clone()
+		now.ClientCAs = pool.get()
+		// Tickets hold an older verdict over the client; without them every
+		// connection is checked against the authorities of now.
+		now.SessionTicketsDisabled = true
+		return now, nil
+	}
+	return c, nil
+}
+
+func (t TLS) authorities() (*x509.CertPool, error) {
+	pem, err := os.ReadFile(t.CAFile)
+	if err != nil {
+		return nil, fmt.Errorf("read caFile: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("read caFile: %s holds no certificate in PEM form", t.CAFile)
+	}
+	return pool, nil
+}
+
+func (t TLS) keyPair() (*tls.Certificate, error) {
+	pair, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("read certFile and keyFile: %w", err)
+	}
+	return &pair, nil
 }

@@ -95,6 +95,8 @@ type Status struct {
 	// Problem is empty while the source works, or says for a person why it
 	// does not: a broker that does not answer, a partition on hold.
 	Problem string
+	// Unreachable: what it reads from does not answer, or lets nobody in.
+	Unreachable bool
 	// Partitions are those now assigned, in order of topic and number.
 	Partitions []PartitionStatus
 	// Notes are remarks for a person that do not stop the source, such as a

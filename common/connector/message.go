@@ -16,8 +16,8 @@ type Message struct {
 	Time    time.Time // when the source says it was made
 	// Position is where the message stood.
 	Position Position
-	// Name is the default subject of identity for sources without positions:
-	// an id that is the same when the caller sends the message again, or "".
+	// ID identifies the message where Position does not: an id that is the
+	// same when its sender sends it again, or "" when there is none.
 	ID string
 
 	settler Settler

@@ -2,4 +2,19 @@ module github.com/lsm/fiso/connectors/http
 
 go 1.26.0
 
-require github.com/lsm/fiso/common v0.1.0
+require (
+	github.com/lsm/fiso/common v0.1.0
+	github.com/valyala/fasthttp v1.65.0
+	go.uber.org/goleak v1.3.0
+)
+
+require (
+	github.com/andybalholm/brotli v1.2.0 // indirect
+	github.com/cloudevents/sdk-go/v2 v2.16.2 // indirect
+	github.com/goccy/go-yaml v1.19.2 // indirect
+	github.com/json-iterator/go v1.1.12 // indirect
+	github.com/klauspost/compress v1.18.0 // indirect
+	github.com/modern-go/concurrent v0.0.0-20180306012644-bacd9c7ef1dd // indirect
+	github.com/modern-go/reflect2 v1.0.2 // indirect
+	github.com/valyala/bytebufferpool v1.0.0 // indirect
+)

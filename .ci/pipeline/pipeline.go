@@ -1,0 +1,125 @@
+// Package pipeline is what the targets of the magefile do: it puts the steps
+// together from the packages beside it and tells how they went.
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/lsm/fiso/.ci/gotest"
+	"github.com/lsm/fiso/.ci/repo"
+)
+
+// minCoverage is the share of each module's own code that its tests must reach, in percent.
+const minCoverage = 95
+
+// unbound are modules that the bound is not for. What e2e holds are programs
+// that run whole processes against each other and judge them: what counts is
+// what they find there. Their logic has tests all the same.
+var unbound = []string{"e2e"}
+
+// Pipeline works on the tree at Root and prints to Out. Every method reads the
+// tree anew, since some of them change it. Methods are not made to run side by side.
+type Pipeline struct {
+	// Root is the top of the repository.
+	Root string
+	// Out receives what a person reads.
+	Out io.Writer
+	// Module restricts the work to the module in that folder; empty means all.
+	Module string
+}
+
+// open reads the tree and selects the modules to work on.
+func (p *Pipeline) open(ctx context.Context) (*repo.Repo, []*repo.Module, error) {
+	r, err := repo.Open(ctx, p.Root)
+	if err != nil {
+		return nil, nil, err
+	}
+	if r.Note != "" {
+		p.say("%s", r.Note)
+	}
+	modules, err := r.Select(p.Module)
+	return r, modules, err
+}
+
+func (p *Pipeline) say(format string, args ...any) {
+	fmt.Fprintf(p.Out, format+"\n", args...)
+}
+
+// step runs one part of a longer target and tells how long it took.
+func (p *Pipeline) step(ctx context.Context, name string, do func(context.Context) error) error {
+	p.say("── %s", name)
+	began := time.Now()
+	err := do(ctx)
+	word := "good"
+	if err != nil {
+		word = "FAILED"
+	}
+	p.say("── %s: %s after %s", name, word, time.Since(began).Round(100*time.Millisecond))
+	return err
+}
+
+// dir makes a folder below the pipeline's own ones (.build, .cache), which git
+// ignores, and gives its absolute path.
+func (p *Pipeline) dir(elem ...string) (string, error) {
+	dir, err := filepath.Abs(filepath.Join(append([]string{p.Root}, elem...)...))
+	if err != nil {
+		return "", fmt.Errorf("finding a folder for the pipeline: %w", err)
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", fmt.Errorf("making a folder for the pipeline: %w", err)
+	}
+	return dir, nil
+}
+
+// Test runs the tests of the modules with the race detector and measures how
+// much of each module's own code they reach.
+func (p *Pipeline) Test(ctx context.Context) error {
+	_, modules, err := p.open(ctx)
+	if err != nil {
+		return err
+	}
+	cover, err := p.dir(".build", "cover")
+	if err != nil {
+		return err
+	}
+	return gotest.Run(ctx, modules, gotest.Options{Out: p.Out, MinCoverage: minCoverage, Unbound: unbound, CoverDir: cover})
+}
+
+// Build compiles every package and puts the commands into .build/bin.
+func (p *Pipeline) Build(ctx context.Context) error {
+	_, modules, err := p.open(ctx)
+	if err != nil {
+		return err
+	}
+	bin, err := p.dir(".build", "bin")
+	if err != nil {
+		return err
+	}
+	for _, m := range modules {
+		patterns := m.Patterns()
+		if len(patterns) == 0 {
+			continue
+		}
+		p.say("building %s", m.Path)
+		if err := p.goTool(ctx, m, append([]string{"build"}, patterns...)...); err != nil {
+			return err
+		}
+		for _, dir := range commands(m) {
+			if err := p.goTool(ctx, m, "build", "-o", bin+string(filepath.Separator), "./"+dir); err != nil {
+				return err
+			}
+			p.say("built .build/bin/%s", filepath.Base(dir))
+		}
+	}
+	return nil
+}
+
+// goTool runs the go command in a module's folder.
+func (p *Pipeline) goTool(ctx context.Context, m *repo.Module, args ...string) error {
+	return repo.Cmd{Dir: m.Abs(), Out: p.Out, Args: append([]string{"go"}, args...)}.Run(ctx)
+}

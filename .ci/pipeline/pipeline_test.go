@@ -1,0 +1,368 @@
+package pipeline_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lsm/fiso/.ci/pipeline"
+	"github.com/lsm/fiso/.ci/repo"
+	"github.com/lsm/fiso/.ci/repo/repotest"
+)
+
+// tree is a small repository that passes every check.
+func tree() repotest.Files {
+	return repotest.Files{
+		"go.mod": "module example.com/x\n\ngo 1.26.0\n", "README.md": "# X\n", "LICENSE": "free\n", ".golangci.yml": "version: \"2\"\n",
+		"go.work": "// Written by `go tool mage tidy`.\ngo 1.26.0\n\nuse (\n\t.\n\t./common\n\t./connectors/kafka\n\t./flow\n)\n\n" +
+			"// Siblings are required at their coming version; these lines tie them to this\n// tree, so that a fresh clone builds before anything is published.\n" +
+			"replace (\n\texample.com/x/common v0.1.0 => ./common\n)\n",
+		"common/go.mod": "module example.com/x/common\n\ngo 1.26.0\n", "common/README.md": "# C\n", "common/CHANGELOG.md": "# C\n",
+		"common/c.go": "// Package common is shared.\npackage common\n\n// Name is a name.\nfunc Name() string { return \"common\" }\n",
+		"common/c_test.go": "package common\n\nimport \"testing\"\n\nfunc TestName(t *testing.T) {\n\tif Name() == \"\" {\n\t\tt.Error(\"no name\")\n\t}\n}\n\n" +
+			"func BenchmarkName(b *testing.B) {\n\tfor b.Loop() {\n\t\tName()\n\t}\n}\n\nfunc FuzzName(f *testing.F) {\n\tf.Fuzz(func(t *testing.T, s string) { Name() })\n}\n",
+		"connectors/kafka/go.mod":    "module example.com/x/connectors/kafka\n\ngo 1.26.0\n\nrequire example.com/x/common v0.1.0\n",
+		"connectors/kafka/README.md": "# K\n\n```go\npackage main\n\nimport _ \"example.com/x/connectors/kafka\"\n\nfunc main() {}\n```\n", "connectors/kafka/CHANGELOG.md": "# K\n",
+		"connectors/kafka/k.go": "// Package kafka is Kafka.\npackage kafka\n\nimport \"example.com/x/common\"\n\n// Name is common's.\nconst Name = \"kafka\"\n\nvar _ = common.Name\n",
+		"flow/go.mod":           "module example.com/x/flow\n\ngo 1.26.0\n", "flow/README.md": "# F\n", "flow/CHANGELOG.md": "# F\n",
+		"flow/cmd/fiso-flow/main.go": "// Command fiso-flow is a command.\npackage main\n\nimport (\n\t\"fmt\"\n\t\"os\"\n)\n\nfunc main() { fmt.Println(os.Args[1:]) }\n",
+	}
+}
+
+// at lays the tree out and gives a pipeline for it and what that prints. The
+// linter is a script that refuses what holds the word LINT.
+func at(t *testing.T, files repotest.Files) (*pipeline.Pipeline, *bytes.Buffer) {
+	t.Helper()
+	t.Setenv("GOPROXY", "off")
+	t.Setenv("GOFLAGS", "")
+	t.Setenv("GOWORK", "")
+	root := repotest.Tree(t, files)
+	repotest.Write(t, root, ".cache/bin/v2.15.0-"+runtime.Version()+"/golangci-lint", "#!/bin/sh\necho \"$PWD $*\"\n! grep -q LINT *.go\n")
+	out := &bytes.Buffer{}
+	return &pipeline.Pipeline{Root: root, Out: out}, out
+}
+
+// mustSay fails the test where the pipeline did not print one of the texts.
+func mustSay(t *testing.T, out *bytes.Buffer, texts ...string) {
+	t.Helper()
+	for _, text := range texts {
+		if !strings.Contains(out.String(), text) {
+			t.Errorf("%q was not said in:\n%s", text, out)
+		}
+	}
+}
+
+// mustRefuse fails the test where err does not say the text.
+func mustRefuse(t *testing.T, err error, text string) {
+	t.Helper()
+	if err == nil || !strings.Contains(err.Error(), text) {
+		t.Errorf("got %v, want an error that says %q", err, text)
+	}
+}
+
+func TestCheck_passesAGoodTreeAndLeavesItAsItIs(t *testing.T) {
+	p, out := at(t, tree())
+	tested := 0
+	err := p.Check(t.Context(), func(context.Context) error { tested++; return nil })
+	if err != nil || tested != 1 {
+		t.Errorf("%v, tested %d times\n%s", err, tested, out)
+	}
+	mustSay(t, out, "git could not list the files", "── rules: good after", "tidy: nothing to change", "linting example.com/x/common",
+		"go get example.com/x/connectors/kafka@v0.1.0: the README's example compiles", "go install example.com/x/flow/cmd/fiso-flow@v0.1.0: done")
+	for name, want := range tree() {
+		if got, err := os.ReadFile(filepath.Join(p.Root, name)); err != nil || string(got) != want {
+			t.Errorf("%s was changed to %q, %v", name, got, err)
+		}
+	}
+}
+
+func TestCheck_refuses(t *testing.T) {
+	for name, c := range map[string]struct{ file, content, err, said string }{
+		"a rule that is broken":    {"stray.txt", "x\n", "1 places to mend", "stray.txt: does not belong at the top"},
+		"a go.mod that is untidy":  {"flow/go.mod", "module example.com/x/flow\n\ngo 1.26.0\n\nrequire example.com/x/common v0.1.0\n", "commit it: flow/go.mod", "tidy: changed flow/go.mod"},
+		"what the linter refuses":  {"common/lint.go", "package common\n\n// LINT is refused.\nconst LINT = 1\n", "the linter refuses common", "linting example.com/x/flow"},
+		"what gofmt would change":  {"common/form.go", "package common\nconst  A=1\n", "1 files are not in gofmt's form", "common/form.go: not in gofmt's form; run: gofmt -w common/form.go"},
+		"a README without example": {"connectors/kafka/README.md", "# K\n", "no ```go block", "as a user gets it: FAILED"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			files := tree()
+			files[c.file] = c.content
+			p, out := at(t, files)
+			mustRefuse(t, p.Check(t.Context(), func(context.Context) error { return nil }), c.err)
+			mustSay(t, out, c.said)
+		})
+	}
+	t.Run("tests that fail", func(t *testing.T) {
+		p, out := at(t, tree())
+		mustRefuse(t, p.Check(t.Context(), func(context.Context) error { return errors.New("red") }), "red")
+		mustSay(t, out, "── test: FAILED")
+	})
+	t.Run("a module that is too heavy", func(t *testing.T) {
+		p, out := at(t, tree())
+		repotest.Commands(t, false, map[string]string{"go": "echo k8s.io/api"})
+		mustRefuse(t, p.Weight(t.Context()), "2 places to mend")
+		mustSay(t, out, "common/go.mod: the module compiles k8s.io/api")
+	})
+}
+
+func TestBuild_putsCommandsIntoOneFolder(t *testing.T) {
+	p, out := at(t, tree())
+	if err := p.Build(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	mustSay(t, out, "building example.com/x/common", "built .build/bin/fiso-flow")
+	if got, err := exec.Command(filepath.Join(p.Root, ".build", "bin", "fiso-flow"), "a").Output(); err != nil || string(got) != "[a]\n" {
+		t.Errorf("the command said %q, %v", got, err)
+	}
+}
+
+func TestTest_measuresEveryModule(t *testing.T) {
+	p, out := at(t, tree())
+	p.Module = "common"
+	if err := p.Test(t.Context()); err != nil {
+		t.Error(err)
+	}
+	mustSay(t, out, "100.0 %", "2 passed, 0 failed, 0 skipped")
+	out.Reset()
+	p.Module = ""
+	if err := p.Cover(t.Context()); err != nil {
+		t.Error(err)
+	}
+	mustSay(t, out, "common: .build/cover/common.html", "flow: not measured yet, run: go tool mage test")
+	if err := p.Clean(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(filepath.Join(p.Root, ".build")); err == nil {
+		t.Error(".build is still there")
+	}
+}
+
+const generator = `package common
+
+import (
+	"os"
+	"testing"
+)
+
+func TestGenerated_table(t *testing.T) {
+	if os.Getenv("FISO_GENERATE") != "" {
+		if err := os.WriteFile("table.md", []byte("new\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		_ = os.Remove("old.md")
+	}
+}
+`
+
+func TestGenerate_runsWhatAFileAsksForAndWhatATestCompares(t *testing.T) {
+	files := tree()
+	files["common/table_test.go"] = generator
+	files["common/table.md"], files["common/old.md"] = "old\n", "old\n"
+	files["flow/gen.go"] = "// Package flow flows.\npackage flow\n\n//go:generate cp go.mod made.txt\n"
+	p, out := at(t, files)
+	if err := p.Generate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	mustSay(t, out, "generate: changed common/old.md\ngenerate: changed common/table.md\ngenerate: changed flow/made.txt\n")
+	out.Reset()
+	if err := p.Generate(t.Context()); err != nil {
+		t.Error(err)
+	}
+	mustSay(t, out, "generate: nothing to change")
+
+	repotest.Write(t, p.Root, "common/table_test.go", strings.ReplaceAll(generator, "table.md", "no/folder/table.md"))
+	mustRefuse(t, p.Drift(t.Context()), "generating the files of example.com/x/common: ")
+	repotest.Write(t, p.Root, "flow/gen.go", "// Package flow flows.\npackage flow\n\n//go:generate false\n")
+	repotest.Write(t, p.Root, "common/table_test.go", generator)
+	mustRefuse(t, p.Generate(t.Context()), "go generate ./.")
+}
+
+func TestLint_buildsTheLinterOnce(t *testing.T) {
+	p, out := at(t, tree())
+	if err := os.RemoveAll(filepath.Join(p.Root, ".cache")); err != nil {
+		t.Fatal(err)
+	}
+	repotest.Commands(t, false, map[string]string{"go": `cp "$0" "$GOBIN/golangci-lint"`})
+	for range 2 {
+		if err := p.Lint(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	if n := strings.Count(out.String(), "building golangci-lint v2.15.0"); n != 1 {
+		t.Errorf("built %d times", n)
+	}
+	if err := p.Clean(); err != nil {
+		t.Error(err)
+	}
+	repotest.Commands(t, false, map[string]string{"go": "echo no network; exit 1"})
+	mustRefuse(t, p.Lint(t.Context()), "no network")
+}
+
+func TestLint_seesIntegrationTestsAndTheMagefile(t *testing.T) {
+	files := tree()
+	files["magefile.go"] = "//go:build mage\n\npackage main\n"
+	files[".ci/a/a.go"] = "package a\n"
+	p, out := at(t, files)
+	if err := p.Lint(t.Context()); err != nil {
+		t.Error(err)
+	}
+	mustSay(t, out, "--build-tags=mage ./.ci/a .\n", "--build-tags=integration ./...\n")
+}
+
+const pom = "connectors/kafka/kafkatest/kafka-pom.xml"
+
+// withIntegration adds a test that wants the real Kafka, and the list of its parts.
+func withIntegration() repotest.Files {
+	files := tree()
+	files[pom] = "<project/>"
+	files["connectors/kafka/k_integration_test.go"] = "//go:build integration\n\npackage kafka\n\nimport (\n\t\"os\"\n\t\"testing\"\n)\n\n" +
+		"func TestReal(t *testing.T) {\n\tif _, err := os.Stat(os.Getenv(\"FISO_KAFKA_HOME\") + \"/kafka.jar\"); err != nil {\n\t\tt.Error(err)\n\t}\n\tif os.Getenv(\"SKIP\") != \"\" {\n\t\tt.Skip(\"no disk\")\n\t}\n}\n"
+	return files
+}
+
+const fakeMaven = `for a in "$@"; do case $a in -DoutputDirectory=*) mkdir -p "${a#*=}" && touch "${a#*=}/kafka.jar";; esac; done`
+
+func TestIntegration_fetchesKafkaOnceAndTakesNoSkip(t *testing.T) {
+	p, out := at(t, withIntegration())
+	repotest.Commands(t, false, map[string]string{"mvn": fakeMaven, "java": "true"})
+	for range 2 {
+		if err := p.Integration(t.Context()); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+	}
+	mustSay(t, out, "1 passed, 0 failed, 0 skipped")
+	if n := strings.Count(out.String(), "fetching Apache Kafka"); n != 1 {
+		t.Errorf("fetched %d times", n)
+	}
+	t.Setenv("SKIP", "1")
+	mustRefuse(t, p.Integration(t.Context()), "1 faults")
+	mustSay(t, out, "TestReal: k_integration_test.go:15: no disk", "1 tests were skipped, and none may be here")
+}
+
+func TestIntegration_saysWhatItLacks(t *testing.T) {
+	t.Run("tests", func(t *testing.T) {
+		p, out := at(t, tree())
+		if err := p.Integration(t.Context()); err != nil {
+			t.Error(err)
+		}
+		mustSay(t, out, "no integration tests")
+	})
+	t.Run("commands", func(t *testing.T) {
+		p, _ := at(t, withIntegration())
+		repotest.Commands(t, true, nil)
+		mustRefuse(t, p.Integration(t.Context()), "need java and mvn; on Debian: apt-get install openjdk-17-jre-headless maven")
+	})
+	t.Run("the list of parts", func(t *testing.T) {
+		files := withIntegration()
+		delete(files, pom)
+		p, _ := at(t, files)
+		mustRefuse(t, p.Integration(t.Context()), "kafka-pom.xml")
+	})
+	t.Run("the network", func(t *testing.T) {
+		p, _ := at(t, withIntegration())
+		repotest.Commands(t, false, map[string]string{"mvn": "echo no route; exit 1", "java": "true"})
+		mustRefuse(t, p.Integration(t.Context()), "no route")
+	})
+	t.Run("what Maven was to bring", func(t *testing.T) {
+		p, _ := at(t, withIntegration())
+		repotest.Commands(t, false, map[string]string{"mvn": "true", "java": "true"})
+		mustRefuse(t, p.Integration(t.Context()), "keeping what was fetched of Apache Kafka")
+	})
+}
+
+func TestBenchAndFuzz_findWhatThereIs(t *testing.T) {
+	p, out := at(t, tree())
+	if err := p.Bench(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := p.Fuzz(t.Context(), 10*time.Millisecond); err != nil {
+		t.Error(err)
+	}
+	mustSay(t, out, "BenchmarkName", "allocs/op", "example.com/x/common FuzzName, for 10ms", "PASS")
+
+	repotest.Write(t, p.Root, "common/c.go", "package common\n")
+	mustRefuse(t, p.Bench(t.Context()), "go test -run=^$ -bench=.")
+	mustRefuse(t, p.Fuzz(t.Context(), time.Millisecond), "go test -run=^$ -fuzz=^FuzzName$")
+}
+
+func TestBench_endsWithTheProgramThatMeasuresTheWhole(t *testing.T) {
+	files := tree()
+	files["e2e/go.mod"] = "module example.com/x/e2e\n\ngo 1.26.0\n"
+	files["e2e/bench/main.go"] = "package main\n\nfunc main() { println(\"measured\") }\n"
+	files["go.work"] = "go 1.26.0\n\nuse (\n\t./common\n\t./e2e\n)\n"
+	p, out := at(t, files)
+	p.Module = "common"
+	if err := p.Bench(t.Context()); err != nil || strings.Contains(out.String(), "measured") {
+		t.Errorf("of another module: %v\n%s", err, out)
+	}
+	p.Module = "e2e"
+	if err := p.Bench(t.Context()); err != nil {
+		t.Error(err)
+	}
+	mustSay(t, out, "measured")
+	repotest.Write(t, p.Root, "e2e/bench/main.go", "package main\n")
+	mustRefuse(t, p.Bench(t.Context()), "measuring fiso-flow against the floor: go run")
+}
+
+func TestDemo_runsFromTheSource(t *testing.T) {
+	p, out := at(t, tree())
+	if err := p.Demo(t.Context(), nil, false); err != nil {
+		t.Error(err)
+	}
+	if err := p.Demo(t.Context(), nil, true); err != nil {
+		t.Error(err)
+	}
+	if out.String() != "[demo]\n[demo --keep]\n" {
+		t.Errorf("said %q", out)
+	}
+	repotest.Write(t, p.Root, "flow/cmd/fiso-flow/main.go", "package main\n")
+	mustRefuse(t, p.Demo(t.Context(), nil, false), "the demo: go run")
+}
+
+// Whatever a target does, it begins with reading the tree.
+func TestEveryTarget_refusesATreeItCannotRead(t *testing.T) {
+	p := &pipeline.Pipeline{Root: t.TempDir(), Out: &bytes.Buffer{}}
+	for name, target := range map[string]func(context.Context) error{
+		"build": p.Build, "test": p.Test, "lint": p.Lint, "tidy": p.Tidy, "generate": p.Generate, "drift": p.Drift, "rules": p.Rules,
+		"weight": p.Weight, "proxy": p.Proxy, "integration": p.Integration, "bench": p.Bench, "cover": p.Cover,
+	} {
+		mustRefuse(t, target(t.Context()), "no go.mod found in")
+		if t.Failed() {
+			t.Fatal(name)
+		}
+	}
+}
+
+// A file stands where the pipeline's folder is due.
+func TestEveryTarget_saysWhenItHasNoFolderToWorkIn(t *testing.T) {
+	p, _ := at(t, tree())
+	if err := p.Clean(); err != nil {
+		t.Fatal(err)
+	}
+	repotest.Write(t, p.Root, ".build", "a file")
+	for _, target := range []func(context.Context) error{p.Build, p.Test, p.Cover, p.Proxy} {
+		mustRefuse(t, target(t.Context()), "making a folder for the pipeline")
+	}
+	if err := p.Clean(); err != nil {
+		t.Fatal(err)
+	}
+	repotest.Write(t, p.Root, ".cache", "a file")
+	for _, target := range []func(context.Context) error{p.Lint, p.Proxy} {
+		mustRefuse(t, target(t.Context()), "making a folder for the pipeline")
+	}
+}
+
+// The magefile is compiled by mage alone, so nothing else would see it broken.
+func TestMagefile_compiles(t *testing.T) {
+	vet := repo.Cmd{Dir: filepath.Join("..", ".."), Args: []string{"go", "vet", "-tags=mage", "."}}
+	if err := vet.Run(t.Context()); err != nil {
+		t.Error(err)
+	}
+}

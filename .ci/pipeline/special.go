@@ -1,0 +1,181 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/lsm/fiso/.ci/gotest"
+	"github.com/lsm/fiso/.ci/repo"
+)
+
+// integrationTimeout bounds the integration tests of one package: real servers take their time.
+const integrationTimeout = 20 * time.Minute
+
+var (
+	integrationTest = regexp.MustCompile(`(?m)^func (Test\w+)\(t `)
+	benchmark       = regexp.MustCompile(`(?m)^func (Benchmark\w*)\(`)
+	fuzzTarget      = regexp.MustCompile(`(?m)^func (Fuzz\w*)\(`)
+)
+
+// Integration runs the tests in files named …integration_test.go, which carry
+// the tag integration, against a real Apache Kafka that it fetches. None may be
+// skipped.
+func (p *Pipeline) Integration(ctx context.Context) error {
+	r, modules, err := p.open(ctx)
+	if err != nil {
+		return err
+	}
+	var with []*repo.Module
+	var names []string
+	packages := map[string][]string{}
+	for _, m := range modules {
+		found, err := grep(r, m, func(file string) bool { return strings.HasSuffix(file, "integration_test.go") }, integrationTest)
+		if err != nil {
+			return err
+		}
+		for _, dir := range sortedKeys(found) {
+			packages[m.Dir] = append(packages[m.Dir], dir)
+			names = append(names, found[dir]...)
+		}
+		if len(found) > 0 {
+			with = append(with, m)
+		}
+	}
+	if len(with) == 0 {
+		p.say("no integration tests: there is no file …integration_test.go with a test in it")
+		return nil
+	}
+	home, err := p.kafkaHome(ctx, r)
+	if err != nil {
+		return err
+	}
+	return gotest.Run(ctx, with, gotest.Options{
+		Out: p.Out, Tags: "integration", Run: "^(" + strings.Join(names, "|") + ")$", Packages: packages, NoSkips: true, Timeout: integrationTimeout,
+		Env: []string{"FISO_KAFKA_HOME=" + home, "FISO_INTEGRATION=require"},
+	})
+}
+
+// benchProgram is the folder, seen from the repository, of the program that
+// measures fiso-flow as a whole.
+const benchProgram = "e2e/bench"
+
+// Bench runs the benchmarks, one package after the other, and then the program
+// that measures fiso-flow against the floor.
+func (p *Pipeline) Bench(ctx context.Context) error {
+	if err := p.benchmarks(ctx); err != nil {
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(p.Root, filepath.FromSlash(benchProgram))); err != nil || p.Module != "" && p.Module != "e2e" {
+		return nil // another tree, or another module
+	}
+	if err := (repo.Cmd{Dir: p.Root, Out: p.Out, Args: []string{"go", "run", "./" + benchProgram}}).Run(ctx); err != nil {
+		return fmt.Errorf("measuring fiso-flow against the floor: %w", err)
+	}
+	return nil
+}
+
+func (p *Pipeline) benchmarks(ctx context.Context) error {
+	return p.eachMatch(ctx, benchmark, func(m *repo.Module, dir string, _ []string) error {
+		return p.goTool(ctx, m, "test", "-run=^$", "-bench=.", "-benchmem", dir)
+	})
+}
+
+// Fuzz lets each fuzz target look for new inputs for a while.
+func (p *Pipeline) Fuzz(ctx context.Context, each time.Duration) error {
+	return p.eachMatch(ctx, fuzzTarget, func(m *repo.Module, dir string, targets []string) error {
+		for _, target := range targets {
+			p.say("%s %s, for %s", m.Path, target, each)
+			if err := p.goTool(ctx, m, "test", "-run=^$", "-fuzz=^"+target+"$", "-fuzztime="+each.String(), dir); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// eachMatch calls do for every folder of tests that the pattern matches.
+func (p *Pipeline) eachMatch(ctx context.Context, pattern *regexp.Regexp, do func(m *repo.Module, dir string, names []string) error) error {
+	r, modules, err := p.open(ctx)
+	if err != nil {
+		return err
+	}
+	for _, m := range modules {
+		found, err := grep(r, m, isTest, pattern)
+		if err != nil {
+			return err
+		}
+		for _, dir := range sortedKeys(found) {
+			if err := do(m, dir, found[dir]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Cover makes a page for each module from the last run of the tests that shows
+// which lines they reach.
+func (p *Pipeline) Cover(ctx context.Context) error {
+	_, modules, err := p.open(ctx)
+	if err != nil {
+		return err
+	}
+	dir, err := p.dir(".build", "cover")
+	if err != nil {
+		return err
+	}
+	for _, m := range modules {
+		profile := gotest.ProfilePath(dir, m)
+		if _, err := os.Stat(profile); err != nil {
+			p.say("%s: not measured yet, run: go tool mage test", m.Dir)
+			continue
+		}
+		page := strings.TrimSuffix(profile, ".out") + ".html"
+		if err := p.goTool(ctx, m, "tool", "cover", "-html="+profile, "-o", page); err != nil {
+			return err
+		}
+		p.say("%s: .build/cover/%s", m.Dir, filepath.Base(page))
+	}
+	return nil
+}
+
+// demoCommand is the command, seen from the repository, that runs the demo.
+const demoCommand = "./flow/cmd/fiso-flow"
+
+// Demo runs the main job before the reader's eyes; keep leaves it running.
+func (p *Pipeline) Demo(ctx context.Context, in io.Reader, keep bool) error {
+	args := []string{"go", "run", demoCommand, "demo"}
+	if keep {
+		args = append(args, "--keep")
+	}
+	if err := (repo.Cmd{Dir: p.Root, In: in, Out: p.Out, Args: args}).Run(ctx); err != nil {
+		return fmt.Errorf("the demo: %w", err)
+	}
+	return nil
+}
+
+// Simulate runs the simulation of fiso-flow; 0 seeds are as many as a test runs.
+func (p *Pipeline) Simulate(ctx context.Context, seeds int) error {
+	args := []string{"go", "test", "-count=1", "-tags=synctests", "-timeout=0", "-run=^TestSimulation$", "./simulation", "-seeds=" + strconv.Itoa(seeds)}
+	if err := (repo.Cmd{Dir: filepath.Join(p.Root, "flow"), Out: p.Out, Args: args}).Run(ctx); err != nil {
+		return fmt.Errorf("the simulation: %w", err)
+	}
+	return nil
+}
+
+// Clean removes what the pipeline built and fetched.
+func (p *Pipeline) Clean() error {
+	for _, dir := range []string{".build", ".cache"} {
+		if err := os.RemoveAll(filepath.Join(p.Root, dir)); err != nil {
+			return fmt.Errorf("removing %s: %w", dir, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,168 @@
+package rules_test
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/lsm/fiso/.ci/repo"
+	"github.com/lsm/fiso/.ci/repo/repotest"
+	"github.com/lsm/fiso/.ci/rules"
+)
+
+// tree is a tree that no rule refuses, with the changes laid over it; an empty
+// content takes a file away.
+func tree(changes repotest.Files) repotest.Files {
+	files := repotest.Files{
+		"go.work": "go 1.26.0\n", "go.mod": "module example.com/x\n\ngo 1.26.0\n", "README.md": "# X\n\n[common](common/), [kafka](./connectors/kafka/README.md#use)\n",
+		"LICENSE": "free\n", ".github/workflows/ci.yml": "on: push\n", "picture.png": "",
+		"common/go.mod": "module example.com/x/common\n\ngo 1.26.0\n", "common/README.md": "[up](../README.md), [top](/LICENSE), [web](https://example.com/a), [here](#a)\n", "common/CHANGELOG.md": "x\n",
+		"common/a/a.go":           "package a\n",
+		"connectors/kafka/go.mod": "module example.com/x/connectors/kafka\n\ngo 1.26.0\n", "connectors/kafka/README.md": "x\n", "connectors/kafka/CHANGELOG.md": "x\n",
+		"connectors/kafka/k.go":  "package kafka\n\nimport _ \"example.com/x/common/a\"\n",
+		"connectors/http/go.mod": "module example.com/x/connectors/http\n\ngo 1.26.0\n", "connectors/http/README.md": "x\n", "connectors/http/CHANGELOG.md": "x\n",
+		"connectors/http/h.go": "package http\n",
+		"flow/go.mod":          "module example.com/x/flow\n\ngo 1.26.0\n", "flow/README.md": "x\n", "flow/CHANGELOG.md": "x\n",
+		"flow/f.go": "package flow\n\nimport (\n\t_ \"example.com/x/common/a\"\n\t_ \"example.com/x/connectors/kafka\"\n)\n",
+	}
+	for name, content := range changes {
+		files[name] = content
+	}
+	for name, content := range files {
+		if content == "" {
+			delete(files, name)
+		}
+	}
+	return files
+}
+
+func TestCheck_refuses(t *testing.T) {
+	for name, c := range map[string]struct {
+		changes repotest.Files
+		want    []string
+	}{
+		"nothing in a good tree": {nil, nil},
+		"a folder that has no place at the top": {
+			repotest.Files{"internal/a.go": "package a\n", "internal/b.go": "package a\n"},
+			[]string{"internal: does not belong at the top of the repository"},
+		},
+		"a replace line": {
+			repotest.Files{"common/go.mod": "module example.com/x/common\n\ngo 1.26.0\n\nreplace example.com/y => ../y\n"},
+			[]string{"common/go.mod:5: a replace line: `go install` refuses"},
+		},
+		"a module without README and CHANGELOG": {
+			repotest.Files{"connectors/http/README.md": "", "connectors/http/CHANGELOG.md": ""},
+			[]string{"connectors/http/README.md: missing", "connectors/http/CHANGELOG.md: missing"},
+		},
+		"common importing a connector": {
+			repotest.Files{"common/a/a.go": "package a\n\nimport _ \"example.com/x/connectors/kafka\"\n"},
+			[]string{"common/a/a.go:3: common may not import connectors/kafka (example.com/x/connectors/kafka): it may import no sibling"},
+		},
+		"a connector's test importing another connector": {
+			repotest.Files{"connectors/http/h_test.go": "package http\n\nimport (\n\t\"testing\"\n\t_ \"example.com/x/connectors/kafka\"\n)\n"},
+			[]string{"connectors/http/h_test.go:5: connectors/http may not import connectors/kafka (example.com/x/connectors/kafka): it may import common;"},
+		},
+		"a connector importing flow": {
+			repotest.Files{"connectors/http/h.go": "package http\n\nimport _ \"example.com/x/flow\"\n"},
+			[]string{"connectors/http/h.go:3: connectors/http may not import flow"},
+		},
+		"the pipeline importing what it builds": {
+			repotest.Files{".ci/a/a.go": "package a\n\nimport _ \"example.com/x/common/a\"\n"},
+			[]string{".ci/a/a.go:3: . may not import common"},
+		},
+		"a module the arrows do not know": {
+			repotest.Files{"deploy/go.mod": "module example.com/x/deploy\n", "deploy/README.md": "x\n", "deploy/CHANGELOG.md": "x\n", "deploy/d.go": "package d\n\nimport _ \"example.com/x/flow\"\n"},
+			[]string{"deploy/d.go:3: deploy may not import flow"},
+		},
+		"nothing in e2e, which may import all": {
+			repotest.Files{"e2e/go.mod": "module example.com/x/e2e\n", "e2e/README.md": "x\n", "e2e/CHANGELOG.md": "x\n", "e2e/e.go": "package e\n\nimport _ \"example.com/x/flow\"\n"},
+			nil,
+		},
+		"a file that is not Go, but in testdata": {
+			repotest.Files{"common/a/b.go": "pakage a\n", "common/a/testdata/c.go": "pakage a\n"},
+			[]string{"common/a/b.go: is not Go: "},
+		},
+		"a test that sleeps, but not where time is not real": {
+			repotest.Files{
+				"common/a/a_test.go": "package a\n\nimport \"time\"\n\nfunc wait() {\n\ttime.Sleep(time.Second) // now\n}\n",
+				"flow/f_test.go":     "package flow\n\nimport \"time\"\n\nfunc wait() {\n\ttime.Sleep(time.Second)\n}\n",
+				"flow/g_test.go":     "package flow\n\nimport _ \"testing/synctest\"\n\n//\ttime.Sleep(\n",
+			},
+			[]string{"common/a/a_test.go:6: sleeps in real time"},
+		},
+		"links that lead nowhere, but not in code": {
+			repotest.Files{
+				"README.md":               "[a](gone.md)\n\n`[b](gone.md)`\n```\n[c](gone.md)\n```\n![d](<pic/ture.png> \"t\") [e](common/gone/) [f](mailto:a@example.com) [g](.) [h](flow)\n",
+				"common/a/testdata/in.md": "[x](gone)\n",
+			},
+			[]string{"README.md:1: links to gone.md, which is not there", "README.md:7: links to pic/ture.png", "README.md:7: links to common/gone/"},
+		},
+		"a path of one machine": {
+			repotest.Files{"common/README.md": "x\ncd /" + "home/ann/src/fiso\n", "LICENSE": "cd \"/" + "Users/ann/x\"\n", "README.md": "see /etc/fiso/flows and https://example.com/" + "home/ann/x\n"},
+			[]string{"LICENSE:1: /" + "Users/ann/x is a path of one machine", "common/README.md:2: /" + "home/ann/src"},
+		},
+		"no path in a file that is no text": {
+			repotest.Files{"common/bin.dat": "\x00 /" + "home/ann/src\n"},
+			nil,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			found, err := rules.Check(repotest.Open(t, tree(c.changes)), rules.All())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(found) != len(c.want) {
+				t.Errorf("%d findings, want %d: %v", len(found), len(c.want), found)
+			}
+			for i := range min(len(found), len(c.want)) {
+				if !strings.HasPrefix(found[i].String(), c.want[i]) {
+					t.Errorf("finding %d:\n%s, want\n%s…", i, found[i], c.want[i])
+				}
+			}
+		})
+	}
+}
+
+func TestCheck_saysWhatItCouldNotRead(t *testing.T) {
+	for rule, gone := range map[string]string{"Arrows": "common/a/a.go", "Sleeps": "common/a/a_test.go", "Links": "README.md", "MachinePaths": "LICENSE"} {
+		t.Run(rule, func(t *testing.T) {
+			r := repotest.Open(t, tree(repotest.Files{"common/a/a_test.go": "package a\n"}))
+			if err := os.Remove(r.Abs(gone)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := rules.Check(r, []rules.Rule{map[string]rules.Rule{"Arrows": rules.Arrows, "Sleeps": rules.Sleeps, "Links": rules.Links, "MachinePaths": rules.MachinePaths}[rule]}); err == nil || !strings.Contains(err.Error(), gone) {
+				t.Errorf("got %v, want an error about %s", err, gone)
+			}
+		})
+	}
+}
+
+func TestWeight_refusesWhatIsTooHeavy(t *testing.T) {
+	r := repotest.Open(t, tree(nil))
+	repotest.Commands(t, false, map[string]string{"go": `case $PWD in
+*/common) echo fmt; echo k8s.io/api/core/v1; echo k8s.iox/y;;
+*/kafka) echo github.com/twmb/franz-go/pkg/kgo; echo github.com/gin-gonic/gin;;
+esac`})
+	found, err := rules.Weight(t.Context(), r, r.Modules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, f := range found {
+		place, _, _ := strings.Cut(f.String(), ", which")
+		got = append(got, place)
+	}
+	want := []string{"common/go.mod: the module compiles k8s.io/api/core/v1", "connectors/kafka/go.mod: the module compiles github.com/gin-gonic/gin"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestWeight_saysWhatItCouldNotList(t *testing.T) {
+	r := repotest.Open(t, tree(nil))
+	repotest.Commands(t, false, map[string]string{"go": "echo no such thing >&2; exit 1"})
+	if _, err := rules.Weight(t.Context(), r, []*repo.Module{r.Modules[1]}); err == nil || !strings.Contains(err.Error(), "no such thing") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,405 @@
+package admin
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// start runs a server until the end of the test.
+func start(t *testing.T, o Options, mount ...func(*Server)) *Server {
+	t.Helper()
+	if o.Addr == "" {
+		o.Addr = "127.0.0.1:0"
+	}
+	s, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range mount {
+		m(s)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	return s
+}
+
+// answer is what a server answered, read to the end.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// do sends a request on a connection of its own.
+func do(t *testing.T, url, method string, header ...string) answer {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(header); i += 2 {
+		if header[i] == "Host" {
+			r.Host = header[i+1]
+		} else {
+			r.Header.Set(header[i], header[i+1])
+		}
+	}
+	client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(response.Body)
+	if err := errors.Join(err, response.Body.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return answer{response.StatusCode, response.Header, string(body)}
+}
+
+// at is the URL of a path.
+func at(s *Server, path string) string { return "http://" + s.Addr().String() + path }
+
+func TestServer_answersWhatItIsAsked(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	counter := prometheus.NewCounter(prometheus.CounterOpts{Name: "fiso_test_total", Help: "A test."})
+	registry.MustRegister(counter)
+	counter.Add(7)
+	var report atomic.Pointer[Report]
+	s := start(t, Options{Registry: registry, Ready: func() Report { return *report.Load() }}, func(s *Server) {
+		s.Handle("GET /{$}", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { serveText(w, 200, "page") }))
+	})
+	bad := Report{
+		Checks: []Check{{Name: "flow order-events", OK: true}, {Name: "flow x", Reason: "dead letter topic refused:\nTOPIC_AUTHORIZATION_FAILED"}},
+		Notes:  []string{"orders.yaml:3:5: unknown key\r\n  line"},
+	}
+	const verbose = "[ok] flow order-events\n[not ready] flow x: dead letter topic refused: TOPIC_AUTHORIZATION_FAILED\nnote: orders.yaml:3:5: unknown key   line\nnot ready\n"
+	const full = `{"ready":false,"checks":[{"name":"flow order-events","ok":true},{"name":"flow x","ok":false,"reason":"dead letter topic refused:\nTOPIC_AUTHORIZATION_FAILED"}],"notes":["orders.yaml:3:5: unknown key\r\n  line"]}` + "\n"
+	good := Report{Ready: true}
+	for _, tc := range []struct {
+		method, path string
+		report       Report
+		status       int
+		body         string // "" for any
+	}{
+		{"GET", "/healthz", bad, 200, "ok\n"},
+		{"HEAD", "/healthz", bad, 200, ""},
+		{"GET", "/readyz", good, 200, "ready\n"},
+		{"GET", "/readyz", bad, 503, "not ready\n"},
+		{"GET", "/readyz?verbose", bad, 503, verbose},
+		{"GET", "/readyz?verbose=true", good, 200, "ready\n"},
+		{"GET", "/readyz?verbose=false", bad, 503, "not ready\n"},
+		{"GET", "/readyz?verbose&output=json", bad, 503, full},
+		{"GET", "/readyz?verbose&output=json", good, 200, `{"ready":true,"checks":[],"notes":[]}` + "\n"},
+		{"GET", "/readyz?output=json", bad, 503, `{"ready":false}` + "\n"},
+		{"GET", "/", good, 200, "page"},
+		{"GET", "/nothing", good, 404, ""},
+		{"POST", "/healthz", good, 405, "method not allowed: use GET or HEAD\n"},
+		{"DELETE", "/", good, 405, ""},
+	} {
+		t.Run(tc.method+" "+tc.path, func(t *testing.T) {
+			report.Store(&tc.report)
+			got := do(t, at(s, tc.path), tc.method)
+			if got.status != tc.status || tc.body != "" && got.body != tc.body {
+				t.Errorf("%d %q, want %d %q", got.status, got.body, tc.status, tc.body)
+			}
+			if strings.HasSuffix(tc.path, "json") && (got.header.Get("Content-Type") != "application/json" || !json.Valid([]byte(got.body))) {
+				t.Errorf("%s is no JSON: %q", got.header.Get("Content-Type"), got.body)
+			}
+			if tc.status == 405 && got.header.Get("Allow") != "GET, HEAD" {
+				t.Errorf("Allow is %q", got.header.Get("Allow"))
+			}
+		})
+	}
+	got := do(t, at(s, "/metrics"), "GET")
+	if got.status != 200 || !strings.Contains(got.body, "\nfiso_test_total 7\n") {
+		t.Errorf("/metrics: %d %s", got.status, got.body)
+	}
+}
+
+func TestServer_isReadyAndEmptyByDefault(t *testing.T) {
+	s := start(t, Options{})
+	for _, path := range []string{"/readyz", "/metrics"} {
+		if got := do(t, at(s, path), "GET"); got.status != 200 {
+			t.Errorf("%s: %d %s", path, got.status, got.body)
+		}
+	}
+}
+
+// Hazard L9: any web page can call a loopback listener.
+// https://github.com/golang/go/issues/23993,
+// https://github.com/modelcontextprotocol/go-sdk/issues/760.
+func TestServer_onLoopbackRefusesWhatAWebPageCouldSend(t *testing.T) {
+	s := start(t, Options{})
+	own := "http://" + s.Addr().String()
+	for _, tc := range []struct {
+		name   string
+		header []string
+		status int
+	}{
+		{"plain", nil, 200},
+		{"localhost", []string{"Host", "localhost:9090"}, 200},
+		{"LOCALHOST without port", []string{"Host", "LOCALHOST"}, 200},
+		{"IPv6", []string{"Host", "[::1]:9090"}, 200},
+		{"IPv6 without port", []string{"Host", "[::1]"}, 200},
+		{"mapped", []string{"Host", "[::ffff:127.0.0.1]:1"}, 200},
+		{"another of the network", []string{"Host", "127.9.9.9"}, 200},
+		{"rebound name", []string{"Host", "evil.example"}, 403},
+		{"name that begins well", []string{"Host", "localhost.evil.example"}, 403},
+		{"another address", []string{"Host", "10.0.0.1:9090"}, 403},
+		{"own origin", []string{"Origin", own}, 200},
+		{"another origin", []string{"Origin", "https://evil.example"}, 403},
+		{"another port", []string{"Origin", "http://127.0.0.1:1"}, 403},
+		{"hidden origin", []string{"Origin", "null"}, 403},
+		{"origin that is no URL", []string{"Origin", "http://%zz"}, 403},
+		{"image on another page", []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "no-cors", "Sec-Fetch-Dest", "image"}, 403},
+		{"frame on another page", []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "iframe"}, 403},
+		{"page on another port", []string{"Sec-Fetch-Site", "same-site"}, 403},
+		{"own page", []string{"Sec-Fetch-Site", "same-origin"}, 200},
+		{"link from another page", []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document"}, 200},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if got := do(t, at(s, "/healthz"), "GET", tc.header...); got.status != tc.status {
+				t.Errorf("%d %q, want %d", got.status, got.body, tc.status)
+			}
+		})
+	}
+}
+
+func TestServer_elsewhereIsCalledByAnyName(t *testing.T) {
+	s := start(t, Options{Addr: "0.0.0.0:0"})
+	_, port, err := net.SplitHostPort(s.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := do(t, "http://127.0.0.1:"+port+"/healthz", "GET", "Host", "fiso.prod.svc:9090", "Origin", "https://console.example"); got.status != 200 {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+}
+
+func TestNew_saysWhatToChangeWhenItCannotListen(t *testing.T) {
+	taken, err := New(Options{Addr: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := taken.Addr().String()
+	for _, tc := range []struct {
+		o    Options
+		want string
+	}{
+		{Options{Addr: addr, Setting: "--metrics-addr or FISO_METRICS_ADDR"}, "metrics address " + addr + " is in use by another process: stop that, or set --metrics-addr or FISO_METRICS_ADDR"},
+		{Options{Addr: addr}, "or set another address"},
+		{Options{Addr: "no port"}, `listen on metrics address "no port" (set another address to change it): listen tcp`},
+	} {
+		if s, err := New(tc.o); err == nil || !strings.HasPrefix(err.Error(), tc.want) && !strings.HasSuffix(err.Error(), tc.want) {
+			t.Errorf("%v, %v, want %s", s, err, tc.want)
+		}
+	}
+	if err := taken.Close(); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+	again, err := New(Options{Addr: addr})
+	if err != nil {
+		t.Fatalf("the address was not given back: %v", err)
+	}
+	if err := again.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestServer_boundsWhatACallerMayTake(t *testing.T) {
+	s := start(t, Options{})
+	for name, d := range map[string]time.Duration{
+		"ReadHeaderTimeout": s.http.ReadHeaderTimeout, "ReadTimeout": s.http.ReadTimeout,
+		"WriteTimeout": s.http.WriteTimeout, "IdleTimeout": s.http.IdleTimeout,
+	} {
+		if d <= 0 || d > 2*time.Minute {
+			t.Errorf("%s is %v", name, d)
+		}
+	}
+	c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", s.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close() //nolint:errcheck // a test
+	// Exactly what the server reads before it refuses (net/http allows 4 KiB
+	// more): bytes left unread would reset the connection under the answer.
+	const begin = "GET /healthz HTTP/1.1\r\nX-Long: "
+	if _, err := io.WriteString(c, begin+strings.Repeat("x", maxHeaderBytes+4096-len(begin))); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(c).ReadString('\n'); err != nil || !strings.HasPrefix(line, "HTTP/1.1 431 ") {
+		t.Errorf("headers beyond the limit: %q, %v", line, err)
+	}
+}
+
+func TestServer_opensNoMoreConnectionsThanItsLimit(t *testing.T) {
+	s := start(t, Options{})
+	dial := func() net.Conn {
+		c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", s.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	ask := func(c net.Conn) (string, error) {
+		if _, err := fmt.Fprint(c, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
+			return "", err
+		}
+		return bufio.NewReader(c).ReadString('\n')
+	}
+	var open []net.Conn
+	for range maxConnections {
+		c := dial()
+		open = append(open, c)
+		if line, err := ask(c); err != nil || line != "HTTP/1.1 200 OK\r\n" {
+			t.Fatalf("connection %d: %q, %v", len(open), line, err)
+		}
+	}
+	extra := dial()
+	if err := extra.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := ask(extra); err == nil {
+		t.Errorf("one connection too many was answered: %q", line)
+	}
+	if err := open[0].Close(); err != nil { // its place goes to the one that waits
+		t.Fatal(err)
+	}
+	if err := extra.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(extra).ReadString('\n'); err != nil || line != "HTTP/1.1 200 OK\r\n" {
+		t.Errorf("the place of a closed connection was not given on: %q, %v", line, err)
+	}
+	for _, c := range append(open[1:], extra) {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestServer_stopsWhileItsConnectionsAreAllTaken(t *testing.T) {
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := limit(inner, 0)
+	got := make(chan error, 1)
+	go func() { _, err := l.Accept(); got <- err }()
+	if err := errors.Join(l.Close(), <-got); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Accept returned %v", err)
+	}
+	if err := l.Close(); err == nil {
+		t.Error("a second Close of the listener below went well")
+	}
+}
+
+func TestRun_endsRequestsUnderWayInBoundedTime(t *testing.T) {
+	for name, obeys := range map[string]bool{"handler that obeys its context": true, "handler that does not": false} {
+		t.Run(name, func(t *testing.T) {
+			s, err := New(Options{Addr: "127.0.0.1:0"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			entered, end := make(chan struct{}), make(chan struct{})
+			s.Handle("/slow", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				close(entered)
+				if obeys {
+					<-r.Context().Done()
+				} else {
+					<-end
+				}
+			}))
+			ctx, cancel := context.WithCancel(t.Context())
+			done := make(chan error, 1)
+			go func() { done <- s.Run(ctx) }()
+			asked := make(chan struct{})
+			go func() {
+				defer close(asked)
+				r, err := http.NewRequestWithContext(context.WithoutCancel(ctx), http.MethodGet, "http://"+s.Addr().String()+"/slow", nil)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if response, err := http.DefaultTransport.RoundTrip(r); err == nil {
+					_ = response.Body.Close()
+				}
+			}()
+			<-entered
+			begin := time.Now()
+			cancel()
+			if err := <-done; err != nil {
+				t.Errorf("Run: %v", err)
+			}
+			if took := time.Since(begin); took > shutdownTimeout+5*time.Second || !obeys && took < shutdownTimeout {
+				t.Errorf("Run took %v to end", took)
+			}
+			close(end)
+			<-asked
+		})
+	}
+}
+
+func TestRun_saysThatTheListenerBroke(t *testing.T) {
+	s, err := New(Options{Addr: "127.0.0.1:0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Run(t.Context()); err == nil || !strings.HasPrefix(err.Error(), "serve metrics: ") {
+		t.Errorf("Run: %v", err)
+	}
+}
+
+func TestServer_tellsItsLoggerWhatGoesWrong(t *testing.T) {
+	var b bytes.Buffer
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(brokenCollector{})
+	s, err := New(Options{Addr: "127.0.0.1:0", Registry: registry, Logger: slog.New(slog.NewTextHandler(&b, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close() //nolint:errcheck // a test
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://localhost/metrics", nil)
+	s.http.Handler.ServeHTTP(httptest.NewRecorder(), r)
+	if !strings.Contains(b.String(), "level=WARN") || !strings.Contains(b.String(), "broken collector") {
+		t.Errorf("logged %q", b.String())
+	}
+}
+
+type brokenCollector struct{}
+
+func (brokenCollector) Describe(c chan<- *prometheus.Desc) {
+	c <- prometheus.NewDesc("fiso_broken", "Broken.", nil, nil)
+}
+
+func (brokenCollector) Collect(c chan<- prometheus.Metric) {
+	c <- prometheus.NewInvalidMetric(prometheus.NewDesc("fiso_broken", "Broken.", nil, nil), errors.New("broken collector"))
+}

@@ -1,0 +1,101 @@
+package admin
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+)
+
+// Report says whether a process is ready, and why.
+type Report struct {
+	Ready  bool    `json:"ready"`
+	Checks []Check `json:"checks"`
+	// Notes are for a person and change nothing about readiness, such as a
+	// file that was not taken over on reload.
+	Notes []string `json:"notes"`
+}
+
+// Check is one thing that readiness depends on.
+type Check struct {
+	Name   string `json:"name"` // such as "flow order-events"
+	OK     bool   `json:"ok"`
+	Reason string `json:"reason,omitempty"` // for a person; no secrets
+}
+
+// text is the report as lines for a person.
+func (r Report) text() string {
+	var b strings.Builder
+	for _, c := range r.Checks {
+		if c.OK {
+			b.WriteString("[ok] ")
+		} else {
+			b.WriteString("[not ready] ")
+		}
+		b.WriteString(oneLine(c.Name))
+		if c.Reason != "" {
+			b.WriteString(": " + oneLine(c.Reason))
+		}
+		b.WriteByte('\n')
+	}
+	for _, n := range r.Notes {
+		b.WriteString("note: " + oneLine(n) + "\n")
+	}
+	return b.String() + r.summary()
+}
+
+func (r Report) summary() string {
+	if r.Ready {
+		return "ready\n"
+	}
+	return "not ready\n"
+}
+
+// oneLine keeps a reason, which may hold words of a broker or an answer, from
+// looking like lines of ours.
+func oneLine(s string) string {
+	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == '\n' || r == '\r' }), " ")
+}
+
+// serveReady answers /readyz.
+func serveReady(ready func() Report) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		report := ready()
+		status := http.StatusOK
+		if !report.Ready {
+			status = http.StatusServiceUnavailable
+		}
+		query := r.URL.Query()
+		verbose := query.Has("verbose") && query.Get("verbose") != "false"
+		w.Header().Set("Cache-Control", "no-store")
+		switch {
+		case query.Get("output") == "json":
+			serveJSON(w, status, report, verbose)
+		case verbose:
+			serveText(w, status, report.text())
+		default:
+			serveText(w, status, report.summary())
+		}
+	}
+}
+
+func serveJSON(w http.ResponseWriter, status int, report Report, verbose bool) {
+	var v any = struct {
+		Ready bool `json:"ready"`
+	}{report.Ready}
+	if verbose {
+		// Empty lists, not null, for programs that walk over them.
+		report.Checks = append([]Check{}, report.Checks...)
+		report.Notes = append([]string{}, report.Notes...)
+		v = report
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v) // the caller has gone: nobody to tell
+}
+
+func serveText(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(text)) // the caller has gone: nobody to tell
+}

@@ -1,0 +1,213 @@
+package cloudevent
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// maxExtensions bounds what is read from outside: a lookup among extensions is
+// a walk, so their number must not be the sender's choice.
+const maxExtensions = 256
+
+// Attributes yields the attributes of e by name, specversion first and the
+// extensions last, in their order; absent ones are left out. datacontenttype is
+// not among them, because every protocol binding has a place of its own for it.
+// Values are plain text: see EncodeHeader for HTTP. It is an iter.Seq2.
+func (e *Event) Attributes(yield func(name, value string) bool) {
+	ok := yield("specversion", SpecVersion)
+	optional := func(name, value string) {
+		if ok && value != "" {
+			ok = yield(name, value)
+		}
+	}
+	optional("id", e.ID)
+	optional("source", e.Source)
+	optional("type", e.Type)
+	optional("subject", e.Subject)
+	optional("dataschema", e.DataSchema)
+	if ok && !e.Time.IsZero() {
+		ok = yield("time", formatTime(e.Time))
+	}
+	for i := 0; ok && i < len(e.Extensions); i++ {
+		ok = yield(e.Extensions[i].Name, e.Extensions[i].Value)
+	}
+}
+
+// Validate reports everything that keeps e from being a CloudEvent: a required
+// attribute that is missing, an extension whose name is not allowed or there
+// twice, a time that RFC 3339 cannot write. It does not look into data, and
+// does not parse source and dataschema as URIs.
+func (e *Event) Validate() error {
+	var faults []error
+	for _, required := range [...]struct{ name, value string }{{"id", e.ID}, {"source", e.Source}, {"type", e.Type}} {
+		if required.value == "" {
+			faults = append(faults, fmt.Errorf("attribute %s is missing: CloudEvents requires it", required.name))
+		}
+	}
+	if y := e.Time.UTC().Year(); y < 0 || y > 9999 {
+		faults = append(faults, fmt.Errorf("attribute time: the year %d cannot be written as RFC 3339", y))
+	}
+	for i := range e.Extensions {
+		name := e.Extensions[i].Name
+		if !validName(name) {
+			faults = append(faults, errName(name))
+		} else if coreBit(name) != 0 || name == "data" {
+			faults = append(faults, fmt.Errorf("extension %s: the name belongs to CloudEvents itself", name))
+		}
+		if i < maxExtensions && hasExtension(e.Extensions[:i], name) {
+			faults = append(faults, fmt.Errorf("extension %s is there twice", name))
+		}
+	}
+	if len(e.Extensions) > maxExtensions {
+		faults = append(faults, errTooMany)
+	}
+	return errors.Join(faults...)
+}
+
+var errTooMany = fmt.Errorf("more than %d extension attributes", maxExtensions)
+
+func errName(name string) error {
+	if len(name) > 64 {
+		name = strings.ToValidUTF8(name[:64], "") + "…"
+	}
+	return fmt.Errorf("attribute name %q is not allowed: lower-case letters and digits only", name)
+}
+
+// validName reports whether name may be that of an attribute.
+func validName(name string) bool {
+	for i := 0; i < len(name); i++ {
+		if c := name[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') {
+			return false
+		}
+	}
+	return name != ""
+}
+
+func hasExtension(extensions []Extension, name string) bool {
+	for i := range extensions {
+		if extensions[i].Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// coreBit is a bit of its own for each attribute that CloudEvents defines, and
+// 0 for any other name.
+func coreBit(name string) uint16 {
+	switch name {
+	case "specversion":
+		return 1
+	case "id":
+		return 2
+	case "source":
+		return 4
+	case "type":
+		return 8
+	case "subject":
+		return 16
+	case "time":
+		return 32
+	case "datacontenttype":
+		return 64
+	case "dataschema":
+		return 128
+	default:
+		return 0
+	}
+}
+
+// builder fills an event attribute by attribute, and refuses a second one of
+// the same name: which of two counts is a thing on which readers differ, and
+// that has been the way around more than one check.
+type builder struct {
+	e    *Event
+	seen uint16 // bits of coreBit
+}
+
+// newBuilder empties e, keeping the room of its extensions.
+func newBuilder(e *Event) builder {
+	*e = Event{Extensions: e.Extensions[:0]}
+	return builder{e: e}
+}
+
+// set takes one attribute over.
+func (b *builder) set(name, value string) error {
+	bit := coreBit(name)
+	if bit == 0 {
+		return b.extension(name, value)
+	}
+	if b.seen&bit != 0 {
+		return fmt.Errorf("attribute %s is there twice", name)
+	}
+	b.seen |= bit
+	e := b.e
+	switch name {
+	case "specversion":
+		if value != SpecVersion {
+			return fmt.Errorf("specversion %.20q is not supported: only CloudEvents %s is", value, SpecVersion)
+		}
+	case "id":
+		e.ID = value
+	case "source":
+		e.Source = value
+	case "type":
+		e.Type = value
+	case "subject":
+		e.Subject = value
+	case "datacontenttype":
+		e.DataContentType = value
+	case "dataschema":
+		e.DataSchema = value
+	case "time":
+		return b.time(value)
+	}
+	return nil
+}
+
+func (b *builder) time(value string) error {
+	// RFC 3339 allows t and z, the time package does not.
+	t, err := time.Parse(time.RFC3339Nano, strings.ToUpper(value))
+	if err != nil {
+		return fmt.Errorf("attribute time: %.40q is no RFC 3339 time such as 2026-01-31T12:00:00Z", value)
+	}
+	b.e.Time = t.UTC()
+	return nil
+}
+
+// extension takes an extension over. Upper case is folded, as other receivers
+// do: senders that write camel case are many.
+func (b *builder) extension(name, value string) error {
+	lower := strings.ToLower(name)
+	switch {
+	case !validName(lower):
+		return errName(name)
+	case coreBit(lower) != 0 || lower == "data":
+		return fmt.Errorf("attribute name %q is not allowed: %s belongs to CloudEvents itself", name, lower)
+	case hasExtension(b.e.Extensions, lower):
+		return fmt.Errorf("attribute %s is there twice", lower)
+	case len(b.e.Extensions) >= maxExtensions:
+		return errTooMany
+	}
+	b.e.Extensions = append(b.e.Extensions, Extension{lower, value})
+	return nil
+}
+
+// finish reports whether there was a specversion at all.
+func (b *builder) finish() bool { return b.seen&coreBit("specversion") != 0 }
+
+// formatTime writes a time as the JSON format and all bindings do, in UTC.
+func formatTime(t time.Time) string {
+	return string(t.UTC().AppendFormat(nil, time.RFC3339Nano))
+}
+
+// text is b as a string, with bytes that are no UTF-8 replaced.
+func text(b []byte) string {
+	if utf8.Valid(b) {
+		return string(b)
+	}
+	return strings.ToValidUTF8(string(b), "\uFFFD")
+}

@@ -1,0 +1,141 @@
+package config
+
+import (
+	"slices"
+	"strings"
+)
+
+// align is where the character number offset of a scalar's value stands in the
+// file. It walks the written form beside the value, because quotes, escapes,
+// folding and indentation are in the one and not in the other.
+func align(src *source, n *node, offset int) place {
+	value := []rune(n.text)
+	offset = min(max(offset, 0), len(value))
+	switch n.style {
+	case literal:
+		return alignLiteral(src, n, offset)
+	case folded:
+		w := writer{src: src, at: n.at, indent: indentation(src, n), block: true}
+		w.next()
+		return w.follow(value, offset)
+	case singleQuoted, doubleQuoted:
+		w := writer{src: src, at: place{n.at.line, n.at.column + 1}, style: n.style}
+		return w.follow(value, offset)
+	}
+	w := writer{src: src, at: n.at}
+	return w.follow(value, offset)
+}
+
+// alignLiteral counts lines: a literal's own are those of the file.
+func alignLiteral(src *source, n *node, offset int) place {
+	before := string([]rune(n.text)[:offset])
+	line := strings.Count(before, "\n")
+	column := offset - len([]rune(before[:strings.LastIndexByte(before, '\n')+1]))
+	return place{n.at.line + 1 + line, indentation(src, n) + column + 1}
+}
+
+// indentation is how far a block scalar is indented: the first line that is
+// not blank, less the spaces that belong to its value.
+func indentation(src *source, n *node) int {
+	values := strings.Split(n.text, "\n")
+	for i, value := range values {
+		if strings.TrimSpace(value) != "" {
+			return max(0, leading(src.line(n.at.line+1+i))-leading(value))
+		}
+	}
+	return 0
+}
+
+// writer is a place in the written form of a scalar.
+type writer struct {
+	src    *source
+	at     place
+	style  style
+	block  bool // a folded block, whose lines begin after indent characters
+	indent int
+	runes  []rune // of the line number have
+	have   int
+}
+
+// follow walks past the written form of the first offset characters of value,
+// up to where the next one stands.
+func (w *writer) follow(value []rune, offset int) place {
+	for _, r := range value[:offset] {
+		w.past(r)
+	}
+	if offset < len(value) && (w.end() || w.style == doubleQuoted && w.continued()) {
+		w.next()
+	}
+	return w.at
+}
+
+func (w *writer) past(r rune) {
+	line := w.line()
+	rest := w.rest(line)
+	switch {
+	case w.style == doubleQuoted && w.continued():
+		w.next()
+		w.past(r)
+	case w.style == doubleQuoted && len(rest) > 0 && rest[0] == '\\':
+		w.at.column += escape(rest)
+	case w.style == singleQuoted && r == '\'' && len(rest) > 1:
+		w.at.column += 2
+	case (r == ' ' || r == '\n') && blank(rest):
+		w.next()
+	case r != '\n' && w.end():
+		w.next()
+		w.past(r)
+	case r != '\n':
+		w.at.column++
+	}
+}
+
+// end reports whether nothing but space is left of the line, and a line is
+// left below.
+func (w *writer) end() bool {
+	return blank(w.rest(w.line())) && w.at.line < len(w.src.lines)
+}
+
+func blank(line []rune) bool {
+	return !slices.ContainsFunc(line, func(r rune) bool { return r != ' ' && r != '\t' })
+}
+
+// continued reports whether the line ends in a backslash here.
+func (w *writer) continued() bool {
+	rest := w.rest(w.line())
+	return len(rest) == 1 && rest[0] == '\\' && w.at.line < len(w.src.lines)
+}
+
+func (w *writer) line() []rune {
+	if w.have != w.at.line {
+		w.runes, w.have = []rune(w.src.line(w.at.line)), w.at.line
+	}
+	return w.runes
+}
+
+func (w *writer) rest(line []rune) []rune { return line[min(w.at.column-1, len(line)):] }
+
+// next goes to the first character of the next line that is not indentation.
+func (w *writer) next() {
+	w.at.line++
+	w.at.column = leading(w.src.line(w.at.line)) + 1
+	if w.block {
+		w.at.column = min(w.at.column, w.indent+1)
+	}
+}
+
+// escape is how many characters an escape in double quotes takes.
+func escape(rest []rune) int {
+	if len(rest) < 2 {
+		return 1
+	}
+	switch rest[1] {
+	case 'x':
+		return min(4, len(rest))
+	case 'u':
+		return min(6, len(rest))
+	case 'U':
+		return min(10, len(rest))
+	}
+	return 2
+}

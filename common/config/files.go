@@ -1,0 +1,94 @@
+package config
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// Files are the files that the struct v, or what v points to, refers to, each
+// once and in order: those of secrets, of fields tagged file:"true", and what
+// ${file:…} and secretRef name inside of its Raw parts. Watch them.
+func Files(v any) []string {
+	var files []string
+	collect(reflect.ValueOf(v), &files)
+	slices.Sort(files)
+	return slices.Compact(files)
+}
+
+func collect(v reflect.Value, files *[]string) {
+	if !v.IsValid() {
+		return
+	}
+	switch v.Type() {
+	case secretType:
+		*files = append(*files, v.Interface().(Secret).Files()...)
+		return
+	case rawType:
+		if r := v.Interface().(Raw); !r.IsZero() {
+			*files = append(*files, r.part.files()...)
+		}
+		return
+	}
+	switch v.Kind() {
+	case reflect.Pointer, reflect.Interface:
+		collect(v.Elem(), files)
+	case reflect.Slice:
+		for i := range v.Len() {
+			collect(v.Index(i), files)
+		}
+	case reflect.Map:
+		for _, key := range v.MapKeys() {
+			collect(v.MapIndex(key), files)
+		}
+	case reflect.Struct:
+		if special(v.Type()) {
+			return
+		}
+		for _, f := range fields(v.Type()) {
+			fv := v.FieldByIndex(f.index)
+			if f.file && fv.Kind() == reflect.String {
+				if path := fv.String(); path != "" {
+					*files = append(*files, path)
+				}
+				continue
+			}
+			collect(fv, files)
+		}
+	}
+}
+
+// files are those that a Raw part names, whatever its type will be.
+func (r *raw) files() []string {
+	d := &decoder{file: r.file, interpolate: true}
+	var all []string
+	seen := map[*node]bool{}
+	var walk func(n *node)
+	walk = func(n *node) {
+		if seen[n] {
+			return
+		}
+		seen[n] = true
+		if n.kind == stringKind && strings.Contains(n.text, "${") {
+			parts, _ := parseParts(n.text)
+			for _, p := range parts {
+				if p.file != "" {
+					all = append(all, p.file)
+				}
+			}
+		}
+		if ref := n.get("secretRef"); ref != nil && ref.get("name") != nil && ref.get("key") != nil {
+			if file, ok := d.secretFile(n, ""); ok {
+				all = append(all, file)
+			}
+		}
+		for _, item := range n.items {
+			walk(item)
+		}
+		for _, p := range n.pairs {
+			walk(p.value)
+		}
+	}
+	walk(r.node)
+	return all
+}

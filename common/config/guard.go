@@ -1,0 +1,202 @@
+package config
+
+import (
+	"strings"
+
+	"github.com/goccy/go-yaml/token"
+)
+
+// Bounds on a file. They stand before the YAML library, which has places that
+// take time with the square of what they are given, and before the walk over
+// its tree, which would follow aliases for ever.
+// See https://github.com/kubernetes/kubernetes/issues/83253 and
+// https://github.com/golang/vulndb/issues/4768.
+const (
+	maxFile    = 1 << 20
+	maxDepth   = 100
+	maxAliased = 10_000 // values reached through aliases
+	maxKey     = 1024   // characters of a key; YAML's own limit
+	maxBlank   = 100    // blank lines in a row
+	maxRun     = 1000   // '<' in a row
+	maxEffort  = 50_000_000
+	maxPaths   = 64 << 20
+	maxTokens  = 200_000
+)
+
+// guardText refuses text that the lexer would chew on for long.
+func guardText(text string) *fault {
+	if len(text) > maxFile {
+		return &fault{code: CodeTooLarge, message: "the file is larger than 1 MiB", hint: "split it, or move large values to files of their own"}
+	}
+	blank, run, line := 0, 0, 1
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; c {
+		case '\n':
+			line++
+			blank++
+			run = 0
+		case '<':
+			run++
+			blank = 0
+		case ' ', '\t', '\r':
+		default:
+			blank, run = 0, 0
+		}
+		if blank > maxBlank+1 || run > maxRun {
+			return &fault{code: CodeTooLarge, at: place{line, 1}, message: "more than 100 blank lines, or 1000 '<', in a row", hint: "remove them"}
+		}
+	}
+	return nil
+}
+
+// guardTokens refuses tokens that the parser would chew on for long: it is
+// recursive in depth, and quadratic in the keys of a mapping, in values left
+// out, and in the length of the paths it notes.
+func guardTokens(tokens token.Tokens) *fault {
+	g := guard{total: len(tokens)}
+	if g.total > maxTokens {
+		at := tokens[maxTokens].Position
+		return &fault{code: CodeTooLarge, at: place{at.Line, at.Column}, message: "too many entries", hint: "split the file, or the list"}
+	}
+	for _, tk := range tokens {
+		if f := g.see(tk); f != nil {
+			return f
+		}
+	}
+	return nil
+}
+
+// level is a collection that is open: the column of its entries (0 in flow
+// style), how many it has, and how long the path to it is.
+type level struct {
+	column, entries, path int
+	list                  bool // in flow style: [ ] and not { }
+}
+
+type guard struct {
+	levels        []level
+	flow          int
+	effort, paths int
+	total         int
+}
+
+func (g *guard) see(tk *token.Token) *fault {
+	at := place{tk.Position.Line, tk.Position.Column}
+	switch tk.Type {
+	case token.MappingStartType, token.SequenceStartType:
+		g.flow++
+		g.push(0, keyLength(tk.Prev))
+		g.levels[len(g.levels)-1].list = tk.Type == token.SequenceStartType
+	case token.MappingEndType, token.SequenceEndType:
+		g.flow = max(0, g.flow-1)
+		g.pop(func(l level) bool { return l.column > 0 })
+		if len(g.levels) > 0 {
+			g.levels = g.levels[:len(g.levels)-1]
+		}
+	case token.MappingKeyType:
+		return &fault{code: CodeSyntax, at: at, message: "keys written with ? are not supported", hint: "write key: value"}
+	case token.SequenceEntryType:
+		g.entry(tk.Position.Column, 8)
+	case token.MappingValueType:
+		if f := g.key(tk); f != nil {
+			return f
+		}
+	}
+	if g.hollow(tk) {
+		g.effort += g.total
+	}
+	if len(g.levels) > 0 {
+		g.paths += g.levels[len(g.levels)-1].path
+	}
+	switch {
+	case len(g.levels) > maxDepth:
+		return &fault{code: CodeTooDeep, at: at, message: "nested more than 100 deep"}
+	case g.effort > maxEffort || g.paths > maxPaths:
+		return &fault{code: CodeTooLarge, at: at, message: "too many entries", hint: "split the file, or the list"}
+	}
+	return nil
+}
+
+func (g *guard) key(tk *token.Token) *fault {
+	if tk.Prev == nil {
+		return nil
+	}
+	if n := keyLength(tk); n > maxKey*4 {
+		p := tk.Prev.Position
+		return &fault{code: CodeTooLarge, at: place{p.Line, p.Column}, message: "a key is longer than 1024 characters"}
+	}
+	if g.flow == 0 {
+		g.entry(tk.Prev.Position.Column, keyLength(tk))
+	} else if len(g.levels) > 0 {
+		g.count(&g.levels[len(g.levels)-1], keyLength(tk))
+	}
+	return nil
+}
+
+// entry notes an entry of a block collection: a new collection when it stands
+// deeper than the last.
+func (g *guard) entry(column, key int) {
+	if g.flow > 0 {
+		return
+	}
+	g.pop(func(l level) bool { return l.column > column })
+	if n := len(g.levels); n == 0 || g.levels[n-1].column < column {
+		g.push(column, key)
+	}
+	g.count(&g.levels[len(g.levels)-1], key)
+}
+
+func (g *guard) push(column, key int) {
+	path := key
+	if n := len(g.levels); n > 0 {
+		path += g.levels[n-1].path
+	}
+	g.levels = append(g.levels, level{column: column, path: path})
+}
+
+func (g *guard) pop(deeper func(level) bool) {
+	for n := len(g.levels); n > 0 && deeper(g.levels[n-1]); n-- {
+		g.levels = g.levels[:n-1]
+	}
+}
+
+func (g *guard) count(l *level, key int) {
+	l.entries++
+	g.effort += l.entries
+	g.paths += key
+}
+
+// hollow reports whether a value seems to be left out after tk, which makes
+// the parser move all tokens behind it.
+func (g *guard) hollow(tk *token.Token) bool {
+	switch tk.Type {
+	case token.MappingValueType, token.SequenceEntryType:
+	case token.CollectEntryType:
+		if n := len(g.levels); n > 0 && g.levels[n-1].list {
+			return false
+		}
+		return tk.Prev == nil || tk.Prev.Prev == nil || tk.Prev.Prev.Type != token.MappingValueType
+	default:
+		return false
+	}
+	next := tk.Next
+	if next == nil || tk.Prev == nil {
+		return true
+	}
+	switch next.Type {
+	case token.CollectEntryType, token.MappingEndType, token.SequenceEndType, token.MappingKeyType, token.MappingValueType:
+		return true
+	}
+	column := tk.Position.Column
+	if tk.Type == token.MappingValueType {
+		column = tk.Prev.Position.Column
+	}
+	return next.Position.Line > tk.Position.Line && next.Position.Column <= column
+}
+
+func keyLength(tk *token.Token) int {
+	if tk == nil || tk.Prev == nil {
+		return 0
+	}
+	return len(strings.TrimSpace(tk.Prev.Value)) + 1
+}

@@ -1,0 +1,164 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// sized makes texts of about that many bytes.
+type sized int
+
+func (size sized) repeat(head, s string) string {
+	return head + strings.Repeat(s, (int(size)-len(head)-2500)/len(s))
+}
+
+func (size sized) numbered(format string) string {
+	var b strings.Builder
+	for i := 0; b.Len() < int(size)-2500; i++ {
+		fmt.Fprintf(&b, format, i)
+	}
+	return b.String()
+}
+
+func (size sized) staircase(step string) string {
+	var b strings.Builder
+	for i := 0; b.Len()+i+len(step) < int(size); i++ {
+		b.WriteString(strings.Repeat(" ", i) + step)
+	}
+	return b.String()
+}
+
+// hostile are files that are known to be dear to some YAML reader,
+// or to be dear to ours if its bounds did not hold.
+func (size sized) hostile() map[string]string {
+	long := strings.Repeat("k", 900)
+	return map[string]string{
+		"flow lists":         size.repeat("", "["),
+		"flow lists, closed": strings.Repeat("[", int(size)/2) + strings.Repeat("]", int(size)/2),
+		"flow maps":          size.repeat("", "{"),
+		"flow maps, keyed":   size.repeat("", "{a: "),
+		"flow both":          size.repeat("", "[{a: "),
+		"flow reopened":      size.repeat("a: ", "[]{}"),
+		"block maps":         size.staircase("a:\n"),
+		"block lists":        size.repeat("", "- "),
+		"block both":         size.staircase("- a:\n"),
+		"compact lists":      size.repeat("", "- - - a\n"),
+		"many keys":          size.numbered("k%d: v\n"),
+		"many empty keys":    size.numbered("k%d:\n"),
+		"many flow keys":     "{" + size.numbered("k%d: v, ") + "}",
+		"many flow names":    "{" + size.numbered("k%d, ") + "}",
+		"many small maps":    "a:\n" + size.numbered("- {a: 1, b: %d}\n"),
+		"many flow empties":  size.repeat("a: [", ",") + "]",
+		"many empties":       size.repeat("", "-\n"),
+		"many items":         size.repeat("", "- a\n"),
+		"many list items":    size.repeat("a: [", "a,"),
+		"many documents":     size.repeat("", "---\n"),
+		"documents, keyed":   size.repeat("", "---\na: b\n"),
+		"many anchors":       size.numbered("- &a%d b\n"),
+		"many aliases":       size.repeat("a: &a b\nc:\n", "- *a\n"),
+		"many merges":        size.repeat("a: &a {b: c}\nd:\n", "- <<: *a\n"),
+		"less-thans":         size.repeat("", "<"),
+		"less-thans, spaced": size.repeat("", "< "),
+		"merge keys":         size.repeat("", "<<: "),
+		"merge keys, spaced": size.repeat("", "<<      "),
+		"blank in a literal": size.repeat("a: |\n", " \n"),
+		"gaps in a literal":  size.repeat("a: |\n", "  x\n"+strings.Repeat(" \n", 99)),
+		"gaps, many":         size.repeat("a:\n", "- |\n  x\n"+strings.Repeat("\n", 98)),
+		"late gap":           size.repeat("a: |\n", "  xxxxxxxx\n") + strings.Repeat(" \n", 90),
+		"folded":             size.repeat("a: >\n", "  x\n\n"),
+		"literal":            size.repeat("a: |\n", "  x\n"),
+		"plain lines":        size.repeat("a: b\n", "  x\n"),
+		"plain words":        size.repeat("a: ", "x "),
+		"open quote":         size.repeat("a: \"", "x\n"),
+		"open quote, single": size.repeat("a: '", "''\n"),
+		"escapes":            size.repeat("a: \"", `\n`) + `"`,
+		"bad escapes":        size.repeat("a: \"", `\q`),
+		"comments":           size.repeat("", "# c\n"),
+		"comment":            size.repeat("", "#"),
+		"colons":             size.repeat("", ":"),
+		"colons, spaced":     size.repeat("", ": "),
+		"dashes":             size.repeat("", "-"),
+		"questions":          size.repeat("", "? "),
+		"question lines":     size.repeat("", "? a\n"),
+		"tags":               size.repeat("", "!a "),
+		"bangs":              size.repeat("a: ", "!"),
+		"tags, commas":       size.repeat("[", "!a,"),
+		"directives":         size.repeat("", "%a\n"),
+		"commas":             size.repeat("", ","),
+		"closers":            size.repeat("", "]"),
+		"tabs":               size.repeat("", "\t"),
+		"tabs, keyed":        size.repeat("a:", "\tb"),
+		"carriage returns":   size.repeat("", "a\r\n"),
+		"bare returns":       size.repeat("a: b", "\r"),
+		"pipes":              size.repeat("", "|\n"),
+		"quotes":             size.repeat("", "'' "),
+		"quoted keys":        size.repeat("", `"a": `),
+		"spaces":             size.repeat("", " "),
+		"one word":           size.repeat("", "x"),
+		"nested long keys":   long + ":\n  " + long + ":\n" + size.numbered("    k%d: v\n"),
+		"one long key":       size.repeat("", "k") + ": {a: b}",
+		"wide characters":    size.repeat("a: ", "é"),
+		"not UTF-8":          size.repeat("", "\xff"),
+		"zeros":              size.repeat("", "\x00"),
+		"references":         size.repeat("s: ", "${A}"),
+		"open references":    size.repeat("s: ", "${"),
+		"quoted key unknown": "\"" + size.repeat("", "q") + "\": 1",
+		"secret lines":       size.repeat("", "password: x\n"),
+		"secret words":       size.repeat("z: ", "password:x token:x "),
+		"bomb":               bomb(),
+		"expanding bomb":     "s: &a \"" + strings.Repeat("${A}", 100_000) + "\"\nl:\n" + strings.Repeat("- *a\n", 9000),
+	}
+}
+
+// bomb is a billion laughs.
+func bomb() string {
+	s := "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n"
+	for i := 1; i < 12; i++ {
+		s += fmt.Sprintf("a%d: &a%d [%s]\n", i, i, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*a%d, ", i-1), 10), ", "))
+	}
+	return s
+}
+
+// The faults of https://github.com/kubernetes/kubernetes/issues/83253 and
+// https://github.com/go-yaml/yaml/issues/515, and of a walker that lost the
+// library's own budget, https://github.com/golang/vulndb/issues/4768.
+//
+// Every one is tried at a quarter of the size limit, and those that come
+// closest to the time limit at the whole.
+func TestDecode_isBoundedOnHostileFiles(t *testing.T) {
+	size := sized(maxFile / 4)
+	if raceEnabled {
+		size = maxFile / 32 // the race detector is slow, and finds nothing more in more
+	}
+	for name, text := range size.hostile() {
+		t.Run(name, func(t *testing.T) { bounded(t, text) })
+	}
+	if raceEnabled {
+		return
+	}
+	worst := sized(maxFile).hostile()
+	for _, name := range []string{"flow reopened", "many flow empties", "closers", "late gap", "gaps, many", "many list items", "secret words", "references", "blank in a literal"} {
+		t.Run(name+", 1 MiB", func(t *testing.T) { bounded(t, worst[name]) })
+	}
+}
+
+func bounded(t *testing.T, text string) {
+	limit := 3 * time.Second // each takes less than one on a machine with nothing else to do
+	var v struct {
+		A any      `yaml:"a"`
+		S string   `yaml:"s"`
+		L []string `yaml:"l"`
+	}
+	value := func(string) (string, bool) { return "value", true }
+	began := time.Now()
+	err := Decode("hostile.yaml", []byte(text), &v, Interpolate(), Env(value))
+	shown := fmt.Sprint(err)
+	if took := time.Since(began); took > limit {
+		t.Errorf("took %v, want at most %v", took, limit)
+	}
+	if len(shown) > 1<<20 {
+		t.Errorf("an error text of %d bytes", len(shown))
+	}
+}

@@ -1,0 +1,80 @@
+package config
+
+import (
+	"fmt"
+
+	"github.com/goccy/go-yaml/ast"
+)
+
+func (b *builder) mapping(at place, values []*ast.MappingValueNode, depth int) *node {
+	out := &node{kind: mapping, at: at, size: 1, height: 1}
+	seen := make(map[string]place, len(values))
+	var merges []*node
+	for _, v := range values {
+		if _, ok := v.Key.(*ast.MergeKeyNode); ok {
+			merges = append(merges, b.node(v.Value, depth+1))
+			continue
+		}
+		key := b.key(v.Key, depth)
+		value := b.node(v.Value, depth+1)
+		if b.fatal {
+			return out
+		}
+		if first, again := seen[key.text]; again {
+			b.fail(CodeDuplicateKey, key.at, key.span(), fmt.Sprintf("key %s is set twice", quote(key.text)),
+				fmt.Sprintf("it is set on line %d already", first.line))
+			out.again = append(out.again, pair{key: key, value: value})
+			continue
+		}
+		seen[key.text] = key.at
+		if value.owner == nil {
+			value.owner = key
+		}
+		out.pairs = append(out.pairs, pair{key: key, value: value})
+		out.size += key.size
+		out.grow(value)
+	}
+	for _, m := range merges {
+		b.merge(out, m, seen)
+	}
+	return out
+}
+
+// key is a mapping's key: a scalar, taken as it is written.
+func (b *builder) key(n ast.MapKeyNode, depth int) *node {
+	key := *b.node(n, depth+1)
+	key.at = start(n) // of the alias, where it is one
+	if !key.scalar() {
+		b.fail(CodeSyntax, key.at, 1, "a key must be text, found "+key.describe(), "")
+		return &node{at: key.at, kind: stringKind, size: 1, height: 1}
+	}
+	return &key
+}
+
+// merge adds the keys of a mapping, or of a list of them, that are not set.
+func (b *builder) merge(out, from *node, seen map[string]place) {
+	switch from.kind {
+	case mapping:
+	case sequence:
+		for _, item := range from.items {
+			if item.kind != mapping {
+				b.fail(CodeSyntax, item.at, item.span(), "<< merges mappings, found "+item.describe(), "")
+				continue
+			}
+			b.merge(out, item, seen)
+		}
+		return
+	default:
+		b.fail(CodeSyntax, from.at, from.span(), "<< merges mappings, found "+from.describe(), "")
+		return
+	}
+	for _, p := range from.pairs {
+		if _, ok := seen[p.key.text]; ok {
+			continue
+		}
+		seen[p.key.text] = p.key.at
+		out.pairs = append(out.pairs, pair{p.key, p.value, true})
+		out.size += p.key.size
+		out.grow(p.value)
+	}
+}

@@ -1,0 +1,291 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/lexer"
+	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
+)
+
+// parse reads one document within the bounds of guard.go. The node is nil for
+// a file without a value. Faults beside a node are those that leave the rest
+// of the file readable.
+func parse(text string) (*node, []*fault) {
+	if f := guardText(text); f != nil {
+		return nil, []*fault{f}
+	}
+	if f := guardEncoding(text); f != nil {
+		return nil, []*fault{f}
+	}
+	file, err := parseYAML(text)
+	if err != nil {
+		return nil, []*fault{syntaxFault(err)}
+	}
+	b := &builder{anchors: map[string]*node{}}
+	var root *node
+	for _, doc := range file.Docs {
+		if doc.Body == nil || doc.Body.Type() == ast.CommentType || doc.Body.Type() == ast.DirectiveType {
+			continue
+		}
+		if root != nil {
+			b.fail(CodeSyntax, start(doc.Body), 1, "a second YAML document in the file", "keep one document a file")
+			break
+		}
+		if root = b.node(doc.Body, 0); b.fatal {
+			return nil, b.faults
+		}
+	}
+	return root, b.faults
+}
+
+// guardEncoding refuses what is no text: the library would drop or guess it.
+func guardEncoding(text string) *fault {
+	line, column := 1, 1
+	for i, r := range text {
+		if r == utf8.RuneError {
+			if _, size := utf8.DecodeRuneInString(text[i:]); size == 1 {
+				return &fault{code: CodeSyntax, at: place{line, column}, message: "the file is not valid UTF-8", hint: "save it as UTF-8"}
+			}
+		}
+		if r < ' ' && r != '\t' && r != '\n' || r == 0x7f {
+			return &fault{code: CodeSyntax, at: place{line, column}, message: fmt.Sprintf("a control character (%U) in the file", r), hint: "remove it, or write it as an escape in double quotes"}
+		}
+		if column++; r == '\n' {
+			line, column = line+1, 1
+		}
+	}
+	return nil
+}
+
+// parseYAML calls the library, which is known to panic on some input.
+func parseYAML(text string) (file *ast.File, err error) {
+	var last *token.Token
+	defer func() {
+		if r := recover(); r != nil {
+			f := &fault{code: CodeSyntax, at: place{1, 1}, message: "not valid YAML: it confuses the reader near here"}
+			if last != nil && last.Position != nil {
+				f.at = place{max(1, last.Position.Line), max(1, last.Position.Column)}
+			}
+			file, err = nil, f
+		}
+	}()
+	if strings.Contains(text[strings.LastIndexByte(text, '\n')+1:], "!") {
+		text += "\n" // the lexer drops a tag that the file ends with
+	}
+	tokens := lexer.Tokenize(text)
+	if n := len(tokens); n > 0 {
+		last = tokens[n-1]
+	}
+	if f := guardTokens(tokens); f != nil {
+		return nil, f
+	}
+	return parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
+}
+
+func syntaxFault(err error) *fault {
+	var f *fault
+	if errors.As(err, &f) {
+		return f
+	}
+	f = &fault{code: CodeSyntax, at: place{1, 1}, message: "not valid YAML"}
+	// Not err.Error: it draws the file around the fault, in square time.
+	var syntax interface {
+		GetMessage() string
+		GetToken() *token.Token
+	}
+	if errors.As(err, &syntax) {
+		f.message += ": " + syntax.GetMessage()
+		if tk := syntax.GetToken(); tk != nil && tk.Position != nil {
+			f.at = place{max(1, tk.Position.Line), max(1, tk.Position.Column)}
+		}
+	}
+	if strings.Contains(f.message, "\t") {
+		f.message = strings.ReplaceAll(f.message, "\t", `\t`)
+		f.hint = "indent with spaces; YAML allows no tabs there"
+	}
+	return f
+}
+
+// builder turns the library's tree into ours.
+type builder struct {
+	anchors map[string]*node // nil while the anchor's own value is read
+	aliased int
+	faults  []*fault
+	fatal   bool
+}
+
+func (b *builder) fail(code string, at place, span int, message, hint string) {
+	if len(b.faults) >= maxErrors {
+		return
+	}
+	b.faults = append(b.faults, &fault{code: code, at: at, span: span, message: message, hint: hint})
+}
+
+// stop is fail for faults after which nothing more is read.
+func (b *builder) stop(code string, at place, message, hint string) *node {
+	if !b.fatal {
+		b.fail(code, at, 1, message, hint)
+	}
+	b.fatal = true
+	return &node{at: at, size: 1, height: 1}
+}
+
+func (b *builder) node(n ast.Node, depth int) *node {
+	if b.fatal {
+		return &node{size: 1, height: 1}
+	}
+	if depth > maxDepth {
+		return b.stop(CodeTooDeep, start(n), "nested more than 100 deep", "")
+	}
+	switch n := n.(type) {
+	case *ast.MappingNode:
+		return b.mapping(start(n), n.Values, depth)
+	case *ast.MappingValueNode:
+		return b.mapping(start(n), []*ast.MappingValueNode{n}, depth)
+	case *ast.SequenceNode:
+		return b.sequence(n, depth)
+	case *ast.AnchorNode:
+		return b.anchor(n, depth)
+	case *ast.AliasNode:
+		return b.alias(n, depth)
+	case *ast.TagNode:
+		return b.tag(n, depth)
+	}
+	return b.scalar(n)
+}
+
+func (b *builder) sequence(n *ast.SequenceNode, depth int) *node {
+	out := &node{kind: sequence, at: start(n), size: 1, height: 1}
+	for _, item := range n.Values {
+		out.add(b.node(item, depth+1))
+	}
+	return out
+}
+
+func (n *node) add(item *node) {
+	n.items = append(n.items, item)
+	n.grow(item)
+}
+
+func (n *node) grow(child *node) {
+	n.size += child.size
+	n.height = max(n.height, child.height+1)
+}
+
+func (b *builder) anchor(n *ast.AnchorNode, depth int) *node {
+	name := n.Name.String()
+	b.anchors[name] = nil
+	value := b.node(n.Value, depth)
+	b.anchors[name] = value
+	return value
+}
+
+func (b *builder) alias(n *ast.AliasNode, depth int) *node {
+	name := n.Value.String()
+	target, known := b.anchors[name]
+	switch {
+	case !known:
+		b.fail(CodeSyntax, start(n), len(name)+1, "alias *"+name+" has no anchor above it", "write &"+name+" before the value it stands for")
+		return &node{at: start(n), size: 1, height: 1}
+	case target == nil:
+		return b.stop(CodeTooManyAliases, start(n), "alias *"+name+" stands inside of the value it means", "")
+	case depth+target.height > maxDepth:
+		return b.stop(CodeTooDeep, start(n), "nested more than 100 deep", "")
+	}
+	if b.aliased += target.size; b.aliased > maxAliased {
+		return b.stop(CodeTooManyAliases, start(n), "the aliases of the file stand for more than 10000 values", "write the values out, or split the file")
+	}
+	return target
+}
+
+// tag accepts the tags of plain YAML types where they change nothing, and
+// !!str, which makes text of a number.
+func (b *builder) tag(n *ast.TagNode, depth int) *node {
+	tag := n.Start.Value
+	value := &node{at: start(n), size: 1, height: 1}
+	if n.Value != nil {
+		value = b.node(n.Value, depth)
+	}
+	if tag == "!!str" && value.scalar() {
+		made := *value
+		made.kind = stringKind
+		return &made
+	}
+	kinds := map[string][]kind{"!!map": {mapping}, "!!seq": {sequence}, "!!int": {intKind}, "!!float": {floatKind, intKind}, "!!bool": {boolKind}, "!!null": {null}}
+	for _, k := range kinds[tag] {
+		if value.kind == k {
+			return value
+		}
+	}
+	b.fail(CodeSyntax, start(n), len(tag), "tag "+quote(tag)+" is not supported here", "remove it")
+	return value
+}
+
+func (b *builder) scalar(n ast.Node) *node {
+	out := &node{at: start(n), size: 1, height: 1}
+	b.read(n, out)
+	out.size += len(out.text) / sizeUnit
+	return out
+}
+
+// sizeUnit is how many bytes of text weigh as much as a value of its own,
+// where aliases are counted.
+const sizeUnit = 128
+
+func (b *builder) read(n ast.Node, out *node) {
+	tk := n.GetToken()
+	switch n := n.(type) {
+	case *ast.NullNode:
+		if out.text = tk.Value; tk.Type == token.ImplicitNullType {
+			out.text = ""
+		}
+		return
+	case *ast.StringNode:
+		out.kind, out.text = stringKind, n.Value
+		switch tk.Type {
+		case token.SingleQuoteType:
+			out.style = singleQuoted
+		case token.DoubleQuoteType:
+			out.style = doubleQuoted
+		}
+		return
+	case *ast.LiteralNode:
+		out.kind, out.text, out.style = stringKind, n.Value.Value, literal
+		if n.Start.Type == token.FoldedType {
+			out.style = folded
+		}
+		return
+	case *ast.IntegerNode:
+		out.kind = intKind
+	case *ast.FloatNode, *ast.InfinityNode, *ast.NanNode:
+		out.kind = floatKind
+	case *ast.BoolNode:
+		out.kind = boolKind
+	default:
+		b.fail(CodeSyntax, out.at, 1, "this kind of YAML value is not supported", "")
+		return
+	}
+	out.text = tk.Value
+}
+
+// start is where a value begins in the file.
+func start(n ast.Node) place {
+	tk := n.GetToken()
+	switch v := n.(type) {
+	case *ast.MappingNode:
+		if !v.IsFlowStyle && len(v.Values) > 0 {
+			tk = v.Values[0].Key.GetToken()
+		}
+	case *ast.MappingValueNode:
+		tk = v.Key.GetToken()
+	}
+	if tk == nil || tk.Position == nil {
+		return place{1, 1}
+	}
+	return place{max(1, tk.Position.Line), max(1, tk.Position.Column)}
+}

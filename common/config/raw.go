@@ -1,0 +1,59 @@
+package config
+
+import "reflect"
+
+// Raw is a part of a file that is decoded later, when its type is known: the
+// settings of a connector. In it, ${ENV}, ${ENV:-default} and ${file:/path}
+// are followed, and $${ is a plain ${. The zero value is an absent part.
+type Raw struct{ part *raw }
+
+type raw struct {
+	file   *file
+	node   *node // nil when absent
+	at     place
+	path   string
+	scopes []scope
+}
+
+// IsZero reports whether the file has no such part.
+func (r Raw) IsZero() bool { return r.part == nil || r.part.node == nil }
+
+// Pos is where the part begins; of an absent one, where it should be.
+func (r Raw) Pos() Pos {
+	if r.part == nil {
+		return Pos{}
+	}
+	return r.part.file.src.pos(r.part.at)
+}
+
+// Key is the path of the part, such as source.config.
+func (r Raw) Key() string {
+	if r.part == nil {
+		return ""
+	}
+	return r.part.path
+}
+
+// Decode decodes the part into the struct that v points to, as Decode does a
+// file; keys and positions in its errors are those of the file. It may be
+// called more than once, and from several goroutines.
+func (r Raw) Decode(v any) error {
+	target := reflect.ValueOf(v)
+	if target.Kind() != reflect.Pointer || target.IsNil() {
+		panic("config: Decode needs a pointer")
+	}
+	p := r.part
+	if p == nil {
+		p = &raw{file: &file{options: defaultOptions(), src: newSource("", "")}}
+	}
+	n := p.node
+	if n == nil {
+		n = &node{kind: mapping, at: p.at}
+	}
+	d := &decoder{file: p.file, interpolate: true, scopes: p.scopes}
+	d.root(n, target.Elem(), p.path)
+	if len(d.errs) > 0 {
+		return p.file.src.finish(d.errs)
+	}
+	return nil
+}

@@ -1,0 +1,234 @@
+package config
+
+import (
+	"encoding"
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// basic decodes a string, a number or a truth value.
+func (d *decoder) basic(n *node, v reflect.Value, path string) {
+	switch v.Kind() {
+	case reflect.String:
+		if text, ok := d.text(n, path, "text"); ok {
+			v.SetString(text)
+		}
+	case reflect.Bool:
+		if text, ok := d.unquoted(n, path, "true or false", boolKind); ok {
+			b, err := strconv.ParseBool(strings.ToLower(text))
+			d.check(n, path, err == nil, quote(text)+" is neither true nor false")
+			v.SetBool(b)
+		}
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		if text, ok := d.unquoted(n, path, "a whole number", intKind); ok {
+			i, err := strconv.ParseInt(text, 0, v.Type().Bits())
+			d.check(n, path, err == nil, numberFault(text, err, -1<<(v.Type().Bits()-1), 1<<(v.Type().Bits()-1)-1))
+			v.SetInt(i)
+		}
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		if text, ok := d.unquoted(n, path, "a whole number, 0 or more", intKind); ok {
+			i, err := strconv.ParseUint(strings.TrimPrefix(text, "+"), 0, v.Type().Bits())
+			d.check(n, path, err == nil, quote(text)+" is not a whole number from 0 to "+strconv.FormatUint(1<<v.Type().Bits()-1, 10))
+			v.SetUint(i)
+		}
+	case reflect.Float32, reflect.Float64:
+		if text, ok := d.unquoted(n, path, "a number", intKind, floatKind); ok {
+			f, err := number(text)
+			d.check(n, path, err == nil, quote(text)+" is not a number that fits")
+			v.SetFloat(f)
+		}
+	default:
+		d.bad(n, path, fmt.Sprintf("a %s cannot be set from a file", v.Type()), "")
+	}
+}
+
+func (d *decoder) check(n *node, path string, ok bool, message string) {
+	if !ok {
+		d.bad(n, path, message, "")
+	}
+}
+
+func numberFault(text string, err error, low, high int64) string {
+	if err == nil {
+		return ""
+	}
+	return fmt.Sprintf("%s is not a whole number from %d to %d", quote(text), low, high)
+}
+
+// number reads a float as YAML writes it. Infinities and NaN are no settings.
+func number(text string) (float64, error) {
+	if i, err := strconv.ParseInt(text, 0, 64); err == nil {
+		return float64(i), nil
+	}
+	f, err := strconv.ParseFloat(strings.ReplaceAll(text, "_", ""), 64)
+	if err == nil && (f != f || f-f != 0) {
+		err = strconv.ErrRange
+	}
+	return f, err
+}
+
+// text is the value of a scalar where text is due.
+func (d *decoder) text(n *node, path, expected string) (string, bool) {
+	switch {
+	case n.kind == stringKind:
+		return d.expand(n, path)
+	case n.kind == mapping && d.interpolate && n.pair("secretRef") != nil:
+		return d.referred(n, path)
+	case !n.scalar():
+		d.wrong(n, path, expected, "")
+	default:
+		d.wrong(n, path, expected, fmt.Sprintf("put it in quotes: %q", n.text))
+	}
+	return "", false
+}
+
+// unquoted is the value of a scalar where something else than text is due.
+// Text will do only when it comes from outside, as ${PORT} does.
+func (d *decoder) unquoted(n *node, path, expected string, kinds ...kind) (string, bool) {
+	for _, k := range kinds {
+		if n.kind == k {
+			return n.text, true
+		}
+	}
+	if n.kind == stringKind && d.refers(n) {
+		return d.expand(n, path)
+	}
+	hint := ""
+	if n.kind == stringKind {
+		root, faults := parse(n.text)
+		switch {
+		case n.style == plain || len(faults) > 0 || root == nil:
+		case root.kind == kinds[0] || root.kind == kinds[len(kinds)-1]:
+			hint = "remove the quotes"
+		}
+		if kinds[0] == boolKind && hint == "" {
+			hint = "write true or false"
+		}
+	}
+	d.wrong(n, path, expected, hint)
+	return "", false
+}
+
+func (d *decoder) special(n *node, v reflect.Value, path string) {
+	switch v.Type() {
+	case secretType:
+		v.Set(reflect.ValueOf(d.secret(n, path)))
+	case textType:
+		v.Set(reflect.ValueOf(d.code(n, path)))
+	case fieldsType:
+		v.Set(reflect.ValueOf(d.ordered(n, path)))
+	case stringsType:
+		v.Set(reflect.ValueOf(d.list(n, path)))
+	case bytesType:
+		d.size(n, v, path)
+	case durationType:
+		d.duration(n, v, path)
+	case timeType:
+		d.time(n, v, path)
+	default:
+		d.unmarshal(n, v, path)
+	}
+}
+
+func (d *decoder) size(n *node, v reflect.Value, path string) {
+	text := n.text
+	if n.kind == stringKind {
+		var ok bool
+		if text, ok = d.expand(n, path); !ok {
+			return
+		}
+	} else if n.kind != intKind {
+		d.wrong(n, path, "a size such as 1MiB", "")
+		return
+	}
+	size, err := ParseBytes(text)
+	if err != nil {
+		d.bad(n, path, quote(text)+" is not a size", "write a number of bytes, or one with a unit, such as 1MiB")
+		return
+	}
+	v.SetInt(int64(size))
+}
+
+func (d *decoder) duration(n *node, v reflect.Value, path string) {
+	const expected = "a duration such as 200ms"
+	switch n.kind {
+	case stringKind:
+		text, ok := d.expand(n, path)
+		if !ok {
+			return
+		}
+		t, err := time.ParseDuration(text)
+		if err != nil {
+			d.bad(n, path, quote(text)+" is not a duration", "write a number and a unit, such as 200ms, 5s or 1h30m")
+			return
+		}
+		v.SetInt(int64(t))
+	case intKind, floatKind:
+		if n.text != "0" {
+			d.wrong(n, path, expected, fmt.Sprintf("say the unit: %ss or %sms", n.text, n.text))
+			return
+		}
+		v.SetInt(0)
+	default:
+		d.wrong(n, path, expected, "")
+	}
+}
+
+func (d *decoder) time(n *node, v reflect.Value, path string) {
+	const example = "a time such as 2026-01-31T12:00:00Z"
+	if n.kind != stringKind {
+		d.wrong(n, path, example, "")
+		return
+	}
+	text, ok := d.expand(n, path)
+	if !ok {
+		return
+	}
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		d.bad(n, path, quote(text)+" is not a time", "write "+example[2:]+" (RFC 3339)")
+		return
+	}
+	v.Set(reflect.ValueOf(t))
+}
+
+// list decodes [a, b] or "a,b".
+func (d *decoder) list(n *node, path string) Strings {
+	var list Strings
+	if n.kind == sequence {
+		for i, item := range n.items {
+			at := fmt.Sprintf("%s[%d]", path, i)
+			if text, ok := d.text(item, at, "text"); ok {
+				list = append(list, text)
+			}
+		}
+		return list
+	}
+	text, _ := d.text(n, path, "a list of texts")
+	for part := range strings.SplitSeq(text, ",") {
+		if part = strings.TrimSpace(part); part != "" {
+			list = append(list, part)
+		}
+	}
+	return list
+}
+
+func (d *decoder) unmarshal(n *node, v reflect.Value, path string) {
+	text := n.text
+	if !n.scalar() {
+		d.wrong(n, path, "text", "")
+		return
+	}
+	if n.kind == stringKind {
+		var ok bool
+		if text, ok = d.expand(n, path); !ok {
+			return
+		}
+	}
+	if err := v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(text)); err != nil {
+		d.bad(n, path, err.Error(), "")
+	}
+}

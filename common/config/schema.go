@@ -1,0 +1,159 @@
+package config
+
+import (
+	"reflect"
+	"strings"
+)
+
+// Schema is the JSON Schema (draft 2020-12) of the struct v, or of what v
+// points to, made from its tags. It marshals the same way every time. A Raw is
+// an object of any keys: whoever knows its type puts Schema of that there.
+func Schema(v any) map[string]any {
+	s := schemaOf(structType(v), nil)
+	s["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+	return s
+}
+
+func structType(v any) reflect.Type {
+	t := reflect.TypeOf(v)
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	return t
+}
+
+const (
+	durationPattern = `^(0|[+-]?([0-9]+(\.[0-9]*)?(ns|us|µs|ms|s|m|h))+)$`
+	sizePattern     = `^[0-9]+(\.[0-9]+)? *([KMG]iB|[kKMG]B|B)?$`
+)
+
+type object = map[string]any
+
+// schemaOf is the schema of a type; around are the structs it stands in, so
+// that one which holds itself comes to an end.
+func schemaOf(t reflect.Type, around []reflect.Type) object {
+	if s := schemaOfSpecial(t); s != nil {
+		return s
+	}
+	switch t.Kind() {
+	case reflect.Pointer:
+		return schemaOf(t.Elem(), around)
+	case reflect.Struct:
+		return schemaOfStruct(t, around)
+	case reflect.Slice:
+		return object{"type": "array", "items": schemaOf(t.Elem(), around)}
+	case reflect.Map:
+		return object{"type": "object", "additionalProperties": schemaOf(t.Elem(), around)}
+	case reflect.String:
+		return object{"type": "string"}
+	case reflect.Bool:
+		return object{"type": "boolean"}
+	case reflect.Float32, reflect.Float64:
+		return object{"type": "number"}
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		return object{"type": "integer"}
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return object{"type": "integer", "minimum": 0}
+	}
+	return object{}
+}
+
+func schemaOfSpecial(t reflect.Type) object {
+	code := object{"type": []string{"string", "number", "boolean"}}
+	switch t {
+	case secretType:
+		return object{"anyOf": []any{object{"type": "string"}, secretRefSchema()}}
+	case textType:
+		return code
+	case fieldsType:
+		code["type"] = append(code["type"].([]string), "null")
+		return object{"type": "object", "additionalProperties": code}
+	case rawType:
+		return object{"type": "object"}
+	case bytesType:
+		return object{"type": []string{"string", "integer"}, "pattern": sizePattern, "minimum": 0}
+	case stringsType:
+		text := object{"type": "string"}
+		return object{"anyOf": []any{object{"type": "array", "items": text}, text}}
+	case durationType:
+		return object{"type": []string{"string", "integer"}, "pattern": durationPattern, "minimum": 0, "maximum": 0}
+	case timeType:
+		return object{"type": "string", "format": "date-time"}
+	}
+	if special(t) {
+		return object{"type": []string{"string", "number", "boolean"}}
+	}
+	return nil
+}
+
+func secretRefSchema() object {
+	name := object{"type": "string"}
+	ref := object{
+		"type": "object", "additionalProperties": false, "required": []string{"name", "key"},
+		"properties": object{"name": name, "key": name},
+	}
+	return object{
+		"type": "object", "additionalProperties": false, "required": []string{"secretRef"},
+		"properties": object{"secretRef": ref},
+	}
+}
+
+func schemaOfStruct(t reflect.Type, around []reflect.Type) object {
+	for _, outer := range around {
+		if outer == t {
+			return object{"type": "object"}
+		}
+	}
+	around = append(around[:len(around):len(around)], t)
+	properties := object{}
+	var required []string
+	for _, f := range fields(t) {
+		p := schemaOf(f.typ, around)
+		if f.doc != "" {
+			p["description"] = f.doc
+		}
+		if f.def != "" {
+			p["default"] = defaultValue(f)
+		}
+		if len(f.enum) > 0 {
+			addEnum(p, f)
+		}
+		if f.required {
+			required = append(required, f.key)
+		}
+		properties[f.key] = p
+	}
+	s := object{"type": "object", "additionalProperties": false, "properties": properties}
+	if len(required) > 0 {
+		s["required"] = required
+	}
+	return s
+}
+
+// addEnum puts the values to the text itself, or to the items of a list.
+func addEnum(p object, f field) {
+	if items, ok := p["items"].(object); ok {
+		items["enum"] = f.enum
+		return
+	}
+	if f.typ == stringsType {
+		p["anyOf"] = []any{object{"type": "array", "items": object{"type": "string", "enum": f.enum}}, object{"type": "string"}}
+		return
+	}
+	p["enum"] = f.enum
+}
+
+// defaultValue is a default as JSON has it: a number is a number.
+func defaultValue(f field) any {
+	v := reflect.New(f.typ).Elem()
+	if err := fromText(v, f.def); err != nil {
+		panic("config: default of " + f.key + ": " + err.Error())
+	}
+	for v.Kind() == reflect.Pointer {
+		v = v.Elem()
+	}
+	if v.Type() == stringsType || !special(v.Type()) {
+		return v.Interface()
+	}
+	return strings.TrimSpace(f.def)
+}

@@ -1,0 +1,195 @@
+package config
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// canary is a secret that must come out nowhere.
+const canary = "c4n4ry-in-the-mine"
+
+type holder struct {
+	Password Secret
+	inner    Secret
+	Pointer  *Secret
+	List     []Secret
+	Map      map[string]Secret
+}
+
+func TestSecret_neverPrints(t *testing.T) {
+	s := NewSecret(canary)
+	h := holder{s, s, &s, []Secret{s}, map[string]Secret{"k": s}}
+	var out strings.Builder
+	for _, v := range []any{s, &s, h, &h} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d", "%T"} {
+			fmt.Fprintf(&out, verb+"\n", v)
+		}
+		fmt.Fprintln(&out, fmt.Errorf("wrapped: %v: %w", v, errors.New("cause")))
+		fmt.Fprintln(&out, v)
+	}
+	var log bytes.Buffer
+	for _, handler := range []slog.Handler{slog.NewJSONHandler(&log, nil), slog.NewTextHandler(&log, nil)} {
+		slog.New(handler).Info("m", "secret", s, "pointer", &s, "holder", h, slog.Group("g", "s", s))
+	}
+	encoded, err := json.Marshal(h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{out.String(), log.String(), string(encoded)} {
+		if strings.Contains(text, canary) || strings.Contains(text, fmt.Sprintf("%x", canary)) {
+			t.Errorf("the secret is in\n%s", text)
+		}
+		if !strings.Contains(text, Mask) {
+			t.Errorf("no mask in\n%s", text)
+		}
+	}
+	if got := s.GoString(); got != Mask {
+		t.Errorf("GoString is %s", got)
+	}
+	if got := fmt.Sprintf("[%v]", Secret{}); got != "[]" {
+		t.Errorf("an absent secret prints as %s", got)
+	}
+}
+
+func TestSecret_isInNoErrorOfItsFile(t *testing.T) {
+	withCanary := tempFile(t, "secret", canary)
+	for name, text := range map[string]string{
+		"misspelt key":        "sce: " + canary,
+		"misspelt word":       "in:\n  pasword: " + canary,
+		"misspelt in a list":  "list:\n- {pass: " + canary + ", name: x, zebra: 1}",
+		"number":              "sec: 1234567890123",
+		"list":                "sec: [" + canary + "]",
+		"mapping":             "sec: {" + canary + ": 1}",
+		"same line":           "{sec: " + canary + ", zebra: 1}",
+		"same line, before":   "{zebra: 1, sec: \"" + canary + "\", i: x}",
+		"bad reference":       "sec: " + canary + "${",
+		"mixed":               "sec: " + canary + "${NOT_SET}",
+		"open quote":          "password: \"" + canary + "\ni: x",
+		"open quote below":    "apiKey: |\n  " + canary + "\n x: \"",
+		"tab in a block":      "token: |\n  a\n\t" + canary,
+		"duplicate":           "sec: a\nsec: " + canary,
+		"duplicate password":  "password: a\npassword: " + canary,
+		"literal":             "sec: |\n  " + canary + "\nzebra: 1",
+		"plain lines":         "sec: a\n  " + canary + " b\nzebra: 1",
+		"quoted lines":        "sec: \"a\n  " + canary + "\"\nzebra: 1",
+		"value in a fault":    "region: mars\nsec: " + canary + "\nlv: " + canary,
+		"value of the file":   "sec: ${file:" + withCanary + "}\nlv: " + canary,
+		"env in another type": "i: ${CANARY}\nsize: ${CANARY}\nd: ${CANARY}\nt: ${CANARY}\nb: ${CANARY}\nf: ${CANARY}\nu: ${CANARY}\ne: ${CANARY}\nlv: ${CANARY}",
+		"file in an enum":     "e: ${file:" + withCanary + "}\nel: [\"${file:" + withCanary + "}\"]",
+		"default":             "sec: ${NOT_SET:-" + canary + "}\nsec: x",
+		"second document":     "s: a\n---\npassword: " + canary,
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := decode(t, text, Interpolate(), env("CANARY", canary))
+			if err == nil {
+				t.Skip("no error to leak into")
+			}
+			encoded, _ := json.Marshal(err)
+			for _, shown := range []string{err.Error(), string(encoded), fmt.Sprintf("%+v", err)} {
+				if strings.Contains(shown, canary) && name != "value in a fault" && name != "value of the file" || strings.Contains(shown, "123456789") {
+					t.Errorf("the secret is in\n%s", shown)
+				}
+			}
+		})
+	}
+}
+
+type leaky struct {
+	Password Secret `yaml:"password"`
+	URL      string `yaml:"url"`
+}
+
+func (l *leaky) Validate() error {
+	value, _ := l.Password.Reveal()
+	return errors.Join(Fault("url", "cannot reach %s", l.URL), fmt.Errorf("password %q is weak", value))
+}
+
+func TestSecret_isTakenOutOfWhatValidateSays(t *testing.T) {
+	var c connector
+	if err := Decode("f.yaml", []byte("config: {password: "+canary+", url: 'http://${TOKEN}@host'}"), &c, env("TOKEN", "t0k3n-of-a-url")); err != nil {
+		t.Fatal(err)
+	}
+	err := c.Config.Decode(&leaky{})
+	want := `f.yaml:1:1: config: password "***" is weak
+  1 | config: {password: ***
+    | ^^^^^^
+f.yaml:1:45: config.url: cannot reach http://${TOKEN}@host
+  1 | config: {password: ***
+    |                       ^`
+	if err == nil || err.Error() != want {
+		t.Errorf("got\n%v\nwant\n%s", err, want)
+	}
+}
+
+func TestSecret_isReadAgainWhenItsFileChanges(t *testing.T) {
+	path := tempFile(t, "secret", "first\n")
+	synctest.Test(t, func(t *testing.T) {
+		k, err := decodeSource(t, "brokers: b\npassword: pre-${MID}-${file:"+path+"}", env("MID", "mid"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		reveal := func(want string) {
+			t.Helper()
+			if got, err := k.Password.Reveal(); got != want || err != nil {
+				t.Errorf("got %q, %v; want %q", got, err, want)
+			}
+		}
+		reveal("pre-mid-first")
+		write(t, path, "second, longer")
+		reveal("pre-mid-first") // looked a moment ago
+		time.Sleep(2 * time.Second)
+		reveal("pre-mid-second, longer")
+		time.Sleep(2 * time.Second)
+		reveal("pre-mid-second, longer") // nothing changed
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		if _, err := k.Password.Reveal(); err == nil || !strings.Contains(err.Error(), path) {
+			t.Errorf("got %v, want the name of the file", err)
+		}
+		write(t, path, strings.Repeat("x", maxFile+1))
+		if _, err := k.Password.Reveal(); err == nil {
+			t.Error("read more than 1 MiB")
+		}
+	})
+}
+
+func TestSecret_zeroIsAbsent(t *testing.T) {
+	var s Secret
+	if value, err := s.Reveal(); value != "" || err != nil || !s.IsZero() || s.Files() != nil {
+		t.Errorf("got %q, %v", value, err)
+	}
+	if v := good(t, "sec: ''"); !v.Sec.IsZero() {
+		t.Error("an empty text is a secret")
+	}
+	if got := SecretFile("/a").Files(); len(got) != 1 || got[0] != "/a" {
+		t.Errorf("files %v", got)
+	}
+}
+
+func TestParseBytes(t *testing.T) {
+	for text, want := range map[string]Bytes{"0": 0, "12": 12, "1.5KiB": 1536, "1 MiB": 1 << 20, "2GB": 2e9, "7B": 7, "3kB": 3000, "1GiB": 1 << 30} {
+		if got, err := ParseBytes(text); got != want || err != nil {
+			t.Errorf("%q: got %d, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"", "x", "-1", "1Q", "NaN", "1e300", "MiB"} {
+		if _, err := ParseBytes(text); err == nil {
+			t.Errorf("%q: no error", text)
+		}
+	}
+	for size, want := range map[Bytes]string{0: "0", 1000: "1000", 1 << 20: "1MiB", 1536: "1536", 1 << 30: "1GiB", 2048: "2KiB"} {
+		if got := size.String(); got != want {
+			t.Errorf("%d prints as %s, want %s", int64(size), got, want)
+		}
+	}
+}

@@ -1,0 +1,116 @@
+package config
+
+import (
+	"path/filepath"
+	"regexp"
+)
+
+// secret decodes a secret: its files are kept, and read when they change.
+func (d *decoder) secret(n *node, path string) Secret {
+	if n.kind == mapping && n.pair("secretRef") != nil {
+		if file, ok := d.secretFile(n, path); ok {
+			return d.readable(n, path, SecretFile(file))
+		}
+		return Secret{}
+	}
+	if n.kind != stringKind {
+		d.src.hide(n)
+		hint := ""
+		if n.scalar() {
+			hint = "put it in quotes"
+		}
+		d.failAt(CodeWrongType, n.at, 1, path, path+": expected a secret as text", hint)
+		return Secret{}
+	}
+	parts, err := parseParts(n.text)
+	if err != nil {
+		d.src.hide(n)
+		d.reference(n, parts[0], path, err.Error(), "")
+		return Secret{}
+	}
+	if len(parts) == 0 {
+		return Secret{}
+	}
+	s := &secret{}
+	for _, p := range parts {
+		if p.file != "" {
+			s.parts = append(s.parts, secretPart{file: p.file})
+			continue
+		}
+		if p.env == "" {
+			d.src.hide(n)
+		}
+		value, ok := d.resolve(n, p, path)
+		if !ok {
+			return Secret{}
+		}
+		s.parts = append(s.parts, secretPart{literal: value})
+	}
+	return d.readable(n, path, Secret{&sealed{s}})
+}
+
+// readable reads a secret once, so that a missing file is said now.
+func (d *decoder) readable(n *node, path string, s Secret) Secret {
+	value, err := s.Reveal()
+	if err != nil {
+		d.failAt(CodeBadInterpolation, n.at, n.span(), path, path+": "+err.Error(), "make the file readable, or correct its path")
+		return Secret{}
+	}
+	d.src.conceal(value, Mask)
+	return s
+}
+
+// secretDir is where the Secrets that secretRef names are mounted.
+const secretDir = "/etc/fiso/secrets"
+
+// secretFile is the file that {secretRef: {name, key}} stands for.
+func (d *decoder) secretFile(n *node, path string) (string, bool) {
+	before := len(d.errs)
+	for _, p := range n.pairs {
+		if p.key.text != "secretRef" {
+			d.failAt(CodeUnknownKey, p.key.at, p.key.span(), under(path, p.key.text), "unknown key "+quote(p.key.text)+" beside secretRef", "remove it")
+		}
+	}
+	ref := n.pair("secretRef").value
+	var to struct {
+		Name string `yaml:"name" required:"true" doc:"name the Secret"`
+		Key  string `yaml:"key" required:"true" doc:"name the key in the Secret"`
+	}
+	inner := &decoder{file: d.file, scopes: d.scopes}
+	inner.value(ref, valueOf(&to), under(path, "secretRef"))
+	if ref.kind == null {
+		inner.wrong(ref, under(path, "secretRef"), "a mapping with name and key", "write secretRef: {name: …, key: …}")
+	}
+	d.errs = append(d.errs, inner.errs...)
+	for key, value := range map[string]string{"name": to.Name, "key": to.Key} {
+		if p := ref.pair(key); p != nil && value != "" && !secretName.MatchString(value) {
+			d.bad(p.value, under(path, "secretRef."+key), quote(value)+" is not the name of a Secret or of a key in one", "use letters, digits, '-', '_' and '.'")
+		}
+	}
+	if len(d.errs) > before {
+		return "", false
+	}
+	dir, _ := d.lookup("FISO_SECRETS_DIR")
+	if dir == "" {
+		dir = secretDir
+	}
+	return filepath.Join(dir, to.Name, to.Key), true
+}
+
+// secretName is what Kubernetes allows; it keeps a reference inside its folder.
+var secretName = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]*$`)
+
+// referred is the value of a secretRef where plain text is due.
+func (d *decoder) referred(n *node, path string) (string, bool) {
+	file, ok := d.secretFile(n, path)
+	if !ok {
+		return "", false
+	}
+	value, err := readValue(file)
+	if err != nil {
+		d.failAt(CodeBadInterpolation, n.at, 1, path, path+": "+err.Error(), "is the Secret mounted there?")
+		return "", false
+	}
+	d.src.conceal(value, Mask)
+	return value, true
+}

@@ -1,0 +1,96 @@
+package config
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestText_knowsWhereItsCharactersStand(t *testing.T) {
+	// Each text has an X; its place in the file is what At must find.
+	for _, test := range []struct{ name, text string }{
+		{"plain", "x: a + X"},
+		{"plain, number", "x: X"},
+		{"plain, spaces", "x:    a   +  X # c"},
+		{"plain, wide", "x: é + ü + X"},
+		{"plain, two lines", "x: a +\n   b + X\n"},
+		{"plain, three lines", "x:\n  a +\n\n     b\n  + X\n"},
+		{"single quotes", "x: 'it''s ''X'''"},
+		{"single quotes, lines", "x: 'a\n\n   b '' X'"},
+		{"double quotes", `x: "a\tb \"\x41\u00e9\U0001F600 X"`},
+		{"double quotes, lines", "x: \"a\n   b\n\n   X\""},
+		{"double quotes, line that goes on", "x: \"a \\\n   b\\\n   X\""},
+		{"literal", "x: |\n  a +\n    b\n\n  + X\n"},
+		{"literal, first line deeper", "x: |2\n     a\n   X\n"},
+		{"literal, comment", "x: |- # c\n   a\n   X"},
+		{"literal, blank before", "x: |\n\n\n   a\n   X"},
+		{"folded", "x: >\n  a +\n  b +\n\n  c X\n"},
+		{"folded, deeper lines", "x: >-\n  a\n    b\n  X\n"},
+		{"folded, in a deeper line", "x: >\n  a\n    b X\n  c\n"},
+		{"flow", "{s: a, x: b + X}"},
+		{"carriage returns", "x: |\r\n  a +\r\n  X\r\n"},
+		{"byte order mark", "\ufeffx: X"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			v := good(t, test.text)
+			before, _, ok := strings.Cut(v.X.Value, "X")
+			if !ok {
+				t.Fatalf("no X in %q", v.X.Value)
+			}
+			line := strings.Count(before, "\n") + 1
+			column := len([]rune(before[strings.LastIndex(before, "\n")+1:])) + 1
+			at := v.X.At(line, column)
+			lines := strings.Split(strings.TrimPrefix(test.text, "\ufeff"), "\n")
+			if at.Line < 1 || at.Line > len(lines) {
+				t.Fatalf("%v is no line of the file", at)
+			}
+			if shown := []rune(lines[at.Line-1]); at.Column < 1 || at.Column > len(shown) || shown[at.Column-1] != 'X' {
+				t.Errorf("%d:%d of %q stands at %v, want the X", line, column, v.X.Value, at)
+			}
+		})
+	}
+}
+
+func TestText_showsItsOwnLineInErrors(t *testing.T) {
+	v := good(t, "s: a\nx: |\n  data.a +\n    data.custmer\nsec: hush\n")
+	err := v.X.Error(2, 8, "no field custmer", `did you mean "customer"?`)
+	want := `f.yaml:4:10: no field custmer
+  4 |     data.custmer
+    |          ^ did you mean "customer"?`
+	if err.Error() != want || err.Code != CodeCEL || err.Key != "x" {
+		t.Errorf("got\n%s\ncode %s, key %s; want\n%s", err, err.Code, err.Key, want)
+	}
+}
+
+func TestText_staysInsideItself(t *testing.T) {
+	v := good(t, "x: abc\n")
+	for _, test := range []struct{ line, column, want int }{{0, 0, 4}, {-3, -3, 4}, {1, 99, 7}, {99, 1, 4}} {
+		if got := v.X.At(test.line, test.column); got != (Pos{"f.yaml", 1, test.want}) {
+			t.Errorf("At(%d, %d) = %v, want column %d", test.line, test.column, got, test.want)
+		}
+	}
+	for _, text := range []string{"x: \"a\\x4", `x: "a\`, "x: 'a", "x: \"\\x41\"", "x: |\n", "x: |\n  \n", "x: ''"} {
+		if v, err := decode(t, text); err == nil {
+			v.X.At(5, 5)
+		}
+	}
+}
+
+func TestText_madeByAProgramHasNoPosition(t *testing.T) {
+	text := Text{Value: "data.x"}
+	if text.At(1, 1) != (Pos{}) || text.Key() != "" || text.String() != "data.x" || text.IsZero() || !(Text{}).IsZero() {
+		t.Error("a position out of nowhere")
+	}
+	if got := text.Error(1, 1, "bad", "mend it").Error(); got != "bad\n  mend it" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestFields_knowTheirPlaces(t *testing.T) {
+	v := good(t, "fs:\n  b: |\n    data.b\n  a: data.a\n")
+	if got := v.Fs[0].Value.At(1, 6); got != (Pos{"f.yaml", 3, 10}) {
+		t.Errorf("got %v", got)
+	}
+	if v.Fs[1].Name != "a" || v.Fs[1].Value.Key() != "fs.a" {
+		t.Errorf("got %+v, key %s", v.Fs[1], v.Fs[1].Value.Key())
+	}
+}

@@ -1,0 +1,128 @@
+package config
+
+import (
+	"encoding"
+	"fmt"
+	"reflect"
+	"time"
+)
+
+var (
+	secretType   = reflect.TypeFor[Secret]()
+	textType     = reflect.TypeFor[Text]()
+	rawType      = reflect.TypeFor[Raw]()
+	fieldsType   = reflect.TypeFor[Fields]()
+	bytesType    = reflect.TypeFor[Bytes]()
+	stringsType  = reflect.TypeFor[Strings]()
+	durationType = reflect.TypeFor[time.Duration]()
+	timeType     = reflect.TypeFor[time.Time]()
+	unmarshaler  = reflect.TypeFor[encoding.TextUnmarshaler]()
+)
+
+// special reports whether a type is decoded by rules of its own.
+func special(t reflect.Type) bool {
+	switch t {
+	case secretType, textType, rawType, fieldsType, bytesType, stringsType, durationType, timeType:
+		return true
+	}
+	return reflect.PointerTo(t).Implements(unmarshaler)
+}
+
+// value decodes n into v. A null leaves v as it is.
+func (d *decoder) value(n *node, v reflect.Value, path string) {
+	if v.Type() == rawType {
+		v.Set(reflect.ValueOf(Raw{&raw{file: d.file, node: n, at: n.at, path: path, scopes: d.scopes}}))
+		return
+	}
+	if n.kind == null {
+		return
+	}
+	if special(v.Type()) {
+		d.special(n, v, path)
+		return
+	}
+	switch v.Kind() {
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		setDefaults(v.Elem())
+		d.value(n, v.Elem(), path)
+	case reflect.Struct:
+		d.structure(n, v, path)
+	case reflect.Slice:
+		d.slice(n, v, path)
+	case reflect.Map:
+		d.mapping(n, v, path)
+	case reflect.Interface:
+		v.Set(reflect.ValueOf(d.free(n, path)))
+	default:
+		d.basic(n, v, path)
+	}
+}
+
+func (d *decoder) slice(n *node, v reflect.Value, path string) {
+	if n.kind != sequence {
+		d.wrong(n, path, "a list", "")
+		return
+	}
+	list := reflect.MakeSlice(v.Type(), len(n.items), len(n.items))
+	for i, item := range n.items {
+		at := fmt.Sprintf("%s[%d]", path, i)
+		if item.kind == null {
+			d.wrong(item, at, "a value", "remove the empty item, or write its value")
+			continue
+		}
+		setDefaults(list.Index(i))
+		d.value(item, list.Index(i), at)
+	}
+	v.Set(list)
+}
+
+func (d *decoder) mapping(n *node, v reflect.Value, path string) {
+	if n.kind != mapping {
+		d.wrong(n, path, "a mapping", "")
+		return
+	}
+	out := reflect.MakeMapWithSize(v.Type(), len(n.pairs))
+	for _, p := range n.pairs {
+		item := reflect.New(v.Type().Elem()).Elem()
+		setDefaults(item)
+		d.value(p.value, item, under(path, p.key.text))
+		out.SetMapIndex(reflect.ValueOf(p.key.text).Convert(v.Type().Key()), item)
+	}
+	v.Set(out)
+}
+
+// free decodes what may be anything: string, int64, float64, bool, []any,
+// map[string]any or nil.
+func (d *decoder) free(n *node, path string) any {
+	switch n.kind {
+	case mapping:
+		out := make(map[string]any, len(n.pairs))
+		for _, p := range n.pairs {
+			out[p.key.text] = d.free(p.value, under(path, p.key.text))
+		}
+		return out
+	case sequence:
+		out := make([]any, len(n.items))
+		for i, item := range n.items {
+			out[i] = d.free(item, fmt.Sprintf("%s[%d]", path, i))
+		}
+		return out
+	case stringKind:
+		text, _ := d.expand(n, path)
+		return text
+	case intKind:
+		return freeBasic[int64](d, n, path)
+	case floatKind:
+		return freeBasic[float64](d, n, path)
+	case boolKind:
+		return freeBasic[bool](d, n, path)
+	}
+	return nil
+}
+
+func freeBasic[T any](d *decoder, n *node, path string) T {
+	var out T
+	d.basic(n, reflect.ValueOf(&out).Elem(), path)
+	return out
+}

@@ -1,0 +1,155 @@
+package connector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+func TestClassOf_theOutermostMarkCounts(t *testing.T) {
+	cause := errors.New("boom")
+	for _, tc := range []struct {
+		name  string
+		err   error
+		class Class
+		after time.Duration
+	}{
+		{"unmarked is temporary", cause, Temporary, 0},
+		{"nil is temporary", nil, Temporary, 0},
+		{"permanent", AsPermanent(cause), Permanent, 0},
+		{"unavailable", AsUnavailable(cause), Unavailable, 0},
+		{"temporary with a delay", AsTemporary(cause, 7*time.Second), Temporary, 7 * time.Second},
+		{"a negative delay is none", AsTemporary(cause, -time.Second), Temporary, 0},
+		{"interrupted", ErrInterrupted, Interrupted, 0},
+		{"cancelled", context.Canceled, Interrupted, 0},
+		{"a deadline is temporary", context.DeadlineExceeded, Temporary, 0},
+		{"closed is temporary", ErrClosed, Temporary, 0},
+		{"wrapped", fmt.Errorf("send: %w", AsPermanent(cause)), Permanent, 0},
+		{"wrapped with a delay", fmt.Errorf("send: %w", AsTemporary(cause, time.Minute)), Temporary, time.Minute},
+		{"wrapped cancel", fmt.Errorf("send: %w", context.Canceled), Interrupted, 0},
+		{"joined", errors.Join(cause, AsUnavailable(cause)), Unavailable, 0},
+		{"the outer mark", AsPermanent(fmt.Errorf("give up: %w", AsTemporary(cause, time.Minute))), Permanent, 0},
+		{"a mark over a cancel", AsTemporary(context.Canceled, 0), Temporary, 0},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if got := ClassOf(tc.err); got != tc.class {
+				t.Errorf("class %v, want %v", got, tc.class)
+			}
+			if got := RetryAfter(tc.err); got != tc.after {
+				t.Errorf("retry after %v, want %v", got, tc.after)
+			}
+		})
+	}
+}
+
+func TestMarks_keepTheCauseItsWordsAndNil(t *testing.T) {
+	cause := errors.New("boom")
+	for name, mark := range map[string]func(error) error{
+		"AsPermanent": AsPermanent, "AsUnavailable": AsUnavailable,
+		"AsTemporary": func(err error) error { return AsTemporary(err, time.Second) },
+	} {
+		if err := mark(nil); err != nil {
+			t.Errorf("%s(nil) = %v", name, err)
+		}
+		if err := mark(cause); !errors.Is(err, cause) || err.Error() != "boom" {
+			t.Errorf("%s hides its cause: %v", name, err)
+		}
+	}
+}
+
+func TestClass_hasANameForLogs(t *testing.T) {
+	for class, want := range map[Class]string{
+		Temporary: "temporary", Permanent: "permanent", Unavailable: "unavailable", Interrupted: "interrupted", Class(99): "temporary",
+	} {
+		if got := class.String(); got != want {
+			t.Errorf("%d is %q, want %q", class, got, want)
+		}
+	}
+}
+
+// verdicts counts what it hears.
+type verdicts struct {
+	n    atomic.Int32
+	last atomic.Value
+}
+
+func (v *verdicts) Settled(_ *Message, err error) {
+	v.n.Add(1)
+	v.last.Store([]error{err})
+}
+
+func TestSettle_theFirstVerdictCountsAndNoOther(t *testing.T) {
+	var v verdicts
+	var m Message
+	m.Bind(&v)
+	if m.IsSettled() {
+		t.Error("a new message is settled")
+	}
+	if !m.Settle(ErrInterrupted) || m.Settle(nil) || !m.IsSettled() {
+		t.Error("the first verdict did not count, or the second did")
+	}
+	if got := v.last.Load().([]error)[0]; !errors.Is(got, ErrInterrupted) || v.n.Load() != 1 {
+		t.Errorf("the source heard %d verdicts, the last %v", v.n.Load(), got)
+	}
+}
+
+func TestSettle_isHeardOnceHoweverManyCall(t *testing.T) {
+	for range 100 {
+		var v verdicts
+		var m Message
+		m.Bind(&v)
+		var won atomic.Int32
+		var wait sync.WaitGroup
+		for range 8 {
+			wait.Go(func() {
+				if m.Settle(nil) {
+					won.Add(1)
+				}
+			})
+		}
+		wait.Wait()
+		if won.Load() != 1 || v.n.Load() != 1 {
+			t.Fatalf("%d calls counted, the source heard %d", won.Load(), v.n.Load())
+		}
+	}
+}
+
+func TestSettle_worksWithoutASource(t *testing.T) {
+	var m Message
+	if !m.Settle(nil) || m.Settle(nil) {
+		t.Error("an unbound message settles otherwise than a bound one")
+	}
+}
+
+func TestPosition_isAStableID(t *testing.T) {
+	for want, p := range map[string]Position{
+		"orders-3-42":               {"orders", 3, 42},
+		"-0-0":                      {},
+		"http--1--1":                {"http", -1, -1},
+		"a-b-0-9223372036854775807": {"a-b", 0, 1<<63 - 1},
+	} {
+		if got := p.String(); got != want {
+			t.Errorf("%+v is %q, want %q", p, got, want)
+		}
+		if known := p.Partition >= 0 && p.Offset >= 0; p.Known() != known {
+			t.Errorf("%q known = %v", want, p.Known())
+		}
+	}
+}
+
+func TestHeader_findsTheFirstOfThatExactName(t *testing.T) {
+	m := Message{Headers: []Header{{"a", []byte("1")}, {"A", nil}, {"a", []byte("2")}}}
+	if v, ok := m.Header("a"); string(v) != "1" || !ok {
+		t.Errorf("a = %q, %v", v, ok)
+	}
+	if v, ok := m.Header("A"); v != nil || !ok {
+		t.Errorf("A = %q, %v", v, ok)
+	}
+	if _, ok := m.Header("b"); ok {
+		t.Error("b was found")
+	}
+}

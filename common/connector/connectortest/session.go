@@ -1,0 +1,247 @@
+package connectortest
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/lsm/fiso/common/connector"
+)
+
+// sourceEnv is a scenario of a source under way.
+type sourceEnv struct {
+	env
+	f Features
+	h SourceHarness
+}
+
+func newSourceEnv(t testing.TB, f Features, n NewSource) *sourceEnv {
+	t.Helper()
+	checkGoroutines(t)
+	h := n(t)
+	return &sourceEnv{env{t, h.withDefaults()}, f, h}
+}
+
+// delivery is a message as it was handed over.
+type delivery struct {
+	ctx   context.Context // here because it is under test
+	m     *connector.Message
+	value string // copied at once: the message's own bytes are looked at later
+	input Input
+}
+
+// session is one run of one source.
+type session struct {
+	e      *sourceEnv
+	source connector.Source
+	cancel context.CancelFunc
+	done   chan struct{}
+	err    error // of Run; to be read once done is closed
+
+	mu     sync.Mutex
+	got    []*delivery
+	active map[Partition]int
+	faults []string
+}
+
+// settleAll is the handler that is done with everything at once.
+func settleAll(d *delivery) { d.m.Settle(nil) }
+
+// leaveAll is the handler that settles nothing.
+func leaveAll(*delivery) {}
+
+// handBack is the handler that waits for the context and settles with
+// ErrInterrupted then, from a goroutine of its own.
+func (e *sourceEnv) handBack(d *delivery) {
+	go func() {
+		<-d.ctx.Done()
+		d.m.Settle(connector.ErrInterrupted)
+	}()
+}
+
+// start runs a new source. It is stopped at the end of the scenario at the
+// latest.
+func (e *sourceEnv) start(handle func(*delivery)) *session {
+	e.Helper()
+	ctx, cancel := context.WithCancel(e.Context())
+	s := &session{e: e, source: e.h.New(e), cancel: cancel, done: make(chan struct{}), active: map[Partition]int{}}
+	go func() {
+		defer close(s.done)
+		s.err = s.source.Run(ctx, func(ctx context.Context, m *connector.Message) { s.handle(ctx, m, handle) })
+	}()
+	e.Cleanup(func() {
+		cancel()
+		select {
+		case <-s.done:
+		case <-time.After(e.timing.Timeout):
+			e.Errorf("Run has not returned %v after its context ended", e.timing.Timeout)
+		}
+		for _, fault := range s.takeFaults() {
+			e.Errorf("%s", fault)
+		}
+	})
+	return s
+}
+
+func (s *session) takeFaults() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	faults := s.faults
+	s.faults = nil
+	return faults
+}
+
+func (s *session) handle(ctx context.Context, m *connector.Message, handle func(*delivery)) {
+	d := &delivery{ctx: ctx, m: m, value: string(m.Value)}
+	d.input = Input{string(m.Key), d.value}
+	p := Partition{m.Position.Topic, m.Position.Partition}
+	s.mu.Lock()
+	s.got = append(s.got, d)
+	if s.active[p]++; s.active[p] > 1 && s.e.f.Ordered {
+		s.faults = append(s.faults, fmt.Sprintf("%d messages of partition %v are being handed over at once: %q is one", s.active[p], p, d.value))
+	}
+	s.mu.Unlock()
+	handle(d)
+	s.mu.Lock()
+	s.active[p]--
+	s.mu.Unlock()
+}
+
+// stop ends the context of Run and waits for it to return.
+func (s *session) stop() {
+	s.e.Helper()
+	s.cancel()
+	s.e.closed("Run returns after its context ended", s.done)
+	if s.err != nil {
+		s.e.Fatalf("Run returned an error after its context ended, not nil: %v", s.err)
+	}
+}
+
+// deliveries are those so far, in order.
+func (s *session) deliveries() []*delivery {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.got)
+}
+
+// values are the values of deliveries so far, in order.
+func (s *session) values() []string {
+	var list []string
+	for _, d := range s.deliveries() {
+		list = append(list, d.value)
+	}
+	return list
+}
+
+// running fails the scenario if Run returned by itself.
+func (s *session) running() {
+	s.e.Helper()
+	select {
+	case <-s.done:
+		if s.e.Context().Err() == nil {
+			s.e.Fatalf("Run returned by itself: %v", s.err)
+		}
+	default:
+	}
+}
+
+// hasAll waits until every input was handed over at least once.
+func (s *session) hasAll(inputs []Input) {
+	s.e.Helper()
+	missing := func() (list []string) {
+		values := s.values()
+		for _, in := range inputs {
+			if !slices.Contains(values, in.Value) {
+				list = append(list, in.Value)
+			}
+		}
+		return list
+	}
+	if !s.e.wait(func() bool { s.running(); return len(missing()) == 0 }) {
+		s.e.Fatalf("waited %v in vain for %q to be handed over; %q were", s.e.timing.Timeout, missing(), s.values())
+	}
+}
+
+// find is the first delivery of a value, which must be there.
+func (s *session) find(value string) *delivery {
+	s.e.Helper()
+	for _, d := range s.deliveries() {
+		if d.value == value {
+			return d
+		}
+	}
+	s.e.Fatalf("%q was not handed over", value)
+	return nil
+}
+
+// inOrder asserts that the first deliveries of each key are in the order of
+// the inputs.
+func (s *session) inOrder(inputs []Input) {
+	s.e.Helper()
+	if !s.e.f.Ordered {
+		return
+	}
+	rank, key := map[string]int{}, map[string]string{}
+	for i, in := range inputs {
+		rank[in.Value], key[in.Value] = i, in.Key
+	}
+	last, seen := map[string]string{}, map[string]bool{}
+	for _, v := range s.values() {
+		if seen[v] {
+			continue
+		}
+		seen[v] = true
+		k := key[v]
+		if before, ok := last[k]; ok && rank[before] > rank[v] {
+			s.e.Errorf("%q was handed over before %q of the same key, produced earlier", before, v)
+		}
+		last[k] = v
+	}
+}
+
+// once asserts that no value was handed over twice.
+func (s *session) once() {
+	s.e.Helper()
+	seen := map[string]bool{}
+	for _, v := range s.values() {
+		if seen[v] {
+			s.e.Errorf("%q was handed over twice in one run without faults", v)
+		}
+		seen[v] = true
+	}
+}
+
+// committed waits until the commits cover exactly the deliveries of a session,
+// where the harness can tell.
+func (s *session) committed() {
+	s.e.Helper()
+	if s.e.h.Committed == nil {
+		return
+	}
+	want := map[Partition]int64{}
+	for _, d := range s.deliveries() {
+		p := Partition{d.m.Position.Topic, d.m.Position.Partition}
+		want[p] = max(want[p], d.m.Position.Offset+1)
+	}
+	s.e.until("everything settled is committed", func() bool {
+		got := s.e.h.Committed(s.e)
+		for p, offset := range want {
+			if got[p] != offset {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// inputs makes n messages; every key in turn.
+func inputs(prefix string, n int, keys ...string) []Input {
+	list := make([]Input, n)
+	for i := range list {
+		list[i] = Input{keys[i%len(keys)], fmt.Sprintf("%s-%03d", prefix, i)}
+	}
+	return list
+}

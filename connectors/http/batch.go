@@ -1,0 +1,142 @@
+package http
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"mime"
+
+	"github.com/lsm/fiso/common/cloudevent"
+	"github.com/lsm/fiso/common/connector"
+)
+
+// ContentTypeResults is the media type of an answer that has a verdict for
+// each event of a batch: {"results": [{"status": 200}, {"status": 422,
+// "detail": "no such order"}]}, one entry an event, in their order. The source
+// of this package answers so, and the sink understands it.
+const ContentTypeResults = "application/vnd.fiso.results+json"
+
+// results is the body of such an answer.
+type results struct {
+	Results []result `json:"results"`
+}
+
+type result struct {
+	ID     string `json:"id,omitempty"`
+	Status int    `json:"status"`
+	Detail string `json:"detail,omitempty"`
+}
+
+// SendBatch delivers events in one request, which needs mode batch. A 2xx
+// delivers all of them; any other answer is the verdict on each. Two answers
+// have a verdict for each event: one of ContentTypeResults, and 207 with that
+// body in any JSON type. A 207 without it is temporary.
+//
+// A permanent verdict on a batch as a whole does not say which event is at
+// fault: send the events one by one with Send, which makes batches of one, to
+// find out.
+//
+// In the other modes the events go one by one. After the first that may be
+// tried again, the rest is not sent, so that no later event of a key overtakes
+// it; their errors are of the class unavailable.
+func (s *Sink) SendBatch(ctx context.Context, events []*cloudevent.Event) []error {
+	if s.mode != ModeBatch {
+		return s.sendSingly(ctx, events)
+	}
+	if len(events) == 0 {
+		return nil
+	}
+	c, err := s.begin()
+	if err != nil {
+		return repeat(err, len(events))
+	}
+	defer s.end(c)
+	var errs []error
+	err = s.post(ctx, c, events, func(cn *conn) (taken bool) {
+		errs, taken = s.judgeEach(cn, c.secret, len(events))
+		return taken
+	})
+	if err != nil {
+		return repeat(err, len(events))
+	}
+	return errs
+}
+
+func (s *Sink) sendSingly(ctx context.Context, events []*cloudevent.Event) []error {
+	var errs []error
+	for i, e := range events {
+		err := s.Send(ctx, e)
+		if err == nil {
+			continue
+		}
+		if errs == nil {
+			errs = make([]error, len(events))
+		}
+		errs[i] = err
+		if connector.ClassOf(err) == connector.Permanent {
+			continue
+		}
+		rest := err // the context ended, or the sink was closed: that holds for all
+		if connector.ClassOf(err) != connector.Interrupted && !errors.Is(err, connector.ErrClosed) {
+			rest = connector.AsUnavailable(fmt.Errorf("%s: not sent, because an event before it failed", s.target.name))
+		}
+		for j := i + 1; j < len(events); j++ {
+			errs[j] = rest
+		}
+		return errs
+	}
+	return errs
+}
+
+// judgeEach reads a verdict for each event from an answer that has them. It
+// reports false when the status alone counts.
+func (s *Sink) judgeEach(cn *conn, secret string, n int) ([]error, bool) {
+	kind, _, err := mime.ParseMediaType(string(cn.resp.Header.ContentType()))
+	if err != nil {
+		kind = ""
+	}
+	status := cn.resp.StatusCode()
+	explicit := kind == ContentTypeResults
+	if !explicit && status != 207 {
+		return nil, false
+	}
+	var body results
+	if explicit || cloudevent.IsJSON(kind) && kind != "" {
+		err = json.Unmarshal(cn.resp.Body(), &body)
+	}
+	if err != nil || len(body.Results) != n {
+		if status != 207 {
+			return nil, false
+		}
+		detail := fmt.Sprintf("the answer does not have one result for each of the %d events", n)
+		return repeat(connector.AsTemporary(newStatusError(s.target.name, status, detail), 0), n), true
+	}
+	return s.eachVerdict(cn, secret, body.Results), true
+}
+
+// eachVerdict is nil when every event was delivered.
+func (s *Sink) eachVerdict(cn *conn, secret string, list []result) []error {
+	var errs []error
+	for i, r := range list {
+		if s.verdicts.of(r.Status) == delivered {
+			continue
+		}
+		if errs == nil {
+			errs = make([]error, len(list))
+		}
+		name := fmt.Sprintf("%s: event %d of %d", s.target.name, i+1, len(list))
+		detail := snippet(s.credential.redact([]byte(r.Detail), secret))
+		err := newStatusError(name, r.Status, detail)
+		errs[i] = s.verdicts.classified(err, string(cn.resp.Header.Peek("Retry-After")))
+	}
+	return errs
+}
+
+func repeat(err error, n int) []error {
+	errs := make([]error, n)
+	for i := range errs {
+		errs[i] = err
+	}
+	return errs
+}

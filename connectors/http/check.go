@@ -1,0 +1,62 @@
+package http
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/lsm/fiso/common/connector"
+)
+
+// Check reads the credential, resolves the host, connects, and asks OPTIONS of
+// the URL, which has no effect. The status of the answer stands in the step's
+// name and is not judged: many servers do not allow OPTIONS where they take
+// events.
+func (s *Sink) Check(ctx context.Context) []connector.Step {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	var steps []connector.Step
+	step := func(name string, err error) bool {
+		steps = append(steps, connector.Step{Name: name, Err: err})
+		return err == nil
+	}
+	c := new(call)
+	var err error
+	if c.secret, err = s.credential.reveal(); s.credential.kind != authNone && !step("read the credential", err) {
+		return steps
+	}
+	if net.ParseIP(s.target.host) == nil && !step("resolve "+s.target.host, resolve(ctx, s.target.host)) {
+		return steps
+	}
+	name := "connect to " + s.target.address
+	if s.target.tls != nil {
+		name += " with TLS"
+	}
+	deadline, _ := ctx.Deadline()
+	cn, err := s.pool.dial(ctx, deadline)
+	if !step(name, err) {
+		return steps
+	}
+	defer s.pool.discard(cn)
+	c.head = append(c.head, s.target.probeLine...)
+	c.head = s.credential.appendQuery(c.head, c.secret, s.target.hasQuery)
+	c.head = append(c.head, s.target.fixed...)
+	c.head = s.credential.appendHeader(c.head, c.secret)
+	c.head = append(c.head, "Content-Length: 0\r\nConnection: close\r\n\r\n"...)
+	name = "ask OPTIONS of the URL"
+	if err = cn.exchange(ctx, deadline, c.head, nil, maxAnswer); err == nil {
+		name += ": " + statusText(cn.resp.StatusCode())
+	}
+	step(name, err)
+	return steps
+}
+
+func resolve(ctx context.Context, host string) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if _, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host); err != nil {
+		return fmt.Errorf("%w; is the name right, and is it known on this machine?", err)
+	}
+	return nil
+}

@@ -1,0 +1,120 @@
+package http
+
+import (
+	"cmp"
+	"errors"
+	"net"
+	"net/url"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/lsm/fiso/common/config"
+)
+
+// SourceConfig is the configuration of a Source. Fields left at zero have the
+// defaults that their tags name.
+type SourceConfig struct {
+	Listen string         `yaml:"listen" default:":8080" doc:"Address to listen on, as host:port or :port. Sources with the same address share one listener, each with its path."`
+	Path   string         `yaml:"path" default:"/" doc:"Path of this source, matched exactly."`
+	Hosts  config.Strings `yaml:"hosts" doc:"Names a request may give as its host, without port. Default: any, and on a loopback address only loopback names."`
+
+	Auth SourceAuth `yaml:"auth" doc:"What a caller must present."`
+	TLS  config.TLS `yaml:"tls" doc:"Certificate of the listener; with caFile, callers must present one too."`
+
+	MaxBodyBytes   config.Bytes  `yaml:"maxBodyBytes" default:"1MiB" doc:"Largest body of a request; more is answered with 413."`
+	MaxBatchEvents int           `yaml:"maxBatchEvents" default:"1000" doc:"Most events in one batch; more are answered with 413."`
+	MaxRequests    int           `yaml:"maxRequests" default:"1024" doc:"Most requests at once, until their events are settled; more are answered with 503 and Retry-After."`
+	AnswerTimeout  time.Duration `yaml:"answerTimeout" default:"60s" doc:"Longest time a caller waits for its events to be settled; then it is told 503, while the work goes on."`
+	ReadTimeout    time.Duration `yaml:"readTimeout" default:"30s" doc:"Longest time to read one request, headers included. The same for all sources of a listener."`
+	HeaderTimeout  time.Duration `yaml:"headerTimeout" default:"10s" doc:"Longest time to read the headers of a request. The same for all sources of a listener."`
+	IdleTimeout    time.Duration `yaml:"idleTimeout" default:"120s" doc:"A connection without a request is closed after this time. The same for all sources of a listener."`
+	MaxHeaderBytes config.Bytes  `yaml:"maxHeaderBytes" default:"64KiB" doc:"Largest header of a request. The same for all sources of a listener."`
+}
+
+// SourceAuth is what a caller of a source must present. Secrets that come from
+// a file are followed when it changes.
+type SourceAuth struct {
+	Type     string          `yaml:"type" default:"none" enum:"none|bearer|basic|hmac" doc:"Kind of proof."`
+	Token    config.Secret   `yaml:"token" doc:"The token of type bearer."`
+	Tokens   []config.Secret `yaml:"tokens" doc:"Further tokens of type bearer, any of which will do, for a rotation without a gap."`
+	Username string          `yaml:"username" doc:"The user of type basic."`
+	Password config.Secret   `yaml:"password" doc:"The password of type basic."`
+
+	Secret          config.Secret   `yaml:"secret" doc:"The shared secret of type hmac."`
+	Secrets         []config.Secret `yaml:"secrets" doc:"Further secrets of type hmac, any of which will do, for a rotation without a gap."`
+	Header          string          `yaml:"header" doc:"The header that holds the signature of type hmac; default X-Hub-Signature-256, as GitHub sends it."`
+	Algorithm       string          `yaml:"algorithm" default:"sha256" enum:"sha256|sha512" doc:"Hash of type hmac."`
+	Encoding        string          `yaml:"encoding" default:"hex" enum:"hex|base64" doc:"How the signature is written."`
+	Prefix          string          `yaml:"prefix" doc:"Text that may stand before the signature; default the algorithm and =, as in sha256=."`
+	TimestampHeader string          `yaml:"timestampHeader" doc:"Header with the time of signing in Unix seconds, against replays; the signed text is then time, a dot and the body."`
+	Tolerance       time.Duration   `yaml:"tolerance" default:"5m" doc:"How far that time may be from now."`
+}
+
+// Validate joins all faults of the configuration.
+func (c *SourceConfig) Validate() error {
+	var faults []error
+	fault := func(bad bool, key, format string, args ...any) {
+		if bad {
+			faults = append(faults, config.Fault(key, format, args...))
+		}
+	}
+	_, port, err := net.SplitHostPort(c.Listen)
+	fault(err != nil || port == "", "listen", "write host:port or :port, such as :8080")
+	fault(!validPath(c.Path), "path", "write the path of a URL that begins with /, without a query and without . and .. in it, such as /events")
+	for _, host := range c.Hosts {
+		fault(host == "" || strings.ContainsAny(host, "/ "), "hosts", "%q is no name of a host; write it without scheme and path", host)
+	}
+	fault(!c.TLS.IsZero() && c.TLS.CertFile == "" && c.TLS.KeyFile == "", "tls.certFile", "a listener with TLS needs certFile and keyFile")
+	for _, d := range []struct {
+		key   string
+		value int64
+	}{
+		{"maxBodyBytes", int64(c.MaxBodyBytes)}, {"maxBatchEvents", int64(c.MaxBatchEvents)},
+		{"maxRequests", int64(c.MaxRequests)}, {"maxHeaderBytes", int64(c.MaxHeaderBytes)},
+		{"answerTimeout", int64(c.AnswerTimeout)}, {"readTimeout", int64(c.ReadTimeout)},
+		{"headerTimeout", int64(c.HeaderTimeout)}, {"idleTimeout", int64(c.IdleTimeout)},
+	} {
+		fault(d.value <= 0, d.key, "must be more than 0")
+	}
+	fault(c.MaxHeaderBytes > 1<<20, "maxHeaderBytes", "must not be more than 1MiB")
+	fault(c.MaxBodyBytes > 1<<30, "maxBodyBytes", "must not be more than 1GiB")
+	return errors.Join(append(faults, c.Auth.validate())...)
+}
+
+// validPath reports whether p is a path that a request can match exactly.
+func validPath(p string) bool {
+	u, err := url.Parse(p)
+	if err != nil || u.EscapedPath() != p || u.Path != p || !strings.HasPrefix(p, "/") {
+		return false // with a query, or with something that is percent-encoded
+	}
+	return path.Clean(p) == strings.TrimSuffix(p, "/") || p == "/"
+}
+
+// validate joins all faults of the block, with keys as its owner sees them.
+func (a *SourceAuth) validate() error {
+	bearer, hmac := len(a.Tokens) > 0, len(a.Secrets) > 0
+	faults := checkAuthFields(a.Type, []authField{
+		{"token", authBearer, !a.Token.IsZero(), !bearer},
+		{"tokens", authBearer, bearer, false},
+		{"username", authBasic, a.Username != "", true},
+		{"password", authBasic, !a.Password.IsZero(), true},
+		{"secret", authHMAC, !a.Secret.IsZero(), !hmac},
+		{"secrets", authHMAC, hmac, false},
+		{"header", authHMAC, a.Header != "", false},
+		{"prefix", authHMAC, a.Prefix != "", false},
+		{"timestampHeader", authHMAC, a.TimestampHeader != "", false},
+	})
+	for key, header := range map[string]string{"auth.header": a.Header, "auth.timestampHeader": a.TimestampHeader} {
+		if header != "" && !validToken(header) {
+			faults = append(faults, config.Fault(key, "this is no name of a header; use letters, digits and -"))
+		}
+	}
+	if a.TimestampHeader != "" && strings.EqualFold(a.TimestampHeader, cmp.Or(a.Header, defaultSignatureHeader)) {
+		faults = append(faults, config.Fault("auth.timestampHeader", "this header holds the signature already"))
+	}
+	if a.Type == authHMAC && a.Tolerance <= 0 {
+		faults = append(faults, config.Fault("auth.tolerance", "must be more than 0, such as 5m"))
+	}
+	return errors.Join(faults...)
+}

@@ -1,0 +1,188 @@
+package http
+
+import (
+	"fmt"
+	"maps"
+	"mime"
+	nethttp "net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/lsm/fiso/common/cloudevent"
+	"github.com/lsm/fiso/common/connector"
+)
+
+// eventIn is one event of a request, checked and not yet handed over.
+type eventIn struct {
+	id    string // of the CloudEvent or the Idempotency-Key; "" when unknown
+	key   []byte // partitionkey; nil when there is none
+	value []byte
+	time  time.Time
+}
+
+// decoder reads requests of one source.
+type decoder struct {
+	maxEvents int
+	secret    string // header that carries a signature, lower-case
+}
+
+// decoded is what a request holds.
+type decoded struct {
+	events  []eventIn
+	headers []connector.Header // of every message; shared, and never changed
+	batch   bool
+}
+
+// decode finds out the mode of a request and checks the envelope. What the
+// data is, is for the flow to say: plain JSON is not parsed here, and an array
+// of it is one message.
+func (d *decoder) decode(h nethttp.Header, body []byte) (*decoded, *problem) {
+	if enc := h.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
+		return nil, unsupported("content encoding " + enc + " is not supported; send the body as it is")
+	}
+	contentType := h.Get("Content-Type")
+	kind, params, err := mime.ParseMediaType(contentType)
+	cloudEvents := strings.HasPrefix(strings.ToLower(strings.TrimSpace(contentType)), "application/cloudevents")
+	switch {
+	case !cloudEvents && (h.Get("Ce-Specversion") != "" || h.Get("Ce-Id") != ""):
+		return d.binary(h, body)
+	case !cloudEvents:
+		return &decoded{
+			events:  []eventIn{{id: idempotencyKey(h), value: body, time: time.Now()}},
+			headers: d.headers(h, ""),
+		}, nil
+	case err != nil:
+		return nil, unsupported("the Content-Type is malformed")
+	}
+	if charset := params["charset"]; charset != "" && !strings.EqualFold(charset, "utf-8") {
+		return nil, unsupported("charset " + charset + " is not supported; send UTF-8")
+	}
+	switch kind {
+	case cloudevent.ContentTypeJSON:
+		e, p := parseEvent(body, "the event")
+		if p != nil {
+			return nil, p
+		}
+		return &decoded{events: []eventIn{e}, headers: d.headers(h, "")}, nil
+	case cloudevent.ContentTypeBatch:
+		return d.batch(h, body)
+	}
+	return nil, unsupported(kind + " is not supported; send " + cloudevent.ContentTypeJSON + ", " + cloudevent.ContentTypeBatch + " or binary mode")
+}
+
+func (d *decoder) binary(h nethttp.Header, body []byte) (*decoded, *problem) {
+	var e cloudevent.Event
+	found, err := cloudevent.FromHeaders(cloudevent.HTTPPrefix, func(yield func(string, []byte) bool) {
+		for _, name := range slices.Sorted(maps.Keys(h)) {
+			for _, value := range h[name] {
+				if !yield(name, []byte(value)) {
+					return
+				}
+			}
+		}
+	}, &e)
+	if err == nil && !found {
+		err = fmt.Errorf("the header ce-specversion is missing: CloudEvents requires it")
+	}
+	if err == nil {
+		err = e.Validate()
+	}
+	if err != nil {
+		return nil, badEvent("the event: " + err.Error())
+	}
+	return &decoded{events: []eventIn{identify(&e, body)}, headers: d.headers(h, "")}, nil
+}
+
+func (d *decoder) batch(h nethttp.Header, body []byte) (*decoded, *problem) {
+	parts, err := cloudevent.SplitBatch(body)
+	if err != nil {
+		return nil, badEvent(err.Error())
+	}
+	if len(parts) > d.maxEvents {
+		detail := fmt.Sprintf("the batch has %d events; at most %d are taken", len(parts), d.maxEvents)
+		return nil, &problem{status: 413, code: codeTooLarge, detail: detail}
+	}
+	out := &decoded{
+		events:  make([]eventIn, len(parts)),
+		headers: d.headers(h, cloudevent.ContentTypeJSON),
+		batch:   true,
+	}
+	for i, part := range parts {
+		var p *problem
+		if out.events[i], p = parseEvent(part, fmt.Sprintf("event %d of %d", i+1, len(parts))); p != nil {
+			return nil, p
+		}
+	}
+	return out, nil
+}
+
+func parseEvent(body []byte, what string) (eventIn, *problem) {
+	var e cloudevent.Event
+	err := cloudevent.ParseJSON(body, &e)
+	if err == nil {
+		err = e.Validate()
+	}
+	if err != nil {
+		return eventIn{}, badEvent(what + ": " + err.Error())
+	}
+	return identify(&e, body), nil
+}
+
+func identify(e *cloudevent.Event, value []byte) eventIn {
+	in := eventIn{id: e.ID, value: value, time: e.Time}
+	if in.time.IsZero() {
+		in.time = time.Now()
+	}
+	if key, ok := e.Extension("partitionkey"); ok {
+		in.key = []byte(key)
+	}
+	return in
+}
+
+// idempotencyKey is the caller's name for a request; quotes around it belong
+// to the header's syntax and not to the key.
+func idempotencyKey(h nethttp.Header) string {
+	key := h.Get("Idempotency-Key")
+	if n := len(key); n > 2 && key[0] == '"' && key[n-1] == '"' {
+		return key[1 : n-1]
+	}
+	return key
+}
+
+// notForwarded are credentials, and headers that concern one hop or the
+// request as a whole.
+var notForwarded = []string{
+	"authorization", "connection", "content-length", "cookie", "expect", "keep-alive", "te", "trailer",
+	"transfer-encoding", "upgrade",
+}
+
+// headers are those of the request, names in lower case and in order, values
+// as they came. contentType, if not empty, replaces the request's own.
+func (d *decoder) headers(h nethttp.Header, contentType string) []connector.Header {
+	out := make([]connector.Header, 0, len(h))
+	for _, name := range slices.Sorted(maps.Keys(h)) {
+		lower := strings.ToLower(name)
+		if lower == d.secret || slices.Contains(notForwarded, lower) || strings.HasPrefix(lower, "proxy-") {
+			continue
+		}
+		if contentType != "" && (lower == "content-type" || lower == "idempotency-key") {
+			continue // of the batch, not of its events
+		}
+		for _, value := range h[name] {
+			out = append(out, connector.Header{Key: lower, Value: []byte(value)})
+		}
+	}
+	if contentType != "" {
+		out = append(out, connector.Header{Key: "content-type", Value: []byte(contentType)})
+	}
+	return out
+}
+
+func badEvent(detail string) *problem {
+	return &problem{status: 400, code: codeBadEvent, detail: detail}
+}
+
+func unsupported(detail string) *problem {
+	return &problem{status: 415, code: codeContentType, detail: detail}
+}

@@ -1,0 +1,234 @@
+package http
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	nethttp "net/http"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/lsm/fiso/common/config"
+)
+
+// linger is how long a shared listener stays open without a source, so that
+// one that restarts refuses nobody.
+const linger = 5 * time.Second
+
+// Listeners lets several sources of a process share a listener by path. The
+// zero value is ready. Whoever owns it closes it.
+type Listeners struct {
+	mu     sync.Mutex
+	open   map[string]*listener // by listen address as configured
+	closed bool
+	alone  bool // for one source: no lingering
+}
+
+// settings are those parts of a configuration that a listener has once.
+type settings struct {
+	tls                 config.TLS
+	read, headers, idle time.Duration
+	maxHeaderBytes      config.Bytes
+}
+
+// differs names the first key in which two settings differ, or is empty.
+func (s settings) differs(o settings) string {
+	switch {
+	case s.tls != o.tls:
+		return "tls"
+	case s.read != o.read:
+		return "readTimeout"
+	case s.headers != o.headers:
+		return "headerTimeout"
+	case s.idle != o.idle:
+		return "idleTimeout"
+	case s.maxHeaderBytes != o.maxHeaderBytes:
+		return "maxHeaderBytes"
+	}
+	return ""
+}
+
+// listener is one open port with its paths.
+type listener struct {
+	address  string
+	settings settings
+	socket   net.Listener
+	server   *nethttp.Server
+	loopback bool
+	done     chan struct{} // closed when the server has stopped
+	err      error         // why; read after done
+
+	mu     sync.RWMutex
+	routes map[string]*Source // nil: the path had a source
+	used   int                // sources that joined and did not leave; guarded by Listeners.mu
+	timer  *time.Timer        // guarded by Listeners.mu
+}
+
+// join gives s its path on its address, and listens if nobody does yet.
+func (ls *Listeners) join(s *Source) (*listener, error) {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	if ls.closed {
+		return nil, errors.New("the listeners are closed")
+	}
+	want := s.settings()
+	l := ls.open[s.cfg.Listen]
+	if l != nil && (l.stopped() || l.used == 0 && l.settings != want) {
+		ls.shut(l)
+		l = nil
+	}
+	if l == nil {
+		var err error
+		if l, err = listen(s.cfg.Listen, want, s.logger); err != nil {
+			return nil, err
+		}
+		if ls.open == nil {
+			ls.open = map[string]*listener{}
+		}
+		ls.open[s.cfg.Listen] = l
+	}
+	if key := l.settings.differs(want); key != "" {
+		return nil, fmt.Errorf("listen %s: another source listens there with a different %s; give both the same, or another address", s.cfg.Listen, key)
+	}
+	if err := l.route(s); err != nil {
+		return nil, err
+	}
+	l.used++
+	if l.timer != nil {
+		l.timer.Stop()
+		l.timer = nil
+	}
+	return l, nil
+}
+
+// leave ends what join began. The last to leave a listener closes it, after a
+// while if it is shared.
+func (ls *Listeners) leave(l *listener) {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	l.used--
+	switch {
+	case l.used > 0 || ls.open[l.address] != l:
+	case ls.alone:
+		ls.shut(l)
+	default:
+		l.timer = time.AfterFunc(linger, func() {
+			ls.mu.Lock()
+			defer ls.mu.Unlock()
+			if l.used == 0 && ls.open[l.address] == l {
+				ls.shut(l)
+			}
+		})
+	}
+}
+
+// Close closes all listeners at once. Sources that still run return an error;
+// end their contexts first.
+func (ls *Listeners) Close() {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	ls.closed = true
+	for _, l := range ls.open {
+		ls.shut(l)
+	}
+}
+
+// shut closes a listener and waits until its server has stopped. Answers that
+// are being written get a moment.
+func (ls *Listeners) shut(l *listener) {
+	delete(ls.open, l.address)
+	if l.timer != nil {
+		l.timer.Stop()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if l.server.Shutdown(ctx) != nil {
+		// Connections that are still open have nothing to be answered: all
+		// sources have left. Closing a socket twice is its only failure.
+		_ = l.server.Close()
+	}
+	<-l.done
+}
+
+// listen opens a port and serves it.
+func listen(address string, s settings, logger *slog.Logger) (*listener, error) {
+	l := &listener{address: address, settings: s, done: make(chan struct{}), routes: map[string]*Source{}}
+	l.server = &nethttp.Server{
+		Handler:     l,
+		ReadTimeout: s.read, ReadHeaderTimeout: s.headers, IdleTimeout: s.idle,
+		MaxHeaderBytes: int(s.maxHeaderBytes),
+		ErrorLog:       slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
+	}
+	if !s.tls.IsZero() {
+		var err error
+		if l.server.TLSConfig, err = s.tls.Server(); err != nil {
+			return nil, fmt.Errorf("listen %s: tls: %w", address, err)
+		}
+	}
+	var err error
+	if l.socket, err = net.Listen("tcp", address); err != nil {
+		if errors.Is(err, syscall.EADDRINUSE) {
+			return nil, fmt.Errorf("listen %s: the address is in use by another program, or by a source that writes it differently; free it, or change listen: %w", address, err)
+		}
+		return nil, fmt.Errorf("listen %s: %w", address, err)
+	}
+	if tcp, ok := l.socket.Addr().(*net.TCPAddr); ok {
+		l.loopback = tcp.IP.IsLoopback()
+	}
+	go func() {
+		defer close(l.done)
+		if l.server.TLSConfig != nil {
+			l.err = l.server.ServeTLS(l.socket, "", "")
+		} else {
+			l.err = l.server.Serve(l.socket)
+		}
+	}()
+	return l, nil
+}
+
+func (l *listener) stopped() bool {
+	select {
+	case <-l.done:
+		return true
+	default:
+		return false
+	}
+}
+
+func (l *listener) route(s *Source) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.routes[s.cfg.Path] != nil {
+		return fmt.Errorf("listen %s: another source has the path %s already; give this one a path of its own", l.address, s.cfg.Path)
+	}
+	l.routes[s.cfg.Path] = s
+	return nil
+}
+
+// unroute takes the path from s. Until another source takes it, requests are
+// told to come back.
+func (l *listener) unroute(s *Source) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.routes[s.cfg.Path] == s {
+		l.routes[s.cfg.Path] = nil
+	}
+}
+
+// ServeHTTP passes a request to the source of its path.
+func (l *listener) ServeHTTP(w nethttp.ResponseWriter, r *nethttp.Request) {
+	l.mu.RLock()
+	s, known := l.routes[r.URL.Path]
+	l.mu.RUnlock()
+	switch {
+	case s != nil:
+		s.serve(w, r, l.loopback)
+	case known:
+		stopping().write(w)
+	default:
+		(&problem{status: 404, code: codeNotFound, detail: "no source has this path", closing: true}).write(w)
+	}
+}

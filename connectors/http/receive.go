@@ -1,0 +1,158 @@
+package http
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	nethttp "net/http"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// answerWrite is how long a caller may take to read its answer.
+const answerWrite = 10 * time.Second
+
+// serve answers one request. What is cheap and needs no body comes first.
+func (s *Source) serve(w nethttp.ResponseWriter, r *nethttp.Request, loopback bool) {
+	p := s.admit(r, loopback)
+	if p == nil && r.Method == nethttp.MethodOptions {
+		handshake(w, r)
+		return
+	}
+	if p == nil {
+		p = s.enter()
+	}
+	if p != nil {
+		p.closing = true // the body was not read
+		p.write(w)
+		return
+	}
+	in, p := s.read(w, r)
+	if p != nil {
+		s.exit()
+		p.write(w)
+		return
+	}
+	if len(in.events) == 0 {
+		s.exit()
+		(&request{batch: true}).answer(w)
+		return
+	}
+	s.deliver(w, r, in)
+}
+
+// admit checks host, origin, method and credential.
+func (s *Source) admit(r *nethttp.Request, loopback bool) *problem {
+	if !s.allowedHost(r.Host, loopback) {
+		return &problem{status: 403, code: codeForbidden, detail: "this source does not answer to the host of the request; see its configuration key hosts"}
+	}
+	if s.browsers.Check(r) != nil {
+		return &problem{status: 403, code: codeForbidden, detail: "a page of another site must not send events"}
+	}
+	switch r.Method {
+	case nethttp.MethodPost:
+	case nethttp.MethodOptions:
+		return nil
+	default:
+		return &problem{status: 405, code: codeMethod, header: [2]string{"Allow", "OPTIONS, POST"}, detail: "send events with POST"}
+	}
+	return s.denied(s.auth.before(r.Header))
+}
+
+// allowedHost keeps a browser out that was led to a loopback address by a name
+// of the attacker's (DNS rebinding).
+func (s *Source) allowedHost(host string, loopback bool) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.ToLower(strings.Trim(host, "[]"))
+	if len(s.cfg.Hosts) > 0 {
+		return slices.ContainsFunc(s.cfg.Hosts, func(h string) bool { return strings.EqualFold(h, host) })
+	}
+	return !loopback || host == "localhost" || net.ParseIP(host).IsLoopback()
+}
+
+// denied is the answer to a credential that does not pass.
+func (s *Source) denied(err error) *problem {
+	var unreadable errUnreadable
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &unreadable):
+		s.logger.Error("http source: cannot read the credential to compare with", "path", s.cfg.Path, "error", err)
+		return &problem{status: 503, code: codeFailed, retryAfter: time.Second, detail: "the source cannot check credentials now"}
+	}
+	return &problem{
+		status: 401, code: codeUnauthorized, detail: err.Error(),
+		header: [2]string{"WWW-Authenticate", s.auth.challenge()},
+	}
+}
+
+// read reads and decodes the body.
+func (s *Source) read(w nethttp.ResponseWriter, r *nethttp.Request) (*decoded, *problem) {
+	limit := int64(s.cfg.MaxBodyBytes)
+	if r.ContentLength > limit {
+		return nil, s.tooLarge()
+	}
+	var body bytes.Buffer
+	// The length is the caller's word: room for it is made only as it comes.
+	body.Grow(int(min(max(r.ContentLength, 0), 16<<10)) + bytes.MinRead)
+	if _, err := body.ReadFrom(nethttp.MaxBytesReader(w, r.Body, limit)); err != nil {
+		return nil, s.readFailed(err)
+	}
+	// The request is here. From now on the caller waits for us, and the
+	// deadline for reading must not look like a caller that went away. Not
+	// every server behind w can do this, and then it has no deadline either.
+	_ = nethttp.NewResponseController(w).SetReadDeadline(time.Time{})
+	if p := s.denied(s.auth.body(r.Header, body.Bytes())); p != nil {
+		return nil, p
+	}
+	return s.decoder.decode(r.Header, body.Bytes())
+}
+
+func (s *Source) readFailed(err error) *problem {
+	var tooLarge *nethttp.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return s.tooLarge()
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return &problem{status: 408, code: codeReadFailed, closing: true, detail: "the body did not come in time"}
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return &problem{status: 400, code: codeReadFailed, closing: true, detail: "the body ended early"}
+	}
+	return &problem{status: 400, code: codeReadFailed, closing: true, detail: "the body cannot be read"}
+}
+
+func (s *Source) tooLarge() *problem {
+	return &problem{
+		status: 413, code: codeTooLarge, closing: true,
+		detail: "the body is larger than " + s.cfg.MaxBodyBytes.String() + " (maxBodyBytes)",
+	}
+}
+
+// handshake answers OPTIONS: the abuse protection of CloudEvents webhooks, by
+// which a sender asks whether it may. Who may is decided by the credential of
+// each request, so every sender is told yes.
+func handshake(w nethttp.ResponseWriter, r *nethttp.Request) {
+	h := w.Header()
+	h.Set("Allow", "OPTIONS, POST")
+	if origin := r.Header.Get("WebHook-Request-Origin"); origin != "" {
+		h.Set("WebHook-Allowed-Origin", origin)
+		if rate := r.Header.Get("WebHook-Request-Rate"); rate != "" {
+			h.Set("WebHook-Allowed-Rate", allowedRate(rate))
+		}
+	}
+	w.WriteHeader(nethttp.StatusOK)
+}
+
+// allowedRate grants the rate asked for, a number of requests a minute.
+func allowedRate(asked string) string {
+	if n, err := strconv.ParseUint(asked, 10, 31); err == nil && n > 0 {
+		return asked
+	}
+	return "*"
+}

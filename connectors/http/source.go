@@ -1,0 +1,220 @@
+package http
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	nethttp "net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/lsm/fiso/common/config"
+	"github.com/lsm/fiso/common/connector"
+)
+
+const defaultDrain = 20 * time.Second
+
+// Source receives events by HTTP. Many sources share a port through Listeners.
+type Source struct {
+	cfg       SourceConfig
+	name      string
+	auth      *authorizer
+	decoder   decoder
+	browsers  *nethttp.CrossOriginProtection
+	listeners *Listeners
+	logger    *slog.Logger
+	drain     time.Duration
+	listening func(net.Addr)
+
+	turn   chan struct{} // holds a token while the handler is called
+	gaveUp chan struct{} // closed when Run stops waiting for what is in flight
+
+	mu      sync.Mutex
+	state   state
+	problem string        // for Status
+	running int           // requests that are being read, or have unsettled events
+	idle    chan struct{} // closed once stopping and nothing is running
+	ctx     context.Context
+	handle  connector.Handler
+}
+
+// state of a source; it only ever moves forward.
+type state int
+
+const (
+	created state = iota
+	serving
+	ending
+)
+
+var (
+	_ connector.Source   = (*Source)(nil)
+	_ connector.Reporter = (*Source)(nil)
+)
+
+// SourceOptions are for Go programs; the zero value is right for most.
+type SourceOptions struct {
+	// Listeners is shared by the sources of a process. Nil: the source has its
+	// address for itself.
+	Listeners *Listeners
+	// Name is the topic in the position of messages; default: the path.
+	Name string
+	// Logger is told what goes wrong. Default: nothing is logged.
+	Logger *slog.Logger
+	// DrainTimeout is how long Run waits, when its context ends, for messages
+	// that were handed over. Default 20s.
+	DrainTimeout time.Duration
+	// Listening is called once the source takes requests, with the address in
+	// use. It is for those who listen on port 0.
+	Listening func(net.Addr)
+}
+
+// NewSource builds a source that does not listen yet. It fills in defaults, and
+// fails when the configuration is at fault.
+func NewSource(cfg SourceConfig, opts SourceOptions) (*Source, error) {
+	config.Defaults(&cfg)
+	if err := errors.Join(cfg.Validate(), cfg.TLS.Validate()); err != nil {
+		return nil, fmt.Errorf("http source: %w", err)
+	}
+	s := &Source{
+		cfg: cfg, name: opts.Name, auth: newAuthorizer(cfg.Auth), decoder: decoder{maxEvents: cfg.MaxBatchEvents},
+		browsers:  nethttp.NewCrossOriginProtection(),
+		listeners: opts.Listeners, logger: opts.Logger, drain: opts.DrainTimeout, listening: opts.Listening,
+		turn: make(chan struct{}, 1), gaveUp: make(chan struct{}), idle: make(chan struct{}),
+		problem: "not listening yet",
+	}
+	if s.name == "" {
+		s.name = cfg.Path
+	}
+	if s.auth.kind == authHMAC {
+		s.decoder.secret = strings.ToLower(s.auth.header)
+	}
+	if s.listeners == nil {
+		s.listeners = &Listeners{alone: true}
+	}
+	if s.logger == nil {
+		s.logger = slog.New(slog.DiscardHandler)
+	}
+	if s.drain <= 0 {
+		s.drain = defaultDrain
+	}
+	return s, nil
+}
+
+func (s *Source) settings() settings {
+	return settings{
+		tls: s.cfg.TLS, read: s.cfg.ReadTimeout, headers: s.cfg.HeaderTimeout,
+		idle: s.cfg.IdleTimeout, maxHeaderBytes: s.cfg.MaxHeaderBytes,
+	}
+}
+
+// Run listens and hands messages to handle, one at a time, until ctx ends. New
+// requests are then answered with 503, and those in flight get the drain
+// timeout to be settled and answered. It fails when it cannot listen.
+func (s *Source) Run(ctx context.Context, handle connector.Handler) error {
+	if err := s.start(ctx, handle); err != nil {
+		return err
+	}
+	l, err := s.listeners.join(s)
+	if err != nil {
+		s.setProblem(err.Error())
+		return fmt.Errorf("http source: %w", err)
+	}
+	defer s.listeners.leave(l)
+	s.setProblem("")
+	if s.listening != nil {
+		s.listening(l.socket.Addr())
+	}
+	select {
+	case <-ctx.Done():
+	case <-l.done:
+		err = fmt.Errorf("http source: listen %s: %w", s.cfg.Listen, l.err)
+	}
+	l.unroute(s)
+	s.stop(err)
+	s.await()
+	return err
+}
+
+// start lets Run run once.
+func (s *Source) start(ctx context.Context, handle connector.Handler) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state != created {
+		return errors.New("http source: Run was called before; make a new source")
+	}
+	s.state, s.ctx, s.handle = serving, ctx, handle
+	return nil
+}
+
+// stop refuses further requests.
+func (s *Source) stop(cause error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.state, s.problem = ending, "stopped"
+	if cause != nil {
+		s.problem = cause.Error()
+	}
+	if s.running == 0 {
+		close(s.idle)
+	}
+}
+
+// await waits for what is in flight, bounded.
+func (s *Source) await() {
+	timer := time.NewTimer(s.drain)
+	defer timer.Stop()
+	select {
+	case <-s.idle:
+	case <-timer.C:
+		s.mu.Lock()
+		left := s.running
+		s.mu.Unlock()
+		s.logger.Warn("http source: stopped with requests unsettled; their callers are told to send them again", "path", s.cfg.Path, "requests", left)
+	}
+	close(s.gaveUp)
+}
+
+// enter counts a request in, unless there are too many or the source stops.
+func (s *Source) enter() *problem {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.state != serving:
+		return stopping()
+	case s.running >= s.cfg.MaxRequests:
+		return &problem{
+			status: 503, code: codeBusy, retryAfter: time.Second, closing: true,
+			detail: "too many requests are being worked on; send this one again later",
+		}
+	}
+	s.running++
+	return nil
+}
+
+// exit counts a request out that was refused, or all of whose events are
+// settled.
+func (s *Source) exit() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.running--
+	if s.state == ending && s.running == 0 {
+		close(s.idle)
+	}
+}
+
+func (s *Source) setProblem(problem string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.problem = problem
+}
+
+// Status says whether the source listens.
+func (s *Source) Status() connector.Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return connector.Status{Problem: s.problem}
+}

@@ -1,0 +1,138 @@
+package http
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/lsm/fiso/common/config"
+	"github.com/lsm/fiso/common/connector"
+)
+
+// verdicts says of each status from 0 to 599 what it means for an event.
+type verdicts [600]verdict
+
+type verdict uint8
+
+const (
+	delivered verdict = iota
+	temporary         // try again, after Retry-After where the answer has it
+	permanent         // this event will never be taken
+)
+
+// Statuses is one status, such as 429, or a class of them, such as 5xx. In a
+// Go program, Statuses{409, 409} and Statuses{500, 599} are the same things.
+type Statuses struct{ From, To int }
+
+// UnmarshalText reads "429" or "5xx".
+func (s *Statuses) UnmarshalText(text []byte) error {
+	in := strings.ToLower(strings.TrimSpace(string(text)))
+	class, isClass := strings.CutSuffix(in, "xx")
+	n, err := strconv.Atoi(class)
+	if isClass {
+		s.From, s.To = n*100, n*100+99
+	} else {
+		s.From, s.To = n, n
+	}
+	if err != nil || !s.valid() {
+		return fmt.Errorf("%q is no status to decide on; write a code from 300 to 599, or one of 3xx, 4xx, 5xx", text)
+	}
+	return nil
+}
+
+// MarshalText writes what UnmarshalText reads.
+func (s Statuses) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// String is such as "429" or "5xx".
+func (s Statuses) String() string {
+	if s.From == s.To {
+		return strconv.Itoa(s.From)
+	}
+	if s.From%100 == 0 && s.To == s.From+99 {
+		return strconv.Itoa(s.From/100) + "xx"
+	}
+	return fmt.Sprintf("%d-%d", s.From, s.To)
+}
+
+func (s Statuses) valid() bool { return s.From >= 300 && s.From <= s.To && s.To <= 599 }
+
+// newVerdicts is the standard table, changed by the two lists. A redirect is
+// permanent: following one would send the event, and its credential, to a
+// place nobody configured.
+func newVerdicts(retryOn, rejectOn []Statuses) (*verdicts, error) {
+	t := &verdicts{}
+	for status := range t {
+		switch {
+		case status/100 == 2:
+			t[status] = delivered
+		case status/100 == 5, status/100 == 0, status == 408, status == 425, status == 429:
+			t[status] = temporary
+		default:
+			t[status] = permanent
+		}
+	}
+	var faults []error
+	for i, s := range retryOn {
+		if !s.valid() {
+			faults = append(faults, config.Fault(fmt.Sprintf("retryOn[%d]", i), "%v is not within 300 to 599", s))
+			continue
+		}
+		t.set(s, temporary)
+	}
+	for i, s := range rejectOn {
+		key := fmt.Sprintf("rejectOn[%d]", i)
+		if !s.valid() {
+			faults = append(faults, config.Fault(key, "%v is not within 300 to 599", s))
+			continue
+		}
+		shared := slices.IndexFunc(retryOn, func(other Statuses) bool { return s.From <= other.To && other.From <= s.To })
+		if shared >= 0 {
+			faults = append(faults, config.Fault(key, "retryOn has %v and this is %v: a status can stand in one of the lists only", retryOn[shared], s))
+		}
+		t.set(s, permanent)
+	}
+	return t, errors.Join(faults...)
+}
+
+func (t *verdicts) set(s Statuses, v verdict) {
+	for status := s.From; status <= s.To; status++ {
+		t[status] = v
+	}
+}
+
+// of is the verdict on a status. One that HTTP does not know is treated as a
+// 5xx (RFC 9110, 15).
+func (t *verdicts) of(status int) verdict {
+	if status < 0 || status >= len(t) {
+		return temporary
+	}
+	return t[status]
+}
+
+// StatusError is an answer that did not deliver. Its text is for a person and
+// holds the start of the answer.
+type StatusError struct {
+	Status int    // as answered, such as 422
+	text   string // request and answer
+}
+
+// Error is such as "POST http://host/path: 422 Unprocessable Entity: no such order".
+func (e *StatusError) Error() string { return e.text }
+
+func newStatusError(target string, status int, detail string) *StatusError {
+	text := fmt.Sprintf("%s: %s", target, statusText(status))
+	if detail != "" {
+		text += ": " + detail
+	}
+	return &StatusError{Status: status, text: text}
+}
+
+// classified marks an error by the verdict on its status.
+func (t *verdicts) classified(err *StatusError, retryAfter string) error {
+	if t.of(err.Status) == temporary {
+		return connector.AsTemporary(err, parseRetryAfter(retryAfter))
+	}
+	return connector.AsPermanent(err)
+}

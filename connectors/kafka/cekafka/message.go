@@ -1,0 +1,83 @@
+package cekafka
+
+import (
+	"context"
+	"strings"
+
+	"github.com/cloudevents/sdk-go/v2/binding"
+	"github.com/cloudevents/sdk-go/v2/binding/spec"
+	"github.com/cloudevents/sdk-go/v2/protocol"
+	"github.com/lsm/fiso/common/cloudevent"
+	"github.com/lsm/fiso/common/connector"
+)
+
+// message is a record as the SDK sees it. It is a binding.MessageWrapper, as
+// binding.ToEvent spins for ever on an event in a type that is none.
+type message struct {
+	wrapped // the event, or one of unknown encoding
+	from    delivery
+}
+
+type wrapped interface {
+	binding.Message
+	binding.MessageMetadataReader
+}
+
+var _ binding.MessageWrapper = (*message)(nil)
+
+func newMessage(d delivery) *message {
+	m := &message{wrapped: unknown{}, from: d}
+	if e, ok := read(d.m); ok {
+		if sdk, err := e.ToSDK(); err == nil {
+			m.wrapped = (*binding.EventMessage)(&sdk)
+		}
+	}
+	return m
+}
+
+// read is the CloudEvent that a record holds, in either mode.
+func read(m *connector.Message) (*cloudevent.Event, bool) {
+	e := new(cloudevent.Event)
+	if contentType, ok := m.Header("content-type"); ok && strings.HasPrefix(string(contentType), cloudevent.ContentTypeJSON) {
+		err := cloudevent.ParseJSON(m.Value, e)
+		return e, err == nil
+	}
+	ok, err := cloudevent.FromHeaders(cloudevent.KafkaPrefix, func(yield func(string, []byte) bool) {
+		for _, h := range m.Headers {
+			if !yield(h.Key, h.Value) {
+				return
+			}
+		}
+	}, e)
+	e.Data = m.Value
+	return e, err == nil && ok
+}
+
+// GetWrappedMessage is the event.
+func (m *message) GetWrappedMessage() binding.Message { return m.wrapped }
+
+// Context is that of the partition: it ends when the partition is taken away.
+func (m *message) Context() context.Context { return m.from.ctx }
+
+// Finish settles the record.
+func (m *message) Finish(err error) error {
+	if protocol.IsACK(err) {
+		err = nil
+	}
+	m.from.m.Settle(err)
+	return nil
+}
+
+// unknown is a record that is no CloudEvent.
+type unknown struct{}
+
+func (unknown) ReadEncoding() binding.Encoding { return binding.EncodingUnknown }
+func (unknown) ReadStructured(context.Context, binding.StructuredWriter) error {
+	return binding.ErrUnknownEncoding
+}
+func (unknown) ReadBinary(context.Context, binding.BinaryWriter) error {
+	return binding.ErrUnknownEncoding
+}
+func (unknown) Finish(error) error                           { return nil }
+func (unknown) GetAttribute(spec.Kind) (spec.Attribute, any) { return nil, nil }
+func (unknown) GetExtension(string) any                      { return nil }

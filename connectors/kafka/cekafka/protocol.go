@@ -1,0 +1,120 @@
+package cekafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/cloudevents/sdk-go/v2/binding"
+	"github.com/cloudevents/sdk-go/v2/protocol"
+	"github.com/lsm/fiso/common/cloudevent"
+	"github.com/lsm/fiso/common/connector"
+)
+
+// Protocol sends by a sink and receives from a source; either may be nil. It is
+// safe for concurrent use.
+type Protocol struct {
+	source connector.Source
+	sink   connector.Sink
+
+	incoming chan delivery
+	closed   chan struct{}
+	once     sync.Once
+}
+
+type delivery struct {
+	ctx context.Context
+	m   *connector.Message
+}
+
+var (
+	_ protocol.Sender   = (*Protocol)(nil)
+	_ protocol.Receiver = (*Protocol)(nil)
+	_ protocol.Opener   = (*Protocol)(nil)
+	_ protocol.Closer   = (*Protocol)(nil)
+)
+
+// New is a protocol over a source and a sink, either of which may be nil. The
+// sink is closed by Close; the source runs within OpenInbound.
+func New(source connector.Source, sink connector.Sink) *Protocol {
+	return &Protocol{source: source, sink: sink, incoming: make(chan delivery), closed: make(chan struct{})}
+}
+
+// OpenInbound runs the source until ctx ends or the protocol is closed.
+func (p *Protocol) OpenInbound(ctx context.Context) error {
+	if p.source == nil {
+		return errors.New("cekafka: nothing to receive from: the protocol has no source")
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(ctx, p.stop)()
+	go func() {
+		select {
+		case <-p.closed:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	defer p.stop()
+	return p.source.Run(ctx, func(ctx context.Context, m *connector.Message) {
+		select {
+		case p.incoming <- delivery{ctx, m}:
+		case <-ctx.Done():
+			m.Settle(connector.ErrInterrupted)
+		case <-p.closed:
+			m.Settle(connector.ErrInterrupted)
+		}
+	})
+}
+
+// Receive returns the next message, or io.EOF when the source has ended. A
+// record that is no CloudEvent is a message of unknown encoding, which the SDK
+// refuses.
+func (p *Protocol) Receive(ctx context.Context) (binding.Message, error) {
+	select {
+	case d := <-p.incoming:
+		return newMessage(d), nil
+	case <-ctx.Done():
+		return nil, io.EOF
+	case <-p.closed:
+		return nil, io.EOF
+	}
+}
+
+// Send writes a message and returns once it is stored. The message's own
+// transformers are applied.
+func (p *Protocol) Send(ctx context.Context, in binding.Message, transformers ...binding.Transformer) (err error) {
+	defer func() { err = errors.Join(err, in.Finish(err)) }()
+	if p.sink == nil {
+		return errors.New("cekafka: nothing to send by: the protocol has no sink")
+	}
+	e, err := binding.ToEvent(ctx, in, transformers...)
+	if err != nil {
+		return fmt.Errorf("cekafka: read the message: %w", err)
+	}
+	out, err := cloudevent.FromSDK(*e)
+	if err != nil {
+		return fmt.Errorf("cekafka: %w", err)
+	}
+	// The Kafka binding's mapping of keys: the partitioning extension.
+	if key, ok := out.Extension(partitionKey); ok {
+		out.Key = []byte(key)
+	}
+	return p.sink.Send(ctx, out)
+}
+
+// partitionKey is the extension that names a record's key.
+const partitionKey = "partitionkey"
+
+// Close ends receiving, and closes the sink. It may be called twice.
+func (p *Protocol) Close(ctx context.Context) error {
+	p.stop()
+	if p.sink == nil {
+		return nil
+	}
+	return p.sink.Close(ctx)
+}
+
+func (p *Protocol) stop() { p.once.Do(func() { close(p.closed) }) }

@@ -1,0 +1,170 @@
+package cekafka
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/cloudevents/sdk-go/v2/binding"
+	"github.com/cloudevents/sdk-go/v2/binding/spec"
+	"github.com/cloudevents/sdk-go/v2/event"
+	"github.com/cloudevents/sdk-go/v2/protocol"
+	"github.com/lsm/fiso/common/cloudevent"
+	"github.com/lsm/fiso/common/connector"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// messages is a source that hands over what it holds, and then waits.
+type messages []*connector.Message
+
+func (s messages) Run(ctx context.Context, handle connector.Handler) error {
+	for _, m := range s {
+		handle(ctx, m)
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// taken is a sink that keeps what it is sent.
+type taken struct {
+	events []*cloudevent.Event
+	closed int
+}
+
+func (s *taken) Send(_ context.Context, e *cloudevent.Event) error {
+	s.events = append(s.events, e)
+	return nil
+}
+func (s *taken) Close(context.Context) error { s.closed++; return nil }
+
+// verdict keeps how a message was settled.
+type verdict struct{ err error }
+
+func (v *verdict) Settled(_ *connector.Message, err error) { v.err = err }
+
+func message1(v *verdict, value string, headers ...string) *connector.Message {
+	m := &connector.Message{Value: []byte(value)}
+	for i := 0; i < len(headers); i += 2 {
+		m.Headers = append(m.Headers, connector.Header{Key: headers[i], Value: []byte(headers[i+1])})
+	}
+	m.Bind(v)
+	return m
+}
+
+func open(t *testing.T, p *Protocol) {
+	t.Helper()
+	done := make(chan error, 1)
+	go func() { done <- p.OpenInbound(context.Background()) }()
+	t.Cleanup(func() {
+		if err := errors.Join(p.Close(context.Background()), p.Close(context.Background()), <-done); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestProtocol_readsBothModesAndSettlesWhenFinished(t *testing.T) {
+	var binary, structured, refused verdict
+	p := New(messages{
+		message1(&binary, `{"a":1}`, "ce_specversion", "1.0", "ce_id", "b", "ce_source", "/s", "ce_type", "t", "content-type", "application/json"),
+		message1(&structured, `{"specversion":"1.0","id":"s","source":"/s","type":"t","data":{"a":1}}`, "content-type", "application/cloudevents+json; charset=UTF-8"),
+		message1(&refused, `{"specversion":"1.0","id":"r","source":"/s","type":"t"}`, "content-type", "application/cloudevents+json"),
+	}, nil)
+	open(t, p)
+	for _, want := range []struct {
+		id     string
+		finish error
+		v      *verdict
+	}{{"b", nil, &binary}, {"s", protocol.ResultACK, &structured}, {"r", errors.New("no"), &refused}} {
+		m, err := p.Receive(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		want.v.err = io.ErrUnexpectedEOF
+		e, err := binding.ToEvent(t.Context(), m)
+		if err != nil || e.ID() != want.id {
+			t.Fatalf("event %v, %v; want %s", e, err, want.id)
+		}
+		if m.(binding.MessageContext).Context() == nil {
+			t.Error("no context")
+		}
+		if err := m.Finish(want.finish); err != nil {
+			t.Error(err)
+		}
+		if settled := want.v.err; (want.id == "r") != (settled != nil) {
+			t.Errorf("%s settled with %v", want.id, settled)
+		}
+	}
+}
+
+func TestProtocol_aRecordThatIsNoEventIsOfUnknownEncoding(t *testing.T) {
+	var v verdict
+	p := New(messages{message1(&v, "plain"), message1(&v, "{", "content-type", cloudevent.ContentTypeJSON)}, nil)
+	open(t, p)
+	for range 2 {
+		m, err := p.Receive(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.ReadEncoding() != binding.EncodingUnknown || m.ReadStructured(t.Context(), nil) == nil || m.ReadBinary(t.Context(), nil) == nil {
+			t.Errorf("encoding %v", m.ReadEncoding())
+		}
+		u := m.(*message).GetWrappedMessage().(unknown)
+		if attribute, value := u.GetAttribute(spec.ID); attribute != nil || value != nil || u.GetExtension("x") != nil || u.Finish(nil) != nil {
+			t.Error("a record that is no event has attributes")
+		}
+		_ = m.Finish(errors.New("no event"))
+	}
+}
+
+func TestProtocol_endsWithEOF(t *testing.T) {
+	var v verdict
+	m := message1(&v, "never received")
+	p := New(messages{m}, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- p.OpenInbound(ctx) }()
+	over, end := context.WithCancel(t.Context())
+	end()
+	if _, err := p.Receive(over); !errors.Is(err, io.EOF) && err != nil {
+		t.Errorf("Receive with a context that ended: %v", err)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if _, err := p.Receive(t.Context()); !errors.Is(err, io.EOF) {
+		t.Errorf("Receive after the end: %v", err)
+	}
+}
+
+func TestProtocol_sends(t *testing.T) {
+	var s taken
+	p := New(nil, &s)
+	e := event.New()
+	e.SetID("1")
+	e.SetSource("/s")
+	e.SetType("t")
+	e.SetExtension(partitionKey, "k")
+	if err := p.Send(t.Context(), binding.ToMessage(&e)); err != nil {
+		t.Fatal(err)
+	}
+	if len(s.events) != 1 || s.events[0].ID != "1" || string(s.events[0].Key) != "k" {
+		t.Errorf("sent %+v", s.events)
+	}
+	if err := p.Send(t.Context(), unknown{}); !errors.Is(err, binding.ErrUnknownEncoding) {
+		t.Errorf("an unknown message: %v", err)
+	}
+	if err := p.OpenInbound(t.Context()); err == nil || !strings.Contains(err.Error(), "no source") {
+		t.Errorf("OpenInbound without a source: %v", err)
+	}
+	if err := New(nil, nil).Send(t.Context(), binding.ToMessage(&e)); err == nil || !strings.Contains(err.Error(), "no sink") {
+		t.Errorf("Send without a sink: %v", err)
+	}
+	if err := errors.Join(p.Close(t.Context()), New(nil, nil).Close(t.Context())); err != nil || s.closed != 1 {
+		t.Errorf("closed %d times, %v", s.closed, err)
+	}
+}

@@ -1,0 +1,187 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+
+	"github.com/lsm/fiso/common/connector"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Check tries, step by step, what the source needs.
+func (s *Source) Check(ctx context.Context) []connector.Step {
+	c := checker{cfg: &s.cfg.ClientConfig, dial: s.opts.Dial}
+	c.cluster(ctx)
+	defer c.close()
+	if s.pattern != nil {
+		c.step("topics that match "+s.cfg.TopicsPattern, func() error { return c.matching(ctx, s.reads) })
+	}
+	for _, topic := range s.cfg.topics() {
+		c.step("topic "+topic, func() error { return c.topic(ctx, topic) })
+	}
+	c.step("consumer group "+s.cfg.ConsumerGroup, func() error { return c.group(ctx, s.cfg.ConsumerGroup) })
+	return c.steps
+}
+
+// Check tries, step by step, what the sink needs. It writes nothing.
+func (s *Sink) Check(ctx context.Context) []connector.Step {
+	c := checker{cfg: &s.cfg.ClientConfig, dial: s.p.opts.Dial}
+	c.cluster(ctx)
+	defer c.close()
+	c.step("topic "+s.cfg.Topic, func() error { return c.topic(ctx, s.cfg.Topic) })
+	return c.steps
+}
+
+// checker collects steps and tries none after one that failed.
+type checker struct {
+	cfg    *ClientConfig
+	dial   DialFunc
+	steps  []connector.Step
+	failed bool
+	cl     *kgo.Client
+	adm    *kadm.Client
+}
+
+func (c *checker) step(name string, try func() error) {
+	if c.failed {
+		return
+	}
+	err := explain(try())
+	c.failed = err != nil
+	c.steps = append(c.steps, connector.Step{Name: name, Err: err})
+}
+
+func (c *checker) close() {
+	if c.cl != nil {
+		c.cl.Close()
+	}
+}
+
+// cluster resolves and connects to each broker of the configuration, then
+// speaks Kafka over TLS and SASL as configured.
+func (c *checker) cluster(ctx context.Context) {
+	for _, broker := range c.cfg.Brokers {
+		host, port, err := net.SplitHostPort(broker)
+		if err != nil {
+			host, port = broker, "9092"
+		}
+		addr := net.JoinHostPort(host, port)
+		if c.dial == nil {
+			c.step("resolve "+host, func() error {
+				_, err := net.DefaultResolver.LookupHost(ctx, host)
+				return err
+			})
+		}
+		c.step("connect to "+addr, func() error { return c.connect(ctx, addr) })
+	}
+	if !c.cfg.TLS.IsZero() {
+		c.step("tls", func() error { return c.handshakes(ctx) })
+	}
+	name := "speak to the cluster"
+	if c.cfg.SASL.Mechanism != "" {
+		name = "authenticate by " + c.cfg.SASL.Mechanism
+	}
+	c.step(name, func() error { return c.speak(ctx) })
+}
+
+func (c *checker) connect(ctx context.Context, addr string) error {
+	dial := c.dial
+	if dial == nil {
+		dial = (&net.Dialer{Timeout: c.cfg.DialTimeout}).DialContext
+	}
+	conn, err := dial(ctx, "tcp", addr)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
+}
+
+func (c *checker) handshakes(ctx context.Context) error {
+	conf, err := c.cfg.TLS.Client()
+	if err != nil {
+		return err
+	}
+	dial := c.dial
+	if dial == nil {
+		dial = (&net.Dialer{Timeout: c.cfg.DialTimeout}).DialContext
+	}
+	for _, broker := range c.cfg.Brokers {
+		if !strings.Contains(broker, ":") {
+			broker += ":9092"
+		}
+		conn, err := overTLS(dial, conf)(ctx, "tcp", broker)
+		if err != nil {
+			return err
+		}
+		_ = conn.Close() // it was only tried
+	}
+	return nil
+}
+
+func (c *checker) speak(ctx context.Context) error {
+	opts, err := c.cfg.options(c.dial, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	// The last error of a connection says more than a timeout does.
+	var h health
+	if c.cl, err = kgo.NewClient(append(opts, kgo.WithHooks(&h), kgo.RequestRetries(1))...); err != nil {
+		return err
+	}
+	c.adm = kadm.NewClient(c.cl)
+	if _, err = c.adm.BrokerMetadata(ctx); err == nil {
+		return nil
+	}
+	if problem := h.get(aspectConnect); problem != nil {
+		return problem
+	}
+	return err
+}
+
+func (c *checker) topic(ctx context.Context, topic string) error {
+	details, err := c.adm.ListTopics(ctx, topic)
+	if err != nil {
+		return err
+	}
+	if d, ok := details[topic]; !ok || d.Err != nil {
+		return topicProblem(topic, d.Err)
+	}
+	return nil
+}
+
+func (c *checker) matching(ctx context.Context, reads func(string) bool) error {
+	details, err := c.adm.ListTopics(ctx)
+	if err != nil {
+		return err
+	}
+	for topic := range details {
+		if reads(topic) {
+			return nil
+		}
+	}
+	return errors.New("no topic matches; topics that appear later will be read")
+}
+
+func (c *checker) group(ctx context.Context, group string) error {
+	groups, err := c.adm.DescribeGroups(ctx, group)
+	if err != nil {
+		return err
+	}
+	g := groups[group]
+	if errors.Is(g.Err, kerr.GroupIDNotFound) {
+		return nil // it will be there once it is used
+	}
+	if g.Err != nil {
+		return fmt.Errorf("describe the group: %w", g.Err)
+	}
+	if g.ProtocolType != "" && g.ProtocolType != "consumer" {
+		return fmt.Errorf("the group is used by something that is no consumer (%s)", g.ProtocolType)
+	}
+	return nil
+}

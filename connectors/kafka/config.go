@@ -1,0 +1,135 @@
+package kafka
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/lsm/fiso/common/config"
+)
+
+// ClientConfig is what every connection to a Kafka cluster needs.
+type ClientConfig struct {
+	Brokers  config.Strings `yaml:"brokers" required:"true" doc:"Brokers to ask first, as host:port."`
+	TLS      config.TLS     `yaml:"tls" doc:"TLS to the brokers."`
+	SASL     SASLConfig     `yaml:"sasl" doc:"How to authenticate to the brokers."`
+	ClientID string         `yaml:"clientId" default:"fiso" doc:"Name under which brokers log this client."`
+	// Timeouts are the client's own; the broker has others.
+	DialTimeout    time.Duration `yaml:"dialTimeout" default:"10s" doc:"How long a connection may take to open."`
+	MetadataMaxAge time.Duration `yaml:"metadataMaxAge" default:"1m" doc:"How often to look for new partitions, and new topics of a pattern."`
+}
+
+// Validate reports everything that is wrong with c.
+func (c *ClientConfig) Validate() error {
+	var faults []error
+	if len(c.Brokers) == 0 {
+		faults = append(faults, config.Fault("brokers", "name at least one broker, as host:port"))
+	}
+	for _, b := range c.Brokers {
+		if err := checkBroker(b); err != nil {
+			faults = append(faults, config.Fault("brokers", "%v", err))
+		}
+	}
+	faults = append(faults, atLeast("dialTimeout", c.DialTimeout, time.Millisecond), atLeast("metadataMaxAge", c.MetadataMaxAge, time.Second))
+	return errors.Join(append(faults, c.SASL.faults()...)...)
+}
+
+// checkBroker accepts host, host:port and [v6]:port. The port defaults to 9092.
+func checkBroker(broker string) error {
+	if strings.TrimSpace(broker) == "" {
+		return errors.New("a broker's name is empty; write host:port")
+	}
+	if strings.Contains(broker, "://") {
+		return fmt.Errorf("%q is a URL; write host:port", broker)
+	}
+	if !strings.Contains(broker, ":") {
+		return nil
+	}
+	if _, port, err := net.SplitHostPort(broker); err != nil || port == "" {
+		return fmt.Errorf("%q is no address; write host:port", broker)
+	}
+	return nil
+}
+
+// SASL mechanisms.
+const (
+	MechanismPlain       = "PLAIN"
+	MechanismSCRAM256    = "SCRAM-SHA-256"
+	MechanismSCRAM512    = "SCRAM-SHA-512"
+	MechanismOAUTHBEARER = "OAUTHBEARER"
+)
+
+var mechanisms = []string{MechanismPlain, MechanismSCRAM256, MechanismSCRAM512, MechanismOAUTHBEARER}
+
+// SASLConfig is how to authenticate. Secrets are read again for every
+// authentication, so one that was rotated is used at the next connection.
+type SASLConfig struct {
+	Mechanism  string         `yaml:"mechanism" enum:"PLAIN|SCRAM-SHA-256|SCRAM-SHA-512|OAUTHBEARER" doc:"How to authenticate; nothing: not at all."`
+	Username   string         `yaml:"username" doc:"User, for PLAIN and SCRAM."`
+	Password   config.Secret  `yaml:"password" doc:"Password, for PLAIN and SCRAM."`
+	Token      config.Secret  `yaml:"token" doc:"Token, for OAUTHBEARER."`
+	TokenFile  string         `yaml:"tokenFile" doc:"File that holds the token, for OAUTHBEARER; read for every authentication."`
+	Extensions config.Strings `yaml:"extensions" doc:"SASL extensions as name=value, for OAUTHBEARER."`
+}
+
+func (c *SASLConfig) faults() []error {
+	var faults []error
+	fault := func(key, format string, args ...any) {
+		faults = append(faults, config.Fault("sasl."+key, format, args...))
+	}
+	switch c.Mechanism {
+	case "":
+		if c.Username != "" || !c.Password.IsZero() || !c.Token.IsZero() || c.TokenFile != "" {
+			fault("mechanism", "is missing; write one of %s", strings.Join(mechanisms, ", "))
+		}
+	case MechanismPlain, MechanismSCRAM256, MechanismSCRAM512:
+		if c.Username == "" {
+			fault("username", "is required for %s", c.Mechanism)
+		}
+		if c.Password.IsZero() {
+			fault("password", "is required for %s", c.Mechanism)
+		}
+	case MechanismOAUTHBEARER:
+		if c.Token.IsZero() == (c.TokenFile == "") {
+			fault("token", "OAUTHBEARER needs either token or tokenFile")
+		}
+	default:
+		fault("mechanism", "%q is unknown; write one of %s", c.Mechanism, strings.Join(mechanisms, ", "))
+	}
+	for _, e := range c.Extensions {
+		if name, _, ok := strings.Cut(e, "="); !ok || name == "" || name == "auth" {
+			fault("extensions", "%q is no extension; write name=value", e)
+		}
+	}
+	return faults
+}
+
+// token is the OAUTHBEARER token as it is now.
+func (c *SASLConfig) token() (string, error) {
+	if c.TokenFile == "" {
+		return c.Token.Reveal()
+	}
+	text, err := os.ReadFile(c.TokenFile)
+	if err != nil {
+		return "", fmt.Errorf("read token: %w", err)
+	}
+	return strings.TrimSpace(string(text)), nil
+}
+
+func oneOf(key, value string, allowed ...string) error {
+	if slices.Contains(allowed, value) {
+		return nil
+	}
+	return config.Fault(key, "%q is unknown; write one of %s", value, strings.Join(allowed, ", "))
+}
+
+func atLeast[T ~int64](key string, value, least T) error {
+	if value >= least {
+		return nil
+	}
+	return config.Fault(key, "%v is too small; the least is %v", value, least)
+}

@@ -1,0 +1,60 @@
+package kafka
+
+import (
+	"errors"
+	"time"
+
+	"github.com/lsm/fiso/common/config"
+)
+
+// ProducerConfig is how a Producer writes. Records are always written
+// idempotently and count as stored once all in-sync replicas have them.
+type ProducerConfig struct {
+	ClientConfig `yaml:",inline"`
+
+	Compression     string        `yaml:"compression" default:"zstd" enum:"none|gzip|snappy|lz4|zstd" doc:"Compression of batches."`
+	Linger          time.Duration `yaml:"linger" default:"0s" doc:"How long a batch waits for company."`
+	DeliveryTimeout time.Duration `yaml:"deliveryTimeout" default:"30s" doc:"How long a record may be tried before its error is reported. One whose fate is unknown is waited for longer, until the broker answers."`
+	MaxBuffered     int           `yaml:"maxBuffered" default:"10000" doc:"Records under way at once; more wait."`
+	MaxBufferedSize config.Bytes  `yaml:"maxBufferedBytes" default:"64MiB" doc:"Bytes under way at once; more wait."`
+	MaxMessageBytes config.Bytes  `yaml:"maxMessageBytes" default:"0" doc:"Largest batch to send; 0: what the broker says of the topic (max.message.bytes)."`
+}
+
+// Validate reports everything that is wrong with c.
+func (c *ProducerConfig) Validate() error {
+	faults := []error{
+		c.ClientConfig.Validate(),
+		oneOf("compression", c.Compression, "none", "gzip", "snappy", "lz4", "zstd"),
+		atLeast("linger", c.Linger, 0),
+		atLeast("deliveryTimeout", c.DeliveryTimeout, time.Second),
+		atLeast("maxBuffered", int64(c.MaxBuffered), 1),
+		atLeast("maxBufferedBytes", c.MaxBufferedSize, 1<<10),
+	}
+	if c.MaxMessageBytes != 0 && (c.MaxMessageBytes < 512 || c.MaxMessageBytes > maxRecord) {
+		faults = append(faults, config.Fault("maxMessageBytes", "%v is out of range; write 0, or a size from 512 to %v", c.MaxMessageBytes, config.Bytes(maxRecord)))
+	}
+	return errors.Join(faults...)
+}
+
+// Modes of a Sink.
+const (
+	ModeBinary     = "binary"
+	ModeStructured = "structured"
+)
+
+// SinkConfig is where a Sink writes CloudEvents, and in which form.
+type SinkConfig struct {
+	ProducerConfig `yaml:",inline"`
+
+	Topic string `yaml:"topic" required:"true" doc:"Topic to write to. It must exist."`
+	Mode  string `yaml:"mode" default:"binary" enum:"binary|structured" doc:"CloudEvents mode: attributes as ce_ headers and data as the value, or the whole event as one JSON value."`
+}
+
+// Validate reports everything that is wrong with c.
+func (c *SinkConfig) Validate() error {
+	faults := []error{c.ProducerConfig.Validate(), oneOf("mode", c.Mode, ModeBinary, ModeStructured)}
+	if c.Topic == "" {
+		faults = append(faults, config.Fault("topic", "is required"))
+	}
+	return errors.Join(faults...)
+}

@@ -1,0 +1,143 @@
+package kafka
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/lsm/fiso/common/connector"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// ErrTooLarge is in the chain of the error when the broker, or a limit of our
+// own, refuses a record for its size.
+var ErrTooLarge = errors.New("record is too large")
+
+// ErrNoTopic is in the chain of the error when the topic does not exist.
+var ErrNoTopic = errors.New("topic does not exist")
+
+// errUndelivered is the fate of a record that no broker took in time.
+var errUndelivered = errors.New("no broker took the record")
+
+// permanent are the answers about one record that will be the same tomorrow.
+var permanent = []error{
+	kerr.MessageTooLarge, kerr.RecordListTooLarge, kerr.InvalidRecord, kerr.CorruptMessage,
+	kerr.InvalidTimestamp, kerr.UnsupportedForMessageFormat,
+}
+
+// unavailable are the answers that would meet any record: rights, credentials,
+// a topic or cluster that is not there.
+var unavailable = []error{
+	kerr.SaslAuthenticationFailed, kerr.IllegalSaslState, kerr.UnsupportedSaslMechanism,
+	kerr.TopicAuthorizationFailed, kerr.GroupAuthorizationFailed, kerr.ClusterAuthorizationFailed,
+	kerr.TransactionalIDAuthorizationFailed, kerr.SecurityDisabled,
+	kerr.UnknownTopicOrPartition, kerr.UnknownTopicID, kerr.InvalidTopicException, kerr.PolicyViolation,
+	kerr.NotEnoughReplicas, kerr.NotEnoughReplicasAfterAppend, kerr.KafkaStorageError,
+	kerr.BrokerNotAvailable, kerr.LeaderNotAvailable, kerr.UnsupportedVersion,
+	kgo.ErrClientClosed,
+}
+
+// classify gives the error of a produce to topic its class and its words. It
+// is the one place that knows what an answer of Kafka means for a record.
+func classify(topic string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, ErrTooLarge):
+		return connector.AsPermanent(fmt.Errorf("write to topic %s: %w", topic, err))
+	case errors.Is(err, kerr.MessageTooLarge), errors.Is(err, kerr.RecordListTooLarge):
+		return connector.AsPermanent(fmt.Errorf("write to topic %s: %w: raise max.message.bytes of the topic or make the record smaller: %w", topic, ErrTooLarge, err))
+	case errors.Is(err, kerr.UnknownTopicOrPartition), errors.Is(err, ErrNoTopic):
+		return connector.AsUnavailable(fmt.Errorf("%w: create topic %s, or check its name: %w", ErrNoTopic, topic, err))
+	case errors.Is(err, kgo.ErrClientClosed), errors.Is(err, connector.ErrClosed):
+		return connector.AsUnavailable(fmt.Errorf("write to topic %s: %w", topic, connector.ErrClosed))
+	case isAny(err, permanent):
+		return connector.AsPermanent(fmt.Errorf("write to topic %s: %w", topic, err))
+	case isAny(err, unavailable), unreachable(err):
+		return connector.AsUnavailable(fmt.Errorf("write to topic %s: %w", topic, explain(err)))
+	default:
+		// Temporary, or an interruption, which its own cause tells.
+		return fmt.Errorf("write to topic %s: %w", topic, err)
+	}
+}
+
+func isAny(err error, of []error) bool {
+	for _, target := range of {
+		if errors.Is(err, target) {
+			return true
+		}
+	}
+	return false
+}
+
+// unreachable reports whether err says that no broker could be spoken to.
+func unreachable(err error) bool {
+	if errors.Is(err, context.Canceled) {
+		return false
+	}
+	if errors.Is(err, errUndelivered) {
+		return true
+	}
+	if _, ok := errors.AsType[*kgo.ErrFirstReadEOF](err); ok {
+		return true
+	}
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && op.Op == "dial" || isTLS(err)
+}
+
+func isTLS(err error) bool {
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return true
+	}
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		return true
+	}
+	_, ok := errors.AsType[x509.UnknownAuthorityError](err)
+	return ok
+}
+
+// explain adds what to do next to an error that a person will read.
+func explain(err error) error {
+	hint := ""
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, kerr.SaslAuthenticationFailed):
+		hint = "the broker refused the credentials: check sasl.mechanism, username and password or token"
+	case errors.Is(err, kerr.UnsupportedSaslMechanism), errors.Is(err, kerr.IllegalSaslState):
+		hint = "the broker does not take this sasl.mechanism"
+	case errors.Is(err, kerr.TopicAuthorizationFailed):
+		hint = "this user may not use the topic: grant it READ and DESCRIBE, or WRITE for a sink"
+	case errors.Is(err, kerr.GroupAuthorizationFailed):
+		hint = "this user may not use the group: grant it READ on consumerGroup"
+	case errors.Is(err, kerr.FencedInstanceID):
+		hint = "another process runs with the same instanceId"
+	case isTLS(err):
+		hint = "check tls.caFile and tls.serverName, and that the port is the broker's TLS port"
+	default:
+		if _, ok := errors.AsType[*kgo.ErrFirstReadEOF](err); ok {
+			hint = "the broker hung up at the first word: check tls and sasl, one side uses them and the other does not"
+		}
+	}
+	if hint == "" {
+		return err
+	}
+	return fmt.Errorf("%w (%s)", err, hint)
+}
+
+// gone are the answers to a commit that mean this member is no longer one, or
+// no longer the one that it was.
+var gone = []error{kerr.UnknownMemberID, kerr.IllegalGeneration, kerr.FencedInstanceID, kerr.StaleMemberEpoch}
+
+// topicProblem says what is wrong with a topic that cannot be read. A nil err
+// is a topic that is not there.
+func topicProblem(topic string, err error) error {
+	if err == nil || errors.Is(err, kerr.UnknownTopicOrPartition) || errors.Is(err, kerr.UnknownTopicID) {
+		return fmt.Errorf("%w: create topic %s, or check its name", ErrNoTopic, topic)
+	}
+	return fmt.Errorf("topic %s: %w", topic, explain(err))
+}

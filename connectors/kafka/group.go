@@ -1,0 +1,243 @@
+package kafka
+
+import (
+	"context"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// The callbacks of franz-go's group management. It runs them one at a time,
+// without locks of its own; heartbeats go on meanwhile.
+
+// onAssigned is called at the begin of every generation, with what is new.
+// Where to start is known later: adjust.
+func (r *session) onAssigned(_ context.Context, cl *kgo.Client, added map[string][]int32) {
+	r.src.health.set(aspectGroup, nil)
+	member, _ := cl.GroupMetadata()
+	r.mu.Lock()
+	var stale []*assignment
+	var again []*partition
+	// A member that the group had expelled can come back within one join,
+	// under a new id, and find the partitions it had before to be "kept":
+	// franz-go says nothing of them. Others may have read on there, so they
+	// are lost to us and read anew from what is committed by now.
+	// https://github.com/twmb/franz-go/issues/1326
+	for _, p := range r.parts {
+		if p.member != member || p.current != nil && !p.current.open(member) {
+			p.member = member
+			again = append(again, p)
+			if p.current != nil {
+				stale = append(stale, p.current)
+				p.current = nil
+			}
+		}
+	}
+	for topic, numbers := range added {
+		for _, n := range numbers {
+			at := tp{topic, n}
+			if old := r.parts[at]; old != nil && old.current != nil {
+				stale = append(stale, old.current)
+			}
+			r.parts[at] = &partition{tp: at, cl: cl, member: member}
+		}
+	}
+	r.divide()
+	r.mu.Unlock()
+	for _, a := range stale {
+		a.close(errLost)
+	}
+	if len(again) > 0 {
+		r.log.Warn("the group went on without this member; reading again from what is committed", "partitions", len(again))
+		r.begin(again)
+	}
+}
+
+// divide shares the buffer out. It needs mu.
+func (r *session) divide() {
+	total := int64(r.src.cfg.MaxBufferedBytes)
+	least := int64(r.src.cfg.FetchMaxPartitionBytes)
+	r.share.Store(min(total, max(least, total/int64(max(1, len(r.parts))))))
+}
+
+// onFetched sees the commits as the broker has them, for what we keep in their
+// metadata.
+func (r *session) onFetched(_ context.Context, _ *kgo.Client, resp *kmsg.OffsetFetchResponse) error {
+	for _, g := range resp.Groups {
+		for _, t := range g.Topics {
+			for _, p := range t.Partitions {
+				if p.Metadata != nil {
+					r.src.learnFirst(*p.Metadata)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// adjust is called with the committed offsets of new partitions before any of
+// their records is fetched. Those that have one start there, at once. The
+// others are paused and started apart (begin), so that one partition without a
+// leader holds up neither its siblings nor the next rebalance.
+//
+// It must not return an error of its own: franz-go takes context.Canceled for
+// leaving the group, and any other for the loss of all partitions.
+func (r *session) adjust(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	var unknown []*partition
+	ready := map[*partition]position{}
+	r.mu.Lock()
+	for topic, numbers := range offsets {
+		for n, offset := range numbers {
+			p := r.parts[tp{topic, n}]
+			if p == nil {
+				continue
+			}
+			if at := offset.EpochOffset(); at.Offset >= 0 {
+				ready[p] = position{offset: at.Offset, committed: at.Offset, end: -1}
+				continue
+			}
+			p.hold(holdStart)
+			unknown = append(unknown, p)
+			numbers[n] = kgo.NewOffset().At(0) // a place to hold; paused until it is set
+		}
+	}
+	r.mu.Unlock()
+	r.onPoll(func() {
+		for p, pos := range ready {
+			r.assign(p, pos)
+		}
+	})
+	r.begin(unknown)
+	return offsets, nil
+}
+
+// assign makes the assignment and starts its pump. It runs on the polling
+// goroutine. A partition that is no longer ours is left alone, and false.
+func (r *session) assign(p *partition, pos position) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.stopping || r.parts[p.tp] != p {
+		return false
+	}
+	if p.current != nil {
+		p.current.close(errRewound)
+	}
+	a := newAssignment(r, p, pos, r.tails[p.tp])
+	p.current = a
+	r.src.health.set(aspectSession, nil)
+	r.tails[p.tp] = a
+	r.wg.Go(func() { a.pump(r.handle) })
+	return true
+}
+
+// onRevoked is called with the partitions that must be let go: what is in
+// flight there may finish, what is settled is committed, the rest goes back.
+// The other partitions work on meanwhile. franz-go lets the group wait until
+// this returns, so it is bounded well below the rebalance timeout.
+func (r *session) onRevoked(_ context.Context, cl *kgo.Client, gone map[string][]int32) {
+	member, _ := cl.GroupMetadata()
+	parts := r.disown(gone)
+	var ours []*partition
+	for _, p := range parts {
+		if p.member == member {
+			ours = append(ours, p)
+		} else if p.current != nil {
+			p.current.close(errLost) // another member may have read on
+		}
+	}
+	open := r.finish(ours, errRevoked)
+	r.awaitDrained(open)
+	ctx, cancel := context.WithTimeout(r.base, leaveTimeout)
+	defer cancel()
+	r.flush(ctx, open)
+	for _, a := range open {
+		a.close(errRevoked)
+	}
+	clearHolds(parts)
+}
+
+// onLost is called when the group went on without this member: whatever was in
+// flight is another's now, and nothing is committed.
+func (r *session) onLost(context.Context, *kgo.Client, map[string][]int32) {
+	r.mu.Lock()
+	parts := r.owned()
+	r.parts = map[tp]*partition{}
+	r.mu.Unlock()
+	for _, p := range parts {
+		if p.current != nil {
+			p.current.close(errLost)
+		}
+	}
+	clearHolds(parts)
+	if len(parts) > 0 {
+		r.log.Warn("all partitions lost: the group went on without this member", "partitions", len(parts))
+	}
+}
+
+// disown takes partitions out of what is ours; nothing more is handed to them.
+func (r *session) disown(gone map[string][]int32) []*partition {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var parts []*partition
+	for topic, numbers := range gone {
+		for _, n := range numbers {
+			if p := r.parts[tp{topic, n}]; p != nil {
+				parts = append(parts, p)
+				delete(r.parts, p.tp)
+			}
+		}
+	}
+	r.divide()
+	return parts
+}
+
+// finish ends the assignments of parts and returns those that can still be
+// settled.
+func (r *session) finish(parts []*partition, cause error) []*assignment {
+	var open []*assignment
+	r.mu.Lock()
+	for _, p := range parts {
+		if p.current != nil {
+			open = append(open, p.current)
+		}
+	}
+	r.mu.Unlock()
+	for _, a := range open {
+		a.finish(cause)
+	}
+	return open
+}
+
+// awaitDrained waits until nothing is in flight any more, drain at most.
+func (r *session) awaitDrained(all []*assignment) {
+	ctx, cancel := context.WithTimeout(r.base, r.drain)
+	defer cancel()
+	for _, a := range all {
+		select {
+		case <-a.drained:
+		case <-ctx.Done():
+			r.log.Warn("messages still in flight after the drain timeout; they will be delivered again",
+				"topic", a.part.topic, "partition", a.part.partition, "inFlight", a.status().InFlight, "waited", r.drain)
+		}
+	}
+}
+
+// clearHolds forgets pauses, which franz-go would remember for the next time
+// the partition is ours.
+func clearHolds(parts []*partition) {
+	for _, p := range parts {
+		for _, why := range []holdReason{holdFull, holdStart, holdGap, holdError} {
+			p.release(why)
+		}
+	}
+}
+
+// pause waits, unless the session ends before; it reports whether it goes on.
+func (r *session) pause(d time.Duration) bool {
+	wait(r.ctx, d, nil)
+	return r.ctx.Err() == nil
+}

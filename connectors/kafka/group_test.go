@@ -1,0 +1,291 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/connectors/kafka/kafkatest"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// Join and leave lose nothing and, as everything is settled at once, duplicate
+// nothing. https://github.com/redpanda-data/connect/issues/4009: a cooperative
+// rebalance dropped what was polled and not yet settled.
+func TestSource_membersComeAndGoWithoutLossOrDuplicates(t *testing.T) {
+	c := kafkatest.Embedded(t, kafkatest.Options{Brokers: 2, Topics: map[string]int32{"t": 6}})
+	stop := make(chan struct{})
+	var sent int
+	var producing sync.WaitGroup
+	producing.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			for p := range int32(6) {
+				fill(t, c, "t", p, sent, 10)
+			}
+			sent += 10
+		}
+	})
+	cfg := testSource(c)
+	a := begin(t, cfg, nil)
+	eventually(t, "a has all", func() bool { return a.assigned() == 6 })
+	b := begin(t, cfg, nil)
+	eventually(t, "b has its part", func() bool { return b.assigned() >= 2 && a.assigned() <= 4 && a.assigned() >= 2 })
+	d := begin(t, cfg, nil)
+	eventually(t, "d has its part", func() bool { return d.assigned() == 2 })
+	before := a.count()
+	eventually(t, "a works on", func() bool { return a.count() > before })
+	b.stop()
+	eventually(t, "b's part is shared", func() bool { return a.assigned()+d.assigned() == 6 })
+	close(stop)
+	producing.Wait()
+	total := sent * 6
+	eventually(t, "everything", func() bool { return a.count()+b.count()+d.count() >= total })
+	all := slices.Concat(a.values(), b.values(), d.values())
+	slices.Sort(all)
+	distinct := slices.Compact(slices.Clone(all))
+	if len(distinct) != total {
+		t.Errorf("%d distinct records of %d", len(distinct), total)
+	}
+	if len(all) != total {
+		t.Errorf("%d deliveries of %d records: a clean rebalance duplicates nothing", len(all), total)
+	}
+}
+
+// While a revoked partition drains, the ones that stay go on.
+// https://github.com/vectordotdev/vector/issues/14865
+func TestSource_keptPartitionsWorkWhileARevokedOneDrains(t *testing.T) {
+	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 2}})
+	fill(t, c, "t", 0, 0, 1)
+	fill(t, c, "t", 1, 0, 1)
+	type hold struct {
+		ctx context.Context
+		m   *connector.Message
+	}
+	holds := make(chan hold, 2)
+	a := begin(t, testSource(c), func(ctx context.Context, m *connector.Message) {
+		if m.Position.Offset == 0 {
+			holds <- hold{ctx, m}
+			return
+		}
+		m.Settle(nil)
+	})
+	held := []hold{<-holds, <-holds}
+	b := begin(t, testSource(c), nil)
+	eventually(t, "one is being revoked", func() bool { return held[0].ctx.Err() != nil || held[1].ctx.Err() != nil })
+	revoked, kept := held[0], held[1]
+	if held[1].ctx.Err() != nil {
+		revoked, kept = kept, revoked
+	}
+	if cause := context.Cause(revoked.ctx); !errors.Is(cause, errRevoked) {
+		t.Errorf("cause %v", cause)
+	}
+	fill(t, c, "t", kept.m.Position.Partition, 1, 5)
+	eventually(t, "the kept one works", func() bool { return len(a.offsets(kept.m.Position.Partition)) == 6 })
+	if n := b.count(); n != 0 {
+		t.Errorf("the other member got %d messages before the drain ended", n)
+	}
+	revoked.m.Settle(nil) // within the drain: counts
+	eventually(t, "b has it", func() bool { return b.assigned() == 1 })
+	fill(t, c, "t", revoked.m.Position.Partition, 1, 1)
+	eventually(t, "b reads on", func() bool { return b.count() == 1 })
+	if got := b.offsets(revoked.m.Position.Partition); !slices.Equal(got, []int64{1}) {
+		t.Errorf("b was handed %v, want 1 alone", got)
+	}
+	kept.m.Settle(nil)
+	eventually(t, "commit", func() bool { return committed(t, c, kept.m.Position.Partition) == 6 })
+}
+
+func TestSource_aDrainThatTakesTooLongIsCutShort(t *testing.T) {
+	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
+	fill(t, c, "t", 0, 0, 3)
+	var late *connector.Message
+	m := begin(t, testSource(c), func(_ context.Context, m *connector.Message) {
+		if m.Position.Offset == 1 {
+			late = m
+			return
+		}
+		m.Settle(nil)
+	}, func(o *SourceOptions) { o.DrainTimeout = 50 * time.Millisecond })
+	eventually(t, "three", func() bool { return m.count() == 3 })
+	m.stop()
+	late.Settle(nil) // after the end: changes nothing
+	if got := committed(t, c, 0); got != 1 {
+		t.Errorf("committed %d, want 1", got)
+	}
+}
+
+// A member that was expelled commits nothing when it comes back, and reads on
+// from what is committed by then, also where franz-go calls the partition kept.
+// https://github.com/IBM/sarama/issues/2118, https://github.com/twmb/franz-go/issues/1326
+func TestSource_anExpelledMemberReadsOnFromWhatIsCommitted(t *testing.T) {
+	for _, code := range []*kerr.Error{kerr.UnknownMemberID, kerr.IllegalGeneration} {
+		t.Run(code.Message, func(t *testing.T) {
+			c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
+			fill(t, c, "t", 0, 0, 10)
+			release := make(chan struct{})
+			held := make(chan *connector.Message, 100)
+			m := begin(t, testSource(c), func(_ context.Context, m *connector.Message) {
+				select {
+				case <-release:
+					m.Settle(nil)
+				default:
+					held <- m
+				}
+			})
+			eventually(t, "ten in flight", func() bool { return m.count() == 10 })
+			f := c.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Topic: "t", Err: code, Count: 1})
+			for i := range 10 {
+				msg := <-held
+				if i < 5 {
+					msg.Settle(nil)
+				} else {
+					defer func() { msg.Settle(nil) }()
+				}
+			}
+			eventually(t, "the refused commit", func() bool { return f.Hits() == 1 })
+			close(release)
+			eventually(t, "read again", func() bool { return m.count() == 20 })
+			if got := m.offsets(0)[10:]; !slices.Equal(got, upTo(10)) {
+				t.Errorf("after it came back: %v, want all from the last commit, 0", got)
+			}
+			eventually(t, "commit", func() bool { return committed(t, c, 0) == 10 })
+			eventually(t, "no problem", func() bool { return m.Status().Problem == "" })
+		})
+	}
+}
+
+func TestSource_lostPartitionsAreNeverCommitted(t *testing.T) {
+	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
+	fill(t, c, "t", 0, 0, 10)
+	var mu sync.Mutex
+	var ctxs []context.Context
+	held := make(chan *connector.Message, 100)
+	m := begin(t, testSource(c), func(ctx context.Context, m *connector.Message) {
+		mu.Lock()
+		ctxs = append(ctxs, ctx)
+		mu.Unlock()
+		held <- m
+	}, func(o *SourceOptions) { o.DrainTimeout = 100 * time.Millisecond })
+	eventually(t, "ten in flight", func() bool { return m.count() == 10 })
+	c.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Heartbeat}, Group: "g", TopLevel: true, Err: kerr.UnknownMemberID, Count: 1})
+	eventually(t, "the context ends", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return errors.Is(context.Cause(ctxs[0]), errLost)
+	})
+	for range 10 {
+		(<-held).Settle(nil) // of the assignment that was lost
+	}
+	eventually(t, "handed over again", func() bool { return m.count() == 20 })
+	if got := committed(t, c, 0); got > 0 {
+		t.Errorf("committed %d of what was lost", got)
+	}
+	for range 10 {
+		(<-held).Settle(nil)
+	}
+	eventually(t, "commit", func() bool { return committed(t, c, 0) == 10 })
+}
+
+func TestSource_groupRefusedIsSaidAndTriedAgain(t *testing.T) {
+	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
+	fill(t, c, "t", 0, 0, 1)
+	f := c.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.JoinGroup}, Group: "g", TopLevel: true, Err: kerr.GroupAuthorizationFailed, Count: -1})
+	m := begin(t, testSource(c), nil)
+	eventually(t, "the problem", func() bool { return strings.Contains(m.Status().Problem, "grant it READ on consumerGroup") })
+	f.Remove()
+	eventually(t, "one", func() bool { return m.count() == 1 && m.Status().Problem == "" })
+}
+
+func TestSource_aCommitThatMayNotBeReadStartsTheSourceOver(t *testing.T) {
+	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
+	fill(t, c, "t", 0, 0, 1)
+	f := c.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetFetch}, Topic: "t", Err: kerr.TopicAuthorizationFailed, Count: 2})
+	m := begin(t, testSource(c), nil)
+	eventually(t, "one", func() bool { return m.count() == 1 && m.Status().Problem == "" })
+	if f.Hits() == 0 {
+		t.Error("nothing was refused")
+	}
+}
+
+func TestSource_movedCoordinatorsAndLeadersLoseNothing(t *testing.T) {
+	c := kafkatest.Embedded(t, kafkatest.Options{Brokers: 3, Topics: map[string]int32{"t": 3}})
+	m := begin(t, testSource(c), nil)
+	for i := range 5 {
+		for p := range int32(3) {
+			fill(t, c, "t", p, i*20, 20)
+		}
+		c.Fake.RehashCoordinators()
+		c.Fake.ShufflePartitionLeaders()
+		eventually(t, "this round", func() bool { return m.count() >= (i+1)*60 })
+	}
+	for p := range int32(3) {
+		if got := m.offsets(p); !slices.Equal(got, upTo(100)) {
+			t.Errorf("partition %d: %v", p, got)
+		}
+		eventually(t, "commit", func() bool { return committed(t, c, p) == 100 })
+	}
+}
+
+func TestSource_saysWhichBrokerCannotBeReached(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	_ = l.Close() // nobody listens there now
+	c := kafkatest.Embedded(t, kafkatest.Options{})
+	m := begin(t, testSource(c, func(cfg *SourceConfig) { cfg.Brokers = []string{addr} }), nil)
+	eventually(t, "the problem", func() bool {
+		p := m.Status().Problem
+		return strings.Contains(p, addr) && strings.Contains(p, "refused")
+	})
+}
+
+func TestSource_refusedCredentialsAreSaidAndTriedAgain(t *testing.T) {
+	c := kafkatest.Embedded(t, kafkatest.Options{
+		Topics:  map[string]int32{"t": 1},
+		Options: []kfake.Opt{kfake.EnableSASL(), kfake.Superuser("PLAIN", "u", "right")},
+		Client:  []kgo.Opt{kgo.SASL((&SASLConfig{Mechanism: "PLAIN", Username: "u", Password: secret("right")}).mechanism())},
+	})
+	m := begin(t, testSource(c, func(cfg *SourceConfig) {
+		cfg.SASL = SASLConfig{Mechanism: "PLAIN", Username: "u", Password: secret("wrong")}
+	}), nil)
+	eventually(t, "the problem", func() bool { return strings.Contains(m.Status().Problem, "credentials") })
+	if strings.Contains(m.Status().Problem, "wrong") {
+		t.Error("the password is in the problem")
+	}
+	n := begin(t, testSource(c), nil)
+	eventually(t, "the hint", func() bool { return strings.Contains(n.Status().Problem, "sasl") })
+}
+
+func TestSource_staticMemberComesBackToItsPartitions(t *testing.T) {
+	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
+	fill(t, c, "t", 0, 0, 5)
+	cfg := testSource(c, func(cfg *SourceConfig) { cfg.InstanceID = "one" })
+	m := begin(t, cfg, nil)
+	eventually(t, "five", func() bool { return m.count() == 5 })
+	m.stop()
+	if got := committed(t, c, 0); got != 5 {
+		t.Errorf("committed %d at stop, want 5", got)
+	}
+	if info := c.Fake.GroupInfo("g"); len(info.Members) != 1 {
+		t.Errorf("%d members after a static one stopped; it must not leave", len(info.Members))
+	}
+	fill(t, c, "t", 0, 5, 5)
+	again := begin(t, cfg, nil)
+	eventually(t, "five more", func() bool { return again.count() == 5 })
+}

@@ -1,0 +1,301 @@
+package kafkatest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// HomeEnv names the folder of jars that Real starts Apache Kafka from. Fill it
+// with `mvn dependency:copy-dependencies` on kafka-pom.xml, which stands beside
+// this file.
+const HomeEnv = "FISO_KAFKA_HOME"
+
+// The one user that a cluster with SASL knows, for PLAIN and both SCRAMs. For
+// OAUTHBEARER any unsecured token does: see UnsecuredToken.
+const (
+	User     = "alice"
+	Password = "alice-secret"
+)
+
+// startLimit bounds the start of a broker.
+const startLimit = 60 * time.Second
+
+// RealOptions are those of a real cluster. The zero value is one broker that
+// speaks to everybody.
+type RealOptions struct {
+	// Brokers is how many there are, 1 or 3. 0: 1.
+	Brokers int
+	// SASL asks clients to authenticate: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512
+	// or OAUTHBEARER.
+	SASL bool
+	// TLS encrypts, with certificates made for the test.
+	TLS bool
+	// ClientCerts asks clients for a certificate; only with TLS.
+	ClientCerts bool
+	// Config is added to each broker's server.properties.
+	Config map[string]string
+}
+
+// RealCluster is a cluster of Apache Kafka brokers, each a process of its own.
+// Its Admin goes in by a listener that needs neither SASL nor TLS.
+type RealCluster struct {
+	Admin
+	// Certs are the files for TLS; empty without it.
+	Certs   Certs
+	t       testing.TB
+	java    string
+	home    string
+	opts    RealOptions
+	brokers []*broker
+	// patience is how long a broker may take to end in order.
+	patience time.Duration
+}
+
+// broker is one process.
+type broker struct {
+	id                         int
+	external, internal, quorum int // ports
+	dir                        string
+	cmd                        *exec.Cmd
+	done                       chan struct{} // closed when the process ended
+}
+
+// Real starts Apache Kafka (KRaft, every broker a controller too) on free ports
+// of 127.0.0.1, and stops it when the test ends. It skips the test where jars
+// or java are missing, and fails it when the cluster is not up in time.
+func Real(t testing.TB, o RealOptions) *RealCluster {
+	t.Helper()
+	home := os.Getenv(HomeEnv)
+	if home == "" {
+		t.Skipf("a real Kafka is needed: set %s to a folder of its jars (mvn -f kafka-pom.xml dependency:copy-dependencies -DoutputDirectory=…)", HomeEnv)
+	}
+	java, err := exec.LookPath("java")
+	if err != nil {
+		t.Skip("a real Kafka is needed, and java 17 to run it: no java on PATH")
+	}
+	o.Brokers = max(o.Brokers, 1)
+	c := &RealCluster{t: t, java: java, home: home, opts: o, patience: 30 * time.Second}
+	dir := t.TempDir()
+	if o.TLS {
+		if c.Certs, err = makeCerts(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(c.stopAll)
+	for try := 1; ; try++ {
+		if err = c.start(filepath.Join(dir, fmt.Sprint("try", try))); err == nil {
+			break
+		}
+		c.stopAll()
+		if try == 3 { // a port may have been taken between choosing and using it
+			t.Fatalf("start Kafka: %v", err)
+		}
+	}
+	if c.Admin, err = newAdmin(c.addrs(func(b *broker) int { return b.internal }), nil); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Admin.close)
+	return c
+}
+
+// Brokers are the addresses for clients.
+func (c *RealCluster) Brokers() []string {
+	return c.addrs(func(b *broker) int { return b.external })
+}
+
+func (c *RealCluster) addrs(port func(*broker) int) []string {
+	var all []string
+	for _, b := range c.brokers {
+		all = append(all, fmt.Sprintf("127.0.0.1:%d", port(b)))
+	}
+	return all
+}
+
+func (c *RealCluster) start(dir string) error {
+	ports, err := freePorts(3 * c.opts.Brokers)
+	if err != nil {
+		return err
+	}
+	c.brokers = nil
+	for i := range c.opts.Brokers {
+		b := &broker{id: i + 1, external: ports[3*i], internal: ports[3*i+1], quorum: ports[3*i+2], dir: filepath.Join(dir, fmt.Sprint("broker", i+1))}
+		c.brokers = append(c.brokers, b)
+	}
+	for _, b := range c.brokers {
+		if err := c.format(b); err != nil {
+			return err
+		}
+	}
+	for _, b := range c.brokers {
+		if err := c.launch(b); err != nil {
+			return err
+		}
+	}
+	for _, b := range c.brokers {
+		if err := c.await(b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// format writes the broker's properties and prepares its folder.
+func (c *RealCluster) format(b *broker) error {
+	if err := os.MkdirAll(b.dir, 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(b.file("server.properties"), []byte(c.properties(b)), 0o600); err != nil {
+		return err
+	}
+	args := []string{"format", "-t", "FisoTestClusterAAAAAAAA", "-c", b.file("server.properties")}
+	if c.opts.SASL {
+		for _, m := range []string{"SCRAM-SHA-256", "SCRAM-SHA-512"} {
+			args = append(args, "--add-scram", fmt.Sprintf("%s=[name=%s,password=%s]", m, User, Password))
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, c.java, c.jvm("kafka.tools.StorageTool", args...)...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("format storage: %w\n%s", err, tail(out))
+	}
+	return nil
+}
+
+func (c *RealCluster) jvm(main string, args ...string) []string {
+	return append([]string{
+		"-Xmx512m", "-Xms128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto",
+		"-Dorg.slf4j.simpleLogger.showDateTime=true", "-Dorg.slf4j.simpleLogger.defaultLogLevel=info",
+		"-cp", filepath.Join(c.home, "*"), main,
+	}, args...)
+}
+
+func (b *broker) file(name string) string { return filepath.Join(b.dir, name) }
+
+// launch starts the process; await sees it up.
+func (c *RealCluster) launch(b *broker) error {
+	log, err := os.OpenFile(b.file("log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	//nolint:noctx // the broker outlives every context here; end and stopAll see to its end
+	b.cmd = exec.Command(c.java, c.jvm("kafka.Kafka", b.file("server.properties"))...)
+	b.cmd.Stdout, b.cmd.Stderr, b.cmd.Dir = log, log, b.dir
+	if err := b.cmd.Start(); err != nil {
+		return errors.Join(err, log.Close())
+	}
+	b.done = make(chan struct{})
+	go func(cmd *exec.Cmd, done chan struct{}) {
+		_ = cmd.Wait() // how it ended is in its log
+		_ = log.Close()
+		close(done)
+	}(b.cmd, b.done)
+	return nil
+}
+
+// await waits until the broker takes connections of clients, which it does once
+// it is unfenced.
+func (c *RealCluster) await(b *broker) error {
+	deadline := time.NewTimer(startLimit)
+	defer deadline.Stop()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		log, err := os.ReadFile(b.file("log"))
+		if err == nil && strings.Contains(string(log[b.logged(log):]), "Kafka Server started") {
+			return nil
+		}
+		select {
+		case <-b.done:
+			log, _ = os.ReadFile(b.file("log")) // all of it, now that it ended
+			return fmt.Errorf("broker %d ended at its start:\n%s", b.id, tail(log))
+		case <-deadline.C:
+			return fmt.Errorf("broker %d was not up after %v:\n%s", b.id, startLimit, tail(log))
+		case <-tick.C:
+		}
+	}
+}
+
+// logged is where the newest run of the broker begins in its log.
+func (b *broker) logged(log []byte) int {
+	return max(0, strings.LastIndex(string(log), "initiating startup")-1, strings.LastIndex(string(log), "Registered signal handlers")-1)
+}
+
+// Kill ends a broker at once, as a power cut does. Brokers count from 1.
+func (c *RealCluster) Kill(id int) { c.t.Helper(); c.end(c.brokers[id-1], os.Kill) }
+
+// Stop ends a broker in order: it hands its partitions over first.
+func (c *RealCluster) Stop(id int) { c.t.Helper(); c.end(c.brokers[id-1], os.Interrupt) }
+
+// Start starts a broker that was stopped or killed, and waits until it is up.
+func (c *RealCluster) Start(id int) {
+	c.t.Helper()
+	b := c.brokers[id-1]
+	if err := os.Truncate(b.file("log"), 0); err != nil {
+		c.t.Fatal(err)
+	}
+	if err := c.launch(b); err != nil {
+		c.t.Fatal(err)
+	}
+	if err := c.await(b); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// Restart stops a broker and starts it again.
+func (c *RealCluster) Restart(id int) { c.t.Helper(); c.Stop(id); c.Start(id) }
+
+func (c *RealCluster) end(b *broker, sig os.Signal) {
+	if b.cmd == nil || b.cmd.Process == nil {
+		return
+	}
+	_ = b.cmd.Process.Signal(sig) // it may have ended by itself
+	t := time.NewTimer(c.patience)
+	defer t.Stop()
+	select {
+	case <-b.done:
+	case <-t.C:
+		_ = b.cmd.Process.Kill() // it did not listen
+		<-b.done
+	}
+	b.cmd = nil
+}
+
+func (c *RealCluster) stopAll() {
+	for _, b := range c.brokers {
+		c.end(b, os.Kill)
+		if c.t.Failed() {
+			if log, err := os.ReadFile(b.file("log")); err == nil {
+				c.t.Logf("log of broker %d:\n%s", b.id, tail(log))
+			}
+		}
+	}
+}
+
+// tail is the end of a log, enough to see what went wrong.
+func tail(log []byte) string {
+	const most = 6000
+	return string(log[max(0, len(log)-most):])
+}
+
+// freePorts are ports that nobody listens on at the moment.
+func freePorts(n int) ([]int, error) {
+	var ports []int
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = l.Close() }() // all held until all are chosen
+		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+	}
+	return ports, nil
+}

@@ -1,0 +1,333 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/lsm/fiso/common/config"
+	"github.com/lsm/fiso/common/connector"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// maxRecord is the largest record that is tried at all. franz-go writes no
+// request above 100 MiB.
+const maxRecord = 90 << 20
+
+// defaultBatch is franz-go's, and the broker's, when nothing else is known.
+const defaultBatch = 1000012
+
+// ProducerOptions are what a program decides, not a file. The zero value works.
+type ProducerOptions struct {
+	// Logger takes the producer's log; nil: none.
+	Logger *slog.Logger
+	// CreateTopics creates a topic that does not exist, with the broker's
+	// defaults for partitions and replicas, when it is first written to.
+	CreateTopics bool
+	// Dial opens connections, for tests; nil: the net package does.
+	Dial DialFunc
+	// Options are added to franz-go's, for tests.
+	Options []kgo.Opt
+}
+
+// Record is one record to write, or one that was read.
+type Record struct {
+	Topic   string
+	Key     []byte // nil: none
+	Value   []byte // nil: a tombstone
+	Headers []connector.Header
+	Time    time.Time // zero: now
+
+	// Partition and Offset are where the record stands; set by ReadTopic, not
+	// looked at by Produce.
+	Partition int32
+	Offset    int64
+}
+
+// Producer writes records. It is safe for concurrent use.
+//
+// A record that is under way is never given up for a context: franz-go would
+// take the sequence number of one whose fate it does not know for free, and the
+// broker would then drop the next record as a duplicate while it says "stored".
+// https://github.com/twmb/franz-go/issues/1217
+type Producer struct {
+	cfg  ProducerConfig
+	opts ProducerOptions
+	log  *slog.Logger
+	cl   *kgo.Client
+	adm  *kadm.Client
+	// large has limits of its own for records above the topic's limit, which
+	// may still fit when compressed. They go alone, so that one the broker
+	// refuses takes no other with it.
+	large     *kgo.Client
+	places    *places
+	oneLarge  *places
+	deadlines deadlines
+
+	topics sync.Map // name -> *topicState
+
+	mu     sync.Mutex
+	closed bool
+	calls  sync.WaitGroup
+	once   sync.Once
+}
+
+// topicState is what the broker says of a topic, asked when it is first used.
+type topicState struct {
+	ask   chan struct{} // holds one token
+	ready bool          // guarded by ask
+	max   int32         // largest batch; set before the topic's first record
+}
+
+// NewProducer is a producer by cfg, with defaults filled in. It dials nothing.
+func NewProducer(cfg ProducerConfig, opts ProducerOptions) (*Producer, error) {
+	config.Defaults(&cfg)
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("kafka producer: %w", err)
+	}
+	return newProducer(cfg, opts)
+}
+
+func newProducer(cfg ProducerConfig, opts ProducerOptions) (*Producer, error) {
+	p := &Producer{cfg: cfg, opts: opts, log: opts.Logger, deadlines: deadlines{timeout: cfg.DeliveryTimeout},
+		places: newPlaces(cfg.MaxBuffered, int64(cfg.MaxBufferedSize)), oneLarge: newPlaces(1, maxRecord)}
+	if p.log == nil {
+		p.log = slog.New(slog.DiscardHandler)
+	}
+	conn, err := cfg.options(opts.Dial, p.log)
+	if err != nil {
+		return nil, fmt.Errorf("kafka producer: %w", err)
+	}
+	conn = append(conn,
+		kgo.RequiredAcks(kgo.AllISRAcks()),
+		kgo.ProducerBatchCompression(codecs[cfg.Compression], kgo.NoCompression()),
+		kgo.UnknownTopicRetries(1),
+		kgo.MaxBufferedRecords(cfg.MaxBuffered+1), // places keeps below it, so franz-go never blocks
+	)
+	p.cl, err = kgo.NewClient(append(append(conn[:len(conn):len(conn)],
+		kgo.ProducerLinger(cfg.Linger),
+		kgo.ProducerBatchMaxBytesFn(p.batchMax),
+	), opts.Options...)...)
+	if err != nil {
+		return nil, fmt.Errorf("kafka producer: %w: %w", errOptions, err)
+	}
+	p.large, err = kgo.NewClient(append(append(conn[:len(conn):len(conn)],
+		kgo.ProducerLinger(0),
+		kgo.ProducerBatchMaxBytes(maxRecord),
+	), opts.Options...)...)
+	if err != nil {
+		p.cl.Close()
+		return nil, fmt.Errorf("kafka producer: %w: %w", errOptions, err)
+	}
+	p.adm = kadm.NewClient(p.cl)
+	return p, nil
+}
+
+var codecs = map[string]kgo.CompressionCodec{
+	"none": kgo.NoCompression(), "gzip": kgo.GzipCompression(), "snappy": kgo.SnappyCompression(),
+	"lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression(),
+}
+
+// Produce writes one record and returns nil once all in-sync replicas have it.
+// ctx bounds the wait for a place among the records under way, and no more:
+// after that Produce returns with the record's fate, which may take until
+// deliveryTimeout and, while the broker owes an answer, longer. The record's
+// bytes must not be changed before. For the classes of errors see errors.go.
+func (p *Producer) Produce(ctx context.Context, r Record) error {
+	done := make(chan error, 1)
+	if err := p.produce(ctx, &r, func(err error) { done <- err }); err != nil {
+		return err
+	}
+	return <-done
+}
+
+// produce starts writing r and calls done, from another goroutine, with its
+// fate. An error means that the record was not, and will not be, sent.
+func (p *Producer) produce(ctx context.Context, r *Record, done func(error)) error {
+	if !p.enter() {
+		return classify(r.Topic, connector.ErrClosed)
+	}
+	out := r.kgo()
+	size := sizeOf(out)
+	if size > maxRecord {
+		p.calls.Done()
+		return classify(r.Topic, fmt.Errorf("%w: %d bytes, the most is %d", ErrTooLarge, size, maxRecord))
+	}
+	state, err := p.prepare(ctx, r.Topic)
+	if err != nil {
+		p.calls.Done()
+		return classify(r.Topic, err)
+	}
+	lane, client := p.places, p.cl
+	if size > int64(state.max) {
+		lane, client = p.oneLarge, p.large
+	}
+	if err := lane.acquire(ctx, size); err != nil {
+		p.calls.Done()
+		return classify(r.Topic, err)
+	}
+	// The caller's context does not reach the record; this one is its delivery
+	// timeout. franz-go heeds it only while it knows the record's fate: before
+	// it was sent, or after an answer. (Its own RecordDeliveryTimeout counts
+	// from the record's timestamp, which here may be of last year.)
+	client.Produce(p.deadlines.next(), out, func(_ *kgo.Record, err error) {
+		lane.release(size)
+		p.calls.Done()
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = fmt.Errorf("%w within %v", errUndelivered, p.cfg.DeliveryTimeout)
+		}
+		done(classify(r.Topic, err))
+	})
+	return nil
+}
+
+// batchMax is the largest batch of a topic. franz-go asks once, at the topic's
+// first record, which prepare goes before.
+func (p *Producer) batchMax(topic string) int32 {
+	if s, ok := p.topics.Load(topic); ok {
+		return s.(*topicState).max
+	}
+	return defaultBatch
+}
+
+// prepare asks the broker about a topic before its first record: whether it is
+// there, and how large a batch it takes. One call asks, others wait for it.
+func (p *Producer) prepare(ctx context.Context, topic string) (*topicState, error) {
+	v, _ := p.topics.LoadOrStore(topic, &topicState{ask: make(chan struct{}, 1), max: defaultBatch})
+	s := v.(*topicState)
+	select {
+	case s.ask <- struct{}{}:
+		defer func() { <-s.ask }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	if s.ready {
+		return s, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, p.cfg.DeliveryTimeout)
+	defer cancel()
+	if err := p.ensure(ctx, topic); err != nil {
+		return nil, err
+	}
+	s.max = p.askMax(ctx, topic)
+	s.ready = true
+	return s, nil
+}
+
+// ensure sees that the topic exists, and creates it if it may.
+func (p *Producer) ensure(ctx context.Context, topic string) error {
+	switch err := p.lookUp(ctx, topic); {
+	case err == nil, !errors.Is(err, kerr.UnknownTopicOrPartition):
+		return err
+	case !p.opts.CreateTopics:
+		return ErrNoTopic
+	}
+	resp, err := p.adm.CreateTopic(ctx, -1, -1, nil, topic)
+	if err == nil {
+		err = resp.Err
+	}
+	if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
+		return fmt.Errorf("create the topic: %w", err)
+	}
+	p.log.Info("created topic", "topic", topic)
+	return nil
+}
+
+// lookUp asks a broker, and not franz-go's cache, whether the topic exists.
+func (p *Producer) lookUp(ctx context.Context, topic string) error {
+	req := kmsg.NewPtrMetadataRequest()
+	t := kmsg.NewMetadataRequestTopic()
+	t.Topic = &topic
+	req.Topics = append(req.Topics, t)
+	resp, err := req.RequestWith(ctx, p.cl)
+	if err != nil {
+		return fmt.Errorf("look for the topic: %w", err)
+	}
+	for _, t := range resp.Topics {
+		return kerr.ErrorForCode(t.ErrorCode)
+	}
+	return kerr.UnknownTopicOrPartition
+}
+
+// askMax is the topic's max.message.bytes, within what franz-go takes. One who
+// may not ask gets the default: what is larger then goes alone.
+func (p *Producer) askMax(ctx context.Context, topic string) int32 {
+	if p.cfg.MaxMessageBytes > 0 {
+		return int32(p.cfg.MaxMessageBytes)
+	}
+	configs, err := p.adm.DescribeTopicConfigs(ctx, topic)
+	if err != nil {
+		p.log.Debug("max.message.bytes is not known; using the default", "topic", topic, "error", err)
+		return defaultBatch
+	}
+	for _, c := range configs {
+		for _, kv := range c.Configs {
+			if kv.Key != "max.message.bytes" || kv.Value == nil {
+				continue
+			}
+			if n, err := strconv.ParseInt(*kv.Value, 10, 64); err == nil {
+				return int32(min(max(n, 512), maxRecord))
+			}
+		}
+	}
+	return defaultBatch
+}
+
+// enter notes a call, unless the producer is closed.
+func (p *Producer) enter() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return false
+	}
+	p.calls.Add(1)
+	return true
+}
+
+// Close waits for records under way until ctx ends, and then lets go; what is
+// still under way fails. It may be called again.
+func (p *Producer) Close(ctx context.Context) error {
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
+	idle := make(chan struct{})
+	go func() { p.calls.Wait(); close(idle) }()
+	var err error
+	select {
+	case <-idle:
+	case <-ctx.Done():
+		err = fmt.Errorf("kafka producer: records were still under way: %w", context.Cause(ctx))
+	}
+	p.once.Do(func() { p.cl.Close(); p.large.Close(); p.deadlines.close() })
+	<-idle
+	return err
+}
+
+// kgo is r for franz-go.
+func (r *Record) kgo() *kgo.Record {
+	out := &kgo.Record{Topic: r.Topic, Key: r.Key, Value: r.Value, Timestamp: r.Time}
+	if len(r.Headers) > 0 {
+		out.Headers = make([]kgo.RecordHeader, len(r.Headers))
+		for i, h := range r.Headers {
+			out.Headers[i] = kgo.RecordHeader{Key: h.Key, Value: h.Value}
+		}
+	}
+	return out
+}
+
+// sizeOf is at least what the record takes uncompressed, in a batch of its own.
+func sizeOf(r *kgo.Record) int64 {
+	const batch, perRecord, perHeader = 61, 30, 10
+	n := batch + perRecord + len(r.Key) + len(r.Value)
+	for _, h := range r.Headers {
+		n += perHeader + len(h.Key) + len(h.Value)
+	}
+	return int64(n)
+}

@@ -1,0 +1,96 @@
+package kafka
+
+import "time"
+
+// How long a partition rests before a message that was refused comes again: it
+// doubles while the same one is refused.
+const (
+	rewindLeast = 100 * time.Millisecond
+	rewindMost  = 10 * time.Second
+)
+
+// refuse is what follows a message settled with an error while the assignment
+// was live. The first time, handing over goes on for the rest, as the trouble
+// may be that of one message. When it is the same one again, handing over stops
+// at once: else all that is behind it would be delivered twice a round. It
+// needs mu.
+func (a *assignment) refuse(offset int64) {
+	a.refused = true
+	rest, again := a.part.nextRest(offset)
+	if again {
+		a.over, a.rest = true, rest
+		return
+	}
+	time.AfterFunc(rest, func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.over = true
+		if a.waiting {
+			a.signal()
+		}
+	})
+}
+
+// rewind begins the partition again at the oldest record that is not settled,
+// after a message was settled with an error while the assignment was live. It
+// is the last thing the pump does. What is in flight may end first, so that no
+// two messages of a key are side by side.
+func (a *assignment) rewind() {
+	if a.ctx.Err() != nil {
+		return
+	}
+	a.awaitIdle()
+	wait(a.ctx, a.rest, nil)
+	if a.ctx.Err() != nil {
+		return
+	}
+	r, p := a.run, a.part
+	r.onPoll(func() {
+		if !r.isCurrent(p, a) {
+			return
+		}
+		a.finish(errRewound)
+		at, _ := a.toCommit()
+		pos := position{offset: at.Offset, committed: a.status().Committed, end: a.status().End}
+		a.close(errRewound)
+		if r.assign(p, pos) {
+			r.log.Info("a message was refused; handing over again", "topic", p.topic, "partition", p.partition, "offset", at.Offset)
+			r.seek(p, at.Offset)
+		}
+	})
+}
+
+// awaitIdle waits until nothing is in flight, the drain timeout at most.
+func (a *assignment) awaitIdle() {
+	t := time.NewTimer(a.run.drain)
+	defer t.Stop()
+	for {
+		a.mu.Lock()
+		idle := a.tracker.InFlight() == 0
+		a.waiting = true
+		a.mu.Unlock()
+		if idle {
+			return
+		}
+		select {
+		case <-a.wake:
+		case <-a.ctx.Done():
+			return
+		case <-t.C:
+			return
+		}
+	}
+}
+
+// nextRest is how long to wait before the record at offset comes again, and
+// whether it was that record the last time too.
+func (p *partition) nextRest(offset int64) (rest time.Duration, again bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.rest == 0 || p.restAt != offset {
+		p.rest, p.restAt = rewindLeast, offset
+		return p.rest, false
+	}
+	p.rest = min(2*p.rest, rewindMost)
+	return p.rest, true
+}

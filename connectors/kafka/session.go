@@ -1,0 +1,310 @@
+package kafka
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/lsm/fiso/common/connector"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// errOptions marks what franz-go refuses before anything is dialled.
+var errOptions = errors.New("franz-go refuses its options")
+
+// leaveTimeout bounds the last commit, and then the goodbye to the group.
+const leaveTimeout = 5 * time.Second
+
+// session is one life of a franz-go client in the group. A source has one at a
+// time, and a new one only when franz-go cannot go on with the old.
+type session struct {
+	src    *Source
+	log    *slog.Logger
+	cl     *kgo.Client
+	adm    *kadm.Client
+	handle connector.Handler
+	base   context.Context // the caller's values, without its end
+	ctx    context.Context // ends when the session does, before the drain
+	failed context.CancelCauseFunc
+	window int
+	drain  time.Duration
+
+	commits  chan struct{} // holds one token: one commit at a time
+	buffered atomic.Int64  // bytes waiting to be handed over, all partitions
+	share    atomic.Int64  // of them, what one partition may hold
+	wg       sync.WaitGroup
+
+	mu       sync.Mutex
+	parts    map[tp]*partition
+	tails    map[tp]*assignment // the newest assignment of each, also when it ended
+	stopping bool
+
+	cmdMu    sync.Mutex
+	commands []func()
+	wakePoll context.CancelFunc
+	pollDone bool
+}
+
+// runSession joins the group and serves until ctx ends or the session fails,
+// and then drains, commits and leaves. It returns the failure.
+func (s *Source) runSession(ctx context.Context, handle connector.Handler) error {
+	base := context.WithoutCancel(ctx)
+	clientCtx, kill := context.WithCancel(base)
+	defer kill()
+	inner, failed := context.WithCancelCause(ctx)
+	defer failed(nil)
+	r := &session{
+		src: s, log: s.log, handle: handle, base: base, ctx: inner, failed: failed,
+		window: s.opts.Window, drain: s.opts.DrainTimeout,
+		commits: make(chan struct{}, 1), parts: map[tp]*partition{}, tails: map[tp]*assignment{},
+	}
+	r.share.Store(int64(s.cfg.MaxBufferedBytes))
+	opts := slices.Concat(s.conn, s.groupOptions(), []kgo.Opt{
+		kgo.WithContext(clientCtx),
+		kgo.OnPartitionsAssigned(r.onAssigned),
+		kgo.OnPartitionsRevoked(r.onRevoked),
+		kgo.OnPartitionsLost(r.onLost),
+		kgo.OnOffsetsFetched(r.onFetched),
+		kgo.AdjustFetchOffsetsFn(r.adjust),
+	})
+	var err error
+	if r.cl, err = kgo.NewClient(opts...); err != nil {
+		return fmt.Errorf("%w: %w", errOptions, err)
+	}
+	r.adm = kadm.NewClient(r.cl)
+	s.setSession(r)
+	defer s.setSession(nil)
+
+	var loops sync.WaitGroup
+	loops.Go(r.pollLoop)
+	loops.Go(r.commitLoop)
+	loops.Go(r.probeLoop)
+	<-inner.Done()
+	r.stop(kill)
+	loops.Wait()
+	r.waitAll()
+	return context.Cause(inner)
+}
+
+func (s *Source) setSession(r *session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.session = r
+}
+
+// stop ends all assignments, commits what is settled and leaves the group.
+func (r *session) stop(kill context.CancelFunc) {
+	r.mu.Lock()
+	r.stopping = true
+	parts := r.owned()
+	r.mu.Unlock()
+	open := r.finish(parts, errStopped)
+	r.awaitDrained(open)
+	ctx, cancel := context.WithTimeout(r.base, leaveTimeout)
+	r.flush(ctx, open)
+	cancel()
+	for _, a := range open {
+		a.close(errStopped)
+	}
+	ctx, cancel = context.WithTimeout(r.base, leaveTimeout)
+	defer cancel()
+	if err := r.cl.LeaveGroupContext(ctx); err != nil {
+		// The group finds out by itself after the session timeout.
+		r.log.Warn("left the group without a goodbye", "error", err)
+		kill() // a join that hangs would keep Close waiting
+	}
+	r.cl.Close()
+}
+
+// waitAll waits for pumps and starters; one whose handler ignores its context
+// is left behind after the drain timeout, and said so.
+func (r *session) waitAll() {
+	done := make(chan struct{})
+	go func() { r.wg.Wait(); close(done) }()
+	t := time.NewTimer(r.drain)
+	defer t.Stop()
+	select {
+	case <-done:
+	case <-t.C:
+		r.log.Error("a handler did not return although its context ended long ago; its messages are given up")
+	}
+}
+
+// pollLoop is the one goroutine that polls. It never blocks on a handler.
+func (r *session) pollLoop() {
+	for {
+		ctx, cancel := context.WithCancel(r.base)
+		r.cmdMu.Lock()
+		r.wakePoll = cancel
+		if len(r.commands) > 0 {
+			cancel()
+		}
+		r.cmdMu.Unlock()
+		fetches := r.cl.PollFetches(ctx)
+		cancel()
+		over := fetches.IsClientClosed()
+		if !over {
+			r.distribute(fetches)
+		}
+		r.runCommands(over)
+		if over {
+			return
+		}
+	}
+}
+
+// onPoll runs fn on the polling goroutine, between two polls, and returns once
+// it ran; false when there will be no more polls.
+//
+// Assignments are made, and positions set, here and only here: what was polled
+// before fn belongs to the past and was distributed already, what is polled
+// after it was fetched at the new position. Without this a fetch of an earlier
+// assignment, in the hands of the poll loop while a rebalance took the
+// partition away and gave it back, would be handed to the new one.
+func (r *session) onPoll(fn func()) bool {
+	done := make(chan struct{})
+	r.cmdMu.Lock()
+	if r.pollDone {
+		r.cmdMu.Unlock()
+		return false
+	}
+	r.commands = append(r.commands, func() { fn(); close(done) })
+	if r.wakePoll != nil {
+		r.wakePoll()
+	}
+	r.cmdMu.Unlock()
+	<-done
+	return true
+}
+
+func (r *session) runCommands(last bool) {
+	r.cmdMu.Lock()
+	commands := r.commands
+	r.commands = nil
+	r.pollDone = last
+	r.cmdMu.Unlock()
+	for _, fn := range commands {
+		fn()
+	}
+}
+
+// distribute gives each assignment what was fetched for it.
+func (r *session) distribute(fetches kgo.Fetches) {
+	fetches.EachPartition(func(f kgo.FetchTopicPartition) {
+		at := tp{f.Topic, f.Partition}
+		r.mu.Lock()
+		p := r.parts[at]
+		var a *assignment
+		if p != nil {
+			a = p.current
+		}
+		r.mu.Unlock()
+		if a != nil && len(f.Records) > 0 {
+			a.push(slab(a, f.Records))
+			a.noteEnd(r.endOf(f.FetchPartition))
+		}
+		if f.Err != nil && p != nil {
+			r.fetchFailed(p, a, f.Err)
+		}
+	})
+}
+
+// endOf is the end of the log as a reader of this isolation sees it.
+func (r *session) endOf(f kgo.FetchPartition) int64 {
+	if r.src.cfg.Isolation == "read_committed" {
+		return f.LastStableOffset
+	}
+	return f.HighWatermark
+}
+
+// slab turns records into messages, all in one allocation and their headers in
+// another. Keys and values stay where franz-go unpacked them.
+func slab(a *assignment, in []*kgo.Record) batch {
+	headers := 0
+	for _, r := range in {
+		headers += len(r.Headers)
+	}
+	all := make([]connector.Header, 0, headers)
+	out := make([]record, len(in))
+	for i, from := range in {
+		r := &out[i]
+		r.a, r.epoch, r.control = a, from.LeaderEpoch, from.Attrs.IsControl()
+		r.Key, r.Value, r.Time = from.Key, from.Value, from.Timestamp
+		r.Position = connector.Position{Topic: from.Topic, Partition: from.Partition, Offset: from.Offset}
+		r.size = int64(len(from.Key) + len(from.Value) + recordOverhead)
+		first := len(all)
+		for _, h := range from.Headers {
+			all = append(all, connector.Header{Key: h.Key, Value: h.Value})
+			r.size += int64(len(h.Key) + len(h.Value))
+		}
+		if len(all) > first {
+			r.Headers = all[first:len(all):len(all)]
+		}
+		r.Bind(r)
+	}
+	return batch{records: out}
+}
+
+// recordOverhead is about what a record costs beside its bytes.
+const recordOverhead = 256
+
+// tooMuch reports whether a partition that holds own bytes, of total in all,
+// should fetch no more for now.
+func (r *session) tooMuch(total, own int64) bool {
+	return own >= r.share.Load() || total >= int64(r.src.cfg.MaxBufferedBytes)
+}
+
+// lowEnough reports whether a partition may fetch again. One that holds nothing
+// always may: what others hold must not starve it.
+func (r *session) lowEnough(total, own int64) bool {
+	return own <= 0 || own < r.share.Load()/2 && total < int64(r.src.cfg.MaxBufferedBytes)*3/4
+}
+
+// owned needs mu.
+func (r *session) owned() []*partition {
+	all := make([]*partition, 0, len(r.parts))
+	for _, p := range r.parts {
+		all = append(all, p)
+	}
+	return all
+}
+
+// live are the assignments that may have something to commit.
+func (r *session) live() []*assignment {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := make([]*assignment, 0, len(r.parts))
+	for _, p := range r.parts {
+		if p.current != nil {
+			all = append(all, p.current)
+		}
+	}
+	return all
+}
+
+func (r *session) status() (parts []connector.PartitionStatus, problems []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for at, p := range r.parts {
+		if text := p.getProblem(); text != "" {
+			problems = append(problems, text)
+		}
+		if p.current != nil {
+			parts = append(parts, p.current.status())
+			continue
+		}
+		parts = append(parts, connector.PartitionStatus{Topic: at.topic, Partition: at.partition, Committed: -1, End: -1, Lag: -1})
+	}
+	slices.SortFunc(parts, func(a, b connector.PartitionStatus) int {
+		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
+	})
+	slices.Sort(problems)
+	return parts, problems
+}

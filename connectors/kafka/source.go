@@ -1,0 +1,219 @@
+package kafka
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/lsm/fiso/common/config"
+	"github.com/lsm/fiso/common/connector"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// SourceOptions are what a program decides, not a file. The zero value works.
+type SourceOptions struct {
+	// Logger takes the source's log; nil: none.
+	Logger *slog.Logger
+	// Window is how many records of a partition may be handed over and be at
+	// or beyond the oldest one that is not settled; beyond it handing over
+	// waits. 0: 1024.
+	Window int
+	// DrainTimeout is how long messages in flight may take to be settled when
+	// their partition is taken away or the source stops; never more than half
+	// of the group's rebalance timeout. 0: 20s.
+	DrainTimeout time.Duration
+	// OnGap is told of every gap, from any goroutine. It must not block.
+	OnGap func(Gap)
+	// Dial opens connections, for tests; nil: the net package does.
+	Dial DialFunc
+	// ProbeInterval is how often the ends of partitions are asked for, and
+	// whether the topics are there. 0: 5s.
+	ProbeInterval time.Duration
+	// Options are added to franz-go's, for tests.
+	Options []kgo.Opt
+}
+
+// Gap is a range of offsets that the source did not get to read, because the
+// broker no longer has them. To is where reading resumes; it is below From when
+// the broker lost the end of its log.
+type Gap struct {
+	Topic     string
+	Partition int32
+	From, To  int64
+}
+
+// String says it for a person.
+func (g Gap) String() string {
+	return fmt.Sprintf("%s partition %d: the broker no longer has offset %d, the next it has is %d", g.Topic, g.Partition, g.From, g.To)
+}
+
+// notesKept is how many notes Status shows.
+const notesKept = 16
+
+// Source consumes topics as a member of a consumer group. See the package
+// comment for what it promises. It is a connector.Source, Reporter and Checker.
+type Source struct {
+	cfg     SourceConfig
+	opts    SourceOptions
+	log     *slog.Logger
+	start   start
+	pattern *regexp.Regexp // nil for topics by name
+	conn    []kgo.Opt
+	health  health
+	started atomic.Bool
+
+	mu      sync.Mutex
+	session *session // nil unless running
+	notes   []string
+	known   *snapshot // topics at the first look; nil before
+	first   int64     // when the group first started, in ms; 0 unknown
+}
+
+// NewSource is a source by cfg, with defaults filled in. It fails on a
+// configuration that cannot work, and dials nothing.
+func NewSource(cfg SourceConfig, opts SourceOptions) (*Source, error) {
+	config.Defaults(&cfg)
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("kafka source: %w", err)
+	}
+	s := &Source{cfg: cfg, opts: opts, log: opts.Logger}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	s.opts.Window = cmp.Or(max(opts.Window, 0), 1024)
+	s.opts.DrainTimeout = min(cmp.Or(max(opts.DrainTimeout, 0), 20*time.Second), cfg.RebalanceTimeout/2)
+	s.opts.ProbeInterval = cmp.Or(max(opts.ProbeInterval, 0), 5*time.Second)
+	s.start, _ = parseStart(cfg.StartOffset)
+	if cfg.TopicsPattern != "" {
+		s.pattern = regexp.MustCompile(cfg.TopicsPattern)
+	}
+	conn, err := cfg.options(opts.Dial, s.log)
+	if err != nil {
+		return nil, fmt.Errorf("kafka source: %w", err)
+	}
+	s.conn = conn
+	return s, nil
+}
+
+// Run hands messages to handle until ctx ends. A cluster that cannot be
+// reached, refused credentials and missing topics are Status().Problem, and
+// tried again until they are mended; Run returns an error only when franz-go
+// refuses its options, and when it is called twice.
+func (s *Source) Run(ctx context.Context, handle connector.Handler) error {
+	if s.started.Swap(true) {
+		return errors.New("kafka source: Run was called before")
+	}
+	for retry := 1; ; retry++ {
+		began := time.Now()
+		err := s.runSession(ctx, handle)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if errors.Is(err, errOptions) {
+			return fmt.Errorf("kafka source: %w", err)
+		}
+		if time.Since(began) > time.Minute {
+			retry = 1
+		}
+		s.log.Error("kafka source starts over", "error", err)
+		s.health.set(aspectSession, err)
+		wait(ctx, backoff(retry), nil)
+	}
+}
+
+// backoff doubles from 200ms to 10s.
+func backoff(retry int) time.Duration {
+	return min(10*time.Second, 100*time.Millisecond<<min(retry, 10))
+}
+
+// Status is how the source stands.
+func (s *Source) Status() connector.Status {
+	s.mu.Lock()
+	session, notes := s.session, slices.Clone(s.notes)
+	s.mu.Unlock()
+	problems := s.health.problems()
+	st := connector.Status{Notes: notes, Unreachable: s.health.unreachable()}
+	if session != nil {
+		var held []string
+		st.Partitions, held = session.status()
+		problems = append(problems, held...)
+	}
+	st.Problem = strings.Join(problems, "; ")
+	return st
+}
+
+func (s *Source) note(text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.notes = append(s.notes, time.Now().UTC().Format(time.RFC3339)+" "+text)
+	if len(s.notes) > notesKept {
+		s.notes = slices.Delete(s.notes, 0, len(s.notes)-notesKept)
+	}
+}
+
+// gap reports a gap wherever a person or a program may look.
+func (s *Source) gap(g Gap) {
+	s.log.Error("gap in the offsets", "topic", g.Topic, "partition", g.Partition, "from", g.From, "to", g.To)
+	s.note(g.String())
+	if s.opts.OnGap != nil {
+		s.opts.OnGap(g)
+	}
+}
+
+// reads reports whether topic is one that this source reads.
+func (s *Source) reads(topic string) bool {
+	if s.pattern != nil {
+		return s.pattern.MatchString(topic)
+	}
+	return slices.Contains(s.cfg.topics(), topic)
+}
+
+// groupOptions are what franz-go needs to be a member of the group.
+//
+// BlockRebalanceOnPoll is left off on purpose: with it, polling waits while a
+// revoke callback runs, so a partition that takes its time to drain would
+// starve the ones that stay. Stale fetches are kept out another way: see
+// session.onPoll.
+func (s *Source) groupOptions() []kgo.Opt {
+	isolation := kgo.ReadCommitted()
+	if s.cfg.Isolation == "read_uncommitted" {
+		isolation = kgo.ReadUncommitted()
+	}
+	opts := []kgo.Opt{
+		kgo.ConsumerGroup(s.cfg.ConsumerGroup),
+		kgo.Balancers(kgo.CooperativeStickyBalancer()),
+		kgo.DisableAutoCommit(),
+		// Nothing is skipped by franz-go's own decision; see gap.go.
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
+		kgo.ConsumeStartOffset(kgo.NoResetOffset().AtEnd()),
+		kgo.FetchIsolationLevel(isolation),
+		// Transaction markers move the position, or lag would never be none.
+		kgo.KeepControlRecords(),
+		kgo.SessionTimeout(s.cfg.SessionTimeout),
+		kgo.HeartbeatInterval(s.cfg.HeartbeatInterval),
+		kgo.RebalanceTimeout(s.cfg.RebalanceTimeout),
+		kgo.FetchMinBytes(int32(s.cfg.FetchMinBytes)),
+		kgo.FetchMaxBytes(int32(s.cfg.FetchMaxBytes)),
+		kgo.FetchMaxPartitionBytes(int32(s.cfg.FetchMaxPartitionBytes)),
+		kgo.FetchMaxWait(s.cfg.FetchMaxWait),
+		kgo.MaxDecompressBatchBytes(int(s.cfg.MaxBatchBytes)),
+		kgo.WithHooks(&s.health),
+	}
+	if s.pattern != nil {
+		opts = append(opts, kgo.ConsumeTopics(s.cfg.TopicsPattern), kgo.ConsumeRegex())
+	} else {
+		opts = append(opts, kgo.ConsumeTopics(s.cfg.topics()...))
+	}
+	if s.cfg.InstanceID != "" {
+		opts = append(opts, kgo.InstanceID(s.cfg.InstanceID))
+	}
+	return append(opts, s.opts.Options...)
+}

@@ -1,0 +1,344 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// position is where an assignment starts.
+type position struct {
+	offset    int64
+	committed int64 // -1: nothing is committed, or what was is void
+	end       int64 // -1: unknown
+	set       bool  // not committed anywhere yet: commit it first
+}
+
+// snapshot is what topics there were at the source's first look.
+type snapshot struct {
+	at     time.Time
+	topics map[string]known
+}
+
+type known struct{ partitions map[int32]bool }
+
+// metadataMark begins the metadata of our commits: when the group first
+// started, so that a member which comes a moment later can tell a partition
+// that was there then from one that appeared since.
+const metadataMark = "fiso first="
+
+func (s *Source) learnFirst(metadata string) {
+	text, ok := strings.CutPrefix(metadata, metadataMark)
+	if !ok {
+		return
+	}
+	ms, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || ms <= 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.first == 0 || ms < s.first {
+		s.first = ms
+	}
+}
+
+func (s *Source) firstMetadata() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.first == 0 {
+		return ""
+	}
+	return metadataMark + strconv.FormatInt(s.first, 10)
+}
+
+// begin finds out where partitions start, in a goroutine of its own that ends
+// with the session, and assigns them. It tries again what fails for as long as
+// they are ours.
+func (r *session) begin(parts []*partition) {
+	var mine []*partition
+	r.mu.Lock()
+	for _, p := range parts {
+		if !p.starting && !r.stopping && r.parts[p.tp] == p {
+			p.starting = true
+			p.hold(holdStart)
+			mine = append(mine, p)
+		}
+	}
+	if len(mine) > 0 {
+		r.wg.Go(func() { r.beginAll(mine) })
+	}
+	r.mu.Unlock()
+}
+
+func (r *session) beginAll(parts []*partition) {
+	for retry := 1; ; retry++ {
+		if parts = r.stillOurs(parts); len(parts) == 0 {
+			r.src.health.set(aspectStart, nil)
+			return
+		}
+		found, err := r.findStarts(parts)
+		if failed := r.commitStarts(found); failed != nil {
+			err = failed
+		} else if len(found) > 0 {
+			r.startAt(found)
+		}
+		if r.ctx.Err() != nil {
+			return
+		}
+		if err != nil && !errors.Is(err, errFenced) {
+			r.src.health.set(aspectStart, fmt.Errorf("find where to start: %w", explain(err)))
+		}
+		if len(r.stillOurs(parts)) > 0 && !r.pause(backoff(retry)) {
+			return
+		}
+	}
+}
+
+// stillOurs are those that the group did not take back and that have no
+// assignment yet.
+func (r *session) stillOurs(parts []*partition) []*partition {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var ours []*partition
+	for _, p := range parts {
+		if r.parts[p.tp] == p && p.starting {
+			ours = append(ours, p)
+		}
+	}
+	return ours
+}
+
+// startAt assigns partitions at their positions and lets them be fetched. One
+// that franz-go has not yet taken up (adjust returned a moment ago) is left for
+// the next round: setting its offset would do nothing, and it would be fetched
+// from the placeholder.
+func (r *session) startAt(found map[*partition]position) {
+	r.onPoll(func() {
+		taken := r.cl.CommittedOffsets()
+		set := map[string]map[int32]kgo.EpochOffset{}
+		for p, pos := range found {
+			if _, ok := taken[p.topic][p.partition]; !ok {
+				delete(found, p)
+				continue
+			}
+			if !r.assign(p, pos) {
+				continue
+			}
+			if set[p.topic] == nil {
+				set[p.topic] = map[int32]kgo.EpochOffset{}
+			}
+			set[p.topic][p.partition] = kgo.EpochOffset{Epoch: -1, Offset: pos.offset}
+		}
+		r.cl.SetOffsets(set)
+		for p := range found {
+			r.mu.Lock()
+			p.starting = false
+			r.mu.Unlock()
+			p.release(holdStart)
+		}
+	})
+}
+
+// findStarts reads the group's commits, and resolves startOffset for the
+// partitions that have none. Partitions that cannot be told now are left out.
+func (r *session) findStarts(parts []*partition) (map[*partition]position, error) {
+	ctx, cancel := context.WithTimeout(r.ctx, commitTimeout)
+	defer cancel()
+	commits, err := r.adm.FetchOffsets(kadm.RequireStable(ctx), r.src.cfg.ConsumerGroup)
+	if err != nil {
+		return nil, fmt.Errorf("read the group's commits: %w", err)
+	}
+	commits.Each(func(o kadm.OffsetResponse) { r.src.learnFirst(o.Metadata) })
+	found := map[*partition]position{}
+	var missing []*partition
+	for _, p := range parts {
+		if c, ok := commits.Lookup(p.topic, p.partition); ok && c.Err == nil && c.At >= 0 {
+			found[p] = position{offset: c.At, committed: c.At, end: -1}
+		} else {
+			missing = append(missing, p)
+		}
+	}
+	if len(missing) == 0 {
+		return found, nil
+	}
+	known := r.src.snapshot()
+	if known == nil {
+		return found, errors.New("the topics were not listed yet")
+	}
+	l, err := r.list(ctx, missing)
+	if err != nil {
+		return found, err
+	}
+	for _, p := range missing {
+		want := r.src.start
+		if r.src.isLater(p.tp, commits, known) {
+			want = start{kind: startEarliest}
+		}
+		if pos, ok := l.resolve(p.tp, want); ok {
+			r.log.Info("no commit yet: starting", "topic", p.topic, "partition", p.partition, "offset", pos.offset)
+			found[p] = pos
+		}
+	}
+	if len(found) < len(parts) {
+		return found, errors.New("not all partitions have a leader")
+	}
+	return found, nil
+}
+
+// isLater reports whether a partition without a commit appeared after the group
+// first started, and is therefore read from its start, whatever startOffset
+// says. https://github.com/knative-extensions/eventing-kafka/issues/549,
+// https://github.com/apache/kafka/pull/22784
+func (s *Source) isLater(at tp, commits kadm.OffsetResponses, known *snapshot) bool {
+	was := known.topics[at.topic].partitions[at.partition]
+	started := false
+	commits.Each(func(o kadm.OffsetResponse) {
+		if o.At >= 0 && (o.Topic == at.topic || s.pattern != nil && s.reads(o.Topic)) {
+			started = true
+		}
+	})
+	if !started {
+		return !was // the group starts now; what came after our first look is later
+	}
+	// The group has started. If it did so after our first look, which saw the
+	// partition, then the partition was there at the start, and another member
+	// was merely quicker than us.
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !was || s.first == 0 || known.at.UnixMilli() > s.first
+}
+
+func (s *Source) snapshot() *snapshot {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.known
+}
+
+// listing is the bounds of partitions, and the offsets of a time.
+type listing struct{ starts, ends, times kadm.ListedOffsets }
+
+func (r *session) list(ctx context.Context, parts []*partition) (l listing, err error) {
+	seen := map[string]bool{}
+	var topics []string
+	for _, p := range parts {
+		if !seen[p.topic] {
+			seen[p.topic] = true
+			topics = append(topics, p.topic)
+		}
+	}
+	// An error of one broker leaves the partitions of the others listed.
+	var errs [3]error
+	l.starts, errs[0] = r.adm.ListStartOffsets(ctx, topics...)
+	l.ends, errs[1] = r.listEnds(ctx, topics...)
+	if r.src.start.kind == startTime {
+		l.times, errs[2] = r.adm.ListOffsetsAfterMilli(ctx, r.src.start.time.UnixMilli(), topics...)
+	}
+	if err = errors.Join(errs[:]...); err != nil && len(l.starts) == 0 {
+		return l, fmt.Errorf("list offsets: %w", err)
+	}
+	return l, nil
+}
+
+func (r *session) listEnds(ctx context.Context, topics ...string) (kadm.ListedOffsets, error) {
+	if r.src.cfg.Isolation == "read_committed" {
+		return r.adm.ListCommittedOffsets(ctx, topics...)
+	}
+	return r.adm.ListEndOffsets(ctx, topics...)
+}
+
+// bounds are the first offset of a partition and its end.
+func (l listing) bounds(at tp) (first, end int64, ok bool) {
+	s, ok1 := l.starts.Lookup(at.topic, at.partition)
+	e, ok2 := l.ends.Lookup(at.topic, at.partition)
+	return s.Offset, e.Offset, ok1 && ok2 && s.Err == nil && e.Err == nil && s.Offset >= 0 && e.Offset >= 0
+}
+
+// resolve is the position that want comes to.
+func (l listing) resolve(at tp, want start) (position, bool) {
+	first, end, ok := l.bounds(at)
+	if !ok {
+		return position{}, false
+	}
+	pos := position{offset: first, committed: -1, end: end, set: true}
+	switch want.kind {
+	case startLatest:
+		pos.offset = end
+	case startAt:
+		pos.offset = min(max(want.offset, first), end)
+	case startTime:
+		t, ok := l.times.Lookup(at.topic, at.partition)
+		if !ok || t.Err != nil {
+			return position{}, false
+		}
+		pos.offset = end
+		if t.Offset >= 0 {
+			pos.offset = min(max(t.Offset, first), end)
+		}
+	}
+	return pos, true
+}
+
+// commitStarts commits the positions that startOffset came to, before anything
+// is delivered: a crash before the first ordinary commit must not let `latest`
+// be resolved anew, past records that were already seen.
+// https://github.com/knative-extensions/eventing-kafka/issues/549
+func (r *session) commitStarts(found map[*partition]position) error {
+	offsets := map[string]map[int32]kgo.EpochOffset{}
+	members := map[*partition]string{}
+	r.mu.Lock()
+	for p, pos := range found {
+		if !pos.set || r.parts[p.tp] != p {
+			continue
+		}
+		if offsets[p.topic] == nil {
+			offsets[p.topic] = map[int32]kgo.EpochOffset{}
+		}
+		offsets[p.topic][p.partition] = kgo.EpochOffset{Epoch: -1, Offset: pos.offset}
+		members[p] = p.member
+	}
+	r.mu.Unlock()
+	if len(members) == 0 {
+		return nil
+	}
+	if r.src.firstMetadata() == "" {
+		r.src.learnFirst(metadataMark + strconv.FormatInt(time.Now().UnixMilli(), 10))
+	}
+	ctx, cancel := context.WithTimeout(r.ctx, commitTimeout)
+	defer cancel()
+	select {
+	case r.commits <- struct{}{}:
+		defer func() { <-r.commits }()
+	case <-ctx.Done():
+		return fmt.Errorf("commit: %w", ctx.Err())
+	}
+	failures, err := r.send(ctx, offsets, func(req *kmsg.OffsetCommitRequest) error {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		for p, member := range members {
+			if r.parts[p.tp] != p || member != req.MemberID {
+				return errFenced
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := firstFailure(failures); err != nil {
+		return err
+	}
+	for p := range members {
+		pos := found[p]
+		pos.committed = pos.offset
+		found[p] = pos
+	}
+	return nil
+}

@@ -1,0 +1,25 @@
+package arena
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+
+	"github.com/lsm/fiso/connectors/kafka/kafkatest"
+)
+
+// Broker runs an embedded broker until ctx ends, and writes its addresses as
+// one line of JSON first. It is a process of its own, so that nobody's figures
+// contain it.
+func Broker(ctx context.Context, out io.Writer) error {
+	c, err := kafkatest.Start(kafkatest.Options{})
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if err := json.NewEncoder(out).Encode(c.Brokers()); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return nil
+}

@@ -1,0 +1,139 @@
+// Package floor is the least that a Go program could spend on the work of the
+// benchmark's flow: written by hand for it alone, with nothing to configure,
+// no retry, no dead letter and no metric. What it does keep is what nobody
+// could leave out: order by key, and an offset is committed only when every
+// record up to it is done.
+package floor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"runtime"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Modes of the floor: where events go, and how.
+const (
+	Structured = "structured" // one POST an event
+	Binary     = "binary"     // the same with attributes in headers
+	Batch      = "batch"      // JSON arrays of up to 100 events
+	Kafka      = "kafka"      // another topic
+	Stdout     = "stdout"     // lines
+)
+
+// Config is what one run needs to know.
+type Config struct {
+	Mode                   string
+	Brokers                []string
+	Topic, Group, OutTopic string
+	URL                    string
+	Workers                int // side by side, for HTTP
+	Filter                 bool
+	Unordered              bool   // of the keys; every worker then has something to do
+	Metrics                string // address of a page with the count of allocations
+}
+
+// sink takes records. Each is marked done in its batch once it arrived.
+type sink interface {
+	take(ctx context.Context, b *batch, records []*kgo.Record) error
+	io.Closer
+}
+
+// Run reads the topic until ctx ends, and commits what is done.
+func Run(ctx context.Context, cfg Config, out io.Writer) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	page, err := serve(ctx, cfg.Metrics)
+	if err != nil {
+		return err
+	}
+	defer page.Close() //nolint:errcheck // the process ends
+	cl, err := kgo.NewClient(
+		kgo.SeedBrokers(cfg.Brokers...), kgo.ConsumeTopics(cfg.Topic), kgo.ConsumerGroup(cfg.Group),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.AutoCommitMarks(), kgo.AutoCommitInterval(time.Second), kgo.DisableClientMetrics(),
+		kgo.ProducerBatchCompression(kgo.ZstdCompression()), kgo.ProducerLinger(0),
+	)
+	if err != nil {
+		return fmt.Errorf("floor: %w", err)
+	}
+	defer cl.Close()
+	fail := func(err error) { cancel(err) }
+	var s sink
+	switch cfg.Mode {
+	case Kafka:
+		s = &topic{cl: cl, to: cfg.OutTopic, filter: cfg.Filter, fail: fail}
+	case Stdout:
+		s = &lines{w: out, filter: cfg.Filter}
+	default:
+		s = newPoster(cfg, fail)
+	}
+	done := make(chan *batch, 8)
+	stopped, finished := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(finished)
+		commit(cl, done, stopped)
+	}()
+	if err := poll(ctx, cl, s, done); err != nil {
+		cancel(err)
+	}
+	close(done)
+	err = s.Close()
+	close(stopped)
+	<-finished
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) || err != nil {
+		return errors.Join(err, cause)
+	}
+	last, stop := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer stop()
+	return cl.CommitMarkedOffsets(last)
+}
+
+// poll hands over what is fetched, until ctx ends.
+func poll(ctx context.Context, cl *kgo.Client, s sink, done chan<- *batch) error {
+	for {
+		fetches := cl.PollFetches(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err := fetches.Err(); err != nil {
+			return fmt.Errorf("floor: fetch: %w", err)
+		}
+		if fetches.NumRecords() == 0 {
+			continue
+		}
+		b := newBatch(fetches)
+		select {
+		case done <- b:
+		case <-ctx.Done():
+			return nil
+		}
+		for iter := range fetches.RecordsAll() {
+			b.all = append(b.all, iter)
+		}
+		if err := s.take(ctx, b, b.all); err != nil {
+			return err
+		}
+	}
+}
+
+// serve shows the count of allocations as fiso-flow does.
+func serve(ctx context.Context, addr string) (io.Closer, error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("floor: %w", err)
+	}
+	srv := &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		fmt.Fprintf(w, "go_memstats_mallocs_total %d\n", m.Mallocs)
+	})}
+	go srv.Serve(l) //nolint:errcheck // until it is closed
+	return srv, nil
+}

@@ -1,0 +1,176 @@
+package floor
+
+import (
+	"context"
+	"fmt"
+	"hash/maphash"
+	"net/url"
+	"sync"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/valyala/fasthttp"
+)
+
+// mostInBatch is how many events one POST carries in batch mode.
+const mostInBatch = 100
+
+// poster spreads records over workers by their key, so that each key keeps its
+// order, and posts them.
+type poster struct {
+	cfg     Config
+	client  *fasthttp.HostClient
+	workers []chan todo
+	shared  chan todo // that of all workers where there is no order
+	running sync.WaitGroup
+	fail    func(error)
+}
+
+type todo struct {
+	r *kgo.Record
+	b *batch
+}
+
+func newPoster(cfg Config, fail func(error)) *poster {
+	u, err := url.Parse(cfg.URL)
+	if err != nil {
+		panic(err) // made by the benchmark itself
+	}
+	p := &poster{cfg: cfg, fail: fail, client: &fasthttp.HostClient{Addr: u.Host, MaxConns: cfg.Workers, MaxIdemponentCallAttempts: 1}}
+	p.shared = make(chan todo, 4*mostInBatch)
+	for range cfg.Workers {
+		c := p.shared
+		if !cfg.Unordered {
+			c = make(chan todo, 4*mostInBatch)
+		}
+		p.workers = append(p.workers, c)
+		p.running.Go(func() { p.work(c) })
+	}
+	return p
+}
+
+var seed = maphash.MakeSeed()
+
+func (p *poster) take(ctx context.Context, b *batch, records []*kgo.Record) error {
+	for _, r := range records {
+		select {
+		case p.workers[maphash.Bytes(seed, r.Key)%uint64(len(p.workers))] <- todo{r, b}:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	return nil
+}
+
+func (p *poster) Close() error {
+	close(p.shared)
+	for _, c := range p.workers {
+		if c != p.shared {
+			close(c)
+		}
+	}
+	p.running.Wait()
+	p.client.CloseIdleConnections()
+	return nil
+}
+
+func (p *poster) work(c <-chan todo) {
+	req, resp := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
+	defer fasthttp.ReleaseRequest(req)
+	defer fasthttp.ReleaseResponse(resp)
+	req.SetRequestURI(p.cfg.URL)
+	req.Header.SetMethod("POST")
+	w := worker{poster: p, req: req, resp: resp}
+	step := w.one
+	switch p.cfg.Mode {
+	case Batch:
+		req.Header.SetContentType("application/cloudevents-batch+json; charset=utf-8")
+		step = func(t todo) error { return w.many(t, c) }
+	case Binary:
+		req.Header.SetContentType("application/json")
+	default:
+		req.Header.SetContentType("application/cloudevents+json; charset=utf-8")
+	}
+	for t := range c {
+		if err := step(t); err != nil {
+			p.fail(err)
+			return
+		}
+	}
+}
+
+// worker is one that posts, with what it uses again.
+type worker struct {
+	*poster
+	req   *fasthttp.Request
+	resp  *fasthttp.Response
+	shape shaper
+	buf   []byte
+	group []todo
+}
+
+// one posts one event.
+func (w *worker) one(t todo) error {
+	keep, err := w.shape.read(t.r, w.cfg.Filter)
+	if err != nil {
+		return err
+	}
+	if keep {
+		if w.cfg.Mode == Binary {
+			w.buf = w.shape.appendData(w.buf[:0])
+			w.shape.headers(t.r, "ce-", w.req.Header.SetBytesV)
+		} else {
+			w.buf = w.shape.appendEvent(w.buf[:0], t.r)
+		}
+		w.req.Header.SetBytesV("Idempotency-Key", w.shape.id)
+		if err := w.post(); err != nil {
+			return err
+		}
+	}
+	t.b.done(1)
+	return nil
+}
+
+// many posts what is there, up to mostInBatch events, in one request.
+func (w *worker) many(t todo, c <-chan todo) error {
+	w.buf, w.group = append(w.buf[:0], '['), w.group[:0]
+	for more := true; more; {
+		keep, err := w.shape.read(t.r, w.cfg.Filter)
+		if err != nil {
+			return err
+		}
+		if keep {
+			if len(w.group) > 0 {
+				w.buf = append(w.buf, ',')
+			}
+			w.buf = w.shape.appendEvent(w.buf, t.r)
+		}
+		w.group = append(w.group, t)
+		if len(w.group) == mostInBatch {
+			break
+		}
+		select {
+		case t, more = <-c:
+		default:
+			more = false
+		}
+	}
+	w.buf = append(w.buf, ']')
+	if err := w.post(); err != nil {
+		return err
+	}
+	for _, t := range w.group {
+		t.b.done(1)
+	}
+	return nil
+}
+
+func (w *worker) post() error {
+	w.req.SetBodyRaw(w.buf)
+	if err := w.client.Do(w.req, w.resp); err != nil {
+		return fmt.Errorf("floor: %w", err)
+	}
+	if code := w.resp.StatusCode(); code/100 != 2 {
+		return fmt.Errorf("floor: the sink answered %d", code)
+	}
+	return nil
+}

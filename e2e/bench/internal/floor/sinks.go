@@ -1,0 +1,83 @@
+package floor
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// lines writes events as lines, a fetch at a time.
+type lines struct {
+	w      io.Writer
+	shape  shaper
+	buf    []byte
+	filter bool
+}
+
+func (l *lines) take(_ context.Context, b *batch, records []*kgo.Record) error {
+	l.buf = l.buf[:0]
+	for _, r := range records {
+		keep, err := l.shape.read(r, l.filter)
+		if err != nil {
+			return err
+		}
+		if keep {
+			l.buf = append(l.shape.appendEvent(l.buf, r), '\n')
+		}
+	}
+	if _, err := l.w.Write(l.buf); err != nil {
+		return fmt.Errorf("floor: %w", err)
+	}
+	b.done(len(records))
+	return nil
+}
+
+func (l *lines) Close() error { return nil }
+
+// topic writes events to a topic, in binary mode.
+type topic struct {
+	cl     *kgo.Client
+	to     string
+	shape  shaper
+	filter bool
+	fail   func(error)
+}
+
+func (t *topic) take(_ context.Context, b *batch, records []*kgo.Record) error {
+	promise := func(_ *kgo.Record, err error) {
+		if err != nil {
+			t.fail(fmt.Errorf("floor: produce: %w", err))
+			return
+		}
+		b.done(1)
+	}
+	for _, r := range records {
+		keep, err := t.shape.read(r, t.filter)
+		if err != nil {
+			return err
+		}
+		if !keep {
+			b.done(1)
+			continue
+		}
+		out := &kgo.Record{Topic: t.to, Key: r.Key, Timestamp: r.Timestamp, Headers: make([]kgo.RecordHeader, 0, 7)}
+		// One allocation for the bytes of a record, as it outlives this call.
+		buf := t.shape.appendData(make([]byte, 0, 256))
+		out.Value = buf[:len(buf):len(buf)]
+		t.shape.headers(r, "ce_", func(name string, value []byte) {
+			at := len(buf)
+			buf = append(buf, value...)
+			out.Headers = append(out.Headers, kgo.RecordHeader{Key: name, Value: buf[at:len(buf):len(buf)]})
+		})
+		out.Headers = append(out.Headers, kgo.RecordHeader{Key: "content-type", Value: contentType})
+		t.cl.Produce(context.Background(), out, promise)
+	}
+	return nil
+}
+
+func (t *topic) Close() error { return t.cl.Flush(context.Background()) }
+
+var contentType = bytes.Clone([]byte("application/json"))

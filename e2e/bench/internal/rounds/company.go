@@ -1,0 +1,50 @@
+package rounds
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+)
+
+// company are the goroutines beside a run.
+type company struct {
+	ctx     context.Context
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+	closers []io.Closer
+
+	mu  sync.Mutex
+	err error
+}
+
+func newCompany(ctx context.Context) *company {
+	c := &company{}
+	c.ctx, c.cancel = context.WithCancel(ctx)
+	return c
+}
+
+func (c *company) start(do func() error) {
+	c.running.Go(func() {
+		if err := do(); err != nil && c.ctx.Err() == nil {
+			c.mu.Lock()
+			c.err = errors.Join(c.err, err)
+			c.mu.Unlock()
+		}
+	})
+}
+
+// close closes it at the end, before anything is waited for.
+func (c *company) close(what io.Closer) { c.closers = append(c.closers, what) }
+
+// end ends all, waits, and returns what failed before.
+func (c *company) end() error {
+	c.cancel()
+	for _, what := range c.closers {
+		_ = what.Close() // who reads from it ends
+	}
+	c.running.Wait()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}

@@ -1,0 +1,221 @@
+package rounds
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/lsm/fiso/e2e/bench/internal/arena"
+	"github.com/lsm/fiso/e2e/bench/internal/floor"
+)
+
+// longest is how long one run may take before it counts as stuck.
+const longest = 30 * time.Second
+
+// bench is the benchmark under way.
+type bench struct {
+	opts    Options
+	dir     string
+	self    string // this program
+	fiso    string // fiso-flow
+	brokers []string
+	sink    *arena.Sink
+	log     io.Writer
+	groups  int
+}
+
+func run(ctx context.Context, opts Options, list []Scenario, out, log io.Writer) (err error) {
+	b := &bench{opts: opts, log: log, fiso: opts.Binary}
+	if b.dir, err = os.MkdirTemp("", "fiso-bench-"); err != nil {
+		return fmt.Errorf("make a folder to work in: %w", err)
+	}
+	defer os.RemoveAll(b.dir) //nolint:errcheck // a folder of the system's for such things
+	if b.self, err = os.Executable(); err != nil {
+		return fmt.Errorf("find this program: %w", err)
+	}
+	if err := b.build(ctx); err != nil {
+		return err
+	}
+	if b.sink, err = arena.NewSink(ctx); err != nil {
+		return err
+	}
+	defer b.sink.Close() //nolint:errcheck // nobody sends any more
+	results := make([]result, 0, len(list))
+	for _, s := range list {
+		r, err := b.scenario(ctx, s.scaled(opts.Scale))
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.Name, err)
+		}
+		results = append(results, r)
+	}
+	report(out, opts, results)
+	return nil
+}
+
+// build builds fiso-flow, unless one was given.
+func (b *bench) build(ctx context.Context) error {
+	pkg := "github.com/lsm/fiso/flow/cmd/fiso-flow"
+	if b.opts.Profile != "" {
+		pkg = "github.com/lsm/fiso/e2e/bench/profiled"
+		if err := os.MkdirAll(b.opts.Profile, 0o755); err != nil {
+			return fmt.Errorf("make a folder for the profiles: %w", err)
+		}
+	}
+	if b.fiso != "" {
+		return nil
+	}
+	b.fiso = filepath.Join(b.dir, "fiso-flow")
+	if out, err := exec.CommandContext(ctx, "go", "build", "-o", b.fiso, pkg).CombinedOutput(); err != nil {
+		return fmt.Errorf("build fiso-flow: %w\n%s", err, out)
+	}
+	return nil
+}
+
+// scenario runs all rounds of one scenario, on a broker of its own: what one
+// scenario left in its memory slows no other.
+func (b *bench) scenario(ctx context.Context, s Scenario) (r result, err error) {
+	r.Scenario = s
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	addresses, out := io.Pipe()
+	broker, err := start(ctx, out, nil, b.self, roleBroker)
+	if err != nil {
+		return r, err
+	}
+	defer func() { err = errors.Join(err, broker.stop(ctx)) }()
+	if err := json.NewDecoder(bufio.NewReader(addresses)).Decode(&b.brokers); err != nil {
+		return r, fmt.Errorf("start the broker: %w", err)
+	}
+	if s.PerSecond == 0 {
+		if err := arena.Produce(ctx, b.brokers, s.Records); err != nil {
+			return r, err
+		}
+	}
+	for round := range b.opts.Rounds {
+		sides := []string{"floor", "fiso"}
+		if round%2 == 1 {
+			sides[0], sides[1] = sides[1], sides[0]
+		}
+		for _, side := range sides {
+			f, err := b.side(ctx, s, side)
+			if err != nil {
+				return r, fmt.Errorf("%s, round %d: %w", side, round+1, err)
+			}
+			fmt.Fprintf(b.log, "%-14s %-6s %s\n", s.Name, side, f)
+			r.add(side, f)
+		}
+	}
+	return r, r.same()
+}
+
+// side is one run of one side.
+func (b *bench) side(ctx context.Context, s Scenario, side string) (f figures, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, longest, errors.New("it is stuck"))
+	defer cancel()
+	b.groups++
+	p := place{brokers: b.brokers, topic: s.Records.Topic(), group: fmt.Sprintf("group-%d", b.groups), url: b.sink.URL}
+	p.out = fmt.Sprintf("out-%d", b.groups)
+	if s.PerSecond > 0 {
+		p.topic += "-" + p.group
+	}
+	if p.metrics, err = freeAddr(ctx); err != nil {
+		return f, err
+	}
+	expect := s.Records.Expected()
+	tally := arena.NewTally(s.Records.Count, expect, warmUp(s))
+	b.sink.Begin(tally, s.Delay)
+	back := newCompany(ctx)
+	defer func() { err = errors.Join(err, back.end()) }()
+	out, err := b.witness(back, s, p, tally)
+	if err != nil {
+		return f, err
+	}
+	proc, err := b.contestant(ctx, s, side, p, out)
+	if err != nil {
+		return f, err
+	}
+	if f, err = watch(ctx, s, proc, p.metrics, tally); err != nil {
+		_ = proc.cmd.Process.Kill() // it has failed already
+		<-proc.ended
+		return f, fmt.Errorf("%d of %d events arrived: %w\n%s", tally.Count(), expect, err, proc.log.Bytes())
+	}
+	if err := proc.stop(ctx); err != nil {
+		return f, err
+	}
+	return f, b.checks(ctx, p, tally)
+}
+
+// warmUp is how many events are not measured: one in twenty.
+func warmUp(s Scenario) int {
+	if s.Records.Rare || s.PerSecond > 0 {
+		return 1
+	}
+	return s.Records.Count / 20
+}
+
+// witness starts what sees events arrive anywhere but at the HTTP sink, and
+// what writes records during the run. It returns the contestant's stdout.
+func (b *bench) witness(back *company, s Scenario, p place, tally *arena.Tally) (io.Writer, error) {
+	if s.PerSecond > 0 {
+		if err := arena.Create(back.ctx, b.brokers, p.topic, s.Records.Partitions); err != nil {
+			return nil, err
+		}
+		back.start(func() error {
+			return arena.Pace(back.ctx, b.brokers, p.topic, s.Records, s.PerSecond, tally.Warm, tally.Sent)
+		})
+	}
+	switch s.Mode {
+	case floor.Kafka:
+		if err := arena.Create(back.ctx, b.brokers, p.out, s.Records.Partitions); err != nil {
+			return nil, err
+		}
+		back.start(func() error { return arena.Drain(back.ctx, tally, b.brokers, p.out) })
+	case floor.Stdout:
+		// A pipe of the system's, so that writing costs what it costs.
+		r, w, err := os.Pipe()
+		if err != nil {
+			return nil, fmt.Errorf("make a pipe: %w", err)
+		}
+		back.close(w)
+		back.start(func() error { defer r.Close(); return arena.Lines(tally, r) }) //nolint:errcheck // only read from
+		return w, nil
+	}
+	return io.Discard, nil
+}
+
+// contestant starts one of the two.
+func (b *bench) contestant(ctx context.Context, s Scenario, side string, p place, out io.Writer) (*process, error) {
+	if side == "floor" {
+		cfg, err := json.Marshal(s.floor(p))
+		if err != nil {
+			return nil, fmt.Errorf("write the floor's configuration: %w", err)
+		}
+		return start(ctx, out, nil, b.self, roleFloor, string(cfg))
+	}
+	file := filepath.Join(b.dir, p.group+".yaml")
+	if err := os.WriteFile(file, []byte(s.flow(p)), 0o600); err != nil {
+		return nil, fmt.Errorf("write the flow: %w", err)
+	}
+	env := []string{"BENCH_PROFILE=" + filepath.Join(b.opts.Profile, s.Name)}
+	return start(ctx, out, env, b.fiso, "run", "--metrics-addr", p.metrics, file)
+}
+
+// checks are what must hold after a run that is over.
+func (b *bench) checks(ctx context.Context, p place, tally *arena.Tally) error {
+	if err := tally.Check(); err != nil {
+		return err
+	}
+	lag, err := arena.Lag(ctx, b.brokers, p.group, p.topic)
+	if err == nil && lag != 0 {
+		err = fmt.Errorf("%d records of %s were not committed", lag, strings.TrimSpace(p.topic))
+	}
+	return err
+}

@@ -1,0 +1,87 @@
+package rounds
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/lsm/fiso/e2e/bench/internal/arena"
+)
+
+// figures are what one run came to.
+type figures struct {
+	Rate     float64 // events per second
+	CPU      time.Duration
+	Mallocs  float64 // allocations an event, the whole process
+	Peak     int64   // bytes
+	P50, P99 time.Duration
+	Sum      uint64
+}
+
+func (f figures) String() string {
+	return fmt.Sprintf("%8.0f/s %6.1f µs CPU %5.1f allocs %4d MiB  p50 %v p99 %v",
+		f.Rate, micros(f.CPU), f.Mallocs, f.Peak>>20, f.P50.Round(10*time.Microsecond), f.P99.Round(10*time.Microsecond))
+}
+
+func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
+
+// sample is how things stood at a moment.
+type sample struct {
+	at      time.Time
+	count   float64 // records done with
+	cpu     time.Duration
+	mallocs float64
+}
+
+// watch measures from the end of the warm-up to the arrival of the last event.
+func watch(ctx context.Context, s Scenario, p *process, metrics string, tally *arena.Tally) (f figures, err error) {
+	if err := await(ctx, p, tally.Warm); err != nil {
+		return f, err
+	}
+	from, err := take(ctx, p, metrics)
+	if err != nil {
+		return f, err
+	}
+	from.at, from.count = time.Now(), float64(tally.Count())
+	if s.Records.Rare {
+		from.count = 0 // those that arrive are the first and the last
+	}
+	if err := await(ctx, p, tally.Done); err != nil {
+		return f, err
+	}
+	to, err := take(ctx, p, metrics)
+	if err != nil {
+		return f, err
+	}
+	n := float64(s.Records.Count) - from.count
+	if n <= 0 {
+		return f, errors.New("all was over before it could be measured: take more events")
+	}
+	f.Rate = n / tally.End().Sub(from.at).Seconds()
+	f.CPU = time.Duration(float64(to.cpu-from.cpu) / n)
+	f.Mallocs = (to.mallocs - from.mallocs) / n
+	f.P50, f.P99 = tally.Latency(0.5), tally.Latency(0.99)
+	f.Sum = tally.Sum()
+	f.Peak, err = p.peak()
+	return f, err
+}
+
+func take(ctx context.Context, p *process, metrics string) (s sample, err error) {
+	if s.cpu, err = p.cpu(); err != nil {
+		return s, err
+	}
+	s.mallocs, err = mallocs(ctx, metrics)
+	return s, err
+}
+
+func await(ctx context.Context, p *process, what <-chan struct{}) error {
+	select {
+	case <-what:
+		return nil
+	case <-p.ended:
+		return fmt.Errorf("the process ended: %w", p.failure())
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

@@ -1,0 +1,161 @@
+package blueprint
+
+import (
+	"slices"
+	"time"
+
+	"github.com/lsm/fiso/common/config"
+	"github.com/lsm/fiso/flow/spec"
+	"github.com/lsm/fiso/flow/transform"
+)
+
+// Blueprint is one flow that passed every check which needs no network. It
+// does not change, and is safe for concurrent use.
+type Blueprint struct {
+	File string
+	Flow *spec.Flow
+
+	source  source
+	sink    sink
+	letters letters // nil: the flow has no place for dead letters
+	process *transform.Pipeline
+
+	files               []string
+	sourceKey, stageKey string
+	sinkKey, lettersKey string
+}
+
+// Parse reads a flow file and checks it as a whole: keys and values, the
+// settings of its connectors, and its expressions. Its error is of type
+// config.Errors and holds all faults, in order of position.
+func Parse(file string, data []byte) (*Blueprint, error) {
+	flow, faults := spec.Examine(file, data)
+	if flow == nil {
+		return nil, faults
+	}
+	b := &Blueprint{File: file, Flow: flow}
+	c := &checker{file: file, faults: faults}
+	b.connectors(c)
+	b.expressions(c)
+	if len(c.faults) > 0 {
+		return nil, c.sorted()
+	}
+	b.fingerprints()
+	return b, nil
+}
+
+// checker collects the faults of a file from those who know a part of it.
+type checker struct {
+	file   string
+	faults config.Errors
+}
+
+func (c *checker) add(err error) { c.faults = append(c.faults, spec.Faults(c.file, err)...) }
+
+func (c *checker) sorted() config.Errors {
+	slices.SortStableFunc(c.faults, func(a, b *config.Error) int {
+		if a.Pos.Line != b.Pos.Line {
+			return a.Pos.Line - b.Pos.Line
+		}
+		return a.Pos.Column - b.Pos.Column
+	})
+	return slices.CompactFunc(c.faults, func(a, b *config.Error) bool { return a.Error() == b.Error() })
+}
+
+// connectors decodes what belongs to the connectors. A type that is not known
+// was faulted before.
+func (b *Blueprint) connectors(c *checker) {
+	f := b.Flow
+	if make, ok := sources[f.Source.Type]; ok {
+		b.source = make()
+		c.add(f.Source.Config.Decode(b.source))
+	}
+	if make, ok := sinks[f.Sink.Type]; ok {
+		b.sink = make()
+		b.sink.ask(f.Delivery.Batch != nil)
+		c.add(f.Sink.Config.Decode(b.sink))
+		c.add(b.sink.compile(f))
+	}
+	b.letters = b.deadLetters(c)
+}
+
+// deadLetters is the place for dead letters: the one the flow names, or a topic
+// on the cluster that it reads from, or nil.
+func (b *Blueprint) deadLetters(c *checker) letters {
+	place := b.Flow.ErrorHandling.DeadLetter
+	if make, ok := letterPlaces[place.Type]; ok {
+		l := make()
+		c.add(place.Config.Decode(l))
+		if k, ok := l.(*kafkaLetters); ok && k.Topic == "" {
+			k.Topic = b.Flow.DeadLetterTopic()
+		}
+		return l
+	}
+	if src, ok := b.source.(*kafkaSource); ok {
+		l := &kafkaLetters{Topic: b.Flow.DeadLetterTopic()}
+		config.Defaults(&l.ProducerConfig)
+		l.ClientConfig = src.ClientConfig
+		return l
+	}
+	return nil
+}
+
+func (b *Blueprint) expressions(c *checker) {
+	f := b.Flow
+	p, err := transform.New(transform.Config{
+		Flow: f.Name, Filter: f.Filter, CEL: f.Transform.CEL, Fields: f.Transform.Fields,
+		ID: f.CloudEvents.ID, Type: f.CloudEvents.Type, Source_: f.CloudEvents.Source,
+		Subject: f.CloudEvents.Subject, DataSchema: f.CloudEvents.DataSchema, Extensions: f.CloudEvents.Extensions,
+		Timeout: f.Transform.Timeout, MaxOutputBytes: int(f.Transform.MaxOutputBytes),
+	})
+	b.process = p
+	c.add(err)
+}
+
+// fingerprints notes what a reload compares, and what it watches.
+func (b *Blueprint) fingerprints() {
+	f := b.Flow
+	d := f.Delivery
+	b.sourceKey = fingerprint(f.Name, f.Source.Type, b.source, d.Ordering, d.MaxInFlight, d.DrainTimeout)
+	b.sinkKey = fingerprint(f.Name, f.Sink.Type, b.sink)
+	b.lettersKey = fingerprint(f.Name, b.letters)
+	b.stageKey = fingerprint(f.Filter, f.Transform, f.CloudEvents, f.SinkName(), b.sinkKey, b.lettersKey, f.ErrorHandling, d.Batch)
+	b.files = config.Files(b.source)
+	b.files = append(b.files, config.Files(b.sink)...)
+	if b.letters != nil {
+		b.files = append(b.files, config.Files(b.letters)...)
+	}
+	b.files = append(b.files, config.Files(f)...)
+	slices.Sort(b.files)
+	b.files = slices.Compact(b.files)
+}
+
+// Name is the flow's.
+func (b *Blueprint) Name() string { return b.Flow.Name }
+
+// Paused flows hold their place.
+func (b *Blueprint) Paused() bool { return b.Flow.Paused }
+
+// Files are the further files that the flow refers to: secrets, certificates,
+// and what ${file:…} names.
+func (b *Blueprint) Files() []string { return b.files }
+
+// SourceKey is equal for two blueprints with the same source and the same
+// bounds of delivery, wherever they are written.
+func (b *Blueprint) SourceKey() string { return b.sourceKey }
+
+// StageKey is equal for two blueprints with the same transform, sink and error
+// handling.
+func (b *Blueprint) StageKey() string { return b.stageKey }
+
+// DrainTimeout is delivery.drainTimeout.
+func (b *Blueprint) DrainTimeout() time.Duration { return b.Flow.Delivery.DrainTimeout }
+
+// Broker reports whether the source keeps positions and assigns partitions.
+func (b *Blueprint) Broker() bool { return b.source.broker() }
+
+// ManyTopics reports whether the source may read several topics.
+func (b *Blueprint) ManyTopics() bool { return b.source.manyTopics() }
+
+// Processor is the flow's filter, transform and attributes, compiled.
+func (b *Blueprint) Processor() *transform.Pipeline { return b.process }

@@ -1,0 +1,62 @@
+package blueprint
+
+import (
+	"context"
+
+	"github.com/lsm/fiso/common/connector"
+)
+
+// Check is what was tried of one part of a flow.
+type Check struct {
+	Part  string // source, sink or dead letters
+	What  string // for a person: the part's settings in a line
+	Steps []connector.Step
+}
+
+// Failed reports whether a step did not work.
+func (c Check) Failed() bool {
+	for _, s := range c.Steps {
+		if s.Err != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// Check tries to reach the source, the sink and the place for dead letters,
+// step by step, and changes nothing there. A part that cannot be tried has no
+// steps.
+func (b *Blueprint) Check(ctx context.Context, env Env) []Check {
+	checks := []Check{b.checkSource(ctx, env), b.checkSink(ctx, env)}
+	if b.letters != nil {
+		checks = append(checks, Check{"dead letters", b.letters.tell(), b.letters.check(ctx)})
+	}
+	return checks
+}
+
+func (b *Blueprint) checkSource(ctx context.Context, env Env) Check {
+	c := Check{Part: "source", What: b.source.tell()}
+	s, err := b.Source(env)
+	if err != nil {
+		c.Steps = []connector.Step{{Name: "read the settings", Err: err}}
+		return c
+	}
+	if checker, ok := s.(connector.Checker); ok {
+		c.Steps = checker.Check(ctx)
+	}
+	return c
+}
+
+func (b *Blueprint) checkSink(ctx context.Context, env Env) Check {
+	c := Check{Part: "sink", What: b.sink.tell()}
+	s, err := b.sink.build(env)
+	if err != nil {
+		c.Steps = []connector.Step{{Name: "read the settings", Err: err}}
+		return c
+	}
+	if checker, ok := s.(connector.Checker); ok {
+		c.Steps = checker.Check(ctx)
+	}
+	_ = s.Close(ctx) // nothing was sent
+	return c
+}

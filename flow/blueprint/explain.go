@@ -1,0 +1,111 @@
+package blueprint
+
+import (
+	"fmt"
+	"time"
+)
+
+// Explanation is what a flow will do, for `fiso-flow validate --explain`.
+type Explanation struct {
+	Flow        string `json:"flow"`
+	File        string `json:"file"`
+	Paused      bool   `json:"paused"`
+	Source      string `json:"source"`
+	Filter      string `json:"filter,omitempty"`
+	Transform   string `json:"transform"`
+	Sink        string `json:"sink"`
+	Ordering    string `json:"ordering"`
+	InFlight    string `json:"inFlight"`
+	Batch       string `json:"batch,omitempty"`
+	Retries     []Wait `json:"retries"`
+	Exhausted   string `json:"exhausted"`
+	DeadLetters string `json:"deadLetters"`
+	StopTheLine string `json:"stopTheLine"`
+	Drain       string `json:"drain"`
+}
+
+// Wait is the shortest and the longest pause before a retry.
+type Wait struct {
+	Retry int           `json:"retry"`
+	Min   time.Duration `json:"minNanos"`
+	Max   time.Duration `json:"maxNanos"`
+}
+
+// maxWaits bounds the schedule that is shown; from there on it is the same.
+const maxWaits = 20
+
+// Explain says what the flow will do.
+func (b *Blueprint) Explain() Explanation {
+	f := b.Flow
+	e := Explanation{
+		Flow: f.Name, File: b.File, Paused: f.Paused,
+		Source: f.Source.Type + ": " + b.source.tell(), Sink: f.Sink.Type + ": " + b.sink.tell(),
+		Filter: f.Filter.Value, Transform: b.tellTransform(), Ordering: tellOrdering(f.Delivery.Ordering),
+		InFlight:  fmt.Sprintf("at most %d events of a partition are in flight, and work runs no farther ahead of the oldest unsettled one", f.Delivery.MaxInFlight),
+		Retries:   b.waits(),
+		Exhausted: tellExhausted(f.ErrorHandling.OnExhausted), DeadLetters: "none: an event that cannot be delivered is held and tried again",
+		StopTheLine: "off", Batch: b.tellBatch(),
+		Drain: fmt.Sprintf("calls under way get %v at a rebalance, a reload or the end; what is not finished goes back to the source", f.Delivery.DrainTimeout),
+	}
+	if b.letters != nil {
+		e.DeadLetters = b.letters.tell()
+	}
+	if n := f.ErrorHandling.StopTheLine.Consecutive; n > 0 {
+		e.StopTheLine = fmt.Sprintf("after %d events in a row that the sink did not take, the flow holds, and tries one until it passes", n)
+	}
+	return e
+}
+
+func (b *Blueprint) tellTransform() string {
+	switch t := b.Flow.Transform; {
+	case !t.CEL.IsZero():
+		return t.CEL.Value
+	case len(t.Fields) > 0:
+		return fmt.Sprintf("%d fields, one expression each", len(t.Fields))
+	default:
+		return "none: the data goes on as it came"
+	}
+}
+
+func (b *Blueprint) tellBatch() string {
+	batch := b.batches()
+	if batch == nil {
+		return ""
+	}
+	if asked := b.Flow.Delivery.Batch; asked != nil {
+		return fmt.Sprintf("up to %d events or %v, or what is there after %v", asked.MaxEvents, asked.MaxBytes, asked.MaxWait)
+	}
+	return fmt.Sprintf("up to 100 events or 1MiB, or what is there after %v", batch.MaxWait)
+}
+
+func (b *Blueprint) waits() []Wait {
+	policy := b.retry()
+	waits := []Wait{}
+	for n := 1; n <= min(b.Flow.ErrorHandling.MaxRetries, maxWaits); n++ {
+		low, high := policy.Bounds(n)
+		waits = append(waits, Wait{n, low, high})
+	}
+	return waits
+}
+
+func tellOrdering(o string) string {
+	switch o {
+	case "partition":
+		return "partition: events of a partition one after the other"
+	case "none":
+		return "none: all events side by side"
+	default:
+		return "key: events of one key in a partition one after the other, different keys and events without a key side by side"
+	}
+}
+
+func tellExhausted(o string) string {
+	switch o {
+	case "block":
+		return "block: an event whose retries are used up is tried again for ever, and what must stay in order behind it waits"
+	case "drop":
+		return "drop: an event whose retries are used up is dropped and counted"
+	default:
+		return "dlq: an event whose retries are used up becomes a dead letter"
+	}
+}

@@ -1,0 +1,124 @@
+package blueprint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/lsm/fiso/common/config"
+	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/connectors/kafka"
+	"github.com/lsm/fiso/flow/deadletter"
+	"github.com/lsm/fiso/flow/spec"
+)
+
+type kafkaSource struct {
+	kafka.SourceConfig `yaml:",inline"`
+}
+
+func (c *kafkaSource) tell() string {
+	what := "topic " + c.Topic
+	switch {
+	case len(c.Topics) > 0:
+		what = "topics " + strings.Join(c.Topics, ", ")
+	case c.TopicsPattern != "":
+		what = "topics that match " + c.TopicsPattern
+	}
+	return fmt.Sprintf("%s of %s, as consumer group %s; without a commit from %s", what, strings.Join(c.Brokers, ","), c.ConsumerGroup, c.StartOffset)
+}
+
+func (c *kafkaSource) broker() bool     { return true }
+func (c *kafkaSource) manyTopics() bool { return len(c.Topics) > 1 || c.TopicsPattern != "" }
+
+func (c *kafkaSource) build(f *spec.Flow, env Env) (connector.Source, error) {
+	return kafka.NewSource(c.SourceConfig, kafka.SourceOptions{
+		Logger: env.Logger, Window: f.Delivery.MaxInFlight, DrainTimeout: f.Delivery.DrainTimeout,
+		OnGap: func(kafka.Gap) { env.OnGap() }, Dial: env.Dial,
+	})
+}
+
+// kafkaSink is the connector's config, and the key, which is flow's: the
+// connector knows nothing of CEL.
+type kafkaSink struct {
+	kafka.SinkConfig `yaml:",inline"`
+
+	Key config.Text `yaml:"key" doc:"CEL expression for the record's key, evaluated on the outgoing event; default: the key of the incoming record."`
+
+	key expression
+}
+
+func (c *kafkaSink) tell() string {
+	return fmt.Sprintf("topic %s of %s, CloudEvents in %s mode", c.Topic, strings.Join(c.Brokers, ","), c.Mode)
+}
+
+// The producer gathers records by itself, but only those of as many workers as
+// there are, each of which sleeps until its own is stored. A batch of the
+// engine costs a worker once, and half of the CPU an event.
+func (c *kafkaSink) ask(bool)               {}
+func (c *kafkaSink) gathers() time.Duration { return 5 * time.Millisecond }
+
+func (c *kafkaSink) build(env Env) (connector.Sink, error) {
+	s, err := kafka.NewSink(c.SinkConfig, kafka.ProducerOptions{Logger: env.Logger, Dial: env.Dial})
+	if err != nil || c.key == nil {
+		return s, err
+	}
+	return &keyed{BatchSink: s, key: c.key}, nil
+}
+
+// kafkaLetters is a topic for dead letters.
+type kafkaLetters struct {
+	kafka.ProducerConfig `yaml:",inline"`
+
+	Topic string `yaml:"topic" doc:"Topic for dead letters; created when it is missing; default: errorHandling.deadLetterTopic."`
+}
+
+func (c *kafkaLetters) tell() string {
+	return fmt.Sprintf("Kafka topic %s of %s, created when it is missing", c.Topic, strings.Join(c.Brokers, ","))
+}
+
+func (c *kafkaLetters) build(env Env) (deadletter.Writer, error) {
+	p, err := kafka.NewProducer(c.ProducerConfig, kafka.ProducerOptions{Logger: env.Logger, CreateTopics: true, Dial: env.Dial})
+	if err != nil {
+		return nil, err
+	}
+	return &topicLetters{Kafka: deadletter.NewKafka(producer{p}, c.Topic, kafka.ErrTooLarge), producer: p}, nil
+}
+
+// check looks for the topic too, whose absence is no fault.
+func (c *kafkaLetters) check(ctx context.Context) []connector.Step {
+	s, err := kafka.NewSink(kafka.SinkConfig{ProducerConfig: c.ProducerConfig, Topic: c.Topic}, kafka.ProducerOptions{})
+	if err != nil {
+		return []connector.Step{{Name: "read the settings", Err: err}}
+	}
+	steps := s.Check(ctx)
+	_ = s.Close(ctx) // nothing was written
+	for i := range steps {
+		if errors.Is(steps[i].Err, kafka.ErrNoTopic) {
+			steps[i] = connector.Step{Name: steps[i].Name + " (missing; the first dead letter creates it)"}
+		}
+	}
+	return steps
+}
+
+// topicLetters closes the producer with the writer that uses it.
+type topicLetters struct {
+	*deadletter.Kafka
+	producer *kafka.Producer
+}
+
+func (l *topicLetters) Close(ctx context.Context) error {
+	err := l.Kafka.Close(ctx)
+	if perr := l.producer.Close(ctx); err == nil {
+		err = perr
+	}
+	return err
+}
+
+// producer fits the connector's producer to what dead letters need.
+type producer struct{ p *kafka.Producer }
+
+func (p producer) Produce(ctx context.Context, topic string, key, value []byte, headers []connector.Header, at time.Time) error {
+	return p.p.Produce(ctx, kafka.Record{Topic: topic, Key: key, Value: value, Headers: headers, Time: at})
+}

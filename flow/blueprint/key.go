@@ -1,0 +1,93 @@
+package blueprint
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/lsm/fiso/common/cloudevent"
+	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/flow/spec"
+	"github.com/lsm/fiso/flow/transform"
+)
+
+// expression is a CEL expression that is evaluated on a finished event.
+type expression interface {
+	// Eval gives nil for null.
+	Eval(ctx context.Context, e *cloudevent.Event) ([]byte, error)
+}
+
+// keyed gives each event the key that an expression makes of it. An event that
+// the expression fails on is refused for good.
+type keyed struct {
+	connector.BatchSink
+	key expression
+}
+
+func (k *keyed) Send(ctx context.Context, e *cloudevent.Event) error {
+	own, err := k.with(ctx, e)
+	if err != nil {
+		return err
+	}
+	return k.BatchSink.Send(ctx, own)
+}
+
+func (k *keyed) SendBatch(ctx context.Context, events []*cloudevent.Event) []error {
+	var (
+		good   []*cloudevent.Event
+		at     []int // where each of good stood
+		errs   = make([]error, len(events))
+		failed bool
+	)
+	for i, e := range events {
+		own, err := k.with(ctx, e)
+		if err != nil {
+			errs[i], failed = err, true
+			continue
+		}
+		good, at = append(good, own), append(at, i)
+	}
+	if len(good) > 0 {
+		for i, err := range k.BatchSink.SendBatch(ctx, good) {
+			errs[at[i]] = err
+			failed = failed || err != nil
+		}
+	}
+	if !failed {
+		return nil
+	}
+	return errs
+}
+
+// with is a copy of e with its key: a sink does not change what it is given.
+func (k *keyed) with(ctx context.Context, e *cloudevent.Event) (*cloudevent.Event, error) {
+	key, err := k.key.Eval(ctx, e)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("make the record's key: %w", ctx.Err())
+		}
+		return nil, connector.AsPermanent(fmt.Errorf("make the record's key: %w", err))
+	}
+	own := *e
+	own.Key = key
+	return &own, nil
+}
+
+// Check is the inner sink's.
+func (k *keyed) Check(ctx context.Context) []connector.Step {
+	if c, ok := k.BatchSink.(connector.Checker); ok {
+		return c.Check(ctx)
+	}
+	return nil
+}
+
+func (c *kafkaSink) compile(*spec.Flow) error {
+	if c.Key.IsZero() {
+		return nil
+	}
+	x, err := transform.NewExpression("sink.config.key", c.Key)
+	if err != nil {
+		return err
+	}
+	c.key = x
+	return nil
+}

@@ -1,0 +1,79 @@
+package blueprint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strconv"
+	"time"
+
+	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/connectors/kafka"
+	"github.com/lsm/fiso/flow/deadletter"
+)
+
+// ErrNoDeadLetters is returned for a flow without a place for dead letters.
+var ErrNoDeadLetters = errors.New("this flow has no dead letter queue: it holds what it cannot deliver (onExhausted: block)")
+
+// StoredLetter is a dead letter where it stands.
+type StoredLetter struct {
+	// Place names it to a person: partition:offset of a topic, or the number
+	// of a line.
+	Place  string
+	Letter *deadletter.Letter // as far as it could be read; may be nil with Err
+	Err    error              // the record is no dead letter of ours
+}
+
+// ReadDeadLetters calls fn with each dead letter of the flow that failed at
+// since or later, oldest first within a partition, until there is no more or
+// fn returns an error. It reads beside the running flow and changes nothing.
+func (b *Blueprint) ReadDeadLetters(ctx context.Context, since time.Time, fn func(StoredLetter) error) error {
+	if b.letters == nil {
+		return ErrNoDeadLetters
+	}
+	return b.letters.read(ctx, since, fn)
+}
+
+// DeadLetters is the place for dead letters in a line, or "".
+func (b *Blueprint) DeadLetters() string {
+	if b.letters == nil {
+		return ""
+	}
+	return b.letters.tell()
+}
+
+func (c *kafkaLetters) read(ctx context.Context, since time.Time, fn func(StoredLetter) error) error {
+	// A dead letter keeps its record's own time, which says nothing of when it
+	// failed: the topic is read whole.
+	return kafka.ReadTopic(ctx, c.ClientConfig, c.Topic, kafka.ReadOptions{}, func(r kafka.Record) error {
+		m := &connector.Message{Key: r.Key, Value: r.Value, Headers: r.Headers, Time: r.Time}
+		s := StoredLetter{Place: fmt.Sprintf("%d:%d", r.Partition, r.Offset)}
+		s.Letter, s.Err = deadletter.Parse(m)
+		return pass(s, since, fn)
+	})
+}
+
+func (c *fileLetters) read(ctx context.Context, since time.Time, fn func(StoredLetter) error) error {
+	n := 0
+	for l, err := range deadletter.ReadFile(c.Path) {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // nothing failed yet
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("read %s: %w", c.Path, ctx.Err())
+		}
+		n++
+		if err := pass(StoredLetter{Place: strconv.Itoa(n), Letter: l, Err: err}, since, fn); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func pass(s StoredLetter, since time.Time, fn func(StoredLetter) error) error {
+	if s.Err == nil && s.Letter.FailedAt.Before(since) {
+		return nil
+	}
+	return fn(s)
+}

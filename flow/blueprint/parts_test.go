@@ -1,0 +1,359 @@
+package blueprint
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/lsm/fiso/common/cloudevent"
+	"github.com/lsm/fiso/common/connector"
+	fisohttp "github.com/lsm/fiso/connectors/http"
+	"github.com/lsm/fiso/flow/deadletter"
+	"github.com/lsm/fiso/flow/fault"
+)
+
+func env() Env {
+	return Env{
+		Logger: slog.New(slog.DiscardHandler), Stdout: new(strings.Builder), OnGap: func() {},
+		Files: new(Files), Listeners: new(fisohttp.Listeners),
+	}
+}
+
+func TestSchema_acceptsWhatParseDoesAndPointsAtWhatItDoesNot(t *testing.T) {
+	text, err := json.Marshal(Schema())
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := jsonschema.UnmarshalJSON(strings.NewReader(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := jsonschema.NewCompiler()
+	if err := c.AddResource("flow.json", doc); err != nil {
+		t.Fatal(err)
+	}
+	schema, err := c.Compile("flow.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	definition := "apiVersion: fiso.io/v1alpha1\nkind: FlowDefinition\nmetadata: {name: a}\nspec:\n  " + strings.ReplaceAll(strings.TrimSpace(kafkaIn+out), "\n", "\n  ") + "\n  runtime: {replicas: 2}\n"
+	for _, tc := range []struct {
+		name, text string
+		ok         bool
+	}{
+		{"the contract's", printed, true},
+		{"a FlowDefinition", definition, true},
+		{"http to kafka", "name: a\n" + httpIn + "sink: {type: kafka, config: {brokers: [b], topic: t, key: data.x}}\nerrorHandling: {deadLetter: {type: file, config: {path: /x}}}\n", true},
+		{"no name", kafkaIn + out, false},
+		{"a typo", "name: a\npauesd: true\n" + kafkaIn + out, false},
+		{"a typo in a connector's settings", "name: a\n" + strings.Replace(kafkaIn, "topic", "topc", 1) + out, false},
+		{"a setting of another connector", "name: a\n" + kafkaIn + "sink: {type: stdout, config: {url: x}}\n", false},
+		{"an unknown type", "name: a\nsource: {type: nats}\n" + out, false},
+		{"a sink without what it needs", "name: a\n" + kafkaIn + "sink: {type: http}\n", false},
+		{"a typo in a FlowDefinition", strings.Replace(definition, "runtime", "rntime", 1), false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			raw, err := yaml.YAMLToJSON([]byte(tc.text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			value, err := jsonschema.UnmarshalJSON(strings.NewReader(string(raw)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := schema.Validate(value); (err == nil) != tc.ok {
+				t.Errorf("schema: %v", err)
+			}
+			if _, err := Parse("a.yaml", []byte(tc.text)); (err == nil) != tc.ok {
+				t.Errorf("parse: %v", err)
+			}
+		})
+	}
+}
+
+// Two users of one file must not cut each other's lines, and the file stays
+// open until the last has closed it.
+func TestFiles_shareAFileUntilTheLastCloses(t *testing.T) {
+	var files Files
+	path := filepath.Join(t.TempDir(), "dead.jsonl")
+	letter := func(value string) *deadletter.Letter {
+		return &deadletter.Letter{Message: &connector.Message{Value: []byte(value)}, Code: fault.SinkRejected, Flow: "a", FailedAt: time.Unix(1, 0)}
+	}
+	one, err := files.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, err := files.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range []deadletter.Writer{one, two, one} {
+		if err := w.Write(t.Context(), letter("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		if err := one.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := one.Write(t.Context(), letter("y")); !errors.Is(err, connector.ErrClosed) {
+		t.Errorf("write after close: %v", err)
+	}
+	if err := two.Write(t.Context(), letter("z")); err != nil {
+		t.Errorf("the other's close closed the file: %v", err)
+	}
+	if err := two.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	n := 0
+	for _, err := range deadletter.ReadFile(path) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		n++
+	}
+	if n != 4 || len(files.files) != 0 {
+		t.Errorf("%d letters, %d files open", n, len(files.files))
+	}
+	if _, err := files.Open(filepath.Join(path, "below")); err == nil {
+		t.Error("opens a file below a file")
+	}
+}
+
+func TestFiles_closeWaitsForWritesUnderWayBounded(t *testing.T) {
+	u := &user{files: &Files{}, name: "x", shared: &shared{users: 2}}
+	u.writes.Add(1)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := u.Close(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("error = %v", err)
+	}
+	u.writes.Done()
+}
+
+func TestFileLetters_checkTriesTheFileAndLeavesNoTrace(t *testing.T) {
+	dir := t.TempDir()
+	there := filepath.Join(dir, "there")
+	put(t, there, "kept")
+	for _, tc := range []struct {
+		path string
+		ok   bool
+	}{{there, true}, {filepath.Join(dir, "new"), true}, {filepath.Join(dir, "no", "dir"), false}, {dir, false}} {
+		steps := (&fileLetters{Path: tc.path}).check(t.Context())
+		if len(steps) != 1 || (steps[0].Err == nil) != tc.ok || !strings.Contains(steps[0].Name, tc.path) {
+			t.Errorf("%s: %+v", tc.path, steps)
+		}
+	}
+	names, err := os.ReadDir(dir)
+	if err != nil || len(names) != 1 {
+		t.Errorf("left behind: %v, %v", names, err)
+	}
+}
+
+// fixed is an expression that gives the event's id, or fails.
+type fixed struct{}
+
+func (fixed) Eval(_ context.Context, e *cloudevent.Event) ([]byte, error) {
+	if e.ID == "bad" {
+		return nil, errors.New("no such key: x")
+	}
+	return []byte("key of " + e.ID), nil
+}
+
+// recorder is a sink that remembers keys, and refuses one event.
+type recorder struct{ keys []string }
+
+func (r *recorder) Send(_ context.Context, e *cloudevent.Event) error {
+	r.keys = append(r.keys, string(e.Key))
+	if e.ID == "refused" {
+		return errors.New("refused")
+	}
+	return nil
+}
+
+func (r *recorder) SendBatch(ctx context.Context, events []*cloudevent.Event) []error {
+	errs := make([]error, len(events))
+	for i, e := range events {
+		errs[i] = r.Send(ctx, e)
+	}
+	return errs
+}
+func (r *recorder) Close(context.Context) error { return nil }
+
+type checked struct{ *recorder }
+
+func (checked) Check(context.Context) []connector.Step { return make([]connector.Step, 1) }
+
+func TestKeyed_givesEachEventItsKeyAndEachItsOwnVerdict(t *testing.T) {
+	r := &recorder{}
+	k := &keyed{BatchSink: r, key: fixed{}}
+	given := &cloudevent.Event{ID: "1", Key: []byte("old")}
+	if err := k.Send(t.Context(), given); err != nil || string(given.Key) != "old" {
+		t.Errorf("error %v, the event's own key is now %s", err, given.Key)
+	}
+	bad := &cloudevent.Event{ID: "bad"}
+	if err := k.Send(t.Context(), bad); connector.ClassOf(err) != connector.Permanent || !strings.Contains(err.Error(), "no such key: x") {
+		t.Errorf("error = %v", err)
+	}
+	errs := k.SendBatch(t.Context(), []*cloudevent.Event{bad, {ID: "2"}, {ID: "refused"}, {ID: "3"}})
+	if len(errs) != 4 || errs[0] == nil || errs[1] != nil || errs[2] == nil || errs[3] != nil {
+		t.Errorf("errors = %v", errs)
+	}
+	if errs := k.SendBatch(t.Context(), []*cloudevent.Event{{ID: "4"}}); errs != nil {
+		t.Errorf("errors = %v", errs)
+	}
+	if errs := k.SendBatch(t.Context(), []*cloudevent.Event{bad}); len(errs) != 1 || errs[0] == nil {
+		t.Errorf("errors = %v", errs)
+	}
+	if !slices.Equal(r.keys, []string{"key of 1", "key of 2", "key of refused", "key of 3", "key of 4"}) {
+		t.Errorf("keys = %v", r.keys)
+	}
+	if steps := k.Check(t.Context()); steps != nil {
+		t.Errorf("steps = %v", steps)
+	}
+	k.BatchSink = checked{r}
+	if steps := k.Check(t.Context()); len(steps) != 1 {
+		t.Errorf("steps = %v", steps)
+	}
+}
+
+func TestKafkaKey_isMadeOfTheOutgoingEvent(t *testing.T) {
+	b := parsed(t, "name: a\n"+kafkaIn+"sink: {type: kafka, config: {brokers: b, topic: t, key: 'type + data.id + subject'}}\n")
+	key := b.sink.(*kafkaSink).key
+	e := &cloudevent.Event{ID: "1", Source: "s", Type: "made.", Subject: ".x", Data: []byte(`{"id":"o-1"}`), Extensions: []cloudevent.Extension{{Name: "tenant", Value: "t"}}}
+	if got, err := key.Eval(t.Context(), e); err != nil || string(got) != "made.o-1.x" {
+		t.Errorf("%q, %v", got, err)
+	}
+	e.Data = []byte(`{}`)
+	if _, err := key.Eval(t.Context(), e); err == nil || !strings.Contains(err.Error(), "sink.config.key") {
+		t.Errorf("error = %v", err)
+	}
+	k := &keyed{BatchSink: &recorder{}, key: key}
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := k.Send(cancelled, e); connector.ClassOf(err) != connector.Interrupted {
+		t.Errorf("cancelled: %v", err)
+	}
+	if _, err := Parse("a.yaml", []byte("name: a\n"+kafkaIn+"sink: {type: kafka, config: {brokers: b, topic: t, key: 'dta'}}\n")); err == nil || !strings.Contains(err.Error(), "a.yaml:3:58") {
+		t.Errorf("error = %v", err)
+	}
+	null := parsed(t, "name: a\n"+kafkaIn+"sink: {type: kafka, config: {brokers: b, topic: t, key: 'data.k'}}\n").sink.(*kafkaSink).key
+	e.Data = []byte(`{"k":null}`)
+	own, err := (&keyed{key: null}).with(t.Context(), e)
+	if err != nil || own.Key != nil {
+		t.Errorf("a null key: %q, %v", own.Key, err)
+	}
+}
+
+// What a reload does not change keeps its connections.
+func TestOutputs_areTakenOverWhereTheirSettingsAreTheSame(t *testing.T) {
+	dir := t.TempDir()
+	text := func(url, path string) string {
+		return "name: a\n" + httpIn + "sink: {type: http, config: {url: '" + url + "'}}\nerrorHandling: {deadLetter: {type: file, config: {path: '" + filepath.Join(dir, path) + "'}}}\n"
+	}
+	e := env()
+	build := func(text string, old *Outputs) *Outputs {
+		t.Helper()
+		o, err := parsed(t, text).Outputs(e, old)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return o
+	}
+	first := build(text("http://x/", "d1"), nil)
+	same := build(text("http://x/", "d1")+"filter: 'true'\n", first)
+	if same.Sink != first.Sink || same.Letters != first.Letters {
+		t.Error("built anew what did not change")
+	}
+	rest := first.Without(same)
+	if rest.Sink != nil || rest.Letters != nil {
+		t.Error("would close what is in use")
+	}
+	other := build(text("http://y/", "d2"), same)
+	if other.Sink == same.Sink || other.Letters == same.Letters {
+		t.Error("kept what changed")
+	}
+	if _, err := parsed(t, text("http://z/", "no/dir")).Outputs(e, other); err == nil || !strings.Contains(err.Error(), "dead letter") {
+		t.Errorf("error = %v", err)
+	}
+	if err := same.Without(other).Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := other.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestBuild_saysWhichPartCannotBeBuilt(t *testing.T) {
+	dir := t.TempDir()
+	tls := "tls: {caFile: '" + filepath.Join(dir, "ca.pem") + "'}"
+	b := parsed(t, "name: a\nsource: {type: kafka, config: {brokers: b, topic: t, consumerGroup: g, "+tls+"}}\nsink: {type: http, config: {url: 'https://x/', "+tls+"}}\n")
+	if _, err := b.Source(env()); err == nil || !strings.Contains(err.Error(), "build the source") {
+		t.Errorf("source: %v", err)
+	}
+	if _, err := b.Outputs(env(), nil); err == nil || !strings.Contains(err.Error(), "build the sink") {
+		t.Errorf("sink: %v", err)
+	}
+	for _, c := range b.Check(t.Context(), env()) {
+		if !c.Failed() {
+			t.Errorf("%s: %+v", c.Part, c.Steps)
+		}
+	}
+}
+
+func TestBuild_everyTypeOfTheRegistry(t *testing.T) {
+	for _, text := range []string{
+		"name: a\n" + kafkaIn + "sink: {type: kafka, config: {brokers: b, topic: t, key: id}}\ndelivery: {batch: {maxEvents: 3}}\n",
+		"name: a\n" + httpIn + "sink: {type: http, config: {url: 'http://x/', mode: batch}}\nerrorHandling: {onExhausted: block}\n",
+		"name: a\n" + kafkaIn + out,
+	} {
+		b := parsed(t, text)
+		if http := strings.Contains(text, httpIn); b.Broker() == http || b.ManyTopics() {
+			t.Errorf("broker %v, many topics %v", b.Broker(), b.ManyTopics())
+		}
+		if _, err := b.Source(env()); err != nil {
+			t.Error(err)
+		}
+		o, err := b.Outputs(env(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		st := b.Stage(o)
+		if st.Processor == nil || st.Sink == nil || (st.Batch != nil) != strings.Contains(text, "batch") || st.StopTheLine != 20 || st.Retry.Max != 30*time.Second {
+			t.Errorf("stage = %+v", st)
+		}
+		if c := b.Engine(); c.Flow != "a" || c.MaxInFlight != 1024 || c.Ordering != "key" {
+			t.Errorf("engine = %+v", c)
+		}
+		if err := o.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// F19: https://github.com/golang/vulndb/issues/4768
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(printed))
+	f.Add([]byte("name: a\n" + httpIn + "sink: {type: kafka, config: {brokers: b, topic: t, key: '1'}}\nerrorHandling: {deadLetter: {type: file, config: {path: x}}}\n"))
+	f.Add([]byte("name: a\n" + kafkaIn + "sink: {type: http, config: {url: \"http://${X}/\", auth: {type: bearer, token: x}}}\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		b, err := Parse("f.yaml", data)
+		if (b == nil) == (err == nil) {
+			t.Fatalf("blueprint %v and error %v", b, err)
+		}
+		if b != nil {
+			b.Explain()
+		}
+	})
+}

@@ -1,0 +1,65 @@
+package blueprint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/flow/deadletter"
+	"github.com/lsm/fiso/flow/spec"
+	"github.com/lsm/fiso/flow/stdout"
+)
+
+// stdoutSink has no settings.
+type stdoutSink struct {
+	stdout.Config `yaml:",inline"`
+
+	wantsBatches bool
+}
+
+func (c *stdoutSink) tell() string             { return "a line of JSON on standard output for each event" }
+func (c *stdoutSink) ask(batches bool)         { c.wantsBatches = batches }
+func (c *stdoutSink) gathers() time.Duration   { return 0 }
+func (c *stdoutSink) compile(*spec.Flow) error { return nil }
+
+// Validate refuses batches.
+func (c *stdoutSink) Validate() error {
+	if c.wantsBatches {
+		return errors.New("this sink takes events one by one: remove delivery.batch")
+	}
+	return nil
+}
+
+func (c *stdoutSink) build(env Env) (connector.Sink, error) { return stdout.New(env.Stdout), nil }
+
+// fileLetters is a file for dead letters.
+type fileLetters struct {
+	Path string `yaml:"path" required:"true" doc:"File that dead letters are appended to, one line of JSON each, synced to disk before they count."`
+}
+
+func (c *fileLetters) tell() string { return "file " + c.Path }
+
+func (c *fileLetters) build(env Env) (deadletter.Writer, error) { return env.Files.Open(c.Path) }
+
+// check opens the file as it is, and where there is none, sees whether its
+// directory would take one.
+func (c *fileLetters) check(context.Context) []connector.Step {
+	step := connector.Step{Name: "write to " + c.Path}
+	f, err := os.OpenFile(c.Path, os.O_WRONLY|os.O_APPEND, 0)
+	if os.IsNotExist(err) {
+		if f, err = os.CreateTemp(filepath.Dir(c.Path), ".fiso-check-*"); err == nil {
+			err = os.Remove(f.Name())
+		}
+	}
+	if err != nil {
+		step.Err = fmt.Errorf("make its directory, and let this user write there: %w", err)
+	}
+	if f != nil {
+		_ = f.Close() // nothing was written
+	}
+	return []connector.Step{step}
+}

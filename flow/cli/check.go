@@ -1,0 +1,112 @@
+package cli
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lsm/fiso/flow/blueprint"
+	"github.com/lsm/fiso/flow/pipeline"
+)
+
+func (a *app) checkCommand() *cobra.Command {
+	var timeout time.Duration
+	c := &cobra.Command{
+		Use:   "check [path…]",
+		Short: "Try broker, sink and dead letter queue, step by step",
+		Long: `Checks flow files as validate does, and then tries to reach what they name:
+source, sink and the place for dead letters, step by step. It changes nothing
+there, and says which step fails.`,
+		Example: `  fiso-flow check order-events.yaml`,
+		RunE: func(c *cobra.Command, args []string) error {
+			flows, err := blueprint.ParseDir(a.paths(args)...)
+			if err != nil {
+				return err
+			}
+			return a.checked(c.Context(), flows, timeout)
+		},
+	}
+	c.Flags().DurationVar(&timeout, "timeout", 10*time.Second, "longest time for each flow")
+	return c
+}
+
+// checkedFlow is one flow as --output json prints it.
+type checkedFlow struct {
+	Flow  string        `json:"flow"`
+	OK    bool          `json:"ok"`
+	Parts []checkedPart `json:"parts"`
+}
+
+type checkedPart struct {
+	Part  string        `json:"part"`
+	What  string        `json:"what"`
+	Steps []checkedStep `json:"steps"`
+}
+
+type checkedStep struct {
+	Step  string `json:"step"`
+	OK    bool   `json:"ok"`
+	Error string `json:"error,omitempty"`
+}
+
+func (a *app) checked(ctx context.Context, flows []*blueprint.Blueprint, timeout time.Duration) error {
+	good := true
+	results := make([]checkedFlow, 0, len(flows))
+	for _, f := range flows {
+		r := checkFlow(ctx, f, timeout)
+		good = good && r.OK
+		if a.output != "json" {
+			a.printChecked(r) // each as it comes: a check takes seconds
+		}
+		results = append(results, r)
+	}
+	if a.output == "json" {
+		if err := a.printJSON(map[string]any{"ok": good, "flows": results}); err != nil {
+			return err
+		}
+	}
+	if !good {
+		return errReported
+	}
+	return nil
+}
+
+func checkFlow(ctx context.Context, f *blueprint.Blueprint, timeout time.Duration) checkedFlow {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	loader := pipeline.NewLoader(pipeline.Options{Stdout: io.Discard})
+	defer loader.Close()
+	r := checkedFlow{Flow: f.Name(), OK: true}
+	for _, c := range f.Check(ctx, loader.Env()) {
+		p := checkedPart{Part: c.Part, What: c.What, Steps: []checkedStep{}}
+		for _, s := range c.Steps {
+			step := checkedStep{Step: s.Name, OK: s.Err == nil}
+			if s.Err != nil {
+				step.Error = s.Err.Error()
+				r.OK = false
+			}
+			p.Steps = append(p.Steps, step)
+		}
+		r.Parts = append(r.Parts, p)
+	}
+	return r
+}
+
+func (a *app) printChecked(r checkedFlow) {
+	a.printf("%s\n", r.Flow)
+	for _, p := range r.Parts {
+		a.printf("  %s: %s\n", p.Part, p.What)
+		if len(p.Steps) == 0 {
+			a.printf("    nothing to try\n")
+		}
+		for _, s := range p.Steps {
+			if s.OK {
+				a.printf("    ok    %s\n", s.Step)
+			} else {
+				a.printf("    FAIL  %s: %s\n", s.Step, s.Error)
+			}
+		}
+	}
+}

@@ -1,0 +1,261 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// result is what a call of the command line left behind.
+type result struct {
+	code     int
+	out, err string
+}
+
+// callWith runs one command line with an environment and an input.
+func callWith(ctx context.Context, env map[string]string, in string, args ...string) result {
+	var out, errs bytes.Buffer
+	code := Main(ctx, args, IO{
+		In: strings.NewReader(in), Out: &out, Err: &errs,
+		Getenv: func(name string) string { return env[name] },
+	})
+	return result{code, out.String(), errs.String()}
+}
+
+func call(t *testing.T, args ...string) result {
+	t.Helper()
+	return callWith(t.Context(), nil, "", args...)
+}
+
+// write puts a file into a directory and returns its path.
+func write(t *testing.T, dir, name, text string) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// wants checks a result: its exit code, and what its output says.
+func (r result) wants(t *testing.T, code int, out, errs string) {
+	t.Helper()
+	if r.code != code {
+		t.Errorf("exit code %d, expected %d", r.code, code)
+	}
+	if !strings.Contains(r.out, out) {
+		t.Errorf("standard output does not say %q:\n%s", out, r.out)
+	}
+	if !strings.Contains(r.err, errs) {
+		t.Errorf("standard error does not say %q:\n%s", errs, r.err)
+	}
+	if t.Failed() {
+		t.Fatalf("exit code %d\nstdout: %s\nstderr: %s", r.code, r.out, r.err)
+	}
+}
+
+// decode reads JSON output.
+func decode[T any](t *testing.T, r result) T {
+	t.Helper()
+	var v T
+	if err := json.Unmarshal([]byte(r.out), &v); err != nil {
+		t.Fatalf("the output is no JSON: %v\n%s", err, r.out)
+	}
+	return v
+}
+
+const orders = `name: orders
+source:
+  type: kafka
+  config:
+    brokers: 127.0.0.1:1
+    topic: orders
+    consumerGroup: g
+filter: '!has(data.test)'
+transform:
+  cel: '{"order_id": data.legacy_id, "status": data.order_status}'
+sink:
+  type: http
+  config:
+    url: http://127.0.0.1:1/orders
+`
+
+func TestMain_saysUsageErrorsWithCodeTwo(t *testing.T) {
+	file := write(t, t.TempDir(), "orders.yaml", orders)
+	for name, c := range map[string]struct {
+		args []string
+		says string
+	}{
+		"unknown command":      {[]string{"nonsense"}, `unknown command "nonsense"`},
+		"unknown flag":         {[]string{"run", "--colour"}, "unknown flag: --colour"},
+		"unknown output":       {[]string{"version", "--output", "xml"}, `--output is "xml": write text or json`},
+		"too many arguments":   {[]string{"version", "now"}, `unknown command "now"`},
+		"no flow":              {[]string{"transform", "--input", "{}"}, "--flow is missing"},
+		"no input":             {[]string{"transform", "--flow", file}, "--input is missing"},
+		"bad header":           {[]string{"transform", "--flow", file, "--input", "{}", "--header", "x"}, `--header "x": write name=value`},
+		"dlq alone":            {[]string{"dlq"}, "say what to do: dlq list or dlq show"},
+		"unknown dlq command":  {[]string{"dlq", "burn"}, `unknown command "burn" for dlq`},
+		"dlq show where":       {[]string{"dlq", "show", "--flow", file}, "accepts 1 arg(s), received 0"},
+		"dlq list of no flow":  {[]string{"dlq", "list"}, "--flow is missing"},
+		"dlq show of no flow":  {[]string{"dlq", "show", "0:1"}, "--flow is missing"},
+		"unknown level":        {[]string{"run", "--log-level", "loud", file}, "loud"},
+		"level as environment": {[]string{"run", file}, "quiet"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			env := map[string]string{}
+			if name == "level as environment" {
+				env["FISO_LOG_LEVEL"] = "quiet"
+			}
+			callWith(t.Context(), env, "", c.args...).wants(t, 2, "", c.says)
+		})
+	}
+}
+
+func TestMain_helpNamesEveryCommand(t *testing.T) {
+	r := call(t, "--help")
+	for _, command := range []string{"run", "demo", "init", "validate", "check", "test", "transform", "dlq", "schema", "version", "completion"} {
+		if !strings.Contains(r.out, "\n  "+command+" ") {
+			t.Errorf("--help does not name %s:\n%s", command, r.out)
+		}
+		c := call(t, command, "--help")
+		if c.code != 0 || !strings.Contains(c.out, "Usage:") {
+			t.Errorf("%s --help: exit code %d\n%s", command, c.code, c.out)
+		}
+	}
+	call(t, "completion", "bash").wants(t, 0, "fiso-flow", "")
+}
+
+func TestVersion_isPrintedForPeopleAndMachines(t *testing.T) {
+	call(t, "version").wants(t, 0, "fiso-flow ", "")
+	v := decode[map[string]string](t, call(t, "version", "-o", "json"))
+	if v["version"] == "" || v["go"] == "" || v["platform"] == "" {
+		t.Errorf("version as JSON lacks a part: %v", v)
+	}
+}
+
+func TestInit_writesAFlowThatIsValid(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "payments.yaml")
+	call(t, "init", "--name", "payments", path).wants(t, 0, "", "wrote "+path)
+	call(t, "validate", path).wants(t, 0, "flow payments is valid", "")
+	call(t, "init", path).wants(t, 1, "", "is there already")
+	call(t, "init", filepath.Join(dir, "nowhere", "x.yaml")).wants(t, 1, "", "write a flow file")
+	call(t, "init").wants(t, 0, "name: order-events", "")
+}
+
+func TestValidate_showsAllFaultsOfAllFiles(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "a.yaml", strings.Replace(orders, "topic: orders", "topik: orders", 1))
+	write(t, dir, "b.yaml", strings.Replace(orders, "data.order_status}", "data.order_status +}", 1))
+	write(t, dir, "c.yaml", strings.Replace(orders, "name: orders", "name: third", 1))
+	r := call(t, "validate", dir)
+	r.wants(t, 1, "flow third is valid", `a.yaml:6:5: unknown key "topik"`)
+	r.wants(t, 1, "", "b.yaml:10:")
+	r.wants(t, 1, "", `did you mean "topic"?`)
+
+	type report struct {
+		OK     bool
+		Errors []problem
+		Flows  []validFlow
+	}
+	j := decode[report](t, call(t, "validate", "-o", "json", dir))
+	if j.OK || len(j.Errors) < 2 || len(j.Flows) != 1 || j.Errors[0].Code != "UNKNOWN_KEY" || j.Errors[0].Line != 6 {
+		t.Errorf("validate as JSON: %+v", j)
+	}
+}
+
+func TestValidate_explainsWhatWillHappen(t *testing.T) {
+	dir := t.TempDir()
+	file := write(t, dir, "orders.yaml", orders+"paused: true\n")
+	r := call(t, "validate", "--explain", file)
+	for _, says := range []string{
+		"paused", "topic orders of 127.0.0.1:1", "!has(data.test)", "POST http://127.0.0.1:1/orders",
+		"5, after 160ms–240ms, 320ms–480ms", "together 4.96s–7.44s", "fiso-dlq-orders", "20 events in a row",
+	} {
+		r.wants(t, 0, says, "")
+	}
+	steady := orders + "errorHandling: {backoff: constant, jitter: 0, maxRetries: 2}\n"
+	call(t, "validate", "--explain", write(t, dir, "orders.yaml", steady)).wants(t, 0, "2, after 200ms, 200ms; together 400ms", "")
+	none := orders + "errorHandling: {maxRetries: 0}\n"
+	call(t, "validate", "--explain", write(t, dir, "orders.yaml", none)).wants(t, 0, "retries       none", "")
+
+	j := decode[struct{ Flows []validFlow }](t, call(t, "validate", "--explain", "-o", "json", file))
+	if len(j.Flows) != 1 || j.Flows[0].Explanation == nil || j.Flows[0].Explanation.Flow != "orders" {
+		t.Errorf("validate --explain as JSON: %+v", j)
+	}
+}
+
+func TestPaths_comeFromArgumentsThenEnvironment(t *testing.T) {
+	dir := t.TempDir()
+	callWith(t.Context(), map[string]string{"FISO_CONFIG_DIR": dir}, "", "validate").wants(t, 1, "", "no flow file")
+	callWith(t.Context(), map[string]string{"FISO_CONFIG_DIR": dir}, "", "validate", dir+"/x.yaml").wants(t, 1, "", "x.yaml does not exist")
+	if got := (&app{IO: IO{Getenv: func(string) string { return "" }}}).paths(nil); got[0] != "/etc/fiso/flows" {
+		t.Errorf("the default directory is %v", got)
+	}
+}
+
+func TestTransform_showsWhatWouldBeSent(t *testing.T) {
+	dir := t.TempDir()
+	file := write(t, dir, "orders.yaml", orders)
+	input := `{"legacy_id": "A-1", "order_status": "PAID"}`
+	type event struct {
+		Subject string
+		Data    map[string]string
+	}
+	fromFile := write(t, dir, "order.json", input)
+	for name, r := range map[string]result{
+		"argument": call(t, "transform", "--flow", file, "--input", input, "--key", "k", "--header", "a=b"),
+		"file":     call(t, "transform", "--flow", file, "--input", "@"+fromFile, "--key", "k"),
+		"input":    callWith(t.Context(), nil, input, "transform", "--flow", file, "--input", "-", "--key", "k"),
+	} {
+		e := decode[event](t, r)
+		if r.code != 0 || e.Subject != "k" || e.Data["order_id"] != "A-1" || e.Data["status"] != "PAID" {
+			t.Errorf("%s: %+v", name, r)
+		}
+	}
+}
+
+func TestTransform_saysWhyAnEventWouldNotBeSent(t *testing.T) {
+	file := write(t, t.TempDir(), "orders.yaml", orders)
+	call(t, "transform", "--flow", file, "--input", `{"legacy_id": 1}`).wants(t, 1, "", "dead letter TRANSFORM_FAILED: transform.cel: no such field: data.order_status")
+	call(t, "transform", "--flow", file, "--input", `{`).wants(t, 1, "", "dead letter DECODE_FAILED")
+	call(t, "transform", "--flow", file, "--input", `{"test": 1}`).wants(t, 0, "", "filtered")
+	call(t, "transform", "--flow", file, "--input", "@/does/not/exist").wants(t, 1, "", "read the event")
+	call(t, "transform", "--flow", "/does/not/exist", "--input", "{}").wants(t, 1, "", "/does/not/exist")
+
+	type failure struct {
+		OK, Filtered bool
+		Errors       []problem
+	}
+	f := decode[failure](t, call(t, "transform", "-o", "json", "--flow", file, "--input", `{`))
+	if f.OK || len(f.Errors) != 1 || f.Errors[0].Code != "DECODE_FAILED" {
+		t.Errorf("a failure as JSON: %+v", f)
+	}
+	if f := decode[failure](t, call(t, "transform", "-o", "json", "--flow", file, "--input", `{"test": 1}`)); !f.OK || !f.Filtered {
+		t.Errorf("filtered as JSON: %+v", f)
+	}
+	bad := decode[failure](t, call(t, "transform", "-o", "json", "--flow", "/does/not/exist", "--input", "{}"))
+	if bad.OK || len(bad.Errors) != 1 || bad.Errors[0].Code != "FAILED" {
+		t.Errorf("a missing file as JSON: %+v", bad)
+	}
+}
+
+func TestSchema_isASchema(t *testing.T) {
+	s := decode[map[string]any](t, call(t, "schema"))
+	if s["$schema"] != "https://json-schema.org/draft/2020-12/schema" {
+		t.Errorf("no JSON Schema: %v", s["$schema"])
+	}
+}
+
+func TestExamples_areValid(t *testing.T) {
+	call(t, "validate", "../../deploy/examples").wants(t, 0, "flow order-events is valid", "")
+	call(t, "validate", "../../deploy/examples/webhook-to-kafka.yaml").wants(t, 0, "flow webhook-to-kafka is valid", "")
+}

@@ -1,0 +1,160 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lsm/fiso/flow/blueprint"
+)
+
+// maxGroups bounds what dlq list remembers; further messages count as one.
+const maxGroups = 10_000
+
+// others stands for the messages over that bound.
+const others = "(further messages)"
+
+func (a *app) dlqCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "dlq",
+		Short: "Look at what could not be delivered",
+		Long: `The dead letter queue holds what could not be delivered: the record as it came,
+and why it failed. Looking changes nothing, and may be done while the flow runs.`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usagef("unknown command %q for dlq", args[0])
+			}
+			return nil
+		},
+		RunE: func(*cobra.Command, []string) error { return usagef("say what to do: dlq list or dlq show") },
+	}
+	c.AddCommand(a.dlqListCommand(), a.dlqShowCommand())
+	return c
+}
+
+// group is the dead letters with one code and one message.
+type group struct {
+	Code    string    `json:"code"`
+	Message string    `json:"message"`
+	Count   int       `json:"count"`
+	First   time.Time `json:"first"`
+	Last    time.Time `json:"last"`
+	Example string    `json:"example"` // place of the last one, for dlq show
+}
+
+func (a *app) dlqListCommand() *cobra.Command {
+	var (
+		file    string
+		since   time.Duration
+		limit   int
+		timeout time.Duration
+	)
+	c := &cobra.Command{
+		Use:     "list --flow F",
+		Short:   "List dead letters, grouped by code and message",
+		Example: "  fiso-flow dlq list --flow order-events.yaml --since 24h",
+		Args:    arguments(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			flow, err := oneFlow(file)
+			if err != nil {
+				return err
+			}
+			ctx, cancel := context.WithTimeout(c.Context(), timeout)
+			defer cancel()
+			var from time.Time
+			if since > 0 {
+				from = time.Now().Add(-since)
+			}
+			groups, total, err := groupLetters(ctx, flow, from)
+			if err != nil {
+				return err
+			}
+			if a.output == "json" {
+				return a.printJSON(map[string]any{"flow": flow.Name(), "deadLetters": total, "groups": groups})
+			}
+			a.printGroups(flow, groups, total, limit)
+			return nil
+		},
+	}
+	flowFlag(c, &file)
+	c.Flags().DurationVar(&since, "since", 0, "only what failed in this time, such as 24h (0: everything)")
+	c.Flags().IntVar(&limit, "limit", 20, "most groups to print (0: all)")
+	readTimeout(c, &timeout)
+	return c
+}
+
+func readTimeout(c *cobra.Command, timeout *time.Duration) {
+	c.Flags().DurationVar(timeout, "timeout", time.Minute, "longest time to read the dead letter queue")
+}
+
+func groupLetters(ctx context.Context, flow *blueprint.Blueprint, since time.Time) ([]*group, int, error) {
+	type key struct{ code, message string }
+	var (
+		groups = map[key]*group{}
+		total  int
+	)
+	err := flow.ReadDeadLetters(ctx, since, func(s blueprint.StoredLetter) error {
+		total++
+		k := key{"UNKNOWN", "no dead letter of fiso-flow"}
+		var at time.Time
+		if s.Err == nil {
+			k, at = key{string(s.Letter.Code), s.Letter.Reason}, s.Letter.FailedAt
+		}
+		if groups[k] == nil && len(groups) >= maxGroups {
+			k.message = others
+		}
+		g := groups[k]
+		if g == nil {
+			g = &group{Code: k.code, Message: k.message, First: at}
+			groups[k] = g
+		}
+		g.Count++
+		if at.Before(g.First) {
+			g.First = at
+		}
+		if !at.Before(g.Last) {
+			g.Last, g.Example = at, s.Place
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	list := make([]*group, 0, len(groups))
+	for _, g := range groups {
+		list = append(list, g)
+	}
+	slices.SortFunc(list, func(x, y *group) int {
+		if x.Count != y.Count {
+			return y.Count - x.Count
+		}
+		return strings.Compare(x.Code+x.Message, y.Code+y.Message)
+	})
+	return list, total, nil
+}
+
+func (a *app) printGroups(flow *blueprint.Blueprint, groups []*group, total, limit int) {
+	a.printf("%s: %d dead letters in %s\n", flow.Name(), total, flow.DeadLetters())
+	if total == 0 {
+		return
+	}
+	t := tabwriter.NewWriter(a.Out, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(t, "COUNT\tCODE\tLAST\tEXAMPLE\tMESSAGE") // see printf
+	shown := groups
+	if limit > 0 && len(groups) > limit {
+		shown = groups[:limit]
+	}
+	for _, g := range shown {
+		_, _ = fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\n", g.Count, g.Code, g.Last.Format(time.RFC3339), g.Example, g.Message)
+	}
+	_ = t.Flush()
+	if len(shown) < len(groups) {
+		a.printf("… and %d more groups (--limit 0 shows all)\n", len(groups)-len(shown))
+	}
+	a.printf("\nOne of them: fiso-flow dlq show --flow %s %s\n", flow.File, groups[0].Example)
+}

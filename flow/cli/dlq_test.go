@@ -1,0 +1,172 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/connectors/kafka"
+	"github.com/lsm/fiso/connectors/kafka/kafkatest"
+	"github.com/lsm/fiso/flow/deadletter"
+	"github.com/lsm/fiso/flow/fault"
+)
+
+// someLetters are three dead letters, the last one not of ours.
+func someLetters() []*deadletter.Letter {
+	at := time.Now().Add(-time.Hour).UTC().Truncate(time.Second)
+	letter := func(offset int64, value string, code fault.Code, reason string, ago time.Duration) *deadletter.Letter {
+		return &deadletter.Letter{
+			Message: &connector.Message{
+				Key: []byte("k"), Value: []byte(value), Time: at,
+				Headers:  []connector.Header{{Key: "tenant", Value: []byte{0xff}}},
+				Position: connector.Position{Topic: "orders", Partition: 2, Offset: offset},
+			},
+			Code: code, Reason: reason, Retries: 1, FailedAt: at.Add(-ago), Flow: "orders", Sink: "http",
+		}
+	}
+	return []*deadletter.Letter{
+		letter(1, `{"legacy_id": 1}`, fault.TransformFailed, "no such field: data.order_status", 48*time.Hour),
+		letter(2, `{"legacy_id": 1, "order_status": 2}`, fault.SinkRejected, "422", 0),
+		letter(3, `{"legacy_id": 1, "order_status": 2}`, fault.SinkRejected, "422", time.Minute),
+		letter(4, `{"test": 1}`, fault.SinkRejected, "422", 2*time.Minute),
+	}
+}
+
+// withFile is a flow with a dead letter file, and the letters in it.
+func withFile(t *testing.T, letters ...*deadletter.Letter) string {
+	t.Helper()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "dead.jsonl")
+	if len(letters) > 0 {
+		f, err := deadletter.OpenFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range letters {
+			if err := f.Write(t.Context(), l); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := f.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return write(t, dir, "orders.yaml", orders+fmt.Sprintf("errorHandling: {deadLetter: {type: file, config: {path: %s}}}\n", path))
+}
+
+func TestDlqList_groupsByCodeAndMessage(t *testing.T) {
+	file := withFile(t, someLetters()...)
+	r := call(t, "dlq", "list", "--flow", file)
+	r.wants(t, 0, "orders: 4 dead letters in file ", "")
+	lines := strings.Split(r.out, "\n")
+	if !strings.HasPrefix(lines[2], "3      SINK_REJECTED") || !strings.Contains(lines[2], "  2        422") {
+		t.Errorf("the largest group and its latest letter come first:\n%s", r.out)
+	}
+	r.wants(t, 0, "One of them: fiso-flow dlq show --flow "+file+" 2", "")
+	call(t, "dlq", "list", "--flow", file, "--limit", "1").wants(t, 0, "… and 1 more groups (--limit 0 shows all)", "")
+	call(t, "dlq", "list", "--flow", file, "--since", "24h").wants(t, 0, "orders: 3 dead letters", "")
+
+	j := decode[struct {
+		DeadLetters int
+		Groups      []group
+	}](t, call(t, "dlq", "list", "--flow", file, "-o", "json"))
+	if j.DeadLetters != 4 || len(j.Groups) != 2 || j.Groups[0].Count != 3 || !j.Groups[0].First.Before(j.Groups[0].Last) {
+		t.Errorf("as JSON: %+v", j)
+	}
+	call(t, "dlq", "list", "--flow", withFile(t)).wants(t, 0, "orders: 0 dead letters", "")
+}
+
+func TestDlqList_boundsWhatItRemembers(t *testing.T) {
+	var letters []*deadletter.Letter
+	for i := range maxGroups + 2 {
+		l := *someLetters()[1]
+		l.Reason = fmt.Sprintf("answer %d", i)
+		letters = append(letters, &l)
+	}
+	dir := t.TempDir()
+	path := filepath.Join(dir, "dead.jsonl")
+	f, err := deadletter.OpenFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	errs := make(chan error, len(letters))
+	for _, l := range letters {
+		go func() { errs <- f.Write(t.Context(), l) }() // side by side: they share a sync
+	}
+	for range letters {
+		if err := <-errs; err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := f.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	file := write(t, dir, "orders.yaml", orders+fmt.Sprintf("errorHandling: {deadLetter: {type: file, config: {path: %s}}}\n", path))
+	call(t, "dlq", "list", "--flow", file, "--limit", "1").wants(t, 0, others, "")
+}
+
+func TestDlqShow_saysWhetherALetterWouldPassToday(t *testing.T) {
+	file := withFile(t, someLetters()...)
+	r := call(t, "dlq", "show", "--flow", file, "1")
+	for _, says := range []string{
+		"code       TRANSFORM_FAILED", "message    no such field: data.order_status", "after 1 retries, in flow orders",
+		"from       orders, partition 2, offset 1", "key        k", "header     tenant: base64 /w==", `value      {"legacy_id": 1}`,
+		"today      it would fail again: TRANSFORM_FAILED: transform.cel: no such field: data.order_status",
+	} {
+		r.wants(t, 0, says, "")
+	}
+	call(t, "dlq", "show", "--flow", file, "2").wants(t, 0, `today      it would be sent: {"specversion":"1.0"`, "")
+	call(t, "dlq", "show", "--flow", file, "4").wants(t, 0, "today      the filter would leave it out", "")
+	call(t, "dlq", "show", "--flow", file, "5").wants(t, 1, "", "no dead letter at 5 of file ")
+
+	j := decode[shownLetter](t, call(t, "dlq", "show", "--flow", file, "2", "-o", "json"))
+	if j.Now.Verdict != "passes" || j.Original["offset"] != 2.0 || j.Value.Text == "" {
+		t.Errorf("as JSON: %+v", j)
+	}
+}
+
+func TestDlq_readsTheTopicOfTheFlow(t *testing.T) {
+	cluster := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"orders": 1, "fiso-dlq-orders": 1}})
+	p, err := kafka.NewProducer(kafka.ProducerConfig{ClientConfig: kafka.ClientConfig{Brokers: cluster.Brokers()}}, kafka.ProducerOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := p.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	}()
+	foreign := &deadletter.Letter{Message: &connector.Message{Position: connector.Position{Topic: "hooks", Partition: -1, Offset: -1}},
+		Code: fault.DecodeFailed, Flow: "orders", FailedAt: time.Now()}
+	for _, l := range append(someLetters(), foreign) {
+		if err := p.Produce(t.Context(), kafka.Record{Topic: "fiso-dlq-orders", Key: l.Message.Key, Value: l.Message.Value, Headers: deadletter.Headers(l)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := p.Produce(t.Context(), kafka.Record{Topic: "fiso-dlq-orders", Value: []byte("somebody else's")}); err != nil {
+		t.Fatal(err)
+	}
+	file := write(t, t.TempDir(), "orders.yaml", strings.Replace(orders, "127.0.0.1:1\n", cluster.Brokers()[0]+"\n", 1))
+	call(t, "dlq", "list", "--flow", file).wants(t, 0, "orders: 6 dead letters in Kafka topic fiso-dlq-orders", "")
+	call(t, "dlq", "list", "--flow", file).wants(t, 0, "no dead letter of fiso-flow", "")
+	call(t, "dlq", "show", "--flow", file, "0:1").wants(t, 0, "from       orders, partition 2, offset 2", "")
+	call(t, "dlq", "show", "--flow", file, "0:4").wants(t, 0, "from       hooks\n", "")
+	call(t, "dlq", "show", "--flow", file, "0:5").wants(t, 0, "damaged    no dead letter of ours", "")
+	call(t, "check", file).wants(t, 1, "ok    ", "")
+}
+
+func TestDlq_saysWhenThereIsNone(t *testing.T) {
+	file := write(t, t.TempDir(), "hooks.yaml", `name: hooks
+source: {type: http, config: {listen: "127.0.0.1:0", path: /hooks}}
+sink: {type: stdout}
+errorHandling: {onExhausted: block}
+`)
+	call(t, "dlq", "list", "--flow", file).wants(t, 1, "", "this flow has no dead letter queue")
+	call(t, "dlq", "show", "--flow", file, "1").wants(t, 1, "", "this flow has no dead letter queue")
+	call(t, "dlq", "list", "--flow", "/does/not/exist").wants(t, 1, "", "/does/not/exist")
+	call(t, "dlq", "show", "--flow", "/does/not/exist", "1").wants(t, 1, "", "/does/not/exist")
+}

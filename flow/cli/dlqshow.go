@@ -1,0 +1,197 @@
+package cli
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lsm/fiso/flow/blueprint"
+	"github.com/lsm/fiso/flow/deadletter"
+)
+
+// shownLetter is one dead letter as --output json prints it.
+type shownLetter struct {
+	Place    string         `json:"place"`
+	Code     string         `json:"code"`
+	Message  string         `json:"message"`
+	Flow     string         `json:"flow"`
+	Sink     string         `json:"sink,omitempty"`
+	FailedAt time.Time      `json:"failedAt"`
+	Retries  int            `json:"retries"`
+	Replays  int            `json:"replays"`
+	Original map[string]any `json:"original"`
+	Key      *content       `json:"key,omitempty"`
+	Value    *content       `json:"value,omitempty"`
+	Headers  []shownHeader  `json:"headers"`
+	Fault    string         `json:"fault,omitempty"`
+	Now      today          `json:"now"`
+}
+
+// content is bytes as text where they are text, else in base64.
+type content struct {
+	Text   string `json:"text,omitempty"`
+	Base64 string `json:"base64,omitempty"`
+}
+
+type shownHeader struct {
+	Name  string   `json:"name"`
+	Value *content `json:"value"`
+}
+
+// today is what would become of the event now.
+type today struct {
+	Verdict string          `json:"verdict"` // passes, filtered or fails
+	Event   json.RawMessage `json:"event,omitempty"`
+	Code    string          `json:"code,omitempty"`
+	Message string          `json:"message,omitempty"`
+}
+
+var errFound = errors.New("found")
+
+func (a *app) dlqShowCommand() *cobra.Command {
+	var (
+		file    string
+		timeout time.Duration
+	)
+	c := &cobra.Command{
+		Use:   "show --flow F PLACE",
+		Short: "Show one dead letter, and whether it would pass now",
+		Long: `Shows one dead letter as it came and why it failed, and takes it through the
+flow as it is today, without sending it. PLACE is what dlq list shows under
+EXAMPLE: partition:offset of a topic, or the number of a line of a file.`,
+		Example: "  fiso-flow dlq show --flow order-events.yaml 0:17",
+		Args:    arguments(cobra.ExactArgs(1)),
+		RunE: func(c *cobra.Command, args []string) error {
+			flow, err := oneFlow(file)
+			if err != nil {
+				return err
+			}
+			ctx, cancel := context.WithTimeout(c.Context(), timeout)
+			defer cancel()
+			found, err := findLetter(ctx, flow, args[0])
+			if err != nil {
+				return err
+			}
+			shown := show(c.Context(), flow, found)
+			if a.output == "json" {
+				return a.printJSON(shown)
+			}
+			a.printLetter(shown)
+			return nil
+		},
+	}
+	flowFlag(c, &file)
+	readTimeout(c, &timeout)
+	return c
+}
+
+func findLetter(ctx context.Context, flow *blueprint.Blueprint, place string) (blueprint.StoredLetter, error) {
+	var found blueprint.StoredLetter
+	err := flow.ReadDeadLetters(ctx, time.Time{}, func(s blueprint.StoredLetter) error {
+		if s.Place == place {
+			found = s
+			return errFound
+		}
+		return nil
+	})
+	switch {
+	case errors.Is(err, errFound):
+		return found, nil
+	case err != nil:
+		return found, err
+	}
+	return found, fmt.Errorf("no dead letter at %s of %s: see 'fiso-flow dlq list' for the places there are", place, flow.DeadLetters())
+}
+
+func show(ctx context.Context, flow *blueprint.Blueprint, s blueprint.StoredLetter) shownLetter {
+	shown := shownLetter{Place: s.Place, Headers: []shownHeader{}}
+	if s.Err != nil {
+		shown.Fault = s.Err.Error()
+	}
+	l := s.Letter
+	if l == nil {
+		return shown
+	}
+	shown.Code, shown.Message, shown.Flow, shown.Sink = string(l.Code), l.Reason, l.Flow, l.Sink
+	shown.FailedAt, shown.Retries, shown.Replays = l.FailedAt, l.Retries, l.Replays
+	shown.Original = map[string]any{"topic": l.Message.Position.Topic}
+	if l.Message.Position.Known() {
+		shown.Original["partition"], shown.Original["offset"] = l.Message.Position.Partition, l.Message.Position.Offset
+	}
+	shown.Key, shown.Value = contentOf(l.Message.Key), contentOf(l.Message.Value)
+	for _, h := range l.Message.Headers {
+		shown.Headers = append(shown.Headers, shownHeader{h.Key, contentOf(h.Value)})
+	}
+	shown.Now = through(ctx, flow, l)
+	return shown
+}
+
+// through takes the record through the flow as it is today.
+func through(ctx context.Context, flow *blueprint.Blueprint, l *deadletter.Letter) today {
+	e, err := flow.Processor().Process(ctx, l.Message)
+	switch {
+	case err != nil:
+		p := problems(err)[0]
+		return today{Verdict: "fails", Code: p.Code, Message: p.Message}
+	case e == nil:
+		return today{Verdict: "filtered"}
+	}
+	return today{Verdict: "passes", Event: e.AppendJSON(nil)}
+}
+
+func contentOf(b []byte) *content {
+	switch {
+	case b == nil:
+		return nil
+	case utf8.Valid(b):
+		return &content{Text: string(b)}
+	}
+	return &content{Base64: base64.StdEncoding.EncodeToString(b)}
+}
+
+func (c *content) String() string {
+	switch {
+	case c == nil:
+		return "(none)"
+	case c.Base64 != "":
+		return "base64 " + c.Base64
+	}
+	return c.Text
+}
+
+func (a *app) printLetter(l shownLetter) {
+	row := func(name, format string, args ...any) {
+		a.printf("%-10s "+format+"\n", append([]any{name}, args...)...)
+	}
+	row("place", "%s", l.Place)
+	if l.Fault != "" {
+		row("damaged", "%s", l.Fault)
+	}
+	row("code", "%s", l.Code)
+	row("message", "%s", l.Message)
+	row("failed at", "%s, after %d retries, in flow %s", l.FailedAt.Format(time.RFC3339), l.Retries, l.Flow)
+	if partition, ok := l.Original["partition"]; ok {
+		row("from", "%v, partition %v, offset %v", l.Original["topic"], partition, l.Original["offset"])
+	} else {
+		row("from", "%v", l.Original["topic"])
+	}
+	row("key", "%v", l.Key)
+	for _, h := range l.Headers {
+		row("header", "%s: %v", h.Name, h.Value)
+	}
+	row("value", "%v", l.Value)
+	switch l.Now.Verdict {
+	case "passes":
+		row("today", "it would be sent: %s", l.Now.Event)
+	case "filtered":
+		row("today", "the filter would leave it out")
+	case "fails":
+		row("today", "it would fail again: %s: %s", l.Now.Code, l.Now.Message)
+	}
+}

@@ -1,0 +1,39 @@
+package cli
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/lsm/fiso/flow/blueprint"
+	"github.com/lsm/fiso/flow/spec"
+)
+
+// defaultDir is where flow files are looked for when nobody says where.
+const defaultDir = "/etc/fiso/flows"
+
+// paths are those that were named, else the environment's, else the default.
+func (a *app) paths(args []string) []string {
+	if len(args) > 0 {
+		return args
+	}
+	if dir := a.Getenv("FISO_CONFIG_DIR"); dir != "" {
+		return []string{dir}
+	}
+	return []string{defaultDir}
+}
+
+// flowFlag adds --flow, which names the one flow a command is about.
+func flowFlag(c *cobra.Command, file *string) {
+	c.Flags().StringVarP(file, "flow", "f", "", "flow file (required)")
+}
+
+// oneFlow reads the flow that --flow names.
+func oneFlow(file string) (*blueprint.Blueprint, error) {
+	if file == "" {
+		return nil, usagef("--flow is missing: name a flow file")
+	}
+	data, err := spec.Read(file)
+	if err != nil {
+		return nil, err
+	}
+	return blueprint.Parse(file, data)
+}

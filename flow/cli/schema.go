@@ -1,0 +1,22 @@
+package cli
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/lsm/fiso/flow/blueprint"
+)
+
+func (a *app) schemaCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "schema",
+		Short: "Print the JSON Schema of a flow file",
+		Long: `Prints the JSON Schema of a flow file, for editors. With the YAML language
+server, put it beside your flows and begin a flow file with the line
+# yaml-language-server: $schema=flow.schema.json`,
+		Example: `  fiso-flow schema > flow.schema.json`,
+		Args:    arguments(cobra.NoArgs),
+		RunE: func(*cobra.Command, []string) error {
+			return a.printJSON(blueprint.Schema())
+		},
+	}
+}

@@ -1,0 +1,109 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lsm/fiso/flow/transform"
+)
+
+func (a *app) testCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "test [path…]",
+		Short: "Run the transform tests beside the flows",
+		Long: `Runs transform tests: YAML files named like a flow file with _test before the
+extension. A path is such a file, a flow file, or a directory. Exit code 1 when
+a test fails, so that CI can run it.`,
+		Example: `  fiso-flow test flows/
+  fiso-flow test order-events_test.yaml`,
+		RunE: func(c *cobra.Command, args []string) error {
+			var files []string
+			for _, path := range a.paths(args) {
+				found, err := findTests(path)
+				if err != nil {
+					return err
+				}
+				files = append(files, found...)
+			}
+			if len(files) == 0 {
+				return fmt.Errorf("no transform tests at %v: write NAME_test.yaml beside NAME.yaml (see 'fiso-flow test --help')", a.paths(args))
+			}
+			return a.runTests(c, files)
+		},
+	}
+}
+
+// testResult is one test as --output json prints it.
+type testResult struct {
+	File  string `json:"file"`
+	Test  string `json:"test"`
+	OK    bool   `json:"ok"`
+	Fault string `json:"fault,omitempty"`
+}
+
+func (a *app) runTests(c *cobra.Command, files []string) error {
+	var (
+		results []testResult
+		errs    []error
+	)
+	for _, file := range files {
+		more, err := runTestFile(c, file)
+		results = append(results, more...)
+		errs = append(errs, err)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	failed := 0
+	for _, r := range results {
+		if !r.OK {
+			failed++
+		}
+	}
+	if a.output == "json" {
+		if err := a.printJSON(map[string]any{"ok": failed == 0, "tests": results}); err != nil {
+			return err
+		}
+	} else {
+		for _, r := range results {
+			if r.OK {
+				a.printf("ok    %s: %s\n", r.File, r.Test)
+			} else {
+				a.printf("FAIL  %s: %s\n    %s\n", r.File, r.Test, r.Fault)
+			}
+		}
+		a.printf("%d passed, %d failed\n", len(results)-failed, failed)
+	}
+	if failed > 0 {
+		return errReported
+	}
+	return nil
+}
+
+func runTestFile(c *cobra.Command, file string) ([]testResult, error) {
+	tests, err := readTests(file)
+	if err != nil {
+		return nil, err
+	}
+	flow, err := oneFlow(tests.Flow)
+	if err != nil {
+		return nil, err
+	}
+	results := make([]testResult, 0, len(tests.Tests))
+	for _, t := range tests.Tests {
+		fault := runTest(c, &t, flow.Processor())
+		results = append(results, testResult{file, t.Name, fault == "", fault})
+	}
+	return results, nil
+}
+
+func runTest(c *cobra.Command, t *testCase, p *transform.Pipeline) string {
+	m, err := t.message()
+	if err != nil {
+		return err.Error()
+	}
+	e, err := p.Process(c.Context(), m)
+	return t.judge(e, err)
+}

@@ -1,0 +1,272 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/big"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/lsm/fiso/common/cloudevent"
+	"github.com/lsm/fiso/common/config"
+	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/flow/fault"
+)
+
+// testFile is a file of transform tests, beside the flow it is about.
+type testFile struct {
+	Flow  string     `yaml:"flow" doc:"Flow file, relative to this one; default: the name of this file without _test."`
+	Tests []testCase `yaml:"tests" required:"true" doc:"The tests."`
+}
+
+// testCase is one event in and what should come out. What is not named is not
+// compared.
+type testCase struct {
+	Name      string            `yaml:"name" required:"true" doc:"What the test claims."`
+	Input     config.Raw        `yaml:"input" doc:"The payload: YAML that becomes JSON, or text that is taken as it is."`
+	Key       string            `yaml:"key" doc:"Key of the record."`
+	Headers   map[string]string `yaml:"headers" doc:"Headers of the record."`
+	Time      time.Time         `yaml:"time" doc:"Time of the record; default: now."`
+	Topic     string            `yaml:"topic" default:"test" doc:"Topic of the record."`
+	Partition int32             `yaml:"partition" doc:"Partition of the record."`
+	Offset    int64             `yaml:"offset" doc:"Offset of the record."`
+
+	Output   config.Raw        `yaml:"output" doc:"Data of the outgoing event, compared as JSON."`
+	Event    map[string]string `yaml:"event" doc:"Attributes of the outgoing event."`
+	Filtered bool              `yaml:"filtered" doc:"The event is filtered out."`
+	Error    string            `yaml:"error" doc:"The code the event fails with."`
+	Message  string            `yaml:"message" doc:"A part of the failure's words."`
+}
+
+// Validate checks that a test expects one thing.
+func (c *testCase) Validate() error {
+	var errs []error
+	want := 0
+	for _, set := range []bool{!c.Output.IsZero() || len(c.Event) > 0, c.Filtered, c.Error != ""} {
+		if set {
+			want++
+		}
+	}
+	if want != 1 {
+		errs = append(errs, config.Fault("name", "a test expects one of: output and event, filtered, or error"))
+	}
+	if c.Message != "" && c.Error == "" {
+		errs = append(errs, config.Fault("message", "goes with error"))
+	}
+	return errors.Join(errs...)
+}
+
+// isTestFile tells a file of tests from a flow file by its name.
+func isTestFile(path string) bool {
+	base := strings.TrimSuffix(strings.TrimSuffix(filepath.Base(path), ".yaml"), ".yml")
+	return strings.HasSuffix(base, "_test")
+}
+
+// findTests lists the test files at a path: the file itself, the one beside a
+// flow file, or all of a directory.
+func findTests(path string) ([]string, error) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("look for transform tests: %w", err)
+	case info.IsDir():
+		var found []string
+		for _, ext := range []string{"yaml", "yml"} {
+			// The pattern is ours; only a malformed one is an error.
+			names, _ := filepath.Glob(filepath.Join(path, "*_test."+ext))
+			found = append(found, names...)
+		}
+		sort.Strings(found)
+		return found, nil
+	case isTestFile(path):
+		return []string{path}, nil
+	}
+	beside := strings.TrimSuffix(path, filepath.Ext(path)) + "_test" + filepath.Ext(path)
+	if _, err := os.Stat(beside); err != nil {
+		return nil, nil
+	}
+	return []string{beside}, nil
+}
+
+// readTests reads one file of tests; Flow of the result is a path.
+func readTests(path string) (*testFile, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read transform tests: %w", err)
+	}
+	var f testFile
+	if err := config.Decode(path, data, &f); err != nil {
+		return nil, err
+	}
+	if f.Flow == "" {
+		ext := filepath.Ext(path)
+		f.Flow = strings.TrimSuffix(filepath.Base(path), "_test"+ext) + ext
+	}
+	if !filepath.IsAbs(f.Flow) {
+		f.Flow = filepath.Join(filepath.Dir(path), f.Flow)
+	}
+	return &f, nil
+}
+
+// message is the record that the test describes.
+func (c *testCase) message() (*connector.Message, error) {
+	m := &connector.Message{
+		Time:     c.Time,
+		Position: connector.Position{Topic: c.Topic, Partition: c.Partition, Offset: c.Offset},
+	}
+	if m.Time.IsZero() {
+		m.Time = time.Now()
+	}
+	if c.Key != "" {
+		m.Key = []byte(c.Key)
+	}
+	for k, v := range c.Headers {
+		m.Headers = append(m.Headers, connector.Header{Key: k, Value: []byte(v)})
+	}
+	if c.Input.IsZero() {
+		return m, nil
+	}
+	value, err := c.Input.JSON()
+	if err != nil {
+		return nil, fmt.Errorf("input: %w", err)
+	}
+	var text string
+	if json.Unmarshal(value, &text) == nil {
+		value = []byte(text) // written as text: the record's own bytes
+	}
+	m.Value = value
+	return m, nil
+}
+
+// judge says what is wrong with the outcome, or "".
+func (c *testCase) judge(e *cloudevent.Event, err error) string {
+	switch {
+	case c.Error != "":
+		if err == nil {
+			return fmt.Sprintf("expected the error %s, and it passed", c.Error)
+		}
+		if code := string(fault.CodeOf(err)); code != c.Error {
+			return fmt.Sprintf("expected the error %s, got %s: %v", c.Error, code, err)
+		}
+		if !strings.Contains(err.Error(), c.Message) {
+			return fmt.Sprintf("expected an error that says %q, got: %v", c.Message, err)
+		}
+		return ""
+	case err != nil:
+		return fmt.Sprintf("%s: %v", fault.CodeOf(err), err)
+	case c.Filtered:
+		if e != nil {
+			return "expected it to be filtered, and it passed"
+		}
+		return ""
+	case e == nil:
+		return "it was filtered"
+	}
+	return c.compare(e)
+}
+
+func (c *testCase) compare(e *cloudevent.Event) string {
+	got := attributes(e)
+	for _, name := range sortedKeys(c.Event) {
+		if got[name] != c.Event[name] {
+			return fmt.Sprintf("%s is %q, expected %q", name, got[name], c.Event[name])
+		}
+	}
+	if c.Output.IsZero() {
+		return ""
+	}
+	want, err := c.Output.JSON()
+	if err != nil {
+		return fmt.Sprintf("output: %v", err)
+	}
+	var text string
+	if json.Unmarshal(want, &text) == nil && json.Valid([]byte(text)) {
+		want = []byte(text)
+	}
+	if !sameJSON(want, e.Data) {
+		return fmt.Sprintf("the output is\n      %s\n    expected\n      %s", e.Data, want)
+	}
+	return ""
+}
+
+// sameJSON compares two documents by value: order of members and the way a
+// number is written do not matter, its value does.
+func sameJSON(a, b []byte) bool {
+	x, errA := decodeJSON(a)
+	y, errB := decodeJSON(b)
+	return errA == nil && errB == nil && sameValue(x, y)
+}
+
+func decodeJSON(b []byte) (any, error) {
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.UseNumber()
+	var v any
+	err := dec.Decode(&v)
+	return v, err
+}
+
+func sameValue(a, b any) bool {
+	switch a := a.(type) {
+	case json.Number:
+		n, ok := b.(json.Number)
+		if !ok {
+			return false
+		}
+		x, okX := new(big.Rat).SetString(a.String())
+		y, okY := new(big.Rat).SetString(n.String())
+		return okX && okY && x.Cmp(y) == 0
+	case map[string]any:
+		m, ok := b.(map[string]any)
+		if !ok || len(a) != len(m) {
+			return false
+		}
+		for k, v := range a {
+			w, ok := m[k]
+			if !ok || !sameValue(v, w) {
+				return false
+			}
+		}
+		return true
+	case []any:
+		l, ok := b.([]any)
+		if !ok || len(a) != len(l) {
+			return false
+		}
+		for i := range a {
+			if !sameValue(a[i], l[i]) {
+				return false
+			}
+		}
+		return true
+	default:
+		return a == b
+	}
+}
+
+func attributes(e *cloudevent.Event) map[string]string {
+	m := map[string]string{
+		"id": e.ID, "source": e.Source, "type": e.Type, "subject": e.Subject,
+		"datacontenttype": e.DataContentType, "dataschema": e.DataSchema,
+	}
+	if !e.Time.IsZero() {
+		m["time"] = e.Time.Format(time.RFC3339Nano)
+	}
+	for _, x := range e.Extensions {
+		m[x.Name] = x.Value
+	}
+	return m
+}
+
+func sortedKeys(m map[string]string) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	return keys
+}

@@ -1,0 +1,105 @@
+package cli
+
+import (
+	"strings"
+	"testing"
+)
+
+const good = `tests:
+  - name: a paid order keeps its status
+    input: {legacy_id: A-1, order_status: PAID}
+    key: customer-1
+    headers: {ce_type: ignored}
+    time: 2026-01-02T03:04:05Z
+    output: {status: PAID, order_id: A-1}
+    event: {subject: customer-1, time: "2026-01-02T03:04:05Z", type: fiso.event}
+  - name: text is taken as it is
+    input: '{"legacy_id": 12345678901234567890, "order_status": 1.0}'
+    output: '{"status": 1, "order_id": 12345678901234567890}'
+  - name: no status
+    input: {legacy_id: A-2}
+    error: TRANSFORM_FAILED
+    message: "no such field: data.order_status"
+  - name: an empty record
+    error: DECODE_FAILED
+  - name: tests are left out
+    input: {test: true}
+    filtered: true
+`
+
+func TestTest_passesWhenEveryClaimHolds(t *testing.T) {
+	dir := t.TempDir()
+	flow := write(t, dir, "orders.yaml", orders)
+	file := write(t, dir, "orders_test.yaml", good)
+	for _, path := range []string{dir, flow, file} {
+		call(t, "test", path).wants(t, 0, "5 passed, 0 failed", "")
+	}
+	call(t, "test", dir).wants(t, 0, "ok    "+file+": a paid order keeps its status", "")
+	j := decode[struct {
+		OK    bool
+		Tests []testResult
+	}](t, call(t, "test", "-o", "json", dir))
+	if !j.OK || len(j.Tests) != 5 || j.Tests[0].Test != "a paid order keeps its status" {
+		t.Errorf("as JSON: %+v", j)
+	}
+}
+
+func TestTest_saysWhatIsWrong(t *testing.T) {
+	for name, c := range map[string]struct{ test, says string }{
+		"other output":    {"{name: x, input: {legacy_id: 1, order_status: 2}, output: {order_id: 1, status: 3}}", "the output is"},
+		"output by text":  {`{name: x, input: {legacy_id: 1, order_status: 2}, output: "text"}`, "the output is"},
+		"missing member":  {"{name: x, input: {legacy_id: 1, order_status: 2}, output: {order_id: 1, state: 2}}", "the output is"},
+		"list too short":  {"{name: x, input: {legacy_id: [1], order_status: [1, 2]}, output: {order_id: [1], status: [1]}}", "the output is"},
+		"list differs":    {"{name: x, input: {legacy_id: [1], order_status: [1, 2]}, output: {order_id: [1], status: [1, 3]}}", "the output is"},
+		"number for text": {`{name: x, input: {legacy_id: "1", order_status: 2}, output: {order_id: 1, status: 2}}`, "the output is"},
+		"other attribute": {"{name: x, input: {legacy_id: 1, order_status: 2}, event: {type: order.created}}", `type is "fiso.event", expected "order.created"`},
+		"not filtered":    {"{name: x, input: {legacy_id: 1, order_status: 2}, filtered: true}", "expected it to be filtered, and it passed"},
+		"filtered":        {"{name: x, input: {test: 1}, output: {}}", "it was filtered"},
+		"no error":        {"{name: x, input: {legacy_id: 1, order_status: 2}, error: TRANSFORM_FAILED}", "expected the error TRANSFORM_FAILED, and it passed"},
+		"other error":     {"{name: x, input: '{', error: TRANSFORM_FAILED}", "expected the error TRANSFORM_FAILED, got DECODE_FAILED"},
+		"other message":   {"{name: x, input: {}, error: TRANSFORM_FAILED, message: too large}", `expected an error that says "too large"`},
+		"an error":        {"{name: x, input: {}, output: {}}", "TRANSFORM_FAILED: transform.cel: no such field: data.legacy_id"},
+		"bad input":       {"{name: x, input: {a: .inf}, output: {}}", "has no form in JSON"},
+		"bad output":      {"{name: x, input: {legacy_id: 1, order_status: 2}, output: {a: .inf}}", "has no form in JSON"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			write(t, dir, "orders.yaml", orders)
+			file := write(t, dir, "orders_test.yaml", "tests: ["+c.test+"]\n")
+			r := call(t, "test", file)
+			r.wants(t, 1, "FAIL  "+file+": x", "")
+			r.wants(t, 1, c.says, "")
+			r.wants(t, 1, "0 passed, 1 failed", "")
+		})
+	}
+}
+
+func TestTest_refusesFilesThatAreNone(t *testing.T) {
+	for name, c := range map[string]struct{ flow, test, says string }{
+		"no tests":         {orders, "", "no transform tests at"},
+		"no expectation":   {orders, "tests: [{name: x, input: {}}]\n", "a test expects one of"},
+		"two expectations": {orders, "tests: [{name: x, input: {}, output: {}, filtered: true}]\n", "a test expects one of"},
+		"stray message":    {orders, "tests: [{name: x, input: {}, filtered: true, message: hm}]\n", "goes with error"},
+		"a slip":           {orders, "tests: [{nam: x}]\n", `did you mean "name"?`},
+		"no such flow":     {orders, "flow: other.yaml\ntests: [{name: x, filtered: true}]\n", "other.yaml"},
+		"broken flow":      {strings.Replace(orders, "data.", "dat.", 1), good, "orders.yaml:8:"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			write(t, dir, "orders.yaml", c.flow)
+			if c.test != "" {
+				write(t, dir, "orders_test.yaml", c.test)
+			}
+			call(t, "test", dir).wants(t, 1, "", c.says)
+		})
+	}
+	call(t, "test", "/does/not/exist").wants(t, 1, "", "look for transform tests")
+	call(t, "test", "/does/not/exist_test.yaml").wants(t, 1, "", "look for transform tests")
+}
+
+func TestTest_leavesItsFilesOutOfTheFlows(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "orders.yaml", orders)
+	write(t, dir, "orders_test.yaml", good)
+	call(t, "validate", dir).wants(t, 0, "flow orders is valid", "")
+}

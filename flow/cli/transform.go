@@ -1,0 +1,114 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lsm/fiso/common/connector"
+)
+
+// maxInput bounds what transform reads as one event.
+const maxInput = 64 << 20
+
+func (a *app) transformCommand() *cobra.Command {
+	var (
+		file, input, key string
+		headers          []string
+	)
+	c := &cobra.Command{
+		Use:   "transform --flow F --input J",
+		Short: "Take one event through a flow, and print what would be sent",
+		Long: `Takes one event through the filter and the transform of a flow, and prints the
+CloudEvent that the sink would be given. Nothing is connected and nothing sent.`,
+		Example: `  fiso-flow transform --flow order-events.yaml --input '{"legacy_id": "A-1", "order_status": "PAID"}'
+  fiso-flow transform --flow order-events.yaml --input @order.json
+  kcat -C -t orders -c 1 | fiso-flow transform --flow order-events.yaml --input -`,
+		Args: arguments(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			if !c.Flags().Changed("input") {
+				return usagef("--input is missing: give the event itself, @file, or - for standard input")
+			}
+			flow, err := oneFlow(file)
+			if err != nil {
+				return err
+			}
+			value, err := a.readInput(input)
+			if err != nil {
+				return err
+			}
+			m := &connector.Message{Value: value, Time: time.Now(), Position: connector.Position{Topic: "input", Partition: 0, Offset: 0}}
+			if key != "" {
+				m.Key = []byte(key)
+			}
+			for _, h := range headers {
+				name, text, ok := strings.Cut(h, "=")
+				if !ok {
+					return usagef("--header %q: write name=value", h)
+				}
+				m.Headers = append(m.Headers, connector.Header{Key: name, Value: []byte(text)})
+			}
+			e, err := flow.Processor().Process(c.Context(), m)
+			switch {
+			case err != nil:
+				return a.failed(err)
+			case e == nil:
+				return a.filtered()
+			}
+			return a.printRaw(e.AppendJSON(nil))
+		},
+	}
+	flowFlag(c, &file)
+	c.Flags().StringVarP(&input, "input", "i", "", "the event: the JSON itself, @file, or - for standard input")
+	c.Flags().StringVar(&key, "key", "", "key of the record")
+	c.Flags().StringArrayVar(&headers, "header", nil, "header of the record, as name=value; may be repeated")
+	return c
+}
+
+func (a *app) readInput(input string) ([]byte, error) {
+	switch {
+	case input == "-":
+		data, err := io.ReadAll(io.LimitReader(a.In, maxInput))
+		if err != nil {
+			return nil, fmt.Errorf("read the event from standard input: %w", err)
+		}
+		return data, nil
+	case strings.HasPrefix(input, "@"):
+		data, err := os.ReadFile(input[1:])
+		if err != nil {
+			return nil, fmt.Errorf("read the event: %w", err)
+		}
+		return data, nil
+	}
+	return []byte(input), nil
+}
+
+// failed prints why an event would become a dead letter.
+func (a *app) failed(err error) error {
+	if a.output == "json" {
+		if err := a.printJSON(map[string]any{"ok": false, "errors": problems(err)}); err != nil {
+			return err
+		}
+		return errReported
+	}
+	a.errorf("dead letter %s: %v\n", problems(err)[0].Code, err)
+	return errReported
+}
+
+func (a *app) filtered() error {
+	if a.output == "json" {
+		return a.printJSON(map[string]any{"ok": true, "filtered": true})
+	}
+	a.errorf("filtered: acknowledged, counted, and not sent\n")
+	return nil
+}
+
+// printRaw prints a JSON document, indented, its numbers as they are.
+func (a *app) printRaw(doc []byte) error {
+	return a.printJSON(json.RawMessage(doc))
+}

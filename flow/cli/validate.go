@@ -1,0 +1,118 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lsm/fiso/flow/blueprint"
+)
+
+func (a *app) validateCommand() *cobra.Command {
+	var explain bool
+	c := &cobra.Command{
+		Use:   "validate [path…]",
+		Short: "Check flow files, without connecting anywhere",
+		Long: `Checks flow files or directories of them: keys, values, connector settings and
+every CEL expression. All faults of all files are shown, each with its line.`,
+		Example: `  fiso-flow validate flows/
+  fiso-flow validate --explain order-events.yaml`,
+		RunE: func(_ *cobra.Command, args []string) error {
+			flows, err := blueprint.ParseDir(a.paths(args)...)
+			return a.validated(flows, err, explain)
+		},
+	}
+	c.Flags().BoolVar(&explain, "explain", false, "say in words what each flow will do")
+	return c
+}
+
+// validFlow is one flow as --output json prints it.
+type validFlow struct {
+	File        string                 `json:"file"`
+	Flow        string                 `json:"flow"`
+	Explanation *blueprint.Explanation `json:"explanation,omitempty"`
+}
+
+func (a *app) validated(flows []*blueprint.Blueprint, err error, explain bool) error {
+	valid := make([]validFlow, 0, len(flows))
+	for _, f := range flows {
+		v := validFlow{File: f.File, Flow: f.Name()}
+		if explain {
+			e := f.Explain()
+			v.Explanation = &e
+		}
+		valid = append(valid, v)
+	}
+	if a.output == "json" {
+		result := map[string]any{"ok": err == nil, "flows": valid, "errors": problems(err)}
+		if err := a.printJSON(result); err != nil {
+			return err
+		}
+		if err != nil {
+			return errReported
+		}
+		return nil
+	}
+	for _, v := range valid {
+		if v.Explanation != nil {
+			a.printf("%s", explanation(v.Explanation))
+		} else {
+			a.printf("%s: flow %s is valid\n", v.File, v.Flow)
+		}
+	}
+	return err
+}
+
+// explanation is an Explanation as a person reads it.
+func explanation(e *blueprint.Explanation) string {
+	var b strings.Builder
+	row := func(name, text string) {
+		if text != "" {
+			fmt.Fprintf(&b, "  %-13s %s\n", name, text)
+		}
+	}
+	fmt.Fprintf(&b, "%s (%s) is valid, and this will happen:\n", e.Flow, e.File)
+	if e.Paused {
+		row("paused", "it holds its place and fetches nothing")
+	}
+	row("reads", e.Source)
+	row("keeps", e.Filter)
+	row("becomes", e.Transform)
+	row("goes to", e.Sink)
+	row("order", e.Ordering)
+	row("in flight", e.InFlight)
+	row("batches", e.Batch)
+	row("retries", schedule(e.Retries))
+	row("then", e.Exhausted)
+	row("dead letters", e.DeadLetters)
+	row("at once", "what is malformed, an expression that fails, an output over the limit, an event the sink refuses for good")
+	row("stop the line", e.StopTheLine)
+	row("drain", e.Drain)
+	return b.String()
+}
+
+// schedule is the retries in a line, with the time they take together.
+func schedule(waits []blueprint.Wait) string {
+	if len(waits) == 0 {
+		return "none"
+	}
+	var (
+		parts     []string
+		low, high time.Duration
+	)
+	for _, w := range waits {
+		low, high = low+w.Min, high+w.Max
+		parts = append(parts, between(w.Min, w.Max))
+	}
+	return fmt.Sprintf("%d, after %s; together %s", len(waits), strings.Join(parts, ", "), between(low, high))
+}
+
+func between(low, high time.Duration) string {
+	low, high = low.Round(time.Millisecond), high.Round(time.Millisecond)
+	if low == high {
+		return low.String()
+	}
+	return low.String() + "–" + high.String()
+}

@@ -1,0 +1,388 @@
+package deadletter
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/lsm/fiso/common/connector"
+)
+
+func open(t *testing.T, path string) *File {
+	t.Helper()
+	w, err := OpenFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := w.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return w
+}
+
+func all(t *testing.T, path string) []*Letter {
+	t.Helper()
+	var ls []*Letter
+	for l, err := range ReadFile(path) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		ls = append(ls, l)
+	}
+	return ls
+}
+
+func TestFile_readsBackByteForByte(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "dlq.jsonl")
+	w := open(t, path)
+	none := letter()
+	none.Message.Key, none.Message.Value, none.Message.Time = nil, nil, time.Time{}
+	empty := letter()
+	empty.Message.Key, empty.Message.Value = []byte{}, []byte{}
+	binary := letter()
+	binary.Message.Value = []byte("\x00\xff<&>\n\"")
+	binary.Message.Headers = append(binary.Message.Headers, connector.Header{Key: "\xfe", Value: []byte("\xfd")})
+	letters := []*Letter{letter(), none, empty, binary}
+	for _, l := range letters {
+		if err := w.Write(t.Context(), l); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, got := range all(t, path) {
+		if !same(got, letters[i]) {
+			t.Errorf("letter %d came back as %+v, %q", i, got.Message, text(got.Message.Headers))
+		}
+	}
+	data, _ := os.ReadFile(path)
+	if first, _, _ := strings.Cut(string(data), "\n"); !strings.HasPrefix(first, `{"time":"2023-11-14T22:13:20Z","key":"k\u0000","value":"{\"a\":1}","headers":[{"name":"b","value":"1"},{"name":"a","value":{"base64":"/w=="}},`) {
+		t.Errorf("line %s", first)
+	}
+	if st, _ := os.Stat(path); st.Mode().Perm() != 0o600 {
+		t.Errorf("mode %s", st.Mode())
+	}
+}
+
+func TestFile_aTimeThatJSONCannotHoldIsLeftOut(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "dlq.jsonl")
+	l := letter()
+	l.Message.Time = time.Date(12345, 1, 1, 0, 0, 0, 0, time.UTC)
+	if err := open(t, path).Write(t.Context(), l); err != nil {
+		t.Fatal(err)
+	}
+	if got := all(t, path); len(got) != 1 || !got[0].Message.Time.IsZero() {
+		t.Errorf("%+v", got)
+	}
+}
+
+// F10, https://github.com/elastic/logstash/issues/10881: an entry that a crash
+// cut short must not stop the reader, or stand between whole ones.
+func TestF10_aTornLastLineIsPassedOverAndCutOff(t *testing.T) {
+	for name, whole := range map[string]int{"after whole lines": 2, "alone": 0} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "dlq.jsonl")
+			w := open(t, path)
+			for range whole {
+				if err := w.Write(t.Context(), letter()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := fmt.Fprintf(f, `{"value":"%s`, strings.Repeat("x", 200_000)); err != nil {
+				t.Fatal(err)
+			}
+			if err := f.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if n := len(all(t, path)); n != whole {
+				t.Errorf("%d letters are read, want %d", n, whole)
+			}
+			if err := open(t, path).Write(t.Context(), letter()); err != nil {
+				t.Fatal(err)
+			}
+			if n := len(all(t, path)); n != whole+1 {
+				t.Errorf("%d letters are read after one more, want %d", n, whole+1)
+			}
+		})
+	}
+}
+
+func TestReadFile_namesABrokenLineAndGoesOn(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "dlq.jsonl")
+	good, err := encodeLine(letter())
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := [][]byte{good, []byte("{\n"), []byte(`{"key":{"x":1}}` + "\n"), []byte(`{"key":1}` + "\n"), []byte(`{"headers":[]}` + "\n"), good}
+	if err := os.WriteFile(path, bytes.Join(lines, nil), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for l, err := range ReadFile(path) {
+		if err == nil {
+			got = append(got, l.Flow)
+			continue
+		}
+		msg, _, _ := strings.Cut(strings.TrimPrefix(err.Error(), path+": "), "\n")
+		got = append(got, msg)
+	}
+	want := []string{
+		"order-events", "line 2: no dead letter: unexpected end of JSON input",
+		`line 3: no dead letter: bytes are neither a string nor {"base64": …}`,
+		`line 4: no dead letter: bytes are neither a string nor {"base64": …}`,
+		"line 5: no dead letter of ours: header fiso-original-topic is missing", "order-events",
+	}
+	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	for _, err := range ReadFile(path) {
+		if err != nil {
+			t.Error(err)
+		}
+		break // may be left at any time
+	}
+	for _, err := range ReadFile(path + ".not") {
+		if !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("a file that is not there: %v", err)
+		}
+	}
+	for _, err := range read(&failing{}) {
+		if !errors.Is(err, errDisk) {
+			t.Errorf("a disk that fails: %v", err)
+		}
+	}
+}
+
+var errDisk = errors.New("no space left on device")
+
+type failing struct{}
+
+func (*failing) Read([]byte) (int, error) { return 0, errDisk }
+
+// fakeDisk is a disk that fails when it is told to, and counts.
+type fakeDisk struct {
+	data                  []byte
+	syncs                 int
+	write, sync, truncate error
+	short                 bool // a failing write leaves half of it
+	syncing               func()
+}
+
+func (d *fakeDisk) Write(p []byte) (int, error) {
+	if d.write != nil {
+		if d.short {
+			d.data = append(d.data, p[:len(p)/2]...)
+		}
+		return len(p) / 2, d.write
+	}
+	d.data = append(d.data, p...)
+	return len(p), nil
+}
+
+func (d *fakeDisk) Sync() error {
+	d.syncs++
+	if d.syncing != nil {
+		d.syncing()
+	}
+	return d.sync
+}
+
+func (d *fakeDisk) Truncate(size int64) error {
+	if d.truncate == nil {
+		d.data = d.data[:size]
+	}
+	return d.truncate
+}
+
+func (d *fakeDisk) Close() error { return errDisk }
+
+func TestFile_aFailedWriteLeavesNothingBehind(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		disk fakeDisk
+	}{
+		{"disk full", fakeDisk{write: errDisk, short: true}},
+		{"a sync that fails", fakeDisk{sync: errDisk}},
+		{"and cannot be cut at once", fakeDisk{write: errDisk, short: true, truncate: errDisk}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			d := &fakeDisk{}
+			w := newFile("f", d, 0)
+			if err := w.Write(t.Context(), letter()); err != nil {
+				t.Fatal(err)
+			}
+			d.write, d.sync, d.truncate, d.short = tc.disk.write, tc.disk.sync, tc.disk.truncate, tc.disk.short
+			for range 2 {
+				if err := w.Write(t.Context(), letter()); !errors.Is(err, errDisk) {
+					t.Errorf("Write: %v", err)
+				}
+			}
+			*d = fakeDisk{data: d.data}
+			if err := w.Write(t.Context(), letter()); err != nil {
+				t.Fatal(err)
+			}
+			n := 0
+			for _, err := range read(bytes.NewReader(d.data)) {
+				if n++; err != nil {
+					t.Error(err)
+				}
+			}
+			if n != 2 {
+				t.Errorf("%d letters, want the two that were stored", n)
+			}
+		})
+	}
+}
+
+// collected are the bytes that wait for a sync.
+func (w *File) collected() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.next == nil {
+		return 0
+	}
+	return len(w.next.data)
+}
+
+func TestFile_writersShareASync(t *testing.T) {
+	d := &fakeDisk{}
+	w := newFile("f", d, 0)
+	first := make(chan struct{})
+	release := make(chan struct{})
+	d.syncing = func() {
+		if d.syncs == 1 {
+			close(first)
+			<-release
+		}
+	}
+	var writers sync.WaitGroup
+	write := func() {
+		if err := w.Write(context.Background(), letter()); err != nil {
+			t.Error(err)
+		}
+	}
+	writers.Go(write)
+	<-first
+	line, err := encodeLine(letter())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 50 {
+		writers.Go(write)
+	}
+	for joined := 0; joined < 50*len(line); joined = w.collected() {
+		runtime.Gosched() // until all wait for the next sync
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	impatient := make(chan error)
+	go func() { impatient <- w.Write(ctx, letter()) }()
+	for joined := 0; joined < 51*len(line); joined = w.collected() {
+		runtime.Gosched()
+	}
+	cancel()
+	if err := <-impatient; !errors.Is(err, context.Canceled) {
+		t.Errorf("a write that stops waiting: %v", err)
+	}
+	if err := w.Write(ctx, letter()); !errors.Is(err, context.Canceled) {
+		t.Errorf("a write that may not begin: %v", err)
+	}
+	if err := w.Close(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("Close while a write is under way: %v", err)
+	}
+	close(release)
+	writers.Wait()
+	if d.syncs != 2 {
+		t.Errorf("%d syncs for 51 letters, want 2", d.syncs)
+	}
+	if n := bytes.Count(d.data, []byte("\n")); n != 52 { // the one that stopped waiting, too
+		t.Errorf("%d lines", n)
+	}
+}
+
+func TestFile_closes(t *testing.T) {
+	w := open(t, filepath.Join(t.TempDir(), "dlq.jsonl"))
+	if err := errors.Join(w.Close(t.Context()), w.Close(t.Context())); err != nil {
+		t.Error(err)
+	}
+	if err := w.Write(t.Context(), letter()); !errors.Is(err, connector.ErrClosed) {
+		t.Errorf("Write after Close: %v", err)
+	}
+	if err := newFile("f", &fakeDisk{}, 0).Close(t.Context()); !errors.Is(err, errDisk) {
+		t.Errorf("a close that fails: %v", err)
+	}
+}
+
+func TestOpenFile_saysWhatItCannotOpen(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := OpenFile(dir); err == nil || !strings.Contains(err.Error(), dir) {
+		t.Errorf("a directory: %v", err)
+	}
+	if _, err := OpenFile(filepath.Join(dir, "no", "dlq.jsonl")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a missing directory: %v", err)
+	}
+	pipe, _, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = pipe.Close() }()
+	if _, err := prepare(pipe, filepath.Join(dir, "f")); err == nil {
+		t.Error("a pipe was taken for a file")
+	}
+	closed, err := os.Create(filepath.Join(dir, "g"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := prepare(closed, filepath.Join(dir, "gone", "g")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a directory that is gone: %v", err)
+	}
+	if err := closed.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func FuzzReadFile(f *testing.F) {
+	good, err := encodeLine(letter())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good)
+	f.Add(append(good, good[:20]...))
+	f.Add([]byte("{}\n{\"key\":{\"base64\":\"!\"}}\nnull\n[]\n"))
+	f.Add([]byte(`{"headers":[{"name":null}]}` + "\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		n := 0
+		for l, err := range read(bytes.NewReader(data)) {
+			n++
+			if err != nil {
+				continue
+			}
+			line, err := encodeLine(l)
+			if err != nil {
+				t.Fatalf("cannot be written again: %v", err)
+			}
+			again, err := parseLine(line)
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.Reason = bounded(l.Reason)
+			if !same(l, again) {
+				t.Fatalf("%+v became %+v", l, again)
+			}
+		}
+		if n != bytes.Count(data, []byte("\n")) {
+			t.Fatalf("%d lines were read", n)
+		}
+	})
+}

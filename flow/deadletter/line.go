@@ -1,0 +1,151 @@
+package deadletter
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"time"
+	"unicode/utf8"
+
+	"github.com/lsm/fiso/common/connector"
+)
+
+// line is a record in a dead letter file. Bytes that are text stand as text,
+// all others in base64, so that a person can read the file and nothing is lost.
+type line struct {
+	Time    time.Time    `json:"time,omitzero"`
+	Key     *payload     `json:"key,omitempty"`   // absent: none
+	Value   *payload     `json:"value,omitempty"` // absent: none (a tombstone)
+	Headers []lineHeader `json:"headers"`
+}
+
+type lineHeader struct {
+	Name  payload  `json:"name"`
+	Value *payload `json:"value,omitempty"`
+}
+
+// payload is a JSON string when the bytes are valid UTF-8, else {"base64": …}.
+type payload []byte
+
+func (p payload) MarshalJSON() ([]byte, error) {
+	if utf8.Valid(p) {
+		return encode(string(p))
+	}
+	return encode(map[string][]byte{"base64": p})
+}
+
+// encode is json.Marshal that leaves <, > and & for people to read.
+func encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(v)
+	return b.Bytes(), err // with a newline, which ends a line or is compacted away
+}
+
+func (p *payload) UnmarshalJSON(data []byte) error {
+	if len(data) > 0 && data[0] == '"' {
+		var s string
+		err := json.Unmarshal(data, &s)
+		*p = []byte(s)
+		return err
+	}
+	var b struct {
+		Base64 *[]byte `json:"base64"`
+	}
+	if err := json.Unmarshal(data, &b); err != nil || b.Base64 == nil {
+		return errors.New(`bytes are neither a string nor {"base64": …}`)
+	}
+	*p = append([]byte{}, *b.Base64...)
+	return nil
+}
+
+// bytes of an absent payload are nil, of an empty one they are not.
+func (p *payload) bytes() []byte {
+	if p == nil {
+		return nil
+	}
+	return *p
+}
+
+func newPayload(b []byte) *payload {
+	if b == nil {
+		return nil
+	}
+	return (*payload)(&b)
+}
+
+// encodeLine is the letter's record as one line.
+func encodeLine(l *Letter) ([]byte, error) {
+	rec := line{Time: l.Message.Time.UTC(), Key: newPayload(l.Message.Key), Value: newPayload(l.Message.Value)}
+	if y := rec.Time.Year(); y < 0 || y > 9999 {
+		rec.Time = time.Time{} // RFC 3339 has no such year, and that must not hold the event up
+	}
+	for _, h := range Headers(l) {
+		rec.Headers = append(rec.Headers, lineHeader{payload(h.Key), newPayload(h.Value)})
+	}
+	return encode(rec)
+}
+
+// ReadFile reads the letters of a file, oldest first, without holding more than
+// one in memory. A line that is no dead letter is yielded as an error that
+// names it, with the letter as far as it could be read or nil, and reading goes
+// on. An unfinished last line was never counted as stored and is passed over.
+func ReadFile(path string) iter.Seq2[*Letter, error] {
+	return func(yield func(*Letter, error) bool) {
+		f, err := os.Open(path)
+		if err != nil {
+			yield(nil, fmt.Errorf("read dead letters: %w", err))
+			return
+		}
+		defer func() { _ = f.Close() }() // only read
+		for l, err := range read(f) {
+			if err != nil {
+				err = fmt.Errorf("%s: %w", path, err)
+			}
+			if !yield(l, err) {
+				return
+			}
+		}
+	}
+}
+
+func read(r io.Reader) iter.Seq2[*Letter, error] {
+	return func(yield func(*Letter, error) bool) {
+		in := bufio.NewReaderSize(r, 64<<10)
+		for n := 1; ; n++ {
+			data, err := in.ReadBytes('\n')
+			if errors.Is(err, io.EOF) {
+				return // what stands before it is torn
+			}
+			if err != nil {
+				yield(nil, fmt.Errorf("line %d: %w", n, err))
+				return
+			}
+			l, err := parseLine(data)
+			if err != nil {
+				err = fmt.Errorf("line %d: %w", n, err)
+			}
+			if !yield(l, err) {
+				return
+			}
+		}
+	}
+}
+
+func parseLine(data []byte) (*Letter, error) {
+	var rec line
+	if err := json.Unmarshal(data, &rec); err != nil {
+		return nil, fmt.Errorf("no dead letter: %w", err)
+	}
+	m := &connector.Message{Key: rec.Key.bytes(), Value: rec.Value.bytes(), Time: rec.Time}
+	for _, h := range rec.Headers {
+		m.Headers = append(m.Headers, connector.Header{Key: string(h.Name), Value: h.Value.bytes()})
+	}
+	return Parse(m)
+}

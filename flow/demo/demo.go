@@ -1,0 +1,285 @@
+// Package demo is fiso-flow's main job on a stage: an embedded Kafka broker, a
+// small order service, and a real fiso-flow between them. It produces orders,
+// some of which cannot be delivered, takes the service away for a while,
+// changes the flow while it runs, and ends with the totals that prove that
+// nothing was lost.
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/lsm/fiso/connectors/kafka"
+	"github.com/lsm/fiso/connectors/kafka/kafkatest"
+
+	_ "embed"
+)
+
+// Options say how the demo runs.
+type Options struct {
+	// Out is where a person watches; Terminal, whether it can be redrawn.
+	Out      io.Writer
+	Terminal bool
+	// Length is how long orders are produced; 15 s when zero. The service is
+	// away and the flow reloaded in fixed parts of it.
+	Length time.Duration
+	// Keep leaves everything running after the totals, until ctx ends.
+	Keep bool
+	// Run runs fiso-flow on a directory of flow files until ctx ends. It calls
+	// listening with the address of its metrics.
+	Run func(ctx context.Context, dir string, log io.Writer, listening func(addr string)) error
+}
+
+// ErrNotProven is returned when the totals do not add up.
+var ErrNotProven = errors.New("the totals do not add up")
+
+//go:embed order-events.yaml
+var flowFile string
+
+// The flow's change in the middle of the demo: one more field.
+const (
+	oldField = `"status": data.order_status}`
+	newField = `"status": data.order_status, "amount_cents": data.amount_cents}`
+)
+
+const (
+	topic       = "orders"
+	deadLetters = "fiso-dlq-order-events"
+	perSecond   = 24
+	settleTime  = 30 * time.Second
+)
+
+// stage is everything that runs during a demo.
+type stage struct {
+	opts    Options
+	ledger  *ledger
+	service *service
+	dir     string // flow files, and the log
+	metrics atomic.Value
+	brokers []string
+}
+
+// Run performs the demo and returns nil when its totals add up. It ends early
+// when ctx does.
+func Run(ctx context.Context, opts Options) error {
+	if opts.Length == 0 {
+		opts.Length = 15 * time.Second
+	}
+	s := &stage{opts: opts, ledger: newLedger()}
+	s.service = &service{ledger: s.ledger}
+	return s.run(ctx)
+}
+
+func (s *stage) run(ctx context.Context) (err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	var running workers
+	defer func() { // everything started here is waited for here
+		cancel()
+		err = errors.Join(err, running.wait())
+	}()
+
+	cluster, err := kafkatest.Start(kafkatest.Options{Topics: map[string]int32{topic: 3}})
+	if err != nil {
+		return fmt.Errorf("start the embedded broker: %w", err)
+	}
+	defer cluster.Close()
+	s.brokers = cluster.Brokers()
+
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return fmt.Errorf("start the order service: %w", err)
+	}
+	server := &http.Server{Handler: s.service, ReadHeaderTimeout: 5 * time.Second}
+	running.start(func() error { return ended(server.Serve(listener), http.ErrServerClosed) })
+	running.start(func() error { <-ctx.Done(); return server.Close() })
+
+	remove, err := s.writeFlow("http://" + listener.Addr().String())
+	if err != nil {
+		return err
+	}
+	defer remove()
+	s.introduce()
+	return s.play(ctx, &running)
+}
+
+// writeFlow lays the flow file out in a folder of its own, with the broker and
+// the service of this demo in place of its defaults.
+func (s *stage) writeFlow(serviceURL string) (remove func(), err error) {
+	s.dir, err = os.MkdirTemp("", "fiso-demo-")
+	if err != nil {
+		return nil, fmt.Errorf("make a folder for the flow: %w", err)
+	}
+	remove = func() { _ = os.RemoveAll(s.dir) } // in the system's temporary folder: swept anyway
+	text := strings.NewReplacer(
+		"${KAFKA_BROKERS:-kafka.infra.svc:9092}", strings.Join(s.brokers, ","),
+		"${ORDER_SERVICE:-http://order-service:8080}", serviceURL,
+		"startOffset: latest", "startOffset: earliest",
+	).Replace(flowFile)
+	if err := s.save(text); err != nil {
+		remove()
+		return nil, err
+	}
+	return remove, nil
+}
+
+func (s *stage) path() string    { return filepath.Join(s.dir, "order-events.yaml") }
+func (s *stage) logPath() string { return filepath.Join(s.dir, "fiso-flow.log") }
+
+// save writes the flow as an editor does: beside it, then over it.
+func (s *stage) save(text string) error {
+	draft := s.path() + ".tmp"
+	if err := os.WriteFile(draft, []byte(text), 0o600); err != nil {
+		return fmt.Errorf("write the flow: %w", err)
+	}
+	if err := os.Rename(draft, s.path()); err != nil {
+		return fmt.Errorf("write the flow: %w", err)
+	}
+	return nil
+}
+
+// play is the story: fiso-flow starts, orders come, the service goes away and
+// returns, the flow changes, the orders stop, everything settles.
+func (s *stage) play(ctx context.Context, running *workers) error {
+	log, err := os.Create(s.logPath())
+	if err != nil {
+		return fmt.Errorf("keep fiso-flow's log: %w", err)
+	}
+	defer func() { _ = log.Close() }() // it goes with its folder
+
+	flowCtx, stopFlow := context.WithCancel(ctx)
+	defer stopFlow()
+	flowEnded := running.start(func() error { return s.opts.Run(flowCtx, s.dir, log, func(addr string) { s.metrics.Store(addr) }) })
+	running.start(func() error { return s.watchDeadLetters(ctx) })
+
+	show := &screen{out: s.opts.Out, terminal: s.opts.Terminal, ledger: s.ledger, service: s.service, length: s.opts.Length}
+	showCtx, stopShow := context.WithCancel(ctx)
+	shown := running.start(func() error { show.run(showCtx); return nil })
+	produced := running.start(func() error { return s.produce(ctx) })
+	running.start(func() error { return s.incidents(ctx) })
+
+	err = s.settle(ctx, produced, flowEnded)
+	stopShow()
+	<-shown
+	if err != nil {
+		return err
+	}
+	s.conclude()
+	if s.opts.Keep && s.ledger.sum().proven() {
+		s.keep()
+		<-ctx.Done()
+	}
+	stopFlow()
+	<-flowEnded // a clean stop, before the broker goes
+	if t := s.ledger.sum(); !t.proven() {
+		return fmt.Errorf("%w: %d orders missing, %d in the wrong place, %d duplicates, %d out of order",
+			ErrNotProven, len(t.lost), len(t.unexpected), t.duplicates, len(t.disorder))
+	}
+	return nil
+}
+
+// settle waits until every order that was produced is somewhere.
+func (s *stage) settle(ctx context.Context, produced, flowEnded <-chan struct{}) error {
+	var deadline <-chan time.Time
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return stopped(ctx)
+		case <-flowEnded:
+			if ctx.Err() != nil {
+				return stopped(ctx) // fiso-flow was told so too, and was quicker
+			}
+			return errors.New("fiso-flow ended before the demo did")
+		case <-produced:
+			produced, deadline = nil, time.After(settleTime)
+		case <-deadline:
+			return nil // the totals say what is missing
+		case <-tick.C:
+			if produced == nil && s.ledger.sum().waiting == 0 {
+				return nil
+			}
+		}
+	}
+}
+
+func stopped(ctx context.Context) error {
+	return fmt.Errorf("stopped before the end: %w", context.Cause(ctx))
+}
+
+// produce sends orders at an even pace.
+func (s *stage) produce(ctx context.Context) error {
+	p, err := kafka.NewProducer(kafka.ProducerConfig{ClientConfig: kafka.ClientConfig{Brokers: s.brokers}}, kafka.ProducerOptions{})
+	if err != nil {
+		return fmt.Errorf("produce orders: %w", err)
+	}
+	defer func() { _ = p.Close(context.WithoutCancel(ctx)) }() // every order was acknowledged before
+	var make orders
+	tick := time.NewTicker(time.Second / perSecond)
+	defer tick.Stop()
+	end := time.After(s.opts.Length)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-end:
+			s.ledger.say("■", "the last order is produced")
+			return nil
+		case <-tick.C:
+			o := make.next()
+			s.ledger.made(o)
+			if err := p.Produce(ctx, kafka.Record{Topic: topic, Key: []byte(o.key), Value: o.value}); err != nil {
+				return fmt.Errorf("produce order %s: %w", o.id, err)
+			}
+		}
+	}
+}
+
+// incidents is what goes wrong, and what a person changes, at fixed parts of
+// the demo's length.
+func (s *stage) incidents(ctx context.Context) error {
+	steps := []struct {
+		at float64
+		do func() error
+	}{
+		{0.25, func() error {
+			s.service.away.Store(true)
+			s.ledger.say("!", "the order service goes away: 503 to everything")
+			return nil
+		}},
+		{0.40, func() error {
+			s.service.away.Store(false)
+			s.ledger.say("!", "the order service is back")
+			return nil
+		}},
+		{0.60, func() error {
+			text, err := os.ReadFile(s.path())
+			if err != nil {
+				return fmt.Errorf("change the flow: %w", err)
+			}
+			s.ledger.say("★", "the flow file is saved with one more field: fiso-flow reloads it")
+			return s.save(strings.Replace(string(text), oldField, newField, 1))
+		}},
+	}
+	for _, step := range steps {
+		at := s.ledger.start.Add(time.Duration(step.at * float64(s.opts.Length)))
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(time.Until(at)):
+			if err := step.do(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,170 @@
+package demo
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// ledger is the demo's proof: what was produced against what arrived. It is
+// safe for concurrent use.
+type ledger struct {
+	start time.Time
+
+	mu         sync.Mutex
+	produced   map[string]kind
+	delivered  map[string]int
+	dead       map[string]string // order id, or position, to error code
+	deadAgain  int
+	last       map[string]string // customer to the last order that arrived
+	disorder   []string
+	retries    int
+	withAmount int // orders that came in the new form, after the reload
+	news       []news
+	total      int // news ever written, to print each once
+}
+
+// news is one line of what happened.
+type news struct {
+	at   time.Duration
+	mark string
+	text string
+}
+
+const keptNews = 500
+
+func newLedger() *ledger {
+	return &ledger{
+		start:     time.Now(),
+		produced:  map[string]kind{},
+		delivered: map[string]int{},
+		dead:      map[string]string{},
+		last:      map[string]string{},
+	}
+}
+
+func (l *ledger) say(mark, format string, args ...any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sayLocked(mark, format, args...)
+}
+
+func (l *ledger) sayLocked(mark, format string, args ...any) {
+	l.total++
+	l.news = append(l.news, news{time.Since(l.start), mark, fmt.Sprintf(format, args...)})
+	if len(l.news) > keptNews {
+		l.news = slices.Delete(l.news, 0, len(l.news)-keptNews)
+	}
+}
+
+func (l *ledger) made(o order) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.produced[o.id] = o.kind
+}
+
+func (l *ledger) retried(id string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.retries++
+	l.sayLocked("↻", "%s answered 503, will be tried again", id)
+}
+
+func (l *ledger) arrived(id, status string, amount bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.delivered[id]++
+	if l.delivered[id] == 1 {
+		customer, _, _ := strings.Cut(id, "-")
+		if prev := l.last[customer]; prev >= id {
+			l.disorder = append(l.disorder, prev+" before "+id)
+		}
+		l.last[customer] = id
+	}
+	if amount {
+		l.withAmount++
+		if l.withAmount == 1 {
+			l.sayLocked("★", "%s is the first order in the new form", id)
+		}
+	}
+	l.sayLocked("✓", "%s %s delivered", id, status)
+}
+
+func (l *ledger) buried(id, code, reason string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, again := l.dead[id]; again {
+		l.deadAgain++
+		return
+	}
+	l.dead[id] = code
+	if _, answer, ok := strings.Cut(reason, "/callbacks/order-result: "); ok {
+		reason = answer // the address is the same for all
+	}
+	l.sayLocked("✗", "%s dead letter %s: %s", id, code, reason)
+}
+
+// totals is the ledger at one moment.
+type totals struct {
+	produced, delivered, dead, waiting int
+	duplicates, retries, withAmount    int
+	lost, unexpected                   []string
+	disorder                           []string
+	codes                              map[string]int
+	elapsed                            time.Duration
+}
+
+func (l *ledger) sum() totals {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	t := totals{
+		produced: len(l.produced), delivered: len(l.delivered), dead: len(l.dead),
+		retries: l.retries, withAmount: l.withAmount, duplicates: l.deadAgain,
+		disorder: slices.Clone(l.disorder), codes: map[string]int{}, elapsed: time.Since(l.start),
+	}
+	for _, n := range l.delivered {
+		t.duplicates += n - 1
+	}
+	for _, code := range l.dead {
+		t.codes[code]++
+	}
+	for id, k := range l.produced {
+		_, ok := l.delivered[id]
+		_, dead := l.dead[id]
+		switch {
+		case !ok && !dead:
+			t.lost = append(t.lost, id)
+		case ok && dead, ok != (k == good):
+			t.unexpected = append(t.unexpected, id)
+		}
+	}
+	slices.Sort(t.lost)
+	slices.Sort(t.unexpected)
+	t.waiting = len(t.lost)
+	return t
+}
+
+// proven reports whether every order is where it belongs, once and in order.
+func (t totals) proven() bool {
+	return len(t.lost) == 0 && len(t.unexpected) == 0 && len(t.disorder) == 0 && t.duplicates == 0
+}
+
+// codeList is "2 DECODE_FAILED, 3 SINK_REJECTED".
+func (t totals) codeList() string {
+	var parts []string
+	for _, code := range slices.Sorted(maps.Keys(t.codes)) {
+		parts = append(parts, fmt.Sprintf("%d %s", t.codes[code], code))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// since returns the news after the first n, and how many there are now.
+func (l *ledger) since(n int) ([]news, int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	fresh := min(l.total-n, len(l.news))
+	return slices.Clone(l.news[len(l.news)-fresh:]), l.total
+}

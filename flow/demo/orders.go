@@ -1,0 +1,70 @@
+package demo
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// kind is what an order is meant to show.
+type kind int
+
+const (
+	good       kind = iota
+	malformed       // not JSON at all
+	incomplete      // JSON without the field that the flow reads
+	fraud           // the order service refuses it for good
+)
+
+// order is one record on its way to the topic.
+type order struct {
+	id    string // "C3-0007": customer 3's seventh
+	key   string // the customer, so that each customer's orders stay in order
+	kind  kind
+	value []byte
+}
+
+const customers = 5
+
+// orders makes an endless, always equal sequence of orders: mostly good ones,
+// and now and then one of each kind that cannot be delivered.
+type orders struct {
+	made    int
+	perCust [customers]int
+}
+
+func (g *orders) next() order {
+	c := g.made % customers
+	g.made++
+	g.perCust[c]++
+	o := order{
+		id:  fmt.Sprintf("C%d-%04d", c+1, g.perCust[c]),
+		key: fmt.Sprintf("customer-%d", c+1),
+	}
+	status := []string{"NEW", "PAID", "SHIPPED"}[g.perCust[c]%3]
+	switch {
+	case g.made%37 == 11:
+		o.kind = malformed
+		o.value = []byte(`{"legacy_id": "` + o.id + `", "order_status": PAID`)
+		return o
+	case g.made%53 == 17:
+		o.kind = incomplete
+		status = ""
+	case g.made%41 == 29:
+		o.kind = fraud
+		status = "FRAUD"
+	}
+	o.value = encode(o.id, status, 1999+100*g.made)
+	return o
+}
+
+func encode(id, status string, cents int) []byte {
+	b, err := json.Marshal(struct {
+		ID     string `json:"legacy_id"`
+		Status string `json:"order_status,omitempty"`
+		Cents  int    `json:"amount_cents"`
+	}{id, status, cents})
+	if err != nil {
+		panic(err) // three plain fields always encode
+	}
+	return b
+}

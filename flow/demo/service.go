@@ -1,0 +1,48 @@
+package demo
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"sync/atomic"
+)
+
+// service is the application of the demo: an order service that takes
+// CloudEvents by POST, refuses fraud for good, and is away for a while when
+// told to. It knows nothing of Kafka or of Fiso.
+type service struct {
+	ledger *ledger
+	away   atomic.Bool
+}
+
+// maxOrder bounds what the service reads of one request.
+const maxOrder = 1 << 20
+
+func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxOrder))
+	if err != nil {
+		http.Error(w, "the body did not arrive whole", http.StatusBadRequest)
+		return
+	}
+	var event struct {
+		Data struct {
+			OrderID string `json:"order_id"`
+			Status  string `json:"status"`
+			Cents   *int   `json:"amount_cents"`
+		} `json:"data"`
+	}
+	if err := json.Unmarshal(body, &event); err != nil {
+		http.Error(w, "not a CloudEvent", http.StatusBadRequest)
+		return
+	}
+	switch {
+	case s.away.Load():
+		s.ledger.retried(event.Data.OrderID)
+		http.Error(w, "down for maintenance", http.StatusServiceUnavailable)
+	case event.Data.Status == "FRAUD":
+		http.Error(w, "order "+event.Data.OrderID+" looks fraudulent", http.StatusUnprocessableEntity)
+	default:
+		s.ledger.arrived(event.Data.OrderID, event.Data.Status, event.Data.Cents != nil)
+		w.WriteHeader(http.StatusNoContent)
+	}
+}

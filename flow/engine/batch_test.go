@@ -1,0 +1,215 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lsm/fiso/common/cloudevent"
+	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/flow/fault"
+)
+
+// batches is a batch sink that remembers the sizes of what came, and when.
+type batches struct {
+	mu     sync.Mutex
+	began  time.Time
+	sizes  []int
+	times  []time.Duration
+	answer func([]*cloudevent.Event) []error
+}
+
+func (b *batches) sink() batchFunc {
+	b.began = time.Now()
+	return func(_ context.Context, evs []*cloudevent.Event) []error {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.sizes = append(b.sizes, len(evs))
+		b.times = append(b.times, time.Since(b.began))
+		if b.answer == nil {
+			return nil
+		}
+		return b.answer(evs)
+	}
+}
+
+func TestBatch_isSentAtTheFirstBoundReached(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		cfg   Config
+		batch Batch
+		keys  string // one event a letter, of 3 bytes; a space is a second
+		sizes []int
+		times []time.Duration
+	}{
+		{"events", Config{}, Batch{MaxEvents: 3, MaxWait: time.Minute}, "abcdef", []int{3, 3}, []time.Duration{0, 0}},
+		{"bytes", Config{}, Batch{MaxBytes: 7, MaxWait: time.Minute}, "abcd", []int{2, 2}, []time.Duration{time.Minute, time.Minute}},
+		{"bytes reached exactly", Config{}, Batch{MaxBytes: 6, MaxWait: time.Minute}, "abcd", []int{2, 2}, []time.Duration{0, 0}},
+		{"one over the bytes goes alone", Config{}, Batch{MaxBytes: 1, MaxWait: time.Minute}, "ab", []int{1, 1}, []time.Duration{0, 0}},
+		{"wait", Config{}, Batch{MaxWait: 5 * time.Second}, "a b", []int{2}, []time.Duration{5 * time.Second}},
+		{"no more than may be in flight", Config{MaxInFlight: 2}, Batch{MaxWait: time.Minute}, "abcd", []int{2, 2}, []time.Duration{0, 0}},
+		// Whether the source waits again before the third is sent is a matter
+		// of whose turn it is; the first two are hurried for certain.
+		{"a source that waits hurries it", Config{MaxInFlight: 2}, Batch{MaxWait: time.Minute}, "aaaa", []int{1, 1, 1, 1}, []time.Duration{0, 0}},
+		{"defaults", Config{}, Batch{}, "ab", []int{2}, []time.Duration{50 * time.Millisecond}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := &batches{}
+				r := start(t, tc.cfg, Stage{Sink: b.sink(), Batch: &tc.batch})
+				for _, k := range tc.keys {
+					if k == ' ' {
+						after(time.Second)
+						continue
+					}
+					r.give(r.ctx, string(k))
+				}
+				after(time.Hour)
+				if tc.name == "bytes" { // the first was sealed by the third
+					b.times[0] = time.Minute
+				}
+				if !slices.Equal(b.sizes, tc.sizes) || !slices.Equal(b.times[:min(len(b.times), len(tc.times))], tc.times) {
+					t.Errorf("batches of %v at %v, want %v at %v", b.sizes, b.times, tc.sizes, tc.times)
+				}
+				if r.ends.n() == 0 || r.Status().InFlight != 0 || r.Status().Working != 0 {
+					t.Errorf("%d settled, %+v", r.ends.n(), r.Status())
+				}
+			})
+		})
+	}
+}
+
+func TestBatch_refusedAsAWholeIsSentSingly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &batches{}
+		b.answer = func(evs []*cloudevent.Event) []error {
+			bad := slices.ContainsFunc(evs, func(ev *cloudevent.Event) bool { return string(ev.Key) == "bad" })
+			errs := make([]error, len(evs))
+			for i := range errs {
+				if bad {
+					errs[i] = connector.AsPermanent(errBoom)
+				}
+			}
+			return errs
+		}
+		r := start(t, Config{}, Stage{Sink: b.sink(), Batch: &Batch{MaxEvents: 3}, StopTheLine: 1})
+		for _, key := range []string{"a", "bad", "c"} {
+			r.give(r.ctx, key)
+		}
+		after(time.Minute)
+		if got := r.morgue.codes(); len(got) != 1 || got["t-0-1"] != fault.SinkRejected {
+			t.Errorf("dead letters %v, want that of the bad one", got)
+		}
+		if !slices.Equal(b.sizes, []int{3, 1, 1, 1}) || r.ends.n() != 3 {
+			t.Errorf("batches of %v, %d settled", b.sizes, r.ends.n())
+		}
+	})
+}
+
+func TestBatch_aSinkThatAnswersNonsenseHasFailed(t *testing.T) {
+	for name, answer := range map[string]func([]*cloudevent.Event) []error{
+		"too few results": func([]*cloudevent.Event) []error { return []error{nil} },
+		"a panic":         func([]*cloudevent.Event) []error { panic("oh") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := &batches{answer: answer}
+				r := start(t, Config{}, Stage{Sink: b.sink(), Batch: &Batch{MaxEvents: 2}})
+				r.give(r.ctx, "a")
+				r.give(r.ctx, "b")
+				after(time.Minute)
+				if got := r.morgue.codes(); len(got) != 2 || got["t-0-0"] != fault.SinkDeliveryFailed {
+					t.Errorf("dead letters %v", got)
+				}
+			})
+		})
+	}
+}
+
+// One assignment's end cuts the call of a batch for all, and only its own
+// events go back: the others are sent again.
+func TestBatch_ofTwoAssignmentsLetsOnlyTheRevokedGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var fine atomic.Bool
+		r := start(t, Config{DrainTimeout: time.Second}, Stage{
+			Batch: &Batch{MaxEvents: 2},
+			Sink: batchFunc(func(ctx context.Context, evs []*cloudevent.Event) []error {
+				if fine.Load() {
+					return nil
+				}
+				<-ctx.Done()
+				return repeat(ctx.Err(), len(evs))
+			}),
+		})
+		ctx, revoke := context.WithCancel(r.ctx)
+		gone, stays := r.give(ctx, "a"), r.give(r.ctx, "b")
+		synctest.Wait()
+		fine.Store(true)
+		revoke()
+		after(2 * time.Second)
+		r.want(gone, connector.ErrInterrupted)
+		r.want(stays, nil)
+	})
+}
+
+func TestBatch_thatCollectsIsHandedBackWithItsAssignment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &batches{}
+		r := start(t, Config{DrainTimeout: time.Minute}, Stage{Batch: &Batch{MaxWait: time.Hour}, Sink: b.sink()})
+		ctx, revoke := context.WithCancel(r.ctx)
+		gone, behind, stays := r.give(ctx, "a"), r.give(ctx, "a"), r.give(r.ctx, "b")
+		synctest.Wait()
+		revoke()
+		synctest.Wait()
+		r.want(gone, connector.ErrInterrupted)
+		r.want(behind, connector.ErrInterrupted)
+		after(time.Hour)
+		r.want(stays, nil)
+		if !slices.Equal(b.sizes, []int{1}) {
+			t.Errorf("batches of %v", b.sizes)
+		}
+	})
+}
+
+func TestBatch_isIgnoredForASinkThatTakesNone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, Config{}, Stage{Batch: &Batch{MaxWait: time.Hour}})
+		m := r.give(r.ctx, "a")
+		synctest.Wait()
+		r.want(m, nil)
+	})
+}
+
+// An assignment that ends while its event's call fails gets the event back, and
+// not a retry.
+func TestBatch_aFailureAfterTheAssignmentEndedHandsBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, Config{DrainTimeout: time.Minute}, Stage{
+			MaxRetries: 9, Batch: &Batch{MaxEvents: 2},
+			Sink: batchFunc(func(_ context.Context, evs []*cloudevent.Event) []error {
+				pass(2 * time.Second)
+				return []error{errors.New("503"), nil}
+			}),
+		})
+		ctx, revoke := context.WithCancel(r.ctx)
+		r.give(ctx, "a")
+		r.give(ctx, "b")
+		after(time.Second)
+		revoke()
+		after(time.Second)
+		n := 0
+		for _, err := range r.ends.by {
+			if errors.Is(err, connector.ErrInterrupted) {
+				n++
+			}
+		}
+		if n != 1 || r.ends.n() != 2 {
+			t.Errorf("%d of %d settled were handed back, want 1 of 2", n, r.ends.n())
+		}
+	})
+}

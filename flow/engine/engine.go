@@ -1,0 +1,237 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"hash/maphash"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/lsm/fiso/common/connector"
+)
+
+// Engine runs one flow. See the package comment for what it promises, and
+// flow/DESIGN.md for how its parts fit.
+type Engine struct {
+	cfg  Config
+	seed maphash.Seed
+	// stage is written with mu held, and read without it only to see whether
+	// a stage was replaced meanwhile.
+	stage    atomic.Pointer[stage]
+	started  atomic.Bool
+	closing  chan struct{} // closed when the source has returned
+	stop     chan struct{} // closed when every shard is empty
+	nudge    chan struct{} // tells the clock that something is due earlier
+	watchers sync.WaitGroup
+	others   sync.WaitGroup // the workers and the clock
+
+	mu       sync.Mutex // guards all below, and what they refer to
+	closed   bool       // nothing is accepted any more
+	shards   map[context.Context]*shard
+	ready    queue
+	pauses   pauses
+	sealed   []*batch // full, for the next worker
+	inFlight int      // accepted and not settled
+	bytes    int64    // of those
+	working  int      // of those, in a worker's hands or in a batch
+
+	workers int       // goroutines
+	parked  int       // of those, waiting and not yet called
+	fewest  int       // parked at any moment since the last trim
+	leaving int       // parked workers that were called to go
+	wake    sync.Cond // calls a parked worker
+	pace    pace      // how many workers there may be
+	watched bool      // the clock looks after the pace
+	trimmed time.Time
+
+	blocked map[*shard]struct{} // shards in which a handler waits for room
+	starved int                 // of those, waiting for bytes
+	held    map[*item]struct{}
+	last    failure
+	spare   spare
+
+	quiet quiet // has its own lock, taken under mu or without
+}
+
+// New makes an engine that works by st as soon as it is Run.
+func New(cfg Config, st *Stage) *Engine {
+	cfg = cfg.withDefaults()
+	e := &Engine{
+		cfg:     cfg,
+		seed:    maphash.MakeSeed(),
+		closing: make(chan struct{}),
+		stop:    make(chan struct{}),
+		nudge:   make(chan struct{}, 1),
+		shards:  make(map[context.Context]*shard),
+		pace:    newPace(cfg.MaxInFlight),
+		blocked: make(map[*shard]struct{}),
+		held:    make(map[*item]struct{}),
+		spare:   spare{max: cfg.MaxInFlight},
+	}
+	e.wake.L = &e.mu
+	e.stage.Store(newStage(cfg, st))
+	return e
+}
+
+// Run moves what src hands over until ctx ends, or until src gives up. When it
+// returns, every message was settled and no goroutine of the engine is left.
+// Its error is the source's. It is called once.
+func (e *Engine) Run(ctx context.Context, src connector.Source) error {
+	if e.started.Swap(true) {
+		return errors.New("engine: Run was called before")
+	}
+	e.others.Go(e.clock)
+	err := src.Run(ctx, e.handle)
+
+	e.mu.Lock()
+	e.closed = true
+	e.mu.Unlock()
+	close(e.closing)
+	e.watchers.Wait()
+	close(e.stop)
+	e.mu.Lock()
+	e.wake.Broadcast()
+	e.mu.Unlock()
+	e.others.Wait()
+	return err
+}
+
+// handle accepts a message, and is what the source calls. It blocks while
+// there is no room, and hands the message back when ctx ends first.
+func (e *Engine) handle(ctx context.Context, m *connector.Message) {
+	size := sizeOf(m)
+	e.mu.Lock()
+	s := e.shardOf(ctx)
+	if s == nil || !e.admit(s, size) {
+		e.mu.Unlock()
+		m.Settle(connector.ErrInterrupted)
+		e.cfg.Observer.Settled(Interrupted)
+		return
+	}
+	it := e.spare.item()
+	it.m, it.size, it.accepted = m, size, time.Now()
+	e.enqueue(s, it)
+	e.mu.Unlock()
+}
+
+// sizeOf is what a message counts against MaxInFlightBytes.
+func sizeOf(m *connector.Message) int64 {
+	n := len(m.Key) + len(m.Value)
+	for i := range m.Headers {
+		n += len(m.Headers[i].Key) + len(m.Headers[i].Value)
+	}
+	return int64(n)
+}
+
+// enqueue puts an accepted event into its lane.
+func (e *Engine) enqueue(s *shard, it *item) {
+	s.add(it)
+	e.inFlight++
+	e.bytes += it.size
+	hash, named := e.nameOf(it.m)
+	if named {
+		if l := s.lanes[hash]; l != nil {
+			l.push(it)
+			return
+		}
+	}
+	l := e.spare.lane()
+	l.shard, l.hash, l.named = s, hash, named
+	if named {
+		s.lanes[hash] = l
+	}
+	l.push(it)
+	e.ready.push(l)
+	e.rouse(1)
+}
+
+// nameOf is the name of a message's lane, or false when it keeps no order. A
+// name is a 64-bit hash: keys that collide share a lane, which costs them some
+// speed and no order, and spares a copy of the key.
+func (e *Engine) nameOf(m *connector.Message) (hash uint64, named bool) {
+	switch {
+	case e.cfg.Ordering == OrderPartition:
+		return 0, true
+	case e.cfg.Ordering == OrderNone || m.Key == nil:
+		return 0, false
+	default:
+		return maphash.Bytes(e.seed, m.Key), true
+	}
+}
+
+// leave takes the settled head out of its lane, and readies the next.
+func (e *Engine) leave(l *lane) {
+	it := l.head
+	l.head = it.next
+	e.forget(it)
+	if l.head != nil {
+		e.ready.push(l)
+	} else {
+		e.drop(l)
+	}
+	e.spare.putItem(it)
+}
+
+// forget takes an event out of every account.
+func (e *Engine) forget(it *item) {
+	s := it.lane.shard
+	e.unhold(it)
+	s.remove(it)
+	e.inFlight--
+	e.bytes -= it.size
+	if s.ended && s.inFlight == 0 {
+		delete(e.shards, s.ctx)
+		close(s.empty)
+	}
+	e.invite(s)
+}
+
+// drop forgets a lane that has no event left.
+func (e *Engine) drop(l *lane) {
+	l.place = over
+	if l.named {
+		delete(l.shard.lanes, l.hash)
+	}
+	e.spare.putLane(l)
+}
+
+// spare keeps what was used, so that an event in steady state allocates
+// neither its item nor its lane.
+type spare struct {
+	max   int // of each kind
+	items []*item
+	lanes []*lane
+}
+
+func (s *spare) item() *item {
+	if n := len(s.items); n > 0 {
+		it := s.items[n-1]
+		s.items = s.items[:n-1]
+		return it
+	}
+	return new(item)
+}
+
+func (s *spare) putItem(it *item) {
+	*it = item{}
+	if len(s.items) < s.max {
+		s.items = append(s.items, it)
+	}
+}
+
+func (s *spare) lane() *lane {
+	if n := len(s.lanes); n > 0 {
+		l := s.lanes[n-1]
+		s.lanes = s.lanes[:n-1]
+		return l
+	}
+	return new(lane)
+}
+
+func (s *spare) putLane(l *lane) {
+	*l = lane{place: over}
+	if len(s.lanes) < s.max {
+		s.lanes = append(s.lanes, l)
+	}
+}

@@ -1,0 +1,69 @@
+package engine_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/lsm/fiso/common/cloudevent"
+	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/flow/deadletter"
+	"github.com/lsm/fiso/flow/engine"
+	"github.com/lsm/fiso/flow/fault"
+)
+
+// orders is a source of three messages, told how each ended.
+type orders struct{ settled chan string }
+
+func (s orders) Settled(m *connector.Message, err error) {
+	s.settled <- fmt.Sprintf("%s settled: %v", m.Value, err)
+}
+
+func (s orders) Run(ctx context.Context, handle connector.Handler) error {
+	for i, v := range []string{"cup", "", "pot"} {
+		m := &connector.Message{Value: []byte(v), Position: connector.Position{Topic: "orders", Offset: int64(i)}}
+		m.Bind(s)
+		handle(ctx, m)
+		fmt.Println(<-s.settled)
+	}
+	return nil
+}
+
+// upper is a transform.
+type upper struct{}
+
+func (upper) Process(_ context.Context, m *connector.Message) (*cloudevent.Event, error) {
+	if len(m.Value) == 0 {
+		return nil, fault.New(fault.DecodeFailed, fmt.Errorf("the record is empty"))
+	}
+	return &cloudevent.Event{ID: m.Position.String(), Source: "example", Type: "order", Data: []byte(strings.ToUpper(string(m.Value)))}, nil
+}
+
+// printer is a sink, and a place for dead letters.
+type printer struct{}
+
+func (printer) Send(_ context.Context, e *cloudevent.Event) error {
+	fmt.Printf("%s delivered: %s\n", e.ID, e.Data)
+	return nil
+}
+
+func (printer) Write(_ context.Context, l *deadletter.Letter) error {
+	fmt.Printf("%s dead: %s: %s\n", l.Message.Position, l.Code, l.Reason)
+	return nil
+}
+
+func (printer) Close(context.Context) error { return nil }
+
+func Example() {
+	e := engine.New(engine.Config{Flow: "orders"}, &engine.Stage{Processor: upper{}, Sink: printer{}, DeadLetter: printer{}})
+	err := e.Run(context.Background(), orders{make(chan string)})
+	fmt.Println("ended:", err)
+	// Output:
+	// orders-0-0 delivered: CUP
+	// cup settled: <nil>
+	// orders-0-1 dead: DECODE_FAILED: the record is empty
+	//  settled: <nil>
+	// orders-0-2 delivered: POT
+	// pot settled: <nil>
+	// ended: <nil>
+}

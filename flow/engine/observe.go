@@ -1,0 +1,66 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/flow/fault"
+)
+
+// Status is how an event ended.
+type Status string
+
+// The ways an event can end, and the values of the status label of
+// fiso_flow_events_total.
+const (
+	Delivered    Status = "delivered"
+	Filtered     Status = "filtered"
+	DeadLettered Status = "dead_lettered"
+	Dropped      Status = "dropped"
+	Interrupted  Status = "interrupted" // handed back to the source, not done
+)
+
+// Phase is a part of an event's way that is timed.
+type Phase string
+
+// The values of the phase label of fiso_flow_event_duration_seconds.
+const (
+	PhaseTransform Phase = "transform"
+	PhaseSink      Phase = "sink"
+	PhaseTotal     Phase = "total" // from accepted to settled, waiting included
+)
+
+// Observer hears what an engine does, to count it. Calls come from many
+// goroutines, some with the engine's lock held: they must not block and must
+// not call the engine.
+type Observer interface {
+	// Settled is called once an event.
+	Settled(s Status)
+	// Took is called for each phase: transform and sink once a try.
+	Took(p Phase, d time.Duration)
+	// TransformError is called for each message the processor failed on.
+	TransformError(code fault.Code)
+	// SinkError is called for each try that the sink refused.
+	SinkError(class connector.Class)
+	// Retry is called when an event is to be tried again.
+	Retry()
+	// DeadLetter is called when one is stored, DeadLetterError when it could
+	// not be.
+	DeadLetter(code fault.Code)
+	DeadLetterError()
+	// Held says how many events are held now: not given up, and not going on
+	// by themselves before something outside is mended.
+	Held(events int)
+}
+
+// nobody is the Observer of an engine without one.
+type nobody struct{}
+
+func (nobody) Settled(Status)            {}
+func (nobody) Took(Phase, time.Duration) {}
+func (nobody) TransformError(fault.Code) {}
+func (nobody) SinkError(connector.Class) {}
+func (nobody) Retry()                    {}
+func (nobody) DeadLetter(fault.Code)     {}
+func (nobody) DeadLetterError()          {}
+func (nobody) Held(int)                  {}

@@ -1,0 +1,101 @@
+package engine
+
+import (
+	"sort"
+	"time"
+)
+
+// State is how an engine stands at one moment.
+type State struct {
+	InFlight int   // accepted and not settled
+	Bytes    int64 // of those
+	Working  int   // of those, being made, sent or stored now
+	Waiting  int   // of those, pausing before another try
+	// Held are the reasons for which events are held, the most frequent first,
+	// at most eight. Held is how a flow says that something outside needs a
+	// person.
+	Held []Hold
+	// Line is empty while the line moves, and else says why it does not.
+	Line string
+	// LastError is the last thing that went wrong with an event, and when.
+	LastError   string
+	LastErrorAt time.Time
+	// Oldest is the age of the event that waits the longest to be settled, and
+	// OldestAt where it stands; 0 and "" when nothing is in flight.
+	Oldest   time.Duration
+	OldestAt string
+}
+
+// Hold is one reason and how many events it holds.
+type Hold struct {
+	Reason string
+	Events int
+	Since  time.Duration // the age of the oldest of them
+}
+
+const mostHolds = 8
+
+// failure is the last thing that went wrong.
+type failure struct {
+	err error
+	at  time.Time
+}
+
+// note remembers an error for Status. Called with the lock held.
+func (e *Engine) note(err error) {
+	if err != nil {
+		e.last = failure{err, time.Now()}
+	}
+}
+
+// Status is cheap, safe for concurrent use and waits for nothing outside.
+func (e *Engine) Status() State {
+	now := time.Now()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	s := State{
+		InFlight: e.inFlight,
+		Bytes:    e.bytes,
+		Working:  e.working,
+		Waiting:  len(e.pauses),
+		Held:     e.holds(now),
+		Line:     e.stage.Load().line.words(),
+	}
+	if e.last.err != nil {
+		s.LastError, s.LastErrorAt = e.last.err.Error(), e.last.at
+	}
+	for _, sh := range e.shards {
+		if it := sh.oldest; it != nil && now.Sub(it.accepted) >= s.Oldest {
+			s.Oldest, s.OldestAt = now.Sub(it.accepted), it.m.Position.String()
+		}
+	}
+	return s
+}
+
+// holds groups the held events by reason.
+func (e *Engine) holds(now time.Time) []Hold {
+	if len(e.held) == 0 {
+		return nil
+	}
+	by := make(map[string]*Hold)
+	for it := range e.held {
+		h := by[it.held]
+		if h == nil {
+			h = &Hold{Reason: it.held}
+			by[it.held] = h
+		}
+		h.Events++
+		h.Since = max(h.Since, now.Sub(it.accepted))
+	}
+	holds := make([]Hold, 0, len(by))
+	for _, h := range by {
+		holds = append(holds, *h)
+	}
+	sort.Slice(holds, func(i, j int) bool {
+		if holds[i].Events != holds[j].Events {
+			return holds[i].Events > holds[j].Events
+		}
+		return holds[i].Reason < holds[j].Reason
+	})
+	return holds[:min(len(holds), mostHolds)]
+}

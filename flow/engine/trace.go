@@ -1,0 +1,156 @@
+package engine
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/lsm/fiso/common/cloudevent"
+	"github.com/lsm/fiso/common/connector"
+)
+
+// The attributes are those of OpenTelemetry's semantic conventions for
+// messaging. Without a Tracer nothing here allocates or asks the time.
+
+// startSpan begins the span of an event, from the moment its processing began,
+// under the trace that the event or else the message came with. ev is nil when
+// no event could be made.
+func (e *Engine) startSpan(it *item, ev *cloudevent.Event, begun time.Time) {
+	if e.cfg.Tracer == nil || it.span != nil {
+		return
+	}
+	p := it.m.Position
+	attrs := []attribute.KeyValue{
+		attribute.String("messaging.operation.name", "process"),
+		attribute.String("messaging.operation.type", "process"),
+		attribute.String("messaging.destination.name", p.Topic),
+		attribute.String("fiso.flow", e.cfg.Flow),
+	}
+	if p.Known() {
+		attrs = append(attrs,
+			attribute.String("messaging.destination.partition.id", strconv.Itoa(int(p.Partition))),
+			attribute.Int64("messaging.kafka.offset", p.Offset))
+	}
+	if ev != nil {
+		attrs = append(attrs, attribute.String("messaging.message.id", ev.ID))
+	}
+	parent := propagation.TraceContext{}.Extract(context.Background(), incoming(it.m, ev))
+	_, it.span = e.cfg.Tracer.Start(parent, "process "+p.Topic,
+		trace.WithSpanKind(trace.SpanKindConsumer), trace.WithTimestamp(begun), trace.WithAttributes(attrs...))
+}
+
+// traceContext is the names of W3C trace context, and what was found of them.
+type traceContext struct{ parent, state string }
+
+const (
+	nameParent = "traceparent"
+	nameState  = "tracestate"
+)
+
+func incoming(m *connector.Message, ev *cloudevent.Event) *traceContext {
+	find := func(name string) string {
+		if ev != nil {
+			if v, ok := ev.Extension(name); ok {
+				return v
+			}
+		}
+		v, _ := m.Header(name)
+		return string(v)
+	}
+	return &traceContext{find(nameParent), find(nameState)}
+}
+
+// Get, Set and Keys make it a propagation.TextMapCarrier.
+func (c *traceContext) Get(name string) string {
+	switch name {
+	case nameParent:
+		return c.parent
+	case nameState:
+		return c.state
+	}
+	return ""
+}
+
+func (c *traceContext) Set(name, value string) {
+	switch name {
+	case nameParent:
+		c.parent = value
+	case nameState:
+		c.state = value
+	}
+}
+
+func (c *traceContext) Keys() []string { return []string{nameParent, nameState} }
+
+// startSend begins the span of a call of the sink, and gives the event the
+// trace context of that span to carry. The event is the engine's; the slice of
+// its extensions may be shared, and is replaced.
+func (e *Engine) startSend(ctx context.Context, it *item) (context.Context, trace.Span) {
+	if e.cfg.Tracer == nil {
+		return ctx, nil
+	}
+	ctx, span := e.cfg.Tracer.Start(e.context(ctx, it), "send "+it.stage.SinkName,
+		trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
+			attribute.String("messaging.operation.name", "send"),
+			attribute.String("messaging.operation.type", "send"),
+			attribute.String("messaging.message.id", it.event.ID),
+			attribute.Int("fiso.retries", it.retries)))
+	var c traceContext
+	propagation.TraceContext{}.Inject(ctx, &c)
+	if c.parent != "" {
+		it.event.Extensions = withTrace(it.event.Extensions, c)
+	}
+	return ctx, span
+}
+
+// withTrace is a copy of the extensions with another trace context.
+func withTrace(old []cloudevent.Extension, c traceContext) []cloudevent.Extension {
+	exts := make([]cloudevent.Extension, 0, len(old)+2)
+	for _, x := range old {
+		if x.Name != nameParent && x.Name != nameState {
+			exts = append(exts, x)
+		}
+	}
+	exts = append(exts, cloudevent.Extension{Name: nameParent, Value: c.parent})
+	if c.state != "" {
+		exts = append(exts, cloudevent.Extension{Name: nameState, Value: c.state})
+	}
+	return exts
+}
+
+func endSend(span trace.Span, err error) {
+	if span == nil {
+		return
+	}
+	if err != nil {
+		span.SetStatus(codes.Error, err.Error())
+		span.SetAttributes(attribute.String("error.type", connector.ClassOf(err).String()))
+	}
+	span.End()
+}
+
+// endSpan ends the span of an event that was settled.
+func (e *Engine) endSpan(it *item, s Status) {
+	if it.span == nil {
+		return
+	}
+	it.span.SetAttributes(attribute.String("fiso.status", string(s)))
+	if it.letter != nil {
+		it.span.SetStatus(codes.Error, it.letter.Reason)
+		it.span.SetAttributes(attribute.String("error.type", string(it.letter.Code)))
+	}
+	it.span.End()
+}
+
+// context is ctx with the span of the event, for calls and log lines.
+func (e *Engine) context(ctx context.Context, it *item) context.Context {
+	if it.span == nil {
+		return ctx
+	}
+	return trace.ContextWithSpan(ctx, it.span)
+}

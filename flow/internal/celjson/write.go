@@ -1,0 +1,251 @@
+package celjson
+
+import (
+	"cmp"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/cel-go/common/types"
+	"github.com/google/cel-go/common/types/ref"
+	"github.com/google/cel-go/common/types/traits"
+)
+
+// ErrOutput says that the output is larger than it may be.
+var ErrOutput = errors.New("the output is too large")
+
+// Append writes a CEL value as JSON behind dst. It fails with ErrOutput when
+// dst grows beyond limit bytes, and says of any other value why JSON has no
+// place for it. What belongs to a document is written as it stands there;
+// timestamps and durations as protobuf has them, bytes in base64. Maps keep
+// the order of the literal that made them; all others are sorted by key.
+func Append(dst []byte, v ref.Val, limit int) ([]byte, error) {
+	w := writer{dst, limit}
+	err := w.value(v)
+	return w.out, err
+}
+
+type writer struct {
+	out   []byte
+	limit int
+}
+
+// raw writes bytes as they are.
+func (w *writer) raw(b []byte) error {
+	if len(b) > w.limit-len(w.out) {
+		return ErrOutput
+	}
+	w.out = append(w.out, b...)
+	return nil
+}
+
+func (w *writer) byte(c byte) error {
+	if len(w.out) >= w.limit {
+		return ErrOutput
+	}
+	w.out = append(w.out, c)
+	return nil
+}
+
+// check is called after something of bounded size was written.
+func (w *writer) check() error {
+	if len(w.out) > w.limit {
+		return ErrOutput
+	}
+	return nil
+}
+
+func (w *writer) value(v ref.Val) error {
+	switch v := v.(type) {
+	case types.String:
+		return w.text(string(v))
+	case types.Int:
+		w.out = strconv.AppendInt(w.out, int64(v), 10)
+	case types.Uint:
+		w.out = strconv.AppendUint(w.out, uint64(v), 10)
+	case types.Bool:
+		w.out = strconv.AppendBool(w.out, bool(v))
+	case types.Null:
+		w.out = append(w.out, "null"...)
+	case *Number:
+		return w.raw(v.raw)
+	case types.Double:
+		return w.double(float64(v))
+	case *object:
+		return w.raw(v.v.Raw())
+	case *list:
+		return w.raw(v.v.Raw())
+	case types.Timestamp:
+		w.out = AppendTime(w.out, v.Time)
+	case types.Duration:
+		w.out = append(w.out, '"')
+		w.out = strconv.AppendFloat(w.out, v.Seconds(), 'f', -1, 64)
+		w.out = append(w.out, `s"`...)
+	case types.Bytes:
+		return w.bytes(v)
+	case traits.Lister:
+		return w.list(v)
+	case traits.Mapper:
+		return w.object(v)
+	default:
+		return fmt.Errorf("JSON has no place for a value of type %s", v.Type().TypeName())
+	}
+	return w.check()
+}
+
+// AppendTime writes a timestamp as a JSON string in RFC 3339, in UTC.
+func AppendTime(dst []byte, t time.Time) []byte {
+	dst = append(dst, '"')
+	dst = t.UTC().AppendFormat(dst, time.RFC3339Nano)
+	return append(dst, '"')
+}
+
+func (w *writer) text(s string) error {
+	if len(s) > w.limit-len(w.out) {
+		return ErrOutput
+	}
+	w.out = AppendString(w.out, s)
+	return w.check()
+}
+
+func (w *writer) bytes(b []byte) error {
+	if base64.StdEncoding.EncodedLen(len(b)) > w.limit-len(w.out) {
+		return ErrOutput
+	}
+	w.out = append(w.out, '"')
+	w.out = base64.StdEncoding.AppendEncode(w.out, b)
+	w.out = append(w.out, '"')
+	return w.check()
+}
+
+// double writes the shortest text that reads back as the same double, in the
+// form that encoding/json has for it.
+func (w *writer) double(f float64) error {
+	if math.IsNaN(f) || math.IsInf(f, 0) {
+		return fmt.Errorf("JSON has no place for %v", f)
+	}
+	format := byte('f')
+	if abs := math.Abs(f); abs != 0 && (abs < 1e-6 || abs >= 1e21) {
+		format = 'e'
+	}
+	w.out = strconv.AppendFloat(w.out, f, format, -1, 64)
+	return w.check()
+}
+
+func (w *writer) list(l traits.Lister) error {
+	if err := w.byte('['); err != nil {
+		return err
+	}
+	first := true
+	for it := l.Iterator(); it.HasNext() == types.True; first = false {
+		if !first {
+			if err := w.byte(','); err != nil {
+				return err
+			}
+		}
+		if err := w.value(it.Next()); err != nil {
+			return err
+		}
+	}
+	return w.byte(']')
+}
+
+type entry struct {
+	name  string
+	value ref.Val
+}
+
+func (w *writer) object(m traits.Mapper) error {
+	if n := m.Size().(types.Int); n > types.Int(w.limit) { // do not even collect them
+		return ErrOutput
+	}
+	var entries []entry
+	for it := m.Iterator(); it.HasNext() == types.True; {
+		key := it.Next()
+		name, err := keyText(key)
+		if err != nil {
+			return err
+		}
+		entries = append(entries, entry{name, m.Get(key)})
+	}
+	if _, ordered := m.(*Map); !ordered {
+		slices.SortFunc(entries, func(a, b entry) int { return cmp.Compare(a.name, b.name) })
+	}
+	if err := w.byte('{'); err != nil {
+		return err
+	}
+	for i, e := range entries {
+		if i > 0 {
+			w.out = append(w.out, ',')
+		}
+		if err := w.text(e.name); err != nil {
+			return err
+		}
+		w.out = append(w.out, ':')
+		if err := w.value(e.value); err != nil {
+			return err
+		}
+	}
+	return w.byte('}')
+}
+
+// keyText is a map key as the name of a member, as protobuf has it.
+func keyText(key ref.Val) (string, error) {
+	switch key := key.(type) {
+	case types.String:
+		return string(key), nil
+	case types.Int:
+		return strconv.FormatInt(int64(key), 10), nil
+	case types.Uint:
+		return strconv.FormatUint(uint64(key), 10), nil
+	case types.Bool:
+		return strconv.FormatBool(bool(key)), nil
+	}
+	return "", fmt.Errorf("JSON has no place for a map key of type %s", key.Type().TypeName())
+}
+
+// AppendString writes s as a JSON string; what is not UTF-8 becomes U+FFFD.
+func AppendString(dst []byte, s string) []byte {
+	const hex = "0123456789abcdef"
+	dst = append(dst, '"')
+	from := 0
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c >= utf8.RuneSelf {
+			r, size := utf8.DecodeRuneInString(s[i:])
+			if r == utf8.RuneError && size == 1 {
+				dst = append(dst, s[from:i]...)
+				dst = append(dst, "\ufffd"...)
+				from = i + 1
+			}
+			i += size
+			continue
+		}
+		if c >= ' ' && c != '"' && c != '\\' {
+			i++
+			continue
+		}
+		dst = append(dst, s[from:i]...)
+		switch c {
+		case '"', '\\':
+			dst = append(dst, '\\', c)
+		case '\n':
+			dst = append(dst, '\\', 'n')
+		case '\r':
+			dst = append(dst, '\\', 'r')
+		case '\t':
+			dst = append(dst, '\\', 't')
+		default:
+			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+		}
+		i++
+		from = i
+	}
+	dst = append(dst, s[from:]...)
+	return append(dst, '"')
+}

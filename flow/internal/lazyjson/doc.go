@@ -1,0 +1,79 @@
+// Package lazyjson reads JSON without decoding it. One pass checks a whole
+// document, exactly as strictly as encoding/json, and notes where every value
+// stands; after that a field is found by comparing bytes, and what nobody asks
+// for is never decoded.
+//
+//	var d lazyjson.Doc
+//	if err := d.Parse(record); err != nil { … }
+//	id, ok := d.Root().Member("customer", "id")
+//	out = append(out, id.Raw()...) // the record's own digits
+//
+// Of two members with the same name the last one counts, as in encoding/json.
+// A Doc and its values are for one goroutine at a time. It keeps the bytes it was given: nobody may
+// change them while the Doc or a Value of it is in use.
+package lazyjson
+
+import "strconv"
+
+// MaxDepth is how deeply objects and arrays may nest, as in encoding/json.
+const MaxDepth = 10000
+
+// Kind is what a value is.
+type Kind uint8
+
+// The kinds of JSON values. The zero Kind is that of the zero Value, which
+// stands for a value that is not there.
+const (
+	Absent Kind = iota
+	Null
+	False
+	True
+	Number // with a fraction, an exponent, or "-0"
+	Integer
+	String
+	Array
+	Object
+)
+
+// String is the kind as a word for a person.
+func (k Kind) String() string {
+	switch k {
+	case Null:
+		return "null"
+	case False, True:
+		return "a boolean"
+	case Number, Integer:
+		return "a number"
+	case String:
+		return "a string"
+	case Array:
+		return "a list"
+	case Object:
+		return "an object"
+	default:
+		return "nothing"
+	}
+}
+
+// SyntaxError says where a document stops being JSON. Its text never quotes
+// the document.
+type SyntaxError struct {
+	Offset int // bytes before the fault
+	Fault  string
+}
+
+func (e *SyntaxError) Error() string {
+	return "not valid JSON at byte " + strconv.Itoa(e.Offset) + ": " + e.Fault
+}
+
+// node is one value of the document. A document is its nodes in the order in
+// which the values begin, so that the children of a container follow it.
+type node struct {
+	start, end  uint32 // the value's bytes, quotes and brackets included
+	key, keyEnd uint32 // its name, without the quotes; both 0 outside of objects
+	next        uint32 // the node after this one and all inside it; while it is open: the parent
+	count       uint32 // children, of a container
+	kind        Kind
+	odd         bool // a string that is more than plain ASCII: decode it before use
+	oddKey      bool // the same of the name
+}

@@ -1,0 +1,109 @@
+package metrics
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/flow/engine"
+	"github.com/lsm/fiso/flow/fault"
+)
+
+// Flow counts for one flow, as an engine.Observer. Every counter was looked up
+// by its labels when the Flow was made, so that an event costs none of that.
+type Flow struct {
+	settled         map[engine.Status]prometheus.Counter
+	took            map[engine.Phase]prometheus.Observer
+	transformErrors map[fault.Code]prometheus.Counter
+	otherErrors     prometheus.Counter
+	deadLetters     prometheus.Counter
+	dlqErrors       prometheus.Counter
+	sinkErrors      prometheus.Counter
+	retries         prometheus.Counter
+	gaps            prometheus.Counter
+	held            prometheus.Gauge
+}
+
+var (
+	statuses = []engine.Status{engine.Delivered, engine.Filtered, engine.DeadLettered, engine.Dropped, engine.Interrupted}
+	phases   = []engine.Phase{engine.PhaseTransform, engine.PhaseSink, engine.PhaseTotal}
+	codes    = []fault.Code{
+		fault.DecodeFailed, fault.SchemaMismatch, fault.TransformFailed, fault.TransformTimeout, fault.OutputTooLarge,
+		fault.InterceptorFailed,
+	}
+)
+
+// Flow is the counters of the flow of that name: the same ones for every
+// version of the flow.
+func (m *Metrics) Flow(name string) *Flow {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if f := m.flows[name]; f != nil {
+		return f
+	}
+	f := &Flow{
+		settled:         map[engine.Status]prometheus.Counter{},
+		took:            map[engine.Phase]prometheus.Observer{},
+		transformErrors: map[fault.Code]prometheus.Counter{},
+		otherErrors:     m.transformErrors.WithLabelValues(name, "OTHER"),
+		deadLetters:     m.deadLetters.WithLabelValues(name),
+		dlqErrors:       m.dlqErrors.WithLabelValues(name),
+		sinkErrors:      m.sinkErrors.WithLabelValues(name),
+		retries:         m.retries.WithLabelValues(name),
+		gaps:            m.gaps.WithLabelValues(name),
+		held:            m.held.WithLabelValues(name),
+	}
+	for _, s := range statuses {
+		f.settled[s] = m.events.WithLabelValues(name, string(s))
+	}
+	for _, p := range phases {
+		f.took[p] = m.durations.WithLabelValues(name, string(p))
+	}
+	for _, c := range codes {
+		f.transformErrors[c] = m.transformErrors.WithLabelValues(name, string(c))
+	}
+	m.flows[name] = f
+	return f
+}
+
+// Settled counts an event that ended.
+func (f *Flow) Settled(s engine.Status) {
+	if c := f.settled[s]; c != nil {
+		c.Inc()
+	}
+}
+
+// Took notes how long a phase took.
+func (f *Flow) Took(p engine.Phase, d time.Duration) {
+	if o := f.took[p]; o != nil {
+		o.Observe(d.Seconds())
+	}
+}
+
+// TransformError counts a message that the transform failed on.
+func (f *Flow) TransformError(code fault.Code) {
+	if c := f.transformErrors[code]; c != nil {
+		c.Inc()
+		return
+	}
+	f.otherErrors.Inc()
+}
+
+// SinkError counts a try that the sink did not take.
+func (f *Flow) SinkError(connector.Class) { f.sinkErrors.Inc() }
+
+// Retry counts an event that is to be tried again.
+func (f *Flow) Retry() { f.retries.Inc() }
+
+// DeadLetter counts one that is stored.
+func (f *Flow) DeadLetter(fault.Code) { f.deadLetters.Inc() }
+
+// DeadLetterError counts a try to store one that failed.
+func (f *Flow) DeadLetterError() { f.dlqErrors.Inc() }
+
+// Held says how many events are held now.
+func (f *Flow) Held(events int) { f.held.Set(float64(events)) }
+
+// Gap counts records that the source no longer had.
+func (f *Flow) Gap() { f.gaps.Inc() }

@@ -1,0 +1,102 @@
+// Package metrics counts what flows do, as Prometheus metrics under the prefix
+// fiso_flow_. Counters of a flow go on across its reloads, and stay after it
+// is removed, so that they are monotonic as long as the process lives. Labels
+// are bounded: flow names, and words of a fixed set.
+package metrics
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Metrics holds the metrics of all flows of a process. It is safe for
+// concurrent use, and is the supervisor's Recorder.
+type Metrics struct {
+	events          *prometheus.CounterVec
+	durations       *prometheus.HistogramVec
+	transformErrors *prometheus.CounterVec
+	deadLetters     *prometheus.CounterVec
+	dlqErrors       *prometheus.CounterVec
+	sinkErrors      *prometheus.CounterVec
+	retries         *prometheus.CounterVec
+	gaps            *prometheus.CounterVec
+	held            *prometheus.GaugeVec
+	reloads         *prometheus.CounterVec
+	valid           *prometheus.GaugeVec
+
+	mu    sync.Mutex
+	flows map[string]*Flow
+	live  map[string]*source
+}
+
+// New makes the metrics and registers them.
+func New(reg prometheus.Registerer) (*Metrics, error) {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "fiso", Subsystem: "flow", Name: name, Help: help}, append([]string{"flow"}, labels...))
+	}
+	gauge := func(name, help string) *prometheus.GaugeVec {
+		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "fiso", Subsystem: "flow", Name: name, Help: help}, []string{"flow"})
+	}
+	m := &Metrics{
+		events: counter("events_total", "Events that ended, by how: delivered, filtered, dead_lettered, dropped, or interrupted (handed back to the source).", "status"),
+		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Namespace: "fiso", Subsystem: "flow", Name: "event_duration_seconds",
+			Help: "Time an event took: transform and sink for each try, total from accepted to settled.",
+			// From what a bare transform takes to the longest sensible timeout.
+			Buckets: []float64{.00001, .00005, .0001, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
+		}, []string{"flow", "phase"}),
+		transformErrors: counter("transform_errors_total", "Events whose transform failed, by error code.", "error_type"),
+		deadLetters:     counter("dlq_total", "Dead letters stored."),
+		dlqErrors:       counter("dlq_errors_total", "Tries to store a dead letter that failed; the event is held and tried again."),
+		sinkErrors:      counter("sink_delivery_errors_total", "Tries to deliver that the sink did not take, retries included."),
+		retries:         counter("retries_total", "Events that were put back to be tried again."),
+		gaps:            counter("source_gaps_total", "Times that the source no longer had records which were not yet read."),
+		held:            gauge("held_events", "Events that wait for something outside to be mended: a sink that is down, a dead letter that is refused."),
+		reloads:         counter("reloads_total", "Changed flow files, by whether they were taken over: success or failure.", "status"),
+		valid:           gauge("config_valid", "1 when the flow's file is valid as it stands, 0 when an older version of it runs on."),
+		flows:           map[string]*Flow{},
+		live:            map[string]*source{},
+	}
+	var errs []error
+	for _, c := range []prometheus.Collector{
+		m.events, m.durations, m.transformErrors, m.deadLetters, m.dlqErrors, m.sinkErrors,
+		m.retries, m.gaps, m.held, m.reloads, m.valid, sources{m},
+	} {
+		errs = append(errs, reg.Register(c))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, fmt.Errorf("register metrics: %w", err)
+	}
+	return m, nil
+}
+
+// Reloaded counts a changed flow that was taken over, or was not.
+func (m *Metrics) Reloaded(flow string, ok bool) {
+	status := "failure"
+	if ok {
+		status = "success"
+	}
+	m.reloads.WithLabelValues(flow, status).Inc()
+}
+
+// Valid says whether the flow's file is valid as it stands.
+func (m *Metrics) Valid(flow string, ok bool) {
+	g := m.valid.WithLabelValues(flow)
+	g.Set(0)
+	if ok {
+		g.Set(1)
+	}
+}
+
+// Forget drops the gauges of a flow that was removed. Its counters stay.
+func (m *Metrics) Forget(flow string) {
+	m.valid.DeleteLabelValues(flow)
+	m.held.DeleteLabelValues(flow)
+	m.mu.Lock()
+	delete(m.live, flow)
+	delete(m.flows, flow) // made anew, on the same counters, when it comes back
+	m.mu.Unlock()
+}

@@ -1,0 +1,164 @@
+package metrics
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/flow/engine"
+	"github.com/lsm/fiso/flow/fault"
+)
+
+func made(t *testing.T) (*Metrics, *prometheus.Registry) {
+	t.Helper()
+	reg := prometheus.NewPedanticRegistry()
+	m, err := New(reg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m, reg
+}
+
+// shows compares metrics of the given names with the exposition text.
+func shows(t *testing.T, reg *prometheus.Registry, want string, names ...string) {
+	t.Helper()
+	if err := testutil.GatherAndCompare(reg, strings.NewReader(want), names...); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestFlow_movesEveryCounter(t *testing.T) {
+	m, reg := made(t)
+	f := m.Flow("orders")
+	for _, s := range append(statuses, "something new") {
+		f.Settled(s)
+	}
+	for _, p := range append(phases, "something new") {
+		f.Took(p, time.Millisecond)
+	}
+	f.TransformError(fault.TransformTimeout)
+	f.TransformError("SOMETHING_NEW")
+	f.SinkError(connector.Temporary)
+	f.Retry()
+	f.DeadLetter(fault.SinkRejected)
+	f.DeadLetterError()
+	f.Held(3)
+	f.Gap()
+	all, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	still := map[string]bool{"fiso_flow_config_valid": true}
+	for _, family := range all {
+		sum := 0.0
+		for _, metric := range family.GetMetric() {
+			sum += metric.GetCounter().GetValue() + metric.GetGauge().GetValue() + float64(metric.GetHistogram().GetSampleCount())
+		}
+		if sum == 0 && !still[family.GetName()] {
+			t.Errorf("%s did not move", family.GetName())
+		}
+	}
+	shows(t, reg, `# HELP fiso_flow_events_total Events that ended, by how: delivered, filtered, dead_lettered, dropped, or interrupted (handed back to the source).
+# TYPE fiso_flow_events_total counter
+fiso_flow_events_total{flow="orders",status="dead_lettered"} 1
+fiso_flow_events_total{flow="orders",status="delivered"} 1
+fiso_flow_events_total{flow="orders",status="dropped"} 1
+fiso_flow_events_total{flow="orders",status="filtered"} 1
+fiso_flow_events_total{flow="orders",status="interrupted"} 1
+`, "fiso_flow_events_total")
+	if n := testutil.ToFloat64(m.transformErrors.WithLabelValues("orders", "OTHER")); n != 1 {
+		t.Errorf("an unknown code counts %v under OTHER", n)
+	}
+}
+
+func TestMetrics_goOnAcrossReloadsAndRemoval(t *testing.T) {
+	m, reg := made(t)
+	m.Flow("orders").Settled(engine.Delivered)
+	m.Flow("orders").Settled(engine.Delivered)
+	m.Reloaded("orders", true)
+	m.Reloaded("orders", false)
+	m.Valid("orders", true)
+	m.Valid("gone", false)
+	m.Flow("gone").Settled(engine.Delivered)
+	m.Flow("gone").Held(1)
+	m.Forget("gone")
+	m.Flow("gone").Settled(engine.Delivered)
+	shows(t, reg, `# HELP fiso_flow_config_valid 1 when the flow's file is valid as it stands, 0 when an older version of it runs on.
+# TYPE fiso_flow_config_valid gauge
+fiso_flow_config_valid{flow="orders"} 1
+# HELP fiso_flow_reloads_total Changed flow files, by whether they were taken over: success or failure.
+# TYPE fiso_flow_reloads_total counter
+fiso_flow_reloads_total{flow="orders",status="failure"} 1
+fiso_flow_reloads_total{flow="orders",status="success"} 1
+# HELP fiso_flow_held_events Events that wait for something outside to be mended: a sink that is down, a dead letter that is refused.
+# TYPE fiso_flow_held_events gauge
+fiso_flow_held_events{flow="gone"} 0
+fiso_flow_held_events{flow="orders"} 0
+`, "fiso_flow_config_valid", "fiso_flow_reloads_total", "fiso_flow_held_events")
+	for _, name := range []string{"orders", "gone"} {
+		if n := testutil.ToFloat64(m.events.WithLabelValues(name, string(engine.Delivered))); n != 2 {
+			t.Errorf("%s: %v delivered", name, n)
+		}
+	}
+}
+
+func TestWatch_showsTheSourceWhileItRuns(t *testing.T) {
+	m, reg := made(t)
+	one := func() Live {
+		return Live{InFlight: 3, Partitions: []connector.PartitionStatus{
+			{Topic: "orders", Partition: 0, Lag: 7},
+			{Topic: "orders", Partition: 1, Lag: -1}, // not known yet
+			{Topic: "hook", Partition: -1, Lag: 3},   // of no broker
+		}}
+	}
+	many := func() Live {
+		return Live{Partitions: []connector.PartitionStatus{
+			{Topic: "a", Partition: 0, Lag: 1}, {Topic: "b", Partition: 0, Lag: 2},
+		}}
+	}
+	m.Watch("orders", false, one)
+	stop := m.Watch("many", true, many)
+	stopOld := m.Watch("clash", false, one)
+	stopNew := m.Watch("clash", false, many) // must not spoil the scrape
+	stopOld()
+	shows(t, reg, `# HELP fiso_flow_consumer_lag Records of an assigned partition that are not yet settled. partition is the number, or topic/number for a flow of several topics.
+# TYPE fiso_flow_consumer_lag gauge
+fiso_flow_consumer_lag{flow="clash",partition="0"} 3
+fiso_flow_consumer_lag{flow="many",partition="a/0"} 1
+fiso_flow_consumer_lag{flow="many",partition="b/0"} 2
+fiso_flow_consumer_lag{flow="orders",partition="0"} 7
+# HELP fiso_flow_in_flight Events accepted from the source and not yet settled.
+# TYPE fiso_flow_in_flight gauge
+fiso_flow_in_flight{flow="clash"} 0
+fiso_flow_in_flight{flow="many"} 0
+fiso_flow_in_flight{flow="orders"} 3
+`, "fiso_flow_consumer_lag", "fiso_flow_in_flight")
+	stop()
+	stopNew()
+	m.Forget("orders")
+	shows(t, reg, "", "fiso_flow_consumer_lag", "fiso_flow_in_flight")
+}
+
+func TestNew_twiceOnOneRegistryFails(t *testing.T) {
+	_, reg := made(t)
+	if _, err := New(reg); err == nil || !strings.Contains(err.Error(), "register metrics") {
+		t.Errorf("error = %v", err)
+	}
+}
+
+// An event must not look up labels or allocate.
+func TestFlow_allocatesNothingAnEvent(t *testing.T) {
+	m, _ := made(t)
+	f := m.Flow("orders")
+	if n := testing.AllocsPerRun(100, func() {
+		f.Settled(engine.Delivered)
+		f.Took(engine.PhaseTotal, time.Millisecond)
+		f.Held(0)
+	}); n != 0 {
+		t.Errorf("%v allocations an event", n)
+	}
+}

@@ -1,0 +1,110 @@
+package pipeline
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/flow/engine"
+	"github.com/lsm/fiso/flow/supervisor"
+)
+
+// health judges whether a flow does its work.
+type health struct {
+	broker bool // the source assigns partitions
+	stall  time.Duration
+	first  time.Duration // see Options.FirstAssignment
+
+	mu       sync.Mutex
+	began    time.Time
+	assigned bool // it had a partition once
+	reached  bool // its source had something to read from once
+}
+
+func (h *health) begin(now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.began = now
+}
+
+// judge puts what source and engine say into words for a person. A flow is not
+// ready while its source has a problem, while events are held, while the line
+// is stopped, before its first partition, and when a partition has lag but no
+// progress. Not ready means that a person should look: it stops nothing.
+func (h *health) judge(now time.Time, src connector.Status, eng engine.State) supervisor.Status {
+	var problems []string
+	if src.Problem != "" {
+		problems = append(problems, "source: "+src.Problem)
+	} else if h.starting(now, len(src.Partitions) > 0) {
+		problems = append(problems, "starting: no partition is assigned yet")
+	}
+	if eng.Line != "" {
+		problems = append(problems, eng.Line)
+	}
+	for _, held := range eng.Held {
+		problems = append(problems, fmt.Sprintf("%s held for %v: %s", events(held.Events), rounded(held.Since), held.Reason))
+	}
+	problems = append(problems, h.stalled(now, src.Partitions)...)
+	s := supervisor.Status{Problem: strings.Join(problems, "; "), Unreached: !h.reach(src), Notes: src.Notes}
+	if eng.LastError != "" {
+		s.Notes = append(s.Notes[:len(s.Notes):len(s.Notes)], fmt.Sprintf("last error, %s: %s", eng.LastErrorAt.UTC().Format(time.RFC3339), eng.LastError))
+	}
+	return s
+}
+
+// reach reports whether what the source reads from has answered, now or ever.
+func (h *health) reach(src connector.Status) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.reached = h.reached || len(src.Partitions) > 0
+	return h.reached || !src.Unreachable
+}
+
+// starting reports whether the flow still waits for its first partition.
+func (h *health) starting(now time.Time, assigned bool) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.assigned = h.assigned || assigned
+	return h.broker && !h.assigned && now.Sub(h.began) < h.first
+}
+
+// mostStalled bounds how many partitions a report names.
+const mostStalled = 5
+
+// stalled names partitions that have lag and made no progress for too long.
+func (h *health) stalled(now time.Time, partitions []connector.PartitionStatus) []string {
+	var words []string
+	more := 0
+	for _, p := range partitions {
+		still := now.Sub(p.Progress)
+		if p.Lag <= 0 || p.Progress.IsZero() || still <= h.stall {
+			continue
+		}
+		if len(words) == mostStalled {
+			more++
+			continue
+		}
+		words = append(words, fmt.Sprintf("no progress on %s/%d for %v, with %s behind", p.Topic, p.Partition, rounded(still), events(int(p.Lag))))
+	}
+	if more > 0 {
+		words = append(words, fmt.Sprintf("and on %d more partitions", more))
+	}
+	return words
+}
+
+func events(n int) string {
+	if n == 1 {
+		return "1 event"
+	}
+	return fmt.Sprintf("%d events", n)
+}
+
+// rounded is a duration without digits that nobody reads.
+func rounded(d time.Duration) time.Duration {
+	if d < time.Second {
+		return d.Round(time.Millisecond)
+	}
+	return d.Round(time.Second)
+}

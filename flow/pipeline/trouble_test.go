@@ -1,0 +1,79 @@
+package pipeline
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// F9: https://github.com/confluentinc/kafka-connect-jdbc/issues/1597. A dead
+// letter that cannot be stored is held and said so, and nothing is committed;
+// a reload that names a better place sets it free.
+func TestDeadLetter_thatCannotBeStoredIsHeldUntilAReloadHelps(t *testing.T) {
+	in := prepare(t)
+	in.service.answers(func(string) int { return 400 })
+	away := "errorHandling: {deadLetter: {type: kafka, config: {brokers: '" + freePort(t) + "', dialTimeout: 50ms, deliveryTimeout: 1s}}}"
+	in.put("orders.yaml", in.flow("orders", away))
+	in.start(Options{})
+	in.produce("orders", "k", `{"n":"bad"}`)
+	in.until("the flow to say so", func() bool {
+		r := in.sup.Report()
+		return !r.Ready && strings.Contains(r.Flows[0].Problem, "1 event held")
+	})
+	if held := in.metric("fiso_flow_held_events", map[string]string{"flow": "orders"}); held != 1 {
+		t.Errorf("held = %v", held)
+	}
+	if in.metric("fiso_flow_dlq_errors_total", map[string]string{"flow": "orders"}) < 1 || in.committed() > 0 {
+		t.Errorf("committed %d", in.committed())
+	}
+	in.put("orders.yaml", in.flow("orders", ""))
+	in.until("the commit", func() bool { return in.committed() == 1 })
+	letters, err := in.kafka.Records(t.Context(), "fiso-dlq-orders")
+	if err != nil || len(letters) != 1 {
+		t.Errorf("letters = %v, %v", letters, err)
+	}
+	in.until("to be ready", func() bool { return in.sup.Report().Ready })
+}
+
+// One expired token must not pour a topic into the dead letter queue (F11).
+func TestStopTheLine_isNotReadyAndGoesOnWithTheSink(t *testing.T) {
+	in := prepare(t)
+	in.service.answers(func(string) int { return 401 })
+	in.put("orders.yaml", in.flow("orders", "errorHandling: {initialInterval: 10ms, maxInterval: 20ms, stopTheLine: {consecutive: 3}}"))
+	in.start(Options{})
+	for n := range 20 {
+		in.produce("orders", fmt.Sprint(n), fmt.Sprintf(`{"n":%d}`, n))
+	}
+	in.until("the line to stop", func() bool {
+		r := in.sup.Report()
+		return !r.Ready && strings.Contains(r.Flows[0].Problem, "the line is stopped")
+	})
+	in.service.answers(nil)
+	in.until("all to be settled", func() bool { return in.committed() == 20 })
+	if n := in.metric("fiso_flow_dlq_total", map[string]string{"flow": "orders"}); n != 3 || in.service.all() != 17 {
+		t.Errorf("%v dead letters, %d delivered", n, in.service.all())
+	}
+}
+
+// F7: a gap in the offsets is counted and noted, never silent.
+func TestGap_isCountedAndNoted(t *testing.T) {
+	in := prepare(t)
+	for n := range 10 {
+		in.produce("orders", "", fmt.Sprintf(`{"n":"e-%d"}`, n))
+	}
+	if err := in.kafka.Commit(t.Context(), "g", "orders", 0, 2); err != nil {
+		t.Fatal(err)
+	}
+	if err := in.kafka.DeleteRecords(t.Context(), "orders", 0, 6); err != nil {
+		t.Fatal(err)
+	}
+	in.put("orders.yaml", in.flow("orders", ""))
+	in.start(Options{})
+	in.until("what is left", func() bool { return in.service.all() == 4 })
+	if n := in.metric("fiso_flow_source_gaps_total", map[string]string{"flow": "orders"}); n != 1 {
+		t.Errorf("%v gaps", n)
+	}
+	if notes := strings.Join(in.sup.Report().Flows[0].Notes, " "); !strings.Contains(notes, "no longer has offset 2") {
+		t.Errorf("notes = %s", notes)
+	}
+}

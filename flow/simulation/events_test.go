@@ -1,0 +1,134 @@
+//go:build synctests
+
+package simulation
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// kind is what an event provokes.
+type kind uint8
+
+const (
+	good      kind = iota
+	flaky          // refused a few times, for now
+	dropped        // filtered by the flow
+	malformed      // no JSON
+	bare           // lacks what the transform asks for
+	poison         // refused for good
+	stubborn       // refused for now, always
+)
+
+var kinds = [...]string{"good", "flaky", "dropped", "malformed", "bare", "poison", "stubborn"}
+
+// buried reports whether only the dead letter queue takes such an event.
+func (k kind) buried() bool { return k >= malformed }
+
+// event is one record that is sent to the flow.
+type event struct {
+	n     int
+	key   string // "": none
+	kind  kind
+	fails int // times that a flaky one is refused
+	part  int32
+}
+
+func (e *event) value() []byte {
+	switch e.kind {
+	case malformed:
+		return fmt.Appendf(nil, "#%d is no JSON", e.n)
+	case bare:
+		return fmt.Appendf(nil, `{"n":%d,"kind":"bare"}`, e.n)
+	}
+	return fmt.Appendf(nil, `{"n":%d,"kind":%q,"must":true}`, e.n, kinds[e.kind])
+}
+
+// lane names what must stay in order with the event; "" is nothing.
+func (e *event) lane(ordering string) string {
+	part := strconv.Itoa(int(e.part))
+	switch {
+	case ordering == "partition":
+		return part
+	case ordering == "none" || e.key == "":
+		return ""
+	}
+	return part + "/" + e.key
+}
+
+// epilogue is how many events, two of each partition, are sent after the last
+// fault: they must be delivered, by the last version of the flow.
+const epilogue = 2 * partitions
+
+// makeEvents are the events of a seed.
+func makeEvents(d dice, p *plan) []*event {
+	all := make([]*event, p.events)
+	for n := range all {
+		e := &event{n: n, part: d.Int32N(partitions)}
+		if !d.chance(0.05) {
+			e.key = "k" + strconv.Itoa(d.IntN(p.keys))
+			h := fnv.New32a()
+			_, _ = h.Write([]byte(e.key)) // cannot fail
+			e.part = int32(h.Sum32() % partitions)
+		}
+		switch x := d.Float64(); {
+		case x < 0.04:
+			e.kind = dropped
+		case x < 0.05:
+			e.kind = malformed
+		case x < 0.06:
+			e.kind = bare
+		case x < 0.06+p.flaky:
+			e.kind, e.fails = flaky, 1+d.IntN(3)
+		case x < 0.06+p.flaky+p.poison:
+			e.kind = poison
+		case x < 0.06+p.flaky+p.poison+p.stubborn:
+			e.kind = stubborn
+		}
+		all[n] = e
+	}
+	for i, e := range all[len(all)-epilogue:] {
+		*e = event{n: e.n, part: int32(i % partitions)} //nolint:gosec // G115: one of six
+	}
+	return all
+}
+
+// feed sends events in bursts over a time, and returns once all are stored.
+func (w *world) feed(ctx context.Context, d dice, events []*event, over time.Duration) {
+	var wg sync.WaitGroup
+	for len(events) > 0 {
+		burst := min(len(events), 1+d.IntN(1+2*len(w.events)/40))
+		for _, e := range events[:burst] {
+			r := &kgo.Record{Topic: topic, Partition: e.part, Value: e.value()}
+			if e.key != "" {
+				r.Key = []byte(e.key)
+			}
+			wg.Add(1)
+			w.producer.Produce(ctx, r, func(r *kgo.Record, err error) {
+				defer wg.Done()
+				if err != nil {
+					w.broken("event %d could not be stored: %v", e.n, err)
+					return
+				}
+				w.history.add(entry{what: produced, n: e.n, part: r.Partition, offset: r.Offset, text: kinds[e.kind]})
+			})
+		}
+		events = events[burst:]
+		if over > 0 {
+			time.Sleep(d.between(0, 2*over/40))
+		}
+	}
+	stored := make(chan struct{})
+	go func() { wg.Wait(); close(stored) }() // ends with the producer
+	select {
+	case <-stored:
+	case <-time.After(settle):
+		w.broken("the cluster has not taken all events after %s", settle)
+	}
+}

@@ -1,0 +1,54 @@
+//go:build synctests
+
+package simulation
+
+import (
+	"time"
+)
+
+// fault begins one trouble, and returns at once. What goes on has a goroutine
+// of its own in w.troubles, and ends by itself.
+type fault func(w *world, d dice)
+
+var faults = map[string]fault{
+	"sink":         sinkTrouble,
+	"slow":         slowSink,
+	"letters":      lettersRefused,
+	"broker":       brokerErrors,
+	"connections":  connectionsCut,
+	"leaders":      leadersMove,
+	"coordinators": coordinatorsMove,
+	"nodes":        nodesGo,
+	"retention":    retention,
+	"crash":        crash,
+	"stop":         stopAndJoin,
+	"isolate":      isolate,
+	"reload":       reload,
+}
+
+// trouble lets faults happen for as long as the plan says.
+func (w *world) trouble(d dice) {
+	for w.since() < w.plan.over {
+		time.Sleep(d.between(0, w.plan.pace))
+		if len(w.plan.faults) > 0 {
+			faults[one(d, w.plan.faults...)](w, newDice(w.plan.seed, 6, d.Int()))
+		}
+	}
+}
+
+// take marks a thing as in trouble; false when it is already.
+func (w *world) take(what string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.busy[what] {
+		return false
+	}
+	w.busy[what] = true
+	return true
+}
+
+func (w *world) release(what string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.busy, what)
+}

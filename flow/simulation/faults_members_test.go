@@ -1,0 +1,94 @@
+//go:build synctests
+
+package simulation
+
+import "time"
+
+// someone takes a member that is in no trouble; nil: all are.
+func (w *world) someone(d dice) *member {
+	for _, n := range d.Perm(members) {
+		if m := w.members[n]; w.take(m.name) {
+			return m
+		}
+	}
+	return nil
+}
+
+// crash kills a member, which comes back.
+func crash(w *world, d dice) {
+	m := w.someone(d)
+	if m == nil {
+		return
+	}
+	m.crash()
+	w.lasts(m.name, d.between(0, time.Minute), m.start)
+}
+
+// stopAndJoin stops a member cleanly, which comes back.
+func stopAndJoin(w *world, d dice) {
+	m := w.someone(d)
+	if m == nil {
+		return
+	}
+	w.troubles.Go(func() {
+		m.stop()
+		w.lasts(m.name, d.between(0, 30*time.Second), m.start)
+	})
+}
+
+// isolate cuts a member off for a while, which goes on then as if nothing had
+// happened: a zombie, when it took long.
+func isolate(w *world, d dice) {
+	m := w.someone(d)
+	if m == nil {
+		return
+	}
+	long := d.between(time.Second, 90*time.Second)
+	w.history.add(entry{what: excuse, who: m.who(), text: "is cut off", until: w.since() + long + afterwards})
+	m.cut()
+	w.lasts(m.name, long, func() {
+		w.history.move("%s is back", m.who())
+		m.wire.mend()
+	})
+}
+
+// reload changes the flow file of a member, once or several times.
+func reload(w *world, d dice) {
+	m := w.someone(d)
+	if m == nil {
+		return
+	}
+	w.troubles.Go(func() {
+		defer w.release(m.name)
+		for range 1 + d.IntN(3) {
+			m.change(d)
+			w.history.move("%s has a new file: %+v", m.who(), m.file)
+			m.write()
+			time.Sleep(one(d, 0, 20*time.Millisecond, 2*time.Second, 10*time.Second))
+		}
+		if m.file.paused || m.file.invalid {
+			m.file.paused, m.file.invalid = false, false
+			w.history.move("%s has a file that runs: %+v", m.who(), m.file)
+			m.write()
+		}
+	})
+}
+
+// change draws what a person might change.
+func (m *member) change(d dice) {
+	f := &m.file
+	f.version++
+	f.paused, f.invalid = false, false
+	switch d.IntN(6) {
+	case 0:
+		f.inFlight = one(d, 3, 16, 256, 1024) // replaces the source
+	case 1:
+		f.mode = one(d, "structured", "binary", "batch")
+	case 2:
+		f.retries = one(d, 1, 2, 5)
+	case 3:
+		f.paused = true
+	case 4:
+		f.invalid = true
+	}
+}

@@ -1,0 +1,70 @@
+//go:build synctests
+
+package simulation
+
+import (
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+// for lasts a while, and then undoes what was done. what is taken meanwhile.
+func (w *world) lasts(what string, d time.Duration, undo func()) {
+	w.troubles.Go(func() {
+		defer w.release(what)
+		time.Sleep(d)
+		undo()
+	})
+}
+
+// sinkTrouble is an outage of the service, in one of its forms.
+func sinkTrouble(w *world, d dice) {
+	if !w.take("service") {
+		return
+	}
+	trial := one(d, sinkFails, sinkDenies, sinkMoved, sinkBusy, sinkHangs, sinkDrops, sinkAbsent, sinkHalfway)
+	w.history.note("the service %s", trial)
+	w.service.set(trial, w.plan.latency)
+	w.lasts("service", d.between(0, 40*time.Second), func() {
+		w.history.note("the service works again")
+		w.service.set("", w.plan.latency)
+	})
+}
+
+// slowSink is a service that takes its time.
+func slowSink(w *world, d dice) {
+	if !w.take("service") {
+		return
+	}
+	most := one(d, time.Second, 5*time.Second, 25*time.Second)
+	w.history.note("the service takes up to %s", most)
+	w.service.set("", most)
+	w.lasts("service", d.between(0, 30*time.Second), func() {
+		w.history.note("the service is fast again")
+		w.service.set("", w.plan.latency)
+	})
+}
+
+// lettersRefused is a dead letter queue that takes nothing. A dead letter that
+// is under way when its event is handed back may yet be stored, and nobody can
+// know: such events may be settled twice.
+func lettersRefused(w *world, d dice) {
+	if !w.take("letters") {
+		return
+	}
+	err := one(d, kerr.NotEnoughReplicas, kerr.TopicAuthorizationFailed, kerr.PolicyViolation, kerr.MessageTooLarge,
+		kerr.NotLeaderForPartition, kerr.RequestTimedOut, kerr.KafkaStorageError, kerr.UnknownTopicOrPartition)
+	long := d.between(0, time.Minute)
+	w.history.add(entry{what: excuse, text: "dead letters are refused: " + err.Message, until: w.since() + long + afterwards})
+	w.refuse(err.Code)
+	w.lasts("letters", long, func() {
+		w.history.note("dead letters are taken again")
+		w.refuse(0)
+	})
+}
+
+func (w *world) refuse(code int16) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.refuses = code
+}

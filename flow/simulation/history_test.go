@@ -1,0 +1,137 @@
+//go:build synctests
+
+package simulation
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+)
+
+// What a history knows of.
+type happening uint8
+
+const (
+	remark     happening = iota // for a person
+	produced                    // event n stands at its place
+	delivered                   // the service accepted n
+	unanswered                  // ... and its answer did not arrive
+	refused                     // the service did not accept n
+	lettered                    // the cluster was sent a dead letter of the place
+	asked                       // a commit of the place was sent
+	committed                   // the group's commit is seen at the place
+	trimmed                     // the cluster deleted what is below the place
+	gapped                      // fiso-flow reported a gap from the place to upTo
+	moves                       // partitions may change hands from here on, until
+	excuse                      // from here to until, what was done may be done again
+)
+
+// entry is one line of a history: the place in it tells what was before what.
+type entry struct {
+	at     time.Duration
+	what   happening
+	who    string // the life of a member, or ""
+	n      int    // of the event
+	part   int32
+	offset int64
+	upTo   int64
+	until  time.Duration // of moves and excuses
+	text   string
+}
+
+// history is all that happened in one run. It is safe for concurrent use.
+type history struct {
+	began time.Time
+
+	mu      sync.Mutex
+	entries []entry
+	commits map[int32]int64 // as they were seen last
+}
+
+func (h *history) add(e entry) {
+	e.at = time.Since(h.began)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.entries = append(h.entries, e)
+}
+
+func (h *history) note(format string, args ...any) { h.add(entry{text: fmt.Sprintf(format, args...)}) }
+
+// move notes what makes partitions change hands, at once or a little later.
+func (h *history) move(format string, args ...any) {
+	h.add(entry{what: moves, text: fmt.Sprintf(format, args...), until: time.Since(h.began) + afterwards})
+}
+
+func (h *history) all() []entry {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.entries[:len(h.entries):len(h.entries)]
+}
+
+// String is a line for a person.
+func (e entry) String() string {
+	s := fmt.Sprintf("%11s  ", e.at.Round(time.Microsecond))
+	if e.who != "" {
+		s += e.who + ": "
+	}
+	at := fmt.Sprintf("%d/%d", e.part, e.offset)
+	switch e.what {
+	case produced:
+		s += fmt.Sprintf("#%d is %s", e.n, at)
+	case delivered:
+		s += fmt.Sprintf("#%d delivered", e.n)
+	case unanswered:
+		s += fmt.Sprintf("#%d was accepted, and the answer did not arrive", e.n)
+	case refused:
+		s += fmt.Sprintf("#%d refused", e.n)
+	case lettered:
+		s += "dead letter of " + at
+	case asked:
+		s += "commits " + at
+	case committed:
+		s += "committed is " + at
+	case trimmed:
+		s += "the cluster deleted all below " + at
+	case gapped:
+		s += fmt.Sprintf("gap from %s to %d", at, e.upTo)
+	}
+	if e.text != "" {
+		s += " " + e.text
+	}
+	return s
+}
+
+// tell prints the last lines of a history, and of what was before them those
+// that are about the events in question.
+func tell(entries []entry, last int, about func(entry) bool) string {
+	var b strings.Builder
+	skipped := 0
+	for i, e := range entries {
+		if i < len(entries)-last && !about(e) {
+			skipped++
+			continue
+		}
+		if skipped > 0 {
+			fmt.Fprintf(&b, "        ... %d lines ...\n", skipped)
+			skipped = 0
+		}
+		b.WriteString(e.String())
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+// saw notes what is committed, when it moved.
+func (h *history) saw(part int32, at int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.commits == nil {
+		h.commits = map[int32]int64{}
+	}
+	if was, ok := h.commits[part]; ok && was == at {
+		return
+	}
+	h.commits[part] = at
+	h.entries = append(h.entries, entry{what: committed, at: time.Since(h.began), part: part, offset: at})
+}

@@ -1,0 +1,199 @@
+//go:build synctests
+
+package simulation
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/lsm/fiso/flow/metrics"
+	"github.com/lsm/fiso/flow/pipeline"
+	"github.com/lsm/fiso/flow/supervisor"
+)
+
+// member is one fiso-flow instance: a directory of flow files, and the process
+// over it, which may die and be started again.
+type member struct {
+	w      *world
+	name   string
+	dir    string
+	life   int
+	file   settings
+	wire   *wire
+	sup    *supervisor.Supervisor
+	cancel context.CancelFunc
+	ended  chan struct{} // closed when this life is over
+}
+
+// settings are what a reload may change.
+type settings struct {
+	version  int    // of the transform
+	inFlight int    // a change replaces the source
+	mode     string // of the sink
+	retries  int
+	line     int
+	paused   bool
+	invalid  bool
+}
+
+func (m *member) who() string { return fmt.Sprintf("%s.%d", m.name, m.life) }
+
+// text is the flow file. Dead letters are not compressed: zstd's decoders have
+// finalizers that close channels, which a bubble's garbage must not.
+func (m *member) text() string {
+	s, p := m.file, m.w.plan
+	cel := fmt.Sprintf(`'{"n": data.n, "v": %d, "must": data.must}'`, s.version)
+	if s.invalid {
+		cel = `'{"n": dta.n}'`
+	}
+	batch := ""
+	if s.mode == "batch" {
+		batch = "\n  batch: {maxEvents: 20, maxWait: 50ms}"
+	}
+	return fmt.Sprintf(`name: sim
+paused: %t
+source:
+  type: kafka
+  config:
+    brokers: %q
+    topic: %s
+    consumerGroup: %s
+    startOffset: %s
+    sessionTimeout: %s
+    clientId: %s
+filter: 'data.kind != "dropped"'
+transform: {cel: %s}
+sink:
+  type: http
+  config: {url: "http://%s/in", mode: %s, timeout: 30s, maxConnections: 64, headers: {Sim-Member: %q}}
+delivery:
+  ordering: %s
+  maxInFlight: %d
+  drainTimeout: 20s%s
+errorHandling:
+  maxRetries: %d
+  initialInterval: 100ms
+  maxInterval: 5s
+  stopTheLine: {consecutive: %d}
+  deadLetter: {type: kafka, config: {brokers: %q, compression: none}}
+`, s.paused, strings.Join(m.w.brokers, ","), topic, group, p.start, p.session, m.who(), cel,
+		serviceAddr, s.mode, m.who(), p.ordering, s.inFlight, batch, s.retries, s.line, strings.Join(m.w.brokers, ","))
+}
+
+// write replaces the file as an editor does.
+func (m *member) write() {
+	tmp := filepath.Join(m.dir, ".sim.tmp")
+	if err := os.WriteFile(tmp, []byte(m.text()), 0o600); err != nil {
+		m.w.t.Error(err)
+	}
+	if err := os.Rename(tmp, filepath.Join(m.dir, "sim.yaml")); err != nil {
+		m.w.t.Error(err)
+	}
+}
+
+// start begins a new life, wired as package cli does it.
+func (m *member) start() {
+	m.life++
+	m.w.history.move("%s starts", m.who())
+	m.file.invalid = false // nothing starts from an invalid file
+	m.write()
+	m.wire = newWire(&m.w.net)
+	log := m.w.logger(m.who())
+	counters, err := metrics.New(prometheus.NewRegistry())
+	if err != nil {
+		m.w.t.Fatal(err)
+	}
+	loader := pipeline.NewLoader(pipeline.Options{Logger: log, Metrics: counters, Dial: m.wire.Dial})
+	m.sup, err = supervisor.New(supervisor.Options{
+		Paths: []string{m.dir}, Load: loader.Load, Recorder: counters, Logger: log, Poll: time.Second,
+	})
+	if err != nil {
+		m.w.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	m.cancel, m.ended = cancel, ended
+	sup, who := m.sup, m.who()
+	m.w.lives.Go(func() {
+		defer close(ended)
+		if err := sup.Run(ctx); err != nil {
+			m.w.broken("%s ended: %v", who, err)
+		}
+		loader.Close()
+		m.w.history.note("%s has ended", who)
+	})
+}
+
+// mostDrain is what a clean stop may take: the drain, a last commit, the
+// goodbye, and letting go of the outputs.
+const mostDrain = 60 * time.Second
+
+// stop ends the life as SIGTERM does.
+func (m *member) stop() {
+	m.w.history.move("%s is told to stop", m.who())
+	m.cancel()
+	select {
+	case <-m.ended:
+	case <-time.After(mostDrain):
+		m.w.broken("%s has not stopped after %s", m.who(), mostDrain)
+		<-m.ended
+	}
+	m.cancel = nil
+}
+
+// crash ends the life as SIGKILL does: nothing more of what it does arrives
+// anywhere. What is left of it in memory ends by and by.
+func (m *member) crash() {
+	m.w.history.add(entry{what: excuse, who: m.who(), text: "crashes", until: m.w.since() + time.Minute})
+	m.cut()
+	m.cancel()
+	m.cancel = nil
+}
+
+// cut takes the network away, and lets the session run out.
+func (m *member) cut() {
+	wire, who := m.wire, m.who()
+	wire.cut()
+	m.w.troubles.Go(func() {
+		time.Sleep(m.w.plan.session)
+		if wire.isCut() {
+			m.w.expel("the session of "+who, func(g kfake.GroupMember) bool { return g.ClientID == who })
+		}
+	})
+}
+
+// expel takes members out of the group.
+func (w *world) expel(what string, which func(kfake.GroupMember) bool) {
+	g := w.kafka.Fake.GroupInfo(group)
+	if g == nil {
+		return
+	}
+	req := kmsg.NewPtrLeaveGroupRequest()
+	req.Group = group
+	for _, m := range g.Members {
+		if which(m) {
+			gone := kmsg.NewLeaveGroupRequestMember()
+			gone.MemberID = m.MemberID
+			req.Members = append(req.Members, gone)
+		}
+	}
+	if len(req.Members) == 0 {
+		return
+	}
+	w.history.move("%s runs out", what)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if _, err := req.RequestWith(ctx, w.producer); err != nil {
+		w.history.note("%s does not run out: %v", what, err)
+	}
+}
+
+func (m *member) running() bool { return m.cancel != nil }

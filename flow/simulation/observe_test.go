@@ -1,0 +1,171 @@
+//go:build synctests
+
+package simulation
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// observe hangs the world's eyes into the cluster. What refuses dead letters
+// comes before what notes them, so that only those are noted that were let
+// through.
+func (w *world) observe() {
+	orders := w.kafka.Fake.TopicInfo(topic).TopicID
+	w.kafka.Fake.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		w.kafka.Fake.KeepControl()
+		return w.refuseLetters(req.(*kmsg.ProduceRequest), orders)
+	})
+	w.kafka.Fake.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		w.kafka.Fake.KeepControl()
+		w.noteLetters(req.(*kmsg.ProduceRequest), orders)
+		return nil, nil, false
+	})
+	w.kafka.Fake.ControlKey(int16(kmsg.OffsetCommit), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		w.kafka.Fake.KeepControl()
+		r := req.(*kmsg.OffsetCommitRequest)
+		for _, t := range r.Topics {
+			for _, p := range t.Partitions {
+				w.history.add(entry{what: asked, part: p.Partition, offset: p.Offset, text: "by " + r.MemberID})
+			}
+		}
+		return nil, nil, false
+	})
+}
+
+// noteMembers remembers when each member of the group was last heard of.
+func (w *world) noteMembers() {
+	for _, key := range []kmsg.Key{kmsg.JoinGroup, kmsg.SyncGroup, kmsg.Heartbeat} {
+		w.kafka.Fake.ControlKey(int16(key), func(req kmsg.Request) (kmsg.Response, error, bool) {
+			w.kafka.Fake.KeepControl()
+			id := ""
+			switch r := req.(type) {
+			case *kmsg.JoinGroupRequest:
+				id = r.MemberID
+			case *kmsg.SyncGroupRequest:
+				id = r.MemberID
+			case *kmsg.HeartbeatRequest:
+				id = r.MemberID
+			}
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.heard[id] = time.Now()
+			return nil, nil, false
+		})
+	}
+}
+
+// mostJoin is the longest that a member waits for the answer to JoinGroup.
+const mostJoin = 75 * time.Second
+
+// expelGhosts takes members out of the group that nobody is any more. kfake
+// does that by itself, but not for one whose JoinGroup waits for an answer, and
+// each further JoinGroup puts off the end of the rebalance: a group with such a
+// ghost might never come to an end of it. A real cluster does not wait for them.
+func (w *world) expelGhosts(ctx context.Context) {
+	t := time.NewTicker(5 * time.Second)
+	defer t.Stop()
+	for {
+		w.expel("a ghost", func(m kfake.GroupMember) bool {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			at, ok := w.heard[m.MemberID]
+			if !ok {
+				w.heard[m.MemberID] = time.Now()
+			}
+			return ok && time.Since(at) > mostJoin
+		})
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (w *world) refuseLetters(req *kmsg.ProduceRequest, orders [16]byte) (kmsg.Response, error, bool) {
+	w.mu.Lock()
+	code := w.refuses
+	w.mu.Unlock()
+	if code == 0 || isOrders(req, orders) {
+		return nil, nil, false
+	}
+	resp := req.ResponseKind().(*kmsg.ProduceResponse)
+	for _, t := range req.Topics {
+		rt := kmsg.NewProduceResponseTopic()
+		rt.Topic, rt.TopicID = t.Topic, t.TopicID
+		for _, p := range t.Partitions {
+			rp := kmsg.NewProduceResponseTopicPartition()
+			rp.Partition, rp.ErrorCode = p.Partition, code
+			rt.Partitions = append(rt.Partitions, rp)
+		}
+		resp.Topics = append(resp.Topics, rt)
+	}
+	return resp, nil, true
+}
+
+func isOrders(req *kmsg.ProduceRequest, orders [16]byte) bool {
+	return len(req.Topics) == 0 || req.Topics[0].Topic == topic || req.Topics[0].TopicID == orders
+}
+
+func (w *world) noteLetters(req *kmsg.ProduceRequest, orders [16]byte) {
+	if isOrders(req, orders) {
+		return
+	}
+	for _, t := range req.Topics {
+		for _, p := range t.Partitions {
+			var b kmsg.RecordBatch
+			if err := b.ReadFrom(p.Records); err != nil {
+				w.broken("a dead letter batch cannot be read: %v", err)
+				continue
+			}
+			records, err := kfake.BatchRecords(b)
+			if err != nil {
+				w.broken("dead letters cannot be read: %v", err)
+			}
+			for _, r := range records {
+				w.noteLetter(r)
+			}
+		}
+	}
+}
+
+func (w *world) noteLetter(r kmsg.Record) {
+	e := entry{what: lettered}
+	for _, h := range r.Headers {
+		switch v := string(h.Value); h.Key {
+		case "fiso-original-partition":
+			n, _ := strconv.Atoi(v) // readLetters looks at faults
+			e.part = int32(n)       //nolint:gosec // G115: one of six
+		case "fiso-original-offset":
+			e.offset, _ = strconv.ParseInt(v, 10, 64) // likewise
+		case "fiso-error-code":
+			e.text = v
+		}
+	}
+	w.history.add(e)
+}
+
+// watchCommits follows what the group has committed.
+func (w *world) watchCommits(ctx context.Context) {
+	t := time.NewTicker(100 * time.Millisecond)
+	defer t.Stop()
+	for {
+		w.lookAtCommits()
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (w *world) lookAtCommits() {
+	for p, at := range w.commits() {
+		w.history.saw(p, at)
+	}
+}

@@ -1,0 +1,83 @@
+//go:build synctests
+
+package simulation
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// lastVersion is that of the transform which every member runs in the end.
+const lastVersion = 1_000_000
+
+// plan is what a seed decides beforehand.
+type plan struct {
+	seed                    uint64
+	events                  int
+	keys                    int
+	ordering                string
+	start                   string
+	session                 time.Duration
+	latency                 time.Duration // of the service, at most
+	lossy                   float64       // share of answers that get lost
+	flaky, poison, stubborn float64
+	over                    time.Duration // of events and faults
+	pace                    time.Duration // between faults, at most
+	faults                  []string      // kinds that may happen
+	file                    settings
+}
+
+// newPlan draws a plan. Not every seed has every kind of fault: rules that are
+// strict while some kinds stay away are tried too. only, if not empty, names
+// the kinds instead.
+func newPlan(seed uint64, only string) *plan {
+	d := newDice(seed, 0)
+	p := &plan{
+		seed: seed, events: 300 + d.IntN(1700), keys: one(d, 1, 7, 50, 500),
+		ordering: one(d, "key", "key", "key", "partition", "none"), start: one(d, "earliest", "latest"),
+		session: one(d, 10*time.Second, 45*time.Second), latency: one(d, 0, 5*time.Millisecond, 30*time.Millisecond),
+		over: d.between(30*time.Second, 2*time.Minute), pace: d.between(2*time.Second, 10*time.Second),
+		file: settings{inFlight: one(d, 4, 64, 1024), mode: one(d, "structured", "structured", "binary", "batch"), retries: one(d, 1, 3, 5), line: one(d, 0, 20)},
+	}
+	if d.chance(0.8) {
+		p.flaky = 0.05
+	}
+	if d.chance(0.5) {
+		p.poison, p.stubborn = 0.01, 0.005
+	}
+	if d.chance(0.2) {
+		p.lossy = 0.01
+	}
+	for _, kind := range kindsOfFaults() {
+		if d.chance(0.4) {
+			p.faults = append(p.faults, kind)
+		}
+	}
+	if only != "" {
+		p.faults = nil
+		for kind := range strings.SplitSeq(only, ",") {
+			if kind != "none" {
+				p.faults = append(p.faults, kind)
+			}
+		}
+	}
+	return p
+}
+
+// kindsOfFaults in their order, which seeds rest upon.
+func kindsOfFaults() []string {
+	var kinds []string
+	for kind := range faults {
+		if kind != "nodes" { // by name only: a producer may ask the wrong broker for ever afterwards
+			kinds = append(kinds, kind)
+		}
+	}
+	slices.Sort(kinds)
+	return kinds
+}
+
+func (p *plan) String() string {
+	return fmt.Sprintf("%d events of %d keys over %s, order by %s, start at %s, faults %v, %+v", p.events, p.keys, p.over, p.ordering, p.start, p.faults, p.file)
+}

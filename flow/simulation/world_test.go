@@ -1,0 +1,287 @@
+//go:build synctests
+
+package simulation
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/lsm/fiso/connectors/kafka/kafkatest"
+)
+
+const (
+	topic       = "orders"
+	letters     = "fiso-dlq-sim"
+	group       = "g"
+	partitions  = 6
+	members     = 3
+	brokers     = 3
+	firstPort   = 9092
+	serviceAddr = "127.0.0.1:8080"
+
+	// settle is how long after the last fault everything may take to be
+	// settled and committed: sessions run out, retries wait, the line probes.
+	settle = 5 * time.Minute
+)
+
+// world is a cluster, a service, and the members between them.
+type world struct {
+	t        *testing.T
+	plan     *plan
+	history  *history
+	net      kfake.VirtualNetwork
+	sockets  *sockets
+	kafka    *kafkatest.Cluster
+	brokers  []string
+	service  *service
+	events   []*event
+	members  []*member
+	producer *kgo.Client
+
+	lives    sync.WaitGroup // of members
+	troubles sync.WaitGroup // faults that go on
+
+	mu      sync.Mutex
+	breaks  []string // rules that were broken, seen while it ran
+	busy    map[string]bool
+	added   int                  // brokers, so far
+	heard   map[string]time.Time // of members of the group, by id
+	refuses int16                // what the cluster answers to dead letters; 0: it takes them
+	healed  bool
+	stored  []stored
+	ends    map[int32]int64
+}
+
+// stored is a dead letter as it stands in its topic.
+type stored struct {
+	part       int32
+	offset     int64
+	code       string
+	key, value string
+}
+
+func newWorld(t *testing.T, p *plan) *world {
+	w := &world{t: t, plan: p, history: &history{began: time.Now()}, busy: map[string]bool{}, heard: map[string]time.Time{}}
+	w.events = makeEvents(newDice(p.seed, 2), p)
+	w.sockets = &sockets{net: &w.net, conns: map[string][]net.Conn{}}
+	var err error
+	w.kafka, err = kafkatest.Start(kafkatest.Options{
+		Brokers: brokers, Port: firstPort, Topics: map[string]int32{topic: partitions, letters: 2},
+		Options: []kfake.Opt{kfake.ListenFn(w.sockets.Listen)}, Client: []kgo.Opt{kgo.Dialer(w.net.DialContext)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.brokers = w.kafka.Brokers()
+	w.producer, err = kgo.NewClient(kgo.SeedBrokers(w.brokers...), kgo.Dialer(w.net.DialContext), kgo.DisableClientMetrics(),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.UnknownTopicRetries(-1), kgo.ProducerBatchCompression(kgo.NoCompression()),
+		kgo.ProducerLinger(0), kgo.MetadataMinAge(time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.observe()
+	w.noteMembers()
+	w.service = w.newService()
+	dir := t.TempDir()
+	for n := range members {
+		m := &member{w: w, name: string(rune('A' + n)), file: p.file}
+		m.dir = filepath.Join(dir, m.name)
+		if err := os.Mkdir(m.dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		w.members = append(w.members, m)
+	}
+	return w
+}
+
+func (w *world) since() time.Duration { return time.Since(w.history.began) }
+
+// broken notes that a rule was.
+func (w *world) broken(format string, args ...any) {
+	s := fmt.Sprintf(format, args...)
+	w.history.note("BROKEN: %s", s)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.breaks = append(w.breaks, s)
+}
+
+func (w *world) event(n int) *event {
+	if n < 0 || n >= len(w.events) {
+		w.broken("the service was sent event %d, which there is not", n)
+		return nil
+	}
+	return w.events[n]
+}
+
+// run is the whole life of a world.
+func (w *world) run(ctx context.Context) {
+	watched, unwatch := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() { w.watchCommits(watched) })
+	watch.Go(func() { w.expelGhosts(watched) })
+	for _, m := range w.members {
+		m.start()
+	}
+	w.until("a start of all partitions", time.Minute, func() bool { return len(w.commits()) == partitions })
+	last := len(w.events) - epilogue
+	w.troubles.Go(func() { w.feed(ctx, newDice(w.plan.seed, 3), w.events[:last], w.plan.over) })
+	w.trouble(newDice(w.plan.seed, 4))
+	w.troubles.Wait()
+	w.heal()
+	w.feed(ctx, newDice(w.plan.seed, 5), w.events[last:], 0)
+	w.ends = w.logEnds()
+	w.until("all to be settled and committed", settle, w.settled)
+	for _, m := range w.members {
+		m.stop()
+	}
+	w.lives.Wait()
+	w.readLetters(ctx)
+	unwatch()
+	watch.Wait()
+	w.lookAtCommits()
+	w.close()
+}
+
+func (w *world) close() {
+	w.producer.Close()
+	w.service.close()
+	w.kafka.Close()
+}
+
+// heal ends all that troubles the world.
+func (w *world) heal() {
+	w.mu.Lock()
+	w.healed, w.refuses = true, 0
+	w.mu.Unlock()
+	w.service.mu.Lock()
+	w.service.healed = true
+	w.service.mu.Unlock()
+	w.service.set("", w.plan.latency)
+	for _, m := range w.members {
+		m.file.paused, m.file.invalid = false, false
+		m.file.version = lastVersion
+		w.history.move("%s gets its last file", m.who())
+		m.write()
+		if !m.running() {
+			m.start()
+		}
+	}
+	w.history.note("no more faults from here on")
+	time.Sleep(10 * time.Second) // until the last version is taken over
+}
+
+// until waits for a condition.
+func (w *world) until(what string, most time.Duration, holds func() bool) {
+	for began := time.Now(); !holds(); time.Sleep(500 * time.Millisecond) {
+		if time.Since(began) < most {
+			continue
+		}
+		for _, m := range w.members {
+			w.history.note("%s says %+v", m.who(), m.sup.Report())
+		}
+		w.broken("waited %s in vain for %s: commits %v, ends %v", most, what, w.commits(), w.logEnds())
+		return
+	}
+}
+
+func (w *world) settled() bool {
+	commits := w.commits()
+	for p, end := range w.ends {
+		if commits[p] < end {
+			return false
+		}
+	}
+	return true
+}
+
+func (w *world) commits() map[int32]int64 {
+	at := map[int32]int64{}
+	if g := w.kafka.Fake.GroupInfo(group); g != nil {
+		for p, c := range g.Commits[topic] {
+			at[p] = c.Offset
+		}
+	}
+	return at
+}
+
+func (w *world) logEnds() map[int32]int64 {
+	ends := map[int32]int64{}
+	for _, p := range w.kafka.Fake.PartitionInfos(topic) {
+		ends[p.Partition] = p.HighWatermark
+	}
+	return ends
+}
+
+// readLetters reads the dead letter queue back.
+func (w *world) readLetters(ctx context.Context) {
+	all, err := w.kafka.Records(ctx, letters)
+	if err != nil {
+		w.broken("the dead letter queue cannot be read: %v", err)
+	}
+	for _, r := range all {
+		head := map[string]string{}
+		for _, h := range r.Headers {
+			head[h.Key] = string(h.Value)
+		}
+		s := stored{code: head["fiso-error-code"], key: string(r.Key), value: string(r.Value)}
+		var errs [2]error
+		var p int
+		p, errs[0] = strconv.Atoi(head["fiso-original-partition"])
+		s.offset, errs[1] = strconv.ParseInt(head["fiso-original-offset"], 10, 64)
+		s.part = int32(p) //nolint:gosec // G115: one of six
+		if errs[0] != nil || errs[1] != nil {
+			w.broken("a dead letter does not say where it stood: %v", head)
+		}
+		w.stored = append(w.stored, s)
+	}
+}
+
+// logger puts a member's log into the history.
+func (w *world) logger(who string) *slog.Logger { return slog.New(&logbook{h: w.history, who: who}) }
+
+// logbook is a slog.Handler.
+type logbook struct {
+	h     *history
+	who   string
+	attrs []slog.Attr
+}
+
+func (l *logbook) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelInfo }
+
+func (l *logbook) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return &logbook{h: l.h, who: l.who, attrs: append(l.attrs[:len(l.attrs):len(l.attrs)], attrs...)}
+}
+
+func (l *logbook) WithGroup(string) slog.Handler { return l }
+
+func (l *logbook) Handle(_ context.Context, r slog.Record) error {
+	e := entry{who: l.who, text: r.Level.String() + " " + r.Message}
+	r.Attrs(func(a slog.Attr) bool {
+		if r.Message == "gap in the offsets" {
+			e.what = gapped
+			switch a.Key {
+			case "partition":
+				e.part = int32(a.Value.Int64()) //nolint:gosec // G115: one of six
+			case "from":
+				e.offset = a.Value.Int64()
+			case "to":
+				e.upTo = a.Value.Int64()
+			}
+		}
+		e.text += fmt.Sprintf(" %s=%v", a.Key, a.Value)
+		return true
+	})
+	l.h.add(e)
+	return nil
+}

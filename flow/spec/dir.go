@@ -1,0 +1,174 @@
+package spec
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+
+	"github.com/lsm/fiso/common/config"
+)
+
+// maxFile bounds what is read of a flow file; the decoder refuses from 1 MiB.
+const maxFile = 1<<20 + 1
+
+// List names the flow files at a path, sorted: the file itself, or the *.yaml
+// and *.yml of a directory. Directories below it are not entered. Names that
+// begin with a dot are left out: editors and the ..data links of Kubernetes
+// keep such; and so are *_test.yaml, which hold transform tests.
+func List(path string) ([]string, error) {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s does not exist: make it (fiso-flow init writes a first flow file), or name another place as an argument or with FISO_CONFIG_DIR", path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read flow files: %w", err)
+	}
+	if !info.IsDir() {
+		return []string{path}, nil
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return nil, fmt.Errorf("read flow files: %w", err)
+	}
+	var files []string
+	for _, e := range entries {
+		name := e.Name()
+		ext := filepath.Ext(name)
+		if e.IsDir() || strings.HasPrefix(name, ".") || ext != ".yaml" && ext != ".yml" || strings.HasSuffix(name, "_test"+ext) {
+			continue
+		}
+		files = append(files, filepath.Join(path, name))
+	}
+	sort.Strings(files)
+	return files, nil
+}
+
+// Read reads a flow file, bounded: of one that is too large it returns enough
+// for Parse to say so.
+func Read(file string) ([]byte, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, fmt.Errorf("read flow file: %w", err)
+	}
+	defer func() { _ = f.Close() }() // only read
+	data, err := io.ReadAll(io.LimitReader(f, maxFile))
+	if err != nil {
+		return nil, fmt.Errorf("read flow file: %w", err)
+	}
+	return data, nil
+}
+
+// File is a flow and the file it stands in.
+type File struct {
+	Path string
+	Flow *Flow
+}
+
+// ParseDir reads all flow files at the paths (see List). It returns every flow
+// that could be read, and config.Errors with the faults of all files. No file
+// at all is a fault, and so are two files that define one flow.
+func ParseDir(paths ...string) ([]File, error) {
+	return ParseAll(paths, func(path string, data []byte) (File, error) {
+		flow, err := Parse(path, data)
+		return File{path, flow}, err
+	}, func(f File) string { return f.Flow.Name })
+}
+
+// ParseAll is ParseDir for a reader of one's own. name is the flow's name.
+func ParseAll[T any](paths []string, parse func(file string, data []byte) (T, error), name func(T) string) ([]T, error) {
+	var (
+		flows  []T
+		faults config.Errors
+		first  = map[string]string{}
+	)
+	files, err := listAll(paths)
+	faults = Faults("", err)
+	for _, path := range files {
+		data, err := Read(path)
+		if err != nil {
+			faults = append(faults, Faults(path, err)...)
+			continue
+		}
+		flow, err := parse(path, data)
+		if err != nil {
+			faults = append(faults, Faults(path, err)...)
+			continue
+		}
+		if other, taken := first[name(flow)]; taken {
+			faults = append(faults, Duplicate(name(flow), other, path))
+			continue
+		}
+		first[name(flow)] = path
+		flows = append(flows, flow)
+	}
+	if len(faults) > 0 {
+		return flows, faults
+	}
+	return flows, nil
+}
+
+func listAll(paths []string) ([]string, error) {
+	var (
+		files []string
+		errs  []error
+	)
+	for _, p := range paths {
+		found, err := List(p)
+		errs = append(errs, err)
+		files = append(files, found...)
+	}
+	if err := errors.Join(errs...); err != nil || len(files) > 0 {
+		return files, err
+	}
+	return nil, NoFlow(strings.Join(paths, ", "))
+}
+
+// The codes of faults that are not of a file's content.
+const (
+	CodeNoFlow        = "NO_FLOW"
+	CodeDuplicateFlow = "DUPLICATE_FLOW"
+	CodeUnreadable    = "UNREADABLE"
+)
+
+// NoFlow is the fault of a directory without a flow file.
+func NoFlow(path string) *config.Error {
+	return &config.Error{
+		Pos: config.Pos{File: path}, Code: CodeNoFlow,
+		Message: "no flow file (*.yaml or *.yml) here", Hint: "write a first one with fiso-flow init",
+	}
+}
+
+// Duplicate is the fault of two files that define one flow.
+func Duplicate(name, first, second string) *config.Error {
+	return &config.Error{
+		Pos: config.Pos{File: second}, Key: "name", Code: CodeDuplicateFlow,
+		Message: fmt.Sprintf("flow %s is defined twice, here and in %s", name, first), Hint: "give one of them another name",
+	}
+}
+
+// Faults is err as config.Errors: its own, those of all it joins, or one that
+// says it of the file.
+func Faults(file string, err error) config.Errors {
+	if err == nil {
+		return nil
+	}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok { // not errors.As: each one counts
+		var all config.Errors
+		for _, e := range joined.Unwrap() {
+			all = append(all, Faults(file, e)...)
+		}
+		return all
+	}
+	if many, ok := errors.AsType[config.Errors](err); ok {
+		return many
+	}
+	if one, ok := errors.AsType[*config.Error](err); ok {
+		return config.Errors{one}
+	}
+	return config.Errors{{Pos: config.Pos{File: file}, Code: CodeUnreadable, Message: err.Error()}}
+}

@@ -1,0 +1,108 @@
+package spec
+
+import (
+	"time"
+
+	"github.com/lsm/fiso/common/config"
+)
+
+// Flow is the body of a flow file, which is also the spec of a FlowDefinition.
+type Flow struct {
+	Name          string        `yaml:"name" doc:"Name of the flow: lower-case letters, digits and dashes, 63 at most. In a FlowDefinition it is metadata.name when it is left out."`
+	Paused        bool          `yaml:"paused" default:"false" doc:"Hold the place and fetch nothing: the source is stopped and leaves its consumer group, commits stay, and false goes on from there."`
+	Source        Source        `yaml:"source" required:"true" doc:"Where events come from."`
+	Filter        config.Text   `yaml:"filter" doc:"CEL expression of type bool; false means acknowledged and counted as filtered."`
+	Transform     Transform     `yaml:"transform" doc:"How the data of an event is reshaped; without it the data stays as it came."`
+	CloudEvents   CloudEvents   `yaml:"cloudevents" doc:"CEL expressions for the attributes of the outgoing event, evaluated on the incoming one."`
+	Sink          Sink          `yaml:"sink" required:"true" doc:"Where events go."`
+	Delivery      Delivery      `yaml:"delivery" doc:"Order, bounds and draining."`
+	ErrorHandling ErrorHandling `yaml:"errorHandling" doc:"Retries, and where an event goes that cannot be delivered."`
+}
+
+// Source names a connector to read from.
+type Source struct {
+	Type   string     `yaml:"type" required:"true" doc:"Connector: kafka or http."`
+	Config config.Raw `yaml:"config" doc:"Settings of that connector."`
+}
+
+// Sink names a connector to deliver to.
+type Sink struct {
+	Name   string     `yaml:"name" doc:"Name of the sink in logs and dead letters; default: its type."`
+	Type   string     `yaml:"type" required:"true" doc:"Connector: http, kafka or stdout."`
+	Config config.Raw `yaml:"config" doc:"Settings of that connector."`
+}
+
+// Transform reshapes the data of an event. Of CEL and Fields one is used.
+type Transform struct {
+	CEL            config.Text   `yaml:"cel" doc:"One CEL expression whose value becomes the data."`
+	Fields         config.Fields `yaml:"fields" doc:"Instead of cel: one CEL expression for each field of the output."`
+	Timeout        time.Duration `yaml:"timeout" default:"5s" doc:"Longest time that the expressions of one event may take."`
+	MaxOutputBytes config.Bytes  `yaml:"maxOutputBytes" default:"1MiB" doc:"Largest output of one event; a larger one is a dead letter (OUTPUT_TOO_LARGE)."`
+}
+
+// CloudEvents sets attributes of the outgoing event. What is empty keeps the
+// attribute of the incoming event, or the identity of spec section 3.2.
+type CloudEvents struct {
+	ID         config.Text   `yaml:"id" doc:"CEL for id."`
+	Type       config.Text   `yaml:"type" doc:"CEL for type."`
+	Source     config.Text   `yaml:"source" doc:"CEL for source."`
+	Subject    config.Text   `yaml:"subject" doc:"CEL for subject."`
+	DataSchema config.Text   `yaml:"dataschema" doc:"CEL for dataschema."`
+	Extensions config.Fields `yaml:"extensions" doc:"CEL for each extension attribute; names are lower-case letters and digits."`
+}
+
+// Delivery says in which order and how many at once.
+type Delivery struct {
+	Ordering     string        `yaml:"ordering" default:"key" enum:"key|partition|none" doc:"What stays in order: events of one key, whole partitions, or nothing. Under key a record without a key is unordered."`
+	MaxInFlight  int           `yaml:"maxInFlight" default:"1024" doc:"Most events in flight, and the farthest that finished work may run ahead of the oldest unsettled event of a partition."`
+	Batch        *Batch        `yaml:"batch" doc:"For sinks that take batches: when a batch is full."`
+	DrainTimeout time.Duration `yaml:"drainTimeout" default:"20s" doc:"How long calls under way may take at a rebalance, a reload or the end."`
+	Guarantee    string        `yaml:"guarantee" default:"at-least-once" doc:"at-least-once; an event that is delivered twice keeps its id."`
+}
+
+// Batch says when a batch is sent: whichever bound is reached first.
+type Batch struct {
+	MaxEvents int           `yaml:"maxEvents" default:"100" doc:"Most events in a batch."`
+	MaxBytes  config.Bytes  `yaml:"maxBytes" default:"1MiB" doc:"Most bytes of data in a batch."`
+	MaxWait   time.Duration `yaml:"maxWait" default:"50ms" doc:"Longest time an event waits for company."`
+}
+
+// ErrorHandling says how often, how long and what then.
+type ErrorHandling struct {
+	DeadLetterTopic string        `yaml:"deadLetterTopic" doc:"Kafka topic for what cannot be delivered, on the cluster of the source; created when it is missing; default: fiso-dlq-{flow}."`
+	DeadLetter      DeadLetter    `yaml:"deadLetter" doc:"Another place for what cannot be delivered; required when the source is no broker, unless onExhausted is block."`
+	MaxRetries      int           `yaml:"maxRetries" default:"5" doc:"Retries after the first try of an event; 0: none."`
+	Backoff         string        `yaml:"backoff" default:"exponential" enum:"exponential|linear|constant" doc:"How the wait between tries grows."`
+	InitialInterval time.Duration `yaml:"initialInterval" default:"200ms" doc:"Wait before the first retry."`
+	MaxInterval     time.Duration `yaml:"maxInterval" default:"30s" doc:"Longest wait between tries."`
+	Jitter          float64       `yaml:"jitter" default:"0.2" doc:"Share of the wait that is random, from 0 to 1."`
+	OnExhausted     string        `yaml:"onExhausted" default:"dlq" enum:"dlq|block|drop" doc:"What happens once the retries are used up: dead letter, go on trying, or drop and count."`
+	StopTheLine     StopTheLine   `yaml:"stopTheLine" doc:"Protection against pouring a topic into the dead letter queue."`
+}
+
+// DeadLetter names a place for what cannot be delivered.
+type DeadLetter struct {
+	Type   string     `yaml:"type" doc:"kafka or file; empty: deadLetterTopic on the cluster of the source."`
+	Config config.Raw `yaml:"config" doc:"Settings of that place."`
+}
+
+// StopTheLine holds a flow whose events fail one after the other.
+type StopTheLine struct {
+	Consecutive int `yaml:"consecutive" default:"20" doc:"So many dead letters in a row hold the flow, which then probes with the head event; 0: off."`
+}
+
+// DeadLetterTopic is the Kafka topic for dead letters, with its default.
+func (f *Flow) DeadLetterTopic() string {
+	if t := f.ErrorHandling.DeadLetterTopic; t != "" {
+		return t
+	}
+	return "fiso-dlq-" + f.Name
+}
+
+// SinkName is what the sink is called in logs and dead letters.
+func (f *Flow) SinkName() string {
+	if f.Sink.Name != "" {
+		return f.Sink.Name
+	}
+	return f.Sink.Type
+}

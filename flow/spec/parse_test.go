@@ -1,0 +1,303 @@
+package spec
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lsm/fiso/common/config"
+)
+
+// printed is the flow of the contract's section 3.1, word for word.
+const printed = `name: order-events
+source:
+  type: kafka                     # kafka | grpc | http | (connectors to come)
+  config:
+    brokers: [kafka.infra.svc:9092]   # list, or one comma-separated string
+    topic: orders                 # or topics: [a, b], or topicsPattern: "^orders-.*"
+    consumerGroup: fiso-order-flow
+    startOffset: latest           # earliest | latest | a number | an RFC 3339 time
+transform:
+  cel: '{"order_id": data.legacy_id, "timestamp": time, "status": data.order_status}'
+sink:
+  type: http
+  config:
+    url: http://order-service:8080/callbacks/order-result
+    method: POST
+errorHandling:
+  deadLetterTopic: fiso-dlq-order-events     # default fiso-dlq-{flow}
+  maxRetries: 5
+  backoff: exponential            # exponential | linear | constant
+`
+
+// minimal is the least that is a flow; more stands behind it.
+func minimal(more string) string {
+	return "name: orders\nsource: {type: kafka, config: {brokers: b}}\nsink: {type: stdout}\n" + more
+}
+
+func parsed(t *testing.T, text string) *Flow {
+	t.Helper()
+	f, err := Parse("flow.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func TestParse_readsTheFlowOfTheContractAsPrinted(t *testing.T) {
+	f := parsed(t, printed)
+	if f.Name != "order-events" || f.Source.Type != "kafka" || f.Sink.Type != "http" || f.SinkName() != "http" ||
+		f.Transform.CEL.Value != `{"order_id": data.legacy_id, "timestamp": time, "status": data.order_status}` ||
+		f.DeadLetterTopic() != "fiso-dlq-order-events" || f.Source.Config.IsZero() {
+		t.Errorf("flow = %+v", f)
+	}
+}
+
+func TestParse_fillsInTheDefaults(t *testing.T) {
+	f := parsed(t, minimal("delivery: {batch: {maxEvents: 7}}\n"))
+	e, d := f.ErrorHandling, f.Delivery
+	for _, c := range []struct {
+		what      string
+		got, want any
+	}{
+		{"paused", f.Paused, false},
+		{"transform.timeout", f.Transform.Timeout, 5 * time.Second},
+		{"transform.maxOutputBytes", f.Transform.MaxOutputBytes, config.Bytes(1 << 20)},
+		{"delivery.ordering", d.Ordering, "key"},
+		{"delivery.maxInFlight", d.MaxInFlight, 1024},
+		{"delivery.drainTimeout", d.DrainTimeout, 20 * time.Second},
+		{"delivery.guarantee", d.Guarantee, "at-least-once"},
+		{"delivery.batch", *d.Batch, Batch{MaxEvents: 7, MaxBytes: 1 << 20, MaxWait: 50 * time.Millisecond}},
+		{"errorHandling.maxRetries", e.MaxRetries, 5},
+		{"errorHandling.backoff", e.Backoff, "exponential"},
+		{"errorHandling.initialInterval", e.InitialInterval, 200 * time.Millisecond},
+		{"errorHandling.maxInterval", e.MaxInterval, 30 * time.Second},
+		{"errorHandling.jitter", e.Jitter, 0.2},
+		{"errorHandling.onExhausted", e.OnExhausted, "dlq"},
+		{"errorHandling.stopTheLine.consecutive", e.StopTheLine.Consecutive, 20},
+		{"the dead letter topic", f.DeadLetterTopic(), "fiso-dlq-orders"},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s = %v, not %v", c.what, c.got, c.want)
+		}
+	}
+	if parsed(t, minimal("")).Delivery.Batch != nil {
+		t.Error("a batch nobody asked for")
+	}
+	if f := parsed(t, minimal("errorHandling: {maxRetries: 0, jitter: 0, stopTheLine: {consecutive: 0}}\n")); f.ErrorHandling.MaxRetries != 0 || f.ErrorHandling.Jitter != 0 || f.ErrorHandling.StopTheLine.Consecutive != 0 {
+		t.Errorf("a written 0 is replaced by the default: %+v", f.ErrorHandling)
+	}
+}
+
+func TestParse_saysWhatIsWrongAndWhere(t *testing.T) {
+	const longName = "a23456789-123456789-123456789-123456789-123456789-123456789-1234"
+	for _, tc := range []struct {
+		name, text string
+		at         string // line:column
+		want       []string
+	}{
+		{"a typo in a key", minimal("pauesd: true\n"), "4:1", []string{"pauesd", "paused"}},
+		{"a typo below", minimal("errorHandling: {maxRetry: 3}\n"), "4:17", []string{"maxRetry", "maxRetries"}},
+		{"no name", "source: {type: kafka, config: {brokers: b}}\nsink: {type: stdout}\n", "1:1", []string{"name"}},
+		{"no source", "name: a\nsink: {type: stdout}\n", "1:1", []string{"source"}},
+		{"a name that is no label", "name: Order_Events\nsource: {type: kafka}\nsink: {type: stdout}\n", "1:7", []string{`"Order_Events"`, "order-events"}},
+		{"a name that is nothing but signs", "name: '__'\nsource: {type: kafka}\nsink: {type: stdout}\n", "1:7", []string{"my-flow"}},
+		{"a name that is too long", "name: " + longName + "\nsource: {type: kafka}\nsink: {type: stdout}\n", "1:7", []string{"64 characters are too many", "63"}},
+		{"an unknown source type", "name: a\nsource: {type: kafak}\nsink: {type: stdout}\n", "2:16", []string{`"kafak"`, "kafka or http"}},
+		{"a source type that comes later", "name: a\nsource: {type: grpc}\nsink: {type: stdout}\n", "2:16", []string{"grpc", "not in this version"}},
+		{"a sink type that comes later", "name: a\nsource: {type: kafka}\nsink: {type: temporal}\n", "3:14", []string{"temporal", "not in this version", "http, kafka or stdout"}},
+		{"exactly-once", minimal("delivery: {guarantee: exactly-once}\n"), "4:23", []string{"not in this version"}},
+		{"another guarantee", minimal("delivery: {guarantee: maybe}\n"), "4:23", []string{`"maybe"`, "at-least-once"}},
+		{"interceptors", minimal("interceptors: []\n"), "4:1", []string{"interceptors is known, but not in this version"}},
+		{"a schema", minimal("schema: {type: avro}\n"), "4:1", []string{"schema is known, but not in this version"}},
+		{"a split", minimal("transform: {split: data.items}\n"), "4:13", []string{"transform.split is known, but not in this version"}},
+		{"several sinks", "name: a\nsource: {type: kafka}\nsinks: [{type: http}]\n", "3:1", []string{"sinks is known, but not in this version"}},
+		{"a field without a name", minimal("transform: {fields: {'': data.a}}\n"), "4:", []string{"has no name"}},
+		{"a timeout of nothing", minimal("transform: {timeout: 0s}\n"), "4:22", []string{"from 1ms to 1m0s"}},
+		{"an output of nothing", minimal("transform: {maxOutputBytes: 0}\n"), "4:29", []string{"0 is out of bounds"}},
+		{"nothing in flight", minimal("delivery: {maxInFlight: 0}\n"), "4:25", []string{"from 1 to 65536"}},
+		{"an order that is none", minimal("delivery: {ordering: keys}\n"), "4:22", []string{"keys", "key"}},
+		{"a drain of nothing", minimal("delivery: {drainTimeout: 0s}\n"), "4:26", []string{"drainTimeout", "0s is out"}},
+		{"an empty batch", minimal("delivery: {batch: {maxEvents: 0}}\n"), "4:31", []string{"from 1 to 10000"}},
+		{"intervals the wrong way round", minimal("errorHandling: {initialInterval: 5s, maxInterval: 1s}\n"), "4:51", []string{"less than initialInterval"}},
+		{"an interval without a unit", minimal("errorHandling: {initialInterval: 200}\n"), "4:34", []string{"200"}},
+		{"a jitter beyond all", minimal("errorHandling: {jitter: 20}\n"), "4:25", []string{"from 0 to 1"}},
+		{"retries below zero", minimal("errorHandling: {maxRetries: -1}\n"), "4:29", []string{"from 0 to 1000"}},
+		{"a topic with a space", minimal("errorHandling: {deadLetterTopic: 'a b'}\n"), "4:34", []string{"Kafka topic"}},
+		{"a dead letter place of no known type", minimal("errorHandling: {deadLetter: {type: s3}}\n"), "4:36", []string{`"s3"`, "kafka or file"}},
+		{"a dead letter place without a type", minimal("errorHandling: {deadLetter: {config: {path: x}}}\n"), "4:", []string{"kafka or file"}},
+		{"a dead letter file and topic", minimal("errorHandling: {deadLetterTopic: a, deadLetter: {type: file, config: {path: x}}}\n"), "4:34", []string{"remove one"}},
+		{"no dead letter place", "name: a\nsource: {type: http}\nsink: {type: stdout}\n", "2:16", []string{"deadLetter", "no broker", "onExhausted: block"}},
+		{"a line stopped by less than none", minimal("errorHandling: {stopTheLine: {consecutive: -1}}\n"), "4:44", []string{"-1 is out of bounds"}},
+		{"no YAML", "name: [\n", "", []string{"flow.yaml:"}},
+		{"a list", "- a\n", "1:1", []string{"flow.yaml"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			f, err := Parse("flow.yaml", []byte(tc.text))
+			if err == nil || f != nil {
+				t.Fatalf("passes: %+v", f)
+			}
+			errs, ok := errors.AsType[config.Errors](err)
+			if !ok || len(errs) != 1 {
+				t.Fatalf("not one fault: %v", err)
+			}
+			for _, want := range append(tc.want, "flow.yaml:"+tc.at) {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("lacks %q:\n%v", want, err)
+				}
+			}
+		})
+	}
+}
+
+func TestParse_saysAllThatIsWrongAtOnce(t *testing.T) {
+	_, err := Parse("flow.yaml", []byte("name: Bad\nsource: {type: nats}\nsink: {type: stdout}\npauesd: 1\nerrorHandling: {jitter: 2}\n"))
+	errs, _ := errors.AsType[config.Errors](err)
+	var lines []string
+	for _, e := range errs {
+		lines = append(lines, fmt.Sprint(e.Pos.Line))
+	}
+	if got := strings.Join(lines, ","); got != "1,2,4,5" {
+		t.Errorf("faults in lines %s:\n%v", got, err)
+	}
+}
+
+func TestExamine_returnsWhatCouldBeRead(t *testing.T) {
+	f, errs := Examine("flow.yaml", []byte(minimal("pauesd: 1\n")))
+	if len(errs) != 1 || f == nil || f.Name != "orders" || f.Sink.Type != "stdout" {
+		t.Errorf("flow = %+v, errors = %v", f, errs)
+	}
+}
+
+func TestParse_acceptsAFlowDefinition(t *testing.T) {
+	body := "  source: {type: kafka, config: {brokers: b}}\n  sink: {type: stdout}\n  runtime: {replicas: 3}\n"
+	head := "apiVersion: fiso.io/v1alpha1\nkind: FlowDefinition\nmetadata:\n  name: orders\n  labels: {a: b}\n  managedFields: [{manager: kubectl}]\nspec:\n"
+	f := parsed(t, head+body+"status: {conditions: []}\n")
+	if f.Name != "orders" || f.Source.Type != "kafka" {
+		t.Errorf("flow = %+v", f)
+	}
+	if f := parsed(t, head+"  name: orders\n"+body); f.Name != "orders" {
+		t.Errorf("name = %q", f.Name)
+	}
+	if f := parsed(t, `{"kind": "FlowDefinition", "apiVersion": "fiso.io/v1alpha1", "metadata": {"name": "j"}, "spec": {"source": {"type": "kafka"}, "sink": {"type": "stdout"}}}`); f.Name != "j" {
+		t.Errorf("name = %q", f.Name)
+	}
+	for _, tc := range []struct{ name, text, at, want string }{
+		{"names that differ", head + "  name: other\n" + body, "8:9", "is not metadata.name, orders"},
+		{"no name", strings.Replace(head, "  name: orders\n", "", 1) + body, "", "metadata.name"},
+		{"a bad name", strings.Replace(head, "orders", "Orders", 1) + body, "4:9", `"Orders"`},
+		{"another kind", strings.Replace(head, "FlowDefinition", "LinkTarget", 1) + body, "2:7", "FlowDefinition"},
+		{"another version", strings.Replace(head, "v1alpha1", "v2", 1) + body, "1:13", "fiso.io/v1alpha1"},
+		{"a typo in the body", head + body + "  pauesd: true\n", "11:3", "paused"},
+		{"a key that comes later", head + body + "  schema: {}\n", "11:3", "not in this version"},
+		{"a bad value in the body", head + body + "  delivery: {maxInFlight: 0}\n", "11:27", "from 1"},
+		{"a typo in the metadata", strings.Replace(head, "labels", "lables", 1) + body, "5:3", "labels"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			_, err := Parse("flow.yaml", []byte(tc.text))
+			if err == nil || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), "flow.yaml:"+tc.at) {
+				t.Errorf("error lacks %q at %s: %v", tc.want, tc.at, err)
+			}
+		})
+	}
+}
+
+func TestParseDir_readsFlowFilesAndNothingElse(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "b.yaml", minimal(""))
+	write(t, dir, "a.yml", strings.Replace(minimal(""), "orders", "other", 1))
+	write(t, dir, ".hidden.yaml", "junk")
+	write(t, dir, "notes.txt", "junk")
+	write(t, dir, "..data/c.yaml", "junk")
+	write(t, dir, "sub.yaml/c.yaml", "junk")
+	files, err := ParseDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) != 2 || files[0].Flow.Name != "other" || files[1].Flow.Name != "orders" || files[1].Path != filepath.Join(dir, "b.yaml") {
+		t.Errorf("files = %+v", files)
+	}
+	one, err := ParseDir(filepath.Join(dir, "b.yaml"))
+	if err != nil || len(one) != 1 {
+		t.Errorf("a single file: %v, %v", one, err)
+	}
+}
+
+func TestParseDir_saysWhatToDo(t *testing.T) {
+	empty := t.TempDir()
+	twice := t.TempDir()
+	write(t, twice, "a.yaml", minimal(""))
+	write(t, twice, "b.yaml", minimal(""))
+	write(t, twice, "c.yaml", "pauesd: 1\n")
+	if err := os.Symlink("nowhere", filepath.Join(twice, "d.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	huge := t.TempDir()
+	write(t, huge, "a.yaml", minimal("#"+strings.Repeat("x", 2<<20)))
+	for _, tc := range []struct {
+		name, dir string
+		want      []string
+	}{
+		{"no such directory", filepath.Join(empty, "no"), []string{"does not exist", "fiso-flow init"}},
+		{"an empty directory", empty, []string{"no flow file", "fiso-flow init", empty}},
+		{"every fault", twice, []string{"a.yaml", "b.yaml", "orders is defined twice", "c.yaml:1:1", "d.yaml"}},
+		{"a huge file", huge, []string{"a.yaml", "1"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			_, err := ParseDir(tc.dir)
+			if err == nil {
+				t.Fatal("passes")
+			}
+			for _, want := range tc.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("lacks %q:\n%.2000v", want, err)
+				}
+			}
+		})
+	}
+	if _, err := List(string([]byte{0})); err == nil {
+		t.Error("a name with a NUL passes")
+	}
+	if _, err := Read(empty); err == nil {
+		t.Error("a directory is read as a file")
+	}
+}
+
+func write(t *testing.T, dir, name, text string) {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// F19: a file of any content is read or refused, and never brings us down.
+// https://github.com/go-yaml/yaml/issues/666, https://github.com/golang/vulndb/issues/4768
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(printed))
+	f.Add([]byte(minimal("transform: {fields: {a: data.a}}\n")))
+	f.Add([]byte("apiVersion: fiso.io/v1alpha1\nkind: FlowDefinition\nmetadata: {name: a}\nspec: {source: {type: kafka}, sink: {type: stdout}}\n"))
+	f.Add([]byte("a: &a [x,x]\nb: &b [*a,*a,*a]\nc: &c [*b,*b,*b]\nname: *c\n"))
+	f.Add([]byte("name: !!binary x\n<<: {sink: 1}\n? [a]\n: b\n"))
+	f.Add([]byte("{"))
+	f.Add([]byte(""))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		flow, err := Parse("f.yaml", data)
+		if (flow == nil) == (err == nil) {
+			t.Fatalf("flow %v and error %v", flow, err)
+		}
+		if err == nil && !label.MatchString(flow.Name) {
+			t.Fatalf("a flow named %q", flow.Name)
+		}
+		if err != nil && !strings.Contains(err.Error(), "f.yaml") {
+			t.Fatalf("error without its file: %v", err)
+		}
+	})
+}

@@ -1,0 +1,213 @@
+package spec
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/lsm/fiso/common/config"
+)
+
+// Bounds of what a file may ask for. They are wide: they catch a slip of the
+// unit or a zero too many, not an opinion.
+const (
+	maxInFlight      = 65536
+	maxRetries       = 1000
+	maxBatchEvents   = 10_000
+	maxBatchBytes    = 64 << 20
+	maxOutputBytes   = 64 << 20
+	maxTransformTime = time.Minute
+	maxInterval      = 24 * time.Hour
+	maxDrain         = 30 * time.Minute
+	maxName          = 63  // DNS-1123 label, so that the name fits Kubernetes objects
+	maxTopic         = 249 // Kafka's own bound
+)
+
+var (
+	label = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
+	topic = regexp.MustCompile(`^[a-zA-Z0-9._-]+$`)
+)
+
+// fault is a fault of the key, in this package's short form.
+func fault(key, format string, args ...any) error {
+	return config.Fault(key, "%s", fmt.Sprintf(format, args...))
+}
+
+// Validate checks what one struct alone can tell; Parse adds the name, which
+// may come from the FlowDefinition around it. It joins all faults.
+func (f *Flow) Validate() error {
+	return errors.Join(f.validateName(), f.validateTypes(), f.validateDeadLetter())
+}
+
+func (f *Flow) validateName() error { return validName("name", f.Name) }
+
+// validName checks a flow's name where it stands; none at all is not its
+// business.
+func validName(key, name string) error {
+	switch {
+	case name == "":
+		return nil
+	case len(name) > maxName:
+		return fault(key, "%d characters are too many; 63 are allowed", len(name))
+	case !label.MatchString(name):
+		return fault(key, "%q is no name for a flow: use lower-case letters, digits and dashes, as in %s", name, suggestName(name))
+	}
+	return nil
+}
+
+// suggestName is the nearest name that is allowed.
+func suggestName(name string) string {
+	s := strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9':
+			return r
+		case r >= 'A' && r <= 'Z':
+			return r + ('a' - 'A')
+		default:
+			return '-'
+		}
+	}, name)
+	if s = strings.Trim(s, "-"); s == "" {
+		return "my-flow"
+	}
+	return s
+}
+
+func (f *Flow) validateTypes() error {
+	return errors.Join(
+		oneOf("source.type", "source", f.Source.Type, sourceTypes, laterSources),
+		oneOf("sink.type", "sink", f.Sink.Type, sinkTypes, laterSinks),
+		oneOf("errorHandling.deadLetter.type", "dead letter place", f.ErrorHandling.DeadLetter.Type, deadLetterTypes, nil),
+	)
+}
+
+// The connector types of this version, and those that the contract names and
+// a later version brings.
+var (
+	sourceTypes     = []string{"kafka", "http"}
+	laterSources    = []string{"grpc"}
+	sinkTypes       = []string{"http", "kafka", "stdout"}
+	laterSinks      = []string{"grpc", "temporal"}
+	deadLetterTypes = []string{"kafka", "file"}
+)
+
+func oneOf(key, what, value string, known, later []string) error {
+	if value == "" {
+		return nil // required says so, where it is
+	}
+	for _, k := range known {
+		if k == value {
+			return nil
+		}
+	}
+	for _, l := range later {
+		if l == value {
+			return fault(key, "the %s type %q is known, but not in this version of fiso-flow; use %s", what, value, list(known))
+		}
+	}
+	return fault(key, "%q is no %s type; use %s", value, what, list(known))
+}
+
+func list(words []string) string {
+	if len(words) == 1 {
+		return words[0]
+	}
+	return strings.Join(words[:len(words)-1], ", ") + " or " + words[len(words)-1]
+}
+
+func (f *Flow) validateDeadLetter() error {
+	e := &f.ErrorHandling
+	var errs []error
+	if e.DeadLetter.Type == "" && !e.DeadLetter.Config.IsZero() {
+		errs = append(errs, fault("errorHandling.deadLetter.type", "missing: write kafka or file"))
+	}
+	if e.DeadLetter.Type == "file" && e.DeadLetterTopic != "" {
+		errs = append(errs, fault("errorHandling.deadLetterTopic", "does not go with deadLetter of type file: remove one of the two"))
+	}
+	if f.Source.Type == "http" && e.DeadLetter.Type == "" && e.OnExhausted != "block" {
+		errs = append(errs, fault("source.type",
+			"http is no broker that could keep dead letters: name a place in errorHandling.deadLetter (type: file with config.path, or type: kafka with config.brokers), or set errorHandling.onExhausted: block"))
+	}
+	return errors.Join(errs...)
+}
+
+// Validate checks the bounds of a transform; its expressions are checked where
+// they are compiled.
+func (t *Transform) Validate() error {
+	var errs []error
+	for _, f := range t.Fields {
+		if f.Name == "" {
+			errs = append(errs, fault("fields", "a field has no name"))
+		}
+	}
+	return errors.Join(append(errs,
+		duration("timeout", t.Timeout, time.Millisecond, maxTransformTime),
+		between("maxOutputBytes", int64(t.MaxOutputBytes), 1, maxOutputBytes),
+	)...)
+}
+
+// Validate checks the bounds of delivery.
+func (d *Delivery) Validate() error {
+	var guarantee error
+	switch d.Guarantee {
+	case "", "at-least-once":
+	case "exactly-once":
+		guarantee = fault("guarantee", "exactly-once is known, but not in this version of fiso-flow; leave it out for at-least-once")
+	default:
+		guarantee = fault("guarantee", "%q is no guarantee; use at-least-once", d.Guarantee)
+	}
+	return errors.Join(
+		between("maxInFlight", int64(d.MaxInFlight), 1, maxInFlight),
+		duration("drainTimeout", d.DrainTimeout, time.Millisecond, maxDrain),
+		guarantee,
+	)
+}
+
+// Validate checks the bounds of a batch.
+func (b *Batch) Validate() error {
+	return errors.Join(
+		between("maxEvents", int64(b.MaxEvents), 1, maxBatchEvents),
+		between("maxBytes", int64(b.MaxBytes), 1, maxBatchBytes),
+		duration("maxWait", b.MaxWait, 0, time.Minute),
+	)
+}
+
+// Validate checks retries and intervals.
+func (e *ErrorHandling) Validate() error {
+	errs := []error{
+		between("maxRetries", int64(e.MaxRetries), 0, maxRetries),
+		duration("initialInterval", e.InitialInterval, time.Millisecond, maxInterval),
+		duration("maxInterval", e.MaxInterval, time.Millisecond, maxInterval),
+	}
+	if e.MaxInterval < e.InitialInterval && e.MaxInterval > 0 {
+		errs = append(errs, fault("maxInterval", "%v is less than initialInterval, %v", e.MaxInterval, e.InitialInterval))
+	}
+	if !(e.Jitter >= 0 && e.Jitter <= 1) {
+		errs = append(errs, fault("jitter", "%v is no share: write a number from 0 to 1", e.Jitter))
+	}
+	if t := e.DeadLetterTopic; t != "" && (len(t) > maxTopic || !topic.MatchString(t) || t == "." || t == "..") {
+		errs = append(errs, fault("deadLetterTopic", "%q is no name for a Kafka topic: use letters, digits, dots, dashes and underscores, 249 at most", t))
+	}
+	return errors.Join(errs...)
+}
+
+// Validate checks the bound.
+func (s *StopTheLine) Validate() error {
+	return between("consecutive", int64(s.Consecutive), 0, 1_000_000)
+}
+
+func between(key string, n, low, high int64) error {
+	if n < low || n > high {
+		return fault(key, "%d is out of bounds: from %d to %d is allowed", n, low, high)
+	}
+	return nil
+}
+
+func duration(key string, d, low, high time.Duration) error {
+	if d < low || d > high {
+		return fault(key, "%v is out of bounds: from %v to %v is allowed", d, low, high)
+	}
+	return nil
+}

@@ -1,0 +1,146 @@
+package supervisor
+
+import (
+	"context"
+	"time"
+)
+
+// pause stops what runs; the commits in the source hold the flow's place.
+func (f *flow) pause() {
+	f.halt()
+	f.discard()
+}
+
+// launch starts want where nothing runs.
+func (f *flow) launch(ctx context.Context, want Definition) error {
+	p, err := f.build(want)
+	if err != nil {
+		return err
+	}
+	f.begin(ctx, want, p)
+	return nil
+}
+
+// replace builds want beside the running pipeline, drains that, and starts the
+// new one where the old one committed.
+func (f *flow) replace(ctx context.Context, want Definition) error {
+	p, err := f.build(want)
+	if err != nil {
+		return err
+	}
+	f.log.Info("source changed: the running flow drains, the new one takes over")
+	f.show(state{phase: "running"}, "draining before a reload")
+	f.halt()
+	if ctx.Err() != nil {
+		p.Close()
+		return nil
+	}
+	f.begin(ctx, want, p)
+	return nil
+}
+
+// swap takes want over into the running pipeline. It waits no longer than a
+// drain would: a swap that hangs ends in a replacement, so that a reload works
+// while the sink does not (F13, https://github.com/vectordotdev/vector/issues/24125).
+func (f *flow) swap(ctx context.Context, want Definition) error {
+	bounded, cancel := context.WithTimeout(ctx, want.DrainTimeout()+f.grace)
+	defer cancel()
+	err := f.cur.pipe.Swap(bounded, want)
+	switch {
+	case err == nil:
+		f.cur.def = want
+		return nil
+	case ctx.Err() != nil:
+		return nil
+	case bounded.Err() != nil:
+		f.log.Warn("swap takes too long: the flow is replaced as a whole", "error", err)
+		return f.replace(ctx, want)
+	}
+	return err
+}
+
+// build uses what was built for the start, once.
+func (f *flow) build(want Definition) (Pipeline, error) {
+	f.mu.Lock()
+	p, wanted := f.built, f.want
+	f.built = nil
+	f.mu.Unlock()
+	if p != nil && wanted == want && f.cur == nil {
+		return p, nil
+	}
+	if p != nil {
+		p.Close()
+	}
+	return want.Build()
+}
+
+// discard closes what was built and never run.
+func (f *flow) discard() {
+	f.mu.Lock()
+	p := f.built
+	f.built = nil
+	f.mu.Unlock()
+	if p != nil {
+		p.Close()
+	}
+}
+
+func (f *flow) begin(ctx context.Context, def Definition, p Pipeline) {
+	run, stop := context.WithCancel(ctx)
+	r := &running{def: def, pipe: p, stop: stop, ended: make(chan error, 1), started: time.Now()}
+	f.cur = r
+	f.mu.Lock()
+	f.pipe = p
+	f.mu.Unlock()
+	f.log.Info("flow starts")
+	go func() { r.ended <- p.Run(run) }()
+}
+
+// halt stops what runs and waits for it, bounded: a pipeline that does not
+// come back is given up and said so, rather than the flow.
+func (f *flow) halt() {
+	r := f.cur
+	if r == nil {
+		return
+	}
+	r.stop()
+	stuck := time.NewTimer(r.def.DrainTimeout() + f.grace)
+	defer stuck.Stop()
+	select {
+	case err := <-r.ended:
+		if err != nil {
+			f.log.Error("flow ended with an error", "error", err)
+		}
+	case <-stuck.C:
+		f.log.Error("flow does not stop: it is given up", "after", r.def.DrainTimeout()+f.grace)
+	}
+	f.clear()
+}
+
+func (f *flow) clear() {
+	f.cur = nil
+	f.mu.Lock()
+	f.pipe = nil
+	f.mu.Unlock()
+}
+
+// fell takes note of a pipeline that ended by itself. One that had run well
+// for longer than the longest wait begins its count anew.
+func (f *flow) fell(ctx context.Context, err error) {
+	r := f.cur
+	r.stop()
+	f.clear()
+	if ctx.Err() != nil {
+		return
+	}
+	if err == nil {
+		err = errEnded
+	}
+	if time.Since(r.started) > f.restart.Max {
+		f.attempts = 0
+	}
+	f.postpone(r.def, err)
+	if want := f.wanted(); want != r.def {
+		f.tried = nil // a newer definition need not wait
+	}
+}

@@ -1,0 +1,391 @@
+package supervisor
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lsm/fiso/common/admin"
+)
+
+func TestSupervisor_startsAllFlowsAndDrainsThemAtTheEnd(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		in := start(t, dir, "a.yaml", "orders source=1")
+		in.expect("run orders/1/")
+		if r := in.s.Report(); !r.Ready || len(r.Notes) != 0 {
+			t.Errorf("report = %+v", r)
+		}
+		if err := in.finish(); err != nil {
+			t.Fatal(err)
+		}
+		in.expect("drained orders/1/")
+		if r := in.s.Report(); r.Ready || r.Flows[0].Problem != "stopping" || r.Notes[0] != "fiso-flow is stopping" {
+			t.Errorf("report = %+v", r)
+		}
+	})
+}
+
+func TestSupervisor_refusesToStart(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		files []string
+		build bool
+		want  []string
+	}{
+		{"without a flow file", nil, false, []string{"no flow file", "fiso-flow init"}},
+		{"with the faults of all files", []string{"a.yaml", "", "b.yaml", "orders", "c.yaml", "x pauesd"}, false,
+			[]string{"a.yaml:1:1: the file is empty", `c.yaml:1:1: unknown key "pauesd"`}},
+		{"with one name in two files", []string{"a.yaml", "orders", "b.yaml", "orders"}, false, []string{"orders is defined twice", "a.yaml", "b.yaml"}},
+		{"with a flow that cannot be built", []string{"a.yaml", "good", "b.yaml", "orders"}, true, []string{"b.yaml: broken on purpose"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			dir := t.TempDir()
+			w := newWorld()
+			if tc.build {
+				w.fault("build orders", broken)
+			}
+			for i := 0; i < len(tc.files); i += 2 {
+				if err := os.WriteFile(filepath.Join(dir, tc.files[i]), []byte(tc.files[i+1]), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s, err := New(Options{Paths: []string{dir}, Load: w.load})
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = s.Run(t.Context())
+			if err == nil {
+				t.Fatal("started")
+			}
+			for _, want := range tc.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("error %q lacks %q", err, want)
+				}
+			}
+			for _, h := range w.take() {
+				if h != "closed good//" {
+					t.Errorf("half-started: %s", h)
+				}
+			}
+		})
+	}
+	s, err := New(Options{Paths: []string{"/does/not/exist"}, Load: newWorld().load})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "/does/not/exist does not exist") {
+		t.Errorf("error = %v", err)
+	}
+	if _, err := New(Options{}); err == nil {
+		t.Error("options without a path pass")
+	}
+}
+
+func TestReload_ofTheStageSwapsAndOfTheSourceReplaces(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		in := start(t, dir, "a.yaml", "orders source=1 stage=1", "b.yaml", "other source=1")
+		in.take()
+		in.put("a.yaml", "orders source=1 stage=2")
+		in.told()
+		in.expect("swapped orders/1/2")
+		in.put("a.yaml", "orders source=2 stage=2")
+		in.told()
+		in.expect("drained orders/1/2", "run orders/2/2")
+		in.put("a.yaml", "   orders source=2 stage=2") // only written differently
+		in.told()
+		in.expect()
+		if n := in.counted("orders true"); n != 2 {
+			t.Errorf("%d reloads were counted, not 2", n)
+		}
+		_ = in.finish()
+	})
+}
+
+func TestReload_withoutAWatcherIsFoundByPolling(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		in := start(t, dir, "a.yaml", "orders stage=1")
+		in.put("a.yaml", "orders stage=2")
+		in.pass(6 * time.Second) // the watcher said nothing
+		in.expect("run orders//1", "swapped orders//2")
+		_ = in.finish()
+	})
+}
+
+func TestReload_ofAnInvalidFileKeepsTheRunningFlowAndSaysSo(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		in := start(t, dir, "a.yaml", "orders stage=1")
+		in.take()
+		in.put("a.yaml", "orders pauesd")
+		in.told()
+		in.expect()
+		r := in.s.Report()
+		if !r.Ready || len(r.Notes) != 1 || !strings.Contains(r.Notes[0], `unknown key "pauesd"`) {
+			t.Errorf("report = %+v", r)
+		}
+		if in.isValid("orders") || in.counted("orders false") != 1 {
+			t.Errorf("reloads = %d", in.counted("orders false"))
+		}
+		if !in.logged("pauesd") {
+			t.Error("the log does not say why")
+		}
+		in.pass(time.Minute) // said once, however often it is looked at
+		if in.counted("orders false") != 1 {
+			t.Errorf("counted %d times", in.counted("orders false"))
+		}
+		in.put("a.yaml", "orders stage=3")
+		in.told()
+		in.expect("swapped orders//3")
+		if r := in.s.Report(); len(r.Notes) != 0 || !in.isValid("orders") {
+			t.Errorf("the note stays: %+v", r)
+		}
+		_ = in.finish()
+	})
+}
+
+// F14: a half-written state never becomes the running flow, even when it is
+// valid by itself. https://github.com/jimmidyson/configmap-reload/issues/190
+func TestReload_neverTakesAHalfWrittenFile(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		in := start(t, dir, "a.yaml", "orders stage=1")
+		in.take()
+		for i, text := range []string{"", "ord", "orders", "orders stage", "orders stage=2"} {
+			in.put("a.yaml", text)
+			in.watcher.speak()
+			in.pass(time.Duration(60+i) * time.Millisecond)
+			in.expect()
+		}
+		in.pass(250 * time.Millisecond)
+		in.expect("swapped orders//2")
+		_ = in.finish()
+	})
+}
+
+func TestReload_ofManySavesInARowTakesTheLast(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		in := start(t, dir, "a.yaml", "orders source=0")
+		in.take()
+		// The old pipeline drains slowly, while more is saved than is taken.
+		in.fault("drain orders", func(context.Context) error {
+			time.Sleep(10 * time.Second) // virtual time
+			return nil
+		})
+		for _, n := range []string{"1", "2", "3", "4"} {
+			in.put("a.yaml", "orders source="+n)
+			in.told()
+		}
+		in.pass(time.Minute)
+		in.expect("drained orders/0/", "run orders/1/", "drained orders/1/", "run orders/4/")
+		in.fault("drain orders", nil)
+		_ = in.finish()
+	})
+}
+
+func TestReload_leavesOtherFlowsAlone(t *testing.T) {
+	// F13: https://github.com/vectordotdev/vector/issues/24125
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		in := start(t, dir, "a.yaml", "slow source=1 stage=1", "b.yaml", "quick stage=1")
+		in.take()
+		in.fault("swap slow", func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
+		in.put("a.yaml", "slow source=1 stage=2")
+		in.told()
+		in.put("b.yaml", "quick stage=2")
+		in.told()
+		in.expect("swapped quick//2")
+		in.pass(31 * time.Second) // the swap hangs, and ends in a replacement
+		in.expect("drained slow/1/1", "run slow/1/2")
+		_ = in.finish()
+	})
+}
+
+func TestReload_thatCannotBeBuiltKeepsTheOldAndTriesAgain(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		in := start(t, dir, "a.yaml", "orders source=1")
+		in.take()
+		in.fault("build orders", broken)
+		in.put("a.yaml", "orders source=2")
+		in.told()
+		in.expect()
+		f := in.flow("orders")
+		if f.Problem != "" || len(f.Notes) != 1 || !strings.Contains(f.Notes[0], "broken on purpose") {
+			t.Errorf("report = %+v", f)
+		}
+		in.fault("build orders", nil)
+		in.pass(5 * time.Second)
+		in.expect("drained orders/1/", "run orders/2/")
+		if f := in.flow("orders"); len(f.Notes) != 0 {
+			t.Errorf("notes stay: %v", f.Notes)
+		}
+		if in.counted("orders true") != 1 || in.counted("orders false") == 0 {
+			t.Error("reloads are not counted")
+		}
+		_ = in.finish()
+	})
+}
+
+func TestReload_thatCannotBeSwappedKeepsTheOldAndTriesAgain(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		in := start(t, dir, "a.yaml", "orders stage=1")
+		in.take()
+		in.fault("swap orders", broken)
+		in.put("a.yaml", "orders stage=2")
+		in.told()
+		in.expect()
+		// A newer definition does not wait for the older one's retry.
+		in.fault("swap orders", nil)
+		in.put("a.yaml", "orders stage=3")
+		in.told()
+		in.expect("swapped orders//3")
+		_ = in.finish()
+	})
+}
+
+func TestPause_stopsTheFlowAndGoesOnLater(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		in := start(t, dir, "a.yaml", "orders source=1", "b.yaml", "held paused")
+		in.expect("run orders/1/")
+		in.put("a.yaml", "orders source=1 paused")
+		in.told()
+		in.expect("drained orders/1/")
+		r := in.s.Report()
+		if f := in.flow("orders"); !r.Ready || f.Phase != "paused" || f.Problem != "" || len(f.Notes) != 1 {
+			t.Errorf("report = %+v", f)
+		}
+		in.put("a.yaml", "orders source=1")
+		in.told()
+		in.expect("run orders/1/")
+		_ = in.finish()
+	})
+}
+
+func TestFlow_thatEndsByItselfIsStartedAgainWithGrowingWaits(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		w := func(in *instance) string { return in.flow("orders").Problem }
+		in := start(t, dir, "a.yaml", "orders")
+		in.expect("run orders//")
+		in.fault("run orders", broken)
+		in.fault("drain orders", nil)
+		in.put("a.yaml", "orders source=2")
+		in.told()
+		in.expect("drained orders//", "run orders/2/", "fell orders/2/")
+		if p := w(in); p != "broken on purpose" || in.s.Report().Ready {
+			t.Errorf("problem = %q", p)
+		}
+		in.pass(time.Minute)
+		if n := len(in.take()) / 2; n < 4 || n > 7 { // 1, 2, 4, 8, 16, 32 s apart
+			t.Errorf("%d starts within a minute", n)
+		}
+		in.fault("run orders", nil)
+		in.pass(2 * time.Minute)
+		in.expect("run orders/2/")
+		if !in.s.Report().Ready {
+			t.Error("not ready again")
+		}
+		_ = in.finish()
+	})
+}
+
+func TestFlow_thatEndsWithoutAnErrorIsNotTakenForDone(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		fl := newFlow("orders", &def{w: w, name: "orders"}, nil, mustDefault(t, Options{Paths: []string{dir}, Load: w.load}))
+		quit := make(chan struct{})
+		early := &earlyEnd{quit: quit}
+		fl.built = early
+		fl.start(t.Context(), nil)
+		close(quit)
+		synctest.Wait()
+		if r := fl.report(); r.Phase != "failed" || r.Problem != "the source ended by itself" {
+			t.Errorf("report = %+v", r)
+		}
+		fl.cancel()
+		<-fl.done
+	})
+}
+
+// earlyEnd is a pipeline whose Run returns nil without being told to.
+type earlyEnd struct {
+	Pipeline
+	quit chan struct{}
+}
+
+func (e *earlyEnd) Run(context.Context) error { <-e.quit; return nil }
+
+func mustDefault(t *testing.T, o Options) Options {
+	t.Helper()
+	o, err := o.withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+func TestFlow_logsAnErrorWhileItDrains(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		in := start(t, dir, "a.yaml", "orders")
+		in.fault("drain orders", broken)
+		if err := in.finish(); err != nil {
+			t.Error(err)
+		}
+		if !in.logged("ended with an error") || !in.logged("broken on purpose") {
+			t.Error("an error while draining is not logged")
+		}
+	})
+}
+
+// A pipeline that hangs for ever is given up, not the flow (F13).
+func TestFlow_thatDoesNotStopIsGivenUp(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		in := start(t, dir, "a.yaml", "orders source=1")
+		release := make(chan struct{})
+		in.fault("drain orders", func(context.Context) error { <-release; return nil })
+		in.put("a.yaml", "orders source=2")
+		in.told()
+		if f := in.flow("orders"); f.Problem != "" || len(f.Notes) != 1 || f.Notes[0] != "draining before a reload" {
+			t.Errorf("report = %+v", f)
+		}
+		in.pass(31 * time.Second)
+		if !in.logged("does not stop") {
+			t.Error("the log does not say so")
+		}
+		in.fault("drain orders", nil)
+		_ = in.finish()
+		close(release)
+		synctest.Wait()
+	})
+}
+
+func TestReport_tellsWhatThePipelineSays(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		in := start(t, dir, "a.yaml", "orders", "b.yaml", "a-quiet-one")
+		in.world.mu.Lock()
+		in.status["orders"] = Status{Problem: "dead letter refused", Notes: []string{"a gap"}}
+		in.world.mu.Unlock()
+		r := in.s.Report()
+		if r.Ready || r.Flows[0].Name != "a-quiet-one" || r.Flows[1].Problem != "dead letter refused" || r.Flows[1].Notes[0] != "a gap" {
+			t.Errorf("report = %+v", r)
+		}
+		if a := r.Admin(); a.Ready || !a.Checks[0].OK || a.Checks[1] != (admin.Check{Name: "flow orders", Reason: "dead letter refused"}) || a.Notes[0] != "flow orders: a gap" {
+			t.Errorf("admin report = %+v", a)
+		}
+		_ = in.finish()
+	})
+}

@@ -1,0 +1,234 @@
+package supervisor
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// real is a supervisor over a real directory and the operating system's
+// notifications. Polling is off, so that only those can be what works.
+type real struct {
+	*instance
+}
+
+func startReal(t *testing.T, dir string) *real {
+	t.Helper()
+	watcher, err := NewWatcher(slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld()
+	s, err := New(Options{
+		Paths: []string{dir}, Load: w.load, Watcher: watcher, Recorder: w,
+		Logger: slog.New(slog.NewTextHandler(w, nil)), Debounce: 20 * time.Millisecond, Poll: time.Hour,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	in := &instance{world: w, t: t, dir: dir, s: s, stop: stop, ended: make(chan error, 1)}
+	go func() { in.ended <- s.Run(ctx) }()
+	t.Cleanup(func() {
+		if err := in.finish(); err != nil {
+			t.Error(err)
+		}
+	})
+	return &real{instance: in}
+}
+
+// until waits for the condition, and fails after a long time.
+func (r *real) until(what string, holds func() bool) {
+	r.t.Helper()
+	limit := time.After(20 * time.Second)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-limit:
+			r.t.Fatalf("waited in vain for: %s; happened: %v", what, r.take())
+		}
+	}
+}
+
+// happened waits for one thing to stand in the history.
+func (r *real) happened(what string) {
+	r.t.Helper()
+	r.until(what, func() bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		for _, h := range r.history {
+			if h == what {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+func TestWatcher_seesAnEditorsRename(t *testing.T) {
+	dir := t.TempDir()
+	put(t, filepath.Join(dir, "a.yaml"), "orders stage=1")
+	r := startReal(t, dir)
+	r.happened("run orders//1")
+	for _, n := range []string{"2", "3"} { // twice: the watch must outlive the first
+		r.put(".a.yaml.swp", "orders stage="+n)
+		if err := os.Rename(filepath.Join(dir, ".a.yaml.swp"), filepath.Join(dir, "a.yaml")); err != nil {
+			t.Fatal(err)
+		}
+		r.happened("swapped orders//" + n)
+	}
+}
+
+func TestWatcher_seesAWriteInPlace(t *testing.T) {
+	dir := t.TempDir()
+	put(t, filepath.Join(dir, "a.yaml"), "orders stage=1")
+	r := startReal(t, dir)
+	r.happened("run orders//1")
+	f, err := os.OpenFile(filepath.Join(dir, "a.yaml"), os.O_WRONLY|os.O_TRUNC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range []string{"orders", " stage", "=2"} {
+		if _, err := f.WriteString(part); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r.happened("swapped orders//2")
+}
+
+// F14: Kubernetes replaces a ConfigMap by turning the link ..data to another
+// directory; the files themselves hear nothing.
+// https://github.com/jimmidyson/configmap-reload/issues/190
+func TestWatcher_seesAConfigMapSwap(t *testing.T) {
+	dir := t.TempDir()
+	swap := func(version, text string) {
+		t.Helper()
+		if err := os.Mkdir(filepath.Join(dir, version), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		put(t, filepath.Join(dir, version, "a.yaml"), text)
+		tmp := filepath.Join(dir, "..data_tmp")
+		if err := os.Symlink(version, tmp); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(tmp, filepath.Join(dir, "..data")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	swap("..2026_1", "orders stage=1")
+	if err := os.Symlink(filepath.Join("..data", "a.yaml"), filepath.Join(dir, "a.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	r := startReal(t, dir)
+	r.happened("run orders//1")
+	swap("..2026_2", "orders stage=2")
+	if err := os.RemoveAll(filepath.Join(dir, "..2026_1")); err != nil {
+		t.Fatal(err)
+	}
+	r.happened("swapped orders//2")
+	swap("..2026_3", "orders pauesd")
+	r.until("a note of the fault", func() bool { return len(r.s.Report().Notes) == 1 })
+	swap("..2026_4", "orders stage=4")
+	r.happened("swapped orders//4")
+}
+
+func TestWatcher_seesFilesComeAndReferencesChange(t *testing.T) {
+	dir, refs := t.TempDir(), t.TempDir()
+	ref := filepath.Join(refs, "topic")
+	put(t, ref, "one")
+	put(t, filepath.Join(dir, "a.yaml"), "orders refs="+ref)
+	r := startReal(t, dir)
+	r.happened("run orders/one/")
+	put(t, filepath.Join(dir, "b.yml"), "extra")
+	r.happened("run extra//")
+	put(t, ref, "two")
+	r.happened("run orders/two/")
+}
+
+// https://github.com/open-feature/flagd/issues/42: the watch dies with its
+// directory, and must come back with it.
+func TestWatcher_survivesTheDirectoryBeingReplaced(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "flows")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	w, err := NewWatcher(slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := w.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	watch := func() {
+		t.Helper()
+		if err := w.Watch([]string{dir, filepath.Join(dir, "ref"), filepath.Join(dir, "..", "no", "such")}); err != nil {
+			t.Error(err)
+		}
+	}
+	watch()
+	watch() // again with the same is nothing new
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	<-w.Changes()
+	watch()
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	watch()
+	drain(w)
+	put(t, filepath.Join(dir, "a.yaml"), "orders")
+	<-w.Changes()
+	if err := os.Rename(dir, dir+".old"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	<-w.Changes()
+	watch()
+	drain(w)
+	put(t, filepath.Join(dir, "a.yaml"), "orders")
+	<-w.Changes()
+	if err := w.Watch(nil); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWatcher_thatIsClosedSaysSo(t *testing.T) {
+	w, err := NewWatcher(slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Watch([]string{t.TempDir()}); err == nil || !strings.Contains(err.Error(), "closed") {
+		t.Errorf("error = %v", err)
+	}
+}
+
+func drain(w Watcher) {
+	select {
+	case <-w.Changes():
+	default:
+	}
+}
+
+func put(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}

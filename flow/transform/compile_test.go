@@ -1,0 +1,230 @@
+package transform
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lsm/fiso/common/cloudevent"
+	"github.com/lsm/fiso/common/config"
+	"github.com/lsm/fiso/flow/fault"
+)
+
+func TestNew_saysWhatIsWrongAndWhatToDo(t *testing.T) {
+	literal := func(s string) string { return s + ` is read as CEL; a literal text needs quotes: '"` + s + `"'` }
+	for name, row := range map[string]struct {
+		cfg           Config
+		key           string
+		line, col     int
+		message, hint string
+	}{
+		"literal type":       {Config{Type: text("order.created")}, "cloudevents.type", 1, 1, "undeclared reference to 'order'", literal("order.created")},
+		"literal word":       {Config{Type: text("orders")}, "cloudevents.type", 1, 1, "undeclared reference to 'orders'", literal("orders")},
+		"literal with dash":  {Config{Type: text("order-created")}, "cloudevents.type", 1, 1, "undeclared reference to 'order'", literal("order-created")},
+		"literal path":       {Config{Source_: text("/orders/eu")}, "cloudevents.source", 1, 1, "Syntax error", literal("/orders/eu")},
+		"literal address":    {Config{DataSchema: text("https://a.example/s")}, "cloudevents.dataschema", 1, 6, "Syntax error", literal("https://a.example/s")},
+		"field":              {Config{CEL: text(`{"a": order_id}`)}, "transform.cel", 1, 7, "undeclared reference to 'order_id'", "did you mean data.order_id?"},
+		"lone field":         {Config{Fields: config.Fields{field("a", "order_id")}}, "transform.fields.a", 1, 1, "undeclared reference to 'order_id'", "did you mean data.order_id? " + literal("order_id")},
+		"variable":           {Config{CEL: text(`{"a": dat.order_id}`)}, "transform.cel", 1, 7, "undeclared reference to 'dat'", "did you mean data?"},
+		"second line":        {Config{CEL: text("{\"a\": 1,\n  \"b\": timee}")}, "transform.cel", 2, 8, "undeclared reference to 'timee'", "did you mean time?"},
+		"function":           {Config{CEL: text(`data.a.uperAscii()`)}, "transform.cel", 1, 17, "undeclared reference to 'uperAscii'", "did you mean upperAscii()?"},
+		"unknown function":   {Config{CEL: text(`qqqqqqqqqq(data.a)`)}, "transform.cel", 1, 11, "undeclared reference to 'qqqqqqqqqq'", ""},
+		"mixed numbers":      {Config{CEL: text(`1 * 1.5`)}, "transform.cel", 1, 3, "found no matching overload for '_*_' applied to '(int, double)'", "CEL does not mix whole numbers and decimals: write double(…) around the whole one"},
+		"mixed types":        {Config{CEL: text(`id + 1`)}, "transform.cel", 1, 4, "found no matching overload for '_+_' applied to '(string, int)'", "make both sides text with string(…), or both numbers with int(…) or double(…)"},
+		"no such overload":   {Config{CEL: text(`size(true)`)}, "transform.cel", 1, 5, "found no matching overload for 'size' applied to '(bool)'", ""},
+		"filter":             {Config{Filter: text(`"eu"`)}, "filter", 1, 1, "it gives a string where true or false is due", `compare it with something, as in data.region == "eu"`},
+		"list as text":       {Config{ID: text(`[1]`)}, "cloudevents.id", 1, 1, "it gives a list(int) where text is due", "make it text with string(…)"},
+		"bytes as text":      {Config{ID: text(`b"x"`)}, "cloudevents.id", 1, 1, "it gives a bytes where text is due", "make it text with string(…)"},
+		"optional output":    {Config{CEL: text(`data.?a`)}, "transform.cel", 1, 1, "it gives an optional value, which JSON has no place for", "end it with .orValue(null)"},
+		"type output":        {Config{CEL: text(`type(data)`)}, "transform.cel", 1, 1, "it gives a type, which JSON has no place for", "make it text with string(type(…))"},
+		"twice a key":        {Config{CEL: text(`{"a": 1, "b": {"c": 1, "c": 2}}`)}, "transform.cel", 1, 24, "the key c is there twice", "a key can have one value only"},
+		"twice a field":      {Config{Fields: config.Fields{field("a", "1"), field("a", "2")}}, "transform.fields", 1, 1, `the field "a" is there twice`, "a field can have one value only"},
+		"cel and fields":     {Config{CEL: text("1"), Fields: config.Fields{field("a", "1")}}, "transform.cel", 1, 1, "transform has both cel and fields", "keep one of the two"},
+		"blank":              {Config{CEL: text("  ")}, "transform.cel", 1, 1, "the expression is empty", ""},
+		"bad regex":          {Config{CEL: text(`data.a.matches("(")`)}, "transform.cel", 1, 16, "invalid matches argument", ""},
+		"long regex":         {Config{CEL: text(`data.a.matches("` + strings.Repeat("a", 1025) + `")`)}, "transform.cel", 1, 15, "a regular expression is longer than 1024 characters", ""},
+		"bad time":           {Config{CEL: text(`timestamp("x")`)}, "transform.cel", 1, 11, "invalid timestamp argument", ""},
+		"extension name":     {Config{Extensions: config.Fields{field("Tenant-Id", "id")}}, "cloudevents.extensions.Tenant-Id", 1, 1, `an extension cannot be called "Tenant-Id"`, "use lower-case letters and digits, up to 20 of them"},
+		"extension reserved": {Config{Extensions: config.Fields{field("time", "id")}}, "cloudevents.extensions.time", 1, 1, "time is an attribute of its own and no extension", "use lower-case letters and digits, up to 20 of them"},
+		"extension no name":  {Config{Extensions: config.Fields{field("", "id")}}, "cloudevents.extensions.", 1, 1, `an extension cannot be called ""`, "use lower-case letters and digits, up to 20 of them"},
+		"too long":           {Config{CEL: text(strings.Repeat("1+", 9000) + "1")}, "transform.cel", 1, 1, "the expression has 18001 characters; 16384 are allowed", ""},
+		"too deep":           {Config{CEL: text("1 +\n  " + strings.Repeat("[", 100))}, "transform.cel", 2, 51, "the expression nests deeper than 48 levels", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := New(row.cfg)
+			var faults config.Errors
+			if !errors.As(err, &faults) || len(faults) == 0 {
+				t.Fatalf("got %v", err)
+			}
+			e := faults[0]
+			if e.Key != row.key || e.Code != "CEL" || !strings.HasPrefix(e.Message, row.message) || e.Hint != row.hint {
+				t.Errorf("got %s %s %q\nhint %q, want\n     %q", e.Key, e.Code, e.Message, e.Hint, row.hint)
+			}
+			file := strings.Repeat("#\n", 9) + "k: |\n  " + strings.ReplaceAll(strings.TrimSpace(exprOf(row.cfg)), "\n", "\n  ") + "\n"
+			var decoded struct {
+				K config.Text `yaml:"k"`
+			}
+			if name == "cel and fields" || strings.Contains(name, "twice a field") || name == "blank" || strings.Contains(name, "extension") {
+				return
+			}
+			if err := config.Decode("f.yaml", []byte(file), &decoded); err != nil {
+				t.Fatal(err)
+			}
+			e = faultIn(t, row.cfg, decoded.K)
+			if e.Pos.Line != row.line+10 || e.Pos.Column != row.col+2 {
+				t.Errorf("at %v, want line %d, column %d", e.Pos, row.line+10, row.col+2)
+			}
+		})
+	}
+}
+
+// exprOf is the one expression of a configuration.
+func exprOf(cfg Config) string {
+	for _, x := range []config.Text{cfg.CEL, cfg.Filter, cfg.ID, cfg.Type, cfg.Source_, cfg.DataSchema} {
+		if !x.IsZero() {
+			return x.Value
+		}
+	}
+	for _, f := range append(cfg.Fields, cfg.Extensions...) {
+		return f.Value.Value
+	}
+	return ""
+}
+
+// faultIn is the first fault when the expression comes from a file.
+func faultIn(t *testing.T, cfg Config, k config.Text) *config.Error {
+	t.Helper()
+	switch {
+	case !cfg.CEL.IsZero():
+		cfg.CEL = k
+	case !cfg.Filter.IsZero():
+		cfg.Filter = k
+	case !cfg.ID.IsZero():
+		cfg.ID = k
+	case !cfg.Type.IsZero():
+		cfg.Type = k
+	case !cfg.Source_.IsZero():
+		cfg.Source_ = k
+	case !cfg.DataSchema.IsZero():
+		cfg.DataSchema = k
+	case len(cfg.Fields) > 0:
+		cfg.Fields[0].Value = k
+	}
+	_, err := New(cfg)
+	var faults config.Errors
+	if !errors.As(err, &faults) {
+		t.Fatal(err)
+	}
+	return faults[0]
+}
+
+func TestNew_reportsAllFaultsOfAFlow(t *testing.T) {
+	_, err := New(Config{Filter: text(`dat.x`), CEL: text(`{"a": foo, "b": bar}`), ID: text("1 +"), Extensions: config.Fields{field("UP", "1")}})
+	var faults config.Errors
+	if !errors.As(err, &faults) || len(faults) != 5 {
+		t.Errorf("got %d faults: %v", len(faults), err)
+	}
+}
+
+// A few brackets must not cost a parser gigabytes: GaloyMoney/cala#838.
+func TestNew_refusesDeepNestingInNoTime(t *testing.T) {
+	for _, source := range []string{
+		strings.Repeat("[", 125), strings.Repeat("(", 8000), strings.Repeat("{", 8000), strings.Repeat("!", 8000) + "true", strings.Repeat("-", 8000) + "1",
+		strings.Repeat("true?", 3000), strings.Repeat("[", 40), strings.Repeat("(", 40) + "1" + strings.Repeat(")", 40), strings.Repeat("{1:", 45),
+		strings.Repeat("f(", 45), strings.Repeat("1+", 8000) + "1", strings.Repeat("a.", 8000) + "b", strings.Repeat("a[", 45), strings.Repeat("1?1:", 3000) + "1",
+		strings.Repeat("x || ", 3000) + "x", strings.Repeat("data.all(x, ", 47), `"` + strings.Repeat("[", 10000), strings.Repeat("[].map(x, ", 40) + "1" + strings.Repeat(")", 40),
+		strings.Repeat("- ", 40) + "1", strings.Repeat("a.b(", 45), strings.Repeat("{\"a\":", 47) + "1" + strings.Repeat("}", 47),
+	} {
+		before, start := heap(), time.Now()
+		_, err := New(Config{CEL: text(source)})
+		if took, used := time.Since(start), heap()-before; took > 3*time.Second || used > 1<<30 {
+			t.Errorf("%.20s…: %v and %d MiB, %v", source, took, used>>20, err)
+		}
+	}
+}
+
+func TestPrescan_knowsTextsAndComments(t *testing.T) {
+	deep := strings.Repeat("[", 100)
+	for _, source := range []string{
+		`"` + deep + `"`, `'` + deep + `'`, `"""` + deep + "\n" + `"` + deep + `"""`, `r"\` + deep + `"`, `"\"` + deep + `"`, "1 // " + deep, "1 // " + deep + "\n",
+		`b'` + deep + `'`, strings.Repeat("true ? 1 : ", 60) + "1",
+	} {
+		if _, _, fault := prescan(source); fault != "" {
+			t.Errorf("%.30s: %s", source, fault)
+		}
+	}
+	for _, source := range []string{`"a" + ` + deep, "'a\n" + deep, "// a\n" + deep, `r"\"` + deep} {
+		if _, _, fault := prescan(source); fault == "" {
+			t.Errorf("%.30s passed", source)
+		}
+	}
+}
+
+func FuzzCompile(f *testing.F) {
+	for _, source := range expressions {
+		f.Add(source)
+	}
+	for _, source := range hostile() {
+		f.Add(source)
+	}
+	f.Fuzz(func(t *testing.T, source string) {
+		start := time.Now()
+		p, err := New(Config{CEL: text(source), Timeout: time.Second})
+		if took := time.Since(start); took > 5*time.Second {
+			t.Errorf("it took %v to compile", took)
+		}
+		if err != nil {
+			var faults config.Errors
+			if source != "" && (!errors.As(err, &faults) || err.Error() == "") {
+				t.Errorf("%T", err)
+			}
+			return
+		}
+		if _, err := p.Process(t.Context(), message(record)); err != nil && fault.CodeOf(err) == "" {
+			t.Errorf("no code: %v", err)
+		}
+	})
+}
+
+func TestExpression_readsTheFinishedEvent(t *testing.T) {
+	event := &cloudevent.Event{ID: "1", Source: "/s", Type: "t", Subject: "sub", Time: noon, Data: []byte(`{"k":"key","n":12345678901234567890,"z":null,"l":[]}`),
+		Extensions: []cloudevent.Extension{{Name: "tenant", Value: "acme"}}}
+	for source, want := range map[string]string{
+		`data.k`: "key", `data.n`: "12345678901234567890", `id + "/" + subject`: "1/sub", `headers.tenant`: "acme", `bytes(data.k)`: "key", `time`: "2026-03-01T12:00:00.5Z",
+		`data.z`: "<nil>", `data.?nothing`: "<nil>", `type`: "t", `"fixed"`: "fixed", `true`: "true",
+	} {
+		x, err := NewExpression("sink.config.key", text(source))
+		if err != nil {
+			t.Errorf("%s: %v", source, err)
+			continue
+		}
+		got, err := x.Eval(t.Context(), event)
+		if got == nil {
+			got = []byte("<nil>")
+		}
+		if err != nil || string(got) != want {
+			t.Errorf("%s: %s, %v", source, got, err)
+		}
+	}
+	for source, want := range map[string]string{
+		`data.nothing`: "sink.config.key: no such field: data.nothing", `data.l`: "sink.config.key: it gave a list where text is due",
+	} {
+		x, err := NewExpression("sink.config.key", text(source))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := x.Eval(t.Context(), event); err == nil || err.Error() != want || fault.CodeOf(err) != fault.TransformFailed {
+			t.Errorf("%s: %v", source, err)
+		}
+		if _, err := x.Eval(t.Context(), &cloudevent.Event{}); err == nil || err.Error() != "the event has no data, and the sink's expressions need some" {
+			t.Errorf("no data: %v", err)
+		}
+		if _, err := x.Eval(t.Context(), &cloudevent.Event{Data: []byte("x")}); err == nil {
+			t.Error("no JSON passed")
+		}
+	}
+	if _, err := NewExpression("sink.config.key", text("order.created")); err == nil || !strings.Contains(err.Error(), "needs quotes") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,76 @@
+// Package transform turns a record into the event that a sink gets: it finds
+// out what event the record is, asks the filter, works out the attributes, and
+// writes the output.
+//
+//	p, err := transform.New(cfg)         // config.Errors: every fault, with its place in the file
+//	e, err := p.Process(ctx, message)    // nil, nil: filtered; an error has a fault.Code
+//
+// # The incoming event
+//
+// A record that is a CloudEvent keeps its attributes: Kafka binding (headers
+// ce_…) and HTTP binding (headers ce-…) in binary mode, and structured mode in
+// JSON (content-type application/cloudevents+json). Any other gets
+//
+//	id               <topic>-<partition>-<offset>; else the caller's id; else a random UUID
+//	source           fiso-flow/<flow>
+//	type             fiso.event
+//	time             the record's
+//	subject          the key, if it is printable UTF-8 of at most 256 bytes
+//	datacontenttype  the content-type header; else what the payload is
+//
+// The headers traceparent and tracestate become extensions of those names,
+// unless the event has them.
+//
+// # What expressions see
+//
+// Filter, attributes and transform all see the incoming event, whatever the
+// others make of it: data (the payload; of a structured CloudEvent its data),
+// time, source, type, id, subject ("" if there is none) and headers, a map of
+// text to text in which the last of several headers of one name counts. A
+// sink's expressions (Expression) see the finished event instead, and its
+// extension attributes as headers.
+//
+// The payload has to be JSON if there is a transform or any expression reads
+// data; otherwise it is passed on as it is, whatever it is.
+//
+// # Numbers
+//
+// An integer in JSON is an int in CEL (a uint from 2^63 on), any other number
+// a double; what 64 bits cannot hold is a double too. They compare across these
+// types: data.n == 1.0 and data.n > 0.5 do what one expects. Arithmetic in CEL
+// does not mix them: write double(data.n) * 1.5, which is right for 2 and for
+// 2.5. A number that is only passed on leaves with the digits it came with,
+// through literals, branches, loops and bindings; a number that a function has
+// touched is written as CEL writes it. Of two members with the same name the
+// last counts, but both are passed on where the whole object is.
+//
+// # Output
+//
+// Maps keep the order of the literal that made them; those that a macro makes
+// are sorted by key. Timestamps are written in RFC 3339 in UTC, durations as
+// seconds ("90s"), bytes in base64. A missing field is an error; null is null.
+// datacontenttype becomes application/json, and the incoming event's dataschema
+// is dropped. What an object or a list in the
+// record contains is copied byte for byte, spaces and all.
+//
+// An attribute takes numbers in decimal and timestamps in RFC 3339. Null takes
+// a subject, a dataschema or an extension away, and fails for id, type and
+// source.
+//
+// # Limits
+//
+// An expression has at most 16384 characters and nests at most 48 deep; both
+// are looked at before it is parsed. One evaluation takes at most 1,000,000
+// steps, and all of one event at most Config.Timeout; no function is let to
+// make more than 32 MiB. The clock is only looked at by expressions that loop
+// or call what could take long; no goroutine is started.
+//
+// # How it is fast
+//
+// The record is checked once and never decoded (internal/lazyjson). The outer
+// literals of a transform are a template: their text is made when the flow
+// loads, and a place in data is copied from the record. Only what is neither
+// goes through CEL, over values that read the record's bytes
+// (internal/celjson). That all of this gives what CEL gives over decoded values
+// is what TestEvaluation_isTheSameDecodedLazyAndAsTemplate is for.
+package transform

@@ -1,0 +1,73 @@
+package transform
+
+import (
+	"context"
+	"sync"
+
+	"github.com/google/cel-go/common/types"
+
+	"github.com/lsm/fiso/common/cloudevent"
+	"github.com/lsm/fiso/common/config"
+	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/flow/fault"
+)
+
+// Expression is a CEL expression in the configuration of a sink: a record key,
+// a header, a workflow id. It sees the finished event: data, time, source,
+// type, id and subject are those of the event that is delivered, and headers
+// are its extension attributes. It never changes, and is safe for concurrent
+// use.
+type Expression struct {
+	x     *expression
+	reads bool // data
+	pool  sync.Pool
+}
+
+// NewExpression compiles a sink's expression; key is the path of its key, such
+// as sink.config.key. What is wrong with it is returned as config.Errors.
+func NewExpression(key string, text config.Text) (*Expression, error) {
+	c, err := newCompiler()
+	if err != nil {
+		return nil, err
+	}
+	e := &Expression{x: c.expression(key, text, wantBytes)}
+	if len(c.faults) > 0 {
+		return nil, c.faults
+	}
+	e.reads = c.reads[varData]
+	e.pool.New = func() any { return new(vars) }
+	return e, nil
+}
+
+// Eval gives the value for an event: a text or bytes as they are, a number in
+// decimal, a timestamp in RFC 3339. It is nil when the expression gives null
+// or an optional without a value. Errors have a code, as those of Process do.
+func (e *Expression) Eval(ctx context.Context, event *cloudevent.Event) ([]byte, error) {
+	v := e.pool.Get().(*vars)
+	defer func() { v.release(); e.pool.Put(v) }()
+	v.ctx, v.timeout = ctx, defaultTimeout
+	v.event, v.time = *event, event.Time
+	for _, x := range event.Extensions {
+		v.headers = append(v.headers, connector.Header{Key: x.Name, Value: []byte(x.Value)})
+	}
+	if e.reads {
+		if len(event.Data) == 0 {
+			return nil, fault.New(fault.TransformFailed, errNoData)
+		}
+		if err := v.doc.Parse(event.Data); err != nil {
+			return nil, fault.New(fault.TransformFailed, err)
+		}
+	}
+	result, err := e.x.value(v)
+	if err != nil {
+		return nil, err
+	}
+	if b, ok := result.(types.Bytes); ok {
+		return b, nil
+	}
+	text, ok, err := e.x.asText(result)
+	if err != nil || !ok {
+		return nil, err
+	}
+	return []byte(text), nil
+}

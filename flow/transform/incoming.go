@@ -1,0 +1,185 @@
+package transform
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"iter"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/lsm/fiso/common/cloudevent"
+	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/flow/fault"
+	"github.com/lsm/fiso/flow/internal/lazyjson"
+)
+
+// maxSubject is how many bytes of a key still make a subject.
+const maxSubject = 256
+
+// incoming fills v with the event that a message is: a CloudEvent that it
+// holds, with its own attributes, or what the defaults make of it. It returns
+// the payload.
+func (p *Pipeline) incoming(v *vars, m *connector.Message) ([]byte, error) {
+	h := scanHeaders(m.Headers)
+	e := &v.event
+	v.headers = m.Headers
+	payload := m.Value
+	switch {
+	case h.prefix != "":
+		if _, err := cloudevent.FromHeaders(h.prefix, pairs(m.Headers), e); err != nil {
+			return nil, fault.New(fault.DecodeFailed, err)
+		}
+	case isStructured(h.contentType):
+		if err := cloudevent.ParseJSON(m.Value, e); err != nil {
+			return nil, fault.New(fault.DecodeFailed, err)
+		}
+		payload = e.Data
+	default:
+		p.defaults(v, m)
+		e.DataContentType = h.contentType
+	}
+	if h.prefix != "" || isStructured(h.contentType) {
+		if err := e.Validate(); err != nil {
+			return nil, fault.New(fault.DecodeFailed, err)
+		}
+	}
+	e.Data, e.Key = nil, nil
+	addTrace(e, "traceparent", h.traceparent)
+	addTrace(e, "tracestate", h.tracestate)
+	if v.time = e.Time; v.time.IsZero() {
+		v.time = m.Time
+	}
+	return payload, nil
+}
+
+// defaults names a message that is no CloudEvent. Id and subject are made as
+// one text, which saves memory being asked for twice.
+func (p *Pipeline) defaults(v *vars, m *connector.Message) {
+	names := v.out[:0]
+	switch {
+	case m.Position.Known():
+		names = append(names, m.Position.Topic...)
+		names = append(names, '-')
+		names = strconv.AppendInt(names, int64(m.Position.Partition), 10)
+		names = append(names, '-')
+		names = strconv.AppendInt(names, m.Position.Offset, 10)
+	case m.ID != "":
+		names = append(names, m.ID...)
+	default:
+		names = append(names, randomID()...)
+	}
+	id := len(names)
+	if isText(m.Key) {
+		names = append(names, m.Key...)
+	}
+	v.out = names
+	both := string(names)
+	v.event = cloudevent.Event{ID: both[:id], Subject: both[id:], Source: p.source, Type: defaultType, Time: m.Time}
+}
+
+const defaultType = "fiso.event"
+
+// isText reports whether a key can be read by a person, and is not too long
+// for a subject.
+func isText(key []byte) bool {
+	if len(key) == 0 || len(key) > maxSubject {
+		return false
+	}
+	for i := 0; i < len(key); {
+		if c := key[i]; c < utf8.RuneSelf {
+			if c < ' ' || c == 0x7f {
+				return false
+			}
+			i++
+			continue
+		}
+		r, n := utf8.DecodeRune(key[i:])
+		if r == utf8.RuneError || !unicode.IsPrint(r) {
+			return false
+		}
+		i += n
+	}
+	return true
+}
+
+// randomID is a random UUID (RFC 9562, version 4).
+func randomID() string {
+	var u [16]byte
+	_, _ = rand.Read(u[:]) // it never fails
+	u[6] = u[6]&0x0f | 0x40
+	u[8] = u[8]&0x3f | 0x80
+	h := hex.EncodeToString(u[:])
+	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
+}
+
+// marks are the headers that say what a message is.
+type marks struct {
+	prefix                               string // of the attributes, for a CloudEvent in binary mode
+	contentType, traceparent, tracestate string
+}
+
+func scanHeaders(headers []connector.Header) marks {
+	var h marks
+	for i := range headers {
+		switch name := headers[i].Key; {
+		case strings.EqualFold(name, cloudevent.KafkaPrefix+"specversion"):
+			h.prefix = cloudevent.KafkaPrefix
+		case strings.EqualFold(name, cloudevent.HTTPPrefix+"specversion"):
+			h.prefix = cloudevent.HTTPPrefix
+		case strings.EqualFold(name, "content-type"):
+			h.contentType = text8(headers[i].Value)
+		case strings.EqualFold(name, "traceparent"):
+			h.traceparent = text8(headers[i].Value)
+		case strings.EqualFold(name, "tracestate"):
+			h.tracestate = text8(headers[i].Value)
+		}
+	}
+	return h
+}
+
+func text8(b []byte) string { return strings.ToValidUTF8(string(b), "\ufffd") }
+
+func pairs(headers []connector.Header) iter.Seq2[string, []byte] {
+	return func(yield func(string, []byte) bool) {
+		for i := range headers {
+			if !yield(headers[i].Key, headers[i].Value) {
+				return
+			}
+		}
+	}
+}
+
+func isStructured(contentType string) bool {
+	const structured = "application/cloudevents+json"
+	if len(contentType) < len(structured) || !strings.EqualFold(contentType[:len(structured)], structured) {
+		return false
+	}
+	rest := strings.TrimLeft(contentType[len(structured):], " \t")
+	return rest == "" || rest[0] == ';'
+}
+
+// addTrace sets an extension of distributed tracing, unless the event has it.
+func addTrace(e *cloudevent.Event, name, value string) {
+	if value == "" {
+		return
+	}
+	if _, ok := e.Extension(name); !ok {
+		e.SetExtension(name, value)
+	}
+}
+
+// contentType is what a payload without a declared type is.
+func contentType(payload []byte, doc *lazyjson.Doc) string {
+	switch {
+	case len(payload) == 0:
+		return ""
+	case doc.Root().Kind() != lazyjson.Absent || doc.Parse(payload) == nil:
+		return "application/json"
+	case utf8.Valid(payload):
+		return "text/plain; charset=utf-8"
+	default:
+		return "application/octet-stream"
+	}
+}

@@ -1,0 +1,200 @@
+package transform
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/lsm/fiso/common/cloudevent"
+	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/flow/fault"
+)
+
+// Pipeline turns messages into events. It is made by New, never changes, and
+// is safe for concurrent use.
+type Pipeline struct {
+	source     string
+	filter     *expression // nil: everything passes
+	attributes []attribute
+	output     *template // nil: the payload passes as it is
+	decode     bool      // the payload has to be JSON
+	timeout    time.Duration
+	limit      int
+	pool       sync.Pool // of *vars
+}
+
+// New compiles a flow's expressions. What is wrong with them is returned as
+// config.Errors, all of it, with its places in the file.
+func New(cfg Config) (*Pipeline, error) {
+	c, err := newCompiler()
+	if err != nil {
+		return nil, err
+	}
+	p := &Pipeline{source: cfg.Source, timeout: cfg.Timeout, limit: cfg.MaxOutputBytes}
+	p.pool.New = func() any { return new(vars) }
+	if p.source == "" {
+		p.source = "fiso-flow/" + cfg.Flow
+	}
+	if p.timeout <= 0 {
+		p.timeout = defaultTimeout
+	}
+	if p.limit <= 0 {
+		p.limit = defaultMaxOutputBytes
+	}
+	if !cfg.Filter.IsZero() {
+		p.filter = c.expression("filter", cfg.Filter, wantBool)
+	}
+	p.attributes = c.attributes(&cfg)
+	switch {
+	case !cfg.CEL.IsZero() && len(cfg.Fields) > 0:
+		c.fault("transform.cel", cfg.CEL, 1, 1, "transform has both cel and fields", "keep one of the two")
+	case !cfg.CEL.IsZero():
+		p.output = c.template("transform.cel", cfg.CEL)
+	case len(cfg.Fields) > 0:
+		p.output = c.fields("transform.fields", cfg.Fields)
+	}
+	if len(c.faults) > 0 {
+		return nil, c.faults
+	}
+	p.decode = p.output != nil || c.reads[varData]
+	return p, nil
+}
+
+// Process makes the outgoing event of a message. It returns nil and no error
+// when the filter says that the event is not for this flow. Errors have a code
+// (fault.CodeOf), except for connector.ErrInterrupted when ctx ended first.
+// The event holds on to m's bytes, where they are not transformed.
+func (p *Pipeline) Process(ctx context.Context, m *connector.Message) (*cloudevent.Event, error) {
+	v := p.pool.Get().(*vars)
+	v.ctx, v.timeout = ctx, p.timeout
+	e, err := p.process(v, m, nil)
+	v.release()
+	p.pool.Put(v)
+	return e, err
+}
+
+// Trace is what happened to one message on its way, for a person to see.
+type Trace struct {
+	Incoming *cloudevent.Event // nil when the message could not be read
+	Filtered bool              // the filter said no
+	Outgoing *cloudevent.Event // nil when filtered or failed
+	Err      error
+}
+
+// Trace is Process with its steps shown.
+func (p *Pipeline) Trace(ctx context.Context, m *connector.Message) Trace {
+	v := &vars{ctx: ctx, timeout: p.timeout}
+	defer v.release()
+	var t Trace
+	t.Outgoing, t.Err = p.process(v, m, &t)
+	t.Filtered = t.Err == nil && t.Outgoing == nil
+	return t
+}
+
+func (p *Pipeline) process(v *vars, m *connector.Message, t *Trace) (*cloudevent.Event, error) {
+	payload, err := p.incoming(v, m)
+	if err != nil {
+		return nil, err
+	}
+	if t != nil {
+		in := v.event
+		in.Extensions = slices.Clone(in.Extensions)
+		in.Data, in.Key = payload, m.Key
+		t.Incoming = &in
+	}
+	if p.decode {
+		if err := parse(v, payload); err != nil {
+			return nil, err
+		}
+	}
+	if p.filter != nil {
+		if pass, err := p.filter.bool(v); err != nil || !pass {
+			return nil, err
+		}
+	}
+	out := &outgoing{Event: v.event}
+	if p.output != nil {
+		out.DataSchema = "" // it describes data that is no longer there
+	}
+	for i := range p.attributes {
+		if err := p.attributes[i].apply(v, out); err != nil {
+			return nil, err
+		}
+	}
+	if err := p.fill(v, &out.Event, payload); err != nil {
+		return nil, err
+	}
+	out.Key = m.Key
+	return &out.Event, nil
+}
+
+// parse reads the payload as JSON.
+func parse(v *vars, payload []byte) error {
+	if len(payload) == 0 {
+		return fault.New(fault.DecodeFailed, errNoValue)
+	}
+	if err := v.doc.Parse(payload); err != nil {
+		return fault.New(fault.DecodeFailed, err)
+	}
+	return nil
+}
+
+var (
+	errNoValue = errors.New("the record has no value, and the flow's expressions need one")
+	errNoData  = errors.New("the event has no data, and the sink's expressions need some")
+)
+
+// fill sets the data of the outgoing event.
+func (p *Pipeline) fill(v *vars, e *cloudevent.Event, payload []byte) (err error) {
+	if p.output == nil {
+		e.Data = payload
+		if e.DataContentType == "" {
+			e.DataContentType = contentType(payload, &v.doc)
+		}
+		return nil
+	}
+	if v.out, err = p.output.write(v.out[:0], v, p.limit); err != nil {
+		return err
+	}
+	e.Data = bytes.Clone(v.out)
+	e.DataContentType = "application/json"
+	return nil
+}
+
+// outgoing is the event in the making. The incoming one, which the expressions
+// see, stays as it is.
+type outgoing struct {
+	cloudevent.Event
+	own bool // the extensions are no longer the incoming event's
+}
+
+func (o *outgoing) setExtension(name, value string) {
+	if !o.own {
+		o.Extensions, o.own = slices.Clone(o.Extensions), true
+	}
+	if value == "" {
+		o.Extensions = slices.DeleteFunc(o.Extensions, func(x cloudevent.Extension) bool { return x.Name == name })
+		return
+	}
+	o.SetExtension(name, value)
+}
+
+// apply evaluates the expression of an attribute. Null takes an attribute
+// away that may be missing.
+func (a *attribute) apply(v *vars, o *outgoing) error {
+	value, ok, err := a.text(v)
+	if err != nil {
+		return err
+	}
+	if a.required && value == "" {
+		if !ok {
+			return a.failed("it gave null, and an event cannot be without it")
+		}
+		return a.failed("it gave an empty text, and an event cannot be without it")
+	}
+	a.set(o, value)
+	return nil
+}

@@ -1,0 +1,108 @@
+package transform
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/google/cel-go/cel"
+	"github.com/google/cel-go/common/types"
+	"github.com/google/cel-go/common/types/ref"
+
+	"github.com/lsm/fiso/common/cloudevent"
+	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/flow/internal/celjson"
+	"github.com/lsm/fiso/flow/internal/lazyjson"
+)
+
+// keepNodes is how much memory for a document is kept for the next event.
+const keepNodes = 1 << 14
+
+// vars is what the expressions see of one event, and the memory they share.
+// Each event has one to itself; it is reused.
+type vars struct {
+	event   cloudevent.Event // data is not used: see doc
+	headers []connector.Header
+	doc     lazyjson.Doc
+	data    ref.Val // data as a CEL value, once it was asked for
+	named   ref.Val // headers as a CEL value, likewise
+	time    time.Time
+	out     []byte // what is written, before it is copied to its size
+
+	ctx     context.Context // the caller's
+	timeout time.Duration
+	limited context.Context // ctx with the deadline, once that was needed
+	cancel  context.CancelFunc
+}
+
+// release forgets the event.
+func (v *vars) release() {
+	if v.cancel != nil {
+		v.cancel()
+	}
+	v.doc.Release(keepNodes)
+	out := v.out
+	if cap(out) > 1<<16 {
+		out = nil
+	}
+	*v = vars{doc: v.doc, out: out[:0]}
+}
+
+// context is the caller's, ended when the event has taken its time. The clock
+// starts with the first expression that needs it.
+func (v *vars) context() context.Context {
+	if v.limited == nil {
+		v.limited, v.cancel = context.WithTimeout(v.ctx, v.timeout)
+	}
+	return v.limited
+}
+
+// ResolveName implements cel.Activation.
+func (v *vars) ResolveName(name string) (any, bool) {
+	switch name {
+	case varData:
+		if v.data == nil {
+			v.data = celjson.Of(v.doc.Root())
+		}
+		return v.data, true
+	case varTime:
+		return types.Timestamp{Time: v.time.UTC()}, true
+	case varHeaders:
+		if v.named == nil {
+			v.named = headerMap(v.headers)
+		}
+		return v.named, true
+	}
+	if text, ok := v.text(name); ok {
+		return types.String(text), true
+	}
+	return nil, false
+}
+
+// text is the value of a variable that is a string.
+func (v *vars) text(name string) (string, bool) {
+	switch name {
+	case varID:
+		return v.event.ID, true
+	case varSource:
+		return v.event.Source, true
+	case varType:
+		return v.event.Type, true
+	case varSubject:
+		return v.event.Subject, true
+	}
+	return "", false
+}
+
+// Parent implements cel.Activation.
+func (v *vars) Parent() cel.Activation { return nil }
+
+// headerMap is the headers by name. Of several with one name the last counts,
+// as in Kafka's own lastHeader; what is not UTF-8 becomes U+FFFD.
+func headerMap(headers []connector.Header) ref.Val {
+	m := make(map[string]string, len(headers))
+	for _, h := range headers {
+		m[h.Key] = strings.ToValidUTF8(string(h.Value), "\ufffd")
+	}
+	return types.NewStringStringMap(types.DefaultTypeAdapter, m)
+}

@@ -1,0 +1,93 @@
+//go:build mage
+
+// Fiso's build pipeline. Nothing but Go is needed to build, to test and to try it out.
+// `go tool mage -h TARGET` tells more of a target; `-module=common` restricts one to a module.
+package main
+
+import (
+	"context"
+	"os"
+	"time"
+
+	"github.com/magefile/mage/mg"
+
+	"github.com/lsm/fiso/.ci/pipeline"
+)
+
+func pipe(module *string) *pipeline.Pipeline {
+	p := &pipeline.Pipeline{Root: ".", Out: os.Stdout}
+	if module != nil {
+		p.Module = *module
+	}
+	return p
+}
+
+// testAll is a dependency and no target, so that it runs once however many targets of one call ask for it.
+func testAll(ctx context.Context) error { return pipe(nil).Test(ctx) }
+
+// testOnce runs testAll, or gives how it went.
+func testOnce(ctx context.Context) error {
+	mg.CtxDeps(ctx, testAll)
+	return nil
+}
+
+// Build compiles every module; the commands land in .build/bin.
+func Build(ctx context.Context, module *string) error { return pipe(module).Build(ctx) }
+
+// Test runs the tests of every module: race detector, shuffled, at least 95 % of its own code reached.
+func Test(ctx context.Context, module *string) error {
+	if module == nil {
+		return testOnce(ctx)
+	}
+	return pipe(module).Test(ctx)
+}
+
+// Lint looks for faults in form and habit (gofmt, go vet, golangci-lint).
+func Lint(ctx context.Context, module *string) error { return pipe(module).Lint(ctx) }
+
+// Tidy keeps every go.mod, every go.sum and go.work right.
+func Tidy(ctx context.Context) error { return pipe(nil).Tidy(ctx) }
+
+// Generate makes generated files anew, such as the configuration tables of the READMEs.
+func Generate(ctx context.Context) error { return pipe(nil).Generate(ctx) }
+
+// Check is everything a pull request must pass: rules, generate, tidy, lint, test, proxy.
+func Check(ctx context.Context) error { return pipe(nil).Check(ctx, testOnce) }
+
+// Proxy tries the modules as a user gets them: go get and go install, from a module proxy made of this tree.
+func Proxy(ctx context.Context, module *string) error { return pipe(module).Proxy(ctx) }
+
+// Integration runs the tests against a real Apache Kafka, which it fetches (needs java and mvn).
+func Integration(ctx context.Context, module *string) error { return pipe(module).Integration(ctx) }
+
+// Bench runs the benchmarks, and then fiso-flow against the least a program could spend (e2e/bench).
+func Bench(ctx context.Context, module *string) error { return pipe(module).Bench(ctx) }
+
+// Simulate runs fiso-flow under random faults in virtual time (-seeds=10000 for so many worlds).
+func Simulate(ctx context.Context, seeds *int) error {
+	n := 0
+	if seeds != nil {
+		n = *seeds
+	}
+	return pipe(nil).Simulate(ctx, n)
+}
+
+// Fuzz lets every fuzz target look for new inputs, 10 s each (-each=1m for longer).
+func Fuzz(ctx context.Context, module *string, each *time.Duration) error {
+	long := 10 * time.Second
+	if each != nil {
+		long = *each
+	}
+	return pipe(module).Fuzz(ctx, long)
+}
+
+// Cover shows in .build/cover/*.html which lines the last run of test reached.
+func Cover(ctx context.Context, module *string) error { return pipe(module).Cover(ctx) }
+
+// Demo shows the main job at work, with nothing installed but Go (--keep leaves it running).
+func Demo(ctx context.Context, keep *bool) error {
+	return pipe(nil).Demo(ctx, os.Stdin, keep != nil && *keep)
+}
+
+// Clean removes what the pipeline built and fetched (.build, .cache).
+func Clean() error { return pipe(nil).Clean() }
