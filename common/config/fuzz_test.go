@@ -69,11 +69,11 @@ func FuzzDecode_agreesWithTheLibrary(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		if strings.ContainsAny(text, "&*<!?%.0123456789~\r\ufeff") {
-			t.Skip()
+			t.Skip("the two are meant to differ here: references, tags, numbers")
 		}
 		var ours, theirs map[string]any
 		if Decode("f.yaml", []byte(text), &ours) != nil || yaml.Unmarshal([]byte(text), &theirs) != nil || len(ours) == 0 && len(theirs) == 0 {
-			t.Skip()
+			t.Skip("one of them refuses it: there is nothing to compare")
 		}
 		if !reflect.DeepEqual(ours, theirs) {
 			t.Errorf("ours %#v\ntheirs %#v", ours, theirs)
