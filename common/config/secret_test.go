@@ -193,3 +193,21 @@ func TestParseBytes(t *testing.T) {
 		}
 	}
 }
+
+func TestErrors_hideAPasswordInAURL(t *testing.T) {
+	for _, line := range []string{
+		"url: http://user:canary@host/x", "{url: 'https://:canary@host', b: 1}", "url: amqp://user:ca/canary@host",
+		"urls: [http://a:canary@b, http://c]",
+	} {
+		var v struct{}
+		err := Decode("f.yaml", []byte(line+"\n"), &v)
+		if err == nil || strings.Contains(err.Error(), "canary@") {
+			t.Errorf("%s: %v", line, err)
+		}
+	}
+	var v struct{}
+	err := Decode("f.yaml", []byte("url: http://host/a@b\n"), &v)
+	if err == nil || !strings.Contains(err.Error(), "http://host/a@b") {
+		t.Errorf("a URL without a password is hidden: %v", err)
+	}
+}

@@ -140,6 +140,10 @@ var notSecret = regexp.MustCompile(`(?i)(ref|file|path|url|uri|name|header|dir|t
 // reference is a value that only names where the secret is.
 var reference = regexp.MustCompile(`^(?:["']?\$\{(?:file:)?[\w./-]+\}["']?\s*(?:[,}#]|$)|\{\s*secretRef\s*:)`)
 
+// userinfo is a name with a password in a URL, wherever one stands. It rather
+// takes a port and a path with an @ for one than miss a password with a slash.
+var userinfo = regexp.MustCompile(`://[^/\s:@]*:[^\s@]*@`)
+
 // shown is a line with its secrets masked. The caller holds the lock.
 func (s *source) shown(number int) string {
 	line := s.line(number)
@@ -151,6 +155,9 @@ func (s *source) shown(number int) string {
 		if !notSecret.MatchString(line[at[0]:at[1]]) && at[1] < len(line) && !reference.MatchString(line[at[1]:]) {
 			hidden = min(hidden, at[1])
 		}
+	}
+	if at := userinfo.FindStringIndex(line); at != nil {
+		hidden = min(hidden, at[0]+len("://"))
 	}
 	if s.insideSecret(number) {
 		hidden = min(hidden, leading(line))
