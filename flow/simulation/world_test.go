@@ -84,7 +84,7 @@ func newWorld(t *testing.T, p *plan) *world {
 		t.Fatal(err)
 	}
 	w.brokers = w.kafka.Brokers()
-	w.producer, err = kgo.NewClient(kgo.SeedBrokers(w.brokers...), kgo.Dialer(w.net.DialContext), kgo.DisableClientMetrics(),
+	w.producer, err = kgo.NewClient(kgo.SeedBrokers(w.brokers...), kgo.Dialer(newWire(&w.net).Dial), kgo.DisableClientMetrics(),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.UnknownTopicRetries(-1), kgo.ProducerBatchCompression(kgo.NoCompression()),
 		kgo.ProducerLinger(0), kgo.MetadataMinAge(time.Second))
 	if err != nil {
