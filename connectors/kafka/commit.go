@@ -126,34 +126,29 @@ func firstFailure(failures map[tp]error) error {
 // send commits offsets and returns the error of each partition.
 func (r *session) send(ctx context.Context, offsets map[string]map[int32]kgo.EpochOffset, fence func(*kmsg.OffsetCommitRequest) error) (failures map[tp]error, err error) {
 	metadata := r.src.firstMetadata()
-	ctx = kgo.PreCommitFnContext(ctx, func(req *kmsg.OffsetCommitRequest) error {
+	pre := func(req *kmsg.OffsetCommitRequest) error {
 		for i := range req.Topics {
 			for j := range req.Topics[i].Partitions {
 				req.Topics[i].Partitions[j].Metadata = &metadata
 			}
 		}
 		return fence(req)
-	})
-	failures = map[tp]error{}
-	r.cl.CommitOffsetsSync(ctx, offsets, func(_ *kgo.Client, req *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, e error) {
-		if e != nil {
-			err = fmt.Errorf("commit: %w", e)
-			return
+	}
+	if r.stops() {
+		req, resp, err := r.askDirect(ctx, offsets, pre)
+		if err != nil {
+			return nil, err
 		}
-		names := map[[16]byte]string{}
-		for _, t := range req.Topics {
-			names[t.TopicID] = t.Topic
-		}
-		for _, t := range resp.Topics {
-			name := t.Topic
-			if name == "" {
-				name = names[t.TopicID]
+		failures = answers(req, resp)
+	} else {
+		r.cl.CommitOffsetsSync(kgo.PreCommitFnContext(ctx, pre), offsets, func(_ *kgo.Client, req *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, e error) {
+			if e != nil {
+				err = fmt.Errorf("commit: %w", e)
+				return
 			}
-			for _, p := range t.Partitions {
-				failures[tp{name, p.Partition}] = kerr.ErrorForCode(p.ErrorCode)
-			}
-		}
-	})
+			failures = answers(req, resp)
+		})
+	}
 	if err != nil {
 		return nil, err
 	}

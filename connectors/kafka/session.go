@@ -267,6 +267,13 @@ func (r *session) lowEnough(total, own int64) bool {
 	return own <= 0 || own < r.share.Load()/2 && total < int64(r.src.cfg.MaxBufferedBytes)*3/4
 }
 
+// stops reports whether the session drains and leaves.
+func (r *session) stops() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.stopping
+}
+
 // owned needs mu.
 func (r *session) owned() []*partition {
 	all := make([]*partition, 0, len(r.parts))
