@@ -51,7 +51,7 @@ func brokerErrors(w *world, d dice) {
 	long := d.between(time.Second, 20*time.Second)
 	text := fmt.Sprintf("%d times the cluster answers %s with %s", f.Count, a.key.Name(), f.Err.Message)
 	if a.hurt {
-		w.history.add(entry{what: excuse, text: text, until: w.since() + long + afterwards})
+		w.history.add(entry{what: excuse, text: text, until: w.since() + long + noticed})
 	} else {
 		w.history.note("%s", text)
 	}
@@ -68,7 +68,7 @@ func connectionsCut(w *world, d dice) {
 	left := 1 + d.IntN(20)
 	key := one(d, kmsg.Fetch, kmsg.OffsetCommit, kmsg.Heartbeat, kmsg.JoinGroup, kmsg.SyncGroup, kmsg.OffsetFetch, kmsg.ListOffsets, kmsg.LeaveGroup, kmsg.Produce)
 	orders := w.kafka.Fake.TopicInfo(topic).TopicID
-	w.history.add(entry{what: excuse, text: fmt.Sprintf("%d connections are cut by a %s", left, key.Name()), until: w.since() + afterwards})
+	w.history.add(entry{what: excuse, text: fmt.Sprintf("%d connections are cut by a %s", left, key.Name()), until: w.since() + 10*time.Second + noticed})
 	until := time.Now().Add(10 * time.Second)
 	w.kafka.Fake.ControlKey(int16(key), func(req kmsg.Request) (kmsg.Response, error, bool) {
 		if r, ok := req.(*kmsg.ProduceRequest); ok && isOrders(r, orders) {

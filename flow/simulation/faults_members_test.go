@@ -44,7 +44,7 @@ func isolate(w *world, d dice) {
 		return
 	}
 	long := d.between(time.Second, 90*time.Second)
-	w.history.add(entry{what: excuse, who: m.who(), text: "is cut off", until: w.since() + long + afterwards})
+	w.history.add(entry{what: excuse, who: m.who(), text: "is cut off", until: w.since() + long + noticed})
 	m.cut()
 	w.lasts(m.name, long, func() {
 		w.history.move("%s is back", m.who())

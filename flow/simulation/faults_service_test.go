@@ -55,7 +55,7 @@ func lettersRefused(w *world, d dice) {
 	err := one(d, kerr.NotEnoughReplicas, kerr.TopicAuthorizationFailed, kerr.PolicyViolation, kerr.MessageTooLarge,
 		kerr.NotLeaderForPartition, kerr.RequestTimedOut, kerr.KafkaStorageError, kerr.UnknownTopicOrPartition)
 	long := d.between(0, time.Minute)
-	w.history.add(entry{what: excuse, text: "dead letters are refused: " + err.Message, until: w.since() + long + afterwards})
+	w.history.add(entry{what: excuse, text: "dead letters are refused: " + err.Message, until: w.since() + long + noticed})
 	w.refuse(err.Code)
 	w.lasts("letters", long, func() {
 		w.history.note("dead letters are taken again")

@@ -12,8 +12,18 @@ import (
 	"time"
 )
 
-// lag is how long after an excuse its effects may show.
-const afterwards = time.Minute
+const (
+	// afterwards is how long a rebalance may take once something began it: the
+	// slowest member drains, or a session runs out.
+	afterwards = time.Minute
+	// noticed is how long after a trouble has ended a member may go on with
+	// partitions that are another's by then: until its next heartbeat is
+	// answered, which backoff may put off.
+	noticed = 15 * time.Second
+	// committing is how long a member may take to commit what can be: a
+	// commit interval, and a second go.
+	committing = 3 * time.Second
+)
 
 // place is where a record stands.
 type place struct {
@@ -64,6 +74,7 @@ func judge(w *world, entries []entry) []string {
 	o.order()
 	o.commits()
 	o.twice()
+	o.crashes()
 	o.last()
 	return o.broken
 }
@@ -290,26 +301,106 @@ func (s settling) String() string {
 	return s.who
 }
 
-// excused: the outcome of the first was unknown, something was wrong between
-// the two that may lose a commit, or the partition changed hands while an
-// earlier event was not settled, which no commit can tell.
+// excused tells whether there is a reason that an event was settled by a, and
+// by b once more. There are three, and no other.
 func (o *oracle) excused(f *fate, a, b settling) bool {
-	if a.unanswered || b.unanswered { // b may be a call that was given up before a
-		return true
+	return unknown(a, b) || o.behind(f, a, b) || o.uncommitted(f, a, b)
+}
+
+// unknown: the service accepted it, and its answer did not arrive. It may have
+// been the later call, which was given up before the other was made.
+func unknown(a, b settling) bool { return a.unanswered || b.unanswered }
+
+// behind: the partition changed hands while an earlier event of it was not
+// settled. A commit tells no more than one offset, so whatever was done behind
+// the earlier event comes again together with it. The lowest event that comes
+// again has none before it, and needs another reason.
+func (o *oracle) behind(f *fate, a, b settling) bool {
+	if !slices.ContainsFunc(o.entries[:b.i], func(e entry) bool {
+		return e.what == moves && e.at <= b.at && e.until >= a.at
+	}) {
+		return false
 	}
-	if whole := o.when[f.place.part][f.place.offset]; whole > a.i {
-		for i, e := range o.entries[:min(whole, b.i)] {
-			if e.what == moves && e.at >= a.at-afterwards && (i > a.i || e.until >= a.at) {
-				return true
-			}
-		}
-	}
-	for _, e := range o.excuses {
-		if e.at <= b.at && e.until >= a.at && (e.who == "" || a.letter || e.who == a.who) {
+	for off := f.place.offset - 1; off >= 0; off-- {
+		if g := o.at[place{f.place.part, off}]; g != nil && g.later(a.i) {
 			return true
 		}
 	}
 	return false
+}
+
+// later reports whether the event was not settled at a point of the history, or
+// was in work once more there.
+func (f *fate) later(i int) bool {
+	if f.kind == dropped {
+		return false
+	}
+	at, ok := f.settledAt()
+	return !ok || at > i || slices.ContainsFunc(f.done, func(s settling) bool { return s.i > i })
+}
+
+// uncommitted: a trouble came before what was done could be committed. It is
+// the trouble of the one member that settled the event, or of the whole
+// cluster; of a dead letter it is not known who wrote it.
+func (o *oracle) uncommitted(f *fate, a, b settling) bool {
+	reach := o.due(f, a)
+	for _, e := range o.excuses {
+		if e.at <= min(b.at, reach) && e.until >= a.at && (e.who == "" || a.letter || e.who == a.who) {
+			return true
+		}
+	}
+	return false
+}
+
+// due is when a commit of the event was to be expected at the latest, once all
+// before it was settled. A rebalance holds commits up: franz-go sends none while
+// it waits for the other members.
+func (o *oracle) due(f *fate, a settling) time.Duration {
+	due := a.at
+	switch whole := o.when[f.place.part][f.place.offset]; {
+	case whole >= len(o.entries):
+		return o.entries[len(o.entries)-1].at
+	case whole > a.i:
+		due = o.entries[whole].at
+	}
+	due += committing
+	for _, e := range o.entries {
+		if e.what == moves && e.at <= due && e.until > due {
+			due = e.until
+		}
+	}
+	return due
+}
+
+// crashes: what a member had done and could not commit, because an earlier
+// event was in work, was part of what it had in flight: at most maxInFlight of
+// each partition come again beside what was done since its last commit.
+func (o *oracle) crashes() {
+	for k, e := range o.entries {
+		if e.what != excuse || e.most == 0 {
+			continue
+		}
+		asks := map[int32]int{}
+		for i, c := range o.entries[:k] {
+			if c.what == asked && strings.HasPrefix(c.text, "by "+e.who+"-") {
+				asks[c.part] = i
+			}
+		}
+		again := map[int32]int{}
+		for _, f := range o.fates {
+			if f.before(e.who, asks[f.place.part]) && f.later(k) {
+				again[f.place.part]++
+			}
+		}
+		for part, n := range again {
+			o.rule(n <= e.most, "%s crashed at %s, and %d events of partition %d came again that it had done before its last commit, though it had no more than %d in flight", e.who, e.at, n, part, e.most)
+		}
+	}
+}
+
+// before reports whether a member had settled the event before a point.
+func (f *fate) before(who string, i int) bool {
+	return slices.ContainsFunc(f.done, func(s settling) bool { return s.who == who && s.i < i && !s.unanswered })
 }
 
 // last: what comes after all faults is delivered on every partition, by the
