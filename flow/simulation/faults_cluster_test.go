@@ -109,7 +109,10 @@ func nodesGo(w *world, d dice) {
 	w.history.note("node %d joins", node)
 	w.must(w.addNode(node, port))
 	w.lasts("nodes", d.between(time.Second, 40*time.Second), func() {
-		w.history.note("node %d goes", node)
+		// kfake forgets a member whose JoinGroup waits for its answer on a
+		// broker that goes, as soon as the rest of the group has joined. A
+		// cluster would wait for it.
+		w.history.add(entry{what: excuse, text: fmt.Sprintf("node %d goes", node), until: w.since() + noticed})
 		w.removeNode(node, port)
 	})
 }

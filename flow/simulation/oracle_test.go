@@ -341,11 +341,12 @@ func (f *fate) later(i int) bool {
 
 // uncommitted: a trouble came before what was done could be committed. It is
 // the trouble of the one member that settled the event, or of the whole
-// cluster; of a dead letter it is not known who wrote it.
+// cluster. Of a dead letter it is not known who wrote it; a member that was cut
+// off sends those that were under way when it is back.
 func (o *oracle) uncommitted(f *fate, a, b settling) bool {
 	reach := o.due(f, a)
 	for _, e := range o.excuses {
-		if e.at <= min(b.at, reach) && e.until >= a.at && (e.who == "" || a.letter || e.who == a.who) {
+		if e.at <= min(b.at, reach) && e.until >= a.at && (e.who == "" || a.letter || b.letter || e.who == a.who) {
 			return true
 		}
 	}
@@ -388,7 +389,7 @@ func (o *oracle) crashes() {
 		}
 		again := map[int32]int{}
 		for _, f := range o.fates {
-			if f.before(e.who, asks[f.place.part]) && f.later(k) {
+			if f.before(e.who, asks[f.place.part], k) && f.later(k) {
 				again[f.place.part]++
 			}
 		}
@@ -398,9 +399,15 @@ func (o *oracle) crashes() {
 	}
 }
 
-// before reports whether a member had settled the event before a point.
-func (f *fate) before(who string, i int) bool {
-	return slices.ContainsFunc(f.done, func(s settling) bool { return s.who == who && s.i < i && !s.unanswered })
+// before reports whether the member was the last to settle the event when it
+// crashed, and had done so before its last commit.
+func (f *fate) before(who string, commit, crash int) bool {
+	for _, s := range slices.Backward(f.done) {
+		if s.i < crash {
+			return s.who == who && s.i < commit && !s.unanswered
+		}
+	}
+	return false
 }
 
 // last: what comes after all faults is delivered on every partition, by the

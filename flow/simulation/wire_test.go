@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
 )
@@ -69,7 +70,12 @@ func (c *wired) Read(b []byte) (int, error) {
 	return n, c.real("read", err)
 }
 
+// wayThere is how long what is written takes. Without it a request that fails
+// at once, and is made again at once, would stop the time of the bubble.
+const wayThere = 100 * time.Microsecond
+
 func (c *wired) Write(b []byte) (int, error) {
+	time.Sleep(wayThere) // of the bubble's clock
 	n, err := c.Conn.Write(b)
 	return n, c.real("write", err)
 }
