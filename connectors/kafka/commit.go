@@ -154,7 +154,7 @@ func (r *session) send(ctx context.Context, marks map[tp]mark, fence func(*kmsg.
 			for i := range t.Partitions {
 				p := &t.Partitions[i]
 				m := marks[tp{t.Topic, p.Partition}]
-				metadata := formatMetadata(first, settle.Encode(m.Offset, place(t.TopicID, p.Partition), m.done, maxDone))
+				metadata := formatMetadata(first, settle.Encode(m.Offset, placeOf(t.TopicID, p.Partition), m.done, maxDone))
 				p.Metadata = &metadata
 			}
 		}

@@ -66,10 +66,10 @@ func doneIn(metadata string, offset int64, topic [16]byte, partition int32) []se
 	if done == "" || len(done) > maxDone {
 		return nil
 	}
-	return settle.Decode(done, offset, place(topic, partition))
+	return settle.Decode(done, offset, placeOf(topic, partition))
 }
 
-func place(topic [16]byte, partition int32) []byte {
+func placeOf(topic [16]byte, partition int32) []byte {
 	return binary.BigEndian.AppendUint32(topic[:], uint32(partition))
 }
 

@@ -288,10 +288,10 @@ func TestSource_believesOnlyItsOwnMetadata(t *testing.T) {
 			recommit(t, c, 2, "fiso done="+strings.Repeat("A", 4000))
 		},
 		"of another leader epoch": func(t *testing.T, c *kafkatest.Cluster, own kadm.OffsetResponse) {
-			recommit(t, c, 2, formatMetadata(0, settle.Encode(2, place(own.TopicID, 0), []settle.Run{{From: 3, To: 10, Epoch: 99}}, maxDone)))
+			recommit(t, c, 2, formatMetadata(0, settle.Encode(2, placeOf(own.TopicID, 0), []settle.Run{{From: 3, To: 10, Epoch: 99}}, maxDone)))
 		},
 		"of a topic that had the name": func(t *testing.T, c *kafkatest.Cluster, _ kadm.OffsetResponse) {
-			recommit(t, c, 2, formatMetadata(0, settle.Encode(2, place([16]byte{1}, 0), []settle.Run{{From: 3, To: 10}}, maxDone)))
+			recommit(t, c, 2, formatMetadata(0, settle.Encode(2, placeOf([16]byte{1}, 0), []settle.Run{{From: 3, To: 10}}, maxDone)))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
