@@ -289,7 +289,7 @@ func (o *oracle) twice() {
 			if a.letter && b.letter && f.stored <= 1 {
 				continue // sent twice, and stored once
 			}
-			o.rule(o.excused(f, a, b), "%s (event %d, %s) was settled by %s at %s and again by %s at %s", f.place, f.n, kinds[f.kind], a, a.at, b, b.at)
+			o.rule(o.excused(a, b), "%s (event %d, %s) was settled by %s at %s and again by %s at %s", f.place, f.n, kinds[f.kind], a, a.at, b, b.at)
 		}
 	}
 }
@@ -302,49 +302,21 @@ func (s settling) String() string {
 }
 
 // excused tells whether there is a reason that an event was settled by a, and
-// by b once more. There are three, and no other.
-func (o *oracle) excused(f *fate, a, b settling) bool {
-	return unknown(a, b) || o.behind(f, a, b) || o.uncommitted(f, a, b)
+// by b once more. There are two, and no other.
+func (o *oracle) excused(a, b settling) bool {
+	return unknown(a, b) || o.uncommitted(a, b)
 }
 
 // unknown: the service accepted it, and its answer did not arrive. It may have
 // been the later call, which was given up before the other was made.
 func unknown(a, b settling) bool { return a.unanswered || b.unanswered }
 
-// behind: the partition changed hands while an earlier event of it was not
-// settled. A commit tells no more than one offset, so whatever was done behind
-// the earlier event comes again together with it. The lowest event that comes
-// again has none before it, and needs another reason.
-func (o *oracle) behind(f *fate, a, b settling) bool {
-	if !slices.ContainsFunc(o.entries[:b.i], func(e entry) bool {
-		return e.what == moves && e.at <= b.at && e.until >= a.at
-	}) {
-		return false
-	}
-	for off := f.place.offset - 1; off >= 0; off-- {
-		if g := o.at[place{f.place.part, off}]; g != nil && g.later(a.i) {
-			return true
-		}
-	}
-	return false
-}
-
-// later reports whether the event was not settled at a point of the history, or
-// was in work once more there.
-func (f *fate) later(i int) bool {
-	if f.kind == dropped {
-		return false
-	}
-	at, ok := f.settledAt()
-	return !ok || at > i || slices.ContainsFunc(f.done, func(s settling) bool { return s.i > i })
-}
-
 // uncommitted: a trouble came before what was done could be committed. It is
 // the trouble of the one member that settled the event, or of the whole
 // cluster. Of a dead letter it is not known who wrote it; a member that was cut
 // off sends those that were under way when it is back.
-func (o *oracle) uncommitted(f *fate, a, b settling) bool {
-	reach := o.due(f, a)
+func (o *oracle) uncommitted(a, b settling) bool {
+	reach := o.due(a)
 	for _, e := range o.excuses {
 		if e.at <= min(b.at, reach) && e.until >= a.at && (e.who == "" || a.letter || b.letter || e.who == a.who) {
 			return true
@@ -353,18 +325,12 @@ func (o *oracle) uncommitted(f *fate, a, b settling) bool {
 	return false
 }
 
-// due is when a commit of the event was to be expected at the latest, once all
-// before it was settled. A rebalance holds commits up: franz-go sends none while
-// it waits for the other members.
-func (o *oracle) due(f *fate, a settling) time.Duration {
-	due := a.at
-	switch whole := o.when[f.place.part][f.place.offset]; {
-	case whole >= len(o.entries):
-		return o.entries[len(o.entries)-1].at
-	case whole > a.i:
-		due = o.entries[whole].at
-	}
-	due += committing
+// due is when a commit of what was settled is to be expected at the latest, be
+// there something unsettled before it or not: commits tell what is done beyond
+// their offset. A rebalance holds commits up: franz-go sends none while it waits
+// for the other members.
+func (o *oracle) due(a settling) time.Duration {
+	due := a.at + committing
 	for _, e := range o.entries {
 		if e.what == moves && e.at <= due && e.until > due {
 			due = e.until
@@ -373,9 +339,8 @@ func (o *oracle) due(f *fate, a settling) time.Duration {
 	return due
 }
 
-// crashes: what a member had done and could not commit, because an earlier
-// event was in work, was part of what it had in flight: at most maxInFlight of
-// each partition come again beside what was done since its last commit.
+// crashes: beside what was done since its last commit, no more of a partition
+// comes again after a crash than the member had in flight.
 func (o *oracle) crashes() {
 	for k, e := range o.entries {
 		if e.what != excuse || e.most == 0 {
@@ -389,7 +354,7 @@ func (o *oracle) crashes() {
 		}
 		again := map[int32]int{}
 		for _, f := range o.fates {
-			if f.before(e.who, asks[f.place.part], k) && f.later(k) {
+			if f.before(e.who, asks[f.place.part], k) && f.again(k) {
 				again[f.place.part]++
 			}
 		}
@@ -397,6 +362,11 @@ func (o *oracle) crashes() {
 			o.rule(n <= e.most, "%s crashed at %s, and %d events of partition %d came again that it had done before its last commit, though it had no more than %d in flight", e.who, e.at, n, part, e.most)
 		}
 	}
+}
+
+// again reports whether the event was settled after a point.
+func (f *fate) again(i int) bool {
+	return slices.ContainsFunc(f.done, func(s settling) bool { return s.i > i })
 }
 
 // before reports whether the member was the last to settle the event when it
