@@ -49,6 +49,28 @@ func (r *session) askDirect(ctx context.Context, offsets map[string]map[int32]kg
 	return req, resp, nil
 }
 
+// leaveDirect says goodbye to the group without franz-go, which waits with its
+// own for the join under way to end. A member that stays behind as a ghost
+// keeps the group waiting for it. One with a name of its own stays on purpose.
+func (r *session) leaveDirect() error {
+	if r.src.cfg.InstanceID != "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(r.base, leaveTimeout/2)
+	defer cancel()
+	req := kmsg.NewPtrLeaveGroupRequest()
+	req.Group = r.src.cfg.ConsumerGroup
+	req.MemberID, _ = r.cl.GroupMetadata()
+	m := kmsg.NewLeaveGroupRequestMember()
+	m.MemberID = req.MemberID
+	req.Members = append(req.Members, m)
+	resp, err := req.RequestWith(ctx, r.cl)
+	if err != nil {
+		return fmt.Errorf("leave the group: %w", err)
+	}
+	return kerr.ErrorForCode(resp.ErrorCode)
+}
+
 // answers are the errors that a commit's answer gives, by partition.
 func answers(req *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse) map[tp]error {
 	names := map[[16]byte]string{}

@@ -119,8 +119,10 @@ func (r *session) stop(kill context.CancelFunc) {
 	ctx, cancel = context.WithTimeout(r.base, leaveTimeout)
 	defer cancel()
 	if err := r.cl.LeaveGroupContext(ctx); err != nil {
-		// The group finds out by itself after the session timeout.
-		r.log.Warn("left the group without a goodbye", "error", err)
+		if err := r.leaveDirect(); err != nil {
+			// The group finds out by itself after the session timeout.
+			r.log.Warn("left the group without a goodbye", "error", err)
+		}
 		kill() // a join that hangs would keep Close waiting
 	}
 	r.cl.Close()

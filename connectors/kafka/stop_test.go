@@ -13,8 +13,8 @@ import (
 )
 
 // A rebalance lasts as long as the slowest member takes to drain. franz-go
-// commits nothing meanwhile; a clean stop must all the same.
-func TestSource_aStopCommitsWhileTheGroupWaitsForAnotherMember(t *testing.T) {
+// commits nothing meanwhile and does not leave; a clean stop must all the same.
+func TestSource_aStopCommitsAndLeavesWhileTheGroupWaitsForAnotherMember(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1, "u": 2}})
 	var joins atomic.Int64 // of A
 	c.Fake.ControlKey(int16(kmsg.JoinGroup), func(req kmsg.Request) (kmsg.Response, error, bool) {
@@ -48,6 +48,11 @@ func TestSource_aStopCommitsWhileTheGroupWaitsForAnotherMember(t *testing.T) {
 	a.stop()
 	if got := committed(t, c, 0); got != 5 {
 		t.Errorf("committed %d of 5 after a clean stop", got)
+	}
+	for _, m := range c.Fake.GroupInfo("g").Members {
+		if strings.HasPrefix(m.MemberID, "A-") {
+			t.Error("the group still waits for a member that has stopped")
+		}
 	}
 	for _, m := range slow {
 		m.Settle(nil)
