@@ -63,7 +63,7 @@ func Integration(ctx context.Context, module *string) error { return pipe(module
 // Bench runs the benchmarks, and then fiso-flow against the least a program could spend (e2e/bench).
 func Bench(ctx context.Context, module *string) error { return pipe(module).Bench(ctx) }
 
-// Simulate runs fiso-flow under random faults in virtual time (-seeds=10000 for so many worlds).
+// Simulate runs fiso-flow under random faults in virtual time (--seeds=10000 for so many worlds).
 func Simulate(ctx context.Context, seeds *int) error {
 	n := 0
 	if seeds != nil {

@@ -3,4 +3,4 @@
 package simulation
 
 // usualSeeds take about a minute on two cores.
-const usualSeeds = 300
+const usualSeeds = 200
