@@ -41,7 +41,7 @@ func newStory() *story {
 }
 
 func (s *story) add(e entry) {
-	e.at = time.Duration(len(s.entries)) * 10 * time.Millisecond
+	e.at = time.Duration(len(s.entries)) * 50 * time.Millisecond
 	s.entries = append(s.entries, e)
 }
 

@@ -289,7 +289,7 @@ func (o *oracle) twice() {
 			if a.letter && b.letter && f.stored <= 1 {
 				continue // sent twice, and stored once
 			}
-			o.rule(o.excused(a, b), "%s (event %d, %s) was settled by %s at %s and again by %s at %s", f.place, f.n, kinds[f.kind], a, a.at, b, b.at)
+			o.rule(o.excused(f, a, b), "%s (event %d, %s) was settled by %s at %s and again by %s at %s", f.place, f.n, kinds[f.kind], a, a.at, b, b.at)
 		}
 	}
 }
@@ -302,9 +302,20 @@ func (s settling) String() string {
 }
 
 // excused tells whether there is a reason that an event was settled by a, and
-// by b once more. There are two, and no other.
-func (o *oracle) excused(a, b settling) bool {
-	return unknown(a, b) || o.uncommitted(a, b)
+// by b once more. There are three, and no other.
+func (o *oracle) excused(f *fate, a, b settling) bool {
+	return unknown(a, b) || o.onItsWay(f, a) || o.uncommitted(a, b)
+}
+
+// onItsWay: the answer came in the very moment in which the time to drain was
+// over, and the member made its last commit of the partition without it.
+func (o *oracle) onItsWay(f *fate, a settling) bool {
+	for _, e := range slices.Backward(o.entries) {
+		if e.what == asked && e.part == f.place.part && strings.HasPrefix(e.text, "by "+a.who+"-") {
+			return e.at >= a.at && e.at <= a.at+2*wayThere
+		}
+	}
+	return false
 }
 
 // unknown: the service accepted it, and its answer did not arrive. It may have
