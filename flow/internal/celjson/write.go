@@ -118,9 +118,9 @@ func AppendTime(dst []byte, t time.Time) []byte {
 			b[i] = byte('0' + nano%10)
 			nano /= 10
 		}
-		for n = dot + digits; b[n] == '0'; n-- {
+		for n = dot + digits + 1; b[n-1] == '0'; {
+			n--
 		}
-		n++
 	}
 	dst = append(dst, b[:n]...)
 	return append(dst, 'Z', '"')
