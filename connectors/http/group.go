@@ -2,6 +2,7 @@ package http
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -24,7 +25,7 @@ func (p *pool) enter(ctx context.Context) *group {
 	}
 	g := p.groups[done]
 	if g == nil {
-		g = &group{done: done, kept: p.last == done}
+		g = &group{done: done, kept: slices.Contains(p.recent[:], done)}
 		p.groups[done] = g
 		p.aborting.Add(1)
 		g.stop = context.AfterFunc(ctx, func() {
@@ -39,8 +40,8 @@ func (p *pool) enter(ctx context.Context) *group {
 }
 
 // leave counts the call of c out. A group that had one call is let go: a
-// program that makes a context a call would pile them up. One that had more is
-// kept until its context ends, or the sink is closed.
+// program that makes a context a call would pile them up. One that had more, or
+// whose context comes again, is kept until that ends, or the sink is closed.
 func (p *pool) leave(c *conn) {
 	g := c.group
 	if g == nil {
@@ -59,7 +60,8 @@ func (p *pool) drop(g *group) {
 		return // its context has ended
 	}
 	delete(p.groups, g.done)
-	p.last = g.done
+	p.recent[p.letGo%len(p.recent)] = g.done
+	p.letGo++
 	if g.stop() {
 		p.aborting.Done()
 	}

@@ -62,15 +62,19 @@ func TestSink_contextsOfOneCallDoNotPileUp(t *testing.T) {
 	if n := groups(s); n != 0 {
 		t.Errorf("%d groups are kept", n)
 	}
+	again, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	for range 3 {
-		if err := s.Send(t.Context(), order("1")); err != nil {
-			t.Fatal(err)
+		for _, ctx := range []context.Context{t.Context(), again} {
+			if err := s.Send(ctx, order("1")); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
-	if n := groups(s); n != 1 {
-		t.Errorf("%d groups are kept for a context that is used again and again", n)
+	if n := groups(s); n != 2 {
+		t.Errorf("%d groups are kept for 2 contexts that are used again and again", n)
 	}
-	if err := s.Send(context.Background(), order("1")); err != nil || groups(s) != 1 {
+	if err := s.Send(context.Background(), order("1")); err != nil || groups(s) != 2 {
 		t.Errorf("a context that never ends: %v, %d groups", err, groups(s))
 	}
 }

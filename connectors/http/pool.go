@@ -41,7 +41,8 @@ type pool struct {
 	closed bool
 
 	groups   map[<-chan struct{}]*group // by what a context's Done returns
-	last     <-chan struct{}            // of the group let go last
+	recent   [128]<-chan struct{}       // of the groups let go last
+	letGo    int                        // how many were
 	aborting sync.WaitGroup             // one for each group that may still abort
 }
 

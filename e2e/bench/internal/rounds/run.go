@@ -221,7 +221,11 @@ func (b *bench) contestant(ctx context.Context, s Scenario, side string, p place
 	if err := os.WriteFile(file, []byte(s.flow(p)), 0o600); err != nil {
 		return nil, fmt.Errorf("write the flow: %w", err)
 	}
-	env := []string{"BENCH_PROFILE=" + filepath.Join(b.opts.Profile, s.Name)}
+	name := s.Name
+	if s.PerSecond > 0 {
+		name += "-latency"
+	}
+	env := []string{"BENCH_PROFILE=" + filepath.Join(b.opts.Profile, name)}
 	return start(ctx, out, env, b.fiso, "run", "--metrics-addr", p.metrics, file)
 }
 
