@@ -25,6 +25,7 @@ const (
 // conn is one connection to the target, used by one call at a time.
 type conn struct {
 	net.Conn
+	turn   *turn
 	answer answer // the last one; valid until the next call
 	buf    []byte // read buffer: buf[r:w] is still to be read
 	r, w   int
@@ -45,7 +46,7 @@ type conn struct {
 
 func newConn(nc net.Conn, now time.Time) *conn {
 	_, tcp := nc.(*net.TCPConn)
-	return &conn{Conn: nc, tcp: tcp, born: now}
+	return &conn{Conn: nc, turn: newTurn(nc), tcp: tcp, born: now}
 }
 
 // bound sees to it that no read or write lasts longer than deadline. To set a
@@ -78,11 +79,17 @@ func (c *conn) early(ctx context.Context, err error) bool {
 	return errors.Is(err, os.ErrDeadlineExceeded) && c.tcp && !c.draining && c.set.Before(c.deadline) && c.extend(ctx) == nil
 }
 
-// send writes a request.
-func (c *conn) send(ctx context.Context, request []byte) error {
+// send writes a request, and calls sent, once, when nobody reads it any more.
+// It may wait for the answer too.
+func (c *conn) send(ctx context.Context, request []byte, sent func()) error {
+	rest := c.turn.take(request, sent)
+	if len(rest) == 0 {
+		return nil
+	}
+	defer sent()
 	for {
-		n, err := c.Write(request)
-		if request = request[n:]; err == nil || !c.early(ctx, err) {
+		n, err := c.Write(rest)
+		if rest = rest[n:]; err == nil || !c.early(ctx, err) {
 			return err
 		}
 	}

@@ -121,3 +121,22 @@ func TestSink_aDeadlineThatWasKeptIsMovedWhenItComes(t *testing.T) {
 		t.Errorf("the deadline was moved by %v, on %d connections", used.set.Sub(kept), p.conns.Load())
 	}
 }
+
+// A server that closes its own direction alone while a connection is idle, and
+// goes on reading: the call ends, at the latest with its timeout.
+func TestSink_aHalfClosedConnectionHoldsNoCallForLongerThanItsTimeout(t *testing.T) {
+	p := newPeer(t, func(n int64, c net.Conn, r *nethttp.Request) bool {
+		if n > 1 {
+			return true // without a word
+		}
+		ok := says(okAnswer)(n, c, r)
+		return c.(*net.TCPConn).CloseWrite() == nil && ok
+	})
+	cfg := sinkConfig(p.url)
+	cfg.Timeout = 100 * time.Millisecond
+	s := newSink(t, cfg)
+	if err := s.Send(t.Context(), order("1")); err != nil {
+		t.Fatal(err)
+	}
+	wantClass(t, s.Send(t.Context(), order("2")), connector.Temporary)
+}

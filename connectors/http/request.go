@@ -16,7 +16,10 @@ const (
 )
 
 // requestWriter is the buffer of one request, which is used again.
-type requestWriter struct{ buf []byte }
+type requestWriter struct {
+	buf  []byte
+	done func() // gives it back
+}
 
 // gap is room for what stands between the name of Content-Length and the body.
 const gap = "00000000000000000000\r\n\r\n"

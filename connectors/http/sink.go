@@ -67,7 +67,7 @@ func NewSink(cfg SinkConfig, opts SinkOptions) (*Sink, error) {
 	if opts.Dial == nil {
 		opts.Dial = (&net.Dialer{KeepAlive: 15 * time.Second}).DialContext
 	}
-	return &Sink{
+	s := &Sink{
 		target: t, credential: newCredential(cfg.Auth), verdicts: table,
 		mode: cfg.Mode, timeout: cfg.Timeout,
 		pool: &pool{
@@ -76,9 +76,18 @@ func NewSink(cfg SinkConfig, opts SinkOptions) (*Sink, error) {
 			slots: make(chan struct{}, cfg.MaxConnections),
 			conns: map[*conn]struct{}{}, groups: map[<-chan struct{}]*group{},
 		},
-		requests: sync.Pool{New: func() any { return new(requestWriter) }},
-		idle:     make(chan struct{}),
-	}, nil
+		idle: make(chan struct{}),
+	}
+	s.requests.New = func() any {
+		r := new(requestWriter)
+		r.done = func() {
+			if cap(r.buf) <= keepBuffer {
+				s.requests.Put(r)
+			}
+		}
+		return r
+	}
+	return s, nil
 }
 
 // Send delivers one event in one request; in batch mode, in a batch of one.
@@ -133,10 +142,7 @@ func (s *Sink) post(ctx context.Context, events []*cloudevent.Event, each func(a
 	// The buffer is written and sent at once, so that calls that wait for
 	// their answer, of which there may be many, hold none.
 	r := s.requests.Get().(*requestWriter)
-	sent := cn.send(ctx, r.write(s.target, &s.credential, secret, s.mode, events))
-	if cap(r.buf) <= keepBuffer {
-		s.requests.Put(r)
-	}
+	sent := cn.send(ctx, r.write(s.target, &s.credential, secret, s.mode, events), r.done)
 	limit := maxAnswer
 	if each != nil {
 		limit = maxBatchAnswer
