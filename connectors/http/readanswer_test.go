@@ -141,3 +141,19 @@ func FuzzAnswer(f *testing.F) {
 		}
 	})
 }
+
+// A server may refuse a request that it has not read; it cannot have taken it.
+func TestConn_anAnswerToHalfARequestRefusesAndNeverDelivers(t *testing.T) {
+	broken := errors.New("broken")
+	for answer, want := range map[string]error{
+		okAnswer:                              broken,
+		status("413 Payload Too Large", ""):   nil,
+		status("503 Service Unavailable", ""): nil,
+		"":                                    broken,
+	} {
+		c := newConn(canned{Reader: strings.NewReader(answer)}, time.Now())
+		if err := c.receive(t.Context(), broken, 32); !errors.Is(err, want) || !c.spent {
+			t.Errorf("%.20q: error is %v, spent %v", answer, err, c.spent)
+		}
+	}
+}
