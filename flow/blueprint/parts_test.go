@@ -321,7 +321,7 @@ func TestStage_gathersABatchUnlessToldOtherwise(t *testing.T) {
 		want       *engine.Batch
 	}{
 		{"kafka", kafkaOut, &engine.Batch{MaxEvents: 250, MaxWait: 5 * time.Millisecond}},
-		{"stdout", out, &engine.Batch{MaxWait: 2 * time.Millisecond}},
+		{"stdout", out, &engine.Batch{MaxWait: time.Millisecond}},
 		{"http in batch mode", "sink: {type: http, config: {url: 'http://x/', mode: batch}}\n", &engine.Batch{}},
 		{"http", "sink: {type: http, config: {url: 'http://x/'}}\n", nil},
 		{"told", kafkaOut + "delivery: {batch: {maxEvents: 3, maxWait: 1s}}\n", &engine.Batch{MaxEvents: 3, MaxBytes: 1 << 20, MaxWait: time.Second}},
