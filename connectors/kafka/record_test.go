@@ -13,6 +13,9 @@ import (
 	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/connector"
 	"github.com/lsm/fiso/connectors/kafka/kafkatest"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // allOf is an event that has all there is.
@@ -159,6 +162,26 @@ func TestSink_aBatchAllocatesLittle(t *testing.T) {
 		t.Logf("%s: %v allocations an event", mode, got)
 		if got > most && !raceEnabled {
 			t.Errorf("%s: %v allocations an event of a batch; want at most %v", mode, got, most)
+		}
+	}
+}
+
+// No record of a batch is lost on the way to its error.
+func TestSink_aBatchThatNoBrokerTakesFailsInTime(t *testing.T) {
+	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 3}})
+	c.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: "t", Err: kerr.NotLeaderForPartition, Count: -1})
+	s, err := NewSink(SinkConfig{ProducerConfig: ProducerConfig{ClientConfig: ClientConfig{Brokers: c.Brokers()}, DeliveryTimeout: time.Second}, Topic: "t"}, ProducerOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close(t.Context()) }() // nothing is under way
+	errs := s.SendBatch(t.Context(), manyEvents(5))
+	if len(errs) != 5 {
+		t.Fatalf("%d errors", len(errs))
+	}
+	for i, err := range errs {
+		if connector.ClassOf(err) != connector.Unavailable || !strings.Contains(err.Error(), "no broker took the record within 1s") {
+			t.Errorf("event %d: %v, class %v", i, err, connector.ClassOf(err))
 		}
 	}
 }
