@@ -160,7 +160,7 @@ func (e *Engine) make(r *run, ps []entry) {
 			}
 		}
 		if n == 0 {
-			return
+			break
 		}
 		took := time.Since(begun)
 		begun = begun.Add(took)

@@ -274,6 +274,28 @@ func TestRun_ofAnAssignmentThatEndsIsHandedBack(t *testing.T) {
 	})
 }
 
+// What was filtered out is settled also when the run ends right behind it.
+func TestRun_settlesWhatItFilteredBeforeItsAssignmentEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, revoke := context.WithCancel(t.Context())
+		r := start(t, Config{}, Stage{Processor: byKey{
+			"filtered": filter,
+			"last":     func(context.Context) error { revoke(); return errFilter },
+		}})
+		r.warm()
+		keys := append(slices.Repeat([]string{"filtered"}, mostStride-1), "last", "a")
+		at := r.giveAll(ctx, keys...)
+		for _, p := range at[:mostStride] {
+			r.want(p, nil)
+		}
+		r.want(at[mostStride], connector.ErrInterrupted)
+		synctest.Wait()
+		if s := r.Status(); s.InFlight != 0 || s.Bytes != 0 {
+			t.Errorf("left: %+v", s)
+		}
+	})
+}
+
 // What is made joins the batch with no worker between, one of a key at a time.
 func TestRun_joinsTheBatchAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
