@@ -25,10 +25,10 @@ const leaveTimeout = 5 * time.Second
 // session is one life of a franz-go client in the group. A source has one at a
 // time, and a new one only when franz-go cannot go on with the old.
 type session struct {
-	src    *Source
-	log    *slog.Logger
-	cl     *kgo.Client
-	adm    *kadm.Client
+	src *Source
+	log *slog.Logger
+	cl  *kgo.Client
+	adm *kadm.Client
 	handler
 	base   context.Context // the caller's values, without its end
 	ctx    context.Context // ends when the session does, before the drain
