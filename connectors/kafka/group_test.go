@@ -18,7 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Join and leave lose nothing and, as everything is settled at once, duplicate
+// F1: join and leave lose nothing and, as everything is settled at once, duplicate
 // nothing. https://github.com/redpanda-data/connect/issues/4009: a cooperative
 // rebalance dropped what was polled and not yet settled.
 func TestSource_membersComeAndGoWithoutLossOrDuplicates(t *testing.T) {
@@ -65,8 +65,9 @@ func TestSource_membersComeAndGoWithoutLossOrDuplicates(t *testing.T) {
 	}
 }
 
-// While a revoked partition drains, the ones that stay go on.
+// F5: while a revoked partition drains, the ones that stay go on.
 // https://github.com/vectordotdev/vector/issues/14865
+// https://github.com/knative-extensions/eventing-kafka-broker/issues/3085
 func TestSource_keptPartitionsWorkWhileARevokedOneDrains(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 2}})
 	fill(t, c, "t", 0, 0, 1)
@@ -109,6 +110,9 @@ func TestSource_keptPartitionsWorkWhileARevokedOneDrains(t *testing.T) {
 	eventually(t, "commit", func() bool { return committed(t, c, kept.m.Position.Partition) == 6 })
 }
 
+// F5: a handler that does not return must not cost the group its rebalance.
+// https://github.com/reactor/reactor-kafka/issues/259
+// https://github.com/twmb/franz-go/issues/204
 func TestSource_aDrainThatTakesTooLongIsCutShort(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
 	fill(t, c, "t", 0, 0, 3)
@@ -128,7 +132,7 @@ func TestSource_aDrainThatTakesTooLongIsCutShort(t *testing.T) {
 	}
 }
 
-// A member that was expelled commits nothing when it comes back, and reads on
+// F4: a member that was expelled commits nothing when it comes back, and reads on
 // from what is committed by then, also where franz-go calls the partition kept.
 // https://github.com/IBM/sarama/issues/2118, https://github.com/twmb/franz-go/issues/1326
 func TestSource_anExpelledMemberReadsOnFromWhatIsCommitted(t *testing.T) {
@@ -168,6 +172,8 @@ func TestSource_anExpelledMemberReadsOnFromWhatIsCommitted(t *testing.T) {
 	}
 }
 
+// F4: what was lost belongs to somebody else, whose commits a late one would
+// take back. https://github.com/vectordotdev/vector/issues/9587
 func TestSource_lostPartitionsAreNeverCommitted(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
 	fill(t, c, "t", 0, 0, 10)

@@ -63,7 +63,7 @@ func TestSource_anOffsetBelowTheLogIsRaisedToItsStart(t *testing.T) {
 	}
 }
 
-// https://github.com/knative-extensions/eventing-kafka/issues/549 and #420:
+// F6, https://github.com/knative-extensions/eventing-kafka/issues/549 and #420:
 // a restart before the first commit resolved `latest` anew and skipped what had
 // come in between.
 func TestSource_latestIsCommittedBeforeTheFirstDelivery(t *testing.T) {
@@ -95,7 +95,7 @@ func TestSource_deliversNothingWhileTheStartCannotBeCommitted(t *testing.T) {
 	eventually(t, "three", func() bool { return m.count() == 3 && m.Status().Problem == "" })
 }
 
-// https://github.com/apache/kafka/pull/22784 (KAFKA-20539): records written to
+// F6, https://github.com/apache/kafka/pull/22784 (KAFKA-20539): records written to
 // a new partition before the group noticed it were skipped under `latest`.
 func TestSource_laterPartitionsAreReadFromTheirStart(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
