@@ -206,6 +206,35 @@ func TestSource_lostPartitionsAreNeverCommitted(t *testing.T) {
 	eventually(t, "commit", func() bool { return committed(t, c, 0) == 10 })
 }
 
+// F4, https://github.com/IBM/sarama/issues/2118: between reading the watermarks
+// and sending them the member may have joined anew, and the commit of a zombie
+// would carry the new generation, which no broker can tell from a good one.
+func TestCommit_isFencedByTheMembershipItWasReadUnder(t *testing.T) {
+	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
+	fill(t, c, "t", 0, 0, 5)
+	m := begin(t, testSource(c, func(cfg *SourceConfig) { cfg.CommitInterval = time.Hour }), nil)
+	eventually(t, "five are settled", func() bool { return m.count() == 5 && m.Status().Partitions[0].InFlight == 0 })
+	r := m.session
+	a := r.live()[0]
+	member := func(id string) (before string) {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		before, a.member = a.member, id
+		return before
+	}
+	now := member("as it was called before")
+	if err := r.commit(t.Context(), r.live()); !errors.Is(err, errFenced) {
+		t.Errorf("the commit of an earlier membership: %v", err)
+	}
+	if got := committed(t, c, 0); got > 0 {
+		t.Errorf("committed %d", got)
+	}
+	member(now)
+	if err := r.commit(t.Context(), r.live()); err != nil || committed(t, c, 0) != 5 {
+		t.Errorf("the commit of this membership: %v, committed %d", err, committed(t, c, 0))
+	}
+}
+
 func TestSource_groupRefusedIsSaidAndTriedAgain(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
 	fill(t, c, "t", 0, 0, 1)

@@ -100,13 +100,13 @@ func TestSource_deliversNothingWhileTheStartCannotBeCommitted(t *testing.T) {
 func TestSource_laterPartitionsAreReadFromTheirStart(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
 	fill(t, c, "t", 0, 0, 10)
-	m := begin(t, testSource(c, func(cfg *SourceConfig) { cfg.StartOffset, cfg.MetadataMaxAge = "latest", time.Second }), nil)
+	m := begin(t, testSource(c, func(cfg *SourceConfig) { cfg.StartOffset, cfg.MetadataMaxAge = "latest", time.Hour }), nil)
 	eventually(t, "start", func() bool { return committed(t, c, 0) == 10 })
 	if err := c.AddPartitions(t.Context(), "t", 3); err != nil {
 		t.Fatal(err)
 	}
+	fill(t, c, "t", 2, 0, 5)            // before the source can know of the partition
 	m.session.cl.ForceMetadataRefresh() // instead of waiting for metadataMaxAge
-	fill(t, c, "t", 2, 0, 5)
 	eventually(t, "the later partition", func() bool { return len(m.offsets(2)) == 5 })
 	if got := m.offsets(0); len(got) != 0 {
 		t.Errorf("partition 0 handed over %v under latest", got)
