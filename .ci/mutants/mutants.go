@@ -134,7 +134,7 @@ func (m *Mutant) Apply(r *repo.Repo) (map[string]string, error) {
 		text, seen := changed[e.file]
 		if !seen {
 			if !slices.Contains(r.Files, e.file) {
-				return nil, fmt.Errorf("renew %s: %s is no more", m.File, e.file)
+				return nil, fmt.Errorf("renew it: %s is no more", e.file)
 			}
 			data, err := r.Read(e.file)
 			if err != nil {
@@ -143,7 +143,7 @@ func (m *Mutant) Apply(r *repo.Repo) (map[string]string, error) {
 			text = string(data)
 		}
 		if n := strings.Count(text, e.search); n != 1 {
-			return nil, fmt.Errorf("renew %s: in %s this stands %d times, and must once:\n%s", m.File, e.file, n, e.search)
+			return nil, fmt.Errorf("renew it: in %s this stands %d times, and must once:\n%s", e.file, n, e.search)
 		}
 		changed[e.file] = strings.Replace(text, e.search, e.replace, 1)
 	}

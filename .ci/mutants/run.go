@@ -20,9 +20,18 @@ import (
 // they work.
 const side = 4
 
-// testTimeout is what a test binary gives itself. A mutant that makes the tests
-// hang is found by the panic that follows.
-const testTimeout = time.Minute
+// Options say which mutants to try, and where.
+type Options struct {
+	// Work is a folder for what is built.
+	Work string
+	// Only is how the names of the mutants to try begin; empty is all.
+	Only string
+	// Timeout is what a test binary gives itself. A mutant that makes the tests
+	// hang is found by the panic that follows.
+	Timeout time.Duration
+	// Out receives the table.
+	Out io.Writer
+}
 
 // Verdict is what became of a mutant.
 type Verdict struct {
@@ -38,22 +47,22 @@ type Verdict struct {
 // ErrSurvived is what Run returns, wrapped, when the tests did not find a mutant.
 var ErrSurvived = errors.New("the tests do not find it")
 
-// Run tries the mutants whose file's name begins with only, each laid
-// over the tree in a folder of its own below work; the tree is not touched. Before that it runs their tests as they are, since a test that fails
-// anyway finds nothing. It prints a table to out. The error joins all mutants
-// that survived, that do not apply and that do not compile.
-func Run(ctx context.Context, r *repo.Repo, work, only string, out io.Writer) error {
+// Run tries the mutants, each laid over the tree in a folder of its own; the
+// tree is not touched. Before that it runs their tests as they are, since a test
+// that fails anyway finds nothing. It prints a table. The error joins all
+// mutants that survived, that do not apply and that do not compile.
+func Run(ctx context.Context, r *repo.Repo, o Options) error {
 	all, err := Load(r)
 	if err != nil {
 		return err
 	}
-	all = slices.DeleteFunc(all, func(m *Mutant) bool { return !strings.HasPrefix(filepath.Base(m.File), only) })
+	all = slices.DeleteFunc(all, func(m *Mutant) bool { return !strings.HasPrefix(filepath.Base(m.File), o.Only) })
 	if len(all) == 0 {
-		return fmt.Errorf("no mutant %s* in %s", only, Dir)
+		return fmt.Errorf("no mutant %s* in %s", o.Only, Dir)
 	}
 	shops := make(chan *workshop, side)
 	for n := range cap(shops) {
-		w := &workshop{repo: r, dir: filepath.Join(work, fmt.Sprint(n))}
+		w := &workshop{repo: r, dir: filepath.Join(o.Work, fmt.Sprint(n)), timeout: o.Timeout}
 		if err := os.MkdirAll(w.dir, 0o755); err != nil {
 			return fmt.Errorf("making a folder for a mutant: %w", err)
 		}
@@ -71,7 +80,7 @@ func Run(ctx context.Context, r *repo.Repo, work, only string, out io.Writer) er
 			shops <- w
 		}()
 	}
-	return report(out, verdicts)
+	return report(o.Out, verdicts)
 }
 
 // report prints the verdicts as they come, in order, and joins what is not well.
@@ -98,8 +107,9 @@ func report(out io.Writer, verdicts []chan Verdict) error {
 // it changes, laid over the tree's own as `go help build` says of -overlay, and
 // the binary of the tests.
 type workshop struct {
-	repo *repo.Repo
-	dir  string
+	repo    *repo.Repo
+	dir     string
+	timeout time.Duration
 }
 
 // overlay writes what to build in place of the tree's files.
@@ -159,7 +169,7 @@ func (w *workshop) try(ctx context.Context, m *Mutant) (v Verdict) {
 	defer func() { v.Took = time.Since(began) }()
 	changed, err := m.Apply(w.repo)
 	if err != nil {
-		v.Err = err
+		v.Err = fmt.Errorf("%s: %w", m.File, err)
 		return v
 	}
 	for _, t := range m.Tests {
@@ -190,12 +200,12 @@ func (w *workshop) test(ctx context.Context, changed map[string]string, t Tests)
 	if err := build.Run(ctx); err != nil {
 		return "", "", fmt.Errorf("it does not compile: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, 2*testTimeout)
+	ctx, cancel := context.WithTimeout(ctx, 2*w.timeout)
 	defer cancel()
 	var out strings.Builder
 	run := repo.Cmd{
 		Dir: filepath.Join(dir, filepath.FromSlash(t.Package)), Out: &out,
-		Args: []string{bin, "-test.run=" + t.Run, "-test.failfast", "-test.timeout=" + testTimeout.String()},
+		Args: []string{bin, "-test.run=" + t.Run, "-test.failfast", "-test.timeout=" + w.timeout.String()},
 	}
 	failed := run.Run(ctx)
 	said = out.String()

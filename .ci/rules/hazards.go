@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/lsm/fiso/.ci/mutants"
 	"github.com/lsm/fiso/.ci/repo"
 )
 
@@ -94,4 +95,19 @@ func testComments(r *repo.Repo) (map[string]string, error) {
 		}
 	}
 	return tests, nil
+}
+
+// Mutants refuses a mutant that can no longer be applied to the tree.
+func Mutants(r *repo.Repo) ([]Finding, error) {
+	all, err := mutants.Load(r)
+	if err != nil {
+		return nil, err
+	}
+	var found []Finding
+	for _, m := range all {
+		if _, err := m.Apply(r); err != nil {
+			found = append(found, Finding{File: m.File, Message: err.Error()})
+		}
+	}
+	return found, nil
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/lsm/fiso/.ci/mutants"
 	"github.com/lsm/fiso/.ci/repo"
 	"github.com/lsm/fiso/.ci/repo/repotest"
 	"github.com/lsm/fiso/.ci/rules"
@@ -112,6 +113,13 @@ func TestCheck_refuses(t *testing.T) {
 				"flow/DESIGN.md:10: the comment of TestF2 in flow does not link where it happened", "flow/DESIGN.md:11: F3 has no test",
 			},
 		},
+		"a mutant that no longer applies": {
+			repotest.Files{
+				mutants.Dir + "/F01-a.mutant": "hazard: F1\nfault: x\ntests: flow . ^TestX$\n\n--- flow/f.go\n<<<<\nno such thing\n====\nx\n>>>>\n",
+				mutants.Dir + "/F02-a.mutant": "hazard: F2\nfault: x\ntests: flow . ^TestX$\n\n--- flow/f.go\n<<<<\npackage flow\n====\npackage x\n>>>>\n",
+			},
+			[]string{"e2e/testdata/mutants/F01-a.mutant: renew it: in flow/f.go this stands 0 times"},
+		},
 		"no path in a file that is no text": {
 			repotest.Files{"common/bin.dat": "\x00 /" + "home/ann/src\n"},
 			nil,
@@ -135,13 +143,13 @@ func TestCheck_refuses(t *testing.T) {
 }
 
 func TestCheck_saysWhatItCouldNotRead(t *testing.T) {
-	for rule, gone := range map[string]string{"Hazards": "flow/DESIGN.md", "Hazards, a test": "common/a/a_test.go", "Arrows": "common/a/a.go", "Sleeps": "common/a/a_test.go", "Links": "README.md", "MachinePaths": "LICENSE"} {
+	for rule, gone := range map[string]string{"Mutants": mutants.Dir + "/F01-a.mutant", "Hazards": "flow/DESIGN.md", "Hazards, a test": "common/a/a_test.go", "Arrows": "common/a/a.go", "Sleeps": "common/a/a_test.go", "Links": "README.md", "MachinePaths": "LICENSE"} {
 		t.Run(rule, func(t *testing.T) {
-			r := repotest.Open(t, tree(repotest.Files{"common/a/a_test.go": "package a\n", "flow/DESIGN.md": "## Hazards and their tests\n"}))
+			r := repotest.Open(t, tree(repotest.Files{"common/a/a_test.go": "package a\n", "flow/DESIGN.md": "## Hazards and their tests\n", mutants.Dir + "/F01-a.mutant": "x\n"}))
 			if err := os.Remove(r.Abs(gone)); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := rules.Check(r, []rules.Rule{map[string]rules.Rule{"Hazards": rules.Hazards, "Hazards, a test": rules.Hazards, "Arrows": rules.Arrows, "Sleeps": rules.Sleeps, "Links": rules.Links, "MachinePaths": rules.MachinePaths}[rule]}); err == nil || !strings.Contains(err.Error(), gone) {
+			if _, err := rules.Check(r, []rules.Rule{map[string]rules.Rule{"Mutants": rules.Mutants, "Hazards": rules.Hazards, "Hazards, a test": rules.Hazards, "Arrows": rules.Arrows, "Sleeps": rules.Sleeps, "Links": rules.Links, "MachinePaths": rules.MachinePaths}[rule]}); err == nil || !strings.Contains(err.Error(), gone) {
 				t.Errorf("got %v, want an error about %s", err, gone)
 			}
 		})
