@@ -18,6 +18,7 @@
 package mutants
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"regexp"
@@ -99,7 +100,7 @@ func parse(file, text string) (*Mutant, error) {
 		}
 	}
 	if !hazardName.MatchString(m.Hazard) || m.Fault == "" || len(m.Tests) == 0 || rest == "" {
-		return nil, fmt.Errorf("a mutant has a hazard such as F1, a fault, tests, and edits below `--- file`")
+		return nil, errors.New("a mutant has a hazard such as F1, a fault, tests, and edits below `--- file`")
 	}
 	for _, part := range strings.Split("\n"+rest, "\n--- ") {
 		name, blocks, _ := strings.Cut(strings.TrimPrefix(part, "\n"), "\n")

@@ -39,7 +39,7 @@ func tree(files repotest.Files) repotest.Files {
 }
 
 // run tries the mutants of a tree, and gives the table.
-func run(t *testing.T, ctx context.Context, files repotest.Files, only string) (string, error) { //nolint:revive // t comes first in every helper
+func run(ctx context.Context, t *testing.T, files repotest.Files, only string) (string, error) {
 	t.Helper()
 	t.Setenv("GOFLAGS", "")
 	t.Setenv("GOWORK", "off")
@@ -68,7 +68,7 @@ func TestRun_saysWhichTestFindsAMutant(t *testing.T) {
 			if c.file != "" {
 				files[c.file] = c.content
 			}
-			table, err := run(t, t.Context(), tree(files), "F01")
+			table, err := run(t.Context(), t, tree(files), "F01")
 			if err != nil || !strings.Contains(table, c.want) {
 				t.Errorf("%v\n%s\nwant %s", err, table, c.want)
 			}
@@ -103,7 +103,7 @@ func TestRun_failsWhereNothingWasProved(t *testing.T) {
 			if name == "no such mutant" {
 				only = "F02"
 			}
-			table, err := run(t, t.Context(), tree(files), only)
+			table, err := run(t.Context(), t, tree(files), only)
 			if err == nil || !strings.Contains(err.Error(), c.err) || !strings.Contains(table, c.table) {
 				t.Errorf("got %v, want %s\n%s", err, c.err, table)
 			}
@@ -118,7 +118,7 @@ func TestRun_endsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	test := "package a\n\nimport \"testing\"\n\nfunc TestMax(t *testing.T) {\n\tselect {}\n}\n"
 	time.AfterFunc(time.Second, cancel)
-	_, err := run(t, ctx, tree(repotest.Files{place: mutant(edit("a > b", "a < b")), "m/a/a_test.go": test}), "")
+	_, err := run(ctx, t, tree(repotest.Files{place: mutant(edit("a > b", "a < b")), "m/a/a_test.go": test}), "")
 	if err == nil {
 		t.Error("it went on")
 	}

@@ -346,7 +346,7 @@ func TestEveryTarget_refusesATreeItCannotRead(t *testing.T) {
 	mutants := func(ctx context.Context) error { return p.Mutants(ctx, "") }
 	for name, target := range map[string]func(context.Context) error{
 		"mutants": mutants,
-		"build": p.Build, "test": p.Test, "lint": p.Lint, "tidy": p.Tidy, "generate": p.Generate, "drift": p.Drift, "rules": p.Rules,
+		"build":   p.Build, "test": p.Test, "lint": p.Lint, "tidy": p.Tidy, "generate": p.Generate, "drift": p.Drift, "rules": p.Rules,
 		"weight": p.Weight, "proxy": p.Proxy, "integration": p.Integration, "bench": p.Bench, "cover": p.Cover,
 	} {
 		mustRefuse(t, target(t.Context()), "no go.mod found in")
