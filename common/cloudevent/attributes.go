@@ -201,7 +201,13 @@ func (b *builder) finish() bool { return b.seen&coreBit("specversion") != 0 }
 
 // formatTime writes a time as the JSON format and all bindings do, in UTC.
 func formatTime(t time.Time) string {
-	return string(t.UTC().AppendFormat(nil, time.RFC3339Nano))
+	var room [len(time.RFC3339Nano)]byte
+	return string(appendTime(room[:0], t))
+}
+
+// appendTime is formatTime for a buffer.
+func appendTime(dst []byte, t time.Time) []byte {
+	return t.UTC().AppendFormat(dst, time.RFC3339Nano)
 }
 
 // text is b as a string, with each byte that is no UTF-8 replaced, as

@@ -70,25 +70,27 @@ func FuzzSink_writesWhatReadsBack(f *testing.F) {
 	})
 }
 
-// FuzzLearnFirst: what a committed offset's metadata says comes from whoever
-// else is, or was, in the group. It moves the day of the group's beginning back
-// at most, and what is written of it is read as the same.
-func FuzzLearnFirst(f *testing.F) {
-	for _, s := range []string{"", metadataMark, metadataMark + "1767225600000", metadataMark + "-1", metadataMark + "99999999999999999999", "somebody else's"} {
-		f.Add(s, int64(1_800_000_000_000))
+// FuzzMetadata: what a committed offset's metadata says comes from whoever else
+// is, or was, in the group. What is read of it is written and read as the same,
+// and names nothing as done but rising runs beyond the offset.
+func FuzzMetadata(f *testing.F) {
+	for _, s := range []string{"", metadataMark, metadataMark + " first=1767225600000", metadataMark + " first=-1 done=", metadataMark + " first=99999999999999999999", "somebody else's", metadataMark + " later=x done=AAAA first=1"} {
+		f.Add(s, int64(7))
 	}
-	f.Fuzz(func(t *testing.T, metadata string, first int64) {
+	f.Fuzz(func(t *testing.T, metadata string, offset int64) {
+		first, done := parseMetadata(metadata)
 		if first < 0 {
-			return
+			t.Errorf("%q: the group began at %d", metadata, first)
 		}
-		s := &Source{first: first}
-		s.learnFirst(metadata)
-		if s.first < 0 || first > 0 && s.first > first {
-			t.Errorf("%q moved the beginning from %d to %d", metadata, first, s.first)
+		if again, same := parseMetadata(formatMetadata(first, done)); again != first || same != done {
+			t.Errorf("%d and %q were written as %q and read as %d and %q", first, done, formatMetadata(first, done), again, same)
 		}
-		var other Source
-		if other.learnFirst(s.firstMetadata()); other.first != s.first {
-			t.Errorf("%d was written as %q and read as %d", s.first, s.firstMetadata(), other.first)
+		last := offset
+		for _, run := range doneIn(metadata, offset, [16]byte{1}, 3) {
+			if run.From < last || run.To <= run.From {
+				t.Fatalf("%q: the run %+v stands after %d", metadata, run, last)
+			}
+			last = run.To
 		}
 	})
 }

@@ -335,3 +335,22 @@ func exactly(t *testing.T, data []byte) any {
 	}
 	return v
 }
+
+func TestAppendTime_writesWhatTheTimePackageDoes(t *testing.T) {
+	for _, at := range []time.Time{
+		{}, time.Unix(0, 0), time.Date(2026, 12, 31, 23, 59, 59, 999_999_999, time.FixedZone("x", -3600)), time.Date(2024, 2, 29, 1, 2, 3, 1, time.UTC),
+		time.Date(9999, 12, 31, 0, 0, 0, 100_000_000, time.UTC), time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(-1, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(7, 1, 1, 0, 0, 0, 120, time.UTC),
+	} {
+		if got, want := string(AppendTime(nil, at)), `"`+at.UTC().Format(time.RFC3339Nano)+`"`; got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
+
+func BenchmarkAppendTime(b *testing.B) {
+	var out []byte
+	at := time.Date(2026, 3, 1, 12, 0, 0, 500_000_000, time.UTC)
+	for b.Loop() {
+		out = AppendTime(out[:0], at)
+	}
+}
