@@ -22,7 +22,7 @@ const side = 4
 
 // Options say which mutants to try, and where.
 type Options struct {
-	// Work is a folder for what is built.
+	// Work is a folder that is there, for what is built.
 	Work string
 	// Only is how the names of the mutants to try begin; empty is all.
 	Only string
@@ -61,12 +61,13 @@ func Run(ctx context.Context, r *repo.Repo, o Options) error {
 		return fmt.Errorf("no mutant %s* in %s", o.Only, Dir)
 	}
 	shops := make(chan *workshop, side)
-	for n := range cap(shops) {
-		w := &workshop{repo: r, dir: filepath.Join(o.Work, fmt.Sprint(n)), timeout: o.Timeout}
-		if err := os.MkdirAll(w.dir, 0o755); err != nil {
+	for range cap(shops) {
+		dir, err := os.MkdirTemp(o.Work, "") // of its own: two runs may go on side by side
+		if err != nil {
 			return fmt.Errorf("making a folder for a mutant: %w", err)
 		}
-		shops <- w
+		defer func() { _ = os.RemoveAll(dir) }() // what stays is ignored, and goes with `mage clean`
+		shops <- &workshop{repo: r, dir: dir, timeout: o.Timeout}
 	}
 	if err := sound(ctx, shops, all); err != nil {
 		return err
