@@ -210,10 +210,11 @@ func appendTime(dst []byte, t time.Time) []byte {
 	return t.UTC().AppendFormat(dst, time.RFC3339Nano)
 }
 
-// text is b as a string, with bytes that are no UTF-8 replaced.
+// text is b as a string, with each byte that is no UTF-8 replaced, as
+// encoding/json does it: an attribute reads the same however it was escaped.
 func text(b []byte) string {
 	if utf8.Valid(b) {
 		return string(b)
 	}
-	return strings.ToValidUTF8(string(b), "\uFFFD")
+	return string([]rune(string(b)))
 }

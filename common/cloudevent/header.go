@@ -3,7 +3,6 @@ package cloudevent
 import (
 	"iter"
 	"strings"
-	"unicode/utf8"
 )
 
 // The prefixes that mark an attribute among the headers of a message in binary
@@ -100,7 +99,7 @@ func EncodeHeader(value string) string {
 	if i == len(value) {
 		return value
 	}
-	value = strings.ToValidUTF8(value, "\uFFFD")
+	value = text([]byte(value))
 	b := make([]byte, 0, len(value)+16)
 	for i := 0; i < len(value); i++ {
 		if c := value[i]; plainInHeader(c) {
@@ -137,10 +136,7 @@ func DecodeHeader(value string) string {
 		}
 		b = append(b, value[i])
 	}
-	if utf8.Valid(b) {
-		return string(b)
-	}
-	return strings.ToValidUTF8(string(b), "\uFFFD")
+	return text(b)
 }
 
 // unescapeQuoted takes the backslashes out of an RFC 7230 quoted string.

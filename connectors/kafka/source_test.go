@@ -234,7 +234,7 @@ func TestSource_messageIsTheRecordByteForByte(t *testing.T) {
 	}
 }
 
-// https://github.com/knative/eventing-contrib/issues/596: the next success
+// F3, https://github.com/knative/eventing-contrib/issues/596: the next success
 // committed past the failed one.
 func TestSource_commitsNothingPastAnUnsettledRecord(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
