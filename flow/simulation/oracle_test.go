@@ -359,7 +359,7 @@ func (o *oracle) crashes() {
 		}
 		asks := map[int32]int{}
 		for i, c := range o.entries[:k] {
-			if c.what == asked && strings.HasPrefix(c.text, "by "+e.who+"-") {
+			if c.what == asked && strings.HasPrefix(c.text, "by "+e.who+"-") && o.seen(c, i, k) {
 				asks[c.part] = i
 			}
 		}
@@ -373,6 +373,14 @@ func (o *oracle) crashes() {
 			o.rule(n <= e.most, "%s crashed at %s, and %d events of partition %d came again that it had done before its last commit, though it had no more than %d in flight", e.who, e.at, n, part, e.most)
 		}
 	}
+}
+
+// seen reports whether a commit was stored before a point: the cluster may have
+// refused it.
+func (o *oracle) seen(c entry, from, to int) bool {
+	return slices.ContainsFunc(o.entries[from:to], func(e entry) bool {
+		return e.what == committed && e.part == c.part && e.offset == c.offset
+	})
 }
 
 // again reports whether the event was settled after a point.
