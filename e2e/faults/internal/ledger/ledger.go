@@ -3,6 +3,7 @@ package ledger
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -46,9 +47,10 @@ type event struct {
 
 // places are the records of one partition.
 type places struct {
-	events    []int32 // n+1 of the event at an offset; 0: not known yet
-	committed int64   // -1: nothing was
-	doubtful  []doubt // records under a commit that were not delivered when it was seen
+	events    []int32   // n+1 of the event at an offset; 0: not known yet
+	committed int64     // -1: nothing was
+	latest    time.Time // when one of its events was last delivered first
+	doubtful  []doubt   // records under a commit that were not delivered when it was seen
 	letters   map[int64][]letter
 }
 
@@ -145,6 +147,7 @@ func (l *Ledger) Delivered(a Arrival, key string, by int) {
 		return
 	}
 	e.at, e.by = time.Since(l.begun), int32(by)
+	l.places[partition].latest = time.Now()
 	l.open--
 	l.faults.Delivered++
 	if newest, seen := l.newest[int(e.key)]; seen && newest > n {
@@ -226,6 +229,13 @@ func (l *Ledger) Count() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.faults.Delivered
+}
+
+// Since reports whether every partition has delivered an event after t.
+func (l *Ledger) Since(t time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !slices.ContainsFunc(l.places, func(p places) bool { return !p.latest.After(t) })
 }
 
 // Len is how many events were sent.

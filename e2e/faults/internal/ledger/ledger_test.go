@@ -64,11 +64,19 @@ func (r *run) must(t *testing.T, want string) {
 
 func TestOracle_isContentWithAGoodRun(t *testing.T) {
 	r := newRun()
+	begun := time.Now()
 	a, b, c, d, e := r.send(0, Plain), r.send(1, Flaky), r.send(0, Filtered), r.send(1, Rejected), r.send(1, Broken)
 	if r.Open() != 2 || len(r.Unsettled(0)) != 2 {
 		t.Error(r.Open(), r.Unsettled(0))
 	}
-	r.deliver(1, a, b)
+	r.deliver(1, a)
+	if r.Since(begun) {
+		t.Error("a partition that delivered nothing went on")
+	}
+	r.deliver(1, b)
+	if !r.Since(begun) || r.Since(time.Now()) {
+		t.Error("it is not told when each partition went on")
+	}
 	r.letter(d)
 	r.letter(e)
 	r.Committed(0, 1, 0)

@@ -38,6 +38,22 @@ func (v *Verdict) Good() bool {
 	return v.Missing+v.Uncommitted+v.OutOfOrder+v.WrongID+v.Alien+v.BadCommits+v.BadLetters+v.Unexplained == 0
 }
 
+// Add adds the counts of another run.
+func (v *Verdict) Add(o Verdict) {
+	for _, c := range []struct {
+		sum *int
+		n   int
+	}{
+		{&v.Accepted, o.Accepted}, {&v.Delivered, o.Delivered}, {&v.Filtered, o.Filtered}, {&v.DeadLetters, o.DeadLetters},
+		{&v.Duplicates, o.Duplicates}, {&v.Bound, o.Bound}, {&v.Samples, o.Samples}, {&v.Missing, o.Missing}, {&v.Uncommitted, o.Uncommitted},
+		{&v.OutOfOrder, o.OutOfOrder}, {&v.WrongID, o.WrongID}, {&v.Alien, o.Alien}, {&v.BadCommits, o.BadCommits},
+		{&v.BadLetters, o.BadLetters}, {&v.Unexplained, o.Unexplained},
+	} {
+		*c.sum += c.n
+	}
+	v.Oldest = max(v.Oldest, o.Oldest)
+}
+
 // String is "good", or what is not.
 func (v *Verdict) String() string {
 	if v.Good() {
