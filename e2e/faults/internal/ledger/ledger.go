@@ -179,7 +179,7 @@ func (l *Ledger) Committed(partition int, offset, letters int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	p := &l.places[partition]
-	l.faults.Samples++
+	l.faults.Commits++
 	if offset < p.committed {
 		l.fault(&l.faults.BadCommits, "the commit of partition %d went from %d down to %d", partition, p.committed, offset)
 		return
@@ -236,6 +236,18 @@ func (l *Ledger) Since(t time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return !slices.ContainsFunc(l.places, func(p places) bool { return !p.latest.After(t) })
+}
+
+// Reached reports whether commits as far as these were noted.
+func (l *Ledger) Reached(commits map[int32]int64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for partition, offset := range commits {
+		if l.places[partition].committed < offset {
+			return false
+		}
+	}
+	return true
 }
 
 // Len is how many events were sent.

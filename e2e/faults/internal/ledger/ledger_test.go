@@ -80,7 +80,13 @@ func TestOracle_isContentWithAGoodRun(t *testing.T) {
 	r.letter(d)
 	r.letter(e)
 	r.Committed(0, 1, 0)
+	if r.Reached(map[int32]int64{0: 2, 1: 0}) {
+		t.Error("what is not committed is reached")
+	}
 	r.commitAll()
+	if !r.Reached(map[int32]int64{0: 2, 1: 3}) {
+		t.Error("what is committed is not reached")
+	}
 	_ = c
 	r.must(t, "good")
 	v := r.Verdict()

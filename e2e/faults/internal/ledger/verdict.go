@@ -17,8 +17,8 @@ type Verdict struct {
 	// Oldest is how long before a crash the oldest event was delivered that
 	// came again after it.
 	Oldest time.Duration
-	// Samples is how many committed offsets were looked at.
-	Samples int
+	// Commits is how many there were, of single partitions.
+	Commits int
 
 	// What must not be:
 	Missing     int // accepted, and neither delivered, filtered, a dead letter nor uncommitted
@@ -45,7 +45,7 @@ func (v *Verdict) Add(o Verdict) {
 		n   int
 	}{
 		{&v.Accepted, o.Accepted}, {&v.Delivered, o.Delivered}, {&v.Filtered, o.Filtered}, {&v.DeadLetters, o.DeadLetters},
-		{&v.Duplicates, o.Duplicates}, {&v.Bound, o.Bound}, {&v.Samples, o.Samples}, {&v.Missing, o.Missing}, {&v.Uncommitted, o.Uncommitted},
+		{&v.Duplicates, o.Duplicates}, {&v.Bound, o.Bound}, {&v.Commits, o.Commits}, {&v.Missing, o.Missing}, {&v.Uncommitted, o.Uncommitted},
 		{&v.OutOfOrder, o.OutOfOrder}, {&v.WrongID, o.WrongID}, {&v.Alien, o.Alien}, {&v.BadCommits, o.BadCommits},
 		{&v.BadLetters, o.BadLetters}, {&v.Unexplained, o.Unexplained},
 	} {

@@ -53,11 +53,17 @@ func (s *Stage) Finish(ctx context.Context) error {
 			return err
 		}
 	}
-	lag, err := s.look(ctx)
-	if err == nil && lag > 0 {
-		s.say("%d records are not committed after the last process ended", lag)
+	return s.committed(ctx)
+}
+
+// committed waits until the last commits, which were made before the last
+// process ended, are read.
+func (s *Stage) committed(ctx context.Context) error {
+	commits, err := s.Kafka.Committed(ctx, s.Flow.Group, s.Topic)
+	if err != nil {
+		return err
 	}
-	return err
+	return s.Until(ctx, "reading the last commits", 20*time.Second, func() bool { return s.Ledger.Reached(commits) })
 }
 
 // goOn writes an event of each key and waits until each partition delivers

@@ -63,6 +63,6 @@ func (f Flow) file(s *Stage, m *Member) string {
 		return b.String()
 	}
 	fmt.Fprintf(&b, "delivery: {maxInFlight: %d, drainTimeout: 5s}\n", f.MaxInFlight)
-	fmt.Fprintf(&b, "errorHandling: {deadLetterTopic: %s, maxRetries: 10000, initialInterval: 20ms, maxInterval: 500ms}\n", s.Letters)
+	fmt.Fprintf(&b, "errorHandling: {deadLetterTopic: %s, maxRetries: 1000, initialInterval: 20ms, maxInterval: 500ms}\n", s.Letters)
 	return b.String()
 }

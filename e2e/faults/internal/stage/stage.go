@@ -76,7 +76,6 @@ type Stage struct {
 
 	producer *Producer
 	beside   sync.WaitGroup
-	looking  sync.Mutex // one look at the commits at a time
 	cancel   context.CancelFunc
 }
 
@@ -146,7 +145,11 @@ func (s *Stage) set(ctx context.Context) (err error) {
 		return err
 	}
 	s.aside(func() error { return letters.run(ctx) })
-	s.aside(func() error { return s.sample(ctx) })
+	commits, err := newWitness(s)
+	if err != nil {
+		return err
+	}
+	s.aside(func() error { return commits.run(ctx) })
 	return nil
 }
 

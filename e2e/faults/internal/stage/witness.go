@@ -2,57 +2,75 @@ package stage
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
+	"math"
 	"strconv"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// often is how often committed offsets are looked at.
-const often = 250 * time.Millisecond
+// offsetsTopic is where brokers keep the commits of all groups. It is read in
+// place of asking the group for its commits now and then: it holds every one of
+// them, and a coordinator that has just started may for a moment answer with
+// older ones than it has.
+const offsetsTopic = "__consumer_offsets"
 
-// sample looks at the committed offsets until ctx ends. What cannot be read,
-// because brokers are down, is read later.
-func (s *Stage) sample(ctx context.Context) error {
-	tick := time.NewTicker(often)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-			_, _ = s.look(ctx)
-		case <-ctx.Done():
-			return nil
-		}
-	}
+// witness reads each commit that the group makes, in order.
+type witness struct {
+	stage *Stage
+	cl    *kgo.Client
 }
 
-// look looks once, and returns how many records are not committed.
-func (s *Stage) look(ctx context.Context) (lag int64, err error) {
-	s.looking.Lock()
-	defer s.looking.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	commits, err := s.Kafka.Committed(ctx, s.Flow.Group, s.Topic)
+func newWitness(s *Stage) (*witness, error) {
+	cl, err := kgo.NewClient(
+		kgo.SeedBrokers(s.Kafka.Brokers()...), kgo.DisableClientMetrics(), kgo.MetadataMinAge(250*time.Millisecond), kgo.MetadataMaxAge(time.Second),
+		kgo.ConsumeTopics(offsetsTopic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(100*time.Millisecond),
+	)
 	if err != nil {
-		return 0, err
+		return nil, fmt.Errorf("read commits: %w", err)
 	}
-	letters, err := s.Kafka.Ends(ctx, s.Letters)
-	if err != nil {
-		return 0, err
-	}
-	ends, err := s.Kafka.Ends(ctx, s.Topic)
-	if err != nil {
-		return 0, err
-	}
-	for partition, end := range ends {
-		at, ok := commits[partition]
-		if ok && at >= 0 {
-			s.Ledger.Committed(int(partition), at, letters[0])
+	return &witness{stage: s, cl: cl}, nil
+}
+
+func (w *witness) run(ctx context.Context) error {
+	defer w.cl.Close()
+	for ctx.Err() == nil {
+		fetches := w.cl.PollFetches(ctx)
+		if fetches.NumRecords() == 0 {
+			continue
 		}
-		lag += end - max(0, at)
+		// Asked after the commits were read, so what they rest on is below it.
+		letters := int64(math.MaxInt64) // unless brokers are down
+		asking, cancel := context.WithTimeout(ctx, 5*time.Second)
+		if ends, err := w.stage.Kafka.Ends(asking, w.stage.Letters); err == nil {
+			letters = ends[0]
+		}
+		cancel()
+		for r := range fetches.RecordsAll() {
+			partition, offset, ok := commit(r, w.stage.Flow.Group, w.stage.Topic)
+			if ok {
+				w.stage.Ledger.Committed(partition, offset, letters)
+			}
+		}
 	}
-	return lag, nil
+	return nil
+}
+
+// commit reads a record of the brokers' topic of commits, if it is one of group
+// for topic.
+func commit(r *kgo.Record, group, topic string) (partition int, offset int64, ok bool) {
+	var key kmsg.OffsetCommitKey
+	if len(r.Key) < 2 || binary.BigEndian.Uint16(r.Key) > 1 || key.ReadFrom(r.Key) != nil || key.Group != group || key.Topic != topic {
+		return 0, 0, false
+	}
+	var value kmsg.OffsetCommitValue
+	if err := value.ReadFrom(r.Value); err != nil {
+		return 0, 0, false // the commit was deleted
+	}
+	return int(key.Partition), value.Offset, true
 }
 
 // reader reads the dead letter topic.
