@@ -28,6 +28,21 @@ func (p *Process) Peak() (int64, error) { return p.memory("VmHWM:") }
 // Resident is the resident memory that the process has now, in bytes.
 func (p *Process) Resident() (int64, error) { return p.memory("VmRSS:") }
 
+// Read is how many bytes the process has read, from files and connections.
+func (p *Process) Read() (int64, error) {
+	text, err := p.account("io")
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := strings.Cut(text, "rchar: ")
+	line, _, _ := strings.Cut(rest, "\n")
+	n, err := strconv.ParseInt(line, 10, 64)
+	if err != nil {
+		return 0, errors.New("the accounts of the process do not say what it read")
+	}
+	return n, nil
+}
+
 func (p *Process) memory(key string) (int64, error) {
 	text, err := p.account("status")
 	if err != nil {

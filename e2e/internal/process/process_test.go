@@ -47,6 +47,9 @@ func TestProcess_tellsHowItEnded(t *testing.T) {
 	if n, err := p.Resident(); err != nil || n <= 0 {
 		t.Error(n, err)
 	}
+	if n, err := p.Read(); err != nil || n <= 0 {
+		t.Error(n, err)
+	}
 	if _, err := p.Peak(); err != nil {
 		t.Error(err)
 	}

@@ -12,8 +12,8 @@ import (
 type Options struct {
 	Topic      string
 	Partitions int
-	// Size is about how large each record is.
-	Size int
+	// Size is about how large record n is, in bytes.
+	Size func(n int) int
 }
 
 // Ledger holds the history of one run. It is safe for concurrent use.
@@ -97,7 +97,7 @@ func (l *Ledger) Sent(key, partition int, kind Kind) (n int, value []byte) {
 	if kind == Plain || kind == Flaky {
 		l.open++
 	}
-	return n, Value(n, key, kind, l.opts.Size)
+	return n, Value(n, key, kind, l.opts.Size(n))
 }
 
 // Accepted notes that the broker has stored event n.

@@ -16,7 +16,7 @@ type run struct {
 }
 
 func newRun() *run {
-	return &run{Ledger: New(Options{Topic: "orders", Partitions: 2, Size: 100})}
+	return &run{Ledger: New(Options{Topic: "orders", Partitions: 2, Size: func(int) int { return 100 }})}
 }
 
 // send sends an event and has it accepted.

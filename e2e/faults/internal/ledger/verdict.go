@@ -133,7 +133,7 @@ func (l *Ledger) judgePartition(i int) {
 		}
 		e := &l.events[n]
 		for _, one := range letters {
-			if one.code != e.kind.Code() || !bytes.Equal(one.value, Value(n, int(e.key), e.kind, l.opts.Size)) {
+			if one.code != e.kind.Code() || !bytes.Equal(one.value, Value(n, int(e.key), e.kind, l.opts.Size(n))) {
 				l.fault(&v.BadLetters, "the dead letter of event %d is not it, byte for byte, or not %s but %s", n, e.kind.Code(), one.code)
 			}
 		}

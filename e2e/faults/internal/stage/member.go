@@ -31,6 +31,7 @@ type Member struct {
 	by      int
 	version int
 	dir     string
+	text    string // of a flow file of its own; "": the stage's
 	proc    *process.Process
 	admin   string // address of metrics and health
 
@@ -40,9 +41,19 @@ type Member struct {
 
 // Start starts a process and returns at once.
 func (s *Stage) Start(ctx context.Context, name string, static bool) (*Member, error) {
+	return s.start(ctx, &Member{Name: name, Static: static})
+}
+
+// StartFile starts a process with a flow file of its own.
+func (s *Stage) StartFile(ctx context.Context, name, text string) (*Member, error) {
+	return s.start(ctx, &Member{Name: name, text: text})
+}
+
+func (s *Stage) start(ctx context.Context, m *Member) (*Member, error) {
 	s.mu.Lock()
 	s.made++
-	m := &Member{Name: name, Static: static, stage: s, by: s.made, dir: filepath.Join(s.dir, fmt.Sprintf("%s-%d", name, s.made))}
+	m.stage, m.by = s, s.made
+	m.dir = filepath.Join(s.dir, fmt.Sprintf("%s-%d", m.Name, m.by))
 	s.mu.Unlock()
 	if err := os.MkdirAll(m.dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make a folder for flow files: %w", err)
@@ -75,7 +86,11 @@ func (s *Stage) StartBusy(ctx context.Context, name string, static bool) (*Membe
 // write puts the flow file in place, as a person's editor does.
 func (m *Member) write() error {
 	file := filepath.Join(m.dir, "flow.yaml")
-	if err := os.WriteFile(file+".new", []byte(m.stage.Flow.file(m.stage, m)), 0o600); err != nil {
+	text := m.text
+	if text == "" {
+		text = m.stage.Flow.file(m.stage, m)
+	}
+	if err := os.WriteFile(file+".new", []byte(text), 0o600); err != nil {
 		return fmt.Errorf("write the flow: %w", err)
 	}
 	if err := os.Rename(file+".new", file); err != nil {
@@ -104,20 +119,35 @@ func (m *Member) Reached(ctx context.Context, version int) error {
 
 // Ready reports whether its /readyz answers 200.
 func (m *Member) Ready(ctx context.Context) bool {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+m.admin+"/readyz", nil)
+	status, _ := m.get(ctx, "/readyz")
+	return status == http.StatusOK
+}
+
+// Problem is what its /readyz?verbose says.
+func (m *Member) Problem(ctx context.Context) string {
+	_, text := m.get(ctx, "/readyz?verbose")
+	return text
+}
+
+func (m *Member) get(ctx context.Context, path string) (status int, text string) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+m.admin+path, nil)
 	if err != nil {
-		return false
+		return 0, ""
 	}
 	resp, err := (&http.Client{Timeout: 5 * time.Second}).Do(req)
 	if err != nil {
-		return false
+		return 0, ""
 	}
-	_ = resp.Body.Close() // only the status counts
-	return resp.StatusCode == http.StatusOK
+	defer resp.Body.Close() //nolint:errcheck // only read from
+	body, _ := io.ReadAll(resp.Body)
+	return resp.StatusCode, string(body)
 }
 
 // Resident is its resident memory now, in bytes.
 func (m *Member) Resident() (int64, error) { return m.proc.Resident() }
+
+// Read is how many bytes it has read so far, from brokers above all.
+func (m *Member) Read() (int64, error) { return m.proc.Read() }
 
 // Stop asks it to end and waits; it must end well.
 func (m *Member) Stop(ctx context.Context) error {

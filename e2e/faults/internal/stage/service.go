@@ -31,6 +31,7 @@ type Service struct {
 	stalled atomic.Pointer[chan struct{}]
 
 	mu       sync.Mutex
+	others   map[string]func(body []byte)
 	tries    map[int]int // of flaky events
 	counts   map[int]int // by process
 	versions map[int]int // by process
@@ -41,7 +42,10 @@ func newService(ctx context.Context, l *ledger.Ledger) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start the service: %w", err)
 	}
-	s := &Service{URL: "http://" + listener.Addr().String() + "/by", ledger: l, tries: map[int]int{}, counts: map[int]int{}, versions: map[int]int{}}
+	s := &Service{
+		URL: "http://" + listener.Addr().String() + "/by", ledger: l, others: map[string]func([]byte){},
+		tries: map[int]int{}, counts: map[int]int{}, versions: map[int]int{},
+	}
 	s.srv.Handler = s.handle
 	s.srv.NoDefaultDate, s.srv.NoDefaultServerHeader = true, true
 	s.srv.MaxRequestBodySize = 32 << 20
@@ -94,7 +98,12 @@ func (s *Service) Calls() int { return int(s.calls.Load()) }
 func (s *Service) handle(c *fasthttp.RequestCtx) {
 	s.calls.Add(1)
 	path := string(c.Path())
-	by, err := strconv.Atoi(path[strings.LastIndexByte(path, '/')+1:])
+	name := path[strings.LastIndexByte(path, '/')+1:]
+	if other := s.other(name); other != nil {
+		other(c.PostBody())
+		return
+	}
+	by, err := strconv.Atoi(name)
 	if err != nil {
 		c.SetStatusCode(fasthttp.StatusNotFound)
 		return
@@ -106,6 +115,20 @@ func (s *Service) handle(c *fasthttp.RequestCtx) {
 		<-time.After(time.Duration(rand.Int64N(d)))
 	}
 	c.SetStatusCode(s.take(c.PostBody(), string(c.Request.Header.Peek("Idempotency-Key")), by))
+}
+
+// Other gives what is sent to a path that ends in name to fn, which takes it,
+// whatever it is. The ledger is not told.
+func (s *Service) Other(name string, fn func(body []byte)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.others[name] = fn
+}
+
+func (s *Service) other(name string) func([]byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.others[name]
 }
 
 // take is the status that an event is answered with.

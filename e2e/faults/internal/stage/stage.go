@@ -32,8 +32,8 @@ type Scenario struct {
 	Config map[string]string
 	// Faults is how many there are in the long form.
 	Faults int
-	// Size is that of each record; 0: 500 bytes.
-	Size int
+	// Size is that of record n; nil: 500 bytes.
+	Size func(n int) int
 	// Run does it. What it does not finish is reported as a failure.
 	Run func(ctx context.Context, s *Stage) error
 }
@@ -103,8 +103,8 @@ func Play(ctx context.Context, sc Scenario, p Place) Result {
 		Scenario: sc, Scale: p.Scale, Kafka: p.Kafka, Topic: name, Letters: "fiso-dlq-" + name,
 		Rand: rand.New(rand.NewPCG(1, 2)), dir: filepath.Join(p.Dir, name), binary: p.Binary, begun: time.Now(),
 	}
-	if s.Size == 0 {
-		s.Size = 500
+	if s.Size == nil {
+		s.Size = func(int) int { return 500 }
 	}
 	s.say = func(format string, args ...any) {
 		p.Say("%-11s %4.0f s  %s", sc.Name, time.Since(s.begun).Seconds(), fmt.Sprintf(format, args...))
