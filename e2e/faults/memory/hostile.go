@@ -18,13 +18,13 @@ import (
 const hostileFlow = `name: hostile
 source:
   type: kafka
-  config: {brokers: [%s], topic: %s, consumerGroup: hostile-%[2]s, startOffset: earliest}
+  config: {brokers: "%s", topic: %s, consumerGroup: hostile-%[2]s, startOffset: earliest}
 filter: '!has(data.x) || data.x != "nobody"'
 transform:
   fields: {mark: data.mark, all: data}
 sink:
   type: http
-  config: {url: %[3]s}
+  config: {url: "%[3]s"}
 errorHandling: {deadLetterTopic: fiso-dlq-%[2]s, stopTheLine: {consecutive: 0}}
 `
 
@@ -45,7 +45,7 @@ func hostile(ctx context.Context, s *stage.Stage) (err error) {
 	}
 	s.Service.Other("hostile", v.take)
 	url := strings.TrimSuffix(s.Service.URL, "/by") + "/hostile"
-	if v.Member, err = s.StartFile(ctx, "hostile", fmt.Sprintf(hostileFlow, strings.Join(s.Kafka.Brokers(), ", "), v.topic, url)); err != nil {
+	if v.Member, err = s.StartFile(ctx, "hostile", fmt.Sprintf(hostileFlow, strings.Join(s.Kafka.Brokers(), ","), v.topic, url)); err != nil {
 		return err
 	}
 	if v.cl, err = client(s, kgo.NoCompression()); err != nil {
@@ -121,7 +121,7 @@ func (v *victim) records(ctx context.Context, g *gauge) error {
 // client writes to one partition for a key, and lets the broker judge sizes.
 func client(s *stage.Stage, c kgo.CompressionCodec) (*kgo.Client, error) {
 	cl, err := kgo.NewClient(kgo.SeedBrokers(s.Kafka.Brokers()...), kgo.DisableClientMetrics(), kgo.ProducerBatchCompression(c),
-		kgo.ProducerBatchMaxBytes(1<<30), kgo.MaxBufferedBytes(1<<30))
+		kgo.BrokerMaxWriteBytes(1<<30), kgo.ProducerBatchMaxBytes(1<<30-1), kgo.MaxBufferedBytes(1<<30))
 	if err != nil {
 		return nil, fmt.Errorf("make the producer of what is hostile: %w", err)
 	}

@@ -19,8 +19,9 @@ import (
 var Scenario = stage.Scenario{Name: "memory", Title: "a service that stalls over a backlog of gigabytes, and hostile records", Faults: 1, Size: size, Run: run}
 
 const (
-	backlog = 3 << 30 // bytes, in the long form
-	every   = 100     // of the records one is large
+	backlog = 3 << 30   // bytes, in the long form
+	least   = 256 << 20 // far more than a flow takes in
+	every   = 100       // of the records one is large
 	small   = 10_000
 	large   = 1<<20 - 2<<10 // with its key and the broker's overhead 1 MiB
 
@@ -64,8 +65,8 @@ func stall(ctx context.Context, s *stage.Stage) error {
 	}
 	defer g.stop()
 	s.Service.Stall()
-	bytes := int(float64(backlog) * s.Scale)
-	events := max(5*every, bytes/((every-1)*small+large)*every)
+	bytes := max(least, int(float64(backlog)*s.Scale))
+	events := bytes / ((every-1)*small + large) * every
 	s.Produce(ctx, stage.Load{Total: events, Backlog: events, Kind: func(int) ledger.Kind { return ledger.Plain }})
 	if err := s.Produced(ctx); err != nil {
 		return err

@@ -70,8 +70,8 @@ func (v *victim) bombs(ctx context.Context, g *gauge) error {
 		unpacked int
 		taken    bool
 	}{
-		{"zstd", kgo.ZstdCompression(), 24 << 20, true},
-		{"gzip", kgo.GzipCompression(), 24 << 20, true},
+		{"zstd", kgo.ZstdCompression(), 44 << 20, true},
+		{"gzip", kgo.GzipCompression(), 44 << 20, true},
 		{"zstd", kgo.ZstdCompression(), 600 << 20, false},
 	} {
 		name := fmt.Sprintf("a batch that %s makes %d MiB of", b.name, b.unpacked>>20)

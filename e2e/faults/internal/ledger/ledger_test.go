@@ -274,6 +274,13 @@ func TestParseArrival_readsNumberAndIdentity(t *testing.T) {
 	if err != nil || a.ID != "orders-1-2" || a.Data.N != 5 || a.Data.Kind != "flaky" || a.Data.Version != 3 {
 		t.Error(a, err)
 	}
+	large := `{"specversion":"1.0","id":"orders-1-2","data":{"n":5,"kind":"plain","pad":"` + strings.Repeat("x", whole) + `"}}`
+	if a, err := ParseArrival([]byte(large)); err != nil || a.ID != "orders-1-2" || a.Data.N != 5 || a.Data.Kind != "plain" {
+		t.Error(a, err)
+	}
+	if a, err := ParseArrival([]byte(strings.ReplaceAll(large, `"n":5`, `"n":x`))); err == nil {
+		t.Error(a)
+	}
 	if a, err := ParseArrival([]byte(`{"id":"x"}`)); err != nil || a.Data.N != -1 {
 		t.Error(a, err)
 	}

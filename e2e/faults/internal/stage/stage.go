@@ -4,6 +4,7 @@
 package stage
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,6 +33,8 @@ type Scenario struct {
 	Config map[string]string
 	// Faults is how many there are in the long form.
 	Faults int
+	// Scale is the share of the long form to play, times that of the Place; 0: 1.
+	Scale float64
 	// Size is that of record n; nil: 500 bytes.
 	Size func(n int) int
 	// Run does it. What it does not finish is reported as a failure.
@@ -47,8 +50,6 @@ const keys = 600
 // Stage is one scenario under way.
 type Stage struct {
 	Scenario
-	// Scale is the share of the long form to play.
-	Scale float64
 	Kafka *kafkatest.Processes
 	// Service is where events are delivered to.
 	Service *Service
@@ -100,9 +101,10 @@ func Play(ctx context.Context, sc Scenario, p Place) Result {
 	name := fmt.Sprintf("%s%d", sc.Name, runs.n)
 	runs.Unlock()
 	s := &Stage{
-		Scenario: sc, Scale: p.Scale, Kafka: p.Kafka, Topic: name, Letters: "fiso-dlq-" + name,
+		Scenario: sc, Kafka: p.Kafka, Topic: name, Letters: "fiso-dlq-" + name,
 		Rand: rand.New(rand.NewPCG(1, 2)), dir: filepath.Join(p.Dir, name), binary: p.Binary, begun: time.Now(),
 	}
+	s.Scale = cmp.Or(s.Scale, 1) * p.Scale
 	if s.Size == nil {
 		s.Size = func(int) int { return 500 }
 	}
