@@ -25,8 +25,9 @@ const (
 	Password = "alice-secret"
 )
 
-// startLimit bounds the start of a broker.
-const startLimit = 60 * time.Second
+// startLimit bounds the start of a broker, which reads its logs anew when it was
+// killed.
+const startLimit = 3 * time.Minute
 
 // RealOptions are those of a real cluster. The zero value is one broker that
 // speaks to everybody.
