@@ -27,6 +27,7 @@ type Ledger struct {
 	newest  map[int]int // key → the newest event first delivered
 	open    int         // sent, to be delivered, and not delivered yet
 	crashes map[int]Crash
+	outages []outage
 	copies  []duplicate
 	letters int // distinct events that have one
 	faults  Verdict
@@ -66,6 +67,9 @@ type letter struct {
 }
 
 type duplicate struct{ n, by int }
+
+// outage is a time in which nothing could be committed.
+type outage struct{ from, to time.Duration }
 
 // Crash is the end without a goodbye of a process that delivered, or its
 // absence for longer than its group waits.
@@ -205,6 +209,15 @@ func (l *Ledger) Crashed(by int, c Crash) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.crashes[by] = c
+}
+
+// Outage notes that from one time to the other brokers were away, so that what
+// was settled need not have been committed, and a process that the group gave up
+// meanwhile, though it lived, leaves that to another.
+func (l *Ledger) Outage(from, to time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.outages = append(l.outages, outage{from.Sub(l.begun), to.Sub(l.begun)})
 }
 
 // examples is how many faults of a kind are told in words.

@@ -255,6 +255,23 @@ func TestOracle_allowsACrashNoMoreThanItsBound(t *testing.T) {
 	})
 }
 
+func TestOracle_allowsCopiesOfWhatCouldNotBeCommitted(t *testing.T) {
+	r := newRun()
+	n, m := r.send(0, Plain), r.send(1, Plain)
+	r.deliver(1, n)
+	between := time.Now()
+	r.deliver(1, m)
+	r.Outage(between, time.Now())
+	r.deliver(2, m)
+	r.commitAll()
+	r.must(t, "good")
+	if v := r.Verdict(); v.Bound != 1 || v.Duplicates != 1 {
+		t.Errorf("%+v", v)
+	}
+	r.deliver(2, n)
+	r.must(t, "BROKEN: 1 unexplained duplicates")
+}
+
 func TestValue_isTheRecordOfItsKind(t *testing.T) {
 	for kind := range kinds {
 		v := Value(7, 3, kind, 500)

@@ -154,6 +154,8 @@ func (l *Ledger) judgeCopies() {
 	for i := range l.events {
 		if by := int(l.events[i].by); l.events[i].delivered > 0 && l.young(i, by) {
 			recent[by]++
+		} else if l.out(i) {
+			v.Bound++
 		}
 	}
 	for by, c := range l.crashes {
@@ -164,6 +166,9 @@ func (l *Ledger) judgeCopies() {
 	older := map[int]int{}
 	for _, d := range l.copies {
 		by, known := l.blame(d)
+		if !known && l.out(d.n) {
+			continue
+		}
 		if !known {
 			l.fault(&v.Unexplained, "event %d came from process %d and again from process %d, of which none crashed", d.n, l.events[d.n].by, d.by)
 			continue
@@ -193,6 +198,11 @@ func (l *Ledger) blame(d duplicate) (by int, known bool) {
 		}
 	}
 	return 0, false
+}
+
+// out reports whether event n was delivered while nothing could be committed.
+func (l *Ledger) out(n int) bool {
+	return l.events[n].delivered > 0 && slices.ContainsFunc(l.outages, func(o outage) bool { return l.events[n].at >= o.from && l.events[n].at <= o.to })
 }
 
 // young reports whether event n was delivered too shortly before the end of

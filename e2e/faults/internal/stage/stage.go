@@ -196,6 +196,13 @@ func (s *Stage) Fault(what string, of int) {
 	}
 }
 
+// Outage notes that brokers go away now; the function that it returns, that
+// commits are made again.
+func (s *Stage) Outage() (over func()) {
+	from := time.Now().Add(-s.Flow.commitInterval() - commitSlack)
+	return func() { s.Ledger.Outage(from, time.Now().Add(s.Flow.SessionTimeout)) }
+}
+
 // Times is n, scaled, and at least one.
 func (s *Stage) Times(n int) int { return max(1, int(float64(n)*s.Scale+0.5)) }
 
