@@ -84,6 +84,15 @@ func Simulate(ctx context.Context, seeds *int) error {
 	return pipe(nil).Simulate(ctx, n)
 }
 
+// Mutants puts known faults back, one by one, and wants the tests to find each (-only=F03 for some).
+func Mutants(ctx context.Context, only *string) error {
+	name := ""
+	if only != nil {
+		name = *only
+	}
+	return pipe(nil).Mutants(ctx, name)
+}
+
 // Fuzz lets every fuzz target look for new inputs, 10 s each (-each=1m for longer).
 func Fuzz(ctx context.Context, module *string, each *time.Duration) error {
 	long := 10 * time.Second

@@ -292,6 +292,20 @@ func TestBenchAndFuzz_findWhatThereIs(t *testing.T) {
 	mustRefuse(t, p.Fuzz(t.Context(), time.Millisecond), "go test -run=^$ -fuzz=^FuzzName$")
 }
 
+func TestMutants_areTriedWithoutTouchingTheTree(t *testing.T) {
+	files := tree()
+	files["e2e/testdata/mutants/F01-no-name.mutant"] = "hazard: F1\nfault: it has no name\ntests: common . ^TestName$\n\n--- common/c.go\n<<<<\nreturn \"common\"\n====\nreturn \"\"\n>>>>\n"
+	p, out := at(t, files)
+	if err := p.Mutants(t.Context(), ""); err != nil {
+		t.Error(err)
+	}
+	mustSay(t, out, "| F1 | it has no name | common TestName |")
+	mustRefuse(t, p.Mutants(t.Context(), "F02"), "no mutant F02*")
+	if got, err := os.ReadFile(filepath.Join(p.Root, "common", "c.go")); err != nil || string(got) != files["common/c.go"] {
+		t.Errorf("the tree was changed: %q, %v", got, err)
+	}
+}
+
 func TestBench_endsWithTheProgramThatMeasuresTheWhole(t *testing.T) {
 	files := tree()
 	files["e2e/go.mod"] = "module example.com/x/e2e\n\ngo 1.26.0\n"
@@ -347,8 +361,10 @@ func TestDemo_runsFromTheSource(t *testing.T) {
 // Whatever a target does, it begins with reading the tree.
 func TestEveryTarget_refusesATreeItCannotRead(t *testing.T) {
 	p := &pipeline.Pipeline{Root: t.TempDir(), Out: &bytes.Buffer{}}
+	mutants := func(ctx context.Context) error { return p.Mutants(ctx, "") }
 	for name, target := range map[string]func(context.Context) error{
-		"build": p.Build, "test": p.Test, "lint": p.Lint, "tidy": p.Tidy, "generate": p.Generate, "drift": p.Drift, "rules": p.Rules,
+		"mutants": mutants,
+		"build":   p.Build, "test": p.Test, "lint": p.Lint, "tidy": p.Tidy, "generate": p.Generate, "drift": p.Drift, "rules": p.Rules,
 		"weight": p.Weight, "proxy": p.Proxy, "integration": p.Integration, "faults": func(ctx context.Context) error { return p.Faults(ctx, "", 1) }, "bench": p.Bench, "cover": p.Cover,
 	} {
 		mustRefuse(t, target(t.Context()), "no go.mod found in")
@@ -365,7 +381,8 @@ func TestEveryTarget_saysWhenItHasNoFolderToWorkIn(t *testing.T) {
 		t.Fatal(err)
 	}
 	repotest.Write(t, p.Root, ".build", "a file")
-	for _, target := range []func(context.Context) error{p.Build, p.Test, p.Cover, p.Proxy} {
+	mutants := func(ctx context.Context) error { return p.Mutants(ctx, "") }
+	for _, target := range []func(context.Context) error{p.Build, p.Test, p.Cover, p.Proxy, mutants} {
 		mustRefuse(t, target(t.Context()), "making a folder for the pipeline")
 	}
 	if err := p.Clean(); err != nil {

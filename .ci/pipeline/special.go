@@ -114,12 +114,14 @@ func (p *Pipeline) benchmarks(ctx context.Context) error {
 	})
 }
 
-// Fuzz lets each fuzz target look for new inputs for a while.
+// Fuzz lets each fuzz target look for new inputs for a while. Making an input
+// smaller is bounded: left to itself it takes up to a minute, in which nothing
+// else is tried.
 func (p *Pipeline) Fuzz(ctx context.Context, each time.Duration) error {
 	return p.eachMatch(ctx, fuzzTarget, func(m *repo.Module, dir string, targets []string) error {
 		for _, target := range targets {
 			p.say("%s %s, for %s", m.Path, target, each)
-			if err := p.goTool(ctx, m, "test", "-run=^$", "-fuzz=^"+target+"$", "-fuzztime="+each.String(), dir); err != nil {
+			if err := p.goTool(ctx, m, "test", "-run=^$", "-fuzz=^"+target+"$", "-fuzztime="+each.String(), "-fuzzminimizetime=2s", dir); err != nil {
 				return err
 			}
 		}

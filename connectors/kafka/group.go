@@ -164,7 +164,7 @@ func (r *session) assign(p *partition, pos position) bool {
 	p.current = a
 	r.src.health.set(aspectSession, nil)
 	r.tails[p.tp] = a
-	r.wg.Go(func() { a.pump(r.handle) })
+	r.wg.Go(func() { a.pump(r.handler) })
 	return true
 }
 

@@ -18,7 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Join and leave lose nothing and, as everything is settled at once, duplicate
+// F1: join and leave lose nothing and, as everything is settled at once, duplicate
 // nothing. https://github.com/redpanda-data/connect/issues/4009: a cooperative
 // rebalance dropped what was polled and not yet settled.
 func TestSource_membersComeAndGoWithoutLossOrDuplicates(t *testing.T) {
@@ -65,8 +65,9 @@ func TestSource_membersComeAndGoWithoutLossOrDuplicates(t *testing.T) {
 	}
 }
 
-// While a revoked partition drains, the ones that stay go on.
+// F5: while a revoked partition drains, the ones that stay go on.
 // https://github.com/vectordotdev/vector/issues/14865
+// https://github.com/knative-extensions/eventing-kafka-broker/issues/3085
 func TestSource_keptPartitionsWorkWhileARevokedOneDrains(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 2}})
 	fill(t, c, "t", 0, 0, 1)
@@ -109,6 +110,9 @@ func TestSource_keptPartitionsWorkWhileARevokedOneDrains(t *testing.T) {
 	eventually(t, "commit", func() bool { return committed(t, c, kept.m.Position.Partition) == 6 })
 }
 
+// F5: a handler that does not return must not cost the group its rebalance.
+// https://github.com/reactor/reactor-kafka/issues/259
+// https://github.com/twmb/franz-go/issues/204
 func TestSource_aDrainThatTakesTooLongIsCutShort(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
 	fill(t, c, "t", 0, 0, 3)
@@ -128,7 +132,7 @@ func TestSource_aDrainThatTakesTooLongIsCutShort(t *testing.T) {
 	}
 }
 
-// A member that was expelled commits nothing for the time before when it comes
+// F4: a member that was expelled commits nothing for the time before when it comes
 // back, and reads on from what is committed by then, or from where it had come to
 // by itself, also where franz-go calls the partition kept.
 // https://github.com/IBM/sarama/issues/2118, https://github.com/twmb/franz-go/issues/1326
@@ -215,6 +219,8 @@ func staleCommit(req *kmsg.OffsetFetchRequest, offset int64) kmsg.Response {
 	return resp
 }
 
+// F4: what was lost belongs to somebody else, whose commits a late one would
+// take back. https://github.com/vectordotdev/vector/issues/9587
 func TestSource_lostPartitionsAreNeverCommitted(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
 	fill(t, c, "t", 0, 0, 10)
@@ -245,6 +251,35 @@ func TestSource_lostPartitionsAreNeverCommitted(t *testing.T) {
 		(<-held).Settle(nil)
 	}
 	eventually(t, "commit", func() bool { return committed(t, c, 0) == 10 })
+}
+
+// F4, https://github.com/IBM/sarama/issues/2118: between reading the watermarks
+// and sending them the member may have joined anew, and the commit of a zombie
+// would carry the new generation, which no broker can tell from a good one.
+func TestCommit_isFencedByTheMembershipItWasReadUnder(t *testing.T) {
+	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
+	fill(t, c, "t", 0, 0, 5)
+	m := begin(t, testSource(c, func(cfg *SourceConfig) { cfg.CommitInterval = time.Hour }), nil)
+	eventually(t, "five are settled", func() bool { return m.count() == 5 && m.Status().Partitions[0].InFlight == 0 })
+	r := m.session
+	a := r.live()[0]
+	member := func(id string) (before string) {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		before, a.member = a.member, id
+		return before
+	}
+	now := member("as it was called before")
+	if err := r.commit(t.Context(), r.live()); !errors.Is(err, errFenced) {
+		t.Errorf("the commit of an earlier membership: %v", err)
+	}
+	if got := committed(t, c, 0); got > 0 {
+		t.Errorf("committed %d", got)
+	}
+	member(now)
+	if err := r.commit(t.Context(), r.live()); err != nil || committed(t, c, 0) != 5 {
+		t.Errorf("the commit of this membership: %v, committed %d", err, committed(t, c, 0))
+	}
 }
 
 func TestSource_groupRefusedIsSaidAndTriedAgain(t *testing.T) {

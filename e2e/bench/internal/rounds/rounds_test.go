@@ -2,6 +2,8 @@ package rounds
 
 import (
 	"bytes"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -53,11 +55,17 @@ func TestReport_isOfMediansOfRounds(t *testing.T) {
 	if err := r.same(); err != nil {
 		t.Error(err)
 	}
-	latency := r
-	latency.PerSecond, latency.Delay = 1000, 0
+	parts := r
+	parts.Delay, parts.Name = 0, "partitions-1"
+	post, wide := parts, parts
+	post.Name, wide.Name, wide.Filter = "post", "partitions-64", true
+	wide.fiso = []figures{{CPU: 40 * time.Microsecond, Mallocs: 3}, {CPU: 40 * time.Microsecond, Mallocs: 3}, {CPU: 40 * time.Microsecond, Mallocs: 3}}
 	var out bytes.Buffer
-	report(&out, Options{Rounds: 3}, []result{r, latency})
-	for _, want := range []string{"| 1800 / 2000 | 0.90 | ≥ 0.90 | 20.0 / 10.0 | 2.00 | **≤ 1.3** |", "could do 51200/s", "Latency from the producer"} {
+	report(&out, Options{Rounds: 3, Command: "go run it"}, []result{r, parts, post, wide})
+	for _, want := range []string{
+		"`go run it` on ", "| 1800 / 2000 | 0.90 | ≥ 0.90 | 20.0 / 10.0 | 2.00 | **≤ 1.3** |", "could do 51200/s", "| 3.0 / 0.0 | – | 0 / 0 | 0.00 | – | – | – | – |",
+		"relative to 8: fiso-flow 1.00, 1, 0.50; floor 1.00, 1, 1.00.",
+	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the report lacks %q:\n%s", want, out.String())
 		}
@@ -65,5 +73,32 @@ func TestReport_isOfMediansOfRounds(t *testing.T) {
 	r.fiso[2].Sum = 2
 	if r.same() == nil {
 		t.Error("other events went unseen")
+	}
+}
+
+func TestRenew_putsFiguresBetweenTheMarks(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "B.md")
+	if _, err := openPage(file); err == nil {
+		t.Error("a file that is not there was taken")
+	}
+	for text, want := range map[string]string{
+		"a\n<!-- figures -->\nold\n<!-- /figures -->\nb\n": "a\n<!-- figures -->\nnew\n<!-- /figures -->\nb\n",
+		"a\n<!-- figures -->\nold\n":                       "",
+		"a\n":                                              "",
+	} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		p, err := openPage(file)
+		if err == nil {
+			err = p.renew([]byte("\nnew\n"))
+		}
+		got, readErr := os.ReadFile(file)
+		if readErr != nil {
+			t.Fatal(readErr)
+		}
+		if want == "" && (err == nil || string(got) != text) || want != "" && (err != nil || string(got) != want) {
+			t.Errorf("%q became %q: %v", text, got, err)
+		}
 	}
 }

@@ -2,6 +2,7 @@ package rounds
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -34,6 +35,12 @@ type bench struct {
 
 func run(ctx context.Context, opts Options, list []Scenario, out, log io.Writer) (err error) {
 	b := &bench{opts: opts, log: log, fiso: opts.Binary}
+	var to page
+	if opts.Write != "" {
+		if to, err = openPage(opts.Write); err != nil {
+			return err
+		}
+	}
 	if b.dir, err = os.MkdirTemp("", "fiso-bench-"); err != nil {
 		return fmt.Errorf("make a folder to work in: %w", err)
 	}
@@ -56,8 +63,15 @@ func run(ctx context.Context, opts Options, list []Scenario, out, log io.Writer)
 		}
 		results = append(results, r)
 	}
-	report(out, opts, results)
-	return nil
+	var text bytes.Buffer
+	report(&text, opts, results)
+	if _, err := out.Write(text.Bytes()); err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	if opts.Write == "" {
+		return nil
+	}
+	return to.renew(text.Bytes())
 }
 
 // build builds fiso-flow, unless one was given.
@@ -91,10 +105,8 @@ func (b *bench) scenario(ctx context.Context, s Scenario) (r result, err error) 
 	if err := json.NewDecoder(bufio.NewReader(addresses)).Decode(&b.brokers); err != nil {
 		return r, fmt.Errorf("start the broker: %w", err)
 	}
-	if s.PerSecond == 0 {
-		if err := arena.Produce(ctx, b.brokers, s.Records); err != nil {
-			return r, err
-		}
+	if err := arena.Produce(ctx, b.brokers, s.Records); err != nil {
+		return r, err
 	}
 	for round := range b.opts.Rounds {
 		sides := []string{"floor", "fiso"}
@@ -103,6 +115,11 @@ func (b *bench) scenario(ctx context.Context, s Scenario) (r result, err error) 
 		}
 		for _, side := range sides {
 			f, err := b.side(ctx, s, side)
+			if err == nil && s.hasLatency() {
+				var at figures
+				at, err = b.side(ctx, s.paced(), side)
+				f.P50, f.P99 = at.P50, at.P99
+			}
 			if err != nil {
 				return r, fmt.Errorf("%s, round %d: %w", side, round+1, err)
 			}
@@ -200,7 +217,11 @@ func (b *bench) contestant(ctx context.Context, s Scenario, side string, p place
 	if err := os.WriteFile(file, []byte(s.flow(p)), 0o600); err != nil {
 		return nil, fmt.Errorf("write the flow: %w", err)
 	}
-	env := []string{"BENCH_PROFILE=" + filepath.Join(b.opts.Profile, s.Name)}
+	name := s.Name
+	if s.PerSecond > 0 {
+		name += "-latency"
+	}
+	env := []string{"BENCH_PROFILE=" + filepath.Join(b.opts.Profile, name)}
 	return process.Start(ctx, out, env, b.fiso, "run", "--metrics-addr", p.metrics, file)
 }
 
