@@ -28,7 +28,7 @@ func run(ctx context.Context, s *stage.Stage) error {
 			return err
 		}
 	}
-	times := max(3, s.Times(s.Faults))
+	times := max(2, s.Times(s.Faults))
 	for i := range times - 1 {
 		id := 1 + i%brokers
 		if err := one(ctx, s, id, i%2 == 1, times); err != nil {

@@ -120,7 +120,7 @@ func (l *Ledger) judgePartition(i int) {
 		case !l.events[n].kind.Letter():
 			l.fault(&v.BadCommits, "a commit of partition %d passed event %d at %d, which had not been delivered", i, n, d.offset)
 		case !stored(p.letters[d.offset], d.letters):
-			l.fault(&v.BadCommits, "a commit of partition %d passed event %d at %d, whose dead letter was not stored", i, n, d.offset)
+			l.fault(&v.BadCommits, "a commit of partition %d passed event %d at %d, whose dead letter was not stored: that topic ended at %d, and has %d letters of it", i, n, d.offset, d.letters, len(p.letters[d.offset]))
 		}
 	}
 	for offset, letters := range p.letters {

@@ -69,13 +69,13 @@ func (s *Stage) committed(ctx context.Context) error {
 // goOn writes an event of each key and waits until each partition delivers
 // again.
 func (s *Stage) goOn(ctx context.Context) error {
+	begun := time.Now()
 	for key := range keys {
 		s.producer.one(key, ledger.Plain)
 	}
 	if err := s.producer.cl.Flush(ctx); err != nil {
 		return fmt.Errorf("write events after the last fault: %w", err)
 	}
-	begun := time.Now()
 	err := s.Until(ctx, "each partition delivering after the last fault", recovery, func() bool { return s.Ledger.Since(begun) })
 	s.recovered = time.Since(begun)
 	return err

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -42,13 +43,7 @@ func (w *witness) run(ctx context.Context) error {
 		if fetches.NumRecords() == 0 {
 			continue
 		}
-		// Asked after the commits were read, so what they rest on is below it.
-		letters := int64(math.MaxInt64) // unless brokers are down
-		asking, cancel := context.WithTimeout(ctx, 5*time.Second)
-		if ends, err := w.stage.Kafka.Ends(asking, w.stage.Letters); err == nil {
-			letters = ends[0]
-		}
-		cancel()
+		letters := w.letters(ctx) // asked after the commits were read: what they rest on is below it
 		for r := range fetches.RecordsAll() {
 			partition, offset, ok := commit(r, w.stage.Flow.Group, w.stage.Topic)
 			if ok {
@@ -57,6 +52,18 @@ func (w *witness) run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// letters is where the dead letter topic ends, or the largest number when the
+// brokers do not say.
+func (w *witness) letters(ctx context.Context) int64 {
+	asking, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	ends, err := kadm.NewClient(w.cl).ListEndOffsets(asking, w.stage.Letters)
+	if end, ok := ends.Lookup(w.stage.Letters, 0); err == nil && ok && end.Err == nil {
+		return end.Offset
+	}
+	return math.MaxInt64
 }
 
 // commit reads a record of the brokers' topic of commits, if it is one of group
