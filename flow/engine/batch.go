@@ -18,6 +18,8 @@ type batch struct {
 	items []*item
 	bytes int64
 	due   time.Time
+	// behind: an event waits for one of these to be done.
+	behind bool
 
 	// Of its call; made when a worker takes it.
 	ctx    context.Context
@@ -39,6 +41,7 @@ func (e *Engine) join(l *lane, st *stage) {
 	l.place = joined
 	b.items = append(b.items, l.head)
 	b.bytes += size
+	b.behind = b.behind || l.head.next != nil
 	if len(b.items) >= st.batch.MaxEvents || b.bytes >= st.batch.MaxBytes {
 		e.seal(b)
 		return
@@ -46,13 +49,17 @@ func (e *Engine) join(l *lane, st *stage) {
 	e.hurry()
 }
 
-// hurry seals a batch that nothing more can join: all work is in it, and the
-// source waits for room. A flow of a single key would otherwise wait MaxWait
-// for every event.
-func (e *Engine) hurry() {
-	if b := e.stage.Load().open; b != nil && e.ready.n == 0 && e.making == 0 && e.working == len(b.items) && len(e.blocked) > 0 {
-		e.seal(b)
+// hurry seals a batch when all work is in it and waiting would be in vain: the
+// source waits for room, or an event waits behind one of the batch. A flow of a
+// single key, or one that keeps the order of partitions, would otherwise wait
+// MaxWait for every event. It reports whether it sealed one.
+func (e *Engine) hurry() bool {
+	b := e.stage.Load().open
+	if b == nil || e.ready.n > 0 || e.making > 0 || e.working != len(b.items) || !b.behind && len(e.blocked) == 0 {
+		return false
 	}
+	e.seal(b)
+	return true
 }
 
 // seal closes a batch to newcomers and gives it to the next worker.

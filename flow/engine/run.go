@@ -120,6 +120,7 @@ func (e *Engine) accept(ctx context.Context, r *run, ps []entry) (n int, inline 
 			e.enter(r, &ps[i], nil)
 		}
 		e.rouse(e.ready.n - before)
+		e.hurry()
 		return n, false
 	}
 	r.mark = e.spare.item()
@@ -231,6 +232,9 @@ func (e *Engine) enter(r *run, p *entry, before *item) {
 	if p.named {
 		if l := s.lanes.get(p.hash); l != nil {
 			l.push(it)
+			if b := e.stage.Load().open; b != nil && l.place == joined {
+				b.behind = true
+			}
 			return
 		}
 	}

@@ -62,6 +62,8 @@ func (e *Engine) next() (*lane, *batch) {
 			e.leaving--
 			e.workers--
 			return nil, nil
+		case e.hurry():
+			continue // what was sealed is the next work
 		default:
 			e.inviteAll()
 			e.pace.idle()
