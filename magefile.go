@@ -75,7 +75,7 @@ func Faults(ctx context.Context, scenario *string, scale *float64) error {
 	return pipe(nil).Faults(ctx, names, share)
 }
 
-// Simulate runs fiso-flow under random faults in virtual time (-seeds=10000 for so many worlds).
+// Simulate runs fiso-flow under random faults in virtual time (--seeds=10000 for so many worlds).
 func Simulate(ctx context.Context, seeds *int) error {
 	n := 0
 	if seeds != nil {

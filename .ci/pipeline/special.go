@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -190,11 +191,63 @@ func (p *Pipeline) Demo(ctx context.Context, in io.Reader, keep bool) error {
 	return nil
 }
 
+// virtualTag is the build tag of tests that run whole clients of Kafka in
+// virtual time: it makes the mutexes of franz-go such that time passes while
+// somebody waits for one. Everything else runs as it is built for users.
+const virtualTag = "synctests"
+
+var virtualTests = regexp.MustCompile(`(?m)^//go:build (` + virtualTag + `)\b`)
+
+// virtual runs the packages whose tests ask for virtual time: many seeds, and
+// fewer once more under the race detector, which is ten times slower.
+func (p *Pipeline) virtual(ctx context.Context) error {
+	r, modules, err := p.open(ctx)
+	if err != nil {
+		return err
+	}
+	var with []*repo.Module
+	packages := map[string][]string{}
+	for _, m := range modules {
+		found, err := grep(r, m, isTest, virtualTests)
+		if err != nil {
+			return err
+		}
+		if len(found) > 0 {
+			with, packages[m.Dir] = append(with, m), sortedKeys(found)
+		}
+	}
+	if len(with) == 0 {
+		return nil
+	}
+	p.say("tests in virtual time, without the race detector and then with it")
+	opts := gotest.Options{Out: p.Out, Tags: virtualTag, Packages: packages, Timeout: integrationTimeout, NoRace: true}
+	err = gotest.Run(ctx, with, opts)
+	if err != nil && !errors.Is(err, gotest.ErrFailed) {
+		return err
+	}
+	opts.NoRace = false
+	return errors.Join(err, gotest.Run(ctx, with, opts))
+}
+
+// simulation is the folder, seen from the repository, of the simulation.
+const simulation = "flow/simulation"
+
 // Simulate runs the simulation of fiso-flow; 0 seeds are as many as a test runs.
+// The test is a program here, whose progress is seen while it runs.
 func (p *Pipeline) Simulate(ctx context.Context, seeds int) error {
-	args := []string{"go", "test", "-count=1", "-tags=synctests", "-timeout=0", "-run=^TestSimulation$", "./simulation", "-seeds=" + strconv.Itoa(seeds)}
-	if err := (repo.Cmd{Dir: filepath.Join(p.Root, "flow"), Out: p.Out, Args: args}).Run(ctx); err != nil {
-		return fmt.Errorf("the simulation: %w", err)
+	bin, err := p.dir(".build", "bin")
+	if err != nil {
+		return err
+	}
+	bin = filepath.Join(bin, "simulation.test")
+	dir := filepath.Join(p.Root, filepath.FromSlash(simulation))
+	for _, args := range [][]string{
+		{"go", "test", "-c", "-tags=" + virtualTag, "-o", bin, "."},
+		{bin, "-test.run=^TestSimulation$", "-test.timeout=0", "-seeds=" + strconv.Itoa(seeds)},
+	} {
+		if err := (repo.Cmd{Dir: dir, Out: p.Out, Args: args}).Run(ctx); err != nil {
+			return fmt.Errorf("the simulation: %w", err)
+		}
 	}
 	return nil
 }

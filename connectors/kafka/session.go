@@ -119,8 +119,10 @@ func (r *session) stop(kill context.CancelFunc) {
 	ctx, cancel = context.WithTimeout(r.base, leaveTimeout)
 	defer cancel()
 	if err := r.cl.LeaveGroupContext(ctx); err != nil {
-		// The group finds out by itself after the session timeout.
-		r.log.Warn("left the group without a goodbye", "error", err)
+		if err := r.leaveDirect(); err != nil {
+			// The group finds out by itself after the session timeout.
+			r.log.Warn("left the group without a goodbye", "error", err)
+		}
 		kill() // a join that hangs would keep Close waiting
 	}
 	r.cl.Close()
@@ -268,6 +270,13 @@ func (r *session) tooMuch(total, own int64) bool {
 // always may: what others hold must not starve it.
 func (r *session) lowEnough(total, own int64) bool {
 	return own <= 0 || own < r.share.Load()/2 && total < int64(r.src.cfg.MaxBufferedBytes)*3/4
+}
+
+// stops reports whether the session drains and leaves.
+func (r *session) stops() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.stopping
 }
 
 // owned needs mu.
