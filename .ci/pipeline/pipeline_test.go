@@ -257,7 +257,7 @@ func TestIntegration_saysWhatItLacks(t *testing.T) {
 	t.Run("commands", func(t *testing.T) {
 		p, _ := at(t, withIntegration())
 		repotest.Commands(t, true, nil)
-		mustRefuse(t, p.Integration(t.Context()), "need java and mvn; on Debian: apt-get install openjdk-17-jre-headless maven")
+		mustRefuse(t, p.Integration(t.Context()), "needs java and mvn; on Debian: apt-get install openjdk-17-jre-headless maven")
 	})
 	t.Run("the list of parts", func(t *testing.T) {
 		files := withIntegration()
@@ -325,6 +325,24 @@ func TestBench_endsWithTheProgramThatMeasuresTheWhole(t *testing.T) {
 	mustRefuse(t, p.Bench(t.Context()), "measuring fiso-flow against the floor: go run")
 }
 
+func TestFaults_runsTheProgramOnAKafkaThatItFetched(t *testing.T) {
+	files := tree()
+	files[pom] = "<project/>\n"
+	files["e2e/go.mod"] = "module example.com/x/e2e\n\ngo 1.26.0\n"
+	files["e2e/faults/main.go"] = "package main\n\nimport \"os\"\n\nfunc main() { println(os.Args[1], os.Args[2], os.Getenv(\"FISO_KAFKA_HOME\")) }\n"
+	files["go.work"] = "go 1.26.0\n\nuse (\n\t./common\n\t./e2e\n)\n"
+	p, out := at(t, files)
+	repotest.Commands(t, false, map[string]string{"mvn": fakeMaven, "java": "true"})
+	if err := p.Faults(t.Context(), "sigkill", 0.5); err != nil {
+		t.Error(err)
+	}
+	mustSay(t, out, "--scale=0.5 --scenario=sigkill", ".cache/kafka-")
+	repotest.Write(t, p.Root, "e2e/faults/main.go", "package main\n")
+	mustRefuse(t, p.Faults(t.Context(), "", 1), "faults: go run ./e2e/faults")
+	repotest.Commands(t, true, nil)
+	mustRefuse(t, p.Faults(t.Context(), "", 1), "needs java and mvn")
+}
+
 func TestDemo_runsFromTheSource(t *testing.T) {
 	p, out := at(t, tree())
 	if err := p.Demo(t.Context(), nil, false); err != nil {
@@ -347,7 +365,7 @@ func TestEveryTarget_refusesATreeItCannotRead(t *testing.T) {
 	for name, target := range map[string]func(context.Context) error{
 		"mutants": mutants,
 		"build":   p.Build, "test": p.Test, "lint": p.Lint, "tidy": p.Tidy, "generate": p.Generate, "drift": p.Drift, "rules": p.Rules,
-		"weight": p.Weight, "proxy": p.Proxy, "integration": p.Integration, "bench": p.Bench, "cover": p.Cover,
+		"weight": p.Weight, "proxy": p.Proxy, "integration": p.Integration, "faults": func(ctx context.Context) error { return p.Faults(ctx, "", 1) }, "bench": p.Bench, "cover": p.Cover,
 	} {
 		mustRefuse(t, target(t.Context()), "no go.mod found in")
 		if t.Failed() {

@@ -82,6 +82,33 @@ func (p *Pipeline) Bench(ctx context.Context) error {
 	return nil
 }
 
+// faultsProgram is the folder, seen from the repository, of the program that
+// breaks what can break around fiso-flow.
+const faultsProgram = "e2e/faults"
+
+// Faults runs whole fiso-flow processes on a real Apache Kafka, which it
+// fetches, under faults of every kind: all of it, or so much of each scenario as
+// scale says, or the scenarios that are named, with commas.
+func (p *Pipeline) Faults(ctx context.Context, scenarios string, scale float64) error {
+	r, _, err := p.open(ctx)
+	if err != nil {
+		return err
+	}
+	home, err := p.kafkaHome(ctx, r)
+	if err != nil {
+		return err
+	}
+	args := []string{"go", "run", "./" + faultsProgram, "--scale=" + strconv.FormatFloat(scale, 'g', -1, 64)}
+	if scenarios != "" {
+		args = append(args, "--scenario="+scenarios)
+	}
+	run := repo.Cmd{Dir: p.Root, Out: p.Out, Env: []string{"FISO_KAFKA_HOME=" + home}, Args: args}
+	if err := run.Run(ctx); err != nil {
+		return fmt.Errorf("faults: %w", err)
+	}
+	return nil
+}
+
 func (p *Pipeline) benchmarks(ctx context.Context) error {
 	return p.eachMatch(ctx, benchmark, func(m *repo.Module, dir string, _ []string) error {
 		return p.goTool(ctx, m, "test", "-run=^$", "-bench=.", "-benchmem", dir)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/lsm/fiso/common/cloudevent"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // FuzzSink_writesWhatReadsBack: an event written as a record, in either mode
@@ -16,10 +17,6 @@ func FuzzSink_writesWhatReadsBack(f *testing.F) {
 	f.Add(false, "id", "sub", "text/plain", "acme", []byte("k"), []byte("x"), int64(1))
 	f.Add(true, "é%20\"", "", "", "a\nb", []byte(nil), []byte(`{"n":1.10}`), int64(0))
 	f.Add(true, "\xff", "s", "application/octet-stream", "", []byte{}, []byte{0, 0xff}, int64(-1))
-	sinks := map[bool]*Sink{}
-	for structured, mode := range map[bool]string{false: ModeBinary, true: ModeStructured} {
-		sinks[structured] = &Sink{cfg: SinkConfig{Topic: "t", Mode: mode}}
-	}
 	f.Fuzz(func(t *testing.T, structured bool, id, subject, contentType, tenant string, key, data []byte, at int64) {
 		utf8 := func(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 		e := &cloudevent.Event{
@@ -33,41 +30,53 @@ func FuzzSink_writesWhatReadsBack(f *testing.F) {
 		if id == "" || e.Validate() != nil {
 			return
 		}
-		r := sinks[structured].record(e)
-		if string(r.Key) != string(key) || (r.Key == nil) != (key == nil) {
-			t.Fatalf("key %q became %q", key, r.Key)
-		}
-		var got cloudevent.Event
+		mode := ModeBinary
 		if structured {
-			if cloudevent.IsJSON(e.DataContentType) {
-				return // that data goes in as it is, and whether it is JSON is the flow's to see
-			}
-			if err := cloudevent.ParseJSON(r.Value, &got); err != nil {
-				t.Fatalf("%q: %v", r.Value, err)
-			}
-		} else {
-			found, err := cloudevent.FromHeaders(cloudevent.KafkaPrefix, func(yield func(string, []byte) bool) {
-				for _, h := range r.Headers {
-					if !yield(h.Key, h.Value) {
-						return
-					}
-				}
-			}, &got)
-			if err != nil || !found {
-				t.Fatalf("%v, %v in %q", found, err, r.Headers)
-			}
-			got.Data = r.Value
+			mode = ModeStructured
 		}
-		if len(got.Data) == 0 {
-			got.Data = e.Data[:len(got.Data)]
-		}
-		if got.Key = e.Key; len(e.Extensions) == 0 {
-			got.Extensions = e.Extensions
-		}
-		if !reflect.DeepEqual(*e, got) {
-			t.Errorf("%+v became %+v", *e, got)
+		both := flight{records: make([]sent, 2)} // they share their memory
+		both.load(mode, e, e)
+		for i := range both.records {
+			readsBack(t, &both.records[i].record, e, structured)
 		}
 	})
+}
+
+func readsBack(t *testing.T, r *kgo.Record, e *cloudevent.Event, structured bool) {
+	t.Helper()
+	if string(r.Key) != string(e.Key) || (r.Key == nil) != (e.Key == nil) {
+		t.Fatalf("key %q became %q", e.Key, r.Key)
+	}
+	var got cloudevent.Event
+	if structured {
+		if cloudevent.IsJSON(e.DataContentType) {
+			return // that data goes in as it is, and whether it is JSON is the flow's to see
+		}
+		if err := cloudevent.ParseJSON(r.Value, &got); err != nil {
+			t.Fatalf("%q: %v", r.Value, err)
+		}
+	} else {
+		found, err := cloudevent.FromHeaders(cloudevent.KafkaPrefix, func(yield func(string, []byte) bool) {
+			for _, h := range r.Headers {
+				if !yield(h.Key, h.Value) {
+					return
+				}
+			}
+		}, &got)
+		if err != nil || !found {
+			t.Fatalf("%v, %v in %q", found, err, r.Headers)
+		}
+		got.Data = r.Value
+	}
+	if len(got.Data) == 0 {
+		got.Data = e.Data[:len(got.Data)]
+	}
+	if got.Key = e.Key; len(e.Extensions) == 0 {
+		got.Extensions = e.Extensions
+	}
+	if !reflect.DeepEqual(*e, got) {
+		t.Errorf("%+v became %+v", *e, got)
+	}
 }
 
 // FuzzMetadata: what a committed offset's metadata says comes from whoever else

@@ -39,7 +39,7 @@ type Config struct {
 	MaxInFlight int
 	// MaxInFlightBytes bounds keys, values and headers accepted and not yet
 	// settled, over the whole flow; an assignment with nothing in flight may
-	// always hold one event. Default 64 MiB.
+	// always hold one event. Default 32 MiB.
 	MaxInFlightBytes int64
 	// DrainTimeout is how long calls under way may go on after their
 	// assignment ended or their stage was replaced. 0: not at all.
@@ -88,7 +88,7 @@ type Batch struct {
 
 const (
 	defaultMaxInFlight = 1024
-	defaultMaxBytes    = 64 << 20
+	defaultMaxBytes    = 32 << 20
 )
 
 func (c Config) withDefaults() Config {

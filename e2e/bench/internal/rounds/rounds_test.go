@@ -37,19 +37,7 @@ func TestParse_saysWhichScenariosThereAre(t *testing.T) {
 	}
 }
 
-func TestAccounts_areRead(t *testing.T) {
-	if d, err := parseStat("12 (a) b) (c) S 1 2 3 4 5 6 7 8 9 10 150 50 0 0 20"); err != nil || d != 2*time.Second {
-		t.Error(d, err)
-	}
-	if _, err := parseStat("12 (a)"); err == nil {
-		t.Error("too short a line was taken")
-	}
-	if n, err := parsePeak("Name:\tx\nVmHWM:\t  2048 kB\n"); err != nil || n != 2<<20 {
-		t.Error(n, err)
-	}
-	if _, err := parsePeak("Name:\tx\n"); err == nil {
-		t.Error("no memory was taken")
-	}
+func TestMallocs_areRead(t *testing.T) {
 	if n, err := parseMallocs("# HELP\ngo_memstats_mallocs_total 1.5e+06\n"); err != nil || n != 1.5e6 {
 		t.Error(n, err)
 	}

@@ -9,13 +9,13 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/lsm/fiso/e2e/bench/internal/arena"
 	"github.com/lsm/fiso/e2e/bench/internal/floor"
+	"github.com/lsm/fiso/e2e/internal/process"
 )
 
 // longest is how long one run may take before it counts as stuck.
@@ -76,7 +76,7 @@ func run(ctx context.Context, opts Options, list []Scenario, out, log io.Writer)
 
 // build builds fiso-flow, unless one was given.
 func (b *bench) build(ctx context.Context) error {
-	pkg := "github.com/lsm/fiso/flow/cmd/fiso-flow"
+	pkg := process.Flow
 	if b.opts.Profile != "" {
 		pkg = "github.com/lsm/fiso/e2e/bench/profiled"
 		if err := os.MkdirAll(b.opts.Profile, 0o755); err != nil {
@@ -87,10 +87,7 @@ func (b *bench) build(ctx context.Context) error {
 		return nil
 	}
 	b.fiso = filepath.Join(b.dir, "fiso-flow")
-	if out, err := exec.CommandContext(ctx, "go", "build", "-o", b.fiso, pkg).CombinedOutput(); err != nil {
-		return fmt.Errorf("build fiso-flow: %w\n%s", err, out)
-	}
-	return nil
+	return process.Build(ctx, b.fiso, pkg)
 }
 
 // scenario runs all rounds of one scenario, on a broker of its own: what one
@@ -100,11 +97,11 @@ func (b *bench) scenario(ctx context.Context, s Scenario) (r result, err error) 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	addresses, out := io.Pipe()
-	broker, err := start(ctx, out, nil, b.self, roleBroker)
+	broker, err := process.Start(ctx, out, nil, b.self, roleBroker)
 	if err != nil {
 		return r, err
 	}
-	defer func() { err = errors.Join(err, broker.stop(ctx)) }()
+	defer func() { err = errors.Join(err, broker.Stop(ctx)) }()
 	if err := json.NewDecoder(bufio.NewReader(addresses)).Decode(&b.brokers); err != nil {
 		return r, fmt.Errorf("start the broker: %w", err)
 	}
@@ -143,7 +140,7 @@ func (b *bench) side(ctx context.Context, s Scenario, side string) (f figures, e
 	if s.PerSecond > 0 {
 		p.topic += "-" + p.group
 	}
-	if p.metrics, err = freeAddr(ctx); err != nil {
+	if p.metrics, err = process.FreeAddr(ctx); err != nil {
 		return f, err
 	}
 	expect := s.Records.Expected()
@@ -160,11 +157,10 @@ func (b *bench) side(ctx context.Context, s Scenario, side string) (f figures, e
 		return f, err
 	}
 	if f, err = watch(ctx, s, proc, p.metrics, tally); err != nil {
-		_ = proc.cmd.Process.Kill() // it has failed already
-		<-proc.ended
-		return f, fmt.Errorf("%d of %d events arrived: %w\n%s", tally.Count(), expect, err, proc.log.Bytes())
+		proc.Kill() // it has failed already
+		return f, fmt.Errorf("%d of %d events arrived: %w\n%s", tally.Count(), expect, err, proc.Said())
 	}
-	if err := proc.stop(ctx); err != nil {
+	if err := proc.Stop(ctx); err != nil {
 		return f, err
 	}
 	return f, b.checks(ctx, p, tally)
@@ -209,13 +205,13 @@ func (b *bench) witness(back *company, s Scenario, p place, tally *arena.Tally) 
 }
 
 // contestant starts one of the two.
-func (b *bench) contestant(ctx context.Context, s Scenario, side string, p place, out io.Writer) (*process, error) {
+func (b *bench) contestant(ctx context.Context, s Scenario, side string, p place, out io.Writer) (*process.Process, error) {
 	if side == "floor" {
 		cfg, err := json.Marshal(s.floor(p))
 		if err != nil {
 			return nil, fmt.Errorf("write the floor's configuration: %w", err)
 		}
-		return start(ctx, out, nil, b.self, roleFloor, string(cfg))
+		return process.Start(ctx, out, nil, b.self, roleFloor, string(cfg))
 	}
 	file := filepath.Join(b.dir, p.group+".yaml")
 	if err := os.WriteFile(file, []byte(s.flow(p)), 0o600); err != nil {
@@ -226,7 +222,7 @@ func (b *bench) contestant(ctx context.Context, s Scenario, side string, p place
 		name += "-latency"
 	}
 	env := []string{"BENCH_PROFILE=" + filepath.Join(b.opts.Profile, name)}
-	return start(ctx, out, env, b.fiso, "run", "--metrics-addr", p.metrics, file)
+	return process.Start(ctx, out, env, b.fiso, "run", "--metrics-addr", p.metrics, file)
 }
 
 // checks are what must hold after a run that is over.
