@@ -212,9 +212,14 @@ func (o *oracle) order() {
 		}
 		// One that was buried before, and came again after a crash, was
 		// settled in its turn.
-		o.rule(before.stored > 0 || o.buriedFirst(before), "%s was delivered before %s, of the same lane %s", f.place, before.place, lane)
+		o.rule(before.stored > 0 || o.buriedFirst(before) || before.lateAndGone(), "%s was delivered before %s, of the same lane %s", f.place, before.place, lane)
 	}
 }
+
+// lateAndGone: a call that a member had given up was accepted late, and the one
+// that took its partition over could not send the event first, for the cluster
+// had deleted it.
+func (f *fate) lateAndGone() bool { return f.gone >= 0 && len(f.done) == 1 && f.done[0].unanswered }
 
 func (o *oracle) buriedFirst(f *fate) bool { return len(f.done) > 0 && f.done[0].letter }
 
