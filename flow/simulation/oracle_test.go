@@ -229,10 +229,10 @@ func (o *oracle) order() {
 	}
 }
 
-// lateAndGone: a call that a member had given up was accepted late, and the one
-// that took its partition over could not send the event first, for the cluster
-// had deleted it.
-func (f *fate) lateAndGone() bool { return f.gone >= 0 && len(f.done) == 1 && f.done[0].unanswered }
+// lateAndGone: a call of an assignment that was over was accepted late, and who
+// took the partition over could not send the event before: the cluster had
+// deleted it by then.
+func (f *fate) lateAndGone() bool { return f.gone >= 0 && f.first > f.gone }
 
 func (o *oracle) buriedFirst(f *fate) bool { return len(f.done) > 0 && f.done[0].letter }
 
