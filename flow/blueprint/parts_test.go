@@ -320,7 +320,7 @@ func TestStage_gathersABatchUnlessToldOtherwise(t *testing.T) {
 		name, text string
 		want       *engine.Batch
 	}{
-		{"kafka", kafkaOut, &engine.Batch{MaxEvents: 250, MaxWait: 5 * time.Millisecond}},
+		{"kafka", kafkaOut, &engine.Batch{MaxEvents: 250, MaxWait: 4 * time.Millisecond}},
 		{"stdout", out, &engine.Batch{MaxWait: time.Millisecond}},
 		{"http in batch mode", "sink: {type: http, config: {url: 'http://x/', mode: batch}}\n", &engine.Batch{}},
 		{"http", "sink: {type: http, config: {url: 'http://x/'}}\n", nil},
