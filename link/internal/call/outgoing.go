@@ -15,11 +15,13 @@ type Outgoing struct {
 	ForceQuery bool
 	Host       string // of the Host field, or :authority
 	Header     Header // end-to-end fields only; framing is the transport's
-	Body       io.Reader
-	Length     int64 // of Body; -1: a stream, whose end the transport marks
-	// Kept is the whole body where it is kept for another attempt; nil where
-	// it streams.
-	Kept    []byte
+	// Kept is the whole body where it is at hand; Body is nil then.
+	Kept []byte
+	// Body is a body that streams, nil where there is none. The transport
+	// closes it once it reads no more of it, which may be after RoundTrip has
+	// returned, and whether or not it succeeded.
+	Body    io.ReadCloser
+	Length  int64         // of the body; -1: a stream, whose end the transport marks
 	Trailer func() Header // read once Body gave io.EOF; nil: none
 	Upgrade string        // "websocket", or ""
 }
@@ -32,6 +34,8 @@ type Answer struct {
 	Body    io.ReadCloser
 	Length  int64 // -1: until its end
 	Trailer func() Header
+	// Ready says that the next Read will not wait for the target; nil: unknown.
+	Ready func() bool
 	// Upgraded is the connection after 101, which the caller closes; nil
 	// otherwise.
 	Upgraded io.ReadWriteCloser

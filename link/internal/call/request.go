@@ -22,6 +22,10 @@ type Request struct {
 	Body io.Reader
 	// Length is that of the body; -1: chunked, or a stream.
 	Length int64
+	// Interrupt ends a Read of Body that waits, and makes those that follow
+	// fail: the answer no longer needs the rest. It may be called from any
+	// goroutine.
+	Interrupt func()
 	// Trailer is the trailer, once Body gave io.EOF.
 	Trailer func() Header
 	// Upgrade is the protocol that a well-formed upgrade of HTTP/1.1 asks for,
@@ -35,8 +39,8 @@ type ResponseWriter interface {
 	// Inform sends an interim answer (1xx but 101).
 	Inform(status int, h Header) error
 	// Head sends, or gets ready to send, the head of the answer. It is called
-	// once. length is that of the body, or -1. Framing, Connection and Date
-	// are the writer's own: h must not hold them.
+	// once. length is that of the body, or -1. Framing and Connection are
+	// the writer's own: h must not hold them.
 	Head(status int, h Header, length int64) error
 	// Write sends a part of the body; it may be held back until Flush or End.
 	Write(p []byte) (int, error)

@@ -143,7 +143,7 @@ func TestRules_holdForEveryReadingOfThePath(t *testing.T) {
 	rules := mustRules(t, "/public/**", "/users/*/photo")
 	random := rand.New(rand.NewPCG(1, 2))
 	allowed := 0
-	for range 200_000 {
+	for range 30_000 {
 		var b strings.Builder
 		b.WriteString([]string{"/public/", "/users/", "/", "/public"}[random.IntN(4)])
 		for range 1 + random.IntN(8) {
@@ -156,7 +156,7 @@ func TestRules_holdForEveryReadingOfThePath(t *testing.T) {
 		allowed++
 		staysInside(t, rules, canon)
 	}
-	if allowed < 1000 {
+	if allowed < 300 {
 		t.Errorf("only %d paths were allowed: the test says little", allowed)
 	}
 }

@@ -253,14 +253,8 @@ func parseRequest(head string, into call.Header) (r requestHead, err error) {
 	if r.target == "" || r.target[0] != '/' || !all(&isTarget, r.target) {
 		return r, errTarget // absolute, authority and asterisk forms too
 	}
-	host := &r.host
-	if r.minor == 0 && !strings.Contains(rest, ":") {
-		host = nil // HTTP/1.0 may come without any field
-	}
-	if r.header, r.framing, err = fields(rest, into, host); err != nil {
-		if err == errHost && r.minor == 0 && r.host == "" {
-			return r, nil
-		}
+	// HTTP/1.0 may come without a Host, but not to us: it decides who is let in.
+	if r.header, r.framing, err = fields(rest, into, &r.host); err != nil {
 		return r, err
 	}
 	if r.chunked && r.minor == 0 {

@@ -1,0 +1,105 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"sync"
+
+	"github.com/lsm/fiso/link/internal/call"
+)
+
+// buffers carry bodies of answers.
+var buffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
+
+// back streams an answer to the application: what has come is passed on before
+// anything is waited for.
+func (c *Call) back(ctx context.Context, w call.ResponseWriter, a *call.Answer, limit *limit) error {
+	defer func() { _ = a.Body.Close() }() // once read, it gives the connection back; before, it drops it
+	c.record.Status = a.Status
+	if a.Upgraded != nil {
+		return c.tunnel(ctx, w, a, limit)
+	}
+	if isStream(a) {
+		c.record.Mode = "stream"
+		limit.lift()
+	}
+	if err := w.Head(a.Status, a.Header, a.Length); err != nil {
+		return err
+	}
+	if err := copyBody(w, a); err != nil {
+		return err
+	}
+	var trailer call.Header
+	if a.Trailer != nil {
+		trailer = a.Trailer()
+	}
+	return w.End(trailer)
+}
+
+// isStream reports whether an answer goes on for as long as it likes.
+func isStream(a *call.Answer) bool {
+	kind := a.Header.Get("Content-Type")
+	return strings.HasPrefix(kind, "text/event-stream") || strings.HasPrefix(kind, "application/grpc")
+}
+
+func copyBody(w call.ResponseWriter, a *call.Answer) error {
+	buf := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
+	for {
+		n, err := a.Body.Read(*buf)
+		if n > 0 {
+			if _, werr := w.Write((*buf)[:n]); werr != nil {
+				return werr
+			}
+		}
+		switch {
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return broken(err)
+		case a.Ready == nil || !a.Ready():
+			if ferr := w.Flush(); ferr != nil {
+				return ferr
+			}
+		}
+	}
+}
+
+// broken is an answer that ended before its end. The application sees its
+// connection cut, which is the only way to tell it (RFC 9112, section 8).
+func broken(err error) error {
+	var failed *call.Error
+	if errors.As(err, &failed) && failed.Reason == call.Gone {
+		return err
+	}
+	return &refusal{code: call.UpstreamReset, detail: "the answer broke off: " + err.Error()}
+}
+
+// tunnel carries a WebSocket, both ways, until one side ends it.
+func (c *Call) tunnel(ctx context.Context, w call.ResponseWriter, a *call.Answer, limit *limit) error {
+	c.record.Mode = "stream"
+	limit.lift()
+	defer func() { _ = a.Upgraded.Close() }() // the other side sees that it is over
+	app, err := w.Upgrade(upgradeAnswer(a.Header, "websocket"))
+	if err != nil {
+		return err
+	}
+	defer context.AfterFunc(ctx, func() { _ = app.Close() })() // pass closes the rest
+	var both sync.WaitGroup
+	both.Go(func() { pass(app, a.Upgraded) })
+	both.Go(func() { pass(a.Upgraded, app) })
+	both.Wait()
+	return nil
+}
+
+// pass copies one way. When it ends, so does the other: a WebSocket has no half
+// of a connection.
+func pass(to, from io.ReadWriteCloser) {
+	buf := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
+	_, _ = io.CopyBuffer(struct{ io.Writer }{to}, struct{ io.Reader }{from}, *buf) // how it ends is theirs
+	_ = to.Close()                                                                 // both may be closed by now
+	_ = from.Close()                                                               // the same
+}
