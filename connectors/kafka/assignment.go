@@ -44,6 +44,7 @@ type assignment struct {
 	rest      time.Duration // before the rewind
 	waiting   bool          // the pump waits for wake
 	committed int64         // -1 while nothing was committed
+	noted     uint64        // the tracker's Changes at the last commit
 	end       int64         // of the log; -1 while unknown
 	progress  time.Time
 
@@ -82,9 +83,11 @@ func (r *record) Settled(_ *connector.Message, err error) { r.a.settled(r, err) 
 
 func newAssignment(run *session, p *partition, pos position, prev *assignment) *assignment {
 	ctx, cancel := context.WithCancelCause(run.base)
+	tracker := settle.New(pos.offset)
+	tracker.Remember(pos.done)
 	return &assignment{
 		part: p, run: run, member: p.member, ctx: ctx, cancel: cancel, prev: prev,
-		tracker: settle.New(pos.offset), fetched: pos.offset, committed: pos.committed,
+		tracker: tracker, fetched: pos.offset, committed: pos.committed,
 		end: pos.end, progress: time.Now(),
 		wake: make(chan struct{}, 1), drained: make(chan struct{}), pumped: make(chan struct{}),
 	}
@@ -189,7 +192,7 @@ func (a *assignment) next() (*record, bool) {
 			return nil, true
 		}
 		r := a.take()
-		if r.control {
+		if r.control || a.tracker.Remembered(r.Position.Offset, r.epoch) {
 			if a.tracker.Skip(r.Position.Offset, r.epoch) {
 				a.progress = time.Now()
 			}
@@ -263,12 +266,19 @@ func (a *assignment) signal() {
 	}
 }
 
-// toCommit is the offset to commit, and whether there is one to commit.
-func (a *assignment) toCommit() (kgo.EpochOffset, bool) {
+// toCommit is what to commit, and whether there is anything new in it: a
+// watermark that moved or, with ahead, more that is done beyond it.
+func (a *assignment) toCommit(ahead bool) (mark, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	at := kgo.EpochOffset{Offset: a.tracker.Watermark(), Epoch: a.tracker.Epoch()}
-	return at, a.state != closed && at.Offset > a.committed
+	m := mark{EpochOffset: kgo.EpochOffset{Offset: a.tracker.Watermark(), Epoch: a.tracker.Epoch()}, changes: a.tracker.Changes()}
+	if a.state == closed || m.Offset <= a.committed && (!ahead || m.changes == a.noted) {
+		return m, false
+	}
+	if ahead {
+		m.done = a.tracker.DoneAhead(maxRuns)
+	}
+	return m, true
 }
 
 // open reports whether the assignment may still commit as that member.
@@ -278,10 +288,18 @@ func (a *assignment) open(member string) bool {
 	return a.state != closed && a.member == member
 }
 
-func (a *assignment) noteCommitted(offset int64) {
+func (a *assignment) noteCommitted(m mark) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.committed = max(a.committed, offset)
+	a.committed, a.noted = max(a.committed, m.Offset), m.changes
+}
+
+// forget takes back what is known to be done beyond the watermark, once the log
+// turns out not to be what it was. The next commit says so.
+func (a *assignment) forget() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.tracker.Forget()
 }
 
 func (a *assignment) noteEnd(end int64) {

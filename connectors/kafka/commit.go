@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/lsm/fiso/connectors/kafka/internal/settle"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -18,7 +19,15 @@ const commitTimeout = 15 * time.Second
 // when it was put together.
 var errFenced = errors.New("the partitions changed hands before the commit")
 
-// commitLoop commits the moves of all watermarks, once an interval.
+// mark is what a commit says of one partition.
+type mark struct {
+	kgo.EpochOffset
+	done    []settle.Run // beyond the offset
+	changes uint64       // of the tracker, up to here
+}
+
+// commitLoop commits what moved, once an interval: watermarks, and what is done
+// beyond them.
 func (r *session) commitLoop() {
 	t := time.NewTicker(r.src.cfg.CommitInterval)
 	defer t.Stop()
@@ -56,8 +65,8 @@ func (r *session) flush(ctx context.Context, all []*assignment) {
 	}
 }
 
-// commit commits the watermarks that moved. Commits are made one at a time, and
-// an assignment's committed offset never goes down.
+// commit commits what moved. Commits are made one at a time, and an assignment's
+// committed offset never goes down.
 func (r *session) commit(ctx context.Context, all []*assignment) error {
 	select {
 	case r.commits <- struct{}{}:
@@ -65,18 +74,12 @@ func (r *session) commit(ctx context.Context, all []*assignment) error {
 	case <-ctx.Done():
 		return fmt.Errorf("commit: %w", ctx.Err())
 	}
-	offsets := map[string]map[int32]kgo.EpochOffset{}
+	marks := map[tp]mark{}
 	by := map[tp]*assignment{}
 	for _, a := range all {
-		at, ok := a.toCommit()
-		if !ok {
-			continue
+		if m, ok := a.toCommit(!r.noAhead.Load()); ok {
+			marks[a.part.tp], by[a.part.tp] = m, a
 		}
-		if offsets[a.part.topic] == nil {
-			offsets[a.part.topic] = map[int32]kgo.EpochOffset{}
-		}
-		offsets[a.part.topic][a.part.partition] = at
-		by[a.part.tp] = a
 	}
 	if len(by) == 0 {
 		return nil
@@ -94,7 +97,14 @@ func (r *session) commit(ctx context.Context, all []*assignment) error {
 		}
 		return nil
 	}
-	failures, err := r.send(ctx, offsets, fence)
+	failures, err := r.send(ctx, marks, fence)
+	if err == nil && r.tooLong(failures) {
+		for at, m := range marks {
+			m.done = nil
+			marks[at] = m
+		}
+		failures, err = r.send(ctx, marks, fence)
+	}
 	if err != nil {
 		return err
 	}
@@ -102,7 +112,7 @@ func (r *session) commit(ctx context.Context, all []*assignment) error {
 	for at, a := range by {
 		switch err := failures[at]; {
 		case err == nil:
-			a.noteCommitted(offsets[at.topic][at.partition].Offset)
+			a.noteCommitted(marks[at])
 		case isAny(err, gone):
 			lost = append(lost, a)
 		}
@@ -123,17 +133,40 @@ func firstFailure(failures map[tp]error) error {
 	return nil
 }
 
-// send commits offsets and returns the error of each partition.
-func (r *session) send(ctx context.Context, offsets map[string]map[int32]kgo.EpochOffset, fence func(*kmsg.OffsetCommitRequest) error) (failures map[tp]error, err error) {
-	metadata := r.src.firstMetadata()
+// tooLong reports whether the broker takes less metadata than what is done beyond
+// the offsets needs. From then on this session does without: offsets are what
+// matters.
+func (r *session) tooLong(failures map[tp]error) bool {
+	for _, err := range failures {
+		if errors.Is(err, kerr.OffsetMetadataTooLarge) && !r.noAhead.Swap(true) {
+			r.log.Warn("the broker's offset.metadata.max.bytes is too small to note what is done beyond the committed offset; after a crash that comes again: set it to 4096")
+			return true
+		}
+	}
+	return false
+}
+
+// send commits and returns the error of each partition.
+func (r *session) send(ctx context.Context, marks map[tp]mark, fence func(*kmsg.OffsetCommitRequest) error) (failures map[tp]error, err error) {
+	first := r.src.firstStart()
 	ctx = kgo.PreCommitFnContext(ctx, func(req *kmsg.OffsetCommitRequest) error {
-		for i := range req.Topics {
-			for j := range req.Topics[i].Partitions {
-				req.Topics[i].Partitions[j].Metadata = &metadata
+		for _, t := range req.Topics {
+			for i := range t.Partitions {
+				p := &t.Partitions[i]
+				m := marks[tp{t.Topic, p.Partition}]
+				metadata := formatMetadata(first, settle.Encode(m.Offset, placeOf(t.TopicID, p.Partition), m.done, maxDone))
+				p.Metadata = &metadata
 			}
 		}
 		return fence(req)
 	})
+	offsets := map[string]map[int32]kgo.EpochOffset{}
+	for at, m := range marks {
+		if offsets[at.topic] == nil {
+			offsets[at.topic] = map[int32]kgo.EpochOffset{}
+		}
+		offsets[at.topic][at.partition] = m.EpochOffset
+	}
 	failures = map[tp]error{}
 	r.cl.CommitOffsetsSync(ctx, offsets, func(_ *kgo.Client, req *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, e error) {
 		if e != nil {
@@ -157,11 +190,9 @@ func (r *session) send(ctx context.Context, offsets map[string]map[int32]kgo.Epo
 	if err != nil {
 		return nil, err
 	}
-	for topic, numbers := range offsets {
-		for n := range numbers {
-			if _, ok := failures[tp{topic, n}]; !ok {
-				failures[tp{topic, n}] = errors.New("the broker's answer does not name the partition")
-			}
+	for at := range marks {
+		if _, ok := failures[at]; !ok {
+			failures[at] = errors.New("the broker's answer does not name the partition")
 		}
 	}
 	return failures, nil

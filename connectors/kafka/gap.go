@@ -18,11 +18,13 @@ const retryFetch = 2 * time.Second
 // needs a decision, or would be asked for again at once without end.
 func (r *session) fetchFailed(p *partition, a *assignment, err error) {
 	if loss, ok := errors.AsType[*kgo.ErrDataLoss](err); ok && a != nil {
+		a.forget()
 		r.truncated(p, a, loss)
 		return
 	}
 	switch {
 	case errors.Is(err, kerr.OffsetOutOfRange) && a != nil:
+		a.forget()
 		if p.hold(holdGap) {
 			r.spawn(func() { r.outOfRange(p, a) })
 		}
@@ -175,6 +177,7 @@ func (r *session) truncated(p *partition, a *assignment, loss *kgo.ErrDataLoss) 
 	g := Gap{Topic: p.topic, Partition: p.partition, From: loss.ConsumedTo, To: loss.ResetTo}
 	r.src.gap(g)
 	if !r.holdAt(p, g) {
-		r.moveTo(p, a, loss.ResetTo)
+		// What is older is still there, and is not done with before it is settled.
+		r.moveTo(p, a, min(loss.ResetTo, a.again().offset))
 	}
 }

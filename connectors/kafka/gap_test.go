@@ -174,3 +174,27 @@ func TestSource_truncatedLogIsReadFromWhereItParted(t *testing.T) {
 		t.Errorf("gaps %v", gaps)
 	}
 }
+
+// What was in flight when the log lost its end is not done with, and what was
+// done ahead of it may be another record by now.
+func TestSource_truncatedLogForgetsWhatIsDoneAhead(t *testing.T) {
+	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
+	fill(t, c, "t", 0, 0, 10)
+	m := begin(t, testSource(c), holding(2))
+	eventually(t, "ten", func() bool { return m.count() == 10 })
+	eventually(t, "what is done ahead is committed", func() bool { return doneAhead(t, c, 0) == 7 })
+	r := m.session
+	r.onPoll(func() {
+		r.mu.Lock()
+		p := r.parts[tp{"t", 0}]
+		r.mu.Unlock()
+		r.fetchFailed(p, p.current, &kgo.ErrDataLoss{Topic: "t", Partition: 0, ConsumedTo: 10, ResetTo: 7})
+	})
+	eventually(t, "all from the unsettled one on", func() bool { return m.count() == 18 })
+	if got := m.offsets(0)[10:]; !slices.Equal(got, []int64{2, 3, 4, 5, 6, 7, 8, 9}) {
+		t.Errorf("then %v, want 2 to 9", got)
+	}
+	if got := committed(t, c, 0); got != 2 {
+		t.Errorf("committed %d past the unsettled record 2", got)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/lsm/fiso/connectors/kafka/internal/settle"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -62,17 +63,24 @@ func (r *session) divide() {
 }
 
 // onFetched sees the commits as the broker has them, for what we keep in their
-// metadata.
+// metadata. adjust, which has the offsets alone, is called next.
 func (r *session) onFetched(_ context.Context, _ *kgo.Client, resp *kmsg.OffsetFetchResponse) error {
+	done := map[tp][]settle.Run{}
 	for _, g := range resp.Groups {
 		for _, t := range g.Topics {
 			for _, p := range t.Partitions {
-				if p.Metadata != nil {
-					r.src.learnFirst(*p.Metadata)
+				if p.Metadata == nil {
+					continue
 				}
+				first, _ := parseMetadata(*p.Metadata)
+				r.src.learnFirst(first)
+				done[tp{t.Topic, p.Partition}] = doneIn(*p.Metadata, p.Offset, t.TopicID, p.Partition)
 			}
 		}
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.fetched = done
 	return nil
 }
 
@@ -97,7 +105,7 @@ func (r *session) adjust(ctx context.Context, offsets map[string]map[int32]kgo.O
 				continue
 			}
 			if at := offset.EpochOffset(); at.Offset >= 0 {
-				ready[p] = position{offset: at.Offset, committed: at.Offset, end: -1}
+				ready[p] = position{offset: at.Offset, committed: at.Offset, end: -1, done: r.fetched[p.tp]}
 				continue
 			}
 			p.hold(holdStart)
@@ -105,6 +113,7 @@ func (r *session) adjust(ctx context.Context, offsets map[string]map[int32]kgo.O
 			numbers[n] = kgo.NewOffset().At(0) // a place to hold; paused until it is set
 		}
 	}
+	r.fetched = nil
 	r.mu.Unlock()
 	r.onPoll(func() {
 		for p, pos := range ready {
@@ -125,6 +134,9 @@ func (r *session) assign(p *partition, pos position) bool {
 	}
 	if p.current != nil {
 		p.current.close(errRewound)
+	}
+	if len(pos.done) > 0 {
+		r.log.Debug("not handing over again what is done beyond the committed offset", "topic", p.topic, "partition", p.partition, "offset", pos.offset, "offsets", covered(pos.done))
 	}
 	a := newAssignment(r, p, pos, r.tails[p.tp])
 	p.current = a

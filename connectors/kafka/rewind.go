@@ -1,6 +1,9 @@
 package kafka
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // How long a partition rests before a message that was refused comes again: it
 // doubles while the same one is refused.
@@ -50,14 +53,21 @@ func (a *assignment) rewind() {
 			return
 		}
 		a.finish(errRewound)
-		at, _ := a.toCommit()
-		pos := position{offset: at.Offset, committed: a.status().Committed, end: a.status().End}
+		pos := a.again()
 		a.close(errRewound)
 		if r.assign(p, pos) {
-			r.log.Info("a message was refused; handing over again", "topic", p.topic, "partition", p.partition, "offset", at.Offset)
-			r.seek(p, at.Offset)
+			r.log.Info("a message was refused; handing over again", "topic", p.topic, "partition", p.partition, "offset", pos.offset)
+			r.seek(p, pos.offset)
 		}
 	})
+}
+
+// again is the position of what is not done: the oldest of it, and what is done
+// beyond that.
+func (a *assignment) again() position {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return position{offset: a.tracker.Watermark(), committed: a.committed, end: a.end, done: a.tracker.DoneAhead(math.MaxInt)}
 }
 
 // awaitIdle waits until nothing is in flight, the drain timeout at most.

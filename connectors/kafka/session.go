@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/connectors/kafka/internal/settle"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -39,11 +40,13 @@ type session struct {
 	commits  chan struct{} // holds one token: one commit at a time
 	buffered atomic.Int64  // bytes waiting to be handed over, all partitions
 	share    atomic.Int64  // of them, what one partition may hold
+	noAhead  atomic.Bool   // the broker has no room for what is done beyond a watermark
 	wg       sync.WaitGroup
 
 	mu       sync.Mutex
 	parts    map[tp]*partition
-	tails    map[tp]*assignment // the newest assignment of each, also when it ended
+	tails    map[tp]*assignment  // the newest assignment of each, also when it ended
+	fetched  map[tp][]settle.Run // what the commits on their way to adjust say
 	stopping bool
 
 	cmdMu    sync.Mutex

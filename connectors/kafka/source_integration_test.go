@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -66,6 +67,37 @@ func (p place) committed(partition int32) int64 {
 		return at
 	}
 	return -1
+}
+
+// cable is a network that can be cut, for good.
+type cable struct {
+	mu    sync.Mutex
+	gone  bool
+	conns []net.Conn
+}
+
+func (c *cable) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	if c.gone {
+		_ = conn.Close()
+		return nil, net.ErrClosed
+	}
+	c.conns = append(c.conns, conn)
+	return conn, nil
+}
+
+func (c *cable) cut() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.gone = true
+	for _, conn := range c.conns {
+		_ = conn.Close()
+	}
 }
 
 func TestReal_oneBroker(t *testing.T) {
@@ -171,6 +203,25 @@ func TestReal_oneBroker(t *testing.T) {
 		}
 		p.fill(own, 5, 5)
 		eventually(t, "goes on", func() bool { return len(again.offsets(own)) >= 5 })
+	})
+	t.Run("a crash with a stuck record", func(t *testing.T) {
+		p := newPlace(t, c, 1, nil)
+		p.fill(0, 0, 1001)
+		var wire cable
+		m := begin(t, p.source(), holding(0), func(o *SourceOptions) { o.Dial = wire.dial })
+		eventually(t, "all are handed over", func() bool { return m.count() == 1001 })
+		eventually(t, "what is done is committed", func() bool {
+			at := commitOf(t, c, p.topic, p.topic, 0)
+			return covered(doneIn(at.Metadata, at.At, at.TopicID, 0)) == 1000
+		})
+		wire.cut()
+		m.stop()
+		again := begin(t, p.source(), nil)
+		p.fill(0, 1001, 1)
+		eventually(t, "all is committed", func() bool { return p.committed(0) == 1002 })
+		if got := again.offsets(0); !slices.Equal(got, []int64{0, 1001}) {
+			t.Errorf("%d were handed over, want the stuck record 0 and the new one alone", len(got))
+		}
 	})
 	t.Run("missing topic and check", func(t *testing.T) {
 		p := place{c, "no-such-topic", t}

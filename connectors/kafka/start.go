@@ -4,10 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
+	"github.com/lsm/fiso/connectors/kafka/internal/settle"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -16,9 +15,10 @@ import (
 // position is where an assignment starts.
 type position struct {
 	offset    int64
-	committed int64 // -1: nothing is committed, or what was is void
-	end       int64 // -1: unknown
-	set       bool  // not committed anywhere yet: commit it first
+	committed int64        // -1: nothing is committed, or what was is void
+	end       int64        // -1: unknown
+	set       bool         // not committed anywhere yet: commit it first
+	done      []settle.Run // beyond the offset, not to be handed over again
 }
 
 // snapshot is what topics there were at the source's first look.
@@ -29,34 +29,20 @@ type snapshot struct {
 
 type known struct{ partitions map[int32]bool }
 
-// metadataMark begins the metadata of our commits: when the group first
-// started, so that a member which comes a moment later can tell a partition
-// that was there then from one that appeared since.
-const metadataMark = "fiso first="
-
-func (s *Source) learnFirst(metadata string) {
-	text, ok := strings.CutPrefix(metadata, metadataMark)
-	if !ok {
-		return
-	}
-	ms, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || ms <= 0 {
-		return
-	}
+// learnFirst keeps the earliest of what commits say about when the group first
+// started.
+func (s *Source) learnFirst(ms int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.first == 0 || ms < s.first {
+	if ms > 0 && (s.first == 0 || ms < s.first) {
 		s.first = ms
 	}
 }
 
-func (s *Source) firstMetadata() string {
+func (s *Source) firstStart() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.first == 0 {
-		return ""
-	}
-	return metadataMark + strconv.FormatInt(s.first, 10)
+	return s.first
 }
 
 // begin finds out where partitions start, in a goroutine of its own that ends
@@ -156,12 +142,15 @@ func (r *session) findStarts(parts []*partition) (map[*partition]position, error
 	if err != nil {
 		return nil, fmt.Errorf("read the group's commits: %w", err)
 	}
-	commits.Each(func(o kadm.OffsetResponse) { r.src.learnFirst(o.Metadata) })
+	commits.Each(func(o kadm.OffsetResponse) {
+		first, _ := parseMetadata(o.Metadata)
+		r.src.learnFirst(first)
+	})
 	found := map[*partition]position{}
 	var missing []*partition
 	for _, p := range parts {
 		if c, ok := commits.Lookup(p.topic, p.partition); ok && c.Err == nil && c.At >= 0 {
-			found[p] = position{offset: c.At, committed: c.At, end: -1}
+			found[p] = position{offset: c.At, committed: c.At, end: -1, done: doneIn(c.Metadata, c.At, c.TopicID, p.partition)}
 		} else {
 			missing = append(missing, p)
 		}
@@ -291,25 +280,22 @@ func (l listing) resolve(at tp, want start) (position, bool) {
 // be resolved anew, past records that were already seen.
 // https://github.com/knative-extensions/eventing-kafka/issues/549
 func (r *session) commitStarts(found map[*partition]position) error {
-	offsets := map[string]map[int32]kgo.EpochOffset{}
+	marks := map[tp]mark{}
 	members := map[*partition]string{}
 	r.mu.Lock()
 	for p, pos := range found {
 		if !pos.set || r.parts[p.tp] != p {
 			continue
 		}
-		if offsets[p.topic] == nil {
-			offsets[p.topic] = map[int32]kgo.EpochOffset{}
-		}
-		offsets[p.topic][p.partition] = kgo.EpochOffset{Epoch: -1, Offset: pos.offset}
+		marks[p.tp] = mark{EpochOffset: kgo.EpochOffset{Epoch: -1, Offset: pos.offset}}
 		members[p] = p.member
 	}
 	r.mu.Unlock()
 	if len(members) == 0 {
 		return nil
 	}
-	if r.src.firstMetadata() == "" {
-		r.src.learnFirst(metadataMark + strconv.FormatInt(time.Now().UnixMilli(), 10))
+	if r.src.firstStart() == 0 {
+		r.src.learnFirst(time.Now().UnixMilli())
 	}
 	ctx, cancel := context.WithTimeout(r.ctx, commitTimeout)
 	defer cancel()
@@ -319,7 +305,7 @@ func (r *session) commitStarts(found map[*partition]position) error {
 	case <-ctx.Done():
 		return fmt.Errorf("commit: %w", ctx.Err())
 	}
-	failures, err := r.send(ctx, offsets, func(req *kmsg.OffsetCommitRequest) error {
+	failures, err := r.send(ctx, marks, func(req *kmsg.OffsetCommitRequest) error {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		for p, member := range members {

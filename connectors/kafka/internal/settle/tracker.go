@@ -1,5 +1,6 @@
-// Package settle tracks which records of one partition were settled, and how
-// far an offset may be committed. It knows nothing of Kafka, time or locks.
+// Package settle tracks which records of one partition were settled, how far an
+// offset may be committed, and what is done beyond it. It knows nothing of Kafka,
+// time or locks.
 package settle
 
 // Tracker follows the records of one assignment of one partition, in the order
@@ -20,6 +21,12 @@ type Tracker struct {
 	next int64
 	// epoch is the leader epoch of the newest record below the watermark.
 	epoch int32
+	// remembered is what an earlier tracker knew to be done, less what lies
+	// below the record that was asked for last.
+	remembered []Run
+	// claims is the first number that DoneAhead looks at.
+	claims  uint64
+	changes uint64
 }
 
 type entry struct {
@@ -86,6 +93,7 @@ func (t *Tracker) Settle(number uint64, ok bool) (moved bool) {
 		return false
 	}
 	e.state = done
+	t.changes++
 	for t.head < t.tail && t.at(t.head).state == done {
 		t.epoch = t.at(t.head).epoch
 		t.head++
@@ -114,6 +122,55 @@ func (t *Tracker) Ahead() int { return int(t.tail - t.head) }
 
 // InFlight is how many records were handed over and not settled.
 func (t *Tracker) InFlight() int { return t.inFlight }
+
+// Remember is told, before the first record, what is done from New's start on:
+// the runs that another tracker gave, in order. The tracker keeps the slice.
+func (t *Tracker) Remember(runs []Run) { t.remembered = runs }
+
+// Remembered reports whether the next record, not handed over yet, is known to
+// be done. It is asked with rising offsets.
+func (t *Tracker) Remembered(offset int64, epoch int32) bool {
+	for len(t.remembered) > 0 && t.remembered[0].To <= offset {
+		t.remembered = t.remembered[1:]
+	}
+	return len(t.remembered) > 0 && t.remembered[0].From <= offset && t.remembered[0].Epoch == epoch
+}
+
+// Forget drops what is remembered, and DoneAhead tells no more of the records
+// handed over so far: the log may not be what it was.
+func (t *Tracker) Forget() {
+	t.remembered, t.claims = nil, t.tail
+	t.changes++
+}
+
+// Changes differs whenever Watermark or DoneAhead may.
+func (t *Tracker) Changes() uint64 { return t.changes }
+
+// DoneAhead is what is done beyond the watermark, in order, the first most runs
+// of it. Records without a leader epoch are left out: nothing would tell that
+// others had taken their place.
+func (t *Tracker) DoneAhead(most int) []Run {
+	var runs []Run
+	first := max(t.head, t.claims)
+	for n := first; n < t.tail && len(runs) <= most; n++ {
+		e := t.at(n)
+		if e.state != done || e.epoch < 0 {
+			continue
+		}
+		// No record stands between two that were handed over one after the other.
+		if n > first && t.at(n-1).state == done && t.at(n-1).epoch == e.epoch {
+			runs[len(runs)-1].To = e.offset + 1
+			continue
+		}
+		runs = append(runs, Run{e.offset, e.offset + 1, e.epoch})
+	}
+	for _, r := range t.remembered {
+		if r.From = max(r.From, t.next); r.From < r.To {
+			runs = append(runs, r)
+		}
+	}
+	return runs[:min(len(runs), most)]
+}
 
 func (t *Tracker) at(number uint64) *entry {
 	return &t.ring[number&uint64(len(t.ring)-1)]
