@@ -24,7 +24,6 @@ func (r *session) fetchFailed(p *partition, a *assignment, err error) {
 	}
 	switch {
 	case errors.Is(err, kerr.OffsetOutOfRange) && a != nil:
-		a.forget()
 		if p.hold(holdGap) {
 			r.spawn(func() { r.outOfRange(p, a) })
 		}
@@ -107,6 +106,11 @@ func (r *session) outOfRange(p *partition, a *assignment) {
 // resume goes on at the earliest record left, unless it is to hold.
 func (r *session) resume(p *partition, a *assignment, first, end int64) {
 	next := a.position()
+	if next >= first {
+		// Not retention: the log may not be what it was. Where retention has
+		// merely caught up with us, what is done beyond the gap stays done.
+		a.forget()
+	}
 	if next >= first && next <= end {
 		// A new leader was behind for a moment.
 		if r.pause(retryFetch) {

@@ -310,19 +310,39 @@ func TestSource_believesOnlyItsOwnMetadata(t *testing.T) {
 	}
 }
 
-func TestSource_aGapForgetsWhatIsDoneAhead(t *testing.T) {
+// What retention deletes is a gap, and what is done beyond it stays done.
+func TestSource_aGapOfRetentionForgetsNothingElse(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
 	fill(t, c, "t", 0, 0, 10)
-	m := begin(t, testSource(c), holding(2))
-	eventually(t, "committed", func() bool { return doneAhead(t, c, 0) == 7 })
+	m := begin(t, testSource(c), holding(2, 7))
+	eventually(t, "committed", func() bool { return doneAhead(t, c, 0) == 6 })
 	m.stop()
 	if err := c.DeleteRecords(t.Context(), "t", 0, 5); err != nil {
 		t.Fatal(err)
 	}
 	again := begin(t, testSource(c), nil)
 	eventually(t, "all is committed", func() bool { return committed(t, c, 0) == 10 })
-	if got := again.offsets(0); !slices.Equal(got, []int64{5, 6, 7, 8, 9}) {
-		t.Errorf("handed over %v, want what is left of the log", got)
+	if got := again.offsets(0); !slices.Equal(got, []int64{7}) {
+		t.Errorf("handed over %v, want 7 alone, the only one left that is not done", got)
+	}
+	if gaps := again.allGaps(); len(gaps) != 1 {
+		t.Errorf("gaps %v", gaps)
+	}
+}
+
+// An offset that is out of range without retention's doing says that the log
+// may not be what it was.
+func TestSource_anOutOfRangeThatPassesForgetsWhatIsDoneAhead(t *testing.T) {
+	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
+	fill(t, c, "t", 0, 0, 10)
+	m := begin(t, testSource(c), holding(2))
+	eventually(t, "committed", func() bool { return doneAhead(t, c, 0) == 7 })
+	m.stop()
+	c.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Topic: "t", Err: kerr.OffsetOutOfRange, Count: 1})
+	again := begin(t, testSource(c), nil)
+	eventually(t, "all is committed", func() bool { return committed(t, c, 0) == 10 })
+	if got := again.offsets(0); !slices.Equal(got, []int64{2, 3, 4, 5, 6, 7, 8, 9}) {
+		t.Errorf("handed over %v, want all from 2 on", got)
 	}
 }
 

@@ -58,6 +58,7 @@ type world struct {
 	added   int                  // brokers, so far
 	heard   map[string]time.Time // of members of the group, by id
 	refuses int16                // what the cluster answers to dead letters; 0: it takes them
+	batches map[[4]int64]bool    // of dead letters, that were sent
 	healed  bool
 	stored  []stored
 	ends    map[int32]int64
@@ -72,7 +73,7 @@ type stored struct {
 }
 
 func newWorld(t *testing.T, p *plan) *world {
-	w := &world{t: t, plan: p, history: &history{began: time.Now()}, busy: map[string]bool{}, heard: map[string]time.Time{}}
+	w := &world{t: t, plan: p, history: &history{began: time.Now()}, busy: map[string]bool{}, heard: map[string]time.Time{}, batches: map[[4]int64]bool{}}
 	w.events = makeEvents(newDice(p.seed, 2), p)
 	w.sockets = &sockets{net: &w.net, conns: map[string][]net.Conn{}}
 	var err error
@@ -84,7 +85,7 @@ func newWorld(t *testing.T, p *plan) *world {
 		t.Fatal(err)
 	}
 	w.brokers = w.kafka.Brokers()
-	w.producer, err = kgo.NewClient(kgo.SeedBrokers(w.brokers...), kgo.Dialer(w.net.DialContext), kgo.DisableClientMetrics(),
+	w.producer, err = kgo.NewClient(kgo.SeedBrokers(w.brokers...), kgo.Dialer(newWire(&w.net).Dial), kgo.DisableClientMetrics(),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.UnknownTopicRetries(-1), kgo.ProducerBatchCompression(kgo.NoCompression()),
 		kgo.ProducerLinger(0), kgo.MetadataMinAge(time.Second))
 	if err != nil {
@@ -190,6 +191,7 @@ func (w *world) until(what string, most time.Duration, holds func() bool) {
 		for _, m := range w.members {
 			w.history.note("%s says %+v", m.who(), m.sup.Report())
 		}
+		w.history.note("the group is %+v", w.kafka.Fake.GroupInfo(group))
 		w.broken("waited %s in vain for %s: commits %v, ends %v", most, what, w.commits(), w.logEnds())
 		return
 	}
