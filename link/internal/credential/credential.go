@@ -59,7 +59,7 @@ func (p Parts) filled() Parts {
 	if p.HTTP != nil {
 		client = *p.HTTP
 	}
-	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	client.CheckRedirect = noRedirect
 	p.HTTP = &client
 	return p
 }

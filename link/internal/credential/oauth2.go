@@ -269,7 +269,7 @@ func refused(err error) error {
 	switch code := answer.Response.StatusCode; {
 	case code == 400 || code == 401 || code == 403:
 		hint = "is the client registered there, with this secret, these scopes and this clientAuth?"
-	case code == 404 || code == 405 || code >= 300 && code < 400:
+	case code == 404 || code == 405:
 		hint = "is tokenURL the address of its token endpoint?"
 	case code < 300:
 		hint = "its answer is no token (RFC 6749, section 5.1)"

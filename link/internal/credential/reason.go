@@ -5,7 +5,13 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"net/http"
 )
+
+var errRedirect = errors.New("it sends to another address, which is not followed: configure that address, if it is the right one")
+
+// noRedirect keeps a secret from going anywhere but to the configured address.
+func noRedirect(*http.Request, []*http.Request) error { return errRedirect }
 
 // reason is why a request failed, in words that are known to hold nothing of
 // the request or the answer: a network's error does not, and all others may.
@@ -17,6 +23,8 @@ func reason(err error) string {
 		timeout     net.Error
 	)
 	switch {
+	case errors.Is(err, errRedirect):
+		return errRedirect.Error()
 	case errors.Is(err, context.Canceled):
 		return "fiso-link is stopping"
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():

@@ -85,7 +85,11 @@ func TestSigV4_signsTheAttemptAsItGoesOut(t *testing.T) {
 // whose canonical form is given.
 func byHand(service string, canonical ...string) string {
 	sum := func(s string) string { h := sha256.Sum256([]byte(s)); return hex.EncodeToString(h[:]) }
-	mac := func(key []byte, s string) []byte { h := hmac.New(sha256.New, key); h.Write([]byte(s)); return h.Sum(nil) }
+	mac := func(key []byte, s string) []byte {
+		h := hmac.New(sha256.New, key)
+		h.Write([]byte(s))
+		return h.Sum(nil)
+	}
 	key := []byte("AWS4wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
 	for _, part := range []string{"20150830", "us-east-1", service, "aws4_request"} {
 		key = mac(key, part)

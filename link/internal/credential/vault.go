@@ -56,7 +56,7 @@ func NewVault(s *spec.Vault, p Parts) (*Vault, error) {
 	}
 	v := &Vault{
 		spec: s, parts: p, logins: map[string]*login{}, leases: map[leaseKey]*lease{},
-		http: &http.Client{Transport: t, Timeout: fetchLimit, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+		http: &http.Client{Transport: t, Timeout: fetchLimit, CheckRedirect: noRedirect},
 	}
 	ref := s.Auth.SecretID
 	if s.Auth.Method == "token" {
@@ -191,8 +191,6 @@ func vaultError(doing string, err error) error {
 		hint = "it is busy, or a standby"
 	case code == 503:
 		hint = "it is sealed, or down for maintenance"
-	case code >= 300 && code < 400:
-		hint = "it sends to another address, which is not followed: correct vault.address"
 	}
 	return fmt.Errorf("%s: Vault answered %d: %s", doing, answer.StatusCode, hint)
 }
