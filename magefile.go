@@ -63,13 +63,34 @@ func Integration(ctx context.Context, module *string) error { return pipe(module
 // Bench runs the benchmarks, and then fiso-flow against the least a program could spend (e2e/bench).
 func Bench(ctx context.Context, module *string) error { return pipe(module).Bench(ctx) }
 
-// Simulate runs fiso-flow under random faults in virtual time (-seeds=10000 for so many worlds).
+// Faults runs fiso-flow on a real Apache Kafka under faults of every kind, about 25 minutes (-scenario=sigkill,brokers -scale=0.1 for less; needs java and mvn).
+func Faults(ctx context.Context, scenario *string, scale *float64) error {
+	names, share := "", 1.0
+	if scenario != nil {
+		names = *scenario
+	}
+	if scale != nil {
+		share = *scale
+	}
+	return pipe(nil).Faults(ctx, names, share)
+}
+
+// Simulate runs fiso-flow under random faults in virtual time (--seeds=10000 for so many worlds).
 func Simulate(ctx context.Context, seeds *int) error {
 	n := 0
 	if seeds != nil {
 		n = *seeds
 	}
 	return pipe(nil).Simulate(ctx, n)
+}
+
+// Mutants puts known faults back, one by one, and wants the tests to find each (-only=F03 for some).
+func Mutants(ctx context.Context, only *string) error {
+	name := ""
+	if only != nil {
+		name = *only
+	}
+	return pipe(nil).Mutants(ctx, name)
 }
 
 // Fuzz lets every fuzz target look for new inputs, 10 s each (-each=1m for longer).

@@ -33,6 +33,8 @@ type Options struct {
 	// Unbound are folders of modules whose coverage is told and not judged:
 	// those that hold programs which try other programs, and fail by themselves.
 	Unbound []string
+	// NoRace leaves the race detector out, for tests that need the time.
+	NoRace bool
 	// NoSkips makes a skipped test a failure.
 	NoSkips bool
 	// Timeout bounds one package's tests; 0 leaves the go command's 10 minutes.
@@ -51,7 +53,8 @@ var ErrFailed = errors.New("not all is well")
 // goes on after a module that failed, so that one run shows all faults.
 func Run(ctx context.Context, modules []*repo.Module, opts Options) error {
 	race, note := raceDetector(ctx)
-	if note != "" {
+	race = race && !opts.NoRace
+	if note != "" && !opts.NoRace {
 		fmt.Fprintln(opts.Out, note)
 	}
 	var results []*result

@@ -66,5 +66,5 @@ func needs(commands ...string) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	return fmt.Errorf("the integration tests run a real Apache Kafka and need %s; on Debian: apt-get install %s", strings.Join(missing, " and "), strings.Join(packages, " "))
+	return fmt.Errorf("a real Apache Kafka is run here, which needs %s; on Debian: apt-get install %s", strings.Join(missing, " and "), strings.Join(packages, " "))
 }

@@ -4,6 +4,7 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -77,7 +78,7 @@ func (p *Pipeline) dir(elem ...string) (string, error) {
 }
 
 // Test runs the tests of the modules with the race detector and measures how
-// much of each module's own code they reach.
+// much of each module's own code they reach; then those in virtual time.
 func (p *Pipeline) Test(ctx context.Context) error {
 	_, modules, err := p.open(ctx)
 	if err != nil {
@@ -87,7 +88,11 @@ func (p *Pipeline) Test(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return gotest.Run(ctx, modules, gotest.Options{Out: p.Out, MinCoverage: minCoverage, Unbound: unbound, CoverDir: cover})
+	err = gotest.Run(ctx, modules, gotest.Options{Out: p.Out, MinCoverage: minCoverage, Unbound: unbound, CoverDir: cover})
+	if err != nil && !errors.Is(err, gotest.ErrFailed) {
+		return err
+	}
+	return errors.Join(err, p.virtual(ctx))
 }
 
 // Build compiles every package and puts the commands into .build/bin.

@@ -257,7 +257,7 @@ func TestIntegration_saysWhatItLacks(t *testing.T) {
 	t.Run("commands", func(t *testing.T) {
 		p, _ := at(t, withIntegration())
 		repotest.Commands(t, true, nil)
-		mustRefuse(t, p.Integration(t.Context()), "need java and mvn; on Debian: apt-get install openjdk-17-jre-headless maven")
+		mustRefuse(t, p.Integration(t.Context()), "needs java and mvn; on Debian: apt-get install openjdk-17-jre-headless maven")
 	})
 	t.Run("the list of parts", func(t *testing.T) {
 		files := withIntegration()
@@ -292,6 +292,20 @@ func TestBenchAndFuzz_findWhatThereIs(t *testing.T) {
 	mustRefuse(t, p.Fuzz(t.Context(), time.Millisecond), "go test -run=^$ -fuzz=^FuzzName$")
 }
 
+func TestMutants_areTriedWithoutTouchingTheTree(t *testing.T) {
+	files := tree()
+	files["e2e/testdata/mutants/F01-no-name.mutant"] = "hazard: F1\nfault: it has no name\ntests: common . ^TestName$\n\n--- common/c.go\n<<<<\nreturn \"common\"\n====\nreturn \"\"\n>>>>\n"
+	p, out := at(t, files)
+	if err := p.Mutants(t.Context(), ""); err != nil {
+		t.Error(err)
+	}
+	mustSay(t, out, "| F1 | it has no name | common TestName |")
+	mustRefuse(t, p.Mutants(t.Context(), "F02"), "no mutant F02*")
+	if got, err := os.ReadFile(filepath.Join(p.Root, "common", "c.go")); err != nil || string(got) != files["common/c.go"] {
+		t.Errorf("the tree was changed: %q, %v", got, err)
+	}
+}
+
 func TestBench_endsWithTheProgramThatMeasuresTheWhole(t *testing.T) {
 	files := tree()
 	files["e2e/go.mod"] = "module example.com/x/e2e\n\ngo 1.26.0\n"
@@ -309,6 +323,24 @@ func TestBench_endsWithTheProgramThatMeasuresTheWhole(t *testing.T) {
 	mustSay(t, out, "measured")
 	repotest.Write(t, p.Root, "e2e/bench/main.go", "package main\n")
 	mustRefuse(t, p.Bench(t.Context()), "measuring fiso-flow against the floor: go run")
+}
+
+func TestFaults_runsTheProgramOnAKafkaThatItFetched(t *testing.T) {
+	files := tree()
+	files[pom] = "<project/>\n"
+	files["e2e/go.mod"] = "module example.com/x/e2e\n\ngo 1.26.0\n"
+	files["e2e/faults/main.go"] = "package main\n\nimport \"os\"\n\nfunc main() { println(os.Args[1], os.Args[2], os.Getenv(\"FISO_KAFKA_HOME\")) }\n"
+	files["go.work"] = "go 1.26.0\n\nuse (\n\t./common\n\t./e2e\n)\n"
+	p, out := at(t, files)
+	repotest.Commands(t, false, map[string]string{"mvn": fakeMaven, "java": "true"})
+	if err := p.Faults(t.Context(), "sigkill", 0.5); err != nil {
+		t.Error(err)
+	}
+	mustSay(t, out, "--scale=0.5 --scenario=sigkill", ".cache/kafka-")
+	repotest.Write(t, p.Root, "e2e/faults/main.go", "package main\n")
+	mustRefuse(t, p.Faults(t.Context(), "", 1), "faults: go run ./e2e/faults")
+	repotest.Commands(t, true, nil)
+	mustRefuse(t, p.Faults(t.Context(), "", 1), "needs java and mvn")
 }
 
 func TestDemo_runsFromTheSource(t *testing.T) {
@@ -329,9 +361,11 @@ func TestDemo_runsFromTheSource(t *testing.T) {
 // Whatever a target does, it begins with reading the tree.
 func TestEveryTarget_refusesATreeItCannotRead(t *testing.T) {
 	p := &pipeline.Pipeline{Root: t.TempDir(), Out: &bytes.Buffer{}}
+	mutants := func(ctx context.Context) error { return p.Mutants(ctx, "") }
 	for name, target := range map[string]func(context.Context) error{
-		"build": p.Build, "test": p.Test, "lint": p.Lint, "tidy": p.Tidy, "generate": p.Generate, "drift": p.Drift, "rules": p.Rules,
-		"weight": p.Weight, "proxy": p.Proxy, "integration": p.Integration, "bench": p.Bench, "cover": p.Cover,
+		"mutants": mutants,
+		"build":   p.Build, "test": p.Test, "lint": p.Lint, "tidy": p.Tidy, "generate": p.Generate, "drift": p.Drift, "rules": p.Rules,
+		"weight": p.Weight, "proxy": p.Proxy, "integration": p.Integration, "faults": func(ctx context.Context) error { return p.Faults(ctx, "", 1) }, "bench": p.Bench, "cover": p.Cover,
 	} {
 		mustRefuse(t, target(t.Context()), "no go.mod found in")
 		if t.Failed() {
@@ -347,7 +381,8 @@ func TestEveryTarget_saysWhenItHasNoFolderToWorkIn(t *testing.T) {
 		t.Fatal(err)
 	}
 	repotest.Write(t, p.Root, ".build", "a file")
-	for _, target := range []func(context.Context) error{p.Build, p.Test, p.Cover, p.Proxy} {
+	mutants := func(ctx context.Context) error { return p.Mutants(ctx, "") }
+	for _, target := range []func(context.Context) error{p.Build, p.Test, p.Cover, p.Proxy, mutants} {
 		mustRefuse(t, target(t.Context()), "making a folder for the pipeline")
 	}
 	if err := p.Clean(); err != nil {

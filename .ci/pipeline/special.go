@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -81,18 +82,47 @@ func (p *Pipeline) Bench(ctx context.Context) error {
 	return nil
 }
 
+// faultsProgram is the folder, seen from the repository, of the program that
+// breaks what can break around fiso-flow.
+const faultsProgram = "e2e/faults"
+
+// Faults runs whole fiso-flow processes on a real Apache Kafka, which it
+// fetches, under faults of every kind: all of it, or so much of each scenario as
+// scale says, or the scenarios that are named, with commas.
+func (p *Pipeline) Faults(ctx context.Context, scenarios string, scale float64) error {
+	r, _, err := p.open(ctx)
+	if err != nil {
+		return err
+	}
+	home, err := p.kafkaHome(ctx, r)
+	if err != nil {
+		return err
+	}
+	args := []string{"go", "run", "./" + faultsProgram, "--scale=" + strconv.FormatFloat(scale, 'g', -1, 64)}
+	if scenarios != "" {
+		args = append(args, "--scenario="+scenarios)
+	}
+	run := repo.Cmd{Dir: p.Root, Out: p.Out, Env: []string{"FISO_KAFKA_HOME=" + home}, Args: args}
+	if err := run.Run(ctx); err != nil {
+		return fmt.Errorf("faults: %w", err)
+	}
+	return nil
+}
+
 func (p *Pipeline) benchmarks(ctx context.Context) error {
 	return p.eachMatch(ctx, benchmark, func(m *repo.Module, dir string, _ []string) error {
 		return p.goTool(ctx, m, "test", "-run=^$", "-bench=.", "-benchmem", dir)
 	})
 }
 
-// Fuzz lets each fuzz target look for new inputs for a while.
+// Fuzz lets each fuzz target look for new inputs for a while. Making an input
+// smaller is bounded: left to itself it takes up to a minute, in which nothing
+// else is tried.
 func (p *Pipeline) Fuzz(ctx context.Context, each time.Duration) error {
 	return p.eachMatch(ctx, fuzzTarget, func(m *repo.Module, dir string, targets []string) error {
 		for _, target := range targets {
 			p.say("%s %s, for %s", m.Path, target, each)
-			if err := p.goTool(ctx, m, "test", "-run=^$", "-fuzz=^"+target+"$", "-fuzztime="+each.String(), dir); err != nil {
+			if err := p.goTool(ctx, m, "test", "-run=^$", "-fuzz=^"+target+"$", "-fuzztime="+each.String(), "-fuzzminimizetime=2s", dir); err != nil {
 				return err
 			}
 		}
@@ -161,11 +191,63 @@ func (p *Pipeline) Demo(ctx context.Context, in io.Reader, keep bool) error {
 	return nil
 }
 
+// virtualTag is the build tag of tests that run whole clients of Kafka in
+// virtual time: it makes the mutexes of franz-go such that time passes while
+// somebody waits for one. Everything else runs as it is built for users.
+const virtualTag = "synctests"
+
+var virtualTests = regexp.MustCompile(`(?m)^//go:build (` + virtualTag + `)\b`)
+
+// virtual runs the packages whose tests ask for virtual time: many seeds, and
+// fewer once more under the race detector, which is ten times slower.
+func (p *Pipeline) virtual(ctx context.Context) error {
+	r, modules, err := p.open(ctx)
+	if err != nil {
+		return err
+	}
+	var with []*repo.Module
+	packages := map[string][]string{}
+	for _, m := range modules {
+		found, err := grep(r, m, isTest, virtualTests)
+		if err != nil {
+			return err
+		}
+		if len(found) > 0 {
+			with, packages[m.Dir] = append(with, m), sortedKeys(found)
+		}
+	}
+	if len(with) == 0 {
+		return nil
+	}
+	p.say("tests in virtual time, without the race detector and then with it")
+	opts := gotest.Options{Out: p.Out, Tags: virtualTag, Packages: packages, Timeout: integrationTimeout, NoRace: true}
+	err = gotest.Run(ctx, with, opts)
+	if err != nil && !errors.Is(err, gotest.ErrFailed) {
+		return err
+	}
+	opts.NoRace = false
+	return errors.Join(err, gotest.Run(ctx, with, opts))
+}
+
+// simulation is the folder, seen from the repository, of the simulation.
+const simulation = "flow/simulation"
+
 // Simulate runs the simulation of fiso-flow; 0 seeds are as many as a test runs.
+// The test is a program here, whose progress is seen while it runs.
 func (p *Pipeline) Simulate(ctx context.Context, seeds int) error {
-	args := []string{"go", "test", "-count=1", "-tags=synctests", "-timeout=0", "-run=^TestSimulation$", "./simulation", "-seeds=" + strconv.Itoa(seeds)}
-	if err := (repo.Cmd{Dir: filepath.Join(p.Root, "flow"), Out: p.Out, Args: args}).Run(ctx); err != nil {
-		return fmt.Errorf("the simulation: %w", err)
+	bin, err := p.dir(".build", "bin")
+	if err != nil {
+		return err
+	}
+	bin = filepath.Join(bin, "simulation.test")
+	dir := filepath.Join(p.Root, filepath.FromSlash(simulation))
+	for _, args := range [][]string{
+		{"go", "test", "-c", "-tags=" + virtualTag, "-o", bin, "."},
+		{bin, "-test.run=^TestSimulation$", "-test.timeout=0", "-seeds=" + strconv.Itoa(seeds)},
+	} {
+		if err := (repo.Cmd{Dir: dir, Out: p.Out, Args: args}).Run(ctx); err != nil {
+			return fmt.Errorf("the simulation: %w", err)
+		}
 	}
 	return nil
 }

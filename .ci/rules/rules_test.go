@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/lsm/fiso/.ci/mutants"
 	"github.com/lsm/fiso/.ci/repo"
 	"github.com/lsm/fiso/.ci/repo/repotest"
 	"github.com/lsm/fiso/.ci/rules"
@@ -102,6 +103,23 @@ func TestCheck_refuses(t *testing.T) {
 			repotest.Files{"common/README.md": "x\ncd /" + "home/ann/src/fiso\n", "LICENSE": "cd \"/" + "Users/ann/x\"\n", "README.md": "see /etc/fiso/flows and https://example.com/" + "home/ann/x\n"},
 			[]string{"LICENSE:1: /" + "Users/ann/x is a path of one machine", "common/README.md:2: /" + "home/ann/src"},
 		},
+		"a hazard whose test is not there, or says too little": {
+			repotest.Files{
+				"flow/DESIGN.md": "# D\n\n`flow TestGone`\n\n## Hazards and their tests\n\n| hazard | tests |\n|---|---|\n| F1 | x | `flow TestF1`, `flow/a TestF1` |\n| F2 | `flow TestF1`, `flow TestF2`, `flow FuzzF2` |\n| F3 | none |\n\n## More\n\n| F9 | `flow TestGone` |\n",
+				"flow/f_test.go": "package flow\n\n// F1,\n// https://example.com/issues/1: x.\nfunc TestF1() {}\n\n// F2 it is.\nfunc TestF2() {}\n\n// F2: CVE-2019-11253.\nfunc FuzzF2() {}\n",
+			},
+			[]string{
+				"flow/DESIGN.md:9: there is no TestF1 in flow/a: correct the name", "flow/DESIGN.md:10: the comment of TestF1 in flow does not name F2",
+				"flow/DESIGN.md:10: the comment of TestF2 in flow does not link where it happened", "flow/DESIGN.md:11: F3 has no test",
+			},
+		},
+		"a mutant that no longer applies": {
+			repotest.Files{
+				mutants.Dir + "/F01-a.mutant": "hazard: F1\nfault: x\ntests: flow . ^TestX$\n\n--- flow/f.go\n<<<<\nno such thing\n====\nx\n>>>>\n",
+				mutants.Dir + "/F02-a.mutant": "hazard: F2\nfault: x\ntests: flow . ^TestX$\n\n--- flow/f.go\n<<<<\npackage flow\n====\npackage x\n>>>>\n",
+			},
+			[]string{"e2e/testdata/mutants/F01-a.mutant: renew it: in flow/f.go this stands 0 times"},
+		},
 		"no path in a file that is no text": {
 			repotest.Files{"common/bin.dat": "\x00 /" + "home/ann/src\n"},
 			nil,
@@ -125,13 +143,13 @@ func TestCheck_refuses(t *testing.T) {
 }
 
 func TestCheck_saysWhatItCouldNotRead(t *testing.T) {
-	for rule, gone := range map[string]string{"Arrows": "common/a/a.go", "Sleeps": "common/a/a_test.go", "Links": "README.md", "MachinePaths": "LICENSE"} {
+	for rule, gone := range map[string]string{"Mutants": mutants.Dir + "/F01-a.mutant", "Hazards": "flow/DESIGN.md", "Hazards, a test": "common/a/a_test.go", "Arrows": "common/a/a.go", "Sleeps": "common/a/a_test.go", "Links": "README.md", "MachinePaths": "LICENSE"} {
 		t.Run(rule, func(t *testing.T) {
-			r := repotest.Open(t, tree(repotest.Files{"common/a/a_test.go": "package a\n"}))
+			r := repotest.Open(t, tree(repotest.Files{"common/a/a_test.go": "package a\n", "flow/DESIGN.md": "## Hazards and their tests\n", mutants.Dir + "/F01-a.mutant": "x\n"}))
 			if err := os.Remove(r.Abs(gone)); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := rules.Check(r, []rules.Rule{map[string]rules.Rule{"Arrows": rules.Arrows, "Sleeps": rules.Sleeps, "Links": rules.Links, "MachinePaths": rules.MachinePaths}[rule]}); err == nil || !strings.Contains(err.Error(), gone) {
+			if _, err := rules.Check(r, []rules.Rule{map[string]rules.Rule{"Mutants": rules.Mutants, "Hazards": rules.Hazards, "Hazards, a test": rules.Hazards, "Arrows": rules.Arrows, "Sleeps": rules.Sleeps, "Links": rules.Links, "MachinePaths": rules.MachinePaths}[rule]}); err == nil || !strings.Contains(err.Error(), gone) {
 				t.Errorf("got %v, want an error about %s", err, gone)
 			}
 		})

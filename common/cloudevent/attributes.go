@@ -201,13 +201,20 @@ func (b *builder) finish() bool { return b.seen&coreBit("specversion") != 0 }
 
 // formatTime writes a time as the JSON format and all bindings do, in UTC.
 func formatTime(t time.Time) string {
-	return string(t.UTC().AppendFormat(nil, time.RFC3339Nano))
+	var room [len(time.RFC3339Nano)]byte
+	return string(appendTime(room[:0], t))
 }
 
-// text is b as a string, with bytes that are no UTF-8 replaced.
+// appendTime is formatTime for a buffer.
+func appendTime(dst []byte, t time.Time) []byte {
+	return t.UTC().AppendFormat(dst, time.RFC3339Nano)
+}
+
+// text is b as a string, with each byte that is no UTF-8 replaced, as
+// encoding/json does it: an attribute reads the same however it was escaped.
 func text(b []byte) string {
 	if utf8.Valid(b) {
 		return string(b)
 	}
-	return strings.ToValidUTF8(string(b), "\uFFFD")
+	return string([]rune(string(b)))
 }

@@ -3,7 +3,6 @@ package cloudevent
 import (
 	"iter"
 	"strings"
-	"unicode/utf8"
 )
 
 // The prefixes that mark an attribute among the headers of a message in binary
@@ -51,6 +50,40 @@ func FromHeaders(prefix string, headers iter.Seq2[string, []byte], e *Event) (bo
 	return true, nil
 }
 
+// AppendHeaders appends the attributes of e as lines of an HTTP header in
+// binary mode, "ce-id: 42\r\n", and returns the longer slice: Attributes with
+// HTTPPrefix and EncodeHeader, without garbage.
+func (e *Event) AppendHeaders(dst []byte) []byte {
+	dst = append(dst, HTTPPrefix+"specversion: "+SpecVersion+"\r\n"...)
+	dst = appendLine(dst, HTTPPrefix+"id", e.ID)
+	dst = appendLine(dst, HTTPPrefix+"source", e.Source)
+	dst = appendLine(dst, HTTPPrefix+"type", e.Type)
+	dst = appendLine(dst, HTTPPrefix+"subject", e.Subject)
+	dst = appendLine(dst, HTTPPrefix+"dataschema", e.DataSchema)
+	if !e.Time.IsZero() {
+		dst = append(dst, HTTPPrefix+"time: "...)
+		dst = append(appendTime(dst, e.Time), "\r\n"...)
+	}
+	for i := range e.Extensions {
+		dst = append(dst, HTTPPrefix...)
+		dst = append(dst, e.Extensions[i].Name...)
+		dst = append(dst, ": "...)
+		dst = append(dst, EncodeHeader(e.Extensions[i].Value)...)
+		dst = append(dst, "\r\n"...)
+	}
+	return dst
+}
+
+func appendLine(dst []byte, name, value string) []byte {
+	if value == "" {
+		return dst
+	}
+	dst = append(dst, name...)
+	dst = append(dst, ": "...)
+	dst = append(dst, EncodeHeader(value)...)
+	return append(dst, "\r\n"...)
+}
+
 const upperHex = "0123456789ABCDEF"
 
 // EncodeHeader makes an attribute value fit for an HTTP header, as the HTTP
@@ -66,7 +99,7 @@ func EncodeHeader(value string) string {
 	if i == len(value) {
 		return value
 	}
-	value = strings.ToValidUTF8(value, "\uFFFD")
+	value = text([]byte(value))
 	b := make([]byte, 0, len(value)+16)
 	for i := 0; i < len(value); i++ {
 		if c := value[i]; plainInHeader(c) {
@@ -103,10 +136,7 @@ func DecodeHeader(value string) string {
 		}
 		b = append(b, value[i])
 	}
-	if utf8.Valid(b) {
-		return string(b)
-	}
-	return strings.ToValidUTF8(string(b), "\uFFFD")
+	return text(b)
 }
 
 // unescapeQuoted takes the backslashes out of an RFC 7230 quoted string.

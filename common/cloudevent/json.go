@@ -3,7 +3,6 @@ package cloudevent
 import (
 	"encoding/base64"
 	"strings"
-	"time"
 	"unicode/utf8"
 )
 
@@ -34,7 +33,7 @@ func (e *Event) AppendJSON(dst []byte) []byte {
 	dst = appendMember(dst, `,"dataschema":`, e.DataSchema)
 	if !e.Time.IsZero() {
 		dst = append(dst, `,"time":"`...)
-		dst = e.Time.UTC().AppendFormat(dst, time.RFC3339Nano)
+		dst = appendTime(dst, e.Time)
 		dst = append(dst, '"')
 	}
 	for i := range e.Extensions {
@@ -119,6 +118,10 @@ func equalSuffix(s, suffix string) bool {
 // does, everything else as it is.
 func appendString[T string | []byte](dst []byte, s T) []byte {
 	dst = append(dst, '"')
+	if plain(s) {
+		dst = append(dst, s...)
+		return append(dst, '"')
+	}
 	start := 0
 	for i := 0; i < len(s); {
 		c := s[i]
@@ -142,6 +145,33 @@ func appendString[T string | []byte](dst []byte, s T) []byte {
 	}
 	dst = append(dst, s[start:]...)
 	return append(dst, '"')
+}
+
+// plain reports whether s is ASCII of which nothing has to be escaped, as
+// nearly all attributes are. It looks at eight bytes at a time.
+func plain[T string | []byte](s T) bool {
+	const (
+		ones = 0x0101010101010101
+		high = 0x8080808080808080
+	)
+	for len(s) >= 8 {
+		w := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+			uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+		quote, slash := w^ones*'"', w^ones*'\\'
+		// A byte below n has its high bit set in w-ones*n, and so has one
+		// above a byte that borrowed: it may say no where yes is due, never
+		// the other way round.
+		if (w|(w-ones*' ')|(quote-ones)|(slash-ones))&high != 0 {
+			return false
+		}
+		s = s[8:]
+	}
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
 }
 
 // runeSize is the length of the rune at i, or 0 if the bytes there are none.

@@ -309,3 +309,23 @@ func BenchmarkParseJSON(b *testing.B) {
 		}
 	}
 }
+
+// Every byte at every place of a word, and of what is left behind it.
+func TestAppendString_seesEachByteThatNeedsMore(t *testing.T) {
+	for c := range 256 {
+		for at := range 19 {
+			s := []byte("abcdefghijklmnopqrs")
+			s[at] = byte(c)
+			want := c >= ' ' && c < 0x80 && c != '"' && c != '\\'
+			if plain(s) != want || plain(string(s)) != want {
+				t.Fatalf("byte %#x at %d: plain is %v", c, at, !want)
+			}
+			if at > 0 {
+				s[at-1] = ' ' // above the least plain byte
+				if plain(s) != want {
+					t.Fatalf("byte %#x at %d, above a space: plain is %v", c, at, !want)
+				}
+			}
+		}
+	}
+}

@@ -90,6 +90,9 @@ type scope struct {
 
 func (d *decoder) root(n *node, v reflect.Value, path string) {
 	setDefaults(v)
+	if n.kind == null && v.Kind() == reflect.Struct { // says as little as an empty file, of which all is checked
+		n = &node{kind: mapping, at: n.at}
+	}
 	d.value(n, v, path)
 }
 

@@ -373,3 +373,26 @@ func faultsOf(err error) Errors {
 	faults, _ := errors.AsType[Errors](err)
 	return faults
 }
+
+// A file of nothing but null, and a part of one, are checked like empty ones.
+// Found by flow/spec's FuzzParse: such a flow had no name, and was valid.
+func TestDecode_aNullIsCheckedLikeAnEmptyFile(t *testing.T) {
+	type part struct {
+		Name string `yaml:"name" required:"true"`
+	}
+	for _, text := range []string{"", "~", "null\n", "# nothing\n"} {
+		var v part
+		if err := Decode("f.yaml", []byte(text), &v); err == nil || !strings.Contains(err.Error(), "name") {
+			t.Errorf("%q: %v", text, err)
+		}
+		var whole struct {
+			Config Raw `yaml:"config"`
+		}
+		if err := Decode("f.yaml", []byte("config: "+text), &whole); err != nil {
+			t.Fatal(err)
+		}
+		if err := whole.Config.Decode(&v); err == nil || !strings.Contains(err.Error(), "name") {
+			t.Errorf("config: %q: %v", text, err)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -75,8 +76,25 @@ func FuzzDecode_agreesWithTheLibrary(f *testing.F) {
 		if Decode("f.yaml", []byte(text), &ours) != nil || yaml.Unmarshal([]byte(text), &theirs) != nil || len(ours) == 0 && len(theirs) == 0 {
 			t.Skip("one of them refuses it: there is nothing to compare")
 		}
+		if hasEmptyKey(theirs) {
+			t.Skip("to the library the key null is an empty text, to us it is the word")
+		}
 		if !reflect.DeepEqual(ours, theirs) {
 			t.Errorf("ours %#v\ntheirs %#v", ours, theirs)
 		}
 	})
+}
+
+func hasEmptyKey(v any) bool {
+	switch v := v.(type) {
+	case map[string]any:
+		for key, value := range v {
+			if key == "" || hasEmptyKey(value) {
+				return true
+			}
+		}
+	case []any:
+		return slices.ContainsFunc(v, hasEmptyKey)
+	}
+	return false
 }

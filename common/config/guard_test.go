@@ -121,7 +121,7 @@ func bomb() string {
 	return s
 }
 
-// The faults of https://github.com/kubernetes/kubernetes/issues/83253 and
+// F19: the faults of https://github.com/kubernetes/kubernetes/issues/83253 (CVE-2019-11253) and
 // https://github.com/go-yaml/yaml/issues/515, and of a walker that lost the
 // library's own budget, https://github.com/golang/vulndb/issues/4768.
 //

@@ -50,6 +50,20 @@ type Source interface {
 	Run(ctx context.Context, handle Handler) error
 }
 
+// BatchHandler takes several messages over at once: at least one, all of one
+// assignment, in its order. To the messages applies what applies to that of a
+// Handler; the slice is the source's again when the handler returns.
+type BatchHandler func(ctx context.Context, ms []*Message)
+
+// BatchSource is a source that can hand over what it has at hand in one call,
+// which spares both sides much of what a message costs. How many that are is
+// the source's choice, within its own bounds of what may be unsettled.
+type BatchSource interface {
+	Source
+	// RunBatches is Run with another handler, and called instead of it.
+	RunBatches(ctx context.Context, handle BatchHandler) error
+}
+
 // Sink delivers events. Retrying is the caller's business, never the sink's.
 type Sink interface {
 	// Send delivers one event, and returns nil only when the destination has

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -123,6 +124,51 @@ func TestSettle_worksWithoutASource(t *testing.T) {
 	if !m.Settle(nil) || m.Settle(nil) {
 		t.Error("an unbound message settles otherwise than a bound one")
 	}
+}
+
+// ledger is a source's side of messages that remembers in what calls it heard.
+type ledger struct {
+	singles int
+	batches [][]*Message
+	err     error
+}
+
+func (l *ledger) Settled(_ *Message, err error) { l.singles, l.err = l.singles+1, err }
+func (l *ledger) SettledBatch(ms []*Message, err error) {
+	l.batches, l.err = append(l.batches, slices.Clone(ms)), err
+}
+
+func TestSettleAll_tellsTheSourceAtOnce(t *testing.T) {
+	var l ledger
+	ms := make([]*Message, 5)
+	for i := range ms {
+		ms[i] = new(Message)
+		ms[i].Bind(&l)
+	}
+	if ms[0].Settler() != Settler(&l) {
+		t.Error("a message does not say whom it is bound to")
+	}
+	ms[2].Settle(nil)
+	SettleAll(ms, ErrInterrupted)
+	if l.singles != 1 || len(l.batches) != 2 || !slices.Equal(l.batches[0], ms[:2]) || !slices.Equal(l.batches[1], ms[3:]) || !errors.Is(l.err, ErrInterrupted) {
+		t.Errorf("the source heard %d single verdicts and the batches %v, the last %v", l.singles, l.batches, l.err)
+	}
+	SettleAll(ms, nil)
+	if l.singles != 1 || len(l.batches) != 2 {
+		t.Error("a second verdict counted")
+	}
+}
+
+func TestSettleAll_worksWithAnySource(t *testing.T) {
+	var v verdicts
+	ms := []*Message{new(Message), new(Message), new(Message)} // the first is bound to nobody
+	ms[1].Bind(&v)
+	ms[2].Bind(&v)
+	SettleAll(ms, nil)
+	if v.n.Load() != 2 || !ms[0].IsSettled() {
+		t.Errorf("the source heard %d verdicts of 2", v.n.Load())
+	}
+	SettleAll(nil, nil)
 }
 
 func TestPosition_isAStableID(t *testing.T) {

@@ -72,6 +72,16 @@ type Settler interface {
 	Settled(m *Message, err error)
 }
 
+// BatchSettler is a Settler that can hear of many messages at once, which
+// spares it a lock for each.
+type BatchSettler interface {
+	Settler
+	// SettledBatch is Settled for several messages of one source, and called on
+	// the settler of the first. They may be of different assignments; the slice
+	// is the caller's.
+	SettledBatch(ms []*Message, err error)
+}
+
 // Bind names who hears of m's end. A source calls it once, before it hands
 // the message over.
 func (m *Message) Bind(s Settler) { m.settler = s }
@@ -88,6 +98,37 @@ func (m *Message) Settle(err error) bool {
 		m.settler.Settled(m, err)
 	}
 	return true
+}
+
+// Settler is who was bound, so that a source finds its own part of a message.
+func (m *Message) Settler() Settler { return m.settler }
+
+// SettleAll is Settle for several messages of one source. Those that were
+// settled before stay as they are.
+func SettleAll(ms []*Message, err error) {
+	first := 0 // of those that are settled here and not told yet
+	for i, m := range ms {
+		if !m.settled.CompareAndSwap(false, true) {
+			tell(ms[first:i], err)
+			first = i + 1
+		}
+	}
+	tell(ms[first:], err)
+}
+
+// tell lets the source hear of messages.
+func tell(ms []*Message, err error) {
+	if len(ms) > 1 {
+		if s, ok := ms[0].settler.(BatchSettler); ok {
+			s.SettledBatch(ms, err)
+			return
+		}
+	}
+	for _, m := range ms {
+		if m.settler != nil {
+			m.settler.Settled(m, err)
+		}
+	}
 }
 
 // IsSettled reports whether Settle was called.

@@ -35,32 +35,6 @@ func TestParseRetryAfter(t *testing.T) {
 	})
 }
 
-func FuzzParseRetryAfter(f *testing.F) {
-	for _, s := range []string{"", "7", "-1", "99999999999999999999", "Fri, 31 Dec 1999 23:59:59 GMT", "Fri, 31 Dec 9999 23:59:59 GMT", "\x00"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		if d := parseRetryAfter(s); d < 0 || d > maxRetryAfter {
-			t.Errorf("%q is %v", s, d)
-		}
-	})
-}
-
-func TestSnippet(t *testing.T) {
-	for _, row := range []struct{ in, want string }{
-		{"", ""},
-		{"  no such\r\n\torder \x1b[31m\x00", "no such order [31m"},
-		{"ü\xff€", "ü €"},
-		{strings.Repeat("x", 200), strings.Repeat("x", 200)},
-		{strings.Repeat("x", 201), strings.Repeat("x", 200) + "…"},
-		{strings.Repeat("x", 199) + "€€", strings.Repeat("x", 199) + "…"},
-	} {
-		if got := snippet([]byte(row.in)); got != row.want {
-			t.Errorf("%q became %q; want %q", row.in, got, row.want)
-		}
-	}
-}
-
 func FuzzSnippet(f *testing.F) {
 	f.Add([]byte("a\r\nb\xff€"))
 	f.Fuzz(func(t *testing.T, b []byte) {

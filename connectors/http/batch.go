@@ -47,14 +47,13 @@ func (s *Sink) SendBatch(ctx context.Context, events []*cloudevent.Event) []erro
 	if len(events) == 0 {
 		return nil
 	}
-	c, err := s.begin()
-	if err != nil {
+	if err := s.begin(); err != nil {
 		return repeat(err, len(events))
 	}
-	defer s.end(c)
+	defer s.end()
 	var errs []error
-	err = s.post(ctx, c, events, func(cn *conn) (taken bool) {
-		errs, taken = s.judgeEach(cn, c.secret, len(events))
+	err := s.post(ctx, events, func(a *answer, secret string) (taken bool) {
+		errs, taken = s.judgeEach(a, secret, len(events))
 		return taken
 	})
 	if err != nil {
@@ -91,19 +90,19 @@ func (s *Sink) sendSingly(ctx context.Context, events []*cloudevent.Event) []err
 
 // judgeEach reads a verdict for each event from an answer that has them. It
 // reports false when the status alone counts.
-func (s *Sink) judgeEach(cn *conn, secret string, n int) ([]error, bool) {
-	kind, _, err := mime.ParseMediaType(string(cn.resp.Header.ContentType()))
+func (s *Sink) judgeEach(a *answer, secret string, n int) ([]error, bool) {
+	kind, _, err := mime.ParseMediaType(string(a.contentType))
 	if err != nil {
 		kind = ""
 	}
-	status := cn.resp.StatusCode()
+	status := a.status
 	explicit := kind == ContentTypeResults
 	if !explicit && status != 207 {
 		return nil, false
 	}
 	var body results
 	if explicit || cloudevent.IsJSON(kind) && kind != "" {
-		err = json.Unmarshal(cn.resp.Body(), &body)
+		err = json.Unmarshal(a.body, &body)
 	}
 	if err != nil || len(body.Results) != n {
 		if status != 207 {
@@ -112,11 +111,11 @@ func (s *Sink) judgeEach(cn *conn, secret string, n int) ([]error, bool) {
 		detail := fmt.Sprintf("the answer does not have one result for each of the %d events", n)
 		return repeat(connector.AsTemporary(newStatusError(s.target.name, status, detail), 0), n), true
 	}
-	return s.eachVerdict(cn, secret, body.Results), true
+	return s.eachVerdict(a, secret, body.Results), true
 }
 
 // eachVerdict is nil when every event was delivered.
-func (s *Sink) eachVerdict(cn *conn, secret string, list []result) []error {
+func (s *Sink) eachVerdict(a *answer, secret string, list []result) []error {
 	var errs []error
 	for i, r := range list {
 		if s.verdicts.of(r.Status) == delivered {
@@ -128,7 +127,7 @@ func (s *Sink) eachVerdict(cn *conn, secret string, list []result) []error {
 		name := fmt.Sprintf("%s: event %d of %d", s.target.name, i+1, len(list))
 		detail := snippet(s.credential.redact([]byte(r.Detail), secret))
 		err := newStatusError(name, r.Status, detail)
-		errs[i] = s.verdicts.classified(err, string(cn.resp.Header.Peek("Retry-After")))
+		errs[i] = s.verdicts.classified(err, string(a.retryAfter))
 	}
 	return errs
 }

@@ -180,11 +180,8 @@ func FuzzBatchAnswer(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		cn := newConn(nil)
-		cn.resp.SetStatusCode(207)
-		cn.resp.Header.SetContentType(ContentTypeResults)
-		cn.resp.SetBody(body)
-		errs, taken := s.judgeEach(cn, "", 2)
+		a := answer{status: 207, contentType: []byte(ContentTypeResults), body: body}
+		errs, taken := s.judgeEach(&a, "", 2)
 		if !taken || errs != nil && len(errs) != 2 {
 			t.Fatalf("%v %v", errs, taken)
 		}

@@ -21,9 +21,8 @@ func (s *Sink) Check(ctx context.Context) []connector.Step {
 		steps = append(steps, connector.Step{Name: name, Err: err})
 		return err == nil
 	}
-	c := new(call)
-	var err error
-	if c.secret, err = s.credential.reveal(); s.credential.kind != authNone && !step("read the credential", err) {
+	secret, err := s.credential.reveal()
+	if s.credential.kind != authNone && !step("read the credential", err) {
 		return steps
 	}
 	if net.ParseIP(s.target.host) == nil && !step("resolve "+s.target.host, resolve(ctx, s.target.host)) {
@@ -39,14 +38,17 @@ func (s *Sink) Check(ctx context.Context) []connector.Step {
 		return steps
 	}
 	defer s.pool.discard(cn)
-	c.head = append(c.head, s.target.probeLine...)
-	c.head = s.credential.appendQuery(c.head, c.secret, s.target.hasQuery)
-	c.head = append(c.head, s.target.fixed...)
-	c.head = s.credential.appendHeader(c.head, c.secret)
-	c.head = append(c.head, "Content-Length: 0\r\nConnection: close\r\n\r\n"...)
+	probe := []byte(s.target.probeLine)
+	probe = s.credential.appendQuery(probe, secret, s.target.hasQuery)
+	probe = append(probe, s.target.fixed...)
+	probe = s.credential.appendHeader(probe, secret)
+	probe = append(probe, "Content-Length: 0\r\nConnection: close\r\n\r\n"...)
 	name = "ask OPTIONS of the URL"
-	if err = cn.exchange(ctx, deadline, c.head, nil, maxAnswer); err == nil {
-		name += ": " + statusText(cn.resp.StatusCode())
+	if err = cn.bound(ctx, time.Now(), deadline); err == nil {
+		err = cn.receive(ctx, cn.send(ctx, probe, func() {}), maxAnswer)
+	}
+	if err == nil {
+		name += ": " + statusText(cn.answer.status)
 	}
 	step(name, err)
 	return steps

@@ -1,165 +1,191 @@
 package http
 
 import (
-	"bufio"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
-	"strings"
 	"time"
-
-	"github.com/valyala/fasthttp"
 )
 
 const (
-	// maxAnswerHeader bounds the header of an answer, in bytes; it is the size
-	// of a connection's read buffer.
+	// maxAnswerHeader bounds the header of an answer, in bytes, and a
+	// connection's read buffer.
 	maxAnswerHeader = 16 << 10
-	// maxInterim is how many 1xx answers may come before the real one.
-	maxInterim = 8
+	// firstBuffer is the size with which a read buffer begins: enough for most
+	// answers, and little where a thousand connections are open.
+	firstBuffer = 2 << 10
 	// drainAnswer is how long the body of an answer may take, once its header
 	// is there: the verdict is known, the rest only keeps the connection.
 	drainAnswer = 2 * time.Second
 )
 
-// conn is one connection to the target, used by one call at a time. The codec
-// for answers is fasthttp's. Its HostClient is not used: it waits for a
-// connection without a context, leaves a goroutine behind when it is closed,
-// retries by itself, and reuses a connection on which more than the answer
-// came.
+// conn is one connection to the target, used by one call at a time.
 type conn struct {
 	net.Conn
-	br    *bufio.Reader
-	resp  fasthttp.Response // the last answer; valid until the next exchange
-	abort func()            // ends the call under way; safe at any time
+	turn   *turn
+	answer answer // the last one; valid until the next call
+	buf    []byte // read buffer: buf[r:w] is still to be read
+	r, w   int
+
+	deadline time.Time // of the call
+	set      time.Time // the deadline that net.Conn has, as far as it is known
+	tcp      bool      // no TLS, whose writes cannot go on after a timeout
+	draining bool      // the deadline for reading is that of drainAnswer
+
 	born  time.Time
 	idle  time.Time // since when it has been unused
 	spent bool      // no further call may use it
+
+	// Under the pool's lock.
+	group   *group // of the call under way
+	aborted bool   // its context ended
 }
 
-func newConn(nc net.Conn) *conn {
-	c := &conn{Conn: nc, br: bufio.NewReaderSize(nc, maxAnswerHeader), born: time.Now()}
-	past := time.Unix(1, 0)
-	c.abort = func() {
-		// The only failure is that the connection is closed already.
-		_ = c.SetDeadline(past)
+func newConn(nc net.Conn, now time.Time) *conn {
+	_, tcp := nc.(*net.TCPConn)
+	return &conn{Conn: nc, turn: newTurn(nc), tcp: tcp, born: now}
+}
+
+// bound sees to it that no read or write lasts longer than deadline. To set a
+// deadline is to change a timer of the runtime, which costs more than most of
+// what a call does. So one that stands is kept while it comes at most an eighth
+// too early, and moved when it comes (see early).
+func (c *conn) bound(ctx context.Context, now, deadline time.Time) error {
+	c.deadline = deadline
+	if c.tcp && !c.draining && !c.set.After(deadline) {
+		if soonest := deadline.Add(deadline.Sub(now) / -8); c.set.After(soonest) {
+			return nil
+		}
 	}
-	return c
+	c.draining = false
+	return c.extend(ctx)
 }
 
-// exchange sends a request and reads the answer into c.resp. It ends early
-// when ctx does. The error is about the transport; any answer is a success.
-// Head and body may be written in one go, so body may be empty.
-func (c *conn) exchange(ctx context.Context, deadline time.Time, head, body []byte, maxBody int) error {
-	if err := c.SetDeadline(deadline); err != nil {
-		c.spent = true
+// extend sets the deadline of the call.
+func (c *conn) extend(ctx context.Context) error {
+	if err := c.SetDeadline(c.deadline); err != nil {
 		return err
 	}
-	if ctx.Done() == nil {
-		return c.roundTrip(ctx, deadline, head, body, maxBody)
-	}
-	stop := context.AfterFunc(ctx, c.abort)
-	err := c.roundTrip(ctx, deadline, head, body, maxBody)
-	if !stop() {
-		c.spent = true // abort has run, or will run at any moment
-	}
-	return err
+	c.set = c.deadline
+	return ctx.Err() // the new deadline may have undone an abort
 }
 
-func (c *conn) roundTrip(ctx context.Context, deadline time.Time, head, body []byte, maxBody int) error {
-	_, sendErr := c.Write(head)
-	if sendErr == nil && len(body) > 0 {
-		_, sendErr = c.Write(body)
+// early reports whether a read or write failed only because a deadline was
+// kept that is earlier than the call's. It can then go on.
+func (c *conn) early(ctx context.Context, err error) bool {
+	return errors.Is(err, os.ErrDeadlineExceeded) && c.tcp && !c.draining && c.set.Before(c.deadline) && c.extend(ctx) == nil
+}
+
+// send writes a request, and calls sent, once, when nobody reads it any more.
+// It may wait for the answer too.
+func (c *conn) send(ctx context.Context, request []byte, sent func()) error {
+	rest := c.turn.take(request, sent)
+	if len(rest) == 0 {
+		return nil
 	}
-	if sendErr != nil {
+	defer sent()
+	for {
+		n, err := c.Write(rest)
+		if rest = rest[n:]; err == nil || !c.early(ctx, err) {
+			return err
+		}
+	}
+}
+
+// receive reads the answer to a request whose sending ended with sent. The
+// error is about the transport; any answer is a success. The body of the
+// answer is kept up to limit.
+func (c *conn) receive(ctx context.Context, sent error, limit int) error {
+	if sent != nil {
 		// A server may answer, 413 for example, and close before it has read
 		// the whole request.
 		c.spent = true
 	}
-	if err := c.readHeader(); err != nil {
+	if err := c.readHead(ctx); err != nil {
 		c.spent = true
-		return cmp.Or(sendErr, err)
+		if sent != nil {
+			return sent
+		}
+		return answerError(err)
 	}
-	if sendErr != nil && c.resp.StatusCode()/100 == 2 {
-		return sendErr // it cannot have taken what it was not sent
+	if sent != nil && c.answer.status/100 == 2 {
+		return sent // it cannot have taken what it was not sent
 	}
-	c.readBody(ctx, deadline, maxBody)
+	// The verdict is known, so what fails from here on costs the connection
+	// alone. More than one answer to one request does too: the rest would be
+	// taken for the answer to the next event.
+	if c.readBody(ctx, limit) != nil || c.answer.last || c.r < c.w {
+		c.spent = true
+	}
 	return nil
 }
 
-// readHeader reads the header of the answer, past interim ones.
-func (c *conn) readHeader() error {
-	for range maxInterim + 1 {
-		c.resp.Reset()
-		if err := c.resp.Header.Read(c.br); err != nil {
-			return answerError(err)
+// fill reads more, behind what is there.
+func (c *conn) fill(ctx context.Context) error {
+	if c.r == c.w {
+		c.r, c.w = 0, 0
+	}
+	if c.w == len(c.buf) {
+		switch {
+		case c.r > 0:
+			c.w = copy(c.buf, c.buf[c.r:c.w])
+			c.r = 0
+		case len(c.buf) >= maxAnswerHeader:
+			return errLargeHeader
+		default:
+			grown := make([]byte, max(firstBuffer, 2*len(c.buf)))
+			c.w = copy(grown, c.buf)
+			c.buf = grown
 		}
-		// 101 is final: it says that what follows is no longer HTTP.
-		if status := c.resp.StatusCode(); status/100 != 1 || status == 101 {
+	}
+	for range 100 { // as bufio does: a reader may return nothing without an error
+		n, err := c.Read(c.buf[c.w:])
+		if n > 0 {
+			c.w += n
 			return nil
 		}
-	}
-	return errors.New("the answer never got past interim (1xx) ones")
-}
-
-// readBody reads what is left of the answer, and finds out whether the
-// connection can be used again. It does not fail: the verdict is known.
-func (c *conn) readBody(ctx context.Context, deadline time.Time, maxBody int) {
-	status, length := c.resp.StatusCode(), c.resp.Header.ContentLength()
-	if c.resp.ConnectionClose() || closes(&c.resp.Header) || status == 101 {
-		c.spent = true
-	}
-	if status/100 != 1 && status != 204 && status != 304 {
-		if length < 0 || length > c.br.Buffered() {
-			if early := time.Now().Add(drainAnswer); early.Before(deadline) {
-				deadline = early
-			}
-			if c.SetReadDeadline(deadline) != nil || ctx.Err() != nil {
-				c.spent = true // the new deadline may have undone an abort
-				return
-			}
-		}
-		err := c.resp.ReadBody(c.br, maxBody)
-		if err == nil && length == -1 {
-			err = c.resp.Header.ReadTrailer(c.br)
-		}
-		if err != nil || length < -1 {
-			c.spent = true
+		if err != nil && !c.early(ctx, err) {
+			return err
 		}
 	}
-	if c.br.Buffered() > 0 {
-		// More than one answer to one request: the rest would be taken for
-		// the answer to the next event.
-		c.spent = true
+	return io.ErrNoProgress
+}
+
+// fillBody is fill for the body, which has a time of its own.
+func (c *conn) fillBody(ctx context.Context) error {
+	if !c.draining {
+		c.draining = true
+		deadline := time.Now().Add(drainAnswer)
+		if c.deadline.Before(deadline) {
+			deadline = c.deadline
+		}
+		if err := c.SetReadDeadline(deadline); err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err // the new deadline may have undone an abort
+		}
 	}
+	return c.fill(ctx)
 }
 
-// closes reports whether the answer's Connection header holds the option
-// close; fasthttp knows only the header that is exactly that.
-func closes(h *fasthttp.ResponseHeader) bool {
-	value := h.Peek("Connection")
-	return len(value) > 0 && strings.Contains(strings.ToLower(string(value)), "close")
-}
+var (
+	errLargeHeader = errors.New("the header of the answer is larger than 16KiB")
+	errNotHTTP     = errors.New("the answer is not HTTP/1.1; is the URL that of an HTTP server, and is http or https right?")
+	errNoEnd       = errors.New("the answer never got past interim (1xx) ones")
+)
 
-// answerError puts a failure to read an answer in words. A parser's own words
-// quote the answer's header, which may hold a secret.
+// answerError puts a failure to read an answer in words.
 func answerError(err error) error {
-	var small *fasthttp.ErrSmallBuffer
-	var netErr net.Error
 	switch {
 	case errors.Is(err, io.EOF):
 		return errors.New("the connection was closed before an answer")
-	case errors.Is(err, fasthttp.ErrTimeout), errors.Is(err, os.ErrDeadlineExceeded):
+	case errors.Is(err, os.ErrDeadlineExceeded):
 		return fmt.Errorf("no answer in time: %w", os.ErrDeadlineExceeded)
-	case errors.As(err, &small):
-		return errors.New("the header of the answer is larger than 16KiB")
-	case errors.As(err, &netErr):
-		return netErr
 	default:
-		return errors.New("the answer is not HTTP/1.1; is the URL that of an HTTP server, and is http or https right?")
+		return err
 	}
 }

@@ -18,8 +18,9 @@ import (
 const quiet = 50 * time.Millisecond
 
 // pool holds the connections to one target, at most as many as it has slots.
-// It owns no goroutine: idle connections are closed by a timer. Lock order: mu
-// alone; nothing blocks under it.
+// It owns no goroutine: idle connections are closed by a timer, and a call is
+// cut off by what its context runs when it ends (see group). Lock order: mu,
+// then a context's own; nothing blocks under mu.
 type pool struct {
 	dialer      func(ctx context.Context, network, address string) (net.Conn, error)
 	address     string
@@ -34,24 +35,31 @@ type pool struct {
 	slots chan struct{}
 
 	mu     sync.Mutex
+	conns  map[*conn]struct{} // all that are open
 	idle   []*conn            // the most recently used last
-	busy   map[*conn]struct{} // for closing them all
 	timer  *time.Timer        // not nil while anything is idle
 	closed bool
+
+	groups   map[<-chan struct{}]*group // by what a context's Done returns
+	recent   [128]<-chan struct{}       // of the groups let go last
+	letGo    int                        // how many were
+	aborting sync.WaitGroup             // one for each group that may still abort
 }
 
-// acquire waits for a slot and returns a connection, dialled if need be. Each
-// one is given back by release. The error is ctx's when ctx ended first.
-func (p *pool) acquire(ctx context.Context, deadline time.Time) (*conn, error) {
+// acquire waits for a slot and returns a connection, dialled if need be, whose
+// reads and writes end when ctx does. Each one is given back by release. The
+// error is ctx's when ctx ended first.
+func (p *pool) acquire(ctx context.Context, now, deadline time.Time) (*conn, error) {
 	select {
 	case p.slots <- struct{}{}:
 	default:
 		if err := p.wait(ctx, deadline); err != nil {
 			return nil, err
 		}
+		now = time.Now()
 	}
-	for c := p.pop(); c != nil; c = p.pop() {
-		if c.fresh(p.maxAge) {
+	for c := p.pop(ctx); c != nil; c = p.pop(ctx) {
+		if c.fresh(now, p.maxAge) {
 			return c, nil
 		}
 		p.discard(c)
@@ -79,15 +87,19 @@ func (p *pool) wait(ctx context.Context, deadline time.Time) error {
 }
 
 // fresh reports whether an idle connection can be used.
-func (c *conn) fresh(maxAge time.Duration) bool {
-	now := time.Now()
+func (c *conn) fresh(now time.Time, maxAge time.Duration) bool {
 	if now.Sub(c.born) > maxAge {
 		return false
 	}
-	return now.Sub(c.idle) < quiet || alive(c.Conn)
+	if now.Sub(c.idle) < quiet {
+		return true
+	}
+	// The deadline of its last call may be over, and then nothing can be seen.
+	c.set = time.Time{}
+	return c.SetReadDeadline(time.Time{}) == nil && alive(c.Conn)
 }
 
-func (p *pool) pop() *conn {
+func (p *pool) pop(ctx context.Context) *conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	last := len(p.idle) - 1
@@ -97,13 +109,14 @@ func (p *pool) pop() *conn {
 	c := p.idle[last]
 	p.idle[last] = nil
 	p.idle = p.idle[:last]
-	p.busy[c] = struct{}{}
+	c.group = p.enter(ctx)
 	return c
 }
 
 func (p *pool) discard(c *conn) {
 	p.mu.Lock()
-	delete(p.busy, c)
+	delete(p.conns, c)
+	p.leave(c)
 	p.mu.Unlock()
 	// Nobody waits for a connection that is thrown away.
 	_ = c.Close()
@@ -111,46 +124,50 @@ func (p *pool) discard(c *conn) {
 
 // dial opens a connection, TLS included. Names are resolved each time.
 func (p *pool) dial(ctx context.Context, deadline time.Time) (*conn, error) {
-	if limit := time.Now().Add(p.dialTimeout); limit.Before(deadline) {
+	now := time.Now()
+	if limit := now.Add(p.dialTimeout); limit.Before(deadline) {
 		deadline = limit
 	}
-	ctx, cancel := context.WithDeadline(ctx, deadline)
+	bounded, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
-	nc, err := p.dialer(ctx, "tcp", p.address)
+	nc, err := p.dialer(bounded, "tcp", p.address)
 	if err != nil {
 		return nil, err
 	}
 	if p.tls != nil {
 		secure := tls.Client(nc, p.tls)
-		if err := secure.HandshakeContext(ctx); err != nil {
+		if err := secure.HandshakeContext(bounded); err != nil {
 			_ = nc.Close() // the handshake's error is the one to report
 			return nil, err
 		}
 		nc = secure
 	}
-	c := newConn(nc)
+	c := newConn(nc, now)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
 		_ = nc.Close() // it was never used
 		return nil, connector.ErrClosed
 	}
-	p.busy[c] = struct{}{}
+	p.conns[c] = struct{}{}
+	c.group = p.enter(ctx)
 	return c, nil
 }
 
 // release gives a connection back, and closes it when it is spent.
 func (p *pool) release(c *conn) {
-	c.resp.Reset() // hands a large body back to fasthttp's own pool
+	if cap(c.answer.body) > firstBuffer {
+		c.answer.body = nil
+	}
 	c.idle = time.Now()
 	p.mu.Lock()
-	if p.closed || c.spent {
+	p.leave(c)
+	if p.closed || c.spent || c.aborted {
 		p.mu.Unlock()
 		p.discard(c)
 		<-p.slots
 		return
 	}
-	delete(p.busy, c)
 	p.idle = append(p.idle, c)
 	if p.timer == nil {
 		p.timer = time.AfterFunc(p.idleTimeout, p.sweep)
@@ -169,6 +186,7 @@ func (p *pool) sweep() {
 	}
 	n, now := 0, time.Now()
 	for n < len(p.idle) && now.Sub(p.idle[n].idle) >= p.idleTimeout {
+		delete(p.conns, p.idle[n])
 		_ = p.idle[n].Close() // unused
 		n++
 	}
@@ -187,19 +205,23 @@ func (p *pool) isClosed() bool {
 	return p.closed
 }
 
-// close closes every connection, those in use too.
+// close closes every connection, those in use too: their calls report that
+// they were cut off.
 func (p *pool) close() {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.closed = true
 	if p.timer != nil {
 		p.timer.Stop()
 	}
-	for _, c := range p.idle {
-		_ = c.Close() // unused
-	}
-	for c := range p.busy {
-		_ = c.Close() // its call reports that it was cut off
+	for c := range p.conns {
+		_ = c.Close() // nobody waits for it
 	}
 	p.idle = nil
+	for _, g := range p.groups {
+		if g.calls == 0 {
+			p.drop(g)
+		}
+	}
+	p.mu.Unlock()
+	p.aborting.Wait() // calls that were cut off leave at once
 }

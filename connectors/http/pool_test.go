@@ -49,8 +49,8 @@ func TestSink_closesIdleConnections(t *testing.T) {
 				t.Errorf("%s: %d dialled, %d closed; want %d and %d", when, p.dialled.Load(), p.closed.Load(), dialled, closed)
 			}
 		}
-		a, errA := s.pool.acquire(t.Context(), time.Now().Add(time.Second))
-		b, errB := s.pool.acquire(t.Context(), time.Now().Add(time.Second))
+		a, errA := s.pool.acquire(t.Context(), time.Now(), time.Now().Add(time.Second))
+		b, errB := s.pool.acquire(t.Context(), time.Now(), time.Now().Add(time.Second))
 		if errA != nil || errB != nil {
 			t.Fatal(errA, errB)
 		}

@@ -11,60 +11,70 @@ const (
 	contentTypeBatch = cloudevent.ContentTypeBatch + "; charset=utf-8"
 	contentTypeJSON  = "application/json"
 
-	// oneWrite is the largest body that is copied behind its head, to save a
-	// system call.
-	oneWrite = 32 << 10
-	// keepBuffer is the largest buffer kept for the next call.
+	// keepBuffer is the largest buffer kept for the next request.
 	keepBuffer = 1 << 20
 )
 
-// call holds the buffers of one request. It is reused, so its slices are valid
-// until the call is over.
-type call struct {
-	head, body []byte
-	one        [1]*cloudevent.Event
-	secret     string // as sent, to keep it out of errors
+// requestWriter is the buffer of one request, which is used again.
+type requestWriter struct {
+	buf  []byte
+	done func() // gives it back
 }
 
-// encode writes the body of the request. It returns the content type; "" means
-// none.
-func (c *call) encode(mode string, events []*cloudevent.Event) string {
-	switch {
-	case mode == ModeBatch:
-		c.body = cloudevent.AppendBatch(c.body[:0], events)
-		return contentTypeBatch
-	case mode == ModeBinary:
-		e := events[0]
-		c.body = append(c.body[:0], e.Data...)
-		if e.DataContentType == "" && e.Data != nil {
-			return contentTypeJSON // what an absent one means
-		}
-		return e.DataContentType
-	default:
-		c.body = events[0].AppendJSON(c.body[:0])
-		return contentTypeEvent
-	}
-}
+// gap is room for what stands between the name of Content-Length and the body.
+const gap = "00000000000000000000\r\n\r\n"
 
-// writeHead writes the request line and all headers. Event is nil for a batch
-// of several: an identity or a trace of one of them would be false.
-func (c *call) writeHead(t *target, cred *credential, mode, contentType string, event *cloudevent.Event) {
-	b := append(c.head[:0], t.line...)
-	b = cred.appendQuery(b, c.secret, t.hasQuery)
+// write writes a whole request, head and body, in one piece, so that one
+// system call sends it. It is valid until the next.
+//
+// The length of the body is known only once it is written. The head leaves
+// room for it, and then moves up to it: it is short, where a body may be long.
+func (r *requestWriter) write(t *target, cred *credential, secret, mode string, events []*cloudevent.Event) []byte {
+	b := append(r.buf[:0], t.line...)
+	b = cred.appendQuery(b, secret, t.hasQuery)
 	b = append(b, t.fixed...)
-	b = cred.appendHeader(b, c.secret)
-	if contentType != "" {
-		b = appendHeader(b, "Content-Type", headerSafe(contentType))
+	b = cred.appendHeader(b, secret)
+	b = appendContentType(b, mode, events[0])
+	if len(events) == 1 {
+		// The identity or the trace of one of several would be false.
+		b = appendIdentity(b, events[0])
 	}
-	if event != nil {
-		b = appendIdentity(b, event)
-		if mode == ModeBinary {
-			b = appendAttributes(b, event)
-		}
+	if mode == ModeBinary {
+		b = events[0].AppendHeaders(b)
 	}
 	b = append(b, "Content-Length: "...)
-	b = strconv.AppendInt(b, int64(len(c.body)), 10)
-	c.head = append(b, "\r\n\r\n"...)
+	head := len(b)
+	b = append(b, gap...)
+	body := len(b)
+	switch mode {
+	case ModeBatch:
+		b = cloudevent.AppendBatch(b, events)
+	case ModeBinary:
+		b = append(b, events[0].Data...)
+	default:
+		b = events[0].AppendJSON(b)
+	}
+	r.buf = b
+	var room [len(gap)]byte
+	end := append(strconv.AppendInt(room[:0], int64(len(b)-body), 10), "\r\n\r\n"...)
+	start := len(gap) - len(end)
+	copy(b[body-len(end):], end)
+	copy(b[start:], b[:head])
+	return b[start:]
+}
+
+func appendContentType(b []byte, mode string, e *cloudevent.Event) []byte {
+	switch {
+	case mode == ModeBatch:
+		return append(b, "Content-Type: "+contentTypeBatch+"\r\n"...)
+	case mode != ModeBinary:
+		return append(b, "Content-Type: "+contentTypeEvent+"\r\n"...)
+	case e.DataContentType != "":
+		return appendHeader(b, "Content-Type", headerSafe(e.DataContentType))
+	case e.Data != nil:
+		return append(b, "Content-Type: "+contentTypeJSON+"\r\n"...) // what an absent one means
+	}
+	return b
 }
 
 // appendIdentity adds the event's id and its trace. Values come from outside:
@@ -79,14 +89,6 @@ func appendIdentity(b []byte, e *cloudevent.Event) []byte {
 		if (ext.Name == "traceparent" || ext.Name == "tracestate") && ext.Value != "" && validFieldValue(ext.Value) {
 			b = appendHeader(b, ext.Name, ext.Value)
 		}
-	}
-	return b
-}
-
-func appendAttributes(b []byte, e *cloudevent.Event) []byte {
-	for name, value := range e.Attributes {
-		b = append(b, cloudevent.HTTPPrefix...)
-		b = appendHeader(b, name, cloudevent.EncodeHeader(value))
 	}
 	return b
 }

@@ -27,7 +27,7 @@ type Sink struct {
 	mode       string
 	timeout    time.Duration
 	pool       *pool
-	calls      sync.Pool // of *call
+	requests   sync.Pool // of *requestWriter
 
 	mu      sync.Mutex
 	running int
@@ -67,36 +67,45 @@ func NewSink(cfg SinkConfig, opts SinkOptions) (*Sink, error) {
 	if opts.Dial == nil {
 		opts.Dial = (&net.Dialer{KeepAlive: 15 * time.Second}).DialContext
 	}
-	return &Sink{
+	s := &Sink{
 		target: t, credential: newCredential(cfg.Auth), verdicts: table,
 		mode: cfg.Mode, timeout: cfg.Timeout,
 		pool: &pool{
 			dialer: opts.Dial, address: t.address, tls: t.tls,
 			dialTimeout: cfg.ConnectTimeout, idleTimeout: cfg.IdleTimeout, maxAge: cfg.MaxAge,
-			slots: make(chan struct{}, cfg.MaxConnections), busy: map[*conn]struct{}{},
+			slots: make(chan struct{}, cfg.MaxConnections),
+			conns: map[*conn]struct{}{}, groups: map[<-chan struct{}]*group{},
 		},
-		calls: sync.Pool{New: func() any { return new(call) }},
-		idle:  make(chan struct{}),
-	}, nil
+		idle: make(chan struct{}),
+	}
+	s.requests.New = func() any {
+		r := new(requestWriter)
+		r.done = func() {
+			if cap(r.buf) <= keepBuffer {
+				s.requests.Put(r)
+			}
+		}
+		return r
+	}
+	return s, nil
 }
 
 // Send delivers one event in one request; in batch mode, in a batch of one.
 // See the package comment for the classes of its errors.
 func (s *Sink) Send(ctx context.Context, e *cloudevent.Event) error {
-	c, err := s.begin()
-	if err != nil {
+	if err := s.begin(); err != nil {
 		return err
 	}
-	defer s.end(c)
-	c.one[0] = e
+	defer s.end()
+	one := [1]*cloudevent.Event{e}
 	if s.mode != ModeBatch {
-		return s.post(ctx, c, c.one[:], nil)
+		return s.post(ctx, one[:], nil)
 	}
 	// A server that gives each event of a batch its verdict gives a batch of
 	// one its verdict too: a 207 by itself delivers nothing.
 	var errs []error
-	err = s.post(ctx, c, c.one[:], func(cn *conn) (taken bool) {
-		errs, taken = s.judgeEach(cn, c.secret, 1)
+	err := s.post(ctx, one[:], func(a *answer, secret string) (taken bool) {
+		errs, taken = s.judgeEach(a, secret, 1)
 		return taken
 	})
 	if err == nil && len(errs) > 0 {
@@ -108,69 +117,58 @@ func (s *Sink) Send(ctx context.Context, e *cloudevent.Event) error {
 // post sends one request with events, and returns the verdict on all of them.
 // Each, if not nil, is given the answer first, and may take the verdict over by
 // returning true.
-func (s *Sink) post(ctx context.Context, c *call, events []*cloudevent.Event, each func(*conn) bool) error {
-	var err error
-	if c.secret, err = s.credential.reveal(); err != nil {
+func (s *Sink) post(ctx context.Context, events []*cloudevent.Event, each func(a *answer, secret string) bool) error {
+	secret, err := s.credential.reveal()
+	if err != nil {
 		return fmt.Errorf("%s: %w", s.target.name, err)
-	}
-	contentType := c.encode(s.mode, events)
-	var single *cloudevent.Event
-	if len(events) == 1 {
-		single = events[0]
-	}
-	c.writeHead(s.target, &s.credential, s.mode, contentType, single)
-	limit := maxAnswer
-	if each != nil {
-		limit = maxBatchAnswer
-	}
-	return s.exchange(ctx, c, limit, func(cn *conn) error {
-		if each != nil && each(cn) {
-			return nil
-		}
-		return s.judge(cn, c.secret)
-	})
-}
-
-// exchange runs one request over one connection and gives the answer to use,
-// for as long as use runs.
-func (s *Sink) exchange(ctx context.Context, c *call, limit int, use func(*conn) error) error {
-	deadline := time.Now().Add(s.timeout)
-	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
-		deadline = d
 	}
 	if err := ctx.Err(); err != nil {
 		return s.transportError(ctx, err)
 	}
-	cn, err := s.pool.acquire(ctx, deadline)
+	now := time.Now()
+	deadline := now.Add(s.timeout)
+	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
+		deadline = d
+	}
+	cn, err := s.pool.acquire(ctx, now, deadline)
 	if err != nil {
 		return s.transportError(ctx, err)
 	}
 	defer s.pool.release(cn)
-	head, body := c.head, c.body
-	if len(body) <= oneWrite {
-		c.head = append(c.head, body...)
-		head, body = c.head, nil
-	}
-	if err := cn.exchange(ctx, deadline, head, body, limit); err != nil {
+	if err := cn.bound(ctx, now, deadline); err != nil {
+		cn.spent = true
 		return s.transportError(ctx, err)
 	}
-	return use(cn)
+	// The buffer is written and sent at once, so that calls that wait for
+	// their answer, of which there may be many, hold none.
+	r := s.requests.Get().(*requestWriter)
+	sent := cn.send(ctx, r.write(s.target, &s.credential, secret, s.mode, events), r.done)
+	limit := maxAnswer
+	if each != nil {
+		limit = maxBatchAnswer
+	}
+	if err := cn.receive(ctx, sent, limit); err != nil {
+		return s.transportError(ctx, err)
+	}
+	if each != nil && each(&cn.answer, secret) {
+		return nil
+	}
+	return s.judge(&cn.answer, secret)
 }
 
 // judge turns an answer into nil or an error with a class.
-func (s *Sink) judge(cn *conn, secret string) error {
-	status := cn.resp.StatusCode()
-	if s.verdicts.of(status) == delivered {
+func (s *Sink) judge(a *answer, secret string) error {
+	if s.verdicts.of(a.status) == delivered {
 		return nil
 	}
 	var detail string
-	if status/100 == 3 {
-		detail = redirectDetail(string(cn.resp.Header.Peek("Location")))
+	if a.status/100 == 3 {
+		detail = redirectDetail(string(a.location))
 	} else {
-		detail = snippet(s.credential.redact(cn.resp.Body(), secret))
+		detail = snippet(s.credential.redact(a.body, secret))
 	}
-	err := newStatusError(s.target.name, status, detail)
-	return s.verdicts.classified(err, string(cn.resp.Header.Peek("Retry-After")))
+	err := newStatusError(s.target.name, a.status, detail)
+	return s.verdicts.classified(err, string(a.retryAfter))
 }
 
 // transportError puts a failure without an answer in words. It is temporary,
@@ -186,21 +184,17 @@ func (s *Sink) transportError(ctx context.Context, err error) error {
 }
 
 // begin counts a call in, unless the sink is closed.
-func (s *Sink) begin() (*call, error) {
+func (s *Sink) begin() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return nil, fmt.Errorf("%s: %w", s.target.name, connector.ErrClosed)
+		return fmt.Errorf("%s: %w", s.target.name, connector.ErrClosed)
 	}
 	s.running++
-	return s.calls.Get().(*call), nil
+	return nil
 }
 
-func (s *Sink) end(c *call) {
-	c.one[0], c.secret = nil, ""
-	if cap(c.head) <= keepBuffer && cap(c.body) <= keepBuffer {
-		s.calls.Put(c)
-	}
+func (s *Sink) end() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.running--

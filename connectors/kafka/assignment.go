@@ -42,11 +42,12 @@ type assignment struct {
 	refused   bool          // a message was settled with an error
 	over      bool          // because of that, hand over no more and rewind
 	rest      time.Duration // before the rewind
-	waiting   bool          // the pump waits for wake
+	waits     waits         // what the pump waits for, on wake
 	committed int64         // -1 while nothing was committed
 	noted     uint64        // the tracker's Changes at the last commit
 	end       int64         // of the log; -1 while unknown
-	progress  time.Time
+	progress  time.Time     // as of the last look
+	moved     bool          // the watermark did, since then
 
 	wake    chan struct{} // to the pump; holds one
 	drained chan struct{} // closed once it ended and nothing is in flight
@@ -59,6 +60,16 @@ const (
 	live     assignmentState = iota
 	draining                 // hands over no more; settling still counts
 	closed                   // settling changes nothing
+)
+
+// waits is what a pump waits for.
+type waits uint8
+
+const (
+	nothing    waits = iota
+	forRecords       // the buffer is empty
+	forRoom          // the window is full
+	forIdle          // something is in flight
 )
 
 // batch is what one fetch brought for one partition, in one allocation.
@@ -93,25 +104,76 @@ func newAssignment(run *session, p *partition, pos position, prev *assignment) *
 	}
 }
 
+// SettledBatch is called by connector.SettleAll.
+func (r *record) SettledBatch(ms []*connector.Message, err error) {
+	for len(ms) > 0 {
+		a := ms[0].Settler().(*record).a //nolint:forcetypeassert // a source's messages are bound to its records
+		ms = ms[a.settledBatch(ms, err):]
+	}
+}
+
 // settled is the end of one message.
 func (a *assignment) settled(r *record, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.settle(r, err)
+	a.afterSettled()
+}
+
+// settledBatch is the end of those messages at the front that are of a. It
+// returns how many they are.
+func (a *assignment) settledBatch(ms []*connector.Message, err error) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	n := 0
+	for ; n < len(ms); n++ {
+		r := ms[n].Settler().(*record) //nolint:forcetypeassert // see SettledBatch
+		if r.a != a {
+			break
+		}
+		a.settle(r, err)
+	}
+	a.afterSettled()
+	return n
+}
+
+// settle needs mu, as does afterSettled, which follows once all are settled.
+func (a *assignment) settle(r *record, err error) {
 	if a.state == closed {
 		a.tracker.Settle(r.number, false) // no longer in flight, and no more than that
-		a.checkDrained()
 		return
 	}
 	if a.tracker.Settle(r.number, err == nil) {
-		a.progress = time.Now()
+		a.moved = true
 	}
 	if err != nil && a.state == live && !a.refused {
 		a.refuse(r.Position.Offset)
 	}
-	if a.waiting {
+}
+
+func (a *assignment) afterSettled() {
+	wake := false
+	switch a.waits {
+	case forRecords:
+		wake = a.over
+	case forRoom:
+		// Not for each message: a pump that is woken for one hands over one.
+		wake = a.over || a.tracker.Ahead() <= a.run.window-a.run.window/16
+	case forIdle:
+		wake = a.tracker.InFlight() == 0
+	}
+	if wake {
 		a.signal()
 	}
 	a.checkDrained()
+}
+
+// noteProgress needs mu. The time is asked for when somebody looks, the commit
+// loop at the least, and not for each message.
+func (a *assignment) noteProgress() {
+	if a.moved {
+		a.progress, a.moved = time.Now(), false
+	}
 }
 
 // push appends what a fetch brought. Records below what was buffered before
@@ -138,7 +200,7 @@ func (a *assignment) push(b batch) {
 	if a.run.tooMuch(a.run.buffered.Add(bytes), a.buffered) {
 		a.part.hold(holdFull)
 	}
-	if a.waiting {
+	if a.waits == forRecords {
 		a.signal()
 	}
 }
@@ -150,22 +212,29 @@ func (a *assignment) position() int64 {
 	return a.fetched
 }
 
-// pump hands messages over, one after the other, until the assignment ends.
-// It is the assignment's own goroutine: a handler that blocks holds up this
-// partition and no other.
-func (a *assignment) pump(handle connector.Handler) {
+// What one call of a batch handler may get. More saves nothing, and what is
+// handed over is out of the source's hands.
+const (
+	mostMessages = 256
+	mostBytes    = 1 << 20
+)
+
+// pump hands messages over until the assignment ends. It is the assignment's
+// own goroutine: a handler that blocks holds up this partition and no other.
+func (a *assignment) pump(h handler) {
 	defer close(a.pumped)
 	if a.prev != nil {
 		wait(a.ctx, a.run.drain, a.prev.drained)
 		a.prev = nil
 	}
+	var ms []*connector.Message
 	for {
-		r, ok := a.next()
-		if !ok {
+		var ok bool
+		if ms, ok = a.next(ms[:0], h.most); !ok {
 			break
 		}
-		if r != nil {
-			handle(a.ctx, &r.Message)
+		if len(ms) > 0 {
+			h.handle(a.ctx, ms)
 			continue
 		}
 		select {
@@ -177,34 +246,41 @@ func (a *assignment) pump(handle connector.Handler) {
 	a.rewind()
 }
 
-// next is the message to hand over, nil when there is none yet, or false when
-// this assignment hands over no more.
-func (a *assignment) next() (*record, bool) {
+// next appends the messages to hand over to ms, none when there is none yet, or
+// returns false when this assignment hands over no more.
+func (a *assignment) next(ms []*connector.Message, most int) ([]*connector.Message, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for {
-		a.waiting = false
-		if a.state != live || a.over {
-			return nil, false
-		}
-		if len(a.buffer) == 0 || a.tracker.Ahead() >= a.run.window {
-			a.waiting = true
-			return nil, true
-		}
+	a.waits = nothing
+	if a.state != live || a.over {
+		return nil, false
+	}
+	var taken, bytes int64
+	for len(ms) < most && bytes < mostBytes && len(a.buffer) > 0 && a.tracker.Ahead() < a.run.window {
 		r := a.take()
+		taken += r.size
 		if r.control || a.tracker.Remembered(r.Position.Offset, r.epoch) {
 			if a.tracker.Skip(r.Position.Offset, r.epoch) {
-				a.progress = time.Now()
+				a.moved = true
 			}
 			continue
 		}
 		r.number, _ = a.tracker.HandOver(r.Position.Offset, r.epoch)
-		return r, true
+		ms = append(ms, &r.Message)
+		bytes += r.size
 	}
+	a.taken(taken)
+	switch {
+	case len(ms) > 0:
+	case len(a.buffer) == 0:
+		a.waits = forRecords
+	default:
+		a.waits = forRoom
+	}
+	return ms, true
 }
 
-// take removes the oldest record from the buffer, and lets fetching go on when
-// the buffer ran low.
+// take removes the oldest record from the buffer; taken follows.
 func (a *assignment) take() *record {
 	b := &a.buffer[0]
 	r := &b.records[b.next]
@@ -213,11 +289,19 @@ func (a *assignment) take() *record {
 		a.buffer[0] = batch{}
 		a.buffer = a.buffer[1:]
 	}
-	a.buffered -= r.size
-	if a.run.lowEnough(a.run.buffered.Add(-r.size), a.buffered) {
+	return r
+}
+
+// taken counts bytes that left the buffer, and lets fetching go on when it ran
+// low.
+func (a *assignment) taken(bytes int64) {
+	if bytes == 0 {
+		return
+	}
+	a.buffered -= bytes
+	if a.run.lowEnough(a.run.buffered.Add(-bytes), a.buffered) {
 		a.part.release(holdFull)
 	}
-	return r
 }
 
 // finish ends the assignment: no message is handed over any more, the buffer
@@ -259,7 +343,7 @@ func (a *assignment) checkDrained() {
 
 // signal needs mu.
 func (a *assignment) signal() {
-	a.waiting = false
+	a.waits = nothing
 	select {
 	case a.wake <- struct{}{}:
 	default:
@@ -271,6 +355,7 @@ func (a *assignment) signal() {
 func (a *assignment) toCommit(ahead bool) (mark, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.noteProgress()
 	m := mark{EpochOffset: kgo.EpochOffset{Offset: a.tracker.Watermark(), Epoch: a.tracker.Epoch()}, changes: a.tracker.Changes()}
 	if a.state == closed || m.Offset <= a.committed && (!ahead || m.changes == a.noted) {
 		return m, false
@@ -306,6 +391,7 @@ func (a *assignment) noteEnd(end int64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.end = max(a.end, end)
+	a.noteProgress()
 	if a.tracker.Watermark() >= a.end {
 		a.progress = time.Now()
 	}
@@ -315,6 +401,7 @@ func (a *assignment) noteEnd(end int64) {
 func (a *assignment) status() connector.PartitionStatus {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.noteProgress()
 	st := connector.PartitionStatus{
 		Topic: a.part.topic, Partition: a.part.partition, Committed: a.committed,
 		End: a.end, Lag: -1, InFlight: a.tracker.InFlight(), Progress: a.progress,

@@ -149,7 +149,7 @@ func (r *session) tooLong(failures map[tp]error) bool {
 // send commits and returns the error of each partition.
 func (r *session) send(ctx context.Context, marks map[tp]mark, fence func(*kmsg.OffsetCommitRequest) error) (failures map[tp]error, err error) {
 	first := r.src.firstStart()
-	ctx = kgo.PreCommitFnContext(ctx, func(req *kmsg.OffsetCommitRequest) error {
+	pre := func(req *kmsg.OffsetCommitRequest) error {
 		for _, t := range req.Topics {
 			for i := range t.Partitions {
 				p := &t.Partitions[i]
@@ -159,7 +159,7 @@ func (r *session) send(ctx context.Context, marks map[tp]mark, fence func(*kmsg.
 			}
 		}
 		return fence(req)
-	})
+	}
 	offsets := map[string]map[int32]kgo.EpochOffset{}
 	for at, m := range marks {
 		if offsets[at.topic] == nil {
@@ -167,26 +167,21 @@ func (r *session) send(ctx context.Context, marks map[tp]mark, fence func(*kmsg.
 		}
 		offsets[at.topic][at.partition] = m.EpochOffset
 	}
-	failures = map[tp]error{}
-	r.cl.CommitOffsetsSync(ctx, offsets, func(_ *kgo.Client, req *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, e error) {
-		if e != nil {
-			err = fmt.Errorf("commit: %w", e)
-			return
+	if r.stops() {
+		req, resp, err := r.askDirect(ctx, offsets, pre)
+		if err != nil {
+			return nil, err
 		}
-		names := map[[16]byte]string{}
-		for _, t := range req.Topics {
-			names[t.TopicID] = t.Topic
-		}
-		for _, t := range resp.Topics {
-			name := t.Topic
-			if name == "" {
-				name = names[t.TopicID]
+		failures = answers(req, resp)
+	} else {
+		r.cl.CommitOffsetsSync(kgo.PreCommitFnContext(ctx, pre), offsets, func(_ *kgo.Client, req *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, e error) {
+			if e != nil {
+				err = fmt.Errorf("commit: %w", e)
+				return
 			}
-			for _, p := range t.Partitions {
-				failures[tp{name, p.Partition}] = kerr.ErrorForCode(p.ErrorCode)
-			}
-		}
-	})
+			failures = answers(req, resp)
+		})
+	}
 	if err != nil {
 		return nil, err
 	}

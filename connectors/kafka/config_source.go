@@ -32,8 +32,8 @@ type SourceConfig struct {
 	FetchMaxBytes          config.Bytes  `yaml:"fetchMaxBytes" default:"16MiB" doc:"Most that one broker sends at once."`
 	FetchMaxPartitionBytes config.Bytes  `yaml:"fetchMaxPartitionBytes" default:"1MiB" doc:"Most that one partition sends at once; a larger single batch still comes."`
 	FetchMaxWait           time.Duration `yaml:"fetchMaxWait" default:"500ms" doc:"How long the broker waits for fetchMinBytes."`
-	MaxBufferedBytes       config.Bytes  `yaml:"maxBufferedBytes" default:"64MiB" doc:"Bytes fetched and waiting to be handed over, beyond which fetching pauses."`
-	MaxBatchBytes          config.Bytes  `yaml:"maxBatchBytes" default:"128MiB" doc:"Most that one compressed batch may unpack to; a larger one holds its partition."`
+	MaxBufferedBytes       config.Bytes  `yaml:"maxBufferedBytes" default:"32MiB" doc:"Bytes fetched and waiting to be handed over, beyond which fetching pauses."`
+	MaxBatchBytes          config.Bytes  `yaml:"maxBatchBytes" default:"48MiB" doc:"Most that one compressed batch may unpack to; a larger one holds its partition."`
 }
 
 // start is startOffset, read.

@@ -15,8 +15,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// franz-go's own default goes to records of about the same time and, failing
+// F7: franz-go's own default goes to records of about the same time and, failing
 // that, to the end: https://pkg.go.dev/github.com/twmb/franz-go/pkg/kgo#ConsumeResetOffset
+// https://github.com/confluentinc/parallel-consumer/issues/409
 func TestSource_aCommitTheBrokerNoLongerHasIsAGap(t *testing.T) {
 	for name, tc := range map[string]struct {
 		commit int64

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/lsm/fiso/connectors/kafka/internal/settle"
@@ -105,7 +106,9 @@ func (r *session) adjust(ctx context.Context, offsets map[string]map[int32]kgo.O
 				continue
 			}
 			if at := offset.EpochOffset(); at.Offset >= 0 {
-				ready[p] = position{offset: at.Offset, committed: at.Offset, end: -1, done: r.fetched[p.tp]}
+				pos, epoch := r.goOn(p, position{offset: at.Offset, committed: at.Offset, end: -1, done: r.fetched[p.tp]}, at.Epoch)
+				ready[p] = pos
+				numbers[n] = kgo.NewOffset().At(pos.offset).WithEpoch(epoch)
 				continue
 			}
 			p.hold(holdStart)
@@ -122,6 +125,25 @@ func (r *session) adjust(ctx context.Context, offsets map[string]map[int32]kgo.O
 	})
 	r.begin(unknown)
 	return offsets, nil
+}
+
+// goOn is where to go on with a partition that the group took from this session
+// without a chance to commit, and gave it again: where it had come to by itself,
+// if that is further than the group's commit. What was settled is done with,
+// also when brokers went away before it was committed; and a coordinator that
+// has just started may for a moment answer with an older commit than the newest
+// it acknowledged, or with none. It needs mu.
+func (r *session) goOn(p *partition, pos position, epoch int32) (position, int32) {
+	before := r.tails[p.tp]
+	if before == nil || !errors.Is(context.Cause(before.ctx), errLost) {
+		return pos, epoch // what was let go in order is committed
+	}
+	before.mu.Lock()
+	defer before.mu.Unlock()
+	if own := before.tracker.Watermark(); own > pos.offset {
+		pos.offset, pos.done, epoch = own, before.tracker.DoneAhead(maxRuns), before.tracker.Epoch()
+	}
+	return pos, epoch
 }
 
 // assign makes the assignment and starts its pump. It runs on the polling
@@ -142,7 +164,7 @@ func (r *session) assign(p *partition, pos position) bool {
 	p.current = a
 	r.src.health.set(aspectSession, nil)
 	r.tails[p.tp] = a
-	r.wg.Go(func() { a.pump(r.handle) })
+	r.wg.Go(func() { a.pump(r.handler) })
 	return true
 }
 

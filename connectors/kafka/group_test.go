@@ -18,7 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Join and leave lose nothing and, as everything is settled at once, duplicate
+// F1: join and leave lose nothing and, as everything is settled at once, duplicate
 // nothing. https://github.com/redpanda-data/connect/issues/4009: a cooperative
 // rebalance dropped what was polled and not yet settled.
 func TestSource_membersComeAndGoWithoutLossOrDuplicates(t *testing.T) {
@@ -65,8 +65,9 @@ func TestSource_membersComeAndGoWithoutLossOrDuplicates(t *testing.T) {
 	}
 }
 
-// While a revoked partition drains, the ones that stay go on.
+// F5: while a revoked partition drains, the ones that stay go on.
 // https://github.com/vectordotdev/vector/issues/14865
+// https://github.com/knative-extensions/eventing-kafka-broker/issues/3085
 func TestSource_keptPartitionsWorkWhileARevokedOneDrains(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 2}})
 	fill(t, c, "t", 0, 0, 1)
@@ -109,6 +110,9 @@ func TestSource_keptPartitionsWorkWhileARevokedOneDrains(t *testing.T) {
 	eventually(t, "commit", func() bool { return committed(t, c, kept.m.Position.Partition) == 6 })
 }
 
+// F5: a handler that does not return must not cost the group its rebalance.
+// https://github.com/reactor/reactor-kafka/issues/259
+// https://github.com/twmb/franz-go/issues/204
 func TestSource_aDrainThatTakesTooLongIsCutShort(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
 	fill(t, c, "t", 0, 0, 3)
@@ -128,10 +132,11 @@ func TestSource_aDrainThatTakesTooLongIsCutShort(t *testing.T) {
 	}
 }
 
-// A member that was expelled commits nothing when it comes back, and reads on
-// from what is committed by then, also where franz-go calls the partition kept.
+// F4: a member that was expelled commits nothing for the time before when it comes
+// back, and reads on from what is committed by then, or from where it had come to
+// by itself, also where franz-go calls the partition kept.
 // https://github.com/IBM/sarama/issues/2118, https://github.com/twmb/franz-go/issues/1326
-func TestSource_anExpelledMemberReadsOnFromWhatIsCommitted(t *testing.T) {
+func TestSource_anExpelledMemberReadsOnFromWhatIsSettled(t *testing.T) {
 	for _, code := range []*kerr.Error{kerr.UnknownMemberID, kerr.IllegalGeneration} {
 		t.Run(code.Message, func(t *testing.T) {
 			c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
@@ -158,9 +163,9 @@ func TestSource_anExpelledMemberReadsOnFromWhatIsCommitted(t *testing.T) {
 			}
 			eventually(t, "the refused commit", func() bool { return f.Hits() == 1 })
 			close(release)
-			eventually(t, "read again", func() bool { return m.count() == 20 })
-			if got := m.offsets(0)[10:]; !slices.Equal(got, upTo(10)) {
-				t.Errorf("after it came back: %v, want all from the last commit, 0", got)
+			eventually(t, "read again", func() bool { return m.count() == 15 })
+			if got := m.offsets(0)[10:]; !slices.Equal(got, []int64{5, 6, 7, 8, 9}) {
+				t.Errorf("after it came back: %v, want what was not settled", got)
 			}
 			eventually(t, "commit", func() bool { return committed(t, c, 0) == 10 })
 			eventually(t, "no problem", func() bool { return m.Status().Problem == "" })
@@ -168,6 +173,54 @@ func TestSource_anExpelledMemberReadsOnFromWhatIsCommitted(t *testing.T) {
 	}
 }
 
+// A coordinator that has just started may answer with an older commit than the
+// newest it acknowledged, or with none: on Apache Kafka 4 it does for a second
+// when all brokers were killed. A commit that went down again would hand over
+// everything since, and one that is missing, under startOffset latest, nothing.
+func TestSource_anOlderCommitThanItsOwnMovesNothingBack(t *testing.T) {
+	for name, offset := range map[string]int64{"older": 3, "none": -1} {
+		t.Run(name, func(t *testing.T) {
+			c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
+			fill(t, c, "t", 0, 0, 10)
+			m := begin(t, testSource(c), nil)
+			eventually(t, "ten committed", func() bool { return committed(t, c, 0) == 10 })
+			stale := make(chan struct{}, 100)
+			c.Fake.ControlKey(kmsg.OffsetFetch.Int16(), func(req kmsg.Request) (kmsg.Response, error, bool) {
+				stale <- struct{}{}
+				return staleCommit(req.(*kmsg.OffsetFetchRequest), offset), nil, true
+			})
+			c.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Heartbeat}, Group: "g", TopLevel: true, Err: kerr.UnknownMemberID, Count: 1})
+			<-stale
+			fill(t, c, "t", 0, 10, 1)
+			eventually(t, "the eleventh", func() bool { return committed(t, c, 0) == 11 })
+			if got := m.offsets(0); !slices.Equal(got, upTo(11)) {
+				t.Errorf("handed over %v", got)
+			}
+		})
+	}
+}
+
+// staleCommit is the answer of a coordinator that knows of an older commit.
+func staleCommit(req *kmsg.OffsetFetchRequest, offset int64) kmsg.Response {
+	resp := req.ResponseKind().(*kmsg.OffsetFetchResponse)
+	for _, g := range req.Groups {
+		group := kmsg.NewOffsetFetchResponseGroup()
+		group.Group = g.Group
+		for _, t := range g.Topics {
+			topic := kmsg.NewOffsetFetchResponseGroupTopic()
+			topic.Topic, topic.TopicID = t.Topic, t.TopicID
+			p := kmsg.NewOffsetFetchResponseGroupTopicPartition()
+			p.Offset, p.LeaderEpoch = offset, -1
+			topic.Partitions = append(topic.Partitions, p)
+			group.Topics = append(group.Topics, topic)
+		}
+		resp.Groups = append(resp.Groups, group)
+	}
+	return resp
+}
+
+// F4: what was lost belongs to somebody else, whose commits a late one would
+// take back. https://github.com/vectordotdev/vector/issues/9587
 func TestSource_lostPartitionsAreNeverCommitted(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
 	fill(t, c, "t", 0, 0, 10)
@@ -198,6 +251,35 @@ func TestSource_lostPartitionsAreNeverCommitted(t *testing.T) {
 		(<-held).Settle(nil)
 	}
 	eventually(t, "commit", func() bool { return committed(t, c, 0) == 10 })
+}
+
+// F4, https://github.com/IBM/sarama/issues/2118: between reading the watermarks
+// and sending them the member may have joined anew, and the commit of a zombie
+// would carry the new generation, which no broker can tell from a good one.
+func TestCommit_isFencedByTheMembershipItWasReadUnder(t *testing.T) {
+	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
+	fill(t, c, "t", 0, 0, 5)
+	m := begin(t, testSource(c, func(cfg *SourceConfig) { cfg.CommitInterval = time.Hour }), nil)
+	eventually(t, "five are settled", func() bool { return m.count() == 5 && m.Status().Partitions[0].InFlight == 0 })
+	r := m.session
+	a := r.live()[0]
+	member := func(id string) (before string) {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		before, a.member = a.member, id
+		return before
+	}
+	now := member("as it was called before")
+	if err := r.commit(t.Context(), r.live()); !errors.Is(err, errFenced) {
+		t.Errorf("the commit of an earlier membership: %v", err)
+	}
+	if got := committed(t, c, 0); got > 0 {
+		t.Errorf("committed %d", got)
+	}
+	member(now)
+	if err := r.commit(t.Context(), r.live()); err != nil || committed(t, c, 0) != 5 {
+		t.Errorf("the commit of this membership: %v, committed %d", err, committed(t, c, 0))
+	}
 }
 
 func TestSource_groupRefusedIsSaidAndTriedAgain(t *testing.T) {

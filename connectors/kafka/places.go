@@ -30,7 +30,7 @@ func (p *places) acquire(ctx context.Context, bytes int64) error {
 		return context.Cause(ctx)
 	}
 	p.mu.Lock()
-	if len(p.waiting) == 0 && p.fits(bytes) {
+	if p.free(bytes) {
 		p.take(bytes)
 		p.mu.Unlock()
 		return nil
@@ -45,6 +45,17 @@ func (p *places) acquire(ctx context.Context, bytes int64) error {
 		p.leave(w)
 		return context.Cause(ctx)
 	}
+}
+
+// try takes a place if one is free.
+func (p *places) try(bytes int64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	ok := p.free(bytes)
+	if ok {
+		p.take(bytes)
+	}
+	return ok
 }
 
 // leave takes w out of the queue, or gives back the place it got meanwhile.
@@ -81,6 +92,9 @@ func (p *places) serve() {
 		close(w.ready)
 	}
 }
+
+// free reports whether a newcomer need not wait.
+func (p *places) free(bytes int64) bool { return len(p.waiting) == 0 && p.fits(bytes) }
 
 func (p *places) fits(bytes int64) bool {
 	return p.count > 0 && (bytes <= p.bytes || p.bytes == p.all)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/lsm/fiso/common/config"
@@ -71,9 +72,8 @@ type Producer struct {
 	oneLarge  *places
 	deadlines deadlines
 
-	topics sync.Map // name -> *topicState
-
 	mu     sync.Mutex
+	topics map[string]*topicState
 	closed bool
 	calls  sync.WaitGroup
 	once   sync.Once
@@ -82,8 +82,8 @@ type Producer struct {
 // topicState is what the broker says of a topic, asked when it is first used.
 type topicState struct {
 	ask   chan struct{} // holds one token
-	ready bool          // guarded by ask
-	max   int32         // largest batch; set before the topic's first record
+	ready atomic.Bool   // set with ask held, once the topic is known
+	max   int32         // largest batch; set before ready
 }
 
 // NewProducer is a producer by cfg, with defaults filled in. It dials nothing.
@@ -96,7 +96,7 @@ func NewProducer(cfg ProducerConfig, opts ProducerOptions) (*Producer, error) {
 }
 
 func newProducer(cfg ProducerConfig, opts ProducerOptions) (*Producer, error) {
-	p := &Producer{cfg: cfg, opts: opts, log: opts.Logger, deadlines: deadlines{timeout: cfg.DeliveryTimeout},
+	p := &Producer{cfg: cfg, opts: opts, log: opts.Logger, topics: make(map[string]*topicState), deadlines: deadlines{timeout: cfg.DeliveryTimeout},
 		places: newPlaces(cfg.MaxBuffered, int64(cfg.MaxBufferedSize)), oneLarge: newPlaces(1, maxRecord)}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
@@ -141,58 +141,20 @@ var codecs = map[string]kgo.CompressionCodec{
 // deliveryTimeout and, while the broker owes an answer, longer. The record's
 // bytes must not be changed before. For the classes of errors see errors.go.
 func (p *Producer) Produce(ctx context.Context, r Record) error {
-	done := make(chan error, 1)
-	if err := p.produce(ctx, &r, func(err error) { done <- err }); err != nil {
+	f := newFlight(1)
+	r.load(f)
+	if err := p.send(ctx, r.Topic, f); err != nil {
 		return err
 	}
-	return <-done
-}
-
-// produce starts writing r and calls done, from another goroutine, with its
-// fate. An error means that the record was not, and will not be, sent.
-func (p *Producer) produce(ctx context.Context, r *Record, done func(error)) error {
-	if !p.enter() {
-		return classify(r.Topic, connector.ErrClosed)
-	}
-	out := r.kgo()
-	size := sizeOf(out)
-	if size > maxRecord {
-		p.calls.Done()
-		return classify(r.Topic, fmt.Errorf("%w: %d bytes, the most is %d", ErrTooLarge, size, maxRecord))
-	}
-	state, err := p.prepare(ctx, r.Topic)
-	if err != nil {
-		p.calls.Done()
-		return classify(r.Topic, err)
-	}
-	lane, client := p.places, p.cl
-	if size > int64(state.max) {
-		lane, client = p.oneLarge, p.large
-	}
-	if err := lane.acquire(ctx, size); err != nil {
-		p.calls.Done()
-		return classify(r.Topic, err)
-	}
-	// The caller's context does not reach the record; this one is its delivery
-	// timeout. franz-go heeds it only while it knows the record's fate: before
-	// it was sent, or after an answer. (Its own RecordDeliveryTimeout counts
-	// from the record's timestamp, which here may be of last year.)
-	client.Produce(p.deadlines.next(), out, func(_ *kgo.Record, err error) {
-		lane.release(size)
-		p.calls.Done()
-		if errors.Is(err, context.DeadlineExceeded) {
-			err = fmt.Errorf("%w within %v", errUndelivered, p.cfg.DeliveryTimeout)
-		}
-		done(classify(r.Topic, err))
-	})
-	return nil
+	<-f.landed
+	return f.records[0].err
 }
 
 // batchMax is the largest batch of a topic. franz-go asks once, at the topic's
 // first record, which prepare goes before.
 func (p *Producer) batchMax(topic string) int32 {
-	if s, ok := p.topics.Load(topic); ok {
-		return s.(*topicState).max
+	if s := p.topic(topic); s.ready.Load() {
+		return s.max
 	}
 	return defaultBatch
 }
@@ -200,15 +162,17 @@ func (p *Producer) batchMax(topic string) int32 {
 // prepare asks the broker about a topic before its first record: whether it is
 // there, and how large a batch it takes. One call asks, others wait for it.
 func (p *Producer) prepare(ctx context.Context, topic string) (*topicState, error) {
-	v, _ := p.topics.LoadOrStore(topic, &topicState{ask: make(chan struct{}, 1), max: defaultBatch})
-	s := v.(*topicState)
+	s := p.topic(topic)
+	if s.ready.Load() {
+		return s, nil
+	}
 	select {
 	case s.ask <- struct{}{}:
 		defer func() { <-s.ask }()
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
-	if s.ready {
+	if s.ready.Load() {
 		return s, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.DeliveryTimeout)
@@ -217,8 +181,20 @@ func (p *Producer) prepare(ctx context.Context, topic string) (*topicState, erro
 		return nil, err
 	}
 	s.max = p.askMax(ctx, topic)
-	s.ready = true
+	s.ready.Store(true)
 	return s, nil
+}
+
+// topic is what is known of a topic.
+func (p *Producer) topic(name string) *topicState {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.topics[name]
+	if s == nil {
+		s = &topicState{ask: make(chan struct{}, 1)}
+		p.topics[name] = s
+	}
+	return s
 }
 
 // ensure sees that the topic exists, and creates it if it may.
@@ -308,26 +284,4 @@ func (p *Producer) Close(ctx context.Context) error {
 	p.once.Do(func() { p.cl.Close(); p.large.Close(); p.deadlines.close() })
 	<-idle
 	return err
-}
-
-// kgo is r for franz-go.
-func (r *Record) kgo() *kgo.Record {
-	out := &kgo.Record{Topic: r.Topic, Key: r.Key, Value: r.Value, Timestamp: r.Time}
-	if len(r.Headers) > 0 {
-		out.Headers = make([]kgo.RecordHeader, len(r.Headers))
-		for i, h := range r.Headers {
-			out.Headers[i] = kgo.RecordHeader{Key: h.Key, Value: h.Value}
-		}
-	}
-	return out
-}
-
-// sizeOf is at least what the record takes uncompressed, in a batch of its own.
-func sizeOf(r *kgo.Record) int64 {
-	const batch, perRecord, perHeader = 61, 30, 10
-	n := batch + perRecord + len(r.Key) + len(r.Value)
-	for _, h := range r.Headers {
-		n += perHeader + len(h.Key) + len(h.Value)
-	}
-	return int64(n)
 }

@@ -108,8 +108,8 @@ func TestProducer_aTopicThatCannotBeCreated(t *testing.T) {
 	}
 }
 
-// The dead letter of a record is larger than the record:
-// https://github.com/getsentry/sentry-kafka-schemas/issues/482.
+// F10: the dead letter of a record is larger than the record:
+// https://github.com/getsentry/sentry-kafka-schemas/issues/482 and #273.
 func TestProducer_oneTooLargeRecordTakesNoOtherWithIt(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{})
 	if err := c.CreateTopic(t.Context(), "t", 1, map[string]string{"max.message.bytes": "20000"}); err != nil {
@@ -162,7 +162,7 @@ func TestProducer_aSizeThatMayNotBeAskedForIsTheDefault(t *testing.T) {
 	}
 }
 
-// https://github.com/twmb/franz-go/issues/1217: after REQUEST_TIMED_OUT and a
+// F8, https://github.com/twmb/franz-go/issues/1217: after REQUEST_TIMED_OUT and a
 // cancelled context the next record was "deduplicated" away and reported as
 // stored. What is reported stored must be there, whatever ended meanwhile.
 func TestProducer_whatIsReportedStoredIsThere(t *testing.T) {

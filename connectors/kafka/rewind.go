@@ -28,7 +28,7 @@ func (a *assignment) refuse(offset int64) {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		a.over = true
-		if a.waiting {
+		if a.waits != nothing {
 			a.signal()
 		}
 	})
@@ -77,7 +77,7 @@ func (a *assignment) awaitIdle() {
 	for {
 		a.mu.Lock()
 		idle := a.tracker.InFlight() == 0
-		a.waiting = true
+		a.waits = forIdle
 		a.mu.Unlock()
 		if idle {
 			return

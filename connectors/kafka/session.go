@@ -26,11 +26,11 @@ const leaveTimeout = 5 * time.Second
 // session is one life of a franz-go client in the group. A source has one at a
 // time, and a new one only when franz-go cannot go on with the old.
 type session struct {
-	src    *Source
-	log    *slog.Logger
-	cl     *kgo.Client
-	adm    *kadm.Client
-	handle connector.Handler
+	src *Source
+	log *slog.Logger
+	cl  *kgo.Client
+	adm *kadm.Client
+	handler
 	base   context.Context // the caller's values, without its end
 	ctx    context.Context // ends when the session does, before the drain
 	failed context.CancelCauseFunc
@@ -57,14 +57,14 @@ type session struct {
 
 // runSession joins the group and serves until ctx ends or the session fails,
 // and then drains, commits and leaves. It returns the failure.
-func (s *Source) runSession(ctx context.Context, handle connector.Handler) error {
+func (s *Source) runSession(ctx context.Context, h handler) error {
 	base := context.WithoutCancel(ctx)
 	clientCtx, kill := context.WithCancel(base)
 	defer kill()
 	inner, failed := context.WithCancelCause(ctx)
 	defer failed(nil)
 	r := &session{
-		src: s, log: s.log, handle: handle, base: base, ctx: inner, failed: failed,
+		src: s, log: s.log, handler: h, base: base, ctx: inner, failed: failed,
 		window: s.opts.Window, drain: s.opts.DrainTimeout,
 		commits: make(chan struct{}, 1), parts: map[tp]*partition{}, tails: map[tp]*assignment{},
 	}
@@ -119,8 +119,10 @@ func (r *session) stop(kill context.CancelFunc) {
 	ctx, cancel = context.WithTimeout(r.base, leaveTimeout)
 	defer cancel()
 	if err := r.cl.LeaveGroupContext(ctx); err != nil {
-		// The group finds out by itself after the session timeout.
-		r.log.Warn("left the group without a goodbye", "error", err)
+		if err := r.leaveDirect(); err != nil {
+			// The group finds out by itself after the session timeout.
+			r.log.Warn("left the group without a goodbye", "error", err)
+		}
 		kill() // a join that hangs would keep Close waiting
 	}
 	r.cl.Close()
@@ -268,6 +270,13 @@ func (r *session) tooMuch(total, own int64) bool {
 // always may: what others hold must not starve it.
 func (r *session) lowEnough(total, own int64) bool {
 	return own <= 0 || own < r.share.Load()/2 && total < int64(r.src.cfg.MaxBufferedBytes)*3/4
+}
+
+// stops reports whether the session drains and leaves.
+func (r *session) stops() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.stopping
 }
 
 // owned needs mu.

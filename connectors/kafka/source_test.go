@@ -234,7 +234,7 @@ func TestSource_messageIsTheRecordByteForByte(t *testing.T) {
 	}
 }
 
-// https://github.com/knative/eventing-contrib/issues/596: the next success
+// F3, https://github.com/knative/eventing-contrib/issues/596: the next success
 // committed past the failed one.
 func TestSource_commitsNothingPastAnUnsettledRecord(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
@@ -394,4 +394,90 @@ func TestSource_runIsCalledOnce(t *testing.T) {
 	if err := m.Run(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "called before") {
 		t.Errorf("second Run: %v", err)
 	}
+}
+
+// beginBatches runs a source that hands over in batches; stop ends it.
+func beginBatches(t *testing.T, cfg SourceConfig, opts SourceOptions, handle connector.BatchHandler) (src *Source) {
+	t.Helper()
+	src, err := NewSource(cfg, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- src.RunBatches(ctx, handle) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return src
+}
+
+func TestSource_handsOverInBatchesNoMoreThanTheWindow(t *testing.T) {
+	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
+	fill(t, c, "t", 0, 0, 1000)
+	const window = 64
+	var mu sync.Mutex
+	var open []*connector.Message
+	var offsets []int64
+	var most, largest int
+	beginBatches(t, testSource(c), SourceOptions{Window: window}, func(_ context.Context, ms []*connector.Message) {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, m := range ms {
+			offsets = append(offsets, m.Position.Offset)
+		}
+		open = append(open, ms...)
+		most, largest = max(most, len(open)), max(largest, len(ms))
+	})
+	for settled := 0; settled < 1000; {
+		eventually(t, "more", func() bool { mu.Lock(); defer mu.Unlock(); return len(open) > 0 })
+		mu.Lock()
+		n := len(open)
+		connector.SettleAll(open, nil)
+		open = nil
+		mu.Unlock()
+		settled += n
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if most > window || largest < 2 {
+		t.Errorf("%d messages were open at once, of at most %d; the largest batch was of %d", most, window, largest)
+	}
+	if !slices.Equal(offsets, upTo(1000)) {
+		t.Error("not handed over in order, each record once")
+	}
+}
+
+// Of a batch some may be refused: the partition then begins again at the
+// oldest of them, as it does for single messages.
+func TestSource_bringsBackWhatABatchRefused(t *testing.T) {
+	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
+	fill(t, c, "t", 0, 0, 50)
+	var mu sync.Mutex
+	refused, done := false, map[int64]bool{}
+	src := beginBatches(t, testSource(c), SourceOptions{}, func(_ context.Context, ms []*connector.Message) {
+		mu.Lock()
+		defer mu.Unlock()
+		for i, m := range ms {
+			if m.Position.Offset == 20 && !refused {
+				refused = true
+				connector.SettleAll(ms[i:], errors.New("not now"))
+				connector.SettleAll(ms[:i], nil)
+				return
+			}
+		}
+		for _, m := range ms {
+			done[m.Position.Offset] = true
+		}
+		connector.SettleAll(ms, nil)
+	})
+	eventually(t, "the refused ones", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return refused && done[20] && done[49]
+	})
+	eventually(t, "no lag", func() bool { st := src.Status(); return len(st.Partitions) == 1 && st.Partitions[0].Lag == 0 })
 }

@@ -146,15 +146,7 @@ func (r *session) findStarts(parts []*partition) (map[*partition]position, error
 		first, _ := parseMetadata(o.Metadata)
 		r.src.learnFirst(first)
 	})
-	found := map[*partition]position{}
-	var missing []*partition
-	for _, p := range parts {
-		if c, ok := commits.Lookup(p.topic, p.partition); ok && c.Err == nil && c.At >= 0 {
-			found[p] = position{offset: c.At, committed: c.At, end: -1, done: doneIn(c.Metadata, c.At, c.TopicID, p.partition)}
-		} else {
-			missing = append(missing, p)
-		}
-	}
+	found, missing := r.committedStarts(parts, commits)
 	if len(missing) == 0 {
 		return found, nil
 	}
@@ -180,6 +172,28 @@ func (r *session) findStarts(parts []*partition) (map[*partition]position, error
 		return found, errors.New("not all partitions have a leader")
 	}
 	return found, nil
+}
+
+// committedStarts are the positions of partitions whose place is known, and the
+// partitions that have none.
+func (r *session) committedStarts(parts []*partition, commits kadm.OffsetResponses) (found map[*partition]position, missing []*partition) {
+	found = map[*partition]position{}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, p := range parts {
+		c, ok := commits.Lookup(p.topic, p.partition)
+		ok = ok && c.Err == nil && c.At >= 0
+		pos := position{offset: -1, committed: -1, end: -1, set: true}
+		if ok {
+			pos = position{offset: c.At, committed: c.At, end: -1, done: doneIn(c.Metadata, c.At, c.TopicID, p.partition)}
+		}
+		if pos, _ = r.goOn(p, pos, -1); pos.offset >= 0 {
+			found[p] = pos
+		} else {
+			missing = append(missing, p)
+		}
+	}
+	return found, missing
 }
 
 // isLater reports whether a partition without a commit appeared after the group

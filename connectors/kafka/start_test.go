@@ -63,7 +63,7 @@ func TestSource_anOffsetBelowTheLogIsRaisedToItsStart(t *testing.T) {
 	}
 }
 
-// https://github.com/knative-extensions/eventing-kafka/issues/549 and #420:
+// F6, https://github.com/knative-extensions/eventing-kafka/issues/549 and #420:
 // a restart before the first commit resolved `latest` anew and skipped what had
 // come in between.
 func TestSource_latestIsCommittedBeforeTheFirstDelivery(t *testing.T) {
@@ -95,18 +95,18 @@ func TestSource_deliversNothingWhileTheStartCannotBeCommitted(t *testing.T) {
 	eventually(t, "three", func() bool { return m.count() == 3 && m.Status().Problem == "" })
 }
 
-// https://github.com/apache/kafka/pull/22784 (KAFKA-20539): records written to
+// F6, https://github.com/apache/kafka/pull/22784 (KAFKA-20539): records written to
 // a new partition before the group noticed it were skipped under `latest`.
 func TestSource_laterPartitionsAreReadFromTheirStart(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
 	fill(t, c, "t", 0, 0, 10)
-	m := begin(t, testSource(c, func(cfg *SourceConfig) { cfg.StartOffset, cfg.MetadataMaxAge = "latest", time.Second }), nil)
+	m := begin(t, testSource(c, func(cfg *SourceConfig) { cfg.StartOffset, cfg.MetadataMaxAge = "latest", time.Hour }), nil)
 	eventually(t, "start", func() bool { return committed(t, c, 0) == 10 })
 	if err := c.AddPartitions(t.Context(), "t", 3); err != nil {
 		t.Fatal(err)
 	}
+	fill(t, c, "t", 2, 0, 5)            // before the source can know of the partition
 	m.session.cl.ForceMetadataRefresh() // instead of waiting for metadataMaxAge
-	fill(t, c, "t", 2, 0, 5)
 	eventually(t, "the later partition", func() bool { return len(m.offsets(2)) == 5 })
 	if got := m.offsets(0); len(got) != 0 {
 		t.Errorf("partition 0 handed over %v under latest", got)

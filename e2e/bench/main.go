@@ -1,8 +1,8 @@
 // Command bench measures fiso-flow against the floor: the least that a Go
 // program could spend on the same work. Run it from the top of the repository:
 //
-//	go run ./e2e/bench            # about five minutes
-//	go run ./e2e/bench --quick    # about one
+//	go run ./e2e/bench            # about eight minutes
+//	go run ./e2e/bench --quick    # about two
 //
 // It starts itself again as the broker and as the floor, so that what each
 // spends can be told apart.

@@ -112,7 +112,6 @@ cloudevents: {extensions: {tenantId: data.t}}
 
 func TestParse_refuses(t *testing.T) {
 	for _, tc := range []struct{ name, text, want string }{
-		{"a batch for a sink that takes one by one", "name: a\n" + kafkaIn + out + "delivery: {batch: {}}\n", "flow.yaml:3:1: sink.config: this sink takes events one by one"},
 		{"a batch for http outside batch mode", "name: a\n" + kafkaIn + "sink: {type: http, config: {url: 'http://x/'}}\ndelivery: {batch: {maxEvents: 3}}\n", "sink.config.mode: delivery.batch needs mode: batch"},
 		{"a kafka dead letter without brokers", "name: a\n" + httpIn + out + "errorHandling: {deadLetter: {type: kafka, config: {topic: x}}}\n", "brokers"},
 		{"no source settings", "name: a\nsource: {type: kafka}\n" + out, "brokers"},

@@ -101,10 +101,7 @@ func (b *Blueprint) batches() *engine.Batch {
 	if asked := b.Flow.Delivery.Batch; asked != nil {
 		return &engine.Batch{MaxEvents: asked.MaxEvents, MaxBytes: int64(asked.MaxBytes), MaxWait: asked.MaxWait}
 	}
-	if wait := b.sink.gathers(); wait > 0 {
-		return &engine.Batch{MaxWait: wait} // the engine's other defaults are the contract's
-	}
-	return nil
+	return b.sink.gathers()
 }
 
 // Engine is the configuration of the flow's engine, without those who watch it.

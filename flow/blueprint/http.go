@@ -1,11 +1,10 @@
 package blueprint
 
 import (
-	"time"
-
 	"github.com/lsm/fiso/common/config"
 	"github.com/lsm/fiso/common/connector"
 	fisohttp "github.com/lsm/fiso/connectors/http"
+	"github.com/lsm/fiso/flow/engine"
 	"github.com/lsm/fiso/flow/spec"
 )
 
@@ -37,11 +36,11 @@ func (c *httpSink) ask(batches bool)         { c.wantsBatches = batches }
 func (c *httpSink) batches() bool            { return c.Mode == fisohttp.ModeBatch }
 func (c *httpSink) compile(*spec.Flow) error { return nil }
 
-func (c *httpSink) gathers() time.Duration {
+func (c *httpSink) gathers() *engine.Batch {
 	if c.batches() {
-		return 50 * time.Millisecond
+		return &engine.Batch{}
 	}
-	return 0
+	return nil
 }
 
 // Validate adds to the connector's own what only the flow can tell.

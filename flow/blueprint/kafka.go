@@ -11,6 +11,7 @@ import (
 	"github.com/lsm/fiso/common/connector"
 	"github.com/lsm/fiso/connectors/kafka"
 	"github.com/lsm/fiso/flow/deadletter"
+	"github.com/lsm/fiso/flow/engine"
 	"github.com/lsm/fiso/flow/spec"
 )
 
@@ -55,9 +56,14 @@ func (c *kafkaSink) tell() string {
 
 // The producer gathers records by itself, but only those of as many workers as
 // there are, each of which sleeps until its own is stored. A batch of the
-// engine costs a worker once, and half of the CPU an event.
-func (c *kafkaSink) ask(bool)               {}
-func (c *kafkaSink) gathers() time.Duration { return 5 * time.Millisecond }
+// engine costs a worker once, and half of the CPU an event. It is divided
+// among the topic's partitions, and what goes to one is compressed together:
+// 250 cost a tenth less than 100, and leave room in delivery.maxInFlight for
+// others beside it; 500 brought no more.
+func (c *kafkaSink) ask(bool) {}
+func (c *kafkaSink) gathers() *engine.Batch {
+	return &engine.Batch{MaxEvents: 250, MaxWait: 5 * time.Millisecond}
+}
 
 func (c *kafkaSink) build(env Env) (connector.Sink, error) {
 	s, err := kafka.NewSink(c.SinkConfig, kafka.ProducerOptions{Logger: env.Logger, Dial: env.Dial})

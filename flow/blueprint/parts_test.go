@@ -19,6 +19,7 @@ import (
 	"github.com/lsm/fiso/common/connector"
 	fisohttp "github.com/lsm/fiso/connectors/http"
 	"github.com/lsm/fiso/flow/deadletter"
+	"github.com/lsm/fiso/flow/engine"
 	"github.com/lsm/fiso/flow/fault"
 )
 
@@ -312,6 +313,30 @@ func TestBuild_saysWhichPartCannotBeBuilt(t *testing.T) {
 	}
 }
 
+// Nobody who tries a flow out, or looks at its latency, shall notice the wait.
+func TestStage_gathersABatchUnlessToldOtherwise(t *testing.T) {
+	const kafkaOut = "sink: {type: kafka, config: {brokers: b, topic: t}}\n"
+	for _, tc := range []struct {
+		name, text string
+		want       *engine.Batch
+	}{
+		{"kafka", kafkaOut, &engine.Batch{MaxEvents: 250, MaxWait: 5 * time.Millisecond}},
+		{"stdout", out, &engine.Batch{MaxWait: time.Millisecond}},
+		{"http in batch mode", "sink: {type: http, config: {url: 'http://x/', mode: batch}}\n", &engine.Batch{}},
+		{"http", "sink: {type: http, config: {url: 'http://x/'}}\n", nil},
+		{"told", kafkaOut + "delivery: {batch: {maxEvents: 3, maxWait: 1s}}\n", &engine.Batch{MaxEvents: 3, MaxBytes: 1 << 20, MaxWait: time.Second}},
+		{"told, to stdout", out + "delivery: {batch: {maxEvents: 3}}\n", &engine.Batch{MaxEvents: 3, MaxBytes: 1 << 20, MaxWait: 50 * time.Millisecond}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			b := parsed(t, "name: a\n"+kafkaIn+tc.text)
+			got := b.Stage(&Outputs{}).Batch
+			if (got == nil) != (tc.want == nil) || got != nil && *got != *tc.want {
+				t.Errorf("batch %+v, want %+v", got, tc.want)
+			}
+		})
+	}
+}
+
 func TestBuild_everyTypeOfTheRegistry(t *testing.T) {
 	for _, text := range []string{
 		"name: a\n" + kafkaIn + "sink: {type: kafka, config: {brokers: b, topic: t, key: id}}\ndelivery: {batch: {maxEvents: 3}}\n",
@@ -330,7 +355,7 @@ func TestBuild_everyTypeOfTheRegistry(t *testing.T) {
 			t.Fatal(err)
 		}
 		st := b.Stage(o)
-		if st.Processor == nil || st.Sink == nil || (st.Batch != nil) != strings.Contains(text, "batch") || st.StopTheLine != 20 || st.Retry.Max != 30*time.Second {
+		if st.Processor == nil || st.Sink == nil || st.StopTheLine != 20 || st.Retry.Max != 30*time.Second {
 			t.Errorf("stage = %+v", st)
 		}
 		if c := b.Engine(); c.Flow != "a" || c.MaxInFlight != 1024 || c.Ordering != "key" {

@@ -10,6 +10,7 @@ import (
 	"github.com/lsm/fiso/common/connector"
 	fisohttp "github.com/lsm/fiso/connectors/http"
 	"github.com/lsm/fiso/flow/deadletter"
+	"github.com/lsm/fiso/flow/engine"
 	"github.com/lsm/fiso/flow/spec"
 )
 
@@ -45,9 +46,10 @@ type sink interface {
 	// ask says, before the config is decoded, whether the flow wants batches:
 	// Validate refuses what this sink cannot do.
 	ask(batches bool)
-	// gathers is how long a batch of it waits to be full though the flow does
-	// not ask for batches; 0: it takes events one by one.
-	gathers() time.Duration
+	// gathers is when a batch for it is full though the flow does not ask for
+	// batches, with the engine's defaults for what is 0; nil: it takes events
+	// one by one.
+	gathers() *engine.Batch
 	// compile prepares expressions of the config; they are part of the check.
 	compile(f *spec.Flow) error
 	build(env Env) (connector.Sink, error)

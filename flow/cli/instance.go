@@ -91,6 +91,7 @@ func (i instance) serve(ctx context.Context, flows *supervisor.Supervisor, serve
 			i.log.Error("health and metrics are no longer served", "error", err)
 		}
 	})
+	others.Go(func() { followHeap(beside) })
 	var refused error
 	others.Go(func() {
 		s := standing{report: flows.Report, log: i.log, start: i.startTimeout}

@@ -22,15 +22,22 @@ func (e *Engine) attempt(it *item) outcome {
 	if it.letter != nil {
 		return e.store(it)
 	}
+	if err := it.failed; err != nil {
+		it.failed = nil
+		return e.storeNow(it, e.misprocessed(it, err))
+	}
 	if it.event == nil {
 		begun := now
-		ev, err := e.process(it)
+		ev, err := e.process(e.context(it.call, it), it.stage, it.m)
 		now = time.Now()
-		e.cfg.Observer.Took(PhaseTransform, now.Sub(begun))
+		it.stage.cost.add(now.Sub(begun), 1)
+		e.cfg.Observer.Took(PhaseTransform, now.Sub(begun), 1)
 		if err == nil && ev == nil {
 			return e.settle(it, Filtered, now)
 		}
-		e.startSpan(it, ev, begun)
+		if it.span == nil {
+			it.span = e.startSpan(it.m, ev, begun)
+		}
 		if err != nil {
 			return e.storeNow(it, e.misprocessed(it, err))
 		}
@@ -46,7 +53,7 @@ func (e *Engine) attempt(it *item) outcome {
 	err := e.send(ctx, it)
 	endSend(span, err)
 	sent := time.Now()
-	e.cfg.Observer.Took(PhaseSink, sent.Sub(now))
+	e.cfg.Observer.Took(PhaseSink, sent.Sub(now), 1)
 	return e.storeNow(it, e.verdict(it.call, it, err, sent))
 }
 
@@ -176,19 +183,19 @@ func (e *Engine) pause(it *item, held string, err error) outcome {
 // The calls out of the engine. A panic in one is an error of the event it was
 // called for, and ends nothing else.
 
-func (e *Engine) process(it *item) (ev *cloudevent.Event, err error) {
+func (e *Engine) process(ctx context.Context, st *stage, m *connector.Message) (ev *cloudevent.Event, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = fault.New(fault.TransformFailed, e.panicked(it, "transform", r))
+			err = fault.New(fault.TransformFailed, e.panicked(ctx, m, "transform", r))
 		}
 	}()
-	return it.stage.Processor.Process(it.call, it.m)
+	return st.Processor.Process(ctx, m)
 }
 
 func (e *Engine) send(ctx context.Context, it *item) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = e.panicked(it, "sink", r)
+			err = e.panicked(e.context(it.call, it), it.m, "sink", r)
 		}
 	}()
 	return it.stage.Sink.Send(ctx, it.event)
@@ -204,7 +211,7 @@ var errNoDeadLetter = errors.New("the flow names no dead letter place")
 func (e *Engine) write(it *item) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = e.panicked(it, "dead letter writer", r)
+			err = e.panicked(e.context(it.call, it), it.m, "dead letter writer", r)
 		}
 	}()
 	if it.stage.DeadLetter == nil {

@@ -18,6 +18,12 @@ type batch struct {
 	items []*item
 	bytes int64
 	due   time.Time
+	// behind: an event waits for one of these to be done.
+	behind bool
+
+	// Of its call; made when a worker takes it.
+	ctx    context.Context
+	cancel context.CancelFunc
 }
 
 // join puts a lane's head, made and ready, into the batch that is collecting,
@@ -35,6 +41,7 @@ func (e *Engine) join(l *lane, st *stage) {
 	l.place = joined
 	b.items = append(b.items, l.head)
 	b.bytes += size
+	b.behind = b.behind || l.head.next != nil
 	if len(b.items) >= st.batch.MaxEvents || b.bytes >= st.batch.MaxBytes {
 		e.seal(b)
 		return
@@ -42,13 +49,17 @@ func (e *Engine) join(l *lane, st *stage) {
 	e.hurry()
 }
 
-// hurry seals a batch that nothing more can join: all work is in it, and the
-// source waits for room. A flow of a single key would otherwise wait MaxWait
-// for every event.
-func (e *Engine) hurry() {
-	if b := e.stage.Load().open; b != nil && e.ready.n == 0 && e.working == len(b.items) && len(e.blocked) > 0 {
-		e.seal(b)
+// hurry seals a batch when all work is in it and waiting would be in vain: the
+// source waits for room, or an event waits behind one of the batch. A flow of a
+// single key, or one that keeps the order of partitions, would otherwise wait
+// MaxWait for every event. It reports whether it sealed one.
+func (e *Engine) hurry() bool {
+	b := e.stage.Load().open
+	if b == nil || e.ready.n > 0 || e.making > 0 || e.working != len(b.items) || !b.behind && len(e.blocked) == 0 {
+		return false
 	}
+	e.seal(b)
+	return true
 }
 
 // seal closes a batch to newcomers and gives it to the next worker.
@@ -82,65 +93,72 @@ func (e *Engine) expel(st *stage, gone func(*lane) bool) {
 // flush sends a batch. Each event has its own verdict, and only those that
 // failed are sent again (https://github.com/redpanda-data/connect/issues/4400).
 func (e *Engine) flush(b *batch) {
-	ctx, cancel := b.context()
-	defer cancel()
-	spans := e.startSends(ctx, b)
+	defer b.cancel()
+	b.heed()
+	spans := e.startSends(b)
 	begun := time.Now()
-	errs := e.sendBatch(ctx, b)
+	errs := e.sendBatch(b)
 	now := time.Now()
-	e.cfg.Observer.Took(PhaseSink, now.Sub(begun))
-
+	e.cfg.Observer.Took(PhaseSink, now.Sub(begun), 1)
+	for i, span := range spans {
+		endSend(span, errOf(errs, i))
+	}
+	if errs == nil {
+		e.settleAll(b.items, Delivered, now)
+		e.concludeAll(b, nil)
+		return
+	}
 	outs := make([]outcome, len(b.items))
-	single := len(b.items) > 1 && allPermanent(errs) && ctx.Err() == nil
+	single := len(b.items) > 1 && allPermanent(errs) && b.ctx.Err() == nil
 	for i, it := range b.items {
-		if spans != nil {
-			endSend(spans[i], errs[i])
-		}
 		if single {
 			it.single = true
 			outs[i] = outcome{kind: again, err: errs[i]}
 			continue
 		}
-		outs[i] = e.verdict(ctx, it, errs[i], now)
+		outs[i] = e.verdict(b.ctx, it, errs[i], now)
 	}
-	e.concludeAll(b.items, outs)
+	e.concludeAll(b, outs)
 }
 
-// concludeAll is conclude for the events of a batch.
-func (e *Engine) concludeAll(items []*item, outs []outcome) {
+// concludeAll is conclude for the events of a batch; nil outcomes say that all
+// were delivered.
+func (e *Engine) concludeAll(b *batch, outs []outcome) {
 	var back []*item
 	e.mu.Lock()
-	for i, it := range items {
-		if !e.conclude(it, outs[i]) {
+	delete(e.sending, b)
+	before := e.ready.n
+	for i, it := range b.items {
+		out := outcome{kind: delivered}
+		if outs != nil {
+			out = outs[i]
+		}
+		if !e.conclude(it, out) {
 			back = append(back, it)
 		}
 	}
-	e.rouse(e.ready.n)
+	e.rouse(e.ready.n - before)
 	e.mu.Unlock()
+	if len(back) == 0 {
+		return
+	}
+	e.settleAll(back, Interrupted, time.Now())
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	for _, it := range back {
-		e.settle(it, Interrupted, time.Now())
-		e.mu.Lock()
 		e.conclude(it, outcome{kind: settled})
-		e.mu.Unlock()
 	}
 }
 
-// context is that of the batch's call. It ends with the first of its events'
-// own: one assignment that must be let go ends the call for all, and the others
-// are sent again.
-func (b *batch) context() (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(context.WithoutCancel(b.items[0].call))
-	stops := make(map[context.Context]func() bool, 1)
+// heed ends a batch's call when that of one of its events has ended before the
+// batch was in anybody's hands. From then on cut does: an assignment that must
+// be let go ends the call for all, and the others are sent again.
+func (b *batch) heed() {
 	for _, it := range b.items {
-		if stops[it.call] == nil {
-			stops[it.call] = context.AfterFunc(it.call, cancel)
+		if it.call.Err() != nil {
+			b.cancel()
+			return
 		}
-	}
-	return ctx, func() {
-		for _, stop := range stops {
-			stop()
-		}
-		cancel()
 	}
 }
 
@@ -156,24 +174,31 @@ func allPermanent(errs []error) bool {
 	return true
 }
 
-// sendBatch returns one result an event, whatever the sink does.
-func (e *Engine) sendBatch(ctx context.Context, b *batch) (errs []error) {
+// sendBatch returns one result an event, whatever the sink does, or nil when
+// all were delivered.
+func (e *Engine) sendBatch(b *batch) (errs []error) {
 	n := len(b.items)
 	defer func() {
 		if r := recover(); r != nil {
-			errs = repeat(e.panicked(b.items[0], "sink", r), n)
+			it := b.items[0]
+			errs = repeat(e.panicked(e.context(it.call, it), it.m, "sink", r), n)
 		}
 	}()
 	events := make([]*cloudevent.Event, n)
 	for i, it := range b.items {
 		events[i] = it.event
 	}
-	errs = b.stage.batches.SendBatch(ctx, events)
+	errs = b.stage.batches.SendBatch(b.ctx, events)
 	switch len(errs) {
 	case n:
-		return errs
+		for _, err := range errs {
+			if err != nil {
+				return errs
+			}
+		}
+		return nil
 	case 0:
-		return make([]error, n)
+		return nil
 	default:
 		return repeat(fmt.Errorf("the sink gave %d results for a batch of %d", len(errs), n), n)
 	}
@@ -187,14 +212,22 @@ func repeat(err error, n int) []error {
 	return errs
 }
 
+// errOf is the result of one event of a batch.
+func errOf(errs []error, i int) error {
+	if errs == nil {
+		return nil
+	}
+	return errs[i]
+}
+
 // startSends begins a span for each event of a batch; nil without tracing.
-func (e *Engine) startSends(ctx context.Context, b *batch) []trace.Span {
+func (e *Engine) startSends(b *batch) []trace.Span {
 	if e.cfg.Tracer == nil {
 		return nil
 	}
 	spans := make([]trace.Span, len(b.items))
 	for i, it := range b.items {
-		_, spans[i] = e.startSend(ctx, it)
+		_, spans[i] = e.startSend(b.ctx, it)
 	}
 	return spans
 }

@@ -56,6 +56,9 @@ func TestBatch_isSentAtTheFirstBoundReached(t *testing.T) {
 		// Whether the source waits again before the third is sent is a matter
 		// of whose turn it is; the first two are hurried for certain.
 		{"a source that waits hurries it", Config{MaxInFlight: 2}, Batch{MaxWait: time.Minute}, "aaaa", []int{1, 1, 1, 1}, []time.Duration{0, 0}},
+		{"an event behind one of it hurries it", Config{}, Batch{MaxWait: time.Minute}, "aba", []int{2, 1}, []time.Duration{0, time.Minute}},
+		{"an event that comes behind it later hurries it", Config{}, Batch{MaxWait: time.Minute}, "a a", []int{1, 1}, []time.Duration{time.Second, time.Minute + time.Second}},
+		{"the order of a partition keeps nobody waiting", Config{Ordering: OrderPartition}, Batch{MaxWait: time.Minute}, "abc", []int{1, 1, 1}, []time.Duration{0, 0, time.Minute}},
 		{"defaults", Config{}, Batch{}, "ab", []int{2}, []time.Duration{50 * time.Millisecond}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -162,12 +165,12 @@ func TestBatch_thatCollectsIsHandedBackWithItsAssignment(t *testing.T) {
 		b := &batches{}
 		r := start(t, Config{DrainTimeout: time.Minute}, Stage{Batch: &Batch{MaxWait: time.Hour}, Sink: b.sink()})
 		ctx, revoke := context.WithCancel(r.ctx)
-		gone, behind, stays := r.give(ctx, "a"), r.give(ctx, "a"), r.give(r.ctx, "b")
+		gone, too, stays := r.give(ctx, "a"), r.give(ctx, "c"), r.give(r.ctx, "b")
 		synctest.Wait()
 		revoke()
 		synctest.Wait()
 		r.want(gone, connector.ErrInterrupted)
-		r.want(behind, connector.ErrInterrupted)
+		r.want(too, connector.ErrInterrupted)
 		after(time.Hour)
 		r.want(stays, nil)
 		if !slices.Equal(b.sizes, []int{1}) {

@@ -35,7 +35,7 @@ func feed(b *testing.B, partitions, keys int, run func(context.Context, connecto
 		names[i] = []byte("customer-" + strconv.Itoa(i))
 	}
 	n := b.N/partitions + 1
-	src := sourceFunc(func(ctx context.Context, h connector.Handler) error {
+	src := batchSourceFunc(func(ctx context.Context, h connector.BatchHandler) error {
 		var feeds sync.WaitGroup
 		for range partitions {
 			feeds.Go(func() {
@@ -44,13 +44,16 @@ func feed(b *testing.B, partitions, keys int, run func(context.Context, connecto
 				var open sync.WaitGroup
 				open.Add(n)
 				end := &countdown{&open}
-				for i := 0; i < n; i += 512 {
-					slab := make([]connector.Message, min(512, n-i))
+				ms := make([]*connector.Message, 0, 256)
+				for i := 0; i < n; i += cap(ms) {
+					slab := make([]connector.Message, min(cap(ms), n-i))
+					ms = ms[:0]
 					for j := range slab {
 						slab[j].Key = names[(i+j)%keys]
 						slab[j].Bind(end)
-						h(ctx, &slab[j])
+						ms = append(ms, &slab[j])
 					}
+					h(ctx, ms)
 				}
 				open.Wait()
 			})
@@ -69,6 +72,11 @@ func feed(b *testing.B, partitions, keys int, run func(context.Context, connecto
 type countdown struct{ *sync.WaitGroup }
 
 func (c *countdown) Settled(*connector.Message, error) { c.Done() }
+func (c *countdown) SettledBatch(ms []*connector.Message, err error) {
+	for _, m := range ms {
+		m.Settler().Settled(m, err) // of any partition
+	}
+}
 
 func BenchmarkLanes(b *testing.B) {
 	for _, partitions := range []int{1, 8, 64} {
@@ -77,6 +85,31 @@ func BenchmarkLanes(b *testing.B) {
 				runBench(b, Config{}, partitions, keys, func(context.Context) error { return nil })
 			})
 		}
+	}
+}
+
+// BenchmarkFiltered is what an event costs that the processor filters out.
+func BenchmarkFiltered(b *testing.B) {
+	nothing := processorFunc(func(context.Context, *connector.Message) (*cloudevent.Event, error) { return nil, nil })
+	for _, partitions := range []int{1, 64} {
+		b.Run(fmt.Sprintf("partitions=%d", partitions), func(b *testing.B) {
+			e := New(Config{}, &Stage{Processor: nothing})
+			feed(b, partitions, 10_000, e.Run)
+		})
+	}
+}
+
+// BenchmarkBatches is what an event costs that goes into a batch of a hundred.
+func BenchmarkBatches(b *testing.B) {
+	for _, partitions := range []int{1, 64} {
+		b.Run(fmt.Sprintf("partitions=%d", partitions), func(b *testing.B) {
+			e := New(Config{}, &Stage{
+				Batch:     &Batch{},
+				Processor: processorFunc(func(context.Context, *connector.Message) (*cloudevent.Event, error) { return benchEvent, nil }),
+				Sink:      batchFunc(func(context.Context, []*cloudevent.Event) []error { return nil }),
+			})
+			feed(b, partitions, 10_000, e.Run)
+		})
 	}
 }
 

@@ -33,12 +33,13 @@ type Config struct {
 	Flow     string // for logs, spans and dead letters
 	Ordering string // OrderKey when empty
 	// MaxInFlight bounds the events accepted and not yet settled of each
-	// assignment, and the events being worked on at one moment over the whole
-	// flow. Default 1024.
+	// assignment, and the events in the hands of workers and in batches at one
+	// moment over the whole flow. A source may make one event more for each
+	// partition by itself, while its processor is quick. Default 1024.
 	MaxInFlight int
 	// MaxInFlightBytes bounds keys, values and headers accepted and not yet
 	// settled, over the whole flow; an assignment with nothing in flight may
-	// always hold one event. Default 64 MiB.
+	// always hold one event. Default 32 MiB.
 	MaxInFlightBytes int64
 	// DrainTimeout is how long calls under way may go on after their
 	// assignment ended or their stage was replaced. 0: not at all.
@@ -87,7 +88,7 @@ type Batch struct {
 
 const (
 	defaultMaxInFlight = 1024
-	defaultMaxBytes    = 64 << 20
+	defaultMaxBytes    = 32 << 20
 )
 
 func (c Config) withDefaults() Config {

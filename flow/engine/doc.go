@@ -12,8 +12,9 @@
 //     There is no other way, whatever a processor, a sink or a dead letter
 //     writer answers, and however they panic.
 //   - Events of one lane (a key within an assignment, see Config.Ordering) are
-//     worked on one after the other, in the order of the source. An event that
-//     waits holds its lane up and nobody else.
+//     sent one after the other, in the order of the source, each after the one
+//     before it was delivered or given up. Made they may be before. An event
+//     that waits holds its lane up and nobody else.
 //   - No more than Config.MaxInFlight events are worked on at a time, and no
 //     more than that are accepted of an assignment and not settled.
 //   - When an assignment ends, what was not begun is handed back at once, and

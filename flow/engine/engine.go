@@ -35,6 +35,8 @@ type Engine struct {
 	inFlight int      // accepted and not settled
 	bytes    int64    // of those
 	working  int      // of those, in a worker's hands or in a batch
+	making   int      // runs whose events are being made by the source
+	sending  map[*batch]struct{}
 
 	workers int       // goroutines
 	parked  int       // of those, waiting and not yet called
@@ -67,6 +69,7 @@ func New(cfg Config, st *Stage) *Engine {
 		pace:    newPace(cfg.MaxInFlight),
 		blocked: make(map[*shard]struct{}),
 		held:    make(map[*item]struct{}),
+		sending: make(map[*batch]struct{}),
 		spare:   spare{max: cfg.MaxInFlight},
 	}
 	e.wake.L = &e.mu
@@ -82,7 +85,12 @@ func (e *Engine) Run(ctx context.Context, src connector.Source) error {
 		return errors.New("engine: Run was called before")
 	}
 	e.others.Go(e.clock)
-	err := src.Run(ctx, e.handle)
+	var err error
+	if b, ok := src.(connector.BatchSource); ok {
+		err = b.RunBatches(ctx, e.handleBatch)
+	} else {
+		err = src.Run(ctx, e.handle)
+	}
 
 	e.mu.Lock()
 	e.closed = true
@@ -95,55 +103,6 @@ func (e *Engine) Run(ctx context.Context, src connector.Source) error {
 	e.mu.Unlock()
 	e.others.Wait()
 	return err
-}
-
-// handle accepts a message, and is what the source calls. It blocks while
-// there is no room, and hands the message back when ctx ends first.
-func (e *Engine) handle(ctx context.Context, m *connector.Message) {
-	size := sizeOf(m)
-	e.mu.Lock()
-	s := e.shardOf(ctx)
-	if s == nil || !e.admit(s, size) {
-		e.mu.Unlock()
-		m.Settle(connector.ErrInterrupted)
-		e.cfg.Observer.Settled(Interrupted)
-		return
-	}
-	it := e.spare.item()
-	it.m, it.size, it.accepted = m, size, time.Now()
-	e.enqueue(s, it)
-	e.mu.Unlock()
-}
-
-// sizeOf is what a message counts against MaxInFlightBytes.
-func sizeOf(m *connector.Message) int64 {
-	n := len(m.Key) + len(m.Value)
-	for i := range m.Headers {
-		n += len(m.Headers[i].Key) + len(m.Headers[i].Value)
-	}
-	return int64(n)
-}
-
-// enqueue puts an accepted event into its lane.
-func (e *Engine) enqueue(s *shard, it *item) {
-	s.add(it)
-	e.inFlight++
-	e.bytes += it.size
-	hash, named := e.nameOf(it.m)
-	if named {
-		if l := s.lanes[hash]; l != nil {
-			l.push(it)
-			return
-		}
-	}
-	l := e.spare.lane()
-	l.shard, l.hash, l.named = s, hash, named
-	if named {
-		s.lanes[hash] = l
-	}
-	l.push(it)
-	e.ready.push(l)
-	e.rouse(1)
 }
 
 // nameOf is the name of a message's lane, or false when it keeps no order. A
@@ -166,20 +125,38 @@ func (e *Engine) leave(l *lane) {
 	l.head = it.next
 	e.forget(it)
 	if l.head != nil {
-		e.ready.push(l)
+		e.onward(l)
 	} else {
 		e.drop(l)
 	}
 	e.spare.putItem(it)
 }
 
+// onward lets a lane's head go on: into the collecting batch at once, when its
+// event is made already, and else to a worker. Called with the lock held.
+func (e *Engine) onward(l *lane) {
+	it, st := l.head, e.stage.Load()
+	made := it.stage == st && it.event != nil && it.letter == nil
+	if made && st.batch != nil && !it.single && !st.line.stopped && e.working < e.cfg.MaxInFlight && e.take(l) {
+		e.join(l, st)
+		return
+	}
+	e.ready.push(l)
+}
+
 // forget takes an event out of every account.
 func (e *Engine) forget(it *item) {
 	s := it.lane.shard
 	e.unhold(it)
-	s.remove(it)
+	s.unlink(it)
+	s.inFlight--
 	e.inFlight--
 	e.bytes -= it.size
+	e.freed(s)
+}
+
+// freed follows after events left a shard's accounts.
+func (e *Engine) freed(s *shard) {
 	if s.ended && s.inFlight == 0 {
 		delete(e.shards, s.ctx)
 		close(s.empty)
@@ -191,7 +168,7 @@ func (e *Engine) forget(it *item) {
 func (e *Engine) drop(l *lane) {
 	l.place = over
 	if l.named {
-		delete(l.shard.lanes, l.hash)
+		l.shard.lanes.remove(l.hash)
 	}
 	e.spare.putLane(l)
 }
@@ -202,7 +179,11 @@ type spare struct {
 	max   int // of each kind
 	items []*item
 	lanes []*lane
+	slab  []item // not used yet
 }
+
+// itemSlab is how many items are allocated at a time.
+const itemSlab = 32
 
 func (s *spare) item() *item {
 	if n := len(s.items); n > 0 {
@@ -210,7 +191,12 @@ func (s *spare) item() *item {
 		s.items = s.items[:n-1]
 		return it
 	}
-	return new(item)
+	if len(s.slab) == 0 {
+		s.slab = make([]item, itemSlab)
+	}
+	it := &s.slab[0]
+	s.slab = s.slab[1:]
+	return it
 }
 
 func (s *spare) putItem(it *item) {

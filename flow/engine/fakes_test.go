@@ -23,6 +23,21 @@ type sourceFunc func(context.Context, connector.Handler) error
 
 func (f sourceFunc) Run(ctx context.Context, h connector.Handler) error { return f(ctx, h) }
 
+// batchSourceFunc is a source made of its RunBatches.
+type batchSourceFunc func(context.Context, connector.BatchHandler) error
+
+func (f batchSourceFunc) RunBatches(ctx context.Context, h connector.BatchHandler) error {
+	return f(ctx, h)
+}
+
+func (f batchSourceFunc) Run(ctx context.Context, h connector.Handler) error {
+	return f(ctx, func(ctx context.Context, ms []*connector.Message) {
+		for _, m := range ms {
+			h(ctx, m)
+		}
+	})
+}
+
 // sinkFunc is a sink made of its Send.
 type sinkFunc func(context.Context, *cloudevent.Event) error
 

@@ -133,7 +133,8 @@ func TestF2_cancelledIsHandedBackAndNeverADeadLetter(t *testing.T) {
 	}
 }
 
-// F2: a sink whose own context was cancelled, while ours stands, has failed.
+// F2, https://github.com/dapr/components-contrib/issues/3529 and
+// https://github.com/dapr/dapr/issues/7799: a sink whose own context was cancelled, while ours stands, has failed.
 func TestF2_somebodyElsesCancellationIsATemporaryError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tries := 0
@@ -201,7 +202,7 @@ func nil2(*rig) error {
 	return nil
 }
 
-// F5: a handler that waits for room is let go with its partition.
+// F5, https://github.com/confluentinc/parallel-consumer/issues/857: a handler that waits for room is let go with its partition.
 func TestF5_aBlockedHandlerEndsWithItsAssignment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(t)
@@ -255,6 +256,39 @@ func TestF9_aDeadLetterThatCannotBeStoredIsHeldUntilItIs(t *testing.T) {
 		}
 	})
 }
+
+// F10, https://github.com/getsentry/sentry-kafka-schemas/issues/482: a dead letter
+// that its place refuses for its size is held, with those words, and is not
+// tried in a hot loop; its neighbours go on.
+func TestF10_aLetterThatIsTooLargeIsHeldAndNotTriedInAHotLoop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		writes := 0
+		r := start(t, Config{}, Stage{
+			Sink: sinkFunc(func(_ context.Context, ev *cloudevent.Event) error {
+				if string(ev.Key) == "large" {
+					return connector.AsPermanent(errBoom)
+				}
+				return nil
+			}),
+			DeadLetter: &morgue{write: func(context.Context, *deadletter.Letter) error {
+				writes++
+				return connector.AsPermanent(errTooLarge)
+			}},
+		})
+		large, other := r.give(r.ctx, "large"), r.give(r.ctx, "small")
+		after(time.Hour)
+		r.wantUnsettled(large)
+		r.want(other, nil)
+		if h := r.Status().Held; len(h) != 1 || h[0].Reason != "the dead letter cannot be stored: too large" {
+			t.Errorf("held %+v", h)
+		}
+		if most := int(time.Hour/testRetry.Initial) + 1; writes < 2 || writes > most {
+			t.Errorf("written %d times in an hour, want %d at most", writes, most)
+		}
+	})
+}
+
+var errTooLarge = errors.New("too large")
 
 // A dead letter queue that does not answer at all is seen, and takes no worker
 // away for good.
@@ -326,9 +360,11 @@ func TestF13_aSwapTakesUpWhatTheOldSinkFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := start(t, Config{DrainTimeout: 10 * time.Second}, old)
-				var given []string
-				for range 5 {
-					given = append(given, r.give(r.ctx, "k"))
+				given := []string{r.give(r.ctx, "k")}
+				for range 4 {
+					if old.Batch == nil { // a second of the key would end the collecting
+						given = append(given, r.give(r.ctx, "k"))
+					}
 				}
 				after(time.Second / 2)
 				g := newGate(t)

@@ -25,6 +25,7 @@ type item struct {
 	// What was achieved so far, on stage; void on any other.
 	stage   *stage
 	event   *cloudevent.Event  // made by the processor
+	failed  error              // of the processor, and not judged yet
 	letter  *deadletter.Letter // given up, to be stored
 	retries int                // counted against MaxRetries
 	pauses  int                // since it began; each is longer than the last
@@ -37,7 +38,7 @@ type item struct {
 
 // begin makes the item an untouched one again, to be worked on by st.
 func (it *item) begin(st *stage) {
-	it.stage, it.event, it.letter = st, nil, nil
+	it.stage, it.event, it.failed, it.letter = st, nil, nil, nil
 	it.retries, it.pauses, it.single = 0, 0, false
 }
 

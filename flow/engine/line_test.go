@@ -36,6 +36,8 @@ func (k *token) Send(context.Context, *cloudevent.Event) error {
 
 func (k *token) Close(context.Context) error { return nil }
 
+// F11, https://github.com/vectordotdev/vector/issues/24543: a token that expired
+// must not pour a topic into the dead letter queue.
 func TestLine_stopsAfterSoManyInARowHoweverManyFailAtOnce(t *testing.T) {
 	for name, class := range map[string]func(error) error{
 		"rejected":          connector.AsPermanent,

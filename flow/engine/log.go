@@ -1,12 +1,14 @@
 package engine
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
 	"sync"
 	"time"
 
+	"github.com/lsm/fiso/common/connector"
 	"github.com/lsm/fiso/flow/fault"
 )
 
@@ -71,9 +73,9 @@ func (e *Engine) logHeld(it *item, reason string) {
 
 // panicked logs a panic with its stack and is the error it becomes, without:
 // a stack does not belong into a dead letter.
-func (e *Engine) panicked(it *item, where string, r any) error {
-	e.cfg.Logger.ErrorContext(e.context(it.call, it), "Recovered from a panic",
-		slog.String("where", where), slog.String("position", it.m.Position.String()),
+func (e *Engine) panicked(ctx context.Context, m *connector.Message, where string, r any) error {
+	e.cfg.Logger.ErrorContext(ctx, "Recovered from a panic",
+		slog.String("where", where), slog.String("position", m.Position.String()),
 		slog.Any("panic", r), slog.String("stack", string(debug.Stack())))
 	return fmt.Errorf("the %s panicked: %v", where, r)
 }

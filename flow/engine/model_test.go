@@ -98,11 +98,17 @@ func (w *world) scenario(t *testing.T) {
 	}
 	w.most = cfg.MaxInFlight
 	w.order = cfg.Ordering
+	w.slow = []float64{0, 0, 0.001, 0.02, 0.5}[w.IntN(5)]
 	w.say("%+v", cfg)
 	e := New(cfg, w.stage())
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error)
-	go func() { done <- e.Run(ctx, w) }()
+	var src connector.Source = w
+	if w.chance(0.7) {
+		src = batchWorld{w}
+	}
+	go func() { done <- e.Run(ctx, src) }()
+	synctest.Wait() // it draws from the scenario's dice once
 
 	for range w.IntN(25) {
 		pass(w.within(400 * time.Millisecond))

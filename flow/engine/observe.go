@@ -34,10 +34,11 @@ const (
 // goroutines, some with the engine's lock held: they must not block and must
 // not call the engine.
 type Observer interface {
-	// Settled is called once an event.
-	Settled(s Status)
-	// Took is called for each phase: transform and sink once a try.
-	Took(p Phase, d time.Duration)
+	// Settled counts n events that ended, each once.
+	Settled(s Status, n int)
+	// Took counts n times that a phase took d: transform and sink once a try.
+	// Of several events that were timed together, d is the mean.
+	Took(p Phase, d time.Duration, n int)
 	// TransformError is called for each message the processor failed on.
 	TransformError(code fault.Code)
 	// SinkError is called for each try that the sink refused.
@@ -56,11 +57,11 @@ type Observer interface {
 // nobody is the Observer of an engine without one.
 type nobody struct{}
 
-func (nobody) Settled(Status)            {}
-func (nobody) Took(Phase, time.Duration) {}
-func (nobody) TransformError(fault.Code) {}
-func (nobody) SinkError(connector.Class) {}
-func (nobody) Retry()                    {}
-func (nobody) DeadLetter(fault.Code)     {}
-func (nobody) DeadLetterError()          {}
-func (nobody) Held(int)                  {}
+func (nobody) Settled(Status, int)            {}
+func (nobody) Took(Phase, time.Duration, int) {}
+func (nobody) TransformError(fault.Code)      {}
+func (nobody) SinkError(connector.Class)      {}
+func (nobody) Retry()                         {}
+func (nobody) DeadLetter(fault.Code)          {}
+func (nobody) DeadLetterError()               {}
+func (nobody) Held(int)                       {}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -38,18 +39,23 @@ func count[K comparable](c *counter, m *map[K]int, k K) {
 	(*m)[k]++
 }
 
-func (c *counter) Settled(s Status)                { count(c, &c.settled, s) }
+func (c *counter) Settled(s Status, n int) {
+	for range n {
+		count(c, &c.settled, s)
+	}
+}
+
 func (c *counter) TransformError(code fault.Code)  { count(c, &c.transforms, code) }
 func (c *counter) SinkError(class connector.Class) { count(c, &c.sinks, class) }
 func (c *counter) DeadLetter(code fault.Code)      { count(c, &c.letters, code) }
 
-func (c *counter) Took(p Phase, d time.Duration) {
+func (c *counter) Took(p Phase, d time.Duration, n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.took == nil {
 		c.took = map[Phase][]time.Duration{}
 	}
-	c.took[p] = append(c.took[p], d)
+	c.took[p] = append(c.took[p], slices.Repeat([]time.Duration{d}, n)...)
 }
 
 func (c *counter) Retry() {

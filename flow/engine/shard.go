@@ -13,7 +13,7 @@ import (
 // (https://github.com/confluentinc/parallel-consumer/issues/184).
 type shard struct {
 	ctx      context.Context // the assignment
-	lanes    map[uint64]*lane
+	lanes    lanes
 	oldest   *item // in the order of acceptance
 	newest   *item
 	inFlight int
@@ -43,25 +43,29 @@ func (e *Engine) shardOf(ctx context.Context) *shard {
 	if e.closed || ctx.Err() != nil {
 		return nil
 	}
-	s := &shard{ctx: ctx, lanes: make(map[uint64]*lane), empty: make(chan struct{})}
+	s := &shard{ctx: ctx, empty: make(chan struct{})}
 	s.room.L = &e.mu
 	e.shards[ctx] = s
 	e.watchers.Go(func() { e.watch(s) })
 	return s
 }
 
-func (s *shard) add(it *item) {
-	it.older = s.newest
-	if s.newest == nil {
+// insert puts it before another into the order of acceptance; nil: last.
+func (s *shard) insert(it, before *item) {
+	it.newer = before
+	if before == nil {
+		it.older, s.newest = s.newest, it
+	} else {
+		it.older, before.older = before.older, it
+	}
+	if it.older == nil {
 		s.oldest = it
 	} else {
-		s.newest.newer = it
+		it.older.newer = it
 	}
-	s.newest = it
-	s.inFlight++
 }
 
-func (s *shard) remove(it *item) {
+func (s *shard) unlink(it *item) {
 	if it.older == nil {
 		s.oldest = it.newer
 	} else {
@@ -72,7 +76,6 @@ func (s *shard) remove(it *item) {
 	} else {
 		it.newer.older = it.older
 	}
-	s.inFlight--
 }
 
 // callOn is the context of calls on st.
@@ -90,13 +93,10 @@ func (s *shard) callOn(st *stage) context.Context {
 // over the byte limit nor a stuck neighbour can stop it for good.
 func (e *Engine) admit(s *shard, size int64) bool {
 	for !s.ended && !e.closed {
-		if s.inFlight == 0 {
+		if e.fits(s, size) {
 			return true
 		}
 		full := s.inFlight >= e.cfg.MaxInFlight
-		if !full && e.bytes+size <= e.cfg.MaxInFlightBytes {
-			return true
-		}
 		s.waiting++
 		if !full && !s.starved {
 			s.starved = true
@@ -110,6 +110,11 @@ func (e *Engine) admit(s *shard, size int64) bool {
 		}
 	}
 	return false
+}
+
+// fits reports whether there is room for one more event.
+func (e *Engine) fits(s *shard, size int64) bool {
+	return s.inFlight == 0 || s.inFlight < e.cfg.MaxInFlight && e.bytes+size <= e.cfg.MaxInFlightBytes
 }
 
 // unblock says that no handler waits in s any more.
@@ -157,9 +162,7 @@ func (e *Engine) watch(s *shard) {
 	case <-s.ctx.Done():
 	case <-e.closing:
 	}
-	for _, it := range e.end(s) {
-		e.settle(it, Interrupted, time.Now())
-	}
+	e.settleAll(e.end(s), Interrupted, time.Now())
 	drain := time.NewTimer(e.cfg.DrainTimeout)
 	defer drain.Stop()
 	select {
@@ -187,6 +190,9 @@ func (e *Engine) end(s *shard) []*item {
 	var back []*item
 	for it := s.oldest; it != nil; it = it.newer {
 		l := it.lane
+		if l == nil {
+			continue // what is being made, which whoever makes it hands back
+		}
 		if it == l.head && l.place != over {
 			it.next, l.tail = nil, it // under way, the last of its lane
 			continue
@@ -201,7 +207,7 @@ func (e *Engine) end(s *shard) []*item {
 		delete(e.shards, s.ctx)
 		close(s.empty)
 	}
-	clear(s.lanes)
+	s.lanes = lanes{}
 	e.moveLine(st)
 	return back
 }
@@ -221,6 +227,14 @@ func (e *Engine) cut(which func(*shard, call) bool) {
 		for _, c := range s.calls {
 			if which(s, c) {
 				c.cancel()
+			}
+		}
+	}
+	for b := range e.sending {
+		for _, it := range b.items {
+			if which(it.lane.shard, call{stage: b.stage}) {
+				b.cancel()
+				break
 			}
 		}
 	}

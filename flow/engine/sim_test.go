@@ -38,6 +38,7 @@ type world struct {
 	working int
 	most    int // events that may be worked on at a time
 	order   string
+	slow    float64 // how many calls of the processor take their time
 }
 
 // record is one record of the simulated source and all that became of it.
@@ -131,14 +132,26 @@ func newWorld(seed uint64) *world {
 	return w
 }
 
+// batchWorld is a world that hands over in batches.
+type batchWorld struct{ *world }
+
+// RunBatches hands over batches of every size, in their own order of chance.
+func (w batchWorld) RunBatches(ctx context.Context, h connector.BatchHandler) error {
+	return w.run(ctx, 1+w.IntN(40), h)
+}
+
 // Run is the simulated source: each partition is assigned, taken away and
 // assigned again, and read from where it was committed.
 func (w *world) Run(ctx context.Context, h connector.Handler) error {
+	return w.run(ctx, 1, func(ctx context.Context, ms []*connector.Message) { h(ctx, ms[0]) })
+}
+
+func (w *world) run(ctx context.Context, most int, h connector.BatchHandler) error {
 	var parts sync.WaitGroup
 	for _, p := range w.parts {
 		parts.Go(func() {
 			for ctx.Err() == nil {
-				w.assign(ctx, p, h)
+				w.assign(ctx, p, most, h)
 			}
 		})
 	}
@@ -154,7 +167,7 @@ type epoch struct {
 	done map[int64]bool
 }
 
-func (w *world) assign(ctx context.Context, p *part, h connector.Handler) {
+func (w *world) assign(ctx context.Context, p *part, most int, h connector.BatchHandler) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ep := &epoch{w: w, p: p, done: map[int64]bool{}}
@@ -163,11 +176,17 @@ func (w *world) assign(ctx context.Context, p *part, h connector.Handler) {
 	w.note("partition %d assigned at %d", p.n, p.committed)
 	rest := p.log[p.committed:]
 	w.mu.Unlock()
-	for _, r := range rest {
-		if ctx.Err() != nil {
-			break
+	for len(rest) > 0 && ctx.Err() == nil {
+		w.mu.Lock()
+		n := min(1+w.roll(rest[0]).IntN(most), len(rest))
+		w.mu.Unlock()
+		ms := make([]*connector.Message, n)
+		for i, r := range rest[:n] {
+			ms[i] = ep.message(r)
 		}
-		h(ctx, ep.message(r))
+		h(ctx, ms)
+		clear(ms) // the slice is the source's again
+		rest = rest[n:]
 	}
 	<-ctx.Done()
 	ended := time.Now()
@@ -232,6 +251,21 @@ func (w *world) Process(ctx context.Context, m *connector.Message) (*cloudevent.
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	r := w.records[string(m.Value)]
+	if w.slow > 0 && w.roll(r).chance(w.slow) {
+		d := w.roll(r).within(20 * time.Millisecond)
+		if !w.healed && w.roll(r).chance(0.02) {
+			d = 10 * time.Minute // hangs
+		}
+		w.mu.Unlock()
+		select {
+		case <-time.After(d):
+		case <-ctx.Done():
+		}
+		w.mu.Lock()
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+	}
 	switch {
 	case r.filtered:
 		return nil, nil

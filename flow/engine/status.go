@@ -56,7 +56,7 @@ func (e *Engine) Status() State {
 	s := State{
 		InFlight: e.inFlight,
 		Bytes:    e.bytes,
-		Working:  e.working,
+		Working:  e.working + e.making,
 		Waiting:  len(e.pauses),
 		Held:     e.holds(now),
 		Line:     e.stage.Load().line.words(),

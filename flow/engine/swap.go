@@ -16,7 +16,8 @@ type stage struct {
 	batches connector.BatchSink // set with batch
 	open    *batch              // collecting
 	line    line
-	users   int           // events in a worker's hands or in a batch
+	cost    cost          // of the processor
+	users   int           // runs, and events in a worker's hands or in a batch
 	retired chan struct{} // made when the stage is replaced, closed when users is 0
 }
 
@@ -28,7 +29,7 @@ func newStage(cfg Config, s *Stage) *stage {
 	return st
 }
 
-// use and done count events that are being worked on by the stage.
+// use and done count what is being worked on by the stage.
 func (st *stage) use() { st.users++ }
 
 func (st *stage) done() {

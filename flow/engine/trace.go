@@ -12,6 +12,7 @@ import (
 
 	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/flow/deadletter"
 )
 
 // The attributes are those of OpenTelemetry's semantic conventions for
@@ -20,11 +21,11 @@ import (
 // startSpan begins the span of an event, from the moment its processing began,
 // under the trace that the event or else the message came with. ev is nil when
 // no event could be made.
-func (e *Engine) startSpan(it *item, ev *cloudevent.Event, begun time.Time) {
-	if e.cfg.Tracer == nil || it.span != nil {
-		return
+func (e *Engine) startSpan(m *connector.Message, ev *cloudevent.Event, begun time.Time) trace.Span {
+	if e.cfg.Tracer == nil {
+		return nil
 	}
-	p := it.m.Position
+	p := m.Position
 	attrs := []attribute.KeyValue{
 		attribute.String("messaging.operation.name", "process"),
 		attribute.String("messaging.operation.type", "process"),
@@ -39,9 +40,10 @@ func (e *Engine) startSpan(it *item, ev *cloudevent.Event, begun time.Time) {
 	if ev != nil {
 		attrs = append(attrs, attribute.String("messaging.message.id", ev.ID))
 	}
-	parent := propagation.TraceContext{}.Extract(context.Background(), incoming(it.m, ev))
-	_, it.span = e.cfg.Tracer.Start(parent, "process "+p.Topic,
+	parent := propagation.TraceContext{}.Extract(context.Background(), incoming(m, ev))
+	_, span := e.cfg.Tracer.Start(parent, "process "+p.Topic,
 		trace.WithSpanKind(trace.SpanKindConsumer), trace.WithTimestamp(begun), trace.WithAttributes(attrs...))
+	return span
 }
 
 // traceContext is the names of W3C trace context, and what was found of them.
@@ -135,16 +137,16 @@ func endSend(span trace.Span, err error) {
 }
 
 // endSpan ends the span of an event that was settled.
-func (e *Engine) endSpan(it *item, s Status) {
-	if it.span == nil {
+func endSpan(span trace.Span, letter *deadletter.Letter, s Status) {
+	if span == nil {
 		return
 	}
-	it.span.SetAttributes(attribute.String("fiso.status", string(s)))
-	if it.letter != nil {
-		it.span.SetStatus(codes.Error, it.letter.Reason)
-		it.span.SetAttributes(attribute.String("error.type", string(it.letter.Code)))
+	span.SetAttributes(attribute.String("fiso.status", string(s)))
+	if letter != nil {
+		span.SetStatus(codes.Error, letter.Reason)
+		span.SetAttributes(attribute.String("error.type", string(letter.Code)))
 	}
-	it.span.End()
+	span.End()
 }
 
 // context is ctx with the span of the event, for calls and log lines.

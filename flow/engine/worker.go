@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"time"
 
 	"github.com/lsm/fiso/common/connector"
@@ -47,6 +48,8 @@ func (e *Engine) next() (*lane, *batch) {
 		case len(e.sealed) > 0:
 			b := e.sealed[0]
 			e.sealed = append(e.sealed[:0], e.sealed[1:]...)
+			e.sending[b] = struct{}{}
+			b.ctx, b.cancel = context.WithCancel(context.WithoutCancel(b.items[0].call))
 			return nil, b
 		case e.ready.n > 0 && e.working < e.cfg.MaxInFlight:
 			if l := e.ready.pop(); e.take(l) {
@@ -59,6 +62,8 @@ func (e *Engine) next() (*lane, *batch) {
 			e.leaving--
 			e.workers--
 			return nil, nil
+		case e.hurry():
+			continue // what was sealed is the next work
 		default:
 			e.inviteAll()
 			e.pace.idle()
@@ -191,11 +196,37 @@ func (e *Engine) settle(it *item, s Status, now time.Time) outcome {
 		err = connector.ErrInterrupted
 	}
 	it.m.Settle(err)
-	e.endSpan(it, s)
-	e.cfg.Observer.Settled(s)
-	e.cfg.Observer.Took(PhaseTotal, now.Sub(it.accepted))
+	endSpan(it.span, it.letter, s)
+	e.cfg.Observer.Settled(s, 1)
+	e.cfg.Observer.Took(PhaseTotal, now.Sub(it.accepted), 1)
 	if s == Delivered {
 		return outcome{kind: delivered}
 	}
 	return outcome{kind: settled}
+}
+
+// settleAll is settle for many events.
+func (e *Engine) settleAll(its []*item, s Status, now time.Time) {
+	if len(its) == 0 {
+		return
+	}
+	var err error
+	if s == Interrupted {
+		err = connector.ErrInterrupted
+	}
+	ms := make([]*connector.Message, len(its))
+	for i, it := range its {
+		ms[i] = it.m
+	}
+	connector.SettleAll(ms, err)
+	first := 0 // of those that were accepted together
+	for i, it := range its {
+		endSpan(it.span, it.letter, s)
+		if it.accepted != its[first].accepted {
+			e.cfg.Observer.Took(PhaseTotal, now.Sub(its[first].accepted), i-first)
+			first = i
+		}
+	}
+	e.cfg.Observer.Took(PhaseTotal, now.Sub(its[first].accepted), len(its)-first)
+	e.cfg.Observer.Settled(s, len(its))
 }

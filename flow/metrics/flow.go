@@ -14,7 +14,7 @@ import (
 // by its labels when the Flow was made, so that an event costs none of that.
 type Flow struct {
 	settled         map[engine.Status]prometheus.Counter
-	took            map[engine.Phase]prometheus.Observer
+	took            map[engine.Phase]*series
 	transformErrors map[fault.Code]prometheus.Counter
 	otherErrors     prometheus.Counter
 	deadLetters     prometheus.Counter
@@ -44,7 +44,7 @@ func (m *Metrics) Flow(name string) *Flow {
 	}
 	f := &Flow{
 		settled:         map[engine.Status]prometheus.Counter{},
-		took:            map[engine.Phase]prometheus.Observer{},
+		took:            map[engine.Phase]*series{},
 		transformErrors: map[fault.Code]prometheus.Counter{},
 		otherErrors:     m.transformErrors.WithLabelValues(name, "OTHER"),
 		deadLetters:     m.deadLetters.WithLabelValues(name),
@@ -58,7 +58,7 @@ func (m *Metrics) Flow(name string) *Flow {
 		f.settled[s] = m.events.WithLabelValues(name, string(s))
 	}
 	for _, p := range phases {
-		f.took[p] = m.durations.WithLabelValues(name, string(p))
+		f.took[p] = m.durations.of(name, string(p))
 	}
 	for _, c := range codes {
 		f.transformErrors[c] = m.transformErrors.WithLabelValues(name, string(c))
@@ -67,17 +67,17 @@ func (m *Metrics) Flow(name string) *Flow {
 	return f
 }
 
-// Settled counts an event that ended.
-func (f *Flow) Settled(s engine.Status) {
+// Settled counts n events that ended.
+func (f *Flow) Settled(s engine.Status, n int) {
 	if c := f.settled[s]; c != nil {
-		c.Inc()
+		c.Add(float64(n))
 	}
 }
 
-// Took notes how long a phase took.
-func (f *Flow) Took(p engine.Phase, d time.Duration) {
-	if o := f.took[p]; o != nil {
-		o.Observe(d.Seconds())
+// Took notes how long a phase took, n times.
+func (f *Flow) Took(p engine.Phase, d time.Duration, n int) {
+	if s := f.took[p]; s != nil {
+		s.observe(d, n)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -16,7 +17,7 @@ import (
 // concurrent use, and is the supervisor's Recorder.
 type Metrics struct {
 	events          *prometheus.CounterVec
-	durations       *prometheus.HistogramVec
+	durations       *histogram
 	transformErrors *prometheus.CounterVec
 	deadLetters     *prometheus.CounterVec
 	dlqErrors       *prometheus.CounterVec
@@ -42,12 +43,13 @@ func New(reg prometheus.Registerer) (*Metrics, error) {
 	}
 	m := &Metrics{
 		events: counter("events_total", "Events that ended, by how: delivered, filtered, dead_lettered, dropped, or interrupted (handed back to the source).", "status"),
-		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Namespace: "fiso", Subsystem: "flow", Name: "event_duration_seconds",
-			Help: "Time an event took: transform and sink for each try, total from accepted to settled.",
+		durations: newHistogram("fiso_flow_event_duration_seconds",
+			"Time an event took: transform and sink for each try, total from accepted to settled.",
 			// From what a bare transform takes to the longest sensible timeout.
-			Buckets: []float64{.00001, .00005, .0001, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
-		}, []string{"flow", "phase"}),
+			10*time.Microsecond, 50*time.Microsecond, 100*time.Microsecond, 500*time.Microsecond,
+			time.Millisecond, 2500*time.Microsecond, 5*time.Millisecond, 10*time.Millisecond, 25*time.Millisecond, 50*time.Millisecond,
+			100*time.Millisecond, 250*time.Millisecond, 500*time.Millisecond,
+			time.Second, 2500*time.Millisecond, 5*time.Second, 10*time.Second, 30*time.Second, time.Minute),
 		transformErrors: counter("transform_errors_total", "Events whose transform failed, by error code.", "error_type"),
 		deadLetters:     counter("dlq_total", "Dead letters stored."),
 		dlqErrors:       counter("dlq_errors_total", "Tries to store a dead letter that failed; the event is held and tried again."),

@@ -35,10 +35,10 @@ func TestFlow_movesEveryCounter(t *testing.T) {
 	m, reg := made(t)
 	f := m.Flow("orders")
 	for _, s := range append(statuses, "something new") {
-		f.Settled(s)
+		f.Settled(s, 1)
 	}
 	for _, p := range append(phases, "something new") {
-		f.Took(p, time.Millisecond)
+		f.Took(p, time.Millisecond, 1)
 	}
 	f.TransformError(fault.TransformTimeout)
 	f.TransformError("SOMETHING_NEW")
@@ -77,16 +77,16 @@ fiso_flow_events_total{flow="orders",status="interrupted"} 1
 
 func TestMetrics_goOnAcrossReloadsAndRemoval(t *testing.T) {
 	m, reg := made(t)
-	m.Flow("orders").Settled(engine.Delivered)
-	m.Flow("orders").Settled(engine.Delivered)
+	m.Flow("orders").Settled(engine.Delivered, 1)
+	m.Flow("orders").Settled(engine.Delivered, 1)
 	m.Reloaded("orders", true)
 	m.Reloaded("orders", false)
 	m.Valid("orders", true)
 	m.Valid("gone", false)
-	m.Flow("gone").Settled(engine.Delivered)
+	m.Flow("gone").Settled(engine.Delivered, 1)
 	m.Flow("gone").Held(1)
 	m.Forget("gone")
-	m.Flow("gone").Settled(engine.Delivered)
+	m.Flow("gone").Settled(engine.Delivered, 1)
 	shows(t, reg, `# HELP fiso_flow_config_valid 1 when the flow's file is valid as it stands, 0 when an older version of it runs on.
 # TYPE fiso_flow_config_valid gauge
 fiso_flow_config_valid{flow="orders"} 1
@@ -155,8 +155,8 @@ func TestFlow_allocatesNothingAnEvent(t *testing.T) {
 	m, _ := made(t)
 	f := m.Flow("orders")
 	if n := testing.AllocsPerRun(100, func() {
-		f.Settled(engine.Delivered)
-		f.Took(engine.PhaseTotal, time.Millisecond)
+		f.Settled(engine.Delivered, 1)
+		f.Took(engine.PhaseTotal, time.Millisecond, 3)
 		f.Held(0)
 	}); n != 0 {
 		t.Errorf("%v allocations an event", n)

@@ -36,6 +36,7 @@ func TestDeadLetter_thatCannotBeStoredIsHeldUntilAReloadHelps(t *testing.T) {
 }
 
 // One expired token must not pour a topic into the dead letter queue (F11).
+// https://github.com/vectordotdev/vector/issues/24543
 func TestStopTheLine_isNotReadyAndGoesOnWithTheSink(t *testing.T) {
 	in := prepare(t)
 	in.service.answers(func(string) int { return 401 })
@@ -56,6 +57,7 @@ func TestStopTheLine_isNotReadyAndGoesOnWithTheSink(t *testing.T) {
 }
 
 // F7: a gap in the offsets is counted and noted, never silent.
+// https://github.com/confluentinc/parallel-consumer/issues/409
 func TestGap_isCountedAndNoted(t *testing.T) {
 	in := prepare(t)
 	for n := range 10 {

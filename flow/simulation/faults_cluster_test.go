@@ -50,8 +50,9 @@ func brokerErrors(w *world, d dice) {
 	}
 	long := d.between(time.Second, 20*time.Second)
 	text := fmt.Sprintf("%d times the cluster answers %s with %s", f.Count, a.key.Name(), f.Err.Message)
+	happened.count("errors to " + a.key.Name())
 	if a.hurt {
-		w.history.add(entry{what: excuse, text: text, until: w.since() + long + afterwards})
+		w.history.add(entry{what: excuse, text: text, until: w.since() + long + noticed})
 	} else {
 		w.history.note("%s", text)
 	}
@@ -65,10 +66,11 @@ func brokerErrors(w *world, d dice) {
 // connectionsCut has the cluster close the connections that the next requests
 // come on.
 func connectionsCut(w *world, d dice) {
+	happened.count("connections cut")
 	left := 1 + d.IntN(20)
 	key := one(d, kmsg.Fetch, kmsg.OffsetCommit, kmsg.Heartbeat, kmsg.JoinGroup, kmsg.SyncGroup, kmsg.OffsetFetch, kmsg.ListOffsets, kmsg.LeaveGroup, kmsg.Produce)
 	orders := w.kafka.Fake.TopicInfo(topic).TopicID
-	w.history.add(entry{what: excuse, text: fmt.Sprintf("%d connections are cut by a %s", left, key.Name()), until: w.since() + afterwards})
+	w.history.add(entry{what: excuse, text: fmt.Sprintf("%d connections are cut by a %s", left, key.Name()), until: w.since() + 10*time.Second + noticed})
 	until := time.Now().Add(10 * time.Second)
 	w.kafka.Fake.ControlKey(int16(key), func(req kmsg.Request) (kmsg.Response, error, bool) {
 		if r, ok := req.(*kmsg.ProduceRequest); ok && isOrders(r, orders) {
@@ -86,11 +88,13 @@ func connectionsCut(w *world, d dice) {
 }
 
 func leadersMove(w *world, d dice) {
+	happened.count("leaders move")
 	w.history.note("all leaders move")
 	w.kafka.Fake.ShufflePartitionLeaders()
 }
 
 func coordinatorsMove(w *world, d dice) {
+	happened.count("coordinators move")
 	w.history.note("the coordinators move")
 	w.kafka.Fake.RehashCoordinators()
 }
@@ -106,10 +110,15 @@ func nodesGo(w *world, d dice) {
 	node := int32(brokers + w.added) //nolint:gosec // G115: small
 	w.mu.Unlock()
 	port := firstPort + int(node)
+	happened.count("node joins")
 	w.history.note("node %d joins", node)
 	w.must(w.addNode(node, port))
 	w.lasts("nodes", d.between(time.Second, 40*time.Second), func() {
-		w.history.note("node %d goes", node)
+		happened.count("node goes")
+		// kfake forgets a member whose JoinGroup waits for its answer on a
+		// broker that goes, as soon as the rest of the group has joined. A
+		// cluster would wait for it.
+		w.history.add(entry{what: excuse, text: fmt.Sprintf("node %d goes", node), until: w.since() + noticed})
 		w.removeNode(node, port)
 	})
 }
@@ -139,6 +148,7 @@ func retention(w *world, d dice) {
 	if at <= p.LogStartOffset {
 		return
 	}
+	happened.count("retention")
 	w.history.add(entry{what: trimmed, part: p.Partition, offset: at})
 	w.must(w.kafka.Fake.DeleteRecords(topic, p.Partition, at))
 }

@@ -20,6 +20,7 @@ func crash(w *world, d dice) {
 	if m == nil {
 		return
 	}
+	happened.count("crash")
 	m.crash()
 	w.lasts(m.name, d.between(0, time.Minute), m.start)
 }
@@ -31,6 +32,7 @@ func stopAndJoin(w *world, d dice) {
 		return
 	}
 	w.troubles.Go(func() {
+		happened.count("stop")
 		m.stop()
 		w.lasts(m.name, d.between(0, 30*time.Second), m.start)
 	})
@@ -44,7 +46,8 @@ func isolate(w *world, d dice) {
 		return
 	}
 	long := d.between(time.Second, 90*time.Second)
-	w.history.add(entry{what: excuse, who: m.who(), text: "is cut off", until: w.since() + long + afterwards})
+	w.history.add(entry{what: excuse, who: m.who(), text: "is cut off", until: w.since() + long + noticed})
+	happened.count("isolate")
 	m.cut()
 	w.lasts(m.name, long, func() {
 		w.history.move("%s is back", m.who())
@@ -62,6 +65,7 @@ func reload(w *world, d dice) {
 		defer w.release(m.name)
 		for range 1 + d.IntN(3) {
 			m.change(d)
+			w.countReload(m)
 			w.history.move("%s has a new file: %+v", m.who(), m.file)
 			m.write()
 			time.Sleep(one(d, 0, 20*time.Millisecond, 2*time.Second, 10*time.Second))
@@ -72,6 +76,18 @@ func reload(w *world, d dice) {
 			m.write()
 		}
 	})
+}
+
+func (w *world) countReload(m *member) {
+	happened.count("reload")
+	if m.file.invalid {
+		happened.count("reload of an invalid file")
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.busy["service"] {
+		happened.count("reload while the service is in trouble")
+	}
 }
 
 // change draws what a person might change.

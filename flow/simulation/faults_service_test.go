@@ -22,7 +22,8 @@ func sinkTrouble(w *world, d dice) {
 	if !w.take("service") {
 		return
 	}
-	trial := one(d, sinkFails, sinkDenies, sinkMoved, sinkBusy, sinkHangs, sinkDrops, sinkAbsent, sinkHalfway)
+	trial := one(d, trials...)
+	happened.count("service " + trial)
 	w.history.note("the service %s", trial)
 	w.service.set(trial, w.plan.latency)
 	w.lasts("service", d.between(0, 40*time.Second), func() {
@@ -36,6 +37,7 @@ func slowSink(w *world, d dice) {
 	if !w.take("service") {
 		return
 	}
+	happened.count("service is slow")
 	most := one(d, time.Second, 5*time.Second, 25*time.Second)
 	w.history.note("the service takes up to %s", most)
 	w.service.set("", most)
@@ -52,10 +54,11 @@ func lettersRefused(w *world, d dice) {
 	if !w.take("letters") {
 		return
 	}
+	happened.count("dead letters are refused")
 	err := one(d, kerr.NotEnoughReplicas, kerr.TopicAuthorizationFailed, kerr.PolicyViolation, kerr.MessageTooLarge,
 		kerr.NotLeaderForPartition, kerr.RequestTimedOut, kerr.KafkaStorageError, kerr.UnknownTopicOrPartition)
 	long := d.between(0, time.Minute)
-	w.history.add(entry{what: excuse, text: "dead letters are refused: " + err.Message, until: w.since() + long + afterwards})
+	w.history.add(entry{what: excuse, text: "dead letters are refused: " + err.Message, until: w.since() + long + noticed})
 	w.refuse(err.Code)
 	w.lasts("letters", long, func() {
 		w.history.note("dead letters are taken again")

@@ -37,6 +37,7 @@ type entry struct {
 	offset int64
 	upTo   int64
 	until  time.Duration // of moves and excuses
+	most   int           // of a crash: what the member may have had in flight
 	text   string
 }
 

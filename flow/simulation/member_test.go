@@ -27,6 +27,7 @@ type member struct {
 	dir    string
 	life   int
 	file   settings
+	most   int // events in flight, of a partition, by any file of this life
 	wire   *wire
 	sup    *supervisor.Supervisor
 	cancel context.CancelFunc
@@ -90,6 +91,7 @@ errorHandling:
 
 // write replaces the file as an editor does.
 func (m *member) write() {
+	m.most = max(m.most, m.file.inFlight)
 	tmp := filepath.Join(m.dir, ".sim.tmp")
 	if err := os.WriteFile(tmp, []byte(m.text()), 0o600); err != nil {
 		m.w.t.Error(err)
@@ -102,6 +104,7 @@ func (m *member) write() {
 // start begins a new life, wired as package cli does it.
 func (m *member) start() {
 	m.life++
+	m.most = 0
 	m.w.history.move("%s starts", m.who())
 	m.file.invalid = false // nothing starts from an invalid file
 	m.write()
@@ -152,7 +155,7 @@ func (m *member) stop() {
 // crash ends the life as SIGKILL does: nothing more of what it does arrives
 // anywhere. What is left of it in memory ends by and by.
 func (m *member) crash() {
-	m.w.history.add(entry{what: excuse, who: m.who(), text: "crashes", until: m.w.since() + time.Minute})
+	m.w.history.add(entry{what: excuse, who: m.who(), text: "crashes", until: m.w.since(), most: m.most})
 	m.cut()
 	m.cancel()
 	m.cancel = nil

@@ -123,6 +123,9 @@ func (w *world) noteLetters(req *kmsg.ProduceRequest, orders [16]byte) {
 				w.broken("a dead letter batch cannot be read: %v", err)
 				continue
 			}
+			if w.sentBefore(b, p.Partition) {
+				continue
+			}
 			records, err := kfake.BatchRecords(b)
 			if err != nil {
 				w.broken("dead letters cannot be read: %v", err)
@@ -132,6 +135,17 @@ func (w *world) noteLetters(req *kmsg.ProduceRequest, orders [16]byte) {
 			}
 		}
 	}
+}
+
+// sentBefore reports whether a batch is one that the producer sends again,
+// because no answer came: the cluster stores it once.
+func (w *world) sentBefore(b kmsg.RecordBatch, part int32) bool {
+	id := [4]int64{b.ProducerID, int64(b.ProducerEpoch), int64(b.FirstSequence), int64(part)}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	again := w.batches[id]
+	w.batches[id] = true
+	return again
 }
 
 func (w *world) noteLetter(r kmsg.Record) {

@@ -12,8 +12,18 @@ import (
 	"time"
 )
 
-// lag is how long after an excuse its effects may show.
-const afterwards = time.Minute
+const (
+	// afterwards is how long a rebalance may take once something began it: the
+	// slowest member drains, or a session runs out.
+	afterwards = time.Minute
+	// noticed is how long after a trouble has ended a member may go on with
+	// partitions that are another's by then: until its next heartbeat is
+	// answered, which backoff may put off.
+	noticed = 15 * time.Second
+	// committing is how long a member may take to commit what can be: a
+	// commit interval, and a second go.
+	committing = 3 * time.Second
+)
 
 // place is where a record stands.
 type place struct {
@@ -64,6 +74,7 @@ func judge(w *world, entries []entry) []string {
 	o.order()
 	o.commits()
 	o.twice()
+	o.crashes()
 	o.last()
 	return o.broken
 }
@@ -290,23 +301,99 @@ func (s settling) String() string {
 	return s.who
 }
 
-// excused: the outcome of the first was unknown, something was wrong between
-// the two that may lose a commit, or the partition changed hands while an
-// earlier event was not settled, which no commit can tell.
+// excused tells whether there is a reason that an event was settled by a, and
+// by b once more. There are three, and no other.
 func (o *oracle) excused(f *fate, a, b settling) bool {
-	if a.unanswered || b.unanswered { // b may be a call that was given up before a
-		return true
-	}
-	if whole := o.when[f.place.part][f.place.offset]; whole > a.i {
-		for i, e := range o.entries[:min(whole, b.i)] {
-			if e.what == moves && e.at >= a.at-afterwards && (i > a.i || e.until >= a.at) {
-				return true
-			}
+	return unknown(a, b) || o.onItsWay(f, a) || o.uncommitted(a, b)
+}
+
+// onItsWay: the answer came in the very moment in which the time to drain was
+// over, and the member made its last commit of the partition without it.
+func (o *oracle) onItsWay(f *fate, a settling) bool {
+	for _, e := range slices.Backward(o.entries) {
+		if e.what == asked && e.part == f.place.part && strings.HasPrefix(e.text, "by "+a.who+"-") {
+			return e.at >= a.at && e.at <= a.at+2*wayThere
 		}
 	}
+	return false
+}
+
+// unknown: the service accepted it, and its answer did not arrive. It may have
+// been the later call, which was given up before the other was made.
+func unknown(a, b settling) bool { return a.unanswered || b.unanswered }
+
+// uncommitted: a trouble came before what was done could be committed. It is
+// the trouble of the one member that settled the event, or of the whole
+// cluster. Of a dead letter it is not known who wrote it; a member that was cut
+// off sends those that were under way when it is back.
+func (o *oracle) uncommitted(a, b settling) bool {
+	reach := o.due(a)
 	for _, e := range o.excuses {
-		if e.at <= b.at && e.until >= a.at && (e.who == "" || a.letter || e.who == a.who) {
+		if e.at <= min(b.at, reach) && e.until >= a.at && (e.who == "" || a.letter || b.letter || e.who == a.who) {
 			return true
+		}
+	}
+	return false
+}
+
+// due is when a commit of what was settled is to be expected at the latest, be
+// there something unsettled before it or not: commits tell what is done beyond
+// their offset. A rebalance holds commits up: franz-go sends none while it waits
+// for the other members.
+func (o *oracle) due(a settling) time.Duration {
+	due := a.at + committing
+	for _, e := range o.entries {
+		if e.what == moves && e.at <= due && e.until > due {
+			due = e.until
+		}
+	}
+	return due
+}
+
+// crashes: beside what was done since its last commit, no more of a partition
+// comes again after a crash than the member had in flight.
+func (o *oracle) crashes() {
+	for k, e := range o.entries {
+		if e.what != excuse || e.most == 0 {
+			continue
+		}
+		asks := map[int32]int{}
+		for i, c := range o.entries[:k] {
+			if c.what == asked && strings.HasPrefix(c.text, "by "+e.who+"-") && o.seen(c, i, k) {
+				asks[c.part] = i
+			}
+		}
+		again := map[int32]int{}
+		for _, f := range o.fates {
+			if f.before(e.who, asks[f.place.part], k) && f.again(k) {
+				again[f.place.part]++
+			}
+		}
+		for part, n := range again {
+			o.rule(n <= e.most, "%s crashed at %s, and %d events of partition %d came again that it had done before its last commit, though it had no more than %d in flight", e.who, e.at, n, part, e.most)
+		}
+	}
+}
+
+// seen reports whether a commit was stored before a point: the cluster may have
+// refused it.
+func (o *oracle) seen(c entry, from, to int) bool {
+	return slices.ContainsFunc(o.entries[from:to], func(e entry) bool {
+		return e.what == committed && e.part == c.part && e.offset == c.offset
+	})
+}
+
+// again reports whether the event was settled after a point.
+func (f *fate) again(i int) bool {
+	return slices.ContainsFunc(f.done, func(s settling) bool { return s.i > i })
+}
+
+// before reports whether the member was the last to settle the event when it
+// crashed, and had done so before its last commit.
+func (f *fate) before(who string, commit, crash int) bool {
+	for _, s := range slices.Backward(f.done) {
+		if s.i < crash {
+			return s.who == who && s.i < commit && !s.unanswered
 		}
 	}
 	return false

@@ -4,6 +4,7 @@ package simulation
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -68,14 +69,7 @@ func newPlan(seed uint64, only string) *plan {
 
 // kindsOfFaults in their order, which seeds rest upon.
 func kindsOfFaults() []string {
-	var kinds []string
-	for kind := range faults {
-		if kind != "nodes" { // by name only: a producer may ask the wrong broker for ever afterwards
-			kinds = append(kinds, kind)
-		}
-	}
-	slices.Sort(kinds)
-	return kinds
+	return slices.Sorted(maps.Keys(faults))
 }
 
 func (p *plan) String() string {

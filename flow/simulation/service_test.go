@@ -42,6 +42,8 @@ const (
 	sinkHalfway = "accepts, and closes connections"
 )
 
+var trials = []string{sinkFails, sinkDenies, sinkMoved, sinkBusy, sinkHangs, sinkDrops, sinkAbsent, sinkHalfway}
+
 func (w *world) newService() *service {
 	ln, err := w.net.Listen("tcp", serviceAddr)
 	if err != nil {
@@ -226,7 +228,11 @@ func (s *service) answer(c net.Conn, who string, events []got, v verdict, batch 
 		if v.status[i]/100 != 2 {
 			what = refused
 		}
+		happened.count(fmt.Sprint("answer ", v.status[i]))
 		s.w.history.add(entry{what: what, who: who, n: e.Data.N, text: fmt.Sprintf("%d %s v%d", v.status[i], e.ID, e.Data.V)})
+	}
+	if v.after != "" {
+		happened.count("answer with Retry-After")
 	}
 	sent := false
 	if !v.drop {

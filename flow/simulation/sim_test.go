@@ -25,6 +25,7 @@ func TestSimulation(t *testing.T) {
 			n = 10
 		}
 	}
+	report(t, n)
 	for i := range n {
 		seed := *first + uint64(i) //nolint:gosec // G115: small
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -42,6 +43,7 @@ func simulate(t *testing.T, seed uint64, all bool) {
 		w.run(t.Context())
 		entries := w.history.all()
 		broken := append(w.breaks, judge(w, entries)...)
+		happened.end(seed, len(broken) == 0)
 		if len(broken) == 0 {
 			if all {
 				t.Logf("%s\n%s", p, tell(entries, len(entries), nil))
@@ -52,7 +54,7 @@ func simulate(t *testing.T, seed uint64, all bool) {
 		if all {
 			last = len(entries)
 		}
-		t.Errorf("seed %d breaks %d rules:\n  %s\nplan: %s\nhistory:\n%s\nrun it again:\n  go test -tags synctests ./simulation -run TestSimulation -seed %d -v%s",
+		t.Errorf("seed %d breaks %d rules:\n  %s\nplan: %s\nhistory:\n%s\nrun it again, in the folder flow:\n  go test -tags synctests ./simulation -run TestSimulation -seed %d -v%s",
 			seed, len(broken), strings.Join(broken[:min(len(broken), 20)], "\n  "), p,
 			tell(entries, last, w.about(entries, broken)), seed, again())
 	})

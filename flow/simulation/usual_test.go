@@ -3,4 +3,4 @@
 package simulation
 
 // usualSeeds take about a minute on two cores.
-const usualSeeds = 100
+const usualSeeds = 200

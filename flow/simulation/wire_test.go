@@ -5,8 +5,13 @@ package simulation
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
+	"os"
 	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
 )
@@ -22,12 +27,17 @@ type wire struct {
 
 type wired struct {
 	net.Conn
-	wire *wire
+	wire   *wire
+	closed atomic.Bool // by its owner
 }
 
 func newWire(n *kfake.VirtualNetwork) *wire { return &wire{net: n, conns: map[*wired]struct{}{}} }
 
-var errCut = errors.New("network is unreachable")
+// dialError is one of the operating system: franz-go treats an error that is
+// none of the network's in another way, and may dial again without a pause.
+func dialError(why syscall.Errno) error {
+	return &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", why)}
+}
 
 // Dial is what the member opens connections with.
 func (w *wire) Dial(ctx context.Context, network, address string) (net.Conn, error) {
@@ -35,10 +45,13 @@ func (w *wire) Dial(ctx context.Context, network, address string) (net.Conn, err
 	down := w.down
 	w.mu.Unlock()
 	if down {
-		return nil, errCut
+		return nil, dialError(syscall.ENETUNREACH)
 	}
 	c, err := w.net.DialContext(ctx, network, address)
 	if err != nil {
+		if ctx.Err() == nil {
+			err = dialError(syscall.ECONNREFUSED)
+		}
 		return nil, err
 	}
 	out := &wired{Conn: c, wire: w}
@@ -46,13 +59,41 @@ func (w *wire) Dial(ctx context.Context, network, address string) (net.Conn, err
 	defer w.mu.Unlock()
 	if w.down {
 		_ = c.Close() // a pipe
-		return nil, errCut
+		return nil, dialError(syscall.ENETUNREACH)
 	}
 	w.conns[out] = struct{}{}
 	return out, nil
 }
 
+func (c *wired) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	return n, c.real("read", err)
+}
+
+// wayThere is how long what is written takes. Without it a request that fails
+// at once, and is made again at once, would stop the time of the bubble.
+const wayThere = 100 * time.Microsecond
+
+func (c *wired) Write(b []byte) (int, error) {
+	time.Sleep(wayThere) // of the bubble's clock
+	n, err := c.Conn.Write(b)
+	return n, c.real("write", err)
+}
+
+// real is the error that a connection of the operating system would give in
+// place of a pipe's, which franz-go takes for none that passes.
+func (c *wired) real(op string, err error) error {
+	switch {
+	case !errors.Is(err, io.ErrClosedPipe):
+		return err
+	case c.closed.Load():
+		return &net.OpError{Op: op, Net: "tcp", Err: net.ErrClosed}
+	}
+	return &net.OpError{Op: op, Net: "tcp", Err: os.NewSyscallError(op, syscall.ECONNRESET)}
+}
+
 func (c *wired) Close() error {
+	c.closed.Store(true)
 	c.wire.mu.Lock()
 	delete(c.wire.conns, c)
 	c.wire.mu.Unlock()

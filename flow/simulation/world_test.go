@@ -58,6 +58,7 @@ type world struct {
 	added   int                  // brokers, so far
 	heard   map[string]time.Time // of members of the group, by id
 	refuses int16                // what the cluster answers to dead letters; 0: it takes them
+	batches map[[4]int64]bool    // of dead letters, that were sent
 	healed  bool
 	stored  []stored
 	ends    map[int32]int64
@@ -72,7 +73,7 @@ type stored struct {
 }
 
 func newWorld(t *testing.T, p *plan) *world {
-	w := &world{t: t, plan: p, history: &history{began: time.Now()}, busy: map[string]bool{}, heard: map[string]time.Time{}}
+	w := &world{t: t, plan: p, history: &history{began: time.Now()}, busy: map[string]bool{}, heard: map[string]time.Time{}, batches: map[[4]int64]bool{}}
 	w.events = makeEvents(newDice(p.seed, 2), p)
 	w.sockets = &sockets{net: &w.net, conns: map[string][]net.Conn{}}
 	var err error
@@ -84,7 +85,7 @@ func newWorld(t *testing.T, p *plan) *world {
 		t.Fatal(err)
 	}
 	w.brokers = w.kafka.Brokers()
-	w.producer, err = kgo.NewClient(kgo.SeedBrokers(w.brokers...), kgo.Dialer(w.net.DialContext), kgo.DisableClientMetrics(),
+	w.producer, err = kgo.NewClient(kgo.SeedBrokers(w.brokers...), kgo.Dialer(newWire(&w.net).Dial), kgo.DisableClientMetrics(),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.UnknownTopicRetries(-1), kgo.ProducerBatchCompression(kgo.NoCompression()),
 		kgo.ProducerLinger(0), kgo.MetadataMinAge(time.Second))
 	if err != nil {

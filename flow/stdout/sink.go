@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 
 	"github.com/lsm/fiso/common/cloudevent"
@@ -15,41 +16,98 @@ import (
 // Config has no settings: the sink writes to the standard output of fiso-flow.
 type Config struct{}
 
-// Sink writes events to an io.Writer, one line each. It is safe for concurrent
-// use; lines never mix.
+// Sink writes events to an io.Writer, one line each. It is a
+// connector.BatchSink, safe for concurrent use; lines never mix.
 type Sink struct {
-	mu     sync.Mutex
+	mu     sync.Mutex // around Write alone: events become lines side by side
 	w      io.Writer
-	buf    []byte
+	torn   bool // the last thing written is part of a line
 	closed bool
+
+	lines sync.Pool // of *lines
 }
 
-// New is a sink that writes to w. It never closes w.
-func New(w io.Writer) *Sink { return &Sink{w: w} }
+// lines are events about to be written.
+type lines struct {
+	bytes []byte
+	ends  []int // where each line ends
+}
 
-// keep bounds the buffer that is kept between events.
-const keep = 1 << 20
+var _ connector.BatchSink = (*Sink)(nil)
+
+// New is a sink that writes to w. It never closes w.
+func New(w io.Writer) *Sink {
+	return &Sink{w: w, lines: sync.Pool{New: func() any { return new(lines) }}}
+}
+
+// keep bounds the buffers that are kept between events: those of a batch of
+// 1 MiB of data fit.
+const keep = 2 << 20
 
 // Send writes one line. An error of the writer is temporary; what was written
-// of the line by then stays written.
+// of the line by then stays written, on a line of its own.
 func (s *Sink) Send(ctx context.Context, e *cloudevent.Event) error {
-	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("write to stdout: %w", err)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return fmt.Errorf("write to stdout: %w", connector.ErrClosed)
-	}
-	s.buf = append(e.AppendJSON(s.buf[:0]), '\n')
-	_, err := s.w.Write(s.buf)
-	if cap(s.buf) > keep {
-		s.buf = nil
-	}
-	if err != nil {
-		return fmt.Errorf("write to stdout: %w", err)
+	events := [1]*cloudevent.Event{e}
+	if errs := s.SendBatch(ctx, events[:]); errs != nil {
+		return errs[0]
 	}
 	return nil
+}
+
+// SendBatch writes a line for each event, all in one call of the writer. When
+// that fails midway, the events whose lines are out are delivered, and the
+// others have the error.
+func (s *Sink) SendBatch(ctx context.Context, events []*cloudevent.Event) []error {
+	if err := ctx.Err(); err != nil {
+		return slices.Repeat([]error{fmt.Errorf("write to stdout: %w", err)}, len(events))
+	}
+	l := s.lines.Get().(*lines)
+	defer s.recycle(l)
+	for _, e := range events {
+		l.bytes = append(e.AppendJSON(l.bytes), '\n')
+		l.ends = append(l.ends, len(l.bytes))
+	}
+	n, err := s.write(l.bytes)
+	if err == nil {
+		return nil
+	}
+	err = fmt.Errorf("write to stdout: %w", err)
+	errs := make([]error, len(events))
+	for i, end := range l.ends {
+		if end > n {
+			errs[i] = err
+		}
+	}
+	return errs
+}
+
+// write writes whole lines, and returns how much of them is out. A line that
+// an earlier call left unfinished is ended first, so that it spoils no other.
+func (s *Sink) write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closed:
+		return 0, connector.ErrClosed
+	case len(b) == 0:
+		return 0, nil
+	case s.torn:
+		if _, err := s.w.Write([]byte{'\n'}); err != nil {
+			return 0, err
+		}
+		s.torn = false
+	}
+	n, err := s.w.Write(b)
+	s.torn = n > 0 && b[n-1] != '\n'
+	return n, err
+}
+
+func (s *Sink) recycle(l *lines) {
+	if cap(l.bytes) > keep {
+		return
+	}
+	l.bytes, l.ends = l.bytes[:0], l.ends[:0]
+	s.lines.Put(l)
 }
 
 // Close makes further sends fail. It may be called twice.

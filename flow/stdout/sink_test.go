@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -49,8 +50,86 @@ func TestSink_keepsNoHugeBuffer(t *testing.T) {
 	if err := s.Send(t.Context(), event(`"`+strings.Repeat("x", 2<<20)+`"`)); err != nil {
 		t.Fatal(err)
 	}
-	if cap(s.buf) != 0 {
-		t.Errorf("keeps %d bytes", cap(s.buf))
+	if l := s.lines.Get().(*lines); cap(l.bytes) > keep {
+		t.Errorf("keeps %d bytes", cap(l.bytes))
+	}
+}
+
+// writes is a writer that remembers each call, and takes no more than room.
+type writes struct {
+	calls []string
+	room  int
+}
+
+func (w *writes) Write(b []byte) (int, error) {
+	n := min(len(b), w.room)
+	w.calls = append(w.calls, string(b[:n]))
+	w.room -= n
+	if n < len(b) {
+		return n, errors.New("no space left on device")
+	}
+	return n, nil
+}
+
+func batch(n int) (events []*cloudevent.Event, lines []string) {
+	for i := range n {
+		e := event(fmt.Sprint(i))
+		events = append(events, e)
+		lines = append(lines, string(e.AppendJSON(nil))+"\n")
+	}
+	return events, lines
+}
+
+func TestSink_aBatchIsOneWrite(t *testing.T) {
+	w := &writes{room: 1 << 20}
+	s := New(w)
+	events, lines := batch(100)
+	if errs := s.SendBatch(t.Context(), events); errs != nil {
+		t.Fatal(errs)
+	}
+	if want := strings.Join(lines, ""); len(w.calls) != 1 || w.calls[0] != want {
+		t.Errorf("%d writes:\n%q, want one:\n%q", len(w.calls), w.calls, want)
+	}
+	if errs := s.SendBatch(t.Context(), nil); errs != nil || len(w.calls) != 1 {
+		t.Errorf("a batch of none: %v, %d writes", errs, len(w.calls))
+	}
+}
+
+func TestSink_whatOfABatchIsOutIsDelivered(t *testing.T) {
+	events, lines := batch(3)
+	for _, tc := range []struct {
+		name      string
+		room      int
+		delivered int
+		next      string // what goes before the next line
+	}{
+		{"nothing", 0, 0, ""},
+		{"half a line", 10, 0, "\n"},
+		{"one line", len(lines[0]), 1, ""},
+		{"all but the last end of line", len(lines[0]+lines[1]+lines[2]) - 1, 2, "\n"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			w := &writes{room: tc.room}
+			s := New(w)
+			for i, err := range s.SendBatch(t.Context(), events) {
+				if i < tc.delivered && err != nil {
+					t.Errorf("event %d, whose line is out: %v", i, err)
+				}
+				if i >= tc.delivered && (connector.ClassOf(err) != connector.Temporary || !strings.Contains(fmt.Sprint(err), "no space left")) {
+					t.Errorf("event %d, whose line is not: %v", i, err)
+				}
+			}
+			if err := s.Send(t.Context(), events[0]); err == nil {
+				t.Error("sent to a writer that is still full")
+			}
+			w.room, w.calls = 1<<20, nil
+			if err := s.Send(t.Context(), events[0]); err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Join(w.calls, ""); got != tc.next+lines[0] {
+				t.Errorf("then wrote %q, want %q", got, tc.next+lines[0])
+			}
+		})
 	}
 }
 
@@ -76,5 +155,8 @@ func TestSink_errors(t *testing.T) {
 	}
 	if err := s.Send(t.Context(), event(`1`)); !errors.Is(err, connector.ErrClosed) {
 		t.Errorf("closed: %v", err)
+	}
+	if errs := s.SendBatch(t.Context(), []*cloudevent.Event{event(`1`), event(`2`)}); len(errs) != 2 || !errors.Is(errs[1], connector.ErrClosed) {
+		t.Errorf("a batch, closed: %v", errs)
 	}
 }

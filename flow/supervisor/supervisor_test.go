@@ -169,6 +169,8 @@ func TestReload_neverTakesAHalfWrittenFile(t *testing.T) {
 	})
 }
 
+// F13: a reload that comes during another is not dropped.
+// https://github.com/fluent/fluent-bit/issues/8457
 func TestReload_ofManySavesInARowTakesTheLast(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -190,8 +192,8 @@ func TestReload_ofManySavesInARowTakesTheLast(t *testing.T) {
 	})
 }
 
+// F13: https://github.com/vectordotdev/vector/issues/24125
 func TestReload_leavesOtherFlowsAlone(t *testing.T) {
-	// F13: https://github.com/vectordotdev/vector/issues/24125
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		in := start(t, dir, "a.yaml", "slow source=1 stage=1", "b.yaml", "quick stage=1")
@@ -350,6 +352,7 @@ func TestFlow_logsAnErrorWhileItDrains(t *testing.T) {
 }
 
 // A pipeline that hangs for ever is given up, not the flow (F13).
+// https://github.com/vectordotdev/vector/issues/15952, https://github.com/vectordotdev/vector/issues/25330
 func TestFlow_thatDoesNotStopIsGivenUp(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {

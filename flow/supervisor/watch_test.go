@@ -154,7 +154,7 @@ func TestWatcher_seesFilesComeAndReferencesChange(t *testing.T) {
 	r.happened("run orders/two/")
 }
 
-// https://github.com/open-feature/flagd/issues/42: the watch dies with its
+// F14, https://github.com/open-feature/flagd/issues/42: the watch dies with its
 // directory, and must come back with it.
 func TestWatcher_survivesTheDirectoryBeingReplaced(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "flows")

@@ -25,8 +25,9 @@ const (
 
 // expression is one CEL expression, or a part of one, ready to be evaluated.
 type expression struct {
-	name    string // its key in the file, for error messages
-	path    *path  // set when it only names something
+	name    string    // its key in the file, for error messages
+	path    *path     // set when it only names something
+	native  condition // what is certain of it without cel-go; nil when that is nothing
 	program cel.Program
 	cheap   bool // evaluated without counting steps
 	plan    *plan
@@ -121,6 +122,7 @@ func (c *compiler) part(name string, text config.Text, whole *ast.AST, e ast.Exp
 	}
 	x.plan = newPlan(e)
 	x.cheap = isCheap(e)
+	x.native = native(e, x.cheap)
 	a := ast.NewCheckedAST(ast.NewAST(e, whole.SourceInfo()), whole.TypeMap(), whole.ReferenceMap())
 	program, err := c.env.PlanProgram(a, programOptions(x.plan, x.cheap)...)
 	if err != nil {

@@ -127,7 +127,8 @@ func TestNew_reportsAllFaultsOfAFlow(t *testing.T) {
 	}
 }
 
-// A few brackets must not cost a parser gigabytes: GaloyMoney/cala#838.
+// F17: a few brackets must not cost a parser gigabytes.
+// https://github.com/GaloyMoney/cala/issues/838
 func TestNew_refusesDeepNestingInNoTime(t *testing.T) {
 	for _, source := range []string{
 		strings.Repeat("[", 125), strings.Repeat("(", 8000), strings.Repeat("{", 8000), strings.Repeat("!", 8000) + "true", strings.Repeat("-", 8000) + "1",

@@ -73,4 +73,16 @@
 // goes through CEL, over values that read the record's bytes
 // (internal/celjson). That all of this gives what CEL gives over decoded values
 // is what TestEvaluation_isTheSameDecodedLazyAndAsTemplate is for.
+//
+// Conditions made of ==, !=, <, in, has(), size(), startsWith() and the like
+// over places in the event are looked at before cel-go is asked (native.go).
+// The look says yes, no or unsure, and only what is unsure, every error among
+// it, goes to cel-go, whose meaning and messages are therefore the only ones.
+// TestNative_isSureOnlyOfWhatCELGoSays and FuzzNative compare the two. Integers
+// beyond 64 bits, doubles in a list of integers, and lists or objects compared
+// with each other are always cel-go's.
+//
+// Id and subject of a record that is no CloudEvent are made when somebody asks
+// for them, or when the filter has let it pass. Small events and what belongs
+// to them come in blocks (store.go).
 package transform

@@ -22,6 +22,11 @@ func (x *expression) value(v *vars) (ref.Val, error) {
 	if x.path != nil {
 		return x.lookup(v)
 	}
+	if x.native != nil {
+		if is := x.native.holds(v); is != unsure {
+			return types.Bool(is == yes), nil
+		}
+	}
 	var (
 		result ref.Val
 		err    error

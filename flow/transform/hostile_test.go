@@ -12,9 +12,6 @@ import (
 )
 
 // hostile are expressions that try to fill the memory or to run for ever.
-// Hazard F17: nested loops, cert-manager/approver-policy#923; an interrupt
-// that only loops see, https://github.com/cel-expr/cel-go/issues/509; one that
-// is not there without an option, temporalio/deputy#153.
 func hostile() map[string]string {
 	doubling := func(op string) string {
 		var b strings.Builder
@@ -102,6 +99,9 @@ func hostileRecord() string {
 		strings.Repeat("a", 1000), big, big[:1<<17]+"b", "(a|aa|aaa){50}$", l, long)
 }
 
+// F17: nested loops, https://github.com/cert-manager/approver-policy/issues/923;
+// an interrupt that only loops see, https://github.com/cel-expr/cel-go/issues/509;
+// one that is not there without an option, https://github.com/temporalio/deputy/issues/153.
 func TestProcess_endsEveryHostileExpressionInTimeAndMemory(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")

@@ -19,12 +19,12 @@ import (
 const maxSubject = 256
 
 // incoming fills v with the event that a message is: a CloudEvent that it
-// holds, with its own attributes, or what the defaults make of it. It returns
-// the payload.
+// holds, with its own attributes, or what the defaults make of it, whose id and
+// subject wait until somebody asks (vars.name). It returns the payload.
 func (p *Pipeline) incoming(v *vars, m *connector.Message) ([]byte, error) {
 	h := scanHeaders(m.Headers)
 	e := &v.event
-	v.headers = m.Headers
+	v.headers, v.message = m.Headers, m
 	payload := m.Value
 	switch {
 	case h.prefix != "":
@@ -37,10 +37,10 @@ func (p *Pipeline) incoming(v *vars, m *connector.Message) ([]byte, error) {
 		}
 		payload = e.Data
 	default:
-		p.defaults(v, m)
-		e.DataContentType = h.contentType
+		e.Source, e.Type, e.Time, e.DataContentType = p.source, defaultType, m.Time, h.contentType
+		v.nameless = true
 	}
-	if h.prefix != "" || isStructured(h.contentType) {
+	if !v.nameless {
 		if err := e.Validate(); err != nil {
 			return nil, fault.New(fault.DecodeFailed, err)
 		}
@@ -54,10 +54,14 @@ func (p *Pipeline) incoming(v *vars, m *connector.Message) ([]byte, error) {
 	return payload, nil
 }
 
-// defaults names a message that is no CloudEvent. Id and subject are made as
-// one text, which saves memory being asked for twice.
-func (p *Pipeline) defaults(v *vars, m *connector.Message) {
-	names := v.out[:0]
+// name gives a message that is no CloudEvent its id and its subject, unless
+// that was done. Both are one text, which saves memory being asked for twice.
+func (v *vars) name() {
+	if !v.nameless {
+		return
+	}
+	v.nameless = false
+	m, names := v.message, v.names[:0]
 	switch {
 	case m.Position.Known():
 		names = append(names, m.Position.Topic...)
@@ -74,9 +78,9 @@ func (p *Pipeline) defaults(v *vars, m *connector.Message) {
 	if isText(m.Key) {
 		names = append(names, m.Key...)
 	}
-	v.out = names
-	both := string(names)
-	v.event = cloudevent.Event{ID: both[:id], Subject: both[id:], Source: p.source, Type: defaultType, Time: m.Time}
+	v.names = names
+	both := v.keepText(names)
+	v.event.ID, v.event.Subject = both[:id], both[id:]
 }
 
 const defaultType = "fiso.event"
@@ -123,7 +127,11 @@ type marks struct {
 func scanHeaders(headers []connector.Header) marks {
 	var h marks
 	for i := range headers {
-		switch name := headers[i].Key; {
+		name := headers[i].Key
+		if n := len(name); n < len("tracestate") || n > len("ce_specversion") {
+			continue // most are told apart without being read
+		}
+		switch {
 		case strings.EqualFold(name, cloudevent.KafkaPrefix+"specversion"):
 			h.prefix = cloudevent.KafkaPrefix
 		case strings.EqualFold(name, cloudevent.HTTPPrefix+"specversion"):

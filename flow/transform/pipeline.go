@@ -1,7 +1,6 @@
 package transform
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"slices"
@@ -100,6 +99,7 @@ func (p *Pipeline) process(v *vars, m *connector.Message, t *Trace) (*cloudevent
 		return nil, err
 	}
 	if t != nil {
+		v.name()
 		in := v.event
 		in.Extensions = slices.Clone(in.Extensions)
 		in.Data, in.Key = payload, m.Key
@@ -115,7 +115,9 @@ func (p *Pipeline) process(v *vars, m *connector.Message, t *Trace) (*cloudevent
 			return nil, err
 		}
 	}
-	out := &outgoing{Event: v.event}
+	v.name()
+	out := &v.outgoing
+	out.Event, out.own = v.event, false
 	if p.output != nil {
 		out.DataSchema = "" // it describes data that is no longer there
 	}
@@ -128,7 +130,11 @@ func (p *Pipeline) process(v *vars, m *connector.Message, t *Trace) (*cloudevent
 		return nil, err
 	}
 	out.Key = m.Key
-	return &out.Event, nil
+	holds := len(m.Key) + len(m.Value)
+	if p.output != nil {
+		holds += len(out.Data) // else they are the record's own
+	}
+	return v.keepEvent(&out.Event, holds), nil
 }
 
 // parse reads the payload as JSON.
@@ -159,7 +165,7 @@ func (p *Pipeline) fill(v *vars, e *cloudevent.Event, payload []byte) (err error
 	if v.out, err = p.output.write(v.out[:0], v, p.limit); err != nil {
 		return err
 	}
-	e.Data = bytes.Clone(v.out)
+	e.Data = v.keep(v.out)
 	e.DataContentType = "application/json"
 	return nil
 }

@@ -21,13 +21,18 @@ const keepNodes = 1 << 14
 // vars is what the expressions see of one event, and the memory they share.
 // Each event has one to itself; it is reused.
 type vars struct {
-	event   cloudevent.Event // data is not used: see doc
-	headers []connector.Header
-	doc     lazyjson.Doc
-	data    ref.Val // data as a CEL value, once it was asked for
-	named   ref.Val // headers as a CEL value, likewise
-	time    time.Time
-	out     []byte // what is written, before it is copied to its size
+	event    cloudevent.Event   // data is not used: see doc
+	outgoing outgoing           // what is made of it
+	message  *connector.Message // where it comes from; nil for a sink's expressions
+	nameless bool               // id and subject of the event are not made yet: see name
+	headers  []connector.Header
+	doc      lazyjson.Doc
+	data     ref.Val // data as a CEL value, once it was asked for
+	named    ref.Val // headers as a CEL value, likewise
+	time     time.Time
+	out      []byte // what is written, before it is copied to its size
+	names    []byte // likewise, of id and subject
+	store           // where outgoing events live
 
 	ctx     context.Context // the caller's
 	timeout time.Duration
@@ -35,17 +40,22 @@ type vars struct {
 	cancel  context.CancelFunc
 }
 
-// release forgets the event.
+// release forgets the event, and keeps the memory for the next one.
 func (v *vars) release() {
 	if v.cancel != nil {
 		v.cancel()
 	}
+	v.event, v.outgoing.Event = cloudevent.Event{}, cloudevent.Event{}
+	v.message, v.nameless, v.headers = nil, false, nil
+	v.data, v.named, v.time = nil, nil, time.Time{}
+	v.ctx, v.limited, v.cancel = nil, nil, nil
 	v.doc.Release(keepNodes)
-	out := v.out
-	if cap(out) > 1<<16 {
-		out = nil
+	if cap(v.out) > 1<<16 {
+		v.out = nil
 	}
-	*v = vars{doc: v.doc, out: out[:0]}
+	if cap(v.names) > 1<<16 {
+		v.names = nil
+	}
 }
 
 // context is the caller's, ended when the event has taken its time. The clock
@@ -83,12 +93,14 @@ func (v *vars) ResolveName(name string) (any, bool) {
 func (v *vars) text(name string) (string, bool) {
 	switch name {
 	case varID:
+		v.name()
 		return v.event.ID, true
 	case varSource:
 		return v.event.Source, true
 	case varType:
 		return v.event.Type, true
 	case varSubject:
+		v.name()
 		return v.event.Subject, true
 	}
 	return "", false

@@ -156,14 +156,29 @@ func BenchmarkTransform(b *testing.B) {
 			}
 		}
 	})
-	p := mustNew(b, Config{CEL: text(example)})
+}
+
+func BenchmarkProcess(b *testing.B) {
 	m := message(record)
-	b.Run("Process", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			if _, err := p.Process(b.Context(), m); err != nil {
-				b.Fatal(err)
+	for _, row := range []struct {
+		name string
+		cfg  Config
+	}{
+		{"pass", Config{}},
+		{"drop", Config{Filter: text(`data.region == "us"`), CEL: text(example)}},
+		{"drop-by-cel-go", Config{Filter: text(`data.region.lowerAscii() == "us"`), CEL: text(example)}},
+		{"example", Config{CEL: text(example)}},
+		{"filter-and-example", Config{Filter: text(`has(data.region) && data.region in ["eu", "us"]`), CEL: text(example)}},
+		{"attributes", Config{ID: text("data.legacy_id"), Type: text(`"order." + data.order_status`), Subject: text("data.customer.id")}},
+	} {
+		b.Run(row.name, func(b *testing.B) {
+			p := mustNew(b, row.cfg)
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := p.Process(b.Context(), m); err != nil {
+					b.Fatal(err)
+				}
 			}
-		}
-	})
+		})
+	}
 }

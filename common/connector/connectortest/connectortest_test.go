@@ -1,6 +1,7 @@
 package connectortest_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -14,7 +15,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // everything is what the connectors in memory promise.
 var everything = connectortest.Features{
-	Ordered: true, Keys: true, Partitions: true, Concurrent: true, Redelivers: true, Answers: true, Reports: true,
+	Ordered: true, Keys: true, Partitions: true, Concurrent: true, Redelivers: true, Answers: true, Reports: true, Batches: true,
 	Batch: true, Temporary: true, Permanent: true, Unavailable: true, RetryAfter: true, Reconnects: true,
 }
 
@@ -138,6 +139,67 @@ func TestRunSource_failsASourceThatBreaksTheContract(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestRunSource_failsASourceWhoseBatchesBreakTheContract(t *testing.T) {
+	for _, tc := range []struct{ fault, want string }{
+		{"hands over an empty batch", "a batch of no message"},
+		{"turns a batch around", "in a batch"},
+		{"mixes partitions in a batch", "of different partitions"},
+		{"never commits", "everything settled is committed"},
+	} {
+		t.Run(tc.fault, func(t *testing.T) {
+			failures := record(t, func(t testing.TB) { inBatches(t, "hands over everything", source(tc.fault)) })
+			failsWith(t, failures, tc.want)
+		})
+	}
+}
+
+// inBatches runs a scenario by RunBatches.
+func inBatches(t testing.TB, name string, n connectortest.NewSource) {
+	for _, s := range connectortest.SourceScenarios(everything) {
+		if s.Name == name+", in batches" {
+			s.Run(t, everything, n)
+			return
+		}
+	}
+	t.Fatalf("no scenario %q", name)
+}
+
+func TestRunSource_failsASourceThatHandsOverNoBatches(t *testing.T) {
+	failures := record(t, func(t testing.TB) {
+		inBatches(t, "stops at once", func(t testing.TB) connectortest.SourceHarness {
+			p := newPlace(t, "")
+			h := p.harness()
+			h.New = func(testing.TB) connector.Source { return mute{newMemSource(p)} }
+			return h
+		})
+	})
+	failsWith(t, failures, "mute is no connector.BatchSource")
+}
+
+// batched is a source that hands over in batches and is no Reporter.
+type batched struct {
+	mute
+	memBatches connector.BatchSource
+}
+
+func (b batched) RunBatches(ctx context.Context, handle connector.BatchHandler) error {
+	return b.memBatches.RunBatches(ctx, handle)
+}
+
+func TestRunSource_failsASourceThatIsNoReporterInBatchesToo(t *testing.T) {
+	failures := record(t, func(t testing.TB) {
+		inBatches(t, "reports how it stands", func(t testing.TB) connectortest.SourceHarness {
+			p := newPlace(t, "")
+			h := p.harness()
+			h.New = func(testing.TB) connector.Source {
+				return batched{mute{newMemSource(p)}, memBatches{newMemSource(p)}}
+			}
+			return h
+		})
+	})
+	failsWith(t, failures, "is no connector.Reporter")
 }
 
 func TestRunSource_failsASourceThatIsNoReporter(t *testing.T) {

@@ -30,6 +30,9 @@ type Features struct {
 	Answers bool
 	// Reports: the source is a connector.Reporter.
 	Reports bool
+	// Batches: the source is a connector.BatchSource. Each scenario then runs
+	// both ways.
+	Batches bool
 
 	// Of a sink.
 

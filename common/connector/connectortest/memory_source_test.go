@@ -3,6 +3,7 @@ package connectortest_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -77,11 +78,11 @@ func (p *place) commits(testing.TB) map[connectortest.Partition]int64 {
 func (p *place) harness() connectortest.SourceHarness {
 	return connectortest.SourceHarness{
 		Timing:     timing(p.fault),
-		New:        func(testing.TB) connector.Source { return newMemSource(p) },
+		New:        func(testing.TB) connector.Source { return memBatches{newMemSource(p)} },
 		Produce:    p.produce,
 		Committed:  p.commits,
 		Taken:      func(testing.TB) int { p.mu.Lock(); defer p.mu.Unlock(); return p.taken },
-		ReadAhead:  2,
+		ReadAhead:  6, // a batch of three a partition
 		Disconnect: func(testing.TB) { p.change(func() { p.epoch++ }) },
 		Answer: func(_ testing.TB, value string) (ok, answered bool) {
 			p.mu.Lock()
@@ -119,6 +120,27 @@ func newMemSource(p *place) *memSource {
 }
 
 func (s *memSource) Run(ctx context.Context, handle connector.Handler) error {
+	return s.run(ctx, 1, func(ctx context.Context, ms []*connector.Message) { handle(ctx, ms[0]) })
+}
+
+// memBatches is a source that hands over in batches, too.
+type memBatches struct{ *memSource }
+
+func (s memBatches) RunBatches(ctx context.Context, handle connector.BatchHandler) error {
+	return s.run(ctx, 3, func(ctx context.Context, ms []*connector.Message) {
+		switch s.p.fault {
+		case "hands over an empty batch":
+			handle(ctx, nil)
+		case "turns a batch around":
+			slices.Reverse(ms)
+		case "mixes partitions in a batch":
+			ms[0].Position.Partition++
+		}
+		handle(ctx, ms)
+	})
+}
+
+func (s *memSource) run(ctx context.Context, most int, handle connector.BatchHandler) error {
 	if s.p.fault == "runs on after it was stopped" && ctx.Err() != nil {
 		<-s.p.end
 	}
@@ -130,7 +152,7 @@ func (s *memSource) Run(ctx context.Context, handle connector.Handler) error {
 	}
 	var wait sync.WaitGroup
 	for n := range s.inFlight {
-		wait.Go(func() { s.serve(ctx, n, handle) })
+		wait.Go(func() { s.serve(ctx, n, most, handle) })
 	}
 	wait.Wait()
 	s.drain()
@@ -150,11 +172,11 @@ func (s *memSource) Run(ctx context.Context, handle connector.Handler) error {
 }
 
 // serve hands over one partition.
-func (s *memSource) serve(ctx context.Context, n int, handle connector.Handler) {
+func (s *memSource) serve(ctx context.Context, n, most int, handle connector.BatchHandler) {
 	p := s.p
 	next, epoch := int64(-1), 0
 	for {
-		var m *connector.Message
+		var ms []*connector.Message
 		p.mu.Lock()
 		if next < 0 || epoch != p.epoch {
 			if next = p.committed[n]; p.fault == "skips what came while it was away" && p.epoch > 0 {
@@ -165,11 +187,12 @@ func (s *memSource) serve(ctx context.Context, n int, handle connector.Handler) 
 			clear(s.inFlight[n])
 		}
 		changed := p.changed
-		if next < int64(len(p.records[n])) && len(s.inFlight[n]) < memWindow {
-			m = s.take(n, next)
+		for len(ms) < most && next < int64(len(p.records[n])) && len(s.inFlight[n]) < memWindow {
+			ms = append(ms, s.take(n, next))
+			next++
 		}
 		p.mu.Unlock()
-		if m == nil {
+		if len(ms) == 0 {
 			select {
 			case <-changed:
 				continue
@@ -178,11 +201,10 @@ func (s *memSource) serve(ctx context.Context, n int, handle connector.Handler) 
 			}
 		}
 		if ctx.Err() != nil {
-			m.Settle(connector.ErrInterrupted)
+			connector.SettleAll(ms, connector.ErrInterrupted)
 			return
 		}
-		s.handOver(ctx, m, handle)
-		next++
+		s.handOver(ctx, ms, handle)
 	}
 }
 
@@ -216,10 +238,11 @@ func (s *memSource) take(n int, offset int64) *connector.Message {
 	return m
 }
 
-func (s *memSource) handOver(ctx context.Context, m *connector.Message, handle connector.Handler) {
+func (s *memSource) handOver(ctx context.Context, ms []*connector.Message, handle connector.BatchHandler) {
+	m := ms[0]
 	switch s.p.fault {
 	case "hands over side by side":
-		go handle(ctx, m)
+		go handle(ctx, ms)
 		return
 	case "ignores its context":
 		ctx = context.Background()
@@ -231,7 +254,7 @@ func (s *memSource) handOver(ctx context.Context, m *connector.Message, handle c
 		s.serial.Lock()
 		defer s.serial.Unlock()
 	case "hands over twice":
-		handle(ctx, m)
+		handle(ctx, ms)
 	case "uses its buffers again":
 		defer func() { copy(m.Value, "XXXXX") }()
 	case "settles by itself":
@@ -239,7 +262,7 @@ func (s *memSource) handOver(ctx context.Context, m *connector.Message, handle c
 	case "answers before it is settled":
 		s.p.change(func() { s.p.answers[string(m.Value)] = true })
 	}
-	handle(ctx, m)
+	handle(ctx, ms)
 }
 
 // drain waits a short time for what is in flight, and ends the counting of

@@ -36,6 +36,11 @@ func SourceScenarios(f Features) []SourceScenario {
 	add(f.Answers, "answers once settled", SourceAnswers)
 	add(f.Reports, "reports how it stands", SourceReports)
 	add(f.Reconnects, "reconnects", SourceReconnects)
+	if f.Batches {
+		for _, s := range list {
+			list = append(list, SourceScenario{s.Name + ", in batches", inBatches(s.Run)})
+		}
+	}
 	return list
 }
 

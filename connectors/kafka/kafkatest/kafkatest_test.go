@@ -154,7 +154,7 @@ func TestReal_startsStopsAndRestartsItsProcesses(t *testing.T) {
 		}
 	}
 	for protocol, o := range map[string]RealOptions{"SASL_PLAINTEXT": {SASL: true}, "SSL": {TLS: true}, "PLAINTEXT": {}} {
-		if got := (&RealCluster{opts: o}).protocol(); got != protocol {
+		if got := (&Processes{opts: o}).protocol(); got != protocol {
 			t.Errorf("%+v speaks %s", o, got)
 		}
 	}
@@ -167,14 +167,14 @@ func TestReal_saysWhyABrokerDoesNotStart(t *testing.T) {
 	} {
 		fakeJava(t, script)
 		java := filepath.Join(os.Getenv(HomeEnv), "java")
-		c := &RealCluster{t: t, java: java, home: os.Getenv(HomeEnv), opts: RealOptions{Brokers: 1}, patience: time.Second}
-		err := c.start(t.TempDir())
+		c := &Processes{java: java, home: os.Getenv(HomeEnv), opts: RealOptions{Brokers: 1}, patience: time.Second}
+		err := c.boot(t.TempDir())
 		c.stopAll()
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("want %q, got %v", want, err)
 		}
 	}
-	c := &RealCluster{t: t, java: "/no/java", opts: RealOptions{Brokers: 1}}
+	c := &Processes{java: "/no/java", opts: RealOptions{Brokers: 1}}
 	if err := c.launch(&broker{dir: t.TempDir()}); err == nil {
 		t.Error("launched nothing")
 	}
@@ -193,7 +193,7 @@ type skipped struct {
 }
 
 func (s *skipped) Skip(args ...any)            { s.why = args[0].(string); panic(s) }
-func (s *skipped) Skipf(f string, args ...any) { s.why = f; panic(s) }
+func (s *skipped) Skipf(f string, args ...any) { s.why = fmt.Sprintf(f, args...); panic(s) }
 
 func TestReal_skipsWithoutJarsOrJava(t *testing.T) {
 	skip := func() (why string) {
@@ -210,6 +210,17 @@ func TestReal_skipsWithoutJarsOrJava(t *testing.T) {
 	t.Setenv("PATH", "")
 	if why := skip(); !strings.Contains(why, "no java on PATH") {
 		t.Errorf("without java: %q", why)
+	}
+}
+
+func TestStartReal_saysWhatIsMissing(t *testing.T) {
+	t.Setenv(HomeEnv, "")
+	if _, err := StartReal(t.TempDir(), RealOptions{}); err == nil || !strings.Contains(err.Error(), HomeEnv) {
+		t.Errorf("without jars: %v", err)
+	}
+	fakeJava(t, goodJava)
+	if _, err := StartReal("/no/dir", RealOptions{TLS: true}); err == nil {
+		t.Error("started where certificates cannot be written")
 	}
 }
 
@@ -240,11 +251,12 @@ func (f *failing) Logf(s string, a ...any)   { f.said = append(f.said, fmt.Sprin
 func TestReal_showsTheLogsOfATestThatFailed(t *testing.T) {
 	fakeJava(t, goodJava)
 	f := &failing{TB: t}
-	c := &RealCluster{t: f, java: filepath.Join(os.Getenv(HomeEnv), "java"), home: os.Getenv(HomeEnv), opts: RealOptions{Brokers: 1}, patience: time.Second}
-	if err := c.start(t.TempDir()); err != nil {
+	p, err := StartReal(t.TempDir(), RealOptions{})
+	if err != nil {
 		t.Fatal(err)
 	}
-	c.stopAll()
+	c := &RealCluster{Processes: p, t: f}
+	c.end()
 	if len(f.said) != 1 || !strings.Contains(f.said[0], "Kafka Server started") {
 		t.Errorf("said %q", f.said)
 	}

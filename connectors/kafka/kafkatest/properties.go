@@ -13,7 +13,7 @@ import (
 // properties are a broker's server.properties. Clients come by EXTERNAL, with
 // whatever security the test asks for; brokers and the test's own Admin by
 // INTERNAL, with none.
-func (c *RealCluster) properties(b *broker) string {
+func (c *Processes) properties(b *broker) string {
 	n := strconv.Itoa(len(c.brokers))
 	isr := strconv.Itoa(min(2, len(c.brokers)))
 	var voters []string
@@ -62,7 +62,7 @@ func (c *RealCluster) properties(b *broker) string {
 	return out.String()
 }
 
-func (c *RealCluster) protocol() string {
+func (c *Processes) protocol() string {
 	switch {
 	case c.opts.SASL && c.opts.TLS:
 		return "SASL_SSL"
@@ -75,7 +75,7 @@ func (c *RealCluster) protocol() string {
 	}
 }
 
-func (c *RealCluster) saslProperties(p map[string]string) {
+func (c *Processes) saslProperties(p map[string]string) {
 	const module = "org.apache.kafka.common.security."
 	p["sasl.enabled.mechanisms"] = "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER"
 	const external = "listener.name.external."

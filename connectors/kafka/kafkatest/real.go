@@ -25,8 +25,9 @@ const (
 	Password = "alice-secret"
 )
 
-// startLimit bounds the start of a broker.
-const startLimit = 60 * time.Second
+// startLimit bounds the start of a broker, which reads its logs anew when it was
+// killed.
+const startLimit = 3 * time.Minute
 
 // RealOptions are those of a real cluster. The zero value is one broker that
 // speaks to everybody.
@@ -44,19 +45,25 @@ type RealOptions struct {
 	Config map[string]string
 }
 
-// RealCluster is a cluster of Apache Kafka brokers, each a process of its own.
-// Its Admin goes in by a listener that needs neither SASL nor TLS.
-type RealCluster struct {
+// Processes is a cluster of Apache Kafka brokers, each a process of its own, for
+// programs. Its Admin goes in by a listener that needs neither SASL nor TLS.
+// Brokers count from 1. Its methods are not made to run side by side.
+type Processes struct {
 	Admin
 	// Certs are the files for TLS; empty without it.
 	Certs   Certs
-	t       testing.TB
 	java    string
 	home    string
 	opts    RealOptions
 	brokers []*broker
 	// patience is how long a broker may take to end in order.
 	patience time.Duration
+}
+
+// RealCluster is Processes for a test: what fails there fails the test.
+type RealCluster struct {
+	*Processes
+	t testing.TB
 }
 
 // broker is one process.
@@ -73,45 +80,87 @@ type broker struct {
 // or java are missing, and fails it when the cluster is not up in time.
 func Real(t testing.TB, o RealOptions) *RealCluster {
 	t.Helper()
-	home := os.Getenv(HomeEnv)
-	if home == "" {
-		t.Skipf("a real Kafka is needed: set %s to a folder of its jars (mvn -f kafka-pom.xml dependency:copy-dependencies -DoutputDirectory=…)", HomeEnv)
+	if err := Available(); err != nil {
+		t.Skipf("a real Kafka is needed: %v", err)
+	}
+	p, err := StartReal(t.TempDir(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &RealCluster{Processes: p, t: t}
+	t.Cleanup(c.end)
+	return c
+}
+
+// Available says what is missing to run a real Kafka, or nil.
+func Available() error {
+	if os.Getenv(HomeEnv) == "" {
+		return fmt.Errorf("set %s to a folder of its jars (mvn -f kafka-pom.xml dependency:copy-dependencies -DoutputDirectory=…)", HomeEnv)
+	}
+	if _, err := exec.LookPath("java"); err != nil {
+		return errors.New("java 17 runs it, and there is no java on PATH")
+	}
+	return nil
+}
+
+// StartReal is Real for programs: the brokers keep what they store in dir, and
+// Close stops them.
+func StartReal(dir string, o RealOptions) (*Processes, error) {
+	if err := Available(); err != nil {
+		return nil, fmt.Errorf("start Kafka: %w", err)
 	}
 	java, err := exec.LookPath("java")
 	if err != nil {
-		t.Skip("a real Kafka is needed, and java 17 to run it: no java on PATH")
+		return nil, fmt.Errorf("start Kafka: %w", err)
 	}
 	o.Brokers = max(o.Brokers, 1)
-	c := &RealCluster{t: t, java: java, home: home, opts: o, patience: 30 * time.Second}
-	dir := t.TempDir()
+	c := &Processes{java: java, home: os.Getenv(HomeEnv), opts: o, patience: 30 * time.Second}
 	if o.TLS {
 		if c.Certs, err = makeCerts(dir); err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 	}
-	t.Cleanup(c.stopAll)
 	for try := 1; ; try++ {
-		if err = c.start(filepath.Join(dir, fmt.Sprint("try", try))); err == nil {
+		if err = c.boot(filepath.Join(dir, fmt.Sprint("try", try))); err == nil {
 			break
 		}
 		c.stopAll()
 		if try == 3 { // a port may have been taken between choosing and using it
-			t.Fatalf("start Kafka: %v", err)
+			return nil, fmt.Errorf("start Kafka: %w", err)
 		}
 	}
 	if c.Admin, err = newAdmin(c.addrs(func(b *broker) int { return b.internal }), nil); err != nil {
-		t.Fatal(err)
+		c.stopAll()
+		return nil, err
 	}
-	t.Cleanup(c.Admin.close)
-	return c
+	return c, nil
+}
+
+// Close ends all brokers at once.
+func (c *Processes) Close() {
+	c.close()
+	c.stopAll()
+}
+
+// end is Close, and shows the logs of a test that failed.
+func (c *RealCluster) end() {
+	c.Close()
+	if !c.t.Failed() {
+		return
+	}
+	for _, b := range c.brokers {
+		if log, err := os.ReadFile(b.file("log")); err == nil {
+			c.t.Logf("log of broker %d:\n%s", b.id, tail(log))
+		}
+	}
 }
 
 // Brokers are the addresses for clients.
-func (c *RealCluster) Brokers() []string {
+func (c *Processes) Brokers() []string {
 	return c.addrs(func(b *broker) int { return b.external })
 }
 
-func (c *RealCluster) addrs(port func(*broker) int) []string {
+func (c *Processes) addrs(port func(*broker) int) []string {
 	var all []string
 	for _, b := range c.brokers {
 		all = append(all, fmt.Sprintf("127.0.0.1:%d", port(b)))
@@ -119,7 +168,8 @@ func (c *RealCluster) addrs(port func(*broker) int) []string {
 	return all
 }
 
-func (c *RealCluster) start(dir string) error {
+// boot makes new brokers and starts them.
+func (c *Processes) boot(dir string) error {
 	ports, err := freePorts(3 * c.opts.Brokers)
 	if err != nil {
 		return err
@@ -134,12 +184,18 @@ func (c *RealCluster) start(dir string) error {
 			return err
 		}
 	}
-	for _, b := range c.brokers {
+	return c.up(c.brokers)
+}
+
+// up starts brokers together, since none is up before a majority is, and waits
+// until all are.
+func (c *Processes) up(brokers []*broker) error {
+	for _, b := range brokers {
 		if err := c.launch(b); err != nil {
 			return err
 		}
 	}
-	for _, b := range c.brokers {
+	for _, b := range brokers {
 		if err := c.await(b); err != nil {
 			return err
 		}
@@ -148,7 +204,7 @@ func (c *RealCluster) start(dir string) error {
 }
 
 // format writes the broker's properties and prepares its folder.
-func (c *RealCluster) format(b *broker) error {
+func (c *Processes) format(b *broker) error {
 	if err := os.MkdirAll(b.dir, 0o755); err != nil {
 		return err
 	}
@@ -170,7 +226,7 @@ func (c *RealCluster) format(b *broker) error {
 	return nil
 }
 
-func (c *RealCluster) jvm(main string, args ...string) []string {
+func (c *Processes) jvm(main string, args ...string) []string {
 	return append([]string{
 		"-Xmx512m", "-Xms128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto",
 		"-Dorg.slf4j.simpleLogger.showDateTime=true", "-Dorg.slf4j.simpleLogger.defaultLogLevel=info",
@@ -181,7 +237,7 @@ func (c *RealCluster) jvm(main string, args ...string) []string {
 func (b *broker) file(name string) string { return filepath.Join(b.dir, name) }
 
 // launch starts the process; await sees it up.
-func (c *RealCluster) launch(b *broker) error {
+func (c *Processes) launch(b *broker) error {
 	log, err := os.OpenFile(b.file("log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
@@ -203,7 +259,7 @@ func (c *RealCluster) launch(b *broker) error {
 
 // await waits until the broker takes connections of clients, which it does once
 // it is unfenced.
-func (c *RealCluster) await(b *broker) error {
+func (c *Processes) await(b *broker) error {
 	deadline := time.NewTimer(startLimit)
 	defer deadline.Stop()
 	tick := time.NewTicker(100 * time.Millisecond)
@@ -229,23 +285,31 @@ func (b *broker) logged(log []byte) int {
 	return max(0, strings.LastIndex(string(log), "initiating startup")-1, strings.LastIndex(string(log), "Registered signal handlers")-1)
 }
 
-// Kill ends a broker at once, as a power cut does. Brokers count from 1.
-func (c *RealCluster) Kill(id int) { c.t.Helper(); c.end(c.brokers[id-1], os.Kill) }
+// Kill ends a broker at once, as a power cut does.
+func (c *Processes) Kill(id int) { c.halt(c.brokers[id-1], os.Kill) }
 
 // Stop ends a broker in order: it hands its partitions over first.
-func (c *RealCluster) Stop(id int) { c.t.Helper(); c.end(c.brokers[id-1], os.Interrupt) }
+func (c *Processes) Stop(id int) { c.halt(c.brokers[id-1], os.Interrupt) }
 
-// Start starts a broker that was stopped or killed, and waits until it is up.
-func (c *RealCluster) Start(id int) {
+// Start starts brokers that were stopped or killed, together, and waits until
+// all of them are up.
+func (c *Processes) Start(ids ...int) error {
+	var brokers []*broker
+	for _, id := range ids {
+		b := c.brokers[id-1]
+		if err := os.Truncate(b.file("log"), 0); err != nil {
+			return fmt.Errorf("start broker %d: %w", id, err)
+		}
+		brokers = append(brokers, b)
+	}
+	return c.up(brokers)
+}
+
+// Start starts brokers that were stopped or killed, together, and waits until
+// all of them are up.
+func (c *RealCluster) Start(ids ...int) {
 	c.t.Helper()
-	b := c.brokers[id-1]
-	if err := os.Truncate(b.file("log"), 0); err != nil {
-		c.t.Fatal(err)
-	}
-	if err := c.launch(b); err != nil {
-		c.t.Fatal(err)
-	}
-	if err := c.await(b); err != nil {
+	if err := c.Processes.Start(ids...); err != nil {
 		c.t.Fatal(err)
 	}
 }
@@ -253,7 +317,7 @@ func (c *RealCluster) Start(id int) {
 // Restart stops a broker and starts it again.
 func (c *RealCluster) Restart(id int) { c.t.Helper(); c.Stop(id); c.Start(id) }
 
-func (c *RealCluster) end(b *broker, sig os.Signal) {
+func (c *Processes) halt(b *broker, sig os.Signal) {
 	if b.cmd == nil || b.cmd.Process == nil {
 		return
 	}
@@ -269,14 +333,9 @@ func (c *RealCluster) end(b *broker, sig os.Signal) {
 	b.cmd = nil
 }
 
-func (c *RealCluster) stopAll() {
+func (c *Processes) stopAll() {
 	for _, b := range c.brokers {
-		c.end(b, os.Kill)
-		if c.t.Failed() {
-			if log, err := os.ReadFile(b.file("log")); err == nil {
-				c.t.Logf("log of broker %d:\n%s", b.id, tail(log))
-			}
-		}
+		c.halt(b, os.Kill)
 	}
 }
 

@@ -1,6 +1,7 @@
 package celjson
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"math"
@@ -279,4 +280,77 @@ func FuzzAppendString(f *testing.F) {
 			t.Errorf("%q came back as %q, %v", s, back, err)
 		}
 	})
+}
+
+// FuzzAppend: a document that went through CEL's values comes out as it was,
+// whichever way: as it stands, with its numbers made plain, and as values that
+// CEL itself made of what encoding/json decoded.
+func FuzzAppend(f *testing.F) {
+	for _, doc := range []string{`null`, `[1,1.10,-0,1e400,"\u00e9\ud800",{"a":{},"a":[]}]`, `{"b":18446744073709551615,"a":-9223372036854775808}`, `"<>&\u2028"`, `{"":0.1}`} {
+		f.Add([]byte(doc))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var d lazyjson.Doc
+		if d.Parse(data) != nil {
+			return
+		}
+		v := Of(d.Root())
+		out, err := Append(nil, v, 6*len(data)+8) // a byte that is no UTF-8 becomes three, a control character six
+		if err != nil || !reflect.DeepEqual(exactly(t, out), exactly(t, data)) {
+			t.Fatalf("%q became %q, %v", data, out, err)
+		}
+		var decoded any
+		if json.Unmarshal(data, &decoded) != nil {
+			return // a number beyond a double's range
+		}
+		made, err := Append(nil, types.DefaultTypeAdapter.NativeToValue(decoded), 8*len(data)+64)
+		if err != nil {
+			t.Fatalf("%q: %v", data, err)
+		}
+		var again any
+		if err := json.Unmarshal(made, &again); err != nil || !reflect.DeepEqual(again, decoded) {
+			t.Fatalf("%q became %q, %v", data, made, err)
+		}
+		if n := Units(v, len(data)); n > len(data) {
+			t.Errorf("%q has %d parts", data, n)
+		}
+		simple, err := Plain(v, len(data)+1)
+		if err != nil {
+			t.Fatalf("%q: %v", data, err)
+		}
+		if out, err = Append(nil, simple, 32*len(data)+64); err != nil || json.Unmarshal(out, &again) != nil || !reflect.DeepEqual(again, decoded) {
+			t.Fatalf("%q, made plain, became %q, %v", data, out, err)
+		}
+	})
+}
+
+// exactly is a document decoded, with the digits of its numbers.
+func exactly(t *testing.T, data []byte) any {
+	t.Helper()
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.UseNumber()
+	var v any
+	if err := dec.Decode(&v); err != nil {
+		t.Fatalf("%q: %v", data, err)
+	}
+	return v
+}
+
+func TestAppendTime_writesWhatTheTimePackageDoes(t *testing.T) {
+	for _, at := range []time.Time{
+		{}, time.Unix(0, 0), time.Date(2026, 12, 31, 23, 59, 59, 999_999_999, time.FixedZone("x", -3600)), time.Date(2024, 2, 29, 1, 2, 3, 1, time.UTC),
+		time.Date(9999, 12, 31, 0, 0, 0, 100_000_000, time.UTC), time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(-1, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(7, 1, 1, 0, 0, 0, 120, time.UTC),
+	} {
+		if got, want := string(AppendTime(nil, at)), `"`+at.UTC().Format(time.RFC3339Nano)+`"`; got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
+
+func BenchmarkAppendTime(b *testing.B) {
+	var out []byte
+	at := time.Date(2026, 3, 1, 12, 0, 0, 500_000_000, time.UTC)
+	for b.Loop() {
+		out = AppendTime(out[:0], at)
+	}
 }

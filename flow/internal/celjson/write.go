@@ -98,12 +98,36 @@ func (w *writer) value(v ref.Val) error {
 	return w.check()
 }
 
-// AppendTime writes a timestamp as a JSON string in RFC 3339, in UTC.
+// AppendTime writes a timestamp as a JSON string in RFC 3339, in UTC, with as
+// many digits of a second as it needs.
 func AppendTime(dst []byte, t time.Time) []byte {
-	dst = append(dst, '"')
-	dst = t.UTC().AppendFormat(dst, time.RFC3339Nano)
-	return append(dst, '"')
+	t = t.UTC()
+	year, month, day := t.Date()
+	if year < 0 || year > 9999 {
+		dst = append(dst, '"')
+		dst = t.AppendFormat(dst, time.RFC3339Nano)
+		return append(dst, '"')
+	}
+	hour, minute, second := t.Clock()
+	b := [...]byte{'"', byte('0' + year/1000), byte('0' + year/100%10), byte('0' + year/10%10), byte('0' + year%10), '-', tens(int(month)), units(int(month)), '-', tens(day), units(day),
+		'T', tens(hour), units(hour), ':', tens(minute), units(minute), ':', tens(second), units(second), '.', 0, 0, 0, 0, 0, 0, 0, 0, 0, 'Z', '"'}
+	const dot, digits = 20, 9
+	n := dot
+	if nano := t.Nanosecond(); nano > 0 {
+		for i := dot + digits; i > dot; i-- {
+			b[i] = byte('0' + nano%10)
+			nano /= 10
+		}
+		for n = dot + digits + 1; b[n-1] == '0'; {
+			n--
+		}
+	}
+	dst = append(dst, b[:n]...)
+	return append(dst, 'Z', '"')
 }
+
+func tens(n int) byte  { return byte('0' + n/10) }
+func units(n int) byte { return byte('0' + n%10) }
 
 func (w *writer) text(s string) error {
 	if len(s) > w.limit-len(w.out) {

@@ -69,11 +69,11 @@ func (e *SyntaxError) Error() string {
 // node is one value of the document. A document is its nodes in the order in
 // which the values begin, so that the children of a container follow it.
 type node struct {
-	start, end  uint32 // the value's bytes, quotes and brackets included
-	key, keyEnd uint32 // its name, without the quotes; both 0 outside of objects
-	next        uint32 // the node after this one and all inside it; while it is open: the parent
-	count       uint32 // children, of a container
-	kind        Kind
-	odd         bool // a string that is more than plain ASCII: decode it before use
-	oddKey      bool // the same of the name
+	start, end uint32 // the value's bytes, quotes and brackets included
+	key        uint32 // where its name begins, after the quote; 0 outside of objects
+	next       uint32 // the node after this one and all inside it; while it is open: the container around it
+	count      uint32 // children, of a container; while it is open: those so far of the container around it
+	kind       Kind
+	odd        bool // a string that is more than plain ASCII: decode it before use
+	oddKey     bool // the same of the name
 }

@@ -10,23 +10,20 @@ type Doc struct {
 	texts map[uint32]string // long texts that were decoded, by node
 }
 
-// none stands for "no parent" in node.next.
-const none = math.MaxUint32
-
 // Parse checks data and notes where its values stand. It fails with a
 // *SyntaxError where encoding/json.Valid would say no.
 func (d *Doc) Parse(data []byte) error {
-	d.data, d.nodes, d.texts = data, d.nodes[:0], nil
+	d.texts = nil
 	if uint64(len(data)) >= math.MaxUint32 {
-		d.data = nil
+		d.data, d.nodes = nil, d.nodes[:0]
 		return &SyntaxError{0, "the document is larger than 4 GiB"}
 	}
-	p := parser{data: data, nodes: d.nodes, open: none}
-	fault := p.document()
-	d.nodes = p.nodes
-	if fault != "" {
+	w := walker{data: data, nodes: d.nodes[:cap(d.nodes)], open: none}
+	at, f := w.walk()
+	d.data, d.nodes = data, w.nodes[:w.n]
+	if f != fine {
 		d.data, d.nodes = nil, d.nodes[:0]
-		return &SyntaxError{p.at, fault}
+		return &SyntaxError{at, f.at(at, data)}
 	}
 	return nil
 }
@@ -40,175 +37,153 @@ func (d *Doc) Release(keep int) {
 	}
 }
 
-// parser walks a document once, without recursion: the containers that are
-// open are linked by their nodes. Its methods return what is wrong, or "".
-type parser struct {
-	data   []byte
-	nodes  []node
-	at     int
-	open   uint32 // the innermost open container
-	object bool   // it is an object
-	depth  int
-	mark   uint32 // where the text that was read last begins, after its quote
+// none stands for "no container is open".
+const none = math.MaxUint32
+
+// walker goes through a document once, without recursion: the containers that
+// are open are linked by their nodes.
+type walker struct {
+	data  []byte
+	nodes []node // room for nodes, of which n are taken
+	n     int
+	open  uint32 // the innermost open container, or none
+	depth int
 }
 
-func (p *parser) document() string {
-	fault := p.item()
-	for fault == "" && p.open != none {
-		switch c := p.peek(); {
-		case c == ',':
-			p.at++
-			fault = p.item()
-		case c == p.closer():
-			p.at++
-			p.close()
-		case p.at == len(p.data):
-			fault = truncated
-		case p.closer() == '}':
-			fault = "a comma or } is missing after a member"
-		default:
-			fault = "a comma or ] is missing after an element"
-		}
-	}
-	if fault == "" {
-		if p.peek(); p.at < len(p.data) {
-			fault = "there is more after the end of the value"
-		}
-	}
-	return fault
-}
-
-const truncated = "it ends too early"
-
-// item reads the next thing that is due: an element, or a member with its
-// name. When that opens a container, it reads on to the first value in it.
-func (p *parser) item() string {
+// walk reads a document. It returns where it stopped, and why.
+func (w *walker) walk() (i int, f fault) {
+	data := w.data
+	var (
+		closer byte   // the bracket that ends the innermost open container, 0 outside of all
+		count  uint32 // its children so far
+	)
 	for {
-		at := len(p.nodes)
-		p.nodes = append(p.nodes, node{})
-		n := &p.nodes[at]
-		if p.open != none {
-			p.nodes[p.open].count++
-			if p.object {
-				if fault := p.name(n); fault != "" {
-					return fault
-				}
+		v := w.next()
+		count++
+		if closer == '}' {
+			if i, f = name(data, i, v); f != fine {
+				return i, f
 			}
 		}
-		c := p.peek()
-		n.start = uint32(p.at)
-		switch c {
-		case '{':
-			n.kind = Object
-		case '[':
-			n.kind = Array
+		var c byte
+		i, c = peek(data, i)
+		v.start = uint32(i)
+		switch {
+		case c == '"':
+			v.kind = String
+			i, v.odd, f = text(data, i+1)
+		case c-'0' <= 9 || c == '-':
+			i, v.kind, f = number(data, i)
+		case c == '{' || c == '[':
+			if w.depth++; w.depth > MaxDepth {
+				return i, tooDeep
+			}
+			v.kind = container(c)
+			v.next, v.count = w.open, count
+			w.open, closer, count = uint32(w.n-1), c+2, 0
+			if i, c = peek(data, i+1); c != closer {
+				continue
+			}
 		default:
-			fault := p.scalar(c, n)
-			n.end = uint32(p.at)
-			n.next = uint32(at + 1)
-			return fault
+			i, v.kind, f = word(data, i)
 		}
-		if p.depth++; p.depth > MaxDepth {
-			return "it nests too deeply"
+		if f != fine {
+			return i, f
 		}
-		p.at++
-		n.next = p.open
-		p.open = uint32(at)
-		p.object = c == '{'
-		if p.peek() == p.closer() {
-			p.at++
-			p.close()
-			return ""
+		v.end = uint32(i)
+		// What was read may have been the last of several containers.
+		for i, c = peek(data, i); c == closer && closer != 0; i, c = peek(data, i) {
+			i++
+			count, closer = w.close(i, count)
 		}
+		if closer == 0 {
+			return end(data, i)
+		}
+		if c != ',' {
+			return i, unseparated(closer)
+		}
+		i++
 	}
 }
 
-// closer is the bracket that ends the innermost open container.
-func (p *parser) closer() byte {
-	if p.object {
-		return '}'
+// next is the node for one more value.
+func (w *walker) next() *node {
+	if w.n == len(w.nodes) {
+		w.grow()
 	}
-	return ']'
+	v := &w.nodes[w.n]
+	w.n++
+	*v = node{next: uint32(w.n)}
+	return v
 }
 
-// close ends the innermost open container at the current byte.
-func (p *parser) close() {
-	n := &p.nodes[p.open]
-	p.open = n.next
-	n.end = uint32(p.at)
-	n.next = uint32(len(p.nodes))
-	p.depth--
-	p.object = p.open != none && p.nodes[p.open].kind == Object
+func (w *walker) grow() {
+	w.nodes = append(w.nodes, node{})
+	w.nodes = w.nodes[:cap(w.nodes)]
+}
+
+// close ends the innermost open container, which has count children, before
+// byte i. It returns the children so far and the closing bracket of the one
+// around it.
+func (w *walker) close(i int, count uint32) (uint32, byte) {
+	v := &w.nodes[w.open]
+	w.open, count, v.count = v.next, v.count, count
+	v.end, v.next = uint32(i), uint32(w.n)
+	w.depth--
+	if w.open == none {
+		return count, 0
+	}
+	return count, w.data[w.nodes[w.open].start] + 2
+}
+
+// container is the kind of what begins with a bracket. Both closing brackets
+// stand two places behind their opening ones in ASCII.
+func container(c byte) Kind {
+	if c == '{' {
+		return Object
+	}
+	return Array
 }
 
 // name reads a member's name and the colon after it.
-func (p *parser) name(n *node) string {
-	if p.peek() != '"' {
-		if p.at == len(p.data) {
-			return truncated
-		}
-		return "the name of a member is missing"
+func name(data []byte, i int, v *node) (_ int, f fault) {
+	i, c := peek(data, i)
+	if c != '"' {
+		return i, noName
 	}
-	odd, fault := p.text()
-	if fault != "" {
-		return fault
+	v.key = uint32(i + 1)
+	if i, v.oddKey, f = text(data, i+1); f != fine {
+		return i, f
 	}
-	n.oddKey = odd
-	n.keyEnd = uint32(p.at - 1)
-	n.key = p.mark
-	if p.peek() != ':' {
-		if p.at == len(p.data) {
-			return truncated
-		}
-		return "a colon is missing after the name of a member"
+	if i, c = peek(data, i); c != ':' {
+		return i, noColon
 	}
-	p.at++
-	return ""
+	return i + 1, fine
 }
 
-// scalar reads a value that holds no others.
-func (p *parser) scalar(c byte, n *node) (fault string) {
-	switch c {
-	case '"':
-		n.kind = String
-		n.odd, fault = p.text()
-	case 't':
-		n.kind, fault = True, p.word("true")
-	case 'f':
-		n.kind, fault = False, p.word("false")
-	case 'n':
-		n.kind, fault = Null, p.word("null")
-	default:
-		n.kind, fault = p.number()
+// end checks that nothing but white space is left.
+func end(data []byte, i int) (int, fault) {
+	if i, _ = peek(data, i); i < len(data) {
+		return i, more
 	}
-	return fault
+	return i, fine
 }
 
-// word reads one of the three names of JSON.
-func (p *parser) word(w string) string {
-	for i := range len(w) {
-		if p.at == len(p.data) {
-			return truncated
-		}
-		if p.data[p.at] != w[i] {
-			return "neither true, false nor null"
-		}
-		p.at++
+// peek is where the next byte that is no white space stands, and that byte;
+// 0 at the end.
+func peek(data []byte, i int) (int, byte) {
+	if i < len(data) && data[i] > ' ' {
+		return i, data[i]
 	}
-	return ""
+	return space(data, i)
 }
 
-// peek skips white space, and returns the byte after it, or 0 at the end.
-func (p *parser) peek() byte {
-	for p.at < len(p.data) {
-		c := p.data[p.at]
-		if c > ' ' {
-			return c
-		}
+func space(data []byte, i int) (int, byte) {
+	for ; i < len(data); i++ {
+		c := data[i]
 		if c != ' ' && c != '\n' && c != '\t' && c != '\r' {
-			return c
+			return i, c
 		}
-		p.at++
 	}
-	return 0
+	return i, 0
 }

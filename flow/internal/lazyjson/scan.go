@@ -10,89 +10,98 @@ const (
 	highs = 0x8080808080808080
 )
 
-// text reads a string that begins at the current byte, eight bytes at a time.
-// odd says that it holds more than plain ASCII without escapes.
-func (p *parser) text() (odd bool, fault string) {
-	i := p.at + 1
-	p.mark = uint32(i)
-	var seen uint64 // all bytes so far, or'ed: its high bits tell of non-ASCII
-	for i+8 <= len(p.data) {
-		x := binary.LittleEndian.Uint64(p.data[i:])
-		// The lowest byte that is a quote, a backslash or a control gets its
-		// high bit set; a carry can only spoil those above it.
-		q, b := x^(ones*'"'), x^(ones*'\\')
-		stop := ((x-ones*' ')&^x | (q-ones)&^q | (b-ones)&^b) & highs
-		if stop == 0 {
-			seen |= x
-			i += 8
-			continue
-		}
-		seen |= x & (stop&-stop - 1) // the bytes before it (its own lower bits are ASCII)
-		i += bits.TrailingZeros64(stop) >> 3
-		switch p.data[i] {
-		case '"':
-			p.at = i + 1
-			return odd || seen&highs != 0, ""
-		case '\\':
-			odd = true
-			if i, fault = p.escape(i); fault != "" {
-				return odd, fault
-			}
-		default:
-			p.at = i
-			return odd, "a control character inside of a string"
-		}
-	}
-	return p.textTail(i, odd || seen&highs != 0)
+// specials marks, by their high bits, the bytes of x that end plain text: a
+// quote, a backslash, a control, or what is not ASCII. A borrow can only spoil
+// marks above the lowest, which is the one that counts. Flipping one bit makes
+// the quote the smallest byte above the controls, so that one comparison finds
+// both.
+func specials(x uint64) uint64 {
+	return ((x ^ ones*2 - ones*('"'^2+1)) | (x ^ ones*'\\' - ones) | x) & highs
 }
 
-// textTail is text for the last bytes of the document.
-func (p *parser) textTail(i int, odd bool) (_ bool, fault string) {
-	for i < len(p.data) {
-		switch c := p.data[i]; {
-		case c == '"':
-			p.at = i + 1
-			return odd, ""
-		case c == '\\':
-			odd = true
-			if i, fault = p.escape(i); fault != "" {
-				return odd, fault
-			}
-			continue
-		case c < ' ':
-			p.at = i
-			return odd, "a control character inside of a string"
-		case c >= 0x80:
-			odd = true
+// plain skips the plain text of a string, eight bytes at a time where so many
+// are left.
+func plain(data []byte, i int) int {
+	for i+8 <= len(data) {
+		if stop := specials(binary.LittleEndian.Uint64(data[i:])); stop != 0 {
+			return i + bits.TrailingZeros64(stop)>>3
 		}
+		i += 8
+	}
+	for i < len(data) && data[i] >= ' ' && data[i] < 0x80 && data[i] != '"' && data[i] != '\\' {
 		i++
 	}
-	p.at = i
-	return odd, truncated
+	return i
+}
+
+// text reads a string that begins at i, after its quote, and returns where it
+// ends, after its quote. odd says that it holds more than plain text.
+func text(data []byte, i int) (end int, odd bool, f fault) {
+	if i = plain(data, i); i < len(data) && data[i] == '"' {
+		return i + 1, false, fine
+	}
+	i, f = oddText(data, i)
+	return i, true, f
+}
+
+// oddText reads the rest of a string from the first byte on that is not plain.
+func oddText(data []byte, i int) (int, fault) {
+	for i < len(data) {
+		switch c := data[i]; {
+		case c == '"':
+			return i + 1, fine
+		case c == '\\':
+			var f fault
+			if i, f = escape(data, i); f != fine {
+				return i, f
+			}
+			i = plain(data, i)
+		case c < ' ':
+			return i, control
+		case c >= 0x80:
+			i = foreign(data, i)
+		default:
+			i = plain(data, i)
+		}
+	}
+	return i, truncated
+}
+
+// foreign skips text in which not everything is ASCII.
+func foreign(data []byte, i int) int {
+	for i+8 <= len(data) {
+		x := binary.LittleEndian.Uint64(data[i:])
+		if stop := specials(x) &^ x; stop != 0 {
+			return i + bits.TrailingZeros64(stop)>>3
+		}
+		i += 8
+	}
+	for i < len(data) && data[i] >= 0x80 {
+		i++
+	}
+	return i
 }
 
 // escape checks the escape at i, and returns where it ends.
-func (p *parser) escape(i int) (int, string) {
-	if i+1 == len(p.data) {
-		p.at = len(p.data)
-		return i, truncated
+func escape(data []byte, i int) (int, fault) {
+	if i+1 == len(data) {
+		return i + 1, truncated
 	}
-	switch p.data[i+1] {
+	switch data[i+1] {
 	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
-		return i + 2, ""
+		return i + 2, fine
 	case 'u':
 		for j := i + 2; j < i+6; j++ {
-			if p.at = j; j == len(p.data) {
-				return i, truncated
+			if j == len(data) {
+				return j, truncated
 			}
-			if unhex(p.data[j]) < 0 {
-				return i, "\\u needs four hexadecimal digits"
+			if unhex(data[j]) < 0 {
+				return j, noHex
 			}
 		}
-		return i + 6, ""
+		return i + 6, fine
 	}
-	p.at = i + 1
-	return i, "not an escape that JSON knows"
+	return i + 1, noEscape
 }
 
 func unhex(c byte) rune {
@@ -107,69 +116,81 @@ func unhex(c byte) rune {
 	return -1
 }
 
+// word reads one of the three names of JSON.
+func word(data []byte, i int) (int, Kind, fault) {
+	w, kind := "", Absent
+	if i < len(data) {
+		switch data[i] {
+		case 't':
+			w, kind = "true", True
+		case 'f':
+			w, kind = "false", False
+		case 'n':
+			w, kind = "null", Null
+		}
+	}
+	if kind == Absent {
+		return i, kind, noValue
+	}
+	if i+len(w) <= len(data) && string(data[i:i+len(w)]) == w {
+		return i + len(w), kind, fine
+	}
+	for j := 0; i < len(data) && data[i] == w[j]; j++ {
+		i++
+	}
+	return i, Absent, noWord
+}
+
 // number reads a number. It is an Integer when it has neither a fraction nor
 // an exponent, and is not "-0", which an integer would lose.
-func (p *parser) number() (Kind, string) {
-	d, i := p.data, p.at
+func number(data []byte, i int) (int, Kind, fault) {
 	kind := Integer
-	if i < len(d) && d[i] == '-' {
+	minus := data[i] == '-'
+	if minus {
 		i++
 	}
 	first := i
-	i = digits(d, i)
-	if p.at = i; i == first {
-		if i == len(d) {
-			return Absent, truncated
-		}
-		return Absent, "not the beginning of a value"
+	if i = digits(data, i); i == first {
+		return i, Absent, noValue
 	}
-	if d[first] == '0' {
+	if data[first] == '0' {
 		if i > first+1 {
-			p.at = first + 1
-			return Absent, "a number with a leading zero"
+			return first + 1, Absent, leadingZero
 		}
-		if first > 0 && d[first-1] == '-' {
+		if minus {
 			kind = Number
 		}
 	}
-	if i < len(d) && d[i] == '.' {
-		kind = Number
-		if i = p.fraction(i + 1); i < 0 {
-			return Absent, p.notDigits()
+	if i < len(data) && (data[i] == '.' || data[i]|0x20 == 'e') {
+		i, f := fraction(data, i)
+		return i, Number, f
+	}
+	return i, kind, fine
+}
+
+// fraction reads what follows the integral part of a number.
+func fraction(data []byte, i int) (int, fault) {
+	if data[i] == '.' {
+		from := i + 1
+		if i = digits(data, from); i == from {
+			return i, noDigit
 		}
 	}
-	if i < len(d) && d[i]|0x20 == 'e' {
-		kind = Number
+	if i < len(data) && data[i]|0x20 == 'e' {
 		i++
-		if i < len(d) && (d[i] == '+' || d[i] == '-') {
+		if i < len(data) && (data[i] == '+' || data[i] == '-') {
 			i++
 		}
-		if i = p.fraction(i); i < 0 {
-			return Absent, p.notDigits()
+		from := i
+		if i = digits(data, from); i == from {
+			return i, noDigit
 		}
 	}
-	p.at = i
-	return kind, ""
+	return i, fine
 }
 
-// fraction skips one or more digits, or returns -1 when there are none.
-func (p *parser) fraction(from int) int {
-	i := digits(p.data, from)
-	if p.at = i; i == from {
-		return -1
-	}
-	return i
-}
-
-func (p *parser) notDigits() string {
-	if p.at == len(p.data) {
-		return truncated
-	}
-	return "a digit is missing in a number"
-}
-
-func digits(d []byte, i int) int {
-	for i < len(d) && d[i]-'0' <= 9 {
+func digits(data []byte, i int) int {
+	for i < len(data) && data[i]-'0' <= 9 {
 		i++
 	}
 	return i

@@ -1,9 +1,11 @@
 package lazyjson
 
 import (
+	"bytes"
 	"strconv"
 	"unicode/utf16"
 	"unicode/utf8"
+	"unsafe"
 )
 
 // Value is one value of a document. The zero Value is absent: it is not even
@@ -55,7 +57,7 @@ func (v Value) Member(name string) Value {
 	if v.Kind() != Object {
 		return Value{}
 	}
-	nodes := v.doc.nodes
+	nodes, data := v.doc.nodes, v.doc.data
 	end := nodes[v.n].next
 	found := Value{}
 	for i := v.n + 1; i < end; i = nodes[i].next {
@@ -64,7 +66,12 @@ func (v Value) Member(name string) Value {
 			if (Value{v.doc, i}).Name() == name {
 				found = Value{v.doc, i}
 			}
-		} else if int(n.keyEnd-n.key) == len(name) && string(v.doc.data[n.key:n.keyEnd]) == name {
+			continue
+		}
+		// The quote behind the name ends it, and is inside of data for sure
+		// only where the name is not longer than the document.
+		key := data[n.key:]
+		if len(name) < len(key) && key[len(name)] == '"' && string(key[:len(name)]) == name {
 			found = Value{v.doc, i}
 		}
 	}
@@ -105,7 +112,11 @@ func (v Value) Next(in Value) Value {
 // Name is the name of a member, decoded; "" for any other value.
 func (v Value) Name() string {
 	n := v.node()
-	return decodeIf(n.oddKey, v.doc.data[n.key:n.keyEnd])
+	if n.key == 0 {
+		return ""
+	}
+	end, _, _ := text(v.doc.data, int(n.key))
+	return decodeIf(n.oddKey, v.doc.data[n.key:end-1])
 }
 
 // Text is the text of a string, decoded; "" for any other value. What is not
@@ -129,6 +140,20 @@ func (v Value) Text() string {
 		v.doc.texts[v.n] = text
 	}
 	return text
+}
+
+// View is Text without a copy where the document's bytes are the text: it may
+// be used only for as long as the document is.
+func (v Value) View() string {
+	if v.Kind() != String {
+		return ""
+	}
+	n := v.node()
+	raw := v.doc.data[n.start+1 : n.end-1]
+	if n.odd && (bytes.IndexByte(raw, '\\') >= 0 || !utf8.Valid(raw)) {
+		return v.Text()
+	}
+	return unsafe.String(unsafe.SliceData(raw), len(raw))
 }
 
 // shortText is how many bytes are decoded anew each time.
@@ -180,6 +205,9 @@ func (v Value) Float() float64 {
 
 // decode undoes the escapes of a checked string.
 func decode(raw []byte) string {
+	if bytes.IndexByte(raw, '\\') < 0 && utf8.Valid(raw) {
+		return string(raw)
+	}
 	out := make([]byte, 0, len(raw)+2*utf8.UTFMax)
 	for i := 0; i < len(raw); {
 		c := raw[i]

@@ -90,7 +90,7 @@ func TestTracker_unknownNumbersChangeNothing(t *testing.T) {
 	}
 }
 
-// The tracker against the simplest model there is: a list of what was handed
+// F3: the tracker against the simplest model there is: a list of what was handed
 // over and what became of it. Commits over a hole are what knative/
 // eventing-contrib#596 and confluentinc/parallel-consumer#894, #875 shipped:
 // https://github.com/knative/eventing-contrib/issues/596

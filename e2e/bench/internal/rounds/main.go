@@ -30,6 +30,8 @@ type Options struct {
 	Only    []string
 	Profile string
 	Binary  string
+	Write   string // a file whose figures are renewed
+	Command string // as it was typed, for the report
 }
 
 // Main is the whole command.
@@ -64,6 +66,8 @@ func parse(args []string, log io.Writer) (opts Options, list []Scenario, err err
 	flags.StringVar(&only, "only", "", "scenarios to run, with commas; default: all")
 	flags.StringVar(&opts.Profile, "profile", "", "folder for CPU and allocation profiles of fiso-flow")
 	flags.StringVar(&opts.Binary, "fiso-flow", "", "a fiso-flow to measure in place of the one of this tree")
+	flags.StringVar(&opts.Write, "write", "", "a Markdown file whose lines between <!-- figures --> and <!-- /figures --> are renewed")
+	opts.Command = strings.Join(append([]string{"go run ./e2e/bench"}, args...), " ")
 	if err := flags.Parse(args); err != nil {
 		return opts, nil, err
 	}

@@ -30,9 +30,6 @@ func (r *result) add(side string, f figures) {
 
 // same fails unless every run of both sides delivered the same bytes.
 func (r *result) same() error {
-	if r.PerSecond > 0 {
-		return nil // records carry the time they were written at
-	}
 	for i, f := range slices.Concat(r.floor, r.fiso) {
 		if f.Sum != r.floor[0].Sum {
 			return fmt.Errorf("fiso-flow and the floor did not deliver the same events (run %d)", i)
@@ -74,34 +71,62 @@ func p99(f figures) float64    { return float64(f.P99) / float64(time.Millisecon
 
 // report writes the tables, as Markdown.
 func report(out io.Writer, opts Options, results []result) {
-	fmt.Fprintf(out, "\n%s, %d rounds, fiso-flow / floor; medians.\n\n", machine(), opts.Rounds)
-	fmt.Fprintln(out, "| scenario | events | events/s | ratio | goal | CPU an event, µs | ratio | goal | peak RSS, MiB | allocations an event |")
-	fmt.Fprintln(out, "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
+	fmt.Fprintf(out, "\n`%s` on %s; rounds: %d; fiso-flow / floor, medians; a ratio is the median of the rounds' ratios.\n\n", opts.Command, machine(), opts.Rounds)
+	fmt.Fprintln(out, "| scenario | events | events/s | ratio | goal | CPU an event, µs | ratio | goal |")
+	fmt.Fprintln(out, "|---|--:|--:|--:|--:|--:|--:|--:|")
 	for _, r := range results {
-		if r.PerSecond > 0 {
-			continue
-		}
 		goal := mark(r.ratio(rate) >= r.Goal, "≥ %.2f", r.Goal)
 		spending := mark(r.ratio(spent) <= cpuGoal, "≤ %.1f", cpuGoal)
-		fmt.Fprintf(out, "| %s | %d | %.0f / %.0f | %.2f | %s | %.1f / %.1f | %.2f | %s | %.0f / %.0f | %.1f / %.1f |\n",
-			r.Title, r.Records.Count, median(r.fiso, rate), median(r.floor, rate), r.ratio(rate), goal,
-			median(r.fiso, spent), median(r.floor, spent), r.ratio(spent), spending,
-			median(r.fiso, mib), median(r.floor, mib), median(r.fiso, allocs), median(r.floor, allocs))
+		fmt.Fprintf(out, "| %s | %d | %s | %s | %s | %s |\n", r.Title, r.Records.Count, r.cells("%.0f", rate, 0), goal, r.cells("%.1f", spent, 0), spending)
+	}
+	fmt.Fprintf(out, "\nLatency is that from the producer to the sink, at %d events a second.\n\n", pace)
+	fmt.Fprintln(out, "| scenario | allocations an event | ratio | peak RSS, MiB | ratio | p50, ms | ratio | p99, ms | ratio |")
+	fmt.Fprintln(out, "|---|--:|--:|--:|--:|--:|--:|--:|--:|")
+	for _, r := range results {
+		latency := "– | – | – | –"
+		if r.hasLatency() {
+			latency = r.cells("%.2f", p50, 0) + " | " + r.cells("%.2f", p99, 0)
+		}
+		fmt.Fprintf(out, "| %s | %s | %s | %s |\n", r.Title, r.cells("%.1f", allocs, 1), r.cells("%.0f", mib, 0), latency)
 	}
 	for _, r := range results {
-		if r.PerSecond > 0 {
-			fmt.Fprintf(out, "\nLatency from the producer to the sink, %s: p50 %.2f / %.2f ms, p99 %.2f / %.2f ms; CPU an event %.0f / %.0f µs.\n",
-				r.Title, median(r.fiso, p50), median(r.floor, p50), median(r.fiso, p99), median(r.floor, p99), median(r.fiso, spent), median(r.floor, spent))
-		}
 		if r.Delay > 0 {
+			best := float64(r.Workers) / r.Delay.Seconds()
 			fmt.Fprintf(out, "\n%s: %d calls at once could do %.0f/s where CPU is no limit; fiso-flow reached %.0f %% of that, the floor %.0f %%.\n", r.Title,
-				r.Workers, best(r), 100*median(r.fiso, rate)/best(r), 100*median(r.floor, rate)/best(r))
+				r.Workers, best, 100*median(r.fiso, rate)/best, 100*median(r.floor, rate)/best)
 		}
 	}
+	scaling(out, results)
 }
 
-// best is what as many calls at once as there are workers could do.
-func best(r result) float64 { return float64(r.Workers) / r.Delay.Seconds() }
+// cells are two columns: both figures, and their ratio. A ratio to less than
+// least says nothing and is left out.
+func (r *result) cells(format string, get func(figures) float64, least float64) string {
+	fiso, floor := median(r.fiso, get), median(r.floor, get)
+	ratio := fmt.Sprintf("%.2f", r.ratio(get))
+	if floor < least {
+		ratio = "–"
+	}
+	return fmt.Sprintf(format+" / "+format+" | %s", fiso, floor, ratio)
+}
+
+// scaling says what a second of CPU is worth with 1, 8 and 64 partitions.
+func scaling(out io.Writer, results []result) {
+	var by [3]*result
+	for i, name := range []string{"partitions-1", "post", "partitions-64"} {
+		at := slices.IndexFunc(results, func(r result) bool { return r.Name == name })
+		if at < 0 {
+			return
+		}
+		by[i] = &results[at]
+	}
+	fmt.Fprint(out, "\nEvents per second of CPU with 1, 8 and 64 partitions, relative to 8:")
+	for i, side := range []func(*result) []figures{func(r *result) []figures { return r.fiso }, func(r *result) []figures { return r.floor }} {
+		worth := func(r *result) float64 { return 1 / median(side(r), spent) }
+		fmt.Fprintf(out, "%s %.2f, 1, %.2f", []string{" fiso-flow", "; floor"}[i], worth(by[0])/worth(by[1]), worth(by[2])/worth(by[1]))
+	}
+	fmt.Fprintln(out, ".")
+}
 
 func mark(good bool, format string, goal float64) string {
 	text := fmt.Sprintf(format, goal)

@@ -2,6 +2,8 @@ package rounds
 
 import (
 	"bytes"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -35,19 +37,7 @@ func TestParse_saysWhichScenariosThereAre(t *testing.T) {
 	}
 }
 
-func TestAccounts_areRead(t *testing.T) {
-	if d, err := parseStat("12 (a) b) (c) S 1 2 3 4 5 6 7 8 9 10 150 50 0 0 20"); err != nil || d != 2*time.Second {
-		t.Error(d, err)
-	}
-	if _, err := parseStat("12 (a)"); err == nil {
-		t.Error("too short a line was taken")
-	}
-	if n, err := parsePeak("Name:\tx\nVmHWM:\t  2048 kB\n"); err != nil || n != 2<<20 {
-		t.Error(n, err)
-	}
-	if _, err := parsePeak("Name:\tx\n"); err == nil {
-		t.Error("no memory was taken")
-	}
+func TestMallocs_areRead(t *testing.T) {
 	if n, err := parseMallocs("# HELP\ngo_memstats_mallocs_total 1.5e+06\n"); err != nil || n != 1.5e6 {
 		t.Error(n, err)
 	}
@@ -65,11 +55,17 @@ func TestReport_isOfMediansOfRounds(t *testing.T) {
 	if err := r.same(); err != nil {
 		t.Error(err)
 	}
-	latency := r
-	latency.PerSecond, latency.Delay = 1000, 0
+	parts := r
+	parts.Delay, parts.Name = 0, "partitions-1"
+	post, wide := parts, parts
+	post.Name, wide.Name, wide.Filter = "post", "partitions-64", true
+	wide.fiso = []figures{{CPU: 40 * time.Microsecond, Mallocs: 3}, {CPU: 40 * time.Microsecond, Mallocs: 3}, {CPU: 40 * time.Microsecond, Mallocs: 3}}
 	var out bytes.Buffer
-	report(&out, Options{Rounds: 3}, []result{r, latency})
-	for _, want := range []string{"| 1800 / 2000 | 0.90 | ≥ 0.90 | 20.0 / 10.0 | 2.00 | **≤ 1.3** |", "could do 51200/s", "Latency from the producer"} {
+	report(&out, Options{Rounds: 3, Command: "go run it"}, []result{r, parts, post, wide})
+	for _, want := range []string{
+		"`go run it` on ", "| 1800 / 2000 | 0.90 | ≥ 0.90 | 20.0 / 10.0 | 2.00 | **≤ 1.3** |", "could do 51200/s", "| 3.0 / 0.0 | – | 0 / 0 | 0.00 | – | – | – | – |",
+		"relative to 8: fiso-flow 1.00, 1, 0.50; floor 1.00, 1, 1.00.",
+	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the report lacks %q:\n%s", want, out.String())
 		}
@@ -77,5 +73,32 @@ func TestReport_isOfMediansOfRounds(t *testing.T) {
 	r.fiso[2].Sum = 2
 	if r.same() == nil {
 		t.Error("other events went unseen")
+	}
+}
+
+func TestRenew_putsFiguresBetweenTheMarks(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "B.md")
+	if _, err := openPage(file); err == nil {
+		t.Error("a file that is not there was taken")
+	}
+	for text, want := range map[string]string{
+		"a\n<!-- figures -->\nold\n<!-- /figures -->\nb\n": "a\n<!-- figures -->\nnew\n<!-- /figures -->\nb\n",
+		"a\n<!-- figures -->\nold\n":                       "",
+		"a\n":                                              "",
+	} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		p, err := openPage(file)
+		if err == nil {
+			err = p.renew([]byte("\nnew\n"))
+		}
+		got, readErr := os.ReadFile(file)
+		if readErr != nil {
+			t.Fatal(readErr)
+		}
+		if want == "" && (err == nil || string(got) != text) || want != "" && (err != nil || string(got) != want) {
+			t.Errorf("%q became %q: %v", text, got, err)
+		}
 	}
 }

@@ -2,19 +2,20 @@ package rounds
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/lsm/fiso/e2e/bench/internal/arena"
 	"github.com/lsm/fiso/e2e/bench/internal/floor"
+	"github.com/lsm/fiso/e2e/internal/process"
 )
 
 // longest is how long one run may take before it counts as stuck.
@@ -34,6 +35,12 @@ type bench struct {
 
 func run(ctx context.Context, opts Options, list []Scenario, out, log io.Writer) (err error) {
 	b := &bench{opts: opts, log: log, fiso: opts.Binary}
+	var to page
+	if opts.Write != "" {
+		if to, err = openPage(opts.Write); err != nil {
+			return err
+		}
+	}
 	if b.dir, err = os.MkdirTemp("", "fiso-bench-"); err != nil {
 		return fmt.Errorf("make a folder to work in: %w", err)
 	}
@@ -56,13 +63,20 @@ func run(ctx context.Context, opts Options, list []Scenario, out, log io.Writer)
 		}
 		results = append(results, r)
 	}
-	report(out, opts, results)
-	return nil
+	var text bytes.Buffer
+	report(&text, opts, results)
+	if _, err := out.Write(text.Bytes()); err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	if opts.Write == "" {
+		return nil
+	}
+	return to.renew(text.Bytes())
 }
 
 // build builds fiso-flow, unless one was given.
 func (b *bench) build(ctx context.Context) error {
-	pkg := "github.com/lsm/fiso/flow/cmd/fiso-flow"
+	pkg := process.Flow
 	if b.opts.Profile != "" {
 		pkg = "github.com/lsm/fiso/e2e/bench/profiled"
 		if err := os.MkdirAll(b.opts.Profile, 0o755); err != nil {
@@ -73,10 +87,7 @@ func (b *bench) build(ctx context.Context) error {
 		return nil
 	}
 	b.fiso = filepath.Join(b.dir, "fiso-flow")
-	if out, err := exec.CommandContext(ctx, "go", "build", "-o", b.fiso, pkg).CombinedOutput(); err != nil {
-		return fmt.Errorf("build fiso-flow: %w\n%s", err, out)
-	}
-	return nil
+	return process.Build(ctx, b.fiso, pkg)
 }
 
 // scenario runs all rounds of one scenario, on a broker of its own: what one
@@ -86,18 +97,16 @@ func (b *bench) scenario(ctx context.Context, s Scenario) (r result, err error) 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	addresses, out := io.Pipe()
-	broker, err := start(ctx, out, nil, b.self, roleBroker)
+	broker, err := process.Start(ctx, out, nil, b.self, roleBroker)
 	if err != nil {
 		return r, err
 	}
-	defer func() { err = errors.Join(err, broker.stop(ctx)) }()
+	defer func() { err = errors.Join(err, broker.Stop(ctx)) }()
 	if err := json.NewDecoder(bufio.NewReader(addresses)).Decode(&b.brokers); err != nil {
 		return r, fmt.Errorf("start the broker: %w", err)
 	}
-	if s.PerSecond == 0 {
-		if err := arena.Produce(ctx, b.brokers, s.Records); err != nil {
-			return r, err
-		}
+	if err := arena.Produce(ctx, b.brokers, s.Records); err != nil {
+		return r, err
 	}
 	for round := range b.opts.Rounds {
 		sides := []string{"floor", "fiso"}
@@ -106,6 +115,11 @@ func (b *bench) scenario(ctx context.Context, s Scenario) (r result, err error) 
 		}
 		for _, side := range sides {
 			f, err := b.side(ctx, s, side)
+			if err == nil && s.hasLatency() {
+				var at figures
+				at, err = b.side(ctx, s.paced(), side)
+				f.P50, f.P99 = at.P50, at.P99
+			}
 			if err != nil {
 				return r, fmt.Errorf("%s, round %d: %w", side, round+1, err)
 			}
@@ -126,7 +140,7 @@ func (b *bench) side(ctx context.Context, s Scenario, side string) (f figures, e
 	if s.PerSecond > 0 {
 		p.topic += "-" + p.group
 	}
-	if p.metrics, err = freeAddr(ctx); err != nil {
+	if p.metrics, err = process.FreeAddr(ctx); err != nil {
 		return f, err
 	}
 	expect := s.Records.Expected()
@@ -143,11 +157,10 @@ func (b *bench) side(ctx context.Context, s Scenario, side string) (f figures, e
 		return f, err
 	}
 	if f, err = watch(ctx, s, proc, p.metrics, tally); err != nil {
-		_ = proc.cmd.Process.Kill() // it has failed already
-		<-proc.ended
-		return f, fmt.Errorf("%d of %d events arrived: %w\n%s", tally.Count(), expect, err, proc.log.Bytes())
+		proc.Kill() // it has failed already
+		return f, fmt.Errorf("%d of %d events arrived: %w\n%s", tally.Count(), expect, err, proc.Said())
 	}
-	if err := proc.stop(ctx); err != nil {
+	if err := proc.Stop(ctx); err != nil {
 		return f, err
 	}
 	return f, b.checks(ctx, p, tally)
@@ -192,20 +205,24 @@ func (b *bench) witness(back *company, s Scenario, p place, tally *arena.Tally) 
 }
 
 // contestant starts one of the two.
-func (b *bench) contestant(ctx context.Context, s Scenario, side string, p place, out io.Writer) (*process, error) {
+func (b *bench) contestant(ctx context.Context, s Scenario, side string, p place, out io.Writer) (*process.Process, error) {
 	if side == "floor" {
 		cfg, err := json.Marshal(s.floor(p))
 		if err != nil {
 			return nil, fmt.Errorf("write the floor's configuration: %w", err)
 		}
-		return start(ctx, out, nil, b.self, roleFloor, string(cfg))
+		return process.Start(ctx, out, nil, b.self, roleFloor, string(cfg))
 	}
 	file := filepath.Join(b.dir, p.group+".yaml")
 	if err := os.WriteFile(file, []byte(s.flow(p)), 0o600); err != nil {
 		return nil, fmt.Errorf("write the flow: %w", err)
 	}
-	env := []string{"BENCH_PROFILE=" + filepath.Join(b.opts.Profile, s.Name)}
-	return start(ctx, out, env, b.fiso, "run", "--metrics-addr", p.metrics, file)
+	name := s.Name
+	if s.PerSecond > 0 {
+		name += "-latency"
+	}
+	env := []string{"BENCH_PROFILE=" + filepath.Join(b.opts.Profile, name)}
+	return process.Start(ctx, out, env, b.fiso, "run", "--metrics-addr", p.metrics, file)
 }
 
 // checks are what must hold after a run that is over.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/lsm/fiso/e2e/bench/internal/arena"
+	"github.com/lsm/fiso/e2e/internal/process"
 )
 
 // figures are what one run came to.
@@ -35,7 +36,7 @@ type sample struct {
 }
 
 // watch measures from the end of the warm-up to the arrival of the last event.
-func watch(ctx context.Context, s Scenario, p *process, metrics string, tally *arena.Tally) (f figures, err error) {
+func watch(ctx context.Context, s Scenario, p *process.Process, metrics string, tally *arena.Tally) (f figures, err error) {
 	if err := await(ctx, p, tally.Warm); err != nil {
 		return f, err
 	}
@@ -63,24 +64,24 @@ func watch(ctx context.Context, s Scenario, p *process, metrics string, tally *a
 	f.Mallocs = (to.mallocs - from.mallocs) / n
 	f.P50, f.P99 = tally.Latency(0.5), tally.Latency(0.99)
 	f.Sum = tally.Sum()
-	f.Peak, err = p.peak()
+	f.Peak, err = p.Peak()
 	return f, err
 }
 
-func take(ctx context.Context, p *process, metrics string) (s sample, err error) {
-	if s.cpu, err = p.cpu(); err != nil {
+func take(ctx context.Context, p *process.Process, metrics string) (s sample, err error) {
+	if s.cpu, err = p.CPU(); err != nil {
 		return s, err
 	}
 	s.mallocs, err = mallocs(ctx, metrics)
 	return s, err
 }
 
-func await(ctx context.Context, p *process, what <-chan struct{}) error {
+func await(ctx context.Context, p *process.Process, what <-chan struct{}) error {
 	select {
 	case <-what:
 		return nil
-	case <-p.ended:
-		return fmt.Errorf("the process ended: %w", p.failure())
+	case <-p.Ended():
+		return fmt.Errorf("the process ended: %w", p.Failure())
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}

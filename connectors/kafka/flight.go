@@ -1,0 +1,121 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/lsm/fiso/common/connector"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// flight is the records of one call, all to one topic. Their bytes, headers and
+// fates stand side by side, and are garbage together once the last of them is
+// known, since franz-go may read any of them until then.
+type flight struct {
+	records []sent
+	headers []kgo.RecordHeader // room for those of all records
+	bytes   []byte             // room for those of all records
+
+	producer *Producer
+	left     atomic.Int64  // records whose fate is not known
+	landed   chan struct{} // closed when left is 0
+
+	single [1]sent // what records is for one alone
+}
+
+// sent is one record of a flight. franz-go carries it with the record, as its
+// context, so that land finds it without a closure for each.
+type sent struct {
+	context.Context // the delivery timeout
+	record          kgo.Record
+	flight          *flight
+	lane            *places // whose place it has; nil: none
+	size            int64
+	err             error
+	known           atomic.Bool // err is set
+}
+
+// newFlight has room for n records, which the caller fills in.
+func newFlight(n int) *flight {
+	f := &flight{landed: make(chan struct{})}
+	if n == 1 {
+		f.records = f.single[:]
+	} else {
+		f.records = make([]sent, n)
+	}
+	f.left.Store(int64(n))
+	return f
+}
+
+// send starts writing the records of f. Each has its fate once f.landed is
+// closed, or its known is set. An error means that none was, or will be, sent.
+// ctx bounds the wait for places, and no more.
+func (p *Producer) send(ctx context.Context, topic string, f *flight) error {
+	if !p.enter() {
+		return classify(topic, connector.ErrClosed)
+	}
+	state, err := p.prepare(ctx, topic)
+	if err != nil {
+		p.calls.Done()
+		return classify(topic, err)
+	}
+	f.producer = p
+	// The caller's context does not reach the records; this one is their
+	// delivery timeout. franz-go heeds it only while it knows a record's fate:
+	// before it was sent, or after an answer. (Its own RecordDeliveryTimeout
+	// counts from the record's timestamp, which here may be of last year.)
+	timeout := p.deadlines.next()
+	for i := range f.records {
+		s := &f.records[i]
+		s.flight, s.size, s.record.Topic = f, sizeOf(&s.record), topic
+		lane, client := p.places, p.cl
+		switch {
+		case s.size > maxRecord:
+			s.end(fmt.Errorf("%w: %d bytes, the most is %d", ErrTooLarge, s.size, maxRecord))
+			continue
+		case s.size > int64(state.max):
+			lane, client = p.oneLarge, p.large
+		}
+		if ctx.Err() != nil || !lane.try(s.size) {
+			if err := lane.acquire(ctx, s.size); err != nil {
+				s.end(err)
+				continue
+			}
+			timeout = p.deadlines.next()
+		}
+		s.lane, s.Context, s.record.Context = lane, timeout, s
+		client.Produce(timeout, &s.record, land)
+	}
+	return nil
+}
+
+// land is franz-go's promise for all records.
+func land(r *kgo.Record, err error) {
+	s := r.Context.(*sent)
+	s.lane.release(s.size)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("%w within %v", errUndelivered, s.flight.producer.cfg.DeliveryTimeout)
+	}
+	s.end(err)
+}
+
+// end makes a record's fate known.
+func (s *sent) end(err error) {
+	f := s.flight
+	s.err = classify(s.record.Topic, err)
+	s.known.Store(true)
+	if f.left.Add(-1) == 0 {
+		f.producer.calls.Done()
+		close(f.landed)
+	}
+}
+
+// wait returns once all fates are known, or ctx has ended.
+func (f *flight) wait(ctx context.Context) {
+	select {
+	case <-f.landed:
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,153 @@
+package kafka
+
+import (
+	"time"
+
+	"github.com/lsm/fiso/common/cloudevent"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// load puts events into f as records of a mode. What can change after Send has
+// returned is copied, since a record may be under way still.
+func (f *flight) load(mode string, events ...*cloudevent.Event) {
+	size, headers := 0, 0
+	for _, e := range events {
+		size += roomFor(e)
+		headers += maxHeaders + len(e.Extensions)
+	}
+	f.bytes = make([]byte, 0, size)
+	f.headers = make([]kgo.RecordHeader, 0, headers)
+	for i, e := range events {
+		r := &f.records[i].record
+		r.Timestamp = e.Time
+		if e.Key != nil {
+			r.Key = f.copy(e.Key)
+		}
+		from := len(f.headers)
+		if mode == ModeStructured {
+			at := len(f.bytes)
+			f.bytes = e.AppendJSON(f.bytes)
+			r.Value = f.since(at)
+			f.header("content-type", structuredType)
+		} else {
+			if e.Data != nil {
+				r.Value = f.copy(e.Data)
+			}
+			f.attributes(e)
+		}
+		// For readers that know W3C trace context and no CloudEvents.
+		for _, name := range [...]string{"traceparent", "tracestate"} {
+			if v, ok := e.Extension(name); ok {
+				f.header(name, f.text(v))
+			}
+		}
+		r.Headers = f.headers[from:len(f.headers):len(f.headers)]
+	}
+}
+
+// attributes are the headers of the binary mode: what e.Attributes yields, in
+// that order, written without a string for the time or a name for the rest.
+func (f *flight) attributes(e *cloudevent.Event) {
+	f.header(cloudevent.KafkaPrefix+"specversion", specVersion)
+	f.optional(cloudevent.KafkaPrefix+"id", e.ID)
+	f.optional(cloudevent.KafkaPrefix+"source", e.Source)
+	f.optional(cloudevent.KafkaPrefix+"type", e.Type)
+	f.optional(cloudevent.KafkaPrefix+"subject", e.Subject)
+	f.optional(cloudevent.KafkaPrefix+"dataschema", e.DataSchema)
+	if !e.Time.IsZero() {
+		at := len(f.bytes)
+		f.bytes = e.Time.UTC().AppendFormat(f.bytes, time.RFC3339Nano)
+		f.header(cloudevent.KafkaPrefix+"time", f.since(at))
+	}
+	for i := range e.Extensions {
+		f.header(extensionHeader(e.Extensions[i].Name), f.text(e.Extensions[i].Value))
+	}
+	switch e.DataContentType {
+	case "":
+	case "application/json":
+		f.header("content-type", jsonType)
+	default:
+		f.header("content-type", f.text(e.DataContentType))
+	}
+}
+
+// extensionHeader is the header of an extension. Those that every traced event
+// has are not put together anew each time.
+func extensionHeader(name string) string {
+	switch name {
+	case "traceparent":
+		return cloudevent.KafkaPrefix + "traceparent"
+	case "tracestate":
+		return cloudevent.KafkaPrefix + "tracestate"
+	}
+	return cloudevent.KafkaPrefix + name
+}
+
+func (f *flight) optional(name, value string) {
+	if value != "" {
+		f.header(name, f.text(value))
+	}
+}
+
+func (f *flight) header(name string, value []byte) {
+	f.headers = append(f.headers, kgo.RecordHeader{Key: name, Value: value})
+}
+
+func (f *flight) copy(b []byte) []byte {
+	at := len(f.bytes)
+	f.bytes = append(f.bytes, b...)
+	return f.since(at)
+}
+
+func (f *flight) text(s string) []byte {
+	at := len(f.bytes)
+	f.bytes = append(f.bytes, s...)
+	return f.since(at)
+}
+
+// since is what was appended since at. When bytes grew meanwhile, earlier
+// parts keep the array that they were written to.
+func (f *flight) since(at int) []byte { return f.bytes[at:len(f.bytes):len(f.bytes)] }
+
+// Values that records share; nobody writes to them.
+var (
+	specVersion    = []byte(cloudevent.SpecVersion)
+	jsonType       = []byte("application/json")
+	structuredType = []byte(cloudevent.ContentTypeJSON + "; charset=UTF-8")
+)
+
+// maxHeaders is the most headers that an event has beside its extensions: its
+// attributes, content type and trace context.
+const maxHeaders = 10
+
+// roomFor is what e takes in either mode, unless its data is escaped.
+func roomFor(e *cloudevent.Event) int {
+	const names, timestamp = 160, len("2006-01-02T15:04:05.999999999Z")
+	n := names + timestamp + len(e.Key) + len(e.Data) + len(e.ID) + len(e.Source) + len(e.Type) + len(e.Subject) + len(e.DataSchema) + len(e.DataContentType)
+	for i := range e.Extensions {
+		n += len(e.Extensions[i].Name) + 2*len(e.Extensions[i].Value) + len(`,"":""`)
+	}
+	return n
+}
+
+// load is r as the only record of f.
+func (r *Record) load(f *flight) {
+	out := &f.records[0].record
+	out.Key, out.Value, out.Timestamp = r.Key, r.Value, r.Time
+	if len(r.Headers) > 0 {
+		out.Headers = make([]kgo.RecordHeader, len(r.Headers))
+		for i, h := range r.Headers {
+			out.Headers[i] = kgo.RecordHeader(h)
+		}
+	}
+}
+
+// sizeOf is at least what the record takes uncompressed, in a batch of its own.
+func sizeOf(r *kgo.Record) int64 {
+	const batch, perRecord, perHeader = 61, 30, 10
+	n := batch + perRecord + len(r.Key) + len(r.Value)
+	for i := range r.Headers {
+		n += perHeader + len(r.Headers[i].Key) + len(r.Headers[i].Value)
+	}
+	return int64(n)
+}

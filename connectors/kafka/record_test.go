@@ -1,0 +1,187 @@
+package kafka
+
+import (
+	"bytes"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lsm/fiso/common/cloudevent"
+	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/connectors/kafka/kafkatest"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// allOf is an event that has all there is.
+func allOf() *cloudevent.Event {
+	return &cloudevent.Event{
+		ID: "1", Source: "/s", Type: "t", Subject: "sub", DataSchema: "/schema", DataContentType: "text/plain",
+		Time: time.Date(2026, 1, 31, 13, 0, 0, 120000000, time.FixedZone("", 3600)), Data: []byte("data"), Key: []byte("k"),
+		Extensions: []cloudevent.Extension{{Name: "tenant", Value: "x"}, {Name: "tracestate", Value: "a=b"}, {Name: "traceparent", Value: "00-1"}, {Name: "empty"}},
+	}
+}
+
+func TestFlight_binaryHeadersAreTheAttributesInTheirOrder(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		event *cloudevent.Event
+		more  []string // behind the attributes
+	}{
+		{"all there is", allOf(), []string{"content-type=text/plain", "traceparent=00-1", "tracestate=a=b"}},
+		{"JSON", &cloudevent.Event{ID: "1", Source: "/s", Type: "t", DataContentType: "application/json"}, []string{"content-type=application/json"}},
+		{"nothing", &cloudevent.Event{}, nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			var want, got []string
+			tc.event.Attributes(func(name, value string) bool {
+				want = append(want, "ce_"+name+"="+value)
+				return true
+			})
+			f := newFlight(1)
+			f.load(ModeBinary, tc.event)
+			for _, h := range f.records[0].record.Headers {
+				got = append(got, h.Key+"="+string(h.Value))
+			}
+			if want = append(want, tc.more...); !slices.Equal(got, want) {
+				t.Errorf("headers\n%q, want\n%q", got, want)
+			}
+		})
+	}
+}
+
+func TestFlight_recordsOfABatchKeepApart(t *testing.T) {
+	for _, mode := range []string{ModeBinary, ModeStructured} {
+		t.Run(mode, func(t *testing.T) {
+			var events []*cloudevent.Event
+			for i := range 50 {
+				e := allOf()
+				// Escapes make the structured form longer than there is room for.
+				e.ID, e.Data, e.Key = strings.Repeat("\x01", 20*i)+fmt.Sprint(i), fmt.Append(nil, "data", i), fmt.Append(nil, "key", i)
+				events = append(events, e)
+			}
+			events[7].Key, events[8].Data, events[9].Key, events[9].Data = nil, nil, []byte{}, []byte{}
+			f := newFlight(len(events))
+			f.load(mode, events...)
+			for i, e := range events {
+				alone := newFlight(1)
+				alone.load(mode, e)
+				got, want := &f.records[i].record, &alone.records[0].record
+				same := bytes.Equal(got.Key, want.Key) && bytes.Equal(got.Value, want.Value) && len(got.Headers) == len(want.Headers)
+				for j := 0; same && j < len(want.Headers); j++ {
+					same = got.Headers[j].Key == want.Headers[j].Key && bytes.Equal(got.Headers[j].Value, want.Headers[j].Value)
+				}
+				if !same || (got.Key == nil) != (e.Key == nil) || mode == ModeBinary && (got.Value == nil) != (e.Data == nil) {
+					t.Fatalf("record %d of the batch is %q %q %q, and alone %q %q %q", i, got.Key, got.Value, got.Headers, want.Key, want.Value, want.Headers)
+				}
+			}
+		})
+	}
+}
+
+func TestFlight_keepsNothingOfTheEvent(t *testing.T) {
+	e := allOf()
+	f := newFlight(1)
+	f.load(ModeBinary, e)
+	e.Key[0], e.Data[0] = 'X', 'X'
+	if r := &f.records[0].record; string(r.Key) != "k" || string(r.Value) != "data" {
+		t.Errorf("the record changed with the event: %q %q", r.Key, r.Value)
+	}
+}
+
+func TestSink_eachEventOfABatchHasItsOwnFate(t *testing.T) {
+	c := kafkatest.Embedded(t, kafkatest.Options{})
+	if err := c.CreateTopic(t.Context(), "t", 1, map[string]string{"max.message.bytes": "20000"}); err != nil {
+		t.Fatal(err)
+	}
+	s, err := NewSink(SinkConfig{ProducerConfig: ProducerConfig{ClientConfig: ClientConfig{Brokers: c.Brokers()}}, Topic: "t"}, ProducerOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close(t.Context()) }() // nothing is under way
+	events := manyEvents(4)
+	events[1].Data = make([]byte, 60000)
+	_, _ = rand.Read(events[1].Data) // never fails
+	events[2].Data = make([]byte, maxRecord)
+	errs := s.SendBatch(t.Context(), events)
+	if len(errs) != 4 || errs[0] != nil || errs[3] != nil {
+		t.Fatalf("the small ones: %v", errs)
+	}
+	for _, i := range []int{1, 2} {
+		if !errors.Is(errs[i], ErrTooLarge) || connector.ClassOf(errs[i]) != connector.Permanent {
+			t.Errorf("event %d, which is too large: %v", i, errs[i])
+		}
+	}
+	if n := len(all(t, c, "t")); n != 2 {
+		t.Errorf("%d records stored, want 2", n)
+	}
+}
+
+// More events than may be under way take turns.
+func TestSink_aBatchLargerThanWhatMayBeUnderWay(t *testing.T) {
+	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 3}})
+	s, err := NewSink(SinkConfig{ProducerConfig: ProducerConfig{ClientConfig: ClientConfig{Brokers: c.Brokers()}, MaxBuffered: 3}, Topic: "t"}, ProducerOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close(t.Context()) }() // nothing is under way
+	if errs := s.SendBatch(t.Context(), manyEvents(20)); errs != nil {
+		t.Fatal(errs)
+	}
+	if n := len(all(t, c, "t")); n != 20 {
+		t.Errorf("%d records stored, want 20", n)
+	}
+	s.p.places.mu.Lock()
+	defer s.p.places.mu.Unlock()
+	if s.p.places.count != 3 || s.p.places.bytes != s.p.places.all {
+		t.Errorf("places left: %d, %d bytes", s.p.places.count, s.p.places.bytes)
+	}
+}
+
+// franz-go and the fake broker are counted too.
+func TestSink_aBatchAllocatesLittle(t *testing.T) {
+	const n, most = 100, 1.0
+	for _, mode := range []string{ModeBinary, ModeStructured} {
+		c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
+		s, err := NewSink(SinkConfig{ProducerConfig: ProducerConfig{ClientConfig: ClientConfig{Brokers: c.Brokers()}}, Topic: "t", Mode: mode}, ProducerOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = s.Close(t.Context()) }() // nothing is under way
+		events := manyEvents(n)
+		got := testing.AllocsPerRun(100, func() {
+			if errs := s.SendBatch(t.Context(), events); errs != nil {
+				t.Fatal(errs)
+			}
+		}) / n
+		t.Logf("%s: %v allocations an event", mode, got)
+		if got > most && !raceEnabled {
+			t.Errorf("%s: %v allocations an event of a batch; want at most %v", mode, got, most)
+		}
+	}
+}
+
+// No record of a batch is lost on the way to its error.
+func TestSink_aBatchThatNoBrokerTakesFailsInTime(t *testing.T) {
+	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 3}})
+	c.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: "t", Err: kerr.NotLeaderForPartition, Count: -1})
+	s, err := NewSink(SinkConfig{ProducerConfig: ProducerConfig{ClientConfig: ClientConfig{Brokers: c.Brokers()}, DeliveryTimeout: time.Second}, Topic: "t"}, ProducerOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close(t.Context()) }() // nothing is under way
+	errs := s.SendBatch(t.Context(), manyEvents(5))
+	if len(errs) != 5 {
+		t.Fatalf("%d errors", len(errs))
+	}
+	for i, err := range errs {
+		if connector.ClassOf(err) != connector.Unavailable || !strings.Contains(err.Error(), "no broker took the record within 1s") {
+			t.Errorf("event %d: %v, class %v", i, err, connector.ClassOf(err))
+		}
+	}
+}

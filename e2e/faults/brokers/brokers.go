@@ -1,0 +1,74 @@
+// Package brokers takes the brokers away: three of them are restarted one after
+// the other, each is killed under the producer, and at last all are killed and
+// stay away for a minute. It proves that two fiso-flow processes outlive that by
+// themselves, lose nothing that the producer was told is stored, and go on
+// when a broker does. What they settle while nothing can be committed may come
+// again if the group gives them up meanwhile; a restart in order repeats nothing.
+package brokers
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/lsm/fiso/e2e/faults/internal/stage"
+)
+
+// Scenario is this one.
+var Scenario = stage.Scenario{Name: "brokers", Title: "three brokers: rolling restarts, kill -9, all away for a minute", Brokers: 3, Faults: 10, Run: run}
+
+const brokers = 3
+
+func run(ctx context.Context, s *stage.Stage) error {
+	s.Flow.SessionTimeout = 10 * time.Second
+	s.Service.Slow(5 * time.Millisecond)
+	s.Produce(ctx, stage.Load{PerSecond: 700})
+	for _, name := range []string{"a", "b"} {
+		if _, err := s.StartBusy(ctx, name, false); err != nil {
+			return err
+		}
+	}
+	times := max(2, s.Times(s.Faults))
+	for i := range times - 1 {
+		id := 1 + i%brokers
+		if err := one(ctx, s, id, i%2 == 1, times); err != nil {
+			return err
+		}
+	}
+	s.Fault("all brokers killed, fault", times)
+	ended := s.Outage()
+	for id := 1; id <= brokers; id++ {
+		s.Kafka.Kill(id)
+	}
+	if err := s.Wait(ctx, s.Long(time.Minute, 5*time.Second)); err != nil {
+		return err
+	}
+	if err := s.Kafka.Start(1, 2, 3); err != nil {
+		return fmt.Errorf("start all brokers: %w", err)
+	}
+	if err := s.Progress(ctx, 1000); err != nil {
+		return err
+	}
+	ended()
+	return s.Finish(ctx)
+}
+
+// one takes one broker away and brings it back.
+func one(ctx context.Context, s *stage.Stage, id int, kill bool, of int) error {
+	if kill {
+		s.Fault(fmt.Sprintf("kill -9 of broker %d, fault", id), of)
+		ended := s.Outage()
+		s.Kafka.Kill(id)
+		if err := s.Progress(ctx, 500); err != nil { // without it
+			return err
+		}
+		ended()
+	} else {
+		s.Fault(fmt.Sprintf("restart of broker %d, fault", id), of)
+		s.Kafka.Stop(id)
+	}
+	if err := s.Kafka.Start(id); err != nil {
+		return fmt.Errorf("start broker %d: %w", id, err)
+	}
+	return s.Progress(ctx, 500)
+}

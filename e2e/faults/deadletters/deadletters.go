@@ -1,0 +1,132 @@
+// Package deadletters lets the broker refuse the dead letter topic for minutes,
+// first because the flow may not write to it, then because everything is too
+// large for it, and takes that back. It proves that what cannot be stored is held, that
+// /readyz says so, and that each dead letter stands there once afterwards.
+package deadletters
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+
+	"github.com/lsm/fiso/e2e/faults/internal/ledger"
+	"github.com/lsm/fiso/e2e/faults/internal/stage"
+)
+
+// Scenario is this one.
+var Scenario = stage.Scenario{
+	Name: "deadletters", Title: "the dead letter topic refused, and back", Faults: 4, Run: run,
+	Config: map[string]string{
+		"authorizer.class.name":          "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+		"allow.everyone.if.no.acl.found": "true",
+	},
+}
+
+func run(ctx context.Context, s *stage.Stage) error {
+	s.Produce(ctx, stage.Load{PerSecond: 1000, Backlog: 10_000, Kind: kind})
+	m, err := s.StartBusy(ctx, "a", false)
+	if err != nil {
+		return err
+	}
+	times := max(2, s.Times(s.Faults))
+	for i := range times {
+		if err := s.Progress(ctx, 1000); err != nil {
+			return err
+		}
+		refuse, allow, what := deny, permit, "the dead letter topic is forbidden, fault"
+		if i%2 == 1 {
+			refuse, allow, what = shrink, widen, "everything is too large for the dead letter topic, fault"
+		}
+		s.Fault(what, times)
+		if err := refuse(ctx, s); err != nil {
+			return err
+		}
+		if err := s.Until(ctx, "/readyz telling that dead letters are held", time.Minute, func() bool { return !m.Ready(ctx) }); err != nil {
+			return err
+		}
+		if err := s.Wait(ctx, s.Long(time.Minute, 3*time.Second)); err != nil {
+			return err
+		}
+		if err := allow(ctx, s); err != nil {
+			return err
+		}
+		back := time.Now()
+		if err := s.Until(ctx, "/readyz telling that all is well again", time.Minute, func() bool { return m.Ready(ctx) }); err != nil {
+			return err
+		}
+		s.Say("ready %v after the topic was back", time.Since(back).Round(100*time.Millisecond))
+	}
+	return s.Finish(ctx)
+}
+
+func kind(n int) ledger.Kind {
+	if n%50 == 7 {
+		return ledger.Rejected
+	}
+	return ledger.Plain
+}
+
+// acls are the right to write to the dead letter topic, taken from everybody.
+func acls(s *stage.Stage) *kadm.ACLBuilder {
+	return kadm.NewACLs().Topics(s.Letters).ResourcePatternType(kadm.ACLPatternLiteral).
+		Operations(kadm.OpWrite).Deny("User:*").DenyHosts("*")
+}
+
+func deny(ctx context.Context, s *stage.Stage) error {
+	adm, closed, err := s.Admin()
+	if err != nil {
+		return err
+	}
+	defer closed()
+	results, err := adm.CreateACLs(ctx, acls(s))
+	for _, r := range results {
+		if err == nil {
+			err = r.Err
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("forbid the dead letter topic: %w", err)
+	}
+	return nil
+}
+
+func permit(ctx context.Context, s *stage.Stage) error {
+	adm, closed, err := s.Admin()
+	if err != nil {
+		return err
+	}
+	defer closed()
+	results, err := adm.DeleteACLs(ctx, acls(s))
+	for _, r := range results {
+		if err == nil {
+			err = r.Err
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("allow the dead letter topic: %w", err)
+	}
+	return nil
+}
+
+func shrink(ctx context.Context, s *stage.Stage) error { return limit(ctx, s, "64") }
+func widen(ctx context.Context, s *stage.Stage) error  { return limit(ctx, s, "16777216") }
+
+func limit(ctx context.Context, s *stage.Stage, size string) error {
+	adm, closed, err := s.Admin()
+	if err != nil {
+		return err
+	}
+	defer closed()
+	results, err := adm.AlterTopicConfigs(ctx, []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "max.message.bytes", Value: &size}}, s.Letters)
+	for _, r := range results {
+		if err == nil {
+			err = r.Err
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("set the largest dead letter: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,45 @@
+//go:build integration
+
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/lsm/fiso/connectors/kafka/kafkatest"
+	"github.com/lsm/fiso/e2e/faults/internal/program"
+	"github.com/lsm/fiso/e2e/faults/internal/stage"
+)
+
+// short is how much of each scenario is played here; go tool mage faults plays
+// all of it.
+var short = map[string]float64{
+	"sigkill": 0.06, "sigterm": 0.1, "members": 0.1, "pause": 0.1, "reload": 0.1, "poison": 0.1,
+	"memory": 0.01, "deadletters": 0.01, "brokers": 0.01,
+}
+
+// TestIntegration_nothingIsLostUnderFaults plays a short form of every scenario
+// on a real Kafka, with the same oracle as the long form.
+func TestIntegration_nothingIsLostUnderFaults(t *testing.T) {
+	if err := kafkatest.Available(); err != nil {
+		t.Skipf("a real Kafka is needed: %v", err)
+	}
+	var played []stage.Scenario
+	for _, sc := range scenarios {
+		scale, known := short[sc.Name]
+		if !known {
+			t.Fatalf("how much of %s is played here?", sc.Name)
+		}
+		sc.Scale = scale
+		played = append(played, sc)
+	}
+	results, err := program.Play(t.Context(), program.Options{Scenarios: played, Scale: 1}, t.Logf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range results {
+		if !r.Good() {
+			t.Errorf("%s: %s, %v\n%s", r.Scenario, r.Verdict.String(), r.Err, strings.Join(r.Words, "\n"))
+		}
+	}
+}

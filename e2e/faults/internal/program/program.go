@@ -1,0 +1,166 @@
+// Package program is the command: which scenarios are played, on which brokers,
+// and the table at the end.
+package program
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/lsm/fiso/connectors/kafka/kafkatest"
+	"github.com/lsm/fiso/e2e/faults/internal/stage"
+	"github.com/lsm/fiso/e2e/internal/process"
+)
+
+// ErrBroken is returned when a promise was broken, after the table was printed.
+var ErrBroken = errors.New("a scenario failed")
+
+// Options are the flags.
+type Options struct {
+	Scenarios []stage.Scenario
+	Scale     float64
+	Brokers   int // 0: as many as each scenario needs
+	JSON      bool
+	Binary    string // fiso-flow; "": that of this tree
+}
+
+// Main is the whole command, with the scenarios that there are.
+func Main(ctx context.Context, all []stage.Scenario, args []string, out, log io.Writer) error {
+	o, err := parse(all, args, log)
+	if errors.Is(err, flag.ErrHelp) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	results, err := Play(ctx, o, func(format string, args ...any) { fmt.Fprintf(log, format+"\n", args...) })
+	if err != nil {
+		return err
+	}
+	if o.JSON {
+		err = writeJSON(out, results)
+	} else {
+		writeTable(out, results)
+	}
+	if err == nil && slices.ContainsFunc(results, func(r stage.Result) bool { return !r.Good() }) {
+		err = ErrBroken
+	}
+	return err
+}
+
+func parse(all []stage.Scenario, args []string, log io.Writer) (o Options, err error) {
+	flags := flag.NewFlagSet("faults", flag.ContinueOnError)
+	flags.SetOutput(log)
+	names, output := "", ""
+	flags.StringVar(&names, "scenario", "", "scenarios to play, with commas; default: all")
+	flags.Float64Var(&o.Scale, "scale", 1, "share of the long form to play")
+	flags.IntVar(&o.Brokers, "brokers", 0, "brokers to play all scenarios on, 1 or 3; default: as many as each needs")
+	flags.StringVar(&output, "output", "table", "table or json")
+	flags.StringVar(&o.Binary, "fiso-flow", "", "a fiso-flow to try in place of the one of this tree")
+	if err := flags.Parse(args); err != nil {
+		return o, err
+	}
+	o.JSON = output == "json"
+	switch {
+	case flags.NArg() > 0:
+		return o, fmt.Errorf("usage: there are no arguments, and %q is one", flags.Arg(0))
+	case o.Scale <= 0:
+		return o, errors.New("usage: --scale is above 0")
+	case o.Brokers != 0 && o.Brokers != 1 && o.Brokers != 3:
+		return o, errors.New("usage: --brokers is 1 or 3")
+	case output != "table" && output != "json":
+		return o, fmt.Errorf("usage: --output is table or json, not %q", output)
+	}
+	o.Scenarios, err = choose(all, names)
+	return o, err
+}
+
+func choose(all []stage.Scenario, names string) ([]stage.Scenario, error) {
+	if names == "" {
+		return all, nil
+	}
+	var list []stage.Scenario
+	for _, name := range strings.Split(names, ",") {
+		i := slices.IndexFunc(all, func(s stage.Scenario) bool { return s.Name == name })
+		if i < 0 {
+			var known []string
+			for _, s := range all {
+				known = append(known, s.Name)
+			}
+			return nil, fmt.Errorf("no scenario %q; there are %s", name, strings.Join(known, ", "))
+		}
+		list = append(list, all[i])
+	}
+	return list, nil
+}
+
+// Play plays the scenarios one after the other.
+func Play(ctx context.Context, o Options, say func(format string, args ...any)) (results []stage.Result, err error) {
+	dir, err := os.MkdirTemp("", "fiso-faults-")
+	if err != nil {
+		return nil, fmt.Errorf("make a folder to work in: %w", err)
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // a folder of the system's for such things
+	if o.Binary == "" {
+		o.Binary = filepath.Join(dir, "fiso-flow")
+		if err := process.Build(ctx, o.Binary, process.Flow); err != nil {
+			return nil, err
+		}
+	}
+	var c cluster
+	defer c.stop()
+	for _, sc := range o.Scenarios {
+		if err := c.fit(dir, max(1, sc.Brokers, o.Brokers), sc.Config, say); err != nil {
+			return results, err
+		}
+		r := stage.Play(ctx, sc, stage.Place{Kafka: c.Processes, Dir: dir, Binary: o.Binary, Scale: o.Scale, Say: say})
+		results = append(results, r)
+		say("%s", strings.Join(cells(&r), "  "))
+		for _, line := range words(&r) {
+			say("%s", line)
+		}
+		if ctx.Err() != nil {
+			return results, context.Cause(ctx)
+		}
+		if !r.Good() {
+			c.stop() // whatever it left behind is no start for the next
+		}
+	}
+	return results, nil
+}
+
+// cluster is the Kafka that runs, kept for as long as it fits.
+type cluster struct {
+	*kafkatest.Processes
+	brokers int
+	config  map[string]string
+	n       int
+}
+
+func (c *cluster) fit(dir string, brokers int, config map[string]string, say func(string, ...any)) (err error) {
+	if c.Processes != nil && c.brokers == brokers && maps.Equal(c.config, config) {
+		return nil
+	}
+	c.stop()
+	say("starting %d broker(s)", brokers)
+	c.n++
+	c.brokers, c.config = brokers, config
+	all := map[string]string{"message.max.bytes": "16777216", "replica.fetch.max.bytes": "16777216"}
+	maps.Copy(all, config)
+	c.Processes, err = kafkatest.StartReal(filepath.Join(dir, fmt.Sprint("kafka", c.n)), kafkatest.RealOptions{Brokers: brokers, Config: all})
+	return err
+}
+
+func (c *cluster) stop() {
+	if c.Processes != nil {
+		c.Close()
+		c.Processes = nil
+	}
+}

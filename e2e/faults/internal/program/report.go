@@ -1,0 +1,86 @@
+package program
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/lsm/fiso/e2e/faults/internal/stage"
+)
+
+var columns = []string{"scenario", "events", "faults", "delivered", "filtered", "dead letters", "duplicates", "bound", "missing", "out of order", "recovered", "seconds", "verdict"}
+
+func cells(r *stage.Result) []string {
+	n := func(n int) string { return fmt.Sprint(n) }
+	verdict := r.String()
+	if r.Err != nil {
+		verdict = "FAILED"
+	}
+	return []string{
+		r.Scenario, n(r.Accepted), n(r.Faults), n(r.Delivered), n(r.Filtered), n(r.DeadLetters), n(r.Duplicates), n(r.Bound), n(r.Missing), n(r.OutOfOrder),
+		fmt.Sprintf("%.1f s", r.Recovered.Seconds()), fmt.Sprintf("%.0f", r.Seconds), verdict,
+	}
+}
+
+// words are what a row has no place for.
+func words(r *stage.Result) []string {
+	var all []string
+	for _, w := range append(append([]string{}, r.Notes...), r.Words...) {
+		all = append(all, r.Scenario+": "+w)
+	}
+	if r.Duplicates > 0 {
+		all = append(all, fmt.Sprintf("%s: the oldest event that came again was delivered %v before the crash", r.Scenario, r.Oldest.Round(time.Millisecond)))
+	}
+	if r.Err != nil {
+		all = append(all, fmt.Sprintf("%s: %v", r.Scenario, r.Err))
+	}
+	return all
+}
+
+// writeTable prints the results as Markdown.
+func writeTable(out io.Writer, results []stage.Result) {
+	sum := stage.Result{Scenario: "all"}
+	row := func(cells []string) { fmt.Fprintf(out, "| %s |\n", strings.Join(cells, " | ")) }
+	row(columns)
+	row(strings.Split(strings.Repeat("--- ", len(columns)-1)+"---", " "))
+	for _, r := range results {
+		row(cells(&r))
+		sum.Faults += r.Faults
+		sum.Seconds += r.Seconds
+		sum.Recovered = max(sum.Recovered, r.Recovered)
+		sum.Add(r.Verdict)
+		if r.Err != nil {
+			sum.Err = r.Err
+		}
+	}
+	row(cells(&sum))
+	fmt.Fprintln(out)
+	for _, r := range results {
+		for _, line := range words(&r) {
+			fmt.Fprintf(out, "- %s\n", line)
+		}
+	}
+}
+
+// writeJSON prints the results for programs.
+func writeJSON(out io.Writer, results []stage.Result) error {
+	type row struct {
+		stage.Result
+		Good  bool
+		Error string `json:",omitempty"`
+	}
+	var rows []row
+	for _, r := range results {
+		one := row{Result: r, Good: r.Good()}
+		if r.Err != nil {
+			one.Error = r.Err.Error()
+		}
+		one.Result.Err = nil
+		rows = append(rows, one)
+	}
+	e := json.NewEncoder(out)
+	e.SetIndent("", "  ")
+	return e.Encode(rows)
+}

@@ -1,0 +1,116 @@
+package stage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/lsm/fiso/e2e/faults/internal/ledger"
+)
+
+// Result is what a scenario came to.
+type Result struct {
+	Scenario string
+	Faults   int
+	ledger.Verdict
+	// Recovered is how long after the last fault the slowest partition took to
+	// deliver again.
+	Recovered time.Duration
+	Seconds   float64
+	// Notes are figures of the scenario's own.
+	Notes []string
+	// Err is why it could not be played to its end.
+	Err error
+}
+
+// Good reports whether it was played to its end and no promise was broken.
+func (r *Result) Good() bool { return r.Err == nil && r.Verdict.Good() }
+
+const (
+	// recovery is how long after the last fault each partition may take to
+	// deliver again.
+	recovery = 15 * time.Second
+	// settling is how long everything may take to be delivered at the end.
+	settling = 2 * time.Minute
+)
+
+// Finish ends a scenario in which processes still run: it sees that every
+// partition goes on, lets everything be settled, and stops the processes.
+func (s *Stage) Finish(ctx context.Context) error {
+	if err := s.Quiet(ctx); err != nil {
+		return err
+	}
+	if err := s.goOn(ctx); err != nil {
+		return err
+	}
+	s.say("the last fault is over, %d of %d delivered", s.Ledger.Count(), s.Ledger.Len())
+	if err := s.Until(ctx, "settling everything", settling, func() bool { return len(s.Ledger.Unsettled(0)) == 0 }); err != nil {
+		return err
+	}
+	for _, m := range s.living() {
+		if err := m.Stop(ctx); err != nil {
+			return err
+		}
+	}
+	return s.committed(ctx)
+}
+
+// committed waits until the last commits, which were made before the last
+// process ended, are read.
+func (s *Stage) committed(ctx context.Context) error {
+	commits, err := s.Kafka.Committed(ctx, s.Flow.Group, s.Topic)
+	if err != nil {
+		return err
+	}
+	return s.Until(ctx, "reading the last commits", 20*time.Second, func() bool { return s.Ledger.Reached(commits) })
+}
+
+// goOn writes an event of each key and waits until each partition delivers
+// again.
+func (s *Stage) goOn(ctx context.Context) error {
+	begun := time.Now()
+	for key := range keys {
+		s.producer.one(key, ledger.Plain)
+	}
+	if err := s.producer.cl.Flush(ctx); err != nil {
+		return fmt.Errorf("write events after the last fault: %w", err)
+	}
+	err := s.Until(ctx, "each partition delivering after the last fault", recovery, func() bool { return s.Ledger.Since(begun) })
+	s.recovered = time.Since(begun)
+	return err
+}
+
+// Note adds a figure to the result.
+func (s *Stage) Note(format string, args ...any) {
+	s.notes = append(s.notes, fmt.Sprintf(format, args...))
+}
+
+// end takes everything down and judges.
+func (s *Stage) end(err error) Result {
+	for _, m := range s.living() {
+		m.leave()
+		m.Thaw()
+		m.proc.Kill()
+	}
+	if s.producer != nil {
+		if s.producer.cancel != nil {
+			s.producer.cancel()
+		}
+		s.producer.run.Wait()
+		s.producer.cl.Close()
+		if n := s.producer.lost.Load(); n > 0 {
+			err = errors.Join(err, fmt.Errorf("%d records were refused by the broker", n))
+		}
+	}
+	s.cancel()
+	s.beside.Wait()
+	if s.Service != nil {
+		s.Service.close()
+	}
+	r := Result{
+		Scenario: s.Name, Faults: s.faults, Verdict: s.Ledger.Verdict(), Recovered: s.recovered,
+		Seconds: time.Since(s.begun).Seconds(), Notes: s.notes, Err: err,
+	}
+	return r
+}

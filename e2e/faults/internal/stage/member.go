@@ -1,0 +1,229 @@
+package stage
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/lsm/fiso/e2e/faults/internal/ledger"
+	"github.com/lsm/fiso/e2e/internal/process"
+)
+
+// commitSlack is how much longer than commitInterval a commit may take on a
+// busy machine, until the broker has it.
+const commitSlack = time.Second
+
+// Member is one life of a fiso-flow process. Each life delivers to a path of
+// its own, so that the service knows who called.
+type Member struct {
+	// Name stays the same from life to life.
+	Name string
+	// Static makes Name its instanceId.
+	Static bool
+
+	stage   *Stage
+	by      int
+	version int
+	dir     string
+	text    string // of a flow file of its own; "": the stage's
+	proc    *process.Process
+	admin   string // address of metrics and health
+
+	mu   sync.Mutex
+	over bool // it may end
+}
+
+// Start starts a process and returns at once.
+func (s *Stage) Start(ctx context.Context, name string, static bool) (*Member, error) {
+	return s.start(ctx, &Member{Name: name, Static: static})
+}
+
+// StartFile starts a process with a flow file of its own.
+func (s *Stage) StartFile(ctx context.Context, name, text string) (*Member, error) {
+	return s.start(ctx, &Member{Name: name, text: text})
+}
+
+func (s *Stage) start(ctx context.Context, m *Member) (*Member, error) {
+	s.mu.Lock()
+	s.made++
+	m.stage, m.by = s, s.made
+	m.dir = filepath.Join(s.dir, fmt.Sprintf("%s-%d", m.Name, m.by))
+	s.mu.Unlock()
+	if err := os.MkdirAll(m.dir, 0o755); err != nil {
+		return nil, fmt.Errorf("make a folder for flow files: %w", err)
+	}
+	if err := m.write(); err != nil {
+		return nil, err
+	}
+	var err error
+	if m.admin, err = process.FreeAddr(ctx); err != nil {
+		return nil, err
+	}
+	if m.proc, err = process.Start(ctx, io.Discard, nil, s.binary, "run", "--log-level", "info", "--metrics-addr", m.admin, m.dir); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	s.members = append(s.members, m)
+	s.mu.Unlock()
+	return m, nil
+}
+
+// StartBusy starts a process and waits until it delivers.
+func (s *Stage) StartBusy(ctx context.Context, name string, static bool) (*Member, error) {
+	m, err := s.Start(ctx, name, static)
+	if err != nil {
+		return nil, err
+	}
+	return m, m.Busy(ctx, 1)
+}
+
+// write puts the flow file in place, as a person's editor does.
+func (m *Member) write() error {
+	file := filepath.Join(m.dir, "flow.yaml")
+	text := m.text
+	if text == "" {
+		text = m.stage.Flow.file(m.stage, m)
+	}
+	if err := os.WriteFile(file+".new", []byte(text), 0o600); err != nil {
+		return fmt.Errorf("write the flow: %w", err)
+	}
+	if err := os.Rename(file+".new", file); err != nil {
+		return fmt.Errorf("write the flow: %w", err)
+	}
+	return nil
+}
+
+// Busy waits until it has delivered n more events.
+func (m *Member) Busy(ctx context.Context, n int) error {
+	target := m.stage.Service.Count(m.by) + n
+	return m.stage.Until(ctx, fmt.Sprintf("%s delivering", m.Name), time.Minute, func() bool { return m.stage.Service.Count(m.by) >= target })
+}
+
+// Reload changes the flow, and returns the version that it then is.
+func (m *Member) Reload() (version int, err error) {
+	m.version++
+	return m.version, m.write()
+}
+
+// Reached waits until the service has seen that version of the flow.
+func (m *Member) Reached(ctx context.Context, version int) error {
+	return m.stage.Until(ctx, fmt.Sprintf("%s delivering by version %d of the flow", m.Name, version), time.Minute,
+		func() bool { return m.stage.Service.Version(m.by) >= version })
+}
+
+// Ready reports whether its /readyz answers 200.
+func (m *Member) Ready(ctx context.Context) bool {
+	status, _ := m.get(ctx, "/readyz")
+	return status == http.StatusOK
+}
+
+// Problem is what its /readyz?verbose says.
+func (m *Member) Problem(ctx context.Context) string {
+	_, text := m.get(ctx, "/readyz?verbose")
+	return text
+}
+
+func (m *Member) get(ctx context.Context, path string) (status int, text string) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+m.admin+path, nil)
+	if err != nil {
+		return 0, ""
+	}
+	resp, err := (&http.Client{Timeout: 5 * time.Second}).Do(req)
+	if err != nil {
+		return 0, ""
+	}
+	defer resp.Body.Close() //nolint:errcheck // only read from
+	body, _ := io.ReadAll(resp.Body)
+	return resp.StatusCode, string(body)
+}
+
+// Resident is its resident memory now, in bytes.
+func (m *Member) Resident() (int64, error) { return m.proc.Resident() }
+
+// Read is how many bytes it has read so far, from brokers above all.
+func (m *Member) Read() (int64, error) { return m.proc.Read() }
+
+// Stop asks it to end and waits; it must end well.
+func (m *Member) Stop(ctx context.Context) error {
+	m.leave()
+	if err := m.proc.Stop(ctx); err != nil {
+		return fmt.Errorf("%s after SIGTERM: %w", m.Name, err)
+	}
+	return nil
+}
+
+// Kill ends it without a chance to say anything.
+func (m *Member) Kill() {
+	m.leave()
+	m.crash()
+	m.proc.Kill()
+}
+
+// Freeze stops it where it is; Thaw lets it go on.
+func (m *Member) Freeze() {
+	m.crash()
+	m.proc.Signal(syscall.SIGSTOP)
+}
+
+// Thaw lets it go on.
+func (m *Member) Thaw() { m.proc.Signal(syscall.SIGCONT) }
+
+// crash notes what may come again, before it happens.
+func (m *Member) crash() {
+	m.stage.Ledger.Crashed(m.by, ledger.Crash{
+		At: time.Now(), InFlight: m.stage.Flow.MaxInFlight * partitions, Uncommitted: m.stage.Flow.commitInterval() + commitSlack,
+	})
+}
+
+// leave takes it out of the members that must live.
+func (m *Member) leave() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.over = true
+}
+
+// trouble is why it ended although nobody asked it to, or nil.
+func (m *Member) trouble() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.over {
+		return nil
+	}
+	select {
+	case <-m.proc.Ended():
+		return fmt.Errorf("%s ended by itself: %w", m.Name, m.proc.Failure())
+	default:
+		return nil
+	}
+}
+
+// living are the members that nobody ended.
+func (s *Stage) living() []*Member {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []*Member
+	for _, m := range s.members {
+		m.mu.Lock()
+		if !m.over {
+			all = append(all, m)
+		}
+		m.mu.Unlock()
+	}
+	return all
+}
+
+// lastWords are what the living members said last.
+func (s *Stage) lastWords() string {
+	words := ""
+	for _, m := range s.living() {
+		said := m.proc.Said()
+		words += fmt.Sprintf("\n--- %s said:\n%s", m.Name, said[max(0, len(said)-3000):])
+	}
+	return words
+}

@@ -1,0 +1,134 @@
+package stage
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/lsm/fiso/e2e/faults/internal/ledger"
+)
+
+// Load is what is produced, and how fast.
+type Load struct {
+	// PerSecond is how many events; 0: as many as Backlog lets through.
+	PerSecond int
+	// Backlog is how many may wait to be delivered before the producer waits;
+	// 0: 20,000.
+	Backlog int
+	// Total is after how many it ends by itself; 0: when it is stopped.
+	Total int
+	// Kind is that of event n; nil: all plain but a few filtered ones.
+	Kind func(n int) ledger.Kind
+}
+
+// Producer writes events with acks from all in-sync replicas, and tells the
+// ledger what was accepted.
+type Producer struct {
+	stage *Stage
+	cl    *kgo.Client
+	lost  atomic.Int64 // that the broker refused for good
+
+	cancel context.CancelFunc
+	run    sync.WaitGroup
+}
+
+func newProducer(s *Stage) (*Producer, error) {
+	cl, err := kgo.NewClient(
+		kgo.SeedBrokers(s.Kafka.Brokers()...), kgo.DisableClientMetrics(), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.MetadataMinAge(100*time.Millisecond), kgo.UnknownTopicRetries(-1), kgo.ProducerLinger(time.Millisecond),
+		kgo.ProducerBatchMaxBytes(8<<20), kgo.MaxBufferedBytes(64<<20),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("make the producer: %w", err)
+	}
+	return &Producer{stage: s, cl: cl}, nil
+}
+
+// Produce writes a load until it is done, or Quiet.
+func (s *Stage) Produce(ctx context.Context, load Load) {
+	ctx, s.producer.cancel = context.WithCancel(ctx)
+	s.producer.run.Go(func() { s.producer.write(ctx, load) })
+}
+
+// Quiet stops the producer and waits until everything is accepted.
+func (s *Stage) Quiet(ctx context.Context) error {
+	p := s.producer
+	if p.cancel != nil {
+		p.cancel()
+	}
+	p.run.Wait()
+	if err := p.cl.Flush(ctx); err != nil {
+		return fmt.Errorf("write the last events: %w", err)
+	}
+	return nil
+}
+
+// Produced waits until a load with a total is written.
+func (s *Stage) Produced(ctx context.Context) error {
+	s.producer.run.Wait()
+	return s.Quiet(ctx)
+}
+
+func (p *Producer) write(ctx context.Context, load Load) {
+	backlog := load.Backlog
+	if backlog == 0 {
+		backlog = 20_000
+	}
+	kind := load.Kind
+	if kind == nil {
+		kind = usual
+	}
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	begun := time.Now()
+	for i := 0; load.Total == 0 || i < load.Total; {
+		due := i + 1000
+		if load.PerSecond > 0 {
+			due = int(time.Since(begun).Seconds() * float64(load.PerSecond))
+		}
+		for room := backlog - p.stage.Ledger.Open(); room > 0 && i < due && (load.Total == 0 || i < load.Total); room-- {
+			p.one(p.stage.Ledger.Len()%keys, kind(p.stage.Ledger.Len()))
+			i++
+		}
+		if load.PerSecond > 0 && i < due { // the backlog is full: no spurt afterwards
+			begun = time.Now().Add(-time.Duration(float64(i) / float64(load.PerSecond) * float64(time.Second)))
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// usual is one filtered event and one flaky one in fifty.
+func usual(n int) ledger.Kind {
+	switch n % 50 {
+	case 17:
+		return ledger.Filtered
+	case 41:
+		return ledger.Flaky
+	default:
+		return ledger.Plain
+	}
+}
+
+// one writes one event. It is never cancelled: what may have been stored must
+// be known.
+func (p *Producer) one(key int, kind ledger.Kind) {
+	partition := key % partitions
+	n, value := p.stage.Ledger.Sent(key, partition, kind)
+	p.cl.Produce(context.Background(), &kgo.Record{
+		Topic: p.stage.Topic, Partition: int32(partition), Key: []byte(ledger.Key(key)), Value: value,
+	}, func(r *kgo.Record, err error) {
+		if err != nil {
+			p.lost.Add(1)
+			return
+		}
+		p.stage.Ledger.Accepted(n, r.Offset)
+	})
+}

@@ -1,0 +1,117 @@
+package stage
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// offsetsTopic is where brokers keep the commits of all groups. It is read in
+// place of asking the group for its commits now and then: it holds every one of
+// them, and a coordinator that has just started may for a moment answer with
+// older ones than it has.
+const offsetsTopic = "__consumer_offsets"
+
+// witness reads each commit that the group makes, in order.
+type witness struct {
+	stage *Stage
+	cl    *kgo.Client
+}
+
+func newWitness(s *Stage) (*witness, error) {
+	cl, err := kgo.NewClient(
+		kgo.SeedBrokers(s.Kafka.Brokers()...), kgo.DisableClientMetrics(), kgo.MetadataMinAge(250*time.Millisecond), kgo.MetadataMaxAge(time.Second),
+		kgo.ConsumeTopics(offsetsTopic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(100*time.Millisecond),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("read commits: %w", err)
+	}
+	return &witness{stage: s, cl: cl}, nil
+}
+
+func (w *witness) run(ctx context.Context) error {
+	defer w.cl.Close()
+	for ctx.Err() == nil {
+		fetches := w.cl.PollFetches(ctx)
+		if fetches.NumRecords() == 0 {
+			continue
+		}
+		letters := w.letters(ctx) // asked after the commits were read: what they rest on is below it
+		for r := range fetches.RecordsAll() {
+			partition, offset, ok := commit(r, w.stage.Flow.Group, w.stage.Topic)
+			if ok {
+				w.stage.Ledger.Committed(partition, offset, letters)
+			}
+		}
+	}
+	return nil
+}
+
+// letters is where the dead letter topic ends, or the largest number when the
+// brokers do not say.
+func (w *witness) letters(ctx context.Context) int64 {
+	asking, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	ends, err := kadm.NewClient(w.cl).ListEndOffsets(asking, w.stage.Letters)
+	if end, ok := ends.Lookup(w.stage.Letters, 0); err == nil && ok && end.Err == nil {
+		return end.Offset
+	}
+	return math.MaxInt64
+}
+
+// commit reads a record of the brokers' topic of commits, if it is one of group
+// for topic.
+func commit(r *kgo.Record, group, topic string) (partition int, offset int64, ok bool) {
+	var key kmsg.OffsetCommitKey
+	if len(r.Key) < 2 || binary.BigEndian.Uint16(r.Key) > 1 || key.ReadFrom(r.Key) != nil || key.Group != group || key.Topic != topic {
+		return 0, 0, false
+	}
+	var value kmsg.OffsetCommitValue
+	if err := value.ReadFrom(r.Value); err != nil {
+		return 0, 0, false // the commit was deleted
+	}
+	return int(key.Partition), value.Offset, true
+}
+
+// reader reads the dead letter topic.
+type reader struct {
+	stage *Stage
+	cl    *kgo.Client
+}
+
+func newReader(s *Stage) (*reader, error) {
+	cl, err := kgo.NewClient(
+		kgo.SeedBrokers(s.Kafka.Brokers()...), kgo.DisableClientMetrics(), kgo.MetadataMinAge(250*time.Millisecond),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{s.Letters: {0: kgo.NewOffset().AtStart()}}),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("read dead letters: %w", err)
+	}
+	return &reader{stage: s, cl: cl}, nil
+}
+
+func (r *reader) run(ctx context.Context) error {
+	defer r.cl.Close()
+	for ctx.Err() == nil {
+		for rec := range r.cl.PollFetches(ctx).RecordsAll() {
+			headers := map[string]string{}
+			for _, h := range rec.Headers {
+				headers[h.Key] = string(h.Value)
+			}
+			partition, err1 := strconv.Atoi(headers["fiso-original-partition"])
+			offset, err2 := strconv.ParseInt(headers["fiso-original-offset"], 10, 64)
+			if err1 != nil || err2 != nil || headers["fiso-original-topic"] != r.stage.Topic {
+				partition = -1
+			}
+			r.stage.Ledger.Letter(partition, offset, rec.Offset, headers["fiso-error-code"], rec.Value)
+		}
+	}
+	return nil
+}

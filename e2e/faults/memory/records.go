@@ -1,0 +1,114 @@
+package memory
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// hostileRecord is made to cost as much as it can.
+type hostileRecord struct {
+	name string
+	kgo.Record
+}
+
+// mib is the size of a hostile record.
+const mib = 1<<20 - 1<<10
+
+// records are all of them, of 1 MiB each at most.
+func records() []hostileRecord {
+	var all []hostileRecord
+	value := func(name, text string) {
+		all = append(all, hostileRecord{name, kgo.Record{Value: []byte(text[:min(len(text), mib)])}})
+	}
+	fill := func(part string) string { return strings.Repeat(part, mib/len(part)+1) }
+	half := func(part string) string { return strings.Repeat(part, mib/2/len(part)-8) }
+	value("open brackets", fill("["))
+	value("open braces", fill(`{"x":`))
+	value("nested lists", `{"x":`+half("[")+half("]")+`}`)
+	value("nested objects", half(`{"x":`)+"1"+strings.Repeat("}", mib/2/5-8))
+	value("a number of a million digits", `{"x":`+fill("9")[:mib-10]+`}`)
+	value("a huge exponent", `{"x":1e`+fill("9")[:mib-10]+`}`)
+	value("one string", `{"x":"`+fill("a")[:mib-10]+`"}`)
+	value("one string of escapes", `{"x":"`+fill(`\u0000`)[:(mib-20)/6*6]+`"}`)
+	value("one key again and again", `{`+fill(`"x":1,`)[:(mib-20)/6*6]+`"x":1}`)
+	value("empty lists", `{"x":[`+fill(`[],`)[:(mib-20)/3*3]+`[]]}`)
+	value("NUL bytes", fill("\x00"))
+	value("NUL bytes in a string", `{"x":"`+fill("\x00")[:mib-10]+`"}`)
+	value("invalid UTF-8", `{"x":"`+fill("\xff\xfe")[:mib-10]+`"}`)
+	value("lone surrogates", `{"x":"`+fill(`\ud800`)[:(mib-20)/6*6]+`"}`)
+	value("white space", fill(" ")[:mib-20]+`{}`)
+	value("nothing", "")
+	var keys bytes.Buffer
+	keys.WriteString(`{"x":1`)
+	for n := 0; keys.Len() < mib-40; n++ {
+		fmt.Fprintf(&keys, `,"%d":%d`, n, n)
+	}
+	value("many keys", keys.String()+`}`)
+	var headers []kgo.RecordHeader
+	for n := range 50_000 {
+		headers = append(headers, kgo.RecordHeader{Key: fmt.Sprintf("h%d", n), Value: []byte("value")})
+	}
+	all = append(all,
+		hostileRecord{"fifty thousand headers", kgo.Record{Value: []byte(`{"x":1}`), Headers: headers}},
+		hostileRecord{"one header", kgo.Record{Value: []byte(`{"x":1}`), Headers: []kgo.RecordHeader{{Key: fill("h")[:mib/2], Value: []byte(fill("v")[:mib/2-200])}}}},
+		hostileRecord{"a trace of a million bytes", kgo.Record{Value: []byte(`{"x":1}`), Headers: []kgo.RecordHeader{{Key: "traceparent", Value: []byte(fill("0")[:mib-200])}}}},
+	)
+	return all
+}
+
+// bombs sends batches that are small until they are unpacked: first ones that
+// the source takes, then ones that it must not, which hold their partition.
+func (v *victim) bombs(ctx context.Context, g *gauge) error {
+	for _, b := range []struct {
+		name     string
+		codec    kgo.CompressionCodec
+		unpacked int
+		taken    bool
+	}{
+		{"zstd", kgo.ZstdCompression(), 44 << 20, true},
+		{"gzip", kgo.GzipCompression(), 44 << 20, true},
+		{"zstd", kgo.ZstdCompression(), 600 << 20, false},
+	} {
+		name := fmt.Sprintf("a batch that %s makes %d MiB of", b.name, b.unpacked>>20)
+		if err := v.bomb(ctx, b.codec, b.unpacked); err != nil {
+			return fmt.Errorf("write %s: %w", name, err)
+		}
+		if b.taken {
+			took, err := v.mark(ctx)
+			if err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			v.stage.Note("%s took %v, %s", name, took.Round(time.Millisecond), g)
+		} else {
+			err := v.stage.Until(ctx, "/readyz telling of "+name, time.Minute, func() bool { return strings.Contains(v.Problem(ctx), "maxBatchBytes") })
+			if err != nil {
+				return fmt.Errorf("%w\n%s", err, v.Problem(ctx))
+			}
+			v.stage.Note("%s holds its partition, %s", name, g)
+		}
+		if err := g.judge(); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// bomb writes one batch of records of 1 MiB of zeros.
+func (v *victim) bomb(ctx context.Context, codec kgo.CompressionCodec, unpacked int) error {
+	cl, err := client(v.stage, codec)
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	zeros := make([]byte, 1<<20)
+	var all []*kgo.Record
+	for range unpacked >> 20 {
+		all = append(all, &kgo.Record{Topic: v.topic, Key: []byte("key"), Value: zeros})
+	}
+	return cl.ProduceSync(ctx, all...).FirstErr()
+}

@@ -1,0 +1,50 @@
+// Package pause stops a fiso-flow process with SIGSTOP for longer than its
+// session lasts, so that another takes over, and lets it go on with what it
+// thinks are its partitions. It proves that such a zombie commits nothing that
+// is not its own any more, finds out, and joins again.
+package pause
+
+import (
+	"context"
+	"time"
+
+	"github.com/lsm/fiso/e2e/faults/internal/stage"
+)
+
+// Scenario is this one.
+var Scenario = stage.Scenario{Name: "pause", Title: "SIGSTOP for longer than the session lasts", Faults: 10, Run: run}
+
+func run(ctx context.Context, s *stage.Stage) error {
+	s.Service.Slow(10 * time.Millisecond)
+	s.Produce(ctx, stage.Load{PerSecond: 1200})
+	other, err := s.StartBusy(ctx, "steady", false)
+	if err != nil {
+		return err
+	}
+	times := s.Times(s.Faults)
+	for range times {
+		m, err := s.StartBusy(ctx, "frozen", false)
+		if err != nil {
+			return err
+		}
+		if err := s.Wait(ctx, s.Between(100*time.Millisecond, 900*time.Millisecond)); err != nil {
+			return err
+		}
+		s.Fault("SIGSTOP", times)
+		m.Freeze()
+		if err := s.Wait(ctx, s.Flow.SessionTimeout+s.Between(time.Second, 2*time.Second)); err != nil {
+			return err
+		}
+		if err := other.Busy(ctx, 100); err != nil {
+			return err
+		}
+		m.Thaw()
+		if err := m.Busy(ctx, 100); err != nil {
+			return err
+		}
+		if err := m.Stop(ctx); err != nil {
+			return err
+		}
+	}
+	return s.Finish(ctx)
+}

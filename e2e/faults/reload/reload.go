@@ -1,0 +1,61 @@
+// Package reload changes the flow file of a running process fifty times, half
+// of them while the service refuses everything, some of them in quick
+// succession, and every fifth in a way that changes the source too. It proves
+// that each change takes effect, the last one wins, and nothing is lost,
+// repeated or reordered.
+package reload
+
+import (
+	"context"
+	"time"
+
+	"github.com/lsm/fiso/e2e/faults/internal/stage"
+)
+
+// Scenario is this one.
+var Scenario = stage.Scenario{Name: "reload", Title: "reloads, half of them while the service refuses everything", Faults: 50, Run: run}
+
+func run(ctx context.Context, s *stage.Stage) error {
+	s.Service.Slow(10 * time.Millisecond)
+	s.Produce(ctx, stage.Load{PerSecond: 1200})
+	m, err := s.StartBusy(ctx, "reloaded", false)
+	if err != nil {
+		return err
+	}
+	if _, err := s.StartBusy(ctx, "steady", false); err != nil {
+		return err
+	}
+	times := s.Times(s.Faults)
+	for i := range times {
+		if err := s.Wait(ctx, s.Between(0, 300*time.Millisecond)); err != nil {
+			return err
+		}
+		outage := i%2 == 1
+		s.Service.Away(outage)
+		if outage {
+			if err := s.Wait(ctx, s.Between(0, 300*time.Millisecond)); err != nil {
+				return err
+			}
+		}
+		s.Fault("reload", times)
+		version, err := m.Reload()
+		for range i % 10 / 8 * 2 { // two more saves, now and then
+			if err == nil {
+				version, err = m.Reload()
+			}
+		}
+		if err != nil {
+			return err
+		}
+		if outage {
+			if err := s.Wait(ctx, s.Between(500*time.Millisecond, 2*time.Second)); err != nil {
+				return err
+			}
+			s.Service.Away(false)
+		}
+		if err := m.Reached(ctx, version); err != nil {
+			return err
+		}
+	}
+	return s.Finish(ctx)
+}

@@ -1,0 +1,44 @@
+// Package sigkill ends one of two fiso-flow processes with SIGKILL, a hundred
+// times, while both deliver, and starts it again. One is a static member, which
+// comes back to its partitions at once; the other's partitions go to the first
+// when its session is over. It proves that a crash loses nothing and keeps the
+// order of each key, and that what comes again is what was in flight or settled
+// since the last commit, under the same ids.
+package sigkill
+
+import (
+	"context"
+	"time"
+
+	"github.com/lsm/fiso/e2e/faults/internal/stage"
+)
+
+// Scenario is this one.
+var Scenario = stage.Scenario{Name: "sigkill", Title: "SIGKILL to one of two processes", Faults: 100, Run: run}
+
+func run(ctx context.Context, s *stage.Stage) error {
+	s.Service.Slow(10 * time.Millisecond)
+	s.Produce(ctx, stage.Load{PerSecond: 1200})
+	var pair [2]*stage.Member
+	start := func(i int) (err error) {
+		pair[i], err = s.StartBusy(ctx, []string{"static", "dynamic"}[i], i == 0)
+		return err
+	}
+	for i := range pair {
+		if err := start(i); err != nil {
+			return err
+		}
+	}
+	times := s.Times(s.Faults)
+	for i := range times {
+		if err := s.Wait(ctx, s.Between(100*time.Millisecond, 700*time.Millisecond)); err != nil {
+			return err
+		}
+		s.Fault("SIGKILL", times)
+		pair[i%2].Kill()
+		if err := start(i % 2); err != nil {
+			return err
+		}
+	}
+	return s.Finish(ctx)
+}

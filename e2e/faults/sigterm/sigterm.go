@@ -1,0 +1,50 @@
+// Package sigterm ends one of two fiso-flow processes with SIGTERM, fifty times,
+// while both deliver, some of the events are refused for a while, and every
+// other time the service refuses everything. It proves that a clean stop ends
+// with exit code 0 in time, loses nothing and repeats nothing.
+package sigterm
+
+import (
+	"context"
+	"time"
+
+	"github.com/lsm/fiso/e2e/faults/internal/stage"
+)
+
+// Scenario is this one.
+var Scenario = stage.Scenario{Name: "sigterm", Title: "SIGTERM to one of two processes", Faults: 50, Run: run}
+
+func run(ctx context.Context, s *stage.Stage) error {
+	s.Service.Slow(10 * time.Millisecond)
+	s.Produce(ctx, stage.Load{PerSecond: 1200})
+	var pair [2]*stage.Member
+	for i, name := range []string{"a", "b"} {
+		var err error
+		if pair[i], err = s.StartBusy(ctx, name, false); err != nil {
+			return err
+		}
+	}
+	times := s.Times(s.Faults)
+	for i := range times {
+		if err := s.Wait(ctx, s.Between(100*time.Millisecond, 700*time.Millisecond)); err != nil {
+			return err
+		}
+		s.Fault("SIGTERM", times)
+		s.Service.Away(i%4 >= 2)
+		if i%4 >= 2 {
+			if err := s.Wait(ctx, 200*time.Millisecond); err != nil {
+				return err
+			}
+		}
+		m := pair[i%2]
+		if err := m.Stop(ctx); err != nil {
+			return err
+		}
+		s.Service.Away(false)
+		var err error
+		if pair[i%2], err = s.StartBusy(ctx, m.Name, false); err != nil {
+			return err
+		}
+	}
+	return s.Finish(ctx)
+}

@@ -1,0 +1,83 @@
+package process
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// ticks is the unit of the kernel's accounts in /proc: USER_HZ, which is 100
+// on every Linux that Go runs on.
+const ticks = 100
+
+// CPU is what the process has spent, user and system.
+func (p *Process) CPU() (time.Duration, error) {
+	text, err := p.account("stat")
+	if err != nil {
+		return 0, err
+	}
+	return parseStat(text)
+}
+
+// Peak is the most resident memory that the process had, in bytes.
+func (p *Process) Peak() (int64, error) { return p.memory("VmHWM:") }
+
+// Resident is the resident memory that the process has now, in bytes.
+func (p *Process) Resident() (int64, error) { return p.memory("VmRSS:") }
+
+// Read is how many bytes the process has read, from files and connections.
+func (p *Process) Read() (int64, error) {
+	text, err := p.account("io")
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := strings.Cut(text, "rchar: ")
+	line, _, _ := strings.Cut(rest, "\n")
+	n, err := strconv.ParseInt(line, 10, 64)
+	if err != nil {
+		return 0, errors.New("the accounts of the process do not say what it read")
+	}
+	return n, nil
+}
+
+func (p *Process) memory(key string) (int64, error) {
+	text, err := p.account("status")
+	if err != nil {
+		return 0, err
+	}
+	return parseSize(text, key)
+}
+
+func (p *Process) account(name string) (string, error) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", p.cmd.Process.Pid, name))
+	if err != nil {
+		return "", fmt.Errorf("read the accounts of the process: %w", err)
+	}
+	return string(data), nil
+}
+
+func parseStat(stat string) (time.Duration, error) {
+	// The name, in parentheses, may hold anything; utime and stime are the
+	// 12th and 13th field after it.
+	_, rest, _ := strings.Cut(stat[max(0, strings.LastIndex(stat, ")")):], " ")
+	all := strings.Fields(rest)
+	if len(all) < 13 {
+		return 0, fmt.Errorf("these accounts of a process are not understood: %q", stat)
+	}
+	user, err1 := strconv.ParseInt(all[11], 10, 64)
+	system, err2 := strconv.ParseInt(all[12], 10, 64)
+	return time.Duration(user+system) * time.Second / ticks, errors.Join(err1, err2)
+}
+
+func parseSize(status, key string) (int64, error) {
+	_, rest, _ := strings.Cut(status, key)
+	size, _, found := strings.Cut(rest, "kB")
+	kb, err := strconv.ParseInt(strings.TrimSpace(size), 10, 64)
+	if !found || err != nil {
+		return 0, errors.New("the accounts of the process do not say its memory")
+	}
+	return kb << 10, nil
+}

@@ -1,0 +1,50 @@
+package cli
+
+import (
+	"context"
+	"math"
+	"runtime/debug"
+	"runtime/metrics"
+	"time"
+)
+
+// The garbage collector by itself lets the heap grow to twice what lives in it,
+// and further while it is at work. A flow as shipped that stands before a slow
+// sink keeps 32 MiB fetched and 32 MiB in flight, and what is made of them on
+// the way; so that this, and the garbage beside it, stays within 256 MiB, the
+// collector is told to begin before heapGoal is passed. That costs nothing while
+// little lives. Where more lives, because flows are many or their settings
+// generous, the goal is so much that the collector need not run all the time.
+const (
+	heapGoal  = 192 << 20
+	heapSpare = 32 << 20 // and a quarter of what lives
+)
+
+// liveMetric is what was alive at the end of the last collection.
+const liveMetric = "/gc/heap/live:bytes"
+
+// memoryLimit is the limit to set while so many bytes live.
+func memoryLimit(live uint64) int64 {
+	return max(heapGoal, int64(live+live/4)+heapSpare)
+}
+
+// followHeap sets the limit of the Go runtime by what lives, until ctx ends. A
+// limit that somebody set (GOMEMLIMIT) stands.
+func followHeap(ctx context.Context) {
+	if debug.SetMemoryLimit(-1) != math.MaxInt64 {
+		return
+	}
+	defer debug.SetMemoryLimit(math.MaxInt64)
+	sample := []metrics.Sample{{Name: liveMetric}}
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		metrics.Read(sample)
+		debug.SetMemoryLimit(memoryLimit(sample[0].Value.Uint64()))
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}

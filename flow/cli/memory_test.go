@@ -1,0 +1,42 @@
+package cli
+
+import (
+	"context"
+	"math"
+	"runtime/debug"
+	"testing"
+)
+
+func TestMemoryLimit_boundsTheHeapAndNeverStarvesTheCollector(t *testing.T) {
+	for name, c := range map[string]struct {
+		live uint64
+		want int64
+	}{
+		"little lives":               {10 << 20, 192 << 20},
+		"a stalled flow, as shipped": {100 << 20, 192 << 20},
+		"generous settings":          {1 << 30, 5<<28 + 32<<20},
+	} {
+		if got := memoryLimit(c.live); got != c.want {
+			t.Errorf("%s: %d MiB, want %d MiB", name, got>>20, c.want>>20)
+		}
+	}
+}
+
+func TestFollowHeap_setsALimitAndLeavesOneThatIsSet(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { followHeap(ctx); close(done) }()
+	until(t, "the limit", func() bool { return debug.SetMemoryLimit(-1) == heapGoal })
+	cancel()
+	<-done
+	if debug.SetMemoryLimit(-1) != math.MaxInt64 {
+		t.Error("the limit outlives what it is for")
+	}
+	const own = 5 << 30
+	debug.SetMemoryLimit(own)
+	defer debug.SetMemoryLimit(math.MaxInt64)
+	followHeap(t.Context()) // returns at once
+	if got := debug.SetMemoryLimit(-1); got != own {
+		t.Errorf("GOMEMLIMIT became %d", got)
+	}
+}

@@ -1,0 +1,118 @@
+//go:build synctests
+
+package simulation
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// tally counts what happened in all worlds of a run, so that a kind of fault
+// that never happens is seen. It is safe for concurrent use.
+type tally struct {
+	mu     sync.Mutex
+	counts map[string]int
+	done   int
+	failed []uint64
+}
+
+var happened = tally{counts: map[string]int{}}
+
+func (t *tally) count(what string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.counts[what]++
+}
+
+// end notes that a seed was judged.
+func (t *tally) end(seed uint64, good bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.done++
+	if !good {
+		t.failed = append(t.failed, seed)
+	}
+}
+
+// line is where a run stands.
+func (t *tally) line(of int, took time.Duration) string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	faults := 0
+	for kind, n := range t.counts {
+		if !strings.HasPrefix(kind, "answer ") {
+			faults += n
+		}
+	}
+	s := fmt.Sprintf("%d of %d seeds after %s (%.1f/s), %d faults, %d failed", t.done, of, took.Round(time.Second), float64(t.done)/took.Seconds(), faults, len(t.failed))
+	if len(t.failed) > 0 {
+		s += fmt.Sprintf(": seeds %v", t.failed[:min(len(t.failed), 20)])
+	}
+	return s
+}
+
+// table is how often each kind happened.
+func (t *tally) table() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var b strings.Builder
+	for _, kind := range expected() {
+		if t.counts[kind] == 0 {
+			t.counts[kind] = 0 // one that never happened is told of, too
+		}
+	}
+	kinds := make([]string, 0, len(t.counts))
+	for kind := range t.counts {
+		kinds = append(kinds, kind)
+	}
+	slices.Sort(kinds)
+	for _, kind := range kinds {
+		fmt.Fprintf(&b, "%8d  %s\n", t.counts[kind], kind)
+	}
+	return b.String()
+}
+
+// report tells every few seconds how far a run is, and at its end what happened
+// in it. It speaks to the standard output of the test, past what go test keeps.
+func report(t *testing.T, of int) {
+	began := time.Now()
+	over, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		tick := time.NewTicker(5 * time.Second)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				fmt.Fprintln(os.Stdout, happened.line(of, time.Since(began)))
+			case <-over:
+				return
+			}
+		}
+	}()
+	t.Cleanup(func() { // once all seeds have ended
+		close(over)
+		<-stopped
+		fmt.Fprintf(os.Stdout, "%s\n%s", happened.table(), happened.line(of, time.Since(began))+"\n")
+	})
+}
+
+// expected are the kinds of which every larger run must show some.
+func expected() []string {
+	kinds := []string{
+		"leaders move", "coordinators move", "node joins", "node goes", "retention", "crash", "stop", "isolate", "connections cut",
+		"service is slow", "dead letters are refused", "reload", "reload of an invalid file", "reload while the service is in trouble", "answer with Retry-After",
+	}
+	for _, trial := range trials {
+		kinds = append(kinds, "service "+trial)
+	}
+	for _, a := range answers {
+		kinds = append(kinds, "errors to "+a.key.Name())
+	}
+	return kinds
+}

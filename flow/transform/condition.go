@@ -1,0 +1,323 @@
+package transform
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/google/cel-go/common/ast"
+	"github.com/google/cel-go/common/operators"
+	"github.com/google/cel-go/common/types"
+
+	"github.com/lsm/fiso/flow/internal/lazyjson"
+)
+
+// The conditions: see native.go for what they may say.
+type (
+	// truth is an operand that is true or false itself.
+	truth struct{ operand }
+	// gap is a part that only cel-go knows.
+	gap    struct{}
+	negate struct{ condition }
+	// junction is && (end: no) or || (end: yes).
+	junction struct {
+		parts []condition
+		end   verdict
+	}
+	choice   struct{ when, then, otherwise condition }
+	equality struct{ a, b operand }
+	// ordering is <, <=, > or >=: the orders that make it true.
+	ordering struct {
+		a, b operand
+		true [3]bool // less, equal, greater
+	}
+	// among is in: with a literal list of texts or of integers, or with a list
+	// or an object in data.
+	among struct {
+		value operand
+		list  []scalar
+		in    operand // instead of list
+	}
+	// presence is has().
+	presence struct {
+		object operand // nil: headers
+		name   string
+	}
+	// textual is startsWith() and its like.
+	textual struct {
+		a, b operand
+		test func(s, part string) bool
+	}
+)
+
+func (gap) holds(*vars) verdict { return unsure }
+
+func (t truth) holds(v *vars) verdict {
+	switch t.of(v).kind {
+	case lazyjson.True:
+		return yes
+	case lazyjson.False:
+		return no
+	}
+	return unsure
+}
+
+func (n negate) holds(v *vars) verdict { return n.condition.holds(v).not() }
+
+func (j junction) holds(v *vars) verdict {
+	all := j.end.not()
+	for _, part := range j.parts {
+		switch part.holds(v) {
+		case j.end:
+			return j.end
+		case unsure:
+			all = unsure
+		}
+	}
+	return all
+}
+
+func (c choice) holds(v *vars) verdict {
+	switch c.when.holds(v) {
+	case yes:
+		return c.then.holds(v)
+	case no:
+		return c.otherwise.holds(v)
+	}
+	return unsure
+}
+
+func (e equality) holds(v *vars) verdict { return e.a.of(v).equal(e.b.of(v)) }
+
+func (o ordering) holds(v *vars) verdict {
+	if order, ok := o.a.of(v).compare(o.b.of(v)); ok {
+		return verdictOf(o.true[order+1])
+	}
+	return unsure
+}
+
+func (a among) holds(v *vars) verdict {
+	s := a.value.of(v)
+	if s.kind == lazyjson.Absent || s.isContainer() {
+		return unsure
+	}
+	if a.in == nil {
+		if s.kind == lazyjson.Number && a.list[0].kind == lazyjson.Integer {
+			return unsure // cel-go has its own ways with the two
+		}
+		return verdictOf(slices.ContainsFunc(a.list, func(e scalar) bool { return e.equal(s) == yes }))
+	}
+	in := a.in.of(v)
+	switch {
+	case in.kind == lazyjson.Object && s.kind == lazyjson.String:
+		return verdictOf(in.whole.Member(s.text).Kind() != lazyjson.Absent)
+	case in.kind != lazyjson.Array:
+		return unsure
+	}
+	found := no
+	for e := in.whole.First(); e.Kind() != lazyjson.Absent; e = e.Next(in.whole) {
+		switch scalarOf(e).equal(s) {
+		case yes:
+			return yes
+		case unsure:
+			found = unsure
+		}
+	}
+	return found
+}
+
+func (p presence) holds(v *vars) verdict {
+	if p.object == nil {
+		for i := range v.headers {
+			if v.headers[i].Key == p.name {
+				return yes
+			}
+		}
+		return no
+	}
+	if object := p.object.of(v); object.kind == lazyjson.Object {
+		return verdictOf(object.whole.Member(p.name).Kind() != lazyjson.Absent)
+	}
+	return unsure
+}
+
+func (t textual) holds(v *vars) verdict {
+	a, b := t.a.of(v), t.b.of(v)
+	if a.kind != lazyjson.String || b.kind != lazyjson.String {
+		return unsure
+	}
+	return verdictOf(t.test(a.text, b.text))
+}
+
+// textTests are the functions of textual.
+var textTests = map[string]func(s, part string) bool{"startsWith": strings.HasPrefix, "endsWith": strings.HasSuffix, "contains": strings.Contains}
+
+// orders are what makes an operator true: less, equal, greater.
+var orders = map[string][3]bool{
+	operators.Less: {true, false, false}, operators.LessEquals: {true, true, false},
+	operators.Greater: {false, false, true}, operators.GreaterEquals: {false, true, true},
+}
+
+// conditionOf is what can be said of a part of an expression without cel-go;
+// a gap where that is nothing.
+func conditionOf(e ast.Expr) condition {
+	if o := operandOf(e); o != nil {
+		return truth{o}
+	}
+	switch e.Kind() {
+	case ast.CallKind:
+		return callCondition(e.AsCall())
+	case ast.SelectKind:
+		if s := e.AsSelect(); s.IsTestOnly() {
+			if isHeaders(s.Operand()) {
+				return presence{nil, s.FieldName()}
+			}
+			if p := pathOf(s.Operand()); p != nil && p.root == varData {
+				return presence{member{p}, s.FieldName()}
+			}
+		}
+	}
+	return gap{}
+}
+
+func callCondition(c ast.CallExpr) condition {
+	name, args := c.FunctionName(), c.Args()
+	switch name {
+	case operators.LogicalAnd, operators.LogicalOr:
+		j := junction{end: no}
+		if name == operators.LogicalOr {
+			j.end = yes
+		}
+		for _, arg := range args {
+			j.parts = append(j.parts, conditionOf(arg))
+		}
+		return j
+	case operators.LogicalNot:
+		return negate{conditionOf(args[0])}
+	case operators.Conditional:
+		return choice{conditionOf(args[0]), conditionOf(args[1]), conditionOf(args[2])}
+	case operators.In:
+		return inCondition(args)
+	}
+	if c.IsMemberFunction() {
+		args = append([]ast.Expr{c.Target()}, args...)
+	}
+	if len(args) != 2 {
+		return gap{}
+	}
+	a, b := operandOf(args[0]), operandOf(args[1])
+	if a == nil || b == nil {
+		return gap{}
+	}
+	switch name {
+	case operators.Equals:
+		return equality{a, b}
+	case operators.NotEquals:
+		return negate{equality{a, b}}
+	}
+	if when, ok := orders[name]; ok {
+		return ordering{a, b, when}
+	}
+	if test := textTests[name]; test != nil {
+		return textual{a, b, test}
+	}
+	return gap{}
+}
+
+func inCondition(args []ast.Expr) condition {
+	value := operandOf(args[0])
+	if value == nil {
+		return gap{}
+	}
+	if p := pathOf(args[1]); p != nil && p.root == varData {
+		return among{value: value, in: member{p}}
+	}
+	if args[1].Kind() != ast.ListKind {
+		return gap{}
+	}
+	a := among{value: value}
+	for _, e := range args[1].AsList().Elements() {
+		c, ok := operandOf(e).(constant)
+		if !ok || c.kind != lazyjson.String && c.kind != lazyjson.Integer || len(a.list) > 0 && a.list[0].kind != c.kind {
+			return gap{}
+		}
+		a.list = append(a.list, c.scalar)
+	}
+	if len(a.list) == 0 {
+		return gap{}
+	}
+	return a
+}
+
+// operandOf is a value that can be read without cel-go, or nil.
+func operandOf(e ast.Expr) operand {
+	switch e.Kind() {
+	case ast.LiteralKind:
+		return literalOf(e)
+	case ast.CallKind:
+		if c := e.AsCall(); c.FunctionName() == "size" {
+			arg := c.Target()
+			if !c.IsMemberFunction() {
+				arg = c.Args()[0]
+			}
+			if o := operandOf(arg); o != nil {
+				return sizeOf{o}
+			}
+			return nil
+		} else if c.FunctionName() == operators.Index && isHeaders(c.Args()[0]) && c.Args()[1].Kind() == ast.LiteralKind {
+			if name, ok := c.Args()[1].AsLiteral().(types.String); ok {
+				return header{string(name)}
+			}
+		}
+	case ast.SelectKind:
+		if s := e.AsSelect(); !s.IsTestOnly() && isHeaders(s.Operand()) {
+			return header{s.FieldName()}
+		}
+	}
+	return pathOperand(pathOf(e))
+}
+
+func pathOperand(p *path) operand {
+	switch {
+	case p == nil || p.root == varTime:
+		return nil
+	case p.root == varData:
+		return member{p}
+	}
+	return attr{p.root}
+}
+
+func isHeaders(e ast.Expr) bool { return e.Kind() == ast.IdentKind && e.AsIdent() == varHeaders }
+
+func literalOf(e ast.Expr) operand {
+	switch l := e.AsLiteral().(type) {
+	case types.String:
+		return constant{textScalar(string(l))}
+	case types.Int:
+		return constant{scalar{kind: lazyjson.Integer, int: int64(l)}}
+	case types.Double:
+		return constant{scalar{kind: lazyjson.Number, float: float64(l)}}
+	case types.Null:
+		return constant{scalar{kind: lazyjson.Null}}
+	case types.Bool:
+		kind := lazyjson.False
+		if l {
+			kind = lazyjson.True
+		}
+		return constant{scalar{kind: kind}}
+	}
+	return nil
+}
+
+// native is the condition that an expression is, or nil. Where it has gaps,
+// these must be cheap: cel-go gives up an expression that is not, where a
+// condition after it would not.
+func native(e ast.Expr, cheap bool) condition {
+	switch c := conditionOf(e).(type) {
+	case gap, truth: // a lone literal or place is known by itself
+	default:
+		if cheap {
+			return c
+		}
+	}
+	return nil
+}

@@ -1,0 +1,157 @@
+package transform
+
+import (
+	"strings"
+	"unicode/utf8"
+
+	"github.com/lsm/fiso/flow/internal/lazyjson"
+)
+
+// What an expression means is cel-go's to say. Conditions that are made of
+// comparisons, has(), in and the like over places in the event are worked out
+// here first, over the bytes, and only as far as the answer is beyond doubt:
+// a verdict is yes or no where cel-go gives true or false. Everything else, all
+// errors among it, is unsure, and cel-go is asked. As unsure covers whatever
+// cel-go may say, "no and unsure" is no, as in CEL "false && error" is false.
+type verdict uint8
+
+const (
+	unsure verdict = iota
+	no
+	yes
+)
+
+func verdictOf(b bool) verdict {
+	if b {
+		return yes
+	}
+	return no
+}
+
+// not is the opposite; unsure stays.
+func (d verdict) not() verdict {
+	if d == unsure {
+		return unsure
+	}
+	return no + yes - d
+}
+
+// condition is a node that gives true or false.
+type condition interface{ holds(v *vars) verdict }
+
+// operand is a node that gives a value.
+type operand interface{ of(v *vars) scalar }
+
+// scalar is a value; only of lists and objects it is not all.
+type scalar struct {
+	kind  lazyjson.Kind // Absent: unsure
+	text  string        // of a String, valid as long as the event's bytes are
+	int   int64         // of an Integer that 64 bits hold
+	float float64       // of a Number
+	whole lazyjson.Value
+}
+
+func textScalar(s string) scalar { return scalar{kind: lazyjson.String, text: s} }
+
+// scalarOf reads a value of a document, with the types that celjson gives.
+func scalarOf(v lazyjson.Value) scalar {
+	s := scalar{kind: v.Kind(), whole: v}
+	switch s.kind {
+	case lazyjson.String:
+		s.text = v.View()
+	case lazyjson.Integer:
+		var ok bool
+		if s.int, ok = v.Int(); !ok {
+			return scalar{} // a uint or a double: rare enough for cel-go
+		}
+	case lazyjson.Number:
+		s.float = v.Float()
+	}
+	return s
+}
+
+func (s scalar) isContainer() bool { return s.kind >= lazyjson.Array }
+
+// equal is cel-go's types.Equal: values of different types are not equal, but
+// for numbers.
+func (s scalar) equal(t scalar) verdict {
+	switch {
+	case s.kind == lazyjson.Absent || t.kind == lazyjson.Absent || s.isContainer() && t.isContainer():
+		return unsure
+	case s.kind == lazyjson.String && t.kind == lazyjson.String:
+		return verdictOf(s.text == t.text)
+	}
+	if order, ok := s.compare(t); ok {
+		return verdictOf(order == 0)
+	}
+	return verdictOf(s.kind == t.kind)
+}
+
+// compare orders numbers, and texts byte by byte; ok is false for all else.
+func (s scalar) compare(t scalar) (order int, ok bool) {
+	switch {
+	case s.kind == lazyjson.String && t.kind == lazyjson.String:
+		return strings.Compare(s.text, t.text), true
+	case s.kind == lazyjson.Integer && t.kind == lazyjson.Integer:
+		return compare(s.int, t.int), true
+	case s.kind == lazyjson.Number && t.kind == lazyjson.Number:
+		return compare(s.float, t.float), true
+	case s.kind == lazyjson.Number && t.kind == lazyjson.Integer:
+		return compare(s.float, float64(t.int)), true
+	case s.kind == lazyjson.Integer && t.kind == lazyjson.Number:
+		return compare(float64(s.int), t.float), true
+	}
+	return 0, false
+}
+
+func compare[N int64 | float64](a, b N) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
+
+// The operands.
+type (
+	constant struct{ scalar }
+	member   struct{ *path }         // a place in data
+	attr     struct{ name string }   // a variable that is a text
+	header   struct{ name string }   // headers.name
+	sizeOf   struct{ value operand } // size()
+)
+
+func (c constant) of(*vars) scalar { return c.scalar }
+
+func (p member) of(v *vars) scalar {
+	found, _ := p.find(v.doc.Root())
+	return scalarOf(found)
+}
+
+func (a attr) of(v *vars) scalar {
+	text, _ := v.text(a.name)
+	return textScalar(text)
+}
+
+func (h header) of(v *vars) scalar {
+	for i := len(v.headers) - 1; i >= 0; i-- { // the last of several counts
+		if v.headers[i].Key == h.name && utf8.Valid(v.headers[i].Value) {
+			return textScalar(view(v.headers[i].Value))
+		} else if v.headers[i].Key == h.name {
+			break
+		}
+	}
+	return scalar{}
+}
+
+func (l sizeOf) of(v *vars) scalar {
+	switch s := l.value.of(v); s.kind {
+	case lazyjson.String:
+		return scalar{kind: lazyjson.Integer, int: int64(utf8.RuneCountInString(s.text))}
+	case lazyjson.Array:
+		return scalar{kind: lazyjson.Integer, int: int64(s.whole.Len())}
+	}
+	return scalar{}
+}
