@@ -244,7 +244,9 @@ func newToken(got *oauth2.Token, asked time.Time) (*token, error) {
 		return nil, errors.New("the token server gave a token with a line break or another control character in it")
 	}
 	t := &token{field: field{name: authorization, value: "Bearer " + got.AccessToken, end: got.Expiry}}
-	if t.end.IsZero() {
+	if !t.end.IsZero() {
+		t.end = t.end.Add(-time.Since(asked)) // it is counted from the answer, and lives since before
+	} else {
 		t.end = jwtEnd(got.AccessToken)
 	}
 	if t.end.IsZero() {
