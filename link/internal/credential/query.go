@@ -85,8 +85,10 @@ func fold(name string) string {
 	if i := strings.IndexAny(name, "[\x00"); i > 0 {
 		name = name[:i]
 	}
-	return strings.ToLower(strings.NewReplacer(".", "_", " ", "_").Replace(strings.TrimSpace(name)))
+	return strings.ToLower(underscores.Replace(strings.TrimSpace(name)))
 }
+
+var underscores = strings.NewReplacer(".", "_", " ", "_")
 
 // unescape undoes %XX, %uXXXX of older Windows servers (below U+0100) and +,
 // once, and leaves what is no escape.

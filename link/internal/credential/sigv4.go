@@ -40,15 +40,18 @@ type signature struct {
 // newSigV4 gives what makes a signature of secret, access key and, where there
 // is one, session token.
 func newSigV4(s *spec.Auth) func([]string) (proof, error) {
-	signer := v4.NewSigner(func(o *v4.SignerOptions) {
+	options := func(o *v4.SignerOptions) {
 		// S3 signs the path as it is, everybody else escapes it once more.
 		o.DisableURIPathEscaping = s.Service == "s3" || strings.HasPrefix(s.Service, "s3-") || s.Service == "s3express"
-	})
+	}
 	return func(values []string) (proof, error) {
 		keys := aws.Credentials{SecretAccessKey: values[0], AccessKeyID: values[1]}
 		if len(values) > 2 {
 			keys.SessionToken = values[2]
 		}
+		// A signer keeps what it derived by the access key alone: another secret
+		// needs another signer.
+		signer := v4.NewSigner(options)
 		return &signature{keys: keys, signer: signer, region: s.Region, service: s.Service}, nil
 	}
 }

@@ -45,8 +45,7 @@ const defaultTokenFile = "/var/run/secrets/kubernetes.io/serviceaccount/token"
 func NewVault(s *spec.Vault, p Parts) (*Vault, error) {
 	p = p.filled()
 	p.Vault = nil
-	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+	t := &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, IdleConnTimeout: time.Minute, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}}
 	if !s.TLS.IsZero() {
 		config, err := s.TLS.Client()
 		if err != nil {
