@@ -1,6 +1,7 @@
 package credential
 
 import (
+	"context"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -325,4 +326,33 @@ func TestApply_endsWithItsCall(t *testing.T) {
 		t.Error(err)
 	}
 	<-c.secrets.turn
+}
+
+// swapped is one of two files that are replaced at a moment between their reads.
+type swapped struct {
+	source
+	name  string
+	reads *int // of both
+}
+
+func (s swapped) read(context.Context) (reading, error) {
+	*s.reads++
+	if *s.reads == 1 {
+		return reading{text: s.name + "1"}, nil
+	}
+	return reading{text: s.name + "2"}, nil
+}
+
+func (swapped) where() string { return "a test" }
+
+func TestSecrets_ofOneCredentialAreNeverHalfOldHalfNew(t *testing.T) {
+	reads := 0
+	s := &secrets{
+		parts: Parts{}.filled(), turn: make(chan struct{}, 1),
+		sources: []source{swapped{name: "key", reads: &reads}, swapped{name: "secret", reads: &reads}},
+		prove:   func(v []string) (proof, error) { return text(v[0] + ":" + v[1]), nil },
+	}
+	if got := mustGet(t, s); got != "key2:secret2" {
+		t.Errorf("got %s", got)
+	}
 }
