@@ -228,8 +228,8 @@ func TestRun_onAStageThatIsReplacedIsMadeAgain(t *testing.T) {
 		go func() { swapped <- r.Swap(t.Context(), r.stage(Stage{Sink: fresh})) }()
 		synctest.Wait()
 		select {
-		case <-swapped:
-			t.Error("Swap did not wait for the run")
+		case err := <-swapped:
+			t.Errorf("Swap did not wait for the run: %v", err)
 		default:
 		}
 		close(hang)

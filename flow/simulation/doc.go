@@ -2,7 +2,7 @@
 // a Kafka cluster in memory, with a service behind them, in virtual time, under
 // faults that follow from a seed. One oracle judges what happened (oracle_test.go).
 //
-//	go tool mage simulate --seeds=1000                      # as many as one likes
+//	go tool mage simulate --seeds 1000                       # as many as one likes
 //	go test -tags synctests ./simulation -seed 17 -v         # one again, with its history
 //	go test -tags synctests ./simulation -seed 17 -faults crash,reload   # with some faults only
 //

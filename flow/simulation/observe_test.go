@@ -62,6 +62,31 @@ func (w *world) noteMembers() {
 // mostJoin is the longest that a member waits for the answer to JoinGroup.
 const mostJoin = 75 * time.Second
 
+// stall notices a rebalance that lasts longer than any may. A cluster ends one
+// after the rebalance timeout, with whoever has joined by then. kfake begins the
+// timeout anew for each JoinGroup, and members whose JoinGroup is not answered
+// send another; it may count too few, too, so that those who wait are never
+// enough. Only a group without members begins to count anew.
+type stall struct {
+	epoch int32
+	since time.Time // zero: no rebalance is under way
+}
+
+func (s *stall) endless(g *kfake.GroupInfo) bool {
+	if g == nil || g.State != "PreparingRebalance" {
+		s.since = time.Time{}
+		return false
+	}
+	if s.since.IsZero() || s.epoch != g.Epoch {
+		s.epoch, s.since = g.Epoch, time.Now()
+	}
+	if time.Since(s.since) < 2*mostJoin {
+		return false
+	}
+	s.since = time.Now()
+	return true
+}
+
 // expelGhosts takes members out of the group that nobody is any more. kfake
 // does that by itself, but not for one whose JoinGroup waits for an answer, and
 // each further JoinGroup puts off the end of the rebalance: a group with such a
@@ -69,7 +94,13 @@ const mostJoin = 75 * time.Second
 func (w *world) expelGhosts(ctx context.Context) {
 	t := time.NewTicker(5 * time.Second)
 	defer t.Stop()
+	var stuck stall
 	for {
+		if stuck.endless(w.kafka.Fake.GroupInfo(group)) {
+			w.history.add(entry{what: excuse, text: "the cluster does not come to an end of a rebalance", until: w.since() + noticed})
+			happened.count("endless rebalance of kfake")
+			w.expel("everyone", func(kfake.GroupMember) bool { return true })
+		}
 		w.expel("a ghost", func(m kfake.GroupMember) bool {
 			w.mu.Lock()
 			defer w.mu.Unlock()

@@ -191,6 +191,7 @@ func (w *world) until(what string, most time.Duration, holds func() bool) {
 		for _, m := range w.members {
 			w.history.note("%s says %+v", m.who(), m.sup.Report())
 		}
+		w.history.note("the group is %+v", w.kafka.Fake.GroupInfo(group))
 		w.broken("waited %s in vain for %s: commits %v, ends %v", most, what, w.commits(), w.logEnds())
 		return
 	}

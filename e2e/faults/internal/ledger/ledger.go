@@ -41,7 +41,6 @@ type event struct {
 	by        int32 // who delivered it first
 	partition int16
 	delivered uint16 // copies
-	letters   uint8
 	kind      Kind
 	accepted  bool
 }
