@@ -52,7 +52,7 @@ func (s *tokens) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if s.down.Load() {
-		http.Error(w, canary, 503)
+		http.Error(w, canary, http.StatusServiceUnavailable)
 		return
 	}
 	answer(w, fmt.Sprintf(`{"access_token":"t%d","token_type":"bearer","expires_in":%d}`, n, s.life))
@@ -134,13 +134,13 @@ func TestOAuth2_renewsAheadAndNeverSendsAnExpiredToken(t *testing.T) {
 		w, s := &watch{}, &tokens{life: 100}
 		c := newClient(t, w, s.serve)
 		sends(t, c, "Authorization", "Bearer t1")
-		if at, ok := c.Expiry(); !ok || at.Sub(time.Now()) != 90*time.Second {
+		if at, ok := c.Expiry(); !ok || time.Until(at) != 90*time.Second {
 			t.Errorf("ends at %v", at)
 		}
 		time.Sleep(75 * time.Second)
 		sends(t, c, "Authorization", "Bearer t1")
 		s.takes = 5 * time.Second
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		sends(t, c, "Authorization", "Bearer t1") // which has begun to fetch
 		sends(t, c, "Authorization", "Bearer t1")
 		time.Sleep(6 * time.Second)

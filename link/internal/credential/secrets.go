@@ -175,7 +175,7 @@ func (s *secrets) check(ctx context.Context, old *state) *state {
 func (s *secrets) tell(old, next *state) {
 	switch {
 	case next.failure != nil:
-		if next.failure != old.failure {
+		if !errors.Is(next.failure, old.failure) {
 			s.parts.Refreshed(Failure)
 		}
 		if old.failure == nil {

@@ -60,7 +60,7 @@ func (b *replay) again() bool {
 func (b *replay) show(out *call.Outgoing) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if out.Length = b.r.Length; b.err == io.EOF && !b.tooMuch {
+	if out.Length = b.r.Length; errors.Is(b.err, io.EOF) && !b.tooMuch {
 		out.Kept, out.Length = b.kept, int64(len(b.kept))
 	}
 }
