@@ -99,7 +99,7 @@ func vaultSources(ctx context.Context, dir string) error {
 		return err
 	}
 	var module struct{ Dir string }
-	if err := json.Unmarshal([]byte(answer), &module); err != nil {
+	if err := json.Unmarshal(answer, &module); err != nil {
 		return err
 	}
 	if err := os.CopyFS(filepath.Join(dir, "sdk"), os.DirFS(module.Dir)); err != nil {
