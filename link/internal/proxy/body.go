@@ -55,6 +55,16 @@ func (b *replay) again() bool {
 	return !b.tooMuch && (b.err == nil || b.err == io.EOF)
 }
 
+// show says what the body of an attempt will be, for a credential that covers
+// it: the whole one, or how long it is.
+func (b *replay) show(out *call.Outgoing) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if out.Length = b.r.Length; errors.Is(b.err, io.EOF) && !b.tooMuch {
+		out.Kept, out.Length = b.kept, int64(len(b.kept))
+	}
+}
+
 // put gives an attempt its body.
 func (b *replay) put(out *call.Outgoing) {
 	b.mu.Lock()

@@ -69,6 +69,7 @@ type maker struct {
 	header   call.Header
 	interim  func(int, call.Header)
 	attempts int
+	sent     *call.Outgoing // the last attempt
 	renewed  bool
 	tried    []string
 }
@@ -119,7 +120,7 @@ func (m *maker) renew(ctx context.Context) bool {
 		return false
 	}
 	m.renewed = true
-	if !cred.Renew(ctx) {
+	if !cred.Renew(ctx, m.sent) {
 		return false
 	}
 	m.c.record.Renewed = true
@@ -148,6 +149,8 @@ func (m *maker) attempt(ctx context.Context) (*call.Answer, func(), error) {
 		}
 	}
 	out := m.outgoing()
+	m.body.show(out)
+	m.sent = out
 	if t.Credential != nil {
 		if err := t.Credential.Apply(ctx, out); err != nil {
 			settle()

@@ -23,9 +23,10 @@ type Credential interface {
 	// caller sent there. An error means that there is none to be had that is
 	// still good; it says so without showing any, and is of type *Unproven.
 	Apply(ctx context.Context, out *call.Outgoing) error
-	// Renew is asked after the target answered 401 to a call made with a
-	// credential. It reports whether another attempt would carry another one.
-	Renew(ctx context.Context) bool
+	// Renew is asked after the target answered 401 to out, which carries a
+	// credential. It reports whether another attempt would carry another one;
+	// where one was renewed meanwhile, nothing else is done.
+	Renew(ctx context.Context, out *call.Outgoing) bool
 	// Owns reports whether a caller's field of that name never goes on.
 	Owns(field string) bool
 }
