@@ -57,6 +57,9 @@ type Parts struct {
 	Endpoints  Endpoints
 	Transport  call.Transport
 	Changed    func(from, to resilience.State) // of the breaker; nil: nobody is told
+	// Ended ends when calls that still use the target are to end: it was
+	// changed or removed, and they had the time to drain. nil: never.
+	Ended context.Context
 }
 
 // Target is one destination. It is safe for concurrent use.
