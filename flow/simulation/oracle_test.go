@@ -212,9 +212,14 @@ func (o *oracle) order() {
 		}
 		// One that was buried before, and came again after a crash, was
 		// settled in its turn.
-		o.rule(before.stored > 0 || o.buriedFirst(before), "%s was delivered before %s, of the same lane %s", f.place, before.place, lane)
+		o.rule(before.stored > 0 || o.buriedFirst(before) || before.lateAndGone(), "%s was delivered before %s, of the same lane %s", f.place, before.place, lane)
 	}
 }
+
+// lateAndGone: a call that a member had given up was accepted late, and the one
+// that took its partition over could not send the event first, for the cluster
+// had deleted it.
+func (f *fate) lateAndGone() bool { return f.gone >= 0 && len(f.done) == 1 && f.done[0].unanswered }
 
 func (o *oracle) buriedFirst(f *fate) bool { return len(f.done) > 0 && f.done[0].letter }
 
@@ -360,7 +365,7 @@ func (o *oracle) crashes() {
 		asks := map[int32]int{}
 		for i, c := range o.entries[:k] {
 			if c.what == asked && strings.HasPrefix(c.text, "by "+e.who+"-") && o.seen(c, i, k) {
-				asks[c.part] = i
+				asks[c.part] = o.firstAsk(c, i)
 			}
 		}
 		again := map[int32]int{}
@@ -373,6 +378,15 @@ func (o *oracle) crashes() {
 			o.rule(n <= e.most, "%s crashed at %s, and %d events of partition %d came again that it had done before its last commit, though it had no more than %d in flight", e.who, e.at, n, part, e.most)
 		}
 	}
+}
+
+// firstAsk is where in the history a commit was first asked for: one whose
+// connection is cut is sent again as it was, and knows nothing of what was done
+// in between.
+func (o *oracle) firstAsk(c entry, i int) int {
+	return slices.IndexFunc(o.entries[:i+1], func(e entry) bool {
+		return e.what == asked && e.part == c.part && e.offset == c.offset && e.text == c.text && e.note == c.note
+	})
 }
 
 // seen reports whether a commit was stored before a point: the cluster may have
