@@ -158,8 +158,18 @@ func TestParse_takesEveryKindOfCredential(t *testing.T) {
 	if _, err := parse(t, "targets: [{name: a, host: a, auth: {type: mtls}, tls: {certFile: /a, keyFile: /b}}]"); err != nil {
 		t.Error(err)
 	}
-	if _, err := parse(t, "asyncBrokers: [a:1]\ntargets: [{name: a, protocol: kafka, kafka: {topic: a, key: data.id}}]"); err != nil {
-		t.Error(err)
+}
+
+// What the contract has, and this version not, is refused by name and not as a
+// slip of the pen.
+func TestParse_saysWhatComesLater(t *testing.T) {
+	for _, text := range []string{
+		"asyncBrokers: [a:1]\ntargets: [{name: a, protocol: kafka, kafka: {topic: a, key: data.id}}]", "targets: [{name: a, host: a, protocol: h2c}]",
+		"targets: [{name: a, host: a, protocol: grpc}]", "asyncBrokers: [a:1]\ntargets: [{name: a, host: a, async: {topic: a}}]",
+	} {
+		if _, err := parse(t, text); err == nil || !strings.Contains(err.Error(), "is known, but not in this version of fiso-link") {
+			t.Errorf("%s: %v", text, err)
+		}
 	}
 }
 
