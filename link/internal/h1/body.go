@@ -1,7 +1,6 @@
 package h1
 
 import (
-	"errors"
 	"io"
 	"strings"
 
@@ -10,7 +9,7 @@ import (
 
 // errChunk is a chunked body that breaks the rules. Extensions of chunks are
 // refused: nobody uses them, and readers differ on where they end.
-var errChunk = errors.New("the chunked body is malformed")
+const errChunk = fault("the chunked body is malformed")
 
 // maxTrailer bounds a trailer, maxChunkLine the line that begins a chunk.
 const (
@@ -59,15 +58,14 @@ func (d *body) Read(p []byte) (n int, err error) {
 		return n, d.err
 	}
 	n, err = d.b.Read(p[:min(int64(len(p)), d.left)])
-	if d.left -= int64(n); err != nil {
-		d.err = unexpected(err)
-		return n, d.err
-	}
-	if d.left == 0 && d.kind == byLength {
-		d.err = io.EOF
+	switch d.left -= int64(n); {
+	case d.left == 0 && d.kind == byLength:
+		d.err = io.EOF // also where the connection ends with it, as crypto/tls says at once
 		return n, nil
+	case err != nil:
+		d.err = unexpected(err)
 	}
-	return n, nil
+	return n, d.err
 }
 
 // chunk reads up to the data of the next chunk; io.EOF after the last one and
@@ -119,8 +117,36 @@ func (d *body) readTrailer() error {
 	if f.length >= 0 || f.chunked || trailer.Has("host") {
 		return errChunk // framing has no place behind what it frames
 	}
-	d.trailer = trailer
+	d.trailer = lateFields(trailer)
 	return io.EOF
+}
+
+// lateFields drops what has no place in a trailer (RFC 9110, section 6.5.1):
+// whoever merges it into the header would take it for something that was checked.
+func lateFields(trailer call.Header) call.Header {
+	kept := trailer[:0]
+	for _, f := range endToEnd(trailer) {
+		if !early(f.Name) && fitField(&f) == nil {
+			kept = append(kept, f)
+		}
+	}
+	return kept
+}
+
+// early are fields that decide how a message is routed, let in or understood.
+func early(name string) bool {
+	if len(name) > 3 && call.Same(name[:3], "if-") || len(name) > 8 && call.Same(name[:8], "content-") {
+		return true
+	}
+	for _, e := range [...]string{
+		"authorization", "proxy-authorization", "cookie", "set-cookie", "www-authenticate", "location", "origin",
+		"expect", "range", "max-forwards", "cache-control", "pragma", "forwarded",
+	} {
+		if call.Same(name, e) {
+			return true
+		}
+	}
+	return len(name) > 12 && call.Same(name[:12], "x-forwarded-")
 }
 
 // over reports whether the body was read whole.

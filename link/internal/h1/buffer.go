@@ -1,10 +1,6 @@
 package h1
 
-import (
-	"errors"
-	"io"
-	"net"
-)
+import "io"
 
 // buffer is what was read from a connection and not yet used. One goroutine
 // uses it.
@@ -14,9 +10,7 @@ type buffer struct {
 	r, w int // data[r:w] is unused
 }
 
-func newBuffer(c net.Conn, size int) *buffer { return &buffer{conn: c, data: make([]byte, size)} }
-
-var errHeadTooLarge = errors.New("the head is too large")
+const errHeadTooLarge = fault("the head is too large")
 
 func (b *buffer) unused() int { return b.w - b.r }
 
