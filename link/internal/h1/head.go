@@ -306,6 +306,8 @@ func parseAnswer(head string, into call.Header) (a answerHead, err error) {
 	if !all(&isValue, reason) {
 		return a, errValue
 	}
-	a.header, a.framing, err = fields(rest, into, nil)
+	if a.header, a.framing, err = fields(rest, into, nil); err == nil && a.chunked && a.minor == 0 {
+		err = errCoding
+	}
 	return a, err
 }

@@ -187,8 +187,6 @@ func (c *upstream) answer(out *call.Outgoing, head answerHead) (*call.Answer, er
 		c.body.reset(byLength, 0)
 	case out.Method == "HEAD" || head.status == 204 || head.status == 304:
 		c.body.reset(byLength, 0)
-	case head.chunked && head.minor == 0:
-		return nil, c.failed(call.Garbage, errCoding)
 	case head.chunked:
 		c.body.reset(byChunks, 0)
 	case head.length >= 0:
