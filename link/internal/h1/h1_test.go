@@ -313,7 +313,16 @@ func TestBothSides_carryBodiesAndTrailers(t *testing.T) {
 			}
 		}
 	}
-	if tr.pool.n != 1 {
-		t.Errorf("%d connections are kept", tr.pool.n)
+	if n, _ := kept(&tr.pool); n != 1 {
+		t.Errorf("%d connections are kept", n)
 	}
+}
+
+func newReader(s string) *bufio.Reader { return bufio.NewReader(strings.NewReader(s)) }
+
+// kept is what a pool holds: connections, and lists of them.
+func kept(p *pool) (n, lists int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.n, len(p.idle)
 }

@@ -148,9 +148,11 @@ func (t *Transport) why(ctx context.Context, err error, otherwise call.Reason) c
 	switch {
 	case errors.Is(context.Cause(ctx), context.Canceled):
 		return call.Gone
+	case ctx.Err() != nil:
+		return call.Timeout
 	case otherwise == call.Connect, otherwise == call.Body:
 		return otherwise
-	case ctx.Err() != nil, errors.Is(err, os.ErrDeadlineExceeded):
+	case errors.Is(err, os.ErrDeadlineExceeded):
 		return call.Timeout
 	}
 	return otherwise
