@@ -1,6 +1,7 @@
 package h1
 
 import (
+	"bytes"
 	"io"
 	"strings"
 
@@ -151,6 +152,27 @@ func early(name string) bool {
 
 // over reports whether the body was read whole.
 func (d *body) over() bool { return d.err == io.EOF }
+
+// ready reports whether the next Read will not wait for the connection. What is
+// in the buffer may be no more than the frame around a chunk.
+func (d *body) ready() bool {
+	data := d.b.data[d.b.r:d.b.w]
+	switch {
+	case d.err != nil:
+		return true
+	case d.kind != byChunks || d.left > 0:
+		return len(data) > 0
+	case d.begun && len(data) < 2:
+		return false
+	case d.begun:
+		data = data[2:] // the end of the chunk before
+	}
+	if len(data) > 0 && data[0] == '0' {
+		return headEnd(data, 0) > 0 // the last one, with its trailer
+	}
+	i := bytes.IndexByte(data, '\n')
+	return i >= 0 && i+1 < len(data)
+}
 
 func hexadecimal(s string) (int64, bool) {
 	if s == "" || len(s) > 15 {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -206,9 +207,6 @@ func TestTransport_readsAnAnswerThatComesBeforeTheBodyWasSent(t *testing.T) {
 			if body != nil {
 				eventually(t, "its body is closed", func() bool { return body.closed.Load() == 1 })
 			}
-			if n, _ := kept(&tr.pool); n != 0 {
-				t.Error("a connection with half a request is kept")
-			}
 		})
 	}
 	t.Run("while the body waits", func(t *testing.T) {
@@ -224,7 +222,31 @@ func TestTransport_readsAnAnswerThatComesBeforeTheBodyWasSent(t *testing.T) {
 		if text := read(t, a, err); text != "no" || a.Status != 413 {
 			t.Errorf("answered %d %q", a.Status, text)
 		}
+		if n, _ := kept(&tr.pool); n != 0 {
+			t.Error("a connection with half a request is kept")
+		}
 		_ = w.CloseWithError(errors.New("the call is over")) // as whoever owns the body does
+		eventually(t, "its body is closed", func() bool { return body.closed.Load() == 1 })
+	})
+	t.Run("while the last piece waits", func(t *testing.T) {
+		g := newTarget(t, func(p *peer) {
+			p.head()
+			p.say(early)
+			p.hang()
+		})
+		c := &stuck{over: make(chan struct{})}
+		tr := transport(t, TransportConfig{Dial: func(_ context.Context, network, addr string) (conn net.Conn, err error) {
+			c.Conn, err = net.Dial(network, addr)
+			return c, err
+		}})
+		out, body := post(strings.NewReader("hello"), 5)
+		a, err := tr.RoundTrip(t.Context(), g.addr, out, nil)
+		if text := read(t, a, err); text != "no" {
+			t.Errorf("answered %d %q", a.Status, text)
+		}
+		if n, _ := kept(&tr.pool); n != 0 {
+			t.Error("a connection with half a request is kept")
+		}
 		eventually(t, "its body is closed", func() bool { return body.closed.Load() == 1 })
 	})
 	t.Run("the write fails, and the answer is there", func(t *testing.T) {
@@ -249,6 +271,27 @@ func TestTransport_readsAnAnswerThatComesBeforeTheBodyWasSent(t *testing.T) {
 			eventually(t, "its body is closed", func() bool { return body.closed.Load() == 1 })
 		}
 	})
+}
+
+// stuck is a connection that takes a head, and no body.
+type stuck struct {
+	net.Conn
+	heads int
+	once  sync.Once
+	over  chan struct{}
+}
+
+func (s *stuck) Write(p []byte) (int, error) {
+	if s.heads++; s.heads > 1 {
+		<-s.over
+		return 0, net.ErrClosed
+	}
+	return s.Conn.Write(p)
+}
+
+func (s *stuck) Close() error {
+	s.once.Do(func() { close(s.over) })
+	return s.Conn.Close()
 }
 
 type failing struct {

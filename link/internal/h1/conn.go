@@ -216,7 +216,7 @@ func (c *conn) one(ctx context.Context, head *requestHead) bool {
 	case c.w.upgraded:
 		return false
 	case !c.w.finish():
-		c.reset()
+		c.cutOff()
 		return false
 	case c.discard() && c.w.keep && ctx.Err() == nil:
 		return true
@@ -227,10 +227,10 @@ func (c *conn) one(ctx context.Context, head *requestHead) bool {
 	return false
 }
 
-// reset has the connection end with a reset, which cannot be taken for the end
-// of a body that has no length.
-func (c *conn) reset() {
-	if tcp, ok := c.nc.(*net.TCPConn); ok {
+// cutOff has the connection end with a reset where its end would be taken for
+// that of the body. Elsewhere it must not: a reset takes with it what was sent.
+func (c *conn) cutOff() {
+	if tcp, ok := c.nc.(*net.TCPConn); ok && c.w.untilClose() {
 		_ = tcp.SetLinger(0) // it is closed in any case
 	}
 }

@@ -286,7 +286,11 @@ func TestBothSides_carryBodiesAndTrailers(t *testing.T) {
 		_, _ = w.Write([]byte(strings.ToUpper(string(b))))
 		_ = w.End(append(r.Trailer(), call.Field{Name: "X-Sum", Value: "7"}))
 	})})
-	tr := transport(t, TransportConfig{})
+	dials := 0
+	tr := transport(t, TransportConfig{Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		dials++
+		return new(net.Dialer).DialContext(ctx, network, addr)
+	}})
 	big := strings.Repeat("hello", 20<<10)
 	for range 3 {
 		for _, body := range []string{"hello", big} {
@@ -313,8 +317,8 @@ func TestBothSides_carryBodiesAndTrailers(t *testing.T) {
 			}
 		}
 	}
-	if n, _ := kept(&tr.pool); n != 1 {
-		t.Errorf("%d connections are kept", n)
+	if n, _ := kept(&tr.pool); n != 1 || dials != 1 {
+		t.Errorf("%d connections are kept, of %d", n, dials)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"sync/atomic"
+	"time"
 
 	"github.com/lsm/fiso/link/internal/call"
 )
@@ -13,11 +14,13 @@ import (
 // answer, which may come first.
 type sending struct {
 	state atomic.Int32
-	err   error // of the body; read once failed says so
+	err   error         // of the body; read once failed says so
+	over  chan struct{} // closed when state stays as it is
 }
 
 const (
 	underWay  int32 = iota
+	ending          // all but the last piece was sent
 	wasSent         // whole
 	wasBroken       // the connection takes no more; what it says is read all the same
 	wasFailed       // the body could not be read
@@ -27,16 +30,34 @@ const (
 // request, and nothing will come of it. A nil one has no body.
 func (s *sending) failed() bool { return s != nil && s.state.Load() == wasFailed }
 
-// complete reports whether everything was sent.
-func (s *sending) complete() bool { return s == nil || s.state.Load() == wasSent }
+// complete reports whether everything was sent. A target may have answered
+// before the goroutine that sends gets to say that it is done.
+func (s *sending) complete() bool {
+	if s == nil {
+		return true
+	}
+	if s.state.Load() == ending {
+		soon := time.NewTimer(lastPiece)
+		defer soon.Stop()
+		select {
+		case <-s.over:
+		case <-soon.C: // it answers without having read everything
+		}
+	}
+	return s.state.Load() == wasSent
+}
+
+// lastPiece is how long the last write may go on once the answer is whole.
+const lastPiece = 50 * time.Millisecond
 
 // stream begins to send a body.
 func (c *upstream) stream(out *call.Outgoing) {
-	s := &sending{}
+	s := &sending{over: make(chan struct{})}
 	c.sending = s
 	go func() {
 		defer closeBody(out) // tells its owner that we are done
-		rerr, werr := copyBody(c.nc, out)
+		defer close(s.over)
+		rerr, werr := s.copyBody(c.nc, out)
 		switch {
 		case rerr != nil:
 			s.err = rerr
@@ -53,7 +74,7 @@ func (c *upstream) stream(out *call.Outgoing) {
 }
 
 // copyBody sends a body. It tells what failed: the body, or the connection.
-func copyBody(w io.Writer, out *call.Outgoing) (rerr, werr error) {
+func (s *sending) copyBody(w io.Writer, out *call.Outgoing) (rerr, werr error) {
 	left := out.Length
 	var frame []byte
 	buf := make([]byte, 16<<10)
@@ -64,7 +85,9 @@ func copyBody(w io.Writer, out *call.Outgoing) (rerr, werr error) {
 		}
 		n, err := out.Body.Read(p)
 		if n > 0 && left > 0 {
-			left -= int64(n)
+			if left -= int64(n); left == 0 {
+				s.state.Store(ending)
+			}
 			_, werr = w.Write(p[:n])
 		} else if n > 0 {
 			frame = appendChunk(frame[:0], p[:n])
@@ -74,6 +97,7 @@ func copyBody(w io.Writer, out *call.Outgoing) (rerr, werr error) {
 		case werr != nil:
 			return nil, werr
 		case err == io.EOF && left < 0:
+			s.state.Store(ending)
 			return nil, endChunks(w, frame[:0], out)
 		case err != nil && left != 0:
 			return unexpected(err), nil

@@ -6,7 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"io"
-	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -160,6 +160,59 @@ func TestTransport_readsUntilTheEndOfTheConnection(t *testing.T) {
 	}
 }
 
+// An event must not wait in a buffer for the next one: the proxy passes on what
+// it has as soon as the next Read would wait.
+func TestTransport_saysWhetherMoreIsThere(t *testing.T) {
+	for _, row := range []struct {
+		name, data string
+		ready      bool
+	}{
+		{"nothing", "", false},
+		{"the end of the chunk", "\r\n", false},
+		{"half of it", "\r", false},
+		{"half a size", "\r\n5", false},
+		{"a size alone", "\r\n5\r\n", false},
+		{"a byte of the next chunk", "\r\n5\r\nx", true},
+		{"half of the last chunk", "\r\n0\r\n", false},
+		{"half of a trailer", "\r\n0\r\nA: b\r\n", false},
+		{"the last chunk", "\r\n0\r\n\r\n", true},
+		{"a trailer", "\r\n0\r\nA: b\r\n\r\n", true},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			b := &buffer{conn: strings.NewReader("5\r\nevent" + row.data), data: make([]byte, 64)}
+			d := body{b: b}
+			d.reset(byChunks, 0)
+			if d.ready() {
+				t.Error("ready before anything has come")
+			}
+			p := make([]byte, 5)
+			if n, err := d.Read(p[:3]); n != 3 || err != nil || !d.ready() {
+				t.Fatalf("read %d, %v, ready %v", n, err, d.ready())
+			}
+			if n, err := d.Read(p); n != 2 || err != nil {
+				t.Fatalf("read %d, %v", n, err)
+			}
+			if d.ready() != row.ready {
+				t.Errorf("ready: %v", d.ready())
+			}
+		})
+	}
+	g := newTarget(t, func(p *peer) {
+		p.request()
+		p.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nevent\r\n")
+		p.hang()
+	})
+	a, err := transport(t, TransportConfig{}).RoundTrip(t.Context(), g.addr, get("/"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, 5)
+	if n, err := io.ReadFull(a.Body, b); string(b[:n]) != "event" || err != nil || a.Ready() {
+		t.Errorf("read %q, %v, ready %v", b[:n], err, a.Ready())
+	}
+	_ = a.Body.Close()
+}
+
 func TestTransport_dropsHopByHopFields(t *testing.T) {
 	g := newTarget(t, func(p *peer) {
 		p.request()
@@ -296,13 +349,20 @@ func TestTransport_failsBodiesThatBreakOff(t *testing.T) {
 
 func TestTransport_speaksTLS(t *testing.T) {
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) }))
-	s.Config.ErrorLog = log.New(io.Discard, "", 0) // it speaks of the handshake that fails
+	s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // it speaks of the handshake that fails
 	s.StartTLS()
 	t.Cleanup(s.Close)
 	roots := x509.NewCertPool()
 	roots.AddCert(s.Certificate())
 	addr := strings.TrimPrefix(s.URL, "https://")
-	tr := transport(t, TransportConfig{TLS: &tls.Config{RootCAs: roots, ServerName: "example.com", MinVersion: tls.VersionTLS12}})
+	dials := 0
+	tr := transport(t, TransportConfig{
+		TLS: &tls.Config{RootCAs: roots, ServerName: "example.com", MinVersion: tls.VersionTLS12},
+		Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			dials++
+			return new(net.Dialer).DialContext(ctx, network, addr)
+		},
+	})
 	for range 3 {
 		out, _ := post(strings.NewReader("hello"), 5)
 		a, err := tr.RoundTrip(t.Context(), addr, out, nil)
@@ -310,8 +370,8 @@ func TestTransport_speaksTLS(t *testing.T) {
 			t.Errorf("got %q", body)
 		}
 	}
-	if n, _ := kept(&tr.pool); n != 1 {
-		t.Errorf("%d connections are kept", n)
+	if n, _ := kept(&tr.pool); n != 1 || dials != 1 {
+		t.Errorf("%d connections are kept, of %d", n, dials)
 	}
 	t.Run("of nobody we know", func(t *testing.T) {
 		tr := transport(t, TransportConfig{TLS: &tls.Config{ServerName: "example.com", MinVersion: tls.VersionTLS12}})

@@ -214,7 +214,7 @@ func (b *answerBody) Trailer() call.Header {
 	return b.trailer
 }
 
-func (b *answerBody) Ready() bool { return b.c == nil || b.c.in.unused() > 0 || b.c.body.over() }
+func (b *answerBody) Ready() bool { return b.c == nil || b.c.body.ready() }
 
 func (b *answerBody) Read(p []byte) (int, error) {
 	c := b.c

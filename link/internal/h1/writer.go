@@ -199,6 +199,9 @@ func (w *writer) End(trailer call.Header) error {
 // its connection, so that nobody takes it for whole.
 func (w *writer) finish() bool { return w.ended && w.err == nil }
 
+// untilClose reports whether the body ends with the connection.
+func (w *writer) untilClose() bool { return w.begun && w.left < 0 && !w.chunked && !w.bodiless }
+
 func (w *writer) Upgrade(h call.Header) (io.ReadWriteCloser, error) {
 	if !w.start() {
 		return nil, errHeadTwice
