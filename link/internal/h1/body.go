@@ -2,6 +2,7 @@ package h1
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"strings"
 
@@ -151,7 +152,7 @@ func early(name string) bool {
 }
 
 // over reports whether the body was read whole.
-func (d *body) over() bool { return d.err == io.EOF }
+func (d *body) over() bool { return errors.Is(d.err, io.EOF) }
 
 // ready reports whether the next Read will not wait for the connection. What is
 // in the buffer may be no more than the frame around a chunk.

@@ -1,6 +1,9 @@
 package h1
 
-import "io"
+import (
+	"errors"
+	"io"
+)
 
 // buffer is what was read from a connection and not yet used. One goroutine
 // uses it.
@@ -56,7 +59,7 @@ func (b *buffer) head(most int) (string, error) {
 			return "", errHeadTooLarge
 		}
 		if err := b.fill(most); err != nil {
-			if err == io.EOF && b.unused() > 0 {
+			if errors.Is(err, io.EOF) && b.unused() > 0 {
 				err = io.ErrUnexpectedEOF
 			}
 			return "", err
@@ -105,7 +108,7 @@ func (b *buffer) Read(p []byte) (int, error) {
 }
 
 func unexpected(err error) error {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
 	}
 	return err

@@ -202,7 +202,7 @@ func (c *conn) one(ctx context.Context, head *requestHead) bool {
 	c.lazy, c.unsure = call.Same(expect, "100-continue") && head.minor == 1 && !c.body.over(), false
 	c.cut.Store(false)
 	if expect != "" && !call.Same(expect, "100-continue") {
-		c.fail(&malformed{call.BadRequest, errors.New("Expect is not 100-continue")})
+		c.fail(&malformed{call.BadRequest, errExpect})
 		return false
 	}
 	r.Upgrade = upgrade(head, c.body.over())
@@ -278,6 +278,8 @@ func (c *conn) discard() bool {
 	_, _ = io.CopyN(io.Discard, &c.body, maxUnread)       // the outcome is asked below
 	return c.body.over()
 }
+
+const errExpect = fault("Expect is not 100-continue")
 
 var errCut = errors.New("the rest of the body is not wanted")
 

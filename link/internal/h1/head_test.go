@@ -2,6 +2,7 @@ package h1
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -146,7 +147,7 @@ func TestParseAnswer_refuses(t *testing.T) {
 		{"chunks in HTTP/1.0", "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", errCoding},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			if _, err := parseAnswer(row.raw, nil); err != row.err {
+			if _, err := parseAnswer(row.raw, nil); !errors.Is(err, row.err) {
 				t.Errorf("got %v, want %v", err, row.err)
 			}
 		})
@@ -159,10 +160,10 @@ func TestParseAnswer_refuses(t *testing.T) {
 
 func TestParse_ofAHeadWithoutAnEndSaysSo(t *testing.T) {
 	for _, head := range []string{"", "GET / HTTP/1.1", "GET / HTTP/1.1\r\nHost: a\r\n"} {
-		if _, err := parseRequest(head, nil); err != errBare {
+		if _, err := parseRequest(head, nil); !errors.Is(err, errBare) {
 			t.Errorf("%q: %v", head, err)
 		}
-		if _, err := parseAnswer(strings.Replace(head, "GET / HTTP/1.1", "HTTP/1.1 200 OK", 1), nil); err != errBare {
+		if _, err := parseAnswer(strings.Replace(head, "GET / HTTP/1.1", "HTTP/1.1 200 OK", 1), nil); !errors.Is(err, errBare) {
 			t.Errorf("%q: %v", head, err)
 		}
 	}

@@ -1,6 +1,7 @@
 package h1
 
 import (
+	"errors"
 	"io"
 	"slices"
 	"strconv"
@@ -96,7 +97,7 @@ func (s *sending) copyBody(w io.Writer, out *call.Outgoing) (rerr, werr error) {
 		switch {
 		case werr != nil:
 			return nil, werr
-		case err == io.EOF && left < 0:
+		case errors.Is(err, io.EOF) && left < 0:
 			s.state.Store(ending)
 			return nil, endChunks(w, frame[:0], out)
 		case err != nil && left != 0:

@@ -144,7 +144,9 @@ func TestServer_sends100OnlyWhenTheBodyIsRead(t *testing.T) {
 		a := dial(t, serve(t, &Server{Handler: handlerFunc(func(_ context.Context, w call.ResponseWriter, _ *call.Request) { _ = reply(w, 413, "no") })}))
 		a.say(head)
 		a.expect(413, "no")
-		a.over() // whether the body comes nobody knows
+		// Whether the body comes nobody knows, and so not where the next request begins.
+		_, _ = io.WriteString(a.Conn, "helloGET / HTTP/1.1\r\nHost: a\r\n\r\n")
+		a.over()
 	})
 	t.Run("HTTP/1.0 knows none", func(t *testing.T) {
 		a := dial(t, serve(t, &Server{Handler: echo}))
@@ -249,6 +251,18 @@ func TestServer_interruptAlsoEndsReadsOfWhatHasCome(t *testing.T) {
 	a.say("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n0123456789")
 	a.expect(200, "enough")
 	a.over()
+}
+
+func TestServer_interruptInTheMiddleOfTheLastReadChangesNothing(t *testing.T) {
+	addr := serve(t, &Server{Handler: handlerFunc(func(ctx context.Context, w call.ResponseWriter, r *call.Request) {
+		echo(ctx, w, r)
+		w.(*writer).c.cut.Store(true) // as it is where the read won
+	})})
+	a := dial(t, addr)
+	for range 2 {
+		a.say("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello")
+		a.expect(200, "POST / hello")
+	}
 }
 
 func TestServer_frames(t *testing.T) {

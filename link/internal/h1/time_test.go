@@ -232,7 +232,7 @@ func TestServer_shutdownClosesIdleConnectionsAndWaitsForBusyOnes(t *testing.T) {
 		if took := after(idleGone); took != 0 {
 			t.Errorf("the idle connection stayed for %v", took)
 		}
-		if _, err := idle.Read(make([]byte, 1)); err != io.EOF {
+		if _, err := idle.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 			t.Errorf("the idle connection: %v", err)
 		}
 		if res := a.expect(200, "late /"); !res.Close {
@@ -243,7 +243,7 @@ func TestServer_shutdownClosesIdleConnectionsAndWaitsForBusyOnes(t *testing.T) {
 		}
 		late, lateGone := pipe(t, s)
 		<-lateGone
-		if _, err := late.Read(make([]byte, 1)); err != io.EOF {
+		if _, err := late.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 			t.Errorf("a connection that came later: %v", err)
 		}
 	})
@@ -392,7 +392,7 @@ func TestPool_closesWhatWasUnusedForTooLong(t *testing.T) {
 		closed := func(i int) bool {
 			_ = fars[i].SetReadDeadline(time.Now())
 			_, err := fars[i].Read(make([]byte, 1))
-			return err == io.EOF
+			return errors.Is(err, io.EOF)
 		}
 		put("a:1")
 		time.Sleep(6 * time.Second) // of the bubble

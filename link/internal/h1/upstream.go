@@ -229,7 +229,7 @@ func (b *answerBody) Read(p []byte) (int, error) {
 		}
 	}
 	n, err := c.body.Read(p)
-	if err == nil || err == io.EOF {
+	if err == nil || errors.Is(err, io.EOF) {
 		return n, err
 	}
 	var f fault
