@@ -64,6 +64,7 @@ const (
 	Reset   Reason = "reset"   // the connection broke
 	Garbage Reason = "garbage" // the answer is not HTTP, or breaks its rules
 	Body    Reason = "body"    // the application's body could not be read
+	Unfit   Reason = "unfit"   // the request cannot be said in the target's protocol; nothing was sent
 	Gone    Reason = "gone"    // the application went away, or we are stopping
 )
 

@@ -1,6 +1,7 @@
 package h1
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"strings"
@@ -10,7 +11,7 @@ import (
 
 // errChunk is a chunked body that breaks the rules. Extensions of chunks are
 // refused: nobody uses them, and readers differ on where they end.
-var errChunk = errors.New("the chunked body is malformed")
+const errChunk = fault("the chunked body is malformed")
 
 // maxTrailer bounds a trailer, maxChunkLine the line that begins a chunk.
 const (
@@ -59,15 +60,14 @@ func (d *body) Read(p []byte) (n int, err error) {
 		return n, d.err
 	}
 	n, err = d.b.Read(p[:min(int64(len(p)), d.left)])
-	if d.left -= int64(n); err != nil {
-		d.err = unexpected(err)
-		return n, d.err
-	}
-	if d.left == 0 && d.kind == byLength {
-		d.err = io.EOF
+	switch d.left -= int64(n); {
+	case d.left == 0 && d.kind == byLength:
+		d.err = io.EOF // also where the connection ends with it, as crypto/tls says at once
 		return n, nil
+	case err != nil:
+		d.err = unexpected(err)
 	}
-	return n, nil
+	return n, d.err
 }
 
 // chunk reads up to the data of the next chunk; io.EOF after the last one and
@@ -119,12 +119,61 @@ func (d *body) readTrailer() error {
 	if f.length >= 0 || f.chunked || trailer.Has("host") {
 		return errChunk // framing has no place behind what it frames
 	}
-	d.trailer = trailer
+	d.trailer = lateFields(trailer)
 	return io.EOF
 }
 
+// lateFields drops what has no place in a trailer (RFC 9110, section 6.5.1):
+// whoever merges it into the header would take it for something that was checked.
+func lateFields(trailer call.Header) call.Header {
+	kept := trailer[:0]
+	for _, f := range endToEnd(trailer) {
+		if !early(f.Name) && fitField(&f) == nil {
+			kept = append(kept, f)
+		}
+	}
+	return kept
+}
+
+// early are fields that decide how a message is routed, let in or understood.
+func early(name string) bool {
+	if len(name) > 3 && call.Same(name[:3], "if-") || len(name) > 8 && call.Same(name[:8], "content-") {
+		return true
+	}
+	for _, e := range [...]string{
+		"authorization", "proxy-authorization", "cookie", "set-cookie", "www-authenticate", "location", "origin",
+		"expect", "range", "max-forwards", "cache-control", "pragma", "forwarded",
+	} {
+		if call.Same(name, e) {
+			return true
+		}
+	}
+	return len(name) > 12 && call.Same(name[:12], "x-forwarded-")
+}
+
 // over reports whether the body was read whole.
-func (d *body) over() bool { return d.err == io.EOF }
+func (d *body) over() bool { return errors.Is(d.err, io.EOF) }
+
+// ready reports whether the next Read will not wait for the connection. What is
+// in the buffer may be no more than the frame around a chunk.
+func (d *body) ready() bool {
+	data := d.b.data[d.b.r:d.b.w]
+	switch {
+	case d.err != nil:
+		return true
+	case d.kind != byChunks || d.left > 0:
+		return len(data) > 0
+	case d.begun && len(data) < 2:
+		return false
+	case d.begun:
+		data = data[2:] // the end of the chunk before
+	}
+	if len(data) > 0 && data[0] == '0' {
+		return headEnd(data, 0) > 0 // the last one, with its trailer
+	}
+	i := bytes.IndexByte(data, '\n')
+	return i >= 0 && i+1 < len(data)
+}
 
 func hexadecimal(s string) (int64, bool) {
 	if s == "" || len(s) > 15 {

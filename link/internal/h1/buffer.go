@@ -3,7 +3,6 @@ package h1
 import (
 	"errors"
 	"io"
-	"net"
 )
 
 // buffer is what was read from a connection and not yet used. One goroutine
@@ -14,9 +13,7 @@ type buffer struct {
 	r, w int // data[r:w] is unused
 }
 
-func newBuffer(c net.Conn, size int) *buffer { return &buffer{conn: c, data: make([]byte, size)} }
-
-var errHeadTooLarge = errors.New("the head is too large")
+const errHeadTooLarge = fault("the head is too large")
 
 func (b *buffer) unused() int { return b.w - b.r }
 
@@ -62,7 +59,7 @@ func (b *buffer) head(most int) (string, error) {
 			return "", errHeadTooLarge
 		}
 		if err := b.fill(most); err != nil {
-			if err == io.EOF && b.unused() > 0 {
+			if errors.Is(err, io.EOF) && b.unused() > 0 {
 				err = io.ErrUnexpectedEOF
 			}
 			return "", err
@@ -111,7 +108,7 @@ func (b *buffer) Read(p []byte) (int, error) {
 }
 
 func unexpected(err error) error {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
 	}
 	return err

@@ -6,7 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
-	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -32,10 +32,13 @@ type conn struct {
 	body   body
 	fields call.Header // reused
 	w      writer
+	began  sync.Mutex // see writer
 	watch  watch
-	idle   atomic.Bool // it waits for a request
+	cutMu  sync.Mutex  // held while a deadline is set that ends a wait
+	idle   bool        // it waits for a request; guarded by cutMu
 	cut    atomic.Bool // the body under way was interrupted
 	lazy   bool        // the application waits for 100 (Continue)
+	unsure bool        // it was answered instead, and may or may not send the body
 }
 
 func newConn(s *Server, nc net.Conn) *conn {
@@ -48,7 +51,9 @@ func newConn(s *Server, nc net.Conn) *conn {
 
 // stop ends the connection: now if it waits for a request, else after its call.
 func (c *conn) stop() {
-	if c.idle.Load() {
+	c.cutMu.Lock()
+	defer c.cutMu.Unlock()
+	if c.idle {
 		_ = c.nc.SetReadDeadline(time.Unix(1, 0)) // wakes it; it sees that the server stops
 	}
 }
@@ -65,7 +70,11 @@ func (c *conn) serve(ctx context.Context) {
 		}
 		parsed, err := parseRequest(head, c.fields[:0])
 		if err != nil {
-			c.fail(&malformed{call.BadRequest, err})
+			code := call.BadRequest
+			if errors.Is(err, errFields) {
+				code = call.HeaderTooLarge
+			}
+			c.fail(&malformed{code, err})
 			return
 		}
 		c.fields = parsed.header
@@ -79,12 +88,12 @@ func (c *conn) serve(ctx context.Context) {
 func (c *conn) await() (string, error) {
 	if c.in.unused() == 0 {
 		_ = c.nc.SetReadDeadline(time.Now().Add(c.limits.Idle)) // fails with the read that follows
-		c.idle.Store(true)
+		c.setIdle(true)
 		if c.server.isStopping() {
 			return "", errGone
 		}
 		err := c.in.fill(c.limits.Head)
-		c.idle.Store(false)
+		c.setIdle(false) // from here on nobody else touches the deadline
 		if err != nil {
 			return "", errGone // between two requests there is nobody to tell
 		}
@@ -102,6 +111,12 @@ func (c *conn) await() (string, error) {
 		return "", &malformed{call.RequestTimeout, errors.New("the head of the request did not come in time")}
 	}
 	return "", errGone
+}
+
+func (c *conn) setIdle(idle bool) {
+	c.cutMu.Lock()
+	defer c.cutMu.Unlock()
+	c.idle = idle
 }
 
 // malformed is a request that is refused before anybody looks at it.
@@ -140,6 +155,7 @@ func (c *conn) isHTTP2(head string) bool {
 	if head != start {
 		return false
 	}
+	_ = c.nc.SetReadDeadline(time.Now().Add(c.limits.HeadTimeout)) // fails with the read that follows
 	for len(start)+c.in.unused() < len(preface) {
 		if c.in.fill(c.limits.Head) != nil {
 			return true
@@ -183,30 +199,57 @@ func (c *conn) one(ctx context.Context, head *requestHead) bool {
 		c.body.reset(byLength, r.Length)
 	}
 	expect := head.header.Get("Expect")
-	c.lazy = call.Same(expect, "100-continue") && head.minor == 1 && !c.body.over()
+	c.lazy, c.unsure = call.Same(expect, "100-continue") && head.minor == 1 && !c.body.over(), false
+	c.cut.Store(false)
 	if expect != "" && !call.Same(expect, "100-continue") {
-		c.fail(&malformed{call.BadRequest, errors.New("Expect is not 100-continue")})
+		c.fail(&malformed{call.BadRequest, errExpect})
 		return false
 	}
 	r.Upgrade = upgrade(head, c.body.over())
 	r.Body, r.Interrupt = &requestBody{c}, c.interrupt
-	keep := head.minor == 1 && !head.close || head.minor == 0 && head.keep
+	keep := !head.close && (head.minor == 1 || head.keep)
 	c.w.begin(keep, head.method == "HEAD", head.minor)
 	c.watch.start(c)
 	c.server.Handler.ServeCall(ctx, &c.w, r)
 	c.watch.stop(c)
-	if c.w.upgraded || !c.w.finish() {
+	switch {
+	case c.w.upgraded:
 		return false
+	case !c.w.finish():
+		c.cutOff()
+		return false
+	case c.discard() && c.w.keep && ctx.Err() == nil:
+		return true
 	}
-	return c.discard() && c.w.keep && ctx.Err() == nil
+	if !c.body.over() || c.in.unused() > 0 {
+		c.linger()
+	}
+	return false
+}
+
+// cutOff has the connection end with a reset where its end would be taken for
+// that of the body. Elsewhere it must not: a reset takes with it what was sent.
+func (c *conn) cutOff() {
+	if tcp, ok := c.nc.(*net.TCPConn); ok && c.w.untilClose() {
+		_ = tcp.SetLinger(0) // it is closed in any case
+	}
 }
 
 // upgrade is the protocol that a request asks for, if it does so by the rules:
 // a GET of HTTP/1.1 without a body, and Connection names Upgrade.
 func upgrade(head *requestHead, empty bool) string {
-	to := head.header.Get("Upgrade")
-	if to == "" || head.minor == 0 || head.method != "GET" || !empty || strings.ContainsAny(to, ", ") || !head.header.HasToken("Connection", "upgrade") {
+	to, fields := "", 0
+	for _, f := range head.header {
+		if call.Same(f.Name, "Upgrade") {
+			to = f.Value
+			fields++
+		}
+	}
+	if fields != 1 || head.minor == 0 || head.method != "GET" || !empty || !all(&isToken, to) || !head.header.HasToken("Connection", "upgrade") {
 		return ""
+	}
+	if call.Same(to, "h2c") {
+		return "" // RFC 9113 has done away with it; behind it nothing could be seen
 	}
 	return to
 }
@@ -214,7 +257,9 @@ func upgrade(head *requestHead, empty bool) string {
 // interrupt ends a read of the request's body, and the connection after the
 // answer: where the next request begins is then unknown.
 func (c *conn) interrupt() {
-	if c.watch.readWhole() {
+	c.watch.mu.Lock() // or the deadline could hit the watch, which would take it for the application's leaving
+	defer c.watch.mu.Unlock()
+	if c.watch.whole {
 		return
 	}
 	c.cut.Store(true)
@@ -226,13 +271,15 @@ func (c *conn) discard() bool {
 	if c.body.over() {
 		return true
 	}
-	if c.lazy || c.cut.Load() {
+	if c.lazy || c.unsure || c.cut.Load() {
 		return false // it may or may not come
 	}
 	_ = c.nc.SetReadDeadline(time.Now().Add(time.Second)) // or the connection ends
 	_, _ = io.CopyN(io.Discard, &c.body, maxUnread)       // the outcome is asked below
 	return c.body.over()
 }
+
+const errExpect = fault("Expect is not 100-continue")
 
 var errCut = errors.New("the rest of the body is not wanted")
 
@@ -246,15 +293,21 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	}
 	if c.lazy {
 		c.lazy = false
-		if err := c.w.Inform(100, nil); err != nil {
+		asked, err := c.w.carryOn()
+		if err != nil {
 			return 0, err
 		}
+		c.unsure = !asked
 	}
-	if c.in.unused() == 0 {
-		_ = c.nc.SetReadDeadline(time.Now().Add(c.limits.Body)) // fails with the read that follows
-		if c.cut.Load() {
-			return 0, errCut
+	if c.in.unused() == 0 || c.body.kind == byChunks {
+		var until time.Time // none where the body need not come: interrupt ends the wait
+		if !c.unsure {
+			until = time.Now().Add(c.limits.Body)
 		}
+		_ = c.nc.SetReadDeadline(until) // fails with the read that follows
+	}
+	if c.cut.Load() {
+		return 0, errCut
 	}
 	n, err := c.body.Read(p)
 	if c.body.over() {

@@ -8,7 +8,11 @@
 // request out (https://github.com/golang/go/issues/71988,
 // https://github.com/narfindustries/http-garden).
 //
-// A connection is one goroutine, which reads a request, has it answered, and
-// reads the next. Heads are copied once into a string; bodies go through the
-// connection's buffer.
+// A connection of an application is one goroutine, which reads a request, has it
+// answered, and reads the next. A second one (watch) looks for the application's
+// leaving while a call takes long; it ends before the call does. A call to a
+// target has a goroutine of its own (sending) only where its body streams; it
+// ends with the body or with the connection, and closing the body says so.
+//
+// Heads are copied once into a string; bodies go through the connection's buffer.
 package h1

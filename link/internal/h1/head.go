@@ -1,28 +1,34 @@
 package h1
 
 import (
-	"errors"
 	"strings"
 
 	"github.com/lsm/fiso/link/internal/call"
 )
 
-// Errors of heads. Their texts go to whoever sent them, and quote nothing.
-var (
-	errLine      = errors.New("the first line is not that of an HTTP/1.1 message")
-	errVersion   = errors.New("the version is not HTTP/1.1 or HTTP/1.0")
-	errMethod    = errors.New("the method is not a token")
-	errTarget    = errors.New("the request target is not a path: only /path?query is served here")
-	errBare      = errors.New("a line ends in something else than a carriage return and a line feed")
-	errFold      = errors.New("a header line begins with space: folded lines are not allowed")
-	errName      = errors.New("the name of a header field is not a token")
-	errValue     = errors.New("the value of a header field has a control character")
-	errFields    = errors.New("there are too many header fields")
-	errStatus    = errors.New("the status is not a number of three digits")
-	errLength    = errors.New("Content-Length is not one decimal number")
-	errTwoFrames = errors.New("the message has both Content-Length and Transfer-Encoding")
-	errCoding    = errors.New("Transfer-Encoding is not chunked, once")
-	errHost      = errors.New("Host is missing, is there twice, or is no host")
+// fault is a message that breaks the rules, unlike a connection that breaks.
+// Its text goes to whoever sent it, and quotes nothing.
+type fault string
+
+func (f fault) Error() string { return string(f) }
+
+// Faults of heads.
+const (
+	errLine      = fault("the first line is not that of an HTTP/1.1 message")
+	errVersion   = fault("the version is not HTTP/1.1 or HTTP/1.0")
+	errMethod    = fault("the method is not a token")
+	errTarget    = fault("the request target is not a path: only /path?query is served here")
+	errBare      = fault("a line ends in something else than a carriage return and a line feed")
+	errFold      = fault("a header line begins with space: folded lines are not allowed")
+	errName      = fault("the name of a header field is not a token")
+	errValue     = fault("the value of a header field has a control character")
+	errFields    = fault("there are too many header fields")
+	errStatus    = fault("the status is not a number of three digits")
+	errLength    = fault("Content-Length is not one decimal number")
+	errTwoFrames = fault("the message has both Content-Length and Transfer-Encoding")
+	errCoding    = fault("Transfer-Encoding is not chunked, once")
+	errFraming   = fault("Host, Connection, Content-Length and Transfer-Encoding are the transport's own")
+	errHost      = fault("Host is missing, is there twice, or is no host")
 )
 
 // maxFields bounds the fields of a head or a trailer.
@@ -250,8 +256,10 @@ func parseRequest(head string, into call.Header) (r requestHead, err error) {
 	if !all(&isToken, r.method) {
 		return r, errMethod
 	}
-	if r.target == "" || r.target[0] != '/' || !all(&isTarget, r.target) {
-		return r, errTarget // absolute, authority and asterisk forms too
+	// Absolute, authority and asterisk forms too. CONNECT has no path, and
+	// would make the target's answer a tunnel.
+	if r.target == "" || r.target[0] != '/' || !all(&isTarget, r.target) || r.method == "CONNECT" {
+		return r, errTarget
 	}
 	// HTTP/1.0 may come without a Host, but not to us: it decides who is let in.
 	if r.header, r.framing, err = fields(rest, into, &r.host); err != nil {
@@ -298,6 +306,8 @@ func parseAnswer(head string, into call.Header) (a answerHead, err error) {
 	if !all(&isValue, reason) {
 		return a, errValue
 	}
-	a.header, a.framing, err = fields(rest, into, nil)
+	if a.header, a.framing, err = fields(rest, into, nil); err == nil && a.chunked && a.minor == 0 {
+		err = errCoding
+	}
 	return a, err
 }

@@ -1,14 +1,9 @@
 package h1
 
 import (
-	"strconv"
 	"sync"
 	"time"
 )
-
-// quiet is how long a connection may have been unused and still be taken
-// without a look at whether the target closed it meanwhile.
-const quiet = 20 * time.Millisecond
 
 // pool keeps unused connections, by endpoint, the most recently used last. It
 // owns no goroutine: what is too old is closed by a timer.
@@ -28,10 +23,10 @@ type pool struct {
 func (p *pool) take(endpoint string) *upstream {
 	for {
 		c := p.pop(endpoint)
-		if c == nil || time.Since(c.since) < quiet || alive(c.nc) {
+		if c == nil || alive(c.nc) {
 			return c
 		}
-		_ = c.nc.Close() // it is closed on the other side
+		_ = c.nc.Close() // it is closed on the other side, or speaks unasked
 	}
 }
 
@@ -107,9 +102,4 @@ func (p *pool) close() {
 		}
 	}
 	p.idle, p.n = nil, 0
-}
-
-func appendChunk(b, p []byte) []byte {
-	b = append(strconv.AppendInt(b, int64(len(p)), 16), "\r\n"...)
-	return append(append(b, p...), "\r\n"...)
 }

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"strconv"
@@ -62,6 +61,10 @@ func (t *Transport) Close() { t.pool.close() }
 
 // RoundTrip makes one attempt.
 func (t *Transport) RoundTrip(ctx context.Context, endpoint string, out *call.Outgoing, interim func(int, call.Header)) (*call.Answer, error) {
+	if err := fit(out); err != nil {
+		closeBody(out)
+		return nil, &call.Error{Reason: call.Unfit, Err: err}
+	}
 	c := t.pool.take(endpoint)
 	if c == nil {
 		var err error
@@ -74,9 +77,6 @@ func (t *Transport) RoundTrip(ctx context.Context, endpoint string, out *call.Ou
 	c.unwatch = context.AfterFunc(ctx, c.abort)
 	a, err := c.exchange(out, interim)
 	if err != nil {
-		if c.writing == nil {
-			closeBody(out)
-		}
 		c.drop()
 		return nil, err
 	}
@@ -109,15 +109,50 @@ func (t *Transport) connect(ctx context.Context, endpoint string) (*upstream, er
 	return newUpstream(endpoint, nc), nil
 }
 
+// fit refuses a request that a line of HTTP/1.1 cannot hold: from HTTP/2 or from
+// a credential may come what would end the line, and begin another request.
+func fit(out *call.Outgoing) error {
+	switch {
+	case out.Method == "CONNECT" || out.Method == "" || !all(&isToken, out.Method):
+		return errMethod
+	case out.Path == "" || out.Path[0] != '/' || !all(&isTarget, out.Path) || !all(&isTarget, out.Query):
+		return errTarget
+	case !all(&isHostish, out.Host):
+		return errHost
+	case !all(&isToken, out.Upgrade):
+		return errValue
+	}
+	for i := range out.Header {
+		if err := fitField(&out.Header[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func fitField(f *call.Field) error {
+	switch {
+	case f.Name == "" || !all(&isToken, f.Name):
+		return errName
+	case !all(&isValue, f.Value):
+		return errValue
+	case known(f.Name) != other:
+		return errFraming
+	}
+	return nil
+}
+
 // why finds the reason of a failure: the application's leaving, a limit of ours,
 // or what else it would be.
 func (t *Transport) why(ctx context.Context, err error, otherwise call.Reason) call.Reason {
 	switch {
 	case errors.Is(context.Cause(ctx), context.Canceled):
 		return call.Gone
-	case otherwise == call.Connect:
-		return call.Connect
-	case ctx.Err() != nil, errors.Is(err, os.ErrDeadlineExceeded):
+	case ctx.Err() != nil:
+		return call.Timeout
+	case otherwise == call.Connect, otherwise == call.Body:
+		return otherwise
+	case errors.Is(err, os.ErrDeadlineExceeded):
 		return call.Timeout
 	}
 	return otherwise
@@ -194,5 +229,3 @@ next:
 	}
 	return kept
 }
-
-var _ io.ReadCloser = (*answerBody)(nil)

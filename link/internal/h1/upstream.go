@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/http"
+	"sync"
 	"time"
 
 	"github.com/lsm/fiso/link/internal/call"
@@ -28,8 +30,10 @@ type upstream struct {
 	unwatch func() bool
 	until   time.Time
 	sent    bool       // a byte of the request may have been sent
-	writing chan error // of a body that streams; nil: none does
-	keep    bool
+	keep    bool       // the connection may serve another call
+	sending *sending   // of a body that streams; nil: none does
+	mu      sync.Mutex // guards waiting, and the deadline while it is true
+	waiting bool       // for the head of the answer
 }
 
 func newUpstream(endpoint string, nc net.Conn) *upstream {
@@ -57,15 +61,30 @@ func (c *upstream) failed(otherwise call.Reason, err error) *call.Error {
 
 // exchange sends a request, and reads the head of its answer.
 func (c *upstream) exchange(out *call.Outgoing, interim func(int, call.Header)) (*call.Answer, error) {
-	c.sent, c.writing, c.keep = false, nil, true
+	c.sent, c.sending, c.keep, c.waiting = false, nil, true, true
 	if err := c.send(out); err != nil {
 		return nil, err
 	}
-	head, err := c.readHead(out, interim)
+	head, err := c.readHead(interim)
+	c.mu.Lock()
+	c.waiting = false
+	c.mu.Unlock()
 	if err != nil {
 		return nil, err
 	}
+	if c.t.cfg.ResponseHeader > 0 {
+		c.deadline(time.Time{})
+	}
 	return c.answer(out, head)
+}
+
+// deadline moves that of reads, unless the call was aborted: then the one that
+// ended it stands.
+func (c *upstream) deadline(at time.Time) {
+	_ = c.nc.SetReadDeadline(at) // a failure shows in the read
+	if c.ctx.Err() != nil || c.sending.failed() {
+		c.abort()
+	}
 }
 
 func (c *upstream) send(out *call.Outgoing) error {
@@ -75,6 +94,7 @@ func (c *upstream) send(out *call.Outgoing) error {
 		c.out = append(c.out, out.Kept...) // one system call
 	}
 	if c.ctx.Err() != nil {
+		closeBody(out)
 		return c.failed(call.Gone, c.ctx.Err())
 	}
 	n, err := c.nc.Write(c.out)
@@ -82,85 +102,34 @@ func (c *upstream) send(out *call.Outgoing) error {
 	if err == nil && !small {
 		_, err = c.nc.Write(out.Kept)
 	}
-	if err != nil {
+	switch {
+	case err != nil && c.sent:
 		// A server may have answered, 413 for example, and closed; what it
 		// said is worth more than that it closed.
-		if c.sent && !errors.Is(c.ctx.Err(), context.Canceled) {
-			c.keep = false
-			return nil
-		}
+		c.keep = false
+		closeBody(out)
+		c.asked()
+	case err != nil:
+		closeBody(out)
 		return c.failed(call.Reset, err)
-	}
-	if out.Body != nil {
+	case out.Body != nil:
 		c.stream(out)
+	default:
+		c.asked()
 	}
 	return nil
 }
 
-// stream sends the body beside the reading of the answer, which may come first.
-func (c *upstream) stream(out *call.Outgoing) {
-	done := make(chan error, 1)
-	c.writing = done
-	nc := c.nc
-	go func() {
-		defer func() { _ = out.Body.Close() }() // tells its owner that we are done
-		err := copyBody(nc, out)
-		done <- err // first, so that whoever the deadline wakes knows why
-		if err != nil {
-			_ = nc.SetDeadline(time.Unix(1, 0)) // half a request is no request: nothing will come of it
-		}
-	}()
-}
-
-func copyBody(nc net.Conn, out *call.Outgoing) error {
-	if out.Length > 0 {
-		n, err := io.Copy(onlyWriter{nc}, io.LimitReader(out.Body, out.Length))
-		if err == nil && n < out.Length {
-			err = io.ErrUnexpectedEOF
-		}
-		if err != nil {
-			return &bodyError{err}
-		}
-		return nil
-	}
-	w := chunks{w: nc}
-	buf := make([]byte, 16<<10)
-	for {
-		n, err := out.Body.Read(buf)
-		if n > 0 {
-			if werr := w.write(buf[:n]); werr != nil {
-				return werr
-			}
-		}
-		switch {
-		case err == io.EOF:
-			var trailer call.Header
-			if out.Trailer != nil {
-				trailer = out.Trailer()
-			}
-			return w.end(trailer)
-		case err != nil:
-			return &bodyError{err}
-		}
+// asked begins the time that the head of the answer may take.
+func (c *upstream) asked() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if d := c.t.cfg.ResponseHeader; d > 0 && c.waiting {
+		c.deadline(time.Now().Add(d))
 	}
 }
 
-// bodyError is a body that the application did not send whole, or that could
-// not be passed on.
-type bodyError struct{ err error }
-
-func (e *bodyError) Error() string { return "pass the body on: " + e.err.Error() }
-func (e *bodyError) Unwrap() error { return e.err }
-
-// onlyWriter hides the connection's ReadFrom, which would take the application's
-// connection for a file to splice although its buffer comes first.
-type onlyWriter struct{ io.Writer }
-
-func (c *upstream) readHead(out *call.Outgoing, interim func(int, call.Header)) (answerHead, error) {
-	if d := c.t.cfg.ResponseHeader; d > 0 && c.writing == nil {
-		_ = c.nc.SetReadDeadline(time.Now().Add(d)) // a failure shows in the read
-		defer c.undo()
-	}
+func (c *upstream) readHead(interim func(int, call.Header)) (answerHead, error) {
 	for range maxInterim + 1 {
 		text, err := c.in.head(c.t.cfg.MaxHead)
 		if err != nil {
@@ -173,6 +142,9 @@ func (c *upstream) readHead(out *call.Outgoing, interim func(int, call.Header)) 
 		if head.status/100 != 1 || head.status == 101 {
 			return head, nil
 		}
+		if head.chunked || head.length > 0 {
+			return answerHead{}, c.failed(call.Garbage, errors.New("an interim (1xx) answer has a body"))
+		}
 		if interim != nil && head.status != 100 {
 			interim(head.status, endToEnd(head.header))
 		}
@@ -180,31 +152,13 @@ func (c *upstream) readHead(out *call.Outgoing, interim func(int, call.Header)) 
 	return answerHead{}, c.failed(call.Garbage, errors.New("the answer never got past interim (1xx) ones"))
 }
 
-// undo takes a read deadline back, unless the call was aborted meanwhile, whose
-// deadline must stand.
-func (c *upstream) undo() {
-	_ = c.nc.SetReadDeadline(time.Time{}) // a failure shows in the read
-	if c.ctx.Err() != nil {
-		c.abort()
-	}
-}
-
 func (c *upstream) headFailed(err error) *call.Error {
-	if c.writing != nil {
-		// A body that cannot be read is the application's fault, and aborts
-		// the call; it is not the target that broke it.
-		select {
-		case werr := <-c.writing:
-			c.writing = nil
-			var b *bodyError
-			if errors.As(werr, &b) {
-				return c.failed(call.Body, b)
-			}
-		default:
-		}
-	}
+	var f fault
 	switch {
-	case errors.Is(err, errHeadTooLarge), errors.Is(err, errBare):
+	case c.sending.failed():
+		// The body could not be read. It is not the target that broke the call.
+		return c.failed(call.Body, c.sending.err)
+	case errors.As(err, &f):
 		return c.failed(call.Garbage, err)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return c.failed(call.Reset, errors.New("the target closed the connection before it answered"))
@@ -219,17 +173,20 @@ func (c *upstream) answer(out *call.Outgoing, head answerHead) (*call.Answer, er
 		if out.Upgrade == "" || !call.Same(head.header.Get("Upgrade"), out.Upgrade) {
 			return nil, c.failed(call.Garbage, errors.New("the answer changes to a protocol that was not asked for"))
 		}
-		c.unwatch()
+		if !c.unwatch() {
+			return nil, c.failed(call.Gone, c.ctx.Err())
+		}
 		_ = c.nc.SetDeadline(time.Time{}) // whoever takes it sets its own
-		a.Body, a.Length, a.Upgraded = io.NopCloser(nil), 0, &tunnel{conn: c.nc, in: &c.in}
+		a.Body, a.Length, a.Upgraded = http.NoBody, 0, &tunnel{conn: c.nc, in: &c.in}
 		return a, nil
 	}
 	c.keep = c.keep && !head.close && (head.minor == 1 || head.keep)
 	switch {
+	case head.status == 204 && (head.chunked || head.length > 0):
+		c.keep = false // there may come what was announced
+		c.body.reset(byLength, 0)
 	case out.Method == "HEAD" || head.status == 204 || head.status == 304:
 		c.body.reset(byLength, 0)
-	case head.chunked && head.minor == 0:
-		return nil, c.failed(call.Garbage, errCoding)
 	case head.chunked:
 		c.body.reset(byChunks, 0)
 	case head.length >= 0:
@@ -238,36 +195,51 @@ func (c *upstream) answer(out *call.Outgoing, head answerHead) (*call.Answer, er
 		c.keep = false
 		c.body.reset(untilClose, 0)
 	}
-	a.Trailer = func() call.Header { return c.body.trailer }
-	a.Ready = func() bool { return c.in.unused() > 0 || c.body.over() }
-	a.Body = &answerBody{c: c}
+	b := &answerBody{c: c}
+	a.Body, a.Trailer, a.Ready = b, b.Trailer, b.Ready
 	return a, nil
 }
 
 // answerBody is the body of an answer. Once it was read whole, its connection
 // serves the next call; closed earlier, the connection is closed.
-type answerBody struct{ c *upstream }
+type answerBody struct {
+	c       *upstream // nil once closed
+	trailer call.Header
+}
+
+func (b *answerBody) Trailer() call.Header {
+	if b.c != nil {
+		return b.c.body.trailer
+	}
+	return b.trailer
+}
+
+func (b *answerBody) Ready() bool { return b.c == nil || b.c.body.ready() }
 
 func (b *answerBody) Read(p []byte) (int, error) {
 	c := b.c
 	if c == nil {
 		return 0, errors.New("the body is closed")
 	}
-	if c.in.unused() == 0 && !c.body.over() {
+	if !c.body.over() && (c.in.unused() == 0 || c.body.kind == byChunks) {
 		now := time.Now()
 		if c.until.Sub(now) < c.t.cfg.BodyIdle*3/4 {
 			c.until = now.Add(c.t.cfg.BodyIdle)
-			_ = c.nc.SetReadDeadline(c.until) // a failure shows in the read
-			if c.ctx.Err() != nil {
-				c.abort()
-			}
+			c.deadline(c.until)
 		}
 	}
 	n, err := c.body.Read(p)
-	if err != nil && err != io.EOF {
-		err = c.failed(call.Reset, err)
+	if err == nil || errors.Is(err, io.EOF) {
+		return n, err
 	}
-	return n, err
+	var f fault
+	switch {
+	case c.sending.failed():
+		return n, c.failed(call.Body, c.sending.err)
+	case errors.As(err, &f):
+		return n, c.failed(call.Garbage, err)
+	}
+	return n, c.failed(call.Reset, err)
 }
 
 // Close gives the connection back, or up.
@@ -276,18 +248,8 @@ func (b *answerBody) Close() error {
 	if c == nil {
 		return nil
 	}
-	b.c = nil
-	whole := c.body.over() && c.keep && c.in.unused() == 0
-	if whole && c.writing != nil {
-		select {
-		case err := <-c.writing:
-			c.writing = nil
-			whole = err == nil
-		default: // it answered without the rest of the body
-			whole = false
-		}
-	}
-	if !whole || !c.unwatch() {
+	b.c, b.trailer = nil, c.body.trailer
+	if !c.body.over() || !c.keep || c.in.unused() > 0 || !c.sending.complete() || !c.unwatch() {
 		c.drop()
 		return nil
 	}
@@ -297,23 +259,4 @@ func (b *answerBody) Close() error {
 	}
 	c.t.pool.put(c)
 	return nil
-}
-
-// chunks writes a chunked body.
-type chunks struct {
-	w   io.Writer
-	buf []byte
-}
-
-func (k *chunks) write(p []byte) error {
-	k.buf = appendChunk(k.buf[:0], p)
-	_, err := k.w.Write(k.buf)
-	return err
-}
-
-func (k *chunks) end(trailer call.Header) error {
-	k.buf = append(k.buf[:0], "0\r\n"...)
-	k.buf = append(appendFields(k.buf, trailer), "\r\n"...)
-	_, err := k.w.Write(k.buf)
-	return err
 }

@@ -41,12 +41,6 @@ func (w *watch) arm(c *conn) {
 	w.read(c)
 }
 
-func (w *watch) readWhole() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.whole
-}
-
 func (w *watch) due(c *conn) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -28,6 +28,10 @@ type writer struct {
 	err      error // sticky
 }
 
+// Begun and the writes before it may come from two goroutines: who reads the
+// request's body sends 100 (Continue), while the answer may begin. conn.began
+// guards begun, and the connection until then.
+
 // begin makes it the writer of the next answer.
 func (w *writer) begin(keep, headOnly bool, minor int) {
 	*w = writer{c: w.c, buf: w.buf[:0], until: w.until, keep: keep, headOnly: headOnly, minor: minor}
@@ -35,11 +39,39 @@ func (w *writer) begin(keep, headOnly bool, minor int) {
 
 func (w *writer) Begun() bool { return w.begun }
 
+// start begins the one answer; false if there is one.
+func (w *writer) start() bool {
+	w.c.began.Lock()
+	defer w.c.began.Unlock()
+	if w.begun {
+		return false
+	}
+	w.begun = true
+	return true
+}
+
+// carryOn asks for the request's body by 100 (Continue), and reports whether it
+// did: not once an answer has begun.
+func (w *writer) carryOn() (bool, error) {
+	w.c.began.Lock()
+	defer w.c.began.Unlock()
+	if w.begun {
+		return false, nil
+	}
+	return true, w.inform(100, nil)
+}
+
 // Inform sends an interim answer; HTTP/1.0 knows none.
 func (w *writer) Inform(status int, h call.Header) error {
+	w.c.began.Lock()
+	defer w.c.began.Unlock()
 	if w.minor == 0 || w.begun {
 		return w.err
 	}
+	return w.inform(status, h)
+}
+
+func (w *writer) inform(status int, h call.Header) error {
 	w.buf = appendStatus(w.buf, status)
 	w.buf = append(appendFields(w.buf, h), "\r\n"...)
 	return w.flush()
@@ -48,10 +80,10 @@ func (w *writer) Inform(status int, h call.Header) error {
 var errHeadTwice = errors.New("the answer has a head already")
 
 func (w *writer) Head(status int, h call.Header, length int64) error {
-	if w.begun {
+	if !w.start() {
 		return errHeadTwice
 	}
-	w.begun, w.left = true, length
+	w.left = length
 	w.bodiless = w.headOnly || status/100 == 1 || status == http.StatusNoContent || status == http.StatusNotModified
 	w.buf = appendStatus(w.buf, status)
 	w.buf = appendFields(w.buf, h)
@@ -78,12 +110,19 @@ func (w *writer) Head(status int, h call.Header, length int64) error {
 }
 
 func (w *writer) Write(p []byte) (int, error) {
-	if w.err != nil || w.bodiless || len(p) == 0 {
-		return len(p), w.err
+	if w.err != nil {
+		return 0, w.err
+	}
+	if w.bodiless {
+		return len(p), nil
+	}
+	if len(p) == 0 {
+		return 0, nil // a chunk of nothing would be the last one
 	}
 	if w.left >= 0 {
 		if int64(len(p)) > w.left {
-			return 0, errors.New("the body is longer than its Content-Length")
+			w.err = errLong
+			return 0, w.err
 		}
 		w.left -= int64(len(p))
 	}
@@ -135,7 +174,10 @@ func (w *writer) deadline() {
 	}
 }
 
-var errShort = errors.New("the body is shorter than its Content-Length")
+var (
+	errShort = errors.New("the body is shorter than its Content-Length")
+	errLong  = errors.New("the body is longer than its Content-Length")
+)
 
 func (w *writer) End(trailer call.Header) error {
 	switch {
@@ -157,11 +199,14 @@ func (w *writer) End(trailer call.Header) error {
 // its connection, so that nobody takes it for whole.
 func (w *writer) finish() bool { return w.ended && w.err == nil }
 
+// untilClose reports whether the body ends with the connection.
+func (w *writer) untilClose() bool { return w.begun && w.left < 0 && !w.chunked && !w.bodiless }
+
 func (w *writer) Upgrade(h call.Header) (io.ReadWriteCloser, error) {
-	if w.begun {
+	if !w.start() {
 		return nil, errHeadTwice
 	}
-	w.begun, w.upgraded = true, true
+	w.upgraded = true
 	w.c.watch.stop(w.c) // what is read from here on is the other protocol's
 	w.buf = appendStatus(w.buf, http.StatusSwitchingProtocols)
 	w.buf = append(appendFields(w.buf, h), "\r\n"...)

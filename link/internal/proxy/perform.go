@@ -219,7 +219,7 @@ func judge(a *call.Answer, err error) resilience.Outcome {
 		return resilience.Failure
 	}
 	switch call.ReasonOf(err) {
-	case call.Gone, call.Body:
+	case call.Gone, call.Body, call.Unfit:
 		return resilience.Nothing
 	}
 	return resilience.Failure
@@ -322,6 +322,8 @@ func (m *maker) explain(err error) error {
 		return &refusal{code: call.UpstreamGarbage, detail: "the target's answer is not HTTP: " + failed.Err.Error()}
 	case call.Body:
 		return errBody(failed.Err)
+	case call.Unfit:
+		return &refusal{code: call.BadRequest, detail: "the request cannot be passed on: " + failed.Err.Error()}
 	case call.Gone:
 		return failed
 	}
