@@ -134,6 +134,12 @@ func parse(t testing.TB, settings string) *spec.Target {
 	if strings.Contains(settings, "protocol:") {
 		text = strings.Replace(text, "    protocol: http\n", "", 1)
 	}
+	if strings.Contains(settings, "topic:") {
+		text = "asyncBrokers: [kafka:9092]\n" + text
+	}
+	if strings.Contains(settings, "protocol: kafka") {
+		text = strings.Replace(text, "    host: crm.example\n", "", 1)
+	}
 	c, err := spec.Parse("config.yaml", []byte(text), config.Env(func(string) (string, bool) { return "", false }))
 	if err != nil {
 		t.Fatal(err)
