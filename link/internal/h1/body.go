@@ -1,6 +1,7 @@
 package h1
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"strings"
@@ -121,6 +122,20 @@ func (d *body) readTrailer() error {
 	}
 	d.trailer = trailer
 	return io.EOF
+}
+
+// ready reports whether the next Read will not wait. Of chunks, neither the end
+// of one nor the line that begins the next is anything to read.
+func (d *body) ready() bool {
+	rest := d.b.data[d.b.r:d.b.w]
+	if d.over() || d.kind != byChunks || d.left > 0 {
+		return d.over() || len(rest) > 0
+	}
+	if d.begun && len(rest) >= 2 {
+		rest = rest[2:]
+	}
+	line := bytes.IndexByte(rest, '\n')
+	return line >= 0 && line+1 < len(rest)
 }
 
 // over reports whether the body was read whole.

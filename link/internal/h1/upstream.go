@@ -239,7 +239,7 @@ func (c *upstream) answer(out *call.Outgoing, head answerHead) (*call.Answer, er
 		c.body.reset(untilClose, 0)
 	}
 	a.Trailer = func() call.Header { return c.body.trailer }
-	a.Ready = func() bool { return c.in.unused() > 0 || c.body.over() }
+	a.Ready = c.body.ready
 	a.Body = &answerBody{c: c}
 	return a, nil
 }

@@ -121,9 +121,14 @@ func request(method, path, body string, fields ...string) *call.Request {
 	}
 }
 
+var parsed sync.Map // settings to *spec.Target, which does not change
+
 // parse is the target named crm with settings of its own.
 func parse(t testing.TB, settings string) *spec.Target {
 	t.Helper()
+	if s, ok := parsed.Load(settings); ok {
+		return s.(*spec.Target)
+	}
 	text := "targets:\n  - name: crm\n    protocol: http\n    host: crm.example\n    retry: {initialInterval: 1ms}\n"
 	for l := range strings.Lines(settings) {
 		text += "    " + strings.TrimRight(l, "\n") + "\n"
@@ -144,6 +149,7 @@ func parse(t testing.TB, settings string) *spec.Target {
 	if err != nil {
 		t.Fatal(err)
 	}
+	parsed.Store(settings, &c.Targets[0])
 	return &c.Targets[0]
 }
 
@@ -166,7 +172,7 @@ func newTarget(t testing.TB, address, settings string) *target.Target {
 	return newTargetOf(t, settings, target.Parts{Endpoints: one(address), Transport: h1.NewTransport(h1.TransportConfig{})})
 }
 
-// make answers one call without a network, and returns what came of it.
+// makeCall answers one call without a network, and returns what came of it.
 func makeCall(ctx context.Context, to *target.Target, r *call.Request) (*recorder, Record) {
 	w := &recorder{}
 	return w, serveTo(ctx, to, w, r)
