@@ -1,7 +1,11 @@
 package proxy
 
 import (
+	"bufio"
 	"context"
+	"io"
+	"net"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -150,5 +154,21 @@ func TestHeaders_anUpgradeToAnythingElseIsAnOrdinaryCall(t *testing.T) {
 		if w, _ := makeCall(t.Context(), tg, r); w.status != 200 || upgrade != "" {
 			t.Errorf("%s: %d, the target saw %q", to, w.status, upgrade)
 		}
+	}
+}
+
+// https://github.com/golang/go/issues/81320: interim answers too.
+func TestHeaders_ofTheTargetsConnectionDoNotComeBack(t *testing.T) {
+	const hop = "Connection: X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\nProxy-Connection: x\r\nTE: x\r\nUpgrade: h2c\r\nX-End: 1\r\n"
+	up := rawUpstream(t, func(_ int, c net.Conn, in *bufio.Reader) {
+		if _, err := http.ReadRequest(in); err == nil {
+			_, _ = io.WriteString(c, "HTTP/1.1 103 Early Hints\r\n"+hop+"\r\nHTTP/1.1 200 OK\r\n"+hop+"Content-Length: 0\r\n\r\n")
+		}
+	})
+	c := dial(t, serve(t, &Proxy{}, newTarget(t, up, "")))
+	_, _ = io.WriteString(c, "GET /link/crm/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+	got, err := io.ReadAll(c)
+	if want := "HTTP/1.1 103 Early Hints\r\nX-End: 1\r\n\r\nHTTP/1.1 200 OK\r\nX-End: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"; string(got) != want || err != nil {
+		t.Errorf("the application saw %q, %v", got, err)
 	}
 }

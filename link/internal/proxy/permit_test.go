@@ -242,3 +242,42 @@ func TestCall_withABodyThatTricklesEndsByItsTotalTime(t *testing.T) {
 		}
 	})
 }
+
+// While a credential is renewed, the body may go on being read.
+func TestRenew_endsWhereMeanwhileMoreWasReadThanIsKept(t *testing.T) {
+	var reading sync.WaitGroup
+	more := make(chan struct{})
+	cred := &credential{renewed: true, renew: func() { close(more); reading.Wait() }}
+	to := newTargetOf(t, "retry: {maxBodyBytes: 4}", target.Parts{Credential: cred, Transport: streaming(func(_ context.Context, out *call.Outgoing) (*call.Answer, error) {
+		reading.Go(func() {
+			defer out.Body.Close()
+			<-more
+			if b, err := io.ReadAll(out.Body); string(b) != "12345" || err != nil {
+				t.Error(string(b), err)
+			}
+		})
+		return answer(401, "who?"), nil
+	})})
+	w, record := makeCall(t.Context(), to, request("POST", "/link/crm/", "12345"))
+	if w.status != 401 || w.body.String() != "who?" || !record.Renewed || record.Attempts != 1 {
+		t.Error(w, record)
+	}
+}
+
+func TestAsync_isOnlyWhatAsksForIt(t *testing.T) {
+	deferred := 0
+	to := newTargetOf(t, "async: {topic: t}", target.Parts{Transport: always(200, "")})
+	p := Proxy{Target: only(to), Defer: func(context.Context, call.ResponseWriter, *Call) error { deferred++; return nil }}
+	for _, prefer := range []string{"", "wait=5", "respond-asynchronously", "x=respond-async"} {
+		p.ServeCall(t.Context(), &recorder{}, request("GET", "/link/crm/", "", "Prefer", prefer))
+	}
+	if deferred > 0 {
+		t.Errorf("%d calls were deferred", deferred)
+	}
+}
+
+func TestRefuse_isAnErrorThatNamesItsCode(t *testing.T) {
+	if got := Refuse(call.Stopping, "fiso-link is stopping", time.Second).Error(); got != "STOPPING: fiso-link is stopping" {
+		t.Error(got)
+	}
+}
