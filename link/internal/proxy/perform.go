@@ -21,8 +21,7 @@ func (p *Proxy) perform(ctx context.Context, w call.ResponseWriter, c *Call) err
 	if err != nil {
 		return errBody(ctx, err)
 	}
-	defer body.finish()
-	defer limit.stop() // first: it ends what still reads the body
+	defer body.finish() // the attempt was ended by then
 	defer t.Budget.Begin()()
 	m := maker{c: c, body: body, header: c.outgoingHeader(), until: limit.until}
 	m.interim = func(status int, h call.Header) { _ = w.Inform(status, h) } // the answer shows that the application is gone

@@ -281,3 +281,30 @@ func TestRefuse_isAnErrorThatNamesItsCode(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// pickFunc is endpoints that are looked up.
+type pickFunc func(context.Context) error
+
+func (f pickFunc) Pick(ctx context.Context, _ []string) (string, func(resilience.Outcome), error) {
+	return "", nil, f(ctx)
+}
+func (pickFunc) Close() {}
+
+func TestBreaker_countsALookUpThatFailsButNotOneThatWasLeft(t *testing.T) {
+	for name, leaves := range map[string]bool{"fails": false, "left": true} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			to := newTargetOf(t, "circuitBreaker: {failureThreshold: 1}", target.Parts{Endpoints: pickFunc(func(context.Context) error {
+				if leaves {
+					cancel()
+				}
+				return errBroken
+			})})
+			w, record := makeCall(ctx, to, request("GET", "/link/crm/", ""))
+			if open := to.Breaker.State() == resilience.Open; open == leaves || w.begun == leaves || (record.Status == 499) != leaves {
+				t.Error(open, w.begun, record)
+			}
+		})
+	}
+}

@@ -432,3 +432,35 @@ func TestRetry_endsWithItsApplication(t *testing.T) {
 		}
 	})
 }
+
+// While a retry waits, the attempt before it may still read.
+func TestRetry_hasTheBodyWholeWhateverTheAttemptBeforeStillReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var reading sync.WaitGroup
+		attempts, got := 0, ""
+		to := newTargetOf(t, "retry: {initialInterval: 1s, jitter: 0, maxBodyBytes: 4}", target.Parts{Transport: streaming(func(_ context.Context, out *call.Outgoing) (*call.Answer, error) {
+			if attempts++; attempts == 1 {
+				read(t, out.Body, "1")
+				reading.Go(func() {
+					defer out.Body.Close()
+					time.Sleep(500 * time.Millisecond)
+					_, _ = io.ReadAll(out.Body)
+				})
+				return answer(503, ""), nil
+			}
+			defer out.Body.Close()
+			var err error
+			if got, err = sentBody(out); err != nil {
+				t.Error(err)
+			}
+			return answer(200, ""), nil
+		})})
+		r := request("PUT", "/link/crm/", "123456789")
+		r.Length = -1
+		w, _ := makeCall(t.Context(), to, r)
+		reading.Wait()
+		if w.status != 200 || got != "123456789" || attempts != 2 {
+			t.Error(w.status, got, attempts)
+		}
+	})
+}
