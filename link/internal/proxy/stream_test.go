@@ -169,6 +169,10 @@ func TestStream_isNotIdleWhileItsRequestMoves(t *testing.T) {
 				_ = out.Body.Close()
 				_ = from.Close()
 			})
+			upload.Go(func() {
+				<-ctx.Done()
+				_ = from.CloseWithError(&call.Error{Reason: call.Timeout, Err: ctx.Err()})
+			})
 			a := answer(200, "", "Content-Type", "application/grpc")
 			a.Length, a.Body = -1, in
 			return a, nil
