@@ -15,6 +15,10 @@ import (
 // commitTimeout bounds one commit in the background.
 const commitTimeout = 15 * time.Second
 
+// commitWhileDraining bounds one during a drain, which must not end late
+// because a broker does not answer.
+const commitWhileDraining = time.Second
+
 // errFenced stops a commit whose member or assignments are not what they were
 // when it was put together.
 var errFenced = errors.New("the partitions changed hands before the commit")

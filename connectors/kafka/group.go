@@ -250,12 +250,25 @@ func (r *session) finish(parts []*partition, cause error) []*assignment {
 func (r *session) awaitDrained(all []*assignment) {
 	ctx, cancel := context.WithTimeout(r.base, r.drain)
 	defer cancel()
+	tick := time.NewTicker(r.src.cfg.CommitInterval)
+	defer tick.Stop()
 	for _, a := range all {
-		select {
-		case <-a.drained:
-		case <-ctx.Done():
-			r.log.Warn("messages still in flight after the drain timeout; they will be delivered again",
-				"topic", a.part.topic, "partition", a.part.partition, "inFlight", a.status().InFlight, "waited", r.drain)
+		for waiting := true; waiting; {
+			select {
+			case <-a.drained:
+				waiting = false
+			case <-tick.C:
+				// A drain may take long, and whoever stops us may not wait for
+				// its end: what is settled meanwhile is committed as ever. One
+				// that fails is made again, at the latest by flush.
+				soon, stop := context.WithTimeout(ctx, commitWhileDraining)
+				_ = r.commit(soon, all)
+				stop()
+			case <-ctx.Done():
+				r.log.Warn("messages still in flight after the drain timeout; they will be delivered again",
+					"topic", a.part.topic, "partition", a.part.partition, "inFlight", a.status().InFlight, "waited", r.drain)
+				waiting = false
+			}
 		}
 	}
 }

@@ -132,6 +132,35 @@ func TestSource_aDrainThatTakesTooLongIsCutShort(t *testing.T) {
 	}
 }
 
+// A drain may take as long as the slowest call, and whoever stops a process may
+// kill it before: what is settled meanwhile is committed meanwhile.
+func TestSource_commitsWhileItDrains(t *testing.T) {
+	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
+	fill(t, c, "t", 0, 0, 3)
+	held, drains := make(chan *connector.Message, 3), make(chan struct{}, 3)
+	m := begin(t, testSource(c), func(ctx context.Context, m *connector.Message) {
+		context.AfterFunc(ctx, func() { drains <- struct{}{} })
+		held <- m
+	})
+	first, second, last := <-held, <-held, <-held
+	stopped := make(chan struct{})
+	go func() { m.stop(); close(stopped) }()
+	<-drains
+	first.Settle(nil)
+	last.Settle(nil)
+	eventually(t, "a commit before the end of the drain", func() bool { return committed(t, c, 0) == 1 && doneAhead(t, c, 0) == 1 })
+	select {
+	case <-stopped:
+		t.Error("it stopped with a message in flight")
+	default:
+	}
+	second.Settle(nil)
+	<-stopped
+	if got := committed(t, c, 0); got != 3 {
+		t.Errorf("committed %d, want all", got)
+	}
+}
+
 // F4: a member that was expelled commits nothing for the time before when it comes
 // back, and reads on from what is committed by then, or from where it had come to
 // by itself, also where franz-go calls the partition kept.

@@ -96,6 +96,11 @@ func leadersMove(w *world, d dice) {
 func coordinatorsMove(w *world, d dice) {
 	happened.count("coordinators move")
 	w.history.note("the coordinators move")
+	if g := w.kafka.Fake.GroupInfo(group); g != nil && g.State != "Stable" {
+		// kfake does not wait, at the new place, for members that have not
+		// joined yet. A cluster gives them the whole rebalance timeout.
+		w.history.add(entry{what: excuse, text: "the coordinators move during a rebalance", until: w.since() + noticed})
+	}
 	w.kafka.Fake.RehashCoordinators()
 }
 

@@ -38,6 +38,7 @@ type entry struct {
 	upTo   int64
 	until  time.Duration // of moves and excuses
 	most   int           // of a crash: what the member may have had in flight
+	note   string        // of a commit: its metadata, which is not shown
 	text   string
 }
 

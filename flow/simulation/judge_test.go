@@ -132,6 +132,15 @@ func TestOracle_excusesWhatCannotBeHelped(t *testing.T) {
 			s.add(entry{what: excuse, who: "A.1", text: "crashes", until: time.Hour, most: 64})
 			s.deliver("B.1", 1)
 		},
+		"a crash after a commit that was sent again, as it had been before": func(s *story) {
+			s.entries = slices.Insert(s.entries, s.delivery(0), entry{what: asked, part: 0, text: "by A.1-id", note: "fiso"})
+			i := s.where(asked, func(e entry) bool { return e.part == 0 && e.offset > 0 })
+			s.entries = slices.Insert(s.entries, i, entry{what: asked, part: 0, text: "by A.1-id", note: "fiso"}, entry{what: committed, part: 0})
+			s.entries[i+2].text = "by B.1-id" // A.1 never commits what it did
+			s.add(entry{what: excuse, who: "A.1", text: "crashes", until: time.Hour, most: 1})
+			s.deliver("B.1", 0)
+			s.deliver("B.1", 1)
+		},
 		"a cluster that takes no commits": func(s *story) {
 			s.add(entry{what: excuse, text: "errors", until: time.Hour})
 			s.deliver("B.1", 1)

@@ -30,7 +30,11 @@ func (w *world) observe() {
 		r := req.(*kmsg.OffsetCommitRequest)
 		for _, t := range r.Topics {
 			for _, p := range t.Partitions {
-				w.history.add(entry{what: asked, part: p.Partition, offset: p.Offset, text: "by " + r.MemberID})
+				e := entry{what: asked, part: p.Partition, offset: p.Offset, text: "by " + r.MemberID}
+				if p.Metadata != nil {
+					e.note = *p.Metadata
+				}
+				w.history.add(e)
 			}
 		}
 		return nil, nil, false

@@ -60,6 +60,8 @@ type oracle struct {
 	fates   []*fate
 	at      map[place]*fate
 	excuses []entry
+	// forgotten are members, and when, whose JoinGroup kfake did not answer.
+	forgotten []entry
 	// when[p][c] is where in the history all below c of partition p was settled.
 	when   map[int32][]int
 	broken []string
@@ -98,6 +100,8 @@ func (o *oracle) collect() {
 			o.at[f.place] = f
 		case excuse:
 			o.excuses = append(o.excuses, e)
+		default:
+			o.unanswered(e)
 		}
 	}
 	for i, e := range o.entries {
@@ -119,6 +123,15 @@ func (o *oracle) collect() {
 		case gapped:
 			o.gap(i, e)
 		}
+	}
+}
+
+// unanswered notes a JoinGroup that was not answered for as long as a member
+// waits for one. kfake gave the member's partitions to others and did not tell
+// it; a cluster would have let it in, or told it by an error, at once.
+func (o *oracle) unanswered(e entry) {
+	if strings.Contains(e.text, "group manage loop errored") && strings.Contains(e.text, "i/o timeout") {
+		o.forgotten = append(o.forgotten, entry{who: e.who, at: e.at - 2*mostJoin, until: e.at})
 	}
 }
 
@@ -212,9 +225,14 @@ func (o *oracle) order() {
 		}
 		// One that was buried before, and came again after a crash, was
 		// settled in its turn.
-		o.rule(before.stored > 0 || o.buriedFirst(before), "%s was delivered before %s, of the same lane %s", f.place, before.place, lane)
+		o.rule(before.stored > 0 || o.buriedFirst(before) || before.lateAndGone(), "%s was delivered before %s, of the same lane %s", f.place, before.place, lane)
 	}
 }
+
+// lateAndGone: a call of an assignment that was over was accepted late, and who
+// took the partition over could not send the event before: the cluster had
+// deleted it by then.
+func (f *fate) lateAndGone() bool { return f.gone >= 0 && f.first > f.gone }
 
 func (o *oracle) buriedFirst(f *fate) bool { return len(f.done) > 0 && f.done[0].letter }
 
@@ -328,6 +346,11 @@ func unknown(a, b settling) bool { return a.unanswered || b.unanswered }
 // off sends those that were under way when it is back.
 func (o *oracle) uncommitted(a, b settling) bool {
 	reach := o.due(a)
+	for _, e := range o.forgotten {
+		if e.at <= b.at && e.until >= a.at && (a.letter || e.who == a.who || e.who == b.who) {
+			return true
+		}
+	}
 	for _, e := range o.excuses {
 		if e.at <= min(b.at, reach) && e.until >= a.at && (e.who == "" || a.letter || b.letter || e.who == a.who) {
 			return true
@@ -360,7 +383,7 @@ func (o *oracle) crashes() {
 		asks := map[int32]int{}
 		for i, c := range o.entries[:k] {
 			if c.what == asked && strings.HasPrefix(c.text, "by "+e.who+"-") && o.seen(c, i, k) {
-				asks[c.part] = i
+				asks[c.part] = o.firstAsk(c, i)
 			}
 		}
 		again := map[int32]int{}
@@ -373,6 +396,15 @@ func (o *oracle) crashes() {
 			o.rule(n <= e.most, "%s crashed at %s, and %d events of partition %d came again that it had done before its last commit, though it had no more than %d in flight", e.who, e.at, n, part, e.most)
 		}
 	}
+}
+
+// firstAsk is where in the history a commit was first asked for: one whose
+// connection is cut is sent again as it was, and knows nothing of what was done
+// in between.
+func (o *oracle) firstAsk(c entry, i int) int {
+	return slices.IndexFunc(o.entries[:i+1], func(e entry) bool {
+		return e.what == asked && e.part == c.part && e.offset == c.offset && e.text == c.text && e.note == c.note
+	})
 }
 
 // seen reports whether a commit was stored before a point: the cluster may have

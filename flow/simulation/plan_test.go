@@ -13,6 +13,11 @@ import (
 // lastVersion is that of the transform which every member runs in the end.
 const lastVersion = 1_000_000
 
+// shortSession is longer than a member may take to drain. kfake lets the session
+// of a member run out that waits for others to join, and answers its JoinGroup
+// no more; a cluster keeps it alive for as long as it waits.
+const shortSession = 30 * time.Second
+
 // plan is what a seed decides beforehand.
 type plan struct {
 	seed                    uint64
@@ -38,7 +43,7 @@ func newPlan(seed uint64, only string) *plan {
 	p := &plan{
 		seed: seed, events: 300 + d.IntN(1700), keys: one(d, 1, 7, 50, 500),
 		ordering: one(d, "key", "key", "key", "partition", "none"), start: one(d, "earliest", "latest"),
-		session: one(d, 10*time.Second, 45*time.Second), latency: one(d, 0, 5*time.Millisecond, 30*time.Millisecond),
+		session: one(d, shortSession, 45*time.Second), latency: one(d, 0, 5*time.Millisecond, 30*time.Millisecond),
 		over: d.between(30*time.Second, 2*time.Minute), pace: d.between(2*time.Second, 10*time.Second),
 		file: settings{inFlight: one(d, 4, 64, 1024), mode: one(d, "structured", "structured", "binary", "batch"), retries: one(d, 1, 3, 5), line: one(d, 0, 20)},
 	}

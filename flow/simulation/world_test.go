@@ -179,7 +179,7 @@ func (w *world) heal() {
 		}
 	}
 	w.history.note("no more faults from here on")
-	time.Sleep(10 * time.Second) // until the last version is taken over
+	time.Sleep(mostDrain) // until the last version is taken over, be it after a drain
 }
 
 // until waits for a condition.
