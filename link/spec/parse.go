@@ -8,15 +8,15 @@ import (
 
 // Parse reads a configuration file strictly. Its error is of type config.Errors
 // and holds every fault of the file, in order of position.
-func Parse(file string, data []byte, opts ...config.Option) (*Config, error) {
-	c := &Config{}
-	if err := config.Decode(file, data, c, append(opts, config.Interpolate())...); err != nil {
+func Parse(name string, data []byte, opts ...config.Option) (*Config, error) {
+	f := &file{}
+	if err := config.Decode(name, data, f, append(opts, config.Interpolate())...); err != nil {
 		if _, ok := errors.AsType[config.Errors](err); ok {
 			return nil, err
 		}
-		return nil, config.Errors{{Pos: config.Pos{File: file, Line: 1, Column: 1}, Code: config.CodeSyntax, Message: err.Error()}}
+		return nil, config.Errors{{Pos: config.Pos{File: name, Line: 1, Column: 1}, Code: config.CodeSyntax, Message: err.Error()}}
 	}
-	return c, nil
+	return &f.Config, nil
 }
 
 // Schema is the JSON Schema of a configuration file.

@@ -62,26 +62,13 @@ func (c *Config) Validate() error {
 // Validate checks one target alone, as a LinkTarget is checked.
 func (t *Target) Validate() error {
 	errs := []error{
-		t.later(), t.validateName(), t.validatePlace(), t.validateAuth(), t.validateRules(),
+		t.validateName(), t.validatePlace(), t.validateAuth(), t.validateRules(),
 		within("timeout", t.Timeout, time.Millisecond, maxTime), number("maxConcurrent", t.MaxConcurrent, 1, maxConcurrent),
 	}
 	if t.Protocol == "kafka" {
 		errs = append(errs, t.validateKafka())
 	} else if t.Kafka != nil {
 		errs = append(errs, config.Fault("kafka", "belongs to protocol: kafka; write that, or remove kafka (async is for calls made later)"))
-	}
-	return errors.Join(errs...)
-}
-
-// later says of what the contract has, and this version not, that it is known.
-func (t *Target) later() error {
-	var errs []error
-	switch t.Protocol {
-	case "h2c", "grpc", "kafka":
-		errs = append(errs, config.Fault("protocol", "%s is known, but not in this version of fiso-link; use http or https", t.Protocol))
-	}
-	if t.Async != nil {
-		errs = append(errs, config.Fault("async", "is known, but not in this version of fiso-link: remove it"))
 	}
 	return errors.Join(errs...)
 }

@@ -16,7 +16,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/lsm/fiso/common/admin"
-	"github.com/lsm/fiso/common/config"
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/credential"
 	"github.com/lsm/fiso/link/internal/discovery"
@@ -137,10 +136,18 @@ func (i *Instance) listen(registry *prometheus.Registry) error {
 	p := &proxy.Proxy{
 		Guard:   proxy.Guard{Loopback: addr.IP.IsLoopback(), Hosts: i.cfg.AllowedHosts, Origins: i.cfg.AllowedOrigins},
 		Target:  i.roster.find,
-		Observe: i.metrics.observe,
+		Observe: i.observe,
 	}
 	i.server = &h1.Server{Handler: p, Refuse: refuse}
 	return nil
+}
+
+// observe counts a call, and tells of one that a fault of ours ended.
+func (i *Instance) observe(r proxy.Record) {
+	i.metrics.observe(r)
+	if len(r.Stack) > 0 {
+		i.o.Log.Error("a call ended in a fault of fiso-link: please report it", "target", r.Target, "method", r.Method, "stack", string(r.Stack))
+	}
 }
 
 // refuse answers a request that is malformed.
@@ -268,7 +275,6 @@ func (i *Instance) reload() {
 	if cfg.ListenAddr != i.cfg.ListenAddr && i.o.ListenAddr == "" || cfg.MetricsAddr != i.cfg.MetricsAddr && i.o.MetricsAddr == "" {
 		i.o.Log.Warn("listenAddr and metricsAddr count from the next start")
 	}
-	_ = config.Files(cfg) // credentials and certificates follow their files themselves
 }
 
 // report is how the instance stands: ready once it listens, until it drains.

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"errors"
 	"io"
 	"strings"
 	"sync"
@@ -23,12 +22,12 @@ func (c *Call) back(ctx context.Context, w call.ResponseWriter, a *call.Answer, 
 	}
 	if isStream(a) {
 		c.record.Mode = "stream"
-		limit.lift()
+		limit.stream(c.To.Spec.Timeouts.Idle, c.To.Ended)
 	}
 	if err := w.Head(a.Status, a.Header, a.Length); err != nil {
 		return err
 	}
-	if err := copyBody(w, a); err != nil {
+	if err := copyBody(w, a, limit); err != nil {
 		return err
 	}
 	var trailer call.Header
@@ -40,15 +39,21 @@ func (c *Call) back(ctx context.Context, w call.ResponseWriter, a *call.Answer, 
 
 // isStream reports whether an answer goes on for as long as it likes.
 func isStream(a *call.Answer) bool {
-	kind := a.Header.Get("Content-Type")
+	kind := strings.ToLower(a.Header.Get("Content-Type"))
 	return strings.HasPrefix(kind, "text/event-stream") || strings.HasPrefix(kind, "application/grpc")
 }
 
-func copyBody(w call.ResponseWriter, a *call.Answer) error {
+func copyBody(w call.ResponseWriter, a *call.Answer, limit *limit) error {
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
 	for {
+		if a.Ready == nil || !a.Ready() {
+			if err := w.Flush(); err != nil {
+				return err
+			}
+		}
 		n, err := a.Body.Read(*buf)
+		limit.moved()
 		if n > 0 {
 			if _, werr := w.Write((*buf)[:n]); werr != nil {
 				return werr
@@ -59,10 +64,6 @@ func copyBody(w call.ResponseWriter, a *call.Answer) error {
 			return nil
 		case err != nil:
 			return broken(err)
-		case a.Ready == nil || !a.Ready():
-			if ferr := w.Flush(); ferr != nil {
-				return ferr
-			}
 		}
 	}
 }
@@ -70,17 +71,19 @@ func copyBody(w call.ResponseWriter, a *call.Answer) error {
 // broken is an answer that ended before its end. The application sees its
 // connection cut, which is the only way to tell it (RFC 9112, section 8).
 func broken(err error) error {
-	var failed *call.Error
-	if errors.As(err, &failed) && failed.Reason == call.Gone {
+	switch call.ReasonOf(err) {
+	case call.Gone:
 		return err
+	case call.Timeout:
+		return &refusal{code: call.UpstreamTimeout, detail: "the answer did not end in time"}
 	}
-	return &refusal{code: call.UpstreamReset, detail: "the answer broke off: " + err.Error()}
+	return &refusal{code: call.UpstreamReset, detail: "the answer broke off"}
 }
 
 // tunnel carries a WebSocket, both ways, until one side ends it.
 func (c *Call) tunnel(ctx context.Context, w call.ResponseWriter, a *call.Answer, limit *limit) error {
 	c.record.Mode = "stream"
-	limit.lift()
+	limit.stream(c.To.Spec.Timeouts.Idle, c.To.Ended)
 	defer func() { _ = a.Upgraded.Close() }() // the other side sees that it is over
 	app, err := w.Upgrade(upgradeAnswer(a.Header, "websocket"))
 	if err != nil {
@@ -88,18 +91,29 @@ func (c *Call) tunnel(ctx context.Context, w call.ResponseWriter, a *call.Answer
 	}
 	defer context.AfterFunc(ctx, func() { _ = app.Close() })() // pass closes the rest
 	var both sync.WaitGroup
-	both.Go(func() { pass(app, a.Upgraded) })
-	both.Go(func() { pass(a.Upgraded, app) })
+	both.Go(func() { pass(app, a.Upgraded, limit) })
+	both.Go(func() { pass(a.Upgraded, app, limit) })
 	both.Wait()
 	return nil
 }
 
 // pass copies one way. When it ends, so does the other: a WebSocket has no half
 // of a connection.
-func pass(to, from io.ReadWriteCloser) {
+func pass(to, from io.ReadWriteCloser, limit *limit) {
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
-	_, _ = io.CopyBuffer(struct{ io.Writer }{to}, struct{ io.Reader }{from}, *buf) // how it ends is theirs
-	_ = to.Close()                                                                 // both may be closed by now
-	_ = from.Close()                                                               // the same
+	for {
+		n, err := from.Read(*buf)
+		limit.moved()
+		if n > 0 {
+			if _, werr := to.Write((*buf)[:n]); werr != nil {
+				break
+			}
+		}
+		if err != nil {
+			break // how it ends is theirs
+		}
+	}
+	_ = to.Close()   // both may be closed by now
+	_ = from.Close() // the same
 }

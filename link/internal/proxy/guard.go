@@ -27,23 +27,26 @@ func (g *Guard) refuse(r *call.Request) (call.Code, string) {
 	if g.Loopback && !g.knows(r.Host) {
 		return call.HostNotAllowed, "this address answers to localhost and loopback addresses only; other names go into allowedHosts"
 	}
-	crossed := false
+	allowed, crossed := false, false
 	for i := range r.Header {
 		switch name, value := r.Header[i].Name, r.Header[i].Value; {
 		case len(name) == 6 && call.Same(name, "origin"):
 			if g.allows(value) {
-				return "", ""
+				allowed = true
+			} else if !sameHost(value, r.Host) {
+				return call.OriginNotAllowed, originRefused
 			}
-			crossed = crossed || !sameHost(value, r.Host)
 		case len(name) == 14 && call.Same(name, "sec-fetch-site"):
-			crossed = crossed || value == "cross-site" || value == "same-site"
+			crossed = crossed || value != "same-origin" && value != "none" // none: the user typed it
 		}
 	}
-	if crossed {
-		return call.OriginNotAllowed, "requests of web pages of another origin are refused; origins that may call go into allowedOrigins"
+	if crossed && !allowed {
+		return call.OriginNotAllowed, originRefused
 	}
 	return "", ""
 }
+
+const originRefused = "requests of web pages of another origin are refused; origins that may call go into allowedOrigins"
 
 // knows reports whether a Host is a loopback one or was configured.
 func (g *Guard) knows(host string) bool {
@@ -59,9 +62,6 @@ func (g *Guard) knows(host string) bool {
 		if strings.EqualFold(known, name) || strings.EqualFold(known, host) {
 			return true
 		}
-	}
-	if name == "127.0.0.1" {
-		return true
 	}
 	ip, err := netip.ParseAddr(name)
 	return err == nil && ip.Unmap().IsLoopback()

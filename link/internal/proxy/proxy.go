@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -50,7 +51,8 @@ type Record struct {
 	Mode           string // sync, stream, async, publish
 	Took           time.Duration
 	Attempts       int
-	Renewed        bool // the credential was renewed after a 401
+	Renewed        bool   // the credential was renewed after a 401
+	Stack          string // where the call panicked; "": it did not
 }
 
 // statusGone is the status of a call whose application went away (as nginx has it).
@@ -60,14 +62,25 @@ const statusGone = 499
 func (p *Proxy) ServeCall(ctx context.Context, w call.ResponseWriter, r *call.Request) {
 	c := &Call{Request: r, began: time.Now()}
 	c.record = Record{Method: methodLabel(r.Method), Mode: "sync"}
-	err := p.walk(ctx, w, c)
-	if err != nil {
+	if err := p.guarded(ctx, w, c); err != nil {
 		p.answerError(w, c, err)
 	}
 	c.record.Took = time.Since(c.began)
 	if p.Observe != nil {
 		p.Observe(c.record)
 	}
+}
+
+// guarded is walk, and survives a panic: one call must not end those of others.
+// What was panicked with may hold anything, and is not shown.
+func (p *Proxy) guarded(ctx context.Context, w call.ResponseWriter, c *Call) (err error) {
+	defer func() {
+		if recover() != nil {
+			c.record.Stack = string(debug.Stack())
+			err = &refusal{code: call.Internal, detail: "fiso-link failed; its log has the stack"}
+		}
+	}()
+	return p.walk(ctx, w, c)
 }
 
 // methodLabel keeps the number of methods that a metric may see small.

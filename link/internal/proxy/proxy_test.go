@@ -2,104 +2,14 @@ package proxy
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
-	"time"
-
-	"github.com/lsm/fiso/common/config"
-	"github.com/lsm/fiso/link/internal/call"
-	"github.com/lsm/fiso/link/internal/h1"
-	"github.com/lsm/fiso/link/internal/resilience"
-	"github.com/lsm/fiso/link/internal/target"
-	"github.com/lsm/fiso/link/spec"
 )
-
-// one is the endpoints of a target with a single one.
-type one string
-
-func (o one) Pick(context.Context, []string) (string, func(resilience.Outcome), error) {
-	return string(o), func(resilience.Outcome) {}, nil
-}
-func (one) Close() {}
-
-// newTarget is a target named crm of that server, with settings of its own.
-func newTarget(t testing.TB, address, settings string) *target.Target {
-	t.Helper()
-	text := "targets:\n  - name: crm\n    protocol: http\n    host: crm.example\n    retry: {initialInterval: 1ms}\n"
-	for l := range strings.Lines(settings) {
-		text += "    " + strings.TrimRight(l, "\n") + "\n"
-	}
-	if strings.Contains(settings, "retry:") {
-		text = strings.Replace(text, "    retry: {initialInterval: 1ms}\n", "", 1)
-	}
-	c, err := spec.Parse("config.yaml", []byte(text), config.Env(func(string) (string, bool) { return "", false }))
-	if err != nil {
-		t.Fatal(err)
-	}
-	tr := h1.NewTransport(h1.TransportConfig{ConnectTimeout: c.Targets[0].Timeouts.Connect})
-	to, err := target.New(&c.Targets[0], target.Parts{Endpoints: one(address), Transport: tr})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(to.Close)
-	return to
-}
-
-// serve runs a proxy for one target, and returns its address.
-func serve(t testing.TB, p *Proxy, to *target.Target) string {
-	t.Helper()
-	p.Target = func(name string) (*target.Target, func()) {
-		if name != to.Spec.Name {
-			return nil, nil
-		}
-		return to, func() {}
-	}
-	s := &h1.Server{Handler: p, Refuse: func(w call.ResponseWriter, code call.Code, err error) {
-		problem := call.NewProblem(code, "", err.Error())
-		b := problem.JSON()
-		_ = w.Head(problem.Status, problem.Header(), int64(len(b)))
-		_, _ = w.Write(b)
-		_ = w.End(nil)
-	}}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	var all sync.WaitGroup
-	all.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			all.Go(func() { s.ServeConn(ctx, c) })
-		}
-	})
-	t.Cleanup(func() {
-		_ = l.Close()
-		over, stop := context.WithTimeout(context.Background(), 5*time.Second)
-		defer stop()
-		cancel()
-		_ = s.Shutdown(over)
-		all.Wait()
-	})
-	return l.Addr().String()
-}
-
-func upstream(t testing.TB, h http.HandlerFunc) string {
-	t.Helper()
-	s := httptest.NewServer(h)
-	t.Cleanup(s.Close)
-	return s.Listener.Addr().String()
-}
 
 func TestProxy_passesACallOnAndTheAnswerBack(t *testing.T) {
 	up := upstream(t, func(w http.ResponseWriter, r *http.Request) {

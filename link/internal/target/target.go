@@ -113,9 +113,10 @@ func New(s *spec.Target, p Parts) (*Target, error) {
 }
 
 // AllowsMethod reports whether the method may be called. CONNECT and TRACE
-// never are: they are about the connection, which is not the caller's.
+// never are, however they are spelt: they are about the connection, which is not
+// the caller's.
 func (t *Target) AllowsMethod(method string) bool {
-	if method == "CONNECT" || method == "TRACE" {
+	if call.Same(method, "CONNECT") || call.Same(method, "TRACE") {
 		return false
 	}
 	return len(t.Spec.AllowedMethods) == 0 || slices.Contains(t.Spec.AllowedMethods, method)
