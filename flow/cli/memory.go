@@ -16,8 +16,8 @@ import (
 // little lives. Where more lives, because flows are many or their settings
 // generous, the goal is so much that the collector need not run all the time.
 const (
-	heapGoal  = 192 << 20
-	heapSpare = 32 << 20 // and a quarter of what lives
+	heapGoal  = 160 << 20
+	heapSpare = 24 << 20 // and an eighth of what lives
 )
 
 // liveMetric is what was alive at the end of the last collection.
@@ -25,7 +25,7 @@ const liveMetric = "/gc/heap/live:bytes"
 
 // memoryLimit is the limit to set while so many bytes live.
 func memoryLimit(live uint64) int64 {
-	return max(heapGoal, int64(live+live/4)+heapSpare)
+	return max(heapGoal, int64(live+live/8)+heapSpare)
 }
 
 // followHeap sets the limit of the Go runtime by what lives, until ctx ends. A

@@ -12,9 +12,9 @@ func TestMemoryLimit_boundsTheHeapAndNeverStarvesTheCollector(t *testing.T) {
 		live uint64
 		want int64
 	}{
-		"little lives":               {10 << 20, 192 << 20},
-		"a stalled flow, as shipped": {100 << 20, 192 << 20},
-		"generous settings":          {1 << 30, 5<<28 + 32<<20},
+		"little lives":               {10 << 20, 160 << 20},
+		"a stalled flow, as shipped": {100 << 20, 160 << 20},
+		"generous settings":          {1 << 30, 9<<27 + 24<<20},
 	} {
 		if got := memoryLimit(c.live); got != c.want {
 			t.Errorf("%s: %d MiB, want %d MiB", name, got>>20, c.want>>20)
