@@ -95,11 +95,11 @@ var readings = map[string]func(string) string{
 	"folded":       strings.ToLower,
 	"cut at a NUL": func(s string) string { s, _, _ = strings.Cut(s, "\x00"); return s },
 	"cleaned": func(s string) string {
-		if c := path.Clean(s); strings.HasSuffix(s, "/") && c != "/" {
-			return c + "/"
-		} else {
-			return c
+		c := path.Clean(s)
+		if strings.HasSuffix(s, "/") && c != "/" {
+			c += "/"
 		}
+		return c
 	},
 }
 

@@ -150,11 +150,11 @@ func (d *DNS) names(host string) []string {
 	for _, domain := range d.Search {
 		all = append(all, dns.Fqdn(host+"."+domain))
 	}
-	if whole := dns.Fqdn(host); strings.Count(host, ".") >= d.Dots {
+	whole := dns.Fqdn(host)
+	if strings.Count(host, ".") >= d.Dots {
 		return append([]string{whole}, all...)
-	} else {
-		return append(all, whole)
 	}
+	return append(all, whole)
 }
 
 // both are the addresses of either kind, IPv4 first.

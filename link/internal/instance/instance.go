@@ -132,7 +132,7 @@ func (i *Instance) listen(registry *prometheus.Registry) error {
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
-	addr, _ := l.Addr().(*net.TCPAddr) //nolint:errcheck // it listens by TCP
+	addr, _ := l.Addr().(*net.TCPAddr)
 	p := &proxy.Proxy{
 		Guard:   proxy.Guard{Loopback: addr.IP.IsLoopback(), Hosts: i.cfg.AllowedHosts, Origins: i.cfg.AllowedOrigins},
 		Target:  i.roster.find,
@@ -145,8 +145,8 @@ func (i *Instance) listen(registry *prometheus.Registry) error {
 // observe counts a call, and tells of one that a fault of ours ended.
 func (i *Instance) observe(r proxy.Record) {
 	i.metrics.observe(r)
-	if len(r.Stack) > 0 {
-		i.o.Log.Error("a call ended in a fault of fiso-link: please report it", "target", r.Target, "method", r.Method, "stack", string(r.Stack))
+	if r.Stack != "" {
+		i.o.Log.Error("a call ended in a fault of fiso-link: please report it", "target", r.Target, "method", r.Method, "stack", r.Stack)
 	}
 }
 

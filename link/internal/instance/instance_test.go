@@ -74,7 +74,7 @@ func start(t *testing.T, targets string) *link {
 		if err := l.stop(); err != nil {
 			t.Error(err)
 		}
-		http.DefaultClient.CloseIdleConnections()
+		http.DefaultClient.CloseIdleConnections() //nolint:forbidigo // of the tests above
 	})
 	return l
 }
@@ -92,7 +92,7 @@ func (l *link) write(targets string) {
 
 func get(t *testing.T, url string) (int, string) {
 	t.Helper()
-	resp, err := http.Get(url) //nolint:forbidigo,noctx // a test on loopback
+	resp, err := http.Get(url) //nolint:forbidigo // a test on loopback, bounded by its own end
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -263,7 +263,7 @@ func TestInstance_cutsNoStreamOfATargetThatStays(t *testing.T) {
 	up := s.Listener.Addr().String()
 	l := start(t, "targets:\n"+aTarget("stays", up, "")+aTarget("goes", up, ""))
 	stream := func(name string) (*bufio.Reader, func()) {
-		resp, err := http.Get("http://" + l.calls + "/link/" + name + "/") //nolint:forbidigo,noctx // a test on loopback
+		resp, err := http.Get("http://" + l.calls + "/link/" + name + "/") //nolint:forbidigo // a test on loopback, bounded by its own end
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -326,7 +326,7 @@ func TestInstance_cutsOffWhatOutlastsTheDrain(t *testing.T) {
 	l := start(t, "targets:\n"+aTarget("x", s.Listener.Addr().String(), ""))
 	failed := make(chan error, 1)
 	go func() {
-		resp, err := http.Get("http://" + l.calls + "/link/x/") //nolint:forbidigo,noctx // a test on loopback
+		resp, err := http.Get("http://" + l.calls + "/link/x/") //nolint:forbidigo // a test on loopback, bounded by its own end
 		if err == nil {
 			_ = resp.Body.Close()
 		}

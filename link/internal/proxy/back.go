@@ -22,7 +22,7 @@ func (c *Call) back(ctx context.Context, w call.ResponseWriter, a *call.Answer, 
 	}
 	if isStream(a) {
 		c.record.Mode = "stream"
-		limit.stream(c.To.Spec.Timeouts.Idle, c.To.Ended)
+		limit.stream(c.To.Ended, c.To.Spec.Timeouts.Idle)
 	}
 	if err := w.Head(a.Status, a.Header, a.Length); err != nil {
 		return err
@@ -83,7 +83,7 @@ func broken(err error) error {
 // tunnel carries a WebSocket, both ways, until one side ends it.
 func (c *Call) tunnel(ctx context.Context, w call.ResponseWriter, a *call.Answer, limit *limit) error {
 	c.record.Mode = "stream"
-	limit.stream(c.To.Spec.Timeouts.Idle, c.To.Ended)
+	limit.stream(c.To.Ended, c.To.Spec.Timeouts.Idle)
 	defer func() { _ = a.Upgraded.Close() }() // the other side sees that it is over
 	app, err := w.Upgrade(upgradeAnswer(a.Header, "websocket"))
 	if err != nil {

@@ -54,7 +54,7 @@ func TestBody_thatWaitsBlocksNobody(t *testing.T) {
 		first := open(b)
 		var late sync.WaitGroup
 		late.Go(func() {
-			defer first.Close()
+			defer func() { _ = first.Close() }() // the test is over
 			read(t, first, "abc")
 			if _, err := first.Read(make([]byte, 1)); !errors.Is(err, errAttemptOver) {
 				t.Error(err)
@@ -82,14 +82,14 @@ func TestBody_losesNothingToTheLastReadOfAnEarlierAttempt(t *testing.T) {
 		first := open(b)
 		var late sync.WaitGroup
 		late.Go(func() {
-			defer first.Close()
+			defer func() { _ = first.Close() }() // the test is over
 			read(t, first, "abcdefgh")
 		})
 		synctest.Wait()
 		b.retire()
 		second := open(b)
 		late.Go(func() {
-			defer second.Close()
+			defer func() { _ = second.Close() }() // the test is over
 			if got, err := io.ReadAll(second); string(got) != "abcdefghij" || err != nil {
 				t.Errorf("%q, %v", got, err)
 			}
@@ -157,7 +157,7 @@ func TestBody_finishInterruptsAReadThatWaits(t *testing.T) {
 		first := open(b)
 		var late sync.WaitGroup
 		late.Go(func() {
-			defer first.Close()
+			defer func() { _ = first.Close() }() // the test is over
 			if _, err := first.Read(make([]byte, 1)); !errors.Is(err, errBroken) {
 				t.Error(err)
 			}
@@ -166,7 +166,7 @@ func TestBody_finishInterruptsAReadThatWaits(t *testing.T) {
 		b.retire()
 		second := open(b)
 		late.Go(func() {
-			defer second.Close()
+			defer func() { _ = second.Close() }() // the test is over
 			if _, err := second.Read(make([]byte, 1)); !errors.Is(err, errAttemptOver) {
 				t.Error(err)
 			}
@@ -223,7 +223,7 @@ func TestBody_isTheSameForEveryAttempt(t *testing.T) {
 			late.Go(func() {
 				reached := sync.OnceFunc(func() { close(half) })
 				defer reached()
-				defer h.Close()
+				defer func() { _ = h.Close() }() // the test is over
 				var got bytes.Buffer
 				for p := make([]byte, 7); got.Len() < most; {
 					n, err := h.Read(p)

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 )
@@ -30,7 +31,7 @@ func newLimit(ctx context.Context, total time.Duration) (context.Context, *limit
 
 // stream exempts the call from its total time: from here on a pause of idle ends
 // it, or that its target was changed or removed, and it had the time to drain.
-func (l *limit) stream(idle time.Duration, retired context.Context) {
+func (l *limit) stream(retired context.Context, idle time.Duration) {
 	if retired != nil {
 		l.unhook = context.AfterFunc(retired, func() { l.cancel(context.DeadlineExceeded) })
 	}
@@ -63,5 +64,5 @@ func (l *limit) stop() {
 
 // ended reports whether a call's own limit ended it, and not its application.
 func ended(ctx context.Context) bool {
-	return context.Cause(ctx) == context.DeadlineExceeded
+	return errors.Is(context.Cause(ctx), context.DeadlineExceeded)
 }

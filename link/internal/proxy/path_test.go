@@ -103,7 +103,7 @@ func staysInside(t *testing.T, raw, p string) {
 func get(t *testing.T, addr, target string) int {
 	t.Helper()
 	c := dial(t, addr)
-	defer c.Close()
+	defer func() { _ = c.Close() }() // the test is over
 	fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", target)
 	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil {

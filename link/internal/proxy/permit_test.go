@@ -250,7 +250,7 @@ func TestRenew_endsWhereMeanwhileMoreWasReadThanIsKept(t *testing.T) {
 	cred := &credential{renewed: true, renew: func() { close(more); reading.Wait() }}
 	to := newTargetOf(t, "retry: {maxBodyBytes: 4}", target.Parts{Credential: cred, Transport: streaming(func(_ context.Context, out *call.Outgoing) (*call.Answer, error) {
 		reading.Go(func() {
-			defer out.Body.Close()
+			defer func() { _ = out.Body.Close() }() // the test is over
 			<-more
 			if b, err := io.ReadAll(out.Body); string(b) != "12345" || err != nil {
 				t.Error(string(b), err)

@@ -19,11 +19,15 @@ func TestProxy_passesACallOnAndTheAnswerBack(t *testing.T) {
 		_, _ = io.WriteString(w, "made")
 	})
 	addr := serve(t, &Proxy{}, newTarget(t, up, "basePath: /base\nheaders: {set: {X-Team: orders}}"))
-	resp, err := http.Post("http://"+addr+"/link/crm/api/v2/a%3ab?x=1;y&z", "text/plain", strings.NewReader("hello"))
+	req, err := http.NewRequestWithContext(t.Context(), "POST", "http://"+addr+"/link/crm/api/v2/a%3ab?x=1;y&z", strings.NewReader("hello"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close()
+	resp, err := http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }() // the test is over
 	b, err := io.ReadAll(resp.Body)
 	if err != nil || resp.StatusCode != 201 || string(b) != "made" {
 		t.Errorf("%d %s %v", resp.StatusCode, b, err)
@@ -59,7 +63,7 @@ func TestProxy_retriesWhatIsSafe(t *testing.T) {
 			if test.key {
 				req.Header.Set("Idempotency-Key", "1")
 			}
-			resp, err := http.DefaultClient.Do(req)
+			resp, err := http.DefaultTransport.RoundTrip(req)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -78,7 +82,7 @@ func TestProxy_carriesAWebSocket(t *testing.T) {
 			t.Error(err, r.Header)
 			return
 		}
-		defer c.Close()
+		defer func() { _ = c.Close() }() // the test is over
 		fmt.Fprintf(rw, "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\nhi")
 		_ = rw.Flush()
 		line, _ := rw.ReadString('\n')
@@ -90,7 +94,7 @@ func TestProxy_carriesAWebSocket(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }() // the test is over
 	fmt.Fprintf(c, "GET /link/crm/ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
 	r := bufio.NewReader(c)
 	resp, err := http.ReadResponse(r, nil)

@@ -442,13 +442,13 @@ func TestRetry_hasTheBodyWholeWhateverTheAttemptBeforeStillReads(t *testing.T) {
 			if attempts++; attempts == 1 {
 				read(t, out.Body, "1")
 				reading.Go(func() {
-					defer out.Body.Close()
+					defer func() { _ = out.Body.Close() }() // the test is over
 					time.Sleep(500 * time.Millisecond)
 					_, _ = io.ReadAll(out.Body)
 				})
 				return answer(503, ""), nil
 			}
-			defer out.Body.Close()
+			defer func() { _ = out.Body.Close() }() // the test is over
 			var err error
 			if got, err = sentBody(out); err != nil {
 				t.Error(err)

@@ -41,7 +41,7 @@ func TestStream_passesEachEventOnBeforeTheNextIsThere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }() // the test is over
 	for i := range 5 {
 		next <- struct{}{}
 		read(t, resp.Body, fmt.Sprintf("data: %d\n\n", i))
@@ -78,7 +78,7 @@ func TestStream_goesBothWaysAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }() // the test is over
 	for range 3 {
 		fmt.Fprint(c, "3\r\nab\n\r\n")
 		read(t, resp.Body, "AB\n")
@@ -108,7 +108,7 @@ func TestStream_keepsNothingOfALargeBody(t *testing.T) {
 		t.Fatal(err)
 	}
 	req.ContentLength = size
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := http.DefaultTransport.RoundTrip(req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,7 +245,7 @@ func rawUpstream(t *testing.T, f func(n int, c net.Conn, in *bufio.Reader)) stri
 				return
 			}
 			all.Go(func() {
-				defer c.Close()
+				defer func() { _ = c.Close() }() // the test is over
 				f(n, c, bufio.NewReader(c))
 			})
 		}

@@ -3,6 +3,7 @@ package proxy
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -101,7 +102,7 @@ func TestTunnel_closesTheTargetWhereTheApplicationIsGone(t *testing.T) {
 		if record := <-done; record.Status != 499 {
 			t.Error(record)
 		}
-		if _, err := up.Read(make([]byte, 1)); err != io.EOF {
+		if _, err := up.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 			t.Error(err)
 		}
 	})
