@@ -41,6 +41,8 @@ func grep(r *repo.Repo, m *repo.Module, keep func(file string) bool, pattern *re
 	return found, nil
 }
 
+func isIntegration(file string) bool { return strings.HasSuffix(file, "integration_test.go") }
+
 func isTest(file string) bool { return strings.HasSuffix(file, "_test.go") }
 
 func isGo(file string) bool { return strings.HasSuffix(file, ".go") }

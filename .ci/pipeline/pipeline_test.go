@@ -246,6 +246,83 @@ func TestIntegration_fetchesKafkaOnceAndTakesNoSkip(t *testing.T) {
 	mustSay(t, out, "TestReal: k_integration_test.go:15: no disk", "1 tests were skipped, and none may be here")
 }
 
+// withVault adds a module whose integration tests want the real Vault, and
+// nothing else.
+func withVault() repotest.Files {
+	files := tree()
+	files["connectors/kafka/v_integration_test.go"] = "//go:build integration\n\npackage kafka\n\nimport (\n\t\"os\"\n\t\"testing\"\n)\n\n" +
+		"func TestVault(t *testing.T) {\n\tif _, err := os.Stat(os.Getenv(\"FISO_VAULT_HOME\") + \"/plugins/rabbitmq\"); err != nil {\n\t\tt.Error(err)\n\t}\n}\n"
+	return files
+}
+
+// fakeGo builds nothing but empty files, and has an SDK of Vault to download; it
+// leaves every other use of go alone.
+func fakeGo(t *testing.T, sdk repotest.Files) string {
+	t.Helper()
+	real, err := exec.LookPath("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for file, text := range sdk {
+		repotest.Write(t, dir, file, text)
+	}
+	return `if [ "$1 $2" = "mod download" ]; then echo '{"Dir":"` + dir + `"}'; exit; fi
+if [ "$1" != build ]; then exec ` + real + ` "$@"; fi
+test "$GOWORK" = off && grep -q hashicorp/vault go.mod && ! grep -q 'Request, string' sdk/framework/backend.go || exit 1
+while [ $# -gt 0 ]; do if [ "$1" = -o ]; then mkdir -p "$(dirname "$2")" && touch "$2"; fi; shift; done`
+}
+
+// vaultSDK is what is patched of it.
+func vaultSDK() repotest.Files {
+	return repotest.Files{
+		"framework/backend.go":            "ActivationFunc func(context.Context, *logical.Request, string) error\n",
+		"helper/keysutil/lock_manager.go": "func (lm *LockManager) RestorePolicy(ctx context.Context, storage logical.Storage, name, backup string, force bool) error {\n",
+	}
+}
+
+func TestIntegration_buildsVaultOnceWhereItIsWanted(t *testing.T) {
+	p, out := at(t, withVault())
+	repotest.Commands(t, false, map[string]string{"go": fakeGo(t, vaultSDK()), "mvn": "exit 1"})
+	for range 2 {
+		if err := p.Integration(t.Context()); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+	}
+	mustSay(t, out, "1 passed, 0 failed, 0 skipped")
+	if n := strings.Count(out.String(), "building Vault"); n != 1 {
+		t.Errorf("built %d times", n)
+	}
+}
+
+func TestIntegration_saysWhyThereIsNoVault(t *testing.T) {
+	changed := vaultSDK()
+	changed["framework/backend.go"] = "ActivationFunc func()\n"
+	for _, c := range []struct{ name, command, words string }{
+		{"no network", `if [ "$1" = mod ]; then echo no route >&2; exit 1; fi; ` + fakeGo(t, vaultSDK()), "no route"},
+		{"another answer", `if [ "$1" = mod ]; then echo hello; exit; fi; ` + fakeGo(t, vaultSDK()), "preparing the build of Vault: invalid character"},
+		{"nothing to patch", fakeGo(t, nil), "preparing the build of Vault: open"},
+		{"another text to patch", fakeGo(t, changed), "framework/backend.go is not what the patch is for"},
+		{"no folder", strings.Replace(fakeGo(t, nil), `"Dir":"`, `"Dir":"/nowhere`, 1), "preparing the build of Vault: stat"},
+		{"a fault in it", `if [ "$1" = build ]; then echo undefined: x; exit 1; fi; ` + fakeGo(t, vaultSDK()), "building Vault: "},
+		{"nothing built", `if [ "$1" = build ]; then rm -r "$PWD"; exit; fi; ` + fakeGo(t, vaultSDK()), "Vault"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p, _ := at(t, withVault())
+			repotest.Commands(t, false, map[string]string{"go": c.command})
+			mustRefuse(t, p.Integration(t.Context()), c.words)
+		})
+	}
+	t.Run("no place", func(t *testing.T) {
+		p, _ := at(t, withVault())
+		if err := os.RemoveAll(filepath.Join(p.Root, ".cache")); err != nil {
+			t.Fatal(err)
+		}
+		repotest.Write(t, p.Root, ".cache", "a file")
+		mustRefuse(t, p.Integration(t.Context()), ".cache")
+	})
+}
+
 func TestIntegration_saysWhatItLacks(t *testing.T) {
 	t.Run("tests", func(t *testing.T) {
 		p, out := at(t, tree())

@@ -21,13 +21,15 @@ const integrationTimeout = 20 * time.Minute
 
 var (
 	integrationTest = regexp.MustCompile(`(?m)^func (Test\w+)\(t `)
+	vaultUse        = regexp.MustCompile(`"(FISO_VAULT_HOME)"`)
 	benchmark       = regexp.MustCompile(`(?m)^func (Benchmark\w*)\(`)
 	fuzzTarget      = regexp.MustCompile(`(?m)^func (Fuzz\w*)\(`)
 )
 
 // Integration runs the tests in files named …integration_test.go, which carry
-// the tag integration, against a real Apache Kafka that it fetches. None may be
-// skipped.
+// the tag integration, against real servers that it fetches or builds: a Vault
+// for packages whose tests name FISO_VAULT_HOME, an Apache Kafka for all others.
+// None may be skipped.
 func (p *Pipeline) Integration(ctx context.Context) error {
 	r, modules, err := p.open(ctx)
 	if err != nil {
@@ -36,12 +38,22 @@ func (p *Pipeline) Integration(ctx context.Context) error {
 	var with []*repo.Module
 	var names []string
 	packages := map[string][]string{}
+	kafka, vault := false, false
 	for _, m := range modules {
-		found, err := grep(r, m, func(file string) bool { return strings.HasSuffix(file, "integration_test.go") }, integrationTest)
+		found, err := grep(r, m, isIntegration, integrationTest)
+		if err != nil {
+			return err
+		}
+		withVault, err := grep(r, m, isIntegration, vaultUse)
 		if err != nil {
 			return err
 		}
 		for _, dir := range sortedKeys(found) {
+			if withVault[dir] != nil {
+				vault = true
+			} else {
+				kafka = true
+			}
 			packages[m.Dir] = append(packages[m.Dir], dir)
 			names = append(names, found[dir]...)
 		}
@@ -53,13 +65,24 @@ func (p *Pipeline) Integration(ctx context.Context) error {
 		p.say("no integration tests: there is no file …integration_test.go with a test in it")
 		return nil
 	}
-	home, err := p.kafkaHome(ctx, r)
-	if err != nil {
-		return err
+	env := []string{"FISO_INTEGRATION=require"}
+	if kafka {
+		home, err := p.kafkaHome(ctx, r)
+		if err != nil {
+			return err
+		}
+		env = append(env, "FISO_KAFKA_HOME="+home)
+	}
+	if vault {
+		home, err := p.vaultHome(ctx)
+		if err != nil {
+			return err
+		}
+		env = append(env, "FISO_VAULT_HOME="+home)
 	}
 	return gotest.Run(ctx, with, gotest.Options{
 		Out: p.Out, Tags: "integration", Run: "^(" + strings.Join(names, "|") + ")$", Packages: packages, NoSkips: true, Timeout: integrationTimeout,
-		Env: []string{"FISO_KAFKA_HOME=" + home, "FISO_INTEGRATION=require"},
+		Env: env,
 	})
 }
 

@@ -1,0 +1,78 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lsm/fiso/link/internal/instance"
+)
+
+func (a *app) checkCommand() *cobra.Command {
+	var timeout time.Duration
+	c := &cobra.Command{
+		Use:   "check [file]",
+		Short: "Try every target step by step, and say which step fails",
+		Long: `Tries, for each target: whether its name has an address, whether it can be
+connected to, TLS included, whether its credential can be had, and one request
+that is safe, OPTIONS. Nothing else is sent.`,
+		Args: atMostOne,
+		RunE: func(c *cobra.Command, args []string) error {
+			cfg, err := a.read(a.file(args))
+			if err != nil {
+				return err
+			}
+			ctx, cancel := context.WithTimeout(c.Context(), timeout)
+			defer cancel()
+			steps, err := instance.Check(ctx, cfg)
+			if err != nil {
+				return err
+			}
+			failed := 0
+			for _, s := range steps {
+				if s.Err != nil {
+					failed++
+				}
+			}
+			if a.output == "json" {
+				err = a.json(map[string]any{"steps": printable(steps)})
+			} else {
+				for _, s := range steps {
+					mark, why := "ok", ""
+					if s.Err != nil {
+						mark, why = "FAILED", ": "+s.Err.Error()
+					}
+					fmt.Fprintf(a.Out, "%-6s %-20s %s%s\n", mark, s.Target, s.Name, why)
+				}
+			}
+			if failed > 0 {
+				return errors.Join(err, fmt.Errorf("%d step(s) failed", failed))
+			}
+			return err
+		},
+	}
+	c.Flags().DurationVar(&timeout, "timeout", 30*time.Second, "longest time for all of it")
+	return c
+}
+
+type printed struct {
+	Target string `json:"target"`
+	Step   string `json:"step"`
+	OK     bool   `json:"ok"`
+	Error  string `json:"error,omitempty"`
+}
+
+func printable(steps []instance.Step) []printed {
+	out := []printed{}
+	for _, s := range steps {
+		p := printed{Target: s.Target, Step: s.Name, OK: s.Err == nil}
+		if s.Err != nil {
+			p.Error = s.Err.Error()
+		}
+		out = append(out, p)
+	}
+	return out
+}

@@ -1,0 +1,84 @@
+package call
+
+import (
+	"encoding/json"
+	"net/http"
+)
+
+// Code is a stable name of an error that fiso-link itself answers: it stands
+// in the header fiso-error and in the body, and programs may rely on it.
+type Code string
+
+// The codes. The README has them with their meaning.
+const (
+	BadRequest            Code = "BAD_REQUEST"
+	BadPath               Code = "BAD_PATH"
+	HostNotAllowed        Code = "HOST_NOT_ALLOWED"
+	OriginNotAllowed      Code = "ORIGIN_NOT_ALLOWED"
+	PathNotAllowed        Code = "PATH_NOT_ALLOWED"
+	MethodNotAllowed      Code = "METHOD_NOT_ALLOWED"
+	UnknownTarget         Code = "UNKNOWN_TARGET"
+	RequestTimeout        Code = "REQUEST_TIMEOUT"
+	BodyTooLarge          Code = "BODY_TOO_LARGE"
+	HeaderTooLarge        Code = "HEADER_TOO_LARGE"
+	RateLimited           Code = "RATE_LIMITED"
+	TooManyCalls          Code = "TOO_MANY_CALLS"
+	CircuitOpen           Code = "CIRCUIT_OPEN"
+	CredentialUnavailable Code = "CREDENTIAL_UNAVAILABLE"
+	CredentialExpired     Code = "CREDENTIAL_EXPIRED"
+	ConnectFailed         Code = "CONNECT_FAILED"
+	UpstreamReset         Code = "UPSTREAM_RESET"
+	UpstreamGarbage       Code = "UPSTREAM_GARBAGE"
+	UpstreamTimeout       Code = "UPSTREAM_TIMEOUT"
+	AsyncUnavailable      Code = "ASYNC_UNAVAILABLE"
+	UpgradeRefused        Code = "UPGRADE_REFUSED"
+	Stopping              Code = "STOPPING"
+	Internal              Code = "INTERNAL"
+)
+
+// statuses are the HTTP statuses of the codes.
+var statuses = map[Code]int{
+	BadRequest: 400, BadPath: 400, HostNotAllowed: 403, OriginNotAllowed: 403, PathNotAllowed: 403, MethodNotAllowed: 403,
+	UnknownTarget: 404, RequestTimeout: 408, BodyTooLarge: 413, HeaderTooLarge: 431, RateLimited: 429, TooManyCalls: 503, CircuitOpen: 503,
+	CredentialUnavailable: 502, CredentialExpired: 502, ConnectFailed: 502, UpstreamReset: 502, UpstreamGarbage: 502, UpstreamTimeout: 504,
+	AsyncUnavailable: 503, UpgradeRefused: 400, Stopping: 503, Internal: 500,
+}
+
+// Status is the HTTP status that goes with the code.
+func (c Code) Status() int {
+	if s := statuses[c]; s != 0 {
+		return s
+	}
+	return http.StatusInternalServerError
+}
+
+// Problem is the body of such an answer: application/problem+json (RFC 9457).
+type Problem struct {
+	Type   string `json:"type"` // about:blank: the title is that of the status
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Code   Code   `json:"code"`
+	// Detail says what happened and what to do next, for a person. No secret,
+	// and nothing of the request that could be one.
+	Detail string `json:"detail,omitempty"`
+	Target string `json:"target,omitempty"`
+}
+
+// NewProblem is the problem of a code.
+func NewProblem(code Code, target, detail string) Problem {
+	return Problem{Type: "about:blank", Title: http.StatusText(code.Status()), Status: code.Status(), Code: code, Detail: detail, Target: target}
+}
+
+// JSON is the problem as it is sent.
+func (p Problem) JSON() []byte {
+	b, err := json.Marshal(p)
+	if err != nil {
+		panic(err) // texts and a number
+	}
+	return append(b, '\n')
+}
+
+// Header is that of the answer. The caller adds Retry-After where it is due.
+func (p Problem) Header() Header {
+	return Header{{"Content-Type", "application/problem+json"}, {"fiso-error", string(p.Code)}, {"Cache-Control", "no-store"}}
+}

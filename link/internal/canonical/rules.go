@@ -1,0 +1,147 @@
+package canonical
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Rules are the patterns of a target's allowedPaths. In a pattern, "*" stands
+// for anything within a segment that is not empty, and the segment "**" for any number of
+// segments, none included; all else is itself. A nil *Rules allows every path.
+type Rules struct{ patterns [][]string }
+
+// NewRules reads patterns. What is not a wildcard in them is brought into the
+// canonical form, so /files/ü is the path /files/%C3%BC.
+func NewRules(patterns []string) (*Rules, error) {
+	r := &Rules{}
+	for i, p := range patterns {
+		segments, err := pattern(p)
+		if err != nil {
+			return nil, &PatternError{Index: i, Pattern: p, Err: err}
+		}
+		r.patterns = append(r.patterns, segments)
+	}
+	return r, nil
+}
+
+// PatternError says which pattern cannot be one, and why.
+type PatternError struct {
+	Index   int
+	Pattern string
+	Err     error
+}
+
+// Error names the pattern and the reason.
+func (e *PatternError) Error() string { return fmt.Sprintf("pattern %q: %v", e.Pattern, e.Err) }
+
+// Unwrap is the reason.
+func (e *PatternError) Unwrap() error { return e.Err }
+
+func pattern(p string) ([]string, error) {
+	// A pattern is read by the rules of paths, in which "*" is an ordinary
+	// character. A person may write letters beyond ASCII as they are.
+	var ascii strings.Builder
+	for i := 0; i < len(p); i++ {
+		if c := p[i]; c >= 0x80 || c == ' ' {
+			ascii.Write(appendEscape(nil, c))
+		} else {
+			ascii.WriteByte(c)
+		}
+	}
+	canon, err := Path(ascii.String(), true)
+	if err != nil {
+		return nil, err
+	}
+	segments := strings.Split(canon[1:], "/")
+	for _, s := range segments {
+		if strings.Contains(s, "**") && s != "**" {
+			return nil, fmt.Errorf("%q: ** has to be a segment of its own, as in /api/**", s)
+		}
+	}
+	return segments, nil
+}
+
+// Allow reports whether a pattern matches the path, which must be canonical.
+// Of a path with parameters (";x"), both what it says and what a server sees
+// that strips them must be allowed.
+func (r *Rules) Allow(path string) bool {
+	if r == nil {
+		return true
+	}
+	if !r.match(path) {
+		return false
+	}
+	if strings.IndexByte(path, ';') < 0 && !strings.Contains(path, "%3B") {
+		return true
+	}
+	names := strings.Split(path, "/")
+	for i := range names {
+		names[i] = withoutParameters(names[i])
+	}
+	return r.match(strings.Join(names, "/"))
+}
+
+func (r *Rules) match(path string) bool {
+	for _, p := range r.patterns {
+		if matchSegments(p, path[1:]) {
+			return true
+		}
+	}
+	return false
+}
+
+// matchSegments goes back to the last ** only: what an earlier one could take
+// instead, the last one can take too. So it is linear in patterns without **,
+// and at worst pattern times path with them.
+func matchSegments(pattern []string, path string) bool {
+	p, rest, done := 0, path, false
+	starAt, starRest, starDone := -1, "", false
+	for {
+		if done && p == len(pattern) {
+			return true
+		}
+		if p < len(pattern) && pattern[p] == "**" {
+			starAt, starRest, starDone = p, rest, done
+			p++
+			continue
+		}
+		if p < len(pattern) && !done {
+			segment, after, more := strings.Cut(rest, "/")
+			if matchSegment(pattern[p], segment) {
+				p, rest, done = p+1, after, !more
+				continue
+			}
+		}
+		if starAt < 0 || starDone {
+			return false
+		}
+		_, after, more := strings.Cut(starRest, "/")
+		starRest, starDone = after, !more
+		p, rest, done = starAt+1, starRest, starDone
+	}
+}
+
+// matchSegment matches "*" within a segment, by the same way. Nothing but an
+// empty segment matches the empty one after a trailing slash: /contacts/* is a
+// contact, and /contacts/ may well be all of them.
+func matchSegment(pattern, s string) bool {
+	if s == "" {
+		return pattern == ""
+	}
+	p, i, star, from := 0, 0, -1, 0
+	for i < len(s) {
+		switch {
+		case p < len(pattern) && pattern[p] == '*':
+			star, from = p, i
+			p++
+		case p < len(pattern) && pattern[p] == s[i]:
+			p, i = p+1, i+1
+		case star >= 0:
+			from++
+			p, i = star+1, from
+		default:
+			return false
+		}
+	}
+	return strings.Trim(pattern[p:], "*") == ""
+}

@@ -1,0 +1,125 @@
+package credential
+
+import (
+	"context"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/lsm/fiso/link/internal/call"
+)
+
+// parameter is a proof in the query.
+type parameter struct{ name, pair string }
+
+func proveQuery(name, key string) (proof, error) {
+	return &parameter{fold(name), url.QueryEscape(name) + "=" + url.QueryEscape(key)}, nil
+}
+
+func (p *parameter) put(_ context.Context, out *call.Outgoing) error {
+	query := without(out.Query, func(name string) bool { return name == p.name })
+	if query != "" {
+		query += "&"
+	}
+	out.Query = query + p.pair
+	return nil
+}
+
+func (p *parameter) on(out *call.Outgoing) bool { return strings.HasSuffix(out.Query, p.pair) }
+func (p *parameter) expires() time.Time         { return time.Time{} }
+
+// without is the query without the parameters whose folded name is one to drop,
+// all else byte for byte. Both & and ; separate, because some servers take
+// either; a parameter goes with the separator behind it, so that what stands
+// around it is not joined.
+func without(query string, drop func(name string) bool) string {
+	var b strings.Builder
+	dropped := false
+	for rest := query; rest != ""; {
+		n := strings.IndexAny(rest, "&;") + 1
+		if n == 0 {
+			n = len(rest)
+		}
+		pair := strings.TrimRight(rest[:n], "&;")
+		name, _, _ := strings.Cut(pair, "=")
+		if name != "" && drop(fold(name)) {
+			if !dropped {
+				dropped = true
+				b.WriteString(query[:len(query)-len(rest)])
+			}
+		} else if dropped {
+			b.WriteString(rest[:n])
+		}
+		rest = rest[n:]
+	}
+	if !dropped {
+		return query
+	}
+	kept := b.String()
+	if last := query[len(query)-1]; last != '&' && last != ';' {
+		// The last parameter went: the separator before it has nothing to part.
+		kept = trimOne(kept)
+	}
+	return kept
+}
+
+func trimOne(s string) string {
+	if n := len(s); n > 0 && (s[n-1] == '&' || s[n-1] == ';') {
+		return s[:n-1]
+	}
+	return s
+}
+
+// fold is what servers may take a parameter's name for: unescaped, however often
+// it was escaped, without case, white space around it, what stands behind a NUL
+// or a bracket (key[] and key[0] are key to many), and with the points and
+// spaces that PHP takes for underscores.
+func fold(name string) string {
+	for {
+		next := unescape(name)
+		if next == name {
+			break
+		}
+		name = next
+	}
+	if i := strings.IndexAny(name, "[\x00"); i > 0 {
+		name = name[:i]
+	}
+	return strings.ToLower(underscores.Replace(strings.TrimSpace(name)))
+}
+
+var underscores = strings.NewReplacer(".", "_", " ", "_")
+
+// unescape undoes %XX, %uXXXX of older Windows servers (below U+0100) and +,
+// once, and leaves what is no escape.
+func unescape(s string) string {
+	if !strings.ContainsAny(s, "%+") {
+		return s
+	}
+	b := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		switch {
+		case s[i] == '+':
+			b = append(b, ' ')
+		case s[i] == '%' && i+2 < len(s) && nibble(s[i+1]) >= 0 && nibble(s[i+2]) >= 0:
+			b = append(b, byte(nibble(s[i+1])<<4|nibble(s[i+2])))
+			i += 2
+		case strings.HasPrefix(s[i:], "%u00") && i+5 < len(s) && nibble(s[i+4]) >= 0 && nibble(s[i+5]) >= 0:
+			b = append(b, byte(nibble(s[i+4])<<4|nibble(s[i+5])))
+			i += 5
+		default:
+			b = append(b, s[i])
+		}
+	}
+	return string(b)
+}
+
+func nibble(c byte) int {
+	switch {
+	case '0' <= c && c <= '9':
+		return int(c - '0')
+	case 'a' <= c|0x20 && c|0x20 <= 'f':
+		return int(c|0x20-'a') + 10
+	}
+	return -1
+}

@@ -1,0 +1,40 @@
+package credential
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+)
+
+var errRedirect = errors.New("it sends to another address, which is not followed: configure that address, if it is the right one")
+
+// noRedirect keeps a secret from going anywhere but to the configured address.
+func noRedirect(*http.Request, []*http.Request) error { return errRedirect }
+
+// reason is why a request failed, in words that are known to hold nothing of
+// the request or the answer: a network's error does not, and all others may.
+func reason(err error) string {
+	var (
+		network     *net.OpError
+		name        *net.DNSError
+		certificate *tls.CertificateVerificationError
+		timeout     net.Error
+	)
+	switch {
+	case errors.Is(err, errRedirect):
+		return errRedirect.Error()
+	case errors.Is(err, context.Canceled):
+		return "fiso-link is stopping"
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		return "no answer in time"
+	case errors.As(err, &certificate):
+		return "its certificate is not trusted: " + certificate.Err.Error()
+	case errors.As(err, &network):
+		return network.Error()
+	case errors.As(err, &name):
+		return name.Error()
+	}
+	return "the answer is none that it should give, or was cut off"
+}

@@ -1,0 +1,100 @@
+package credential
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strings"
+
+	"github.com/lsm/fiso/common/config"
+	"github.com/lsm/fiso/link/spec"
+)
+
+// secretsDir is where the Secrets that references name are mounted.
+const secretsDir = "/etc/fiso/secrets"
+
+// newSource is where a reference points to.
+func newSource(ref *spec.SecretRef, p Parts) (source, error) {
+	switch {
+	case ref == nil:
+		return nil, errors.New("the credential names no secret: write filePath, envVar, vaultRef, or name and key")
+	case ref.VaultRef != nil:
+		if p.Vault == nil {
+			return nil, errors.New("vaultRef needs the block vault in the configuration, which is missing")
+		}
+		return p.Vault.source(ref.VaultRef)
+	case ref.EnvVar != "":
+		value, _ := p.Env(ref.EnvVar)
+		return variable{ref.EnvVar, value}, nil
+	case ref.FilePath != "":
+		return file(ref.FilePath), nil
+	}
+	for _, name := range []string{ref.Name, ref.Key} {
+		if name == "" || name[0] == '.' || strings.ContainsAny(name, "/\\\x00") {
+			return nil, fmt.Errorf("%q is not the name of a Secret, nor of a key in one", name)
+		}
+	}
+	dir, _ := p.Env("FISO_SECRETS_DIR")
+	if dir == "" {
+		dir = secretsDir
+	}
+	return file(filepath.Join(dir, ref.Name, ref.Key)), nil
+}
+
+// file holds a secret. It is read whole at each look: a secret is small, and
+// times and sizes may be the same when a mounted Secret was swapped for another.
+type file string
+
+func (f file) read(context.Context) (reading, error) {
+	text, err := config.SecretFile(string(f)).Reveal()
+	if err != nil {
+		return reading{}, fmt.Errorf("%s %s", f.where(), unread(err))
+	}
+	return reading{text: text}, nil
+}
+
+// unread says what to do about a file that cannot be read.
+func unread(err error) string {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "is not there: is the Secret mounted, and the path right?"
+	case errors.Is(err, fs.ErrPermission):
+		return "may not be read: give the user that fiso-link runs as permission to"
+	}
+	return "cannot be read: it must be a file of at most 1 MiB"
+}
+
+func (f file) refresh(context.Context) {}
+func (f file) where() string           { return "the file " + string(f) }
+func (f file) close()                  {}
+
+// variable is of the environment, which does not change while a process runs.
+type variable struct{ name, value string }
+
+func (v variable) read(context.Context) (reading, error) { return reading{text: v.value}, nil }
+func (v variable) refresh(context.Context)               {}
+func (v variable) where() string                         { return "the environment variable " + v.name }
+func (v variable) close()                                {}
+
+// whole refuses what cannot be a secret on the wire: nothing, and what would
+// end a header field and begin another. It does not show the value.
+func whole(text, where string) error {
+	if text == "" {
+		return fmt.Errorf("%s holds nothing: put the secret there", where)
+	}
+	if control(text) {
+		return fmt.Errorf("%s holds a line break or another control character within the secret: write it on one line", where)
+	}
+	return nil
+}
+
+func control(text string) bool {
+	for i := 0; i < len(text); i++ {
+		if text[i] < ' ' || text[i] == 0x7f {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,237 @@
+package discovery
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/lsm/fiso/link/internal/resilience"
+)
+
+const (
+	// ejectAfter failures in a row put an address aside, for ejectFirst at
+	// first and up to ejectMost when it fails again and again (the doubling of
+	// Envoy's outlier detection).
+	ejectAfter = 3
+	ejectFirst = 5 * time.Second
+	ejectMost  = 5 * time.Minute
+)
+
+// Resolver finds addresses.
+type Resolver interface {
+	// Resolve is the addresses now, host:port each, and how long they hold.
+	// It returns before ctx ends.
+	Resolve(ctx context.Context) (addresses []string, ttl time.Duration, err error)
+}
+
+// Static is a fixed list.
+type Static []string
+
+// Resolve is the list, for good.
+func (s Static) Resolve(context.Context) ([]string, time.Duration, error) {
+	return s, 365 * 24 * time.Hour, nil
+}
+
+const (
+	// shortest is how long an answer holds at least, whatever its TTL: a TTL
+	// of 0 must not make every call wait for DNS.
+	shortest = time.Second
+	// again is when a look-up that failed is made again, while the old
+	// addresses serve.
+	again = 5 * time.Second
+	// patience is how long a look-up may take.
+	patience = 5 * time.Second
+)
+
+// Endpoints are the addresses of one target. They own no goroutine but that of
+// a look-up under way, which Close waits for.
+type Endpoints struct {
+	resolver Resolver
+
+	mu      sync.Mutex
+	all     []*endpoint
+	expires time.Time
+	err     error         // of the last look-up
+	looking chan struct{} // closed when the look-up under way is over; nil: none is
+	closed  bool
+	stop    context.CancelFunc
+	ctx     context.Context
+	wg      sync.WaitGroup
+}
+
+type endpoint struct {
+	address string
+	busy    int
+	row     int       // failures in a row
+	aside   time.Time // not before, unless there is no other
+	times   int       // it was put aside in a row
+}
+
+// New is the endpoints that the resolver finds. It resolves with the first call.
+func New(r Resolver) *Endpoints {
+	e := &Endpoints{resolver: r}
+	e.ctx, e.stop = context.WithCancel(context.Background())
+	return e
+}
+
+// Close ends a look-up under way.
+func (e *Endpoints) Close() {
+	e.mu.Lock()
+	e.closed = true
+	e.mu.Unlock()
+	e.stop()
+	e.wg.Wait()
+}
+
+var errNone = errors.New("no address is known")
+
+// Pick is the address to try next. See target.Endpoints.
+func (e *Endpoints) Pick(ctx context.Context, tried []string) (string, func(resilience.Outcome), error) {
+	if err := e.fresh(ctx); err != nil {
+		return "", nil, err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	p := e.best(tried, time.Now())
+	p.busy++
+	return p.address, func(o resilience.Outcome) { e.done(p, o) }, nil
+}
+
+// fresh sees to it that there are addresses. Old ones serve while new ones are
+// looked up, and while that fails.
+func (e *Endpoints) fresh(ctx context.Context) error {
+	e.mu.Lock()
+	if !time.Now().Before(e.expires) && e.looking == nil && !e.closed {
+		looking := make(chan struct{})
+		e.looking = looking
+		e.wg.Go(func() { e.look(looking) })
+	}
+	known, looking := len(e.all) > 0, e.looking
+	e.mu.Unlock()
+	if known {
+		return nil
+	}
+	if looking != nil {
+		select {
+		case <-looking:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch {
+	case len(e.all) > 0:
+		return nil
+	case e.err != nil:
+		return e.err
+	}
+	return errNone
+}
+
+func (e *Endpoints) look(over chan struct{}) {
+	ctx, cancel := context.WithTimeout(e.ctx, patience)
+	defer cancel()
+	addresses, ttl, err := e.resolver.Resolve(ctx)
+	if err == nil && len(addresses) == 0 {
+		err = errNone
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	defer close(over)
+	e.looking, e.err = nil, err
+	if err != nil {
+		e.expires = time.Now().Add(again)
+		if len(e.all) == 0 {
+			e.expires = time.Now().Add(shortest) // the next call asks again, not every one
+		}
+		return
+	}
+	e.expires = time.Now().Add(max(ttl, shortest))
+	e.replace(addresses)
+}
+
+// replace takes a new list, in which known addresses stay as they stood.
+func (e *Endpoints) replace(addresses []string) {
+	old := e.all
+	e.all = make([]*endpoint, 0, len(addresses))
+	for _, a := range addresses {
+		if slices.ContainsFunc(e.all, func(p *endpoint) bool { return p.address == a }) {
+			continue
+		}
+		if i := slices.IndexFunc(old, func(p *endpoint) bool { return p.address == a }); i >= 0 {
+			e.all = append(e.all, old[i])
+		} else {
+			e.all = append(e.all, &endpoint{address: a})
+		}
+	}
+}
+
+// best is the least busy of those that are well and were not tried; of equals,
+// one at random. Where all were tried or are put aside, those serve: a target
+// all of whose addresses are in trouble is the breaker's business.
+func (e *Endpoints) best(tried []string, now time.Time) *endpoint {
+	if len(e.all) == 1 {
+		return e.all[0]
+	}
+	var best *endpoint
+	rank, equals := 0, 0
+	for _, p := range e.all {
+		r := p.busy
+		if now.Before(p.aside) {
+			r += 1 << 20
+		}
+		if slices.Contains(tried, p.address) {
+			r += 1 << 30
+		}
+		switch {
+		case best == nil || r < rank:
+			best, rank, equals = p, r, 1
+		case r == rank:
+			if equals++; rand.IntN(equals) == 0 {
+				best = p
+			}
+		}
+	}
+	return best
+}
+
+func (e *Endpoints) done(p *endpoint, o resilience.Outcome) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	p.busy--
+	switch o {
+	case resilience.Success:
+		p.row, p.times, p.aside = 0, 0, time.Time{}
+	case resilience.Failure:
+		now := time.Now()
+		if p.row++; p.row < ejectAfter || now.Before(p.aside) {
+			return
+		}
+		p.aside = now.Add(min(ejectFirst<<min(p.times, 10), ejectMost))
+		p.row = ejectAfter - 1 // when it comes back, one more failure is enough
+		p.times++
+	}
+}
+
+// Status is one address for a person to see.
+type Status struct {
+	Address string
+	Busy    int
+	Aside   bool
+}
+
+// Status is how the addresses stand, and why there are none.
+func (e *Endpoints) Status() ([]Status, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	now := time.Now()
+	var all []Status
+	for _, p := range e.all {
+		all = append(all, Status{p.address, p.busy, now.Before(p.aside)})
+	}
+	return all, e.err
+}

@@ -1,0 +1,224 @@
+package discovery
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/lsm/fiso/link/internal/resilience"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// book is a resolver that answers what the test writes into it.
+type book struct {
+	mu    sync.Mutex
+	all   []string
+	ttl   time.Duration
+	err   error
+	asked int
+	slow  time.Duration
+}
+
+func (b *book) Resolve(ctx context.Context) ([]string, time.Duration, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.asked++
+	if b.slow > 0 {
+		select {
+		case <-time.After(b.slow):
+		case <-ctx.Done():
+			return nil, 0, ctx.Err()
+		}
+	}
+	return slices.Clone(b.all), b.ttl, b.err
+}
+
+func (b *book) write(all []string, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.all, b.err = all, err
+}
+
+func pick(t *testing.T, e *Endpoints, tried ...string) (string, func(resilience.Outcome)) {
+	t.Helper()
+	a, done, err := e.Pick(t.Context(), tried)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a, done
+}
+
+func TestEndpoints_takeTheLeastBusy(t *testing.T) {
+	e := New(Static{"a:1", "b:1", "c:1"})
+	defer e.Close()
+	busy := map[string]int{}
+	var ends []func(resilience.Outcome)
+	for range 9 {
+		a, done := pick(t, e)
+		busy[a]++
+		ends = append(ends, done)
+	}
+	if busy["a:1"] != 3 || busy["b:1"] != 3 || busy["c:1"] != 3 {
+		t.Errorf("calls under way: %v", busy)
+	}
+	for _, done := range ends {
+		done(resilience.Success)
+	}
+	if all, err := e.Status(); err != nil || len(all) != 3 || all[0].Busy != 0 {
+		t.Errorf("%v, %v", all, err)
+	}
+}
+
+func TestEndpoints_tryAnotherAddressFirst(t *testing.T) {
+	e := New(Static{"a:1", "b:1"})
+	defer e.Close()
+	for range 20 {
+		if a, _ := pick(t, e, "a:1"); a != "b:1" {
+			t.Fatal("the address that was tried came again, though there is another")
+		}
+	}
+	if a, _ := pick(t, e, "a:1", "b:1"); a != "a:1" {
+		t.Errorf("of two that were tried the busier came, %s", a)
+	}
+}
+
+func TestEndpoints_putAFailingAddressAsideAndTakeItBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := New(Static{"a:1", "b:1"})
+		defer e.Close()
+		fail := func() {
+			for a := ""; a != "a:1"; {
+				var done func(resilience.Outcome)
+				a, done = pick(t, e, "b:1")
+				done(resilience.Failure)
+			}
+		}
+		for range 3 {
+			fail()
+		}
+		for range 50 {
+			if a, done := pick(t, e); a == "a:1" {
+				t.Fatal("the address that fails is still taken")
+			} else {
+				done(resilience.Nothing)
+			}
+		}
+		time.Sleep(ejectFirst)
+		fail() // once is enough now, and for longer
+		time.Sleep(ejectFirst)
+		if all, _ := e.Status(); !all[0].Aside {
+			t.Error("it is back as soon as the first time")
+		}
+		time.Sleep(ejectFirst)
+		seen := false
+		for range 100 {
+			a, done := pick(t, e)
+			done(resilience.Success)
+			seen = seen || a == "a:1"
+		}
+		if !seen {
+			t.Error("it never came back")
+		}
+	})
+}
+
+func TestEndpoints_followWhatDNSSaysForAsLongAsItSays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &book{all: []string{"a:1", "a:1"}, ttl: 30 * time.Second}
+		e := New(b)
+		defer e.Close()
+		for range 10 {
+			if a, _ := pick(t, e); a != "a:1" {
+				t.Fatal(a)
+			}
+		}
+		b.write([]string{"b:1"}, nil)
+		time.Sleep(29 * time.Second)
+		if a, _ := pick(t, e); a != "a:1" || b.asked != 1 {
+			t.Errorf("%s after %d look-ups: the answer was not kept", a, b.asked)
+		}
+		time.Sleep(time.Second)
+		pick(t, e) // the old one serves while the new is looked up
+		synctest.Wait()
+		if a, _ := pick(t, e); a != "b:1" {
+			t.Errorf("got %s", a)
+		}
+	})
+}
+
+func TestEndpoints_keepOldAddressesWhileDNSFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &book{all: []string{"a:1"}, ttl: time.Second}
+		e := New(b)
+		defer e.Close()
+		pick(t, e)
+		b.write(nil, errors.New("SERVFAIL"))
+		for range 60 {
+			time.Sleep(time.Second)
+			if a, done := pick(t, e); a != "a:1" {
+				t.Fatal(a)
+			} else {
+				done(resilience.Success)
+			}
+			synctest.Wait()
+		}
+		if b.asked > 15 {
+			t.Errorf("a failing DNS was asked %d times in a minute", b.asked)
+		}
+	})
+}
+
+func TestEndpoints_sayWhyThereIsNoAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &book{err: errors.New("no such host")}
+		e := New(b)
+		defer e.Close()
+		for range 5 {
+			if _, _, err := e.Pick(t.Context(), nil); err == nil || err.Error() != "no such host" {
+				t.Fatal(err)
+			}
+		}
+		if b.asked != 1 {
+			t.Errorf("five calls at once asked %d times", b.asked)
+		}
+		b.write([]string{"a:1"}, nil)
+		time.Sleep(shortest)
+		if _, _, err := e.Pick(t.Context(), nil); err != nil {
+			t.Error("it does not recover:", err)
+		}
+		b.write(nil, nil)
+	})
+	synctest.Test(t, func(t *testing.T) {
+		e := New(&book{})
+		defer e.Close()
+		if _, _, err := e.Pick(t.Context(), nil); !errors.Is(err, errNone) {
+			t.Error(err)
+		}
+	})
+}
+
+func TestEndpoints_doNotOutwaitTheirCaller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := New(&book{slow: time.Hour})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, _, err := e.Pick(ctx, nil); !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+		began := time.Now()
+		e.Close()
+		if took := time.Since(began); took != 0 {
+			t.Errorf("the end waited %v for a look-up", took)
+		}
+		if _, _, err := e.Pick(t.Context(), nil); err == nil {
+			t.Error("there is an address after the end")
+		}
+	})
+}

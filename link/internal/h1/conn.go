@@ -1,0 +1,317 @@
+package h1
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/lsm/fiso/link/internal/call"
+)
+
+const (
+	readBuffer  = 4 << 10 // of a connection; a larger head makes it grow
+	writeBuffer = 4 << 10
+	// maxUnread is how much of a request's body is read and thrown away to
+	// keep its connection, when it was answered before it was read.
+	maxUnread = 256 << 10
+	preface   = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" // RFC 9113, section 3.4
+)
+
+// conn is one connection of an application.
+type conn struct {
+	server *Server
+	limits Limits
+	nc     net.Conn
+	cancel context.CancelFunc
+	in     buffer
+	body   body
+	fields call.Header // reused
+	w      writer
+	began  sync.Mutex // see writer
+	watch  watch
+	cutMu  sync.Mutex  // held while a deadline is set that ends a wait
+	idle   bool        // it waits for a request; guarded by cutMu
+	cut    atomic.Bool // the body under way was interrupted
+	lazy   bool        // the application waits for 100 (Continue)
+	unsure bool        // it was answered instead, and may or may not send the body
+}
+
+func newConn(s *Server, nc net.Conn) *conn {
+	c := &conn{server: s, limits: s.Limits.withDefaults(), nc: nc}
+	c.in = buffer{conn: nc, data: make([]byte, readBuffer)}
+	c.body.b = &c.in
+	c.w = writer{c: c, buf: make([]byte, 0, writeBuffer)}
+	return c
+}
+
+// stop ends the connection: now if it waits for a request, else after its call.
+func (c *conn) stop() {
+	c.cutMu.Lock()
+	defer c.cutMu.Unlock()
+	if c.idle {
+		_ = c.nc.SetReadDeadline(time.Unix(1, 0)) // wakes it; it sees that the server stops
+	}
+}
+
+func (c *conn) serve(ctx context.Context) {
+	for first := true; ; first = false {
+		head, err := c.await()
+		if err != nil {
+			c.fail(err)
+			return
+		}
+		if first && c.isHTTP2(head) {
+			return
+		}
+		parsed, err := parseRequest(head, c.fields[:0])
+		if err != nil {
+			code := call.BadRequest
+			if errors.Is(err, errFields) {
+				code = call.HeaderTooLarge
+			}
+			c.fail(&malformed{code, err})
+			return
+		}
+		c.fields = parsed.header
+		if !c.one(ctx, &parsed) || c.server.isStopping() {
+			return
+		}
+	}
+}
+
+// await reads the head of the next request.
+func (c *conn) await() (string, error) {
+	if c.in.unused() == 0 {
+		_ = c.nc.SetReadDeadline(time.Now().Add(c.limits.Idle)) // fails with the read that follows
+		c.setIdle(true)
+		if c.server.isStopping() {
+			return "", errGone
+		}
+		err := c.in.fill(c.limits.Head)
+		c.setIdle(false) // from here on nobody else touches the deadline
+		if err != nil {
+			return "", errGone // between two requests there is nobody to tell
+		}
+	}
+	if headEnd(c.in.data[c.in.r:c.in.w], 0) == 0 {
+		_ = c.nc.SetReadDeadline(time.Now().Add(c.limits.HeadTimeout)) // the same
+	}
+	head, err := c.in.head(c.limits.Head)
+	switch {
+	case err == nil:
+		return head, nil
+	case errors.Is(err, errHeadTooLarge):
+		return "", &malformed{call.HeaderTooLarge, err}
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return "", &malformed{call.RequestTimeout, errors.New("the head of the request did not come in time")}
+	}
+	return "", errGone
+}
+
+func (c *conn) setIdle(idle bool) {
+	c.cutMu.Lock()
+	defer c.cutMu.Unlock()
+	c.idle = idle
+}
+
+// malformed is a request that is refused before anybody looks at it.
+type malformed struct {
+	code call.Code
+	err  error
+}
+
+func (m *malformed) Error() string { return m.err.Error() }
+
+// fail ends the connection, and says why where somebody may be listening.
+func (c *conn) fail(err error) {
+	var m *malformed
+	if !errors.As(err, &m) {
+		return
+	}
+	c.w.begin(false, false, 1)
+	c.server.Refuse(&c.w, m.code, m.err)
+	_ = c.w.flush() // the connection is closed next
+	c.linger()
+}
+
+// linger reads on for a moment, so that the answer is not lost to the reset
+// that closing a connection with unread bytes makes (RFC 9112, section 9.6).
+func (c *conn) linger() {
+	if tcp, ok := c.nc.(interface{ CloseWrite() error }); !ok || tcp.CloseWrite() != nil {
+		return
+	}
+	_ = c.nc.SetReadDeadline(time.Now().Add(500 * time.Millisecond)) // or it ends at once
+	_, _ = io.CopyN(io.Discard, c.nc, maxUnread)                     // whatever it is
+}
+
+// isHTTP2 hands a connection over that speaks HTTP/2.
+func (c *conn) isHTTP2(head string) bool {
+	const start = "PRI * HTTP/2.0\r\n\r\n"
+	if head != start {
+		return false
+	}
+	_ = c.nc.SetReadDeadline(time.Now().Add(c.limits.HeadTimeout)) // fails with the read that follows
+	for len(start)+c.in.unused() < len(preface) {
+		if c.in.fill(c.limits.Head) != nil {
+			return true
+		}
+	}
+	if string(c.in.data[c.in.r:c.in.r+len(preface)-len(start)]) != preface[len(start):] || c.server.HTTP2 == nil {
+		c.fail(&malformed{call.BadRequest, errors.New("HTTP/2 is not served here")})
+		return true
+	}
+	_ = c.nc.SetReadDeadline(time.Time{}) // whoever takes it sets its own
+	c.server.HTTP2(&replayed{Conn: c.nc, before: start + string(c.in.data[c.in.r:c.in.w])})
+	return true
+}
+
+// replayed is a connection of which something was read already.
+type replayed struct {
+	net.Conn
+	before string
+}
+
+func (r *replayed) Read(p []byte) (int, error) {
+	if r.before == "" {
+		return r.Conn.Read(p)
+	}
+	n := copy(p, r.before)
+	r.before = r.before[n:]
+	return n, nil
+}
+
+// one answers one request, and reports whether the connection can go on.
+func (c *conn) one(ctx context.Context, head *requestHead) bool {
+	r := &call.Request{
+		Method: head.method, Target: head.target, Host: head.host, Header: head.header,
+		Remote: c.nc.RemoteAddr(), Length: head.length, Trailer: func() call.Header { return c.body.trailer },
+	}
+	switch {
+	case head.chunked:
+		c.body.reset(byChunks, 0)
+	default:
+		r.Length = max(head.length, 0)
+		c.body.reset(byLength, r.Length)
+	}
+	expect := head.header.Get("Expect")
+	c.lazy, c.unsure = call.Same(expect, "100-continue") && head.minor == 1 && !c.body.over(), false
+	c.cut.Store(false)
+	if expect != "" && !call.Same(expect, "100-continue") {
+		c.fail(&malformed{call.BadRequest, errExpect})
+		return false
+	}
+	r.Upgrade = upgrade(head, c.body.over())
+	r.Body, r.Interrupt = &requestBody{c}, c.interrupt
+	keep := !head.close && (head.minor == 1 || head.keep)
+	c.w.begin(keep, head.method == "HEAD", head.minor)
+	c.watch.start(c)
+	c.server.Handler.ServeCall(ctx, &c.w, r)
+	c.watch.stop(c)
+	switch {
+	case c.w.upgraded:
+		return false
+	case !c.w.finish():
+		c.cutOff()
+		return false
+	case c.discard() && c.w.keep && ctx.Err() == nil:
+		return true
+	}
+	if !c.body.over() || c.in.unused() > 0 {
+		c.linger()
+	}
+	return false
+}
+
+// cutOff has the connection end with a reset where its end would be taken for
+// that of the body. Elsewhere it must not: a reset takes with it what was sent.
+func (c *conn) cutOff() {
+	if tcp, ok := c.nc.(*net.TCPConn); ok && c.w.untilClose() {
+		_ = tcp.SetLinger(0) // it is closed in any case
+	}
+}
+
+// upgrade is the protocol that a request asks for, if it does so by the rules:
+// a GET of HTTP/1.1 without a body, and Connection names Upgrade.
+func upgrade(head *requestHead, empty bool) string {
+	to, fields := "", 0
+	for _, f := range head.header {
+		if call.Same(f.Name, "Upgrade") {
+			to = f.Value
+			fields++
+		}
+	}
+	if fields != 1 || head.minor == 0 || head.method != "GET" || !empty || !all(&isToken, to) || !head.header.HasToken("Connection", "upgrade") {
+		return ""
+	}
+	if call.Same(to, "h2c") {
+		return "" // RFC 9113 has done away with it; behind it nothing could be seen
+	}
+	return to
+}
+
+// interrupt ends a read of the request's body, and the connection after the
+// answer: where the next request begins is then unknown.
+func (c *conn) interrupt() {
+	c.watch.mu.Lock() // or the deadline could hit the watch, which would take it for the application's leaving
+	defer c.watch.mu.Unlock()
+	if c.watch.whole {
+		return
+	}
+	c.cut.Store(true)
+	_ = c.nc.SetReadDeadline(time.Unix(1, 0)) // a failure means that no read waits
+}
+
+// discard reads what nobody wanted of a request's body.
+func (c *conn) discard() bool {
+	if c.body.over() {
+		return true
+	}
+	if c.lazy || c.unsure || c.cut.Load() {
+		return false // it may or may not come
+	}
+	_ = c.nc.SetReadDeadline(time.Now().Add(time.Second)) // or the connection ends
+	_, _ = io.CopyN(io.Discard, &c.body, maxUnread)       // the outcome is asked below
+	return c.body.over()
+}
+
+const errExpect = fault("Expect is not 100-continue")
+
+var errCut = errors.New("the rest of the body is not wanted")
+
+// requestBody reads the request's body, with the deadline of the listener.
+type requestBody struct{ c *conn }
+
+func (b *requestBody) Read(p []byte) (int, error) {
+	c := b.c
+	if c.body.err != nil {
+		return 0, c.body.err
+	}
+	if c.lazy {
+		c.lazy = false
+		asked, err := c.w.carryOn()
+		if err != nil {
+			return 0, err
+		}
+		c.unsure = !asked
+	}
+	if c.in.unused() == 0 || c.body.kind == byChunks {
+		var until time.Time // none where the body need not come: interrupt ends the wait
+		if !c.unsure {
+			until = time.Now().Add(c.limits.Body)
+		}
+		_ = c.nc.SetReadDeadline(until) // fails with the read that follows
+	}
+	if c.cut.Load() {
+		return 0, errCut
+	}
+	n, err := c.body.Read(p)
+	if c.body.over() {
+		c.watch.arm(c)
+	}
+	return n, err
+}

@@ -1,0 +1,132 @@
+package h1
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/lsm/fiso/link/internal/call"
+)
+
+// Limits bound what an application may take. Zero values stand for the
+// defaults that are named.
+type Limits struct {
+	Head        int           // bytes of a head; 32 KiB
+	HeadTimeout time.Duration // from the first byte of a head to its last; 10 s
+	Idle        time.Duration // between two requests; 2 min
+	Body        time.Duration // between two reads of a request's body; 30 s
+	Write       time.Duration // one write of an answer; 30 s
+}
+
+func (l Limits) withDefaults() Limits {
+	if l.Head <= 0 {
+		l.Head = 32 << 10
+	}
+	for _, d := range []struct {
+		value *time.Duration
+		usual time.Duration
+	}{{&l.HeadTimeout, 10 * time.Second}, {&l.Idle, 2 * time.Minute}, {&l.Body, 30 * time.Second}, {&l.Write, 30 * time.Second}} {
+		if *d.value <= 0 {
+			*d.value = d.usual
+		}
+	}
+	return l
+}
+
+// Server answers connections of applications. Its fields are set before the
+// first ServeConn and not changed after.
+type Server struct {
+	Limits  Limits
+	Handler call.Handler
+	// Refuse answers a request that is malformed, of which nothing else is to
+	// be believed; the connection is closed after it. code says what is wrong
+	// in a word, err in a sentence for a person.
+	Refuse func(w call.ResponseWriter, code call.Code, err error)
+	// HTTP2 takes a connection over that begins with HTTP/2's preface, of
+	// which what was read is read again, and returns when it is done with. nil:
+	// such connections are refused.
+	HTTP2 func(net.Conn)
+
+	mu       sync.Mutex
+	conns    map[*conn]struct{}
+	stopping bool
+	left     sync.Cond // the last connection has gone; L is &mu
+}
+
+// ServeConn serves a connection until it ends, and closes it. Calls on it get a
+// context that ends when ctx does, or when the application goes away.
+func (s *Server) ServeConn(ctx context.Context, nc net.Conn) {
+	c := newConn(s, nc)
+	if !s.enter(c) {
+		_ = nc.Close() // we are stopping; the application will try another time
+		return
+	}
+	defer s.leave(c)
+	ctx, c.cancel = context.WithCancel(ctx)
+	defer c.cancel()
+	c.serve(ctx)
+}
+
+func (s *Server) enter(c *conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopping {
+		return false
+	}
+	if s.conns == nil {
+		s.conns = map[*conn]struct{}{}
+	}
+	s.conns[c] = struct{}{}
+	return true
+}
+
+func (s *Server) leave(c *conn) {
+	_ = c.nc.Close() // it may be closed already
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, c)
+	if len(s.conns) == 0 && s.left.L != nil {
+		s.left.Broadcast()
+	}
+}
+
+// Shutdown lets calls under way end, and their connections with them; idle ones
+// are closed at once. It returns when no connection is left, or closes what is
+// left when ctx ends and returns its error.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	s.stopping = true
+	s.left.L = &s.mu
+	for c := range s.conns {
+		c.stop()
+	}
+	s.mu.Unlock()
+	defer context.AfterFunc(ctx, s.closeAll)()
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.conns) > 0 {
+		s.left.Wait()
+	}
+	return ctx.Err()
+}
+
+func (s *Server) closeAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		c.cancel()
+		_ = c.nc.Close() // what is left has had its time
+	}
+}
+
+func (s *Server) isStopping() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stopping
+}
+
+// errGone is why a connection ends without a word: the application left.
+var errGone = errors.New("the application closed the connection")

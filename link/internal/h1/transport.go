@@ -1,0 +1,231 @@
+package h1
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/lsm/fiso/link/internal/call"
+)
+
+// TransportConfig says how targets are connected to. Zero values stand for the
+// defaults that are named.
+type TransportConfig struct {
+	Dial           func(ctx context.Context, network, address string) (net.Conn, error) // of net.Dialer
+	TLS            *tls.Config                                                          // nil: plain
+	ConnectTimeout time.Duration                                                        // TLS included; 5 s
+	ResponseHeader time.Duration                                                        // from the end of the request to the head of the answer; 0: what ctx leaves
+	Idle           time.Duration                                                        // of an unused connection; 90 s
+	MaxIdle        int                                                                  // unused connections kept, in all; 256
+	MaxHead        int                                                                  // bytes of an answer's head; 64 KiB
+	BodyIdle       time.Duration                                                        // a body of which nothing moves; 5 min
+}
+
+// Transport makes attempts over HTTP/1.1: see call.Transport.
+type Transport struct {
+	cfg  TransportConfig
+	pool pool
+}
+
+// NewTransport fills in the defaults.
+func NewTransport(cfg TransportConfig) *Transport {
+	if cfg.Dial == nil {
+		cfg.Dial = new(net.Dialer).DialContext
+	}
+	for _, d := range []struct {
+		value *time.Duration
+		usual time.Duration
+	}{{&cfg.ConnectTimeout, 5 * time.Second}, {&cfg.Idle, 90 * time.Second}, {&cfg.BodyIdle, 5 * time.Minute}} {
+		if *d.value <= 0 {
+			*d.value = d.usual
+		}
+	}
+	if cfg.MaxIdle <= 0 {
+		cfg.MaxIdle = 256
+	}
+	if cfg.MaxHead <= 0 {
+		cfg.MaxHead = 64 << 10
+	}
+	t := &Transport{cfg: cfg}
+	t.pool.idleTimeout, t.pool.most = cfg.Idle, cfg.MaxIdle
+	return t
+}
+
+// Close closes unused connections; those in use are closed when they come back.
+func (t *Transport) Close() { t.pool.close() }
+
+// RoundTrip makes one attempt.
+func (t *Transport) RoundTrip(ctx context.Context, endpoint string, out *call.Outgoing, interim func(int, call.Header)) (*call.Answer, error) {
+	if err := fit(out); err != nil {
+		closeBody(out)
+		return nil, &call.Error{Reason: call.Unfit, Err: err}
+	}
+	c := t.pool.take(endpoint)
+	if c == nil {
+		var err error
+		if c, err = t.connect(ctx, endpoint); err != nil {
+			closeBody(out)
+			return nil, &call.Error{Reason: t.why(ctx, err, call.Connect), Err: fmt.Errorf("connect to %s: %w", endpoint, plain(err))}
+		}
+	}
+	c.t, c.ctx = t, ctx
+	c.unwatch = context.AfterFunc(ctx, c.abort)
+	a, err := c.exchange(out, interim)
+	if err != nil {
+		c.drop()
+		return nil, err
+	}
+	return a, nil
+}
+
+// closeBody says that a body will not be read.
+func closeBody(out *call.Outgoing) {
+	if out.Body != nil {
+		_ = out.Body.Close() // nothing was read of it
+	}
+}
+
+// connect dials, and shakes hands where TLS is asked for.
+func (t *Transport) connect(ctx context.Context, endpoint string) (*upstream, error) {
+	ctx, cancel := context.WithTimeout(ctx, t.cfg.ConnectTimeout)
+	defer cancel()
+	nc, err := t.cfg.Dial(ctx, "tcp", endpoint)
+	if err != nil {
+		return nil, err
+	}
+	if t.cfg.TLS != nil {
+		secure := tls.Client(nc, t.cfg.TLS)
+		if err := secure.HandshakeContext(ctx); err != nil {
+			_ = nc.Close() // the handshake says what is wrong
+			return nil, err
+		}
+		return newUpstream(endpoint, secure), nil
+	}
+	return newUpstream(endpoint, nc), nil
+}
+
+// fit refuses a request that a line of HTTP/1.1 cannot hold: from HTTP/2 or from
+// a credential may come what would end the line, and begin another request.
+func fit(out *call.Outgoing) error {
+	switch {
+	case out.Method == "CONNECT" || out.Method == "" || !all(&isToken, out.Method):
+		return errMethod
+	case out.Path == "" || out.Path[0] != '/' || !all(&isTarget, out.Path) || !all(&isTarget, out.Query):
+		return errTarget
+	case !all(&isHostish, out.Host):
+		return errHost
+	case !all(&isToken, out.Upgrade):
+		return errValue
+	}
+	for i := range out.Header {
+		if err := fitField(&out.Header[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func fitField(f *call.Field) error {
+	switch {
+	case f.Name == "" || !all(&isToken, f.Name):
+		return errName
+	case !all(&isValue, f.Value):
+		return errValue
+	case known(f.Name) != other:
+		return errFraming
+	}
+	return nil
+}
+
+// why finds the reason of a failure: the application's leaving, a limit of ours,
+// or what else it would be.
+func (t *Transport) why(ctx context.Context, err error, otherwise call.Reason) call.Reason {
+	switch {
+	case errors.Is(context.Cause(ctx), context.Canceled):
+		return call.Gone
+	case ctx.Err() != nil:
+		return call.Timeout
+	case otherwise == call.Connect, otherwise == call.Body:
+		return otherwise
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return call.Timeout
+	}
+	return otherwise
+}
+
+// plain is an error without what a net.OpError adds of addresses that change
+// with every connection.
+func plain(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) && op.Err != nil {
+		return op.Err
+	}
+	return err
+}
+
+// appendRequest appends the head of a request.
+func appendRequest(b []byte, out *call.Outgoing) []byte {
+	b = append(append(append(b, out.Method...), ' '), out.Path...)
+	if out.Query != "" || out.ForceQuery {
+		b = append(append(b, '?'), out.Query...)
+	}
+	b = append(append(append(b, " HTTP/1.1\r\nHost: "...), out.Host...), "\r\n"...)
+	b = appendFields(b, out.Header)
+	switch {
+	case out.Upgrade != "":
+		b = append(append(append(b, "Connection: Upgrade\r\nUpgrade: "...), out.Upgrade...), "\r\n"...)
+	case out.Length > 0, out.Length == 0 && mayHaveBody(out.Method):
+		b = append(strconv.AppendInt(append(b, "Content-Length: "...), out.Length, 10), "\r\n"...)
+	case out.Length < 0:
+		b = append(b, "Transfer-Encoding: chunked\r\n"...)
+	}
+	return append(b, "\r\n"...)
+}
+
+// mayHaveBody says of which methods a server expects to be told that there is
+// no body (RFC 9110, section 8.6).
+func mayHaveBody(method string) bool { return method == "POST" || method == "PUT" || method == "PATCH" }
+
+// hopByHop are fields that end with this connection.
+func hopByHop(name string) bool {
+	switch len(name) {
+	case 2:
+		return call.Same(name, "te")
+	case 7:
+		return call.Same(name, "upgrade") || call.Same(name, "trailer")
+	case 10:
+		return call.Same(name, "connection") || call.Same(name, "keep-alive")
+	case 16:
+		return call.Same(name, "proxy-connection")
+	case 18:
+		return call.Same(name, "proxy-authenticate")
+	}
+	return false
+}
+
+// endToEnd removes hop-by-hop fields, and those that Connection names.
+func endToEnd(h call.Header) call.Header {
+	var named []string
+	for member := range h.Tokens("Connection") {
+		named = append(named, member)
+	}
+	kept := h[:0]
+next:
+	for _, f := range h {
+		if hopByHop(f.Name) {
+			continue
+		}
+		for _, n := range named {
+			if call.Same(f.Name, n) {
+				continue next
+			}
+		}
+		kept = append(kept, f)
+	}
+	return kept
+}

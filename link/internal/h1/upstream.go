@@ -1,0 +1,262 @@
+package h1
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/lsm/fiso/link/internal/call"
+)
+
+// maxInterim is how many 1xx answers may come before the real one.
+const maxInterim = 16
+
+// upstream is one connection to a target, used by one call at a time.
+type upstream struct {
+	endpoint string
+	nc       net.Conn
+	in       buffer
+	body     body
+	out      []byte
+	since    time.Time // unused since
+
+	// Of the call under way:
+	t       *Transport
+	ctx     context.Context
+	unwatch func() bool
+	until   time.Time
+	sent    bool       // a byte of the request may have been sent
+	keep    bool       // the connection may serve another call
+	sending *sending   // of a body that streams; nil: none does
+	mu      sync.Mutex // guards waiting, and the deadline while it is true
+	waiting bool       // for the head of the answer
+}
+
+func newUpstream(endpoint string, nc net.Conn) *upstream {
+	c := &upstream{endpoint: endpoint, nc: nc, out: make([]byte, 0, 2<<10)}
+	c.in = buffer{conn: nc, data: make([]byte, 4<<10)}
+	c.body.b = &c.in
+	return c
+}
+
+// abort ends the call under way, from any goroutine.
+func (c *upstream) abort() {
+	_ = c.nc.SetDeadline(time.Unix(1, 0)) // on a closed connection nothing is left to end
+}
+
+// drop closes the connection. What still writes to it ends by that, or with the
+// body it reads, whose owner waits for it (call.Outgoing).
+func (c *upstream) drop() {
+	c.unwatch()
+	_ = c.nc.Close() // there is nothing more to lose
+}
+
+func (c *upstream) failed(otherwise call.Reason, err error) *call.Error {
+	return &call.Error{Reason: c.t.why(c.ctx, err, otherwise), Sent: c.sent, Err: plain(err)}
+}
+
+// exchange sends a request, and reads the head of its answer.
+func (c *upstream) exchange(out *call.Outgoing, interim func(int, call.Header)) (*call.Answer, error) {
+	c.sent, c.sending, c.keep, c.waiting = false, nil, true, true
+	if err := c.send(out); err != nil {
+		return nil, err
+	}
+	head, err := c.readHead(interim)
+	c.mu.Lock()
+	c.waiting = false
+	c.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	if c.t.cfg.ResponseHeader > 0 {
+		c.deadline(time.Time{})
+	}
+	return c.answer(out, head)
+}
+
+// deadline moves that of reads, unless the call was aborted: then the one that
+// ended it stands.
+func (c *upstream) deadline(at time.Time) {
+	_ = c.nc.SetReadDeadline(at) // a failure shows in the read
+	if c.ctx.Err() != nil || c.sending.failed() {
+		c.abort()
+	}
+}
+
+func (c *upstream) send(out *call.Outgoing) error {
+	c.out = appendRequest(c.out[:0], out)
+	small := len(out.Kept) <= 16<<10
+	if small {
+		c.out = append(c.out, out.Kept...) // one system call
+	}
+	if c.ctx.Err() != nil {
+		closeBody(out)
+		return c.failed(call.Gone, c.ctx.Err())
+	}
+	n, err := c.nc.Write(c.out)
+	c.sent = n > 0
+	if err == nil && !small {
+		_, err = c.nc.Write(out.Kept)
+	}
+	switch {
+	case err != nil && c.sent:
+		// A server may have answered, 413 for example, and closed; what it
+		// said is worth more than that it closed.
+		c.keep = false
+		closeBody(out)
+		c.asked()
+	case err != nil:
+		closeBody(out)
+		return c.failed(call.Reset, err)
+	case out.Body != nil:
+		c.stream(out)
+	default:
+		c.asked()
+	}
+	return nil
+}
+
+// asked begins the time that the head of the answer may take.
+func (c *upstream) asked() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if d := c.t.cfg.ResponseHeader; d > 0 && c.waiting {
+		c.deadline(time.Now().Add(d))
+	}
+}
+
+func (c *upstream) readHead(interim func(int, call.Header)) (answerHead, error) {
+	for range maxInterim + 1 {
+		text, err := c.in.head(c.t.cfg.MaxHead)
+		if err != nil {
+			return answerHead{}, c.headFailed(err)
+		}
+		head, err := parseAnswer(text, nil)
+		if err != nil {
+			return answerHead{}, c.failed(call.Garbage, err)
+		}
+		if head.status/100 != 1 || head.status == 101 {
+			return head, nil
+		}
+		if head.chunked || head.length > 0 {
+			return answerHead{}, c.failed(call.Garbage, errors.New("an interim (1xx) answer has a body"))
+		}
+		if interim != nil && head.status != 100 {
+			interim(head.status, endToEnd(head.header))
+		}
+	}
+	return answerHead{}, c.failed(call.Garbage, errors.New("the answer never got past interim (1xx) ones"))
+}
+
+func (c *upstream) headFailed(err error) *call.Error {
+	var f fault
+	switch {
+	case c.sending.failed():
+		// The body could not be read. It is not the target that broke the call.
+		return c.failed(call.Body, c.sending.err)
+	case errors.As(err, &f):
+		return c.failed(call.Garbage, err)
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return c.failed(call.Reset, errors.New("the target closed the connection before it answered"))
+	}
+	return c.failed(call.Reset, err)
+}
+
+// answer is the answer that a head begins.
+func (c *upstream) answer(out *call.Outgoing, head answerHead) (*call.Answer, error) {
+	a := &call.Answer{Status: head.status, Header: endToEnd(head.header), Length: head.length}
+	if head.status == 101 {
+		if out.Upgrade == "" || !call.Same(head.header.Get("Upgrade"), out.Upgrade) {
+			return nil, c.failed(call.Garbage, errors.New("the answer changes to a protocol that was not asked for"))
+		}
+		if !c.unwatch() {
+			return nil, c.failed(call.Gone, c.ctx.Err())
+		}
+		_ = c.nc.SetDeadline(time.Time{}) // whoever takes it sets its own
+		a.Body, a.Length, a.Upgraded = http.NoBody, 0, &tunnel{conn: c.nc, in: &c.in}
+		return a, nil
+	}
+	c.keep = c.keep && !head.close && (head.minor == 1 || head.keep)
+	switch {
+	case head.status == 204 && (head.chunked || head.length > 0):
+		c.keep = false // there may come what was announced
+		c.body.reset(byLength, 0)
+	case out.Method == "HEAD" || head.status == 204 || head.status == 304:
+		c.body.reset(byLength, 0)
+	case head.chunked:
+		c.body.reset(byChunks, 0)
+	case head.length >= 0:
+		c.body.reset(byLength, head.length)
+	default:
+		c.keep = false
+		c.body.reset(untilClose, 0)
+	}
+	b := &answerBody{c: c}
+	a.Body, a.Trailer, a.Ready = b, b.Trailer, b.Ready
+	return a, nil
+}
+
+// answerBody is the body of an answer. Once it was read whole, its connection
+// serves the next call; closed earlier, the connection is closed.
+type answerBody struct {
+	c       *upstream // nil once closed
+	trailer call.Header
+}
+
+func (b *answerBody) Trailer() call.Header {
+	if b.c != nil {
+		return b.c.body.trailer
+	}
+	return b.trailer
+}
+
+func (b *answerBody) Ready() bool { return b.c == nil || b.c.body.ready() }
+
+func (b *answerBody) Read(p []byte) (int, error) {
+	c := b.c
+	if c == nil {
+		return 0, errors.New("the body is closed")
+	}
+	if !c.body.over() && (c.in.unused() == 0 || c.body.kind == byChunks) {
+		now := time.Now()
+		if c.until.Sub(now) < c.t.cfg.BodyIdle*3/4 {
+			c.until = now.Add(c.t.cfg.BodyIdle)
+			c.deadline(c.until)
+		}
+	}
+	n, err := c.body.Read(p)
+	if err == nil || errors.Is(err, io.EOF) {
+		return n, err
+	}
+	var f fault
+	switch {
+	case c.sending.failed():
+		return n, c.failed(call.Body, c.sending.err)
+	case errors.As(err, &f):
+		return n, c.failed(call.Garbage, err)
+	}
+	return n, c.failed(call.Reset, err)
+}
+
+// Close gives the connection back, or up.
+func (b *answerBody) Close() error {
+	c := b.c
+	if c == nil {
+		return nil
+	}
+	b.c, b.trailer = nil, c.body.trailer
+	if !c.body.over() || !c.keep || c.in.unused() > 0 || !c.sending.complete() || !c.unwatch() {
+		c.drop()
+		return nil
+	}
+	if !c.until.IsZero() {
+		c.until = time.Time{}
+		_ = c.nc.SetReadDeadline(time.Time{}) // a failure shows in the next call
+	}
+	c.t.pool.put(c)
+	return nil
+}

@@ -1,0 +1,242 @@
+package h1
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/lsm/fiso/link/internal/call"
+)
+
+// writer answers one request at a time, through the connection's buffer.
+type writer struct {
+	c        *conn
+	buf      []byte
+	until    time.Time // the write deadline that stands
+	keep     bool      // the connection stays after this answer
+	headOnly bool      // a HEAD is answered
+	minor    int
+	begun    bool
+	ended    bool
+	upgraded bool
+	chunked  bool
+	bodiless bool
+	left     int64 // of the announced length; -1: none was
+	err      error // sticky
+}
+
+// Begun and the writes before it may come from two goroutines: who reads the
+// request's body sends 100 (Continue), while the answer may begin. conn.began
+// guards begun, and the connection until then.
+
+// begin makes it the writer of the next answer.
+func (w *writer) begin(keep, headOnly bool, minor int) {
+	*w = writer{c: w.c, buf: w.buf[:0], until: w.until, keep: keep, headOnly: headOnly, minor: minor}
+}
+
+func (w *writer) Begun() bool { return w.begun }
+
+// start begins the one answer; false if there is one.
+func (w *writer) start() bool {
+	w.c.began.Lock()
+	defer w.c.began.Unlock()
+	if w.begun {
+		return false
+	}
+	w.begun = true
+	return true
+}
+
+// carryOn asks for the request's body by 100 (Continue), and reports whether it
+// did: not once an answer has begun.
+func (w *writer) carryOn() (bool, error) {
+	w.c.began.Lock()
+	defer w.c.began.Unlock()
+	if w.begun {
+		return false, nil
+	}
+	return true, w.inform(100, nil)
+}
+
+// Inform sends an interim answer; HTTP/1.0 knows none.
+func (w *writer) Inform(status int, h call.Header) error {
+	w.c.began.Lock()
+	defer w.c.began.Unlock()
+	if w.minor == 0 || w.begun {
+		return w.err
+	}
+	return w.inform(status, h)
+}
+
+func (w *writer) inform(status int, h call.Header) error {
+	w.buf = appendStatus(w.buf, status)
+	w.buf = append(appendFields(w.buf, h), "\r\n"...)
+	return w.flush()
+}
+
+var errHeadTwice = errors.New("the answer has a head already")
+
+func (w *writer) Head(status int, h call.Header, length int64) error {
+	if !w.start() {
+		return errHeadTwice
+	}
+	w.left = length
+	w.bodiless = w.headOnly || status/100 == 1 || status == http.StatusNoContent || status == http.StatusNotModified
+	w.buf = appendStatus(w.buf, status)
+	w.buf = appendFields(w.buf, h)
+	switch {
+	case status == http.StatusNoContent || status/100 == 1:
+	case length >= 0:
+		w.buf = append(strconv.AppendInt(append(w.buf, "Content-Length: "...), length, 10), "\r\n"...)
+	case w.bodiless:
+	case w.minor == 1:
+		w.chunked = true
+		w.buf = append(w.buf, "Transfer-Encoding: chunked\r\n"...)
+	default:
+		w.keep = false // the end of the connection is the end of the body
+	}
+	switch {
+	case !w.keep || w.c.server.isStopping():
+		w.keep = false
+		w.buf = append(w.buf, "Connection: close\r\n"...)
+	case w.minor == 0:
+		w.buf = append(w.buf, "Connection: keep-alive\r\n"...)
+	}
+	w.buf = append(w.buf, "\r\n"...)
+	return w.err
+}
+
+func (w *writer) Write(p []byte) (int, error) {
+	if w.err != nil {
+		return 0, w.err
+	}
+	if w.bodiless {
+		return len(p), nil
+	}
+	if len(p) == 0 {
+		return 0, nil // a chunk of nothing would be the last one
+	}
+	if w.left >= 0 {
+		if int64(len(p)) > w.left {
+			w.err = errLong
+			return 0, w.err
+		}
+		w.left -= int64(len(p))
+	}
+	if w.chunked {
+		w.buf = append(strconv.AppendInt(w.buf, int64(len(p)), 16), "\r\n"...)
+	}
+	if len(w.buf)+len(p) <= cap(w.buf) {
+		w.buf = append(w.buf, p...)
+	} else if w.both(p); w.err != nil {
+		return 0, w.err
+	}
+	if w.chunked {
+		w.buf = append(w.buf, "\r\n"...)
+	}
+	return len(p), nil
+}
+
+// both writes what is held back and p in one system call.
+func (w *writer) both(p []byte) {
+	w.deadline()
+	if len(w.buf) == 0 {
+		_, w.err = w.c.nc.Write(p)
+		return
+	}
+	bufs := net.Buffers{w.buf, p}
+	_, w.err = bufs.WriteTo(w.c.nc)
+	w.buf = w.buf[:0]
+}
+
+func (w *writer) Flush() error { return w.flush() }
+
+func (w *writer) flush() error {
+	if w.err != nil || len(w.buf) == 0 {
+		return w.err
+	}
+	w.deadline()
+	_, w.err = w.c.nc.Write(w.buf)
+	w.buf = w.buf[:0]
+	return w.err
+}
+
+// deadline gives a write its time. Moving a deadline costs as much as a small
+// write, so one that has at least three quarters of its time left stays.
+func (w *writer) deadline() {
+	now, most := time.Now(), w.c.limits.Write
+	if w.until.Sub(now) < most-most/4 {
+		w.until = now.Add(most)
+		_ = w.c.nc.SetWriteDeadline(w.until) // a failure shows in the write
+	}
+}
+
+var (
+	errShort = errors.New("the body is shorter than its Content-Length")
+	errLong  = errors.New("the body is longer than its Content-Length")
+)
+
+func (w *writer) End(trailer call.Header) error {
+	switch {
+	case w.err != nil:
+		return w.err
+	case !w.begun:
+		return errors.New("there is no answer to end")
+	case w.left > 0 && !w.bodiless:
+		return errShort
+	case w.chunked:
+		w.buf = append(w.buf, "0\r\n"...)
+		w.buf = append(appendFields(w.buf, trailer), "\r\n"...)
+	}
+	w.ended = true
+	return w.flush()
+}
+
+// finish reports whether the answer is whole. One that is not is cut off with
+// its connection, so that nobody takes it for whole.
+func (w *writer) finish() bool { return w.ended && w.err == nil }
+
+// untilClose reports whether the body ends with the connection.
+func (w *writer) untilClose() bool { return w.begun && w.left < 0 && !w.chunked && !w.bodiless }
+
+func (w *writer) Upgrade(h call.Header) (io.ReadWriteCloser, error) {
+	if !w.start() {
+		return nil, errHeadTwice
+	}
+	w.upgraded = true
+	w.c.watch.stop(w.c) // what is read from here on is the other protocol's
+	w.buf = appendStatus(w.buf, http.StatusSwitchingProtocols)
+	w.buf = append(appendFields(w.buf, h), "\r\n"...)
+	if err := w.flush(); err != nil {
+		return nil, err
+	}
+	_ = w.c.nc.SetDeadline(time.Time{}) // whoever takes it sets its own
+	return &tunnel{conn: w.c.nc, in: &w.c.in}, nil
+}
+
+// tunnel is a connection after an upgrade; what was read ahead comes first.
+type tunnel struct {
+	conn net.Conn
+	in   *buffer
+}
+
+func (t *tunnel) Read(p []byte) (int, error)  { return t.in.Read(p) }
+func (t *tunnel) Write(p []byte) (int, error) { return t.conn.Write(p) }
+func (t *tunnel) Close() error                { return t.conn.Close() }
+
+func appendStatus(b []byte, status int) []byte {
+	b = strconv.AppendInt(append(b, "HTTP/1.1 "...), int64(status), 10)
+	b = append(append(b, ' '), http.StatusText(status)...)
+	return append(b, "\r\n"...)
+}
+
+func appendFields(b []byte, h call.Header) []byte {
+	for i := range h {
+		b = append(append(b, h[i].Name...), ": "...)
+		b = append(append(b, h[i].Value...), "\r\n"...)
+	}
+	return b
+}

@@ -1,0 +1,300 @@
+package instance
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/lsm/fiso/common/admin"
+	"github.com/lsm/fiso/link/internal/call"
+	"github.com/lsm/fiso/link/internal/credential"
+	"github.com/lsm/fiso/link/internal/discovery"
+	"github.com/lsm/fiso/link/internal/h1"
+	"github.com/lsm/fiso/link/internal/proxy"
+	"github.com/lsm/fiso/link/spec"
+)
+
+// Options are what a process decides. The zero value but for File works.
+type Options struct {
+	File        string
+	ListenAddr  string // instead of the file's
+	MetricsAddr string // the same
+	Log         *slog.Logger
+	// Listening hears where the instance listens, once it does. nil: nobody.
+	Listening func(calls, metrics net.Addr)
+	// Every is how often the files are looked at; default a second.
+	Every time.Duration
+}
+
+// Instance is one running fiso-link.
+type Instance struct {
+	o       Options
+	cfg     *spec.Config
+	vault   *credential.Vault // nil: none
+	roster  *roster
+	metrics *metrics
+	server  *h1.Server
+	admin   *admin.Server
+	calls   net.Listener
+
+	mu    sync.Mutex
+	seen  [sha256.Size]byte // of the file as it was looked at last
+	fault error             // of the file as it stands; nil: it is in force
+	drain bool
+}
+
+// New reads the file, and listens; nothing is called before Run. An error says
+// what to do.
+func New(o Options) (*Instance, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Every <= 0 {
+		o.Every = time.Second
+	}
+	i := &Instance{o: o}
+	data, cfg, err := read(o.File)
+	if err != nil {
+		return nil, err
+	}
+	i.cfg, i.seen = cfg, sha256.Sum256(data)
+	if o.ListenAddr != "" {
+		cfg.ListenAddr = o.ListenAddr
+	}
+	if o.MetricsAddr != "" {
+		cfg.MetricsAddr = o.MetricsAddr
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	i.metrics = newMetrics(registry)
+	i.roster = &roster{log: o.Log, dns: discovery.SystemDNS(), refreshed: func(target, status string) {
+		i.metrics.refreshes.WithLabelValues(target, status).Inc()
+	}}
+	registry.MustRegister(newStanding(i.roster))
+	if cfg.Vault != nil {
+		if i.vault, err = credential.NewVault(cfg.Vault, credential.Parts{Log: o.Log}); err != nil {
+			return nil, err
+		}
+	}
+	if err := i.roster.replace(cfg, i.vault); err != nil {
+		return nil, errors.Join(err, i.closeVault())
+	}
+	if err := i.listen(registry); err != nil {
+		i.roster.stop()
+		return nil, errors.Join(err, i.closeVault())
+	}
+	return i, nil
+}
+
+func (i *Instance) closeVault() error {
+	if i.vault != nil {
+		i.vault.Close()
+	}
+	return nil
+}
+
+// read reads and parses the file.
+func read(file string) ([]byte, *spec.Config, error) {
+	data, err := os.ReadFile(file)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil, fmt.Errorf("%s does not exist: name the configuration file as an argument or with FISO_LINK_CONFIG", file)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the configuration: %w", err)
+	}
+	cfg, err := spec.Parse(file, data)
+	return data, cfg, err
+}
+
+// listen takes both addresses.
+func (i *Instance) listen(registry *prometheus.Registry) error {
+	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", i.cfg.ListenAddr)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%s is in use by another process: stop that, or set listenAddr or --listen-addr", i.cfg.ListenAddr)
+	}
+	if err != nil {
+		return fmt.Errorf("listen for calls on %s (listenAddr or --listen-addr): %w", i.cfg.ListenAddr, err)
+	}
+	i.calls = l
+	i.admin, err = admin.New(admin.Options{
+		Addr: i.cfg.MetricsAddr, Setting: "metricsAddr or --metrics-addr", Registry: registry, Ready: i.report, Logger: i.o.Log,
+	})
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
+	addr, _ := l.Addr().(*net.TCPAddr)
+	p := &proxy.Proxy{
+		Guard:   proxy.Guard{Loopback: addr.IP.IsLoopback(), Hosts: i.cfg.AllowedHosts, Origins: i.cfg.AllowedOrigins},
+		Target:  i.roster.find,
+		Observe: i.observe,
+	}
+	i.server = &h1.Server{Handler: p, Refuse: refuse}
+	return nil
+}
+
+// observe counts a call, and tells of one that a fault of ours ended.
+func (i *Instance) observe(r proxy.Record) {
+	i.metrics.observe(r)
+	if r.Stack != "" {
+		i.o.Log.Error("a call ended in a fault of fiso-link: please report it", "target", r.Target, "method", r.Method, "stack", r.Stack)
+	}
+}
+
+// refuse answers a request that is malformed.
+func refuse(w call.ResponseWriter, code call.Code, err error) {
+	p := call.NewProblem(code, "", err.Error())
+	body := p.JSON()
+	if w.Head(p.Status, p.Header(), int64(len(body))) != nil {
+		return // the application is gone
+	}
+	_, _ = w.Write(body) // the same
+	_ = w.End(nil)       // the same
+}
+
+// Run serves until ctx ends, and then lets calls under way finish for the drain
+// timeout. It returns when nothing of the instance is left.
+func (i *Instance) Run(ctx context.Context) error {
+	if i.o.Listening != nil {
+		i.o.Listening(i.calls.Addr(), i.admin.Addr())
+	}
+	i.o.Log.Info("fiso-link listens", "calls", i.calls.Addr().String(), "metrics", i.admin.Addr().String(), "targets", len(i.cfg.Targets))
+	beside, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var others sync.WaitGroup
+	others.Go(func() {
+		if err := i.admin.Run(beside); err != nil {
+			i.o.Log.Error("health and metrics are no longer served", "error", err)
+		}
+	})
+	others.Go(func() { i.follow(ctx) })
+	var conns sync.WaitGroup
+	others.Go(func() { i.accept(beside, &conns) })
+	<-ctx.Done()
+	i.o.Log.Info("stopping: calls under way finish")
+	i.mu.Lock()
+	i.drain = true
+	i.mu.Unlock()
+	_ = i.calls.Close() // accept ends
+	limit, cancel := context.WithTimeout(beside, i.cfg.DrainTimeout)
+	defer cancel()
+	if err := i.server.Shutdown(limit); err != nil {
+		i.o.Log.Warn("calls were cut off: they took longer than drainTimeout", "drainTimeout", i.cfg.DrainTimeout.String())
+	}
+	stop()
+	conns.Wait()
+	others.Wait()
+	i.roster.stop()
+	return i.closeVault()
+}
+
+// Close gives everything back. It is for an Instance that never runs.
+func (i *Instance) Close() error {
+	i.roster.stop()
+	return errors.Join(i.calls.Close(), i.admin.Close(), i.closeVault())
+}
+
+// accept serves connections, so many at once; further ones wait in the kernel.
+func (i *Instance) accept(ctx context.Context, conns *sync.WaitGroup) {
+	places := make(chan struct{}, i.cfg.MaxConnections)
+	for {
+		places <- struct{}{}
+		c, err := i.calls.Accept()
+		if err != nil {
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
+			<-places
+			i.o.Log.Warn("a connection could not be accepted", "error", err)
+			select {
+			case <-time.After(100 * time.Millisecond): // too many files, most likely: it passes
+			case <-ctx.Done():
+				return
+			}
+			continue
+		}
+		conns.Go(func() {
+			defer func() { <-places }()
+			i.server.ServeConn(ctx, c)
+		})
+	}
+}
+
+// follow looks at the file, by its content and not by what the file system says
+// happened: links that Kubernetes swaps, and saves of editors, all look the same
+// (https://github.com/jimmidyson/configmap-reload/issues/190).
+func (i *Instance) follow(ctx context.Context) {
+	tick := time.NewTicker(i.o.Every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			i.reload()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (i *Instance) reload() {
+	data, err := os.ReadFile(i.o.File)
+	if err != nil {
+		return // for a moment there is none, while links are swapped
+	}
+	sum := sha256.Sum256(data)
+	if sum == i.seen {
+		return
+	}
+	i.seen = sum
+	cfg, err := spec.Parse(i.o.File, data)
+	if err == nil && i.vault == nil && cfg.Vault != nil {
+		i.vault, err = credential.NewVault(cfg.Vault, credential.Parts{Log: i.o.Log})
+	}
+	if err == nil {
+		err = i.roster.replace(cfg, i.vault)
+	}
+	i.mu.Lock()
+	i.fault = err
+	i.mu.Unlock()
+	if err != nil {
+		i.metrics.reloads.WithLabelValues("failure").Inc()
+		i.o.Log.Error("the configuration is not valid: all goes on as it was", "error", err)
+		return
+	}
+	i.metrics.reloads.WithLabelValues("success").Inc()
+	i.o.Log.Info("the configuration is reloaded", "targets", len(cfg.Targets))
+	if cfg.ListenAddr != i.cfg.ListenAddr && i.o.ListenAddr == "" || cfg.MetricsAddr != i.cfg.MetricsAddr && i.o.MetricsAddr == "" {
+		i.o.Log.Warn("listenAddr and metricsAddr count from the next start")
+	}
+}
+
+// report is how the instance stands: ready once it listens, until it drains.
+func (i *Instance) report() admin.Report {
+	i.mu.Lock()
+	fault, drain := i.fault, i.drain
+	i.mu.Unlock()
+	r := admin.Report{Ready: !drain, Checks: []admin.Check{{Name: "listener", OK: !drain}}}
+	if drain {
+		r.Checks[0].Reason = "stopping"
+	}
+	i.roster.each(func(e *entry) {
+		c := admin.Check{Name: "target " + e.target.Spec.Name, OK: true}
+		if s := e.target.Breaker.State().String(); s != "closed" {
+			c.Reason = "circuit " + s
+		}
+		r.Checks = append(r.Checks, c)
+	})
+	if fault != nil {
+		r.Notes = append(r.Notes, fault.Error())
+	}
+	return r
+}

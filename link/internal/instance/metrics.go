@@ -1,0 +1,87 @@
+package instance
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/lsm/fiso/link/internal/proxy"
+)
+
+// metrics are those of the contract, section 4.3. Labels are bounded: names of
+// targets, methods of a fixed set, statuses, numbers of attempts.
+type metrics struct {
+	requests  *prometheus.CounterVec
+	durations *prometheus.HistogramVec
+	retries   *prometheus.CounterVec
+	refreshes *prometheus.CounterVec
+	reloads   *prometheus.CounterVec
+}
+
+// nobody is the label of calls that no target was found for.
+const nobody = "unknown"
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		c := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "fiso", Subsystem: "link", Name: name, Help: help}, labels)
+		reg.MustRegister(c)
+		return c
+	}
+	m := &metrics{
+		requests:  counter("requests_total", "Calls that ended, by the status that the application saw (499: it went away) and by mode: sync, stream.", "target", "method", "status", "mode"),
+		retries:   counter("retries_total", "Attempts beyond the first, by number.", "target", "attempt"),
+		refreshes: counter("auth_refresh_total", "Credentials that were read or fetched anew, by success or failure.", "target", "status"),
+		reloads:   counter("reloads_total", "Changed configuration files, by whether they were taken over: success or failure.", "status"),
+		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Namespace: "fiso", Subsystem: "link", Name: "request_duration_seconds", Help: "Time a call took, retries included; streams until their end.",
+			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
+		}, []string{"target", "method"}),
+	}
+	reg.MustRegister(m.durations)
+	return m
+}
+
+// observe counts a call that ended.
+func (m *metrics) observe(r proxy.Record) {
+	name := r.Target
+	if name == "" {
+		name = nobody
+	}
+	m.requests.WithLabelValues(name, r.Method, strconv.Itoa(r.Status), r.Mode).Inc()
+	m.durations.WithLabelValues(name, r.Method).Observe(r.Took.Seconds())
+	for n := 2; n <= r.Attempts; n++ {
+		m.retries.WithLabelValues(name, strconv.Itoa(n)).Inc()
+	}
+}
+
+// standing are gauges of what is now, read when they are asked for.
+type standing struct {
+	roster          *roster
+	circuit, expiry *prometheus.Desc
+}
+
+func newStanding(r *roster) *standing {
+	return &standing{
+		roster:  r,
+		circuit: prometheus.NewDesc("fiso_link_circuit_state", "State of the circuit breaker: 0 closed, 1 half-open, 2 open.", []string{"target"}, nil),
+		expiry:  prometheus.NewDesc("fiso_link_credential_expiry_seconds", "Seconds until the credential in use ends; below 0: it has.", []string{"target"}, nil),
+	}
+}
+
+// Describe names the gauges.
+func (s *standing) Describe(c chan<- *prometheus.Desc) { c <- s.circuit; c <- s.expiry }
+
+// Collect reads them.
+func (s *standing) Collect(c chan<- prometheus.Metric) {
+	s.roster.each(func(e *entry) {
+		name := e.target.Spec.Name
+		c <- prometheus.MustNewConstMetric(s.circuit, prometheus.GaugeValue, float64(e.target.Breaker.State()), name)
+		if e.credential == nil {
+			return
+		}
+		if at, ok := e.credential.Expiry(); ok {
+			c <- prometheus.MustNewConstMetric(s.expiry, prometheus.GaugeValue, time.Until(at).Seconds(), name)
+		}
+	})
+}

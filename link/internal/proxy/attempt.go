@@ -1,0 +1,136 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/lsm/fiso/link/internal/call"
+	"github.com/lsm/fiso/link/internal/resilience"
+	"github.com/lsm/fiso/link/internal/target"
+)
+
+// attempt makes one. Whatever happens in it, a panic of a part included, what it
+// took is given back; with an answer, all but the permit by done.
+func (m *maker) attempt(ctx context.Context) (a *call.Answer, done func(), err error) {
+	t := m.c.To
+	permit, wait, ok := t.Breaker.Allow()
+	if !ok {
+		return nil, nil, &refusal{code: call.CircuitOpen, detail: "the target has failed too often and is given a rest", after: max(wait, time.Second)}
+	}
+	outcome := resilience.Nothing
+	defer func() { permit.Done(outcome) }()
+	out := m.outgoing()
+	m.body.show(out)
+	m.sent = out
+	if t.Credential != nil {
+		if err := t.Credential.Apply(ctx, out); err != nil {
+			return nil, nil, unproven(ctx, err)
+		}
+	}
+	m.c.record.Attempts++
+	address, free, err := t.Endpoints.Pick(ctx, m.tried)
+	if err != nil {
+		err = &call.Error{Reason: reason(ctx, call.Connect), Err: err}
+		outcome = judge(nil, err)
+		return nil, nil, err
+	}
+	attempt, cancel := context.WithCancelCause(ctx)
+	done = func() { cancel(nil); free(outcome) }
+	defer func() {
+		if a == nil {
+			done()
+		}
+	}()
+	if !slices.Contains(m.tried, address) {
+		m.tried = append(m.tried, address)
+	}
+	a, err = m.send(attempt, cancel, address, out)
+	outcome = judge(a, err)
+	return a, done, err
+}
+
+// send gives the attempt to the transport, and no more than perAttempt until the
+// head of the answer.
+func (m *maker) send(ctx context.Context, cancel context.CancelCauseFunc, address string, out *call.Outgoing) (a *call.Answer, err error) {
+	t := m.c.To
+	m.body.put(out)
+	returned := false
+	defer func() {
+		if !returned && out.Body != nil {
+			_ = out.Body.Close() // a panic: nobody else will, and the call would wait for it
+		}
+	}()
+	late := func() bool { return false }
+	if d := t.Spec.Timeouts.PerAttempt; d > 0 {
+		timer := time.AfterFunc(d, func() { cancel(context.DeadlineExceeded) })
+		late = func() bool { return !timer.Stop() }
+	}
+	a, err = t.Transport.RoundTrip(ctx, address, out, m.interim)
+	returned = true
+	if late() && err == nil {
+		_ = a.Body.Close() // it was cut
+		return nil, &call.Error{Reason: call.Timeout, Sent: true, Err: context.DeadlineExceeded}
+	}
+	return a, err
+}
+
+// outgoing is the next attempt, whose header it may change.
+func (m *maker) outgoing() *call.Outgoing {
+	c, t := m.c, m.c.To
+	out := &call.Outgoing{
+		Method: c.Method, Path: t.Spec.BasePath + c.Path, Query: c.Query, ForceQuery: c.HasQuery, Host: t.Host,
+		Header: slices.Clone(m.header),
+	}
+	if c.websocket() {
+		out.Upgrade = "websocket"
+	}
+	if c.HTTP2 || t.Spec.HTTP2() {
+		out.Trailer = c.Trailer
+		if c.Header.HasToken("TE", "trailers") {
+			out.Header.Add("TE", "trailers")
+		}
+	} else if c.Length < 0 {
+		out.Trailer = c.Trailer
+	}
+	return out
+}
+
+// judge is what an attempt says of its target.
+func judge(a *call.Answer, err error) resilience.Outcome {
+	switch {
+	case err == nil && a.Status < 500:
+		return resilience.Success
+	case err == nil:
+		return resilience.Failure
+	}
+	switch call.ReasonOf(err) {
+	case call.Gone, call.Body, call.Unfit:
+		return resilience.Nothing
+	}
+	return resilience.Failure
+}
+
+// reason is why a call ended, if it did; otherwise the one that is named.
+func reason(ctx context.Context, otherwise call.Reason) call.Reason {
+	switch {
+	case ended(ctx):
+		return call.Timeout
+	case ctx.Err() != nil:
+		return call.Gone
+	}
+	return otherwise
+}
+
+// unproven is a call without its credential.
+func unproven(ctx context.Context, err error) error {
+	if reason(ctx, "") == call.Gone {
+		return &call.Error{Reason: call.Gone, Err: err}
+	}
+	var u *target.Unproven
+	if errors.As(err, &u) {
+		return &refusal{code: u.Code, detail: u.Error()}
+	}
+	return &refusal{code: call.CredentialUnavailable, detail: "the target's credential cannot be had"}
+}

@@ -1,0 +1,119 @@
+package proxy
+
+import (
+	"context"
+	"io"
+	"strings"
+	"sync"
+
+	"github.com/lsm/fiso/link/internal/call"
+)
+
+// buffers carry bodies of answers.
+var buffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
+
+// back streams an answer to the application: what has come is passed on before
+// anything is waited for.
+func (c *Call) back(ctx context.Context, w call.ResponseWriter, a *call.Answer, limit *limit) error {
+	defer func() { _ = a.Body.Close() }() // once read, it gives the connection back; before, it drops it
+	c.record.Status = a.Status
+	if a.Upgraded != nil {
+		return c.tunnel(ctx, w, a, limit)
+	}
+	if isStream(a) {
+		c.record.Mode = "stream"
+		limit.stream(c.To.Ended, c.To.Spec.Timeouts.Idle)
+	}
+	if err := w.Head(a.Status, a.Header, a.Length); err != nil {
+		return err
+	}
+	if err := copyBody(w, a, limit); err != nil {
+		return err
+	}
+	var trailer call.Header
+	if a.Trailer != nil {
+		trailer = a.Trailer()
+	}
+	return w.End(trailer)
+}
+
+// isStream reports whether an answer goes on for as long as it likes.
+func isStream(a *call.Answer) bool {
+	kind := strings.ToLower(a.Header.Get("Content-Type"))
+	return strings.HasPrefix(kind, "text/event-stream") || strings.HasPrefix(kind, "application/grpc")
+}
+
+func copyBody(w call.ResponseWriter, a *call.Answer, limit *limit) error {
+	buf := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
+	for {
+		if a.Ready == nil || !a.Ready() {
+			if err := w.Flush(); err != nil {
+				return err
+			}
+		}
+		n, err := a.Body.Read(*buf)
+		limit.moved()
+		if n > 0 {
+			if _, werr := w.Write((*buf)[:n]); werr != nil {
+				return werr
+			}
+		}
+		switch {
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return broken(err)
+		}
+	}
+}
+
+// broken is an answer that ended before its end. The application sees its
+// connection cut, which is the only way to tell it (RFC 9112, section 8).
+func broken(err error) error {
+	switch call.ReasonOf(err) {
+	case call.Gone:
+		return err
+	case call.Timeout:
+		return &refusal{code: call.UpstreamTimeout, detail: "the answer did not end in time"}
+	}
+	return &refusal{code: call.UpstreamReset, detail: "the answer broke off"}
+}
+
+// tunnel carries a WebSocket, both ways, until one side ends it.
+func (c *Call) tunnel(ctx context.Context, w call.ResponseWriter, a *call.Answer, limit *limit) error {
+	c.record.Mode = "stream"
+	limit.stream(c.To.Ended, c.To.Spec.Timeouts.Idle)
+	defer func() { _ = a.Upgraded.Close() }() // the other side sees that it is over
+	app, err := w.Upgrade(upgradeAnswer(a.Header, "websocket"))
+	if err != nil {
+		return err
+	}
+	defer context.AfterFunc(ctx, func() { _ = app.Close() })() // pass closes the rest
+	var both sync.WaitGroup
+	both.Go(func() { pass(app, a.Upgraded, limit) })
+	both.Go(func() { pass(a.Upgraded, app, limit) })
+	both.Wait()
+	return nil
+}
+
+// pass copies one way. When it ends, so does the other: a WebSocket has no half
+// of a connection.
+func pass(to, from io.ReadWriteCloser, limit *limit) {
+	buf := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
+	for {
+		n, err := from.Read(*buf)
+		limit.moved()
+		if n > 0 {
+			if _, werr := to.Write((*buf)[:n]); werr != nil {
+				break
+			}
+		}
+		if err != nil {
+			break // how it ends is theirs
+		}
+	}
+	_ = to.Close()   // both may be closed by now
+	_ = from.Close() // the same
+}

@@ -1,0 +1,253 @@
+package proxy
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/lsm/fiso/link/internal/call"
+)
+
+// newBody is the body of a request that comes through a pipe.
+func newBody(t *testing.T, length int64, most int) (*replay, *io.PipeWriter) {
+	t.Helper()
+	in, from := io.Pipe()
+	r := &call.Request{Body: in, Length: length, Interrupt: func() { _ = from.CloseWithError(errBroken) }}
+	b, err := newReplay(t.Context(), r, most, func() {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b, from
+}
+
+func send(t *testing.T, to io.Writer, s string) {
+	t.Helper()
+	if _, err := io.WriteString(to, s); err != nil {
+		t.Error(err)
+	}
+}
+
+func read(t *testing.T, from io.Reader, want string) {
+	t.Helper()
+	p := make([]byte, len(want))
+	if _, err := io.ReadFull(from, p); err != nil || string(p) != want {
+		t.Errorf("read %q, %v; want %q", p, err, want)
+	}
+}
+
+func open(b *replay) io.ReadCloser {
+	var out call.Outgoing
+	b.put(&out)
+	return out.Body
+}
+
+// A transport that has failed may still read; that its application sends nothing
+// must not keep the call from being decided about.
+func TestBody_thatWaitsBlocksNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, from := newBody(t, -1, 16)
+		first := open(b)
+		var late sync.WaitGroup
+		late.Go(func() {
+			defer func() { _ = first.Close() }() // the test is over
+			read(t, first, "abc")
+			if _, err := first.Read(make([]byte, 1)); !errors.Is(err, errAttemptOver) {
+				t.Error(err)
+			}
+		})
+		synctest.Wait() // it waits for the application
+		if !b.again() || !b.retire() {
+			t.Fatal("nothing was read yet")
+		}
+		second := open(b)
+		late.Go(func() { read(t, second, "abcdef") })
+		synctest.Wait()
+		send(t, from, "abc") // comes to the first, and is the second's too
+		send(t, from, "def")
+		late.Wait()
+		_ = second.Close()
+		b.finish()
+	})
+}
+
+// The last read of an attempt that is over may bring more than is kept.
+func TestBody_losesNothingToTheLastReadOfAnEarlierAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, from := newBody(t, -1, 4)
+		first := open(b)
+		var late sync.WaitGroup
+		late.Go(func() {
+			defer func() { _ = first.Close() }() // the test is over
+			read(t, first, "abcdefgh")
+		})
+		synctest.Wait()
+		b.retire()
+		second := open(b)
+		late.Go(func() {
+			defer func() { _ = second.Close() }() // the test is over
+			if got, err := io.ReadAll(second); string(got) != "abcdefghij" || err != nil {
+				t.Errorf("%q, %v", got, err)
+			}
+		})
+		send(t, from, "abcdefgh")
+		send(t, from, "ij")
+		_ = from.Close()
+		late.Wait()
+		if b.again() || b.retire() || b.kept != nil {
+			t.Errorf("another attempt may have it, and %d bytes are kept", len(b.kept))
+		}
+		b.finish()
+	})
+}
+
+func TestBody_isKeptUpToItsBound(t *testing.T) {
+	for _, most := range []int{0, 3, 8} {
+		b, from := newBody(t, -1, most)
+		go func() { send(t, from, "abcdefgh"); _ = from.Close() }()
+		h := open(b)
+		read(t, h, "abcdefgh")
+		if _, err := h.Read(make([]byte, 1)); err != io.EOF {
+			t.Error(err)
+		}
+		_ = h.Close()
+		if b.again() != (most == 8) {
+			t.Errorf("bound %d: again is %v", most, b.again())
+		}
+		b.finish()
+	}
+}
+
+func TestBody_readsASmallOneOfKnownLengthAtOnce(t *testing.T) {
+	r := request("POST", "/", "abc")
+	b, err := newReplay(t.Context(), r, 3, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		var out call.Outgoing
+		if b.put(&out); string(out.Kept) != "abc" || out.Length != 3 || out.Body != nil {
+			t.Errorf("%+v", out)
+		}
+	}
+	b.finish()
+}
+
+func TestBody_thatBreaksCannotBeHadAgain(t *testing.T) {
+	b, from := newBody(t, -1, 8)
+	go func() { send(t, from, "abc"); _ = from.CloseWithError(errBroken) }()
+	h := open(b)
+	if got, err := io.ReadAll(h); string(got) != "abc" || !errors.Is(err, errBroken) {
+		t.Errorf("%q %v", got, err)
+	}
+	if b.again() {
+		t.Error("it can")
+	}
+	_ = h.Close()
+	b.finish()
+}
+
+func TestBody_finishInterruptsAReadThatWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, _ := newBody(t, -1, 8)
+		first := open(b)
+		var late sync.WaitGroup
+		late.Go(func() {
+			defer func() { _ = first.Close() }() // the test is over
+			if _, err := first.Read(make([]byte, 1)); !errors.Is(err, errBroken) {
+				t.Error(err)
+			}
+		})
+		synctest.Wait()
+		b.retire()
+		second := open(b)
+		late.Go(func() {
+			defer func() { _ = second.Close() }() // the test is over
+			if _, err := second.Read(make([]byte, 1)); !errors.Is(err, errAttemptOver) {
+				t.Error(err)
+			}
+		})
+		synctest.Wait()
+		b.finish()
+		late.Wait()
+		b.finish() // nothing is left to wait for
+	})
+}
+
+func TestBody_finishWaitsForThoseWhoRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, _ := newBody(t, -1, 8)
+		h := open(b)
+		done := false
+		go func() { b.finish(); done = true }()
+		synctest.Wait()
+		if done {
+			t.Error("it did not wait")
+		}
+		if _, err := h.Read(make([]byte, 1)); !errors.Is(err, errAttemptOver) {
+			t.Error(err)
+		}
+		_ = h.Close()
+		_ = h.Close() // counts once
+		synctest.Wait()
+		if !done {
+			t.Error("it waits on")
+		}
+	})
+}
+
+// Attempts that begin and fail at any time: each has the body from its beginning.
+func TestBody_isTheSameForEveryAttempt(t *testing.T) {
+	random := rand.New(rand.NewPCG(5, 6))
+	for range 200 {
+		text := strings.Repeat("0123456789", 1+random.IntN(20))
+		b, from := newBody(t, -1, random.IntN(250))
+		go func() {
+			for rest := text; rest != ""; {
+				n := min(1+len(rest)/3, len(rest))
+				if _, err := io.WriteString(from, rest[:n]); err != nil {
+					return // it was interrupted
+				}
+				rest = rest[n:]
+			}
+			_ = from.Close()
+		}()
+		var late sync.WaitGroup
+		for range 3 {
+			h, most := open(b), random.IntN(len(text)+20)
+			half := make(chan struct{})
+			late.Go(func() {
+				reached := sync.OnceFunc(func() { close(half) })
+				defer reached()
+				defer func() { _ = h.Close() }() // the test is over
+				var got bytes.Buffer
+				for p := make([]byte, 7); got.Len() < most; {
+					n, err := h.Read(p)
+					if got.Write(p[:n]); err != nil {
+						if err == io.EOF && got.Len() != len(text) {
+							t.Errorf("it ended after %d of %d bytes", got.Len(), len(text))
+						}
+						break
+					}
+					if got.Len() > len(text)/2 {
+						reached()
+					}
+				}
+				if !strings.HasPrefix(text, got.String()) {
+					t.Errorf("%q is no beginning of %q", got.String(), text)
+				}
+			})
+			<-half
+			if !b.retire() {
+				break
+			}
+		}
+		b.finish()
+		b.r.Interrupt() // ends whoever writes
+		late.Wait()
+	}
+}

@@ -1,0 +1,73 @@
+package proxy
+
+import (
+	"strings"
+
+	"github.com/lsm/fiso/link/internal/call"
+)
+
+// outgoingHeader is what of the application's header goes on, without what ends
+// with its connection, what it names in Connection, what rules remove, and what
+// the target's own credential replaces. All this happens before the credential
+// is put on, so that Connection: authorization changes nothing
+// (https://github.com/golang/go/issues/50580).
+func (c *Call) outgoingHeader() call.Header {
+	var named []string
+	for member := range c.Header.Tokens("Connection") {
+		named = append(named, member)
+	}
+	set := c.To.Set()
+	out := make(call.Header, 0, len(c.Header)+len(set)+4)
+next:
+	for _, f := range c.Header {
+		if local(f.Name) || c.To.Removes(f.Name) {
+			continue
+		}
+		for _, n := range named {
+			if call.Same(n, f.Name) {
+				continue next
+			}
+		}
+		out = append(out, f)
+	}
+	return append(out, set...)
+}
+
+// local reports whether a field is about the application's connection to us.
+// TE goes on in the one form that says something end-to-end: that trailers are
+// understood, which gRPC insists on.
+func local(name string) bool {
+	switch len(name) {
+	case 2:
+		return call.Same(name, "te")
+	case 4:
+		return call.Same(name, "host")
+	case 6:
+		return call.Same(name, "expect")
+	case 7:
+		return call.Same(name, "upgrade") || call.Same(name, "trailer")
+	case 10:
+		return call.Same(name, "connection") || call.Same(name, "keep-alive")
+	case 14:
+		return call.Same(name, "content-length") || call.Same(name, "http2-settings")
+	case 16:
+		return call.Same(name, "proxy-connection")
+	case 17:
+		return call.Same(name, "transfer-encoding")
+	case 19:
+		return call.Same(name, "proxy-authorization")
+	}
+	return false
+}
+
+// websocket reports whether the call asks for a WebSocket. No other protocol is
+// upgraded to: what follows would be opaque to every rule
+// (https://github.com/golang/go/issues/80416).
+func (c *Call) websocket() bool { return strings.EqualFold(c.Upgrade, "websocket") }
+
+// upgradeAnswer is the header of an answer that changes to another protocol.
+func upgradeAnswer(h call.Header, to string) call.Header {
+	out := make(call.Header, 0, len(h)+2)
+	out = append(out, call.Field{Name: "Connection", Value: "Upgrade"}, call.Field{Name: "Upgrade", Value: to})
+	return append(out, h...)
+}

@@ -1,0 +1,131 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/lsm/fiso/link/internal/call"
+)
+
+// perform makes the call, as often as is safe and useful, and streams the
+// answer back.
+func (p *Proxy) perform(ctx context.Context, w call.ResponseWriter, c *Call) error {
+	t := c.To
+	if c.websocket() && t.Spec.HTTP2() {
+		return &refusal{code: call.UpgradeRefused, detail: "the target speaks HTTP/2, which has no upgrade"}
+	}
+	ctx, limit := newLimit(ctx, t.Total())
+	defer limit.stop()
+	body, err := newReplay(ctx, c.Request, int(t.Spec.Retry.MaxBodyBytes), limit.moved)
+	if err != nil {
+		return errBody(ctx, err)
+	}
+	defer body.finish() // the attempt was ended by then
+	defer t.Budget.Begin()()
+	m := maker{c: c, body: body, header: c.outgoingHeader(), until: limit.until}
+	m.interim = func(status int, h call.Header) { _ = w.Inform(status, h) } // the answer shows that the application is gone
+	a, done, err := m.make(ctx)
+	if err != nil {
+		return m.explain(ctx, err)
+	}
+	defer done()
+	return c.back(ctx, w, a, limit)
+}
+
+// maker makes the attempts of one call.
+type maker struct {
+	c       *Call
+	body    *replay
+	header  call.Header
+	until   time.Time // no attempt begins after it
+	interim func(int, call.Header)
+	renewed bool
+	tried   []string
+	sent    *call.Outgoing // the last attempt
+}
+
+// make makes attempts until one has an answer for the application, or none will.
+// done gives back what the last one holds, and is called when its answer was
+// read.
+func (m *maker) make(ctx context.Context) (a *call.Answer, done func(), err error) {
+	giveBack := func() {} // of the retry budget
+	defer func() { giveBack() }()
+	for {
+		a, done, err = m.attempt(ctx)
+		if err == nil && a.Status == 401 && m.renew(ctx, a, done) {
+			m.c.record.Attempts-- // with another credential; this one does not count
+			continue
+		}
+		wait, again := m.again(ctx, a, err)
+		if !again {
+			return a, done, err
+		}
+		giveBack()
+		if giveBack = m.c.To.Budget.Take(); giveBack == nil {
+			giveBack = func() {}
+			return a, done, err
+		}
+		if !m.body.retire() {
+			return a, done, err // meanwhile more of it was read than is kept
+		}
+		if err == nil {
+			m.forget(a, done)
+		}
+		if !sleep(ctx, wait) {
+			return nil, nil, &call.Error{Reason: reason(ctx, call.Gone), Err: context.Cause(ctx)}
+		}
+	}
+}
+
+// renew gets another credential after a 401, once a call, and then lets go of
+// that answer.
+func (m *maker) renew(ctx context.Context, a *call.Answer, done func()) bool {
+	cred := m.c.To.Credential
+	if cred == nil || m.renewed || !m.body.again() {
+		return false
+	}
+	m.renewed = true
+	keep := false
+	defer func() {
+		if !keep {
+			m.forget(a, done)
+		}
+	}()
+	m.c.record.Renewed = cred.Renew(ctx, m.sent)
+	keep = !m.c.record.Renewed || !m.body.retire()
+	return !keep
+}
+
+// forget lets go of an answer that the application will not see.
+func (m *maker) forget(a *call.Answer, done func()) {
+	_ = a.Body.Close() // nobody reads it
+	done()
+}
+
+// explain turns the failure of the last attempt into what the application sees.
+func (m *maker) explain(ctx context.Context, err error) error {
+	var failed *call.Error
+	if !errors.As(err, &failed) {
+		return err
+	}
+	why := failed.Reason
+	if why == call.Connect {
+		why = reason(ctx, why) // the call's own limit has cut it
+	}
+	switch why {
+	case call.Connect:
+		return &refusal{code: call.ConnectFailed, detail: "the target cannot be reached: " + failed.Err.Error()}
+	case call.Timeout:
+		return &refusal{code: call.UpstreamTimeout, detail: "the target did not answer in time"}
+	case call.Garbage:
+		return &refusal{code: call.UpstreamGarbage, detail: "the target's answer is not HTTP: " + failed.Err.Error()}
+	case call.Body:
+		return errBody(ctx, failed.Err)
+	case call.Unfit:
+		return &refusal{code: call.BadRequest, detail: "the request cannot be passed on: " + failed.Err.Error()}
+	case call.Gone:
+		return failed
+	}
+	return &refusal{code: call.UpstreamReset, detail: "the connection to the target broke: " + failed.Err.Error()}
+}

@@ -1,0 +1,78 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/lsm/fiso/link/internal/call"
+	"github.com/lsm/fiso/link/internal/resilience"
+)
+
+// again reports whether another attempt is safe and wanted, and after what wait.
+func (m *maker) again(ctx context.Context, a *call.Answer, err error) (time.Duration, bool) {
+	t, attempts := m.c.To, m.c.record.Attempts
+	if attempts >= t.Spec.Retry.MaxAttempts || m.c.websocket() || ctx.Err() != nil {
+		return 0, false
+	}
+	var what string
+	sent, asked := true, time.Duration(0)
+	if err != nil {
+		var failed *call.Error
+		if !errors.As(err, &failed) {
+			return 0, false // ours: circuit open, no credential
+		}
+		what, sent = string(failed.Reason), failed.Sent
+		if what == string(call.Garbage) {
+			what = string(call.Reset)
+		}
+	} else {
+		what, asked = strconv.Itoa(a.Status), retryAfter(a.Header.Get("Retry-After"), time.Now())
+	}
+	if !t.RetriesOn(what) || sent && !m.safe() || !m.body.again() || t.Breaker.State() == resilience.Open {
+		return 0, false
+	}
+	wait := max(t.Backoff.Delay(attempts), asked)
+	if asked > t.Spec.Retry.MaxInterval || wait >= time.Until(m.until) {
+		return 0, false // more patience than we have: the application hears at once
+	}
+	return wait, true
+}
+
+// safe reports whether the request may reach the target twice (RFC 9110,
+// section 9.2.2; draft-ietf-httpapi-idempotency-key-header). A key counts only
+// if the target sees it.
+func (m *maker) safe() bool {
+	switch m.c.Method {
+	case "GET", "HEAD", "OPTIONS", "PUT", "DELETE":
+		return true
+	}
+	return m.c.To.Spec.Retry.Unsafe || m.header.Get("Idempotency-Key") != ""
+}
+
+// retryAfter reads both forms of Retry-After: seconds, and a date.
+func retryAfter(s string, now time.Time) time.Duration {
+	s = strings.TrimSpace(s)
+	if n, err := strconv.Atoi(s); err == nil || errors.Is(err, strconv.ErrRange) {
+		return time.Duration(min(max(n, 0), 1<<30)) * time.Second
+	}
+	if at, err := http.ParseTime(s); err == nil {
+		return max(at.Sub(now), 0)
+	}
+	return 0
+}
+
+// sleep waits; false when the call ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,466 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lsm/fiso/link/internal/call"
+	"github.com/lsm/fiso/link/internal/resilience"
+	"github.com/lsm/fiso/link/internal/target"
+)
+
+// stage is where an attempt goes wrong.
+type stage struct {
+	name   string
+	reason call.Reason // "": status
+	sent   bool
+	status int
+	again  bool // it may be worth another attempt
+}
+
+var stages = []stage{
+	{"no connection", call.Connect, false, 0, true},
+	{"closed before a byte", call.Reset, false, 0, true},
+	{"broken after the request", call.Reset, true, 0, true},
+	{"no answer in time", call.Timeout, true, 0, true},
+	{"garbage", call.Garbage, true, 0, true},
+	{"503", "", true, 503, true},
+	{"429", "", true, 429, true},
+	{"500, which is not in on", "", true, 500, false},
+	{"404", "", true, 404, false},
+	{"200", "", true, 200, false},
+}
+
+// bodies of requests; 16 bytes are kept.
+var bodies = []struct {
+	name    string
+	text    string
+	chunked bool
+	kept    bool
+}{
+	{"no body", "", false, true},
+	{"a small one", "0123456789", false, true},
+	{"a small one in chunks", "0123456789", true, true},
+	{"as long as may be", "0123456789abcdef", true, true},
+	{"a large one", "0123456789abcdefX", false, false},
+	{"a large one in chunks", "0123456789abcdefX", true, false},
+}
+
+// L11: https://github.com/traefik/traefik/issues/8990,
+// https://github.com/golang/go/issues/19943
+func TestRetry_reachesTheTargetNoMoreThanIsSafe(t *testing.T) {
+	for _, method := range []string{"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "POST", "PATCH", "get", "PURGE"} {
+		for _, key := range []string{"", "k1"} {
+			for _, unsafe := range []bool{false, true} {
+				for _, s := range stages {
+					for _, b := range bodies {
+						t.Run(fmt.Sprintf("%s/key %q/unsafe %v/%s/%s", method, key, unsafe, s.name, b.name), func(t *testing.T) {
+							retries(t, method, key, unsafe, s, b.text, b.chunked, b.kept)
+						})
+					}
+				}
+			}
+		}
+	}
+}
+
+func retries(t *testing.T, method, key string, unsafe bool, s stage, body string, chunked, kept bool) {
+	attempts, executed := 0, 0
+	up := trip(func(_ context.Context, _ string, out *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
+		attempts++
+		if s.sent {
+			executed++
+			if got, err := sentBody(out); got != body || err != nil {
+				t.Errorf("attempt %d had the body %q, %v", attempts, got, err)
+			}
+			if want := int64(len(body)); out.Length != want && (!chunked || out.Length != -1) {
+				t.Errorf("attempt %d had the length %d", attempts, out.Length)
+			}
+		}
+		if s.reason != "" {
+			return nil, &call.Error{Reason: s.reason, Sent: s.sent, Err: errBroken}
+		}
+		return answer(s.status, ""), nil
+	})
+	settings := fmt.Sprintf("retry: {initialInterval: 1ms, maxInterval: 1ms, maxBodyBytes: 16, unsafe: %v}", unsafe)
+	r := request(method, "/link/crm/a", body)
+	if chunked {
+		r.Length = -1
+	}
+	if key != "" {
+		r.Header.Add("Idempotency-Key", key)
+	}
+	to := newTargetOf(t, settings, target.Parts{Transport: up})
+	_, record := makeCall(t.Context(), to, r)
+
+	idempotent := strings.Contains("GET HEAD OPTIONS PUT DELETE", method)
+	want := 1
+	if s.again && (idempotent || key != "" || unsafe || !s.sent) && (kept || !s.sent) {
+		want = 3
+	}
+	if attempts != want || record.Attempts != want {
+		t.Errorf("%d attempts, recorded %d; want %d", attempts, record.Attempts, want)
+	}
+	if !idempotent && key == "" && !unsafe && executed > 1 {
+		t.Errorf("executed %d times", executed)
+	}
+}
+
+// A key that the target does not get protects it from nothing.
+func TestRetry_doesNotCountOnAKeyThatDoesNotGoOn(t *testing.T) {
+	for name, test := range map[string]struct {
+		settings string
+		fields   []string
+		want     int
+	}{
+		"it goes on":              {"", []string{"Idempotency-Key", "1"}, 3},
+		"an empty one":            {"", []string{"Idempotency-Key", ""}, 1},
+		"a rule removes it":       {"headers: {remove: [Idempotency-Key]}", []string{"Idempotency-Key", "1"}, 1},
+		"Connection takes it off": {"", []string{"Idempotency-Key", "1", "Connection", "idempotency-key"}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			to := newTargetOf(t, test.settings, target.Parts{Transport: always(503, "")})
+			if _, record := makeCall(t.Context(), to, request("POST", "/link/crm/", "x", test.fields...)); record.Attempts != test.want {
+				t.Errorf("%d attempts", record.Attempts)
+			}
+		})
+	}
+}
+
+// calls makes one call in virtual time, and returns the time of each attempt.
+func calls(t *testing.T, settings string, up func(n int) (*call.Answer, error)) (w *recorder, record Record, at []time.Duration, took time.Duration) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		to := newTargetOf(t, settings, target.Parts{Transport: trip(func(context.Context, string, *call.Outgoing, func(int, call.Header)) (*call.Answer, error) {
+			at = append(at, time.Since(began))
+			return up(len(at))
+		})})
+		w, record = makeCall(t.Context(), to, request("GET", "/link/crm/", ""))
+		took = time.Since(began)
+	})
+	return w, record, at, took
+}
+
+func TestRetry_waitsAsLongAsTheTargetAsks(t *testing.T) {
+	inThree := func() string { return time.Now().Add(3 * time.Second).UTC().Format(http.TimeFormat) }
+	for name, test := range map[string]struct {
+		settings string
+		after    func() string
+		attempts int
+		wait     time.Duration // before the second
+	}{
+		"seconds":                        {"retry: {initialInterval: 1s, jitter: 0}", func() string { return "3" }, 3, 3 * time.Second},
+		"a date":                         {"retry: {initialInterval: 1s, jitter: 0}", inThree, 3, 3 * time.Second},
+		"less than we would":             {"retry: {initialInterval: 2s, jitter: 0}", func() string { return " 1 " }, 3, 2 * time.Second},
+		"nothing":                        {"retry: {initialInterval: 2s, jitter: 0}", func() string { return "" }, 3, 2 * time.Second},
+		"nonsense":                       {"retry: {initialInterval: 2s, jitter: 0}", func() string { return "soon" }, 3, 2 * time.Second},
+		"a negative number":              {"retry: {initialInterval: 2s, jitter: 0}", func() string { return "-3" }, 3, 2 * time.Second},
+		"a date that has passed":         {"retry: {initialInterval: 2s, jitter: 0}", func() string { return "Sun, 06 Nov 1994 08:49:37 GMT" }, 3, 2 * time.Second},
+		"longer than maxInterval":        {"retry: {initialInterval: 1s, maxInterval: 2s}", func() string { return "3" }, 1, 0},
+		"longer than any number":         {"retry: {initialInterval: 1s}", func() string { return "99999999999999999999999" }, 1, 0},
+		"longer than what is left":       {"timeout: 2s\nretry: {initialInterval: 1s}", func() string { return "2" }, 1, 0},
+		"longer than what is left later": {"timeout: 5s\nretry: {initialInterval: 1s}", func() string { return "3" }, 2, 3 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, _, at, took := calls(t, test.settings, func(int) (*call.Answer, error) { return answer(503, "busy", "Retry-After", test.after()), nil })
+			if w.status != 503 || w.body.String() != "busy" || !w.ended || w.header.Get("fiso-error") != "" {
+				t.Errorf("the application saw %d %q", w.status, w.body.String())
+			}
+			if len(at) != test.attempts || len(at) > 1 && at[1] != test.wait {
+				t.Errorf("attempts at %v", at)
+			}
+			if took != at[len(at)-1] {
+				t.Errorf("the answer came after %v, the last attempt was at %v", took, at[len(at)-1])
+			}
+		})
+	}
+}
+
+func TestRetry_hasTheAnswerAtOnceWhereItsOwnWaitWouldPassTheDeadline(t *testing.T) {
+	w, record, at, took := calls(t, "timeout: 1s\nretry: {initialInterval: 800ms, backoff: constant, jitter: 0}", func(int) (*call.Answer, error) {
+		return nil, &call.Error{Reason: call.Connect, Err: errBroken}
+	})
+	if len(at) != 2 || took != 800*time.Millisecond || w.status != 502 || record.Code != call.ConnectFailed {
+		t.Error(at, took, w.status, record.Code)
+	}
+}
+
+func TestRetry_theTotalTimeCountsAttemptsAndWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		attempts := 0
+		to := newTargetOf(t, "timeout: 5s\nretry: {maxAttempts: 9, initialInterval: 1s, backoff: constant, jitter: 0}", target.Parts{
+			Transport: trip(func(ctx context.Context, _ string, _ *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
+				attempts++
+				select {
+				case <-time.After(1500 * time.Millisecond):
+					return answer(503, ""), nil
+				case <-ctx.Done():
+					return nil, &call.Error{Reason: call.Connect, Err: ctx.Err()} // as transports say of a connect cut short
+				}
+			})})
+		began := time.Now()
+		w, record := makeCall(t.Context(), to, request("GET", "/link/crm/", ""))
+		// Two attempts and a wait are 4 s; another wait would end with the call.
+		if took := time.Since(began); took != 4*time.Second || w.status != 503 || attempts != 2 || record.Attempts != 2 {
+			t.Error(took, w.status, attempts, record)
+		}
+	})
+}
+
+func TestRetry_aCallThatIsCutByItsTotalTimeIsATimeout(t *testing.T) {
+	for _, reason := range []call.Reason{call.Connect, call.Timeout} {
+		synctest.Test(t, func(t *testing.T) {
+			to := newTargetOf(t, "timeout: 5s", target.Parts{Transport: trip(func(ctx context.Context, _ string, _ *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
+				<-ctx.Done()
+				return nil, &call.Error{Reason: reason, Sent: true, Err: ctx.Err()}
+			})})
+			began := time.Now()
+			w, record := makeCall(t.Context(), to, request("GET", "/link/crm/", ""))
+			if w.status != 504 || record.Code != call.UpstreamTimeout || record.Attempts != 1 || time.Since(began) != 5*time.Second {
+				t.Error(w.status, record, time.Since(began))
+			}
+		})
+	}
+}
+
+func TestRetry_perAttemptEndsWithTheHeadOfTheAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		attempts := 0
+		to := newTargetOf(t, "retry: {initialInterval: 1s, jitter: 0}\ntimeouts: {perAttempt: 2s}", target.Parts{
+			Transport: trip(func(ctx context.Context, _ string, _ *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
+				if attempts++; attempts == 1 {
+					<-ctx.Done()
+					if !ended(ctx) {
+						t.Error("it ended as if the application had left")
+					}
+					return nil, &call.Error{Reason: call.Timeout, Sent: true, Err: ctx.Err()}
+				}
+				a := answer(200, "")
+				a.Length, a.Body = -1, io.NopCloser(&slow{ctx: ctx, every: 3 * time.Second, left: 3})
+				return a, nil
+			})})
+		began := time.Now()
+		w, record := makeCall(t.Context(), to, request("GET", "/link/crm/", ""))
+		if w.body.String() != "..." || !w.ended || record.Attempts != 2 || time.Since(began) != 12*time.Second {
+			t.Error(w.body.String(), w.ended, record, time.Since(began))
+		}
+	})
+}
+
+func TestRetry_anAnswerThatComesTogetherWithItsTimeoutIsNotUsed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		closed := 0
+		to := newTargetOf(t, "retry: {initialInterval: 1s}\ntimeouts: {perAttempt: 2s}", target.Parts{
+			Transport: trip(func(ctx context.Context, _ string, _ *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
+				<-ctx.Done()
+				a := answer(200, "x")
+				a.Body = &closing{Reader: a.Body, closed: &closed}
+				return a, nil
+			})})
+		w, record := makeCall(t.Context(), to, request("GET", "/link/crm/", ""))
+		if w.status != 504 || record.Attempts != 3 || closed != 3 {
+			t.Error(w.status, record, closed)
+		}
+	})
+}
+
+// slow gives a byte every while.
+type slow struct {
+	ctx   context.Context
+	every time.Duration
+	left  int
+}
+
+func (s *slow) Read(p []byte) (int, error) {
+	if s.left == 0 {
+		return 0, io.EOF
+	}
+	select {
+	case <-time.After(s.every):
+		s.left--
+		return copy(p, "."), nil
+	case <-s.ctx.Done():
+		if ended(s.ctx) {
+			return 0, &call.Error{Reason: call.Timeout, Sent: true, Err: s.ctx.Err()}
+		}
+		return 0, &call.Error{Reason: call.Gone, Sent: true, Err: s.ctx.Err()}
+	}
+}
+
+type closing struct {
+	io.Reader
+	closed *int
+}
+
+func (c *closing) Close() error { *c.closed++; return nil }
+
+func TestRetry_closesEveryAnswerThatTheApplicationDoesNotSee(t *testing.T) {
+	var ends [3]int
+	_, _, at, _ := calls(t, "", func(n int) (*call.Answer, error) {
+		a := answer(503, "x")
+		a.Body = &closing{Reader: a.Body, closed: &ends[n-1]}
+		return a, nil
+	})
+	if len(at) != 3 || ends != [3]int{1, 1, 1} {
+		t.Error(at, ends)
+	}
+}
+
+// picks hands out a, b and c, those not tried first, and counts what is out.
+type picks struct {
+	mu       sync.Mutex
+	out      int
+	outcomes []resilience.Outcome
+	err      error
+}
+
+func (p *picks) Pick(ctx context.Context, tried []string) (string, func(resilience.Outcome), error) {
+	if p.err != nil {
+		return "", nil, p.err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.out++
+	return string(rune('a' + len(tried)%3)), func(o resilience.Outcome) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.out--
+		p.outcomes = append(p.outcomes, o)
+	}, nil
+}
+func (*picks) Close() {}
+
+func TestRetry_goesToAnotherEndpointFirst(t *testing.T) {
+	var at []string
+	p := &picks{}
+	to := newTargetOf(t, "", target.Parts{Endpoints: p, Transport: trip(func(_ context.Context, endpoint string, _ *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
+		at = append(at, endpoint)
+		return nil, &call.Error{Reason: call.Connect, Err: errBroken}
+	})})
+	makeCall(t.Context(), to, request("POST", "/link/crm/", "x"))
+	if strings.Join(at, "") != "abc" || p.out != 0 || len(p.outcomes) != 3 || p.outcomes[0] != resilience.Failure {
+		t.Error(at, p.out, p.outcomes)
+	}
+}
+
+func TestRetry_withoutAnAddressNothingWasSent(t *testing.T) {
+	to := newTargetOf(t, "", target.Parts{Endpoints: &picks{err: errors.New("no such host")}, Transport: always(200, "")})
+	w, record := makeCall(t.Context(), to, request("POST", "/link/crm/", "x"))
+	if record.Code != call.ConnectFailed || record.Attempts != 3 || !strings.Contains(w.body.String(), "no such host") {
+		t.Error(record, w.body.String())
+	}
+}
+
+// L12: https://github.com/envoyproxy/envoy/issues/30205
+func TestRetry_staysWithinItsBudgetWhileItWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		attempts := 0
+		to := newTargetOf(t, "circuitBreaker: {enabled: false}\nretry: {initialInterval: 5s, maxAttempts: 2, jitter: 0, budget: 0.1}", target.Parts{
+			Transport: trip(func(context.Context, string, *call.Outgoing, func(int, call.Header)) (*call.Answer, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				attempts++
+				return answer(503, ""), nil
+			})})
+		var all sync.WaitGroup
+		for range 100 {
+			all.Go(func() { makeCall(t.Context(), to, request("GET", "/link/crm/", "")) })
+		}
+		all.Wait()
+		if attempts < 103 || attempts > 112 {
+			t.Errorf("%d attempts for 100 calls with a budget of a tenth", attempts)
+		}
+	})
+}
+
+func TestRetry_countsEachRetryOfACallInItsBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		attempts := 0
+		to := newTargetOf(t, "circuitBreaker: {enabled: false}\nretry: {initialInterval: 10ms, maxAttempts: 5, jitter: 0, budget: 0.2}", target.Parts{
+			Transport: trip(func(context.Context, string, *call.Outgoing, func(int, call.Header)) (*call.Answer, error) {
+				attempts++
+				return answer(503, ""), nil
+			})})
+		makeCall(t.Context(), to, request("GET", "/link/crm/", ""))
+		give := []func(){to.Budget.Take(), to.Budget.Take(), to.Budget.Take()}
+		if attempts != 5 || give[2] == nil {
+			t.Fatal(attempts, "the call kept a part of the budget")
+		}
+		if to.Budget.Take() != nil {
+			t.Error("four retries of one call and three more fit into a fifth of one call")
+		}
+	})
+}
+
+func TestRetry_noBudgetIsNoRetry(t *testing.T) {
+	w, _, at, _ := calls(t, "retry: {budget: 0}", func(int) (*call.Answer, error) { return answer(503, "x"), nil })
+	if len(at) != 1 || w.body.String() != "x" {
+		t.Error(at, w.body.String())
+	}
+}
+
+func TestRetry_endsWhereTheBreakerOpens(t *testing.T) {
+	w, record, at, _ := calls(t, "circuitBreaker: {failureThreshold: 2}\nretry: {maxAttempts: 9}", func(int) (*call.Answer, error) { return answer(503, "x"), nil })
+	if len(at) != 2 || w.body.String() != "x" || record.Code != "" {
+		t.Error(at, w.body.String(), record)
+	}
+}
+
+func TestRetry_endsWithItsApplication(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		attempts := 0
+		to := newTargetOf(t, "retry: {initialInterval: 5s}", target.Parts{Transport: trip(func(context.Context, string, *call.Outgoing, func(int, call.Header)) (*call.Answer, error) {
+			attempts++
+			time.AfterFunc(time.Second, cancel)
+			return answer(503, ""), nil
+		})})
+		began := time.Now()
+		w, record := makeCall(ctx, to, request("GET", "/link/crm/", ""))
+		if attempts != 1 || w.begun || record.Status != 499 || time.Since(began) != time.Second {
+			t.Error(attempts, w.status, record, time.Since(began))
+		}
+	})
+}
+
+// While a retry waits, the attempt before it may still read.
+func TestRetry_hasTheBodyWholeWhateverTheAttemptBeforeStillReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var reading sync.WaitGroup
+		attempts, got := 0, ""
+		to := newTargetOf(t, "retry: {initialInterval: 1s, jitter: 0, maxBodyBytes: 4}", target.Parts{Transport: streaming(func(_ context.Context, out *call.Outgoing) (*call.Answer, error) {
+			if attempts++; attempts == 1 {
+				read(t, out.Body, "1")
+				reading.Go(func() {
+					defer func() { _ = out.Body.Close() }() // the test is over
+					time.Sleep(500 * time.Millisecond)
+					_, _ = io.ReadAll(out.Body)
+				})
+				return answer(503, ""), nil
+			}
+			defer func() { _ = out.Body.Close() }() // the test is over
+			var err error
+			if got, err = sentBody(out); err != nil {
+				t.Error(err)
+			}
+			return answer(200, ""), nil
+		})})
+		r := request("PUT", "/link/crm/", "123456789")
+		r.Length = -1
+		w, _ := makeCall(t.Context(), to, r)
+		reading.Wait()
+		if w.status != 200 || got != "123456789" || attempts != 2 {
+			t.Error(w.status, got, attempts)
+		}
+	})
+}

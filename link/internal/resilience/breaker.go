@@ -1,0 +1,218 @@
+package resilience
+
+import (
+	"sync"
+	"time"
+)
+
+// State of a breaker; the numbers are the values of fiso_link_circuit_state.
+type State int
+
+// The states.
+const (
+	Closed   State = iota // calls go through
+	HalfOpen              // a few trials go through
+	Open                  // none does
+)
+
+// String is the state in words.
+func (s State) String() string { return [...]string{"closed", "half-open", "open"}[s] }
+
+// Outcome is what an attempt says of its target.
+type Outcome int
+
+// The outcomes.
+const (
+	Success Outcome = iota
+	Failure
+	Nothing // it was cut short by its caller: it says nothing, and gives its place back
+)
+
+// BreakerConfig says when a breaker opens and closes.
+type BreakerConfig struct {
+	FailureThreshold int           // failures in a row; not used with FailureRatio
+	FailureRatio     float64       // share of failures of the last window; 0: not used
+	MinRequests      int           // outcomes that FailureRatio needs
+	SuccessThreshold int           // successes in a row that close it; also how many trials run at once
+	ResetTimeout     time.Duration // from open to half-open; also the window of FailureRatio
+	// Changed is told of each change, after it, by the goroutine that caused
+	// it. nil: nobody is.
+	Changed func(from, to State)
+}
+
+// Breaker is a circuit breaker. A nil *Breaker lets everything through.
+type Breaker struct {
+	cfg BreakerConfig
+
+	mu        sync.Mutex
+	state     State
+	period    uint64 // counts changes: an outcome of an earlier period is void
+	row       int    // failures in a row, closed; successes in a row, half-open
+	trials    int    // under way, half-open
+	openUntil time.Time
+	window    window
+}
+
+// NewBreaker is a closed one.
+func NewBreaker(cfg BreakerConfig) *Breaker {
+	return &Breaker{cfg: cfg, window: window{slice: max(cfg.ResetTimeout/parts, time.Millisecond)}}
+}
+
+// Permit lets one attempt through. Done is called once.
+type Permit struct {
+	b      *Breaker
+	period uint64
+}
+
+// Allow asks for an attempt. Where there is none, wait says when to ask again:
+// what Retry-After tells.
+func (b *Breaker) Allow() (p Permit, wait time.Duration, ok bool) {
+	if b == nil {
+		return Permit{}, 0, true
+	}
+	var told func()
+	b.mu.Lock()
+	if b.state == Open {
+		if left := time.Until(b.openUntil); left > 0 {
+			b.mu.Unlock()
+			return Permit{}, left, false
+		}
+		told = b.become(HalfOpen)
+	}
+	if b.state == HalfOpen {
+		if b.trials >= b.cfg.SuccessThreshold {
+			b.mu.Unlock()
+			return Permit{}, time.Second, false
+		}
+		b.trials++
+	}
+	p = Permit{b, b.period}
+	b.mu.Unlock()
+	tell(told)
+	return p, 0, true
+}
+
+// Done gives the permit back with what the attempt said of the target.
+func (p Permit) Done(o Outcome) {
+	if p.b != nil {
+		tell(p.b.done(p.period, o))
+	}
+}
+
+func (b *Breaker) done(period uint64, o Outcome) (told func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if period != b.period {
+		return nil // it began before the last change, which knew more
+	}
+	if b.state == HalfOpen {
+		b.trials--
+		switch o {
+		case Failure:
+			return b.become(Open)
+		case Success:
+			if b.row++; b.row >= b.cfg.SuccessThreshold {
+				return b.become(Closed)
+			}
+		}
+		return nil
+	}
+	switch o {
+	case Success:
+		b.row = 0
+	case Failure:
+		b.row++
+	default:
+		return nil
+	}
+	if b.cfg.FailureRatio == 0 {
+		if b.row >= b.cfg.FailureThreshold {
+			return b.become(Open)
+		}
+		return nil
+	}
+	failed, all := b.window.add(time.Now(), o == Failure)
+	if o == Failure && all >= b.cfg.MinRequests && float64(failed) >= b.cfg.FailureRatio*float64(all) {
+		return b.become(Open)
+	}
+	return nil
+}
+
+// become changes the state, and returns what tells of it, for after the lock.
+func (b *Breaker) become(to State) func() {
+	from := b.state
+	b.state, b.row, b.trials = to, 0, 0
+	b.period++
+	switch to {
+	case Open:
+		b.openUntil = time.Now().Add(b.cfg.ResetTimeout)
+	case Closed:
+		b.window.reset()
+	}
+	if b.cfg.Changed == nil {
+		return nil
+	}
+	return func() { b.cfg.Changed(from, to) }
+}
+
+func tell(told func()) {
+	if told != nil {
+		told()
+	}
+}
+
+// State is the state now; one that is open and may try again is half-open.
+func (b *Breaker) State() State {
+	if b == nil {
+		return Closed
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.state == Open && !time.Now().Before(b.openUntil) {
+		return HalfOpen
+	}
+	return b.state
+}
+
+// parts are what a window is made of: what leaves it does so by tenths.
+const parts = 10
+
+// window counts outcomes of the last while.
+type window struct {
+	slice  time.Duration
+	counts [parts]struct{ failed, all int }
+	at     int64 // number of the slice that is being filled
+}
+
+func (w *window) add(now time.Time, failed bool) (failures, all int) {
+	w.move(now)
+	c := &w.counts[w.at%parts]
+	c.all++
+	if failed {
+		c.failed++
+	}
+	return w.count(now)
+}
+
+// move empties the parts that time has passed over.
+func (w *window) move(now time.Time) {
+	at := now.UnixNano() / int64(w.slice)
+	if at-w.at >= parts || at < w.at {
+		w.reset()
+		w.at = at
+	}
+	for ; w.at < at; w.at++ {
+		w.counts[(w.at+1)%parts] = struct{ failed, all int }{}
+	}
+}
+
+func (w *window) count(now time.Time) (failures, all int) {
+	w.move(now)
+	for _, c := range w.counts {
+		failures += c.failed
+		all += c.all
+	}
+	return failures, all
+}
+
+func (w *window) reset() { w.counts = [parts]struct{ failed, all int }{} }

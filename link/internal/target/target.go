@@ -1,0 +1,152 @@
+// Package target puts one target together from its configuration: what may be
+// called, with which credential, how carefully, and where. A Target does not
+// change; a reload makes another, and calls under way finish on the old one.
+package target
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/lsm/fiso/common/backoff"
+	"github.com/lsm/fiso/link/internal/call"
+	"github.com/lsm/fiso/link/internal/canonical"
+	"github.com/lsm/fiso/link/internal/resilience"
+	"github.com/lsm/fiso/link/spec"
+)
+
+// Credential is what a target's calls prove themselves with. It is safe for
+// concurrent use.
+type Credential interface {
+	// Apply puts the credential onto an attempt, in place of whatever the
+	// caller sent there. An error means that there is none to be had that is
+	// still good; it says so without showing any, and is of type *Unproven.
+	Apply(ctx context.Context, out *call.Outgoing) error
+	// Renew is asked after the target answered 401 to out, which carries a
+	// credential. It reports whether another attempt would carry another one;
+	// where one was renewed meanwhile, nothing else is done.
+	Renew(ctx context.Context, out *call.Outgoing) bool
+	// Owns reports whether a caller's field of that name never goes on.
+	Owns(field string) bool
+}
+
+// Unproven is why a call could not be given its credential.
+type Unproven struct {
+	Code call.Code // CredentialUnavailable or CredentialExpired
+	Err  error     // holds no secret
+}
+
+func (u *Unproven) Error() string { return u.Err.Error() }
+
+// Unwrap is the cause.
+func (u *Unproven) Unwrap() error { return u.Err }
+
+// Endpoints are the addresses of a target.
+type Endpoints interface {
+	// Pick is the address to try next: the least busy of those that are well
+	// and were not tried, if there is such a one. done is called once, with
+	// what became of the attempt.
+	Pick(ctx context.Context, tried []string) (address string, done func(resilience.Outcome), err error)
+	Close()
+}
+
+// Parts are what a Target is made of beside its configuration.
+type Parts struct {
+	Credential Credential // nil: none
+	Endpoints  Endpoints
+	Transport  call.Transport
+	Changed    func(from, to resilience.State) // of the breaker; nil: nobody is told
+	// Ended ends when calls that still use the target are to end: it was
+	// changed or removed, and they had the time to drain. nil: never.
+	Ended context.Context
+}
+
+// Target is one destination. It is safe for concurrent use.
+type Target struct {
+	Parts
+	Spec        *spec.Target
+	Host        string // what the target sees as Host
+	Rules       *canonical.Rules
+	Slashes     bool
+	Rate        *resilience.Rate
+	Concurrency *resilience.Concurrency
+	Breaker     *resilience.Breaker
+	Budget      *resilience.Budget
+	Backoff     backoff.Policy
+	set         call.Header
+	removed     map[string]bool // lower case
+}
+
+// New puts a target together. The configuration was validated.
+func New(s *spec.Target, p Parts) (*Target, error) {
+	t := &Target{
+		Parts: p, Spec: s, Host: s.Host, Slashes: s.EncodedSlashes == "allow",
+		Concurrency: resilience.NewConcurrency(s.MaxConcurrent), Budget: resilience.NewBudget(s.Retry.Budget),
+		Backoff: backoff.Policy{Kind: s.Retry.Backoff, Initial: s.Retry.InitialInterval, Max: s.Retry.MaxInterval, Jitter: s.Retry.Jitter},
+		removed: map[string]bool{},
+	}
+	if len(s.AllowedPaths) > 0 {
+		var err error
+		if t.Rules, err = canonical.NewRules(s.AllowedPaths); err != nil {
+			return nil, err
+		}
+	}
+	if r := s.RateLimit; r != nil {
+		t.Rate = resilience.NewRate(r.RequestsPerSecond, r.Burst)
+	}
+	if b := s.CircuitBreaker; b.Enabled {
+		t.Breaker = resilience.NewBreaker(resilience.BreakerConfig{
+			FailureThreshold: b.FailureThreshold, FailureRatio: b.FailureRatio, MinRequests: b.MinRequests,
+			SuccessThreshold: b.SuccessThreshold, ResetTimeout: b.ResetTimeout, Changed: p.Changed,
+		})
+	}
+	for name, value := range s.Headers.Set {
+		t.set.Add(name, value)
+		t.removed[strings.ToLower(name)] = true
+	}
+	slices.SortFunc(t.set, func(a, b call.Field) int { return strings.Compare(a.Name, b.Name) })
+	for _, name := range s.Headers.Remove {
+		t.removed[strings.ToLower(name)] = true
+	}
+	return t, nil
+}
+
+// AllowsMethod reports whether the method may be called. CONNECT and TRACE
+// never are, however they are spelt: they are about the connection, which is not
+// the caller's.
+func (t *Target) AllowsMethod(method string) bool {
+	if call.Same(method, "CONNECT") || call.Same(method, "TRACE") {
+		return false
+	}
+	return len(t.Spec.AllowedMethods) == 0 || slices.Contains(t.Spec.AllowedMethods, method)
+}
+
+// Removes reports whether a caller's field does not go on: because a rule says
+// so or sets it, or because the credential is the target's own.
+func (t *Target) Removes(field string) bool {
+	if t.Credential != nil && t.Credential.Owns(field) {
+		return true
+	}
+	return len(t.removed) > 0 && t.removed[strings.ToLower(field)]
+}
+
+// Set are the fields that every call gets, in the order of their names.
+func (t *Target) Set() call.Header { return t.set }
+
+// RetriesOn reports whether the configuration wants a reason or a status
+// retried.
+func (t *Target) RetriesOn(what string) bool { return slices.Contains(t.Spec.Retry.On, what) }
+
+// Total is the longest time of an ordinary call.
+func (t *Target) Total() time.Duration { return t.Spec.Timeout }
+
+// Close lets go of connections and look-ups, once no call uses the target.
+func (t *Target) Close() {
+	if t.Transport != nil {
+		t.Transport.Close()
+	}
+	if t.Endpoints != nil {
+		t.Endpoints.Close()
+	}
+}

@@ -1,0 +1,167 @@
+package spec
+
+import (
+	"time"
+
+	"github.com/lsm/fiso/common/config"
+)
+
+// Config is a configuration file of fiso-link.
+type Config struct {
+	ListenAddr     string         `yaml:"listenAddr" default:"127.0.0.1:3500" doc:"Where applications call. A change needs a restart."`
+	MetricsAddr    string         `yaml:"metricsAddr" default:":9091" doc:"Where /healthz, /readyz and /metrics listen. A change needs a restart."`
+	Targets        []Target       `yaml:"targets" doc:"What can be called, each as /link/{name}/…"`
+	AllowedHosts   config.Strings `yaml:"allowedHosts" doc:"Host names, beside loopback ones, under which a loopback listener may be called."`
+	AllowedOrigins config.Strings `yaml:"allowedOrigins" doc:"Origins, as https://app.example.com, whose web pages may call; any other cross-site request is refused."`
+	MaxConnections int            `yaml:"maxConnections" default:"4096" doc:"Most connections of applications at once; further ones wait."`
+	DrainTimeout   time.Duration  `yaml:"drainTimeout" default:"20s" doc:"How long calls under way may take at the end, and streams of a target that was changed or removed."`
+	AsyncBrokers   config.Strings `yaml:"asyncBrokers" doc:"Kafka brokers of targets with async, and of those with protocol kafka, as host:port."`
+	AsyncTLS       config.TLS     `yaml:"asyncTLS" doc:"TLS to those brokers."`
+	AsyncSASL      config.Raw     `yaml:"asyncSASL" doc:"SASL to those brokers: mechanism, username, password (see connectors/kafka)."`
+	Vault          *Vault         `yaml:"vault" doc:"The Vault that vaultRef reads from."`
+}
+
+// Target is one destination: an entry of targets, or the spec of a LinkTarget.
+// It does not change once it was read.
+type Target struct {
+	Name           string         `yaml:"name" required:"true" doc:"Name in the path /link/{name}/…: lower-case letters, digits and dashes."`
+	Protocol       string         `yaml:"protocol" default:"https" enum:"http|https|h2c|grpc|kafka" doc:"How it is spoken to: http and https (HTTP/1.1), h2c (HTTP/2 without TLS), grpc (HTTP/2, with TLS where tls is given), kafka (a POST is published)."`
+	Host           string         `yaml:"host" doc:"Host name or address, with or without a port. It is also the Host that the target sees."`
+	Port           int            `yaml:"port" doc:"Port, where host has none; default 443 with TLS, else 80."`
+	BasePath       string         `yaml:"basePath" doc:"Put before the path of every call, as /services; allowedPaths does not see it."`
+	SRV            string         `yaml:"srv" doc:"Name of DNS SRV records that list the endpoints; host stays the Host that the target sees."`
+	Endpoints      config.Strings `yaml:"endpoints" doc:"Addresses to call, as host:port, instead of those that host resolves to."`
+	TLS            config.TLS     `yaml:"tls" doc:"TLS to the target: own authorities, a client certificate, another server name."`
+	Auth           Auth           `yaml:"auth" doc:"The credential that every call gets."`
+	CircuitBreaker CircuitBreaker `yaml:"circuitBreaker" doc:"When to stop calling a target that fails."`
+	Retry          Retry          `yaml:"retry" doc:"Which calls are made again, how often and when."`
+	AllowedPaths   config.Strings `yaml:"allowedPaths" doc:"Patterns of paths that may be called: * is anything within a segment, ** any number of segments. None: every path."`
+	AllowedMethods config.Strings `yaml:"allowedMethods" doc:"Methods that may be called. None: every method but CONNECT and TRACE."`
+	EncodedSlashes string         `yaml:"encodedSlashes" default:"refuse" enum:"refuse|allow" doc:"Whether %2F may stand in a path: allow keeps it within its segment."`
+	Headers        Headers        `yaml:"headers" doc:"Headers that every call gets or loses."`
+	RateLimit      *RateLimit     `yaml:"rateLimit" doc:"Most calls a second; above it the answer is 429."`
+	MaxConcurrent  int            `yaml:"maxConcurrent" default:"1024" doc:"Most calls at once; above it the answer is 503."`
+	Timeout        time.Duration  `yaml:"timeout" default:"30s" doc:"Longest time of an ordinary call, retries included. Streams (WebSocket, server-sent events, gRPC) are exempt once they run."`
+	Timeouts       Timeouts       `yaml:"timeouts" doc:"Parts of a call that have a limit of their own."`
+	Async          *Async         `yaml:"async" doc:"Calls that ask for it (Prefer: respond-async) are made later, through Kafka."`
+	Kafka          *Kafka         `yaml:"kafka" doc:"Where a target of protocol kafka publishes."`
+}
+
+// SecretRef names where a secret is. Exactly one form is used. It is read when
+// it is needed and again when it changes, and never shown.
+type SecretRef struct {
+	FilePath string    `yaml:"filePath" doc:"File that holds it, without the line break at its end; followed when it changes."`
+	EnvVar   string    `yaml:"envVar" doc:"Environment variable that holds it."`
+	VaultRef *VaultRef `yaml:"vaultRef" doc:"Secret in Vault that holds it."`
+	Name     string    `yaml:"name" doc:"Kubernetes Secret that holds it, read from $FISO_SECRETS_DIR/name/key."`
+	Key      string    `yaml:"key" doc:"Key in that Secret."`
+}
+
+// VaultRef names a field of a secret in Vault.
+type VaultRef struct {
+	Path string `yaml:"path" required:"true" doc:"Path as the API has it: secret/data/crm for KV version 2, database/creds/app for dynamic ones."`
+	Key  string `yaml:"key" required:"true" doc:"Field of the secret."`
+	Role string `yaml:"role" doc:"Role to log in with for this secret, instead of vault.auth.role."`
+}
+
+// Auth says how calls prove who they come from. Which keys belong to which
+// type stands in the README.
+type Auth struct {
+	Type            string         `yaml:"type" default:"none" enum:"none|bearer|apiKey|basic|oauth2|mtls|sigv4" doc:"Kind of credential."`
+	SecretRef       *SecretRef     `yaml:"secretRef" doc:"bearer: the token. apiKey: the key. basic: the password. oauth2: the client secret. sigv4: the secret access key."`
+	Header          string         `yaml:"header" doc:"apiKey: header that carries the key; default X-API-Key, unless query is given."`
+	Query           string         `yaml:"query" doc:"apiKey: query parameter that carries the key; the caller's own is removed."`
+	Username        string         `yaml:"username" doc:"basic: the user."`
+	TokenURL        string         `yaml:"tokenURL" doc:"oauth2: where tokens are fetched with client credentials."`
+	ClientID        string         `yaml:"clientID" doc:"oauth2: the client's id."`
+	Scopes          config.Strings `yaml:"scopes" doc:"oauth2: scopes to ask for."`
+	Audience        string         `yaml:"audience" doc:"oauth2: audience to ask for."`
+	ClientAuth      string         `yaml:"clientAuth" default:"basic" enum:"basic|post" doc:"oauth2: whether id and secret go in the Authorization header or in the form."`
+	AccessKeyRef    *SecretRef     `yaml:"accessKeyRef" doc:"sigv4: the access key id."`
+	SessionTokenRef *SecretRef     `yaml:"sessionTokenRef" doc:"sigv4: the session token of temporary credentials."`
+	Region          string         `yaml:"region" doc:"sigv4: AWS region, as eu-central-1."`
+	Service         string         `yaml:"service" doc:"sigv4: AWS service, as execute-api."`
+}
+
+// CircuitBreaker says when a target is given a rest.
+type CircuitBreaker struct {
+	Enabled          bool          `yaml:"enabled" default:"true" doc:"Whether there is one."`
+	FailureThreshold int           `yaml:"failureThreshold" default:"5" doc:"Failures in a row that open it. Not used with failureRatio."`
+	FailureRatio     float64       `yaml:"failureRatio" doc:"Share of failures that opens it, from 0 to 1, over the last resetTimeout; 0: failureThreshold counts."`
+	MinRequests      int           `yaml:"minRequests" default:"20" doc:"Calls that failureRatio needs before it says anything."`
+	SuccessThreshold int           `yaml:"successThreshold" default:"2" doc:"Successes of trials that close it; also how many trials run at once."`
+	ResetTimeout     time.Duration `yaml:"resetTimeout" default:"30s" doc:"How long it stays open before it lets trials through."`
+}
+
+// Retry says what is made again. Only calls are that cannot do harm twice:
+// idempotent methods, those with an Idempotency-Key, and those of which nothing
+// was sent.
+type Retry struct {
+	MaxAttempts     int            `yaml:"maxAttempts" default:"3" doc:"Attempts in all; 1: no retry."`
+	Backoff         string         `yaml:"backoff" default:"exponential" enum:"exponential|linear|constant" doc:"How the wait between attempts grows."`
+	InitialInterval time.Duration  `yaml:"initialInterval" default:"200ms" doc:"Wait before the second attempt."`
+	MaxInterval     time.Duration  `yaml:"maxInterval" default:"30s" doc:"Longest wait; a target that asks for more (Retry-After) is not called again."`
+	Jitter          float64        `yaml:"jitter" default:"0.2" doc:"Share of the wait that is random, from 0 to 1."`
+	Budget          float64        `yaml:"budget" default:"0.2" doc:"Retries, waiting ones included, as a share of the calls under way and of the last ten seconds; 0: none. Three at once are always allowed."`
+	On              config.Strings `yaml:"on" default:"connect,timeout,reset,429,502,503,504" doc:"What is retried: connect, timeout, reset, and status codes."`
+	Unsafe          bool           `yaml:"unsafe" doc:"Retry every method, also where the target may have acted on the first attempt."`
+	MaxBodyBytes    config.Bytes   `yaml:"maxBodyBytes" default:"64KiB" doc:"Largest body that is kept for another attempt; a larger one streams, and is sent once."`
+}
+
+// Headers are rules for the headers of a call, applied before the credential.
+type Headers struct {
+	Set    map[string]string `yaml:"set" doc:"Headers to set, whatever the caller sent."`
+	Remove config.Strings    `yaml:"remove" doc:"Headers of the caller that do not go on."`
+}
+
+// RateLimit is a token bucket.
+type RateLimit struct {
+	RequestsPerSecond float64 `yaml:"requestsPerSecond" required:"true" doc:"Calls a second, in the long run."`
+	Burst             int     `yaml:"burst" doc:"Calls at once after a rest; default: one second's worth."`
+}
+
+// Timeouts are limits of parts of a call.
+type Timeouts struct {
+	Connect        time.Duration `yaml:"connect" default:"5s" doc:"To connect, TLS included."`
+	ResponseHeader time.Duration `yaml:"responseHeader" doc:"From the end of the request to the head of the answer; default: what timeout leaves."`
+	PerAttempt     time.Duration `yaml:"perAttempt" doc:"One attempt until the head of the answer; default: what timeout leaves."`
+	Idle           time.Duration `yaml:"idle" default:"5m" doc:"A stream on which nothing moves in either direction."`
+}
+
+// Async lets calls be made later.
+type Async struct {
+	Topic           string        `yaml:"topic" required:"true" doc:"Kafka topic that holds the requests."`
+	ConsumerGroup   string        `yaml:"consumerGroup" doc:"Consumer group of the workers that make the calls; default fiso-link-{target}."`
+	ReplyTopic      string        `yaml:"replyTopic" doc:"Topic that the answers are published to; none: they are counted and forgotten."`
+	DeadLetterTopic string        `yaml:"deadLetterTopic" doc:"Topic for requests that cannot be made; default fiso-dlq-link-{target}."`
+	MaxInFlight     int           `yaml:"maxInFlight" default:"64" doc:"Most calls that a worker makes at once."`
+	MaxRetries      int           `yaml:"maxRetries" default:"5" doc:"Calls made again after the first one failed with all its attempts."`
+	MaxBodyBytes    config.Bytes  `yaml:"maxBodyBytes" default:"512KiB" doc:"Largest body of a request, and of an answer that is published."`
+	Timeout         time.Duration `yaml:"timeout" default:"10s" doc:"Longest time until Kafka has the request."`
+}
+
+// Kafka says where the calls of a target of protocol kafka go.
+type Kafka struct {
+	Topic   string        `yaml:"topic" required:"true" doc:"Topic to publish to."`
+	Key     config.Text   `yaml:"key" doc:"CEL expression for the record's key; it sees data (the body as JSON), headers, path and query. None: no key."`
+	Timeout time.Duration `yaml:"timeout" default:"10s" doc:"Longest time until Kafka has the record."`
+}
+
+// Vault is where vaultRef reads.
+type Vault struct {
+	Address   string     `yaml:"address" required:"true" doc:"URL of Vault, as https://vault:8200."`
+	Namespace string     `yaml:"namespace" doc:"Namespace, of Vault Enterprise."`
+	TLS       config.TLS `yaml:"tls" doc:"TLS to Vault."`
+	Auth      VaultAuth  `yaml:"auth" required:"true" doc:"How fiso-link logs in."`
+}
+
+// VaultAuth is a login at Vault.
+type VaultAuth struct {
+	Method    string     `yaml:"method" required:"true" enum:"kubernetes|approle|token" doc:"How to log in: kubernetes, approle or token."`
+	Role      string     `yaml:"role" doc:"kubernetes: the role."`
+	Mount     string     `yaml:"mount" doc:"Where the method is mounted; default: its name."`
+	TokenFile string     `yaml:"tokenFile" doc:"kubernetes: file of the service account's token; default: where Kubernetes mounts it."`
+	RoleID    string     `yaml:"roleID" doc:"approle: the role's id."`
+	SecretID  *SecretRef `yaml:"secretID" doc:"approle: the secret id, from a file or the environment."`
+	TokenRef  *SecretRef `yaml:"tokenRef" doc:"token: the token, from a file or the environment; default: $VAULT_TOKEN."`
+}

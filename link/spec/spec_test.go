@@ -1,0 +1,197 @@
+package spec
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lsm/fiso/common/config"
+)
+
+// The example of the contract, with what it leaves to the reader filled in.
+const example = `
+listenAddr: "127.0.0.1:3500"
+metricsAddr: ":9091"
+targets:
+  - name: crm
+    protocol: https
+    host: api.salesforce.com
+    auth:
+      type: bearer
+      secretRef:
+        filePath: /secrets/crm-token
+    circuitBreaker: {enabled: true, failureThreshold: 5, successThreshold: 2, resetTimeout: "30s"}
+    retry: {maxAttempts: 3, backoff: exponential, initialInterval: "200ms", maxInterval: "30s", jitter: 0.2}
+    allowedPaths: [/api/v2/**]
+    allowedMethods: [GET, POST]
+    headers: {set: {X-Team: orders}, remove: [Cookie]}
+    rateLimit: {requestsPerSecond: 100, burst: 20}
+    maxConcurrent: 256
+    timeout: 10s
+asyncBrokers: [kafka.infra.svc:9092]
+vault: {address: "https://vault:8200", auth: {method: kubernetes, role: orders}}
+`
+
+func parse(t *testing.T, text string) (*Config, error) {
+	t.Helper()
+	return Parse("config.yaml", []byte(text), config.Env(func(string) (string, bool) { return "", false }))
+}
+
+func TestParse_readsTheExampleOfTheContract(t *testing.T) {
+	c, err := parse(t, example)
+	if err != nil {
+		t.Fatal(err)
+	}
+	crm := &c.Targets[0]
+	if host, port := crm.Address(); host != "api.salesforce.com" || port != 443 || !crm.UsesTLS() || crm.HTTP2() {
+		t.Errorf("it is called at %s:%d", host, port)
+	}
+	if crm.Timeout != 10*time.Second || crm.Auth.SecretRef.FilePath != "/secrets/crm-token" || crm.Timeouts.Connect != 5*time.Second {
+		t.Errorf("got %+v", crm)
+	}
+	if len(crm.Retry.On) != 7 || crm.Retry.MaxBodyBytes != 64<<10 || c.DrainTimeout != 20*time.Second {
+		t.Errorf("defaults: %+v, %v", crm.Retry, c.DrainTimeout)
+	}
+}
+
+func TestTarget_Address(t *testing.T) {
+	for name, test := range map[string]struct {
+		target Target
+		host   string
+		port   int
+	}{
+		"http":           {Target{Protocol: "http", Host: "a"}, "a", 80},
+		"https":          {Target{Protocol: "https", Host: "a"}, "a", 443},
+		"a port in host": {Target{Protocol: "https", Host: "a:8443"}, "a", 8443},
+		"a port beside":  {Target{Protocol: "http", Host: "a", Port: 8080}, "a", 8080},
+		"h2c":            {Target{Protocol: "h2c", Host: "a"}, "a", 80},
+		"grpc":           {Target{Protocol: "grpc", Host: "a"}, "a", 80},
+		"grpc with TLS":  {Target{Protocol: "grpc", Host: "a", TLS: config.TLS{Enabled: true}}, "a", 443},
+		"IPv6":           {Target{Protocol: "http", Host: "[::1]:81"}, "::1", 81},
+		"IPv6, no port":  {Target{Protocol: "http", Host: "::1"}, "::1", 80},
+		"IPv6, brackets": {Target{Protocol: "http", Host: "[::1]"}, "::1", 80},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if host, port := test.target.Address(); host != test.host || port != test.port {
+				t.Errorf("got %s %d", host, port)
+			}
+		})
+	}
+}
+
+// Every fault is told in words that say what to write instead.
+func TestParse_saysWhatIsWrong(t *testing.T) {
+	target := func(s string) string { return "targets:\n  - name: crm\n    host: crm.example\n    " + s + "\n" }
+	for name, test := range map[string]struct{ text, want string }{
+		"an unknown key":            {target("allowedPath: [/a]"), `did you mean "allowedPaths"?`},
+		"a name":                    {"targets: [{name: CRM, host: a}]", `"CRM" is no name for a target`},
+		"no name":                   {"targets: [{host: a}]", `missing key "name"`},
+		"a name twice":              {"targets: [{name: a, host: a}, {name: a, host: b}]", `"a" is the name of targets[0] too`},
+		"no host":                   {"targets: [{name: a}]", "targets[0].host: missing"},
+		"a URL for a host":          {"targets: [{name: a, host: 'https://a'}]", "write the host alone"},
+		"no host at all":            {"targets: [{name: a, host: 'a b'}]", `"a b" is no host`},
+		"an empty label":            {"targets: [{name: a, host: 'a..b'}]", "is no host"},
+		"a port beyond":             {"targets: [{name: a, host: 'a:70000'}]", "is no host"},
+		"two ports":                 {"targets: [{name: a, host: 'a:80', port: 81}]", "host has a port already"},
+		"a port out of bounds":      {target("port: 70000"), "70000 is out of bounds"},
+		"srv and endpoints":         {target("srv: _http._tcp.a\n    endpoints: ['a:1']"), "keep one of the two"},
+		"an endpoint without port":  {target("endpoints: [a]"), `endpoints[0]: "a" is no endpoint`},
+		"TLS for http":              {target("protocol: http\n    tls: {enabled: true}"), "protocol http has no TLS"},
+		"a protocol":                {target("protocol: htps"), `did you mean "https"?`},
+		"an address":                {"listenAddr: '3500'", `"3500" is no address to listen on`},
+		"a pattern":                 {target("allowedPaths: [/ok, api]"), "allowedPaths[1]: the path does not begin with a slash"},
+		"a method":                  {target("allowedMethods: [get]"), "write it in capitals"},
+		"CONNECT":                   {target("allowedMethods: [CONNECT]"), "never passed on"},
+		"a base path that climbs":   {target("basePath: /a/.."), "basePath: the path has a segment of dots"},
+		"a base path with a slash":  {target("basePath: /a/"), "write it as /a"},
+		"a header name":             {target("headers: {set: {'a b': c}}"), `"a b" is no name of a header`},
+		"a header of ours":          {target("headers: {remove: [Transfer-Encoding]}"), "is set by fiso-link itself"},
+		"a header value":            {target(`headers: {set: {a: "b\nc"}}`), "has no line break"},
+		"a reason to retry":         {target("retry: {on: [connekt]}"), `"connekt" is no reason to retry`},
+		"too many attempts":         {target("retry: {maxAttempts: 100}"), "100 is out of bounds"},
+		"intervals":                 {target("retry: {initialInterval: 1m}"), "1m0s is more than maxInterval, 30s"},
+		"a share":                   {target("circuitBreaker: {failureRatio: 2}"), "2 is no share"},
+		"a rate":                    {target("rateLimit: {requestsPerSecond: 0}"), "0 is no rate"},
+		"a timeout":                 {target("timeout: 0s"), "0s is out of bounds"},
+		"bearer without a token":    {target("auth: {type: bearer}"), "auth of type bearer needs it"},
+		"a key of another type":     {target("auth: {type: bearer, username: u, secretRef: {envVar: A}}"), "username: is not used by auth of type bearer"},
+		"header and query":          {target("auth: {type: apiKey, header: A, query: a, secretRef: {envVar: A}}"), "keep one of the two"},
+		"a user name":               {target("auth: {type: basic, username: 'a:b', secretRef: {envVar: A}}"), "has no colon"},
+		"a token URL":               {target("auth: {type: oauth2, tokenURL: a, clientID: b, secretRef: {envVar: A}}"), "tokenURL: is no URL"},
+		"mtls without certificate":  {target("auth: {type: mtls}"), "presents the certificate of tls.certFile"},
+		"a secret from nowhere":     {target("auth: {type: bearer, secretRef: {}}"), "names no secret"},
+		"a secret from two places":  {target("auth: {type: bearer, secretRef: {envVar: A, filePath: /a}}"), "in more than one way"},
+		"half a Kubernetes Secret":  {target("auth: {type: bearer, secretRef: {name: a}}"), "both name and key"},
+		"a secret in no Vault":      {target("auth: {type: bearer, secretRef: {vaultRef: {path: a, key: b}}}"), "needs the block vault"},
+		"Vault without a role":      {"vault: {address: 'https://v', auth: {method: kubernetes}}", "role: missing: the method kubernetes needs it"},
+		"approle without its ids":   {"vault: {address: 'https://v', auth: {method: approle}}", "secretID: missing"},
+		"Vault's way in from Vault": {"vault: {address: 'https://v', auth: {method: token, tokenRef: {vaultRef: {path: a, key: b}}}}", "which it is the way into"},
+		"an address of Vault":       {"vault: {address: v, auth: {method: token}}", "is no URL"},
+		"async without brokers":     {target("async: {topic: a}"), "name the brokers in asyncBrokers"},
+		"an async topic":            {target("async: {topic: 'a b'}"), `"a b" is no name of a Kafka topic`},
+		"kafka without a topic":     {"asyncBrokers: [a:1]\ntargets: [{name: a, protocol: kafka}]", "add kafka: {topic: …}"},
+		"kafka with all the rest":   {"asyncBrokers: [a:1]\ntargets: [{name: a, protocol: kafka, host: a, kafka: {topic: a}, async: {topic: b}, auth: {type: basic}}]", "has no host"},
+		"a topic of http":           {target("kafka: {topic: a}"), "belongs to protocol: kafka"},
+		"no YAML":                   {"targets: [", "config.yaml:1:"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := parse(t, test.text)
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v\nwant %s", err, test.want)
+			}
+		})
+	}
+}
+
+func TestParse_takesEveryKindOfCredential(t *testing.T) {
+	for _, auth := range []string{
+		"{type: none}", "{type: bearer, secretRef: {envVar: A}}", "{type: apiKey, secretRef: {name: a, key: b}}", "{type: apiKey, query: k, secretRef: {filePath: /a}}",
+		"{type: basic, username: u, secretRef: {envVar: A}}", "{type: oauth2, tokenURL: 'https://a/t', clientID: c, clientAuth: post, secretRef: {envVar: A}}",
+		"{type: sigv4, region: r, service: s, accessKeyRef: {envVar: A}, secretRef: {envVar: A}}",
+		"{type: bearer, secretRef: {vaultRef: {path: secret/data/a, key: b, role: r}}}",
+	} {
+		if _, err := parse(t, "vault: {address: 'https://v', auth: {method: approle, roleID: r, secretID: {envVar: A}}}\ntargets: [{name: a, host: a, auth: "+auth+"}]"); err != nil {
+			t.Errorf("%s: %v", auth, err)
+		}
+	}
+	if _, err := parse(t, "targets: [{name: a, host: a, auth: {type: mtls}, tls: {certFile: /a, keyFile: /b}}]"); err != nil {
+		t.Error(err)
+	}
+}
+
+// What the contract has, and this version not, is refused by name and not as a
+// slip of the pen.
+func TestParse_saysWhatComesLater(t *testing.T) {
+	for _, text := range []string{
+		"asyncBrokers: [a:1]\ntargets: [{name: a, protocol: kafka, kafka: {topic: a, key: data.id}}]", "targets: [{name: a, host: a, protocol: h2c}]",
+		"targets: [{name: a, host: a, protocol: grpc}]", "asyncBrokers: [a:1]\ntargets: [{name: a, host: a, async: {topic: a}}]",
+	} {
+		if _, err := parse(t, text); err == nil || !strings.Contains(err.Error(), "is known, but not in this version of fiso-link") {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
+func TestSchema_isJSON(t *testing.T) {
+	text, err := json.Marshal(Schema())
+	if err != nil || !strings.Contains(string(text), "circuitBreaker") {
+		t.Error(string(text), err)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add(example)
+	f.Add("targets: [{name: a, host: 'a:b:c', endpoints: [x], allowedPaths: ['/%']}]")
+	f.Fuzz(func(t *testing.T, text string) {
+		c, err := parse(t, text)
+		if err != nil {
+			return
+		}
+		for i := range c.Targets {
+			if host, port := c.Targets[i].Address(); c.Targets[i].Protocol != "kafka" && (host == "" || port < 1 || port > 65535) {
+				t.Errorf("a target at %q:%d was taken", host, port)
+			}
+		}
+	})
+}

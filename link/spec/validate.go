@@ -1,0 +1,214 @@
+package spec
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/lsm/fiso/common/config"
+)
+
+// Bounds of what a file may ask for. They are wide: they catch a slip of the
+// unit or a zero too many, not an opinion.
+const (
+	maxName       = 63 // DNS-1123 label, so that the name fits Kubernetes objects
+	maxAttempts   = 20
+	maxTime       = 24 * time.Hour
+	maxKept       = 16 << 20 // body bytes kept for another attempt
+	maxAsyncBody  = 8 << 20
+	maxConcurrent = 1 << 20
+)
+
+var (
+	label     = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
+	token     = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$") // RFC 9110, section 5.6.2
+	topicName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
+)
+
+// Validate checks what no single target can tell.
+func (c *Config) Validate() error {
+	errs := []error{
+		address("listenAddr", c.ListenAddr), address("metricsAddr", c.MetricsAddr),
+		within("drainTimeout", c.DrainTimeout, 0, maxTime), number("maxConnections", c.MaxConnections, 1, maxConcurrent),
+	}
+	seen := map[string]int{}
+	for i := range c.Targets {
+		t := &c.Targets[i]
+		at := fmt.Sprintf("targets[%d]", i)
+		if first, ok := seen[t.Name]; ok && t.Name != "" {
+			errs = append(errs, config.Fault(at+".name", "%q is the name of targets[%d] too: a name is a place in the path, give each its own", t.Name, first))
+		} else {
+			seen[t.Name] = i
+		}
+		if (t.Async != nil || t.Protocol == "kafka") && len(c.AsyncBrokers) == 0 {
+			errs = append(errs, config.Fault(at+".name", "this target needs Kafka: name the brokers in asyncBrokers, as in asyncBrokers: [kafka:9092]"))
+		}
+		if c.Vault == nil {
+			for key, ref := range t.Auth.refs() {
+				if ref != nil && ref.VaultRef != nil {
+					errs = append(errs, config.Fault(at+".auth."+key, "vaultRef needs the block vault at the top of the file, with address and auth"))
+				}
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Validate checks one target alone, as a LinkTarget is checked.
+func (t *Target) Validate() error {
+	errs := []error{
+		t.validateName(), t.validatePlace(), t.validateAuth(), t.validateRules(),
+		within("timeout", t.Timeout, time.Millisecond, maxTime), number("maxConcurrent", t.MaxConcurrent, 1, maxConcurrent),
+	}
+	if t.Protocol == "kafka" {
+		errs = append(errs, t.validateKafka())
+	} else if t.Kafka != nil {
+		errs = append(errs, config.Fault("kafka", "belongs to protocol: kafka; write that, or remove kafka (async is for calls made later)"))
+	}
+	return errors.Join(errs...)
+}
+
+func (t *Target) validateName() error {
+	switch {
+	case t.Name == "":
+		return nil // required says so
+	case len(t.Name) > maxName || !label.MatchString(t.Name):
+		return config.Fault("name", "%q is no name for a target: use up to 63 lower-case letters, digits and dashes", t.Name)
+	}
+	return nil
+}
+
+// UsesTLS reports whether the target is spoken to through TLS.
+func (t *Target) UsesTLS() bool {
+	return t.Protocol == "https" || t.Protocol == "grpc" && !t.TLS.IsZero()
+}
+
+// HTTP2 reports whether the target is spoken to in HTTP/2.
+func (t *Target) HTTP2() bool { return t.Protocol == "h2c" || t.Protocol == "grpc" }
+
+// Address is the target's host and port, the default port filled in.
+func (t *Target) Address() (host string, port int) {
+	host, port = t.Host, t.Port
+	if h, p, err := net.SplitHostPort(t.Host); err == nil {
+		host = h
+		port, _ = strconv.Atoi(p) // validated
+	}
+	host = strings.Trim(host, "[]")
+	switch {
+	case port != 0:
+	case t.UsesTLS():
+		port = 443
+	default:
+		port = 80
+	}
+	return host, port
+}
+
+func (t *Target) validatePlace() error {
+	if t.Protocol == "kafka" {
+		return nil
+	}
+	var errs []error
+	switch {
+	case t.Host == "":
+		errs = append(errs, config.Fault("host", "missing: name the host to call, as in host: api.example.com"))
+	case strings.Contains(t.Host, "://"):
+		errs = append(errs, config.Fault("host", "%q is a URL; write the host alone, and the rest as protocol and basePath", t.Host))
+	case !validHost(t.Host):
+		errs = append(errs, config.Fault("host", "%q is no host: write a name or an address, with or without a port", t.Host))
+	case t.Port != 0 && hasPort(t.Host):
+		errs = append(errs, config.Fault("port", "host has a port already; keep one of the two"))
+	}
+	errs = append(errs, number("port", t.Port, 0, 65535))
+	if t.SRV != "" && len(t.Endpoints) > 0 {
+		errs = append(errs, config.Fault("srv", "srv and endpoints both name addresses; keep one of the two"))
+	}
+	for i, e := range t.Endpoints {
+		if _, _, err := net.SplitHostPort(e); err != nil || !validHost(e) {
+			errs = append(errs, config.Fault(fmt.Sprintf("endpoints[%d]", i), "%q is no endpoint: write host:port", e))
+		}
+	}
+	if (t.Protocol == "http" || t.Protocol == "h2c") && !t.TLS.IsZero() {
+		errs = append(errs, config.Fault("tls", "protocol %s has no TLS; write protocol: https, or grpc", t.Protocol))
+	}
+	return errors.Join(errs...)
+}
+
+func hasPort(host string) bool {
+	_, _, err := net.SplitHostPort(host)
+	return err == nil
+}
+
+// validHost reports whether s is a name or an address, with or without a port.
+func validHost(s string) bool {
+	if h, p, err := net.SplitHostPort(s); err == nil {
+		if n, err := strconv.Atoi(p); err != nil || n < 1 || n > 65535 {
+			return false
+		}
+		s = h
+	}
+	if _, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
+		return true
+	}
+	if s == "" || len(s) > 253 {
+		return false
+	}
+	for _, part := range strings.Split(strings.TrimSuffix(strings.ToLower(s), "."), ".") {
+		if part == "" || len(part) > maxName || strings.Trim(part, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
+			return false
+		}
+	}
+	return true
+}
+
+func (t *Target) validateKafka() error {
+	var errs []error
+	if t.Kafka == nil {
+		errs = append(errs, config.Fault("protocol", "kafka needs to know the topic: add kafka: {topic: …}"))
+	}
+	if t.Auth.Type != "" && t.Auth.Type != "none" {
+		errs = append(errs, config.Fault("auth", "a target of protocol kafka has no credential of its own; asyncSASL and asyncTLS are those of the brokers"))
+	}
+	if t.Async != nil {
+		errs = append(errs, config.Fault("async", "a target of protocol kafka publishes at once; remove async"))
+	}
+	if t.Host != "" {
+		errs = append(errs, config.Fault("host", "a target of protocol kafka has no host; the brokers are in asyncBrokers"))
+	}
+	return errors.Join(errs...)
+}
+
+func address(key, s string) error {
+	if _, p, err := net.SplitHostPort(s); err == nil {
+		if n, err := strconv.Atoi(p); err == nil && n >= 0 && n <= 65535 {
+			return nil
+		}
+	}
+	return config.Fault(key, "%q is no address to listen on: write host:port, as 127.0.0.1:3500 or :3500", s)
+}
+
+func within(key string, d, least, most time.Duration) error {
+	if d < least || d > most {
+		return config.Fault(key, "%v is out of bounds: from %v to %v", d, least, most)
+	}
+	return nil
+}
+
+func number(key string, n, least, most int) error {
+	if n < least || n > most {
+		return config.Fault(key, "%d is out of bounds: from %d to %d", n, least, most)
+	}
+	return nil
+}
+
+func share(key string, f float64) error {
+	if !(f >= 0 && f <= 1) {
+		return config.Fault(key, "%v is no share: write a number from 0 to 1", f)
+	}
+	return nil
+}

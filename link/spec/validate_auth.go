@@ -1,0 +1,140 @@
+package spec
+
+import (
+	"errors"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/lsm/fiso/common/config"
+)
+
+// refs are the secrets that a credential is made of, by key.
+func (a *Auth) refs() map[string]*SecretRef {
+	return map[string]*SecretRef{"secretRef": a.SecretRef, "accessKeyRef": a.AccessKeyRef, "sessionTokenRef": a.SessionTokenRef}
+}
+
+// belongs are the keys of auth that each type uses; those with a star it needs.
+var belongs = map[string][]string{
+	"none":   {},
+	"bearer": {"secretRef*"},
+	"apiKey": {"secretRef*", "header", "query"},
+	"basic":  {"secretRef*", "username*"},
+	"oauth2": {"secretRef*", "tokenURL*", "clientID*", "scopes", "audience", "clientAuth"},
+	"mtls":   {},
+	"sigv4":  {"secretRef*", "accessKeyRef*", "sessionTokenRef", "region*", "service*"},
+}
+
+// set are the keys of auth that the file gives a value.
+func (a *Auth) set() map[string]bool {
+	return map[string]bool{
+		"secretRef": a.SecretRef != nil, "header": a.Header != "", "query": a.Query != "", "username": a.Username != "",
+		"tokenURL": a.TokenURL != "", "clientID": a.ClientID != "", "scopes": len(a.Scopes) > 0, "audience": a.Audience != "",
+		"clientAuth":   a.ClientAuth == "post", // basic is the default
+		"accessKeyRef": a.AccessKeyRef != nil, "sessionTokenRef": a.SessionTokenRef != nil, "region": a.Region != "", "service": a.Service != "",
+	}
+}
+
+// Validate checks that the keys are those of the type.
+func (a *Auth) Validate() error {
+	keys, known := belongs[a.Type]
+	if !known {
+		return nil // the enum says so
+	}
+	var errs []error
+	set := a.set()
+	for _, key := range keys {
+		if name, needed := strings.CutSuffix(key, "*"); needed && !set[name] {
+			errs = append(errs, config.Fault(name, "missing: auth of type %s needs it", a.Type))
+		}
+	}
+	for _, key := range sorted(set) {
+		if set[key] && !slices.Contains(keys, key) && !slices.Contains(keys, key+"*") {
+			errs = append(errs, config.Fault(key, "is not used by auth of type %s: remove it, or correct the type", a.Type))
+		}
+	}
+	if a.Header != "" && a.Query != "" {
+		errs = append(errs, config.Fault("query", "the key goes in a header or in the query; keep one of the two"))
+	}
+	if a.Header != "" {
+		errs = append(errs, headerName("header", a.Header))
+	}
+	if strings.ContainsAny(a.Username, ":\r\n") {
+		errs = append(errs, config.Fault("username", "a user name for basic has no colon and no line break"))
+	}
+	if a.TokenURL != "" {
+		if u, err := url.Parse(a.TokenURL); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+			errs = append(errs, config.Fault("tokenURL", "is no URL: write it whole, as https://login.example.com/oauth2/token"))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func sorted(m map[string]bool) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+func (t *Target) validateAuth() error {
+	if t.Auth.Type != "mtls" {
+		return nil
+	}
+	if t.TLS.CertFile == "" {
+		return config.Fault("tls.certFile", "missing: auth of type mtls presents the certificate of tls.certFile and tls.keyFile")
+	}
+	return nil
+}
+
+// Validate checks that one form is used, whole.
+func (r *SecretRef) Validate() error {
+	forms := 0
+	for _, used := range []bool{r.FilePath != "", r.EnvVar != "", r.VaultRef != nil, r.Name != "" || r.Key != ""} {
+		if used {
+			forms++
+		}
+	}
+	switch {
+	case forms == 0:
+		return config.Fault("", "names no secret: write filePath, envVar, vaultRef, or name and key")
+	case forms > 1:
+		return config.Fault("", "names a secret in more than one way; keep one of filePath, envVar, vaultRef, and name with key")
+	case r.Name == "" && r.Key != "", r.Name != "" && r.Key == "":
+		return config.Fault("", "a Kubernetes Secret is named by both name and key")
+	}
+	return nil
+}
+
+// Validate checks that what the method needs is there.
+func (a *VaultAuth) Validate() error {
+	var errs []error
+	need := func(key string, ok bool) {
+		if !ok {
+			errs = append(errs, config.Fault(key, "missing: the method %s needs it", a.Method))
+		}
+	}
+	switch a.Method {
+	case "kubernetes":
+		need("role", a.Role != "")
+	case "approle":
+		need("roleID", a.RoleID != "")
+		need("secretID", a.SecretID != nil)
+	}
+	for key, ref := range map[string]*SecretRef{"secretID": a.SecretID, "tokenRef": a.TokenRef} {
+		if ref != nil && ref.VaultRef != nil {
+			errs = append(errs, config.Fault(key, "cannot come from Vault, which it is the way into"))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Validate checks the address.
+func (v *Vault) Validate() error {
+	if u, err := url.Parse(v.Address); v.Address != "" && (err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http") {
+		return config.Fault("address", "is no URL: write it whole, as https://vault:8200")
+	}
+	return nil
+}

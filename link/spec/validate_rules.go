@@ -1,0 +1,140 @@
+package spec
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/lsm/fiso/common/config"
+	"github.com/lsm/fiso/link/internal/canonical"
+)
+
+// validateRules checks what may be called, and with which headers.
+func (t *Target) validateRules() error {
+	var errs []error
+	if _, err := canonical.NewRules(t.AllowedPaths); err != nil {
+		var p *canonical.PatternError
+		if errors.As(err, &p) {
+			errs = append(errs, config.Fault(fmt.Sprintf("allowedPaths[%d]", p.Index), "%v", p.Err))
+		}
+	}
+	for i, m := range t.AllowedMethods {
+		key := fmt.Sprintf("allowedMethods[%d]", i)
+		switch {
+		case !token.MatchString(m) || m != strings.ToUpper(m):
+			errs = append(errs, config.Fault(key, "%q is no method: write it in capitals, as GET", m))
+		case m == "CONNECT" || m == "TRACE":
+			errs = append(errs, config.Fault(key, "%s is never passed on", m))
+		}
+	}
+	if t.BasePath != "" {
+		if canon, err := canonical.Path(t.BasePath, true); err != nil {
+			errs = append(errs, config.Fault("basePath", "%v", err))
+		} else if canon != t.BasePath || strings.HasSuffix(canon, "/") {
+			errs = append(errs, config.Fault("basePath", "write it as %s", strings.TrimSuffix(canon, "/")))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// ours are headers that a rule may not touch: they frame the message, or are
+// made by fiso-link itself.
+var ours = []string{
+	"connection", "content-length", "host", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
+}
+
+// Validate checks names and values of headers.
+func (h *Headers) Validate() error {
+	var errs []error
+	for name, value := range h.Set {
+		key := "set." + name
+		errs = append(errs, headerName(key, name))
+		if strings.ContainsAny(value, "\r\n\x00") {
+			errs = append(errs, config.Fault(key, "a header's value has no line break"))
+		}
+	}
+	for i, name := range h.Remove {
+		errs = append(errs, headerName(fmt.Sprintf("remove[%d]", i), name))
+	}
+	return errors.Join(errs...)
+}
+
+func headerName(key, name string) error {
+	switch {
+	case !token.MatchString(name):
+		return config.Fault(key, "%q is no name of a header", name)
+	case slices.Contains(ours, strings.ToLower(name)):
+		return config.Fault(key, "%s is set by fiso-link itself, from what the call is", name)
+	}
+	return nil
+}
+
+// Validate checks thresholds.
+func (b *CircuitBreaker) Validate() error {
+	return errors.Join(
+		number("failureThreshold", b.FailureThreshold, 1, 1_000_000), number("successThreshold", b.SuccessThreshold, 1, 1000),
+		number("minRequests", b.MinRequests, 1, 1_000_000), share("failureRatio", b.FailureRatio),
+		within("resetTimeout", b.ResetTimeout, time.Millisecond, maxTime),
+	)
+}
+
+var retryStatus = regexp.MustCompile(`^[45][0-9][0-9]$`)
+
+// Validate checks bounds, and that every reason is one.
+func (r *Retry) Validate() error {
+	errs := []error{
+		number("maxAttempts", r.MaxAttempts, 1, maxAttempts), share("jitter", r.Jitter), share("budget", r.Budget),
+		within("initialInterval", r.InitialInterval, time.Millisecond, maxTime), within("maxInterval", r.MaxInterval, time.Millisecond, maxTime),
+		number("maxBodyBytes", int(r.MaxBodyBytes), 0, maxKept),
+	}
+	if r.InitialInterval > r.MaxInterval {
+		errs = append(errs, config.Fault("initialInterval", "%v is more than maxInterval, %v", r.InitialInterval, r.MaxInterval))
+	}
+	for i, on := range r.On {
+		if on != "connect" && on != "timeout" && on != "reset" && !retryStatus.MatchString(on) {
+			errs = append(errs, config.Fault(fmt.Sprintf("on[%d]", i), "%q is no reason to retry: write connect, timeout, reset, or a status from 400 to 599", on))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Validate checks that there is a rate.
+func (l *RateLimit) Validate() error {
+	var errs []error
+	if !(l.RequestsPerSecond > 0 && l.RequestsPerSecond <= 1e9) {
+		errs = append(errs, config.Fault("requestsPerSecond", "%v is no rate: write a number above 0", l.RequestsPerSecond))
+	}
+	return errors.Join(append(errs, number("burst", l.Burst, 0, maxConcurrent))...)
+}
+
+// Validate checks bounds.
+func (t *Timeouts) Validate() error {
+	return errors.Join(
+		within("connect", t.Connect, time.Millisecond, maxTime), within("responseHeader", t.ResponseHeader, 0, maxTime),
+		within("perAttempt", t.PerAttempt, 0, maxTime), within("idle", t.Idle, time.Millisecond, maxTime),
+	)
+}
+
+// Validate checks topics and bounds.
+func (a *Async) Validate() error {
+	return errors.Join(
+		topic("topic", a.Topic), topic("replyTopic", a.ReplyTopic), topic("deadLetterTopic", a.DeadLetterTopic),
+		number("maxInFlight", a.MaxInFlight, 1, maxConcurrent), number("maxRetries", a.MaxRetries, 0, 1000),
+		number("maxBodyBytes", int(a.MaxBodyBytes), 0, maxAsyncBody), within("timeout", a.Timeout, time.Millisecond, maxTime),
+	)
+}
+
+// Validate checks the topic.
+func (k *Kafka) Validate() error {
+	return errors.Join(topic("topic", k.Topic), within("timeout", k.Timeout, time.Millisecond, maxTime))
+}
+
+func topic(key, name string) error {
+	if name != "" && !topicName.MatchString(name) {
+		return config.Fault(key, "%q is no name of a Kafka topic: use letters, digits, '.', '_' and '-'", name)
+	}
+	return nil
+}
