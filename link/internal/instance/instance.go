@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"reflect"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -272,9 +274,17 @@ func (i *Instance) reload() {
 	}
 	i.metrics.reloads.WithLabelValues("success").Inc()
 	i.o.Log.Info("the configuration is reloaded", "targets", len(cfg.Targets))
-	if cfg.ListenAddr != i.cfg.ListenAddr && i.o.ListenAddr == "" || cfg.MetricsAddr != i.cfg.MetricsAddr && i.o.MetricsAddr == "" {
-		i.o.Log.Warn("listenAddr and metricsAddr count from the next start")
+	if i.needsStart(cfg) {
+		i.o.Log.Warn("targets are reloaded; listenAddr, metricsAddr, allowedHosts, allowedOrigins, maxConnections and a changed vault count from the next start")
 	}
+}
+
+// needsStart reports whether a configuration changes what is read once.
+func (i *Instance) needsStart(c *spec.Config) bool {
+	old := i.cfg
+	return c.ListenAddr != old.ListenAddr && i.o.ListenAddr == "" || c.MetricsAddr != old.MetricsAddr && i.o.MetricsAddr == "" ||
+		!slices.Equal(c.AllowedHosts, old.AllowedHosts) || !slices.Equal(c.AllowedOrigins, old.AllowedOrigins) ||
+		c.MaxConnections != old.MaxConnections || old.Vault != nil && !reflect.DeepEqual(c.Vault, old.Vault)
 }
 
 // report is how the instance stands: ready once it listens, until it drains.

@@ -122,6 +122,19 @@ func eventually(t *testing.T, what string, holds func() bool) {
 	}
 }
 
+// shows waits until the metrics have all these lines: a call is counted once it is
+// over, which its application may see earlier. It returns the metrics.
+func (l *link) shows(lines ...string) (metrics string) {
+	l.t.Helper()
+	for _, want := range lines {
+		eventually(l.t, want, func() bool {
+			_, metrics = get(l.t, "http://"+l.admin+"/metrics")
+			return strings.Contains(metrics, want)
+		})
+	}
+	return metrics
+}
+
 // upstream answers its name and what it was sent.
 func upstream(t *testing.T, name string) string {
 	t.Helper()
@@ -148,15 +161,10 @@ func TestInstance_callsItsTargetsWithTheirCredential(t *testing.T) {
 	if code, _ := l.call("nobody/api"); code != 404 {
 		t.Error(code)
 	}
-	_, metrics := get(t, "http://"+l.admin+"/metrics")
-	for _, want := range []string{
+	metrics := l.shows(
 		`fiso_link_requests_total{method="GET",mode="sync",status="200",target="crm"} 1`, `fiso_link_requests_total{method="GET",mode="sync",status="404",target="unknown"} 1`,
 		`fiso_link_circuit_state{target="crm"} 0`, `fiso_link_auth_refresh_total{status="success",target="crm"} 1`, `fiso_link_request_duration_seconds_count{method="GET",target="crm"} 1`,
-	} {
-		if !strings.Contains(metrics, want) {
-			t.Errorf("no %s", want)
-		}
-	}
+	)
 	if strings.Contains(metrics+l.log.String(), "s3cret") {
 		t.Error("the secret is in metrics or log")
 	}
@@ -170,12 +178,7 @@ func TestInstance_countsRetriesAndShowsTheBreaker(t *testing.T) {
 	if code, body := l.call("gone/"); code != 502 || !strings.Contains(body, "CONNECT_FAILED") {
 		t.Errorf("%d %s", code, body)
 	}
-	_, metrics := get(t, "http://"+l.admin+"/metrics")
-	for _, want := range []string{`fiso_link_retries_total{attempt="2",target="gone"} 1`, `fiso_link_retries_total{attempt="3",target="gone"} 1`, `fiso_link_circuit_state{target="gone"} 2`} {
-		if !strings.Contains(metrics, want) {
-			t.Errorf("no %s", want)
-		}
-	}
+	l.shows(`fiso_link_retries_total{attempt="2",target="gone"} 1`, `fiso_link_retries_total{attempt="3",target="gone"} 1`, `fiso_link_circuit_state{target="gone"} 2`)
 	if _, body := get(t, "http://"+l.admin+"/readyz?verbose"); !strings.Contains(body, "circuit open") {
 		t.Error(body)
 	}
@@ -232,10 +235,7 @@ func TestInstance_keepsGoingWithAFileThatIsNotValid(t *testing.T) {
 			return !strings.Contains(body, "note: ")
 		})
 	}
-	_, metrics := get(t, "http://"+l.admin+"/metrics")
-	if !strings.Contains(metrics, `fiso_link_reloads_total{status="failure"} 2`) || !strings.Contains(metrics, `fiso_link_reloads_total{status="success"} 2`) {
-		t.Error("reloads are not counted")
-	}
+	l.shows(`fiso_link_reloads_total{status="failure"} 2`, `fiso_link_reloads_total{status="success"} 2`)
 	if err := os.WriteFile(l.file, []byte("listenAddr: 127.0.0.1:1\nmetricsAddr: 127.0.0.1:0\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
