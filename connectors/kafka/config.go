@@ -35,7 +35,7 @@ func (c *ClientConfig) Validate() error {
 		}
 	}
 	faults = append(faults, atLeast("dialTimeout", c.DialTimeout, time.Millisecond), atLeast("metadataMaxAge", c.MetadataMaxAge, time.Second))
-	return errors.Join(append(faults, c.SASL.faults()...)...)
+	return errors.Join(append(faults, c.SASL.ValidateAt("sasl"))...)
 }
 
 // checkBroker accepts host, host:port and [v6]:port. The port defaults to 9092.
@@ -76,10 +76,12 @@ type SASLConfig struct {
 	Extensions config.Strings `yaml:"extensions" doc:"SASL extensions as name=value, for OAUTHBEARER."`
 }
 
-func (c *SASLConfig) faults() []error {
+// ValidateAt reports everything that is wrong with c, as faults of the keys
+// below at. ClientConfig.Validate calls it.
+func (c *SASLConfig) ValidateAt(at string) error {
 	var faults []error
 	fault := func(key, format string, args ...any) {
-		faults = append(faults, config.Fault("sasl."+key, format, args...))
+		faults = append(faults, config.Fault(at+"."+key, format, args...))
 	}
 	switch c.Mechanism {
 	case "":
@@ -105,7 +107,7 @@ func (c *SASLConfig) faults() []error {
 			fault("extensions", "%q is no extension; write name=value", e)
 		}
 	}
-	return faults
+	return errors.Join(faults...)
 }
 
 // token is the OAUTHBEARER token as it is now.

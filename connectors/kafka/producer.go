@@ -141,13 +141,25 @@ var codecs = map[string]kgo.CompressionCodec{
 // deliveryTimeout and, while the broker owes an answer, longer. The record's
 // bytes must not be changed before. For the classes of errors see errors.go.
 func (p *Producer) Produce(ctx context.Context, r Record) error {
+	_, err := p.Append(ctx, r)
+	return err
+}
+
+// Append is Produce that also says where the record stands. Its offset is -1
+// where the broker stored the record and did not say where: it had it already
+// when franz-go had to ask again.
+func (p *Producer) Append(ctx context.Context, r Record) (connector.Position, error) {
 	f := newFlight(1)
 	r.load(f)
 	if err := p.send(ctx, r.Topic, f); err != nil {
-		return err
+		return connector.Position{}, err
 	}
 	<-f.landed
-	return f.records[0].err
+	if err := f.records[0].err; err != nil {
+		return connector.Position{}, err
+	}
+	stored := &f.records[0].record
+	return connector.Position{Topic: stored.Topic, Partition: stored.Partition, Offset: stored.Offset}, nil
 }
 
 // batchMax is the largest batch of a topic. franz-go asks once, at the topic's

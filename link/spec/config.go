@@ -4,21 +4,22 @@ import (
 	"time"
 
 	"github.com/lsm/fiso/common/config"
+	"github.com/lsm/fiso/connectors/kafka"
 )
 
 // Config is a configuration file of fiso-link.
 type Config struct {
-	ListenAddr     string         `yaml:"listenAddr" default:"127.0.0.1:3500" doc:"Where applications call. A change needs a restart."`
-	MetricsAddr    string         `yaml:"metricsAddr" default:":9091" doc:"Where /healthz, /readyz and /metrics listen. A change needs a restart."`
-	Targets        []Target       `yaml:"targets" doc:"What can be called, each as /link/{name}/…"`
-	AllowedHosts   config.Strings `yaml:"allowedHosts" doc:"Host names, beside loopback ones, under which a loopback listener may be called."`
-	AllowedOrigins config.Strings `yaml:"allowedOrigins" doc:"Origins, as https://app.example.com, whose web pages may call; any other cross-site request is refused."`
-	MaxConnections int            `yaml:"maxConnections" default:"4096" doc:"Most connections of applications at once; further ones wait."`
-	DrainTimeout   time.Duration  `yaml:"drainTimeout" default:"20s" doc:"How long calls under way may take at the end, and streams of a target that was changed or removed."`
-	AsyncBrokers   config.Strings `yaml:"asyncBrokers" doc:"Kafka brokers of targets with async, and of those with protocol kafka, as host:port."`
-	AsyncTLS       config.TLS     `yaml:"asyncTLS" doc:"TLS to those brokers."`
-	AsyncSASL      config.Raw     `yaml:"asyncSASL" doc:"SASL to those brokers: mechanism, username, password (see connectors/kafka)."`
-	Vault          *Vault         `yaml:"vault" doc:"The Vault that vaultRef reads from."`
+	ListenAddr     string           `yaml:"listenAddr" default:"127.0.0.1:3500" doc:"Where applications call. A change needs a restart."`
+	MetricsAddr    string           `yaml:"metricsAddr" default:":9091" doc:"Where /healthz, /readyz and /metrics listen. A change needs a restart."`
+	Targets        []Target         `yaml:"targets" doc:"What can be called, each as /link/{name}/…"`
+	AllowedHosts   config.Strings   `yaml:"allowedHosts" doc:"Host names, beside loopback ones, under which a loopback listener may be called."`
+	AllowedOrigins config.Strings   `yaml:"allowedOrigins" doc:"Origins, as https://app.example.com, whose web pages may call; any other cross-site request is refused."`
+	MaxConnections int              `yaml:"maxConnections" default:"4096" doc:"Most connections of applications at once; further ones wait."`
+	DrainTimeout   time.Duration    `yaml:"drainTimeout" default:"20s" doc:"How long calls under way may take at the end, and streams of a target that was changed or removed."`
+	AsyncBrokers   config.Strings   `yaml:"asyncBrokers" doc:"Kafka brokers of targets with async, and of those with protocol kafka, as host:port."`
+	AsyncTLS       config.TLS       `yaml:"asyncTLS" doc:"TLS to those brokers."`
+	AsyncSASL      kafka.SASLConfig `yaml:"asyncSASL" doc:"How to authenticate to those brokers."`
+	Vault          *Vault           `yaml:"vault" doc:"The Vault that vaultRef reads from."`
 }
 
 // Target is one destination: an entry of targets, or the spec of a LinkTarget.
@@ -130,21 +131,55 @@ type Timeouts struct {
 
 // Async lets calls be made later.
 type Async struct {
-	Topic           string        `yaml:"topic" required:"true" doc:"Kafka topic that holds the requests."`
+	Topic           string        `yaml:"topic" required:"true" doc:"Kafka topic that holds the requests. It must exist."`
+	Key             config.Text   `yaml:"key" doc:"CEL expression for the record's key, over headers, path, query, method and data (the body as JSON): calls with the same key are made in order. None: no key, no order."`
 	ConsumerGroup   string        `yaml:"consumerGroup" doc:"Consumer group of the workers that make the calls; default fiso-link-{target}."`
 	ReplyTopic      string        `yaml:"replyTopic" doc:"Topic that the answers are published to; none: they are counted and forgotten."`
-	DeadLetterTopic string        `yaml:"deadLetterTopic" doc:"Topic for requests that cannot be made; default fiso-dlq-link-{target}."`
+	DeadLetterTopic string        `yaml:"deadLetterTopic" doc:"Topic for requests that cannot be made; default {topic}-dlq."`
 	MaxInFlight     int           `yaml:"maxInFlight" default:"64" doc:"Most calls that a worker makes at once."`
-	MaxRetries      int           `yaml:"maxRetries" default:"5" doc:"Calls made again after the first one failed with all its attempts."`
+	MaxRetries      int           `yaml:"maxRetries" default:"3" doc:"Calls made again after the first one failed with all its attempts, while the target is not away."`
 	MaxBodyBytes    config.Bytes  `yaml:"maxBodyBytes" default:"512KiB" doc:"Largest body of a request, and of an answer that is published."`
-	Timeout         time.Duration `yaml:"timeout" default:"10s" doc:"Longest time until Kafka has the request."`
+	Timeout         time.Duration `yaml:"timeout" default:"10s" doc:"Longest time until Kafka has the request; at least 1s."`
+}
+
+// Group is the consumer group of the workers of that target.
+func (a *Async) Group(target string) string {
+	if a.ConsumerGroup != "" {
+		return a.ConsumerGroup
+	}
+	return "fiso-link-" + target
+}
+
+// DeadLetters is the topic of the dead letters.
+func (a *Async) DeadLetters() string {
+	if a.DeadLetterTopic != "" {
+		return a.DeadLetterTopic
+	}
+	return a.Topic + "-dlq"
 }
 
 // Kafka says where the calls of a target of protocol kafka go.
 type Kafka struct {
-	Topic   string        `yaml:"topic" required:"true" doc:"Topic to publish to."`
-	Key     config.Text   `yaml:"key" doc:"CEL expression for the record's key; it sees data (the body as JSON), headers, path and query. None: no key."`
-	Timeout time.Duration `yaml:"timeout" default:"10s" doc:"Longest time until Kafka has the record."`
+	Topic        string        `yaml:"topic" required:"true" doc:"Topic to publish to. It must exist."`
+	Key          config.Text   `yaml:"key" doc:"CEL expression for the record's key, over headers, query and data (the body as JSON). None: no key."`
+	MaxBodyBytes config.Bytes  `yaml:"maxBodyBytes" default:"512KiB" doc:"Largest body."`
+	Timeout      time.Duration `yaml:"timeout" default:"10s" doc:"Longest time until Kafka has the record; at least 1s."`
+}
+
+// Brokers is how Kafka is connected to.
+func (c *Config) Brokers() kafka.ClientConfig {
+	return kafka.ClientConfig{Brokers: c.AsyncBrokers, TLS: c.AsyncTLS, SASL: c.AsyncSASL, ClientID: "fiso-link"}
+}
+
+// RecordKey is the expression for the key of the target's records.
+func (t *Target) RecordKey() config.Text {
+	switch {
+	case t.Async != nil:
+		return t.Async.Key
+	case t.Kafka != nil:
+		return t.Kafka.Key
+	}
+	return config.Text{}
 }
 
 // Vault is where vaultRef reads.

@@ -16,7 +16,22 @@ func Parse(name string, data []byte, opts ...config.Option) (*Config, error) {
 		}
 		return nil, config.Errors{{Pos: config.Pos{File: name, Line: 1, Column: 1}, Code: config.CodeSyntax, Message: err.Error()}}
 	}
+	for i := range f.Config.Targets {
+		f.Config.Targets[i].forgetPlaces()
+	}
 	return &f.Config, nil
+}
+
+// forgetPlaces takes expressions off the file that they stood in: a target is
+// compared with the one of the file before, and what changed elsewhere in the
+// file does not change it.
+func (t *Target) forgetPlaces() {
+	if t.Async != nil {
+		t.Async.Key = config.Text{Value: t.Async.Key.Value}
+	}
+	if t.Kafka != nil {
+		t.Kafka.Key = config.Text{Value: t.Kafka.Key.Value}
+	}
 }
 
 // Schema is the JSON Schema of a configuration file.

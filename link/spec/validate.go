@@ -36,6 +36,7 @@ func (c *Config) Validate() error {
 		address("listenAddr", c.ListenAddr), address("metricsAddr", c.MetricsAddr),
 		within("drainTimeout", c.DrainTimeout, 0, maxTime), number("maxConnections", c.MaxConnections, 1, maxConcurrent),
 	}
+	errs = append(errs, c.validateBrokers())
 	seen := map[string]int{}
 	for i := range c.Targets {
 		t := &c.Targets[i]
@@ -45,7 +46,7 @@ func (c *Config) Validate() error {
 		} else {
 			seen[t.Name] = i
 		}
-		if (t.Async != nil || t.Protocol == "kafka") && len(c.AsyncBrokers) == 0 {
+		if t.UsesKafka() && len(c.AsyncBrokers) == 0 {
 			errs = append(errs, config.Fault(at+".name", "this target needs Kafka: name the brokers in asyncBrokers, as in asyncBrokers: [kafka:9092]"))
 		}
 		if c.Vault == nil {
@@ -82,6 +83,9 @@ func (t *Target) validateName() error {
 	}
 	return nil
 }
+
+// UsesKafka reports whether the target needs asyncBrokers.
+func (t *Target) UsesKafka() bool { return t.Async != nil || t.Protocol == "kafka" }
 
 // UsesTLS reports whether the target is spoken to through TLS.
 func (t *Target) UsesTLS() bool {
@@ -164,23 +168,6 @@ func validHost(s string) bool {
 		}
 	}
 	return true
-}
-
-func (t *Target) validateKafka() error {
-	var errs []error
-	if t.Kafka == nil {
-		errs = append(errs, config.Fault("protocol", "kafka needs to know the topic: add kafka: {topic: …}"))
-	}
-	if t.Auth.Type != "" && t.Auth.Type != "none" {
-		errs = append(errs, config.Fault("auth", "a target of protocol kafka has no credential of its own; asyncSASL and asyncTLS are those of the brokers"))
-	}
-	if t.Async != nil {
-		errs = append(errs, config.Fault("async", "a target of protocol kafka publishes at once; remove async"))
-	}
-	if t.Host != "" {
-		errs = append(errs, config.Fault("host", "a target of protocol kafka has no host; the brokers are in asyncBrokers"))
-	}
-	return errors.Join(errs...)
 }
 
 func address(key, s string) error {

@@ -117,24 +117,3 @@ func (t *Timeouts) Validate() error {
 		within("perAttempt", t.PerAttempt, 0, maxTime), within("idle", t.Idle, time.Millisecond, maxTime),
 	)
 }
-
-// Validate checks topics and bounds.
-func (a *Async) Validate() error {
-	return errors.Join(
-		topic("topic", a.Topic), topic("replyTopic", a.ReplyTopic), topic("deadLetterTopic", a.DeadLetterTopic),
-		number("maxInFlight", a.MaxInFlight, 1, maxConcurrent), number("maxRetries", a.MaxRetries, 0, 1000),
-		number("maxBodyBytes", int(a.MaxBodyBytes), 0, maxAsyncBody), within("timeout", a.Timeout, time.Millisecond, maxTime),
-	)
-}
-
-// Validate checks the topic.
-func (k *Kafka) Validate() error {
-	return errors.Join(topic("topic", k.Topic), within("timeout", k.Timeout, time.Millisecond, maxTime))
-}
-
-func topic(key, name string) error {
-	if name != "" && !topicName.MatchString(name) {
-		return config.Fault(key, "%q is no name of a Kafka topic: use letters, digits, '.', '_' and '-'", name)
-	}
-	return nil
-}

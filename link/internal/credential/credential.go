@@ -79,6 +79,7 @@ func New(s *spec.Auth, p Parts) (Credential, error) {
 	}
 	owns, refs := owned{authorization}, []*spec.SecretRef{s.SecretRef}
 	var prove func([]string) (proof, error)
+	parameter := ""
 	switch s.Type {
 	case "bearer":
 		prove = proveBearer
@@ -86,6 +87,7 @@ func New(s *spec.Auth, p Parts) (Credential, error) {
 		prove = func(v []string) (proof, error) { return proveBasic(s.Username, v[0]) }
 	case "apiKey":
 		if s.Query != "" {
+			parameter = fold(s.Query)
 			prove = func(v []string) (proof, error) { return proveQuery(s.Query, v[0]) }
 			break
 		}
@@ -109,7 +111,7 @@ func New(s *spec.Auth, p Parts) (Credential, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &stored{owned: owns, secrets: secrets}, nil
+	return &stored{owned: owns, parameter: parameter, secrets: secrets}, nil
 }
 
 const authorization = "Authorization"
@@ -139,7 +141,17 @@ func (certificate) Close()                                      {}
 // stored is a credential that is sent as it is kept.
 type stored struct {
 	owned
-	secrets *secrets
+	parameter string // of the query, folded; "": none
+	secrets   *secrets
+}
+
+// WithoutOwn is a caller's query without the parameter that carries the
+// credential, however it is spelt: for a call that is kept before it is made.
+func (c *stored) WithoutOwn(query string) string {
+	if c.parameter == "" {
+		return query
+	}
+	return without(query, func(name string) bool { return name == c.parameter })
 }
 
 // Apply puts it onto an attempt.

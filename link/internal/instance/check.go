@@ -7,6 +7,8 @@ import (
 	"io"
 	"log/slog"
 
+	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/connectors/kafka"
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/credential"
 	"github.com/lsm/fiso/link/internal/discovery"
@@ -24,7 +26,8 @@ type Step struct {
 // Check tries every target step by step, and stops with each at its first
 // failure. Nothing but one safe request is sent.
 func Check(ctx context.Context, cfg *spec.Config) ([]Step, error) {
-	r := &roster{log: slog.New(slog.DiscardHandler), dns: discovery.SystemDNS(), refreshed: func(string, string) {}}
+	nobody := func(string, string) {}
+	r := &roster{log: slog.New(slog.DiscardHandler), dns: discovery.SystemDNS(), refreshed: nobody, buried: nobody, unwritten: nobody}
 	var vault *credential.Vault
 	if cfg.Vault != nil {
 		var err error
@@ -42,7 +45,45 @@ func Check(ctx context.Context, cfg *spec.Config) ([]Step, error) {
 	return steps, nil
 }
 
+// checkKafka tries what the topics of a target need.
+func (e *entry) checkKafka(ctx context.Context) (steps []Step) {
+	s := e.target.Spec
+	add := func(more []connector.Step) {
+		for _, step := range more {
+			steps = append(steps, Step{s.Name, "Kafka: " + step.Name, step.Err})
+		}
+	}
+	topic := func(name string) {
+		sink, err := kafka.NewSink(kafka.SinkConfig{ProducerConfig: kafka.ProducerConfig{ClientConfig: *e.brokers}, Topic: name}, kafka.ProducerOptions{})
+		if err != nil {
+			add([]connector.Step{{Name: "topic " + name, Err: err}})
+			return
+		}
+		more := sink.Check(ctx)
+		_ = sink.Close(ctx) // nothing was written
+		if len(steps) > 0 && len(more) > 0 {
+			more = more[len(more)-1:] // the cluster was tried before
+		}
+		add(more)
+	}
+	if s.Kafka != nil {
+		topic(s.Kafka.Topic)
+		return steps
+	}
+	add(e.worker.Check(ctx))
+	if s.Async.ReplyTopic != "" && steps[len(steps)-1].Err == nil {
+		topic(s.Async.ReplyTopic)
+	}
+	return steps
+}
+
 func (e *entry) check(ctx context.Context) (steps []Step) {
+	if e.brokers != nil {
+		steps = e.checkKafka(ctx)
+	}
+	if e.target.Spec.Protocol == "kafka" {
+		return steps
+	}
 	t := e.target
 	step := func(err error, format string, args ...any) bool {
 		steps = append(steps, Step{t.Spec.Name, fmt.Sprintf(format, args...), err})

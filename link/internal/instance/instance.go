@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/lsm/fiso/common/admin"
+	"github.com/lsm/fiso/link/internal/async"
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/credential"
 	"github.com/lsm/fiso/link/internal/discovery"
@@ -45,6 +46,7 @@ type Instance struct {
 	vault   *credential.Vault // nil: none
 	roster  *roster
 	metrics *metrics
+	proxy   *proxy.Proxy
 	server  *h1.Server
 	admin   *admin.Server
 	calls   net.Listener
@@ -79,9 +81,12 @@ func New(o Options) (*Instance, error) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	i.metrics = newMetrics(registry)
-	i.roster = &roster{log: o.Log, dns: discovery.SystemDNS(), refreshed: func(target, status string) {
-		i.metrics.refreshes.WithLabelValues(target, status).Inc()
-	}}
+	i.proxy = &proxy.Proxy{Observe: i.observe, Defer: async.Accept, Publish: async.Publish}
+	i.roster = &roster{
+		log: o.Log, dns: discovery.SystemDNS(), deliver: i.proxy.Deliver, buried: i.metrics.buried, unwritten: i.metrics.unwritten,
+		refreshed: func(target, status string) { i.metrics.refreshes.WithLabelValues(target, status).Inc() },
+	}
+	i.proxy.Target = i.roster.find
 	registry.MustRegister(newStanding(i.roster))
 	if cfg.Vault != nil {
 		if i.vault, err = credential.NewVault(cfg.Vault, credential.Parts{Log: o.Log}); err != nil {
@@ -135,12 +140,8 @@ func (i *Instance) listen(registry *prometheus.Registry) error {
 		return errors.Join(err, l.Close())
 	}
 	addr, _ := l.Addr().(*net.TCPAddr)
-	p := &proxy.Proxy{
-		Guard:   proxy.Guard{Loopback: addr.IP.IsLoopback(), Hosts: i.cfg.AllowedHosts, Origins: i.cfg.AllowedOrigins},
-		Target:  i.roster.find,
-		Observe: i.observe,
-	}
-	i.server = &h1.Server{Handler: p, Refuse: refuse}
+	i.proxy.Guard = proxy.Guard{Loopback: addr.IP.IsLoopback(), Hosts: i.cfg.AllowedHosts, Origins: i.cfg.AllowedOrigins}
+	i.server = &h1.Server{Handler: i.proxy, Refuse: refuse}
 	return nil
 }
 
@@ -178,7 +179,9 @@ func (i *Instance) Run(ctx context.Context) error {
 			i.o.Log.Error("health and metrics are no longer served", "error", err)
 		}
 	})
-	others.Go(func() { i.follow(ctx) })
+	i.roster.begin()
+	following := make(chan struct{})
+	others.Go(func() { defer close(following); i.follow(ctx) })
 	var conns sync.WaitGroup
 	others.Go(func() { i.accept(beside, &conns) })
 	<-ctx.Done()
@@ -187,6 +190,8 @@ func (i *Instance) Run(ctx context.Context) error {
 	i.drain = true
 	i.mu.Unlock()
 	_ = i.calls.Close() // accept ends
+	<-following         // no worker begins from here on
+	i.roster.rest()
 	limit, cancel := context.WithTimeout(beside, i.cfg.DrainTimeout)
 	defer cancel()
 	if err := i.server.Shutdown(limit); err != nil {
@@ -302,6 +307,10 @@ func (i *Instance) report() admin.Report {
 			c.Reason = "circuit " + s
 		}
 		r.Checks = append(r.Checks, c)
+		if e.worker != nil {
+			// A worker that waits leaves the Pod in service: its other calls work.
+			r.Checks = append(r.Checks, admin.Check{Name: "accepted calls of " + e.target.Spec.Name, OK: true, Reason: e.worker.Status().Problem})
+		}
 	})
 	if fault != nil {
 		r.Notes = append(r.Notes, fault.Error())

@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/lsm/fiso/link/internal/async"
 	"github.com/lsm/fiso/link/internal/proxy"
 )
 
@@ -17,6 +18,9 @@ type metrics struct {
 	retries   *prometheus.CounterVec
 	refreshes *prometheus.CounterVec
 	reloads   *prometheus.CounterVec
+	letters   *prometheus.CounterVec // dead ones
+	failures  *prometheus.CounterVec // to write them
+	replies   *prometheus.CounterVec // that could not be written
 }
 
 // nobody is the label of calls that no target was found for.
@@ -29,10 +33,13 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		return c
 	}
 	m := &metrics{
-		requests:  counter("requests_total", "Calls that ended, by the status that the application saw (499: it went away) and by mode: sync, stream.", "target", "method", "status", "mode"),
+		requests:  counter("requests_total", "Calls that ended, by the status that the application saw (499: it went away) and by mode: sync, stream, async (accepted), delivery (made later), publish.", "target", "method", "status", "mode"),
 		retries:   counter("retries_total", "Attempts beyond the first, by number.", "target", "attempt"),
 		refreshes: counter("auth_refresh_total", "Credentials that were read or fetched anew, by success or failure.", "target", "status"),
 		reloads:   counter("reloads_total", "Changed configuration files, by whether they were taken over: success or failure.", "status"),
+		letters:   counter("dlq_total", "Accepted calls that became dead letters, by the code of the error.", "target", "code"),
+		failures:  counter("dlq_failures_total", "Tries to write a dead letter that failed; the call is held meanwhile.", "target"),
+		replies:   counter("reply_failures_total", "Tries to write a reply that failed; the call is held meanwhile.", "target"),
 		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: "fiso", Subsystem: "link", Name: "request_duration_seconds", Help: "Time a call took, retries included; streams until their end.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
@@ -55,10 +62,20 @@ func (m *metrics) observe(r proxy.Record) {
 	}
 }
 
+func (m *metrics) buried(target, code string) { m.letters.WithLabelValues(target, code).Inc() }
+
+func (m *metrics) unwritten(target, what string) {
+	if what == async.Reply {
+		m.replies.WithLabelValues(target).Inc()
+		return
+	}
+	m.failures.WithLabelValues(target).Inc()
+}
+
 // standing are gauges of what is now, read when they are asked for.
 type standing struct {
-	roster          *roster
-	circuit, expiry *prometheus.Desc
+	roster                     *roster
+	circuit, expiry, lag, held *prometheus.Desc
 }
 
 func newStanding(r *roster) *standing {
@@ -66,17 +83,27 @@ func newStanding(r *roster) *standing {
 		roster:  r,
 		circuit: prometheus.NewDesc("fiso_link_circuit_state", "State of the circuit breaker: 0 closed, 1 half-open, 2 open.", []string{"target"}, nil),
 		expiry:  prometheus.NewDesc("fiso_link_credential_expiry_seconds", "Seconds until the credential in use ends; below 0: it has.", []string{"target"}, nil),
+		lag:     prometheus.NewDesc("fiso_link_consumer_lag", "Accepted calls that are not settled, by partition of their topic.", []string{"target", "partition"}, nil),
+		held:    prometheus.NewDesc("fiso_link_async_held", "Calls that are held because their dead letter or reply cannot be written.", []string{"target"}, nil),
 	}
 }
 
 // Describe names the gauges.
-func (s *standing) Describe(c chan<- *prometheus.Desc) { c <- s.circuit; c <- s.expiry }
+func (s *standing) Describe(c chan<- *prometheus.Desc) {
+	c <- s.circuit
+	c <- s.expiry
+	c <- s.lag
+	c <- s.held
+}
 
 // Collect reads them.
 func (s *standing) Collect(c chan<- prometheus.Metric) {
 	s.roster.each(func(e *entry) {
 		name := e.target.Spec.Name
 		c <- prometheus.MustNewConstMetric(s.circuit, prometheus.GaugeValue, float64(e.target.Breaker.State()), name)
+		if e.worker != nil {
+			s.collectWorker(c, name, e.worker.Status())
+		}
 		if e.credential == nil {
 			return
 		}
@@ -84,4 +111,13 @@ func (s *standing) Collect(c chan<- prometheus.Metric) {
 			c <- prometheus.MustNewConstMetric(s.expiry, prometheus.GaugeValue, time.Until(at).Seconds(), name)
 		}
 	})
+}
+
+func (s *standing) collectWorker(c chan<- prometheus.Metric, name string, status async.Status) {
+	c <- prometheus.MustNewConstMetric(s.held, prometheus.GaugeValue, float64(status.Held), name)
+	for _, p := range status.Partitions {
+		if p.Lag >= 0 {
+			c <- prometheus.MustNewConstMetric(s.lag, prometheus.GaugeValue, float64(p.Lag), name, strconv.Itoa(int(p.Partition)))
+		}
+	}
 }

@@ -10,6 +10,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/lsm/fiso/connectors/kafka"
+	"github.com/lsm/fiso/link/internal/async"
+	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/credential"
 	"github.com/lsm/fiso/link/internal/discovery"
 	"github.com/lsm/fiso/link/internal/h1"
@@ -23,6 +26,11 @@ type roster struct {
 	log       *slog.Logger
 	refreshed func(target, status string)
 	dns       *discovery.DNS
+	// Of targets whose calls are made later.
+	deliver   func(ctx context.Context, w call.ResponseWriter, t *target.Target, r *call.Request) error
+	buried    func(target, code string)
+	unwritten func(target, what string)
+	working   bool // workers run; set before the first reload
 
 	mu      sync.RWMutex
 	entries map[string]*entry
@@ -35,6 +43,11 @@ type entry struct {
 	credential credential.Credential // nil: none
 	vault      *spec.Vault           // that it was built with
 	end        context.CancelFunc    // ends its calls
+	brokers    *kafka.ClientConfig   // that it was built with; nil: it needs none
+	store      *async.Store          // nil: it accepts and publishes nothing
+	worker     *async.Worker         // nil: none of its calls are made later
+	rest       context.CancelFunc    // ends the worker; nil: it was not begun
+	rested     chan struct{}         // closed once it ended; nil: the same
 
 	mu    sync.Mutex
 	calls int
@@ -91,11 +104,11 @@ func (r *roster) replace(c *spec.Config, vault *credential.Vault) error {
 	var fresh []*entry
 	for i := range c.Targets {
 		s := &c.Targets[i]
-		if old := r.entries[s.Name]; old != nil && reflect.DeepEqual(old.target.Spec, s) && reflect.DeepEqual(old.vault, c.Vault) {
+		if old := r.entries[s.Name]; old != nil && old.serves(s, c) {
 			next[s.Name] = old
 			continue
 		}
-		e, err := r.build(s, c.Vault, vault)
+		e, err := r.build(s, c, vault)
 		if err != nil {
 			for _, e := range fresh {
 				r.close(e)
@@ -113,11 +126,24 @@ func (r *roster) replace(c *spec.Config, vault *credential.Vault) error {
 			r.retire(e, c.DrainTimeout)
 		}
 	}
+	if r.working {
+		for _, e := range fresh {
+			e.work(old[e.target.Spec.Name], r.log)
+		}
+	}
 	return nil
 }
 
+// serves reports whether a target is still what the configuration asks for.
+func (e *entry) serves(s *spec.Target, c *spec.Config) bool {
+	return reflect.DeepEqual(e.target.Spec, s) && reflect.DeepEqual(e.vault, c.Vault) && (e.brokers == nil || sameBrokers(*e.brokers, c.Brokers()))
+}
+
 // build makes a target. It connects to nothing.
-func (r *roster) build(s *spec.Target, v *spec.Vault, vault *credential.Vault) (*entry, error) {
+func (r *roster) build(s *spec.Target, c *spec.Config, vault *credential.Vault) (*entry, error) {
+	if s.Protocol == "kafka" {
+		return r.buildTopic(s, c)
+	}
 	log := r.log.With("target", s.Name)
 	cred, err := credential.New(&s.Auth, credential.Parts{Vault: vault, Log: log, Refreshed: func(status string) { r.refreshed(s.Name, status) }})
 	if err != nil {
@@ -144,12 +170,25 @@ func (r *roster) build(s *spec.Target, v *spec.Vault, vault *credential.Vault) (
 	if cred != nil {
 		parts.Credential = cred
 	}
-	t, err := target.New(s, parts)
-	if err != nil {
-		end()
-		return nil, errors.Join(err, closed(cred))
+	e := &entry{credential: cred, vault: c.Vault, end: end, empty: make(chan struct{})}
+	if s.Async != nil {
+		if err := e.openStore(c, s.Async.Timeout, log); err != nil {
+			end()
+			return nil, errors.Join(err, closed(cred))
+		}
+		parts.Log = e.store
 	}
-	return &entry{target: t, credential: cred, vault: v, end: end, empty: make(chan struct{})}, nil
+	if e.target, err = target.New(s, parts); err != nil {
+		end()
+		return nil, errors.Join(err, closed(cred), e.closeKafka())
+	}
+	if s.Async != nil {
+		if err := r.hire(e, c, log); err != nil {
+			r.close(e)
+			return nil, err
+		}
+	}
+	return e, nil
 }
 
 func closed(c credential.Credential) error {
@@ -172,8 +211,12 @@ func (r *roster) resolver(s *spec.Target) discovery.Resolver {
 }
 
 // retire lets go of a target once no call uses it, and ends its calls when they
-// take longer than patience.
+// take longer than patience. Its worker ends at once: what it has under way gets
+// the drain timeout that it was made with.
 func (r *roster) retire(e *entry, patience time.Duration) {
+	if e.rest != nil {
+		e.rest()
+	}
 	e.mu.Lock()
 	e.gone = true
 	if e.calls == 0 {
@@ -189,6 +232,9 @@ func (r *roster) retire(e *entry, patience time.Duration) {
 			e.end()
 			<-e.empty
 		}
+		if e.rested != nil {
+			<-e.rested
+		}
 		r.close(e)
 	})
 }
@@ -196,7 +242,9 @@ func (r *roster) retire(e *entry, patience time.Duration) {
 func (r *roster) close(e *entry) {
 	e.end()
 	e.target.Close()
-	_ = closed(e.credential) // it has no error
+	if err := errors.Join(closed(e.credential), e.closeKafka()); err != nil {
+		r.log.Warn("records to Kafka were given up", "target", e.target.Spec.Name, "error", err)
+	}
 }
 
 // stop lets go of all targets; their calls are over.

@@ -12,12 +12,17 @@ import (
 // is put on, so that Connection: authorization changes nothing
 // (https://github.com/golang/go/issues/50580).
 func (c *Call) outgoingHeader() call.Header {
+	return append(c.Forwarded(), c.To.Set()...)
+}
+
+// Forwarded is outgoingHeader without what rules set, which may be secret: what
+// of the application's header may be kept for a call that is made later.
+func (c *Call) Forwarded() call.Header {
 	var named []string
 	for member := range c.Header.Tokens("Connection") {
 		named = append(named, member)
 	}
-	set := c.To.Set()
-	out := make(call.Header, 0, len(c.Header)+len(set)+4)
+	out := make(call.Header, 0, len(c.Header)+len(c.To.Set())+4)
 next:
 	for _, f := range c.Header {
 		if local(f.Name) || c.To.Removes(f.Name) {
@@ -30,7 +35,7 @@ next:
 		}
 		out = append(out, f)
 	}
-	return append(out, set...)
+	return out
 }
 
 // local reports whether a field is about the application's connection to us.

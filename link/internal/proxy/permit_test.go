@@ -264,18 +264,6 @@ func TestRenew_endsWhereMeanwhileMoreWasReadThanIsKept(t *testing.T) {
 	}
 }
 
-func TestAsync_isOnlyWhatAsksForIt(t *testing.T) {
-	deferred := 0
-	to := newTargetOf(t, "async: {topic: t}", target.Parts{Transport: always(200, "")})
-	p := Proxy{Target: only(to), Defer: func(context.Context, call.ResponseWriter, *Call) error { deferred++; return nil }}
-	for _, prefer := range []string{"", "wait=5", "respond-asynchronously", "x=respond-async"} {
-		p.ServeCall(t.Context(), &recorder{}, request("GET", "/link/crm/", "", "Prefer", prefer))
-	}
-	if deferred > 0 {
-		t.Errorf("%d calls were deferred", deferred)
-	}
-}
-
 func TestRefuse_isAnErrorThatNamesItsCode(t *testing.T) {
 	if got := Refuse(call.Stopping, "fiso-link is stopping", time.Second).Error(); got != "STOPPING: fiso-link is stopping" {
 		t.Error(got)

@@ -45,7 +45,7 @@ func problems() map[string]problemCase {
 			r.Body, r.Length = io.MultiReader(strings.NewReader("a"), &failingReader{err}), 5
 		}
 	}
-	async := "async: {topic: t}"
+	topic := "protocol: kafka\nkafka: {topic: t}"
 	return map[string]problemCase{
 		"host": {code: call.HostNotAllowed, status: 403, change: func(_ *Proxy, _ *target.Target, r *call.Request) { r.Host = "evil.example" }},
 		"origin": {code: call.OriginNotAllowed, status: 403, change: func(_ *Proxy, _ *target.Target, r *call.Request) {
@@ -75,14 +75,10 @@ func problems() map[string]problemCase {
 		"body":               {up: failing(call.Body, errors.New("canary-body")), code: call.BadRequest, status: 400},
 		"a body that breaks": {method: "POST", change: breaking(errors.New("canary-body")), code: call.BadRequest, status: 400},
 		"a body too slow":    {method: "POST", change: breaking(os.ErrDeadlineExceeded), code: call.RequestTimeout, status: 408},
-		"publish":            {settings: "protocol: kafka\nkafka: {topic: t}", code: call.AsyncUnavailable, status: 503},
-		"async": {settings: async, code: call.AsyncUnavailable, status: 503, change: func(_ *Proxy, _ *target.Target, r *call.Request) {
-			r.Header.Add("Prefer", "wait=1, Respond-Async ; x=1")
-		}},
-		"async says so itself": {settings: async, code: call.BodyTooLarge, status: 413, change: func(p *Proxy, _ *target.Target, r *call.Request) {
-			r.Header.Add("Prefer", "respond-async")
-			p.Defer = func(context.Context, call.ResponseWriter, *Call) error {
-				return Refuse(call.BodyTooLarge, "the body is larger than async.maxBodyBytes", 0)
+		"publish":            {settings: topic, code: call.AsyncUnavailable, status: 503},
+		"publish says so itself": {settings: topic, code: call.BodyTooLarge, status: 413, change: func(p *Proxy, _ *target.Target, _ *call.Request) {
+			p.Publish = func(context.Context, call.ResponseWriter, *Call) error {
+				return Refuse(call.BodyTooLarge, "the body is larger than kafka.maxBodyBytes", 0)
 			}
 		}},
 		"upgrade": {settings: "protocol: h2c", code: call.UpgradeRefused, status: 400, change: func(_ *Proxy, _ *target.Target, r *call.Request) { r.Upgrade = "WebSocket" }},

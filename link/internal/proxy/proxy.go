@@ -26,7 +26,8 @@ type Proxy struct {
 	// Observe hears of every call once it is over. It must not block.
 	Observe func(Record)
 	// Publish answers a call of a target that publishes (protocol kafka), and
-	// Defer one that is to be made later (Prefer: respond-async). nil: refused.
+	// Defer one that is to be made later (Prefer: respond-async). Its error is
+	// made by Refuse, or one of the application's connection. nil: refused.
 	Publish, Defer func(ctx context.Context, w call.ResponseWriter, c *Call) error
 }
 
@@ -48,7 +49,7 @@ type Record struct {
 	Target, Method string // "" where there is no such target
 	Status         int    // as the application sees it; 499: it went away
 	Code           call.Code
-	Mode           string // sync, stream, async, publish
+	Mode           string // sync, stream; async: accepted; delivery: made later; publish
 	Took           time.Duration
 	Attempts       int
 	Renewed        bool   // the credential was renewed after a 401
@@ -62,9 +63,13 @@ const statusGone = 499
 func (p *Proxy) ServeCall(ctx context.Context, w call.ResponseWriter, r *call.Request) {
 	c := &Call{Request: r, began: time.Now()}
 	c.record = Record{Method: methodLabel(r.Method), Mode: "sync"}
-	if err := p.guarded(ctx, w, c); err != nil {
+	if err := c.guarded(func() error { return p.walk(ctx, w, c) }); err != nil {
 		p.answerError(w, c, err)
 	}
+	p.observe(c)
+}
+
+func (p *Proxy) observe(c *Call) {
 	c.record.Took = time.Since(c.began)
 	if p.Observe != nil {
 		p.Observe(c.record)
@@ -73,14 +78,14 @@ func (p *Proxy) ServeCall(ctx context.Context, w call.ResponseWriter, r *call.Re
 
 // guarded is walk, and survives a panic: one call must not end those of others.
 // What was panicked with may hold anything, and is not shown.
-func (p *Proxy) guarded(ctx context.Context, w call.ResponseWriter, c *Call) (err error) {
+func (c *Call) guarded(walk func() error) (err error) {
 	defer func() {
 		if recover() != nil {
 			c.record.Stack = string(debug.Stack())
 			err = &refusal{code: call.Internal, detail: "fiso-link failed; its log has the stack"}
 		}
 	}()
-	return p.walk(ctx, w, c)
+	return walk()
 }
 
 // methodLabel keeps the number of methods that a metric may see small.
@@ -104,22 +109,38 @@ func (p *Proxy) walk(ctx context.Context, w call.ResponseWriter, c *Call) error 
 	}
 	defer release()
 	t := c.To
-	if wait, ok := t.Rate.Allow(); !ok {
-		return &refusal{code: call.RateLimited, detail: "the target's rateLimit is used up", after: wait}
+	later := t.Spec.Async != nil && c.Upgrade == "" && !isGRPC(c.Header) && prefersAsync(c.Header)
+	leave, err := enter(t, later)
+	if err != nil {
+		return err
 	}
-	if !t.Concurrency.Enter() {
-		return &refusal{code: call.TooManyCalls, detail: "the target has maxConcurrent calls under way", after: time.Second}
-	}
-	defer t.Concurrency.Leave()
+	defer leave()
 	switch {
 	case t.Spec.Protocol == "kafka":
 		c.record.Mode = "publish"
 		return handled(ctx, p.Publish, w, c)
-	case t.Spec.Async != nil && prefersAsync(c.Header):
+	case later:
 		c.record.Mode = "async"
 		return handled(ctx, p.Defer, w, c)
 	}
 	return p.perform(ctx, w, c)
+}
+
+// enter takes a place at a target: one of rateLimit, and one of maxConcurrent,
+// which leave gives back. A call that is only accepted takes from a bucket of its
+// own; it will take from the target's when it is made.
+func enter(t *target.Target, accepted bool) (leave func(), err error) {
+	bucket := t.Rate
+	if accepted {
+		bucket = t.Intake
+	}
+	if wait, ok := bucket.Allow(); !ok {
+		return nil, &refusal{code: call.RateLimited, detail: "the target's rateLimit is used up", after: wait}
+	}
+	if !t.Concurrency.Enter() {
+		return nil, &refusal{code: call.TooManyCalls, detail: "the target has maxConcurrent calls under way", after: time.Second}
+	}
+	return t.Concurrency.Leave, nil
 }
 
 func handled(ctx context.Context, by func(context.Context, call.ResponseWriter, *Call) error, w call.ResponseWriter, c *Call) error {

@@ -10,8 +10,11 @@ import (
 	"time"
 
 	"github.com/lsm/fiso/common/backoff"
+	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/connectors/kafka"
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/canonical"
+	"github.com/lsm/fiso/link/internal/key"
 	"github.com/lsm/fiso/link/internal/resilience"
 	"github.com/lsm/fiso/link/spec"
 )
@@ -51,11 +54,20 @@ type Endpoints interface {
 	Close()
 }
 
+// Log is where records are stored for good: Kafka. It is safe for concurrent
+// use.
+type Log interface {
+	// Append returns once all in-sync replicas have the record, or it is known
+	// that they do not, or ctx ended. The record's bytes are the log's.
+	Append(ctx context.Context, r kafka.Record) (connector.Position, error)
+}
+
 // Parts are what a Target is made of beside its configuration.
 type Parts struct {
 	Credential Credential // nil: none
 	Endpoints  Endpoints
 	Transport  call.Transport
+	Log        Log                             // nil: the target needs none
 	Changed    func(from, to resilience.State) // of the breaker; nil: nobody is told
 	// Ended ends when calls that still use the target are to end: it was
 	// changed or removed, and they had the time to drain. nil: never.
@@ -70,6 +82,8 @@ type Target struct {
 	Rules       *canonical.Rules
 	Slashes     bool
 	Rate        *resilience.Rate
+	Intake      *resilience.Rate // of calls that are accepted and made later
+	Key         *key.Expression  // of records; nil: they have no key
 	Concurrency *resilience.Concurrency
 	Breaker     *resilience.Breaker
 	Budget      *resilience.Budget
@@ -94,6 +108,11 @@ func New(s *spec.Target, p Parts) (*Target, error) {
 	}
 	if r := s.RateLimit; r != nil {
 		t.Rate = resilience.NewRate(r.RequestsPerSecond, r.Burst)
+		t.Intake = resilience.NewRate(r.RequestsPerSecond, r.Burst)
+	}
+	var err error
+	if t.Key, err = key.Compile(s.RecordKey()); err != nil {
+		return nil, err
 	}
 	if b := s.CircuitBreaker; b.Enabled {
 		t.Breaker = resilience.NewBreaker(resilience.BreakerConfig{
@@ -129,6 +148,15 @@ func (t *Target) Removes(field string) bool {
 		return true
 	}
 	return len(t.removed) > 0 && t.removed[strings.ToLower(field)]
+}
+
+// KeepsQuery is what of a caller's query may be kept: all but a parameter that
+// the credential replaces.
+func (t *Target) KeepsQuery(query string) string {
+	if c, ok := t.Credential.(interface{ WithoutOwn(query string) string }); ok {
+		return c.WithoutOwn(query)
+	}
+	return query
 }
 
 // Set are the fields that every call gets, in the order of their names.

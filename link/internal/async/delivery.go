@@ -1,0 +1,187 @@
+package async
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/connectors/kafka"
+	"github.com/lsm/fiso/link/internal/resilience"
+)
+
+// handle makes one call, and settles its message.
+func (w *Worker) handle(ctx context.Context, m *connector.Message) {
+	spec := w.Target.Spec
+	r, err := decode(m, spec.Name)
+	if err != nil {
+		m.Settle(w.bury(ctx, m, death{code: decodeFailed, reason: err.Error()}))
+		return
+	}
+	d := delivery{w: w, m: m, r: r, well: w.well.Load()}
+	m.Settle(d.run(ctx))
+}
+
+// delivery is one call on its way.
+type delivery struct {
+	w     *Worker
+	m     *connector.Message
+	r     *request
+	tries int   // that reached for the target
+	row   int   // of them without a success
+	count int   // failures that count
+	well  int64 // calls that the target had answered when this one last failed, or began
+}
+
+// run makes the call until it is settled, which nil says; an error is an
+// interruption.
+func (d *delivery) run(ctx context.Context) error {
+	for {
+		a, v := d.try(ctx)
+		switch {
+		case v.outcome == interrupted:
+			return connector.ErrInterrupted
+		case v.outcome == delivered:
+			return d.reply(ctx, a, "")
+		case v.outcome == refused:
+			return d.die(ctx, a, rejected, v)
+		case d.exhausted(v):
+			return d.die(ctx, a, deliveryFailed, v)
+		}
+		if !d.wait(ctx, v) {
+			return connector.ErrInterrupted
+		}
+	}
+}
+
+// try makes the call once, attempts of the target's retry included.
+func (d *delivery) try(ctx context.Context) (*answer, verdict) {
+	w, spec := d.w, d.w.Target.Spec
+	select {
+	case w.places <- struct{}{}:
+		defer func() { <-w.places }()
+	case <-ctx.Done():
+	}
+	if ctx.Err() != nil {
+		return nil, verdict{outcome: interrupted}
+	}
+	late, cancel := w.patient(ctx)
+	defer cancel()
+	closed := w.Target.Breaker.State() == resilience.Closed
+	replies := spec.Async.ReplyTopic != ""
+	a := &answer{most: int(spec.Async.MaxBodyBytes)}
+	if replies {
+		a.keep = a.most
+	}
+	err := w.Deliver(late, a, w.Target, d.r.call())
+	v := judge(a, err, w.Target.Credential != nil, replies)
+	switch v.outcome {
+	case turn, interrupted:
+		return a, v
+	case delivered, refused:
+		w.well.Add(1)
+	case failed:
+		if !closed {
+			v.outcome = doubtful // a trial: while the target is given a rest, its failures are its own
+		}
+	}
+	d.tries++
+	return a, v
+}
+
+// exhausted counts a failure, and reports whether it was one too many. One that
+// may be the target's counts only if the target has answered another call since
+// this one last failed: otherwise an outage would empty the topic into the dead
+// letters.
+func (d *delivery) exhausted(v verdict) bool {
+	now := d.w.well.Load()
+	if v.outcome == failed || v.outcome == doubtful && now != d.well {
+		d.count++
+	}
+	if v.outcome != turn {
+		d.well = now
+	}
+	return d.count > d.w.Target.Spec.Async.MaxRetries
+}
+
+// wait waits before the next try; false: ctx ended.
+func (d *delivery) wait(ctx context.Context, v verdict) bool {
+	defer d.w.held.wait(v.reason)()
+	if v.outcome == turn {
+		return sleep(ctx, v.after)
+	}
+	d.row++
+	if d.row == 1 {
+		d.w.Log.Warn("a call that was accepted is made again", "id", d.r.id, "reason", v.reason)
+	}
+	return sleep(ctx, max(v.after, d.w.Target.Backoff.Delay(d.row)))
+}
+
+// die makes a dead letter of the call, and tells of it.
+func (d *delivery) die(ctx context.Context, a *answer, code string, v verdict) error {
+	if err := d.w.bury(ctx, d.m, death{code, v.reason, max(d.tries-1, 0)}); err != nil {
+		return err
+	}
+	return d.reply(ctx, a, code)
+}
+
+// reply stores how the call ended, where somebody wants to know.
+func (d *delivery) reply(ctx context.Context, a *answer, code string) error {
+	spec := d.w.Target.Spec
+	if spec.Async.ReplyTopic == "" {
+		return nil
+	}
+	now := time.Now()
+	r := reply(spec.Async.ReplyTopic, spec.Name, d.r, a, code, now)
+	return d.w.keep(ctx, Reply, d.m, r, func() (kafka.Record, bool) {
+		again := a.truncated
+		a.truncated = true
+		return reply(spec.Async.ReplyTopic, spec.Name, d.r, a, code, now), !again
+	})
+}
+
+// bury stores a dead letter.
+func (w *Worker) bury(ctx context.Context, m *connector.Message, d death) error {
+	spec := w.Target.Spec
+	r := letter(spec.Async.DeadLetters(), spec.Name, m, d, time.Now())
+	if err := w.keep(ctx, DeadLetter, m, r, nil); err != nil {
+		return err
+	}
+	w.Buried(d.code)
+	w.Log.Warn("dead letter", "topic", r.Topic, "code", d.code, "reason", bounded(d.reason), "retries", d.retries, at(m))
+	return nil
+}
+
+func at(m *connector.Message) slog.Attr { return slog.String("record", m.Position.String()) }
+
+// keep stores a record for good, however long that takes: until then the call is
+// held. smaller gives the record in another form where Kafka finds it too large;
+// nil: there is none. An error is an interruption.
+func (w *Worker) keep(ctx context.Context, what string, m *connector.Message, r kafka.Record, smaller func() (kafka.Record, bool)) error {
+	var release func()
+	for n := 1; ; n++ {
+		late, cancel := w.patient(ctx)
+		_, err := w.store.Append(late, r)
+		cancel()
+		if err == nil {
+			return nil
+		}
+		if smaller != nil && errors.Is(err, kafka.ErrTooLarge) {
+			if less, ok := smaller(); ok {
+				r = less
+				continue
+			}
+		}
+		if release == nil {
+			w.Log.Error("a call is held: its "+what+" cannot be written", "topic", r.Topic, "error", err, at(m))
+			release = w.held.hold(what)
+			defer release()
+		}
+		w.held.because(what, err)
+		w.Unwritten(what)
+		if !sleep(ctx, hold.Delay(n)) {
+			return connector.ErrInterrupted
+		}
+	}
+}

@@ -1,0 +1,74 @@
+package async
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/lsm/fiso/common/cloudevent"
+	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/connectors/kafka"
+	"github.com/lsm/fiso/link/internal/call"
+	"github.com/lsm/fiso/link/internal/proxy"
+)
+
+// Publish answers a call of a target that is a topic: 200 once Kafka has the
+// body. It is proxy.Proxy.Publish.
+func Publish(ctx context.Context, w call.ResponseWriter, c *proxy.Call) error {
+	k := c.To.Spec.Kafka
+	switch {
+	case c.Method != "POST":
+		return proxy.Refuse(call.MethodNotAllowed, "a topic is published to by POST", 0)
+	case c.Path != "/":
+		return proxy.Refuse(call.PathNotAllowed, "a topic has no paths: publish to /link/"+c.To.Spec.Name, 0)
+	}
+	h, err := published(c.Header)
+	if err != nil {
+		return err
+	}
+	body, key, err := prepare(ctx, c, int64(k.MaxBodyBytes))
+	if err != nil {
+		return err
+	}
+	at, err := put(ctx, c, kafka.Record{Topic: k.Topic, Key: key, Value: body, Headers: h}, k.Timeout)
+	if err != nil {
+		return err
+	}
+	stored := struct {
+		Topic     string `json:"topic"`
+		Partition int32  `json:"partition"`
+		Offset    int64  `json:"offset"` // -1: the broker did not say
+	}{at.Topic, at.Partition, at.Offset}
+	return c.Answer(w, 200, call.Header{{Name: "Content-Type", Value: "application/json"}}, answerJSON(stored))
+}
+
+// published is what of a call's header goes into the record: its content type,
+// the attributes of a CloudEvent in binary mode by the binding of Kafka, and the
+// trace.
+func published(h call.Header) ([]connector.Header, error) {
+	var e cloudevent.Event
+	ok, err := cloudevent.FromHeaders(cloudevent.HTTPPrefix, func(yield func(string, []byte) bool) {
+		for _, f := range h {
+			if !yield(strings.ToLower(f.Name), []byte(f.Value)) {
+				return
+			}
+		}
+	}, &e)
+	if ok {
+		err = e.Validate()
+	}
+	if err != nil {
+		return nil, proxy.Refuse(call.BadRequest, fmt.Sprintf("the ce- headers are no CloudEvent: %v", err), 0)
+	}
+	if ok {
+		trace(&e, h)
+		return headers(&e, nil), nil
+	}
+	var out []connector.Header
+	for _, name := range [...]string{contentType, "traceparent", "tracestate"} {
+		if v := h.Get(name); v != "" {
+			out = append(out, connector.Header{Key: name, Value: []byte(v)})
+		}
+	}
+	return out, nil
+}

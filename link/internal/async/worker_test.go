@@ -1,0 +1,506 @@
+package async
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/lsm/fiso/link/internal/call"
+	"github.com/lsm/fiso/link/internal/resilience"
+	"github.com/lsm/fiso/link/internal/target"
+)
+
+func TestWorker_makesTheCallThatWasAccepted(t *testing.T) {
+	w := newWorld(t, "basePath: /base\nheaders: {set: {X-Set: s}}\nasync: {topic: calls, replyTopic: answers, key: path}", map[string]int32{"calls": 2, "answers": 1})
+	w.answers(func(_ int, rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Set-Cookie", "canary")
+		rw.Header().Set("X-Answer", "a")
+		rw.WriteHeader(201)
+		_, _ = rw.Write([]byte("made"))
+	})
+	id := w.accept("POST", "/link/crm/a?x=1", "body", "X-A", "b", "Content-Type", "text/plain")
+	keyed := w.accept("PUT", "/link/crm/b", "", "Idempotency-Key", "mine")
+	w.work()
+	w.settled(2)
+	calls := map[string]seen{}
+	for _, c := range w.seen() {
+		calls[c.method] = c
+	}
+	if c := calls["POST"]; c.uri != "/base/a?x=1" || c.body != "body" || c.key != id || c.header.Get("X-A") != "b" || c.header.Get("X-Set") != "s" || c.header.Get("Prefer") != "" {
+		t.Errorf("%+v", c)
+	}
+	if c := calls["PUT"]; c.uri != "/base/b" || c.key != "mine" {
+		t.Errorf("%+v", c)
+	}
+	rs := w.records("answers")
+	if len(rs) != 2 {
+		t.Fatal(rs)
+	}
+	for _, r := range rs {
+		of := headerOf(r, "ce_fisorequestid")
+		if headerOf(r, "ce_id") != of+"-reply" || of != id && of != keyed || headerOf(r, "ce_type") != "fiso.link.reply" || headerOf(r, "ce_fisostatus") != "201" || string(r.Value) != "made" ||
+			headerOf(r, "http-X-Answer") != "a" || headerOf(r, "http-Set-Cookie") != "" || !strings.HasPrefix(string(r.Key), "/") {
+			t.Errorf("%s %v", r.Value, r.Headers)
+		}
+	}
+}
+
+// What becomes of a call, by what its target answers. Whatever it is, the call is
+// settled once, and the reply topic hears of it.
+func TestWorker_endsEveryCallOneWay(t *testing.T) {
+	for name, test := range map[string]struct {
+		answers string // statuses, the last one for ever
+		code    string // of the dead letter
+		calls   int
+		retries string
+	}{
+		"done":                 {"204", "", 1, ""},
+		"done at last":         {"500 408 425 200", "", 4, ""},
+		"for good":             {"422", "SINK_REJECTED", 1, "0"},
+		"a redirect":           {"301", "SINK_REJECTED", 1, "0"},
+		"not modified":         {"304", "SINK_REJECTED", 1, "0"},
+		"401 of the caller's":  {"401", "SINK_REJECTED", 1, "0"},
+		"for good, in the end": {"500 422", "SINK_REJECTED", 2, "1"},
+		"too often":            {"500", "SINK_DELIVERY_FAILED", 4, "3"},
+		"throttled for long":   {"429 429 429 429 429 429 200", "", 7, ""},
+		"away for long":        {"503 503 503 503 503 503 200", "", 7, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, "retry: {maxAttempts: 1, initialInterval: 1ms, maxInterval: 2ms}\ncircuitBreaker: {enabled: false}\nasync: {topic: calls, replyTopic: answers}", map[string]int32{"calls": 1})
+			statuses := strings.Fields(test.answers)
+			w.answers(func(n int, rw http.ResponseWriter, _ *http.Request) {
+				status, err := strconv.Atoi(statuses[min(n, len(statuses))-1])
+				if err != nil {
+					t.Error(err)
+				}
+				rw.WriteHeader(status)
+			})
+			id := w.accept("POST", "/link/crm/", "body", "X-A", "b")
+			w.work()
+			w.settled(1)
+			calls := w.seen()
+			if len(calls) != test.calls {
+				t.Errorf("%d calls", len(calls))
+			}
+			for _, c := range calls {
+				if c.key != id {
+					t.Errorf("a call came with the key %q", c.key)
+				}
+			}
+			reply := w.records("answers")
+			if len(reply) != 1 || headerOf(reply[0], "ce_fisoerrorcode") != test.code || headerOf(reply[0], "ce_fisostatus") != statuses[len(statuses)-1] {
+				t.Errorf("%v", reply)
+			}
+			if test.code == "" {
+				return
+			}
+			r := w.records("calls-dlq")[0]
+			if w.count(w.buried, test.code) != 1 || headerOf(r, "fiso-error-code") != test.code || headerOf(r, "fiso-retry-count") != test.retries || headerOf(r, "fiso-flow-name") != "crm" ||
+				headerOf(r, "fiso-original-topic") != "calls" || headerOf(r, "fiso-original-partition") != "0" || headerOf(r, "fiso-original-offset") != "0" || headerOf(r, "fiso-failed-at") == "" ||
+				!strings.Contains(headerOf(r, "fiso-error-message"), "the target answered") || string(r.Value) != "body" || headerOf(r, "http-X-A") != "b" || headerOf(r, "ce_id") != id {
+				t.Errorf("%s %v", r.Value, r.Headers)
+			}
+		})
+	}
+}
+
+// F11: an outage is not any call's fault. Whatever shape it has, the topic does
+// not run into the dead letters, and everything is delivered when it is over.
+// https://github.com/vectordotdev/vector/issues/24543
+func TestF11_anOutageFillsNoDeadLetterTopic(t *testing.T) {
+	for name, outage := range map[string]func(http.ResponseWriter){
+		"internal errors": func(rw http.ResponseWriter) { rw.WriteHeader(500) },
+		"a gateway":       func(rw http.ResponseWriter) { rw.WriteHeader(502) },
+		"overload":        func(rw http.ResponseWriter) { rw.Header().Set("Retry-After", "0"); rw.WriteHeader(503) },
+		"broken pipes":    func(http.ResponseWriter) { panic(http.ErrAbortHandler) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, "retry: {maxAttempts: 2, initialInterval: 1ms, maxInterval: 2ms}\ncircuitBreaker: {failureThreshold: 3, resetTimeout: 10ms}\nasync: {topic: calls, maxInFlight: 4}", map[string]int32{"calls": 2})
+			w.answers(func(n int, rw http.ResponseWriter, _ *http.Request) {
+				if n <= 15 {
+					outage(rw)
+				}
+			})
+			for i := range 20 {
+				w.accept("POST", "/link/crm/"+strconv.Itoa(i), "")
+			}
+			w.work()
+			w.settled(20)
+			if n := len(w.buried); n != 0 {
+				t.Errorf("dead letters: %v", w.buried)
+			}
+			done := map[string]bool{}
+			for _, c := range w.seen()[15:] {
+				done[c.uri] = true
+			}
+			if len(done) != 20 {
+				t.Errorf("%d calls arrived after the outage", len(done))
+			}
+		})
+	}
+}
+
+// A credential that its target refuses is no call's fault either.
+func TestF11_anExpiredTokenFillsNoDeadLetterTopic(t *testing.T) { // https://github.com/vectordotdev/vector/issues/24543
+	w := newWorld(t, "async: {topic: calls}", map[string]int32{"calls": 1})
+	w.to.Credential = &fixed{}
+	w.answers(func(n int, rw http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "ours" {
+			t.Errorf("%v", r.Header)
+		}
+		if n <= 10 {
+			rw.WriteHeader(401)
+		}
+	})
+	w.accept("POST", "/link/crm/", "", "Authorization", "theirs")
+	if strings.Contains(fmt.Sprint(w.records("calls")[0].Headers), "theirs") {
+		t.Error("the caller's Authorization is in the topic")
+	}
+	w.work()
+	w.settled(1)
+	if len(w.seen()) != 11 || len(w.buried) != 0 {
+		t.Error(len(w.seen()), w.buried)
+	}
+}
+
+// fixed is a credential that cannot be renewed.
+type fixed struct{}
+
+func (*fixed) Apply(_ context.Context, out *call.Outgoing) error {
+	out.Header.Set("Authorization", "ours")
+	return nil
+}
+func (*fixed) Renew(context.Context, *call.Outgoing) bool { return false }
+func (*fixed) Owns(field string) bool                     { return call.Same(field, "Authorization") }
+
+var _ target.Credential = (*fixed)(nil)
+
+// One call that always fails dies, though others hide that from the breaker.
+func TestWorker_tellsACallThatFailsFromAnOutage(t *testing.T) {
+	w := newWorld(t, "retry: {maxAttempts: 1, initialInterval: 1ms, maxInterval: 2ms}\ncircuitBreaker: {failureThreshold: 2, resetTimeout: 1ms}\nasync: {topic: calls, maxRetries: 2}", map[string]int32{"calls": 1})
+	w.answers(func(_ int, rw http.ResponseWriter, r *http.Request) {
+		if r.RequestURI == "/bad" {
+			rw.WriteHeader(504)
+		}
+	})
+	w.accept("POST", "/link/crm/bad", "")
+	w.work()
+	n := int64(1)
+	eventually(t, "the dead letter of the call", func() bool {
+		w.accept("POST", "/link/crm/good", "")
+		n++
+		return w.count(w.buried, "SINK_DELIVERY_FAILED") == 1
+	})
+	w.settled(n)
+	if len(w.buried) != 1 {
+		t.Error(w.buried)
+	}
+}
+
+func TestWorker_refusesWhatTheRulesNoLongerAllow(t *testing.T) {
+	w := newWorld(t, "async: {topic: calls}", map[string]int32{"calls": 1})
+	w.accept("POST", "/link/crm/a", "")
+	w.to.Spec.AllowedMethods = []string{"GET"}
+	w.work()
+	w.settled(1)
+	if r := w.records("calls-dlq"); len(r) != 1 || headerOf(r[0], "fiso-error-code") != "SINK_REJECTED" || !strings.Contains(headerOf(r[0], "fiso-error-message"), "METHOD_NOT_ALLOWED") || len(w.seen()) > 0 {
+		t.Error(r)
+	}
+}
+
+func TestWorker_buriesWhatIsNoCall(t *testing.T) {
+	event := func(change ...string) []kgo.RecordHeader {
+		hs := []string{"ce_specversion", "1.0", "ce_id", "1", "ce_source", "a", "ce_type", "fiso.link.request", "ce_fisotarget", "crm", "ce_fisomethod", "GET", "ce_fisopath", "/"}
+		var out []kgo.RecordHeader
+		for i := 0; i < len(hs); i += 2 {
+			value := hs[i+1]
+			for j := 0; j < len(change); j += 2 {
+				if change[j] == hs[i] {
+					value = change[j+1]
+				}
+			}
+			out = append(out, kgo.RecordHeader{Key: hs[i], Value: []byte(value)})
+		}
+		if len(change) > 0 && strings.HasPrefix(change[0], "http-") {
+			out = append(out, kgo.RecordHeader{Key: change[0], Value: []byte(change[1])})
+		}
+		return out
+	}
+	bad := map[string][]kgo.RecordHeader{
+		"no CloudEvent":         nil,
+		"no valid CloudEvent":   event("ce_specversion", "0.3"),
+		"is no valid":           event("ce_id", ""),
+		"is of type":            event("ce_type", "other"),
+		"is for the target":     event("ce_fisotarget", "erp"),
+		"is no method":          event("ce_fisomethod", "G T"),
+		"is no path":            event("ce_fisopath", "/ HTTP/1.1\r\nX: y"),
+		"is no field":           event("http-X", "a\r\nb"),
+		`"http-X Y" is no field`: event("http-X Y", "a"),
+	}
+	w := newWorld(t, "async: {topic: calls, deadLetterTopic: dead}", map[string]int32{"calls": 1, "dead": 1})
+	var records []*kgo.Record
+	for want, hs := range bad {
+		records = append(records, &kgo.Record{Topic: "calls", Value: []byte(want), Headers: hs})
+	}
+	records = append(records, &kgo.Record{Topic: "calls", Key: []byte("k"), Value: []byte("is no path"), Headers: append(event("ce_fisopath", "no"),
+		kgo.RecordHeader{Key: "fiso-error-code", Value: []byte("EARLIER")}, kgo.RecordHeader{Key: "fiso-replay-count", Value: []byte("2")})})
+	if err := w.kafka.Produce(t.Context(), records...); err != nil {
+		t.Fatal(err)
+	}
+	w.work()
+	w.settled(int64(len(records)))
+	for _, r := range w.records("dead") {
+		if headerOf(r, "fiso-error-code") != "DECODE_FAILED" || !strings.Contains(headerOf(r, "fiso-error-message"), string(r.Value)) {
+			t.Errorf("%s: %v", r.Value, r.Headers)
+		}
+		if n := strings.Count(fmt.Sprint(r.Headers), "fiso-error-code"); n != 1 {
+			t.Errorf("%d codes", n)
+		}
+		if r.Key != nil && headerOf(r, "fiso-replay-count") != "2" {
+			t.Errorf("%v", r.Headers)
+		}
+	}
+	if len(w.seen()) > 0 {
+		t.Error("something was called")
+	}
+}
+
+func TestWorker_keepsTheOrderOfAKeyAndHoldsUpNoOther(t *testing.T) {
+	w := newWorld(t, "retry: {maxAttempts: 1, initialInterval: 1ms, maxInterval: 2ms}\ncircuitBreaker: {enabled: false}\nasync: {topic: calls, key: 'headers[\"k\"]', maxInFlight: 8}", map[string]int32{"calls": 1})
+	release := make(chan struct{})
+	var mu sync.Mutex
+	under := map[string]int{}
+	w.answers(func(n int, rw http.ResponseWriter, r *http.Request) {
+		k := r.Header.Get("K")
+		mu.Lock()
+		under[k]++
+		if under[k] > 1 {
+			t.Errorf("two calls of %s at once", k)
+		}
+		mu.Unlock()
+		defer func() { mu.Lock(); defer mu.Unlock(); under[k]-- }()
+		if k == "stuck" {
+			<-release
+		} else if n%3 == 0 {
+			rw.WriteHeader(500)
+		}
+	})
+	defer func() {
+		select {
+		case <-release:
+		default:
+			close(release)
+		}
+	}()
+	for i := range 10 {
+		for _, k := range []string{"stuck", "a", "b"} {
+			w.accept("POST", "/link/crm/"+strconv.Itoa(i), "", "K", k)
+		}
+	}
+	w.work()
+	done := func(k string) (uris []string) {
+		for _, c := range w.seen() {
+			if c.header.Get("K") == k && (len(uris) == 0 || uris[len(uris)-1] != c.uri) {
+				uris = append(uris, c.uri)
+			}
+		}
+		return uris
+	}
+	eventually(t, "all but the stuck", func() bool { return len(done("a")) == 10 && len(done("b")) == 10 })
+	if n := len(done("stuck")); n != 1 {
+		t.Errorf("%d calls of the stuck key", n)
+	}
+	close(release)
+	w.settled(30)
+	const want = "[/0 /1 /2 /3 /4 /5 /6 /7 /8 /9]"
+	for _, k := range []string{"stuck", "a", "b"} {
+		if got := fmt.Sprint(done(k)); got != want && w.count(w.buried, "SINK_DELIVERY_FAILED") == 0 {
+			t.Errorf("%s: %s", k, got)
+		}
+	}
+}
+
+// A dead letter that cannot be written is held, told of, and written when that
+// works again; sync calls do not notice.
+func TestWorker_holdsACallWhoseDeadLetterCannotBeWritten(t *testing.T) {
+	w := newWorld(t, "async: {topic: calls, replyTopic: answers, timeout: 1s}", map[string]int32{"calls": 1, "calls-dlq": 1, "answers": 1})
+	w.answers(func(_ int, rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(422) })
+	deny := make(chan string, 1)
+	deny <- "calls-dlq"
+	w.kafka.Fake.ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		w.kafka.Fake.KeepControl()
+		req := r.(*kmsg.ProduceRequest)
+		denied := <-deny
+		deny <- denied
+		resp := req.ResponseKind().(*kmsg.ProduceResponse)
+		for _, topic := range req.Topics {
+			name := topic.Topic
+			if name == "" {
+				name = w.kafka.Fake.TopicIDInfo(topic.TopicID).Topic
+			}
+			if name != denied {
+				return nil, nil, false
+			}
+			out := kmsg.NewProduceResponseTopic()
+			out.Topic, out.TopicID = topic.Topic, topic.TopicID
+			for _, p := range topic.Partitions {
+				part := kmsg.NewProduceResponseTopicPartition()
+				part.Partition, part.ErrorCode = p.Partition, kerr.TopicAuthorizationFailed.Code
+				out.Partitions = append(out.Partitions, part)
+			}
+			resp.Topics = append(resp.Topics, out)
+		}
+		return resp, nil, true
+	})
+	w.accept("POST", "/link/crm/", "")
+	w.work()
+	eventually(t, "words about the dead letter", func() bool {
+		s := w.worker.Status()
+		return s.Held == 1 && strings.Contains(s.Problem, "1 call(s) held, whose dead letter cannot be written: write to topic calls-dlq")
+	})
+	if a := w.send("GET", "/link/crm/", ""); a.status != 422 {
+		t.Errorf("a sync call is answered %d", a.status)
+	}
+	<-deny
+	deny <- "answers"
+	eventually(t, "words about the reply", func() bool { return strings.Contains(w.worker.Status().Problem, "whose reply cannot be written") })
+	<-deny
+	deny <- ""
+	w.settled(1)
+	if n := len(w.records("calls-dlq")); n != 1 {
+		t.Errorf("%d dead letters", n)
+	}
+	if n := len(w.records("answers")); n != 1 {
+		t.Errorf("%d replies", n)
+	}
+	if s := w.worker.Status(); s.Held != 0 || strings.Contains(s.Problem, "held") || w.count(w.unwritten, DeadLetter) == 0 || w.count(w.unwritten, Reply) == 0 {
+		t.Error(s)
+	}
+}
+
+func TestWorker_repliesWithoutABodyThatIsTooLarge(t *testing.T) {
+	w := newWorld(t, "async: {topic: calls, replyTopic: answers, maxBodyBytes: 100}", map[string]int32{"calls": 1})
+	if err := w.kafka.CreateTopic(t.Context(), "answers", 1, map[string]string{"max.message.bytes": "1000"}); err != nil {
+		t.Fatal(err)
+	}
+	w.answers(func(_ int, rw http.ResponseWriter, _ *http.Request) { _, _ = rw.Write([]byte(strings.Repeat("a", 101))) })
+	w.accept("POST", "/link/crm/", "")
+	w.work()
+	w.settled(1)
+	if r := w.records("answers")[0]; len(r.Value) != 0 || headerOf(r, "ce_fisotruncated") != "true" || headerOf(r, "ce_fisostatus") != "200" {
+		t.Errorf("%s %v", r.Value, r.Headers)
+	}
+}
+
+// Someone waits for the answer, so half of one is a failure; where nobody does, the
+// head says that the call was made.
+func TestWorker_anAnswerThatBreaksOff(t *testing.T) {
+	for settings, want := range map[string]int{"": 1, ", replyTopic: answers": 2} {
+		t.Run("async"+settings, func(t *testing.T) {
+			w := newWorld(t, "async: {topic: calls"+settings+"}", map[string]int32{"calls": 1, "answers": 1})
+			w.answers(func(n int, rw http.ResponseWriter, _ *http.Request) {
+				rw.Header().Set("Content-Length", "4")
+				_, _ = rw.Write([]byte("ha"))
+				if n == 1 {
+					_ = http.NewResponseController(rw).Flush()
+					panic(http.ErrAbortHandler)
+				}
+				_, _ = rw.Write([]byte("lf"))
+			})
+			w.accept("POST", "/link/crm/", "")
+			w.work()
+			w.settled(1)
+			if n := len(w.seen()); n != want {
+				t.Errorf("%d calls", n)
+			}
+		})
+	}
+}
+
+// A clean stop repeats nothing: calls under way end, those that wait go back.
+func TestWorker_stopsCleanly(t *testing.T) {
+	w := newWorld(t, "circuitBreaker: {enabled: false}\nasync: {topic: calls, maxInFlight: 2, maxRetries: 1000}", map[string]int32{"calls": 1})
+	entered, release := make(chan struct{}, 100), make(chan struct{})
+	w.answers(func(_ int, rw http.ResponseWriter, r *http.Request) {
+		if r.RequestURI == "/waits" {
+			rw.WriteHeader(500)
+			return
+		}
+		entered <- struct{}{}
+		<-release
+	})
+	w.accept("POST", "/link/crm/waits", "")
+	for range 20 {
+		w.accept("POST", "/link/crm/slow", "")
+	}
+	w.work()
+	<-entered
+	stopped := make(chan struct{})
+	go func() { defer close(stopped); w.stop() }()
+	close(release)
+	<-stopped
+	made := len(w.seen())
+	w.answers(nil)
+	w.work()
+	w.settled(21)
+	slow := 0
+	for i, c := range w.seen() {
+		if c.uri == "/slow" {
+			slow++
+		}
+		if c.uri == "/waits" && i >= made {
+			made = -1
+		}
+	}
+	if slow != 20 || made != -1 {
+		t.Errorf("%d slow calls, the one that waited was handed back: %v", slow, made == -1)
+	}
+}
+
+// A call that takes longer than the drain timeout is cut, and made again by who
+// comes next.
+func TestWorker_cutsWhatTakesLongerThanTheDrain(t *testing.T) {
+	w := newWorld(t, "async: {topic: calls}", map[string]int32{"calls": 1})
+	entered := make(chan struct{})
+	w.answers(func(n int, _ http.ResponseWriter, r *http.Request) {
+		if n == 1 {
+			close(entered)
+			<-r.Context().Done()
+		}
+	})
+	w.accept("POST", "/link/crm/", "")
+	w.work(func(c *Config) { c.Drain = 1 })
+	<-entered
+	w.stop()
+	w.work()
+	w.settled(1)
+	if c := w.seen(); len(c) != 2 || c[0].key != c[1].key {
+		t.Errorf("%+v", c)
+	}
+}
+
+func TestWorker_saysThatCallsWait(t *testing.T) {
+	w := newWorld(t, "circuitBreaker: {failureThreshold: 1, resetTimeout: 1m}\nasync: {topic: calls}", map[string]int32{"calls": 1})
+	permit, _, _ := w.to.Breaker.Allow()
+	permit.Done(resilience.Failure)
+	w.accept("POST", "/link/crm/", "")
+	w.work()
+	eventually(t, "words about the circuit", func() bool { return strings.Contains(w.worker.Status().Problem, "1 call(s) wait: CIRCUIT_OPEN") })
+	if steps := w.worker.Check(t.Context()); len(steps) == 0 || steps[len(steps)-1].Err != nil {
+		t.Error(steps)
+	}
+	w.stop()
+	if w.worker.held.away() != "" {
+		t.Error("it still waits")
+	}
+}

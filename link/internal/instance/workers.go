@@ -1,0 +1,126 @@
+package instance
+
+import (
+	"context"
+	"log/slog"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/lsm/fiso/common/config"
+	"github.com/lsm/fiso/connectors/kafka"
+	"github.com/lsm/fiso/link/internal/async"
+	"github.com/lsm/fiso/link/internal/target"
+	"github.com/lsm/fiso/link/spec"
+)
+
+// lastWrites is how long a store of a target that is gone waits for Kafka: nobody
+// waits for what it has under way.
+const lastWrites = 2 * time.Second
+
+// buildTopic makes a target that is a topic. It connects to nothing.
+func (r *roster) buildTopic(s *spec.Target, c *spec.Config) (*entry, error) {
+	ended, end := context.WithCancel(context.Background())
+	e := &entry{end: end, empty: make(chan struct{})}
+	err := e.openStore(c, s.Kafka.Timeout, r.log.With("target", s.Name))
+	if err == nil {
+		e.target, err = target.New(s, target.Parts{Log: e.store, Ended: ended})
+	}
+	if err != nil {
+		end()
+		_ = e.closeKafka() // nothing was written
+		return nil, err
+	}
+	return e, nil
+}
+
+// openStore opens where accepted calls, or published bodies, go.
+func (e *entry) openStore(c *spec.Config, timeout time.Duration, log *slog.Logger) (err error) {
+	brokers := c.Brokers()
+	e.brokers = &brokers
+	e.store, err = async.NewStore(brokers, timeout, false, log)
+	return err
+}
+
+// hire gives a target a worker, which has not begun.
+func (r *roster) hire(e *entry, c *spec.Config, log *slog.Logger) (err error) {
+	name := e.target.Spec.Name
+	e.worker, err = async.NewWorker(async.Config{
+		Target: e.target, Brokers: c.Brokers(), Deliver: r.deliver, Drain: max(c.DrainTimeout, time.Millisecond), Log: log,
+		Buried: func(code string) { r.buried(name, code) }, Unwritten: func(what string) { r.unwritten(name, what) },
+	})
+	return err
+}
+
+// work begins the worker of a target, if it has one, once that of the target
+// before it has let go of its partitions: so nothing is made twice, and no key
+// is worked on by two.
+func (e *entry) work(before *entry, log *slog.Logger) {
+	if e.worker == nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	e.rest, e.rested = cancel, make(chan struct{})
+	go func() {
+		defer close(e.rested)
+		defer cancel()
+		if before != nil && before.rested != nil {
+			<-before.rested
+		}
+		if err := e.worker.Run(ctx); err != nil {
+			log.Error("accepted calls are no longer made: please report it, and restart fiso-link", "target", e.target.Spec.Name, "error", err)
+		}
+	}()
+}
+
+// begin begins all workers; those of targets that come later begin with them.
+func (r *roster) begin() {
+	r.working = true
+	r.each(func(e *entry) { e.work(nil, r.log) })
+}
+
+// rest tells all workers to end, and waits for none.
+func (r *roster) rest() {
+	r.each(func(e *entry) {
+		if e.rest != nil {
+			e.rest()
+		}
+	})
+}
+
+// closeKafka lets go of Kafka. The worker has ended by then.
+func (e *entry) closeKafka() error {
+	ctx, cancel := context.WithTimeout(context.Background(), lastWrites)
+	defer cancel()
+	var err error
+	if e.worker != nil {
+		err = e.worker.Close(ctx)
+	}
+	if e.store != nil {
+		if again := e.store.Close(ctx); err == nil {
+			err = again
+		}
+	}
+	return err
+}
+
+// sameBrokers reports whether two configurations connect to Kafka alike. Secrets
+// are read anew for every connection: only where they are read from counts, and
+// what they are where that is the file itself.
+func sameBrokers(a, b kafka.ClientConfig) bool {
+	x, y := a.SASL, b.SASL
+	return slices.Equal(a.Brokers, b.Brokers) && reflect.DeepEqual(a.TLS, b.TLS) && x.Mechanism == y.Mechanism && x.Username == y.Username &&
+		x.TokenFile == y.TokenFile && slices.Equal(x.Extensions, y.Extensions) && sameSecret(x.Password, y.Password) && sameSecret(x.Token, y.Token)
+}
+
+func sameSecret(a, b config.Secret) bool {
+	if !slices.Equal(a.Files(), b.Files()) {
+		return false
+	}
+	if len(a.Files()) > 0 {
+		return true
+	}
+	x, errX := a.Reveal()
+	y, errY := b.Reveal()
+	return errX == nil && errY == nil && x == y
+}

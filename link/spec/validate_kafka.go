@@ -1,0 +1,96 @@
+package spec
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/lsm/fiso/common/config"
+	"github.com/lsm/fiso/link/internal/key"
+)
+
+const (
+	maxInFlight = 4096
+	maxTopic    = 249 // what Kafka takes
+)
+
+// validateBrokers checks how Kafka is connected to, and that no two targets
+// make each other's calls: a topic holds those of one.
+func (c *Config) validateBrokers() error {
+	errs := []error{c.AsyncSASL.ValidateAt("asyncSASL")}
+	for i, b := range c.AsyncBrokers {
+		if !validHost(b) {
+			errs = append(errs, config.Fault(fmt.Sprintf("asyncBrokers[%d]", i), "%q is no broker: write host:port, as kafka:9092", b))
+		}
+	}
+	holds := map[string]int{}
+	for i := range c.Targets {
+		a := c.Targets[i].Async
+		if a == nil || a.Topic == "" {
+			continue
+		}
+		if first, ok := holds[a.Topic]; ok {
+			errs = append(errs, config.Fault(fmt.Sprintf("targets[%d].async.topic", i), "%s holds the calls of targets[%d] already: a topic holds those of one target, give each its own", a.Topic, first))
+			continue
+		}
+		holds[a.Topic] = i
+	}
+	return errors.Join(errs...)
+}
+
+func (t *Target) validateKafka() error {
+	var errs []error
+	if t.Kafka == nil {
+		errs = append(errs, config.Fault("protocol", "kafka needs to know the topic: add kafka: {topic: …}"))
+	}
+	if t.Auth.Type != "" && t.Auth.Type != "none" {
+		errs = append(errs, config.Fault("auth", "a target of protocol kafka has no credential of its own; asyncSASL and asyncTLS are those of the brokers"))
+	}
+	if t.Async != nil {
+		errs = append(errs, config.Fault("async", "a target of protocol kafka publishes at once; remove async"))
+	}
+	if t.Host != "" {
+		errs = append(errs, config.Fault("host", "a target of protocol kafka has no host; the brokers are in asyncBrokers"))
+	}
+	return errors.Join(errs...)
+}
+
+// Validate checks topics and bounds.
+func (a *Async) Validate() error {
+	errs := []error{
+		topic("topic", a.Topic), topic("replyTopic", a.ReplyTopic), topic("deadLetterTopic", a.DeadLetterTopic), expression(a.Key),
+		number("maxInFlight", a.MaxInFlight, 1, maxInFlight), number("maxRetries", a.MaxRetries, 0, 1000),
+		number("maxBodyBytes", int(a.MaxBodyBytes), 0, maxAsyncBody), within("timeout", a.Timeout, time.Second, maxTime),
+	}
+	if a.DeadLetterTopic == "" && len(a.DeadLetters()) > maxTopic {
+		errs = append(errs, config.Fault("topic", "with -dlq, the name of its dead letter topic is too long: name one in deadLetterTopic"))
+	}
+	if a.Topic != "" && a.ReplyTopic == a.Topic {
+		errs = append(errs, config.Fault("replyTopic", "the requests are in this topic: an answer would be taken for one; name another"))
+	}
+	if a.Topic != "" && a.DeadLetterTopic == a.Topic {
+		errs = append(errs, config.Fault("deadLetterTopic", "the requests are in this topic: a dead letter would be tried for ever; name another"))
+	}
+	return errors.Join(errs...)
+}
+
+// Validate checks topic, key and bounds.
+func (k *Kafka) Validate() error {
+	return errors.Join(
+		topic("topic", k.Topic), expression(k.Key), number("maxBodyBytes", int(k.MaxBodyBytes), 0, maxAsyncBody),
+		within("timeout", k.Timeout, time.Second, maxTime),
+	)
+}
+
+func expression(text config.Text) error {
+	_, err := key.Compile(text)
+	return err
+}
+
+func topic(key, name string) error {
+	if name != "" && (!topicName.MatchString(name) || strings.Trim(name, ".") == "") {
+		return config.Fault(key, "%q is no name of a Kafka topic: use letters, digits, '.', '_' and '-'", name)
+	}
+	return nil
+}
