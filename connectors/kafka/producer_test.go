@@ -74,6 +74,23 @@ func TestProducer_writesTheRecordByteForByte(t *testing.T) {
 	}
 }
 
+func TestProducer_saysWhereARecordStands(t *testing.T) {
+	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
+	p := newTestProducer(t, c, ProducerOptions{})
+	for offset := range int64(3) {
+		at, err := p.Append(t.Context(), Record{Topic: "t", Value: []byte("v")})
+		if want := (connector.Position{Topic: "t", Offset: offset}); err != nil || at != want {
+			t.Errorf("%v, %v", at, err)
+		}
+	}
+	if at, err := p.Append(t.Context(), Record{Topic: "t", Value: make([]byte, maxRecord+1)}); !errors.Is(err, ErrTooLarge) || at != (connector.Position{}) {
+		t.Error(at, err)
+	}
+	if _, err := p.Append(t.Context(), Record{Topic: "missing"}); !errors.Is(err, ErrNoTopic) {
+		t.Error(err)
+	}
+}
+
 func TestProducer_aMissingTopic(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{})
 	p := newTestProducer(t, c, ProducerOptions{})

@@ -2,6 +2,7 @@ package spec
 
 import (
 	"encoding/json"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -132,6 +133,17 @@ func TestParse_saysWhatIsWrong(t *testing.T) {
 		"an async topic":            {target("async: {topic: 'a b'}"), `"a b" is no name of a Kafka topic`},
 		"kafka without a topic":     {"asyncBrokers: [a:1]\ntargets: [{name: a, protocol: kafka}]", "add kafka: {topic: …}"},
 		"kafka with all the rest":   {"asyncBrokers: [a:1]\ntargets: [{name: a, protocol: kafka, host: a, kafka: {topic: a}, async: {topic: b}, auth: {type: basic}}]", "has no host"},
+		"a broker":                  {"asyncBrokers: ['kafka://a:1']", "asyncBrokers[0]: \"kafka://a:1\" is no broker: write host:port"},
+		"a login without a user":    {"asyncBrokers: [a:1]\nasyncSASL: {mechanism: PLAIN, password: x}", "asyncSASL.username: is required for PLAIN"},
+		"a topic for two":           {"asyncBrokers: [a:1]\ntargets: [{name: a, host: a, async: {topic: t}}, {name: b, host: b, async: {topic: t}}]", "targets[1].async.topic: t holds the calls of targets[0] already"},
+		"replies among requests":    {target("async: {topic: a, replyTopic: a}"), "an answer would be taken for one"},
+		"letters among requests":    {target("async: {topic: a, deadLetterTopic: a}"), "a dead letter would be tried for ever"},
+		"a long topic":              {target("async: {topic: " + strings.Repeat("a", 248) + "}"), "the name of its dead letter topic is too long"},
+		"a topic of dots":           {target("async: {topic: ..}"), `".." is no name of a Kafka topic`},
+		"a key that is no CEL":      {target("async: {topic: a, key: order-id}"), `a literal text needs quotes: '"order-id"'`},
+		"a key of kafka":            {"asyncBrokers: [a:1]\ntargets: [{name: a, protocol: kafka, kafka: {topic: a, key: dat.id}}]", "undeclared reference to 'dat'"},
+		"a short timeout":           {target("async: {topic: a, timeout: 1ms}"), "1ms is out of bounds: from 1s"},
+		"too much at once":          {target("async: {topic: a, maxInFlight: 5000}"), "5000 is out of bounds"},
 		"a topic of http":           {target("kafka: {topic: a}"), "belongs to protocol: kafka"},
 		"no YAML":                   {"targets: [", "config.yaml:1:"},
 	} {
@@ -163,13 +175,43 @@ func TestParse_takesEveryKindOfCredential(t *testing.T) {
 // What the contract has, and this version not, is refused by name and not as a
 // slip of the pen.
 func TestParse_saysWhatComesLater(t *testing.T) {
-	for _, text := range []string{
-		"asyncBrokers: [a:1]\ntargets: [{name: a, protocol: kafka, kafka: {topic: a, key: data.id}}]", "targets: [{name: a, host: a, protocol: h2c}]",
-		"targets: [{name: a, host: a, protocol: grpc}]", "asyncBrokers: [a:1]\ntargets: [{name: a, host: a, async: {topic: a}}]",
-	} {
+	for _, text := range []string{"targets: [{name: a, host: a, protocol: h2c}]", "targets: [{name: a, host: a, protocol: grpc}]"} {
 		if _, err := parse(t, text); err == nil || !strings.Contains(err.Error(), "is known, but not in this version of fiso-link") {
 			t.Errorf("%s: %v", text, err)
 		}
+	}
+}
+
+// What stands elsewhere in the file does not make a target another one.
+func TestParse_aTargetIsTheSameWhereverItStands(t *testing.T) {
+	const targets = "asyncBrokers: [a:1]\ntargets: [{name: a, host: a, async: {topic: a, key: data.id}}, {name: b, protocol: kafka, kafka: {topic: b, key: data.id}}]\n"
+	one, errOne := parse(t, targets)
+	two, errTwo := parse(t, "# moved\n\nmaxConnections: 5\n"+targets)
+	if errOne != nil || errTwo != nil || !reflect.DeepEqual(one.Targets, two.Targets) {
+		t.Error(errOne, errTwo)
+	}
+	if key := one.Targets[0].RecordKey(); key.Value != "data.id" || one.Targets[1].RecordKey() != key || !(&Target{}).RecordKey().IsZero() {
+		t.Error(key)
+	}
+}
+
+func TestAsync_namesWhatItIsNotTold(t *testing.T) {
+	a := Async{Topic: "calls"}
+	if a.Group("crm") != "fiso-link-crm" || a.DeadLetters() != "calls-dlq" {
+		t.Error(a.Group("crm"), a.DeadLetters())
+	}
+	if a = (Async{ConsumerGroup: "g", DeadLetterTopic: "d"}); a.Group("crm") != "g" || a.DeadLetters() != "d" {
+		t.Error(a.Group("crm"), a.DeadLetters())
+	}
+}
+
+func TestConfig_connectsToTheBrokersAsItIsTold(t *testing.T) {
+	c, err := parse(t, "asyncBrokers: 'a:1,b:2'\nasyncTLS: {enabled: true}\nasyncSASL: {mechanism: PLAIN, username: u, password: p}\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b := c.Brokers(); len(b.Brokers) != 2 || !b.TLS.Enabled || b.SASL.Username != "u" || b.ClientID != "fiso-link" {
+		t.Errorf("%+v", b)
 	}
 }
 

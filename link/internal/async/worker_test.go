@@ -237,14 +237,14 @@ func TestWorker_buriesWhatIsNoCall(t *testing.T) {
 		return out
 	}
 	bad := map[string][]kgo.RecordHeader{
-		"no CloudEvent":         nil,
-		"no valid CloudEvent":   event("ce_specversion", "0.3"),
-		"is no valid":           event("ce_id", ""),
-		"is of type":            event("ce_type", "other"),
-		"is for the target":     event("ce_fisotarget", "erp"),
-		"is no method":          event("ce_fisomethod", "G T"),
-		"is no path":            event("ce_fisopath", "/ HTTP/1.1\r\nX: y"),
-		"is no field":           event("http-X", "a\r\nb"),
+		"no CloudEvent":          nil,
+		"no valid CloudEvent":    event("ce_specversion", "0.3"),
+		"is no valid":            event("ce_id", ""),
+		"is of type":             event("ce_type", "other"),
+		"is for the target":      event("ce_fisotarget", "erp"),
+		"is no method":           event("ce_fisomethod", "G T"),
+		"is no path":             event("ce_fisopath", "/ HTTP/1.1\r\nX: y"),
+		"is no field":            event("http-X", "a\r\nb"),
 		`"http-X Y" is no field`: event("http-X Y", "a"),
 	}
 	w := newWorld(t, "async: {topic: calls, deadLetterTopic: dead}", map[string]int32{"calls": 1, "dead": 1})
@@ -393,7 +393,9 @@ func TestWorker_repliesWithoutABodyThatIsTooLarge(t *testing.T) {
 	if err := w.kafka.CreateTopic(t.Context(), "answers", 1, map[string]string{"max.message.bytes": "1000"}); err != nil {
 		t.Fatal(err)
 	}
-	w.answers(func(_ int, rw http.ResponseWriter, _ *http.Request) { _, _ = rw.Write([]byte(strings.Repeat("a", 101))) })
+	w.answers(func(_ int, rw http.ResponseWriter, _ *http.Request) {
+		_, _ = rw.Write([]byte(strings.Repeat("a", 101)))
+	})
 	w.accept("POST", "/link/crm/", "")
 	w.work()
 	w.settled(1)

@@ -70,3 +70,24 @@ func FuzzWithout(f *testing.F) {
 		}
 	})
 }
+
+// What is kept before it is sent has no copy of the parameter either.
+func TestStored_takesItsParameterOffACallersQuery(t *testing.T) {
+	for name, test := range map[string]struct {
+		auth spec.Auth
+		want string
+	}{
+		"in the query":  {spec.Auth{Type: "apiKey", Query: "api_key", SecretRef: &spec.SecretRef{EnvVar: "KEY"}}, "a=1&b=2"},
+		"in the header": {spec.Auth{Type: "apiKey", SecretRef: &spec.SecretRef{EnvVar: "KEY"}}, "a=1&API%5fkey=x&b=2"},
+	} {
+		c, err := New(&test.auth, Parts{Env: func(string) (string, bool) { return "ours", true }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		stored, ok := c.(interface{ WithoutOwn(string) string })
+		if got := stored.WithoutOwn("a=1&API%5fkey=x&b=2"); !ok || got != test.want {
+			t.Errorf("%s: %s", name, got)
+		}
+		c.Close()
+	}
+}

@@ -58,9 +58,21 @@ func (e *Expression) Of(ctx context.Context, c Call) ([]byte, error) {
 	}
 	v, _, err := e.program.ContextEval(ctx, vars)
 	if err != nil {
-		return nil, err
+		return nil, explain(err)
 	}
 	return text(v)
+}
+
+var errUnfit = errors.New("a value of the call does not fit the expression")
+
+// explain is what CEL says, where that is about the expression: it may also quote
+// values of the call.
+func explain(err error) error {
+	const missing = "no such key: "
+	if strings.HasPrefix(err.Error(), missing) || strings.Contains(err.Error(), "cost limit") {
+		return err
+	}
+	return errUnfit
 }
 
 // names are the fields by their names in lower case; of those that repeat, the
@@ -103,7 +115,7 @@ func text(v ref.Val) ([]byte, error) {
 	return []byte(s), nil
 }
 
-var errNoJSON = errors.New("data: the body is not JSON")
+var errNoJSON = errors.New("the body is not JSON")
 
 // decode reads a body. Whole numbers keep their digits: as doubles, the ids of
 // two customers could become one.

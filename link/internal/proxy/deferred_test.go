@@ -148,11 +148,13 @@ func TestDeliver_isAnyOtherCall(t *testing.T) {
 		code           call.Code
 		observed       bool
 	}{
-		"answered":       {path: "/a%20b?x=1", up: always(200, "ok"), status: 200, observed: true},
-		"retried":        {path: "/", up: failOnce(), status: 200, observed: true},
-		"not allowed":    {settings: "allowedPaths: [/b]", path: "/a", code: call.PathNotAllowed, observed: true},
-		"unreachable":    {settings: "retry: {maxAttempts: 1}", path: "/", up: failing(call.Connect, errBroken), code: call.ConnectFailed, observed: true},
-		"a fault":        {path: "/", up: func(context.Context, string, *call.Outgoing, func(int, call.Header)) (*call.Answer, error) { panic("x") }, code: call.Internal, observed: true},
+		"answered":    {path: "/a%20b?x=1", up: always(200, "ok"), status: 200, observed: true},
+		"retried":     {path: "/", up: failOnce(), status: 200, observed: true},
+		"not allowed": {settings: "allowedPaths: [/b]", path: "/a", code: call.PathNotAllowed, observed: true},
+		"unreachable": {settings: "retry: {maxAttempts: 1}", path: "/", up: failing(call.Connect, errBroken), code: call.ConnectFailed, observed: true},
+		"a fault": {path: "/", up: func(context.Context, string, *call.Outgoing, func(int, call.Header)) (*call.Answer, error) {
+			panic("x")
+		}, code: call.Internal, observed: true},
 		"rate":           {settings: "rateLimit: {requestsPerSecond: 0.001, burst: 1}", path: "/", prepare: func(to *target.Target) { to.Rate.Allow() }, code: call.RateLimited},
 		"too many":       {settings: "maxConcurrent: 1", path: "/", prepare: func(to *target.Target) { to.Concurrency.Enter() }, code: call.TooManyCalls},
 		"a circuit open": {settings: "circuitBreaker: {failureThreshold: 1}", path: "/", prepare: trippedBreaker, code: call.CircuitOpen},
