@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/lsm/fiso/common/connector"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -75,7 +76,7 @@ func (p *Producer) send(ctx context.Context, topic string, f *flight) error {
 		case s.size > maxRecord:
 			s.end(fmt.Errorf("%w: %d bytes, the most is %d", ErrTooLarge, s.size, maxRecord))
 			continue
-		case s.size > int64(state.max):
+		case s.size > int64(state.max.Load()):
 			lane, client = p.oneLarge, p.large
 		}
 		if ctx.Err() != nil || !lane.try(s.size) {
@@ -97,6 +98,9 @@ func land(r *kgo.Record, err error) {
 	s.lane.release(s.size)
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = fmt.Errorf("%w within %v", errUndelivered, s.flight.producer.cfg.DeliveryTimeout)
+	}
+	if errors.Is(err, kerr.UnknownTopicOrPartition) || errors.Is(err, kerr.UnknownTopicID) {
+		s.flight.producer.doubt(r.Topic)
 	}
 	s.end(err)
 }

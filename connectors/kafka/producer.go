@@ -79,11 +79,13 @@ type Producer struct {
 	once   sync.Once
 }
 
-// topicState is what the broker says of a topic, asked when it is first used.
+// topicState is what the broker says of a topic, asked when it is first used,
+// and again after a broker said that it does not know it.
 type topicState struct {
 	ask   chan struct{} // holds one token
 	ready atomic.Bool   // set with ask held, once the topic is known
-	max   int32         // largest batch; set before ready
+	max   atomic.Int32  // largest batch; set before ready
+	id    kadm.TopicID  // zero: not known yet, or the broker has none; with ask held
 }
 
 // NewProducer is a producer by cfg, with defaults filled in. It dials nothing.
@@ -166,7 +168,7 @@ func (p *Producer) Append(ctx context.Context, r Record) (connector.Position, er
 // first record, which prepare goes before.
 func (p *Producer) batchMax(topic string) int32 {
 	if s := p.topic(topic); s.ready.Load() {
-		return s.max
+		return s.max.Load()
 	}
 	return defaultBatch
 }
@@ -189,13 +191,27 @@ func (p *Producer) prepare(ctx context.Context, topic string) (*topicState, erro
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.DeliveryTimeout)
 	defer cancel()
-	if err := p.ensure(ctx, topic); err != nil {
+	id, err := p.ensure(ctx, topic)
+	if err != nil {
 		return nil, err
 	}
-	s.max = p.askMax(ctx, topic)
+	if s.id != (kadm.TopicID{}) && s.id != id {
+		// A topic made anew. franz-go goes on writing to the one that it knows,
+		// and fails for ever. Only a topic that is another one is forgotten:
+		// sequence numbers that begin again in the same log could be taken for
+		// ones that it has.
+		p.cl.PurgeTopicsFromProducing(topic)
+		p.large.PurgeTopicsFromProducing(topic)
+		p.log.Warn("the topic was made anew", "topic", topic)
+	}
+	s.id = id
+	s.max.Store(p.askMax(ctx, topic))
 	s.ready.Store(true)
 	return s, nil
 }
+
+// doubt has the broker asked about a topic again, before its next record.
+func (p *Producer) doubt(topic string) { p.topic(topic).ready.Store(false) }
 
 // topic is what is known of a topic.
 func (p *Producer) topic(name string) *topicState {
@@ -210,38 +226,42 @@ func (p *Producer) topic(name string) *topicState {
 }
 
 // ensure sees that the topic exists, and creates it if it may.
-func (p *Producer) ensure(ctx context.Context, topic string) error {
-	switch err := p.lookUp(ctx, topic); {
+func (p *Producer) ensure(ctx context.Context, topic string) (kadm.TopicID, error) {
+	id, err := p.lookUp(ctx, topic)
+	switch {
 	case err == nil, !errors.Is(err, kerr.UnknownTopicOrPartition):
-		return err
+		return id, err
 	case !p.opts.CreateTopics:
-		return ErrNoTopic
+		return id, ErrNoTopic
 	}
 	resp, err := p.adm.CreateTopic(ctx, -1, -1, nil, topic)
 	if err == nil {
 		err = resp.Err
 	}
-	if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
-		return fmt.Errorf("create the topic: %w", err)
+	if errors.Is(err, kerr.TopicAlreadyExists) {
+		return p.lookUp(ctx, topic)
+	}
+	if err != nil {
+		return id, fmt.Errorf("create the topic: %w", err)
 	}
 	p.log.Info("created topic", "topic", topic)
-	return nil
+	return resp.ID, nil
 }
 
 // lookUp asks a broker, and not franz-go's cache, whether the topic exists.
-func (p *Producer) lookUp(ctx context.Context, topic string) error {
+func (p *Producer) lookUp(ctx context.Context, topic string) (id kadm.TopicID, err error) {
 	req := kmsg.NewPtrMetadataRequest()
 	t := kmsg.NewMetadataRequestTopic()
 	t.Topic = &topic
 	req.Topics = append(req.Topics, t)
 	resp, err := req.RequestWith(ctx, p.cl)
 	if err != nil {
-		return fmt.Errorf("look for the topic: %w", err)
+		return id, fmt.Errorf("look for the topic: %w", err)
 	}
 	for _, t := range resp.Topics {
-		return kerr.ErrorForCode(t.ErrorCode)
+		return t.TopicID, kerr.ErrorForCode(t.ErrorCode)
 	}
-	return kerr.UnknownTopicOrPartition
+	return id, kerr.UnknownTopicOrPartition
 }
 
 // askMax is the topic's max.message.bytes, within what franz-go takes. One who

@@ -91,6 +91,40 @@ func TestProducer_saysWhereARecordStands(t *testing.T) {
 	}
 }
 
+// franz-go goes on writing to the topic that it knows, and fails for ever.
+func TestProducer_goesOnInATopicThatWasMadeAnew(t *testing.T) {
+	for name, create := range map[string]bool{"by itself": true, "by somebody": false} {
+		t.Run(name, func(t *testing.T) {
+			c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
+			p := newTestProducer(t, c, ProducerOptions{CreateTopics: create}, func(cfg *ProducerConfig) { cfg.DeliveryTimeout = time.Second })
+			large := make([]byte, 2<<20)
+			if err := errors.Join(p.Produce(t.Context(), Record{Topic: "t"}), p.Produce(t.Context(), Record{Topic: "t", Value: large})); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := p.adm.DeleteTopic(t.Context(), "t"); err != nil {
+				t.Fatal(err)
+			}
+			if err := p.Produce(t.Context(), Record{Topic: "t", Value: []byte("lost")}); !errors.Is(err, ErrNoTopic) {
+				t.Fatal(err)
+			}
+			if !create {
+				if err := p.Produce(t.Context(), Record{Topic: "t"}); !errors.Is(err, ErrNoTopic) {
+					t.Error(err)
+				}
+				if err := c.CreateTopic(t.Context(), "t", 1, nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := errors.Join(p.Produce(t.Context(), Record{Topic: "t", Value: []byte("kept")}), p.Produce(t.Context(), Record{Topic: "t", Value: large})); err != nil {
+				t.Fatal(err)
+			}
+			if rs := all(t, c, "t"); len(rs) != 2 || string(rs[0].Value) != "kept" {
+				t.Errorf("%d records", len(rs))
+			}
+		})
+	}
+}
+
 func TestProducer_aMissingTopic(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{})
 	p := newTestProducer(t, c, ProducerOptions{})

@@ -308,9 +308,9 @@ func chaos(c *kafkatest.RealCluster, link *sidecar, target *service) (kills []ti
 	return kills
 }
 
-// While the dead letter topic is gone, nothing is lost, the readiness page and a
-// metric say so, and calls of other targets do not notice.
-func TestHistory_aDeadLetterTopicThatIsGoneLosesNothing(t *testing.T) {
+// While the dead letter topic takes nothing, or is gone, nothing is lost, the
+// readiness page and a metric say so, and calls of other targets do not notice.
+func TestHistory_aDeadLetterTopicThatTakesNothingLosesNothing(t *testing.T) {
 	c := kafkatest.Real(t, kafkatest.RealOptions{})
 	if err := c.CreateTopic(t.Context(), "calls", 2, nil); err != nil {
 		t.Fatal(err)
@@ -339,6 +339,10 @@ targets:
 		t.Fatal(err)
 	}
 	delete(accepted, slices.Collect(maps.Keys(accepted))[0]) // it went with the topic
+	two, one := "2", "1" // in-sync replicas, of which there is one: every write is refused
+	if _, err := admin.CreateTopic(t.Context(), 1, 1, map[string]*string{"min.insync.replicas": &two}, "calls-dlq"); err != nil {
+		t.Fatal(err)
+	}
 	for i := range 30 {
 		id := link.post("/link/crm/bad", strconv.Itoa(i), "")
 		if id == "" {
@@ -351,10 +355,10 @@ targets:
 		return err == nil && strings.Contains(text, "whose dead letter cannot be written") && strings.Contains(metrics(link), `fiso_link_async_held{target="crm"} 30`)
 	})
 	during := latency(t, link)
-	if _, err := admin.CreateTopic(t.Context(), 1, 1, nil, "calls-dlq"); err != nil {
+	if _, err := admin.AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "min.insync.replicas", Value: &one}}, "calls-dlq"); err != nil {
 		t.Fatal(err)
 	}
-	wait(t, "all dead letters", 40*time.Second, func() bool { return len(letters(t, c, "calls-dlq")) >= len(accepted) })
+	wait(t, "all dead letters", time.Minute, func() bool { return len(letters(t, c, "calls-dlq")) >= len(accepted) })
 	for id := range accepted {
 		if !letters(t, c, "calls-dlq")[id] {
 			t.Errorf("%s is lost", id)

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/goleak"
 
@@ -199,6 +200,17 @@ func header(fields ...string) (h call.Header) {
 		h.Add(fields[i], fields[i+1])
 	}
 	return h
+}
+
+// admin may do to topics what kafkatest.Admin does not.
+func (w *world) admin() *kadm.Client {
+	w.t.Helper()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(w.kafka.Brokers()...))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(cl.Close)
+	return kadm.NewClient(cl)
 }
 
 func (w *world) records(topic string) []*kgo.Record {

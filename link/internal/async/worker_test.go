@@ -506,3 +506,20 @@ func TestWorker_saysThatCallsWait(t *testing.T) {
 		t.Error("it still waits")
 	}
 }
+
+// A dead letter topic that is deleted while the worker runs is made anew.
+func TestWorker_makesADeadLetterTopicThatIsGone(t *testing.T) {
+	w := newWorld(t, "async: {topic: calls, timeout: 1s}", map[string]int32{"calls": 1})
+	w.answers(func(_ int, rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(422) })
+	w.accept("POST", "/link/crm/", "first")
+	w.work()
+	w.settled(1)
+	if _, err := w.admin().DeleteTopics(t.Context(), "calls-dlq"); err != nil {
+		t.Fatal(err)
+	}
+	w.accept("POST", "/link/crm/", "second")
+	w.settled(2)
+	if rs := w.records("calls-dlq"); len(rs) != 1 || string(rs[0].Value) != "second" || w.count(w.unwritten, DeadLetter) == 0 {
+		t.Error(rs)
+	}
+}
