@@ -15,7 +15,9 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/goleak"
 
 	"github.com/lsm/fiso/common/config"
@@ -200,6 +202,33 @@ func header(fields ...string) (h call.Header) {
 		h.Add(fields[i], fields[i+1])
 	}
 	return h
+}
+
+// deny lets no record into topics that which names.
+func (w *world) deny(which func(topic string) bool) {
+	w.kafka.Fake.ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		w.kafka.Fake.KeepControl()
+		req := r.(*kmsg.ProduceRequest)
+		resp := req.ResponseKind().(*kmsg.ProduceResponse)
+		for _, topic := range req.Topics {
+			name := topic.Topic
+			if name == "" {
+				name = w.kafka.Fake.TopicIDInfo(topic.TopicID).Topic
+			}
+			if !which(name) {
+				return nil, nil, false
+			}
+			out := kmsg.NewProduceResponseTopic()
+			out.Topic, out.TopicID = topic.Topic, topic.TopicID
+			for _, p := range topic.Partitions {
+				part := kmsg.NewProduceResponseTopicPartition()
+				part.Partition, part.ErrorCode = p.Partition, kerr.TopicAuthorizationFailed.Code
+				out.Partitions = append(out.Partitions, part)
+			}
+			resp.Topics = append(resp.Topics, out)
+		}
+		return resp, nil, true
+	})
 }
 
 // admin may do to topics what kafkatest.Admin does not.

@@ -2,16 +2,16 @@ package async
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/resilience"
@@ -19,6 +19,7 @@ import (
 )
 
 func TestWorker_makesTheCallThatWasAccepted(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "basePath: /base\nheaders: {set: {X-Set: s}}\nasync: {topic: calls, replyTopic: answers, key: path}", map[string]int32{"calls": 2, "answers": 1})
 	w.answers(func(_ int, rw http.ResponseWriter, _ *http.Request) {
 		rw.Header().Set("Set-Cookie", "canary")
@@ -56,6 +57,7 @@ func TestWorker_makesTheCallThatWasAccepted(t *testing.T) {
 // What becomes of a call, by what its target answers. Whatever it is, the call is
 // settled once, and the reply topic hears of it.
 func TestWorker_endsEveryCallOneWay(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		answers string // statuses, the last one for ever
 		code    string // of the dead letter
@@ -113,10 +115,25 @@ func TestWorker_endsEveryCallOneWay(t *testing.T) {
 	}
 }
 
+// By default, a call that is alone in always failing dies before it has opened the
+// breaker.
+func TestWorker_aCallThatIsAloneInFailingDies(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "async: {topic: calls}", map[string]int32{"calls": 1})
+	w.answers(func(_ int, rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(500) })
+	w.accept("POST", "/link/crm/", "")
+	w.work()
+	w.settled(1)
+	if r := w.records("calls-dlq"); len(r) != 1 || headerOf(r[0], "fiso-error-code") != "SINK_DELIVERY_FAILED" || len(w.seen()) != 4 {
+		t.Error(r, len(w.seen()))
+	}
+}
+
 // F11: an outage is not any call's fault. Whatever shape it has, the topic does
 // not run into the dead letters, and everything is delivered when it is over.
 // https://github.com/vectordotdev/vector/issues/24543
 func TestF11_anOutageFillsNoDeadLetterTopic(t *testing.T) {
+	t.Parallel()
 	for name, outage := range map[string]func(http.ResponseWriter){
 		"internal errors": func(rw http.ResponseWriter) { rw.WriteHeader(500) },
 		"a gateway":       func(rw http.ResponseWriter) { rw.WriteHeader(502) },
@@ -152,6 +169,7 @@ func TestF11_anOutageFillsNoDeadLetterTopic(t *testing.T) {
 
 // A credential that its target refuses is no call's fault either.
 func TestF11_anExpiredTokenFillsNoDeadLetterTopic(t *testing.T) { // https://github.com/vectordotdev/vector/issues/24543
+	t.Parallel()
 	w := newWorld(t, "async: {topic: calls}", map[string]int32{"calls": 1})
 	w.to.Credential = &fixed{}
 	w.answers(func(n int, rw http.ResponseWriter, r *http.Request) {
@@ -187,6 +205,7 @@ var _ target.Credential = (*fixed)(nil)
 
 // One call that always fails dies, though others hide that from the breaker.
 func TestWorker_tellsACallThatFailsFromAnOutage(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "retry: {maxAttempts: 1, initialInterval: 1ms, maxInterval: 2ms}\ncircuitBreaker: {failureThreshold: 2, resetTimeout: 1ms}\nasync: {topic: calls, maxRetries: 2}", map[string]int32{"calls": 1})
 	w.answers(func(_ int, rw http.ResponseWriter, r *http.Request) {
 		if r.RequestURI == "/bad" {
@@ -208,6 +227,7 @@ func TestWorker_tellsACallThatFailsFromAnOutage(t *testing.T) {
 }
 
 func TestWorker_refusesWhatTheRulesNoLongerAllow(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "async: {topic: calls}", map[string]int32{"calls": 1})
 	w.accept("POST", "/link/crm/a", "")
 	w.to.Spec.AllowedMethods = []string{"GET"}
@@ -219,6 +239,7 @@ func TestWorker_refusesWhatTheRulesNoLongerAllow(t *testing.T) {
 }
 
 func TestWorker_buriesWhatIsNoCall(t *testing.T) {
+	t.Parallel()
 	event := func(change ...string) []kgo.RecordHeader {
 		hs := []string{"ce_specversion", "1.0", "ce_id", "1", "ce_source", "a", "ce_type", "fiso.link.request", "ce_fisotarget", "crm", "ce_fisomethod", "GET", "ce_fisopath", "/"}
 		var out []kgo.RecordHeader
@@ -276,6 +297,7 @@ func TestWorker_buriesWhatIsNoCall(t *testing.T) {
 }
 
 func TestWorker_keepsTheOrderOfAKeyAndHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "retry: {maxAttempts: 1, initialInterval: 1ms, maxInterval: 2ms}\ncircuitBreaker: {enabled: false}\nasync: {topic: calls, key: 'headers[\"k\"]', maxInFlight: 8}", map[string]int32{"calls": 1})
 	release := make(chan struct{})
 	var mu sync.Mutex
@@ -333,35 +355,12 @@ func TestWorker_keepsTheOrderOfAKeyAndHoldsUpNoOther(t *testing.T) {
 // A dead letter that cannot be written is held, told of, and written when that
 // works again; sync calls do not notice.
 func TestWorker_holdsACallWhoseDeadLetterCannotBeWritten(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "async: {topic: calls, replyTopic: answers, timeout: 1s}", map[string]int32{"calls": 1, "calls-dlq": 1, "answers": 1})
 	w.answers(func(_ int, rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(422) })
-	deny := make(chan string, 1)
-	deny <- "calls-dlq"
-	w.kafka.Fake.ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
-		w.kafka.Fake.KeepControl()
-		req := r.(*kmsg.ProduceRequest)
-		denied := <-deny
-		deny <- denied
-		resp := req.ResponseKind().(*kmsg.ProduceResponse)
-		for _, topic := range req.Topics {
-			name := topic.Topic
-			if name == "" {
-				name = w.kafka.Fake.TopicIDInfo(topic.TopicID).Topic
-			}
-			if name != denied {
-				return nil, nil, false
-			}
-			out := kmsg.NewProduceResponseTopic()
-			out.Topic, out.TopicID = topic.Topic, topic.TopicID
-			for _, p := range topic.Partitions {
-				part := kmsg.NewProduceResponseTopicPartition()
-				part.Partition, part.ErrorCode = p.Partition, kerr.TopicAuthorizationFailed.Code
-				out.Partitions = append(out.Partitions, part)
-			}
-			resp.Topics = append(resp.Topics, out)
-		}
-		return resp, nil, true
-	})
+	var denied atomic.Value
+	denied.Store("calls-dlq")
+	w.deny(func(topic string) bool { return topic == denied.Load() })
 	w.accept("POST", "/link/crm/", "")
 	w.work()
 	eventually(t, "words about the dead letter", func() bool {
@@ -371,11 +370,9 @@ func TestWorker_holdsACallWhoseDeadLetterCannotBeWritten(t *testing.T) {
 	if a := w.send("GET", "/link/crm/", ""); a.status != 422 {
 		t.Errorf("a sync call is answered %d", a.status)
 	}
-	<-deny
-	deny <- "answers"
+	denied.Store("answers")
 	eventually(t, "words about the reply", func() bool { return strings.Contains(w.worker.Status().Problem, "whose reply cannot be written") })
-	<-deny
-	deny <- ""
+	denied.Store("")
 	w.settled(1)
 	if n := len(w.records("calls-dlq")); n != 1 {
 		t.Errorf("%d dead letters", n)
@@ -389,6 +386,7 @@ func TestWorker_holdsACallWhoseDeadLetterCannotBeWritten(t *testing.T) {
 }
 
 func TestWorker_repliesWithoutABodyThatIsTooLarge(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "async: {topic: calls, replyTopic: answers, maxBodyBytes: 100}", map[string]int32{"calls": 1})
 	if err := w.kafka.CreateTopic(t.Context(), "answers", 1, map[string]string{"max.message.bytes": "1000"}); err != nil {
 		t.Fatal(err)
@@ -404,11 +402,32 @@ func TestWorker_repliesWithoutABodyThatIsTooLarge(t *testing.T) {
 	}
 }
 
+func TestWorker_repliesWithoutABodyThatItsTopicDoesNotTake(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "async: {topic: calls, replyTopic: answers}", map[string]int32{"calls": 1})
+	if err := w.kafka.CreateTopic(t.Context(), "answers", 1, map[string]string{"max.message.bytes": "1000"}); err != nil {
+		t.Fatal(err)
+	}
+	body := make([]byte, 8<<10) // that no compression makes small
+	if _, err := rand.Read(body); err != nil {
+		t.Fatal(err)
+	}
+	w.answers(func(_ int, rw http.ResponseWriter, _ *http.Request) { _, _ = rw.Write(body) })
+	w.accept("POST", "/link/crm/", "")
+	w.work()
+	w.settled(1)
+	if r := w.records("answers"); len(r) != 1 || len(r[0].Value) != 0 || headerOf(r[0], "ce_fisotruncated") != "true" {
+		t.Errorf("%v", r)
+	}
+}
+
 // Someone waits for the answer, so half of one is a failure; where nobody does, the
 // head says that the call was made.
 func TestWorker_anAnswerThatBreaksOff(t *testing.T) {
+	t.Parallel()
 	for settings, want := range map[string]int{"": 1, ", replyTopic: answers": 2} {
 		t.Run("async"+settings, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t, "async: {topic: calls"+settings+"}", map[string]int32{"calls": 1, "answers": 1})
 			w.answers(func(n int, rw http.ResponseWriter, _ *http.Request) {
 				rw.Header().Set("Content-Length", "4")
@@ -431,6 +450,7 @@ func TestWorker_anAnswerThatBreaksOff(t *testing.T) {
 
 // A clean stop repeats nothing: calls under way end, those that wait go back.
 func TestWorker_stopsCleanly(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "circuitBreaker: {enabled: false}\nasync: {topic: calls, maxInFlight: 2, maxRetries: 1000}", map[string]int32{"calls": 1})
 	entered, release := make(chan struct{}, 100), make(chan struct{})
 	w.answers(func(_ int, rw http.ResponseWriter, r *http.Request) {
@@ -469,9 +489,33 @@ func TestWorker_stopsCleanly(t *testing.T) {
 	}
 }
 
+// What is held when the worker stops goes back, and comes again.
+func TestWorker_handsBackWhatIsHeld(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "async: {topic: calls, timeout: 1s, replyTopic: answers, deadLetterTopic: dead}", map[string]int32{"calls": 1, "dead": 1})
+	w.answers(func(_ int, rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(422) })
+	var denied atomic.Bool
+	denied.Store(true)
+	w.deny(func(topic string) bool { return denied.Load() && topic == "dead" })
+	w.accept("POST", "/link/crm/", "")
+	if err := w.kafka.Produce(t.Context(), &kgo.Record{Topic: "calls", Value: []byte("no event")}); err != nil {
+		t.Fatal(err)
+	}
+	w.work()
+	eventually(t, "both to be held", func() bool { return w.worker.Status().Held == 2 })
+	w.stop()
+	denied.Store(false)
+	w.work()
+	w.settled(2)
+	if n := len(w.records("dead")); n != 2 || len(w.seen()) != 2 {
+		t.Errorf("%d dead letters, %d calls", n, len(w.seen()))
+	}
+}
+
 // A call that takes longer than the drain timeout is cut, and made again by who
 // comes next.
 func TestWorker_cutsWhatTakesLongerThanTheDrain(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "async: {topic: calls}", map[string]int32{"calls": 1})
 	entered := make(chan struct{})
 	w.answers(func(n int, _ http.ResponseWriter, r *http.Request) {
@@ -492,6 +536,7 @@ func TestWorker_cutsWhatTakesLongerThanTheDrain(t *testing.T) {
 }
 
 func TestWorker_saysThatCallsWait(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "circuitBreaker: {failureThreshold: 1, resetTimeout: 1m}\nasync: {topic: calls}", map[string]int32{"calls": 1})
 	permit, _, _ := w.to.Breaker.Allow()
 	permit.Done(resilience.Failure)
@@ -509,6 +554,7 @@ func TestWorker_saysThatCallsWait(t *testing.T) {
 
 // A dead letter topic that is deleted while the worker runs is made anew.
 func TestWorker_makesADeadLetterTopicThatIsGone(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "async: {topic: calls, timeout: 1s}", map[string]int32{"calls": 1})
 	w.answers(func(_ int, rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(422) })
 	w.accept("POST", "/link/crm/", "first")
@@ -521,5 +567,39 @@ func TestWorker_makesADeadLetterTopicThatIsGone(t *testing.T) {
 	w.settled(2)
 	if rs := w.records("calls-dlq"); len(rs) != 1 || string(rs[0].Value) != "second" || w.count(w.unwritten, DeadLetter) == 0 {
 		t.Error(rs)
+	}
+}
+
+func TestNewWorker_refusesWhatCannotWork(t *testing.T) {
+	w := newWorld(t, "async: {topic: calls}", nil)
+	for name, change := range map[string]func(*Config){
+		"no brokers": func(c *Config) { c.Brokers.Brokers = nil },
+		"a timeout":  func(c *Config) { c.Target.Spec.Async.Timeout = 1 },
+	} {
+		c := Config{Target: w.to, Brokers: w.brokers}
+		change(&c)
+		if _, err := NewWorker(c); err == nil {
+			t.Errorf("%s: a worker", name)
+		}
+	}
+}
+
+func TestBounded_isValidTextOfAtMostAKibibyte(t *testing.T) {
+	for name, test := range map[string]struct{ text, want string }{
+		"short":      {"a", "a"},
+		"no UTF-8":   {"a\xff", "a\uFFFD"},
+		"long":       {strings.Repeat("a", 2000), strings.Repeat("a", 1021) + "…"},
+		"long, wide": {strings.Repeat("ü", 1000), strings.Repeat("ü", 510) + "…"},
+	} {
+		if got := bounded(test.text); got != test.want || len(got) > maxReason {
+			t.Errorf("%s: %d bytes, %q", name, len(got), got)
+		}
+	}
+}
+
+func TestAnswer_takesNoInterimAnswerAndNoOtherProtocol(t *testing.T) {
+	a := &answer{}
+	if _, err := a.Upgrade(nil); a.Inform(103, nil) != nil || err == nil || a.Begun() {
+		t.Error(err, a)
 	}
 }
