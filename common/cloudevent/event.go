@@ -1,7 +1,7 @@
 // Package cloudevent holds a CloudEvent 1.0 as Fiso moves it: attributes as
 // plain fields, data as bytes that are never parsed on the way, and codecs
 // that append to a buffer. Convert to and from the CloudEvents SDK's own type
-// with ToSDK and FromSDK.
+// with package cesdk.
 package cloudevent
 
 import "time"

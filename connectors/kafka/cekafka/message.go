@@ -8,6 +8,7 @@ import (
 	"github.com/cloudevents/sdk-go/v2/binding/spec"
 	"github.com/cloudevents/sdk-go/v2/protocol"
 	"github.com/lsm/fiso/common/cloudevent"
+	"github.com/lsm/fiso/common/cloudevent/cesdk"
 	"github.com/lsm/fiso/common/connector"
 )
 
@@ -28,7 +29,7 @@ var _ binding.MessageWrapper = (*message)(nil)
 func newMessage(d delivery) *message {
 	m := &message{wrapped: unknown{}, from: d}
 	if e, ok := read(d.m); ok {
-		if sdk, err := e.ToSDK(); err == nil {
+		if sdk, err := cesdk.To(e); err == nil {
 			m.wrapped = (*binding.EventMessage)(&sdk)
 		}
 	}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/cloudevents/sdk-go/v2/binding"
 	"github.com/cloudevents/sdk-go/v2/protocol"
-	"github.com/lsm/fiso/common/cloudevent"
+	"github.com/lsm/fiso/common/cloudevent/cesdk"
 	"github.com/lsm/fiso/common/connector"
 )
 
@@ -94,7 +94,7 @@ func (p *Protocol) Send(ctx context.Context, in binding.Message, transformers ..
 	if err != nil {
 		return fmt.Errorf("cekafka: read the message: %w", err)
 	}
-	out, err := cloudevent.FromSDK(*e)
+	out, err := cesdk.From(*e)
 	if err != nil {
 		return fmt.Errorf("cekafka: %w", err)
 	}

@@ -1,4 +1,4 @@
-package cloudevent
+package cesdk
 
 import (
 	"bytes"
@@ -10,13 +10,15 @@ import (
 	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
+
+	"github.com/lsm/fiso/common/cloudevent"
 )
 
 // randomEvent is a valid event made from a seed. No attribute begins or ends in
 // white space: the SDK trims it.
-func randomEvent(r *rand.Rand) *Event {
+func randomEvent(r *rand.Rand) *cloudevent.Event {
 	pick := func(from ...string) string { return from[r.IntN(len(from))] }
-	e := &Event{
+	e := &cloudevent.Event{
 		ID:         pick("1", "a b", "ü\n\"\\\u2028x", "orders-0-1"),
 		Source:     pick("/orders", "urn:x:y", "https://example.com/a?b=c", "fiso-flow/o"),
 		Type:       pick("t", "order.created", "日本"),
@@ -27,7 +29,7 @@ func randomEvent(r *rand.Rand) *Event {
 		e.Time = time.Unix(r.Int64N(4e9), r.Int64N(1e9)).UTC()
 	}
 	for _, name := range []string{"alpha", "beta", "traceparent"}[:r.IntN(4)] {
-		e.Extensions = append(e.Extensions, Extension{name, pick("x", "7", "true", "é\tx")})
+		e.Extensions = append(e.Extensions, cloudevent.Extension{Name: name, Value: pick("x", "7", "true", "é\tx")})
 	}
 	switch r.IntN(4) {
 	case 0:
@@ -59,18 +61,18 @@ func TestCodec_agreesWithTheSDKBothWays(t *testing.T) {
 		if err := json.Unmarshal(ours, &theirs); err != nil {
 			t.Fatalf("seed %d: the SDK refuses %s: %v", seed, ours, err)
 		}
-		read, err := FromSDK(theirs)
+		read, err := From(theirs)
 		if err != nil || !reflect.DeepEqual(read, want) {
 			t.Fatalf("seed %d: the SDK reads %s as\n%+v, %v, want\n%+v", seed, ours, read, err, want)
 		}
 
-		sdk, err := want.ToSDK()
+		sdk, err := To(want)
 		if err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
 		written := writeSDK(t, sdk)
-		var got Event
-		if err := ParseJSON(written, &got); err != nil || !reflect.DeepEqual(&got, want) {
+		var got cloudevent.Event
+		if err := cloudevent.ParseJSON(written, &got); err != nil || !reflect.DeepEqual(&got, want) {
 			t.Fatalf("seed %d: the SDK's %s is read as\n%+v, %v, want\n%+v", seed, written, &got, err, want)
 		}
 	}
@@ -78,47 +80,48 @@ func TestCodec_agreesWithTheSDKBothWays(t *testing.T) {
 
 // The SDK reads and writes data of a type …+json as a string, unless it is in
 // base64 (content_type.go, isJSON, of v2.16.2).
-func TestToSDK_keepsJSONBySuffixWhole(t *testing.T) {
-	want := full()
-	want.DataContentType, want.Time = "application/vnd.order+json", want.Time.UTC()
-	want.Extensions = want.Extensions[:1]
-	sdk, err := want.ToSDK()
+func TestTo_keepsJSONBySuffixWhole(t *testing.T) {
+	want := &cloudevent.Event{
+		ID: "1", Source: "/s", Type: "t", Time: time.Unix(1, 5).UTC(), DataContentType: "application/vnd.order+json", Data: []byte(`{"a": 1.50}`),
+		Extensions: []cloudevent.Extension{{Name: "alpha", Value: "x"}},
+	}
+	sdk, err := To(want)
 	if err != nil {
 		t.Fatal(err)
 	}
 	written := writeSDK(t, sdk)
-	var got Event
-	if err := ParseJSON(written, &got); err != nil || !reflect.DeepEqual(&got, want) {
+	var got cloudevent.Event
+	if err := cloudevent.ParseJSON(written, &got); err != nil || !reflect.DeepEqual(&got, want) {
 		t.Errorf("%s is read as\n%+v, %v, want\n%+v", written, &got, err, want)
 	}
 }
 
-func TestToSDK_saysWhatTheSDKRefuses(t *testing.T) {
-	for name, e := range map[string]*Event{
+func TestTo_saysWhatTheSDKRefuses(t *testing.T) {
+	for name, e := range map[string]*cloudevent.Event{
 		"source": {ID: "1", Source: ":", Type: "t"},
 		"id":     {Source: "s", Type: "t"},
 	} {
-		if _, err := e.ToSDK(); err == nil || !strings.Contains(err.Error(), name+":") {
+		if _, err := To(e); err == nil || !strings.Contains(err.Error(), name+":") {
 			t.Errorf("%s: error %v", name, err)
 		}
 	}
 }
 
-func TestFromSDK_raisesVersion03AndFormatsExtensions(t *testing.T) {
+func TestFrom_raisesVersion03AndFormatsExtensions(t *testing.T) {
 	in := event.New(event.CloudEventsVersionV03)
 	in.SetID("1")
 	in.SetSource("/s")
 	in.SetType("t")
 	in.SetExtension("number", 7)
 	in.SetExtension("bytes", []byte{1})
-	got, err := FromSDK(in)
-	want := &Event{ID: "1", Source: "/s", Type: "t", Extensions: []Extension{{"bytes", "AQ=="}, {"number", "7"}}}
+	got, err := From(in)
+	want := &cloudevent.Event{ID: "1", Source: "/s", Type: "t", Extensions: []cloudevent.Extension{{Name: "bytes", Value: "AQ=="}, {Name: "number", Value: "7"}}}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, %v, want %+v", got, err, want)
 	}
 }
 
-func TestFromSDK_refusesWhatIsNoValidEvent(t *testing.T) {
+func TestFrom_refusesWhatIsNoValidEvent(t *testing.T) {
 	valid := func() event.Event {
 		e := event.New()
 		e.SetID("1")
@@ -140,7 +143,7 @@ func TestFromSDK_refusesWhatIsNoValidEvent(t *testing.T) {
 		"data is not valid JSON":  notJSON,
 		"extension odd":           oddExtension,
 	} {
-		if _, err := FromSDK(in); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := From(in); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want %q", err, want)
 		}
 	}
