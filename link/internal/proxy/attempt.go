@@ -24,6 +24,9 @@ func (m *maker) attempt(ctx context.Context) (a *call.Answer, done func(), err e
 	out := m.outgoing()
 	m.body.show(out)
 	m.sent = out
+	ctx, span := m.span(ctx, out)
+	m.current = span
+	defer func() { m.heard(ctx, span, a, err) }()
 	if t.Credential != nil {
 		if err := t.Credential.Apply(ctx, out); err != nil {
 			return nil, nil, unproven(ctx, err)
@@ -36,11 +39,19 @@ func (m *maker) attempt(ctx context.Context) (a *call.Answer, done func(), err e
 		outcome = judge(nil, err)
 		return nil, nil, err
 	}
+	peer(span, address)
 	attempt, cancel := context.WithCancelCause(ctx)
-	done = func() { cancel(nil); free(outcome) }
+	done = func() {
+		cancel(nil)
+		free(outcome)
+		if span != nil {
+			span.End()
+		}
+	}
 	defer func() {
-		if a == nil {
-			done()
+		if a == nil { // heard ends the span
+			cancel(nil)
+			free(outcome)
 		}
 	}()
 	if !slices.Contains(m.tried, address) {

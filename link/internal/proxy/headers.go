@@ -23,6 +23,12 @@ next:
 		if local(f.Name) || c.To.Removes(f.Name) {
 			continue
 		}
+		if ofTrace(f.Name) {
+			if c.span == nil { // else each attempt has its own
+				out = append(out, f)
+			}
+			continue
+		}
 		for _, n := range named {
 			if call.Same(n, f.Name) {
 				continue next

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/lsm/fiso/link/internal/call"
 )
 
@@ -23,14 +25,16 @@ func (p *Proxy) perform(ctx context.Context, w call.ResponseWriter, c *Call) err
 	}
 	defer body.finish() // the attempt was ended by then
 	defer t.Budget.Begin()()
-	m := maker{c: c, body: body, header: c.outgoingHeader(), until: limit.until}
+	m := maker{c: c, body: body, header: c.outgoingHeader(), until: limit.until, tracer: p.Tracer}
 	m.interim = func(status int, h call.Header) { _ = w.Inform(status, h) } // the answer shows that the application is gone
 	a, done, err := m.make(ctx)
 	if err != nil {
 		return m.explain(ctx, err)
 	}
 	defer done()
-	return c.back(ctx, w, a, limit)
+	err = c.back(ctx, w, a, limit)
+	failed(m.current, err)
+	return err
 }
 
 // maker makes the attempts of one call.
@@ -43,6 +47,9 @@ type maker struct {
 	renewed bool
 	tried   []string
 	sent    *call.Outgoing // the last attempt
+	tracer  trace.Tracer   // nil: no spans
+	current trace.Span     // of the last attempt; nil: none
+	resends int            // attempts so far, whatever for
 }
 
 // make makes attempts until one has an answer for the application, or none will.
