@@ -122,7 +122,7 @@ credentials that the application never sees. Without a command, it runs.`,
 	}
 	root.RunE = run.RunE
 	root.Flags().AddFlagSet(run.Flags())
-	root.AddCommand(run, a.validateCommand(), a.checkCommand(), a.schemaCommand(), a.versionCommand())
+	root.AddCommand(run, a.demoCommand(), a.validateCommand(), a.checkCommand(), a.schemaCommand(), a.versionCommand())
 	return root
 }
 
