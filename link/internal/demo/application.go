@@ -89,17 +89,17 @@ func (a *application) call(ctx context.Context, target, method, path, order, key
 	began := time.Now()
 	limited, cancel := context.WithTimeout(ctx, enough)
 	defer cancel()
+	var body []byte
 	resp, err := a.do(limited, method, target+"/"+path, order, key)
+	if err == nil {
+		body, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+		_ = resp.Body.Close() // it was read
+	}
 	if err != nil {
 		if ctx.Err() == nil {
 			a.ledger.called(target, time.Since(began), 0, "")
 		}
 		return 0
-	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	_ = resp.Body.Close() // it was read
-	if err != nil {
-		a.ledger.say("✗", "an answer of %s broke off", target)
 	}
 	a.ledger.inspect(fmt.Sprint(resp.Header) + string(body))
 	a.ledger.called(target, time.Since(began), resp.StatusCode, resp.Header.Get("fiso-error"))
