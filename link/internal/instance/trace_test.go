@@ -16,7 +16,11 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/lsm/fiso/common/telemetry"
+	"github.com/lsm/fiso/link/internal/call"
+	"github.com/lsm/fiso/link/internal/proxy"
 )
 
 const (
@@ -149,5 +153,17 @@ func TestInstance_leavesATraceAloneWithoutTraces(t *testing.T) {
 	up, _ = secretive(t)
 	if log = serveOnce(t, Options{}, slog.LevelInfo, up); strings.Contains(log, `"msg":"call"`) {
 		t.Errorf("the log tells of every call unasked: %s", log)
+	}
+}
+
+// A fault of ours is told of at every level, with the trace of its call.
+func TestInstance_tellsOfItsOwnFaults(t *testing.T) {
+	var log book
+	i := &Instance{o: Options{Log: telemetry.Logger(&log, slog.LevelError, false)}, metrics: newMetrics(prometheus.NewRegistry())}
+	i.observe(proxy.Record{Target: "crm", Method: "GET", Status: 500, Code: call.Internal, Stack: "goroutine 1", Traceparent: "00-" + aTrace + "-" + aParent + "-01"})
+	for _, want := range []string{`"level":"error"`, "please report it", `"trace_id":"` + aTrace + `"`, `"stack":"goroutine 1"`, `"code":"INTERNAL"`} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("%s lacks %s", log.String(), want)
+		}
 	}
 }

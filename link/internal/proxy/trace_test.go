@@ -48,7 +48,7 @@ func shown(s sdk.ReadOnlySpan) string {
 	slices.SortFunc(attrs, func(a, b attribute.KeyValue) int { return strings.Compare(string(a.Key), string(b.Key)) })
 	words := []string{s.SpanKind().String(), s.Name() + ":"}
 	for _, a := range attrs {
-		words = append(words, fmt.Sprintf("%s=%s", a.Key, a.Value.Emit()))
+		words = append(words, fmt.Sprintf("%s=%s", a.Key, a.Value.String()))
 	}
 	if s.Status().Code == codes.Error {
 		words = append(words, strings.TrimSpace("ERROR "+s.Status().Description))
@@ -197,6 +197,26 @@ func TestTrace_saysWhyACallFailed(t *testing.T) {
 				t.Errorf("%d spans more, of %s", len(spans), all)
 			}
 		})
+	}
+}
+
+// A 401 that renews the credential is not counted as an attempt, but its span is
+// there, and the next one says that it is sent again.
+func TestTrace_showsTheAttemptThatRenewedTheCredential(t *testing.T) {
+	up := trip(func(_ context.Context, _ string, out *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
+		if out.Header.Get("Authorization") == "Bearer 0" {
+			return answer(401, ""), nil
+		}
+		return answer(201, ""), nil
+	})
+	spans, _, _ := traced(t, "", target.Parts{Transport: up, Credential: &numbered{}}, request("POST", "/link/crm/", "x"))
+	if len(spans) != 3 {
+		t.Fatalf("%d spans", len(spans))
+	}
+	for i, want := range []string{"error.type=401", "http.request.resend_count=1", "fiso.attempts=1"} {
+		if got := shown(spans[i]); !strings.Contains(got, want) || strings.Contains(got, "Bearer") {
+			t.Errorf("%s\nlacks %s", got, want)
+		}
 	}
 }
 
