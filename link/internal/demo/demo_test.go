@@ -167,7 +167,7 @@ func TestUpstream_countsWhatItIsAskedToDo(t *testing.T) {
 	}
 	u.tokens["good"] = time.Now().Add(time.Minute)
 	u.be(moody)
-	u.requests = 3 // the second of these fails, after it was taken
+	u.requests["POST"] = 3 // the second of these fails, after it was taken
 	for _, id := range []string{"A-1", "A-1", "A-2"} {
 		ask(t, u, "POST", "/shop/orders", "Authorization", "Bearer good", "X-Order", id)
 	}

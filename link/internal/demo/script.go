@@ -64,7 +64,9 @@ func (s *stage) steps() []step {
 	}
 	issued := 0
 	return []step{
-		{0.10, be(moody, "the shop fails every fifth time: 503, or it takes the order and cuts the connection"), nil},
+		{0.10, be(moody, "the shop fails every fifth time: 503, or it takes the order and cuts the connection"), func() bool {
+			return s.upstream.repeated() && s.ledger.outcome("UPSTREAM_RESET") > 0
+		}},
 		{0.28, be(well, "the shop is well again"), nil},
 		{0.33, func(context.Context) error {
 			issued = s.upstream.seen().issued

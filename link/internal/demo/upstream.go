@@ -15,7 +15,7 @@ type mood int
 
 const (
 	well  mood = iota
-	moody      // every fifth request fails: 503, or a connection that is cut after the order was taken
+	moody      // every fifth request of a kind fails: 503, or a connection that is cut after the order was taken
 	away       // 503 to everything
 )
 
@@ -33,7 +33,8 @@ type upstream struct {
 
 	mu       sync.Mutex
 	mood     mood
-	requests int
+	requests map[string]int       // by their kind
+	again    int                  // orders that came again with their key
 	tokens   map[string]time.Time // those that were issued, and when they end
 	revoked  map[string]bool
 	current  string
@@ -56,7 +57,7 @@ type tally struct {
 func newUpstream(l *ledger, life time.Duration) *upstream {
 	u := &upstream{
 		ledger: l, life: life.Round(time.Second), clientSecret: "demo-client-" + rand.Text(), tokens: map[string]time.Time{},
-		revoked: map[string]bool{}, executed: map[string]int{}, keys: map[string]int{},
+		requests: map[string]int{}, revoked: map[string]bool{}, executed: map[string]int{}, keys: map[string]int{},
 	}
 	l.secret(u.clientSecret)
 	u.rotateKey()
@@ -122,6 +123,9 @@ func (u *upstream) be(m mood) { u.mu.Lock(); defer u.mu.Unlock(); u.mood = m }
 // seen is the tally at this moment.
 func (u *upstream) seen() tally { u.mu.Lock(); defer u.mu.Unlock(); return u.tally }
 
+// repeated reports whether an order came again with its key.
+func (u *upstream) repeated() bool { u.mu.Lock(); defer u.mu.Unlock(); return u.again > 0 }
+
 // rotated reports whether the partner's newest key has come.
 func (u *upstream) rotated() bool { u.mu.Lock(); defer u.mu.Unlock(); return u.oldKey == "" }
 
@@ -155,8 +159,12 @@ func (u *upstream) shop(w http.ResponseWriter, r *http.Request) {
 func (u *upstream) order(r *http.Request) (status int, text string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.requests++
-	fails := u.mood == moody && u.requests%5 == 0
+	kind := r.Method
+	if r.Header.Get("Idempotency-Key") != "" {
+		kind += " with a key"
+	}
+	u.requests[kind]++
+	fails := u.mood == moody && u.requests[kind]%5 == 0
 	switch {
 	case !strings.HasPrefix(r.URL.Path, "/shop/orders"):
 		u.forbidden++
@@ -182,6 +190,7 @@ func (u *upstream) order(r *http.Request) (status int, text string) {
 func (u *upstream) take(r *http.Request) {
 	if key := r.Header.Get("Idempotency-Key"); key != "" {
 		if u.keys[key]++; u.keys[key] > 1 {
+			u.again++
 			u.ledger.say("↻", "order %s comes again with its key, and is not taken twice", key)
 			return
 		}

@@ -24,9 +24,8 @@ func (m *maker) attempt(ctx context.Context) (a *call.Answer, done func(), err e
 	out := m.outgoing()
 	m.body.show(out)
 	m.sent = out
-	ctx, span := m.span(ctx, out)
-	m.current = span
-	defer func() { m.heard(ctx, span, a, err) }()
+	ctx = m.beginSpan(ctx, out)
+	defer func() { m.heard(ctx, a, err) }()
 	if t.Credential != nil {
 		if err := t.Credential.Apply(ctx, out); err != nil {
 			return nil, nil, unproven(ctx, err)
@@ -39,19 +38,12 @@ func (m *maker) attempt(ctx context.Context) (a *call.Answer, done func(), err e
 		outcome = judge(nil, err)
 		return nil, nil, err
 	}
-	peer(span, address)
+	m.peer(address)
 	attempt, cancel := context.WithCancelCause(ctx)
-	done = func() {
-		cancel(nil)
-		free(outcome)
-		if span != nil {
-			span.End()
-		}
-	}
+	done = func() { cancel(nil); free(outcome) }
 	defer func() {
-		if a == nil { // heard ends the span
-			cancel(nil)
-			free(outcome)
+		if a == nil {
+			done()
 		}
 	}()
 	if !slices.Contains(m.tried, address) {

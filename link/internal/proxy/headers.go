@@ -24,7 +24,7 @@ next:
 			continue
 		}
 		if ofTrace(f.Name) {
-			if c.span == nil { // else each attempt has its own
+			if c.span == nil { // else it is replaced below
 				out = append(out, f)
 			}
 			continue
@@ -35,6 +35,9 @@ next:
 			}
 		}
 		out = append(out, f)
+	}
+	if c.span != nil {
+		c.carry(&out, c.record.Traceparent, c.state)
 	}
 	return append(out, set...)
 }

@@ -139,74 +139,90 @@ func version(http2 bool) attribute.KeyValue {
 	return attribute.String("network.protocol.version", "1.1")
 }
 
-// span begins the span of an attempt, and gives out its trace context to carry,
-// unless a rule keeps that from the target.
-func (m *maker) span(ctx context.Context, out *call.Outgoing) (context.Context, trace.Span) {
-	if m.tracer == nil {
-		return ctx, nil
+// beginSpan begins the span of an attempt, if the call has one, and gives out its
+// trace context to carry.
+func (m *maker) beginSpan(ctx context.Context, out *call.Outgoing) context.Context {
+	if m.c.span == nil {
+		return ctx
 	}
 	t := m.c.To
 	name, method := spanMethod(m.c.record.Method)
-	ctx, span := m.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(method))
-	if span.IsRecording() {
+	ctx, m.span = m.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(method))
+	if m.span.IsRecording() {
 		host, port := t.Spec.Address()
-		span.SetAttributes(attribute.String("server.address", host), attribute.Int("server.port", port),
+		m.span.SetAttributes(attribute.String("server.address", host), attribute.Int("server.port", port),
 			version(t.Spec.HTTP2()), attribute.String("fiso.target", t.Spec.Name))
 		if m.resends > 0 {
-			span.SetAttributes(attribute.Int("http.request.resend_count", m.resends))
+			m.span.SetAttributes(attribute.Int("http.request.resend_count", m.resends))
 		}
 	}
 	m.resends++
 	parent, state := telemetry.Inject(ctx)
-	if parent != "" && !t.Removes(traceparent) {
-		out.Header.Add(traceparent, parent)
-		if state != "" && !t.Removes(tracestate) {
-			out.Header.Add(tracestate, state)
-		}
+	m.c.carry(&out.Header, parent, state)
+	return ctx
+}
+
+// carry puts a trace context into a header, in place of what is there, unless a
+// rule keeps it from the target.
+func (c *Call) carry(h *call.Header, parent, state string) {
+	if parent == "" || c.To.Removes(traceparent) {
+		return
 	}
-	return ctx, span
+	h.Set(traceparent, parent)
+	if state != "" && !c.To.Removes(tracestate) {
+		h.Set(tracestate, state)
+	}
 }
 
 // peer says which address an attempt goes to.
-func peer(span trace.Span, address string) {
-	if span == nil || !span.IsRecording() {
+func (m *maker) peer(address string) {
+	if m.span == nil || !m.span.IsRecording() {
 		return
 	}
 	if at, err := netip.ParseAddrPort(address); err == nil { // not a name
-		span.SetAttributes(attribute.String("network.peer.address", at.Addr().String()), attribute.Int("network.peer.port", int(at.Port())))
+		m.span.SetAttributes(attribute.String("network.peer.address", at.Addr().String()), attribute.Int("network.peer.port", int(at.Port())))
 	}
 }
 
-// heard says what came of an attempt. Without an answer it is over.
-func (m *maker) heard(ctx context.Context, span trace.Span, a *call.Answer, err error) {
+// heard says what came of an attempt: the head of an answer, or none. Its span
+// goes on with the body.
+func (m *maker) heard(ctx context.Context, a *call.Answer, err error) {
 	switch {
-	case span == nil:
+	case m.span == nil:
 		return
-	case a == nil && err != nil:
-		failed(span, m.explain(ctx, err))
-	case a == nil: // it panicked
-		failed(span, &refusal{code: call.Internal})
-	default:
-		span.SetAttributes(attribute.Int("http.response.status_code", a.Status))
+	case a != nil:
+		m.span.SetAttributes(attribute.Int("http.response.status_code", a.Status))
 		if a.Status >= 400 {
-			span.SetAttributes(attribute.String("error.type", strconv.Itoa(a.Status)))
-			span.SetStatus(codes.Error, "")
+			m.span.SetAttributes(attribute.String("error.type", strconv.Itoa(a.Status)))
+			m.span.SetStatus(codes.Error, "")
 		}
 		return
+	case err != nil:
+		m.failed(m.explain(ctx, err))
+	default: // it panicked
+		m.failed(&refusal{code: call.Internal})
 	}
-	span.End()
+	m.endSpan()
 }
 
-// failed marks the span of an attempt that ended with err.
-func failed(span trace.Span, err error) {
-	if span == nil || err == nil {
+// failed marks the span of an attempt that ended with err; nil: it did not fail.
+func (m *maker) failed(err error) {
+	if m.span == nil || err == nil {
 		return
 	}
 	kind := callerGone
 	var r *refusal
 	if errors.As(err, &r) {
 		kind = string(r.code)
-		span.SetStatus(codes.Error, r.detail)
+		m.span.SetStatus(codes.Error, r.detail)
 	}
-	span.SetAttributes(attribute.String("error.type", kind))
+	m.span.SetAttributes(attribute.String("error.type", kind))
+}
+
+// endSpan ends the span of the last attempt, if it has not ended.
+func (m *maker) endSpan() {
+	if m.span != nil {
+		m.span.End()
+		m.span = nil
+	}
 }

@@ -274,10 +274,11 @@ func TestTrace_costsNothingWithoutATracer(t *testing.T) {
 	m := maker{c: c}
 	p := Proxy{}
 	if n := testing.AllocsPerRun(100, func() {
-		ctx, span := m.span(p.begin(t.Context(), c), nil)
-		peer(span, "10.0.0.1:80")
-		m.heard(ctx, span, nil, nil)
-		failed(span, errBroken)
+		ctx := m.beginSpan(p.begin(t.Context(), c), nil)
+		m.peer("10.0.0.1:80")
+		m.heard(ctx, nil, nil)
+		m.failed(errBroken)
+		m.endSpan()
 		c.end()
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
