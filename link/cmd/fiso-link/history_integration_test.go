@@ -338,8 +338,8 @@ targets:
 	if _, err := admin.DeleteTopics(t.Context(), "calls-dlq"); err != nil {
 		t.Fatal(err)
 	}
-	delete(accepted, slices.Collect(maps.Keys(accepted))[0]) // it went with the topic
-	two, one := "2", "1"                                     // in-sync replicas, of which there is one: every write is refused
+	delete(accepted, slices.Collect(maps.Keys(accepted))[0])        // it went with the topic
+	two, one := "2", "1"                                            // in-sync replicas, of which there is one: every write is refused
 	wait(t, "the topic to be made anew", time.Minute, func() bool { // its end takes a moment
 		_, err := admin.CreateTopic(t.Context(), 1, 1, map[string]*string{"min.insync.replicas": &two}, "calls-dlq")
 		return err == nil

@@ -53,16 +53,19 @@ func encode(c *proxy.Call, id string, body, key []byte, now time.Time) kafka.Rec
 		ID: id, Source: source(c.To.Spec.Name), Type: typeRequest, Time: now, DataContentType: h.Get(contentType),
 		Extensions: []cloudevent.Extension{{Name: extTarget, Value: c.To.Spec.Name}, {Name: extMethod, Value: c.Method}, {Name: extPath, Value: path}},
 	}
-	trace(&e, h)
+	trace(&e, c)
 	return kafka.Record{Topic: a.Topic, Key: key, Value: body, Headers: headers(&e, h), Time: now}
 }
 
 // trace gives an event the trace of the call, by the CloudEvents extension.
-func trace(e *cloudevent.Event, h call.Header) {
-	for _, name := range [...]string{"traceparent", "tracestate"} {
-		if v := h.Get(name); v != "" {
-			e.SetExtension(name, v)
-		}
+func trace(e *cloudevent.Event, c *proxy.Call) {
+	parent, state := c.Trace()
+	if parent == "" {
+		return
+	}
+	e.SetExtension("traceparent", parent)
+	if state != "" {
+		e.SetExtension("tracestate", state)
 	}
 }
 

@@ -22,7 +22,7 @@ func Publish(ctx context.Context, w call.ResponseWriter, c *proxy.Call) error {
 	case c.Path != "/":
 		return proxy.Refuse(call.PathNotAllowed, "a topic has no paths: publish to /link/"+c.To.Spec.Name, 0)
 	}
-	h, err := published(c.Header)
+	h, err := published(c)
 	if err != nil {
 		return err
 	}
@@ -45,10 +45,10 @@ func Publish(ctx context.Context, w call.ResponseWriter, c *proxy.Call) error {
 // published is what of a call's header goes into the record: its content type,
 // the attributes of a CloudEvent in binary mode by the binding of Kafka, and the
 // trace.
-func published(h call.Header) ([]connector.Header, error) {
+func published(c *proxy.Call) ([]connector.Header, error) {
 	var e cloudevent.Event
 	ok, err := cloudevent.FromHeaders(cloudevent.HTTPPrefix, func(yield func(string, []byte) bool) {
-		for _, f := range h {
+		for _, f := range c.Header {
 			if !yield(strings.ToLower(f.Name), []byte(f.Value)) {
 				return
 			}
@@ -61,14 +61,18 @@ func published(h call.Header) ([]connector.Header, error) {
 		return nil, proxy.Refuse(call.BadRequest, fmt.Sprintf("the ce- headers are no CloudEvent: %v", err), 0)
 	}
 	if ok {
-		trace(&e, h)
+		trace(&e, c)
 		return headers(&e, nil), nil
 	}
 	var out []connector.Header
-	for _, name := range [...]string{contentType, "traceparent", "tracestate"} {
-		if v := h.Get(name); v != "" {
-			out = append(out, connector.Header{Key: name, Value: []byte(v)})
+	add := func(name, value string) {
+		if value != "" {
+			out = append(out, connector.Header{Key: name, Value: []byte(value)})
 		}
 	}
+	parent, state := c.Trace()
+	add(contentType, c.Header.Get(contentType))
+	add("traceparent", parent)
+	add("tracestate", state)
 	return out, nil
 }

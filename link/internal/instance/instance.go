@@ -16,6 +16,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/lsm/fiso/common/admin"
 	"github.com/lsm/fiso/link/internal/async"
@@ -37,6 +38,8 @@ type Options struct {
 	Listening func(calls, metrics net.Addr)
 	// Every is how often the files are looked at; default a second.
 	Every time.Duration
+	// Tracing makes the spans of calls. nil: there are none, at no cost.
+	Tracing trace.TracerProvider
 }
 
 // Instance is one running fiso-link.
@@ -141,16 +144,11 @@ func (i *Instance) listen(registry *prometheus.Registry) error {
 	}
 	addr, _ := l.Addr().(*net.TCPAddr)
 	i.proxy.Guard = proxy.Guard{Loopback: addr.IP.IsLoopback(), Hosts: i.cfg.AllowedHosts, Origins: i.cfg.AllowedOrigins}
+	if i.o.Tracing != nil {
+		i.proxy.Tracer = i.o.Tracing.Tracer("github.com/lsm/fiso/link")
+	}
 	i.server = &h1.Server{Handler: i.proxy, Refuse: refuse}
 	return nil
-}
-
-// observe counts a call, and tells of one that a fault of ours ended.
-func (i *Instance) observe(r proxy.Record) {
-	i.metrics.observe(r)
-	if r.Stack != "" {
-		i.o.Log.Error("a call ended in a fault of fiso-link: please report it", "target", r.Target, "method", r.Method, "stack", r.Stack)
-	}
 }
 
 // refuse answers a request that is malformed.

@@ -16,19 +16,20 @@ import (
 // to any other but where it comes from. r.Target is its path, without /link/ and
 // the target's name, and its query. A stream, too, ends with the target's
 // timeout. The error says why there is no answer, or no whole one; see Refused.
-func (p *Proxy) Deliver(ctx context.Context, w call.ResponseWriter, t *target.Target, r *call.Request) error {
-	c := &Call{Request: r, To: t, began: time.Now()}
-	c.record = Record{Target: t.Spec.Name, Method: methodLabel(r.Method), Mode: "delivery"}
+func (p *Proxy) Deliver(ctx context.Context, w call.ResponseWriter, t *target.Target, req *call.Request) error {
+	c := &Call{Request: req, To: t, began: time.Now()}
+	c.record = Record{Target: t.Spec.Name, Method: methodLabel(req.Method), Mode: "delivery"}
 	err := c.guarded(func() error { return p.deliver(ctx, w, c) })
 	c.record.Mode = "delivery" // that it was a stream changes nothing here
-	var r2 *refusal
+	var r *refusal
 	switch {
-	case errors.As(err, &r2):
-		c.record.Code = r2.code
+	case errors.As(err, &r):
+		c.record.Code = r.code
 		if !w.Begun() {
-			c.record.Status = r2.code.Status()
+			c.record.Status = r.code.Status()
 		}
-		if c.record.Attempts == 0 && waits(r2.code) {
+		if c.record.Attempts == 0 && waits(r.code) {
+			c.end()
 			return err // nothing was tried: it only waits for its turn
 		}
 	case err != nil && !w.Begun():
@@ -54,6 +55,7 @@ func (p *Proxy) deliver(ctx context.Context, w call.ResponseWriter, c *Call) err
 		return err
 	}
 	defer leave()
+	ctx = p.begin(ctx, c)
 	ctx, cancel := context.WithTimeoutCause(ctx, c.To.Total(), context.DeadlineExceeded)
 	defer cancel()
 	return p.perform(ctx, w, c)
