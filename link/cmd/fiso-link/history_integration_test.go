@@ -1,4 +1,4 @@
-//go:build integration
+//go:build integration && linux
 
 package main
 
@@ -19,6 +19,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -118,6 +119,7 @@ func (s *sidecar) start() {
 	s.t.Helper()
 	s.cmd = exec.Command(s.bin, "run", s.config)
 	s.cmd.Stderr = &s.log
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // a test that is killed leaves nothing behind
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
