@@ -55,6 +55,22 @@ func TestAccept_theApplicationMayGiveTheID(t *testing.T) {
 	}
 }
 
+// L10: a caller's own copy of the parameter that the credential replaces stays out
+// of the topic. https://github.com/hashicorp/go-retryablehttp/issues/206
+func TestAccept_keepsNoParameterOfTheCredentials(t *testing.T) {
+	w := newWorld(t, "async: {topic: calls}", map[string]int32{"calls": 1})
+	w.to.Credential = &parameter{}
+	w.accept("GET", "/link/crm/a?canary=1", "")
+	if got := headerOf(w.records("calls")[0], "ce_fisopath"); got != "/a?kept" {
+		t.Error(got)
+	}
+}
+
+// parameter is a credential in the query.
+type parameter struct{ fixed }
+
+func (*parameter) WithoutOwn(string) string { return "kept" }
+
 func TestAccept_refusesWhatCannotBeStored(t *testing.T) {
 	w := newWorld(t, "async: {topic: calls, key: data.customer, maxBodyBytes: 20}", map[string]int32{"calls": 1})
 	for name, test := range map[string]struct {

@@ -286,3 +286,28 @@ func testRoster(l *link) *roster {
 	nobody := func(string, string) {}
 	return &roster{log: slog.New(slog.NewTextHandler(&l.log, nil)), dns: discovery.SystemDNS(), refreshed: nobody, buried: nobody, unwritten: nobody}
 }
+
+// What cannot be written is told of, and leaves the Pod in service.
+func TestInstance_saysWhatItHolds(t *testing.T) {
+	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"calls": 1}})
+	for _, topic := range []string{"calls-dlq", "answers"} {
+		if err := c.CreateTopic(t.Context(), topic, 1, map[string]string{"max.message.bytes": "1"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	up, address := newLedger(t)
+	close(up.gate)
+	l := start(t, withKafka(c, aTarget("crm", address, ", async: {topic: calls, replyTopic: answers}")))
+	for _, body := range []string{"good", "bad"} {
+		if code, answer := l.later(t, "crm/a", body); code != 202 {
+			t.Fatal(code, answer)
+		}
+	}
+	metrics := l.shows(`fiso_link_async_held{target="crm"} 2`, `fiso_link_dlq_failures_total{target="crm"}`, `fiso_link_reply_failures_total{target="crm"}`)
+	if strings.Contains(metrics, "fiso_link_dlq_total{") {
+		t.Error("it counts a dead letter that was not written")
+	}
+	if code, body := get(t, "http://"+l.admin+"/readyz?verbose"); code != 200 || !strings.Contains(body, "accepted calls of crm: 1 call(s) held, whose dead letter cannot be written") {
+		t.Errorf("%d %s", code, body)
+	}
+}
