@@ -12,7 +12,7 @@ import (
 )
 
 // errUnknown is the fate of a record that was not waited for.
-var errUnknown = errors.New("Kafka has not said in time whether it has the record")
+var errUnknown = errors.New("not known in time whether Kafka has the record")
 
 // grace is how long a write that was given up may take to say that it did not
 // begin, or has just ended.
