@@ -58,7 +58,7 @@ func NewWorker(c Config) (*Worker, error) {
 	const least = 30 * time.Second // half of what the connector has by itself
 	source, err := kafka.NewSource(kafka.SourceConfig{
 		ClientConfig: c.Brokers, Topic: a.Topic, ConsumerGroup: a.Group(name),
-		StartOffset:      "earliest",                   // what was accepted before the first worker began is not skipped
+		StartOffset:      "earliest",              // what was accepted before the first worker began is not skipped
 		RebalanceTimeout: 2 * max(c.Drain, least), // so that the drain may take as long as it says
 		MaxBufferedBytes: 8 << 20, FetchMaxBytes: 4 << 20,
 	}, kafka.SourceOptions{Logger: c.Log, Window: queue * a.MaxInFlight, DrainTimeout: c.Drain})
