@@ -23,7 +23,7 @@ import (
 
 // Bounds of one evaluation.
 const (
-	maxCost        = 10_000 // steps, as CEL counts them
+	maxCost        = 10_000  // steps, as CEL counts them
 	interruptEvery = 100     // rounds of a loop between two looks at the context
 	maxKey         = 4 << 10 // bytes of a key
 )
