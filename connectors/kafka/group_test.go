@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/connectors/kafka/internal/settle"
 	"github.com/lsm/fiso/connectors/kafka/kafkatest"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -216,7 +217,7 @@ func TestSource_anOlderCommitThanItsOwnMovesNothingBack(t *testing.T) {
 			stale := make(chan struct{}, 100)
 			c.Fake.ControlKey(kmsg.OffsetFetch.Int16(), func(req kmsg.Request) (kmsg.Response, error, bool) {
 				stale <- struct{}{}
-				return staleCommit(req.(*kmsg.OffsetFetchRequest), offset), nil, true
+				return staleCommit(req.(*kmsg.OffsetFetchRequest), offset, nil), nil, true
 			})
 			c.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Heartbeat}, Group: "g", TopLevel: true, Err: kerr.UnknownMemberID, Count: 1})
 			<-stale
@@ -229,8 +230,25 @@ func TestSource_anOlderCommitThanItsOwnMovesNothingBack(t *testing.T) {
 	}
 }
 
+// What one that lost a partition knows to be done is no more than its own: the
+// commit tells what another did there meanwhile.
+func TestSource_whatAnotherDidStaysDoneForOneThatComesBack(t *testing.T) {
+	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
+	fill(t, c, "t", 0, 0, 10)
+	m := begin(t, testSource(c), holding(5, 7, 8, 9), func(o *SourceOptions) { o.DrainTimeout = 50 * time.Millisecond })
+	eventually(t, "committed", func() bool { return committed(t, c, 0) == 5 && doneAhead(t, c, 0) == 1 })
+	c.Fake.ControlKey(kmsg.OffsetFetch.Int16(), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		return staleCommit(req.(*kmsg.OffsetFetchRequest), 3, []settle.Run{{From: 7, To: 9}}), nil, true
+	})
+	c.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Heartbeat}, Group: "g", TopLevel: true, Err: kerr.UnknownMemberID, Count: 1})
+	eventually(t, "all that is left", func() bool { return m.count() >= 12 })
+	if got := m.offsets(0)[10:]; !slices.Equal(got, []int64{5, 9}) {
+		t.Errorf("then %v, want 5 and 9, which nobody has done", got)
+	}
+}
+
 // staleCommit is the answer of a coordinator that knows of an older commit.
-func staleCommit(req *kmsg.OffsetFetchRequest, offset int64) kmsg.Response {
+func staleCommit(req *kmsg.OffsetFetchRequest, offset int64, done []settle.Run) kmsg.Response {
 	resp := req.ResponseKind().(*kmsg.OffsetFetchResponse)
 	for _, g := range req.Groups {
 		group := kmsg.NewOffsetFetchResponseGroup()
@@ -240,6 +258,8 @@ func staleCommit(req *kmsg.OffsetFetchRequest, offset int64) kmsg.Response {
 			topic.Topic, topic.TopicID = t.Topic, t.TopicID
 			p := kmsg.NewOffsetFetchResponseGroupTopicPartition()
 			p.Offset, p.LeaderEpoch = offset, -1
+			metadata := formatMetadata(1, settle.Encode(offset, placeOf(t.TopicID, p.Partition), done, maxDone))
+			p.Metadata = &metadata
 			topic.Partitions = append(topic.Partitions, p)
 			group.Topics = append(group.Topics, topic)
 		}
