@@ -63,6 +63,9 @@ func (s *story) delivery(n int) int {
 	return s.where(delivered, func(e entry) bool { return e.n == n })
 }
 
+// notAnswered is what a member's log says after it waited for JoinGroup in vain.
+const notAnswered = "INFO franz-go: group manage loop errored group=g err=read tcp: i/o timeout"
+
 func TestOracle_findsNothingInAGoodHistory(t *testing.T) {
 	s := newStory()
 	if broken := judge(s.w, s.entries); len(broken) > 0 {
@@ -104,6 +107,10 @@ func TestOracle_findsEachFault(t *testing.T) {
 			s.entries = append(s.entries, entry{what: excuse, who: "A.1", at: time.Hour, until: time.Hour, text: "crashes"})
 			s.entries = append(s.entries, entry{what: delivered, who: "B.1", n: 1, at: time.Hour + 1, text: "200 orders-0-1 v1"})
 		}, "0/1 (event 1, good) was settled by A.1"},
+		"twice, while a third one's JoinGroup was not answered": {func(s *story) {
+			s.add(entry{who: "C.1", text: notAnswered})
+			s.deliver("B.1", 1)
+		}, "0/1 (event 1, good) was settled by A.1"},
 		"more after a crash than was in flight": {func(s *story) {
 			s.add(entry{what: excuse, who: "A.1", text: "crashes", until: time.Hour, most: 1})
 			s.deliver("B.1", 0)
@@ -140,6 +147,10 @@ func TestOracle_excusesWhatCannotBeHelped(t *testing.T) {
 			s.add(entry{what: excuse, who: "A.1", text: "crashes", until: time.Hour, most: 1})
 			s.deliver("B.1", 0)
 			s.deliver("B.1", 1)
+		},
+		"a member whose JoinGroup was not answered": func(s *story) {
+			s.deliver("B.1", 1)
+			s.add(entry{who: "A.1", text: notAnswered})
 		},
 		"a cluster that takes no commits": func(s *story) {
 			s.add(entry{what: excuse, text: "errors", until: time.Hour})
