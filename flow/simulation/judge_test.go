@@ -54,6 +54,14 @@ func (s *story) deliver(who string, n int) {
 	}
 }
 
+// expelled begins the story with a trouble that costs a member its partitions,
+// and is over before anything is delivered.
+func (s *story) expelled(who string) {
+	s.entries = slices.Insert(s.entries, 0,
+		entry{what: excuse, text: "errors", until: 100 * time.Millisecond},
+		entry{who: who, at: 50 * time.Millisecond, text: "WARN all partitions lost: the group went on without this member partitions=2"})
+}
+
 // where is the first entry that is so.
 func (s *story) where(what happening, is func(entry) bool) int {
 	return slices.IndexFunc(s.entries, func(e entry) bool { return e.what == what && is(e) })
@@ -111,6 +119,20 @@ func TestOracle_findsEachFault(t *testing.T) {
 			s.add(entry{who: "C.1", text: notAnswered})
 			s.deliver("B.1", 1)
 		}, "0/1 (event 1, good) was settled by A.1"},
+		"twice, after partitions were lost without a trouble": {func(s *story) {
+			s.expelled("B.1")
+			s.entries = s.entries[1:]
+			s.deliver("B.1", 1)
+		}, "0/1 (event 1, good) was settled by A.1"},
+		"twice, after a third one lost its partitions": {func(s *story) {
+			s.expelled("C.1")
+			s.deliver("B.1", 1)
+		}, "0/1 (event 1, good) was settled by A.1"},
+		"twice, longer than a drain after partitions were lost": {func(s *story) {
+			s.expelled("B.1")
+			s.deliver("B.1", 1)
+			s.entries[len(s.entries)-1].at = drain + time.Second
+		}, "0/1 (event 1, good) was settled by A.1"},
 		"more after a crash than was in flight": {func(s *story) {
 			s.add(entry{what: excuse, who: "A.1", text: "crashes", until: time.Hour, most: 1})
 			s.deliver("B.1", 0)
@@ -146,6 +168,10 @@ func TestOracle_excusesWhatCannotBeHelped(t *testing.T) {
 			s.entries[i+2].text = "by B.1-id" // A.1 never commits what it did
 			s.add(entry{what: excuse, who: "A.1", text: "crashes", until: time.Hour, most: 1})
 			s.deliver("B.1", 0)
+			s.deliver("B.1", 1)
+		},
+		"a call that was under way when its partition was lost": func(s *story) {
+			s.expelled("B.1")
 			s.deliver("B.1", 1)
 		},
 		"a member whose JoinGroup was not answered": func(s *story) {
