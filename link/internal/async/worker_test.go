@@ -144,7 +144,7 @@ func TestF11_anOutageFillsNoDeadLetterTopic(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, "retry: {maxAttempts: 2, initialInterval: 1ms, maxInterval: 2ms}\ncircuitBreaker: {failureThreshold: 3, resetTimeout: 10ms}\nasync: {topic: calls, maxInFlight: 4}", map[string]int32{"calls": 2})
 			w.answers(func(n int, rw http.ResponseWriter, _ *http.Request) {
-				if n <= 15 {
+				if n <= 10 {
 					outage(rw)
 				}
 			})
@@ -157,7 +157,7 @@ func TestF11_anOutageFillsNoDeadLetterTopic(t *testing.T) {
 				t.Errorf("dead letters: %v", w.buried)
 			}
 			done := map[string]bool{}
-			for _, c := range w.seen()[15:] {
+			for _, c := range w.seen()[10:] {
 				done[c.uri] = true
 			}
 			if len(done) != 20 {
