@@ -172,3 +172,28 @@ func TestHeaders_ofTheTargetsConnectionDoNotComeBack(t *testing.T) {
 		t.Errorf("the application saw %q, %v", got, err)
 	}
 }
+
+// L5, https://github.com/golang/go/issues/50580: what does not go on in the header
+// does not go on behind the body either.
+func TestHeaders_theirRulesHoldForTheTrailerToo(t *testing.T) {
+	var got call.Header
+	to := newTargetOf(t, "headers: {set: {X-Team: orders}, remove: [X-Debug]}", target.Parts{
+		Credential: &credential{field: "X-API-Key", value: "ours"},
+		Transport: trip(func(_ context.Context, _ string, out *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
+			_, err := sentBody(out)
+			got = out.Trailer()
+			return answer(204, ""), err
+		}),
+	})
+	r := request("POST", "/link/crm/", "hello")
+	r.Length = -1
+	r.Trailer = func() call.Header {
+		return header("x-api-key", "theirs", "X-Checksum", "1", "x-team", "other", "X-DEBUG", "1", "Connection", "close", "Authorization", "theirs")
+	}
+	if w, _ := makeCall(t.Context(), to, r); w.status != 204 {
+		t.Fatal(w.status, w.body.String())
+	}
+	if want := header("X-Checksum", "1"); !slices.Equal(got, want) {
+		t.Errorf("the trailer is %v, want %v", got, want)
+	}
+}
