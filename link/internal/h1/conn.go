@@ -267,8 +267,10 @@ func (c *conn) one(ctx context.Context, head *requestHead) bool {
 }
 
 // cutOff has the connection end with a reset where its end would be taken for
-// that of the body. Elsewhere it must not: a reset takes with it what was sent.
+// that of the body. Elsewhere it must not: a reset takes with it what was sent,
+// and the application is to see what there was of its answer.
 func (c *conn) cutOff() {
+	_ = c.w.flush() // it is cut off in any case
 	if tcp, ok := c.nc.(*net.TCPConn); ok && c.w.untilClose() {
 		_ = tcp.SetLinger(0) // it is closed in any case
 	}

@@ -52,8 +52,9 @@ type link struct {
 	stop         func() error
 }
 
-// start runs an instance with these targets until the test ends.
-func start(t *testing.T, targets string) *link {
+// start runs an instance with these targets until the test ends. adjust changes what
+// no file says.
+func start(t *testing.T, targets string, adjust ...func(*Instance)) *link {
 	t.Helper()
 	l := &link{t: t, file: filepath.Join(t.TempDir(), "config.yaml")}
 	l.write(targets)
@@ -64,6 +65,9 @@ func start(t *testing.T, targets string) *link {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, a := range adjust {
+		a(i)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
