@@ -60,7 +60,7 @@ func start(t *testing.T, targets string, adjust ...func(*Instance)) *link {
 	l.write(targets)
 	up := make(chan struct{})
 	i, err := New(Options{
-		File: l.file, Log: slog.New(slog.NewTextHandler(&l.log, nil)), Every: 5 * time.Millisecond,
+		File: l.file, Log: slog.New(slog.NewTextHandler(&l.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Every: 5 * time.Millisecond,
 		Listening: func(calls, admin net.Addr) { l.calls, l.admin = calls.String(), admin.String(); close(up) },
 	})
 	if err != nil {
