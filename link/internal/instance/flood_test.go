@@ -110,6 +110,7 @@ func TestFlood_ofHalfOpenConnectionsKeepsNobodyOut(t *testing.T) {
 // L14, https://nvd.nist.gov/vuln/detail/CVE-2007-6750: whoever is slow is told so,
 // where HTTP has words for it, and then let go of.
 func TestFlood_ofSlowCallersEndsByItself(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	manyFiles(t, 6000)
 	up := newRaw(t, func(p *peer) {
 		if p.request() {

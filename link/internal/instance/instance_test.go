@@ -50,6 +50,7 @@ type link struct {
 	log          book
 	calls, admin string
 	stop         func() error
+	i            *Instance
 }
 
 // start runs an instance with these targets until the test ends. adjust changes what
@@ -66,6 +67,7 @@ func start(t *testing.T, targets string, adjust ...func(*Instance)) *link {
 	if err != nil {
 		t.Fatal(err)
 	}
+	l.i = i
 	for _, a := range adjust {
 		a(i)
 	}
