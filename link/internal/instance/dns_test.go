@@ -95,7 +95,11 @@ func fails(code int) func(m *dns.Msg) { return func(m *dns.Msg) { m.Rcode = code
 func (n *names) asks(i *Instance) {
 	*i.roster.dns = discovery.DNS{Servers: []string{n.address}, System: &net.Resolver{
 		PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, network, n.address)
+			c, err := new(net.Dialer).DialContext(ctx, network, n.address)
+			if err == nil {
+				context.AfterFunc(ctx, func() { _ = c.Close() }) // net waits for its answer beyond ctx
+			}
+			return c, err
 		},
 	}}
 }
