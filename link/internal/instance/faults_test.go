@@ -135,6 +135,7 @@ func also(sees string, slow bool, got string) bool {
 // wherever a target breaks, it is asked for nothing twice that could do harm, and
 // an answer that broke never looks whole.
 func TestFaults_ofATargetAreNeverDoneTwiceAndNeverLookWhole(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	retries := []struct {
 		name, text string
 		attempts   int
