@@ -150,9 +150,8 @@ func TestServer_isReadyAndEmptyByDefault(t *testing.T) {
 	}
 }
 
-// Hazard L9: any web page can call a loopback listener.
-// https://github.com/golang/go/issues/23993,
-// https://github.com/modelcontextprotocol/go-sdk/issues/760.
+// Hazard L9, https://github.com/golang/go/issues/23993: any web page can call a
+// loopback listener.
 func TestServer_onLoopbackRefusesWhatAWebPageCouldSend(t *testing.T) {
 	s := start(t, Options{})
 	own := "http://" + s.Addr().String()

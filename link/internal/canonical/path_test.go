@@ -29,7 +29,8 @@ func TestPath_hasOneForm(t *testing.T) {
 	}
 }
 
-// What was a way around a check elsewhere has no form here.
+// L2, https://nvd.nist.gov/vuln/detail/CVE-2025-66490: what was a way around a check
+// elsewhere has no form here.
 func TestPath_refusesWhatCanBeReadInTwoWays(t *testing.T) {
 	for in, want := range map[string]error{
 		"":                          ErrNoSlash,

@@ -47,6 +47,8 @@ func after(c <-chan struct{}) time.Duration {
 	return time.Since(begin)
 }
 
+// L14, https://nvd.nist.gov/vuln/detail/CVE-2007-6750: a Go server has no limits of
+// its own.
 func TestServer_endsConnectionsThatAreSlow(t *testing.T) {
 	limits := Limits{HeadTimeout: 3 * time.Second, Idle: 20 * time.Second, Body: 5 * time.Second, Write: 8 * time.Second}
 	const post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n"

@@ -165,7 +165,8 @@ func TestFlood_ofSlowCallersEndsByItself(t *testing.T) {
 	}
 }
 
-// L14: what is too large is refused in words that can be read.
+// L14, https://nvd.nist.gov/vuln/detail/CVE-2023-45288 and its kin: what is too large
+// is refused in words that can be read.
 func TestFlood_ofLargeHeadsIsRefusedInWords(t *testing.T) {
 	l := start(t, "targets:\n"+aTarget("x", upstream(t, "x"), ""))
 	var fields strings.Builder

@@ -153,6 +153,8 @@ func TestWebSocket_carriesManyMessagesBothWaysAtOnce(t *testing.T) {
 	all.Wait()
 }
 
+// L13, https://github.com/caddyserver/caddy/issues/6420: and by no reload that leaves
+// its target as it was.
 func TestWebSocket_endsWhenItsServerIsGoneOrNothingMoves(t *testing.T) {
 	t.Parallel() // it waits more than it works
 	address, _ := sockets(t)
@@ -186,8 +188,6 @@ func TestWebSocket_endsWhenItsServerIsGoneOrNothingMoves(t *testing.T) {
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
-	// L13, https://github.com/caddyserver/caddy/issues/6420: a reload cuts nothing of
-	// a target that stays.
 	kept, _, err := l.socket(t, "stays/echo")
 	if err != nil {
 		t.Fatal(err)

@@ -61,6 +61,8 @@ func seen(t *testing.T, settings string, cred target.Credential, r *call.Request
 	return got
 }
 
+// L5, https://github.com/golang/go/issues/50580: what Connection names is dropped
+// before the credential is put on.
 func TestHeaders_thatGoOn(t *testing.T) {
 	for name, test := range map[string]struct {
 		settings string
