@@ -111,7 +111,9 @@ func TestWebSocket_carriesMessagesPingsAndCloseCodes(t *testing.T) {
 	if code := <-closedWith; code != 4242 {
 		t.Errorf("the server sees close code %d", code)
 	}
-	<-read
+	if err := <-read; err == nil {
+		t.Error("there is a message after the end")
+	}
 	other, _, err := l.socket(t, "ws/close")
 	if err != nil {
 		t.Fatal(err)
