@@ -117,13 +117,20 @@ func withConn(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, connKey{}, c)
 }
 
-// marked answers, and has the connection count as busy meanwhile.
+// marked has the connection count as busy from the beginning of an answer.
 func marked(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if c, ok := r.Context().Value(connKey{}).(*limitedConn); ok {
 			c.answering(true)
-			defer c.answering(false)
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// unmark is http.Server's ConnState: the connection is busy until its answer has
+// gone out, which is later than the end of the handler.
+func unmark(c net.Conn, state http.ConnState) {
+	if l, ok := c.(*limitedConn); ok && state == http.StateIdle {
+		l.answering(false)
+	}
 }
