@@ -37,7 +37,7 @@ type Target struct {
 	Retry          Retry          `yaml:"retry" doc:"Which calls are made again, how often and when."`
 	AllowedPaths   config.Strings `yaml:"allowedPaths" doc:"Patterns of paths that may be called: * is anything within a segment, ** any number of segments. None: every path."`
 	AllowedMethods config.Strings `yaml:"allowedMethods" doc:"Methods that may be called. None: every method but CONNECT and TRACE."`
-	EncodedSlashes string         `yaml:"encodedSlashes" default:"refuse" enum:"refuse|allow" doc:"Whether %2F may stand in a path: allow keeps it within its segment."`
+	EncodedSlashes string         `yaml:"encodedSlashes" default:"refuse" enum:"refuse|allow" doc:"Whether %2F may stand in a path: allow keeps it within its segment, and it never climbs."`
 	Headers        Headers        `yaml:"headers" doc:"Headers that every call gets or loses."`
 	RateLimit      *RateLimit     `yaml:"rateLimit" doc:"Most calls a second; above it the answer is 429."`
 	MaxConcurrent  int            `yaml:"maxConcurrent" default:"1024" doc:"Most calls at once; above it the answer is 503."`
