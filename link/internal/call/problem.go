@@ -77,7 +77,10 @@ func (p Problem) JSON() []byte {
 	return append(b, '\n')
 }
 
+// ErrorField is the field of an answer that says that it is ours, and no target's.
+const ErrorField = "fiso-error"
+
 // Header is that of the answer. The caller adds Retry-After where it is due.
 func (p Problem) Header() Header {
-	return Header{{"Content-Type", "application/problem+json"}, {"fiso-error", string(p.Code)}, {"Cache-Control", "no-store"}}
+	return Header{{"Content-Type", "application/problem+json"}, {ErrorField, string(p.Code)}, {"Cache-Control", "no-store"}}
 }

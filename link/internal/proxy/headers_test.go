@@ -199,3 +199,23 @@ func TestHeaders_theirRulesHoldForTheTrailerToo(t *testing.T) {
 		t.Errorf("the trailer is %v, want %v", got, want)
 	}
 }
+
+func TestHeaders_aTargetDoesNotSpeakForUs(t *testing.T) {
+	to := newTargetOf(t, "", target.Parts{Transport: trip(func(_ context.Context, _ string, _ *call.Outgoing, interim func(int, call.Header)) (*call.Answer, error) {
+		h := header("Fiso-Error", "RATE_LIMITED", "Link", "</a>")
+		interim(103, h)
+		a := answer(503, "busy", "FISO-ERROR", "CIRCUIT_OPEN", "X-A", "1", "fiso-error", "INTERNAL")
+		a.Trailer = func() call.Header { return header("fiso-error", "INTERNAL", "X-Sum", "1") }
+		return a, nil
+	})})
+	w, record := makeCall(t.Context(), to, request("POST", "/link/crm/", ""))
+	if w.status != 503 || w.header.Has(call.ErrorField) || w.header.Get("X-A") != "1" || record.Code != "" {
+		t.Errorf("%d %v, recorded as %q", w.status, w.header, record.Code)
+	}
+	if want := header("X-Sum", "1"); !slices.Equal(w.trailer, want) {
+		t.Errorf("the trailer is %v", w.trailer)
+	}
+	if want := header("Link", "</a>"); !slices.Equal(w.informed, want) {
+		t.Errorf("the interim answer has %v", w.informed)
+	}
+}
