@@ -50,7 +50,8 @@ type Instance struct {
 	calls   net.Listener
 
 	mu    sync.Mutex
-	seen  [sha256.Size]byte // of the file as it was looked at last
+	seen  [sha256.Size]byte // of the file as it was taken, or refused, last
+	next  [sha256.Size]byte // of the file as it was looked at last
 	fault error             // of the file as it stands; nil: it is in force
 	drain bool
 }
@@ -273,7 +274,8 @@ func (i *Instance) reload() {
 		return // for a moment there is none, while links are swapped
 	}
 	sum := sha256.Sum256(data)
-	if sum == i.seen {
+	if sum == i.seen || sum != i.next {
+		i.next = sum // it may be half written: it counts once it stays the same
 		return
 	}
 	i.seen = sum

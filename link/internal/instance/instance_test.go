@@ -220,6 +220,32 @@ func TestInstance_followsItsFileThroughLinksThatAreSwapped(t *testing.T) {
 	}
 }
 
+// F14, https://github.com/kubernetes/kubernetes/issues/93686: a file that is written in
+// place is half a file for a moment, and may be a valid one.
+func TestInstance_neverTakesAHalfWrittenFile(t *testing.T) {
+	up := upstream(t, "a")
+	l := start(t, "targets:\n"+aTarget("x", up, ""), func(i *Instance) { i.o.Every = time.Hour })
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(l.file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, half := range []string{"", head, head + "targets:\n", head + "targets:\n" + aTarget("y", up, "")} {
+		write(half)
+		l.i.reload()
+		if code, _ := l.call("x/"); code != 200 {
+			t.Fatalf("%q was taken", half)
+		}
+	}
+	write(head + "targets:\n" + aTarget("y", up, "") + aTarget("x", up, ""))
+	l.i.reload()
+	l.i.reload()
+	if code, _ := l.call("y/"); code != 200 || strings.Contains(l.log.String(), "not valid") {
+		t.Errorf("%d: the whole file is not taken, or half of it was: %s", code, l.log.String())
+	}
+}
+
 func TestInstance_keepsGoingWithAFileThatIsNotValid(t *testing.T) {
 	up := upstream(t, "a")
 	l := start(t, "targets:\n"+aTarget("x", up, ""))
