@@ -122,11 +122,13 @@ func TestTLS_saysWhatIsWrongWithTheTargetsCertificate(t *testing.T) {
 		{"by-another-name", server(ours, "crm.example", later), ", serverName: crm.example", whole, ""},
 		{"no-certificate", mutual, "", "UPSTREAM_RESET", "certificate required"},
 		{"mutual", mutual, ", certFile: " + ownCertFile + ", keyFile: " + ownKeyFile, whole, ""},
+		{"silent", newRaw(t, (*peer).stall).address, "", "CONNECT_FAILED", "the TLS handshake did not end in time"},
+		{"closes", newRaw(t, func(p *peer) { _, _ = p.in.ReadByte() }).address, "", "CONNECT_FAILED", "closed the connection in the TLS handshake"},
 		{"no-tls", upstream(t, "plain"), "", "CONNECT_FAILED", "does not look like a TLS handshake"},
 	}
 	text := "targets:\n"
 	for _, row := range rows {
-		text += fmt.Sprintf("  - {name: %s, host: '%s', tls: {caFile: %s%s}, retry: {maxAttempts: 1}}\n", row.name, row.address, ours.file, row.more)
+		text += fmt.Sprintf("  - {name: %s, host: '%s', tls: {caFile: %s%s}, timeouts: {connect: 1s}, retry: {maxAttempts: 1}}\n", row.name, row.address, ours.file, row.more)
 	}
 	l := start(t, text)
 	for _, row := range rows {
