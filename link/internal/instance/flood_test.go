@@ -191,3 +191,40 @@ func TestFlood_ofLargeHeadsIsRefusedInWords(t *testing.T) {
 		})
 	}
 }
+
+func TestInstance_aRequestOfAStreamMayPauseAsLongAsItsTargetSays(t *testing.T) {
+	t.Parallel() // it waits more than it works
+	up := newRaw(t, func(p *peer) {
+		r, ok := p.head()
+		if !ok {
+			return
+		}
+		p.say("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\ndata: begun\n")
+		b, err := io.ReadAll(r.Body)
+		p.say(fmt.Sprintf("data: %s %v\n", b, err))
+	})
+	l := start(t, "targets:\n"+aTarget("x", up.address, ", timeout: 300ms, timeouts: {idle: 1m}"), func(i *Instance) {
+		i.server.Limits = h1.Limits{Body: 100 * time.Millisecond}
+	})
+	c := flood(t, l.calls, 1, func(int) string {
+		return "POST /link/x/ HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
+	})[0]
+	_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+	in := bufio.NewReader(c)
+	until := func(want string) {
+		t.Helper()
+		for {
+			line, err := in.ReadString('\n')
+			if err != nil {
+				t.Fatalf("%q and no %q: %v", line, want, err)
+			}
+			if line == want+"\n" {
+				return
+			}
+		}
+	}
+	until("data: begun")
+	<-time.After(500 * time.Millisecond) // the application pauses
+	_, _ = io.WriteString(c, "0\r\n\r\n")
+	until("data: hello <nil>")
+}
