@@ -100,6 +100,7 @@ func (t *Transport) connect(ctx context.Context, endpoint string) (*upstream, er
 		return nil, err
 	}
 	if t.cfg.TLS != nil {
+		nc = &underTLS{Conn: nc}
 		secure := tls.Client(nc, t.cfg.TLS)
 		if err := secure.HandshakeContext(ctx); err != nil {
 			_ = nc.Close() // the handshake says what is wrong

@@ -1,6 +1,7 @@
 package instance
 
 import (
+	"bufio"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -9,6 +10,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/big"
 	"net"
@@ -140,5 +142,34 @@ func TestTLS_saysWhatIsWrongWithTheTargetsCertificate(t *testing.T) {
 				t.Errorf("%s does not say %q", body, row.want)
 			}
 		})
+	}
+}
+
+// An attacker between us and the target can end a connection, but not in the
+// target's name: a body that ends with it is whole only if TLS says so.
+func TestTLS_aBodyWhoseEndTLSDoesNotConfirmIsCutOff(t *testing.T) {
+	ca := newAuthority(t)
+	cert, _, _ := ca.issue("127.0.0.1", time.Now().Add(time.Hour))
+	target := func(confirms bool) string {
+		return newRaw(t, func(p *peer) {
+			c := tls.Server(p.TCPConn, &tls.Config{Certificates: []tls.Certificate{cert}})
+			if _, err := http.ReadRequest(bufio.NewReader(c)); err != nil {
+				return
+			}
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello")
+			if confirms {
+				_ = c.CloseWrite()
+			}
+		}).address
+	}
+	text := "targets:\n"
+	for name, address := range map[string]string{"confirmed": target(true), "cut": target(false)} {
+		text += fmt.Sprintf("  - {name: %s, host: '%s', tls: {caFile: %s}}\n", name, address, ca.file)
+	}
+	l := start(t, text)
+	for name, want := range map[string]string{"confirmed": whole, "cut": cutOff} {
+		if got := l.outcome(t, "GET", name, "a", nil, false); got != want {
+			t.Errorf("%s: the application sees %s", name, got)
+		}
 	}
 }
