@@ -18,7 +18,11 @@ import (
 	"testing"
 	"time"
 
+	sdk "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+
 	"github.com/lsm/fiso/link/internal/call"
+	"github.com/lsm/fiso/link/internal/proxy"
 	"github.com/lsm/fiso/link/spec"
 )
 
@@ -210,7 +214,9 @@ func TestCanaries_areInNoLogMetricPageProblemOrError(t *testing.T) {
 		names = append(names, name)
 	}
 	text += aTarget("panics", targets["ok"], ", auth: {type: bearer, secretRef: "+c.file("panic")+"}, "+usual)
+	spans := tracetest.NewSpanRecorder()
 	l := start(t, text, func(i *Instance) {
+		i.server.Handler.(*proxy.Proxy).Tracer = sdk.NewTracerProvider(sdk.WithSpanProcessor(spans)).Tracer("")
 		panics := i.roster.entries["panics"].target
 		panics.Transport = panicking{panics.Transport}
 	})
@@ -238,6 +244,12 @@ func TestCanaries_areInNoLogMetricPageProblemOrError(t *testing.T) {
 		t.Error("the log does not tell of the panic")
 	}
 	c.wherever(l)
+	if len(spans.Ended()) < len(names) {
+		t.Errorf("%d spans: the test says little", len(spans.Ended()))
+	}
+	for _, s := range spans.Ended() {
+		c.absent("a span", described(s))
+	}
 	c.reloads(l, text)
 	cfg, err := spec.Parse("config.yaml", []byte(text))
 	if err != nil {
@@ -254,6 +266,21 @@ func TestCanaries_areInNoLogMetricPageProblemOrError(t *testing.T) {
 		t.Error(err)
 	}
 	c.absent("the log at the end", l.log.String())
+}
+
+// described is all that a span tells.
+func described(s sdk.ReadOnlySpan) string {
+	var b strings.Builder
+	all := s.Attributes()
+	fmt.Fprintln(&b, s.Name(), s.Status().Description, s.SpanContext().TraceState())
+	for _, e := range s.Events() {
+		fmt.Fprintln(&b, e.Name)
+		all = append(all, e.Attributes...)
+	}
+	for _, a := range all {
+		fmt.Fprintln(&b, a.Key, a.Value.Emit())
+	}
+	return b.String()
 }
 
 // problem calls a target with secrets of the application's own, and returns what
