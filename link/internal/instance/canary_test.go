@@ -278,7 +278,7 @@ func described(s sdk.ReadOnlySpan) string {
 		all = append(all, e.Attributes...)
 	}
 	for _, a := range all {
-		fmt.Fprintln(&b, a.Key, a.Value.Emit())
+		fmt.Fprintln(&b, a.Key, a.Value.String())
 	}
 	return b.String()
 }
