@@ -265,7 +265,7 @@ func TestRenew_endsWhereMeanwhileMoreWasReadThanIsKept(t *testing.T) {
 }
 
 func TestRefuse_isAnErrorThatNamesItsCode(t *testing.T) {
-	if got := Refuse(call.Stopping, "fiso-link is stopping", time.Second).Error(); got != "STOPPING: fiso-link is stopping" {
+	if got := Refuse(call.BodyTooLarge, "the body is too large", time.Second).Error(); got != "BODY_TOO_LARGE: the body is too large" {
 		t.Error(got)
 	}
 }
