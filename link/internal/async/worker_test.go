@@ -167,8 +167,9 @@ func TestF11_anOutageFillsNoDeadLetterTopic(t *testing.T) {
 	}
 }
 
-// A credential that its target refuses is no call's fault either.
-func TestF11_anExpiredTokenFillsNoDeadLetterTopic(t *testing.T) { // https://github.com/vectordotdev/vector/issues/24543
+// F11: a credential that its target refuses is no call's fault either.
+// https://github.com/vectordotdev/vector/issues/24543
+func TestF11_anExpiredTokenFillsNoDeadLetterTopic(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "async: {topic: calls}", map[string]int32{"calls": 1})
 	w.to.Credential = &fixed{}
