@@ -79,7 +79,7 @@ func run(ctx context.Context, opts Options, list []Scenario, out, log io.Writer)
 func (b *bench) build(ctx context.Context) error {
 	pkg := process.Flow
 	if b.opts.Profile != "" {
-		pkg = "github.com/lsm/fiso/e2e/bench/profiled"
+		pkg = "github.com/lsm/fiso/e2e/bench/profiled/flow"
 		if err := os.MkdirAll(b.opts.Profile, 0o755); err != nil {
 			return fmt.Errorf("make a folder for the profiles: %w", err)
 		}
