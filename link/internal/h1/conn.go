@@ -1,7 +1,6 @@
 package h1
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net"
@@ -27,24 +26,30 @@ type conn struct {
 	server *Server
 	limits Limits
 	nc     net.Conn
-	cancel context.CancelFunc
+	ctx    call.Ending // ends with the connection
 	in     buffer
 	body   body
-	fields call.Header // reused
+	fields call.Header // reused, as are these
+	r      call.Request
+	reader requestBody
 	w      writer
 	began  sync.Mutex // see writer
 	watch  watch
 	cutMu  sync.Mutex  // held while a deadline is set that ends a wait
 	idle   bool        // it waits for a request; guarded by cutMu
 	cut    atomic.Bool // the body under way was interrupted
-	lazy   bool        // the application waits for 100 (Continue)
-	unsure bool        // it was answered instead, and may or may not send the body
+	until  time.Time   // the read deadline, unless it was moved since
+	moved  atomic.Bool
+	lazy   bool // the application waits for 100 (Continue)
+	unsure bool // it was answered instead, and may or may not send the body
 }
 
 func newConn(s *Server, nc net.Conn) *conn {
 	c := &conn{server: s, limits: s.Limits.withDefaults(), nc: nc}
 	c.in = buffer{conn: nc, data: make([]byte, readBuffer)}
 	c.body.b = &c.in
+	c.reader.c = c
+	c.r = call.Request{Remote: nc.RemoteAddr(), Body: &c.reader, Trailer: func() call.Header { return c.body.trailer }, Interrupt: c.interrupt}
 	c.w = writer{c: c, buf: make([]byte, 0, writeBuffer)}
 	return c
 }
@@ -54,11 +59,11 @@ func (c *conn) stop() {
 	c.cutMu.Lock()
 	defer c.cutMu.Unlock()
 	if c.idle {
-		_ = c.nc.SetReadDeadline(time.Unix(1, 0)) // wakes it; it sees that the server stops
+		c.readUntil(time.Unix(1, 0)) // wakes it; it sees that the server stops
 	}
 }
 
-func (c *conn) serve(ctx context.Context) {
+func (c *conn) serve() {
 	for first := true; ; first = false {
 		head, err := c.await()
 		if err != nil {
@@ -78,7 +83,7 @@ func (c *conn) serve(ctx context.Context) {
 			return
 		}
 		c.fields = parsed.header
-		if !c.one(ctx, &parsed) || c.server.isStopping() {
+		if !c.one(&parsed) || c.server.isStopping() {
 			return
 		}
 	}
@@ -87,7 +92,7 @@ func (c *conn) serve(ctx context.Context) {
 // await reads the head of the next request.
 func (c *conn) await() (string, error) {
 	if c.in.unused() == 0 {
-		_ = c.nc.SetReadDeadline(time.Now().Add(c.limits.Idle)) // fails with the read that follows
+		c.rest()
 		c.setIdle(true)
 		if c.server.isStopping() {
 			return "", errGone
@@ -98,10 +103,11 @@ func (c *conn) await() (string, error) {
 			return "", errGone // between two requests there is nobody to tell
 		}
 	}
-	if headEnd(c.in.data[c.in.r:c.in.w], 0) == 0 {
-		_ = c.nc.SetReadDeadline(time.Now().Add(c.limits.HeadTimeout)) // the same
+	head, err := c.in.wholeHead(c.limits.Head)
+	if head == "" && err == nil {
+		c.readUntil(time.Now().Add(c.limits.HeadTimeout))
+		head, err = c.in.head(c.limits.Head)
 	}
-	head, err := c.in.head(c.limits.Head)
 	switch {
 	case err == nil:
 		return head, nil
@@ -111,6 +117,22 @@ func (c *conn) await() (string, error) {
 		return "", &malformed{call.RequestTimeout, errors.New("the head of the request did not come in time")}
 	}
 	return "", errGone
+}
+
+// rest gives the wait for a request its time. Moving a deadline costs as much as
+// a small read, so one of these that has three quarters of its time left stays.
+func (c *conn) rest() {
+	now, most := time.Now(), c.limits.Idle
+	if c.moved.Swap(false) || c.until.Sub(now) < most-most/4 {
+		c.until = now.Add(most)
+		_ = c.nc.SetReadDeadline(c.until) // a failure shows in the read that follows
+	}
+}
+
+// readUntil moves the deadline of reads. A failure shows in the read.
+func (c *conn) readUntil(at time.Time) {
+	c.moved.Store(true)
+	_ = c.nc.SetReadDeadline(at)
 }
 
 func (c *conn) setIdle(idle bool) {
@@ -145,8 +167,8 @@ func (c *conn) linger() {
 	if tcp, ok := c.nc.(interface{ CloseWrite() error }); !ok || tcp.CloseWrite() != nil {
 		return
 	}
-	_ = c.nc.SetReadDeadline(time.Now().Add(500 * time.Millisecond)) // or it ends at once
-	_, _ = io.CopyN(io.Discard, c.nc, maxUnread)                     // whatever it is
+	c.readUntil(time.Now().Add(500 * time.Millisecond)) // or it ends at once
+	_, _ = io.CopyN(io.Discard, c.nc, maxUnread)        // whatever it is
 }
 
 // isHTTP2 hands a connection over that speaks HTTP/2.
@@ -155,7 +177,7 @@ func (c *conn) isHTTP2(head string) bool {
 	if head != start {
 		return false
 	}
-	_ = c.nc.SetReadDeadline(time.Now().Add(c.limits.HeadTimeout)) // fails with the read that follows
+	c.readUntil(time.Now().Add(c.limits.HeadTimeout))
 	for len(start)+c.in.unused() < len(preface) {
 		if c.in.fill(c.limits.Head) != nil {
 			return true
@@ -165,7 +187,7 @@ func (c *conn) isHTTP2(head string) bool {
 		c.fail(&malformed{call.BadRequest, errors.New("HTTP/2 is not served here")})
 		return true
 	}
-	_ = c.nc.SetReadDeadline(time.Time{}) // whoever takes it sets its own
+	c.readUntil(time.Time{}) // whoever takes it sets its own
 	c.server.HTTP2(&replayed{Conn: c.nc, before: start + string(c.in.data[c.in.r:c.in.w])})
 	return true
 }
@@ -186,11 +208,9 @@ func (r *replayed) Read(p []byte) (int, error) {
 }
 
 // one answers one request, and reports whether the connection can go on.
-func (c *conn) one(ctx context.Context, head *requestHead) bool {
-	r := &call.Request{
-		Method: head.method, Target: head.target, Host: head.host, Header: head.header,
-		Remote: c.nc.RemoteAddr(), Length: head.length, Trailer: func() call.Header { return c.body.trailer },
-	}
+func (c *conn) one(head *requestHead) bool {
+	r := &c.r
+	r.Method, r.Target, r.Host, r.Header, r.Length = head.method, head.target, head.host, head.header, head.length
 	switch {
 	case head.chunked:
 		c.body.reset(byChunks, 0)
@@ -206,11 +226,10 @@ func (c *conn) one(ctx context.Context, head *requestHead) bool {
 		return false
 	}
 	r.Upgrade = upgrade(head, c.body.over())
-	r.Body, r.Interrupt = &requestBody{c}, c.interrupt
 	keep := !head.close && (head.minor == 1 || head.keep)
 	c.w.begin(keep, head.method == "HEAD", head.minor)
 	c.watch.start(c)
-	c.server.Handler.ServeCall(ctx, &c.w, r)
+	c.server.Handler.ServeCall(&c.ctx, &c.w, r)
 	c.watch.stop(c)
 	switch {
 	case c.w.upgraded:
@@ -218,7 +237,7 @@ func (c *conn) one(ctx context.Context, head *requestHead) bool {
 	case !c.w.finish():
 		c.cutOff()
 		return false
-	case c.discard() && c.w.keep && ctx.Err() == nil:
+	case c.discard() && c.w.keep && c.ctx.Err() == nil:
 		return true
 	}
 	if !c.body.over() || c.in.unused() > 0 {
@@ -263,7 +282,7 @@ func (c *conn) interrupt() {
 		return
 	}
 	c.cut.Store(true)
-	_ = c.nc.SetReadDeadline(time.Unix(1, 0)) // a failure means that no read waits
+	c.readUntil(time.Unix(1, 0))
 }
 
 // discard reads what nobody wanted of a request's body.
@@ -274,8 +293,8 @@ func (c *conn) discard() bool {
 	if c.lazy || c.unsure || c.cut.Load() {
 		return false // it may or may not come
 	}
-	_ = c.nc.SetReadDeadline(time.Now().Add(time.Second)) // or the connection ends
-	_, _ = io.CopyN(io.Discard, &c.body, maxUnread)       // the outcome is asked below
+	c.readUntil(time.Now().Add(time.Second))        // or the connection ends
+	_, _ = io.CopyN(io.Discard, &c.body, maxUnread) // the outcome is asked below
 	return c.body.over()
 }
 
@@ -304,7 +323,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 		if !c.unsure {
 			until = time.Now().Add(c.limits.Body)
 		}
-		_ = c.nc.SetReadDeadline(until) // fails with the read that follows
+		c.readUntil(until)
 	}
 	if c.cut.Load() {
 		return 0, errCut

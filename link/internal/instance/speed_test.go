@@ -1,0 +1,101 @@
+package instance
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// quick is an upstream that answers every request the same, and allocates
+// nothing for it.
+func quick(tb testing.TB, size int) string {
+	tb.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a test
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = l.Close() })
+	reply := fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s", size, strings.Repeat("x", size))
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer func() { _ = c.Close() }()
+				buf := make([]byte, 16<<10)
+				for {
+					if _, err := c.Read(buf); err != nil { // a request of the benchmark is one piece
+						return
+					}
+					if _, err := c.Write(reply); err != nil {
+						return
+					}
+				}
+			}()
+		}
+	}()
+	return l.Addr().String()
+}
+
+// caller is a connection to an instance whose target has a bearer token.
+func caller(tb testing.TB, method string, sent, size int) (call func()) {
+	tb.Helper()
+	secret := filepath.Join(tb.TempDir(), "token")
+	if err := os.WriteFile(secret, []byte("t"), 0o600); err != nil {
+		tb.Fatal(err)
+	}
+	l := start(tb, "targets:\n"+aTarget("crm", quick(tb, size), ", auth: {type: bearer, secretRef: {filePath: '"+secret+"'}}, allowedPaths: ['/api/**']"))
+	c, err := net.Dial("tcp", l.calls) //nolint:noctx // a test
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = c.Close() })
+	length := ""
+	if sent > 0 {
+		length = fmt.Sprintf("Content-Length: %d\r\n", sent)
+	}
+	request := []byte(method + " /link/crm/api/v2/contacts HTTP/1.1\r\nHost: " + l.calls + "\r\nUser-Agent: test\r\nAccept: */*\r\n" + length + "\r\n" + strings.Repeat("y", sent))
+	buf := make([]byte, 64<<10)
+	return func() {
+		if _, err := c.Write(request); err != nil {
+			tb.Fatal(err)
+		}
+		got, want := 0, -1
+		for want < 0 || got < want {
+			n, err := c.Read(buf[got:])
+			if err != nil {
+				tb.Fatal(err)
+			}
+			got += n
+			if i := bytes.Index(buf[:got], []byte("\r\n\r\n")); i >= 0 {
+				want = i + 4 + size
+			}
+		}
+		if !bytes.HasPrefix(buf, []byte("HTTP/1.1 200 ")) {
+			tb.Fatalf("%s", buf[:got])
+		}
+	}
+}
+
+func BenchmarkCall(b *testing.B) {
+	for _, row := range []struct {
+		name, method string
+		sent, size   int
+	}{{"GET 1 KB", "GET", 0, 1 << 10}, {"POST 1 KB", "POST", 1 << 10, 1 << 10}, {"GET 32 KB", "GET", 0, 32 << 10}} {
+		b.Run(row.name, func(b *testing.B) {
+			call := caller(b, row.method, row.sent, row.size)
+			call()
+			b.ReportAllocs()
+			for b.Loop() {
+				call()
+			}
+		})
+	}
+}
+
