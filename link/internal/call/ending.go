@@ -82,8 +82,19 @@ func (e *Ending) Done() <-chan struct{} {
 	return e.done
 }
 
-// Err is why it ended.
+// Err is why it ended. An outer context that has ended is seen at once, also
+// where it has yet to tell.
 func (e *Ending) Err() error {
+	if err := e.own(); err != nil {
+		return err
+	}
+	if err := e.outer.Err(); err != nil {
+		e.end(err)
+	}
+	return e.own()
+}
+
+func (e *Ending) own() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.err
@@ -97,13 +108,15 @@ func (e *Ending) Value(key any) any {
 	return e.outer.Value(key)
 }
 
+func (e *Ending) ending() *Ending { return e }
+
 // endingKey finds the Ending that a context is made from.
 type endingKey struct{}
 
 // endingOf is the Ending that ends when ctx does; nil: there is none.
 func endingOf(ctx context.Context) *Ending {
-	if e, ok := ctx.(*Ending); ok {
-		return e
+	if e, ok := ctx.(interface{ ending() *Ending }); ok { // or a struct that one is part of
+		return e.ending()
 	}
 	e, _ := ctx.Value(endingKey{}).(*Ending)
 	if e == nil || ctx.Done() != e.Done() {

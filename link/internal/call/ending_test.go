@@ -66,7 +66,6 @@ func TestEnding_endsWithItsOuterContext(t *testing.T) {
 	standard, cancel := context.WithCancel(t.Context())
 	inner := begun(standard)
 	cancel()
-	<-inner.Done()
 	if !errors.Is(inner.Err(), context.Canceled) {
 		t.Error(inner.Err())
 	}

@@ -68,6 +68,7 @@ func (s *Server) ServeConn(ctx context.Context, nc net.Conn) {
 	c.ctx.Begin(ctx)
 	defer c.ctx.End(context.Canceled)
 	c.serve()
+	c.watch.end()
 }
 
 func (s *Server) enter(c *conn) bool {

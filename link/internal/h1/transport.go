@@ -214,7 +214,8 @@ func hopByHop(name string) bool {
 
 // endToEnd removes hop-by-hop fields, and those that Connection names.
 func endToEnd(h call.Header) call.Header {
-	var named []string
+	var room [4]string
+	named := room[:0]
 	for member := range h.Tokens("Connection") {
 		named = append(named, member)
 	}

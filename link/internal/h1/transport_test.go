@@ -227,7 +227,9 @@ func TestTransport_dropsHopByHopFields(t *testing.T) {
 
 func TestTransport_noticesConnectionsThatWentStale(t *testing.T) {
 	stream := func() *call.Outgoing { out, _ := post(strings.NewReader("once"), 4); return out }
-	whole := func() *call.Outgoing { return &call.Outgoing{Method: "POST", Path: "/", Host: "x", Kept: []byte("once"), Length: 4} }
+	whole := func() *call.Outgoing {
+		return &call.Outgoing{Method: "POST", Path: "/", Host: "x", Kept: []byte("once"), Length: 4}
+	}
 	for _, row := range []struct {
 		name, last string
 		out        func() *call.Outgoing

@@ -203,7 +203,11 @@ func (c *upstream) headFailed(err error) *call.Error {
 
 // answer is the answer that a head begins.
 func (c *upstream) answer(out *call.Outgoing, head answerHead) (*call.Answer, error) {
-	a := &call.Answer{Status: head.status, Header: endToEnd(head.header), Length: head.length}
+	whole := &struct { // one allocation for both
+		call.Answer
+		body answerBody
+	}{Answer: call.Answer{Status: head.status, Header: endToEnd(head.header), Length: head.length}}
+	a := &whole.Answer
 	if head.status == 101 {
 		if out.Upgrade == "" || !call.Same(head.header.Get("Upgrade"), out.Upgrade) {
 			return nil, c.failed(call.Garbage, errors.New("the answer changes to a protocol that was not asked for"))
@@ -230,7 +234,8 @@ func (c *upstream) answer(out *call.Outgoing, head answerHead) (*call.Answer, er
 		c.keep = false
 		c.body.reset(untilClose, 0)
 	}
-	b := &answerBody{c: c}
+	b := &whole.body
+	b.c = c
 	a.Body, a.Ready = b, c.ready
 	if head.chunked {
 		a.Trailer = b.Trailer

@@ -78,11 +78,21 @@ func (w *watch) read(c *conn) {
 			return
 		}
 		w.mu.Lock()
-		defer w.mu.Unlock()
-		if w.serving {
+		gone := w.serving // or it was stop that ended the read
+		w.mu.Unlock()
+		if gone {
 			c.ctx.End(context.Canceled)
 		}
 	}()
+}
+
+// end stops the timer of a connection that is over.
+func (w *watch) end() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.timer != nil {
+		w.timer.Stop()
+	}
 }
 
 // stop ends the watch, and waits until the buffer is the connection's alone.

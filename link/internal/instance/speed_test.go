@@ -98,4 +98,3 @@ func BenchmarkCall(b *testing.B) {
 		})
 	}
 }
-

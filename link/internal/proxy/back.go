@@ -3,7 +3,6 @@ package proxy
 import (
 	"context"
 	"io"
-	"strings"
 	"sync"
 
 	"github.com/lsm/fiso/link/internal/call"
@@ -39,9 +38,11 @@ func (c *Call) back(ctx context.Context, w call.ResponseWriter, a *call.Answer, 
 
 // isStream reports whether an answer goes on for as long as it likes.
 func isStream(a *call.Answer) bool {
-	kind := strings.ToLower(a.Header.Get("Content-Type"))
-	return strings.HasPrefix(kind, "text/event-stream") || strings.HasPrefix(kind, "application/grpc")
+	kind := a.Header.Get("Content-Type")
+	return begins(kind, "text/event-stream") || begins(kind, "application/grpc")
 }
+
+func begins(s, with string) bool { return len(s) >= len(with) && call.Same(s[:len(with)], with) }
 
 func copyBody(w call.ResponseWriter, a *call.Answer, limit *limit) error {
 	buf := buffers.Get().(*[]byte)
