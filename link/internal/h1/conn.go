@@ -28,6 +28,8 @@ type conn struct {
 	nc     net.Conn
 	ctx    call.Ending // ends with the connection
 	in     buffer
+	rest   rest
+	lent   *pair // the buffers of in and w; nil: it has none
 	body   body
 	fields call.Header // reused, as are these
 	r      call.Request
@@ -46,12 +48,40 @@ type conn struct {
 
 func newConn(s *Server, nc net.Conn) *conn {
 	c := &conn{server: s, limits: s.Limits.withDefaults(), nc: nc}
-	c.in = buffer{conn: nc, data: make([]byte, readBuffer)}
+	c.in.conn = nc
+	c.rest.init(c)
 	c.body.b = &c.in
 	c.reader.c = c
 	c.r = call.Request{Remote: nc.RemoteAddr(), Body: &c.reader, Trailer: func() call.Header { return c.body.trailer }, Interrupt: c.interrupt}
-	c.w = writer{c: c, buf: make([]byte, 0, writeBuffer)}
+	c.w.c = c
 	return c
+}
+
+// pair are the buffers of one connection while it has something to do.
+type pair struct {
+	read  [readBuffer]byte
+	write [writeBuffer]byte
+}
+
+var pairs = sync.Pool{New: func() any { return new(pair) }}
+
+// lend gives an idle connection its buffers.
+func (c *conn) lend() {
+	if c.lent == nil {
+		c.lent, _ = pairs.Get().(*pair)
+	}
+	c.in.data, c.in.r, c.in.w = c.lent.read[:], 0, 0
+	c.w.buf = c.lent.write[:0]
+}
+
+// giveBack takes them from one that waits: what was read is used, and what was
+// to be written is on its way. One that had to grow is not kept.
+func (c *conn) giveBack() {
+	c.in.data, c.w.buf = nil, nil
+	if c.lent != nil {
+		pairs.Put(c.lent)
+		c.lent = nil
+	}
 }
 
 // stop ends the connection: now if it waits for a request, else after its call.
@@ -92,12 +122,12 @@ func (c *conn) serve() {
 // await reads the head of the next request.
 func (c *conn) await() (string, error) {
 	if c.in.unused() == 0 {
-		c.rest()
+		c.idleDeadline()
 		c.setIdle(true)
 		if c.server.isStopping() {
 			return "", errGone
 		}
-		err := c.in.fill(c.limits.Head)
+		err := c.rest.fill()
 		c.setIdle(false) // from here on nobody else touches the deadline
 		if err != nil {
 			return "", errGone // between two requests there is nobody to tell
@@ -119,9 +149,9 @@ func (c *conn) await() (string, error) {
 	return "", errGone
 }
 
-// rest gives the wait for a request its time. Moving a deadline costs as much as
+// idleDeadline gives the wait for a request its time. Moving a deadline costs as much as
 // a small read, so one of these that has three quarters of its time left stays.
-func (c *conn) rest() {
+func (c *conn) idleDeadline() {
 	now, most := time.Now(), c.limits.Idle
 	if c.moved.Swap(false) || c.until.Sub(now) < most-most/4 {
 		c.until = now.Add(most)

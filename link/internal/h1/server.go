@@ -69,6 +69,7 @@ func (s *Server) ServeConn(ctx context.Context, nc net.Conn) {
 	defer c.ctx.End(context.Canceled)
 	c.serve()
 	c.watch.end()
+	c.giveBack()
 }
 
 func (s *Server) enter(c *conn) bool {
