@@ -98,3 +98,20 @@ func BenchmarkCall(b *testing.B) {
 		})
 	}
 }
+
+// What a whole call costs in allocations: its head and that of its answer, the
+// fields of both and those that go out, and what a call is.
+func TestCall_allocatesLittle(t *testing.T) {
+	for _, row := range []struct {
+		name, method string
+		sent, most   int
+	}{{"without a body", "GET", 0, 12}, {"with one", "POST", 1 << 10, 14}} {
+		call := caller(t, row.method, row.sent, 1<<10)
+		call()
+		got := testing.AllocsPerRun(500, call)
+		t.Logf("%s: %v allocations", row.name, got)
+		if got > float64(row.most) && !raceEnabled {
+			t.Errorf("%s: %v allocations a call; want at most %d", row.name, got, row.most)
+		}
+	}
+}
