@@ -14,7 +14,7 @@ import (
 // nothing for it.
 func quick(tb testing.TB, size int) string {
 	tb.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a test
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -51,7 +51,7 @@ func caller(tb testing.TB, method string, sent, size int) (call func()) {
 		tb.Fatal(err)
 	}
 	l := start(tb, "targets:\n"+aTarget("crm", quick(tb, size), ", auth: {type: bearer, secretRef: {filePath: '"+secret+"'}}, allowedPaths: ['/api/**']"))
-	c, err := net.Dial("tcp", l.calls) //nolint:noctx // a test
+	c, err := net.Dial("tcp", l.calls)
 	if err != nil {
 		tb.Fatal(err)
 	}

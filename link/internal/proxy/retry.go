@@ -18,7 +18,8 @@ func (m *maker) again(ctx context.Context, a *call.Answer, err error) (time.Dura
 	if attempts >= t.Spec.Retry.MaxAttempts || m.c.websocket() || ctx.Err() != nil {
 		return 0, false
 	}
-	wanted, sent, asked := false, true, time.Duration(0)
+	var wanted bool
+	sent, asked := true, time.Duration(0)
 	if err != nil {
 		var failed *call.Error
 		if !errors.As(err, &failed) {
