@@ -24,6 +24,8 @@ func (m *maker) attempt(ctx context.Context) (a *call.Answer, err error) {
 	out := m.outgoing()
 	m.body.show(out)
 	m.sent = out
+	ctx = m.beginSpan(ctx, out)
+	defer func() { m.heard(ctx, a, err) }()
 	if t.Credential != nil {
 		if err := t.Credential.Apply(ctx, out); err != nil {
 			return nil, unproven(ctx, err)
@@ -36,6 +38,7 @@ func (m *maker) attempt(ctx context.Context) (a *call.Answer, err error) {
 		m.outcome = judge(nil, err)
 		return nil, err
 	}
+	m.peer(address)
 	m.free = free
 	defer func() {
 		if a == nil {

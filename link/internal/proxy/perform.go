@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/resilience"
 )
@@ -15,7 +17,7 @@ func (p *Proxy) perform(ctx context.Context, w call.ResponseWriter, c *Call) err
 	if c.websocket() && t.Spec.HTTP2() {
 		return &refusal{code: call.UpgradeRefused, detail: "the target speaks HTTP/2, which has no upgrade"}
 	}
-	m := &maker{c: c, w: w}
+	m := &maker{c: c, w: w, tracer: p.Tracer}
 	limit := &m.limit
 	limit.begin(ctx, t)
 	defer limit.stop()
@@ -27,12 +29,15 @@ func (p *Proxy) perform(ctx context.Context, w call.ResponseWriter, c *Call) err
 	m.body = body
 	t.Budget.Begin()
 	defer t.Budget.End()
+	defer m.endSpan()
 	a, err := m.make(limit)
 	if err != nil {
 		return m.explain(limit, err)
 	}
 	defer m.done()
-	return c.back(limit, w, a, limit)
+	err = c.back(limit, w, a, limit)
+	m.failed(err)
+	return err
 }
 
 // maker makes the attempts of one call.
@@ -44,6 +49,9 @@ type maker struct {
 	renewed bool
 	tried   []string
 	sent    *call.Outgoing // the last attempt
+	tracer  trace.Tracer
+	span    trace.Span // of the last attempt; nil: none
+	resends int        // attempts so far, whatever for
 	// What the last attempt holds:
 	address [1]string // tried, at first
 	first   call.Outgoing
@@ -122,6 +130,7 @@ func (m *maker) renew(ctx context.Context, a *call.Answer) bool {
 func (m *maker) forget(a *call.Answer) {
 	_ = a.Body.Close() // nobody reads it
 	m.done()
+	m.endSpan()
 }
 
 // explain turns the failure of the last attempt into what the application sees.
