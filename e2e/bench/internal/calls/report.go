@@ -26,25 +26,31 @@ func (b *bench) report(out io.Writer, results []*result) {
 
 // goals says which were met.
 func (b *bench) goals(out io.Writer, results []*result) {
-	fmt.Fprintln(out, "\n| goal | figure | bound |\n|---|--:|--:|")
+	var rows strings.Builder
 	for _, g := range goals {
 		for _, r := range results {
-			if r.Name != g.scenario {
-				continue
+			if r.Name == g.scenario {
+				fmt.Fprintf(&rows, "| %s: %s | %s |\n", r.Title, g.what, g.cells(r))
 			}
-			sign := "≤ "
-			if g.least {
-				sign = "≥ "
-			}
-			value, ok := g.get(r)
-			if !ok {
-				fmt.Fprintf(out, "| %s: %s | – | %s |\n", r.Title, g.what, fmt.Sprintf(sign+g.form, g.bound))
-				continue
-			}
-			good := g.least && value >= g.bound || !g.least && value <= g.bound
-			fmt.Fprintf(out, "| %s: %s | %s | %s |\n", r.Title, g.what, fmt.Sprintf(g.form, value), page.Mark(good, sign+g.form, g.bound))
 		}
 	}
+	if rows.Len() > 0 {
+		fmt.Fprintf(out, "\n| goal | figure | bound |\n|---|--:|--:|\n%s", rows.String())
+	}
+}
+
+// cells are the figure and the bound.
+func (g goal) cells(r *result) string {
+	form := "≤ " + g.form
+	if g.least {
+		form = "≥ " + g.form
+	}
+	value, ok := g.get(r)
+	if !ok {
+		return "– | " + fmt.Sprintf(form, g.bound)
+	}
+	good := g.least && value >= g.bound || !g.least && value <= g.bound
+	return fmt.Sprintf(g.form, value) + " | " + page.Mark(good, form, g.bound)
 }
 
 // table is one figure of all contestants, and fiso-link's to the others'.

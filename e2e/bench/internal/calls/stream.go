@@ -26,6 +26,9 @@ func (l load) stream(ctx context.Context, measured *atomic.Bool, events *atomic.
 	in := bufio.NewReaderSize(c, 16<<10)
 	for first := true; ; first = false {
 		line, err := in.ReadString('\n')
+		if ctx.Err() != nil {
+			return nil, nil // in a flood a stream may not even begin in time
+		}
 		if err != nil || first && !strings.HasPrefix(line, "HTTP/1.1 200 ") {
 			return nil, fmt.Errorf("the answer is %q: %w", line, err)
 		}
