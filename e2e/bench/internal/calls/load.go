@@ -162,6 +162,9 @@ func window(ctx context.Context, warm, measure time.Duration, sample func() erro
 	began := time.Now()
 	measured.Store(true)
 	pause(ctx, measure)
+	for calls.Load() == 0 && ctx.Err() == nil {
+		pause(ctx, measure/10) // on a machine that is busy otherwise, the first one may take longer than that
+	}
 	n, elapsed = calls.Load(), time.Since(began)
 	return n, elapsed, sample()
 }
