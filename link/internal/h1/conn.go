@@ -38,7 +38,9 @@ type conn struct {
 	began  sync.Mutex // see writer
 	watch  watch
 	cutMu  sync.Mutex  // held while a deadline is set that ends a wait
-	idle   bool        // it waits for a request; guarded by cutMu
+	waits  wait        // for what; guarded by cutMu
+	since  time.Time   // that it waits; guarded by cutMu
+	asked  bool        // a request came before; guarded by cutMu
 	cut    atomic.Bool // the body under way was interrupted
 	until  time.Time   // the read deadline, unless it was moved since
 	moved  atomic.Bool
@@ -88,14 +90,49 @@ func (c *conn) giveBack() {
 func (c *conn) stop() {
 	c.cutMu.Lock()
 	defer c.cutMu.Unlock()
-	if c.idle {
+	if c.waits == idle {
 		c.readUntil(time.Unix(1, 0)) // wakes it; it sees that the server stops
 	}
 }
 
+// evict ends the connection, unless a request has come meanwhile.
+func (c *conn) evict() {
+	c.cutMu.Lock()
+	defer c.cutMu.Unlock()
+	if c.waits == idle || c.waits == half {
+		c.waits = evicted
+		c.readUntil(time.Unix(1, 0)) // wakes it
+	}
+}
+
+// wait is what a connection waits for while no call of its is under way.
+type wait uint8
+
+const (
+	nothing wait = iota // a call is under way
+	idle                // a request
+	half                // the rest of a head
+	evicted             // its end: it made room
+)
+
+// waiting says what the connection waits for from now on, and whether that is
+// its first request. It reports whether it may.
+func (c *conn) waiting(what wait, first bool) bool {
+	c.cutMu.Lock()
+	defer c.cutMu.Unlock()
+	if c.waits == evicted {
+		return false
+	}
+	if c.waits == nothing {
+		c.since = time.Now()
+	}
+	c.waits, c.asked = what, !first
+	return true
+}
+
 func (c *conn) serve() {
 	for first := true; ; first = false {
-		head, err := c.await()
+		head, err := c.await(first)
 		if err != nil {
 			c.fail(err)
 			return
@@ -120,23 +157,26 @@ func (c *conn) serve() {
 }
 
 // await reads the head of the next request.
-func (c *conn) await() (string, error) {
+func (c *conn) await(first bool) (string, error) {
 	if c.in.unused() == 0 {
-		c.idleDeadline()
-		c.setIdle(true)
+		c.waitDeadline(first)
+		c.waiting(idle, first)
 		if c.server.isStopping() {
 			return "", errGone
 		}
 		err := c.rest.fill()
-		c.setIdle(false) // from here on nobody else touches the deadline
-		if err != nil {
+		if !c.waiting(nothing, first) || err != nil { // from here on nobody else touches the deadline
 			return "", errGone // between two requests there is nobody to tell
 		}
 	}
 	head, err := c.in.wholeHead(c.limits.Head)
 	if head == "" && err == nil {
 		c.readUntil(time.Now().Add(c.limits.HeadTimeout))
+		c.waiting(half, first)
 		head, err = c.in.head(c.limits.Head)
+		if !c.waiting(nothing, first) {
+			return "", errGone
+		}
 	}
 	switch {
 	case err == nil:
@@ -149,9 +189,13 @@ func (c *conn) await() (string, error) {
 	return "", errGone
 }
 
-// idleDeadline gives the wait for a request its time. Moving a deadline costs as much as
-// a small read, so one of these that has three quarters of its time left stays.
-func (c *conn) idleDeadline() {
+// waitDeadline gives the wait for a request its time. Moving a deadline costs as
+// much as a small read, so one that has three quarters of its time left stays.
+func (c *conn) waitDeadline(first bool) {
+	if first { // who connects has something to say
+		c.readUntil(time.Now().Add(c.limits.HeadTimeout))
+		return
+	}
 	now, most := time.Now(), c.limits.Idle
 	if c.moved.Swap(false) || c.until.Sub(now) < most-most/4 {
 		c.until = now.Add(most)
@@ -163,12 +207,6 @@ func (c *conn) idleDeadline() {
 func (c *conn) readUntil(at time.Time) {
 	c.moved.Store(true)
 	_ = c.nc.SetReadDeadline(at)
-}
-
-func (c *conn) setIdle(idle bool) {
-	c.cutMu.Lock()
-	defer c.cutMu.Unlock()
-	c.idle = idle
 }
 
 // malformed is a request that is refused before anybody looks at it.
@@ -277,8 +315,10 @@ func (c *conn) one(head *requestHead) bool {
 }
 
 // cutOff has the connection end with a reset where its end would be taken for
-// that of the body. Elsewhere it must not: a reset takes with it what was sent.
+// that of the body. Elsewhere it must not: a reset takes with it what was sent,
+// and the application is to see what there was of its answer.
 func (c *conn) cutOff() {
+	_ = c.w.flush() // it is cut off in any case
 	if tcp, ok := c.nc.(*net.TCPConn); ok && c.w.untilClose() {
 		_ = tcp.SetLinger(0) // it is closed in any case
 	}
@@ -351,7 +391,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	if c.in.unused() == 0 || c.body.kind == byChunks {
 		var until time.Time // none where the body need not come: interrupt ends the wait
 		if !c.unsure {
-			until = time.Now().Add(c.limits.Body)
+			until = time.Now().Add(max(c.limits.Body, time.Duration(c.server.bodyIdle.Load())))
 		}
 		c.readUntil(until)
 	}

@@ -27,6 +27,9 @@ type turn struct {
 func (t *turn) init(c net.Conn) {
 	if wrapped, ok := c.(interface{ NetConn() net.Conn }); ok {
 		c = wrapped.NetConn()
+		if under, ok := c.(*underTLS); ok {
+			c = under.Conn
+		}
 	} else {
 		t.plain = true
 	}

@@ -20,6 +20,7 @@ var (
 func (c *Call) back(ctx context.Context, w call.ResponseWriter, a *call.Answer, limit *limit) error {
 	defer func() { _ = a.Body.Close() }() // once read, it gives the connection back; before, it drops it
 	c.record.Status = a.Status
+	a.Header.Del(call.ErrorField) // a target does not speak for us
 	if a.Upgraded != nil {
 		return c.tunnel(ctx, w, a, limit)
 	}
@@ -36,6 +37,7 @@ func (c *Call) back(ctx context.Context, w call.ResponseWriter, a *call.Answer, 
 	var trailer call.Header
 	if a.Trailer != nil {
 		trailer = a.Trailer()
+		trailer.Del(call.ErrorField)
 	}
 	return w.End(trailer)
 }

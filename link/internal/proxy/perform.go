@@ -61,7 +61,10 @@ type maker struct {
 }
 
 // interim passes a 1xx answer on. The answer shows that the application is gone.
-func (m *maker) interim(status int, h call.Header) { _ = m.w.Inform(status, h) }
+func (m *maker) interim(status int, h call.Header) {
+	h.Del(call.ErrorField)
+	_ = m.w.Inform(status, h)
+}
 
 // done gives back what the last attempt holds, once its answer was read.
 func (m *maker) done() {
