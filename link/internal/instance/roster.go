@@ -48,6 +48,7 @@ type entry struct {
 	worker     *async.Worker         // nil: none of its calls are made later
 	rest       context.CancelFunc    // ends the worker; nil: it was not begun
 	rested     chan struct{}         // closed once it ended; nil: the same
+	leave      func()                // is release
 
 	mu    sync.Mutex
 	calls int
@@ -66,7 +67,7 @@ func (r *roster) find(name string) (*target.Target, func()) {
 	e.mu.Lock()
 	e.calls++
 	e.mu.Unlock()
-	return e.target, e.release
+	return e.target, e.leave
 }
 
 func (e *entry) release() {
@@ -178,6 +179,7 @@ func (r *roster) build(s *spec.Target, c *spec.Config, vault *credential.Vault) 
 		}
 		parts.Log = e.store
 	}
+	e.leave = e.release
 	if e.target, err = target.New(s, parts); err != nil {
 		end()
 		return nil, errors.Join(err, closed(cred), e.closeKafka())

@@ -22,6 +22,7 @@ const lastWrites = 2 * time.Second
 func (r *roster) buildTopic(s *spec.Target, c *spec.Config) (*entry, error) {
 	ended, end := context.WithCancel(context.Background())
 	e := &entry{end: end, empty: make(chan struct{})}
+	e.leave = e.release
 	err := e.openStore(c, s.Kafka.Timeout, r.log.With("target", s.Name))
 	if err == nil {
 		e.target, err = target.New(s, target.Parts{Log: e.store, Ended: ended})

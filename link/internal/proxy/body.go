@@ -38,7 +38,9 @@ func newReplay(ctx context.Context, r *call.Request, most int, moved func()) (*r
 	b := &replay{r: r, most: most, moved: moved}
 	b.turn.L = &b.mu
 	if r.Length > 0 && r.Length <= int64(most) {
-		defer context.AfterFunc(ctx, r.Interrupt)()
+		interrupts := call.Hook{Do: r.Interrupt}
+		interrupts.On(ctx)
+		defer interrupts.Remove()
 		b.kept = make([]byte, r.Length)
 		n, err := io.ReadFull(r.Body, b.kept)
 		if err != nil {

@@ -19,7 +19,7 @@ import (
 func (p *Proxy) Deliver(ctx context.Context, w call.ResponseWriter, t *target.Target, req *call.Request) error {
 	c := &Call{Request: req, To: t, began: time.Now()}
 	c.record = Record{Target: t.Spec.Name, Method: methodLabel(req.Method), Mode: "delivery"}
-	err := c.guarded(func() error { return p.deliver(ctx, w, c) })
+	err := p.guarded(ctx, w, c, (*Proxy).deliver)
 	c.record.Mode = "delivery" // that it was a stream changes nothing here
 	var r *refusal
 	switch {
@@ -50,11 +50,10 @@ func (p *Proxy) deliver(ctx context.Context, w call.ResponseWriter, c *Call) err
 	if err := c.admit(path); err != nil {
 		return err
 	}
-	leave, err := enter(c.To, false)
-	if err != nil {
+	if err := enter(c.To, false); err != nil {
 		return err
 	}
-	defer leave()
+	defer c.To.Concurrency.Leave()
 	ctx = p.begin(ctx, c)
 	ctx, cancel := context.WithTimeoutCause(ctx, c.To.Total(), context.DeadlineExceeded)
 	defer cancel()

@@ -18,7 +18,8 @@ func (c *Call) outgoingHeader() call.Header {
 // Forwarded is outgoingHeader without what rules set, which may be secret: what
 // of the application's header may be kept for a call that is made later.
 func (c *Call) Forwarded() call.Header {
-	var named []string
+	var room [4]string
+	named := room[:0]
 	for member := range c.Header.Tokens("Connection") {
 		named = append(named, member)
 	}

@@ -74,7 +74,7 @@ func (p *Proxy) ServeCall(ctx context.Context, w call.ResponseWriter, r *call.Re
 	c := &Call{Request: r, began: time.Now()}
 	c.record = Record{Method: methodLabel(r.Method), Mode: "sync"}
 	ctx = p.begin(ctx, c)
-	if err := c.guarded(func() error { return p.walk(ctx, w, c) }); err != nil {
+	if err := p.guarded(ctx, w, c, (*Proxy).walk); err != nil {
 		p.answerError(w, c, err)
 	}
 	p.observe(c)
@@ -90,14 +90,14 @@ func (p *Proxy) observe(c *Call) {
 
 // guarded is walk, and survives a panic: one call must not end those of others.
 // What was panicked with may hold anything, and is not shown.
-func (c *Call) guarded(walk func() error) (err error) {
+func (p *Proxy) guarded(ctx context.Context, w call.ResponseWriter, c *Call, walk func(*Proxy, context.Context, call.ResponseWriter, *Call) error) (err error) {
 	defer func() {
 		if recover() != nil {
 			c.record.Stack = string(debug.Stack())
 			err = &refusal{code: call.Internal, detail: "fiso-link failed; its log has the stack"}
 		}
 	}()
-	return walk()
+	return walk(p, ctx, w, c)
 }
 
 // methodLabel keeps the number of methods that a metric may see small.
@@ -122,11 +122,10 @@ func (p *Proxy) walk(ctx context.Context, w call.ResponseWriter, c *Call) error 
 	defer release()
 	t := c.To
 	later := t.Spec.Async != nil && c.Upgrade == "" && !isGRPC(c.Header) && prefersAsync(c.Header)
-	leave, err := enter(t, later)
-	if err != nil {
+	if err := enter(t, later); err != nil {
 		return err
 	}
-	defer leave()
+	defer t.Concurrency.Leave()
 	switch {
 	case t.Spec.Protocol == "kafka":
 		c.record.Mode = "publish"
@@ -139,20 +138,20 @@ func (p *Proxy) walk(ctx context.Context, w call.ResponseWriter, c *Call) error 
 }
 
 // enter takes a place at a target: one of rateLimit, and one of maxConcurrent,
-// which leave gives back. A call that is only accepted takes from a bucket of its
+// which the caller gives back. A call that is only accepted takes from a bucket of its
 // own; it will take from the target's when it is made.
-func enter(t *target.Target, accepted bool) (leave func(), err error) {
+func enter(t *target.Target, accepted bool) error {
 	bucket := t.Rate
 	if accepted {
 		bucket = t.Intake
 	}
 	if wait, ok := bucket.Allow(); !ok {
-		return nil, &refusal{code: call.RateLimited, detail: "the target's rateLimit is used up", after: wait}
+		return &refusal{code: call.RateLimited, detail: "the target's rateLimit is used up", after: wait}
 	}
 	if !t.Concurrency.Enter() {
-		return nil, &refusal{code: call.TooManyCalls, detail: "the target has maxConcurrent calls under way", after: time.Second}
+		return &refusal{code: call.TooManyCalls, detail: "the target has maxConcurrent calls under way", after: time.Second}
 	}
-	return t.Concurrency.Leave, nil
+	return nil
 }
 
 func handled(ctx context.Context, by func(context.Context, call.ResponseWriter, *Call) error, w call.ResponseWriter, c *Call) error {
