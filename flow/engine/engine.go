@@ -144,9 +144,11 @@ func (e *Engine) onward(l *lane) {
 	e.ready.push(l)
 }
 
-// joins reports whether all that an event lacks on its stage is a batch.
+// joins reports whether all that an event lacks on its stage is a batch. Once
+// its assignment is over it lacks an end: workers hand back what they find not
+// begun, and what stands behind it in its lane must not be sent after all.
 func (e *Engine) joins(it *item) bool {
-	return it.event != nil && it.letter == nil && it.stage.batch != nil && !it.single
+	return it.event != nil && it.letter == nil && it.stage.batch != nil && !it.single && it.lane.shard.ctx.Err() == nil
 }
 
 // forget takes an event out of every account.
