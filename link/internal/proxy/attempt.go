@@ -24,6 +24,8 @@ func (m *maker) attempt(ctx context.Context) (a *call.Answer, done func(), err e
 	out := m.outgoing()
 	m.body.show(out)
 	m.sent = out
+	ctx = m.beginSpan(ctx, out)
+	defer func() { m.heard(ctx, a, err) }()
 	if t.Credential != nil {
 		if err := t.Credential.Apply(ctx, out); err != nil {
 			return nil, nil, unproven(ctx, err)
@@ -36,6 +38,7 @@ func (m *maker) attempt(ctx context.Context) (a *call.Answer, done func(), err e
 		outcome = judge(nil, err)
 		return nil, nil, err
 	}
+	m.peer(address)
 	attempt, cancel := context.WithCancelCause(ctx)
 	done = func() { cancel(nil); free(outcome) }
 	defer func() {
