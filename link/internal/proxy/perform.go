@@ -26,7 +26,10 @@ func (p *Proxy) perform(ctx context.Context, w call.ResponseWriter, c *Call) err
 	defer body.finish() // the attempt was ended by then
 	defer t.Budget.Begin()()
 	m := maker{c: c, body: body, header: c.outgoingHeader(), until: limit.until, tracer: p.Tracer}
-	m.interim = func(status int, h call.Header) { _ = w.Inform(status, h) } // the answer shows that the application is gone
+	m.interim = func(status int, h call.Header) {
+		h.Del(call.ErrorField)
+		_ = w.Inform(status, h) // the answer shows that the application is gone
+	}
 	defer m.endSpan()
 	a, done, err := m.make(ctx)
 	if err != nil {
