@@ -19,8 +19,8 @@ func (f *file) Validate() error {
 	for i := range f.Config.Targets {
 		t := &f.Config.Targets[i]
 		switch t.Protocol {
-		case "h2c", "grpc", "kafka":
-			errs = append(errs, config.Fault(fmt.Sprintf("targets[%d].protocol", i), "%s is known, but not in this version of fiso-link; use http or https", t.Protocol))
+		case "kafka":
+			errs = append(errs, config.Fault(fmt.Sprintf("targets[%d].protocol", i), "%s is known, but not in this version of fiso-link; use http, https, h2c or grpc", t.Protocol))
 		}
 		if t.Async != nil {
 			errs = append(errs, config.Fault(fmt.Sprintf("targets[%d].async", i), "is known, but not in this version of fiso-link: remove it"))

@@ -22,6 +22,7 @@ import (
 	"github.com/lsm/fiso/link/internal/credential"
 	"github.com/lsm/fiso/link/internal/discovery"
 	"github.com/lsm/fiso/link/internal/h1"
+	"github.com/lsm/fiso/link/internal/h2"
 	"github.com/lsm/fiso/link/internal/proxy"
 	"github.com/lsm/fiso/link/spec"
 )
@@ -45,7 +46,8 @@ type Instance struct {
 	vault   *credential.Vault // nil: none
 	roster  *roster
 	metrics *metrics
-	server  *h1.Server
+	server  *h1.Server // of connections; those that speak HTTP/2 are handed to http2
+	http2   *h2.Server
 	admin   *admin.Server
 	calls   net.Listener
 
@@ -140,7 +142,8 @@ func (i *Instance) listen(registry *prometheus.Registry) error {
 		Target:  i.roster.find,
 		Observe: i.observe,
 	}
-	i.server = &h1.Server{Handler: p, Refuse: refuse}
+	i.http2 = &h2.Server{Handler: p, Refuse: refuse}
+	i.server = &h1.Server{Handler: p, Refuse: refuse, HTTP2: i.http2.ServeConn}
 	return nil
 }
 
@@ -189,6 +192,7 @@ func (i *Instance) Run(ctx context.Context) error {
 	_ = i.calls.Close() // accept ends
 	limit, cancel := context.WithTimeout(beside, i.cfg.DrainTimeout)
 	defer cancel()
+	others.Go(func() { _ = i.http2.Shutdown(limit) }) // server says it when ctx ends first
 	if err := i.server.Shutdown(limit); err != nil {
 		i.o.Log.Warn("calls were cut off: they took longer than drainTimeout", "drainTimeout", i.cfg.DrainTimeout.String())
 	}

@@ -12,7 +12,8 @@ import (
 )
 
 // attempt makes one. Whatever happens in it, a panic of a part included, what it
-// took is given back; with an answer, all but the permit by done.
+// took is given back; with an answer, by done, which is called when that was read:
+// a target whose answers break is not well.
 func (m *maker) attempt(ctx context.Context) (a *call.Answer, done func(), err error) {
 	t := m.c.To
 	permit, wait, ok := t.Breaker.Allow()
@@ -20,7 +21,20 @@ func (m *maker) attempt(ctx context.Context) (a *call.Answer, done func(), err e
 		return nil, nil, &refusal{code: call.CircuitOpen, detail: "the target has failed too often and is given a rest", after: max(wait, time.Second)}
 	}
 	outcome := resilience.Nothing
-	defer func() { permit.Done(outcome) }()
+	free, cancel := func(resilience.Outcome) {}, func(error) {}
+	over := func() {
+		cancel(nil)
+		if m.c.broke {
+			outcome = resilience.Failure
+		}
+		permit.Done(outcome)
+		free(outcome)
+	}
+	defer func() {
+		if a == nil {
+			over()
+		}
+	}()
 	out := m.outgoing()
 	m.body.show(out)
 	m.sent = out
@@ -30,25 +44,27 @@ func (m *maker) attempt(ctx context.Context) (a *call.Answer, done func(), err e
 		}
 	}
 	m.c.record.Attempts++
-	address, free, err := t.Endpoints.Pick(ctx, m.tried)
+	address, picked, err := t.Endpoints.Pick(ctx, m.tried)
 	if err != nil {
 		err = &call.Error{Reason: reason(ctx, call.Connect), Err: err}
 		outcome = judge(nil, err)
 		return nil, nil, err
 	}
-	attempt, cancel := context.WithCancelCause(ctx)
-	done = func() { cancel(nil); free(outcome) }
-	defer func() {
-		if a == nil {
-			done()
-		}
-	}()
+	free = picked
+	attempt, end := context.WithCancelCause(ctx)
+	cancel = end
 	if !slices.Contains(m.tried, address) {
 		m.tried = append(m.tried, address)
 	}
 	a, err = m.send(attempt, cancel, address, out)
 	outcome = judge(a, err)
-	return a, done, err
+	if outcome != resilience.Success || permit.Trial() && (isStream(a) || a.Upgraded != nil) {
+		// What failed is over, and the next attempt has to know; a trial that is
+		// a stream may last, and the calls that wait for its verdict may not.
+		permit.Done(outcome)
+		permit = resilience.Permit{}
+	}
+	return a, over, err
 }
 
 // send gives the attempt to the transport, and no more than perAttempt until the
@@ -100,7 +116,7 @@ func (m *maker) outgoing() *call.Outgoing {
 // judge is what an attempt says of its target.
 func judge(a *call.Answer, err error) resilience.Outcome {
 	switch {
-	case err == nil && a.Status < 500:
+	case err == nil && httpStatus(a) < 500:
 		return resilience.Success
 	case err == nil:
 		return resilience.Failure

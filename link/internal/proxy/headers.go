@@ -20,7 +20,7 @@ func (c *Call) outgoingHeader() call.Header {
 	out := make(call.Header, 0, len(c.Header)+len(set)+4)
 next:
 	for _, f := range c.Header {
-		if local(f.Name) || c.To.Removes(f.Name) {
+		if local(f.Name) || c.To.Removes(f.Name) || c.named && call.Same(f.Name, TargetField) {
 			continue
 		}
 		for _, n := range named {

@@ -30,7 +30,7 @@ func (m *maker) again(ctx context.Context, a *call.Answer, err error) (time.Dura
 			what = string(call.Reset)
 		}
 	} else {
-		what, asked = strconv.Itoa(a.Status), retryAfter(a.Header.Get("Retry-After"), time.Now())
+		what, asked = strconv.Itoa(httpStatus(a)), retryAfter(a.Header.Get("Retry-After"), time.Now())
 	}
 	if !t.RetriesOn(what) || sent && !m.safe() || !m.body.again() || t.Breaker.State() == resilience.Open {
 		return 0, false
