@@ -19,7 +19,7 @@ type Limits struct {
 	Head    int           // bytes of a header list, as RFC 9113 counts them; 32 KiB
 	Streams int           // at once on a connection; 250
 	Idle    time.Duration // a connection without a stream; 2 min
-	Ping    time.Duration // a connection that says nothing is asked for a sign of life, and has half of this to give it; 30 s
+	Ping    time.Duration // a connection that says nothing is asked for a sign of life, and has half of this to give it; one that takes nothing is closed; 30 s
 	Body    time.Duration // between two reads of a request's body, but of gRPC's, which may pause; 30 s
 	Write   time.Duration // one write of an answer, whose window the application has to open; 5 min
 }
@@ -76,7 +76,7 @@ func (s *Server) start() {
 			ReadHeaderTimeout: 10 * time.Second, // of the preface
 			HTTP2: &http.HTTP2Config{
 				MaxConcurrentStreams: s.Limits.Streams, SendPingTimeout: s.Limits.Ping, PingTimeout: s.Limits.Ping / 2,
-				WriteByteTimeout: 30 * time.Second, MaxReadFrameSize: 64 << 10,
+				WriteByteTimeout: s.Limits.Ping, MaxReadFrameSize: 64 << 10,
 				MaxReceiveBufferPerStream: streamWindow, MaxReceiveBufferPerConnection: streamWindow * s.Limits.Streams,
 			},
 			ErrorLog:    slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), // what an application does wrong is told to it

@@ -28,7 +28,7 @@ type TransportConfig struct {
 	ResponseHeader time.Duration                                                        // from the end of the request to the head of the answer; 0: what ctx leaves
 	Idle           time.Duration                                                        // of an unused connection; 90 s
 	Age            time.Duration                                                        // no call begins on an older connection, so that certificates and addresses are looked at again; 10 min
-	Ping           time.Duration                                                        // a connection that says nothing is asked for a sign of life, and has half of this to give it; 30 s
+	Ping           time.Duration                                                        // a connection that says nothing is asked for a sign of life, and has half of this to give it; one that takes nothing is closed; 30 s
 	MaxHead        int                                                                  // bytes of an answer's header list; 64 KiB
 }
 
@@ -89,7 +89,7 @@ func NewTransport(cfg TransportConfig) *Transport {
 		DialContext: dialled, DialTLSContext: dialled, Protocols: protocols, DisableCompression: true,
 		ResponseHeaderTimeout: t.cfg.ResponseHeader, IdleConnTimeout: t.cfg.Idle, MaxResponseHeaderBytes: int64(t.cfg.MaxHead),
 		HTTP2: &http.HTTP2Config{
-			SendPingTimeout: t.cfg.Ping, PingTimeout: t.cfg.Ping / 2, WriteByteTimeout: 30 * time.Second,
+			SendPingTimeout: t.cfg.Ping, PingTimeout: t.cfg.Ping / 2, WriteByteTimeout: t.cfg.Ping,
 			MaxReadFrameSize: 64 << 10, MaxReceiveBufferPerStream: streamWindow, MaxReceiveBufferPerConnection: connectionWindow,
 		},
 	}
