@@ -15,7 +15,7 @@ func (a *attempt) answer(r *http.Response) (*call.Answer, error) {
 	b := &answerBody{attempt: a, body: r.Body}
 	if r.StatusCode < 200 || r.StatusCode > 999 {
 		_ = b.Close() // it is not read
-		return nil, &call.Error{Reason: call.Garbage, Sent: true, Err: errors.New("the status is not a number of three digits, or changes to another protocol")}
+		return nil, &call.Error{Reason: call.Garbage, Sent: true, Err: errors.New("the status is not a number of three digits")}
 	}
 	h := fromHTTP(r.Header)
 	h.Del("Content-Length")

@@ -42,9 +42,10 @@ func (a *attempt) failed(err error) *call.Error {
 	reason, text := call.Reset, "the target broke the connection, or the rules of HTTP/2"
 	var stream streamError
 	var op *net.OpError
+	var broken fault
 	switch {
-	case errors.Is(err, errInterims):
-		reason, text = call.Garbage, err.Error()
+	case errors.As(err, &broken):
+		reason, text = call.Garbage, broken.Error()
 	case errors.As(err, &stream):
 		text = fmt.Sprintf("the target reset the stream, or broke it (code %d)", stream.Code)
 		switch stream.Code {

@@ -44,6 +44,7 @@ type pooled struct {
 
 	mu      sync.Mutex
 	calls   int
+	used    bool // it has had a call: a new one is never too old
 	retired bool // it takes no further call
 }
 
@@ -52,6 +53,8 @@ func newPool(age time.Duration, connect func(context.Context, string) (*http.Cli
 	p.ctx, p.stop = context.WithCancel(context.Background())
 	return p
 }
+
+var errNoStreams = errors.New("the target takes no streams")
 
 var errClosed = errors.New("the target was changed or removed")
 
@@ -99,7 +102,7 @@ func (p *pool) look(endpoint string) ([]*pooled, *dialing, error) {
 // reserve finds one that has room, and retires those that are of no use any more.
 func (p *pool) reserve(conns []*pooled) *pooled {
 	for _, c := range conns {
-		if c.http.Err() != nil || time.Since(c.born) > p.age {
+		if c.http.Err() != nil || c.outlived(p.age) {
 			c.retire()
 			continue
 		}
@@ -130,6 +133,10 @@ func (p *pool) dial(endpoint string, known int) *dialing {
 	at.dialing = d
 	p.dials.Go(func() {
 		cc, err := p.connect(p.ctx, endpoint)
+		if err == nil && cc.Available() == 0 {
+			_ = cc.Close() // it is of no use, and another would not be
+			err = errNoStreams
+		}
 		p.dialled(endpoint, cc, err)
 		d.err = err
 		close(d.over)
@@ -176,6 +183,12 @@ func (p *pool) close() {
 	}
 }
 
+func (c *pooled) outlived(age time.Duration) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.used && time.Since(c.born) > age
+}
+
 // enter reserves a stream.
 func (c *pooled) enter() bool {
 	c.mu.Lock()
@@ -184,6 +197,7 @@ func (c *pooled) enter() bool {
 		return false
 	}
 	c.calls++
+	c.used = true
 	c.mu.Unlock()
 	if c.http.Reserve() == nil {
 		return true

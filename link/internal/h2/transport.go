@@ -180,9 +180,20 @@ func (a *attempt) request(scheme string, out *call.Outgoing) *http.Request {
 	}))
 }
 
-var errInterims = errors.New("the answer never got past interim (1xx) ones")
+// fault is an answer that breaks the rules.
+type fault string
+
+func (f fault) Error() string { return string(f) }
+
+const (
+	errInterims = fault("the answer never got past interim (1xx) ones")
+	errSwitch   = fault("the answer changes to a protocol that was not asked for")
+)
 
 func (a *attempt) inform(status int, h textproto.MIMEHeader) error {
+	if status == http.StatusSwitchingProtocols {
+		return errSwitch
+	}
 	if a.interims++; a.interims > maxInterim {
 		return errInterims
 	}
