@@ -18,7 +18,7 @@ func (a *app) checkCommand() *cobra.Command {
 		Short: "Try every target step by step, and say which step fails",
 		Long: `Tries, for each target: whether its name has an address, whether it can be
 connected to, TLS included, whether its credential can be had, and one request
-that is safe, OPTIONS. Nothing else is sent.`,
+that is safe: OPTIONS, or of gRPC the health check. Nothing else is sent.`,
 		Args: atMostOne,
 		RunE: func(c *cobra.Command, args []string) error {
 			cfg, err := a.read(a.file(args))
