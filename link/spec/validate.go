@@ -165,6 +165,9 @@ func (t *Target) validateGRPC() error {
 	if t.Async != nil {
 		errs = append(errs, config.Fault("async", "a call of gRPC cannot be made later; remove async, or write protocol: h2c or https for calls that are not gRPC"))
 	}
+	if t.Auth.Query != "" {
+		errs = append(errs, config.Fault("auth.query", "a call of gRPC has no query; write header, as header: X-API-Key"))
+	}
 	return errors.Join(errs...)
 }
 
