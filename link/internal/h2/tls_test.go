@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"time"
 
 	"github.com/lsm/fiso/link/internal/call"
 )
@@ -49,5 +50,32 @@ func TestTransport_speaksThroughTLS(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// A certificate that was replaced is presented by the connection that follows, and
+// connections follow each other also where calls never pause.
+func TestTransport_presentsTheCertificateOfNow(t *testing.T) {
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if len(r.TLS.PeerCertificates) != 1 {
+			t.Error("no certificate")
+		}
+	}))
+	s.EnableHTTP2 = true
+	s.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert}
+	s.StartTLS()
+	defer s.Close()
+	asked := 0
+	cfg := &tls.Config{ServerName: "example.com", RootCAs: x509.NewCertPool(), GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		asked++
+		return &s.TLS.Certificates[0], nil
+	}}
+	cfg.RootCAs.AddCert(s.Certificate())
+	tr := transport(t, TransportConfig{TLS: cfg, Age: time.Nanosecond})
+	for range 3 {
+		must(t, tr, s.Listener.Addr().String())
+	}
+	if asked != 3 {
+		t.Errorf("asked %d times for the certificate", asked)
 	}
 }

@@ -113,13 +113,38 @@ func (t *Transport) RoundTrip(ctx context.Context, endpoint string, out *call.Ou
 		closeBody(out)
 		return nil, &call.Error{Reason: why(ctx, err, call.Connect), Err: fmt.Errorf("connect to %s: %w", endpoint, h1.Plain(err))}
 	}
-	a := &attempt{ctx: ctx, conn: c, interim: interim}
-	r, err := c.http.RoundTrip(a.request(t.scheme, out)) //nolint:bodyclose // answer closes it
+	a := &attempt{ctx: ctx, conn: c, informed: make(chan informed, maxInterim)}
+	r, err := a.do(a.request(t.scheme, out), interim) //nolint:bodyclose // answer closes it
 	if err != nil {
 		defer c.release()
+		if a.sending != nil {
+			_ = a.sending.Close() // where net/http has not
+		}
 		return nil, a.failed(err)
 	}
 	return a.answer(r)
+}
+
+// do makes the request. Interim answers come by the goroutine that reads for every
+// call on the connection, which must wait for no application; they are passed on
+// by the caller's.
+func (a *attempt) do(r *http.Request, interim func(int, call.Header)) (resp *http.Response, err error) {
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		resp, err = a.conn.http.RoundTrip(r) //nolint:bodyclose // answer closes it
+	}()
+	for waits := true; waits || len(a.informed) > 0; {
+		select {
+		case i := <-a.informed:
+			if interim != nil && i.status != http.StatusContinue {
+				interim(i.status, i.header)
+			}
+		case <-over:
+			over, waits = nil, false
+		}
+	}
+	return resp, err
 }
 
 func closeBody(out *call.Outgoing) {
@@ -139,11 +164,17 @@ func fit(out *call.Outgoing) error {
 	return h1.Fit(out)
 }
 
+// informed is an interim answer.
+type informed struct {
+	status int
+	header call.Header
+}
+
 // attempt is one request on its way.
 type attempt struct {
 	ctx      context.Context
 	conn     *pooled
-	interim  func(int, call.Header)
+	informed chan informed
 	interims int
 	begun    atomic.Bool // its head is being written
 	sending  *sending    // of a body that streams; nil: none does
@@ -197,8 +228,6 @@ func (a *attempt) inform(status int, h textproto.MIMEHeader) error {
 	if a.interims++; a.interims > maxInterim {
 		return errInterims
 	}
-	if a.interim != nil && status != http.StatusContinue {
-		a.interim(status, h1.EndToEnd(fromHTTP(http.Header(h))))
-	}
+	a.informed <- informed{status, h1.EndToEnd(fromHTTP(http.Header(h)))} // there is room for all
 	return nil
 }

@@ -32,7 +32,7 @@ func newLimit(ctx context.Context, total time.Duration) (context.Context, *limit
 // stream exempts the call from its total time: from here on a pause of idle ends
 // it, or that its target was changed or removed, and it had the time to drain.
 func (l *limit) stream(retired context.Context, idle time.Duration) {
-	if retired != nil {
+	if retired != nil && l.unhook == nil {
 		l.unhook = context.AfterFunc(retired, func() { l.cancel(context.DeadlineExceeded) })
 	}
 	l.moved()
