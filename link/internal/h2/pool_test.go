@@ -176,7 +176,7 @@ func TestPool_thoseWhoWaitShareADial(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	first := make(chan error)
 	go func() {
-		_, err := tr.RoundTrip(ctx, addr, out("GET"), nil) //nolint:bodyclose // it fails
+		_, err := tr.RoundTrip(ctx, addr, out("GET"), nil)
 		first <- err
 	}()
 	await(t, "the dial", dialling)
@@ -234,7 +234,7 @@ func TestPool_closesWhileItDials(t *testing.T) {
 	}})
 	failed := make(chan error)
 	go func() {
-		_, err := tr.RoundTrip(t.Context(), "127.0.0.1:1", out("GET"), nil) //nolint:bodyclose // it fails
+		_, err := tr.RoundTrip(t.Context(), "127.0.0.1:1", out("GET"), nil)
 		failed <- err
 	}()
 	await(t, "the dial", dialling)

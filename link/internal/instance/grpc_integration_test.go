@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -42,9 +43,9 @@ func newService(t *testing.T, opts ...grpc.ServerOption) *service {
 	}
 	s.addr = l.Addr().String()
 	s.server = grpc.NewServer(append(opts, grpc.UnknownServiceHandler(s.handle))...)
-	served := make(chan error, 1)
-	go func() { served <- s.server.Serve(l) }()
-	t.Cleanup(func() { s.server.Stop(); <-served })
+	var served sync.WaitGroup
+	served.Go(func() { _ = s.server.Serve(l) }) // up to its end, and whatever it says of it
+	t.Cleanup(func() { s.server.Stop(); served.Wait() })
 	return s
 }
 

@@ -147,7 +147,8 @@ func prefersAsync(h call.Header) bool {
 func (p *Proxy) route(c *Call) (release func(), err error) {
 	raw, query, hasQuery := strings.Cut(c.Request.Target, "?")
 	c.Query, c.HasQuery = query, hasQuery
-	name, path := "", raw
+	var name string
+	path := raw
 	if rest, ok := strings.CutPrefix(raw, Prefix); ok {
 		name, path = rest, "/"
 		if i := strings.IndexByte(rest, '/'); i >= 0 {
