@@ -110,5 +110,10 @@ func Demo(ctx context.Context, keep *bool) error {
 	return pipe(nil).Demo(ctx, os.Stdin, keep != nil && *keep)
 }
 
+// DemoLink shows fiso-link before a service that fails, with nothing installed but Go (--keep leaves it running).
+func DemoLink(ctx context.Context, keep *bool) error {
+	return pipe(nil).DemoLink(ctx, os.Stdin, keep != nil && *keep)
+}
+
 // Clean removes what the pipeline built and fetched (.build, .cache).
 func Clean() error { return pipe(nil).Clean() }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -421,18 +422,24 @@ func TestFaults_runsTheProgramOnAKafkaThatItFetched(t *testing.T) {
 }
 
 func TestDemo_runsFromTheSource(t *testing.T) {
-	p, out := at(t, tree())
-	if err := p.Demo(t.Context(), nil, false); err != nil {
-		t.Error(err)
+	files := tree()
+	files["link/go.mod"] = "module example.com/x/link\n\ngo 1.26.0\n"
+	files["link/cmd/fiso-link/main.go"] = strings.ReplaceAll(files["flow/cmd/fiso-flow/main.go"], "flow", "link")
+	files["go.work"] = strings.Replace(files["go.work"], "./flow\n", "./flow\n\t./link\n", 1)
+	p, out := at(t, files)
+	for command, demo := range map[string]func(context.Context, io.Reader, bool) error{"flow/cmd/fiso-flow": p.Demo, "link/cmd/fiso-link": p.DemoLink} {
+		out.Reset()
+		for _, keep := range []bool{false, true} {
+			if err := demo(t.Context(), nil, keep); err != nil {
+				t.Error(err)
+			}
+		}
+		if out.String() != "[demo]\n[demo --keep]\n" {
+			t.Errorf("said %q", out)
+		}
+		repotest.Write(t, p.Root, command+"/main.go", "package main\n")
+		mustRefuse(t, demo(t.Context(), nil, false), "the demo: go run ./"+command)
 	}
-	if err := p.Demo(t.Context(), nil, true); err != nil {
-		t.Error(err)
-	}
-	if out.String() != "[demo]\n[demo --keep]\n" {
-		t.Errorf("said %q", out)
-	}
-	repotest.Write(t, p.Root, "flow/cmd/fiso-flow/main.go", "package main\n")
-	mustRefuse(t, p.Demo(t.Context(), nil, false), "the demo: go run")
 }
 
 // Whatever a target does, it begins with reading the tree.

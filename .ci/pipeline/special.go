@@ -199,12 +199,24 @@ func (p *Pipeline) Cover(ctx context.Context) error {
 	return nil
 }
 
-// demoCommand is the command, seen from the repository, that runs the demo.
-const demoCommand = "./flow/cmd/fiso-flow"
+// The commands, seen from the repository, that have a demo.
+const (
+	flowCommand = "./flow/cmd/fiso-flow"
+	linkCommand = "./link/cmd/fiso-link"
+)
 
 // Demo runs the main job before the reader's eyes; keep leaves it running.
 func (p *Pipeline) Demo(ctx context.Context, in io.Reader, keep bool) error {
-	args := []string{"go", "run", demoCommand, "demo"}
+	return p.demo(ctx, flowCommand, in, keep)
+}
+
+// DemoLink runs fiso-link's demo; keep leaves it running.
+func (p *Pipeline) DemoLink(ctx context.Context, in io.Reader, keep bool) error {
+	return p.demo(ctx, linkCommand, in, keep)
+}
+
+func (p *Pipeline) demo(ctx context.Context, command string, in io.Reader, keep bool) error {
+	args := []string{"go", "run", command, "demo"}
 	if keep {
 		args = append(args, "--keep")
 	}

@@ -19,7 +19,9 @@ func (a *app) checkCommand() *cobra.Command {
 		Long: `Tries, for each target: whether its name has an address, whether it can be
 connected to, TLS included, whether its credential can be had, and one request
 that is safe: OPTIONS, or of gRPC the health check. Nothing else is sent.`,
-		Args: atMostOne,
+		Example: `  fiso-link check config.yaml
+  fiso-link check --timeout 5s -o json config.yaml`,
+		Args: arguments(cobra.MaximumNArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
 			cfg, err := a.read(a.file(args))
 			if err != nil {

@@ -7,14 +7,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
 	"github.com/lsm/fiso/common/config"
-	"github.com/lsm/fiso/common/telemetry"
-	"github.com/lsm/fiso/link/internal/instance"
 	"github.com/lsm/fiso/link/spec"
 )
 
@@ -32,7 +28,9 @@ type IO struct {
 	Out, Err io.Writer
 	// Terminal reports whether Err is one; logs are then readable lines.
 	Terminal bool
-	Getenv   func(string) string
+	// OutTerminal reports whether Out is one; the demo then draws a panel.
+	OutTerminal bool
+	Getenv      func(string) string
 }
 
 type app struct {
@@ -124,7 +122,7 @@ credentials that the application never sees. Without a command, it runs.`,
 	}
 	root.RunE = run.RunE
 	root.Flags().AddFlagSet(run.Flags())
-	root.AddCommand(run, a.validateCommand(), a.checkCommand(), a.schemaCommand(), a.versionCommand())
+	root.AddCommand(run, a.demoCommand(), a.validateCommand(), a.checkCommand(), a.schemaCommand(), a.versionCommand())
 	return root
 }
 
@@ -139,58 +137,25 @@ func (a *app) file(args []string) string {
 	return defaultFile
 }
 
-func atMostOne(c *cobra.Command, args []string) error {
-	if err := cobra.MaximumNArgs(1)(c, args); err != nil {
-		return usageError{err}
+// arguments makes a wrong number of them a fault of usage.
+func arguments(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if err := check(c, args); err != nil {
+			return usageError{err}
+		}
+		return nil
 	}
-	return nil
-}
-
-func (a *app) runCommand() *cobra.Command {
-	var o instance.Options
-	var level string
-	c := &cobra.Command{
-		Use:   "run [file]",
-		Short: "Serve the targets of a configuration file until told to stop",
-		Long: `Serves the targets of the file, and follows the file while it runs: a change is
-taken over without cutting the calls of targets that did not change, and a file
-that is not valid changes nothing.
-
-SIGTERM and Ctrl-C let calls under way finish; a second signal ends at once.
-
-Environment: FISO_LINK_CONFIG (` + defaultFile + `), FISO_LOG_LEVEL (info).
-Flags and arguments override it.`,
-		Args: atMostOne,
-		RunE: func(c *cobra.Command, args []string) error {
-			if level == "" {
-				level = a.Getenv("FISO_LOG_LEVEL")
-			}
-			if level == "" {
-				level = "info"
-			}
-			l, err := telemetry.ParseLevel(level)
-			if err != nil {
-				return usageError{err}
-			}
-			o.File, o.Log = a.file(args), telemetry.Logger(a.Err, l, a.Terminal)
-			i, err := instance.New(o)
-			if err != nil {
-				return err
-			}
-			return i.Run(c.Context())
-		},
-	}
-	c.Flags().StringVar(&o.ListenAddr, "listen-addr", "", "where applications call, instead of the file's listenAddr")
-	c.Flags().StringVar(&o.MetricsAddr, "metrics-addr", "", "where /healthz, /readyz and /metrics listen, instead of the file's metricsAddr")
-	c.Flags().StringVar(&level, "log-level", "", "debug, info, warn or error (FISO_LOG_LEVEL, info)")
-	return c
 }
 
 func (a *app) validateCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "validate [file]",
 		Short: "Check a configuration file, and connect to nothing",
-		Args:  atMostOne,
+		Long: `Checks the file as run would, and shows every fault with its line, its column
+and what was meant. It connects to nothing.`,
+		Example: `  fiso-link validate config.yaml
+  fiso-link validate -o json config.yaml`,
+		Args: arguments(cobra.MaximumNArgs(1)),
 		RunE: func(_ *cobra.Command, args []string) error {
 			file := a.file(args)
 			cfg, err := a.read(file)
@@ -216,34 +181,11 @@ func (a *app) read(file string) (*spec.Config, error) {
 
 func (a *app) schemaCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "schema",
-		Short: "Print the JSON Schema of a configuration file, for editors",
-		Args:  cobra.NoArgs,
-		RunE:  func(*cobra.Command, []string) error { return a.json(spec.Schema()) },
-	}
-}
-
-// Version is set by the release build (-ldflags -X).
-var Version = ""
-
-func (a *app) versionCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "version",
-		Short: "Print the version",
-		Args:  cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			v := Version
-			if info, ok := debug.ReadBuildInfo(); ok && v == "" {
-				v = info.Main.Version
-			}
-			if v == "" {
-				v = "dev"
-			}
-			if a.output == "json" {
-				return a.json(map[string]string{"version": v, "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH})
-			}
-			fmt.Fprintf(a.Out, "fiso-link %s (%s, %s/%s)\n", v, runtime.Version(), runtime.GOOS, runtime.GOARCH)
-			return nil
-		},
+		Use:     "schema",
+		Short:   "Print the JSON Schema of a configuration file, for editors",
+		Long:    `Prints the JSON Schema of a configuration file: editors complete and check by it.`,
+		Example: `  fiso-link schema > fiso-link.schema.json`,
+		Args:    arguments(cobra.NoArgs),
+		RunE:    func(*cobra.Command, []string) error { return a.json(spec.Schema()) },
 	}
 }

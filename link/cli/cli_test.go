@@ -80,6 +80,7 @@ func TestMain_commands(t *testing.T) {
 		"unknown command":       {nil, []string{"dance"}, 2, "", `unknown command "dance"`},
 		"unknown flag":          {nil, []string{"run", "--dance"}, 2, "", "Try 'fiso-link --help'"},
 		"two files":             {nil, []string{"run", "a", "b"}, 2, "", "accepts at most 1 arg"},
+		"an argument to none":   {nil, []string{"schema", "x"}, 2, "", "unknown command"},
 		"output":                {nil, []string{"validate", "-o", "xml", fine}, 2, "", `--output is "xml"`},
 	} {
 		t.Run(name, func(t *testing.T) {

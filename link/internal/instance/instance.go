@@ -16,6 +16,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/lsm/fiso/common/admin"
 	"github.com/lsm/fiso/link/internal/call"
@@ -37,6 +38,8 @@ type Options struct {
 	Listening func(calls, metrics net.Addr)
 	// Every is how often the files are looked at; default a second.
 	Every time.Duration
+	// Tracing makes the spans of calls. nil: there are none, at no cost.
+	Tracing trace.TracerProvider
 }
 
 // Instance is one running fiso-link.
@@ -142,17 +145,12 @@ func (i *Instance) listen(registry *prometheus.Registry) error {
 		Target:  i.roster.find,
 		Observe: i.observe,
 	}
+	if i.o.Tracing != nil {
+		p.Tracer = i.o.Tracing.Tracer("github.com/lsm/fiso/link")
+	}
 	i.http2 = &h2.Server{Handler: p, Refuse: refuse}
 	i.server = &h1.Server{Handler: p, Refuse: refuse, HTTP2: i.http2.ServeConn}
 	return nil
-}
-
-// observe counts a call, and tells of one that a fault of ours ended.
-func (i *Instance) observe(r proxy.Record) {
-	i.metrics.observe(r)
-	if r.Stack != "" {
-		i.o.Log.Error("a call ended in a fault of fiso-link: please report it", "target", r.Target, "method", r.Method, "stack", r.Stack)
-	}
 }
 
 // refuse answers a request that is malformed.

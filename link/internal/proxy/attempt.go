@@ -38,6 +38,8 @@ func (m *maker) attempt(ctx context.Context) (a *call.Answer, done func(), err e
 	out := m.outgoing()
 	m.body.show(out)
 	m.sent = out
+	ctx = m.beginSpan(ctx, out)
+	defer func() { m.heard(ctx, a, err) }()
 	if t.Credential != nil {
 		if err := t.Credential.Apply(ctx, out); err != nil {
 			return nil, nil, unproven(ctx, err)
@@ -51,6 +53,7 @@ func (m *maker) attempt(ctx context.Context) (a *call.Answer, done func(), err e
 		return nil, nil, err
 	}
 	free = picked
+	m.peer(address)
 	attempt, end := context.WithCancelCause(ctx)
 	cancel = end
 	if !slices.Contains(m.tried, address) {

@@ -23,12 +23,21 @@ next:
 		if local(f.Name) || c.To.Removes(f.Name) || c.named && call.Same(f.Name, TargetField) {
 			continue
 		}
+		if ofTrace(f.Name) {
+			if c.span == nil { // else it is replaced below
+				out = append(out, f)
+			}
+			continue
+		}
 		for _, n := range named {
 			if call.Same(n, f.Name) {
 				continue next
 			}
 		}
 		out = append(out, f)
+	}
+	if c.span != nil {
+		c.carry(&out, c.record.Traceparent, c.state)
 	}
 	return append(out, set...)
 }

@@ -84,7 +84,12 @@ func TestHeaders_thatGoOn(t *testing.T) {
 		"Connection takes nothing from the credential": {
 			cred:   &credential{field: "X-API-Key", value: "ours"},
 			fields: []string{"Connection", "authorization, X-Api-Key,traceparent", "X-API-Key", "theirs", "Authorization", "theirs", "traceparent", "00-1-2-01", "A", "1"},
-			want:   []string{"A: 1", "X-API-Key: ours"},
+			want:   []string{"traceparent: 00-1-2-01", "A: 1", "X-API-Key: ours"},
+		},
+		"no trace, where a rule keeps it from the target": {
+			settings: "headers: {remove: [traceparent, tracestate]}",
+			fields:   []string{"Traceparent", "00-1-2-01", "Tracestate", "a=b", "A", "1"},
+			want:     []string{"A: 1"},
 		},
 		"Connection takes nothing from the rules": {
 			settings: "headers: {set: {X-Team: orders}}",

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/lsm/fiso/link/internal/call"
 )
 
@@ -23,19 +25,22 @@ func (p *Proxy) perform(ctx context.Context, w call.ResponseWriter, c *Call) err
 	}
 	defer body.finish() // the attempt was ended by then
 	defer t.Budget.Begin()()
-	m := maker{c: c, body: body, header: c.outgoingHeader(), until: limit.until}
+	m := maker{c: c, body: body, header: c.outgoingHeader(), until: limit.until, tracer: p.Tracer}
 	m.interim = func(status int, h call.Header) { _ = w.Inform(status, h) } // the answer shows that the application is gone
 	if c.Header.IsGRPC() {
 		// Whether it is a stream only its service knows, and its head may come
 		// with its end. It has a deadline of its own (grpc-timeout).
 		limit.stream(t.Ended, t.Spec.Timeouts.Idle)
 	}
+	defer m.endSpan()
 	a, done, err := m.make(ctx)
 	if err != nil {
 		return m.explain(ctx, err)
 	}
 	defer done()
-	return c.back(ctx, w, a, limit)
+	err = c.back(ctx, w, a, limit)
+	m.failed(err)
+	return err
 }
 
 // maker makes the attempts of one call.
@@ -48,6 +53,9 @@ type maker struct {
 	renewed bool
 	tried   []string
 	sent    *call.Outgoing // the last attempt
+	tracer  trace.Tracer
+	span    trace.Span // of the last attempt; nil: none
+	resends int        // attempts so far, whatever for
 }
 
 // make makes attempts until one has an answer for the application, or none will.
@@ -106,6 +114,7 @@ func (m *maker) renew(ctx context.Context, a *call.Answer, done func()) bool {
 func (m *maker) forget(a *call.Answer, done func()) {
 	_ = a.Body.Close() // nobody reads it
 	done()
+	m.endSpan()
 }
 
 // explain turns the failure of the last attempt into what the application sees.

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/canonical"
 	"github.com/lsm/fiso/link/internal/target"
@@ -25,6 +27,9 @@ type Proxy struct {
 	Target func(name string) (t *target.Target, release func())
 	// Observe hears of every call once it is over. It must not block.
 	Observe func(Record)
+	// Tracer makes the spans of calls and attempts. nil: none; the trace context
+	// of an application then goes on as it came.
+	Tracer trace.Tracer
 	// Publish answers a call of a target that publishes (protocol kafka), and
 	// Defer one that is to be made later (Prefer: respond-async). nil: refused.
 	Publish, Defer func(ctx context.Context, w call.ResponseWriter, c *Call) error
@@ -40,12 +45,14 @@ type Call struct {
 	HasQuery bool
 	began    time.Time
 	record   Record
-	named    bool // the target was named by TargetField
-	broke    bool // the answer broke after its head
+	named    bool       // the target was named by TargetField
+	broke    bool       // the answer broke after its head
+	state    string     // the tracestate that goes with the record's Traceparent
+	span     trace.Span // nil: none
 }
 
 // Record is what became of a call, for metrics, logs and traces. It holds no
-// secret: neither header, query nor body.
+// secret: neither query nor body, and of the header the trace alone.
 type Record struct {
 	Target, Method string // "" where there is no such target
 	Status         int    // as the application sees it; 499: it went away
@@ -55,6 +62,9 @@ type Record struct {
 	Attempts       int
 	Renewed        bool   // the credential was renewed after a 401
 	Stack          string // where the call panicked; "": it did not
+	// Traceparent is the W3C trace context of the call: that of its span, or
+	// without traces what the application sent, which may be anything.
+	Traceparent string
 }
 
 // statusGone is the status of a call whose application went away (as nginx has it).
@@ -64,10 +74,12 @@ const statusGone = 499
 func (p *Proxy) ServeCall(ctx context.Context, w call.ResponseWriter, r *call.Request) {
 	c := &Call{Request: r, began: time.Now()}
 	c.record = Record{Method: methodLabel(r.Method), Mode: "sync"}
+	ctx = p.begin(ctx, c)
 	if err := p.guarded(ctx, w, c); err != nil {
 		p.answerError(w, c, err)
 	}
 	c.record.Took = time.Since(c.began)
+	c.end()
 	if p.Observe != nil {
 		p.Observe(c.record)
 	}

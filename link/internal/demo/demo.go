@@ -1,0 +1,197 @@
+// Package demo is fiso-link at work on a stage: a real instance between a small
+// application and a service that fails in the ways that services do. The script
+// makes things go wrong, the ledger counts on both sides, and the end says
+// whether every promise was kept.
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/lsm/fiso/common/telemetry"
+	"github.com/lsm/fiso/link/internal/instance"
+
+	_ "embed"
+)
+
+// Options say how the demo runs.
+type Options struct {
+	// Out is where a person watches; Terminal, whether it can be redrawn.
+	Out      io.Writer
+	Terminal bool
+	// Length is how long calls are made; 16 s when zero. What goes wrong comes
+	// in fixed parts of it, and a step that needs longer gets it.
+	Length time.Duration
+	// Keep leaves everything running after the totals, until ctx ends.
+	Keep bool
+}
+
+// ErrBroken is returned when a promise was not kept.
+var ErrBroken = errors.New("a promise was broken")
+
+//go:embed config.yaml
+var configFile string
+
+// reloaded is what the file gets while fiso-link runs: one more target.
+const reloaded = `  - name: weather             # came while it ran
+    protocol: http
+    host: UPSTREAM
+    basePath: /weather
+`
+
+// stage is everything that runs during a demo.
+type stage struct {
+	opts     Options
+	ledger   *ledger
+	upstream *upstream
+	app      *application
+	dir      string // of the configuration, the secrets and the log
+	address  string // of the upstream
+	calls    string // where fiso-link takes calls
+	metrics  string // where it shows its metrics
+	group    sync.WaitGroup
+}
+
+// Run performs the demo, and returns what was counted; the error is ErrBroken
+// where that does not add up. It ends early when ctx does.
+func Run(ctx context.Context, opts Options) (Summary, error) {
+	if opts.Length <= 0 {
+		opts.Length = 16 * time.Second
+	}
+	s := &stage{opts: opts, ledger: newLedger()}
+	s.upstream = newUpstream(s.ledger, max(2*time.Second, opts.Length/3))
+	return s.run(ctx)
+}
+
+func (s *stage) run(ctx context.Context) (sum Summary, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer s.group.Wait() // everything that is started here is waited for here
+	defer cancel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return sum, fmt.Errorf("start the service: %w", err)
+	}
+	s.address = listener.Addr().String()
+	server := &http.Server{Handler: s.upstream.handler(), ReadHeaderTimeout: 5 * time.Second}
+	s.group.Go(func() { _ = server.Serve(listener) }) // it ends when it is closed, and only then
+	defer func() { _ = server.Close() }()             // nobody is left who calls it
+	remove, err := s.lay()
+	if err != nil {
+		return sum, err
+	}
+	defer remove()
+	log, err := os.Create(s.logPath())
+	if err != nil {
+		return sum, fmt.Errorf("keep fiso-link's log: %w", err)
+	}
+	defer func() { _ = log.Close() }() // it goes with its folder
+	up := make(chan struct{})
+	link, err := instance.New(instance.Options{
+		File: s.path(), Every: 100 * time.Millisecond,
+		Log: slog.New(&tap{telemetry.Logger(log, slog.LevelInfo, false).Handler(), s.ledger, ""}),
+		Listening: func(calls, metrics net.Addr) {
+			s.calls, s.metrics = calls.String(), metrics.String()
+			close(up)
+		},
+	})
+	if err != nil {
+		return sum, fmt.Errorf("start fiso-link: %w", err)
+	}
+	linkCtx, stop := context.WithCancel(ctx)
+	var failure error
+	ended := make(chan struct{})
+	s.group.Go(func() { defer close(ended); failure = link.Run(linkCtx) })
+	<-up
+	sum, err = s.play(ctx)
+	stop()
+	<-ended // before the service goes
+	return sum, errors.Join(err, failure)
+}
+
+// play is the story: calls are made while the script goes on, and then counted.
+func (s *stage) play(ctx context.Context) (Summary, error) {
+	s.introduce()
+	s.app = newApplication(s.calls, s.ledger)
+	defer s.app.close()
+	p := &panel{out: s.opts.Out, terminal: s.opts.Terminal, stage: s}
+	showCtx, stopShow := context.WithCancel(ctx)
+	defer stopShow()
+	shown := make(chan struct{})
+	s.group.Go(func() { defer close(shown); p.run(showCtx) })
+	traffic, stopTraffic := context.WithCancel(ctx)
+	defer stopTraffic()
+	var callers, reader sync.WaitGroup
+	streaming, stopStream := context.WithCancel(ctx)
+	defer stopStream()
+	s.app.traffic(ctx, traffic, &callers)
+	reader.Go(func() { s.app.read(streaming) })
+
+	err := s.script(ctx)
+	stopTraffic()
+	callers.Wait()
+	stopStream()
+	reader.Wait()
+	stopShow()
+	<-shown
+	if err != nil {
+		return Summary{}, err
+	}
+	sum, err := s.count(ctx)
+	if err != nil {
+		return sum, err
+	}
+	s.conclude(sum)
+	if len(sum.Broken) > 0 {
+		return sum, fmt.Errorf("%w: %s", ErrBroken, strings.Join(sum.Broken, "; "))
+	}
+	if s.opts.Keep {
+		s.keep()
+		<-ctx.Done()
+	}
+	return sum, nil
+}
+
+// lay writes the configuration and the secrets into a folder of their own.
+func (s *stage) lay() (remove func(), err error) {
+	if s.dir, err = os.MkdirTemp("", "fiso-link-demo-"); err != nil {
+		return nil, fmt.Errorf("make a folder for the configuration: %w", err)
+	}
+	remove = func() { _ = os.RemoveAll(s.dir) } // in the system's temporary folder: swept anyway
+	err = errors.Join(
+		s.save("client-secret", s.upstream.clientSecret), s.save("partner-key", s.upstream.partnerKey()),
+		s.save("config.yaml", s.fill(configFile)),
+	)
+	if err != nil {
+		remove()
+		return nil, err
+	}
+	return remove, nil
+}
+
+// fill puts this demo's places and times into a part of the configuration.
+func (s *stage) fill(text string) string {
+	reset := max(s.opts.Length/16, 100*time.Millisecond)
+	return strings.NewReplacer("UPSTREAM", s.address, "FOLDER", s.dir, "RESET", reset.String()).Replace(text)
+}
+
+func (s *stage) path() string    { return filepath.Join(s.dir, "config.yaml") }
+func (s *stage) logPath() string { return filepath.Join(s.dir, "fiso-link.log") }
+
+// save writes a file as an editor does: beside it, then over it.
+func (s *stage) save(name, text string) error {
+	path := filepath.Join(s.dir, name)
+	if err := errors.Join(os.WriteFile(path+".tmp", []byte(text), 0o600), os.Rename(path+".tmp", path)); err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	return nil
+}

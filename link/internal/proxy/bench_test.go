@@ -1,0 +1,44 @@
+package proxy
+
+import (
+	"context"
+	"testing"
+
+	sdk "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/lsm/fiso/link/internal/call"
+	"github.com/lsm/fiso/link/internal/target"
+)
+
+// nowhere is an application that takes every answer and keeps nothing.
+type nowhere struct{ recorder }
+
+func (w *nowhere) Head(int, call.Header, int64) error { w.begun = true; return nil }
+func (*nowhere) Write(p []byte) (int, error)          { return len(p), nil }
+
+// What the walk of a call costs without any network.
+func BenchmarkProxy_ServeCall(b *testing.B) {
+	for _, bm := range []struct {
+		name   string
+		fields []string
+		tracer trace.Tracer
+	}{
+		{"plain", nil, nil},
+		{"traceparent", []string{"traceparent", sampled, "tracestate", "a=b"}, nil},
+		{"traced", []string{"traceparent", sampled, "tracestate", "a=b"}, sdk.NewTracerProvider().Tracer("bench")},
+		{"traced, not sampled", nil, sdk.NewTracerProvider(sdk.WithSampler(sdk.NeverSample())).Tracer("bench")},
+	} {
+		b.Run(bm.name, func(b *testing.B) {
+			to := newTargetOf(b, "", target.Parts{Transport: trip(func(context.Context, string, *call.Outgoing, func(int, call.Header)) (*call.Answer, error) {
+				return answer(200, "x"), nil
+			})})
+			p := Proxy{Guard: Guard{Loopback: true}, Target: only(to), Observe: func(Record) {}, Tracer: bm.tracer}
+			fields := append([]string{"Accept", "*/*", "User-Agent", "bench/1", "Accept-Encoding", "gzip"}, bm.fields...)
+			b.ReportAllocs()
+			for b.Loop() {
+				p.ServeCall(b.Context(), &nowhere{}, request("GET", "/link/crm/api/v2/contacts", "", fields...))
+			}
+		})
+	}
+}
