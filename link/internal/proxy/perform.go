@@ -27,7 +27,7 @@ func (p *Proxy) perform(ctx context.Context, w call.ResponseWriter, c *Call) err
 	defer t.Budget.Begin()()
 	m := maker{c: c, body: body, header: c.outgoingHeader(), until: limit.until, tracer: p.Tracer}
 	m.interim = func(status int, h call.Header) { _ = w.Inform(status, h) } // the answer shows that the application is gone
-	if c.Header.IsGRPC() {
+	if c.HTTP2 && c.Header.IsGRPC() {
 		// Whether it is a stream only its service knows, and its head may come
 		// with its end. It has a deadline of its own (grpc-timeout).
 		limit.stream(t.Ended, t.Spec.Timeouts.Idle)
