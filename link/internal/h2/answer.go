@@ -45,7 +45,7 @@ func (b *answerBody) Read(p []byte) (int, error) {
 func (b *answerBody) Close() error {
 	b.once.Do(func() {
 		_ = b.body.Close() // nobody reads it any more
-		b.attempt.conn.release()
+		b.attempt.end()
 	})
 	return nil
 }

@@ -116,13 +116,19 @@ func (t *Transport) RoundTrip(ctx context.Context, endpoint string, out *call.Ou
 	a := &attempt{ctx: ctx, conn: c, informed: make(chan informed, maxInterim)}
 	r, err := a.do(a.request(t.scheme, out), interim) //nolint:bodyclose // answer closes it
 	if err != nil {
-		defer c.release()
-		if a.sending != nil {
-			_ = a.sending.Close() // where net/http has not
-		}
+		defer a.end()
 		return nil, a.failed(err)
 	}
 	return a.answer(r)
+}
+
+// end gives back what the attempt holds.
+func (a *attempt) end() {
+	if a.sending != nil {
+		a.unwatch()
+		_ = a.sending.Close() // where net/http has not
+	}
+	a.conn.release()
 }
 
 // do makes the request. Interim answers come by the goroutine that reads for every
@@ -178,6 +184,7 @@ type attempt struct {
 	interims int
 	begun    atomic.Bool // its head is being written
 	sending  *sending    // of a body that streams; nil: none does
+	unwatch  func() bool // of sending; nil: none is
 }
 
 // request is the request in the words of net/http. The path goes out as it is.
@@ -199,6 +206,9 @@ func (a *attempt) request(scheme string, out *call.Outgoing) *http.Request {
 		}
 		a.sending = send(out, r.Trailer)
 		r.Body = a.sending
+		// net/http does not look at ctx while it waits for a body, of which the
+		// answer may be under way.
+		a.unwatch = context.AfterFunc(a.ctx, func() { _ = a.sending.Close() })
 	case len(out.Kept) > 0:
 		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(out.Kept)), int64(len(out.Kept))
 	default:

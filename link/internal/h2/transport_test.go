@@ -376,7 +376,11 @@ func TestTransport_endsWithItsCall(t *testing.T) {
 				h, _, _ := p.ending(s)
 				how <- h
 			})
-			a, err := transport(t, TransportConfig{}).RoundTrip(ctx, addr, out("GET"), nil)
+			o := out("POST")
+			waiting, interrupt := io.Pipe() // the application has more to send, some time
+			o.Body, o.Length = newBody(waiting), -1
+			defer func() { _ = interrupt.Close() }() // it always works
+			a, err := transport(t, TransportConfig{}).RoundTrip(ctx, addr, o, nil)
 			if test.head {
 				if test.reason == call.Gone {
 					time.AfterFunc(20*time.Millisecond, cancel)

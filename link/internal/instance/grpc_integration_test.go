@@ -4,10 +4,20 @@ package instance
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
+	"math/big"
 	"net"
+	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,6 +25,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -301,4 +312,80 @@ func TestGRPC_retriesWhatIsSafe(t *testing.T) {
 			}
 		})
 	}
+}
+
+// L13: a stream of a target that did not change survives a reload
+// (https://github.com/caddyserver/caddy/issues/6420); one of a target that did
+// ends by the drain deadline.
+func TestGRPC_streamsAndReloads(t *testing.T) {
+	s := newService(t)
+	l := start(t, s.target(""))
+	c, ctx := application(t, l, "crm")
+	echo, err := c.NewStream(ctx, both("Echo"), "/test.Service/Echo")
+	var m text
+	if err := errors.Join(err, echo.SendMsg(wrapperspb.String("1")), echo.RecvMsg(&m)); err != nil {
+		t.Fatal(err)
+	}
+	l.write(s.target("") + aTarget("another", "127.0.0.1:1", ""))
+	l.shows(`fiso_link_reloads_total{status="success"} 1`)
+	if err := errors.Join(echo.SendMsg(wrapperspb.String("2")), echo.RecvMsg(&m)); err != nil || m.Value != "2" {
+		t.Error("a reload of others cut it:", err)
+	}
+	l.write(s.target(", timeout: 1m"))
+	if err := echo.RecvMsg(&m); err == nil || errors.Is(err, io.EOF) {
+		t.Error("it ended well, or never:", err)
+	}
+	if err := c.Invoke(ctx, "/test.Service/Echo", wrapperspb.String("3"), &m); err != nil || m.Value != "3" {
+		t.Error("the target as it is now:", err)
+	}
+}
+
+func TestGRPC_throughMutualTLS(t *testing.T) {
+	dir := t.TempDir()
+	cert := selfSigned(t, dir)
+	pool := x509.NewCertPool()
+	pool.AddCert(cert.Leaf)
+	s := newService(t, grpc.Creds(credentials.NewTLS(&tls.Config{
+		Certificates: []tls.Certificate{cert}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool, MinVersion: tls.VersionTLS12,
+	})))
+	settings := fmt.Sprintf(", tls: {caFile: %[1]s/cert.pem, serverName: crm.example, certFile: %[1]s/cert.pem, keyFile: %[1]s/key.pem}, auth: {type: mtls}", dir)
+	for protocol, target := range map[string]string{"grpc": s.target(settings), "https": strings.Replace(s.target(settings), "protocol: grpc", "protocol: https", 1)} {
+		t.Run(protocol, func(t *testing.T) {
+			c, ctx := application(t, start(t, target), "crm")
+			var m text
+			if err := c.Invoke(ctx, "/test.Service/Echo", wrapperspb.String("hi"), &m); err != nil || m.Value != "hi" {
+				t.Error(err, m.Value)
+			}
+		})
+	}
+}
+
+// selfSigned makes a certificate for either end, and writes it with its key.
+func selfSigned(t *testing.T, dir string) tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), DNSNames: []string{"crm.example"}, NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalECPrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certPEM, keyPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: private})
+	if err := errors.Join(os.WriteFile(filepath.Join(dir, "cert.pem"), certPEM, 0o600), os.WriteFile(filepath.Join(dir, "key.pem"), keyPEM, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	pair, err := tls.X509KeyPair(certPEM, keyPEM)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pair
 }
