@@ -44,7 +44,7 @@ sent where OTEL_EXPORTER_OTLP_ENDPOINT says. Flags and arguments override it.`,
 			// net/http tells of peers that break the rules of HTTP/2 by package log,
 			// as often as they do.
 			slog.SetLogLoggerLevel(slog.LevelDebug)
-			slog.SetDefault(o.Log)
+			slog.SetDefault(o.Log) //nolint:forbidigo // it is where package log writes
 			return traced(c.Context(), o)
 		},
 	}
