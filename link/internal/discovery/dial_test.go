@@ -109,10 +109,10 @@ func TestDial_racesTheOtherFamily(t *testing.T) {
 				if got != test.got || took != test.took {
 					t.Errorf("%q %v after %v", got, err, took)
 				}
+				e.Close() // waits for the loser
 				if at, ok := d.began[four]; ok != (test.second > 0) || ok && at.Sub(began) != test.second {
 					t.Errorf("the other was tried %v: after %v", ok, at.Sub(began))
 				}
-				e.Close() // waits for the loser
 				want := 0
 				if got != "" {
 					want = 1
