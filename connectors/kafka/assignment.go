@@ -3,6 +3,8 @@ package kafka
 import (
 	"context"
 	"errors"
+	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,20 +22,25 @@ var (
 )
 
 // assignment is one hold on one partition: from the position it starts at,
-// until the partition is taken away, lost or rewound. Whatever happens to its
-// messages after it was closed changes nothing.
+// until the partition is taken away, lost or rewound. Of what happens to its
+// messages after it was closed it commits nothing.
 type assignment struct {
 	part   *partition
 	member string // of the group, when the assignment began
 	ctx    context.Context
 	cancel context.CancelCauseFunc
+	run    *session
+
+	mu    sync.Mutex
+	state assignmentState
 	// prev held the same partition before; nothing is handed over while its
 	// messages are in flight, so that two of one key are never side by side.
+	// nil once that is over, or was waited for long enough.
 	prev *assignment
-	run  *session
-
-	mu      sync.Mutex
-	state   assignmentState
+	// late is what was done after the assignment was closed, in any order, also
+	// by those before: the next one need not do it again.
+	late    []settle.Run
+	unsure  bool // the log may not be what it was
 	tracker *settle.Tracker
 	// buffer holds what was fetched and not yet handed over, oldest first.
 	buffer    []batch
@@ -50,8 +57,7 @@ type assignment struct {
 	moved     bool          // the watermark did, since then
 
 	wake    chan struct{} // to the pump; holds one
-	drained chan struct{} // closed once it ended and nothing is in flight
-	pumped  chan struct{} // closed when the pump returned
+	drained chan struct{} // closed once it ended and nothing is in flight, of it or of those before
 }
 
 type assignmentState uint8
@@ -100,7 +106,7 @@ func newAssignment(run *session, p *partition, pos position, prev *assignment) *
 		part: p, run: run, member: p.member, ctx: ctx, cancel: cancel, prev: prev,
 		tracker: tracker, fetched: pos.offset, committed: pos.committed,
 		end: pos.end, progress: time.Now(),
-		wake: make(chan struct{}, 1), drained: make(chan struct{}), pumped: make(chan struct{}),
+		wake: make(chan struct{}, 1), drained: make(chan struct{}),
 	}
 }
 
@@ -140,7 +146,10 @@ func (a *assignment) settledBatch(ms []*connector.Message, err error) int {
 // settle needs mu, as does afterSettled, which follows once all are settled.
 func (a *assignment) settle(r *record, err error) {
 	if a.state == closed {
-		a.tracker.Settle(r.number, false) // no longer in flight, and no more than that
+		a.tracker.Settle(r.number, false) // no longer in flight
+		if err == nil && r.epoch >= 0 && !a.unsure {
+			a.late = append(a.late, settle.Run{From: r.Position.Offset, To: r.Position.Offset + 1, Epoch: r.epoch})
+		}
 		return
 	}
 	if a.tracker.Settle(r.number, err == nil) {
@@ -222,11 +231,7 @@ const (
 // pump hands messages over until the assignment ends. It is the assignment's
 // own goroutine: a handler that blocks holds up this partition and no other.
 func (a *assignment) pump(h handler) {
-	defer close(a.pumped)
-	if a.prev != nil {
-		wait(a.ctx, a.run.drain, a.prev.drained)
-		a.prev = nil
-	}
+	a.awaitPrev()
 	var ms []*connector.Message
 	for {
 		var ok bool
@@ -244,6 +249,38 @@ func (a *assignment) pump(h handler) {
 		}
 	}
 	a.rewind()
+}
+
+// awaitPrev waits for what is in flight of the assignment before, the drain
+// timeout at most, and learns what became of it. Its own end does not cut that
+// short: who comes next would find nothing in flight of it, and hand over beside
+// the one before.
+func (a *assignment) awaitPrev() {
+	if a.prev == nil {
+		return
+	}
+	wait(a.run.base, a.run.drain, a.prev.drained)
+	late := a.prev.doneLate()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.prev = nil
+	late = slices.DeleteFunc(late, func(r settle.Run) bool { return r.To <= a.tracker.Watermark() })
+	if !a.unsure && len(late) > 0 {
+		a.tracker.Remember(settle.Merge(a.tracker.DoneAhead(math.MaxInt), late))
+		a.late = append(a.late, late...)
+	}
+	a.checkDrained()
+}
+
+// doneLate is what was done after the assignment was closed, in order.
+func (a *assignment) doneLate() []settle.Run {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var all []settle.Run
+	for _, r := range a.late {
+		all = settle.Merge(all, []settle.Run{r})
+	}
+	return all
 }
 
 // next appends the messages to hand over to ms, none when there is none yet, or
@@ -331,7 +368,7 @@ func (a *assignment) close(cause error) {
 
 // checkDrained needs mu.
 func (a *assignment) checkDrained() {
-	if a.state == live || a.tracker.InFlight() > 0 {
+	if a.state == live || a.prev != nil || a.tracker.InFlight() > 0 {
 		return
 	}
 	select {
@@ -385,6 +422,7 @@ func (a *assignment) forget() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.tracker.Forget()
+	a.late, a.unsure = nil, true
 }
 
 func (a *assignment) noteEnd(end int64) {

@@ -132,7 +132,8 @@ func (r *session) adjust(ctx context.Context, offsets map[string]map[int32]kgo.O
 // if that is further than the group's commit. What was settled is done with,
 // also when brokers went away before it was committed; and a coordinator that
 // has just started may for a moment answer with an older commit than the newest
-// it acknowledged, or with none. It needs mu.
+// it acknowledged, or with none. Of what is beyond, another that had the
+// partition meanwhile may have done what this session did not. It needs mu.
 func (r *session) goOn(p *partition, pos position, epoch int32) (position, int32) {
 	before := r.tails[p.tp]
 	if before == nil || !errors.Is(context.Cause(before.ctx), errLost) {
@@ -140,8 +141,9 @@ func (r *session) goOn(p *partition, pos position, epoch int32) (position, int32
 	}
 	before.mu.Lock()
 	defer before.mu.Unlock()
+	pos.done = settle.Merge(pos.done, before.tracker.DoneAhead(maxRuns))
 	if own := before.tracker.Watermark(); own > pos.offset {
-		pos.offset, pos.done, epoch = own, before.tracker.DoneAhead(maxRuns), before.tracker.Epoch()
+		pos.offset, epoch = own, before.tracker.Epoch()
 	}
 	return pos, epoch
 }

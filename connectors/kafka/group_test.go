@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/connectors/kafka/internal/settle"
 	"github.com/lsm/fiso/connectors/kafka/kafkatest"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -216,7 +217,7 @@ func TestSource_anOlderCommitThanItsOwnMovesNothingBack(t *testing.T) {
 			stale := make(chan struct{}, 100)
 			c.Fake.ControlKey(kmsg.OffsetFetch.Int16(), func(req kmsg.Request) (kmsg.Response, error, bool) {
 				stale <- struct{}{}
-				return staleCommit(req.(*kmsg.OffsetFetchRequest), offset), nil, true
+				return staleCommit(req.(*kmsg.OffsetFetchRequest), offset, nil), nil, true
 			})
 			c.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Heartbeat}, Group: "g", TopLevel: true, Err: kerr.UnknownMemberID, Count: 1})
 			<-stale
@@ -229,8 +230,25 @@ func TestSource_anOlderCommitThanItsOwnMovesNothingBack(t *testing.T) {
 	}
 }
 
+// What one that lost a partition knows to be done is no more than its own: the
+// commit tells what another did there meanwhile.
+func TestSource_whatAnotherDidStaysDoneForOneThatComesBack(t *testing.T) {
+	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
+	fill(t, c, "t", 0, 0, 10)
+	m := begin(t, testSource(c), holding(5, 7, 8, 9), func(o *SourceOptions) { o.DrainTimeout = 50 * time.Millisecond })
+	eventually(t, "committed", func() bool { return committed(t, c, 0) == 5 && doneAhead(t, c, 0) == 1 })
+	c.Fake.ControlKey(kmsg.OffsetFetch.Int16(), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		return staleCommit(req.(*kmsg.OffsetFetchRequest), 3, []settle.Run{{From: 7, To: 9}}), nil, true
+	})
+	c.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Heartbeat}, Group: "g", TopLevel: true, Err: kerr.UnknownMemberID, Count: 1})
+	eventually(t, "all that is left", func() bool { return m.count() >= 12 })
+	if got := m.offsets(0)[10:]; !slices.Equal(got, []int64{5, 9}) {
+		t.Errorf("then %v, want 5 and 9, which nobody has done", got)
+	}
+}
+
 // staleCommit is the answer of a coordinator that knows of an older commit.
-func staleCommit(req *kmsg.OffsetFetchRequest, offset int64) kmsg.Response {
+func staleCommit(req *kmsg.OffsetFetchRequest, offset int64, done []settle.Run) kmsg.Response {
 	resp := req.ResponseKind().(*kmsg.OffsetFetchResponse)
 	for _, g := range req.Groups {
 		group := kmsg.NewOffsetFetchResponseGroup()
@@ -240,6 +258,8 @@ func staleCommit(req *kmsg.OffsetFetchRequest, offset int64) kmsg.Response {
 			topic.Topic, topic.TopicID = t.Topic, t.TopicID
 			p := kmsg.NewOffsetFetchResponseGroupTopicPartition()
 			p.Offset, p.LeaderEpoch = offset, -1
+			metadata := formatMetadata(1, settle.Encode(offset, placeOf(t.TopicID, p.Partition), done, maxDone))
+			p.Metadata = &metadata
 			topic.Partitions = append(topic.Partitions, p)
 			group.Topics = append(group.Topics, topic)
 		}
@@ -253,33 +273,88 @@ func staleCommit(req *kmsg.OffsetFetchRequest, offset int64) kmsg.Response {
 func TestSource_lostPartitionsAreNeverCommitted(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
 	fill(t, c, "t", 0, 0, 10)
-	var mu sync.Mutex
-	var ctxs []context.Context
+	lost := make(chan error, 100)
 	held := make(chan *connector.Message, 100)
 	m := begin(t, testSource(c), func(ctx context.Context, m *connector.Message) {
-		mu.Lock()
-		ctxs = append(ctxs, ctx)
-		mu.Unlock()
+		context.AfterFunc(ctx, func() { lost <- context.Cause(ctx) })
 		held <- m
-	}, func(o *SourceOptions) { o.DrainTimeout = 100 * time.Millisecond })
-	eventually(t, "ten in flight", func() bool { return m.count() == 10 })
-	c.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Heartbeat}, Group: "g", TopLevel: true, Err: kerr.UnknownMemberID, Count: 1})
-	eventually(t, "the context ends", func() bool {
-		mu.Lock()
-		defer mu.Unlock()
-		return errors.Is(context.Cause(ctxs[0]), errLost)
 	})
-	for range 10 {
-		(<-held).Settle(nil) // of the assignment that was lost
+	eventually(t, "ten in flight", func() bool { return m.count() == 10 })
+	out := c.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.JoinGroup}, Group: "g", TopLevel: true, Err: kerr.CoordinatorNotAvailable, Count: -1})
+	c.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Heartbeat}, Group: "g", TopLevel: true, Err: kerr.UnknownMemberID, Count: 1})
+	if cause := <-lost; !errors.Is(cause, errLost) {
+		t.Errorf("the contexts end because of %v", cause)
 	}
-	eventually(t, "handed over again", func() bool { return m.count() == 20 })
+	for i := range 10 {
+		if msg := <-held; i%2 == 0 {
+			msg.Settle(nil)
+		} else {
+			msg.Settle(connector.ErrInterrupted)
+		}
+	}
+	eventually(t, "three tries to join", func() bool { return out.Hits() > 2 })
 	if got := committed(t, c, 0); got > 0 {
 		t.Errorf("committed %d of what was lost", got)
 	}
-	for range 10 {
+	out.Remove()
+	// Once it is this member's again, what was done meanwhile is done.
+	eventually(t, "the others", func() bool { return m.count() >= 15 })
+	if got := m.offsets(0)[10:]; !slices.Equal(got, []int64{1, 3, 5, 7, 9}) {
+		t.Errorf("handed over %v again, want what was not done", got)
+	}
+	for range 5 {
 		(<-held).Settle(nil)
 	}
 	eventually(t, "commit", func() bool { return committed(t, c, 0) == 10 })
+}
+
+// A partition may be lost and come back several times while one call takes its
+// time. An assignment in between has nothing in flight of its own; who comes next
+// must wait all the same.
+func TestAssignment_isDrainedOnceThoseBeforeItAre(t *testing.T) {
+	run := &session{base: t.Context(), drain: time.Minute, window: 10}
+	part := &partition{tp: tp{"t", 0}}
+	slow := newAssignment(run, part, position{}, nil)
+	msg := &slab(slow, []*kgo.Record{{Topic: "t", Offset: 3, LeaderEpoch: 1}}).records[0]
+	msg.number, _ = slow.tracker.HandOver(3, 1)
+	slow.close(errLost)
+	before := slow
+	for range 3 {
+		a := newAssignment(run, part, position{}, before)
+		var pump sync.WaitGroup
+		pump.Go(func() { a.pump(handler{}) })
+		defer pump.Wait()
+		a.close(errLost)
+		select {
+		case <-a.drained:
+			t.Fatal("it is drained with a call of an earlier one under way")
+		default:
+		}
+		before = a
+	}
+	msg.Settle(nil)
+	<-before.drained
+	if got, want := before.doneLate(), []settle.Run{{From: 3, To: 4, Epoch: 1}}; !slices.Equal(got, want) {
+		t.Errorf("the last knows of %v, want %v", got, want)
+	}
+}
+
+// What a log that was cut short holds is not what was done there before.
+func TestAssignment_learnsNothingOfALogThatIsNotWhatItWas(t *testing.T) {
+	run := &session{base: t.Context(), drain: time.Minute, window: 10}
+	part := &partition{tp: tp{"t", 0}}
+	a := newAssignment(run, part, position{}, nil)
+	records := slab(a, []*kgo.Record{{Topic: "t", Offset: 3}, {Topic: "t", Offset: 4}}).records
+	for i := range records {
+		records[i].number, _ = a.tracker.HandOver(records[i].Position.Offset, 0)
+	}
+	a.close(errLost)
+	records[0].Settle(nil)
+	a.forget()
+	records[1].Settle(nil)
+	if got := a.doneLate(); len(got) > 0 {
+		t.Errorf("it says that %v is done", got)
+	}
 }
 
 // F4, https://github.com/IBM/sarama/issues/2118: between reading the watermarks

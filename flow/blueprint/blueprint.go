@@ -86,8 +86,11 @@ func (b *Blueprint) deadLetters(c *checker) letters {
 	if make, ok := letterPlaces[place.Type]; ok {
 		l := make()
 		c.add(place.Config.Decode(l))
-		if k, ok := l.(*kafkaLetters); ok && k.Topic == "" {
-			k.Topic = b.Flow.DeadLetterTopic()
+		if k, ok := l.(*kafkaLetters); ok {
+			if k.Topic == "" {
+				k.Topic = b.Flow.DeadLetterTopic()
+			}
+			k.within(b.Flow.Delivery.DrainTimeout)
 		}
 		return l
 	}
@@ -95,6 +98,7 @@ func (b *Blueprint) deadLetters(c *checker) letters {
 		l := &kafkaLetters{Topic: b.Flow.DeadLetterTopic()}
 		config.Defaults(&l.ProducerConfig)
 		l.ClientConfig = src.ClientConfig
+		l.within(b.Flow.Delivery.DrainTimeout)
 		return l
 	}
 	return nil

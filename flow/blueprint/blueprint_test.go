@@ -150,7 +150,7 @@ func TestKeys_tellWhatAReloadHasToReplace(t *testing.T) {
 		{"the brokers", strings.Replace(base, "b:9092", "c:9092", 1), true, true}, // of the dead letters too
 		{"the order", base + "delivery: {ordering: none}\n", true, false},
 		{"the bound", base + "delivery: {maxInFlight: 7}\n", true, false},
-		{"the drain", base + "delivery: {drainTimeout: 7s}\n", true, false},
+		{"the drain", base + "delivery: {drainTimeout: 7s}\n", true, true}, // how long a dead letter is tried, too
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			other := parsed(t, tc.text)

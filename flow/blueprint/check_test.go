@@ -1,8 +1,15 @@
 package blueprint
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/lsm/fiso/common/connector"
 	"github.com/lsm/fiso/connectors/kafka/kafkatest"
@@ -58,5 +65,45 @@ func TestKafkaLetters_areStoredInATopicThatIsCreated(t *testing.T) {
 	got, err := c.Records(t.Context(), "fiso-dlq-a")
 	if err != nil || len(got) != 1 || string(got[0].Key) != "k" || string(got[0].Value) != "v" {
 		t.Errorf("records = %v, %v", got, err)
+	}
+}
+
+// One that cannot be sent must not stay with the producer beyond the time that a
+// call has when its event is handed back: whoever has the event next stores it too.
+func TestKafkaLetters_oneThatCannotBeSentIsGivenUpWithinTheDrain(t *testing.T) {
+	for name, place := range map[string]string{
+		"on the cluster of the source": "",
+		"in a place of its own":        "errorHandling: {deadLetter: {type: kafka, config: {brokers: '%s', deliveryTimeout: 1m}}}\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"fiso-dlq-a": 1}})
+			brokers := strings.Join(c.Brokers(), ",")
+			b := parsed(t, "name: a\nsource: {type: kafka, config: {brokers: '"+brokers+"', topic: orders, consumerGroup: g}}\n"+
+				out+"delivery: {drainTimeout: 5s}\n"+strings.Replace(place, "%s", brokers, 1))
+			o, err := b.Outputs(env(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			write := func(key string) error {
+				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+				defer cancel()
+				return o.Letters.Write(ctx, &deadletter.Letter{Message: &connector.Message{Key: []byte(key)}, Code: fault.SinkRejected, Flow: "a"})
+			}
+			f := c.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.InitProducerID}, TopLevel: true, Err: kerr.CoordinatorLoadInProgress, Count: -1})
+			if err := write("refused"); err == nil || errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("after five seconds: %v", err)
+			}
+			f.Remove()
+			if err := write("taken"); err != nil {
+				t.Fatal(err)
+			}
+			if err := o.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+			got, err := c.Records(t.Context(), "fiso-dlq-a")
+			if err != nil || len(got) != 1 || string(got[0].Key) != "taken" {
+				t.Errorf("records = %v, %v", got, err)
+			}
+		})
 	}
 }

@@ -81,6 +81,20 @@ type kafkaLetters struct {
 	Topic string `yaml:"topic" doc:"Topic for dead letters; created when it is missing; default: errorHandling.deadLetterTopic."`
 }
 
+// mostTry is the longest that a producer tries to send a dead letter before the
+// engine hears that it could not.
+const mostTry = 4 * time.Second
+
+// within bounds how long a letter that cannot be sent stays with the producer,
+// who would store it later, beside the one of whoever has the event by then. It
+// looks for the topic for as long, and then tries to send: both must be over
+// before the engine stops waiting, after ten seconds, and before an event under
+// way at a rebalance is handed back. One that may have been sent is waited for,
+// whatever that takes. The engine writes one that was not again.
+func (c *kafkaLetters) within(drain time.Duration) {
+	c.DeliveryTimeout = max(time.Second, min(c.DeliveryTimeout, mostTry, drain/5))
+}
+
 func (c *kafkaLetters) tell() string {
 	return fmt.Sprintf("Kafka topic %s of %s, created when it is missing", c.Topic, strings.Join(c.Brokers, ","))
 }

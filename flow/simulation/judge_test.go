@@ -54,6 +54,14 @@ func (s *story) deliver(who string, n int) {
 	}
 }
 
+// expelled begins the story with a trouble that costs a member its partitions,
+// and is over before anything is delivered.
+func (s *story) expelled(who string) {
+	s.entries = slices.Insert(s.entries, 0,
+		entry{what: excuse, text: "errors", until: 100 * time.Millisecond},
+		entry{who: who, at: 50 * time.Millisecond, text: "WARN all partitions lost: the group went on without this member partitions=2"})
+}
+
 // where is the first entry that is so.
 func (s *story) where(what happening, is func(entry) bool) int {
 	return slices.IndexFunc(s.entries, func(e entry) bool { return e.what == what && is(e) })
@@ -62,6 +70,9 @@ func (s *story) where(what happening, is func(entry) bool) int {
 func (s *story) delivery(n int) int {
 	return s.where(delivered, func(e entry) bool { return e.n == n })
 }
+
+// notAnswered is what a member's log says after it waited for JoinGroup in vain.
+const notAnswered = "INFO franz-go: group manage loop errored group=g err=read tcp: i/o timeout"
 
 func TestOracle_findsNothingInAGoodHistory(t *testing.T) {
 	s := newStory()
@@ -104,6 +115,24 @@ func TestOracle_findsEachFault(t *testing.T) {
 			s.entries = append(s.entries, entry{what: excuse, who: "A.1", at: time.Hour, until: time.Hour, text: "crashes"})
 			s.entries = append(s.entries, entry{what: delivered, who: "B.1", n: 1, at: time.Hour + 1, text: "200 orders-0-1 v1"})
 		}, "0/1 (event 1, good) was settled by A.1"},
+		"twice, while a third one's JoinGroup was not answered": {func(s *story) {
+			s.add(entry{who: "C.1", text: notAnswered})
+			s.deliver("B.1", 1)
+		}, "0/1 (event 1, good) was settled by A.1"},
+		"twice, after partitions were lost without a trouble": {func(s *story) {
+			s.expelled("B.1")
+			s.entries = s.entries[1:]
+			s.deliver("B.1", 1)
+		}, "0/1 (event 1, good) was settled by A.1"},
+		"twice, after a third one lost its partitions": {func(s *story) {
+			s.expelled("C.1")
+			s.deliver("B.1", 1)
+		}, "0/1 (event 1, good) was settled by A.1"},
+		"twice, longer than a drain after partitions were lost": {func(s *story) {
+			s.expelled("B.1")
+			s.deliver("B.1", 1)
+			s.entries[len(s.entries)-1].at = drain + time.Second
+		}, "0/1 (event 1, good) was settled by A.1"},
 		"more after a crash than was in flight": {func(s *story) {
 			s.add(entry{what: excuse, who: "A.1", text: "crashes", until: time.Hour, most: 1})
 			s.deliver("B.1", 0)
@@ -140,6 +169,14 @@ func TestOracle_excusesWhatCannotBeHelped(t *testing.T) {
 			s.add(entry{what: excuse, who: "A.1", text: "crashes", until: time.Hour, most: 1})
 			s.deliver("B.1", 0)
 			s.deliver("B.1", 1)
+		},
+		"a call that was under way when its partition was lost": func(s *story) {
+			s.expelled("B.1")
+			s.deliver("B.1", 1)
+		},
+		"a member whose JoinGroup was not answered": func(s *story) {
+			s.deliver("B.1", 1)
+			s.add(entry{who: "A.1", text: notAnswered})
 		},
 		"a cluster that takes no commits": func(s *story) {
 			s.add(entry{what: excuse, text: "errors", until: time.Hour})

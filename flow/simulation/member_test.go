@@ -78,7 +78,7 @@ sink:
 delivery:
   ordering: %s
   maxInFlight: %d
-  drainTimeout: 20s%s
+  drainTimeout: %s%s
 errorHandling:
   maxRetries: %d
   initialInterval: 100ms
@@ -86,7 +86,7 @@ errorHandling:
   stopTheLine: {consecutive: %d}
   deadLetter: {type: kafka, config: {brokers: %q, compression: none}}
 `, s.paused, strings.Join(m.w.brokers, ","), topic, group, p.start, p.session, m.who(), cel,
-		serviceAddr, s.mode, m.who(), p.ordering, s.inFlight, batch, s.retries, s.line, strings.Join(m.w.brokers, ","))
+		serviceAddr, s.mode, m.who(), p.ordering, s.inFlight, drain, batch, s.retries, s.line, strings.Join(m.w.brokers, ","))
 }
 
 // write replaces the file as an editor does.
@@ -134,6 +134,9 @@ func (m *member) start() {
 		m.w.history.note("%s has ended", who)
 	})
 }
+
+// drain is what calls under way have when a partition is let go.
+const drain = 20 * time.Second
 
 // mostDrain is what a clean stop may take: the drain, a last commit, the
 // goodbye, and letting go of the outputs.

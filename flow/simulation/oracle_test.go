@@ -62,6 +62,9 @@ type oracle struct {
 	excuses []entry
 	// forgotten are members, and when, whose JoinGroup kfake did not answer.
 	forgotten []entry
+	// overtaken are members, and when, that may go on with calls which were
+	// under way when a trouble took their partitions away.
+	overtaken []entry
 	// when[p][c] is where in the history all below c of partition p was settled.
 	when   map[int32][]int
 	broken []string
@@ -102,6 +105,7 @@ func (o *oracle) collect() {
 			o.excuses = append(o.excuses, e)
 		default:
 			o.unanswered(e)
+			o.lost(e)
 		}
 	}
 	for i, e := range o.entries {
@@ -132,6 +136,19 @@ func (o *oracle) collect() {
 func (o *oracle) unanswered(e entry) {
 	if strings.Contains(e.text, "group manage loop errored") && strings.Contains(e.text, "i/o timeout") {
 		o.forgotten = append(o.forgotten, entry{who: e.who, at: e.at - 2*mostJoin, until: e.at})
+	}
+}
+
+// lost notes that a trouble cost a member its partitions. Calls under way may go
+// on for the time to drain, beside those of whoever has the partitions by then.
+func (o *oracle) lost(e entry) {
+	if !strings.Contains(e.text, "the group went on without this member") {
+		return
+	}
+	if slices.ContainsFunc(o.excuses, func(why entry) bool {
+		return why.at <= e.at && e.at <= why.until && (why.who == "" || why.who == e.who)
+	}) {
+		o.overtaken = append(o.overtaken, entry{who: e.who, at: e.at, until: e.at + drain})
 	}
 }
 
@@ -320,9 +337,14 @@ func (s settling) String() string {
 }
 
 // excused tells whether there is a reason that an event was settled by a, and
-// by b once more. There are three, and no other.
+// by b once more. There are four, and no other.
 func (o *oracle) excused(f *fate, a, b settling) bool {
-	return unknown(a, b) || o.onItsWay(f, a) || o.uncommitted(a, b)
+	return unknown(a, b) || o.onItsWay(f, a) || o.uncommitted(a, b) || o.late(a) || o.late(b)
+}
+
+// late: it may be that of a call under way when the partition was lost.
+func (o *oracle) late(s settling) bool {
+	return slices.ContainsFunc(o.overtaken, func(e entry) bool { return !s.letter && e.who == s.who && e.at <= s.at && s.at <= e.until })
 }
 
 // onItsWay: the answer came in the very moment in which the time to drain was

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -143,6 +144,7 @@ func (w *world) run(ctx context.Context) {
 	w.feed(ctx, newDice(w.plan.seed, 5), w.events[last:], 0)
 	w.ends = w.logEnds()
 	w.until("all to be settled and committed", settle, w.settled)
+	w.until("all members to be in the group", settle, w.joined)
 	for _, m := range w.members {
 		m.stop()
 	}
@@ -205,6 +207,19 @@ func (w *world) settled() bool {
 		}
 	}
 	return true
+}
+
+// joined reports whether the group knows of all members. One whose JoinGroup
+// kfake does not answer goes on with what it had until it has waited long enough:
+// only then does its log say so (oracle.unanswered).
+func (w *world) joined() bool {
+	g := w.kafka.Fake.GroupInfo(group)
+	if g == nil {
+		return false
+	}
+	return !slices.ContainsFunc(w.members, func(m *member) bool {
+		return !slices.ContainsFunc(g.Members, func(in kfake.GroupMember) bool { return in.ClientID == m.who() })
+	})
 }
 
 func (w *world) commits() map[int32]int64 {

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"hash/crc32"
 	"math"
+	"slices"
 )
 
 // Run is the offsets from From up to, and without, To. The records there are
@@ -13,6 +14,44 @@ import (
 type Run struct {
 	From, To int64
 	Epoch    int32
+}
+
+// Merge is what is done by a or by b, each of which is in order. Where the two
+// speak of one offset under different epochs the later one counts: what had the
+// earlier is there no more.
+func Merge(a, b []Run) []Run {
+	var out []Run
+	for len(a) > 0 || len(b) > 0 {
+		if len(a) == 0 || len(b) > 0 && b[0].From < a[0].From {
+			a, b = b, a
+		}
+		r := a[0]
+		switch {
+		case len(b) == 0:
+		case r.From < b[0].From:
+			r.To = min(r.To, b[0].From)
+		default:
+			r.To, r.Epoch = min(r.To, b[0].To), max(r.Epoch, b[0].Epoch)
+			b = above(b, r.To)
+		}
+		a = above(a, r.To)
+		if n := len(out); n > 0 && out[n-1].To == r.From && out[n-1].Epoch == r.Epoch {
+			out[n-1].To = r.To
+		} else {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// above is what of runs begins at offset or later; offset lies in the first.
+func above(runs []Run, offset int64) []Run {
+	if runs[0].To <= offset {
+		return runs[1:]
+	}
+	runs = slices.Clone(runs)
+	runs[0].From = offset
+	return runs
 }
 
 // The text is base64 of a version, a checksum and blocks. A block is what is

@@ -127,6 +127,35 @@ func TestEncode_comesBackAsItWas(t *testing.T) {
 	}
 }
 
+func TestMerge_isWhatEitherSays(t *testing.T) {
+	for name, tc := range map[string]struct{ a, b, want []Run }{
+		"nothing":                    {},
+		"one side":                   {[]Run{{1, 3, 0}}, nil, []Run{{1, 3, 0}}},
+		"side by side":               {[]Run{{1, 3, 0}, {8, 9, 0}}, []Run{{3, 5, 0}}, []Run{{1, 5, 0}, {8, 9, 0}}},
+		"overlapping":                {[]Run{{1, 5, 0}, {7, 9, 0}}, []Run{{3, 8, 0}}, []Run{{1, 9, 0}}},
+		"one within the other":       {[]Run{{1, 9, 0}}, []Run{{3, 5, 0}}, []Run{{1, 9, 0}}},
+		"of several epochs":          {[]Run{{1, 3, 1}}, []Run{{3, 5, 2}}, []Run{{1, 3, 1}, {3, 5, 2}}},
+		"written anew, the later is": {[]Run{{1, 9, 1}}, []Run{{3, 5, 2}}, []Run{{1, 3, 1}, {3, 5, 2}, {5, 9, 1}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, got := range [][]Run{Merge(tc.a, tc.b), Merge(tc.b, tc.a)} {
+				if !slices.Equal(got, tc.want) {
+					t.Errorf("%v, want %v", got, tc.want)
+				}
+			}
+		})
+	}
+}
+
+func TestMerge_changesNeither(t *testing.T) {
+	a, b := []Run{{1, 9, 1}}, []Run{{3, 5, 2}, {6, 12, 1}}
+	wantA, wantB := slices.Clone(a), slices.Clone(b)
+	Merge(a, b)
+	if !slices.Equal(a, wantA) || !slices.Equal(b, wantB) {
+		t.Errorf("left %v and %v", a, b)
+	}
+}
+
 // Other tools write metadata too, and a broker may send anything.
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte{1, 100, 99<<1 | formRuns}, int64(0))
