@@ -20,19 +20,10 @@ func (m *maker) attempt(ctx context.Context) (a *call.Answer, done func(), err e
 	if !ok {
 		return nil, nil, &refusal{code: call.CircuitOpen, detail: "the target has failed too often and is given a rest", after: max(wait, time.Second)}
 	}
-	outcome := resilience.Nothing
-	free, cancel := func(resilience.Outcome) {}, func(error) {}
-	over := func() {
-		cancel(nil)
-		if m.c.broke {
-			outcome = resilience.Failure
-		}
-		permit.Done(outcome)
-		free(outcome)
-	}
+	h := &held{c: m.c, permit: permit, outcome: resilience.Nothing}
 	defer func() {
 		if a == nil {
-			over()
+			h.release()
 		}
 	}()
 	out := m.outgoing()
@@ -49,25 +40,45 @@ func (m *maker) attempt(ctx context.Context) (a *call.Answer, done func(), err e
 	address, picked, err := t.Endpoints.Pick(ctx, m.tried)
 	if err != nil {
 		err = &call.Error{Reason: reason(ctx, call.Connect), Err: err}
-		outcome = judge(nil, err)
+		h.outcome = judge(nil, err)
 		return nil, nil, err
 	}
-	free = picked
-	m.peer(address)
 	attempt, end := context.WithCancelCause(ctx)
-	cancel = end
+	h.free, h.cancel = picked, end
+	m.peer(address)
 	if !slices.Contains(m.tried, address) {
 		m.tried = append(m.tried, address)
 	}
-	a, err = m.send(attempt, cancel, address, out)
-	outcome = judge(a, err)
-	if outcome != resilience.Success || permit.Trial() && (isStream(a) || a.Upgraded != nil) {
+	a, err = m.send(attempt, end, address, out)
+	h.outcome = judge(a, err)
+	if h.outcome != resilience.Success || permit.Trial() && (isStream(a) || a.Upgraded != nil) {
 		// What failed is over, and the next attempt has to know; a trial that is
 		// a stream may last, and the calls that wait for its verdict may not.
-		permit.Done(outcome)
-		permit = resilience.Permit{}
+		h.permit.Done(h.outcome)
+		h.permit = resilience.Permit{}
 	}
-	return a, over, err
+	return a, h.release, err
+}
+
+// held is what an attempt took, until its answer was read.
+type held struct {
+	c       *Call
+	permit  resilience.Permit
+	outcome resilience.Outcome
+	free    func(resilience.Outcome) // the endpoint; nil: none was picked
+	cancel  context.CancelCauseFunc  // the attempt's context; nil with free
+}
+
+// release gives everything back, with what the attempt says of its target.
+func (h *held) release() {
+	if h.c.broke {
+		h.outcome = resilience.Failure
+	}
+	h.permit.Done(h.outcome)
+	if h.free != nil {
+		h.cancel(nil)
+		h.free(h.outcome)
+	}
 }
 
 // send gives the attempt to the transport, and no more than perAttempt until the
