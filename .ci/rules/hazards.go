@@ -15,7 +15,7 @@ import (
 const hazardTable = "## Hazards and their tests"
 
 var (
-	hazardRow  = regexp.MustCompile(`^\| (F\d+) \|`)
+	hazardRow  = regexp.MustCompile(`^\| ([FL]\d+) \|`)
 	hazardTest = regexp.MustCompile("`(\\S+) ((?:Test|Fuzz)\\w+)`")
 	testFunc   = regexp.MustCompile(`(?m)((?:^//.*\n)*)^func ((?:Test|Fuzz)\w+)\(`)
 	sourceLink = regexp.MustCompile(`https://|CVE-\d|GHSA-`)

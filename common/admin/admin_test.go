@@ -6,12 +6,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -150,9 +150,8 @@ func TestServer_isReadyAndEmptyByDefault(t *testing.T) {
 	}
 }
 
-// Hazard L9: any web page can call a loopback listener.
-// https://github.com/golang/go/issues/23993,
-// https://github.com/modelcontextprotocol/go-sdk/issues/760.
+// Hazard L9, https://github.com/golang/go/issues/23993: any web page can call a
+// loopback listener.
 func TestServer_onLoopbackRefusesWhatAWebPageCouldSend(t *testing.T) {
 	s := start(t, Options{})
 	own := "http://" + s.Addr().String()
@@ -257,47 +256,81 @@ func TestServer_boundsWhatACallerMayTake(t *testing.T) {
 	}
 }
 
-func TestServer_opensNoMoreConnectionsThanItsLimit(t *testing.T) {
+// L14, https://nvd.nist.gov/vuln/detail/CVE-2007-6750 (Slowloris): the metrics port
+// listens to everybody, and whoever fills it with connections would have the
+// probes fail, and the process be killed.
+func TestServer_givesThePlaceOfWhoeverAsksForNothingToTheNext(t *testing.T) {
 	s := start(t, Options{})
-	dial := func() net.Conn {
+	open := func(said string) net.Conn {
 		c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", s.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}
+		t.Cleanup(func() { _ = c.Close() })
+		if _, err := io.WriteString(c, said); err != nil {
+			t.Fatal(err)
+		}
 		return c
 	}
-	ask := func(c net.Conn) (string, error) {
-		if _, err := fmt.Fprint(c, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
-			return "", err
+	const ask = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+	for i := range 4 * maxConnections {
+		open([]string{"", "GET /heal", "GET /healthz HTTP/1.1\r\nHost:"}[i%3])
+		if i%maxConnections != 0 {
+			continue
 		}
-		return bufio.NewReader(c).ReadString('\n')
-	}
-	var open []net.Conn
-	for range maxConnections {
-		c := dial()
-		open = append(open, c)
-		if line, err := ask(c); err != nil || line != "HTTP/1.1 200 OK\r\n" {
-			t.Fatalf("connection %d: %q, %v", len(open), line, err)
+		c := open(ask)
+		if err := c.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil { // who waits for a place would wait for 10 s
+			t.Fatal(err)
+		}
+		if line, err := bufio.NewReader(c).ReadString('\n'); err != nil || line != "HTTP/1.1 200 OK\r\n" {
+			t.Fatalf("behind %d connections: %q, %v", i, line, err)
 		}
 	}
-	extra := dial()
-	if err := extra.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
-		t.Fatal(err)
+}
+
+func TestServer_opensNoMoreConnectionsThanItAnswers(t *testing.T) {
+	finish := make(chan struct{})
+	var answering atomic.Int32
+	s := start(t, Options{}, func(s *Server) {
+		s.Handle("/slow", http.HandlerFunc(func(http.ResponseWriter, *http.Request) { answering.Add(1); <-finish }))
+	})
+	ended := make(chan error, maxConnections+1)
+	ask := func() {
+		c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", s.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		if _, err := io.WriteString(c, "GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			line, err := bufio.NewReader(c).ReadString('\n')
+			if err == nil && line != "HTTP/1.1 200 OK\r\n" {
+				err = errors.New(line)
+			}
+			ended <- err
+		}()
 	}
-	if line, err := ask(extra); err == nil {
-		t.Errorf("one connection too many was answered: %q", line)
+	for i := range maxConnections {
+		ask()
+		for end := time.Now().Add(10 * time.Second); int(answering.Load()) <= i && time.Now().Before(end); {
+			runtime.Gosched()
+		}
 	}
-	if err := open[0].Close(); err != nil { // its place goes to the one that waits
-		t.Fatal(err)
+	ask() // one more
+	select {
+	case err := <-ended:
+		close(finish)
+		t.Fatalf("one ended before it was answered: %v", err)
+	case <-time.After(20 * time.Millisecond):
 	}
-	if err := extra.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
-		t.Fatal(err)
+	if n := answering.Load(); n != maxConnections {
+		t.Errorf("%d are answered at once, want %d", n, maxConnections)
 	}
-	if line, err := bufio.NewReader(extra).ReadString('\n'); err != nil || line != "HTTP/1.1 200 OK\r\n" {
-		t.Errorf("the place of a closed connection was not given on: %q, %v", line, err)
-	}
-	for _, c := range append(open[1:], extra) {
-		if err := c.Close(); err != nil {
+	close(finish)
+	for range maxConnections + 1 { // the place of one that was answered goes to the one that waits
+		if err := <-ended; err != nil {
 			t.Error(err)
 		}
 	}
@@ -309,6 +342,11 @@ func TestServer_stopsWhileItsConnectionsAreAllTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := limit(inner, 0)
+	c, err := net.Dial("tcp", inner.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close() //nolint:errcheck // a test
 	got := make(chan error, 1)
 	go func() { _, err := l.Accept(); got <- err }()
 	if err := errors.Join(l.Close(), <-got); !errors.Is(err, net.ErrClosed) {

@@ -81,7 +81,7 @@ func New(o Options) (*Server, error) {
 		handler = guard(handler)
 	}
 	s.http = &http.Server{
-		Handler: handler, ErrorLog: errorLog, MaxHeaderBytes: maxHeaderBytes,
+		Handler: marked(handler), ErrorLog: errorLog, MaxHeaderBytes: maxHeaderBytes, ConnContext: withConn, ConnState: unmark,
 		ReadHeaderTimeout: readTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 	}
 	return s, nil

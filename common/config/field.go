@@ -14,6 +14,7 @@ type field struct {
 	enum     []string
 	required bool
 	file     bool
+	secret   bool // only a reference to a secret may stand there, and people write the secret
 }
 
 // fields are the fields of a struct that a file can set, those of inlined
@@ -38,6 +39,7 @@ func fields(t reflect.Type) []field {
 			def: f.Tag.Get("default"), doc: f.Tag.Get("doc"),
 			required: f.Tag.Get("required") == "true",
 			file:     f.Tag.Get("file") == "true",
+			secret:   f.Tag.Get("secret") == "true",
 		}
 		if e := f.Tag.Get("enum"); e != "" {
 			out.enum = strings.Split(e, "|")

@@ -197,7 +197,7 @@ func TestParseBytes(t *testing.T) {
 func TestErrors_hideAPasswordInAURL(t *testing.T) {
 	for _, line := range []string{
 		"url: http://user:canary@host/x", "{url: 'https://:canary@host', b: 1}", "url: amqp://user:ca/canary@host",
-		"urls: [http://a:canary@b, http://c]",
+		"urls: [http://a:canary@b, http://c]", "host: user:canary@host", "{host: 'user:canary@host:80'}", "user:canary@host: 1",
 	} {
 		var v struct{}
 		err := Decode("f.yaml", []byte(line+"\n"), &v)
@@ -205,9 +205,37 @@ func TestErrors_hideAPasswordInAURL(t *testing.T) {
 			t.Errorf("%s: %v", line, err)
 		}
 	}
-	var v struct{}
-	err := Decode("f.yaml", []byte("url: http://host/a@b\n"), &v)
-	if err == nil || !strings.Contains(err.Error(), "http://host/a@b") {
-		t.Errorf("a URL without a password is hidden: %v", err)
+	for _, plain := range []string{"http://host/a@b", "ann@example.com", "http://host:80/a", "'a: b@c'"} {
+		var v struct{}
+		err := Decode("f.yaml", []byte("url: "+plain+"\n"), &v)
+		if err == nil || !strings.Contains(err.Error(), plain) {
+			t.Errorf("%s has no password, and is hidden: %v", plain, err)
+		}
+	}
+}
+
+type pointing struct {
+	Ref *struct {
+		File string `yaml:"file"`
+	} `yaml:"ref" secret:"true"`
+}
+
+func TestErrors_hideASecretThatStandsWhereItsReferenceIsDue(t *testing.T) {
+	for _, text := range []string{
+		"ref: " + canary, "ref: [" + canary + "]", "ref: {value: " + canary + "}", "ref: {file: a, value: {x: " + canary + "}}", "{ref: '" + canary + "', other: 1}",
+		"ref: |\n  first\n  " + canary + "\n", "ref: 4711081500",
+	} {
+		var v pointing
+		err := Decode("f.yaml", []byte(text+"\n"), &v)
+		if err == nil || strings.Contains(err.Error(), canary) || strings.Contains(err.Error(), "4711081500") {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	var v pointing
+	if err := Decode("f.yaml", []byte("ref: {file: 12}\n"), &v); err == nil || !strings.Contains(err.Error(), "{file: 12}") {
+		t.Errorf("a reference is hidden: %v", err)
+	}
+	if err := Decode("f.yaml", []byte("ref:\n"), &v); err != nil {
+		t.Error(err)
 	}
 }

@@ -106,7 +106,7 @@ func (s *source) finish(errs Errors) Errors {
 			lines[e.Pos.Line] = line
 		}
 		e.Line = line
-		e.Message, e.Hint = veil.Replace(e.Message), veil.Replace(e.Hint)
+		e.Message, e.Hint = userinfo.ReplaceAllString(veil.Replace(e.Message), "${1}${2}"+Mask+"@"), veil.Replace(e.Hint)
 	}
 	return errs.sorted()
 }
@@ -142,7 +142,8 @@ var reference = regexp.MustCompile(`^(?:["']?\$\{(?:file:)?[\w./-]+\}["']?\s*(?:
 
 // userinfo is a name with a password in a URL, wherever one stands. It rather
 // takes a port and a path with an @ for one than miss a password with a slash.
-var userinfo = regexp.MustCompile(`://[^/\s:@]*:[^\s@]*@`)
+// Without a scheme it is found too, as people write it for a host.
+var userinfo = regexp.MustCompile(`(://)[^/\s:@]*:[^\s@]*@|(^|[\s"'\[{(,])[^/\s:@"']+:[^/\s@"'][^\s@"']*@`)
 
 // shown is a line with its secrets masked. The caller holds the lock.
 func (s *source) shown(number int) string {
@@ -156,8 +157,8 @@ func (s *source) shown(number int) string {
 			hidden = min(hidden, at[1])
 		}
 	}
-	if at := userinfo.FindStringIndex(line); at != nil {
-		hidden = min(hidden, at[0]+len("://"))
+	if at := userinfo.FindStringSubmatchIndex(line); at != nil {
+		hidden = min(hidden, max(at[3], at[5])) // behind what comes before the name
 	}
 	if s.insideSecret(number) {
 		hidden = min(hidden, leading(line))

@@ -51,10 +51,34 @@ func (d *decoder) field(n *node, v reflect.Value, f field, path string) {
 		}
 		return
 	}
+	if f.secret {
+		d.hideMisplaced(value, nested(f.typ))
+	}
 	before := len(d.errs)
 	d.value(value, v, key)
 	if len(d.errs) == before {
 		d.enum(value, v, f, key)
+	}
+}
+
+// hideMisplaced hides what stands where a reference to a secret is due, and what
+// stands in one under a key of its own: it may well be the secret.
+func (d *decoder) hideMisplaced(n *node, t reflect.Type) {
+	switch n.kind {
+	case null:
+	case mapping:
+		known := keys(fields(t))
+		for _, p := range n.pairs {
+			if !slices.Contains(known, p.key.text) {
+				d.hideMisplaced(p.value, t)
+			}
+		}
+	case sequence:
+		for _, item := range n.items {
+			d.hideMisplaced(item, t)
+		}
+	default:
+		d.src.hide(n)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/connector"
 	"github.com/lsm/fiso/connectors/kafka/kafkatest"
 	"github.com/lsm/fiso/flow/deadletter"
@@ -64,6 +65,39 @@ func TestKafkaLetters_areStoredInATopicThatIsCreated(t *testing.T) {
 	}
 	got, err := c.Records(t.Context(), "fiso-dlq-a")
 	if err != nil || len(got) != 1 || string(got[0].Key) != "k" || string(got[0].Value) != "v" {
+		t.Errorf("records = %v, %v", got, err)
+	}
+}
+
+// An event that cannot be sent must not be stored after it went to another
+// member, who stores it too.
+func TestKafkaSink_anEventThatCannotBeSentIsGivenUpWithinTheDrain(t *testing.T) {
+	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"out": 1}})
+	brokers := strings.Join(c.Brokers(), ",")
+	b := parsed(t, "name: a\nsource: {type: kafka, config: {brokers: '"+brokers+"', topic: orders, consumerGroup: g}}\n"+
+		"sink: {type: kafka, config: {brokers: '"+brokers+"', topic: out, deliveryTimeout: 1m}}\ndelivery: {drainTimeout: 5s}\n")
+	o, err := b.Outputs(env(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	send := func(id string) error {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		return o.Sink.Send(ctx, &cloudevent.Event{ID: id, Source: "s", Type: "t", Key: []byte(id)})
+	}
+	f := c.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.InitProducerID}, TopLevel: true, Err: kerr.CoordinatorLoadInProgress, Count: -1})
+	if err := send("refused"); err == nil || errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("after five seconds: %v", err)
+	}
+	f.Remove()
+	if err := send("taken"); err != nil {
+		t.Fatal(err)
+	}
+	if err := o.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	got, err := c.Records(t.Context(), "out")
+	if err != nil || len(got) != 1 || string(got[0].Key) != "taken" {
 		t.Errorf("records = %v, %v", got, err)
 	}
 }

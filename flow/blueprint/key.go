@@ -3,6 +3,7 @@ package blueprint
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/connector"
@@ -80,7 +81,12 @@ func (k *keyed) Check(ctx context.Context) []connector.Step {
 	return nil
 }
 
-func (c *kafkaSink) compile(*spec.Flow) error {
+// compile makes the key's expression, and bounds how long the producer keeps an
+// event that it cannot send. It looks for the topic for as long, and then tries:
+// both must be over within the drain, or it would store the event after it was
+// handed back, beside the copy of whoever has it by then.
+func (c *kafkaSink) compile(f *spec.Flow) error {
+	c.DeliveryTimeout = max(time.Second, min(c.DeliveryTimeout, f.Delivery.DrainTimeout*2/5))
 	if c.Key.IsZero() {
 		return nil
 	}

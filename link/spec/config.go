@@ -13,7 +13,7 @@ type Config struct {
 	Targets        []Target       `yaml:"targets" doc:"What can be called, each as /link/{name}/…"`
 	AllowedHosts   config.Strings `yaml:"allowedHosts" doc:"Host names, beside loopback ones, under which a loopback listener may be called."`
 	AllowedOrigins config.Strings `yaml:"allowedOrigins" doc:"Origins, as https://app.example.com, whose web pages may call; any other cross-site request is refused."`
-	MaxConnections int            `yaml:"maxConnections" default:"4096" doc:"Most connections of applications at once; further ones wait."`
+	MaxConnections int            `yaml:"maxConnections" default:"4096" doc:"Most connections of applications at once; those on which nothing is asked make room for further ones."`
 	DrainTimeout   time.Duration  `yaml:"drainTimeout" default:"20s" doc:"How long calls under way may take at the end, and streams of a target that was changed or removed."`
 	AsyncBrokers   config.Strings `yaml:"asyncBrokers" doc:"Kafka brokers of targets with async, and of those with protocol kafka, as host:port."`
 	AsyncTLS       config.TLS     `yaml:"asyncTLS" doc:"TLS to those brokers."`
@@ -32,12 +32,12 @@ type Target struct {
 	SRV            string         `yaml:"srv" doc:"Name of DNS SRV records that list the endpoints; host stays the Host that the target sees."`
 	Endpoints      config.Strings `yaml:"endpoints" doc:"Addresses to call, as host:port, instead of those that host resolves to."`
 	TLS            config.TLS     `yaml:"tls" doc:"TLS to the target: own authorities, a client certificate, another server name."`
-	Auth           Auth           `yaml:"auth" doc:"The credential that every call gets."`
+	Auth           Auth           `yaml:"auth" secret:"true" doc:"The credential that every call gets."`
 	CircuitBreaker CircuitBreaker `yaml:"circuitBreaker" doc:"When to stop calling a target that fails."`
 	Retry          Retry          `yaml:"retry" doc:"Which calls are made again, how often and when."`
 	AllowedPaths   config.Strings `yaml:"allowedPaths" doc:"Patterns of paths that may be called: * is anything within a segment, ** any number of segments. None: every path."`
 	AllowedMethods config.Strings `yaml:"allowedMethods" doc:"Methods that may be called. None: every method but CONNECT and TRACE."`
-	EncodedSlashes string         `yaml:"encodedSlashes" default:"refuse" enum:"refuse|allow" doc:"Whether %2F may stand in a path: allow keeps it within its segment."`
+	EncodedSlashes string         `yaml:"encodedSlashes" default:"refuse" enum:"refuse|allow" doc:"Whether %2F may stand in a path: allow keeps it within its segment, and it never climbs."`
 	Headers        Headers        `yaml:"headers" doc:"Headers that every call gets or loses."`
 	RateLimit      *RateLimit     `yaml:"rateLimit" doc:"Most calls a second; above it the answer is 429."`
 	MaxConcurrent  int            `yaml:"maxConcurrent" default:"1024" doc:"Most calls at once; above it the answer is 503."`
@@ -68,7 +68,7 @@ type VaultRef struct {
 // type stands in the README.
 type Auth struct {
 	Type            string         `yaml:"type" default:"none" enum:"none|bearer|apiKey|basic|oauth2|mtls|sigv4" doc:"Kind of credential."`
-	SecretRef       *SecretRef     `yaml:"secretRef" doc:"bearer: the token. apiKey: the key. basic: the password. oauth2: the client secret. sigv4: the secret access key."`
+	SecretRef       *SecretRef     `yaml:"secretRef" secret:"true" doc:"bearer: the token. apiKey: the key. basic: the password. oauth2: the client secret. sigv4: the secret access key."`
 	Header          string         `yaml:"header" doc:"apiKey: header that carries the key; default X-API-Key, unless query is given."`
 	Query           string         `yaml:"query" doc:"apiKey: query parameter that carries the key; the caller's own is removed."`
 	Username        string         `yaml:"username" doc:"basic: the user."`
@@ -77,8 +77,8 @@ type Auth struct {
 	Scopes          config.Strings `yaml:"scopes" doc:"oauth2: scopes to ask for."`
 	Audience        string         `yaml:"audience" doc:"oauth2: audience to ask for."`
 	ClientAuth      string         `yaml:"clientAuth" default:"basic" enum:"basic|post" doc:"oauth2: whether id and secret go in the Authorization header or in the form."`
-	AccessKeyRef    *SecretRef     `yaml:"accessKeyRef" doc:"sigv4: the access key id."`
-	SessionTokenRef *SecretRef     `yaml:"sessionTokenRef" doc:"sigv4: the session token of temporary credentials."`
+	AccessKeyRef    *SecretRef     `yaml:"accessKeyRef" secret:"true" doc:"sigv4: the access key id."`
+	SessionTokenRef *SecretRef     `yaml:"sessionTokenRef" secret:"true" doc:"sigv4: the session token of temporary credentials."`
 	Region          string         `yaml:"region" doc:"sigv4: AWS region, as eu-central-1."`
 	Service         string         `yaml:"service" doc:"sigv4: AWS service, as execute-api."`
 }
@@ -152,7 +152,7 @@ type Vault struct {
 	Address   string     `yaml:"address" required:"true" doc:"URL of Vault, as https://vault:8200."`
 	Namespace string     `yaml:"namespace" doc:"Namespace, of Vault Enterprise."`
 	TLS       config.TLS `yaml:"tls" doc:"TLS to Vault."`
-	Auth      VaultAuth  `yaml:"auth" required:"true" doc:"How fiso-link logs in."`
+	Auth      VaultAuth  `yaml:"auth" required:"true" secret:"true" doc:"How fiso-link logs in."`
 }
 
 // VaultAuth is a login at Vault.
@@ -162,6 +162,6 @@ type VaultAuth struct {
 	Mount     string     `yaml:"mount" doc:"Where the method is mounted; default: its name."`
 	TokenFile string     `yaml:"tokenFile" doc:"kubernetes: file of the service account's token; default: where Kubernetes mounts it."`
 	RoleID    string     `yaml:"roleID" doc:"approle: the role's id."`
-	SecretID  *SecretRef `yaml:"secretID" doc:"approle: the secret id, from a file or the environment."`
-	TokenRef  *SecretRef `yaml:"tokenRef" doc:"token: the token, from a file or the environment; default: $VAULT_TOKEN."`
+	SecretID  *SecretRef `yaml:"secretID" secret:"true" doc:"approle: the secret id, from a file or the environment."`
+	TokenRef  *SecretRef `yaml:"tokenRef" secret:"true" doc:"token: the token, from a file or the environment; default: $VAULT_TOKEN."`
 }

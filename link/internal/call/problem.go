@@ -32,7 +32,6 @@ const (
 	UpstreamTimeout       Code = "UPSTREAM_TIMEOUT"
 	AsyncUnavailable      Code = "ASYNC_UNAVAILABLE"
 	UpgradeRefused        Code = "UPGRADE_REFUSED"
-	Stopping              Code = "STOPPING"
 	Internal              Code = "INTERNAL"
 )
 
@@ -41,7 +40,7 @@ var statuses = map[Code]int{
 	BadRequest: 400, BadPath: 400, HostNotAllowed: 403, OriginNotAllowed: 403, PathNotAllowed: 403, MethodNotAllowed: 403,
 	UnknownTarget: 404, RequestTimeout: 408, BodyTooLarge: 413, HeaderTooLarge: 431, RateLimited: 429, TooManyCalls: 503, CircuitOpen: 503,
 	CredentialUnavailable: 502, CredentialExpired: 502, ConnectFailed: 502, UpstreamReset: 502, UpstreamGarbage: 502, UpstreamTimeout: 504,
-	AsyncUnavailable: 503, UpgradeRefused: 400, Stopping: 503, Internal: 500,
+	AsyncUnavailable: 503, UpgradeRefused: 400, Internal: 500,
 }
 
 // Status is the HTTP status that goes with the code.
@@ -78,7 +77,10 @@ func (p Problem) JSON() []byte {
 	return append(b, '\n')
 }
 
+// ErrorField is the field of an answer that says that it is ours, and no target's.
+const ErrorField = "fiso-error"
+
 // Header is that of the answer. The caller adds Retry-After where it is due.
 func (p Problem) Header() Header {
-	return Header{{"Content-Type", "application/problem+json"}, {"fiso-error", string(p.Code)}, {"Cache-Control", "no-store"}}
+	return Header{{"Content-Type", "application/problem+json"}, {ErrorField, string(p.Code)}, {"Cache-Control", "no-store"}}
 }

@@ -185,7 +185,7 @@ func segments(canon string) error {
 		segment, after, more := strings.Cut(rest, "/")
 		name := withoutParameters(segment)
 		switch {
-		case name == "." || name == "..":
+		case name == "." || name == "..", climbs(segment):
 			return ErrDots
 		case name == "" && (more || segment != ""):
 			return ErrEmptySegment // the last may be empty: a trailing slash
@@ -194,6 +194,20 @@ func segments(canon string) error {
 		}
 		rest = after
 	}
+}
+
+// climbs reports whether a segment with slashes of its own, escaped, has one of
+// dots between them: nginx, for one, takes /public/..%2Fadmin for /admin.
+func climbs(segment string) bool {
+	if !strings.Contains(segment, "%2F") {
+		return false
+	}
+	for part := range strings.SplitSeq(segment, "%2F") {
+		if name := withoutParameters(part); name == "." || name == ".." {
+			return true
+		}
+	}
+	return false
 }
 
 // withoutParameters is a segment as a server sees it that strips ";x", plain or

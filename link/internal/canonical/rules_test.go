@@ -133,8 +133,9 @@ func staysInside(t *testing.T, rules *Rules, canon string) {
 	}
 }
 
-// Whatever is allowed is inside allowedPaths for every server behind it: random
-// paths of the pieces that attacks are made of.
+// L2, https://nvd.nist.gov/vuln/detail/CVE-2019-9901: whatever is allowed is inside
+// allowedPaths for every server behind it: random paths of the pieces that attacks
+// are made of.
 func TestRules_holdForEveryReadingOfThePath(t *testing.T) {
 	pieces := []string{
 		"/", "/", "/", "public", "admin", "users", "photo", "a", ".", "..", "%2e", "%2E", "%252e", "%2f", "%5c", `\`, ";", "%3b", ";x=1", "%", "%25", "%00",

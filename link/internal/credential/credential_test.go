@@ -131,7 +131,7 @@ func TestSecret_fileThatMayNotBeReadSaysSo(t *testing.T) {
 	}
 }
 
-// https://github.com/jimmidyson/configmap-reload/issues/190: a mounted Secret
+// F14, https://github.com/jimmidyson/configmap-reload/issues/190: a mounted Secret
 // changes by a swap of the folder it is in.
 func TestSecret_followsTheSwapOfAMountedOne(t *testing.T) {
 	dir := t.TempDir()

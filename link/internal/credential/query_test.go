@@ -7,7 +7,7 @@ import (
 	"github.com/lsm/fiso/link/spec"
 )
 
-// golang CVE-2022-2880 and its kin: what one reader drops, another one sees.
+// L4: golang CVE-2022-2880 and its kin: what one reader drops, another one sees.
 func TestAPIKeyInTheQuery_removesTheCallersInEverySpelling(t *testing.T) {
 	c := mustNew(t, spec.Auth{Type: "apiKey", Query: "api_key", SecretRef: &spec.SecretRef{EnvVar: "TOKEN"}}, new(watch).parts(nil))
 	for _, q := range []struct{ name, query, kept string }{
@@ -46,6 +46,7 @@ func TestAPIKeyInTheQuery_removesTheCallersInEverySpelling(t *testing.T) {
 	}
 }
 
+// L4, https://github.com/golang/go/issues/78948: thousands of parameters hide none.
 // golang/go#78948: one parameter among very many is found too.
 func TestAPIKeyInTheQuery_isRemovedAmongMany(t *testing.T) {
 	c := mustNew(t, spec.Auth{Type: "apiKey", Query: "k&y", SecretRef: &spec.SecretRef{EnvVar: "TOKEN"}}, new(watch).parts(nil))

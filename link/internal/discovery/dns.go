@@ -88,7 +88,7 @@ func (s *srvResolver) Resolve(ctx context.Context) ([]string, time.Duration, err
 		}
 	}
 	if len(srvs) == 0 {
-		return nil, 0, fmt.Errorf("DNS has no SRV records for %s", s.name)
+		return nil, 0, fmt.Errorf("DNS has no SRV records for %s: %w", s.name, errNoName)
 	}
 	least := slices.MinFunc(srvs, func(a, b *dns.SRV) int { return int(a.Priority) - int(b.Priority) }).Priority
 	var all []string
@@ -115,11 +115,14 @@ func (s *srvResolver) Resolve(ctx context.Context) ([]string, time.Duration, err
 
 // addresses are A and AAAA of a name, by DNS or else by the system.
 func (d *DNS) addresses(ctx context.Context, host string) ([]string, time.Duration, error) {
+	sure := true // that there are none
 	if len(d.Servers) > 0 && !strings.EqualFold(strings.TrimSuffix(host, "."), "localhost") {
 		for _, name := range d.names(host) {
-			if ips, ttl := d.both(ctx, name); len(ips) > 0 {
+			ips, ttl, known := d.both(ctx, name)
+			if len(ips) > 0 {
 				return ips, ttl, nil
 			}
+			sure = sure && known
 		}
 	}
 	system := d.System
@@ -129,7 +132,10 @@ func (d *DNS) addresses(ctx context.Context, host string) ([]string, time.Durati
 	found, err := system.LookupNetIP(ctx, "ip", host)
 	if err != nil {
 		var failed *net.DNSError
-		if errors.As(err, &failed) {
+		if errors.As(err, &failed) && failed.IsNotFound && sure {
+			return nil, 0, fmt.Errorf("look up %s: %w", host, errNoName)
+		}
+		if failed != nil {
 			return nil, 0, fmt.Errorf("look up %s: %s", host, failed.Err)
 		}
 		return nil, 0, fmt.Errorf("look up %s: %w", host, err)
@@ -157,11 +163,13 @@ func (d *DNS) names(host string) []string {
 	return append(all, whole)
 }
 
-// both are the addresses of either kind, IPv4 first.
-func (d *DNS) both(ctx context.Context, name string) ([]string, time.Duration) {
+// both are the addresses of either kind, IPv4 first. known says that DNS has
+// answered, be it that there are none.
+func (d *DNS) both(ctx context.Context, name string) (ips []string, ttl time.Duration, known bool) {
 	type answer struct {
-		ips []string
-		ttl time.Duration
+		ips   []string
+		ttl   time.Duration
+		known bool
 	}
 	kinds := []uint16{dns.TypeA, dns.TypeAAAA}
 	answers := make([]chan answer, len(kinds))
@@ -170,6 +178,7 @@ func (d *DNS) both(ctx context.Context, name string) ([]string, time.Duration) {
 		go func() {
 			var a answer
 			records, ttl, err := d.ask(ctx, name, kind)
+			a.known = err == nil || errors.Is(err, errNoName)
 			if err == nil {
 				a.ttl = ttl
 				for _, r := range records {
@@ -184,14 +193,15 @@ func (d *DNS) both(ctx context.Context, name string) ([]string, time.Duration) {
 			answers[i] <- a
 		}()
 	}
-	var ips []string
-	ttl := time.Duration(1<<63 - 1)
+	ttl, known = time.Duration(1<<63-1), true
 	for _, c := range answers {
-		if a := <-c; len(a.ips) > 0 {
+		a := <-c
+		if len(a.ips) > 0 {
 			ips, ttl = append(ips, a.ips...), min(ttl, a.ttl)
 		}
+		known = known && a.known
 	}
-	return ips, ttl
+	return ips, ttl, known
 }
 
 // ask asks the servers in turn for records of a kind, and is content with the
@@ -209,7 +219,7 @@ func (d *DNS) ask(ctx context.Context, name string, kind uint16) ([]dns.RR, time
 		if in.Rcode != dns.RcodeSuccess {
 			err = fmt.Errorf("look up %s: the DNS server says %s", strings.TrimSuffix(name, "."), dns.RcodeToString[in.Rcode])
 			if in.Rcode == dns.RcodeNameError {
-				return nil, 0, err
+				return nil, 0, fmt.Errorf("%w: %w", err, errNoName)
 			}
 			continue
 		}

@@ -104,7 +104,7 @@ func TestDNS_findsAddressesWithTheirTTL(t *testing.T) {
 		want     string
 	}{
 		"a name that is not there": {d.Host("nowhere.invalid", 80), "look up nowhere.invalid: "},
-		"no SRV records":           {d.SRV("crm.example"), "DNS has no SRV records for crm.example"},
+		"no SRV records":           {d.SRV("crm.example"), "DNS has no SRV records for crm.example: there is no such name"},
 		"no such SRV name":         {d.SRV("_x._tcp.example"), "the DNS server says NXDOMAIN"},
 		"SRV of nobody":            {d.SRV("_no._tcp.crm.example"), "look up nowhere.invalid."},
 		"a server in trouble":      {d.SRV("broken.example"), "the DNS server says SERVFAIL"},

@@ -24,7 +24,8 @@ const (
 // Resolver finds addresses.
 type Resolver interface {
 	// Resolve is the addresses now, host:port each, and how long they hold.
-	// It returns before ctx ends.
+	// It returns before ctx ends. An error that is errNoName says that there
+	// is no such name, and not that DNS fails.
 	Resolve(ctx context.Context) (addresses []string, ttl time.Duration, err error)
 }
 
@@ -40,6 +41,14 @@ const (
 	// shortest is how long an answer holds at least, whatever its TTL: a TTL
 	// of 0 must not make every call wait for DNS.
 	shortest = time.Second
+	// longest is how long it holds at most.
+	longest = time.Hour
+	// most is how many addresses are used; an answer may have thousands.
+	most = 256
+	// farewell is how long the addresses of a name still serve that is gone: it
+	// may come back in a moment, but what was let go of may soon be somebody
+	// else's, who is to see no credential of ours.
+	farewell = time.Minute
 	// again is when a look-up that failed is made again, while the old
 	// addresses serve.
 	again = 5 * time.Second
@@ -58,6 +67,7 @@ type Endpoints struct {
 	all     []*endpoint
 	expires time.Time
 	err     error         // of the last look-up
+	gone    time.Time     // since when there is no such name; zero: there is
 	looking chan struct{} // closed when the look-up under way is over; nil: none is
 	closed  bool
 	stop    context.CancelFunc
@@ -103,6 +113,9 @@ func (e *Endpoints) Close() {
 }
 
 var errNone = errors.New("no address is known")
+
+// errNoName is that DNS is sure that a name has no address.
+var errNoName = errors.New("there is no such name")
 
 // Pick is the address to try next. See target.Endpoints.
 func (e *Endpoints) Pick(ctx context.Context, tried []string) (string, func(resilience.Outcome), error) {
@@ -160,21 +173,32 @@ func (e *Endpoints) look(over chan struct{}) {
 	defer close(over)
 	e.looking, e.err = nil, err
 	if err != nil {
-		e.expires = time.Now().Add(again)
+		now := time.Now()
+		e.expires = now.Add(again)
+		switch {
+		case !errors.Is(err, errNoName): // DNS fails: that says nothing of the name
+		case e.gone.IsZero():
+			e.gone = now
+		case now.Sub(e.gone) >= farewell:
+			e.all = nil
+		}
 		if len(e.all) == 0 {
 			e.expires = time.Now().Add(shortest) // the next call asks again, not every one
 		}
 		return
 	}
-	e.expires = time.Now().Add(max(ttl, shortest))
+	e.expires, e.gone = time.Now().Add(min(max(ttl, shortest), longest)), time.Time{}
 	e.replace(addresses)
 }
 
 // replace takes a new list, in which known addresses stay as they stood.
 func (e *Endpoints) replace(addresses []string) {
 	old := e.all
-	e.all = make([]*endpoint, 0, len(addresses))
+	e.all = make([]*endpoint, 0, min(len(addresses), most))
 	for _, a := range addresses {
+		if len(e.all) == most {
+			return
+		}
 		if slices.ContainsFunc(e.all, func(p *endpoint) bool { return p.address == a }) {
 			continue
 		}

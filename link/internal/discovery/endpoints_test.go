@@ -3,6 +3,7 @@ package discovery
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -171,6 +172,74 @@ func TestEndpoints_keepOldAddressesWhileDNSFails(t *testing.T) {
 		}
 		if b.asked > 15 {
 			t.Errorf("a failing DNS was asked %d times in a minute", b.asked)
+		}
+	})
+}
+
+// A name that is gone is let go of: the address behind it may be somebody else's
+// by now (https://nvd.nist.gov/vuln/detail/CVE-2012-1033 kept such names alive).
+func TestEndpoints_letANameGoThatIsGoneForAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &book{all: []string{"a:1"}, ttl: time.Second}
+		e := New(b)
+		defer e.Close()
+		pick(t, e)
+		for range 3 { // it comes back in time
+			b.write(nil, fmt.Errorf("look up a: %w", errNoName))
+			for range 40 {
+				time.Sleep(time.Second)
+				if a, done := pick(t, e); a != "a:1" {
+					t.Fatal(a)
+				} else {
+					done(resilience.Success)
+				}
+				synctest.Wait()
+			}
+			b.write([]string{"a:1"}, nil)
+			time.Sleep(again + time.Second)
+			pick(t, e)
+			synctest.Wait()
+		}
+		b.write(nil, fmt.Errorf("look up a: %w", errNoName))
+		began := time.Now()
+		for {
+			time.Sleep(time.Second)
+			if _, _, err := e.Pick(t.Context(), nil); err != nil {
+				if !errors.Is(err, errNoName) {
+					t.Error(err)
+				}
+				break
+			}
+			synctest.Wait()
+		}
+		if took := time.Since(began); took < farewell || took > farewell+10*time.Second {
+			t.Errorf("it was let go of after %v", took)
+		}
+		b.write([]string{"b:1"}, nil)
+		time.Sleep(shortest)
+		if a, _ := pick(t, e); a != "b:1" {
+			t.Errorf("it is back at %s", a)
+		}
+	})
+}
+
+func TestEndpoints_useNoMoreThanSoManyAddressesForSoLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &book{ttl: 100 * 365 * 24 * time.Hour}
+		for i := range 4000 {
+			b.all = append(b.all, fmt.Sprintf("a%d:1", i))
+		}
+		e := New(b)
+		defer e.Close()
+		pick(t, e)
+		if all, _ := e.Status(); len(all) != most {
+			t.Errorf("%d of 4000 addresses are used", len(all))
+		}
+		time.Sleep(longest)
+		pick(t, e)
+		synctest.Wait()
+		if b.asked != 2 {
+			t.Errorf("DNS was asked %d times in more than an hour", b.asked)
 		}
 	})
 }

@@ -12,6 +12,9 @@ func alive(c net.Conn) bool {
 	if t, ok := c.(*tls.Conn); ok {
 		c = t.NetConn()
 	}
+	if e, ok := c.(*underTLS); ok {
+		c = e.Conn
+	}
 	s, ok := c.(syscall.Conn)
 	if !ok {
 		return true // of another network, in tests

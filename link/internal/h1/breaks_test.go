@@ -19,7 +19,7 @@ func (p *peer) abruptly() {
 	_ = p.Close()
 }
 
-// A transport makes one attempt and never sends again by itself, unlike
+// L11: a transport makes one attempt and never sends again by itself, unlike
 // net/http's: https://github.com/golang/go/issues/19943,
 // https://github.com/traefik/traefik/issues/8990.
 func TestTransport_sendsARequestAtMostOnceWhereverItBreaks(t *testing.T) {

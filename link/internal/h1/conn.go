@@ -35,7 +35,9 @@ type conn struct {
 	began  sync.Mutex // see writer
 	watch  watch
 	cutMu  sync.Mutex  // held while a deadline is set that ends a wait
-	idle   bool        // it waits for a request; guarded by cutMu
+	waits  wait        // for what; guarded by cutMu
+	since  time.Time   // that it waits; guarded by cutMu
+	asked  bool        // a request came before; guarded by cutMu
 	cut    atomic.Bool // the body under way was interrupted
 	lazy   bool        // the application waits for 100 (Continue)
 	unsure bool        // it was answered instead, and may or may not send the body
@@ -53,14 +55,49 @@ func newConn(s *Server, nc net.Conn) *conn {
 func (c *conn) stop() {
 	c.cutMu.Lock()
 	defer c.cutMu.Unlock()
-	if c.idle {
+	if c.waits == idle {
 		_ = c.nc.SetReadDeadline(time.Unix(1, 0)) // wakes it; it sees that the server stops
 	}
 }
 
+// evict ends the connection, unless a request has come meanwhile.
+func (c *conn) evict() {
+	c.cutMu.Lock()
+	defer c.cutMu.Unlock()
+	if c.waits == idle || c.waits == half {
+		c.waits = evicted
+		_ = c.nc.SetReadDeadline(time.Unix(1, 0)) // wakes it
+	}
+}
+
+// wait is what a connection waits for while no call of its is under way.
+type wait uint8
+
+const (
+	nothing wait = iota // a call is under way
+	idle                // a request
+	half                // the rest of a head
+	evicted             // its end: it made room
+)
+
+// waiting says what the connection waits for from now on, and whether that is
+// its first request. It reports whether it may.
+func (c *conn) waiting(what wait, first bool) bool {
+	c.cutMu.Lock()
+	defer c.cutMu.Unlock()
+	if c.waits == evicted {
+		return false
+	}
+	if c.waits == nothing {
+		c.since = time.Now()
+	}
+	c.waits, c.asked = what, !first
+	return true
+}
+
 func (c *conn) serve(ctx context.Context) {
 	for first := true; ; first = false {
-		head, err := c.await()
+		head, err := c.await(first)
 		if err != nil {
 			c.fail(err)
 			return
@@ -85,23 +122,31 @@ func (c *conn) serve(ctx context.Context) {
 }
 
 // await reads the head of the next request.
-func (c *conn) await() (string, error) {
+func (c *conn) await(first bool) (string, error) {
 	if c.in.unused() == 0 {
-		_ = c.nc.SetReadDeadline(time.Now().Add(c.limits.Idle)) // fails with the read that follows
-		c.setIdle(true)
+		patience := c.limits.Idle
+		if first {
+			patience = c.limits.HeadTimeout // who connects has something to say
+		}
+		_ = c.nc.SetReadDeadline(time.Now().Add(patience)) // fails with the read that follows
+		c.waiting(idle, first)
 		if c.server.isStopping() {
 			return "", errGone
 		}
 		err := c.in.fill(c.limits.Head)
-		c.setIdle(false) // from here on nobody else touches the deadline
-		if err != nil {
+		if !c.waiting(nothing, first) || err != nil { // from here on nobody else touches the deadline
 			return "", errGone // between two requests there is nobody to tell
 		}
 	}
-	if headEnd(c.in.data[c.in.r:c.in.w], 0) == 0 {
+	whole := headEnd(c.in.data[c.in.r:c.in.w], 0) > 0
+	if !whole {
 		_ = c.nc.SetReadDeadline(time.Now().Add(c.limits.HeadTimeout)) // the same
+		c.waiting(half, first)
 	}
 	head, err := c.in.head(c.limits.Head)
+	if !whole && !c.waiting(nothing, first) {
+		return "", errGone
+	}
 	switch {
 	case err == nil:
 		return head, nil
@@ -111,12 +156,6 @@ func (c *conn) await() (string, error) {
 		return "", &malformed{call.RequestTimeout, errors.New("the head of the request did not come in time")}
 	}
 	return "", errGone
-}
-
-func (c *conn) setIdle(idle bool) {
-	c.cutMu.Lock()
-	defer c.cutMu.Unlock()
-	c.idle = idle
 }
 
 // malformed is a request that is refused before anybody looks at it.
@@ -228,8 +267,10 @@ func (c *conn) one(ctx context.Context, head *requestHead) bool {
 }
 
 // cutOff has the connection end with a reset where its end would be taken for
-// that of the body. Elsewhere it must not: a reset takes with it what was sent.
+// that of the body. Elsewhere it must not: a reset takes with it what was sent,
+// and the application is to see what there was of its answer.
 func (c *conn) cutOff() {
+	_ = c.w.flush() // it is cut off in any case
 	if tcp, ok := c.nc.(*net.TCPConn); ok && c.w.untilClose() {
 		_ = tcp.SetLinger(0) // it is closed in any case
 	}
@@ -302,7 +343,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	if c.in.unused() == 0 || c.body.kind == byChunks {
 		var until time.Time // none where the body need not come: interrupt ends the wait
 		if !c.unsure {
-			until = time.Now().Add(c.limits.Body)
+			until = time.Now().Add(max(c.limits.Body, time.Duration(c.server.bodyIdle.Load())))
 		}
 		_ = c.nc.SetReadDeadline(until) // fails with the read that follows
 	}

@@ -79,6 +79,8 @@ var badHeads = []struct {
 	{"too many fields", "GET / HTTP/1.1\r\nHost: a\r\n" + strings.Repeat("X: a\r\n", maxFields+1) + "\r\n", 431},
 }
 
+// L3, https://github.com/golang/vulndb/issues/6465: what is no path is no target.
+// L7, https://github.com/golang/go/issues/71988: one request in is at most one out.
 func TestServer_refusesHeadsThatCouldBeReadInTwoWays(t *testing.T) {
 	var handed atomic.Int32
 	addr := serve(t, &Server{Handler: handlerFunc(func(context.Context, call.ResponseWriter, *call.Request) { handed.Add(1) })})

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/lsm/fiso/link/internal/call"
@@ -14,7 +16,7 @@ import (
 // defaults that are named.
 type Limits struct {
 	Head        int           // bytes of a head; 32 KiB
-	HeadTimeout time.Duration // from the first byte of a head to its last; 10 s
+	HeadTimeout time.Duration // from the first byte of a head to its last, and to the first one of a connection; 10 s
 	Idle        time.Duration // between two requests; 2 min
 	Body        time.Duration // between two reads of a request's body; 30 s
 	Write       time.Duration // one write of an answer; 30 s
@@ -48,6 +50,8 @@ type Server struct {
 	// which what was read is read again, and returns when it is done with. nil:
 	// such connections are refused.
 	HTTP2 func(net.Conn)
+
+	bodyIdle atomic.Int64 // a longer Limits.Body
 
 	mu       sync.Mutex
 	conns    map[*conn]struct{}
@@ -90,6 +94,50 @@ func (s *Server) leave(c *conn) {
 	if len(s.conns) == 0 && s.left.L != nil {
 		s.left.Broadcast()
 	}
+}
+
+// BodiesMayPause says that a request's body may pause for so long, if that is
+// longer than Limits.Body: as long as streams of some target may. It may be
+// called at any time.
+func (s *Server) BodiesMayPause(d time.Duration) { s.bodyIdle.Store(int64(d)) }
+
+// roomShare is the share of waiting connections that make room at once, so that
+// a flood costs a look at all of them now and then, and not for each that comes.
+const roomShare = 32
+
+// MakeRoom closes connections on which no call is under way: those that never
+// asked for anything first, and of these the ones that have waited longest. It
+// is for a listener that has as many as it may: a caller that says nothing, or
+// half a head, must not keep those out who ask. It reports whether there were any.
+func (s *Server) MakeRoom() bool {
+	type candidate struct {
+		c     *conn
+		asked bool
+		since time.Time
+	}
+	var all []candidate
+	s.mu.Lock()
+	for c := range s.conns {
+		c.cutMu.Lock()
+		if c.waits == idle || c.waits == half {
+			all = append(all, candidate{c, c.asked, c.since})
+		}
+		c.cutMu.Unlock()
+	}
+	s.mu.Unlock()
+	slices.SortFunc(all, func(a, b candidate) int {
+		if a.asked != b.asked {
+			if b.asked {
+				return -1
+			}
+			return 1
+		}
+		return a.since.Compare(b.since)
+	})
+	for _, a := range all[:(len(all)+roomShare-1)/roomShare] {
+		a.c.evict()
+	}
+	return len(all) > 0
 }
 
 // Shutdown lets calls under way end, and their connections with them; idle ones

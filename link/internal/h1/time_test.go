@@ -47,6 +47,8 @@ func after(c <-chan struct{}) time.Duration {
 	return time.Since(begin)
 }
 
+// L14, https://nvd.nist.gov/vuln/detail/CVE-2007-6750: a Go server has no limits of
+// its own.
 func TestServer_endsConnectionsThatAreSlow(t *testing.T) {
 	limits := Limits{HeadTimeout: 3 * time.Second, Idle: 20 * time.Second, Body: 5 * time.Second, Write: 8 * time.Second}
 	const post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n"
@@ -56,7 +58,7 @@ func TestServer_endsConnectionsThatAreSlow(t *testing.T) {
 		takes     time.Duration
 		answer    string
 	}{
-		{"nothing is sent", "", true, limits.Idle, ""},
+		{"nothing is sent", "", true, limits.HeadTimeout, ""},
 		{"half a head", "GET / HT", true, limits.HeadTimeout, "HTTP/1.1 408 Request Timeout"},
 		{"half of HTTP/2's preface", "PRI * HTTP/2.0\r\n\r\nSM", true, limits.HeadTimeout, ""},
 		{"no body", post, true, limits.Body, "i/o timeout"},

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"strconv"
@@ -99,14 +100,26 @@ func (t *Transport) connect(ctx context.Context, endpoint string) (*upstream, er
 		return nil, err
 	}
 	if t.cfg.TLS != nil {
+		nc = &underTLS{Conn: nc}
 		secure := tls.Client(nc, t.cfg.TLS)
 		if err := secure.HandshakeContext(ctx); err != nil {
 			_ = nc.Close() // the handshake says what is wrong
-			return nil, err
+			return nil, handshakeFailed(ctx, err)
 		}
 		return newUpstream(endpoint, secure), nil
 	}
 	return newUpstream(endpoint, nc), nil
+}
+
+// handshakeFailed says in words what crypto/tls says in none.
+func handshakeFailed(ctx context.Context, err error) error {
+	switch {
+	case errors.Is(err, io.EOF):
+		return fmt.Errorf("the target closed the connection in the TLS handshake: %w", err)
+	case ctx.Err() != nil:
+		return fmt.Errorf("the TLS handshake did not end in time: %w", err)
+	}
+	return err
 }
 
 // fit refuses a request that a line of HTTP/1.1 cannot hold: from HTTP/2 or from

@@ -277,6 +277,7 @@ func TestAlive_knowsConnectionsThatAreClosed(t *testing.T) {
 	}
 }
 
+// L7, https://github.com/golang/go/issues/71988: the same for answers.
 func TestTransport_refusesAnswersThatCouldBeReadInTwoWays(t *testing.T) {
 	for _, row := range []struct{ name, answer string }{
 		{"garbage", "220 smtp.example.org ESMTP\r\n\r\n"},

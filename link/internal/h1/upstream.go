@@ -229,6 +229,10 @@ func (b *answerBody) Read(p []byte) (int, error) {
 		}
 	}
 	n, err := c.body.Read(p)
+	if errors.Is(err, io.EOF) && c.body.kind == untilClose && unconfirmed(c.nc) {
+		c.body.err = io.ErrUnexpectedEOF
+		err = c.body.err
+	}
 	if err == nil || errors.Is(err, io.EOF) {
 		return n, err
 	}

@@ -69,7 +69,7 @@ func (s *Server) request(hr *http.Request, st *stream) (*call.Request, error) {
 	if size > s.Limits.Head || len(r.Header) > maxFields {
 		return nil, &malformed{call.HeaderTooLarge, errors.New("the header list is too large")}
 	}
-	most := s.Limits.Body
+	most := max(s.Limits.Body, time.Duration(s.bodyIdle.Load()))
 	if r.Header.IsGRPC() {
 		most = 0
 	}

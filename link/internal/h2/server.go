@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/lsm/fiso/link/internal/call"
@@ -56,6 +57,8 @@ type Server struct {
 	// be believed. code says what is wrong in a word, err in a sentence.
 	Refuse func(w call.ResponseWriter, code call.Code, err error)
 
+	bodyIdle atomic.Int64 // a longer Limits.Body
+
 	once    sync.Once
 	http    *http.Server
 	conns   handover
@@ -98,6 +101,10 @@ func (s *Server) ServeConn(nc net.Conn) {
 	<-c.closed
 	c.calls.Wait()
 }
+
+// BodiesMayPause says that a request's body may pause for so long, if that is
+// longer than Limits.Body. It may be called at any time.
+func (s *Server) BodiesMayPause(d time.Duration) { s.bodyIdle.Store(int64(d)) }
 
 // Shutdown tells the applications that no further stream is served (GOAWAY), and
 // waits until those under way have ended, or closes their connections when ctx

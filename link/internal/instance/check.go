@@ -45,6 +45,8 @@ func Check(ctx context.Context, cfg *spec.Config) ([]Step, error) {
 
 func (e *entry) check(ctx context.Context) (steps []Step) {
 	t := e.target
+	ctx, cancel := context.WithTimeout(ctx, t.Total()) // one that is silent must not take the time of the others
+	defer cancel()
 	step := func(err error, format string, args ...any) bool {
 		steps = append(steps, Step{t.Spec.Name, fmt.Sprintf(format, args...), err})
 		return err == nil

@@ -60,8 +60,8 @@ func speaking(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "%s %s %s", r.Proto, r.Host, b)
 }
 
-// secure is a server with TLS, and the target's settings for it.
-func secure(t *testing.T, h2 bool) (addr, tls string) {
+// secureServer is one with TLS, and the target's settings for it.
+func secureServer(t *testing.T, h2 bool) (addr, tls string) {
 	t.Helper()
 	s := httptest.NewUnstartedServer(http.HandlerFunc(speaking))
 	s.EnableHTTP2 = h2
@@ -87,8 +87,8 @@ func plain(t *testing.T) string {
 }
 
 func TestHTTP2_eitherSideMaySpeakIt(t *testing.T) {
-	encrypted, settings := secure(t, true)
-	without, settings1 := secure(t, false)
+	encrypted, settings := secureServer(t, true)
+	without, settings1 := secureServer(t, false)
 	h2c := plain(t)
 	l := start(t, "targets:\n"+aTarget("http", upstream(t, "x"), "")+
 		fmt.Sprintf("  - {name: h2c, protocol: h2c, host: crm.example, endpoints: ['%s']}\n", h2c)+

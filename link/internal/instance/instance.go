@@ -55,7 +55,8 @@ type Instance struct {
 	calls   net.Listener
 
 	mu    sync.Mutex
-	seen  [sha256.Size]byte // of the file as it was looked at last
+	seen  [sha256.Size]byte // of the file as it was taken, or refused, last
+	next  [sha256.Size]byte // of the file as it was looked at last
 	fault error             // of the file as it stands; nil: it is in force
 	drain bool
 }
@@ -150,6 +151,7 @@ func (i *Instance) listen(registry *prometheus.Registry) error {
 	}
 	i.http2 = &h2.Server{Handler: p, Refuse: refuse}
 	i.server = &h1.Server{Handler: p, Refuse: refuse, HTTP2: i.http2.ServeConn}
+	i.bodiesMayPause(i.cfg)
 	return nil
 }
 
@@ -207,17 +209,16 @@ func (i *Instance) Close() error {
 	return errors.Join(i.calls.Close(), i.admin.Close(), i.closeVault())
 }
 
-// accept serves connections, so many at once; further ones wait in the kernel.
+// accept serves connections, so many at once. One more waits until there is room,
+// which connections make that ask for nothing; further ones wait in the kernel.
 func (i *Instance) accept(ctx context.Context, conns *sync.WaitGroup) {
 	places := make(chan struct{}, i.cfg.MaxConnections)
 	for {
-		places <- struct{}{}
 		c, err := i.calls.Accept()
 		if err != nil {
 			if errors.Is(err, net.ErrClosed) {
 				return
 			}
-			<-places
 			i.o.Log.Warn("a connection could not be accepted", "error", err)
 			select {
 			case <-time.After(100 * time.Millisecond): // too many files, most likely: it passes
@@ -226,10 +227,30 @@ func (i *Instance) accept(ctx context.Context, conns *sync.WaitGroup) {
 			}
 			continue
 		}
+		i.enter(places)
 		conns.Go(func() {
 			defer func() { <-places }()
 			i.server.ServeConn(ctx, c)
 		})
+	}
+}
+
+// enter takes a place. It ends with the calls under way, if not before.
+func (i *Instance) enter(places chan struct{}) {
+	for {
+		select {
+		case places <- struct{}{}:
+			return
+		default:
+			i.server.MakeRoom()
+		}
+		pause := time.NewTimer(50 * time.Millisecond) // where all are at work
+		select {
+		case places <- struct{}{}:
+			pause.Stop()
+			return
+		case <-pause.C:
+		}
 	}
 }
 
@@ -255,7 +276,8 @@ func (i *Instance) reload() {
 		return // for a moment there is none, while links are swapped
 	}
 	sum := sha256.Sum256(data)
-	if sum == i.seen {
+	if sum == i.seen || sum != i.next {
+		i.next = sum // it may be half written: it counts once it stays the same
 		return
 	}
 	i.seen = sum
@@ -274,11 +296,26 @@ func (i *Instance) reload() {
 		i.o.Log.Error("the configuration is not valid: all goes on as it was", "error", err)
 		return
 	}
+	i.bodiesMayPause(cfg)
 	i.metrics.reloads.WithLabelValues("success").Inc()
 	i.o.Log.Info("the configuration is reloaded", "targets", len(cfg.Targets))
 	if i.needsStart(cfg) {
 		i.o.Log.Warn("targets are reloaded; listenAddr, metricsAddr, allowedHosts, allowedOrigins, maxConnections and a changed vault count from the next start")
 	}
+}
+
+// bodiesMayPause tells both listeners how long a body may rest.
+func (i *Instance) bodiesMayPause(c *spec.Config) {
+	i.server.BodiesMayPause(longestIdle(c))
+	i.http2.BodiesMayPause(longestIdle(c))
+}
+
+// longestIdle is how long a stream of some target may pause.
+func longestIdle(c *spec.Config) (most time.Duration) {
+	for i := range c.Targets {
+		most = max(most, c.Targets[i].Timeouts.Idle)
+	}
+	return most
 }
 
 // needsStart reports whether a configuration changes what is read once.

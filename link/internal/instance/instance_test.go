@@ -50,20 +50,26 @@ type link struct {
 	log          book
 	calls, admin string
 	stop         func() error
+	i            *Instance
 }
 
-// start runs an instance with these targets until the test ends.
-func start(t *testing.T, targets string) *link {
+// start runs an instance with these targets until the test ends. adjust changes what
+// no file says.
+func start(t *testing.T, targets string, adjust ...func(*Instance)) *link {
 	t.Helper()
 	l := &link{t: t, file: filepath.Join(t.TempDir(), "config.yaml")}
 	l.write(targets)
 	up := make(chan struct{})
 	i, err := New(Options{
-		File: l.file, Log: slog.New(slog.NewTextHandler(&l.log, nil)), Every: 5 * time.Millisecond,
+		File: l.file, Log: slog.New(slog.NewTextHandler(&l.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Every: 5 * time.Millisecond,
 		Listening: func(calls, admin net.Addr) { l.calls, l.admin = calls.String(), admin.String(); close(up) },
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+	l.i = i
+	for _, a := range adjust {
+		a(i)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -211,6 +217,32 @@ func TestInstance_followsItsFileThroughLinksThatAreSwapped(t *testing.T) {
 	eventually(t, "the second version", func() bool { _, body := l.call("x/"); return strings.HasPrefix(body, "b ") })
 	if _, body := l.call("y/"); !strings.HasPrefix(body, "a ") {
 		t.Error(body)
+	}
+}
+
+// F14, https://github.com/kubernetes/kubernetes/issues/93686: a file that is written in
+// place is half a file for a moment, and may be a valid one.
+func TestInstance_neverTakesAHalfWrittenFile(t *testing.T) {
+	up := upstream(t, "a")
+	l := start(t, "targets:\n"+aTarget("x", up, ""), func(i *Instance) { i.o.Every = time.Hour })
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(l.file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, half := range []string{"", head, head + "targets:\n", head + "targets:\n" + aTarget("y", up, "")} {
+		write(half)
+		l.i.reload()
+		if code, _ := l.call("x/"); code != 200 {
+			t.Fatalf("%q was taken", half)
+		}
+	}
+	write(head + "targets:\n" + aTarget("y", up, "") + aTarget("x", up, ""))
+	l.i.reload()
+	l.i.reload()
+	if code, _ := l.call("y/"); code != 200 || strings.Contains(l.log.String(), "not valid") {
+		t.Errorf("%d: the whole file is not taken, or half of it was: %s", code, l.log.String())
 	}
 }
 

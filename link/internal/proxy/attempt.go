@@ -117,12 +117,12 @@ func (m *maker) outgoing() *call.Outgoing {
 		out.Upgrade = "websocket"
 	}
 	if c.HTTP2 || t.Spec.HTTP2() {
-		out.Trailer = c.Trailer
+		out.Trailer = c.trailer
 		if c.Header.HasToken("TE", "trailers") {
 			out.Header.Add("TE", "trailers")
 		}
 	} else if c.Length < 0 {
-		out.Trailer = c.Trailer
+		out.Trailer = c.trailer
 	}
 	return out
 }

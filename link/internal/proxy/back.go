@@ -17,6 +17,7 @@ var buffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }
 func (c *Call) back(ctx context.Context, w call.ResponseWriter, a *call.Answer, limit *limit) error {
 	defer func() { _ = a.Body.Close() }() // once read, it gives the connection back; before, it drops it
 	c.record.Status = a.Status
+	a.Header.Del(call.ErrorField) // a target does not speak for us
 	if a.Upgraded != nil {
 		return c.tunnel(ctx, w, a, limit)
 	}
@@ -33,6 +34,7 @@ func (c *Call) back(ctx context.Context, w call.ResponseWriter, a *call.Answer, 
 	var trailer call.Header
 	if a.Trailer != nil {
 		trailer = a.Trailer()
+		trailer.Del(call.ErrorField)
 	}
 	c.broke = a.Header.IsGRPC() && statusOf(trailer.Get("grpc-status")) >= 500
 	return w.End(trailer)

@@ -42,6 +42,22 @@ next:
 	return append(out, set...)
 }
 
+// trailer is what of the application's trailer goes on: the rules of its header
+// hold for it too, or a key of its own could come in behind the target's.
+func (c *Call) trailer() call.Header {
+	if c.Trailer == nil {
+		return nil
+	}
+	all := c.Trailer()
+	kept := make(call.Header, 0, len(all))
+	for _, f := range all {
+		if !local(f.Name) && !c.To.Removes(f.Name) {
+			kept = append(kept, f)
+		}
+	}
+	return kept
+}
+
 // local reports whether a field is about the application's connection to us.
 // TE goes on in the one form that says something end-to-end: that trailers are
 // understood, which gRPC insists on.

@@ -61,6 +61,8 @@ func seen(t *testing.T, settings string, cred target.Credential, r *call.Request
 	return got
 }
 
+// L5, https://github.com/golang/go/issues/50580: what Connection names is dropped
+// before the credential is put on.
 func TestHeaders_thatGoOn(t *testing.T) {
 	for name, test := range map[string]struct {
 		settings string
@@ -175,5 +177,50 @@ func TestHeaders_ofTheTargetsConnectionDoNotComeBack(t *testing.T) {
 	got, err := io.ReadAll(c)
 	if want := "HTTP/1.1 103 Early Hints\r\nX-End: 1\r\n\r\nHTTP/1.1 200 OK\r\nX-End: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"; string(got) != want || err != nil {
 		t.Errorf("the application saw %q, %v", got, err)
+	}
+}
+
+// L5, https://github.com/golang/go/issues/50580: what does not go on in the header
+// does not go on behind the body either.
+func TestHeaders_theirRulesHoldForTheTrailerToo(t *testing.T) {
+	var got call.Header
+	to := newTargetOf(t, "headers: {set: {X-Team: orders}, remove: [X-Debug]}", target.Parts{
+		Credential: &credential{field: "X-API-Key", value: "ours"},
+		Transport: trip(func(_ context.Context, _ string, out *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
+			_, err := sentBody(out)
+			got = out.Trailer()
+			return answer(204, ""), err
+		}),
+	})
+	r := request("POST", "/link/crm/", "hello")
+	r.Length = -1
+	r.Trailer = func() call.Header {
+		return header("x-api-key", "theirs", "X-Checksum", "1", "x-team", "other", "X-DEBUG", "1", "Connection", "close", "Authorization", "theirs")
+	}
+	if w, _ := makeCall(t.Context(), to, r); w.status != 204 {
+		t.Fatal(w.status, w.body.String())
+	}
+	if want := header("X-Checksum", "1"); !slices.Equal(got, want) {
+		t.Errorf("the trailer is %v, want %v", got, want)
+	}
+}
+
+func TestHeaders_aTargetDoesNotSpeakForUs(t *testing.T) {
+	to := newTargetOf(t, "", target.Parts{Transport: trip(func(_ context.Context, _ string, _ *call.Outgoing, interim func(int, call.Header)) (*call.Answer, error) {
+		h := header("Fiso-Error", "RATE_LIMITED", "Link", "</a>")
+		interim(103, h)
+		a := answer(503, "busy", "FISO-ERROR", "CIRCUIT_OPEN", "X-A", "1", "fiso-error", "INTERNAL")
+		a.Trailer = func() call.Header { return header("fiso-error", "INTERNAL", "X-Sum", "1") }
+		return a, nil
+	})})
+	w, record := makeCall(t.Context(), to, request("POST", "/link/crm/", ""))
+	if w.status != 503 || w.header.Has(call.ErrorField) || w.header.Get("X-A") != "1" || record.Code != "" {
+		t.Errorf("%d %v, recorded as %q", w.status, w.header, record.Code)
+	}
+	if want := header("X-Sum", "1"); !slices.Equal(w.trailer, want) {
+		t.Errorf("the trailer is %v", w.trailer)
+	}
+	if want := header("Link", "</a>"); !slices.Equal(w.informed, want) {
+		t.Errorf("the interim answer has %v", w.informed)
 	}
 }

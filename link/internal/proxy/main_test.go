@@ -78,6 +78,7 @@ type recorder struct {
 	header   call.Header
 	body     bytes.Buffer
 	interims []int
+	informed call.Header // of the last of them
 	flushes  int
 	begun    bool
 	ended    bool
@@ -86,7 +87,8 @@ type recorder struct {
 	upgraded io.ReadWriteCloser
 }
 
-func (w *recorder) Inform(status int, _ call.Header) error {
+func (w *recorder) Inform(status int, h call.Header) error {
+	w.informed = h
 	w.interims = append(w.interims, status)
 	return nil
 }

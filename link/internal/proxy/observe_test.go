@@ -89,6 +89,8 @@ func TestProxy_worksWithoutAnObserver(t *testing.T) {
 	}
 }
 
+// L6, https://github.com/golang/go/issues/81320: interim answers lose what is about
+// the connection. L10, CVE-2024-45336: redirects are the application's to follow.
 func TestProxy_passesInterimAnswersRedirectsAndTrailersOn(t *testing.T) {
 	to := newTargetOf(t, "", target.Parts{Transport: trip(func(_ context.Context, _ string, _ *call.Outgoing, interim func(int, call.Header)) (*call.Answer, error) {
 		interim(103, header("Link", "</a>"))

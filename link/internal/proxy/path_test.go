@@ -141,6 +141,7 @@ func TestPath_andQueryOnTheWire(t *testing.T) {
 	}
 }
 
+// L4: paths are matched without their query.
 // https://github.com/oauth2-proxy/oauth2-proxy/security/advisories/GHSA-7rh7-c77v-6434
 func TestPath_isNotFoundInTheQuery(t *testing.T) {
 	to := newTargetOf(t, "allowedPaths: [/public/**]", target.Parts{Transport: always(200, "")})

@@ -26,7 +26,10 @@ func (p *Proxy) perform(ctx context.Context, w call.ResponseWriter, c *Call) err
 	defer body.finish() // the attempt was ended by then
 	defer t.Budget.Begin()()
 	m := maker{c: c, body: body, header: c.outgoingHeader(), until: limit.until, tracer: p.Tracer}
-	m.interim = func(status int, h call.Header) { _ = w.Inform(status, h) } // the answer shows that the application is gone
+	m.interim = func(status int, h call.Header) {
+		h.Del(call.ErrorField)
+		_ = w.Inform(status, h) // the answer shows that the application is gone
+	}
 	if c.HTTP2 && c.Header.IsGRPC() {
 		// Whether it is a stream only its service knows, and its head may come
 		// with its end. It has a deadline of its own (grpc-timeout).

@@ -277,7 +277,7 @@ func TestAsync_isOnlyWhatAsksForIt(t *testing.T) {
 }
 
 func TestRefuse_isAnErrorThatNamesItsCode(t *testing.T) {
-	if got := Refuse(call.Stopping, "fiso-link is stopping", time.Second).Error(); got != "STOPPING: fiso-link is stopping" {
+	if got := Refuse(call.BodyTooLarge, "the body is too large", time.Second).Error(); got != "BODY_TOO_LARGE: the body is too large" {
 		t.Error(got)
 	}
 }

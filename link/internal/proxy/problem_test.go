@@ -184,7 +184,7 @@ func TestProblem_everyStatusHasACodeOfGRPC(t *testing.T) {
 		call.BadRequest, call.BadPath, call.HostNotAllowed, call.OriginNotAllowed, call.PathNotAllowed, call.MethodNotAllowed, call.UnknownTarget,
 		call.RequestTimeout, call.BodyTooLarge, call.HeaderTooLarge, call.RateLimited, call.TooManyCalls, call.CircuitOpen, call.CredentialUnavailable,
 		call.CredentialExpired, call.ConnectFailed, call.UpstreamReset, call.UpstreamGarbage, call.UpstreamTimeout, call.AsyncUnavailable,
-		call.UpgradeRefused, call.Stopping, call.Internal, "UNHEARD_OF",
+		call.UpgradeRefused, call.Internal, "UNHEARD_OF",
 	} {
 		if grpcCodes[code.Status()] == 0 {
 			t.Errorf("%s (%d) has none", code, code.Status())

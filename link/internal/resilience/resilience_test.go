@@ -67,7 +67,7 @@ func TestBreaker_closesAfterTrialsThatSucceed(t *testing.T) {
 	})
 }
 
-// A trial that says nothing gives its place back; otherwise the breaker would
+// L12: a trial that says nothing gives its place back; otherwise the breaker would
 // stay half-open for ever: https://github.com/getnora-io/nora/issues/607.
 func TestBreaker_takesTheTrialsPlaceBackWhateverItsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -84,7 +84,7 @@ func TestBreaker_takesTheTrialsPlaceBackWhateverItsEnd(t *testing.T) {
 	})
 }
 
-// https://github.com/sony/gobreaker/issues/53
+// L12: https://github.com/sony/gobreaker/issues/53
 func TestBreaker_boundsTrialsUnderRace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := breaker()
@@ -166,7 +166,7 @@ func TestBreaker_ofNobodyLetsAllThrough(t *testing.T) {
 	}
 }
 
-// A waiting retry counts: https://github.com/envoyproxy/envoy/issues/30205.
+// L12: a waiting retry counts: https://github.com/envoyproxy/envoy/issues/30205.
 func TestBudget_countsRetriesThatWait(t *testing.T) {
 	b := NewBudget(0.2)
 	for range 100 {
