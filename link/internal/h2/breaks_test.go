@@ -137,7 +137,8 @@ func TestServer_limitsTheTimeOfABody(t *testing.T) {
 	}
 }
 
-// L14: a window that is never opened holds a stream for a while, and not for ever.
+// L14: a window that is never opened holds a stream for a while, and not for ever
+// (CVE-2019-9517, https://github.com/Netflix/security-bulletins/blob/master/advisories/third-party/2019-002.md).
 func TestServer_endsAStreamWhoseWindowStaysShut(t *testing.T) {
 	ended := make(chan error, 1)
 	p := application(t, listen(t, &Server{Limits: Limits{Write: 50 * time.Millisecond}, Handler: handler(func(_ context.Context, w call.ResponseWriter, _ *call.Request) {
@@ -190,7 +191,7 @@ func TestServer_oneStreamThatIsNotReadHoldsUpNoOther(t *testing.T) {
 	}
 }
 
-// CVE-2023-44487 (https://github.com/golang/go/issues/63417) and CVE-2025-8671
+// L14: CVE-2023-44487 (https://github.com/golang/go/issues/63417) and CVE-2025-8671
 // (https://kb.cert.org/vuls/id/767506): streams that end early, by either side,
 // must not let more calls run at once than streams may.
 func TestServer_boundsCallsWhoseStreamsAreReset(t *testing.T) {
@@ -228,7 +229,7 @@ func TestServer_boundsCallsWhoseStreamsAreReset(t *testing.T) {
 	}
 }
 
-// CVE-2023-45288 (https://github.com/golang/go/issues/65051): a header block that
+// L14: CVE-2023-45288 (https://github.com/golang/go/issues/65051): a header block that
 // never ends is neither kept nor read on for ever.
 func TestServer_endsAFloodOfContinuation(t *testing.T) {
 	p := application(t, listen(t, &Server{Handler: handler(ok)}))
@@ -245,7 +246,8 @@ func TestServer_endsAFloodOfContinuation(t *testing.T) {
 }
 
 // L14: frames that have to be answered, from somebody who reads no answer. What is
-// queued for it is bounded, and then the connection ends.
+// queued for it is bounded, and then the connection ends (CVE-2019-9512,
+// https://github.com/golang/go/issues/33606).
 func TestServer_endsAFloodOfPings(t *testing.T) {
 	p := application(t, listen(t, &Server{Limits: Limits{Ping: 100 * time.Millisecond}, Handler: handler(ok)}))
 	var err error
@@ -260,7 +262,8 @@ func TestServer_endsAFloodOfPings(t *testing.T) {
 }
 
 // L14: settings are acknowledged together while nobody reads, so that none pile up
-// and the connection goes on.
+// and the connection goes on (CVE-2019-9515,
+// https://github.com/Netflix/security-bulletins/blob/master/advisories/third-party/2019-002.md).
 func TestServer_outlastsAFloodOfSettings(t *testing.T) {
 	p := application(t, listen(t, &Server{Handler: handler(ok)}))
 	for range 50_000 {

@@ -290,7 +290,8 @@ func TestTransport_anAnswerThatBreaksSaysSo(t *testing.T) {
 	}
 }
 
-// L11: what does not greet in HTTP/2 gets no request.
+// L11: what does not greet in HTTP/2 gets no request, which might be lost there and
+// not be made again (https://github.com/golang/go/issues/19943).
 func TestTransport_sendsNothingBeforeItIsGreeted(t *testing.T) {
 	for name, test := range map[string]struct {
 		do   func(c net.Conn)

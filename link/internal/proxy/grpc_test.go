@@ -61,7 +61,8 @@ func foreign(r *call.Request) *call.Request {
 	return r
 }
 
-// L8: what is no call of gRPC is not routed by a field of its header.
+// L8: what is no call of gRPC is not routed by a field of its header
+// (https://github.com/oauth2-proxy/oauth2-proxy/issues/3506).
 func TestGRPC_theFieldDecidesNothingElse(t *testing.T) {
 	for name, change := range map[string]func(r *call.Request){
 		"HTTP/1.1":          func(r *call.Request) { r.HTTP2 = false },
@@ -229,7 +230,8 @@ func (j judged) Pick(context.Context, []string) (string, func(resilience.Outcome
 }
 func (judged) Close() {}
 
-// L12: a trial that becomes a stream does not keep the others waiting for its end.
+// L12: a trial that becomes a stream does not keep the others waiting for its end
+// (https://github.com/getnora-io/nora/issues/607).
 func TestBreaker_aStreamIsATrialUpToItsHead(t *testing.T) {
 	for name, kind := range map[string]string{"a stream": "text/event-stream", "gRPC": "application/grpc"} {
 		t.Run(name, func(t *testing.T) {
