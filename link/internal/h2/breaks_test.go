@@ -361,3 +361,44 @@ func TestServer_cutsOffWhatTakesTooLongToDrain(t *testing.T) {
 		t.Error("it ended well")
 	}
 }
+
+// L14: a connection that asks for nothing makes room, who never asked for anything
+// first; one with a call under way does not
+// (https://github.com/Netflix/security-bulletins/blob/master/advisories/third-party/2019-002.md).
+func TestServer_makesRoomByClosingWhoeverAsksForNothing(t *testing.T) {
+	began, release := make(chan struct{}), make(chan struct{})
+	s := &Server{Handler: handler(func(_ context.Context, w call.ResponseWriter, r *call.Request) {
+		if r.Target == "/wait" {
+			close(began)
+			<-release
+		}
+		answer(w, 200, "")
+	})}
+	addr := listen(t, s)
+	s.MakeRoom() // of nobody
+	asked := application(t, addr)
+	asked.headers(1, true, get("/")...)
+	if how, _, _ := asked.ending(1); how != "end" {
+		t.Fatal(how)
+	}
+	busy := application(t, addr)
+	busy.headers(1, true, get("/wait")...)
+	await(t, "the call", began)
+	silent := application(t, addr)
+	if f, err := silent.ReadFrame(); err != nil {
+		t.Fatal(f, err)
+	}
+	s.MakeRoom()
+	silent.drain() // it is closed
+	asked.headers(3, true, get("/")...)
+	if how, _, _ := asked.ending(3); how != "end" {
+		t.Error("who has asked was closed before who has not:", how)
+	}
+	s.MakeRoom()
+	asked.drain() // it is closed
+	s.MakeRoom()
+	close(release)
+	if how, status, _ := busy.ending(1); how != "end" || status != "200" {
+		t.Error("a call under way was cut:", how, status)
+	}
+}

@@ -63,6 +63,9 @@ type Server struct {
 	http    *http.Server
 	conns   handover
 	serving sync.WaitGroup
+
+	mu   sync.Mutex
+	open map[*conn]struct{}
 }
 
 func (s *Server) start() {
@@ -93,7 +96,9 @@ func (s *Server) start() {
 // call on it is left.
 func (s *Server) ServeConn(nc net.Conn) {
 	s.start()
-	c := &conn{Conn: nc, closed: make(chan struct{})}
+	c := &conn{Conn: nc, closed: make(chan struct{}), since: time.Now()}
+	s.track(c, true)
+	defer s.track(c, false)
 	if !s.conns.give(c) {
 		_ = nc.Close() // we are stopping; the application will try another time
 		return
@@ -126,7 +131,7 @@ func (s *Server) serve(rw http.ResponseWriter, hr *http.Request) {
 	if !c.begin() {
 		panic(http.ErrAbortHandler)
 	}
-	defer c.calls.Done()
+	defer c.done()
 	stream := &stream{http: http.NewResponseController(rw), limits: &s.Limits}
 	defer stream.end() // nobody touches it after this
 	w := &writer{http: rw, stream: stream, headOnly: hr.Method == http.MethodHead}
@@ -182,6 +187,9 @@ type conn struct {
 	net.Conn
 	mu     sync.Mutex
 	over   bool
+	busy   int       // calls under way
+	asked  bool      // there was one
+	since  time.Time // without a call
 	closed chan struct{}
 	calls  sync.WaitGroup
 }
@@ -192,8 +200,32 @@ func (c *conn) begin() bool {
 	defer c.mu.Unlock()
 	if !c.over {
 		c.calls.Add(1)
+		c.busy++
+		c.asked = true
 	}
 	return !c.over
+}
+
+func (c *conn) done() {
+	c.mu.Lock()
+	c.busy--
+	c.since = time.Now()
+	c.mu.Unlock()
+	c.calls.Done()
+}
+
+// evict closes the connection, unless a call has begun meanwhile.
+func (c *conn) evict() {
+	c.mu.Lock()
+	idle := c.busy == 0 && !c.over
+	if idle {
+		c.over = true
+		close(c.closed)
+	}
+	c.mu.Unlock()
+	if idle {
+		_ = c.Conn.Close() // net/http finds it closed
+	}
 }
 
 func (c *conn) Close() error {

@@ -242,7 +242,9 @@ func (i *Instance) enter(places chan struct{}) {
 		case places <- struct{}{}:
 			return
 		default:
-			i.server.MakeRoom()
+			if !i.server.MakeRoom() {
+				i.http2.MakeRoom()
+			}
 		}
 		pause := time.NewTimer(50 * time.Millisecond) // where all are at work
 		select {
