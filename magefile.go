@@ -60,7 +60,7 @@ func Proxy(ctx context.Context, module *string) error { return pipe(module).Prox
 // Integration runs the tests against real servers: an Apache Kafka, which it fetches (needs java and mvn), a Vault, which it builds, and nginx, which is to be installed.
 func Integration(ctx context.Context, module *string) error { return pipe(module).Integration(ctx) }
 
-// Bench runs the benchmarks, and then fiso-flow against the least a program could spend (e2e/bench).
+// Bench runs the benchmarks, and then fiso-flow against the least a program could spend and fiso-link against nginx and others (e2e/bench).
 func Bench(ctx context.Context, module *string) error { return pipe(module).Bench(ctx) }
 
 // Faults runs fiso-flow on a real Apache Kafka under faults of every kind, about 25 minutes (-scenario=sigkill,brokers -scale=0.1 for less; needs java and mvn).

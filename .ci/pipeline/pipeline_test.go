@@ -387,7 +387,7 @@ func TestMutants_areTriedWithoutTouchingTheTree(t *testing.T) {
 func TestBench_endsWithTheProgramThatMeasuresTheWhole(t *testing.T) {
 	files := tree()
 	files["e2e/go.mod"] = "module example.com/x/e2e\n\ngo 1.26.0\n"
-	files["e2e/bench/main.go"] = "package main\n\nfunc main() { println(\"measured\") }\n"
+	files["e2e/bench/main.go"] = "package main\n\nimport \"os\"\n\nfunc main() { println(\"measured\", len(os.Args)) }\n"
 	files["go.work"] = "go 1.26.0\n\nuse (\n\t./common\n\t./e2e\n)\n"
 	p, out := at(t, files)
 	p.Module = "common"
@@ -398,7 +398,9 @@ func TestBench_endsWithTheProgramThatMeasuresTheWhole(t *testing.T) {
 	if err := p.Bench(t.Context()); err != nil {
 		t.Error(err)
 	}
-	mustSay(t, out, "measured")
+	mustSay(t, out, "measured 1", "measured 2")
+	repotest.Write(t, p.Root, "e2e/bench/main.go", "package main\n\nimport \"os\"\n\nfunc main() { os.Exit(len(os.Args) - 1) }\n")
+	mustRefuse(t, p.Bench(t.Context()), "measuring fiso-link against other proxies: go run")
 	repotest.Write(t, p.Root, "e2e/bench/main.go", "package main\n")
 	mustRefuse(t, p.Bench(t.Context()), "measuring fiso-flow against the floor: go run")
 }

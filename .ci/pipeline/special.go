@@ -87,11 +87,11 @@ func (p *Pipeline) Integration(ctx context.Context) error {
 }
 
 // benchProgram is the folder, seen from the repository, of the program that
-// measures fiso-flow as a whole.
+// measures fiso-flow as a whole, and fiso-link when it is told so.
 const benchProgram = "e2e/bench"
 
 // Bench runs the benchmarks, one package after the other, and then the program
-// that measures fiso-flow against the floor.
+// that measures fiso-flow against the floor, and fiso-link against other proxies.
 func (p *Pipeline) Bench(ctx context.Context) error {
 	if err := p.benchmarks(ctx); err != nil {
 		return err
@@ -101,6 +101,9 @@ func (p *Pipeline) Bench(ctx context.Context) error {
 	}
 	if err := (repo.Cmd{Dir: p.Root, Out: p.Out, Args: []string{"go", "run", "./" + benchProgram}}).Run(ctx); err != nil {
 		return fmt.Errorf("measuring fiso-flow against the floor: %w", err)
+	}
+	if err := (repo.Cmd{Dir: p.Root, Out: p.Out, Args: []string{"go", "run", "./" + benchProgram, "link"}}).Run(ctx); err != nil {
+		return fmt.Errorf("measuring fiso-link against other proxies: %w", err)
 	}
 	return nil
 }

@@ -88,6 +88,9 @@ func appendMember(dst []byte, name, value string) []byte {
 // IsJSON reports whether a content type declares JSON: a subtype json or
 // …+json in any case, with any parameters. "" does, as CloudEvents says.
 func IsJSON(contentType string) bool {
+	if contentType == "application/json" { // nearly all there is
+		return true
+	}
 	mediaType := mediaType(contentType)
 	if mediaType == "" {
 		return true

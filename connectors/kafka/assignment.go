@@ -45,6 +45,8 @@ type assignment struct {
 	// buffer holds what was fetched and not yet handed over, oldest first.
 	buffer    []batch
 	buffered  int64         // bytes in buffer
+	full      bool          // that is enough, and fetching waits for room
+	seen      int64         // buffered at the last look, while full
 	fetched   int64         // offset after the newest record ever buffered
 	refused   bool          // a message was settled with an error
 	over      bool          // because of that, hand over no more and rewind
@@ -207,7 +209,7 @@ func (a *assignment) push(b batch) {
 	a.buffered += bytes
 	a.fetched = b.records[len(b.records)-1].Position.Offset + 1
 	if a.run.tooMuch(a.run.buffered.Add(bytes), a.buffered) {
-		a.part.hold(holdFull)
+		a.fill()
 	}
 	if a.waits == forRecords {
 		a.signal()
@@ -336,8 +338,12 @@ func (a *assignment) taken(bytes int64) {
 		return
 	}
 	a.buffered -= bytes
-	if a.run.lowEnough(a.run.buffered.Add(-bytes), a.buffered) {
+	total := a.run.buffered.Add(-bytes)
+	if a.run.lowEnough(total, a.buffered) {
+		a.ease()
 		a.part.release(holdFull)
+	} else if !a.run.tooMuch(total, a.buffered) {
+		a.ease()
 	}
 }
 
@@ -350,6 +356,7 @@ func (a *assignment) finish(cause error) {
 		a.state = draining
 		a.run.buffered.Add(-a.buffered)
 		a.buffer, a.buffered = nil, 0
+		a.ease()
 	}
 	a.checkDrained()
 	a.mu.Unlock()

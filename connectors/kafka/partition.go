@@ -70,6 +70,13 @@ func (p *partition) release(why holdReason) {
 	}
 }
 
+// holding reports whether that reason holds.
+func (p *partition) holding(why holdReason) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.holds&why != 0
+}
+
 func (p *partition) setProblem(s string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -40,6 +40,8 @@ type session struct {
 	commits  chan struct{} // holds one token: one commit at a time
 	buffered atomic.Int64  // bytes waiting to be handed over, all partitions
 	share    atomic.Int64  // of them, what one partition may hold
+	full     atomic.Int64  // partitions that fetching waits for
+	room     chan struct{} // tells it that there are none left; holds one
 	noAhead  atomic.Bool   // the broker has no room for what is done beyond a watermark
 	wg       sync.WaitGroup
 
@@ -66,7 +68,7 @@ func (s *Source) runSession(ctx context.Context, h handler) error {
 	r := &session{
 		src: s, log: s.log, handler: h, base: base, ctx: inner, failed: failed,
 		window: s.opts.Window, drain: s.opts.DrainTimeout,
-		commits: make(chan struct{}, 1), parts: map[tp]*partition{}, tails: map[tp]*assignment{},
+		commits: make(chan struct{}, 1), room: make(chan struct{}, 1), parts: map[tp]*partition{}, tails: map[tp]*assignment{},
 	}
 	r.share.Store(int64(s.cfg.MaxBufferedBytes))
 	opts := slices.Concat(s.conn, s.groupOptions(), []kgo.Opt{
@@ -152,6 +154,7 @@ func (r *session) pollLoop() {
 			cancel()
 		}
 		r.cmdMu.Unlock()
+		r.awaitRoom(ctx)
 		fetches := r.cl.PollFetches(ctx)
 		cancel()
 		over := fetches.IsClientClosed()

@@ -1,11 +1,13 @@
-// Command bench measures fiso-flow against the floor: the least that a Go
-// program could spend on the same work. Run it from the top of the repository:
+// Command bench measures fiso-flow against the floor, the least that a Go
+// program could spend on the same work, and fiso-link against nginx and others.
+// Run it from the top of the repository:
 //
-//	go run ./e2e/bench            # about eight minutes
-//	go run ./e2e/bench --quick    # about two
+//	go run ./e2e/bench            # fiso-flow, about eight minutes
+//	go run ./e2e/bench link       # fiso-link, about eight minutes
+//	go run ./e2e/bench --quick    # of either: about two
 //
-// It starts itself again as the broker and as the floor, so that what each
-// spends can be told apart.
+// It starts itself again as the broker, the floor and the like, so that what
+// each spends can be told apart.
 package main
 
 import (
@@ -15,12 +17,19 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/lsm/fiso/e2e/bench/internal/calls"
 	"github.com/lsm/fiso/e2e/bench/internal/rounds"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := rounds.Main(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	args, measure := os.Args[1:], rounds.Main
+	if len(args) > 0 && args[0] == "link" {
+		args, measure = args[1:], calls.Main
+	} else if calls.Role(args) {
+		measure = calls.Main
+	}
+	err := measure(ctx, args, os.Stdout, os.Stderr)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)

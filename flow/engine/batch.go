@@ -35,7 +35,7 @@ func (e *Engine) join(l *lane, st *stage) {
 	}
 	if st.open == nil {
 		st.open = &batch{stage: st, due: time.Now().Add(st.batch.MaxWait), items: make([]*item, 0, st.batch.MaxEvents)}
-		e.remind()
+		e.remind(st.open.due)
 	}
 	b := st.open
 	l.place = joined

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/lsm/fiso/common/backoff"
 	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/connector"
 	"github.com/lsm/fiso/flow/fault"
@@ -36,6 +37,47 @@ func (b *batches) sink() batchFunc {
 		}
 		return b.answer(evs)
 	}
+}
+
+// Found by the simulation: an event was handed back, as its assignment was over,
+// and the one behind it joined a batch and was delivered before it.
+func TestBatch_nothingJoinsOnceItsAssignmentIsOver(t *testing.T) {
+	e := New(Config{}, &Stage{Sink: new(batches).sink(), Batch: &Batch{}})
+	ctx, cancel := context.WithCancel(t.Context())
+	it := &item{lane: &lane{shard: &shard{ctx: ctx}}, stage: e.stage.Load(), event: new(cloudevent.Event)}
+	if !e.joins(it) {
+		t.Error("an event that is made does not join")
+	}
+	cancel()
+	if e.joins(it) {
+		t.Error("an event joins although its assignment is over")
+	}
+}
+
+// The clock sleeps until what it knows of; what is due earlier wakes it.
+func TestBatch_isSentInTimeWhateverElseWaitsForLonger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		down := errors.New("down")
+		b := &batches{answer: func(evs []*cloudevent.Event) []error {
+			if string(evs[0].Key) == "a" {
+				return []error{down}
+			}
+			return nil
+		}}
+		r := start(t, Config{}, Stage{
+			Sink: b.sink(), Batch: &Batch{MaxEvents: 10, MaxWait: time.Second},
+			Retry: backoff.Policy{Kind: backoff.Constant, Initial: time.Hour}, MaxRetries: 9,
+		})
+		r.give(r.ctx, "a")
+		after(time.Minute) // it was sent once, and waits for an hour
+		b1 := r.give(r.ctx, "b")
+		after(time.Second)
+		r.want(b1, nil)
+		after(time.Minute)
+		b2 := r.give(r.ctx, "b")
+		after(time.Second)
+		r.want(b2, nil)
+	})
 }
 
 func TestBatch_isSentAtTheFirstBoundReached(t *testing.T) {

@@ -59,14 +59,21 @@ func (e *Engine) tick(now time.Time) time.Duration {
 		e.trim(now)
 		soonest(trimEvery)
 	}
+	if e.alarm = (time.Time{}); in >= 0 {
+		e.alarm = now.Add(in)
+	}
 	return in
 }
 
 // backlog says that lanes wait although every worker there may be is busy.
 func (e *Engine) backlog() bool { return e.ready.n > 0 && e.parked == 0 }
 
-// remind wakes the clock, which computes anew when it is next needed.
-func (e *Engine) remind() {
+// remind wakes the clock, which computes anew when it is next needed, unless it
+// wakes by itself before at. Called with the lock held.
+func (e *Engine) remind(at time.Time) {
+	if !e.alarm.IsZero() && !e.alarm.After(at) {
+		return
+	}
 	select {
 	case e.nudge <- struct{}{}:
 	default:
@@ -78,7 +85,7 @@ func (e *Engine) remind() {
 func (e *Engine) pacing() {
 	if !e.watched {
 		e.watched = true
-		e.remind()
+		e.remind(time.Time{})
 	}
 }
 
@@ -105,6 +112,6 @@ func (e *Engine) sleep(l *lane, d time.Duration) {
 	l.due = time.Now().Add(d)
 	heap.Push(&e.pauses, l)
 	if l.index == 0 {
-		e.remind()
+		e.remind(l.due)
 	}
 }

@@ -45,6 +45,7 @@ type Engine struct {
 	wake    sync.Cond // calls a parked worker
 	pace    pace      // how many workers there may be
 	watched bool      // the clock looks after the pace
+	alarm   time.Time // when the clock wakes by itself; zero: it does not
 	trimmed time.Time
 
 	blocked map[*shard]struct{} // shards in which a handler waits for room
@@ -135,13 +136,19 @@ func (e *Engine) leave(l *lane) {
 // onward lets a lane's head go on: into the collecting batch at once, when its
 // event is made already, and else to a worker. Called with the lock held.
 func (e *Engine) onward(l *lane) {
-	it, st := l.head, e.stage.Load()
-	made := it.stage == st && it.event != nil && it.letter == nil
-	if made && st.batch != nil && !it.single && !st.line.stopped && e.working < e.cfg.MaxInFlight && e.take(l) {
+	st := e.stage.Load()
+	if l.head.stage == st && e.joins(l.head) && !st.line.stopped && e.working < e.cfg.MaxInFlight && e.take(l) {
 		e.join(l, st)
 		return
 	}
 	e.ready.push(l)
+}
+
+// joins reports whether all that an event lacks on its stage is a batch. Once
+// its assignment is over it lacks an end: workers hand back what they find not
+// begun, and what stands behind it in its lane must not be sent after all.
+func (e *Engine) joins(it *item) bool {
+	return it.event != nil && it.letter == nil && it.stage.batch != nil && !it.single && it.lane.shard.ctx.Err() == nil
 }
 
 // forget takes an event out of every account.

@@ -131,8 +131,11 @@ func (e *Engine) halt(l *lane, n *line) {
 func (e *Engine) moveLine(st *stage) {
 	n := &st.line
 	k := len(n.waiting)
+	if k == 0 {
+		return
+	}
 	if n.stopped {
-		if n.probe != nil || k == 0 {
+		if n.probe != nil {
 			return
 		}
 		k = 1

@@ -46,6 +46,7 @@ func (e *Engine) shardOf(ctx context.Context) *shard {
 	s := &shard{ctx: ctx, empty: make(chan struct{})}
 	s.room.L = &e.mu
 	e.shards[ctx] = s
+	e.spare.max = max(e.spare.max, len(e.shards)*e.cfg.MaxInFlight)
 	e.watchers.Go(func() { e.watch(s) })
 	return s
 }

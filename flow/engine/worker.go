@@ -52,7 +52,12 @@ func (e *Engine) next() (*lane, *batch) {
 			b.ctx, b.cancel = context.WithCancel(context.WithoutCancel(b.items[0].call))
 			return nil, b
 		case e.ready.n > 0 && e.working < e.cfg.MaxInFlight:
-			if l := e.ready.pop(); e.take(l) {
+			l := e.ready.pop()
+			switch {
+			case !e.take(l):
+			case e.joins(l.head):
+				e.join(l, l.head.stage) // there is nothing to do for it but that
+			default:
 				return l, nil
 			}
 		case e.closed && e.inFlight == 0:

@@ -35,8 +35,11 @@ type lines struct {
 
 var _ connector.BatchSink = (*Sink)(nil)
 
-// New is a sink that writes to w. It never closes w.
+// New is a sink that writes to w. It never closes w. Where w is a pipe, it has
+// the pipe hold up to 1 MiB, if the system lets it: what stands in there counts
+// as delivered, as with any pipe, and is lost if its reader ends.
 func New(w io.Writer) *Sink {
+	widen(w)
 	return &Sink{w: w, lines: sync.Pool{New: func() any { return new(lines) }}}
 }
 

@@ -116,17 +116,11 @@ func (p *Pipeline) process(v *vars, m *connector.Message, t *Trace) (*cloudevent
 		}
 	}
 	v.name()
-	out := &v.outgoing
-	out.Event, out.own = v.event, false
-	if p.output != nil {
-		out.DataSchema = "" // it describes data that is no longer there
+	out, err := p.begin(v)
+	if err != nil {
+		return nil, err
 	}
-	for i := range p.attributes {
-		if err := p.attributes[i].apply(v, out); err != nil {
-			return nil, err
-		}
-	}
-	if err := p.fill(v, &out.Event, payload); err != nil {
+	if err := p.fill(v, out, payload); err != nil {
 		return nil, err
 	}
 	out.Key = m.Key
@@ -134,7 +128,27 @@ func (p *Pipeline) process(v *vars, m *connector.Message, t *Trace) (*cloudevent
 	if p.output != nil {
 		holds += len(out.Data) // else they are the record's own
 	}
-	return v.keepEvent(&out.Event, holds), nil
+	return v.keepEvent(out, holds), nil
+}
+
+// begin is the outgoing event but for its data. Where no expression makes an
+// attribute, nothing sees a difference to the incoming one, which then becomes
+// it: an event is large, and copying it costs.
+func (p *Pipeline) begin(v *vars) (*cloudevent.Event, error) {
+	if p.output != nil {
+		v.event.DataSchema = "" // it describes data that is no longer there; no expression sees it
+	}
+	if len(p.attributes) == 0 {
+		return &v.event, nil
+	}
+	out := &v.outgoing
+	out.Event, out.own, out.used = v.event, false, true
+	for i := range p.attributes {
+		if err := p.attributes[i].apply(v, out); err != nil {
+			return nil, err
+		}
+	}
+	return &out.Event, nil
 }
 
 // parse reads the payload as JSON.
@@ -174,7 +188,8 @@ func (p *Pipeline) fill(v *vars, e *cloudevent.Event, payload []byte) (err error
 // see, stays as it is.
 type outgoing struct {
 	cloudevent.Event
-	own bool // the extensions are no longer the incoming event's
+	own  bool // the extensions are no longer the incoming event's
+	used bool // to be cleared before the next event
 }
 
 func (o *outgoing) setExtension(name, value string) {

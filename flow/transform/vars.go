@@ -45,7 +45,10 @@ func (v *vars) release() {
 	if v.cancel != nil {
 		v.cancel()
 	}
-	v.event, v.outgoing.Event = cloudevent.Event{}, cloudevent.Event{}
+	v.event = cloudevent.Event{}
+	if v.outgoing.used {
+		v.outgoing = outgoing{}
+	}
 	v.message, v.nameless, v.headers = nil, false, nil
 	v.data, v.named, v.time = nil, nil, time.Time{}
 	v.ctx, v.limited, v.cancel = nil, nil, nil

@@ -15,11 +15,35 @@ const ticks = 100
 
 // CPU is what the process has spent, user and system.
 func (p *Process) CPU() (time.Duration, error) {
-	text, err := p.account("stat")
+	text, err := account(p.pid(), "stat")
 	if err != nil {
 		return 0, err
 	}
 	return parseStat(text)
+}
+
+// Family is what the process and its children have spent, and the resident
+// memory that they have now, in bytes; pages they share count for each.
+func (p *Process) Family() (cpu time.Duration, resident int64, err error) {
+	text, err := account(p.pid(), fmt.Sprintf("task/%d/children", p.pid()))
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, id := range append(strings.Fields(text), strconv.Itoa(p.pid())) {
+		pid, err1 := strconv.Atoi(id)
+		stat, err2 := account(pid, "stat")
+		status, err3 := account(pid, "status")
+		if err := errors.Join(err1, err2, err3); err != nil {
+			return 0, 0, err
+		}
+		spent, err1 := parseStat(stat)
+		size, err2 := parseSize(status, "VmRSS:")
+		if err := errors.Join(err1, err2); err != nil {
+			return 0, 0, err
+		}
+		cpu, resident = cpu+spent, resident+size
+	}
+	return cpu, resident, nil
 }
 
 // Peak is the most resident memory that the process had, in bytes.
@@ -30,7 +54,7 @@ func (p *Process) Resident() (int64, error) { return p.memory("VmRSS:") }
 
 // Read is how many bytes the process has read, from files and connections.
 func (p *Process) Read() (int64, error) {
-	text, err := p.account("io")
+	text, err := account(p.pid(), "io")
 	if err != nil {
 		return 0, err
 	}
@@ -44,15 +68,17 @@ func (p *Process) Read() (int64, error) {
 }
 
 func (p *Process) memory(key string) (int64, error) {
-	text, err := p.account("status")
+	text, err := account(p.pid(), "status")
 	if err != nil {
 		return 0, err
 	}
 	return parseSize(text, key)
 }
 
-func (p *Process) account(name string) (string, error) {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", p.cmd.Process.Pid, name))
+func (p *Process) pid() int { return p.cmd.Process.Pid }
+
+func account(pid int, name string) (string, error) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, name))
 	if err != nil {
 		return "", fmt.Errorf("read the accounts of the process: %w", err)
 	}

@@ -18,6 +18,9 @@ import (
 // Flow is the package of fiso-flow's command.
 const Flow = "github.com/lsm/fiso/flow/cmd/fiso-flow"
 
+// Link is the package of fiso-link's command.
+const Link = "github.com/lsm/fiso/link/cmd/fiso-link"
+
 // patience is how long a process may take to end after SIGTERM.
 const patience = 30 * time.Second
 

@@ -98,3 +98,21 @@ func TestTail_keepsTheEnd(t *testing.T) {
 		t.Error(len(s))
 	}
 }
+
+func TestFamily_hasTheChildren(t *testing.T) {
+	p := shell(t, `sleep 2 >/dev/null 2>&1 & sleep 2 >/dev/null 2>&1 & wait`)
+	for {
+		_, family, err := p.Family()
+		alone, err2 := p.Resident()
+		if err == nil && err2 == nil && family > alone {
+			break // the children are there
+		}
+		if t.Context().Err() != nil {
+			t.Fatal(family, alone, err, err2)
+		}
+	}
+	p.Kill()
+	if _, _, err := p.Family(); err == nil {
+		t.Error("a dead process has accounts")
+	}
+}

@@ -1,6 +1,7 @@
 package lazyjson
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -19,7 +20,13 @@ var benchmarks = []struct {
 	{"numbers", []byte("[" + strings.Repeat("1,-27,1945.25,0,1e-7,1234567890123,", 100) + "0]")},
 	{"escapes", []byte(`["` + strings.Repeat(`a \"quoted\" word\n\u00e9 and a path C:\\x `, 50) + `"]`)},
 	{"non-ascii", []byte(`["` + strings.Repeat("Größe: 42 – 日本語テキスト ", 100) + `"]`)},
-	{"indented", []byte(strings.NewReplacer(",", ",\n      ", ":", ": ").Replace(string(record)))},
+	{"indented", indented(record)},
+}
+
+func indented(data []byte) []byte {
+	var b bytes.Buffer
+	_ = json.Indent(&b, data, "", "      ") // it is JSON
+	return b.Bytes()
 }
 
 func manyMembers(n int) []byte {

@@ -35,6 +35,7 @@ type Answer struct {
 	Length  int64 // -1: until its end
 	Trailer func() Header
 	// Ready says that the next Read will not wait for the target; nil: unknown.
+	// It is for whoever reads the body, until it is closed.
 	Ready func() bool
 	// Upgraded is the connection after 101, which the caller closes; nil
 	// otherwise.

@@ -78,7 +78,8 @@ type Endpoints struct {
 type endpoint struct {
 	address string
 	busy    int
-	row     int       // failures in a row
+	row     int // failures in a row
+	free    func(resilience.Outcome)
 	aside   time.Time // not before, unless there is no other
 	times   int       // it was put aside in a row
 	slow    time.Time // not before, if there is another: it lost a race to connect
@@ -126,7 +127,7 @@ func (e *Endpoints) Pick(ctx context.Context, tried []string) (string, func(resi
 	defer e.mu.Unlock()
 	p := e.best(tried, time.Now())
 	p.busy++
-	return p.address, func(o resilience.Outcome) { e.done(p, o) }, nil
+	return p.address, p.free, nil
 }
 
 // fresh sees to it that there are addresses. Old ones serve while new ones are
@@ -205,7 +206,9 @@ func (e *Endpoints) replace(addresses []string) {
 		if i := slices.IndexFunc(old, func(p *endpoint) bool { return p.address == a }); i >= 0 {
 			e.all = append(e.all, old[i])
 		} else {
-			e.all = append(e.all, &endpoint{address: a})
+			p := &endpoint{address: a}
+			p.free = func(o resilience.Outcome) { e.done(p, o) }
+			e.all = append(e.all, p)
 		}
 	}
 }

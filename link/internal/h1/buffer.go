@@ -43,21 +43,29 @@ func (b *buffer) fill(most int) error {
 	return err
 }
 
-// head reads a whole head of at most so many bytes, and takes it out.
+// wholeHead takes a head out of at most so many bytes; "" while it is not whole.
+func (b *buffer) wholeHead(most int) (string, error) { return b.takeHead(most, 0) }
+
+func (b *buffer) takeHead(most, seen int) (string, error) {
+	n := headEnd(b.data[b.r:b.w], seen)
+	switch {
+	case n > most, n == 0 && b.unused() >= most:
+		return "", errHeadTooLarge
+	case n == 0:
+		return "", nil
+	}
+	head := string(b.data[b.r : b.r+n])
+	b.r += n
+	return head, nil
+}
+
+// head reads on until it can take a whole head.
 func (b *buffer) head(most int) (string, error) {
-	seen := 0
-	for {
-		if n := headEnd(b.data[b.r:b.w], seen); n > 0 {
-			if n > most {
-				return "", errHeadTooLarge
-			}
-			head := string(b.data[b.r : b.r+n])
-			b.r += n
-			return head, nil
+	for seen := 0; ; {
+		if head, err := b.takeHead(most, seen); head != "" || err != nil {
+			return head, err
 		}
-		if seen = b.unused(); seen >= most {
-			return "", errHeadTooLarge
-		}
+		seen = b.unused()
 		if err := b.fill(most); err != nil {
 			if errors.Is(err, io.EOF) && b.unused() > 0 {
 				err = io.ErrUnexpectedEOF

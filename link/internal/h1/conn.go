@@ -1,7 +1,6 @@
 package h1
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net"
@@ -27,10 +26,14 @@ type conn struct {
 	server *Server
 	limits Limits
 	nc     net.Conn
-	cancel context.CancelFunc
+	ctx    call.Ending // ends with the connection
 	in     buffer
+	rest   rest
+	lent   *pair // the buffers of in and w; nil: it has none
 	body   body
-	fields call.Header // reused
+	fields call.Header // reused, as are these
+	r      call.Request
+	reader requestBody
 	w      writer
 	began  sync.Mutex // see writer
 	watch  watch
@@ -39,16 +42,48 @@ type conn struct {
 	since  time.Time   // that it waits; guarded by cutMu
 	asked  bool        // a request came before; guarded by cutMu
 	cut    atomic.Bool // the body under way was interrupted
-	lazy   bool        // the application waits for 100 (Continue)
-	unsure bool        // it was answered instead, and may or may not send the body
+	until  time.Time   // the read deadline, unless it was moved since
+	moved  atomic.Bool
+	lazy   bool // the application waits for 100 (Continue)
+	unsure bool // it was answered instead, and may or may not send the body
 }
 
 func newConn(s *Server, nc net.Conn) *conn {
 	c := &conn{server: s, limits: s.Limits.withDefaults(), nc: nc}
-	c.in = buffer{conn: nc, data: make([]byte, readBuffer)}
+	c.in.conn = nc
+	c.rest.init(c)
 	c.body.b = &c.in
-	c.w = writer{c: c, buf: make([]byte, 0, writeBuffer)}
+	c.reader.c = c
+	c.r = call.Request{Remote: nc.RemoteAddr(), Body: &c.reader, Trailer: func() call.Header { return c.body.trailer }, Interrupt: c.interrupt}
+	c.w.c = c
 	return c
+}
+
+// pair are the buffers of one connection while it has something to do.
+type pair struct {
+	read  [readBuffer]byte
+	write [writeBuffer]byte
+}
+
+var pairs = sync.Pool{New: func() any { return new(pair) }}
+
+// lend gives an idle connection its buffers.
+func (c *conn) lend() {
+	if c.lent == nil {
+		c.lent, _ = pairs.Get().(*pair)
+	}
+	c.in.data, c.in.r, c.in.w = c.lent.read[:], 0, 0
+	c.w.buf = c.lent.write[:0]
+}
+
+// giveBack takes them from one that waits: what was read is used, and what was
+// to be written is on its way. One that had to grow is not kept.
+func (c *conn) giveBack() {
+	c.in.data, c.w.buf = nil, nil
+	if c.lent != nil {
+		pairs.Put(c.lent)
+		c.lent = nil
+	}
 }
 
 // stop ends the connection: now if it waits for a request, else after its call.
@@ -56,7 +91,7 @@ func (c *conn) stop() {
 	c.cutMu.Lock()
 	defer c.cutMu.Unlock()
 	if c.waits == idle {
-		_ = c.nc.SetReadDeadline(time.Unix(1, 0)) // wakes it; it sees that the server stops
+		c.readUntil(time.Unix(1, 0)) // wakes it; it sees that the server stops
 	}
 }
 
@@ -66,7 +101,7 @@ func (c *conn) evict() {
 	defer c.cutMu.Unlock()
 	if c.waits == idle || c.waits == half {
 		c.waits = evicted
-		_ = c.nc.SetReadDeadline(time.Unix(1, 0)) // wakes it
+		c.readUntil(time.Unix(1, 0)) // wakes it
 	}
 }
 
@@ -95,7 +130,7 @@ func (c *conn) waiting(what wait, first bool) bool {
 	return true
 }
 
-func (c *conn) serve(ctx context.Context) {
+func (c *conn) serve() {
 	for first := true; ; first = false {
 		head, err := c.await(first)
 		if err != nil {
@@ -115,7 +150,7 @@ func (c *conn) serve(ctx context.Context) {
 			return
 		}
 		c.fields = parsed.header
-		if !c.one(ctx, &parsed) || c.server.isStopping() {
+		if !c.one(&parsed) || c.server.isStopping() {
 			return
 		}
 	}
@@ -124,28 +159,24 @@ func (c *conn) serve(ctx context.Context) {
 // await reads the head of the next request.
 func (c *conn) await(first bool) (string, error) {
 	if c.in.unused() == 0 {
-		patience := c.limits.Idle
-		if first {
-			patience = c.limits.HeadTimeout // who connects has something to say
-		}
-		_ = c.nc.SetReadDeadline(time.Now().Add(patience)) // fails with the read that follows
+		c.waitDeadline(first)
 		c.waiting(idle, first)
 		if c.server.isStopping() {
 			return "", errGone
 		}
-		err := c.in.fill(c.limits.Head)
+		err := c.rest.fill()
 		if !c.waiting(nothing, first) || err != nil { // from here on nobody else touches the deadline
 			return "", errGone // between two requests there is nobody to tell
 		}
 	}
-	whole := headEnd(c.in.data[c.in.r:c.in.w], 0) > 0
-	if !whole {
-		_ = c.nc.SetReadDeadline(time.Now().Add(c.limits.HeadTimeout)) // the same
+	head, err := c.in.wholeHead(c.limits.Head)
+	if head == "" && err == nil {
+		c.readUntil(time.Now().Add(c.limits.HeadTimeout))
 		c.waiting(half, first)
-	}
-	head, err := c.in.head(c.limits.Head)
-	if !whole && !c.waiting(nothing, first) {
-		return "", errGone
+		head, err = c.in.head(c.limits.Head)
+		if !c.waiting(nothing, first) {
+			return "", errGone
+		}
 	}
 	switch {
 	case err == nil:
@@ -156,6 +187,26 @@ func (c *conn) await(first bool) (string, error) {
 		return "", &malformed{call.RequestTimeout, errors.New("the head of the request did not come in time")}
 	}
 	return "", errGone
+}
+
+// waitDeadline gives the wait for a request its time. Moving a deadline costs as
+// much as a small read, so one that has three quarters of its time left stays.
+func (c *conn) waitDeadline(first bool) {
+	if first { // who connects has something to say
+		c.readUntil(time.Now().Add(c.limits.HeadTimeout))
+		return
+	}
+	now, most := time.Now(), c.limits.Idle
+	if c.moved.Swap(false) || c.until.Sub(now) < most-most/4 {
+		c.until = now.Add(most)
+		_ = c.nc.SetReadDeadline(c.until) // a failure shows in the read that follows
+	}
+}
+
+// readUntil moves the deadline of reads. A failure shows in the read.
+func (c *conn) readUntil(at time.Time) {
+	c.moved.Store(true)
+	_ = c.nc.SetReadDeadline(at)
 }
 
 // malformed is a request that is refused before anybody looks at it.
@@ -184,8 +235,8 @@ func (c *conn) linger() {
 	if tcp, ok := c.nc.(interface{ CloseWrite() error }); !ok || tcp.CloseWrite() != nil {
 		return
 	}
-	_ = c.nc.SetReadDeadline(time.Now().Add(500 * time.Millisecond)) // or it ends at once
-	_, _ = io.CopyN(io.Discard, c.nc, maxUnread)                     // whatever it is
+	c.readUntil(time.Now().Add(500 * time.Millisecond)) // or it ends at once
+	_, _ = io.CopyN(io.Discard, c.nc, maxUnread)        // whatever it is
 }
 
 // isHTTP2 hands a connection over that speaks HTTP/2.
@@ -194,7 +245,7 @@ func (c *conn) isHTTP2(head string) bool {
 	if head != start {
 		return false
 	}
-	_ = c.nc.SetReadDeadline(time.Now().Add(c.limits.HeadTimeout)) // fails with the read that follows
+	c.readUntil(time.Now().Add(c.limits.HeadTimeout))
 	for len(start)+c.in.unused() < len(preface) {
 		if c.in.fill(c.limits.Head) != nil {
 			return true
@@ -204,7 +255,7 @@ func (c *conn) isHTTP2(head string) bool {
 		c.fail(&malformed{call.BadRequest, errors.New("HTTP/2 is not served here")})
 		return true
 	}
-	_ = c.nc.SetReadDeadline(time.Time{}) // whoever takes it sets its own
+	c.readUntil(time.Time{}) // whoever takes it sets its own
 	c.server.HTTP2(&replayed{Conn: c.nc, before: start + string(c.in.data[c.in.r:c.in.w])})
 	return true
 }
@@ -225,11 +276,9 @@ func (r *replayed) Read(p []byte) (int, error) {
 }
 
 // one answers one request, and reports whether the connection can go on.
-func (c *conn) one(ctx context.Context, head *requestHead) bool {
-	r := &call.Request{
-		Method: head.method, Target: head.target, Host: head.host, Header: head.header,
-		Remote: c.nc.RemoteAddr(), Length: head.length, Trailer: func() call.Header { return c.body.trailer },
-	}
+func (c *conn) one(head *requestHead) bool {
+	r := &c.r
+	r.Method, r.Target, r.Host, r.Header, r.Length = head.method, head.target, head.host, head.header, head.length
 	switch {
 	case head.chunked:
 		c.body.reset(byChunks, 0)
@@ -245,11 +294,10 @@ func (c *conn) one(ctx context.Context, head *requestHead) bool {
 		return false
 	}
 	r.Upgrade = upgrade(head, c.body.over())
-	r.Body, r.Interrupt = &requestBody{c}, c.interrupt
 	keep := !head.close && (head.minor == 1 || head.keep)
 	c.w.begin(keep, head.method == "HEAD", head.minor)
 	c.watch.start(c)
-	c.server.Handler.ServeCall(ctx, &c.w, r)
+	c.server.Handler.ServeCall(&c.ctx, &c.w, r)
 	c.watch.stop(c)
 	switch {
 	case c.w.upgraded:
@@ -257,7 +305,7 @@ func (c *conn) one(ctx context.Context, head *requestHead) bool {
 	case !c.w.finish():
 		c.cutOff()
 		return false
-	case c.discard() && c.w.keep && ctx.Err() == nil:
+	case c.discard() && c.w.keep && c.ctx.Err() == nil:
 		return true
 	}
 	if !c.body.over() || c.in.unused() > 0 {
@@ -304,7 +352,7 @@ func (c *conn) interrupt() {
 		return
 	}
 	c.cut.Store(true)
-	_ = c.nc.SetReadDeadline(time.Unix(1, 0)) // a failure means that no read waits
+	c.readUntil(time.Unix(1, 0))
 }
 
 // discard reads what nobody wanted of a request's body.
@@ -315,8 +363,8 @@ func (c *conn) discard() bool {
 	if c.lazy || c.unsure || c.cut.Load() {
 		return false // it may or may not come
 	}
-	_ = c.nc.SetReadDeadline(time.Now().Add(time.Second)) // or the connection ends
-	_, _ = io.CopyN(io.Discard, &c.body, maxUnread)       // the outcome is asked below
+	c.readUntil(time.Now().Add(time.Second))        // or the connection ends
+	_, _ = io.CopyN(io.Discard, &c.body, maxUnread) // the outcome is asked below
 	return c.body.over()
 }
 
@@ -345,7 +393,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 		if !c.unsure {
 			until = time.Now().Add(max(c.limits.Body, time.Duration(c.server.bodyIdle.Load())))
 		}
-		_ = c.nc.SetReadDeadline(until) // fails with the read that follows
+		c.readUntil(until)
 	}
 	if c.cut.Load() {
 		return 0, errCut

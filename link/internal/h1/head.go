@@ -1,6 +1,8 @@
 package h1
 
 import (
+	"bytes"
+	"slices"
 	"strings"
 
 	"github.com/lsm/fiso/link/internal/call"
@@ -64,10 +66,12 @@ func all(class *[256]bool, s string) bool {
 // headEnd is the length of the head that buf begins with, its empty line
 // included; 0 while it is not whole. from is how much was looked at before.
 func headEnd(buf []byte, from int) int {
-	for i := max(from-3, 0); i < len(buf); i++ {
-		if buf[i] != '\n' {
-			continue
+	for i := max(from-3, 0); ; i++ {
+		next := bytes.IndexByte(buf[i:], '\n')
+		if next < 0 {
+			return 0
 		}
+		i += next
 		// An empty line, however it ends: what is wrong with it is found by
 		// who reads the lines.
 		rest := buf[i+1:]
@@ -78,7 +82,6 @@ func headEnd(buf []byte, from int) int {
 			return i + 3
 		}
 	}
-	return 0
 }
 
 // line takes a line off a head.
@@ -284,6 +287,7 @@ func parseAnswer(head string, into call.Header) (a answerHead, err error) {
 	if err != nil {
 		return a, err
 	}
+	into = slices.Grow(into, strings.Count(rest, "\n"))
 	version, after, ok := strings.Cut(first, " ")
 	switch {
 	case !ok:

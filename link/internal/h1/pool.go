@@ -18,19 +18,10 @@ type pool struct {
 	closed bool
 }
 
-// take is a connection to the endpoint that is alive, or nil. A request on one
-// that the target has closed would be lost, and might not be made again.
+// take is the unused connection to the endpoint that was used last, or nil. Who
+// takes it looks whether it is still good: a request on one that the target has
+// closed would be lost, and might not be made again.
 func (p *pool) take(endpoint string) *upstream {
-	for {
-		c := p.pop(endpoint)
-		if c == nil || alive(c.nc) {
-			return c
-		}
-		_ = c.nc.Close() // it is closed on the other side, or speaks unasked
-	}
-}
-
-func (p *pool) pop(endpoint string) *upstream {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	list := p.idle[endpoint]

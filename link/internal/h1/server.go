@@ -55,8 +55,8 @@ type Server struct {
 
 	mu       sync.Mutex
 	conns    map[*conn]struct{}
-	stopping bool
-	left     sync.Cond // the last connection has gone; L is &mu
+	stopping atomic.Bool // set with mu held
+	left     sync.Cond   // the last connection has gone; L is &mu
 }
 
 // ServeConn serves a connection until it ends, and closes it. Calls on it get a
@@ -68,15 +68,17 @@ func (s *Server) ServeConn(ctx context.Context, nc net.Conn) {
 		return
 	}
 	defer s.leave(c)
-	ctx, c.cancel = context.WithCancel(ctx)
-	defer c.cancel()
-	c.serve(ctx)
+	c.ctx.Begin(ctx)
+	defer c.ctx.End(context.Canceled)
+	c.serve()
+	c.watch.end()
+	c.giveBack()
 }
 
 func (s *Server) enter(c *conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.stopping {
+	if s.stopping.Load() {
 		return false
 	}
 	if s.conns == nil {
@@ -145,7 +147,7 @@ func (s *Server) MakeRoom() bool {
 // left when ctx ends and returns its error.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
-	s.stopping = true
+	s.stopping.Store(true)
 	s.left.L = &s.mu
 	for c := range s.conns {
 		c.stop()
@@ -165,16 +167,12 @@ func (s *Server) closeAll() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.conns {
-		c.cancel()
+		c.ctx.End(context.Canceled)
 		_ = c.nc.Close() // what is left has had its time
 	}
 }
 
-func (s *Server) isStopping() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.stopping
-}
+func (s *Server) isStopping() bool { return s.stopping.Load() }
 
 // errGone is why a connection ends without a word: the application left.
 var errGone = errors.New("the application closed the connection")

@@ -178,6 +178,41 @@ func TestServer_cancelsACallWhoseApplicationGoesAway(t *testing.T) {
 	}
 }
 
+// The watch has one timer a connection, which may be running for the call before.
+func TestServer_watchesACallOnlyOnceItTakesLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began, ended := make(chan time.Time, 1), make(chan time.Duration, 1)
+		c, gone := pipe(t, &Server{Handler: handlerFunc(func(ctx context.Context, w call.ResponseWriter, r *call.Request) {
+			if r.Target == "/long" {
+				began <- time.Now()
+				<-ctx.Done()
+				ended <- time.Since(<-began)
+				return
+			}
+			time.Sleep(watchAfter / 2) // of the bubble
+			_ = reply(w, 200, "fine")
+		})})
+		a := newApp(t, c)
+		_ = c.SetDeadline(time.Time{})
+		for range 3 { // the timer of the first one runs out while nothing is called, or in the second
+			a.say("GET /short HTTP/1.1\r\nHost: a\r\n\r\n")
+			a.expect(200, "fine")
+			a.say("GET /short HTTP/1.1\r\nHost: a\r\n\r\n")
+			a.expect(200, "fine")
+			time.Sleep(watchAfter)
+		}
+		a.say("GET /short HTTP/1.1\r\nHost: a\r\n\r\n")
+		a.expect(200, "fine")
+		a.say("GET /long HTTP/1.1\r\nHost: a\r\n\r\n")
+		synctest.Wait()
+		_ = c.Close()
+		if took := <-ended; took != watchAfter {
+			t.Errorf("it was cancelled after %v", took)
+		}
+		<-gone
+	})
+}
+
 func TestServer_doesNotCancelACallWhenTheNextRequestArrives(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ended := make(chan time.Duration, 2)

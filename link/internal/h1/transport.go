@@ -66,22 +66,26 @@ func (t *Transport) RoundTrip(ctx context.Context, endpoint string, out *call.Ou
 		closeBody(out)
 		return nil, &call.Error{Reason: call.Unfit, Err: err}
 	}
-	c := t.pool.take(endpoint)
-	if c == nil {
-		var err error
-		if c, err = t.connect(ctx, endpoint); err != nil {
-			closeBody(out)
-			return nil, &call.Error{Reason: t.why(ctx, err, call.Connect), Err: fmt.Errorf("connect to %s: %w", endpoint, plain(err))}
+	for {
+		c := t.pool.take(endpoint)
+		used := c != nil
+		if !used {
+			var err error
+			if c, err = t.connect(ctx, endpoint); err != nil {
+				closeBody(out)
+				return nil, &call.Error{Reason: t.why(ctx, err, call.Connect), Err: fmt.Errorf("connect to %s: %w", endpoint, plain(err))}
+			}
+		}
+		c.t, c.ctx = t, ctx
+		c.aborts.On(ctx)
+		a, err := c.exchange(out, used, interim)
+		if err == nil {
+			return a, nil
+		}
+		if c.drop(); !errors.Is(err, errStale) {
+			return nil, err
 		}
 	}
-	c.t, c.ctx = t, ctx
-	c.unwatch = context.AfterFunc(ctx, c.abort)
-	a, err := c.exchange(out, interim)
-	if err != nil {
-		c.drop()
-		return nil, err
-	}
-	return a, nil
 }
 
 // closeBody says that a body will not be read.
@@ -223,7 +227,8 @@ func hopByHop(name string) bool {
 
 // endToEnd removes hop-by-hop fields, and those that Connection names.
 func endToEnd(h call.Header) call.Header {
-	var named []string
+	var room [4]string
+	named := room[:0]
 	for member := range h.Tokens("Connection") {
 		named = append(named, member)
 	}

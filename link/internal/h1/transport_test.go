@@ -226,9 +226,18 @@ func TestTransport_dropsHopByHopFields(t *testing.T) {
 }
 
 func TestTransport_noticesConnectionsThatWentStale(t *testing.T) {
-	for _, row := range []struct{ name, last string }{
-		{"closed", ""},
-		{"closed with a word", "HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"},
+	stream := func() *call.Outgoing { out, _ := post(strings.NewReader("once"), 4); return out }
+	whole := func() *call.Outgoing {
+		return &call.Outgoing{Method: "POST", Path: "/", Host: "x", Kept: []byte("once"), Length: 4}
+	}
+	for _, row := range []struct {
+		name, last string
+		out        func() *call.Outgoing
+	}{
+		{"closed, before a body that streams", "", stream},
+		{"closed, before a whole request", "", whole},
+		{"closed with a word, before a body that streams", "HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n", stream},
+		{"closed with a word, before a whole request", "HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n", whole},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			stale := make(chan struct{})
@@ -248,13 +257,12 @@ func TestTransport_noticesConnectionsThatWentStale(t *testing.T) {
 			tr.pool.mu.Lock()
 			c := tr.pool.idle[g.addr][0]
 			tr.pool.mu.Unlock()
-			if !alive(c.nc) {
+			if !c.turn.alive() {
 				t.Error("an open connection is taken for dead")
 			}
 			close(stale)
-			eventually(t, "the connection is stale", func() bool { return !alive(c.nc) })
-			out, _ := post(strings.NewReader("once"), 4)
-			a, err = tr.RoundTrip(t.Context(), g.addr, out, nil)
+			eventually(t, "the connection is stale", func() bool { return !c.turn.alive() })
+			a, err = tr.RoundTrip(t.Context(), g.addr, row.out(), nil)
 			read(t, a, err)
 			if g.accepted.Load() != 2 || g.requests.Load() != 2 {
 				t.Errorf("%d connections, %d requests", g.accepted.Load(), g.requests.Load())
@@ -268,11 +276,12 @@ func TestAlive_knowsConnectionsThatAreClosed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !alive(c) {
+	u := newUpstream("", c)
+	if !u.turn.alive() {
 		t.Error("an open one is dead")
 	}
 	_ = c.Close()
-	if alive(c) {
+	if u.turn.alive() {
 		t.Error("a closed one is alive")
 	}
 }

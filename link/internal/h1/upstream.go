@@ -22,12 +22,15 @@ type upstream struct {
 	in       buffer
 	body     body
 	out      []byte
-	since    time.Time // unused since
+	turn     turn
+	ready    func() bool // of body
+	asks     func()      // is asked
+	since    time.Time   // unused since
 
 	// Of the call under way:
 	t       *Transport
 	ctx     context.Context
-	unwatch func() bool
+	aborts  call.Hook // on ctx
 	until   time.Time
 	sent    bool       // a byte of the request may have been sent
 	keep    bool       // the connection may serve another call
@@ -40,6 +43,8 @@ func newUpstream(endpoint string, nc net.Conn) *upstream {
 	c := &upstream{endpoint: endpoint, nc: nc, out: make([]byte, 0, 2<<10)}
 	c.in = buffer{conn: nc, data: make([]byte, 4<<10)}
 	c.body.b = &c.in
+	c.turn.init(nc)
+	c.ready, c.asks, c.aborts.Do = c.body.ready, c.asked, c.abort
 	return c
 }
 
@@ -51,7 +56,7 @@ func (c *upstream) abort() {
 // drop closes the connection. What still writes to it ends by that, or with the
 // body it reads, whose owner waits for it (call.Outgoing).
 func (c *upstream) drop() {
-	c.unwatch()
+	c.aborts.Remove()
 	_ = c.nc.Close() // there is nothing more to lose
 }
 
@@ -59,10 +64,15 @@ func (c *upstream) failed(otherwise call.Reason, err error) *call.Error {
 	return &call.Error{Reason: c.t.why(c.ctx, err, otherwise), Sent: c.sent, Err: plain(err)}
 }
 
-// exchange sends a request, and reads the head of its answer.
-func (c *upstream) exchange(out *call.Outgoing, interim func(int, call.Header)) (*call.Answer, error) {
+// errStale is a connection that was closed on the other side while it was unused,
+// or spoke unasked. Nothing was sent on it, and another one serves as well.
+var errStale = errors.New("the connection is stale")
+
+// exchange sends a request, and reads the head of its answer. used says that the
+// connection has served before.
+func (c *upstream) exchange(out *call.Outgoing, used bool, interim func(int, call.Header)) (*call.Answer, error) {
 	c.sent, c.sending, c.keep, c.waiting = false, nil, true, true
-	if err := c.send(out); err != nil {
+	if err := c.send(out, used); err != nil {
 		return nil, err
 	}
 	head, err := c.readHead(interim)
@@ -87,7 +97,7 @@ func (c *upstream) deadline(at time.Time) {
 	}
 }
 
-func (c *upstream) send(out *call.Outgoing) error {
+func (c *upstream) send(out *call.Outgoing, used bool) error {
 	c.out = appendRequest(c.out[:0], out)
 	small := len(out.Kept) <= 16<<10
 	if small {
@@ -97,8 +107,16 @@ func (c *upstream) send(out *call.Outgoing) error {
 		closeBody(out)
 		return c.failed(call.Gone, c.ctx.Err())
 	}
-	n, err := c.nc.Write(c.out)
-	c.sent = n > 0
+	whole := small && out.Body == nil
+	written, err := c.first(whole, used)
+	if err != nil {
+		return err // errStale: another connection takes the body
+	}
+	if whole && written == len(c.out) {
+		return nil // and the answer has begun, or never will
+	}
+	n, err := c.nc.Write(c.out[written:])
+	c.sent = c.sent || n > 0
 	if err == nil && !small {
 		_, err = c.nc.Write(out.Kept)
 	}
@@ -118,6 +136,23 @@ func (c *upstream) send(out *call.Outgoing) error {
 		c.asked()
 	}
 	return nil
+}
+
+// first writes what can be written of a whole request with the wait for its
+// answer, and sees to it that a connection that was used before is good.
+func (c *upstream) first(whole, used bool) (written int, err error) {
+	good := true
+	switch {
+	case whole && c.turn.direct():
+		written, good = c.turn.take(c.out, used, c.asks)
+		c.sent = written > 0
+	case used:
+		good = c.turn.alive()
+	}
+	if !good {
+		return 0, errStale
+	}
+	return written, nil
 }
 
 // asked begins the time that the head of the answer may take.
@@ -168,12 +203,16 @@ func (c *upstream) headFailed(err error) *call.Error {
 
 // answer is the answer that a head begins.
 func (c *upstream) answer(out *call.Outgoing, head answerHead) (*call.Answer, error) {
-	a := &call.Answer{Status: head.status, Header: endToEnd(head.header), Length: head.length}
+	whole := &struct { // one allocation for both
+		call.Answer
+		body answerBody
+	}{Answer: call.Answer{Status: head.status, Header: endToEnd(head.header), Length: head.length}}
+	a := &whole.Answer
 	if head.status == 101 {
 		if out.Upgrade == "" || !call.Same(head.header.Get("Upgrade"), out.Upgrade) {
 			return nil, c.failed(call.Garbage, errors.New("the answer changes to a protocol that was not asked for"))
 		}
-		if !c.unwatch() {
+		if !c.aborts.Remove() {
 			return nil, c.failed(call.Gone, c.ctx.Err())
 		}
 		_ = c.nc.SetDeadline(time.Time{}) // whoever takes it sets its own
@@ -195,8 +234,12 @@ func (c *upstream) answer(out *call.Outgoing, head answerHead) (*call.Answer, er
 		c.keep = false
 		c.body.reset(untilClose, 0)
 	}
-	b := &answerBody{c: c}
-	a.Body, a.Trailer, a.Ready = b, b.Trailer, b.Ready
+	b := &whole.body
+	b.c = c
+	a.Body, a.Ready = b, c.ready
+	if head.chunked {
+		a.Trailer = b.Trailer
+	}
 	return a, nil
 }
 
@@ -213,8 +256,6 @@ func (b *answerBody) Trailer() call.Header {
 	}
 	return b.trailer
 }
-
-func (b *answerBody) Ready() bool { return b.c == nil || b.c.body.ready() }
 
 func (b *answerBody) Read(p []byte) (int, error) {
 	c := b.c
@@ -253,7 +294,7 @@ func (b *answerBody) Close() error {
 		return nil
 	}
 	b.c, b.trailer = nil, c.body.trailer
-	if !c.body.over() || !c.keep || c.in.unused() > 0 || !c.sending.complete() || !c.unwatch() {
+	if !c.body.over() || !c.keep || c.in.unused() > 0 || !c.sending.complete() || !c.aborts.Remove() {
 		c.drop()
 		return nil
 	}

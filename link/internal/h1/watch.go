@@ -1,6 +1,7 @@
 package h1
 
 import (
+	"context"
 	"sync"
 	"time"
 )
@@ -15,22 +16,28 @@ const watchAfter = 200 * time.Millisecond
 type watch struct {
 	mu      sync.Mutex
 	timer   *time.Timer
+	armed   bool // the timer runs
 	serving bool
+	began   time.Time     // the call
 	whole   bool          // the request was read
-	late    bool          // the timer ran
+	late    bool          // the call takes long
 	reading chan struct{} // closed when the reader is done; nil: there is none
 }
 
-// start begins a call.
+// start begins a call. The timer is that of the connection: one that runs for an
+// earlier call goes on for this one, which spares most calls setting and stopping it.
 func (w *watch) start(c *conn) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.serving, w.late, w.whole = true, false, c.body.over()
-	if w.timer == nil {
+	w.serving, w.late, w.whole, w.began = true, false, c.body.over(), time.Now()
+	switch {
+	case w.armed:
+	case w.timer == nil:
 		w.timer = time.AfterFunc(watchAfter, func() { w.due(c) })
-	} else {
+	default:
 		w.timer.Reset(watchAfter)
 	}
+	w.armed = true
 }
 
 // arm says that the request was read whole.
@@ -44,6 +51,15 @@ func (w *watch) arm(c *conn) {
 func (w *watch) due(c *conn) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.armed = false
+	if !w.serving {
+		return
+	}
+	if left := watchAfter - time.Since(w.began); left > 0 {
+		w.armed = true
+		w.timer.Reset(left)
+		return
+	}
 	w.late = true
 	w.read(c)
 }
@@ -55,31 +71,40 @@ func (w *watch) read(c *conn) {
 	}
 	done := make(chan struct{})
 	w.reading = done
-	_ = c.nc.SetReadDeadline(time.Time{}) // a failure shows in the read
+	c.readUntil(time.Time{})
 	go func() {
 		defer close(done)
 		if c.in.fill(len(c.in.data)) == nil {
 			return
 		}
 		w.mu.Lock()
-		defer w.mu.Unlock()
-		if w.serving {
-			c.cancel()
+		gone := w.serving // or it was stop that ended the read
+		w.mu.Unlock()
+		if gone {
+			c.ctx.End(context.Canceled)
 		}
 	}()
+}
+
+// end stops the timer of a connection that is over.
+func (w *watch) end() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.timer != nil {
+		w.timer.Stop()
+	}
 }
 
 // stop ends the watch, and waits until the buffer is the connection's alone.
 func (w *watch) stop(c *conn) {
 	w.mu.Lock()
 	w.serving = false
-	w.timer.Stop()
 	reading := w.reading
 	w.reading = nil
 	w.mu.Unlock()
 	if reading != nil {
-		_ = c.nc.SetReadDeadline(time.Unix(1, 0)) // ends the read
+		c.readUntil(time.Unix(1, 0)) // ends the read
 		<-reading
-		_ = c.nc.SetReadDeadline(time.Time{}) // the next read sets its own
+		c.readUntil(time.Time{}) // the next read sets its own
 	}
 }

@@ -45,7 +45,7 @@ func (l *book) String() string {
 
 // link is an instance under test.
 type link struct {
-	t            *testing.T
+	t            testing.TB
 	file         string
 	log          book
 	calls, admin string
@@ -55,7 +55,7 @@ type link struct {
 
 // start runs an instance with these targets until the test ends. adjust changes what
 // no file says.
-func start(t *testing.T, targets string, adjust ...func(*Instance)) *link {
+func start(t testing.TB, targets string, adjust ...func(*Instance)) *link {
 	t.Helper()
 	l := &link{t: t, file: filepath.Join(t.TempDir(), "config.yaml")}
 	l.write(targets)
@@ -96,7 +96,7 @@ func (l *link) write(targets string) {
 	}
 }
 
-func get(t *testing.T, url string) (int, string) {
+func get(t testing.TB, url string) (int, string) {
 	t.Helper()
 	resp, err := http.Get(url) //nolint:forbidigo // a test on loopback, bounded by its own end
 	if err != nil {
@@ -115,7 +115,7 @@ func (l *link) call(path string) (int, string) {
 	return get(l.t, "http://"+l.calls+"/link/"+path)
 }
 
-func eventually(t *testing.T, what string, holds func() bool) {
+func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	for end := time.Now().Add(10 * time.Second); !holds(); {
 		if time.Now().After(end) {

@@ -2,6 +2,7 @@ package instance
 
 import (
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,6 +18,38 @@ type metrics struct {
 	retries   *prometheus.CounterVec
 	refreshes *prometheus.CounterVec
 	reloads   *prometheus.CounterVec
+
+	// Looking a series up by its labels costs more than counting, so those of
+	// calls are kept by what makes them one. Their number is bounded by what
+	// bounds the labels.
+	mu    sync.RWMutex
+	known map[series]counted
+}
+
+// series are the labels of a call.
+type series struct {
+	target, method, mode string
+	status               int
+}
+
+// counted is where calls with the same labels are counted.
+type counted struct {
+	requests prometheus.Counter
+	duration prometheus.Observer
+}
+
+func (m *metrics) of(s series) counted {
+	m.mu.RLock()
+	c, ok := m.known[s]
+	m.mu.RUnlock()
+	if ok {
+		return c
+	}
+	c = counted{m.requests.WithLabelValues(s.target, s.method, strconv.Itoa(s.status), s.mode), m.durations.WithLabelValues(s.target, s.method)}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.known[s] = c
+	return c
 }
 
 // nobody is the label of calls that no target was found for.
@@ -29,6 +62,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		return c
 	}
 	m := &metrics{
+		known:     map[series]counted{},
 		requests:  counter("requests_total", "Calls that ended, by the status that the application saw (499: it went away) and by mode: sync, stream.", "target", "method", "status", "mode"),
 		retries:   counter("retries_total", "Attempts beyond the first, by number.", "target", "attempt"),
 		refreshes: counter("auth_refresh_total", "Credentials that were read or fetched anew, by success or failure.", "target", "status"),
@@ -48,8 +82,9 @@ func (m *metrics) observe(r proxy.Record) {
 	if name == "" {
 		name = nobody
 	}
-	m.requests.WithLabelValues(name, r.Method, strconv.Itoa(r.Status), r.Mode).Inc()
-	m.durations.WithLabelValues(name, r.Method).Observe(r.Took.Seconds())
+	c := m.of(series{name, r.Method, r.Mode, r.Status})
+	c.requests.Inc()
+	c.duration.Observe(r.Took.Seconds())
 	for n := 2; n <= r.Attempts; n++ {
 		m.retries.WithLabelValues(name, strconv.Itoa(n)).Inc()
 	}

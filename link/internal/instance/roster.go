@@ -34,6 +34,7 @@ type entry struct {
 	credential credential.Credential // nil: none
 	vault      *spec.Vault           // that it was built with
 	end        context.CancelFunc    // ends its calls
+	leave      func()                // is release
 
 	mu    sync.Mutex
 	calls int
@@ -52,7 +53,7 @@ func (r *roster) find(name string) (*target.Target, func()) {
 	e.mu.Lock()
 	e.calls++
 	e.mu.Unlock()
-	return e.target, e.release
+	return e.target, e.leave
 }
 
 func (e *entry) release() {
@@ -142,7 +143,9 @@ func (r *roster) build(s *spec.Target, v *spec.Vault, vault *credential.Vault) (
 		end()
 		return nil, errors.Join(err, closed(cred))
 	}
-	return &entry{target: t, credential: cred, vault: v, end: end, empty: make(chan struct{})}, nil
+	e := &entry{target: t, credential: cred, vault: v, end: end, empty: make(chan struct{})}
+	e.leave = e.release
+	return e, nil
 }
 
 func closed(c credential.Credential) error {

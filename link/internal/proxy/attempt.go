@@ -14,16 +14,16 @@ import (
 // attempt makes one. Whatever happens in it, a panic of a part included, what it
 // took is given back; with an answer, by done, which is called when that was read:
 // a target whose answers break is not well.
-func (m *maker) attempt(ctx context.Context) (a *call.Answer, done func(), err error) {
+func (m *maker) attempt(ctx context.Context) (a *call.Answer, err error) {
 	t := m.c.To
 	permit, wait, ok := t.Breaker.Allow()
 	if !ok {
-		return nil, nil, &refusal{code: call.CircuitOpen, detail: "the target has failed too often and is given a rest", after: max(wait, time.Second)}
+		return nil, &refusal{code: call.CircuitOpen, detail: "the target has failed too often and is given a rest", after: max(wait, time.Second)}
 	}
-	h := &held{c: m.c, permit: permit, outcome: resilience.Nothing}
+	m.permit, m.outcome = permit, resilience.Nothing
 	defer func() {
 		if a == nil {
-			h.release()
+			m.done()
 		}
 	}()
 	out := m.outgoing()
@@ -33,57 +33,38 @@ func (m *maker) attempt(ctx context.Context) (a *call.Answer, done func(), err e
 	defer func() { m.heard(ctx, a, err) }()
 	if t.Credential != nil {
 		if err := t.Credential.Apply(ctx, out); err != nil {
-			return nil, nil, unproven(ctx, err)
+			return nil, unproven(ctx, err)
 		}
 	}
 	m.c.record.Attempts++
-	address, picked, err := t.Endpoints.Pick(ctx, m.tried)
+	address, free, err := t.Endpoints.Pick(ctx, m.tried)
 	if err != nil {
 		err = &call.Error{Reason: reason(ctx, call.Connect), Err: err}
-		h.outcome = judge(nil, err)
-		return nil, nil, err
+		m.outcome = judge(nil, err)
+		return nil, err
 	}
-	attempt, end := context.WithCancelCause(ctx)
-	h.free, h.cancel = picked, end
+	m.free = free
 	m.peer(address)
+	if m.tried == nil {
+		m.tried = m.address[:0]
+	}
 	if !slices.Contains(m.tried, address) {
 		m.tried = append(m.tried, address)
 	}
-	a, err = m.send(attempt, end, address, out)
-	h.outcome = judge(a, err)
-	if h.outcome != resilience.Success || permit.Trial() && (isStream(a) || a.Upgraded != nil) {
+	a, err = m.send(ctx, address, out)
+	m.outcome = judge(a, err)
+	if m.outcome != resilience.Success || permit.Trial() && (isStream(a) || a.Upgraded != nil) {
 		// What failed is over, and the next attempt has to know; a trial that is
 		// a stream may last, and the calls that wait for its verdict may not.
-		h.permit.Done(h.outcome)
-		h.permit = resilience.Permit{}
+		m.permit.Done(m.outcome)
+		m.permit = resilience.Permit{}
 	}
-	return a, h.release, err
-}
-
-// held is what an attempt took, until its answer was read.
-type held struct {
-	c       *Call
-	permit  resilience.Permit
-	outcome resilience.Outcome
-	free    func(resilience.Outcome) // the endpoint; nil: none was picked
-	cancel  context.CancelCauseFunc  // the attempt's context; nil with free
-}
-
-// release gives everything back, with what the attempt says of its target.
-func (h *held) release() {
-	if h.c.broke {
-		h.outcome = resilience.Failure
-	}
-	h.permit.Done(h.outcome)
-	if h.free != nil {
-		h.cancel(nil)
-		h.free(h.outcome)
-	}
+	return a, err
 }
 
 // send gives the attempt to the transport, and no more than perAttempt until the
 // head of the answer.
-func (m *maker) send(ctx context.Context, cancel context.CancelCauseFunc, address string, out *call.Outgoing) (a *call.Answer, err error) {
+func (m *maker) send(ctx context.Context, address string, out *call.Outgoing) (a *call.Answer, err error) {
 	t := m.c.To
 	m.body.put(out)
 	returned := false
@@ -92,14 +73,16 @@ func (m *maker) send(ctx context.Context, cancel context.CancelCauseFunc, addres
 			_ = out.Body.Close() // a panic: nobody else will, and the call would wait for it
 		}
 	}()
-	late := func() bool { return false }
+	var timer *time.Timer
 	if d := t.Spec.Timeouts.PerAttempt; d > 0 {
-		timer := time.AfterFunc(d, func() { cancel(context.DeadlineExceeded) })
-		late = func() bool { return !timer.Stop() }
+		attempt := &call.Ending{}
+		attempt.Begin(ctx)
+		ctx, m.end = attempt, attempt.End
+		timer = time.AfterFunc(d, func() { attempt.End(context.DeadlineExceeded) })
 	}
 	a, err = t.Transport.RoundTrip(ctx, address, out, m.interim)
 	returned = true
-	if late() && err == nil {
+	if late := timer != nil && !timer.Stop(); late && err == nil {
 		_ = a.Body.Close() // it was cut
 		return nil, &call.Error{Reason: call.Timeout, Sent: true, Err: context.DeadlineExceeded}
 	}
@@ -109,9 +92,13 @@ func (m *maker) send(ctx context.Context, cancel context.CancelCauseFunc, addres
 // outgoing is the next attempt, whose header it may change.
 func (m *maker) outgoing() *call.Outgoing {
 	c, t := m.c, m.c.To
-	out := &call.Outgoing{
+	out := &m.first
+	if m.sent != nil {
+		out = &call.Outgoing{} // whoever sends the one before may still look at it
+	}
+	*out = call.Outgoing{
 		Method: c.Method, Path: t.Spec.BasePath + c.Path, Query: c.Query, ForceQuery: c.HasQuery, Host: t.Host,
-		Header: slices.Clone(m.header),
+		Header: c.outgoingHeader(),
 	}
 	if c.websocket() {
 		out.Upgrade = "websocket"

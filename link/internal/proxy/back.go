@@ -3,14 +3,17 @@ package proxy
 import (
 	"context"
 	"io"
-	"strings"
 	"sync"
 
 	"github.com/lsm/fiso/link/internal/call"
 )
 
-// buffers carry bodies of answers.
-var buffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
+// Buffers carry bodies of answers: small ones what is small, and streams, which
+// keep theirs for as long as they last; large ones save large bodies system calls.
+var (
+	small = sync.Pool{New: func() any { b := make([]byte, 16<<10); return &b }}
+	large = sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }}
+)
 
 // back streams an answer to the application: what has come is passed on before
 // anything is waited for.
@@ -42,11 +45,17 @@ func (c *Call) back(ctx context.Context, w call.ResponseWriter, a *call.Answer, 
 
 // isStream reports whether an answer goes on for as long as it likes.
 func isStream(a *call.Answer) bool {
-	kind := strings.ToLower(a.Header.Get("Content-Type"))
-	return strings.HasPrefix(kind, "text/event-stream") || strings.HasPrefix(kind, "application/grpc")
+	kind := a.Header.Get("Content-Type")
+	return begins(kind, "text/event-stream") || begins(kind, "application/grpc")
 }
 
+func begins(s, with string) bool { return len(s) >= len(with) && call.Same(s[:len(with)], with) }
+
 func (c *Call) copyBody(w call.ResponseWriter, a *call.Answer, limit *limit) error {
+	buffers := &small
+	if a.Length > 16<<10 {
+		buffers = &large
+	}
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
 	for {
@@ -106,8 +115,8 @@ func (c *Call) tunnel(ctx context.Context, w call.ResponseWriter, a *call.Answer
 // pass copies one way. When it ends, so does the other: a WebSocket has no half
 // of a connection.
 func pass(to, from io.ReadWriteCloser, limit *limit) {
-	buf := buffers.Get().(*[]byte)
-	defer buffers.Put(buf)
+	buf := small.Get().(*[]byte)
+	defer small.Put(buf)
 	for {
 		n, err := from.Read(*buf)
 		limit.moved()

@@ -20,6 +20,7 @@ type replay struct {
 	r     *call.Request
 	most  int
 	moved func() // told of each read
+	hook  call.Hook
 
 	mu      sync.Mutex // never held while the request's body is read
 	turn    sync.Cond  // a read ended, or the body's use did; L is &mu
@@ -38,9 +39,14 @@ func newReplay(ctx context.Context, r *call.Request, most int, moved func()) (*r
 	b := &replay{r: r, most: most, moved: moved}
 	b.turn.L = &b.mu
 	if r.Length > 0 && r.Length <= int64(most) {
-		defer context.AfterFunc(ctx, r.Interrupt)()
+		b.reading, b.hook.Do = true, b.interrupt
+		b.hook.On(ctx)
 		b.kept = make([]byte, r.Length)
 		n, err := io.ReadFull(r.Body, b.kept)
+		b.hook.Remove()
+		b.mu.Lock()
+		b.reading = false
+		b.mu.Unlock()
 		if err != nil {
 			return nil, err
 		}
@@ -50,6 +56,16 @@ func newReplay(ctx context.Context, r *call.Request, most int, moved func()) (*r
 		b.err = io.EOF
 	}
 	return b, nil
+}
+
+// interrupt ends the read of newReplay. It may come late, where the context ends
+// with the read, and must not meet the body of the connection's next request.
+func (b *replay) interrupt() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.reading {
+		b.r.Interrupt()
+	}
 }
 
 // again reports whether another attempt can have the body from its beginning.

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"math/rand/v2"
@@ -251,3 +252,32 @@ func TestBody_isTheSameForEveryAttempt(t *testing.T) {
 		late.Wait()
 	}
 }
+
+// A limit that passes just as the body is whole is told of it late: by then the
+// connection may read the body of its next request.
+func TestReplay_aLateEndDoesNotInterruptTheNextRequest(t *testing.T) {
+	var ctx call.Ending
+	ctx.Begin(t.Context())
+	begun, release, ended := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	before := call.Hook{Do: func() { close(begun); <-release }}
+	interrupted := false
+	body := readerFunc(func(p []byte) (int, error) {
+		before.On(&ctx) // is done before the one of the body
+		go func() {
+			defer close(ended)
+			ctx.End(context.DeadlineExceeded)
+		}()
+		<-begun
+		return len(p), nil
+	})
+	_, err := newReplay(&ctx, &call.Request{Body: body, Length: 4, Interrupt: func() { interrupted = true }}, 10, nil)
+	close(release)
+	<-ended
+	if err != nil || interrupted {
+		t.Errorf("err = %v, interrupted = %v", err, interrupted)
+	}
+}
+
+type readerFunc func(p []byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }

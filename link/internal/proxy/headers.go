@@ -12,7 +12,8 @@ import (
 // is put on, so that Connection: authorization changes nothing
 // (https://github.com/golang/go/issues/50580).
 func (c *Call) outgoingHeader() call.Header {
-	var named []string
+	var room [4]string
+	named := room[:0]
 	for member := range c.Header.Tokens("Connection") {
 		named = append(named, member)
 	}

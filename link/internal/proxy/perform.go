@@ -3,11 +3,11 @@ package proxy
 import (
 	"context"
 	"errors"
-	"time"
 
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/lsm/fiso/link/internal/call"
+	"github.com/lsm/fiso/link/internal/resilience"
 )
 
 // perform makes the call, as often as is safe and useful, and streams the
@@ -17,31 +17,30 @@ func (p *Proxy) perform(ctx context.Context, w call.ResponseWriter, c *Call) err
 	if c.websocket() && t.Spec.HTTP2() {
 		return &refusal{code: call.UpgradeRefused, detail: "the target speaks HTTP/2, which has no upgrade"}
 	}
-	ctx, limit := newLimit(ctx, t.Total())
+	m := &maker{c: c, w: w, tracer: p.Tracer}
+	limit := &m.limit
+	limit.begin(ctx, t)
 	defer limit.stop()
-	body, err := newReplay(ctx, c.Request, int(t.Spec.Retry.MaxBodyBytes), limit.moved)
+	body, err := newReplay(limit, c.Request, int(t.Spec.Retry.MaxBodyBytes), limit.moved)
 	if err != nil {
-		return errBody(ctx, err)
+		return errBody(limit, err)
 	}
 	defer body.finish() // the attempt was ended by then
-	defer t.Budget.Begin()()
-	m := maker{c: c, body: body, header: c.outgoingHeader(), until: limit.until, tracer: p.Tracer}
-	m.interim = func(status int, h call.Header) {
-		h.Del(call.ErrorField)
-		_ = w.Inform(status, h) // the answer shows that the application is gone
-	}
+	m.body = body
+	t.Budget.Begin()
+	defer t.Budget.End()
 	if c.HTTP2 && c.Header.IsGRPC() {
 		// Whether it is a stream only its service knows, and its head may come
 		// with its end. It has a deadline of its own (grpc-timeout).
 		limit.stream(t.Ended, t.Spec.Timeouts.Idle)
 	}
 	defer m.endSpan()
-	a, done, err := m.make(ctx)
+	a, err := m.make(limit)
 	if err != nil {
-		return m.explain(ctx, err)
+		return m.explain(limit, err)
 	}
-	defer done()
-	err = c.back(ctx, w, a, limit)
+	defer m.done()
+	err = c.back(limit, w, a, limit)
 	m.failed(err)
 	return err
 }
@@ -49,54 +48,82 @@ func (p *Proxy) perform(ctx context.Context, w call.ResponseWriter, c *Call) err
 // maker makes the attempts of one call.
 type maker struct {
 	c       *Call
+	w       call.ResponseWriter
+	limit   limit // no attempt begins after it
 	body    *replay
-	header  call.Header
-	until   time.Time // no attempt begins after it
-	interim func(int, call.Header)
 	renewed bool
 	tried   []string
 	sent    *call.Outgoing // the last attempt
 	tracer  trace.Tracer
 	span    trace.Span // of the last attempt; nil: none
 	resends int        // attempts so far, whatever for
+	// What the last attempt holds:
+	address [1]string // tried, at first
+	first   call.Outgoing
+	free    func(resilience.Outcome) // of the endpoint; nil: nothing
+	permit  resilience.Permit
+	outcome resilience.Outcome
+	end     func(error) // of the context of its own; nil: it has none
+}
+
+// interim passes a 1xx answer on. The answer shows that the application is gone.
+func (m *maker) interim(status int, h call.Header) {
+	h.Del(call.ErrorField)
+	_ = m.w.Inform(status, h)
+}
+
+// done gives back what the last attempt holds, once its answer was read.
+func (m *maker) done() {
+	if m.end != nil {
+		m.end(context.Canceled)
+		m.end = nil
+	}
+	if m.c.broke {
+		m.outcome = resilience.Failure
+	}
+	m.permit.Done(m.outcome)
+	m.permit = resilience.Permit{}
+	if free := m.free; free != nil {
+		m.free = nil
+		free(m.outcome)
+	}
 }
 
 // make makes attempts until one has an answer for the application, or none will.
-// done gives back what the last one holds, and is called when its answer was
-// read.
-func (m *maker) make(ctx context.Context) (a *call.Answer, done func(), err error) {
+// What the last one holds is given back by done.
+func (m *maker) make(ctx context.Context) (a *call.Answer, err error) {
 	giveBack := func() {} // of the retry budget
 	defer func() { giveBack() }()
 	for {
-		a, done, err = m.attempt(ctx)
-		if err == nil && a.Status == 401 && m.renew(ctx, a, done) {
+		a, err = m.attempt(ctx)
+		if err == nil && a.Status == 401 && m.renew(ctx, a) {
 			m.c.record.Attempts-- // with another credential; this one does not count
 			continue
 		}
 		wait, again := m.again(ctx, a, err)
 		if !again {
-			return a, done, err
+			return a, err
 		}
 		giveBack()
 		if giveBack = m.c.To.Budget.Take(); giveBack == nil {
 			giveBack = func() {}
-			return a, done, err
+			return a, err
 		}
 		if !m.body.retire() {
-			return a, done, err // meanwhile more of it was read than is kept
+			return a, err // meanwhile more of it was read than is kept
 		}
 		if err == nil {
-			m.forget(a, done)
+			m.forget(a)
 		}
 		if !sleep(ctx, wait) {
-			return nil, nil, &call.Error{Reason: reason(ctx, call.Gone), Err: context.Cause(ctx)}
+			return nil, &call.Error{Reason: reason(ctx, call.Gone), Err: context.Cause(ctx)}
 		}
 	}
 }
 
 // renew gets another credential after a 401, once a call, and then lets go of
 // that answer.
-func (m *maker) renew(ctx context.Context, a *call.Answer, done func()) bool {
+func (m *maker) renew(ctx context.Context, a *call.Answer) bool {
 	cred := m.c.To.Credential
 	if cred == nil || m.renewed || !m.body.again() {
 		return false
@@ -105,7 +132,7 @@ func (m *maker) renew(ctx context.Context, a *call.Answer, done func()) bool {
 	keep := false
 	defer func() {
 		if !keep {
-			m.forget(a, done)
+			m.forget(a)
 		}
 	}()
 	m.c.record.Renewed = cred.Renew(ctx, m.sent)
@@ -114,9 +141,9 @@ func (m *maker) renew(ctx context.Context, a *call.Answer, done func()) bool {
 }
 
 // forget lets go of an answer that the application will not see.
-func (m *maker) forget(a *call.Answer, done func()) {
+func (m *maker) forget(a *call.Answer) {
 	_ = a.Body.Close() // nobody reads it
-	done()
+	m.done()
 	m.endSpan()
 }
 

@@ -18,25 +18,22 @@ func (m *maker) again(ctx context.Context, a *call.Answer, err error) (time.Dura
 	if attempts >= t.Spec.Retry.MaxAttempts || m.c.websocket() || ctx.Err() != nil {
 		return 0, false
 	}
-	var what string
+	var wanted bool
 	sent, asked := true, time.Duration(0)
 	if err != nil {
 		var failed *call.Error
 		if !errors.As(err, &failed) {
 			return 0, false // ours: circuit open, no credential
 		}
-		what, sent = string(failed.Reason), failed.Sent
-		if what == string(call.Garbage) {
-			what = string(call.Reset)
-		}
-	} else {
-		what, asked = strconv.Itoa(httpStatus(a)), retryAfter(a.Header.Get("Retry-After"), time.Now())
+		wanted, sent = t.RetriesOn(failed.Reason), failed.Sent
+	} else if wanted = t.RetriesStatus(httpStatus(a)); wanted {
+		asked = retryAfter(a.Header.Get("Retry-After"), time.Now())
 	}
-	if !t.RetriesOn(what) || sent && !m.safe() || !m.body.again() || t.Breaker.State() == resilience.Open {
+	if !wanted || sent && !m.safe() || !m.body.again() || t.Breaker.State() == resilience.Open {
 		return 0, false
 	}
 	wait := max(t.Backoff.Delay(attempts), asked)
-	if asked > t.Spec.Retry.MaxInterval || wait >= time.Until(m.until) {
+	if asked > t.Spec.Retry.MaxInterval || wait >= m.limit.left() {
 		return 0, false // more patience than we have: the application hears at once
 	}
 	return wait, true
@@ -50,7 +47,7 @@ func (m *maker) safe() bool {
 	case "GET", "HEAD", "OPTIONS", "PUT", "DELETE":
 		return true
 	}
-	return m.c.To.Spec.Retry.Unsafe || m.header.Get("Idempotency-Key") != ""
+	return m.c.To.Spec.Retry.Unsafe || m.sent.Header.Get("Idempotency-Key") != ""
 }
 
 // retryAfter reads both forms of Retry-After: seconds, and a date.

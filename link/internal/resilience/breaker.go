@@ -135,8 +135,11 @@ func (b *Breaker) done(period uint64, o Outcome) (told func()) {
 		}
 		return nil
 	}
-	failed, all := b.window.add(time.Now(), o == Failure)
-	if o == Failure && all >= b.cfg.MinRequests && float64(failed) >= b.cfg.FailureRatio*float64(all) {
+	now := time.Now()
+	if b.window.add(now, o == Failure); o != Failure {
+		return nil
+	}
+	if failed, all := b.window.count(now); all >= b.cfg.MinRequests && float64(failed) >= b.cfg.FailureRatio*float64(all) {
 		return b.become(Open)
 	}
 	return nil
@@ -188,14 +191,13 @@ type window struct {
 	at     int64 // number of the slice that is being filled
 }
 
-func (w *window) add(now time.Time, failed bool) (failures, all int) {
+func (w *window) add(now time.Time, failed bool) {
 	w.move(now)
 	c := &w.counts[w.at%parts]
 	c.all++
 	if failed {
 		c.failed++
 	}
-	return w.count(now)
 }
 
 // move empties the parts that time has passed over.

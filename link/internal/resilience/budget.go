@@ -32,17 +32,19 @@ func NewBudget(share float64) *Budget {
 	return &Budget{share: share, recent: window{slice: budgetWindow / parts}}
 }
 
-// Begin counts a call; the function it returns ends it.
-func (b *Budget) Begin() (end func()) {
+// Begin counts a call; End ends it.
+func (b *Budget) Begin() {
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.calls++
 	b.recent.add(time.Now(), false)
-	b.mu.Unlock()
-	return func() {
-		b.mu.Lock()
-		b.calls--
-		b.mu.Unlock()
-	}
+}
+
+// End ends a call that began.
+func (b *Budget) End() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.calls--
 }
 
 // Take asks for a retry; the function it returns gives it back, once its

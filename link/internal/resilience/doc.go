@@ -1,6 +1,6 @@
 // Package resilience holds what keeps a target that fails from being called
-// too often: a circuit breaker, a budget of retries, and limits of rate and
-// concurrency. All are safe for concurrent use, take a lock for a few
+// too often or waited for too long: a circuit breaker, a budget of retries, and
+// limits of rate, concurrency and time. All are safe for concurrent use, take a lock for a few
 // instructions, and start no goroutine.
 //
 // Whatever is taken is a permit, and is given back exactly once, whichever way

@@ -170,7 +170,8 @@ func TestBreaker_ofNobodyLetsAllThrough(t *testing.T) {
 func TestBudget_countsRetriesThatWait(t *testing.T) {
 	b := NewBudget(0.2)
 	for range 100 {
-		defer b.Begin()()
+		b.Begin()
+		defer b.End()
 	}
 	var back []func()
 	for {
@@ -191,7 +192,8 @@ func TestBudget_isAShareOfTheLastTenSecondsToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := NewBudget(0.1)
 		for range 100 {
-			b.Begin()()
+			b.Begin()
+			b.End()
 		}
 		taken := 0
 		for range 50 { // one after the other: none waits when the next is asked for

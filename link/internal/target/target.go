@@ -6,6 +6,7 @@ package target
 import (
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -73,8 +74,10 @@ type Target struct {
 	Concurrency *resilience.Concurrency
 	Breaker     *resilience.Breaker
 	Budget      *resilience.Budget
+	Timeouts    *resilience.Timeouts // of ordinary calls
 	Backoff     backoff.Policy
 	set         call.Header
+	statuses    [600]bool       // that are retried
 	removed     map[string]bool // lower case
 }
 
@@ -83,8 +86,14 @@ func New(s *spec.Target, p Parts) (*Target, error) {
 	t := &Target{
 		Parts: p, Spec: s, Host: s.Host, Slashes: s.EncodedSlashes == "allow",
 		Concurrency: resilience.NewConcurrency(s.MaxConcurrent), Budget: resilience.NewBudget(s.Retry.Budget),
-		Backoff: backoff.Policy{Kind: s.Retry.Backoff, Initial: s.Retry.InitialInterval, Max: s.Retry.MaxInterval, Jitter: s.Retry.Jitter},
-		removed: map[string]bool{},
+		Backoff:  backoff.Policy{Kind: s.Retry.Backoff, Initial: s.Retry.InitialInterval, Max: s.Retry.MaxInterval, Jitter: s.Retry.Jitter},
+		removed:  map[string]bool{},
+		Timeouts: resilience.NewTimeouts(s.Timeout),
+	}
+	for _, on := range s.Retry.On {
+		if status, err := strconv.Atoi(on); err == nil && status >= 0 && status < len(t.statuses) {
+			t.statuses[status] = true
+		}
 	}
 	if len(s.AllowedPaths) > 0 {
 		var err error
@@ -134,9 +143,19 @@ func (t *Target) Removes(field string) bool {
 // Set are the fields that every call gets, in the order of their names.
 func (t *Target) Set() call.Header { return t.set }
 
-// RetriesOn reports whether the configuration wants a reason or a status
+// RetriesOn reports whether the configuration wants a failure retried.
+func (t *Target) RetriesOn(why call.Reason) bool {
+	if why == call.Garbage {
+		why = call.Reset
+	}
+	return slices.Contains(t.Spec.Retry.On, string(why))
+}
+
+// RetriesStatus reports whether the configuration wants an answer of that status
 // retried.
-func (t *Target) RetriesOn(what string) bool { return slices.Contains(t.Spec.Retry.On, what) }
+func (t *Target) RetriesStatus(status int) bool {
+	return status >= 0 && status < len(t.statuses) && t.statuses[status]
+}
 
 // Total is the longest time of an ordinary call.
 func (t *Target) Total() time.Duration { return t.Spec.Timeout }

@@ -22,15 +22,15 @@ func mallocs(ctx context.Context, addr string) (float64, error) {
 		return 0, fmt.Errorf("ask for metrics: %w", err)
 	}
 	defer resp.Body.Close() //nolint:errcheck // only read from
-	page, err := io.ReadAll(resp.Body)
+	text, err := io.ReadAll(resp.Body)
 	if err != nil {
 		return 0, fmt.Errorf("ask for metrics: %w", err)
 	}
-	return parseMallocs(string(page))
+	return parseMallocs(string(text))
 }
 
-func parseMallocs(page string) (float64, error) {
-	for line := range strings.Lines(page) {
+func parseMallocs(text string) (float64, error) {
+	for line := range strings.Lines(text) {
 		if value, ok := strings.CutPrefix(line, "go_memstats_mallocs_total "); ok {
 			return strconv.ParseFloat(strings.TrimSpace(value), 64)
 		}

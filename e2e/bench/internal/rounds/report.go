@@ -1,14 +1,12 @@
 package rounds
 
 import (
-	"errors"
 	"fmt"
 	"io"
-	"os"
-	"runtime"
 	"slices"
-	"strings"
 	"time"
+
+	"github.com/lsm/fiso/e2e/bench/internal/page"
 )
 
 // cpuGoal is how many times the floor's CPU an event may cost.
@@ -44,7 +42,7 @@ func median(all []figures, get func(figures) float64) float64 {
 	for i, f := range all {
 		values[i] = get(f)
 	}
-	return middle(values)
+	return page.Median(values)
 }
 
 // ratio is the median of fiso to floor, round by round.
@@ -53,13 +51,7 @@ func (r *result) ratio(get func(figures) float64) float64 {
 	for i := range r.fiso {
 		values[i] = get(r.fiso[i]) / max(get(r.floor[i]), 1e-9)
 	}
-	return middle(values)
-}
-
-func middle(values []float64) float64 {
-	slices.Sort(values)
-	n := len(values)
-	return (values[n/2] + values[(n-1)/2]) / 2
+	return page.Median(values)
 }
 
 func rate(f figures) float64   { return f.Rate }
@@ -71,12 +63,12 @@ func p99(f figures) float64    { return float64(f.P99) / float64(time.Millisecon
 
 // report writes the tables, as Markdown.
 func report(out io.Writer, opts Options, results []result) {
-	fmt.Fprintf(out, "\n`%s` on %s; rounds: %d; fiso-flow / floor, medians; a ratio is the median of the rounds' ratios.\n\n", opts.Command, machine(), opts.Rounds)
+	fmt.Fprintf(out, "\n`%s` on %s; rounds: %d; fiso-flow / floor, medians; a ratio is the median of the rounds' ratios.\n\n", opts.Command, page.Machine(), opts.Rounds)
 	fmt.Fprintln(out, "| scenario | events | events/s | ratio | goal | CPU an event, µs | ratio | goal |")
 	fmt.Fprintln(out, "|---|--:|--:|--:|--:|--:|--:|--:|")
 	for _, r := range results {
-		goal := mark(r.ratio(rate) >= r.Goal, "≥ %.2f", r.Goal)
-		spending := mark(r.ratio(spent) <= cpuGoal, "≤ %.1f", cpuGoal)
+		goal := page.Mark(r.ratio(rate) >= r.Goal, "≥ %.2f", r.Goal)
+		spending := page.Mark(r.ratio(spent) <= cpuGoal, "≤ %.1f", cpuGoal)
 		fmt.Fprintf(out, "| %s | %d | %s | %s | %s | %s |\n", r.Title, r.Records.Count, r.cells("%.0f", rate, 0), goal, r.cells("%.1f", spent, 0), spending)
 	}
 	fmt.Fprintf(out, "\nLatency is that from the producer to the sink, at %d events a second.\n\n", pace)
@@ -126,36 +118,4 @@ func scaling(out io.Writer, results []result) {
 		fmt.Fprintf(out, "%s %.2f, 1, %.2f", []string{" fiso-flow", "; floor"}[i], worth(by[0])/worth(by[1]), worth(by[2])/worth(by[1]))
 	}
 	fmt.Fprintln(out, ".")
-}
-
-func mark(good bool, format string, goal float64) string {
-	text := fmt.Sprintf(format, goal)
-	if good {
-		return text
-	}
-	return "**" + text + "**"
-}
-
-// machine is what the figures were taken on.
-func machine() string {
-	cpu := "unknown CPU"
-	if info, err := os.ReadFile("/proc/cpuinfo"); err == nil {
-		if name, err := field(string(info), "model name"); err == nil {
-			cpu = name
-		}
-	}
-	load := "unknown"
-	if text, err := os.ReadFile("/proc/loadavg"); err == nil {
-		load, _, _ = strings.Cut(string(text), " ")
-	}
-	return fmt.Sprintf("%d cores (%s), %s %s/%s, load at the end %s", runtime.NumCPU(), cpu, runtime.Version(), runtime.GOOS, runtime.GOARCH, load)
-}
-
-func field(text, name string) (string, error) {
-	for line := range strings.Lines(text) {
-		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == name {
-			return strings.TrimSpace(value), nil
-		}
-	}
-	return "", errors.New("no such field")
 }

@@ -2,8 +2,6 @@ package rounds
 
 import (
 	"bytes"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -73,32 +71,5 @@ func TestReport_isOfMediansOfRounds(t *testing.T) {
 	r.fiso[2].Sum = 2
 	if r.same() == nil {
 		t.Error("other events went unseen")
-	}
-}
-
-func TestRenew_putsFiguresBetweenTheMarks(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "B.md")
-	if _, err := openPage(file); err == nil {
-		t.Error("a file that is not there was taken")
-	}
-	for text, want := range map[string]string{
-		"a\n<!-- figures -->\nold\n<!-- /figures -->\nb\n": "a\n<!-- figures -->\nnew\n<!-- /figures -->\nb\n",
-		"a\n<!-- figures -->\nold\n":                       "",
-		"a\n":                                              "",
-	} {
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		p, err := openPage(file)
-		if err == nil {
-			err = p.renew([]byte("\nnew\n"))
-		}
-		got, readErr := os.ReadFile(file)
-		if readErr != nil {
-			t.Fatal(readErr)
-		}
-		if want == "" && (err == nil || string(got) != text) || want != "" && (err != nil || string(got) != want) {
-			t.Errorf("%q became %q: %v", text, got, err)
-		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/lsm/fiso/e2e/bench/internal/arena"
 	"github.com/lsm/fiso/e2e/bench/internal/floor"
+	"github.com/lsm/fiso/e2e/bench/internal/page"
 	"github.com/lsm/fiso/e2e/internal/process"
 )
 
@@ -35,9 +36,9 @@ type bench struct {
 
 func run(ctx context.Context, opts Options, list []Scenario, out, log io.Writer) (err error) {
 	b := &bench{opts: opts, log: log, fiso: opts.Binary}
-	var to page
+	var to page.Page
 	if opts.Write != "" {
-		if to, err = openPage(opts.Write); err != nil {
+		if to, err = page.Open(opts.Write); err != nil {
 			return err
 		}
 	}
@@ -71,14 +72,14 @@ func run(ctx context.Context, opts Options, list []Scenario, out, log io.Writer)
 	if opts.Write == "" {
 		return nil
 	}
-	return to.renew(text.Bytes())
+	return to.Renew(text.Bytes())
 }
 
 // build builds fiso-flow, unless one was given.
 func (b *bench) build(ctx context.Context) error {
 	pkg := process.Flow
 	if b.opts.Profile != "" {
-		pkg = "github.com/lsm/fiso/e2e/bench/profiled"
+		pkg = "github.com/lsm/fiso/e2e/bench/profiled/flow"
 		if err := os.MkdirAll(b.opts.Profile, 0o755); err != nil {
 			return fmt.Errorf("make a folder for the profiles: %w", err)
 		}

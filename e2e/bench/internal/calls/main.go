@@ -1,0 +1,91 @@
+package calls
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+)
+
+// Options are the flags.
+type Options struct {
+	Rounds  int
+	Scale   float64
+	Profile string
+	Binary  string
+	Write   string // a file whose figures are renewed
+	Command string // as it was typed, for the report
+}
+
+// Main is the whole command.
+func Main(ctx context.Context, args []string, out, log io.Writer) error {
+	if len(args) > 0 && args[0] == roleUpstream {
+		return upstream(ctx, out)
+	}
+	if len(args) > 1 && args[0] == roleProxy {
+		var j job
+		if err := json.Unmarshal([]byte(args[1]), &j); err != nil {
+			return fmt.Errorf("read the proxy's job: %w", err)
+		}
+		return proxy(ctx, j)
+	}
+	opts, list, err := parse(args, log)
+	if errors.Is(err, flag.ErrHelp) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return run(ctx, opts, list, out, log)
+}
+
+// Role reports whether the benchmark was started as a part of this one.
+func Role(args []string) bool {
+	return len(args) > 0 && (args[0] == roleUpstream || args[0] == roleProxy)
+}
+
+func parse(args []string, log io.Writer) (opts Options, list []Scenario, err error) {
+	flags := flag.NewFlagSet("bench link", flag.ContinueOnError)
+	flags.SetOutput(log)
+	only, quick := "", false
+	flags.IntVar(&opts.Rounds, "rounds", 3, "rounds of each scenario, of which the median counts")
+	flags.Float64Var(&opts.Scale, "scale", 1, "times the usual time of a run, 2 s")
+	flags.BoolVar(&quick, "quick", false, "one round of a third of the time")
+	flags.StringVar(&only, "only", "", "scenarios to run, with commas; default: all")
+	flags.StringVar(&opts.Profile, "profile", "", "folder for CPU and allocation profiles of fiso-link")
+	flags.StringVar(&opts.Binary, "fiso-link", "", "a fiso-link to measure in place of the one of this tree")
+	flags.StringVar(&opts.Write, "write", "", "a Markdown file whose lines between <!-- figures --> and <!-- /figures --> are renewed")
+	opts.Command = strings.Join(append([]string{"go run ./e2e/bench link"}, args...), " ")
+	if err := flags.Parse(args); err != nil {
+		return opts, nil, err
+	}
+	if quick {
+		opts.Rounds, opts.Scale = 1, opts.Scale/3
+	}
+	if opts.Rounds < 1 || opts.Scale <= 0 || flags.NArg() > 0 {
+		return opts, nil, errors.New("usage: rounds and scale are above 0, and there are no arguments")
+	}
+	if only == "" {
+		return opts, Scenarios, nil
+	}
+	for _, name := range strings.Split(only, ",") {
+		i := slices.IndexFunc(Scenarios, func(s Scenario) bool { return s.Name == name })
+		if i < 0 {
+			return opts, nil, fmt.Errorf("no scenario %q; there are %s", name, names())
+		}
+		list = append(list, Scenarios[i])
+	}
+	return opts, list, nil
+}
+
+func names() string {
+	var all []string
+	for _, s := range Scenarios {
+		all = append(all, s.Name)
+	}
+	return strings.Join(all, ", ")
+}

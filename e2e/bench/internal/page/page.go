@@ -1,0 +1,88 @@
+// Package page is what the reports of both benchmarks share: figures in a
+// Markdown file, medians, goals, and the machine they were taken on.
+package page
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+)
+
+// What stands around the figures in a file.
+const (
+	begin = "<!-- figures -->\n"
+	end   = "<!-- /figures -->"
+)
+
+// Page is a file with figures in it: what stands before and after them.
+type Page struct {
+	file          string
+	before, after []byte
+}
+
+// Open fails unless the file has the marks.
+func Open(file string) (Page, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return Page{}, fmt.Errorf("renew the figures: %w", err)
+	}
+	before, rest, found := bytes.Cut(text, []byte(begin))
+	_, after, foundEnd := bytes.Cut(rest, []byte(end))
+	if !found || !foundEnd {
+		return Page{}, fmt.Errorf("renew the figures: %s has no lines %s and %s to put them between", file, bytes.TrimSpace([]byte(begin)), end)
+	}
+	return Page{file, before, after}, nil
+}
+
+// Renew puts figures in place of those there.
+func (p Page) Renew(figures []byte) error {
+	text := bytes.Join([][]byte{p.before, []byte(begin), bytes.TrimPrefix(figures, []byte("\n")), []byte(end), p.after}, nil)
+	if err := os.WriteFile(p.file, text, 0o644); err != nil {
+		return fmt.Errorf("renew the figures: %w", err)
+	}
+	return nil
+}
+
+// Median sorts values, of which there is at least one.
+func Median(values []float64) float64 {
+	slices.Sort(values)
+	n := len(values)
+	return (values[n/2] + values[(n-1)/2]) / 2
+}
+
+// Mark is a goal as it is printed: in bold where it was missed.
+func Mark(good bool, format string, goal float64) string {
+	text := fmt.Sprintf(format, goal)
+	if good {
+		return text
+	}
+	return "**" + text + "**"
+}
+
+// Machine is what the figures were taken on.
+func Machine() string {
+	cpu := "unknown CPU"
+	if info, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		if name, err := field(string(info), "model name"); err == nil {
+			cpu = name
+		}
+	}
+	load := "unknown"
+	if text, err := os.ReadFile("/proc/loadavg"); err == nil {
+		load, _, _ = strings.Cut(string(text), " ")
+	}
+	return fmt.Sprintf("%d cores (%s), %s %s/%s, load at the end %s", runtime.NumCPU(), cpu, runtime.Version(), runtime.GOOS, runtime.GOARCH, load)
+}
+
+func field(text, name string) (string, error) {
+	for line := range strings.Lines(text) {
+		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == name {
+			return strings.TrimSpace(value), nil
+		}
+	}
+	return "", errors.New("no such field")
+}

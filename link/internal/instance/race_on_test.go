@@ -1,0 +1,6 @@
+//go:build race
+
+package instance
+
+// raceEnabled: the race detector allocates by itself.
+const raceEnabled = true

@@ -1,0 +1,61 @@
+package resilience
+
+import (
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestTimeouts_endWhatTakesLonger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ts, begin := NewTimeouts(10*time.Second), time.Now()
+		var mu sync.Mutex
+		var ended []time.Duration
+		note := func(d time.Duration) {
+			mu.Lock()
+			defer mu.Unlock()
+			ended = append(ended, d)
+		}
+		var all [5]Timeout
+		for i := range all {
+			ts.Begin(&all[i], time.Now(), func() { note(time.Duration(i)*time.Hour + time.Since(begin)) })
+			time.Sleep(time.Second)
+		}
+		// The first, one between and the last are over in time.
+		ts.End(&all[0])
+		ts.End(&all[2])
+		ts.End(&all[4])
+		ts.End(&all[4])
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if want := []time.Duration{time.Hour + 11*time.Second, 3*time.Hour + 13*time.Second}; !slices.Equal(ended, want) {
+			t.Errorf("ended %v, want %v", ended, want)
+		}
+		ts.End(&all[1]) // it has passed
+		again := time.Now()
+		var more Timeout
+		ts.Begin(&more, again, func() { note(time.Since(again)) })
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if len(ended) != 3 || ended[2] != 10*time.Second {
+			t.Errorf("after a rest: %v", ended)
+		}
+	})
+}
+
+func TestTimeouts_endTogetherWhatBeganTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ts, n := NewTimeouts(time.Second), 0
+		var all [3]Timeout
+		for i := range all {
+			ts.Begin(&all[i], time.Now(), func() { n++ })
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if n != 3 {
+			t.Errorf("%d ended", n)
+		}
+	})
+}
