@@ -18,8 +18,9 @@ func (a *app) checkCommand() *cobra.Command {
 		Short: "Try every target step by step, and say which step fails",
 		Long: `Tries, for each target: whether its name has an address, whether it can be
 connected to, TLS included, whether its credential can be had, and one request
-that is safe, OPTIONS. Of targets that need Kafka, it tries brokers, login, topics
-and group, and writes nothing. Nothing else is sent.`,
+that is safe: OPTIONS, or of gRPC the health check. Of targets that need Kafka,
+it tries brokers, login, topics and group, and writes nothing. Nothing else is
+sent.`,
 		Example: `  fiso-link check config.yaml
   fiso-link check --timeout 5s -o json config.yaml`,
 		Args: arguments(cobra.MaximumNArgs(1)),

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -40,6 +41,10 @@ sent where OTEL_EXPORTER_OTLP_ENDPOINT says. Flags and arguments override it.`,
 				return usageError{err}
 			}
 			o.File, o.Log = a.file(args), telemetry.Logger(a.Err, l, a.Terminal)
+			// net/http tells of peers that break the rules of HTTP/2 by package log,
+			// as often as they do.
+			slog.SetLogLoggerLevel(slog.LevelDebug)
+			slog.SetDefault(o.Log) //nolint:forbidigo // it is where package log writes
 			return traced(c.Context(), o)
 		},
 	}

@@ -26,7 +26,7 @@ type Config struct {
 // It does not change once it was read.
 type Target struct {
 	Name           string         `yaml:"name" required:"true" doc:"Name in the path /link/{name}/…: lower-case letters, digits and dashes."`
-	Protocol       string         `yaml:"protocol" default:"https" enum:"http|https|h2c|grpc|kafka" doc:"How it is spoken to: http and https (HTTP/1.1), h2c (HTTP/2 without TLS), grpc (HTTP/2, with TLS where tls is given), kafka (a POST is published)."`
+	Protocol       string         `yaml:"protocol" default:"https" enum:"http|https|h2c|grpc|kafka" doc:"How it is spoken to: http (HTTP/1.1), https (HTTP/1.1; calls of gRPC in HTTP/2), h2c (HTTP/2 without TLS), grpc (HTTP/2, with TLS where tls is given or the port is 443), kafka (a POST is published)."`
 	Host           string         `yaml:"host" doc:"Host name or address, with or without a port. It is also the Host that the target sees."`
 	Port           int            `yaml:"port" doc:"Port, where host has none; default 443 with TLS, else 80."`
 	BasePath       string         `yaml:"basePath" doc:"Put before the path of every call, as /services; allowedPaths does not see it."`

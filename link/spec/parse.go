@@ -9,17 +9,17 @@ import (
 // Parse reads a configuration file strictly. Its error is of type config.Errors
 // and holds every fault of the file, in order of position.
 func Parse(name string, data []byte, opts ...config.Option) (*Config, error) {
-	f := &file{}
-	if err := config.Decode(name, data, f, append(opts, config.Interpolate())...); err != nil {
+	c := &Config{}
+	if err := config.Decode(name, data, c, append(opts, config.Interpolate())...); err != nil {
 		if _, ok := errors.AsType[config.Errors](err); ok {
 			return nil, err
 		}
 		return nil, config.Errors{{Pos: config.Pos{File: name, Line: 1, Column: 1}, Code: config.CodeSyntax, Message: err.Error()}}
 	}
-	for i := range f.Config.Targets {
-		f.Config.Targets[i].forgetPlaces()
+	for i := range c.Targets {
+		c.Targets[i].forgetPlaces()
 	}
-	return &f.Config, nil
+	return c, nil
 }
 
 // forgetPlaces takes expressions off the file that they stood in: a target is

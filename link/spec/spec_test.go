@@ -69,6 +69,7 @@ func TestTarget_Address(t *testing.T) {
 		"h2c":            {Target{Protocol: "h2c", Host: "a"}, "a", 80},
 		"grpc":           {Target{Protocol: "grpc", Host: "a"}, "a", 80},
 		"grpc with TLS":  {Target{Protocol: "grpc", Host: "a", TLS: config.TLS{Enabled: true}}, "a", 443},
+		"grpc on 443":    {Target{Protocol: "grpc", Host: "a:443"}, "a", 443},
 		"IPv6":           {Target{Protocol: "http", Host: "[::1]:81"}, "::1", 81},
 		"IPv6, no port":  {Target{Protocol: "http", Host: "::1"}, "::1", 80},
 		"IPv6, brackets": {Target{Protocol: "http", Host: "[::1]"}, "::1", 80},
@@ -78,6 +79,27 @@ func TestTarget_Address(t *testing.T) {
 				t.Errorf("got %s %d", host, port)
 			}
 		})
+	}
+}
+
+func TestTarget_UsesTLS(t *testing.T) {
+	on := config.TLS{Enabled: true}
+	for name, test := range map[string]struct {
+		target Target
+		tls    bool
+	}{
+		"http":               {Target{Protocol: "http", Host: "a", Port: 443}, false},
+		"https":              {Target{Protocol: "https", Host: "a:80"}, true},
+		"h2c":                {Target{Protocol: "h2c", Host: "a:443"}, false},
+		"grpc":               {Target{Protocol: "grpc", Host: "a"}, false},
+		"grpc with tls":      {Target{Protocol: "grpc", Host: "a:80", TLS: on}, true},
+		"grpc on 443":        {Target{Protocol: "grpc", Host: "a", Port: 443}, true},
+		"grpc on 443 beside": {Target{Protocol: "grpc", Host: "a:443"}, true},
+		"grpc elsewhere":     {Target{Protocol: "grpc", Host: "a:4433"}, false},
+	} {
+		if got := test.target.UsesTLS(); got != test.tls {
+			t.Errorf("%s: %v", name, got)
+		}
 	}
 }
 
@@ -99,6 +121,10 @@ func TestParse_saysWhatIsWrong(t *testing.T) {
 		"srv and endpoints":         {target("srv: _http._tcp.a\n    endpoints: ['a:1']"), "keep one of the two"},
 		"an endpoint without port":  {target("endpoints: [a]"), `endpoints[0]: "a" is no endpoint`},
 		"TLS for http":              {target("protocol: http\n    tls: {enabled: true}"), "protocol http has no TLS"},
+		"TLS for h2c":               {target("protocol: h2c\n    tls: {enabled: true}"), "protocol h2c has no TLS; write protocol: https, or grpc"},
+		"gRPC without POST":         {target("protocol: grpc\n    allowedMethods: [GET]"), "allowedMethods: calls of gRPC are POST: add it"},
+		"gRPC, later":               {"asyncBrokers: [a:1]\n" + target("protocol: grpc\n    async: {topic: a}"), "async: a call of gRPC cannot be made later"},
+		"gRPC with a query":         {target("protocol: grpc\n    auth: {type: apiKey, query: k, secretRef: {envVar: A}}"), "auth.query: a call of gRPC has no query; write header"},
 		"a protocol":                {target("protocol: htps"), `did you mean "https"?`},
 		"an address":                {"listenAddr: '3500'", `"3500" is no address to listen on`},
 		"a pattern":                 {target("allowedPaths: [/ok, api]"), "allowedPaths[1]: the path does not begin with a slash"},
@@ -169,16 +195,6 @@ func TestParse_takesEveryKindOfCredential(t *testing.T) {
 	}
 	if _, err := parse(t, "targets: [{name: a, host: a, auth: {type: mtls}, tls: {certFile: /a, keyFile: /b}}]"); err != nil {
 		t.Error(err)
-	}
-}
-
-// What the contract has, and this version not, is refused by name and not as a
-// slip of the pen.
-func TestParse_saysWhatComesLater(t *testing.T) {
-	for _, text := range []string{"targets: [{name: a, host: a, protocol: h2c}]", "targets: [{name: a, host: a, protocol: grpc}]"} {
-		if _, err := parse(t, text); err == nil || !strings.Contains(err.Error(), "is known, but not in this version of fiso-link") {
-			t.Errorf("%s: %v", text, err)
-		}
 	}
 }
 

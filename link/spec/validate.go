@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -87,9 +88,17 @@ func (t *Target) validateName() error {
 // UsesKafka reports whether the target needs asyncBrokers.
 func (t *Target) UsesKafka() bool { return t.Async != nil || t.Protocol == "kafka" }
 
-// UsesTLS reports whether the target is spoken to through TLS.
+// UsesTLS reports whether the target is spoken to through TLS: https always is,
+// and grpc where tls is given or the port is 443.
 func (t *Target) UsesTLS() bool {
-	return t.Protocol == "https" || t.Protocol == "grpc" && !t.TLS.IsZero()
+	switch t.Protocol {
+	case "https":
+		return true
+	case "grpc":
+		_, port := t.hostPort()
+		return !t.TLS.IsZero() || port == 443
+	}
+	return false
 }
 
 // HTTP2 reports whether the target is spoken to in HTTP/2.
@@ -97,12 +106,7 @@ func (t *Target) HTTP2() bool { return t.Protocol == "h2c" || t.Protocol == "grp
 
 // Address is the target's host and port, the default port filled in.
 func (t *Target) Address() (host string, port int) {
-	host, port = t.Host, t.Port
-	if h, p, err := net.SplitHostPort(t.Host); err == nil {
-		host = h
-		port, _ = strconv.Atoi(p) // validated
-	}
-	host = strings.Trim(host, "[]")
+	host, port = t.hostPort()
 	switch {
 	case port != 0:
 	case t.UsesTLS():
@@ -111,6 +115,16 @@ func (t *Target) Address() (host string, port int) {
 		port = 80
 	}
 	return host, port
+}
+
+// hostPort is the host, and the port where one is given.
+func (t *Target) hostPort() (host string, port int) {
+	host, port = t.Host, t.Port
+	if h, p, err := net.SplitHostPort(t.Host); err == nil {
+		host = h
+		port, _ = strconv.Atoi(p) // validated
+	}
+	return strings.Trim(host, "[]"), port
 }
 
 func (t *Target) validatePlace() error {
@@ -139,6 +153,24 @@ func (t *Target) validatePlace() error {
 	}
 	if (t.Protocol == "http" || t.Protocol == "h2c") && !t.TLS.IsZero() {
 		errs = append(errs, config.Fault("tls", "protocol %s has no TLS; write protocol: https, or grpc", t.Protocol))
+	}
+	return errors.Join(append(errs, t.validateGRPC())...)
+}
+
+// validateGRPC checks what calls of gRPC cannot be without.
+func (t *Target) validateGRPC() error {
+	if t.Protocol != "grpc" {
+		return nil
+	}
+	var errs []error
+	if len(t.AllowedMethods) > 0 && !slices.Contains(t.AllowedMethods, "POST") {
+		errs = append(errs, config.Fault("allowedMethods", "calls of gRPC are POST: add it, or remove allowedMethods (allowedPaths says which services and methods, as /pkg.Service/*)"))
+	}
+	if t.Async != nil {
+		errs = append(errs, config.Fault("async", "a call of gRPC cannot be made later; remove async, or write protocol: h2c or https for calls that are not gRPC"))
+	}
+	if t.Auth.Query != "" {
+		errs = append(errs, config.Fault("auth.query", "a call of gRPC has no query; write header, as header: X-API-Key"))
 	}
 	return errors.Join(errs...)
 }

@@ -77,6 +77,14 @@ func (h Header) HasToken(name, token string) bool {
 	return false
 }
 
+// IsGRPC reports whether a header is that of gRPC: of a call, or of an answer to
+// one. gRPC-Web is another protocol, though its name begins alike.
+func (h Header) IsGRPC() bool {
+	const kind = "application/grpc"
+	s := h.Get("Content-Type")
+	return len(s) >= len(kind) && Same(s[:len(kind)], kind) && (len(s) == len(kind) || s[len(kind)] == '+' || s[len(kind)] == ';')
+}
+
 // Same compares names of fields: ASCII, without case. A letter beyond ASCII,
 // which some comparisons fold into one (the Kelvin sign), is none here.
 func Same(a, b string) bool {

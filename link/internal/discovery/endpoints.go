@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"net"
 	"slices"
 	"sync"
 	"time"
@@ -56,9 +57,11 @@ const (
 )
 
 // Endpoints are the addresses of one target. They own no goroutine but that of
-// a look-up under way, which Close waits for.
+// a look-up under way, and those of connections that are being raced; Close waits
+// for them.
 type Endpoints struct {
 	resolver Resolver
+	dial     func(ctx context.Context, network, address string) (net.Conn, error) // nil: net.Dialer's
 
 	mu      sync.Mutex
 	all     []*endpoint
@@ -79,6 +82,19 @@ type endpoint struct {
 	free    func(resilience.Outcome)
 	aside   time.Time // not before, unless there is no other
 	times   int       // it was put aside in a row
+	slow    time.Time // not before, if there is another: it lost a race to connect
+}
+
+// rank orders addresses: the lower, the sooner.
+func (p *endpoint) rank(now time.Time) int {
+	r := p.busy
+	if now.Before(p.slow) {
+		r += 1 << 18
+	}
+	if now.Before(p.aside) {
+		r += 1 << 20
+	}
+	return r
 }
 
 // New is the endpoints that the resolver finds. It resolves with the first call.
@@ -197,22 +213,25 @@ func (e *Endpoints) replace(addresses []string) {
 	}
 }
 
-// best is the least busy of those that are well and were not tried; of equals,
-// one at random. Where all were tried or are put aside, those serve: a target
+// best is the least busy of those that are well and were not tried, sooner one of
+// the other family than was tried last; of equals, one at random. Where all were tried or are put aside, those serve: a target
 // all of whose addresses are in trouble is the breaker's business.
 func (e *Endpoints) best(tried []string, now time.Time) *endpoint {
 	if len(e.all) == 1 {
 		return e.all[0]
 	}
 	var best *endpoint
+	var last string
+	if len(tried) > 0 {
+		last = tried[len(tried)-1]
+	}
 	rank, equals := 0, 0
 	for _, p := range e.all {
-		r := p.busy
-		if now.Before(p.aside) {
-			r += 1 << 20
-		}
+		r := p.rank(now)
 		if slices.Contains(tried, p.address) {
 			r += 1 << 30
+		} else if last != "" && sameFamily(last, p.address) {
+			r += 1 << 19
 		}
 		switch {
 		case best == nil || r < rank:

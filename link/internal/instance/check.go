@@ -1,6 +1,7 @@
 package instance
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -96,7 +97,8 @@ func (e *entry) check(ctx context.Context) (steps []Step) {
 		return steps
 	}
 	defer done(resilience.Nothing)
-	out := &call.Outgoing{Method: "OPTIONS", Path: t.Spec.BasePath + "/", Host: t.Host}
+	out, name := question(t.Spec)
+	out.Host = t.Host
 	if t.Credential != nil && !step(t.Credential.Apply(ctx, out), "have the credential (%s)", t.Spec.Auth.Type) {
 		return steps
 	}
@@ -107,13 +109,51 @@ func (e *entry) check(ctx context.Context) (steps []Step) {
 		return steps
 	}
 	step(nil, "connect to %s", address)
-	if !step(err, "OPTIONS %s", out.Path) {
+	var body []byte
+	if err == nil {
+		body, err = io.ReadAll(io.LimitReader(a.Body, 64<<10))
+		_ = a.Body.Close() // it is known
+	}
+	if !step(err, "%s", name) {
 		return steps
 	}
-	_, _ = io.Copy(io.Discard, io.LimitReader(a.Body, 64<<10)) // only its status is of interest
-	_ = a.Body.Close()                                         // the same
-	if a.Status == 401 || a.Status == 403 {
+	if t.Spec.Protocol == "grpc" {
+		step(health(a, body), "be let in, and find it serving")
+	} else if a.Status == 401 || a.Status == 403 {
 		step(fmt.Errorf("the target answers %d: is the credential right, and may it do this?", a.Status), "be let in")
 	}
 	return steps
+}
+
+// question is a request that changes nothing: OPTIONS, or of gRPC the health check
+// (https://grpc.io/docs/guides/health-checking), which servers have or do not know.
+func question(s *spec.Target) (out *call.Outgoing, name string) {
+	if s.Protocol != "grpc" {
+		return &call.Outgoing{Method: "OPTIONS", Path: s.BasePath + "/"}, "OPTIONS " + s.BasePath + "/"
+	}
+	out = &call.Outgoing{
+		Method: "POST", Path: s.BasePath + "/grpc.health.v1.Health/Check", Kept: make([]byte, 5), Length: 5, // a message of nothing: the server as a whole
+		Header: call.Header{{Name: "Content-Type", Value: "application/grpc"}, {Name: "TE", Value: "trailers"}},
+	}
+	return out, "ask for its health"
+}
+
+// health is what is wrong with the answer to a health check. Not to know the
+// question is none.
+func health(a *call.Answer, body []byte) error {
+	status := a.Header.Get("grpc-status")
+	if status == "" && a.Trailer != nil {
+		status = a.Trailer().Get("grpc-status")
+	}
+	switch {
+	case a.Status != 200 || status == "":
+		return fmt.Errorf("the target answers %d, and not in gRPC: is it a server of gRPC?", a.Status)
+	case status == "7" || status == "16":
+		return fmt.Errorf("the target answers grpc-status %s: is the credential right, and may it do this?", status)
+	case status == "0" && bytes.Equal(body, []byte{0, 0, 0, 0, 2, 8, 2}):
+		return errors.New("the target answers that it is not serving")
+	case status != "0" && status != "5" && status != "12":
+		return fmt.Errorf("the target answers grpc-status %s", status)
+	}
+	return nil
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/lsm/fiso/link/internal/credential"
 	"github.com/lsm/fiso/link/internal/discovery"
 	"github.com/lsm/fiso/link/internal/h1"
+	"github.com/lsm/fiso/link/internal/h2"
 	"github.com/lsm/fiso/link/internal/proxy"
 	"github.com/lsm/fiso/link/spec"
 )
@@ -50,7 +51,8 @@ type Instance struct {
 	roster  *roster
 	metrics *metrics
 	proxy   *proxy.Proxy
-	server  *h1.Server
+	server  *h1.Server // of connections; those that speak HTTP/2 are handed to http2
+	http2   *h2.Server
 	admin   *admin.Server
 	calls   net.Listener
 
@@ -148,8 +150,9 @@ func (i *Instance) listen(registry *prometheus.Registry) error {
 	if i.o.Tracing != nil {
 		i.proxy.Tracer = i.o.Tracing.Tracer("github.com/lsm/fiso/link")
 	}
-	i.server = &h1.Server{Handler: i.proxy, Refuse: refuse}
-	i.server.BodiesMayPause(longestIdle(i.cfg))
+	i.http2 = &h2.Server{Handler: i.proxy, Refuse: refuse}
+	i.server = &h1.Server{Handler: i.proxy, Refuse: refuse, HTTP2: i.http2.ServeConn}
+	i.bodiesMayPause(i.cfg)
 	return nil
 }
 
@@ -194,6 +197,7 @@ func (i *Instance) Run(ctx context.Context) error {
 	i.roster.rest()
 	limit, cancel := context.WithTimeout(beside, i.cfg.DrainTimeout)
 	defer cancel()
+	others.Go(func() { _ = i.http2.Shutdown(limit) }) // server says it when ctx ends first
 	if err := i.server.Shutdown(limit); err != nil {
 		i.o.Log.Warn("calls were cut off: they took longer than drainTimeout", "drainTimeout", i.cfg.DrainTimeout.String())
 	}
@@ -243,7 +247,9 @@ func (i *Instance) enter(places chan struct{}) {
 		case places <- struct{}{}:
 			return
 		default:
-			i.server.MakeRoom()
+			if !i.server.MakeRoom() {
+				i.http2.MakeRoom()
+			}
 		}
 		pause := time.NewTimer(50 * time.Millisecond) // where all are at work
 		select {
@@ -297,12 +303,18 @@ func (i *Instance) reload() {
 		i.o.Log.Error("the configuration is not valid: all goes on as it was", "error", err)
 		return
 	}
-	i.server.BodiesMayPause(longestIdle(cfg))
+	i.bodiesMayPause(cfg)
 	i.metrics.reloads.WithLabelValues("success").Inc()
 	i.o.Log.Info("the configuration is reloaded", "targets", len(cfg.Targets))
 	if i.needsStart(cfg) {
 		i.o.Log.Warn("targets are reloaded; listenAddr, metricsAddr, allowedHosts, allowedOrigins, maxConnections and a changed vault count from the next start")
 	}
+}
+
+// bodiesMayPause tells both listeners how long a body may rest.
+func (i *Instance) bodiesMayPause(c *spec.Config) {
+	i.server.BodiesMayPause(longestIdle(c))
+	i.http2.BodiesMayPause(longestIdle(c))
 }
 
 // longestIdle is how long a stream of some target may pause.

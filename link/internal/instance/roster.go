@@ -15,7 +15,6 @@ import (
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/credential"
 	"github.com/lsm/fiso/link/internal/discovery"
-	"github.com/lsm/fiso/link/internal/h1"
 	"github.com/lsm/fiso/link/internal/resilience"
 	"github.com/lsm/fiso/link/internal/target"
 	"github.com/lsm/fiso/link/spec"
@@ -150,20 +149,14 @@ func (r *roster) build(s *spec.Target, c *spec.Config, vault *credential.Vault) 
 	if err != nil {
 		return nil, err
 	}
-	cfg := h1.TransportConfig{ConnectTimeout: s.Timeouts.Connect, ResponseHeader: s.Timeouts.ResponseHeader, BodyIdle: s.Timeouts.Idle}
-	if s.UsesTLS() {
-		tls, err := s.TLS.Client()
-		if err != nil {
-			return nil, errors.Join(err, closed(cred))
-		}
-		if tls.ServerName == "" {
-			tls.ServerName, _ = s.Address()
-		}
-		cfg.TLS = tls
+	endpoints := discovery.New(r.resolver(s))
+	transport, err := newTransport(s, endpoints)
+	if err != nil {
+		return nil, errors.Join(err, closed(cred))
 	}
 	ended, end := context.WithCancel(context.Background())
 	parts := target.Parts{
-		Endpoints: discovery.New(r.resolver(s)), Transport: h1.NewTransport(cfg), Ended: ended,
+		Endpoints: endpoints, Transport: transport, Ended: ended,
 		Changed: func(from, to resilience.State) {
 			log.Warn("circuit breaker", "from", from.String(), "to", to.String())
 		},

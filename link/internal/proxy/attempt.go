@@ -12,15 +12,20 @@ import (
 )
 
 // attempt makes one. Whatever happens in it, a panic of a part included, what it
-// took is given back; with an answer, all but the permit by done.
+// took is given back; with an answer, by done, which is called when that was read:
+// a target whose answers break is not well.
 func (m *maker) attempt(ctx context.Context) (a *call.Answer, err error) {
 	t := m.c.To
 	permit, wait, ok := t.Breaker.Allow()
 	if !ok {
 		return nil, &refusal{code: call.CircuitOpen, detail: "the target has failed too often and is given a rest", after: max(wait, time.Second)}
 	}
-	m.outcome = resilience.Nothing
-	defer func() { permit.Done(m.outcome) }()
+	m.permit, m.outcome = permit, resilience.Nothing
+	defer func() {
+		if a == nil {
+			m.done()
+		}
+	}()
 	out := m.outgoing()
 	m.body.show(out)
 	m.sent = out
@@ -38,13 +43,8 @@ func (m *maker) attempt(ctx context.Context) (a *call.Answer, err error) {
 		m.outcome = judge(nil, err)
 		return nil, err
 	}
-	m.peer(address)
 	m.free = free
-	defer func() {
-		if a == nil {
-			m.done()
-		}
-	}()
+	m.peer(address)
 	if m.tried == nil {
 		m.tried = m.address[:0]
 	}
@@ -53,6 +53,12 @@ func (m *maker) attempt(ctx context.Context) (a *call.Answer, err error) {
 	}
 	a, err = m.send(ctx, address, out)
 	m.outcome = judge(a, err)
+	if m.outcome != resilience.Success || permit.Trial() && (isStream(a) || a.Upgraded != nil) {
+		// What failed is over, and the next attempt has to know; a trial that is
+		// a stream may last, and the calls that wait for its verdict may not.
+		m.permit.Done(m.outcome)
+		m.permit = resilience.Permit{}
+	}
 	return a, err
 }
 
@@ -111,7 +117,7 @@ func (m *maker) outgoing() *call.Outgoing {
 // judge is what an attempt says of its target.
 func judge(a *call.Answer, err error) resilience.Outcome {
 	switch {
-	case err == nil && a.Status < 500:
+	case err == nil && httpStatus(a) < 500:
 		return resilience.Success
 	case err == nil:
 		return resilience.Failure

@@ -31,7 +31,7 @@ func (c *Call) back(ctx context.Context, w call.ResponseWriter, a *call.Answer, 
 	if err := w.Head(a.Status, a.Header, a.Length); err != nil {
 		return err
 	}
-	if err := copyBody(w, a, limit); err != nil {
+	if err := c.copyBody(w, a, limit); err != nil {
 		return err
 	}
 	var trailer call.Header
@@ -39,6 +39,7 @@ func (c *Call) back(ctx context.Context, w call.ResponseWriter, a *call.Answer, 
 		trailer = a.Trailer()
 		trailer.Del(call.ErrorField)
 	}
+	c.broke = a.Header.IsGRPC() && statusOf(trailer.Get("grpc-status")) >= 500
 	return w.End(trailer)
 }
 
@@ -50,7 +51,7 @@ func isStream(a *call.Answer) bool {
 
 func begins(s, with string) bool { return len(s) >= len(with) && call.Same(s[:len(with)], with) }
 
-func copyBody(w call.ResponseWriter, a *call.Answer, limit *limit) error {
+func (c *Call) copyBody(w call.ResponseWriter, a *call.Answer, limit *limit) error {
 	buffers := &small
 	if a.Length > 16<<10 {
 		buffers = &large
@@ -74,20 +75,23 @@ func copyBody(w call.ResponseWriter, a *call.Answer, limit *limit) error {
 		case err == io.EOF:
 			return nil
 		case err != nil:
-			return broken(err)
+			return c.broken(err)
 		}
 	}
 }
 
 // broken is an answer that ended before its end. The application sees its
-// connection cut, which is the only way to tell it (RFC 9112, section 8).
-func broken(err error) error {
+// connection cut, or its stream reset, which is the only way to tell it (RFC 9112,
+// section 8). A stream that rests too long says nothing of its target.
+func (c *Call) broken(err error) error {
 	switch call.ReasonOf(err) {
-	case call.Gone:
+	case call.Gone, call.Body:
 		return err
 	case call.Timeout:
+		c.broke = c.record.Mode != "stream"
 		return &refusal{code: call.UpstreamTimeout, detail: "the answer did not end in time"}
 	}
+	c.broke = true
 	return &refusal{code: call.UpstreamReset, detail: "the answer broke off"}
 }
 

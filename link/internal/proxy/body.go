@@ -20,7 +20,7 @@ type replay struct {
 	r     *call.Request
 	most  int
 	moved func() // told of each read
-	hook  call.Hook
+	first interruption
 
 	mu      sync.Mutex // never held while the request's body is read
 	turn    sync.Cond  // a read ended, or the body's use did; L is &mu
@@ -39,14 +39,10 @@ func newReplay(ctx context.Context, r *call.Request, most int, moved func()) (*r
 	b := &replay{r: r, most: most, moved: moved}
 	b.turn.L = &b.mu
 	if r.Length > 0 && r.Length <= int64(most) {
-		b.reading, b.hook.Do = true, b.interrupt
-		b.hook.On(ctx)
+		b.first.begin(ctx, r)
 		b.kept = make([]byte, r.Length)
 		n, err := io.ReadFull(r.Body, b.kept)
-		b.hook.Remove()
-		b.mu.Lock()
-		b.reading = false
-		b.mu.Unlock()
+		b.first.end()
 		if err != nil {
 			return nil, err
 		}
@@ -58,14 +54,33 @@ func newReplay(ctx context.Context, r *call.Request, most int, moved func()) (*r
 	return b, nil
 }
 
-// interrupt ends the read of newReplay. It may come late, where the context ends
-// with the read, and must not meet the body of the connection's next request.
-func (b *replay) interrupt() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.reading {
-		b.r.Interrupt()
+// interruption ends a read of a request's body when a context ends. That may be
+// told late, where the context ends with the read, and must not meet the body of
+// the connection's next request.
+type interruption struct {
+	hook call.Hook
+	mu   sync.Mutex
+	r    *call.Request // nil: it is over
+}
+
+func (i *interruption) begin(ctx context.Context, r *call.Request) {
+	i.r, i.hook.Do = r, i.interrupt
+	i.hook.On(ctx)
+}
+
+func (i *interruption) interrupt() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.r != nil {
+		i.r.Interrupt()
 	}
+}
+
+func (i *interruption) end() {
+	i.hook.Remove()
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.r = nil
 }
 
 // again reports whether another attempt can have the body from its beginning.

@@ -81,7 +81,9 @@ func (c *Call) ReadBody(ctx context.Context, most int64) ([]byte, error) {
 	if c.Length > most {
 		return nil, tooLarge(most)
 	}
-	defer context.AfterFunc(ctx, c.Interrupt)()
+	var i interruption
+	i.begin(ctx, c.Request)
+	defer i.end()
 	body, err := io.ReadAll(io.LimitReader(c.Body, most+1))
 	switch {
 	case err != nil:

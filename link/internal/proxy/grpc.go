@@ -7,9 +7,48 @@ import (
 	"github.com/lsm/fiso/link/internal/call"
 )
 
-// isGRPC reports whether a call is one of gRPC.
-func isGRPC(h call.Header) bool {
-	return strings.HasPrefix(h.Get("Content-Type"), "application/grpc")
+// TargetField names the target of a call of gRPC, whose clients have no place for
+// /link/{target} before the path. It is heeded on nothing else.
+const TargetField = "fiso-target"
+
+// grpcTarget is the target that a call of gRPC names in its metadata, once.
+func (c *Call) grpcTarget() (name string, ok bool) {
+	if !c.HTTP2 || c.Method != "POST" || !c.Header.IsGRPC() {
+		return "", false
+	}
+	n := 0
+	for _, f := range c.Header {
+		if call.Same(f.Name, TargetField) {
+			name = f.Value
+			n++
+		}
+	}
+	return name, n == 1
+}
+
+// httpStatus is the status of an answer in the terms of HTTP, where gRPC says it
+// in a head that is also the end.
+func httpStatus(a *call.Answer) int {
+	if a.Status == 200 && a.Header.IsGRPC() {
+		return statusOf(a.Header.Get("grpc-status"))
+	}
+	return a.Status
+}
+
+// statusOf is the HTTP status that a status of gRPC stands for, where it says
+// something about the target and not about the call: as Envoy has it.
+func statusOf(grpcStatus string) int {
+	switch grpcStatus {
+	case "2", "13", "15": // UNKNOWN, INTERNAL, DATA_LOSS
+		return 500
+	case "4": // DEADLINE_EXCEEDED
+		return 504
+	case "8": // RESOURCE_EXHAUSTED
+		return 429
+	case "14": // UNAVAILABLE
+		return 503
+	}
+	return 200
 }
 
 // grpcCodes are the statuses of gRPC that say what a problem is

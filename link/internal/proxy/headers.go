@@ -26,7 +26,7 @@ func (c *Call) Forwarded() call.Header {
 	out := make(call.Header, 0, len(c.Header)+len(c.To.Set())+4)
 next:
 	for _, f := range c.Header {
-		if local(f.Name) || c.To.Removes(f.Name) {
+		if local(f.Name) || c.To.Removes(f.Name) || c.named && call.Same(f.Name, TargetField) {
 			continue
 		}
 		if ofTrace(f.Name) {

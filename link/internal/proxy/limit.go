@@ -41,11 +41,14 @@ func (l *limit) left() time.Duration { return l.of.Total() - time.Since(l.began)
 // stream exempts the call from its total time: from here on a pause of idle ends
 // it, or that its target was changed or removed, and it had the time to drain.
 func (l *limit) stream(retired context.Context, idle time.Duration) {
+	l.moved()
+	if l.timer != nil {
+		return // it is one already
+	}
 	l.of.Timeouts.End(&l.total)
 	if retired != nil {
 		l.unhook = context.AfterFunc(retired, l.late)
 	}
-	l.moved()
 	l.pause = idle
 	l.timer = time.AfterFunc(time.Hour, l.paused)
 	l.timer.Reset(idle) // paused knows the timer from here on

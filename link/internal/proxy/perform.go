@@ -29,6 +29,11 @@ func (p *Proxy) perform(ctx context.Context, w call.ResponseWriter, c *Call) err
 	m.body = body
 	t.Budget.Begin()
 	defer t.Budget.End()
+	if c.HTTP2 && c.Header.IsGRPC() {
+		// Whether it is a stream only its service knows, and its head may come
+		// with its end. It has a deadline of its own (grpc-timeout).
+		limit.stream(t.Ended, t.Spec.Timeouts.Idle)
+	}
 	defer m.endSpan()
 	a, err := m.make(limit)
 	if err != nil {
@@ -56,6 +61,7 @@ type maker struct {
 	address [1]string // tried, at first
 	first   call.Outgoing
 	free    func(resilience.Outcome) // of the endpoint; nil: nothing
+	permit  resilience.Permit
 	outcome resilience.Outcome
 	end     func(error) // of the context of its own; nil: it has none
 }
@@ -72,6 +78,11 @@ func (m *maker) done() {
 		m.end(context.Canceled)
 		m.end = nil
 	}
+	if m.c.broke {
+		m.outcome = resilience.Failure
+	}
+	m.permit.Done(m.outcome)
+	m.permit = resilience.Permit{}
 	if free := m.free; free != nil {
 		m.free = nil
 		free(m.outcome)

@@ -46,6 +46,8 @@ type Call struct {
 	HasQuery bool
 	began    time.Time
 	record   Record
+	named    bool       // the target was named by TargetField
+	broke    bool       // the answer broke after its head
 	state    string     // the tracestate that goes with the record's Traceparent
 	span     trace.Span // nil: none
 }
@@ -121,7 +123,7 @@ func (p *Proxy) walk(ctx context.Context, w call.ResponseWriter, c *Call) error 
 	}
 	defer release()
 	t := c.To
-	later := t.Spec.Async != nil && c.Upgrade == "" && !isGRPC(c.Header) && prefersAsync(c.Header)
+	later := t.Spec.Async != nil && c.Upgrade == "" && !c.Header.IsGRPC() && prefersAsync(c.Header)
 	if err := enter(t, later); err != nil {
 		return err
 	}
@@ -177,13 +179,15 @@ func prefersAsync(h call.Header) bool {
 func (p *Proxy) route(c *Call) (release func(), err error) {
 	raw, query, hasQuery := strings.Cut(c.Request.Target, "?")
 	c.Query, c.HasQuery = query, hasQuery
-	rest, ok := strings.CutPrefix(raw, Prefix)
-	if !ok {
-		return nil, &refusal{code: call.UnknownTarget, detail: "targets are called as /link/{target}/{path}"}
-	}
-	name, path := rest, "/"
-	if i := strings.IndexByte(rest, '/'); i >= 0 {
-		name, path = rest[:i], rest[i:]
+	var name string
+	path := raw
+	if rest, ok := strings.CutPrefix(raw, Prefix); ok {
+		name, path = rest, "/"
+		if i := strings.IndexByte(rest, '/'); i >= 0 {
+			name, path = rest[:i], rest[i:]
+		}
+	} else if name, c.named = c.grpcTarget(); !c.named {
+		return nil, &refusal{code: call.UnknownTarget, detail: "targets are called as /link/{target}/{path}, or by gRPC with the metadata " + TargetField}
 	}
 	t, release := p.Target(name)
 	if t == nil {
@@ -247,7 +251,7 @@ func (p *Proxy) answerError(w call.ResponseWriter, c *Call, err error) {
 	if r.after > 0 {
 		h.Add("Retry-After", strconv.Itoa(int((r.after+time.Second-1)/time.Second)))
 	}
-	if isGRPC(c.Header) {
+	if c.Header.IsGRPC() {
 		answerGRPC(w, h, problem)
 		return
 	}

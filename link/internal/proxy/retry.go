@@ -26,7 +26,7 @@ func (m *maker) again(ctx context.Context, a *call.Answer, err error) (time.Dura
 			return 0, false // ours: circuit open, no credential
 		}
 		wanted, sent = t.RetriesOn(failed.Reason), failed.Sent
-	} else if wanted = t.RetriesStatus(a.Status); wanted {
+	} else if wanted = t.RetriesStatus(httpStatus(a)); wanted {
 		asked = retryAfter(a.Header.Get("Retry-After"), time.Now())
 	}
 	if !wanted || sent && !m.safe() || !m.body.again() || t.Breaker.State() == resilience.Open {

@@ -151,7 +151,7 @@ func (m *maker) beginSpan(ctx context.Context, out *call.Outgoing) context.Conte
 	if m.span.IsRecording() {
 		host, port := t.Spec.Address()
 		m.span.SetAttributes(attribute.String("server.address", host), attribute.Int("server.port", port),
-			version(t.Spec.HTTP2()), attribute.String("fiso.target", t.Spec.Name))
+			version(t.Spec.HTTP2() || t.Spec.UsesTLS() && out.Header.IsGRPC()), attribute.String("fiso.target", t.Spec.Name))
 		if m.resends > 0 {
 			m.span.SetAttributes(attribute.Int("http.request.resend_count", m.resends))
 		}

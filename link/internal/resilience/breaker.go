@@ -62,7 +62,11 @@ func NewBreaker(cfg BreakerConfig) *Breaker {
 type Permit struct {
 	b      *Breaker
 	period uint64
+	trial  bool
 }
+
+// Trial reports whether it is one of the few that a half-open breaker gives.
+func (p Permit) Trial() bool { return p.trial }
 
 // Allow asks for an attempt. Where there is none, wait says when to ask again:
 // what Retry-After tells.
@@ -86,7 +90,7 @@ func (b *Breaker) Allow() (p Permit, wait time.Duration, ok bool) {
 		}
 		b.trials++
 	}
-	p = Permit{b, b.period}
+	p = Permit{b, b.period, b.state == HalfOpen}
 	b.mu.Unlock()
 	tell(told)
 	return p, 0, true

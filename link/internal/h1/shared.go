@@ -1,0 +1,31 @@
+package h1
+
+import "github.com/lsm/fiso/link/internal/call"
+
+// What HTTP/2 has in common with HTTP/1.1: one reading of both, so that nothing
+// passes by one protocol that would not pass by the other.
+
+// IsTarget reports whether s is a request target in origin-form.
+func IsTarget(s string) bool { return s != "" && s[0] == '/' && all(&isTarget, s) }
+
+// IsHost reports whether s has only the octets of a host and a port.
+func IsHost(s string) bool { return all(&isHostish, s) }
+
+// HopByHop reports whether a field ends with its connection, framing included.
+func HopByHop(name string) bool {
+	return hopByHop(name) || call.Same(name, "transfer-encoding") || call.Same(name, "http2-settings")
+}
+
+// EndToEnd removes, in place, the fields that end with their connection, and those
+// that Connection names.
+func EndToEnd(h call.Header) call.Header { return endToEnd(h) }
+
+// LateFields removes, in place, what has no place in a trailer.
+func LateFields(trailer call.Header) call.Header { return lateFields(trailer) }
+
+// Fit refuses a request that cannot be said in HTTP without being read as another.
+func Fit(out *call.Outgoing) error { return fit(out) }
+
+// Plain is an error without the addresses that net adds, which change with every
+// connection.
+func Plain(err error) error { return plain(err) }

@@ -1,0 +1,51 @@
+package h2
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"sync"
+
+	"github.com/lsm/fiso/link/internal/call"
+	"github.com/lsm/fiso/link/internal/h1"
+)
+
+// answer is the answer that a head begins.
+func (a *attempt) answer(r *http.Response) (*call.Answer, error) {
+	b := &answerBody{attempt: a, body: r.Body}
+	if r.StatusCode < 200 || r.StatusCode > 999 {
+		_ = b.Close() // it is not read
+		return nil, &call.Error{Reason: call.Garbage, Sent: true, Err: errors.New("the status is not a number of three digits")}
+	}
+	h := fromHTTP(r.Header)
+	h.Del("Content-Length")
+	return &call.Answer{
+		Status: r.StatusCode, Header: h1.EndToEnd(h), Length: r.ContentLength, Body: b,
+		Trailer: func() call.Header { return h1.LateFields(fromHTTP(r.Trailer)) },
+	}, nil
+}
+
+// answerBody is the body of an answer. Closing it before its end resets the stream.
+type answerBody struct {
+	attempt *attempt
+	body    io.ReadCloser
+	once    sync.Once
+}
+
+func (b *answerBody) Read(p []byte) (int, error) {
+	n, err := b.body.Read(p)
+	if err == nil || errors.Is(err, io.EOF) {
+		return n, err
+	}
+	failed := b.attempt.failed(err)
+	failed.Sent = true
+	return n, failed
+}
+
+func (b *answerBody) Close() error {
+	b.once.Do(func() {
+		_ = b.body.Close() // nobody reads it any more
+		b.attempt.end()
+	})
+	return nil
+}

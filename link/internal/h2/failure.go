@@ -1,0 +1,80 @@
+package h2
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+
+	"github.com/lsm/fiso/link/internal/call"
+)
+
+// streamError has the shape of net/http's, which errors.As copies into it.
+type streamError struct {
+	StreamID uint32
+	Code     uint32
+	Cause    error
+}
+
+func (e streamError) Error() string { return fmt.Sprintf("stream error %d", e.Code) }
+
+// Codes of RFC 9113, section 7.
+const (
+	codeProtocol    = 0x1
+	codeFlowControl = 0x3
+	codeFrameSize   = 0x6
+	codeRefused     = 0x7
+	codeCompression = 0x9
+)
+
+// unserved is how net/http says that a stream came after the last one that the
+// target serves (GOAWAY), so that it was not acted on. It exports no value for
+// this. Should the words change, such a call counts as sent, and a test fails.
+const unserved = "http2: Transport received Server's graceful shutdown GOAWAY"
+
+// failed is the failure of an attempt in the words of package call.
+func (a *attempt) failed(err error) *call.Error {
+	sent := a.begun.Load()
+	if s := a.sending; s != nil && s.failed.Load() != nil && why(a.ctx, nil, call.Body) == call.Body {
+		return &call.Error{Reason: call.Body, Sent: sent, Err: *s.failed.Load()}
+	}
+	reason, text := call.Reset, "the target broke the connection, or the rules of HTTP/2"
+	var stream streamError
+	var op *net.OpError
+	var broken fault
+	switch {
+	case errors.As(err, &broken):
+		reason, text = call.Garbage, broken.Error()
+	case errors.As(err, &stream):
+		text = fmt.Sprintf("the target reset the stream, or broke it (code %d)", stream.Code)
+		switch stream.Code {
+		case codeRefused:
+			sent = false
+		case codeProtocol, codeFlowControl, codeFrameSize, codeCompression:
+			reason = call.Garbage
+		}
+	case err.Error() == unserved:
+		sent, text = false, "the target serves no further stream on this connection"
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		text = "the target closed the connection"
+	case errors.As(err, &op):
+		text = op.Err.Error()
+	}
+	return &call.Error{Reason: why(a.ctx, err, reason), Sent: sent, Err: errors.New(text)}
+}
+
+// why finds the reason of a failure: the application's leaving, a limit of ours,
+// or what else it would be.
+func why(ctx context.Context, err error, otherwise call.Reason) call.Reason {
+	var timeout net.Error
+	switch {
+	case errors.Is(context.Cause(ctx), context.Canceled):
+		return call.Gone
+	case ctx.Err() != nil:
+		return call.Timeout
+	case otherwise == call.Reset && errors.As(err, &timeout) && timeout.Timeout():
+		return call.Timeout
+	}
+	return otherwise
+}

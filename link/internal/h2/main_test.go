@@ -1,0 +1,285 @@
+package h2
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+
+	"github.com/lsm/fiso/link/internal/call"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience is how long a test waits for what must come.
+const patience = 10 * time.Second
+
+// peer is one end of a connection that speaks HTTP/2 frame by frame, and breaks
+// its rules where a test wants it to.
+type peer struct {
+	t testing.TB
+	net.Conn
+	*http2.Framer
+	head bytes.Buffer
+	enc  *hpack.Encoder
+}
+
+func newPeer(t testing.TB, c net.Conn) *peer {
+	p := &peer{t: t, Conn: c, Framer: http2.NewFramer(c, c)}
+	p.enc = hpack.NewEncoder(&p.head)
+	p.Framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
+	p.Framer.AllowIllegalWrites = true
+	_ = c.SetDeadline(time.Now().Add(patience)) // fails with what follows
+	return p
+}
+
+// block is a header block: names and values in turn.
+func (p *peer) block(fields ...string) []byte {
+	p.head.Reset()
+	for i := 0; i+1 < len(fields); i += 2 {
+		_ = p.enc.WriteField(hpack.HeaderField{Name: fields[i], Value: fields[i+1]}) // to a buffer
+	}
+	return bytes.Clone(p.head.Bytes())
+}
+
+// headers sends a head; whether it arrives is seen by what follows.
+func (p *peer) headers(stream uint32, end bool, fields ...string) {
+	_ = p.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: p.block(fields...), EndHeaders: true, EndStream: end})
+}
+
+// next is the next frame that is of interest.
+func (p *peer) next() (http2.Frame, error) {
+	for {
+		f, err := p.ReadFrame()
+		if err != nil {
+			return nil, err
+		}
+		switch f := f.(type) {
+		case *http2.SettingsFrame:
+			if !f.IsAck() {
+				_ = p.WriteSettingsAck() // the next read shows what is wrong
+			}
+			continue
+		case *http2.WindowUpdateFrame:
+			continue
+		}
+		return f, nil
+	}
+}
+
+// ending reads up to the end of a stream, and is how it ended: "end", "reset N",
+// "goaway N", or "closed"; status and body are what came before.
+func (p *peer) ending(stream uint32) (how, status, body string) {
+	p.t.Helper()
+	var b strings.Builder
+	for {
+		f, err := p.next()
+		if err != nil {
+			var timeout net.Error
+			if errors.As(err, &timeout) && timeout.Timeout() {
+				p.t.Error("nothing came")
+			}
+			return "closed", status, b.String()
+		}
+		switch f := f.(type) {
+		case *http2.GoAwayFrame:
+			if f.ErrCode != 0 {
+				return "goaway " + f.ErrCode.String(), status, b.String()
+			}
+		case *http2.RSTStreamFrame:
+			if f.StreamID == stream {
+				return "reset " + f.ErrCode.String(), status, b.String()
+			}
+		case *http2.DataFrame:
+			if f.StreamID == stream {
+				b.Write(f.Data())
+				_ = p.WriteWindowUpdate(0, max(f.Length, 1)) // the next read shows what is wrong
+				if f.StreamEnded() {
+					return "end", status, b.String()
+				}
+			}
+		case *http2.MetaHeadersFrame:
+			if f.StreamID != stream {
+				continue
+			}
+			if s := f.PseudoValue("status"); s != "" && s[0] != '1' {
+				status = s
+			}
+			if f.StreamEnded() {
+				return "end", status, b.String()
+			}
+		}
+	}
+}
+
+// handler is one in a line.
+type handler func(ctx context.Context, w call.ResponseWriter, r *call.Request)
+
+func (h handler) ServeCall(ctx context.Context, w call.ResponseWriter, r *call.Request) { h(ctx, w, r) }
+
+// answer answers with a body.
+func answer(w call.ResponseWriter, status int, body string, fields ...call.Field) {
+	_ = w.Head(status, fields, int64(len(body))) // the test's own client sees what is wrong
+	_, _ = io.WriteString(w, body)               // the same
+	_ = w.End(nil)                               // the same
+}
+
+func ok(_ context.Context, w call.ResponseWriter, _ *call.Request) { answer(w, 200, "hi") }
+
+func refuse(w call.ResponseWriter, code call.Code, err error) { answer(w, code.Status(), err.Error()) }
+
+// listen serves a handler until the test ends, and returns the address.
+func listen(t testing.TB, s *Server) string {
+	t.Helper()
+	s.Refuse = refuse
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	all.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			all.Go(func() { s.ServeConn(c) })
+		}
+	})
+	t.Cleanup(func() {
+		_ = l.Close() // ends Accept
+		ctx, cancel := context.WithTimeout(context.Background(), time.Nanosecond)
+		defer cancel()
+		_ = s.Shutdown(ctx) // at once
+		all.Wait()
+	})
+	return l.Addr().String()
+}
+
+// application is a raw one that has shaken hands.
+func application(t testing.TB, addr string) *peer {
+	t.Helper()
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() }) // the test is over
+	p := newPeer(t, c)
+	_, err = io.WriteString(c, http2.ClientPreface)
+	if err := errors.Join(err, p.WriteSettings()); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// get is the head of a request.
+func get(path string, more ...string) []string {
+	return append([]string{":method", "GET", ":scheme", "http", ":authority", "localhost", ":path", path}, more...)
+}
+
+// target serves connections frame by frame, each by do once it has shaken hands,
+// and returns the address.
+func target(t testing.TB, do func(p *peer)) string {
+	t.Helper()
+	return plainTarget(t, func(c net.Conn) {
+		p := newPeer(t, c)
+		preface := make([]byte, len(http2.ClientPreface))
+		if _, err := io.ReadFull(c, preface); err != nil || string(preface) != http2.ClientPreface {
+			return
+		}
+		if p.WriteSettings() == nil {
+			do(p)
+		}
+	})
+}
+
+func plainTarget(t testing.TB, do func(c net.Conn)) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	all.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			all.Go(func() {
+				defer func() { _ = c.Close() }() // whatever state it is in
+				do(c)
+			})
+		}
+	})
+	t.Cleanup(func() {
+		_ = l.Close() // ends Accept
+		all.Wait()
+	})
+	return l.Addr().String()
+}
+
+// awaitHead reads up to the head of a request, and returns its stream; 0: the
+// connection ended.
+func (p *peer) awaitHead() (*http2.MetaHeadersFrame, uint32) {
+	for {
+		f, err := p.next()
+		if err != nil {
+			return nil, 0
+		}
+		if h, ok := f.(*http2.MetaHeadersFrame); ok {
+			return h, h.StreamID
+		}
+	}
+}
+
+// drain reads until the connection ends.
+func (p *peer) drain() {
+	for {
+		if _, err := p.next(); err != nil {
+			return
+		}
+	}
+}
+
+func transport(t testing.TB, cfg TransportConfig) *Transport {
+	t.Helper()
+	tr := NewTransport(cfg)
+	t.Cleanup(tr.Close)
+	return tr
+}
+
+func reason(t testing.TB, err error) (r call.Reason, sent bool) {
+	t.Helper()
+	var failed *call.Error
+	if !errors.As(err, &failed) {
+		t.Fatalf("got %v, which is no *call.Error", err)
+	}
+	return failed.Reason, failed.Sent
+}
+
+func await(t testing.TB, what string, ch <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-ch:
+	case <-time.After(patience):
+		t.Fatal("waited in vain for", what)
+	}
+}
+
+// pair is both ends of a connection.
+func pair(t testing.TB) (near, far net.Conn) {
+	t.Helper()
+	near, far = net.Pipe()
+	t.Cleanup(func() { _, _ = near.Close(), far.Close() }) // the test is over
+	return near, far
+}

@@ -1,0 +1,245 @@
+package h2
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+
+	"github.com/lsm/fiso/link/internal/call"
+)
+
+// counting counts connections.
+func counting(n *atomic.Int32) func(ctx context.Context, network, address string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		n.Add(1)
+		return new(net.Dialer).DialContext(ctx, network, address)
+	}
+}
+
+// answering answers every request at once.
+func answering(p *peer) {
+	for {
+		_, s := p.awaitHead()
+		if s == 0 {
+			return
+		}
+		p.headers(s, true, ":status", "200")
+	}
+}
+
+func must(t testing.TB, tr *Transport, addr string) {
+	t.Helper()
+	a, err := tr.RoundTrip(t.Context(), addr, out("GET"), nil)
+	if _, err := read(t, a, err); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestPool_callsShareAConnection(t *testing.T) {
+	var dials atomic.Int32
+	addr := target(t, answering)
+	tr := transport(t, TransportConfig{Dial: counting(&dials)})
+	var all sync.WaitGroup
+	for range 20 {
+		all.Go(func() { must(t, tr, addr) })
+	}
+	all.Wait()
+	if n := dials.Load(); n != 1 {
+		t.Errorf("%d connections", n)
+	}
+}
+
+func TestPool_keepsToTheStreamsThatATargetTakes(t *testing.T) {
+	var dials atomic.Int32
+	addr := plainTarget(t, func(c net.Conn) {
+		p := newPeer(t, c)
+		_, _ = c.Read(make([]byte, len(http2.ClientPreface)))                             // the frames show it
+		_ = p.WriteSettings(http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: 1}) // the same
+		open := 0
+		for {
+			f, err := p.next()
+			if err != nil {
+				return
+			}
+			switch f := f.(type) {
+			case *http2.MetaHeadersFrame:
+				if open++; open > 1 {
+					t.Error("two streams at once")
+				}
+				p.headers(f.StreamID, false, ":status", "200")
+			case *http2.RSTStreamFrame:
+				open--
+			}
+		}
+	})
+	tr := transport(t, TransportConfig{Dial: counting(&dials)})
+	var answers []*call.Answer
+	for range 3 {
+		a, err := tr.RoundTrip(t.Context(), addr, out("GET"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answers = append(answers, a)
+	}
+	for _, a := range answers {
+		_ = a.Body.Close() // its stream is free again
+	}
+	if n := dials.Load(); n != 3 {
+		t.Errorf("%d connections for three streams", n)
+	}
+}
+
+func TestPool_replacesAConnection(t *testing.T) {
+	for name, test := range map[string]struct {
+		cfg TransportConfig
+		do  func(p *peer) // after the first answer
+	}{
+		"that was closed":        {TransportConfig{}, func(*peer) {}},
+		"that goes away":         {TransportConfig{}, func(p *peer) { _ = p.WriteGoAway(1, http2.ErrCodeNo, nil); p.drain() }},
+		"that is old":            {TransportConfig{Age: time.Nanosecond}, func(p *peer) { p.drain() }},
+		"that was idle for long": {TransportConfig{Idle: 20 * time.Millisecond}, func(p *peer) { p.drain() }},
+		"that gives no sign of life": {TransportConfig{Ping: 20 * time.Millisecond}, func(p *peer) {
+			for {
+				if _, err := p.ReadFrame(); err != nil { // and pings are not answered
+					return
+				}
+			}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var dials atomic.Int32
+			ended := make(chan struct{}, 100)
+			addr := target(t, func(p *peer) {
+				_, s := p.awaitHead()
+				p.headers(s, true, ":status", "200")
+				test.do(p)
+				ended <- struct{}{}
+			})
+			test.cfg.Dial = counting(&dials)
+			tr := transport(t, test.cfg)
+			must(t, tr, addr)
+			if name == "that goes away" || name == "that is old" {
+				for dials.Load() < 2 { // it may take a moment to be seen
+					a, err := tr.RoundTrip(t.Context(), addr, out("GET"), nil)
+					if err == nil {
+						_, err = read(t, a, err)
+					}
+					if err != nil {
+						if _, sent := reason(t, err); sent {
+							t.Fatal(err)
+						}
+					}
+				}
+			} else {
+				await(t, "the connection's end", ended)
+				for deadline := time.Now().Add(patience); tr.places() > 0 && time.Now().Before(deadline); {
+					<-time.After(time.Millisecond)
+				}
+				if tr.places() > 0 {
+					t.Error("a dead connection is kept")
+				}
+			}
+			if name != "that goes away" { // once more would hit the next that does
+				must(t, tr, addr)
+			}
+			if n := dials.Load(); n < 2 {
+				t.Errorf("%d connections", n)
+			}
+		})
+	}
+}
+
+// places is how many endpoints the pool has connections to.
+func (t *Transport) places() int {
+	t.pool.mu.Lock()
+	defer t.pool.mu.Unlock()
+	return len(t.pool.places)
+}
+
+// One who leaves while a connection is made takes it from nobody.
+func TestPool_thoseWhoWaitShareADial(t *testing.T) {
+	addr := target(t, answering)
+	dialling, release := make(chan struct{}), make(chan struct{})
+	var dials atomic.Int32
+	tr := transport(t, TransportConfig{Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+		dials.Add(1)
+		close(dialling)
+		<-release
+		return new(net.Dialer).DialContext(ctx, network, address)
+	}})
+	ctx, cancel := context.WithCancel(t.Context())
+	first := make(chan error)
+	go func() {
+		_, err := tr.RoundTrip(ctx, addr, out("GET"), nil)
+		first <- err
+	}()
+	await(t, "the dial", dialling)
+	var others sync.WaitGroup
+	for range 5 {
+		others.Go(func() { must(t, tr, addr) })
+	}
+	cancel()
+	if r, sent := reason(t, <-first); r != call.Gone || sent {
+		t.Error(r, sent)
+	}
+	close(release)
+	others.Wait()
+	if n := dials.Load(); n != 1 {
+		t.Errorf("%d dials", n)
+	}
+}
+
+func TestPool_closes(t *testing.T) {
+	ended := make(chan struct{})
+	addr := target(t, func(p *peer) {
+		_, s := p.awaitHead()
+		p.headers(s, false, ":status", "200")
+		_ = p.WriteData(s, false, []byte("half")) // the answer shows it
+		if how, _, _ := p.ending(s); how != "reset CANCEL" {
+			t.Error("a stream under way was cut:", how)
+		}
+		p.drain()
+		close(ended)
+	})
+	tr := NewTransport(TransportConfig{})
+	a, err := tr.RoundTrip(t.Context(), addr, out("GET"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr.Close()
+	if _, err := a.Body.Read(make([]byte, 4)); err != nil {
+		t.Error("an answer under way was cut:", err)
+	}
+	_, err = tr.RoundTrip(t.Context(), addr, out("GET"), nil)
+	if r, sent := reason(t, err); r != call.Connect || sent || !errors.Is(err, errClosed) {
+		t.Error(err)
+	}
+	_ = a.Body.Close() // the last use of the connection
+	await(t, "the connection's end", ended)
+}
+
+// A connection that is made while the transport is closed belongs to nobody.
+func TestPool_closesWhileItDials(t *testing.T) {
+	dialling := make(chan struct{})
+	tr := NewTransport(TransportConfig{Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		close(dialling)
+		<-ctx.Done()
+		return nil, context.Cause(ctx)
+	}})
+	failed := make(chan error)
+	go func() {
+		_, err := tr.RoundTrip(t.Context(), "127.0.0.1:1", out("GET"), nil)
+		failed <- err
+	}()
+	await(t, "the dial", dialling)
+	tr.Close()
+	if r, sent := reason(t, <-failed); r != call.Connect || sent {
+		t.Error(r, sent)
+	}
+}

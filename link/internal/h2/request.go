@@ -1,0 +1,171 @@
+package h2
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/lsm/fiso/link/internal/call"
+	"github.com/lsm/fiso/link/internal/h1"
+)
+
+// malformed is a request that is refused before anybody looks at it.
+type malformed struct {
+	code call.Code
+	err  error
+}
+
+func (m *malformed) Error() string { return m.err.Error() }
+
+func bad(text string) error { return &malformed{call.BadRequest, errors.New(text)} }
+
+// maxFields bounds the fields of a header list; fieldOverhead is what each counts
+// beside its bytes (RFC 9113, section 6.5.2).
+const (
+	maxFields     = 256
+	fieldOverhead = 32
+)
+
+// request is a stream's request in the words of package call. net/http has
+// checked the pseudo-fields, and the octets of names and values.
+func (s *Server) request(hr *http.Request, st *stream) (*call.Request, error) {
+	switch {
+	case hr.Method == http.MethodConnect:
+		return nil, bad("CONNECT is not served here")
+	case !h1.IsTarget(hr.RequestURI):
+		// "*", an absolute form, and a path without its slash, which slips past
+		// rules that begin with one (CVE-2026-33186 of grpc-go).
+		return nil, bad(":path is not a path: only /path?query is served here")
+	case hr.Host == "" || !h1.IsHost(hr.Host):
+		return nil, bad(":authority is missing or is no host")
+	}
+	if hosts, ok := hr.Header["Host"]; ok && (len(hosts) != 1 || !call.Same(hosts[0], hr.Host)) {
+		return nil, bad("Host is not the same as :authority")
+	}
+	r := &call.Request{
+		Method: hr.Method, Target: hr.RequestURI, Host: hr.Host, HTTP2: true, Length: hr.ContentLength,
+		Interrupt: st.interrupt, Trailer: func() call.Header { return h1.LateFields(fromHTTP(hr.Trailer)) },
+	}
+	if err := checkLength(hr); err != nil {
+		return nil, err
+	}
+	size := 0
+	r.Header = make(call.Header, 0, len(hr.Header)+2)
+	for name, values := range hr.Header {
+		if name == "Host" || name == "Content-Length" {
+			continue
+		}
+		if h1.HopByHop(name) && (name != "Te" || len(values) != 1 || values[0] != "trailers") {
+			return nil, bad("a field of HTTP/1.1 connections has no place in HTTP/2")
+		}
+		for _, v := range values {
+			r.Header.Add(name, v)
+			size += len(name) + len(v) + fieldOverhead
+		}
+	}
+	if size > s.Limits.Head || len(r.Header) > maxFields {
+		return nil, &malformed{call.HeaderTooLarge, errors.New("the header list is too large")}
+	}
+	most := max(s.Limits.Body, time.Duration(s.bodyIdle.Load()))
+	if r.Header.IsGRPC() {
+		most = 0
+	}
+	r.Body = &requestBody{Reader: hr.Body, stream: st, most: most}
+	return r, nil
+}
+
+// checkLength refuses a content-length that net/http would overlook: one that is
+// there twice, is no number, or belongs to a stream that has ended.
+func checkLength(hr *http.Request) error {
+	lengths, ok := hr.Header["Content-Length"]
+	if !ok {
+		return nil
+	}
+	if n, err := strconv.ParseUint(lengths[0], 10, 63); len(lengths) != 1 || err != nil || int64(n) != hr.ContentLength { //nolint:gosec // G115: of 63 bits
+		return bad("Content-Length is not the one length of the body")
+	}
+	return nil
+}
+
+func fromHTTP(h http.Header) call.Header {
+	var out call.Header
+	for name, values := range h {
+		for _, v := range values {
+			out.Add(name, v)
+		}
+	}
+	return out
+}
+
+// stream guards what net/http lets nobody touch once the handler has returned.
+type stream struct {
+	http   *http.ResponseController
+	limits *Limits
+
+	mu    sync.Mutex
+	over  bool
+	cut   bool
+	read  time.Time // the deadline that stands
+	write time.Time // the same, of writes
+}
+
+var errCut = errors.New("the rest of the body is not wanted")
+
+// interrupt ends a read that waits, and those that follow.
+func (s *stream) interrupt() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cut = true; !s.over {
+		_ = s.http.SetReadDeadline(time.Unix(1, 0)) // a stream that is over needs no deadline
+	}
+}
+
+func (s *stream) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.over = true
+}
+
+// reading gives a read its time. Moving a deadline is work for the connection, so
+// one that has at least three quarters of its time left stays.
+func (s *stream) reading(most time.Duration) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cut || s.over {
+		return errCut
+	}
+	if now := time.Now(); most > 0 && s.read.Sub(now) < most-most/4 {
+		s.read = now.Add(most)
+		return s.http.SetReadDeadline(s.read)
+	}
+	return nil
+}
+
+// writing is reading for a write.
+func (s *stream) writing() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	most := s.limits.Write
+	if now := time.Now(); s.write.Sub(now) < most-most/4 {
+		s.write = now.Add(most)
+		return s.http.SetWriteDeadline(s.write)
+	}
+	return nil
+}
+
+// requestBody reads the request's body, with the deadline of the listener.
+type requestBody struct {
+	io.Reader
+	stream *stream
+	most   time.Duration // 0: the call's own limits are enough
+}
+
+func (b *requestBody) Read(p []byte) (int, error) {
+	if err := b.stream.reading(b.most); err != nil {
+		return 0, err
+	}
+	return b.Reader.Read(p)
+}

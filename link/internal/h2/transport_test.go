@@ -1,0 +1,426 @@
+package h2
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+
+	"github.com/lsm/fiso/link/internal/call"
+)
+
+func out(method string) *call.Outgoing {
+	return &call.Outgoing{Method: method, Path: "/a", Host: "crm.example"}
+}
+
+// stream is a body of an application; closed says that the transport is done.
+type appBody struct {
+	io.Reader
+	once   sync.Once
+	closed chan struct{}
+}
+
+func newBody(r io.Reader) *appBody { return &appBody{Reader: r, closed: make(chan struct{})} }
+func (b *appBody) Close() error {
+	b.once.Do(func() { close(b.closed) })
+	return nil
+}
+
+// read reads an answer to its end.
+func read(t testing.TB, a *call.Answer, err error) (string, error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := io.ReadAll(a.Body)
+	if cerr := a.Body.Close(); cerr != nil {
+		t.Error(cerr)
+	}
+	return string(b), err
+}
+
+func TestTransport_writesRequests(t *testing.T) {
+	for name, test := range map[string]struct {
+		out  *call.Outgoing
+		want string // fields in order of their names, and the body
+	}{
+		"GET": {
+			&call.Outgoing{Method: "GET", Path: "/a%2Fb/:c", Query: "x=1;y&%zz", Host: "x:1", Header: call.Header{{Name: "X-A", Value: "1"}, {Name: "x-a", Value: "2"}, {Name: "TE", Value: "trailers"}}},
+			":authority=x:1 :method=GET :path=/a%2Fb/:c?x=1;y&%zz :scheme=http te=trailers x-a=1 x-a=2",
+		},
+		"an empty query":      {&call.Outgoing{Method: "GET", Path: "/", ForceQuery: true, Host: "x"}, ":authority=x :method=GET :path=/? :scheme=http"},
+		"a caller's agent":    {&call.Outgoing{Method: "GET", Path: "/", Host: "x", Header: call.Header{{Name: "user-agent", Value: "a"}}}, ":authority=x :method=GET :path=/ :scheme=http user-agent=a"},
+		"POST without a body": {&call.Outgoing{Method: "POST", Path: "/", Host: "x"}, ":authority=x :method=POST :path=/ :scheme=http content-length=0"},
+		"a kept body":         {&call.Outgoing{Method: "POST", Path: "/", Host: "x", Kept: []byte("hello"), Length: 5}, ":authority=x :method=POST :path=/ :scheme=http content-length=5 hello"},
+		"a body of a length":  {&call.Outgoing{Method: "PUT", Path: "/", Host: "x", Body: newBody(strings.NewReader("hello")), Length: 5}, ":authority=x :method=PUT :path=/ :scheme=http content-length=5 hello"},
+		"a stream with a trailer": {
+			&call.Outgoing{Method: "POST", Path: "/", Host: "x", Body: newBody(strings.NewReader("hello")), Length: -1, Trailer: func() call.Header {
+				return call.Header{{Name: "X-T", Value: "t"}, {Name: "Authorization", Value: "no"}}
+			}},
+			":authority=x :method=POST :path=/ :scheme=http hello x-t=t",
+		},
+		"an empty stream with a trailer": {
+			&call.Outgoing{Method: "POST", Path: "/", Host: "x", Body: newBody(strings.NewReader("")), Length: -1, Trailer: func() call.Header { return call.Header{{Name: "X-T", Value: "t"}} }},
+			":authority=x :method=POST :path=/ :scheme=http x-t=t",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := make(chan string, 1)
+			addr := target(t, func(p *peer) {
+				h, s := p.awaitHead()
+				var parts []string
+				for _, f := range h.Fields {
+					parts = append(parts, f.Name+"="+f.Value)
+				}
+				slices.Sort(parts)
+				for end := h.StreamEnded(); !end; {
+					f, err := p.next()
+					if err != nil {
+						break
+					}
+					if d, ok := f.(*http2.DataFrame); ok {
+						end = d.StreamEnded()
+						parts = append(parts, string(d.Data()))
+					} else if h, ok := f.(*http2.MetaHeadersFrame); ok {
+						end = true
+						for _, f := range h.Fields {
+							parts = append(parts, f.Name+"="+f.Value)
+						}
+					}
+				}
+				got <- strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), " ")
+				p.headers(s, true, ":status", "200")
+				p.drain()
+			})
+			a, err := transport(t, TransportConfig{}).RoundTrip(t.Context(), addr, test.out, nil)
+			if _, err := read(t, a, err); err != nil {
+				t.Error(err)
+			}
+			if s := <-got; s != test.want {
+				t.Errorf("got  %s\nwant %s", s, test.want)
+			}
+			if b, ok := test.out.Body.(*appBody); ok {
+				await(t, "the body to be closed", b.closed)
+			}
+		})
+	}
+}
+
+func TestTransport_readsAnswers(t *testing.T) {
+	addr := target(t, func(p *peer) {
+		for {
+			_, s := p.awaitHead()
+			if s == 0 {
+				return
+			}
+			p.headers(s, false, ":status", "100")
+			p.headers(s, false, ":status", "103", "link", "</a>", "connection", "x")
+			p.headers(s, false, ":status", "201", "content-length", "2", "x-a", "1", "x-a", "2", "connection", "x-b", "x-b", "no", "keep-alive", "1")
+			_ = p.WriteData(s, false, []byte("hi")) // the answer shows it
+			p.headers(s, true, "grpc-status", "0", "set-cookie", "no")
+		}
+	})
+	var interims []string
+	tr := transport(t, TransportConfig{})
+	for range 3 { // by one connection
+		interims = nil
+		a, err := tr.RoundTrip(t.Context(), addr, out("GET"), func(s int, h call.Header) { interims = append(interims, fmt.Sprint(s, h)) })
+		if b, err := read(t, a, err); b != "hi" || err != nil {
+			t.Error(b, err)
+		}
+		if a.Status != 201 || a.Length != 2 || fmt.Sprint(a.Header) != "[{X-A 1} {X-A 2}]" || fmt.Sprint(a.Trailer()) != "[{Grpc-Status 0}]" {
+			t.Errorf("%d %d %v %v", a.Status, a.Length, a.Header, a.Trailer())
+		}
+		if fmt.Sprint(interims) != "[103 [{Link </a>}]]" {
+			t.Error(interims)
+		}
+	}
+	a, err := tr.RoundTrip(t.Context(), addr, out("HEAD"), nil)
+	if b, err := read(t, a, err); b != "" || err != nil || a.Length != 2 {
+		t.Error(b, err, a.Length)
+	}
+}
+
+// L11: whatever breaks, and wherever, the transport sends a request once; and it
+// says that nothing was sent exactly where the target is sure not to have acted.
+// https://github.com/golang/go/issues/19943, https://github.com/traefik/traefik/issues/8990
+func TestTransport_makesOneAttemptWhateverBreaks(t *testing.T) {
+	reset := func(code http2.ErrCode) func(p *peer, s uint32) {
+		return func(p *peer, s uint32) { _ = p.WriteRSTStream(s, code); p.drain() } // the transport sees it
+	}
+	goAway := func(last func(s uint32) uint32, code http2.ErrCode) func(p *peer, s uint32) {
+		return func(p *peer, s uint32) { _ = p.WriteGoAway(last(s), code, []byte("debug")) } // the same
+	}
+	before, including := func(s uint32) uint32 { return s - 2 }, func(s uint32) uint32 { return s }
+	for name, test := range map[string]struct {
+		do     func(p *peer, stream uint32)
+		reason call.Reason
+		sent   bool
+	}{
+		"refused":                          {reset(http2.ErrCodeRefusedStream), call.Reset, false},
+		"reset as cancelled":               {reset(http2.ErrCodeCancel), call.Reset, true},
+		"reset by an internal error":       {reset(http2.ErrCodeInternal), call.Reset, true},
+		"reset by a protocol error":        {reset(http2.ErrCodeProtocol), call.Garbage, true},
+		"reset without an error":           {reset(http2.ErrCodeNo), call.Reset, true},
+		"told to be calm":                  {reset(http2.ErrCodeEnhanceYourCalm), call.Reset, true},
+		"going away before it":             {goAway(before, http2.ErrCodeNo), call.Reset, false},
+		"going away with an error before":  {goAway(before, http2.ErrCodeEnhanceYourCalm), call.Reset, false},
+		"going away after it, and closing": {goAway(including, http2.ErrCodeNo), call.Reset, true},
+		"closing":                          {func(*peer, uint32) {}, call.Reset, true},
+		"a head that is no head":           {func(p *peer, s uint32) { p.headers(s, false, "a", "b"); p.drain() }, call.Garbage, true},
+		"a status that is no number":       {func(p *peer, s uint32) { p.headers(s, true, ":status", "abc"); p.drain() }, call.Garbage, true},
+		"a status out of bounds":           {func(p *peer, s uint32) { p.headers(s, true, ":status", "1000"); p.drain() }, call.Garbage, true},
+		"data before a head":               {func(p *peer, s uint32) { _ = p.WriteData(s, true, []byte("x")); p.drain() }, call.Garbage, true},
+		"interim answers without end": {func(p *peer, s uint32) {
+			for range 100 {
+				p.headers(s, false, ":status", "103")
+			}
+			p.drain()
+		}, call.Garbage, true},
+		"an interim answer that ends": {func(p *peer, s uint32) { p.headers(s, true, ":status", "103"); p.drain() }, call.Garbage, true},
+		"another protocol":            {func(p *peer, s uint32) { p.headers(s, false, ":status", "101"); p.drain() }, call.Garbage, true},
+		"a push": {func(p *peer, s uint32) {
+			_ = p.WritePushPromise(http2.PushPromiseParam{StreamID: s, PromiseID: 2, BlockFragment: p.block(get("/")...), EndHeaders: true}) // the transport sees it
+			p.drain()
+		}, call.Reset, true},
+		"a frame that is too large": {func(p *peer, s uint32) {
+			_, _ = p.Write([]byte{0xff, 0xff, 0xff, 0, 0, 0, 0, 0, byte(s)}) // the transport sees it
+			p.drain()
+		}, call.Reset, true},
+		"a header list that is too large": {func(p *peer, s uint32) {
+			p.headers(s, false, ":status", "200", "a", strings.Repeat("x", 5000), "b", strings.Repeat("x", 5000))
+			p.drain()
+		}, call.Garbage, true},
+		"a header block without end (CVE-2023-45288)": {func(p *peer, s uint32) {
+			err := p.WriteHeaders(http2.HeadersFrameParam{StreamID: s, BlockFragment: p.block(":status", "200")})
+			for part := p.block("x", strings.Repeat("y", 4000)); err == nil; {
+				err = p.WriteContinuation(s, false, part)
+			}
+		}, call.Reset, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var executions atomic.Int32
+			addr := target(t, func(p *peer) {
+				for { // the first on a connection is answered, so that the second is no special case
+					_, s := p.awaitHead()
+					if s == 0 {
+						return
+					}
+					if s == 1 {
+						p.headers(s, true, ":status", "200")
+						continue
+					}
+					executions.Add(1)
+					test.do(p, s)
+					return
+				}
+			})
+			tr := transport(t, TransportConfig{MaxHead: 8 << 10})
+			a, err := tr.RoundTrip(t.Context(), addr, out("GET"), nil)
+			if _, err := read(t, a, err); err != nil {
+				t.Fatal(err)
+			}
+			o := out("POST")
+			o.Kept, o.Length = []byte("x"), 1
+			o.Header.Add("Idempotency-Key", "k") // tempts net/http's own pool
+			_, err = tr.RoundTrip(t.Context(), addr, o, nil)
+			if r, sent := reason(t, err); r != test.reason || sent != test.sent {
+				t.Errorf("%v, sent %v", err, sent)
+			}
+			if strings.Contains(err.Error(), "debug") {
+				t.Error("the target's words are in the error:", err)
+			}
+			if n := executions.Load(); n != 1 {
+				t.Errorf("%d executions", n)
+			}
+		})
+	}
+}
+
+// The first stream of a connection is no other case where nothing was served.
+func TestTransport_theFirstStreamMayBeRefusedToo(t *testing.T) {
+	for name, do := range map[string]func(p *peer){
+		"reset":      func(p *peer) { _ = p.WriteRSTStream(1, http2.ErrCodeRefusedStream) }, // the transport sees it
+		"going away": func(p *peer) { _ = p.WriteGoAway(0, http2.ErrCodeNo, nil) },          // the same
+	} {
+		t.Run(name, func(t *testing.T) {
+			addr := target(t, func(p *peer) { p.awaitHead(); do(p); p.drain() })
+			_, err := transport(t, TransportConfig{}).RoundTrip(t.Context(), addr, out("GET"), nil)
+			if r, sent := reason(t, err); r != call.Reset || sent {
+				t.Error(err, sent)
+			}
+		})
+	}
+}
+
+func TestTransport_anAnswerThatBreaksSaysSo(t *testing.T) {
+	for name, test := range map[string]struct {
+		do     func(p *peer, s uint32)
+		reason call.Reason
+	}{
+		"reset":                  {func(p *peer, s uint32) { _ = p.WriteRSTStream(s, http2.ErrCodeInternal); p.drain() }, call.Reset},
+		"refused, too late":      {func(p *peer, s uint32) { _ = p.WriteRSTStream(s, http2.ErrCodeRefusedStream); p.drain() }, call.Reset},
+		"closed":                 {func(*peer, uint32) {}, call.Reset},
+		"going away, and closed": {func(p *peer, s uint32) { _ = p.WriteGoAway(s, http2.ErrCodeNo, nil) }, call.Reset},
+		"shorter than announced": {func(p *peer, s uint32) { _ = p.WriteData(s, true, nil); p.drain() }, call.Reset},
+		"longer than announced":  {func(p *peer, s uint32) { _ = p.WriteData(s, true, make([]byte, 200)); p.drain() }, call.Reset},
+		"a second head":          {func(p *peer, s uint32) { p.headers(s, false, ":status", "200"); p.drain() }, call.Reset},
+	} {
+		t.Run(name, func(t *testing.T) {
+			addr := target(t, func(p *peer) {
+				_, s := p.awaitHead()
+				p.headers(s, false, ":status", "200", "content-length", "100")
+				_ = p.WriteData(s, false, []byte("half")) // the answer shows it
+				test.do(p, s)
+			})
+			a, err := transport(t, TransportConfig{}).RoundTrip(t.Context(), addr, out("GET"), nil)
+			b, err := read(t, a, err)
+			if r, sent := reason(t, err); r != test.reason || !sent || !strings.HasPrefix(b, "half") {
+				t.Errorf("%q %v", b, err)
+			}
+		})
+	}
+}
+
+// L11: what does not greet in HTTP/2 gets no request, which might be lost there and
+// not be made again (https://github.com/golang/go/issues/19943).
+func TestTransport_sendsNothingBeforeItIsGreeted(t *testing.T) {
+	for name, test := range map[string]struct {
+		do   func(c net.Conn)
+		says string
+	}{
+		"silence":       {func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }, "deadline exceeded"},
+		"closing":       {func(net.Conn) {}, "closed the connection before it greeted"},
+		"HTTP/1.1":      {func(c net.Conn) { fmt.Fprint(c, "HTTP/1.1 400 Bad Request\r\n\r\n"); _, _ = io.Copy(io.Discard, c) }, "does not offer HTTP/2"},
+		"another frame": {func(c net.Conn) { _ = newPeer(t, c).WritePing(false, [8]byte{}); _, _ = io.Copy(io.Discard, c) }, "does not offer HTTP/2"},
+		"no streams": {func(c net.Conn) {
+			_ = newPeer(t, c).WriteSettings(http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: 0}) // the transport sees it
+			_, _ = io.Copy(io.Discard, c)
+		}, "takes no streams"},
+		"something else": {func(c net.Conn) { fmt.Fprint(c, "SSH-2.0-OpenSSH_9.6\r\n"); _, _ = io.Copy(io.Discard, c) }, "does not offer HTTP/2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			body := newBody(strings.NewReader("x"))
+			o := out("POST")
+			o.Body, o.Length = body, 1
+			_, err := transport(t, TransportConfig{ConnectTimeout: 100 * time.Millisecond}).RoundTrip(t.Context(), plainTarget(t, test.do), o, nil)
+			if r, sent := reason(t, err); r != call.Connect || sent || !strings.Contains(err.Error(), test.says) {
+				t.Error(err, sent)
+			}
+			await(t, "the body to be closed", body.closed)
+		})
+	}
+	_, err := transport(t, TransportConfig{}).RoundTrip(t.Context(), "127.0.0.1:1", out("GET"), nil)
+	if r, sent := reason(t, err); r != call.Connect || sent {
+		t.Error(err)
+	}
+}
+
+func TestTransport_refusesWhatHTTP2CannotSay(t *testing.T) {
+	for name, change := range map[string]func(o *call.Outgoing){
+		"an upgrade":            func(o *call.Outgoing) { o.Upgrade = "websocket" },
+		"no host":               func(o *call.Outgoing) { o.Host = "" },
+		"a host that is none":   func(o *call.Outgoing) { o.Host = "a/b" },
+		"a path like a host":    func(o *call.Outgoing) { o.Path = "//evil/a" },
+		"a path that is none":   func(o *call.Outgoing) { o.Path = "a" },
+		"a method that is none": func(o *call.Outgoing) { o.Method = "A B" },
+		"a line break":          func(o *call.Outgoing) { o.Header.Add("a", "b\r\nc: d") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := out("GET")
+			body := newBody(strings.NewReader(""))
+			o.Body = body
+			change(o)
+			_, err := transport(t, TransportConfig{}).RoundTrip(t.Context(), "127.0.0.1:1", o, nil)
+			if r, sent := reason(t, err); r != call.Unfit || sent {
+				t.Error(err)
+			}
+			await(t, "the body to be closed", body.closed)
+		})
+	}
+}
+
+func TestTransport_endsWithItsCall(t *testing.T) {
+	for name, test := range map[string]struct {
+		end    func() (context.Context, context.CancelFunc)
+		head   bool // before the end
+		reason call.Reason
+	}{
+		"the application leaves":    {func() (context.Context, context.CancelFunc) { return context.WithCancel(t.Context()) }, false, call.Gone},
+		"it leaves amid the answer": {func() (context.Context, context.CancelFunc) { return context.WithCancel(t.Context()) }, true, call.Gone},
+		"the call's time is up": {func() (context.Context, context.CancelFunc) {
+			return context.WithTimeout(t.Context(), 100*time.Millisecond)
+		}, false, call.Timeout},
+		"its time is up amid the answer": {func() (context.Context, context.CancelFunc) {
+			return context.WithTimeout(t.Context(), 100*time.Millisecond)
+		}, true, call.Timeout},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := test.end()
+			defer cancel()
+			how := make(chan string, 1)
+			addr := target(t, func(p *peer) {
+				_, s := p.awaitHead()
+				if test.head {
+					p.headers(s, false, ":status", "200")
+				} else if test.reason == call.Gone {
+					cancel()
+				}
+				h, _, _ := p.ending(s)
+				how <- h
+			})
+			o := out("POST")
+			waiting, interrupt := io.Pipe() // the application has more to send, some time
+			o.Body, o.Length = newBody(waiting), -1
+			defer func() { _ = interrupt.Close() }() // it always works
+			a, err := transport(t, TransportConfig{}).RoundTrip(ctx, addr, o, nil)
+			if test.head {
+				if test.reason == call.Gone {
+					time.AfterFunc(20*time.Millisecond, cancel)
+				}
+				_, err = read(t, a, err)
+			}
+			if r, sent := reason(t, err); r != test.reason || !sent {
+				t.Error(err, sent)
+			}
+			if h := <-how; h != "reset CANCEL" {
+				t.Error("the target saw", h)
+			}
+		})
+	}
+}
+
+func TestTransport_limitsTheTimeToTheHead(t *testing.T) {
+	addr := target(t, func(p *peer) { p.drain() })
+	_, err := transport(t, TransportConfig{ResponseHeader: 50 * time.Millisecond}).RoundTrip(t.Context(), addr, out("GET"), nil)
+	if r, sent := reason(t, err); r != call.Timeout || !sent {
+		t.Error(err)
+	}
+}
+
+func TestTransport_closingAnAnswerEarlyResetsItsStream(t *testing.T) {
+	how := make(chan string, 1)
+	addr := target(t, func(p *peer) {
+		_, s := p.awaitHead()
+		p.headers(s, false, ":status", "200")
+		h, _, _ := p.ending(s)
+		how <- h
+		p.drain()
+	})
+	a, err := transport(t, TransportConfig{}).RoundTrip(t.Context(), addr, out("GET"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = a.Body.Close(), a.Body.Close() // twice is once
+	if h := <-how; h != "reset CANCEL" {
+		t.Error(h)
+	}
+}

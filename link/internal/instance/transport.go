@@ -1,0 +1,57 @@
+package instance
+
+import (
+	"context"
+	"errors"
+
+	"github.com/lsm/fiso/link/internal/call"
+	"github.com/lsm/fiso/link/internal/discovery"
+	"github.com/lsm/fiso/link/internal/h1"
+	"github.com/lsm/fiso/link/internal/h2"
+	"github.com/lsm/fiso/link/spec"
+)
+
+// newTransport is how a target is spoken to. One of protocol https gets gRPC in
+// HTTP/2, which gRPC needs, and everything else in HTTP/1.1.
+func newTransport(s *spec.Target, at *discovery.Endpoints) (call.Transport, error) {
+	one := h1.TransportConfig{Dial: at.Dial, ConnectTimeout: s.Timeouts.Connect, ResponseHeader: s.Timeouts.ResponseHeader, BodyIdle: s.Timeouts.Idle}
+	two := h2.TransportConfig{Dial: at.Dial, ConnectTimeout: s.Timeouts.Connect, ResponseHeader: s.Timeouts.ResponseHeader}
+	if s.UsesTLS() {
+		tls, err := s.TLS.Client()
+		if err != nil {
+			return nil, err
+		}
+		if tls.ServerName == "" {
+			tls.ServerName, _ = s.Address()
+		}
+		one.TLS, two.TLS = tls, tls.Clone()
+	}
+	switch {
+	case s.HTTP2():
+		return h2.NewTransport(two), nil
+	case !s.UsesTLS():
+		return h1.NewTransport(one), nil
+	}
+	two.TLS.NextProtos = []string{"h2", "http/1.1"} // so that a server without h2 says so by its choice
+	return &either{one: h1.NewTransport(one), two: h2.NewTransport(two)}, nil
+}
+
+// either speaks what a call needs.
+type either struct{ one, two call.Transport }
+
+func (e *either) RoundTrip(ctx context.Context, endpoint string, out *call.Outgoing, interim func(int, call.Header)) (*call.Answer, error) {
+	if !out.Header.IsGRPC() {
+		return e.one.RoundTrip(ctx, endpoint, out, interim)
+	}
+	a, err := e.two.RoundTrip(ctx, endpoint, out, interim)
+	if errors.Is(err, h2.ErrNoHTTP2) {
+		// The caller asks for what the target has not; it is well all the same.
+		err = &call.Error{Reason: call.Unfit, Err: h2.ErrNoHTTP2}
+	}
+	return a, err
+}
+
+func (e *either) Close() {
+	e.one.Close()
+	e.two.Close()
+}
