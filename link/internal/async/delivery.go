@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime/debug"
 	"time"
 
 	"github.com/lsm/fiso/common/connector"
@@ -13,17 +14,31 @@ import (
 
 // handle makes one call, and settles its message.
 func (w *Worker) handle(ctx context.Context, m *connector.Message) {
-	spec := w.Target.Spec
-	r, err := decode(m, spec.Name)
-	if err != nil {
-		m.Settle(w.bury(ctx, m, death{code: decodeFailed, reason: err.Error()}))
+	if ctx.Err() != nil {
+		m.Settle(connector.ErrInterrupted) // it waited for another one, and goes back
 		return
 	}
-	d := delivery{w: w, m: m, r: r, well: w.well.Load()}
-	m.Settle(d.run(ctx))
+	late, cancel := w.patient(ctx)
+	defer cancel()
+	d := delivery{w: w, m: m, well: w.well.Load()}
+	defer func() {
+		if recover() == nil {
+			return
+		}
+		// What it was may hold anything. A record that ends the process would end the next one, too.
+		w.Log.Error("a call ended in a fault of fiso-link: please report it", at(m), "stack", string(debug.Stack()))
+		m.Settle(w.bury(ctx, late, m, death{deliveryFailed, "fiso-link failed; its log has the stack", max(d.tries-1, 0)}))
+	}()
+	var err error
+	if d.r, err = decode(m, w.Target.Spec.Name); err != nil {
+		m.Settle(w.bury(ctx, late, m, death{code: decodeFailed, reason: err.Error()}))
+		return
+	}
+	m.Settle(d.run(ctx, late))
 }
 
-// delivery is one call on its way.
+// delivery is one call on its way. Its methods get two contexts: ctx ends when
+// nothing may begin any more, and late when what was begun may take no longer.
 type delivery struct {
 	w     *Worker
 	m     *connector.Message
@@ -36,18 +51,11 @@ type delivery struct {
 
 // run makes the call until it is settled, which nil says; an error is an
 // interruption.
-func (d *delivery) run(ctx context.Context) error {
+func (d *delivery) run(ctx, late context.Context) error {
 	for {
-		a, v := d.try(ctx)
-		switch {
-		case v.outcome == interrupted:
-			return connector.ErrInterrupted
-		case v.outcome == delivered:
-			return d.reply(ctx, a, "")
-		case v.outcome == refused:
-			return d.die(ctx, a, rejected, v)
-		case d.exhausted(v):
-			return d.die(ctx, a, deliveryFailed, v)
+		over, v, err := d.once(ctx, late)
+		if over {
+			return err
 		}
 		if !d.wait(ctx, v) {
 			return connector.ErrInterrupted
@@ -55,19 +63,35 @@ func (d *delivery) run(ctx context.Context) error {
 	}
 }
 
-// try makes the call once, attempts of the target's retry included.
-func (d *delivery) try(ctx context.Context) (*answer, verdict) {
-	w, spec := d.w, d.w.Target.Spec
+// once makes the call once, and settles it where that is the end of it: over. It
+// has one of the worker's places until then, the time to store the answer included,
+// so that places bound the answers that are kept.
+func (d *delivery) once(ctx, late context.Context) (over bool, v verdict, err error) {
 	select {
-	case w.places <- struct{}{}:
-		defer func() { <-w.places }()
+	case d.w.places <- struct{}{}:
+		defer func() { <-d.w.places }()
 	case <-ctx.Done():
 	}
 	if ctx.Err() != nil {
-		return nil, verdict{outcome: interrupted}
+		return true, v, connector.ErrInterrupted
 	}
-	late, cancel := w.patient(ctx)
-	defer cancel()
+	a, v := d.try(late)
+	switch {
+	case v.outcome == interrupted:
+		return true, v, connector.ErrInterrupted
+	case v.outcome == delivered:
+		return true, v, d.reply(ctx, late, a, "")
+	case v.outcome == refused:
+		return true, v, d.die(ctx, late, a, rejected, v)
+	case d.exhausted(v):
+		return true, v, d.die(ctx, late, a, deliveryFailed, v)
+	}
+	return false, v, nil
+}
+
+// try makes the call once, attempts of the target's retry included.
+func (d *delivery) try(late context.Context) (*answer, verdict) {
+	w, spec := d.w, d.w.Target.Spec
 	closed := w.Target.Breaker.State() == resilience.Closed
 	replies := spec.Async.ReplyTopic != ""
 	a := &answer{most: int(spec.Async.MaxBodyBytes)}
@@ -119,22 +143,22 @@ func (d *delivery) wait(ctx context.Context, v verdict) bool {
 }
 
 // die makes a dead letter of the call, and tells of it.
-func (d *delivery) die(ctx context.Context, a *answer, code string, v verdict) error {
-	if err := d.w.bury(ctx, d.m, death{code, v.reason, max(d.tries-1, 0)}); err != nil {
+func (d *delivery) die(ctx, late context.Context, a *answer, code string, v verdict) error {
+	if err := d.w.bury(ctx, late, d.m, death{code, v.reason, max(d.tries-1, 0)}); err != nil {
 		return err
 	}
-	return d.reply(ctx, a, code)
+	return d.reply(ctx, late, a, code)
 }
 
 // reply stores how the call ended, where somebody wants to know.
-func (d *delivery) reply(ctx context.Context, a *answer, code string) error {
+func (d *delivery) reply(ctx, late context.Context, a *answer, code string) error {
 	spec := d.w.Target.Spec
 	if spec.Async.ReplyTopic == "" {
 		return nil
 	}
 	now := time.Now()
 	r := reply(spec.Async.ReplyTopic, spec.Name, d.r, a, code, now)
-	return d.w.keep(ctx, Reply, d.m, r, func() (kafka.Record, bool) {
+	return d.w.keep(ctx, late, Reply, d.m, r, func() (kafka.Record, bool) {
 		again := a.truncated
 		a.truncated = true
 		return reply(spec.Async.ReplyTopic, spec.Name, d.r, a, code, now), !again
@@ -142,10 +166,10 @@ func (d *delivery) reply(ctx context.Context, a *answer, code string) error {
 }
 
 // bury stores a dead letter.
-func (w *Worker) bury(ctx context.Context, m *connector.Message, d death) error {
+func (w *Worker) bury(ctx, late context.Context, m *connector.Message, d death) error {
 	spec := w.Target.Spec
 	r := letter(spec.Async.DeadLetters(), spec.Name, m, d, time.Now())
-	if err := w.keep(ctx, DeadLetter, m, r, nil); err != nil {
+	if err := w.keep(ctx, late, DeadLetter, m, r, nil); err != nil {
 		return err
 	}
 	w.Buried(d.code)
@@ -155,15 +179,26 @@ func (w *Worker) bury(ctx context.Context, m *connector.Message, d death) error 
 
 func at(m *connector.Message) slog.Attr { return slog.String("record", m.Position.String()) }
 
+// errSilent is why something is held that Kafka may have or not.
+var errSilent = errors.New("no word from Kafka yet whether it has the record")
+
 // keep stores a record for good, however long that takes: until then the call is
 // held. smaller gives the record in another form where Kafka finds it too large;
 // nil: there is none. An error is an interruption.
-func (w *Worker) keep(ctx context.Context, what string, m *connector.Message, r kafka.Record, smaller func() (kafka.Record, bool)) error {
-	var release func()
+func (w *Worker) keep(ctx, late context.Context, what string, m *connector.Message, r kafka.Record, smaller func() (kafka.Record, bool)) error {
+	held := w.held.about(what)
+	defer held.release()
+	tell := func(err error) {
+		if held.because(err) {
+			w.Log.Error("a call is held: its "+what+" cannot be written", "topic", r.Topic, "error", err, at(m))
+		}
+	}
 	for n := 1; ; n++ {
-		late, cancel := w.patient(ctx)
+		// A record whose fate is not known is waited for, and not written again: it
+		// would stand there once for each time.
+		silent := time.AfterFunc(min(2*w.Target.Spec.Async.Timeout, silence), func() { tell(errSilent) })
 		_, err := w.store.Append(late, r)
-		cancel()
+		silent.Stop()
 		if err == nil {
 			return nil
 		}
@@ -173,12 +208,7 @@ func (w *Worker) keep(ctx context.Context, what string, m *connector.Message, r 
 				continue
 			}
 		}
-		if release == nil {
-			w.Log.Error("a call is held: its "+what+" cannot be written", "topic", r.Topic, "error", err, at(m))
-			release = w.held.hold(what)
-			defer release()
-		}
-		w.held.because(what, err)
+		tell(err)
 		w.Unwritten(what)
 		if !sleep(ctx, hold.Delay(n)) {
 			return connector.ErrInterrupted

@@ -136,7 +136,7 @@ func decode(m *connector.Message, target string) (*request, error) {
 	if !token.MatchString(r.method) {
 		return nil, fmt.Errorf("%s is no method", extMethod)
 	}
-	if !strings.HasPrefix(r.path, "/") || strings.ContainsFunc(r.path, func(c rune) bool { return c <= ' ' || c >= 0x7f }) {
+	if !strings.HasPrefix(r.path, "/") || strings.ContainsFunc(r.path, func(c rune) bool { return c <= ' ' || c >= 0x7f || c == '#' }) {
 		return nil, fmt.Errorf("%s is no path", extPath)
 	}
 	for _, h := range m.Headers {
@@ -144,7 +144,7 @@ func decode(m *connector.Message, target string) (*request, error) {
 		if !ok {
 			continue
 		}
-		if !token.MatchString(name) || bytes.ContainsAny(h.Value, "\r\n\x00") {
+		if !token.MatchString(name) || bytes.ContainsFunc(h.Value, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }) {
 			return nil, fmt.Errorf("%.64q is no field of a header", h.Key)
 		}
 		r.header.Add(name, string(h.Value))
@@ -165,8 +165,8 @@ func pairs(hs []connector.Header) iter.Seq2[string, []byte] {
 // call is the request as the proxy takes it, anew for each time it is made.
 func (r *request) call() *call.Request {
 	h := slices.Clone(r.header)
-	if !h.Has(idempotency) {
-		h.Add(idempotency, cloudevent.EncodeHeader(r.id))
+	if h.Get(idempotency) == "" { // an empty one is none
+		h.Set(idempotency, cloudevent.EncodeHeader(r.id))
 	}
 	return &call.Request{
 		Method: r.method, Target: r.path, Header: h, Body: bytes.NewReader(r.body), Length: int64(len(r.body)),

@@ -14,25 +14,43 @@ type held struct {
 	waiting int               // calls that wait for it
 }
 
-// hold notes something that could not be written; the result lets go of it.
-func (h *held) hold(what string) func() {
+// holding is one record on its way to be written. It counts as held from the
+// first because until release.
+type holding struct {
+	h          *held
+	what       string
+	told, over bool
+}
+
+func (h *held) about(what string) *holding { return &holding{h: h, what: what} }
+
+// because notes why it is not written, and reports whether that is news. After
+// release it does nothing.
+func (g *holding) because(err error) (news bool) {
+	h := g.h
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if g.over {
+		return false
+	}
 	if h.number == nil {
 		h.number, h.why = map[string]int{}, map[string]string{}
 	}
-	h.number[what]++
-	return func() {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		h.number[what]--
+	if news = !g.told; news {
+		g.told = true
+		h.number[g.what]++
 	}
+	h.why[g.what] = err.Error()
+	return news
 }
 
-func (h *held) because(what string, err error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.why[what] = err.Error()
+func (g *holding) release() {
+	g.h.mu.Lock()
+	defer g.h.mu.Unlock()
+	g.over = true
+	if g.told {
+		g.h.number[g.what]--
+	}
 }
 
 func (h *held) count() int {

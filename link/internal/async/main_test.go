@@ -47,6 +47,7 @@ type world struct {
 	calls     []seen         // that reached the target
 	buried    map[string]int // by code
 	unwritten map[string]int
+	gaps      int
 	handle    func(n int, w http.ResponseWriter, r *http.Request) // nil: 200 "done"
 }
 
@@ -113,6 +114,7 @@ func (w *world) work(change ...func(*Config)) {
 		Target: w.to, Brokers: w.brokers, Deliver: w.proxy.Deliver, Drain: 2 * time.Second, Log: slog.New(slog.DiscardHandler),
 		Buried:    func(code string) { w.mu.Lock(); defer w.mu.Unlock(); w.buried[code]++ },
 		Unwritten: func(what string) { w.mu.Lock(); defer w.mu.Unlock(); w.unwritten[what]++ },
+		Gap:       func() { w.mu.Lock(); defer w.mu.Unlock(); w.gaps++ },
 	}
 	for _, fn := range change {
 		fn(&c)
@@ -231,6 +233,24 @@ func (w *world) deny(which func(topic string) bool) {
 	})
 }
 
+// hangUp has brokers hang up on every record for topics that which names: nobody
+// learns whether they have it.
+func (w *world) hangUp(which func(topic string) bool) {
+	w.kafka.Fake.ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		w.kafka.Fake.KeepControl()
+		for _, topic := range r.(*kmsg.ProduceRequest).Topics {
+			name := topic.Topic
+			if name == "" {
+				name = w.kafka.Fake.TopicIDInfo(topic.TopicID).Topic
+			}
+			if which(name) {
+				return nil, errBroken, true
+			}
+		}
+		return nil, nil, false
+	})
+}
+
 // admin may do to topics what kafkatest.Admin does not.
 func (w *world) admin() *kadm.Client {
 	w.t.Helper()
@@ -240,6 +260,20 @@ func (w *world) admin() *kadm.Client {
 	}
 	w.t.Cleanup(cl.Close)
 	return kadm.NewClient(cl)
+}
+
+// deleteBefore has the topic's only partition begin at an offset.
+func (w *world) deleteBefore(topic string, at int64) {
+	w.t.Helper()
+	offsets := kadm.Offsets{}
+	offsets.AddOffset(topic, 0, at, -1)
+	deleted, err := w.admin().DeleteRecords(w.t.Context(), offsets)
+	if err == nil {
+		err = deleted.Error()
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 func (w *world) records(topic string) []*kgo.Record {

@@ -27,6 +27,9 @@ type Config struct {
 	// of each try to store one, or a reply, that failed.
 	Buried    func(code string)
 	Unwritten func(what string)
+	// Gap hears of accepted calls that the topic no longer had when it was read.
+	// It must not block.
+	Gap func()
 }
 
 // What Unwritten is told.
@@ -41,13 +44,17 @@ const queue = 4
 // hold is the wait before a dead letter or a reply is tried again.
 var hold = backoff.Policy{Initial: 200 * time.Millisecond, Max: 10 * time.Second, Jitter: 0.2}
 
+// silence is how long Kafka may say nothing about a dead letter or a reply, at
+// most, before it is told of.
+const silence = 15 * time.Second
+
 // Worker makes the calls of one target that were accepted.
 type Worker struct {
 	Config
 	source *kafka.Source
 	store  *Store // of dead letters and replies
 	lanes  *lanes
-	places chan struct{} // one for each call under way
+	places chan struct{} // one for each call under way, until its answer is stored
 	well   atomic.Int64  // calls that the target answered
 	held   held
 }
@@ -61,7 +68,7 @@ func NewWorker(c Config) (*Worker, error) {
 		StartOffset:      "earliest",              // what was accepted before the first worker began is not skipped
 		RebalanceTimeout: 2 * max(c.Drain, least), // so that the drain may take as long as it says
 		MaxBufferedBytes: 8 << 20, FetchMaxBytes: 4 << 20,
-	}, kafka.SourceOptions{Logger: c.Log, Window: queue * a.MaxInFlight, DrainTimeout: c.Drain})
+	}, kafka.SourceOptions{Logger: c.Log, Window: queue * a.MaxInFlight, DrainTimeout: c.Drain, OnGap: func(kafka.Gap) { c.Gap() }})
 	if err != nil {
 		return nil, err
 	}

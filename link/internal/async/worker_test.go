@@ -267,6 +267,8 @@ func TestWorker_buriesWhatIsNoCall(t *testing.T) {
 		"is no method":           event("ce_fisomethod", "G T"),
 		"is no path":             event("ce_fisopath", "/ HTTP/1.1\r\nX: y"),
 		"is no field":            event("http-X", "a\r\nb"),
+		`"http-X" is no field`:   event("http-X", "a\x01b"),
+		"no path":                event("ce_fisopath", "/?a#b"),
 		`"http-X Y" is no field`: event("http-X Y", "a"),
 	}
 	w := newWorld(t, "async: {topic: calls, deadLetterTopic: dead}", map[string]int32{"calls": 1, "dead": 1})

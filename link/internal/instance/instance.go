@@ -90,6 +90,7 @@ func New(o Options) (*Instance, error) {
 	i.proxy = &proxy.Proxy{Observe: i.observe, Defer: async.Accept, Publish: async.Publish}
 	i.roster = &roster{
 		log: o.Log, dns: discovery.SystemDNS(), deliver: i.proxy.Deliver, buried: i.metrics.buried, unwritten: i.metrics.unwritten,
+		gap:       func(target string) { i.metrics.gaps.WithLabelValues(target).Inc() },
 		refreshed: func(target, status string) { i.metrics.refreshes.WithLabelValues(target, status).Inc() },
 	}
 	i.proxy.Target = i.roster.find
@@ -350,7 +351,11 @@ func (i *Instance) report() admin.Report {
 		r.Checks = append(r.Checks, c)
 		if e.worker != nil {
 			// A worker that waits leaves the Pod in service: its other calls work.
-			r.Checks = append(r.Checks, admin.Check{Name: "accepted calls of " + e.target.Spec.Name, OK: true, Reason: e.worker.Status().Problem})
+			s, name := e.worker.Status(), "accepted calls of "+e.target.Spec.Name
+			r.Checks = append(r.Checks, admin.Check{Name: name, OK: true, Reason: s.Problem})
+			for _, n := range s.Notes {
+				r.Notes = append(r.Notes, name+": "+n)
+			}
 		}
 	})
 	if fault != nil {

@@ -22,6 +22,7 @@ type metrics struct {
 	letters   *prometheus.CounterVec // dead ones
 	failures  *prometheus.CounterVec // to write them
 	replies   *prometheus.CounterVec // that could not be written
+	gaps      *prometheus.CounterVec // in topics of accepted calls
 
 	// Looking a series up by its labels costs more than counting, so those of
 	// calls are kept by what makes them one. Their number is bounded by what
@@ -74,6 +75,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		letters:   counter("dlq_total", "Accepted calls that became dead letters, by the code of the error.", "target", "code"),
 		failures:  counter("dlq_failures_total", "Tries to write a dead letter that failed; the call is held meanwhile.", "target"),
 		replies:   counter("reply_failures_total", "Tries to write a reply that failed; the call is held meanwhile.", "target"),
+		gaps:      counter("source_gaps_total", "Times that a topic no longer had accepted calls that were not made: Kafka had deleted them.", "target"),
 		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: "fiso", Subsystem: "link", Name: "request_duration_seconds", Help: "Time a call took, retries included; streams until their end.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},

@@ -29,6 +29,7 @@ type roster struct {
 	deliver   func(ctx context.Context, w call.ResponseWriter, t *target.Target, r *call.Request) error
 	buried    func(target, code string)
 	unwritten func(target, what string)
+	gap       func(target string)
 	working   bool // workers run; set before the first reload
 
 	mu      sync.RWMutex

@@ -49,6 +49,7 @@ func (r *roster) hire(e *entry, c *spec.Config, log *slog.Logger) (err error) {
 	e.worker, err = async.NewWorker(async.Config{
 		Target: e.target, Brokers: c.Brokers(), Deliver: r.deliver, Drain: max(c.DrainTimeout, time.Millisecond), Log: log,
 		Buried: func(code string) { r.buried(name, code) }, Unwritten: func(what string) { r.unwritten(name, what) },
+		Gap: func() { r.gap(name) },
 	})
 	return err
 }

@@ -13,6 +13,9 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/lsm/fiso/common/config"
 	"github.com/lsm/fiso/connectors/kafka"
 	"github.com/lsm/fiso/connectors/kafka/kafkatest"
@@ -284,7 +287,42 @@ func TestEntry_saysThatItsWorkerFailed(t *testing.T) {
 
 func testRoster(l *link) *roster {
 	nobody := func(string, string) {}
-	return &roster{log: slog.New(slog.NewTextHandler(&l.log, nil)), dns: discovery.SystemDNS(), refreshed: nobody, buried: nobody, unwritten: nobody}
+	return &roster{log: slog.New(slog.NewTextHandler(&l.log, nil)), dns: discovery.SystemDNS(), refreshed: nobody, buried: nobody, unwritten: nobody, gap: func(string) {}}
+}
+
+// F7: accepted calls that Kafka deleted before they were made are counted, and told
+// of. https://github.com/confluentinc/parallel-consumer/issues/409
+func TestF7_callsThatKafkaDeletedAreCounted(t *testing.T) {
+	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"calls": 1}})
+	up, address := newLedger(t)
+	close(up.gate)
+	targets := withKafka(c, aTarget("crm", address, ", async: {topic: calls}"))
+	l := start(t, targets)
+	if code, answer := l.later(t, "crm/a", "made"); code != 202 {
+		t.Fatal(code, answer)
+	}
+	eventually(t, "the call", func() bool { n, _ := up.count(); return n == 1 })
+	if err := l.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Produce(t.Context(), &kgo.Record{Topic: "calls"}, &kgo.Record{Topic: "calls"}); err != nil {
+		t.Fatal(err)
+	}
+	cl, err := kgo.NewClient(kgo.SeedBrokers(c.Brokers()...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	before := kadm.Offsets{}
+	before.AddOffset("calls", 0, 3, -1)
+	if _, err := kadm.NewClient(cl).DeleteRecords(t.Context(), before); err != nil {
+		t.Fatal(err)
+	}
+	l = start(t, targets)
+	l.shows(`fiso_link_source_gaps_total{target="crm"} 1`)
+	if code, body := get(t, "http://"+l.admin+"/readyz?verbose"); code != 200 || !strings.Contains(body, "the broker no longer has offset 1") {
+		t.Errorf("%d %s", code, body)
+	}
 }
 
 // What cannot be written is told of, and leaves the Pod in service.

@@ -1,0 +1,139 @@
+package async
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/lsm/fiso/link/internal/call"
+	"github.com/lsm/fiso/link/internal/target"
+)
+
+// F9: a Kafka that says nothing about a dead letter is told of like one that
+// refuses it, and the dead letter stands there once all the same.
+// https://github.com/confluentinc/kafka-connect-jdbc/issues/1597
+func TestF9_aDeadLetterThatKafkaIsSilentAboutIsHeld(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "async: {topic: calls, timeout: 1s}", map[string]int32{"calls": 1, "calls-dlq": 1})
+	w.answers(func(_ int, rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(422) })
+	var silent atomic.Bool
+	silent.Store(true)
+	w.hangUp(func(topic string) bool { return topic == "calls-dlq" && silent.Load() })
+	w.accept("POST", "/link/crm/", "")
+	w.work()
+	eventually(t, "words about the dead letter", func() bool {
+		s := w.worker.Status()
+		return s.Held == 1 && strings.Contains(s.Problem, "1 call(s) held, whose dead letter cannot be written: no word from Kafka yet")
+	})
+	silent.Store(false)
+	w.settled(1)
+	if n := len(w.records("calls-dlq")); n != 1 || w.worker.Status().Held != 0 {
+		t.Errorf("%d dead letters, %+v", n, w.worker.Status())
+	}
+}
+
+// The drain timeout is that of the worker, and not of each record that waits behind
+// another.
+func TestWorker_stopsInTimeWhateverKafkaDoes(t *testing.T) {
+	t.Parallel()
+	const records = 60
+	w := newWorld(t, "async: {topic: calls, timeout: 1s}", map[string]int32{"calls": 1, "calls-dlq": 1})
+	w.hangUp(func(topic string) bool { return topic == "calls-dlq" })
+	var rs []*kgo.Record
+	for i := range records {
+		rs = append(rs, &kgo.Record{Topic: "calls", Key: []byte("k"), Value: []byte(strconv.Itoa(i))})
+	}
+	if err := w.kafka.Produce(t.Context(), rs...); err != nil {
+		t.Fatal(err)
+	}
+	w.work(func(c *Config) { c.Drain = 10 * time.Millisecond })
+	eventually(t, "records behind the one that is held", func() bool { return w.worker.lanes.behind() == records-1 })
+	began := time.Now()
+	w.stop()
+	if took := time.Since(began); took > records*grace/2 { // where each had its own, they took more than this
+		t.Errorf("it took %v", took)
+	}
+}
+
+func (l *lanes) behind() (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, waiting := range l.busy {
+		n += len(waiting)
+	}
+	return n
+}
+
+// Answers that wait for their reply to be stored are as many as calls may be made
+// at once.
+func TestWorker_boundsTheAnswersThatItKeeps(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "async: {topic: calls, timeout: 1s, replyTopic: answers, maxInFlight: 2}", map[string]int32{"calls": 1, "answers": 1})
+	var denied atomic.Bool
+	denied.Store(true)
+	w.deny(func(topic string) bool { return denied.Load() && topic == "answers" })
+	for range 8 {
+		w.accept("POST", "/link/crm/", "")
+	}
+	w.work()
+	eventually(t, "tries to write the replies", func() bool { return w.count(w.unwritten, Reply) >= 6 })
+	if n := len(w.seen()); n != 2 {
+		t.Errorf("%d answers are kept", n)
+	}
+	denied.Store(false)
+	w.settled(8)
+	if n := len(w.records("answers")); n != 8 || len(w.seen()) != 8 {
+		t.Errorf("%d replies, %d calls", n, len(w.seen()))
+	}
+}
+
+// A fault of ours with one record is that record's, and ends neither the process nor
+// the next one.
+func TestWorker_outlivesAPanic(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "async: {topic: calls, maxInFlight: 1}", map[string]int32{"calls": 1})
+	w.accept("POST", "/link/crm/bad", "canary")
+	w.accept("POST", "/link/crm/good", "")
+	w.work(func(c *Config) {
+		c.Deliver = func(ctx context.Context, a call.ResponseWriter, to *target.Target, r *call.Request) error {
+			if r.Target == "/bad" {
+				panic("canary")
+			}
+			return w.proxy.Deliver(ctx, a, to, r)
+		}
+	})
+	w.settled(2)
+	rs := w.records("calls-dlq")
+	if len(rs) != 1 || headerOf(rs[0], "fiso-error-code") != "SINK_DELIVERY_FAILED" || string(rs[0].Value) != "canary" || strings.Contains(headerOf(rs[0], "fiso-error-message"), "canary") || len(w.seen()) != 1 {
+		t.Error(rs, w.seen())
+	}
+}
+
+// F7: calls that Kafka deleted before they were made are told of.
+// https://github.com/confluentinc/parallel-consumer/issues/409
+func TestF7_callsThatKafkaDeletedAreToldOf(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "async: {topic: calls}", map[string]int32{"calls": 1})
+	w.accept("POST", "/link/crm/made", "")
+	w.work()
+	w.settled(1)
+	w.stop()
+	for range 3 {
+		w.accept("POST", "/link/crm/deleted", "")
+	}
+	w.accept("POST", "/link/crm/left", "")
+	w.deleteBefore("calls", 4)
+	w.work()
+	w.settled(5)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if s := w.worker.Status(); w.gaps != 1 || len(s.Notes) != 1 || !strings.Contains(s.Notes[0], "the broker no longer has offset 1") || len(w.calls) != 2 {
+		t.Error(w.gaps, s, w.calls)
+	}
+}
