@@ -36,6 +36,31 @@ func (c *Config) validateBrokers() error {
 		}
 		holds[a.Topic] = i
 	}
+	return errors.Join(append(errs, c.validateLoops(holds))...)
+}
+
+// validateLoops checks that nothing but requests goes into a topic of requests: a
+// dead letter of one target could be another's, and there and back for ever.
+func (c *Config) validateLoops(holds map[string]int) error {
+	var errs []error
+	check := func(at int, key, topic string) {
+		if of, ok := holds[topic]; ok && of != at && topic != "" {
+			errs = append(errs, config.Fault(fmt.Sprintf("targets[%d].%s", at, key), "the requests of targets[%d] are in %s, and nothing else may be: name another", of, topic))
+		}
+	}
+	for i := range c.Targets {
+		if a := c.Targets[i].Async; a != nil {
+			check(i, "async.replyTopic", a.ReplyTopic)
+			if a.DeadLetterTopic != "" {
+				check(i, "async.deadLetterTopic", a.DeadLetterTopic)
+			} else {
+				check(i, "async.topic", a.DeadLetters())
+			}
+		}
+		if k := c.Targets[i].Kafka; k != nil {
+			check(i, "kafka.topic", k.Topic)
+		}
+	}
 	return errors.Join(errs...)
 }
 
