@@ -13,6 +13,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common/types"
@@ -23,9 +24,10 @@ import (
 
 // Bounds of one evaluation.
 const (
-	maxCost        = 10_000  // steps, as CEL counts them
-	interruptEvery = 100     // rounds of a loop between two looks at the context
-	maxKey         = 4 << 10 // bytes of a key
+	maxCost        = 10_000      // steps, as CEL counts them
+	patience       = time.Second // some steps walk the whole body
+	interruptEvery = 10          // rounds of a loop between two looks at the context
+	maxKey         = 4 << 10     // bytes of a key
 )
 
 // Call is what an expression sees.
@@ -56,14 +58,22 @@ func (e *Expression) Of(ctx context.Context, c Call) ([]byte, error) {
 		}
 		vars[varData] = data
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, errSlow)
+	defer cancel()
 	v, _, err := e.program.ContextEval(ctx, vars)
-	if err != nil {
-		return nil, explain(err)
+	switch {
+	case err == nil:
+		return text(v)
+	case errors.Is(context.Cause(ctx), errSlow):
+		return nil, errSlow
 	}
-	return text(v)
+	return nil, explain(err)
 }
 
-var errUnfit = errors.New("a value of the call does not fit the expression")
+var (
+	errUnfit = errors.New("a value of the call does not fit the expression")
+	errSlow  = fmt.Errorf("it takes longer than %v", patience)
+)
 
 // explain is what CEL says, where that is about the expression: it may also quote
 // values of the call.

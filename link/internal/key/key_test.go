@@ -109,6 +109,12 @@ func TestF17_anEvaluationIsBounded(t *testing.T) {
 	if _, err := e.Of(t.Context(), Call{Body: body}); err == nil || time.Since(began) > 5*time.Second {
 		t.Errorf("%v after %v", err, time.Since(began))
 	}
+	// What CEL counts as one step may walk the whole body.
+	body = []byte(`{"s": "` + strings.Repeat("a", 8<<20) + `", ` + string(body[1:]))
+	slow := compile(t, `data.l.filter(x, data.s.size() + data.s.size() + data.s.size() == x).size()`)
+	if _, err := slow.Of(t.Context(), Call{Body: body}); !errors.Is(err, errSlow) {
+		t.Error(err)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := e.Of(ctx, Call{Body: body}); err == nil {
