@@ -50,10 +50,11 @@ func (p *Proxy) deliver(ctx context.Context, w call.ResponseWriter, c *Call) err
 	if err := c.admit(path); err != nil {
 		return err
 	}
-	if err := enter(c.To, false); err != nil {
+	place, err := enter(c.To, false)
+	if err != nil {
 		return err
 	}
-	defer c.To.Concurrency.Leave()
+	defer place.Leave()
 	ctx = p.begin(ctx, c)
 	ctx, cancel := context.WithTimeoutCause(ctx, c.To.Total(), context.DeadlineExceeded)
 	defer cancel()

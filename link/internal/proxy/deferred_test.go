@@ -66,6 +66,36 @@ func TestAsync_hasARateOfItsOwnForAccepting(t *testing.T) {
 	}
 }
 
+// A Kafka that is slow to take calls keeps none from the target that is called now,
+// and those that wait for it are bounded all the same.
+func TestAsync_hasPlacesOfItsOwnForAccepting(t *testing.T) {
+	to := newTargetOf(t, "async: {topic: t}\nmaxConcurrent: 1", target.Parts{Transport: always(200, "")})
+	entered, release := make(chan struct{}), make(chan struct{})
+	p := Proxy{Target: only(to), Defer: func(_ context.Context, w call.ResponseWriter, c *Call) error {
+		close(entered)
+		<-release
+		return c.Answer(w, 202, nil, nil)
+	}}
+	send := func(prefer string) int {
+		w := &recorder{}
+		p.ServeCall(t.Context(), w, request("GET", "/link/crm/", "", "Prefer", prefer))
+		return w.status
+	}
+	accepted := make(chan int)
+	go func() { accepted <- send("respond-async") }()
+	<-entered
+	if status := send(""); status != 200 {
+		t.Errorf("a call that is made now: %d", status)
+	}
+	if status := send("respond-async"); status != 503 {
+		t.Errorf("one accepted too many: %d", status)
+	}
+	close(release)
+	if status := <-accepted; status != 202 {
+		t.Error(status)
+	}
+}
+
 func equal(a, b []int) bool {
 	if len(a) != len(b) {
 		return false

@@ -12,6 +12,7 @@ import (
 
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/canonical"
+	"github.com/lsm/fiso/link/internal/resilience"
 	"github.com/lsm/fiso/link/internal/target"
 )
 
@@ -124,10 +125,11 @@ func (p *Proxy) walk(ctx context.Context, w call.ResponseWriter, c *Call) error 
 	defer release()
 	t := c.To
 	later := t.Spec.Async != nil && c.Upgrade == "" && !c.Header.IsGRPC() && prefersAsync(c.Header)
-	if err := enter(t, later); err != nil {
+	place, err := enter(t, later)
+	if err != nil {
 		return err
 	}
-	defer t.Concurrency.Leave()
+	defer place.Leave()
 	switch {
 	case t.Spec.Protocol == "kafka":
 		c.record.Mode = "publish"
@@ -140,20 +142,21 @@ func (p *Proxy) walk(ctx context.Context, w call.ResponseWriter, c *Call) error 
 }
 
 // enter takes a place at a target: one of rateLimit, and one of maxConcurrent,
-// which the caller gives back. A call that is only accepted takes from a bucket of its
-// own; it will take from the target's when it is made.
-func enter(t *target.Target, accepted bool) error {
-	bucket := t.Rate
+// which the caller gives back. A call that is only accepted takes neither from the target,
+// from which it will when it is made, but from others as large: where Kafka is slow
+// to take calls, those to the target go on.
+func enter(t *target.Target, accepted bool) (place *resilience.Concurrency, err error) {
+	bucket, places := t.Rate, t.Concurrency
 	if accepted {
-		bucket = t.Intake
+		bucket, places = t.Intake, t.Accepting
 	}
 	if wait, ok := bucket.Allow(); !ok {
-		return &refusal{code: call.RateLimited, detail: "the target's rateLimit is used up", after: wait}
+		return nil, &refusal{code: call.RateLimited, detail: "the target's rateLimit is used up", after: wait}
 	}
-	if !t.Concurrency.Enter() {
-		return &refusal{code: call.TooManyCalls, detail: "the target has maxConcurrent calls under way", after: time.Second}
+	if !places.Enter() {
+		return nil, &refusal{code: call.TooManyCalls, detail: "the target has maxConcurrent calls under way", after: time.Second}
 	}
-	return nil
+	return places, nil
 }
 
 func handled(ctx context.Context, by func(context.Context, call.ResponseWriter, *Call) error, w call.ResponseWriter, c *Call) error {

@@ -86,6 +86,7 @@ type Target struct {
 	Intake      *resilience.Rate // of calls that are accepted and made later
 	Key         *key.Expression  // of records; nil: they have no key
 	Concurrency *resilience.Concurrency
+	Accepting   *resilience.Concurrency // of calls that are accepted and made later
 	Breaker     *resilience.Breaker
 	Budget      *resilience.Budget
 	Timeouts    *resilience.Timeouts // of ordinary calls
@@ -99,7 +100,7 @@ type Target struct {
 func New(s *spec.Target, p Parts) (*Target, error) {
 	t := &Target{
 		Parts: p, Spec: s, Host: s.Host, Slashes: s.EncodedSlashes == "allow",
-		Concurrency: resilience.NewConcurrency(s.MaxConcurrent), Budget: resilience.NewBudget(s.Retry.Budget),
+		Concurrency: resilience.NewConcurrency(s.MaxConcurrent), Accepting: resilience.NewConcurrency(s.MaxConcurrent), Budget: resilience.NewBudget(s.Retry.Budget),
 		Backoff:  backoff.Policy{Kind: s.Retry.Backoff, Initial: s.Retry.InitialInterval, Max: s.Retry.MaxInterval, Jitter: s.Retry.Jitter},
 		removed:  map[string]bool{},
 		Timeouts: resilience.NewTimeouts(s.Timeout),
