@@ -74,7 +74,7 @@ func (l *lanes) behind() (n int) {
 // at once.
 func TestWorker_boundsTheAnswersThatItKeeps(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, "async: {topic: calls, timeout: 1s, replyTopic: answers, maxInFlight: 2}", map[string]int32{"calls": 1, "answers": 1})
+	w := newWorld(t, "async: {topic: calls, replyTopic: answers, maxInFlight: 2}", map[string]int32{"calls": 1, "answers": 1})
 	var denied atomic.Bool
 	denied.Store(true)
 	w.deny(func(topic string) bool { return denied.Load() && topic == "answers" })

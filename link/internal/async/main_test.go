@@ -87,7 +87,7 @@ func (w *world) build(address, settings string) {
 	}
 	s := &c.Targets[0]
 	w.brokers = c.Brokers()
-	store, err := NewStore(w.brokers, time.Second, false, nil)
+	store, err := NewStore(w.brokers, 20*time.Second, false, nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -359,7 +359,7 @@ func TestWorker_keepsTheOrderOfAKeyAndHoldsUpNoOther(t *testing.T) {
 // works again; sync calls do not notice.
 func TestWorker_holdsACallWhoseDeadLetterCannotBeWritten(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, "async: {topic: calls, replyTopic: answers, timeout: 1s}", map[string]int32{"calls": 1, "calls-dlq": 1, "answers": 1})
+	w := newWorld(t, "async: {topic: calls, replyTopic: answers}", map[string]int32{"calls": 1, "calls-dlq": 1, "answers": 1})
 	w.answers(func(_ int, rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(422) })
 	var denied atomic.Value
 	denied.Store("calls-dlq")
@@ -495,7 +495,7 @@ func TestWorker_stopsCleanly(t *testing.T) {
 // What is held when the worker stops goes back, and comes again.
 func TestWorker_handsBackWhatIsHeld(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, "async: {topic: calls, timeout: 1s, replyTopic: answers, deadLetterTopic: dead}", map[string]int32{"calls": 1, "dead": 1})
+	w := newWorld(t, "async: {topic: calls, replyTopic: answers, deadLetterTopic: dead}", map[string]int32{"calls": 1, "dead": 1})
 	w.answers(func(_ int, rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(422) })
 	var denied atomic.Bool
 	denied.Store(true)
@@ -558,7 +558,7 @@ func TestWorker_saysThatCallsWait(t *testing.T) {
 // A dead letter topic that is deleted while the worker runs is made anew.
 func TestWorker_makesADeadLetterTopicThatIsGone(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, "async: {topic: calls, timeout: 1s}", map[string]int32{"calls": 1})
+	w := newWorld(t, "async: {topic: calls}", map[string]int32{"calls": 1})
 	w.answers(func(_ int, rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(422) })
 	w.accept("POST", "/link/crm/", "first")
 	w.work()
