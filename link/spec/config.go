@@ -138,8 +138,14 @@ type Async struct {
 	DeadLetterTopic string        `yaml:"deadLetterTopic" doc:"Topic for requests that cannot be made; default {topic}-dlq."`
 	MaxInFlight     int           `yaml:"maxInFlight" default:"64" doc:"Most calls that a worker makes at once."`
 	MaxRetries      int           `yaml:"maxRetries" default:"3" doc:"Calls made again after the first one failed with all its attempts, while the target is not away."`
+	StopTheLine     StopTheLine   `yaml:"stopTheLine" doc:"Protection against pouring a topic into the dead letters."`
 	MaxBodyBytes    config.Bytes  `yaml:"maxBodyBytes" default:"512KiB" doc:"Largest body of a request, and of an answer that is published."`
 	Timeout         time.Duration `yaml:"timeout" default:"10s" doc:"Longest time until Kafka has the request; at least 1s."`
+}
+
+// StopTheLine holds calls whose target takes none.
+type StopTheLine struct {
+	Consecutive int `yaml:"consecutive" default:"20" doc:"So many dead letters in a row that the target caused, and no call delivered between: those that follow wait until one is; 0: off."`
 }
 
 // Group is the consumer group of the workers of that target.

@@ -174,6 +174,7 @@ func TestParse_saysWhatIsWrong(t *testing.T) {
 		"a key of kafka":            {"asyncBrokers: [a:1]\ntargets: [{name: a, protocol: kafka, kafka: {topic: a, key: dat.id}}]", "undeclared reference to 'dat'"},
 		"a short timeout":           {target("async: {topic: a, timeout: 1ms}"), "1ms is out of bounds: from 1s"},
 		"too much at once":          {target("async: {topic: a, maxInFlight: 5000}"), "5000 is out of bounds"},
+		"a line":                    {target("async: {topic: a, stopTheLine: {consecutive: -1}}"), "consecutive: -1 is out of bounds"},
 		"a topic of http":           {target("kafka: {topic: a}"), "belongs to protocol: kafka"},
 		"no YAML":                   {"targets: [", "config.yaml:1:"},
 	} {

@@ -100,6 +100,9 @@ func (a *Async) Validate() error {
 	return errors.Join(errs...)
 }
 
+// Validate checks the bound.
+func (s *StopTheLine) Validate() error { return number("consecutive", s.Consecutive, 0, 1_000_000) }
+
 // Validate checks topic, key and bounds.
 func (k *Kafka) Validate() error {
 	return errors.Join(

@@ -322,7 +322,7 @@ func TestHistory_aDeadLetterTopicThatTakesNothingLosesNothing(t *testing.T) {
 	defer up.Close()
 	link := newSidecar(t, fmt.Sprintf(`asyncBrokers: [%s]
 targets:
-  - {name: crm, protocol: http, host: '%s', async: {topic: calls, timeout: 2s}}
+  - {name: crm, protocol: http, host: '%s', async: {topic: calls, timeout: 2s, stopTheLine: {consecutive: 0}}}
   - {name: other, protocol: http, host: '%s'}
 `, strings.Join(c.Brokers(), ","), up.Listener.Addr(), up.Listener.Addr()))
 	accepted := map[string]bool{link.post("/link/crm/bad", "first", ""): true}

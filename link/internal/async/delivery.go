@@ -3,6 +3,7 @@ package async
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"runtime/debug"
 	"time"
@@ -76,17 +77,24 @@ func (d *delivery) once(ctx, late context.Context) (over bool, v verdict, err er
 		return true, v, connector.ErrInterrupted
 	}
 	a, v := d.try(late)
+	code := deliveryFailed
 	switch {
 	case v.outcome == interrupted:
 		return true, v, connector.ErrInterrupted
 	case v.outcome == delivered:
+		d.w.line.pass()
 		return true, v, d.reply(ctx, late, a, "")
 	case v.outcome == refused:
-		return true, v, d.die(ctx, late, a, rejected, v)
-	case d.exhausted(v):
-		return true, v, d.die(ctx, late, a, deliveryFailed, v)
+		code = rejected
+	case !d.exhausted(v):
+		return false, v, nil
 	}
-	return false, v, nil
+	ours := v.outcome == refused && a.status == 0 // by rules, which say nothing of the target
+	if !ours && !d.w.line.bury() {
+		v.reason = fmt.Sprintf("%d calls in a row became dead letters, and no more do until one is delivered; the last answer: %s", d.w.line.most, v.reason)
+		return false, v, nil
+	}
+	return true, v, d.die(ctx, late, a, code, v)
 }
 
 // try makes the call once, attempts of the target's retry included.

@@ -57,6 +57,7 @@ type Worker struct {
 	places chan struct{} // one for each call under way, until its answer is stored
 	well   atomic.Int64  // calls that the target answered
 	held   held
+	line   line
 }
 
 // NewWorker connects to nothing; Close gives back what it holds.
@@ -76,7 +77,7 @@ func NewWorker(c Config) (*Worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &Worker{Config: c, source: source, store: store, places: make(chan struct{}, a.MaxInFlight)}
+	w := &Worker{Config: c, source: source, store: store, places: make(chan struct{}, a.MaxInFlight), line: line{most: a.StopTheLine.Consecutive}}
 	w.lanes = newLanes(queue*a.MaxInFlight, w.handle)
 	return w, nil
 }

@@ -167,6 +167,47 @@ func TestF11_anOutageFillsNoDeadLetterTopic(t *testing.T) {
 	}
 }
 
+// F11: a target that takes no call at all is more likely wrong than all of them:
+// after so many in a row, calls wait, and are delivered when it is mended.
+// https://github.com/vectordotdev/vector/issues/24543
+func TestF11_aTargetThatRefusesEverythingFillsNoDeadLetterTopic(t *testing.T) {
+	t.Parallel()
+	for name, status := range map[string]int{"for good": 403, "each time": 500} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, "circuitBreaker: {enabled: false}\nasync: {topic: calls, maxInFlight: 4, maxRetries: 1, stopTheLine: {consecutive: 3}}", map[string]int32{"calls": 1})
+			w.answers(func(_ int, rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(status) })
+			for range 10 {
+				w.accept("POST", "/link/crm/", "")
+			}
+			w.work()
+			eventually(t, "words about the rest", func() bool {
+				return strings.Contains(w.worker.Status().Problem, fmt.Sprintf("7 call(s) wait: 3 calls in a row became dead letters, and no more do until one is delivered; the last answer: the target answered %d", status))
+			})
+			w.answers(nil)
+			w.settled(10)
+			if n := len(w.records("calls-dlq")); n != 3 {
+				t.Errorf("%d dead letters", n)
+			}
+		})
+	}
+}
+
+// What fiso-link's own rules refuse says nothing of the target.
+func TestWorker_stopsNoLineForItsOwnRules(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "async: {topic: calls, stopTheLine: {consecutive: 1}}", map[string]int32{"calls": 1})
+	for range 3 {
+		w.accept("POST", "/link/crm/a", "")
+	}
+	w.to.Spec.AllowedMethods = []string{"GET"}
+	w.work()
+	w.settled(3)
+	if n := w.count(w.buried, "SINK_REJECTED"); n != 3 {
+		t.Error(n)
+	}
+}
+
 // F11: a credential that its target refuses is no call's fault either.
 // https://github.com/vectordotdev/vector/issues/24543
 func TestF11_anExpiredTokenFillsNoDeadLetterTopic(t *testing.T) {
