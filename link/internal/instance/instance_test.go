@@ -117,7 +117,7 @@ func (l *link) call(path string) (int, string) {
 
 func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !holds(); {
+	for end := time.Now().Add(30 * time.Second); !holds(); {
 		if time.Now().After(end) {
 			t.Fatal("waited in vain for " + what)
 		}
