@@ -30,13 +30,19 @@ type verdict struct {
 	after  time.Duration // when the target, or we, said to come again
 }
 
+// longestAsked is the longest wait that a target may ask for. What waits holds up
+// those with its key.
+const longestAsked = time.Hour
+
 // judge is the verdict on a try. owns says that the target has a credential of
-// its own; whole, that its answer has to be.
+// its own; whole, that its answer has to be, unless it is a stream of events,
+// which may have no end.
 func judge(a *answer, err error, owns, whole bool) verdict {
-	if a.status != 0 && (err == nil || errors.Is(err, errEnough) || !whole) {
+	code, detail, after, ok := proxy.Refused(err)
+	endless := code == call.UpstreamTimeout && proxy.IsEventStream(a.header)
+	if a.status != 0 && (err == nil || errors.Is(err, errEnough) || !whole || endless) {
 		return judgeStatus(a, owns)
 	}
-	code, detail, after, ok := proxy.Refused(err)
 	if !ok {
 		return verdict{outcome: interrupted}
 	}
@@ -53,7 +59,7 @@ func judge(a *answer, err error, owns, whole bool) verdict {
 }
 
 func judgeStatus(a *answer, owns bool) verdict {
-	v := verdict{refused, fmt.Sprintf("the target answered %d %s", a.status, http.StatusText(a.status)), proxy.RetryAfter(a.header)}
+	v := verdict{refused, fmt.Sprintf("the target answered %d %s", a.status, http.StatusText(a.status)), min(proxy.RetryAfter(a.header), longestAsked)}
 	switch s := a.status; {
 	case s >= 200 && s < 300:
 		v.outcome = delivered

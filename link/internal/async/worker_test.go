@@ -492,6 +492,26 @@ func TestWorker_anAnswerThatBreaksOff(t *testing.T) {
 	}
 }
 
+// A stream of events has no end to wait for: the call was made, and is not made
+// again for the want of one.
+func TestWorker_makesACallThatIsAnsweredByAStreamOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "timeout: 500ms\nasync: {topic: calls, replyTopic: answers}", map[string]int32{"calls": 1})
+	w.answers(func(_ int, rw http.ResponseWriter, r *http.Request) {
+		rw.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
+		_, _ = rw.Write([]byte("data: a\n\n"))
+		_ = http.NewResponseController(rw).Flush()
+		<-r.Context().Done()
+	})
+	w.accept("POST", "/link/crm/", "")
+	w.work()
+	w.settled(1)
+	r := w.records("answers")
+	if len(w.seen()) != 1 || len(w.buried) != 0 || len(r) != 1 || len(r[0].Value) != 0 || headerOf(r[0], "ce_fisotruncated") != "true" || headerOf(r[0], "ce_fisostatus") != "200" {
+		t.Error(len(w.seen()), w.buried, r)
+	}
+}
+
 // A clean stop repeats nothing: calls under way end, those that wait go back.
 func TestWorker_stopsCleanly(t *testing.T) {
 	t.Parallel()
