@@ -1,0 +1,129 @@
+package async
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/lsm/fiso/link/internal/call"
+	"github.com/lsm/fiso/link/internal/target"
+)
+
+// F11: an outage is not any call's fault. Whatever shape it has, the topic does
+// not run into the dead letters, and everything is delivered when it is over.
+// https://github.com/vectordotdev/vector/issues/24543
+func TestF11_anOutageFillsNoDeadLetterTopic(t *testing.T) {
+	t.Parallel()
+	for name, outage := range map[string]func(http.ResponseWriter){
+		"internal errors": func(rw http.ResponseWriter) { rw.WriteHeader(500) },
+		"a gateway":       func(rw http.ResponseWriter) { rw.WriteHeader(502) },
+		"overload":        func(rw http.ResponseWriter) { rw.Header().Set("Retry-After", "0"); rw.WriteHeader(503) },
+		"broken pipes":    func(http.ResponseWriter) { panic(http.ErrAbortHandler) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, "retry: {maxAttempts: 2, initialInterval: 1ms, maxInterval: 2ms}\ncircuitBreaker: {failureThreshold: 3, resetTimeout: 10ms}\nasync: {topic: calls, maxInFlight: 4}", map[string]int32{"calls": 2})
+			w.answers(func(n int, rw http.ResponseWriter, _ *http.Request) {
+				if n <= 10 {
+					outage(rw)
+				}
+			})
+			for i := range 20 {
+				w.accept("POST", "/link/crm/"+strconv.Itoa(i), "")
+			}
+			w.work()
+			w.settled(20)
+			if n := len(w.buried); n != 0 {
+				t.Errorf("dead letters: %v", w.buried)
+			}
+			done := map[string]bool{}
+			for _, c := range w.seen()[10:] {
+				done[c.uri] = true
+			}
+			if len(done) != 20 {
+				t.Errorf("%d calls arrived after the outage", len(done))
+			}
+		})
+	}
+}
+
+// F11: a target that takes no call at all is more likely wrong than all of them:
+// after so many in a row, calls wait, and are delivered when it is mended.
+// https://github.com/vectordotdev/vector/issues/24543
+func TestF11_aTargetThatRefusesEverythingFillsNoDeadLetterTopic(t *testing.T) {
+	t.Parallel()
+	for name, status := range map[string]int{"for good": 403, "each time": 500} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, "circuitBreaker: {enabled: false}\nasync: {topic: calls, maxInFlight: 4, maxRetries: 1, stopTheLine: {consecutive: 3}}", map[string]int32{"calls": 1})
+			w.answers(func(_ int, rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(status) })
+			for range 10 {
+				w.accept("POST", "/link/crm/", "")
+			}
+			w.work()
+			eventually(t, "words about the rest", func() bool {
+				return strings.Contains(w.worker.Status().Problem, fmt.Sprintf("7 call(s) wait: 3 calls in a row became dead letters, and no more do until one is delivered; the last answer: the target answered %d", status))
+			})
+			w.answers(nil)
+			w.settled(10)
+			if n := len(w.records("calls-dlq")); n != 3 {
+				t.Errorf("%d dead letters", n)
+			}
+		})
+	}
+}
+
+// What fiso-link's own rules refuse says nothing of the target.
+func TestWorker_stopsNoLineForItsOwnRules(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "async: {topic: calls, stopTheLine: {consecutive: 1}}", map[string]int32{"calls": 1})
+	for range 3 {
+		w.accept("POST", "/link/crm/a", "")
+	}
+	w.to.Spec.AllowedMethods = []string{"GET"}
+	w.work()
+	w.settled(3)
+	if n := w.count(w.buried, "SINK_REJECTED"); n != 3 {
+		t.Error(n)
+	}
+}
+
+// F11: a credential that its target refuses is no call's fault either.
+// https://github.com/vectordotdev/vector/issues/24543
+func TestF11_anExpiredTokenFillsNoDeadLetterTopic(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "async: {topic: calls}", map[string]int32{"calls": 1})
+	w.to.Credential = &fixed{}
+	w.answers(func(n int, rw http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "ours" {
+			t.Errorf("%v", r.Header)
+		}
+		if n <= 10 {
+			rw.WriteHeader(401)
+		}
+	})
+	w.accept("POST", "/link/crm/", "", "Authorization", "theirs")
+	if strings.Contains(fmt.Sprint(w.records("calls")[0].Headers), "theirs") {
+		t.Error("the caller's Authorization is in the topic")
+	}
+	w.work()
+	w.settled(1)
+	if len(w.seen()) != 11 || len(w.buried) != 0 {
+		t.Error(len(w.seen()), w.buried)
+	}
+}
+
+// fixed is a credential that cannot be renewed.
+type fixed struct{}
+
+func (*fixed) Apply(_ context.Context, out *call.Outgoing) error {
+	out.Header.Set("Authorization", "ours")
+	return nil
+}
+func (*fixed) Renew(context.Context, *call.Outgoing) bool { return false }
+func (*fixed) Owns(field string) bool                     { return call.Same(field, "Authorization") }
+
+var _ target.Credential = (*fixed)(nil)
