@@ -243,3 +243,16 @@ func TestPool_closesWhileItDials(t *testing.T) {
 		t.Error(r, sent)
 	}
 }
+
+// Addresses come and go: of those that could not be reached nothing stays.
+func TestPool_forgetsAnEndpointThatIsNotReached(t *testing.T) {
+	tr := transport(t, TransportConfig{Dial: func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("no route") }})
+	for _, endpoint := range []string{"10.0.0.1:1", "10.0.0.2:1"} {
+		if _, err := tr.RoundTrip(t.Context(), endpoint, out("GET"), nil); err == nil {
+			t.Fatal("it was reached")
+		}
+	}
+	if n := tr.places(); n != 0 {
+		t.Errorf("%d endpoints are kept", n)
+	}
+}
