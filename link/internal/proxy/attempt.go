@@ -84,6 +84,9 @@ func (m *maker) send(ctx context.Context, address string, out *call.Outgoing) (a
 	returned = true
 	if late := timer != nil && !timer.Stop(); late && err == nil {
 		_ = a.Body.Close() // it was cut
+		if a.Upgraded != nil {
+			_ = a.Upgraded.Close() // the same
+		}
 		return nil, &call.Error{Reason: call.Timeout, Sent: true, Err: context.DeadlineExceeded}
 	}
 	return a, err
