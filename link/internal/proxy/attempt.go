@@ -126,7 +126,7 @@ func judge(a *call.Answer, err error) resilience.Outcome {
 		return resilience.Failure
 	}
 	switch call.ReasonOf(err) {
-	case call.Gone, call.Body, call.Unfit:
+	case call.Gone, call.Body, call.Unfit, call.Unserved:
 		return resilience.Nothing
 	}
 	return resilience.Failure
