@@ -117,10 +117,13 @@ func (s *Server) BodiesMayPause(d time.Duration) { s.bodyIdle.Store(int64(d)) }
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.start()
 	err := s.http.Shutdown(ctx)
+	s.serving.Wait()
+	if err == nil {
+		err = s.http.Shutdown(ctx) // of a connection that net/http had taken and not yet counted
+	}
 	if err != nil {
 		_ = s.http.Close() // what is left has had its time
 	}
-	s.serving.Wait()
 	return err
 }
 
