@@ -104,7 +104,7 @@ func TestPool_replacesAConnection(t *testing.T) {
 		"that goes away":         {TransportConfig{}, func(p *peer) { _ = p.WriteGoAway(1, http2.ErrCodeNo, nil); p.drain() }},
 		"that is old":            {TransportConfig{Age: time.Nanosecond}, func(p *peer) { p.drain() }},
 		"that was idle for long": {TransportConfig{Idle: 20 * time.Millisecond}, func(p *peer) { p.drain() }},
-		"that gives no sign of life": {TransportConfig{Ping: 20 * time.Millisecond}, func(p *peer) {
+		"that gives no sign of life": {TransportConfig{Ping: 200 * time.Millisecond}, func(p *peer) { // a call has to fit
 			for {
 				if _, err := p.ReadFrame(); err != nil { // and pings are not answered
 					return
