@@ -256,3 +256,22 @@ func TestPool_forgetsAnEndpointThatIsNotReached(t *testing.T) {
 		t.Errorf("%d endpoints are kept", n)
 	}
 }
+
+// A connection may end between the moment that a call takes it and the one that it is used.
+func TestPool_aConnectionThatEndsBeforeItIsUsedSaysNothing(t *testing.T) {
+	tr := transport(t, TransportConfig{})
+	c, err := tr.pool.take(t.Context(), target(t, answering))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = c.http.Close() // what follows shows it
+	a := &attempt{ctx: t.Context(), conn: c, informed: make(chan informed, maxInterim)}
+	defer a.end()
+	_, err = a.do(a.request("http", out("GET")), nil)
+	if err == nil {
+		t.Fatal("it was used")
+	}
+	if failed := a.failed(err); failed.Reason != call.Unserved || failed.Sent {
+		t.Error(failed, failed.Sent)
+	}
+}
