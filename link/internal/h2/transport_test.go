@@ -114,6 +114,8 @@ func TestTransport_writesRequests(t *testing.T) {
 	}
 }
 
+// L7: what frames a message of HTTP/1.1 does not go on from an answer of HTTP/2, or a caller of
+// HTTP/1.1 could read the answer in two ways.
 func TestTransport_readsAnswers(t *testing.T) {
 	addr := target(t, func(p *peer) {
 		for {
