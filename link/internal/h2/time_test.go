@@ -83,7 +83,8 @@ func TestServer_limitsWaitsAndNoRests(t *testing.T) {
 }
 
 // L14: what was sent of a body that nobody will read is not kept for as long as
-// the answer waits for its window.
+// the answer waits for its window
+// (https://github.com/Netflix/security-bulletins/blob/master/advisories/third-party/2019-002.md).
 func TestServer_keepsNothingOfABodyOnceItIsAnswered(t *testing.T) {
 	const streams = 200
 	p := application(t, listen(t, &Server{Handler: handler(ok)}))

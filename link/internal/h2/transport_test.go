@@ -115,7 +115,8 @@ func TestTransport_writesRequests(t *testing.T) {
 }
 
 // L7: what frames a message of HTTP/1.1 does not go on from an answer of HTTP/2, or a caller of
-// HTTP/1.1 could read the answer in two ways.
+// HTTP/1.1 could read the answer in two ways
+// (https://github.com/netty/netty/security/advisories/GHSA-wm47-8v5p-wjpj, of requests).
 func TestTransport_readsAnswers(t *testing.T) {
 	addr := target(t, func(p *peer) {
 		for {

@@ -123,7 +123,7 @@ func TestReadBody(t *testing.T) {
 }
 
 // L14: whoever sends a body byte by byte, for a call of which it is needed whole, holds a
-// place of the target for its timeout and no longer.
+// place of the target for its timeout and no longer (https://nvd.nist.gov/vuln/detail/CVE-2007-6750).
 func TestReadBody_endsWithTheTimeoutOfTheTarget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		to := newTargetOf(t, "async: {topic: t}\ntimeout: 10s", target.Parts{})
