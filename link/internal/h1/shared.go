@@ -5,6 +5,9 @@ import "github.com/lsm/fiso/link/internal/call"
 // What HTTP/2 has in common with HTTP/1.1: one reading of both, so that nothing
 // passes by one protocol that would not pass by the other.
 
+// IsMethod reports whether s is a method.
+func IsMethod(s string) bool { return s != "" && all(&isToken, s) }
+
 // IsTarget reports whether s is a request target in origin-form.
 func IsTarget(s string) bool { return s != "" && s[0] == '/' && all(&isTarget, s) }
 

@@ -17,12 +17,19 @@ func (a *attempt) answer(r *http.Response) (*call.Answer, error) {
 		_ = b.Close() // it is not read
 		return nil, &call.Error{Reason: call.Garbage, Sent: true, Err: errors.New("the status is not a number of three digits")}
 	}
-	h := fromHTTP(r.Header)
-	h.Del("Content-Length")
 	return &call.Answer{
-		Status: r.StatusCode, Header: h1.EndToEnd(h), Length: r.ContentLength, Body: b,
+		Status: r.StatusCode, Header: endToEnd(r.Header), Length: r.ContentLength, Body: b,
 		Trailer: func() call.Header { return h1.LateFields(fromHTTP(r.Trailer)) },
 	}, nil
+}
+
+// endToEnd is what of an answer's header goes on. Fields that frame a message of
+// HTTP/1.1 mean nothing here, and would be believed there.
+func endToEnd(from http.Header) call.Header {
+	h := fromHTTP(from)
+	h.Del("Content-Length")
+	h.Del("Transfer-Encoding")
+	return h1.EndToEnd(h)
 }
 
 // answerBody is the body of an answer. Closing it before its end resets the stream.

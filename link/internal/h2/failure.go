@@ -33,6 +33,10 @@ const (
 // this. Should the words change, such a call counts as sent, and a test fails.
 const unserved = "http2: Transport received Server's graceful shutdown GOAWAY"
 
+// tooLarge is how net/http says, in no value either, that the target has set a
+// limit that the header of the request is over.
+const tooLarge = "http2: request header list larger than peer's advertised limit"
+
 // failed is the failure of an attempt in the words of package call.
 func (a *attempt) failed(err error) *call.Error {
 	sent := a.begun.Load()
@@ -55,7 +59,11 @@ func (a *attempt) failed(err error) *call.Error {
 			reason = call.Garbage
 		}
 	case err.Error() == unserved:
-		sent, text = false, "the target serves no further stream on this connection"
+		sent, reason, text = false, call.Unserved, "the target serves no further stream on this connection"
+	case err.Error() == tooLarge:
+		reason, text = call.Unfit, "the header is larger than the target takes"
+	case !sent:
+		reason, text = call.Unserved, "the connection ended before it was used"
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		text = "the target closed the connection"
 	case errors.As(err, &op):

@@ -120,7 +120,6 @@ func (p *pool) dial(endpoint string, known int) *dialing {
 	at := p.places[endpoint]
 	if at == nil {
 		at = &place{}
-		p.places[endpoint] = at
 	}
 	if at.dialing != nil {
 		return at.dialing
@@ -130,7 +129,7 @@ func (p *pool) dial(endpoint string, known int) *dialing {
 		close(d.over) // look again
 		return d
 	}
-	at.dialing = d
+	at.dialing, p.places[endpoint] = d, at
 	p.dials.Go(func() {
 		cc, err := p.connect(p.ctx, endpoint)
 		if err == nil && cc.Available() == 0 {
@@ -154,6 +153,7 @@ func (p *pool) dialled(endpoint string, cc *http.ClientConn, err error) {
 			c = &pooled{pool: p, endpoint: endpoint, http: cc, born: time.Now()}
 			at.conns = append(at.conns, c)
 		}
+		p.forget(endpoint, at)
 	}
 	p.mu.Unlock()
 	switch {
@@ -165,6 +165,14 @@ func (p *pool) dialled(endpoint string, cc *http.ClientConn, err error) {
 		})
 	case err == nil:
 		_ = cc.Close() // nobody waits for it any more
+	}
+}
+
+// forget lets go of a place that has nothing, and waits for nothing. Called with
+// the lock held.
+func (p *pool) forget(endpoint string, at *place) {
+	if len(at.conns) == 0 && at.dialing == nil {
+		delete(p.places, endpoint)
 	}
 }
 
@@ -232,9 +240,7 @@ func (c *pooled) retire() {
 		if i := slices.Index(at.conns, c); i >= 0 {
 			at.conns = slices.Delete(at.conns, i, i+1)
 		}
-		if len(at.conns) == 0 && at.dialing == nil {
-			delete(p.places, c.endpoint)
-		}
+		p.forget(c.endpoint, at)
 	}
 	p.mu.Unlock()
 	if last {

@@ -104,7 +104,7 @@ func TestPool_replacesAConnection(t *testing.T) {
 		"that goes away":         {TransportConfig{}, func(p *peer) { _ = p.WriteGoAway(1, http2.ErrCodeNo, nil); p.drain() }},
 		"that is old":            {TransportConfig{Age: time.Nanosecond}, func(p *peer) { p.drain() }},
 		"that was idle for long": {TransportConfig{Idle: 20 * time.Millisecond}, func(p *peer) { p.drain() }},
-		"that gives no sign of life": {TransportConfig{Ping: 20 * time.Millisecond}, func(p *peer) {
+		"that gives no sign of life": {TransportConfig{Ping: 200 * time.Millisecond}, func(p *peer) { // a call has to fit
 			for {
 				if _, err := p.ReadFrame(); err != nil { // and pings are not answered
 					return
@@ -241,5 +241,37 @@ func TestPool_closesWhileItDials(t *testing.T) {
 	tr.Close()
 	if r, sent := reason(t, <-failed); r != call.Connect || sent {
 		t.Error(r, sent)
+	}
+}
+
+// Addresses come and go: of those that could not be reached nothing stays.
+func TestPool_forgetsAnEndpointThatIsNotReached(t *testing.T) {
+	tr := transport(t, TransportConfig{Dial: func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("no route") }})
+	for _, endpoint := range []string{"10.0.0.1:1", "10.0.0.2:1"} {
+		if _, err := tr.RoundTrip(t.Context(), endpoint, out("GET"), nil); err == nil {
+			t.Fatal("it was reached")
+		}
+	}
+	if n := tr.places(); n != 0 {
+		t.Errorf("%d endpoints are kept", n)
+	}
+}
+
+// A connection may end between the moment that a call takes it and the one that it is used.
+func TestPool_aConnectionThatEndsBeforeItIsUsedSaysNothing(t *testing.T) {
+	tr := transport(t, TransportConfig{})
+	c, err := tr.pool.take(t.Context(), target(t, answering))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = c.http.Close() // what follows shows it
+	a := &attempt{ctx: t.Context(), conn: c, informed: make(chan informed, maxInterim)}
+	defer a.end()
+	_, err = a.do(a.request("http", out("GET")), nil)
+	if err == nil {
+		t.Fatal("it was used")
+	}
+	if failed := a.failed(err); failed.Reason != call.Unserved || failed.Sent {
+		t.Error(failed, failed.Sent)
 	}
 }

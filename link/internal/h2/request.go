@@ -2,10 +2,8 @@ package h2
 
 import (
 	"errors"
-	"io"
 	"net/http"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/lsm/fiso/link/internal/call"
@@ -35,6 +33,8 @@ func (s *Server) request(hr *http.Request, st *stream) (*call.Request, error) {
 	switch {
 	case hr.Method == http.MethodConnect:
 		return nil, bad("CONNECT is not served here")
+	case !h1.IsMethod(hr.Method):
+		return nil, bad("the method is not a token")
 	case !h1.IsTarget(hr.RequestURI):
 		// "*", an absolute form, and a path without its slash, which slips past
 		// rules that begin with one (CVE-2026-33186 of grpc-go).
@@ -69,11 +69,10 @@ func (s *Server) request(hr *http.Request, st *stream) (*call.Request, error) {
 	if size > s.Limits.Head || len(r.Header) > maxFields {
 		return nil, &malformed{call.HeaderTooLarge, errors.New("the header list is too large")}
 	}
-	most := max(s.Limits.Body, time.Duration(s.bodyIdle.Load()))
-	if r.Header.IsGRPC() {
-		most = 0
+	if !r.Header.IsGRPC() { // whose bodies rest as long as their calls may
+		st.read.most = max(s.Limits.Body, time.Duration(s.bodyIdle.Load()))
 	}
-	r.Body = &requestBody{Reader: hr.Body, stream: st, most: most}
+	r.Body = &requestBody{Reader: hr.Body, stream: st}
 	return r, nil
 }
 
@@ -98,74 +97,4 @@ func fromHTTP(h http.Header) call.Header {
 		}
 	}
 	return out
-}
-
-// stream guards what net/http lets nobody touch once the handler has returned.
-type stream struct {
-	http   *http.ResponseController
-	limits *Limits
-
-	mu    sync.Mutex
-	over  bool
-	cut   bool
-	read  time.Time // the deadline that stands
-	write time.Time // the same, of writes
-}
-
-var errCut = errors.New("the rest of the body is not wanted")
-
-// interrupt ends a read that waits, and those that follow.
-func (s *stream) interrupt() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.cut = true; !s.over {
-		_ = s.http.SetReadDeadline(time.Unix(1, 0)) // a stream that is over needs no deadline
-	}
-}
-
-func (s *stream) end() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.over = true
-}
-
-// reading gives a read its time. Moving a deadline is work for the connection, so
-// one that has at least three quarters of its time left stays.
-func (s *stream) reading(most time.Duration) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.cut || s.over {
-		return errCut
-	}
-	if now := time.Now(); most > 0 && s.read.Sub(now) < most-most/4 {
-		s.read = now.Add(most)
-		return s.http.SetReadDeadline(s.read)
-	}
-	return nil
-}
-
-// writing is reading for a write.
-func (s *stream) writing() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	most := s.limits.Write
-	if now := time.Now(); s.write.Sub(now) < most-most/4 {
-		s.write = now.Add(most)
-		return s.http.SetWriteDeadline(s.write)
-	}
-	return nil
-}
-
-// requestBody reads the request's body, with the deadline of the listener.
-type requestBody struct {
-	io.Reader
-	stream *stream
-	most   time.Duration // 0: the call's own limits are enough
-}
-
-func (b *requestBody) Read(p []byte) (int, error) {
-	if err := b.stream.reading(b.most); err != nil {
-		return 0, err
-	}
-	return b.Reader.Read(p)
 }

@@ -117,10 +117,13 @@ func (s *Server) BodiesMayPause(d time.Duration) { s.bodyIdle.Store(int64(d)) }
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.start()
 	err := s.http.Shutdown(ctx)
+	s.serving.Wait()
+	if err == nil {
+		err = s.http.Shutdown(ctx) // of a connection that net/http had taken and not yet counted
+	}
 	if err != nil {
 		_ = s.http.Close() // what is left has had its time
 	}
-	s.serving.Wait()
 	return err
 }
 
@@ -132,7 +135,10 @@ func (s *Server) serve(rw http.ResponseWriter, hr *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	defer c.done()
-	stream := &stream{http: http.NewResponseController(rw), limits: &s.Limits}
+	// What the application has sent, or will send, beyond what was read is kept no
+	// longer, also where the last of the answer has to wait for its window.
+	defer func() { _ = hr.Body.Close() }()
+	stream := newStream(rw, s.Limits.Write)
 	defer stream.end() // nobody touches it after this
 	w := &writer{http: rw, stream: stream, headOnly: hr.Method == http.MethodHead}
 	r, err := s.request(hr, stream)

@@ -182,6 +182,7 @@ func TestServer_refusesWhatIsMalformed(t *testing.T) {
 		status string // "": the stream is reset
 		body   bool   // there is one
 	}{
+		"a method that is no token":   {[]string{":method", "GET /evil", ":scheme", "http", ":authority", "a", ":path", "/"}, "400", false},
 		"no slash":                    {[]string{":method", "POST", ":scheme", "http", ":authority", "a", ":path", "pkg.Service/Method"}, "", false},
 		"asterisk":                    {[]string{":method", "OPTIONS", ":scheme", "http", ":authority", "a", ":path", "*"}, "400", false},
 		"absolute form":               {[]string{":method", "GET", ":scheme", "http", ":authority", "a", ":path", "http://b/"}, "400", false},

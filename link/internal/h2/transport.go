@@ -238,6 +238,6 @@ func (a *attempt) inform(status int, h textproto.MIMEHeader) error {
 	if a.interims++; a.interims > maxInterim {
 		return errInterims
 	}
-	a.informed <- informed{status, h1.EndToEnd(fromHTTP(http.Header(h)))} // there is room for all
+	a.informed <- informed{status, endToEnd(http.Header(h))} // there is room for all
 	return nil
 }

@@ -114,6 +114,9 @@ func TestTransport_writesRequests(t *testing.T) {
 	}
 }
 
+// L7: what frames a message of HTTP/1.1 does not go on from an answer of HTTP/2, or a caller of
+// HTTP/1.1 could read the answer in two ways
+// (https://github.com/netty/netty/security/advisories/GHSA-wm47-8v5p-wjpj, of requests).
 func TestTransport_readsAnswers(t *testing.T) {
 	addr := target(t, func(p *peer) {
 		for {
@@ -122,8 +125,9 @@ func TestTransport_readsAnswers(t *testing.T) {
 				return
 			}
 			p.headers(s, false, ":status", "100")
-			p.headers(s, false, ":status", "103", "link", "</a>", "connection", "x")
-			p.headers(s, false, ":status", "201", "content-length", "2", "x-a", "1", "x-a", "2", "connection", "x-b", "x-b", "no", "keep-alive", "1")
+			p.headers(s, false, ":status", "103", "link", "</a>", "connection", "x", "content-length", "5", "transfer-encoding", "chunked")
+			p.headers(s, false, ":status", "201", "content-length", "2", "x-a", "1", "x-a", "2", "connection", "x-b", "x-b", "no", "keep-alive", "1",
+				"transfer-encoding", "chunked") // would be framing in HTTP/1.1, to which it goes on
 			_ = p.WriteData(s, false, []byte("hi")) // the answer shows it
 			p.headers(s, true, "grpc-status", "0", "set-cookie", "no")
 		}
@@ -171,8 +175,8 @@ func TestTransport_makesOneAttemptWhateverBreaks(t *testing.T) {
 		"reset by a protocol error":        {reset(http2.ErrCodeProtocol), call.Garbage, true},
 		"reset without an error":           {reset(http2.ErrCodeNo), call.Reset, true},
 		"told to be calm":                  {reset(http2.ErrCodeEnhanceYourCalm), call.Reset, true},
-		"going away before it":             {goAway(before, http2.ErrCodeNo), call.Reset, false},
-		"going away with an error before":  {goAway(before, http2.ErrCodeEnhanceYourCalm), call.Reset, false},
+		"going away before it":             {goAway(before, http2.ErrCodeNo), call.Unserved, false},
+		"going away with an error before":  {goAway(before, http2.ErrCodeEnhanceYourCalm), call.Unserved, false},
 		"going away after it, and closing": {goAway(including, http2.ErrCodeNo), call.Reset, true},
 		"closing":                          {func(*peer, uint32) {}, call.Reset, true},
 		"a head that is no head":           {func(p *peer, s uint32) { p.headers(s, false, "a", "b"); p.drain() }, call.Garbage, true},
@@ -245,16 +249,36 @@ func TestTransport_makesOneAttemptWhateverBreaks(t *testing.T) {
 	}
 }
 
+// An application can make a header that is more than a target takes. That is no
+// fault of the target's, and no better the next time.
+func TestTransport_aHeaderThatTheTargetDoesNotTakeIsUnfit(t *testing.T) {
+	addr := plainTarget(t, func(c net.Conn) {
+		p := newPeer(t, c)
+		_, _ = io.ReadFull(c, make([]byte, len(http2.ClientPreface)))                    // what follows shows it
+		_ = p.WriteSettings(http2.Setting{ID: http2.SettingMaxHeaderListSize, Val: 100}) // the same
+		p.drain()
+	})
+	o := out("GET")
+	o.Header.Add("X-Large", strings.Repeat("x", 100))
+	_, err := transport(t, TransportConfig{}).RoundTrip(t.Context(), addr, o, nil)
+	if r, sent := reason(t, err); r != call.Unfit || sent {
+		t.Error(err, sent)
+	}
+}
+
 // The first stream of a connection is no other case where nothing was served.
 func TestTransport_theFirstStreamMayBeRefusedToo(t *testing.T) {
-	for name, do := range map[string]func(p *peer){
-		"reset":      func(p *peer) { _ = p.WriteRSTStream(1, http2.ErrCodeRefusedStream) }, // the transport sees it
-		"going away": func(p *peer) { _ = p.WriteGoAway(0, http2.ErrCodeNo, nil) },          // the same
+	for name, test := range map[string]struct {
+		do   func(p *peer)
+		want call.Reason
+	}{
+		"reset":      {func(p *peer) { _ = p.WriteRSTStream(1, http2.ErrCodeRefusedStream) }, call.Reset}, // the transport sees it
+		"going away": {func(p *peer) { _ = p.WriteGoAway(0, http2.ErrCodeNo, nil) }, call.Unserved},       // the same
 	} {
 		t.Run(name, func(t *testing.T) {
-			addr := target(t, func(p *peer) { p.awaitHead(); do(p); p.drain() })
+			addr := target(t, func(p *peer) { p.awaitHead(); test.do(p); p.drain() })
 			_, err := transport(t, TransportConfig{}).RoundTrip(t.Context(), addr, out("GET"), nil)
-			if r, sent := reason(t, err); r != call.Reset || sent {
+			if r, sent := reason(t, err); r != test.want || sent {
 				t.Error(err, sent)
 			}
 		})

@@ -86,11 +86,11 @@ func (w *writer) Write(p []byte) (int, error) {
 	case w.left >= 0:
 		w.left -= int64(len(p))
 	}
-	if w.err = w.stream.writing(); w.err != nil {
-		return 0, w.err
-	}
 	var n int
-	n, w.err = w.http.Write(p)
+	w.err = w.stream.writing(func() (err error) {
+		n, err = w.http.Write(p)
+		return err
+	})
 	return n, w.err
 }
 
@@ -98,9 +98,7 @@ func (w *writer) Write(p []byte) (int, error) {
 // takes one that is not the end for another thing.
 func (w *writer) Flush() error {
 	if w.err == nil && w.begun && w.left != 0 {
-		if w.err = w.stream.writing(); w.err == nil {
-			w.err = w.stream.http.Flush()
-		}
+		w.err = w.stream.writing(w.stream.http.Flush)
 	}
 	return w.err
 }
@@ -121,7 +119,7 @@ func (w *writer) End(trailer call.Header) error {
 		w.http.Header().Add(http.TrailerPrefix+f.Name, f.Value)
 	}
 	w.ended = true
-	w.err = w.stream.writing() // the last part is a write too
+	w.err = w.stream.last()
 	return w.err
 }
 

@@ -114,7 +114,9 @@ func TestHTTP2_eitherSideMaySpeakIt(t *testing.T) {
 	if status, body := l.call("h2c/"); status != 200 || body != "HTTP/2.0 crm.example " {
 		t.Error("from HTTP/1.1:", status, body)
 	}
-	l.shows(`fiso_link_requests_total{method="POST",mode="sync",status="200",target="h2c"} 1`)
+	l.shows(`fiso_link_requests_total{method="POST",mode="sync",status="200",target="h2c"} 1`,
+		`fiso_link_requests_total{method="POST",mode="stream",status="200",target="https"} 1`, `fiso_link_requests_total{method="POST",mode="sync",status="404",target="unknown"} 1`,
+		`fiso_link_request_duration_seconds_count{method="POST",target="grpc"} 1`, `fiso_link_circuit_state{target="https1"} 0`)
 }
 
 func TestHTTP2_isGuardedAsEver(t *testing.T) {
@@ -170,6 +172,7 @@ func TestHTTP2_isNotUpgradedTo(t *testing.T) {
 }
 
 func TestHTTP2_streamsEndByTheDrainDeadline(t *testing.T) {
+	stopping := make(chan struct{})
 	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
 		_, _ = io.WriteString(w, "data: 1\n\n") // the application sees it
@@ -179,14 +182,18 @@ func TestHTTP2_streamsEndByTheDrainDeadline(t *testing.T) {
 			return
 		}
 		select {
-		case <-time.After(100 * time.Millisecond):
+		case <-stopping:
 		case <-r.Context().Done():
 		}
 	}))
 	defer up.Close()
 	for path, whole := range map[string]bool{"short": true, "long": false} {
 		t.Run(path, func(t *testing.T) {
-			l := start(t, "targets:\n"+aTarget("x", up.Listener.Addr().String(), ""))
+			l := start(t, "targets:\n"+aTarget("x", up.Listener.Addr().String(), ""), func(i *Instance) {
+				if whole { // however slow the machine
+					i.cfg.DrainTimeout = 10 * time.Second
+				}
+			})
 			r, _ := http.NewRequestWithContext(t.Context(), "GET", "http://"+l.calls+"/link/x/"+path, nil)
 			resp, err := http2Client(t).RoundTrip(r)
 			if err != nil {
@@ -195,6 +202,10 @@ func TestHTTP2_streamsEndByTheDrainDeadline(t *testing.T) {
 			defer func() { _ = resp.Body.Close() }() // it was read
 			stopped := make(chan error, 1)
 			go func() { stopped <- l.stop() }()
+			if whole {
+				eventually(t, "the drain", func() bool { code, _ := get(t, "http://"+l.admin+"/readyz"); return code == 503 })
+				close(stopping)
+			}
 			b, err := io.ReadAll(resp.Body)
 			if !strings.HasPrefix(string(b), "data") || (err == nil) != whole {
 				t.Errorf("%q %v", b, err)

@@ -203,8 +203,8 @@ func (i *Instance) Run(ctx context.Context) error {
 		i.o.Log.Warn("calls were cut off: they took longer than drainTimeout", "drainTimeout", i.cfg.DrainTimeout.String())
 	}
 	stop()
+	others.Wait() // accept, which may have had one more connection in hand
 	conns.Wait()
-	others.Wait()
 	i.roster.stop()
 	return i.closeVault()
 }

@@ -326,7 +326,7 @@ func TestInstance_letsCallsFinishWhenItStops(t *testing.T) {
 		_, _ = io.WriteString(w, "done")
 	}))
 	defer s.Close()
-	l := start(t, "targets:\n"+aTarget("x", s.Listener.Addr().String(), ""))
+	l := start(t, "targets:\n"+aTarget("x", s.Listener.Addr().String(), ""), func(i *Instance) { i.cfg.DrainTimeout = 10 * time.Second }) // however slow the machine
 	answer := make(chan string, 1)
 	go func() { _, body := l.call("x/"); answer <- body }()
 	<-begun

@@ -84,6 +84,9 @@ func (m *maker) send(ctx context.Context, address string, out *call.Outgoing) (a
 	returned = true
 	if late := timer != nil && !timer.Stop(); late && err == nil {
 		_ = a.Body.Close() // it was cut
+		if a.Upgraded != nil {
+			_ = a.Upgraded.Close() // the same
+		}
 		return nil, &call.Error{Reason: call.Timeout, Sent: true, Err: context.DeadlineExceeded}
 	}
 	return a, err
@@ -123,7 +126,7 @@ func judge(a *call.Answer, err error) resilience.Outcome {
 		return resilience.Failure
 	}
 	switch call.ReasonOf(err) {
-	case call.Gone, call.Body, call.Unfit:
+	case call.Gone, call.Body, call.Unfit, call.Unserved:
 		return resilience.Nothing
 	}
 	return resilience.Failure

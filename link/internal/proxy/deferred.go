@@ -76,12 +76,14 @@ func Refused(err error) (code call.Code, detail string, after time.Duration, ok 
 func RetryAfter(h call.Header) time.Duration { return retryAfter(h.Get("Retry-After"), time.Now()) }
 
 // ReadBody is the whole body of a call, of at most so many bytes, for those who
-// cannot stream it on. Its error is made by Refuse, or one of the application's
+// cannot stream it on. It has to come within the target's timeout. Its error is made by Refuse, or one of the application's
 // connection.
 func (c *Call) ReadBody(ctx context.Context, most int64) ([]byte, error) {
 	if c.Length > most {
 		return nil, tooLarge(most)
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, c.To.Total(), context.DeadlineExceeded)
+	defer cancel()
 	var i interruption
 	i.begin(ctx, c.Request)
 	defer i.end()

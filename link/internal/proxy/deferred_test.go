@@ -152,6 +152,22 @@ func TestReadBody(t *testing.T) {
 	}
 }
 
+// L14: whoever sends a body byte by byte, for a call of which it is needed whole, holds a
+// place of the target for its timeout and no longer (https://nvd.nist.gov/vuln/detail/CVE-2007-6750).
+func TestReadBody_endsWithTheTimeoutOfTheTarget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		to := newTargetOf(t, "async: {topic: t}\ntimeout: 10s", target.Parts{})
+		r := request("POST", "/", "")
+		ctx, cut := context.WithCancel(t.Context())
+		r.Body, r.Length, r.Interrupt = &slow{ctx: ctx, every: time.Second, left: 1000}, -1, cut
+		began := time.Now()
+		_, err := (&Call{To: to, Request: r}).ReadBody(t.Context(), 1000)
+		if code, _, _, _ := Refused(err); code != call.RequestTimeout || time.Since(began) > 11*time.Second {
+			t.Error(err, time.Since(began))
+		}
+	})
+}
+
 func TestAnswer_failsWithTheApplicationsConnection(t *testing.T) {
 	c := &Call{To: newTargetOf(t, "", target.Parts{})}
 	if err := c.Answer(&recorder{fail: errBroken}, 200, nil, nil); !errors.Is(err, errBroken) {

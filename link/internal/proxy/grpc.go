@@ -36,7 +36,8 @@ func httpStatus(a *call.Answer) int {
 }
 
 // statusOf is the HTTP status that a status of gRPC stands for, where it says
-// something about the target and not about the call: as Envoy has it.
+// something about the target, as Envoy has it, or about its credential, and not
+// about the call.
 func statusOf(grpcStatus string) int {
 	switch grpcStatus {
 	case "2", "13", "15": // UNKNOWN, INTERNAL, DATA_LOSS
@@ -47,6 +48,8 @@ func statusOf(grpcStatus string) int {
 		return 429
 	case "14": // UNAVAILABLE
 		return 503
+	case "16": // UNAUTHENTICATED
+		return 401
 	}
 	return 200
 }

@@ -127,6 +127,40 @@ func grpcAnswer(late bool, status string) *call.Answer {
 	return a
 }
 
+// UNAUTHENTICATED is what 401 is elsewhere. Behind a head, it comes too late.
+func TestGRPC_unauthenticatedRenewsTheCredentialOnce(t *testing.T) {
+	for name, test := range map[string]struct {
+		late     bool
+		again    string // what the second attempt is answered
+		attempts int32
+		status   string
+	}{
+		"it was old":          {false, "0", 2, "0"},
+		"it is not let in":    {false, "16", 2, "16"},
+		"behind another head": {true, "0", 1, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var made int32
+			cred := &credential{field: "Authorization", value: "Bearer t", renewed: true}
+			to := newTargetOf(t, "protocol: grpc", target.Parts{Credential: cred, Transport: trip(func(_ context.Context, _ string, out *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
+				if b, err := sentBody(out); b != "hello" || err != nil {
+					t.Error(b, err)
+				}
+				if made++; made == 1 {
+					return grpcAnswer(test.late, "16"), nil
+				}
+				return grpcAnswer(false, test.again), nil
+			})})
+			r := grpcRequest("/link/crm/pkg.Service/Get")
+			r.Body, r.Length = strings.NewReader("hello"), -1
+			w, record := makeCall(t.Context(), to, r)
+			if made != test.attempts || w.header.Get("grpc-status") != test.status || record.Attempts != 1 || cred.renewals != int(test.attempts-1) {
+				t.Errorf("%d attempts, %v, %+v", made, w.header, record)
+			}
+		})
+	}
+}
+
 func TestGRPC_statusesSayHowATargetIs(t *testing.T) {
 	for status, open := range map[string]bool{
 		"0": false, "1": false, "2": true, "3": false, "4": true, "5": false, "7": false, "8": false, "12": false, "13": true, "14": true, "15": true, "16": false, "": false, "x": false,

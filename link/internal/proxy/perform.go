@@ -96,7 +96,7 @@ func (m *maker) make(ctx context.Context) (a *call.Answer, err error) {
 	defer func() { giveBack() }()
 	for {
 		a, err = m.attempt(ctx)
-		if err == nil && a.Status == 401 && m.renew(ctx, a) {
+		if err == nil && httpStatus(a) == 401 && m.renew(ctx, a) {
 			m.c.record.Attempts-- // with another credential; this one does not count
 			continue
 		}

@@ -24,6 +24,7 @@ func TestBreaker_countsWhatTheTargetDid(t *testing.T) {
 		"connect":              {failing(call.Connect, errBroken), true},
 		"timeout":              {failing(call.Timeout, errBroken), true},
 		"reset":                {failing(call.Reset, errBroken), true},
+		"going away":           {failing(call.Unserved, errBroken), false},
 		"garbage":              {failing(call.Garbage, errBroken), true},
 		"500":                  {status(500), true},
 		"503":                  {status(503), true},

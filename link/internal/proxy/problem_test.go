@@ -70,6 +70,7 @@ func problems() map[string]problemCase {
 		"credential expired": {cred: &credential{apply: func(context.Context) error { return &target.Unproven{Code: call.CredentialExpired, Err: errBroken} }}, code: call.CredentialExpired, status: 502},
 		"connect":            {up: failing(call.Connect, errBroken), code: call.ConnectFailed, status: 502},
 		"reset":              {up: failing(call.Reset, errBroken), code: call.UpstreamReset, status: 502},
+		"going away":         {up: failing(call.Unserved, errBroken), code: call.UpstreamReset, status: 502},
 		"garbage":            {up: failing(call.Garbage, errBroken), code: call.UpstreamGarbage, status: 502},
 		"timeout":            {up: failing(call.Timeout, errBroken), code: call.UpstreamTimeout, status: 504},
 		"body":               {up: failing(call.Body, errors.New("canary-body")), code: call.BadRequest, status: 400},

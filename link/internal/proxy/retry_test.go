@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -269,6 +270,29 @@ func TestRetry_anAnswerThatComesTogetherWithItsTimeoutIsNotUsed(t *testing.T) {
 		w, record := makeCall(t.Context(), to, request("GET", "/link/crm/", ""))
 		if w.status != 504 || record.Attempts != 3 || closed != 3 {
 			t.Error(w.status, record, closed)
+		}
+	})
+}
+
+// The connection of an upgrade is nobody else's to close.
+func TestRetry_anUpgradeThatComesTogetherWithItsTimeoutIsClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		up, far := net.Pipe()
+		to := newTargetOf(t, "timeouts: {perAttempt: 2s}", target.Parts{
+			Transport: trip(func(ctx context.Context, _ string, _ *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
+				<-ctx.Done()
+				a := answer(101, "")
+				a.Upgraded = far
+				return a, nil
+			})})
+		r := request("GET", "/link/crm/", "")
+		r.Upgrade = "websocket"
+		if w, record := makeCall(t.Context(), to, r); w.status != 504 || record.Attempts != 1 {
+			t.Error(w.status, record)
+		}
+		_ = up.SetReadDeadline(time.Now().Add(time.Second)) // of a pipe
+		if _, err := up.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+			t.Error("the target's side is open:", err)
 		}
 	})
 }

@@ -55,7 +55,7 @@ func TestTarget_isWhatItsConfigurationSays(t *testing.T) {
 	if !slices.Equal(changes, []resilience.State{resilience.Open}) {
 		t.Error(changes)
 	}
-	if !to.RetriesOn(call.Connect) || !to.RetriesStatus(503) || to.RetriesStatus(500) || to.RetriesStatus(1000) {
+	if !to.RetriesOn(call.Connect) || to.RetriesOn(call.Unserved) != to.RetriesOn(call.Reset) || to.RetriesOn(call.Unfit) || !to.RetriesStatus(503) || to.RetriesStatus(500) || to.RetriesStatus(1000) {
 		t.Error("retry.on is not what it retries on")
 	}
 	if to.Budget.Take() == nil {

@@ -1,0 +1,130 @@
+package h2
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// stream guards what net/http lets nobody touch once the handler has returned,
+// and limits how long its reads and writes may wait.
+type stream struct {
+	http *http.ResponseController
+
+	mu    sync.Mutex
+	over  bool
+	cut   bool
+	read  wait
+	write wait
+}
+
+// wait limits reads, or writes, of which one may be under way. A deadline of
+// net/http's would not do: it ends the stream when it passes, also while nobody
+// reads or writes, and an answer may rest for longer than a write may take.
+type wait struct {
+	most  time.Duration // 0: the call's own limits are enough
+	since time.Time     // zero: none is under way
+	timer *time.Timer
+	armed bool // the timer runs; it goes on for what follows
+}
+
+func newStream(rw http.ResponseWriter, write time.Duration) *stream {
+	s := &stream{http: http.NewResponseController(rw)}
+	s.write.most = write
+	return s
+}
+
+// past is a deadline that ends what waits.
+var past = time.Unix(1, 0)
+
+var errCut = errors.New("the rest of the body is not wanted")
+
+// interrupt ends a read that waits, and those that follow.
+func (s *stream) interrupt() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cut = true; !s.over {
+		_ = s.http.SetReadDeadline(past) // a stream that is over needs no deadline
+	}
+}
+
+func (s *stream) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.over = true
+	for _, w := range [...]*wait{&s.read, &s.write} {
+		if w.timer != nil {
+			w.timer.Stop()
+		}
+	}
+}
+
+// begin gives a read or a write its time, and done says that it has ended.
+func (s *stream) begin(w *wait, expire func(time.Time) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if w.since = time.Now(); w.armed || w.most == 0 {
+		return
+	}
+	w.armed = true
+	if w.timer == nil {
+		w.timer = time.AfterFunc(w.most, func() { s.due(w, expire) })
+	} else {
+		w.timer.Reset(w.most)
+	}
+}
+
+func (s *stream) done(w *wait) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w.since = time.Time{}
+}
+
+// due ends what has waited for too long. A timer that finds nothing under way is
+// set again by what follows.
+func (s *stream) due(w *wait, expire func(time.Time) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w.armed = false
+	if s.over || w.since.IsZero() {
+		return
+	}
+	if left := w.most - time.Since(w.since); left > 0 {
+		w.armed = true
+		w.timer.Reset(left)
+		return
+	}
+	_ = expire(past) // the read or the write shows it
+}
+
+// writing does what may wait for the application to open a window.
+func (s *stream) writing(do func() error) error {
+	s.begin(&s.write, s.http.SetWriteDeadline)
+	defer s.done(&s.write)
+	return do()
+}
+
+// last limits what net/http writes once the handler has returned: nothing rests
+// from here on.
+func (s *stream) last() error { return s.http.SetWriteDeadline(time.Now().Add(s.write.most)) }
+
+// requestBody reads the request's body, with the limit of the listener.
+type requestBody struct {
+	io.Reader
+	stream *stream
+}
+
+func (b *requestBody) Read(p []byte) (int, error) {
+	s := b.stream
+	s.mu.Lock()
+	cut := s.cut || s.over
+	s.mu.Unlock()
+	if cut {
+		return 0, errCut
+	}
+	s.begin(&s.read, s.http.SetReadDeadline)
+	defer s.done(&s.read)
+	return b.Reader.Read(p)
+}

@@ -1,0 +1,127 @@
+package h2
+
+import (
+	"context"
+	"errors"
+	"io"
+	"runtime"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/net/http2"
+
+	"github.com/lsm/fiso/link/internal/call"
+)
+
+// piped serves one connection without a network, until the test ends, and is
+// its application.
+func piped(t *testing.T, s *Server) *peer {
+	t.Helper()
+	near, far := pair(t)
+	s.Refuse = refuse
+	var served sync.WaitGroup
+	served.Go(func() { s.ServeConn(far) })
+	t.Cleanup(func() {
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = near.Close()    // the test is over
+		_ = s.Shutdown(ctx) // at once
+		served.Wait()
+	})
+	p := newPeer(t, near)
+	_ = near.SetDeadline(time.Now().Add(24 * time.Hour)) // fails with what follows
+	_, err := io.WriteString(near, http2.ClientPreface)
+	if err := errors.Join(err, p.WriteSettings()); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// A limit is that of one read or one write. An answer that rests, or a body that
+// is not asked for, as its target takes its time, is ended by the limits of its
+// call alone.
+func TestServer_limitsWaitsAndNoRests(t *testing.T) {
+	for name, do := range map[string]func(body io.Reader) error{
+		"an answer that rests": func(io.Reader) error { return nil },
+		"a body that is not asked for": func(body io.Reader) error {
+			_, err := io.ReadFull(body, make([]byte, 1))
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := piped(t, &Server{Limits: Limits{Ping: 24 * time.Hour}, Handler: handler(func(_ context.Context, w call.ResponseWriter, r *call.Request) {
+					err := w.Head(200, nil, -1)
+					for range 2 {
+						_, werr := io.WriteString(w, "a")
+						err = errors.Join(err, werr, w.Flush(), do(r.Body))
+						time.Sleep(time.Hour)
+					}
+					if _, rerr := io.ReadAll(r.Body); err != nil || rerr != nil {
+						t.Error(err, rerr)
+					}
+					_ = w.End(nil) // the application sees it
+				})})
+				p.headers(1, false, get("/")...)
+				_ = p.WriteData(1, false, []byte("b")) // the handler sees it
+				for f := http2.Frame(nil); f == nil || f.Header().Type != http2.FrameData; {
+					var err error
+					if f, err = p.next(); err != nil {
+						t.Fatal(err)
+					}
+				}
+				time.Sleep(50 * time.Minute)
+				_ = p.WriteData(1, true, []byte("c")) // the same
+				if how, _, body := p.ending(1); how != "end" || body != "a" {
+					t.Errorf("%s %q", how, body)
+				}
+			})
+		})
+	}
+}
+
+// L14: what was sent of a body that nobody will read is not kept for as long as
+// the answer waits for its window
+// (https://github.com/Netflix/security-bulletins/blob/master/advisories/third-party/2019-002.md).
+func TestServer_keepsNothingOfABodyOnceItIsAnswered(t *testing.T) {
+	const streams = 200
+	p := application(t, listen(t, &Server{Handler: handler(ok)}))
+	_ = p.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0}) // the answers show it
+	for i := range streams {
+		p.headers(uint32(2*i+1), false, get("/")...)
+	}
+	for range streams {
+		if h, _ := p.awaitHead(); h == nil {
+			t.Fatal("no answer")
+		}
+	}
+	before := heap()
+	data := make([]byte, 16<<10)
+	for i := range streams {
+		for range streamWindow / len(data) {
+			_ = p.WriteData(uint32(2*i+1), false, data) // the ping shows it
+		}
+	}
+	_ = p.WritePing(false, [8]byte{1}) // the same
+	for {
+		f, err := p.next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f, ok := f.(*http2.PingFrame); ok && f.IsAck() {
+			break // all was taken
+		}
+	}
+	if kept := heap() - before; kept > streams*streamWindow/4 {
+		t.Errorf("%d bytes are kept", kept)
+	}
+}
+
+func heap() int {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int(m.HeapAlloc) //nolint:gosec // G115: far below
+}
