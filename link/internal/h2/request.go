@@ -47,7 +47,10 @@ func (s *Server) request(hr *http.Request, st *stream) (*call.Request, error) {
 	}
 	r := &call.Request{
 		Method: hr.Method, Target: hr.RequestURI, Host: hr.Host, HTTP2: true, Length: hr.ContentLength,
-		Interrupt: st.interrupt, Trailer: func() call.Header { return h1.LateFields(fromHTTP(hr.Trailer)) },
+		Interrupt: st.interrupt,
+	}
+	if hr.Trailer != nil { // what was announced; there is no other
+		r.Trailer = func() call.Header { return h1.LateFields(fromHTTP(hr.Trailer)) }
 	}
 	if err := checkLength(hr); err != nil {
 		return nil, err
@@ -91,7 +94,7 @@ func checkLength(hr *http.Request) error {
 }
 
 func fromHTTP(h http.Header) call.Header {
-	var out call.Header
+	out := make(call.Header, 0, len(h))
 	for name, values := range h {
 		for _, v := range values {
 			out.Add(name, v)
