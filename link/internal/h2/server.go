@@ -82,7 +82,7 @@ func (s *Server) start() {
 			ReadHeaderTimeout: 10 * time.Second, // of the preface
 			HTTP2: &http.HTTP2Config{
 				MaxConcurrentStreams: s.Limits.Streams, SendPingTimeout: s.Limits.Ping, PingTimeout: s.Limits.Ping / 2,
-				WriteByteTimeout: s.Limits.Ping, MaxReadFrameSize: 64 << 10,
+				MaxReadFrameSize:          64 << 10, // a write that moves nothing is ended by batched
 				MaxReceiveBufferPerStream: streamWindow, MaxReceiveBufferPerConnection: streamWindow * s.Limits.Streams,
 			},
 			ErrorLog:    slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), // what an application does wrong is told to it
@@ -96,7 +96,8 @@ func (s *Server) start() {
 // call on it is left.
 func (s *Server) ServeConn(nc net.Conn) {
 	s.start()
-	c := &conn{Conn: nc, closed: make(chan struct{}), since: time.Now()}
+	out := newBatched(nc, s.Limits.Ping)
+	c := &conn{Conn: out, closed: make(chan struct{}), since: time.Now()}
 	s.track(c, true)
 	defer s.track(c, false)
 	if !s.conns.give(c) {
@@ -105,6 +106,7 @@ func (s *Server) ServeConn(nc net.Conn) {
 	}
 	<-c.closed
 	c.calls.Wait()
+	out.Wait()
 }
 
 // BodiesMayPause says that a request's body may pause for so long, if that is

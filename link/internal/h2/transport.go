@@ -90,8 +90,9 @@ func NewTransport(cfg TransportConfig) *Transport {
 		DialContext: dialled, DialTLSContext: dialled, Protocols: protocols, DisableCompression: true,
 		ResponseHeaderTimeout: t.cfg.ResponseHeader, IdleConnTimeout: t.cfg.Idle, MaxResponseHeaderBytes: int64(t.cfg.MaxHead),
 		HTTP2: &http.HTTP2Config{
-			SendPingTimeout: t.cfg.Ping, PingTimeout: t.cfg.Ping / 2, WriteByteTimeout: t.cfg.Ping,
-			MaxReadFrameSize: 64 << 10, MaxReceiveBufferPerStream: streamWindow, MaxReceiveBufferPerConnection: connectionWindow,
+			SendPingTimeout: t.cfg.Ping, PingTimeout: t.cfg.Ping / 2,
+			MaxReadFrameSize:          64 << 10, // a write that moves nothing is ended by batched
+			MaxReceiveBufferPerStream: streamWindow, MaxReceiveBufferPerConnection: connectionWindow,
 		},
 	}
 	t.pool = newPool(t.cfg.Age, t.connect)
