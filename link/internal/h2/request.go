@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/textproto"
 	"strconv"
 	"sync"
 	"time"
@@ -91,6 +92,21 @@ func checkLength(hr *http.Request) error {
 		return bad("Content-Length is not the one length of the body")
 	}
 	return nil
+}
+
+// toHTTP adds fields to a header of net/http. The values share one piece of memory.
+func toHTTP(to http.Header, h call.Header) {
+	values := make([]string, 0, len(h))
+	for _, f := range h {
+		name := textproto.CanonicalMIMEHeaderKey(f.Name)
+		if there, ok := to[name]; ok {
+			to[name] = append(there, f.Value)
+			continue
+		}
+		n := len(values)
+		values = append(values, f.Value)
+		to[name] = values[n : n+1 : n+1]
+	}
 }
 
 func fromHTTP(h http.Header) call.Header {

@@ -52,9 +52,7 @@ func (s *sending) Read(p []byte) (n int, err error) {
 	if s.r < s.w || s.err == nil {
 		return n, nil
 	}
-	for _, f := range s.late {
-		s.trailer.Add(f.Name, f.Value)
-	}
+	toHTTP(s.trailer, s.late)
 	s.late = nil
 	s.release()
 	return n, s.err

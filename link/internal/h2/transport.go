@@ -179,9 +179,7 @@ func (a *attempt) request(scheme string, out *call.Outgoing) *http.Request {
 		Method: out.Method, Host: out.Host, Proto: "HTTP/2.0", ProtoMajor: 2, Header: make(http.Header, len(out.Header)+1), ContentLength: out.Length,
 		URL: &url.URL{Scheme: scheme, Host: out.Host, Opaque: out.Path, RawQuery: out.Query, ForceQuery: out.ForceQuery},
 	}
-	for _, f := range out.Header {
-		r.Header.Add(f.Name, f.Value)
-	}
+	toHTTP(r.Header, out.Header)
 	if _, ok := r.Header["User-Agent"]; !ok {
 		r.Header["User-Agent"] = []string{""} // none, and not net/http's
 	}
