@@ -13,12 +13,12 @@ import (
 	"github.com/lsm/fiso/link/internal/call"
 )
 
-const aMinute = time.Minute
+const patient = time.Minute
 
 // ends is a batched connection, and the other end.
 func ends(t *testing.T) (b *batched, far net.Conn) {
 	near, far := net.Pipe()
-	b = newBatched(near, aMinute)
+	b = newBatched(near, patient)
 	t.Cleanup(func() { _, _ = b.Close(), far.Close(); b.Wait() })
 	return b, far
 }
@@ -78,7 +78,7 @@ func TestBatched_aPeerThatTakesNothingIsClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, far := ends(t)
 		write(t, b, "hello")
-		time.Sleep(aMinute + time.Second)
+		time.Sleep(patient + time.Second)
 		if n, err := far.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) {
 			t.Error(n, err)
 		}
@@ -93,7 +93,7 @@ func TestBatched_aPeerThatTakesLittleIsNotClosed(t *testing.T) {
 		b, far := ends(t)
 		write(t, b, "hello")
 		for _, want := range "hello" {
-			time.Sleep(aMinute - time.Second)
+			time.Sleep(patient - time.Second)
 			var one [1]byte
 			if _, err := far.Read(one[:]); err != nil || rune(one[0]) != want {
 				t.Fatal(err, one)
