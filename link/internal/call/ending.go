@@ -23,10 +23,11 @@ type Ending struct {
 // Begin has it end when outer does.
 func (e *Ending) Begin(outer context.Context) {
 	e.outer = outer
-	e.within.Do = e.follow
+	e.within.inner = e
 	e.within.On(outer)
 }
 
+// follow is what hangs on the outer context.
 func (e *Ending) follow() { e.end(e.outer.Err()) }
 
 // End ends it, and lets go of the outer one; a second end changes nothing.
@@ -54,7 +55,7 @@ func (e *Ending) end(err error) {
 	for list != nil {
 		h := list
 		list = h.next // whoever h belongs to may let go of it once it is done
-		h.Do()
+		h.run()
 	}
 }
 
@@ -132,6 +133,7 @@ func endingOf(ctx context.Context) *Ending {
 type Hook struct {
 	Do func()
 
+	inner      *Ending     // that follows, in place of Do: one function less for each
 	of         *Ending     // that it was put on last
 	stop       func() bool // where that was another context
 	on         bool        // it is on; this and what follows are guarded by of.mu
@@ -144,7 +146,7 @@ func (h *Hook) On(ctx context.Context) {
 		h.put(e)
 		return
 	}
-	h.of, h.stop = nil, context.AfterFunc(ctx, h.Do)
+	h.of, h.stop = nil, context.AfterFunc(ctx, h.run)
 }
 
 func (h *Hook) put(e *Ending) {
@@ -152,7 +154,7 @@ func (h *Hook) put(e *Ending) {
 	h.of = e
 	if e.err != nil {
 		e.mu.Unlock()
-		h.Do()
+		h.run()
 		return
 	}
 	h.on, h.prev, h.next = true, nil, e.hooks
@@ -161,6 +163,14 @@ func (h *Hook) put(e *Ending) {
 	}
 	e.hooks = h
 	e.mu.Unlock()
+}
+
+func (h *Hook) run() {
+	if h.inner != nil {
+		h.inner.follow()
+		return
+	}
+	h.Do()
 }
 
 // Remove takes it off, and reports whether it had neither been done nor begun.

@@ -150,7 +150,7 @@ func TestEnding_allocatesNothing(t *testing.T) {
 	outer := begun(t.Context())
 	defer outer.End(context.Canceled)
 	inner, h := &Ending{}, Hook{Do: func() {}}
-	inner.outer, inner.within.Do = outer, inner.follow
+	inner.outer, inner.within.inner = outer, inner
 	if n := testing.AllocsPerRun(100, func() {
 		inner.within.On(outer)
 		h.On(inner)

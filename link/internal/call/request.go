@@ -26,7 +26,7 @@ type Request struct {
 	// fail: the answer no longer needs the rest. It may be called from any
 	// goroutine.
 	Interrupt func()
-	// Trailer is the trailer, once Body gave io.EOF.
+	// Trailer is the trailer, once Body gave io.EOF. nil: there will be none.
 	Trailer func() Header
 	// Upgrade is the protocol that a well-formed upgrade of HTTP/1.1 asks for,
 	// as it was spelt; "" when there is none.

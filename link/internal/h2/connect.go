@@ -34,10 +34,10 @@ func (t *Transport) connect(ctx context.Context, endpoint string) (*http.ClientC
 		}
 		nc = secure
 	}
-	g := &greeted{Conn: nc, settled: make(chan struct{})}
+	g := &greeted{Conn: newBatched(nc, t.cfg.Ping), settled: make(chan struct{})}
 	cc, err := t.http.NewClientConn(context.WithValue(ctx, dialledKey{}, net.Conn(g)), t.scheme, endpoint)
 	if err != nil {
-		_ = nc.Close() // it may be closed
+		_ = g.Close() // it may be closed
 		return nil, err
 	}
 	select {
@@ -63,6 +63,15 @@ type greeted struct {
 }
 
 const frameHeader = 9
+
+// Close waits for the last writes.
+func (g *greeted) Close() error {
+	err := g.Conn.Close()
+	if b, ok := g.Conn.(*batched); ok {
+		b.Wait()
+	}
+	return err
+}
 
 // Read is called by one goroutine, which reads again once it has understood what
 // it has: then the settings are in force.

@@ -26,8 +26,8 @@ type pool struct {
 
 // place is one endpoint.
 type place struct {
-	conns   []*pooled
-	dialing *dialing // nil: nobody dials
+	conns   []*pooled // replaced and never changed, for those who look
+	dialing *dialing  // nil: nobody dials
 }
 
 type dialing struct {
@@ -94,7 +94,7 @@ func (p *pool) look(endpoint string) ([]*pooled, *dialing, error) {
 		return nil, nil, errClosed
 	}
 	if at := p.places[endpoint]; at != nil {
-		return slices.Clone(at.conns), at.dialing, nil
+		return at.conns, at.dialing, nil
 	}
 	return nil, nil, nil
 }
@@ -151,7 +151,7 @@ func (p *pool) dialled(endpoint string, cc *http.ClientConn, err error) {
 		at.dialing = nil
 		if err == nil && !closed {
 			c = &pooled{pool: p, endpoint: endpoint, http: cc, born: time.Now()}
-			at.conns = append(at.conns, c)
+			at.conns = append(slices.Clip(at.conns), c)
 		}
 		p.forget(endpoint, at)
 	}
@@ -238,7 +238,7 @@ func (c *pooled) retire() {
 	p.mu.Lock()
 	if at := p.places[c.endpoint]; at != nil {
 		if i := slices.Index(at.conns, c); i >= 0 {
-			at.conns = slices.Delete(at.conns, i, i+1)
+			at.conns = slices.Concat(at.conns[:i], at.conns[i+1:])
 		}
 		p.forget(c.endpoint, at)
 	}

@@ -3,6 +3,7 @@ package h2
 import (
 	"errors"
 	"net/http"
+	"net/textproto"
 	"strconv"
 	"time"
 
@@ -47,7 +48,10 @@ func (s *Server) request(hr *http.Request, st *stream) (*call.Request, error) {
 	}
 	r := &call.Request{
 		Method: hr.Method, Target: hr.RequestURI, Host: hr.Host, HTTP2: true, Length: hr.ContentLength,
-		Interrupt: st.interrupt, Trailer: func() call.Header { return h1.LateFields(fromHTTP(hr.Trailer)) },
+		Interrupt: st.interrupt,
+	}
+	if hr.Trailer != nil { // what was announced; there is no other
+		r.Trailer = func() call.Header { return h1.LateFields(fromHTTP(hr.Trailer)) }
 	}
 	if err := checkLength(hr); err != nil {
 		return nil, err
@@ -89,8 +93,23 @@ func checkLength(hr *http.Request) error {
 	return nil
 }
 
+// toHTTP adds fields to a header of net/http. The values share one piece of memory.
+func toHTTP(to http.Header, h call.Header) {
+	values := make([]string, 0, len(h))
+	for _, f := range h {
+		name := textproto.CanonicalMIMEHeaderKey(f.Name)
+		if there, ok := to[name]; ok {
+			to[name] = append(there, f.Value)
+			continue
+		}
+		n := len(values)
+		values = append(values, f.Value)
+		to[name] = values[n : n+1 : n+1]
+	}
+}
+
 func fromHTTP(h http.Header) call.Header {
-	var out call.Header
+	out := make(call.Header, 0, len(h))
 	for name, values := range h {
 		for _, v := range values {
 			out.Add(name, v)

@@ -12,6 +12,7 @@ import (
 	"net/http/httptrace"
 	"net/textproto"
 	"net/url"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -89,8 +90,9 @@ func NewTransport(cfg TransportConfig) *Transport {
 		DialContext: dialled, DialTLSContext: dialled, Protocols: protocols, DisableCompression: true,
 		ResponseHeaderTimeout: t.cfg.ResponseHeader, IdleConnTimeout: t.cfg.Idle, MaxResponseHeaderBytes: int64(t.cfg.MaxHead),
 		HTTP2: &http.HTTP2Config{
-			SendPingTimeout: t.cfg.Ping, PingTimeout: t.cfg.Ping / 2, WriteByteTimeout: t.cfg.Ping,
-			MaxReadFrameSize: 64 << 10, MaxReceiveBufferPerStream: streamWindow, MaxReceiveBufferPerConnection: connectionWindow,
+			SendPingTimeout: t.cfg.Ping, PingTimeout: t.cfg.Ping / 2,
+			MaxReadFrameSize:          64 << 10, // a write that moves nothing is ended by batched
+			MaxReceiveBufferPerStream: streamWindow, MaxReceiveBufferPerConnection: connectionWindow,
 		},
 	}
 	t.pool = newPool(t.cfg.Age, t.connect)
@@ -113,8 +115,9 @@ func (t *Transport) RoundTrip(ctx context.Context, endpoint string, out *call.Ou
 		closeBody(out)
 		return nil, &call.Error{Reason: why(ctx, err, call.Connect), Err: fmt.Errorf("connect to %s: %w", endpoint, h1.Plain(err))}
 	}
-	a := &attempt{ctx: ctx, conn: c, informed: make(chan informed, maxInterim)}
-	r, err := a.do(a.request(t.scheme, out), interim) //nolint:bodyclose // answer closes it
+	a := &attempt{ctx: ctx, conn: c, interim: interim}
+	r, err := c.http.RoundTrip(a.request(t.scheme, out)) //nolint:bodyclose // answer closes it
+	a.passed()
 	if err != nil {
 		defer a.end()
 		return nil, a.failed(err)
@@ -125,32 +128,10 @@ func (t *Transport) RoundTrip(ctx context.Context, endpoint string, out *call.Ou
 // end gives back what the attempt holds.
 func (a *attempt) end() {
 	if a.sending != nil {
-		a.unwatch()
+		a.aborts.Remove()
 		_ = a.sending.Close() // where net/http has not
 	}
 	a.conn.release()
-}
-
-// do makes the request. Interim answers come by the goroutine that reads for every
-// call on the connection, which must wait for no application; they are passed on
-// by the caller's.
-func (a *attempt) do(r *http.Request, interim func(int, call.Header)) (resp *http.Response, err error) {
-	over := make(chan struct{})
-	go func() {
-		defer close(over)
-		resp, err = a.conn.http.RoundTrip(r) //nolint:bodyclose // answer closes it
-	}()
-	for waits := true; waits || len(a.informed) > 0; {
-		select {
-		case i := <-a.informed:
-			if interim != nil && i.status != http.StatusContinue {
-				interim(i.status, i.header)
-			}
-		case <-over:
-			over, waits = nil, false
-		}
-	}
-	return resp, err
 }
 
 func closeBody(out *call.Outgoing) {
@@ -178,13 +159,18 @@ type informed struct {
 
 // attempt is one request on its way.
 type attempt struct {
-	ctx      context.Context
-	conn     *pooled
-	informed chan informed
+	ctx     context.Context
+	conn    *pooled
+	interim func(int, call.Header)
+	begun   atomic.Bool // its head is being written
+	sending *sending    // of a body that streams; nil: none does
+	aborts  call.Hook   // of sending, on ctx
+
+	mu       sync.Mutex
+	headed   bool // the real answer is there, or none will be
 	interims int
-	begun    atomic.Bool // its head is being written
-	sending  *sending    // of a body that streams; nil: none does
-	unwatch  func() bool // of sending; nil: none is
+	informed chan informed // to whoever passes them on; nil: there was none
+	informs  sync.WaitGroup
 }
 
 // request is the request in the words of net/http. The path goes out as it is.
@@ -193,9 +179,7 @@ func (a *attempt) request(scheme string, out *call.Outgoing) *http.Request {
 		Method: out.Method, Host: out.Host, Proto: "HTTP/2.0", ProtoMajor: 2, Header: make(http.Header, len(out.Header)+1), ContentLength: out.Length,
 		URL: &url.URL{Scheme: scheme, Host: out.Host, Opaque: out.Path, RawQuery: out.Query, ForceQuery: out.ForceQuery},
 	}
-	for _, f := range out.Header {
-		r.Header.Add(f.Name, f.Value)
-	}
+	toHTTP(r.Header, out.Header)
 	if _, ok := r.Header["User-Agent"]; !ok {
 		r.Header["User-Agent"] = []string{""} // none, and not net/http's
 	}
@@ -208,7 +192,8 @@ func (a *attempt) request(scheme string, out *call.Outgoing) *http.Request {
 		r.Body = a.sending
 		// net/http does not look at ctx while it waits for a body, of which the
 		// answer may be under way.
-		a.unwatch = context.AfterFunc(a.ctx, func() { _ = a.sending.Close() })
+		a.aborts.Do = func() { _ = a.sending.Close() }
+		a.aborts.On(a.ctx)
 	case len(out.Kept) > 0:
 		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(out.Kept)), int64(len(out.Kept))
 	default:
@@ -231,13 +216,39 @@ const (
 	errSwitch   = fault("the answer changes to a protocol that was not asked for")
 )
 
+// inform is called by the goroutine that reads for every call on the connection,
+// which must wait for no application: another one passes interim answers on.
 func (a *attempt) inform(status int, h textproto.MIMEHeader) error {
 	if status == http.StatusSwitchingProtocols {
 		return errSwitch
 	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	if a.interims++; a.interims > maxInterim {
 		return errInterims
 	}
+	if a.headed || a.interim == nil || status == http.StatusContinue {
+		return nil
+	}
+	if a.informed == nil {
+		a.informed = make(chan informed, maxInterim)
+		a.informs.Go(func() {
+			for i := range a.informed {
+				a.interim(i.status, i.header)
+			}
+		})
+	}
 	a.informed <- informed{status, endToEnd(http.Header(h))} // there is room for all
 	return nil
+}
+
+// passed waits until the interim answers were passed on.
+func (a *attempt) passed() {
+	a.mu.Lock()
+	a.headed = true
+	if a.informed != nil {
+		close(a.informed)
+	}
+	a.mu.Unlock()
+	a.informs.Wait()
 }

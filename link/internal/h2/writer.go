@@ -43,12 +43,13 @@ func (w *writer) Inform(status int, h call.Header) error {
 }
 
 func (w *writer) set(h call.Header) {
-	to := w.http.Header()
+	kept := make(call.Header, 0, len(h))
 	for _, f := range h {
 		if !h1.HopByHop(f.Name) {
-			to.Add(f.Name, f.Value)
+			kept = append(kept, f)
 		}
 	}
+	toHTTP(w.http.Header(), kept)
 }
 
 func (w *writer) Head(status int, h call.Header, length int64) error {

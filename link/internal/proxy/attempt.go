@@ -106,13 +106,12 @@ func (m *maker) outgoing() *call.Outgoing {
 	if c.websocket() {
 		out.Upgrade = "websocket"
 	}
-	if c.HTTP2 || t.Spec.HTTP2() {
+	http2 := c.HTTP2 || t.Spec.HTTP2()
+	if c.Trailer != nil && (http2 || c.Length < 0) {
 		out.Trailer = c.trailer
-		if c.Header.HasToken("TE", "trailers") {
-			out.Header.Add("TE", "trailers")
-		}
-	} else if c.Length < 0 {
-		out.Trailer = c.trailer
+	}
+	if http2 && c.Header.HasToken("TE", "trailers") {
+		out.Header.Add("TE", "trailers")
 	}
 	return out
 }

@@ -19,7 +19,7 @@ import (
 type replay struct {
 	r     *call.Request
 	most  int
-	moved func() // told of each read
+	moved func() // told of each read by an attempt
 	first interruption
 
 	mu      sync.Mutex // never held while the request's body is read
@@ -33,10 +33,10 @@ type replay struct {
 	over    bool
 }
 
-// newReplay reads a small body of known length at once: it then goes out with
-// the head, in one piece.
-func newReplay(ctx context.Context, r *call.Request, most int, moved func()) (*replay, error) {
-	b := &replay{r: r, most: most, moved: moved}
+// begin reads a small body of known length at once: it then goes out with the
+// head, in one piece.
+func (b *replay) begin(ctx context.Context, r *call.Request, most int) error {
+	b.r, b.most = r, most
 	b.turn.L = &b.mu
 	if r.Length > 0 && r.Length <= int64(most) {
 		b.first.begin(ctx, r)
@@ -44,15 +44,18 @@ func newReplay(ctx context.Context, r *call.Request, most int, moved func()) (*r
 		n, err := io.ReadFull(r.Body, b.kept)
 		b.first.end()
 		if err != nil {
-			return nil, err
+			return err
 		}
 		b.total = n
 	}
 	if int64(b.total) == r.Length {
 		b.err = io.EOF
 	}
-	return b, nil
+	return nil
 }
+
+// streams reports whether attempts will read the body themselves.
+func (b *replay) streams() bool { return b.err == nil }
 
 // interruption ends a read of a request's body when a context ends. That may be
 // told late, where the context ends with the read, and must not meet the body of

@@ -19,7 +19,8 @@ func newBody(t *testing.T, length int64, most int) (*replay, *io.PipeWriter) {
 	t.Helper()
 	in, from := io.Pipe()
 	r := &call.Request{Body: in, Length: length, Interrupt: func() { _ = from.CloseWithError(errBroken) }}
-	b, err := newReplay(t.Context(), r, most, func() {})
+	b := &replay{moved: func() {}}
+	err := b.begin(t.Context(), r, most)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +126,8 @@ func TestBody_isKeptUpToItsBound(t *testing.T) {
 
 func TestBody_readsASmallOneOfKnownLengthAtOnce(t *testing.T) {
 	r := request("POST", "/", "abc")
-	b, err := newReplay(t.Context(), r, 3, nil)
+	b := &replay{}
+	err := b.begin(t.Context(), r, 3)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -270,7 +272,7 @@ func TestReplay_aLateEndDoesNotInterruptTheNextRequest(t *testing.T) {
 		<-begun
 		return len(p), nil
 	})
-	_, err := newReplay(&ctx, &call.Request{Body: body, Length: 4, Interrupt: func() { interrupted = true }}, 10, nil)
+	err := new(replay).begin(&ctx, &call.Request{Body: body, Length: 4, Interrupt: func() { interrupted = true }}, 10)
 	close(release)
 	<-ended
 	if err != nil || interrupted {

@@ -51,9 +51,6 @@ next:
 // trailer is what of the application's trailer goes on: the rules of its header
 // hold for it too, or a key of its own could come in behind the target's.
 func (c *Call) trailer() call.Header {
-	if c.Trailer == nil {
-		return nil
-	}
 	all := c.Trailer()
 	kept := make(call.Header, 0, len(all))
 	for _, f := range all {

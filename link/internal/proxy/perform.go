@@ -21,12 +21,13 @@ func (p *Proxy) perform(ctx context.Context, w call.ResponseWriter, c *Call) err
 	limit := &m.limit
 	limit.begin(ctx, t)
 	defer limit.stop()
-	body, err := newReplay(limit, c.Request, int(t.Spec.Retry.MaxBodyBytes), limit.moved)
-	if err != nil {
+	if err := m.body.begin(limit, c.Request, int(t.Spec.Retry.MaxBodyBytes)); err != nil {
 		return errBody(limit, err)
 	}
-	defer body.finish() // the attempt was ended by then
-	m.body = body
+	if m.body.streams() {
+		m.body.moved = limit.moved
+	}
+	defer m.body.finish() // the attempt was ended by then
 	t.Budget.Begin()
 	defer t.Budget.End()
 	if c.HTTP2 && c.Header.IsGRPC() {
@@ -50,7 +51,7 @@ type maker struct {
 	c       *Call
 	w       call.ResponseWriter
 	limit   limit // no attempt begins after it
-	body    *replay
+	body    replay
 	renewed bool
 	tried   []string
 	sent    *call.Outgoing // the last attempt

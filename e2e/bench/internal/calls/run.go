@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/lsm/fiso/e2e/bench/internal/page"
@@ -120,10 +119,6 @@ func (b *bench) round(ctx context.Context, r *result, round int) error {
 			continue
 		}
 		f, err := b.one(ctx, r.Scenario, name)
-		if name == fiso && r.Kind == rpc && later(err) {
-			b.missing[r.Name+name] = "fiso-link does not speak gRPC yet"
-			continue
-		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
@@ -193,10 +188,4 @@ func (s Scenario) measure(ctx context.Context, l load, scale float64, p *process
 		f.p50, f.p99 = took[len(took)/2], took[len(took)*99/100]
 	}
 	return f, nil
-}
-
-// later reports whether fiso-link refused its configuration because it does not
-// have that part yet.
-func later(err error) bool {
-	return err != nil && strings.Contains(err.Error(), "not in this version of fiso-link")
 }
