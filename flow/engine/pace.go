@@ -76,7 +76,7 @@ func (p *pace) look(now time.Time) {
 	case p.began.IsZero() || gap > paceGap:
 		p.measure(now)
 	case p.settling > 0:
-		if p.finished >= p.settling || took >= paceSlow {
+		if p.finished >= p.settling || took >= paceSlow || p.trial == steady && took >= paceLong {
 			p.settling = 0
 			p.measure(now)
 		}
@@ -91,8 +91,12 @@ func (p *pace) measure(now time.Time) { p.began, p.finished, p.slack = now, 0, f
 // judge ends a trial, proves or begins one. Of a slow sink, one that took longer
 // than was measured, the rate says nothing yet, and more workers are always right.
 func (p *pace) judge(now time.Time, rate float64) {
+	slow := p.finished < p.limit && !p.slack
 	switch {
-	case p.finished < p.limit && !p.slack:
+	case slow && p.trial == narrowed && !p.proving:
+		p.conclude(now, rate, true, false)
+		return
+	case slow && (p.limit < p.most || p.trial == widened):
 		p.rate, p.rest = rate, restFirst
 		p.try(now, widened)
 		return

@@ -237,3 +237,29 @@ func TestWorkers_comeWhenTheyAreNeededAndGoAfter(t *testing.T) {
 		r.want(m, nil)
 	})
 }
+
+// A sink that hung has all workers, as many as its one partition may have events
+// in flight; when it is quick again, limited by a core, most of them go.
+func TestWorkers_goWhenAHungSinkTurnsFast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		core, hung := make(chan struct{}, 1), make(chan struct{})
+		r := start(t, Config{}, Stage{Sink: sinkFunc(func(context.Context, *cloudevent.Event) error {
+			<-hung
+			core <- struct{}{}
+			pass(100 * time.Microsecond)
+			<-core
+			return nil
+		})})
+		time.AfterFunc(2*time.Second, func() { close(hung) })
+		for range 100_000 {
+			r.give(r.ctx, "")
+		}
+		r.mu.Lock()
+		limit := r.pace.limit
+		r.mu.Unlock()
+		if limit > paceUp*paceLeast {
+			t.Errorf("limit %d after ten seconds of a fast sink, want at most %d", limit, paceUp*paceLeast)
+		}
+		synctest.Wait()
+	})
+}
