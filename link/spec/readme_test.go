@@ -1,7 +1,9 @@
 package spec_test
 
 import (
+	"bytes"
 	"os"
+	"path/filepath"
 	"regexp"
 	"testing"
 
@@ -13,19 +15,33 @@ func TestGenerated_README(t *testing.T) {
 	configdoc.README(t, "../README.md", spec.Config{}, spec.Target{})
 }
 
-// Every configuration that the README shows is one.
+// Every configuration that the READMEs show is one, and so is the one to copy.
 func TestREADME_examplesAreValid(t *testing.T) {
-	text, err := os.ReadFile("../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllSubmatch(text, -1)
-	if len(blocks) < 3 {
-		t.Fatalf("%d examples", len(blocks))
-	}
-	for _, b := range blocks {
-		if _, err := spec.Parse("README.md", b[1]); err != nil {
-			t.Errorf("%s\n%v", b[1], err)
+	for _, tc := range []struct {
+		file  string
+		least int // as many examples at the least
+	}{{"../README.md", 4}, {"../../README.md", 1}, {"../../deploy/link/config.yaml", 1}} {
+		text, err := os.ReadFile(tc.file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		examples := [][]byte{text}
+		if filepath.Ext(tc.file) == ".md" {
+			examples = regexp.MustCompile("(?s)```yaml\n.*?```").FindAll(text, -1)
+		}
+		checked := 0
+		for _, e := range examples {
+			e = bytes.TrimSuffix(bytes.TrimPrefix(e, []byte("```yaml\n")), []byte("```"))
+			if !bytes.Contains(e, []byte("targets:")) {
+				continue // a flow
+			}
+			checked++
+			if _, err := spec.Parse(tc.file, e); err != nil {
+				t.Errorf("%s\n%v", e, err)
+			}
+		}
+		if checked < tc.least {
+			t.Errorf("%s: %d examples", tc.file, checked)
 		}
 	}
 }
