@@ -52,6 +52,9 @@ func (e *Engine) tick(now time.Time) time.Duration {
 	}
 	e.rouse(e.ready.n - before)
 	if e.watched = e.backlog(); e.watched {
+		if e.parked > 0 {
+			e.pace.idle()
+		}
 		e.pace.look(now)
 		e.rouse(e.ready.n)
 		soonest(paceLook)
@@ -65,8 +68,12 @@ func (e *Engine) tick(now time.Time) time.Duration {
 	return in
 }
 
-// backlog says that lanes wait although every worker there may be is busy.
-func (e *Engine) backlog() bool { return e.ready.n > 0 && e.parked == 0 }
+// backlog says that there is more work than is under way: lanes wait although
+// every worker there may be is busy, or a source waits for room although more are
+// than a fast sink needs.
+func (e *Engine) backlog() bool {
+	return e.ready.n > 0 && e.parked == 0 || len(e.blocked) > 0 && e.workers-e.parked > paceLeast
+}
 
 // remind wakes the clock, which computes anew when it is next needed, unless it
 // wakes by itself before at. Called with the lock held.
