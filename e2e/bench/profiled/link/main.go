@@ -8,16 +8,16 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"runtime/pprof"
 	"syscall"
 
+	"github.com/lsm/fiso/e2e/bench/internal/profile"
 	"github.com/lsm/fiso/link/cli"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
-	end, err := profile(os.Getenv("BENCH_PROFILE"))
+	end, err := profile.Begin(os.Getenv("BENCH_PROFILE"))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1) //nolint:forbidigo // main
@@ -26,23 +26,4 @@ func main() {
 	end()
 	stop()
 	os.Exit(code) //nolint:forbidigo // the end of main
-}
-
-// profile begins a profile, which end writes.
-func profile(name string) (end func(), err error) {
-	cpu, err := os.Create(name + ".cpu.pprof")
-	if err != nil {
-		return nil, err
-	}
-	if err := pprof.StartCPUProfile(cpu); err != nil {
-		return nil, err
-	}
-	return func() {
-		pprof.StopCPUProfile()
-		_ = cpu.Close() // a profile that is cut short says so itself
-		if mem, err := os.Create(name + ".mem.pprof"); err == nil {
-			_ = pprof.Lookup("allocs").WriteTo(mem, 0) // the same
-			_ = mem.Close()                            // the same
-		}
-	}, nil
 }
