@@ -5,6 +5,7 @@ import (
 	"math"
 	"runtime/debug"
 	"runtime/metrics"
+	"slices"
 	"time"
 )
 
@@ -20,11 +21,18 @@ const (
 	heapSpare = 24 << 20 // and an eighth of what lives
 )
 
-// liveMetric is what was alive at the end of the last collection.
-const liveMetric = "/gc/heap/live:bytes"
+// liveMetric is what was alive at the end of the last collection, and what was
+// made while it ran. On busy cores that is much, and dead soon: were the limit
+// to follow it, it would make room for the next collection to run late too. So
+// it follows the least of leastOf looks.
+const (
+	liveMetric = "/gc/heap/live:bytes"
+	leastOf    = 4
+)
 
-// memoryLimit is the limit to set while so many bytes live.
-func memoryLimit(live uint64) int64 {
+// memoryLimit is the limit to set where so many bytes lived at the last looks.
+func memoryLimit(recent ...uint64) int64 {
+	live := slices.Min(recent)
 	return max(heapGoal, int64(live+live/8)+heapSpare)
 }
 
@@ -36,11 +44,13 @@ func followHeap(ctx context.Context) {
 	}
 	defer debug.SetMemoryLimit(math.MaxInt64)
 	sample := []metrics.Sample{{Name: liveMetric}}
+	var recent [leastOf]uint64
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	for {
+	for n := 0; ; n++ {
 		metrics.Read(sample)
-		debug.SetMemoryLimit(memoryLimit(sample[0].Value.Uint64()))
+		recent[n%leastOf] = sample[0].Value.Uint64()
+		debug.SetMemoryLimit(memoryLimit(recent[:min(n+1, leastOf)]...))
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

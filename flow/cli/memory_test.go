@@ -9,14 +9,15 @@ import (
 
 func TestMemoryLimit_boundsTheHeapAndNeverStarvesTheCollector(t *testing.T) {
 	for name, c := range map[string]struct {
-		live uint64
-		want int64
+		recent []uint64
+		want   int64
 	}{
-		"little lives":               {10 << 20, 160 << 20},
-		"a stalled flow, as shipped": {100 << 20, 160 << 20},
-		"generous settings":          {1 << 30, 9<<27 + 24<<20},
+		"little lives":                          {[]uint64{10 << 20}, 160 << 20},
+		"a stalled flow, as shipped":            {[]uint64{100 << 20}, 160 << 20},
+		"what was made while the collector ran": {[]uint64{220 << 20, 100 << 20, 240 << 20}, 160 << 20},
+		"generous settings":                     {[]uint64{1 << 30, 2 << 30}, 9<<27 + 24<<20},
 	} {
-		if got := memoryLimit(c.live); got != c.want {
+		if got := memoryLimit(c.recent...); got != c.want {
 			t.Errorf("%s: %d MiB, want %d MiB", name, got>>20, c.want>>20)
 		}
 	}
