@@ -105,7 +105,11 @@ func (e *entry) check(ctx context.Context) (steps []Step) {
 	a, err := t.Transport.RoundTrip(ctx, address, out, nil)
 	var failed *call.Error
 	if errors.As(err, &failed) && failed.Reason == call.Connect {
-		step(failed.Err, "connect to %s", address)
+		cause := failed.Err
+		if inner := errors.Unwrap(cause); inner != nil {
+			cause = inner // the step says what was being done
+		}
+		step(fmt.Errorf("%w: do host, port and tls say where the target is, and can this machine reach it?", cause), "connect to %s", address)
 		return steps
 	}
 	step(nil, "connect to %s", address)
