@@ -175,6 +175,8 @@ func (r *session) assign(p *partition, pos position) bool {
 // The other partitions work on meanwhile. franz-go lets the group wait until
 // this returns, so it is bounded well below the rebalance timeout.
 func (r *session) onRevoked(_ context.Context, cl *kgo.Client, gone map[string][]int32) {
+	r.revokes <- struct{}{}
+	defer func() { <-r.revokes }()
 	member, _ := cl.GroupMetadata()
 	parts := r.disown(gone)
 	var ours []*partition

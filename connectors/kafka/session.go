@@ -38,6 +38,7 @@ type session struct {
 	drain  time.Duration
 
 	commits  chan struct{} // holds one token: one commit at a time
+	revokes  chan struct{} // holds one while onRevoked runs
 	buffered atomic.Int64  // bytes waiting to be handed over, all partitions
 	share    atomic.Int64  // of them, what one partition may hold
 	full     atomic.Int64  // partitions that fetching waits for
@@ -68,7 +69,7 @@ func (s *Source) runSession(ctx context.Context, h handler) error {
 	r := &session{
 		src: s, log: s.log, handler: h, base: base, ctx: inner, failed: failed,
 		window: s.opts.Window, drain: s.opts.DrainTimeout,
-		commits: make(chan struct{}, 1), room: make(chan struct{}, 1), parts: map[tp]*partition{}, tails: map[tp]*assignment{},
+		commits: make(chan struct{}, 1), revokes: make(chan struct{}, 1), room: make(chan struct{}, 1), parts: map[tp]*partition{}, tails: map[tp]*assignment{},
 	}
 	r.share.Store(int64(s.cfg.MaxBufferedBytes))
 	opts := slices.Concat(s.conn, s.groupOptions(), []kgo.Opt{
@@ -118,6 +119,10 @@ func (r *session) stop(kill context.CancelFunc) {
 	for _, a := range open {
 		a.close(errStopped)
 	}
+	// What onRevoked drains is no longer among parts, and may be under way still:
+	// who leaves now hands it to another. It ends by itself, and in time.
+	r.revokes <- struct{}{}
+	<-r.revokes
 	ctx, cancel = context.WithTimeout(r.base, leaveTimeout)
 	defer cancel()
 	if err := r.cl.LeaveGroupContext(ctx); err != nil {

@@ -2,13 +2,17 @@ package kafka
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/lsm/fiso/common/connector"
 	"github.com/lsm/fiso/connectors/kafka/kafkatest"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -58,4 +62,56 @@ func TestSource_aStopCommitsAndLeavesWhileTheGroupWaitsForAnotherMember(t *testi
 		m.Settle(nil)
 	}
 	b.stop()
+}
+
+// A rebalance takes a partition away, and while what is in flight there drains,
+// the member is told to stop. It must not leave before the drain has ended: who
+// gets the partition would deliver the same once more.
+// https://github.com/twmb/franz-go/issues/204
+func TestSource_aStopWaitsForTheDrainOfARevokedPartition(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var net kfake.VirtualNetwork
+		c, err := kafkatest.Start(kafkatest.Options{
+			Topics:  map[string]int32{"t": 2},
+			Options: []kfake.Opt{kfake.ListenFn(net.Listen)}, Client: []kgo.Opt{kgo.Dialer(net.DialContext)},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		fill(t, c, "t", 0, 0, 1)
+		fill(t, c, "t", 1, 0, 1)
+		opts := func(o *SourceOptions) { o.Dial, o.DrainTimeout = net.DialContext, 20*time.Second }
+		held, letGo := make(chan *connector.Message, 2), make(chan *connector.Message, 2)
+		a := begin(t, testSource(c), func(ctx context.Context, m *connector.Message) {
+			context.AfterFunc(ctx, func() { letGo <- m })
+			held <- m
+		}, opts)
+		slow := []*connector.Message{<-held, <-held}
+		b := begin(t, testSource(c), nil, opts)
+		revoked := <-letGo
+		stopped := make(chan struct{})
+		go func() { a.stop(); close(stopped) }()
+		for _, m := range slow {
+			if m != revoked {
+				m.Settle(nil)
+			}
+		}
+		time.Sleep(2 * leaveTimeout) // of the bubble's clock
+		if n := b.count(); n != 0 {
+			t.Errorf("another member was handed %d messages before the drain ended", n)
+		}
+		revoked.Settle(nil)
+		<-stopped
+		eventually(t, "the other to have both partitions", func() bool { return b.assigned() == 2 })
+		fill(t, c, "t", 0, 1, 1)
+		fill(t, c, "t", 1, 1, 1)
+		eventually(t, "what comes later", func() bool { return b.count() == 2 })
+		for partition := range int32(2) {
+			if got := b.offsets(partition); !slices.Equal(got, []int64{1}) {
+				t.Errorf("of partition %d the other was handed %v, want 1 alone", partition, got)
+			}
+		}
+		b.stop()
+	})
 }
