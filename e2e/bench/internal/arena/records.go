@@ -94,6 +94,25 @@ func Produce(ctx context.Context, brokers []string, r Records) error {
 	return nil
 }
 
+// Read reads all records once. A broker that has just taken a gigabyte is busy
+// with its memory while they are read for the first time, which the first of
+// the contestants would pay for.
+func Read(ctx context.Context, brokers []string, r Records) error {
+	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ConsumeTopics(r.Topic()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.DisableClientMetrics())
+	if err != nil {
+		return fmt.Errorf("read %s: %w", r.Topic(), err)
+	}
+	defer cl.Close()
+	for n := 0; n < r.Count; {
+		fetches := cl.PollFetches(ctx)
+		if err := fetches.Err(); err != nil {
+			return fmt.Errorf("read %s: %w", r.Topic(), err)
+		}
+		n += fetches.NumRecords()
+	}
+	return nil
+}
+
 // Pace writes the records one by one, so many a second, once ready is closed;
 // sent is told of each before it leaves. Record 0 is written at once, which is
 // how ready may come about.

@@ -109,6 +109,9 @@ func (b *bench) scenario(ctx context.Context, s Scenario) (r result, err error) 
 	if err := arena.Produce(ctx, b.brokers, s.Records); err != nil {
 		return r, err
 	}
+	if err := arena.Read(ctx, b.brokers, s.Records); err != nil {
+		return r, err
+	}
 	for round := range b.opts.Rounds {
 		sides := []string{"floor", "fiso"}
 		if round%2 == 1 {
