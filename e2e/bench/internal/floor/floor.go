@@ -54,11 +54,12 @@ func Run(ctx context.Context, cfg Config, out io.Writer) error {
 		return err
 	}
 	defer page.Close() //nolint:errcheck // the process ends
+	// Of zstd the fastest level, as in connectors/kafka.
 	cl, err := kgo.NewClient(
 		kgo.SeedBrokers(cfg.Brokers...), kgo.ConsumeTopics(cfg.Topic), kgo.ConsumerGroup(cfg.Group),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.AutoCommitMarks(), kgo.AutoCommitInterval(time.Second), kgo.DisableClientMetrics(),
-		kgo.ProducerBatchCompression(kgo.ZstdCompression()), kgo.ProducerLinger(0),
+		kgo.ProducerBatchCompression(kgo.ZstdCompression().WithLevel(1)), kgo.ProducerLinger(0),
 	)
 	if err != nil {
 		return fmt.Errorf("floor: %w", err)
