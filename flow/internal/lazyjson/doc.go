@@ -74,6 +74,9 @@ type node struct {
 	next       uint32 // the node after this one and all inside it; while it is open: the container around it
 	count      uint32 // children, of a container; while it is open: those so far of the container around it
 	kind       Kind
-	odd        bool // a string that is more than plain ASCII: decode it before use
-	oddKey     bool // the same of the name
+	odd        bool  // a string that is more than plain ASCII: decode it before use
+	keyLen     uint8 // of its name; oddKey where that has to be read first
 }
+
+// oddKey is the length of a name that is longer, or is more than plain ASCII.
+const oddKey = 255

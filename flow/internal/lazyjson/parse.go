@@ -146,14 +146,19 @@ func container(c byte) Kind {
 }
 
 // name reads a member's name and the colon after it.
-func name(data []byte, i int, v *node) (_ int, f fault) {
+func name(data []byte, i int, v *node) (int, fault) {
 	i, c := peek(data, i)
 	if c != '"' {
 		return i, noName
 	}
-	v.key = uint32(i + 1)
-	if i, v.oddKey, f = text(data, i+1); f != fine {
+	from := i + 1
+	i, odd, f := text(data, from)
+	if f != fine {
 		return i, f
+	}
+	v.key, v.keyLen = uint32(from), oddKey
+	if n := i - 1 - from; !odd && n < oddKey {
+		v.keyLen = uint8(n)
 	}
 	if i, c = peek(data, i); c != ':' {
 		return i, noColon

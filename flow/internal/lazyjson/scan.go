@@ -34,13 +34,29 @@ func plain(data []byte, i int) int {
 	return i
 }
 
+// prose skips plain text by two words a turn, as long as both are: names and
+// numbers of orders are over before that pays.
+func prose(data []byte, i int) int {
+	for i+16 <= len(data) {
+		two := data[i : i+16]
+		if specials(binary.LittleEndian.Uint64(two))|specials(binary.LittleEndian.Uint64(two[8:])) != 0 {
+			break
+		}
+		i += 16
+	}
+	return i
+}
+
 // text reads a string that begins at i, after its quote, and returns where it
 // ends, after its quote. odd says that it holds more than plain text.
 func text(data []byte, i int) (end int, odd bool, f fault) {
+	long := i + 16
 	for i+8 <= len(data) { // as plain does it, without the call
 		stop := specials(binary.LittleEndian.Uint64(data[i:]))
 		if stop == 0 {
-			i += 8
+			if i += 8; i >= long {
+				i = prose(data, i)
+			}
 			continue
 		}
 		if i += bits.TrailingZeros64(stop) >> 3; data[i] == '"' {

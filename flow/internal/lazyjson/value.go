@@ -58,24 +58,23 @@ func (v Value) Member(name string) Value {
 		return Value{}
 	}
 	nodes, data := v.doc.nodes, v.doc.data
-	end := nodes[v.n].next
-	found := Value{}
-	for i := v.n + 1; i < end; i = nodes[i].next {
+	end, found := nodes[v.n].next, uint32(0)
+	for i := v.n + 1; i < end; {
 		n := &nodes[i]
-		if n.oddKey {
+		switch {
+		case n.keyLen == oddKey:
 			if (Value{v.doc, i}).Name() == name {
-				found = Value{v.doc, i}
+				found = i
 			}
-			continue
+		case int(n.keyLen) == len(name) && string(data[n.key:][:len(name)]) == name:
+			found = i
 		}
-		// The quote behind the name ends it, and is inside of data for sure
-		// only where the name is not longer than the document.
-		key := data[n.key:]
-		if len(name) < len(key) && key[len(name)] == '"' && string(key[:len(name)]) == name {
-			found = Value{v.doc, i}
-		}
+		i = n.next
 	}
-	return found
+	if found == 0 { // which is the root, and so no member
+		return Value{}
+	}
+	return Value{v.doc, found}
 }
 
 // Index finds an element of a list, counting from 0. It is absent in
@@ -115,8 +114,11 @@ func (v Value) Name() string {
 	if n.key == 0 {
 		return ""
 	}
+	if n.keyLen != oddKey {
+		return string(v.doc.data[n.key:][:n.keyLen])
+	}
 	end, _, _ := text(v.doc.data, int(n.key))
-	return decodeIf(n.oddKey, v.doc.data[n.key:end-1])
+	return decode(v.doc.data[n.key : end-1])
 }
 
 // Text is the text of a string, decoded; "" for any other value. What is not
