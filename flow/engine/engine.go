@@ -35,7 +35,8 @@ type Engine struct {
 	inFlight int      // accepted and not settled
 	bytes    int64    // of those
 	working  int      // of those, in a worker's hands or in a batch
-	making   int      // runs whose events are being made by the source
+	making   int      // of those, being made by the source
+	crowded  bool     // a handler waits because enough lanes are ready
 	sending  map[*batch]struct{}
 
 	workers int       // goroutines

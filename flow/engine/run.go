@@ -33,7 +33,7 @@ type run struct {
 type entry struct {
 	m     *connector.Message
 	size  int64
-	hash  uint64 // the name of its lane
+	hash  uint64 // the name of its lane, once it is made
 	named bool
 	state state
 	event *cloudevent.Event
@@ -76,8 +76,7 @@ func (e *Engine) handleBatch(ctx context.Context, ms []*connector.Message) {
 func (e *Engine) serve(ctx context.Context, r *run, ms []*connector.Message) {
 	r.entries = r.entries[:0]
 	for _, m := range ms {
-		hash, named := e.nameOf(m)
-		r.entries = append(r.entries, entry{m: m, size: sizeOf(m), hash: hash, named: named})
+		r.entries = append(r.entries, entry{m: m, size: sizeOf(m)})
 	}
 	for left := r.entries; len(left) > 0; {
 		n, inline := e.accept(ctx, r, left)
@@ -128,7 +127,7 @@ func (e *Engine) accept(ctx context.Context, r *run, ps []entry) (n int, inline 
 	s.insert(r.mark, nil)
 	r.call = s.callOn(st)
 	st.use()
-	e.making++
+	e.making += n
 	return n, true
 }
 
@@ -153,6 +152,7 @@ func (e *Engine) make(r *run, ps []entry) {
 				continue
 			}
 			p.state = made
+			p.hash, p.named = e.nameOf(p.m)
 			p.span = e.startSpan(p.m, p.event, begun)
 			if p.err != nil {
 				p.event = nil
@@ -207,7 +207,7 @@ func (e *Engine) land(r *run, ps []entry) {
 	e.spare.putItem(r.mark)
 	r.mark = nil
 	r.stage.done()
-	e.making--
+	e.making -= len(ps)
 	e.freed(s)
 	e.rouse(e.ready.n - before)
 	e.hurry()
@@ -226,6 +226,9 @@ func (e *Engine) enter(r *run, p *entry, before *item) {
 			it.size += more
 			e.bytes += more
 		}
+	}
+	if p.state != made {
+		p.hash, p.named = e.nameOf(p.m)
 	}
 	s := r.shard
 	s.insert(it, before)

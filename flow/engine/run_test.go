@@ -220,7 +220,7 @@ func TestRun_onAStageThatIsReplacedIsMadeAgain(t *testing.T) {
 			close(back)
 		}()
 		synctest.Wait()
-		if s := r.Status(); s.InFlight != 4 || s.Working != 1 || s.OldestAt == "" {
+		if s := r.Status(); s.InFlight != 4 || s.Working != 4 || s.OldestAt == "" {
 			t.Errorf("a run that is being made shows as %+v", s)
 		}
 		fresh := &collector{}
@@ -410,4 +410,57 @@ func TestLanes_areFoundWhateverCameAndWent(t *testing.T) {
 			t.Errorf("lane %x is lost", hash)
 		}
 	}
+}
+
+// What is made far ahead of its turn waits just as long, in memory that others
+// need. No shard goes without because of it.
+func TestBackPressure_noMoreIsAcceptedThanIsSoonWorkedOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		free := make(chan struct{})
+		r := start(t, Config{MaxInFlight: 4 * enough}, Stage{Sink: sinkFunc(func(_ context.Context, ev *cloudevent.Event) error {
+			if string(ev.Key) != "warm" {
+				<-free
+			}
+			return nil
+		})})
+		r.warm()
+		const shards, run = 8, 256
+		var all []string
+		var handlers sync.WaitGroup
+		give := func(n int) {
+			ctx, cancel := context.WithCancel(r.ctx)
+			t.Cleanup(cancel)
+			ms := make([]*connector.Message, n)
+			for i := range ms {
+				ms[i] = r.message(strconv.Itoa(i))
+				all = append(all, ms[i].Position.String())
+			}
+			handlers.Go(func() {
+				for some := range slices.Chunk(ms, run) {
+					r.handleBatch(ctx, some)
+				}
+			})
+		}
+		for range shards - 1 {
+			give(enough)
+		}
+		synctest.Wait()
+		before := r.Status()
+		// The last one to find room takes a run of its own, and those that have
+		// nothing in flight one event.
+		if ready := before.InFlight - before.Working; ready < enough || ready > enough+run+shards {
+			t.Errorf("%d wait for a worker, want %d to %d", ready, enough, enough+run+shards)
+		}
+		give(run)
+		synctest.Wait()
+		if r.Status().InFlight == before.InFlight {
+			t.Error("a shard that has nothing in flight found no room")
+		}
+		close(free)
+		handlers.Wait()
+		synctest.Wait()
+		for _, p := range all {
+			r.want(p, nil)
+		}
+	})
 }

@@ -53,6 +53,7 @@ func (e *Engine) next() (*lane, *batch) {
 			return nil, b
 		case e.ready.n > 0 && e.working < e.cfg.MaxInFlight:
 			l := e.ready.pop()
+			e.thin()
 			switch {
 			case !e.take(l):
 			case e.joins(l.head):
