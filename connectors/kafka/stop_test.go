@@ -64,7 +64,7 @@ func TestSource_aStopCommitsAndLeavesWhileTheGroupWaitsForAnotherMember(t *testi
 	b.stop()
 }
 
-// A rebalance takes a partition away, and while what is in flight there drains,
+// F5: a rebalance takes a partition away, and while what is in flight there drains,
 // the member is told to stop. It must not leave before the drain has ended: who
 // gets the partition would deliver the same once more.
 // https://github.com/twmb/franz-go/issues/204
