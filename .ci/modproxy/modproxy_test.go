@@ -111,6 +111,26 @@ func TestUser_seesTheTreeAsItIsNow(t *testing.T) {
 	if err := u.GetAndBuild(t.Context(), r, kafka, env); err == nil || !strings.Contains(err.Error(), "undefined: common.Name") {
 		t.Errorf("an old copy was used: %v", err)
 	}
+
+	// Go remembers which files a downloaded module holds, in its build cache and by the
+	// module's folder alone.
+	if err := os.Remove(filepath.Join(r.Root, "common", "c.go")); err != nil {
+		t.Fatal(err)
+	}
+	repotest.Write(t, r.Root, "common/name.go", "package common\n\nconst Name = \"common\"\n")
+	renamed, err := repo.Open(t.Context(), r.Root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := modproxy.Write(renamed, u.Proxy, u.Version); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := u.Prepare(t.Context(), renamed); err != nil {
+		t.Fatal(err)
+	}
+	if err := u.GetAndBuild(t.Context(), renamed, kafka, env); err != nil {
+		t.Errorf("an old list of files was used: %v", err)
+	}
 }
 
 func TestUser_tellsWhatAUserWouldMeet(t *testing.T) {

@@ -51,6 +51,9 @@ func (u *User) Prepare(ctx context.Context, r *repo.Repo) (env []string, err err
 		// others are in our own go.sum files, and were compared when we built.
 		"GONOSUMDB=*", "GONOSUMCHECK=1", "GOPRIVATE=", "GONOPROXY=none",
 		"GOWORK=off", "GOFLAGS=-mod=mod -modcacherw",
+		// Go takes a downloaded module to be what it was for ever, and keeps an index
+		// of its files in the build cache; ours change at one and the same version.
+		"GODEBUG=goindex=0",
 	}, nil
 }
 
