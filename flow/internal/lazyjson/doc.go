@@ -1,7 +1,8 @@
 // Package lazyjson reads JSON without decoding it. One pass checks a whole
 // document, exactly as strictly as encoding/json, and notes where every value
 // stands; after that a field is found by comparing bytes, and what nobody asks
-// for is never decoded.
+// for is never decoded. A Doc that parses one document after another is quicker
+// where they have the same members in the same order, as the records of a topic do.
 //
 //	var d lazyjson.Doc
 //	if err := d.Parse(record); err != nil { … }

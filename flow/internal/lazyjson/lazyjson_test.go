@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -49,6 +50,90 @@ func FuzzLazyJSON(f *testing.F) {
 			t.Fatalf("%q: got %v, want %v", data, got, want)
 		}
 	})
+}
+
+// similar are pairs of documents of which the second is read by what was learned from the first.
+var similar = [][2]string{
+	{`{"name":"a long enough text"}`, `{"name":"another long text"}`},
+	{`{"name":"a long enough text"}`, `{"nama":"another long text"}`},
+	{`{"name":"a long enough text"}`, `{"name" :"another long text"}`},
+	{`{"name":"a long enough text"}`, `{"name"}                    `},
+	{`{"name":"a long enough text"}`, `{"name":1}`},
+	{`{"name":"a long enough text"}`, `{"name":`},
+	{`{"name":"a long enough text"}`, `["name","another long text"]`},
+	{`{"name": "a long enough text"}`, `{ "name": "another long text"}`},
+	{`{"thirteen_long":[1,2,3,4,5]}`, `{"thirteen_long":[1,2,3,4,6]}`},
+	{`{"fourteen__long":[1,2,3,4,5]}`, `{"fourteen__long":[1,2,3,4,6]}`},
+	{`{"":"a name that is empty"}`, `{"":"a name that is not there"}`},
+	{`{"n\u0061me":"a long enough text"}`, `{"n\u0061me":"another long text"}`},
+	{`{"é":"a long enough text"}`, `{"é":"another long text"}`},
+	{"{\"a\x00b\":\"a long enough text\"}", "{\"a\x00b\":\"a long enough text\"}"},
+	{`{"a":{"b":"a long enough text"}}`, `{"a":"b","b":"a long enough text"}`},
+}
+
+func FuzzParse_owesNothingToTheDocumentBefore(f *testing.F) {
+	for _, pair := range similar {
+		f.Add([]byte(pair[0]), []byte(pair[1]))
+	}
+	f.Fuzz(func(t *testing.T, before, data []byte) {
+		var warm, fresh Doc
+		_ = warm.Parse(before)
+		for range rest + 3 { // so that guesses are given up and begun again
+			got, want := warm.Parse(data), fresh.Parse(data)
+			if !reflect.DeepEqual(got, want) {
+				t.Fatalf("%q after %q: %v, by itself: %v", data, before, got, want)
+			}
+			if !slices.Equal(warm.nodes, fresh.nodes) {
+				t.Fatalf("%q after %q: %v, by itself: %v", data, before, warm.nodes, fresh.nodes)
+			}
+			fresh = Doc{}
+		}
+	})
+}
+
+func TestParse_guessesNamesByTheDocumentBefore(t *testing.T) {
+	for _, c := range []struct {
+		before, data string
+		at           int
+		want         bool
+	}{
+		{`{"name":"a long enough text"}`, `{"name":"another long text"}`, 1, true},
+		{`{ "name": "a long enough text"}`, `{"name":"another long text"}`, 1, true},
+		{`{"thirteen_long":[1,2,3,4,5]}`, `{"thirteen_long":[]}`, 1, true},
+		{`{"fourteen__long":[1,2,3,4,5]}`, `{"fourteen__long":[]}`, 1, false},
+		{`{"name":"a long enough text"}`, `{"name":"short"}`, 1, false},
+		{`{"name":"a long enough text"}`, `{"nama":"another long text"}`, 1, false},
+		{`{"name" :"a long enough text"}`, `{"name" :"another long text"}`, 1, false},
+	} {
+		var d Doc
+		if err := d.Parse([]byte(c.before)); err != nil {
+			t.Fatal(err)
+		}
+		if got := d.guesses[1].fits([]byte(c.data), c.at); got != c.want {
+			t.Errorf("%s after %s: %v", c.data, c.before, got)
+		}
+	}
+}
+
+func TestParse_guessesNoMoreForAWhileWhereEachDocumentIsAnother(t *testing.T) {
+	one, other := []byte(`{"name":"a long enough text"}`), []byte(`{"title":"a long enough text"}`)
+	var d Doc
+	for i, c := range []struct {
+		data []byte
+		rest int
+	}{{one, 0}, {one, 0}, {other, rest}, {one, rest - 1}, {other, rest - 2}} {
+		if err := d.Parse(c.data); err != nil || d.rest != c.rest {
+			t.Errorf("document %d: %v, %d documents without guesses, want %d", i, err, d.rest, c.rest)
+		}
+	}
+	for d.rest > 0 {
+		if err := d.Parse(other); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := d.Parse(other); err != nil || !d.guesses[1].fits(other, 1) || d.rest != 0 {
+		t.Errorf("%v, %d documents without guesses, which should have begun again", err, d.rest)
+	}
 }
 
 func checkFault(t *testing.T, data []byte, err error) {

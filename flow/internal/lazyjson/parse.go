@@ -5,9 +5,11 @@ import "math"
 // Doc is one parsed document. The zero Doc holds nothing; Parse may be called
 // again and reuses its memory.
 type Doc struct {
-	data  []byte
-	nodes []node
-	texts map[uint32]string // long texts that were decoded, by node
+	data    []byte
+	nodes   []node
+	texts   map[uint32]string   // long texts that were decoded, by node
+	guesses *[mostGuesses]guess // names, by node; of a document before
+	rest    int                 // documents to read without them
 }
 
 // Parse checks data and notes where its values stand. It fails with a
@@ -18,8 +20,21 @@ func (d *Doc) Parse(data []byte) error {
 		d.data, d.nodes = nil, d.nodes[:0]
 		return &SyntaxError{0, "the document is larger than 4 GiB"}
 	}
+	if d.guesses == nil {
+		d.guesses = new([mostGuesses]guess)
+		for i := range d.guesses {
+			d.guesses[i] = unknown
+		}
+	}
 	w := walker{data: data, nodes: d.nodes[:cap(d.nodes)], open: none}
+	if d.rest == 0 {
+		w.guesses = d.guesses[:]
+	}
 	at, f := w.walk()
+	if d.rest--; w.missed > w.n/8 {
+		d.rest = rest
+	}
+	d.rest = max(d.rest, 0)
 	d.data, d.nodes = data, w.nodes[:w.n]
 	if f != fine {
 		d.data, d.nodes = nil, d.nodes[:0]
@@ -48,24 +63,34 @@ type walker struct {
 	n     int
 	open  uint32 // the innermost open container, or none
 	depth int
+
+	guesses []guess // by node, for the first nodes or for none
+	missed  int     // those that were wrong
 }
 
 // walk reads a document. It returns where it stopped, and why.
 func (w *walker) walk() (i int, f fault) {
-	data := w.data
+	data, guesses := w.data, w.guesses
 	var (
 		closer byte   // the bracket that ends the innermost open container, 0 outside of all
 		count  uint32 // its children so far
 	)
 	for {
+		var c byte
 		v := w.next()
 		count++
 		if closer == '}' {
-			if i, f = name(data, i, v); f != fine {
+			if i, c = peek(data, i); c != '"' {
+				return i, noName
+			}
+			if n := w.n - 1; n < len(guesses) && guesses[n].fits(data, i) {
+				g := &guesses[n]
+				v.key, v.keyLen = uint32(i+1), g.size-quotesAndColon
+				i += int(g.size)
+			} else if i, f = w.name(i, v); f != fine {
 				return i, f
 			}
 		}
-		var c byte
 		i, c = peek(data, i)
 		v.start = uint32(i)
 		switch {
@@ -145,13 +170,10 @@ func container(c byte) Kind {
 	return Array
 }
 
-// name reads a member's name and the colon after it.
-func name(data []byte, i int, v *node) (int, fault) {
-	i, c := peek(data, i)
-	if c != '"' {
-		return i, noName
-	}
-	from := i + 1
+// name reads the name of the member that v is, from its quote at i on, and the
+// colon after it.
+func (w *walker) name(i int, v *node) (int, fault) {
+	data, from := w.data, i+1
 	i, odd, f := text(data, from)
 	if f != fine {
 		return i, f
@@ -159,8 +181,16 @@ func name(data []byte, i int, v *node) (int, fault) {
 	v.key, v.keyLen = uint32(from), oddKey
 	if n := i - 1 - from; !odd && n < oddKey {
 		v.keyLen = uint8(n)
+		if w.n <= len(w.guesses) {
+			g := &w.guesses[w.n-1]
+			if g.size != 0 {
+				w.missed++
+			}
+			g.learn(data, from-1, n+quotesAndColon)
+		}
 	}
-	if i, c = peek(data, i); c != ':' {
+	i, c := peek(data, i)
+	if c != ':' {
 		return i, noColon
 	}
 	return i + 1, fine
