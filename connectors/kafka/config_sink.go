@@ -13,7 +13,7 @@ type ProducerConfig struct {
 	ClientConfig `yaml:",inline"`
 
 	Compression     string        `yaml:"compression" default:"zstd" enum:"none|gzip|snappy|lz4|zstd" doc:"Compression of batches; zstd at its fastest level."`
-	Linger          time.Duration `yaml:"linger" default:"1ms" doc:"How long a batch waits for company."`
+	Linger          time.Duration `yaml:"linger" default:"0s" doc:"How long a batch waits for company; with 0, only while others are on their way to the broker."`
 	DeliveryTimeout time.Duration `yaml:"deliveryTimeout" default:"30s" doc:"How long a record may be tried before its error is reported. One whose fate is unknown is waited for longer, until the broker answers."`
 	MaxBuffered     int           `yaml:"maxBuffered" default:"10000" doc:"Records under way at once; more wait."`
 	MaxBufferedSize config.Bytes  `yaml:"maxBufferedBytes" default:"64MiB" doc:"Bytes under way at once; more wait."`

@@ -1,6 +1,7 @@
 package blueprint
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 )
@@ -75,7 +76,11 @@ func (b *Blueprint) tellBatch() string {
 	if asked := b.Flow.Delivery.Batch; asked != nil {
 		return fmt.Sprintf("up to %d events or %v, or what is there after %v", asked.MaxEvents, asked.MaxBytes, asked.MaxWait)
 	}
-	return fmt.Sprintf("up to 100 events or 1MiB, or what is there after %v", batch.MaxWait)
+	told := fmt.Sprintf("up to %d events or 1MiB, or what is there after %v", cmp.Or(batch.MaxEvents, 100), cmp.Or(batch.MaxWait, 50*time.Millisecond))
+	if batch.Eager {
+		told += ", or at once while nothing else is under way"
+	}
+	return told
 }
 
 func (b *Blueprint) waits() []Wait {

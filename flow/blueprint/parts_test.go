@@ -320,8 +320,8 @@ func TestStage_gathersABatchUnlessToldOtherwise(t *testing.T) {
 		name, text string
 		want       *engine.Batch
 	}{
-		{"kafka", kafkaOut, &engine.Batch{MaxEvents: 250, MaxWait: 4 * time.Millisecond}},
-		{"stdout", out, &engine.Batch{MaxWait: time.Millisecond}},
+		{"kafka", kafkaOut, &engine.Batch{MaxEvents: 500, MaxWait: 4 * time.Millisecond, Eager: true}},
+		{"stdout", out, &engine.Batch{MaxWait: time.Millisecond, Eager: true}},
 		{"http in batch mode", "sink: {type: http, config: {url: 'http://x/', mode: batch}}\n", &engine.Batch{}},
 		{"http", "sink: {type: http, config: {url: 'http://x/'}}\n", nil},
 		{"told", kafkaOut + "delivery: {batch: {maxEvents: 3, maxWait: 1s}}\n", &engine.Batch{MaxEvents: 3, MaxBytes: 1 << 20, MaxWait: time.Second}},

@@ -49,13 +49,17 @@ func (e *Engine) join(l *lane, st *stage) {
 	e.hurry()
 }
 
-// hurry seals a batch when all work is in it and waiting would be in vain: the
-// source waits for room, or an event waits behind one of the batch. A flow of a
-// single key, or one that keeps the order of partitions, would otherwise wait
-// MaxWait for every event. It reports whether it sealed one.
+// hurry seals a batch when all work is in it and it is an eager one, or waiting
+// would be in vain: the source waits for room, or an event waits behind one of
+// the batch. A flow of a single key, or one that keeps the order of partitions,
+// would otherwise wait MaxWait for every event. It reports whether it sealed one.
 func (e *Engine) hurry() bool {
-	b := e.stage.Load().open
-	if b == nil || e.ready.n > 0 || e.making > 0 || e.working != len(b.items) || !b.behind && len(e.blocked) == 0 {
+	st := e.stage.Load()
+	b := st.open
+	if b == nil || e.ready.n > 0 || e.making > 0 || e.working != len(b.items) {
+		return false
+	}
+	if !st.batch.Eager && !b.behind && len(e.blocked) == 0 {
 		return false
 	}
 	e.seal(b)

@@ -129,6 +129,45 @@ func TestBatch_isSentAtTheFirstBoundReached(t *testing.T) {
 	}
 }
 
+func TestBatch_thatIsEagerWaitsOnlyBehindOthers(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		eager bool
+		takes time.Duration // a call of the sink
+		sizes []int
+		times []time.Duration
+	}{
+		{"nothing is under way, then the first is", true, 3 * time.Second, []int{1, 2, 1}, []time.Duration{0, 3 * time.Second, time.Minute}},
+		{"the first is under way for longer than a batch waits", true, 30 * time.Second, []int{1, 2, 1}, []time.Duration{0, 6 * time.Second, time.Minute}},
+		{"not eager", false, 3 * time.Second, []int{3, 1}, []time.Duration{5 * time.Second, 65 * time.Second}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := &batches{}
+				sink := b.sink()
+				r := start(t, Config{}, Stage{
+					Sink: batchFunc(func(ctx context.Context, evs []*cloudevent.Event) []error {
+						errs := sink(ctx, evs)
+						time.Sleep(tc.takes)
+						return errs
+					}),
+					Batch: &Batch{MaxWait: 5 * time.Second, Eager: tc.eager},
+				})
+				r.give(r.ctx, "a")
+				after(time.Second)
+				r.give(r.ctx, "b")
+				r.give(r.ctx, "c")
+				after(59 * time.Second)
+				r.give(r.ctx, "d")
+				after(time.Hour)
+				if !slices.Equal(b.sizes, tc.sizes) || !slices.Equal(b.times, tc.times) {
+					t.Errorf("batches of %v at %v, want %v at %v", b.sizes, b.times, tc.sizes, tc.times)
+				}
+			})
+		})
+	}
+}
+
 func TestBatch_refusedAsAWholeIsSentSingly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &batches{}

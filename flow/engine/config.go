@@ -84,6 +84,10 @@ type Batch struct {
 	MaxEvents int
 	MaxBytes  int64 // of data
 	MaxWait   time.Duration
+	// Eager sends what there is at once while nothing else is under way, so that
+	// events only wait for company behind others, as in Nagle's algorithm
+	// (RFC 896).
+	Eager bool
 }
 
 const (
