@@ -54,14 +54,13 @@ func (c *kafkaSink) tell() string {
 	return fmt.Sprintf("topic %s of %s, CloudEvents in %s mode", c.Topic, strings.Join(c.Brokers, ","), c.Mode)
 }
 
+func (c *kafkaSink) ask(bool) {}
+
 // The producer gathers records by itself, but only those of as many workers as
 // there are, each of which sleeps until its own is stored. A batch of the
-// engine costs a worker once, and half of the CPU an event. It is divided
-// among the topic's partitions, and what goes to one is compressed together:
-// two batches of 500 fill the usual delivery.maxInFlight, and one of them is
-// collected while the other is on its way. Nothing waits for company when
-// nothing is on its way.
-func (c *kafkaSink) ask(bool) {}
+// engine costs a worker once, and half of the CPU an event. Two of 500 fill the
+// usual delivery.maxInFlight: one is collected while the other is on its way,
+// and nothing waits for company when nothing is.
 func (c *kafkaSink) gathers() *engine.Batch {
 	return &engine.Batch{MaxEvents: 500, MaxWait: 4 * time.Millisecond, Eager: true}
 }

@@ -27,14 +27,15 @@ func (d *Doc) Parse(data []byte) error {
 		}
 	}
 	w := walker{data: data, nodes: d.nodes[:cap(d.nodes)], open: none}
-	if d.rest == 0 {
+	if d.rest > 0 {
+		d.rest--
+	} else {
 		w.guesses = d.guesses[:]
 	}
 	at, f := w.walk()
-	if d.rest--; w.missed > w.n/8 {
+	if w.missed > w.n/8 {
 		d.rest = rest
 	}
-	d.rest = max(d.rest, 0)
 	d.data, d.nodes = data, w.nodes[:w.n]
 	if f != fine {
 		d.data, d.nodes = nil, d.nodes[:0]
