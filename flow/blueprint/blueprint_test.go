@@ -214,6 +214,7 @@ func TestExplain_tellsEverySetting(t *testing.T) {
 			[]string{"none: all events", "drop: ", "2 fields", "up to 7 events or 1MiB, or what is there after 50ms", "file /var/dlq", `"retries":[]`, `"paused":true`, "data.x \\u003e 1"}},
 		{"a batch nobody asked for, topics and a Kafka sink", "name: a\nsource: {type: kafka, config: {brokers: b, topics: [x, y], consumerGroup: g}}\nsink: {type: http, config: {url: 'http://x/', mode: batch}}\n",
 			[]string{"up to 100 events or 1MiB, or what is there after 50ms", "topics x, y"}},
+		{"no more than may be in flight", "name: a\n" + kafkaIn + "sink: {type: kafka, config: {brokers: c, topic: out}}\ndelivery: {maxInFlight: 30}\n", []string{"up to 30 events or 1MiB"}},
 		{"a pattern and a Kafka sink", "name: a\nsource: {type: kafka, config: {brokers: b, topicsPattern: '^o', consumerGroup: g}}\nsink: {type: kafka, config: {brokers: c, topic: out}}\nerrorHandling: {maxRetries: 99, deadLetter: {type: kafka, config: {brokers: d}}}\n",
 			[]string{"topics that match ^o", "kafka: topic out of c, CloudEvents in binary mode", "up to 500 events or 1MiB, or what is there after 4ms, or at once while nothing else is under way", "Kafka topic fiso-dlq-a of d"}},
 	} {

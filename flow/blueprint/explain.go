@@ -1,9 +1,10 @@
 package blueprint
 
 import (
-	"cmp"
 	"fmt"
 	"time"
+
+	"github.com/lsm/fiso/common/config"
 )
 
 // Explanation is what a flow will do, for `fiso-flow validate --explain`.
@@ -73,10 +74,8 @@ func (b *Blueprint) tellBatch() string {
 	if batch == nil {
 		return ""
 	}
-	if asked := b.Flow.Delivery.Batch; asked != nil {
-		return fmt.Sprintf("up to %d events or %v, or what is there after %v", asked.MaxEvents, asked.MaxBytes, asked.MaxWait)
-	}
-	told := fmt.Sprintf("up to %d events or 1MiB, or what is there after %v", cmp.Or(batch.MaxEvents, 100), cmp.Or(batch.MaxWait, 50*time.Millisecond))
+	batch = batch.WithDefaults(b.Flow.Delivery.MaxInFlight)
+	told := fmt.Sprintf("up to %d events or %v, or what is there after %v", batch.MaxEvents, config.Bytes(batch.MaxBytes), batch.MaxWait)
 	if batch.Eager {
 		told += ", or at once while nothing else is under way"
 	}

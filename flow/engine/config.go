@@ -114,8 +114,9 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// withDefaults is a copy for an engine that works on at most so many events.
-func (b Batch) withDefaults(maxInFlight int) *Batch {
+// WithDefaults is a copy for an engine that works on at most so many events,
+// with what an engine makes of values that are not set.
+func (b Batch) WithDefaults(maxInFlight int) *Batch {
 	if b.MaxEvents <= 0 {
 		b.MaxEvents = 100
 	}

@@ -24,7 +24,7 @@ type stage struct {
 func newStage(cfg Config, s *Stage) *stage {
 	st := &stage{Stage: *s, line: line{limit: s.StopTheLine}}
 	if many, ok := s.Sink.(connector.BatchSink); ok && s.Batch != nil {
-		st.batches, st.batch = many, s.Batch.withDefaults(cfg.MaxInFlight)
+		st.batches, st.batch = many, s.Batch.WithDefaults(cfg.MaxInFlight)
 	}
 	return st
 }
