@@ -37,7 +37,8 @@ const suffix = ".mutant"
 type Mutant struct {
 	// File is where it stands in the tree.
 	File string
-	// Hazard is the number of what it puts back, such as F1.
+	// Hazard is the number of what it puts back, such as F1, or U1 for a fault
+	// that was found in use.
 	Hazard string
 	// Fault says in a few words what is then wrong.
 	Fault string
@@ -74,7 +75,7 @@ func Load(r *repo.Repo) ([]*Mutant, error) {
 }
 
 var (
-	hazardName = regexp.MustCompile(`^F\d+$`)
+	hazardName = regexp.MustCompile(`^[A-Z]+\d+$`)
 	editBlock  = regexp.MustCompile(`(?s)^<<<<\n(.*?)\n====\n(.*?)\n?>>>>\n`)
 )
 

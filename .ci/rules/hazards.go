@@ -10,19 +10,20 @@ import (
 	"github.com/lsm/fiso/.ci/repo"
 )
 
-// hazardTable is the heading of the section in a DESIGN.md that says which test
-// keeps which hazard out.
-const hazardTable = "## Hazards and their tests"
+// hazardTables are the headings of the sections in a DESIGN.md that say which
+// test keeps which fault out: one that others shipped, or one of ours (its
+// number begins with U) that was found in use.
+var hazardTables = []string{"## Hazards and their tests", "## Faults found in use and their tests"}
 
 var (
-	hazardRow  = regexp.MustCompile(`^\| ([FL]\d+) \|`)
+	hazardRow  = regexp.MustCompile(`^\| ((?:[FL]|UL?)\d+) \|`)
 	hazardTest = regexp.MustCompile("`(\\S+) ((?:Test|Fuzz)\\w+)`")
 	testFunc   = regexp.MustCompile(`(?m)((?:^//.*\n)*)^func ((?:Test|Fuzz)\w+)\(`)
 	sourceLink = regexp.MustCompile(`https://|CVE-\d|GHSA-`)
 )
 
-// Hazards refuses a row of that table whose test is not there, or does not say
-// in its comment which hazard it is about and where it happened.
+// Hazards refuses a row of these tables whose test is not there, or does not
+// say in its comment which hazard it is about and where it happened.
 func Hazards(r *repo.Repo) ([]Finding, error) {
 	var found []Finding
 	var tests map[string]string
@@ -34,20 +35,22 @@ func Hazards(r *repo.Repo) ([]Finding, error) {
 		if err != nil {
 			return nil, err
 		}
-		before, table, ok := strings.Cut(string(data), hazardTable+"\n")
-		if !ok {
-			continue
-		}
-		if tests == nil {
-			if tests, err = testComments(r); err != nil {
-				return nil, err
+		for _, heading := range hazardTables {
+			before, table, ok := strings.Cut(string(data), heading+"\n")
+			if !ok {
+				continue
 			}
-		}
-		first := strings.Count(before, "\n") + 1
-		table, _, _ = strings.Cut(table, "\n## ")
-		for i, line := range strings.Split(table, "\n") {
-			for _, fault := range rowFaults(line, tests) {
-				found = append(found, Finding{File: file, Line: first + 1 + i, Message: fault})
+			if tests == nil {
+				if tests, err = testComments(r); err != nil {
+					return nil, err
+				}
+			}
+			first := strings.Count(before, "\n") + 1
+			table, _, _ = strings.Cut(table, "\n## ")
+			for i, line := range strings.Split(table, "\n") {
+				for _, fault := range rowFaults(line, tests) {
+					found = append(found, Finding{File: file, Line: first + 1 + i, Message: fault})
+				}
 			}
 		}
 	}
@@ -72,7 +75,7 @@ func rowFaults(line string, tests map[string]string) []string {
 			faults = append(faults, fmt.Sprintf("there is no %s in %s: correct the name, or write the test", m[2], m[1]))
 		case !regexp.MustCompile(row[1] + `\b`).MatchString(comment):
 			faults = append(faults, fmt.Sprintf("the comment of %s in %s does not name %s", m[2], m[1], row[1]))
-		case !sourceLink.MatchString(comment):
+		case row[1][0] != 'U' && !sourceLink.MatchString(comment):
 			faults = append(faults, fmt.Sprintf("the comment of %s in %s does not link where it happened", m[2], m[1]))
 		}
 	}

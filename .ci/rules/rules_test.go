@@ -105,12 +105,13 @@ func TestCheck_refuses(t *testing.T) {
 		},
 		"a hazard whose test is not there, or says too little": {
 			repotest.Files{
-				"flow/DESIGN.md": "# D\n\n`flow TestGone`\n\n## Hazards and their tests\n\n| hazard | tests |\n|---|---|\n| F1 | x | `flow TestF1`, `flow/a TestF1` |\n| F2 | `flow TestF1`, `flow TestF2`, `flow FuzzF2` |\n| L3 | none |\n\n## More\n\n| F9 | `flow TestGone` |\n",
-				"flow/f_test.go": "package flow\n\n// F1,\n// https://example.com/issues/1: x.\nfunc TestF1() {}\n\n// F2 it is.\nfunc TestF2() {}\n\n// F2: CVE-2019-11253.\nfunc FuzzF2() {}\n",
+				"flow/DESIGN.md": "# D\n\n`flow TestGone`\n\n## Hazards and their tests\n\n| hazard | tests |\n|---|---|\n| F1 | x | `flow TestF1`, `flow/a TestF1` |\n| F2 | `flow TestF1`, `flow TestF2`, `flow FuzzF2` |\n| L3 | none |\n\n## Faults found in use and their tests\n\n| U1 | `flow TestF2` |\n| U2 | `flow TestU2` |\n\n## More\n\n| F9 | `flow TestGone` |\n",
+				"flow/f_test.go": "package flow\n\n// F1,\n// https://example.com/issues/1: x.\nfunc TestF1() {}\n\n// F2 it is.\nfunc TestF2() {}\n\n// F2: CVE-2019-11253.\nfunc FuzzF2() {}\n\n// U2: no link is due.\nfunc TestU2() {}\n",
 			},
 			[]string{
 				"flow/DESIGN.md:9: there is no TestF1 in flow/a: correct the name", "flow/DESIGN.md:10: the comment of TestF1 in flow does not name F2",
 				"flow/DESIGN.md:10: the comment of TestF2 in flow does not link where it happened", "flow/DESIGN.md:11: L3 has no test",
+				"flow/DESIGN.md:15: the comment of TestF2 in flow does not name U1",
 			},
 		},
 		"a mutant that no longer applies": {
