@@ -22,14 +22,15 @@ const integrationTimeout = 20 * time.Minute
 var (
 	integrationTest = regexp.MustCompile(`(?m)^func (Test\w+)\(t `)
 	vaultUse        = regexp.MustCompile(`"(FISO_VAULT_HOME)"`)
+	peersUse        = regexp.MustCompile(`"(FISO_PEERS_HOME)"`)
 	benchmark       = regexp.MustCompile(`(?m)^func (Benchmark\w*)\(`)
 	fuzzTarget      = regexp.MustCompile(`(?m)^func (Fuzz\w*)\(`)
 )
 
 // Integration runs the tests in files named …integration_test.go, which carry
 // the tag integration, against real servers that it fetches or builds: a Vault
-// for packages whose tests name FISO_VAULT_HOME, an Apache Kafka for all others.
-// None may be skipped.
+// for packages whose tests name FISO_VAULT_HOME, an Apache Kafka for all others,
+// and peers in other languages where FISO_PEERS_HOME is named. None may be skipped.
 func (p *Pipeline) Integration(ctx context.Context) error {
 	r, modules, err := p.open(ctx)
 	if err != nil {
@@ -38,7 +39,7 @@ func (p *Pipeline) Integration(ctx context.Context) error {
 	var with []*repo.Module
 	var names []string
 	packages := map[string][]string{}
-	kafka, vault := false, false
+	kafka, vault, peers := false, false, false
 	for _, m := range modules {
 		found, err := grep(r, m, isIntegration, integrationTest)
 		if err != nil {
@@ -48,6 +49,11 @@ func (p *Pipeline) Integration(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		withPeers, err := grep(r, m, isIntegration, peersUse)
+		if err != nil {
+			return err
+		}
+		peers = peers || len(withPeers) > 0
 		for _, dir := range sortedKeys(found) {
 			if withVault[dir] != nil {
 				vault = true
@@ -79,6 +85,13 @@ func (p *Pipeline) Integration(ctx context.Context) error {
 			return err
 		}
 		env = append(env, "FISO_VAULT_HOME="+home)
+	}
+	if peers {
+		home, err := p.peersHome(ctx)
+		if err != nil {
+			return err
+		}
+		env = append(env, "FISO_PEERS_HOME="+home)
 	}
 	return gotest.Run(ctx, with, gotest.Options{
 		Out: p.Out, Tags: "integration", Run: "^(" + strings.Join(names, "|") + ")$", Packages: packages, NoSkips: true, Timeout: integrationTimeout,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 
@@ -132,6 +133,33 @@ func TestTransport_upgrades(t *testing.T) {
 	_ = a.Upgraded.Close()
 	if n, _ := kept(&tr.pool); n != 0 {
 		t.Error("a tunnel is kept for another call")
+	}
+}
+
+// UL1: servers write the fields of a 101 in any order; that of RFC 6455's own
+// example has Upgrade first.
+func TestTransport_upgradesWhateverTheOrderOfFields(t *testing.T) {
+	fields := []string{"Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Accept: x", "Sec-WebSocket-Protocol: chat", "Keep-Alive: timeout=5", "Date: Mon"}
+	for n := 2; n <= len(fields); n++ {
+		for turn := range n {
+			order := append(slices.Clone(fields[turn:n]), fields[:turn]...)
+			t.Run(strings.Join(order, ", "), func(t *testing.T) {
+				g := newTarget(t, func(p *peer) {
+					p.request()
+					p.say("HTTP/1.1 101 Switching Protocols\r\n" + strings.Join(order, "\r\n") + "\r\n\r\n")
+				})
+				out := get("/")
+				out.Upgrade = "websocket"
+				a, err := transport(t, TransportConfig{}).RoundTrip(t.Context(), g.addr, out, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if a.Status != 101 || a.Header.Has("Upgrade") || a.Header.Has("Connection") || (n > 2) != a.Header.Has("Sec-WebSocket-Accept") {
+					t.Errorf("got %d, %v", a.Status, a.Header)
+				}
+				_ = a.Upgraded.Close()
+			})
+		}
 	}
 }
 

@@ -203,13 +203,17 @@ func (c *upstream) headFailed(err error) *call.Error {
 
 // answer is the answer that a head begins.
 func (c *upstream) answer(out *call.Outgoing, head answerHead) (*call.Answer, error) {
+	upgradedTo := ""
+	if head.status == 101 {
+		upgradedTo = head.header.Get("Upgrade") // before endToEnd takes it out, which it does in place
+	}
 	whole := &struct { // one allocation for both
 		call.Answer
 		body answerBody
 	}{Answer: call.Answer{Status: head.status, Header: endToEnd(head.header), Length: head.length}}
 	a := &whole.Answer
 	if head.status == 101 {
-		if out.Upgrade == "" || !call.Same(head.header.Get("Upgrade"), out.Upgrade) {
+		if out.Upgrade == "" || !call.Same(upgradedTo, out.Upgrade) {
 			return nil, c.failed(call.Garbage, errors.New("the answer changes to a protocol that was not asked for"))
 		}
 		if !c.aborts.Remove() {

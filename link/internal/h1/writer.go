@@ -227,6 +227,15 @@ func (t *tunnel) Read(p []byte) (int, error)  { return t.in.Read(p) }
 func (t *tunnel) Write(p []byte) (int, error) { return t.conn.Write(p) }
 func (t *tunnel) Close() error                { return t.conn.Close() }
 
+// CloseWrite ends what is written and leaves the other direction open: by a FIN,
+// or under TLS by close_notify.
+func (t *tunnel) CloseWrite() error {
+	if half, ok := t.conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return t.conn.Close()
+}
+
 func appendStatus(b []byte, status int) []byte {
 	b = strconv.AppendInt(append(b, "HTTP/1.1 "...), int64(status), 10)
 	b = append(append(b, ' '), http.StatusText(status)...)

@@ -60,6 +60,9 @@ http {
     listen LISTEN;
     location /files/ { root .; }
     location /none { return 204; }
+    location ~ ^/backend/(echo|tail)$ {
+      proxy_pass http://BACKEND; proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade";
+    }
     location /backend/ { proxy_pass http://BACKEND; proxy_http_version 1.1; proxy_request_buffering off; proxy_buffering off; proxy_set_header Connection ""; }
     location / { return 200 "hello"; }
   }
@@ -69,6 +72,12 @@ http {
 // startNginx runs nginx on a free port of 127.0.0.1 until the test ends.
 func startNginx(t *testing.T) *nginx {
 	t.Helper()
+	return startNginxFor(t, "")
+}
+
+// startNginxFor is startNginx before a backend of the test's own.
+func startNginxFor(t *testing.T, behind string) *nginx {
+	t.Helper()
 	program, err := exec.LookPath("nginx")
 	if err != nil {
 		if _, err := os.Stat("/usr/sbin/nginx"); err != nil {
@@ -77,8 +86,11 @@ func startNginx(t *testing.T) *nginx {
 		program = "/usr/sbin/nginx"
 	}
 	n := &nginx{t: t, dir: t.TempDir(), made: map[string]int{}}
-	backend := httptest.NewServer(http.HandlerFunc(n.backend))
-	t.Cleanup(backend.Close)
+	if behind == "" {
+		backend := httptest.NewServer(http.HandlerFunc(n.backend))
+		t.Cleanup(backend.Close)
+		behind = backend.Listener.Addr().String()
+	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -87,7 +99,7 @@ func startNginx(t *testing.T) *nginx {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	conf := strings.NewReplacer("LISTEN", n.address, "BACKEND", backend.Listener.Addr().String()).Replace(nginxConf)
+	conf := strings.NewReplacer("LISTEN", n.address, "BACKEND", behind).Replace(nginxConf)
 	n.write("nginx.conf", []byte(conf))
 	if err := os.Mkdir(filepath.Join(n.dir, "files"), 0o755); err != nil {
 		t.Fatal(err)

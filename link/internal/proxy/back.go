@@ -4,6 +4,8 @@ import (
 	"context"
 	"io"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/lsm/fiso/link/internal/call"
 )
@@ -107,31 +109,76 @@ func (c *Call) tunnel(ctx context.Context, w call.ResponseWriter, a *call.Answer
 	if err != nil {
 		return err
 	}
-	defer context.AfterFunc(ctx, func() { _ = app.Close() })() // pass closes the rest
+	defer context.AfterFunc(ctx, func() { _, _ = app.Close(), a.Upgraded.Close() })() // both ends of pass see it
+	near, far := &side{ReadWriteCloser: app}, &side{ReadWriteCloser: a.Upgraded}
 	var both sync.WaitGroup
-	both.Go(func() { pass(app, a.Upgraded, limit) })
-	both.Go(func() { pass(a.Upgraded, app, limit) })
+	both.Go(func() { pass(near, far, limit) })
+	both.Go(func() { pass(far, near, limit) })
 	both.Wait()
+	near.stop()
+	far.stop()
+	_ = app.Close() // that of the target is closed by the defer above
 	return nil
 }
 
-// pass copies one way. When it ends, so does the other: a WebSocket has no half
-// of a connection.
-func pass(to, from io.ReadWriteCloser, limit *limit) {
+// lingers is how long one connection of a tunnel stays open when the other one is
+// over in both directions. Its peer learns of the end by closeWrite and closes.
+const lingers = 30 * time.Second
+
+// side is one connection of a tunnel.
+type side struct {
+	io.ReadWriteCloser
+	over  atomic.Int32 // directions that have ended
+	timer *time.Timer  // closes the other side; set by whoever ends the second direction
+}
+
+// ended notes that one direction has ended. With the second, other is closed after
+// a while.
+func (s *side) ended(other *side) {
+	if s.over.Add(1) == 2 {
+		s.timer = time.AfterFunc(lingers, func() { _ = other.Close() }) // it may be closed by then
+	}
+}
+
+// stop ends the timer, once both directions have ended.
+func (s *side) stop() {
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+}
+
+// pass copies one way until it ends, and then ends the same direction of the
+// other connection. The other direction goes on: closing a connection on which
+// bytes still arrive resets it, and the reset destroys what was sent and not yet
+// read. What can no longer be delivered is read and dropped for the same reason.
+func pass(to, from *side, limit *limit) {
 	buf := small.Get().(*[]byte)
 	defer small.Put(buf)
+	delivers := true
 	for {
 		n, err := from.Read(*buf)
-		limit.moved()
-		if n > 0 {
+		if n > 0 && delivers {
+			limit.moved()
 			if _, werr := to.Write((*buf)[:n]); werr != nil {
-				break
+				delivers = false
+				to.ended(from)
 			}
 		}
 		if err != nil {
-			break // how it ends is theirs
+			break // how the protocol inside ends is its own
 		}
 	}
-	_ = to.Close()   // both may be closed by now
-	_ = from.Close() // the same
+	if delivers {
+		closeWrite(to.ReadWriteCloser)
+		to.ended(from)
+	}
+	from.ended(to)
+}
+
+// closeWrite ends what is written to a connection, or all of it where it has no half.
+func closeWrite(c io.Closer) {
+	half, ok := c.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil {
+		_ = c.Close() // it may be closed by now
+	}
 }
