@@ -45,7 +45,7 @@ func (s *Sink) Check(ctx context.Context) []connector.Step {
 	probe = append(probe, "Content-Length: 0\r\nConnection: close\r\n\r\n"...)
 	name = "ask OPTIONS of the URL"
 	if err = cn.bound(ctx, time.Now(), deadline); err == nil {
-		err = cn.receive(ctx, cn.send(ctx, probe, func() {}), maxAnswer)
+		err = cn.exchange(ctx, probe, func() {}, maxAnswer)
 	}
 	if err == nil {
 		name += ": " + statusText(cn.answer.status)

@@ -2,6 +2,7 @@ package http
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -25,9 +26,10 @@ const (
 // conn is one connection to the target, used by one call at a time.
 type conn struct {
 	net.Conn
-	turn   *turn
-	answer answer // the last one; valid until the next call
-	buf    []byte // read buffer: buf[r:w] is still to be read
+	socket *socket // nil: it cannot be looked at without waiting
+	turn   *turn   // nil: send and receive with net.Conn
+	answer answer  // the last one; valid until the next call
+	buf    []byte  // read buffer: buf[r:w] is still to be read
 	r, w   int
 
 	deadline time.Time // of the call
@@ -37,16 +39,44 @@ type conn struct {
 
 	born  time.Time
 	idle  time.Time // since when it has been unused
+	used  bool      // it has had an answer
+	heard bool      // bytes of an answer to the request under way came
 	spent bool      // no further call may use it
+	spare [1]byte   // for a look
 
 	// Under the pool's lock.
 	group   *group // of the call under way
 	aborted bool   // its context ended
 }
 
+// newConn makes a connection of one that was dialled, before TLS.
 func newConn(nc net.Conn, now time.Time) *conn {
-	_, tcp := nc.(*net.TCPConn)
-	return &conn{Conn: nc, turn: newTurn(nc), tcp: tcp, born: now}
+	c := &conn{Conn: nc, born: now}
+	s, t := newSocket(nc)
+	if s != nil {
+		c.Conn, c.socket, c.turn, c.tcp = s, s, t, true
+	}
+	return c
+}
+
+// secure puts TLS on top.
+func (c *conn) secure(ctx context.Context, cfg *tls.Config) error {
+	nc := tls.Client(c.Conn, cfg)
+	c.Conn, c.turn, c.tcp = nc, nil, false
+	return nc.HandshakeContext(ctx)
+}
+
+// exchange sends a request, once it has looked at the connection, and receives
+// the answer. It calls sent, once, when nobody reads the request any more. The
+// body of the answer is kept up to limit.
+func (c *conn) exchange(ctx context.Context, request []byte, sent func(), limit int) error {
+	c.heard = false
+	if err := c.look(ctx); err != nil {
+		sent()
+		c.spent = true
+		return err
+	}
+	return c.receive(ctx, c.send(ctx, request, sent), limit)
 }
 
 // bound sees to it that no read or write lasts longer than deadline. To set a
@@ -96,8 +126,7 @@ func (c *conn) send(ctx context.Context, request []byte, sent func()) error {
 }
 
 // receive reads the answer to a request whose sending ended with sent. The
-// error is about the transport; any answer is a success. The body of the
-// answer is kept up to limit.
+// error is about the transport; any answer is a success.
 func (c *conn) receive(ctx context.Context, sent error, limit int) error {
 	if sent != nil {
 		// A server may answer, 413 for example, and close before it has read
@@ -106,10 +135,14 @@ func (c *conn) receive(ctx context.Context, sent error, limit int) error {
 	}
 	if err := c.readHead(ctx); err != nil {
 		c.spent = true
-		if sent != nil {
+		if sent != nil && !errors.Is(err, errUnasked) {
 			return sent
 		}
 		return answerError(err)
+	}
+	if c.used && c.answer.last && c.answer.status == 408 {
+		c.spent = true
+		return errIdle // nobody read the request (RFC 9110, 15.5.9)
 	}
 	if sent != nil && c.answer.status/100 == 2 {
 		return sent // it cannot have taken what it was not sent
@@ -120,6 +153,7 @@ func (c *conn) receive(ctx context.Context, sent error, limit int) error {
 	if c.readBody(ctx, limit) != nil || c.answer.last || c.r < c.w {
 		c.spent = true
 	}
+	c.used = true
 	return nil
 }
 
@@ -145,13 +179,27 @@ func (c *conn) fill(ctx context.Context) error {
 		n, err := c.Read(c.buf[c.w:])
 		if n > 0 {
 			c.w += n
-			return nil
+			return c.begun()
 		}
 		if err != nil && !c.early(ctx, err) {
 			return err
 		}
 	}
 	return io.ErrNoProgress
+}
+
+// begun is called with each part of an answer. On a connection that was used
+// before, an answer that begins when the server has not got all of the request
+// belongs to an earlier one. On a new one, it is an early refusal.
+func (c *conn) begun() error {
+	if c.heard {
+		return nil
+	}
+	c.heard = true
+	if c.used && c.socket != nil && c.socket.unread() {
+		return errUnasked
+	}
+	return nil
 }
 
 // fillBody is fill for the body, which has a time of its own.

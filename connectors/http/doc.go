@@ -5,8 +5,11 @@
 //
 // # What the sink promises
 //
-//   - One call of Send is at most one request: nothing is retried behind the
-//     caller's back, and no redirect is ever followed.
+//   - One call of Send is one request, and no redirect is ever followed. It is
+//     a second one only where the first failed on a connection used before,
+//     without a byte of an answer.
+//   - An answer counts only for the request that it followed; README.md says
+//     how, and what HTTP/1.1 leaves open.
 //   - A call returns promptly when its context ends, also while it dials or
 //     waits for a connection; an answer that was there already still counts.
 //   - nil means that a 2xx answer arrived. Everything else is an error with a

@@ -6,6 +6,7 @@ require (
 	github.com/lsm/fiso/common v0.1.0
 	github.com/valyala/fasthttp v1.65.0
 	go.uber.org/goleak v1.3.0
+	golang.org/x/sys v0.49.0
 )
 
 require (

@@ -250,7 +250,7 @@ func TestSinkAndSource_speakMutualTLS(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if len(c.messages()) != 2 || !alive(idleConn(sink)) {
+	if len(c.messages()) != 2 || idleConn(sink).look(t.Context()) != nil {
 		t.Errorf("%d messages", len(c.messages()))
 	}
 	if steps := sink.Check(t.Context()); len(steps) != 2 || steps[1].Err != nil || !strings.HasSuffix(steps[0].Name, " with TLS") {

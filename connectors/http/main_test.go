@@ -61,6 +61,12 @@ type peer struct {
 // connection when that returns false.
 func newPeer(t *testing.T, answer func(n int64, c net.Conn, r *nethttp.Request) bool) *peer {
 	t.Helper()
+	return newPeerOn(t, func(c net.Conn) net.Conn { return c }, answer)
+}
+
+// newPeerOn is newPeer on what wrap makes of each connection.
+func newPeerOn(t *testing.T, wrap func(net.Conn) net.Conn, answer func(n int64, c net.Conn, r *nethttp.Request) bool) *peer {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -83,7 +89,7 @@ func newPeer(t *testing.T, answer func(n int64, c net.Conn, r *nethttp.Request) 
 			wg.Go(func() {
 				defer context.AfterFunc(ctx, func() { _ = c.Close() })()
 				defer func() { _ = c.Close() }()
-				p.serve(c, answer)
+				p.serve(wrap(c), answer)
 			})
 		}
 	})

@@ -12,11 +12,6 @@ import (
 	"github.com/lsm/fiso/common/connector"
 )
 
-// quiet is how long a connection may have been unused and still be taken
-// without a look at whether the server closed it meanwhile. A look costs a
-// system call.
-const quiet = 50 * time.Millisecond
-
 // pool holds the connections to one target, at most as many as it has slots.
 // It owns no goroutine: idle connections are closed by a timer, and a call is
 // cut off by what its context runs when it ends (see group). Lock order: mu,
@@ -59,7 +54,7 @@ func (p *pool) acquire(ctx context.Context, now, deadline time.Time) (*conn, err
 		now = time.Now()
 	}
 	for c := p.pop(ctx); c != nil; c = p.pop(ctx) {
-		if c.fresh(now, p.maxAge) {
+		if now.Sub(c.born) <= p.maxAge {
 			return c, nil
 		}
 		p.discard(c)
@@ -86,17 +81,15 @@ func (p *pool) wait(ctx context.Context, deadline time.Time) error {
 	}
 }
 
-// fresh reports whether an idle connection can be used.
-func (c *conn) fresh(now time.Time, maxAge time.Duration) bool {
-	if now.Sub(c.born) > maxAge {
-		return false
+// replace closes a connection and dials another in its place. The slot is free
+// when it fails.
+func (p *pool) replace(ctx context.Context, c *conn, deadline time.Time) (*conn, error) {
+	p.discard(c)
+	c, err := p.dial(ctx, deadline)
+	if err != nil {
+		<-p.slots
 	}
-	if now.Sub(c.idle) < quiet {
-		return true
-	}
-	// The deadline of its last call may be over, and then nothing can be seen.
-	c.set = time.Time{}
-	return c.SetReadDeadline(time.Time{}) == nil && alive(c.Conn)
+	return c, err
 }
 
 func (p *pool) pop(ctx context.Context) *conn {
@@ -134,19 +127,17 @@ func (p *pool) dial(ctx context.Context, deadline time.Time) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	c := newConn(nc, now)
 	if p.tls != nil {
-		secure := tls.Client(nc, p.tls)
-		if err := secure.HandshakeContext(bounded); err != nil {
+		if err := c.secure(bounded, p.tls); err != nil {
 			_ = nc.Close() // the handshake's error is the one to report
 			return nil, err
 		}
-		nc = secure
 	}
-	c := newConn(nc, now)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
-		_ = nc.Close() // it was never used
+		_ = c.Close() // it was never used
 		return nil, connector.ErrClosed
 	}
 	p.conns[c] = struct{}{}

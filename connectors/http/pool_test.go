@@ -142,32 +142,6 @@ func TestSink_doesNotUseAConnectionItCannotBound(t *testing.T) {
 	}
 }
 
-func TestAlive_knowsOnlyWhatItCanLookAt(t *testing.T) {
-	a, b := net.Pipe()
-	defer func() { _, _ = a.Close(), b.Close() }()
-	if !alive(a) {
-		t.Error("a connection that cannot be looked at counts as dead")
-	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = ln.Close() }()
-	c, err := net.Dial("tcp", ln.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !alive(c) {
-		t.Error("an open connection counts as dead")
-	}
-	if err := c.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if alive(c) {
-		t.Error("a closed connection counts as alive")
-	}
-}
-
 func TestAnswerError_passesOnWhatTheNetworkSays(t *testing.T) {
 	broken := &net.OpError{Op: "read", Net: "tcp", Err: errors.New("broken")}
 	if err := answerError(fmt.Errorf("wrapped: %w", broken)); !errors.Is(err, broken) {

@@ -116,7 +116,8 @@ func (s *Sink) Send(ctx context.Context, e *cloudevent.Event) error {
 
 // post sends one request with events, and returns the verdict on all of them.
 // Each, if not nil, is given the answer first, and may take the verdict over by
-// returning true.
+// returning true. A request that no server saw, because the connection had been
+// used before and was at its end, is sent a second time, on a new one.
 func (s *Sink) post(ctx context.Context, events []*cloudevent.Event, each func(a *answer, secret string) bool) error {
 	secret, err := s.credential.reveal()
 	if err != nil {
@@ -124,6 +125,10 @@ func (s *Sink) post(ctx context.Context, events []*cloudevent.Event, each func(a
 	}
 	if err := ctx.Err(); err != nil {
 		return s.transportError(ctx, err)
+	}
+	limit := maxAnswer
+	if each != nil {
+		limit = maxBatchAnswer
 	}
 	now := time.Now()
 	deadline := now.Add(s.timeout)
@@ -134,26 +139,39 @@ func (s *Sink) post(ctx context.Context, events []*cloudevent.Event, each func(a
 	if err != nil {
 		return s.transportError(ctx, err)
 	}
-	defer s.pool.release(cn)
-	if err := cn.bound(ctx, now, deadline); err != nil {
-		cn.spent = true
-		return s.transportError(ctx, err)
+	defer func() {
+		if cn != nil {
+			s.pool.release(cn)
+		}
+	}()
+	err = s.exchange(ctx, cn, now, deadline, secret, events, limit)
+	if cn.unseen(err) && ctx.Err() == nil {
+		if cn, err = s.pool.replace(ctx, cn, deadline); err != nil {
+			return s.transportError(ctx, err)
+		}
+		err = s.exchange(ctx, cn, time.Now(), deadline, secret, events, limit)
 	}
-	// The buffer is written and sent at once, so that calls that wait for
-	// their answer, of which there may be many, hold none.
-	r := s.requests.Get().(*requestWriter)
-	sent := cn.send(ctx, r.write(s.target, &s.credential, secret, s.mode, events), r.done)
-	limit := maxAnswer
-	if each != nil {
-		limit = maxBatchAnswer
-	}
-	if err := cn.receive(ctx, sent, limit); err != nil {
+	if err != nil {
 		return s.transportError(ctx, err)
 	}
 	if each != nil && each(&cn.answer, secret) {
 		return nil
 	}
 	return s.judge(&cn.answer, secret)
+}
+
+// exchange sends a request on a connection and receives the answer.
+func (s *Sink) exchange(
+	ctx context.Context, cn *conn, now, deadline time.Time, secret string, events []*cloudevent.Event, limit int,
+) error {
+	if err := cn.bound(ctx, now, deadline); err != nil {
+		cn.spent = true
+		return err
+	}
+	// The buffer is written and sent at once, so that calls that wait for
+	// their answer, of which there may be many, hold none.
+	r := s.requests.Get().(*requestWriter)
+	return cn.exchange(ctx, r.write(s.target, &s.credential, secret, s.mode, events), r.done, limit)
 }
 
 // judge turns an answer into nil or an error with a class.

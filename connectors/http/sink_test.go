@@ -212,9 +212,9 @@ func TestSink_neverFollowsARedirect(t *testing.T) {
 
 // L11: net/http retries by itself, and more so with Idempotency-Key. Here the
 // server counts. https://github.com/golang/go/issues/19943
-func TestSink_isExecutedOnceWhateverBreaks(t *testing.T) {
+func TestSink_isExecutedOnceWhateverBreaksOnANewConnection(t *testing.T) {
 	for _, method := range []string{"POST", "PUT", "PATCH"} {
-		t.Run(method+" on a new connection", func(t *testing.T) {
+		t.Run(method, func(t *testing.T) {
 			p := newPeer(t, func(int64, net.Conn, *nethttp.Request) bool { return false })
 			cfg := sinkConfig(p.url)
 			cfg.Method = method
@@ -227,48 +227,7 @@ func TestSink_isExecutedOnceWhateverBreaks(t *testing.T) {
 				t.Errorf("executed %d times", n)
 			}
 		})
-		t.Run(method+" on a used connection", func(t *testing.T) {
-			p := newPeer(t, func(n int64, c net.Conn, r *nethttp.Request) bool {
-				return n == 1 && says(okAnswer)(n, c, r)
-			})
-			cfg := sinkConfig(p.url)
-			cfg.Method = method
-			s := newSink(t, cfg)
-			if err := s.Send(t.Context(), order("1")); err != nil {
-				t.Fatal(err)
-			}
-			wantClass(t, s.Send(t.Context(), order("2")), connector.Temporary)
-			if n := p.requests.Load(); n != 2 {
-				t.Errorf("executed %d times, for two calls", n)
-			}
-		})
 	}
-}
-
-func TestSink_noticesThatAnIdleConnectionWasClosed(t *testing.T) {
-	p := newPeer(t, func(_ int64, c net.Conn, _ *nethttp.Request) bool {
-		_, _ = io.WriteString(c, okAnswer)
-		return false // without a word
-	})
-	s := newSink(t, sinkConfig(p.url))
-	for range 3 {
-		if err := s.Send(t.Context(), order("1")); err != nil {
-			t.Fatal(err)
-		}
-		eventually(t, "the connection is seen closed", func() bool { return !alive(idleConn(s)) })
-		s.pool.mu.Lock()
-		s.pool.idle[0].idle = time.Now().Add(-time.Second) // idle for long enough to look
-		s.pool.mu.Unlock()
-	}
-	if n := p.conns.Load(); n != 3 {
-		t.Errorf("%d connections", n)
-	}
-}
-
-func idleConn(s *Sink) net.Conn {
-	s.pool.mu.Lock()
-	defer s.pool.mu.Unlock()
-	return s.pool.idle[0].Conn
 }
 
 func TestSink_usesAConnectionAgainOnlyWhenTheAnswerIsOver(t *testing.T) {

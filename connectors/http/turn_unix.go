@@ -2,34 +2,28 @@
 
 package http
 
-import (
-	"net"
-	"syscall"
-)
+import "syscall"
 
 // turn sends a request and waits for the answer in one: written with the
 // descriptor in hand, and then asleep until there is something to read. With
 // net.Conn's own methods each call would first try to read an answer that
 // cannot be there yet, which is one system call in three.
 //
-// What came before the write is not waited for again, so a server that closed
-// its own direction alone, while the connection was idle, and then neither
-// answers nor closes the other one, is found out by the deadline. One that
-// closed the connection answers the write with a reset.
+// What came before the write is not waited for again. A look comes first, so
+// that is little: what arrives between the two. A server that closes its own
+// direction alone just then, and then neither answers nor closes the other one,
+// is found out by the deadline. One that closed the connection answers the
+// write with a reset.
 type turn struct {
-	raw     syscall.RawConn // nil: send and receive with net.Conn
+	raw     syscall.RawConn
 	do      func(fd uintptr) bool
 	out     []byte // what is left to write
 	sent    func() // called once all is written
 	written bool
 }
 
-func newTurn(nc net.Conn) *turn {
-	t := &turn{}
-	if tcp, ok := nc.(*net.TCPConn); ok {
-		// The only failure is a closed connection, which the first write tells.
-		t.raw, _ = tcp.SyscallConn()
-	}
+func newTurn(raw syscall.RawConn) *turn {
+	t := &turn{raw: raw}
 	t.do = t.step
 	return t
 }
@@ -37,7 +31,7 @@ func newTurn(nc net.Conn) *turn {
 // take writes request and waits. It returns what it could not write at once.
 // Whatever else fails, the next write or read tells.
 func (t *turn) take(request []byte, sent func()) []byte {
-	if t.raw == nil {
+	if t == nil {
 		return request
 	}
 	t.out, t.sent, t.written = request, sent, false

@@ -1,0 +1,15 @@
+//go:build !unix
+
+package http
+
+import "net"
+
+// socket is for systems on which a descriptor can be read without waiting.
+type socket struct {
+	net.Conn
+	looking bool
+}
+
+func newSocket(net.Conn) (*socket, *turn) { return nil, nil }
+
+func (*socket) unread() bool { return false }

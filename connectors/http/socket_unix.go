@@ -1,0 +1,69 @@
+//go:build unix
+
+package http
+
+import (
+	"io"
+	"net"
+	"syscall"
+)
+
+// socket is a TCP connection that can be read without waiting, also from above
+// TLS, which may hold bytes of its own.
+type socket struct {
+	*net.TCPConn
+	raw     syscall.RawConn
+	looking bool // Read does not wait
+
+	// Of the call of raw under way; the functions are made once.
+	into    []byte
+	n       int
+	err     error
+	doRead  func(fd uintptr)
+	pending int
+	doCount func(fd uintptr)
+}
+
+// newSocket is nil for what is no TCP connection.
+func newSocket(nc net.Conn) (*socket, *turn) {
+	tcp, ok := nc.(*net.TCPConn)
+	if !ok {
+		return nil, nil
+	}
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return nil, nil // closed already, which the first write tells
+	}
+	s := &socket{TCPConn: tcp, raw: raw}
+	s.doRead = func(fd uintptr) { s.n, s.err = syscall.Read(int(fd), s.into) }
+	s.doCount = func(fd uintptr) { s.pending = unacknowledged(int(fd)) }
+	return s, newTurn(raw)
+}
+
+// Read is TCPConn's, or under a look what is there: errNothing, if nothing is.
+func (s *socket) Read(p []byte) (int, error) {
+	if !s.looking {
+		return s.TCPConn.Read(p)
+	}
+	s.into = p
+	err := s.raw.Control(s.doRead)
+	s.into = nil
+	switch {
+	case err != nil:
+		return 0, err
+	case s.err == syscall.EAGAIN, s.err == syscall.EINTR:
+		return 0, errNothing
+	case s.err != nil:
+		return 0, s.err
+	case s.n <= 0:
+		return 0, io.EOF
+	}
+	return s.n, nil
+}
+
+// unread reports whether the system of the server has not taken all of the
+// request. Asked once the first bytes of an answer were read: whoever answers
+// a request that he read has acknowledged it in the same packet or before.
+func (s *socket) unread() bool {
+	return s.raw.Control(s.doCount) == nil && s.pending > 0
+}
