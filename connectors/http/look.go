@@ -16,54 +16,34 @@ const lookWait = time.Millisecond
 var (
 	errUnasked = errors.New("the server sent bytes that no request asked for; is the URL that of an HTTP server?")
 	errIdle    = errors.New("the server closed an idle connection with 408")
-	// errNothing is what a socket under a look returns when nothing is there.
-	// It is temporary to crypto/tls, which would keep any other error.
-	errNothing net.Error = nothing{}
 )
-
-type nothing struct{}
-
-func (nothing) Error() string   { return "nothing to read" }
-func (nothing) Timeout() bool   { return true }
-func (nothing) Temporary() bool { return true }
 
 // look is done before each request. It fails when the server closed the
 // connection, or sent anything: what came before the request is no answer to
 // it, and would be taken for one.
 func (c *conn) look(ctx context.Context) error {
-	if c.socket == nil {
-		return c.lookPatiently(ctx)
-	}
-	c.socket.looking = true
-	n, err := c.Read(c.spare[:])
-	c.socket.looking = false
+	patient := c.socket == nil
 	switch {
-	case n > 0:
-		return errUnasked
-	case errors.Is(err, errNothing):
-		return nil
+	case !patient:
+		c.socket.looking = true
+		defer func() { c.socket.looking = false }()
+	case c.used:
+		if err := c.SetReadDeadline(time.Now().Add(lookWait)); err != nil {
+			return err
+		}
 	default:
-		return answerError(err)
-	}
-}
-
-// lookPatiently waits a moment for bytes. A new connection is spared that.
-func (c *conn) lookPatiently(ctx context.Context) error {
-	if !c.used {
-		return nil
-	}
-	if err := c.SetReadDeadline(time.Now().Add(lookWait)); err != nil {
-		return err
+		return nil // a new connection is not waited for
 	}
 	n, err := c.Read(c.spare[:])
 	switch {
 	case n > 0:
 		return errUnasked
-	case errors.Is(err, os.ErrDeadlineExceeded):
+	case !errors.Is(err, os.ErrDeadlineExceeded):
+		return answerError(err)
+	case patient:
 		return c.extend(ctx)
-	default:
-		return answerError(err)
 	}
+	return nil
 }
 
 // unseen reports whether a request that failed with err did so without a sign

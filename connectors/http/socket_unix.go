@@ -5,6 +5,7 @@ package http
 import (
 	"io"
 	"net"
+	"os"
 	"syscall"
 )
 
@@ -30,17 +31,15 @@ func newSocket(nc net.Conn) (*socket, *turn) {
 	if !ok {
 		return nil, nil
 	}
-	raw, err := tcp.SyscallConn()
-	if err != nil {
-		return nil, nil // closed already, which the first write tells
-	}
+	raw, _ := tcp.SyscallConn() // it fails for a zero TCPConn only
 	s := &socket{TCPConn: tcp, raw: raw}
 	s.doRead = func(fd uintptr) { s.n, s.err = syscall.Read(int(fd), s.into) }
 	s.doCount = func(fd uintptr) { s.pending = unacknowledged(int(fd)) }
 	return s, newTurn(raw)
 }
 
-// Read is TCPConn's, or under a look what is there: errNothing, if nothing is.
+// Read is TCPConn's, or under a look what is there. If nothing is, the time is
+// over at once: an error that crypto/tls does not keep.
 func (s *socket) Read(p []byte) (int, error) {
 	if !s.looking {
 		return s.TCPConn.Read(p)
@@ -52,7 +51,7 @@ func (s *socket) Read(p []byte) (int, error) {
 	case err != nil:
 		return 0, err
 	case s.err == syscall.EAGAIN, s.err == syscall.EINTR:
-		return 0, errNothing
+		return 0, os.ErrDeadlineExceeded
 	case s.err != nil:
 		return 0, s.err
 	case s.n <= 0:
