@@ -18,15 +18,13 @@ import (
 	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/connector"
 	fisohttp "github.com/lsm/fiso/connectors/http"
-	"github.com/lsm/fiso/flow/deadletter"
 	"github.com/lsm/fiso/flow/engine"
-	"github.com/lsm/fiso/flow/fault"
 )
 
 func env() Env {
 	return Env{
 		Logger: slog.New(slog.DiscardHandler), Stdout: new(strings.Builder), OnGap: func() {},
-		Files: new(Files), Listeners: new(fisohttp.Listeners),
+		Listeners: new(fisohttp.Listeners),
 	}
 }
 
@@ -80,67 +78,6 @@ func TestSchema_acceptsWhatParseDoesAndPointsAtWhatItDoesNot(t *testing.T) {
 			}
 		})
 	}
-}
-
-// Two users of one file must not cut each other's lines, and the file stays
-// open until the last has closed it.
-func TestFiles_shareAFileUntilTheLastCloses(t *testing.T) {
-	var files Files
-	path := filepath.Join(t.TempDir(), "dead.jsonl")
-	letter := func(value string) *deadletter.Letter {
-		return &deadletter.Letter{Message: &connector.Message{Value: []byte(value)}, Code: fault.SinkRejected, Flow: "a", FailedAt: time.Unix(1, 0)}
-	}
-	one, err := files.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	two, err := files.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, w := range []deadletter.Writer{one, two, one} {
-		if err := w.Write(t.Context(), letter("x")); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for range 2 {
-		if err := one.Close(t.Context()); err != nil {
-			t.Error(err)
-		}
-	}
-	if err := one.Write(t.Context(), letter("y")); !errors.Is(err, connector.ErrClosed) {
-		t.Errorf("write after close: %v", err)
-	}
-	if err := two.Write(t.Context(), letter("z")); err != nil {
-		t.Errorf("the other's close closed the file: %v", err)
-	}
-	if err := two.Close(t.Context()); err != nil {
-		t.Error(err)
-	}
-	n := 0
-	for _, err := range deadletter.ReadFile(path) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		n++
-	}
-	if n != 4 || len(files.files) != 0 {
-		t.Errorf("%d letters, %d files open", n, len(files.files))
-	}
-	if _, err := files.Open(filepath.Join(path, "below")); err == nil {
-		t.Error("opens a file below a file")
-	}
-}
-
-func TestFiles_closeWaitsForWritesUnderWayBounded(t *testing.T) {
-	u := &user{files: &Files{}, name: "x", shared: &shared{users: 2}}
-	u.writes.Add(1)
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := u.Close(ctx); !errors.Is(err, context.Canceled) {
-		t.Errorf("error = %v", err)
-	}
-	u.writes.Done()
 }
 
 func TestFileLetters_checkTriesTheFileAndLeavesNoTrace(t *testing.T) {

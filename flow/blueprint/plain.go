@@ -2,6 +2,7 @@ package blueprint
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -38,12 +39,22 @@ type fileLetters struct {
 
 func (c *fileLetters) tell() string { return "file " + c.Path }
 
-func (c *fileLetters) build(env Env) (deadletter.Writer, error) { return env.Files.Open(c.Path) }
+func (c *fileLetters) build(Env) (deadletter.Writer, error) {
+	w, err := deadletter.OpenFile(c.Path)
+	if err != nil {
+		return nil, err
+	}
+	return w, nil
+}
 
 // check opens the file as it is, and where there is none, sees whether its
 // directory would take one.
 func (c *fileLetters) check(context.Context) []connector.Step {
 	step := connector.Step{Name: "write to " + c.Path}
+	if st, err := os.Stat(c.Path); err == nil && !st.Mode().IsRegular() {
+		step.Err = errors.New("it is no regular file; name a file, whose directory this user may write to")
+		return []connector.Step{step}
+	}
 	f, err := os.OpenFile(c.Path, os.O_WRONLY|os.O_APPEND, 0)
 	if os.IsNotExist(err) {
 		if f, err = os.CreateTemp(filepath.Dir(c.Path), ".fiso-check-*"); err == nil {

@@ -20,7 +20,6 @@ type Env struct {
 	Logger *slog.Logger
 	Stdout io.Writer // of the stdout sink
 	OnGap  func()    // hears of records that a source no longer has
-	Files  *Files    // dead letter files that are open
 	// Listeners are the open ports of http sources.
 	Listeners *fisohttp.Listeners
 	// Dial opens every connection that a part makes, for tests on a network of

@@ -86,7 +86,7 @@ func TestFile_aTimeThatJSONCannotHoldIsLeftOut(t *testing.T) {
 
 // F10, https://github.com/elastic/logstash/issues/10881: an entry that a crash
 // cut short must not stop the reader, or stand between whole ones.
-func TestF10_aTornLastLineIsPassedOverAndCutOff(t *testing.T) {
+func TestF10_aTornLastLineIsPassedOverAndKeptApart(t *testing.T) {
 	for name, whole := range map[string]int{"after whole lines": 2, "alone": 0} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "dlq.jsonl")
@@ -112,8 +112,16 @@ func TestF10_aTornLastLineIsPassedOverAndCutOff(t *testing.T) {
 			if err := open(t, path).Write(t.Context(), letter()); err != nil {
 				t.Fatal(err)
 			}
-			if n := len(all(t, path)); n != whole+1 {
-				t.Errorf("%d letters are read after one more, want %d", n, whole+1)
+			var n, torn int
+			for _, err := range ReadFile(path) {
+				if n++; errors.Is(err, errTorn) {
+					torn = n
+				} else if err != nil {
+					t.Error(err)
+				}
+			}
+			if n != whole+2 || torn != whole+1 {
+				t.Errorf("%d lines, of which line %d is torn, after one more; want %d and %d", n, torn, whole+2, whole+1)
 			}
 		})
 	}
@@ -139,7 +147,7 @@ func TestReadFile_namesABrokenLineAndGoesOn(t *testing.T) {
 		got = append(got, msg)
 	}
 	want := []string{
-		"order-events", "line 2: no dead letter: unexpected end of JSON input",
+		"order-events", "line 2: cut short by a crash or a full disk, and never counted as stored",
 		`line 3: no dead letter: bytes are neither a string nor {"base64": …}`,
 		`line 4: no dead letter: bytes are neither a string nor {"base64": …}`,
 		"line 5: no dead letter of ours: header fiso-original-topic is missing", "order-events",
@@ -171,76 +179,100 @@ type failing struct{}
 
 func (*failing) Read([]byte) (int, error) { return 0, errDisk }
 
-// fakeDisk is a disk that fails when it is told to, and counts.
-type fakeDisk struct {
-	data                  []byte
-	syncs                 int
-	write, sync, truncate error
-	short                 bool // a failing write leaves half of it
-	syncing               func()
+// faultyDisk is a file that fails when it is told to, and counts.
+type faultyDisk struct {
+	disk
+	syncs                       int
+	stat, write, sync, truncate error
+	writing, syncing            func()
 }
 
-func (d *fakeDisk) Write(p []byte) (int, error) {
-	if d.write != nil {
-		if d.short {
-			d.data = append(d.data, p[:len(p)/2]...)
-		}
-		return len(p) / 2, d.write
+// withDisk is a File on a disk that can fail.
+func withDisk(t *testing.T) (*File, *faultyDisk, string) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "dlq.jsonl")
+	w := open(t, path)
+	d := &faultyDisk{disk: w.file}
+	w.file = d
+	return w, d, path
+}
+
+func (d *faultyDisk) Write(p []byte) (int, error) {
+	if d.writing != nil {
+		d.writing()
 	}
-	d.data = append(d.data, p...)
-	return len(p), nil
+	if d.write != nil {
+		n, err := d.disk.Write(p[:len(p)/2])
+		return n, errors.Join(d.write, err)
+	}
+	return d.disk.Write(p)
 }
 
-func (d *fakeDisk) Sync() error {
+func (d *faultyDisk) Sync() error {
 	d.syncs++
 	if d.syncing != nil {
 		d.syncing()
 	}
-	return d.sync
-}
-
-func (d *fakeDisk) Truncate(size int64) error {
-	if d.truncate == nil {
-		d.data = d.data[:size]
+	if d.sync != nil {
+		return d.sync
 	}
-	return d.truncate
+	return d.disk.Sync()
 }
 
-func (d *fakeDisk) Close() error { return errDisk }
+func (d *faultyDisk) Stat() (os.FileInfo, error) {
+	if d.stat != nil {
+		return nil, d.stat
+	}
+	return d.disk.Stat()
+}
 
-func TestFile_aFailedWriteLeavesNothingBehind(t *testing.T) {
+func (d *faultyDisk) Truncate(size int64) error {
+	if d.truncate != nil {
+		return d.truncate
+	}
+	return d.disk.Truncate(size)
+}
+
+// U17: what a failed write leaves is cut off, or at least kept apart from the
+// next letter.
+func TestFile_aFailedWriteSpoilsNoOtherLetter(t *testing.T) {
 	for _, tc := range []struct {
 		name string
-		disk fakeDisk
+		disk faultyDisk
+		torn int
 	}{
-		{"disk full", fakeDisk{write: errDisk, short: true}},
-		{"a sync that fails", fakeDisk{sync: errDisk}},
-		{"and cannot be cut at once", fakeDisk{write: errDisk, short: true, truncate: errDisk}},
+		{"disk full", faultyDisk{write: errDisk}, 0},
+		{"a sync that fails", faultyDisk{sync: errDisk}, 0},
+		{"and cannot be cut", faultyDisk{write: errDisk, truncate: errDisk}, 2},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			d := &fakeDisk{}
-			w := newFile("f", d, 0)
+			w, d, path := withDisk(t)
 			if err := w.Write(t.Context(), letter()); err != nil {
 				t.Fatal(err)
 			}
-			d.write, d.sync, d.truncate, d.short = tc.disk.write, tc.disk.sync, tc.disk.truncate, tc.disk.short
+			d.write, d.sync, d.truncate = tc.disk.write, tc.disk.sync, tc.disk.truncate
 			for range 2 {
 				if err := w.Write(t.Context(), letter()); !errors.Is(err, errDisk) {
 					t.Errorf("Write: %v", err)
 				}
 			}
-			*d = fakeDisk{data: d.data}
+			d.write, d.sync, d.truncate = nil, nil, nil
 			if err := w.Write(t.Context(), letter()); err != nil {
 				t.Fatal(err)
 			}
-			n := 0
-			for _, err := range read(bytes.NewReader(d.data)) {
-				if n++; err != nil {
+			n, torn := 0, 0
+			for _, err := range ReadFile(path) {
+				switch {
+				case err == nil:
+					n++
+				case errors.Is(err, errTorn):
+					torn++
+				default:
 					t.Error(err)
 				}
 			}
-			if n != 2 {
-				t.Errorf("%d letters, want the two that were stored", n)
+			if n != 2 || torn != tc.torn {
+				t.Errorf("%d letters and %d torn lines; want the two that were stored, and %d", n, torn, tc.torn)
 			}
 		})
 	}
@@ -257,8 +289,7 @@ func (w *File) collected() int {
 }
 
 func TestFile_writersShareASync(t *testing.T) {
-	d := &fakeDisk{}
-	w := newFile("f", d, 0)
+	w, d, path := withDisk(t)
 	first := make(chan struct{})
 	release := make(chan struct{})
 	d.syncing = func() {
@@ -306,8 +337,8 @@ func TestFile_writersShareASync(t *testing.T) {
 	if d.syncs != 2 {
 		t.Errorf("%d syncs for 51 letters, want 2", d.syncs)
 	}
-	if n := bytes.Count(d.data, []byte("\n")); n != 52 { // the one that stopped waiting, too
-		t.Errorf("%d lines", n)
+	if n := len(all(t, path)); n != 52 { // the one that stopped waiting, too
+		t.Errorf("%d letters", n)
 	}
 }
 
@@ -319,7 +350,11 @@ func TestFile_closes(t *testing.T) {
 	if err := w.Write(t.Context(), letter()); !errors.Is(err, connector.ErrClosed) {
 		t.Errorf("Write after Close: %v", err)
 	}
-	if err := newFile("f", &fakeDisk{}, 0).Close(t.Context()); !errors.Is(err, errDisk) {
+	w = open(t, filepath.Join(t.TempDir(), "dlq.jsonl"))
+	if err := w.file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(t.Context()); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("a close that fails: %v", err)
 	}
 }
@@ -332,24 +367,20 @@ func TestOpenFile_saysWhatItCannotOpen(t *testing.T) {
 	if _, err := OpenFile(filepath.Join(dir, "no", "dlq.jsonl")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a missing directory: %v", err)
 	}
-	pipe, _, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = pipe.Close() }()
-	if _, err := prepare(pipe, filepath.Join(dir, "f")); err == nil {
-		t.Error("a pipe was taken for a file")
-	}
-	closed, err := os.Create(filepath.Join(dir, "g"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := prepare(closed, filepath.Join(dir, "gone", "g")); !errors.Is(err, os.ErrNotExist) {
+	if err := syncDir(filepath.Join(dir, "gone")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a directory that is gone: %v", err)
 	}
-	if err := closed.Close(); err != nil {
+	w := open(t, filepath.Join(dir, "f"))
+	if err := w.file.Close(); err != nil {
 		t.Fatal(err)
 	}
+	if err := lockable(w.file); err == nil || !strings.HasPrefix(err.Error(), "lock it: ") || !strings.HasSuffix(err.Error(), "; use a file system that has locks (flock)") {
+		t.Errorf("a file that cannot be locked: %v", err)
+	}
+	if err := w.Write(t.Context(), letter()); err == nil || !strings.HasPrefix(err.Error(), "lock "+filepath.Join(dir, "f")+": ") {
+		t.Errorf("a write to it: %v", err)
+	}
+	w.closed = true
 }
 
 func FuzzReadFile(f *testing.F) {

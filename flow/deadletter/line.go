@@ -95,9 +95,14 @@ func encodeLine(l *Letter) ([]byte, error) {
 // ReadFile reads the letters of a file, oldest first, without holding more than
 // one in memory. A line that is no dead letter is yielded as an error that
 // names it, with the letter as far as it could be read or nil, and reading goes
-// on. An unfinished last line was never counted as stored and is passed over.
+// on. An unfinished last line was never counted as stored and is passed over,
+// and so are NULs before a line, which a truncation by others may leave.
 func ReadFile(path string) iter.Seq2[*Letter, error] {
 	return func(yield func(*Letter, error) bool) {
+		if st, err := os.Stat(path); err == nil && !st.Mode().IsRegular() {
+			yield(nil, fmt.Errorf("read dead letters: %s is no regular file", path))
+			return
+		}
 		f, err := os.Open(path)
 		if err != nil {
 			yield(nil, fmt.Errorf("read dead letters: %w", err))
@@ -119,6 +124,7 @@ func read(r io.Reader) iter.Seq2[*Letter, error] {
 	return func(yield func(*Letter, error) bool) {
 		in := bufio.NewReaderSize(r, 64<<10)
 		for n := 1; ; n++ {
+			skipNULs(in)
 			data, err := in.ReadBytes('\n')
 			if errors.Is(err, io.EOF) {
 				return // what stands before it is torn
@@ -138,9 +144,28 @@ func read(r io.Reader) iter.Seq2[*Letter, error] {
 	}
 }
 
+// skipNULs holds none of them: there may be gigabytes.
+func skipNULs(in *bufio.Reader) {
+	for {
+		b, err := in.ReadByte()
+		if err != nil {
+			return // the next read meets it again
+		}
+		if b != 0 {
+			_ = in.UnreadByte() // it was just read
+			return
+		}
+	}
+}
+
+var errTorn = errors.New("cut short by a crash or a full disk, and never counted as stored")
+
 func parseLine(data []byte) (*Letter, error) {
 	var rec line
 	if err := json.Unmarshal(data, &rec); err != nil {
+		if syntax, ok := errors.AsType[*json.SyntaxError](err); ok && syntax.Offset >= int64(len(data)) {
+			return nil, errTorn
+		}
 		return nil, fmt.Errorf("no dead letter: %w", err)
 	}
 	m := &connector.Message{Key: rec.Key.bytes(), Value: rec.Value.bytes(), Time: rec.Time}

@@ -58,7 +58,7 @@ func NewLoader(o Options) *Loader {
 	}
 	return &Loader{o: o, env: blueprint.Env{
 		Logger: o.Logger, Stdout: o.Stdout, OnGap: func() {},
-		Files: new(blueprint.Files), Listeners: new(fisohttp.Listeners), Dial: o.Dial,
+		Listeners: new(fisohttp.Listeners), Dial: o.Dial,
 	}}
 }
 
