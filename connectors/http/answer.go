@@ -13,9 +13,9 @@ import (
 const (
 	// maxSnippet is how much of an answer an error quotes, in bytes.
 	maxSnippet = 200
-	// maxRetryAfter bounds what a destination may ask for: a wrong date must
-	// not stop a flow for a year.
-	maxRetryAfter = time.Hour
+	// maxRetryAfter bounds what is passed on of what a destination asks for. How
+	// much of that is waited is for the caller to say: a flow waits an hour.
+	maxRetryAfter = 7 * 24 * time.Hour
 )
 
 // parseRetryAfter reads a Retry-After header, seconds or an HTTP date, as a

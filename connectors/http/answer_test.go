@@ -18,15 +18,16 @@ func TestParseRetryAfter(t *testing.T) {
 			{"", 0},
 			{"0", 0},
 			{" 12 ", 12 * time.Second},
-			{"3601", time.Hour},
-			{"99999999999999999999999", time.Hour},
+			{"86400", 24 * time.Hour},
+			{"604801", 7 * 24 * time.Hour},
+			{"99999999999999999999999", 7 * 24 * time.Hour},
 			{"-5", 0},
 			{"1.5", 0},
 			{"soon", 0},
 			{now.Add(90 * time.Second).UTC().Format("Mon, 02 Jan 2006 15:04:05 GMT"), 90 * time.Second},
 			{now.Add(90 * time.Second).UTC().Format(time.ANSIC), 90 * time.Second},
 			{now.Add(-time.Minute).UTC().Format("Mon, 02 Jan 2006 15:04:05 GMT"), 0},
-			{"Fri, 31 Dec 9999 23:59:59 GMT", time.Hour},
+			{"Fri, 31 Dec 9999 23:59:59 GMT", 7 * 24 * time.Hour},
 		} {
 			if got := parseRetryAfter(row.in); got != row.want {
 				t.Errorf("%q is %v; want %v", row.in, got, row.want)

@@ -143,7 +143,7 @@ func TestSink_verdicts(t *testing.T) {
 		{name: "425", answer: status("425 Too Early", ""), want: io.EOF, class: connector.Temporary},
 		{name: "429 with seconds", answer: status("429 Too Many Requests", "Retry-After: 7\r\n"), want: io.EOF, class: connector.Temporary, after: 7 * time.Second},
 		{name: "500", answer: status("500 Internal Server Error", ""), want: io.EOF, class: connector.Temporary},
-		{name: "503 for a year", answer: status("503 Service Unavailable", "Retry-After: 31536000\r\n"), want: io.EOF, class: connector.Temporary, after: time.Hour},
+		{name: "503 for a year", answer: status("503 Service Unavailable", "Retry-After: 31536000\r\n"), want: io.EOF, class: connector.Temporary, after: 7 * 24 * time.Hour},
 		{name: "status of no class", answer: status("799 Odd", ""), want: io.EOF, class: connector.Temporary, text: ": 799: because"},
 		{name: "400", answer: status("400 Bad Request", ""), want: io.EOF, class: connector.Permanent, text: "400 Bad Request: because"},
 		{name: "401", answer: status("401 Unauthorized", ""), want: io.EOF, class: connector.Permanent},

@@ -159,11 +159,11 @@ func (e *Engine) store(it *item) outcome {
 }
 
 // Bounds of a pause: a policy of no delay must not become a busy loop, and a
-// server's Retry-After must not hold a key for days.
+// server's Retry-After must not hold a key for days: LongestAsked of it counts.
 const (
 	shortestRetry = time.Millisecond
 	shortestHold  = 50 * time.Millisecond
-	longestAsked  = time.Hour
+	LongestAsked  = time.Hour
 )
 
 // pause is a wait before the next try; held for a reason, or a counted retry.
@@ -173,11 +173,16 @@ func (e *Engine) pause(it *item, held string, err error) outcome {
 	if held != "" {
 		least = shortestHold
 	}
-	asked := min(connector.RetryAfter(err), longestAsked)
-	delay := max(it.stage.Retry.Delay(it.pauses), asked, least)
+	asked := connector.RetryAfter(err)
+	delay := max(it.stage.Retry.Delay(it.pauses), min(asked, LongestAsked), least)
 	e.cfg.Observer.Retry()
 	e.logRetry(it, delay, err)
-	return outcome{kind: pause, delay: delay, held: held, err: err}
+	if asked <= it.stage.Retry.Max {
+		asked = 0 // no longer than the flow's owner expects
+	} else {
+		e.logAsked(it, asked, delay, err)
+	}
+	return outcome{kind: pause, delay: delay, held: held, asked: asked, err: err}
 }
 
 // The calls out of the engine. A panic in one is an error of the event it was

@@ -53,6 +53,7 @@ type Engine struct {
 	starved int                 // of those, waiting for bytes
 	held    map[*item]struct{}
 	last    failure
+	asked   asked
 	spare   spare
 
 	quiet quiet // has its own lock, taken under mu or without

@@ -58,6 +58,18 @@ func (e *Engine) logRetry(it *item, delay time.Duration, err error) {
 		slog.Duration("delay", delay), slog.Any("error", err))
 }
 
+// logAsked tells of a pause that the sink asked for and that is longer than any
+// of the flow's own.
+func (e *Engine) logAsked(it *item, asked, delay time.Duration, err error) {
+	unsaid, ok := e.quiet.ask(time.Now())
+	if !ok {
+		return
+	}
+	e.cfg.Logger.WarnContext(e.context(it.call, it), "sink asked for a long pause",
+		slog.String("position", it.m.Position.String()), slog.Duration("asked", asked), slog.Duration("delay", delay),
+		slog.Duration("longest", LongestAsked), slog.Any("error", err), slog.Int("unsaid", unsaid))
+}
+
 // logHeld tells when the first event is held and when the last goes on. Called
 // with the lock held.
 func (e *Engine) logHeld(it *item, reason string) {

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/lsm/fiso/common/backoff"
 	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/connector"
 	"github.com/lsm/fiso/flow/fault"
@@ -165,6 +166,49 @@ func TestLog_saysWhatAPersonNeedsAndNoMore(t *testing.T) {
 			if got := strings.Count(s, line); got != n {
 				t.Errorf("%q stands %d times in the log, want %d\n%s", line, got, n, s)
 			}
+		}
+	})
+}
+
+// U11: a sink that asks for a day stops its keys for an hour at a time, and
+// nobody could see why.
+func TestStatus_tellsOfALongPauseThatTheSinkAskedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		policy := backoff.Policy{Kind: backoff.Constant, Initial: time.Second, Max: 30 * time.Second}
+		var ask atomic.Int64
+		stage := Stage{MaxRetries: 3, Retry: policy, Sink: sinkFunc(func(context.Context, *cloudevent.Event) error {
+			if d := ask.Load(); d > 0 {
+				return connector.AsTemporary(errBoom, time.Duration(d))
+			}
+			return nil
+		})}
+		r := start(t, Config{Logger: slog.New(slog.NewTextHandler(&out, nil))}, stage)
+
+		ask.Store(int64(30 * time.Second))
+		first := r.give(r.ctx, "k")
+		synctest.Wait()
+		if s := r.Status(); s.Asked != 0 || out.Len() > 0 {
+			t.Errorf("a pause as long as the flow's own: %+v\n%s", s, out.String())
+		}
+		ask.Store(int64(24 * time.Hour))
+		after(30 * time.Second)
+		if s := r.Status(); s.Asked != 24*time.Hour || !s.AskedUntil.Equal(time.Now().Add(time.Hour)) {
+			t.Errorf("asked for %v until %v", s.Asked, s.AskedUntil)
+		}
+		if want := `level=WARN msg="sink asked for a long pause" position=`; strings.Count(out.String(), want) != 1 ||
+			!strings.Contains(out.String(), " asked=24h0m0s delay=1h0m0s longest=1h0m0s error=boom unsaid=0") {
+			t.Errorf("log:\n%s", out.String())
+		}
+
+		ask.Store(0)
+		if err := r.Swap(r.ctx, r.stage(stage)); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		r.want(first, nil)
+		if s := r.Status(); s.Asked != 0 {
+			t.Errorf("after a reload: %v", s.Asked)
 		}
 	})
 }

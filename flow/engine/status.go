@@ -20,6 +20,10 @@ type State struct {
 	// LastError is the last thing that went wrong with an event, and when.
 	LastError   string
 	LastErrorAt time.Time
+	// Asked is the pause that the sink asked for, where one under way is longer
+	// than any of the flow's own, and AskedUntil when it ends.
+	Asked      time.Duration
+	AskedUntil time.Time
 	// Oldest is the age of the event that waits the longest to be settled, and
 	// OldestAt where it stands; 0 and "" when nothing is in flight.
 	Oldest   time.Duration
@@ -48,6 +52,21 @@ func (e *Engine) note(err error) {
 	}
 }
 
+// asked is a pause that the sink asked for.
+type asked struct {
+	pause time.Duration
+	until time.Time
+	stage *stage
+}
+
+// noteAsked remembers the pause that ends last. Called with the lock held.
+func (e *Engine) noteAsked(st *stage, out outcome) {
+	until := time.Now().Add(out.delay)
+	if out.asked > 0 && (e.asked.stage != st || until.After(e.asked.until)) {
+		e.asked = asked{out.asked, until, st}
+	}
+}
+
 // Status is cheap, safe for concurrent use and waits for nothing outside.
 func (e *Engine) Status() State {
 	now := time.Now()
@@ -63,6 +82,9 @@ func (e *Engine) Status() State {
 	}
 	if e.last.err != nil {
 		s.LastError, s.LastErrorAt = e.last.err.Error(), e.last.at
+	}
+	if e.asked.until.After(now) && e.asked.stage == e.stage.Load() && len(e.pauses) > 0 {
+		s.Asked, s.AskedUntil = e.asked.pause, e.asked.until
 	}
 	for _, sh := range e.shards {
 		if it := sh.oldest; it != nil && now.Sub(it.accepted) >= s.Oldest {

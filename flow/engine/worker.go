@@ -122,6 +122,7 @@ type outcome struct {
 	kind  kind
 	delay time.Duration // of a pause
 	held  string        // why it is held, during a pause; "": it is a retry
+	asked time.Duration // what the sink asked for, where it is long
 	err   error
 }
 
@@ -168,6 +169,7 @@ func (e *Engine) conclude(it *item, out outcome) bool {
 		e.ready.push(l)
 	case out.kind == pause:
 		e.hold(it, out.held)
+		e.noteAsked(st, out)
 		e.sleep(l, out.delay)
 	case out.kind == wait:
 		e.halt(l, &st.line)

@@ -48,6 +48,10 @@ func (h *health) judge(now time.Time, src connector.Status, eng engine.State) su
 	}
 	problems = append(problems, h.stalled(now, src.Partitions)...)
 	s := supervisor.Status{Problem: strings.Join(problems, "; "), Unreached: !h.reach(src), Notes: src.Notes}
+	if eng.Asked > 0 {
+		s.Notes = append(s.Notes[:len(s.Notes):len(s.Notes)], fmt.Sprintf("the sink asked for a pause of %v (Retry-After, of which at most %v is kept): the next try is at %s",
+			eng.Asked, engine.LongestAsked, eng.AskedUntil.UTC().Format(time.RFC3339)))
+	}
 	if eng.LastError != "" {
 		s.Notes = append(s.Notes[:len(s.Notes):len(s.Notes)], fmt.Sprintf("last error, %s: %s", eng.LastErrorAt.UTC().Format(time.RFC3339), eng.LastError))
 	}
