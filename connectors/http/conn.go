@@ -21,6 +21,8 @@ const (
 	// drainAnswer is how long the body of an answer may take, once its header
 	// is there: the verdict is known, the rest only keeps the connection.
 	drainAnswer = 2 * time.Second
+	// writeSlice is how long a write goes without a look for an early answer.
+	writeSlice = 200 * time.Millisecond
 )
 
 // conn is one connection to the target, used by one call at a time.
@@ -118,9 +120,20 @@ func (c *conn) send(ctx context.Context, request []byte, sent func()) error {
 	}
 	defer sent()
 	for {
+		// A server may answer, 413 for example, and read no further (RFC 9112,
+		// 9.3), so a write is interrupted for a look. TLS allows no such thing.
+		if slice := time.Now().Add(writeSlice); c.tcp && slice.Before(c.deadline) {
+			c.set = slice
+			if err := errors.Join(c.SetDeadline(slice), ctx.Err()); err != nil {
+				return err
+			}
+		}
 		n, err := c.Write(rest)
 		if rest = rest[n:]; err == nil || !c.early(ctx, err) {
 			return err
+		}
+		if n == 0 && c.socket.readable() {
+			return errRefused
 		}
 	}
 }
@@ -223,6 +236,7 @@ func (c *conn) fillBody(ctx context.Context) error {
 var (
 	errLargeHeader = errors.New("the header of the answer is larger than 16KiB")
 	errNotHTTP     = errors.New("the answer is not HTTP/1.1; is the URL that of an HTTP server, and is http or https right?")
+	errRefused     = errors.New("the server answered and read no further")
 	errNoEnd       = errors.New("the answer never got past interim (1xx) ones")
 )
 

@@ -276,6 +276,63 @@ func TestSink_readsTheAnswerOfAServerThatDidNotReadTheRequest(t *testing.T) {
 	}
 }
 
+// RFC 9112, 9.3: a server that refuses a request need not read it, nor close.
+func TestSink_hearsARefusalWhileItStillSends(t *testing.T) {
+	large := order("1")
+	large.Data = []byte(`"` + strings.Repeat("x", 16<<20) + `"`)
+	for _, row := range []struct {
+		name, answer, want string
+		used               bool
+	}{
+		{"on a new connection", status("413 Content Too Large", ""), "413 ", false},
+		{"on a used connection", status("413 Content Too Large", ""), "413 ", true},
+		{"200 is no delivery of half a request", okAnswer, "the server answered and read no further", false},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			ends := make(chan struct{})
+			ln, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			var wg sync.WaitGroup
+			defer wg.Wait()
+			defer close(ends)
+			defer func() { _ = ln.Close() }()
+			wg.Go(func() {
+				for {
+					c, err := ln.Accept()
+					if err != nil {
+						return
+					}
+					wg.Go(func() {
+						defer func() { _ = c.Close() }()
+						buf := make([]byte, 64<<10)
+						if n, _ := c.Read(buf); strings.HasSuffix(string(buf[:n]), `{"n":1}}`) {
+							_, _ = io.WriteString(c, okAnswer)
+							_, _ = c.Read(buf)
+						}
+						_, _ = io.WriteString(c, row.answer)
+						<-ends
+					})
+				}
+			})
+			s := newSink(t, sinkConfig("http://"+ln.Addr().String()))
+			if row.used {
+				if err := s.Send(t.Context(), order("0")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			began := time.Now()
+			if err := s.Send(t.Context(), large); err == nil || !strings.Contains(err.Error(), row.want) {
+				t.Errorf("error is %v; want %q", err, row.want)
+			}
+			if took := time.Since(began); took > 10*time.Second {
+				t.Errorf("it took %v", took)
+			}
+		})
+	}
+}
+
 func TestSink_aCallEndsWhenItsContextDoes(t *testing.T) {
 	release := make(chan struct{})
 	p := newPeer(t, func(int64, net.Conn, *nethttp.Request) bool { <-release; return false })

@@ -12,4 +12,6 @@ type socket struct {
 
 func newSocket(net.Conn) (*socket, *turn) { return nil, nil }
 
+func (*socket) readable() bool { return false }
+
 func (*socket) unread() bool { return false }

@@ -3,6 +3,7 @@
 package http
 
 import (
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -23,6 +24,7 @@ type socket struct {
 	doRead  func(fd uintptr)
 	pending int
 	doCount func(fd uintptr)
+	doPeek  func(fd uintptr)
 }
 
 // newSocket is nil for what is no TCP connection.
@@ -34,6 +36,7 @@ func newSocket(nc net.Conn) (*socket, *turn) {
 	raw, _ := tcp.SyscallConn() // it fails for a zero TCPConn only
 	s := &socket{TCPConn: tcp, raw: raw}
 	s.doRead = func(fd uintptr) { s.n, s.err = syscall.Read(int(fd), s.into) }
+	s.doPeek = func(fd uintptr) { s.n, _, s.err = syscall.Recvfrom(int(fd), s.into, syscall.MSG_PEEK) }
 	s.doCount = func(fd uintptr) { s.pending = unacknowledged(int(fd)) }
 	return s, newTurn(raw)
 }
@@ -50,7 +53,7 @@ func (s *socket) Read(p []byte) (int, error) {
 	switch {
 	case err != nil:
 		return 0, err
-	case s.err == syscall.EAGAIN, s.err == syscall.EINTR:
+	case errors.Is(s.err, syscall.EAGAIN), errors.Is(s.err, syscall.EINTR):
 		return 0, os.ErrDeadlineExceeded
 	case s.err != nil:
 		return 0, s.err
@@ -58,6 +61,15 @@ func (s *socket) Read(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	return s.n, nil
+}
+
+// readable reports whether there is anything to read.
+func (s *socket) readable() bool {
+	var b [1]byte
+	s.into = b[:]
+	err := s.raw.Control(s.doPeek)
+	s.into = nil
+	return err == nil && s.err == nil && s.n > 0
 }
 
 // unread reports whether the system of the server has not taken all of the

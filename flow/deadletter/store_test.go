@@ -59,7 +59,9 @@ func TestOtherProcess(t *testing.T) {
 		if err := w.Write(t.Context(), numbered("other", i)); err != nil {
 			t.Fatal(err)
 		}
-		fmt.Println("stored", i)
+		if _, err := fmt.Fprintln(os.Stdout, "stored", i); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
