@@ -11,6 +11,7 @@ import (
 	"github.com/lsm/fiso/flow/supervisor"
 )
 
+// U11, among others: a sink that asked for a day was seen nowhere.
 func TestHealth_saysWhyAFlowIsNotReady(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	good := []connector.PartitionStatus{{Topic: "orders", Partition: 3, Lag: 5, Progress: now}}
@@ -41,7 +42,6 @@ func TestHealth_saysWhyAFlowIsNotReady(t *testing.T) {
 		{"lag without progress", &health{}, connector.Status{Partitions: stuck(1)}, engine.State{}, "no progress on orders/0 for 3m0s, with 1 event behind", ""},
 		{"many of those", &health{}, connector.Status{Partitions: stuck(9)}, engine.State{}, "and on 4 more partitions", ""},
 		{"a gap", &health{}, connector.Status{Notes: []string{"a gap"}}, engine.State{LastError: "boom", LastErrorAt: now}, "", "a gap|last error, 2026-01-02T03:04:05Z: boom"},
-		// U11: Retry-After: 86400 was seen nowhere.
 		{"a long pause", &health{}, connector.Status{}, engine.State{Asked: 24 * time.Hour, AskedUntil: now}, "",
 			"the sink asked for a pause of 24h0m0s (Retry-After, of which at most 1h0m0s is kept): the next try is at 2026-01-02T03:04:05Z"},
 	} {
