@@ -51,6 +51,10 @@ func newEnvironment() (*cel.Env, error) {
 		ext.Regex(),
 		ext.Bindings(),
 		ext.TwoVarComprehensions(),
+		cel.Function("string", cel.Overload("bignumber_to_string", []*cel.Type{celjson.BigType}, cel.StringType,
+			cel.UnaryBinding(func(v ref.Val) ref.Val { return v.ConvertToType(types.StringType) }))),
+		cel.Function("double", cel.Overload("bignumber_to_double", []*cel.Type{celjson.BigType}, cel.DoubleType,
+			cel.UnaryBinding(func(v ref.Val) ref.Val { return v.ConvertToType(types.DoubleType) }))),
 		cel.CrossTypeNumericComparisons(true),
 		cel.DefaultUTCTimeZone(true),
 		cel.EagerlyValidateDeclarations(true),
@@ -135,22 +139,38 @@ func jsonEncode(v ref.Val) ref.Val {
 	return types.String(out)
 }
 
+// trackers put costs in the place of the cost trackers that the extension
+// libraries bring: some of these panic over an error among the arguments, as in
+// "data.missing.distinct() == [] || true", which is true.
+var trackers = sync.OnceValue(func() []interpreter.CostTrackerOption {
+	var all []interpreter.CostTrackerOption
+	env, err := environment()
+	if err != nil {
+		return nil // newCompiler reports it
+	}
+	for name, f := range env.Functions() {
+		for _, o := range f.OverloadDecls() {
+			all = append(all, interpreter.OverloadCostTracker(o.ID(), func(args []ref.Val, result ref.Val) *uint64 {
+				return costs{}.CallCost(name, o.ID(), args, result)
+			}))
+		}
+	}
+	return all
+})
+
 // programOptions bound what a program may spend. A cheap program (see
 // isCheap) cannot spend much, and is spared the counting.
 func programOptions(plan *plan, cheap bool) []cel.ProgramOption {
-	options := []cel.ProgramOption{
-		cel.CustomDecoratorV2(plan.decorate),
-		cel.EvalOptions(cel.OptOptimize),
-	}
+	// Not cel.OptOptimize: it makes "data.missing in []" false where it is an error, hashes what cannot be hashed, and
+	// refuses to load "true || int("x") == 1". The plan folds constants itself.
+	options := []cel.ProgramOption{cel.CustomDecoratorV2(plan.decorate)}
 	if cheap {
 		return options
 	}
 	return append(options,
 		cel.CostTracking(costs{}),
 		cel.CostLimit(maxCost),
-		cel.CostTrackerOptions(interpreter.OverloadCostTracker("json_encode_dyn", func(args []ref.Val, result ref.Val) *uint64 {
-			return costs{}.CallCost("json.encode", "json_encode_dyn", args, result)
-		})),
+		cel.CostTrackerOptions(trackers()...),
 		cel.InterruptCheckFrequency(interruptEvery),
 	)
 }

@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common/types"
 )
 
@@ -84,17 +83,11 @@ func checkNative(t *testing.T, c *compiler, source, doc string) (verdict, bool) 
 	if issues.Err() != nil {
 		return unsure, false
 	}
-	program, err := c.env.Program(checked, cel.EvalOptions(cel.OptOptimize))
+	program, err := reference(source)
 	if err != nil {
 		return unsure, false
 	}
-	data, err := decodeAll([]byte(doc))
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, _, evalErr := program.Eval(map[string]any{
-		"data": data, "time": noon, "id": "id-1", "source": "/source", "type": "a.type", "subject": `sub"ject`, "headers": map[string]string{"tenant": "acme"},
-	})
+	out, evalErr := evaluate(program, doc)
 	is := conditionOf(checked.NativeRep().Expr()).holds(newVars(t, doc))
 	if is != unsure && (evalErr != nil || out != types.Bool(is == yes)) {
 		t.Errorf("%s on %s: natively %v; cel-go gives %v, %v", source, doc, is == yes, out, evalErr)

@@ -4,8 +4,10 @@ import (
 	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common/ast"
 	"github.com/google/cel-go/common/operators"
+	"github.com/google/cel-go/common/overloads"
 	"github.com/google/cel-go/common/types"
 	"github.com/google/cel-go/common/types/ref"
+	"github.com/google/cel-go/common/types/traits"
 	"github.com/google/cel-go/interpreter"
 
 	"github.com/lsm/fiso/flow/internal/celjson"
@@ -17,6 +19,7 @@ import (
 type plan struct {
 	arguments map[int64]strictness
 	nodes     map[int64]ast.Expr
+	factory   interpreter.AttributeFactory
 }
 
 // strictness says how thoroughly an argument is made plain.
@@ -28,8 +31,8 @@ const (
 	key                           // the same for what picks a member or element
 )
 
-func newPlan(root ast.Expr) *plan {
-	p := &plan{arguments: map[int64]strictness{}, nodes: map[int64]ast.Expr{}}
+func newPlan(root ast.Expr, factory interpreter.AttributeFactory) *plan {
+	p := &plan{arguments: map[int64]strictness{}, nodes: map[int64]ast.Expr{}, factory: factory}
 	ast.PreOrderVisit(root, ast.NewExprVisitor(func(e ast.Expr) {
 		p.nodes[e.ID()] = e
 		switch e.Kind() {
@@ -82,11 +85,12 @@ func (p *plan) decorate(i interpreter.InterpretableV2) (interpreter.Interpretabl
 	case interpreter.InterpretableConst:
 		return i, nil
 	case interpreter.InterpretableCall:
-		if node.Function() == "matches" && len(node.Args()) == 2 {
-			var err error
-			if i, err = newMatches(node); err != nil {
-				return nil, err
-			}
+		var err error
+		if i, err = callNode(node); err != nil {
+			return nil, err
+		}
+		if _, constant := i.(interpreter.InterpretableConst); constant {
+			return i, nil
 		}
 	case interpreter.InterpretableConstructor:
 		var constant bool
@@ -98,13 +102,11 @@ func (p *plan) decorate(i interpreter.InterpretableV2) (interpreter.Interpretabl
 	if !ok {
 		return i, nil
 	}
-	if how == key {
-		// cel-go reads an attribute that is a key by a way of its own, which
-		// leads around any wrapper; it must not know that this is one.
-		return plainNode{i, deep}, nil
-	}
 	switch node := i.(type) {
 	case interpreter.InterpretableAttribute:
+		if how == key {
+			return keyAttribute{node, p.factory}, nil
+		}
 		return plainAttribute{node, how}, nil
 	case interpreter.InterpretableCall:
 		return plainCall{node, how}, nil
@@ -118,6 +120,51 @@ func (p *plan) decorate(i interpreter.InterpretableV2) (interpreter.Interpretabl
 		}
 	}
 	return i, nil
+}
+
+// callNode is what a call is replaced by: matches() by one with bounds, a search in a constant list of texts by a look
+// into a set, a conversion of a constant by its value; or the call itself.
+func callNode(call interpreter.InterpretableCall) (interpreter.InterpretableV2, error) {
+	args := call.Args()
+	switch {
+	case call.Function() == "matches" && len(args) == 2:
+		return newMatches(call)
+	case call.OverloadID() == overloads.InList:
+		return newInTexts(call), nil
+	case len(args) == 1 && (call.Function() == overloads.TypeConvertTimestamp || call.Function() == overloads.TypeConvertDuration):
+		if _, constant := args[0].(interpreter.InterpretableConst); constant {
+			// An error stays a call: nobody may ask for its value.
+			if v := call.Exec(interpreter.AsFrame(cel.NoVars())); !types.IsUnknownOrError(v) {
+				return interpreter.NewConstValue(call.ID(), v), nil
+			}
+		}
+	}
+	return call, nil
+}
+
+// inTexts is the name of in with a constant list of texts in a program.
+const inTexts = "@in@texts"
+
+// newInTexts searches a constant list of texts by hashing, which matters where the list is long. A text equals texts only,
+// so every other value is not in the list.
+func newInTexts(call interpreter.InterpretableCall) interpreter.InterpretableCall {
+	list, ok := call.Args()[1].(interpreter.InterpretableConst)
+	if !ok {
+		return call
+	}
+	texts := map[types.String]bool{}
+	for it := list.Value().(traits.Lister).Iterator(); it.HasNext() == types.True; {
+		text, ok := it.Next().(types.String)
+		if !ok {
+			return call
+		}
+		texts[text] = true
+	}
+	search := func(args ...ref.Val) ref.Val {
+		text, ok := args[0].(types.String)
+		return types.Bool(ok && texts[text])
+	}
+	return interpreter.NewCall(call.ID(), inTexts, call.OverloadID(), call.Args(), search)
 }
 
 // literal folds a literal of constants, and makes a map literal keep its order.
@@ -247,5 +294,5 @@ func (l mapLiteral) Exec(f *interpreter.ExecutionFrame) ref.Val {
 		}
 		keys, values = append(keys, key), append(values, value)
 	}
-	return celjson.NewMap(keys, values)
+	return types.LabelErrNode(l.ID(), celjson.NewMap(keys, values))
 }
