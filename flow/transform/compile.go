@@ -2,6 +2,7 @@ package transform
 
 import (
 	"fmt"
+	"math"
 	"unicode/utf8"
 
 	"github.com/google/cel-go/cel"
@@ -33,7 +34,7 @@ type expression struct {
 	program cel.Program
 	cheap   bool // evaluated without counting steps
 	plan    *plan
-	info    *ast.SourceInfo
+	whole   *ast.AST // that the expression is a part of
 }
 
 // compiler compiles the expressions of one flow, and collects what is wrong
@@ -57,6 +58,13 @@ func newCompiler() (*compiler, error) {
 func (c *compiler) check(name string, text config.Text, want want) *ast.AST {
 	if line, col, fault := prescan(text.Value); fault != "" {
 		c.fault(name, text, line, col, fault, "")
+		return nil
+	}
+	if references := configReference.FindAllStringIndex(text.Value, -1); references != nil {
+		for _, at := range references {
+			line, col := place(text.Value, at[0])
+			c.fault(name, text, line, col, text.Value[at[0]:at[1]]+" is not followed in an expression", referenceHint)
+		}
 		return nil
 	}
 	checked, issues := c.env.Compile(text.Value)
@@ -98,6 +106,9 @@ func (c *compiler) keys(name string, text config.Text, m ast.MapExpr, a *ast.AST
 			continue
 		}
 		lit := key.AsLiteral() // of a type that can be hashed, as the switch has it
+		if u, ok := lit.(types.Uint); ok && u <= math.MaxInt64 {
+			lit = types.Int(u) // 1 and 1u are one key
+		}
 		if seen[lit] {
 			c.fault(name, text, at.Line(), at.Column()+1, fmt.Sprintf("the key %v is there twice", lit.Value()), "a key can have one value only")
 		}
@@ -125,7 +136,7 @@ func (c *compiler) expression(name string, text config.Text, want want) *express
 
 // part makes an expression of a part of a checked one.
 func (c *compiler) part(name string, text config.Text, whole *ast.AST, e ast.Expr) *expression {
-	x := &expression{name: name, path: pathOf(e), info: whole.SourceInfo()}
+	x := &expression{name: name, path: pathOf(e), whole: whole}
 	if x.path != nil {
 		return x
 	}

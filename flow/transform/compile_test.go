@@ -47,17 +47,24 @@ func TestNew_saysWhatIsWrongAndWhatToDo(t *testing.T) {
 		"a map as a key":     {Config{CEL: text(`{{}: 1}`)}, "transform.cel", 1, 2, "a map key is of type map(", keyHint},
 		"a decimal as a key": {Config{CEL: text(`{1.5: 1}`)}, "transform.cel", 1, 2, "a map key is of type double", keyHint},
 		"null as a key":      {Config{Filter: text(`{null: true}[null]`)}, "filter", 1, 2, "a map key is of type null_type", keyHint},
-		"twice a field":      {Config{Fields: config.Fields{field("a", "1"), field("a", "2")}}, "transform.fields", 1, 1, `the field "a" is there twice`, "a field can have one value only"},
-		"cel and fields":     {Config{CEL: text("1"), Fields: config.Fields{field("a", "1")}}, "transform.cel", 1, 1, "transform has both cel and fields", "keep one of the two"},
-		"blank":              {Config{CEL: text("  ")}, "transform.cel", 1, 1, "the expression is empty", ""},
-		"bad regex":          {Config{CEL: text(`data.a.matches("(")`)}, "transform.cel", 1, 16, "invalid matches argument", ""},
-		"long regex":         {Config{CEL: text(`data.a.matches("` + strings.Repeat("a", 1025) + `")`)}, "transform.cel", 1, 15, "a regular expression is longer than 1024 characters", ""},
-		"bad time":           {Config{CEL: text(`timestamp("x")`)}, "transform.cel", 1, 11, "invalid timestamp argument", ""},
-		"extension name":     {Config{Extensions: config.Fields{field("Tenant-Id", "id")}}, "cloudevents.extensions.Tenant-Id", 1, 1, `an extension cannot be called "Tenant-Id"`, "use lower-case letters and digits, up to 20 of them"},
-		"extension reserved": {Config{Extensions: config.Fields{field("time", "id")}}, "cloudevents.extensions.time", 1, 1, "time is an attribute of its own and no extension", "use lower-case letters and digits, up to 20 of them"},
-		"extension no name":  {Config{Extensions: config.Fields{field("", "id")}}, "cloudevents.extensions.", 1, 1, `an extension cannot be called ""`, "use lower-case letters and digits, up to 20 of them"},
-		"too long":           {Config{CEL: text(strings.Repeat("1+", 9000) + "1")}, "transform.cel", 1, 1, "the expression has 18001 characters; 16384 are allowed", ""},
-		"too deep":           {Config{CEL: text("1 +\n  " + strings.Repeat("[", 100))}, "transform.cel", 2, 51, "the expression nests deeper than 48 levels", ""},
+		// U11: these were literal texts that no event has, so that everything was filtered.
+		"a reference in a filter":     {Config{Filter: text(`data.region == "${REGION}"`)}, "filter", 1, 17, "${REGION} is not followed in an expression", referenceHint},
+		"a reference in cel":          {Config{CEL: text("{\"a\": 1,\n  \"b\": ${REGION}}")}, "transform.cel", 2, 8, "${REGION} is not followed in an expression", referenceHint},
+		"a reference in a field":      {Config{Fields: config.Fields{field("a", `"${file:/etc/x}"`)}}, "transform.fields.a", 1, 2, "${file:/etc/x} is not followed in an expression", referenceHint},
+		"a reference in an attribute": {Config{Source_: text(`"/orders/${REGION:-eu}"`)}, "cloudevents.source", 1, 10, "${REGION:-eu} is not followed in an expression", referenceHint},
+		"a long literal":              {Config{Filter: text(`data.id == 12345678901234567890123`)}, "filter", 1, 12, "invalid int literal", bigLiteralHint},
+		"twice a number":              {Config{CEL: text(`{1: 1, 1u: 2}`)}, "transform.cel", 1, 8, "the key 1 is there twice", "a key can have one value only"},
+		"twice a field":               {Config{Fields: config.Fields{field("a", "1"), field("a", "2")}}, "transform.fields", 1, 1, `the field "a" is there twice`, "a field can have one value only"},
+		"cel and fields":              {Config{CEL: text("1"), Fields: config.Fields{field("a", "1")}}, "transform.cel", 1, 1, "transform has both cel and fields", "keep one of the two"},
+		"blank":                       {Config{CEL: text("  ")}, "transform.cel", 1, 1, "the expression is empty", ""},
+		"bad regex":                   {Config{CEL: text(`data.a.matches("(")`)}, "transform.cel", 1, 16, "invalid matches argument", ""},
+		"long regex":                  {Config{CEL: text(`data.a.matches("` + strings.Repeat("a", 1025) + `")`)}, "transform.cel", 1, 15, "a regular expression is longer than 1024 characters", ""},
+		"bad time":                    {Config{CEL: text(`timestamp("x")`)}, "transform.cel", 1, 11, "invalid timestamp argument", ""},
+		"extension name":              {Config{Extensions: config.Fields{field("Tenant-Id", "id")}}, "cloudevents.extensions.Tenant-Id", 1, 1, `an extension cannot be called "Tenant-Id"`, "use lower-case letters and digits, up to 20 of them"},
+		"extension reserved":          {Config{Extensions: config.Fields{field("time", "id")}}, "cloudevents.extensions.time", 1, 1, "time is an attribute of its own and no extension", "use lower-case letters and digits, up to 20 of them"},
+		"extension no name":           {Config{Extensions: config.Fields{field("", "id")}}, "cloudevents.extensions.", 1, 1, `an extension cannot be called ""`, "use lower-case letters and digits, up to 20 of them"},
+		"too long":                    {Config{CEL: text(strings.Repeat("1+", 9000) + "1")}, "transform.cel", 1, 1, "the expression has 18001 characters; 16384 are allowed", ""},
+		"too deep":                    {Config{CEL: text("1 +\n  " + strings.Repeat("[", 100))}, "transform.cel", 2, 51, "the expression nests deeper than 48 levels", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := New(row.cfg)
@@ -190,8 +197,8 @@ func FuzzCompile(f *testing.F) {
 			}
 			return
 		}
-		if _, err := p.Process(t.Context(), message(record)); err != nil && fault.CodeOf(err) == "" {
-			t.Errorf("no code: %v", err)
+		if _, err := p.Process(t.Context(), message(record)); err != nil && (fault.CodeOf(err) == "" || strings.Contains(err.Error(), panicked)) {
+			t.Errorf("no code, or a panic: %v", err)
 		}
 	})
 }
@@ -224,6 +231,14 @@ func TestExpression_readsTheFinishedEvent(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := x.Eval(t.Context(), event); err == nil || err.Error() != want || fault.CodeOf(err) != fault.TransformFailed {
+			t.Errorf("%s: %v", source, err)
+		}
+	}
+	if _, err := NewExpression("sink.config.key", text(`"${REGION}-" + id`)); err == nil || !strings.Contains(err.Error(), "${REGION} is not followed in an expression") {
+		t.Errorf("got %v", err)
+	}
+	for _, source := range []string{`"$" + "{REGION}"`, `"${" + id + "}"`, `"$REGION"`, `"$$"`} {
+		if _, err := NewExpression("sink.config.key", text(source)); err != nil {
 			t.Errorf("%s: %v", source, err)
 		}
 	}

@@ -162,10 +162,10 @@ func (x *expression) failure(v *vars, err error) error {
 	if _, ok := errors.AsType[interpreter.EvalCancelledError](err); ok {
 		return x.failed("it needs more than the %d steps that an expression has", maxCost)
 	}
-	where, missing := "", ""
+	where, missing, advice := "", "", ""
 	if e, ok := errors.AsType[*types.Err](err); ok {
 		if node := x.plan.nodes[e.NodeID()]; node != nil {
-			where = unparse(node, x.info)
+			where, advice = unparse(node, x.whole.SourceInfo()), x.mixed(node, v)
 			if p := pathOf(node); p != nil && p.root == varData {
 				if found, steps := p.find(v.root()); found.Kind() == lazyjson.Absent {
 					missing = p.missing(steps)
@@ -182,17 +182,27 @@ func (x *expression) failure(v *vars, err error) error {
 	case what == noField:
 		return x.failed("%s: %s", what, where)
 	}
+	if what == noOverload && advice != "" {
+		return x.failed("%s in %s: %s", what, where, advice)
+	}
 	return x.failed("%s in %s", what, where)
 }
 
-const noField = "no such field"
+const (
+	noField    = "no such field"
+	noOverload = "no such overload"
+)
 
 // harmless are the beginnings of messages of CEL that name no value.
 var harmless = []string{
-	"no such overload", "division by zero", "modulus by zero", "integer overflow", "unsigned integer overflow", "duration overflow",
+	noOverload, "division by zero", "modulus by zero", "integer overflow", "unsigned integer overflow", "duration overflow",
 	"timestamp overflow", "index out of bounds", "index out of range", "type conversion error", "unsupported index type",
 	"cannot initialize optional entry", "optional.none() dereference", "NaN values cannot be ordered", "range error", "unsupported key type",
 }
+
+// panicked is what is told of a panic in cel-go or in a function of this package. cel-go recovers it, and its value may be
+// data; the fuzz targets look for these words.
+const panicked = "the evaluation panicked, which is a bug: please report the expression"
 
 // explain says in general words what went wrong.
 func explain(err error) string {
@@ -202,6 +212,9 @@ func explain(err error) string {
 		}
 	}
 	message := err.Error()
+	if strings.HasPrefix(message, "internal error: ") {
+		return panicked
+	}
 	if strings.HasPrefix(message, "no such key") {
 		return noField
 	}

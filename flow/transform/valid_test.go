@@ -114,9 +114,9 @@ func TestProcess_keepsTheDigitsOfBigNumbers(t *testing.T) {
 		`data.x > 1e300 && data.x == data.x`:   `passed: true`,
 		`type(data.a) == double`:               `passed: false`,
 		`string(data.u)`:                       `passed: "18446744073709551615"`,
-		`data.a + 1`:                           `TRANSFORM_FAILED: transform.cel: no such overload in data.a + 1`,
-		`int(data.a)`:                          `TRANSFORM_FAILED: transform.cel: no such overload in int(data.a)`,
-		`math.greatest(data.a, 1)`:             `TRANSFORM_FAILED: transform.cel: no such overload in math.@max(data.a, 1)`,
+		`data.a + 1`:                           `TRANSFORM_FAILED: transform.cel: no such overload in data.a + 1: ` + bigNumber,
+		`int(data.a)`:                          `TRANSFORM_FAILED: transform.cel: no such overload in int(data.a): ` + bigNumber,
+		`math.greatest(data.a, 1)`:             `TRANSFORM_FAILED: transform.cel: no such overload in math.@max(data.a, 1): ` + bigNumber,
 		`double(data.x)`:                       `TRANSFORM_FAILED: transform.cel: range error in double(data.x)`,
 	})
 	p := mustNew(t, Config{ID: text(`data.a`), Subject: text(`string(data.b)`), Extensions: config.Fields{field("both", `string(data.a) + "-" + string(data.b)`)}})
@@ -127,4 +127,25 @@ func TestProcess_keepsTheDigitsOfBigNumbers(t *testing.T) {
 	if both, _ := e.Extension("both"); e.ID != "12345678901234567890123" || e.Subject != "12345678901234567890124" || both != e.ID+"-"+e.Subject {
 		t.Errorf("got %+v", e)
 	}
+}
+
+// U11: the error says which function makes operands of two types fit.
+func TestProcess_saysHowToMixTypes(t *testing.T) {
+	const failed, in = "TRANSFORM_FAILED: transform.cel: ", "no such overload in "
+	values(t, `{"n":7,"d":1.5,"u":18446744073709551615,"big":123456789012345678901,"s":"a","items":[{"n":2}],"nothing":null}`, map[string]string{
+		`data.n * data.d`:                 failed + in + `data.n * data.d: ` + mixedNumbers,
+		`1.5 * data.n`:                    failed + in + `1.5 * data.n: ` + mixedNumbers,
+		`data.d - 1`:                      failed + in + `data.d - 1: ` + mixedNumbers,
+		`data.u / data.d`:                 failed + in + `data.u / data.d: ` + mixedNumbers,
+		`data.items.map(i, i.n * 1.5)`:    failed + in + `i.n * 1.5: ` + mixedNumbers,
+		`data.items.map(i, data.d * i.n)`: failed + in + `data.d * i.n: ` + mixedNumbers,
+		`double(data.n) + data.n`:         failed + in + `double(data.n) + data.n: ` + mixedNumbers,
+		`data.u - data.n`:                 failed + in + `data.u - data.n: ` + mixedSigns,
+		`data.s + data.n`:                 failed + in + `data.s + data.n: ` + mixedTexts,
+		`data.big + data.n`:               failed + in + `data.big + data.n: ` + bigNumber,
+		`1 < data.big`:                    failed + in + `1 < data.big: ` + bigNumber,
+		`data.nothing + data.nothing`:     failed + in + `data.nothing + data.nothing`,
+		`data.n.startsWith("7")`:          failed + in + `data.n.startsWith("7")`,
+		`double(data.n) * data.d`:         `passed: 10.5`,
+	})
 }

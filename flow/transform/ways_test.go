@@ -64,6 +64,9 @@ func same(t testing.TB, w *ways, source, doc string) {
 	want, wantErr := w.byReference(doc)
 	for name, way := range map[string]func(*vars) (string, error){"lazy": w.byLazy, "template": w.byTemplate} {
 		got, err := way(v)
+		if err != nil && strings.Contains(err.Error(), panicked) {
+			t.Errorf("%s on %s: %s panicked", source, doc, name)
+		}
 		if (err == nil) != (wantErr == nil) {
 			t.Errorf("%s on %s: %s gave %q, %v; the reference gave %q, %v", source, doc, name, got, err, want, wantErr)
 			continue
