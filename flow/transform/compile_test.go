@@ -47,24 +47,19 @@ func TestNew_saysWhatIsWrongAndWhatToDo(t *testing.T) {
 		"a map as a key":     {Config{CEL: text(`{{}: 1}`)}, "transform.cel", 1, 2, "a map key is of type map(", keyHint},
 		"a decimal as a key": {Config{CEL: text(`{1.5: 1}`)}, "transform.cel", 1, 2, "a map key is of type double", keyHint},
 		"null as a key":      {Config{Filter: text(`{null: true}[null]`)}, "filter", 1, 2, "a map key is of type null_type", keyHint},
-		// U11: these were literal texts that no event has, so that everything was filtered.
-		"a reference in a filter":     {Config{Filter: text(`data.region == "${REGION}"`)}, "filter", 1, 17, "${REGION} is not followed in an expression", referenceHint},
-		"a reference in cel":          {Config{CEL: text("{\"a\": 1,\n  \"b\": ${REGION}}")}, "transform.cel", 2, 8, "${REGION} is not followed in an expression", referenceHint},
-		"a reference in a field":      {Config{Fields: config.Fields{field("a", `"${file:/etc/x}"`)}}, "transform.fields.a", 1, 2, "${file:/etc/x} is not followed in an expression", referenceHint},
-		"a reference in an attribute": {Config{Source_: text(`"/orders/${REGION:-eu}"`)}, "cloudevents.source", 1, 10, "${REGION:-eu} is not followed in an expression", referenceHint},
-		"a long literal":              {Config{Filter: text(`data.id == 12345678901234567890123`)}, "filter", 1, 12, "invalid int literal", bigLiteralHint},
-		"twice a number":              {Config{CEL: text(`{1: 1, 1u: 2}`)}, "transform.cel", 1, 8, "the key 1 is there twice", "a key can have one value only"},
-		"twice a field":               {Config{Fields: config.Fields{field("a", "1"), field("a", "2")}}, "transform.fields", 1, 1, `the field "a" is there twice`, "a field can have one value only"},
-		"cel and fields":              {Config{CEL: text("1"), Fields: config.Fields{field("a", "1")}}, "transform.cel", 1, 1, "transform has both cel and fields", "keep one of the two"},
-		"blank":                       {Config{CEL: text("  ")}, "transform.cel", 1, 1, "the expression is empty", ""},
-		"bad regex":                   {Config{CEL: text(`data.a.matches("(")`)}, "transform.cel", 1, 16, "invalid matches argument", ""},
-		"long regex":                  {Config{CEL: text(`data.a.matches("` + strings.Repeat("a", 1025) + `")`)}, "transform.cel", 1, 15, "a regular expression is longer than 1024 characters", ""},
-		"bad time":                    {Config{CEL: text(`timestamp("x")`)}, "transform.cel", 1, 11, "invalid timestamp argument", ""},
-		"extension name":              {Config{Extensions: config.Fields{field("Tenant-Id", "id")}}, "cloudevents.extensions.Tenant-Id", 1, 1, `an extension cannot be called "Tenant-Id"`, "use lower-case letters and digits, up to 20 of them"},
-		"extension reserved":          {Config{Extensions: config.Fields{field("time", "id")}}, "cloudevents.extensions.time", 1, 1, "time is an attribute of its own and no extension", "use lower-case letters and digits, up to 20 of them"},
-		"extension no name":           {Config{Extensions: config.Fields{field("", "id")}}, "cloudevents.extensions.", 1, 1, `an extension cannot be called ""`, "use lower-case letters and digits, up to 20 of them"},
-		"too long":                    {Config{CEL: text(strings.Repeat("1+", 9000) + "1")}, "transform.cel", 1, 1, "the expression has 18001 characters; 16384 are allowed", ""},
-		"too deep":                    {Config{CEL: text("1 +\n  " + strings.Repeat("[", 100))}, "transform.cel", 2, 51, "the expression nests deeper than 48 levels", ""},
+		"a long literal":     {Config{Filter: text(`data.id == 12345678901234567890123`)}, "filter", 1, 12, "invalid int literal", bigLiteralHint},
+		"twice a number":     {Config{CEL: text(`{1: 1, 1u: 2}`)}, "transform.cel", 1, 8, "the key 1 is there twice", "a key can have one value only"},
+		"twice a field":      {Config{Fields: config.Fields{field("a", "1"), field("a", "2")}}, "transform.fields", 1, 1, `the field "a" is there twice`, "a field can have one value only"},
+		"cel and fields":     {Config{CEL: text("1"), Fields: config.Fields{field("a", "1")}}, "transform.cel", 1, 1, "transform has both cel and fields", "keep one of the two"},
+		"blank":              {Config{CEL: text("  ")}, "transform.cel", 1, 1, "the expression is empty", ""},
+		"bad regex":          {Config{CEL: text(`data.a.matches("(")`)}, "transform.cel", 1, 16, "invalid matches argument", ""},
+		"long regex":         {Config{CEL: text(`data.a.matches("` + strings.Repeat("a", 1025) + `")`)}, "transform.cel", 1, 15, "a regular expression is longer than 1024 characters", ""},
+		"bad time":           {Config{CEL: text(`timestamp("x")`)}, "transform.cel", 1, 11, "invalid timestamp argument", ""},
+		"extension name":     {Config{Extensions: config.Fields{field("Tenant-Id", "id")}}, "cloudevents.extensions.Tenant-Id", 1, 1, `an extension cannot be called "Tenant-Id"`, "use lower-case letters and digits, up to 20 of them"},
+		"extension reserved": {Config{Extensions: config.Fields{field("time", "id")}}, "cloudevents.extensions.time", 1, 1, "time is an attribute of its own and no extension", "use lower-case letters and digits, up to 20 of them"},
+		"extension no name":  {Config{Extensions: config.Fields{field("", "id")}}, "cloudevents.extensions.", 1, 1, `an extension cannot be called ""`, "use lower-case letters and digits, up to 20 of them"},
+		"too long":           {Config{CEL: text(strings.Repeat("1+", 9000) + "1")}, "transform.cel", 1, 1, "the expression has 18001 characters; 16384 are allowed", ""},
+		"too deep":           {Config{CEL: text("1 +\n  " + strings.Repeat("[", 100))}, "transform.cel", 2, 51, "the expression nests deeper than 48 levels", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := New(row.cfg)
@@ -132,6 +127,54 @@ func faultIn(t *testing.T, cfg Config, k config.Text) *config.Error {
 		t.Fatal(err)
 	}
 	return faults[0]
+}
+
+// U11: a reference in an expression was a literal text that no event has, so that everything was filtered.
+func TestNew_refusesAReferenceInAnExpression(t *testing.T) {
+	for name, row := range map[string]struct {
+		cfg       Config
+		key, want string
+	}{
+		"filter":       {Config{Filter: text(`data.region == "${REGION}"`)}, "filter", "${REGION}"},
+		"cel":          {Config{CEL: text("{\"a\": 1,\n  \"b\": ${REGION}}")}, "transform.cel", "${REGION}"},
+		"field":        {Config{Fields: config.Fields{field("a", `"${file:/etc/x}"`)}}, "transform.fields.a", "${file:/etc/x}"},
+		"attribute":    {Config{Source_: text(`"/orders/${REGION:-eu}"`)}, "cloudevents.source", "${REGION:-eu}"},
+		"extension":    {Config{Extensions: config.Fields{field("tenant", `"${TENANT}"`)}}, "cloudevents.extensions.tenant", "${TENANT}"},
+		"two of them":  {Config{Filter: text(`"${A}" == "${B}"`)}, "filter", "${A}"},
+		"in a comment": {Config{Filter: text("true // ${A}")}, "filter", "${A}"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := New(row.cfg)
+			faults, _ := errors.AsType[config.Errors](err)
+			want := 1 + strings.Count(exprOf(row.cfg), "${B}")
+			if len(faults) != want || faults[0].Key != row.key || faults[0].Message != row.want+" is not followed in an expression" || faults[0].Hint != referenceHint {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	if e := faultIn(t, Config{Filter: text("x")}, decodedText(t, `data.region == "${REGION}"`)); e.Pos.Line != 1 || e.Pos.Column != len(`k: 'data.region == "$`) {
+		t.Errorf("at %v", e.Pos)
+	}
+	if _, err := NewExpression("sink.config.key", text(`"${REGION}-" + id`)); err == nil || !strings.Contains(err.Error(), "${REGION} is not followed in an expression") {
+		t.Errorf("got %v", err)
+	}
+	for _, source := range []string{`"$" + "{REGION}"`, `"${" + id + "}"`, `"$REGION"`, `"$$"`} {
+		if _, err := NewExpression("sink.config.key", text(source)); err != nil {
+			t.Errorf("%s: %v", source, err)
+		}
+	}
+}
+
+// decodedText is a text as a file has it.
+func decodedText(t *testing.T, s string) config.Text {
+	t.Helper()
+	var decoded struct {
+		K config.Text `yaml:"k"`
+	}
+	if err := config.Decode("f.yaml", []byte("k: '"+s+"'\n"), &decoded); err != nil {
+		t.Fatal(err)
+	}
+	return decoded.K
 }
 
 func TestNew_reportsAllFaultsOfAFlow(t *testing.T) {
@@ -231,14 +274,6 @@ func TestExpression_readsTheFinishedEvent(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := x.Eval(t.Context(), event); err == nil || err.Error() != want || fault.CodeOf(err) != fault.TransformFailed {
-			t.Errorf("%s: %v", source, err)
-		}
-	}
-	if _, err := NewExpression("sink.config.key", text(`"${REGION}-" + id`)); err == nil || !strings.Contains(err.Error(), "${REGION} is not followed in an expression") {
-		t.Errorf("got %v", err)
-	}
-	for _, source := range []string{`"$" + "{REGION}"`, `"${" + id + "}"`, `"$REGION"`, `"$$"`} {
-		if _, err := NewExpression("sink.config.key", text(source)); err != nil {
 			t.Errorf("%s: %v", source, err)
 		}
 	}
