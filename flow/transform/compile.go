@@ -140,7 +140,7 @@ func (c *compiler) part(name string, text config.Text, whole *ast.AST, e ast.Exp
 	if x.path != nil {
 		return x
 	}
-	x.plan = newPlan(e, c.factory)
+	x.plan = newPlan(whole, e, c.factory)
 	x.cheap = isCheap(e)
 	x.native = native(e, x.cheap)
 	a := ast.NewCheckedAST(ast.NewAST(e, whole.SourceInfo()), whole.TypeMap(), whole.ReferenceMap())

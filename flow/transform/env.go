@@ -10,7 +10,6 @@ import (
 	"github.com/google/cel-go/common/types"
 	"github.com/google/cel-go/common/types/ref"
 	"github.com/google/cel-go/ext"
-	"github.com/google/cel-go/interpreter"
 
 	"github.com/lsm/fiso/flow/internal/celjson"
 )
@@ -139,25 +138,6 @@ func jsonEncode(v ref.Val) ref.Val {
 	return types.String(out)
 }
 
-// trackers put costs in the place of the cost trackers that the extension
-// libraries bring: some of these panic over an error among the arguments, as in
-// "data.missing.distinct() == [] || true", which is true.
-var trackers = sync.OnceValue(func() []interpreter.CostTrackerOption {
-	var all []interpreter.CostTrackerOption
-	env, err := environment()
-	if err != nil {
-		return nil // newCompiler reports it
-	}
-	for name, f := range env.Functions() {
-		for _, o := range f.OverloadDecls() {
-			all = append(all, interpreter.OverloadCostTracker(o.ID(), func(args []ref.Val, result ref.Val) *uint64 {
-				return costs{}.CallCost(name, o.ID(), args, result)
-			}))
-		}
-	}
-	return all
-})
-
 // programOptions bound what a program may spend. A cheap program (see
 // isCheap) cannot spend much, and is spared the counting.
 func programOptions(plan *plan, cheap bool) []cel.ProgramOption {
@@ -170,7 +150,7 @@ func programOptions(plan *plan, cheap bool) []cel.ProgramOption {
 	return append(options,
 		cel.CostTracking(costs{}),
 		cel.CostLimit(maxCost),
-		cel.CostTrackerOptions(trackers()...),
+		cel.CostTrackerOptions(plan.trackers()...),
 		cel.InterruptCheckFrequency(interruptEvery),
 	)
 }

@@ -76,7 +76,7 @@ func newWays(source string) (*ways, error) {
 	}
 	if w.lazy.path != nil { // make it a program all the same
 		w.lazy.path = nil
-		w.lazy.plan = newPlan(ast.NativeRep().Expr(), c.factory)
+		w.lazy.plan = newPlan(ast.NativeRep(), ast.NativeRep().Expr(), c.factory)
 		w.lazy.program, err = c.env.Program(ast, programOptions(w.lazy.plan, false)...)
 	}
 	return w, err

@@ -19,6 +19,7 @@ import (
 type plan struct {
 	arguments map[int64]strictness
 	nodes     map[int64]ast.Expr
+	overloads map[string]string // the functions that are called, by the overloads that the checker chose
 	factory   interpreter.AttributeFactory
 }
 
@@ -31,13 +32,16 @@ const (
 	key                           // the same for what picks a member or element
 )
 
-func newPlan(root ast.Expr, factory interpreter.AttributeFactory) *plan {
-	p := &plan{arguments: map[int64]strictness{}, nodes: map[int64]ast.Expr{}, factory: factory}
+func newPlan(whole *ast.AST, root ast.Expr, factory interpreter.AttributeFactory) *plan {
+	p := &plan{arguments: map[int64]strictness{}, nodes: map[int64]ast.Expr{}, overloads: map[string]string{}, factory: factory}
 	ast.PreOrderVisit(root, ast.NewExprVisitor(func(e ast.Expr) {
 		p.nodes[e.ID()] = e
 		switch e.Kind() {
 		case ast.CallKind:
 			p.call(e.AsCall())
+			for _, id := range whole.GetOverloadIDs(e.ID()) {
+				p.overloads[id] = e.AsCall().FunctionName()
+			}
 		case ast.MapKind:
 			for _, entry := range e.AsMap().Entries() {
 				p.argument(entry.AsMapEntry().Key(), key)
@@ -45,6 +49,19 @@ func newPlan(root ast.Expr, factory interpreter.AttributeFactory) *plan {
 		}
 	}))
 	return p
+}
+
+// trackers put costs in the place of the cost trackers that the extension
+// libraries bring: some of these panic over an error among the arguments, as in
+// "data.missing.distinct() == [] || true", which is true.
+func (p *plan) trackers() []interpreter.CostTrackerOption {
+	all := make([]interpreter.CostTrackerOption, 0, len(p.overloads))
+	for id, name := range p.overloads {
+		all = append(all, interpreter.OverloadCostTracker(id, func(args []ref.Val, result ref.Val) *uint64 {
+			return costs{}.CallCost(name, id, args, result)
+		}))
+	}
+	return all
 }
 
 func (p *plan) call(c ast.CallExpr) {
