@@ -27,7 +27,7 @@ func choose(r *rand.Rand, arity int) [][]string {
 		}
 		if arity > 1 {
 			args[0] = arguments[r.IntN(len(arguments))]
-			if i >= 12 {
+			if i >= 8 {
 				break
 			}
 		}

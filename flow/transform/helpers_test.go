@@ -59,12 +59,12 @@ func newWays(source string) (*ways, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &ways{template: c.template("transform.cel", text(source))}
-	if len(c.faults) > 0 {
-		return nil, c.faults
-	}
-	if w.reference, err = reference(source); err != nil {
+	w := &ways{}
+	if _, w.reference, err = reference(source); err != nil {
 		return nil, err
+	}
+	if w.template = c.template("transform.cel", text(source)); len(c.faults) > 0 {
+		return nil, c.faults
 	}
 	ast, issues := c.env.Compile(source)
 	if issues.Err() != nil {
@@ -94,16 +94,17 @@ var plainEnv = sync.OnceValues(func() (*cel.Env, error) {
 })
 
 // reference is a program that is not optimized and counts nothing. It can be interrupted, for a fuzz target finds loops.
-func reference(source string) (cel.Program, error) {
+func reference(source string) (*cel.Ast, cel.Program, error) {
 	env, err := plainEnv()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	checked, issues := env.Compile(source)
 	if issues.Err() != nil {
-		return nil, issues.Err()
+		return nil, nil, issues.Err()
 	}
-	return env.Program(checked, cel.InterruptCheckFrequency(100))
+	program, err := env.Program(checked, cel.InterruptCheckFrequency(100))
+	return checked, program, err
 }
 
 // evaluate gives the value of a program over a decoded document.

@@ -480,7 +480,7 @@ func TestProcess_refusesAMapKeyThatIsNone(t *testing.T) {
 		`dyn(b"x") in ["a", "b"]`:                "false",
 	} {
 		e, err := mustNew(t, Config{CEL: text(source)}).Process(t.Context(), message(`{"n":1.5,"l":[]}`))
-		got := ""
+		var got string
 		if err != nil {
 			got = string(fault.CodeOf(err)) + " " + err.Error()
 		} else {
