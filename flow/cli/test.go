@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lsm/fiso/flow/blueprint"
+	"github.com/lsm/fiso/flow/spec"
 )
 
 func (a *app) testCommand() *cobra.Command {
@@ -49,7 +50,11 @@ func (a *app) runTests(c *cobra.Command, files []string) error {
 		errs    []error
 	)
 	for _, file := range files {
-		more, err := runTestFile(c, file)
+		var more []testResult
+		err := spec.Guard(file, func() (err error) {
+			more, err = runTestFile(c, file)
+			return err
+		})
 		results = append(results, more...)
 		errs = append(errs, err)
 	}
