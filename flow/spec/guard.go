@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/lsm/fiso/common/config"
+	eventfault "github.com/lsm/fiso/flow/fault"
 )
 
 // CodeInternal is the code of a fault that is a bug in fiso-flow.
@@ -31,7 +32,7 @@ func Guard(file string, do func() error) (err error) {
 			err = &Panic{
 				faults: config.Errors{{
 					Pos: config.Pos{File: file}, Code: CodeInternal,
-					Message: "fiso-flow panicked on this file, which is a bug in fiso-flow: " + describePanic(r) + panicSite(),
+					Message: "fiso-flow panicked on this file, which is a bug in fiso-flow: " + eventfault.DescribePanic(r) + panicSite(),
 					Hint:    "please report it with the file, its secrets taken out; until it is mended, undo what changed last",
 				}},
 				Stack: string(debug.Stack()),
@@ -39,15 +40,6 @@ func Guard(file string, do func() error) (err error) {
 		}
 	}()
 	return do()
-}
-
-// describePanic is the text of the runtime's own panics. Any other value may hold a part of the file or of an event, so
-// only its type is told.
-func describePanic(r any) string {
-	if err, ok := r.(runtime.Error); ok {
-		return err.Error()
-	}
-	return fmt.Sprintf("panic(%T)", r)
 }
 
 // panicSite is the function that panicked. It is called by the deferred function that recovers.
