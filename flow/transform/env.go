@@ -7,6 +7,7 @@ import (
 	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common/decls"
 	"github.com/google/cel-go/common/functions"
+	"github.com/google/cel-go/common/overloads"
 	"github.com/google/cel-go/common/types"
 	"github.com/google/cel-go/common/types/ref"
 	"github.com/google/cel-go/ext"
@@ -86,16 +87,18 @@ func guardedFunctions(env *cel.Env) ([]cel.EnvOption, error) {
 		if err != nil {
 			return nil, err
 		}
-		var overloads []cel.FunctionOpt
+		var replaced []cel.FunctionOpt
 		for _, o := range f.OverloadDecls() {
 			if o.ID() == "json_encode_dyn" {
-				overloads = append(overloads, redeclare(o, cel.UnaryBinding(jsonEncode)))
+				replaced = append(replaced, redeclare(o, cel.UnaryBinding(jsonEncode)))
+			} else if id := o.ID(); id == overloads.IntToTimestamp || id == overloads.StringToTimestamp {
+				replaced = append(replaced, redeclare(o, cel.UnaryBinding(ownError(binding(bindings, id)))))
 			} else if check, ok := guards[o.ID()]; ok {
-				overloads = append(overloads, redeclare(o, cel.FunctionBinding(guarded(check, binding(bindings, o.ID())))))
+				replaced = append(replaced, redeclare(o, cel.FunctionBinding(guarded(check, binding(bindings, o.ID())))))
 			}
 		}
-		if len(overloads) > 0 {
-			options = append(options, cel.Function(name, overloads...))
+		if len(replaced) > 0 {
+			options = append(options, cel.Function(name, replaced...))
 		}
 	}
 	return options, nil
@@ -123,6 +126,18 @@ func binding(bindings []*functions.Overload, id string) functions.FunctionOp {
 		}
 	}
 	return nil
+}
+
+// ownError is a function without the one error of cel-go for a timestamp out of
+// range: all programs share it, and the first one labels it with its own node.
+func ownError(f functions.FunctionOp) functions.UnaryOp {
+	return func(arg ref.Val) ref.Val {
+		v := f(arg)
+		if err, ok := v.(*types.Err); ok {
+			return types.WrapErr(err.Unwrap())
+		}
+		return v
+	}
 }
 
 // jsonEncode is json.encode() as this package writes JSON: numbers keep their

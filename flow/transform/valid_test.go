@@ -149,3 +149,13 @@ func TestProcess_saysHowToMixTypes(t *testing.T) {
 		`double(data.n) * data.d`:         `passed: 10.5`,
 	})
 }
+
+// U11: an error names the part of this expression that failed, whatever failed before in another one.
+func TestProcess_namesItsOwnPartInAnErrorThatIsShared(t *testing.T) {
+	const failed = `TRANSFORM_FAILED: transform.cel: timestamp overflow in `
+	values(t, `{"n":999999999999999,"a":1}`, map[string]string{
+		`timestamp(data.n) > time`:                                     failed + `timestamp(data.n)`,
+		`[data.a + 1 == 2, timestamp(data.n) > time]`:                  failed + `timestamp(data.n)`,
+		`[1, 2, 3].exists(x, x == data.a && timestamp(data.n) > time)`: failed + `timestamp(data.n)`,
+	})
+}
