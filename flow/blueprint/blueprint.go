@@ -1,10 +1,13 @@
 package blueprint
 
 import (
+	"context"
 	"slices"
 	"time"
 
+	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/config"
+	"github.com/lsm/fiso/common/connector"
 	"github.com/lsm/fiso/flow/spec"
 	"github.com/lsm/fiso/flow/transform"
 )
@@ -27,8 +30,17 @@ type Blueprint struct {
 
 // Parse reads a flow file and checks it as a whole: keys and values, the
 // settings of its connectors, and its expressions. Its error is of type
-// config.Errors and holds all faults, in order of position.
-func Parse(file string, data []byte) (*Blueprint, error) {
+// config.Errors and holds all faults, in order of position; or *spec.Panic.
+func Parse(file string, data []byte) (b *Blueprint, err error) {
+	err = spec.Guard(file, func() error {
+		b, err = parse(file, data)
+		return err
+	})
+	return b, err
+}
+
+// parse is Parse without its barrier, so that a fuzz target sees a panic.
+func parse(file string, data []byte) (*Blueprint, error) {
 	flow, faults := spec.Examine(file, data)
 	if flow == nil {
 		return nil, faults
@@ -161,5 +173,15 @@ func (b *Blueprint) Broker() bool { return b.source.broker() }
 // ManyTopics reports whether the source may read several topics.
 func (b *Blueprint) ManyTopics() bool { return b.source.manyTopics() }
 
-// Processor is the flow's filter, transform and attributes, compiled.
-func (b *Blueprint) Processor() *transform.Pipeline { return b.process }
+// Guard calls do, which works on this flow: see spec.Guard.
+func (b *Blueprint) Guard(do func() error) error { return spec.Guard(b.File, do) }
+
+// Process takes one message through filter, transform and attributes, as transform.Pipeline.Process does, for a
+// command. An engine gets the pipeline itself (Stage), and has a barrier of its own.
+func (b *Blueprint) Process(ctx context.Context, m *connector.Message) (e *cloudevent.Event, err error) {
+	err = b.Guard(func() error {
+		e, err = b.process.Process(ctx, m)
+		return err
+	})
+	return e, err
+}

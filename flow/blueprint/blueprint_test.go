@@ -56,10 +56,10 @@ func parsed(t *testing.T, text string) *Blueprint {
 func TestParse_takesTheFlowOfTheContractAsPrinted(t *testing.T) {
 	b := parsed(t, printed)
 	if b.Name() != "order-events" || b.Paused() || !b.Broker() || b.ManyTopics() || b.DrainTimeout().String() != "20s" ||
-		len(b.Files()) != 0 || b.Processor() == nil {
+		len(b.Files()) != 0 || b.process == nil {
 		t.Errorf("blueprint = %+v", b)
 	}
-	e := b.Explain()
+	e := b.explain()
 	for what, c := range map[string][2]string{
 		"source":       {e.Source, "kafka: topic orders of kafka.infra.svc:9092, as consumer group fiso-order-flow; without a commit from latest"},
 		"sink":         {e.Sink, "http: POST http://order-service:8080/callbacks/order-result, CloudEvents in structured mode"},
@@ -183,7 +183,7 @@ func TestKeys_stayWhenASecretIsRotated(t *testing.T) {
 	if parsed(t, text).SourceKey() == b.SourceKey() {
 		t.Error("a changed ${file:} is none")
 	}
-	if strings.Contains(b.Explain().Source, "one") {
+	if strings.Contains(b.explain().Source, "one") {
 		t.Error("the explanation shows the secret")
 	}
 }
@@ -219,7 +219,7 @@ func TestExplain_tellsEverySetting(t *testing.T) {
 			[]string{"topics that match ^o", "kafka: topic out of c, CloudEvents in binary mode", "up to 500 events or 1MiB, or what is there after 4ms, or at once while nothing else is under way", "Kafka topic fiso-dlq-a of d"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			text, err := json.Marshal(parsed(t, tc.text).Explain())
+			text, err := json.Marshal(parsed(t, tc.text).explain())
 			if err != nil {
 				t.Fatal(err)
 			}

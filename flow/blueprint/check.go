@@ -26,10 +26,16 @@ func (c Check) Failed() bool {
 // Check tries to reach the source, the sink and the place for dead letters,
 // step by step, and changes nothing there. A part that cannot be tried has no
 // steps.
-func (b *Blueprint) Check(ctx context.Context, env Env) []Check {
-	checks := []Check{b.checkSource(ctx, env), b.checkSink(ctx, env)}
-	if b.letters != nil {
-		checks = append(checks, Check{"dead letters", b.letters.tell(), b.letters.check(ctx)})
+func (b *Blueprint) Check(ctx context.Context, env Env) (checks []Check) {
+	err := b.Guard(func() error {
+		checks = append(checks, b.checkSource(ctx, env), b.checkSink(ctx, env))
+		if b.letters != nil {
+			checks = append(checks, Check{"dead letters", b.letters.tell(), b.letters.check(ctx)})
+		}
+		return nil
+	})
+	if err != nil {
+		checks = append(checks, Check{"flow", b.File, []connector.Step{{Name: "check", Err: err}}})
 	}
 	return checks
 }

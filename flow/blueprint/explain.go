@@ -36,8 +36,16 @@ type Wait struct {
 // maxWaits bounds the schedule that is shown; from there on it is the same.
 const maxWaits = 20
 
-// Explain says what the flow will do.
-func (b *Blueprint) Explain() Explanation {
+// Explain says what the flow will do. Its error is a *spec.Panic.
+func (b *Blueprint) Explain() (e Explanation, err error) {
+	err = b.Guard(func() error {
+		e = b.explain()
+		return nil
+	})
+	return e, err
+}
+
+func (b *Blueprint) explain() Explanation {
 	f := b.Flow
 	e := Explanation{
 		Flow: f.Name, File: b.File, Paused: f.Paused,

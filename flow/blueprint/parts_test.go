@@ -310,12 +310,12 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("name: a\n" + httpIn + "sink: {type: kafka, config: {brokers: b, topic: t, key: '1'}}\nerrorHandling: {deadLetter: {type: file, config: {path: x}}}\n"))
 	f.Add([]byte("name: a\n" + kafkaIn + "sink: {type: http, config: {url: \"http://${X}/\", auth: {type: bearer, token: x}}}\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		b, err := Parse("f.yaml", data)
+		b, err := parse("f.yaml", data) // beneath the barrier: a panic is what is looked for
 		if (b == nil) == (err == nil) {
 			t.Fatalf("blueprint %v and error %v", b, err)
 		}
 		if b != nil {
-			b.Explain()
+			b.explain()
 		}
 	})
 }

@@ -10,6 +10,10 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/lsm/fiso/common/config"
+	"github.com/lsm/fiso/flow/blueprint"
+	"github.com/lsm/fiso/flow/spec"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -190,6 +194,18 @@ func TestValidate_explainsWhatWillHappen(t *testing.T) {
 	j := decode[struct{ Flows []validFlow }](t, call(t, "validate", "--explain", "-o", "json", file))
 	if len(j.Flows) != 1 || j.Flows[0].Explanation == nil || j.Flows[0].Explanation.Flow != "orders" {
 		t.Errorf("validate --explain as JSON: %+v", j)
+	}
+}
+
+// U2: a panic while one flow is explained is a fault of its file, beside those of the others.
+func TestValidate_showsAPanicAsAFaultOfItsFile(t *testing.T) {
+	var out bytes.Buffer
+	a := &app{IO: IO{Out: &out}}
+	broken := &blueprint.Blueprint{File: "a.yaml", Flow: &spec.Flow{Name: "a"}} // it has no parts to explain
+	err := a.validated([]*blueprint.Blueprint{broken}, config.Errors{{Message: "another"}}, true)
+	all := problems(err)
+	if len(all) != 2 || all[0].Message != "another" || all[1].Code != "INTERNAL" || all[1].File != "a.yaml" || out.Len() > 0 {
+		t.Errorf("got %+v and %q", all, out.String())
 	}
 }
 

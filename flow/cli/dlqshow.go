@@ -134,7 +134,7 @@ func show(ctx context.Context, flow *blueprint.Blueprint, s blueprint.StoredLett
 
 // through takes the record through the flow as it is today.
 func through(ctx context.Context, flow *blueprint.Blueprint, l *deadletter.Letter) today {
-	e, err := flow.Processor().Process(ctx, l.Message)
+	e, err := flow.Process(ctx, l.Message)
 	switch {
 	case err != nil:
 		p := problems(err)[0]

@@ -6,7 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/lsm/fiso/flow/transform"
+	"github.com/lsm/fiso/flow/blueprint"
+	"github.com/lsm/fiso/flow/spec"
 )
 
 func (a *app) testCommand() *cobra.Command {
@@ -49,7 +50,11 @@ func (a *app) runTests(c *cobra.Command, files []string) error {
 		errs    []error
 	)
 	for _, file := range files {
-		more, err := runTestFile(c, file)
+		var more []testResult
+		err := spec.Guard(file, func() (err error) {
+			more, err = runTestFile(c, file)
+			return err
+		})
 		results = append(results, more...)
 		errs = append(errs, err)
 	}
@@ -93,17 +98,17 @@ func runTestFile(c *cobra.Command, file string) ([]testResult, error) {
 	}
 	results := make([]testResult, 0, len(tests.Tests))
 	for _, t := range tests.Tests {
-		fault := runTest(c, &t, flow.Processor())
+		fault := runTest(c, &t, flow)
 		results = append(results, testResult{file, t.Name, fault == "", fault})
 	}
 	return results, nil
 }
 
-func runTest(c *cobra.Command, t *testCase, p *transform.Pipeline) string {
+func runTest(c *cobra.Command, t *testCase, flow *blueprint.Blueprint) string {
 	m, err := t.message()
 	if err != nil {
 		return err.Error()
 	}
-	e, err := p.Process(c.Context(), m)
+	e, err := flow.Process(c.Context(), m)
 	return t.judge(e, err)
 }

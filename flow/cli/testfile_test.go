@@ -20,8 +20,9 @@ const good = `tests:
     input: {legacy_id: A-2}
     error: TRANSFORM_FAILED
     message: "no such field: data.order_status"
-  - name: an empty record
-    error: DECODE_FAILED
+  - name: a tombstone has null data
+    error: TRANSFORM_FAILED
+    message: "no such field: data.legacy_id"
   - name: tests are left out
     input: {test: true}
     filtered: true

@@ -53,7 +53,7 @@ CloudEvent that the sink would be given. Nothing is connected and nothing sent.`
 				}
 				m.Headers = append(m.Headers, connector.Header{Key: name, Value: []byte(text)})
 			}
-			e, err := flow.Processor().Process(c.Context(), m)
+			e, err := flow.Process(c.Context(), m)
 			switch {
 			case err != nil:
 				return a.failed(err)

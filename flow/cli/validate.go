@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lsm/fiso/flow/blueprint"
+	"github.com/lsm/fiso/flow/spec"
 )
 
 func (a *app) validateCommand() *cobra.Command {
@@ -40,7 +41,11 @@ func (a *app) validated(flows []*blueprint.Blueprint, err error, explain bool) e
 	for _, f := range flows {
 		v := validFlow{File: f.File, Flow: f.Name()}
 		if explain {
-			e := f.Explain()
+			e, failed := f.Explain()
+			if failed != nil {
+				err = append(spec.Faults("", err), spec.Faults("", failed)...)
+				continue
+			}
 			v.Explanation = &e
 		}
 		valid = append(valid, v)

@@ -102,6 +102,8 @@ func (e *Engine) verdict(ctx context.Context, it *item, err error, now time.Time
 	}
 	e.cfg.Observer.SinkError(class)
 	switch {
+	case class == connector.Permanent && fault.CodeOf(err) != "":
+		return e.giveUp(it, fault.CodeOf(err), err) // an expression of the sink failed on this event: nothing was sent
 	case class == connector.Permanent:
 		return e.giveUp(it, fault.SinkRejected, err)
 	case class == connector.Unavailable:

@@ -188,7 +188,7 @@ func TestProcess_endsEventsThatNeverReachTheSink(t *testing.T) {
 			return nil, fmt.Errorf("wrapped: %w", fault.New(fault.DecodeFailed, errBoom))
 		}, fault.DecodeFailed, "wrapped: boom"},
 		{"an error without a code", func(context.Context, *connector.Message) (*cloudevent.Event, error) { return nil, errBoom }, fault.TransformFailed, "boom"},
-		{"a panic", func(context.Context, *connector.Message) (*cloudevent.Event, error) { panic("oh") }, fault.TransformFailed, "the transform panicked: oh"},
+		{"a panic", func(context.Context, *connector.Message) (*cloudevent.Event, error) { panic("oh") }, fault.TransformFailed, "the transform panicked: panic(string)"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -289,7 +289,7 @@ func TestSink_panicsAreTemporaryErrors(t *testing.T) {
 		m := r.give(r.ctx, "k")
 		synctest.Wait()
 		r.want(m, nil)
-		if l := r.morgue.letters[0]; l.Code != fault.SinkDeliveryFailed || l.Reason != "the sink panicked: oh" {
+		if l := r.morgue.letters[0]; l.Code != fault.SinkDeliveryFailed || l.Reason != "the sink panicked: panic(string)" {
 			t.Errorf("letter %+v", l)
 		}
 	})

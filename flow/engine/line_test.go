@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/flow/fault"
 )
 
 // token is a sink that refuses everything while its token is expired.
@@ -35,6 +37,30 @@ func (k *token) Send(context.Context, *cloudevent.Event) error {
 }
 
 func (k *token) Close(context.Context) error { return nil }
+
+// U7: an event on which a sink's expression fails keeps the code of that, and says nothing of the destination.
+func TestLine_isNotStoppedByAnExpressionOfTheSink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newToken()
+		k.class = func(err error) error {
+			return connector.AsPermanent(fmt.Errorf("make the record's key: %w", fault.New(fault.DecodeFailed, err)))
+		}
+		r := start(t, Config{}, Stage{Sink: k, StopTheLine: 5})
+		for range 20 {
+			r.give(r.ctx, "")
+		}
+		after(time.Minute)
+		codes := r.morgue.codes()
+		for id, code := range codes {
+			if code != fault.DecodeFailed {
+				t.Errorf("%s has the code %s", id, code)
+			}
+		}
+		if s := r.Status(); len(codes) != 20 || s.Line != "" {
+			t.Errorf("%d dead letters, and the line says %q", len(codes), s.Line)
+		}
+	})
+}
 
 // F11, https://github.com/vectordotdev/vector/issues/24543: a token that expired
 // must not pour a topic into the dead letter queue.

@@ -88,6 +88,6 @@ func (e *Engine) logHeld(it *item, reason string) {
 func (e *Engine) panicked(ctx context.Context, m *connector.Message, where string, r any) error {
 	e.cfg.Logger.ErrorContext(ctx, "Recovered from a panic",
 		slog.String("where", where), slog.String("position", m.Position.String()),
-		slog.Any("panic", r), slog.String("stack", string(debug.Stack())))
-	return fmt.Errorf("the %s panicked: %v", where, r)
+		slog.String("panic", fault.DescribePanic(r)), slog.String("stack", string(debug.Stack())))
+	return fmt.Errorf("the %s panicked: %s", where, fault.DescribePanic(r))
 }

@@ -56,3 +56,22 @@ func TestCodes_neverChange(t *testing.T) {
 		}
 	}
 }
+
+// U2: what a panic holds may be a part of an event, and is told to nobody.
+func TestDescribePanic_tellsNoPayload(t *testing.T) {
+	var m map[string]int
+	for want, do := range map[string]func(){
+		"assignment to entry in nil map": func() { m["canary"] = 1 },
+		"panic(string)":                  func() { panic("canary") },
+		"panic(*errors.errorString)":     func() { panic(errCause) },
+	} {
+		func() {
+			defer func() {
+				if got := fault.DescribePanic(recover()); got != want {
+					t.Errorf("got %q, want %q", got, want)
+				}
+			}()
+			do()
+		}()
+	}
+}

@@ -100,6 +100,32 @@ errorHandling: {maxRetries: 1, initialInterval: 1ms, maxInterval: 2ms}`))
 	}
 }
 
+// U7: a topic that holds what the flow is not for, in formats that it does not read, makes no dead letters.
+func TestFlow_filtersWhatIsNoJSON(t *testing.T) {
+	in := prepare(t)
+	in.put("orders.yaml", in.flow("orders", `filter: headers.?kind.orValue("") == "order" && data != null && data.region == "eu"
+transform: {cel: '{"order_id": string(data.id)}'}`))
+	in.start(Options{})
+	order := kgo.RecordHeader{Key: "kind", Value: []byte("order")}
+	in.produce("orders", "k", "\x00\x00\x00\x00\x07\x02\x08", kgo.RecordHeader{Key: "kind", Value: []byte("avro")})
+	in.produce("orders", "k", "plain text")
+	if err := in.kafka.Produce(t.Context(), &kgo.Record{Topic: "orders", Key: []byte("k"), Headers: []kgo.RecordHeader{order}}); err != nil {
+		t.Fatal(err)
+	}
+	in.produce("orders", "k", `{"region":"us","id":1}`, order)
+	in.produce("orders", "k", `{"region":"eu","id":12345678901234567890123}`, order)
+	in.until("all to be settled and committed", func() bool { return in.committed() == 5 })
+	if in.service.all() != 1 || in.service.got(`"order_id":"12345678901234567890123"`) != 1 {
+		t.Errorf("delivered: %v", in.service.bodies)
+	}
+	for status, want := range map[string]float64{"filtered": 4, "delivered": 1, "dead_lettered": 0} {
+		if got := max(in.metric("fiso_flow_events_total", map[string]string{"flow": "orders", "status": status}), 0); got != want {
+			t.Errorf("%v are %s, not %v", got, status, want)
+		}
+	}
+	in.stop()
+}
+
 // 3.6: if only transform or sink changed, the consumer stays in its group.
 func TestReload_ofTheTransformMovesNoPartitionAndLosesNothing(t *testing.T) {
 	in := prepare(t)

@@ -34,7 +34,15 @@ type Pipeline struct {
 }
 
 // Build makes the parts of a flow. It connects to nothing.
-func (l *Loader) Build(b *blueprint.Blueprint) (*Pipeline, error) {
+func (l *Loader) Build(b *blueprint.Blueprint) (p *Pipeline, err error) {
+	err = b.Guard(func() error {
+		p, err = l.build(b)
+		return err
+	})
+	return p, err
+}
+
+func (l *Loader) build(b *blueprint.Blueprint) (*Pipeline, error) {
 	env := l.env
 	env.Logger = l.o.Logger.With("flow", b.Name())
 	cfg := b.Engine()
@@ -100,6 +108,10 @@ func (p *Pipeline) Swap(ctx context.Context, d supervisor.Definition) error {
 	if !ok {
 		return fmt.Errorf("cannot swap to a %T", d)
 	}
+	return next.Guard(func() error { return p.swap(ctx, next) })
+}
+
+func (p *Pipeline) swap(ctx context.Context, next *definition) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	env := p.loader.env

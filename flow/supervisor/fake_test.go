@@ -139,6 +139,9 @@ func (w *world) load(file string, data []byte) (Definition, error) {
 	if len(words) == 0 {
 		return nil, fmt.Errorf("%s:1:1: the file is empty", file)
 	}
+	if err := w.step(context.Background(), "load"); err != nil {
+		return nil, err
+	}
 	d := &def{w: w, name: words[0]}
 	for _, word := range words[1:] {
 		key, value, _ := strings.Cut(word, "=")

@@ -174,6 +174,9 @@ func (f *flow) postpone(want Definition, err error) time.Duration {
 	f.attempts++
 	wait := max(f.restart.Delay(f.attempts), time.Nanosecond)
 	f.tried, f.retryAt = want, time.Now().Add(wait)
+	if f.attempts == 1 {
+		logPanic(f.log, err)
+	}
 	if f.served != nil && f.served != want {
 		f.record.Reloaded(f.name, false)
 	}

@@ -2,7 +2,9 @@ package supervisor
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -178,6 +180,14 @@ func (s *Supervisor) refuse(f *file, before string) {
 		rest = "it starts no flow"
 	}
 	s.o.Logger.Error("flow file is not valid: "+rest, "file", f.path, "error", f.fault)
+	logPanic(s.o.Logger, f.fault)
+}
+
+// logPanic logs the stack of an error that was a panic over a flow file.
+func logPanic(log *slog.Logger, err error) {
+	if p, ok := errors.AsType[*spec.Panic](err); ok {
+		log.Error("recovered from a panic over a flow file", "error", err, "stack", p.Stack)
+	}
 }
 
 // settleNames lets every name have one file. A file that stood for the name

@@ -86,6 +86,7 @@ func (s *Supervisor) begin(owners context.Context) error {
 	s.settleNames()
 	for _, f := range s.sorted() {
 		errs = append(errs, f.fault)
+		logPanic(s.o.Logger, f.fault)
 	}
 	built, err := s.buildAll(errs)
 	if err != nil {
@@ -118,6 +119,7 @@ func (s *Supervisor) buildAll(faults []error) (map[string]Pipeline, error) {
 		p, err := f.next.Build()
 		if err != nil {
 			faults = append(faults, fileError(f.path, err))
+			logPanic(s.o.Logger, err)
 			continue
 		}
 		built[f.next.Name()] = p

@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"context"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/lsm/fiso/common/admin"
+	"github.com/lsm/fiso/flow/spec"
 )
 
 func TestSupervisor_startsAllFlowsAndDrainsThemAtTheEnd(t *testing.T) {
@@ -252,6 +254,60 @@ func TestReload_thatCannotBeSwappedKeepsTheOldAndTriesAgain(t *testing.T) {
 		in.expect("swapped orders//3")
 		_ = in.finish()
 	})
+}
+
+// U2: a panic over one file, however it is met, is logged with its stack, and every flow runs on.
+func TestReload_thatPanicsIsAFaultOfItsFile(t *testing.T) {
+	for name, tc := range map[string]struct{ step, change string }{
+		"while it is read":    {"load", "orders stage=2"},
+		"while it is built":   {"build orders", "orders source=2"},
+		"while it is swapped": {"swap orders", "orders stage=2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			synctest.Test(t, func(t *testing.T) {
+				in := start(t, dir, "a.yaml", "orders", "b.yaml", "billing")
+				in.take()
+				in.fault(tc.step, func(context.Context) error {
+					return spec.Guard("a.yaml", func() error { panic("canary") })
+				})
+				in.put("a.yaml", tc.change)
+				in.told()
+				in.expect()
+				report := in.s.Report()
+				said := append(report.Notes, in.flow("orders").Notes...)
+				if !report.Ready || len(said) != 1 || !strings.Contains(said[0], "fiso-flow panicked on this file, which is a bug in fiso-flow") {
+					t.Errorf("report = %+v", report)
+				}
+				if !in.logged("recovered from a panic over a flow file") || !in.logged("supervisor_test.go") || in.logged("canary") {
+					t.Errorf("logged %s", in.logs.String())
+				}
+				in.fault(tc.step, nil)
+				in.put("a.yaml", tc.change+" refs="+filepath.Join(dir, "b.yaml"))
+				in.told()
+				if len(in.take()) == 0 {
+					t.Error("the flow is not reloaded once the fault is gone")
+				}
+				_ = in.finish()
+			})
+		})
+	}
+}
+
+// U2: at the start it is a fault of the file, too.
+func TestSupervisor_refusesToStartOnAPanic(t *testing.T) {
+	for _, step := range []string{"load", "build orders"} {
+		in := &instance{world: newWorld(), t: t, dir: t.TempDir()}
+		in.put("a.yaml", "orders")
+		in.fault(step, func(context.Context) error { return spec.Guard("a.yaml", func() error { panic("canary") }) })
+		s, err := New(Options{Paths: []string{in.dir}, Load: in.load, Logger: slog.New(slog.NewTextHandler(in.world, nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "a.yaml: fiso-flow panicked") || !in.logged("supervisor_test.go") || in.logged("canary") {
+			t.Errorf("%s: %v, logged %s", step, err, in.logs.String())
+		}
+	}
 }
 
 func TestPause_stopsTheFlowAndGoesOnLater(t *testing.T) {

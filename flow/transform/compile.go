@@ -2,12 +2,15 @@ package transform
 
 import (
 	"fmt"
+	"math"
 	"unicode/utf8"
 
 	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common/ast"
 	"github.com/google/cel-go/common/operators"
 	"github.com/google/cel-go/common/types"
+	"github.com/google/cel-go/common/types/ref"
+	"github.com/google/cel-go/interpreter"
 	"github.com/google/cel-go/parser"
 
 	"github.com/lsm/fiso/common/config"
@@ -31,15 +34,15 @@ type expression struct {
 	program cel.Program
 	cheap   bool // evaluated without counting steps
 	plan    *plan
-	info    *ast.SourceInfo
+	whole   *ast.AST // that the expression is a part of
 }
 
 // compiler compiles the expressions of one flow, and collects what is wrong
 // with them.
 type compiler struct {
-	env    *cel.Env
-	faults config.Errors
-	reads  map[string]bool // the variables that are read by any expression
+	env     *cel.Env
+	factory interpreter.AttributeFactory
+	faults  config.Errors
 }
 
 func newCompiler() (*compiler, error) {
@@ -47,13 +50,21 @@ func newCompiler() (*compiler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("set up CEL: %w", err)
 	}
-	return &compiler{env: env, reads: map[string]bool{}}, nil
+	factory := interpreter.NewAttributeFactory(env.Container, env.CELTypeAdapter(), env.CELTypeProvider())
+	return &compiler{env: env, factory: factory}, nil
 }
 
 // check parses a text and checks its types; nil when it is at fault.
 func (c *compiler) check(name string, text config.Text, want want) *ast.AST {
 	if line, col, fault := prescan(text.Value); fault != "" {
 		c.fault(name, text, line, col, fault, "")
+		return nil
+	}
+	if references := configReference.FindAllStringIndex(text.Value, -1); references != nil {
+		for _, at := range references {
+			line, col := place(text.Value, at[0])
+			c.fault(name, text, line, col, text.Value[at[0]:at[1]]+" is not followed in an expression", referenceHint)
+		}
 		return nil
 	}
 	checked, issues := c.env.Compile(text.Value)
@@ -69,30 +80,39 @@ func (c *compiler) check(name string, text config.Text, want want) *ast.AST {
 	}
 	a := checked.NativeRep()
 	ast.PreOrderVisit(a.Expr(), ast.NewExprVisitor(func(e ast.Expr) {
-		switch e.Kind() {
-		case ast.IdentKind:
-			c.reads[e.AsIdent()] = true
-		case ast.MapKind:
-			c.duplicates(name, text, e.AsMap(), a.SourceInfo())
+		if e.Kind() == ast.MapKind {
+			c.keys(name, text, e.AsMap(), a)
 		}
 	}))
 	return a
 }
 
-// duplicates faults a literal that has the same key twice.
-func (c *compiler) duplicates(name string, text config.Text, m ast.MapExpr, info *ast.SourceInfo) {
-	seen := map[any]bool{}
+// keys faults a map literal that has the same key twice, or a key of a type that CEL has no map keys of.
+func (c *compiler) keys(name string, text config.Text, m ast.MapExpr, a *ast.AST) {
+	seen := map[ref.Val]bool{}
 	for _, entry := range m.Entries() {
 		key := entry.AsMapEntry().Key()
+		at := a.SourceInfo().GetStartLocation(key.ID())
+		t := a.GetType(key.ID())
+		switch t.Kind() {
+		case types.StringKind, types.IntKind, types.UintKind, types.BoolKind:
+		case types.DynKind, types.AnyKind, types.TypeParamKind, types.ErrorKind:
+			continue // known when it is evaluated: see celjson.NewMap
+		default:
+			c.fault(name, text, at.Line(), at.Column()+1, fmt.Sprintf("a map key is of type %s", t), "keys are texts, whole numbers, true or false: make it text with string(…)")
+			continue
+		}
 		if key.Kind() != ast.LiteralKind {
 			continue
 		}
-		if lit := key.AsLiteral(); seen[lit] {
-			at := info.GetStartLocation(key.ID())
-			c.fault(name, text, at.Line(), at.Column()+1, fmt.Sprintf("the key %v is there twice", lit.Value()), "a key can have one value only")
-		} else if lit.Type() != types.BytesType {
-			seen[lit] = true
+		lit := key.AsLiteral() // of a type that can be hashed, as the switch has it
+		if u, ok := lit.(types.Uint); ok && u <= math.MaxInt64 {
+			lit = types.Int(u) // 1 and 1u are one key
 		}
+		if seen[lit] {
+			c.fault(name, text, at.Line(), at.Column()+1, fmt.Sprintf("the key %v is there twice", lit.Value()), "a key can have one value only")
+		}
+		seen[lit] = true
 	}
 }
 
@@ -116,11 +136,11 @@ func (c *compiler) expression(name string, text config.Text, want want) *express
 
 // part makes an expression of a part of a checked one.
 func (c *compiler) part(name string, text config.Text, whole *ast.AST, e ast.Expr) *expression {
-	x := &expression{name: name, path: pathOf(e), info: whole.SourceInfo()}
+	x := &expression{name: name, path: pathOf(e), whole: whole}
 	if x.path != nil {
 		return x
 	}
-	x.plan = newPlan(e)
+	x.plan = newPlan(whole, e, c.factory)
 	x.cheap = isCheap(e)
 	x.native = native(e, x.cheap)
 	a := ast.NewCheckedAST(ast.NewAST(e, whole.SourceInfo()), whole.TypeMap(), whole.ReferenceMap())

@@ -30,13 +30,19 @@
 // sink's expressions (Expression) see the finished event instead, and its
 // extension attributes as headers.
 //
-// The payload has to be JSON if there is a transform or any expression reads
-// data; otherwise it is passed on as it is, whatever it is.
+// The payload is decoded when an expression first needs data, and passed on as
+// it is, whatever it is, when none does. Data that is needed and is not JSON is
+// DECODE_FAILED. For CEL it is an error like any other: && and || do without an
+// operand where the other one decides, in either order, and has() does not. So
+// "data.y == 1 && type == x" filters an event of another type, whatever its
+// bytes are. A message without a value (a tombstone) and a CloudEvent without
+// data have null; a value of no bytes is not JSON.
 //
 // # Numbers
 //
 // An integer in JSON is an int in CEL (a uint from 2^63 on), any other number
-// a double; what 64 bits cannot hold is a double too. They compare across these
+// a double. What neither holds, an integer beyond 64 bits or a number beyond the
+// range of a double, is a bignumber: its digits (celjson.Big). Numbers compare across these
 // types: data.n == 1.0 and data.n > 0.5 do what one expects. Arithmetic in CEL
 // does not mix them: write double(data.n) * 1.5, which is right for 2 and for
 // 2.5. A number that is only passed on leaves with the digits it came with,
@@ -72,14 +78,18 @@
 // loads, and a place in data is copied from the record. Only what is neither
 // goes through CEL, over values that read the record's bytes
 // (internal/celjson). That all of this gives what CEL gives over decoded values
-// is what TestEvaluation_isTheSameDecodedLazyAndAsTemplate is for.
+// is what TestEvaluation_isTheSameDecodedLazyAndAsTemplate is for, whose
+// reference is cel-go without an option of this package. cel-go's optimizer and
+// the cost trackers of its libraries are not used: they change the value of
+// "data.missing in []" and panic over "data.missing.distinct()". Constants are
+// folded by the plan, and every call costs what costs says.
 //
 // Conditions made of ==, !=, <, in, has(), size(), startsWith() and the like
 // over places in the event are looked at before cel-go is asked (native.go).
 // The look says yes, no or unsure, and only what is unsure, every error among
 // it, goes to cel-go, whose meaning and messages are therefore the only ones.
-// TestNative_isSureOnlyOfWhatCELGoSays and FuzzNative compare the two. Integers
-// beyond 64 bits, doubles in a list of integers, and lists or objects compared
+// TestNative_isSureOnlyOfWhatCELGoSays and FuzzNative compare the two. Big
+// numbers, doubles in a list of integers, and lists or objects compared
 // with each other are always cel-go's.
 //
 // Id and subject of a record that is no CloudEvent are made when somebody asks

@@ -7,10 +7,10 @@ import (
 	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common/decls"
 	"github.com/google/cel-go/common/functions"
+	"github.com/google/cel-go/common/overloads"
 	"github.com/google/cel-go/common/types"
 	"github.com/google/cel-go/common/types/ref"
 	"github.com/google/cel-go/ext"
-	"github.com/google/cel-go/interpreter"
 
 	"github.com/lsm/fiso/flow/internal/celjson"
 )
@@ -51,6 +51,10 @@ func newEnvironment() (*cel.Env, error) {
 		ext.Regex(),
 		ext.Bindings(),
 		ext.TwoVarComprehensions(),
+		cel.Function("string", cel.Overload("bignumber_to_string", []*cel.Type{celjson.BigType}, cel.StringType,
+			cel.UnaryBinding(func(v ref.Val) ref.Val { return v.ConvertToType(types.StringType) }))),
+		cel.Function("double", cel.Overload("bignumber_to_double", []*cel.Type{celjson.BigType}, cel.DoubleType,
+			cel.UnaryBinding(func(v ref.Val) ref.Val { return v.ConvertToType(types.DoubleType) }))),
 		cel.CrossTypeNumericComparisons(true),
 		cel.DefaultUTCTimeZone(true),
 		cel.EagerlyValidateDeclarations(true),
@@ -83,16 +87,18 @@ func guardedFunctions(env *cel.Env) ([]cel.EnvOption, error) {
 		if err != nil {
 			return nil, err
 		}
-		var overloads []cel.FunctionOpt
+		var replaced []cel.FunctionOpt
 		for _, o := range f.OverloadDecls() {
 			if o.ID() == "json_encode_dyn" {
-				overloads = append(overloads, redeclare(o, cel.UnaryBinding(jsonEncode)))
+				replaced = append(replaced, redeclare(o, cel.UnaryBinding(jsonEncode)))
+			} else if id := o.ID(); id == overloads.IntToTimestamp || id == overloads.StringToTimestamp {
+				replaced = append(replaced, redeclare(o, cel.UnaryBinding(ownError(binding(bindings, id)))))
 			} else if check, ok := guards[o.ID()]; ok {
-				overloads = append(overloads, redeclare(o, cel.FunctionBinding(guarded(check, binding(bindings, o.ID())))))
+				replaced = append(replaced, redeclare(o, cel.FunctionBinding(guarded(check, binding(bindings, o.ID())))))
 			}
 		}
-		if len(overloads) > 0 {
-			options = append(options, cel.Function(name, overloads...))
+		if len(replaced) > 0 {
+			options = append(options, cel.Function(name, replaced...))
 		}
 	}
 	return options, nil
@@ -122,6 +128,18 @@ func binding(bindings []*functions.Overload, id string) functions.FunctionOp {
 	return nil
 }
 
+// ownError is a function without the one error of cel-go for a timestamp out of
+// range: all programs share it, and the first one labels it with its own node.
+func ownError(f functions.FunctionOp) functions.UnaryOp {
+	return func(arg ref.Val) ref.Val {
+		v := f(arg)
+		if err, ok := v.(*types.Err); ok {
+			return types.WrapErr(err.Unwrap())
+		}
+		return v
+	}
+}
+
 // jsonEncode is json.encode() as this package writes JSON: numbers keep their
 // digits, and a text larger than it may be fails instead of growing.
 func jsonEncode(v ref.Val) ref.Val {
@@ -138,19 +156,16 @@ func jsonEncode(v ref.Val) ref.Val {
 // programOptions bound what a program may spend. A cheap program (see
 // isCheap) cannot spend much, and is spared the counting.
 func programOptions(plan *plan, cheap bool) []cel.ProgramOption {
-	options := []cel.ProgramOption{
-		cel.CustomDecoratorV2(plan.decorate),
-		cel.EvalOptions(cel.OptOptimize),
-	}
+	// Not cel.OptOptimize: it makes "data.missing in []" false where it is an error, hashes what cannot be hashed, and
+	// refuses to load "true || int("x") == 1". The plan folds constants itself.
+	options := []cel.ProgramOption{cel.CustomDecoratorV2(plan.decorate)}
 	if cheap {
 		return options
 	}
 	return append(options,
 		cel.CostTracking(costs{}),
 		cel.CostLimit(maxCost),
-		cel.CostTrackerOptions(interpreter.OverloadCostTracker("json_encode_dyn", func(args []ref.Val, result ref.Val) *uint64 {
-			return costs{}.CallCost("json.encode", "json_encode_dyn", args, result)
-		})),
+		cel.CostTrackerOptions(plan.trackers()...),
 		cel.InterruptCheckFrequency(interruptEvery),
 	)
 }

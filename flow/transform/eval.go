@@ -56,12 +56,18 @@ func (x *expression) lookup(v *vars) (ref.Val, error) {
 
 // find is the place in data that the expression names.
 func (x *expression) find(v *vars) (lazyjson.Value, error) {
-	found, steps := x.path.find(v.doc.Root())
-	if found.Kind() == lazyjson.Absent {
-		return found, x.failed(x.path.missing(steps))
+	found, steps := x.path.find(v.root())
+	switch {
+	case found.Kind() != lazyjson.Absent:
+		return found, nil
+	case v.undecodable != nil:
+		return found, v.decodeFailed()
 	}
-	return found, nil
+	return found, x.failed(x.path.missing(steps))
 }
+
+// decodeFailed is the error of an event whose data was needed and is not JSON.
+func (v *vars) decodeFailed() error { return fault.New(fault.DecodeFailed, v.undecodable) }
 
 // failed is an error in the words given.
 func (x *expression) failed(format string, args ...any) error {
@@ -111,6 +117,8 @@ func (x *expression) asText(result ref.Val) (string, bool, error) {
 		return strconv.FormatUint(uint64(result), 10), true, nil
 	case *celjson.Number:
 		return string(result.Raw()), true, nil
+	case celjson.Big:
+		return string(result), true, nil
 	case types.Bool:
 		return strconv.FormatBool(bool(result)), true, nil
 	case types.Null:
@@ -147,15 +155,19 @@ func (x *expression) failure(v *vars, err error) error {
 		}
 		return fmt.Errorf("%s: %w", x.name, connector.ErrInterrupted)
 	}
+	if v.undecodable != nil {
+		// An error in spite of CEL's && and ||, which do without an operand where the other one decides: data was needed.
+		return v.decodeFailed()
+	}
 	if _, ok := errors.AsType[interpreter.EvalCancelledError](err); ok {
 		return x.failed("it needs more than the %d steps that an expression has", maxCost)
 	}
-	where, missing := "", ""
+	where, missing, advice := "", "", ""
 	if e, ok := errors.AsType[*types.Err](err); ok {
 		if node := x.plan.nodes[e.NodeID()]; node != nil {
-			where = unparse(node, x.info)
+			where, advice = unparse(node, x.whole.SourceInfo()), x.mixed(node, v)
 			if p := pathOf(node); p != nil && p.root == varData {
-				if found, steps := p.find(v.doc.Root()); found.Kind() == lazyjson.Absent {
+				if found, steps := p.find(v.root()); found.Kind() == lazyjson.Absent {
 					missing = p.missing(steps)
 				}
 			}
@@ -170,17 +182,27 @@ func (x *expression) failure(v *vars, err error) error {
 	case what == noField:
 		return x.failed("%s: %s", what, where)
 	}
+	if what == noOverload && advice != "" {
+		return x.failed("%s in %s: %s", what, where, advice)
+	}
 	return x.failed("%s in %s", what, where)
 }
 
-const noField = "no such field"
+const (
+	noField    = "no such field"
+	noOverload = "no such overload"
+)
 
 // harmless are the beginnings of messages of CEL that name no value.
 var harmless = []string{
-	"no such overload", "division by zero", "modulus by zero", "integer overflow", "unsigned integer overflow", "duration overflow",
+	noOverload, "division by zero", "modulus by zero", "integer overflow", "unsigned integer overflow", "duration overflow",
 	"timestamp overflow", "index out of bounds", "index out of range", "type conversion error", "unsupported index type",
-	"cannot initialize optional entry", "optional.none() dereference", "NaN values cannot be ordered", "range error",
+	"cannot initialize optional entry", "optional.none() dereference", "NaN values cannot be ordered", "range error", "unsupported key type",
 }
+
+// panicked is what is told of a panic in cel-go or in a function of this package. cel-go recovers it, and its value may be
+// data; the fuzz targets look for these words.
+const panicked = "the evaluation panicked, which is a bug: please report the expression"
 
 // explain says in general words what went wrong.
 func explain(err error) string {
@@ -190,6 +212,9 @@ func explain(err error) string {
 		}
 	}
 	message := err.Error()
+	if strings.HasPrefix(message, "internal error: ") {
+		return panicked
+	}
 	if strings.HasPrefix(message, "no such key") {
 		return noField
 	}

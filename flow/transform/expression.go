@@ -9,7 +9,6 @@ import (
 	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/config"
 	"github.com/lsm/fiso/common/connector"
-	"github.com/lsm/fiso/flow/fault"
 )
 
 // Expression is a CEL expression in the configuration of a sink: a record key,
@@ -18,9 +17,8 @@ import (
 // are its extension attributes. It never changes, and is safe for concurrent
 // use.
 type Expression struct {
-	x     *expression
-	reads bool // data
-	pool  sync.Pool
+	x    *expression
+	pool sync.Pool
 }
 
 // NewExpression compiles a sink's expression; key is the path of its key, such
@@ -34,7 +32,6 @@ func NewExpression(key string, text config.Text) (*Expression, error) {
 	if len(c.faults) > 0 {
 		return nil, c.faults
 	}
-	e.reads = c.reads[varData]
 	e.pool.New = func() any { return new(vars) }
 	return e, nil
 }
@@ -47,16 +44,11 @@ func (e *Expression) Eval(ctx context.Context, event *cloudevent.Event) ([]byte,
 	defer func() { v.release(); e.pool.Put(v) }()
 	v.ctx, v.timeout = ctx, defaultTimeout
 	v.event, v.time = *event, event.Time
+	if len(event.Data) > 0 {
+		v.payload = event.Data
+	}
 	for _, x := range event.Extensions {
 		v.headers = append(v.headers, connector.Header{Key: x.Name, Value: []byte(x.Value)})
-	}
-	if e.reads {
-		if len(event.Data) == 0 {
-			return nil, fault.New(fault.TransformFailed, errNoData)
-		}
-		if err := v.doc.Parse(event.Data); err != nil {
-			return nil, fault.New(fault.TransformFailed, err)
-		}
 	}
 	result, err := e.x.value(v)
 	if err != nil {

@@ -9,12 +9,18 @@ import (
 )
 
 var (
-	undeclared = regexp.MustCompile(`^undeclared reference to '([^']*)'`)
-	overload   = regexp.MustCompile(`found no matching overload for '([^']*)' applied to '\(([^)]*)\)'`)
+	// configReference is what a config value may refer to, and an expression may not: it would be code.
+	configReference = regexp.MustCompile(`\$\{[^{}"'\s]*\}`)
+	undeclared      = regexp.MustCompile(`^undeclared reference to '([^']*)'`)
+	overload        = regexp.MustCompile(`found no matching overload for '([^']*)' applied to '\(([^)]*)\)'`)
 	// literal is a text that somebody may have meant as such: words with dots,
 	// dashes, slashes and colons, and nothing that only CEL has.
 	literal = regexp.MustCompile(`^[A-Za-z0-9_/][A-Za-z0-9_./:#@~%+-]*$`)
 )
+
+const bigLiteralHint = `64 bits do not hold it: compare the digits, as in string(data.id) == "12345678901234567890"`
+
+const referenceHint = `references work in config values only: write the value itself; a literal one is "$" + "{…}"`
 
 // reword is CEL's message without what only its authors understand.
 func reword(text string) string {
@@ -26,6 +32,9 @@ func hint(fault, text string, want want, env *cel.Env) string {
 	text = strings.TrimSpace(text)
 	m := undeclared.FindStringSubmatch(fault)
 	if m == nil {
+		if strings.Contains(fault, "invalid int literal") || strings.Contains(fault, "invalid uint literal") {
+			return bigLiteralHint
+		}
 		if strings.HasPrefix(fault, "Syntax error") && literal.MatchString(text) {
 			return asLiteral(text)
 		}
@@ -67,9 +76,9 @@ func overloadHint(fault string) string {
 	}
 	switch types := m[2]; {
 	case strings.Contains(types, "double") && strings.Contains(types, "int"):
-		return "CEL does not mix whole numbers and decimals: write double(…) around the whole one"
+		return mixedNumbers
 	case strings.Contains(types, "string") && strings.HasPrefix(m[1], "_"):
-		return "make both sides text with string(…), or both numbers with int(…) or double(…)"
+		return mixedTexts
 	}
 	return ""
 }

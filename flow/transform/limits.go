@@ -211,7 +211,7 @@ func (costs) CallCost(function, _ string, args []ref.Val, result ref.Val) *uint6
 		n += size(args[0]) * size(args[0]) / 10
 	case guardedMatches, "regex.extract", "regex.extractAll", "regex.replace":
 		n += size(args[0]) * size(args[1]) / 40
-	case "size", "_[_]", "orValue", "or", "hasValue", "value", "dyn", "type", "cel.@mapInsert":
+	case inTexts, "size", "_[_]", "orValue", "or", "hasValue", "value", "dyn", "type", "cel.@mapInsert":
 	default:
 		for _, arg := range args {
 			n += parts(arg)

@@ -50,7 +50,7 @@ func newMatches(call interpreter.InterpretableCall) (interpreter.InterpretableCa
 		s, ok := args[0].(types.String)
 		source, ok2 := args[1].(types.String)
 		if !ok || !ok2 {
-			return types.NoSuchOverloadErr()
+			return types.NewErr("no such overload") // not cel-go's own, which all programs share and label
 		}
 		p := last.Load()
 		if p == nil || p.source != string(source) {

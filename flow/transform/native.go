@@ -1,6 +1,7 @@
 package transform
 
 import (
+	"math"
 	"strings"
 	"unicode/utf8"
 
@@ -62,10 +63,12 @@ func scalarOf(v lazyjson.Value) scalar {
 	case lazyjson.Integer:
 		var ok bool
 		if s.int, ok = v.Int(); !ok {
-			return scalar{} // a uint or a double: rare enough for cel-go
+			return scalar{} // a uint or a big number: rare enough for cel-go
 		}
 	case lazyjson.Number:
-		s.float = v.Float()
+		if s.float = v.Float(); math.IsInf(s.float, 0) {
+			return scalar{} // a big number, too
+		}
 	}
 	return s
 }
@@ -126,7 +129,7 @@ type (
 func (c constant) of(*vars) scalar { return c.scalar }
 
 func (p member) of(v *vars) scalar {
-	found, _ := p.find(v.doc.Root())
+	found, _ := p.find(v.root())
 	return scalarOf(found)
 }
 

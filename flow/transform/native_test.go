@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common/types"
 )
 
@@ -76,25 +75,15 @@ func (g generator) condition(depth int) string {
 	return g.operand() + pick(g, " == ", " != ", " < ", " <= ", " > ", " >= ") + g.operand()
 }
 
-// checkNative evaluates an expression natively and by cel-go over decoded
+// checkNative evaluates an expression natively and by plain cel-go over decoded
 // values, and returns the verdict; false when cel-go does not compile it.
-func checkNative(t *testing.T, c *compiler, source, doc string) (verdict, bool) {
+func checkNative(t *testing.T, source, doc string) (verdict, bool) {
 	t.Helper()
-	checked, issues := c.env.Compile(source)
-	if issues.Err() != nil {
-		return unsure, false
-	}
-	program, err := c.env.Program(checked, cel.EvalOptions(cel.OptOptimize))
+	checked, program, err := reference(source)
 	if err != nil {
 		return unsure, false
 	}
-	data, err := decodeAll([]byte(doc))
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, _, evalErr := program.Eval(map[string]any{
-		"data": data, "time": noon, "id": "id-1", "source": "/source", "type": "a.type", "subject": `sub"ject`, "headers": map[string]string{"tenant": "acme"},
-	})
+	out, evalErr := evaluate(program, doc)
 	is := conditionOf(checked.NativeRep().Expr()).holds(newVars(t, doc))
 	if is != unsure && (evalErr != nil || out != types.Bool(is == yes)) {
 		t.Errorf("%s on %s: natively %v; cel-go gives %v, %v", source, doc, is == yes, out, evalErr)
@@ -103,16 +92,12 @@ func checkNative(t *testing.T, c *compiler, source, doc string) (verdict, bool) 
 }
 
 func TestNative_isSureOnlyOfWhatCELGoSays(t *testing.T) {
-	c, err := newCompiler()
-	if err != nil {
-		t.Fatal(err)
-	}
 	g := generator{rand.New(rand.NewPCG(1, 2))}
 	compiled, sure := 0, 0
 	for range 3000 {
 		source := g.condition(2)
 		for range 3 {
-			is, ok := checkNative(t, c, source, documents[g.IntN(len(documents))])
+			is, ok := checkNative(t, source, documents[g.IntN(len(documents))])
 			if !ok {
 				break
 			}
@@ -128,16 +113,12 @@ func TestNative_isSureOnlyOfWhatCELGoSays(t *testing.T) {
 }
 
 func FuzzNative(f *testing.F) {
-	c, err := newCompiler()
-	if err != nil {
-		f.Fatal(err)
-	}
 	for i, doc := range documents {
 		f.Add(uint64(i), doc)
 	}
 	f.Fuzz(func(t *testing.T, seed uint64, doc string) {
 		if json.Valid([]byte(doc)) {
-			checkNative(t, c, generator{rand.New(rand.NewPCG(seed, 0))}.condition(3), doc)
+			checkNative(t, generator{rand.New(rand.NewPCG(seed, 0))}.condition(3), doc)
 		}
 	})
 }
@@ -159,7 +140,7 @@ func TestNative_needsNoCELGoForTheCommonConditions(t *testing.T) {
 		t.Fatal(err)
 	}
 	for source, want := range natively {
-		if is, ok := checkNative(t, c, source, record); !ok || is != want {
+		if is, ok := checkNative(t, source, record); !ok || is != want {
 			t.Errorf("%s: %v, want %v", source, is, want)
 		}
 		x := c.expression("filter", text(source), wantBool)
@@ -175,17 +156,13 @@ func TestNative_needsNoCELGoForTheCommonConditions(t *testing.T) {
 }
 
 func TestNative_leavesToCELGoWhatItIsNotSureOf(t *testing.T) {
-	c, err := newCompiler()
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, source := range []string{
 		`data.missing == 1`, `data.region && true`, `!data.region`, `data.region < 1`, `data.huge > 1`, `data.customer == data.customer`, `headers.nothing == "x"`, `has(data.missing.x)`,
 		`data.region ? true : false`, `data.total in [44]`, `data.customer in ["x"]`, `"a" in data.region`, `data.total.startsWith("4")`, `size(data.total) == 1`, `data.vip in []`, `data.vip in [1, "x"]`,
 		`data.region in [time]`, `data.tags.map(t, t) == ["a"]`, `time > time`, `data.region == "us" || data.missing == 1`, `time in data.tags`, `size(time.getFullYear()) == 1`, `has({"a": 1}.a)`, `1u == 1u`,
 		`data.items[0] in data.items`,
 	} {
-		if is, ok := checkNative(t, c, source, record); ok && is != unsure {
+		if is, ok := checkNative(t, source, record); ok && is != unsure {
 			t.Errorf("%s: %v", source, is)
 		}
 	}

@@ -2,14 +2,12 @@ package transform
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/connector"
-	"github.com/lsm/fiso/flow/fault"
 )
 
 // Pipeline turns messages into events. It is made by New, never changes, and
@@ -19,7 +17,6 @@ type Pipeline struct {
 	filter     *expression // nil: everything passes
 	attributes []attribute
 	output     *template // nil: the payload passes as it is
-	decode     bool      // the payload has to be JSON
 	timeout    time.Duration
 	limit      int
 	pool       sync.Pool // of *vars
@@ -58,7 +55,6 @@ func New(cfg Config) (*Pipeline, error) {
 	if len(c.faults) > 0 {
 		return nil, c.faults
 	}
-	p.decode = p.output != nil || c.reads[varData]
 	return p, nil
 }
 
@@ -98,17 +94,15 @@ func (p *Pipeline) process(v *vars, m *connector.Message, t *Trace) (*cloudevent
 	if err != nil {
 		return nil, err
 	}
+	if v.payload = payload; len(payload) == 0 && !v.nameless {
+		v.payload = nil // a CloudEvent with no bytes of data has none
+	}
 	if t != nil {
 		v.name()
 		in := v.event
 		in.Extensions = slices.Clone(in.Extensions)
 		in.Data, in.Key = payload, m.Key
 		t.Incoming = &in
-	}
-	if p.decode {
-		if err := parse(v, payload); err != nil {
-			return nil, err
-		}
 	}
 	if p.filter != nil {
 		if pass, err := p.filter.bool(v); err != nil || !pass {
@@ -150,22 +144,6 @@ func (p *Pipeline) begin(v *vars) (*cloudevent.Event, error) {
 	}
 	return &out.Event, nil
 }
-
-// parse reads the payload as JSON.
-func parse(v *vars, payload []byte) error {
-	if len(payload) == 0 {
-		return fault.New(fault.DecodeFailed, errNoValue)
-	}
-	if err := v.doc.Parse(payload); err != nil {
-		return fault.New(fault.DecodeFailed, err)
-	}
-	return nil
-}
-
-var (
-	errNoValue = errors.New("the record has no value, and the flow's expressions need one")
-	errNoData  = errors.New("the event has no data, and the sink's expressions need some")
-)
 
 // fill sets the data of the outgoing event.
 func (p *Pipeline) fill(v *vars, e *cloudevent.Event, payload []byte) (err error) {

@@ -93,7 +93,7 @@ func TestProcess_failsInWordsWithoutTheData(t *testing.T) {
 		"missing in loop":   {Config{CEL: text(`data.a.map(x, x.b)`)}, `{"a":[{"secret":1}]}`, fault.TransformFailed, "transform.cel: no such field: x.b"},
 		"missing element":   {Config{CEL: text(`data.a[3]`)}, `{"a":["secret"]}`, fault.TransformFailed, "transform.cel: no such element: data.a[3]"},
 		"missing in fields": {Config{Fields: config.Fields{field("a", "data.b")}}, `{}`, fault.TransformFailed, "transform.fields.a: no such field: data.b"},
-		"no overload":       {Config{CEL: text(`data.a * 1.5`)}, `{"a":7}`, fault.TransformFailed, "transform.cel: no such overload in data.a * 1.5"},
+		"no overload":       {Config{CEL: text(`data.a * 1.5`)}, `{"a":7}`, fault.TransformFailed, "transform.cel: no such overload in data.a * 1.5: " + mixedNumbers},
 		"division":          {Config{CEL: text(`1 / data.a`)}, `{"a":0}`, fault.TransformFailed, "transform.cel: division by zero in 1 / data.a"},
 		"conversion":        {Config{CEL: text(`int(data.a)`)}, `{"a":"secret"}`, fault.TransformFailed, "transform.cel: type conversion error in int(data.a)"},
 		"timestamp":         {Config{CEL: text(`timestamp(data.a)`)}, `{"a":"secret"}`, fault.TransformFailed, "transform.cel: it cannot be worked out for these values in timestamp(data.a)"},
@@ -110,7 +110,7 @@ func TestProcess_failsInWordsWithoutTheData(t *testing.T) {
 		"no number":         {Config{CEL: text(`{"a": 0.0 / double(data.a)}`)}, `{"a":0}`, fault.TransformFailed, "transform.cel: JSON has no place for NaN"},
 		"id no number":      {Config{ID: text(`dyn(0.0 / double(data.a))`)}, `{"a":0}`, fault.TransformFailed, "cloudevents.id: JSON has no place for NaN"},
 		"no JSON":           {Config{CEL: text(`data`)}, `{"secret"`, fault.DecodeFailed, "not valid JSON at byte 9: it ends too early"},
-		"tombstone":         {Config{CEL: text(`data`)}, ``, fault.DecodeFailed, "the record has no value, and the flow's expressions need one"},
+		"empty":             {Config{CEL: text(`data`)}, ``, fault.DecodeFailed, "the value is empty, and an expression needs data; a record without a value has null"},
 		"large path":        {Config{CEL: text(`data`), MaxOutputBytes: 100}, `"` + big + `"`, fault.OutputTooLarge, "the output is larger than the 100 bytes that transform.maxOutputBytes allows"},
 		"large literal":     {Config{CEL: text(`{"a":` + `"` + big + `"}`), MaxOutputBytes: 100}, `1`, fault.OutputTooLarge, "the output is larger than the 100 bytes that transform.maxOutputBytes allows"},
 		"large text":        {Config{CEL: text(`data + "x"`), MaxOutputBytes: 100}, `"` + big + `"`, fault.OutputTooLarge, "the output is larger than the 100 bytes that transform.maxOutputBytes allows"},
@@ -464,4 +464,30 @@ func FuzzIncoming_keepsTheIdentity(f *testing.F) {
 			t.Errorf("%q became %q", want, e.Data)
 		}
 	})
+}
+
+// U2: a key that is known only when the event is there is an error of the event where it cannot be one.
+func TestProcess_refusesAMapKeyThatIsNone(t *testing.T) {
+	for source, want := range map[string]string{
+		`{dyn(b"x"): 1}`:                         "TRANSFORM_FAILED transform.cel: unsupported key type in {dyn(b\"\\170\"): 1}",
+		`{data.n: 1}`:                            "TRANSFORM_FAILED transform.cel: unsupported key type in {data.n: 1}",
+		`{data.l: 1}`:                            "TRANSFORM_FAILED transform.cel: unsupported key type in {data.l: 1}",
+		`{"a": {data.n: 1}.size() == 1 || true}`: `{"a":true}`,
+		`dyn(b"x") in {"a": 1}`:                  "false",
+		`{"a": 1}[dyn(b"x")] == 1 || true`:       "true",
+		`data[dyn(b"x")] == 1 || true`:           "true",
+		`data[bytes("x")] == 1 || true`:          "true",
+		`dyn(b"x") in ["a", "b"]`:                "false",
+	} {
+		e, err := mustNew(t, Config{CEL: text(source)}).Process(t.Context(), message(`{"n":1.5,"l":[]}`))
+		var got string
+		if err != nil {
+			got = string(fault.CodeOf(err)) + " " + err.Error()
+		} else {
+			got = string(e.Data)
+		}
+		if got != want {
+			t.Errorf("%s gave %s, want %s", source, got, want)
+		}
+	}
 }

@@ -17,6 +17,8 @@ import (
 type plan struct {
 	arguments map[int64]strictness
 	nodes     map[int64]ast.Expr
+	overloads map[string]string // the functions that are called, by the overloads that the checker chose
+	factory   interpreter.AttributeFactory
 }
 
 // strictness says how thoroughly an argument is made plain.
@@ -28,13 +30,16 @@ const (
 	key                           // the same for what picks a member or element
 )
 
-func newPlan(root ast.Expr) *plan {
-	p := &plan{arguments: map[int64]strictness{}, nodes: map[int64]ast.Expr{}}
+func newPlan(whole *ast.AST, root ast.Expr, factory interpreter.AttributeFactory) *plan {
+	p := &plan{arguments: map[int64]strictness{}, nodes: map[int64]ast.Expr{}, overloads: map[string]string{}, factory: factory}
 	ast.PreOrderVisit(root, ast.NewExprVisitor(func(e ast.Expr) {
 		p.nodes[e.ID()] = e
 		switch e.Kind() {
 		case ast.CallKind:
 			p.call(e.AsCall())
+			for _, id := range whole.GetOverloadIDs(e.ID()) {
+				p.overloads[id] = e.AsCall().FunctionName()
+			}
 		case ast.MapKind:
 			for _, entry := range e.AsMap().Entries() {
 				p.argument(entry.AsMapEntry().Key(), key)
@@ -42,6 +47,19 @@ func newPlan(root ast.Expr) *plan {
 		}
 	}))
 	return p
+}
+
+// trackers put costs in the place of the cost trackers that the extension
+// libraries bring: some of these panic over an error among the arguments, as in
+// "data.missing.distinct() == [] || true", which is true.
+func (p *plan) trackers() []interpreter.CostTrackerOption {
+	all := make([]interpreter.CostTrackerOption, 0, len(p.overloads))
+	for id, name := range p.overloads {
+		all = append(all, interpreter.OverloadCostTracker(id, func(args []ref.Val, result ref.Val) *uint64 {
+			return costs{}.CallCost(name, id, args, result)
+		}))
+	}
+	return all
 }
 
 func (p *plan) call(c ast.CallExpr) {
@@ -82,11 +100,12 @@ func (p *plan) decorate(i interpreter.InterpretableV2) (interpreter.Interpretabl
 	case interpreter.InterpretableConst:
 		return i, nil
 	case interpreter.InterpretableCall:
-		if node.Function() == "matches" && len(node.Args()) == 2 {
-			var err error
-			if i, err = newMatches(node); err != nil {
-				return nil, err
-			}
+		var err error
+		if i, err = callNode(node); err != nil {
+			return nil, err
+		}
+		if _, constant := i.(interpreter.InterpretableConst); constant {
+			return i, nil
 		}
 	case interpreter.InterpretableConstructor:
 		var constant bool
@@ -98,13 +117,11 @@ func (p *plan) decorate(i interpreter.InterpretableV2) (interpreter.Interpretabl
 	if !ok {
 		return i, nil
 	}
-	if how == key {
-		// cel-go reads an attribute that is a key by a way of its own, which
-		// leads around any wrapper; it must not know that this is one.
-		return plainNode{i, deep}, nil
-	}
 	switch node := i.(type) {
 	case interpreter.InterpretableAttribute:
+		if how == key {
+			return keyAttribute{node, p.factory}, nil
+		}
 		return plainAttribute{node, how}, nil
 	case interpreter.InterpretableCall:
 		return plainCall{node, how}, nil
@@ -154,98 +171,4 @@ func (s strictness) apply(v ref.Val) ref.Val {
 		return types.WrapErr(err)
 	}
 	return plain
-}
-
-// The four wrappers do the same to four kinds of node, which cel-go tells
-// apart by the interfaces that they have.
-type (
-	plainAttribute struct {
-		interpreter.InterpretableAttribute
-		how strictness
-	}
-	plainCall struct {
-		interpreter.InterpretableCall
-		how strictness
-	}
-	plainConstructor struct {
-		interpreter.InterpretableConstructor
-		how strictness
-	}
-	plainNode struct {
-		interpreter.InterpretableV2
-		how strictness
-	}
-)
-
-func (n plainAttribute) Eval(a interpreter.Activation) ref.Val { return n.Exec(interpreter.AsFrame(a)) }
-
-func (n plainAttribute) Exec(f *interpreter.ExecutionFrame) ref.Val {
-	return n.how.apply(n.InterpretableAttribute.Exec(f))
-}
-
-func (n plainCall) Eval(a interpreter.Activation) ref.Val { return n.Exec(interpreter.AsFrame(a)) }
-
-func (n plainCall) Exec(f *interpreter.ExecutionFrame) ref.Val {
-	return n.how.apply(n.InterpretableCall.Exec(f))
-}
-
-func (n plainConstructor) Eval(a interpreter.Activation) ref.Val {
-	return n.Exec(interpreter.AsFrame(a))
-}
-
-func (n plainConstructor) Exec(f *interpreter.ExecutionFrame) ref.Val {
-	return n.how.apply(n.InterpretableConstructor.Exec(f))
-}
-
-func (n plainNode) Eval(a interpreter.Activation) ref.Val { return n.Exec(interpreter.AsFrame(a)) }
-
-func (n plainNode) Exec(f *interpreter.ExecutionFrame) ref.Val {
-	return n.how.apply(n.InterpretableV2.Exec(f))
-}
-
-// mapLiteral evaluates a map literal to a map that keeps its order.
-type mapLiteral struct {
-	interpreter.InterpretableConstructor
-	keys, values []interpreter.InterpretableV2
-	optional     []bool
-}
-
-func newMapLiteral(c interpreter.InterpretableConstructor, m ast.MapExpr) mapLiteral {
-	l := mapLiteral{InterpretableConstructor: c}
-	parts := c.InitVals()
-	for i, entry := range m.Entries() {
-		l.keys = append(l.keys, parts[2*i])
-		l.values = append(l.values, parts[2*i+1])
-		l.optional = append(l.optional, entry.AsMapEntry().IsOptional())
-	}
-	return l
-}
-
-func (l mapLiteral) Eval(a interpreter.Activation) ref.Val { return l.Exec(interpreter.AsFrame(a)) }
-
-func (l mapLiteral) Exec(f *interpreter.ExecutionFrame) ref.Val {
-	keys := make([]ref.Val, 0, len(l.keys))
-	values := make([]ref.Val, 0, len(l.keys))
-	for i := range l.keys {
-		key := l.keys[i].Exec(f)
-		if types.IsUnknownOrError(key) {
-			return key
-		}
-		value := l.values[i].Exec(f)
-		if types.IsUnknownOrError(value) {
-			return value
-		}
-		if l.optional[i] {
-			o, ok := value.(*types.Optional)
-			if !ok {
-				return types.NewErrWithNodeID(l.ID(), "cannot initialize optional entry from non-optional value")
-			}
-			if !o.HasValue() {
-				continue
-			}
-			value = o.GetValue()
-		}
-		keys, values = append(keys, key), append(values, value)
-	}
-	return celjson.NewMap(keys, values)
 }

@@ -2,6 +2,7 @@ package transform
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -21,18 +22,21 @@ const keepNodes = 1 << 14
 // vars is what the expressions see of one event, and the memory they share.
 // Each event has one to itself; it is reused.
 type vars struct {
-	event    cloudevent.Event   // data is not used: see doc
-	outgoing outgoing           // what is made of it
-	message  *connector.Message // where it comes from; nil for a sink's expressions
-	nameless bool               // id and subject of the event are not made yet: see name
-	headers  []connector.Header
-	doc      lazyjson.Doc
-	data     ref.Val // data as a CEL value, once it was asked for
-	named    ref.Val // headers as a CEL value, likewise
-	time     time.Time
-	out      []byte // what is written, before it is copied to its size
-	names    []byte // likewise, of id and subject
-	store           // where outgoing events live
+	event       cloudevent.Event   // data is not used: see doc
+	outgoing    outgoing           // what is made of it
+	message     *connector.Message // where it comes from; nil for a sink's expressions
+	nameless    bool               // id and subject of the event are not made yet: see name
+	headers     []connector.Header
+	payload     []byte // what data is read from; nil: there is none, and data is null
+	decoded     bool   // data was asked for: doc holds the payload, or undecodable says why not
+	undecodable error
+	doc         lazyjson.Doc
+	data        ref.Val // data as a CEL value, once it was asked for
+	named       ref.Val // headers as a CEL value, likewise
+	time        time.Time
+	out         []byte // what is written, before it is copied to its size
+	names       []byte // likewise, of id and subject
+	store              // where outgoing events live
 
 	ctx     context.Context // the caller's
 	timeout time.Duration
@@ -50,6 +54,7 @@ func (v *vars) release() {
 		v.outgoing = outgoing{}
 	}
 	v.message, v.nameless, v.headers = nil, false, nil
+	v.payload, v.decoded, v.undecodable = nil, false, nil
 	v.data, v.named, v.time = nil, nil, time.Time{}
 	v.ctx, v.limited, v.cancel = nil, nil, nil
 	v.doc.Release(keepNodes)
@@ -70,12 +75,43 @@ func (v *vars) context() context.Context {
 	return v.limited
 }
 
+// root is data. The payload is decoded when it is first asked for, so that an
+// expression that asks for something else works on any payload. It is absent
+// when undecodable says why.
+func (v *vars) root() lazyjson.Value {
+	if !v.decoded {
+		v.decode()
+	}
+	return v.doc.Root()
+}
+
+var (
+	null     = []byte("null")
+	errEmpty = errors.New("the value is empty, and an expression needs data; a record without a value has null")
+)
+
+func (v *vars) decode() {
+	v.decoded = true
+	switch payload := v.payload; {
+	case payload == nil:
+		v.undecodable = v.doc.Parse(null)
+	case len(payload) == 0:
+		v.undecodable = errEmpty
+	default:
+		v.undecodable = v.doc.Parse(payload)
+	}
+}
+
 // ResolveName implements cel.Activation.
 func (v *vars) ResolveName(name string) (any, bool) {
 	switch name {
 	case varData:
 		if v.data == nil {
-			v.data = celjson.Of(v.doc.Root())
+			root := v.root()
+			if v.undecodable != nil {
+				return types.WrapErr(v.undecodable), true // CEL's && and || may yet do without
+			}
+			v.data = celjson.Of(root)
 		}
 		return v.data, true
 	case varTime:

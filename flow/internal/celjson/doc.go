@@ -6,13 +6,15 @@
 // bytes. Null, booleans and strings become CEL's own.
 //
 // A JSON number is an int where it is written as an integer that 64 bits hold,
-// a uint up to twice that, and a double otherwise. A double remembers how it
+// a uint up to twice that, a double where it is written with a fraction or an
+// exponent, and a Big where it is beyond these. A double remembers how it
 // was written (Number) for as long as it is only carried around: 10.00 in a
 // list, a branch or a literal leaves as 10.00. No function of CEL knows Number,
 // so whoever hands values to functions strips it first, with Plain.
 package celjson
 
 import (
+	"math"
 	"strconv"
 
 	"github.com/google/cel-go/common/types"
@@ -57,14 +59,20 @@ func number(v lazyjson.Value, plain bool) ref.Val {
 		return types.Int(i)
 	}
 	if v.Kind() == lazyjson.Integer {
-		if u, err := strconv.ParseUint(string(v.Raw()), 10, 64); err == nil {
+		digits := string(v.Raw())
+		if u, err := strconv.ParseUint(digits, 10, 64); err == nil {
 			return types.Uint(u)
 		}
+		return Big(digits)
 	}
-	if plain {
-		return types.Double(v.Float())
+	f := v.Float()
+	switch {
+	case math.IsInf(f, 0):
+		return Big(v.Raw())
+	case plain:
+		return types.Double(f)
 	}
-	return &Number{types.Double(v.Float()), v.Raw()}
+	return &Number{types.Double(f), v.Raw()}
 }
 
 // Raw is the number as it was written.

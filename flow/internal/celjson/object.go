@@ -150,23 +150,87 @@ func (o *object) String() string { return fmt.Sprintf("map of %d", o.v.Len()) }
 
 // Map is a CEL map that remembers the order in which its entries were written.
 type Map struct {
-	traits.Mapper
+	mapper
 	keys []ref.Val
 }
 
+// mapper is what CEL asks of its own maps, beside traits.Mapper. A map that
+// lacks one of these has another value somewhere: without IsZeroValue,
+// optional.ofNonZeroValue({}) has a value.
+type mapper interface {
+	traits.Mapper
+	traits.Foldable
+	traits.Zeroer
+}
+
+var (
+	_ mapper = (*Map)(nil)
+	_ mapper = (*object)(nil)
+)
+
 // NewMap makes a map of keys and values, pair by pair. Of two equal keys the
-// last one counts.
-func NewMap(keys, values []ref.Val) *Map {
+// last one counts. It is an error where a key is of a type that CEL has no map
+// keys of: some of these cannot even be hashed.
+func NewMap(keys, values []ref.Val) ref.Val {
 	all := make(map[ref.Val]ref.Val, len(keys))
 	once := make([]ref.Val, 0, len(keys))
 	for i, key := range keys {
+		if !isKey(key) {
+			return types.NewErr("unsupported key type: %s", key.Type().TypeName())
+		}
 		if _, ok := all[key]; !ok {
 			once = append(once, key)
 		}
 		all[key] = values[i]
 	}
-	return &Map{types.NewRefValMap(types.DefaultTypeAdapter, all), once}
+	return &Map{types.NewRefValMap(types.DefaultTypeAdapter, all).(mapper), once}
+}
+
+func isKey(v ref.Val) bool {
+	switch v.(type) {
+	case types.String, types.Int, types.Uint, types.Bool:
+		return true
+	}
+	return false
+}
+
+// Find looks an entry up. What is no key is in no map.
+func (m *Map) Find(key ref.Val) (ref.Val, bool) {
+	if _, double := key.(types.Double); !double && !isKey(key) {
+		if types.IsUnknownOrError(key) {
+			return key, false
+		}
+		return nil, false
+	}
+	return m.mapper.Find(key)
+}
+
+// Get is the value of an entry, or an error where there is none.
+func (m *Map) Get(key ref.Val) ref.Val {
+	v, found := m.Find(key)
+	if !found {
+		return types.ValOrErr(v, "no such key: %v", key)
+	}
+	return v
+}
+
+// Contains reports whether there is an entry of that key.
+func (m *Map) Contains(key ref.Val) ref.Val {
+	v, found := m.Find(key)
+	if v != nil && types.IsUnknownOrError(v) {
+		return v
+	}
+	return types.Bool(found)
 }
 
 // Iterator visits the keys in their order.
 func (m *Map) Iterator() traits.Iterator { return &keyIterator{keys: m.keys} }
+
+// Fold visits keys and values in their order, until f has enough.
+func (m *Map) Fold(f traits.Folder) {
+	for _, key := range m.keys {
+		if value, _ := m.mapper.Find(key); !f.FoldEntry(key, value) {
+			return
+		}
+	}
+}

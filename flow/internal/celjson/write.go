@@ -74,6 +74,8 @@ func (w *writer) value(v ref.Val) error {
 		w.out = append(w.out, "null"...)
 	case *Number:
 		return w.raw(v.raw)
+	case Big:
+		return w.raw([]byte(v))
 	case types.Double:
 		return w.double(float64(v))
 	case *object:

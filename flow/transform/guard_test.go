@@ -1,0 +1,23 @@
+package transform
+
+import (
+	"testing"
+
+	"github.com/google/cel-go/common/types"
+	"github.com/google/cel-go/common/types/ref"
+)
+
+// U2: a panic in an evaluation is an error of the event, told without what the panic holds.
+func TestProcess_tellsAPanicOfAnEvaluation(t *testing.T) {
+	v := newVars(t, `{}`)
+	v.data = panicking{types.String("canary")}
+	x := mustNew(t, Config{CEL: text(`data["a"] + 1`)}).output.holes[0].value
+	if _, err := x.value(v); err == nil || err.Error() != "transform.cel: "+panicked {
+		t.Errorf("got %v", err)
+	}
+}
+
+// panicking is a value of data that panics when it is asked for a member.
+type panicking struct{ types.String }
+
+func (p panicking) Get(ref.Val) ref.Val { panic(p.String) }
