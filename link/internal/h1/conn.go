@@ -36,6 +36,7 @@ type conn struct {
 	reader requestBody
 	w      writer
 	began  sync.Mutex // see writer
+	bound  bound
 	watch  watch
 	cutMu  sync.Mutex  // held while a deadline is set that ends a wait
 	waits  wait        // for what; guarded by cutMu

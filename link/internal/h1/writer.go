@@ -1,11 +1,13 @@
 package h1
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/lsm/fiso/link/internal/call"
@@ -164,9 +166,68 @@ func (w *writer) flush() error {
 	return w.err
 }
 
-// deadline gives a write its time. Moving a deadline costs as much as a small
+// bound is the end of a call's context, which ends a write of its answer.
+type bound struct {
+	hook *call.Hook
+	mu   sync.Mutex // held while the hook moves the deadline
+	on   bool       // written with mu and conn.began held, read with either
+}
+
+// Bound is that of call.ResponseWriter. While ctx bounds the writes they have no
+// deadline, so that a call that is in time moves none.
+func (w *writer) Bound(ctx context.Context) {
+	c := w.c
+	c.began.Lock()
+	defer c.began.Unlock()
+	if b := &c.bound; ctx != nil {
+		if b.hook == nil {
+			b.hook = &call.Hook{Do: c.cutWrite}
+		}
+		if !w.until.IsZero() {
+			w.until = time.Time{}
+			_ = c.nc.SetWriteDeadline(w.until) // a failure shows in the write
+		}
+		b.turn(true)
+		b.hook.On(ctx)
+		return
+	}
+	c.unbound()
+}
+
+// unbound ends what Bound began.
+func (c *conn) unbound() {
+	b := &c.bound
+	if b.hook == nil {
+		return
+	}
+	removed := b.hook.Remove()
+	if b.turn(false); !removed {
+		b.hook = nil // a hook that was done is not used again
+		_ = c.nc.SetWriteDeadline(time.Time{})
+	}
+}
+
+func (b *bound) turn(on bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.on = on
+}
+
+// cutWrite ends the write under way, and those that follow.
+func (c *conn) cutWrite() {
+	c.bound.mu.Lock()
+	defer c.bound.mu.Unlock()
+	if c.bound.on {
+		_ = c.nc.SetWriteDeadline(time.Unix(1, 0)) // on a closed connection nothing is left to end
+	}
+}
+
+// deadline gives a write its time, unless a call's context bounds it. Moving a deadline costs as much as a small
 // write, so one that has at least three quarters of its time left stays.
 func (w *writer) deadline() {
+	if w.c.bound.on {
+		return
+	}
 	now, most := time.Now(), w.c.limits.Write
 	if w.until.Sub(now) < most-most/4 {
 		w.until = now.Add(most)

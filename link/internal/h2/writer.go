@@ -1,6 +1,7 @@
 package h2
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -30,6 +31,9 @@ var (
 )
 
 func (w *writer) Begun() bool { return w.begun }
+
+// Bound is that of call.ResponseWriter.
+func (w *writer) Bound(ctx context.Context) { w.stream.boundBy(ctx) }
 
 // Inform sends an interim answer.
 func (w *writer) Inform(status int, h call.Header) error {

@@ -68,6 +68,7 @@ func (c *Call) copyBody(w call.ResponseWriter, a *call.Answer, limit *limit) err
 			if err := w.Flush(); err != nil {
 				return err
 			}
+			limit.moved() // where the application had paused
 		}
 		n, err := a.Body.Read(*buf)
 		limit.moved()
@@ -75,6 +76,7 @@ func (c *Call) copyBody(w call.ResponseWriter, a *call.Answer, limit *limit) err
 			if _, werr := w.Write((*buf)[:n]); werr != nil {
 				return werr
 			}
+			limit.moved()
 		}
 		switch {
 		case err == io.EOF:
@@ -163,6 +165,7 @@ func pass(to, from *side, limit *limit) {
 				delivers = false
 				to.ended(from)
 			}
+			limit.moved()
 		}
 		if err != nil {
 			break // how the protocol inside ends is its own
