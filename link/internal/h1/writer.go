@@ -26,6 +26,7 @@ type writer struct {
 	upgraded bool
 	chunked  bool
 	bodiless bool
+	awaited  bool  // the application waits for 100 (Continue) before it sends a body
 	left     int64 // of the announced length; -1: none was
 	err      error // sticky
 }
@@ -60,6 +61,7 @@ func (w *writer) carryOn() (bool, error) {
 	if w.begun {
 		return false, nil
 	}
+	w.awaited = false
 	return true, w.inform(100, nil)
 }
 
@@ -85,13 +87,16 @@ func (w *writer) Head(status int, h call.Header, length int64) error {
 	if !w.start() {
 		return errHeadTwice
 	}
+	// Whether a body that was not asked for comes nobody knows, and so not where the
+	// next request begins (RFC 9110, section 10.1.1).
+	w.keep = w.keep && !w.awaited
 	w.left = length
 	w.bodiless = w.headOnly || status/100 == 1 || status == http.StatusNoContent || status == http.StatusNotModified
 	w.buf = appendStatus(w.buf, status)
 	w.buf = appendFields(w.buf, h)
 	switch {
 	case status == http.StatusNoContent || status/100 == 1:
-	case length >= 0:
+	case length >= 0 && !(w.minor == 1 && !w.bodiless && h.Has("Trailer")): // which has a place behind chunks alone
 		w.buf = append(strconv.AppendInt(append(w.buf, "Content-Length: "...), length, 10), "\r\n"...)
 	case w.bodiless:
 	case w.minor == 1:

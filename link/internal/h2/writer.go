@@ -49,7 +49,7 @@ func (w *writer) Inform(status int, h call.Header) error {
 func (w *writer) set(h call.Header) {
 	kept := make(call.Header, 0, len(h))
 	for _, f := range h {
-		if !h1.HopByHop(f.Name) {
+		if !h1.HopByHop(f.Name) || call.Same(f.Name, "Trailer") {
 			kept = append(kept, f)
 		}
 	}
@@ -120,6 +120,7 @@ func (w *writer) End(trailer call.Header) error {
 		w.err = errShort
 		return w.err
 	}
+	clear(w.http.Header()) // or net/http would send a field of the head again, whose name Trailer has
 	for _, f := range trailer {
 		w.http.Header().Add(http.TrailerPrefix+f.Name, f.Value)
 	}

@@ -42,6 +42,9 @@ func (b *replay) begin(ctx context.Context, r *call.Request, most int) error {
 		b.first.begin(ctx, r)
 		b.kept = make([]byte, r.Length)
 		n, err := io.ReadFull(r.Body, b.kept)
+		if err == nil && r.Trailer != nil && r.HTTP2 {
+			err = trailerCame(r.Body)
+		}
 		b.first.end()
 		if err != nil {
 			return err
@@ -50,6 +53,15 @@ func (b *replay) begin(ctx context.Context, r *call.Request, most int) error {
 	}
 	if int64(b.total) == r.Length {
 		b.err = io.EOF
+	}
+	return nil
+}
+
+// trailerCame reads on to the end of a body of HTTP/2 of which every byte was read:
+// its trailer comes with the end.
+func trailerCame(body io.Reader) error {
+	if n, err := body.Read(make([]byte, 1)); n > 0 || err != nil && !errors.Is(err, io.EOF) {
+		return errors.Join(io.ErrUnexpectedEOF, err)
 	}
 	return nil
 }
