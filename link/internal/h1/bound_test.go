@@ -77,3 +77,21 @@ func TestServer_anAnswerThatFollowsACallsEndIsWritten(t *testing.T) {
 		}
 	})
 }
+
+// UL3: what is held back when a call ends is written to whoever reads on, so that
+// the application sees what there was of its answer.
+func TestServer_writesWhatIsHeldBackWhenACallEnds(t *testing.T) {
+	a := dial(t, serve(t, &Server{Handler: limited(time.Millisecond, func(ctx context.Context, w call.ResponseWriter, _ *call.Request) {
+		_ = w.Head(200, nil, -1)
+		_, _ = io.WriteString(w, "held back")
+		<-ctx.Done()
+		if err := w.Flush(); err != nil {
+			t.Error(err)
+		}
+	})}))
+	a.say("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	res, body, err := a.answer("GET")
+	if res.StatusCode != 200 || body != "held back" || err == nil {
+		t.Errorf("got %d %q, %v", res.StatusCode, body, err)
+	}
+}

@@ -150,6 +150,7 @@ func (w *writer) Write(p []byte) (int, error) {
 // both writes what is held back and p in one system call.
 func (w *writer) both(p []byte) {
 	w.deadline()
+	defer w.wrote()
 	if len(w.buf) == 0 {
 		_, w.err = w.c.nc.Write(p)
 		return
@@ -166,6 +167,7 @@ func (w *writer) flush() error {
 		return w.err
 	}
 	w.deadline()
+	defer w.wrote()
 	_, w.err = w.c.nc.Write(w.buf)
 	w.buf = w.buf[:0]
 	return w.err
@@ -174,9 +176,15 @@ func (w *writer) flush() error {
 // bound is the end of a call's context, which ends a write of its answer.
 type bound struct {
 	hook *call.Hook
-	mu   sync.Mutex // held while the hook moves the deadline
-	on   bool       // written with mu and conn.began held, read with either
+	mu   sync.Mutex // guards what follows, and the deadline while on
+	on   bool       // written with conn.began held as well, and read with either
+	late bool       // it has come
+	busy bool       // a write is under way
 }
+
+// lastWrite is how long a write may take that begins after the end of its call: what
+// is held back then is still of use to whoever reads on.
+const lastWrite = 250 * time.Millisecond
 
 // Bound is that of call.ResponseWriter. While ctx bounds the writes they have no
 // deadline, so that a call that is in time moves none.
@@ -215,22 +223,40 @@ func (c *conn) unbound() {
 func (b *bound) turn(on bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.on = on
+	b.on, b.late = on, false
 }
 
-// cutWrite ends the write under way, and those that follow.
+// cutWrite ends the write under way.
 func (c *conn) cutWrite() {
-	c.bound.mu.Lock()
-	defer c.bound.mu.Unlock()
-	if c.bound.on {
+	b := &c.bound
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.on {
+		return
+	}
+	if b.late = true; b.busy {
 		_ = c.nc.SetWriteDeadline(time.Unix(1, 0)) // on a closed connection nothing is left to end
+	}
+}
+
+// wrote says that a write has ended.
+func (w *writer) wrote() {
+	if b := &w.c.bound; b.on {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.busy = false
 	}
 }
 
 // deadline gives a write its time, unless a call's context bounds it. Moving a deadline costs as much as a small
 // write, so one that has at least three quarters of its time left stays.
 func (w *writer) deadline() {
-	if w.c.bound.on {
+	if b := &w.c.bound; b.on {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if b.busy = true; b.late {
+			_ = w.c.nc.SetWriteDeadline(time.Now().Add(lastWrite)) // the same
+		}
 		return
 	}
 	now, most := time.Now(), w.c.limits.Write

@@ -73,8 +73,8 @@ func (s *stream) begin(w *wait, expire func(time.Time) error) {
 	defer s.mu.Unlock()
 	w.since = time.Now()
 	if w == &s.write && s.bound {
-		if s.late {
-			_ = expire(past) // the write shows it
+		if s.late { // what is held back is still of use to whoever reads on
+			_ = expire(time.Now().Add(lastWrites)) // the write shows it
 		}
 		return
 	}
