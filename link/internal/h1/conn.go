@@ -199,7 +199,7 @@ func (c *conn) await(first bool) (string, error) {
 	case err == nil:
 		return head, nil
 	case errors.Is(err, errHeadTooLarge):
-		return "", &malformed{call.HeaderTooLarge, err}
+		return "", &malformed{call.HeaderTooLarge, ErrLargeRequest}
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return "", &malformed{call.RequestTimeout, errors.New("the head of the request did not come in time")}
 	}

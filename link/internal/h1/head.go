@@ -24,7 +24,7 @@ const (
 	errFold      = fault("a header line begins with space: folded lines are not allowed")
 	errName      = fault("the name of a header field is not a token")
 	errValue     = fault("the value of a header field has a control character")
-	errFields    = fault("there are too many header fields")
+	errFields    = fault("there are more than 256 header fields")
 	errStatus    = fault("the status is not a number of three digits")
 	errLength    = fault("Content-Length is not one decimal number")
 	errTwoFrames = fault("the message has both Content-Length and Transfer-Encoding")

@@ -19,6 +19,12 @@ func IsTarget(s string) bool {
 	return path != "" && path[0] == '/' && all(&isTarget, path) && all(&isQuery, query)
 }
 
+// ErrLargeRequest and ErrLargeAnswer are heads over a limit of ours, which a key sets.
+const (
+	ErrLargeRequest = fault("the head of the request is larger than maxHeaderBytes of the configuration")
+	ErrLargeAnswer  = fault("its head is larger than maxResponseHeaderBytes of the target's configuration")
+)
+
 // IsHost reports whether s has only the octets of a host and a port.
 func IsHost(s string) bool { return all(&isHostish, s) }
 

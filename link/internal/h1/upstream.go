@@ -193,6 +193,8 @@ func (c *upstream) headFailed(err error) *call.Error {
 	case c.sending.failed():
 		// The body could not be read. It is not the target that broke the call.
 		return c.failed(call.Body, c.sending.err)
+	case errors.Is(err, errHeadTooLarge):
+		return c.failed(call.Garbage, ErrLargeAnswer)
 	case errors.As(err, &f):
 		return c.failed(call.Garbage, err)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):

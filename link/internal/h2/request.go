@@ -80,7 +80,7 @@ func (s *Server) request(hr *http.Request, st *stream) (*call.Request, error) {
 		r.Header.Add("Trailer", announced(hr.Trailer)) // of which net/http has taken it out
 	}
 	if size > s.Limits.Head || len(r.Header) > maxFields {
-		return nil, &malformed{call.HeaderTooLarge, errors.New("the header list is too large")}
+		return nil, &malformed{call.HeaderTooLarge, h1.ErrLargeRequest}
 	}
 	if !r.Header.IsGRPC() { // whose bodies rest as long as their calls may
 		st.read.most = max(s.Limits.Body, time.Duration(s.bodyIdle.Load()))

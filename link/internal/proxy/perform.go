@@ -166,7 +166,7 @@ func (m *maker) explain(ctx context.Context, err error) error {
 	case call.Timeout:
 		return &refusal{code: call.UpstreamTimeout, detail: "the target did not answer in time"}
 	case call.Garbage:
-		return &refusal{code: call.UpstreamGarbage, detail: "the target's answer is not HTTP: " + failed.Err.Error()}
+		return &refusal{code: call.UpstreamGarbage, detail: "the target's answer cannot be passed on: " + failed.Err.Error()}
 	case call.Body:
 		return errBody(ctx, failed.Err)
 	case call.Unfit:
