@@ -50,9 +50,11 @@ type ResponseWriter interface {
 	// that nobody takes it for whole.
 	End(trailer Header) error
 	// Bound has ctx end writes that wait for the application, in place of the
-	// listener's own limit: how long an answer may take, its call says. nil: the
-	// listener's own limit again, which is for what fiso-link answers itself.
+	// listener's own limit: how long an answer may take, its call says. After
+	// Unbound the listener's own limit is in force again, for what fiso-link
+	// answers itself.
 	Bound(ctx context.Context)
+	Unbound()
 	// Begun reports whether Head was called.
 	Begun() bool
 	// Upgrade answers 101 with h, and gives the connection over: what is read

@@ -19,7 +19,7 @@ func limited(after time.Duration, do func(ctx context.Context, w call.ResponseWr
 		limit.Begin(outer)
 		defer limit.End(context.Canceled)
 		w.Bound(&limit)
-		defer w.Bound(nil)
+		defer w.Unbound()
 		timer := time.AfterFunc(after, func() { limit.End(context.DeadlineExceeded) })
 		defer timer.Stop()
 		do(&limit, w, r)

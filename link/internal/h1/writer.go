@@ -192,23 +192,23 @@ func (w *writer) Bound(ctx context.Context) {
 	c := w.c
 	c.began.Lock()
 	defer c.began.Unlock()
-	if b := &c.bound; ctx != nil {
-		if b.hook == nil {
-			b.hook = &call.Hook{Do: c.cutWrite}
-		}
-		if !w.until.IsZero() {
-			w.until = time.Time{}
-			_ = c.nc.SetWriteDeadline(w.until) // a failure shows in the write
-		}
-		b.turn(true)
-		b.hook.On(ctx)
-		return
+	b := &c.bound
+	if b.hook == nil {
+		b.hook = &call.Hook{Do: c.cutWrite}
 	}
-	c.unbound()
+	if !w.until.IsZero() {
+		w.until = time.Time{}
+		_ = c.nc.SetWriteDeadline(w.until) // a failure shows in the write
+	}
+	b.turn(true)
+	b.hook.On(ctx)
 }
 
-// unbound ends what Bound began.
-func (c *conn) unbound() {
+// Unbound ends what Bound began.
+func (w *writer) Unbound() {
+	c := w.c
+	c.began.Lock()
+	defer c.began.Unlock()
 	b := &c.bound
 	if b.hook == nil {
 		return

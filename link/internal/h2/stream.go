@@ -112,18 +112,22 @@ func (s *stream) due(w *wait, expire func(time.Time) error) {
 	_ = expire(past) // the read or the write shows it
 }
 
-// boundBy has ctx end writes that wait; nil: their own limit does.
+// boundBy has ctx end writes that wait, in place of their own limit.
 func (s *stream) boundBy(ctx context.Context) {
-	if ctx == nil {
-		s.limit.Remove()
-	}
+	s.turn(true)
+	s.limit.Do = s.cutWrite
+	s.limit.On(ctx)
+}
+
+func (s *stream) unbound() {
+	s.limit.Remove()
+	s.turn(false)
+}
+
+func (s *stream) turn(bound bool) {
 	s.mu.Lock()
-	s.bound, s.late = ctx != nil, false
-	s.mu.Unlock()
-	if ctx != nil {
-		s.limit.Do = s.cutWrite
-		s.limit.On(ctx)
-	}
+	defer s.mu.Unlock()
+	s.bound, s.late = bound, false
 }
 
 // cutWrite ends a write that waits. Where none does the stream stays, for an

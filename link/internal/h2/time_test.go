@@ -149,7 +149,7 @@ func TestServer_aCallsContextAloneEndsAWriteThatWaits(t *testing.T) {
 						}
 					}
 					<-ctx.Done()
-					w.Bound(nil)
+					w.Unbound()
 					took <- time.Since(began)
 					if !row.answers {
 						_ = w.Head(504, nil, 0)

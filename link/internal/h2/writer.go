@@ -32,8 +32,9 @@ var (
 
 func (w *writer) Begun() bool { return w.begun }
 
-// Bound is that of call.ResponseWriter.
+// Bound and Unbound are those of call.ResponseWriter.
 func (w *writer) Bound(ctx context.Context) { w.stream.boundBy(ctx) }
+func (w *writer) Unbound()                  { w.stream.unbound() }
 
 // Inform sends an interim answer.
 func (w *writer) Inform(status int, h call.Header) error {

@@ -22,7 +22,7 @@ func (p *Proxy) perform(ctx context.Context, w call.ResponseWriter, c *Call) err
 	limit.begin(ctx, t)
 	defer limit.stop()
 	w.Bound(limit)
-	defer w.Bound(nil) // before the limit ends with the call
+	defer w.Unbound() // before the limit ends with the call
 	if err := m.body.begin(limit, c.Request, int(t.Spec.Retry.MaxBodyBytes)); err != nil {
 		return errBody(limit, err)
 	}
