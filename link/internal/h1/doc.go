@@ -20,7 +20,8 @@
 // has only ended its side of the connection gets its answer; one that has closed it
 // is told apart by 100 (Continue), which it resets, and its call is cancelled. Once
 // the answer has begun, or in HTTP/1.0, what is written next shows it, or keep-alive
-// of TCP; elsewhere than on Linux the end of a side counts as leaving. A call to a
+// of TCP; in a stream of events, and elsewhere than on Linux, the end of a side counts
+// as leaving. A call to a
 // target has a goroutine of its own (sending) only where its body streams; it
 // ends with the body or with the connection, and closing the body says so.
 //

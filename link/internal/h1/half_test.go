@@ -43,20 +43,31 @@ func TestServer_answersAnApplicationThatHasEndedItsSide(t *testing.T) {
 }
 
 // UL9: an application that has closed its connection is noticed all the same, so
-// that no call outlives it.
+// that no call outlives it: also where nothing of a stream of events moves.
 func TestServer_noticesAnApplicationThatHasClosedItsConnection(t *testing.T) {
-	ended := make(chan struct{})
-	a := dial(t, serve(t, &Server{Handler: handlerFunc(func(ctx context.Context, _ call.ResponseWriter, _ *call.Request) {
-		defer close(ended)
-		<-ctx.Done()
-	})}))
-	a.say("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-	if err := a.Close(); err != nil {
-		t.Fatal(err)
-	}
-	select {
-	case <-ended:
-	case <-time.After(patience):
-		t.Fatal("the call goes on")
+	for name, events := range map[string]bool{"before it is answered": false, "in a silent stream of events": true} {
+		t.Run(name, func(t *testing.T) {
+			ended := make(chan struct{})
+			a := dial(t, serve(t, &Server{Handler: handlerFunc(func(ctx context.Context, w call.ResponseWriter, _ *call.Request) {
+				defer close(ended)
+				if events {
+					_ = w.Head(200, call.Header{{Name: "Content-Type", Value: "text/event-stream"}}, -1)
+					_ = w.Flush()
+				}
+				<-ctx.Done()
+			})}))
+			a.say("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+			if events {
+				a.line()
+			}
+			if err := a.Close(); err != nil {
+				t.Fatal(err)
+			}
+			select {
+			case <-ended:
+			case <-time.After(patience):
+				t.Fatal("the call goes on")
+			}
+		})
 	}
 }

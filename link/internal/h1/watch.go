@@ -100,12 +100,18 @@ func (w *watch) read(c *conn) {
 // (Continue), which every client may discard (RFC 9110, section 15.2.1), and to which
 // a closed connection answers with a reset. HTTP/1.0 knows no such answer, and none
 // can be sent into one that has begun: there the writes that follow show it, or
-// keep-alive.
+// keep-alive. A stream of events may be silent for long, and would hold its place for
+// nobody: an application that ends its side then is gone.
 func (c *conn) awaitLeaving() {
 	if c.w.minor > 0 {
 		_, _ = c.w.carryOn() // that it fails shows below, too
 	}
-	awaitReset(c.nc)
+	c.began.Lock()
+	gone := c.w.endless
+	c.began.Unlock()
+	if !gone {
+		awaitReset(c.nc)
+	}
 }
 
 // end stops the timer of a connection that is over.

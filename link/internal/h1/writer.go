@@ -26,6 +26,7 @@ type writer struct {
 	upgraded bool
 	chunked  bool
 	bodiless bool
+	endless  bool  // a stream of events was begun
 	awaited  bool  // the application waits for 100 (Continue) before it sends a body
 	left     int64 // of the announced length; -1: none was
 	err      error // sticky
@@ -43,13 +44,13 @@ func (w *writer) begin(keep, headOnly bool, minor int) {
 func (w *writer) Begun() bool { return w.begun }
 
 // start begins the one answer; false if there is one.
-func (w *writer) start() bool {
+func (w *writer) start(endless bool) bool {
 	w.c.began.Lock()
 	defer w.c.began.Unlock()
 	if w.begun {
 		return false
 	}
-	w.begun = true
+	w.begun, w.endless = true, endless
 	return true
 }
 
@@ -84,7 +85,7 @@ func (w *writer) inform(status int, h call.Header) error {
 var errHeadTwice = errors.New("the answer has a head already")
 
 func (w *writer) Head(status int, h call.Header, length int64) error {
-	if !w.start() {
+	if !w.start(h.IsEventStream()) {
 		return errHeadTwice
 	}
 	// Whether a body that was not asked for comes nobody knows, and so not where the
@@ -295,7 +296,7 @@ func (w *writer) finish() bool { return w.ended && w.err == nil }
 func (w *writer) untilClose() bool { return w.begun && w.left < 0 && !w.chunked && !w.bodiless }
 
 func (w *writer) Upgrade(h call.Header) (io.ReadWriteCloser, error) {
-	if !w.start() {
+	if !w.start(false) {
 		return nil, errHeadTwice
 	}
 	w.upgraded = true
