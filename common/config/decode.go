@@ -45,7 +45,11 @@ func Decode(name string, data []byte, v any, opts ...Option) error {
 	text := string(data[:min(len(data), maxFile+8)])
 	text = strings.ReplaceAll(strings.TrimPrefix(text, "\ufeff"), "\r\n", "\n")
 	f.src = newSource(name, text)
-	root, faults := parse(text)
+	if t := nested(target.Type()); t != nil {
+		f.src.top = keys(fields(t))
+	}
+	root, faults, unread := parse(text)
+	f.src.unread = unread
 	d := &decoder{file: f, interpolate: f.everywhere}
 	for _, fault := range faults {
 		d.errs = append(d.errs, fault.place(f.src))
@@ -96,37 +100,36 @@ func (d *decoder) root(n *node, v reflect.Value, path string) {
 	d.value(n, v, path)
 }
 
-func (d *decoder) fail(code string, n *node, key, message, hint string) {
+func (d *decoder) fail(code string, n *node, key string, message, hint words) {
 	d.failAt(code, n.at, n.span(), key, message, hint)
 }
 
-func (d *decoder) failAt(code string, at place, span int, key, message, hint string) {
+func (d *decoder) failAt(code string, at place, span int, key string, message, hint words) {
 	if len(d.errs) >= maxErrors {
 		return
 	}
-	d.errs = append(d.errs, &Error{
-		Pos: d.src.pos(at), Key: key, Message: message, Hint: hint, Code: code, span: span,
-	})
+	d.errs = append(d.errs, &Error{Pos: d.src.pos(at), Key: key, Code: code, span: span, said: message, hinted: hint})
 }
 
 // place is the fault as an error at its position.
 func (f *fault) place(src *source) *Error {
-	return &Error{Pos: src.pos(f.at), Key: f.key, Message: f.message, Hint: f.hint, Code: f.code, span: f.span}
+	return &Error{Pos: src.pos(f.at), Key: f.key, Code: f.code, span: f.span, said: f.said, hinted: f.hinted, parsed: true}
 }
 
 // wrong says what was expected of a value and what was found.
-func (d *decoder) wrong(n *node, path, expected, hint string) {
-	message := "expected " + expected + ", found " + n.describe()
-	if path != "" {
-		message = path + ": " + message
-	}
-	d.fail(CodeWrongType, n, path, message, hint)
+func (d *decoder) wrong(n *node, path, expected string, hint words) {
+	d.fail(CodeWrongType, n, path, at(path, say("expected %s, found %s", keyName(expected), found{n})), hint)
 }
 
 // bad says that a value of the right type is not a good one.
-func (d *decoder) bad(n *node, path, message, hint string) {
-	if path != "" {
-		message = path + ": " + message
+func (d *decoder) bad(n *node, path string, message, hint words) {
+	d.fail(CodeBadValue, n, path, at(path, message), hint)
+}
+
+// at puts the path of a key before a sentence.
+func at(path string, w words) words {
+	if path == "" {
+		return w
 	}
-	d.fail(CodeBadValue, n, path, message, hint)
+	return say("%s: "+w.format, append([]any{keyName(path)}, w.args...)...)
 }

@@ -51,6 +51,7 @@ func (r Raw) Decode(v any) error {
 		n = &node{kind: mapping, at: p.at}
 	}
 	d := &decoder{file: p.file, interpolate: true, scopes: p.scopes}
+	p.file.src.known(n)
 	d.root(n, target.Elem(), p.path)
 	if len(d.errs) > 0 {
 		return p.file.src.finish(d.errs)

@@ -19,13 +19,13 @@ func (d *decoder) secret(n *node, path string) Secret {
 		if n.scalar() {
 			hint = "put it in quotes"
 		}
-		d.failAt(CodeWrongType, n.at, 1, path, path+": expected a secret as text", hint)
+		d.failAt(CodeWrongType, n.at, 1, path, at(path, plainly("expected a secret as text")), plainly(hint))
 		return Secret{}
 	}
 	parts, err := parseParts(n.text)
 	if err != nil {
 		d.src.hide(n)
-		d.reference(n, parts[0], path, err.Error(), "")
+		d.reference(n, parts[0], path, plainly(err.Error()), "")
 		return Secret{}
 	}
 	if len(parts) == 0 {
@@ -53,7 +53,7 @@ func (d *decoder) secret(n *node, path string) Secret {
 func (d *decoder) readable(n *node, path string, s Secret) Secret {
 	value, err := s.Reveal()
 	if err != nil {
-		d.failAt(CodeBadInterpolation, n.at, n.span(), path, path+": "+err.Error(), "make the file readable, or correct its path")
+		d.failAt(CodeBadInterpolation, n.at, n.span(), path, at(path, plainly(err.Error())), plainly("make the file readable, or correct its path"))
 		return Secret{}
 	}
 	d.src.conceal(value, Mask)
@@ -68,7 +68,7 @@ func (d *decoder) secretFile(n *node, path string) (string, bool) {
 	before := len(d.errs)
 	for _, p := range n.pairs {
 		if p.key.text != "secretRef" {
-			d.failAt(CodeUnknownKey, p.key.at, p.key.span(), under(path, p.key.text), "unknown key "+quote(p.key.text)+" beside secretRef", "remove it")
+			d.failAt(CodeUnknownKey, p.key.at, p.key.span(), under(path, p.key.text), say("unknown key %s beside secretRef", content{p.key, p.key.text}), plainly("remove it"))
 		}
 	}
 	ref := n.pair("secretRef").value
@@ -79,12 +79,12 @@ func (d *decoder) secretFile(n *node, path string) (string, bool) {
 	inner := &decoder{file: d.file, scopes: d.scopes}
 	inner.value(ref, valueOf(&to), under(path, "secretRef"))
 	if ref.kind == null {
-		inner.wrong(ref, under(path, "secretRef"), "a mapping with name and key", "write secretRef: {name: …, key: …}")
+		inner.wrong(ref, under(path, "secretRef"), "a mapping with name and key", plainly("write secretRef: {name: …, key: …}"))
 	}
 	d.errs = append(d.errs, inner.errs...)
 	for key, value := range map[string]string{"name": to.Name, "key": to.Key} {
 		if p := ref.pair(key); p != nil && value != "" && !secretName.MatchString(value) {
-			d.bad(p.value, under(path, "secretRef."+key), quote(value)+" is not the name of a Secret or of a key in one", "use letters, digits, '-', '_' and '.'")
+			d.bad(p.value, under(path, "secretRef."+key), say("%s is not the name of a Secret or of a key in one", content{p.value, value}), plainly("use letters, digits, '-', '_' and '.'"))
 		}
 	}
 	if len(d.errs) > before {
@@ -108,7 +108,7 @@ func (d *decoder) referred(n *node, path string) (string, bool) {
 	}
 	value, err := readValue(file)
 	if err != nil {
-		d.failAt(CodeBadInterpolation, n.at, 1, path, path+": "+err.Error(), "is the Secret mounted there?")
+		d.failAt(CodeBadInterpolation, n.at, 1, path, at(path, plainly(err.Error())), plainly("is the Secret mounted there?"))
 		return "", false
 	}
 	d.src.conceal(value, Mask)

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 )
 
@@ -13,7 +14,7 @@ type TLS struct {
 	Enabled    bool   `yaml:"enabled" doc:"Use TLS. Implied by any other key of this block."`
 	CAFile     string `yaml:"caFile" file:"true" doc:"PEM file of the authorities to trust instead of the system's."`
 	CertFile   string `yaml:"certFile" file:"true" doc:"PEM file of the certificate to present."`
-	KeyFile    string `yaml:"keyFile" file:"true" doc:"PEM file of that certificate's key."`
+	KeyFile    string `yaml:"keyFile" file:"true" secret:"true" doc:"PEM file of that certificate's key."`
 	ServerName string `yaml:"serverName" doc:"Name to expect in the server's certificate; default: the host dialled."`
 }
 
@@ -104,10 +105,19 @@ func (t TLS) authorities() (*x509.CertPool, error) {
 	return pool, nil
 }
 
+// withoutKeyFile takes the path of the key out of an error: people write the key
+// itself in its place.
+func (t TLS) withoutKeyFile(err error) error {
+	if e, ok := errors.AsType[*fs.PathError](err); ok && e.Path == t.KeyFile {
+		return fmt.Errorf("the file that keyFile names: %w", e.Err)
+	}
+	return err
+}
+
 func (t TLS) keyPair() (*tls.Certificate, error) {
 	pair, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
 	if err != nil {
-		return nil, fmt.Errorf("read certFile and keyFile: %w", err)
+		return nil, fmt.Errorf("read certFile and keyFile: %w", t.withoutKeyFile(err))
 	}
 	return &pair, nil
 }

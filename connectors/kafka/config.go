@@ -16,7 +16,7 @@ import (
 type ClientConfig struct {
 	Brokers  config.Strings `yaml:"brokers" required:"true" doc:"Brokers to ask first, as host:port."`
 	TLS      config.TLS     `yaml:"tls" doc:"TLS to the brokers."`
-	SASL     SASLConfig     `yaml:"sasl" doc:"How to authenticate to the brokers."`
+	SASL     SASLConfig     `yaml:"sasl" secret:"true" doc:"How to authenticate to the brokers."`
 	ClientID string         `yaml:"clientId" default:"fiso" doc:"Name under which brokers log this client."`
 	// Timeouts are the client's own; the broker has others.
 	DialTimeout    time.Duration `yaml:"dialTimeout" default:"10s" doc:"How long a connection may take to open."`

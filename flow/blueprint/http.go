@@ -29,7 +29,7 @@ type httpSink struct {
 }
 
 func (c *httpSink) tell() string {
-	return c.Method + " " + c.URL + ", CloudEvents in " + c.Mode + " mode"
+	return c.Method + " " + config.Redact(c.URL) + ", CloudEvents in " + c.Mode + " mode"
 }
 
 func (c *httpSink) ask(batches bool)         { c.wantsBatches = batches }

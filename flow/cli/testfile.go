@@ -29,7 +29,7 @@ type testFile struct {
 type testCase struct {
 	Name      string            `yaml:"name" required:"true" doc:"What the test claims."`
 	Input     config.Raw        `yaml:"input" doc:"The payload: YAML that becomes JSON, or text that is taken as it is."`
-	Key       string            `yaml:"key" doc:"Key of the record."`
+	Key       string            `yaml:"key" blanks:"keep" doc:"Key of the record."`
 	Headers   map[string]string `yaml:"headers" doc:"Headers of the record."`
 	Time      time.Time         `yaml:"time" doc:"Time of the record; default: now."`
 	Topic     string            `yaml:"topic" default:"test" doc:"Topic of the record."`
@@ -40,7 +40,7 @@ type testCase struct {
 	Event    map[string]string `yaml:"event" doc:"Attributes of the outgoing event."`
 	Filtered bool              `yaml:"filtered" doc:"The event is filtered out."`
 	Error    string            `yaml:"error" doc:"The code the event fails with."`
-	Message  string            `yaml:"message" doc:"A part of the failure's words."`
+	Message  string            `yaml:"message" blanks:"keep" doc:"A part of the failure's words."`
 }
 
 // Validate checks that a test expects one thing.

@@ -132,7 +132,7 @@ func TestParse_saysWhatIsWrong(t *testing.T) {
 		"CONNECT":                   {target("allowedMethods: [CONNECT]"), "never passed on"},
 		"a base path that climbs":   {target("basePath: /a/.."), "basePath: the path has a segment of dots"},
 		"a base path with a slash":  {target("basePath: /a/"), "write it as /a"},
-		"a header name":             {target("headers: {set: {'a b': c}}"), `"a b" is no name of a header`},
+		"a header name":             {target("headers: {set: {'a long name': c}}"), `headers.set.a long name: "a long name" is no name of a header`},
 		"a header of ours":          {target("headers: {remove: [Transfer-Encoding]}"), "is set by fiso-link itself"},
 		"a header value":            {target(`headers: {set: {a: "b\nc"}}`), "has no line break"},
 		"a reason to retry":         {target("retry: {on: [connekt]}"), `"connekt" is no reason to retry`},
@@ -154,6 +154,9 @@ func TestParse_saysWhatIsWrong(t *testing.T) {
 		"Vault without a role":      {"vault: {address: 'https://v', auth: {method: kubernetes}}", "role: missing: the method kubernetes needs it"},
 		"approle without its ids":   {"vault: {address: 'https://v', auth: {method: approle}}", "secretID: missing"},
 		"Vault's way in from Vault": {"vault: {address: 'https://v', auth: {method: token, tokenRef: {vaultRef: {path: a, key: b}}}}", "which it is the way into"},
+		"a port of Vault":           {"vault: {address: 'https://v:99999', auth: {method: token}}", "vault.address: has no port that there is: write one from 1 to 65535"}, // U11
+		"a port of a token server":  {target("auth: {type: oauth2, clientID: c, secretRef: {envVar: A}, tokenURL: 'https://a:0/t'}"), "auth.tokenURL: has no port that there is"},
+		"a text that a comma ends":  {target("headers: {set: {A: b,c}}"), "headers.set.A: a comma ends a text inside of { }"},
 		"an address of Vault":       {"vault: {address: v, auth: {method: token}}", "is no URL"},
 		"async without brokers":     {target("async: {topic: a}"), "name the brokers in asyncBrokers"},
 		"an async topic":            {target("async: {topic: 'a b'}"), `"a b" is no name of a Kafka topic`},
