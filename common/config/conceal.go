@@ -43,7 +43,12 @@ func (d *decoder) closeStruct(n *node, t reflect.Type) {
 			d.src.hideKey(p.key)
 			d.hideAll(p.value)
 		case f == nil:
-			if !wordKey.MatchString(p.key.text) && nearest(p.key.text, keys(fields(t))) == "" {
+			if near := nearest(p.key.text, keys(fields(t))); near != "" {
+				f = fieldOf(t, near)
+				d.close(p.value, f.typ, f.enum)
+				continue
+			}
+			if !wordKey.MatchString(p.key.text) {
 				d.src.hideKey(p.key)
 			}
 			d.hideAll(p.value)

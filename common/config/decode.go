@@ -12,6 +12,8 @@ type Option func(*options)
 type options struct {
 	lookup     func(string) (string, bool)
 	everywhere bool
+	unmounted  bool
+	reading    func(path, text string)
 }
 
 func defaultOptions() options { return options{lookup: os.LookupEnv} }
@@ -25,6 +27,25 @@ func Env(lookup func(name string) (value string, ok bool)) Option {
 // Interpolate lets ${ENV}, ${file:/path} and secretRef stand in every value,
 // not only in Raw parts and secrets.
 func Interpolate() Option { return func(o *options) { o.everywhere = true } }
+
+// Unmounted takes a secretRef as it is written and reads no Secret, for a check
+// that is made where none is mounted.
+func Unmounted() Option { return func(o *options) { o.unmounted = true } }
+
+// Reading tells of each file that a reference in plain text names, with what was
+// read of it; "" where it cannot be read. Secrets are followed without it.
+func Reading(tell func(path, text string)) Option {
+	return func(o *options) { o.reading = tell }
+}
+
+// read is the text of a file that a reference names.
+func (o *options) read(path string) (string, error) {
+	text, err := readValue(path)
+	if o.reading != nil {
+		o.reading(path, text)
+	}
+	return text, err
+}
 
 // Decode reads a YAML file into the struct that v points to: it sets defaults,
 // decodes, and checks required keys, enums and Validate, innermost first.

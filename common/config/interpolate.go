@@ -129,7 +129,7 @@ func (d *decoder) follow(n *node, p part, path string) (string, bool) {
 		d.src.conceal(value, "${"+p.env+"}")
 		return value, true
 	case p.file != "":
-		value, err := readValue(p.file)
+		value, err := d.read(p.file)
 		if err != nil {
 			d.reference(n, p, path, plainly(err.Error()), "make the file readable, or correct its path")
 			return "", false

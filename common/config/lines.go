@@ -96,7 +96,7 @@ func (s *source) insideSecret(number int) bool {
 	return false
 }
 
-const credentials = `[\w.-]*(?:pass|secret|token|key|credential|auth|header|sasl|user|tls|extensions|filepath|envvar|vaultref)[\w.-]*`
+const credentials = `[\w.-]*(?:pass|secret|token|key|credential|auth|account|login|header|sasl|user|tls|extensions|filepath|envvar|vaultref)[\w.-]*`
 
 var (
 	// entry begins a part of the file: a key at the margin.
@@ -105,7 +105,7 @@ var (
 	keyed = regexp.MustCompile(`^[\s-]*["']?[\w.-]+["']?\s*:(?:\s+|$)`)
 	// bearing is a key below which credentials stand, or one whose colon is
 	// missing at the begin of a line.
-	bearing = regexp.MustCompile(`(?i)^[\s-]*["']?` + credentials + `["']?(?:\s*[:=]|\s|$)|[{,\s]["']?` + credentials + `["']?\s*[:=]`)
+	bearing = regexp.MustCompile(`(?i)^\W*` + credentials + `(?:\W{0,3}?[:=]|\s|$)|\W` + credentials + `\W{0,3}?[:=]`)
 )
 
 // maxUnread is how long a line is at most that is looked at for such keys.
@@ -122,7 +122,7 @@ func (s *source) unreadable(number int) int {
 	}
 	seen := len(line) + 1
 	if at := bearing.FindStringIndex(line); at != nil {
-		seen = at[1]
+		seen = at[1] + leading(line[at[1]:])
 	}
 	if at := entry.FindStringSubmatchIndex(line); at != nil && !slices.Contains(s.top, line[at[2]:at[3]]) {
 		return min(seen, at[1])

@@ -17,7 +17,7 @@ func (b *builder) mapping(at place, values []*ast.MappingValueNode, depth int) *
 			return out
 		}
 		if first, again := seen[key.text]; again {
-			b.fail(CodeDuplicateKey, key.at, key.span(), say("key %s is set twice", content{key, key.text}),
+			b.fail(CodeDuplicateKey, key.at, key.span(), say("key %s is set twice", key.shownAsKey()),
 				say("it is set on line %d already", first.line))
 			out.again = append(out.again, pair{key: key, value: val})
 			continue

@@ -162,7 +162,7 @@ f.yaml:5:11: source.config.port: "${WORD}" is not a whole number from -922337203
     |           ^^^^^^^`},
 		{"secretRef without a key", "password: {secretRef: {name: n}}", `
 f.yaml:5:16: missing key "key" in source.config.password.secretRef
-  5 |     password: {secretRef: {name: n}}
+  5 |     password: {secretRef: {name: ***
     |                ^^^^^^^^^ name the key in the Secret`},
 		{"secretRef of nothing", "topic: {secretRef: }", `
 f.yaml:5:23: source.config.topic.secretRef: expected a mapping with name and key, found nothing

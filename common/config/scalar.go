@@ -67,7 +67,9 @@ func number(text string) (float64, error) {
 func (d *decoder) text(n *node, path, expected string) (string, bool) {
 	switch {
 	case n.kind == stringKind:
-		return d.expand(n, path)
+		text, ok := d.expand(n, path)
+		d.src.alike(n, text)
+		return text, ok
 	case n.kind == mapping && d.interpolate && n.pair("secretRef") != nil:
 		return d.referred(n, path)
 	case !n.scalar():

@@ -2,13 +2,18 @@ package config
 
 import (
 	"path/filepath"
+	"reflect"
 	"regexp"
 )
 
 // secret decodes a secret: its files are kept, and read when they change.
 func (d *decoder) secret(n *node, path string) Secret {
 	if n.kind == mapping && n.pair("secretRef") != nil {
+		d.close(n.pair("secretRef").value, reflect.TypeFor[secretPlace](), nil)
 		if file, ok := d.secretFile(n, path); ok {
+			if d.unmounted {
+				return SecretFile(file)
+			}
 			return d.readable(n, path, SecretFile(file))
 		}
 		return Secret{}
@@ -63,6 +68,12 @@ func (d *decoder) readable(n *node, path string, s Secret) Secret {
 // secretDir is where the Secrets that secretRef names are mounted.
 const secretDir = "/etc/fiso/secrets"
 
+// secretPlace is what stands under secretRef. People write the secret itself there.
+type secretPlace struct {
+	Name string `yaml:"name" required:"true" doc:"name the Secret"`
+	Key  string `yaml:"key" required:"true" doc:"name the key in the Secret"`
+}
+
 // secretFile is the file that {secretRef: {name, key}} stands for.
 func (d *decoder) secretFile(n *node, path string) (string, bool) {
 	before := len(d.errs)
@@ -72,9 +83,9 @@ func (d *decoder) secretFile(n *node, path string) (string, bool) {
 		}
 	}
 	ref := n.pair("secretRef").value
-	var to struct {
-		Name string `yaml:"name" required:"true" doc:"name the Secret"`
-		Key  string `yaml:"key" required:"true" doc:"name the key in the Secret"`
+	var to secretPlace
+	if ref.kind != mapping && ref.kind != null {
+		d.hideAll(ref)
 	}
 	inner := &decoder{file: d.file, scopes: d.scopes}
 	inner.value(ref, valueOf(&to), under(path, "secretRef"))
@@ -106,7 +117,10 @@ func (d *decoder) referred(n *node, path string) (string, bool) {
 	if !ok {
 		return "", false
 	}
-	value, err := readValue(file)
+	if d.unmounted {
+		return Mask, true
+	}
+	value, err := d.read(file)
 	if err != nil {
 		d.failAt(CodeBadInterpolation, n.at, 1, path, at(path, plainly(err.Error())), plainly("is the Secret mounted there?"))
 		return "", false

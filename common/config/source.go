@@ -50,7 +50,7 @@ func (s *source) hide(n *node) {
 	}
 	s.hidden[n] = true
 	s.mask(n.begin())
-	for line := n.at.line + 1; line <= s.last(n); line++ {
+	for line := n.begin().line + 1; line <= s.last(n); line++ {
 		s.mask(place{line, 1})
 	}
 	s.veil(n.text, Mask)
@@ -72,6 +72,15 @@ func (s *source) hidePlace(n *node) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mask(n.begin())
+}
+
+// alike veils what the references of a value bring in, where the value is hidden.
+func (s *source) alike(n *node, text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.hidden[n] {
+		s.veil(text, Mask)
+	}
 }
 
 // last is the last line that a value may reach to: that of the closing quote,
@@ -104,7 +113,7 @@ func (s *source) mask(from place) {
 
 // veil replaces a value by what is shown instead wherever a message has it.
 func (s *source) veil(value, shown string) {
-	if value != "" && !strings.HasPrefix(value, "${") {
+	if value != "" {
 		s.veiled[value], s.ordered = shown, nil
 	}
 }

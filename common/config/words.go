@@ -35,6 +35,14 @@ type content struct {
 	text string
 }
 
+// shownAsKey is a key in quotes, where it is no more than a name.
+func (n *node) shownAsKey() any {
+	if plainKey.MatchString(n.text) {
+		return keyName(strconv.Quote(n.text))
+	}
+	return content{n, n.text}
+}
+
 // quotes is the text in quotes behind a colon, or nothing where it is hidden.
 type quotes struct{ node *node }
 
