@@ -274,7 +274,7 @@ func TestVault_downServesTheLastValueUntilItsLeaseEnds(t *testing.T) {
 			}
 		}
 		time.Sleep(time.Second)
-		if _, err := s.get(t.Context()); err == nil || !strings.Contains(err.Error(), "the lease of database/creds/app has ended") || !strings.Contains(err.Error(), "Vault answered 503: it is sealed") {
+		if _, err := s.get(t.Context()); err == nil || !strings.Contains(err.Error(), "the lease of the secret that vaultRef names has ended") || !strings.Contains(err.Error(), "Vault answered 503: it is sealed") {
 			t.Error(err)
 		}
 		if n := f.count("sys/leases/renew"); n < 3 || n > 9 {

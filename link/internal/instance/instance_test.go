@@ -473,7 +473,7 @@ func TestCheck_saysWhichStepFails(t *testing.T) {
 		last[s.Target] = s
 	}
 	for name, want := range map[string]string{
-		"a-good": "", "b-gone": "connection refused", "c-secret": "/nowhere/token", "d-name": "nowhere.invalid", "e-mail": "HTTP",
+		"a-good": "", "b-gone": "connection refused", "c-secret": "the file that auth.secretRef.filePath names is not there", "d-name": "nowhere.invalid", "e-mail": "HTTP",
 		"f-401": "is the credential right", "g-cert": "certificate", "h-list": "", "i-srv": "_http._tcp.nowhere.invalid",
 	} {
 		s := last[name]
