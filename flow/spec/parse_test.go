@@ -206,6 +206,19 @@ func TestParse_acceptsAFlowDefinition(t *testing.T) {
 	}
 }
 
+// U11: a byte order mark hides neither what kind of file it is nor its first key.
+func TestParse_takesAFlowDefinitionWithAByteOrderMark(t *testing.T) {
+	text := "apiVersion: fiso.io/v1alpha1\nkind: FlowDefinition\nmetadata: {name: orders}\nspec: {source: {type: kafka, config: {brokers: b}}, sink: {type: stdout}}\n"
+	for _, mark := range []string{"", "\ufeff"} {
+		if f := parsed(t, mark+text); f.Name != "orders" {
+			t.Errorf("name = %q", f.Name)
+		}
+		if f := parsed(t, mark+`{"apiVersion": "fiso.io/v1alpha1", "kind": "FlowDefinition", "metadata": {"name": "j"}, "spec": {"source": {"type": "kafka"}, "sink": {"type": "stdout"}}}`); f.Name != "j" {
+			t.Errorf("name = %q", f.Name)
+		}
+	}
+}
+
 func TestParseDir_readsFlowFilesAndNothingElse(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "b.yaml", minimal(""))
