@@ -79,7 +79,8 @@ func (d *decoder) secretFile(n *node, path string) (string, bool) {
 	before := len(d.errs)
 	for _, p := range n.pairs {
 		if p.key.text != "secretRef" {
-			d.failAt(CodeUnknownKey, p.key.at, p.key.span(), under(path, p.key.text), say("unknown key %s beside secretRef", content{p.key, p.key.text}), plainly("remove it"))
+			message := say("unknown key %s beside secretRef", content{p.key, p.key.text})
+			d.failAt(CodeUnknownKey, p.key.at, p.key.span(), under(path, p.key.text), message, plainly("remove it"))
 		}
 	}
 	ref := n.pair("secretRef").value
@@ -95,7 +96,8 @@ func (d *decoder) secretFile(n *node, path string) (string, bool) {
 	d.errs = append(d.errs, inner.errs...)
 	for key, value := range map[string]string{"name": to.Name, "key": to.Key} {
 		if p := ref.pair(key); p != nil && value != "" && !secretName.MatchString(value) {
-			d.bad(p.value, under(path, "secretRef."+key), say("%s is not the name of a Secret or of a key in one", content{p.value, value}), plainly("use letters, digits, '-', '_' and '.'"))
+			message := say("%s is not the name of a Secret or of a key in one", content{p.value, value})
+			d.bad(p.value, under(path, "secretRef."+key), message, plainly("use letters, digits, '-', '_' and '.'"))
 		}
 	}
 	if len(d.errs) > before {

@@ -21,7 +21,8 @@ func (d *decoder) unknown(n *node, i int, path string) {
 	case meant.secret || bears(meant.typ):
 		d.close(p.value, meant.typ, meant.enum)
 	}
-	d.failAt(CodeUnknownKey, p.key.at, p.key.span(), d.src.path(under(path, p.key.text)), inside(path, say("unknown key %s", content{p.key, p.key.text})), plainly(hint))
+	message := inside(path, say("unknown key %s", content{p.key, p.key.text}))
+	d.failAt(CodeUnknownKey, p.key.at, p.key.span(), d.src.path(under(path, p.key.text)), message, plainly(hint))
 }
 
 // meant is the field that a key was meant to be, nil when none is near, and what

@@ -24,7 +24,7 @@ func TestSpoil_changesEveryValueWithACanaryAndEveryLine(t *testing.T) {
 		"line 2 doubled":                        file + "b: {c: " + Canary + "}\n",
 		"line 2 first":                          "b: {c: " + Canary + "}\na: 1\n",
 		"line 1 with its key without its colon": "a 1\nb: {c: " + Canary + "}\n",
-		"the file cut at line 2, byte 3":        "a: 1\nb: ",
+		"the file cut at line 2, byte 7":        "a: 1\nb: {c: ",
 	} {
 		if want == "a 1\nb: {c: "+Canary+"}\n" {
 			continue // a key of one letter stays as it is

@@ -23,10 +23,14 @@ var forms = []string{
 	"‹,›", "‹, ›", "‹,›: x", "‹: ›", "‹:›", "‹ #›", "‹#›", "‹\t›", "‹  ›", "‹›:", "‹›: ", ": ‹›", ":‹›", ",‹›", "‹;›", "‹=›",
 	"@‹›", "`‹›", "%‹›", "*‹›", "&‹›", "&‹ ›", "!‹›", "!‹ ›", "|‹›", ">‹›", "|", "| ‹›", ">- ‹›", "-‹›", "--- ‹›", "...‹›", "\\‹›", "~‹›", "=‹›", "<<: ‹›",
 	"{‹›", "[‹›", "‹›}", "‹›]", "‹}›", "‹]›", "{‹: ›", "[‹: ›]", "({‹›})",
-	"‹\n        ›", "‹\n  ›", "‹\n›", "\n‹›", "\n        ‹›", "\n        ‹›: x", "|\n        ‹›", "|\n  ‹›", "|\n‹›", ">\n        ‹\n        ›", "|\n        ‹\n     ›",
-	"${‹›", "$${‹›}", "${file:‹›}", "‹›${", "‹${›", "${:-‹›}", "${NOT_SET}‹›", "{secretRef: ‹›}", "{secretRef: {name: ‹›}}", "{secretRef: {name: '‹/›', key: k}}", "{secretRef: [‹›]}",
-	"-----BEGIN PRIVATE KEY-----‹›", "|\n        -----BEGIN PRIVATE KEY-----\n        ‹›\n        -----END PRIVATE KEY-----", `"-----BEGIN PRIVATE KEY-----\n‹›\n"`,
-	"‹›\xff", "‹›\x00", "‹›\x1b[0m", "\ufeff‹›", "‹›\u00a0", "http://u:‹›@h:99999/", "http://h:99x/x?key=‹›", "http:/u:‹›@h/", "u:‹›@h", "/x?key=‹›", "‹://u:›@h",
+	"‹\n        ›", "‹\n  ›", "‹\n›", "\n‹›", "\n        ‹›", "\n        ‹›: x", "|\n        ‹›", "|\n  ‹›", "|\n‹›",
+	">\n        ‹\n        ›", "|\n        ‹\n     ›",
+	"${‹›", "$${‹›}", "${file:‹›}", "‹›${", "‹${›", "${:-‹›}", "${NOT_SET}‹›", "{secretRef: ‹›}", "{secretRef: {name: ‹›}}",
+	"{secretRef: {name: '‹/›', key: k}}", "{secretRef: [‹›]}",
+	"-----BEGIN PRIVATE KEY-----‹›",
+	"|\n        -----BEGIN PRIVATE KEY-----\n        ‹›\n        -----END PRIVATE KEY-----", `"-----BEGIN PRIVATE KEY-----\n‹›\n"`,
+	"‹›\xff", "‹›\x00", "‹›\x1b[0m", "\ufeff‹›", "‹›\u00a0", "http://u:‹›@h:99999/", "http://h:99x/x?key=‹›", "http:/u:‹›@h/", "u:‹›@h",
+	"/x?key=‹›", "‹://u:›@h",
 	"true ‹›", "5‹›", "5 ‹›", "null ‹›", "2026-01-01T00:00:00Z ‹›", "!!int ‹›", "!!binary ‹›", "!!map ‹›", "!!str [‹›]",
 }
 
@@ -70,15 +74,19 @@ func spoilLines(text string, yield func(name, text string) bool) bool {
 		others := map[string]string{
 			"lost": "", "doubled": line + line, "first": "", "last": "",
 			"shifted by 1": " " + line, "shifted by 2": "  " + line, "shifted by 8": "        " + line, "shifted back by 1": back(line, 1), "shifted back by 2": back(line, 2), "at the margin": rest,
-			"with a tab": "\t" + line, "with a tab behind": indent + "\t" + rest, "with a dash": indent + "- " + rest, "without a dash": strings.ReplaceAll(indent, "-", " ") + rest,
-			"behind ]": "]\n" + line, "behind }": "}\n" + line, "behind a quote": "\"\n" + line, "behind a colon": ":\n" + line, "behind a word": indent + "word\n" + line, "behind zebra": indent + "zebra: 1\n" + line,
-			"before ]": line + "]\n", "before a quote": line + "'\n", "before a merge": line + indent + "<<: x\n", "before a document": line + "---\n", "behind a document": "---\n" + line,
+			"with a tab": "\t" + line, "with a tab behind": indent + "\t" + rest, "with a dash": indent + "- " + rest,
+			"without a dash": strings.ReplaceAll(indent, "-", " ") + rest,
+			"behind ]":       "]\n" + line, "behind }": "}\n" + line, "behind a quote": "\"\n" + line, "behind a colon": ":\n" + line, "behind a word": indent + "word\n" + line, "behind zebra": indent + "zebra: 1\n" + line,
+			"before ]": line + "]\n", "before a quote": line + "'\n", "before a merge": line + indent + "<<: x\n",
+			"before a document": line + "---\n", "behind a document": "---\n" + line,
 			"half a comment": indent + "# " + rest, "with a NUL": line[:len(line)/2] + "\x00" + line[len(line)/2:], "with a BOM": "\ufeff" + line, "not UTF-8": line[:len(line)/2] + "\xff" + line[len(line)/2:],
 		}
 		if keyed && len(key) > 1 {
 			for name, k := range map[string]string{
-				"misspelt": key[:len(key)-1] + ":", "longer": key + "s:", "of another": "zebra:", "in capitals": strings.ToUpper(key) + ":", "with a blank": key + " :", "quoted": `"` + key + `":`, "half quoted": `"` + key + ":",
-				"without its colon": key, "with =": key + "=", "with a question": "? " + key + ":", "in a list": "[" + key + "]:", "empty": ":", "an alias": "*" + key + ":",
+				"misspelt": key[:len(key)-1] + ":", "longer": key + "s:", "of another": "zebra:", "in capitals": strings.ToUpper(key) + ":",
+				"with a blank": key + " :", "quoted": `"` + key + `":`, "half quoted": `"` + key + ":",
+				"without its colon": key, "with =": key + "=", "with a question": "? " + key + ":", "in a list": "[" + key + "]:", "empty": ":",
+				"an alias": "*" + key + ":",
 			} {
 				others["with its key "+name] = indent + k + value
 			}
@@ -95,7 +103,7 @@ func spoilLines(text string, yield func(name, text string) bool) bool {
 				return false
 			}
 		}
-		for cut := 0; cut < len(line); cut += 3 {
+		for cut := 0; cut < len(line); cut += 7 {
 			if !yield(fmt.Sprintf("the file cut at line %d, byte %d", i+1, cut), before+line[:cut]) {
 				return false
 			}
