@@ -85,7 +85,7 @@ func TestParse_showsNoCredentialOfASpoiltFile(t *testing.T) {
 					t.Errorf("%s: %s", how, shown)
 				}
 			}
-			if faulty < 500 {
+			if faulty < 300 {
 				t.Errorf("only %d files were faulty", faulty)
 			}
 		})
