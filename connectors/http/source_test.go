@@ -126,6 +126,7 @@ func (c *collect) messages() []*connector.Message {
 
 const structured = `{"specversion":"1.0","id":"e1","source":"/s","type":"t","time":"2026-01-02T03:04:05Z","partitionkey":"k1","data":{"n":1}}`
 
+// U3, U9: the rows that name them.
 func TestSource_takesEveryMode(t *testing.T) {
 	var c collect
 	s := startSource(t, SourceConfig{Listen: "127.0.0.1:0", Path: "/in"}, SourceOptions{}, c.handle)
@@ -143,6 +144,11 @@ func TestSource_takesEveryMode(t *testing.T) {
 			id: "e1", key: "k1", time: true, contentIs: "application/cloudevents+json; charset=UTF-8"},
 		{name: "binary", body: "hello", headers: []string{"Content-Type", "text/plain", "ce-specversion", "1.0", "ce-id", "e%201", "ce-source", "/s", "ce-type", "t", "ce-partitionkey", "k1", "ce-time", "2026-01-02T03:04:05Z"},
 			id: "e 1", key: "k1", time: true, contentIs: "text/plain"},
+		// U3: what stands in headers beside an envelope is a copy of it, and not what counts.
+		{name: "structured with copies of attributes", body: structured, headers: []string{"Content-Type", "application/cloudevents+json;charset=utf8", "ce-specversion", "1.0", "ce-id", "other", "ce-source", "/other", "ce-type", "other", "ce-partitionkey", "other"},
+			id: "e1", key: "k1", time: true, contentIs: "application/cloudevents+json;charset=utf8"},
+		// U9: what Quarkus sends.
+		{name: "binary with two equal content types", body: "hello", headers: []string{"Content-Type", "text/plain", "ce-datacontenttype", "text/plain", "ce-specversion", "1.0", "ce-id", "e1", "ce-source", "/s", "ce-type", "t"}, id: "e1", contentIs: "text/plain"},
 		{name: "plain JSON", body: `[1,2]`, headers: []string{"Content-Type", "application/json", "Idempotency-Key", "i1"}, id: "i1", contentIs: "application/json"},
 		{name: "plain, key in quotes", body: `{`, headers: []string{"Content-Type", "application/x+json", "Idempotency-Key", `"i 1"`}, id: "i 1", contentIs: "application/x+json"},
 		{name: "no type at all", body: "\x00\xff"},
@@ -198,11 +204,13 @@ func TestSource_passesHeadersOnWithoutCredentials(t *testing.T) {
 	}
 }
 
+// U3: each event of a batch is its own, whatever attributes the request has.
 func TestSource_handsABatchOverInOrder(t *testing.T) {
 	var c collect
 	s := startSource(t, sourceConfig(), SourceOptions{}, c.handle)
 	batch := `[` + structured + `, {"specversion":"1.0","id":"e2","source":"/s","type":"t"}]`
-	a := ask(t, "POST", s.url, batch, "Content-Type", "application/cloudevents-batch+json", "Idempotency-Key", "all", "X-A", "1")
+	a := ask(t, "POST", s.url, batch, "Content-Type", "application/cloudevents-batch+json", "Idempotency-Key", "all", "X-A", "1",
+		"ce-specversion", "1.0", "ce-id", "of the batch", "ce-source", "/batch", "ce-type", "batch")
 	a.want(t, 200, "")
 	if a.body != `{"results":[{"id":"e1","status":200},{"id":"e2","status":200}]}` || a.Header.Get("Content-Type") != ContentTypeResults {
 		t.Errorf("answer is %s", a.body)
@@ -212,7 +220,10 @@ func TestSource_handsABatchOverInOrder(t *testing.T) {
 		t.Fatalf("messages are %v", list)
 	}
 	for _, m := range list {
-		// Each is a structured event of its own; the key of the request is not its.
+		// Each is a structured event of its own; key and attributes of the request are not its.
+		if _, there := m.Header("ce-id"); there {
+			t.Errorf("headers are %q", m.Headers)
+		}
 		contentType, _ := m.Header("content-type")
 		_, keyed := m.Header("idempotency-key")
 		if _, there := m.Header("x-a"); string(contentType) != "application/cloudevents+json" || keyed || !there {
@@ -248,6 +259,11 @@ func TestSource_refusesWhatItCannotTake(t *testing.T) {
 		{"a batch with one bad event", `[` + small + `,{}]`, []string{"Content-Type", batch}, 400, "BAD_EVENT", "event 2 of 2"},
 		{"a batch of too many", `[` + small + `,` + small + `,` + small + `]`, []string{"Content-Type", batch}, 413, "TOO_LARGE", "at most 2"},
 		{"a body of too much", strings.Repeat("x", 201), nil, 413, "TOO_LARGE", "200 (maxBodyBytes)"},
+		{"no content type", `x`, []string{"Content-Type", "json", "Ce-Id", "1", "Ce-Specversion", "1.0", "Ce-Source", "/", "Ce-Type", "t"}, 400, "BAD_EVENT", `\"json\" is no content type`},
+		{"an id that is not UTF-8", `x`, []string{"Ce-Id", "%C0%A0", "Ce-Specversion", "1.0", "Ce-Source", "/", "Ce-Type", "t"}, 400, "BAD_EVENT", `the value is not UTF-8`},
+		{"a number of no kind", `{"specversion":"1.0","id":"1","source":"/","type":"t","n":1.5}`, []string{"Content-Type", event}, 400, "BAD_EVENT", "no whole one of 32 bits"},
+		{"two content types", small, []string{"Content-Type", event, "Content-Type", "application/json"}, 415, "UNSUPPORTED_CONTENT", "twice, with two values"},
+		{"another format beside attributes", `x`, []string{"Content-Type", "application/cloudevents+avro", "Ce-Id", "1", "Ce-Specversion", "1.0", "Ce-Source", "/", "Ce-Type", "t"}, 415, "UNSUPPORTED_CONTENT", "cloudevents+avro"},
 		{"another format", `x`, []string{"Content-Type", "application/cloudevents+avro"}, 415, "UNSUPPORTED_CONTENT", "cloudevents+avro"},
 		{"a malformed type", `x`, []string{"Content-Type", "application/cloudevents+json; ;="}, 415, "UNSUPPORTED_CONTENT", "malformed"},
 		{"another charset", small, []string{"Content-Type", event + "; charset=latin1"}, 415, "UNSUPPORTED_CONTENT", "latin1"},

@@ -146,7 +146,7 @@ func eventOf(t testing.TB, r *kgo.Record) *cloudevent.Event {
 	if err != nil || !ok {
 		t.Fatalf("no CloudEvent in binary mode: %v", err)
 	}
-	e.Key, e.Data = r.Key, r.Value
+	e.Key, e.Data = r.Key, cloudevent.Bytes(r.Value)
 	return e
 }
 

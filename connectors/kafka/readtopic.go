@@ -146,7 +146,7 @@ func readFetches(fetches kgo.Fetches, left map[int32]*span, fn func(Record) erro
 
 // fromKgo is a record of franz-go as one of ours.
 func fromKgo(r *kgo.Record) Record {
-	out := Record{Topic: r.Topic, Key: r.Key, Value: r.Value, Time: r.Timestamp, Partition: r.Partition, Offset: r.Offset}
+	out := Record{Topic: r.Topic, Key: r.Key, Value: r.Value, Time: timeOf(r), Partition: r.Partition, Offset: r.Offset}
 	for _, h := range r.Headers {
 		out.Headers = append(out.Headers, connector.Header{Key: h.Key, Value: h.Value})
 	}

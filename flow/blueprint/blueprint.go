@@ -8,6 +8,7 @@ import (
 	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/config"
 	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/flow/fault"
 	"github.com/lsm/fiso/flow/spec"
 	"github.com/lsm/fiso/flow/transform"
 )
@@ -177,11 +178,19 @@ func (b *Blueprint) ManyTopics() bool { return b.source.manyTopics() }
 func (b *Blueprint) Guard(do func() error) error { return spec.Guard(b.File, do) }
 
 // Process takes one message through filter, transform and attributes, as transform.Pipeline.Process does, for a
-// command. An engine gets the pipeline itself (Stage), and has a barrier of its own.
+// command, and gives the verdict of its sink on data that it would have to write as JSON. An engine gets the pipeline
+// itself (Stage), and has a barrier of its own.
 func (b *Blueprint) Process(ctx context.Context, m *connector.Message) (e *cloudevent.Event, err error) {
 	err = b.Guard(func() error {
 		e, err = b.process.Process(ctx, m)
-		return err
+		if err != nil || e == nil || !b.sink.writesJSON() {
+			return err
+		}
+		if err := e.CheckData(); err != nil {
+			e = nil
+			return fault.New(fault.DecodeFailed, err)
+		}
+		return nil
 	})
 	return e, err
 }

@@ -34,6 +34,7 @@ func (c *httpSink) tell() string {
 
 func (c *httpSink) ask(batches bool)         { c.wantsBatches = batches }
 func (c *httpSink) batches() bool            { return c.Mode == fisohttp.ModeBatch }
+func (c *httpSink) writesJSON() bool         { return c.Mode != fisohttp.ModeBinary }
 func (c *httpSink) compile(*spec.Flow) error { return nil }
 
 func (c *httpSink) gathers() *engine.Batch {

@@ -54,7 +54,8 @@ func (c *kafkaSink) tell() string {
 	return fmt.Sprintf("topic %s of %s, CloudEvents in %s mode", c.Topic, strings.Join(c.Brokers, ","), c.Mode)
 }
 
-func (c *kafkaSink) ask(bool) {}
+func (c *kafkaSink) ask(bool)         {}
+func (c *kafkaSink) writesJSON() bool { return c.Mode == kafka.ModeStructured }
 
 // The producer gathers records by itself, but only those of as many workers as
 // there are, each of which sleeps until its own is stored. A batch of the

@@ -169,11 +169,11 @@ func TestKeyed_givesEachEventItsKeyAndEachItsOwnVerdict(t *testing.T) {
 func TestKafkaKey_isMadeOfTheOutgoingEvent(t *testing.T) {
 	b := parsed(t, "name: a\n"+kafkaIn+"sink: {type: kafka, config: {brokers: b, topic: t, key: 'type + data.id + subject'}}\n")
 	key := b.sink.(*kafkaSink).key
-	e := &cloudevent.Event{ID: "1", Source: "s", Type: "made.", Subject: ".x", Data: []byte(`{"id":"o-1"}`), Extensions: []cloudevent.Extension{{Name: "tenant", Value: "t"}}}
+	e := &cloudevent.Event{ID: "1", Source: "s", Type: "made.", Subject: ".x", Data: cloudevent.Bytes([]byte(`{"id":"o-1"}`)), Extensions: []cloudevent.Extension{{Name: "tenant", Value: "t"}}}
 	if got, err := key.Eval(t.Context(), e); err != nil || string(got) != "made.o-1.x" {
 		t.Errorf("%q, %v", got, err)
 	}
-	e.Data = []byte(`{}`)
+	e.Data = cloudevent.Bytes([]byte(`{}`))
 	if _, err := key.Eval(t.Context(), e); err == nil || !strings.Contains(err.Error(), "sink.config.key") {
 		t.Errorf("error = %v", err)
 	}
@@ -187,7 +187,7 @@ func TestKafkaKey_isMadeOfTheOutgoingEvent(t *testing.T) {
 		t.Errorf("error = %v", err)
 	}
 	null := parsed(t, "name: a\n"+kafkaIn+"sink: {type: kafka, config: {brokers: b, topic: t, key: 'data.k'}}\n").sink.(*kafkaSink).key
-	e.Data = []byte(`{"k":null}`)
+	e.Data = cloudevent.Bytes([]byte(`{"k":null}`))
 	own, err := (&keyed{key: null}).with(t.Context(), e)
 	if err != nil || own.Key != nil {
 		t.Errorf("a null key: %q, %v", own.Key, err)

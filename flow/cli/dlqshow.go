@@ -142,7 +142,11 @@ func through(ctx context.Context, flow *blueprint.Blueprint, l *deadletter.Lette
 	case e == nil:
 		return today{Verdict: "filtered"}
 	}
-	return today{Verdict: "passes", Event: e.AppendJSON(nil)}
+	now := today{Verdict: "passes"}
+	if shown, err := e.AppendJSON(nil); err == nil {
+		now.Event = shown // else the sink takes bytes that cannot be shown as JSON
+	}
+	return now
 }
 
 func contentOf(b []byte) *content {

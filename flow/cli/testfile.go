@@ -193,8 +193,8 @@ func (c *testCase) compare(e *cloudevent.Event) string {
 	if json.Unmarshal(want, &text) == nil && json.Valid([]byte(text)) {
 		want = []byte(text)
 	}
-	if !sameJSON(want, e.Data) {
-		return fmt.Sprintf("the output is\n      %s\n    expected\n      %s", e.Data, want)
+	if !sameJSON(want, e.Data.Bytes()) {
+		return fmt.Sprintf("the output is\n      %s\n    expected\n      %s", e.Data.Bytes(), want)
 	}
 	return ""
 }

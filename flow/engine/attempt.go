@@ -96,6 +96,9 @@ func (e *Engine) verdict(ctx context.Context, it *item, err error, now time.Time
 	if e.void(ctx, it) {
 		return outcome{kind: again}
 	}
+	if _, ok := errors.AsType[*cloudevent.EncodeError](err); ok {
+		return e.misprocessed(it, fault.New(fault.DecodeFailed, err)) // nothing was sent: the event itself is at fault
+	}
 	class := connector.ClassOf(err)
 	if class == connector.Interrupted {
 		class = connector.Temporary // by somebody else: our call goes on

@@ -469,8 +469,8 @@ func TestF12_onlyTheFailedEventsOfABatchAreSentAgain(t *testing.T) {
 				errs := make([]error, len(evs))
 				var ids []string
 				for i, ev := range evs {
-					ids = append(ids, string(ev.Data))
-					if string(ev.Data) == "b#1" && !failed {
+					ids = append(ids, string(ev.Data.Bytes()))
+					if string(ev.Data.Bytes()) == "b#1" && !failed {
 						failed, errs[i] = true, errBoom
 					}
 				}
