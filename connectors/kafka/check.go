@@ -35,6 +35,9 @@ func (s *Sink) Check(ctx context.Context) []connector.Step {
 	c.cluster(ctx)
 	defer c.close()
 	c.step("topic "+s.cfg.Topic, func() error { return c.topic(ctx, s.cfg.Topic) })
+	c.keeps(ctx, s.cfg.Topic, func(t topicConfig) (string, error, []string) {
+		return "topic " + s.cfg.Topic, nil, t.dangers(s.cfg.Timestamp == TimestampEvent)
+	})
 	return c.steps
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,8 +28,10 @@ const defaultBatch = 1000012
 type ProducerOptions struct {
 	// Logger takes the producer's log; nil: none.
 	Logger *slog.Logger
-	// CreateTopics creates a topic that does not exist, with the broker's
-	// defaults for partitions and replicas, when it is first written to.
+	// CreateTopics creates a topic that does not exist when it is first written
+	// to: with the broker's defaults for partitions and replicas, and for ever
+	// (cleanup.policy delete, retention.ms and retention.bytes -1). A topic that
+	// exists and may lose records is logged as a warning.
 	CreateTopics bool
 	// Dial opens connections, for tests; nil: the net package does.
 	Dial DialFunc
@@ -64,10 +65,9 @@ type Producer struct {
 	log  *slog.Logger
 	cl   *kgo.Client
 	adm  *kadm.Client
-	// large has limits of its own for records above the topic's limit, which
-	// may still fit when compressed. They go alone, so that one the broker
-	// refuses takes no other with it.
-	large     *kgo.Client
+	// apart writes records above the topic's limit, which may still fit when
+	// compressed, and finds out whom of a refused batch the broker means.
+	apart     apart
 	places    *places
 	oneLarge  *places
 	deadlines deadlines
@@ -120,8 +120,9 @@ func newProducer(cfg ProducerConfig, opts ProducerOptions) (*Producer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("kafka producer: %w: %w", errOptions, err)
 	}
-	p.large, err = kgo.NewClient(append(append(conn[:len(conn):len(conn)],
-		kgo.ProducerLinger(0),
+	p.apart.limit = p.batchMax
+	p.apart.client, err = kgo.NewClient(append(append(conn[:len(conn):len(conn)],
+		kgo.ManualFlushing(),
 		kgo.ProducerBatchMaxBytes(maxRecord),
 	), opts.Options...)...)
 	if err != nil {
@@ -204,7 +205,7 @@ func (p *Producer) prepare(ctx context.Context, topic string) (*topicState, erro
 		// sequence numbers that begin again in the same log could be taken for
 		// ones that it has.
 		p.cl.PurgeTopicsFromProducing(topic)
-		p.large.PurgeTopicsFromProducing(topic)
+		p.apart.client.PurgeTopicsFromProducing(topic)
 		p.log.Warn("the topic was made anew", "topic", topic)
 	}
 	s.id = id
@@ -237,7 +238,7 @@ func (p *Producer) ensure(ctx context.Context, topic string) (kadm.TopicID, erro
 	case !p.opts.CreateTopics:
 		return id, ErrNoTopic
 	}
-	resp, err := p.adm.CreateTopic(ctx, -1, -1, nil, topic)
+	resp, err := p.adm.CreateTopic(ctx, -1, -1, keepAll(), topic)
 	if err == nil {
 		err = resp.Err
 	}
@@ -245,7 +246,7 @@ func (p *Producer) ensure(ctx context.Context, topic string) (kadm.TopicID, erro
 		return p.lookUp(ctx, topic)
 	}
 	if err != nil {
-		return id, fmt.Errorf("create the topic: %w", err)
+		return id, fmt.Errorf("create the topic, to be kept for ever (%s=-1), or let somebody create it who may: %w", retentionMS, err)
 	}
 	p.log.Info("created topic", "topic", topic)
 	return resp.ID, nil
@@ -273,22 +274,29 @@ func (p *Producer) askMax(ctx context.Context, topic string) int32 {
 	if p.cfg.MaxMessageBytes > 0 {
 		return int32(p.cfg.MaxMessageBytes)
 	}
-	configs, err := p.adm.DescribeTopicConfigs(ctx, topic)
+	conf, err := describe(ctx, p.adm, topic)
 	if err != nil {
 		p.log.Debug("max.message.bytes is not known; using the default", "topic", topic, "error", err)
 		return defaultBatch
 	}
-	for _, c := range configs {
-		for _, kv := range c.Configs {
-			if kv.Key != "max.message.bytes" || kv.Value == nil {
-				continue
-			}
-			if n, err := strconv.ParseInt(*kv.Value, 10, 64); err == nil {
-				return int32(min(max(n, 512), maxRecord))
-			}
-		}
+	if p.opts.CreateTopics {
+		p.warn(topic, conf)
+	}
+	if n, known := conf.limit(maxBytes); known {
+		return int32(min(max(n, 512), maxRecord))
 	}
 	return defaultBatch
+}
+
+// warn logs how a topic that is to keep everything loses records.
+func (p *Producer) warn(topic string, conf topicConfig) {
+	fault, warnings := conf.losses()
+	if fault != nil {
+		warnings = append(warnings, fault.Error())
+	}
+	for _, w := range warnings {
+		p.log.Warn("the topic may lose records", "topic", topic, "reason", w)
+	}
 }
 
 // enter notes a call, unless the producer is closed.
@@ -316,7 +324,7 @@ func (p *Producer) Close(ctx context.Context) error {
 	case <-ctx.Done():
 		err = fmt.Errorf("kafka producer: records were still under way: %w", context.Cause(ctx))
 	}
-	p.once.Do(func() { p.cl.Close(); p.large.Close(); p.deadlines.close() })
+	p.once.Do(func() { p.cl.Close(); p.apart.client.Close(); p.deadlines.close() })
 	<-idle
 	return err
 }

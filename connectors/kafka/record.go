@@ -19,7 +19,6 @@ func (f *flight) load(mode string, events ...*cloudevent.Event) {
 	f.headers = make([]kgo.RecordHeader, 0, headers)
 	for i, e := range events {
 		r := &f.records[i].record
-		r.Timestamp = e.Time
 		if e.Key != nil {
 			r.Key = f.copy(e.Key)
 		}

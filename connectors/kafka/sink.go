@@ -35,7 +35,7 @@ func NewSink(cfg SinkConfig, opts ProducerOptions) (*Sink, error) {
 // way: it may be stored all the same.
 func (s *Sink) Send(ctx context.Context, e *cloudevent.Event) error {
 	f := newFlight(1)
-	f.load(s.cfg.Mode, e)
+	s.load(f, e)
 	if err := s.p.send(ctx, s.cfg.Topic, f); err != nil {
 		return err
 	}
@@ -49,7 +49,7 @@ func (s *Sink) SendBatch(ctx context.Context, events []*cloudevent.Event) []erro
 		return nil
 	}
 	f := newFlight(len(events))
-	f.load(s.cfg.Mode, events...)
+	s.load(f, events...)
 	if err := s.p.send(ctx, s.cfg.Topic, f); err != nil {
 		return slices.Repeat([]error{err}, len(events))
 	}
@@ -65,6 +65,20 @@ func (s *Sink) SendBatch(ctx context.Context, events []*cloudevent.Event) []erro
 		}
 	}
 	return errs
+}
+
+// load puts events into f. A record without a timestamp is dated by franz-go,
+// when it is written.
+func (s *Sink) load(f *flight, events ...*cloudevent.Event) {
+	f.load(s.cfg.Mode, events...)
+	if s.cfg.Timestamp != TimestampEvent {
+		return
+	}
+	for i, e := range events {
+		if e.Time.Unix() >= 0 { // Kafka has no time before 1970
+			f.records[i].record.Timestamp = e.Time
+		}
+	}
 }
 
 // fate is that of a record, or that its answer was not waited for.
