@@ -2,7 +2,6 @@ package blueprint
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -106,19 +105,14 @@ func (c *kafkaLetters) build(env Env) (deadletter.Writer, error) {
 	return &topicLetters{Kafka: deadletter.NewKafka(producer{p}, c.Topic, kafka.ErrTooLarge), producer: p}, nil
 }
 
-// check looks for the topic too, whose absence is no fault.
+// check looks at the topic too, whose absence is no fault.
 func (c *kafkaLetters) check(ctx context.Context) []connector.Step {
-	s, err := kafka.NewSink(kafka.SinkConfig{ProducerConfig: c.ProducerConfig, Topic: c.Topic}, kafka.ProducerOptions{})
+	p, err := kafka.NewProducer(c.ProducerConfig, kafka.ProducerOptions{CreateTopics: true})
 	if err != nil {
 		return []connector.Step{{Name: "read the settings", Err: err}}
 	}
-	steps := s.Check(ctx)
-	_ = s.Close(ctx) // nothing was written
-	for i := range steps {
-		if errors.Is(steps[i].Err, kafka.ErrNoTopic) {
-			steps[i] = connector.Step{Name: steps[i].Name + " (missing; the first dead letter creates it)"}
-		}
-	}
+	steps := p.Check(ctx, c.Topic)
+	_ = p.Close(ctx) // nothing was written
 	return steps
 }
 
@@ -139,6 +133,6 @@ func (l *topicLetters) Close(ctx context.Context) error {
 // producer fits the connector's producer to what dead letters need.
 type producer struct{ p *kafka.Producer }
 
-func (p producer) Produce(ctx context.Context, topic string, key, value []byte, headers []connector.Header, at time.Time) error {
-	return p.p.Produce(ctx, kafka.Record{Topic: topic, Key: key, Value: value, Headers: headers, Time: at})
+func (p producer) Produce(ctx context.Context, topic string, key, value []byte, headers []connector.Header) error {
+	return p.p.Produce(ctx, kafka.Record{Topic: topic, Key: key, Value: value, Headers: headers})
 }
