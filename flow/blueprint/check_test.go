@@ -35,7 +35,7 @@ func TestCheck_triesEveryPartAndSaysWhichFails(t *testing.T) {
 			t.Errorf("%+v", check)
 		}
 	}
-	if last := checks[2].Steps[len(checks[2].Steps)-1]; !strings.Contains(last.Name, "the first dead letter creates it") {
+	if last := checks[2].Steps[len(checks[2].Steps)-1]; !strings.Contains(last.Name, "missing; the first record creates it, and nothing in it is deleted") {
 		t.Errorf("last step = %+v", last)
 	}
 	checks = parsed(t, strings.Replace(text, "topic: out", "topic: missing", 1)).Check(t.Context(), env())

@@ -3,6 +3,7 @@ package blueprint
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -16,6 +17,9 @@ import (
 
 type kafkaSource struct {
 	kafka.SourceConfig `yaml:",inline"`
+
+	pattern *regexp.Regexp // TopicsPattern; nil: none
+	exclude []string       // topics that it matches and that are not read
 }
 
 func (c *kafkaSource) tell() string {
@@ -26,6 +30,9 @@ func (c *kafkaSource) tell() string {
 	case c.TopicsPattern != "":
 		what = "topics that match " + c.TopicsPattern
 	}
+	if len(c.exclude) > 0 {
+		what += " (but " + strings.Join(c.exclude, ", ") + ", where its dead letters go)"
+	}
 	return fmt.Sprintf("%s of %s, as consumer group %s; without a commit from %s", what, strings.Join(c.Brokers, ","), c.ConsumerGroup, c.StartOffset)
 }
 
@@ -35,7 +42,7 @@ func (c *kafkaSource) manyTopics() bool { return len(c.Topics) > 1 || c.TopicsPa
 func (c *kafkaSource) build(f *spec.Flow, env Env) (connector.Source, error) {
 	return kafka.NewSource(c.SourceConfig, kafka.SourceOptions{
 		Logger: env.Logger, Window: f.Delivery.MaxInFlight, DrainTimeout: f.Delivery.DrainTimeout,
-		OnGap: func(kafka.Gap) { env.OnGap() }, Dial: env.Dial,
+		Exclude: c.exclude, OnGap: func(kafka.Gap) { env.OnGap() }, Dial: env.Dial,
 	})
 }
 
