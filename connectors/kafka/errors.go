@@ -47,7 +47,7 @@ func classify(topic string, err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, ErrTooLarge):
+	case errors.Is(err, ErrTooLarge), errors.Is(err, ErrTooManyHops):
 		return connector.AsPermanent(fmt.Errorf("write to topic %s: %w", topic, err))
 	case errors.Is(err, kerr.MessageTooLarge), errors.Is(err, kerr.RecordListTooLarge):
 		return connector.AsPermanent(fmt.Errorf("write to topic %s: %w: raise max.message.bytes of the topic or make the record smaller: %w", topic, ErrTooLarge, err))

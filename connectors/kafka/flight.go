@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync/atomic"
 
+	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/connector"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -18,6 +19,10 @@ type flight struct {
 	records []sent
 	headers []kgo.RecordHeader // room for those of all records
 	bytes   []byte             // room for those of all records
+
+	maxHops    int                    // 0: events are not counted
+	event      cloudevent.Event       // what counted returns
+	extensions []cloudevent.Extension // its
 
 	producer *Producer
 	left     atomic.Int64  // records whose fate is not known
@@ -73,6 +78,9 @@ func (p *Producer) send(ctx context.Context, topic string, f *flight) error {
 		s.flight, s.size, s.record.Topic = f, sizeOf(&s.record), topic
 		lane := p.places
 		switch {
+		case s.err != nil: // refused when it was loaded
+			s.end(s.err)
+			continue
 		case s.size > maxRecord:
 			s.end(fmt.Errorf("%w: %d bytes, the most is %d", ErrTooLarge, s.size, maxRecord))
 			continue

@@ -33,6 +33,11 @@ type ProducerOptions struct {
 	// (cleanup.policy delete, retention.ms and retention.bytes -1). A topic that
 	// exists and may lose records is logged as a warning.
 	CreateTopics bool
+	// MaxHops is how many sinks an event may pass, this one included, of those
+	// that count: a Sink then adds 1 to the extension HopsExtension of each event,
+	// and refuses one that passed so many before (ErrTooManyHops, permanent). So
+	// an event ends that goes round between topics and flows. 0: no count.
+	MaxHops int
 	// Dial opens connections, for tests; nil: the net package does.
 	Dial DialFunc
 	// Options are added to franz-go's, for tests.

@@ -25,7 +25,7 @@ func (f *flight) load(mode string, events ...*cloudevent.Event) {
 		from := len(f.headers)
 		if mode == ModeStructured {
 			at := len(f.bytes)
-			f.bytes = e.AppendJSON(f.bytes)
+			f.bytes = f.counted(e).AppendJSON(f.bytes)
 			r.Value = f.since(at)
 			f.header("content-type", structuredType)
 		} else {
@@ -59,8 +59,12 @@ func (f *flight) attributes(e *cloudevent.Event) {
 		f.header(cloudevent.KafkaPrefix+"time", f.since(at))
 	}
 	for i := range e.Extensions {
+		if f.maxHops > 0 && e.Extensions[i].Name == HopsExtension {
+			continue
+		}
 		f.header(extensionHeader(e.Extensions[i].Name), f.text(e.Extensions[i].Value))
 	}
+	f.hop(e)
 	switch e.DataContentType {
 	case "":
 	case "application/json":
@@ -116,8 +120,8 @@ var (
 )
 
 // maxHeaders is the most headers that an event has beside its extensions: its
-// attributes, content type and trace context.
-const maxHeaders = 10
+// attributes, content type, trace context and count of hops.
+const maxHeaders = 11
 
 // roomFor is what e takes in either mode, unless its data is escaped.
 func roomFor(e *cloudevent.Event) int {

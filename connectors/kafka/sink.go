@@ -70,12 +70,11 @@ func (s *Sink) SendBatch(ctx context.Context, events []*cloudevent.Event) []erro
 // load puts events into f. A record without a timestamp is dated by franz-go,
 // when it is written.
 func (s *Sink) load(f *flight, events ...*cloudevent.Event) {
+	f.maxHops = s.p.opts.MaxHops
 	f.load(s.cfg.Mode, events...)
-	if s.cfg.Timestamp != TimestampEvent {
-		return
-	}
 	for i, e := range events {
-		if e.Time.Unix() >= 0 { // Kafka has no time before 1970
+		f.records[i].err = hopsFault(e, f.maxHops)
+		if s.cfg.Timestamp == TimestampEvent && e.Time.Unix() >= 0 { // Kafka has no time before 1970
 			f.records[i].record.Timestamp = e.Time
 		}
 	}

@@ -71,8 +71,13 @@ func (c *kafkaSink) gathers() *engine.Batch {
 	return &engine.Batch{MaxEvents: 500, MaxWait: 4 * time.Millisecond, Eager: true}
 }
 
+// maxHops is how many Kafka sinks an event may pass. Flows in one directory that
+// write in a circle are refused; those of several, on clusters that go by several
+// names, or through HTTP, are noticed by their events alone.
+const maxHops = 32
+
 func (c *kafkaSink) build(env Env) (connector.Sink, error) {
-	s, err := kafka.NewSink(c.SinkConfig, kafka.ProducerOptions{Logger: env.Logger, Dial: env.Dial})
+	s, err := kafka.NewSink(c.SinkConfig, kafka.ProducerOptions{Logger: env.Logger, Dial: env.Dial, MaxHops: maxHops})
 	if err != nil || c.key == nil {
 		return s, err
 	}
