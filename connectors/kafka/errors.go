@@ -117,7 +117,8 @@ func explain(err error) error {
 	case errors.Is(err, kerr.InvalidRecord):
 		hint = "a compacted topic takes no record without a key, and some brokers check schemas: the broker's log says which"
 	case errors.Is(err, kerr.InvalidTimestamp):
-		hint = "the record's time is outside message.timestamp.before.max.ms and message.timestamp.after.max.ms of the topic: raise them, or date records when they are written"
+		hint = "the record's time is outside message.timestamp.before.max.ms and message.timestamp.after.max.ms of the topic: " +
+			"raise them, or date records when they are written"
 	case errors.Is(err, kerr.FencedInstanceID):
 		hint = "another process runs with the same instanceId"
 	case isTLS(err):

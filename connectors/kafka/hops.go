@@ -34,7 +34,8 @@ func hopsFault(e *cloudevent.Event, most int) error {
 	if most == 0 || hops(e) < most {
 		return nil
 	}
-	return fmt.Errorf("the event passed %d sinks before this one (extension %s), and %w: break the circle, or begin the count anew where an event goes round on purpose", hops(e), HopsExtension, ErrTooManyHops)
+	return fmt.Errorf("the event passed %d sinks before this one (extension %s), and %w: break the circle, or begin the count anew where it goes round on purpose",
+		hops(e), HopsExtension, ErrTooManyHops)
 }
 
 // hop is the header with the count of an event of the binary mode.

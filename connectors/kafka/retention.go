@@ -101,7 +101,8 @@ const skewed = time.Minute
 // letters: dated when they are written, some of them without a key.
 func (t topicConfig) losses() (fault error, warnings []string) {
 	if t.compacts() {
-		fault = fmt.Errorf("%s=%s: the broker refuses records without a key, and keeps only the last of each key: set it to delete", cleanupPolicy, t[cleanupPolicy])
+		fault = fmt.Errorf("%s=%s: the broker refuses records without a key, and keeps only the last of each key: set it to delete",
+			cleanupPolicy, t[cleanupPolicy])
 	}
 	if when := t.deletes(); when != "" {
 		warnings = append(warnings, "the broker deletes records "+when+", whether somebody looked at them or not: raise it, or set it to -1")

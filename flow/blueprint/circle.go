@@ -26,15 +26,18 @@ func (b *Blueprint) circles(c *checker) {
 		named := src.key(l.Topic)
 		switch {
 		case named != "" && f.ErrorHandling.DeadLetter.Type != "":
-			c.add(f.ErrorHandling.DeadLetter.Config.Fault("topic", "%s is a topic that this flow reads: each dead letter would become another one; name a topic for dead letters alone", l.Topic))
+			c.add(f.ErrorHandling.DeadLetter.Config.Fault("topic",
+				"%s is a topic that this flow reads: each dead letter would become another one; name a topic for dead letters alone", l.Topic))
 		case named != "":
-			c.add(f.Source.Config.Fault(named, "%s is the topic for this flow's dead letters, each of which would become another one: name a topic for dead letters alone in errorHandling.deadLetterTopic", l.Topic))
+			c.add(f.Source.Config.Fault(named, "%s is the topic for this flow's dead letters, each of which would become another one: "+
+				"name a topic for dead letters alone in errorHandling.deadLetterTopic", l.Topic))
 		case src.matches(l.Topic):
 			src.exclude = []string{l.Topic}
 		}
 	}
 	if s, ok := b.sink.(*kafkaSink); ok && sameCluster(src.Brokers, s.Brokers) && src.takes(s.Topic) {
-		c.add(f.Sink.Config.Fault("topic", "%s is a topic that this flow reads: each event would come again without end; write to another topic", s.Topic))
+		c.add(f.Sink.Config.Fault("topic",
+			"%s is a topic that this flow reads: each event would come again without end; write to another topic", s.Topic))
 	}
 }
 

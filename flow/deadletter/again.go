@@ -27,7 +27,8 @@ func again(l *Letter, topic string) error {
 		return fmt.Errorf("%s: %w: let the flow not read %s", m.Position, ErrStands, topic)
 	}
 	if n := deaths(m); n >= MaxDeaths {
-		return fmt.Errorf("%d dead letters were made of the record at %s in a row (%s): the flows that read %s and %s go round in a circle: break it, and let the event pass or move the consumer group past it",
+		return fmt.Errorf("%d dead letters were made of the record at %s in a row (%s): the flows that read %s and %s go round in a circle: "+
+			"break it, and let the event pass or move the consumer group past it",
 			n, m.Position, HeaderDeaths, m.Position.Topic, topic)
 	}
 	return nil
