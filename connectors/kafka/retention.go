@@ -99,7 +99,7 @@ const skewed = time.Minute
 
 // losses is how a topic loses records that nobody wants to lose, such as dead
 // letters: dated when they are written, some of them without a key.
-func (t topicConfig) losses() (fault error, warnings []string) {
+func (t topicConfig) losses() (warnings []string, fault error) {
 	if t.compacts() {
 		fault = fmt.Errorf("%s=%s: the broker refuses records without a key, and keeps only the last of each key: set it to delete",
 			cleanupPolicy, t[cleanupPolicy])
@@ -112,7 +112,7 @@ func (t topicConfig) losses() (fault error, warnings []string) {
 			warnings = append(warnings, fmt.Sprintf("%s=%v: a record is refused when the clocks of broker and client differ by more: raise it", key, d))
 		}
 	}
-	return fault, warnings
+	return warnings, fault
 }
 
 // dangers is what a topic does to events, dated by the event if so configured.
@@ -152,15 +152,15 @@ func (p *Producer) Check(ctx context.Context, topic string) []connector.Step {
 		c.steps[len(c.steps)-1].Name = name + " (missing; the first record creates it, and nothing in it is deleted)"
 		return c.steps
 	}
-	c.keeps(ctx, topic, func(conf topicConfig) (string, error, []string) {
-		fault, warnings := conf.losses()
-		return name + " (" + conf.String() + ")", fault, warnings
+	c.keeps(ctx, topic, func(conf topicConfig) (string, []string, error) {
+		warnings, fault := conf.losses()
+		return name + " (" + conf.String() + ")", warnings, fault
 	})
 	return c.steps
 }
 
 // keeps adds to the step that found the topic what the topic keeps.
-func (c *checker) keeps(ctx context.Context, topic string, judge func(topicConfig) (name string, fault error, warnings []string)) {
+func (c *checker) keeps(ctx context.Context, topic string, judge func(topicConfig) (name string, warnings []string, fault error)) {
 	if c.failed {
 		return
 	}
@@ -170,6 +170,6 @@ func (c *checker) keeps(ctx context.Context, topic string, judge func(topicConfi
 		step.Warning = fmt.Sprintf("what the topic keeps is not known: grant this user DESCRIBE_CONFIGS on it: %v", err)
 		return
 	}
-	name, fault, warnings := judge(conf)
+	name, warnings, fault := judge(conf)
 	step.Name, step.Err, step.Warning = name, fault, strings.Join(warnings, "; ")
 }

@@ -101,7 +101,7 @@ func TestTopicConfig_saysHowATopicLosesRecords(t *testing.T) {
 		"the usual hour":           {topicConfig{afterMaxMS: "3600000"}, "", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			fault, warnings := tc.conf.losses()
+			warnings, fault := tc.conf.losses()
 			if got := text(fault); got != tc.fault || !slices.Equal(warnings, tc.warnings) {
 				t.Errorf("fault %q\nwarnings %q", got, warnings)
 			}
