@@ -43,7 +43,7 @@ func TestReal_aRefusalReachesOnlyTheRecordThatCausedIt(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := newPlace(t, c, 1, tc.configs)
 			s := newTestSink(t, c, func(cfg *SinkConfig) {
-				cfg.Topic, cfg.Linger = p.topic, 20*time.Millisecond
+				cfg.Topic, cfg.Linger = p.topic, 500*time.Millisecond // all in one batch
 				if tc.change != nil {
 					tc.change(cfg)
 				}

@@ -154,7 +154,8 @@ func TestParseDir_refusesFlowsThatWriteInACircle(t *testing.T) {
 		"dead letters, by patterns": {[]string{flowOf("a", "brokers: b, topicsPattern: '.*'", toStdout, ""), flowOf("b", "brokers: b, topicsPattern: '^fiso'", toStdout, "")},
 			"the flows a, b, a read what the one before them writes: " + letters},
 		"one that tries the dead letters of another again": {[]string{flowOf("a", "brokers: b, topic: x", toStdout, ""), flowOf("b", "brokers: b, topic: fiso-dlq-a", to("x"), "")}, ""},
-		"a chain": {[]string{flowOf("a", "brokers: b, topic: x", to("y"), ""), flowOf("b", "brokers: b, topic: y", to("z"), ""), flowOf("c", "brokers: b, topic: x", to("z"), "")}, ""},
+		"dead letters in files":                            {[]string{flowOf("a", "brokers: b, topic: fiso-dlq-b", toStdout, "deadLetter: {type: file, config: {path: /x}}"), flowOf("b", "brokers: b, topic: fiso-dlq-a", toStdout, "")}, ""},
+		"a chain":                                          {[]string{flowOf("a", "brokers: b, topic: x", to("y"), ""), flowOf("b", "brokers: b, topic: y", to("z"), ""), flowOf("c", "brokers: b, topic: x", to("z"), "")}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
