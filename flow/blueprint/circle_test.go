@@ -82,8 +82,9 @@ func TestKafkaSource_aPatternNeverTakesTheDeadLettersOfItsFlow(t *testing.T) {
 		}
 	}
 	b := parsed(t, flowOf("a", "startOffset: earliest, topicsPattern: '^orders-.*', brokers: '"+strings.Join(c.Brokers(), ",")+"'", toStdout, "deadLetterTopic: orders-dlq"))
-	if got := b.Explain().Source; !strings.Contains(got, "topics that match ^orders-.* (but orders-dlq, where its dead letters go)") {
-		t.Errorf("explained as %s", got)
+	e, err := b.Explain()
+	if err != nil || !strings.Contains(e.Source, "topics that match ^orders-.* (but orders-dlq, where its dead letters go)") {
+		t.Errorf("explained as %s, %v", e.Source, err)
 	}
 	src, err := b.Source(env())
 	if err != nil {
