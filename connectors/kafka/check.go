@@ -35,6 +35,9 @@ func (s *Sink) Check(ctx context.Context) []connector.Step {
 	c.cluster(ctx)
 	defer c.close()
 	c.step("topic "+s.cfg.Topic, func() error { return c.topic(ctx, s.cfg.Topic) })
+	c.keeps(ctx, s.cfg.Topic, func(t topicConfig) (string, []string, error) {
+		return "topic " + s.cfg.Topic, t.dangers(s.cfg.Timestamp == TimestampEvent), nil
+	})
 	return c.steps
 }
 

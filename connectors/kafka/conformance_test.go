@@ -114,7 +114,7 @@ func sinkHarness(t testing.TB) connectortest.SinkHarness {
 			err := kerr.UnknownServerError
 			switch class {
 			case connector.Permanent:
-				err = kerr.InvalidRecord
+				err, n = kerr.InvalidRecord, 2*n // the batch, and then the record alone
 			case connector.Unavailable:
 				err = kerr.TopicAuthorizationFailed
 			}

@@ -20,14 +20,13 @@ func (f *flight) load(mode string, events ...*cloudevent.Event) (err error) {
 	f.headers = make([]kgo.RecordHeader, 0, headers)
 	for i, e := range events {
 		r := &f.records[i].record
-		r.Timestamp = e.Time
 		if e.Key != nil {
 			r.Key = f.copy(e.Key)
 		}
 		from := len(f.headers)
 		if mode == ModeStructured {
 			at := len(f.bytes)
-			if f.bytes, err = e.AppendJSON(f.bytes); err != nil {
+			if f.bytes, err = f.counted(e).AppendJSON(f.bytes); err != nil {
 				return err
 			}
 			r.Value = f.since(at)
@@ -64,8 +63,12 @@ func (f *flight) attributes(e *cloudevent.Event) {
 		f.header(cloudevent.KafkaPrefix+"time", f.since(at))
 	}
 	for i := range e.Extensions {
+		if f.maxHops > 0 && e.Extensions[i].Name == HopsExtension {
+			continue
+		}
 		f.header(extensionHeader(e.Extensions[i].Name), f.text(e.Extensions[i].Value))
 	}
+	f.hop(e)
 	switch e.DataContentType {
 	case "":
 	case "application/json":
@@ -121,8 +124,8 @@ var (
 )
 
 // maxHeaders is the most headers that an event has beside its extensions: its
-// attributes, content type and trace context.
-const maxHeaders = 10
+// attributes, content type, trace context and count of hops.
+const maxHeaders = 11
 
 // roomFor is what e takes in either mode, unless its data is escaped.
 func roomFor(e *cloudevent.Event) int {

@@ -213,7 +213,7 @@ func TestSink_aBatchAllocatesLittle(t *testing.T) {
 	const n, most = 100, 1.0
 	for _, mode := range []string{ModeBinary, ModeStructured} {
 		c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
-		s, err := NewSink(SinkConfig{ProducerConfig: ProducerConfig{ClientConfig: ClientConfig{Brokers: c.Brokers()}}, Topic: "t", Mode: mode}, ProducerOptions{})
+		s, err := NewSink(SinkConfig{ProducerConfig: ProducerConfig{ClientConfig: ClientConfig{Brokers: c.Brokers()}}, Topic: "t", Mode: mode}, ProducerOptions{MaxHops: 32})
 		if err != nil {
 			t.Fatal(err)
 		}

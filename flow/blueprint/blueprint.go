@@ -49,6 +49,7 @@ func parse(file string, data []byte) (*Blueprint, error) {
 	b := &Blueprint{File: file, Flow: flow}
 	c := &checker{file: file, faults: faults}
 	b.connectors(c)
+	b.circles(c)
 	b.expressions(c)
 	if len(c.faults) > 0 {
 		return nil, c.sorted()
@@ -133,7 +134,11 @@ func (b *Blueprint) expressions(c *checker) {
 func (b *Blueprint) fingerprints() {
 	f := b.Flow
 	d := f.Delivery
-	b.sourceKey = fingerprint(f.Name, f.Source.Type, b.source, d.Ordering, d.MaxInFlight, d.DrainTimeout)
+	var unread []string
+	if src, ok := b.source.(*kafkaSource); ok {
+		unread = src.exclude
+	}
+	b.sourceKey = fingerprint(f.Name, f.Source.Type, b.source, unread, d.Ordering, d.MaxInFlight, d.DrainTimeout)
 	b.sinkKey = fingerprint(f.Name, f.Sink.Type, b.sink)
 	b.lettersKey = fingerprint(f.Name, b.letters)
 	b.stageKey = fingerprint(f.Filter, f.Transform, f.CloudEvents, f.SinkName(), b.sinkKey, b.lettersKey, f.ErrorHandling, d.Batch)

@@ -44,10 +44,10 @@ func (b *Blueprint) DeadLetters() string {
 }
 
 func (c *kafkaLetters) read(ctx context.Context, since time.Time, fn func(StoredLetter) error) error {
-	// A dead letter keeps its record's own time, which says nothing of when it
-	// failed: the topic is read whole.
+	// The topic is read whole: a letter is dated by the clock of whoever wrote it.
+	// When its record was made stands in a header, if anybody knows.
 	return kafka.ReadTopic(ctx, c.ClientConfig, c.Topic, kafka.ReadOptions{}, func(r kafka.Record) error {
-		m := &connector.Message{Key: r.Key, Value: r.Value, Headers: r.Headers, Time: r.Time}
+		m := &connector.Message{Key: r.Key, Value: r.Value, Headers: r.Headers}
 		s := StoredLetter{Place: fmt.Sprintf("%d:%d", r.Partition, r.Offset)}
 		s.Letter, s.Err = deadletter.Parse(m)
 		return pass(s, since, fn)

@@ -1,9 +1,13 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -253,6 +257,27 @@ func TestF9_aDeadLetterThatCannotBeStoredIsHeldUntilItIs(t *testing.T) {
 		}
 		if s := r.Status(); len(s.Held) > 0 {
 			t.Errorf("still held: %+v", s.Held)
+		}
+	})
+}
+
+// U4: a dead letter that failed again, and stands in its topic already, is settled:
+// it is counted and logged, and not tried again.
+func TestDeadLetter_oneThatStandsInItsTopicIsSettled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		r := start(t, Config{Logger: slog.New(slog.NewTextHandler(&log, nil))}, Stage{Sink: sinkFunc(func(context.Context, *cloudevent.Event) error {
+			return connector.AsPermanent(errBoom)
+		})})
+		r.morgue.fail(fmt.Errorf("dlq-0-7: %w", deadletter.ErrStands))
+		bad := r.give(r.ctx, "bad")
+		after(time.Second)
+		r.want(bad, nil)
+		if s := r.Status(); len(s.Held) > 0 {
+			t.Errorf("held: %+v", s.Held)
+		}
+		if got := log.String(); strings.Count(got, "Left a dead letter where it stands") != 1 || !strings.Contains(got, "which stands in its topic already: SINK_REJECTED: boom") {
+			t.Errorf("log:\n%s", got)
 		}
 	})
 }

@@ -406,7 +406,7 @@ func TestCheck_saysWhichStepFails(t *testing.T) {
 			t.Errorf("%s: %+v", c.Part, c.Steps)
 		}
 	}
-	if last := checks[2].Steps[len(checks[2].Steps)-1]; !strings.Contains(last.Name, "the first dead letter creates it") {
+	if last := checks[2].Steps[len(checks[2].Steps)-1]; !strings.Contains(last.Name, "the first record creates it") {
 		t.Errorf("last step = %+v", last)
 	}
 	if b, err = blueprint.Parse("a.yaml", []byte(in.flow("missing", ""))); err != nil {
