@@ -38,9 +38,6 @@ type decoded struct {
 // data is, is for the flow to say: plain JSON is not parsed here, and an array
 // of it is one message.
 func (d *decoder) decode(h nethttp.Header, body []byte) (*decoded, *problem) {
-	if enc := h.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
-		return nil, unsupported("content encoding " + enc + " is not supported; send the body as it is")
-	}
 	contentType := h.Get("Content-Type")
 	kind, params, err := mime.ParseMediaType(contentType)
 	cloudEvents := strings.HasPrefix(strings.ToLower(strings.TrimSpace(contentType)), "application/cloudevents")
