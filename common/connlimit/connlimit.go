@@ -14,6 +14,10 @@
 //     the slowest, once that takes longer than the patience of the listener.
 //
 // Where all are worked on, it waits, and further ones do in the system's queue.
+//
+// Heads that are not complete may have 4 MiB together, in bytes as they came:
+// net/http makes up to twenty times as much of them. Beyond that, the connection
+// with the largest is closed.
 package connlimit
 
 import (
@@ -25,6 +29,9 @@ import (
 	"time"
 )
 
+// maxHeads is how many bytes all heads that are not complete may have.
+const maxHeads = 4 << 20
+
 // Listener is a listener with a bound of connections.
 type Listener struct {
 	net.Listener
@@ -33,7 +40,8 @@ type Listener struct {
 	freed    chan struct{} // a connection is no longer worked on
 	close    sync.Once
 	done     chan struct{}
-	born     time.Time // what moments are counted from
+	born     time.Time    // what moments are counted from
+	heads    atomic.Int64 // bytes of heads that are not complete
 
 	mu    sync.Mutex
 	conns map[*Conn]struct{}
@@ -76,7 +84,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 }
 
 func (l *Listener) enter(inner net.Conn) *Conn {
-	c := &Conn{Conn: inner, l: l}
+	c := &Conn{Conn: inner, l: l, heading: true}
 	c.set(phaseReceiving)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -114,6 +122,23 @@ func (l *Listener) makeRoom() time.Duration {
 	return 0
 }
 
+// dropLargestHead closes the connection that has sent the most without
+// completing a head.
+func (l *Listener) dropLargestHead() {
+	var largest *Conn
+	most := -1
+	l.mu.Lock()
+	for c := range l.conns {
+		if n := c.headSize(); n > most {
+			largest, most = c, n
+		}
+	}
+	l.mu.Unlock()
+	if largest != nil {
+		_ = largest.Close() // it is given up
+	}
+}
+
 // Len is how many connections there are.
 func (l *Listener) Len() int { return len(l.slots) }
 
@@ -141,6 +166,10 @@ type Conn struct {
 	phase   atomic.Int32
 	since   atomic.Int64 // when the phase began
 	writing atomic.Int64 // when the write under way began; 0: none is
+
+	mu      sync.Mutex
+	heading bool // a head is awaited or on its way
+	head    int  // bytes of it so far
 }
 
 // standing is the phase of a connection and when it began. One whose caller
@@ -161,7 +190,11 @@ func (c *Conn) set(p phase) {
 // Receiving says that the head of a request is there and its body is coming. A
 // connection with another request that is worked on stays as it is.
 func (c *Conn) Receiving() {
-	if c != nil && phase(c.phase.Load()) != phaseWorking {
+	if c == nil {
+		return
+	}
+	c.setHeading(false)
+	if phase(c.phase.Load()) != phaseWorking {
 		c.set(phaseReceiving)
 	}
 }
@@ -170,8 +203,39 @@ func (c *Conn) Receiving() {
 // answer has gone out.
 func (c *Conn) Working() {
 	if c != nil {
+		c.setHeading(false)
 		c.set(phaseWorking)
 	}
+}
+
+// setHeading says whether what comes next is a head.
+func (c *Conn) setHeading(heading bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.l.heads.Add(-int64(c.head))
+	c.heading, c.head = heading, 0
+}
+
+func (c *Conn) headSize() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.head
+}
+
+// Read counts the bytes of a head.
+func (c *Conn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.mu.Lock()
+	crowded := false
+	if c.heading && n > 0 {
+		c.head += n
+		crowded = c.l.heads.Add(int64(n)) > maxHeads
+	}
+	c.mu.Unlock()
+	if crowded {
+		c.l.dropLargestHead()
+	}
+	return n, err
 }
 
 // Write notes since when the caller takes nothing.
@@ -193,6 +257,7 @@ func (c *Conn) CloseWrite() error {
 // Close gives the place back, once.
 func (c *Conn) Close() error {
 	defer c.once.Do(func() {
+		c.setHeading(false)
 		c.l.mu.Lock()
 		delete(c.l.conns, c)
 		c.l.mu.Unlock()
@@ -222,6 +287,7 @@ func Of(ctx context.Context) *Conn {
 func ConnState(c net.Conn, state http.ConnState) {
 	if l := unwrap(c); l != nil && state == http.StateIdle {
 		l.set(phaseIdle)
+		l.setHeading(true)
 		select {
 		case l.l.freed <- struct{}{}:
 		default:

@@ -205,5 +205,47 @@ func TestConn_endsGently(t *testing.T) {
 	}
 }
 
+// U15: heads that never end were kept, each at many times its size.
+func TestListener_boundsTheHeadsThatAreNotComplete(t *testing.T) {
+	d := door{make(chan net.Conn, 4)}
+	l := New(d, 4, patience)
+	enter := func(bytes int) place {
+		caller, server := net.Pipe()
+		d.calls <- server
+		c, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := place{c.(*Conn), caller}
+		t.Cleanup(func() { _, _ = p.Close(), caller.Close() })
+		p.receive(bytes)
+		return p
+	}
+	complete := enter(maxHeads)
+	complete.Receiving()
+	complete.receive(maxHeads) // a body
+	large, small := enter(0), enter(maxHeads/4)
+	large.receive(maxHeads / 2)
+	if l.Len() != 3 || l.heads.Load() != 3*maxHeads/4 {
+		t.Fatalf("%d connections with heads of %d bytes", l.Len(), l.heads.Load())
+	}
+	ConnState(complete.Conn, http.StateIdle)
+	complete.receive(maxHeads/4 + 1) // another head
+	if l.Len() != 2 || !large.closed() || small.closed() || complete.closed() {
+		t.Errorf("closed: %v, %v, %v; want the largest head alone to be closed", large.closed(), small.closed(), complete.closed())
+	}
+	small.Working()
+	_ = complete.Close()
+	if n := l.heads.Load(); n != 0 {
+		t.Errorf("%d bytes of no head are counted", n)
+	}
+}
+
+// receive has the server read so many bytes.
+func (p place) receive(bytes int) {
+	go func() { _, _ = p.caller.Write(make([]byte, bytes)) }()
+	_, _ = io.ReadFull(p.Conn, make([]byte, bytes))
+}
+
 // wholeConn is a connection that cannot close one half.
 type wholeConn struct{ net.Conn }

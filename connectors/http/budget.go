@@ -30,6 +30,9 @@ func (t *route) read(a *arrival, s *Source, w nethttp.ResponseWriter, r *nethttp
 		length, room = most, firstRoom
 	}
 	first, head := min(length, firstRead), headerSize(r.Header)
+	if head > firstRead && t.crowded(head+first) { // it would wait with its large head in memory
+		return nil, busy(tooManyBytes)
+	}
 	if p := t.hold(a, head+first, s.cfg.ReadTimeout); p != nil {
 		return nil, p
 	}
@@ -122,7 +125,7 @@ func (t *route) obtain(a *arrival, bytes int64, until time.Time) *problem {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	a.reading = false
-	if t.queue.Len() > 0 || !t.fits(bytes) {
+	if !t.fitsNow(bytes) {
 		place := t.queue.PushBack(a)
 		t.parked += a.bytes
 		defer t.unpark(place, a.bytes)
@@ -132,7 +135,7 @@ func (t *route) obtain(a *arrival, bytes int64, until time.Time) *problem {
 			case a.dropped != nil:
 				return a.dropped
 			case !now.Before(until):
-				return busy("too much is being read or worked on")
+				return busy(tooManyBytes)
 			case t.queue.Front() == place && !t.dropSlowest(now):
 				again = now.Add(min(until.Sub(now), patience/4))
 			}
@@ -147,6 +150,18 @@ func (t *route) obtain(a *arrival, bytes int64, until time.Time) *problem {
 	a.reading, a.since = true, time.Now()
 	return nil
 }
+
+const tooManyBytes = "too much is being read or worked on"
+
+// crowded says whether hold would wait.
+func (t *route) crowded(bytes int64) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return !t.fitsNow(bytes)
+}
+
+// fitsNow says whether so many bytes can be held and nobody waits.
+func (t *route) fitsNow(bytes int64) bool { return t.queue.Len() == 0 && t.fits(bytes) }
 
 // fits says whether so many bytes can be held. Where all that is held belongs to
 // arrivals that wait for more, the first goes beyond the budget: nobody else

@@ -114,6 +114,26 @@ func TestSource_answersBusyWhenTheBudgetStaysUsedUp(t *testing.T) {
 	(<-second).want(t, 200, "")
 }
 
+// U15: a request with a large head does not wait, because its head is in memory
+// already.
+func TestSource_aLargeHeadWaitsForNoRoom(t *testing.T) {
+	cfg := sourceConfig()
+	cfg.MaxBodyBytes, cfg.MaxBufferedBytes = 1<<10, 100<<10
+	messages := make(chan *connector.Message, 2)
+	s := startSource(t, cfg, SourceOptions{}, func(_ context.Context, m *connector.Message) { messages <- m })
+	large := strings.Repeat("x", 30<<10)
+	first := post(t.Context(), client, s.url, strings.NewReader("x"))
+	m := <-messages
+	second := make(chan answered, 1)
+	go func() { second <- ask(t, "POST", s.url, "x", "X-Large", large) }() // 60 KiB, once its value is copied
+	n := <-messages
+	ask(t, "POST", s.url, "x", "X-Large", large).want(t, 503, "BUSY")
+	m.Settle(nil)
+	n.Settle(nil)
+	(<-first).want(t, 200, "")
+	(<-second).want(t, 200, "")
+}
+
 // U15: a length is the caller's word, and holds nothing.
 func TestSource_aLengthWithoutABodyHoldsLittle(t *testing.T) {
 	cfg := sourceConfig()
