@@ -223,3 +223,29 @@ func TestSource_aRefusalOverHTTP2EndsNoOtherStream(t *testing.T) {
 		t.Errorf("%d connections; want 1", n)
 	}
 }
+
+// U15: a caller that resets its stream while it waits for room leaves the queue.
+func TestSource_whoeverWaitsForRoomMayGoAway(t *testing.T) {
+	messages := make(chan *connector.Message, 2)
+	cfg := sourceConfig()
+	cfg.MaxBodyBytes, cfg.MaxBufferedBytes = 10, 1
+	trust := secured(t, &cfg)
+	s := startSource(t, cfg, SourceOptions{}, func(_ context.Context, m *connector.Message) { messages <- m })
+	c := http2(t, trust)
+	first := post(t.Context(), c, secure(s.url), strings.NewReader("1"))
+	m := <-messages
+	ctx, cancel := context.WithCancel(t.Context())
+	second := post(ctx, c, secure(s.url), strings.NewReader("2"))
+	path := s.path(t)
+	eventually(t, "the second waits", func() bool { _, waiting, _ := path.holds(); return waiting == 1 })
+	cancel()
+	if a := <-second; a.StatusCode != 0 {
+		t.Errorf("the second was answered: %d", a.StatusCode)
+	}
+	eventually(t, "the second is gone", func() bool { _, waiting, arrivals := path.holds(); return waiting+arrivals == 0 })
+	m.Settle(nil)
+	(<-first).want(t, 200, "")
+	if len(messages) != 0 {
+		t.Error("an event was handed over whose caller had left")
+	}
+}
