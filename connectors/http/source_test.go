@@ -225,6 +225,7 @@ func TestSource_handsABatchOverInOrder(t *testing.T) {
 	}
 }
 
+// U20: the second of two fields was not seen, and a compressed body passed.
 func TestSource_refusesWhatItCannotTake(t *testing.T) {
 	const event, batch = "application/cloudevents+json", "application/cloudevents-batch+json"
 	var c collect
@@ -252,7 +253,6 @@ func TestSource_refusesWhatItCannotTake(t *testing.T) {
 		{"a malformed type", `x`, []string{"Content-Type", "application/cloudevents+json; ;="}, 415, "UNSUPPORTED_CONTENT", "malformed"},
 		{"another charset", small, []string{"Content-Type", event + "; charset=latin1"}, 415, "UNSUPPORTED_CONTENT", "latin1"},
 		{"compressed", `x`, []string{"Content-Encoding", "gzip"}, 415, "UNSUPPORTED_CONTENT", "gzip"},
-		// U20: the second of two fields was not seen.
 		{"compressed in the second field", `x`, []string{"Content-Encoding", "identity", "Content-Encoding", "gzip"}, 415, "UNSUPPORTED_CONTENT", "gzip"},
 		{"compressed in the second field, the first is empty", `x`, []string{"Content-Encoding", "", "Content-Encoding", "gzip"}, 415, "UNSUPPORTED_CONTENT", "gzip"},
 		{"compressed in a list", `x`, []string{"Content-Encoding", "identity, br"}, 415, "UNSUPPORTED_CONTENT", "br"},
