@@ -37,9 +37,6 @@ type decoded struct {
 // data is, is for the flow to say: plain JSON is not parsed here, and an array
 // of it is one message.
 func (d *decoder) decode(h nethttp.Header, body []byte) (*decoded, *problem) {
-	if enc := h.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
-		return nil, unsupported("content encoding " + enc + " is not supported; send the body as it is")
-	}
 	mode, err := modeOf(h)
 	if err != nil {
 		return nil, unsupported(err.Error())

@@ -236,6 +236,7 @@ func TestSource_handsABatchOverInOrder(t *testing.T) {
 	}
 }
 
+// U20: the second of two fields was not seen, and a compressed body passed.
 func TestSource_refusesWhatItCannotTake(t *testing.T) {
 	const event, batch = "application/cloudevents+json", "application/cloudevents-batch+json"
 	var c collect
@@ -268,6 +269,10 @@ func TestSource_refusesWhatItCannotTake(t *testing.T) {
 		{"a malformed type", `x`, []string{"Content-Type", "application/cloudevents+json; ;="}, 415, "UNSUPPORTED_CONTENT", "malformed"},
 		{"another charset", small, []string{"Content-Type", event + "; charset=latin1"}, 415, "UNSUPPORTED_CONTENT", "latin1"},
 		{"compressed", `x`, []string{"Content-Encoding", "gzip"}, 415, "UNSUPPORTED_CONTENT", "gzip"},
+		{"compressed in the second field", `x`, []string{"Content-Encoding", "identity", "Content-Encoding", "gzip"}, 415, "UNSUPPORTED_CONTENT", "gzip"},
+		{"compressed in the second field, the first is empty", `x`, []string{"Content-Encoding", "", "Content-Encoding", "gzip"}, 415, "UNSUPPORTED_CONTENT", "gzip"},
+		{"compressed in a list", `x`, []string{"Content-Encoding", "identity, br"}, 415, "UNSUPPORTED_CONTENT", "br"},
+		{"two types", `x`, []string{"Content-Type", "text/plain", "Content-Type", event}, 415, "UNSUPPORTED_CONTENT", "more than once"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			a := ask(t, "POST", s.url, row.body, row.headers...)
@@ -399,43 +404,9 @@ func (s *Source) inFlight() int {
 	return s.running
 }
 
-func TestSource_whoeverWaitsForItsTurnMayGoAway(t *testing.T) {
-	messages := make(chan *connector.Message, 2)
-	blocked := make(chan struct{})
-	s := startSource(t, sourceConfig(), SourceOptions{}, func(_ context.Context, m *connector.Message) {
-		messages <- m
-		<-blocked
-		m.Settle(nil)
-	})
-	first := make(chan answered, 1)
-	go func() { first <- ask(t, "POST", s.url, "1") }()
-	<-messages
-	ctx, cancel := context.WithCancel(t.Context())
-	r, err := nethttp.NewRequestWithContext(ctx, "POST", s.url, strings.NewReader("2"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	second := make(chan error, 1)
-	go func() {
-		resp, err := client.Do(r)
-		if err == nil {
-			_ = resp.Body.Close()
-		}
-		second <- err
-	}()
-	eventually(t, "the second waits", func() bool { return s.inFlight() == 2 })
-	cancel()
-	if err := <-second; err == nil {
-		t.Error("answered")
-	}
-	eventually(t, "the second is gone", func() bool { return s.inFlight() == 1 })
-	close(blocked)
-	(<-first).want(t, 200, "")
-}
-
 func TestSource_stopsAfterWhatIsInFlight(t *testing.T) {
 	messages := make(chan *connector.Message, 1)
-	var ls Listeners
+	ls := Listeners{linger: time.Millisecond}
 	defer ls.Close()
 	s := startSource(t, sourceConfig(), SourceOptions{Listeners: &ls}, func(_ context.Context, m *connector.Message) { messages <- m })
 	answers := make(chan answered, 1)

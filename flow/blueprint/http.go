@@ -12,9 +12,16 @@ type httpSource struct {
 	fisohttp.SourceConfig `yaml:",inline"`
 }
 
-func (c *httpSource) tell() string     { return "POST to " + c.Path + " on " + c.Listen }
 func (c *httpSource) broker() bool     { return false }
 func (c *httpSource) manyTopics() bool { return false }
+
+func (c *httpSource) tell() string {
+	text := "POST to " + c.Path + " on " + c.Listen
+	if c.Auth.Type == "hmac" {
+		text += "; the signature covers the body alone, so that whoever repeats a request can change its headers: have it send structured events"
+	}
+	return text
+}
 
 func (c *httpSource) build(f *spec.Flow, env Env) (connector.Source, error) {
 	return fisohttp.NewSource(c.SourceConfig, fisohttp.SourceOptions{
