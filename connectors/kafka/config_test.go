@@ -50,7 +50,7 @@ func TestSourceConfig_Validate(t *testing.T) {
 		}
 	}
 	for _, ok := range []string{"earliest", "latest", "0", "42", "2026-01-02T15:04:05Z", "2026-01-02T15:04:05+02:00"} {
-		if err := sourceConfig(func(c *SourceConfig) { c.StartOffset = ok }); err != nil {
+		if err := sourceConfig(func(c *SourceConfig) { c.StartOffset = StartOffset(ok) }); err != nil {
 			t.Errorf("startOffset %s: %v", ok, err)
 		}
 	}
