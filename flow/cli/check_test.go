@@ -20,11 +20,11 @@ func TestCheck_failsForEachRoleWhoseBrokersAdvertiseADeadAddress(t *testing.T) {
 		dead := kmsg.NewMetadataResponseBroker()
 		dead.NodeID, dead.Host, dead.Port = 2, "kafka-internal.invalid", 9092
 		resp.Brokers = append(resp.Brokers, dead)
-		for _, name := range []string{"orders", "out", "fiso-dlq-a"} {
+		for _, asked := range req.(*kmsg.MetadataRequest).Topics { //nolint:forcetypeassert // see above
 			p := kmsg.NewMetadataResponseTopicPartition()
 			p.Leader = 2
 			topic := kmsg.NewMetadataResponseTopic()
-			topic.Topic, topic.Partitions = kmsg.StringPtr(name), append(topic.Partitions, p)
+			topic.Topic, topic.Partitions = asked.Topic, append(topic.Partitions, p)
 			resp.Topics = append(resp.Topics, topic)
 		}
 		return resp, nil, true
