@@ -163,10 +163,26 @@ func BenchmarkSource_batchesThatUnpackToMuch(b *testing.B) {
 				}
 				most := peak(b)
 				cancel()
-				<-ended
+				if err := <-ended; err != nil {
+					b.Fatal(err)
+				}
 				b.ReportMetric(float64(len(batch))/1024, "KiB/batch")
 				b.ReportMetric(most-idle, "MiB-over-idle")
 			})
 		}
 	}
+}
+
+func BenchmarkReadTopic_batchesThatUnpackToMuch(b *testing.B) {
+	debug.SetMemoryLimit(160 << 20) // see above
+	defer debug.SetMemoryLimit(-1)
+	c := kafkatest.Embedded(b, kafkatest.Options{Topics: map[string]int32{"t": 100}})
+	plant(b, c, zstdBomb.batch(b), 1, partitions(100)...)
+	peak(b)
+	idle, records := peak(b), 0
+	err := ReadTopic(b.Context(), ClientConfig{Brokers: c.Brokers()}, "t", ReadOptions{}, func(Record) error { records++; return nil })
+	if err != nil || records != 100 {
+		b.Fatal(records, err)
+	}
+	b.ReportMetric(peak(b)-idle, "MiB-over-idle")
 }

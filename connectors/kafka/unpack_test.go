@@ -145,7 +145,7 @@ func TestSource_aBatchOfTooManyRecordsHoldsItsPartition(t *testing.T) {
 			}
 			m.stop()
 			raised := begin(t, testSource(c, func(cfg *SourceConfig) { cfg.MaxBatchBytes = 128 << 20 }), nil)
-			eventually(t, "the batch, once maxBatchBytes is raised", func() bool { return raised.count() == b.records+3 })
+			eventually(t, "the batch, once maxBatchBytes is raised", func() bool { return raised.count() == b.records })
 		})
 	}
 }
