@@ -23,10 +23,11 @@ func TestSourceConfig_Validate(t *testing.T) {
 		t.Errorf("the least configuration with defaults: %v", err)
 	}
 	for want, change := range map[string]func(*SourceConfig){
-		"name at least one broker":              func(c *SourceConfig) { c.Brokers = nil },
-		"is a URL; write host:port":             func(c *SourceConfig) { c.Brokers = []string{"kafka://b"} },
-		"a broker's name is empty":              func(c *SourceConfig) { c.Brokers = []string{" "} },
-		`"b:" is no address`:                    func(c *SourceConfig) { c.Brokers = []string{"b:"} },
+		"name at least one broker":  func(c *SourceConfig) { c.Brokers = nil },
+		"is a URL; write host:port": func(c *SourceConfig) { c.Brokers = []string{"kafka://b"} },
+		"a broker's name is empty":  func(c *SourceConfig) { c.Brokers = []string{" "} },
+		`"b:" is no address`:        func(c *SourceConfig) { c.Brokers = []string{"b:"} },
+		`"g " has blanks around it, which would be part of the group's name; remove them`: func(c *SourceConfig) { c.ConsumerGroup = "g " },
 		"consumerGroup":                         func(c *SourceConfig) { c.ConsumerGroup = "" },
 		"exactly one of topic":                  func(c *SourceConfig) { c.Topics = []string{"u"} },
 		"a topic's name is empty":               func(c *SourceConfig) { c.Topic, c.Topics = "", []string{""} },
