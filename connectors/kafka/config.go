@@ -3,7 +3,6 @@ package kafka
 import (
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"slices"
 	"strings"
@@ -29,30 +28,13 @@ func (c *ClientConfig) Validate() error {
 	if len(c.Brokers) == 0 {
 		faults = append(faults, config.Fault("brokers", "name at least one broker, as host:port"))
 	}
-	for _, b := range c.Brokers {
+	for i, b := range c.Brokers {
 		if err := checkBroker(b); err != nil {
-			faults = append(faults, config.Fault("brokers", "%v", err))
+			faults = append(faults, config.Fault(fmt.Sprintf("brokers[%d]", i), "%v", err))
 		}
 	}
 	faults = append(faults, atLeast("dialTimeout", c.DialTimeout, time.Millisecond), atLeast("metadataMaxAge", c.MetadataMaxAge, time.Second))
 	return errors.Join(append(faults, c.SASL.ValidateAt("sasl"))...)
-}
-
-// checkBroker accepts host, host:port and [v6]:port. The port defaults to 9092.
-func checkBroker(broker string) error {
-	if strings.TrimSpace(broker) == "" {
-		return errors.New("a broker's name is empty; write host:port")
-	}
-	if strings.Contains(broker, "://") {
-		return fmt.Errorf("%q is a URL; write host:port", broker)
-	}
-	if !strings.Contains(broker, ":") {
-		return nil
-	}
-	if _, port, err := net.SplitHostPort(broker); err != nil || port == "" {
-		return fmt.Errorf("%q is no address; write host:port", broker)
-	}
-	return nil
 }
 
 // SASL mechanisms.

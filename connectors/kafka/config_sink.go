@@ -64,6 +64,8 @@ func (c *SinkConfig) Validate() error {
 	faults := []error{c.ProducerConfig.Validate(), oneOf("mode", c.Mode, ModeBinary, ModeStructured), oneOf("timestamp", c.Timestamp, TimestampNow, TimestampEvent)}
 	if c.Topic == "" {
 		faults = append(faults, config.Fault("topic", "is required"))
+	} else {
+		faults = append(faults, checkTopic("topic", c.Topic))
 	}
 	return errors.Join(faults...)
 }

@@ -23,10 +23,11 @@ func TestSourceConfig_Validate(t *testing.T) {
 		t.Errorf("the least configuration with defaults: %v", err)
 	}
 	for want, change := range map[string]func(*SourceConfig){
-		"name at least one broker":              func(c *SourceConfig) { c.Brokers = nil },
-		"is a URL; write host:port":             func(c *SourceConfig) { c.Brokers = []string{"kafka://b"} },
-		"a broker's name is empty":              func(c *SourceConfig) { c.Brokers = []string{" "} },
-		`"b:" is no address`:                    func(c *SourceConfig) { c.Brokers = []string{"b:"} },
+		"name at least one broker":  func(c *SourceConfig) { c.Brokers = nil },
+		"is a URL; write host:port": func(c *SourceConfig) { c.Brokers = []string{"kafka://b"} },
+		"a broker's name is empty":  func(c *SourceConfig) { c.Brokers = []string{" "} },
+		`"b:" is no address`:        func(c *SourceConfig) { c.Brokers = []string{"b:"} },
+		`"g " has blanks around it, which would be part of the group's name; remove them`: func(c *SourceConfig) { c.ConsumerGroup = "g " },
 		"consumerGroup":                         func(c *SourceConfig) { c.ConsumerGroup = "" },
 		"exactly one of topic":                  func(c *SourceConfig) { c.Topics = []string{"u"} },
 		"a topic's name is empty":               func(c *SourceConfig) { c.Topic, c.Topics = "", []string{""} },
@@ -50,7 +51,7 @@ func TestSourceConfig_Validate(t *testing.T) {
 		}
 	}
 	for _, ok := range []string{"earliest", "latest", "0", "42", "2026-01-02T15:04:05Z", "2026-01-02T15:04:05+02:00"} {
-		if err := sourceConfig(func(c *SourceConfig) { c.StartOffset = ok }); err != nil {
+		if err := sourceConfig(func(c *SourceConfig) { c.StartOffset = StartOffset(ok) }); err != nil {
 			t.Errorf("startOffset %s: %v", ok, err)
 		}
 	}

@@ -112,7 +112,7 @@ func FuzzParseStart(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		at, ok := parseStart(s)
+		at, ok := parseStart(StartOffset(s))
 		if !ok {
 			return
 		}

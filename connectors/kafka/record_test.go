@@ -153,7 +153,7 @@ func TestTimeOf_minusOneIsNone(t *testing.T) {
 	if got := fromKgo(&kgo.Record{Timestamp: time.UnixMilli(-1)}); !got.Time.IsZero() {
 		t.Errorf("a record that was read is of %v", got.Time)
 	}
-	if got := slab(new(assignment), []*kgo.Record{{Timestamp: time.UnixMilli(-1)}}).records[0].Time; !got.IsZero() {
+	if got := slab(new(assignment), []*kgo.Record{{Timestamp: time.UnixMilli(-1)}}, 0).records[0].Time; !got.IsZero() {
 		t.Errorf("a message is of %v", got)
 	}
 }

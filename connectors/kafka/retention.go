@@ -142,7 +142,7 @@ func (p *Producer) Check(ctx context.Context, topic string) []connector.Step {
 	defer c.close()
 	name, missing := "topic "+topic, false
 	c.step(name, func() error {
-		err := c.topic(ctx, topic)
+		err := c.topic(ctx, topic, "until then nothing can be written to it")
 		if missing = p.opts.CreateTopics && errors.Is(err, ErrNoTopic); missing {
 			return nil
 		}
@@ -150,12 +150,14 @@ func (p *Producer) Check(ctx context.Context, topic string) []connector.Step {
 	})
 	if missing {
 		c.steps[len(c.steps)-1].Name = name + " (missing; the first record creates it, and nothing in it is deleted)"
+		c.leaders(ctx, []string{topic})
 		return c.steps
 	}
 	c.keeps(ctx, topic, func(conf topicConfig) (string, []string, error) {
 		warnings, fault := conf.losses()
 		return name + " (" + conf.String() + ")", warnings, fault
 	})
+	c.leaders(ctx, []string{topic})
 	return c.steps
 }
 
@@ -165,6 +167,9 @@ func (c *checker) keeps(ctx context.Context, topic string, judge func(topicConfi
 		return
 	}
 	step := &c.steps[len(c.steps)-1]
+	if step.Err != nil {
+		return // the topic does not exist
+	}
 	conf, err := describe(ctx, c.adm, topic)
 	if err != nil {
 		step.Warning = fmt.Sprintf("what the topic keeps is not known: grant this user DESCRIBE_CONFIGS on it: %v", err)

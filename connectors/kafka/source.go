@@ -223,7 +223,6 @@ func (s *Source) groupOptions() []kgo.Opt {
 		kgo.FetchMaxBytes(int32(s.cfg.FetchMaxBytes)),
 		kgo.FetchMaxPartitionBytes(int32(s.cfg.FetchMaxPartitionBytes)),
 		kgo.FetchMaxWait(s.cfg.FetchMaxWait),
-		kgo.MaxDecompressBatchBytes(int(s.cfg.MaxBatchBytes)),
 		kgo.WithHooks(&s.health),
 	}
 	if s.pattern != nil {

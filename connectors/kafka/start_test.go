@@ -37,7 +37,7 @@ func TestSource_startOffsetIsWhereTheGroupBegins(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			m := begin(t, testSource(c, func(cfg *SourceConfig) { cfg.StartOffset = tc.start }), nil)
+			m := begin(t, testSource(c, func(cfg *SourceConfig) { cfg.StartOffset = StartOffset(tc.start) }), nil)
 			eventually(t, "the resolved start is committed", func() bool { return committed(t, c, 0) >= tc.want[0] })
 			fill(t, c, "t", 0, 10, 1)
 			eventually(t, "the last", func() bool { return slices.Contains(m.offsets(0), 10) })

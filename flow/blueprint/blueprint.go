@@ -109,7 +109,7 @@ func (b *Blueprint) deadLetters(c *checker) letters {
 		return l
 	}
 	if src, ok := b.source.(*kafkaSource); ok {
-		l := &kafkaLetters{Topic: b.Flow.DeadLetterTopic()}
+		l := &kafkaLetters{Topic: b.Flow.DeadLetterTopic(), MaxBatch: src.MaxBatchBytes}
 		config.Defaults(&l.ProducerConfig)
 		l.ClientConfig = src.ClientConfig
 		l.within(b.Flow.Delivery.DrainTimeout)

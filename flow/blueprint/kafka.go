@@ -90,6 +90,8 @@ type kafkaLetters struct {
 	kafka.ProducerConfig `yaml:",inline"`
 
 	Topic string `yaml:"topic" doc:"Topic for dead letters; created when it is missing; default: errorHandling.deadLetterTopic."`
+
+	MaxBatch config.Bytes `yaml:"maxBatchBytes" default:"48MiB" doc:"Most that one compressed batch may unpack to, for fiso-flow dlq; a larger one is left out, and said."`
 }
 
 // mostTry is the longest that a producer tries to send a dead letter before the
