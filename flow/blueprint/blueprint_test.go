@@ -188,6 +188,21 @@ func TestKeys_stayWhenASecretIsRotated(t *testing.T) {
 	}
 }
 
+// U16: a faulty file was understood again every few seconds, since nobody knew
+// what it refers to.
+func TestRefers_namesTheFilesOfAFlowThatIsRefused(t *testing.T) {
+	text := []byte("name: orders\nfilter: '('\nsource: {type: kafka, config: {brokers: [b:9092], topic: \"${file:/t}\", consumerGroup: g, sasl: {password: {secretRef: {name: n, key: k}}}}}\nsink: {type: stdout}\n")
+	if _, err := Parse("f.yaml", text); err == nil {
+		t.Fatal("the flow passes")
+	}
+	if got := Refers("f.yaml", text); !slices.Equal(got, []string{"/etc/fiso/secrets/n/k", "/t"}) {
+		t.Errorf("got %q", got)
+	}
+	if got := Refers("f.yaml", []byte("{")); got != nil {
+		t.Errorf("of no YAML: %q", got)
+	}
+}
+
 func TestParseDir_readsWholeFlows(t *testing.T) {
 	dir := t.TempDir()
 	put(t, filepath.Join(dir, "a.yaml"), "name: a\n"+kafkaIn+out)
