@@ -9,6 +9,7 @@ import (
 	"testing"
 )
 
+// U18: the limit is compared with all that the runtime holds.
 func TestMemoryLimit_boundsTheHeapAndNeverStarvesTheCollector(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -20,7 +21,7 @@ func TestMemoryLimit_boundsTheHeapAndNeverStarvesTheCollector(t *testing.T) {
 		{"a stalled flow, as shipped", 16 << 20, []uint64{100 << 20}, 160 << 20},
 		{"what was made while the collector ran", 16 << 20, []uint64{220 << 20, 100 << 20, 240 << 20}, 160 << 20},
 		{"generous settings", 0, []uint64{1 << 30, 2 << 30}, 9<<27 + 24<<20},
-		{"many flows", 128 << 20, []uint64{128 << 20}, 9<<25 + 24<<20}, // U18: it was 160 MiB, less than what was in use
+		{"many flows", 128 << 20, []uint64{128 << 20}, 9<<25 + 24<<20}, // it was 160 MiB, less than what was in use
 	} {
 		if got := memoryLimit(c.beside, c.recent...); got != c.want {
 			t.Errorf("%s: %d MiB, want %d MiB", c.name, got>>20, c.want>>20)
