@@ -99,12 +99,6 @@ func (b *book) accept(s snapshot) {
 	}
 }
 
-// settled reports whether a state is the one that was acted upon.
-func (b *book) settled(file string, state sum) bool {
-	p := b.known[file]
-	return p != nil && p.listed && p.acted == state
-}
-
 // drop forgets a file, so that it is new when it comes back.
 func (b *book) drop(file string) { delete(b.known, file) }
 

@@ -231,12 +231,14 @@ func (f *figures) scrape(ctx context.Context, addr string) error {
 	return err
 }
 
+var client = &http.Client{Timeout: 30 * time.Second}
+
 func get(ctx context.Context, addr, path string) ([]byte, int, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+path, nil)
 	if err != nil {
 		return nil, 0, fmt.Errorf("ask for %s: %w", path, err)
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := client.Do(req)
 	if err != nil {
 		return nil, 0, fmt.Errorf("ask for %s: %w", path, err)
 	}
