@@ -198,8 +198,10 @@ func TestRefers_namesTheFilesOfAFlowThatIsRefused(t *testing.T) {
 	if got := Refers("f.yaml", text); !slices.Equal(got, []string{"/etc/fiso/secrets/n/k", "/t"}) {
 		t.Errorf("got %q", got)
 	}
-	if got := Refers("f.yaml", []byte("{")); got != nil {
-		t.Errorf("of no YAML: %q", got)
+	for name, text := range map[string]string{"no YAML": "{file:", "no reference": "name: a\n"} {
+		if got := Refers("f.yaml", []byte(text)); got != nil {
+			t.Errorf("%s: %q", name, got)
+		}
 	}
 }
 

@@ -270,6 +270,40 @@ func TestReport_answersWhileAFileIsUnderstood(t *testing.T) {
 	})
 }
 
+// U16: files that take long to understand hold up no other's reload for long.
+func TestReload_doesNotWaitForManyLargeFiles(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		in := start(t, dir, "z.yaml", "orders stage=1")
+		in.take()
+		large := map[string]string{}
+		for i := range 10 {
+			name := fmt.Sprintf("%d.yaml", i)
+			large[name] = fmt.Sprintf("large-%d pauesd and more than in the other file", i)
+			in.fault("load "+name, func(context.Context) error { time.Sleep(2 * time.Second); return nil }) // virtual
+			in.put(name, large[name])
+		}
+		for _, stage := range []string{"2", "3"} {
+			in.put("z.yaml", "orders stage="+stage)
+			in.watcher.speak()
+			in.pass(7 * time.Second) // three of ten large ones
+			in.expect("swapped orders//" + stage)
+		}
+		in.remove("9.yaml") // before anybody looked at it
+		in.pass(time.Minute)
+		in.expect()
+		if r := in.s.Report(); len(r.Notes) != 9 {
+			t.Errorf("report = %+v", r)
+		}
+		for name, content := range large {
+			if got := in.loaded(content); got != 1 && name != "9.yaml" {
+				t.Errorf("%s was loaded %d times", name, got)
+			}
+		}
+		_ = in.finish()
+	})
+}
+
 // U16: files with faults were read and understood again every few seconds; 40
 // large ones kept two cores busy.
 func TestReload_understandsAContentOnce(t *testing.T) {

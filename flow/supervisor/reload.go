@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,19 +22,38 @@ func (s *Supervisor) look(ctx, owners context.Context, now time.Time) time.Durat
 		return 0
 	}
 	changes, again := s.book.observe(now, snap)
-	loads := make([]loaded, len(changes))
-	for i, c := range changes {
-		if c.gone {
-			continue
-		}
-		loads[i] = s.load(ctx, c.file, c.content)
-		if ctx.Err() != nil {
-			return 0
-		}
+	loads := s.understand(ctx, changes)
+	if ctx.Err() != nil {
+		return 0
 	}
-	s.apply(owners, snap, changes, loads)
+	if later := changes[len(loads):]; len(later) > 0 {
+		s.book.postpone(later)
+		again = time.Nanosecond
+	}
+	s.apply(owners, snap, changes[:len(loads)], loads)
 	s.watch(ctx)
 	return again
+}
+
+// loadFor is how long a look goes on understanding files. What is left is for
+// the next one, so that a save takes effect while many large files are new.
+const loadFor = time.Second
+
+// understand sorts the changes, small files first, and finds out what the first
+// of them say, as many as there is time for.
+func (s *Supervisor) understand(ctx context.Context, changes []change) (loads []loaded) {
+	slices.SortStableFunc(changes, func(a, b change) int { return cmp.Compare(len(a.data), len(b.data)) })
+	for begun := time.Now(); len(loads) < len(changes) && ctx.Err() == nil; {
+		if len(loads) > 0 && time.Since(begun) >= loadFor {
+			break
+		}
+		var l loaded
+		if c := changes[len(loads)]; !c.gone {
+			l = s.load(ctx, c.file, c.content)
+		}
+		loads = append(loads, l)
+	}
+	return loads
 }
 
 // apply notes what a look has found, and tells the flows.
@@ -78,6 +98,8 @@ func (s *Supervisor) touch(changes []change, loads []loaded) (all []touched) {
 	for i, c := range changes {
 		f := s.files[c.file]
 		switch {
+		case c.gone && f == nil: // it was never understood
+			continue
 		case c.gone:
 			delete(s.files, c.file)
 			s.unlabel(f)
