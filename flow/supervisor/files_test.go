@@ -144,6 +144,19 @@ func TestSupervisor_saysThatASecretIsEmptyOrAway(t *testing.T) {
 	}
 }
 
+// A key that stands where its file is due is shown nowhere.
+func TestSupervisor_showsNoNameOfAFileThatNeverWas(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		in := start(t, dir, "a.yaml", "orders watches=/c4n4ry")
+		want := in.dir + "/a.yaml: a file that it refers to cannot be used: no such file or directory"
+		if err := <-in.ended; err == nil || !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+		in.stop()
+	})
+}
+
 func TestSupervisor_startsNoFlowWhoseSecretIsEmpty(t *testing.T) {
 	dir, ref := t.TempDir(), filepath.Join(t.TempDir(), "secret")
 	if err := os.WriteFile(ref, nil, 0o600); err != nil {

@@ -3,7 +3,9 @@ package supervisor
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -56,8 +58,14 @@ func (s *Supervisor) load(ctx context.Context, path string, c content) loaded {
 // and what is empty.
 func (s *Supervisor) usable(ctx context.Context, ref string) error {
 	data, err := s.read(ctx, ref, config.MaxFile)
-	if err == nil && len(bytes.TrimSpace(data)) == 0 {
-		err = fmt.Errorf("%s %w", ref, config.ErrEmpty)
+	if err == nil {
+		s.found[ref] = true
+		if len(bytes.TrimSpace(data)) == 0 {
+			err = fmt.Errorf("%s %w", ref, config.ErrEmpty)
+		}
+	}
+	if e, ok := errors.AsType[*fs.PathError](err); ok && !s.found[ref] {
+		return e.Err // people write the key itself where its file is due
 	}
 	return err
 }

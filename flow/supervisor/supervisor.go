@@ -17,6 +17,8 @@ type Supervisor struct {
 	book *book
 	// read is config.ReadFile, but in tests.
 	read func(ctx context.Context, path string, limit int64) ([]byte, error)
+	// found are files that flows refer to and that could be read once.
+	found map[string]bool
 
 	// mu guards the rest: Run writes, Report reads. No file is read under it.
 	mu      sync.Mutex
@@ -34,7 +36,7 @@ func New(o Options) (*Supervisor, error) {
 		return nil, err
 	}
 	return &Supervisor{
-		o: o, book: newBook(o.Debounce, o.Poll), read: config.ReadFile, phase: "starting",
+		o: o, book: newBook(o.Debounce, o.Poll), read: config.ReadFile, found: map[string]bool{}, phase: "starting",
 		files: map[string]*file{}, flows: map[string]*flow{}, leaving: map[string]*flow{},
 	}, nil
 }
