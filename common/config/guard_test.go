@@ -128,9 +128,9 @@ func bomb() string {
 // Every one is tried at a quarter of the size limit, and those that come
 // closest to the time limit at the whole.
 func TestDecode_isBoundedOnHostileFiles(t *testing.T) {
-	size := sized(maxFile / 4)
+	size := sized(MaxFile / 4)
 	if raceEnabled {
-		size = maxFile / 32 // the race detector is slow, and finds nothing more in more
+		size = MaxFile / 32 // the race detector is slow, and finds nothing more in more
 	}
 	for name, text := range size.hostile() {
 		t.Run(name, func(t *testing.T) { bounded(t, text) })
@@ -138,7 +138,7 @@ func TestDecode_isBoundedOnHostileFiles(t *testing.T) {
 	if raceEnabled {
 		return
 	}
-	worst := sized(maxFile).hostile()
+	worst := sized(MaxFile).hostile()
 	for _, name := range []string{"flow reopened", "many flow empties", "closers", "late gap", "gaps, many", "many list items", "secret words", "references", "blank in a literal"} {
 		t.Run(name+", 1 MiB", func(t *testing.T) { bounded(t, worst[name]) })
 	}
