@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"time"
 
 	"go.opentelemetry.io/otel/trace"
 
@@ -122,13 +123,22 @@ func (m *maker) make(ctx context.Context) (a *call.Answer, err error) {
 	}
 }
 
-// renew gets another credential after a 401, once a call, and then lets go of
-// that answer.
+// renewWait is how long an answer of 401 is held back for another credential,
+// where the call itself has less time left. A renewal goes on without it.
+const renewWait = time.Second
+
+// renew gets another credential after a 401, once a call, and lets go of that
+// answer if the call can be made again with it. Where the body is not kept the
+// application gets the 401, and the calls after this one the other credential.
+// At most half of what is left of the call's time is waited: the rest is for
+// the other attempt, or for the answer of 401.
 func (m *maker) renew(ctx context.Context, a *call.Answer) bool {
 	cred := m.c.To.Credential
-	if cred == nil || m.renewed || !m.body.again() {
+	if cred == nil || m.renewed {
 		return false
 	}
+	ctx, cancel := context.WithTimeout(ctx, max(m.limit.left()/2, renewWait))
+	defer cancel()
 	m.renewed = true
 	keep := false
 	defer func() {
