@@ -180,7 +180,7 @@ func TestInstance_callsItsTargetsWithTheirCredential(t *testing.T) {
 }
 
 func TestInstance_countsRetriesAndShowsTheBreaker(t *testing.T) {
-	l := start(t, "targets:\n"+aTarget("gone", "127.0.0.1:1", ", retry: {initialInterval: 1ms}, circuitBreaker: {failureThreshold: 3}"))
+	l := start(t, "targets:\n"+aTarget("gone", "127.0.0.1:1", ", retry: {initialInterval: 1ms}, circuitBreaker: {failureThreshold: 1}"))
 	if code, body := l.call("gone/"); code != 502 || !strings.Contains(body, "CONNECT_FAILED") {
 		t.Errorf("%d %s", code, body)
 	}

@@ -49,6 +49,7 @@ type Call struct {
 	record   Record
 	named    bool       // the target was named by TargetField
 	broke    bool       // the answer broke after its head
+	cut      bool       // it did, and that says nothing of the target
 	state    string     // the tracestate that goes with the record's Traceparent
 	span     trace.Span // nil: none
 }

@@ -18,14 +18,14 @@ const (
 // String is the state in words.
 func (s State) String() string { return [...]string{"closed", "half-open", "open"}[s] }
 
-// Outcome is what an attempt says of its target.
+// Outcome is what a call, or an attempt, says of its target.
 type Outcome int
 
 // The outcomes.
 const (
 	Success Outcome = iota
 	Failure
-	Nothing // it was cut short by its caller: it says nothing, and gives its place back
+	Nothing // its caller cut it short or was slow: it says nothing, and gives its place back
 )
 
 // BreakerConfig says when a breaker opens and closes.
@@ -48,17 +48,30 @@ type Breaker struct {
 	state     State
 	period    uint64 // counts changes: an outcome of an earlier period is void
 	row       int    // failures in a row, closed; successes in a row, half-open
-	trials    int    // under way, half-open
+	path      uint64 // that all failures of the row are of; 0: they are of several, or of the target
+	well      [2]success
+	trials    int // under way, half-open
 	openUntil time.Time
 	window    window
 }
+
+// success is the last one of a path.
+type success struct {
+	path uint64
+	at   time.Time
+}
+
+// othersWell is how long the success of one path keeps the failures of another
+// from opening the circuit.
+const othersWell = 5 * time.Minute
 
 // NewBreaker is a closed one.
 func NewBreaker(cfg BreakerConfig) *Breaker {
 	return &Breaker{cfg: cfg, window: window{slice: max(cfg.ResetTimeout/parts, time.Millisecond)}}
 }
 
-// Permit lets one attempt through. Done is called once.
+// Permit lets one attempt through. Done, or DoneAt, is called once for the last
+// permit of a call, and for every one that is a trial; others may be dropped.
 type Permit struct {
 	b      *Breaker
 	period uint64
@@ -96,14 +109,19 @@ func (b *Breaker) Allow() (p Permit, wait time.Duration, ok bool) {
 	return p, 0, true
 }
 
-// Done gives the permit back with what the attempt said of the target.
-func (p Permit) Done(o Outcome) {
+// Done gives the permit back with what the call said of the target.
+func (p Permit) Done(o Outcome) { p.DoneAt(o, 0) }
+
+// DoneAt is Done with an outcome that may be that of one path alone: an answer.
+// While other paths are answered well, failures of one in a row do not open the
+// circuit. path is a number for it; 0: the outcome is that of the target.
+func (p Permit) DoneAt(o Outcome, path uint64) {
 	if p.b != nil {
-		tell(p.b.done(p.period, o))
+		tell(p.b.done(p.period, o, path))
 	}
 }
 
-func (b *Breaker) done(period uint64, o Outcome) (told func()) {
+func (b *Breaker) done(period uint64, o Outcome, path uint64) (told func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if period != b.period {
@@ -121,21 +139,17 @@ func (b *Breaker) done(period uint64, o Outcome) (told func()) {
 		}
 		return nil
 	}
-	switch o {
-	case Success:
-		b.row = 0
-	case Failure:
-		b.row++
-	default:
+	if o == Nothing {
 		return nil
 	}
+	now := time.Now()
 	if b.cfg.FailureRatio == 0 {
-		if b.row >= b.cfg.FailureThreshold {
+		b.count(o, path, now)
+		if b.row >= b.cfg.FailureThreshold && !b.aPathAlone(now) {
 			return b.become(Open)
 		}
 		return nil
 	}
-	now := time.Now()
 	if b.window.add(now, o == Failure); o != Failure {
 		return nil
 	}
@@ -143,6 +157,36 @@ func (b *Breaker) done(period uint64, o Outcome) (told func()) {
 		return b.become(Open)
 	}
 	return nil
+}
+
+// count counts an outcome of a closed breaker.
+func (b *Breaker) count(o Outcome, path uint64, now time.Time) {
+	if o == Failure {
+		if b.row++; b.row == 1 {
+			b.path = path
+		} else if b.path != path {
+			b.path = 0
+		}
+		return
+	}
+	b.row = 0
+	if path == 0 {
+		return
+	}
+	if b.well[0].path != path {
+		b.well[1] = b.well[0]
+	}
+	b.well[0] = success{path, now}
+}
+
+// aPathAlone reports whether one path fails and another one does not.
+func (b *Breaker) aPathAlone(now time.Time) bool {
+	for _, s := range b.well {
+		if b.path != 0 && s.path != 0 && s.path != b.path && now.Sub(s.at) < othersWell {
+			return true
+		}
+	}
+	return false
 }
 
 // become changes the state, and returns what tells of it, for after the lock.

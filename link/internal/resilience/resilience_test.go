@@ -281,3 +281,45 @@ func TestConcurrency_isBoundedUnderRace(t *testing.T) {
 		t.Error("a place that was left is not free")
 	}
 }
+
+// UL18: a path that always fails does not take its target away from the others.
+func TestBreaker_onePathAloneDoesNotOpenItWhileOthersAreWell(t *testing.T) {
+	const good, bad, other = 1, 2, 3
+	type outcome struct {
+		of    uint64
+		o     Outcome
+		after time.Duration
+	}
+	for name, test := range map[string]struct {
+		outcomes []outcome
+		open     bool
+	}{
+		"no other path is known":             {[]outcome{{bad, Failure, 0}, {bad, Failure, 0}, {bad, Failure, 0}}, true},
+		"it was well itself":                 {[]outcome{{bad, Success, 0}, {bad, Failure, 0}, {bad, Failure, 0}, {bad, Failure, 0}}, true},
+		"another one is well":                {[]outcome{{good, Success, 0}, {bad, Failure, 0}, {bad, Failure, 0}, {bad, Failure, 0}, {bad, Failure, 0}}, false},
+		"another one was, before itself":     {[]outcome{{good, Success, 0}, {bad, Success, 0}, {bad, Success, 0}, {bad, Failure, 0}, {bad, Failure, 0}, {bad, Failure, 0}}, false},
+		"another one was, long ago":          {[]outcome{{good, Success, 0}, {bad, Failure, othersWell}, {bad, Failure, 0}, {bad, Failure, 0}}, true},
+		"another one was, and fails as well": {[]outcome{{good, Success, 0}, {bad, Failure, 0}, {bad, Failure, 0}, {good, Failure, 0}}, true},
+		"a third one fails as well":          {[]outcome{{good, Success, 0}, {bad, Failure, 0}, {bad, Failure, 0}, {other, Failure, 0}}, true},
+		"the target fails as well":           {[]outcome{{good, Success, 0}, {bad, Failure, 0}, {bad, Failure, 0}, {0, Failure, 0}}, true},
+		"the target fails":                   {[]outcome{{good, Success, 0}, {0, Failure, 0}, {0, Failure, 0}, {0, Failure, 0}}, true},
+		"the target failed before it":        {[]outcome{{good, Success, 0}, {0, Failure, 0}, {bad, Failure, 0}, {bad, Failure, 0}}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := breaker()
+				for _, o := range test.outcomes {
+					time.Sleep(o.after)
+					p, _, ok := b.Allow()
+					if !ok {
+						t.Fatal("it opened too early")
+					}
+					p.DoneAt(o.o, o.of)
+				}
+				if open := b.State() == Open; open != test.open {
+					t.Errorf("open: %v", open)
+				}
+			})
+		})
+	}
+}
