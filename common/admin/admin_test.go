@@ -100,6 +100,7 @@ func TestServer_answersWhatItIsAsked(t *testing.T) {
 	const verbose = "[ok] flow order-events\n[not ready] flow x: dead letter topic refused: TOPIC_AUTHORIZATION_FAILED\nnote: orders.yaml:3:5: unknown key   line\nnot ready\n"
 	const full = `{"ready":false,"checks":[{"name":"flow order-events","ok":true},{"name":"flow x","ok":false,"reason":"dead letter topic refused:\nTOPIC_AUTHORIZATION_FAILED"}],"notes":["orders.yaml:3:5: unknown key\r\n  line"]}` + "\n"
 	good := Report{Ready: true}
+	degraded := Report{Ready: true, Checks: []Check{{Name: "target crm", Reason: "circuit open"}}}
 	for _, tc := range []struct {
 		method, path string
 		report       Report
@@ -112,6 +113,7 @@ func TestServer_answersWhatItIsAsked(t *testing.T) {
 		{"GET", "/readyz", bad, 503, "not ready\n"},
 		{"GET", "/readyz?verbose", bad, 503, verbose},
 		{"GET", "/readyz?verbose=true", good, 200, "ready\n"},
+		{"GET", "/readyz?verbose", degraded, 200, "[degraded] target crm: circuit open\nready\n"}, // UL11
 		{"GET", "/readyz?verbose=false", bad, 503, "not ready\n"},
 		{"GET", "/readyz?verbose&output=json", bad, 503, full},
 		{"GET", "/readyz?verbose&output=json", good, 200, `{"ready":true,"checks":[],"notes":[]}` + "\n"},
