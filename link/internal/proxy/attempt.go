@@ -5,7 +5,6 @@ import (
 	"errors"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/lsm/fiso/link/internal/call"
@@ -18,7 +17,13 @@ import (
 // a target whose answers break is not well.
 func (m *maker) attempt(ctx context.Context) (a *call.Answer, err error) {
 	t := m.c.To
-	permit, wait, ok := t.Breaker.Allow()
+	path := uint64(0)
+	if m.c.record.Mode != "delivery" {
+		// A path that fails alone is left to the application that calls it. A worker
+		// would go on to the end of its topic, so its calls are a matter of the target.
+		path = pathNumber(m.c.Path)
+	}
+	permit, wait, ok := t.Breaker.AllowAt(path)
 	if !ok {
 		return nil, &refusal{code: call.CircuitOpen, detail: "the target has failed too often and is given a rest", after: max(wait, time.Second)}
 	}
@@ -57,10 +62,8 @@ func (m *maker) attempt(ctx context.Context) (a *call.Answer, err error) {
 	m.outcome = judge(a, err)
 	if err != nil {
 		err = m.excuse(err)
-	} else if m.c.record.Mode != "delivery" {
-		// A path that fails alone is left to the application that calls it. A worker
-		// would go on to the end of its topic, so its calls are a matter of the target.
-		m.path = pathNumber(m.c.Path)
+	} else {
+		m.path = path
 	}
 	if permit.Trial() && (m.outcome != resilience.Success || isStream(a) || a.Upgraded != nil) {
 		// What failed is over, and the next attempt has to know; a trial that is
@@ -103,14 +106,18 @@ func (m *maker) excuse(err error) error {
 // those are names of things, of which there are too many to tell them apart.
 func pathNumber(path string) uint64 {
 	const offset, prime = 14695981039346656037, 1099511628211 // FNV-1a
-	sum := uint64(offset)
-	for part := range strings.SplitSeq(path, "/") {
-		sum = (sum ^ '/') * prime
-		if strings.ContainsAny(part, "0123456789") {
-			continue
-		}
-		for i := range len(part) {
-			sum = (sum ^ uint64(part[i])) * prime
+	sum, before, skip := uint64(offset), uint64(offset), false
+	for i := range len(path) {
+		c := path[i]
+		switch {
+		case c == '/':
+			sum = (sum ^ '/') * prime
+			before, skip = sum, false
+		case skip:
+		case c >= '0' && c <= '9':
+			sum, skip = before, true
+		default:
+			sum = (sum ^ uint64(c)) * prime
 		}
 	}
 	return max(sum, 1)

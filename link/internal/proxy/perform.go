@@ -106,7 +106,7 @@ func (m *maker) done() {
 // would be several trials.
 func (m *maker) note() {
 	if m.permit.Trial() {
-		m.permit.Done(m.outcome)
+		m.permit.DoneAt(m.outcome, m.path)
 		m.permit = resilience.Permit{}
 		return
 	}

@@ -50,7 +50,8 @@ type Breaker struct {
 	row       int    // failures in a row, closed; successes in a row, half-open
 	path      uint64 // that all failures of the row are of; 0: they are of several, or of the target
 	well      [2]success
-	trials    int // under way, half-open
+	failed    uint64 // path of the trial that failed last; 0: that of none, or the target did
+	trials    int    // under way, half-open
 	openUntil time.Time
 	window    window
 }
@@ -83,7 +84,11 @@ func (p Permit) Trial() bool { return p.trial }
 
 // Allow asks for an attempt. Where there is none, wait says when to ask again:
 // what Retry-After tells.
-func (b *Breaker) Allow() (p Permit, wait time.Duration, ok bool) {
+func (b *Breaker) Allow() (p Permit, wait time.Duration, ok bool) { return b.AllowAt(0) }
+
+// AllowAt is Allow for a path, by its number; see DoneAt. A path that has failed a
+// trial leaves the next ones to others, for a while.
+func (b *Breaker) AllowAt(path uint64) (p Permit, wait time.Duration, ok bool) {
 	if b == nil {
 		return Permit{}, 0, true
 	}
@@ -97,7 +102,7 @@ func (b *Breaker) Allow() (p Permit, wait time.Duration, ok bool) {
 		told = b.become(HalfOpen)
 	}
 	if b.state == HalfOpen {
-		if b.trials >= b.cfg.SuccessThreshold {
+		if b.trials >= b.cfg.SuccessThreshold || b.standsBack(path) {
 			b.mu.Unlock()
 			return Permit{}, time.Second, false
 		}
@@ -131,6 +136,7 @@ func (b *Breaker) done(period uint64, o Outcome, path uint64) (told func()) {
 		b.trials--
 		switch o {
 		case Failure:
+			b.failed = path
 			return b.become(Open)
 		case Success:
 			if b.row++; b.row >= b.cfg.SuccessThreshold {
@@ -189,6 +195,20 @@ func (b *Breaker) aPathAlone(now time.Time) bool {
 	return false
 }
 
+// standsBack reports whether a path leaves the trials to others: it failed the last
+// one, there are others, and they have not had resetTimeout yet.
+func (b *Breaker) standsBack(path uint64) bool {
+	if path == 0 || path != b.failed || time.Since(b.openUntil) >= b.cfg.ResetTimeout {
+		return false
+	}
+	for _, s := range b.well {
+		if s.path != 0 && s.path != path {
+			return true
+		}
+	}
+	return false
+}
+
 // become changes the state, and returns what tells of it, for after the lock.
 func (b *Breaker) become(to State) func() {
 	from := b.state
@@ -198,6 +218,7 @@ func (b *Breaker) become(to State) func() {
 	case Open:
 		b.openUntil = time.Now().Add(b.cfg.ResetTimeout)
 	case Closed:
+		b.failed = 0
 		b.window.reset()
 	}
 	if b.cfg.Changed == nil {

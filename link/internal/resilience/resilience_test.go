@@ -323,3 +323,54 @@ func TestBreaker_onePathAloneDoesNotOpenItWhileOthersAreWell(t *testing.T) {
 		})
 	}
 }
+
+// UL18: nor does it keep the circuit from closing when the target is well again.
+func TestBreaker_aPathThatFailsATrialLeavesTheNextToOthers(t *testing.T) {
+	const good, bad = 1, 2
+	for name, test := range map[string]struct {
+		known    bool // another path
+		failedAt uint64
+		allowed  bool
+		later    bool // resetTimeout later
+	}{
+		"others are there":       {true, bad, false, true},
+		"there are no others":    {false, bad, true, true},
+		"it was the target":      {true, 0, true, true},
+		"it was another's trial": {true, good, true, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := breaker(func(c *BreakerConfig) { c.SuccessThreshold = 1 })
+				if test.known {
+					p, _, _ := b.AllowAt(good)
+					p.DoneAt(Success, good)
+				}
+				for range 3 {
+					attempt(b, Failure)
+				}
+				time.Sleep(30 * time.Second)
+				p, _, _ := b.AllowAt(test.failedAt)
+				p.DoneAt(Failure, test.failedAt)
+				time.Sleep(30 * time.Second)
+				may := func() bool {
+					p, wait, ok := b.AllowAt(bad)
+					if p.Done(Nothing); !ok && wait != time.Second {
+						t.Errorf("it is to come again after %v", wait)
+					}
+					return ok
+				}
+				if got := may(); got != test.allowed {
+					t.Errorf("it may make a trial: %v", got)
+				}
+				time.Sleep(30 * time.Second)
+				if got := may(); got != test.later {
+					t.Errorf("later it may make a trial: %v", got)
+				}
+				p, _, ok := b.AllowAt(good)
+				if p.DoneAt(Success, good); !ok || b.State() != Closed {
+					t.Error("the others do not close it")
+				}
+			})
+		})
+	}
+}
