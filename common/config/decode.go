@@ -12,6 +12,8 @@ type Option func(*options)
 type options struct {
 	lookup     func(string) (string, bool)
 	everywhere bool
+	unmounted  bool
+	reading    func(path, text string)
 }
 
 func defaultOptions() options { return options{lookup: os.LookupEnv} }
@@ -25,6 +27,25 @@ func Env(lookup func(name string) (value string, ok bool)) Option {
 // Interpolate lets ${ENV}, ${file:/path} and secretRef stand in every value,
 // not only in Raw parts and secrets.
 func Interpolate() Option { return func(o *options) { o.everywhere = true } }
+
+// Unmounted takes a secretRef as it is written and reads no Secret, for a check
+// that is made where none is mounted.
+func Unmounted() Option { return func(o *options) { o.unmounted = true } }
+
+// Reading tells of each file that a reference in plain text names, with what was
+// read of it; "" where it cannot be read. Secrets are followed without it.
+func Reading(tell func(path, text string)) Option {
+	return func(o *options) { o.reading = tell }
+}
+
+// read is the text of a file that a reference names.
+func (o *options) read(path string) (string, error) {
+	text, err := readValue(path)
+	if o.reading != nil {
+		o.reading(path, text)
+	}
+	return text, err
+}
 
 // Decode reads a YAML file into the struct that v points to: it sets defaults,
 // decodes, and checks required keys, enums and Validate, innermost first.
@@ -42,10 +63,14 @@ func Decode(name string, data []byte, v any, opts ...Option) error {
 	for _, o := range opts {
 		o(&f.options)
 	}
-	text := string(data[:min(len(data), maxFile+8)])
+	text := string(data[:min(len(data), MaxFile+8)])
 	text = strings.ReplaceAll(strings.TrimPrefix(text, "\ufeff"), "\r\n", "\n")
 	f.src = newSource(name, text)
-	root, faults := parse(text)
+	if t := nested(target.Type()); t != nil {
+		f.src.top = keys(fields(t))
+	}
+	root, faults, unread := parse(text)
+	f.src.unread = unread
 	d := &decoder{file: f, interpolate: f.everywhere}
 	for _, fault := range faults {
 		d.errs = append(d.errs, fault.place(f.src))
@@ -96,37 +121,36 @@ func (d *decoder) root(n *node, v reflect.Value, path string) {
 	d.value(n, v, path)
 }
 
-func (d *decoder) fail(code string, n *node, key, message, hint string) {
+func (d *decoder) fail(code string, n *node, key string, message, hint words) {
 	d.failAt(code, n.at, n.span(), key, message, hint)
 }
 
-func (d *decoder) failAt(code string, at place, span int, key, message, hint string) {
+func (d *decoder) failAt(code string, at place, span int, key string, message, hint words) {
 	if len(d.errs) >= maxErrors {
 		return
 	}
-	d.errs = append(d.errs, &Error{
-		Pos: d.src.pos(at), Key: key, Message: message, Hint: hint, Code: code, span: span,
-	})
+	d.errs = append(d.errs, &Error{Pos: d.src.pos(at), Key: key, Code: code, span: span, said: message, hinted: hint})
 }
 
 // place is the fault as an error at its position.
 func (f *fault) place(src *source) *Error {
-	return &Error{Pos: src.pos(f.at), Key: f.key, Message: f.message, Hint: f.hint, Code: f.code, span: f.span}
+	return &Error{Pos: src.pos(f.at), Key: f.key, Code: f.code, span: f.span, said: f.said, hinted: f.hinted, parsed: true}
 }
 
 // wrong says what was expected of a value and what was found.
-func (d *decoder) wrong(n *node, path, expected, hint string) {
-	message := "expected " + expected + ", found " + n.describe()
-	if path != "" {
-		message = path + ": " + message
-	}
-	d.fail(CodeWrongType, n, path, message, hint)
+func (d *decoder) wrong(n *node, path, expected string, hint words) {
+	d.fail(CodeWrongType, n, path, at(path, say("expected %s, found %s", keyName(expected), found{n})), hint)
 }
 
 // bad says that a value of the right type is not a good one.
-func (d *decoder) bad(n *node, path, message, hint string) {
-	if path != "" {
-		message = path + ": " + message
+func (d *decoder) bad(n *node, path string, message, hint words) {
+	d.fail(CodeBadValue, n, path, at(path, message), hint)
+}
+
+// at puts the path of a key before a sentence.
+func at(path string, w words) words {
+	if path == "" {
+		return w
 	}
-	d.fail(CodeBadValue, n, path, message, hint)
+	return say("%s: "+w.format, append([]any{keyName(path)}, w.args...)...)
 }

@@ -31,7 +31,7 @@ type shared struct {
 type everything struct {
 	shared `yaml:",inline"`
 
-	S    string         `yaml:"s"`
+	S    string         `yaml:"s" blanks:"keep"`
 	B    bool           `yaml:"b" default:"true"`
 	I    int            `yaml:"i" default:"7"`
 	I8   int8           `yaml:"i8"`

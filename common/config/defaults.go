@@ -46,7 +46,7 @@ func fromText(v reflect.Value, text string) error {
 		return nil
 	}
 	if k := v.Kind(); k != reflect.String && !special(v.Type()) {
-		root, faults := parse(text)
+		root, faults, _ := parse(text)
 		if len(faults) > 0 || root == nil {
 			return fmt.Errorf("%q does not parse", text)
 		}

@@ -19,7 +19,10 @@
 // every Secret: ${ENV}, ${ENV:-default}, ${file:/path}, $${ for a plain ${, and
 // for a whole value {secretRef: {name: …, key: …}}, which reads the file
 // ${FISO_SECRETS_DIR:-/etc/fiso/secrets}/name/key. What they bring in is never
-// read as YAML. Further tags: file:"true" marks a path to watch (see Files).
+// read as YAML. Further tags: file:"true" marks a path to watch (see Files);
+// blanks:"keep" keeps blanks around a text, which are cut off otherwise; and
+// secret:"true" marks a part in which credentials stand: an error shows its keys and
+// no text of it, unless secret:"false" says so of a field, or an enum allows it.
 //
 // Files are bounded before they are parsed: 1 MiB, 100 levels, 10000 values
 // through aliases, and some 10000 entries a list or mapping.

@@ -16,7 +16,7 @@ f.yaml:2:3: unknown key "namme" in in
     |   ^^^^^ did you mean "name"?`},
 		{"unknown key, far from all", "in:\n  name: x\n  zebra: x\n", `
 f.yaml:3:3: unknown key "zebra" in in
-  3 |   zebra: x
+  3 |   zebra: ***
     |   ^^^^^ known keys: name, wait`},
 		{"key of one level down", "wait: 5s\n", `
 f.yaml:1:1: unknown key "wait"
@@ -28,7 +28,7 @@ f.yaml:3:3: unknown key "size" in in
     |   ^^^^ "size" belongs at the top level of the file`},
 		{"key of a connector", "zebra: 1\n", `
 f.yaml:1:1: unknown key "zebra"
-  1 | zebra: 1
+  1 | zebra: ***
     | ^^^^^ does it belong under r?`},
 		{"missing key", "in:\n  wait: 5s\n", `
 f.yaml:1:1: missing key "name" in in
@@ -139,17 +139,21 @@ f.yaml:1:4: m: expected a mapping, found the text "x"
   1 | m: x
     |    ^`},
 		{"text for list", "ints: x\n", `
-f.yaml:1:7: ints: expected a list, found the text "x"
+f.yaml:1:7: ints[0]: expected a whole number, found the text "x"
   1 | ints: x
     |       ^`},
+		{"mapping for list", "ints: {a: 1}\n", `
+f.yaml:1:7: ints: expected a list, found a mapping
+  1 | ints: {a: 1}
+    |       ^ write - before it`},
 		{"empty item", "ints: [1, null]\n", `
 f.yaml:1:11: ints[1]: expected a value, found nothing
   1 | ints: [1, null]
     |           ^^^^ remove the empty item, or write its value`},
-		{"number in a list of texts", "l: [a, 1]\n", `
-f.yaml:1:8: l[1]: expected text, found the number 1
-  1 | l: [a, 1]
-    |        ^ put it in quotes: "1"`},
+		{"truth in a list of texts", "l: [a, no, true]\n", `
+f.yaml:1:12: l[2]: expected text, found true
+  1 | l: [a, no, true]
+    |            ^^^^ put it in quotes: "true"`},
 		{"list for code", "x: [a]\n", `
 f.yaml:1:4: x: expected an expression as text, found a list
   1 | x: [a]
@@ -167,9 +171,9 @@ f.yaml:1:5: ch: a chan int cannot be set from a file
   1 | ch: 1
     |     ^`},
 		{"scalar for the file", "just text\n", `
-f.yaml:1:1: expected a mapping, found the text "just text"
-  1 | just text
-    | ^^^^^^^^^ write its keys below, each on its own line`},
+f.yaml:1:1: expected a mapping, found what is not shown here
+  1 | ***
+    | ^^^ write its keys below, each on its own line`},
 		{"two documents", "s: a\n---\ns: b\n", `
 f.yaml:3:1: a second YAML document in the file
   3 | s: b
@@ -199,12 +203,12 @@ f.yaml:1:1: keys written with ? are not supported
   1 | ? a
     | ^ write key: value`},
 		{"merge of text", "in: {<<: x, name: n}\n", `
-f.yaml:1:10: << merges mappings, found the text "x"
-  1 | in: {<<: x, name: n}
+f.yaml:1:10: << merges mappings, found what is not shown here
+  1 | in: {<<: ***
     |          ^`},
 		{"merge of a list of text", "in: {<<: [x], name: n}\n", `
-f.yaml:1:11: << merges mappings, found the text "x"
-  1 | in: {<<: [x], name: n}
+f.yaml:1:11: << merges mappings, found what is not shown here
+  1 | in: {<<: [***
     |           ^`},
 		{"a mapping as key", "any: &a [x]\nm: {*a : b}\n", `
 f.yaml:2:5: a key must be text, found a list
@@ -243,10 +247,10 @@ func TestErrors_keepTheCaretUnderTabsAndInLongLines(t *testing.T) {
 	if got, want := tabs.Error(), "f:1:4: m\n  1 | a:\tx\n    |   \t^"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	_, err := decode(t, "l: [\""+strings.Repeat("x", 300)+"\", 5, \""+strings.Repeat("y", 300)+"\"]")
+	_, err := decode(t, "l: [\""+strings.Repeat("x", 300)+"\", yes, true, \""+strings.Repeat("y", 300)+"\"]")
 	lines := strings.Split(err.Error(), "\n")
 	shown, caret := []rune(lines[1]), []rune(lines[2])
-	if len(shown) > 130 || shown[strings.Index(string(caret), "^")] != '5' {
+	if len(shown) > 130 || !strings.HasPrefix(string(shown[strings.Index(string(caret), "^"):]), "true") {
 		t.Errorf("got\n%s", err)
 	}
 	if !strings.Contains(lines[1], "…xxx") || !strings.HasSuffix(lines[1], "yyy…") {
@@ -262,7 +266,7 @@ func TestError_withoutALineIsOneSentence(t *testing.T) {
 	if got := (&Error{Message: "gone"}).Error(); got != "gone" {
 		t.Errorf("got %q", got)
 	}
-	_, err := decode(t, strings.Repeat("#", maxFile+1))
+	_, err := decode(t, strings.Repeat("#", MaxFile+1))
 	if got, want := err.Error(), "f.yaml: the file is larger than 1 MiB\n  split it, or move large values to files of their own"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}

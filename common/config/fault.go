@@ -1,7 +1,6 @@
 package config
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 )
@@ -9,25 +8,26 @@ import (
 // fault is an error on its way to a position: one of Validate knows its key,
 // one of the parser its place.
 type fault struct {
-	code          string
-	key           string
-	at            place
-	span          int
-	message, hint string
+	code         string
+	key          string
+	at           place
+	span         int
+	said, hinted words
 }
 
 func (f *fault) Error() string {
 	if f.key == "" {
-		return f.message
+		return f.said.String()
 	}
-	return f.key + ": " + f.message
+	return f.key + ": " + f.said.String()
 }
 
 // Fault is a fault of one field, for use in Validate: key is the path of yaml
 // keys below the struct, such as "sasl.password" or "topics[1]", and the
-// decoder turns it into a position. Join several with errors.Join.
+// decoder turns it into a position. Join several with errors.Join. Of args that
+// are text, what is a secret in the file is not shown; the format is.
 func Fault(key, format string, args ...any) error {
-	return &fault{code: CodeBadValue, key: key, message: fmt.Sprintf(format, args...)}
+	return &fault{code: CodeBadValue, key: key, said: say(format, args...)}
 }
 
 // flatten is an error taken apart where errors.Join put it together.
@@ -52,7 +52,10 @@ func locate(n *node, at place, span int, path string) (place, int) {
 	for path != "" && n != nil {
 		var step string
 		step, path = nextStep(path)
-		if i, err := strconv.Atoi(step); err == nil && n.kind == sequence {
+		if i, err := strconv.Atoi(step); err == nil && n.kind != mapping {
+			if n.kind != sequence && path == "" && n.kind != null {
+				return n.at, n.span() // the only item, written without a list
+			}
 			if i < 0 || i >= len(n.items) {
 				return at, span
 			}

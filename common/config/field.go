@@ -14,7 +14,9 @@ type field struct {
 	enum     []string
 	required bool
 	file     bool
-	secret   bool // only a reference to a secret may stand there, and people write the secret
+	secret   bool // a part that holds credentials, see conceal.go
+	open     bool // of such a part, but shown
+	blanks   bool // blanks around the text are kept
 }
 
 // fields are the fields of a struct that a file can set, those of inlined
@@ -40,6 +42,8 @@ func fields(t reflect.Type) []field {
 			required: f.Tag.Get("required") == "true",
 			file:     f.Tag.Get("file") == "true",
 			secret:   f.Tag.Get("secret") == "true",
+			open:     f.Tag.Get("secret") == "false",
+			blanks:   f.Tag.Get("blanks") == "keep",
 		}
 		if e := f.Tag.Get("enum"); e != "" {
 			out.enum = strings.Split(e, "|")

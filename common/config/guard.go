@@ -12,7 +12,7 @@ import (
 // See https://github.com/kubernetes/kubernetes/issues/83253 and
 // https://github.com/golang/vulndb/issues/4768.
 const (
-	maxFile    = 1 << 20
+	MaxFile    = 1 << 20
 	maxDepth   = 100
 	maxAliased = 10_000 // values reached through aliases
 	maxKey     = 1024   // characters of a key; YAML's own limit
@@ -25,8 +25,8 @@ const (
 
 // guardText refuses text that the lexer would chew on for long.
 func guardText(text string) *fault {
-	if len(text) > maxFile {
-		return &fault{code: CodeTooLarge, message: "the file is larger than 1 MiB", hint: "split it, or move large values to files of their own"}
+	if len(text) > MaxFile {
+		return &fault{code: CodeTooLarge, said: plainly("the file is larger than 1 MiB"), hinted: plainly("split it, or move large values to files of their own")}
 	}
 	blank, run, line := 0, 0, 1
 	for i := 0; i < len(text); i++ {
@@ -43,7 +43,7 @@ func guardText(text string) *fault {
 			blank, run = 0, 0
 		}
 		if blank > maxBlank+1 || run > maxRun {
-			return &fault{code: CodeTooLarge, at: place{line, 1}, message: "more than 100 blank lines, or 1000 '<', in a row", hint: "remove them"}
+			return &fault{code: CodeTooLarge, at: place{line, 1}, said: plainly("more than 100 blank lines, or 1000 '<', in a row"), hinted: plainly("remove them")}
 		}
 	}
 	return nil
@@ -56,7 +56,7 @@ func guardTokens(tokens token.Tokens) *fault {
 	g := guard{total: len(tokens)}
 	if g.total > maxTokens {
 		at := tokens[maxTokens].Position
-		return &fault{code: CodeTooLarge, at: place{at.Line, at.Column}, message: "too many entries", hint: "split the file, or the list"}
+		return &fault{code: CodeTooLarge, at: place{at.Line, at.Column}, said: plainly("too many entries"), hinted: plainly("split the file, or the list")}
 	}
 	for _, tk := range tokens {
 		if f := g.see(tk); f != nil {
@@ -94,7 +94,7 @@ func (g *guard) see(tk *token.Token) *fault {
 			g.levels = g.levels[:len(g.levels)-1]
 		}
 	case token.MappingKeyType:
-		return &fault{code: CodeSyntax, at: at, message: "keys written with ? are not supported", hint: "write key: value"}
+		return &fault{code: CodeSyntax, at: at, said: plainly("keys written with ? are not supported"), hinted: plainly("write key: value")}
 	case token.SequenceEntryType:
 		g.entry(tk.Position.Column, 8)
 	case token.MappingValueType:
@@ -110,9 +110,9 @@ func (g *guard) see(tk *token.Token) *fault {
 	}
 	switch {
 	case len(g.levels) > maxDepth:
-		return &fault{code: CodeTooDeep, at: at, message: "nested more than 100 deep"}
+		return &fault{code: CodeTooDeep, at: at, said: plainly("nested more than 100 deep")}
 	case g.effort > maxEffort || g.paths > maxPaths:
-		return &fault{code: CodeTooLarge, at: at, message: "too many entries", hint: "split the file, or the list"}
+		return &fault{code: CodeTooLarge, at: at, said: plainly("too many entries"), hinted: plainly("split the file, or the list")}
 	}
 	return nil
 }
@@ -123,7 +123,7 @@ func (g *guard) key(tk *token.Token) *fault {
 	}
 	if n := keyLength(tk); n > maxKey*4 {
 		p := tk.Prev.Position
-		return &fault{code: CodeTooLarge, at: place{p.Line, p.Column}, message: "a key is longer than 1024 characters"}
+		return &fault{code: CodeTooLarge, at: place{p.Line, p.Column}, said: plainly("a key is longer than 1024 characters")}
 	}
 	if g.flow == 0 {
 		g.entry(tk.Prev.Position.Column, keyLength(tk))

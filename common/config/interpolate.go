@@ -2,9 +2,6 @@ package config
 
 import (
 	"errors"
-	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -88,7 +85,7 @@ func (d *decoder) expand(n *node, path string) (string, bool) {
 	}
 	parts, err := parseParts(n.text)
 	if err != nil {
-		d.reference(n, parts[0], path, err.Error(), "")
+		d.reference(n, parts[0], path, plainly(err.Error()), "")
 		return "", false
 	}
 	var b strings.Builder
@@ -109,7 +106,7 @@ const maxExpanded = 16 << 20
 func (d *decoder) resolve(n *node, p part, path string) (string, bool) {
 	value, ok := d.follow(n, p, path)
 	if d.expanded += len(value); ok && d.expanded > maxExpanded {
-		d.reference(n, p, path, "the references of this part bring in more than 16 MiB", "")
+		d.reference(n, p, path, plainly("the references of this part bring in more than 16 MiB"), "")
 		return "", false
 	}
 	return value, ok
@@ -123,15 +120,15 @@ func (d *decoder) follow(n *node, p part, path string) (string, bool) {
 			return *p.fallback, true
 		}
 		if !ok {
-			d.reference(n, p, path, "environment variable "+p.env+" is not set", "set it, or give a default: ${"+p.env+":-…}")
+			d.reference(n, p, path, plainly("environment variable "+p.env+" is not set"), "set it, or give a default: ${"+p.env+":-…}")
 			return "", false
 		}
 		d.src.conceal(value, "${"+p.env+"}")
 		return value, true
 	case p.file != "":
-		value, err := readValue(p.file)
+		value, err := d.read(p.file)
 		if err != nil {
-			d.reference(n, p, path, err.Error(), "make the file readable, or correct its path")
+			d.reference(n, p, path, plainly(err.Error()), "make the file readable, or correct its path")
 			return "", false
 		}
 		d.src.conceal(value, "${file:"+p.file+"}")
@@ -141,27 +138,6 @@ func (d *decoder) follow(n *node, p part, path string) (string, bool) {
 }
 
 // reference reports a reference that cannot be followed, where it stands.
-func (d *decoder) reference(n *node, p part, path, message, hint string) {
-	at := align(d.src, n, p.offset)
-	if path != "" {
-		message = path + ": " + message
-	}
-	d.failAt(CodeBadInterpolation, at, 2, path, message, hint)
-}
-
-// readValue reads a value from a file, without the line break at its end.
-func readValue(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err // names the file already
-	}
-	defer func() { _ = f.Close() }() // only read from
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
-		return "", err
-	}
-	if len(data) > maxFile {
-		return "", fmt.Errorf("%s is larger than 1 MiB", path)
-	}
-	return strings.TrimRight(string(data), "\r\n"), nil
+func (d *decoder) reference(n *node, p part, path string, message words, hint string) {
+	d.failAt(CodeBadInterpolation, align(d.src, n, p.offset), 2, path, at(path, message), plainly(hint))
 }

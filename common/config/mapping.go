@@ -1,10 +1,6 @@
 package config
 
-import (
-	"fmt"
-
-	"github.com/goccy/go-yaml/ast"
-)
+import "github.com/goccy/go-yaml/ast"
 
 func (b *builder) mapping(at place, values []*ast.MappingValueNode, depth int) *node {
 	out := &node{kind: mapping, at: at, size: 1, height: 1}
@@ -16,23 +12,23 @@ func (b *builder) mapping(at place, values []*ast.MappingValueNode, depth int) *
 			continue
 		}
 		key := b.key(v.Key, depth)
-		value := b.node(v.Value, depth+1)
+		val := b.node(v.Value, depth+1)
 		if b.fatal {
 			return out
 		}
 		if first, again := seen[key.text]; again {
-			b.fail(CodeDuplicateKey, key.at, key.span(), fmt.Sprintf("key %s is set twice", quote(key.text)),
-				fmt.Sprintf("it is set on line %d already", first.line))
-			out.again = append(out.again, pair{key: key, value: value})
+			b.fail(CodeDuplicateKey, key.at, key.span(), say("key %s is set twice", key.shownAsKey()),
+				say("it is set on line %d already", first.line))
+			out.again = append(out.again, pair{key: key, value: val})
 			continue
 		}
 		seen[key.text] = key.at
-		if value.owner == nil {
-			value.owner = key
+		if val.owner == nil {
+			val.owner = key
 		}
-		out.pairs = append(out.pairs, pair{key: key, value: value})
+		out.pairs = append(out.pairs, pair{key: key, value: val})
 		out.size += key.size
-		out.grow(value)
+		out.grow(val)
 	}
 	for _, m := range merges {
 		b.merge(out, m, seen)
@@ -45,7 +41,7 @@ func (b *builder) key(n ast.MapKeyNode, depth int) *node {
 	key := *b.node(n, depth+1)
 	key.at = start(n) // of the alias, where it is one
 	if !key.scalar() {
-		b.fail(CodeSyntax, key.at, 1, "a key must be text, found "+key.describe(), "")
+		b.fail(CodeSyntax, key.at, 1, say("a key must be text, found %s", found{&key}), words{})
 		return &node{at: key.at, kind: stringKind, size: 1, height: 1}
 	}
 	return &key
@@ -58,14 +54,16 @@ func (b *builder) merge(out, from *node, seen map[string]place) {
 	case sequence:
 		for _, item := range from.items {
 			if item.kind != mapping {
-				b.fail(CodeSyntax, item.at, item.span(), "<< merges mappings, found "+item.describe(), "")
+				b.fail(CodeSyntax, item.at, item.span(), say("<< merges mappings, found %s", found{item}), words{})
+				out.again = append(out.again, pair{key: item, value: item})
 				continue
 			}
 			b.merge(out, item, seen)
 		}
 		return
 	default:
-		b.fail(CodeSyntax, from.at, from.span(), "<< merges mappings, found "+from.describe(), "")
+		b.fail(CodeSyntax, from.at, from.span(), say("<< merges mappings, found %s", found{from}), words{})
+		out.again = append(out.again, pair{key: from, value: from}) // it belongs to no key
 		return
 	}
 	for _, p := range from.pairs {

@@ -41,8 +41,9 @@ type node struct {
 	text  string // of a scalar: its value; of an unquoted one: as it is written
 	pairs []pair
 	items []*node
-	again []pair // keys that are set twice, an error
+	again []pair // what is an error: keys that are set twice, and merged texts
 	owner *node  // the key whose value this is
+	from  place  // where its anchor or its tag begins; zero: it has none
 
 	size, height int // with everything below
 }
@@ -74,10 +75,21 @@ func (n *node) pair(key string) *pair {
 	return nil
 }
 
+// begin is where all that is written of a value begins.
+func (n *node) begin() place {
+	if n.from.line > 0 {
+		return n.from
+	}
+	return n.at
+}
+
 func (n *node) scalar() bool { return n.kind != mapping && n.kind != sequence }
 
 // describe names what was found, for the words "expected …, found …".
-func (n *node) describe() string {
+func (n *node) describe(hidden bool) string {
+	if hidden && n.scalar() && n.kind != null && n.kind != boolKind {
+		return "what is not shown here"
+	}
 	switch n.kind {
 	case null:
 		return "nothing"

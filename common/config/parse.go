@@ -1,10 +1,7 @@
 package config
 
 import (
-	"errors"
-	"fmt"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/lexer"
@@ -14,52 +11,33 @@ import (
 
 // parse reads one document within the bounds of guard.go. The node is nil for
 // a file without a value. Faults beside a node are those that leave the rest
-// of the file readable.
-func parse(text string) (*node, []*fault) {
+// of the file readable. From the line unread on nothing was understood; 0: all was.
+func parse(text string) (root *node, faults []*fault, unread int) {
 	if f := guardText(text); f != nil {
-		return nil, []*fault{f}
+		return nil, []*fault{f}, 1
 	}
 	if f := guardEncoding(text); f != nil {
-		return nil, []*fault{f}
+		return nil, []*fault{f}, 1
 	}
 	file, err := parseYAML(text)
 	if err != nil {
-		return nil, []*fault{syntaxFault(err)}
+		return nil, []*fault{syntaxFault(err)}, 1
 	}
 	b := &builder{anchors: map[string]*node{}}
-	var root *node
 	for _, doc := range file.Docs {
 		if doc.Body == nil || doc.Body.Type() == ast.CommentType || doc.Body.Type() == ast.DirectiveType {
 			continue
 		}
 		if root != nil {
-			b.fail(CodeSyntax, start(doc.Body), 1, "a second YAML document in the file", "keep one document a file")
+			b.fail(CodeSyntax, start(doc.Body), 1, plainly("a second YAML document in the file"), plainly("keep one document a file"))
+			b.unread = start(doc.Body).line
 			break
 		}
 		if root = b.node(doc.Body, 0); b.fatal {
-			return nil, b.faults
+			return nil, b.faults, 1
 		}
 	}
-	return root, b.faults
-}
-
-// guardEncoding refuses what is no text: the library would drop or guess it.
-func guardEncoding(text string) *fault {
-	line, column := 1, 1
-	for i, r := range text {
-		if r == utf8.RuneError {
-			if _, size := utf8.DecodeRuneInString(text[i:]); size == 1 {
-				return &fault{code: CodeSyntax, at: place{line, column}, message: "the file is not valid UTF-8", hint: "save it as UTF-8"}
-			}
-		}
-		if r < ' ' && r != '\t' && r != '\n' || r == 0x7f {
-			return &fault{code: CodeSyntax, at: place{line, column}, message: fmt.Sprintf("a control character (%U) in the file", r), hint: "remove it, or write it as an escape in double quotes"}
-		}
-		if column++; r == '\n' {
-			line, column = line+1, 1
-		}
-	}
-	return nil
+	return root, b.faults, b.unread
 }
 
 // parseYAML calls the library, which is known to panic on some input.
@@ -67,7 +45,7 @@ func parseYAML(text string) (file *ast.File, err error) {
 	var last *token.Token
 	defer func() {
 		if r := recover(); r != nil {
-			f := &fault{code: CodeSyntax, at: place{1, 1}, message: "not valid YAML: it confuses the reader near here"}
+			f := &fault{code: CodeSyntax, at: place{1, 1}, said: plainly("not valid YAML: it confuses the reader near here")}
 			if last != nil && last.Position != nil {
 				f.at = place{max(1, last.Position.Line), max(1, last.Position.Column)}
 			}
@@ -84,31 +62,7 @@ func parseYAML(text string) (file *ast.File, err error) {
 	if f := guardTokens(tokens); f != nil {
 		return nil, f
 	}
-	return parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
-}
-
-func syntaxFault(err error) *fault {
-	var f *fault
-	if errors.As(err, &f) {
-		return f
-	}
-	f = &fault{code: CodeSyntax, at: place{1, 1}, message: "not valid YAML"}
-	// Not err.Error: it draws the file around the fault, in square time.
-	var syntax interface {
-		GetMessage() string
-		GetToken() *token.Token
-	}
-	if errors.As(err, &syntax) {
-		f.message += ": " + syntax.GetMessage()
-		if tk := syntax.GetToken(); tk != nil && tk.Position != nil {
-			f.at = place{max(1, tk.Position.Line), max(1, tk.Position.Column)}
-		}
-	}
-	if strings.Contains(f.message, "\t") {
-		f.message = strings.ReplaceAll(f.message, "\t", `\t`)
-		f.hint = "indent with spaces; YAML allows no tabs there"
-	}
-	return f
+	return parser.Parse(joinColons(tokens), 0, parser.AllowDuplicateMapKey())
 }
 
 // builder turns the library's tree into ours.
@@ -117,19 +71,20 @@ type builder struct {
 	aliased int
 	faults  []*fault
 	fatal   bool
+	unread  int // line from which on nothing was read; 0: none
 }
 
-func (b *builder) fail(code string, at place, span int, message, hint string) {
+func (b *builder) fail(code string, at place, span int, message, hint words) {
 	if len(b.faults) >= maxErrors {
 		return
 	}
-	b.faults = append(b.faults, &fault{code: code, at: at, span: span, message: message, hint: hint})
+	b.faults = append(b.faults, &fault{code: code, at: at, span: span, said: message, hinted: hint})
 }
 
 // stop is fail for faults after which nothing more is read.
-func (b *builder) stop(code string, at place, message, hint string) *node {
+func (b *builder) stop(code string, at place, message words, hint string) *node {
 	if !b.fatal {
-		b.fail(code, at, 1, message, hint)
+		b.fail(code, at, 1, message, plainly(hint))
 	}
 	b.fatal = true
 	return &node{at: at, size: 1, height: 1}
@@ -140,7 +95,7 @@ func (b *builder) node(n ast.Node, depth int) *node {
 		return &node{size: 1, height: 1}
 	}
 	if depth > maxDepth {
-		return b.stop(CodeTooDeep, start(n), "nested more than 100 deep", "")
+		return b.stop(CodeTooDeep, start(n), plainly("nested more than 100 deep"), "")
 	}
 	switch n := n.(type) {
 	case *ast.MappingNode:
@@ -181,6 +136,7 @@ func (b *builder) anchor(n *ast.AnchorNode, depth int) *node {
 	name := n.Name.String()
 	b.anchors[name] = nil
 	value := b.node(n.Value, depth)
+	value.from = start(n)
 	b.anchors[name] = value
 	return value
 }
@@ -190,15 +146,15 @@ func (b *builder) alias(n *ast.AliasNode, depth int) *node {
 	target, known := b.anchors[name]
 	switch {
 	case !known:
-		b.fail(CodeSyntax, start(n), len(name)+1, "alias *"+name+" has no anchor above it", "write &"+name+" before the value it stands for")
+		b.fail(CodeSyntax, start(n), len(name)+1, say("alias *%s has no anchor above it", name), say("write &%s before the value it stands for", name))
 		return &node{at: start(n), size: 1, height: 1}
 	case target == nil:
-		return b.stop(CodeTooManyAliases, start(n), "alias *"+name+" stands inside of the value it means", "")
+		return b.stop(CodeTooManyAliases, start(n), say("alias *%s stands inside of the value it means", name), "")
 	case depth+target.height > maxDepth:
-		return b.stop(CodeTooDeep, start(n), "nested more than 100 deep", "")
+		return b.stop(CodeTooDeep, start(n), plainly("nested more than 100 deep"), "")
 	}
 	if b.aliased += target.size; b.aliased > maxAliased {
-		return b.stop(CodeTooManyAliases, start(n), "the aliases of the file stand for more than 10000 values", "write the values out, or split the file")
+		return b.stop(CodeTooManyAliases, start(n), plainly("the aliases of the file stand for more than 10000 values"), "write the values out, or split the file")
 	}
 	return target
 }
@@ -211,6 +167,7 @@ func (b *builder) tag(n *ast.TagNode, depth int) *node {
 	if n.Value != nil {
 		value = b.node(n.Value, depth)
 	}
+	value.from = start(n)
 	if tag == "!!str" && value.scalar() {
 		made := *value
 		made.kind = stringKind
@@ -222,7 +179,7 @@ func (b *builder) tag(n *ast.TagNode, depth int) *node {
 			return value
 		}
 	}
-	b.fail(CodeSyntax, start(n), len(tag), "tag "+quote(tag)+" is not supported here", "remove it")
+	b.fail(CodeSyntax, start(n), len(tag), say("tag %q is not supported here", tag), plainly("remove it"))
 	return value
 }
 
@@ -267,7 +224,7 @@ func (b *builder) read(n ast.Node, out *node) {
 	case *ast.BoolNode:
 		out.kind = boolKind
 	default:
-		b.fail(CodeSyntax, out.at, 1, "this kind of YAML value is not supported", "")
+		b.fail(CodeSyntax, out.at, 1, plainly("this kind of YAML value is not supported"), words{})
 		return
 	}
 	out.text = tk.Value

@@ -19,43 +19,36 @@ func (d *decoder) basic(n *node, v reflect.Value, path string) {
 	case reflect.Bool:
 		if text, ok := d.unquoted(n, path, "true or false", boolKind); ok {
 			b, err := strconv.ParseBool(strings.ToLower(text))
-			d.check(n, path, err == nil, quote(text)+" is neither true nor false")
+			d.check(n, path, err == nil, say("%s is neither true nor false", content{n, text}))
 			v.SetBool(b)
 		}
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		if text, ok := d.unquoted(n, path, "a whole number", intKind); ok {
 			i, err := strconv.ParseInt(text, 0, v.Type().Bits())
-			d.check(n, path, err == nil, numberFault(text, err, -1<<(v.Type().Bits()-1), 1<<(v.Type().Bits()-1)-1))
+			d.check(n, path, err == nil, say("%s is not a whole number from %d to %d", content{n, text}, int64(-1)<<(v.Type().Bits()-1), int64(1)<<(v.Type().Bits()-1)-1))
 			v.SetInt(i)
 		}
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		if text, ok := d.unquoted(n, path, "a whole number, 0 or more", intKind); ok {
 			i, err := strconv.ParseUint(strings.TrimPrefix(text, "+"), 0, v.Type().Bits())
-			d.check(n, path, err == nil, quote(text)+" is not a whole number from 0 to "+strconv.FormatUint(1<<v.Type().Bits()-1, 10))
+			d.check(n, path, err == nil, say("%s is not a whole number from 0 to %d", content{n, text}, uint64(1)<<v.Type().Bits()-1))
 			v.SetUint(i)
 		}
 	case reflect.Float32, reflect.Float64:
 		if text, ok := d.unquoted(n, path, "a number", intKind, floatKind); ok {
 			f, err := number(text)
-			d.check(n, path, err == nil, quote(text)+" is not a number that fits")
+			d.check(n, path, err == nil, say("%s is not a number that fits", content{n, text}))
 			v.SetFloat(f)
 		}
 	default:
-		d.bad(n, path, fmt.Sprintf("a %s cannot be set from a file", v.Type()), "")
+		d.bad(n, path, say("a %s cannot be set from a file", keyName(v.Type().String())), words{})
 	}
 }
 
-func (d *decoder) check(n *node, path string, ok bool, message string) {
+func (d *decoder) check(n *node, path string, ok bool, message words) {
 	if !ok {
-		d.bad(n, path, message, "")
+		d.bad(n, path, message, words{})
 	}
-}
-
-func numberFault(text string, err error, low, high int64) string {
-	if err == nil {
-		return ""
-	}
-	return fmt.Sprintf("%s is not a whole number from %d to %d", quote(text), low, high)
 }
 
 // number reads a float as YAML writes it. Infinities and NaN are no settings.
@@ -74,13 +67,15 @@ func number(text string) (float64, error) {
 func (d *decoder) text(n *node, path, expected string) (string, bool) {
 	switch {
 	case n.kind == stringKind:
-		return d.expand(n, path)
+		text, ok := d.expand(n, path)
+		d.src.alike(n, text)
+		return text, ok
 	case n.kind == mapping && d.interpolate && n.pair("secretRef") != nil:
 		return d.referred(n, path)
 	case !n.scalar():
-		d.wrong(n, path, expected, "")
+		d.wrong(n, path, expected, words{})
 	default:
-		d.wrong(n, path, expected, fmt.Sprintf("put it in quotes: %q", n.text))
+		d.wrong(n, path, expected, say("put it in quotes%s", quotes{n}))
 	}
 	return "", false
 }
@@ -98,7 +93,7 @@ func (d *decoder) unquoted(n *node, path, expected string, kinds ...kind) (strin
 	}
 	hint := ""
 	if n.kind == stringKind {
-		root, faults := parse(n.text)
+		root, faults, _ := parse(n.text)
 		switch {
 		case n.style == plain || len(faults) > 0 || root == nil:
 		case root.kind == kinds[0] || root.kind == kinds[len(kinds)-1]:
@@ -108,7 +103,7 @@ func (d *decoder) unquoted(n *node, path, expected string, kinds ...kind) (strin
 			hint = "write true or false"
 		}
 	}
-	d.wrong(n, path, expected, hint)
+	d.wrong(n, path, expected, plainly(hint))
 	return "", false
 }
 
@@ -141,12 +136,12 @@ func (d *decoder) size(n *node, v reflect.Value, path string) {
 			return
 		}
 	} else if n.kind != intKind {
-		d.wrong(n, path, "a size such as 1MiB", "")
+		d.wrong(n, path, "a size such as 1MiB", words{})
 		return
 	}
 	size, err := ParseBytes(text)
 	if err != nil {
-		d.bad(n, path, quote(text)+" is not a size", "write a number of bytes, or one with a unit, such as 1MiB")
+		d.bad(n, path, say("%s is not a size", content{n, text}), plainly("write a number of bytes, or one with a unit, such as 1MiB"))
 		return
 	}
 	v.SetInt(int64(size))
@@ -162,25 +157,25 @@ func (d *decoder) duration(n *node, v reflect.Value, path string) {
 		}
 		t, err := time.ParseDuration(text)
 		if err != nil {
-			d.bad(n, path, quote(text)+" is not a duration", "write a number and a unit, such as 200ms, 5s or 1h30m")
+			d.bad(n, path, say("%s is not a duration", content{n, text}), plainly("write a number and a unit, such as 200ms, 5s or 1h30m"))
 			return
 		}
 		v.SetInt(int64(t))
 	case intKind, floatKind:
 		if n.text != "0" {
-			d.wrong(n, path, expected, fmt.Sprintf("say the unit: %ss or %sms", n.text, n.text))
+			d.wrong(n, path, expected, say("say the unit: %ss or %sms", n.text, n.text))
 			return
 		}
 		v.SetInt(0)
 	default:
-		d.wrong(n, path, expected, "")
+		d.wrong(n, path, expected, words{})
 	}
 }
 
 func (d *decoder) time(n *node, v reflect.Value, path string) {
 	const example = "a time such as 2026-01-31T12:00:00Z"
 	if n.kind != stringKind {
-		d.wrong(n, path, example, "")
+		d.wrong(n, path, example, words{})
 		return
 	}
 	text, ok := d.expand(n, path)
@@ -189,7 +184,7 @@ func (d *decoder) time(n *node, v reflect.Value, path string) {
 	}
 	t, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		d.bad(n, path, quote(text)+" is not a time", "write "+example[2:]+" (RFC 3339)")
+		d.bad(n, path, say("%s is not a time", content{n, text}), plainly("write "+example[2:]+" (RFC 3339)"))
 		return
 	}
 	v.Set(reflect.ValueOf(t))
@@ -201,13 +196,13 @@ func (d *decoder) list(n *node, path string) Strings {
 	if n.kind == sequence {
 		for i, item := range n.items {
 			at := fmt.Sprintf("%s[%d]", path, i)
-			if text, ok := d.text(item, at, "text"); ok {
+			if text, ok := d.item(item, at, "text"); ok {
 				list = append(list, text)
 			}
 		}
 		return list
 	}
-	text, _ := d.text(n, path, "a list of texts")
+	text, _ := d.item(n, path, "a list of texts")
 	for part := range strings.SplitSeq(text, ",") {
 		if part = strings.TrimSpace(part); part != "" {
 			list = append(list, part)
@@ -216,10 +211,19 @@ func (d *decoder) list(n *node, path string) Strings {
 	return list
 }
 
+// item is a text of a list. A number is taken as it is written, as in [503].
+func (d *decoder) item(n *node, path, expected string) (string, bool) {
+	if n.kind == intKind || n.kind == floatKind {
+		return n.text, true
+	}
+	text, ok := d.text(n, path, expected)
+	return strings.TrimSpace(text), ok
+}
+
 func (d *decoder) unmarshal(n *node, v reflect.Value, path string) {
 	text := n.text
 	if !n.scalar() {
-		d.wrong(n, path, "text", "")
+		d.wrong(n, path, "text", words{})
 		return
 	}
 	if n.kind == stringKind {
@@ -229,6 +233,6 @@ func (d *decoder) unmarshal(n *node, v reflect.Value, path string) {
 		}
 	}
 	if err := v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(text)); err != nil {
-		d.bad(n, path, err.Error(), "")
+		d.bad(n, path, say("%s", err.Error()), words{})
 	}
 }

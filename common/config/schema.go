@@ -41,7 +41,11 @@ func schemaOf(t reflect.Type, around []reflect.Type) object {
 	case reflect.Struct:
 		return schemaOfStruct(t, around)
 	case reflect.Slice:
-		return object{"type": "array", "items": schemaOf(t.Elem(), around)}
+		list := object{"type": "array", "items": schemaOf(t.Elem(), around)}
+		if nested(t.Elem()) != nil {
+			return list
+		}
+		return object{"anyOf": []any{list, schemaOf(t.Elem(), around)}}
 	case reflect.Map:
 		return object{"type": "object", "additionalProperties": schemaOf(t.Elem(), around)}
 	case reflect.String:
@@ -73,7 +77,7 @@ func schemaOfSpecial(t reflect.Type) object {
 	case bytesType:
 		return object{"type": []string{"string", "integer"}, "pattern": sizePattern, "minimum": 0}
 	case stringsType:
-		text := object{"type": "string"}
+		text := object{"type": []string{"string", "number"}}
 		return object{"anyOf": []any{object{"type": "array", "items": text}, text}}
 	case durationType:
 		return object{"type": []string{"string", "integer"}, "pattern": durationPattern, "minimum": 0, "maximum": 0}
@@ -132,8 +136,14 @@ func schemaOfStruct(t reflect.Type, around []reflect.Type) object {
 
 // addEnum puts the values to the text itself, or to the items of a list.
 func addEnum(p object, f field) {
-	if items, ok := p["items"].(object); ok {
-		items["enum"] = f.enum
+	if forms, ok := p["anyOf"].([]any); ok && f.typ != stringsType {
+		for _, form := range forms {
+			form, _ := form.(object)
+			if items, ok := form["items"].(object); ok {
+				form = items
+			}
+			form["enum"] = f.enum
+		}
 		return
 	}
 	if f.typ == stringsType {

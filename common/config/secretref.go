@@ -2,13 +2,18 @@ package config
 
 import (
 	"path/filepath"
+	"reflect"
 	"regexp"
 )
 
 // secret decodes a secret: its files are kept, and read when they change.
 func (d *decoder) secret(n *node, path string) Secret {
 	if n.kind == mapping && n.pair("secretRef") != nil {
+		d.close(n.pair("secretRef").value, reflect.TypeFor[secretPlace](), nil)
 		if file, ok := d.secretFile(n, path); ok {
+			if d.unmounted {
+				return SecretFile(file)
+			}
 			return d.readable(n, path, SecretFile(file))
 		}
 		return Secret{}
@@ -19,22 +24,22 @@ func (d *decoder) secret(n *node, path string) Secret {
 		if n.scalar() {
 			hint = "put it in quotes"
 		}
-		d.failAt(CodeWrongType, n.at, 1, path, path+": expected a secret as text", hint)
+		d.failAt(CodeWrongType, n.at, 1, path, at(path, plainly("expected a secret as text")), plainly(hint))
 		return Secret{}
 	}
 	parts, err := parseParts(n.text)
 	if err != nil {
 		d.src.hide(n)
-		d.reference(n, parts[0], path, err.Error(), "")
+		d.reference(n, parts[0], path, plainly(err.Error()), "")
 		return Secret{}
 	}
 	if len(parts) == 0 {
 		return Secret{}
 	}
-	s := &secret{}
+	var all []secretPart
 	for _, p := range parts {
 		if p.file != "" {
-			s.parts = append(s.parts, secretPart{file: p.file})
+			all = append(all, secretPart{file: p.file})
 			continue
 		}
 		if p.env == "" {
@@ -44,16 +49,20 @@ func (d *decoder) secret(n *node, path string) Secret {
 		if !ok {
 			return Secret{}
 		}
-		s.parts = append(s.parts, secretPart{literal: value})
+		all = append(all, secretPart{literal: value})
 	}
-	return d.readable(n, path, Secret{&sealed{s}})
+	return d.readable(n, path, newSecret(all...))
 }
 
-// readable reads a secret once, so that a missing file is said now.
+// readable reads a secret once, so that a missing or empty file is said now. No
+// text is no secret, also where a variable is set to it.
 func (d *decoder) readable(n *node, path string, s Secret) Secret {
 	value, err := s.Reveal()
 	if err != nil {
-		d.failAt(CodeBadInterpolation, n.at, n.span(), path, path+": "+err.Error(), "make the file readable, or correct its path")
+		d.failAt(CodeBadInterpolation, n.at, n.span(), path, at(path, plainly(err.Error())), plainly("make the file readable, or correct its path"))
+		return Secret{}
+	}
+	if value == "" { // of variables that are set to nothing
 		return Secret{}
 	}
 	d.src.conceal(value, Mask)
@@ -63,28 +72,36 @@ func (d *decoder) readable(n *node, path string, s Secret) Secret {
 // secretDir is where the Secrets that secretRef names are mounted.
 const secretDir = "/etc/fiso/secrets"
 
+// secretPlace is what stands under secretRef. People write the secret itself there.
+type secretPlace struct {
+	Name string `yaml:"name" required:"true" doc:"name the Secret"`
+	Key  string `yaml:"key" required:"true" doc:"name the key in the Secret"`
+}
+
 // secretFile is the file that {secretRef: {name, key}} stands for.
 func (d *decoder) secretFile(n *node, path string) (string, bool) {
 	before := len(d.errs)
 	for _, p := range n.pairs {
 		if p.key.text != "secretRef" {
-			d.failAt(CodeUnknownKey, p.key.at, p.key.span(), under(path, p.key.text), "unknown key "+quote(p.key.text)+" beside secretRef", "remove it")
+			message := say("unknown key %s beside secretRef", content{p.key, p.key.text})
+			d.failAt(CodeUnknownKey, p.key.at, p.key.span(), under(path, p.key.text), message, plainly("remove it"))
 		}
 	}
 	ref := n.pair("secretRef").value
-	var to struct {
-		Name string `yaml:"name" required:"true" doc:"name the Secret"`
-		Key  string `yaml:"key" required:"true" doc:"name the key in the Secret"`
+	var to secretPlace
+	if ref.kind != mapping && ref.kind != null {
+		d.hideAll(ref)
 	}
 	inner := &decoder{file: d.file, scopes: d.scopes}
 	inner.value(ref, valueOf(&to), under(path, "secretRef"))
 	if ref.kind == null {
-		inner.wrong(ref, under(path, "secretRef"), "a mapping with name and key", "write secretRef: {name: …, key: …}")
+		inner.wrong(ref, under(path, "secretRef"), "a mapping with name and key", plainly("write secretRef: {name: …, key: …}"))
 	}
 	d.errs = append(d.errs, inner.errs...)
 	for key, value := range map[string]string{"name": to.Name, "key": to.Key} {
 		if p := ref.pair(key); p != nil && value != "" && !secretName.MatchString(value) {
-			d.bad(p.value, under(path, "secretRef."+key), quote(value)+" is not the name of a Secret or of a key in one", "use letters, digits, '-', '_' and '.'")
+			message := say("%s is not the name of a Secret or of a key in one", content{p.value, value})
+			d.bad(p.value, under(path, "secretRef."+key), message, plainly("use letters, digits, '-', '_' and '.'"))
 		}
 	}
 	if len(d.errs) > before {
@@ -106,9 +123,12 @@ func (d *decoder) referred(n *node, path string) (string, bool) {
 	if !ok {
 		return "", false
 	}
-	value, err := readValue(file)
+	if d.unmounted {
+		return Mask, true
+	}
+	value, err := d.read(file)
 	if err != nil {
-		d.failAt(CodeBadInterpolation, n.at, 1, path, path+": "+err.Error(), "is the Secret mounted there?")
+		d.failAt(CodeBadInterpolation, n.at, 1, path, at(path, plainly(err.Error())), plainly("is the Secret mounted there?"))
 		return "", false
 	}
 	d.src.conceal(value, Mask)

@@ -11,19 +11,23 @@ import (
 // structure decodes a mapping into a struct and checks it.
 func (d *decoder) structure(n *node, v reflect.Value, path string) {
 	if n.kind != mapping {
-		d.wrong(n, path, "a mapping", "write its keys below, each on its own line")
+		if bears(v.Type()) || path == "" {
+			d.hideAll(n)
+		}
+		d.wrong(n, path, "a mapping", plainly("write its keys below, each on its own line"))
 		return
 	}
 	d.scopes = append(slices.Clone(d.scopes), scope{v.Type(), path})
 	known := fields(v.Type())
-	for _, p := range n.pairs {
+	for i, p := range n.pairs {
 		if !slices.ContainsFunc(known, func(f field) bool { return f.key == p.key.text }) {
-			d.unknown(p, path)
+			d.unknown(n, i, path)
 		}
 	}
 	for _, p := range n.again {
-		if slices.ContainsFunc(known, func(f field) bool { return f.key == p.key.text && f.typ == secretType }) {
-			d.src.hide(p.value)
+		i := slices.IndexFunc(known, func(f field) bool { return f.key == p.key.text })
+		if i < 0 || bears(known[i].typ) || known[i].secret {
+			d.hideAll(p.value)
 		}
 	}
 	for _, f := range known {
@@ -37,13 +41,12 @@ func (d *decoder) field(n *node, v reflect.Value, f field, path string) {
 	key := under(path, f.key)
 	value := n.get(f.key)
 	if value == nil {
+		if p := n.pair(f.key); p != nil && (f.secret || bears(f.typ)) {
+			d.hideAll(p.value)
+		}
 		if f.required && !d.guessed[key] {
 			at, span := d.missing(n, path, f.key)
-			message := fmt.Sprintf("missing key %q", f.key)
-			if path != "" {
-				message += " in " + path
-			}
-			d.failAt(CodeMissingKey, at, span, key, message, f.doc)
+			d.failAt(CodeMissingKey, at, span, key, inside(path, say("missing key %q", keyName(f.key))), plainly(f.doc))
 		}
 		if v.Type() == rawType {
 			at, _ := d.missing(n, path, f.key)
@@ -52,34 +55,39 @@ func (d *decoder) field(n *node, v reflect.Value, f field, path string) {
 		return
 	}
 	if f.secret {
-		d.hideMisplaced(value, nested(f.typ))
+		d.close(value, f.typ, f.enum)
 	}
 	before := len(d.errs)
 	d.value(value, v, key)
-	if len(d.errs) == before {
-		d.enum(value, v, f, key)
+	if len(d.errs) > before {
+		return
 	}
+	if v.Kind() == reflect.String && !f.blanks && !special(v.Type()) {
+		v.SetString(strings.TrimSpace(v.String()))
+	}
+	if f.file && v.Kind() == reflect.String && !isPath(v.String()) {
+		d.hideAll(value)
+		d.bad(value, key, plainly("this is no path of a file"), plainly("put the text into a file, and write that file's path"))
+		return
+	}
+	d.enum(value, v, f, key)
 }
 
-// hideMisplaced hides what stands where a reference to a secret is due, and what
-// stands in one under a key of its own: it may well be the secret.
-func (d *decoder) hideMisplaced(n *node, t reflect.Type) {
-	switch n.kind {
-	case null:
-	case mapping:
-		known := keys(fields(t))
-		for _, p := range n.pairs {
-			if !slices.Contains(known, p.key.text) {
-				d.hideMisplaced(p.value, t)
-			}
-		}
-	case sequence:
-		for _, item := range n.items {
-			d.hideMisplaced(item, t)
-		}
-	default:
-		d.src.hide(n)
+// isPath reports whether a text can be a path: people write the text of a key or
+// a certificate in its stead.
+func isPath(text string) bool {
+	return len(text) < maxPath && !strings.ContainsAny(text, "\n\r\x00") && !pemText.MatchString(text)
+}
+
+// maxPath is how long a path may be, as Linux has it.
+const maxPath = 4096
+
+// inside says in which part of the file a fault is.
+func inside(path string, w words) words {
+	if path == "" {
+		return w
 	}
+	return say(w.format+" in %s", append(w.args, keyName(path))...)
 }
 
 // missing is where an absent key of a mapping is reported: at the key, when
@@ -123,7 +131,7 @@ func (d *decoder) enum(n *node, v reflect.Value, f field, path string) {
 		if near := nearest(value, f.enum); near != "" {
 			hint = fmt.Sprintf("did you mean %q? (%s)", near, strings.Join(f.enum, ", "))
 		}
-		d.bad(nodes[i], path, "unknown value "+quote(value), hint)
+		d.bad(nodes[i], path, say("unknown value %s", content{nodes[i], value}), plainly(hint))
 	}
 }
 
@@ -155,22 +163,18 @@ func (d *decoder) invalid(n *node, path string, err error, before Errors) {
 		d.errs = append(d.errs, positioned)
 		return
 	}
-	f := &fault{code: CodeBadValue, message: err.Error()}
+	f := &fault{code: CodeBadValue, said: say("%s", err.Error())}
 	errors.As(err, &f)
-	key := under(path, f.key)
+	key := under(path, d.src.path(f.key))
 	if d.known(key, before) {
 		return
 	}
-	at, span := n.at, 1
+	place, span := n.at, 1
 	if n.owner != nil {
-		at, span = n.owner.at, n.owner.span()
+		place, span = n.owner.at, n.owner.span()
 	}
-	at, span = locate(n, at, span, f.key)
-	message := f.message
-	if key != "" {
-		message = key + ": " + message
-	}
-	d.failAt(f.code, at, span, key, message, f.hint)
+	place, span = locate(n, place, span, f.key)
+	d.failAt(f.code, place, span, key, at(key, f.said), f.hinted)
 }
 
 // known reports whether a key, one above or one below it has an error.

@@ -2,71 +2,91 @@ package config
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 )
 
-// unknown reports a key that no field has, with the key that was meant.
-func (d *decoder) unknown(p pair, path string) {
-	key := p.key.text
-	message := "unknown key " + quote(key)
-	if path != "" {
-		message += " in " + path
+// unknown reports a key that no field has, with the key that was meant. Its value
+// is shown where the key that was meant takes no credential.
+func (d *decoder) unknown(n *node, i int, path string) {
+	p := n.pairs[i]
+	meant, hint := d.meant(d.scopes[len(d.scopes)-1], p.key.text)
+	if meant == nil && d.severed(n, i, path) {
+		return
 	}
-	here := d.scopes[len(d.scopes)-1]
-	d.failAt(CodeUnknownKey, p.key.at, p.key.span(), under(path, key), message, d.meant(here, key, p))
+	switch {
+	case meant == nil:
+		d.hideAll(p.value)
+	case meant.secret || bears(meant.typ):
+		d.close(p.value, meant.typ, meant.enum)
+	}
+	message := inside(path, say("unknown key %s", content{p.key, p.key.text}))
+	d.failAt(CodeUnknownKey, p.key.at, p.key.span(), d.src.path(under(path, p.key.text)), message, plainly(hint))
 }
 
-func (d *decoder) meant(here scope, key string, p pair) string {
+// meant is the field that a key was meant to be, nil when none is near, and what
+// to do.
+func (d *decoder) meant(here scope, key string) (*field, string) {
 	known := fields(here.typ)
 	if near := nearest(key, keys(known)); near != "" {
 		if d.guessed == nil {
 			d.guessed = map[string]bool{}
 		}
 		d.guessed[under(here.path, near)] = true
-		i := slices.IndexFunc(known, func(f field) bool { return f.key == near })
-		if known[i].typ == secretType && p.value.scalar() {
-			d.src.hide(p.value)
-		}
-		return fmt.Sprintf("did you mean %q?", near)
+		return fieldOf(here.typ, near), fmt.Sprintf("did you mean %q?", near)
 	}
-	if place, ok := d.elsewhere(here, key); ok {
-		return place
+	if f, hint := d.elsewhere(here, key); f != nil {
+		return f, hint
 	}
 	for _, f := range known {
 		if f.typ == rawType {
-			return "does it belong under " + under(here.path, f.key) + "?"
+			return nil, "does it belong under " + under(here.path, f.key) + "?"
 		}
 	}
 	if len(known) == 0 {
-		return "this mapping takes no keys"
+		return nil, "this mapping takes no keys"
 	}
 	names := keys(known)
 	slices.Sort(names)
 	if len(names) > 12 {
 		names = append(names[:12], "…")
 	}
-	return "known keys: " + strings.Join(names, ", ")
+	return nil, "known keys: " + strings.Join(names, ", ")
 }
 
 // elsewhere looks for a key one level down and in the structs around.
-func (d *decoder) elsewhere(here scope, key string) (string, bool) {
+func (d *decoder) elsewhere(here scope, key string) (*field, string) {
 	for _, f := range fields(here.typ) {
-		if t := nested(f.typ); t != nil && slices.Contains(keys(fields(t)), key) {
-			return fmt.Sprintf("%q belongs under %s", key, under(here.path, f.key)), true
+		if t := nested(f.typ); t != nil {
+			if inner := fieldOf(t, key); inner != nil {
+				inner.secret = inner.secret || f.secret
+				return inner, fmt.Sprintf("%q belongs under %s", key, under(here.path, f.key))
+			}
 		}
 	}
 	for i := len(d.scopes) - 2; i >= 0; i-- {
 		s := d.scopes[i]
-		if !slices.Contains(keys(fields(s.typ)), key) {
-			continue
+		f := fieldOf(s.typ, key)
+		switch {
+		case f == nil:
+		case s.path == "":
+			return f, fmt.Sprintf("%q belongs at the top level of the file", key)
+		default:
+			return f, fmt.Sprintf("%q belongs under %s", key, s.path)
 		}
-		if s.path == "" {
-			return fmt.Sprintf("%q belongs at the top level of the file", key), true
-		}
-		return fmt.Sprintf("%q belongs under %s", key, s.path), true
 	}
-	return "", false
+	return nil, ""
+}
+
+// fieldOf is the field of a struct with that key, nil when there is none.
+func fieldOf(t reflect.Type, key string) *field {
+	for _, f := range fields(t) {
+		if f.key == key {
+			return &f
+		}
+	}
+	return nil
 }
 
 func keys(all []field) []string {

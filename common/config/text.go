@@ -51,6 +51,7 @@ func (t Text) Error(line, column int, message, hint string) *Error {
 	if t.from == nil {
 		return e
 	}
+	e.said, e.hinted = plainly(message), plainly(hint) // they are of the expression, which is shown
 	return t.from.src.finish(Errors{e})[0]
 }
 
@@ -71,7 +72,7 @@ func offset(text string, line, column int) int {
 // code decodes a Text.
 func (d *decoder) code(n *node, path string) Text {
 	if !n.scalar() {
-		d.wrong(n, path, "an expression as text", "write it in one line, or below a |")
+		d.wrong(n, path, "an expression as text", plainly("write it in one line, or below a |"))
 		return Text{}
 	}
 	return Text{Value: n.text, from: &origin{d.src, n, path}}
@@ -89,14 +90,14 @@ type Fields []Field
 // ordered decodes Fields.
 func (d *decoder) ordered(n *node, path string) Fields {
 	if n.kind != mapping {
-		d.wrong(n, path, "a mapping of names to expressions", "")
+		d.wrong(n, path, "a mapping of names to expressions", words{})
 		return nil
 	}
 	var out Fields
 	for _, p := range n.pairs {
 		key := under(path, p.key.text)
 		if p.value.kind == null && p.value.text == "" {
-			d.wrong(p.key, key, "an expression", "write null where null is meant")
+			d.wrong(p.key, key, "an expression", plainly("write null where null is meant"))
 			continue
 		}
 		out = append(out, Field{p.key.text, d.code(p.value, key)})

@@ -31,6 +31,7 @@ func special(t reflect.Type) bool {
 // value decodes n into v. A null leaves v as it is.
 func (d *decoder) value(n *node, v reflect.Value, path string) {
 	if v.Type() == rawType {
+		d.src.unknown(n)
 		v.Set(reflect.ValueOf(Raw{&raw{file: d.file, node: n, at: n.at, path: path, scopes: d.scopes}}))
 		return
 	}
@@ -60,15 +61,26 @@ func (d *decoder) value(n *node, v reflect.Value, path string) {
 }
 
 func (d *decoder) slice(n *node, v reflect.Value, path string) {
-	if n.kind != sequence {
-		d.wrong(n, path, "a list", "")
+	elem := v.Type().Elem()
+	if n.kind != sequence && (nested(elem) != nil || !n.scalar() && elem != secretType) {
+		if bears(elem) {
+			d.hideAll(n)
+		}
+		hint := "write it in [ ]"
+		if n.kind == mapping {
+			hint = "write - before it"
+		}
+		d.wrong(n, path, "a list", plainly(hint))
 		return
+	}
+	if n.kind != sequence { // a list of one
+		n = &node{kind: sequence, at: n.at, items: []*node{n}, size: n.size, height: n.height}
 	}
 	list := reflect.MakeSlice(v.Type(), len(n.items), len(n.items))
 	for i, item := range n.items {
 		at := fmt.Sprintf("%s[%d]", path, i)
 		if item.kind == null {
-			d.wrong(item, at, "a value", "remove the empty item, or write its value")
+			d.wrong(item, at, "a value", plainly("remove the empty item, or write its value"))
 			continue
 		}
 		setDefaults(list.Index(i))
@@ -79,11 +91,14 @@ func (d *decoder) slice(n *node, v reflect.Value, path string) {
 
 func (d *decoder) mapping(n *node, v reflect.Value, path string) {
 	if n.kind != mapping {
-		d.wrong(n, path, "a mapping", "")
+		d.wrong(n, path, "a mapping", words{})
 		return
 	}
 	out := reflect.MakeMapWithSize(v.Type(), len(n.pairs))
-	for _, p := range n.pairs {
+	for i, p := range n.pairs {
+		if d.severed(n, i, path) {
+			continue
+		}
 		item := reflect.New(v.Type().Elem()).Elem()
 		setDefaults(item)
 		d.value(p.value, item, under(path, p.key.text))

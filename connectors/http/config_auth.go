@@ -3,6 +3,7 @@ package http
 import (
 	"cmp"
 	"errors"
+	"strings"
 
 	"github.com/lsm/fiso/common/config"
 )
@@ -26,8 +27,8 @@ type SinkAuth struct {
 	Username string        `yaml:"username" doc:"The user of type basic."`
 	Password config.Secret `yaml:"password" doc:"The password of type basic."`
 	Key      config.Secret `yaml:"key" doc:"The key of type apiKey."`
-	Header   string        `yaml:"header" doc:"The header that carries the key of type apiKey; X-API-Key unless query is set."`
-	Query    string        `yaml:"query" doc:"The query parameter that carries the key of type apiKey, for APIs that take it nowhere else."`
+	Header   string        `yaml:"header" secret:"false" doc:"The header that carries the key of type apiKey; X-API-Key unless query is set."`
+	Query    string        `yaml:"query" secret:"false" doc:"The query parameter that carries the key of type apiKey, for APIs that take it nowhere else."`
 }
 
 // validate joins all faults of the block, with keys as its owner sees them.
@@ -44,10 +45,19 @@ func (a *SinkAuth) validate() error {
 	if a.Header != "" && a.Query != "" {
 		faults = append(faults, config.Fault("auth.query", "the key goes either into a header or into the query; leave one of the two out"))
 	}
+	faults = append(faults, checkUsername(a.Username))
 	if a.Header != "" {
 		faults = append(faults, checkHeaderName("auth.header", a.Header))
 	}
 	return errors.Join(faults...)
+}
+
+// checkUsername refuses what basic authentication would cut in two (RFC 7617, 2).
+func checkUsername(name string) error {
+	if strings.ContainsAny(name, ":\r\n\x00") {
+		return config.Fault("auth.username", "a user name for basic has no colon and no line break; what stands behind a colon belongs to password")
+	}
+	return nil
 }
 
 // headerName is the header that the credential occupies, or "".

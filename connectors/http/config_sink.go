@@ -3,6 +3,7 @@ package http
 import (
 	"errors"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -23,8 +24,8 @@ type SinkConfig struct {
 	Method string `yaml:"method" default:"POST" enum:"POST|PUT|PATCH" doc:"Method of the request."`
 	Mode   string `yaml:"mode" default:"structured" enum:"structured|binary|batch" doc:"How an event becomes a request: all in one JSON body, attributes in ce- headers, or many events in a JSON array."`
 
-	Auth    SinkAuth          `yaml:"auth" doc:"The credential to present."`
-	Headers map[string]string `yaml:"headers" doc:"Headers added to every request, by name."`
+	Auth    SinkAuth          `yaml:"auth" secret:"true" doc:"The credential to present."`
+	Headers map[string]string `yaml:"headers" secret:"true" doc:"Headers added to every request, by name."`
 	TLS     config.TLS        `yaml:"tls" doc:"TLS settings for an https URL: own authority, client certificate."`
 
 	Timeout        time.Duration `yaml:"timeout" default:"30s" doc:"Longest time for one request, from waiting for a connection to the end of the answer."`
@@ -59,6 +60,8 @@ func (c *SinkConfig) validateURL() error {
 		return config.Fault("url", "a URL must not hold a user or password; use auth: {type: basic, username: …, password: …}")
 	case u.Hostname() == "" || !plainHost(u.Host):
 		return config.Fault("url", "the URL names no host; write one such as http://orders:8080/events")
+	case !validPort(u.Port()):
+		return config.Fault("url", "the URL has no port that there is; write one from 1 to 65535, or none")
 	case strings.Contains(c.URL, "#"):
 		return config.Fault("url", "a fragment (#…) is never sent to a server; leave it out")
 	case !validTarget(u.RequestURI()):
@@ -67,6 +70,12 @@ func (c *SinkConfig) validateURL() error {
 		return config.Fault("tls", "TLS settings need an https URL; write url: https://…")
 	}
 	return nil
+}
+
+// validPort reports whether a port can be dialled; none stands for the scheme's.
+func validPort(port string) bool {
+	n, err := strconv.Atoi(port)
+	return port == "" || err == nil && n >= 1 && n <= 65535
 }
 
 func (c *SinkConfig) validateLimits() error {

@@ -19,12 +19,16 @@ type SourceConfig struct {
 	Path   string         `yaml:"path" default:"/" doc:"Path of this source, matched exactly."`
 	Hosts  config.Strings `yaml:"hosts" doc:"Names a request may give as its host, without port. Default: any, and on a loopback address only loopback names."`
 
-	Auth SourceAuth `yaml:"auth" doc:"What a caller must present."`
+	Auth SourceAuth `yaml:"auth" secret:"true" doc:"What a caller must present."`
 	TLS  config.TLS `yaml:"tls" doc:"Certificate of the listener; with caFile, callers must present one too."`
 
-	MaxBodyBytes   config.Bytes  `yaml:"maxBodyBytes" default:"1MiB" doc:"Largest body of a request; more is answered with 413."`
-	MaxBatchEvents int           `yaml:"maxBatchEvents" default:"1000" doc:"Most events in one batch; more are answered with 413."`
-	MaxRequests    int           `yaml:"maxRequests" default:"1024" doc:"Most requests at once, until their events are settled; more are answered with 503 and Retry-After."`
+	MaxBodyBytes   config.Bytes `yaml:"maxBodyBytes" default:"1MiB" doc:"Largest body of a request; more is answered with 413."`
+	MaxBatchEvents int          `yaml:"maxBatchEvents" default:"1000" doc:"Most events in one batch; more are answered with 413."`
+	MaxRequests    int          `yaml:"maxRequests" default:"1024" doc:"Most requests at once whose events are not settled, and as many on their way; more are answered with 503 and Retry-After."`
+
+	MaxBufferedBytes config.Bytes `yaml:"maxBufferedBytes" default:"64MiB" doc:"Most bytes of requests, headers included, read and not settled; at least one body. Further callers wait, for readTimeout at most, then are answered with 503 and Retry-After."`
+	MaxConnections   int          `yaml:"maxConnections" default:"1024" doc:"Most connections of the listener; one more takes the place of one that is idle or slow, or waits. Never more than half of the descriptors that the process may have. The same for all sources of a listener."`
+
 	AnswerTimeout  time.Duration `yaml:"answerTimeout" default:"60s" doc:"Longest time a caller waits for its events to be settled; then it is told 503, while the work goes on."`
 	ReadTimeout    time.Duration `yaml:"readTimeout" default:"30s" doc:"Longest time to read one request, headers included. The same for all sources of a listener."`
 	HeaderTimeout  time.Duration `yaml:"headerTimeout" default:"10s" doc:"Longest time to read the headers of a request. The same for all sources of a listener."`
@@ -43,11 +47,11 @@ type SourceAuth struct {
 
 	Secret          config.Secret   `yaml:"secret" doc:"The shared secret of type hmac."`
 	Secrets         []config.Secret `yaml:"secrets" doc:"Further secrets of type hmac, any of which will do, for a rotation without a gap."`
-	Header          string          `yaml:"header" doc:"The header that holds the signature of type hmac; default X-Hub-Signature-256, as GitHub sends it."`
+	Header          string          `yaml:"header" secret:"false" doc:"The header that holds the signature of type hmac; default X-Hub-Signature-256, as GitHub sends it."`
 	Algorithm       string          `yaml:"algorithm" default:"sha256" enum:"sha256|sha512" doc:"Hash of type hmac."`
 	Encoding        string          `yaml:"encoding" default:"hex" enum:"hex|base64" doc:"How the signature is written."`
-	Prefix          string          `yaml:"prefix" doc:"Text that may stand before the signature; default the algorithm and =, as in sha256=."`
-	TimestampHeader string          `yaml:"timestampHeader" doc:"Header with the time of signing in Unix seconds, against replays; the signed text is then time, a dot and the body."`
+	Prefix          string          `yaml:"prefix" blanks:"keep" doc:"Text that may stand before the signature; default the algorithm and =, as in sha256=."`
+	TimestampHeader string          `yaml:"timestampHeader" secret:"false" doc:"Header with the time of signing in Unix seconds, against replays; the signed text is then time, a dot and the body."`
 	Tolerance       time.Duration   `yaml:"tolerance" default:"5m" doc:"How far that time may be from now."`
 }
 
@@ -60,7 +64,7 @@ func (c *SourceConfig) Validate() error {
 		}
 	}
 	_, port, err := net.SplitHostPort(c.Listen)
-	fault(err != nil || port == "", "listen", "write host:port or :port, such as :8080")
+	fault(err != nil || port == "" || port != "0" && !validPort(port), "listen", "write host:port or :port, such as :8080")
 	fault(!validPath(c.Path), "path", "write the path of a URL that begins with /, without a query and without . and .. in it, such as /events")
 	for _, host := range c.Hosts {
 		fault(host == "" || strings.ContainsAny(host, "/ "), "hosts", "%q is no name of a host; write it without scheme and path", host)
@@ -71,7 +75,8 @@ func (c *SourceConfig) Validate() error {
 		value int64
 	}{
 		{"maxBodyBytes", int64(c.MaxBodyBytes)}, {"maxBatchEvents", int64(c.MaxBatchEvents)},
-		{"maxRequests", int64(c.MaxRequests)}, {"maxHeaderBytes", int64(c.MaxHeaderBytes)},
+		{"maxRequests", int64(c.MaxRequests)}, {"maxBufferedBytes", int64(c.MaxBufferedBytes)}, {"maxConnections", int64(c.MaxConnections)},
+		{"maxHeaderBytes", int64(c.MaxHeaderBytes)},
 		{"answerTimeout", int64(c.AnswerTimeout)}, {"readTimeout", int64(c.ReadTimeout)},
 		{"headerTimeout", int64(c.HeaderTimeout)}, {"idleTimeout", int64(c.IdleTimeout)},
 	} {
@@ -105,6 +110,7 @@ func (a *SourceAuth) validate() error {
 		{"prefix", authHMAC, a.Prefix != "", false},
 		{"timestampHeader", authHMAC, a.TimestampHeader != "", false},
 	})
+	faults = append(faults, checkUsername(a.Username))
 	for key, header := range map[string]string{"auth.header": a.Header, "auth.timestampHeader": a.TimestampHeader} {
 		if header != "" && !validToken(header) {
 			faults = append(faults, config.Fault(key, "this is no name of a header; use letters, digits and -"))

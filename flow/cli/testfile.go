@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,7 +30,7 @@ type testFile struct {
 type testCase struct {
 	Name      string            `yaml:"name" required:"true" doc:"What the test claims."`
 	Input     config.Raw        `yaml:"input" doc:"The payload: YAML that becomes JSON, or text that is taken as it is."`
-	Key       string            `yaml:"key" doc:"Key of the record."`
+	Key       string            `yaml:"key" blanks:"keep" doc:"Key of the record."`
 	Headers   map[string]string `yaml:"headers" doc:"Headers of the record."`
 	Time      time.Time         `yaml:"time" doc:"Time of the record; default: now."`
 	Topic     string            `yaml:"topic" default:"test" doc:"Topic of the record."`
@@ -40,7 +41,7 @@ type testCase struct {
 	Event    map[string]string `yaml:"event" doc:"Attributes of the outgoing event."`
 	Filtered bool              `yaml:"filtered" doc:"The event is filtered out."`
 	Error    string            `yaml:"error" doc:"The code the event fails with."`
-	Message  string            `yaml:"message" doc:"A part of the failure's words."`
+	Message  string            `yaml:"message" blanks:"keep" doc:"A part of the failure's words."`
 }
 
 // Validate checks that a test expects one thing.
@@ -95,7 +96,7 @@ func findTests(path string) ([]string, error) {
 
 // readTests reads one file of tests; Flow of the result is a path.
 func readTests(path string) (*testFile, error) {
-	data, err := os.ReadFile(path)
+	data, err := config.ReadFile(context.Background(), path, config.MaxFile)
 	if err != nil {
 		return nil, fmt.Errorf("read transform tests: %w", err)
 	}
@@ -193,8 +194,8 @@ func (c *testCase) compare(e *cloudevent.Event) string {
 	if json.Unmarshal(want, &text) == nil && json.Valid([]byte(text)) {
 		want = []byte(text)
 	}
-	if !sameJSON(want, e.Data) {
-		return fmt.Sprintf("the output is\n      %s\n    expected\n      %s", e.Data, want)
+	if !sameJSON(want, e.Data.Bytes()) {
+		return fmt.Sprintf("the output is\n      %s\n    expected\n      %s", e.Data.Bytes(), want)
 	}
 	return ""
 }

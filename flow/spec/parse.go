@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"bytes"
 	"errors"
 	"regexp"
 	"strings"
@@ -120,6 +121,7 @@ var (
 )
 
 func isDefinition(data []byte) bool {
+	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	if strings.HasPrefix(strings.TrimLeft(string(data), " \t\r\n"), "{") {
 		return flowKey.Match(data)
 	}

@@ -2,7 +2,6 @@ package spec
 
 import (
 	"errors"
-	"fmt"
 	"regexp"
 	"strings"
 	"time"
@@ -32,7 +31,7 @@ var (
 
 // fault is a fault of the key, in this package's short form.
 func fault(key, format string, args ...any) error {
-	return config.Fault(key, "%s", fmt.Sprintf(format, args...))
+	return config.Fault(key, format, args...)
 }
 
 // Validate checks what one struct alone can tell; Parse adds the name, which

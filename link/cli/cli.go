@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -152,13 +151,13 @@ func (a *app) validateCommand() *cobra.Command {
 		Use:   "validate [file]",
 		Short: "Check a configuration file, and connect to nothing",
 		Long: `Checks the file as run would, and shows every fault with its line, its column
-and what was meant. It connects to nothing.`,
+and what was meant. It connects to nothing, and reads no Secret that a secretRef names.`,
 		Example: `  fiso-link validate config.yaml
   fiso-link validate -o json config.yaml`,
 		Args: arguments(cobra.MaximumNArgs(1)),
 		RunE: func(_ *cobra.Command, args []string) error {
 			file := a.file(args)
-			cfg, err := a.read(file)
+			cfg, err := a.read(file, config.Unmounted())
 			if err != nil {
 				return err
 			}
@@ -171,12 +170,12 @@ and what was meant. It connects to nothing.`,
 	}
 }
 
-func (a *app) read(file string) (*spec.Config, error) {
-	data, err := os.ReadFile(file)
+func (a *app) read(file string, opts ...config.Option) (*spec.Config, error) {
+	data, err := config.ReadFile(context.Background(), file, config.MaxFile)
 	if err != nil {
 		return nil, fmt.Errorf("read the configuration: %w", err)
 	}
-	return spec.Parse(file, data)
+	return spec.Parse(file, data, opts...)
 }
 
 func (a *app) schemaCommand() *cobra.Command {

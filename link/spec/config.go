@@ -18,7 +18,7 @@ type Config struct {
 	DrainTimeout   time.Duration    `yaml:"drainTimeout" default:"20s" doc:"How long calls under way may take at the end, and streams of a target that was changed or removed."`
 	AsyncBrokers   config.Strings   `yaml:"asyncBrokers" doc:"Kafka brokers of targets with async, and of those with protocol kafka, as host:port."`
 	AsyncTLS       config.TLS       `yaml:"asyncTLS" doc:"TLS to those brokers."`
-	AsyncSASL      kafka.SASLConfig `yaml:"asyncSASL" doc:"How to authenticate to those brokers."`
+	AsyncSASL      kafka.SASLConfig `yaml:"asyncSASL" secret:"true" doc:"How to authenticate to those brokers."`
 	Vault          *Vault           `yaml:"vault" doc:"The Vault that vaultRef reads from."`
 }
 
@@ -39,7 +39,7 @@ type Target struct {
 	AllowedPaths   config.Strings `yaml:"allowedPaths" doc:"Patterns of paths that may be called: * is anything within a segment, ** any number of segments. None: every path."`
 	AllowedMethods config.Strings `yaml:"allowedMethods" doc:"Methods that may be called. None: every method but CONNECT and TRACE."`
 	EncodedSlashes string         `yaml:"encodedSlashes" default:"refuse" enum:"refuse|allow" doc:"Whether %2F may stand in a path: allow keeps it within its segment, and it never climbs."`
-	Headers        Headers        `yaml:"headers" doc:"Headers that every call gets or loses."`
+	Headers        Headers        `yaml:"headers" secret:"true" doc:"Headers that every call gets or loses."`
 	RateLimit      *RateLimit     `yaml:"rateLimit" doc:"Most calls a second; above it the answer is 429."`
 	MaxConcurrent  int            `yaml:"maxConcurrent" default:"1024" doc:"Most calls at once; above it the answer is 503."`
 	Timeout        time.Duration  `yaml:"timeout" default:"30s" doc:"Longest time of an ordinary call, retries included. Streams (WebSocket, server-sent events, gRPC) are exempt once they run."`
@@ -51,7 +51,7 @@ type Target struct {
 // SecretRef names where a secret is. Exactly one form is used. It is read when
 // it is needed and again when it changes, and never shown.
 type SecretRef struct {
-	FilePath string    `yaml:"filePath" doc:"File that holds it, without the line break at its end; followed when it changes."`
+	FilePath string    `yaml:"filePath" file:"true" doc:"File that holds it, without the line break at its end; followed when it changes."`
 	EnvVar   string    `yaml:"envVar" doc:"Environment variable that holds it."`
 	VaultRef *VaultRef `yaml:"vaultRef" doc:"Secret in Vault that holds it."`
 	Name     string    `yaml:"name" doc:"Kubernetes Secret that holds it, read from $FISO_SECRETS_DIR/name/key."`
@@ -70,8 +70,8 @@ type VaultRef struct {
 type Auth struct {
 	Type            string         `yaml:"type" default:"none" enum:"none|bearer|apiKey|basic|oauth2|mtls|sigv4" doc:"Kind of credential."`
 	SecretRef       *SecretRef     `yaml:"secretRef" secret:"true" doc:"bearer: the token. apiKey: the key. basic: the password. oauth2: the client secret. sigv4: the secret access key."`
-	Header          string         `yaml:"header" doc:"apiKey: header that carries the key; default X-API-Key, unless query is given."`
-	Query           string         `yaml:"query" doc:"apiKey: query parameter that carries the key; the caller's own is removed."`
+	Header          string         `yaml:"header" secret:"false" doc:"apiKey: header that carries the key; default X-API-Key, unless query is given."`
+	Query           string         `yaml:"query" secret:"false" doc:"apiKey: query parameter that carries the key; the caller's own is removed."`
 	Username        string         `yaml:"username" doc:"basic: the user."`
 	TokenURL        string         `yaml:"tokenURL" doc:"oauth2: where tokens are fetched with client credentials."`
 	ClientID        string         `yaml:"clientID" doc:"oauth2: the client's id."`
@@ -80,8 +80,8 @@ type Auth struct {
 	ClientAuth      string         `yaml:"clientAuth" default:"basic" enum:"basic|post" doc:"oauth2: whether id and secret go in the Authorization header or in the form."`
 	AccessKeyRef    *SecretRef     `yaml:"accessKeyRef" secret:"true" doc:"sigv4: the access key id."`
 	SessionTokenRef *SecretRef     `yaml:"sessionTokenRef" secret:"true" doc:"sigv4: the session token of temporary credentials."`
-	Region          string         `yaml:"region" doc:"sigv4: AWS region, as eu-central-1."`
-	Service         string         `yaml:"service" doc:"sigv4: AWS service, as execute-api."`
+	Region          string         `yaml:"region" secret:"false" doc:"sigv4: AWS region, as eu-central-1."`
+	Service         string         `yaml:"service" secret:"false" doc:"sigv4: AWS service, as execute-api."`
 }
 
 // CircuitBreaker says when a target is given a rest.
@@ -112,7 +112,7 @@ type Retry struct {
 // Headers are rules for the headers of a call, applied before the credential.
 type Headers struct {
 	Set    map[string]string `yaml:"set" doc:"Headers to set, whatever the caller sent."`
-	Remove config.Strings    `yaml:"remove" doc:"Headers of the caller that do not go on."`
+	Remove config.Strings    `yaml:"remove" secret:"false" doc:"Headers of the caller that do not go on."`
 }
 
 // RateLimit is a token bucket.
@@ -201,7 +201,7 @@ type VaultAuth struct {
 	Method    string     `yaml:"method" required:"true" enum:"kubernetes|approle|token" doc:"How to log in: kubernetes, approle or token."`
 	Role      string     `yaml:"role" doc:"kubernetes: the role."`
 	Mount     string     `yaml:"mount" doc:"Where the method is mounted; default: its name."`
-	TokenFile string     `yaml:"tokenFile" doc:"kubernetes: file of the service account's token; default: where Kubernetes mounts it."`
+	TokenFile string     `yaml:"tokenFile" file:"true" doc:"kubernetes: file of the service account's token; default: where Kubernetes mounts it."`
 	RoleID    string     `yaml:"roleID" doc:"approle: the role's id."`
 	SecretID  *SecretRef `yaml:"secretID" secret:"true" doc:"approle: the secret id, from a file or the environment."`
 	TokenRef  *SecretRef `yaml:"tokenRef" secret:"true" doc:"token: the token, from a file or the environment; default: $VAULT_TOKEN."`

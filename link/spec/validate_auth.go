@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/lsm/fiso/common/config"
@@ -63,9 +64,7 @@ func (a *Auth) Validate() error {
 		errs = append(errs, config.Fault("username", "a user name for basic has no colon and no line break"))
 	}
 	if a.TokenURL != "" {
-		if u, err := url.Parse(a.TokenURL); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-			errs = append(errs, config.Fault("tokenURL", "is no URL: write it whole, as https://login.example.com/oauth2/token"))
-		}
+		errs = append(errs, checkURL("tokenURL", a.TokenURL, "https://login.example.com/oauth2/token"))
 	}
 	return errors.Join(errs...)
 }
@@ -133,8 +132,20 @@ func (a *VaultAuth) Validate() error {
 
 // Validate checks the address.
 func (v *Vault) Validate() error {
-	if u, err := url.Parse(v.Address); v.Address != "" && (err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http") {
-		return config.Fault("address", "is no URL: write it whole, as https://vault:8200")
+	if v.Address == "" {
+		return nil // required says so
+	}
+	return checkURL("address", v.Address, "https://vault:8200")
+}
+
+// checkURL checks where requests are sent to. It does not quote it.
+func checkURL(key, text, example string) error {
+	u, err := url.Parse(text)
+	if err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http" {
+		return config.Fault(key, "is no URL: write it whole, as %s", example)
+	}
+	if n, err := strconv.Atoi(u.Port()); u.Port() != "" && (err != nil || n < 1 || n > 65535) {
+		return config.Fault(key, "has no port that there is: write one from 1 to 65535, or none")
 	}
 	return nil
 }

@@ -77,7 +77,7 @@ func New(s *spec.Auth, p Parts) (Credential, error) {
 	case "oauth2":
 		return newOAuth2(s, p)
 	}
-	owns, refs := owned{authorization}, []*spec.SecretRef{s.SecretRef}
+	owns, refs := owned{authorization}, []named{{"auth.secretRef", s.SecretRef}}
 	var prove func([]string) (proof, error)
 	parameter := ""
 	switch s.Type {
@@ -99,9 +99,9 @@ func New(s *spec.Auth, p Parts) (Credential, error) {
 		prove = func(v []string) (proof, error) { return proveHeader(name, v[0]) }
 	case "sigv4":
 		owns = append(owns, amzDate, amzToken, amzHash)
-		refs = append(refs, s.AccessKeyRef)
+		refs = append(refs, named{"auth.accessKeyRef", s.AccessKeyRef})
 		if s.SessionTokenRef != nil {
-			refs = append(refs, s.SessionTokenRef)
+			refs = append(refs, named{"auth.sessionTokenRef", s.SessionTokenRef})
 		}
 		prove = newSigV4(s)
 	default:

@@ -69,8 +69,8 @@ func TestNew_refusesWhatCannotBe(t *testing.T) {
 		{"a second one missing", "names no secret", spec.Auth{Type: "sigv4", SecretRef: &spec.SecretRef{EnvVar: "TOKEN"}}},
 		{"no secret of a client", "names no secret", spec.Auth{Type: "oauth2"}},
 		{"no Vault", "needs the block vault", spec.Auth{Type: "bearer", SecretRef: &spec.SecretRef{VaultRef: &spec.VaultRef{Path: "a", Key: "b"}}}},
-		{"a name that climbs", `"../x" is not the name`, spec.Auth{Type: "bearer", SecretRef: &spec.SecretRef{Name: "../x", Key: "k"}}},
-		{"a key that climbs", `".." is not the name`, spec.Auth{Type: "bearer", SecretRef: &spec.SecretRef{Name: "x", Key: ".."}}},
+		{"a name that climbs", `name is not that of a Secret`, spec.Auth{Type: "bearer", SecretRef: &spec.SecretRef{Name: "../x", Key: "k"}}},
+		{"a key that climbs", `name is not that of a Secret`, spec.Auth{Type: "bearer", SecretRef: &spec.SecretRef{Name: "x", Key: ".."}}},
 		{"an unknown type", `"magic" is not known`, spec.Auth{Type: "magic"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -90,6 +90,10 @@ func TestSecret_thatCannotBeSentIsRefusedWithoutShowingIt(t *testing.T) {
 		writeFile(t, filepath.Join(dir, name), text)
 		return fromFile(filepath.Join(dir, name))
 	}
+	pipe := filepath.Join(dir, "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		name, words string
 		ref         *spec.SecretRef
@@ -99,10 +103,11 @@ func TestSecret_thatCannotBeSentIsRefusedWithoutShowingIt(t *testing.T) {
 		{"a NUL", "control character", write("nul", canary+"\x00")},
 		{"nothing", "holds nothing", write("empty", "\n")},
 		{"no file", "is not there: is the Secret mounted", fromFile(filepath.Join(dir, "gone"))},
-		{"a folder", "cannot be read: it must be a file", fromFile(dir)},
+		{"a folder", "cannot be read: it must be a regular file", fromFile(dir)},
+		{"a named pipe", "cannot be read: it must be a regular file", fromFile(pipe)}, // U16
 		{"too large", "at most 1 MiB", write("large", strings.Repeat(canary, 1<<18))},
-		{"no variable", "the environment variable NONE holds nothing", &spec.SecretRef{EnvVar: "NONE"}},
-		{"no mounted Secret", "/etc/fiso/secrets/fiso-test-gone/key is not there", &spec.SecretRef{Name: "fiso-test-gone", Key: "key"}},
+		{"no variable", "the environment variable that auth.secretRef.envVar names holds nothing", &spec.SecretRef{EnvVar: "NONE"}},
+		{"no mounted Secret", "the file of the Secret that auth.secretRef names, under /etc/fiso/secrets, is not there", &spec.SecretRef{Name: "fiso-test-gone", Key: "key"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for _, auth := range []spec.Auth{

@@ -72,7 +72,7 @@ func (text) expires() time.Time                        { return time.Time{} }
 func newOAuth2(s *spec.Auth, p Parts) (Credential, error) {
 	silent := p
 	silent.Refreshed = func(string) {} // tokens are what is counted
-	secrets, err := newSecrets([]*spec.SecretRef{s.SecretRef}, func(v []string) (proof, error) { return text(v[0]), nil }, silent)
+	secrets, err := newSecrets([]named{{"auth.secretRef", s.SecretRef}}, func(v []string) (proof, error) { return text(v[0]), nil }, silent)
 	if err != nil {
 		return nil, err
 	}

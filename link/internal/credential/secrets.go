@@ -67,10 +67,16 @@ type state struct {
 	since   time.Time // when it could not be read for the first time; zero: it can
 }
 
-func newSecrets(refs []*spec.SecretRef, prove func([]string) (proof, error), p Parts) (*secrets, error) {
+// named is a reference and the key it stands at.
+type named struct {
+	key string
+	ref *spec.SecretRef
+}
+
+func newSecrets(refs []named, prove func([]string) (proof, error), p Parts) (*secrets, error) {
 	s := &secrets{prove: prove, parts: p, turn: make(chan struct{}, 1)}
 	for _, ref := range refs {
-		src, err := newSource(ref, p)
+		src, err := newSource(ref.key, ref.ref, p)
 		if err != nil {
 			s.close()
 			return nil, err

@@ -15,8 +15,10 @@ import (
 // secretsDir is where the Secrets that references name are mounted.
 const secretsDir = "/etc/fiso/secrets"
 
-// newSource is where a reference points to.
-func newSource(ref *spec.SecretRef, p Parts) (source, error) {
+// newSource is where a reference points to, which stands at key. What it names is in
+// no error: people write the secret itself in its place, and errors reach the
+// application.
+func newSource(key string, ref *spec.SecretRef, p Parts) (source, error) {
 	switch {
 	case ref == nil:
 		return nil, errors.New("the credential names no secret: write filePath, envVar, vaultRef, or name and key")
@@ -24,31 +26,31 @@ func newSource(ref *spec.SecretRef, p Parts) (source, error) {
 		if p.Vault == nil {
 			return nil, errors.New("vaultRef needs the block vault in the configuration, which is missing")
 		}
-		return p.Vault.source(ref.VaultRef)
+		return p.Vault.source(key, ref.VaultRef)
 	case ref.EnvVar != "":
 		value, _ := p.Env(ref.EnvVar)
-		return variable{ref.EnvVar, value}, nil
+		return variable{"the environment variable that " + key + ".envVar names", value}, nil
 	case ref.FilePath != "":
-		return file(ref.FilePath), nil
+		return file{ref.FilePath, "the file that " + key + ".filePath names"}, nil
 	}
 	for _, name := range []string{ref.Name, ref.Key} {
 		if name == "" || name[0] == '.' || strings.ContainsAny(name, "/\\\x00") {
-			return nil, fmt.Errorf("%q is not the name of a Secret, nor of a key in one", name)
+			return nil, fmt.Errorf("%s: name is not that of a Secret, or key not that of one in it", key)
 		}
 	}
 	dir, _ := p.Env("FISO_SECRETS_DIR")
 	if dir == "" {
 		dir = secretsDir
 	}
-	return file(filepath.Join(dir, ref.Name, ref.Key)), nil
+	return file{filepath.Join(dir, ref.Name, ref.Key), "the file of the Secret that " + key + " names, under " + dir + ","}, nil
 }
 
 // file holds a secret. It is read whole at each look: a secret is small, and
 // times and sizes may be the same when a mounted Secret was swapped for another.
-type file string
+type file struct{ path, what string }
 
 func (f file) read(context.Context) (reading, error) {
-	text, err := config.SecretFile(string(f)).Reveal()
+	text, err := config.SecretFile(f.path).Reveal()
 	if err != nil {
 		return reading{}, fmt.Errorf("%s %s", f.where(), unread(err))
 	}
@@ -60,22 +62,24 @@ func unread(err error) string {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return "is not there: is the Secret mounted, and the path right?"
+	case errors.Is(err, config.ErrEmpty):
+		return "holds nothing: put the secret there"
 	case errors.Is(err, fs.ErrPermission):
 		return "may not be read: give the user that fiso-link runs as permission to"
 	}
-	return "cannot be read: it must be a file of at most 1 MiB"
+	return "cannot be read: it must be a regular file of at most 1 MiB"
 }
 
 func (f file) refresh(context.Context) {}
-func (f file) where() string           { return "the file " + string(f) }
+func (f file) where() string           { return f.what }
 func (f file) close()                  {}
 
 // variable is of the environment, which does not change while a process runs.
-type variable struct{ name, value string }
+type variable struct{ what, value string }
 
 func (v variable) read(context.Context) (reading, error) { return reading{text: v.value}, nil }
 func (v variable) refresh(context.Context)               {}
-func (v variable) where() string                         { return "the environment variable " + v.name }
+func (v variable) where() string                         { return v.what }
 func (v variable) close()                                {}
 
 // whole refuses what cannot be a secret on the wire: nothing, and what would

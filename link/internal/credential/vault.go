@@ -57,24 +57,28 @@ func NewVault(s *spec.Vault, p Parts) (*Vault, error) {
 		spec: s, parts: p, logins: map[string]*login{}, leases: map[leaseKey]*lease{},
 		http: &http.Client{Transport: t, Timeout: fetchLimit, CheckRedirect: noRedirect},
 	}
-	ref := s.Auth.SecretID
-	if s.Auth.Method == "token" {
-		if ref = s.Auth.TokenRef; ref == nil {
-			ref = &spec.SecretRef{EnvVar: "VAULT_TOKEN"}
-		}
-	}
-	if s.Auth.Method == "kubernetes" {
-		ref = &spec.SecretRef{FilePath: s.Auth.TokenFile}
-		if ref.FilePath == "" {
-			ref.FilePath = defaultTokenFile
-		}
-	}
 	var err error
-	if v.proof, err = newSource(ref, p); err != nil {
+	if v.proof, err = v.newProof(&s.Auth, p); err != nil {
 		return nil, fmt.Errorf("vault.auth: %w", err)
 	}
 	v.ctx, v.cancel = context.WithCancel(context.Background())
 	return v, nil
+}
+
+// newProof is where the secret of a login is.
+func (v *Vault) newProof(a *spec.VaultAuth, p Parts) (source, error) {
+	switch {
+	case a.Method == "kubernetes" && a.TokenFile == "":
+		return file{defaultTokenFile, "the file " + defaultTokenFile}, nil
+	case a.Method == "kubernetes":
+		return file{a.TokenFile, "the file that vault.auth.tokenFile names"}, nil
+	case a.Method == "token" && a.TokenRef == nil:
+		value, _ := p.Env("VAULT_TOKEN")
+		return variable{"the environment variable VAULT_TOKEN", value}, nil
+	case a.Method == "token":
+		return newSource("vault.auth.tokenRef", a.TokenRef, p)
+	}
+	return newSource("vault.auth.secretID", a.SecretID, p)
 }
 
 // Close ends what reads and renews, and waits for it. Leases are left to end.
@@ -100,7 +104,7 @@ func (v *Vault) client(token string) (*api.Client, error) {
 }
 
 // source is a field of a secret, which is read from now on.
-func (v *Vault) source(ref *spec.VaultRef) (source, error) {
+func (v *Vault) source(at string, ref *spec.VaultRef) (source, error) {
 	role := ref.Role
 	if role != "" && v.spec.Auth.Method != "kubernetes" {
 		return nil, fmt.Errorf("vaultRef.role needs vault.auth.method kubernetes: a login by %s has no role to choose", v.spec.Auth.Method)
@@ -128,18 +132,19 @@ func (v *Vault) source(ref *spec.VaultRef) (source, error) {
 		v.run.Go(func() { l.run(ctx) })
 	}
 	l.users++
-	return &vaultField{lease: l, key: ref.Key, leaseKey: key}, nil
+	return &vaultField{lease: l, at: at, key: ref.Key, leaseKey: key}, nil
 }
 
 // vaultField is one field of a secret in Vault.
 type vaultField struct {
 	lease    *lease
+	at       string // the key of the reference
 	key      string
 	leaseKey leaseKey
 	once     sync.Once
 }
 
-func (f *vaultField) where() string { return "Vault's " + f.lease.path + ", field " + f.key }
+func (f *vaultField) where() string { return "the field that " + f.at + ".vaultRef names in Vault" }
 
 func (f *vaultField) read(ctx context.Context) (reading, error) {
 	h, err := f.lease.get(ctx)

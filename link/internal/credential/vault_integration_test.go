@@ -309,7 +309,7 @@ func realDynamic(t *testing.T, v *realVault) {
 	v.do("POST", "rabbitmq/roles/app", object{"vhosts": `{"/":{"write":".*","read":".*"}}`})
 	w := &watch{}
 	ours := v.by(w, v.approle("1h", "2h"))
-	both, err := newSecrets([]*spec.SecretRef{fromVault("rabbitmq/creds/app", "username"), fromVault("rabbitmq/creds/app", "password")},
+	both, err := newSecrets([]named{{"a", fromVault("rabbitmq/creds/app", "username")}, {"b", fromVault("rabbitmq/creds/app", "password")}},
 		func(s []string) (proof, error) { return text(s[0] + "\x00" + s[1]), nil }, w.parts(ours).filled())
 	if err != nil {
 		t.Fatal(err)

@@ -70,6 +70,10 @@ func (h *held) usable(now time.Time) bool {
 	return end.IsZero() || now.Before(end)
 }
 
+// readingLease is what a lease does, for errors: the path is not shown, for people write
+// a secret there.
+const readingLease = "reading the secret that vaultRef names"
+
 // get is the secret. It waits for the first read, and for no other.
 func (l *lease) get(ctx context.Context) (*held, error) {
 	for range 2 {
@@ -81,13 +85,13 @@ func (l *lease) get(ctx context.Context) (*held, error) {
 			if h.data == nil {
 				return nil, h.err
 			}
-			return nil, fmt.Errorf("the lease of %s has ended, and there is no other: %w", l.path, h.err)
+			return nil, fmt.Errorf("the lease of the secret that vaultRef names has ended, and there is no other: %w", h.err)
 		}
 		if err := l.await(ctx, false); err != nil {
 			return nil, err
 		}
 	}
-	return nil, fmt.Errorf("reading %s: Vault gives leases that end at once", l.path)
+	return nil, errors.New(readingLease + ": Vault gives leases that end at once")
 }
 
 // refresh reads the secret after a 401, as often as is decent.
@@ -117,7 +121,7 @@ func (l *lease) await(ctx context.Context, force bool) error {
 	case <-wait:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("reading %s: the call ended before Vault had answered", l.path)
+		return errors.New(readingLease + ": the call ended before Vault had answered")
 	case <-l.vault.ctx.Done():
 		return errors.New("fiso-link is stopping")
 	}
@@ -166,7 +170,7 @@ func (l *lease) step(ctx context.Context, force bool) time.Duration {
 					l.login.drop(token) // it may have been revoked, as when Vault lost its memory
 					continue
 				}
-				return l.failed(old, vaultError("reading "+l.path, err), status(err))
+				return l.failed(old, vaultError(readingLease, err), status(err))
 			}
 		}
 		l.failures = 0

@@ -168,11 +168,11 @@ func TestVault_readsBothVersionsOfKV(t *testing.T) {
 		{"a field named data in version 1", `{"data":{"data":"v"}}`, "data", "v", ""},
 		{"a number", `{"data":{"k":12345678901234567890}}`, "k", "12345678901234567890", ""},
 		{"a truth", `{"data":{"k":true}}`, "k", "true", ""},
-		{"no such field", `{"data":{"k":"` + canary + `"}}`, "x", "", "field x is not there, or is no text"},
+		{"no such field", `{"data":{"k":"` + canary + `"}}`, "x", "", "is not there, or is no text: correct vaultRef.key"},
 		{"a field that is no text", `{"data":{"k":["` + canary + `"]}}`, "k", "", "or is no text"},
 		{"deleted", `{"data":{"data":null,"metadata":{"deletion_time":"2026-01-01T00:00:00Z"}}}`, "k", "", "there is nothing at that path"},
 		{"no JSON", canary, "k", "", "the answer is none that it should give"},
-		{"a line break", `{"data":{"k":"` + canary + `\nX: y"}}`, "k", "", "Vault's p, field k holds a line break"},
+		{"a line break", `{"data":{"k":"` + canary + `\nX: y"}}`, "k", "", "the field that auth.secretRef.vaultRef names in Vault holds a line break"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -215,7 +215,7 @@ func TestVault_readsASecretOnceForAll(t *testing.T) {
 // pair is a credential that shows which user and which password go together.
 func pair(t *testing.T, w *watch, v *Vault) *secrets {
 	t.Helper()
-	s, err := newSecrets([]*spec.SecretRef{fromVault("database/creds/app", "username"), fromVault("database/creds/app", "password")},
+	s, err := newSecrets([]named{{"a", fromVault("database/creds/app", "username")}, {"b", fromVault("database/creds/app", "password")}},
 		func(v []string) (proof, error) { return text(v[0] + ":" + v[1]), nil }, w.parts(v).filled())
 	if err != nil {
 		t.Fatal(err)
@@ -274,7 +274,7 @@ func TestVault_downServesTheLastValueUntilItsLeaseEnds(t *testing.T) {
 			}
 		}
 		time.Sleep(time.Second)
-		if _, err := s.get(t.Context()); err == nil || !strings.Contains(err.Error(), "the lease of database/creds/app has ended") || !strings.Contains(err.Error(), "Vault answered 503: it is sealed") {
+		if _, err := s.get(t.Context()); err == nil || !strings.Contains(err.Error(), "the lease of the secret that vaultRef names has ended") || !strings.Contains(err.Error(), "Vault answered 503: it is sealed") {
 			t.Error(err)
 		}
 		if n := f.count("sys/leases/renew"); n < 3 || n > 9 {

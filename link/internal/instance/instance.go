@@ -19,6 +19,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/lsm/fiso/common/admin"
+	"github.com/lsm/fiso/common/config"
 	"github.com/lsm/fiso/link/internal/async"
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/credential"
@@ -59,8 +60,9 @@ type Instance struct {
 	calls   net.Listener
 
 	mu    sync.Mutex
-	seen  [sha256.Size]byte // of the file as it was taken, or refused, last
-	next  [sha256.Size]byte // of the file as it was looked at last
+	named []string          // files that references of the file name
+	seen  [sha256.Size]byte // of the file, and of these, as they were taken, or refused, last
+	next  [sha256.Size]byte // of the same as they were looked at last
 	fault error             // of the file as it stands; nil: it is in force
 	drain bool
 }
@@ -75,11 +77,15 @@ func New(o Options) (*Instance, error) {
 		o.Every = time.Second
 	}
 	i := &Instance{o: o}
-	data, cfg, err := read(o.File)
+	data, err := read(o.File)
 	if err != nil {
 		return nil, err
 	}
-	i.cfg, i.seen = cfg, sha256.Sum256(data)
+	cfg, err := i.parse(data)
+	if err != nil {
+		return nil, err
+	}
+	i.cfg = cfg
 	if o.ListenAddr != "" {
 		cfg.ListenAddr = o.ListenAddr
 	}
@@ -119,17 +125,47 @@ func (i *Instance) closeVault() error {
 	return nil
 }
 
-// read reads and parses the file.
-func read(file string) ([]byte, *spec.Config, error) {
-	data, err := os.ReadFile(file)
+// read reads the file.
+func read(file string) ([]byte, error) {
+	data, err := config.ReadFile(context.Background(), file, config.MaxFile)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil, fmt.Errorf("%s does not exist: name the configuration file as an argument or with FISO_LINK_CONFIG", file)
+		return nil, fmt.Errorf("%s does not exist: name the configuration file as an argument or with FISO_LINK_CONFIG", file)
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("read the configuration: %w", err)
+		return nil, fmt.Errorf("read the configuration: %w", err)
 	}
-	cfg, err := spec.Parse(file, data)
-	return data, cfg, err
+	return data, nil
+}
+
+// parse parses the file, and notes what it was made of.
+func (i *Instance) parse(data []byte) (*spec.Config, error) {
+	var texts []string
+	i.named = nil
+	cfg, err := spec.Parse(i.o.File, data, config.Reading(func(path, text string) {
+		i.named, texts = append(i.named, path), append(texts, text)
+	}))
+	i.seen = sum(data, texts)
+	return cfg, err
+}
+
+// sum is the same for the same file with the same texts.
+func sum(data []byte, texts []string) (out [sha256.Size]byte) {
+	all := sha256.New()
+	for _, text := range append([]string{string(data)}, texts...) {
+		part := sha256.Sum256([]byte(text))
+		all.Write(part[:])
+	}
+	all.Sum(out[:0])
+	return out
+}
+
+// look is the sum of the file and the files it names, as they are now.
+func (i *Instance) look(data []byte) [sha256.Size]byte {
+	texts := make([]string, len(i.named))
+	for n, path := range i.named {
+		texts[n], _ = config.SecretFile(path).Reveal() // one that is away is like an empty one: parse says so
+	}
+	return sum(data, texts)
 }
 
 // listen takes both addresses.
@@ -273,25 +309,32 @@ func (i *Instance) follow(ctx context.Context) {
 	for {
 		select {
 		case <-tick.C:
-			i.reload()
+			i.reload(ctx)
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-func (i *Instance) reload() {
-	data, err := os.ReadFile(i.o.File)
-	if err != nil {
-		return // for a moment there is none, while links are swapped
-	}
-	sum := sha256.Sum256(data)
-	if sum == i.seen || sum != i.next {
-		i.next = sum // it may be half written: it counts once it stays the same
+func (i *Instance) reload(ctx context.Context) {
+	data, err := config.ReadFile(ctx, i.o.File, config.MaxFile)
+	if ctx.Err() != nil {
 		return
 	}
-	i.seen = sum
-	cfg, err := spec.Parse(i.o.File, data)
+	now := i.look(data)
+	if err != nil {
+		now = sum([]byte("unreadable: "+err.Error()), nil)
+	}
+	if now == i.seen || now != i.next {
+		i.next = now // it may be half written, or away while links are swapped: it counts once it stays the same
+		return
+	}
+	var cfg *spec.Config
+	if err == nil {
+		cfg, err = i.parse(data)
+	} else {
+		i.seen = now
+	}
 	if err == nil && i.vault == nil && cfg.Vault != nil {
 		i.vault, err = credential.NewVault(cfg.Vault, credential.Parts{Log: i.o.Log})
 	}

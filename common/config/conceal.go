@@ -1,0 +1,222 @@
+package config
+
+import (
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A part that holds credentials is tagged secret:"true". Of what stands there an
+// error shows keys, numbers, truth values, and texts that cannot be a secret: a
+// value of an enum, a duration, a size, an expression. All other texts are hidden,
+// whatever their place and shape; and so is every value of which nobody knows
+// what it was meant for. secret:"false" lets a text of such a part be shown.
+
+// close hides what may be a secret in a value of such a part.
+func (d *decoder) close(n *node, t reflect.Type, enum []string) {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch {
+	case t == textType || t == fieldsType:
+	case nested(t) != nil && n.kind == mapping:
+		d.closeStruct(n, t)
+	case t.Kind() == reflect.Map && n.kind == mapping:
+		d.closeMap(n)
+	case (t.Kind() == reflect.Slice || t == stringsType) && n.kind == sequence:
+		for _, item := range n.items {
+			d.close(item, t.Elem(), enum)
+		}
+	case n.kind != null && n.scalar() && harmless(n, t, enum):
+	default:
+		d.hideAll(n)
+	}
+}
+
+func (d *decoder) closeStruct(n *node, t reflect.Type) {
+	for i, p := range slices.Concat(n.pairs, n.again) {
+		f := fieldOf(t, p.key.text)
+		switch {
+		case f == nil && d.tail(n, i):
+			d.src.hideKey(p.key)
+			d.hideAll(p.value)
+		case f == nil:
+			if near := nearest(p.key.text, keys(fields(t))); near != "" {
+				f = fieldOf(t, near)
+				d.close(p.value, f.typ, f.enum)
+				continue
+			}
+			if !wordKey.MatchString(p.key.text) {
+				d.src.hideKey(p.key)
+			}
+			d.hideAll(p.value)
+		case !f.open:
+			d.close(p.value, f.typ, f.enum)
+		}
+	}
+}
+
+// wordKey is a key that may be a slip of somebody who meant one of ours; a secret
+// has digits in it, or is long.
+var wordKey = regexp.MustCompile(`^[A-Za-z_.-]{1,40}$`)
+
+// plainKey is a key that is no more than a name, be it with a blank too many.
+var plainKey = regexp.MustCompile(`^(?:[A-Za-z0-9_.-]{0,64}|[A-Za-z_. -]{1,40})$`)
+
+func (d *decoder) closeMap(n *node) {
+	for i, p := range slices.Concat(n.pairs, n.again) {
+		if !plainKey.MatchString(p.key.text) || d.tail(n, i) {
+			d.src.hideKey(p.key)
+		}
+		d.hideAll(p.value)
+	}
+}
+
+// hideAll hides every text and number of a value, and its keys.
+func (d *decoder) hideAll(n *node) {
+	if n.from.line > 0 {
+		d.src.hidePlace(n)
+	}
+	switch {
+	case n.kind == mapping:
+		for _, p := range slices.Concat(n.pairs, n.again) {
+			d.src.hideKey(p.key)
+			d.hideAll(p.value)
+		}
+	case n.kind == sequence:
+		for _, item := range n.items {
+			d.hideAll(item)
+		}
+	case n.kind == null || n.kind != boolKind && n.text != "" && !refersOnly(n.text):
+		d.src.hide(n) // of nothing, too: an alias or an anchor may stand there
+	}
+}
+
+// harmless reports whether a scalar cannot be a secret where t is due.
+func harmless(n *node, t reflect.Type, enum []string) bool {
+	switch n.kind {
+	case boolKind:
+		return true
+	case intKind, floatKind:
+		return t.Kind() != reflect.String && !slices.Contains([]reflect.Type{secretType, stringsType}, t) && nested(t) == nil && t.Kind() != reflect.Map
+	}
+	var err error
+	switch {
+	case len(enum) > 0:
+		return slices.Contains(enum, n.text) || nearest(n.text, enum) != ""
+	case t == durationType:
+		_, err = time.ParseDuration(n.text)
+	case t == bytesType:
+		_, err = ParseBytes(n.text)
+	default:
+		return false
+	}
+	return err == nil
+}
+
+// refersOnly reports whether a text names where its value is, and holds nothing else.
+func refersOnly(text string) bool {
+	parts, err := parseParts(text)
+	for _, p := range parts {
+		if p.literal != "" || p.fallback != nil && *p.fallback != "" {
+			return false
+		}
+	}
+	return err == nil
+}
+
+// bears reports whether a credential can stand somewhere in a value of the type.
+func bears(t reflect.Type) bool { return bearsIn(t, nil) }
+
+func bearsIn(t reflect.Type, around []reflect.Type) bool {
+	switch {
+	case t == secretType || t == rawType:
+		return true
+	case special(t) || slices.Contains(around, t):
+		return false
+	case t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice || t.Kind() == reflect.Map:
+		return bearsIn(t.Elem(), around)
+	case t.Kind() != reflect.Struct:
+		return false
+	}
+	around = append(around[:len(around):len(around)], t)
+	return slices.ContainsFunc(fields(t), func(f field) bool { return f.secret || bearsIn(f.typ, around) })
+}
+
+// severed reports a pair of a mapping in { } that is the rest of the text before
+// it, which a comma ended: {password: abc,def} is password: abc, and a key def.
+func (d *decoder) severed(n *node, i int, path string) bool {
+	if !d.tail(n, i) {
+		return false
+	}
+	p, before := n.pairs[i], under(path, n.pairs[i-1].key.text)
+	d.src.hideKey(p.key)
+	d.hideAll(p.value)
+	d.failAt(CodeSyntax, p.key.at, 1, before, at(before, plainly("a comma ends a text inside of { }")), plainly("put the text in quotes, or a list in [ ]"))
+	return true
+}
+
+func (d *decoder) tail(n *node, i int) bool {
+	if i == 0 || i >= len(n.pairs) {
+		return false
+	}
+	p, before := n.pairs[i], n.pairs[i-1].value
+	if !before.scalar() || before.style != plain || p.merged || p.key.style != plain || p.key.at.line < before.at.line {
+		return false
+	}
+	line := []rune(d.src.line(p.key.at.line))
+	from := min(p.key.at.column-1, len(line))
+	if before.kind == stringKind && from > 0 && line[from-1] == ',' {
+		return true // no blank follows the comma
+	}
+	rest := strings.TrimSpace(string(line[min(from+p.key.span(), len(line)):]))
+	return p.value.kind == null && p.value.text == "" && !strings.HasPrefix(rest, ":") && strings.HasSuffix(strings.TrimSpace(string(line[:from])), ",")
+}
+
+// unknown notes a part whose keys are not known yet: its texts are not shown
+// beside a fault of something else.
+func (s *source) unknown(n *node) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []*node
+	seen := map[*node]bool{}
+	var walk func(*node)
+	walk = func(n *node) {
+		if seen[n] {
+			return
+		}
+		seen[n] = true
+		if n.scalar() || n.from.line > 0 {
+			all = append(all, n)
+		}
+		for _, item := range n.items {
+			walk(item)
+		}
+		for _, p := range slices.Concat(n.pairs, n.again) {
+			walk(p.value)
+		}
+	}
+	walk(n)
+	s.raws[n] = all
+}
+
+// known is the end of unknown: the part is read by a schema.
+func (s *source) known(n *node) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.raws, n)
+}
+
+// path is a path of keys without those that are hidden.
+func (s *source) path(path string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key := range s.keys {
+		if rest, ok := strings.CutSuffix(path, key); ok && key != "" && (rest == "" || strings.HasSuffix(rest, ".")) {
+			return rest + Mask
+		}
+	}
+	return path
+}
