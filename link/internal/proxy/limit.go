@@ -108,11 +108,7 @@ type patience struct {
 func (w *patience) begin(now int64) { w.since.Store(now + 1) }
 
 func (w *patience) end(now int64) {
-	since := w.since.Swap(0)
-	if since == 0 {
-		return
-	}
-	took := now - (since - 1)
+	took := now - (w.since.Swap(0) - 1)
 	w.spent.Add(took)
 	w.longest.Store(max(w.longest.Load(), took))
 }
