@@ -223,3 +223,22 @@ func TestCall_whoseApplicationSendsSlowlyHears408(t *testing.T) {
 		}
 	}
 }
+
+// UL4: and over a connection that nobody reads from.
+func TestCall_whoseApplicationDoesNotReadIsNoFaultOfItsTarget(t *testing.T) {
+	cut := make(chan struct{})
+	up := upstream(t, func(w http.ResponseWriter, _ *http.Request) {
+		defer close(cut)
+		w.Header().Set("Content-Length", fmt.Sprint(64<<20))
+		_, _ = io.CopyN(w, zeros{}, 64<<20)
+	})
+	to := newTarget(t, up, "timeout: 300ms\ncircuitBreaker: {failureThreshold: 1}")
+	records := make(chan Record, 1)
+	c := dial(t, serve(t, &Proxy{Observe: func(r Record) { records <- r }}, to))
+	fmt.Fprint(c, "GET /link/crm/ HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	<-cut
+	got, _ := io.Copy(io.Discard, c) // it is cut off
+	if r := <-records; r.Status != 200 || r.Code != call.RequestTimeout || got >= 64<<20 || to.Breaker.State() != resilience.Closed {
+		t.Errorf("%d bytes, %+v, the circuit is %v", got, r, to.Breaker.State())
+	}
+}
