@@ -11,21 +11,29 @@ import (
 	"github.com/lsm/fiso/link/internal/proxy"
 )
 
-// observe counts a call, and tells of it where it failed at the target or at us, or
-// every call is to be told of. The line has the trace that the call belongs to.
+// observe counts a call, and tells of it where it failed at the target or at us,
+// and of every call where the level is debug.
 func (i *Instance) observe(r proxy.Record) {
 	i.metrics.observe(r)
-	ctx := context.Background()
-	level, words, more := slog.LevelDebug, "call", 0
-	switch {
-	case r.Stack != "":
-		level, words = slog.LevelError, "a call ended in a fault of fiso-link: please report it"
-	case r.Code != "" && r.Code.Status() >= 500:
-		var due bool
-		if more, due = i.told.turn(r.Target, r.Code, time.Now()); due {
-			level, words = slog.LevelWarn, "a call failed"
+	if r.Stack != "" {
+		i.tell(r, slog.LevelError, "a call ended in a fault of fiso-link: please report it", slog.String("stack", r.Stack))
+		return
+	}
+	if r.Code != "" && r.Code.Status() >= 500 {
+		more, due := i.told.turn(r.Target, r.Code, time.Now())
+		switch {
+		case due && more > 0:
+			i.tell(r, slog.LevelWarn, "a call failed", slog.Int("not_logged", more))
+		case due:
+			i.tell(r, slog.LevelWarn, "a call failed")
 		}
 	}
+	i.tell(r, slog.LevelDebug, "call")
+}
+
+// tell logs a call, with the trace that it belongs to.
+func (i *Instance) tell(r proxy.Record, level slog.Level, words string, more ...slog.Attr) {
+	ctx := context.Background()
 	if !i.o.Log.Enabled(ctx, level) {
 		return
 	}
@@ -37,13 +45,7 @@ func (i *Instance) observe(r proxy.Record) {
 	if r.Code != "" {
 		attrs = append(attrs, slog.String("code", string(r.Code)), slog.String("reason", r.Detail))
 	}
-	if more > 0 {
-		attrs = append(attrs, slog.Int("not_logged", more))
-	}
-	if r.Stack != "" {
-		attrs = append(attrs, slog.String("stack", r.Stack))
-	}
-	i.o.Log.LogAttrs(ctx, level, words, attrs...)
+	i.o.Log.LogAttrs(ctx, level, words, append(attrs, more...)...)
 }
 
 // told keeps what fails from filling the log: one line a minute for each target
