@@ -22,7 +22,7 @@ const (
 	// restarts refuses nobody.
 	linger = 5 * time.Second
 	// patience is how long a caller may take to send its body before its place
-	// may be given to another.
+	// may be given to another; for the head of its first request, a tenth of it.
 	patience = time.Second
 	// answerWrite is how long a caller may take to read its answer.
 	answerWrite = 10 * time.Second
