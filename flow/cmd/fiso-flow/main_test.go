@@ -18,7 +18,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv("RUN_THE_PROGRAM") != "" {
 		main()
 	}
-	os.Exit(m.Run())
+	m.Run()
 }
 
 // U34: the customary request for a reload ended the process without a drain.
@@ -54,7 +54,8 @@ func TestMain_goesOnAfterSIGHUP(t *testing.T) {
 }
 
 func healthy(address string) bool {
-	r, err := http.Get("http://" + address + "/healthz")
+	client := http.Client{Timeout: 10 * time.Second}
+	r, err := client.Get("http://" + address + "/healthz")
 	if err != nil {
 		return false
 	}
