@@ -11,16 +11,28 @@ import (
 )
 
 // answer is the answer that a head begins.
-func (a *attempt) answer(r *http.Response) (*call.Answer, error) {
-	b := &answerBody{attempt: a, body: r.Body}
-	if r.StatusCode < 200 || r.StatusCode > 999 {
-		_ = b.Close() // it is not read
-		return nil, &call.Error{Reason: call.Garbage, Sent: true, Err: errors.New("the status is not a number of three digits")}
-	}
+func (a *attempt) answer() *call.Answer {
+	r := a.head
 	return &call.Answer{
-		Status: r.StatusCode, Header: endToEnd(r.Header), Length: r.ContentLength, Body: b,
-		Trailer: func() call.Header { return h1.LateFields(fromHTTP(r.Trailer)) },
-	}, nil
+		Status: r.StatusCode, Header: endToEnd(r.Header), Length: r.ContentLength, Body: &answerBody{attempt: a},
+		Trailer: func() call.Header { return h1.LateFields(fromHTTP(a.late())) },
+	}
+}
+
+const (
+	errStatus = fault("the status is not a number of three digits")
+	errLength = fault("the answer has a content-length that is not the one length of its body")
+)
+
+// checkHead refuses what is no head of an answer, or contradicts itself.
+func checkHead(r *http.Response) error {
+	if r.StatusCode < 200 || r.StatusCode > 999 {
+		return errStatus
+	}
+	if lengths, ok := r.Header["Content-Length"]; ok && (len(lengths) != 1 || r.ContentLength < 0) {
+		return errLength
+	}
+	return nil
 }
 
 // endToEnd is what of an answer's header goes on. Fields that frame a message of
@@ -35,14 +47,16 @@ func endToEnd(from http.Header) call.Header {
 // answerBody is the body of an answer. Closing it before its end resets the stream.
 type answerBody struct {
 	attempt *attempt
-	body    io.ReadCloser
 	once    sync.Once
 }
 
 func (b *answerBody) Read(p []byte) (int, error) {
-	n, err := b.body.Read(p)
+	n, err := b.attempt.read(p, func() {})
 	if err == nil || errors.Is(err, io.EOF) {
 		return n, err
+	}
+	if errors.Is(err, io.ErrClosedPipe) {
+		return n, b.attempt.cutOff()
 	}
 	failed := b.attempt.failed(err)
 	failed.Sent = true
@@ -50,9 +64,6 @@ func (b *answerBody) Read(p []byte) (int, error) {
 }
 
 func (b *answerBody) Close() error {
-	b.once.Do(func() {
-		_ = b.body.Close() // nobody reads it any more
-		b.attempt.end()
-	})
+	b.once.Do(b.attempt.leave)
 	return nil
 }

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
-	"net/http"
 	"strings"
 )
 
@@ -15,12 +14,12 @@ var ErrNoHTTP2 = errors.New("the target does not offer HTTP/2")
 // connect dials, shakes hands where TLS is asked for, and waits for the target's
 // greeting: its settings say how many streams it takes, and what greets
 // otherwise gets no request.
-func (t *Transport) connect(ctx context.Context, endpoint string) (*http.ClientConn, error) {
+func (t *Transport) connect(ctx context.Context, endpoint string) (connection, net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, t.cfg.ConnectTimeout)
 	defer cancel()
 	nc, err := t.cfg.Dial(ctx, "tcp", endpoint)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if t.cfg.TLS != nil {
 		secure := tls.Client(nc, t.cfg.TLS)
@@ -30,7 +29,7 @@ func (t *Transport) connect(ctx context.Context, endpoint string) (*http.ClientC
 		}
 		if err != nil {
 			_ = nc.Close() // the handshake says what is wrong
-			return nil, err
+			return nil, nil, err
 		}
 		nc = secure
 	}
@@ -38,18 +37,18 @@ func (t *Transport) connect(ctx context.Context, endpoint string) (*http.ClientC
 	cc, err := t.http.NewClientConn(context.WithValue(ctx, dialledKey{}, net.Conn(g)), t.scheme, endpoint)
 	if err != nil {
 		_ = g.Close() // it may be closed
-		return nil, err
+		return nil, nil, err
 	}
 	select {
 	case <-g.settled:
 		if err = g.err; err == nil {
-			return cc, nil
+			return cc, g, nil
 		}
 	case <-ctx.Done():
 		err = context.Cause(ctx)
 	}
-	_ = cc.Close() // it never was one
-	return nil, err
+	within(t.cfg.LetGo, g, func() { _ = cc.Close() }) // it never was one
+	return nil, nil, err
 }
 
 // greeted is a connection whose first frame is looked at as it is read.

@@ -126,7 +126,7 @@ func TestTransport_readsAnswers(t *testing.T) {
 			}
 			p.headers(s, false, ":status", "100")
 			p.headers(s, false, ":status", "103", "link", "</a>", "connection", "x", "content-length", "5", "transfer-encoding", "chunked")
-			p.headers(s, false, ":status", "201", "content-length", "2", "x-a", "1", "x-a", "2", "connection", "x-b", "x-b", "no", "keep-alive", "1",
+			p.headers(s, false, ":status", "201", "content-length", "2", "x-a", "1", "x-a", "2", "connection", "close", "keep-alive", "1",
 				"transfer-encoding", "chunked") // would be framing in HTTP/1.1, to which it goes on
 			_ = p.WriteData(s, false, []byte("hi")) // the answer shows it
 			p.headers(s, true, "grpc-status", "0", "set-cookie", "no")
