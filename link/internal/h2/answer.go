@@ -21,18 +21,23 @@ func (a *attempt) answer() *call.Answer {
 
 const (
 	errStatus = fault("the status is not a number of three digits")
-	errLength = fault("the answer has a content-length that is not the one length of its body")
+	errLength = fault("the content-length is not the one length of the body")
 )
 
 // checkHead refuses what is no head of an answer, or contradicts itself.
-func checkHead(r *http.Response) error {
-	if r.StatusCode < 200 || r.StatusCode > 999 {
+func checkHead(r *http.Response, method string, length lengthFault) error {
+	switch {
+	case r.StatusCode < 200 || r.StatusCode > 999:
 		return errStatus
-	}
-	if lengths, ok := r.Header["Content-Length"]; ok && (len(lengths) != 1 || r.ContentLength < 0) {
+	case length == lengthFalse, length == lengthMissing && !bodiless(method, r.StatusCode):
 		return errLength
 	}
 	return nil
+}
+
+// bodiless reports whether an answer has no body, whatever its content-length.
+func bodiless(method string, status int) bool {
+	return method == http.MethodHead || status == http.StatusNoContent || status == http.StatusNotModified
 }
 
 // endToEnd is what of an answer's header goes on. Fields that frame a message of

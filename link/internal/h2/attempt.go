@@ -41,6 +41,7 @@ type attempt struct {
 
 	at      atomic.Pointer[pooled] // the connection that is asked or used
 	begun   atomic.Bool            // the request's head is being written
+	stream  atomic.Uint32          // its stream, once it was
 	sending *sending               // of a body that streams; nil: none does
 
 	interim  func(int, call.Header)
@@ -100,8 +101,9 @@ func (a *attempt) run(endpoint string, out *call.Outgoing) {
 		return
 	}
 	r, err := c.http.RoundTrip(request)
+	length := c.raw.heads.of(a.stream.Load())
 	if err == nil {
-		if err = checkHead(r); err != nil {
+		if err = checkHead(r, out.Method, length); err != nil {
 			_ = r.Body.Close() // it is not read
 		}
 	}
@@ -111,11 +113,15 @@ func (a *attempt) run(endpoint string, out *call.Outgoing) {
 		a.settle(nil, failed)
 		return
 	}
-	ended := out.Method == http.MethodHead || r.ContentLength == 0 && r.Header["Content-Length"] == nil // with its head
-	if !ended {
+	err = io.EOF
+	switch {
+	case length == lengthMissing: // and rightly so
+	case out.Method == http.MethodHead, r.ContentLength == 0 && r.Header["Content-Length"] == nil: // it ended with its head
+		err = a.copyFrom(r.Body, -1)
+	default:
 		a.settle(r, nil)
+		err = a.copyFrom(r.Body, -1)
 	}
-	err = a.copyFrom(r.Body, -1)
 	_ = r.Body.Close() // nobody reads it any more
 	a.letGo(c)
 	a.end(err, func() {
@@ -236,9 +242,17 @@ func (a *attempt) request(scheme string, out *call.Outgoing) *http.Request {
 	}
 	return r.WithContext(httptrace.WithClientTrace(&a.life, &httptrace.ClientTrace{
 		WroteHeaderField: func(string, []string) { a.begun.Store(true) },
-		WroteHeaders:     func() { a.begun.Store(true) },
+		WroteHeaders:     a.wroteHead,
 		Got1xxResponse:   a.inform,
 	}))
+}
+
+// wroteHead is called with the library's lock for writes.
+func (a *attempt) wroteHead() {
+	a.begun.Store(true)
+	if c := a.at.Load(); c != nil {
+		a.stream.Store(c.raw.stream)
+	}
 }
 
 // informed is an interim answer.

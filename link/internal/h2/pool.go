@@ -17,7 +17,7 @@ import (
 type pool struct {
 	age     time.Duration
 	letGo   time.Duration // the library may take, of a connection
-	connect func(ctx context.Context, endpoint string) (connection, net.Conn, error)
+	connect func(ctx context.Context, endpoint string) (connection, *greeted, error)
 
 	mu     sync.Mutex // never held while a connection is asked anything
 	places map[string]*place
@@ -75,7 +75,7 @@ type pooled struct {
 	pool     *pool
 	endpoint string
 	http     connection
-	raw      net.Conn // below it
+	raw      *greeted // below it
 	born     time.Time
 
 	mu      sync.Mutex
@@ -84,7 +84,7 @@ type pooled struct {
 	retired bool // it takes no further call
 }
 
-func newPool(age, letGo time.Duration, connect func(context.Context, string) (connection, net.Conn, error)) *pool {
+func newPool(age, letGo time.Duration, connect func(context.Context, string) (connection, *greeted, error)) *pool {
 	p := &pool{age: age, letGo: letGo, connect: connect, places: map[string]*place{}}
 	p.ctx, p.stop = context.WithCancel(context.Background())
 	return p
