@@ -38,7 +38,7 @@ func (a *attempt) failed(err error) *call.Error {
 		text = fmt.Sprintf("the target reset the stream, or broke it (code %d)", stream.Code)
 		switch stream.Code {
 		case http2.ErrCodeRefusedStream:
-			sent = false
+			sent, reason = false, call.Refused
 		case http2.ErrCodeProtocol, http2.ErrCodeFlowControl, http2.ErrCodeFrameSize, http2.ErrCodeCompression:
 			reason = call.Garbage
 		}

@@ -169,7 +169,7 @@ func TestTransport_makesOneAttemptWhateverBreaks(t *testing.T) {
 		reason call.Reason
 		sent   bool
 	}{
-		"refused":                          {reset(http2.ErrCodeRefusedStream), call.Reset, false},
+		"refused":                          {reset(http2.ErrCodeRefusedStream), call.Refused, false},
 		"reset as cancelled":               {reset(http2.ErrCodeCancel), call.Reset, true},
 		"reset by an internal error":       {reset(http2.ErrCodeInternal), call.Reset, true},
 		"reset by a protocol error":        {reset(http2.ErrCodeProtocol), call.Garbage, true},
@@ -272,8 +272,8 @@ func TestTransport_theFirstStreamMayBeRefusedToo(t *testing.T) {
 		do   func(p *peer)
 		want call.Reason
 	}{
-		"reset":      {func(p *peer) { _ = p.WriteRSTStream(1, http2.ErrCodeRefusedStream) }, call.Reset}, // the transport sees it
-		"going away": {func(p *peer) { _ = p.WriteGoAway(0, http2.ErrCodeNo, nil) }, call.Unserved},       // the same
+		"reset":      {func(p *peer) { _ = p.WriteRSTStream(1, http2.ErrCodeRefusedStream) }, call.Refused}, // the transport sees it
+		"going away": {func(p *peer) { _ = p.WriteGoAway(0, http2.ErrCodeNo, nil) }, call.Unserved},         // the same
 	} {
 		t.Run(name, func(t *testing.T) {
 			addr := target(t, func(p *peer) { p.awaitHead(); test.do(p); p.drain() })
@@ -291,7 +291,7 @@ func TestTransport_anAnswerThatBreaksSaysSo(t *testing.T) {
 		reason call.Reason
 	}{
 		"reset":                  {func(p *peer, s uint32) { _ = p.WriteRSTStream(s, http2.ErrCodeInternal); p.drain() }, call.Reset},
-		"refused, too late":      {func(p *peer, s uint32) { _ = p.WriteRSTStream(s, http2.ErrCodeRefusedStream); p.drain() }, call.Reset},
+		"refused, too late":      {func(p *peer, s uint32) { _ = p.WriteRSTStream(s, http2.ErrCodeRefusedStream); p.drain() }, call.Refused},
 		"closed":                 {func(*peer, uint32) {}, call.Reset},
 		"going away, and closed": {func(p *peer, s uint32) { _ = p.WriteGoAway(s, http2.ErrCodeNo, nil) }, call.Reset},
 		"shorter than announced": {func(p *peer, s uint32) { _ = p.WriteData(s, true, nil); p.drain() }, call.Reset},
