@@ -109,6 +109,9 @@ func (a *attempt) run(endpoint string, out *call.Outgoing) {
 	}
 	if err != nil {
 		failed := a.failed(err)
+		if failed.Reason == call.Unserved {
+			c.overtaken()
+		}
 		a.letGo(c)
 		a.settle(nil, failed)
 		return
@@ -123,6 +126,9 @@ func (a *attempt) run(endpoint string, out *call.Outgoing) {
 		err = a.copyFrom(r.Body, -1)
 	}
 	_ = r.Body.Close() // nobody reads it any more
+	if errors.Is(err, io.EOF) {
+		c.answered()
+	}
 	a.letGo(c)
 	a.end(err, func() {
 		a.settled, a.head, a.trailer = true, r, r.Trailer

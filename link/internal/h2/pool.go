@@ -29,6 +29,7 @@ type pool struct {
 
 // place is one endpoint.
 type place struct {
+	streams int       // at once, at first, of a new connection; 0: as many as the target allows
 	conns   []*pooled // replaced and never changed, for those who look
 	dialing *dialing  // nil: nobody dials
 }
@@ -80,6 +81,8 @@ type pooled struct {
 
 	mu      sync.Mutex
 	calls   map[*attempt]struct{}
+	served  int  // calls that were answered
+	streams int  // at once; 0: as many as the target allows
 	used    bool // it has had a call: a new one is never too old
 	retired bool // it takes no further call
 }
@@ -197,6 +200,7 @@ func (p *pool) dialled(endpoint string, c *pooled, err error) {
 		at.dialing = nil
 		if err == nil && !closed {
 			kept = true
+			c.streams = at.streams
 			at.conns = append(slices.Clip(at.conns), c)
 		}
 		p.forget(endpoint, at)
@@ -216,10 +220,13 @@ func (p *pool) dialled(endpoint string, c *pooled, err error) {
 	}
 }
 
+// maxPlaces bounds the endpoints that are remembered for their few streams alone.
+const maxPlaces = 256
+
 // forget lets go of a place that has nothing, and waits for nothing. Called with
 // the lock held.
 func (p *pool) forget(endpoint string, at *place) {
-	if len(at.conns) == 0 && at.dialing == nil {
+	if len(at.conns) == 0 && at.dialing == nil && (at.streams == 0 || len(p.places) > maxPlaces) {
 		delete(p.places, endpoint)
 	}
 }
@@ -259,7 +266,7 @@ func (p *pool) close() {
 func (c *pooled) enter(a *attempt) (old, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.retired {
+	if c.retired || c.streams > 0 && len(c.calls) >= c.streams {
 		return false, false
 	}
 	old = c.used && time.Since(c.born) > c.pool.age
@@ -302,6 +309,56 @@ func (c *pooled) release(a *attempt) {
 	if last {
 		go c.shut(c.pool.letGo) // no stream is left on it
 	}
+}
+
+// manyStreams is where a connection that began with few streams has no limit of ours
+// any more.
+const manyStreams = 64
+
+// answered counts a call; each lets a connection that began with few streams have
+// more, and one that came to many has those after it begin with all.
+func (c *pooled) answered() {
+	c.mu.Lock()
+	c.served++
+	c.streams *= 2
+	many := c.streams > manyStreams
+	if many {
+		c.streams = 0
+	}
+	c.mu.Unlock()
+	if many {
+		c.pool.begin(c.endpoint, 0)
+	}
+}
+
+// overtaken is a connection that went away and left calls unserved. A target that
+// does so after each request would leave the same calls again and again, and some
+// have begun to serve what they say they have not: Node.js, where the server says
+// goodbye while it reads. So the next connections begin with the streams at once
+// that this one has served.
+func (c *pooled) overtaken() {
+	c.mu.Lock()
+	streams := max(c.served, 1)
+	c.mu.Unlock()
+	if streams <= manyStreams {
+		c.pool.begin(c.endpoint, streams)
+	}
+}
+
+// begin says with how many streams connections to an endpoint begin.
+func (p *pool) begin(endpoint string, streams int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	at := p.places[endpoint]
+	if at == nil {
+		if streams == 0 || p.closed {
+			return
+		}
+		at = &place{}
+		p.places[endpoint] = at
+	}
+	at.streams = streams
+	p.forget(endpoint, at)
 }
 
 // retire has it take no further call; those under way end as they do.
