@@ -6,9 +6,9 @@ require (
 	github.com/lsm/fiso/common v0.1.0
 	github.com/lsm/fiso/connectors/kafka v0.1.0
 	github.com/lsm/fiso/flow v0.1.0
-	github.com/twmb/franz-go v1.22.2
+	github.com/twmb/franz-go v1.22.3
 	github.com/twmb/franz-go/pkg/kadm v1.19.0
-	github.com/twmb/franz-go/pkg/kmsg v1.15.0
+	github.com/twmb/franz-go/pkg/kmsg v1.15.1
 	github.com/valyala/fasthttp v1.65.0
 )
 

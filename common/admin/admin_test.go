@@ -19,6 +19,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
+
+	"github.com/lsm/fiso/common/connlimit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -84,6 +86,7 @@ func do(t *testing.T, url, method string, header ...string) answer {
 // at is the URL of a path.
 func at(s *Server, path string) string { return "http://" + s.Addr().String() + path }
 
+// UL11: what is wrong in a process that is ready is not shown as ok.
 func TestServer_answersWhatItIsAsked(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	counter := prometheus.NewCounter(prometheus.CounterOpts{Name: "fiso_test_total", Help: "A test."})
@@ -100,6 +103,7 @@ func TestServer_answersWhatItIsAsked(t *testing.T) {
 	const verbose = "[ok] flow order-events\n[not ready] flow x: dead letter topic refused: TOPIC_AUTHORIZATION_FAILED\nnote: orders.yaml:3:5: unknown key   line\nnot ready\n"
 	const full = `{"ready":false,"checks":[{"name":"flow order-events","ok":true},{"name":"flow x","ok":false,"reason":"dead letter topic refused:\nTOPIC_AUTHORIZATION_FAILED"}],"notes":["orders.yaml:3:5: unknown key\r\n  line"]}` + "\n"
 	good := Report{Ready: true}
+	degraded := Report{Ready: true, Checks: []Check{{Name: "target crm", Reason: "circuit open"}}}
 	for _, tc := range []struct {
 		method, path string
 		report       Report
@@ -112,6 +116,7 @@ func TestServer_answersWhatItIsAsked(t *testing.T) {
 		{"GET", "/readyz", bad, 503, "not ready\n"},
 		{"GET", "/readyz?verbose", bad, 503, verbose},
 		{"GET", "/readyz?verbose=true", good, 200, "ready\n"},
+		{"GET", "/readyz?verbose", degraded, 200, "[degraded] target crm: circuit open\nready\n"},
 		{"GET", "/readyz?verbose=false", bad, 503, "not ready\n"},
 		{"GET", "/readyz?verbose&output=json", bad, 503, full},
 		{"GET", "/readyz?verbose&output=json", good, 200, `{"ready":true,"checks":[],"notes":[]}` + "\n"},
@@ -259,32 +264,84 @@ func TestServer_boundsWhatACallerMayTake(t *testing.T) {
 // L14, https://nvd.nist.gov/vuln/detail/CVE-2007-6750 (Slowloris): the metrics port
 // listens to everybody, and whoever fills it with connections would have the
 // probes fail, and the process be killed.
+// U13: so did 64 requests whose body never came, and 64 callers that did not
+// read their answers.
 func TestServer_givesThePlaceOfWhoeverAsksForNothingToTheNext(t *testing.T) {
-	s := start(t, Options{})
-	open := func(said string) net.Conn {
-		c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", s.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = c.Close() })
-		if _, err := io.WriteString(c, said); err != nil {
-			t.Fatal(err)
-		}
-		return c
+	for _, row := range []struct{ name, said string }{
+		{"says nothing", ""},
+		{"half a request line", "GET /heal"},
+		{"half a head", "GET /healthz HTTP/1.1\r\nHost:"},
+		{"a length and no body", "GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n"},
+		{"a length and no body, by POST", "POST /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n"},
+		{"a huge length", "GET /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000000\r\n\r\n"},
+		{"chunks that do not come", "GET /healthz HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"},
+		{"a promise of a body", "GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n"},
+		{"asked once, then idle", probe},
+		{"does not read", "GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			s := start(t, Options{}, func(s *Server) {
+				s.Handle("/large", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 16<<20)) }))
+			})
+			for range maxConnections + 8 {
+				dial(t, s, row.said)
+			}
+			begin := time.Now()
+			if line, err := firstLine(dial(t, s, probe)); err != nil || line != "HTTP/1.1 200 OK\r\n" {
+				t.Fatalf("%q, %v", line, err)
+			}
+			// A caller that does not read has a moment, again for each connection.
+			if took := time.Since(begin); took > readTimeout/2 {
+				t.Errorf("a probe took %v", took)
+			}
+		})
 	}
-	const ask = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
-	for i := range 4 * maxConnections {
-		open([]string{"", "GET /heal", "GET /healthz HTTP/1.1\r\nHost:"}[i%3])
-		if i%maxConnections != 0 {
-			continue
-		}
-		c := open(ask)
-		if err := c.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil { // who waits for a place would wait for 10 s
-			t.Fatal(err)
-		}
-		if line, err := bufio.NewReader(c).ReadString('\n'); err != nil || line != "HTTP/1.1 200 OK\r\n" {
-			t.Fatalf("behind %d connections: %q, %v", i, line, err)
-		}
+}
+
+const probe = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+// dial opens a connection that ends with the test, and sends what it says.
+func dial(t *testing.T, s *Server, said string) net.Conn {
+	t.Helper()
+	c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", s.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	if _, err := io.WriteString(c, said); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func firstLine(c net.Conn) (string, error) {
+	if err := c.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		return "", err
+	}
+	return bufio.NewReader(c).ReadString('\n')
+}
+
+// U13: net/http waits for a body before it answers.
+func TestServer_refusesABodyAtOnce(t *testing.T) {
+	s := start(t, Options{})
+	for _, row := range []struct{ name, head string }{
+		{"of a length", "GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n"},
+		{"of no length", "GET /healthz HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"},
+		{"by POST", "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			c, begin := dial(t, s, row.head), time.Now()
+			if err := c.SetReadDeadline(begin.Add(20 * time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			text, err := io.ReadAll(c) // until the server closes
+			if err != nil || !strings.HasPrefix(string(text), "HTTP/1.1 413 ") || !strings.HasSuffix(string(text), "\r\n\r\ncontent too large: send no body, this port takes none\n") {
+				t.Errorf("%q, %v", text, err)
+			}
+			if took := time.Since(begin); took > readTimeout/2 {
+				t.Errorf("the connection was closed after %v", took)
+			}
+		})
 	}
 }
 
@@ -341,7 +398,7 @@ func TestServer_stopsWhileItsConnectionsAreAllTaken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := limit(inner, 0)
+	l := connlimit.New(inner, 0, patience)
 	c, err := net.Dial("tcp", inner.Addr().String())
 	if err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@
 //	if err != nil { … }        // the port is in use
 //	err = s.Run(ctx)           // until ctx ends
 //
-// The listener has timeouts and limits. On a loopback address it also refuses
+// The listener has timeouts and limits, takes no bodies, and lets nobody keep a
+// probe out by holding connections. On a loopback address it also refuses
 // what a web page in the user's browser could send: see guard.
 package admin

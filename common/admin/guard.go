@@ -6,7 +6,32 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"time"
+
+	"github.com/lsm/fiso/common/connlimit"
 )
+
+// bodyTimeout is how long the rest of a body that nobody wants may take to come,
+// so that its sender has read the answer when the connection is closed.
+const bodyTimeout = 500 * time.Millisecond
+
+// bodiless answers a request with a body at once and closes its connection:
+// nothing here takes one, and net/http would wait for it before it answers.
+// Meanwhile the connection gives way to any other; that of a request without a
+// body is kept until it is answered.
+func bodiless(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength == 0 {
+			connlimit.Of(r.Context()).Working()
+			next.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Connection", "close")
+		// A server that cannot do this (httptest's recorder) waits for nobody.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
+		serveText(w, http.StatusRequestEntityTooLarge, "content too large: send no body, this port takes none\n")
+	})
+}
 
 // onlyReads answers 405 to everything but GET and HEAD.
 func onlyReads(next http.Handler) http.Handler {

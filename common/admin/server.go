@@ -12,6 +12,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/lsm/fiso/common/connlimit"
 )
 
 // Limits of the listener. A scrape of all metrics is a matter of
@@ -22,6 +24,9 @@ const (
 	readTimeout    = 10 * time.Second
 	writeTimeout   = 30 * time.Second
 	idleTimeout    = 2 * time.Minute
+	// patience is how long a caller may take to read a part of its answer
+	// where others wait for its connection; a probe waits for a second.
+	patience = 250 * time.Millisecond
 	// shutdownTimeout is how long answers under way may take once Run is to
 	// end; then their connections are closed.
 	shutdownTimeout = 2 * time.Second
@@ -81,7 +86,8 @@ func New(o Options) (*Server, error) {
 		handler = guard(handler)
 	}
 	s.http = &http.Server{
-		Handler: marked(handler), ErrorLog: errorLog, MaxHeaderBytes: maxHeaderBytes, ConnContext: withConn, ConnState: unmark,
+		Handler: bodiless(handler), ErrorLog: errorLog, MaxHeaderBytes: maxHeaderBytes,
+		ConnContext: connlimit.ConnContext, ConnState: connlimit.ConnState,
 		ReadHeaderTimeout: readTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 	}
 	return s, nil
@@ -116,7 +122,7 @@ func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 func (s *Server) Run(ctx context.Context) error {
 	s.http.BaseContext = func(net.Listener) context.Context { return ctx }
 	served := make(chan error, 1)
-	go func() { served <- s.http.Serve(limit(s.listener, maxConnections)) }()
+	go func() { served <- s.http.Serve(connlimit.New(s.listener, maxConnections, patience)) }()
 	select {
 	case err := <-served:
 		_ = s.http.Close() // the error that broke it is the one to tell

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 	"unicode/utf8"
 )
 
@@ -37,9 +36,10 @@ func (e *Event) Attributes(yield func(name, value string) bool) {
 }
 
 // Validate reports everything that keeps e from being a CloudEvent: a required
-// attribute that is missing, an extension whose name is not allowed or there
-// twice, a time that RFC 3339 cannot write. It does not look into data, and
-// does not parse source and dataschema as URIs.
+// attribute that is missing, a content type that is none, an extension whose
+// name is not allowed or there twice or whose value is not of its kind, a time
+// that RFC 3339 cannot write. It does not look into data, and does not parse
+// source and dataschema as URIs.
 func (e *Event) Validate() error {
 	var faults []error
 	for _, required := range [...]struct{ name, value string }{{"id", e.ID}, {"source", e.Source}, {"type", e.Type}} {
@@ -47,24 +47,41 @@ func (e *Event) Validate() error {
 			faults = append(faults, fmt.Errorf("attribute %s is missing: CloudEvents requires it", required.name))
 		}
 	}
+	if e.DataContentType != "" && !ValidContentType(e.DataContentType) {
+		faults = append(faults, errContentType(e.DataContentType))
+	}
 	if y := e.Time.UTC().Year(); y < 0 || y > 9999 {
 		faults = append(faults, fmt.Errorf("attribute time: the year %d cannot be written as RFC 3339", y))
 	}
 	for i := range e.Extensions {
-		name := e.Extensions[i].Name
-		if !validName(name) {
-			faults = append(faults, errName(name))
-		} else if coreBit(name) != 0 || name == "data" {
-			faults = append(faults, fmt.Errorf("extension %s: the name belongs to CloudEvents itself", name))
-		}
-		if i < maxExtensions && hasExtension(e.Extensions[:i], name) {
-			faults = append(faults, fmt.Errorf("extension %s is there twice", name))
+		if err := e.checkExtension(i); err != nil {
+			faults = append(faults, err)
 		}
 	}
 	if len(e.Extensions) > maxExtensions {
 		faults = append(faults, errTooMany)
 	}
 	return errors.Join(faults...)
+}
+
+// checkExtension reports what keeps the extension at i from being one.
+func (e *Event) checkExtension(i int) error {
+	x := &e.Extensions[i]
+	switch {
+	case !validName(x.Name):
+		return errName(x.Name)
+	case coreBit(x.Name) != 0 || x.Name == "data":
+		return fmt.Errorf("extension %s: the name belongs to CloudEvents itself", x.Name)
+	case i < maxExtensions && hasExtension(e.Extensions[:i], x.Name):
+		return fmt.Errorf("extension %s is there twice", x.Name)
+	case !x.fits():
+		return fmt.Errorf("extension %s: the value is not of its kind, which is %s", x.Name, x.Kind)
+	}
+	return nil
+}
+
+func errContentType(s string) error {
+	return fmt.Errorf("attribute datacontenttype: %.40q is no content type such as application/json", s)
 }
 
 var errTooMany = fmt.Errorf("more than %d extension attributes", maxExtensions)
@@ -79,12 +96,20 @@ func errName(name string) error {
 // validName reports whether name may be that of an attribute.
 func validName(name string) bool {
 	for i := 0; i < len(name); i++ {
-		if c := name[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') {
+		if !inNames[name[i]] {
 			return false
 		}
 	}
 	return name != ""
 }
+
+// inNames are the bytes that names consist of.
+var inNames = func() (in [256]bool) {
+	for _, c := range []byte("abcdefghijklmnopqrstuvwxyz0123456789") {
+		in[c] = true
+	}
+	return in
+}()
 
 func hasExtension(extensions []Extension, name string) bool {
 	for i := range extensions {
@@ -138,10 +163,13 @@ func newBuilder(e *Event) builder {
 func (b *builder) set(name, value string) error {
 	bit := coreBit(name)
 	if bit == 0 {
-		return b.extension(name, value)
+		return b.extension(Extension{Name: name, Value: value})
 	}
 	if b.seen&bit != 0 {
 		return fmt.Errorf("attribute %s is there twice", name)
+	}
+	if value == "" {
+		return fmt.Errorf("attribute %s is empty: CloudEvents has it with a value or not at all", name)
 	}
 	b.seen |= bit
 	e := b.e
@@ -159,6 +187,9 @@ func (b *builder) set(name, value string) error {
 	case "subject":
 		e.Subject = value
 	case "datacontenttype":
+		if !ValidContentType(value) {
+			return errContentType(value)
+		}
 		e.DataContentType = value
 	case "dataschema":
 		e.DataSchema = value
@@ -169,19 +200,18 @@ func (b *builder) set(name, value string) error {
 }
 
 func (b *builder) time(value string) error {
-	// RFC 3339 allows t and z, the time package does not.
-	t, err := time.Parse(time.RFC3339Nano, strings.ToUpper(value))
-	if err != nil {
+	t, ok := parseTime(value)
+	if !ok {
 		return fmt.Errorf("attribute time: %.40q is no RFC 3339 time such as 2026-01-31T12:00:00Z", value)
 	}
-	b.e.Time = t.UTC()
+	b.e.Time = t
 	return nil
 }
 
 // extension takes an extension over. Upper case is folded, as other receivers
 // do: senders that write camel case are many.
-func (b *builder) extension(name, value string) error {
-	lower := strings.ToLower(name)
+func (b *builder) extension(x Extension) error {
+	name, lower := x.Name, strings.ToLower(x.Name)
 	switch {
 	case !validName(lower):
 		return errName(name)
@@ -192,23 +222,13 @@ func (b *builder) extension(name, value string) error {
 	case len(b.e.Extensions) >= maxExtensions:
 		return errTooMany
 	}
-	b.e.Extensions = append(b.e.Extensions, Extension{lower, value})
+	x.Name = lower
+	b.e.Extensions = append(b.e.Extensions, x)
 	return nil
 }
 
 // finish reports whether there was a specversion at all.
 func (b *builder) finish() bool { return b.seen&coreBit("specversion") != 0 }
-
-// formatTime writes a time as the JSON format and all bindings do, in UTC.
-func formatTime(t time.Time) string {
-	var room [len(time.RFC3339Nano)]byte
-	return string(appendTime(room[:0], t))
-}
-
-// appendTime is formatTime for a buffer.
-func appendTime(dst []byte, t time.Time) []byte {
-	return t.UTC().AppendFormat(dst, time.RFC3339Nano)
-}
 
 // text is b as a string, with each byte that is no UTF-8 replaced, as
 // encoding/json does it: an attribute reads the same however it was escaped.

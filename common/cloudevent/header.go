@@ -1,8 +1,11 @@
 package cloudevent
 
 import (
+	"errors"
+	"fmt"
 	"iter"
 	"strings"
+	"unicode/utf8"
 )
 
 // The prefixes that mark an attribute among the headers of a message in binary
@@ -15,40 +18,73 @@ const (
 // FromHeaders fills e with the attributes that the headers of a message in
 // binary mode carry: names that begin with prefix, in any case, and
 // content-type. It reports false, with e empty, when there is no specversion
-// among them: the message is no CloudEvent in binary mode.
+// among them: the message is no CloudEvent in binary mode. That it is none in
+// another mode is for Signs to say, before.
 //
 // Values under HTTPPrefix are decoded as by DecodeHeader; any other are taken
-// as they are, bytes that are no UTF-8 replaced by U+FFFD. A header that is
-// there twice, a name or a specversion that is not allowed and a time that is
-// none are errors, and leave e empty. Everything that e held before is gone, as
-// with ParseJSON; data and key are the caller's to set. Whether the required attributes are
-// there is for Validate to say.
+// as they are. A header that is there twice, a name, a specversion or a content
+// type that is not allowed, a core attribute that is empty, a time that is none
+// and a value that is not UTF-8 are errors, and leave e empty. An attribute
+// datacontenttype, for which the bindings have content-type instead, is taken
+// when it says the same, or is the only one. Everything that e held before is
+// gone, as with ParseJSON; data and key are the caller's to set. Whether the
+// required attributes are there is for Validate to say.
 func FromHeaders(prefix string, headers iter.Seq2[string, []byte], e *Event) (bool, error) {
 	b := newBuilder(e)
+	found, err := b.headers(prefix, headers)
+	if err != nil || !found {
+		*e = Event{}
+	}
+	return found && err == nil, err
+}
+
+func (b *builder) headers(prefix string, headers iter.Seq2[string, []byte]) (bool, error) {
+	var contentType []byte
+	seen := false
 	for name, value := range headers {
-		var attribute, v string
 		switch {
 		case len(name) > len(prefix) && strings.EqualFold(name[:len(prefix)], prefix):
-			attribute, v = strings.ToLower(name[len(prefix):]), text(value)
-			if prefix == HTTPPrefix {
-				v = DecodeHeader(v)
+			if err := b.header(strings.ToLower(name[len(prefix):]), value, prefix == HTTPPrefix); err != nil {
+				return false, err
 			}
-		case strings.EqualFold(name, "content-type"):
-			attribute, v = "datacontenttype", text(value)
-		default:
-			continue
-		}
-		if err := b.set(attribute, v); err != nil {
-			*e = Event{}
-			return false, err
+		case strings.EqualFold(name, contentTypeHeader):
+			if seen {
+				return false, errors.New("header content-type is there twice")
+			}
+			contentType, seen = value, true
 		}
 	}
-	if !b.finish() {
-		*e = Event{}
-		return false, nil
+	if !b.finish() || !seen {
+		return b.finish(), nil
 	}
-	return true, nil
+	if own := b.e.DataContentType; own != "" {
+		if own != string(contentType) {
+			return false, fmt.Errorf("%sdatacontenttype and content-type differ: leave the first one out", prefix)
+		}
+		return true, nil
+	}
+	return true, b.header("datacontenttype", contentType, false)
 }
+
+// header takes one attribute over.
+func (b *builder) header(name string, value []byte, encoded bool) error {
+	if string(value) == plainJSON { // no allocation
+		return b.set(name, plainJSON)
+	}
+	s := string(value)
+	var err error
+	if encoded {
+		s, err = DecodeHeader(s)
+	} else if !utf8.ValidString(s) {
+		err = errHeaderUTF8
+	}
+	if err != nil {
+		return fmt.Errorf("attribute %.64q: %w", name, err)
+	}
+	return b.set(name, s)
+}
+
+var errHeaderUTF8 = errors.New("the value is not UTF-8")
 
 // AppendHeaders appends the attributes of e as lines of an HTTP header in
 // binary mode, "ce-id: 42\r\n", and returns the longer slice: Attributes with
@@ -115,12 +151,19 @@ func plainInHeader(c byte) bool { return c > ' ' && c < 0x7f && c != '"' && c !=
 
 // DecodeHeader undoes EncodeHeader, in the binding's order: a value in double
 // quotes is unquoted, then one round of percent-decoding. A percent sign that
-// begins no escape stays, and bytes that are no UTF-8 become U+FFFD: a value
-// of another sender is never refused for its spelling.
-func DecodeHeader(value string) string {
-	if !strings.ContainsAny(value, `"%`) {
-		return value
+// begins no escape stays. A result that is not UTF-8 is an error, as the
+// binding demands: it could be the id of more than one event.
+func DecodeHeader(value string) (string, error) {
+	if strings.ContainsAny(value, `"%`) {
+		value = decodeHeader(value)
 	}
+	if !utf8.ValidString(value) {
+		return "", errHeaderUTF8
+	}
+	return value, nil
+}
+
+func decodeHeader(value string) string {
 	if n := len(value); n >= 2 && value[0] == '"' && value[n-1] == '"' {
 		value = unescapeQuoted(value[1 : n-1])
 	}
@@ -136,7 +179,7 @@ func DecodeHeader(value string) string {
 		}
 		b = append(b, value[i])
 	}
-	return text(b)
+	return string(b)
 }
 
 // unescapeQuoted takes the backslashes out of an RFC 7230 quoted string.

@@ -2,28 +2,24 @@ package cloudevent
 
 import (
 	"encoding/base64"
-	"strings"
 	"unicode/utf8"
-)
-
-// Content types of the structured and the batched JSON format.
-const (
-	ContentTypeJSON  = "application/cloudevents+json"
-	ContentTypeBatch = "application/cloudevents-batch+json"
 )
 
 // AppendJSON appends e in the structured JSON format and returns the longer
 // slice. It allocates only to grow dst.
 //
-// Data is placed as it is when its content type is JSON (see IsJSON), and the
-// caller guarantees that it then is one valid JSON value: what is not would
-// break the event, or smuggle attributes in. Data of a type text/* goes as a
-// JSON string if it is UTF-8, and anything else as data_base64. Nil data, and
-// empty data of a JSON type, leave the member out.
+// Data whose content type is JSON (see IsJSON) is placed as it is, once it was
+// checked (see Data). Data of a type text/* in UTF-8 goes as a JSON string if
+// it is UTF-8, and anything else, also data without a content type, as
+// data_base64. No data leaves the member out, and so does data of no bytes under
+// a JSON type or none: HTTP cannot tell the two apart.
 //
 // Bytes in attributes that are no UTF-8 become U+FFFD. The time is written in
-// UTC with as many digits of a second as it has. e is not validated.
-func (e *Event) AppendJSON(dst []byte) []byte {
+// UTC with as many digits of a second as it has. The error is an *EncodeError,
+// with dst as it was: data is not JSON though its content type says so, or an
+// extension is none. Required attributes are not looked for: see Validate.
+func (e *Event) AppendJSON(dst []byte) ([]byte, error) {
+	before := len(dst)
 	dst = append(dst, `{"specversion":"`+SpecVersion+`"`...)
 	dst = appendMember(dst, `,"id":`, e.ID)
 	dst = appendMember(dst, `,"source":`, e.Source)
@@ -37,45 +33,76 @@ func (e *Event) AppendJSON(dst []byte) []byte {
 		dst = append(dst, '"')
 	}
 	for i := range e.Extensions {
-		dst = append(dst, ',')
-		dst = appendString(dst, e.Extensions[i].Name)
-		dst = append(dst, ':')
-		dst = appendString(dst, e.Extensions[i].Value)
+		if err := e.checkExtension(i); err != nil {
+			return dst[:before], &EncodeError{err}
+		}
+		dst = e.Extensions[i].append(dst)
 	}
-	dst = e.appendData(dst)
-	return append(dst, '}')
+	dst, err := e.appendData(dst)
+	if err != nil {
+		return dst[:before], err
+	}
+	return append(dst, '}'), nil
 }
 
-// AppendBatch appends events in the batched JSON format; see AppendJSON.
-func AppendBatch(dst []byte, events []*Event) []byte {
+// AppendBatch appends events in the batched JSON format. One that AppendJSON
+// refuses fails the batch, with dst as it was: see connector.SendSound.
+func AppendBatch(dst []byte, events []*Event) ([]byte, error) {
+	before := len(dst)
 	dst = append(dst, '[')
 	for i, e := range events {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = e.AppendJSON(dst)
+		var err error
+		if dst, err = e.AppendJSON(dst); err != nil {
+			return dst[:before], err
+		}
 	}
-	return append(dst, ']')
+	return append(dst, ']'), nil
 }
 
-func (e *Event) appendData(dst []byte) []byte {
+func (e *Event) appendData(dst []byte) ([]byte, error) {
+	data := e.Data.bytes
 	switch {
-	case e.Data == nil:
-		return dst
+	case data == nil, len(data) == 0 && e.DataContentType == "":
+		return dst, nil
 	case IsJSON(e.DataContentType):
-		if len(e.Data) == 0 {
-			return dst
+		if err := e.CheckData(); err != nil || len(data) == 0 {
+			return dst, err
 		}
 		dst = append(dst, `,"data":`...)
-		return append(dst, e.Data...)
-	case isText(e.DataContentType) && utf8.Valid(e.Data):
+		return append(dst, data...), nil
+	case e.dataIsText():
 		dst = append(dst, `,"data":`...)
-		return appendString(dst, e.Data)
+		return appendString(dst, data), nil
 	default:
 		dst = append(dst, `,"data_base64":"`...)
-		dst = base64.StdEncoding.AppendEncode(dst, e.Data)
-		return append(dst, '"')
+		dst = base64.StdEncoding.AppendEncode(dst, data)
+		return append(dst, '"'), nil
 	}
+}
+
+// dataIsText reports whether data can be a JSON string.
+func (e *Event) dataIsText() bool {
+	return isText(e.DataContentType) && inUTF8(e.DataContentType) && utf8.Valid(e.Data.bytes)
+}
+
+// DataIsBinary reports whether data is what the JSON format calls Binary: bytes
+// that AppendJSON writes as data_base64.
+func (e *Event) DataIsBinary() bool {
+	return e.Data.bytes != nil && !IsJSON(e.DataContentType) && !e.dataIsText()
+}
+
+// append appends an extension, which was checked, as a member.
+func (x *Extension) append(dst []byte) []byte {
+	dst = append(dst, `,"`...)
+	dst = append(dst, x.Name...)
+	dst = append(dst, `":`...)
+	if x.Kind == Text {
+		return appendString(dst, x.Value)
+	}
+	return append(dst, x.Value...)
 }
 
 func appendMember(dst []byte, name, value string) []byte {
@@ -83,37 +110,6 @@ func appendMember(dst []byte, name, value string) []byte {
 		return dst
 	}
 	return appendString(append(dst, name...), value)
-}
-
-// IsJSON reports whether a content type declares JSON: a subtype json or
-// …+json in any case, with any parameters. "" does, as CloudEvents says.
-func IsJSON(contentType string) bool {
-	if contentType == "application/json" { // nearly all there is
-		return true
-	}
-	mediaType := mediaType(contentType)
-	if mediaType == "" {
-		return true
-	}
-	_, subtype, _ := strings.Cut(mediaType, "/")
-	return equalSuffix(subtype, "+json") || strings.EqualFold(subtype, "json")
-}
-
-func isText(contentType string) bool {
-	const prefix = "text/"
-	return len(contentType) > len(prefix) && strings.EqualFold(contentType[:len(prefix)], prefix)
-}
-
-// mediaType is a content type without its parameters.
-func mediaType(contentType string) string {
-	if i := strings.IndexByte(contentType, ';'); i >= 0 {
-		contentType = contentType[:i]
-	}
-	return strings.TrimSpace(contentType)
-}
-
-func equalSuffix(s, suffix string) bool {
-	return len(s) >= len(suffix) && strings.EqualFold(s[len(s)-len(suffix):], suffix)
 }
 
 // appendString appends s as a JSON string: quotes, backslashes and control

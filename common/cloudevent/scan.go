@@ -1,6 +1,13 @@
 package cloudevent
 
-import "fmt"
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/bits"
+	"unicode/utf8"
+)
 
 // maxDepth is how deep JSON may be nested. Deeper is refused: a value that
 // costs its readers a stack is an attack or a fault, never an event.
@@ -10,6 +17,8 @@ const maxDepth = 1000
 type scanner struct {
 	data []byte
 	i    int
+
+	notASCII bool // some strings may be more than ASCII; they are not checked to be UTF-8
 }
 
 func (s *scanner) fail(what string) error {
@@ -19,8 +28,11 @@ func (s *scanner) fail(what string) error {
 	return fmt.Errorf("invalid JSON at byte %d: %q %s", s.i, s.data[s.i], what)
 }
 
-// document reads one value, walked over by read, and the end.
+// document reads one value, walked over by read, and the end, all in UTF-8.
 func (s *scanner) document(read func() error) error {
+	if bytes.HasPrefix(s.data, byteOrderMark) {
+		return errors.New("invalid JSON: it begins with a byte order mark, which JSON has none of")
+	}
 	s.space()
 	if err := read(); err != nil {
 		return err
@@ -28,10 +40,22 @@ func (s *scanner) document(read func() error) error {
 	if s.space(); s.i < len(s.data) {
 		return s.fail("after the value")
 	}
+	if s.notASCII && !utf8.Valid(s.data) {
+		return errNotUTF8(s.data)
+	}
 	return nil
 }
 
+var byteOrderMark = []byte("\xef\xbb\xbf")
+
+// space walks over white space, of which there mostly is none.
 func (s *scanner) space() {
+	if s.i < len(s.data) && s.data[s.i] <= ' ' {
+		s.spaces()
+	}
+}
+
+func (s *scanner) spaces() {
 	for s.i < len(s.data) {
 		switch s.data[s.i] {
 		case ' ', '\t', '\n', '\r':
@@ -56,12 +80,12 @@ func (s *scanner) value(depth int) error {
 		return fmt.Errorf("invalid JSON at byte %d: nested deeper than %d", s.i, maxDepth)
 	}
 	switch c := s.peek(); c {
+	case '"':
+		return s.str()
 	case '{':
 		return s.object(depth, nil)
 	case '[':
 		return s.array(depth, nil)
-	case '"':
-		return s.str()
 	case 't':
 		return s.word("true")
 	case 'f':
@@ -107,7 +131,10 @@ func (s *scanner) object(depth int, member func(name, value []byte) error) error
 				return err
 			}
 		}
-		if more, err := s.more('}'); !more {
+		if s.peek() == ',' {
+			s.i++
+			s.space()
+		} else if more, err := s.more('}'); !more {
 			return err
 		}
 	}
@@ -131,7 +158,10 @@ func (s *scanner) array(depth int, element func(value []byte) error) error {
 				return err
 			}
 		}
-		if more, err := s.more(']'); !more {
+		if s.peek() == ',' {
+			s.i++
+			s.space()
+		} else if more, err := s.more(']'); !more {
 			return err
 		}
 	}
@@ -156,7 +186,10 @@ func (s *scanner) more(end byte) (bool, error) {
 // str walks over a string.
 func (s *scanner) str() error {
 	s.i++
-	for s.i < len(s.data) {
+	for !s.plain() {
+		if s.i >= len(s.data) {
+			return s.fail("in a string")
+		}
 		switch c := s.data[s.i]; {
 		case c == '"':
 			s.i++
@@ -168,10 +201,41 @@ func (s *scanner) str() error {
 				return err
 			}
 		default:
+			s.notASCII = s.notASCII || c >= utf8.RuneSelf
 			s.i++
 		}
 	}
-	return s.fail("in a string")
+	return nil
+}
+
+// plain walks over what needs no look in a string, eight bytes at a time, and
+// reports true when the string ends there, walked over too.
+func (s *scanner) plain() bool {
+	const (
+		ones = 0x0101010101010101
+		high = 0x8080808080808080
+	)
+	data, i, all, end := s.data, s.i, uint64(0), false
+	for i+8 <= len(data) {
+		w := binary.LittleEndian.Uint64(data[i : i+8])
+		quote, slash := w^ones*'"', w^ones*'\\'
+		// The high bit of each byte that is a quote, a backslash or a control
+		// character, and maybe of one above such a byte: the lowest is right.
+		found := ((w-ones*' ')&^w | (quote-ones)&^quote | (slash-ones)&^slash) & high
+		all |= w
+		if found == 0 {
+			i += 8
+			continue
+		}
+		i += bits.TrailingZeros64(found) / 8
+		if end = data[i] == '"'; end {
+			i++
+		}
+		break
+	}
+	s.i = i
+	s.notASCII = s.notASCII || all&high != 0
+	return end
 }
 
 func (s *scanner) escape() error {
@@ -231,12 +295,14 @@ func (s *scanner) number() error {
 
 // digits walks over one digit or more.
 func (s *scanner) digits() error {
-	if !isDigit(s.peek()) {
+	i := s.i
+	for i < len(s.data) && isDigit(s.data[i]) {
+		i++
+	}
+	if i == s.i {
 		return s.fail("where a digit is due")
 	}
-	for isDigit(s.peek()) {
-		s.i++
-	}
+	s.i = i
 	return nil
 }
 

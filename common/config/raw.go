@@ -1,6 +1,9 @@
 package config
 
-import "reflect"
+import (
+	"fmt"
+	"reflect"
+)
 
 // Raw is a part of a file that is decoded later, when its type is known: the
 // settings of a connector. In it, ${ENV}, ${ENV:-default} and ${file:/path}
@@ -57,4 +60,17 @@ func (r Raw) Decode(v any) error {
 		return p.file.src.finish(d.errs)
 	}
 	return nil
+}
+
+// Fault is a fault of one field of the part, for checks that compare it with other
+// parts of the file. key is the path of yaml keys below the part; "" is the part.
+func (r Raw) Fault(key, format string, args ...any) *Error {
+	full := under(r.Key(), key)
+	e := &Error{Key: full, Message: full + ": " + fmt.Sprintf(format, args...), Code: CodeBadValue, span: 1}
+	if r.part == nil {
+		return e
+	}
+	at, span := locate(r.part.node, r.part.at, 1, key)
+	e.Pos, e.span = r.part.file.src.pos(at), span
+	return r.part.file.src.finish(Errors{e})[0]
 }

@@ -96,6 +96,8 @@ type Checker interface {
 type Step struct {
 	Name string
 	Err  error // nil when it worked; for a person, says what to do next
+	// Warning is what a person should know though the step worked; "" is nothing.
+	Warning string
 }
 
 // Reporter is a source that can tell how it stands.

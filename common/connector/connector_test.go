@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/lsm/fiso/common/cloudevent"
 )
 
 func TestClassOf_theOutermostMarkCounts(t *testing.T) {
@@ -28,6 +30,8 @@ func TestClassOf_theOutermostMarkCounts(t *testing.T) {
 		{"interrupted", ErrInterrupted, Interrupted, 0},
 		{"cancelled", context.Canceled, Interrupted, 0},
 		{"a deadline is temporary", context.DeadlineExceeded, Temporary, 0},
+		{"an event that cannot be written", fmt.Errorf("send: %w", &cloudevent.EncodeError{Err: cause}), Permanent, 0},
+		{"a mark over an event that cannot be written", AsTemporary(&cloudevent.EncodeError{Err: cause}, 0), Temporary, 0},
 		{"closed is temporary", ErrClosed, Temporary, 0},
 		{"wrapped", fmt.Errorf("send: %w", AsPermanent(cause)), Permanent, 0},
 		{"wrapped with a delay", fmt.Errorf("send: %w", AsTemporary(cause, time.Minute)), Temporary, time.Minute},

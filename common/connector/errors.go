@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/lsm/fiso/common/cloudevent"
 )
 
 // Class says what the caller of a sink should do about an error.
@@ -74,14 +76,18 @@ func mark(err error, c Class, after time.Duration) error {
 }
 
 // ClassOf is the class of err: the outermost mark in its chain counts.
-// ErrInterrupted and context.Canceled are interruptions; a deadline that
-// passed is temporary, as is everything without a mark.
+// ErrInterrupted and context.Canceled are interruptions; an event that cannot be
+// written, a *cloudevent.EncodeError, is permanent; a deadline that passed is
+// temporary, as is everything without a mark.
 func ClassOf(err error) Class {
 	if c, ok := errors.AsType[*classified](err); ok {
 		return c.class
 	}
 	if errors.Is(err, ErrInterrupted) || errors.Is(err, context.Canceled) {
 		return Interrupted
+	}
+	if _, ok := errors.AsType[*cloudevent.EncodeError](err); ok {
+		return Permanent
 	}
 	return Temporary
 }

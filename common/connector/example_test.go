@@ -34,7 +34,11 @@ func (s *flaky) Send(_ context.Context, e *cloudevent.Event) error {
 	if s.calls++; s.calls == 1 {
 		return connector.AsTemporary(errors.New("busy"), time.Millisecond)
 	}
-	fmt.Println(string(e.AppendJSON(nil)))
+	b, err := e.AppendJSON(nil)
+	if err != nil {
+		return err // permanent, by its type
+	}
+	fmt.Println(string(b))
 	return nil
 }
 
@@ -43,7 +47,7 @@ func (s *flaky) Close(context.Context) error { return nil }
 func Example() {
 	e := &cloudevent.Event{
 		ID: "orders-3-42", Source: "/orders", Type: "order.created",
-		Data: []byte(`{"amount": 1.10}`),
+		DataContentType: "application/json", Data: cloudevent.Bytes([]byte(`{"amount": 1.10}`)),
 	}
 	if err := e.Validate(); err != nil {
 		fmt.Println(err)
@@ -51,6 +55,6 @@ func Example() {
 	}
 	fmt.Println(deliver(context.Background(), &flaky{}, e))
 	// Output:
-	// {"specversion":"1.0","id":"orders-3-42","source":"/orders","type":"order.created","data":{"amount": 1.10}}
+	// {"specversion":"1.0","id":"orders-3-42","source":"/orders","type":"order.created","datacontenttype":"application/json","data":{"amount": 1.10}}
 	// <nil>
 }

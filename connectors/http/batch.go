@@ -56,6 +56,9 @@ func (s *Sink) SendBatch(ctx context.Context, events []*cloudevent.Event) []erro
 		errs, taken = s.judgeEach(a, secret, len(events))
 		return taken
 	})
+	if _, ok := errors.AsType[*cloudevent.EncodeError](err); ok {
+		return connector.SendSound(events, func(sound []*cloudevent.Event) []error { return s.SendBatch(ctx, sound) })
+	}
 	if err != nil {
 		return repeat(err, len(events))
 	}
@@ -101,7 +104,7 @@ func (s *Sink) judgeEach(a *answer, secret string, n int) ([]error, bool) {
 		return nil, false
 	}
 	var body results
-	if explicit || cloudevent.IsJSON(kind) && kind != "" {
+	if explicit || cloudevent.IsJSON(kind) {
 		err = json.Unmarshal(a.body, &body)
 	}
 	if err != nil || len(body.Results) != n {

@@ -3,6 +3,7 @@ package http
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -61,6 +62,41 @@ func TestSink_batchModeSendsManyEventsAtOnce(t *testing.T) {
 	}
 	if errs := s.SendBatch(t.Context(), nil); errs != nil {
 		t.Errorf("an empty batch: %v", errs)
+	}
+}
+
+// U1: an event that cannot be written takes no neighbour with it, and no request
+// is made for such events alone.
+func TestSink_batchModeRefusesTheGuiltyAlone(t *testing.T) {
+	got := make(chan seen, 2)
+	srv := httptest.NewServer(nethttp.HandlerFunc(func(_ nethttp.ResponseWriter, r *nethttp.Request) {
+		body, _ := io.ReadAll(r.Body)
+		got <- seen{r, string(body)}
+	}))
+	defer srv.Close()
+	s := newSink(t, batchConfig(srv.URL))
+	events := orders(4)
+	for _, i := range []int{1, 3} {
+		events[i].Data = cloudevent.Bytes([]byte("{\"a\":1}\n{\"a\":2}"))
+	}
+	errs := s.SendBatch(t.Context(), events)
+	if len(got) == 0 || len(errs) != len(events) {
+		t.Fatalf("nothing was sent: %v", errs)
+	}
+	parts, err := cloudevent.SplitBatch([]byte((<-got).body))
+	if err != nil || len(parts) != 2 || !strings.Contains(string(parts[0]), `"id":"0"`) || !strings.Contains(string(parts[1]), `"id":"2"`) {
+		t.Errorf("sent %q, %v", parts, err)
+	}
+	for i, err := range errs {
+		if _, guilty := errors.AsType[*cloudevent.EncodeError](err); guilty != (i%2 == 1) || (err == nil) == guilty {
+			t.Errorf("event %d: %v", i, err)
+		}
+	}
+	if errs := s.SendBatch(t.Context(), []*cloudevent.Event{events[1], events[3]}); len(errs) != 2 || errs[0] == nil || errs[1] == nil {
+		t.Errorf("only guilty ones: %v", errs)
+	}
+	if len(got) > 0 {
+		t.Errorf("a request was made for nothing: %s", (<-got).body)
 	}
 }
 

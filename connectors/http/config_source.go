@@ -22,9 +22,13 @@ type SourceConfig struct {
 	Auth SourceAuth `yaml:"auth" secret:"true" doc:"What a caller must present."`
 	TLS  config.TLS `yaml:"tls" doc:"Certificate of the listener; with caFile, callers must present one too."`
 
-	MaxBodyBytes   config.Bytes  `yaml:"maxBodyBytes" default:"1MiB" doc:"Largest body of a request; more is answered with 413."`
-	MaxBatchEvents int           `yaml:"maxBatchEvents" default:"1000" doc:"Most events in one batch; more are answered with 413."`
-	MaxRequests    int           `yaml:"maxRequests" default:"1024" doc:"Most requests at once, until their events are settled; more are answered with 503 and Retry-After."`
+	MaxBodyBytes   config.Bytes `yaml:"maxBodyBytes" default:"1MiB" doc:"Largest body of a request; more is answered with 413."`
+	MaxBatchEvents int          `yaml:"maxBatchEvents" default:"1000" doc:"Most events in one batch; more are answered with 413."`
+	MaxRequests    int          `yaml:"maxRequests" default:"1024" doc:"Most requests at once whose events are not settled, and as many on their way; more are answered with 503 and Retry-After."`
+
+	MaxBufferedBytes config.Bytes `yaml:"maxBufferedBytes" default:"64MiB" doc:"Most bytes of requests, headers included, read and not settled; at least one body. Further callers wait, for readTimeout at most, then are answered with 503 and Retry-After."`
+	MaxConnections   int          `yaml:"maxConnections" default:"1024" doc:"Most connections of the listener; one more takes the place of one that is idle or slow, or waits. Never more than half of the descriptors that the process may have. The same for all sources of a listener."`
+
 	AnswerTimeout  time.Duration `yaml:"answerTimeout" default:"60s" doc:"Longest time a caller waits for its events to be settled; then it is told 503, while the work goes on."`
 	ReadTimeout    time.Duration `yaml:"readTimeout" default:"30s" doc:"Longest time to read one request, headers included. The same for all sources of a listener."`
 	HeaderTimeout  time.Duration `yaml:"headerTimeout" default:"10s" doc:"Longest time to read the headers of a request. The same for all sources of a listener."`
@@ -71,7 +75,8 @@ func (c *SourceConfig) Validate() error {
 		value int64
 	}{
 		{"maxBodyBytes", int64(c.MaxBodyBytes)}, {"maxBatchEvents", int64(c.MaxBatchEvents)},
-		{"maxRequests", int64(c.MaxRequests)}, {"maxHeaderBytes", int64(c.MaxHeaderBytes)},
+		{"maxRequests", int64(c.MaxRequests)}, {"maxBufferedBytes", int64(c.MaxBufferedBytes)}, {"maxConnections", int64(c.MaxConnections)},
+		{"maxHeaderBytes", int64(c.MaxHeaderBytes)},
 		{"answerTimeout", int64(c.AnswerTimeout)}, {"readTimeout", int64(c.ReadTimeout)},
 		{"headerTimeout", int64(c.HeaderTimeout)}, {"idleTimeout", int64(c.IdleTimeout)},
 	} {

@@ -71,8 +71,8 @@ func (d *destination) take(w nethttp.ResponseWriter, r *nethttp.Request, body []
 				}
 			}
 		}, in[0])
-		if in[0].Data = body; len(body) == 0 {
-			in[0].Data = nil
+		if len(body) > 0 {
+			in[0].Data = cloudevent.Bytes(body)
 		}
 	case ModeBatch:
 		var parts [][]byte
@@ -226,7 +226,7 @@ func (c *callers) batch(t testing.TB, inputs ...connectortest.Input) {
 		events = append(events, e)
 	}
 	c.wait.Go(func() {
-		c.post(t, "", string(cloudevent.AppendBatch(nil, events)), "Content-Type", cloudevent.ContentTypeBatch)
+		c.post(t, "", string(written(cloudevent.AppendBatch(nil, events))), "Content-Type", cloudevent.ContentTypeBatch)
 	})
 }
 

@@ -3,7 +3,6 @@ package http
 import (
 	"fmt"
 	"maps"
-	"mime"
 	nethttp "net/http"
 	"slices"
 	"strings"
@@ -38,42 +37,44 @@ type decoded struct {
 // data is, is for the flow to say: plain JSON is not parsed here, and an array
 // of it is one message.
 func (d *decoder) decode(h nethttp.Header, body []byte) (*decoded, *problem) {
-	if enc := h.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
-		return nil, unsupported("content encoding " + enc + " is not supported; send the body as it is")
+	mode, err := modeOf(h)
+	if err != nil {
+		return nil, unsupported(err.Error())
 	}
-	contentType := h.Get("Content-Type")
-	kind, params, err := mime.ParseMediaType(contentType)
-	cloudEvents := strings.HasPrefix(strings.ToLower(strings.TrimSpace(contentType)), "application/cloudevents")
-	switch {
-	case !cloudEvents && (h.Get("Ce-Specversion") != "" || h.Get("Ce-Id") != ""):
-		return d.binary(h, body)
-	case !cloudEvents:
-		return &decoded{
-			events:  []eventIn{{id: idempotencyKey(h), value: body, time: time.Now()}},
-			headers: d.headers(h, ""),
-		}, nil
-	case err != nil:
-		return nil, unsupported("the Content-Type is malformed")
-	}
-	if charset := params["charset"]; charset != "" && !strings.EqualFold(charset, "utf-8") {
-		return nil, unsupported("charset " + charset + " is not supported; send UTF-8")
-	}
-	switch kind {
-	case cloudevent.ContentTypeJSON:
+	switch mode {
+	case cloudevent.Structured:
 		e, p := parseEvent(body, "the event")
 		if p != nil {
 			return nil, p
 		}
 		return &decoded{events: []eventIn{e}, headers: d.headers(h, "")}, nil
-	case cloudevent.ContentTypeBatch:
+	case cloudevent.Batched:
 		return d.batch(h, body)
+	case cloudevent.Binary:
+		return d.binary(h, body)
 	}
-	return nil, unsupported(kind + " is not supported; send " + cloudevent.ContentTypeJSON + ", " + cloudevent.ContentTypeBatch + " or binary mode")
+	if h.Get("Ce-Id") != "" {
+		return nil, badEvent("the event: the header ce-specversion is missing: CloudEvents requires it")
+	}
+	return &decoded{
+		events:  []eventIn{{id: idempotencyKey(h), value: body, time: time.Now()}},
+		headers: d.headers(h, ""),
+	}, nil
+}
+
+func modeOf(h nethttp.Header) (cloudevent.Mode, error) {
+	var signs cloudevent.Signs
+	for _, name := range [...]string{"Content-Type", "Ce-Specversion"} {
+		for _, value := range h[name] {
+			signs.See(name, []byte(value))
+		}
+	}
+	return signs.Mode()
 }
 
 func (d *decoder) binary(h nethttp.Header, body []byte) (*decoded, *problem) {
 	var e cloudevent.Event
-	found, err := cloudevent.FromHeaders(cloudevent.HTTPPrefix, func(yield func(string, []byte) bool) {
+	_, err := cloudevent.FromHeaders(cloudevent.HTTPPrefix, func(yield func(string, []byte) bool) {
 		for _, name := range slices.Sorted(maps.Keys(h)) {
 			for _, value := range h[name] {
 				if !yield(name, []byte(value)) {
@@ -82,9 +83,6 @@ func (d *decoder) binary(h nethttp.Header, body []byte) (*decoded, *problem) {
 			}
 		}
 	}, &e)
-	if err == nil && !found {
-		err = fmt.Errorf("the header ce-specversion is missing: CloudEvents requires it")
-	}
 	if err == nil {
 		err = e.Validate()
 	}
@@ -166,7 +164,7 @@ func (d *decoder) headers(h nethttp.Header, contentType string) []connector.Head
 		if lower == d.secret || slices.Contains(notForwarded, lower) || strings.HasPrefix(lower, "proxy-") {
 			continue
 		}
-		if contentType != "" && (lower == "content-type" || lower == "idempotency-key") {
+		if contentType != "" && (lower == "content-type" || lower == "idempotency-key" || strings.HasPrefix(lower, cloudevent.HTTPPrefix)) {
 			continue // of the batch, not of its events
 		}
 		for _, value := range h[name] {

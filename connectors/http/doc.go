@@ -24,6 +24,8 @@
 //   - The handler is called serially, and with the events of a batch in order.
 //   - A malformed CloudEvent, or one bad event in a batch, is refused with 400
 //     before anything is handed over.
-//   - Requests, their headers, bodies and the time they may take are bounded.
-//     A client that goes away does not unsettle its event.
+//   - Connections, requests, their headers, bodies and the time they may take are
+//     bounded, and the bytes of all bodies together.
+//   - A client that goes away does not unsettle its event. Closing its half of the
+//     connection is not going away.
 package http

@@ -39,7 +39,7 @@ func ExampleSink() {
 	for _, id := range []string{"order-1", "order-2"} {
 		err := sink.Send(ctx, &cloudevent.Event{
 			ID: id, Source: "/orders", Type: "order.created",
-			DataContentType: "application/json", Data: []byte(`{"total": 12.50}`),
+			DataContentType: "application/json", Data: cloudevent.Bytes([]byte(`{"total": 12.50}`)),
 		})
 		var refused *fisohttp.StatusError
 		switch {

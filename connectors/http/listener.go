@@ -1,6 +1,7 @@
 package http
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,11 +13,20 @@ import (
 	"time"
 
 	"github.com/lsm/fiso/common/config"
+	"github.com/lsm/fiso/common/connlimit"
 )
 
-// linger is how long a shared listener stays open without a source, so that
-// one that restarts refuses nobody.
-const linger = 5 * time.Second
+const (
+	// linger is how long a shared listener stays open without a source, and how
+	// long a request waits for the next source of its path, so that a source that
+	// restarts refuses nobody.
+	linger = 5 * time.Second
+	// patience is how long a caller may take to send its body before its place
+	// may be given to another.
+	patience = time.Second
+	// answerWrite is how long a caller may take to read its answer.
+	answerWrite = 10 * time.Second
+)
 
 // Listeners lets several sources of a process share a listener by path. The
 // zero value is ready. Whoever owns it closes it.
@@ -24,7 +34,8 @@ type Listeners struct {
 	mu     sync.Mutex
 	open   map[string]*listener // by listen address as configured
 	closed bool
-	alone  bool // for one source: no lingering
+	alone  bool          // for one source: no lingering
+	linger time.Duration // 0: linger; for tests
 }
 
 // settings are those parts of a configuration that a listener has once.
@@ -32,6 +43,7 @@ type settings struct {
 	tls                 config.TLS
 	read, headers, idle time.Duration
 	maxHeaderBytes      config.Bytes
+	maxConnections      int
 }
 
 // differs names the first key in which two settings differ, or is empty.
@@ -47,6 +59,8 @@ func (s settings) differs(o settings) string {
 		return "idleTimeout"
 	case s.maxHeaderBytes != o.maxHeaderBytes:
 		return "maxHeaderBytes"
+	case s.maxConnections != o.maxConnections:
+		return "maxConnections"
 	}
 	return ""
 }
@@ -56,15 +70,18 @@ type listener struct {
 	address  string
 	settings settings
 	socket   net.Listener
+	bounded  *connlimit.Listener // the socket, with a bound of connections
 	server   *nethttp.Server
 	loopback bool
 	done     chan struct{} // closed when the server has stopped
 	err      error         // why; read after done
 
+	linger time.Duration
+
 	mu     sync.RWMutex
-	routes map[string]*Source // nil: the path had a source
-	used   int                // sources that joined and did not leave; guarded by Listeners.mu
-	timer  *time.Timer        // guarded by Listeners.mu
+	routes map[string]*route
+	used   int         // sources that joined and did not leave; guarded by Listeners.mu
+	timer  *time.Timer // guarded by Listeners.mu
 }
 
 // join gives s its path on its address, and listens if nobody does yet.
@@ -82,7 +99,7 @@ func (ls *Listeners) join(s *Source) (*listener, error) {
 	}
 	if l == nil {
 		var err error
-		if l, err = listen(s.cfg.Listen, want, s.logger); err != nil {
+		if l, err = listen(s.cfg.Listen, want, ls.lingers(), s.logger); err != nil {
 			return nil, err
 		}
 		if ls.open == nil {
@@ -93,7 +110,7 @@ func (ls *Listeners) join(s *Source) (*listener, error) {
 	if key := l.settings.differs(want); key != "" {
 		return nil, fmt.Errorf("listen %s: another source listens there with a different %s; give both the same, or another address", s.cfg.Listen, key)
 	}
-	if err := l.route(s); err != nil {
+	if err := l.give(s); err != nil {
 		return nil, err
 	}
 	l.used++
@@ -115,7 +132,7 @@ func (ls *Listeners) leave(l *listener) {
 	case ls.alone:
 		ls.shut(l)
 	default:
-		l.timer = time.AfterFunc(linger, func() {
+		l.timer = time.AfterFunc(ls.lingers(), func() {
 			ls.mu.Lock()
 			defer ls.mu.Unlock()
 			if l.used == 0 && ls.open[l.address] == l {
@@ -123,6 +140,14 @@ func (ls *Listeners) leave(l *listener) {
 			}
 		})
 	}
+}
+
+// lingers is how long a listener stays open without a source.
+func (ls *Listeners) lingers() time.Duration {
+	if ls.alone {
+		return 0
+	}
+	return cmp.Or(ls.linger, linger)
 }
 
 // Close closes all listeners at once. Sources that still run return an error;
@@ -136,13 +161,19 @@ func (ls *Listeners) Close() {
 	}
 }
 
-// shut closes a listener and waits until its server has stopped. Answers that
-// are being written get a moment.
+// shut closes a listener and waits until its server has stopped. Requests that
+// no source has taken are told to come again. Answers that are being written get
+// a moment.
 func (ls *Listeners) shut(l *listener) {
 	delete(ls.open, l.address)
 	if l.timer != nil {
 		l.timer.Stop()
 	}
+	l.mu.RLock()
+	for _, t := range l.routes {
+		t.shut()
+	}
+	l.mu.RUnlock()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	if l.server.Shutdown(ctx) != nil {
@@ -154,14 +185,10 @@ func (ls *Listeners) shut(l *listener) {
 }
 
 // listen opens a port and serves it.
-func listen(address string, s settings, logger *slog.Logger) (*listener, error) {
-	l := &listener{address: address, settings: s, done: make(chan struct{}), routes: map[string]*Source{}}
-	l.server = &nethttp.Server{
-		Handler:     l,
-		ReadTimeout: s.read, ReadHeaderTimeout: s.headers, IdleTimeout: s.idle,
-		MaxHeaderBytes: int(s.maxHeaderBytes),
-		ErrorLog:       slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
-	}
+func listen(address string, s settings, linger time.Duration, logger *slog.Logger) (*listener, error) {
+	l := &listener{address: address, settings: s, linger: linger, done: make(chan struct{}), routes: map[string]*route{}}
+	l.server = newServer(s, logger)
+	l.server.Handler = l
 	if !s.tls.IsZero() {
 		var err error
 		if l.server.TLSConfig, err = s.tls.Server(); err != nil {
@@ -178,12 +205,13 @@ func listen(address string, s settings, logger *slog.Logger) (*listener, error) 
 	if tcp, ok := l.socket.Addr().(*net.TCPAddr); ok {
 		l.loopback = tcp.IP.IsLoopback()
 	}
+	l.bounded = connlimit.New(l.socket, connections(s.maxConnections), patience)
 	go func() {
 		defer close(l.done)
 		if l.server.TLSConfig != nil {
-			l.err = l.server.ServeTLS(l.socket, "", "")
+			l.err = l.server.ServeTLS(l.bounded, "", "")
 		} else {
-			l.err = l.server.Serve(l.socket)
+			l.err = l.server.Serve(l.bounded)
 		}
 	}()
 	return l, nil
@@ -198,37 +226,44 @@ func (l *listener) stopped() bool {
 	}
 }
 
-func (l *listener) route(s *Source) error {
+// give gives s its path.
+func (l *listener) give(s *Source) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.routes[s.cfg.Path] != nil {
+	t := l.routes[s.cfg.Path]
+	if t == nil {
+		t = newRoute(l.linger)
+		l.routes[s.cfg.Path] = t
+	}
+	if !t.give(s) {
 		return fmt.Errorf("listen %s: another source has the path %s already; give this one a path of its own", l.address, s.cfg.Path)
 	}
-	l.routes[s.cfg.Path] = s
 	return nil
 }
 
-// unroute takes the path from s. Until another source takes it, requests are
-// told to come back.
-func (l *listener) unroute(s *Source) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.routes[s.cfg.Path] == s {
-		l.routes[s.cfg.Path] = nil
-	}
+// take takes the path from s.
+func (l *listener) take(s *Source) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	l.routes[s.cfg.Path].take(s)
 }
 
-// ServeHTTP passes a request to the source of its path.
+// ServeHTTP answers a request. It has one way out, and that writes an answer:
+// where a handler returns without one, net/http says 200.
 func (l *listener) ServeHTTP(w nethttp.ResponseWriter, r *nethttp.Request) {
+	reply := l.respond(w, r)
+	// Not every server behind w can do this; then the answer is not bounded.
+	_ = nethttp.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerWrite))
+	reply.write(w, r)
+}
+
+// respond passes a request to the route of its path.
+func (l *listener) respond(w nethttp.ResponseWriter, r *nethttp.Request) reply {
 	l.mu.RLock()
-	s, known := l.routes[r.URL.Path]
+	t := l.routes[r.URL.Path]
 	l.mu.RUnlock()
-	switch {
-	case s != nil:
-		s.serve(w, r, l.loopback)
-	case known:
-		stopping().write(w)
-	default:
-		(&problem{status: 404, code: codeNotFound, detail: "no source has this path", closing: true}).write(w)
+	if t == nil {
+		return &problem{status: 404, code: codeNotFound, detail: "no source has this path", closing: true}
 	}
+	return t.respond(w, r, l.loopback)
 }

@@ -36,7 +36,7 @@ func freeAddress(t *testing.T) string {
 }
 
 func TestListeners_sourcesShareAPortByPath(t *testing.T) {
-	var ls Listeners
+	ls := Listeners{linger: 50 * time.Millisecond}
 	defer ls.Close()
 	opts := SourceOptions{Listeners: &ls}
 	var a, b collect
@@ -89,6 +89,7 @@ func TestListeners_saysWhatIsInTheWay(t *testing.T) {
 		{"a different readTimeout", other(func(c *SourceConfig) { c.ReadTimeout = time.Second }), &ls},
 		{"a different headerTimeout", other(func(c *SourceConfig) { c.HeaderTimeout = time.Second }), &ls},
 		{"a different idleTimeout", other(func(c *SourceConfig) { c.IdleTimeout = time.Second }), &ls},
+		{"a different maxConnections", other(func(c *SourceConfig) { c.MaxConnections = 1 }), &ls},
 		{"a different maxHeaderBytes", other(func(c *SourceConfig) { c.MaxHeaderBytes = 1 }), &ls},
 		{"listen " + cfg.Listen + ": the address is in use", cfg, nil},
 		{"listen 192.0.2.1:1:", other(func(c *SourceConfig) { c.Listen = "192.0.2.1:1" }), &ls},
@@ -166,7 +167,7 @@ func TestListeners_closeAPortThatNobodyTookOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		// The server's own goroutine waits on the network, outside of the
 		// bubble's clock, so the listener is a stand-in here.
-		l := &listener{address: cfg.Listen, settings: s.settings(), done: make(chan struct{}), routes: map[string]*Source{}, server: &nethttp.Server{}}
+		l := &listener{address: cfg.Listen, settings: s.settings(), done: make(chan struct{}), routes: map[string]*route{}, server: &nethttp.Server{}}
 		close(l.done)
 		ls.open = map[string]*listener{cfg.Listen: l}
 		l.used = 1
@@ -185,7 +186,7 @@ func TestListeners_closeAPortThatNobodyTookOver(t *testing.T) {
 }
 
 func TestListen_failsOnWhatIsNoAddress(t *testing.T) {
-	if _, err := listen("127.0.0.1:99999", settings{}, slog.New(slog.DiscardHandler)); err == nil {
+	if _, err := listen("127.0.0.1:99999", settings{}, 0, slog.New(slog.DiscardHandler)); err == nil {
 		t.Error("listening")
 	}
 }

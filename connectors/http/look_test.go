@@ -171,7 +171,7 @@ func TestSink_anAnswerToARequestThatTheServerHasNotReadIsNone(t *testing.T) {
 			t.Fatal(err)
 		}
 		large := order("2")
-		large.Data = []byte(`"` + strings.Repeat("x", 300<<10) + `"`)
+		large.Data = cloudevent.Bytes([]byte(`"` + strings.Repeat("x", 300<<10) + `"`))
 		err := s.Send(t.Context(), large)
 		if se, ok := errors.AsType[*StatusError](err); !ok || se.Status != 503 {
 			t.Errorf("the verdict is %v; want the 503 of the server that read the request", err)

@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 func order(id string) *cloudevent.Event {
 	return &cloudevent.Event{
 		ID: id, Source: "/orders", Type: "order.created",
-		DataContentType: "application/json", Data: []byte(`{"n":1}`),
+		DataContentType: "application/json", Data: cloudevent.Bytes([]byte(`{"n":1}`)),
 	}
 }
 
@@ -145,4 +145,12 @@ func wantClass(t *testing.T, err error, want connector.Class) {
 	if got := connector.ClassOf(err); got != want {
 		t.Errorf("class of %q is %v; want %v", err, got, want)
 	}
+}
+
+// written is an event or a batch in the JSON format.
+func written(b []byte, err error) []byte {
+	if err != nil {
+		panic(err)
+	}
+	return b
 }

@@ -43,7 +43,20 @@ func stopping() *problem {
 	}
 }
 
-func (p *problem) write(w nethttp.ResponseWriter) {
+// busy is the answer while a source has as much as it may have.
+func busy(why string) *problem {
+	return &problem{
+		status: 503, code: codeBusy, retryAfter: time.Second,
+		detail: why + "; send this request again later",
+	}
+}
+
+// reply is what is answered to a request.
+type reply interface {
+	write(w nethttp.ResponseWriter, r *nethttp.Request)
+}
+
+func (p *problem) write(w nethttp.ResponseWriter, r *nethttp.Request) {
 	h := w.Header()
 	h.Set("Content-Type", "application/problem+json")
 	h.Set("Fiso-Error", p.code)
@@ -51,8 +64,11 @@ func (p *problem) write(w nethttp.ResponseWriter) {
 		h.Set(p.header[0], p.header[1])
 	}
 	setRetryAfter(h, p.retryAfter)
-	if p.closing {
+	if p.closing && r.ProtoMajor < 2 { // over HTTP/2 the stream ends, and no other one with it
 		h.Set("Connection", "close")
+		// Of what was not read, as much is thrown away as comes at once, so that
+		// a caller that still sends can read the answer.
+		_ = nethttp.NewResponseController(w).SetReadDeadline(time.Now().Add(patience))
 	}
 	writeJSON(w, p.status, map[string]any{
 		"type": "about:blank", "title": nethttp.StatusText(p.status), "status": p.status,

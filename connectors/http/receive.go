@@ -1,7 +1,6 @@
 package http
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"net"
@@ -12,38 +11,6 @@ import (
 	"strings"
 	"time"
 )
-
-// answerWrite is how long a caller may take to read its answer.
-const answerWrite = 10 * time.Second
-
-// serve answers one request. What is cheap and needs no body comes first.
-func (s *Source) serve(w nethttp.ResponseWriter, r *nethttp.Request, loopback bool) {
-	p := s.admit(r, loopback)
-	if p == nil && r.Method == nethttp.MethodOptions {
-		handshake(w, r)
-		return
-	}
-	if p == nil {
-		p = s.enter()
-	}
-	if p != nil {
-		p.closing = true // the body was not read
-		p.write(w)
-		return
-	}
-	in, p := s.read(w, r)
-	if p != nil {
-		s.exit()
-		p.write(w)
-		return
-	}
-	if len(in.events) == 0 {
-		s.exit()
-		(&request{batch: true}).answer(w)
-		return
-	}
-	s.deliver(w, r, in)
-}
 
 // admit checks host, origin, method and credential.
 func (s *Source) admit(r *nethttp.Request, loopback bool) *problem {
@@ -60,7 +27,32 @@ func (s *Source) admit(r *nethttp.Request, loopback bool) *problem {
 	default:
 		return &problem{status: 405, code: codeMethod, header: [2]string{"Allow", "OPTIONS, POST"}, detail: "send events with POST"}
 	}
-	return s.denied(s.auth.before(r.Header))
+	if p := s.denied(s.auth.before(r.Header)); p != nil {
+		return p
+	}
+	if p := plain(r.Header); p != nil {
+		return p
+	}
+	if s.full() {
+		return busy(tooManyRequests)
+	}
+	return nil
+}
+
+// plain refuses a body that is encoded, and one whose type is said twice: a
+// reader may believe either.
+func plain(h nethttp.Header) *problem {
+	for _, encodings := range h.Values("Content-Encoding") {
+		for encoding := range strings.SplitSeq(encodings, ",") {
+			if encoding = strings.TrimSpace(encoding); encoding != "" && !strings.EqualFold(encoding, "identity") {
+				return unsupported("content encoding " + encoding + " is not supported; send the body as it is")
+			}
+		}
+	}
+	if len(h.Values("Content-Type")) > 1 {
+		return unsupported("the header Content-Type stands there more than once")
+	}
+	return nil
 }
 
 // allowedHost keeps a browser out that was led to a loopback address by a name
@@ -92,28 +84,6 @@ func (s *Source) denied(err error) *problem {
 	}
 }
 
-// read reads and decodes the body.
-func (s *Source) read(w nethttp.ResponseWriter, r *nethttp.Request) (*decoded, *problem) {
-	limit := int64(s.cfg.MaxBodyBytes)
-	if r.ContentLength > limit {
-		return nil, s.tooLarge()
-	}
-	var body bytes.Buffer
-	// The length is the caller's word: room for it is made only as it comes.
-	body.Grow(int(min(max(r.ContentLength, 0), 16<<10)) + bytes.MinRead)
-	if _, err := body.ReadFrom(nethttp.MaxBytesReader(w, r.Body, limit)); err != nil {
-		return nil, s.readFailed(err)
-	}
-	// The request is here. From now on the caller waits for us, and the
-	// deadline for reading must not look like a caller that went away. Not
-	// every server behind w can do this, and then it has no deadline either.
-	_ = nethttp.NewResponseController(w).SetReadDeadline(time.Time{})
-	if p := s.denied(s.auth.body(r.Header, body.Bytes())); p != nil {
-		return nil, p
-	}
-	return s.decoder.decode(r.Header, body.Bytes())
-}
-
 func (s *Source) readFailed(err error) *problem {
 	var tooLarge *nethttp.MaxBytesError
 	switch {
@@ -137,7 +107,9 @@ func (s *Source) tooLarge() *problem {
 // handshake answers OPTIONS: the abuse protection of CloudEvents webhooks, by
 // which a sender asks whether it may. Who may is decided by the credential of
 // each request, so every sender is told yes.
-func handshake(w nethttp.ResponseWriter, r *nethttp.Request) {
+type handshake struct{}
+
+func (handshake) write(w nethttp.ResponseWriter, r *nethttp.Request) {
 	h := w.Header()
 	h.Set("Allow", "OPTIONS, POST")
 	if origin := r.Header.Get("WebHook-Request-Origin"); origin != "" {

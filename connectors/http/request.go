@@ -9,7 +9,6 @@ import (
 const (
 	contentTypeEvent = cloudevent.ContentTypeJSON + "; charset=utf-8"
 	contentTypeBatch = cloudevent.ContentTypeBatch + "; charset=utf-8"
-	contentTypeJSON  = "application/json"
 
 	// keepBuffer is the largest buffer kept for the next request.
 	keepBuffer = 1 << 20
@@ -25,11 +24,12 @@ type requestWriter struct {
 const gap = "00000000000000000000\r\n\r\n"
 
 // write writes a whole request, head and body, in one piece, so that one
-// system call sends it. It is valid until the next.
+// system call sends it. It is valid until the next. An error is an
+// *cloudevent.EncodeError, of one of the events.
 //
 // The length of the body is known only once it is written. The head leaves
 // room for it, and then moves up to it: it is short, where a body may be long.
-func (r *requestWriter) write(t *target, cred *credential, secret, mode string, events []*cloudevent.Event) []byte {
+func (r *requestWriter) write(t *target, cred *credential, secret, mode string, events []*cloudevent.Event) ([]byte, error) {
 	b := append(r.buf[:0], t.line...)
 	b = cred.appendQuery(b, secret, t.hasQuery)
 	b = append(b, t.fixed...)
@@ -46,21 +46,25 @@ func (r *requestWriter) write(t *target, cred *credential, secret, mode string, 
 	head := len(b)
 	b = append(b, gap...)
 	body := len(b)
+	var err error
 	switch mode {
 	case ModeBatch:
-		b = cloudevent.AppendBatch(b, events)
+		b, err = cloudevent.AppendBatch(b, events)
 	case ModeBinary:
-		b = append(b, events[0].Data...)
+		b = append(b, events[0].Data.Bytes()...)
 	default:
-		b = events[0].AppendJSON(b)
+		b, err = events[0].AppendJSON(b)
 	}
 	r.buf = b
+	if err != nil {
+		return nil, err
+	}
 	var room [len(gap)]byte
 	end := append(strconv.AppendInt(room[:0], int64(len(b)-body), 10), "\r\n\r\n"...)
 	start := len(gap) - len(end)
 	copy(b[body-len(end):], end)
 	copy(b[start:], b[:head])
-	return b[start:]
+	return b[start:], nil
 }
 
 func appendContentType(b []byte, mode string, e *cloudevent.Event) []byte {
@@ -71,10 +75,8 @@ func appendContentType(b []byte, mode string, e *cloudevent.Event) []byte {
 		return append(b, "Content-Type: "+contentTypeEvent+"\r\n"...)
 	case e.DataContentType != "":
 		return appendHeader(b, "Content-Type", headerSafe(e.DataContentType))
-	case e.Data != nil:
-		return append(b, "Content-Type: "+contentTypeJSON+"\r\n"...) // what an absent one means
 	}
-	return b
+	return b // of data without a type nothing is known
 }
 
 // appendIdentity adds the event's id and its trace. Values come from outside:

@@ -8,11 +8,14 @@ import (
 	"time"
 
 	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/common/connlimit"
 )
 
 // request is the events of one HTTP request on their way to being settled.
 type request struct {
 	source    *Source
+	route     *route
+	bytes     int64 // held until all are settled
 	slots     []slot
 	batch     bool
 	unsettled atomic.Int32
@@ -31,12 +34,13 @@ func (t *slot) Settled(_ *connector.Message, err error) {
 	t.err = err
 	if t.request.unsettled.Add(-1) == 0 {
 		close(t.request.done)
+		t.request.route.settled(t.request.bytes)
 		t.request.source.exit()
 	}
 }
 
-func (s *Source) newRequest(in *decoded) *request {
-	r := &request{source: s, slots: make([]slot, len(in.events)), batch: in.batch, done: make(chan struct{})}
+func (s *Source) newRequest(t *route, in *decoded, bytes int64) *request {
+	r := &request{source: s, route: t, bytes: bytes, slots: make([]slot, len(in.events)), batch: in.batch, done: make(chan struct{})}
 	r.unsettled.Store(int32(len(in.events)))
 	for i := range r.slots {
 		t, e := &r.slots[i], &in.events[i]
@@ -48,44 +52,82 @@ func (s *Source) newRequest(in *decoded) *request {
 	return r
 }
 
-// deliver hands the events over and answers once they are settled. A caller
-// that goes away, or waits for too long, changes nothing about events that
-// were handed over: they are settled all the same.
-func (s *Source) deliver(w nethttp.ResponseWriter, r *nethttp.Request, in *decoded) {
-	req := s.newRequest(in)
-	timer := time.NewTimer(s.cfg.AnswerTimeout)
+// accept takes a request whose body is there, and waits for its answer. It
+// reports false when the source has ended and nothing of the request was begun:
+// then it is for the next source.
+func (s *Source) accept(t *route, a *arrival, r *nethttp.Request, body []byte) (answer reply, taken bool) {
+	in, p := s.understand(r.Header, body)
+	if p != nil {
+		return p, true
+	}
+	if len(in.events) == 0 {
+		return &request{batch: true}, true
+	}
+	if serving, p := s.enter(); p != nil || !serving {
+		return p, serving
+	}
+	connlimit.Of(r.Context()).Working()
+	req := s.newRequest(t, in, t.pass(a))
+	if answer = s.deliver(a, req); answer == nil {
+		t.back(a, req.bytes)
+	}
+	return answer, answer != nil
+}
+
+// understand checks what needs the body, and decodes it.
+func (s *Source) understand(h nethttp.Header, body []byte) (*decoded, *problem) {
+	if int64(len(body)) > int64(s.cfg.MaxBodyBytes) { // another source read it
+		return nil, s.tooLarge()
+	}
+	if p := s.denied(s.auth.body(h, body)); p != nil {
+		return nil, p
+	}
+	return s.decoder.decode(h, body)
+}
+
+// deliver hands the events over and returns how they ended, once they are
+// settled. A caller that goes away, or waits for too long, changes nothing about
+// events that were handed over: they are settled all the same. It returns nil
+// when the source ended before it began any of them.
+func (s *Source) deliver(a *arrival, req *request) reply {
+	timer := time.NewTimer(s.cfg.AnswerTimeout - time.Since(a.whole))
 	defer timer.Stop()
 	select {
 	case s.turn <- struct{}{}:
 		s.handOver(req)
 	case <-timer.C:
 		req.giveBack()
-	case <-r.Context().Done():
+		return req
+	case <-a.left:
 		req.giveBack()
+		return req
 	case <-s.ctx.Done():
 		req.giveBack()
+		return nil
 	}
-	var p *problem
+	var otherwise *problem
 	select {
 	case <-req.done:
-	case <-r.Context().Done():
-		return
+	case <-a.left:
+		otherwise = notSettled("the caller has gone") // nobody reads it
 	case <-timer.C:
-		p = notSettled("the event was not settled in time; the work goes on, and sending it again with the same id is safe")
+		otherwise = notSettled("the event was not settled in time; the work goes on, and sending it again with the same id is safe")
 	case <-s.gaveUp:
-		p = stopping()
+		otherwise = stopping()
 	}
-	// Not every server behind w can do this; then the answer is not bounded.
-	_ = nethttp.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerWrite))
-	if p != nil {
-		p.write(w)
-		return
+	select {
+	case <-req.done: // also where something else happened at the same moment
+		if s.ctx.Err() != nil && req.untouched() {
+			return nil
+		}
+		return req
+	default:
+		return otherwise
 	}
-	req.answer(w)
 }
 
 // handOver calls the handler with each event in order, while it has the turn.
-// A handler that panics has settled nothing.
+// What a handler that panics did not settle has failed.
 func (s *Source) handOver(req *request) {
 	defer func() {
 		<-s.turn
@@ -109,10 +151,20 @@ func (r *request) settle(err error) {
 	}
 }
 
-// answer says how the events ended: 200 when all are done, else 503 as long as
+// untouched says whether every event, settled by now, was handed back unbegun.
+func (r *request) untouched() bool {
+	for i := range r.slots {
+		if r.slots[i].err == nil || connector.ClassOf(r.slots[i].err) != connector.Interrupted {
+			return false
+		}
+	}
+	return true
+}
+
+// write says how the events ended: 200 when all are done, else 503 as long as
 // any may be sent again, and 500 when the handler marked each failure as
 // permanent. In a batch each event has its own status.
-func (r *request) answer(w nethttp.ResponseWriter) {
+func (r *request) write(w nethttp.ResponseWriter, req *nethttp.Request) {
 	status, wait := 200, time.Duration(0)
 	list := make([]result, len(r.slots))
 	for i := range r.slots {
@@ -142,11 +194,11 @@ func (r *request) answer(w nethttp.ResponseWriter) {
 		w.Header().Set("Content-Type", "application/json")
 		writeJSON(w, 200, accepted{ID: list[0].ID, Status: "accepted"})
 	case 500:
-		(&problem{status: 500, code: codeFailed, detail: "the event failed"}).write(w)
+		(&problem{status: 500, code: codeFailed, detail: "the event failed"}).write(w, req)
 	default:
 		p := notSettled("the event was not settled; send it again, with the same id")
 		p.retryAfter = wait
-		p.write(w)
+		p.write(w, req)
 	}
 }
 

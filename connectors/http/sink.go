@@ -145,6 +145,9 @@ func (s *Sink) post(ctx context.Context, events []*cloudevent.Event, each func(a
 		}
 	}()
 	err = s.exchange(ctx, cn, now, deadline, secret, events, limit)
+	if _, ok := errors.AsType[*cloudevent.EncodeError](err); ok {
+		return fmt.Errorf("%s: %w", s.target.name, err) // nothing was sent, and the connection is as it was
+	}
 	if cn.unseen(err) && ctx.Err() == nil {
 		if cn, err = s.pool.replace(ctx, cn, deadline); err != nil {
 			return s.transportError(ctx, err)
@@ -171,7 +174,12 @@ func (s *Sink) exchange(
 	// The buffer is written and sent at once, so that calls that wait for
 	// their answer, of which there may be many, hold none.
 	r := s.requests.Get().(*requestWriter)
-	return cn.exchange(ctx, r.write(s.target, &s.credential, secret, s.mode, events), r.done, limit)
+	request, err := r.write(s.target, &s.credential, secret, s.mode, events)
+	if err != nil {
+		r.done()
+		return err
+	}
+	return cn.exchange(ctx, request, r.done, limit)
 }
 
 // judge turns an answer into nil or an error with a class.

@@ -62,7 +62,7 @@ func TestSink_structuredModeCarriesTheWholeEventAsJSON(t *testing.T) {
 		t.Errorf("request line is %s %s", got.r.Method, got.r.RequestURI)
 	}
 	var back cloudevent.Event
-	if err := cloudevent.ParseJSON([]byte(got.body), &back); err != nil || back.ID != "42" || string(back.Data) != `{"n":1}` {
+	if err := cloudevent.ParseJSON([]byte(got.body), &back); err != nil || back.ID != "42" || string(back.Data.Bytes()) != `{"n":1}` {
 		t.Errorf("body %s: %v", got.body, err)
 	}
 }
@@ -73,7 +73,7 @@ func TestSink_binaryModeCarriesAttributesAsHeaders(t *testing.T) {
 	e.Time = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	e.SetExtension("tenant", "blue")
 	e.DataContentType = "text/plain; charset=utf-8"
-	e.Data = []byte("hello")
+	e.Data = cloudevent.Bytes([]byte("hello"))
 	cfg := sinkConfig("")
 	cfg.Mode, cfg.Method = ModeBinary, "PUT"
 	cfg.Headers = map[string]string{"user-agent": "mine"}
@@ -95,32 +95,71 @@ func TestSink_binaryModeCarriesAttributesAsHeaders(t *testing.T) {
 	}
 }
 
-func TestSink_binaryModeNamesTheContentThatAnAbsentTypeMeans(t *testing.T) {
+// U9: data of which nobody said what it is gains no type on its way.
+func TestSink_binaryModeNamesNoContentTypeThatTheEventDoesNotHave(t *testing.T) {
 	cfg := sinkConfig("")
 	cfg.Mode = ModeBinary
+	for name, data := range map[string]cloudevent.Data{"data": cloudevent.Bytes([]byte(`{"n":1}`)), "no bytes": cloudevent.Bytes([]byte{}), "none": {}} {
+		e := order("1")
+		e.DataContentType, e.Data = "", data
+		got := sendOne(t, cfg, "/", e)
+		if _, there := got.r.Header["Content-Type"]; there || got.body != string(data.Bytes()) {
+			t.Errorf("%s: content type %q, body %q", name, got.r.Header.Get("Content-Type"), got.body)
+		}
+	}
 	e := order("1")
-	e.DataContentType = ""
-	if got := sendOne(t, cfg, "/", e); got.r.Header.Get("Content-Type") != "application/json" {
-		t.Errorf("content type %q", got.r.Header.Get("Content-Type"))
-	}
-	e.Data = nil
-	got := sendOne(t, cfg, "/", e)
-	if _, there := got.r.Header["Content-Type"]; there || got.r.ContentLength != 0 {
-		t.Errorf("without data: content type %q, length %d", got.r.Header.Get("Content-Type"), got.r.ContentLength)
-	}
 	e.DataContentType = "text/plain\r\nX-Evil: 1"
 	if got := sendOne(t, cfg, "/", e); got.r.Header.Get("X-Evil") != "" {
 		t.Error("a content type broke out of its header")
 	}
 }
 
+// U1: what is not the JSON that its type says is refused before it is sent, and
+// goes byte for byte where it is the body.
+func TestSink_sendsNoDataThatCouldForgeTheEvent(t *testing.T) {
+	const forged = `1,"type":"refund.approved","source":"/bank"`
+	for _, mode := range []string{ModeStructured, ModeBatch, ModeBinary} {
+		t.Run(mode, func(t *testing.T) {
+			got := make(chan seen, 2)
+			srv := httptest.NewServer(nethttp.HandlerFunc(func(_ nethttp.ResponseWriter, r *nethttp.Request) {
+				body, _ := io.ReadAll(r.Body)
+				got <- seen{r, string(body)}
+			}))
+			defer srv.Close()
+			cfg := sinkConfig(srv.URL)
+			cfg.Mode = mode
+			s := newSink(t, cfg)
+			e := order("1")
+			e.Data = cloudevent.Bytes([]byte(forged))
+			err := s.Send(t.Context(), e)
+			if mode == ModeBinary {
+				if r := <-got; err != nil || r.body != forged {
+					t.Errorf("%v, body %q", err, r.body)
+				}
+				return
+			}
+			_, ok := errors.AsType[*cloudevent.EncodeError](err)
+			want := `write the event as JSON: data is not what datacontenttype "application/json" says: invalid JSON at byte 1: ',' after the value`
+			if !ok || connector.ClassOf(err) != connector.Permanent || !strings.Contains(err.Error(), want) {
+				t.Errorf("%v, want a permanent error with %s", err, want)
+			}
+			if err := s.Send(t.Context(), order("2")); err != nil { // on the same connection
+				t.Fatal(err)
+			}
+			if r := <-got; strings.Contains(r.body, "refund") || !strings.Contains(r.body, `"id":"2"`) {
+				t.Errorf("sent %s", r.body)
+			}
+		})
+	}
+}
+
 func TestSink_sendsALargeBodyWhole(t *testing.T) {
 	e := order("1")
-	e.Data = []byte(`"` + strings.Repeat("x", 3<<20) + `"`)
+	e.Data = cloudevent.Bytes([]byte(`"` + strings.Repeat("x", 3<<20) + `"`))
 	got := sendOne(t, sinkConfig(""), "/", e)
 	var back cloudevent.Event
-	if err := cloudevent.ParseJSON([]byte(got.body), &back); err != nil || len(back.Data) != len(e.Data) {
-		t.Errorf("%d bytes of data arrived: %v", len(back.Data), err)
+	if err := cloudevent.ParseJSON([]byte(got.body), &back); err != nil || back.Data.Len() != e.Data.Len() {
+		t.Errorf("%d bytes of data arrived: %v", back.Data.Len(), err)
 	}
 }
 
@@ -268,7 +307,7 @@ func TestSink_readsTheAnswerOfAServerThatDidNotReadTheRequest(t *testing.T) {
 	}))
 	defer srv.Close()
 	e := order("1")
-	e.Data = []byte(`"` + strings.Repeat("x", 4<<20) + `"`)
+	e.Data = cloudevent.Bytes([]byte(`"` + strings.Repeat("x", 4<<20) + `"`))
 	err := newSink(t, sinkConfig(srv.URL)).Send(t.Context(), e)
 	if s, ok := errors.AsType[*StatusError](err); !ok || s.Status != 413 {
 		// The kernel may throw the answer away with the rest of the request.
@@ -279,7 +318,7 @@ func TestSink_readsTheAnswerOfAServerThatDidNotReadTheRequest(t *testing.T) {
 // RFC 9112, 9.3: a server that refuses a request need not read it, nor close.
 func TestSink_hearsARefusalWhileItStillSends(t *testing.T) {
 	large := order("1")
-	large.Data = []byte(`"` + strings.Repeat("x", 16<<20) + `"`)
+	large.Data = cloudevent.Bytes([]byte(`"` + strings.Repeat("x", 16<<20) + `"`))
 	for _, row := range []struct {
 		name, answer, want string
 		used               bool

@@ -35,7 +35,7 @@ type Source struct {
 	mu      sync.Mutex
 	state   state
 	problem string        // for Status
-	running int           // requests that are being read, or have unsettled events
+	running int           // requests that have unsettled events
 	idle    chan struct{} // closed once stopping and nothing is running
 	ctx     context.Context
 	handle  connector.Handler
@@ -107,13 +107,14 @@ func NewSource(cfg SourceConfig, opts SourceOptions) (*Source, error) {
 func (s *Source) settings() settings {
 	return settings{
 		tls: s.cfg.TLS, read: s.cfg.ReadTimeout, headers: s.cfg.HeaderTimeout,
-		idle: s.cfg.IdleTimeout, maxHeaderBytes: s.cfg.MaxHeaderBytes,
+		idle: s.cfg.IdleTimeout, maxHeaderBytes: s.cfg.MaxHeaderBytes, maxConnections: s.cfg.MaxConnections,
 	}
 }
 
-// Run listens and hands messages to handle, one at a time, until ctx ends. New
-// requests are then answered with 503, and those in flight get the drain
-// timeout to be settled and answered. It fails when it cannot listen.
+// Run listens and hands messages to handle, one at a time, until ctx ends. Those
+// in flight then get the drain timeout to be settled and answered; requests that
+// were not handed over go to the next source of the path, or are answered with
+// 503. It fails when it cannot listen.
 func (s *Source) Run(ctx context.Context, handle connector.Handler) error {
 	if err := s.start(ctx, handle); err != nil {
 		return err
@@ -133,7 +134,7 @@ func (s *Source) Run(ctx context.Context, handle connector.Handler) error {
 	case <-l.done:
 		err = fmt.Errorf("http source: listen %s: %w", s.cfg.Listen, l.err)
 	}
-	l.unroute(s)
+	l.take(s)
 	s.stop(err)
 	s.await()
 	return err
@@ -178,25 +179,31 @@ func (s *Source) await() {
 	close(s.gaveUp)
 }
 
-// enter counts a request in, unless there are too many or the source stops.
-func (s *Source) enter() *problem {
+const tooManyRequests = "too many requests are being worked on"
+
+// full says whether enter would refuse.
+func (s *Source) full() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state == serving && s.running >= s.cfg.MaxRequests
+}
+
+// enter counts a request in whose body and sender are known. It reports false
+// when the source is stopping, and the request is for the next one.
+func (s *Source) enter() (bool, *problem) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case s.state != serving:
-		return stopping()
+		return false, nil
 	case s.running >= s.cfg.MaxRequests:
-		return &problem{
-			status: 503, code: codeBusy, retryAfter: time.Second, closing: true,
-			detail: "too many requests are being worked on; send this one again later",
-		}
+		return true, busy(tooManyRequests)
 	}
 	s.running++
-	return nil
+	return true, nil
 }
 
-// exit counts a request out that was refused, or all of whose events are
-// settled.
+// exit counts a request out, all of whose events are settled.
 func (s *Source) exit() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -126,6 +126,7 @@ func (c *collect) messages() []*connector.Message {
 
 const structured = `{"specversion":"1.0","id":"e1","source":"/s","type":"t","time":"2026-01-02T03:04:05Z","partitionkey":"k1","data":{"n":1}}`
 
+// U3, U9: the rows that name them.
 func TestSource_takesEveryMode(t *testing.T) {
 	var c collect
 	s := startSource(t, SourceConfig{Listen: "127.0.0.1:0", Path: "/in"}, SourceOptions{}, c.handle)
@@ -143,6 +144,11 @@ func TestSource_takesEveryMode(t *testing.T) {
 			id: "e1", key: "k1", time: true, contentIs: "application/cloudevents+json; charset=UTF-8"},
 		{name: "binary", body: "hello", headers: []string{"Content-Type", "text/plain", "ce-specversion", "1.0", "ce-id", "e%201", "ce-source", "/s", "ce-type", "t", "ce-partitionkey", "k1", "ce-time", "2026-01-02T03:04:05Z"},
 			id: "e 1", key: "k1", time: true, contentIs: "text/plain"},
+		// U3: what stands in headers beside an envelope is a copy of it, and not what counts.
+		{name: "structured with copies of attributes", body: structured, headers: []string{"Content-Type", "application/cloudevents+json;charset=utf8", "ce-specversion", "1.0", "ce-id", "other", "ce-source", "/other", "ce-type", "other", "ce-partitionkey", "other"},
+			id: "e1", key: "k1", time: true, contentIs: "application/cloudevents+json;charset=utf8"},
+		// U9: what Quarkus sends.
+		{name: "binary with two equal content types", body: "hello", headers: []string{"Content-Type", "text/plain", "ce-datacontenttype", "text/plain", "ce-specversion", "1.0", "ce-id", "e1", "ce-source", "/s", "ce-type", "t"}, id: "e1", contentIs: "text/plain"},
 		{name: "plain JSON", body: `[1,2]`, headers: []string{"Content-Type", "application/json", "Idempotency-Key", "i1"}, id: "i1", contentIs: "application/json"},
 		{name: "plain, key in quotes", body: `{`, headers: []string{"Content-Type", "application/x+json", "Idempotency-Key", `"i 1"`}, id: "i 1", contentIs: "application/x+json"},
 		{name: "no type at all", body: "\x00\xff"},
@@ -198,11 +204,13 @@ func TestSource_passesHeadersOnWithoutCredentials(t *testing.T) {
 	}
 }
 
+// U3: each event of a batch is its own, whatever attributes the request has.
 func TestSource_handsABatchOverInOrder(t *testing.T) {
 	var c collect
 	s := startSource(t, sourceConfig(), SourceOptions{}, c.handle)
 	batch := `[` + structured + `, {"specversion":"1.0","id":"e2","source":"/s","type":"t"}]`
-	a := ask(t, "POST", s.url, batch, "Content-Type", "application/cloudevents-batch+json", "Idempotency-Key", "all", "X-A", "1")
+	a := ask(t, "POST", s.url, batch, "Content-Type", "application/cloudevents-batch+json", "Idempotency-Key", "all", "X-A", "1",
+		"ce-specversion", "1.0", "ce-id", "of the batch", "ce-source", "/batch", "ce-type", "batch")
 	a.want(t, 200, "")
 	if a.body != `{"results":[{"id":"e1","status":200},{"id":"e2","status":200}]}` || a.Header.Get("Content-Type") != ContentTypeResults {
 		t.Errorf("answer is %s", a.body)
@@ -212,7 +220,10 @@ func TestSource_handsABatchOverInOrder(t *testing.T) {
 		t.Fatalf("messages are %v", list)
 	}
 	for _, m := range list {
-		// Each is a structured event of its own; the key of the request is not its.
+		// Each is a structured event of its own; key and attributes of the request are not its.
+		if _, there := m.Header("ce-id"); there {
+			t.Errorf("headers are %q", m.Headers)
+		}
 		contentType, _ := m.Header("content-type")
 		_, keyed := m.Header("idempotency-key")
 		if _, there := m.Header("x-a"); string(contentType) != "application/cloudevents+json" || keyed || !there {
@@ -225,6 +236,7 @@ func TestSource_handsABatchOverInOrder(t *testing.T) {
 	}
 }
 
+// U20: the second of two fields was not seen, and a compressed body passed.
 func TestSource_refusesWhatItCannotTake(t *testing.T) {
 	const event, batch = "application/cloudevents+json", "application/cloudevents-batch+json"
 	var c collect
@@ -248,10 +260,19 @@ func TestSource_refusesWhatItCannotTake(t *testing.T) {
 		{"a batch with one bad event", `[` + small + `,{}]`, []string{"Content-Type", batch}, 400, "BAD_EVENT", "event 2 of 2"},
 		{"a batch of too many", `[` + small + `,` + small + `,` + small + `]`, []string{"Content-Type", batch}, 413, "TOO_LARGE", "at most 2"},
 		{"a body of too much", strings.Repeat("x", 201), nil, 413, "TOO_LARGE", "200 (maxBodyBytes)"},
+		{"no content type", `x`, []string{"Content-Type", "json", "Ce-Id", "1", "Ce-Specversion", "1.0", "Ce-Source", "/", "Ce-Type", "t"}, 400, "BAD_EVENT", `\"json\" is no content type`},
+		{"an id that is not UTF-8", `x`, []string{"Ce-Id", "%C0%A0", "Ce-Specversion", "1.0", "Ce-Source", "/", "Ce-Type", "t"}, 400, "BAD_EVENT", `the value is not UTF-8`},
+		{"a number of no kind", `{"specversion":"1.0","id":"1","source":"/","type":"t","n":1.5}`, []string{"Content-Type", event}, 400, "BAD_EVENT", "no whole one of 32 bits"},
+		{"two content types", small, []string{"Content-Type", event, "Content-Type", "application/json"}, 415, "UNSUPPORTED_CONTENT", "stands there more than once"},
+		{"another format beside attributes", `x`, []string{"Content-Type", "application/cloudevents+avro", "Ce-Id", "1", "Ce-Specversion", "1.0", "Ce-Source", "/", "Ce-Type", "t"}, 415, "UNSUPPORTED_CONTENT", "cloudevents+avro"},
 		{"another format", `x`, []string{"Content-Type", "application/cloudevents+avro"}, 415, "UNSUPPORTED_CONTENT", "cloudevents+avro"},
 		{"a malformed type", `x`, []string{"Content-Type", "application/cloudevents+json; ;="}, 415, "UNSUPPORTED_CONTENT", "malformed"},
 		{"another charset", small, []string{"Content-Type", event + "; charset=latin1"}, 415, "UNSUPPORTED_CONTENT", "latin1"},
 		{"compressed", `x`, []string{"Content-Encoding", "gzip"}, 415, "UNSUPPORTED_CONTENT", "gzip"},
+		{"compressed in the second field", `x`, []string{"Content-Encoding", "identity", "Content-Encoding", "gzip"}, 415, "UNSUPPORTED_CONTENT", "gzip"},
+		{"compressed in the second field, the first is empty", `x`, []string{"Content-Encoding", "", "Content-Encoding", "gzip"}, 415, "UNSUPPORTED_CONTENT", "gzip"},
+		{"compressed in a list", `x`, []string{"Content-Encoding", "identity, br"}, 415, "UNSUPPORTED_CONTENT", "br"},
+		{"two types", `x`, []string{"Content-Type", "text/plain", "Content-Type", event}, 415, "UNSUPPORTED_CONTENT", "more than once"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			a := ask(t, "POST", s.url, row.body, row.headers...)
@@ -383,43 +404,9 @@ func (s *Source) inFlight() int {
 	return s.running
 }
 
-func TestSource_whoeverWaitsForItsTurnMayGoAway(t *testing.T) {
-	messages := make(chan *connector.Message, 2)
-	blocked := make(chan struct{})
-	s := startSource(t, sourceConfig(), SourceOptions{}, func(_ context.Context, m *connector.Message) {
-		messages <- m
-		<-blocked
-		m.Settle(nil)
-	})
-	first := make(chan answered, 1)
-	go func() { first <- ask(t, "POST", s.url, "1") }()
-	<-messages
-	ctx, cancel := context.WithCancel(t.Context())
-	r, err := nethttp.NewRequestWithContext(ctx, "POST", s.url, strings.NewReader("2"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	second := make(chan error, 1)
-	go func() {
-		resp, err := client.Do(r)
-		if err == nil {
-			_ = resp.Body.Close()
-		}
-		second <- err
-	}()
-	eventually(t, "the second waits", func() bool { return s.inFlight() == 2 })
-	cancel()
-	if err := <-second; err == nil {
-		t.Error("answered")
-	}
-	eventually(t, "the second is gone", func() bool { return s.inFlight() == 1 })
-	close(blocked)
-	(<-first).want(t, 200, "")
-}
-
 func TestSource_stopsAfterWhatIsInFlight(t *testing.T) {
 	messages := make(chan *connector.Message, 1)
-	var ls Listeners
+	ls := Listeners{linger: time.Millisecond}
 	defer ls.Close()
 	s := startSource(t, sourceConfig(), SourceOptions{Listeners: &ls}, func(_ context.Context, m *connector.Message) { messages <- m })
 	answers := make(chan answered, 1)

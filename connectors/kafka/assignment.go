@@ -147,6 +147,10 @@ func (a *assignment) settledBatch(ms []*connector.Message, err error) int {
 
 // settle needs mu, as does afterSettled, which follows once all are settled.
 func (a *assignment) settle(r *record, err error) {
+	if r.size > largeRecord {
+		a.run.large.Add(-r.size)
+		a.run.roomFreed()
+	}
 	if a.state == closed {
 		a.tracker.Settle(r.number, false) // no longer in flight
 		if err == nil && r.epoch >= 0 && !a.unsure {
@@ -223,6 +227,10 @@ func (a *assignment) position() int64 {
 	return a.fetched
 }
 
+// largeRecord is the size beyond which a record in flight counts against the
+// room for unpacking: its batch is large too.
+const largeRecord = ordinaryBatch
+
 // What one call of a batch handler may get. More saves nothing, and what is
 // handed over is out of the source's hands.
 const (
@@ -242,6 +250,7 @@ func (a *assignment) pump(h handler) {
 		}
 		if len(ms) > 0 {
 			h.handle(a.ctx, ms)
+			clear(ms) // else a partition at rest keeps the last records in memory
 			continue
 		}
 		select {
@@ -305,6 +314,9 @@ func (a *assignment) next(ms []*connector.Message, most int) ([]*connector.Messa
 			continue
 		}
 		r.number, _ = a.tracker.HandOver(r.Position.Offset, r.epoch)
+		if r.size > largeRecord {
+			a.run.large.Add(r.size)
+		}
 		ms = append(ms, &r.Message)
 		bytes += r.size
 	}
@@ -339,6 +351,7 @@ func (a *assignment) taken(bytes int64) {
 	}
 	a.buffered -= bytes
 	total := a.run.buffered.Add(-bytes)
+	a.run.roomFreed()
 	if a.run.lowEnough(total, a.buffered) {
 		a.ease()
 		a.part.release(holdFull)
@@ -355,6 +368,7 @@ func (a *assignment) finish(cause error) {
 	if a.state == live {
 		a.state = draining
 		a.run.buffered.Add(-a.buffered)
+		a.run.roomFreed()
 		a.buffer, a.buffered = nil, 0
 		a.ease()
 	}

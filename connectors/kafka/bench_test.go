@@ -11,12 +11,12 @@ import (
 
 // manyEvents are such as a flow makes of Kafka records, with keys of their own.
 func manyEvents(n int) []*cloudevent.Event {
-	data := fmt.Appendf(nil, `{"order":%0450d}`, 7)
+	data := fmt.Appendf(nil, `{"order":"%0450d"}`, 7)
 	events := make([]*cloudevent.Event, n)
 	for i := range events {
 		events[i] = &cloudevent.Event{
 			ID: fmt.Sprint("orders-3-", 100000+i), Source: "fiso-flow/orders", Type: "order.created", Subject: fmt.Sprint("o-", i),
-			Time: time.UnixMilli(1700000000123).UTC(), DataContentType: "application/json", Data: data, Key: fmt.Append(nil, "customer-", i),
+			Time: time.UnixMilli(1700000000123).UTC(), DataContentType: "application/json", Data: cloudevent.Bytes(data), Key: fmt.Append(nil, "customer-", i),
 		}
 	}
 	return events

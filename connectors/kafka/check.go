@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"strings"
+	"slices"
 
 	"github.com/lsm/fiso/common/connector"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -19,12 +19,21 @@ func (s *Source) Check(ctx context.Context) []connector.Step {
 	c := checker{cfg: &s.cfg.ClientConfig, dial: s.opts.Dial}
 	c.cluster(ctx)
 	defer c.close()
+	topics := s.cfg.topics()
 	if s.pattern != nil {
-		c.step("topics that match "+s.cfg.TopicsPattern, func() error { return c.matching(ctx, s.reads) })
+		c.step("topics that match "+s.cfg.TopicsPattern, func() (err error) {
+			topics, err = c.matching(ctx, s.reads)
+			return err
+		})
 	}
-	for _, topic := range s.cfg.topics() {
-		c.step("topic "+topic, func() error { return c.topic(ctx, topic) })
+	if s.pattern == nil {
+		for _, topic := range topics {
+			c.step("topic "+topic, func() error {
+				return c.topic(ctx, topic, "until then the source waits, and then reads it from its start")
+			})
+		}
 	}
+	c.leaders(ctx, topics)
 	c.step("consumer group "+s.cfg.ConsumerGroup, func() error { return c.group(ctx, s.cfg.ConsumerGroup) })
 	return c.steps
 }
@@ -34,11 +43,18 @@ func (s *Sink) Check(ctx context.Context) []connector.Step {
 	c := checker{cfg: &s.cfg.ClientConfig, dial: s.p.opts.Dial}
 	c.cluster(ctx)
 	defer c.close()
-	c.step("topic "+s.cfg.Topic, func() error { return c.topic(ctx, s.cfg.Topic) })
+	c.step("topic "+s.cfg.Topic, func() error {
+		return c.topic(ctx, s.cfg.Topic, "the sink does not create it, and until then every event for it waits")
+	})
+	c.keeps(ctx, s.cfg.Topic, func(t topicConfig) (string, []string, error) {
+		return "topic " + s.cfg.Topic, t.dangers(s.cfg.Timestamp == TimestampEvent), nil
+	})
+	c.leaders(ctx, []string{s.cfg.Topic})
 	return c.steps
 }
 
-// checker collects steps and tries none after one that failed.
+// checker collects steps and tries none after one that failed, except that a
+// topic which does not exist keeps nobody from trying the brokers.
 type checker struct {
 	cfg    *ClientConfig
 	dial   DialFunc
@@ -53,7 +69,7 @@ func (c *checker) step(name string, try func() error) {
 		return
 	}
 	err := explain(try())
-	c.failed = err != nil
+	c.failed = err != nil && !errors.Is(err, ErrNoTopic)
 	c.steps = append(c.steps, connector.Step{Name: name, Err: err})
 }
 
@@ -66,12 +82,9 @@ func (c *checker) close() {
 // cluster resolves and connects to each broker of the configuration, then
 // speaks Kafka over TLS and SASL as configured.
 func (c *checker) cluster(ctx context.Context) {
-	for _, broker := range c.cfg.Brokers {
-		host, port, err := net.SplitHostPort(broker)
-		if err != nil {
-			host, port = broker, "9092"
-		}
-		addr := net.JoinHostPort(host, port)
+	for _, broker := range c.cfg.brokers() {
+		addr := address(broker)
+		host, _, _ := net.SplitHostPort(addr) // Validate saw to it
 		if c.dial == nil {
 			c.step("resolve "+host, func() error {
 				_, err := net.DefaultResolver.LookupHost(ctx, host)
@@ -111,11 +124,8 @@ func (c *checker) handshakes(ctx context.Context) error {
 	if dial == nil {
 		dial = (&net.Dialer{Timeout: c.cfg.DialTimeout}).DialContext
 	}
-	for _, broker := range c.cfg.Brokers {
-		if !strings.Contains(broker, ":") {
-			broker += ":9092"
-		}
-		conn, err := overTLS(dial, conf)(ctx, "tcp", broker)
+	for _, broker := range c.cfg.brokers() {
+		conn, err := overTLS(dial, conf)(ctx, "tcp", address(broker))
 		if err != nil {
 			return err
 		}
@@ -144,31 +154,45 @@ func (c *checker) speak(ctx context.Context) error {
 	return err
 }
 
-func (c *checker) topic(ctx context.Context, topic string) error {
-	details, err := c.adm.ListTopics(ctx, topic)
+// topic sees whether the topic exists; without says what happens as long as it
+// does not.
+func (c *checker) topic(ctx context.Context, topic, without string) error {
+	m, err := c.adm.Metadata(ctx, topic)
 	if err != nil {
 		return err
 	}
-	if d, ok := details[topic]; !ok || d.Err != nil {
-		return topicProblem(topic, d.Err)
+	d, ok := m.Topics[topic]
+	if !ok {
+		d.Err = kerr.UnknownTopicOrPartition
 	}
-	return nil
+	if d.Err == nil {
+		return nil
+	}
+	if err = topicProblem(topic, d.Err); errors.Is(err, ErrNoTopic) {
+		err = fmt.Errorf("%w; %s", err, without)
+	}
+	return err
 }
 
-func (c *checker) matching(ctx context.Context, reads func(string) bool) error {
-	details, err := c.adm.ListTopics(ctx)
+func (c *checker) matching(ctx context.Context, reads func(string) bool) ([]string, error) {
+	m, err := c.adm.Metadata(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for topic := range details {
-		if reads(topic) {
-			return nil
-		}
+	m.Topics.FilterInternal()
+	topics := slices.DeleteFunc(m.Topics.Names(), func(topic string) bool { return !reads(topic) })
+	if len(topics) == 0 {
+		return nil, errors.New("no topic matches; topics that appear later will be read")
 	}
-	return errors.New("no topic matches; topics that appear later will be read")
+	return topics, nil
 }
 
 func (c *checker) group(ctx context.Context, group string) error {
+	if at := c.adm.FindGroupCoordinators(ctx, group)[group]; at.Err == nil {
+		if err := c.reach(ctx, kgo.BrokerMetadata{NodeID: at.NodeID, Host: at.Host, Port: at.Port}); err != nil {
+			return fmt.Errorf("find the group's coordinator: %w", err)
+		}
+	}
 	groups, err := c.adm.DescribeGroups(ctx, group)
 	if err != nil {
 		return err

@@ -52,11 +52,12 @@ func TestCheck_namesTheStepThatFails(t *testing.T) {
 			t.Errorf("no step %q in %s", want, names(good))
 		}
 	}
+	c.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Metadata}, Topic: "denied", Err: kerr.TopicAuthorizationFailed})
 	for last, change := range map[string]func(*SourceConfig){
 		"resolve no.such.host.invalid": func(cfg *SourceConfig) { cfg.Brokers = []string{"no.such.host.invalid"} },
 		"connect to 127.0.0.1:1":       func(cfg *SourceConfig) { cfg.Brokers = []string{"127.0.0.1:1"} },
 		"tls":                          func(cfg *SourceConfig) { cfg.TLS.Enabled = true; cfg.DialTimeout = 300 * time.Millisecond },
-		"topic missing":                func(cfg *SourceConfig) { cfg.Topic = "missing" },
+		"topic denied":                 func(cfg *SourceConfig) { cfg.Topic = "denied" },
 		"topics that match ^nothing":   func(cfg *SourceConfig) { cfg.TopicsPattern = "^nothing" },
 	} {
 		steps := check(change)

@@ -18,7 +18,7 @@ type DialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
 // are read here, so that a fault in them is known at once.
 func (c *ClientConfig) options(dial DialFunc, logger *slog.Logger) ([]kgo.Opt, error) {
 	opts := []kgo.Opt{
-		kgo.SeedBrokers(c.Brokers...),
+		kgo.SeedBrokers(c.brokers()...),
 		kgo.ClientID(c.ClientID),
 		kgo.SoftwareNameAndVersion("fiso", version()),
 		kgo.DialTimeout(c.DialTimeout),

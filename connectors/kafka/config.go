@@ -3,8 +3,6 @@ package kafka
 import (
 	"errors"
 	"fmt"
-	"net"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -29,30 +27,13 @@ func (c *ClientConfig) Validate() error {
 	if len(c.Brokers) == 0 {
 		faults = append(faults, config.Fault("brokers", "name at least one broker, as host:port"))
 	}
-	for _, b := range c.Brokers {
+	for i, b := range c.Brokers {
 		if err := checkBroker(b); err != nil {
-			faults = append(faults, config.Fault("brokers", "%v", err))
+			faults = append(faults, config.Fault(fmt.Sprintf("brokers[%d]", i), "%v", err))
 		}
 	}
 	faults = append(faults, atLeast("dialTimeout", c.DialTimeout, time.Millisecond), atLeast("metadataMaxAge", c.MetadataMaxAge, time.Second))
 	return errors.Join(append(faults, c.SASL.ValidateAt("sasl"))...)
-}
-
-// checkBroker accepts host, host:port and [v6]:port. The port defaults to 9092.
-func checkBroker(broker string) error {
-	if strings.TrimSpace(broker) == "" {
-		return errors.New("a broker's name is empty; write host:port")
-	}
-	if strings.Contains(broker, "://") {
-		return fmt.Errorf("%q is a URL; write host:port", broker)
-	}
-	if !strings.Contains(broker, ":") {
-		return nil
-	}
-	if _, port, err := net.SplitHostPort(broker); err != nil || port == "" {
-		return fmt.Errorf("%q is no address; write host:port", broker)
-	}
-	return nil
 }
 
 // SASL mechanisms.
@@ -72,7 +53,7 @@ type SASLConfig struct {
 	Username   string         `yaml:"username" doc:"User, for PLAIN and SCRAM."`
 	Password   config.Secret  `yaml:"password" doc:"Password, for PLAIN and SCRAM."`
 	Token      config.Secret  `yaml:"token" doc:"Token, for OAUTHBEARER."`
-	TokenFile  string         `yaml:"tokenFile" doc:"File that holds the token, for OAUTHBEARER; read for every authentication."`
+	TokenFile  string         `yaml:"tokenFile" file:"true" doc:"File that holds the token, for OAUTHBEARER; read for every authentication."`
 	Extensions config.Strings `yaml:"extensions" doc:"SASL extensions as name=value, for OAUTHBEARER."`
 }
 
@@ -110,16 +91,12 @@ func (c *SASLConfig) ValidateAt(at string) error {
 	return errors.Join(faults...)
 }
 
-// token is the OAUTHBEARER token as it is now.
-func (c *SASLConfig) token() (string, error) {
+// bearer is the OAUTHBEARER token, wherever it stands.
+func (c *SASLConfig) bearer() config.Secret {
 	if c.TokenFile == "" {
-		return c.Token.Reveal()
+		return c.Token
 	}
-	text, err := os.ReadFile(c.TokenFile)
-	if err != nil {
-		return "", fmt.Errorf("read token: %w", err)
-	}
-	return strings.TrimSpace(string(text)), nil
+	return config.SecretFile(c.TokenFile)
 }
 
 func oneOf(key, value string, allowed ...string) error {

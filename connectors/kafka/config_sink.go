@@ -42,19 +42,30 @@ const (
 	ModeStructured = "structured"
 )
 
+// What the timestamp of a Sink's records is.
+const (
+	TimestampNow   = "now"
+	TimestampEvent = "event"
+)
+
 // SinkConfig is where a Sink writes CloudEvents, and in which form.
 type SinkConfig struct {
 	ProducerConfig `yaml:",inline"`
 
 	Topic string `yaml:"topic" required:"true" doc:"Topic to write to. It must exist."`
 	Mode  string `yaml:"mode" default:"binary" enum:"binary|structured" doc:"CloudEvents mode: attributes as ce_ headers and data as the value, or the whole event as one JSON value."`
+	// With the event's time, retention may delete an old event as soon as it is
+	// written, and a broker may refuse one of the future.
+	Timestamp string `yaml:"timestamp" default:"now" enum:"now|event" doc:"Timestamp of the record, from which retention counts: when it is written, or the event's time (now where it has none, or one before 1970)."`
 }
 
 // Validate reports everything that is wrong with c.
 func (c *SinkConfig) Validate() error {
-	faults := []error{c.ProducerConfig.Validate(), oneOf("mode", c.Mode, ModeBinary, ModeStructured)}
+	faults := []error{c.ProducerConfig.Validate(), oneOf("mode", c.Mode, ModeBinary, ModeStructured), oneOf("timestamp", c.Timestamp, TimestampNow, TimestampEvent)}
 	if c.Topic == "" {
 		faults = append(faults, config.Fault("topic", "is required"))
+	} else {
+		faults = append(faults, checkTopic("topic", c.Topic))
 	}
 	return errors.Join(faults...)
 }

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"errors"
+	"fmt"
 	"regexp"
 	"strconv"
 	"time"
@@ -17,11 +18,11 @@ type SourceConfig struct {
 	Topics        config.Strings `yaml:"topics" doc:"Topics to read."`
 	TopicsPattern string         `yaml:"topicsPattern" doc:"Regular expression of the topics to read, those that appear later too."`
 
-	ConsumerGroup      string `yaml:"consumerGroup" required:"true" doc:"Group whose members share the partitions and whose commits say where to go on."`
-	StartOffset        string `yaml:"startOffset" default:"latest" doc:"Where to begin when the group has no commit: earliest, latest, an offset, or an RFC 3339 time."`
-	OnOffsetOutOfRange string `yaml:"onOffsetOutOfRange" default:"earliest" enum:"earliest|hold" doc:"When the broker no longer has the committed offset: resume at the earliest record left, or hold the partition."`
-	InstanceID         string `yaml:"instanceId" doc:"Name of this member that stays the same across restarts (static membership): a restart within sessionTimeout moves no partition."`
-	Isolation          string `yaml:"isolation" default:"read_committed" enum:"read_committed|read_uncommitted" doc:"Whether records of open and aborted transactions are kept back."`
+	ConsumerGroup      string      `yaml:"consumerGroup" required:"true" doc:"Group whose members share the partitions and whose commits say where to go on."`
+	StartOffset        StartOffset `yaml:"startOffset" default:"latest" doc:"Where to begin when the group has no commit: earliest, latest, an offset, or an RFC 3339 time."`
+	OnOffsetOutOfRange string      `yaml:"onOffsetOutOfRange" default:"earliest" enum:"earliest|hold" doc:"When the broker no longer has the committed offset: resume at the earliest record left, or hold the partition."`
+	InstanceID         string      `yaml:"instanceId" doc:"Name of this member that stays the same across restarts (static membership): a restart within sessionTimeout moves no partition."`
+	Isolation          string      `yaml:"isolation" default:"read_committed" enum:"read_committed|read_uncommitted" doc:"Whether records of open and aborted transactions are kept back."`
 
 	CommitInterval    time.Duration `yaml:"commitInterval" default:"1s" doc:"How often to commit what was settled."`
 	SessionTimeout    time.Duration `yaml:"sessionTimeout" default:"45s" doc:"How long a member may be silent before its partitions are given to others."`
@@ -34,6 +35,16 @@ type SourceConfig struct {
 	FetchMaxWait           time.Duration `yaml:"fetchMaxWait" default:"500ms" doc:"How long the broker waits for fetchMinBytes."`
 	MaxBufferedBytes       config.Bytes  `yaml:"maxBufferedBytes" default:"32MiB" doc:"Bytes fetched and waiting to be handed over, beyond which fetching pauses."`
 	MaxBatchBytes          config.Bytes  `yaml:"maxBatchBytes" default:"48MiB" doc:"Most that one compressed batch may unpack to; a larger one holds its partition."`
+}
+
+// StartOffset is earliest, latest, an offset or an RFC 3339 time. In a file an
+// offset may be written as the number that it is.
+type StartOffset string
+
+// UnmarshalText takes any text; SourceConfig.Validate checks it.
+func (s *StartOffset) UnmarshalText(text []byte) error {
+	*s = StartOffset(text)
+	return nil
 }
 
 // start is startOffset, read.
@@ -52,7 +63,8 @@ const (
 	startTime // time
 )
 
-func parseStart(s string) (start, bool) {
+func parseStart(from StartOffset) (start, bool) {
+	s := string(from)
 	switch s {
 	case "earliest":
 		return start{kind: startEarliest}, true
@@ -71,6 +83,7 @@ func (c *SourceConfig) Validate() error {
 	faults := []error{
 		c.ClientConfig.Validate(),
 		c.validateTopics(),
+		checkGroup(c.ConsumerGroup),
 		oneOf("onOffsetOutOfRange", c.OnOffsetOutOfRange, "earliest", "hold"),
 		oneOf("isolation", c.Isolation, "read_committed", "read_uncommitted"),
 		atLeast("commitInterval", c.CommitInterval, time.Millisecond),
@@ -83,8 +96,8 @@ func (c *SourceConfig) Validate() error {
 		atLeast("maxBufferedBytes", c.MaxBufferedBytes, 1),
 		atLeast("maxBatchBytes", c.MaxBatchBytes, 1<<10),
 	}
-	if c.ConsumerGroup == "" {
-		faults = append(faults, config.Fault("consumerGroup", "is required"))
+	if c.InstanceID != "" && !validName(c.InstanceID) {
+		faults = append(faults, config.Fault("instanceId", "%q is no name of a member; %s", c.InstanceID, topicRule))
 	}
 	if _, ok := parseStart(c.StartOffset); !ok {
 		faults = append(faults, config.Fault("startOffset", "%q is no position; write earliest, latest, an offset such as 42, or a time such as 2026-01-02T15:04:05Z", c.StartOffset))
@@ -117,17 +130,17 @@ func (c *SourceConfig) validateTopics() error {
 	if named != 1 {
 		return config.Fault("topic", "write exactly one of topic, topics and topicsPattern")
 	}
-	for _, t := range c.topics() {
-		if t == "" {
-			return config.Fault("topics", "a topic's name is empty")
-		}
+	var faults []error
+	if c.Topic != "" {
+		faults = append(faults, checkTopic("topic", c.Topic))
 	}
-	if c.TopicsPattern != "" {
-		if _, err := regexp.Compile(c.TopicsPattern); err != nil {
-			return config.Fault("topicsPattern", "is no regular expression: %v", err)
-		}
+	for i, t := range c.Topics {
+		faults = append(faults, checkTopic(fmt.Sprintf("topics[%d]", i), t))
 	}
-	return nil
+	if _, err := regexp.Compile(c.TopicsPattern); err != nil {
+		faults = append(faults, config.Fault("topicsPattern", "is no regular expression: %v; a pattern such as ^orders-.* takes all topics that begin with orders-", err))
+	}
+	return errors.Join(faults...)
 }
 
 // topics are the topics named one by one.

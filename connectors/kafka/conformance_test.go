@@ -114,7 +114,7 @@ func sinkHarness(t testing.TB) connectortest.SinkHarness {
 			err := kerr.UnknownServerError
 			switch class {
 			case connector.Permanent:
-				err = kerr.InvalidRecord
+				err, n = kerr.InvalidRecord, 2*n // the batch, and then the record alone
 			case connector.Unavailable:
 				err = kerr.TopicAuthorizationFailed
 			}
@@ -146,7 +146,7 @@ func eventOf(t testing.TB, r *kgo.Record) *cloudevent.Event {
 	if err != nil || !ok {
 		t.Fatalf("no CloudEvent in binary mode: %v", err)
 	}
-	e.Key, e.Data = r.Key, r.Value
+	e.Key, e.Data = r.Key, cloudevent.Bytes(r.Value)
 	return e
 }
 

@@ -35,7 +35,7 @@ var unavailable = []error{
 	kerr.SaslAuthenticationFailed, kerr.IllegalSaslState, kerr.UnsupportedSaslMechanism,
 	kerr.TopicAuthorizationFailed, kerr.GroupAuthorizationFailed, kerr.ClusterAuthorizationFailed,
 	kerr.TransactionalIDAuthorizationFailed, kerr.SecurityDisabled,
-	kerr.UnknownTopicOrPartition, kerr.UnknownTopicID, kerr.InvalidTopicException, kerr.PolicyViolation,
+	kerr.UnknownTopicOrPartition, kerr.UnknownTopicID, kerr.InvalidTopicException, kerr.PolicyViolation, kerr.InvalidConfig,
 	kerr.NotEnoughReplicas, kerr.NotEnoughReplicasAfterAppend, kerr.KafkaStorageError,
 	kerr.BrokerNotAvailable, kerr.LeaderNotAvailable, kerr.UnsupportedVersion,
 	kgo.ErrClientClosed,
@@ -47,7 +47,7 @@ func classify(topic string, err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, ErrTooLarge):
+	case errors.Is(err, ErrTooLarge), errors.Is(err, ErrTooManyHops):
 		return connector.AsPermanent(fmt.Errorf("write to topic %s: %w", topic, err))
 	case errors.Is(err, kerr.MessageTooLarge), errors.Is(err, kerr.RecordListTooLarge):
 		return connector.AsPermanent(fmt.Errorf("write to topic %s: %w: raise max.message.bytes of the topic or make the record smaller: %w", topic, ErrTooLarge, err))
@@ -56,7 +56,7 @@ func classify(topic string, err error) error {
 	case errors.Is(err, kgo.ErrClientClosed), errors.Is(err, connector.ErrClosed):
 		return connector.AsUnavailable(fmt.Errorf("write to topic %s: %w", topic, connector.ErrClosed))
 	case isAny(err, permanent):
-		return connector.AsPermanent(fmt.Errorf("write to topic %s: %w", topic, err))
+		return connector.AsPermanent(fmt.Errorf("write to topic %s: %w", topic, explain(err)))
 	case isAny(err, unavailable), unreachable(err):
 		return connector.AsUnavailable(fmt.Errorf("write to topic %s: %w", topic, explain(err)))
 	default:
@@ -114,6 +114,11 @@ func explain(err error) error {
 		hint = "this user may not use the topic: grant it READ and DESCRIBE, or WRITE for a sink"
 	case errors.Is(err, kerr.GroupAuthorizationFailed):
 		hint = "this user may not use the group: grant it READ on consumerGroup"
+	case errors.Is(err, kerr.InvalidRecord):
+		hint = "a compacted topic takes no record without a key, and some brokers check schemas: the broker's log says which"
+	case errors.Is(err, kerr.InvalidTimestamp):
+		hint = "the record's time is outside message.timestamp.before.max.ms and message.timestamp.after.max.ms of the topic: " +
+			"raise them, or date records when they are written"
 	case errors.Is(err, kerr.FencedInstanceID):
 		hint = "another process runs with the same instanceId"
 	case isTLS(err):

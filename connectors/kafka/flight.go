@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync/atomic"
 
+	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/connector"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -18,6 +19,10 @@ type flight struct {
 	records []sent
 	headers []kgo.RecordHeader // room for those of all records
 	bytes   []byte             // room for those of all records
+
+	maxHops    int                    // 0: events are not counted
+	event      cloudevent.Event       // what counted returns
+	extensions []cloudevent.Extension // its
 
 	producer *Producer
 	left     atomic.Int64  // records whose fate is not known
@@ -71,13 +76,16 @@ func (p *Producer) send(ctx context.Context, topic string, f *flight) error {
 	for i := range f.records {
 		s := &f.records[i]
 		s.flight, s.size, s.record.Topic = f, sizeOf(&s.record), topic
-		lane, client := p.places, p.cl
+		lane := p.places
 		switch {
+		case s.err != nil: // refused when it was loaded
+			s.end(s.err)
+			continue
 		case s.size > maxRecord:
 			s.end(fmt.Errorf("%w: %d bytes, the most is %d", ErrTooLarge, s.size, maxRecord))
 			continue
 		case s.size > int64(state.max.Load()):
-			lane, client = p.oneLarge, p.large
+			lane = p.oneLarge
 		}
 		if ctx.Err() != nil || !lane.try(s.size) {
 			if err := lane.acquire(ctx, s.size); err != nil {
@@ -87,20 +95,35 @@ func (p *Producer) send(ctx context.Context, topic string, f *flight) error {
 			timeout = p.deadlines.next()
 		}
 		s.lane, s.Context, s.record.Context = lane, timeout, s
-		client.Produce(timeout, &s.record, land)
+		if lane == p.oneLarge {
+			p.apart.add(s)
+			continue
+		}
+		p.cl.Produce(timeout, &s.record, land)
 	}
 	return nil
 }
 
-// land is franz-go's promise for all records.
+// land is franz-go's promise for records that share batches. A refusal is one of
+// the batch, and says nothing yet of the record.
 func land(r *kgo.Record, err error) {
 	s := r.Context.(*sent)
+	if err != nil && isAny(err, permanent) {
+		s.flight.producer.apart.add(s)
+		return
+	}
+	s.answered(err)
+}
+
+// answered gives a record's place back and makes what the broker, or franz-go,
+// says of it its fate.
+func (s *sent) answered(err error) {
 	s.lane.release(s.size)
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = fmt.Errorf("%w within %v", errUndelivered, s.flight.producer.cfg.DeliveryTimeout)
 	}
 	if errors.Is(err, kerr.UnknownTopicOrPartition) || errors.Is(err, kerr.UnknownTopicID) {
-		s.flight.producer.doubt(r.Topic)
+		s.flight.producer.doubt(s.record.Topic)
 	}
 	s.end(err)
 }

@@ -22,17 +22,23 @@ func (r *session) fetchFailed(p *partition, a *assignment, err error) {
 		r.truncated(p, a, loss)
 		return
 	}
+	if full, ok := errors.AsType[*errNoRoom](err); ok {
+		r.awaitRoomFor(p, full.need)
+		return
+	}
+	if batch, text, ok := tooLarge(err, int64(r.src.cfg.MaxBatchBytes)); ok {
+		// Asking again gives the same batch, and skipping it is for a person
+		// to decide.
+		if p.hold(holdGap) {
+			p.setProblem(fmt.Sprintf("%s partition %d is on hold: %s; raise maxBatchBytes to read it, or reset the group's offset to %d to leave it out", p.topic, p.partition, text, batch.NextOffset))
+			r.log.Error("a batch is too large to unpack; the partition is on hold, raise maxBatchBytes", "topic", p.topic, "partition", p.partition, "from", batch.Offset, "to", batch.NextOffset-1, "maxBatchBytes", r.src.cfg.MaxBatchBytes)
+		}
+		return
+	}
 	switch {
 	case errors.Is(err, kerr.OffsetOutOfRange) && a != nil:
 		if p.hold(holdGap) {
 			r.spawn(func() { r.outOfRange(p, a) })
-		}
-	case errors.Is(err, kgo.ErrMaxDecompress):
-		// Asking again gives the same batch, and skipping it is for a person
-		// to decide.
-		if p.hold(holdGap) {
-			p.setProblem(fmt.Sprintf("%s partition %d is on hold: %v; raise maxBatchBytes", p.topic, p.partition, err))
-			r.log.Error("a batch is too large to unpack; the partition is on hold", "topic", p.topic, "partition", p.partition, "error", err)
 		}
 	case errors.Is(err, kerr.UnknownTopicID):
 		r.src.forget(p.topic)

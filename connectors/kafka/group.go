@@ -281,7 +281,7 @@ func (r *session) awaitDrained(all []*assignment) {
 // the partition is ours.
 func clearHolds(parts []*partition) {
 	for _, p := range parts {
-		for _, why := range []holdReason{holdFull, holdStart, holdGap, holdError} {
+		for _, why := range []holdReason{holdFull, holdStart, holdGap, holdError, holdRoom} {
 			p.release(why)
 		}
 	}

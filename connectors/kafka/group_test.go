@@ -315,7 +315,7 @@ func TestAssignment_isDrainedOnceThoseBeforeItAre(t *testing.T) {
 	run := &session{base: t.Context(), drain: time.Minute, window: 10}
 	part := &partition{tp: tp{"t", 0}}
 	slow := newAssignment(run, part, position{}, nil)
-	msg := &slab(slow, []*kgo.Record{{Topic: "t", Offset: 3, LeaderEpoch: 1}}).records[0]
+	msg := &slab(slow, []*kgo.Record{{Topic: "t", Offset: 3, LeaderEpoch: 1}}, 0).records[0]
 	msg.number, _ = slow.tracker.HandOver(3, 1)
 	slow.close(errLost)
 	before := slow
@@ -344,7 +344,7 @@ func TestAssignment_learnsNothingOfALogThatIsNotWhatItWas(t *testing.T) {
 	run := &session{base: t.Context(), drain: time.Minute, window: 10}
 	part := &partition{tp: tp{"t", 0}}
 	a := newAssignment(run, part, position{}, nil)
-	records := slab(a, []*kgo.Record{{Topic: "t", Offset: 3}, {Topic: "t", Offset: 4}}).records
+	records := slab(a, []*kgo.Record{{Topic: "t", Offset: 3}, {Topic: "t", Offset: 4}}, 0).records
 	for i := range records {
 		records[i].number, _ = a.tracker.HandOver(records[i].Position.Offset, 0)
 	}

@@ -184,8 +184,8 @@ func TestSource_commitsWhatIsDoneAheadOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var net kfake.VirtualNetwork
 		c, err := kafkatest.Start(kafkatest.Options{
-			Topics:  map[string]int32{"t": 1},
-			Options: []kfake.Opt{kfake.ListenFn(net.Listen)}, Client: []kgo.Opt{kgo.Dialer(net.DialContext)},
+			Topics: map[string]int32{"t": 1},
+			Port:   9092, Options: []kfake.Opt{kfake.ListenFn(net.Listen)}, Client: []kgo.Opt{kgo.Dialer(net.DialContext)},
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -26,6 +26,7 @@ type partition struct {
 
 	mu      sync.Mutex
 	holds   holdReason
+	need    int64  // under holdRoom: what the next batch costs, 0 unknown
 	problem string // for a person; "" while all is well
 	rest    time.Duration
 	restAt  int64 // the record that was last refused, which rest is about
@@ -39,6 +40,7 @@ const (
 	holdStart                        // it is not known yet where to start
 	holdGap                          // what should come next is not there
 	holdError                        // the broker refused; asked again later
+	holdRoom                         // there is no room to unpack the next batch
 )
 
 // hold pauses fetching for a reason, and reports whether it did not hold

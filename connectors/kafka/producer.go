@@ -2,20 +2,15 @@ package kafka
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/lsm/fiso/common/config"
 	"github.com/lsm/fiso/common/connector"
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // maxRecord is the largest record that is tried at all. franz-go writes no
@@ -29,9 +24,16 @@ const defaultBatch = 1000012
 type ProducerOptions struct {
 	// Logger takes the producer's log; nil: none.
 	Logger *slog.Logger
-	// CreateTopics creates a topic that does not exist, with the broker's
-	// defaults for partitions and replicas, when it is first written to.
+	// CreateTopics creates a topic that does not exist when it is first written
+	// to: with the broker's defaults for partitions and replicas, and for ever
+	// (cleanup.policy delete, retention.ms and retention.bytes -1). A topic that
+	// exists and may lose records is logged as a warning.
 	CreateTopics bool
+	// MaxHops is how many sinks an event may pass, this one included, of those
+	// that count: a Sink then adds 1 to the extension HopsExtension of each event,
+	// and refuses one that passed so many before (ErrTooManyHops, permanent). So
+	// an event ends that goes round between topics and flows. 0: no count.
+	MaxHops int
 	// Dial opens connections, for tests; nil: the net package does.
 	Dial DialFunc
 	// Options are added to franz-go's, for tests.
@@ -64,10 +66,9 @@ type Producer struct {
 	log  *slog.Logger
 	cl   *kgo.Client
 	adm  *kadm.Client
-	// large has limits of its own for records above the topic's limit, which
-	// may still fit when compressed. They go alone, so that one the broker
-	// refuses takes no other with it.
-	large     *kgo.Client
+	// apart writes records above the topic's limit, which may still fit when
+	// compressed, and finds out whom of a refused batch the broker means.
+	apart     apart
 	places    *places
 	oneLarge  *places
 	deadlines deadlines
@@ -77,15 +78,6 @@ type Producer struct {
 	closed bool
 	calls  sync.WaitGroup
 	once   sync.Once
-}
-
-// topicState is what the broker says of a topic, asked when it is first used,
-// and again after a broker said that it does not know it.
-type topicState struct {
-	ask   chan struct{} // holds one token
-	ready atomic.Bool   // set with ask held, once the topic is known
-	max   atomic.Int32  // largest batch; set before ready
-	id    kadm.TopicID  // zero: not known yet, or the broker has none; with ask held
 }
 
 // NewProducer is a producer by cfg, with defaults filled in. It dials nothing.
@@ -120,8 +112,9 @@ func newProducer(cfg ProducerConfig, opts ProducerOptions) (*Producer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("kafka producer: %w: %w", errOptions, err)
 	}
-	p.large, err = kgo.NewClient(append(append(conn[:len(conn):len(conn)],
-		kgo.ProducerLinger(0),
+	p.apart.limit = p.batchMax
+	p.apart.client, err = kgo.NewClient(append(append(conn[:len(conn):len(conn)],
+		kgo.ManualFlushing(),
 		kgo.ProducerBatchMaxBytes(maxRecord),
 	), opts.Options...)...)
 	if err != nil {
@@ -167,130 +160,6 @@ func (p *Producer) Append(ctx context.Context, r Record) (connector.Position, er
 	return connector.Position{Topic: stored.Topic, Partition: stored.Partition, Offset: stored.Offset}, nil
 }
 
-// batchMax is the largest batch of a topic. franz-go asks once, at the topic's
-// first record, which prepare goes before.
-func (p *Producer) batchMax(topic string) int32 {
-	if s := p.topic(topic); s.ready.Load() {
-		return s.max.Load()
-	}
-	return defaultBatch
-}
-
-// prepare asks the broker about a topic before its first record: whether it is
-// there, and how large a batch it takes. One call asks, others wait for it.
-func (p *Producer) prepare(ctx context.Context, topic string) (*topicState, error) {
-	s := p.topic(topic)
-	if s.ready.Load() {
-		return s, nil
-	}
-	select {
-	case s.ask <- struct{}{}:
-		defer func() { <-s.ask }()
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
-	if s.ready.Load() {
-		return s, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, p.cfg.DeliveryTimeout)
-	defer cancel()
-	id, err := p.ensure(ctx, topic)
-	if err != nil {
-		return nil, err
-	}
-	if s.id != (kadm.TopicID{}) && s.id != id {
-		// A topic made anew. franz-go goes on writing to the one that it knows,
-		// and fails for ever. Only a topic that is another one is forgotten:
-		// sequence numbers that begin again in the same log could be taken for
-		// ones that it has.
-		p.cl.PurgeTopicsFromProducing(topic)
-		p.large.PurgeTopicsFromProducing(topic)
-		p.log.Warn("the topic was made anew", "topic", topic)
-	}
-	s.id = id
-	s.max.Store(p.askMax(ctx, topic))
-	s.ready.Store(true)
-	return s, nil
-}
-
-// doubt has the broker asked about a topic again, before its next record.
-func (p *Producer) doubt(topic string) { p.topic(topic).ready.Store(false) }
-
-// topic is what is known of a topic.
-func (p *Producer) topic(name string) *topicState {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	s := p.topics[name]
-	if s == nil {
-		s = &topicState{ask: make(chan struct{}, 1)}
-		p.topics[name] = s
-	}
-	return s
-}
-
-// ensure sees that the topic exists, and creates it if it may.
-func (p *Producer) ensure(ctx context.Context, topic string) (kadm.TopicID, error) {
-	id, err := p.lookUp(ctx, topic)
-	switch {
-	case err == nil, !errors.Is(err, kerr.UnknownTopicOrPartition):
-		return id, err
-	case !p.opts.CreateTopics:
-		return id, ErrNoTopic
-	}
-	resp, err := p.adm.CreateTopic(ctx, -1, -1, nil, topic)
-	if err == nil {
-		err = resp.Err
-	}
-	if errors.Is(err, kerr.TopicAlreadyExists) {
-		return p.lookUp(ctx, topic)
-	}
-	if err != nil {
-		return id, fmt.Errorf("create the topic: %w", err)
-	}
-	p.log.Info("created topic", "topic", topic)
-	return resp.ID, nil
-}
-
-// lookUp asks a broker, and not franz-go's cache, whether the topic exists.
-func (p *Producer) lookUp(ctx context.Context, topic string) (id kadm.TopicID, err error) {
-	req := kmsg.NewPtrMetadataRequest()
-	t := kmsg.NewMetadataRequestTopic()
-	t.Topic = &topic
-	req.Topics = append(req.Topics, t)
-	resp, err := req.RequestWith(ctx, p.cl)
-	if err != nil {
-		return id, fmt.Errorf("look for the topic: %w", err)
-	}
-	for _, t := range resp.Topics {
-		return t.TopicID, kerr.ErrorForCode(t.ErrorCode)
-	}
-	return id, kerr.UnknownTopicOrPartition
-}
-
-// askMax is the topic's max.message.bytes, within what franz-go takes. One who
-// may not ask gets the default: what is larger then goes alone.
-func (p *Producer) askMax(ctx context.Context, topic string) int32 {
-	if p.cfg.MaxMessageBytes > 0 {
-		return int32(p.cfg.MaxMessageBytes)
-	}
-	configs, err := p.adm.DescribeTopicConfigs(ctx, topic)
-	if err != nil {
-		p.log.Debug("max.message.bytes is not known; using the default", "topic", topic, "error", err)
-		return defaultBatch
-	}
-	for _, c := range configs {
-		for _, kv := range c.Configs {
-			if kv.Key != "max.message.bytes" || kv.Value == nil {
-				continue
-			}
-			if n, err := strconv.ParseInt(*kv.Value, 10, 64); err == nil {
-				return int32(min(max(n, 512), maxRecord))
-			}
-		}
-	}
-	return defaultBatch
-}
-
 // enter notes a call, unless the producer is closed.
 func (p *Producer) enter() bool {
 	p.mu.Lock()
@@ -316,7 +185,7 @@ func (p *Producer) Close(ctx context.Context) error {
 	case <-ctx.Done():
 		err = fmt.Errorf("kafka producer: records were still under way: %w", context.Cause(ctx))
 	}
-	p.once.Do(func() { p.cl.Close(); p.large.Close(); p.deadlines.close() })
+	p.once.Do(func() { p.cl.Close(); p.apart.client.Close(); p.deadlines.close() })
 	<-idle
 	return err
 }

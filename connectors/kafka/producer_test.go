@@ -334,7 +334,7 @@ func TestProducer_closeWaitsAndThenRefuses(t *testing.T) {
 
 func TestSink_binaryAndStructured(t *testing.T) {
 	e := &cloudevent.Event{ID: "1", Source: "/s", Type: "t", Subject: "sub", DataContentType: "application/json",
-		Time: time.UnixMilli(1700000000000).UTC(), Data: []byte(`{"a":1}`), Key: []byte("k"),
+		Time: time.UnixMilli(1700000000000).UTC(), Data: cloudevent.Bytes([]byte(`{"a":1}`)), Key: []byte("k"),
 		Extensions: []cloudevent.Extension{{Name: "traceparent", Value: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}, {Name: "tenant", Value: "x"}}}
 	for mode, check := range map[string]func(t *testing.T, r *kgo.Record, h map[string]string){
 		ModeBinary: func(t *testing.T, r *kgo.Record, h map[string]string) {

@@ -3,6 +3,7 @@ package kafka
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -17,9 +18,30 @@ import (
 type ReadOptions struct {
 	// Since leaves out what is older, by the records' own time.
 	Since time.Time
+	// MaxBatchBytes is the most that one compressed batch may unpack to. 0:
+	// 48 MiB.
+	MaxBatchBytes int64
+	// OnSkip is told of each batch that unpacks to more and is left out. nil:
+	// ReadTopic ends at the first, and returns it as its error.
+	OnSkip func(Skip) error
 	// Dial opens connections, for tests; nil: the net package does.
 	Dial DialFunc
 }
+
+// Skip is a batch of a topic that ReadTopic did not read.
+type Skip struct {
+	Partition int32
+	From, To  int64 // offsets, To included
+	Err       error // why, and what to do
+}
+
+// readBuffer is what ReadTopic has unpacked before it asks for more.
+const readBuffer = 32 << 20
+
+const (
+	readBatch = 48 << 20 // as maxBatchBytes of a source
+	readFetch = 16 << 20 // as its fetchMaxBytes
+)
 
 // ReadTopic calls fn with each record of a topic, from its start, or from a
 // time, to where it ended when ReadTopic was called. Records of open and aborted
@@ -42,7 +64,15 @@ func readTopic(ctx context.Context, cfg ClientConfig, topic string, opts ReadOpt
 	if err != nil {
 		return err
 	}
+	opts.MaxBatchBytes = cmp.Or(opts.MaxBatchBytes, readBatch)
+	unpack, err := newUnpacker(opts.MaxBatchBytes, readBuffer, func() int64 { return 0 })
+	if err != nil {
+		return err
+	}
 	cl, err := kgo.NewClient(append(conn,
+		kgo.WithDecompressor(unpack),
+		kgo.WithHooks(unpack),
+		kgo.FetchMaxBytes(readFetch),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.KeepControlRecords(), // the last record of a partition may be one
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
@@ -62,6 +92,7 @@ func readTopic(ctx context.Context, cfg ClientConfig, topic string, opts ReadOpt
 	if len(from) > 0 {
 		cl.AddConsumePartitions(map[string]map[int32]kgo.Offset{topic: from})
 	}
+	r := reader{cl: cl, unpack: unpack, topic: topic, left: left, opts: opts, fn: fn}
 	for len(left) > 0 {
 		poll, cancel := context.WithTimeout(ctx, readIdle)
 		fetches := cl.PollFetches(poll)
@@ -73,7 +104,7 @@ func readTopic(ctx context.Context, cfg ClientConfig, topic string, opts ReadOpt
 		if idle && fetches.NumRecords() == 0 {
 			return fmt.Errorf("no record came for %v, and %d partitions were not at their end", readIdle, len(left))
 		}
-		if err := readFetches(fetches, left, fn); err != nil {
+		if err := r.fetched(fetches); err != nil {
 			return err
 		}
 		for n, b := range left {
@@ -120,33 +151,76 @@ func bounds(ctx context.Context, adm *kadm.Client, topic string, since time.Time
 	return left, nil
 }
 
-func readFetches(fetches kgo.Fetches, left map[int32]*span, fn func(Record) error) error {
+// reader is one call of ReadTopic.
+type reader struct {
+	cl     *kgo.Client
+	unpack *unpacker
+	topic  string
+	left   map[int32]*span
+	opts   ReadOptions
+	fn     func(Record) error
+}
+
+func (r *reader) fetched(fetches kgo.Fetches) error {
 	var failed error
+	for _, c := range r.unpack.take(fetches) {
+		defer r.unpack.release(c)
+	}
 	fetches.EachPartition(func(f kgo.FetchTopicPartition) {
-		b := left[f.Partition]
-		if failed == nil && f.Err != nil {
-			failed = fmt.Errorf("partition %d: %w", f.Partition, explain(f.Err))
-		}
-		for _, r := range f.Records {
-			if failed != nil || b == nil || r.Offset >= b.to {
-				break
-			}
-			if !r.Attrs.IsControl() {
-				failed = fn(fromKgo(r))
-			}
-			b.from = r.Offset + 1
-		}
-		// The last offsets before the end may be gone; a later record tells.
-		if b != nil && len(f.Records) > 0 && f.Records[len(f.Records)-1].Offset >= b.to-1 {
-			b.from = b.to
+		b := r.left[f.Partition]
+		if failed == nil && b != nil {
+			failed = r.partition(f, b)
 		}
 	})
 	return failed
 }
 
+// partition passes on what a fetch brought of one partition.
+func (r *reader) partition(f kgo.FetchTopicPartition, b *span) error {
+	for _, rec := range f.Records {
+		if rec.Offset >= b.to {
+			break
+		}
+		if !rec.Attrs.IsControl() {
+			if err := r.fn(fromKgo(rec)); err != nil {
+				return err
+			}
+		}
+		b.from = rec.Offset + 1
+	}
+	// The last offsets before the end may be gone; a later record tells.
+	if len(f.Records) > 0 && f.Records[len(f.Records)-1].Offset >= b.to-1 {
+		b.from = b.to
+	}
+	if _, full := errors.AsType[*errNoRoom](f.Err); full || f.Err == nil {
+		return nil // there is room now, and franz-go asks again
+	}
+	if batch, text, ok := tooLarge(f.Err, r.opts.MaxBatchBytes); ok {
+		return r.skip(batch, text, b)
+	}
+	return fmt.Errorf("partition %d: %w", f.Partition, explain(f.Err))
+}
+
+// skip goes on behind a batch that cannot be unpacked.
+func (r *reader) skip(batch *kgo.ErrDecompressTooLarge, text string, b *span) error {
+	skipped := Skip{
+		Partition: batch.Partition, From: max(batch.Offset, b.from), To: batch.NextOffset - 1,
+		Err: fmt.Errorf("partition %d cannot be read: %s; raise it to read them", batch.Partition, text),
+	}
+	if r.opts.OnSkip == nil {
+		return skipped.Err
+	}
+	if err := r.opts.OnSkip(skipped); err != nil {
+		return err
+	}
+	b.from = batch.NextOffset
+	r.cl.SetOffsets(map[string]map[int32]kgo.EpochOffset{r.topic: {batch.Partition: {Epoch: batch.Epoch, Offset: batch.NextOffset}}})
+	return nil
+}
+
 // fromKgo is a record of franz-go as one of ours.
 func fromKgo(r *kgo.Record) Record {
-	out := Record{Topic: r.Topic, Key: r.Key, Value: r.Value, Time: r.Timestamp, Partition: r.Partition, Offset: r.Offset}
+	out := Record{Topic: r.Topic, Key: r.Key, Value: r.Value, Time: timeOf(r), Partition: r.Partition, Offset: r.Offset}
 	for _, h := range r.Headers {
 		out.Headers = append(out.Headers, connector.Header{Key: h.Key, Value: h.Value})
 	}

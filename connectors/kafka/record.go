@@ -8,8 +8,9 @@ import (
 )
 
 // load puts events into f as records of a mode. What can change after Send has
-// returned is copied, since a record may be under way still.
-func (f *flight) load(mode string, events ...*cloudevent.Event) {
+// returned is copied, since a record may be under way still. An error is an
+// *cloudevent.EncodeError, of one of the events, and leaves f of no use.
+func (f *flight) load(mode string, events ...*cloudevent.Event) (err error) {
 	size, headers := 0, 0
 	for _, e := range events {
 		size += roomFor(e)
@@ -19,19 +20,20 @@ func (f *flight) load(mode string, events ...*cloudevent.Event) {
 	f.headers = make([]kgo.RecordHeader, 0, headers)
 	for i, e := range events {
 		r := &f.records[i].record
-		r.Timestamp = e.Time
 		if e.Key != nil {
 			r.Key = f.copy(e.Key)
 		}
 		from := len(f.headers)
 		if mode == ModeStructured {
 			at := len(f.bytes)
-			f.bytes = e.AppendJSON(f.bytes)
+			if f.bytes, err = f.counted(e).AppendJSON(f.bytes); err != nil {
+				return err
+			}
 			r.Value = f.since(at)
 			f.header("content-type", structuredType)
 		} else {
-			if e.Data != nil {
-				r.Value = f.copy(e.Data)
+			if data := e.Data.Bytes(); data != nil {
+				r.Value = f.copy(data)
 			}
 			f.attributes(e)
 		}
@@ -43,6 +45,7 @@ func (f *flight) load(mode string, events ...*cloudevent.Event) {
 		}
 		r.Headers = f.headers[from:len(f.headers):len(f.headers)]
 	}
+	return nil
 }
 
 // attributes are the headers of the binary mode: what e.Attributes yields, in
@@ -60,8 +63,12 @@ func (f *flight) attributes(e *cloudevent.Event) {
 		f.header(cloudevent.KafkaPrefix+"time", f.since(at))
 	}
 	for i := range e.Extensions {
+		if f.maxHops > 0 && e.Extensions[i].Name == HopsExtension {
+			continue
+		}
 		f.header(extensionHeader(e.Extensions[i].Name), f.text(e.Extensions[i].Value))
 	}
+	f.hop(e)
 	switch e.DataContentType {
 	case "":
 	case "application/json":
@@ -117,13 +124,13 @@ var (
 )
 
 // maxHeaders is the most headers that an event has beside its extensions: its
-// attributes, content type and trace context.
-const maxHeaders = 10
+// attributes, content type, trace context and count of hops.
+const maxHeaders = 11
 
 // roomFor is what e takes in either mode, unless its data is escaped.
 func roomFor(e *cloudevent.Event) int {
 	const names, timestamp = 160, len("2006-01-02T15:04:05.999999999Z")
-	n := names + timestamp + len(e.Key) + len(e.Data) + len(e.ID) + len(e.Source) + len(e.Type) + len(e.Subject) + len(e.DataSchema) + len(e.DataContentType)
+	n := names + timestamp + len(e.Key) + e.Data.Len() + len(e.ID) + len(e.Source) + len(e.Type) + len(e.Subject) + len(e.DataSchema) + len(e.DataContentType)
 	for i := range e.Extensions {
 		n += len(e.Extensions[i].Name) + 2*len(e.Extensions[i].Value) + len(`,"":""`)
 	}
@@ -150,4 +157,14 @@ func sizeOf(r *kgo.Record) int64 {
 		n += perHeader + len(r.Headers[i].Key) + len(r.Headers[i].Value)
 	}
 	return int64(n)
+}
+
+// timeOf is the time of a record; zero when it has none, which Kafka writes as
+// -1, or one that RFC 3339 cannot write.
+func timeOf(r *kgo.Record) time.Time {
+	const none, year10000 = -1, 253402300800000
+	if ms := r.Timestamp.UnixMilli(); ms == none || ms >= year10000 {
+		return time.Time{}
+	}
+	return r.Timestamp
 }

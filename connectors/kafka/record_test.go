@@ -15,6 +15,7 @@ import (
 	"github.com/lsm/fiso/connectors/kafka/kafkatest"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -22,8 +23,16 @@ import (
 func allOf() *cloudevent.Event {
 	return &cloudevent.Event{
 		ID: "1", Source: "/s", Type: "t", Subject: "sub", DataSchema: "/schema", DataContentType: "text/plain",
-		Time: time.Date(2026, 1, 31, 13, 0, 0, 120000000, time.FixedZone("", 3600)), Data: []byte("data"), Key: []byte("k"),
+		Time: time.Date(2026, 1, 31, 13, 0, 0, 120000000, time.FixedZone("", 3600)), Data: cloudevent.Bytes([]byte("data")), Key: []byte("k"),
 		Extensions: []cloudevent.Extension{{Name: "tenant", Value: "x"}, {Name: "tracestate", Value: "a=b"}, {Name: "traceparent", Value: "00-1"}, {Name: "empty"}},
+	}
+}
+
+// loaded is load, which must not fail.
+func loaded(t *testing.T, f *flight, mode string, events ...*cloudevent.Event) {
+	t.Helper()
+	if err := f.load(mode, events...); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -44,7 +53,7 @@ func TestFlight_binaryHeadersAreTheAttributesInTheirOrder(t *testing.T) {
 				return true
 			})
 			f := newFlight(1)
-			f.load(ModeBinary, tc.event)
+			loaded(t, f, ModeBinary, tc.event)
 			for _, h := range f.records[0].record.Headers {
 				got = append(got, h.Key+"="+string(h.Value))
 			}
@@ -62,21 +71,21 @@ func TestFlight_recordsOfABatchKeepApart(t *testing.T) {
 			for i := range 50 {
 				e := allOf()
 				// Escapes make the structured form longer than there is room for.
-				e.ID, e.Data, e.Key = strings.Repeat("\x01", 20*i)+fmt.Sprint(i), fmt.Append(nil, "data", i), fmt.Append(nil, "key", i)
+				e.ID, e.Data, e.Key = strings.Repeat("\x01", 20*i)+fmt.Sprint(i), cloudevent.Bytes(fmt.Append(nil, "data", i)), fmt.Append(nil, "key", i)
 				events = append(events, e)
 			}
-			events[7].Key, events[8].Data, events[9].Key, events[9].Data = nil, nil, []byte{}, []byte{}
+			events[7].Key, events[8].Data, events[9].Key, events[9].Data = nil, cloudevent.Data{}, []byte{}, cloudevent.Bytes([]byte{})
 			f := newFlight(len(events))
-			f.load(mode, events...)
+			loaded(t, f, mode, events...)
 			for i, e := range events {
 				alone := newFlight(1)
-				alone.load(mode, e)
+				loaded(t, alone, mode, e)
 				got, want := &f.records[i].record, &alone.records[0].record
 				same := bytes.Equal(got.Key, want.Key) && bytes.Equal(got.Value, want.Value) && len(got.Headers) == len(want.Headers)
 				for j := 0; same && j < len(want.Headers); j++ {
 					same = got.Headers[j].Key == want.Headers[j].Key && bytes.Equal(got.Headers[j].Value, want.Headers[j].Value)
 				}
-				if !same || (got.Key == nil) != (e.Key == nil) || mode == ModeBinary && (got.Value == nil) != (e.Data == nil) {
+				if !same || (got.Key == nil) != (e.Key == nil) || mode == ModeBinary && (got.Value == nil) != (e.Data.Bytes() == nil) {
 					t.Fatalf("record %d of the batch is %q %q %q, and alone %q %q %q", i, got.Key, got.Value, got.Headers, want.Key, want.Value, want.Headers)
 				}
 			}
@@ -87,10 +96,65 @@ func TestFlight_recordsOfABatchKeepApart(t *testing.T) {
 func TestFlight_keepsNothingOfTheEvent(t *testing.T) {
 	e := allOf()
 	f := newFlight(1)
-	f.load(ModeBinary, e)
-	e.Key[0], e.Data[0] = 'X', 'X'
+	loaded(t, f, ModeBinary, e)
+	e.Key[0], e.Data.Bytes()[0] = 'X', 'X'
 	if r := &f.records[0].record; string(r.Key) != "k" || string(r.Value) != "data" {
 		t.Errorf("the record changed with the event: %q %q", r.Key, r.Value)
+	}
+}
+
+// U1: in structured mode, data that is not the JSON its type says is refused,
+// alone; in binary mode it is the record's value, byte for byte.
+func TestSink_writesNoDataThatCouldForgeTheEvent(t *testing.T) {
+	const forged = `1,"type":"refund.approved","source":"/bank"`
+	for _, mode := range []string{ModeStructured, ModeBinary} {
+		t.Run(mode, func(t *testing.T) {
+			c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
+			s, err := NewSink(SinkConfig{ProducerConfig: ProducerConfig{ClientConfig: ClientConfig{Brokers: c.Brokers()}}, Topic: "t", Mode: mode}, ProducerOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = s.Close(t.Context()) }() // nothing is under way
+			events := manyEvents(3)
+			events[1].Data = cloudevent.Bytes([]byte(forged))
+			errs := append(slices.Concat(s.SendBatch(t.Context(), events), make([]error, 3))[:3], s.Send(t.Context(), events[1]))
+			for i, err := range errs {
+				guilty := mode == ModeStructured && i%2 == 1
+				_, ok := errors.AsType[*cloudevent.EncodeError](err)
+				if ok != guilty || (err != nil) != guilty || guilty && connector.ClassOf(err) != connector.Permanent {
+					t.Errorf("event %d: %v", i, err)
+				}
+			}
+			if guilty := errs[1]; guilty != nil {
+				want := `write the event as JSON: data is not what datacontenttype "application/json" says: invalid JSON at byte 1: ',' after the value`
+				if !strings.Contains(guilty.Error(), want) {
+					t.Errorf("%v, want it to have %s", guilty, want)
+				}
+			}
+			var values []string
+			for _, r := range all(t, c, "t") {
+				values = append(values, string(r.Value))
+			}
+			if mode == ModeBinary && (len(values) != 4 || !slices.Contains(values, forged)) || mode == ModeStructured && (len(values) != 2 || strings.Contains(strings.Join(values, ""), "refund")) {
+				t.Errorf("stored %q", values)
+			}
+		})
+	}
+}
+
+// U9: a timestamp of -1 is Kafka's for none.
+func TestTimeOf_minusOneIsNone(t *testing.T) {
+	for ms, none := range map[int64]bool{-1: true, 0: false, 1700000000123: false, -2: false, 253402300799999: false, 253402300800000: true, 1<<63 - 1: true} {
+		got := timeOf(&kgo.Record{Timestamp: time.UnixMilli(ms)})
+		if got.IsZero() != none || !none && got.UnixMilli() != ms {
+			t.Errorf("%d is %v", ms, got)
+		}
+	}
+	if got := fromKgo(&kgo.Record{Timestamp: time.UnixMilli(-1)}); !got.Time.IsZero() {
+		t.Errorf("a record that was read is of %v", got.Time)
+	}
+	if got := slab(new(assignment), []*kgo.Record{{Timestamp: time.UnixMilli(-1)}}, 0).records[0].Time; !got.IsZero() {
+		t.Errorf("a message is of %v", got)
 	}
 }
 
@@ -105,9 +169,10 @@ func TestSink_eachEventOfABatchHasItsOwnFate(t *testing.T) {
 	}
 	defer func() { _ = s.Close(t.Context()) }() // nothing is under way
 	events := manyEvents(4)
-	events[1].Data = make([]byte, 60000)
-	_, _ = rand.Read(events[1].Data) // never fails
-	events[2].Data = make([]byte, maxRecord)
+	noise := make([]byte, 60000)
+	_, _ = rand.Read(noise) // never fails
+	events[1].Data = cloudevent.Bytes(noise)
+	events[2].Data = cloudevent.Bytes(make([]byte, maxRecord))
 	errs := s.SendBatch(t.Context(), events)
 	if len(errs) != 4 || errs[0] != nil || errs[3] != nil {
 		t.Fatalf("the small ones: %v", errs)
@@ -148,7 +213,7 @@ func TestSink_aBatchAllocatesLittle(t *testing.T) {
 	const n, most = 100, 1.0
 	for _, mode := range []string{ModeBinary, ModeStructured} {
 		c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
-		s, err := NewSink(SinkConfig{ProducerConfig: ProducerConfig{ClientConfig: ClientConfig{Brokers: c.Brokers()}}, Topic: "t", Mode: mode}, ProducerOptions{})
+		s, err := NewSink(SinkConfig{ProducerConfig: ProducerConfig{ClientConfig: ClientConfig{Brokers: c.Brokers()}}, Topic: "t", Mode: mode}, ProducerOptions{MaxHops: 32})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -40,10 +40,14 @@ type session struct {
 	commits  chan struct{} // holds one token: one commit at a time
 	revokes  chan struct{} // holds one while onRevoked runs
 	buffered atomic.Int64  // bytes waiting to be handed over, all partitions
-	share    atomic.Int64  // of them, what one partition may hold
+	large    atomic.Int64  // bytes of large records that were handed over and are not settled
+	share    atomic.Int64  // of buffered, what one partition may hold
 	full     atomic.Int64  // partitions that fetching waits for
 	room     chan struct{} // tells it that there are none left; holds one
-	noAhead  atomic.Bool   // the broker has no room for what is done beyond a watermark
+	unpack   *unpacker
+	crowded  atomic.Int64 // partitions that wait for room to unpack
+	pace     pace         // of the polling goroutine
+	noAhead  atomic.Bool  // the broker has no room for what is done beyond a watermark
 	wg       sync.WaitGroup
 
 	mu       sync.Mutex
@@ -72,7 +76,13 @@ func (s *Source) runSession(ctx context.Context, h handler) error {
 		commits: make(chan struct{}, 1), revokes: make(chan struct{}, 1), room: make(chan struct{}, 1), parts: map[tp]*partition{}, tails: map[tp]*assignment{},
 	}
 	r.share.Store(int64(s.cfg.MaxBufferedBytes))
+	var err error
+	if r.unpack, err = newUnpacker(int64(s.cfg.MaxBatchBytes), int64(s.cfg.MaxBufferedBytes), r.held); err != nil {
+		return err
+	}
 	opts := slices.Concat(s.conn, s.groupOptions(), []kgo.Opt{
+		kgo.WithDecompressor(r.unpack),
+		kgo.WithHooks(r.unpack),
 		kgo.WithContext(clientCtx),
 		kgo.OnPartitionsAssigned(r.onAssigned),
 		kgo.OnPartitionsRevoked(r.onRevoked),
@@ -80,7 +90,6 @@ func (s *Source) runSession(ctx context.Context, h handler) error {
 		kgo.OnOffsetsFetched(r.onFetched),
 		kgo.AdjustFetchOffsetsFn(r.adjust),
 	})
-	var err error
 	if r.cl, err = kgo.NewClient(opts...); err != nil {
 		return fmt.Errorf("%w: %w", errOptions, err)
 	}
@@ -160,7 +169,7 @@ func (r *session) pollLoop() {
 		}
 		r.cmdMu.Unlock()
 		r.awaitRoom(ctx)
-		fetches := r.cl.PollFetches(ctx)
+		fetches := r.pollFetches(ctx)
 		cancel()
 		over := fetches.IsClientClosed()
 		if !over {
@@ -210,8 +219,13 @@ func (r *session) runCommands(last bool) {
 
 // distribute gives each assignment what was fetched for it.
 func (r *session) distribute(fetches kgo.Fetches) {
+	var all charge
+	charges := r.unpack.take(fetches)
 	fetches.EachPartition(func(f kgo.FetchTopicPartition) {
 		at := tp{f.Topic, f.Partition}
+		unpacked := charges[0]
+		charges = charges[1:]
+		all.add(unpacked)
 		r.mu.Lock()
 		p := r.parts[at]
 		var a *assignment
@@ -220,13 +234,17 @@ func (r *session) distribute(fetches kgo.Fetches) {
 		}
 		r.mu.Unlock()
 		if a != nil && len(f.Records) > 0 {
-			a.push(slab(a, f.Records))
+			for part := range slices.Chunk(f.Records, slabRecords) {
+				a.push(slab(a, part, unpacked.largest))
+			}
 			a.noteEnd(r.endOf(f.FetchPartition))
 		}
+		r.unpack.release(unpacked)
 		if f.Err != nil && p != nil {
 			r.fetchFailed(p, a, f.Err)
 		}
 	})
+	r.adaptFetch(all)
 }
 
 // endOf is the end of the log as a reader of this isolation sees it.
@@ -236,37 +254,6 @@ func (r *session) endOf(f kgo.FetchPartition) int64 {
 	}
 	return f.HighWatermark
 }
-
-// slab turns records into messages, all in one allocation and their headers in
-// another. Keys and values stay where franz-go unpacked them.
-func slab(a *assignment, in []*kgo.Record) batch {
-	headers := 0
-	for _, r := range in {
-		headers += len(r.Headers)
-	}
-	all := make([]connector.Header, 0, headers)
-	out := make([]record, len(in))
-	for i, from := range in {
-		r := &out[i]
-		r.a, r.epoch, r.control = a, from.LeaderEpoch, from.Attrs.IsControl()
-		r.Key, r.Value, r.Time = from.Key, from.Value, from.Timestamp
-		r.Position = connector.Position{Topic: from.Topic, Partition: from.Partition, Offset: from.Offset}
-		r.size = int64(len(from.Key) + len(from.Value) + recordOverhead)
-		first := len(all)
-		for _, h := range from.Headers {
-			all = append(all, connector.Header{Key: h.Key, Value: h.Value})
-			r.size += int64(len(h.Key) + len(h.Value))
-		}
-		if len(all) > first {
-			r.Headers = all[first:len(all):len(all)]
-		}
-		r.Bind(r)
-	}
-	return batch{records: out}
-}
-
-// recordOverhead is about what a record costs beside its bytes.
-const recordOverhead = 256
 
 // tooMuch reports whether a partition that holds own bytes, of total in all,
 // should fetch no more for now.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/config"
+	"github.com/lsm/fiso/common/connector"
 )
 
 // Sink writes CloudEvents to one topic, by the Kafka protocol binding of
@@ -35,7 +36,9 @@ func NewSink(cfg SinkConfig, opts ProducerOptions) (*Sink, error) {
 // way: it may be stored all the same.
 func (s *Sink) Send(ctx context.Context, e *cloudevent.Event) error {
 	f := newFlight(1)
-	f.load(s.cfg.Mode, e)
+	if err := s.load(f, e); err != nil {
+		return classify(s.cfg.Topic, err)
+	}
 	if err := s.p.send(ctx, s.cfg.Topic, f); err != nil {
 		return err
 	}
@@ -43,13 +46,16 @@ func (s *Sink) Send(ctx context.Context, e *cloudevent.Event) error {
 	return s.fate(ctx, &f.records[0])
 }
 
-// SendBatch writes events side by side and returns each one's error, or nil.
+// SendBatch writes events side by side and returns each one's error, or nil. One
+// that cannot be written as JSON is refused alone.
 func (s *Sink) SendBatch(ctx context.Context, events []*cloudevent.Event) []error {
 	if len(events) == 0 {
 		return nil
 	}
 	f := newFlight(len(events))
-	f.load(s.cfg.Mode, events...)
+	if s.load(f, events...) != nil { // of one of them, or more
+		return connector.SendSound(events, func(sound []*cloudevent.Event) []error { return s.SendBatch(ctx, sound) })
+	}
 	if err := s.p.send(ctx, s.cfg.Topic, f); err != nil {
 		return slices.Repeat([]error{err}, len(events))
 	}
@@ -65,6 +71,22 @@ func (s *Sink) SendBatch(ctx context.Context, events []*cloudevent.Event) []erro
 		}
 	}
 	return errs
+}
+
+// load puts events into f; see flight.load for its error. A record without a
+// timestamp is dated by franz-go, when it is written.
+func (s *Sink) load(f *flight, events ...*cloudevent.Event) error {
+	f.maxHops = s.p.opts.MaxHops
+	if err := f.load(s.cfg.Mode, events...); err != nil {
+		return err
+	}
+	for i, e := range events {
+		f.records[i].err = hopsFault(e, f.maxHops)
+		if s.cfg.Timestamp == TimestampEvent && e.Time.Unix() >= 0 { // Kafka has no time before 1970
+			f.records[i].record.Timestamp = e.Time
+		}
+	}
+	return nil
 }
 
 // fate is that of a record, or that its answer was not waited for.

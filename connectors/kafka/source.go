@@ -30,6 +30,8 @@ type SourceOptions struct {
 	// their partition is taken away or the source stops; never more than half
 	// of the group's rebalance timeout. 0: 20s.
 	DrainTimeout time.Duration
+	// Exclude are topics that are not read though TopicsPattern matches them.
+	Exclude []string
 	// OnGap is told of every gap, from any goroutine. It must not block.
 	OnGap func(Gap)
 	// Dial opens connections, for tests; nil: the net package does.
@@ -188,7 +190,7 @@ func (s *Source) gap(g Gap) {
 // reads reports whether topic is one that this source reads.
 func (s *Source) reads(topic string) bool {
 	if s.pattern != nil {
-		return s.pattern.MatchString(topic)
+		return s.pattern.MatchString(topic) && !slices.Contains(s.opts.Exclude, topic)
 	}
 	return slices.Contains(s.cfg.topics(), topic)
 }
@@ -221,11 +223,13 @@ func (s *Source) groupOptions() []kgo.Opt {
 		kgo.FetchMaxBytes(int32(s.cfg.FetchMaxBytes)),
 		kgo.FetchMaxPartitionBytes(int32(s.cfg.FetchMaxPartitionBytes)),
 		kgo.FetchMaxWait(s.cfg.FetchMaxWait),
-		kgo.MaxDecompressBatchBytes(int(s.cfg.MaxBatchBytes)),
 		kgo.WithHooks(&s.health),
 	}
 	if s.pattern != nil {
 		opts = append(opts, kgo.ConsumeTopics(s.cfg.TopicsPattern), kgo.ConsumeRegex())
+		for _, topic := range s.opts.Exclude {
+			opts = append(opts, kgo.ConsumeExcludeTopics("^"+regexp.QuoteMeta(topic)+"$"))
+		}
 	} else {
 		opts = append(opts, kgo.ConsumeTopics(s.cfg.topics()...))
 	}

@@ -103,18 +103,12 @@ func (r *session) stillOurs(parts []*partition) []*partition {
 }
 
 // startAt assigns partitions at their positions and lets them be fetched. One
-// that franz-go has not yet taken up (adjust returned a moment ago) is left for
-// the next round: setting its offset would do nothing, and it would be fetched
-// from the placeholder.
+// that franz-go has not yet taken up (adjust returned a moment ago) is taken up at
+// the offset that is set here, and not at the placeholder.
 func (r *session) startAt(found map[*partition]position) {
 	r.onPoll(func() {
-		taken := r.cl.CommittedOffsets()
 		set := map[string]map[int32]kgo.EpochOffset{}
 		for p, pos := range found {
-			if _, ok := taken[p.topic][p.partition]; !ok {
-				delete(found, p)
-				continue
-			}
 			if !r.assign(p, pos) {
 				continue
 			}

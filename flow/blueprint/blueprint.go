@@ -8,6 +8,7 @@ import (
 	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/config"
 	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/flow/fault"
 	"github.com/lsm/fiso/flow/spec"
 	"github.com/lsm/fiso/flow/transform"
 )
@@ -48,6 +49,7 @@ func parse(file string, data []byte) (*Blueprint, error) {
 	b := &Blueprint{File: file, Flow: flow}
 	c := &checker{file: file, faults: faults}
 	b.connectors(c)
+	b.circles(c)
 	b.expressions(c)
 	if len(c.faults) > 0 {
 		return nil, c.sorted()
@@ -107,7 +109,7 @@ func (b *Blueprint) deadLetters(c *checker) letters {
 		return l
 	}
 	if src, ok := b.source.(*kafkaSource); ok {
-		l := &kafkaLetters{Topic: b.Flow.DeadLetterTopic()}
+		l := &kafkaLetters{Topic: b.Flow.DeadLetterTopic(), MaxBatch: src.MaxBatchBytes}
 		config.Defaults(&l.ProducerConfig)
 		l.ClientConfig = src.ClientConfig
 		l.within(b.Flow.Delivery.DrainTimeout)
@@ -132,7 +134,11 @@ func (b *Blueprint) expressions(c *checker) {
 func (b *Blueprint) fingerprints() {
 	f := b.Flow
 	d := f.Delivery
-	b.sourceKey = fingerprint(f.Name, f.Source.Type, b.source, d.Ordering, d.MaxInFlight, d.DrainTimeout)
+	var unread []string
+	if src, ok := b.source.(*kafkaSource); ok {
+		unread = src.exclude
+	}
+	b.sourceKey = fingerprint(f.Name, f.Source.Type, b.source, unread, d.Ordering, d.MaxInFlight, d.DrainTimeout)
 	b.sinkKey = fingerprint(f.Name, f.Sink.Type, b.sink)
 	b.lettersKey = fingerprint(f.Name, b.letters)
 	b.stageKey = fingerprint(f.Filter, f.Transform, f.CloudEvents, f.SinkName(), b.sinkKey, b.lettersKey, f.ErrorHandling, d.Batch)
@@ -177,11 +183,19 @@ func (b *Blueprint) ManyTopics() bool { return b.source.manyTopics() }
 func (b *Blueprint) Guard(do func() error) error { return spec.Guard(b.File, do) }
 
 // Process takes one message through filter, transform and attributes, as transform.Pipeline.Process does, for a
-// command. An engine gets the pipeline itself (Stage), and has a barrier of its own.
+// command, and gives the verdict of its sink on data that it would have to write as JSON. An engine gets the pipeline
+// itself (Stage), and has a barrier of its own.
 func (b *Blueprint) Process(ctx context.Context, m *connector.Message) (e *cloudevent.Event, err error) {
 	err = b.Guard(func() error {
 		e, err = b.process.Process(ctx, m)
-		return err
+		if err != nil || e == nil || !b.sink.writesJSON() {
+			return err
+		}
+		if err := e.CheckData(); err != nil {
+			e = nil
+			return fault.New(fault.DecodeFailed, err)
+		}
+		return nil
 	})
 	return e, err
 }

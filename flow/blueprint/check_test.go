@@ -3,6 +3,7 @@ package blueprint
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -35,8 +36,8 @@ func TestCheck_triesEveryPartAndSaysWhichFails(t *testing.T) {
 			t.Errorf("%+v", check)
 		}
 	}
-	if last := checks[2].Steps[len(checks[2].Steps)-1]; !strings.Contains(last.Name, "the first dead letter creates it") {
-		t.Errorf("last step = %+v", last)
+	if steps := checks[2].Steps; !strings.Contains(steps[len(steps)-2].Name, "missing; the first record creates it, and nothing in it is deleted") || !strings.HasPrefix(steps[len(steps)-1].Name, "partition leaders: broker ") {
+		t.Errorf("steps = %+v", steps)
 	}
 	checks = parsed(t, strings.Replace(text, "topic: out", "topic: missing", 1)).Check(t.Context(), env())
 	if checks[0].Failed() || !checks[1].Failed() {
@@ -66,6 +67,44 @@ func TestKafkaLetters_areStoredInATopicThatIsCreated(t *testing.T) {
 	got, err := c.Records(t.Context(), "fiso-dlq-a")
 	if err != nil || len(got) != 1 || string(got[0].Key) != "k" || string(got[0].Value) != "v" {
 		t.Errorf("records = %v, %v", got, err)
+	}
+}
+
+// U5: a dead letter of an old record was deleted by retention as soon as it was
+// stored.
+func TestKafkaLetters_areDatedWhenTheyAreWritten(t *testing.T) {
+	c := kafkatest.Embedded(t, kafkatest.Options{})
+	b := parsed(t, "name: a\nsource: {type: kafka, config: {brokers: '"+strings.Join(c.Brokers(), ",")+"', topic: orders, consumerGroup: g}}\n"+out)
+	o, err := b.Outputs(env(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	began, old := time.Now().Truncate(time.Millisecond), time.Date(2020, 1, 2, 3, 4, 5, 0, time.UTC)
+	for _, made := range []time.Time{old, {}} {
+		letter := &deadletter.Letter{Message: &connector.Message{Value: []byte("v"), Time: made}, Code: fault.SinkRejected, Flow: "a", FailedAt: began}
+		if err := o.Letters.Write(t.Context(), letter); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := o.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	rs, err := c.Records(t.Context(), "fiso-dlq-a")
+	if err != nil || len(rs) != 2 {
+		t.Fatalf("%d records, %v", len(rs), err)
+	}
+	for _, r := range rs {
+		if r.Timestamp.Before(began) || r.Timestamp.After(time.Now()) {
+			t.Errorf("dated %v", r.Timestamp)
+		}
+	}
+	var made []time.Time
+	err = b.ReadDeadLetters(t.Context(), time.Time{}, func(s StoredLetter) error {
+		made = append(made, s.Letter.Message.Time)
+		return s.Err
+	})
+	if err != nil || len(made) != 2 || !slices.ContainsFunc(made, old.Equal) || !slices.ContainsFunc(made, time.Time.IsZero) {
+		t.Errorf("read back as of %v, %v", made, err)
 	}
 }
 

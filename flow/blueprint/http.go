@@ -12,9 +12,16 @@ type httpSource struct {
 	fisohttp.SourceConfig `yaml:",inline"`
 }
 
-func (c *httpSource) tell() string     { return "POST to " + c.Path + " on " + c.Listen }
 func (c *httpSource) broker() bool     { return false }
 func (c *httpSource) manyTopics() bool { return false }
+
+func (c *httpSource) tell() string {
+	text := "POST to " + c.Path + " on " + c.Listen
+	if c.Auth.Type == "hmac" {
+		text += "; the signature covers the body alone, so that whoever repeats a request can change its headers: have it send structured events"
+	}
+	return text
+}
 
 func (c *httpSource) build(f *spec.Flow, env Env) (connector.Source, error) {
 	return fisohttp.NewSource(c.SourceConfig, fisohttp.SourceOptions{
@@ -34,6 +41,7 @@ func (c *httpSink) tell() string {
 
 func (c *httpSink) ask(batches bool)         { c.wantsBatches = batches }
 func (c *httpSink) batches() bool            { return c.Mode == fisohttp.ModeBatch }
+func (c *httpSink) writesJSON() bool         { return c.Mode != fisohttp.ModeBinary }
 func (c *httpSink) compile(*spec.Flow) error { return nil }
 
 func (c *httpSink) gathers() *engine.Batch {

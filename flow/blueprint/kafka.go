@@ -2,8 +2,8 @@ package blueprint
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -17,6 +17,9 @@ import (
 
 type kafkaSource struct {
 	kafka.SourceConfig `yaml:",inline"`
+
+	pattern *regexp.Regexp // TopicsPattern; nil: none
+	exclude []string       // topics that it matches and that are not read
 }
 
 func (c *kafkaSource) tell() string {
@@ -27,6 +30,9 @@ func (c *kafkaSource) tell() string {
 	case c.TopicsPattern != "":
 		what = "topics that match " + c.TopicsPattern
 	}
+	if len(c.exclude) > 0 {
+		what += " (but " + strings.Join(c.exclude, ", ") + ", where its dead letters go)"
+	}
 	return fmt.Sprintf("%s of %s, as consumer group %s; without a commit from %s", what, strings.Join(c.Brokers, ","), c.ConsumerGroup, c.StartOffset)
 }
 
@@ -36,7 +42,7 @@ func (c *kafkaSource) manyTopics() bool { return len(c.Topics) > 1 || c.TopicsPa
 func (c *kafkaSource) build(f *spec.Flow, env Env) (connector.Source, error) {
 	return kafka.NewSource(c.SourceConfig, kafka.SourceOptions{
 		Logger: env.Logger, Window: f.Delivery.MaxInFlight, DrainTimeout: f.Delivery.DrainTimeout,
-		OnGap: func(kafka.Gap) { env.OnGap() }, Dial: env.Dial,
+		Exclude: c.exclude, OnGap: func(kafka.Gap) { env.OnGap() }, Dial: env.Dial,
 	})
 }
 
@@ -54,7 +60,8 @@ func (c *kafkaSink) tell() string {
 	return fmt.Sprintf("topic %s of %s, CloudEvents in %s mode", c.Topic, strings.Join(c.Brokers, ","), c.Mode)
 }
 
-func (c *kafkaSink) ask(bool) {}
+func (c *kafkaSink) ask(bool)         {}
+func (c *kafkaSink) writesJSON() bool { return c.Mode == kafka.ModeStructured }
 
 // The producer gathers records by itself, but only those of as many workers as
 // there are, each of which sleeps until its own is stored. A batch of the
@@ -65,8 +72,13 @@ func (c *kafkaSink) gathers() *engine.Batch {
 	return &engine.Batch{MaxEvents: 500, MaxWait: 4 * time.Millisecond, Eager: true}
 }
 
+// maxHops is how many Kafka sinks an event may pass. Flows in one directory that
+// write in a circle are refused; those of several, on clusters that go by several
+// names, or through HTTP, are noticed by their events alone.
+const maxHops = 32
+
 func (c *kafkaSink) build(env Env) (connector.Sink, error) {
-	s, err := kafka.NewSink(c.SinkConfig, kafka.ProducerOptions{Logger: env.Logger, Dial: env.Dial})
+	s, err := kafka.NewSink(c.SinkConfig, kafka.ProducerOptions{Logger: env.Logger, Dial: env.Dial, MaxHops: maxHops})
 	if err != nil || c.key == nil {
 		return s, err
 	}
@@ -78,6 +90,8 @@ type kafkaLetters struct {
 	kafka.ProducerConfig `yaml:",inline"`
 
 	Topic string `yaml:"topic" doc:"Topic for dead letters; created when it is missing; default: errorHandling.deadLetterTopic."`
+
+	MaxBatch config.Bytes `yaml:"maxBatchBytes" default:"48MiB" doc:"Most that one compressed batch may unpack to, for fiso-flow dlq; a larger one is left out, and said."`
 }
 
 // mostTry is the longest that a producer tries to send a dead letter before the
@@ -106,19 +120,14 @@ func (c *kafkaLetters) build(env Env) (deadletter.Writer, error) {
 	return &topicLetters{Kafka: deadletter.NewKafka(producer{p}, c.Topic, kafka.ErrTooLarge), producer: p}, nil
 }
 
-// check looks for the topic too, whose absence is no fault.
+// check looks at the topic too, whose absence is no fault.
 func (c *kafkaLetters) check(ctx context.Context) []connector.Step {
-	s, err := kafka.NewSink(kafka.SinkConfig{ProducerConfig: c.ProducerConfig, Topic: c.Topic}, kafka.ProducerOptions{})
+	p, err := kafka.NewProducer(c.ProducerConfig, kafka.ProducerOptions{CreateTopics: true})
 	if err != nil {
 		return []connector.Step{{Name: "read the settings", Err: err}}
 	}
-	steps := s.Check(ctx)
-	_ = s.Close(ctx) // nothing was written
-	for i := range steps {
-		if errors.Is(steps[i].Err, kafka.ErrNoTopic) {
-			steps[i] = connector.Step{Name: steps[i].Name + " (missing; the first dead letter creates it)"}
-		}
-	}
+	steps := p.Check(ctx, c.Topic)
+	_ = p.Close(ctx) // nothing was written
 	return steps
 }
 
@@ -139,6 +148,6 @@ func (l *topicLetters) Close(ctx context.Context) error {
 // producer fits the connector's producer to what dead letters need.
 type producer struct{ p *kafka.Producer }
 
-func (p producer) Produce(ctx context.Context, topic string, key, value []byte, headers []connector.Header, at time.Time) error {
-	return p.p.Produce(ctx, kafka.Record{Topic: topic, Key: key, Value: value, Headers: headers, Time: at})
+func (p producer) Produce(ctx context.Context, topic string, key, value []byte, headers []connector.Header) error {
+	return p.p.Produce(ctx, kafka.Record{Topic: topic, Key: key, Value: value, Headers: headers})
 }

@@ -23,6 +23,9 @@ type StoredLetter struct {
 	Place  string
 	Letter *deadletter.Letter // as far as it could be read; may be nil with Err
 	Err    error              // the record is no dead letter of ours
+	// Unread is how many records stand from Place on that could not be read,
+	// for the reason in Err; 0 for a letter.
+	Unread int
 }
 
 // ReadDeadLetters calls fn with each dead letter of the flow that failed at
@@ -44,10 +47,13 @@ func (b *Blueprint) DeadLetters() string {
 }
 
 func (c *kafkaLetters) read(ctx context.Context, since time.Time, fn func(StoredLetter) error) error {
-	// A dead letter keeps its record's own time, which says nothing of when it
-	// failed: the topic is read whole.
-	return kafka.ReadTopic(ctx, c.ClientConfig, c.Topic, kafka.ReadOptions{}, func(r kafka.Record) error {
-		m := &connector.Message{Key: r.Key, Value: r.Value, Headers: r.Headers, Time: r.Time}
+	// The topic is read whole: a letter is dated by the clock of whoever wrote it.
+	// When its record was made stands in a header, if anybody knows.
+	opts := kafka.ReadOptions{MaxBatchBytes: int64(c.MaxBatch), OnSkip: func(s kafka.Skip) error {
+		return fn(StoredLetter{Place: fmt.Sprintf("%d:%d", s.Partition, s.From), Err: s.Err, Unread: int(s.To - s.From + 1)})
+	}}
+	return kafka.ReadTopic(ctx, c.ClientConfig, c.Topic, opts, func(r kafka.Record) error {
+		m := &connector.Message{Key: r.Key, Value: r.Value, Headers: r.Headers}
 		s := StoredLetter{Place: fmt.Sprintf("%d:%d", r.Partition, r.Offset)}
 		s.Letter, s.Err = deadletter.Parse(m)
 		return pass(s, since, fn)

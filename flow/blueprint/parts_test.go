@@ -16,6 +16,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/lsm/fiso/common/cloudevent"
+	"github.com/lsm/fiso/common/config/configtest"
 	"github.com/lsm/fiso/common/connector"
 	fisohttp "github.com/lsm/fiso/connectors/http"
 	"github.com/lsm/fiso/flow/engine"
@@ -84,10 +85,14 @@ func TestFileLetters_checkTriesTheFileAndLeavesNoTrace(t *testing.T) {
 	dir := t.TempDir()
 	there := filepath.Join(dir, "there")
 	put(t, there, "kept")
+	pipe := filepath.Join(t.TempDir(), "pipe") // U16: it was opened, and that waited for a reader
+	if err := configtest.Pipe(pipe); err != nil {
+		t.Fatal(err)
+	}
 	for _, tc := range []struct {
 		path string
 		ok   bool
-	}{{there, true}, {filepath.Join(dir, "new"), true}, {filepath.Join(dir, "no", "dir"), false}, {dir, false}} {
+	}{{there, true}, {filepath.Join(dir, "new"), true}, {filepath.Join(dir, "no", "dir"), false}, {dir, false}, {pipe, false}} {
 		steps := (&fileLetters{Path: tc.path}).check(t.Context())
 		if len(steps) != 1 || (steps[0].Err == nil) != tc.ok || !strings.Contains(steps[0].Name, tc.path) {
 			t.Errorf("%s: %+v", tc.path, steps)
@@ -169,11 +174,11 @@ func TestKeyed_givesEachEventItsKeyAndEachItsOwnVerdict(t *testing.T) {
 func TestKafkaKey_isMadeOfTheOutgoingEvent(t *testing.T) {
 	b := parsed(t, "name: a\n"+kafkaIn+"sink: {type: kafka, config: {brokers: b, topic: t, key: 'type + data.id + subject'}}\n")
 	key := b.sink.(*kafkaSink).key
-	e := &cloudevent.Event{ID: "1", Source: "s", Type: "made.", Subject: ".x", Data: []byte(`{"id":"o-1"}`), Extensions: []cloudevent.Extension{{Name: "tenant", Value: "t"}}}
+	e := &cloudevent.Event{ID: "1", Source: "s", Type: "made.", Subject: ".x", Data: cloudevent.Bytes([]byte(`{"id":"o-1"}`)), Extensions: []cloudevent.Extension{{Name: "tenant", Value: "t"}}}
 	if got, err := key.Eval(t.Context(), e); err != nil || string(got) != "made.o-1.x" {
 		t.Errorf("%q, %v", got, err)
 	}
-	e.Data = []byte(`{}`)
+	e.Data = cloudevent.Bytes([]byte(`{}`))
 	if _, err := key.Eval(t.Context(), e); err == nil || !strings.Contains(err.Error(), "sink.config.key") {
 		t.Errorf("error = %v", err)
 	}
@@ -187,7 +192,7 @@ func TestKafkaKey_isMadeOfTheOutgoingEvent(t *testing.T) {
 		t.Errorf("error = %v", err)
 	}
 	null := parsed(t, "name: a\n"+kafkaIn+"sink: {type: kafka, config: {brokers: b, topic: t, key: 'data.k'}}\n").sink.(*kafkaSink).key
-	e.Data = []byte(`{"k":null}`)
+	e.Data = cloudevent.Bytes([]byte(`{"k":null}`))
 	own, err := (&keyed{key: null}).with(t.Context(), e)
 	if err != nil || own.Key != nil {
 		t.Errorf("a null key: %q, %v", own.Key, err)

@@ -22,6 +22,7 @@ type stdoutSink struct {
 
 func (c *stdoutSink) tell() string             { return "a line of JSON on standard output for each event" }
 func (c *stdoutSink) ask(bool)                 {}
+func (c *stdoutSink) writesJSON() bool         { return true }
 func (c *stdoutSink) compile(*spec.Flow) error { return nil }
 
 // A write of its own costs an event more than all else that this sink does.

@@ -49,6 +49,9 @@ type sink interface {
 	// batches, with the engine's defaults for what is 0; nil: it takes events
 	// one by one.
 	gathers() *engine.Batch
+	// writesJSON reports whether events go out in the JSON format, where their
+	// data has to be what it says.
+	writesJSON() bool
 	// compile prepares expressions of the config; they are part of the check.
 	compile(f *spec.Flow) error
 	build(env Env) (connector.Sink, error)

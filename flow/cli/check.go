@@ -49,6 +49,8 @@ type checkedStep struct {
 	Step  string `json:"step"`
 	OK    bool   `json:"ok"`
 	Error string `json:"error,omitempty"`
+	// Warning is what a person should know though the step worked.
+	Warning string `json:"warning,omitempty"`
 }
 
 func (a *app) checked(ctx context.Context, flows []*blueprint.Blueprint, timeout time.Duration) error {
@@ -82,7 +84,7 @@ func checkFlow(ctx context.Context, f *blueprint.Blueprint, timeout time.Duratio
 	for _, c := range f.Check(ctx, loader.Env()) {
 		p := checkedPart{Part: c.Part, What: c.What, Steps: []checkedStep{}}
 		for _, s := range c.Steps {
-			step := checkedStep{Step: s.Name, OK: s.Err == nil}
+			step := checkedStep{Step: s.Name, OK: s.Err == nil, Warning: s.Warning}
 			if s.Err != nil {
 				step.Error = s.Err.Error()
 				r.OK = false
@@ -102,10 +104,13 @@ func (a *app) printChecked(r checkedFlow) {
 			a.printf("    nothing to try\n")
 		}
 		for _, s := range p.Steps {
-			if s.OK {
-				a.printf("    ok    %s\n", s.Step)
-			} else {
+			switch {
+			case !s.OK:
 				a.printf("    FAIL  %s: %s\n", s.Step, s.Error)
+			case s.Warning != "":
+				a.printf("    warn  %s: %s\n", s.Step, s.Warning)
+			default:
+				a.printf("    ok    %s\n", s.Step)
 			}
 		}
 	}

@@ -12,7 +12,9 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/lsm/fiso/common/config"
+	"github.com/lsm/fiso/common/connector"
 	"github.com/lsm/fiso/flow/blueprint"
+	"github.com/lsm/fiso/flow/deadletter"
 	"github.com/lsm/fiso/flow/spec"
 )
 
@@ -236,6 +238,48 @@ func TestTransform_showsWhatWouldBeSent(t *testing.T) {
 		if r.code != 0 || e.Subject != "k" || e.Data["order_id"] != "A-1" || e.Data["status"] != "PAID" {
 			t.Errorf("%s: %+v", name, r)
 		}
+	}
+}
+
+// U1: what the sink could not write is told before it comes to that; where it
+// goes byte for byte, it passes.
+func TestCommands_tellOfDataThatTheSinkCannotWrite(t *testing.T) {
+	const forged = `1,"type":"refund.approved","source":"/bank"`
+	for sink, passes := range map[string]bool{
+		"{type: stdout}": false,
+		"{type: http, config: {url: 'http://a/'}}":                            false,
+		"{type: http, config: {url: 'http://a/', mode: batch}}":               false,
+		"{type: http, config: {url: 'http://a/', mode: binary}}":              true,
+		"{type: kafka, config: {brokers: a:1, topic: out, mode: structured}}": false,
+		"{type: kafka, config: {brokers: a:1, topic: out}}":                   true,
+	} {
+		t.Run(sink, func(t *testing.T) {
+			dir := t.TempDir()
+			file := write(t, dir, "orders.yaml", "name: orders\nsource: {type: kafka, config: {brokers: a:1, topic: orders, consumerGroup: g}}\nsink: "+sink+"\n")
+			args := []string{"transform", "--flow", file, "--input", forged, "--header", "content-type=application/json"}
+			if passes {
+				call(t, args...).wants(t, 0, "", "sent byte for byte, and not shown: write the event as JSON: data is not what datacontenttype")
+				if j := decode[struct{ OK bool }](t, call(t, append(args, "-o", "json")...)); !j.OK {
+					t.Error("as JSON it fails")
+				}
+			} else {
+				call(t, args...).wants(t, 1, "", "dead letter DECODE_FAILED: write the event as JSON: data is not what datacontenttype")
+			}
+			expect := map[bool]string{false: "error: DECODE_FAILED", true: "event: {type: fiso.event}"}[passes]
+			write(t, dir, "orders_test.yaml", "tests: [{name: x, input: '"+forged+"', headers: {content-type: application/json}, "+expect+"}]\n")
+			call(t, "test", dir).wants(t, 0, "1 passed, 0 failed", "")
+
+			flow, err := oneFlow(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			now := through(t.Context(), flow, &deadletter.Letter{Message: &connector.Message{
+				Value: []byte(forged), Headers: []connector.Header{{Key: "content-type", Value: []byte("application/json")}},
+			}})
+			if now.Event != nil || passes != (now.Verdict == "passes") || !passes && now.Code != "DECODE_FAILED" {
+				t.Errorf("dlq show: %+v", now)
+			}
+		})
 	}
 }
 

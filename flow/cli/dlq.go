@@ -99,10 +99,14 @@ func groupLetters(ctx context.Context, flow *blueprint.Blueprint, since time.Tim
 		total  int
 	)
 	err := flow.ReadDeadLetters(ctx, since, func(s blueprint.StoredLetter) error {
-		total++
+		count := max(1, s.Unread)
+		total += count
 		k := key{"UNKNOWN", "no dead letter of fiso-flow"}
 		var at time.Time
-		if s.Err == nil {
+		switch {
+		case s.Unread > 0:
+			k = key{"UNREAD", s.Err.Error()}
+		case s.Err == nil:
 			k, at = key{string(s.Letter.Code), s.Letter.Reason}, s.Letter.FailedAt
 		}
 		if groups[k] == nil && len(groups) >= maxGroups {
@@ -113,7 +117,7 @@ func groupLetters(ctx context.Context, flow *blueprint.Blueprint, since time.Tim
 			g = &group{Code: k.code, Message: k.message, First: at}
 			groups[k] = g
 		}
-		g.Count++
+		g.Count += count
 		if at.Before(g.First) {
 			g.First = at
 		}

@@ -159,6 +159,41 @@ func TestDlq_readsTheTopicOfTheFlow(t *testing.T) {
 	call(t, "check", file).wants(t, 1, "ok    ", "")
 }
 
+// U14: a batch that unpacks to more than may be costs the view of that batch, and
+// of no other letter.
+func TestDlq_goesOnPastABatchThatItCannotUnpack(t *testing.T) {
+	cluster := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"orders": 1, "fiso-dlq-orders": 1}})
+	p, err := kafka.NewProducer(kafka.ProducerConfig{ClientConfig: kafka.ClientConfig{Brokers: cluster.Brokers()}, MaxMessageBytes: 8 << 20}, kafka.ProducerOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := p.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	}()
+	letters := someLetters()
+	letters[1].Message.Value = make([]byte, 4<<20) // some 100 bytes on the wire
+	for _, l := range letters {
+		if err := p.Produce(t.Context(), kafka.Record{Topic: "fiso-dlq-orders", Key: l.Message.Key, Value: l.Message.Value, Headers: deadletter.Headers(l)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text := strings.Replace(orders, "127.0.0.1:1\n", cluster.Brokers()[0]+"\n    maxBatchBytes: 1MiB\n", 1)
+	file := write(t, t.TempDir(), "orders.yaml", text)
+	const why = "partition 0 cannot be read: its batch at offsets 1 to 1 takes more memory than maxBatchBytes, 1MiB, allows; raise it to read them"
+	r := call(t, "dlq", "list", "--flow", file)
+	r.wants(t, 0, fmt.Sprintf("orders: %d dead letters in Kafka topic fiso-dlq-orders", len(letters)), "")
+	r.wants(t, 0, "UNREAD", "")
+	r.wants(t, 0, why, "")
+	r.wants(t, 0, "TRANSFORM_FAILED", "")
+	call(t, "dlq", "show", "--flow", file, "0:2").wants(t, 0, "from       orders, partition 2, offset 3", "")
+	call(t, "dlq", "show", "--flow", file, "0:1").wants(t, 1, "", why)
+	call(t, "dlq", "show", "--flow", file, "nowhere").wants(t, 1, "", "no dead letter at nowhere")
+	raised := write(t, t.TempDir(), "orders.yaml", strings.Replace(text, "1MiB", "8MiB", 1))
+	call(t, "dlq", "show", "--flow", raised, "0:1").wants(t, 0, "from       orders, partition 2, offset 2", "")
+}
+
 func TestDlq_saysWhenThereIsNone(t *testing.T) {
 	file := write(t, t.TempDir(), "hooks.yaml", `name: hooks
 source: {type: http, config: {listen: "127.0.0.1:0", path: /hooks}}

@@ -35,7 +35,7 @@ func FuzzParseTests(f *testing.F) {
 			if c.Filtered && c.judge(nil, nil) != "" || c.Error != "" && c.judge(nil, nil) == "" {
 				t.Errorf("%+v was judged wrongly", c)
 			}
-			c.judge(&cloudevent.Event{Data: m.Value}, nil)
+			c.judge(&cloudevent.Event{Data: cloudevent.Bytes(m.Value)}, nil)
 		}
 	})
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -95,7 +96,7 @@ func findTests(path string) ([]string, error) {
 
 // readTests reads one file of tests; Flow of the result is a path.
 func readTests(path string) (*testFile, error) {
-	data, err := os.ReadFile(path)
+	data, err := config.ReadFile(context.Background(), path, config.MaxFile)
 	if err != nil {
 		return nil, fmt.Errorf("read transform tests: %w", err)
 	}
@@ -193,8 +194,8 @@ func (c *testCase) compare(e *cloudevent.Event) string {
 	if json.Unmarshal(want, &text) == nil && json.Valid([]byte(text)) {
 		want = []byte(text)
 	}
-	if !sameJSON(want, e.Data) {
-		return fmt.Sprintf("the output is\n      %s\n    expected\n      %s", e.Data, want)
+	if !sameJSON(want, e.Data.Bytes()) {
+		return fmt.Sprintf("the output is\n      %s\n    expected\n      %s", e.Data.Bytes(), want)
 	}
 	return ""
 }

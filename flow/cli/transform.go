@@ -60,7 +60,11 @@ CloudEvent that the sink would be given. Nothing is connected and nothing sent.`
 			case e == nil:
 				return a.filtered()
 			}
-			return a.printRaw(e.AppendJSON(nil))
+			shown, err := e.AppendJSON(nil)
+			if err != nil {
+				return a.unshown(err)
+			}
+			return a.printRaw(shown)
 		},
 	}
 	flowFlag(c, &file)
@@ -98,6 +102,16 @@ func (a *app) failed(err error) error {
 	}
 	a.errorf("dead letter %s: %v\n", problems(err)[0].Code, err)
 	return errReported
+}
+
+// unshown is for an event that its sink takes byte for byte, and that is not the
+// JSON which the command would show.
+func (a *app) unshown(err error) error {
+	if a.output == "json" {
+		return a.printJSON(map[string]any{"ok": true, "message": err.Error()})
+	}
+	a.errorf("sent byte for byte, and not shown: %v\n", err)
+	return nil
 }
 
 func (a *app) filtered() error {

@@ -17,13 +17,20 @@ const (
 	HeaderTopic     = "fiso-original-topic"
 	HeaderPartition = "fiso-original-partition" // only where the source is a broker
 	HeaderOffset    = "fiso-original-offset"    // only where the source is a broker
-	HeaderCode      = "fiso-error-code"
-	HeaderMessage   = "fiso-error-message"
-	HeaderRetries   = "fiso-retry-count"
-	HeaderFailedAt  = "fiso-failed-at" // RFC 3339, UTC
-	HeaderFlow      = "fiso-flow-name"
-	HeaderSink      = "fiso-sink"         // only where there are several
-	HeaderReplays   = "fiso-replay-count" // set by a replay, kept by us
+	// HeaderTime is when the source says that the record was made, RFC 3339 in
+	// UTC, or milliseconds since 1970 where that has no such year; only where the
+	// source says so.
+	HeaderTime     = "fiso-original-timestamp"
+	HeaderCode     = "fiso-error-code"
+	HeaderMessage  = "fiso-error-message"
+	HeaderRetries  = "fiso-retry-count"
+	HeaderFailedAt = "fiso-failed-at" // RFC 3339, UTC
+	HeaderFlow     = "fiso-flow-name"
+	HeaderSink     = "fiso-sink"         // only where there are several
+	HeaderReplays  = "fiso-replay-count" // set by a replay, kept by us
+	// HeaderDeaths is how many dead letters in a row were made of the record,
+	// this one included: more than one where a flow reads dead letters.
+	HeaderDeaths = "fiso-dead-letter-count"
 )
 
 // MaxReason is the longest error message that is stored, in bytes.
@@ -33,8 +40,8 @@ const MaxReason = 1024
 // belongs to the record's life, not to one death.
 func ours(name string) bool {
 	switch name {
-	case HeaderTopic, HeaderPartition, HeaderOffset, HeaderCode, HeaderMessage,
-		HeaderRetries, HeaderFailedAt, HeaderFlow, HeaderSink:
+	case HeaderTopic, HeaderPartition, HeaderOffset, HeaderTime, HeaderCode, HeaderMessage,
+		HeaderRetries, HeaderFailedAt, HeaderFlow, HeaderSink, HeaderDeaths:
 		return true
 	}
 	return false
@@ -44,7 +51,7 @@ func ours(name string) bool {
 // without those of an earlier death, and then ours. They do not grow however
 // often a record dies.
 func Headers(l *Letter) []connector.Header {
-	h := make([]connector.Header, 0, len(l.Message.Headers)+9)
+	h := make([]connector.Header, 0, len(l.Message.Headers)+11)
 	for _, own := range l.Message.Headers {
 		if !ours(own.Key) {
 			h = append(h, own)
@@ -57,6 +64,9 @@ func Headers(l *Letter) []connector.Header {
 		add(HeaderPartition, strconv.FormatInt(int64(p.Partition), 10))
 		add(HeaderOffset, strconv.FormatInt(p.Offset, 10))
 	}
+	if at := l.Message.Time; !at.IsZero() {
+		add(HeaderTime, formatTime(at))
+	}
 	add(HeaderCode, string(l.Code))
 	add(HeaderMessage, bounded(l.Reason))
 	add(HeaderRetries, strconv.Itoa(l.Retries))
@@ -65,7 +75,25 @@ func Headers(l *Letter) []connector.Header {
 	if l.Sink != "" {
 		add(HeaderSink, l.Sink)
 	}
+	add(HeaderDeaths, strconv.Itoa(deaths(l.Message)+1))
 	return h
+}
+
+// formatTime is at in a form that parseTime reads back. RFC 3339 has no year
+// beyond 9999, which a source has that takes other units for milliseconds.
+func formatTime(at time.Time) string {
+	if at = at.UTC(); at.Year() < 0 || at.Year() > 9999 {
+		return strconv.FormatInt(at.UnixMilli(), 10)
+	}
+	return at.Format(time.RFC3339Nano)
+}
+
+func parseTime(s string) (time.Time, bool) {
+	if at, err := time.Parse(time.RFC3339Nano, s); err == nil {
+		return at.UTC(), true
+	}
+	ms, err := strconv.ParseInt(s, 10, 64)
+	return time.UnixMilli(ms).UTC(), err == nil
 }
 
 // bounded is s as valid UTF-8 of at most MaxReason bytes, cut between runes.
@@ -84,14 +112,14 @@ func bounded(s string) string {
 
 // Parse reads a stored record back: m as it stands in the dead letter place.
 // The letter's message has the original position and no header of a death; it
-// shares m's bytes. An error names every header that is missing or broken, and
+// shares m's bytes. Its time is m's where no header says when the record was made. An error names every header that is missing or broken, and
 // comes with the letter as far as it could be read, so that a person can still
 // be shown a record that somebody else damaged.
 func Parse(m *connector.Message) (*Letter, error) {
 	own := &connector.Message{Key: m.Key, Value: m.Value, Time: m.Time, ID: m.ID}
 	own.Position = connector.Position{Partition: -1, Offset: -1}
 	l := &Letter{Message: own}
-	p := parser{seen: make(map[string]string, 9)}
+	p := parser{seen: make(map[string]string, 11)}
 	for _, h := range m.Headers {
 		if ours(h.Key) {
 			p.seen[h.Key] = string(h.Value)
@@ -106,6 +134,13 @@ func Parse(m *connector.Message) (*Letter, error) {
 	if s, ok := p.seen[HeaderPartition]; ok {
 		own.Position.Partition = int32(p.number(HeaderPartition, s, 31)) //nolint:gosec // G115: number bounds it to 31 bits
 		own.Position.Offset = int64(p.number(HeaderOffset, p.required(HeaderOffset), 63))
+	}
+	if s, ok := p.seen[HeaderTime]; ok {
+		at, known := parseTime(s)
+		if !known {
+			p.fault("%s is no RFC 3339 time", HeaderTime)
+		}
+		own.Time = at
 	}
 	l.Code = fault.Code(p.required(HeaderCode))
 	l.Reason = p.seen[HeaderMessage]

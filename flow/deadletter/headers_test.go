@@ -41,9 +41,9 @@ func text(hs []connector.Header) []string {
 func TestHeaders_areThoseOfTheContract(t *testing.T) {
 	want := []string{
 		"b=1", "a=\xff", "b=2", "null=",
-		"fiso-original-topic=orders", "fiso-original-partition=3", "fiso-original-offset=42",
+		"fiso-original-topic=orders", "fiso-original-partition=3", "fiso-original-offset=42", "fiso-original-timestamp=2023-11-14T22:13:20Z",
 		"fiso-error-code=SINK_REJECTED", "fiso-error-message=422: no such customer", "fiso-retry-count=2",
-		"fiso-failed-at=2026-03-04T04:06:07.089Z", "fiso-flow-name=order-events", "fiso-sink=api",
+		"fiso-failed-at=2026-03-04T04:06:07.089Z", "fiso-flow-name=order-events", "fiso-sink=api", "fiso-dead-letter-count=1",
 	}
 	if got := text(Headers(letter())); !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)
@@ -72,9 +72,9 @@ func TestF10_aSecondDeathReplacesTheFirstAndKeepsTheReplayCount(t *testing.T) {
 	got := text(Headers(again))
 	want := []string{
 		"fiso-replay-count=1", "b=1", "a=\xff", "b=2", "null=",
-		"fiso-original-topic=fiso-dlq-orders", "fiso-original-partition=0", "fiso-original-offset=7",
+		"fiso-original-topic=fiso-dlq-orders", "fiso-original-partition=0", "fiso-original-offset=7", "fiso-original-timestamp=2023-11-14T22:13:20Z",
 		"fiso-error-code=DECODE_FAILED", "fiso-error-message=422: no such customer", "fiso-retry-count=2",
-		"fiso-failed-at=2026-03-04T04:06:07.089Z", "fiso-flow-name=order-events",
+		"fiso-failed-at=2026-03-04T04:06:07.089Z", "fiso-flow-name=order-events", "fiso-dead-letter-count=2",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)
@@ -100,7 +100,7 @@ func TestReason_isBoundedAndCutOnARune(t *testing.T) {
 }
 
 func stored(l *Letter) *connector.Message {
-	return &connector.Message{Key: l.Message.Key, Value: l.Message.Value, Headers: Headers(l), Time: l.Message.Time}
+	return &connector.Message{Key: l.Message.Key, Value: l.Message.Value, Headers: Headers(l)}
 }
 
 // same compares letters without the locks inside messages.
@@ -150,6 +150,38 @@ fiso-failed-at is no RFC 3339 time`
 	}
 }
 
+// U5: a letter is dated when it is written, so a header has its record's time.
+func TestHeaders_keepTheTimeOfTheRecord(t *testing.T) {
+	for name, tc := range map[string]struct {
+		at   time.Time
+		want string // "": no header
+	}{
+		"of a source that knows none": {time.Time{}, ""},
+		"in milliseconds":             {time.UnixMilli(1700000000123), "2023-11-14T22:13:20.123Z"},
+		"of another zone":             {at, "2026-03-04T04:06:07.089Z"},
+		"the first of Kafka":          {time.UnixMilli(0), "1970-01-01T00:00:00Z"},
+		"in the year of microseconds": {time.UnixMilli(1700000000000000), "1700000000000000"},
+		"the farthest of Kafka":       {time.UnixMilli(1<<63 - 1), "9223372036854775807"},
+		"before all years":            {time.UnixMilli(-1 << 62), "-4611686018427387904"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := letter()
+			l.Message.Time = tc.at
+			m := &connector.Message{Headers: Headers(l)}
+			if got := header(m, HeaderTime); got != tc.want {
+				t.Errorf("header %q, want %q", got, tc.want)
+			}
+			if back, err := Parse(m); err != nil || !back.Message.Time.Equal(tc.at) {
+				t.Errorf("read back as %v, %v", back.Message.Time, err)
+			}
+		})
+	}
+	broken := &connector.Message{Headers: append(Headers(letter()), h(HeaderTime, "yesterday"))}
+	if _, err := Parse(broken); err == nil || err.Error() != "no dead letter of ours: fiso-original-timestamp is no RFC 3339 time" {
+		t.Errorf("a broken time: %v", err)
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add(HeaderTopic, "t", HeaderPartition, "1", HeaderFailedAt, "2026-01-01T00:00:00Z")
 	f.Add(HeaderCode, "", HeaderRetries, "99999999999999999999", HeaderReplays, "-1")
@@ -177,7 +209,7 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("%v: %+v became %+v", err, l, again)
 		}
 		// Dying again, as what it is now, adds nothing to what it carries.
-		if twice := Headers(&Letter{Message: once, Reason: l.Reason, FailedAt: l.FailedAt}); len(twice) > max(len(once.Headers), 9) {
+		if twice := Headers(&Letter{Message: once, Reason: l.Reason, FailedAt: l.FailedAt}); len(twice) > max(len(once.Headers), 11) {
 			t.Fatalf("%d headers became %d", len(once.Headers), len(twice))
 		}
 	})

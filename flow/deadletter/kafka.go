@@ -11,13 +11,14 @@ import (
 )
 
 // Producer writes one record to a topic and returns nil once all in-sync
-// replicas have it. The supervisor gives one built on connectors/kafka.
+// replicas have it. The record is dated when it is written: retention counts from
+// there, and with the time of the source a broker could delete it at once.
 type Producer interface {
-	Produce(ctx context.Context, topic string, key, value []byte, headers []connector.Header, at time.Time) error
+	Produce(ctx context.Context, topic string, key, value []byte, headers []connector.Header) error
 }
 
-// Kafka writes letters to a topic: key, value, headers and time of the record
-// as it was read, and our headers behind its own.
+// Kafka writes letters to a topic: key, value and headers of the record as it
+// was read, and our headers behind its own.
 type Kafka struct {
 	producer Producer
 	topic    string
@@ -55,6 +56,9 @@ func NewKafka(p Producer, topic string, tooLarge error) *Kafka {
 func (k *Kafka) Write(ctx context.Context, l *Letter) error {
 	if err := ctx.Err(); err != nil {
 		return err // nothing was begun, so nothing is stored twice
+	}
+	if err := again(l, k.topic); err != nil {
+		return err
 	}
 	w, err := k.begin(context.WithoutCancel(ctx), l)
 	if err != nil {
@@ -112,7 +116,7 @@ func (k *Kafka) forget(l *Letter) {
 
 func (k *Kafka) produce(ctx context.Context, l *Letter) error {
 	m := l.Message
-	err := k.producer.Produce(ctx, k.topic, m.Key, m.Value, Headers(l), m.Time)
+	err := k.producer.Produce(ctx, k.topic, m.Key, m.Value, Headers(l))
 	switch {
 	case err == nil:
 		return nil

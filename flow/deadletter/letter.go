@@ -32,7 +32,7 @@ type Letter struct {
 // Writer stores letters. It is safe for concurrent use.
 type Writer interface {
 	// Write returns nil only when the letter is stored for good: acks of all
-	// replicas, or synced to disk. After any error the caller writes the same
+	// replicas, or synced to disk; or ErrStands. After any other error the caller writes the same
 	// letter again; it may then stand there twice, never not at all. When ctx
 	// ends Write returns promptly, and what was under way may still be stored. A
 	// deadline bounds the caller's patience and nothing else: the same *Letter

@@ -96,6 +96,9 @@ func (e *Engine) verdict(ctx context.Context, it *item, err error, now time.Time
 	if e.void(ctx, it) {
 		return outcome{kind: again}
 	}
+	if _, ok := errors.AsType[*cloudevent.EncodeError](err); ok {
+		return e.misprocessed(it, fault.New(fault.DecodeFailed, err)) // nothing was sent: the event itself is at fault
+	}
 	class := connector.ClassOf(err)
 	if class == connector.Interrupted {
 		class = connector.Temporary // by somebody else: our call goes on
@@ -145,10 +148,13 @@ func (e *Engine) giveUp(it *item, code fault.Code, err error) outcome {
 // (https://github.com/confluentinc/kafka-connect-jdbc/issues/1597).
 func (e *Engine) store(it *item) outcome {
 	err := e.write(it)
-	if err == nil {
+	if stands := errors.Is(err, deadletter.ErrStands); err == nil || stands {
 		e.cfg.Observer.DeadLetter(it.letter.Code)
-		cause := fmt.Errorf("%s: %s", it.letter.Code, it.letter.Reason)
-		e.logGivenUp(it, "Stored a dead letter", it.letter.Code, cause)
+		cause, msg := fmt.Errorf("%s: %s", it.letter.Code, it.letter.Reason), "Stored a dead letter"
+		if stands {
+			cause, msg = fmt.Errorf("%w: %w", err, cause), "Left a dead letter where it stands"
+		}
+		e.logGivenUp(it, msg, it.letter.Code, cause)
 		out := e.settle(it, DeadLettered, time.Now())
 		out.err = cause
 		return out

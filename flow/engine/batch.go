@@ -29,7 +29,7 @@ type batch struct {
 // join puts a lane's head, made and ready, into the batch that is collecting,
 // and seals it when it is full. Called with the lock held.
 func (e *Engine) join(l *lane, st *stage) {
-	size := int64(len(l.head.event.Data))
+	size := int64(l.head.event.Data.Len())
 	if st.open != nil && st.open.bytes+size > st.batch.MaxBytes {
 		e.seal(st.open)
 	}
@@ -85,7 +85,7 @@ func (e *Engine) expel(st *stage, gone func(*lane) bool) {
 			left = append(left, it)
 			continue
 		}
-		st.open.bytes -= int64(len(it.event.Data))
+		st.open.bytes -= int64(it.event.Data.Len())
 		e.working--
 		st.done()
 	}

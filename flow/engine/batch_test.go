@@ -195,6 +195,38 @@ func TestBatch_refusedAsAWholeIsSentSingly(t *testing.T) {
 	})
 }
 
+// U1: in a batch, the event that cannot be written is a dead letter, and no
+// reason for the line to stop or for its neighbours to wait.
+func TestBatch_anEventThatCannotBeWrittenIsRefusedAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &batches{}
+		b.answer = func(evs []*cloudevent.Event) []error {
+			errs := make([]error, len(evs))
+			for i, ev := range evs {
+				if string(ev.Key) == "bad" {
+					errs[i] = &cloudevent.EncodeError{Err: errBoom}
+				}
+			}
+			return errs
+		}
+		c := &counter{}
+		r := start(t, Config{Observer: c}, Stage{Sink: b.sink(), Batch: &Batch{MaxEvents: 3}, StopTheLine: 1})
+		for _, key := range []string{"a", "bad", "c"} {
+			r.give(r.ctx, key)
+		}
+		after(time.Minute)
+		if got := r.morgue.codes(); len(got) != 1 || got["t-0-1"] != fault.DecodeFailed {
+			t.Errorf("dead letters %v, want that of the bad one", got)
+		}
+		if !slices.Equal(b.sizes, []int{3}) || r.ends.n() != 3 {
+			t.Errorf("batches of %v, %d settled", b.sizes, r.ends.n())
+		}
+		if c.transforms[fault.DecodeFailed] != 1 || len(c.sinks) > 0 {
+			t.Errorf("the sink is blamed: %+v", c)
+		}
+	})
+}
+
 func TestBatch_aSinkThatAnswersNonsenseHasFailed(t *testing.T) {
 	for name, answer := range map[string]func([]*cloudevent.Event) []error{
 		"too few results": func([]*cloudevent.Event) []error { return []error{nil} },

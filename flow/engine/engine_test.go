@@ -247,6 +247,8 @@ func TestSink_errorsAreTreatedByTheirClass(t *testing.T) {
 		{"temporary, then fine", errBoom, 2, 3, 2 * time.Second, ""},
 		{"temporary, retries exhausted", errBoom, 99, 4, 3 * time.Second, fault.SinkDeliveryFailed},
 		{"permanent is never retried", connector.AsPermanent(errBoom), 99, 1, 0, fault.SinkRejected},
+		// U1: nothing was sent, and no other try is of use.
+		{"an event that cannot be written", fmt.Errorf("send: %w", &cloudevent.EncodeError{Err: errBoom}), 99, 1, 0, fault.DecodeFailed},
 		{"unavailable does not count", connector.AsUnavailable(errBoom), 20, 21, 20 * time.Second, ""},
 		{"a longer Retry-After is honoured", connector.AsTemporary(errBoom, time.Minute), 1, 2, time.Minute, ""},
 		{"a shorter one does not hurry us", connector.AsTemporary(errBoom, time.Millisecond), 1, 2, time.Second, ""},

@@ -36,14 +36,14 @@ func (upper) Process(_ context.Context, m *connector.Message) (*cloudevent.Event
 	if len(m.Value) == 0 {
 		return nil, fault.New(fault.DecodeFailed, fmt.Errorf("the record is empty"))
 	}
-	return &cloudevent.Event{ID: m.Position.String(), Source: "example", Type: "order", Data: []byte(strings.ToUpper(string(m.Value)))}, nil
+	return &cloudevent.Event{ID: m.Position.String(), Source: "example", Type: "order", Data: cloudevent.Bytes([]byte(strings.ToUpper(string(m.Value))))}, nil
 }
 
 // printer is a sink, and a place for dead letters.
 type printer struct{}
 
 func (printer) Send(_ context.Context, e *cloudevent.Event) error {
-	fmt.Printf("%s delivered: %s\n", e.ID, e.Data)
+	fmt.Printf("%s delivered: %s\n", e.ID, e.Data.Bytes())
 	return nil
 }
 

@@ -65,7 +65,7 @@ func (f processorFunc) Process(ctx context.Context, m *connector.Message) (*clou
 
 // asIs makes the event that a message is, named by its position.
 func asIs(_ context.Context, m *connector.Message) (*cloudevent.Event, error) {
-	return &cloudevent.Event{ID: m.Position.String(), Source: "test", Type: "test", Data: m.Value, Key: m.Key}, nil
+	return &cloudevent.Event{ID: m.Position.String(), Source: "test", Type: "test", Data: cloudevent.Bytes(m.Value), Key: m.Key}, nil
 }
 
 // morgue is a dead letter writer that remembers, and fails while err is set.

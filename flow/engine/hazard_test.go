@@ -1,9 +1,13 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -257,6 +261,27 @@ func TestF9_aDeadLetterThatCannotBeStoredIsHeldUntilItIs(t *testing.T) {
 	})
 }
 
+// U4: a dead letter that failed again, and stands in its topic already, is settled:
+// it is counted and logged, and not tried again.
+func TestDeadLetter_oneThatStandsInItsTopicIsSettled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		r := start(t, Config{Logger: slog.New(slog.NewTextHandler(&log, nil))}, Stage{Sink: sinkFunc(func(context.Context, *cloudevent.Event) error {
+			return connector.AsPermanent(errBoom)
+		})})
+		r.morgue.fail(fmt.Errorf("dlq-0-7: %w", deadletter.ErrStands))
+		bad := r.give(r.ctx, "bad")
+		after(time.Second)
+		r.want(bad, nil)
+		if s := r.Status(); len(s.Held) > 0 {
+			t.Errorf("held: %+v", s.Held)
+		}
+		if got := log.String(); strings.Count(got, "Left a dead letter where it stands") != 1 || !strings.Contains(got, "which stands in its topic already: SINK_REJECTED: boom") {
+			t.Errorf("log:\n%s", got)
+		}
+	})
+}
+
 // F10, https://github.com/getsentry/sentry-kafka-schemas/issues/482: a dead letter
 // that its place refuses for its size is held, with those words, and is not
 // tried in a hot loop; its neighbours go on.
@@ -469,8 +494,8 @@ func TestF12_onlyTheFailedEventsOfABatchAreSentAgain(t *testing.T) {
 				errs := make([]error, len(evs))
 				var ids []string
 				for i, ev := range evs {
-					ids = append(ids, string(ev.Data))
-					if string(ev.Data) == "b#1" && !failed {
+					ids = append(ids, string(ev.Data.Bytes()))
+					if string(ev.Data.Bytes()) == "b#1" && !failed {
 						failed, errs[i] = true, errBoom
 					}
 				}

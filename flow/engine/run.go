@@ -157,7 +157,7 @@ func (e *Engine) make(r *run, ps []entry) {
 			if p.err != nil {
 				p.event = nil
 			} else {
-				more += max(0, int64(len(p.event.Data))-p.size)
+				more += max(0, int64(p.event.Data.Len())-p.size)
 			}
 		}
 		if n == 0 {
@@ -222,7 +222,7 @@ func (e *Engine) enter(r *run, p *entry, before *item) {
 	if p.state == made && e.stage.Load() == r.stage {
 		it.stage, it.event, it.failed = r.stage, p.event, p.err
 		if p.event != nil {
-			more := max(0, int64(len(p.event.Data))-p.size)
+			more := max(0, int64(p.event.Data.Len())-p.size)
 			it.size += more
 			e.bytes += more
 		}

@@ -345,7 +345,7 @@ func TestRun_countsWhatItsEventsHold(t *testing.T) {
 			Processor: processorFunc(func(ctx context.Context, m *connector.Message) (*cloudevent.Event, error) {
 				ev, err := asIs(ctx, m)
 				if string(m.Key) == "big" {
-					ev.Data = make([]byte, mostMade)
+					ev.Data = cloudevent.Bytes(make([]byte, mostMade))
 				}
 				return ev, err
 			}),

@@ -38,7 +38,7 @@ func many(n int) []*cloudevent.Event {
 	for i := range events {
 		events[i] = &cloudevent.Event{
 			ID: fmt.Sprint("orders-3-", 100000+i), Source: "fiso-flow/orders", Type: "order.created", Subject: fmt.Sprint("o-", i),
-			Time: time.UnixMilli(1700000000123).UTC(), DataContentType: "application/json", Data: data,
+			Time: time.UnixMilli(1700000000123).UTC(), DataContentType: "application/json", Data: cloudevent.Bytes(data),
 		}
 	}
 	return events

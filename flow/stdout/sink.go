@@ -59,26 +59,36 @@ func (s *Sink) Send(ctx context.Context, e *cloudevent.Event) error {
 
 // SendBatch writes a line for each event, all in one call of the writer. When
 // that fails midway, the events whose lines are out are delivered, and the
-// others have the error.
+// others have the error. One that cannot be written as JSON is refused alone.
 func (s *Sink) SendBatch(ctx context.Context, events []*cloudevent.Event) []error {
 	if err := ctx.Err(); err != nil {
 		return slices.Repeat([]error{fmt.Errorf("write to stdout: %w", err)}, len(events))
 	}
 	l := s.lines.Get().(*lines)
 	defer s.recycle(l)
-	for _, e := range events {
-		l.bytes = append(e.AppendJSON(l.bytes), '\n')
+	var errs []error // nil while all is well
+	fail := func(i int, err error) {
+		if errs == nil {
+			errs = make([]error, len(events))
+		}
+		if errs[i] == nil {
+			errs[i] = fmt.Errorf("write to stdout: %w", err)
+		}
+	}
+	for i, e := range events {
+		var err error
+		if l.bytes, err = e.AppendJSON(l.bytes); err != nil {
+			fail(i, err)
+		} else {
+			l.bytes = append(l.bytes, '\n')
+		}
 		l.ends = append(l.ends, len(l.bytes))
 	}
-	n, err := s.write(l.bytes)
-	if err == nil {
-		return nil
-	}
-	err = fmt.Errorf("write to stdout: %w", err)
-	errs := make([]error, len(events))
-	for i, end := range l.ends {
-		if end > n {
-			errs[i] = err
+	if n, err := s.write(l.bytes); err != nil {
+		for i, end := range l.ends {
+			if end > n {
+				fail(i, err)
+			}
 		}
 	}
 	return errs

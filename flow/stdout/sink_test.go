@@ -15,7 +15,7 @@ import (
 )
 
 func event(data string) *cloudevent.Event {
-	return &cloudevent.Event{ID: "orders-0-1", Source: "fiso-flow/orders", Type: "fiso.event", Data: []byte(data)}
+	return &cloudevent.Event{ID: "orders-0-1", Source: "fiso-flow/orders", Type: "fiso.event", DataContentType: "application/json", Data: cloudevent.Bytes([]byte(data))}
 }
 
 func TestSink_writesOneLineAnEventHoweverManySend(t *testing.T) {
@@ -75,7 +75,11 @@ func batch(n int) (events []*cloudevent.Event, lines []string) {
 	for i := range n {
 		e := event(fmt.Sprint(i))
 		events = append(events, e)
-		lines = append(lines, string(e.AppendJSON(nil))+"\n")
+		line, err := e.AppendJSON(nil)
+		if err != nil {
+			panic(err)
+		}
+		lines = append(lines, string(line)+"\n")
 	}
 	return events, lines
 }
@@ -130,6 +134,28 @@ func TestSink_whatOfABatchIsOutIsDelivered(t *testing.T) {
 				t.Errorf("then wrote %q, want %q", got, tc.next+lines[0])
 			}
 		})
+	}
+}
+
+// U1: an event that cannot be written is refused alone, and no line has a part of it.
+func TestSink_refusesTheGuiltyAlone(t *testing.T) {
+	for _, room := range []int{1 << 20, 0} {
+		w := &writes{room: room}
+		events, lines := batch(3)
+		events[1].Data = cloudevent.Bytes([]byte(`1,"type":"refund.approved","source":"/bank"`))
+		errs := New(w).SendBatch(t.Context(), events)
+		if len(errs) != 3 {
+			t.Fatalf("%d errors", len(errs))
+		}
+		for i, err := range errs {
+			_, guilty := errors.AsType[*cloudevent.EncodeError](err)
+			if guilty != (i == 1) || (err == nil) != (i != 1 && room > 0) || guilty && connector.ClassOf(err) != connector.Permanent {
+				t.Errorf("room %d, event %d: %v", room, i, err)
+			}
+		}
+		if got := strings.Join(w.calls, ""); room > 0 && got != lines[0]+lines[2] {
+			t.Errorf("wrote %q", got)
+		}
 	}
 }
 

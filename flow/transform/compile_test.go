@@ -247,7 +247,7 @@ func FuzzCompile(f *testing.F) {
 }
 
 func TestExpression_readsTheFinishedEvent(t *testing.T) {
-	event := &cloudevent.Event{ID: "1", Source: "/s", Type: "t", Subject: "sub", Time: noon, Data: []byte(`{"k":"key","n":12345678901234567890,"z":null,"l":[]}`),
+	event := &cloudevent.Event{ID: "1", Source: "/s", Type: "t", Subject: "sub", Time: noon, Data: cloudevent.Bytes([]byte(`{"k":"key","n":12345678901234567890,"z":null,"l":[]}`)),
 		Extensions: []cloudevent.Extension{{Name: "tenant", Value: "acme"}}}
 	for source, want := range map[string]string{
 		`data.k`: "key", `data.n`: "12345678901234567890", `id + "/" + subject`: "1/sub", `headers.tenant`: "acme", `bytes(data.k)`: "key", `time`: "2026-03-01T12:00:00.5Z",

@@ -31,7 +31,7 @@ func Example() {
 		return
 	}
 	fmt.Println(e.ID, e.Source, e.Type, e.Subject)
-	fmt.Println(string(e.Data))
+	fmt.Println(string(e.Data.Bytes()))
 	// Output:
 	// orders-2-41 fiso-flow/order-events order.shipped customer-7
 	// {"order_id":9007199254740993,"timestamp":"2026-03-01T12:00:00Z","status":"shipped"}

@@ -44,8 +44,8 @@ func (e *Expression) Eval(ctx context.Context, event *cloudevent.Event) ([]byte,
 	defer func() { v.release(); e.pool.Put(v) }()
 	v.ctx, v.timeout = ctx, defaultTimeout
 	v.event, v.time = *event, event.Time
-	if len(event.Data) > 0 {
-		v.payload = event.Data
+	if event.Data.Len() > 0 {
+		v.payload = event.Data.Bytes()
 	}
 	for _, x := range event.Extensions {
 		v.headers = append(v.headers, connector.Header{Key: x.Name, Value: []byte(x.Value)})

@@ -122,7 +122,7 @@ func TestProcess_endsEveryHostileExpressionInTimeAndMemory(t *testing.T) {
 			took, grown := time.Since(start), heap()-before
 			switch code := fault.CodeOf(err); {
 			case err == nil:
-				t.Logf("%v, %d MiB allocated: %d bytes of output", took, grown>>20, len(e.Data))
+				t.Logf("%v, %d MiB allocated: %d bytes of output", took, grown>>20, e.Data.Len())
 			case code == fault.TransformFailed || code == fault.TransformTimeout || code == fault.OutputTooLarge:
 				t.Logf("%v, %d MiB allocated: %s: %v", took, grown>>20, code, err)
 			default:

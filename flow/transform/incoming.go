@@ -3,6 +3,7 @@ package transform
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"iter"
 	"strconv"
 	"strings"
@@ -25,34 +26,38 @@ func (p *Pipeline) incoming(v *vars, m *connector.Message) ([]byte, error) {
 	h := scanHeaders(m.Headers)
 	e := &v.event
 	v.headers, v.message = m.Headers, m
-	payload := m.Value
+	mode, err := h.Mode()
 	switch {
-	case h.prefix != "":
-		if _, err := cloudevent.FromHeaders(h.prefix, pairs(m.Headers), e); err != nil {
-			return nil, fault.New(fault.DecodeFailed, err)
-		}
-	case isStructured(h.contentType):
-		if err := cloudevent.ParseJSON(m.Value, e); err != nil {
-			return nil, fault.New(fault.DecodeFailed, err)
-		}
-		payload = e.Data
+	case err != nil:
+	case mode == cloudevent.Binary:
+		_, err = cloudevent.FromHeaders(h.Prefix, pairs(m.Headers), e)
+		e.Data = cloudevent.Bytes(m.Value)
+	case mode == cloudevent.Structured:
+		err = cloudevent.ParseJSON(m.Value, e)
+	case mode == cloudevent.Batched:
+		err = errBatch
 	default:
-		e.Source, e.Type, e.Time, e.DataContentType = p.source, defaultType, m.Time, h.contentType
-		v.nameless = true
-	}
-	if !v.nameless {
-		if err := e.Validate(); err != nil {
-			return nil, fault.New(fault.DecodeFailed, err)
+		e.Source, e.Type, e.Time, e.Data = p.source, defaultType, m.Time, cloudevent.Bytes(m.Value)
+		if cloudevent.ValidContentType(h.ContentType) {
+			e.DataContentType = h.ContentType
 		}
+		v.plain, v.nameless = true, true
 	}
-	e.Data, e.Key = nil, nil
+	if err == nil && !v.nameless {
+		err = e.Validate()
+	}
+	if err != nil {
+		return nil, fault.New(fault.DecodeFailed, err)
+	}
 	addTrace(e, "traceparent", h.traceparent)
 	addTrace(e, "tracestate", h.tracestate)
 	if v.time = e.Time; v.time.IsZero() {
 		v.time = m.Time
 	}
-	return payload, nil
+	return e.Data.Bytes(), nil
 }
+
+var errBatch = errors.New("a batch of CloudEvents is not one event: only the http source takes batches apart")
 
 // name gives a message that is no CloudEvent its id and its subject, unless
 // that was done. Both are one text, which saves memory being asked for twice.
@@ -120,24 +125,18 @@ func randomID() string {
 
 // marks are the headers that say what a message is.
 type marks struct {
-	prefix                               string // of the attributes, for a CloudEvent in binary mode
-	contentType, traceparent, tracestate string
+	cloudevent.Signs
+	traceparent, tracestate string
 }
 
-func scanHeaders(headers []connector.Header) marks {
-	var h marks
+func scanHeaders(headers []connector.Header) (h marks) {
 	for i := range headers {
 		name := headers[i].Key
 		if n := len(name); n < len("tracestate") || n > len("ce_specversion") {
 			continue // most are told apart without being read
 		}
 		switch {
-		case strings.EqualFold(name, cloudevent.KafkaPrefix+"specversion"):
-			h.prefix = cloudevent.KafkaPrefix
-		case strings.EqualFold(name, cloudevent.HTTPPrefix+"specversion"):
-			h.prefix = cloudevent.HTTPPrefix
-		case strings.EqualFold(name, "content-type"):
-			h.contentType = text8(headers[i].Value)
+		case h.See(name, headers[i].Value):
 		case strings.EqualFold(name, "traceparent"):
 			h.traceparent = text8(headers[i].Value)
 		case strings.EqualFold(name, "tracestate"):
@@ -159,15 +158,6 @@ func pairs(headers []connector.Header) iter.Seq2[string, []byte] {
 	}
 }
 
-func isStructured(contentType string) bool {
-	const structured = "application/cloudevents+json"
-	if len(contentType) < len(structured) || !strings.EqualFold(contentType[:len(structured)], structured) {
-		return false
-	}
-	rest := strings.TrimLeft(contentType[len(structured):], " \t")
-	return rest == "" || rest[0] == ';'
-}
-
 // addTrace sets an extension of distributed tracing, unless the event has it.
 func addTrace(e *cloudevent.Event, name, value string) {
 	if value == "" {
@@ -178,16 +168,26 @@ func addTrace(e *cloudevent.Event, name, value string) {
 	}
 }
 
-// contentType is what a payload without a declared type is.
-func contentType(payload []byte, doc *lazyjson.Doc) string {
+// declare says what the data of a message that is no CloudEvent, and has no
+// content type, is. A CloudEvent without one keeps none. doc is the data, if an
+// expression has read it, which spares another look.
+func declare(e *cloudevent.Event, doc *lazyjson.Doc) {
+	payload := e.Data.Bytes()
+	if len(payload) == 0 {
+		return
+	}
+	isText, isJSON := utf8.Valid(payload), doc.Root().Kind() != lazyjson.Absent
+	if isText && !isJSON {
+		if data, err := cloudevent.JSON(payload); err == nil {
+			e.Data, isJSON = data, true
+		}
+	}
 	switch {
-	case len(payload) == 0:
-		return ""
-	case doc.Root().Kind() != lazyjson.Absent || doc.Parse(payload) == nil:
-		return "application/json"
-	case utf8.Valid(payload):
-		return "text/plain; charset=utf-8"
+	case isText && isJSON:
+		e.DataContentType = "application/json"
+	case isText:
+		e.DataContentType = "text/plain; charset=utf-8"
 	default:
-		return "application/octet-stream"
+		e.DataContentType = "application/octet-stream"
 	}
 }

@@ -2,12 +2,15 @@ package transform
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/flow/fault"
 )
 
 // Pipeline turns messages into events. It is made by New, never changes, and
@@ -101,7 +104,7 @@ func (p *Pipeline) process(v *vars, m *connector.Message, t *Trace) (*cloudevent
 		v.name()
 		in := v.event
 		in.Extensions = slices.Clone(in.Extensions)
-		in.Data, in.Key = payload, m.Key
+		in.Key = m.Key
 		t.Incoming = &in
 	}
 	if p.filter != nil {
@@ -114,13 +117,13 @@ func (p *Pipeline) process(v *vars, m *connector.Message, t *Trace) (*cloudevent
 	if err != nil {
 		return nil, err
 	}
-	if err := p.fill(v, out, payload); err != nil {
+	if err := p.fill(v, out); err != nil {
 		return nil, err
 	}
 	out.Key = m.Key
 	holds := len(m.Key) + len(m.Value)
 	if p.output != nil {
-		holds += len(out.Data) // else they are the record's own
+		holds += out.Data.Len() // else they are the record's own
 	}
 	return v.keepEvent(out, holds), nil
 }
@@ -145,19 +148,24 @@ func (p *Pipeline) begin(v *vars) (*cloudevent.Event, error) {
 	return &out.Event, nil
 }
 
-// fill sets the data of the outgoing event.
-func (p *Pipeline) fill(v *vars, e *cloudevent.Event, payload []byte) (err error) {
+var errNotUTF8 = errors.New("the transform copies a string of the record that is not UTF-8, which JSON has to be")
+
+// fill sets the data of the outgoing event. What a transform writes is JSON but
+// for strings that it copies, which may not be UTF-8.
+func (p *Pipeline) fill(v *vars, e *cloudevent.Event) (err error) {
 	if p.output == nil {
-		e.Data = payload
-		if e.DataContentType == "" {
-			e.DataContentType = contentType(payload, &v.doc)
+		if v.plain && e.DataContentType == "" {
+			declare(e, &v.doc)
 		}
 		return nil
 	}
 	if v.out, err = p.output.write(v.out[:0], v, p.limit); err != nil {
 		return err
 	}
-	e.Data = v.keep(v.out)
+	if !utf8.Valid(v.out) {
+		return fault.New(fault.DecodeFailed, errNotUTF8)
+	}
+	e.Data = cloudevent.Bytes(v.keep(v.out))
 	e.DataContentType = "application/json"
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/config"
@@ -24,8 +25,8 @@ func TestProcess_doesWhatTheContractShows(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := `{"order_id":"A-1","timestamp":"2026-03-01T12:00:00.5Z","status":"shipped"}`; string(e.Data) != want {
-		t.Errorf("got %s, want %s", e.Data, want)
+	if want := `{"order_id":"A-1","timestamp":"2026-03-01T12:00:00.5Z","status":"shipped"}`; string(e.Data.Bytes()) != want {
+		t.Errorf("got %s, want %s", e.Data.Bytes(), want)
 	}
 	if e.ID != message("").Position.String() || e.ID != "orders-2-41" || e.Source != "fiso-flow/order-events" || e.Type != "fiso.event" || e.Subject != "customer-7" ||
 		!e.Time.Equal(noon) || e.DataContentType != "application/json" || string(e.Key) != "customer-7" {
@@ -61,8 +62,8 @@ func TestProcess_writesWhatExpressionsSay(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if string(e.Data) != row.want {
-				t.Errorf("got %s, want %s", e.Data, row.want)
+			if string(e.Data.Bytes()) != row.want {
+				t.Errorf("got %s, want %s", e.Data.Bytes(), row.want)
 			}
 		})
 	}
@@ -74,8 +75,8 @@ func TestProcess_makesFieldsInTheirOrder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := `{"order_id":"A","twice":4,"in":{"a":"orders-2-41"}}`; string(e.Data) != want {
-		t.Errorf("got %s, want %s", e.Data, want)
+	if want := `{"order_id":"A","twice":4,"in":{"a":"orders-2-41"}}`; string(e.Data.Bytes()) != want {
+		t.Errorf("got %s, want %s", e.Data.Bytes(), want)
 	}
 }
 
@@ -135,7 +136,7 @@ func TestProcess_filters(t *testing.T) {
 		if err != nil || (e != nil) != pass {
 			t.Errorf("%s: %v, %v", value, e, err)
 		}
-		if trace := p.Trace(t.Context(), message(value)); trace.Filtered == pass || trace.Incoming == nil || string(trace.Incoming.Data) != value {
+		if trace := p.Trace(t.Context(), message(value)); trace.Filtered == pass || trace.Incoming == nil || string(trace.Incoming.Data.Bytes()) != value {
 			t.Errorf("%s: %+v", value, trace)
 		}
 	}
@@ -180,7 +181,7 @@ func TestProcess_passesAPayloadThatNobodyReads(t *testing.T) {
 		"plain text": "text/plain; charset=utf-8", "\xff\x00": "application/octet-stream", `{"a":1}`: "application/json", "": "",
 	} {
 		e, err := p.Process(t.Context(), message(value))
-		if err != nil || string(e.Data) != value || e.DataContentType != want {
+		if err != nil || string(e.Data.Bytes()) != value || e.DataContentType != want {
 			t.Errorf("%q: %v, %v", value, e, err)
 		}
 	}
@@ -191,7 +192,7 @@ func TestProcess_passesAPayloadThatNobodyReads(t *testing.T) {
 	}
 	m = message("")
 	m.Value = nil
-	if e, err := p.Process(t.Context(), m); err != nil || e.Data != nil {
+	if e, err := p.Process(t.Context(), m); err != nil || e.Data.Bytes() != nil {
 		t.Errorf("%v, %v", e, err)
 	}
 }
@@ -222,8 +223,8 @@ func TestProcess_keepsTheAttributesOfACloudEvent(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if want := `{"a":1.50,"t":"2026-01-02T03:04:05Z","s":"sub"}`; string(e.Data) != want {
-				t.Errorf("got %s, want %s", e.Data, want)
+			if want := `{"a":1.50,"t":"2026-01-02T03:04:05Z","s":"sub"}`; string(e.Data.Bytes()) != want {
+				t.Errorf("got %s, want %s", e.Data.Bytes(), want)
 			}
 			if e.ID != "e-1" || e.Source != "/s" || e.Type != "new" || e.Subject != "sub" || string(e.Key) != "k" {
 				t.Errorf("got %+v", e)
@@ -234,11 +235,11 @@ func TestProcess_keepsTheAttributesOfACloudEvent(t *testing.T) {
 				}
 			}
 			trace := p.Trace(t.Context(), m)
-			if got, _ := trace.Incoming.Extension("tenant"); got != "acme" || trace.Incoming.Type != "t" || string(trace.Incoming.Data) != `{"a":1.50}` {
+			if got, _ := trace.Incoming.Extension("tenant"); got != "acme" || trace.Incoming.Type != "t" || string(trace.Incoming.Data.Bytes()) != `{"a":1.50}` {
 				t.Errorf("incoming %+v", trace.Incoming)
 			}
-			if e, err = mustNew(t, Config{}).Process(t.Context(), m); err != nil || string(e.Data) != `{"a":1.50}` {
-				t.Errorf("passed on as %s, %v", e.Data, err)
+			if e, err = mustNew(t, Config{}).Process(t.Context(), m); err != nil || string(e.Data.Bytes()) != `{"a":1.50}` {
+				t.Errorf("passed on as %s, %v", e.Data.Bytes(), err)
 			}
 		})
 	}
@@ -247,18 +248,15 @@ func TestProcess_keepsTheAttributesOfACloudEvent(t *testing.T) {
 func TestProcess_refusesABrokenCloudEvent(t *testing.T) {
 	p := mustNew(t, Config{})
 	for name, m := range map[string]*connector.Message{
-		"no id":         {Headers: headers("ce_specversion", "1.0", "ce_source", "/s", "ce_type", "t")},
-		"version":       {Headers: headers("ce_specversion", "9", "ce_id", "1", "ce_source", "/s", "ce_type", "t")},
-		"no JSON":       {Value: []byte("{"), Headers: headers("content-type", "application/cloudevents+json")},
-		"no attributes": {Value: []byte(`{"specversion":"1.0"}`), Headers: headers("content-type", "application/cloudevents+json")},
+		"no id":          {Headers: headers("ce_specversion", "1.0", "ce_source", "/s", "ce_type", "t")},
+		"version":        {Headers: headers("ce_specversion", "9", "ce_id", "1", "ce_source", "/s", "ce_type", "t")},
+		"no JSON":        {Value: []byte("{"), Headers: headers("content-type", "application/cloudevents+json")},
+		"another format": {Value: []byte(`x`), Headers: headers("content-type", "application/cloudevents+avro")},
+		"no attributes":  {Value: []byte(`{"specversion":"1.0"}`), Headers: headers("content-type", "application/cloudevents+json")},
 	} {
 		if _, err := p.Process(t.Context(), m); fault.CodeOf(err) != fault.DecodeFailed {
 			t.Errorf("%s: %v", name, err)
 		}
-	}
-	m := &connector.Message{Value: []byte(`x`), Headers: headers("content-type", "application/cloudevents+jsonx")}
-	if _, err := p.Process(t.Context(), m); err != nil {
-		t.Errorf("another type: %v", err)
 	}
 }
 
@@ -327,8 +325,8 @@ func TestProcess_isSafeForConcurrentUseAndSharesNoMemory(t *testing.T) {
 			}
 			for i, e := range kept {
 				id := fmt.Sprintf("%d-%d", g, i)
-				if want := fmt.Sprintf(`{"id":%q,"up":["a!",%q],"t":"2026-03-01T12:00:00.5Z"}`, id, id+"!"); string(e.Data) != want || e.Subject != id {
-					t.Errorf("got %s, want %s", e.Data, want)
+				if want := fmt.Sprintf(`{"id":%q,"up":["a!",%q],"t":"2026-03-01T12:00:00.5Z"}`, id, id+"!"); string(e.Data.Bytes()) != want || e.Subject != id {
+					t.Errorf("got %s, want %s", e.Data.Bytes(), want)
 				}
 			}
 		})
@@ -387,12 +385,12 @@ func TestProcess_keepsEventsApartThatShareMemory(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		e.Data = append(e.Data, ' ')[:len(e.Data)] // must not reach the next one's
+		_ = append(e.Data.Bytes(), ' ') // must not reach the next one's
 		kept = append(kept, e)
 	}
 	for i, e := range kept {
-		if v := values(i); string(e.Data) != `{"v":"`+v+`"}` || e.Subject != "s"+v || e.ID != "orders-2-41" {
-			t.Errorf("event %d is %s, %s, %s", i, e.ID, e.Subject, e.Data)
+		if v := values(i); string(e.Data.Bytes()) != `{"v":"`+v+`"}` || e.Subject != "s"+v || e.ID != "orders-2-41" {
+			t.Errorf("event %d is %s, %s, %s", i, e.ID, e.Subject, e.Data.Bytes())
 		}
 	}
 }
@@ -415,8 +413,8 @@ func FuzzProcess(f *testing.F) {
 			if fault.CodeOf(err) == "" {
 				t.Errorf("no code: %v", err)
 			}
-		case e != nil && !json.Valid(e.Data):
-			t.Errorf("not JSON: %q", e.Data)
+		case e != nil && !json.Valid(e.Data.Bytes()):
+			t.Errorf("not JSON: %q", e.Data.Bytes())
 		}
 	})
 }
@@ -431,11 +429,15 @@ func FuzzIncoming_keepsTheIdentity(f *testing.F) {
 	p := mustNew(f, Config{CEL: text(`{"all": data}`)})
 	f.Fuzz(func(t *testing.T, structured bool, id, subject, tenant string, data []byte) {
 		clean := func(s string) string { return strings.ToValidUTF8(s, "\ufffd") }
-		in := cloudevent.Event{ID: clean(id), Source: "/s", Type: "t", Subject: clean(subject), Data: data}
+		in := cloudevent.Event{ID: clean(id), Source: "/s", Type: "t", Subject: clean(subject), DataContentType: "application/json", Data: cloudevent.Bytes(data)}
 		in.SetExtension("tenant", clean(tenant))
 		m := message(string(data))
 		if m.Headers = headers("content-type", "application/cloudevents+json"); structured {
-			m.Value = in.AppendJSON(nil)
+			written, err := in.AppendJSON(nil)
+			if err != nil {
+				return // it cannot be sent so
+			}
+			m.Value = written
 		} else {
 			m.Headers = headers("content-type", "application/json")
 			in.Attributes(func(name, value string) bool {
@@ -452,7 +454,7 @@ func FuzzIncoming_keepsTheIdentity(f *testing.F) {
 			if fault.CodeOf(err) == "" {
 				t.Errorf("no code: %v", err)
 			}
-			if code := fault.CodeOf(err); id != "" && json.Valid(data) && len(data) < 1000 && code != "" {
+			if code := fault.CodeOf(err); id != "" && json.Valid(data) && utf8.Valid(data) && len(data) < 900 && code != "" {
 				t.Errorf("%q, %q: %v", id, data, err)
 			}
 			return
@@ -460,8 +462,8 @@ func FuzzIncoming_keepsTheIdentity(f *testing.F) {
 		if got, _ := e.Extension("tenant"); e.ID != in.ID || e.Subject != in.Subject || got != clean(tenant) || e.Source != "/s" || e.Type != "t" {
 			t.Errorf("%+v became %+v", in, e)
 		}
-		if want := `{"all":` + strings.Trim(string(data), " \t\r\n") + `}`; string(e.Data) != want {
-			t.Errorf("%q became %q", want, e.Data)
+		if want := `{"all":` + strings.Trim(string(data), " \t\r\n") + `}`; string(e.Data.Bytes()) != want {
+			t.Errorf("%q became %q", want, e.Data.Bytes())
 		}
 	})
 }
@@ -484,7 +486,7 @@ func TestProcess_refusesAMapKeyThatIsNone(t *testing.T) {
 		if err != nil {
 			got = string(fault.CodeOf(err)) + " " + err.Error()
 		} else {
-			got = string(e.Data)
+			got = string(e.Data.Bytes())
 		}
 		if got != want {
 			t.Errorf("%s gave %s, want %s", source, got, want)

@@ -192,6 +192,9 @@ func (x *expression) copy(dst []byte, v *vars, limit int) ([]byte, error) {
 		}
 		return append(dst, found.Raw()...), nil
 	case varTime:
+		if v.time.IsZero() {
+			return append(dst, "null"...), nil
+		}
 		dst = celjson.AppendTime(dst, v.time)
 	default:
 		text, _ := v.text(x.path.root)

@@ -22,7 +22,8 @@ const keepNodes = 1 << 14
 // vars is what the expressions see of one event, and the memory they share.
 // Each event has one to itself; it is reused.
 type vars struct {
-	event       cloudevent.Event   // data is not used: see doc
+	event       cloudevent.Event   // expressions see its data as doc
+	plain       bool               // the message was no CloudEvent
 	outgoing    outgoing           // what is made of it
 	message     *connector.Message // where it comes from; nil for a sink's expressions
 	nameless    bool               // id and subject of the event are not made yet: see name
@@ -53,7 +54,7 @@ func (v *vars) release() {
 	if v.outgoing.used {
 		v.outgoing = outgoing{}
 	}
-	v.message, v.nameless, v.headers = nil, false, nil
+	v.message, v.plain, v.nameless, v.headers = nil, false, false, nil
 	v.payload, v.decoded, v.undecodable = nil, false, nil
 	v.data, v.named, v.time = nil, nil, time.Time{}
 	v.ctx, v.limited, v.cancel = nil, nil, nil
@@ -115,6 +116,9 @@ func (v *vars) ResolveName(name string) (any, bool) {
 		}
 		return v.data, true
 	case varTime:
+		if v.time.IsZero() {
+			return types.NullValue, true // Kafka has records without one
+		}
 		return types.Timestamp{Time: v.time.UTC()}, true
 	case varHeaders:
 		if v.named == nil {

@@ -163,6 +163,8 @@ func TestParse_saysWhatIsWrong(t *testing.T) {
 		"kafka without a topic":     {"asyncBrokers: [a:1]\ntargets: [{name: a, protocol: kafka}]", "add kafka: {topic: …}"},
 		"kafka with all the rest":   {"asyncBrokers: [a:1]\ntargets: [{name: a, protocol: kafka, host: a, kafka: {topic: a}, async: {topic: b}, auth: {type: basic}}]", "has no host"},
 		"a broker":                  {"asyncBrokers: ['kafka://a:1']", "asyncBrokers[0]: \"kafka://a:1\" is no broker: write host:port"},
+		"a broker's port":           {"asyncBrokers: [a:abc]", "asyncBrokers[0]: \"a:abc\" is no broker: write host:port"},
+		"a broker's port, too high": {"asyncBrokers: [a:99999]", "asyncBrokers[0]: \"a:99999\" is no broker: write host:port"},
 		"a login without a user":    {"asyncBrokers: [a:1]\nasyncSASL: {mechanism: PLAIN, password: x}", "asyncSASL.username: is required for PLAIN"},
 		"a topic for two":           {"asyncBrokers: [a:1]\ntargets: [{name: a, host: a, async: {topic: t}}, {name: b, host: b, async: {topic: t}}]", "targets[1].async.topic: t holds the calls of targets[0] already"},
 		"replies among requests":    {target("async: {topic: a, replyTopic: a}"), "an answer would be taken for one"},

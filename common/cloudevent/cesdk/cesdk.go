@@ -4,12 +4,10 @@
 package cesdk
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/cloudevents/sdk-go/v2/types"
@@ -19,7 +17,8 @@ import (
 
 // To is e as the event of the CloudEvents SDK. Data is shared, not copied;
 // the key is not part of it. It fails where the SDK finds the event not valid,
-// such as a source that is no URI reference.
+// such as a source that is no URI reference, and where data is not the JSON that
+// its content type says: the SDK would write it into the event as it is.
 func To(e *cloudevent.Event) (event.Event, error) {
 	out := event.New(event.CloudEventsVersionV1)
 	out.SetID(e.ID)
@@ -38,15 +37,36 @@ func To(e *cloudevent.Event) (event.Event, error) {
 		out.SetDataSchema(e.DataSchema)
 	}
 	for _, x := range e.Extensions {
-		out.SetExtension(x.Name, x.Value)
+		out.SetExtension(x.Name, native(x))
 	}
-	out.DataEncoded = e.Data
-	out.DataBase64 = e.Data != nil && !placesJSON(e.DataContentType) &&
-		(!isText(e.DataContentType) || !utf8.Valid(e.Data))
+	out.DataEncoded = e.Data.Bytes()
+	out.DataBase64 = e.DataIsBinary() || cloudevent.IsJSON(e.DataContentType) && !placesJSON(e.DataContentType)
+	if err := e.CheckData(); err != nil {
+		return event.Event{}, fmt.Errorf("convert to the SDK's event: %w", err)
+	}
 	if err := out.Validate(); err != nil {
 		return event.Event{}, fmt.Errorf("convert to the SDK's event: %s", strings.TrimSpace(err.Error()))
 	}
 	return out, nil
+}
+
+// native is the value of an extension as the SDK holds it. One that is not of
+// its kind is a text.
+func native(x cloudevent.Extension) any {
+	var value any
+	var err error
+	switch x.Kind {
+	case cloudevent.Integer:
+		value, err = types.ParseInteger(x.Value)
+	case cloudevent.Boolean:
+		value, err = types.ParseBool(x.Value)
+	default:
+		return x.Value
+	}
+	if err != nil {
+		return x.Value
+	}
+	return value
 }
 
 // placesJSON reports whether the SDK places data of a content type as JSON. It
@@ -54,7 +74,7 @@ func To(e *cloudevent.Event) (event.Event, error) {
 // as a string that holds JSON, which base64 keeps it from.
 func placesJSON(contentType string) bool {
 	switch strings.ToLower(mediaType(contentType)) {
-	case "", "application/json", "text/json", cloudevent.ContentTypeJSON, cloudevent.ContentTypeBatch:
+	case "application/json", "text/json", cloudevent.ContentTypeJSON, cloudevent.ContentTypeBatch:
 		return true
 	default:
 		return false
@@ -62,9 +82,11 @@ func placesJSON(contentType string) bool {
 }
 
 // From is an event of the CloudEvents SDK as ours; one of version 0.3 is
-// raised to 1.0. Extensions become text, in order of their names. Data is
-// shared, not copied. It fails if the event is not valid, or if its data is
-// not JSON although its content type says so.
+// raised to 1.0. Extensions are in order of their names; those that are neither
+// integers nor booleans become text. Data is shared, not copied. It fails if the
+// event is not valid, or if its data is not JSON although its content type says
+// so. Data without a content type is JSON where the SDK would write it as JSON
+// and it is, and bytes of no type otherwise.
 func From(in event.Event) (*cloudevent.Event, error) {
 	e, err := from(in)
 	if err != nil {
@@ -82,28 +104,51 @@ func from(in event.Event) (*cloudevent.Event, error) {
 		ID: c.ID, Source: c.Source.String(), Type: c.Type,
 		Subject: c.GetSubject(), Time: c.GetTime(),
 		DataContentType: c.GetDataContentType(), DataSchema: c.GetDataSchema(),
-		Data: in.DataEncoded,
 	}
 	for name, value := range c.Extensions {
 		formatted, err := types.Format(value)
 		if err != nil {
 			return nil, fmt.Errorf("extension %s: %w", name, err)
 		}
-		e.Extensions = append(e.Extensions, cloudevent.Extension{Name: name, Value: formatted})
+		e.Extensions = append(e.Extensions, cloudevent.Extension{Name: name, Value: formatted, Kind: kind(value)})
 	}
 	slices.SortFunc(e.Extensions, func(a, b cloudevent.Extension) int { return strings.Compare(a.Name, b.Name) })
 	if err := e.Validate(); err != nil {
 		return nil, err
 	}
-	if len(e.Data) > 0 && cloudevent.IsJSON(e.DataContentType) && !json.Valid(e.Data) {
-		return nil, errors.New("data is not valid JSON")
-	}
-	return e, nil
+	return e, takeData(e, in)
 }
 
-func isText(contentType string) bool {
-	const prefix = "text/"
-	return len(contentType) > len(prefix) && strings.EqualFold(contentType[:len(prefix)], prefix)
+// takeData sets the data of e.
+func takeData(e *cloudevent.Event, in event.Event) error {
+	e.Data = cloudevent.Bytes(in.DataEncoded)
+	untyped := e.DataContentType == "" && !in.DataBase64
+	if len(in.DataEncoded) == 0 || !untyped && !cloudevent.IsJSON(e.DataContentType) {
+		return nil
+	}
+	data, err := cloudevent.JSON(in.DataEncoded)
+	switch {
+	case err == nil:
+		e.Data = data
+		if untyped {
+			e.DataContentType = event.ApplicationJSON
+		}
+	case !untyped:
+		return fmt.Errorf("data is not what datacontenttype %.64q says: %w", e.DataContentType, err)
+	}
+	return nil
+}
+
+// kind is the kind of an extension's value, which the SDK has normalised.
+func kind(value any) cloudevent.Kind {
+	switch value.(type) {
+	case int32:
+		return cloudevent.Integer
+	case bool:
+		return cloudevent.Boolean
+	default:
+		return cloudevent.Text
+	}
 }
 
 // mediaType is a content type without its parameters.

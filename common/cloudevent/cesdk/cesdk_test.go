@@ -29,17 +29,31 @@ func randomEvent(r *rand.Rand) *cloudevent.Event {
 		e.Time = time.Unix(r.Int64N(4e9), r.Int64N(1e9)).UTC()
 	}
 	for _, name := range []string{"alpha", "beta", "traceparent"}[:r.IntN(4)] {
-		e.Extensions = append(e.Extensions, cloudevent.Extension{Name: name, Value: pick("x", "7", "true", "é\tx")})
+		x := cloudevent.Extension{Name: name, Value: pick("x", "7", "true", "é\tx"), Kind: cloudevent.Kind(r.IntN(3))}
+		if x.Kind == cloudevent.Integer {
+			x.Value = pick("0", "-7", "2147483647", "-2147483648")
+		} else if x.Kind == cloudevent.Boolean {
+			x.Value = pick("true", "false")
+		}
+		e.Extensions = append(e.Extensions, x)
 	}
 	switch r.IntN(4) {
 	case 0:
-		e.DataContentType, e.Data = pick("", "application/json", "text/json; v=1"), []byte(pick(`{"a": 1.50}`, `12345678901234567890`, `"s"`, `[null]`))
+		e.DataContentType, e.Data = pick("application/json", "text/json; v=1"), known(pick(`{"a": 1.50}`, `12345678901234567890`, `"s"`, `[null]`))
 	case 1:
-		e.DataContentType, e.Data = "text/plain", []byte(pick("plain", "", "q\"\\\n", "ü"))
+		e.DataContentType, e.Data = "text/plain", cloudevent.Bytes([]byte(pick("plain", "", "q\"\\\n", "ü")))
 	case 2:
-		e.DataContentType, e.Data = pick("application/octet-stream", "text/plain"), []byte{0xff, byte(r.IntN(256)), 0}
+		e.DataContentType, e.Data = pick("", "application/octet-stream", "text/plain"), cloudevent.Bytes([]byte{0xff, byte(r.IntN(256)), 0})
 	}
 	return e
+}
+
+func known(s string) cloudevent.Data {
+	d, err := cloudevent.JSON([]byte(s))
+	if err != nil {
+		panic(err)
+	}
+	return d
 }
 
 // writeSDK is the SDK's own writer; json.Marshal would take the spaces out.
@@ -55,7 +69,10 @@ func writeSDK(t *testing.T, e event.Event) []byte {
 func TestCodec_agreesWithTheSDKBothWays(t *testing.T) {
 	for seed := range uint64(2000) {
 		want := randomEvent(rand.New(rand.NewPCG(seed, 1)))
-		ours := want.AppendJSON(nil)
+		ours, err := want.AppendJSON(nil)
+		if err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
 
 		var theirs event.Event
 		if err := json.Unmarshal(ours, &theirs); err != nil {
@@ -82,7 +99,7 @@ func TestCodec_agreesWithTheSDKBothWays(t *testing.T) {
 // base64 (content_type.go, isJSON, of v2.16.2).
 func TestTo_keepsJSONBySuffixWhole(t *testing.T) {
 	want := &cloudevent.Event{
-		ID: "1", Source: "/s", Type: "t", Time: time.Unix(1, 5).UTC(), DataContentType: "application/vnd.order+json", Data: []byte(`{"a": 1.50}`),
+		ID: "1", Source: "/s", Type: "t", Time: time.Unix(1, 5).UTC(), DataContentType: "application/vnd.order+json", Data: known(`{"a": 1.50}`),
 		Extensions: []cloudevent.Extension{{Name: "alpha", Value: "x"}},
 	}
 	sdk, err := To(want)
@@ -115,7 +132,7 @@ func TestFrom_raisesVersion03AndFormatsExtensions(t *testing.T) {
 	in.SetExtension("number", 7)
 	in.SetExtension("bytes", []byte{1})
 	got, err := From(in)
-	want := &cloudevent.Event{ID: "1", Source: "/s", Type: "t", Extensions: []cloudevent.Extension{{Name: "bytes", Value: "AQ=="}, {Name: "number", Value: "7"}}}
+	want := &cloudevent.Event{ID: "1", Source: "/s", Type: "t", Extensions: []cloudevent.Extension{{Name: "bytes", Value: "AQ=="}, {Name: "number", Value: "7", Kind: cloudevent.Integer}}}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, %v, want %+v", got, err, want)
 	}
@@ -140,11 +157,50 @@ func TestFrom_refusesWhatIsNoValidEvent(t *testing.T) {
 	for want, in := range map[string]event.Event{
 		"no attributes at all":    {},
 		"attribute id is missing": noID,
-		"data is not valid JSON":  notJSON,
-		"extension odd":           oddExtension,
+		`data is not what datacontenttype "application/json" says: invalid JSON at byte 1`: notJSON,
+		"extension odd": oddExtension,
 	} {
 		if _, err := From(in); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want %q", err, want)
+		}
+	}
+}
+
+// U1: the SDK writes data of a JSON type into the event unseen.
+func TestTo_refusesDataThatWouldForgeTheEvent(t *testing.T) {
+	for _, contentType := range []string{"application/json", "application/vnd.order+json"} {
+		e := &cloudevent.Event{ID: "1", Source: "/s", Type: "t", DataContentType: contentType, Data: cloudevent.Bytes([]byte(`1,"type":"refund.approved","source":"/bank"`))}
+		if _, err := To(e); err == nil || !strings.Contains(err.Error(), "invalid JSON at byte 1: ',' after the value") {
+			t.Errorf("%s: %v", contentType, err)
+		}
+	}
+}
+
+// U9: data of no type is not JSON by assumption, neither here nor there.
+func TestTo_writesDataWithoutATypeAsBytes(t *testing.T) {
+	e := &cloudevent.Event{ID: "1", Source: "/s", Type: "t", Data: cloudevent.Bytes([]byte(`{"a":1}`)), Extensions: []cloudevent.Extension{{Name: "n", Value: "x", Kind: cloudevent.Integer}, {Name: "s", Value: "7"}}}
+	sdk, err := To(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	written := string(writeSDK(t, sdk))
+	if !strings.Contains(written, `"data_base64":"eyJhIjoxfQ=="`) || strings.Contains(written, "datacontenttype") || !strings.Contains(written, `"n":"x","s":"7"`) {
+		t.Errorf("wrote %s", written)
+	}
+}
+
+// What the SDK holds without a type may come from either mode, and it writes
+// all of it as JSON.
+func TestFrom_takesUntypedDataForJSONWhereItIs(t *testing.T) {
+	for data, want := range map[string]string{`{"a":1}`: "application/json", `1,"id":"2"`: "", ``: ""} {
+		in := event.New()
+		in.SetID("1")
+		in.SetSource("/s")
+		in.SetType("t")
+		in.DataEncoded = []byte(data)
+		got, err := From(in)
+		if err != nil || got.DataContentType != want || string(got.Data.Bytes()) != data {
+			t.Errorf("%s: %+v, %v, want type %q", data, got, err, want)
 		}
 	}
 }

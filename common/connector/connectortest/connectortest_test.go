@@ -244,6 +244,8 @@ func TestRunSink_failsASinkThatBreaksTheContract(t *testing.T) {
 		{"loses one in ten", "did not arrive", connectortest.SinkDeliversConcurrently},
 		{"fails always", "Send of event", connectortest.SinkDeliversConcurrently},
 		{"keeps the data", "arrived changed: data is", connectortest.SinkKeepsNothing},
+		{"believes data", `event "alone" arrived changed`, connectortest.SinkForgesNothing},
+		{"tries what is not JSON again", "want a permanent *cloudevent.EncodeError", connectortest.SinkForgesNothing},
 		{"retries by itself", "did the sink retry by itself?", connectortest.SinkClassifies},
 		{"marks permanent as temporary", "is temporary, want permanent", connectortest.SinkClassifies},
 		{"asks for a delay by itself", "asks for a delay of 1s", connectortest.SinkClassifies},

@@ -103,15 +103,24 @@ func (d *shelf) put(e *cloudevent.Event) error {
 	kept := *e
 	kept.Extensions = slices.Clone(e.Extensions)
 	if d.fault != "keeps the data" {
-		kept.Data = bytes.Clone(e.Data)
+		kept.Data = cloudevent.Bytes(bytes.Clone(e.Data.Bytes()))
 	}
+	notJSON := e.CheckData() != nil
 	switch d.fault {
+	case "believes data":
+		if notJSON {
+			kept.Type, kept.Source = "forged", "/bank"
+		}
+	case "tries what is not JSON again":
+		if notJSON {
+			return errors.New("not JSON")
+		}
 	case "loses extensions":
 		kept.Extensions = nil
 	case "changes the time":
 		kept.Time = kept.Time.Add(time.Second)
 	case "changes the data":
-		kept.Data = append(kept.Data, ' ')
+		kept.Data = cloudevent.Bytes(append(kept.Data.Bytes(), ' '))
 	case "delivers twice":
 		d.events = append(d.events, &kept)
 	case "changes the event":

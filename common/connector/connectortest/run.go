@@ -69,6 +69,7 @@ func SinkScenarios(f Features) []SinkScenario {
 	add(true, "delivers events whole", SinkDelivers)
 	add(true, "delivers concurrently", SinkDeliversConcurrently)
 	add(true, "keeps nothing of an event", SinkKeepsNothing)
+	add(true, "lets no data forge an event", SinkForgesNothing)
 	add(true, "stops when the context ends", SinkStopsWithContext)
 	add(true, "closes twice and for good", SinkCloses)
 	add(true, "waits for calls when it closes", SinkWaitsForCalls)

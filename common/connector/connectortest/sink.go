@@ -47,7 +47,7 @@ func event(id string) *cloudevent.Event {
 		Time:            time.Date(2026, 1, 31, 12, 0, 0, 123456000, time.UTC),
 		DataContentType: "application/json", DataSchema: "https://example.com/schema.json",
 		Extensions: []cloudevent.Extension{{Name: "tenant", Value: "größe 100%"}},
-		Data:       []byte(`{"id":"` + id + `","amount":1.10}`),
+		Data:       cloudevent.Bytes([]byte(`{"id":"` + id + `","amount":1.10}`)),
 		Key:        []byte("key of " + id),
 	}
 }
@@ -101,12 +101,12 @@ func difference(got, want *cloudevent.Event) string {
 	if !got.Time.Equal(want.Time) {
 		return fmt.Sprintf("time is %v, was %v", got.Time, want.Time)
 	}
-	if !bytes.Equal(got.Data, want.Data) {
-		return fmt.Sprintf("data is %q, was %q", got.Data, want.Data)
+	if !bytes.Equal(got.Data.Bytes(), want.Data.Bytes()) {
+		return fmt.Sprintf("data is %q, was %q", got.Data.Bytes(), want.Data.Bytes())
 	}
 	a, b := clone(got), clone(want)
 	for _, e := range []*cloudevent.Event{a, b} {
-		e.Time, e.Data, e.Key = time.Time{}, nil, nil
+		e.Time, e.Data, e.Key = time.Time{}, cloudevent.Data{}, nil
 		slices.SortFunc(e.Extensions, func(x, y cloudevent.Extension) int { return bytes.Compare([]byte(x.Name), []byte(y.Name)) })
 	}
 	if !reflect.DeepEqual(a, b) {
@@ -118,7 +118,8 @@ func difference(got, want *cloudevent.Event) string {
 // clone is a copy that shares nothing.
 func clone(e *cloudevent.Event) *cloudevent.Event {
 	c := *e
-	c.Extensions, c.Data, c.Key = append([]cloudevent.Extension(nil), e.Extensions...), bytes.Clone(e.Data), bytes.Clone(e.Key)
+	c.Extensions, c.Key = append([]cloudevent.Extension(nil), e.Extensions...), bytes.Clone(e.Key)
+	c.Data = cloudevent.Bytes(bytes.Clone(e.Data.Bytes()))
 	return &c
 }
 
@@ -126,12 +127,13 @@ func clone(e *cloudevent.Event) *cloudevent.Event {
 // and that Send does not change them.
 func SinkDelivers(t testing.TB, f Features, n NewSink) {
 	e := newSinkEnv(t, f, n)
-	text, binary, none, bare := event("text"), event("binary"), event("none"), event("bare")
-	text.DataContentType, text.Data = "text/plain", []byte("ein \"Wort\"\nmit ü")
-	binary.DataContentType, binary.Data = "application/octet-stream", []byte{0, 1, 0xfe, 0xff}
-	none.DataContentType, none.Data = "", nil
-	*bare = cloudevent.Event{ID: "bare", Source: "/connectortest", Type: "t", DataContentType: "application/json", Data: []byte(`null`)}
-	all := []*cloudevent.Event{event("json"), text, binary, none, bare}
+	text, binary, untyped, none, bare := event("text"), event("binary"), event("untyped"), event("none"), event("bare")
+	text.DataContentType, text.Data = "text/plain", cloudevent.Bytes([]byte("ein \"Wort\"\nmit ü"))
+	binary.DataContentType, binary.Data = "application/octet-stream", cloudevent.Bytes([]byte{0, 1, 0xfe, 0xff})
+	untyped.DataContentType, untyped.Data = "", cloudevent.Bytes([]byte(`{"n":1}`))
+	none.DataContentType, none.Data = "", cloudevent.Data{}
+	*bare = cloudevent.Event{ID: "bare", Source: "/connectortest", Type: "t", DataContentType: "application/json", Data: cloudevent.Bytes([]byte(`null`))}
+	all := []*cloudevent.Event{event("json"), text, binary, untyped, none, bare}
 	for _, x := range all {
 		before := clone(x)
 		e.sent(x)
@@ -172,15 +174,16 @@ func SinkKeepsNothing(t testing.TB, f Features, n NewSink) {
 	reused := event("first")
 	first := clone(reused)
 	e.sent(reused)
-	for i := range reused.Data {
-		reused.Data[i] = 'x'
+	memory := reused.Data.Bytes()
+	for i := range memory {
+		memory[i] = 'x'
 	}
 	for i := range reused.Key {
 		reused.Key[i] = 'x'
 	}
 	second := event("second")
 	reused.ID, reused.Subject, reused.Extensions[0].Value = second.ID, second.Subject, "changed"
-	reused.Data = append(reused.Data[:0], `{"second":1}`...)
+	reused.Data = cloudevent.Bytes(append(memory[:0], `{"second":1}`...))
 	second = clone(reused)
 	e.sent(reused)
 	e.received(first, second)

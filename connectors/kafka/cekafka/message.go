@@ -2,7 +2,6 @@ package cekafka
 
 import (
 	"context"
-	"strings"
 
 	"github.com/cloudevents/sdk-go/v2/binding"
 	"github.com/cloudevents/sdk-go/v2/binding/spec"
@@ -38,20 +37,28 @@ func newMessage(d delivery) *message {
 
 // read is the CloudEvent that a record holds, in either mode.
 func read(m *connector.Message) (*cloudevent.Event, bool) {
+	var signs cloudevent.Signs
+	for _, h := range m.Headers {
+		signs.See(h.Key, h.Value)
+	}
 	e := new(cloudevent.Event)
-	if contentType, ok := m.Header("content-type"); ok && strings.HasPrefix(string(contentType), cloudevent.ContentTypeJSON) {
-		err := cloudevent.ParseJSON(m.Value, e)
+	mode, err := signs.Mode()
+	switch {
+	case err != nil || mode != cloudevent.Binary && mode != cloudevent.Structured:
+		return nil, false // Kafka has no batches
+	case mode == cloudevent.Structured:
+		err = cloudevent.ParseJSON(m.Value, e)
 		return e, err == nil
 	}
-	ok, err := cloudevent.FromHeaders(cloudevent.KafkaPrefix, func(yield func(string, []byte) bool) {
+	_, err = cloudevent.FromHeaders(signs.Prefix, func(yield func(string, []byte) bool) {
 		for _, h := range m.Headers {
 			if !yield(h.Key, h.Value) {
 				return
 			}
 		}
 	}, e)
-	e.Data = m.Value
-	return e, err == nil && ok
+	e.Data = cloudevent.Bytes(m.Value)
+	return e, err == nil
 }
 
 // GetWrappedMessage is the event.

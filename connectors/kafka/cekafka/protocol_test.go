@@ -100,6 +100,26 @@ func TestProtocol_readsBothModesAndSettlesWhenFinished(t *testing.T) {
 	}
 }
 
+// U3: the content type decides, and the envelope counts.
+func TestProtocol_readsTheEnvelopeAndNotTheCopiesOfItsAttributes(t *testing.T) {
+	copies := []string{"ce_specversion", "1.0", "ce_id", "outside", "ce_source", "/outside", "ce_type", "outside"}
+	for contentType, want := range map[string]string{
+		"application/cloudevents+json": "inside", "Application/CloudEvents+JSON; charset=utf8": "inside", "application/json": "outside",
+		"application/cloudevents+avro": "", "application/cloudevents-batch+json": "", "application/cloudevents+json; charset=latin1": "",
+	} {
+		var v verdict
+		m := newMessage(delivery{m: message1(&v, `{"specversion":"1.0","id":"inside","source":"/s","type":"t","data":{"a":1}}`, append(copies, "content-type", contentType)...)})
+		e, err := binding.ToEvent(t.Context(), m)
+		if want == "" {
+			if err == nil || m.ReadEncoding() != binding.EncodingUnknown {
+				t.Errorf("%s: %v, %v", contentType, e, err)
+			}
+		} else if err != nil || e.ID() != want {
+			t.Errorf("%s: %v, %v, want %s", contentType, e, err, want)
+		}
+	}
+}
+
 func TestProtocol_aRecordThatIsNoEventIsOfUnknownEncoding(t *testing.T) {
 	var v verdict
 	p := New(messages{message1(&v, "plain"), message1(&v, "{", "content-type", cloudevent.ContentTypeJSON)}, nil)

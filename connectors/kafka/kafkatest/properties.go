@@ -21,12 +21,16 @@ func (c *Processes) properties(b *broker) string {
 		voters = append(voters, fmt.Sprintf("%d@127.0.0.1:%d", v.id, v.quorum))
 	}
 	listeners := fmt.Sprintf("EXTERNAL://127.0.0.1:%d,INTERNAL://127.0.0.1:%d", b.external, b.internal)
+	advertised := listeners
+	if c.opts.Advertised != "" {
+		advertised = strings.Replace(listeners, "EXTERNAL://127.0.0.1:", "EXTERNAL://"+c.opts.Advertised+":", 1)
+	}
 	p := map[string]string{
 		"process.roles": "broker,controller", "node.id": strconv.Itoa(b.id),
 		"controller.quorum.voters":  strings.Join(voters, ","),
 		"controller.listener.names": "CONTROLLER", "inter.broker.listener.name": "INTERNAL",
 		"listeners":                                        listeners + fmt.Sprintf(",CONTROLLER://127.0.0.1:%d", b.quorum),
-		"advertised.listeners":                             listeners,
+		"advertised.listeners":                             advertised,
 		"listener.security.protocol.map":                   "CONTROLLER:PLAINTEXT,INTERNAL:PLAINTEXT,EXTERNAL:" + c.protocol(),
 		"log.dirs":                                         b.file("data"),
 		"auto.create.topics.enable":                        "false",

@@ -41,6 +41,9 @@ type RealOptions struct {
 	TLS bool
 	// ClientCerts asks clients for a certificate; only with TLS.
 	ClientCerts bool
+	// Advertised is the host that brokers tell clients to connect to. "": where
+	// they listen.
+	Advertised string
 	// Config is added to each broker's server.properties.
 	Config map[string]string
 }

@@ -72,7 +72,7 @@ func reply(topic, target string, r *request, a *answer, code string, now time.Ti
 	for _, name := range private {
 		h.Del(name)
 	}
-	e := cloudevent.Event{ID: r.id + "-reply", Source: source(target), Type: typeReply, Time: now, DataContentType: h.Get(contentType)}
+	e := cloudevent.Event{ID: r.id + "-reply", Source: source(target), Type: typeReply, Time: now, DataContentType: typeOf(h)}
 	e.SetExtension("fisorequestid", r.id)
 	if a.status != 0 {
 		e.SetExtension("fisostatus", strconv.Itoa(a.status))

@@ -50,11 +50,21 @@ func encode(c *proxy.Call, id string, body, key []byte, now time.Time) kafka.Rec
 	}
 	h := withoutPreference(c.Forwarded())
 	e := cloudevent.Event{
-		ID: id, Source: source(c.To.Spec.Name), Type: typeRequest, Time: now, DataContentType: h.Get(contentType),
+		ID: id, Source: source(c.To.Spec.Name), Type: typeRequest, Time: now, DataContentType: typeOf(h),
 		Extensions: []cloudevent.Extension{{Name: extTarget, Value: c.To.Spec.Name}, {Name: extMethod, Value: c.Method}, {Name: extPath, Value: path}},
 	}
 	trace(&e, c)
 	return kafka.Record{Topic: a.Topic, Key: key, Value: body, Headers: headers(&e, h), Time: now}
+}
+
+// typeOf is the content type as an attribute. One that is no content type, as
+// HTTP carries them too, stays among the fields alone: a record with it would be
+// no CloudEvent.
+func typeOf(h call.Header) string {
+	if t := h.Get(contentType); cloudevent.ValidContentType(t) {
+		return t
+	}
+	return ""
 }
 
 // trace gives an event the trace of the call, by the CloudEvents extension.

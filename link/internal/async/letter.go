@@ -30,13 +30,15 @@ const maxReason = 1024
 // buried are the headers that a death replaces; what else a record has, the count
 // of its replays among it, stays.
 var buried = map[string]bool{
-	"fiso-original-topic": true, "fiso-original-partition": true, "fiso-original-offset": true, "fiso-error-code": true,
+	"fiso-original-topic": true, "fiso-original-partition": true, "fiso-original-offset": true, "fiso-original-timestamp": true, "fiso-error-code": true,
 	"fiso-error-message": true, "fiso-retry-count": true, "fiso-failed-at": true, "fiso-flow-name": true, "fiso-sink": true,
 }
 
-// letter is a dead letter: the record untouched, and how it came to that.
+// letter is a dead letter: the record untouched, and how it came to that. It is dated
+// when it is written: retention counts from there, and with the time of the record,
+// the broker could delete it at once.
 func letter(topic, target string, m *connector.Message, d death, now time.Time) kafka.Record {
-	h := make([]connector.Header, 0, len(m.Headers)+8)
+	h := make([]connector.Header, 0, len(m.Headers)+9)
 	for _, own := range m.Headers {
 		if !buried[own.Key] {
 			h = append(h, own)
@@ -46,12 +48,24 @@ func letter(topic, target string, m *connector.Message, d death, now time.Time) 
 	add("fiso-original-topic", m.Position.Topic)
 	add("fiso-original-partition", strconv.FormatInt(int64(m.Position.Partition), 10))
 	add("fiso-original-offset", strconv.FormatInt(m.Position.Offset, 10))
+	if !m.Time.IsZero() {
+		add("fiso-original-timestamp", timestamp(m.Time))
+	}
 	add("fiso-error-code", d.code)
 	add("fiso-error-message", bounded(d.reason))
 	add("fiso-retry-count", strconv.Itoa(d.retries))
 	add("fiso-failed-at", now.UTC().Format(time.RFC3339Nano))
 	add("fiso-flow-name", target)
-	return kafka.Record{Topic: topic, Key: m.Key, Value: m.Value, Headers: h, Time: m.Time}
+	return kafka.Record{Topic: topic, Key: m.Key, Value: m.Value, Headers: h}
+}
+
+// timestamp is at as RFC 3339, or in milliseconds since 1970 where that has no such
+// year, as fiso-flow writes it.
+func timestamp(at time.Time) string {
+	if at = at.UTC(); at.Year() < 0 || at.Year() > 9999 {
+		return strconv.FormatInt(at.UnixMilli(), 10)
+	}
+	return at.Format(time.RFC3339Nano)
 }
 
 // bounded is s as valid UTF-8 of at most maxReason bytes, cut between characters.

@@ -51,6 +51,26 @@ func TestWorker_makesTheCallThatWasAccepted(t *testing.T) {
 	}
 }
 
+// A content type that is none is the application's and the target's affair: the
+// record is a CloudEvent without it, and the call and its reply carry it.
+func TestWorker_makesACallWhoseContentTypeIsNone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "async: {topic: calls, replyTopic: answers}", map[string]int32{"calls": 1, "answers": 1})
+	w.answers(func(_ int, rw http.ResponseWriter, _ *http.Request) { rw.Header().Set("Content-Type", "text") })
+	w.accept("POST", "/link/crm/a", "body", "Content-Type", "json")
+	w.work()
+	w.settled(1)
+	if calls := w.seen(); len(calls) != 1 || calls[0].header.Get("Content-Type") != "json" || calls[0].body != "body" {
+		t.Errorf("%+v", calls)
+	}
+	for topic, want := range map[string]string{"calls": "json", "answers": "text"} {
+		rs := w.records(topic)
+		if len(rs) != 1 || headerOf(rs[0], "content-type") != "" || headerOf(rs[0], "http-Content-Type") != want {
+			t.Errorf("%s: %+v", topic, rs)
+		}
+	}
+}
+
 // What becomes of a call, by what its target answers. Whatever it is, the call is
 // settled once, and the reply topic hears of it.
 func TestWorker_endsEveryCallOneWay(t *testing.T) {

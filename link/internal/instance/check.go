@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 
 	"github.com/lsm/fiso/common/connector"
 	"github.com/lsm/fiso/connectors/kafka"
@@ -62,8 +63,9 @@ func (e *entry) checkKafka(ctx context.Context) (steps []Step) {
 		}
 		more := sink.Check(ctx)
 		_ = sink.Close(ctx) // nothing was written
-		if len(steps) > 0 && len(more) > 0 {
-			more = more[len(more)-1:] // the cluster was tried before
+		at := slices.IndexFunc(more, func(s connector.Step) bool { return s.Name == "topic "+name })
+		if len(steps) > 0 && at > 0 {
+			more = more[at:] // the cluster was tried before
 		}
 		add(more)
 	}

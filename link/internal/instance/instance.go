@@ -27,6 +27,7 @@ import (
 	"github.com/lsm/fiso/link/internal/h1"
 	"github.com/lsm/fiso/link/internal/h2"
 	"github.com/lsm/fiso/link/internal/proxy"
+	"github.com/lsm/fiso/link/internal/resilience"
 	"github.com/lsm/fiso/link/spec"
 )
 
@@ -51,6 +52,7 @@ type Instance struct {
 	vault   *credential.Vault // nil: none
 	roster  *roster
 	metrics *metrics
+	told    told
 	proxy   *proxy.Proxy
 	server  *h1.Server // of connections; those that speak HTTP/2 are handed to http2
 	http2   *h2.Server
@@ -125,7 +127,7 @@ func (i *Instance) closeVault() error {
 
 // read reads the file.
 func read(file string) ([]byte, error) {
-	data, err := os.ReadFile(file)
+	data, err := config.ReadFile(context.Background(), file, config.MaxFile)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("%s does not exist: name the configuration file as an argument or with FISO_LINK_CONFIG", file)
 	}
@@ -307,24 +309,32 @@ func (i *Instance) follow(ctx context.Context) {
 	for {
 		select {
 		case <-tick.C:
-			i.reload()
+			i.reload(ctx)
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-func (i *Instance) reload() {
-	data, err := os.ReadFile(i.o.File)
-	if err != nil {
-		return // for a moment there is none, while links are swapped
-	}
-	now := i.look(data)
-	if now == i.seen || now != i.next {
-		i.next = now // it may be half written: it counts once it stays the same
+func (i *Instance) reload(ctx context.Context) {
+	data, err := config.ReadFile(ctx, i.o.File, config.MaxFile)
+	if ctx.Err() != nil {
 		return
 	}
-	cfg, err := i.parse(data)
+	now := i.look(data)
+	if err != nil {
+		now = sum([]byte("unreadable: "+err.Error()), nil)
+	}
+	if now == i.seen || now != i.next {
+		i.next = now // it may be half written, or away while links are swapped: it counts once it stays the same
+		return
+	}
+	var cfg *spec.Config
+	if err == nil {
+		cfg, err = i.parse(data)
+	} else {
+		i.seen = now
+	}
 	if err == nil && i.vault == nil && cfg.Vault != nil {
 		i.vault, err = credential.NewVault(cfg.Vault, credential.Parts{Log: i.o.Log})
 	}
@@ -379,15 +389,16 @@ func (i *Instance) report() admin.Report {
 		r.Checks[0].Reason = "stopping"
 	}
 	i.roster.each(func(e *entry) {
+		// A target that fails, and a worker that waits, leave the Pod in service: the
+		// other calls work.
 		c := admin.Check{Name: "target " + e.target.Spec.Name, OK: true}
-		if s := e.target.Breaker.State().String(); s != "closed" {
-			c.Reason = "circuit " + s
+		if s := e.target.Breaker.State(); s != resilience.Closed {
+			c.OK, c.Reason = false, "circuit "+s.String()
 		}
 		r.Checks = append(r.Checks, c)
 		if e.worker != nil {
-			// A worker that waits leaves the Pod in service: its other calls work.
 			s, name := e.worker.Status(), "accepted calls of "+e.target.Spec.Name
-			r.Checks = append(r.Checks, admin.Check{Name: name, OK: true, Reason: s.Problem})
+			r.Checks = append(r.Checks, admin.Check{Name: name, OK: s.Problem == "", Reason: s.Problem})
 			for _, n := range s.Notes {
 				r.Notes = append(r.Notes, name+": "+n)
 			}

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -179,14 +180,19 @@ func TestInstance_callsItsTargetsWithTheirCredential(t *testing.T) {
 	}
 }
 
+// UL11: a target that fails leaves the Pod in service, and log and /readyz say what
+// is wrong.
 func TestInstance_countsRetriesAndShowsTheBreaker(t *testing.T) {
-	l := start(t, "targets:\n"+aTarget("gone", "127.0.0.1:1", ", retry: {initialInterval: 1ms}, circuitBreaker: {failureThreshold: 3}"))
+	l := start(t, "targets:\n"+aTarget("gone", "127.0.0.1:1", ", retry: {initialInterval: 1ms}, circuitBreaker: {failureThreshold: 1}"))
 	if code, body := l.call("gone/"); code != 502 || !strings.Contains(body, "CONNECT_FAILED") {
 		t.Errorf("%d %s", code, body)
 	}
 	l.shows(`fiso_link_retries_total{attempt="2",target="gone"} 1`, `fiso_link_retries_total{attempt="3",target="gone"} 1`, `fiso_link_circuit_state{target="gone"} 2`)
-	if _, body := get(t, "http://"+l.admin+"/readyz?verbose"); !strings.Contains(body, "circuit open") {
-		t.Error(body)
+	if code, body := get(t, "http://"+l.admin+"/readyz?verbose"); code != 200 || body != "[ok] listener\n[degraded] target gone: circuit open\nready\n" {
+		t.Errorf("%d %s", code, body)
+	}
+	if want := `level=WARN msg="a call failed" target=gone method=GET status=502`; !strings.Contains(l.log.String(), want) {
+		t.Error("the log does not tell why the call failed")
 	}
 	if !strings.Contains(l.log.String(), "circuit breaker") {
 		t.Error("the log does not tell of the breaker")
@@ -233,16 +239,48 @@ func TestInstance_neverTakesAHalfWrittenFile(t *testing.T) {
 	}
 	for _, half := range []string{"", head, head + "targets:\n", head + "targets:\n" + aTarget("y", up, "")} {
 		write(half)
-		l.i.reload()
+		l.i.reload(t.Context())
 		if code, _ := l.call("x/"); code != 200 {
 			t.Fatalf("%q was taken", half)
 		}
 	}
 	write(head + "targets:\n" + aTarget("y", up, "") + aTarget("x", up, ""))
-	l.i.reload()
-	l.i.reload()
+	l.i.reload(t.Context())
+	l.i.reload(t.Context())
 	if code, _ := l.call("y/"); code != 200 || strings.Contains(l.log.String(), "not valid") {
 		t.Errorf("%d: the whole file is not taken, or half of it was: %s", code, l.log.String())
+	}
+}
+
+// U16: a named pipe in the file's place held up the goroutine that looks, for good.
+func TestInstance_saysThatItsFileIsNone(t *testing.T) {
+	up := upstream(t, "a")
+	l := start(t, "targets:\n"+aTarget("x", up, ""), func(i *Instance) { i.o.Every = time.Hour })
+	content, err := os.ReadFile(l.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Remove(l.file), syscall.Mkfifo(l.file, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		l.i.reload(t.Context())
+	}
+	want := l.file + " is a named pipe: only a regular file can be read"
+	if _, body := get(t, "http://"+l.admin+"/readyz?verbose"); !strings.Contains(body, want) {
+		t.Errorf("got %s, want %s", body, want)
+	}
+	if err := errors.Join(os.Remove(l.file), os.WriteFile(l.file, content, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		l.i.reload(t.Context())
+	}
+	if _, body := get(t, "http://"+l.admin+"/readyz?verbose"); strings.Contains(body, "note: ") {
+		t.Error(body)
+	}
+	if code, _ := l.call("x/"); code != 200 {
+		t.Error(code)
 	}
 }
 

@@ -19,7 +19,7 @@ import (
 type replay struct {
 	r     *call.Request
 	most  int
-	moved func() // told of each read by an attempt
+	limit *limit // told of each read
 	first interruption
 
 	mu      sync.Mutex // never held while the request's body is read
@@ -41,7 +41,9 @@ func (b *replay) begin(ctx context.Context, r *call.Request, most int) error {
 	if r.Length > 0 && r.Length <= int64(most) {
 		b.first.begin(ctx, r)
 		b.kept = make([]byte, r.Length)
+		b.limit.send()
 		n, err := io.ReadFull(r.Body, b.kept)
+		b.limit.moved(&b.limit.sends)
 		b.first.end()
 		if err != nil {
 			return err
@@ -54,8 +56,12 @@ func (b *replay) begin(ctx context.Context, r *call.Request, most int) error {
 	return nil
 }
 
-// streams reports whether attempts will read the body themselves.
-func (b *replay) streams() bool { return b.err == nil }
+// complete reports whether the body came whole.
+func (b *replay) complete() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return errors.Is(b.err, io.EOF)
+}
 
 // interruption ends a read of a request's body when a context ends. That may be
 // told late, where the context ends with the read, and must not meet the body of
@@ -191,8 +197,9 @@ func (h *handle) more(p []byte) (int, error) {
 	b := h.b
 	b.reading = true
 	b.mu.Unlock()
+	b.limit.send()
 	n, err := b.r.Body.Read(p)
-	b.moved()
+	b.limit.moved(&b.limit.sends)
 	b.mu.Lock()
 	b.reading = false
 	b.turn.Broadcast()

@@ -1,0 +1,107 @@
+//go:build integration
+
+package kafka
+
+import (
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/lsm/fiso/common/cloudevent"
+	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/connectors/kafka/kafkatest"
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+// U6: of sixty events one is refused by a real broker, and fifty-nine are there,
+// in order.
+func TestReal_aRefusalReachesOnlyTheRecordThatCausedIt(t *testing.T) {
+	c := kafkatest.Real(t, kafkatest.RealOptions{})
+	for name, tc := range map[string]struct {
+		configs map[string]string
+		guilty  int
+		change  func(*SinkConfig)
+		spoil   func(e *cloudevent.Event)
+		want    *kerr.Error
+	}{
+		"a compacted topic and no key": {
+			configs: map[string]string{cleanupPolicy: "compact"}, guilty: 37,
+			spoil: func(e *cloudevent.Event) { e.Key = nil }, want: kerr.InvalidRecord,
+		},
+		"a time too far ahead": {
+			configs: map[string]string{afterMaxMS: "3600000"}, guilty: 0,
+			change: func(cfg *SinkConfig) { cfg.Timestamp = TimestampEvent },
+			spoil:  func(e *cloudevent.Event) { e.Time = time.Now().Add(48 * time.Hour) }, want: kerr.InvalidTimestamp,
+		},
+		"a time too long ago": {
+			configs: map[string]string{beforeMaxMS: "3600000"}, guilty: 59,
+			change: func(cfg *SinkConfig) { cfg.Timestamp = TimestampEvent },
+			spoil:  func(e *cloudevent.Event) { e.Time = time.Now().Add(-48 * time.Hour) }, want: kerr.InvalidTimestamp,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPlace(t, c, 1, tc.configs)
+			s := newTestSink(t, c, func(cfg *SinkConfig) {
+				cfg.Topic, cfg.Linger = p.topic, 500*time.Millisecond // all in one batch
+				if tc.change != nil {
+					tc.change(cfg)
+				}
+			})
+			sent := events(60)
+			for _, e := range sent {
+				e.Time = time.Now()
+			}
+			tc.spoil(sent[tc.guilty])
+			errs := s.SendBatch(t.Context(), sent)
+			var want []string
+			for i, e := range sent {
+				var err error
+				if errs != nil {
+					err = errs[i]
+				}
+				switch {
+				case i == tc.guilty && (!errors.Is(err, tc.want) || connector.ClassOf(err) != connector.Permanent):
+					t.Errorf("the guilty record: %v, class %v", err, connector.ClassOf(err))
+				case i != tc.guilty && err != nil:
+					t.Errorf("record %d: %v", i, err)
+				}
+				if i != tc.guilty {
+					want = append(want, string(e.Data.Bytes()))
+				}
+			}
+			rs, err := c.Records(t.Context(), p.topic)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := values(rs); !slices.Equal(got, want) {
+				t.Errorf("stored %d records, want 59 in order: %v", len(got), got)
+			}
+		})
+	}
+}
+
+// U5: the broker's own words on a topic that was created for dead letters, and on
+// one that was not.
+func TestReal_aTopicForDeadLettersIsKeptForEver(t *testing.T) {
+	c := kafkatest.Real(t, kafkatest.RealOptions{Config: map[string]string{"log.retention.ms": "1000", "log.cleanup.policy": "compact"}})
+	p, err := NewProducer(ProducerConfig{ClientConfig: ClientConfig{Brokers: c.Brokers()}}, ProducerOptions{CreateTopics: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.Close(t.Context()) }) // nothing is under way
+	if err := c.CreateTopic(t.Context(), "others", 1, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Produce(t.Context(), Record{Topic: "letters", Value: []byte("without a key")}); err != nil {
+		t.Fatal(err)
+	}
+	steps := p.Check(t.Context(), "letters")
+	if last := steps[len(steps)-1]; last.Name != "topic letters (cleanup.policy=delete, retention.ms=-1, retention.bytes=-1)" || last.Err != nil || last.Warning != "" {
+		t.Errorf("%+v", last)
+	}
+	steps = p.Check(t.Context(), "others")
+	if last := steps[len(steps)-1]; last.Err == nil || last.Name != "topic others (cleanup.policy=compact, retention.ms=1000, retention.bytes=-1)" {
+		t.Errorf("%+v", last)
+	}
+}

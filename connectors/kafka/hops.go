@@ -1,0 +1,62 @@
+package kafka
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/lsm/fiso/common/cloudevent"
+)
+
+// HopsExtension is the CloudEvents extension that counts the sinks of flows that
+// an event has passed: see ProducerOptions.MaxHops.
+const HopsExtension = "fisohops"
+
+// ErrTooManyHops is in the chain of the error for an event that passed MaxHops
+// sinks before.
+var ErrTooManyHops = errors.New("flows seem to read what they write")
+
+// hops is how many sinks the event has passed. What is no count of ours is none.
+func hops(e *cloudevent.Event) int {
+	v, ok := e.Extension(HopsExtension)
+	if !ok {
+		return 0
+	}
+	n, err := strconv.ParseUint(v, 10, 31)
+	if err != nil {
+		return 0
+	}
+	return int(n)
+}
+
+// hopsFault is the error of an event that has passed too many sinks, or nil.
+func hopsFault(e *cloudevent.Event, most int) error {
+	if most == 0 || hops(e) < most {
+		return nil
+	}
+	return fmt.Errorf("the event passed %d sinks before this one (extension %s), and %w: break the circle, or begin the count anew where it goes round on purpose",
+		hops(e), HopsExtension, ErrTooManyHops)
+}
+
+// hop is the header with the count of an event of the binary mode.
+func (f *flight) hop(e *cloudevent.Event) {
+	if f.maxHops == 0 {
+		return
+	}
+	at := len(f.bytes)
+	f.bytes = strconv.AppendInt(f.bytes, int64(hops(e))+1, 10)
+	f.header(cloudevent.KafkaPrefix+HopsExtension, f.since(at))
+}
+
+// counted is e with its count, for the structured mode. It holds until the next one.
+func (f *flight) counted(e *cloudevent.Event) *cloudevent.Event {
+	if f.maxHops == 0 {
+		return e
+	}
+	f.event = *e
+	f.extensions = append(f.extensions[:0], e.Extensions...)
+	f.event.Extensions = f.extensions
+	f.event.SetExtension(HopsExtension, strconv.Itoa(hops(e)+1))
+	f.extensions = f.event.Extensions
+	return &f.event
+}

@@ -1,0 +1,88 @@
+package kafka
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"github.com/lsm/fiso/common/config"
+)
+
+// topicName is Kafka's rule for the name of a topic, and for that of a static
+// member of a group.
+var topicName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
+
+const topicRule = "use letters, digits, '.', '_' and '-', 249 at most, and not '.' or '..' alone"
+
+// checkTopic is a fault of key unless Kafka takes name for a topic.
+func checkTopic(key, name string) error {
+	switch {
+	case strings.TrimSpace(name) == "":
+		return config.Fault(key, "a topic's name is empty")
+	case !validName(name):
+		return config.Fault(key, "%q is no name of a Kafka topic; %s", name, topicRule)
+	}
+	return nil
+}
+
+func validName(name string) bool { return topicName.MatchString(name) && name != "." && name != ".." }
+
+// checkGroup is a fault unless Kafka takes name for a consumer group, and a
+// person can tell it from others.
+func checkGroup(name string) error {
+	const key = "consumerGroup"
+	switch {
+	case name == "":
+		return config.Fault(key, "is required")
+	case strings.TrimSpace(name) != name:
+		return config.Fault(key, "%q has blanks around it, which would be part of the group's name; remove them", name)
+	case strings.ContainsFunc(name, unicode.IsControl):
+		return config.Fault(key, "%q has a control character in it; remove it", name)
+	}
+	return nil
+}
+
+// checkBroker accepts host, host:port and [v6]:port. The port defaults to 9092.
+func checkBroker(broker string) error {
+	broker = strings.TrimSpace(broker)
+	switch {
+	case broker == "":
+		return errors.New("a broker's name is empty; write host:port")
+	case strings.Contains(broker, "://"):
+		return fmt.Errorf("%q is a URL; write host:port", broker)
+	}
+	host, port, err := net.SplitHostPort(broker)
+	if !strings.Contains(broker, ":") {
+		host, port, err = broker, defaultPort, nil
+	}
+	if err != nil || port == "" || host == "" || strings.ContainsAny(host, " \t\r\n/,") {
+		return fmt.Errorf("%q is no address; write host:port, such as kafka:9092", broker)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return fmt.Errorf("the port of %q is no number from 1 to 65535; write host:port, such as kafka:9092", broker)
+	}
+	return nil
+}
+
+const defaultPort = "9092"
+
+// address is a broker with its port.
+func address(broker string) string {
+	if !strings.Contains(broker, ":") {
+		return net.JoinHostPort(broker, defaultPort)
+	}
+	return broker
+}
+
+// brokers are the brokers without the blanks that people write around them.
+func (c *ClientConfig) brokers() []string {
+	out := make([]string, len(c.Brokers))
+	for i, b := range c.Brokers {
+		out[i] = strings.TrimSpace(b)
+	}
+	return out
+}

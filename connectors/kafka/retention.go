@@ -1,0 +1,180 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/lsm/fiso/common/connector"
+	"github.com/twmb/franz-go/pkg/kadm"
+)
+
+// keepAll is the configuration of a topic that a Producer creates: the broker's
+// own may delete records after some days, or keep one of each key.
+func keepAll() map[string]*string {
+	return map[string]*string{cleanupPolicy: kadm.StringPtr("delete"), retentionMS: kadm.StringPtr("-1"), retentionBytes: kadm.StringPtr("-1")}
+}
+
+// Keys of a topic's configuration.
+const (
+	cleanupPolicy  = "cleanup.policy"
+	retentionMS    = "retention.ms"
+	retentionBytes = "retention.bytes"
+	maxBytes       = "max.message.bytes"
+	timestampType  = "message.timestamp.type"
+	afterMaxMS     = "message.timestamp.after.max.ms"
+	beforeMaxMS    = "message.timestamp.before.max.ms"
+)
+
+// topicConfig is the configuration of a topic, as far as the broker tells.
+type topicConfig map[string]string
+
+func describe(ctx context.Context, adm *kadm.Client, topic string) (topicConfig, error) {
+	resources, err := adm.DescribeTopicConfigs(ctx, topic)
+	if err != nil {
+		return nil, err
+	}
+	all := topicConfig{}
+	for _, r := range resources {
+		if r.Err != nil {
+			return nil, r.Err
+		}
+		for _, kv := range r.Configs {
+			if kv.Value != nil {
+				all[kv.Key] = *kv.Value
+			}
+		}
+	}
+	return all, nil
+}
+
+// limit is the value of a key that bounds something. Below zero, or not known,
+// there is no bound.
+func (t topicConfig) limit(key string) (n int64, bounded bool) {
+	n, err := strconv.ParseInt(t[key], 10, 64)
+	return n, err == nil && n >= 0
+}
+
+// within is a bound in milliseconds. What is more than a duration can hold is none.
+func (t topicConfig) within(key string) (time.Duration, bool) {
+	n, bounded := t.limit(key)
+	return time.Duration(n) * time.Millisecond, bounded && n <= int64(maxDuration/time.Millisecond)
+}
+
+const maxDuration = time.Duration(1<<63 - 1)
+
+func (t topicConfig) compacts() bool { return strings.Contains(t[cleanupPolicy], "compact") }
+
+// deletes says when the broker deletes records, or "".
+func (t topicConfig) deletes() string {
+	if !strings.Contains(t[cleanupPolicy], "delete") {
+		return ""
+	}
+	var when []string
+	if d, bounded := t.within(retentionMS); bounded {
+		when = append(when, fmt.Sprintf("after %v (%s)", d, retentionMS))
+	}
+	if n, bounded := t.limit(retentionBytes); bounded {
+		when = append(when, fmt.Sprintf("beyond %d bytes of a partition (%s)", n, retentionBytes))
+	}
+	return strings.Join(when, " and ")
+}
+
+// String says what a person wants to know of the topic.
+func (t topicConfig) String() string {
+	var all []string
+	for _, key := range []string{cleanupPolicy, retentionMS, retentionBytes} {
+		if v, known := t[key]; known {
+			all = append(all, key+"="+v)
+		}
+	}
+	return strings.Join(all, ", ")
+}
+
+// skewed is how far clocks may differ without anybody noticing.
+const skewed = time.Minute
+
+// losses is how a topic loses records that nobody wants to lose, such as dead
+// letters: dated when they are written, some of them without a key.
+func (t topicConfig) losses() (warnings []string, fault error) {
+	if t.compacts() {
+		fault = fmt.Errorf("%s=%s: the broker refuses records without a key, and keeps only the last of each key: set it to delete",
+			cleanupPolicy, t[cleanupPolicy])
+	}
+	if when := t.deletes(); when != "" {
+		warnings = append(warnings, "the broker deletes records "+when+", whether somebody looked at them or not: raise it, or set it to -1")
+	}
+	for _, key := range []string{beforeMaxMS, afterMaxMS} {
+		if d, bounded := t.within(key); bounded && d < skewed && t[timestampType] != "LogAppendTime" {
+			warnings = append(warnings, fmt.Sprintf("%s=%v: a record is refused when the clocks of broker and client differ by more: raise it", key, d))
+		}
+	}
+	return warnings, fault
+}
+
+// dangers is what a topic does to events, dated by the event if so configured.
+func (t topicConfig) dangers(byEvent bool) (warnings []string) {
+	if t.compacts() {
+		warnings = append(warnings, "a record without a key is refused, as the topic is compacted")
+	}
+	if !byEvent || t[timestampType] == "LogAppendTime" {
+		return warnings
+	}
+	if d, bounded := t.within(retentionMS); bounded && strings.Contains(t[cleanupPolicy], "delete") {
+		warnings = append(warnings, fmt.Sprintf("with timestamp: event, the broker may delete an event that is older than %v as soon as it is written (%s)", d, retentionMS))
+	}
+	for _, bound := range [][2]string{{beforeMaxMS, "older than"}, {afterMaxMS, "further ahead than"}} {
+		if d, bounded := t.within(bound[0]); bounded {
+			warnings = append(warnings, fmt.Sprintf("with timestamp: event, an event %s %v is refused (%s)", bound[1], d, bound[0]))
+		}
+	}
+	return warnings
+}
+
+// Check tries, step by step, what writing to topic needs. It writes nothing, and
+// creates nothing.
+func (p *Producer) Check(ctx context.Context, topic string) []connector.Step {
+	c := checker{cfg: &p.cfg.ClientConfig, dial: p.opts.Dial}
+	c.cluster(ctx)
+	defer c.close()
+	name, missing := "topic "+topic, false
+	c.step(name, func() error {
+		err := c.topic(ctx, topic, "until then nothing can be written to it")
+		if missing = p.opts.CreateTopics && errors.Is(err, ErrNoTopic); missing {
+			return nil
+		}
+		return err
+	})
+	if missing {
+		c.steps[len(c.steps)-1].Name = name + " (missing; the first record creates it, and nothing in it is deleted)"
+		c.leaders(ctx, []string{topic})
+		return c.steps
+	}
+	c.keeps(ctx, topic, func(conf topicConfig) (string, []string, error) {
+		warnings, fault := conf.losses()
+		return name + " (" + conf.String() + ")", warnings, fault
+	})
+	c.leaders(ctx, []string{topic})
+	return c.steps
+}
+
+// keeps adds to the step that found the topic what the topic keeps.
+func (c *checker) keeps(ctx context.Context, topic string, judge func(topicConfig) (name string, warnings []string, fault error)) {
+	if c.failed {
+		return
+	}
+	step := &c.steps[len(c.steps)-1]
+	if step.Err != nil {
+		return // the topic does not exist
+	}
+	conf, err := describe(ctx, c.adm, topic)
+	if err != nil {
+		step.Warning = fmt.Sprintf("what the topic keeps is not known: grant this user DESCRIBE_CONFIGS on it: %v", err)
+		return
+	}
+	name, warnings, fault := judge(conf)
+	step.Name, step.Err, step.Warning = name, fault, strings.Join(warnings, "; ")
+}

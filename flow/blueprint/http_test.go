@@ -1,0 +1,22 @@
+package blueprint
+
+import (
+	"testing"
+
+	fisohttp "github.com/lsm/fiso/connectors/http"
+)
+
+// U20: an HMAC covers the body alone, and the headers of a binary event are not
+// in it.
+func TestHTTPSource_saysWhatASignatureDoesNotCover(t *testing.T) {
+	for _, row := range []struct{ auth, want string }{
+		{"none", "POST to /in on :8080"},
+		{"bearer", "POST to /in on :8080"},
+		{"hmac", "POST to /in on :8080; the signature covers the body alone, so that whoever repeats a request can change its headers: have it send structured events"},
+	} {
+		c := httpSource{SourceConfig: fisohttp.SourceConfig{Listen: ":8080", Path: "/in", Auth: fisohttp.SourceAuth{Type: row.auth}}}
+		if got := c.tell(); got != row.want {
+			t.Errorf("%s: %q; want %q", row.auth, got, row.want)
+		}
+	}
+}

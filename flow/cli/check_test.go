@@ -1,0 +1,23 @@
+package cli
+
+import (
+	"testing"
+
+	"github.com/lsm/fiso/connectors/kafka/kafkatest"
+)
+
+// U5: a broker deletes the dead letters of a topic with the usual retention.
+func TestCheck_warnsOfDeadLettersThatTheBrokerDeletes(t *testing.T) {
+	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"in": 1, "fiso-dlq-a": 1}})
+	text := "name: a\nsource: {type: kafka, config: {brokers: '" + c.Brokers()[0] + "', topic: in, consumerGroup: g}}\nsink: {type: stdout}\n"
+	file := write(t, t.TempDir(), "a.yaml", text)
+	r := call(t, "check", file)
+	r.wants(t, 0, "    warn  topic fiso-dlq-a (cleanup.policy=delete, retention.ms=604800000, retention.bytes=-1): the broker deletes records after 168h0m0s (retention.ms), ", "")
+	r.wants(t, 0, "    ok    topic in\n", "")
+	call(t, "check", "-o", "json", file).wants(t, 0, `"warning": "the broker deletes records after 168h0m0s (retention.ms), `, "")
+	if err := c.CreateTopic(t.Context(), "kept", 1, map[string]string{"cleanup.policy": "compact"}); err != nil {
+		t.Fatal(err)
+	}
+	file = write(t, t.TempDir(), "a.yaml", text+"errorHandling: {deadLetterTopic: kept}\n")
+	call(t, "check", file).wants(t, 1, "retention.bytes=-1): cleanup.policy=compact: the broker refuses records without a key, and keeps only the last of each key: set it to delete\n", "")
+}

@@ -1,0 +1,105 @@
+package deadletter
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/lsm/fiso/common/connector"
+)
+
+// asRead is a letter as a flow reads it that consumes a topic of dead letters.
+func asRead(l *Letter, topic string) *connector.Message {
+	m := stored(l)
+	m.Position = connector.Position{Topic: topic, Partition: 0, Offset: 7}
+	return m
+}
+
+// U4: a flow that read its own dead letters wrote 40,000 of one record in eight
+// seconds. One that reads those of another is what reprocessing is.
+func TestKafka_aLetterThatStandsInItsTopicIsNotWrittenAgain(t *testing.T) {
+	mine, other := letter(), letter()
+	other.Flow = "others"
+	plain := letter().Message
+	plain.Position.Topic = "dlq"
+	forged := letter().Message
+	forged.Position.Topic = "dlq"
+	forged.Headers = append(forged.Headers, h(HeaderFlow, mine.Flow))
+	for name, tc := range map[string]struct {
+		message *connector.Message
+		stands  bool
+	}{
+		"its own, read from its topic":                    {asRead(mine, "dlq"), true},
+		"its own, put back into the source":               {asRead(mine, "orders"), false},
+		"another flow's, in the same topic":               {asRead(other, "dlq"), false},
+		"another flow's, in a topic of its own":           {asRead(other, "dlq-others"), false},
+		"no dead letter, in a topic of the name":          {plain, false},
+		"no dead letter, and a header that says its flow": {forged, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			produced := 0
+			k := NewKafka(producerFunc(func(context.Context, string, []byte, []byte, []connector.Header) error { produced++; return nil }), "dlq", nil)
+			l := letter()
+			l.Message = tc.message
+			err := k.Write(t.Context(), l)
+			if errors.Is(err, ErrStands) != tc.stands || (err != nil) != tc.stands || (produced == 0) != tc.stands {
+				t.Errorf("%v, %d produced", err, produced)
+			}
+			if want := "dlq-0-7: the record is a dead letter of this flow, which stands in its topic already: let the flow not read dlq"; tc.stands && err.Error() != want {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
+// U4: flows that read each other's dead letters end at a number of them, whatever
+// their topics are called, and the record stays where it was read.
+func TestKafka_lettersGoRoundACircleOnlySoOften(t *testing.T) {
+	var last []connector.Header
+	k := NewKafka(producerFunc(func(_ context.Context, _ string, _, _ []byte, hs []connector.Header) error { last = hs; return nil }), "dlq-a", nil)
+	l := letter()
+	for n := 1; n <= MaxDeaths; n++ {
+		if err := k.Write(t.Context(), l); err != nil {
+			t.Fatalf("letter %d: %v", n, err)
+		}
+		if got := header(&connector.Message{Headers: last}, HeaderDeaths); got != strconv.Itoa(n) || len(last) != 15 {
+			t.Fatalf("letter %d counts %s, and has %d headers", n, got, len(last))
+		}
+		l = letter()
+		l.Flow = []string{"a", "b"}[n%2]
+		l.Message.Headers, l.Message.Position.Topic = last, "dlq-b"
+	}
+	for range 2 {
+		last = nil
+		err := k.Write(t.Context(), l)
+		if last != nil || errors.Is(err, ErrStands) || !strings.HasPrefix(words(err), "32 dead letters were made of the record at dlq-b-3-42 in a row (fiso-dead-letter-count): the flows that read dlq-b and dlq-a go round in a circle: ") {
+			t.Errorf("one more: %v", err)
+		}
+	}
+}
+
+func words(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// U4: a count that is no number of ours must not hold an event.
+func TestKafka_aBrokenCountIsNone(t *testing.T) {
+	for _, count := range []string{"", "x", "-1", "1e9", "99999999999999999999"} {
+		k := NewKafka(producerFunc(func(_ context.Context, _ string, _, _ []byte, hs []connector.Header) error {
+			if got := header(&connector.Message{Headers: hs}, HeaderDeaths); got != "1" {
+				t.Errorf("%q: counted as %s", count, got)
+			}
+			return nil
+		}), "dlq", nil)
+		l := letter()
+		l.Message.Headers = append(l.Message.Headers, h(HeaderDeaths, count))
+		if err := k.Write(t.Context(), l); err != nil {
+			t.Errorf("%q: %v", count, err)
+		}
+	}
+}
