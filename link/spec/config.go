@@ -106,7 +106,7 @@ type Retry struct {
 	Budget          float64        `yaml:"budget" default:"0.2" doc:"Retries, waiting ones included, as a share of the calls under way and of the last ten seconds; 0: none. Three at once are always allowed."`
 	On              config.Strings `yaml:"on" default:"connect,timeout,reset,429,502,503,504" doc:"What is retried: connect, timeout, reset, and status codes."`
 	Unsafe          bool           `yaml:"unsafe" doc:"Retry every method, also where the target may have acted on the first attempt."`
-	MaxBodyBytes    config.Bytes   `yaml:"maxBodyBytes" default:"64KiB" doc:"Largest body that is kept for another attempt; a larger one streams, and is sent once."`
+	MaxBodyBytes    config.Bytes   `yaml:"maxBodyBytes" default:"64KiB" doc:"Largest body that is kept for another attempt; a larger one streams, and is sent once. Also the largest whose hash sigv4 makes."`
 }
 
 // Headers are rules for the headers of a call, applied before the credential.
