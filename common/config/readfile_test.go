@@ -8,10 +8,11 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/lsm/fiso/common/config/configtest"
 )
 
 // irregular makes one of everything that is no regular file, by name, and says
@@ -20,7 +21,7 @@ func irregular(t *testing.T) map[string]string {
 	t.Helper()
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
-	if err := syscall.Mkfifo(at("pipe"), 0o600); err != nil {
+	if err := configtest.Pipe(at("pipe")); err != nil {
 		t.Fatal(err)
 	}
 	l, err := net.Listen("unix", at("socket"))

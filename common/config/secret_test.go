@@ -9,10 +9,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/lsm/fiso/common/config/configtest"
 )
 
 // canary is a secret that must come out nowhere.
@@ -174,7 +175,7 @@ func TestSecret_isReadAgainWhenItsFileChanges(t *testing.T) {
 func TestSecret_staysForAMinuteAfterItsFileHoldsNone(t *testing.T) {
 	path := tempFile(t, "secret", "first")
 	pipe := filepath.Join(t.TempDir(), "pipe")
-	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+	if err := configtest.Pipe(pipe); err != nil {
 		t.Fatal(err)
 	}
 	synctest.Test(t, func(t *testing.T) {

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -17,6 +16,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/lsm/fiso/common/cloudevent"
+	"github.com/lsm/fiso/common/config/configtest"
 	"github.com/lsm/fiso/common/connector"
 	fisohttp "github.com/lsm/fiso/connectors/http"
 	"github.com/lsm/fiso/flow/engine"
@@ -86,7 +86,7 @@ func TestFileLetters_checkTriesTheFileAndLeavesNoTrace(t *testing.T) {
 	there := filepath.Join(dir, "there")
 	put(t, there, "kept")
 	pipe := filepath.Join(t.TempDir(), "pipe") // U16: it was opened, and that waited for a reader
-	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+	if err := configtest.Pipe(pipe); err != nil {
 		t.Fatal(err)
 	}
 	for _, tc := range []struct {

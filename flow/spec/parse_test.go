@@ -6,11 +6,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/lsm/fiso/common/config"
+	"github.com/lsm/fiso/common/config/configtest"
 )
 
 // printed is the flow of the contract's section 3.1, word for word.
@@ -277,7 +277,7 @@ func TestParseDir_saysWhatToDo(t *testing.T) {
 		t.Error("a name with a NUL passes")
 	}
 	pipe := filepath.Join(empty, "pipe.yaml") // U16: it was opened, and that waited for a writer
-	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+	if err := configtest.Pipe(pipe); err != nil {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]string{empty: " is a directory: only a regular file can be read", pipe: " is a named pipe: only a regular file can be read"} {

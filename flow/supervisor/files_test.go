@@ -7,12 +7,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/lsm/fiso/common/config"
+	"github.com/lsm/fiso/common/config/configtest"
 )
 
 // irregular are ways to put something at a path that no read of a file should
@@ -21,7 +21,7 @@ var irregular = []struct {
 	name, want string
 	make       func(path string) error
 }{
-	{"a named pipe", "is a named pipe: only a regular file can be read", func(p string) error { return syscall.Mkfifo(p, 0o600) }},
+	{"a named pipe", "is a named pipe: only a regular file can be read", func(p string) error { return configtest.Pipe(p) }},
 	{"a device without an end", "is a device: only a regular file can be read", func(p string) error { return os.Symlink("/dev/zero", p) }},
 	{"a link to a directory", "is a directory: only a regular file can be read", func(p string) error { return os.Symlink(os.TempDir(), p) }},
 	{"a socket", "is a socket: only a regular file can be read", func(p string) error {
