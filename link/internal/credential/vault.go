@@ -60,15 +60,6 @@ func NewVault(s *spec.Vault, p Parts) (*Vault, error) {
 	return v, nil
 }
 
-// newTransport asks for tokens and secrets.
-func newTransport(settings config.TLS) (*http.Transport, error) {
-	client, err := settings.Client()
-	if err != nil {
-		return nil, err
-	}
-	return &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, IdleConnTimeout: time.Minute, TLSClientConfig: client}, nil
-}
-
 // newProof is where the secret of a login is.
 func (v *Vault) newProof(a *spec.VaultAuth, p Parts) (source, error) {
 	switch {
