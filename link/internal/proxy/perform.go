@@ -25,7 +25,7 @@ func (p *Proxy) perform(ctx context.Context, w call.ResponseWriter, c *Call) err
 	w.Bound(limit)
 	defer w.Unbound() // before the limit ends with the call
 	m.body.limit = limit
-	if err := m.body.begin(limit, c.Request, int(t.Spec.Retry.MaxBodyBytes)); err != nil {
+	if err := m.body.begin(limit, c.Request, int(t.Spec.Retry.MaxBodyBytes), t.CoversBody(c.Header)); err != nil {
 		return errBody(limit, err)
 	}
 	defer m.body.finish() // the attempt was ended by then
