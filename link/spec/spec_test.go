@@ -128,6 +128,7 @@ func TestParse_saysWhatIsWrong(t *testing.T) {
 		"a protocol":                {target("protocol: htps"), `did you mean "https"?`},
 		"an address":                {"listenAddr: '3500'", `"3500" is no address to listen on`},
 		"a pattern":                 {target("allowedPaths: [/ok, api]"), "allowedPaths[1]: the path does not begin with a slash"},
+		"a character":               {target("allowedCharacters: ['#', '/']"), "allowedCharacters[1]: write ?, #, ; or letters, in quotes"},
 		"a method":                  {target("allowedMethods: [get]"), "write it in capitals"},
 		"CONNECT":                   {target("allowedMethods: [CONNECT]"), "never passed on"},
 		"a base path that climbs":   {target("basePath: /a/.."), "basePath: the path has a segment of dots"},

@@ -82,6 +82,7 @@ func TestDNS_findsAddressesWithTheirTTL(t *testing.T) {
 		"_http._tcp.crm.example. 40 IN SRV 1 5 8080 crm.example.", "_http._tcp.crm.example. 40 IN SRV 2 5 9090 spare.example.",
 		"_no._tcp.crm.example. 40 IN SRV 1 5 8080 nowhere.invalid.", "broken.example. 1 IN A 192.0.2.3",
 	)
+	next := &DNS{Servers: Servers{Addresses: []string{"127.0.0.1:1", server}}}
 	d := &DNS{Servers: Servers{Addresses: []string{server}, Search: []string{"ns.svc.cluster.local"}, Dots: 5}}
 	for name, test := range map[string]struct {
 		resolver Resolver
@@ -95,7 +96,7 @@ func TestDNS_findsAddressesWithTheirTTL(t *testing.T) {
 		"SRV, least priority":   {d.SRV("_http._tcp.crm.example"), []string{"192.0.2.1:8080", "192.0.2.2:8080", "[2001:db8::1]:8080"}, 20 * time.Second},
 		"an address":            {d.Host("::1", 80), []string{"[::1]:80"}, 365 * 24 * time.Hour},
 		"the hosts file":        {d.Host("localhost", 80), []string{"127.0.0.1:80"}, systemTTL},
-		"the next server":       {(&DNS{Servers: Servers{Addresses: []string{"127.0.0.1:1", server}}}).Host("crm.example", 443), []string{"192.0.2.1:443", "192.0.2.2:443", "[2001:db8::1]:443"}, 20 * time.Second},
+		"the next server":       {next.Host("crm.example", 443), []string{"192.0.2.1:443", "192.0.2.2:443", "[2001:db8::1]:443"}, 20 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, ttl, err := test.resolver.Resolve(t.Context())
