@@ -63,7 +63,7 @@ func Decode(name string, data []byte, v any, opts ...Option) error {
 	for _, o := range opts {
 		o(&f.options)
 	}
-	text := string(data[:min(len(data), maxFile+8)])
+	text := string(data[:min(len(data), MaxFile+8)])
 	text = strings.ReplaceAll(strings.TrimPrefix(text, "\ufeff"), "\r\n", "\n")
 	f.src = newSource(name, text)
 	if t := nested(target.Type()); t != nil {

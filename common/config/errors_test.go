@@ -266,7 +266,7 @@ func TestError_withoutALineIsOneSentence(t *testing.T) {
 	if got := (&Error{Message: "gone"}).Error(); got != "gone" {
 		t.Errorf("got %q", got)
 	}
-	_, err := decode(t, strings.Repeat("#", maxFile+1))
+	_, err := decode(t, strings.Repeat("#", MaxFile+1))
 	if got, want := err.Error(), "f.yaml: the file is larger than 1 MiB\n  split it, or move large values to files of their own"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}

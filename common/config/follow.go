@@ -1,67 +1,128 @@
 package config
 
 import (
-	"os"
+	"context"
+	"crypto/sha256"
+	"math"
 	"sync"
 	"time"
 )
 
-// followed is a value made from files, made again when one of them changes.
-// It is safe for concurrent use.
+// recheck is how often, at most, a followed file is looked at.
+const recheck = time.Second
+
+// followed is a value made from the contents of files, and made again when one
+// of them changes. It is safe for concurrent use.
 type followed[T any] struct {
 	files []string
-	load  func() (T, error)
+	make  func(contents [][]byte) (T, error)
 
-	mu      sync.Mutex
-	value   T
-	stamps  []fileStamp
+	// looking is held while the files are read, which may take as long as a
+	// file system takes to answer. Meanwhile others get the value of before.
+	looking sync.Mutex
+	sum     [sha256.Size]byte // of what value was made of; guarded by looking
+
+	mu      sync.Mutex // guards the rest
+	value   T          // the last one that could be made
+	made    bool       // there is one
+	err     error      // why the files hold none now
+	since   time.Time  // when err was seen first
 	checked time.Time
 }
 
 // follow makes the value for the first time.
-func follow[T any](load func() (T, error), files ...string) (*followed[T], error) {
-	f := &followed[T]{files: files, load: load, stamps: stamps(files), checked: time.Now()}
-	var err error
-	f.value, err = load()
+func follow[T any](make func(contents [][]byte) (T, error), files ...string) (*followed[T], error) {
+	f := &followed[T]{files: files, make: make}
+	_, err := f.now()
 	return f, err
 }
 
-// get is the value now. Files are looked at once a second at most. While a
-// changed file does not hold what it should, which is so for a moment when two
-// are replaced, the old value stays.
-func (f *followed[T]) get() T {
+// last is the value of the files, or the last one that they held: they do not
+// hold what they should for a moment while two are replaced, and until somebody
+// mends it after a mistake.
+func (f *followed[T]) last() (T, error) { return f.within(math.MaxInt64) }
+
+// now is the value of the files, or why they hold none.
+func (f *followed[T]) now() (T, error) { return f.within(0) }
+
+// within is the value of the files, or the one that they held so long ago at
+// most, or why they hold none.
+func (f *followed[T]) within(grace time.Duration) (T, error) {
+	f.refresh()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err != nil && (!f.made || time.Since(f.since) >= grace) {
+		var none T
+		return none, f.err
+	}
+	return f.value, nil
+}
+
+// refresh looks at the files, once a second at most.
+func (f *followed[T]) refresh() {
+	fresh, made := f.state()
+	switch {
+	case fresh:
+		return
+	case !made:
+		f.looking.Lock()
+	case !f.looking.TryLock():
+		return
+	}
+	defer f.looking.Unlock()
+	if fresh, _ = f.state(); fresh {
+		return
+	}
+	contents, err := f.read()
+	if err != nil {
+		f.note(err)
+		return
+	}
+	h := sha256.New()
+	for _, c := range contents {
+		part := sha256.Sum256(c)
+		h.Write(part[:])
+	}
+	sum := [sha256.Size]byte(h.Sum(nil))
+	if made && sum == f.sum {
+		f.note(nil)
+		return
+	}
+	value, err := f.make(contents)
+	if err == nil {
+		f.sum = sum
+		f.mu.Lock()
+		f.value, f.made = value, true
+		f.mu.Unlock()
+	}
+	f.note(err)
+}
+
+func (f *followed[T]) read() ([][]byte, error) {
+	contents := make([][]byte, len(f.files))
+	for i, file := range f.files {
+		var err error
+		if contents[i], err = ReadFile(context.Background(), file, MaxFile); err != nil {
+			return nil, err
+		}
+	}
+	return contents, nil
+}
+
+func (f *followed[T]) note(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	now := time.Now()
-	if now.Sub(f.checked) < recheck {
-		return f.value
+	if f.err == nil {
+		f.since = now
 	}
-	f.checked = now
-	current := stamps(f.files)
-	if equal(current, f.stamps) {
-		return f.value
-	}
-	if value, err := f.load(); err == nil {
-		f.value, f.stamps = value, current
-	}
-	return f.value
+	f.err, f.checked = err, now
 }
 
-func stamps(files []string) []fileStamp {
-	all := make([]fileStamp, len(files))
-	for i, file := range files {
-		if info, err := os.Stat(file); err == nil {
-			all[i] = fileStamp{info.ModTime(), info.Size()}
-		}
-	}
-	return all
-}
-
-func equal(a, b []fileStamp) bool {
-	for i := range a {
-		if !a[i].mod.Equal(b[i].mod) || a[i].size != b[i].size {
-			return false
-		}
-	}
-	return true
+// state reports whether the files need no look, and whether there is a value.
+func (f *followed[T]) state() (fresh, made bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	fresh = f.made && len(f.files) == 0 || !f.checked.IsZero() && time.Since(f.checked) < recheck
+	return fresh, f.made
 }

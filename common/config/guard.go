@@ -12,7 +12,7 @@ import (
 // See https://github.com/kubernetes/kubernetes/issues/83253 and
 // https://github.com/golang/vulndb/issues/4768.
 const (
-	maxFile    = 1 << 20
+	MaxFile    = 1 << 20
 	maxDepth   = 100
 	maxAliased = 10_000 // values reached through aliases
 	maxKey     = 1024   // characters of a key; YAML's own limit
@@ -25,7 +25,7 @@ const (
 
 // guardText refuses text that the lexer would chew on for long.
 func guardText(text string) *fault {
-	if len(text) > maxFile {
+	if len(text) > MaxFile {
 		return &fault{code: CodeTooLarge, said: plainly("the file is larger than 1 MiB"), hinted: plainly("split it, or move large values to files of their own")}
 	}
 	blank, run, line := 0, 0, 1

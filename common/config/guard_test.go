@@ -128,9 +128,9 @@ func bomb() string {
 // Every one is tried at a quarter of the size limit, and those that come
 // closest to the time limit at the whole.
 func TestDecode_isBoundedOnHostileFiles(t *testing.T) {
-	size := sized(maxFile / 4)
+	size := sized(MaxFile / 4)
 	if raceEnabled {
-		size = maxFile / 32 // the race detector is slow, and finds nothing more in more
+		size = MaxFile / 32 // the race detector is slow, and finds nothing more in more
 	}
 	for name, text := range size.hostile() {
 		t.Run(name, func(t *testing.T) { bounded(t, text) })
@@ -138,24 +138,24 @@ func TestDecode_isBoundedOnHostileFiles(t *testing.T) {
 	if raceEnabled {
 		return
 	}
-	worst := sized(maxFile).hostile()
+	worst := sized(MaxFile).hostile()
 	for _, name := range []string{"flow reopened", "many flow empties", "closers", "late gap", "gaps, many", "many list items", "secret words", "references", "blank in a literal"} {
 		t.Run(name+", 1 MiB", func(t *testing.T) { bounded(t, worst[name]) })
 	}
 }
 
 func bounded(t *testing.T, text string) {
-	limit := 3 * time.Second // each takes less than one on a machine with nothing else to do
+	limit := 3 * time.Second // of a core; each takes less than one
 	var v struct {
 		A any      `yaml:"a"`
 		S string   `yaml:"s"`
 		L []string `yaml:"l"`
 	}
 	value := func(string) (string, bool) { return "value", true }
-	began := time.Now()
+	began := spent()
 	err := Decode("hostile.yaml", []byte(text), &v, Interpolate(), Env(value))
 	shown := fmt.Sprint(err)
-	if took := time.Since(began); took > limit {
+	if took := spent() - began; took > limit {
 		t.Errorf("took %v, want at most %v", took, limit)
 	}
 	if len(shown) > 1<<20 {

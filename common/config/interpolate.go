@@ -2,9 +2,6 @@ package config
 
 import (
 	"errors"
-	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -143,21 +140,4 @@ func (d *decoder) follow(n *node, p part, path string) (string, bool) {
 // reference reports a reference that cannot be followed, where it stands.
 func (d *decoder) reference(n *node, p part, path string, message words, hint string) {
 	d.failAt(CodeBadInterpolation, align(d.src, n, p.offset), 2, path, at(path, message), plainly(hint))
-}
-
-// readValue reads a value from a file, without the line break at its end.
-func readValue(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err // names the file already
-	}
-	defer func() { _ = f.Close() }() // only read from
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
-		return "", err
-	}
-	if len(data) > maxFile {
-		return "", fmt.Errorf("%s is larger than 1 MiB", path)
-	}
-	return strings.TrimRight(string(data), "\r\n"), nil
 }

@@ -1,6 +1,9 @@
 package config
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // U4: what two parts of a file do together is a fault of one of them, at its place.
 func TestRawFault_pointsAtItsKey(t *testing.T) {
@@ -12,6 +15,16 @@ func TestRawFault_pointsAtItsKey(t *testing.T) {
 	}
 	const file = "source:\n  config: {topics: [a, bc], topic: t}\n"
 	if err := Decode("f.yaml", []byte(file), &v); err != nil {
+		t.Fatal(err)
+	}
+	if got := v.Source.Config.Fault("topic", "is odd").Error(); strings.Contains(got, "bc") {
+		t.Errorf("what nobody has decoded may be a secret, and is shown: %s", got)
+	}
+	var settings struct {
+		Topics []string `yaml:"topics"`
+		Topic  string   `yaml:"topic"`
+	}
+	if err := v.Source.Config.Decode(&settings); err != nil {
 		t.Fatal(err)
 	}
 	for name, tc := range map[string]struct {

@@ -118,7 +118,7 @@ func TestRaw_splitsAListThatComesFromOutside(t *testing.T) {
 }
 
 func TestRaw_saysWhatCannotBeFollowed(t *testing.T) {
-	big := tempFile(t, "big", strings.Repeat("x", maxFile+1))
+	big, blank := tempFile(t, "big", strings.Repeat("x", MaxFile+1)), tempFile(t, "blank", " \n")
 	for _, test := range []struct{ name, line, want string }{
 		{"unset", "topic: orders-${STAGE}", `
 f.yaml:5:19: source.config.topic: environment variable STAGE is not set
@@ -149,11 +149,19 @@ f.yaml:5:12: source.config.topic: open /no/such: no such file or directory
   5 |     topic: ${file:/no/such}
     |            ^^ make the file readable, or correct its path`},
 		{"a folder", "topic: ${file:/}", `
-f.yaml:5:12: source.config.topic: read /: is a directory
+f.yaml:5:12: source.config.topic: / is a directory: only a regular file can be read
   5 |     topic: ${file:/}
     |            ^^ make the file readable, or correct its path`},
+		{"an empty file", "topic: ${file:" + blank + "}", `
+f.yaml:5:12: source.config.topic: ` + blank + ` is empty: put the value there
+  5 |     topic: ${file:` + blank + `}
+    |            ^^ make the file readable, or correct its path`},
+		{"secret of an empty file", "password: ${file:" + blank + "}", `
+f.yaml:5:15: source.config.password: read secret: ` + blank + ` is empty: put the value there
+  5 |     password: ${file:` + blank + `}
+    |               ` + strings.Repeat("^", len("${file:"+blank+"}")) + ` make the file readable, or correct its path`},
 		{"secret of no file", "password: ${file:/no/such}", `
-f.yaml:5:15: source.config.password: read secret: stat /no/such: no such file or directory
+f.yaml:5:15: source.config.password: read secret: open /no/such: no such file or directory
   5 |     password: ${file:/no/such}
     |               ^^^^^^^^^^^^^^^^ make the file readable, or correct its path`},
 		{"a number from outside that is none", "port: ${WORD}", `
@@ -200,7 +208,7 @@ f.yaml:5:12: source.config.topic: open /no/secrets/a/b: no such file or director
 }
 
 func TestRaw_boundsWhatReferencesBringIn(t *testing.T) {
-	large := tempFile(t, "large", strings.Repeat("x", maxFile))
+	large := tempFile(t, "large", strings.Repeat("x", MaxFile))
 	_, err := decodeSource(t, "brokers: b\ntopic: "+strings.Repeat("${file:"+large+"}", 20))
 	if err == nil || !strings.Contains(err.Error(), "bring in more than 16 MiB") {
 		t.Errorf("got %.200v", err)

@@ -3,17 +3,13 @@ package config
 import (
 	"fmt"
 	"log/slog"
-	"os"
+	"slices"
 	"strings"
-	"sync"
 	"time"
 )
 
 // Mask is what a secret prints as, wherever it is printed.
 const Mask = "***"
-
-// recheck is how often, at most, a secret looks whether its file changed.
-const recheck = time.Second
 
 // Secret is a value that never prints: not in a log, an error, JSON or YAML.
 // It may be written as text, with ${ENV} and ${file:/path} inside. A secret
@@ -26,33 +22,50 @@ type Secret struct{ s *sealed }
 // what the first pointer points to.
 type sealed struct{ *secret }
 
+// secret is the text of its parts.
 type secret struct {
 	parts []secretPart
-
-	mu      sync.Mutex
-	value   string
-	checked time.Time
-	stamps  []fileStamp // one a part; zero for literals
+	text  followed[string]
 }
 
 // secretPart is literal text, or the file it is read from.
 type secretPart struct{ literal, file string }
 
-type fileStamp struct {
-	mod  time.Time
-	size int64
+func newSecret(parts ...secretPart) Secret {
+	s := &secret{parts: parts}
+	s.text.make = s.join
+	for _, p := range parts {
+		if p.file != "" {
+			s.text.files = append(s.text.files, p.file)
+		}
+	}
+	return Secret{&sealed{s}}
+}
+
+// join is the value that the contents of the files make.
+func (s *secret) join(contents [][]byte) (string, error) {
+	var b strings.Builder
+	for _, p := range s.parts {
+		if p.file == "" {
+			b.WriteString(p.literal)
+			continue
+		}
+		text, err := valueIn(p.file, contents[0])
+		if err != nil {
+			return "", err
+		}
+		b.WriteString(text)
+		contents = contents[1:]
+	}
+	return b.String(), nil
 }
 
 // NewSecret is a secret with a fixed value.
-func NewSecret(value string) Secret {
-	return Secret{&sealed{&secret{parts: []secretPart{{literal: value}}}}}
-}
+func NewSecret(value string) Secret { return newSecret(secretPart{literal: value}) }
 
 // SecretFile is a secret that is read from a file, without the line break at
 // its end, and read again when the file changes.
-func SecretFile(path string) Secret {
-	return Secret{&sealed{&secret{parts: []secretPart{{file: path}}}}}
-}
+func SecretFile(path string) Secret { return newSecret(secretPart{file: path}) }
 
 // IsZero reports whether the secret is not set.
 func (s Secret) IsZero() bool { return s.s == nil }
@@ -62,60 +75,34 @@ func (s Secret) Files() []string {
 	if s.s == nil {
 		return nil
 	}
-	var files []string
-	for _, p := range s.s.parts {
-		if p.file != "" {
-			files = append(files, p.file)
-		}
-	}
-	return files
+	return slices.Clone(s.s.text.files)
 }
 
-// Reveal is the secret's value now. Files are looked at once a second at most;
-// while a changed file cannot be read, the error says which.
+// grace is how long a secret is used that its files no longer hold. Files are
+// replaced in steps, but what was taken away must not work for ever.
+const grace = time.Minute
+
+// Reveal is the secret's value, for one that we present. Files are looked at
+// once a second at most. While one is away, empty or cannot be read, the last
+// value stays for a minute; then there is none, and the error says why.
 func (s Secret) Reveal() (string, error) {
+	return s.reveal(func(f *followed[string]) (string, error) { return f.within(grace) })
+}
+
+// Current is the secret's value, for one that others present to us. While a
+// file is away, empty or cannot be read, there is none: whoever empties the
+// file of a secret may want nobody to be let in by it.
+func (s Secret) Current() (string, error) { return s.reveal((*followed[string]).now) }
+
+func (s Secret) reveal(value func(*followed[string]) (string, error)) (string, error) {
 	if s.s == nil {
 		return "", nil
 	}
-	return s.s.reveal(time.Now())
-}
-
-func (s *secret) reveal(now time.Time) (string, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.stamps != nil && now.Sub(s.checked) < recheck {
-		return s.value, nil
+	text, err := value(&s.s.text)
+	if err != nil {
+		return "", fmt.Errorf("read secret: %w", err)
 	}
-	stamps := make([]fileStamp, len(s.parts))
-	same := s.stamps != nil
-	for i, p := range s.parts {
-		if p.file == "" {
-			continue
-		}
-		info, err := os.Stat(p.file)
-		if err != nil {
-			return "", fmt.Errorf("read secret: %w", err)
-		}
-		stamps[i] = fileStamp{info.ModTime(), info.Size()}
-		same = same && stamps[i] == s.stamps[i]
-	}
-	if !same {
-		var b strings.Builder
-		for _, p := range s.parts {
-			if p.file == "" {
-				b.WriteString(p.literal)
-				continue
-			}
-			text, err := readValue(p.file)
-			if err != nil {
-				return "", fmt.Errorf("read secret: %w", err)
-			}
-			b.WriteString(text)
-		}
-		s.value = b.String()
-	}
-	s.stamps, s.checked = stamps, now
-	return s.value, nil
+	return text, nil
 }
 
 // String is the mask.

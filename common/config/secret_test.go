@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/lsm/fiso/common/config/configtest"
 )
 
 // canary is a secret that must come out nowhere.
@@ -149,17 +152,84 @@ func TestSecret_isReadAgainWhenItsFileChanges(t *testing.T) {
 		reveal("pre-mid-second, longer")
 		time.Sleep(2 * time.Second)
 		reveal("pre-mid-second, longer") // nothing changed
+	})
+}
+
+// U20: a secret whose file was emptied became an empty credential.
+func TestSecret_staysForAMinuteAfterItsFileHoldsNone(t *testing.T) {
+	path := tempFile(t, "secret", "first")
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := configtest.Pipe(pipe); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		k, err := decodeSource(t, "brokers: b\npassword: pre-${file:"+path+"}")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, bad := range []struct {
+			name, want string
+			make       func() error
+		}{
+			{"emptied", path + " is empty: put the value there", func() error { return os.Truncate(path, 0) }},
+			{"a line break", path + " is empty: put the value there", func() error { return os.WriteFile(path, []byte("\n"), 0o600) }},
+			{"too large", path + " is larger than 1 MiB", func() error { return os.Truncate(path, MaxFile+1) }},
+			{"away", "open " + path + ": no such file or directory", func() error { return os.Remove(path) }},
+			{"a named pipe", path + " is a named pipe: only a regular file can be read", func() error { return os.Symlink(pipe, path) }},
+		} {
+			if err := bad.make(); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(2 * time.Second) // virtual
+			if got, err := k.Password.Reveal(); got != "pre-first" || err != nil {
+				t.Errorf("%s: revealed %q, %v", bad.name, got, err)
+			}
+			if got, err := k.Password.Current(); got != "" || err == nil || err.Error() != "read secret: "+bad.want {
+				t.Errorf("%s: now %q, %v; want %s", bad.name, got, err, bad.want)
+			}
+		}
+		time.Sleep(grace)
+		if got, err := k.Password.Reveal(); got != "" || err == nil || err.Error() != "read secret: "+path+" is a named pipe: only a regular file can be read" {
+			t.Errorf("after %v: revealed %q, %v", grace, got, err)
+		}
 		if err := os.Remove(path); err != nil {
 			t.Fatal(err)
 		}
+		write(t, path, "second")
 		time.Sleep(2 * time.Second)
-		if _, err := k.Password.Reveal(); err == nil || !strings.Contains(err.Error(), path) {
-			t.Errorf("got %v, want the name of the file", err)
+		for name, value := range map[string]func() (string, error){"reveal": k.Password.Reveal, "current": k.Password.Current} {
+			if got, err := value(); got != "pre-second" || err != nil {
+				t.Errorf("%s: got %q, %v", name, got, err)
+			}
 		}
-		write(t, path, strings.Repeat("x", maxFile+1))
-		if _, err := k.Password.Reveal(); err == nil {
-			t.Error("read more than 1 MiB")
+	})
+}
+
+func TestSecret_thatNeverHadAValueSaysWhy(t *testing.T) {
+	path := tempFile(t, "secret", "")
+	s := SecretFile(path)
+	for _, value := range []func() (string, error){s.Reveal, s.Current} {
+		if got, err := value(); got != "" || !errors.Is(err, ErrEmpty) || err.Error() != "read secret: "+path+" is empty: put the value there" {
+			t.Errorf("got %q, %v", got, err)
 		}
+	}
+}
+
+// U16: while the file system does not answer, one caller waits for it, once.
+func TestFollowed_servesTheLastValueWhileAFileHangs(t *testing.T) {
+	path := tempFile(t, "secret", "value")
+	synctest.Test(t, func(t *testing.T) {
+		s := SecretFile(path)
+		if _, err := s.Reveal(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second) // virtual: it is to be looked at
+		s.s.text.looking.Lock()     // and somebody does
+		begun := time.Now()
+		if got, err := s.Reveal(); got != "value" || err != nil || time.Since(begun) != 0 {
+			t.Errorf("got %q, %v after %v", got, err, time.Since(begun))
+		}
+		s.s.text.looking.Unlock()
 	})
 }
 

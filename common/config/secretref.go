@@ -36,10 +36,10 @@ func (d *decoder) secret(n *node, path string) Secret {
 	if len(parts) == 0 {
 		return Secret{}
 	}
-	s := &secret{}
+	var all []secretPart
 	for _, p := range parts {
 		if p.file != "" {
-			s.parts = append(s.parts, secretPart{file: p.file})
+			all = append(all, secretPart{file: p.file})
 			continue
 		}
 		if p.env == "" {
@@ -49,16 +49,20 @@ func (d *decoder) secret(n *node, path string) Secret {
 		if !ok {
 			return Secret{}
 		}
-		s.parts = append(s.parts, secretPart{literal: value})
+		all = append(all, secretPart{literal: value})
 	}
-	return d.readable(n, path, Secret{&sealed{s}})
+	return d.readable(n, path, newSecret(all...))
 }
 
-// readable reads a secret once, so that a missing file is said now.
+// readable reads a secret once, so that a missing or empty file is said now. No
+// text is no secret, also where a variable is set to it.
 func (d *decoder) readable(n *node, path string, s Secret) Secret {
 	value, err := s.Reveal()
 	if err != nil {
 		d.failAt(CodeBadInterpolation, n.at, n.span(), path, at(path, plainly(err.Error())), plainly("make the file readable, or correct its path"))
+		return Secret{}
+	}
+	if value == "" { // of variables that are set to nothing
 		return Secret{}
 	}
 	d.src.conceal(value, Mask)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 )
 
 // TLS is the block of TLS settings that every connector shares.
@@ -42,18 +41,18 @@ func (t *TLS) Validate() error {
 func (t TLS) Client() (*tls.Config, error) {
 	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName}
 	if t.CAFile != "" {
-		pool, err := t.authorities()
+		pool, err := follow(t.authorities, t.CAFile)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("read caFile: %w", err)
 		}
-		c.RootCAs = pool
+		c.RootCAs, _ = pool.last()
 	}
 	if t.CertFile != "" || t.KeyFile != "" {
-		cert, err := follow(t.keyPair, t.CertFile, t.KeyFile)
+		cert, err := follow(keyPair, t.CertFile, t.KeyFile)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("read certFile and keyFile: %w", t.withoutKeyFile(err))
 		}
-		c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return cert.get(), nil }
+		c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return cert.last() }
 	}
 	return c, nil
 }
@@ -65,26 +64,27 @@ func (t TLS) Server() (*tls.Config, error) {
 	if t.CertFile == "" {
 		return nil, errors.New("TLS for a listener needs certFile and keyFile")
 	}
-	cert, err := follow(t.keyPair, t.CertFile, t.KeyFile)
+	cert, err := follow(keyPair, t.CertFile, t.KeyFile)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read certFile and keyFile: %w", t.withoutKeyFile(err))
 	}
 	c := &tls.Config{
 		MinVersion:     tls.VersionTLS12,
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return cert.get(), nil },
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return cert.last() },
 	}
 	if t.CAFile == "" {
 		return c, nil
 	}
 	pool, err := follow(t.authorities, t.CAFile)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read caFile: %w", err)
 	}
-	c.ClientAuth, c.ClientCAs = tls.RequireAndVerifyClientCert, pool.get()
+	c.ClientAuth = tls.RequireAndVerifyClientCert
+	c.ClientCAs, _ = pool.last()
 	base := c.Clone()
 	c.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
 		now := base.Clone()
-		now.ClientCAs = pool.get()
+		now.ClientCAs, _ = pool.last()
 		// Tickets hold an older verdict over the client; without them every
 		// connection is checked against the authorities of now.
 		now.SessionTicketsDisabled = true
@@ -93,14 +93,10 @@ func (t TLS) Server() (*tls.Config, error) {
 	return c, nil
 }
 
-func (t TLS) authorities() (*x509.CertPool, error) {
-	pem, err := os.ReadFile(t.CAFile)
-	if err != nil {
-		return nil, fmt.Errorf("read caFile: %w", err)
-	}
+func (t TLS) authorities(contents [][]byte) (*x509.CertPool, error) {
 	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("read caFile: %s holds no certificate in PEM form", t.CAFile)
+	if !pool.AppendCertsFromPEM(contents[0]) {
+		return nil, fmt.Errorf("%s holds no certificate in PEM form", t.CAFile)
 	}
 	return pool, nil
 }
@@ -114,10 +110,10 @@ func (t TLS) withoutKeyFile(err error) error {
 	return err
 }
 
-func (t TLS) keyPair() (*tls.Certificate, error) {
-	pair, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
+func keyPair(contents [][]byte) (*tls.Certificate, error) {
+	pair, err := tls.X509KeyPair(contents[0], contents[1])
 	if err != nil {
-		return nil, fmt.Errorf("read certFile and keyFile: %w", t.withoutKeyFile(err))
+		return nil, err
 	}
 	return &pair, nil
 }

@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -11,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/lsm/fiso/common/config"
 )
 
 // otlpConfig is where traces go and how, as OTEL_* says.
@@ -135,7 +138,7 @@ func (c *otlpConfig) certificates() error {
 	}
 	c.tls = &tls.Config{MinVersion: tls.VersionTLS12}
 	if ca != "" {
-		pem, err := os.ReadFile(ca)
+		pem, err := read(ca)
 		if err != nil {
 			return fmt.Errorf("%s: %w", caName, err)
 		}
@@ -145,11 +148,27 @@ func (c *otlpConfig) certificates() error {
 		}
 	}
 	if cert != "" || key != "" {
-		pair, err := tls.LoadX509KeyPair(cert, key)
+		pair, err := keyPair(cert, key)
 		if err != nil {
 			return fmt.Errorf("%s and %s: %w", certName, keyName, err)
 		}
 		c.tls.Certificates = []tls.Certificate{pair}
 	}
 	return nil
+}
+
+func keyPair(cert, key string) (tls.Certificate, error) {
+	certPEM, err := read(cert)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	keyPEM, err := read(key)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	return tls.X509KeyPair(certPEM, keyPEM)
+}
+
+func read(file string) ([]byte, error) {
+	return config.ReadFile(context.Background(), file, config.MaxFile)
 }

@@ -159,7 +159,7 @@ func (a *authorizer) anySecret(fits func(secret string) bool) error {
 	var unreadable error
 	found := false
 	for _, s := range a.secrets {
-		value, err := s.Reveal()
+		value, err := s.Current()
 		if err != nil {
 			unreadable = errUnreadable{err}
 		} else if value != "" && fits(value) {

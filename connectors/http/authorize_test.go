@@ -7,10 +7,12 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	nethttp "net/http"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/lsm/fiso/common/config"
@@ -114,6 +116,28 @@ func TestSource_cannotJudgeWithoutItsOwnSecret(t *testing.T) {
 	s := startSource(t, cfg, SourceOptions{}, new(collect).handle)
 	ask(t, "POST", s.url, "x", "Authorization", "Bearer a").want(t, 503, "FAILED")
 	ask(t, "POST", s.url, "x", "Authorization", "Bearer b").want(t, 200, "")
+}
+
+// U20: whoever empties the file of a secret may want nobody to be let in by it.
+func TestAuthorizer_letsNobodyInByASecretThatWasEmptied(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(file, []byte("key"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		a := authorizer{secrets: []config.Secret{config.SecretFile(file)}}
+		fits := func(secret string) bool { return secret == "key" }
+		if err := a.anySecret(fits); err != nil {
+			t.Error(err)
+		}
+		if err := os.Truncate(file, 0); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second) // virtual
+		if err := a.anySecret(fits); err == nil || err.Error() != "read secret: "+file+" is empty: put the value there" {
+			t.Errorf("got %v", err)
+		}
+	})
 }
 
 func FuzzParseSignature(f *testing.F) {

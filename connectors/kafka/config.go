@@ -3,7 +3,6 @@ package kafka
 import (
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -54,7 +53,7 @@ type SASLConfig struct {
 	Username   string         `yaml:"username" doc:"User, for PLAIN and SCRAM."`
 	Password   config.Secret  `yaml:"password" doc:"Password, for PLAIN and SCRAM."`
 	Token      config.Secret  `yaml:"token" doc:"Token, for OAUTHBEARER."`
-	TokenFile  string         `yaml:"tokenFile" doc:"File that holds the token, for OAUTHBEARER; read for every authentication."`
+	TokenFile  string         `yaml:"tokenFile" file:"true" doc:"File that holds the token, for OAUTHBEARER; read for every authentication."`
 	Extensions config.Strings `yaml:"extensions" doc:"SASL extensions as name=value, for OAUTHBEARER."`
 }
 
@@ -92,16 +91,12 @@ func (c *SASLConfig) ValidateAt(at string) error {
 	return errors.Join(faults...)
 }
 
-// token is the OAUTHBEARER token as it is now.
-func (c *SASLConfig) token() (string, error) {
+// bearer is the OAUTHBEARER token, wherever it stands.
+func (c *SASLConfig) bearer() config.Secret {
 	if c.TokenFile == "" {
-		return c.Token.Reveal()
+		return c.Token
 	}
-	text, err := os.ReadFile(c.TokenFile)
-	if err != nil {
-		return "", fmt.Errorf("read token: %w", err)
-	}
-	return strings.TrimSpace(string(text)), nil
+	return config.SecretFile(c.TokenFile)
 }
 
 func oneOf(key, value string, allowed ...string) error {

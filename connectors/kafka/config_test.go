@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/lsm/fiso/common/config"
@@ -104,20 +105,25 @@ func TestNew_refusesWhatCannotWork(t *testing.T) {
 	}
 }
 
-func TestSASL_tokenFileIsReadEveryTime(t *testing.T) {
+// U20: an emptied file became an empty token.
+func TestSASL_aTokenIsReadAgainAndAnEmptiedOneStays(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "token")
 	c := SASLConfig{Mechanism: MechanismOAUTHBEARER, TokenFile: file}
-	if _, err := c.token(); err == nil || !strings.Contains(err.Error(), "read token") {
-		t.Errorf("no file: %v", err)
-	}
-	for _, want := range []string{"one", "two"} {
-		if err := os.WriteFile(file, []byte(want+"\n"), 0o600); err != nil {
-			t.Fatal(err)
+	synctest.Test(t, func(t *testing.T) {
+		bearer := c.bearer()
+		if _, err := bearer.Reveal(); err == nil || err.Error() != "read secret: open "+file+": no such file or directory" {
+			t.Errorf("no file: %v", err)
 		}
-		if got, err := c.token(); got != want || err != nil {
-			t.Errorf("token %q, %v; want %q", got, err, want)
+		for _, step := range []struct{ content, want string }{{"one\n", "one"}, {"two\n", "two"}, {"", "two"}, {"three", "three"}} {
+			if err := os.WriteFile(file, []byte(step.content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(2 * time.Second) // virtual
+			if got, err := bearer.Reveal(); got != step.want || err != nil {
+				t.Errorf("token %q, %v; want %q", got, err, step.want)
+			}
 		}
-	}
+	})
 }
 
 func TestSASL_mechanismsAskTheSecretEachTime(t *testing.T) {

@@ -26,9 +26,10 @@ func (c *SASLConfig) mechanism() sasl.Mechanism {
 	case MechanismSCRAM512:
 		return scram.Sha512(conf.scram)
 	case MechanismOAUTHBEARER:
+		bearer := conf.bearer()
 		return oauth.Oauth(func(context.Context) (oauth.Auth, error) {
-			token, err := conf.token()
-			return oauth.Auth{Token: token, Extensions: conf.extensions()}, err
+			token, err := bearer.Reveal()
+			return oauth.Auth{Token: strings.TrimSpace(token), Extensions: conf.extensions()}, err
 		})
 	default:
 		return nil

@@ -5,6 +5,7 @@
 //	go run ./e2e/bench            # fiso-flow, about eight minutes
 //	go run ./e2e/bench link       # fiso-link, about eight minutes
 //	go run ./e2e/bench --quick    # of either: about two
+//	go run ./e2e/bench flows      # 1 to 1,000 flows at rest in a process, about six
 //
 // It starts itself again as the broker, the floor and the like, so that what
 // each spends can be told apart.
@@ -18,6 +19,7 @@ import (
 	"syscall"
 
 	"github.com/lsm/fiso/e2e/bench/internal/calls"
+	"github.com/lsm/fiso/e2e/bench/internal/flows"
 	"github.com/lsm/fiso/e2e/bench/internal/rounds"
 )
 
@@ -26,6 +28,8 @@ func main() {
 	args, measure := os.Args[1:], rounds.Main
 	if len(args) > 0 && args[0] == "link" {
 		args, measure = args[1:], calls.Main
+	} else if len(args) > 0 && args[0] == "flows" {
+		args, measure = args[1:], flows.Main
 	} else if calls.Role(args) {
 		measure = calls.Main
 	}

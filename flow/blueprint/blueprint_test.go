@@ -188,6 +188,23 @@ func TestKeys_stayWhenASecretIsRotated(t *testing.T) {
 	}
 }
 
+// U16: a faulty file was understood again every few seconds, since nobody knew
+// what it refers to.
+func TestRefers_namesTheFilesOfAFlowThatIsRefused(t *testing.T) {
+	text := []byte("name: orders\nfilter: '('\nsource: {type: kafka, config: {brokers: [b:9092], topic: \"${file:/t}\", consumerGroup: g, sasl: {password: {secretRef: {name: n, key: k}}}}}\nsink: {type: stdout}\n")
+	if _, err := Parse("f.yaml", text); err == nil {
+		t.Fatal("the flow passes")
+	}
+	if got := Refers("f.yaml", text); !slices.Equal(got, []string{"/etc/fiso/secrets/n/k", "/t"}) {
+		t.Errorf("got %q", got)
+	}
+	for name, text := range map[string]string{"no YAML": "{file:", "no reference": "name: a\n"} {
+		if got := Refers("f.yaml", []byte(text)); got != nil {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}
+
 func TestParseDir_readsWholeFlows(t *testing.T) {
 	dir := t.TempDir()
 	put(t, filepath.Join(dir, "a.yaml"), "name: a\n"+kafkaIn+out)

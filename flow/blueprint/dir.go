@@ -1,6 +1,11 @@
 package blueprint
 
-import "github.com/lsm/fiso/flow/spec"
+import (
+	"bytes"
+
+	"github.com/lsm/fiso/common/config"
+	"github.com/lsm/fiso/flow/spec"
+)
 
 // ParseDir reads all flow files at the paths, files or directories. It returns
 // every flow that passed, and config.Errors with the faults of all files; no
@@ -13,4 +18,20 @@ func ParseDir(paths ...string) ([]*Blueprint, error) {
 		return flows, nil
 	}
 	return flows, faults
+}
+
+// Refers names the further files that a flow file refers to, as far as it can
+// be read: those that Parse may have refused it for.
+func Refers(file string, data []byte) []string {
+	if !bytes.Contains(data, []byte("file:")) && !bytes.Contains(data, []byte("secretRef")) {
+		return nil // to read a large file once more may take a second
+	}
+	var refs []string
+	_ = spec.Guard(file, func() error { // Parse has said what is wrong with the file
+		if flow, _ := spec.Examine(file, data); flow != nil {
+			refs = config.Files(flow)
+		}
+		return nil
+	})
+	return refs
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/lsm/fiso/common/cloudevent"
+	"github.com/lsm/fiso/common/config/configtest"
 	"github.com/lsm/fiso/common/connector"
 	fisohttp "github.com/lsm/fiso/connectors/http"
 	"github.com/lsm/fiso/flow/engine"
@@ -84,10 +85,14 @@ func TestFileLetters_checkTriesTheFileAndLeavesNoTrace(t *testing.T) {
 	dir := t.TempDir()
 	there := filepath.Join(dir, "there")
 	put(t, there, "kept")
+	pipe := filepath.Join(t.TempDir(), "pipe") // U16: it was opened, and that waited for a reader
+	if err := configtest.Pipe(pipe); err != nil {
+		t.Fatal(err)
+	}
 	for _, tc := range []struct {
 		path string
 		ok   bool
-	}{{there, true}, {filepath.Join(dir, "new"), true}, {filepath.Join(dir, "no", "dir"), false}, {dir, false}} {
+	}{{there, true}, {filepath.Join(dir, "new"), true}, {filepath.Join(dir, "no", "dir"), false}, {dir, false}, {pipe, false}} {
 		steps := (&fileLetters{Path: tc.path}).check(t.Context())
 		if len(steps) != 1 || (steps[0].Err == nil) != tc.ok || !strings.Contains(steps[0].Name, tc.path) {
 			t.Errorf("%s: %+v", tc.path, steps)

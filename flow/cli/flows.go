@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"context"
+
 	"github.com/spf13/cobra"
 
 	"github.com/lsm/fiso/flow/blueprint"
@@ -31,7 +33,7 @@ func oneFlow(file string) (*blueprint.Blueprint, error) {
 	if file == "" {
 		return nil, usagef("--flow is missing: name a flow file")
 	}
-	data, err := spec.Read(file)
+	data, err := spec.Read(context.Background(), file)
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/lsm/fiso/common/admin"
+	"github.com/lsm/fiso/flow/blueprint"
 	"github.com/lsm/fiso/flow/metrics"
 	"github.com/lsm/fiso/flow/pipeline"
 	"github.com/lsm/fiso/flow/supervisor"
@@ -69,7 +70,7 @@ func (i instance) supervise(registry *prometheus.Registry) (*supervisor.Supervis
 		return nil, nil, err
 	}
 	loader := pipeline.NewLoader(pipeline.Options{Logger: i.log, Metrics: counters, Tracing: i.tracing, Stdout: i.stdout})
-	options := supervisor.Options{Paths: i.paths, Load: loader.Load, Recorder: counters, Logger: i.log}
+	options := supervisor.Options{Paths: i.paths, Load: loader.Load, Refers: blueprint.Refers, Recorder: counters, Logger: i.log}
 	if w, err := supervisor.NewWatcher(i.log); err != nil {
 		i.log.Warn("files are looked at every few seconds only: the system offers no more watches", "error", err)
 	} else {

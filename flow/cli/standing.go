@@ -9,8 +9,12 @@ import (
 	"github.com/lsm/fiso/flow/supervisor"
 )
 
-// lookEvery is how often the flows are asked how they stand.
-const lookEvery = 250 * time.Millisecond
+// lookEvery is how often the flows are asked how they stand while they start,
+// and lookAfterStart is how often later: there may be a thousand.
+const (
+	lookEvery      = 250 * time.Millisecond
+	lookAfterStart = time.Second
+)
 
 // standing follows how the flows stand: it logs each flow that becomes ready or
 // stops being it, and refuses a start that does not come about.
@@ -52,7 +56,9 @@ func (s *standing) follow(ctx context.Context) error {
 		if starting, err = s.judge(flows, over); err != nil {
 			return err
 		}
-		starting = starting && !over
+		if starting = starting && !over; !starting {
+			tick.Reset(lookAfterStart)
+		}
 	}
 }
 

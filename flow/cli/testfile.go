@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -95,7 +96,7 @@ func findTests(path string) ([]string, error) {
 
 // readTests reads one file of tests; Flow of the result is a path.
 func readTests(path string) (*testFile, error) {
-	data, err := os.ReadFile(path)
+	data, err := config.ReadFile(context.Background(), path, config.MaxFile)
 	if err != nil {
 		return nil, fmt.Errorf("read transform tests: %w", err)
 	}

@@ -12,9 +12,10 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
+
+	"github.com/lsm/fiso/common/config/configtest"
 )
 
 // numbered is a letter with a value of its own.
@@ -307,7 +308,7 @@ func TestFile_saysWhyItCannotReachItsFile(t *testing.T) {
 // U17: a pipe takes letters and keeps none, and nobody may wait for its other end.
 func TestFile_isARegularOne(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "pipe")
-	must(t, syscall.Mkfifo(path, 0o600))
+	must(t, configtest.Pipe(path))
 	if _, err := OpenFile(path); err == nil || !strings.Contains(err.Error(), path+" is no regular file") {
 		t.Errorf("OpenFile: %v", err)
 	}

@@ -68,8 +68,22 @@ func (h *histogram) Collect(out chan<- prometheus.Metric) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, s := range h.series {
-		out <- s.metric(h.desc)
+		if s.moved() {
+			out <- s.metric(h.desc)
+		}
 	}
+}
+
+// moved reports whether the series has counted anything. Until then it is not
+// exposed: it has 22 lines, and a process may have a thousand flows with three
+// each, most of them at rest. No rate or quantile needs its zeros.
+func (s *series) moved() bool {
+	for i := range s.counts {
+		if s.counts[i].Load() > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // metric is how the series stands. What is counted meanwhile may be in the sum

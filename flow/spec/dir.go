@@ -1,9 +1,9 @@
 package spec
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,14 +13,15 @@ import (
 	"github.com/lsm/fiso/common/config"
 )
 
-// maxFile bounds what is read of a flow file; the decoder refuses from 1 MiB.
-const maxFile = 1<<20 + 1
-
 // List names the flow files at a path, sorted: the file itself, or the *.yaml
 // and *.yml of a directory. Directories below it are not entered. Names that
 // begin with a dot are left out: editors and the ..data links of Kubernetes
 // keep such; and so are *_test.yaml, which hold transform tests.
-func List(path string) ([]string, error) {
+func List(ctx context.Context, path string) ([]string, error) {
+	return config.Within(ctx, path, func() ([]string, error) { return listed(path) })
+}
+
+func listed(path string) ([]string, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s does not exist: make it (fiso-flow init writes a first flow file), or name another place as an argument or with FISO_CONFIG_DIR", path)
@@ -48,15 +49,9 @@ func List(path string) ([]string, error) {
 	return files, nil
 }
 
-// Read reads a flow file, bounded: of one that is too large it returns enough
-// for Parse to say so.
-func Read(file string) ([]byte, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, fmt.Errorf("read flow file: %w", err)
-	}
-	defer func() { _ = f.Close() }() // only read
-	data, err := io.ReadAll(io.LimitReader(f, maxFile))
+// Read reads a flow file: a regular one, and of no more than 1 MiB.
+func Read(ctx context.Context, file string) ([]byte, error) {
+	data, err := config.ReadFile(ctx, file, config.MaxFile)
 	if err != nil {
 		return nil, fmt.Errorf("read flow file: %w", err)
 	}
@@ -89,7 +84,7 @@ func ParseAll[T any](paths []string, parse func(file string, data []byte) (T, er
 	files, err := listAll(paths)
 	faults = Faults("", err)
 	for _, path := range files {
-		data, err := Read(path)
+		data, err := Read(context.Background(), path)
 		if err != nil {
 			faults = append(faults, Faults(path, err)...)
 			continue
@@ -118,7 +113,7 @@ func listAll(paths []string) ([]string, error) {
 		errs  []error
 	)
 	for _, p := range paths {
-		found, err := List(p)
+		found, err := List(context.Background(), p)
 		errs = append(errs, err)
 		files = append(files, found...)
 	}

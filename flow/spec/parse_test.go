@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/lsm/fiso/common/config"
+	"github.com/lsm/fiso/common/config/configtest"
 )
 
 // printed is the flow of the contract's section 3.1, word for word.
@@ -258,7 +259,7 @@ func TestParseDir_saysWhatToDo(t *testing.T) {
 		{"no such directory", filepath.Join(empty, "no"), []string{"does not exist", "fiso-flow init"}},
 		{"an empty directory", empty, []string{"no flow file", "fiso-flow init", empty}},
 		{"every fault", twice, []string{"a.yaml", "b.yaml", "orders is defined twice", "c.yaml:1:1", "d.yaml"}},
-		{"a huge file", huge, []string{"a.yaml", "1"}},
+		{"a huge file", huge, []string{"read flow file: " + huge + "/a.yaml is larger than 1 MiB"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, err := ParseDir(tc.dir)
@@ -272,11 +273,20 @@ func TestParseDir_saysWhatToDo(t *testing.T) {
 			}
 		})
 	}
-	if _, err := List(string([]byte{0})); err == nil {
+	if _, err := List(t.Context(), string([]byte{0})); err == nil {
 		t.Error("a name with a NUL passes")
 	}
-	if _, err := Read(empty); err == nil {
-		t.Error("a directory is read as a file")
+	pipe := filepath.Join(empty, "pipe.yaml") // U16: it was opened, and that waited for a writer
+	if err := configtest.Pipe(pipe); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{empty: " is a directory: only a regular file can be read", pipe: " is a named pipe: only a regular file can be read"} {
+		if _, err := Read(t.Context(), path); err == nil || err.Error() != "read flow file: "+path+want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+	if _, err := ParseDir(empty); err == nil || err.Error() != pipe+": read flow file: "+pipe+" is a named pipe: only a regular file can be read" {
+		t.Errorf("got %v", err)
 	}
 }
 

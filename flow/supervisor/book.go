@@ -99,10 +99,17 @@ func (b *book) accept(s snapshot) {
 	}
 }
 
-// settled reports whether a state is the one that was acted upon.
-func (b *book) settled(file string, state sum) bool {
-	p := b.known[file]
-	return p != nil && p.listed && p.acted == state
+// postpone takes changes back: nobody has acted upon them yet, and they are to
+// be believed at the next look, if they are still so then.
+func (b *book) postpone(changes []change) {
+	for _, c := range changes {
+		p := b.known[c.file]
+		if p == nil { // it is gone
+			p = &page{listed: true, gone: true}
+			b.known[c.file] = p
+		}
+		p.acted, p.wait, p.gone, p.seen, p.since = sum{}, true, c.gone, c.sum, time.Time{}
+	}
 }
 
 // drop forgets a file, so that it is new when it comes back.

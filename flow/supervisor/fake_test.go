@@ -31,12 +31,14 @@ type world struct {
 	reloads map[string]int
 	logs    strings.Builder
 	forgot  []string
+	loads   map[string]int // how often each content was loaded
 }
 
 func newWorld() *world {
 	return &world{
 		running: map[string]int{}, faults: map[string]func(context.Context) error{},
 		status: map[string]Status{}, valid: map[string]bool{}, reloads: map[string]int{},
+		loads: map[string]int{},
 	}
 }
 
@@ -135,6 +137,12 @@ type def struct {
 }
 
 func (w *world) load(file string, data []byte) (Definition, error) {
+	w.mu.Lock()
+	w.loads[string(data)]++
+	w.mu.Unlock()
+	if err := w.step(context.Background(), "load "+filepath.Base(file)); err != nil {
+		return nil, err
+	}
 	words := strings.Fields(string(data))
 	if len(words) == 0 {
 		return nil, fmt.Errorf("%s:1:1: the file is empty", file)
@@ -152,6 +160,8 @@ func (w *world) load(file string, data []byte) (Definition, error) {
 			d.stage = value
 		case "paused":
 			d.paused = true
+		case "watches": // known by its name, as a secret is
+			d.refs = append(d.refs, value)
 		case "refs":
 			d.refs = append(d.refs, value)
 			text, err := os.ReadFile(value)
@@ -164,6 +174,23 @@ func (w *world) load(file string, data []byte) (Definition, error) {
 		}
 	}
 	return d, nil
+}
+
+// refers names the references of a file that load refuses.
+func (w *world) refers(_ string, data []byte) (refs []string) {
+	for _, word := range strings.Fields(string(data)) {
+		if ref, ok := strings.CutPrefix(word, "refs="); ok {
+			refs = append(refs, ref)
+		}
+	}
+	return refs
+}
+
+// loaded is how often a content was loaded.
+func (w *world) loaded(content string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.loads[content]
 }
 
 func (d *def) Name() string                { return d.name }
@@ -273,17 +300,24 @@ type instance struct {
 // start runs a supervisor over the files, given as name and content in turn.
 func start(t *testing.T, dir string, files ...string) *instance {
 	t.Helper()
+	return startWith(t, dir, func(*Supervisor) {}, files...)
+}
+
+// startWith is start with something changed before it runs.
+func startWith(t *testing.T, dir string, change func(*Supervisor), files ...string) *instance {
+	t.Helper()
 	in := &instance{world: newWorld(), t: t, dir: dir, watcher: newFakeWatcher(), ended: make(chan error, 1)}
 	for i := 0; i < len(files); i += 2 {
 		in.put(files[i], files[i+1])
 	}
 	s, err := New(Options{
-		Paths: []string{dir}, Load: in.load, Watcher: in.watcher, Recorder: in.world,
+		Paths: []string{dir}, Load: in.load, Refers: in.refers, Watcher: in.watcher, Recorder: in.world,
 		Logger: slog.New(slog.NewTextHandler(in.world, nil)),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	change(s)
 	ctx, stop := context.WithCancel(t.Context())
 	in.s, in.stop = s, stop
 	go func() { in.ended <- s.Run(ctx) }()

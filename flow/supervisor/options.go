@@ -74,6 +74,10 @@ type Options struct {
 	// Load reads a flow file: strictly, and without any connection. Its error
 	// is shown to a person as it is.
 	Load func(file string, data []byte) (Definition, error)
+	// Refers names the further files that a flow file refers to which Load has
+	// refused, as far as it can: it is loaded again when one of them changes.
+	// It may be nil.
+	Refers func(file string, data []byte) []string
 	// Watcher is closed by Run. Nil: the files are only polled.
 	Watcher Watcher
 	// Recorder may be nil.
@@ -97,6 +101,9 @@ type Options struct {
 func (o Options) withDefaults() (Options, error) {
 	if len(o.Paths) == 0 || o.Load == nil {
 		return o, errors.New("supervisor: Paths and Load are required")
+	}
+	if o.Refers == nil {
+		o.Refers = func(string, []byte) []string { return nil }
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

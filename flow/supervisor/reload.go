@@ -1,11 +1,11 @@
 package supervisor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -13,82 +13,63 @@ import (
 	"github.com/lsm/fiso/flow/spec"
 )
 
-// file is one flow file, and what became of it.
-type file struct {
-	path  string
-	def   Definition // in force; nil while the file was never valid
-	next  Definition // read anew and not yet in force
-	fault error      // why the file as it stands is not in force
-	tried time.Time  // when a faulty file was last read
-	away  bool       // it cannot be seen now, and is not yet taken as removed
-}
-
-// load reads the content: into next, or into fault.
-func (f *file) load(parse func(string, []byte) (Definition, error), c content) {
-	f.next, f.fault = nil, c.err
-	if c.err != nil {
-		return
-	}
-	d, err := parse(f.path, c.data)
-	if err != nil {
-		f.fault = err
-		return
-	}
-	f.next = d
-}
-
-// commit puts next in force.
-func (f *file) commit() { f.def, f.next, f.fault = f.next, nil, nil }
-
-// claim is the definition that the file stands for.
-func (f *file) claim() Definition {
-	if f.next != nil {
-		return f.next
-	}
-	return f.def
-}
-
-// label is the flow's name, or the file's while no flow is known of it.
-func (f *file) label() string {
-	if f.def != nil {
-		return f.def.Name()
-	}
-	base := filepath.Base(f.path)
-	return strings.TrimSuffix(base, filepath.Ext(base))
-}
-
-func (f *file) refs() []string {
-	if f.def == nil {
-		return nil
-	}
-	return f.def.Files()
-}
-
 // look reads the files once and acts upon what is to be believed. It returns
-// when to look again (0: whenever).
-func (s *Supervisor) look(owners context.Context, now time.Time) time.Duration {
+// when to look again (0: whenever). Files are read and understood without the
+// lock, which Report takes: only what was found is noted under it.
+func (s *Supervisor) look(ctx, owners context.Context, now time.Time) time.Duration {
+	snap := s.scan(ctx)
+	if ctx.Err() != nil {
+		return 0
+	}
+	changes, again := s.book.observe(now, snap)
+	loads := s.understand(ctx, changes)
+	if ctx.Err() != nil {
+		return 0
+	}
+	if later := changes[len(loads):]; len(later) > 0 {
+		s.book.postpone(later)
+		again = time.Nanosecond
+	}
+	s.apply(owners, snap, changes[:len(loads)], loads)
+	s.watch(ctx)
+	return again
+}
+
+// loadFor is how long a look goes on understanding files. What is left is for
+// the next one, so that a save takes effect while many large files are new.
+const loadFor = time.Second
+
+// understand sorts the changes, small files first, and finds out what the first
+// of them say, as many as there is time for.
+func (s *Supervisor) understand(ctx context.Context, changes []change) (loads []loaded) {
+	slices.SortStableFunc(changes, func(a, b change) int { return cmp.Compare(len(a.data), len(b.data)) })
+	for begun := time.Now(); len(loads) < len(changes) && ctx.Err() == nil; {
+		if len(loads) > 0 && time.Since(begun) >= loadFor {
+			break
+		}
+		var l loaded
+		if c := changes[len(loads)]; !c.gone {
+			l = s.load(ctx, c.file, c.content)
+		}
+		loads = append(loads, l)
+	}
+	return loads
+}
+
+// apply notes what a look has found, and tells the flows.
+func (s *Supervisor) apply(owners context.Context, snap snapshot, changes []change, loads []loaded) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	snap := scan(s.o.Paths, func(path string) []string {
-		if f := s.files[path]; f != nil {
-			return f.refs()
-		}
-		return nil
-	})
 	s.listing(snap.err)
 	for path, f := range s.files {
 		_, there := snap.files[path]
 		f.away = !there && snap.err == nil
 	}
-	changes, again := s.book.observe(now, snap)
-	changes = append(changes, s.secondTries(now, snap, changes)...)
-	if len(changes) > 0 {
-		s.take(changes, now)
+	if touched := s.touch(changes, loads); len(touched) > 0 || len(changes) > 0 {
+		s.take(touched)
 		s.assign(owners)
 	}
 	s.reap()
-	s.watch()
-	return again
 }
 
 // listing notes whether the directories can be read. While one cannot, nothing
@@ -104,27 +85,21 @@ func (s *Supervisor) listing(err error) {
 	s.away = text
 }
 
-// secondTries names faulty files whose content did not change: what they refer
-// to may be there by now.
-func (s *Supervisor) secondTries(now time.Time, snap snapshot, changes []change) []change {
-	var again []change
-	for _, f := range s.sorted() {
-		c, there := snap.files[f.path]
-		if f.fault == nil || !there || now.Sub(f.tried) < s.o.Poll || !s.book.settled(f.path, c.sum) ||
-			slices.ContainsFunc(changes, func(c change) bool { return c.file == f.path }) {
-			continue
-		}
-		again = append(again, change{file: f.path, content: c})
-	}
-	return again
+// touched is a file that may come into force, and the fault that was last said
+// of it.
+type touched struct {
+	*file
+	before string
 }
 
-// take reads changed files and settles which file owns which name.
-func (s *Supervisor) take(changes []change, now time.Time) {
-	before := map[string]string{}
-	for _, c := range changes {
+// touch notes what changed files say, forgets removed ones, and offers those
+// anew whose name another file had: that one may have gone or changed.
+func (s *Supervisor) touch(changes []change, loads []loaded) (all []touched) {
+	for i, c := range changes {
 		f := s.files[c.file]
 		switch {
+		case c.gone && f == nil: // it was never understood
+			continue
 		case c.gone:
 			delete(s.files, c.file)
 			s.unlabel(f)
@@ -134,25 +109,39 @@ func (s *Supervisor) take(changes []change, now time.Time) {
 			f = &file{path: c.file}
 			s.files[c.file] = f
 		}
-		if f.fault != nil {
-			before[c.file] = f.fault.Error()
-		}
-		f.tried = now
-		f.load(s.o.Load, c.content)
+		all = append(all, touched{f, faultText(f)})
+		f.set(loads[i])
 	}
+	for _, f := range s.sorted() {
+		if f.contested {
+			all = append(all, touched{f, faultText(f)})
+			f.contest()
+		}
+	}
+	return all
+}
+
+func faultText(f *file) string {
+	if f.fault == nil {
+		return ""
+	}
+	return f.fault.Error()
+}
+
+// take settles which file owns which name, and puts in force what is valid.
+func (s *Supervisor) take(all []touched) {
 	s.settleNames()
-	for _, c := range changes {
-		f := s.files[c.file]
-		if f == nil {
+	for _, f := range all {
+		if s.files[f.path] != f.file { // its flow has moved to another file
 			continue
 		}
 		if f.fault != nil {
-			s.refuse(f, before[c.file])
+			s.refuse(f.file, f.before)
 			continue
 		}
-		if before[c.file] != "" {
+		if f.before != "" {
 			s.o.Logger.Info("flow file is valid again", "file", f.path)
-			s.unlabel(f)
+			s.unlabel(f.file)
 		}
 		f.commit()
 		s.o.Recorder.Valid(f.label(), true)
@@ -206,7 +195,7 @@ func (s *Supervisor) settleNames() {
 				delete(s.files, other.path)
 				s.book.drop(other.path)
 			default:
-				f.next, f.fault = nil, spec.Duplicate(name, other.path, f.path)
+				f.next, f.fault, f.contested = nil, spec.Duplicate(name, other.path, f.path), true
 				again = true // it falls back to what it stood for, which may be another's by now
 			}
 			if again {

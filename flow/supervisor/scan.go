@@ -1,14 +1,16 @@
 package supervisor
 
 import (
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"os"
 	"slices"
+	"sync"
+	"sync/atomic"
 
+	"github.com/lsm/fiso/common/config"
 	"github.com/lsm/fiso/flow/spec"
 )
 
@@ -18,7 +20,7 @@ type sum [sha256.Size]byte
 // content is one flow file as it was read.
 type content struct {
 	data []byte
-	err  error // it is listed, but cannot be read (a link before its target)
+	err  error // it is listed, but cannot be read (a link before its target, a named pipe)
 	sum  sum
 }
 
@@ -28,50 +30,85 @@ type snapshot struct {
 	err   error // a directory is away or cannot be listed
 }
 
-// scan reads every flow file below paths. refs names the further files that a
-// flow file refers to; their content counts for its sum.
-func scan(paths []string, refs func(file string) []string) snapshot {
-	s := snapshot{files: map[string]content{}}
-	for _, p := range paths {
-		files, err := spec.List(p)
-		if err != nil {
-			s.err = errors.Join(s.err, err)
-			continue
-		}
-		for _, f := range files {
-			s.files[f] = read(f, refs(f))
-		}
+// scan reads every flow file below the configured paths, and the further files
+// that they refer to, whose contents count for their sums. It is called without
+// the lock, since a file system may take seconds to answer.
+func (s *Supervisor) scan(ctx context.Context) snapshot {
+	snap := snapshot{files: map[string]content{}}
+	var files, all []string
+	for _, p := range s.o.Paths {
+		found, err := spec.List(ctx, p)
+		snap.err = errors.Join(snap.err, err)
+		files = append(files, found...)
 	}
-	return s
+	for _, f := range files {
+		all = append(append(all, f), s.refs(f)...)
+	}
+	read := s.readAll(ctx, all)
+	for _, f := range files {
+		snap.files[f] = newContent(f, s.refs(f), read)
+	}
+	return snap
 }
 
-func read(file string, refs []string) content {
-	data, err := spec.Read(file)
+// refs are the files that a flow file refers to, as far as it was read.
+func (s *Supervisor) refs(path string) []string {
+	if f := s.files[path]; f != nil {
+		return f.refs()
+	}
+	return nil
+}
+
+// reading is what a file holds, or why it cannot be read.
+type reading struct {
+	data []byte
+	err  error
+}
+
+// readers bounds how many files are read at a time. There are several, so that
+// files of a file system that does not answer are all given up together.
+const readers = 16
+
+// readAll reads each of the files once.
+func (s *Supervisor) readAll(ctx context.Context, paths []string) map[string]reading {
+	paths = slices.Compact(slices.Sorted(slices.Values(paths)))
+	all := make([]reading, len(paths))
+	var (
+		next atomic.Int64
+		pool sync.WaitGroup
+	)
+	for range min(readers, len(paths)) {
+		pool.Go(func() {
+			for i := next.Add(1) - 1; int(i) < len(paths); i = next.Add(1) - 1 {
+				all[i].data, all[i].err = s.read(ctx, paths[i], config.MaxFile)
+			}
+		})
+	}
+	pool.Wait()
+	read := map[string]reading{}
+	for i, p := range paths {
+		read[p] = all[i]
+	}
+	return read
+}
+
+func newContent(file string, refs []string, read map[string]reading) content {
+	c := content{data: read[file].data}
 	h := sha256.New()
-	h.Write(data)
-	if err != nil {
+	h.Write(c.data)
+	if err := read[file].err; err != nil {
+		c.err = fmt.Errorf("read flow file: %w", err)
 		fmt.Fprintf(h, "\x00unreadable: %v", err)
 	}
-	for _, r := range slices.Sorted(slices.Values(refs)) {
+	for _, r := range refs {
 		fmt.Fprintf(h, "\x00%s\x00", r)
-		hashFile(h, r)
+		h.Write(read[r].data)
+		if err := read[r].err; err != nil {
+			fmt.Fprintf(h, "unreadable: %v", err)
+		}
 	}
-	return content{data: data, err: err, sum: sum(h.Sum(nil))}
-}
-
-// maxReferred bounds what is read of a file that a flow refers to.
-const maxReferred = 64 << 20
-
-func hashFile(h io.Writer, file string) {
-	f, err := os.Open(file)
-	if err != nil {
-		fmt.Fprintf(h, "unreadable: %v", err)
-		return
-	}
-	defer func() { _ = f.Close() }() // only read
-	if _, err := io.Copy(h, io.LimitReader(f, maxReferred)); err != nil {
-		fmt.Fprintf(h, "unreadable: %v", err)
-	}
+	c.sum = sum(h.Sum(nil))
+	return c
 }
 
 // sorted is the names of the files in order.

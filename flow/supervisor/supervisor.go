@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/lsm/fiso/common/config"
 	"github.com/lsm/fiso/flow/spec"
 )
 
@@ -14,8 +15,13 @@ import (
 type Supervisor struct {
 	o    Options
 	book *book
+	// read is config.ReadFile, but in tests.
+	read func(ctx context.Context, path string, limit int64) ([]byte, error)
+	// found are files that flows refer to and that could be read once.
+	found map[string]bool
 
-	mu      sync.Mutex // guards the rest: Run writes, Report reads
+	// mu guards the rest: Run writes, Report reads. No file is read under it.
+	mu      sync.Mutex
 	files   map[string]*file
 	flows   map[string]*flow
 	leaving map[string]*flow // removed, and still draining
@@ -30,7 +36,7 @@ func New(o Options) (*Supervisor, error) {
 		return nil, err
 	}
 	return &Supervisor{
-		o: o, book: newBook(o.Debounce, o.Poll), phase: "starting",
+		o: o, book: newBook(o.Debounce, o.Poll), read: config.ReadFile, found: map[string]bool{}, phase: "starting",
 		files: map[string]*file{}, flows: map[string]*flow{}, leaving: map[string]*flow{},
 	}, nil
 }
@@ -47,7 +53,11 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	// told to stop at the same moment and none is forgotten.
 	owners, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	if err := s.begin(owners); err != nil {
+	err := s.begin(ctx, owners)
+	if ctx.Err() != nil && len(s.flows) == 0 {
+		return nil // told to stop before anything ran
+	}
+	if err != nil {
 		return err
 	}
 	s.follow(ctx, owners)
@@ -58,40 +68,52 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	return nil
 }
 
-func (s *Supervisor) closeWatcher() {
-	if err := s.o.Watcher.Close(); err != nil {
-		s.o.Logger.Warn("close file watcher", "error", err)
-	}
-}
-
 // begin takes all files or none.
-func (s *Supervisor) begin(owners context.Context) error {
-	s.watch() // before the first look, so that no change falls between
-	snap := scan(s.o.Paths, func(string) []string { return nil })
+func (s *Supervisor) begin(ctx, owners context.Context) error {
+	s.watch(ctx) // before the first look, so that no change falls between
+	snap := s.scan(ctx)
 	if snap.err != nil {
 		return snap.err
 	}
 	if len(snap.files) == 0 {
 		return spec.NoFlow(strings.Join(s.o.Paths, ", "))
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.book.accept(snap)
-	var errs []error
+	loads := map[string]loaded{}
 	for _, path := range snap.sorted() {
-		f := &file{path: path}
-		s.files[path] = f
-		f.load(s.o.Load, snap.files[path])
+		loads[path] = s.load(ctx, path, snap.files[path])
 	}
-	s.settleNames()
-	for _, f := range s.sorted() {
-		errs = append(errs, f.fault)
-		logPanic(s.o.Logger, f.fault)
-	}
-	built, err := s.buildAll(errs)
+	built, err := s.buildAll(s.note(loads))
 	if err != nil {
 		return err
 	}
+	s.launch(owners, built)
+	s.watch(ctx)
+	return nil
+}
+
+// note takes what all files say, and returns what is wrong with it.
+func (s *Supervisor) note(loads map[string]loaded) []error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for path, l := range loads {
+		f := &file{path: path}
+		f.set(l)
+		s.files[path] = f
+	}
+	s.settleNames()
+	var faults []error
+	for _, f := range s.sorted() {
+		faults = append(faults, f.fault)
+		logPanic(s.o.Logger, f.fault)
+	}
+	return faults
+}
+
+// launch puts all files in force and starts their flows.
+func (s *Supervisor) launch(owners context.Context, built map[string]Pipeline) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, f := range s.sorted() {
 		f.commit()
 		s.o.Recorder.Valid(f.def.Name(), true)
@@ -101,8 +123,6 @@ func (s *Supervisor) begin(owners context.Context) error {
 		fl.start(owners, nil)
 	}
 	s.phase = "running"
-	s.watch()
-	return nil
 }
 
 // buildAll builds every flow that is not paused, if there is no fault yet, and
@@ -152,7 +172,7 @@ func (s *Supervisor) follow(ctx, owners context.Context) {
 				timer.Reset(s.o.Debounce)
 			}
 		case <-timer.C:
-			wait := sooner(s.o.Poll, s.look(owners, time.Now()))
+			wait := sooner(s.o.Poll, s.look(ctx, owners, time.Now()))
 			next = time.Now().Add(wait)
 			timer.Reset(wait)
 		}
@@ -183,7 +203,7 @@ func (s *Supervisor) setPhase(p string) {
 
 // watch tells the watcher which files matter now. Polling covers for what it
 // cannot watch.
-func (s *Supervisor) watch() {
+func (s *Supervisor) watch(ctx context.Context) {
 	if s.o.Watcher == nil {
 		return
 	}
@@ -191,9 +211,22 @@ func (s *Supervisor) watch() {
 	for _, f := range s.files {
 		paths = append(paths, f.refs()...)
 	}
-	if err := s.o.Watcher.Watch(paths); err != nil {
+	if err := s.watching(ctx, func() error { return s.o.Watcher.Watch(paths) }); err != nil {
 		s.o.Logger.Debug("not everything can be watched: polling covers for it", "error", err)
 	}
+}
+
+func (s *Supervisor) closeWatcher() {
+	if err := s.watching(context.Background(), s.o.Watcher.Close); err != nil {
+		s.o.Logger.Warn("close file watcher", "error", err)
+	}
+}
+
+// watching calls the watcher, which asks file systems about their directories.
+// While one does not answer, the watcher is not called again.
+func (s *Supervisor) watching(ctx context.Context, call func() error) error {
+	_, err := config.Within(ctx, "watches of "+s.o.Paths[0], func() (struct{}, error) { return struct{}{}, call() })
+	return err
 }
 
 // joinFaults makes one error of the faults of many files.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -172,7 +171,7 @@ and what was meant. It connects to nothing, and reads no Secret that a secretRef
 }
 
 func (a *app) read(file string, opts ...config.Option) (*spec.Config, error) {
-	data, err := os.ReadFile(file)
+	data, err := config.ReadFile(context.Background(), file, config.MaxFile)
 	if err != nil {
 		return nil, fmt.Errorf("read the configuration: %w", err)
 	}

@@ -67,6 +67,22 @@ func (p *Process) Read() (int64, error) {
 	return n, nil
 }
 
+// Sockets is how many sockets the process has open.
+func (p *Process) Sockets() (int, error) {
+	dir := fmt.Sprintf("/proc/%d/fd", p.pid())
+	open, err := os.ReadDir(dir)
+	if err != nil {
+		return 0, fmt.Errorf("read the accounts of the process: %w", err)
+	}
+	n := 0
+	for _, fd := range open {
+		if to, err := os.Readlink(dir + "/" + fd.Name()); err == nil && strings.HasPrefix(to, "socket:") {
+			n++
+		}
+	}
+	return n, nil
+}
+
 func (p *Process) memory(key string) (int64, error) {
 	text, err := account(p.pid(), "status")
 	if err != nil {

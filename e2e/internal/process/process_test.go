@@ -50,6 +50,9 @@ func TestProcess_tellsHowItEnded(t *testing.T) {
 	if n, err := p.Read(); err != nil || n <= 0 {
 		t.Error(n, err)
 	}
+	if n, err := p.Sockets(); err != nil || n != 0 {
+		t.Errorf("%d sockets, %v", n, err)
+	}
 	if _, err := p.Peak(); err != nil {
 		t.Error(err)
 	}

@@ -90,6 +90,10 @@ func TestSecret_thatCannotBeSentIsRefusedWithoutShowingIt(t *testing.T) {
 		writeFile(t, filepath.Join(dir, name), text)
 		return fromFile(filepath.Join(dir, name))
 	}
+	pipe := filepath.Join(dir, "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		name, words string
 		ref         *spec.SecretRef
@@ -99,7 +103,8 @@ func TestSecret_thatCannotBeSentIsRefusedWithoutShowingIt(t *testing.T) {
 		{"a NUL", "control character", write("nul", canary+"\x00")},
 		{"nothing", "holds nothing", write("empty", "\n")},
 		{"no file", "is not there: is the Secret mounted", fromFile(filepath.Join(dir, "gone"))},
-		{"a folder", "cannot be read: it must be a file", fromFile(dir)},
+		{"a folder", "cannot be read: it must be a regular file", fromFile(dir)},
+		{"a named pipe", "cannot be read: it must be a regular file", fromFile(pipe)}, // U16
 		{"too large", "at most 1 MiB", write("large", strings.Repeat(canary, 1<<18))},
 		{"no variable", "the environment variable that auth.secretRef.envVar names holds nothing", &spec.SecretRef{EnvVar: "NONE"}},
 		{"no mounted Secret", "the file of the Secret that auth.secretRef names, under /etc/fiso/secrets, is not there", &spec.SecretRef{Name: "fiso-test-gone", Key: "key"}},

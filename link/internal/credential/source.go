@@ -62,10 +62,12 @@ func unread(err error) string {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return "is not there: is the Secret mounted, and the path right?"
+	case errors.Is(err, config.ErrEmpty):
+		return "holds nothing: put the secret there"
 	case errors.Is(err, fs.ErrPermission):
 		return "may not be read: give the user that fiso-link runs as permission to"
 	}
-	return "cannot be read: it must be a file of at most 1 MiB"
+	return "cannot be read: it must be a regular file of at most 1 MiB"
 }
 
 func (f file) refresh(context.Context) {}

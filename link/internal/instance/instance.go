@@ -125,7 +125,7 @@ func (i *Instance) closeVault() error {
 
 // read reads the file.
 func read(file string) ([]byte, error) {
-	data, err := os.ReadFile(file)
+	data, err := config.ReadFile(context.Background(), file, config.MaxFile)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("%s does not exist: name the configuration file as an argument or with FISO_LINK_CONFIG", file)
 	}
@@ -307,24 +307,32 @@ func (i *Instance) follow(ctx context.Context) {
 	for {
 		select {
 		case <-tick.C:
-			i.reload()
+			i.reload(ctx)
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-func (i *Instance) reload() {
-	data, err := os.ReadFile(i.o.File)
-	if err != nil {
-		return // for a moment there is none, while links are swapped
-	}
-	now := i.look(data)
-	if now == i.seen || now != i.next {
-		i.next = now // it may be half written: it counts once it stays the same
+func (i *Instance) reload(ctx context.Context) {
+	data, err := config.ReadFile(ctx, i.o.File, config.MaxFile)
+	if ctx.Err() != nil {
 		return
 	}
-	cfg, err := i.parse(data)
+	now := i.look(data)
+	if err != nil {
+		now = sum([]byte("unreadable: "+err.Error()), nil)
+	}
+	if now == i.seen || now != i.next {
+		i.next = now // it may be half written, or away while links are swapped: it counts once it stays the same
+		return
+	}
+	var cfg *spec.Config
+	if err == nil {
+		cfg, err = i.parse(data)
+	} else {
+		i.seen = now
+	}
 	if err == nil && i.vault == nil && cfg.Vault != nil {
 		i.vault, err = credential.NewVault(cfg.Vault, credential.Parts{Log: i.o.Log})
 	}

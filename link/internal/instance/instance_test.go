@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -233,16 +234,48 @@ func TestInstance_neverTakesAHalfWrittenFile(t *testing.T) {
 	}
 	for _, half := range []string{"", head, head + "targets:\n", head + "targets:\n" + aTarget("y", up, "")} {
 		write(half)
-		l.i.reload()
+		l.i.reload(t.Context())
 		if code, _ := l.call("x/"); code != 200 {
 			t.Fatalf("%q was taken", half)
 		}
 	}
 	write(head + "targets:\n" + aTarget("y", up, "") + aTarget("x", up, ""))
-	l.i.reload()
-	l.i.reload()
+	l.i.reload(t.Context())
+	l.i.reload(t.Context())
 	if code, _ := l.call("y/"); code != 200 || strings.Contains(l.log.String(), "not valid") {
 		t.Errorf("%d: the whole file is not taken, or half of it was: %s", code, l.log.String())
+	}
+}
+
+// U16: a named pipe in the file's place held up the goroutine that looks, for good.
+func TestInstance_saysThatItsFileIsNone(t *testing.T) {
+	up := upstream(t, "a")
+	l := start(t, "targets:\n"+aTarget("x", up, ""), func(i *Instance) { i.o.Every = time.Hour })
+	content, err := os.ReadFile(l.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Remove(l.file), syscall.Mkfifo(l.file, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		l.i.reload(t.Context())
+	}
+	want := l.file + " is a named pipe: only a regular file can be read"
+	if _, body := get(t, "http://"+l.admin+"/readyz?verbose"); !strings.Contains(body, want) {
+		t.Errorf("got %s, want %s", body, want)
+	}
+	if err := errors.Join(os.Remove(l.file), os.WriteFile(l.file, content, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		l.i.reload(t.Context())
+	}
+	if _, body := get(t, "http://"+l.admin+"/readyz?verbose"); strings.Contains(body, "note: ") {
+		t.Error(body)
+	}
+	if code, _ := l.call("x/"); code != 200 {
+		t.Error(code)
 	}
 }
 

@@ -19,7 +19,7 @@ import (
 
 // Names by which the benchmark starts itself again, as its first argument.
 const (
-	roleBroker = "as-broker"
+	RoleBroker = "as-broker" // an embedded broker
 	roleFloor  = "as-floor"
 )
 
@@ -36,7 +36,7 @@ type Options struct {
 
 // Main is the whole command.
 func Main(ctx context.Context, args []string, out, log io.Writer) error {
-	if len(args) > 0 && args[0] == roleBroker {
+	if len(args) > 0 && args[0] == RoleBroker {
 		return arena.Broker(ctx, out)
 	}
 	if len(args) > 1 && args[0] == roleFloor {

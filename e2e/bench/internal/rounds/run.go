@@ -98,7 +98,7 @@ func (b *bench) scenario(ctx context.Context, s Scenario) (r result, err error) 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	addresses, out := io.Pipe()
-	broker, err := process.Start(ctx, out, nil, b.self, roleBroker)
+	broker, err := process.Start(ctx, out, nil, b.self, RoleBroker)
 	if err != nil {
 		return r, err
 	}

@@ -1,0 +1,354 @@
+package supervisor
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lsm/fiso/common/config"
+	"github.com/lsm/fiso/common/config/configtest"
+)
+
+// irregular are ways to put something at a path that no read of a file should
+// meet, and what a person is told of it.
+var irregular = []struct {
+	name, want string
+	make       func(path string) error
+}{
+	{"a named pipe", "is a named pipe: only a regular file can be read", func(p string) error { return configtest.Pipe(p) }},
+	{"a device without an end", "is a device: only a regular file can be read", func(p string) error { return os.Symlink("/dev/zero", p) }},
+	{"a link to a directory", "is a directory: only a regular file can be read", func(p string) error { return os.Symlink(os.TempDir(), p) }},
+	{"a socket", "is a socket: only a regular file can be read", func(p string) error {
+		l, err := net.ListenUnix("unix", &net.UnixAddr{Name: p, Net: "unix"})
+		if err != nil {
+			return err
+		}
+		l.SetUnlinkOnClose(false)
+		return l.Close()
+	}},
+	{"a file that is too large", "is larger than 1 MiB", func(p string) error {
+		if err := os.WriteFile(p, nil, 0o600); err != nil {
+			return err
+		}
+		return os.Truncate(p, 1<<40)
+	}},
+}
+
+// U16: a named pipe among the flow files stopped the supervisor for good: no
+// reload, no answer to /readyz, no end.
+func TestSupervisor_isNotStoppedByAFileThatIsNone(t *testing.T) {
+	for _, odd := range irregular {
+		t.Run(odd.name, func(t *testing.T) {
+			dir := t.TempDir()
+			synctest.Test(t, func(t *testing.T) {
+				in := start(t, dir, "a.yaml", "orders stage=1")
+				in.take()
+				path := filepath.Join(dir, "b.yaml")
+				if err := odd.make(path); err != nil {
+					t.Fatal(err)
+				}
+				in.put("a.yaml", "orders stage=2")
+				in.told()
+				in.expect("swapped orders//2")
+				r := in.s.Report()
+				if want := "file is not valid and not in force: read flow file: " + path + " " + odd.want; !r.Ready || len(r.Notes) != 1 || r.Notes[0] != want {
+					t.Errorf("report = %+v, want %s", r, want)
+				}
+				if err := in.finish(); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+// U16: likewise in the place of a secret.
+func TestSupervisor_isNotStoppedByASecretThatIsNoFile(t *testing.T) {
+	for _, odd := range irregular {
+		t.Run(odd.name, func(t *testing.T) {
+			dir, ref := t.TempDir(), filepath.Join(t.TempDir(), "secret")
+			if err := os.WriteFile(ref, []byte("s"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Test(t, func(t *testing.T) {
+				in := start(t, dir, "a.yaml", "orders watches="+ref, "b.yaml", "other")
+				in.take()
+				if err := os.Remove(ref); err != nil {
+					t.Fatal(err)
+				}
+				if err := odd.make(ref); err != nil {
+					t.Fatal(err)
+				}
+				in.put("b.yaml", "other stage=2")
+				in.told()
+				in.expect("swapped other//2")
+				want := in.dir + "/a.yaml: a file that it refers to cannot be used: " + ref + " " + odd.want
+				if r := in.s.Report(); !r.Ready || len(r.Notes) != 1 || !strings.HasSuffix(r.Notes[0], want) {
+					t.Errorf("report = %+v, want %s", r, want)
+				}
+				if err := in.finish(); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+// U20: a secret's file that was emptied was reported nowhere.
+func TestSupervisor_saysThatASecretIsEmptyOrAway(t *testing.T) {
+	dir, ref := t.TempDir(), filepath.Join(t.TempDir(), "secret")
+	for _, bad := range []struct {
+		name, want string
+		make       func() error
+	}{
+		{"emptied", ref + " is empty: put the value there", func() error { return os.Truncate(ref, 0) }},
+		{"blank", ref + " is empty: put the value there", func() error { return os.WriteFile(ref, []byte(" \n"), 0o600) }},
+		{"away", "open " + ref + ": no such file or directory", func() error { return os.Remove(ref) }},
+	} {
+		t.Run(bad.name, func(t *testing.T) {
+			if err := os.WriteFile(ref, []byte("s"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Test(t, func(t *testing.T) {
+				in := start(t, dir, "a.yaml", "orders watches="+ref)
+				in.take()
+				if err := bad.make(); err != nil {
+					t.Fatal(err)
+				}
+				in.told()
+				in.pass(20 * time.Second)
+				in.expect() // the flow goes on
+				want := in.dir + "/a.yaml: a file that it refers to cannot be used: " + bad.want
+				if r := in.s.Report(); !r.Ready || len(r.Notes) != 1 || r.Notes[0] != "file is not valid and not in force: "+want {
+					t.Errorf("report = %+v, want %s", r, want)
+				}
+				if in.isValid("orders") || in.counted("orders false") != 1 || !in.logged(bad.want) {
+					t.Errorf("valid %v, %d reloads failed, log %s", in.isValid("orders"), in.counted("orders false"), in.logs.String())
+				}
+				if err := os.WriteFile(ref, []byte("t"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				in.told()
+				if r := in.s.Report(); len(r.Notes) != 0 || !in.isValid("orders") || !in.logged("flow file is valid again") {
+					t.Errorf("report = %+v", r)
+				}
+				_ = in.finish()
+			})
+		})
+	}
+}
+
+// A key that stands where its file is due is shown nowhere.
+func TestSupervisor_showsNoNameOfAFileThatNeverWas(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		in := start(t, dir, "a.yaml", "orders watches=/c4n4ry")
+		want := in.dir + "/a.yaml: a file that it refers to cannot be used: no such file or directory"
+		if err := <-in.ended; err == nil || !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+		in.stop()
+	})
+}
+
+func TestSupervisor_startsNoFlowWhoseSecretIsEmpty(t *testing.T) {
+	dir, ref := t.TempDir(), filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(ref, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		in := start(t, dir, "a.yaml", "orders watches="+ref)
+		want := in.dir + "/a.yaml: a file that it refers to cannot be used: " + ref + " is empty: put the value there"
+		if err := <-in.ended; err == nil || !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+		in.stop()
+	})
+}
+
+// deadMount makes reads below a path hang, as on a network file system whose
+// server is gone.
+type deadMount struct {
+	path    string
+	release chan struct{}
+}
+
+func (m deadMount) read(ctx context.Context, path string, limit int64) ([]byte, error) {
+	if !strings.HasPrefix(path, m.path) {
+		return config.ReadFile(ctx, path, limit)
+	}
+	return config.Within(ctx, path, func() ([]byte, error) {
+		<-m.release
+		return os.ReadFile(path)
+	})
+}
+
+// U16: a read that hangs makes its file a fault, and stops nothing else.
+func TestSupervisor_worksOnWhileAFileSystemDoesNotAnswer(t *testing.T) {
+	dir, mount := t.TempDir(), t.TempDir()
+	for i := range 2 * readers {
+		name := fmt.Sprintf("%02d.yaml", i)
+		if err := os.WriteFile(filepath.Join(mount, name), fmt.Appendf(nil, "flow-%02d", i), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(filepath.Join(mount, name), filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		dead := deadMount{dir + "/0", make(chan struct{})} // 00.yaml to 09.yaml
+		var hang bool
+		in := startWith(t, dir, func(s *Supervisor) {
+			s.read = func(ctx context.Context, path string, limit int64) ([]byte, error) {
+				if hang {
+					return dead.read(ctx, path, limit)
+				}
+				return config.ReadFile(ctx, path, limit)
+			}
+		}, "a.yaml", "orders stage=1")
+		in.take()
+		hang = true
+		in.put("a.yaml", "orders stage=2")
+		in.watcher.speak()
+		in.pass(time.Second) // the reads hang
+		if r := in.s.Report(); !r.Ready {
+			t.Errorf("report = %+v", r)
+		}
+		in.pass(10 * time.Second)
+		in.expect("swapped orders//2")
+		want := "file is not valid and not in force: read flow file: " + dir + "/00.yaml: the file system does not answer: check what is mounted there"
+		if r := in.s.Report(); !r.Ready || len(r.Notes) != 10 || r.Notes[0] != want {
+			t.Errorf("report = %+v, want %s", r, want)
+		}
+		in.put("a.yaml", "orders stage=3")
+		in.told() // what is known to hang is not waited for again
+		in.expect("swapped orders//3")
+		close(dead.release)
+		in.pass(10 * time.Second)
+		in.expect()
+		if r := in.s.Report(); !r.Ready || len(r.Notes) != 0 {
+			t.Errorf("report = %+v", r)
+		}
+		_ = in.finish()
+	})
+}
+
+// U16: nor does it keep the process from ending, at any time.
+func TestSupervisor_endsWhileAFileSystemDoesNotAnswer(t *testing.T) {
+	for _, when := range []string{"start", "run"} {
+		t.Run(when, func(t *testing.T) {
+			dir := t.TempDir()
+			synctest.Test(t, func(t *testing.T) {
+				dead := deadMount{dir + "/b", make(chan struct{})}
+				files := []string{"a.yaml", "orders", "b.yaml", "other"}
+				if when == "run" {
+					files = files[:2]
+				}
+				in := startWith(t, dir, func(s *Supervisor) { s.read = dead.read }, files...)
+				in.put("b.yaml", "other")
+				in.watcher.speak()
+				in.pass(time.Second)
+				begun := time.Now()
+				if err := in.finish(); err != nil || time.Since(begun) != 0 {
+					t.Errorf("ended after %v: %v", time.Since(begun), err)
+				}
+				close(dead.release)
+			})
+		})
+	}
+}
+
+// U16: reading files held the lock that /readyz takes.
+func TestReport_answersWhileAFileIsUnderstood(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		in := start(t, dir, "a.yaml", "orders")
+		release := make(chan struct{})
+		in.fault("load b.yaml", func(context.Context) error { <-release; return nil })
+		in.put("b.yaml", "other")
+		in.told()
+		if r := in.s.Report(); !r.Ready || len(r.Flows) != 1 {
+			t.Errorf("report = %+v", r)
+		}
+		close(release)
+		synctest.Wait()
+		in.expect("run orders//", "run other//")
+		_ = in.finish()
+	})
+}
+
+// U16: files that take long to understand hold up no other's reload for long.
+func TestReload_doesNotWaitForManyLargeFiles(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		in := start(t, dir, "z.yaml", "orders stage=1")
+		in.take()
+		large := map[string]string{}
+		for i := range 10 {
+			name := fmt.Sprintf("%d.yaml", i)
+			large[name] = fmt.Sprintf("large-%d pauesd and more than in the other file", i)
+			in.fault("load "+name, func(context.Context) error { time.Sleep(2 * time.Second); return nil }) // virtual
+			in.put(name, large[name])
+		}
+		for _, stage := range []string{"2", "3"} {
+			in.put("z.yaml", "orders stage="+stage)
+			in.watcher.speak()
+			in.pass(7 * time.Second) // three of ten large ones
+			in.expect("swapped orders//" + stage)
+		}
+		in.remove("9.yaml") // before anybody looked at it
+		in.pass(time.Minute)
+		in.expect()
+		if r := in.s.Report(); len(r.Notes) != 9 {
+			t.Errorf("report = %+v", r)
+		}
+		for name, content := range large {
+			if got := in.loaded(content); got != 1 && name != "9.yaml" {
+				t.Errorf("%s was loaded %d times", name, got)
+			}
+		}
+		_ = in.finish()
+	})
+}
+
+// U16: files with faults were read and understood again every few seconds; 40
+// large ones kept two cores busy.
+func TestReload_understandsAContentOnce(t *testing.T) {
+	dir, ref := t.TempDir(), filepath.Join(t.TempDir(), "secret")
+	synctest.Test(t, func(t *testing.T) {
+		in := start(t, dir, "a.yaml", "orders")
+		late := "late refs=" + ref
+		in.put("b.yaml", "never pauesd")
+		in.put("c.yaml", late)
+		in.put("d.yaml", "orders source=2")
+		in.told()
+		in.pass(time.Minute)
+		// What a file refers to is known once it was loaded; then it counts for the content.
+		for content, want := range map[string]int{"never pauesd": 1, late: 2, "orders source=2": 1} {
+			if got := in.loaded(content); got != want {
+				t.Errorf("%q was loaded %d times, want %d", content, got, want)
+			}
+		}
+		if r := in.s.Report(); len(r.Notes) != 3 {
+			t.Errorf("report = %+v", r)
+		}
+		if err := os.WriteFile(ref, []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		in.told()
+		in.expect("run orders//", "run late/x/")
+		in.remove("a.yaml") // the file that was in the way
+		in.pass(11 * time.Second)
+		in.expect("drained orders//", "run orders/2/")
+		if r := in.s.Report(); len(r.Notes) != 1 || in.loaded("orders source=2") != 1 {
+			t.Errorf("report = %+v, loaded %d times", r, in.loaded("orders source=2"))
+		}
+		_ = in.finish()
+	})
+}
