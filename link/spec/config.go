@@ -33,6 +33,7 @@ type Target struct {
 	SRV               string         `yaml:"srv" doc:"Name of DNS SRV records that list the endpoints; host stays the Host that the target sees."`
 	Endpoints         config.Strings `yaml:"endpoints" doc:"Addresses to call, as host:port, instead of those that host resolves to."`
 	TLS               config.TLS     `yaml:"tls" doc:"TLS to the target: own authorities, a client certificate, another server name."`
+	Proxy             *Proxy         `yaml:"proxy" doc:"Outbound proxy that the target is reached through. None: it is connected to directly, whatever the environment says."`
 	Auth              Auth           `yaml:"auth" secret:"true" doc:"The credential that every call gets."`
 	CircuitBreaker    CircuitBreaker `yaml:"circuitBreaker" doc:"When to stop calling a target that fails."`
 	Retry             Retry          `yaml:"retry" doc:"Which calls are made again, how often and when."`

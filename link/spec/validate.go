@@ -56,6 +56,9 @@ func (c *Config) Validate() error {
 					errs = append(errs, config.Fault(at+".auth."+key, "vaultRef needs the block vault at the top of the file, with address and auth"))
 				}
 			}
+			if ref := t.Proxy.secretRef(); ref != nil && ref.VaultRef != nil {
+				errs = append(errs, config.Fault(at+".proxy.secretRef", "vaultRef needs the block vault at the top of the file, with address and auth"))
+			}
 		}
 	}
 	return errors.Join(errs...)

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"reflect"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -17,6 +19,7 @@ import (
 	"github.com/lsm/fiso/link/internal/discovery"
 	"github.com/lsm/fiso/link/internal/resilience"
 	"github.com/lsm/fiso/link/internal/target"
+	"github.com/lsm/fiso/link/internal/tunnel"
 	"github.com/lsm/fiso/link/spec"
 )
 
@@ -39,16 +42,18 @@ type roster struct {
 
 // entry is one target, and the calls that use it.
 type entry struct {
-	target     *target.Target
-	credential credential.Credential // nil: none
-	vault      *spec.Vault           // that it was built with
-	end        context.CancelFunc    // ends its calls
-	brokers    *kafka.ClientConfig   // that it was built with; nil: it needs none
-	store      *async.Store          // nil: it accepts and publishes nothing
-	worker     *async.Worker         // nil: none of its calls are made later
-	rest       context.CancelFunc    // ends the worker; nil: it was not begun
-	rested     chan struct{}         // closed once it ended; nil: the same
-	leave      func()                // is release
+	target          *target.Target
+	credential      credential.Credential // nil: none
+	proxy           *tunnel.Proxy         // nil: none
+	proxyCredential credential.Credential // nil: none
+	vault           *spec.Vault           // that it was built with
+	end             context.CancelFunc    // ends its calls
+	brokers         *kafka.ClientConfig   // that it was built with; nil: it needs none
+	store           *async.Store          // nil: it accepts and publishes nothing
+	worker          *async.Worker         // nil: none of its calls are made later
+	rest            context.CancelFunc    // ends the worker; nil: it was not begun
+	rested          chan struct{}         // closed once it ended; nil: the same
+	leave           func()                // is release
 
 	mu    sync.Mutex
 	calls int
@@ -150,10 +155,14 @@ func (r *roster) build(s *spec.Target, c *spec.Config, vault *credential.Vault) 
 	if err != nil {
 		return nil, err
 	}
-	endpoints := discovery.New(r.resolver(s))
-	transport, err := newTransport(s, endpoints)
+	proxy, proxyCred, err := newProxy(s, vault, log)
 	if err != nil {
 		return nil, errors.Join(err, closed(cred))
+	}
+	endpoints := discovery.New(r.resolver(s, proxy))
+	transport, err := newTransport(s, proxy.Around(endpoints.Dial))
+	if err != nil {
+		return nil, errors.Join(err, closed(cred), closed(proxyCred))
 	}
 	ended, end := context.WithCancel(context.Background())
 	parts := target.Parts{
@@ -165,18 +174,18 @@ func (r *roster) build(s *spec.Target, c *spec.Config, vault *credential.Vault) 
 	if cred != nil {
 		parts.Credential = cred
 	}
-	e := &entry{credential: cred, vault: c.Vault, end: end, empty: make(chan struct{})}
+	e := &entry{credential: cred, proxy: proxy, proxyCredential: proxyCred, vault: c.Vault, end: end, empty: make(chan struct{})}
 	if s.Async != nil {
 		if err := e.openStore(c, s.Async.Timeout, log); err != nil {
 			end()
-			return nil, errors.Join(err, closed(cred))
+			return nil, errors.Join(err, closed(cred), closed(proxyCred))
 		}
 		parts.Log = e.store
 	}
 	e.leave = e.release
 	if e.target, err = target.New(s, parts); err != nil {
 		end()
-		return nil, errors.Join(err, closed(cred), e.closeKafka())
+		return nil, errors.Join(err, closed(cred), closed(proxyCred), e.closeKafka())
 	}
 	if s.Async != nil {
 		if err := r.hire(e, c, log); err != nil {
@@ -194,8 +203,27 @@ func closed(c credential.Credential) error {
 	return nil
 }
 
+// newProxy is the proxy of a target, and what proves us there; nil where there is
+// none.
+func newProxy(s *spec.Target, vault *credential.Vault, log *slog.Logger) (*tunnel.Proxy, credential.Credential, error) {
+	if s.Proxy == nil || s.Proxy.SecretRef == nil {
+		return tunnel.New(s.Proxy, s.UsesTLS(), nil), nil, nil
+	}
+	cred, err := credential.New(&spec.Auth{Type: "basic", Username: s.Proxy.Username, SecretRef: s.Proxy.SecretRef}, credential.Parts{Vault: vault, Log: log})
+	if err != nil {
+		return nil, nil, fmt.Errorf("proxy: %w", err)
+	}
+	return tunnel.New(s.Proxy, s.UsesTLS(), func(ctx context.Context) (string, error) {
+		var out call.Outgoing
+		if err := cred.Apply(ctx, &out); err != nil {
+			return "", fmt.Errorf("have its password: %w", err)
+		}
+		return out.Header.Get("Authorization"), nil
+	}), cred, nil
+}
+
 // resolver is where the addresses of a target come from.
-func (r *roster) resolver(s *spec.Target) discovery.Resolver {
+func (r *roster) resolver(s *spec.Target, proxy *tunnel.Proxy) discovery.Resolver {
 	switch {
 	case len(s.Endpoints) > 0:
 		return discovery.Static(s.Endpoints)
@@ -203,6 +231,9 @@ func (r *roster) resolver(s *spec.Target) discovery.Resolver {
 		return r.dns.SRV(s.SRV)
 	}
 	host, port := s.Address()
+	if address := net.JoinHostPort(host, strconv.Itoa(port)); proxy.Through(address) != "" {
+		return discovery.Static{address} // the proxy looks the name up, which DNS here need not know
+	}
 	return r.dns.Host(host, port)
 }
 
@@ -238,7 +269,7 @@ func (r *roster) retire(e *entry, patience time.Duration) {
 func (r *roster) close(e *entry) {
 	e.end()
 	e.target.Close()
-	if err := errors.Join(closed(e.credential), e.closeKafka()); err != nil {
+	if err := errors.Join(closed(e.credential), closed(e.proxyCredential), e.closeKafka()); err != nil {
 		r.log.Warn("records to Kafka were given up", "target", e.target.Spec.Name, "error", err)
 	}
 }
