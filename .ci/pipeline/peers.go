@@ -15,8 +15,8 @@ import (
 
 // Peers are clients and servers in other languages that integration tests run.
 var (
-	nodePeers   = []string{"ws@8.23.0"}
-	pythonPeers = []string{"websockets==17.4"}
+	nodePeers   = []string{"ws@8.23.0", "@aws-sdk/client-s3@3.1175.0"}
+	pythonPeers = []string{"websockets==17.4", "boto3==1.44.8", "moto[s3,server,sqs]==5.2.5"}
 )
 
 // peersHome installs the peers into .cache, unless they are there already, and

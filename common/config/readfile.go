@@ -76,7 +76,7 @@ func regular(path string, info fs.FileInfo) error {
 	return fmt.Errorf("%s is %s: only a regular file can be read", path, kind)
 }
 
-// readValue reads a value from a file, without the line break at its end. A
+// readValue reads a value from a file, without what TrimValue takes off. A
 // file without a value is an error: it is being written, or was emptied.
 func readValue(path string) (string, error) {
 	data, err := ReadFile(context.Background(), path, MaxFile)
@@ -87,11 +87,17 @@ func readValue(path string) (string, error) {
 }
 
 func valueIn(path string, data []byte) (string, error) {
-	text := strings.TrimRight(string(data), "\r\n")
+	text := TrimValue(string(data))
 	if strings.TrimSpace(text) == "" {
 		return "", fmt.Errorf("%s %w", path, ErrEmpty)
 	}
 	return text, nil
+}
+
+// TrimValue is a value without what editors and shells put around one: a byte
+// order mark before it, and line breaks at its end.
+func TrimValue(text string) string {
+	return strings.TrimRight(strings.TrimPrefix(text, "\ufeff"), "\r\n")
 }
 
 // fileTimeout is how long a file system may take to answer. A network file

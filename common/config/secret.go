@@ -63,8 +63,8 @@ func (s *secret) join(contents [][]byte) (string, error) {
 // NewSecret is a secret with a fixed value.
 func NewSecret(value string) Secret { return newSecret(secretPart{literal: value}) }
 
-// SecretFile is a secret that is read from a file, without the line break at
-// its end, and read again when the file changes.
+// SecretFile is a secret that is read from a file, without what TrimValue takes
+// off, and read again when the file changes.
 func SecretFile(path string) Secret { return newSecret(secretPart{file: path}) }
 
 // IsZero reports whether the secret is not set.

@@ -132,6 +132,22 @@ f.yaml:1:45: config.url: cannot reach http://${TOKEN}@host
 	}
 }
 
+// UL8: the line break of a shell and the byte order mark of an editor are no part
+// of a secret, whether it comes from the environment or from a file.
+func TestSecret_isTrimmedWhereverItComesFrom(t *testing.T) {
+	const written = "\ufeffs3cret \r\n"
+	path := tempFile(t, "secret", written)
+	for _, text := range []string{"${TOKEN}", "${file:" + path + "}"} {
+		k, err := decodeSource(t, "brokers: b\npassword: pre-"+text, env("TOKEN", written))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := k.Password.Reveal(); got != "pre-s3cret " || err != nil {
+			t.Errorf("%s: %q, %v", text, got, err)
+		}
+	}
+}
+
 func TestSecret_isReadAgainWhenItsFileChanges(t *testing.T) {
 	path := tempFile(t, "secret", "first\n")
 	synctest.Test(t, func(t *testing.T) {

@@ -49,6 +49,9 @@ func (d *decoder) secret(n *node, path string) Secret {
 		if !ok {
 			return Secret{}
 		}
+		if p.env != "" {
+			value = TrimValue(value)
+		}
 		all = append(all, secretPart{literal: value})
 	}
 	return d.readable(n, path, newSecret(all...))

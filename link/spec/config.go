@@ -53,8 +53,8 @@ type Target struct {
 // SecretRef names where a secret is. Exactly one form is used. It is read when
 // it is needed and again when it changes, and never shown.
 type SecretRef struct {
-	FilePath string    `yaml:"filePath" file:"true" doc:"File that holds it, without the line break at its end; followed when it changes."`
-	EnvVar   string    `yaml:"envVar" doc:"Environment variable that holds it."`
+	FilePath string    `yaml:"filePath" file:"true" doc:"File that holds it, without a byte order mark and the line break at its end; followed when it changes."`
+	EnvVar   string    `yaml:"envVar" doc:"Environment variable that holds it, read in the same way."`
 	VaultRef *VaultRef `yaml:"vaultRef" doc:"Secret in Vault that holds it."`
 	Name     string    `yaml:"name" doc:"Kubernetes Secret that holds it, read from $FISO_SECRETS_DIR/name/key."`
 	Key      string    `yaml:"key" doc:"Key in that Secret."`
@@ -70,20 +70,23 @@ type VaultRef struct {
 // Auth says how calls prove who they come from. Which keys belong to which
 // type stands in the README.
 type Auth struct {
-	Type            string         `yaml:"type" default:"none" enum:"none|bearer|apiKey|basic|oauth2|mtls|sigv4" doc:"Kind of credential."`
-	SecretRef       *SecretRef     `yaml:"secretRef" secret:"true" doc:"bearer: the token. apiKey: the key. basic: the password. oauth2: the client secret. sigv4: the secret access key."`
-	Header          string         `yaml:"header" secret:"false" doc:"apiKey: header that carries the key; default X-API-Key, unless query is given."`
-	Query           string         `yaml:"query" secret:"false" doc:"apiKey: query parameter that carries the key; the caller's own is removed."`
-	Username        string         `yaml:"username" doc:"basic: the user."`
-	TokenURL        string         `yaml:"tokenURL" doc:"oauth2: where tokens are fetched with client credentials."`
-	ClientID        string         `yaml:"clientID" doc:"oauth2: the client's id."`
-	Scopes          config.Strings `yaml:"scopes" doc:"oauth2: scopes to ask for."`
-	Audience        string         `yaml:"audience" doc:"oauth2: audience to ask for."`
-	ClientAuth      string         `yaml:"clientAuth" default:"basic" enum:"basic|post" doc:"oauth2: whether id and secret go in the Authorization header or in the form."`
-	AccessKeyRef    *SecretRef     `yaml:"accessKeyRef" secret:"true" doc:"sigv4: the access key id."`
-	SessionTokenRef *SecretRef     `yaml:"sessionTokenRef" secret:"true" doc:"sigv4: the session token of temporary credentials."`
-	Region          string         `yaml:"region" secret:"false" doc:"sigv4: AWS region, as eu-central-1."`
-	Service         string         `yaml:"service" secret:"false" doc:"sigv4: AWS service, as execute-api."`
+	Type            string            `yaml:"type" default:"none" enum:"none|bearer|apiKey|basic|oauth2|mtls|sigv4" doc:"Kind of credential."`
+	SecretRef       *SecretRef        `yaml:"secretRef" secret:"true" doc:"bearer: the token. apiKey: the key. basic: the password. oauth2: the client secret. sigv4: the secret access key."`
+	Header          string            `yaml:"header" secret:"false" doc:"apiKey: header that carries the key; default X-API-Key, unless query is given."`
+	Query           string            `yaml:"query" secret:"false" doc:"apiKey: query parameter that carries the key; the caller's own is removed."`
+	Username        string            `yaml:"username" doc:"basic: the user."`
+	TokenURL        string            `yaml:"tokenURL" doc:"oauth2: where tokens are fetched with client credentials."`
+	ClientID        string            `yaml:"clientID" doc:"oauth2: the client's id."`
+	Scopes          config.Strings    `yaml:"scopes" doc:"oauth2: scopes to ask for."`
+	Audience        string            `yaml:"audience" doc:"oauth2: audience to ask for."`
+	Params          map[string]string `yaml:"params" doc:"oauth2: further parameters of the request for a token, as resource."`
+	TokenType       string            `yaml:"tokenType" secret:"false" doc:"oauth2: what the server says as token_type of a bearer token, where it is not Bearer, as BearerToken."`
+	TLS             config.TLS        `yaml:"tls" secret:"false" doc:"oauth2: TLS to tokenURL: own authorities, a client certificate, another server name."`
+	ClientAuth      string            `yaml:"clientAuth" default:"basic" enum:"basic|post" doc:"oauth2: whether id and secret go in the Authorization header or in the form."`
+	AccessKeyRef    *SecretRef        `yaml:"accessKeyRef" secret:"true" doc:"sigv4: the access key id."`
+	SessionTokenRef *SecretRef        `yaml:"sessionTokenRef" secret:"true" doc:"sigv4: the session token of temporary credentials."`
+	Region          string            `yaml:"region" secret:"false" doc:"sigv4: AWS region, as eu-central-1."`
+	Service         string            `yaml:"service" secret:"false" doc:"sigv4: AWS service, as execute-api."`
 }
 
 // CircuitBreaker says when a target is given a rest.
@@ -108,7 +111,7 @@ type Retry struct {
 	Budget          float64        `yaml:"budget" default:"0.2" doc:"Retries, waiting ones included, as a share of the calls under way and of the last ten seconds; 0: none. Three at once are always allowed."`
 	On              config.Strings `yaml:"on" default:"connect,timeout,reset,429,502,503,504" doc:"What is retried: connect, timeout, reset, and status codes."`
 	Unsafe          bool           `yaml:"unsafe" doc:"Retry every method, also where the target may have acted on the first attempt."`
-	MaxBodyBytes    config.Bytes   `yaml:"maxBodyBytes" default:"64KiB" doc:"Largest body that is kept for another attempt; a larger one streams, and is sent once."`
+	MaxBodyBytes    config.Bytes   `yaml:"maxBodyBytes" default:"64KiB" doc:"Largest body that is kept for another attempt; a larger one streams, and is sent once. Also the largest whose hash sigv4 makes."`
 }
 
 // Headers are rules for the headers of a call, applied before the credential.

@@ -155,6 +155,9 @@ func TestParse_saysWhatIsWrong(t *testing.T) {
 		"header and query":          {target("auth: {type: apiKey, header: A, query: a, secretRef: {envVar: A}}"), "keep one of the two"},
 		"a user name":               {target("auth: {type: basic, username: 'a:b', secretRef: {envVar: A}}"), "has no colon"},
 		"a token URL":               {target("auth: {type: oauth2, tokenURL: a, clientID: b, secretRef: {envVar: A}}"), "tokenURL: is no URL"},
+		"a parameter with a key":    {target("auth: {type: oauth2, tokenURL: 'https://a/t', clientID: b, secretRef: {envVar: A}, params: {client_secret: x}}"), "auth.params: client_secret is not set here: write it as secretRef, with clientAuth: post"},
+		"TLS of a plain token URL":  {target("auth: {type: oauth2, tokenURL: 'http://a/t', clientID: b, secretRef: {envVar: A}, tls: {caFile: /ca}}"), "auth.tls: tokenURL is not fetched by TLS"},
+		"parameters of a bearer":    {target("auth: {type: bearer, secretRef: {envVar: A}, params: {a: b}}"), "auth.params: is not used by auth of type bearer"},
 		"mtls without certificate":  {target("auth: {type: mtls}"), "presents the certificate of tls.certFile"},
 		"a secret from nowhere":     {target("auth: {type: bearer, secretRef: {}}"), "names no secret"},
 		"a secret from two places":  {target("auth: {type: bearer, secretRef: {envVar: A, filePath: /a}}"), "in more than one way"},
@@ -205,6 +208,7 @@ func TestParse_takesEveryKindOfCredential(t *testing.T) {
 	for _, auth := range []string{
 		"{type: none}", "{type: bearer, secretRef: {envVar: A}}", "{type: apiKey, secretRef: {name: a, key: b}}", "{type: apiKey, query: k, secretRef: {filePath: /a}}",
 		"{type: basic, username: u, secretRef: {envVar: A}}", "{type: oauth2, tokenURL: 'https://a/t', clientID: c, clientAuth: post, secretRef: {envVar: A}}",
+		"{type: oauth2, tokenURL: 'https://a/t', clientID: c, secretRef: {envVar: A}, params: {resource: 'https://a'}, tokenType: BearerToken, tls: {caFile: /ca}}",
 		"{type: sigv4, region: r, service: s, accessKeyRef: {envVar: A}, secretRef: {envVar: A}}",
 		"{type: bearer, secretRef: {vaultRef: {path: secret/data/a, key: b, role: r}}}",
 	} {

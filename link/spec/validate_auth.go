@@ -2,6 +2,7 @@ package spec
 
 import (
 	"errors"
+	"maps"
 	"net/url"
 	"slices"
 	"strconv"
@@ -21,7 +22,7 @@ var belongs = map[string][]string{
 	"bearer": {"secretRef*"},
 	"apiKey": {"secretRef*", "header", "query"},
 	"basic":  {"secretRef*", "username*"},
-	"oauth2": {"secretRef*", "tokenURL*", "clientID*", "scopes", "audience", "clientAuth"},
+	"oauth2": {"secretRef*", "tokenURL*", "clientID*", "scopes", "audience", "params", "tokenType", "tls", "clientAuth"},
 	"mtls":   {},
 	"sigv4":  {"secretRef*", "accessKeyRef*", "sessionTokenRef", "region*", "service*"},
 }
@@ -31,6 +32,7 @@ func (a *Auth) set() map[string]bool {
 	return map[string]bool{
 		"secretRef": a.SecretRef != nil, "header": a.Header != "", "query": a.Query != "", "username": a.Username != "",
 		"tokenURL": a.TokenURL != "", "clientID": a.ClientID != "", "scopes": len(a.Scopes) > 0, "audience": a.Audience != "",
+		"params": len(a.Params) > 0, "tokenType": a.TokenType != "", "tls": !a.TLS.IsZero(),
 		"clientAuth":   a.ClientAuth == "post", // basic is the default
 		"accessKeyRef": a.AccessKeyRef != nil, "sessionTokenRef": a.SessionTokenRef != nil, "region": a.Region != "", "service": a.Service != "",
 	}
@@ -66,7 +68,22 @@ func (a *Auth) Validate() error {
 	if a.TokenURL != "" {
 		errs = append(errs, checkURL("tokenURL", a.TokenURL, "https://login.example.com/oauth2/token"))
 	}
+	if strings.HasPrefix(a.TokenURL, "http:") && !a.TLS.IsZero() {
+		errs = append(errs, config.Fault("tls", "tokenURL is not fetched by TLS: write it with https://, or remove tls"))
+	}
+	for _, name := range slices.Sorted(maps.Keys(a.Params)) {
+		if key, own := ownParams[name]; own {
+			errs = append(errs, config.Fault("params", "%s is not set here%s", name, key))
+		}
+	}
 	return errors.Join(errs...)
+}
+
+// ownParams are parameters of the request for a token that have a key of their
+// own, or none.
+var ownParams = map[string]string{
+	"grant_type": ": it is client_credentials", "scope": ": write it as scopes", "audience": ": write it as audience",
+	"client_id": ": write it as clientID", "client_secret": ": write it as secretRef, with clientAuth: post",
 }
 
 func sorted(m map[string]bool) []string {

@@ -52,7 +52,7 @@ func judge(a *answer, err error, owns, whole bool) verdict {
 		v.outcome = turn
 	case call.ConnectFailed, call.CredentialUnavailable, call.CredentialExpired:
 		v.outcome = away
-	case call.BadPath, call.PathNotAllowed, call.MethodNotAllowed, call.BadRequest, call.UpgradeRefused:
+	case call.BadPath, call.PathNotAllowed, call.MethodNotAllowed, call.BadRequest, call.BodyTooLarge, call.UpgradeRefused:
 		v.outcome = refused
 	}
 	return v

@@ -3,6 +3,9 @@ package async
 import (
 	"testing"
 	"time"
+
+	"github.com/lsm/fiso/link/internal/call"
+	"github.com/lsm/fiso/link/internal/proxy"
 )
 
 // A target may ask for patience, and not for a year of it.
@@ -11,6 +14,16 @@ func TestJudge_waitsAnHourAtMostWhateverIsAsked(t *testing.T) {
 		a := &answer{status: 503, header: header("Retry-After", asked)}
 		if v := judge(a, nil, false, false); v.after != want || (v.outcome == away) != (want > 0) {
 			t.Errorf("%q: %+v", asked, v)
+		}
+	}
+}
+
+// UL6: a call whose body is too large to be signed stays so: trying again helps nobody.
+func TestJudge_refusesACallThatCannotBeSigned(t *testing.T) {
+	for _, code := range []call.Code{call.BodyTooLarge, call.BadRequest} {
+		v := judge(&answer{}, proxy.Refuse(code, "raise retry.maxBodyBytes", 0), true, false)
+		if v.outcome != refused || v.reason != string(code)+": raise retry.maxBodyBytes" {
+			t.Errorf("%s: %+v", code, v)
 		}
 	}
 }

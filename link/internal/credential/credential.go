@@ -80,6 +80,7 @@ func New(s *spec.Auth, p Parts) (Credential, error) {
 	owns, refs := owned{authorization}, []named{{"auth.secretRef", s.SecretRef}}
 	var prove func([]string) (proof, error)
 	parameter := ""
+	covers := func(call.Header) bool { return false }
 	switch s.Type {
 	case "bearer":
 		prove = proveBearer
@@ -98,7 +99,8 @@ func New(s *spec.Auth, p Parts) (Credential, error) {
 		owns = append(owns, name)
 		prove = func(v []string) (proof, error) { return proveHeader(name, v[0]) }
 	case "sigv4":
-		owns = append(owns, amzDate, amzToken, amzHash)
+		owns = append(owns, amzDate, amzToken) // amzHash says what the body is, and proves nothing
+		covers = coversBody(s.Service)
 		refs = append(refs, named{"auth.accessKeyRef", s.AccessKeyRef})
 		if s.SessionTokenRef != nil {
 			refs = append(refs, named{"auth.sessionTokenRef", s.SessionTokenRef})
@@ -111,7 +113,7 @@ func New(s *spec.Auth, p Parts) (Credential, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &stored{owned: owns, parameter: parameter, secrets: secrets}, nil
+	return &stored{owned: owns, parameter: parameter, covers: covers, secrets: secrets}, nil
 }
 
 const authorization = "Authorization"
@@ -142,6 +144,7 @@ func (certificate) Close()                                      {}
 type stored struct {
 	owned
 	parameter string // of the query, folded; "": none
+	covers    func(call.Header) bool
 	secrets   *secrets
 }
 
@@ -153,6 +156,10 @@ func (c *stored) WithoutOwn(query string) string {
 	}
 	return without(query, func(name string) bool { return name == c.parameter })
 }
+
+// CoversBody reports whether the credential of a call with that header is made
+// of the whole body too.
+func (c *stored) CoversBody(h call.Header) bool { return c.covers(h) }
 
 // Apply puts it onto an attempt.
 func (c *stored) Apply(ctx context.Context, out *call.Outgoing) error {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,6 +39,7 @@ type client struct {
 	spec    *spec.Auth
 	parts   Parts
 	secrets *secrets
+	http    *http.Client // fetches tokens
 	now     atomic.Pointer[token]
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
@@ -77,6 +80,10 @@ func newOAuth2(s *spec.Auth, p Parts) (Credential, error) {
 		return nil, err
 	}
 	c := &client{owned: owned{authorization}, spec: s, parts: p, secrets: secrets}
+	if c.http, err = fetcher(p.HTTP, s.TLS); err != nil {
+		secrets.close()
+		return nil, fmt.Errorf("auth.tls: %w", err)
+	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c, nil
 }
@@ -139,6 +146,7 @@ func (c *client) Close() {
 	c.cancel()
 	c.mu.Unlock()
 	c.running.Wait()
+	c.http.CloseIdleConnections()
 	c.secrets.close()
 }
 
@@ -225,21 +233,25 @@ func (c *client) get() (*token, error) {
 	if c.spec.ClientAuth == "post" {
 		conf.AuthStyle = oauth2.AuthStyleInParams
 	}
+	conf.EndpointParams = url.Values{}
+	for name, value := range c.spec.Params {
+		conf.EndpointParams.Set(name, value)
+	}
 	if c.spec.Audience != "" {
-		conf.EndpointParams = url.Values{"audience": {c.spec.Audience}}
+		conf.EndpointParams.Set("audience", c.spec.Audience)
 	}
 	asked := time.Now()
-	got, err := conf.Token(context.WithValue(ctx, oauth2.HTTPClient, c.parts.HTTP))
+	got, err := conf.Token(context.WithValue(ctx, oauth2.HTTPClient, c.http))
 	if err != nil {
 		return nil, refused(err)
+	}
+	if got.Type() != "Bearer" && (c.spec.TokenType == "" || !strings.EqualFold(got.Type(), c.spec.TokenType)) {
+		return nil, errors.New("the token server says that its tokens are not of type Bearer, and fiso-link presents no other: if they are, write the token_type of its answer as auth.tokenType")
 	}
 	return newToken(got, asked)
 }
 
 func newToken(got *oauth2.Token, asked time.Time) (*token, error) {
-	if got.Type() != "Bearer" {
-		return nil, errors.New("the token server gives tokens of a type that fiso-link cannot present: it needs Bearer")
-	}
 	if control(got.AccessToken) {
 		return nil, errors.New("the token server gave a token with a line break or another control character in it")
 	}

@@ -84,6 +84,7 @@ func TestOAuth2_asksAsItIsConfigured(t *testing.T) {
 		{"basic", func(*spec.Auth) {}, "grant_type=client_credentials", true},
 		{"post", func(a *spec.Auth) { a.ClientAuth = "post" }, "client_id=me&client_secret=c4n4ry-env&grant_type=client_credentials", false},
 		{"scopes and audience", func(a *spec.Auth) { a.Scopes, a.Audience = []string{"r", "w"}, "crm" }, "audience=crm&grant_type=client_credentials&scope=r+w", true},
+		{"parameters", func(a *spec.Auth) { a.Params = map[string]string{"resource": "https://crm/?a=b&c", "x": ""} }, "grant_type=client_credentials&resource=https%3A%2F%2Fcrm%2F%3Fa%3Db%26c&x=", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var form url.Values
@@ -283,7 +284,7 @@ func TestOAuth2_showsNothingOfAWrongAnswer(t *testing.T) {
 		{"no token", "the answer is none that it should give", 200, `{"access":"` + canary + `"}`},
 		{"an error with 200", "answered 200: its answer is no token", 200, `{"error":"` + canary + `"}`},
 		{"no JSON", "the answer is none that it should give", 200, canary},
-		{"another type", "of a type that fiso-link cannot present", 200, `{"access_token":"` + canary + `","token_type":"mac"}`},
+		{"another type", "write the token_type of its answer as auth.tokenType", 200, `{"access_token":"` + canary + `","token_type":"mac"}`},
 		{"a line break", "a token with a line break", 200, `{"access_token":"` + canary + `\nX-Admin: y"}`},
 		{"in the past", "has ended already", 200, `{"access_token":"` + canary + `","expires_in":-5}`},
 		{"a JWT in the past", "has ended already", 200, `{"access_token":"` + expiring(time.Unix(1e9, 0)) + `"}`},

@@ -14,6 +14,7 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
 	"github.com/lsm/fiso/link/internal/call"
+	"github.com/lsm/fiso/link/internal/target"
 	"github.com/lsm/fiso/link/spec"
 )
 
@@ -30,6 +31,14 @@ var presigned = map[string]bool{
 	"x-amz-signedheaders": true, "x-amz-signature": true, "x-amz-security-token": true,
 }
 
+// Values of X-Amz-Content-Sha256 that are no hash.
+const (
+	unsignedBody = "UNSIGNED-PAYLOAD"
+	// unsignedChunks is a body in the frames of aws-chunked, which the store takes
+	// off; neither they nor the trailer in the last one are signed.
+	unsignedChunks = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
+)
+
 // signature is a proof that is made anew for every attempt.
 type signature struct {
 	keys            aws.Credentials
@@ -37,13 +46,16 @@ type signature struct {
 	region, service string
 }
 
+// ofS3 reports whether a service has S3's rules: its paths are escaped once and
+// not twice, and it takes bodies that are not signed.
+func ofS3(service string) bool {
+	return service == "s3" || strings.HasPrefix(service, "s3-") || service == "s3express"
+}
+
 // newSigV4 gives what makes a signature of secret, access key and, where there
 // is one, session token.
 func newSigV4(s *spec.Auth) func([]string) (proof, error) {
-	options := func(o *v4.SignerOptions) {
-		// S3 signs the path as it is, everybody else escapes it once more.
-		o.DisableURIPathEscaping = s.Service == "s3" || strings.HasPrefix(s.Service, "s3-") || s.Service == "s3express"
-	}
+	options := func(o *v4.SignerOptions) { o.DisableURIPathEscaping = ofS3(s.Service) }
 	return func(values []string) (proof, error) {
 		keys := aws.Credentials{SecretAccessKey: values[0], AccessKeyID: values[1]}
 		if len(values) > 2 {
@@ -56,17 +68,25 @@ func newSigV4(s *spec.Auth) func([]string) (proof, error) {
 	}
 }
 
+// coversBody reports whether the signature of a call with that header needs the
+// body: the service takes no other, and the caller does not say the hash.
+func coversBody(service string) func(call.Header) bool {
+	return func(h call.Header) bool { return !ofS3(service) && h.Get(amzHash) == "" }
+}
+
 // put signs the attempt as it goes on the wire. Signed are Host, Content-Type
 // and the fields of Amazon's own; others may be changed on the way.
 func (s *signature) put(ctx context.Context, out *call.Outgoing) error {
+	hash, err := s.payload(out)
+	if err != nil {
+		return err
+	}
+	if ofS3(s.service) {
+		out.Path = escapeAll(out.Path) // S3 signs this form, however the path was sent
+	}
 	out.Query = without(out.Query, func(name string) bool { return presigned[name] })
 	for _, name := range []string{authorization, amzDate, amzToken, amzHash} {
 		out.Header.Del(name)
-	}
-	hash := "UNSIGNED-PAYLOAD" // of a body that nobody has seen whole
-	if out.Body == nil && (out.Kept != nil || out.Length == 0) {
-		sum := sha256.Sum256(out.Kept)
-		hash = hex.EncodeToString(sum[:])
 	}
 	header := http.Header{amzHash: {hash}}
 	for _, f := range out.Header {
@@ -87,6 +107,54 @@ func (s *signature) put(ctx context.Context, out *call.Outgoing) error {
 		}
 	}
 	return nil
+}
+
+// payload is what is signed of the body: its hash where it is at hand, otherwise
+// what the caller says of it, and that it is unsigned where the service takes that.
+func (s *signature) payload(out *call.Outgoing) (string, error) {
+	given := out.Header.Get(amzHash)
+	switch {
+	case given == unsignedChunks:
+		return given, nil
+	case strings.HasPrefix(given, "STREAMING-"):
+		return "", &target.Unproven{Code: call.BadRequest, Err: errors.New("the SDK signed the body chunk by chunk with keys of its own, and fiso-link signs with others: " +
+			"let it send the body unsigned, with anonymous credentials, or without chunks (Java: chunkedEncodingEnabled(false); AWS_REQUEST_CHECKSUM_CALCULATION=when_required)")}
+	case ofS3(s.service) && out.Header.HasToken("Content-Encoding", "aws-chunked"):
+		return "", &target.Unproven{Code: call.BadRequest, Err: errors.New("the body is in frames (content-encoding: aws-chunked), which the store would keep as part of the object, " +
+			"because x-amz-content-sha256 is not " + unsignedChunks + ": send both or neither")}
+	case out.Body == nil && (out.Kept != nil || out.Length == 0):
+		sum := sha256.Sum256(out.Kept)
+		return hex.EncodeToString(sum[:]), nil
+	case isHash(given):
+		return given, nil // which the service compares with the body
+	case ofS3(s.service):
+		return unsignedBody, nil
+	}
+	return "", &target.Unproven{Code: call.BodyTooLarge, Err: errors.New("services other than S3 want the hash of the whole body signed, and this body is larger than the target's retry.maxBodyBytes: " +
+		"raise that, or send the hash as x-amz-content-sha256")}
+}
+
+// isHash reports whether s is a SHA-256 as it is signed.
+func isHash(s string) bool {
+	b, err := hex.DecodeString(s)
+	return err == nil && len(b) == sha256.Size && s == strings.ToLower(s)
+}
+
+// escapeAll escapes what a canonical path may have plain and S3's form of it has
+// not: all but unreserved characters and slashes (AWS, "Create a canonical
+// request", UriEncode). To S3 both are the same object.
+func escapeAll(path string) string {
+	const digits = "0123456789ABCDEF"
+	b := make([]byte, 0, len(path)+16)
+	for i := range len(path) {
+		switch c := path[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte("-._~/%", c) >= 0:
+			b = append(b, c)
+		default:
+			b = append(b, '%', digits[c>>4], digits[c&15])
+		}
+	}
+	return string(b)
 }
 
 func (s *signature) on(out *call.Outgoing) bool {

@@ -58,7 +58,6 @@ func TestSigV4_signsTheAttemptAsItGoesOut(t *testing.T) {
 			{"another query", func(o *call.Outgoing) { o.Query = "a=1" }, false},
 			{"a query with a semicolon", func(o *call.Outgoing) { o.Query = ";b" }, false},
 			{"a kept body", func(o *call.Outgoing) { o.Kept, o.Length = []byte("x"), 1 }, false},
-			{"a body that streams", func(o *call.Outgoing) { o.Length = -1 }, false},
 			{"a field of Amazon's", func(o *call.Outgoing) { o.Header.Add("X-Amz-Meta-A", "b") }, false},
 			{"a content type", func(o *call.Outgoing) { o.Header.Add("content-type", "text/plain") }, false},
 			{"a field that proxies may change", func(o *call.Outgoing) { o.Header.Add("User-Agent", "x") }, true},
@@ -71,11 +70,11 @@ func TestSigV4_signsTheAttemptAsItGoesOut(t *testing.T) {
 				t.Errorf("%s: %s", c.name, got)
 			}
 		}
-		out := sign(t, signer(t, "service", nil), &call.Outgoing{Method: "PUT", Path: "/", Query: "a=1&X-Amz-Signature=x", Length: 5, Body: io.NopCloser(strings.NewReader("12345"))})
+		out := sign(t, signer(t, "s3", nil), &call.Outgoing{Method: "PUT", Path: "/", Query: "a=1&X-Amz-Signature=x", Length: 5, Body: io.NopCloser(strings.NewReader("12345"))})
 		if out.Query != "a=1" || out.Header.Get("x-amz-content-sha256") != "UNSIGNED-PAYLOAD" || out.Header.Get("x-amz-date") != "20150830T123600Z" || out.Header.Has("x-amz-security-token") || len(out.Header) != 3 {
 			t.Errorf("%s %v", out.Query, out.Header)
 		}
-		if want := "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/service/aws4_request, SignedHeaders=host;x-amz-content-sha256;x-amz-date, "; !strings.HasPrefix(out.Header.Get("Authorization"), want) {
+		if want := "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/s3/aws4_request, SignedHeaders=host;x-amz-content-sha256;x-amz-date, "; !strings.HasPrefix(out.Header.Get("Authorization"), want) {
 			t.Error(out.Header.Get("Authorization"))
 		}
 	})
@@ -84,25 +83,32 @@ func TestSigV4_signsTheAttemptAsItGoesOut(t *testing.T) {
 // byHand is the signature as AWS's guide has it, step by step, of a request
 // whose canonical form is given.
 func byHand(service string, canonical ...string) string {
-	sum := func(s string) string { h := sha256.Sum256([]byte(s)); return hex.EncodeToString(h[:]) }
+	return byHandWith("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "20150830T123600Z", service, canonical...)
+}
+
+func byHandWith(secret, at, service string, canonical ...string) string {
 	mac := func(key []byte, s string) []byte {
 		h := hmac.New(sha256.New, key)
 		h.Write([]byte(s))
 		return h.Sum(nil)
 	}
-	key := []byte("AWS4wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
-	for _, part := range []string{"20150830", "us-east-1", service, "aws4_request"} {
+	key := []byte("AWS4" + secret)
+	for _, part := range []string{at[:8], "us-east-1", service, "aws4_request"} {
 		key = mac(key, part)
 	}
-	scope := "20150830/us-east-1/" + service + "/aws4_request"
-	return hex.EncodeToString(mac(key, "AWS4-HMAC-SHA256\n20150830T123600Z\n"+scope+"\n"+sum(strings.Join(canonical, "\n"))))
+	scope := at[:8] + "/us-east-1/" + service + "/aws4_request"
+	return hex.EncodeToString(mac(key, "AWS4-HMAC-SHA256\n"+at+"\n"+scope+"\n"+hashOf(strings.Join(canonical, "\n"))))
+}
+
+func hashOf(s string) string {
+	h := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(h[:])
 }
 
 func TestSigV4_agreesWithASignatureMadeByHand(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(time.Until(time.Date(2015, 8, 30, 12, 36, 0, 0, time.UTC)))
-		body := sha256.Sum256([]byte("hello"))
-		hash := hex.EncodeToString(body[:])
+		hash := hashOf("hello")
 		for _, c := range []struct{ service, path string }{
 			{"execute-api", "/a%2520b%252Fc/d/"}, // escaped once more
 			{"s3", "/a%20b%2Fc/d/"},              // as it is
@@ -122,7 +128,7 @@ func TestSigV4_takesItsThreeSecretsTogether(t *testing.T) {
 	path := secretFile(t, "session1")
 	synctest.Test(t, func(t *testing.T) {
 		c := signer(t, "service", fromFile(path))
-		for _, name := range []string{"x-amz-date", "X-AMZ-SECURITY-TOKEN", "x-amz-content-sha256", "authorization"} {
+		for _, name := range []string{"x-amz-date", "X-AMZ-SECURITY-TOKEN", "authorization"} {
 			if !c.Owns(name) {
 				t.Errorf("a caller's %s goes on", name)
 			}

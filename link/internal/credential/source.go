@@ -29,7 +29,7 @@ func newSource(key string, ref *spec.SecretRef, p Parts) (source, error) {
 		return p.Vault.source(key, ref.VaultRef)
 	case ref.EnvVar != "":
 		value, _ := p.Env(ref.EnvVar)
-		return variable{"the environment variable that " + key + ".envVar names", value}, nil
+		return variable{"the environment variable that " + key + ".envVar names", config.TrimValue(value)}, nil
 	case ref.FilePath != "":
 		return file{ref.FilePath, "the file that " + key + ".filePath names"}, nil
 	}

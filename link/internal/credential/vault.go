@@ -2,7 +2,6 @@ package credential
 
 import (
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,6 +14,7 @@ import (
 	"github.com/hashicorp/vault/api"
 
 	"github.com/lsm/fiso/common/backoff"
+	"github.com/lsm/fiso/common/config"
 	"github.com/lsm/fiso/link/spec"
 )
 
@@ -45,24 +45,28 @@ const defaultTokenFile = "/var/run/secrets/kubernetes.io/serviceaccount/token"
 func NewVault(s *spec.Vault, p Parts) (*Vault, error) {
 	p = p.filled()
 	p.Vault = nil
-	t := &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, IdleConnTimeout: time.Minute, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}}
-	if !s.TLS.IsZero() {
-		config, err := s.TLS.Client()
-		if err != nil {
-			return nil, fmt.Errorf("vault.tls: %w", err)
-		}
-		t.TLSClientConfig = config
+	t, err := newTransport(s.TLS)
+	if err != nil {
+		return nil, fmt.Errorf("vault.tls: %w", err)
 	}
 	v := &Vault{
 		spec: s, parts: p, logins: map[string]*login{}, leases: map[leaseKey]*lease{},
 		http: &http.Client{Transport: t, Timeout: fetchLimit, CheckRedirect: noRedirect},
 	}
-	var err error
 	if v.proof, err = v.newProof(&s.Auth, p); err != nil {
 		return nil, fmt.Errorf("vault.auth: %w", err)
 	}
 	v.ctx, v.cancel = context.WithCancel(context.Background())
 	return v, nil
+}
+
+// newTransport asks for tokens and secrets.
+func newTransport(settings config.TLS) (*http.Transport, error) {
+	client, err := settings.Client()
+	if err != nil {
+		return nil, err
+	}
+	return &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, IdleConnTimeout: time.Minute, TLSClientConfig: client}, nil
 }
 
 // newProof is where the secret of a login is.
@@ -74,7 +78,7 @@ func (v *Vault) newProof(a *spec.VaultAuth, p Parts) (source, error) {
 		return file{a.TokenFile, "the file that vault.auth.tokenFile names"}, nil
 	case a.Method == "token" && a.TokenRef == nil:
 		value, _ := p.Env("VAULT_TOKEN")
-		return variable{"the environment variable VAULT_TOKEN", value}, nil
+		return variable{"the environment variable VAULT_TOKEN", config.TrimValue(value)}, nil
 	case a.Method == "token":
 		return newSource("vault.auth.tokenRef", a.TokenRef, p)
 	}
@@ -155,7 +159,7 @@ func (f *vaultField) read(ctx context.Context) (reading, error) {
 	if !found {
 		return reading{}, fmt.Errorf("%s is not there, or is no text: correct vaultRef.key", f.where())
 	}
-	return reading{text: value, until: h.until(), stale: h.err}, nil
+	return reading{text: config.TrimValue(value), until: h.until(), stale: h.err}, nil
 }
 
 func (f *vaultField) refresh(ctx context.Context) { f.lease.refresh(ctx) }

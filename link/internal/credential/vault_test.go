@@ -161,12 +161,30 @@ func TestVault_logsInByEachMethod(t *testing.T) {
 	}
 }
 
+// UL8: the token of the environment has no line break at its end.
+func TestVault_trimsTheTokenOfTheEnvironment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, f := &watch{}, newFakeVault()
+		f.kv["p"] = `{"data":{"k":"v"}}`
+		p := w.parts(nil)
+		p.Env = func(string) (string, bool) { return "\ufeff" + canary + "-env\n", true }
+		v, err := NewVault(&spec.Vault{Address: "http://vault.example.com:8200", Auth: spec.VaultAuth{Method: "token"}}, p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v.http.Transport = wire(f.serve)
+		t.Cleanup(v.Close)
+		sends(t, bearerFrom(t, w, v, "p", "k"), "Authorization", "Bearer v")
+	})
+}
+
 func TestVault_readsBothVersionsOfKV(t *testing.T) {
 	for _, c := range []struct{ name, answer, key, want, words string }{
 		{"version 1", `{"data":{"k":"v"}}`, "k", "v", ""},
 		{"version 2", `{"data":{"data":{"k":"v"},"metadata":{"version":3}}}`, "k", "v", ""},
 		{"a field named data in version 1", `{"data":{"data":"v"}}`, "data", "v", ""},
 		{"a number", `{"data":{"k":12345678901234567890}}`, "k", "12345678901234567890", ""},
+		{"a value with a line break at its end", `{"data":{"k":"\ufeffv\r\n"}}`, "k", "v", ""}, // UL8
 		{"a truth", `{"data":{"k":true}}`, "k", "true", ""},
 		{"no such field", `{"data":{"k":"` + canary + `"}}`, "x", "", "is not there, or is no text: correct vaultRef.key"},
 		{"a field that is no text", `{"data":{"k":["` + canary + `"]}}`, "k", "", "or is no text"},

@@ -34,10 +34,14 @@ type replay struct {
 }
 
 // begin reads a small body of known length at once: it then goes out with the
-// head, in one piece.
-func (b *replay) begin(ctx context.Context, r *call.Request, most int) error {
+// head, in one piece. With ahead, one of unknown length is read too, as far as it
+// can be kept.
+func (b *replay) begin(ctx context.Context, r *call.Request, most int, ahead bool) error {
 	b.r, b.most = r, most
 	b.turn.L = &b.mu
+	if ahead && r.Length < 0 {
+		return b.readAhead(ctx)
+	}
 	if r.Length > 0 && r.Length <= int64(most) {
 		b.first.begin(ctx, r)
 		b.kept = make([]byte, r.Length)
@@ -52,6 +56,16 @@ func (b *replay) begin(ctx context.Context, r *call.Request, most int) error {
 		b.err = io.EOF
 	}
 	return nil
+}
+
+func (b *replay) readAhead(ctx context.Context) (err error) {
+	b.first.begin(ctx, b.r)
+	b.kept, err = io.ReadAll(io.LimitReader(b.r.Body, int64(b.most)+1))
+	b.first.end()
+	if b.total = len(b.kept); err == nil && b.total <= b.most {
+		b.err = io.EOF
+	}
+	return err
 }
 
 // streams reports whether attempts will read the body themselves.

@@ -21,7 +21,7 @@ func (p *Proxy) perform(ctx context.Context, w call.ResponseWriter, c *Call) err
 	limit := &m.limit
 	limit.begin(ctx, t)
 	defer limit.stop()
-	if err := m.body.begin(limit, c.Request, int(t.Spec.Retry.MaxBodyBytes)); err != nil {
+	if err := m.body.begin(limit, c.Request, int(t.Spec.Retry.MaxBodyBytes), t.CoversBody(c.Header)); err != nil {
 		return errBody(limit, err)
 	}
 	if m.body.streams() {

@@ -37,7 +37,7 @@ type Credential interface {
 
 // Unproven is why a call could not be given its credential.
 type Unproven struct {
-	Code call.Code // CredentialUnavailable or CredentialExpired
+	Code call.Code // CredentialUnavailable or CredentialExpired; BadRequest or BodyTooLarge where it is the call that cannot have one
 	Err  error     // holds no secret
 }
 
@@ -167,6 +167,13 @@ func (t *Target) KeepsQuery(query string) string {
 		return c.WithoutOwn(query)
 	}
 	return query
+}
+
+// CoversBody reports whether the credential of a call with that header is made of
+// the whole body, which has to be at hand before anything is sent.
+func (t *Target) CoversBody(h call.Header) bool {
+	c, ok := t.Credential.(interface{ CoversBody(h call.Header) bool })
+	return ok && c.CoversBody(h)
 }
 
 // Set are the fields that every call gets, in the order of their names.

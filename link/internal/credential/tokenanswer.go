@@ -1,0 +1,95 @@
+package credential
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/lsm/fiso/common/config"
+)
+
+// maxAnswer bounds the answer of a token server.
+const maxAnswer = 1 << 20
+
+// fetcher is a client for requests for tokens: base, with TLS of its own where
+// there is any.
+func fetcher(base *http.Client, settings config.TLS) (*http.Client, error) {
+	client := *base
+	switch {
+	case !settings.IsZero():
+		t, err := newTransport(settings)
+		if err != nil {
+			return nil, err
+		}
+		client.Transport = t
+	case client.Transport == nil:
+		client.Transport = http.DefaultTransport
+	}
+	client.Transport = lenient{client.Transport}
+	return &client, nil
+}
+
+// lenient hands on the answers of token servers in the form of RFC 6749, section
+// 5.1, which many miss in ways that leave no doubt.
+type lenient struct{ http.RoundTripper }
+
+func (l lenient) RoundTrip(r *http.Request) (*http.Response, error) {
+	answer, err := l.RoundTripper.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	body, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswer+1))
+	_ = answer.Body.Close() // read, or broken
+	if err == nil && len(body) > maxAnswer {
+		err = errors.New("the answer is larger than 1 MiB")
+	}
+	if err != nil {
+		return nil, err
+	}
+	body = bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\ufeff")))
+	if bytes.HasPrefix(body, []byte("{")) {
+		answer.Header.Set("Content-Type", "application/json") // not text/plain, where a form is looked for
+		body = wholeSeconds(body)
+	}
+	answer.Body, answer.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	return answer, nil
+}
+
+// CloseIdleConnections is what http.Client looks for.
+func (l lenient) CloseIdleConnections() {
+	if t, ok := l.RoundTripper.(*http.Transport); ok && t != http.DefaultTransport {
+		t.CloseIdleConnections()
+	}
+}
+
+// wholeSeconds is an answer whose expires_in is a whole number, whether it was
+// text, had a fraction or was empty, which says nothing.
+func wholeSeconds(body []byte) []byte {
+	var all map[string]json.RawMessage
+	if json.Unmarshal(body, &all) != nil || all["expires_in"] == nil {
+		return body
+	}
+	text := strings.TrimSpace(strings.Trim(string(all["expires_in"]), `"`))
+	if text == "" || text == "null" {
+		delete(all, "expires_in")
+	} else {
+		n, err := strconv.ParseFloat(text, 64)
+		if err != nil || math.IsNaN(n) {
+			return body
+		}
+		if n > 0 {
+			n = min(max(math.Floor(n), 1), math.MaxInt32)
+		}
+		all["expires_in"] = json.RawMessage(strconv.FormatInt(int64(max(n, math.MinInt32)), 10))
+	}
+	mended, err := json.Marshal(all)
+	if err != nil {
+		return body
+	}
+	return mended
+}

@@ -1,0 +1,71 @@
+package proxy
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/lsm/fiso/link/internal/call"
+)
+
+// covering is a credential that is made of the body too, unless the caller says
+// what that is.
+type covering struct {
+	numbered
+	kept []string
+}
+
+func (c *covering) CoversBody(h call.Header) bool { return !h.Has("X-Hash") }
+
+func (c *covering) Apply(ctx context.Context, out *call.Outgoing) error {
+	what := "unseen"
+	if out.Kept != nil {
+		what = string(out.Kept)
+	}
+	c.mu.Lock()
+	c.kept = append(c.kept, what)
+	c.mu.Unlock()
+	return c.numbered.Apply(ctx, out)
+}
+
+// UL6: a signature that covers the body gets it whole, also where its length is
+// not known ahead, up to retry.maxBodyBytes.
+func TestProxy_readsABodyAheadThatTheCredentialCovers(t *testing.T) {
+	for _, test := range []struct{ name, body, hash, seen string }{
+		{"within the bound", "hello", "", "hello"},
+		{"at the bound", "12345678", "", "12345678"},
+		{"empty", "", "", ""},
+		{"above the bound", "123456789", "", "unseen"},
+		{"not needed", "hello", "x", "unseen"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got := make(chan string, 1)
+			up := upstream(t, func(_ http.ResponseWriter, r *http.Request) {
+				b, _ := io.ReadAll(r.Body)
+				got <- string(b)
+			})
+			to := newTarget(t, up, "retry: {maxBodyBytes: 8}")
+			cred := &covering{}
+			to.Credential = cred
+			// Of a type that net/http does not know, so that it sends chunks.
+			req, err := http.NewRequestWithContext(t.Context(), "POST", "http://"+serve(t, &Proxy{}, to)+"/link/crm/", io.MultiReader(strings.NewReader(test.body)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if test.hash != "" {
+				req.Header.Set("X-Hash", test.hash)
+			}
+			resp, err := http.DefaultTransport.RoundTrip(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = resp.Body.Close() // empty
+			if body := <-got; resp.StatusCode != 200 || body != test.body || !slices.Equal(cred.kept, []string{test.seen}) {
+				t.Errorf("%d: the target got %q, and the credential saw %q", resp.StatusCode, body, cred.kept)
+			}
+		})
+	}
+}
