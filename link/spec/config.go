@@ -82,6 +82,7 @@ type Auth struct {
 	Params          map[string]string `yaml:"params" doc:"oauth2: further parameters of the request for a token, as resource."`
 	TokenType       string            `yaml:"tokenType" secret:"false" doc:"oauth2: what the server says as token_type of a bearer token, where it is not Bearer, as BearerToken."`
 	TLS             config.TLS        `yaml:"tls" secret:"false" doc:"oauth2: TLS to tokenURL: own authorities, a client certificate, another server name."`
+	Proxy           *Proxy            `yaml:"proxy" secret:"false" doc:"oauth2: outbound proxy that tokenURL is reached through. None: it is connected to directly."`
 	ClientAuth      string            `yaml:"clientAuth" default:"basic" enum:"basic|post" doc:"oauth2: whether id and secret go in the Authorization header or in the form."`
 	AccessKeyRef    *SecretRef        `yaml:"accessKeyRef" secret:"true" doc:"sigv4: the access key id."`
 	SessionTokenRef *SecretRef        `yaml:"sessionTokenRef" secret:"true" doc:"sigv4: the session token of temporary credentials."`
@@ -198,6 +199,7 @@ type Vault struct {
 	Address   string     `yaml:"address" required:"true" doc:"URL of Vault, as https://vault:8200."`
 	Namespace string     `yaml:"namespace" doc:"Namespace, of Vault Enterprise."`
 	TLS       config.TLS `yaml:"tls" doc:"TLS to Vault."`
+	Proxy     *Proxy     `yaml:"proxy" doc:"Outbound proxy that Vault is reached through. None: it is connected to directly."`
 	Auth      VaultAuth  `yaml:"auth" required:"true" secret:"true" doc:"How fiso-link logs in."`
 }
 

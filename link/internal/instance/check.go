@@ -99,7 +99,7 @@ func (e *entry) check(ctx context.Context) (steps []Step) {
 		return steps
 	}
 	defer done(resilience.Nothing)
-	if via := e.proxy.Through(address); via != "" && !step(e.tunnelTo(ctx, address), "connect to %s through the proxy %s", address, via) {
+	if via := e.proxy.Tunnel().Through(address); via != "" && !step(e.tunnelTo(ctx, address), "connect to %s through the proxy %s", address, via) {
 		return steps
 	}
 	out, name := question(t.Spec)
@@ -138,7 +138,7 @@ func (e *entry) check(ctx context.Context) (steps []Step) {
 func (e *entry) tunnelTo(ctx context.Context, address string) error {
 	ctx, cancel := context.WithTimeout(ctx, e.target.Spec.Timeouts.Connect)
 	defer cancel()
-	c, err := e.proxy.Around(nil)(ctx, "tcp", address)
+	c, err := e.proxy.Tunnel().Around(nil)(ctx, "tcp", address)
 	if err != nil {
 		return err
 	}

@@ -143,3 +143,38 @@ func TestProxy_isToldTheAddressOfATargetAndNothingElse(t *testing.T) {
 		t.Errorf("check says %s", got["near"])
 	}
 }
+
+// UL10: token fetches and Vault obeyed HTTPS_PROXY, and calls did not. Now each has a
+// key, and none looks at the environment without it.
+func TestProxy_ofTokensAndVaultIsAskedLikeThatOfCalls(t *testing.T) {
+	tokens := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		if user, secret, _ := r.BasicAuth(); user != "me" || secret != "fromVault" {
+			t.Errorf("the token server was told %s, %s", user, secret)
+		}
+		_, _ = io.WriteString(w, `{"access_token": "t0ken", "token_type": "Bearer", "expires_in": 3600}`)
+	}))
+	defer tokens.Close()
+	vault := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v1/secret/data/crm" {
+			_, _ = io.WriteString(w, `{"data": {"data": {"secret": "fromVault"}, "metadata": {"version": 1}}}`)
+			return
+		}
+		_, _ = io.WriteString(w, `{"data": {"ttl": 0, "renewable": false}}`)
+	}))
+	defer vault.Close()
+	o := newOutbound(t, map[string]string{"login.invalid:80": tokens.Listener.Addr().String(), "vault.invalid:8200": vault.Listener.Addr().String()})
+	proxy := "proxy: {url: '" + o.url + "', username: anna, secretRef: {filePath: " + secretFile(t, "pr0xy") + "}}"
+	l := start(t, "vault: {address: 'http://vault.invalid:8200', auth: {method: token, tokenRef: {filePath: "+secretFile(t, "root")+"}}, "+proxy+"}\ntargets:\n"+
+		aTarget("crm", upstream(t, "crm"), ", auth: {type: oauth2, tokenURL: 'http://login.invalid/token', clientID: me, "+
+			"secretRef: {vaultRef: {path: secret/data/crm, key: secret}}, "+proxy+"}"))
+	if code, body := l.call("crm/api"); code != 200 || body != "crm /api Bearer t0ken" {
+		t.Fatalf("%d %s", code, body)
+	}
+	told := o.heads()
+	for _, want := range []string{"CONNECT login.invalid:80\nProxy-Authorization: Basic YW5uYTpwcjB4eQ==\r\n", "CONNECT vault.invalid:8200\nProxy-Authorization: Basic YW5uYTpwcjB4eQ==\r\n"} {
+		if !strings.Contains(told, want) {
+			t.Errorf("the proxy was told %q, without %q", told, want)
+		}
+	}
+}

@@ -42,18 +42,17 @@ type roster struct {
 
 // entry is one target, and the calls that use it.
 type entry struct {
-	target          *target.Target
-	credential      credential.Credential // nil: none
-	proxy           *tunnel.Proxy         // nil: none
-	proxyCredential credential.Credential // nil: none
-	vault           *spec.Vault           // that it was built with
-	end             context.CancelFunc    // ends its calls
-	brokers         *kafka.ClientConfig   // that it was built with; nil: it needs none
-	store           *async.Store          // nil: it accepts and publishes nothing
-	worker          *async.Worker         // nil: none of its calls are made later
-	rest            context.CancelFunc    // ends the worker; nil: it was not begun
-	rested          chan struct{}         // closed once it ended; nil: the same
-	leave           func()                // is release
+	target     *target.Target
+	credential credential.Credential // nil: none
+	proxy      *credential.Proxy     // nil: none
+	vault      *spec.Vault           // that it was built with
+	end        context.CancelFunc    // ends its calls
+	brokers    *kafka.ClientConfig   // that it was built with; nil: it needs none
+	store      *async.Store          // nil: it accepts and publishes nothing
+	worker     *async.Worker         // nil: none of its calls are made later
+	rest       context.CancelFunc    // ends the worker; nil: it was not begun
+	rested     chan struct{}         // closed once it ended; nil: the same
+	leave      func()                // is release
 
 	mu    sync.Mutex
 	calls int
@@ -155,14 +154,15 @@ func (r *roster) build(s *spec.Target, c *spec.Config, vault *credential.Vault) 
 	if err != nil {
 		return nil, err
 	}
-	proxy, proxyCred, err := newProxy(s, vault, log)
+	proxy, err := credential.NewProxy("proxy", s.Proxy, s.UsesTLS(), credential.Parts{Vault: vault, Log: log})
 	if err != nil {
 		return nil, errors.Join(err, closed(cred))
 	}
-	endpoints := discovery.New(r.resolver(s, proxy))
-	transport, err := newTransport(s, proxy.Around(endpoints.Dial))
+	endpoints := discovery.New(r.resolver(s, proxy.Tunnel()))
+	transport, err := newTransport(s, proxy.Tunnel().Around(endpoints.Dial))
 	if err != nil {
-		return nil, errors.Join(err, closed(cred), closed(proxyCred))
+		proxy.Close()
+		return nil, errors.Join(err, closed(cred))
 	}
 	ended, end := context.WithCancel(context.Background())
 	parts := target.Parts{
@@ -174,18 +174,20 @@ func (r *roster) build(s *spec.Target, c *spec.Config, vault *credential.Vault) 
 	if cred != nil {
 		parts.Credential = cred
 	}
-	e := &entry{credential: cred, proxy: proxy, proxyCredential: proxyCred, vault: c.Vault, end: end, empty: make(chan struct{})}
+	e := &entry{credential: cred, proxy: proxy, vault: c.Vault, end: end, empty: make(chan struct{})}
 	if s.Async != nil {
 		if err := e.openStore(c, s.Async.Timeout, log); err != nil {
 			end()
-			return nil, errors.Join(err, closed(cred), closed(proxyCred))
+			proxy.Close()
+			return nil, errors.Join(err, closed(cred))
 		}
 		parts.Log = e.store
 	}
 	e.leave = e.release
 	if e.target, err = target.New(s, parts); err != nil {
 		end()
-		return nil, errors.Join(err, closed(cred), closed(proxyCred), e.closeKafka())
+		proxy.Close()
+		return nil, errors.Join(err, closed(cred), e.closeKafka())
 	}
 	if s.Async != nil {
 		if err := r.hire(e, c, log); err != nil {
@@ -201,25 +203,6 @@ func closed(c credential.Credential) error {
 		c.Close()
 	}
 	return nil
-}
-
-// newProxy is the proxy of a target, and what proves us there; nil where there is
-// none.
-func newProxy(s *spec.Target, vault *credential.Vault, log *slog.Logger) (*tunnel.Proxy, credential.Credential, error) {
-	if s.Proxy == nil || s.Proxy.SecretRef == nil {
-		return tunnel.New(s.Proxy, s.UsesTLS(), nil), nil, nil
-	}
-	cred, err := credential.New(&spec.Auth{Type: "basic", Username: s.Proxy.Username, SecretRef: s.Proxy.SecretRef}, credential.Parts{Vault: vault, Log: log})
-	if err != nil {
-		return nil, nil, fmt.Errorf("proxy: %w", err)
-	}
-	return tunnel.New(s.Proxy, s.UsesTLS(), func(ctx context.Context) (string, error) {
-		var out call.Outgoing
-		if err := cred.Apply(ctx, &out); err != nil {
-			return "", fmt.Errorf("have its password: %w", err)
-		}
-		return out.Header.Get("Authorization"), nil
-	}), cred, nil
 }
 
 // resolver is where the addresses of a target come from.
@@ -269,7 +252,8 @@ func (r *roster) retire(e *entry, patience time.Duration) {
 func (r *roster) close(e *entry) {
 	e.end()
 	e.target.Close()
-	if err := errors.Join(closed(e.credential), closed(e.proxyCredential), e.closeKafka()); err != nil {
+	e.proxy.Close()
+	if err := errors.Join(closed(e.credential), e.closeKafka()); err != nil {
 		r.log.Warn("records to Kafka were given up", "target", e.target.Spec.Name, "error", err)
 	}
 }

@@ -1,0 +1,58 @@
+package credential
+
+import (
+	"context"
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/lsm/fiso/link/spec"
+)
+
+// UL10
+func TestOutbound_looksAtNoEnvironment(t *testing.T) {
+	if outbound(nil, nil).Proxy != nil {
+		t.Error("a proxy is looked for")
+	}
+}
+
+// UL10: what is missing is named by the key where it stands.
+func TestProxy_saysWhereItsPasswordIsMissing(t *testing.T) {
+	s := &spec.Proxy{URL: "http://127.0.0.1:1", Username: "anna", SecretRef: &spec.SecretRef{VaultRef: &spec.VaultRef{Path: "a", Key: "b"}}}
+	if _, err := NewProxy("auth.proxy", s, true, Parts{}); err == nil || !strings.HasPrefix(err.Error(), "auth.proxy: vaultRef needs the block vault") {
+		t.Error(err)
+	}
+	if _, err := New(&spec.Auth{Type: "oauth2", SecretRef: &spec.SecretRef{EnvVar: "A"}, TokenURL: "https://a/b", Proxy: s}, Parts{}); err == nil {
+		t.Error("a token server's proxy has no password, and none says so")
+	}
+	if _, err := NewVault(&spec.Vault{Address: "https://a", Proxy: s}, Parts{}); err == nil {
+		t.Error("Vault's proxy has no password, and none says so")
+	}
+	if p, err := NewProxy("proxy", nil, true, Parts{}); p != nil || p.Tunnel() != nil || err != nil {
+		t.Error(p, err)
+	}
+	p, err := NewProxy("proxy", &spec.Proxy{URL: s.URL}, true, Parts{})
+	if err != nil || p.Through("a:1") != s.URL {
+		t.Error(p, err)
+	}
+	p.Close()
+	(*Proxy)(nil).Close()
+}
+
+func TestProxy_withoutItsPasswordIsNotAsked(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }() // the test is over
+	gone := &spec.SecretRef{EnvVar: "FISO_TEST_NONE"}
+	p, err := NewProxy("proxy", &spec.Proxy{URL: "http://" + l.Addr().String(), Username: "anna", SecretRef: gone}, true, Parts{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	_, err = p.Around(nil)(context.Background(), "tcp", "a.example:443")
+	if err == nil || !strings.Contains(err.Error(), "the environment variable that proxy.secretRef.envVar names holds nothing") {
+		t.Error(err)
+	}
+}
