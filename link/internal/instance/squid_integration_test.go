@@ -23,7 +23,7 @@ func TestRealSquid_tunnelsCallsWithAPassword(t *testing.T) {
 	if err != nil {
 		t.Skip("squid is needed; on Debian: apt-get install squid")
 	}
-	dir, err := os.MkdirTemp("", "squid") // not of the test: its helper runs as another user, who must read there
+	dir, err := os.MkdirTemp("", "squid") //nolint:usetesting // its helper runs as another user, who must read there
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +76,7 @@ shutdown_lifetime 0 seconds
 		}
 	})
 	eventually(t, "squid", func() bool {
-		c, err := net.Dial("tcp", address) //nolint:noctx // a test on loopback
+		c, err := net.Dial("tcp", address)
 		if err == nil {
 			_ = c.Close() // it is there
 		}
