@@ -86,6 +86,7 @@ func do(t *testing.T, url, method string, header ...string) answer {
 // at is the URL of a path.
 func at(s *Server, path string) string { return "http://" + s.Addr().String() + path }
 
+// UL11: what is wrong in a process that is ready is not shown as ok.
 func TestServer_answersWhatItIsAsked(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	counter := prometheus.NewCounter(prometheus.CounterOpts{Name: "fiso_test_total", Help: "A test."})
@@ -102,6 +103,7 @@ func TestServer_answersWhatItIsAsked(t *testing.T) {
 	const verbose = "[ok] flow order-events\n[not ready] flow x: dead letter topic refused: TOPIC_AUTHORIZATION_FAILED\nnote: orders.yaml:3:5: unknown key   line\nnot ready\n"
 	const full = `{"ready":false,"checks":[{"name":"flow order-events","ok":true},{"name":"flow x","ok":false,"reason":"dead letter topic refused:\nTOPIC_AUTHORIZATION_FAILED"}],"notes":["orders.yaml:3:5: unknown key\r\n  line"]}` + "\n"
 	good := Report{Ready: true}
+	degraded := Report{Ready: true, Checks: []Check{{Name: "target crm", Reason: "circuit open"}}}
 	for _, tc := range []struct {
 		method, path string
 		report       Report
@@ -114,6 +116,7 @@ func TestServer_answersWhatItIsAsked(t *testing.T) {
 		{"GET", "/readyz", bad, 503, "not ready\n"},
 		{"GET", "/readyz?verbose", bad, 503, verbose},
 		{"GET", "/readyz?verbose=true", good, 200, "ready\n"},
+		{"GET", "/readyz?verbose", degraded, 200, "[degraded] target crm: circuit open\nready\n"},
 		{"GET", "/readyz?verbose=false", bad, 503, "not ready\n"},
 		{"GET", "/readyz?verbose&output=json", bad, 503, full},
 		{"GET", "/readyz?verbose&output=json", good, 200, `{"ready":true,"checks":[],"notes":[]}` + "\n"},

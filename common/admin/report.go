@@ -15,7 +15,8 @@ type Report struct {
 	Notes []string `json:"notes"`
 }
 
-// Check is one thing that readiness depends on.
+// Check is one part of a process. One that is not OK is shown as not ready, or as
+// degraded where the process is ready all the same.
 type Check struct {
 	Name   string `json:"name"` // such as "flow order-events"
 	OK     bool   `json:"ok"`
@@ -26,9 +27,12 @@ type Check struct {
 func (r Report) text() string {
 	var b strings.Builder
 	for _, c := range r.Checks {
-		if c.OK {
+		switch {
+		case c.OK:
 			b.WriteString("[ok] ")
-		} else {
+		case r.Ready:
+			b.WriteString("[degraded] ")
+		default:
 			b.WriteString("[not ready] ")
 		}
 		b.WriteString(oneLine(c.Name))

@@ -93,8 +93,8 @@ type Auth struct {
 // CircuitBreaker says when a target is given a rest.
 type CircuitBreaker struct {
 	Enabled          bool          `yaml:"enabled" default:"true" doc:"Whether there is one."`
-	FailureThreshold int           `yaml:"failureThreshold" default:"5" doc:"Failures in a row that open it. Not used with failureRatio."`
-	FailureRatio     float64       `yaml:"failureRatio" doc:"Share of failures that opens it, from 0 to 1, over the last resetTimeout; 0: failureThreshold counts."`
+	FailureThreshold int           `yaml:"failureThreshold" default:"5" doc:"Calls in a row that fail, with all their attempts, and open it. Not used with failureRatio."`
+	FailureRatio     float64       `yaml:"failureRatio" doc:"Share of failed calls that opens it, from 0 to 1, over the last resetTimeout; 0: failureThreshold counts."`
 	MinRequests      int           `yaml:"minRequests" default:"20" doc:"Calls that failureRatio needs before it says anything."`
 	SuccessThreshold int           `yaml:"successThreshold" default:"2" doc:"Successes of trials that close it; also how many trials run at once."`
 	ResetTimeout     time.Duration `yaml:"resetTimeout" default:"30s" doc:"How long it stays open before it lets trials through."`

@@ -27,6 +27,7 @@ import (
 	"github.com/lsm/fiso/link/internal/h1"
 	"github.com/lsm/fiso/link/internal/h2"
 	"github.com/lsm/fiso/link/internal/proxy"
+	"github.com/lsm/fiso/link/internal/resilience"
 	"github.com/lsm/fiso/link/spec"
 )
 
@@ -51,6 +52,7 @@ type Instance struct {
 	vault   *credential.Vault // nil: none
 	roster  *roster
 	metrics *metrics
+	told    told
 	proxy   *proxy.Proxy
 	server  *h1.Server // of connections; those that speak HTTP/2 are handed to http2
 	http2   *h2.Server
@@ -387,15 +389,16 @@ func (i *Instance) report() admin.Report {
 		r.Checks[0].Reason = "stopping"
 	}
 	i.roster.each(func(e *entry) {
+		// A target that fails, and a worker that waits, leave the Pod in service: the
+		// other calls work.
 		c := admin.Check{Name: "target " + e.target.Spec.Name, OK: true}
-		if s := e.target.Breaker.State().String(); s != "closed" {
-			c.Reason = "circuit " + s
+		if s := e.target.Breaker.State(); s != resilience.Closed {
+			c.OK, c.Reason = false, "circuit "+s.String()
 		}
 		r.Checks = append(r.Checks, c)
 		if e.worker != nil {
-			// A worker that waits leaves the Pod in service: its other calls work.
 			s, name := e.worker.Status(), "accepted calls of "+e.target.Spec.Name
-			r.Checks = append(r.Checks, admin.Check{Name: name, OK: true, Reason: s.Problem})
+			r.Checks = append(r.Checks, admin.Check{Name: name, OK: s.Problem == "", Reason: s.Problem})
 			for _, n := range s.Notes {
 				r.Notes = append(r.Notes, name+": "+n)
 			}

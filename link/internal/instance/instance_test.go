@@ -180,14 +180,19 @@ func TestInstance_callsItsTargetsWithTheirCredential(t *testing.T) {
 	}
 }
 
+// UL11: a target that fails leaves the Pod in service, and log and /readyz say what
+// is wrong.
 func TestInstance_countsRetriesAndShowsTheBreaker(t *testing.T) {
-	l := start(t, "targets:\n"+aTarget("gone", "127.0.0.1:1", ", retry: {initialInterval: 1ms}, circuitBreaker: {failureThreshold: 3}"))
+	l := start(t, "targets:\n"+aTarget("gone", "127.0.0.1:1", ", retry: {initialInterval: 1ms}, circuitBreaker: {failureThreshold: 1}"))
 	if code, body := l.call("gone/"); code != 502 || !strings.Contains(body, "CONNECT_FAILED") {
 		t.Errorf("%d %s", code, body)
 	}
 	l.shows(`fiso_link_retries_total{attempt="2",target="gone"} 1`, `fiso_link_retries_total{attempt="3",target="gone"} 1`, `fiso_link_circuit_state{target="gone"} 2`)
-	if _, body := get(t, "http://"+l.admin+"/readyz?verbose"); !strings.Contains(body, "circuit open") {
-		t.Error(body)
+	if code, body := get(t, "http://"+l.admin+"/readyz?verbose"); code != 200 || body != "[ok] listener\n[degraded] target gone: circuit open\nready\n" {
+		t.Errorf("%d %s", code, body)
+	}
+	if want := `level=WARN msg="a call failed" target=gone method=GET status=502`; !strings.Contains(l.log.String(), want) {
+		t.Error("the log does not tell why the call failed")
 	}
 	if !strings.Contains(l.log.String(), "circuit breaker") {
 		t.Error("the log does not tell of the breaker")

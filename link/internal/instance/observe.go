@@ -3,20 +3,37 @@ package instance
 import (
 	"context"
 	"log/slog"
+	"sync"
+	"time"
 
 	"github.com/lsm/fiso/common/telemetry"
+	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/proxy"
 )
 
-// observe counts a call, and tells of it where a fault of ours ended it, or
-// every call is to be told of. The line has the trace that the call belongs to.
+// observe counts a call, and tells of it where it failed at the target or at us,
+// and of every call where the level is debug.
 func (i *Instance) observe(r proxy.Record) {
 	i.metrics.observe(r)
-	ctx := context.Background()
-	level, words := slog.LevelDebug, "call"
 	if r.Stack != "" {
-		level, words = slog.LevelError, "a call ended in a fault of fiso-link: please report it"
+		i.tell(r, slog.LevelError, "a call ended in a fault of fiso-link: please report it", slog.String("stack", r.Stack))
+		return
 	}
+	if r.Code != "" && r.Code.Status() >= 500 {
+		more, due := i.told.turn(r.Target, r.Code, time.Now())
+		switch {
+		case due && more > 0:
+			i.tell(r, slog.LevelWarn, "a call failed", slog.Int("not_logged", more))
+		case due:
+			i.tell(r, slog.LevelWarn, "a call failed")
+		}
+	}
+	i.tell(r, slog.LevelDebug, "call")
+}
+
+// tell logs a call, with the trace that it belongs to.
+func (i *Instance) tell(r proxy.Record, level slog.Level, words string, more ...slog.Attr) {
+	ctx := context.Background()
 	if !i.o.Log.Enabled(ctx, level) {
 		return
 	}
@@ -26,10 +43,51 @@ func (i *Instance) observe(r proxy.Record) {
 		slog.Int("attempts", r.Attempts), slog.Duration("took", r.Took),
 	}
 	if r.Code != "" {
-		attrs = append(attrs, slog.String("code", string(r.Code)))
+		attrs = append(attrs, slog.String("code", string(r.Code)), slog.String("reason", r.Detail))
 	}
-	if r.Stack != "" {
-		attrs = append(attrs, slog.String("stack", r.Stack))
+	i.o.Log.LogAttrs(ctx, level, words, append(attrs, more...)...)
+}
+
+// told keeps what fails from filling the log: one line a minute for each target
+// and code. The zero value works.
+type told struct {
+	mu   sync.Mutex
+	last map[failure]*lines
+}
+
+type failure struct {
+	target string
+	code   call.Code
+}
+
+type lines struct {
+	at   time.Time // of the last one
+	more int       // failures since, of which there is none
+}
+
+const (
+	lineEvery = time.Minute
+	// mostTold bounds what is remembered of targets that are no longer configured.
+	mostTold = 4096
+)
+
+// turn reports whether a failure has its line now, and how many before it had none.
+func (t *told) turn(target string, code call.Code, now time.Time) (more int, due bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	l := t.last[failure{target, code}]
+	switch {
+	case l == nil:
+		if t.last == nil || len(t.last) >= mostTold {
+			t.last = map[failure]*lines{}
+		}
+		t.last[failure{target, code}] = &lines{at: now}
+		return 0, true
+	case now.Sub(l.at) < lineEvery:
+		l.more++
+		return 0, false
 	}
-	i.o.Log.LogAttrs(ctx, level, words, attrs...)
+	more = l.more
+	l.at, l.more = now, 0
+	return more, true
 }

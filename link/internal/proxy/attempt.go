@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"os"
 	"slices"
 	"time"
 
@@ -16,11 +17,17 @@ import (
 // a target whose answers break is not well.
 func (m *maker) attempt(ctx context.Context) (a *call.Answer, err error) {
 	t := m.c.To
-	permit, wait, ok := t.Breaker.Allow()
+	path := uint64(0)
+	if m.c.record.Mode != "delivery" {
+		// A path that fails alone is left to the application that calls it. A worker
+		// would go on to the end of its topic, so its calls are a matter of the target.
+		path = pathNumber(m.c.Path)
+	}
+	permit, wait, ok := t.Breaker.AllowAt(path)
 	if !ok {
 		return nil, &refusal{code: call.CircuitOpen, detail: "the target has failed too often and is given a rest", after: max(wait, time.Second)}
 	}
-	m.permit, m.outcome = permit, resilience.Nothing
+	m.permit, m.outcome, m.path, m.late = permit, resilience.Nothing, 0, false
 	defer func() {
 		if a == nil {
 			m.done()
@@ -53,13 +60,67 @@ func (m *maker) attempt(ctx context.Context) (a *call.Answer, err error) {
 	}
 	a, err = m.send(ctx, address, out)
 	m.outcome = judge(a, err)
-	if m.outcome != resilience.Success || permit.Trial() && (isStream(a) || a.Upgraded != nil) {
+	if err != nil {
+		err = m.excuse(err)
+	} else {
+		m.path = path
+	}
+	if permit.Trial() && (m.outcome != resilience.Success || isStream(a) || a.Upgraded != nil) {
 		// What failed is over, and the next attempt has to know; a trial that is
 		// a stream may last, and the calls that wait for its verdict may not.
-		m.permit.Done(m.outcome)
-		m.permit = resilience.Permit{}
+		m.note()
 	}
 	return a, err
+}
+
+// excuse looks at an attempt that failed without an answer: what its application
+// took the time for says nothing of the target.
+func (m *maker) excuse(err error) error {
+	l, complete := &m.limit, m.body.complete()
+	switch call.ReasonOf(err) {
+	case call.Timeout:
+		began := mark{}
+		switch {
+		case ended(l):
+		case m.late:
+			began = m.begun
+		default:
+			return err // a limit that has nothing to do with the application
+		}
+		if !l.slow(began) {
+			return err
+		}
+		m.outcome = resilience.Nothing
+		if !complete {
+			return &call.Error{Reason: call.Body, Sent: true, Err: os.ErrDeadlineExceeded}
+		}
+	case call.Reset:
+		if !complete && l.rested() {
+			m.outcome = resilience.Nothing
+		}
+	}
+	return err
+}
+
+// pathNumber is a number for a path, without the parts that have a digit in them:
+// those are names of things, of which there are too many to tell them apart.
+func pathNumber(path string) uint64 {
+	const offset, prime = 14695981039346656037, 1099511628211 // FNV-1a
+	sum, before, skip := uint64(offset), uint64(offset), false
+	for i := range len(path) {
+		c := path[i]
+		switch {
+		case c == '/':
+			sum = (sum ^ '/') * prime
+			before, skip = sum, false
+		case skip:
+		case c >= '0' && c <= '9':
+			sum, skip = before, true
+		default:
+			sum = (sum ^ uint64(c)) * prime
+		}
+	}
+	return max(sum, 1)
 }
 
 // send gives the attempt to the transport, and no more than perAttempt until the
@@ -76,13 +137,14 @@ func (m *maker) send(ctx context.Context, address string, out *call.Outgoing) (a
 	var timer *time.Timer
 	if d := t.Spec.Timeouts.PerAttempt; d > 0 {
 		attempt := &call.Ending{}
+		m.begun = m.limit.mark()
 		attempt.Begin(ctx)
 		ctx, m.end = attempt, attempt.End
 		timer = time.AfterFunc(d, func() { attempt.End(context.DeadlineExceeded) })
 	}
 	a, err = t.Transport.RoundTrip(ctx, address, out, m.interim)
 	returned = true
-	if late := timer != nil && !timer.Stop(); late && err == nil {
+	if m.late = timer != nil && !timer.Stop(); m.late && err == nil {
 		_ = a.Body.Close() // it was cut
 		if a.Upgraded != nil {
 			_ = a.Upgraded.Close() // the same

@@ -19,7 +19,8 @@ var (
 
 // back streams an answer to the application: what has come is passed on before
 // anything is waited for.
-func (c *Call) back(ctx context.Context, w call.ResponseWriter, a *call.Answer, limit *limit) error {
+func (c *Call) back(ctx context.Context, w call.ResponseWriter, a *call.Answer, m *maker) error {
+	limit := &m.limit
 	defer func() { _ = a.Body.Close() }() // once read, it gives the connection back; before, it drops it
 	c.record.Status = a.Status
 	a.Header.Del(call.ErrorField) // a target does not speak for us
@@ -33,7 +34,8 @@ func (c *Call) back(ctx context.Context, w call.ResponseWriter, a *call.Answer, 
 	if err := w.Head(a.Status, a.Header, a.Length); err != nil {
 		return err
 	}
-	if err := c.copyBody(w, a, limit); err != nil {
+	limit.moved(nil) // the head
+	if err := c.copyBody(w, a, m); err != nil {
 		return err
 	}
 	var trailer call.Header
@@ -56,47 +58,80 @@ func IsEventStream(h call.Header) bool { return begins(h.Get("Content-Type"), "t
 
 func begins(s, with string) bool { return len(s) >= len(with) && call.Same(s[:len(with)], with) }
 
-func (c *Call) copyBody(w call.ResponseWriter, a *call.Answer, limit *limit) error {
+func (c *Call) copyBody(w call.ResponseWriter, a *call.Answer, m *maker) error {
+	limit := &m.limit
 	buffers := &small
 	if a.Length > 16<<10 {
 		buffers = &large
 	}
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
-	for {
+	for first := true; ; {
 		if a.Ready == nil || !a.Ready() {
+			limit.take()
 			if err := w.Flush(); err != nil {
-				return err
+				return c.untaken(limit, err)
 			}
+			limit.moved(&limit.takes)
 		}
 		n, err := a.Body.Read(*buf)
-		limit.moved()
+		limit.moved(nil)
 		if n > 0 {
-			if _, werr := w.Write((*buf)[:n]); werr != nil {
-				return werr
+			if first && a.Header.IsGRPC() {
+				m.established()
 			}
+			first = false
+			limit.take()
+			if _, werr := w.Write((*buf)[:n]); werr != nil {
+				return c.untaken(limit, werr)
+			}
+			limit.moved(&limit.takes)
 		}
 		switch {
 		case err == io.EOF:
 			return nil
 		case err != nil:
-			return c.broken(err)
+			return c.broken(limit, a, err)
 		}
 	}
 }
 
+// untaken is an answer that the application did not take: it has left, or was too
+// slow.
+func (c *Call) untaken(limit *limit, err error) error {
+	if !ended(limit) {
+		return err
+	}
+	c.cut = true
+	return errSlow
+}
+
+// errSlow is a call whose application let its time pass. Its head was sent, so the
+// application sees its connection cut, or its stream reset.
+var errSlow = &refusal{code: call.RequestTimeout, detail: "the application did not take the answer in time"}
+
 // broken is an answer that ended before its end. The application sees its
 // connection cut, or its stream reset, which is the only way to tell it (RFC 9112,
-// section 8). A stream that rests too long says nothing of its target.
-func (c *Call) broken(err error) error {
+// section 8). A stream that rests too long says nothing of its target, and neither
+// does an answer that its application was slow to take. One without a length may
+// be a stream that is not known as such, which the application holds for longer
+// than timeout.
+func (c *Call) broken(limit *limit, a *call.Answer, err error) error {
 	switch call.ReasonOf(err) {
 	case call.Gone, call.Body:
 		return err
 	case call.Timeout:
-		c.broke = c.record.Mode != "stream"
+		stream := c.record.Mode == "stream"
+		if !stream && limit.slow(mark{}) {
+			c.cut = true
+			return errSlow
+		}
+		c.cut = !stream && a.Length < 0
+		c.broke = !stream && !c.cut
 		return &refusal{code: call.UpstreamTimeout, detail: "the answer did not end in time"}
 	}
-	c.broke = true
+	c.cut = limit.rested()
+	c.broke = !c.cut
 	return &refusal{code: call.UpstreamReset, detail: "the answer broke off"}
 }
 
@@ -158,11 +193,12 @@ func pass(to, from *side, limit *limit) {
 	for {
 		n, err := from.Read(*buf)
 		if n > 0 && delivers {
-			limit.moved()
+			limit.moved(nil)
 			if _, werr := to.Write((*buf)[:n]); werr != nil {
 				delivers = false
 				to.ended(from)
 			}
+			limit.moved(nil)
 		}
 		if err != nil {
 			break // how the protocol inside ends is its own

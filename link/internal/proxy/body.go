@@ -19,7 +19,7 @@ import (
 type replay struct {
 	r     *call.Request
 	most  int
-	moved func() // told of each read by an attempt
+	limit *limit // told of each read
 	first interruption
 
 	mu      sync.Mutex // never held while the request's body is read
@@ -45,7 +45,9 @@ func (b *replay) begin(ctx context.Context, r *call.Request, most int, ahead boo
 	if r.Length > 0 && r.Length <= int64(most) {
 		b.first.begin(ctx, r)
 		b.kept = make([]byte, r.Length)
+		b.limit.send()
 		n, err := io.ReadFull(r.Body, b.kept)
+		b.limit.moved(&b.limit.sends)
 		b.first.end()
 		if err != nil {
 			return err
@@ -60,7 +62,9 @@ func (b *replay) begin(ctx context.Context, r *call.Request, most int, ahead boo
 
 func (b *replay) readAhead(ctx context.Context) (err error) {
 	b.first.begin(ctx, b.r)
+	b.limit.send()
 	b.kept, err = io.ReadAll(io.LimitReader(b.r.Body, int64(b.most)+1))
+	b.limit.moved(&b.limit.sends)
 	b.first.end()
 	if b.total = len(b.kept); err == nil && b.total <= b.most {
 		b.err = io.EOF
@@ -68,8 +72,12 @@ func (b *replay) readAhead(ctx context.Context) (err error) {
 	return err
 }
 
-// streams reports whether attempts will read the body themselves.
-func (b *replay) streams() bool { return b.err == nil }
+// complete reports whether the body came whole.
+func (b *replay) complete() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return errors.Is(b.err, io.EOF)
+}
 
 // interruption ends a read of a request's body when a context ends. That may be
 // told late, where the context ends with the read, and must not meet the body of
@@ -205,8 +213,9 @@ func (h *handle) more(p []byte) (int, error) {
 	b := h.b
 	b.reading = true
 	b.mu.Unlock()
+	b.limit.send()
 	n, err := b.r.Body.Read(p)
-	b.moved()
+	b.limit.moved(&b.limit.sends)
 	b.mu.Lock()
 	b.reading = false
 	b.turn.Broadcast()

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/lsm/fiso/link/internal/call"
 )
@@ -19,7 +20,7 @@ func newBody(t *testing.T, length int64, most int) (*replay, *io.PipeWriter) {
 	t.Helper()
 	in, from := io.Pipe()
 	r := &call.Request{Body: in, Length: length, Interrupt: func() { _ = from.CloseWithError(errBroken) }}
-	b := &replay{moved: func() {}}
+	b := &replay{limit: &limit{began: time.Now()}}
 	err := b.begin(t.Context(), r, most, false)
 	if err != nil {
 		t.Fatal(err)
@@ -126,7 +127,7 @@ func TestBody_isKeptUpToItsBound(t *testing.T) {
 
 func TestBody_readsASmallOneOfKnownLengthAtOnce(t *testing.T) {
 	r := request("POST", "/", "abc")
-	b := &replay{}
+	b := &replay{limit: &limit{}}
 	err := b.begin(t.Context(), r, 3, false)
 	if err != nil {
 		t.Fatal(err)
@@ -272,7 +273,7 @@ func TestReplay_aLateEndDoesNotInterruptTheNextRequest(t *testing.T) {
 		<-begun
 		return len(p), nil
 	})
-	err := new(replay).begin(&ctx, &call.Request{Body: body, Length: 4, Interrupt: func() { interrupted = true }}, 10, false)
+	err := (&replay{limit: &limit{}}).begin(&ctx, &call.Request{Body: body, Length: 4, Interrupt: func() { interrupted = true }}, 10, false)
 	close(release)
 	<-ended
 	if err != nil || interrupted {

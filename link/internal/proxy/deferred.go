@@ -24,7 +24,7 @@ func (p *Proxy) Deliver(ctx context.Context, w call.ResponseWriter, t *target.Ta
 	var r *refusal
 	switch {
 	case errors.As(err, &r):
-		c.record.Code = r.code
+		c.record.Code, c.record.Detail = r.code, r.detail
 		if !w.Begun() {
 			c.record.Status = r.code.Status()
 		}

@@ -224,17 +224,18 @@ func (b broken) Read([]byte) (int, error) { return 0, b.err }
 func TestBreaker_countsAnswersThatBreak(t *testing.T) {
 	stream := []string{"Content-Type", "text/event-stream"}
 	for name, test := range map[string]struct {
-		reason call.Reason
-		fields []string
-		open   bool
+		reason   call.Reason
+		fields   []string
+		open     bool
+		endpoint bool // it failed
 	}{
-		"reset":                        {call.Reset, nil, true},
-		"garbage":                      {call.Garbage, nil, true},
-		"too slow":                     {call.Timeout, nil, true},
-		"the application left":         {call.Gone, nil, false},
-		"the application's body":       {call.Body, nil, false},
-		"a stream reset":               {call.Reset, stream, true},
-		"a stream that rested so long": {call.Timeout, stream, false},
+		"reset":                        {call.Reset, nil, true, true},
+		"garbage":                      {call.Garbage, nil, true, true},
+		"too slow":                     {call.Timeout, nil, true, true},
+		"the application left":         {call.Gone, nil, false, false},
+		"the application's body":       {call.Body, nil, false, false},
+		"a stream reset":               {call.Reset, stream, false, true}, // it was established
+		"a stream that rested so long": {call.Timeout, stream, false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			outcomes := []resilience.Outcome{}
@@ -250,7 +251,7 @@ func TestBreaker_countsAnswersThatBreak(t *testing.T) {
 			if open := to.Breaker.State() == resilience.Open; open != test.open {
 				t.Errorf("open: %v", open)
 			}
-			if failed := len(outcomes) == 2 && outcomes[1] == resilience.Failure; failed != test.open {
+			if failed := len(outcomes) == 2 && outcomes[1] == resilience.Failure; failed != test.endpoint {
 				t.Errorf("the endpoint was told %v", outcomes)
 			}
 		})

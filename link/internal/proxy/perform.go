@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"time"
 
 	"go.opentelemetry.io/otel/trace"
 
@@ -21,11 +22,9 @@ func (p *Proxy) perform(ctx context.Context, w call.ResponseWriter, c *Call) err
 	limit := &m.limit
 	limit.begin(ctx, t)
 	defer limit.stop()
+	m.body.limit = limit
 	if err := m.body.begin(limit, c.Request, int(t.Spec.Retry.MaxBodyBytes), t.CoversBody(c.Header)); err != nil {
 		return errBody(limit, err)
-	}
-	if m.body.streams() {
-		m.body.moved = limit.moved
 	}
 	defer m.body.finish() // the attempt was ended by then
 	t.Budget.Begin()
@@ -36,12 +35,13 @@ func (p *Proxy) perform(ctx context.Context, w call.ResponseWriter, c *Call) err
 		limit.stream(t.Ended, t.Spec.Timeouts.Idle)
 	}
 	defer m.endSpan()
+	defer m.verdict()
 	a, err := m.make(limit)
 	if err != nil {
 		return m.explain(limit, err)
 	}
 	defer m.done()
-	err = c.back(limit, w, a, limit)
+	err = c.back(limit, w, a, m)
 	m.failed(err)
 	return err
 }
@@ -64,7 +64,14 @@ type maker struct {
 	free    func(resilience.Outcome) // of the endpoint; nil: nothing
 	permit  resilience.Permit
 	outcome resilience.Outcome
+	path    uint64      // that it may be true of alone; 0: it is true of the target
 	end     func(error) // of the context of its own; nil: it has none
+	begun   mark        // where it has a limit of its own
+	late    bool        // that has passed
+	// What the call says of the target, once an attempt has said something:
+	said   resilience.Outcome
+	saidOf uint64 // the path
+	spoken bool
 }
 
 // interim passes a 1xx answer on. The answer shows that the application is gone.
@@ -73,21 +80,56 @@ func (m *maker) interim(status int, h call.Header) {
 	_ = m.w.Inform(status, h)
 }
 
-// done gives back what the last attempt holds, once its answer was read.
+// done gives back what the last attempt holds, once its answer was read, and
+// notes what it said of the target.
 func (m *maker) done() {
 	if m.end != nil {
 		m.end(context.Canceled)
 		m.end = nil
 	}
-	if m.c.broke {
+	switch {
+	case m.c.broke:
 		m.outcome = resilience.Failure
+	case m.c.cut:
+		m.outcome = resilience.Nothing
 	}
-	m.permit.Done(m.outcome)
-	m.permit = resilience.Permit{}
+	m.note()
 	if free := m.free; free != nil {
 		m.free = nil
 		free(m.outcome)
 	}
+}
+
+// note takes what the last attempt said of the target for what the call says,
+// unless that says nothing, or an attempt before it succeeded. A trial of the
+// breaker is one attempt, and its verdict is given at once: a call of several
+// would be several trials.
+func (m *maker) note() {
+	if m.permit.Trial() {
+		m.permit.DoneAt(m.outcome, m.path)
+		m.permit = resilience.Permit{}
+		return
+	}
+	if m.outcome != resilience.Nothing && (!m.spoken || m.said == resilience.Failure) {
+		m.said, m.saidOf, m.spoken = m.outcome, m.path, true
+	}
+}
+
+// verdict tells the breaker what the call says of the target, once a call:
+// attempts are not what is counted, or one call would be three failures.
+func (m *maker) verdict() {
+	if !m.spoken {
+		m.said = resilience.Nothing
+	}
+	m.permit.DoneAt(m.said, m.saidOf)
+	m.permit = resilience.Permit{}
+}
+
+// established says that the last attempt's answer is a stream that has begun, or a
+// failure: what comes of it later changes nothing, and may take hours.
+func (m *maker) established() {
+	m.note()
+	m.verdict()
 }
 
 // make makes attempts until one has an answer for the application, or none will.
@@ -103,14 +145,17 @@ func (m *maker) make(ctx context.Context) (a *call.Answer, err error) {
 		}
 		wait, again := m.again(ctx, a, err)
 		if !again {
+			m.decided(a)
 			return a, err
 		}
 		giveBack()
 		if giveBack = m.c.To.Budget.Take(); giveBack == nil {
 			giveBack = func() {}
+			m.decided(a)
 			return a, err
 		}
 		if !m.body.retire() {
+			m.decided(a)
 			return a, err // meanwhile more of it was read than is kept
 		}
 		if err == nil {
@@ -122,13 +167,31 @@ func (m *maker) make(ctx context.Context) (a *call.Answer, err error) {
 	}
 }
 
-// renew gets another credential after a 401, once a call, and then lets go of
-// that answer.
+// decided gives the verdict of an answer that goes to the application where it
+// need not be read for that: of a failure, and of a stream. A call of gRPC may
+// fail in its trailer, so it is a success once a message came.
+func (m *maker) decided(a *call.Answer) {
+	if a != nil && (m.outcome == resilience.Failure || a.Upgraded != nil || IsEventStream(a.Header)) {
+		m.established()
+	}
+}
+
+// renewWait is how long an answer of 401 is held back for another credential,
+// where the call itself has less time left. A renewal goes on without it.
+const renewWait = time.Second
+
+// renew gets another credential after a 401, once a call, and lets go of that
+// answer if the call can be made again with it. Where the body is not kept the
+// application gets the 401, and the calls after this one the other credential.
+// At most half of what is left of the call's time is waited: the rest is for
+// the other attempt, or for the answer of 401.
 func (m *maker) renew(ctx context.Context, a *call.Answer) bool {
 	cred := m.c.To.Credential
-	if cred == nil || m.renewed || !m.body.again() {
+	if cred == nil || m.renewed {
 		return false
 	}
+	ctx, cancel := context.WithTimeout(ctx, max(m.limit.left()/2, renewWait))
+	defer cancel()
 	m.renewed = true
 	keep := false
 	defer func() {

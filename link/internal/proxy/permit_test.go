@@ -160,6 +160,7 @@ func TestConcurrency_isThatOfCallsUnderWay(t *testing.T) {
 	})
 }
 
+// UL2: a credential is renewed also where its call cannot be made again.
 func TestRenew_happensOnceACallAndIsNoAttempt(t *testing.T) {
 	for name, test := range map[string]struct {
 		renewed   bool
@@ -176,7 +177,7 @@ func TestRenew_happensOnceACallAndIsNoAttempt(t *testing.T) {
 		"a small body is sent again":      {renewed: true, answers: []int{401, 200}, body: "x", status: 200, requests: 2, attempts: 1, renewals: 1},
 		"another is no better":            {renewed: true, answers: []int{401, 401, 200}, status: 401, requests: 2, attempts: 1, renewals: 1},
 		"there is no other":               {answers: []int{401, 200}, status: 401, requests: 1, attempts: 1, renewals: 1},
-		"the body cannot be sent again":   {renewed: true, answers: []int{401, 200}, body: strings.Repeat("x", 17), status: 401, requests: 1, attempts: 1},
+		"the body cannot be sent again":   {renewed: true, answers: []int{401, 200}, body: strings.Repeat("x", 17), status: 401, requests: 1, attempts: 1, renewals: 1},
 		"there is none":                   {noSecrets: true, answers: []int{401, 200}, status: 401, requests: 1, attempts: 1},
 		"retries are counted beside it":   {renewed: true, answers: []int{503, 401, 503, 503, 200}, status: 503, requests: 4, attempts: 3, renewals: 1},
 		"no attempts are left, it renews": {renewed: true, answers: []int{401, 200}, status: 200, requests: 2, attempts: 1, renewals: 1, settings: "maxAttempts: 1, "},

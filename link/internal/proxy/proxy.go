@@ -49,6 +49,7 @@ type Call struct {
 	record   Record
 	named    bool       // the target was named by TargetField
 	broke    bool       // the answer broke after its head
+	cut      bool       // it did, and that says nothing of the target
 	state    string     // the tracestate that goes with the record's Traceparent
 	span     trace.Span // nil: none
 }
@@ -59,6 +60,7 @@ type Record struct {
 	Target, Method string // "" where there is no such target
 	Status         int    // as the application sees it; 499: it went away
 	Code           call.Code
+	Detail         string // what stands beside the code
 	Mode           string // sync, stream; async: accepted; delivery: made later; publish
 	Took           time.Duration
 	Attempts       int
@@ -242,7 +244,7 @@ func (p *Proxy) answerError(w call.ResponseWriter, c *Call, err error) {
 		c.record.Status = statusGone
 		return
 	}
-	c.record.Code = r.code
+	c.record.Code, c.record.Detail = r.code, r.detail
 	if w.Begun() {
 		if c.record.Status == 0 {
 			c.record.Status = r.code.Status()

@@ -434,10 +434,21 @@ func TestRetry_noBudgetIsNoRetry(t *testing.T) {
 }
 
 func TestRetry_endsWhereTheBreakerOpens(t *testing.T) {
-	w, record, at, _ := calls(t, "circuitBreaker: {failureThreshold: 2}\nretry: {maxAttempts: 9}", func(int) (*call.Answer, error) { return answer(503, "x"), nil })
-	if len(at) != 2 || w.body.String() != "x" || record.Code != "" {
-		t.Error(at, w.body.String(), record)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		var to *target.Target
+		attempts := 0
+		to = newTargetOf(t, "circuitBreaker: {failureThreshold: 1}\nretry: {maxAttempts: 9}", target.Parts{Transport: trip(func(context.Context, string, *call.Outgoing, func(int, call.Header)) (*call.Answer, error) {
+			if attempts++; attempts == 2 {
+				another, _, _ := to.Breaker.Allow()
+				another.Done(resilience.Failure)
+			}
+			return answer(503, "x"), nil
+		})})
+		w, record := makeCall(t.Context(), to, request("GET", "/link/crm/", ""))
+		if attempts != 2 || w.body.String() != "x" || record.Code != "" {
+			t.Error(attempts, w.body.String(), record)
+		}
+	})
 }
 
 func TestRetry_endsWithItsApplication(t *testing.T) {

@@ -78,10 +78,24 @@ func (p *Proxy) begin(ctx context.Context, c *Call) context.Context {
 		return ctx
 	}
 	name, method := spanMethod(c.record.Method)
-	ctx, c.span = p.Tracer.Start(telemetry.Extract(ctx, c.record.Traceparent, c.state), name,
+	c.state = validState(c.state)
+	ctx = telemetry.Extract(ctx, c.record.Traceparent, c.state)
+	if !trace.SpanContextFromContext(ctx).IsValid() {
+		c.state = "" // it is another trace from here on
+	}
+	ctx, c.span = p.Tracer.Start(ctx, name,
 		trace.WithSpanKind(trace.SpanKindServer), trace.WithTimestamp(c.began), trace.WithAttributes(method))
-	c.record.Traceparent, c.state = telemetry.Inject(ctx)
+	c.record.Traceparent, c.state = c.names(ctx)
 	return ctx
+}
+
+// names is the trace context of a span of the call. A tracestate that OpenTelemetry
+// does not understand is the one that the call came with.
+func (c *Call) names(ctx context.Context) (parent, state string) {
+	if parent, state = telemetry.Inject(ctx); state == "" {
+		state = c.state
+	}
+	return parent, state
 }
 
 // spanMethod is a method, of those that metrics know, as name and attribute of a
@@ -157,7 +171,7 @@ func (m *maker) beginSpan(ctx context.Context, out *call.Outgoing) context.Conte
 		}
 	}
 	m.resends++
-	parent, state := telemetry.Inject(ctx)
+	parent, state := m.c.names(ctx)
 	m.c.carry(&out.Header, parent, state)
 	return ctx
 }

@@ -18,14 +18,14 @@ const (
 // String is the state in words.
 func (s State) String() string { return [...]string{"closed", "half-open", "open"}[s] }
 
-// Outcome is what an attempt says of its target.
+// Outcome is what a call, or an attempt, says of its target.
 type Outcome int
 
 // The outcomes.
 const (
 	Success Outcome = iota
 	Failure
-	Nothing // it was cut short by its caller: it says nothing, and gives its place back
+	Nothing // its caller cut it short or was slow: it says nothing, and gives its place back
 )
 
 // BreakerConfig says when a breaker opens and closes.
@@ -48,17 +48,31 @@ type Breaker struct {
 	state     State
 	period    uint64 // counts changes: an outcome of an earlier period is void
 	row       int    // failures in a row, closed; successes in a row, half-open
+	path      uint64 // that all failures of the row are of; 0: they are of several, or of the target
+	well      [2]success
+	failed    uint64 // path of the trial that failed last; 0: that of none, or the target did
 	trials    int    // under way, half-open
 	openUntil time.Time
 	window    window
 }
+
+// success is the last one of a path.
+type success struct {
+	path uint64
+	at   time.Time
+}
+
+// othersWell is how long the success of one path keeps the failures of another
+// from opening the circuit.
+const othersWell = 5 * time.Minute
 
 // NewBreaker is a closed one.
 func NewBreaker(cfg BreakerConfig) *Breaker {
 	return &Breaker{cfg: cfg, window: window{slice: max(cfg.ResetTimeout/parts, time.Millisecond)}}
 }
 
-// Permit lets one attempt through. Done is called once.
+// Permit lets one attempt through. Done, or DoneAt, is called once for the last
+// permit of a call, and for every one that is a trial; others may be dropped.
 type Permit struct {
 	b      *Breaker
 	period uint64
@@ -70,7 +84,11 @@ func (p Permit) Trial() bool { return p.trial }
 
 // Allow asks for an attempt. Where there is none, wait says when to ask again:
 // what Retry-After tells.
-func (b *Breaker) Allow() (p Permit, wait time.Duration, ok bool) {
+func (b *Breaker) Allow() (p Permit, wait time.Duration, ok bool) { return b.AllowAt(0) }
+
+// AllowAt is Allow for a path, by its number; see DoneAt. A path that has failed a
+// trial leaves the next ones to others, for a while.
+func (b *Breaker) AllowAt(path uint64) (p Permit, wait time.Duration, ok bool) {
 	if b == nil {
 		return Permit{}, 0, true
 	}
@@ -84,7 +102,7 @@ func (b *Breaker) Allow() (p Permit, wait time.Duration, ok bool) {
 		told = b.become(HalfOpen)
 	}
 	if b.state == HalfOpen {
-		if b.trials >= b.cfg.SuccessThreshold {
+		if b.trials >= b.cfg.SuccessThreshold || b.standsBack(path) {
 			b.mu.Unlock()
 			return Permit{}, time.Second, false
 		}
@@ -96,14 +114,19 @@ func (b *Breaker) Allow() (p Permit, wait time.Duration, ok bool) {
 	return p, 0, true
 }
 
-// Done gives the permit back with what the attempt said of the target.
-func (p Permit) Done(o Outcome) {
+// Done gives the permit back with what the call said of the target.
+func (p Permit) Done(o Outcome) { p.DoneAt(o, 0) }
+
+// DoneAt is Done with an outcome that may be that of one path alone: an answer.
+// While other paths are answered well, failures of one in a row do not open the
+// circuit. path is a number for it; 0: the outcome is that of the target.
+func (p Permit) DoneAt(o Outcome, path uint64) {
 	if p.b != nil {
-		tell(p.b.done(p.period, o))
+		tell(p.b.done(p.period, o, path))
 	}
 }
 
-func (b *Breaker) done(period uint64, o Outcome) (told func()) {
+func (b *Breaker) done(period uint64, o Outcome, path uint64) (told func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if period != b.period {
@@ -113,6 +136,7 @@ func (b *Breaker) done(period uint64, o Outcome) (told func()) {
 		b.trials--
 		switch o {
 		case Failure:
+			b.failed = path
 			return b.become(Open)
 		case Success:
 			if b.row++; b.row >= b.cfg.SuccessThreshold {
@@ -121,21 +145,17 @@ func (b *Breaker) done(period uint64, o Outcome) (told func()) {
 		}
 		return nil
 	}
-	switch o {
-	case Success:
-		b.row = 0
-	case Failure:
-		b.row++
-	default:
+	if o == Nothing {
 		return nil
 	}
+	now := time.Now()
 	if b.cfg.FailureRatio == 0 {
-		if b.row >= b.cfg.FailureThreshold {
+		b.count(o, path, now)
+		if b.row >= b.cfg.FailureThreshold && !b.aPathAlone(now) {
 			return b.become(Open)
 		}
 		return nil
 	}
-	now := time.Now()
 	if b.window.add(now, o == Failure); o != Failure {
 		return nil
 	}
@@ -143,6 +163,50 @@ func (b *Breaker) done(period uint64, o Outcome) (told func()) {
 		return b.become(Open)
 	}
 	return nil
+}
+
+// count counts an outcome of a closed breaker.
+func (b *Breaker) count(o Outcome, path uint64, now time.Time) {
+	if o == Failure {
+		if b.row++; b.row == 1 {
+			b.path = path
+		} else if b.path != path {
+			b.path = 0
+		}
+		return
+	}
+	b.row = 0
+	if path == 0 {
+		return
+	}
+	if b.well[0].path != path {
+		b.well[1] = b.well[0]
+	}
+	b.well[0] = success{path, now}
+}
+
+// aPathAlone reports whether one path fails and another one does not.
+func (b *Breaker) aPathAlone(now time.Time) bool {
+	for _, s := range b.well {
+		if b.path != 0 && s.path != 0 && s.path != b.path && now.Sub(s.at) < othersWell {
+			return true
+		}
+	}
+	return false
+}
+
+// standsBack reports whether a path leaves the trials to others: it failed the last
+// one, there are others, and they have not had resetTimeout yet.
+func (b *Breaker) standsBack(path uint64) bool {
+	if path == 0 || path != b.failed || time.Since(b.openUntil) >= b.cfg.ResetTimeout {
+		return false
+	}
+	for _, s := range b.well {
+		if s.path != 0 && s.path != path {
+			return true
+		}
+	}
+	return false
 }
 
 // become changes the state, and returns what tells of it, for after the lock.
@@ -154,6 +218,7 @@ func (b *Breaker) become(to State) func() {
 	case Open:
 		b.openUntil = time.Now().Add(b.cfg.ResetTimeout)
 	case Closed:
+		b.failed = 0
 		b.window.reset()
 	}
 	if b.cfg.Changed == nil {

@@ -281,3 +281,96 @@ func TestConcurrency_isBoundedUnderRace(t *testing.T) {
 		t.Error("a place that was left is not free")
 	}
 }
+
+// UL18: a path that always fails does not take its target away from the others.
+func TestBreaker_onePathAloneDoesNotOpenItWhileOthersAreWell(t *testing.T) {
+	const good, bad, other = 1, 2, 3
+	type outcome struct {
+		of    uint64
+		o     Outcome
+		after time.Duration
+	}
+	for name, test := range map[string]struct {
+		outcomes []outcome
+		open     bool
+	}{
+		"no other path is known":             {[]outcome{{bad, Failure, 0}, {bad, Failure, 0}, {bad, Failure, 0}}, true},
+		"it was well itself":                 {[]outcome{{bad, Success, 0}, {bad, Failure, 0}, {bad, Failure, 0}, {bad, Failure, 0}}, true},
+		"another one is well":                {[]outcome{{good, Success, 0}, {bad, Failure, 0}, {bad, Failure, 0}, {bad, Failure, 0}, {bad, Failure, 0}}, false},
+		"another one was, before itself":     {[]outcome{{good, Success, 0}, {bad, Success, 0}, {bad, Success, 0}, {bad, Failure, 0}, {bad, Failure, 0}, {bad, Failure, 0}}, false},
+		"another one was, long ago":          {[]outcome{{good, Success, 0}, {bad, Failure, othersWell}, {bad, Failure, 0}, {bad, Failure, 0}}, true},
+		"another one was, and fails as well": {[]outcome{{good, Success, 0}, {bad, Failure, 0}, {bad, Failure, 0}, {good, Failure, 0}}, true},
+		"a third one fails as well":          {[]outcome{{good, Success, 0}, {bad, Failure, 0}, {bad, Failure, 0}, {other, Failure, 0}}, true},
+		"the target fails as well":           {[]outcome{{good, Success, 0}, {bad, Failure, 0}, {bad, Failure, 0}, {0, Failure, 0}}, true},
+		"the target fails":                   {[]outcome{{good, Success, 0}, {0, Failure, 0}, {0, Failure, 0}, {0, Failure, 0}}, true},
+		"the target failed before it":        {[]outcome{{good, Success, 0}, {0, Failure, 0}, {bad, Failure, 0}, {bad, Failure, 0}}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := breaker()
+				for _, o := range test.outcomes {
+					time.Sleep(o.after)
+					p, _, ok := b.Allow()
+					if !ok {
+						t.Fatal("it opened too early")
+					}
+					p.DoneAt(o.o, o.of)
+				}
+				if open := b.State() == Open; open != test.open {
+					t.Errorf("open: %v", open)
+				}
+			})
+		})
+	}
+}
+
+// UL18: nor does it keep the circuit from closing when the target is well again.
+func TestBreaker_aPathThatFailsATrialLeavesTheNextToOthers(t *testing.T) {
+	const good, bad = 1, 2
+	for name, test := range map[string]struct {
+		known    bool // another path
+		failedAt uint64
+		allowed  bool
+		later    bool // resetTimeout later
+	}{
+		"others are there":       {true, bad, false, true},
+		"there are no others":    {false, bad, true, true},
+		"it was the target":      {true, 0, true, true},
+		"it was another's trial": {true, good, true, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := breaker(func(c *BreakerConfig) { c.SuccessThreshold = 1 })
+				if test.known {
+					p, _, _ := b.AllowAt(good)
+					p.DoneAt(Success, good)
+				}
+				for range 3 {
+					attempt(b, Failure)
+				}
+				time.Sleep(30 * time.Second)
+				p, _, _ := b.AllowAt(test.failedAt)
+				p.DoneAt(Failure, test.failedAt)
+				time.Sleep(30 * time.Second)
+				may := func() bool {
+					p, wait, ok := b.AllowAt(bad)
+					if p.Done(Nothing); !ok && wait != time.Second {
+						t.Errorf("it is to come again after %v", wait)
+					}
+					return ok
+				}
+				if got := may(); got != test.allowed {
+					t.Errorf("it may make a trial: %v", got)
+				}
+				time.Sleep(30 * time.Second)
+				if got := may(); got != test.later {
+					t.Errorf("later it may make a trial: %v", got)
+				}
+				p, _, ok := b.AllowAt(good)
+				if p.DoneAt(Success, good); !ok || b.State() != Closed {
+					t.Error("the others do not close it")
+				}
+			})
+		})
+	}
+}
