@@ -15,6 +15,7 @@ type Config struct {
 	AllowedHosts   config.Strings   `yaml:"allowedHosts" doc:"Host names, beside loopback ones, under which a loopback listener may be called."`
 	AllowedOrigins config.Strings   `yaml:"allowedOrigins" doc:"Origins, as https://app.example.com, whose web pages may call; any other cross-site request is refused."`
 	MaxConnections int              `yaml:"maxConnections" default:"4096" doc:"Most connections of applications at once; those on which nothing is asked make room for further ones."`
+	MaxHeaderBytes config.Bytes     `yaml:"maxHeaderBytes" default:"32KiB" doc:"Largest head of a request; above it the answer is 431. A change needs a restart."`
 	DrainTimeout   time.Duration    `yaml:"drainTimeout" default:"20s" doc:"How long calls under way may take at the end, and streams of a target that was changed or removed."`
 	AsyncBrokers   config.Strings   `yaml:"asyncBrokers" doc:"Kafka brokers of targets with async, and of those with protocol kafka, as host:port."`
 	AsyncTLS       config.TLS       `yaml:"asyncTLS" doc:"TLS to those brokers."`
@@ -48,6 +49,7 @@ type Target struct {
 	Timeouts          Timeouts       `yaml:"timeouts" doc:"Parts of a call that have a limit of their own."`
 	Async             *Async         `yaml:"async" doc:"Calls that ask for it (Prefer: respond-async) are made later, through Kafka."`
 	Kafka             *Kafka         `yaml:"kafka" doc:"Where a target of protocol kafka publishes."`
+	MaxAnswerHead     config.Bytes   `yaml:"maxResponseHeaderBytes" default:"64KiB" doc:"Largest head of an answer; above it the call is answered 502."`
 }
 
 // SecretRef names where a secret is. Exactly one form is used. It is read when
@@ -133,6 +135,7 @@ type Timeouts struct {
 	ResponseHeader time.Duration `yaml:"responseHeader" doc:"From the end of the request to the head of the answer; default: what timeout leaves."`
 	PerAttempt     time.Duration `yaml:"perAttempt" doc:"One attempt until the head of the answer; default: what timeout leaves."`
 	Idle           time.Duration `yaml:"idle" default:"5m" doc:"A stream on which nothing moves in either direction."`
+	IdleConnection time.Duration `yaml:"idleConnection" default:"90s" doc:"How long a connection to the target is kept that no call uses; set it below the time after which the target, or what is before it, closes such connections."`
 }
 
 // Async lets calls be made later.

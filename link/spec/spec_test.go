@@ -153,6 +153,8 @@ func TestParse_saysWhatIsWrong(t *testing.T) {
 		"a share":                   {target("circuitBreaker: {failureRatio: 2}"), "2 is no share"},
 		"a rate":                    {target("rateLimit: {requestsPerSecond: 0}"), "0 is no rate"},
 		"a timeout":                 {target("timeout: 0s"), "0s is out of bounds"},
+		"a head that fits nothing":  {target("maxResponseHeaderBytes: 100"), "100 is out of bounds: from 1024 to 1048576"},
+		"no life of a connection":   {target("timeouts: {idleConnection: 0s}"), "0s is out of bounds: from 1ms"},
 		"bearer without a token":    {target("auth: {type: bearer}"), "auth of type bearer needs it"},
 		"a key of another type":     {target("auth: {type: bearer, username: u, secretRef: {envVar: A}}"), "username: is not used by auth of type bearer"},
 		"header and query":          {target("auth: {type: apiKey, header: A, query: a, secretRef: {envVar: A}}"), "keep one of the two"},

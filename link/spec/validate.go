@@ -23,6 +23,8 @@ const (
 	maxKept       = 16 << 20 // body bytes kept for another attempt
 	maxAsyncBody  = 8 << 20
 	maxConcurrent = 1 << 20
+	leastHead     = 1 << 10
+	maxHead       = 1 << 20
 )
 
 var (
@@ -36,6 +38,7 @@ func (c *Config) Validate() error {
 	errs := []error{
 		address("listenAddr", c.ListenAddr), address("metricsAddr", c.MetricsAddr),
 		within("drainTimeout", c.DrainTimeout, 0, maxTime), number("maxConnections", c.MaxConnections, 1, maxConcurrent),
+		number("maxHeaderBytes", int(c.MaxHeaderBytes), leastHead, maxHead),
 	}
 	errs = append(errs, c.validateBrokers())
 	seen := map[string]int{}
@@ -71,6 +74,7 @@ func (t *Target) Validate() error {
 	errs := []error{
 		t.validateName(), t.validatePlace(), t.validateAuth(), t.validateRules(),
 		within("timeout", t.Timeout, time.Millisecond, maxTime), number("maxConcurrent", t.MaxConcurrent, 1, maxConcurrent),
+		number("maxResponseHeaderBytes", int(t.MaxAnswerHead), leastHead, maxHead),
 	}
 	if t.Protocol == "kafka" {
 		errs = append(errs, t.validateKafka())

@@ -119,6 +119,6 @@ func (l *RateLimit) Validate() error {
 func (t *Timeouts) Validate() error {
 	return errors.Join(
 		within("connect", t.Connect, time.Millisecond, maxTime), within("responseHeader", t.ResponseHeader, 0, maxTime),
-		within("perAttempt", t.PerAttempt, 0, maxTime), within("idle", t.Idle, time.Millisecond, maxTime),
+		within("perAttempt", t.PerAttempt, 0, maxTime), within("idle", t.Idle, time.Millisecond, maxTime), within("idleConnection", t.IdleConnection, time.Millisecond, maxTime),
 	)
 }

@@ -1,6 +1,7 @@
 package async
 
 import (
+	"context"
 	"errors"
 	"io"
 	"strconv"
@@ -58,6 +59,10 @@ func (a *answer) End(call.Header) error { a.whole = true; return nil }
 
 // Begun reports whether there is a head.
 func (a *answer) Begun() bool { return a.status != 0 }
+
+// Bound and Unbound change nothing: no write waits.
+func (a *answer) Bound(context.Context) {}
+func (a *answer) Unbound()              {}
 
 // Upgrade is refused: only calls that ask for none are kept.
 func (*answer) Upgrade(call.Header) (io.ReadWriteCloser, error) { return nil, errUpgrade }

@@ -39,7 +39,7 @@ const longestAsked = time.Hour
 // which may have no end.
 func judge(a *answer, err error, owns, whole bool) verdict {
 	code, detail, after, ok := proxy.Refused(err)
-	endless := code == call.UpstreamTimeout && proxy.IsEventStream(a.header)
+	endless := code == call.UpstreamTimeout && a.header.IsEventStream()
 	if a.status != 0 && (err == nil || errors.Is(err, errEnough) || !whole || endless) {
 		return judgeStatus(a, owns)
 	}

@@ -85,6 +85,14 @@ func (h Header) IsGRPC() bool {
 	return len(s) >= len(kind) && Same(s[:len(kind)], kind) && (len(s) == len(kind) || s[len(kind)] == '+' || s[len(kind)] == ';')
 }
 
+// IsEventStream reports whether a header is that of an answer of server-sent events,
+// which has no end of its own.
+func (h Header) IsEventStream() bool {
+	const kind = "text/event-stream"
+	s := h.Get("Content-Type")
+	return len(s) >= len(kind) && Same(s[:len(kind)], kind)
+}
+
 // Same compares names of fields: ASCII, without case. A letter beyond ASCII,
 // which some comparisons fold into one (the Kelvin sign), is none here.
 func Same(a, b string) bool {

@@ -21,6 +21,7 @@ const (
 	RequestTimeout        Code = "REQUEST_TIMEOUT"
 	BodyTooLarge          Code = "BODY_TOO_LARGE"
 	HeaderTooLarge        Code = "HEADER_TOO_LARGE"
+	ExpectationFailed     Code = "EXPECTATION_FAILED"
 	RateLimited           Code = "RATE_LIMITED"
 	TooManyCalls          Code = "TOO_MANY_CALLS"
 	CircuitOpen           Code = "CIRCUIT_OPEN"
@@ -40,7 +41,7 @@ const (
 // statuses are the HTTP statuses of the codes.
 var statuses = map[Code]int{
 	BadRequest: 400, BadPath: 400, HostNotAllowed: 403, OriginNotAllowed: 403, PathNotAllowed: 403, MethodNotAllowed: 403,
-	UnknownTarget: 404, RequestTimeout: 408, BodyTooLarge: 413, HeaderTooLarge: 431, RateLimited: 429, TooManyCalls: 503, CircuitOpen: 503,
+	UnknownTarget: 404, RequestTimeout: 408, BodyTooLarge: 413, HeaderTooLarge: 431, ExpectationFailed: 417, RateLimited: 429, TooManyCalls: 503, CircuitOpen: 503,
 	CredentialUnavailable: 502, CredentialExpired: 502, ConnectFailed: 502, UpstreamReset: 502, UpstreamGarbage: 502, UpstreamTimeout: 504,
 	AsyncUnavailable: 503, AsyncOutcomeUnknown: 503, KeyFailed: 400, UpgradeRefused: 400, Internal: 500,
 }

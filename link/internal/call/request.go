@@ -49,6 +49,12 @@ type ResponseWriter interface {
 	// place for it. An answer that was begun and is not ended is cut off, so
 	// that nobody takes it for whole.
 	End(trailer Header) error
+	// Bound has ctx end writes that wait for the application, in place of the
+	// listener's own limit: how long an answer may take, its call says. After
+	// Unbound the listener's own limit is in force again, for what fiso-link
+	// answers itself.
+	Bound(ctx context.Context)
+	Unbound()
 	// Begun reports whether Head was called.
 	Begun() bool
 	// Upgrade answers 101 with h, and gives the connection over: what is read

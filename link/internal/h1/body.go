@@ -9,19 +9,21 @@ import (
 	"github.com/lsm/fiso/link/internal/call"
 )
 
-// errChunk is a chunked body that breaks the rules. Extensions of chunks are
-// refused: nobody uses them, and readers differ on where they end.
+// errChunk is a chunked body that breaks the rules.
 const errChunk = fault("the chunked body is malformed")
 
-// maxTrailer bounds a trailer, maxChunkLine the line that begins a chunk.
+// maxTrailer bounds a trailer, maxChunkLine the line that begins a chunk, and
+// maxChunkSize the digits of its size, of which most must be zeros.
 const (
 	maxTrailer   = 16 << 10
-	maxChunkLine = 32
+	maxChunkLine = 1 << 10
+	maxChunkSize = 32
 )
 
 // body reads the body of one message from the connection's buffer.
 type body struct {
 	b       *buffer
+	of      side
 	kind    bodyKind
 	left    int64 // of the length, or of the current chunk
 	begun   bool  // of chunks: the first was read
@@ -39,7 +41,7 @@ const (
 
 // reset makes it the body of the next message.
 func (d *body) reset(kind bodyKind, length int64) {
-	*d = body{b: d.b, kind: kind, left: length}
+	*d = body{b: d.b, of: d.of, kind: kind, left: length}
 	if kind == byLength && length == 0 {
 		d.err = io.EOF
 	}
@@ -74,7 +76,7 @@ func (d *body) Read(p []byte) (n int, err error) {
 // the trailer.
 func (d *body) chunk() error {
 	if d.begun {
-		if end, err := d.b.textLine(maxChunkLine); err != nil {
+		if end, err := d.b.textLine(2); err != nil {
 			return err
 		} else if end != "" {
 			return errChunk
@@ -85,7 +87,7 @@ func (d *body) chunk() error {
 	if err != nil {
 		return err
 	}
-	size, ok := hexadecimal(text)
+	size, ok := chunkSize(text, d.of)
 	if !ok {
 		return errChunk
 	}
@@ -112,7 +114,7 @@ func (d *body) readTrailer() error {
 			break
 		}
 	}
-	trailer, f, err := fields(text.String(), nil, nil)
+	trailer, f, err := fields(text.String(), nil, d.of, nil)
 	if err != nil {
 		return err
 	}
@@ -123,32 +125,15 @@ func (d *body) readTrailer() error {
 	return io.EOF
 }
 
-// lateFields drops what has no place in a trailer (RFC 9110, section 6.5.1):
-// whoever merges it into the header would take it for something that was checked.
+// lateFields drops what has no place in a trailer.
 func lateFields(trailer call.Header) call.Header {
 	kept := trailer[:0]
 	for _, f := range endToEnd(trailer) {
-		if !early(f.Name) && fitField(&f) == nil {
+		if call.MayBeLate(f.Name) && fitField(&f) == nil {
 			kept = append(kept, f)
 		}
 	}
 	return kept
-}
-
-// early are fields that decide how a message is routed, let in or understood.
-func early(name string) bool {
-	if len(name) > 3 && call.Same(name[:3], "if-") || len(name) > 8 && call.Same(name[:8], "content-") {
-		return true
-	}
-	for _, e := range [...]string{
-		"authorization", "proxy-authorization", "cookie", "set-cookie", "www-authenticate", "location", "origin",
-		"expect", "range", "max-forwards", "cache-control", "pragma", "forwarded",
-	} {
-		if call.Same(name, e) {
-			return true
-		}
-	}
-	return len(name) > 12 && call.Same(name[:12], "x-forwarded-")
 }
 
 // over reports whether the body was read whole.
@@ -175,8 +160,79 @@ func (d *body) ready() bool {
 	return i >= 0 && i+1 < len(data)
 }
 
+// chunkSize reads the line that begins a chunk. Its extension is ignored (RFC 9112,
+// section 7.1.1), if it is one: readers must agree on where the line ends. Ignored
+// are zeros before the size, too, and in an answer space at the end of the line, by
+// which servers pad it.
+func chunkSize(line string, of side) (int64, bool) {
+	if padded := strings.TrimRight(line, " \t"); of == ofApplication && padded != line {
+		return 0, false
+	}
+	i := 0
+	for i < len(line) && line[i] != ' ' && line[i] != '\t' && line[i] != ';' {
+		i++
+	}
+	n, ok := hexadecimal(line[:i])
+	return n, ok && isExtension(line[i:])
+}
+
+// isExtension reports whether s is the extension of a chunk: any number of ;name,
+// ;name=token and ;name="text", with space between the parts, and after them.
+func isExtension(s string) bool {
+	for {
+		if s = strings.TrimLeft(s, " \t"); s == "" {
+			return true
+		}
+		var ok bool
+		if s, ok = strings.CutPrefix(s, ";"); !ok {
+			return false
+		}
+		if s, ok = cutToken(strings.TrimLeft(s, " \t")); !ok {
+			return false
+		}
+		value, ok := strings.CutPrefix(strings.TrimLeft(s, " \t"), "=")
+		if !ok {
+			continue
+		}
+		if value = strings.TrimLeft(value, " \t"); strings.HasPrefix(value, `"`) {
+			s, ok = cutQuoted(value)
+		} else {
+			s, ok = cutToken(value)
+		}
+		if !ok {
+			return false
+		}
+	}
+}
+
+func cutToken(s string) (after string, ok bool) {
+	i := 0
+	for i < len(s) && isToken[s[i]] {
+		i++
+	}
+	return s[i:], i > 0
+}
+
+// cutQuoted takes a quoted string off (RFC 9110, section 5.6.4).
+func cutQuoted(s string) (after string, ok bool) {
+	for i := 1; i < len(s) && isValue[s[i]]; i++ {
+		switch s[i] {
+		case '"':
+			return s[i+1:], true
+		case '\\':
+			if i++; i == len(s) || !isValue[s[i]] {
+				return "", false
+			}
+		}
+	}
+	return "", false
+}
+
 func hexadecimal(s string) (int64, bool) {
-	if s == "" || len(s) > 15 {
+	if s == "" || len(s) > maxChunkSize {
+		return 0, false
+	}
+	if s = strings.TrimLeft(s, "0"); len(s) > 15 {
 		return 0, false
 	}
 	var n int64

@@ -75,6 +75,16 @@ func (b *buffer) head(most int) (string, error) {
 	}
 }
 
+// skipEmpty takes an empty line off what is unused, and reports whether there was
+// one.
+func (b *buffer) skipEmpty() bool {
+	if b.unused() < 2 || b.data[b.r] != '\r' || b.data[b.r+1] != '\n' {
+		return false
+	}
+	b.r += 2
+	return true
+}
+
 // textLine reads one line of a chunked body, of at most so many bytes, without
 // its end.
 func (b *buffer) textLine(most int) (string, error) {
@@ -84,8 +94,11 @@ func (b *buffer) textLine(most int) (string, error) {
 			if data[i] != '\n' {
 				continue
 			}
-			if i == 0 || data[i-1] != '\r' {
+			switch {
+			case i == 0 || data[i-1] != '\r':
 				return "", errBare
+			case i > most+1:
+				return "", errChunk
 			}
 			text := string(data[:i-1])
 			b.r += i + 1

@@ -36,6 +36,7 @@ type conn struct {
 	reader requestBody
 	w      writer
 	began  sync.Mutex // see writer
+	bound  bound
 	watch  watch
 	cutMu  sync.Mutex  // held while a deadline is set that ends a wait
 	waits  wait        // for what; guarded by cutMu
@@ -156,18 +157,34 @@ func (c *conn) serve() {
 	}
 }
 
+// maxEmpty is how many empty lines may come before a request. Some applications end
+// a body with one that does not belong to it (RFC 9112, section 2.2).
+const maxEmpty = 4
+
+// begins waits for the beginning of a request.
+func (c *conn) begins(first bool) error {
+	for empty := 0; ; empty++ {
+		if c.in.unused() == 0 {
+			c.waitDeadline(first)
+			c.waiting(idle, first)
+			if c.server.isStopping() {
+				return errGone
+			}
+			err := c.rest.fill()
+			if !c.waiting(nothing, first) || err != nil { // from here on nobody else touches the deadline
+				return errGone // between two requests there is nobody to tell
+			}
+		}
+		if empty == maxEmpty || !c.in.skipEmpty() {
+			return nil
+		}
+	}
+}
+
 // await reads the head of the next request.
 func (c *conn) await(first bool) (string, error) {
-	if c.in.unused() == 0 {
-		c.waitDeadline(first)
-		c.waiting(idle, first)
-		if c.server.isStopping() {
-			return "", errGone
-		}
-		err := c.rest.fill()
-		if !c.waiting(nothing, first) || err != nil { // from here on nobody else touches the deadline
-			return "", errGone // between two requests there is nobody to tell
-		}
+	if err := c.begins(first); err != nil {
+		return "", err
 	}
 	head, err := c.in.wholeHead(c.limits.Head)
 	if head == "" && err == nil {
@@ -182,7 +199,7 @@ func (c *conn) await(first bool) (string, error) {
 	case err == nil:
 		return head, nil
 	case errors.Is(err, errHeadTooLarge):
-		return "", &malformed{call.HeaderTooLarge, err}
+		return "", &malformed{call.HeaderTooLarge, ErrLargeRequest}
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return "", &malformed{call.RequestTimeout, errors.New("the head of the request did not come in time")}
 	}
@@ -290,12 +307,13 @@ func (c *conn) one(head *requestHead) bool {
 	c.lazy, c.unsure = call.Same(expect, "100-continue") && head.minor == 1 && !c.body.over(), false
 	c.cut.Store(false)
 	if expect != "" && !call.Same(expect, "100-continue") {
-		c.fail(&malformed{call.BadRequest, errExpect})
+		c.fail(&malformed{call.ExpectationFailed, ErrExpect})
 		return false
 	}
 	r.Upgrade = upgrade(head, c.body.over())
 	keep := !head.close && (head.minor == 1 || head.keep)
 	c.w.begin(keep, head.method == "HEAD", head.minor)
+	c.w.awaited = c.lazy
 	c.watch.start(c)
 	c.server.Handler.ServeCall(&c.ctx, &c.w, r)
 	c.watch.stop(c)
@@ -368,7 +386,8 @@ func (c *conn) discard() bool {
 	return c.body.over()
 }
 
-const errExpect = fault("Expect is not 100-continue")
+// ErrExpect refuses an expectation that nobody here can meet.
+const ErrExpect = fault("Expect is not 100-continue, the only expectation that is known here")
 
 var errCut = errors.New("the rest of the body is not wanted")
 

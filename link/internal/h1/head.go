@@ -24,7 +24,7 @@ const (
 	errFold      = fault("a header line begins with space: folded lines are not allowed")
 	errName      = fault("the name of a header field is not a token")
 	errValue     = fault("the value of a header field has a control character")
-	errFields    = fault("there are too many header fields")
+	errFields    = fault("there are more than 256 header fields")
 	errStatus    = fault("the status is not a number of three digits")
 	errLength    = fault("Content-Length is not one decimal number")
 	errTwoFrames = fault("the message has both Content-Length and Transfer-Encoding")
@@ -41,6 +41,7 @@ var (
 	isToken   [256]bool // RFC 9110, section 5.6.2
 	isValue   [256]bool // of a field: visible, space, tab, and bytes beyond ASCII
 	isTarget  [256]bool // visible ASCII but "#"
+	isQuery   [256]bool // the same, and bytes beyond ASCII, which callers leave as they are
 	isHostish [256]bool // of a Host field
 )
 
@@ -48,6 +49,7 @@ func init() {
 	for c := range 256 {
 		isValue[c] = c >= 0x20 && c != 0x7f || c == '\t'
 		isTarget[c] = c > 0x20 && c < 0x7f && c != '#'
+		isQuery[c] = isTarget[c] || c >= 0x80
 		letter := c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
 		isToken[c] = letter || c < 0x80 && strings.IndexByte("!#$%&'*+-.^_`|~", byte(c)) >= 0
 		isHostish[c] = letter || c < 0x80 && strings.IndexByte("-._~:[]", byte(c)) >= 0
@@ -103,7 +105,7 @@ type framing struct {
 
 // fields reads header fields up to the empty line. Content-Length and
 // Transfer-Encoding are taken out and understood; Host too where one is asked for.
-func fields(head string, into call.Header, host *string) (h call.Header, f framing, err error) {
+func fields(head string, into call.Header, of side, host *string) (h call.Header, f framing, err error) {
 	f.length = -1
 	h = into
 	hosts, codings := 0, 0
@@ -118,7 +120,7 @@ func fields(head string, into call.Header, host *string) (h call.Header, f frami
 		if len(h) >= maxFields {
 			return nil, f, errFields
 		}
-		name, value, err := field(text)
+		name, value, err := field(text, of)
 		if err != nil {
 			return nil, f, err
 		}
@@ -168,19 +170,31 @@ func (f *framing) connection(value string) {
 	}
 }
 
-// field reads one line of a header.
-func field(text string) (name, value string, err error) {
+// side is who sent a message.
+type side uint8
+
+const (
+	ofApplication side = iota
+	ofTarget
+)
+
+// field reads one line of a header. Space before the colon is refused in a request
+// and removed from an answer (RFC 9112, section 5.1).
+func field(text string, of side) (name, value string, err error) {
 	if text[0] == ' ' || text[0] == '\t' {
 		return "", "", errFold
 	}
-	i := strings.IndexByte(text, ':')
-	if i < 1 || !all(&isToken, text[:i]) {
+	name, value, ok := strings.Cut(text, ":")
+	if of == ofTarget {
+		name = strings.TrimRight(name, " \t")
+	}
+	if !ok || name == "" || !all(&isToken, name) {
 		return "", "", errName
 	}
-	if value = strings.Trim(text[i+1:], " \t"); !all(&isValue, value) {
+	if value = strings.Trim(value, " \t"); !all(&isValue, value) {
 		return "", "", errValue
 	}
-	return text[:i], value, nil
+	return name, value, nil
 }
 
 type knownField uint8
@@ -261,11 +275,11 @@ func parseRequest(head string, into call.Header) (r requestHead, err error) {
 	}
 	// Absolute, authority and asterisk forms too. CONNECT has no path, and
 	// would make the target's answer a tunnel.
-	if r.target == "" || r.target[0] != '/' || !all(&isTarget, r.target) || r.method == "CONNECT" {
+	if !IsTarget(r.target) || r.method == "CONNECT" {
 		return r, errTarget
 	}
 	// HTTP/1.0 may come without a Host, but not to us: it decides who is let in.
-	if r.header, r.framing, err = fields(rest, into, &r.host); err != nil {
+	if r.header, r.framing, err = fields(rest, into, ofApplication, &r.host); err != nil {
 		return r, err
 	}
 	if r.chunked && r.minor == 0 {
@@ -310,7 +324,7 @@ func parseAnswer(head string, into call.Header) (a answerHead, err error) {
 	if !all(&isValue, reason) {
 		return a, errValue
 	}
-	if a.header, a.framing, err = fields(rest, into, nil); err == nil && a.chunked && a.minor == 0 {
+	if a.header, a.framing, err = fields(rest, into, ofTarget, nil); err == nil && a.chunked && a.minor == 0 {
 		err = errCoding
 	}
 	return a, err

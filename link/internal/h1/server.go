@@ -19,7 +19,7 @@ type Limits struct {
 	HeadTimeout time.Duration // from the first byte of a head to its last, and to the first one of a connection; 10 s
 	Idle        time.Duration // between two requests; 2 min
 	Body        time.Duration // between two reads of a request's body; 30 s
-	Write       time.Duration // one write of an answer; 30 s
+	Write       time.Duration // one write of an answer that no call's context bounds; 30 s
 }
 
 func (l Limits) withDefaults() Limits {

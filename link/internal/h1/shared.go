@@ -1,6 +1,10 @@
 package h1
 
-import "github.com/lsm/fiso/link/internal/call"
+import (
+	"strings"
+
+	"github.com/lsm/fiso/link/internal/call"
+)
 
 // What HTTP/2 has in common with HTTP/1.1: one reading of both, so that nothing
 // passes by one protocol that would not pass by the other.
@@ -8,8 +12,18 @@ import "github.com/lsm/fiso/link/internal/call"
 // IsMethod reports whether s is a method.
 func IsMethod(s string) bool { return s != "" && all(&isToken, s) }
 
-// IsTarget reports whether s is a request target in origin-form.
-func IsTarget(s string) bool { return s != "" && s[0] == '/' && all(&isTarget, s) }
+// IsTarget reports whether s is a request target in origin-form. Bytes beyond ASCII
+// may stand in its query, which goes on byte for byte, and not in its path.
+func IsTarget(s string) bool {
+	path, query, _ := strings.Cut(s, "?")
+	return path != "" && path[0] == '/' && all(&isTarget, path) && all(&isQuery, query)
+}
+
+// ErrLargeRequest and ErrLargeAnswer are heads over a limit of ours, which a key sets.
+const (
+	ErrLargeRequest = fault("the head of the request is larger than maxHeaderBytes of the configuration")
+	ErrLargeAnswer  = fault("its head is larger than maxResponseHeaderBytes of the target's configuration")
+)
 
 // IsHost reports whether s has only the octets of a host and a port.
 func IsHost(s string) bool { return all(&isHostish, s) }

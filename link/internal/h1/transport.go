@@ -132,7 +132,7 @@ func fit(out *call.Outgoing) error {
 	switch {
 	case out.Method == "CONNECT" || out.Method == "" || !all(&isToken, out.Method):
 		return errMethod
-	case out.Path == "" || out.Path[0] != '/' || !all(&isTarget, out.Path) || !all(&isTarget, out.Query):
+	case out.Path == "" || out.Path[0] != '/' || !all(&isTarget, out.Path) || !all(&isQuery, out.Query):
 		return errTarget
 	case !all(&isHostish, out.Host):
 		return errHost
@@ -195,11 +195,14 @@ func appendRequest(b []byte, out *call.Outgoing) []byte {
 	b = appendFields(b, out.Header)
 	switch {
 	case out.Upgrade != "":
-		b = append(append(append(b, "Connection: Upgrade\r\nUpgrade: "...), out.Upgrade...), "\r\n"...)
+		return append(append(append(b, "Connection: Upgrade\r\nUpgrade: "...), out.Upgrade...), "\r\n\r\n"...)
 	case out.Length > 0, out.Length == 0 && mayHaveBody(out.Method):
 		b = append(strconv.AppendInt(append(b, "Content-Length: "...), out.Length, 10), "\r\n"...)
 	case out.Length < 0:
 		b = append(b, "Transfer-Encoding: chunked\r\n"...)
+	}
+	if out.Header.Has("TE") {
+		b = append(b, "Connection: TE\r\n"...) // RFC 9110, section 10.1.4
 	}
 	return append(b, "\r\n"...)
 }

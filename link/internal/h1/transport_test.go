@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -40,6 +41,8 @@ func TestTransport_writesRequests(t *testing.T) {
 		{"POST without a body", call.Outgoing{Method: "POST", Path: "/", Host: "x"}, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"},
 		{"a body at hand", call.Outgoing{Method: "PUT", Path: "/", Host: "x", Kept: []byte("hi"), Length: 2}, "PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi"},
 		{"an upgrade", call.Outgoing{Method: "GET", Path: "/", Host: "x", Upgrade: "websocket"}, "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"},
+		{"that trailers are understood", call.Outgoing{Method: "GET", Path: "/", Host: "x", Header: call.Header{{Name: "TE", Value: "trailers"}}}, "GET / HTTP/1.1\r\nHost: x\r\nTE: trailers\r\nConnection: TE\r\n\r\n"},
+		{"a query beyond ASCII", call.Outgoing{Method: "GET", Path: "/", Query: "q=ä", Host: "x"}, "GET /?q=ä HTTP/1.1\r\nHost: x\r\n\r\n"},
 		{"a stream", call.Outgoing{Method: "POST", Path: "/", Host: "x", Length: -1}, "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -216,7 +219,7 @@ func TestTransport_saysWhetherMoreIsThere(t *testing.T) {
 func TestTransport_dropsHopByHopFields(t *testing.T) {
 	g := newTarget(t, func(p *peer) {
 		p.request()
-		p.say("HTTP/1.1 200 OK\r\nX-A: 1\r\nConnection: X-Named, close\r\nX-Named: 2\r\nKeep-Alive: 3\r\nProxy-Connection: 4\r\nProxy-Authenticate: 5\r\nTE: 6\r\nTrailer: 7\r\nUpgrade: 8\r\nContent-Length: 0\r\nX-B: 9\r\n\r\n")
+		p.say("HTTP/1.1 200 OK\r\nX-A: 1\r\nConnection: X-Named, close\r\nX-Named: 2\r\nKeep-Alive: 3\r\nProxy-Connection: 4\r\nProxy-Authenticate: 5\r\nTE: 6\r\nTrailer: X-T\r\nUpgrade: 8\r\nContent-Length: 0\r\nX-B: 9\r\n\r\n")
 	})
 	a, err := transport(t, TransportConfig{}).RoundTrip(t.Context(), g.addr, get("/"), nil)
 	read(t, a, err)
@@ -328,6 +331,78 @@ func TestTransport_refusesAnswersThatCouldBeReadInTwoWays(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
+}
+
+// UL9: answers that servers send, and that RFC 9112 has a reader take, cut their
+// connection and counted against the target's circuit.
+func TestTransport_takesAnswersThatAreMerelyOdd(t *testing.T) {
+	const chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"
+	for _, row := range []struct{ name, answer, header, body, trailer string }{
+		{"space before a colon (5.1)", "HTTP/1.1 200 OK\r\nContent-Length : 2\r\nX-A\t : 1\r\n\r\nhi", "[{X-A 1}]", "hi", "[]"},
+		{"space before the colon of Transfer-Encoding (5.1)", "HTTP/1.1 200 OK\r\nTransfer-Encoding : chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", "[]", "hi", "[]"},
+		{"an extension of a chunk (7.1.1)", chunked + "\r\n2;a=\"b;c\" ;d\r\nhi\r\n0;e=f\r\n\r\n", "[]", "hi", "[]"},
+		{"a size with space behind it (7.1.1)", chunked + "\r\n2      \r\nhi\r\n0 \t\r\n\r\n", "[]", "hi", "[]"},
+		{"a size with zeros before it (7.1)", chunked + "\r\n00000000000000000000000000000002\r\nhi\r\n00000000\r\n\r\n", "[]", "hi", "[]"},
+		{"a trailer that is announced (RFC 9110, 6.6.2)", chunked + "Trailer: X-T, Set-Cookie, Content-Digest\r\n\r\n0\r\nX-T : 1\r\nSet-Cookie: a\r\nContent-Digest: b\r\n\r\n",
+			"[{Trailer X-T, Content-Digest}]", "", "[{X-T 1} {Content-Digest b}]"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			g := newTarget(t, func(p *peer) {
+				for range 2 {
+					p.request()
+					p.say(row.answer)
+				}
+			})
+			tr := transport(t, TransportConfig{})
+			for range 2 {
+				a, err := tr.RoundTrip(t.Context(), g.addr, get("/"), nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				b, err := io.ReadAll(a.Body)
+				_ = a.Body.Close()
+				trailer := call.Header{}
+				if a.Trailer != nil {
+					trailer = append(trailer, a.Trailer()...)
+				}
+				if err != nil || string(b) != row.body || fmt.Sprint(a.Header) != row.header || fmt.Sprint(trailer) != row.trailer {
+					t.Errorf("got %q %v, %v %v", b, err, a.Header, trailer)
+				}
+				if n, _ := kept(&tr.pool); n != 1 {
+					t.Error("the connection is not kept")
+				}
+			}
+		})
+	}
+}
+
+// UL9: lenient where the text says so, strict where two readers could differ on where
+// an answer ends.
+func TestTransport_refusesChunksThatCouldEndInTwoPlaces(t *testing.T) {
+	for _, row := range []struct{ name, line string }{
+		{"a bare line feed in an extension", "2;a=\"\nb\"\r\n"},
+		{"a bare carriage return in an extension", "2;a=\"\rb\"\r\n"},
+		{"a quote without an end", "2;a=\"b\r\n"},
+		{"a bare line feed after an extension", "2;a\n"},
+		{"an extension without an end", "2;" + strings.Repeat("a", 2*maxChunkLine) + "\r\n"},
+		{"a comma after the size", "2,2\r\n"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			g := newTarget(t, func(p *peer) {
+				p.request()
+				_, _ = io.WriteString(p.Conn, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"+row.line+"hi\r\n0\r\n\r\n") // it may be refused before its end
+			})
+			a, err := transport(t, TransportConfig{}).RoundTrip(t.Context(), g.addr, get("/"), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, err := io.ReadAll(a.Body)
+			if r, _ := reason(t, err); r != call.Garbage || len(b) != 0 {
+				t.Errorf("got %q, %v", b, err)
+			}
+			_ = a.Body.Close()
+		})
+	}
 }
 
 func TestTransport_failsBodiesThatBreakOff(t *testing.T) {

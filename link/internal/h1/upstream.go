@@ -42,7 +42,7 @@ type upstream struct {
 func newUpstream(endpoint string, nc net.Conn) *upstream {
 	c := &upstream{endpoint: endpoint, nc: nc, out: make([]byte, 0, 2<<10)}
 	c.in = buffer{conn: nc, data: make([]byte, 4<<10)}
-	c.body.b = &c.in
+	c.body.b, c.body.of = &c.in, ofTarget
 	c.turn.init(nc)
 	c.ready, c.asks, c.aborts.Do = c.body.ready, c.asked, c.abort
 	return c
@@ -193,6 +193,8 @@ func (c *upstream) headFailed(err error) *call.Error {
 	case c.sending.failed():
 		// The body could not be read. It is not the target that broke the call.
 		return c.failed(call.Body, c.sending.err)
+	case errors.Is(err, errHeadTooLarge):
+		return c.failed(call.Garbage, ErrLargeAnswer)
 	case errors.As(err, &f):
 		return c.failed(call.Garbage, err)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
@@ -203,7 +205,10 @@ func (c *upstream) headFailed(err error) *call.Error {
 
 // answer is the answer that a head begins.
 func (c *upstream) answer(out *call.Outgoing, head answerHead) (*call.Answer, error) {
-	upgradedTo := ""
+	upgradedTo, announced := "", ""
+	if head.chunked {
+		announced = head.header.Announced(nil) // the same as below
+	}
 	if head.status == 101 {
 		upgradedTo = head.header.Get("Upgrade") // before endToEnd takes it out, which it does in place
 	}
@@ -243,6 +248,9 @@ func (c *upstream) answer(out *call.Outgoing, head answerHead) (*call.Answer, er
 	a.Body, a.Ready = b, c.ready
 	if head.chunked {
 		a.Trailer = b.Trailer
+	}
+	if announced != "" {
+		a.Header.Add("Trailer", announced)
 	}
 	return a, nil
 }

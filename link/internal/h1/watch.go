@@ -2,6 +2,8 @@ package h1
 
 import (
 	"context"
+	"errors"
+	"io"
 	"sync"
 	"time"
 )
@@ -12,7 +14,9 @@ const watchAfter = 200 * time.Millisecond
 
 // watch notices that an application goes away while its call is under way. Once
 // the request was read whole, it reads on in a goroutine of its own: what comes
-// is the next request, and waits in the buffer; an end cancels the call.
+// is the next request, and waits in the buffer. A connection that is reset cancels the
+// call, and so does one that the application has closed; one of which it has ended
+// its side alone does not.
 type watch struct {
 	mu      sync.Mutex
 	timer   *time.Timer
@@ -74,8 +78,12 @@ func (w *watch) read(c *conn) {
 	c.readUntil(time.Time{})
 	go func() {
 		defer close(done)
-		if c.in.fill(len(c.in.data)) == nil {
+		err := c.in.fill(len(c.in.data))
+		if err == nil {
 			return
+		}
+		if errors.Is(err, io.EOF) {
+			c.awaitLeaving()
 		}
 		w.mu.Lock()
 		gone := w.serving // or it was stop that ended the read
@@ -84,6 +92,26 @@ func (w *watch) read(c *conn) {
 			c.ctx.End(context.Canceled)
 		}
 	}()
+}
+
+// awaitLeaving waits until an application that has ended its side of the connection
+// is gone. It may have closed the connection or still wait for its answer, which it
+// gets however long that takes. To tell the two apart something has to be sent: 100
+// (Continue), which every client may discard (RFC 9110, section 15.2.1), and to which
+// a closed connection answers with a reset. HTTP/1.0 knows no such answer, and none
+// can be sent into one that has begun: there the writes that follow show it, or
+// keep-alive. A stream of events may be silent for long, and would hold its place for
+// nobody: an application that ends its side then is gone.
+func (c *conn) awaitLeaving() {
+	if c.w.minor > 0 {
+		_, _ = c.w.carryOn() // that it fails shows below, too
+	}
+	c.began.Lock()
+	gone := c.w.endless
+	c.began.Unlock()
+	if !gone {
+		awaitReset(c.nc)
+	}
 }
 
 // end stops the timer of a connection that is over.

@@ -1,11 +1,13 @@
 package h1
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/lsm/fiso/link/internal/call"
@@ -24,6 +26,8 @@ type writer struct {
 	upgraded bool
 	chunked  bool
 	bodiless bool
+	endless  bool  // a stream of events was begun
+	awaited  bool  // the application waits for 100 (Continue) before it sends a body
 	left     int64 // of the announced length; -1: none was
 	err      error // sticky
 }
@@ -40,13 +44,13 @@ func (w *writer) begin(keep, headOnly bool, minor int) {
 func (w *writer) Begun() bool { return w.begun }
 
 // start begins the one answer; false if there is one.
-func (w *writer) start() bool {
+func (w *writer) start(endless bool) bool {
 	w.c.began.Lock()
 	defer w.c.began.Unlock()
 	if w.begun {
 		return false
 	}
-	w.begun = true
+	w.begun, w.endless = true, endless
 	return true
 }
 
@@ -58,6 +62,7 @@ func (w *writer) carryOn() (bool, error) {
 	if w.begun {
 		return false, nil
 	}
+	w.awaited = false
 	return true, w.inform(100, nil)
 }
 
@@ -80,16 +85,19 @@ func (w *writer) inform(status int, h call.Header) error {
 var errHeadTwice = errors.New("the answer has a head already")
 
 func (w *writer) Head(status int, h call.Header, length int64) error {
-	if !w.start() {
+	if !w.start(h.IsEventStream()) {
 		return errHeadTwice
 	}
+	// Whether a body that was not asked for comes nobody knows, and so not where the
+	// next request begins (RFC 9110, section 10.1.1).
+	w.keep = w.keep && !w.awaited
 	w.left = length
 	w.bodiless = w.headOnly || status/100 == 1 || status == http.StatusNoContent || status == http.StatusNotModified
 	w.buf = appendStatus(w.buf, status)
 	w.buf = appendFields(w.buf, h)
 	switch {
 	case status == http.StatusNoContent || status/100 == 1:
-	case length >= 0:
+	case length >= 0 && !(w.minor == 1 && !w.bodiless && h.Has("Trailer")): // which has a place behind chunks alone
 		w.buf = append(strconv.AppendInt(append(w.buf, "Content-Length: "...), length, 10), "\r\n"...)
 	case w.bodiless:
 	case w.minor == 1:
@@ -143,6 +151,7 @@ func (w *writer) Write(p []byte) (int, error) {
 // both writes what is held back and p in one system call.
 func (w *writer) both(p []byte) {
 	w.deadline()
+	defer w.wrote()
 	if len(w.buf) == 0 {
 		_, w.err = w.c.nc.Write(p)
 		return
@@ -159,14 +168,98 @@ func (w *writer) flush() error {
 		return w.err
 	}
 	w.deadline()
+	defer w.wrote()
 	_, w.err = w.c.nc.Write(w.buf)
 	w.buf = w.buf[:0]
 	return w.err
 }
 
-// deadline gives a write its time. Moving a deadline costs as much as a small
+// bound is the end of a call's context, which ends a write of its answer.
+type bound struct {
+	hook *call.Hook
+	mu   sync.Mutex // guards what follows, and the deadline while on
+	on   bool       // written with conn.began held as well, and read with either
+	late bool       // it has come
+	busy bool       // a write is under way
+}
+
+// lastWrite is how long a write may take that begins after the end of its call: what
+// is held back then is still of use to whoever reads on.
+const lastWrite = 250 * time.Millisecond
+
+// Bound is that of call.ResponseWriter. While ctx bounds the writes they have no
+// deadline, so that a call that is in time moves none.
+func (w *writer) Bound(ctx context.Context) {
+	c := w.c
+	c.began.Lock()
+	defer c.began.Unlock()
+	b := &c.bound
+	if b.hook == nil {
+		b.hook = &call.Hook{Do: c.cutWrite}
+	}
+	if !w.until.IsZero() {
+		w.until = time.Time{}
+		_ = c.nc.SetWriteDeadline(w.until) // a failure shows in the write
+	}
+	b.turn(true)
+	b.hook.On(ctx)
+}
+
+// Unbound ends what Bound began.
+func (w *writer) Unbound() {
+	c := w.c
+	c.began.Lock()
+	defer c.began.Unlock()
+	b := &c.bound
+	if b.hook == nil {
+		return
+	}
+	removed := b.hook.Remove()
+	if b.turn(false); !removed {
+		b.hook = nil // a hook that was done is not used again
+		_ = c.nc.SetWriteDeadline(time.Time{})
+	}
+}
+
+func (b *bound) turn(on bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.on, b.late = on, false
+}
+
+// cutWrite ends the write under way.
+func (c *conn) cutWrite() {
+	b := &c.bound
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.on {
+		return
+	}
+	if b.late = true; b.busy {
+		_ = c.nc.SetWriteDeadline(time.Unix(1, 0)) // on a closed connection nothing is left to end
+	}
+}
+
+// wrote says that a write has ended.
+func (w *writer) wrote() {
+	if b := &w.c.bound; b.on {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.busy = false
+	}
+}
+
+// deadline gives a write its time, unless a call's context bounds it. Moving a deadline costs as much as a small
 // write, so one that has at least three quarters of its time left stays.
 func (w *writer) deadline() {
+	if b := &w.c.bound; b.on {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if b.busy = true; b.late {
+			_ = w.c.nc.SetWriteDeadline(time.Now().Add(lastWrite)) // the same
+		}
+		return
+	}
 	now, most := time.Now(), w.c.limits.Write
 	if w.until.Sub(now) < most-most/4 {
 		w.until = now.Add(most)
@@ -203,7 +296,7 @@ func (w *writer) finish() bool { return w.ended && w.err == nil }
 func (w *writer) untilClose() bool { return w.begun && w.left < 0 && !w.chunked && !w.bodiless }
 
 func (w *writer) Upgrade(h call.Header) (io.ReadWriteCloser, error) {
-	if !w.start() {
+	if !w.start(false) {
 		return nil, errHeadTwice
 	}
 	w.upgraded = true

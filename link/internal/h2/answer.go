@@ -17,8 +17,12 @@ func (a *attempt) answer(r *http.Response) (*call.Answer, error) {
 		_ = b.Close() // it is not read
 		return nil, &call.Error{Reason: call.Garbage, Sent: true, Err: errors.New("the status is not a number of three digits")}
 	}
+	h := endToEnd(r.Header)
+	if names := (call.Header{{Name: "Trailer", Value: announced(r.Trailer)}}).Announced(nil); names != "" {
+		h.Add("Trailer", names)
+	}
 	return &call.Answer{
-		Status: r.StatusCode, Header: endToEnd(r.Header), Length: r.ContentLength, Body: b,
+		Status: r.StatusCode, Header: h, Length: r.ContentLength, Body: b,
 		Trailer: func() call.Header { return h1.LateFields(fromHTTP(r.Trailer)) },
 	}, nil
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 
 	"github.com/lsm/fiso/link/internal/call"
+	"github.com/lsm/fiso/link/internal/h1"
 )
 
 // streamError has the shape of net/http's, which errors.As copies into it.
@@ -37,6 +38,13 @@ const unserved = "http2: Transport received Server's graceful shutdown GOAWAY"
 // limit that the header of the request is over.
 const tooLarge = "http2: request header list larger than peer's advertised limit"
 
+// largeAnswer is how net/http says that the head of an answer is over our limit, and
+// largeField that a single field is, or that the head cannot be decoded.
+const (
+	largeAnswer = "http2: response header list larger than advertised limit"
+	largeField  = "connection error: COMPRESSION_ERROR"
+)
+
 // failed is the failure of an attempt in the words of package call.
 func (a *attempt) failed(err error) *call.Error {
 	sent := a.begun.Load()
@@ -60,6 +68,10 @@ func (a *attempt) failed(err error) *call.Error {
 		}
 	case err.Error() == unserved:
 		sent, reason, text = false, call.Unserved, "the target serves no further stream on this connection"
+	case err.Error() == largeAnswer:
+		reason, text = call.Garbage, h1.ErrLargeAnswer.Error()
+	case err.Error() == largeField:
+		reason, text = call.Garbage, h1.ErrLargeAnswer.Error()+", or cannot be decoded"
 	case err.Error() == tooLarge:
 		reason, text = call.Unfit, "the header is larger than the target takes"
 	case !sent:

@@ -2,9 +2,12 @@ package h2
 
 import (
 	"errors"
+	"maps"
 	"net/http"
 	"net/textproto"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/lsm/fiso/link/internal/call"
@@ -50,6 +53,9 @@ func (s *Server) request(hr *http.Request, st *stream) (*call.Request, error) {
 		Method: hr.Method, Target: hr.RequestURI, Host: hr.Host, HTTP2: true, Length: hr.ContentLength,
 		Interrupt: st.interrupt,
 	}
+	if e := hr.Header.Get("Expect"); e != "" && !call.Same(e, "100-continue") {
+		return nil, &malformed{call.ExpectationFailed, h1.ErrExpect}
+	}
 	if hr.Trailer != nil { // what was announced; there is no other
 		r.Trailer = func() call.Header { return h1.LateFields(fromHTTP(hr.Trailer)) }
 	}
@@ -70,8 +76,11 @@ func (s *Server) request(hr *http.Request, st *stream) (*call.Request, error) {
 			size += len(name) + len(v) + fieldOverhead
 		}
 	}
+	if r.Trailer != nil {
+		r.Header.Add("Trailer", announced(hr.Trailer)) // of which net/http has taken it out
+	}
 	if size > s.Limits.Head || len(r.Header) > maxFields {
-		return nil, &malformed{call.HeaderTooLarge, errors.New("the header list is too large")}
+		return nil, &malformed{call.HeaderTooLarge, h1.ErrLargeRequest}
 	}
 	if !r.Header.IsGRPC() { // whose bodies rest as long as their calls may
 		st.read.most = max(s.Limits.Body, time.Duration(s.bodyIdle.Load()))
@@ -91,6 +100,11 @@ func checkLength(hr *http.Request) error {
 		return bad("Content-Length is not the one length of the body")
 	}
 	return nil
+}
+
+// announced are the names of a trailer that is to come.
+func announced(trailer http.Header) string {
+	return strings.Join(slices.Sorted(maps.Keys(trailer)), ", ")
 }
 
 // toHTTP adds fields to a header of net/http. The values share one piece of memory.

@@ -22,7 +22,7 @@ type Limits struct {
 	Idle    time.Duration // a connection without a stream; 2 min
 	Ping    time.Duration // a connection that says nothing is asked for a sign of life, and has half of this to give it; one that takes nothing is closed; 30 s
 	Body    time.Duration // between two reads of a request's body, but of gRPC's, which may pause; 30 s
-	Write   time.Duration // one write of an answer, whose window the application has to open; 5 min
+	Write   time.Duration // one write of an answer that no call's context bounds, and what is left at its end; 5 min
 }
 
 func (l Limits) withDefaults() Limits {
@@ -81,7 +81,7 @@ func (s *Server) start() {
 			MaxHeaderBytes: 2 * s.Limits.Head, IdleTimeout: s.Limits.Idle,
 			ReadHeaderTimeout: 10 * time.Second, // of the preface
 			HTTP2: &http.HTTP2Config{
-				MaxConcurrentStreams: s.Limits.Streams, SendPingTimeout: s.Limits.Ping, PingTimeout: s.Limits.Ping / 2,
+				MaxConcurrentStreams: s.Limits.Streams, SendPingTimeout: s.ping(), PingTimeout: s.ping() / 2,
 				MaxReadFrameSize:          64 << 10, // a write that moves nothing is ended by batched
 				MaxReceiveBufferPerStream: streamWindow, MaxReceiveBufferPerConnection: streamWindow * s.Limits.Streams,
 			},
@@ -96,7 +96,7 @@ func (s *Server) start() {
 // call on it is left.
 func (s *Server) ServeConn(nc net.Conn) {
 	s.start()
-	out := newBatched(nc, s.Limits.Ping)
+	out := newBatched(nc, s.ping())
 	c := &conn{Conn: out, closed: make(chan struct{}), since: time.Now()}
 	s.track(c, true)
 	defer s.track(c, false)
@@ -107,6 +107,13 @@ func (s *Server) ServeConn(nc net.Conn) {
 	<-c.closed
 	c.calls.Wait()
 	out.Wait()
+}
+
+// ping is Limits.Ping, or how long a stream may pause where that is longer: an
+// application of one thread that pauses reads nothing, pings included. What the
+// first connection finds counts for all.
+func (s *Server) ping() time.Duration {
+	return max(s.Limits.Ping, time.Duration(s.bodyIdle.Load()))
 }
 
 // BodiesMayPause says that a request's body may pause for so long, if that is

@@ -217,6 +217,7 @@ func TestServer_refusesWhatIsMalformed(t *testing.T) {
 		"keep-alive":                  {get("/", "keep-alive", "1"), "400", false},
 		"proxy-connection":            {get("/", "proxy-connection", "a"), "400", false},
 		"http2-settings":              {get("/", "http2-settings", "AAMAAABkAARAAAAA"), "400", false},
+		"an expectation":              {get("/", "expect", "miracles"), "417", false}, // UL9: RFC 9110, section 10.1.1
 		"te other than trailers":      {get("/", "te", "gzip"), "400", false},
 		"a list over the limit":       {get("/", "a", long, "b", long), "431", false},
 		"a list far over the limit":   {get("/", "a", long, "b", long, "c", long, "d", long), "431", false},
@@ -249,6 +250,7 @@ func TestServer_takesWhatIsWellFormed(t *testing.T) {
 		"Host alone":         {":method", "GET", ":scheme", "http", ":path", "/", "host", "localhost"},
 		"a method of others": {":method", "PROPFIND", ":scheme", "https", ":authority", "[::1]:1", ":path", "/"},
 		"cookies in crumbs":  get("/", "cookie", "a=b", "cookie", "c=d"),
+		"UTF-8 in the query": get("/?q=ä"), // UL9
 	} {
 		t.Run(name, func(t *testing.T) {
 			addr := listen(t, &Server{Handler: handler(func(_ context.Context, w call.ResponseWriter, r *call.Request) {

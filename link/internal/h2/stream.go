@@ -1,11 +1,14 @@
 package h2
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/lsm/fiso/link/internal/call"
 )
 
 // stream guards what net/http lets nobody touch once the handler has returned,
@@ -18,6 +21,9 @@ type stream struct {
 	cut   bool
 	read  wait
 	write wait
+	bound bool // a call's context ends writes, and not write.most
+	late  bool // it has ended
+	limit call.Hook
 }
 
 // wait limits reads, or writes, of which one may be under way. A deadline of
@@ -65,7 +71,14 @@ func (s *stream) end() {
 func (s *stream) begin(w *wait, expire func(time.Time) error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if w.since = time.Now(); w.armed || w.most == 0 {
+	w.since = time.Now()
+	if w == &s.write && s.bound {
+		if s.late { // what is held back is still of use to whoever reads on
+			_ = expire(time.Now().Add(lastWrites)) // the write shows it
+		}
+		return
+	}
+	if w.armed || w.most == 0 {
 		return
 	}
 	w.armed = true
@@ -97,6 +110,37 @@ func (s *stream) due(w *wait, expire func(time.Time) error) {
 		return
 	}
 	_ = expire(past) // the read or the write shows it
+}
+
+// boundBy has ctx end writes that wait, in place of their own limit.
+func (s *stream) boundBy(ctx context.Context) {
+	s.turn(true)
+	s.limit.Do = s.cutWrite
+	s.limit.On(ctx)
+}
+
+func (s *stream) unbound() {
+	s.limit.Remove()
+	s.turn(false)
+}
+
+func (s *stream) turn(bound bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.bound, s.late = bound, false
+}
+
+// cutWrite ends a write that waits. Where none does the stream stays, for an
+// answer that says what has ended.
+func (s *stream) cutWrite() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.bound {
+		return
+	}
+	if s.late = true; !s.over && !s.write.since.IsZero() {
+		_ = s.http.SetWriteDeadline(past) // the write shows it
+	}
 }
 
 // writing does what may wait for the application to open a window.

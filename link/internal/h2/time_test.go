@@ -125,3 +125,88 @@ func heap() int {
 	runtime.ReadMemStats(&m)
 	return int(m.HeapAlloc) //nolint:gosec // G115: far below
 }
+
+// UL3: an application may leave its window shut for as long as its call may take.
+// The call's end ends a write that waits, and leaves what is said after it.
+func TestServer_aCallsContextAloneEndsAWriteThatWaits(t *testing.T) {
+	for _, row := range []struct {
+		name    string
+		answers bool // before the end
+		how     string
+	}{{"while it writes", true, "reset INTERNAL_ERROR"}, {"before it writes", false, "end"}} {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				took := make(chan time.Duration, 1)
+				p := piped(t, &Server{Limits: Limits{Ping: 24 * time.Hour}, Handler: handler(func(outer context.Context, w call.ResponseWriter, _ *call.Request) {
+					began := time.Now()
+					ctx, cancel := context.WithTimeout(outer, time.Hour)
+					defer cancel()
+					w.Bound(ctx)
+					if row.answers {
+						err := w.Head(200, nil, -1)
+						for err == nil {
+							_, err = w.Write(make([]byte, 32<<10))
+						}
+					}
+					<-ctx.Done()
+					w.Unbound()
+					took <- time.Since(began)
+					if !row.answers {
+						_ = w.Head(504, nil, 0)
+						_ = w.End(nil)
+					}
+				})})
+				p.headers(1, true, get("/")...)
+				if how := p.endingUnread(); how != row.how {
+					t.Error(how)
+				}
+				if d := <-took; d != time.Hour {
+					t.Errorf("it took %v", d)
+				}
+			})
+		})
+	}
+}
+
+// endingUnread is ending, and opens no window.
+func (p *peer) endingUnread() string {
+	for {
+		f, err := p.next()
+		if err != nil {
+			return "closed"
+		}
+		switch f := f.(type) {
+		case *http2.RSTStreamFrame:
+			return "reset " + f.ErrCode.String()
+		case *http2.MetaHeadersFrame:
+			if f.StreamEnded() {
+				return "end"
+			}
+		}
+	}
+}
+
+// UL3: an application that reads nothing of its connection for a while, and so
+// answers no ping, gets the rest of its answer.
+func TestServer_keepsAConnectionThatPausesAsAStreamMay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const size = 200 << 10
+		s := &Server{Handler: handler(func(ctx context.Context, w call.ResponseWriter, _ *call.Request) {
+			w.Bound(ctx)
+			err := w.Head(200, nil, size)
+			_, werr := w.Write(make([]byte, size))
+			if err := errors.Join(err, werr, w.End(nil)); err != nil {
+				t.Error(err)
+			}
+		})}
+		s.BodiesMayPause(5 * time.Minute)
+		p := piped(t, s)
+		_ = p.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: size}) // what follows shows it
+		_ = p.WriteWindowUpdate(0, size)
+		p.headers(1, true, get("/")...)
+		time.Sleep(4 * time.Minute)
+		if how, _, body := p.ending(1); how != "end" || len(body) != size {
+			t.Error(how, len(body))
+		}
+	})
+}

@@ -195,6 +195,11 @@ func (a *attempt) request(scheme string, out *call.Outgoing) *http.Request {
 		a.aborts.Do = func() { _ = a.sending.Close() }
 		a.aborts.On(a.ctx)
 	case len(out.Kept) > 0:
+		if out.Trailer != nil { // the body was read to its end
+			r.Trailer = http.Header{}
+			r.Header.Del("Trailer") // net/http announces what it has
+			toHTTP(r.Trailer, h1.LateFields(append(call.Header(nil), out.Trailer()...)))
+		}
 		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(out.Kept)), int64(len(out.Kept))
 	default:
 		r.ContentLength = 0

@@ -60,7 +60,13 @@ func TestTransport_writesRequests(t *testing.T) {
 		"a caller's agent":    {&call.Outgoing{Method: "GET", Path: "/", Host: "x", Header: call.Header{{Name: "user-agent", Value: "a"}}}, ":authority=x :method=GET :path=/ :scheme=http user-agent=a"},
 		"POST without a body": {&call.Outgoing{Method: "POST", Path: "/", Host: "x"}, ":authority=x :method=POST :path=/ :scheme=http content-length=0"},
 		"a kept body":         {&call.Outgoing{Method: "POST", Path: "/", Host: "x", Kept: []byte("hello"), Length: 5}, ":authority=x :method=POST :path=/ :scheme=http content-length=5 hello"},
-		"a body of a length":  {&call.Outgoing{Method: "PUT", Path: "/", Host: "x", Body: newBody(strings.NewReader("hello")), Length: 5}, ":authority=x :method=PUT :path=/ :scheme=http content-length=5 hello"},
+		"a kept body with a trailer": { // UL9: RFC 9113, section 8.1
+			&call.Outgoing{Method: "POST", Path: "/", Host: "x", Kept: []byte("hello"), Length: 5, Header: call.Header{{Name: "Trailer", Value: "X-T"}}, Trailer: func() call.Header {
+				return call.Header{{Name: "X-T", Value: "t"}, {Name: "Authorization", Value: "no"}}
+			}},
+			":authority=x :method=POST :path=/ :scheme=http content-length=5 trailer=X-T hello x-t=t",
+		},
+		"a body of a length": {&call.Outgoing{Method: "PUT", Path: "/", Host: "x", Body: newBody(strings.NewReader("hello")), Length: 5}, ":authority=x :method=PUT :path=/ :scheme=http content-length=5 hello"},
 		"a stream with a trailer": {
 			&call.Outgoing{Method: "POST", Path: "/", Host: "x", Body: newBody(strings.NewReader("hello")), Length: -1, Trailer: func() call.Header {
 				return call.Header{{Name: "X-T", Value: "t"}, {Name: "Authorization", Value: "no"}}

@@ -1,6 +1,7 @@
 package h2
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -31,6 +32,10 @@ var (
 
 func (w *writer) Begun() bool { return w.begun }
 
+// Bound and Unbound are those of call.ResponseWriter.
+func (w *writer) Bound(ctx context.Context) { w.stream.boundBy(ctx) }
+func (w *writer) Unbound()                  { w.stream.unbound() }
+
 // Inform sends an interim answer.
 func (w *writer) Inform(status int, h call.Header) error {
 	if w.begun || status < 102 || status > 199 {
@@ -45,7 +50,7 @@ func (w *writer) Inform(status int, h call.Header) error {
 func (w *writer) set(h call.Header) {
 	kept := make(call.Header, 0, len(h))
 	for _, f := range h {
-		if !h1.HopByHop(f.Name) {
+		if !h1.HopByHop(f.Name) || call.Same(f.Name, "Trailer") {
 			kept = append(kept, f)
 		}
 	}
@@ -116,6 +121,7 @@ func (w *writer) End(trailer call.Header) error {
 		w.err = errShort
 		return w.err
 	}
+	clear(w.http.Header()) // or net/http would send a field of the head again, whose name Trailer has
 	for _, f := range trailer {
 		w.http.Header().Add(http.TrailerPrefix+f.Name, f.Value)
 	}

@@ -189,8 +189,8 @@ func (i *Instance) listen(registry *prometheus.Registry) error {
 	if i.o.Tracing != nil {
 		i.proxy.Tracer = i.o.Tracing.Tracer("github.com/lsm/fiso/link")
 	}
-	i.http2 = &h2.Server{Handler: i.proxy, Refuse: refuse}
-	i.server = &h1.Server{Handler: i.proxy, Refuse: refuse, HTTP2: i.http2.ServeConn}
+	i.http2 = &h2.Server{Handler: i.proxy, Refuse: refuse, Limits: h2.Limits{Head: int(i.cfg.MaxHeaderBytes)}}
+	i.server = &h1.Server{Handler: i.proxy, Refuse: refuse, HTTP2: i.http2.ServeConn, Limits: h1.Limits{Head: int(i.cfg.MaxHeaderBytes)}}
 	i.bodiesMayPause(i.cfg)
 	return nil
 }
@@ -353,7 +353,7 @@ func (i *Instance) reload(ctx context.Context) {
 	i.metrics.reloads.WithLabelValues("success").Inc()
 	i.o.Log.Info("the configuration is reloaded", "targets", len(cfg.Targets))
 	if i.needsStart(cfg) {
-		i.o.Log.Warn("targets are reloaded; listenAddr, metricsAddr, allowedHosts, allowedOrigins, maxConnections and a changed vault count from the next start")
+		i.o.Log.Warn("targets are reloaded; listenAddr, metricsAddr, allowedHosts, allowedOrigins, maxConnections, maxHeaderBytes and a changed vault count from the next start")
 	}
 }
 
@@ -376,7 +376,7 @@ func (i *Instance) needsStart(c *spec.Config) bool {
 	old := i.cfg
 	return c.ListenAddr != old.ListenAddr && i.o.ListenAddr == "" || c.MetricsAddr != old.MetricsAddr && i.o.MetricsAddr == "" ||
 		!slices.Equal(c.AllowedHosts, old.AllowedHosts) || !slices.Equal(c.AllowedOrigins, old.AllowedOrigins) ||
-		c.MaxConnections != old.MaxConnections || old.Vault != nil && !reflect.DeepEqual(c.Vault, old.Vault)
+		c.MaxConnections != old.MaxConnections || c.MaxHeaderBytes != old.MaxHeaderBytes || old.Vault != nil && !reflect.DeepEqual(c.Vault, old.Vault)
 }
 
 // report is how the instance stands: ready once it listens, until it drains.

@@ -14,8 +14,8 @@ import (
 // newTransport is how a target is spoken to. One of protocol https gets gRPC in
 // HTTP/2, which gRPC needs, and everything else in HTTP/1.1.
 func newTransport(s *spec.Target, dial tunnel.Dial) (call.Transport, error) {
-	one := h1.TransportConfig{Dial: dial, ConnectTimeout: s.Timeouts.Connect, ResponseHeader: s.Timeouts.ResponseHeader, BodyIdle: s.Timeouts.Idle}
-	two := h2.TransportConfig{Dial: dial, ConnectTimeout: s.Timeouts.Connect, ResponseHeader: s.Timeouts.ResponseHeader}
+	one := h1.TransportConfig{Dial: dial, ConnectTimeout: s.Timeouts.Connect, ResponseHeader: s.Timeouts.ResponseHeader, BodyIdle: s.Timeouts.Idle, Idle: s.Timeouts.IdleConnection, MaxHead: int(s.MaxAnswerHead)}
+	two := h2.TransportConfig{Dial: dial, ConnectTimeout: s.Timeouts.Connect, ResponseHeader: s.Timeouts.ResponseHeader, Idle: s.Timeouts.IdleConnection, MaxHead: int(s.MaxAnswerHead)}
 	if s.UsesTLS() {
 		tls, err := s.TLS.Client()
 		if err != nil {

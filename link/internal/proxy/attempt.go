@@ -172,7 +172,10 @@ func (m *maker) outgoing() *call.Outgoing {
 	if c.Trailer != nil && (http2 || c.Length < 0) {
 		out.Trailer = c.trailer
 	}
-	if http2 && c.Header.HasToken("TE", "trailers") {
+	if out.Trailer != nil && (c.Length < 0 || t.Spec.HTTP2() || c.Header.IsGRPC()) {
+		c.announce(&out.Header)
+	}
+	if out.Upgrade == "" && c.Header.HasToken("TE", "trailers") {
 		out.Header.Add("TE", "trailers")
 	}
 	return out

@@ -49,12 +49,8 @@ func (c *Call) back(ctx context.Context, w call.ResponseWriter, a *call.Answer, 
 
 // isStream reports whether an answer goes on for as long as it likes.
 func isStream(a *call.Answer) bool {
-	return IsEventStream(a.Header) || begins(a.Header.Get("Content-Type"), "application/grpc")
+	return a.Header.IsEventStream() || begins(a.Header.Get("Content-Type"), "application/grpc")
 }
-
-// IsEventStream reports whether the header is that of an answer of server-sent
-// events.
-func IsEventStream(h call.Header) bool { return begins(h.Get("Content-Type"), "text/event-stream") }
 
 func begins(s, with string) bool { return len(s) >= len(with) && call.Same(s[:len(with)], with) }
 

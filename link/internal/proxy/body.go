@@ -47,6 +47,9 @@ func (b *replay) begin(ctx context.Context, r *call.Request, most int, ahead boo
 		b.kept = make([]byte, r.Length)
 		b.limit.send()
 		n, err := io.ReadFull(r.Body, b.kept)
+		if err == nil && r.Trailer != nil && r.HTTP2 {
+			err = trailerCame(r.Body)
+		}
 		b.limit.moved(&b.limit.sends)
 		b.first.end()
 		if err != nil {
@@ -70,6 +73,15 @@ func (b *replay) readAhead(ctx context.Context) (err error) {
 		b.err = io.EOF
 	}
 	return err
+}
+
+// trailerCame reads on to the end of a body of HTTP/2 of which every byte was read:
+// its trailer comes with the end.
+func trailerCame(body io.Reader) error {
+	if n, err := body.Read(make([]byte, 1)); n > 0 || err != nil && !errors.Is(err, io.EOF) {
+		return errors.Join(io.ErrUnexpectedEOF, err)
+	}
+	return nil
 }
 
 // complete reports whether the body came whole.

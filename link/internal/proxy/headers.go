@@ -61,6 +61,15 @@ func (c *Call) trailer() call.Header {
 	return kept
 }
 
+// announce says which fields trailer will have, so far as the application does: a
+// server of HTTP/2 may read no other (RFC 9110, section 6.6.2).
+func (c *Call) announce(out *call.Header) {
+	names := c.Header.Announced(func(name string) bool { return !local(name) && !c.To.Removes(name) })
+	if names != "" {
+		out.Add("Trailer", names)
+	}
+}
+
 // local reports whether a field is about the application's connection to us.
 // TE goes on in the one form that says something end-to-end: that trailers are
 // understood, which gRPC insists on.

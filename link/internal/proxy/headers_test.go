@@ -116,10 +116,21 @@ func TestHeaders_thatGoOn(t *testing.T) {
 			fields: []string{"\u212aeep-Alive", "x"},
 			want:   []string{"\u212aeep-Alive: x"},
 		},
-		"trailers are understood by HTTP/2 alone": {
+		"that trailers are understood, to HTTP/2": {
 			settings: "protocol: h2c",
 			fields:   []string{"TE", "gzip, trailers"},
 			want:     []string{"TE: trailers"},
+		},
+		// UL9: RFC 9110, section 10.1.4.
+		"that trailers are understood, to HTTP/1.1": {
+			fields: []string{"TE", "gzip, trailers", "Connection", "TE"},
+			want:   []string{"TE: trailers"},
+		},
+		// UL9: RFC 9110, section 6.6.2.
+		"what the trailer will have of what goes on": {
+			settings: "protocol: h2c\nheaders: {remove: [X-No]}",
+			fields:   []string{"Trailer", "X-T, Authorization,X-No, te", "trailer", "Content-Digest"},
+			want:     []string{"Trailer: X-T, Content-Digest"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

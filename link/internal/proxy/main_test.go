@@ -109,7 +109,9 @@ func (w *recorder) End(t call.Header) error {
 	w.ended, w.trailer = true, t
 	return w.fail
 }
-func (w *recorder) Begun() bool { return w.begun }
+func (w *recorder) Begun() bool           { return w.begun }
+func (w *recorder) Bound(context.Context) {}
+func (w *recorder) Unbound()              {}
 func (w *recorder) Upgrade(h call.Header) (io.ReadWriteCloser, error) {
 	w.status, w.header, w.begun = 101, h, true
 	return w.upgraded, w.fail

@@ -22,6 +22,8 @@ func (p *Proxy) perform(ctx context.Context, w call.ResponseWriter, c *Call) err
 	limit := &m.limit
 	limit.begin(ctx, t)
 	defer limit.stop()
+	w.Bound(limit)
+	defer w.Unbound() // before the limit ends with the call
 	m.body.limit = limit
 	if err := m.body.begin(limit, c.Request, int(t.Spec.Retry.MaxBodyBytes), t.CoversBody(c.Header)); err != nil {
 		return errBody(limit, err)
@@ -171,7 +173,7 @@ func (m *maker) make(ctx context.Context) (a *call.Answer, err error) {
 // need not be read for that: of a failure, and of a stream. A call of gRPC may
 // fail in its trailer, so it is a success once a message came.
 func (m *maker) decided(a *call.Answer) {
-	if a != nil && (m.outcome == resilience.Failure || a.Upgraded != nil || IsEventStream(a.Header)) {
+	if a != nil && (m.outcome == resilience.Failure || a.Upgraded != nil || a.Header.IsEventStream()) {
 		m.established()
 	}
 }
@@ -227,7 +229,7 @@ func (m *maker) explain(ctx context.Context, err error) error {
 	case call.Timeout:
 		return &refusal{code: call.UpstreamTimeout, detail: "the target did not answer in time"}
 	case call.Garbage:
-		return &refusal{code: call.UpstreamGarbage, detail: "the target's answer is not HTTP: " + failed.Err.Error()}
+		return &refusal{code: call.UpstreamGarbage, detail: "the target's answer cannot be passed on: " + failed.Err.Error()}
 	case call.Body:
 		return errBody(ctx, failed.Err)
 	case call.Unfit:

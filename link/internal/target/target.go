@@ -99,7 +99,7 @@ type Target struct {
 // New puts a target together. The configuration was validated.
 func New(s *spec.Target, p Parts) (*Target, error) {
 	t := &Target{
-		Parts: p, Spec: s, Host: s.Host, Slashes: s.EncodedSlashes == "allow",
+		Parts: p, Spec: s, Host: s.Authority(), Slashes: s.EncodedSlashes == "allow",
 		Concurrency: resilience.NewConcurrency(s.MaxConcurrent), Accepting: resilience.NewConcurrency(s.MaxConcurrent), Budget: resilience.NewBudget(s.Retry.Budget),
 		Backoff:  backoff.Policy{Kind: s.Retry.Backoff, Initial: s.Retry.InitialInterval, Max: s.Retry.MaxInterval, Jitter: s.Retry.Jitter},
 		removed:  map[string]bool{},
