@@ -11,7 +11,7 @@ import (
 // TLS is the block of TLS settings that every connector shares.
 type TLS struct {
 	Enabled    bool   `yaml:"enabled" doc:"Use TLS. Implied by any other key of this block."`
-	CAFile     string `yaml:"caFile" file:"true" doc:"PEM file of the authorities to trust instead of the system's."`
+	CAFile     string `yaml:"caFile" file:"true" doc:"PEM file of the authorities to trust instead of the system's. Read again when it changes, as all files here: for the next connection."`
 	CertFile   string `yaml:"certFile" file:"true" doc:"PEM file of the certificate to present."`
 	KeyFile    string `yaml:"keyFile" file:"true" secret:"true" doc:"PEM file of that certificate's key."`
 	ServerName string `yaml:"serverName" doc:"Name to expect in the server's certificate; default: the host dialled."`
@@ -31,30 +31,34 @@ func (t *TLS) Validate() error {
 	return nil
 }
 
-// Client is the configuration for dialling out. It fails when a file cannot
-// be read or does not hold what it should.
+// Client is for dialling out: each call of what it gives is the configuration of
+// one more connection, which the caller may change. All files are followed: what
+// changed counts from the next connection on. It fails when a file cannot be read
+// or does not hold what it should.
 //
-// A changed certificate is presented from the next handshake on. A changed
-// caFile needs a new Client, because the standard library checks the server
-// against the authorities it was given, and a check of our own in its stead is
-// a risk without a need: Files names the file, and what watches it rebuilds.
-func (t TLS) Client() (*tls.Config, error) {
-	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName}
-	if t.CAFile != "" {
-		pool, err := follow(t.authorities, t.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("read caFile: %w", err)
-		}
-		c.RootCAs, _ = pool.last()
-	}
+// One configuration for all connections would not do: crypto/tls checks servers
+// against the authorities that stand in it.
+func (t TLS) Client() (func() *tls.Config, error) {
+	base := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName}
 	if t.CertFile != "" || t.KeyFile != "" {
 		cert, err := follow(keyPair, t.CertFile, t.KeyFile)
 		if err != nil {
 			return nil, fmt.Errorf("read certFile and keyFile: %w", t.withoutKeyFile(err))
 		}
-		c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return cert.last() }
+		base.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return cert.last() }
 	}
-	return c, nil
+	if t.CAFile == "" {
+		return base.Clone, nil
+	}
+	pool, err := follow(t.authorities, t.CAFile)
+	if err != nil {
+		return nil, fmt.Errorf("read caFile: %w", err)
+	}
+	return func() *tls.Config {
+		c := base.Clone()
+		c.RootCAs, _ = pool.last() // there has been one
+		return c
+	}, nil
 }
 
 // Server is the configuration for a listener; caFile there means that clients

@@ -145,7 +145,7 @@ func TestTLS_followsItsFiles(t *testing.T) {
 		}
 		expect := func(wantServer, wantClient string) {
 			t.Helper()
-			s, c, err := handshake(t, client, server)
+			s, c, err := handshake(t, client(), server)
 			if s != wantServer || c != wantClient || err != nil {
 				t.Errorf("saw %q and %q, %v; want %q and %q", s, c, err, wantServer, wantClient)
 			}
@@ -164,12 +164,25 @@ func TestTLS_followsItsFiles(t *testing.T) {
 
 		write(t, in("clients.pem"), encode("CERTIFICATE", two.cert.Raw)+"\n")
 		time.Sleep(2 * time.Second)
-		if _, _, err := handshake(t, client, server); err == nil {
+		if _, _, err := handshake(t, client(), server); err == nil {
 			t.Error("a client of an authority that was taken away is let in")
 		}
 		two.issue(t, in("client.pem"), in("client.key"), "client-of-two")
 		time.Sleep(2 * time.Second)
 		expect("server-two", "client-of-two")
+
+		// UL7: the authorities that a client trusts are followed like all else.
+		two.issue(t, in("server.pem"), in("server.key"), "server-of-two")
+		time.Sleep(2 * time.Second)
+		if _, _, err := handshake(t, client(), server); err == nil || !strings.Contains(err.Error(), "unknown authority") {
+			t.Errorf("a server of an authority that is not in caFile: %v", err)
+		}
+		write(t, one.file, encode("CERTIFICATE", two.cert.Raw))
+		time.Sleep(2 * time.Second)
+		expect("server-of-two", "client-of-two")
+		write(t, one.file, "half written")
+		time.Sleep(2 * time.Second)
+		expect("server-of-two", "client-of-two")
 	})
 }
 
@@ -198,10 +211,18 @@ func TestTLS_refusesStrangers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, _, err = handshake(t, client, server); test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
+			if _, _, err = handshake(t, client(), server); test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
 				t.Errorf("got %v, want %q", err, test.want)
 			}
 		})
+	}
+}
+
+// dialling is what goes wrong for a client.
+func dialling(s TLS) func() (*tls.Config, error) {
+	return func() (*tls.Config, error) {
+		_, err := s.Client()
+		return nil, err
 	}
 }
 
@@ -214,9 +235,9 @@ func TestTLS_saysWhichFileIsWrong(t *testing.T) {
 		make func() (*tls.Config, error)
 		want string
 	}{
-		"no CA file":         {TLS{CAFile: "/no/ca"}.Client, "read caFile: open /no/ca"},
-		"junk CA file":       {TLS{CAFile: junk}.Client, "read caFile: " + junk + " holds no certificate in PEM form"},
-		"no client cert":     {TLS{CertFile: "/no/cert", KeyFile: key}.Client, "read certFile and keyFile: open /no/cert"},
+		"no CA file":         {dialling(TLS{CAFile: "/no/ca"}), "read caFile: open /no/ca"},
+		"junk CA file":       {dialling(TLS{CAFile: junk}), "read caFile: " + junk + " holds no certificate in PEM form"},
+		"no client cert":     {dialling(TLS{CertFile: "/no/cert", KeyFile: key}), "read certFile and keyFile: open /no/cert"},
 		"no server cert":     {TLS{CertFile: "/no/cert", KeyFile: key}.Server, "read certFile and keyFile: open /no/cert"},
 		"server without":     {TLS{Enabled: true}.Server, "TLS for a listener needs certFile and keyFile"},
 		"server's client CA": {TLS{CertFile: cert, KeyFile: key, CAFile: "/no/ca"}.Server, "read caFile: open /no/ca"},

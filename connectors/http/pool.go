@@ -19,7 +19,7 @@ import (
 type pool struct {
 	dialer      func(ctx context.Context, network, address string) (net.Conn, error)
 	address     string
-	tls         *tls.Config // nil: plain
+	tls         func() *tls.Config // for the next connection; nil: plain
 	dialTimeout time.Duration
 	idleTimeout time.Duration
 	maxAge      time.Duration
@@ -129,7 +129,7 @@ func (p *pool) dial(ctx context.Context, deadline time.Time) (*conn, error) {
 	}
 	c := newConn(nc, now)
 	if p.tls != nil {
-		if err := c.secure(bounded, p.tls); err != nil {
+		if err := c.secure(bounded, p.tls()); err != nil {
 			_ = nc.Close() // the handshake's error is the one to report
 			return nil, err
 		}

@@ -22,7 +22,7 @@ type target struct {
 	fixed     string // " HTTP/1.1", Host and the user's own headers
 	probeLine string // "OPTIONS /path?query"
 	hasQuery  bool
-	tls       *tls.Config // nil for http
+	tls       func() *tls.Config // for the next connection; nil for http
 }
 
 // newTarget expects a configuration that was validated.
@@ -45,13 +45,17 @@ func newTarget(cfg *SinkConfig) (*target, error) {
 		fixed:     fixedHeaders(u.Host, cfg.Headers),
 	}
 	if u.Scheme == "https" {
-		if t.tls, err = cfg.TLS.Client(); err != nil {
+		next, err := cfg.TLS.Client()
+		if err != nil {
 			return nil, fmt.Errorf("tls: %w", err)
 		}
-		t.tls = t.tls.Clone()
-		t.tls.NextProtos = []string{"http/1.1"}
-		if t.tls.ServerName == "" {
-			t.tls.ServerName = t.host
+		t.tls = func() *tls.Config {
+			c := next()
+			c.NextProtos = []string{"http/1.1"}
+			if c.ServerName == "" {
+				c.ServerName = t.host
+			}
+			return c
 		}
 	}
 	return t, nil

@@ -116,16 +116,12 @@ func (c *checker) connect(ctx context.Context, addr string) error {
 }
 
 func (c *checker) handshakes(ctx context.Context) error {
-	conf, err := c.cfg.TLS.Client()
+	dial, err := c.cfg.dialler(c.dial)
 	if err != nil {
 		return err
 	}
-	dial := c.dial
-	if dial == nil {
-		dial = (&net.Dialer{Timeout: c.cfg.DialTimeout}).DialContext
-	}
 	for _, broker := range c.cfg.brokers() {
-		conn, err := overTLS(dial, conf)(ctx, "tcp", address(broker))
+		conn, err := dial(ctx, "tcp", address(broker))
 		if err != nil {
 			return err
 		}

@@ -226,7 +226,7 @@ func TestClient_tls(t *testing.T) {
 		}
 	}
 	refused := errors.New("refused")
-	dial := overTLS(func(context.Context, string, string) (net.Conn, error) { return nil, refused }, &tls.Config{})
+	dial := overTLS(func(context.Context, string, string) (net.Conn, error) { return nil, refused }, func() *tls.Config { return &tls.Config{} })
 	if _, err := dial(t.Context(), "tcp", "b:1"); !errors.Is(err, refused) {
 		t.Errorf("a dial that fails: %v", err)
 	}

@@ -2,7 +2,6 @@ package kafka
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net"
 	"runtime/debug"
@@ -32,20 +31,14 @@ func (c *ClientConfig) options(dial DialFunc, logger *slog.Logger) ([]kgo.Opt, e
 	if m := c.SASL.mechanism(); m != nil {
 		opts = append(opts, kgo.SASL(m))
 	}
-	if c.TLS.IsZero() {
-		if dial != nil {
-			opts = append(opts, kgo.Dialer(dial))
-		}
+	if c.TLS.IsZero() && dial == nil {
 		return opts, nil
 	}
-	conf, err := c.TLS.Client()
+	dial, err := c.dialler(dial)
 	if err != nil {
-		return nil, fmt.Errorf("tls: %w", err)
+		return nil, err
 	}
-	if dial == nil {
-		return append(opts, kgo.DialTLSConfig(conf)), nil
-	}
-	return append(opts, kgo.Dialer(overTLS(dial, conf))), nil
+	return append(opts, kgo.Dialer(dial)), nil
 }
 
 // version is that of this module in the running binary.

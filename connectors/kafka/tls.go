@@ -7,14 +7,37 @@ import (
 	"net"
 )
 
-// overTLS dials by dial and speaks TLS over what comes of it.
-func overTLS(dial DialFunc, conf *tls.Config) DialFunc {
+// dialler is dial, or one of the network, with TLS on top where it is asked for.
+// It stands in place of kgo.DialTLSConfig, which keeps the authorities that it was
+// given for ever.
+func (c *ClientConfig) dialler(dial DialFunc) (DialFunc, error) {
+	if dial == nil {
+		dial = (&net.Dialer{Timeout: c.DialTimeout}).DialContext
+	}
+	if c.TLS.IsZero() {
+		return dial, nil
+	}
+	next, err := c.TLS.Client()
+	if err != nil {
+		return nil, fmt.Errorf("tls: %w", err)
+	}
+	secure := overTLS(dial, next)
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, c.DialTimeout)
+		defer cancel()
+		return secure(ctx, network, addr)
+	}, nil
+}
+
+// overTLS dials by dial and speaks TLS over what comes of it, each time as next
+// says.
+func overTLS(dial DialFunc, next func() *tls.Config) DialFunc {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := dial(ctx, network, addr)
 		if err != nil {
 			return nil, err
 		}
-		c := conf.Clone()
+		c := next()
 		if c.ServerName == "" {
 			if host, _, err := net.SplitHostPort(addr); err == nil {
 				c.ServerName = host

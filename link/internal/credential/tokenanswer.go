@@ -59,7 +59,7 @@ func (l lenient) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // CloseIdleConnections is what http.Client looks for.
 func (l lenient) CloseIdleConnections() {
-	if t, ok := l.RoundTripper.(*http.Transport); ok {
+	if t, ok := l.RoundTripper.(*transport); ok {
 		t.CloseIdleConnections()
 	}
 }

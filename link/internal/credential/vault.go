@@ -67,15 +67,6 @@ func NewVault(s *spec.Vault, p Parts) (*Vault, error) {
 	return v, nil
 }
 
-// newTransport asks for tokens and secrets.
-func newTransport(settings config.TLS, proxy *Proxy) (*http.Transport, error) {
-	client, err := settings.Client()
-	if err != nil {
-		return nil, err
-	}
-	return outbound(client, proxy), nil
-}
-
 // newProof is where the secret of a login is.
 func (v *Vault) newProof(a *spec.VaultAuth, p Parts) (source, error) {
 	switch {

@@ -3,6 +3,7 @@ package h1
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +20,7 @@ import (
 type TransportConfig struct {
 	Dial           func(ctx context.Context, network, address string) (net.Conn, error) // of net.Dialer
 	TLS            *tls.Config                                                          // nil: plain
+	Roots          func() *x509.CertPool                                                // authorities for the next connection; nil: those of TLS
 	ConnectTimeout time.Duration                                                        // TLS included; 5 s
 	ResponseHeader time.Duration                                                        // from the end of the request to the head of the answer; 0: what ctx leaves
 	Idle           time.Duration                                                        // of an unused connection; 90 s
@@ -105,7 +107,7 @@ func (t *Transport) connect(ctx context.Context, endpoint string) (*upstream, er
 	}
 	if t.cfg.TLS != nil {
 		nc = &underTLS{Conn: nc}
-		secure := tls.Client(nc, t.cfg.TLS)
+		secure := tls.Client(nc, Trusting(t.cfg.TLS, t.cfg.Roots))
 		if err := secure.HandshakeContext(ctx); err != nil {
 			_ = nc.Close() // the handshake says what is wrong
 			return nil, handshakeFailed(ctx, err)
@@ -113,6 +115,16 @@ func (t *Transport) connect(ctx context.Context, endpoint string) (*upstream, er
 		return newUpstream(endpoint, secure), nil
 	}
 	return newUpstream(endpoint, nc), nil
+}
+
+// Trusting is c with the authorities of now.
+func Trusting(c *tls.Config, roots func() *x509.CertPool) *tls.Config {
+	if roots == nil {
+		return c
+	}
+	c = c.Clone()
+	c.RootCAs = roots()
+	return c
 }
 
 // handshakeFailed says in words what crypto/tls says in none.

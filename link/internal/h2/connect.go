@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http"
 	"strings"
+
+	"github.com/lsm/fiso/link/internal/h1"
 )
 
 // ErrNoHTTP2 is a target that can be reached and speaks something else.
@@ -23,7 +25,7 @@ func (t *Transport) connect(ctx context.Context, endpoint string) (*http.ClientC
 		return nil, err
 	}
 	if t.cfg.TLS != nil {
-		secure := tls.Client(nc, t.cfg.TLS)
+		secure := tls.Client(nc, h1.Trusting(t.cfg.TLS, t.cfg.Roots))
 		err := secure.HandshakeContext(ctx)
 		if err == nil && secure.ConnectionState().NegotiatedProtocol != "h2" {
 			err = ErrNoHTTP2

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -25,6 +26,7 @@ import (
 type TransportConfig struct {
 	Dial           func(ctx context.Context, network, address string) (net.Conn, error) // of net.Dialer
 	TLS            *tls.Config                                                          // nil: plain, with prior knowledge; NextProtos is h2 unless it says more
+	Roots          func() *x509.CertPool                                                // authorities for the next connection; nil: those of TLS
 	ConnectTimeout time.Duration                                                        // TLS and the greeting of HTTP/2 included; 5 s
 	ResponseHeader time.Duration                                                        // from the end of the request to the head of the answer; 0: what ctx leaves
 	Idle           time.Duration                                                        // of an unused connection; 90 s

@@ -133,10 +133,10 @@ func TestProxy_isToldTheAddressOfATargetAndNothingElse(t *testing.T) {
 		got[s.Target] += "\n"
 	}
 	through := "connect to crm.invalid:8080 through the proxy " + o.url
-	if want := "find the address of crm.invalid\n" + through + "\n"; !strings.HasPrefix(got["crm"], want) || !strings.Contains(got["crm"], "OPTIONS /\n") {
+	if want := "find the address of crm.invalid:8080\n" + through + "\n"; !strings.HasPrefix(got["crm"], want) || !strings.Contains(got["crm"], "OPTIONS /\n") {
 		t.Errorf("check says %s", got["crm"])
 	}
-	if want := "find the address of crm.invalid\n" + through + ": the proxy " + o.url + ": it answers 407"; !strings.HasPrefix(got["wrong"], want) {
+	if want := "find the address of crm.invalid:8080\n" + through + ": the proxy " + o.url + ": it answers 407"; !strings.HasPrefix(got["wrong"], want) {
 		t.Errorf("check says %s", got["wrong"])
 	}
 	if strings.Contains(got["near"], "proxy") {

@@ -2,6 +2,7 @@ package instance
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 
 	"github.com/lsm/fiso/link/internal/call"
@@ -17,14 +18,17 @@ func newTransport(s *spec.Target, dial tunnel.Dial) (call.Transport, error) {
 	one := h1.TransportConfig{Dial: dial, ConnectTimeout: s.Timeouts.Connect, ResponseHeader: s.Timeouts.ResponseHeader, BodyIdle: s.Timeouts.Idle, Idle: s.Timeouts.IdleConnection, MaxHead: int(s.MaxAnswerHead)}
 	two := h2.TransportConfig{Dial: dial, ConnectTimeout: s.Timeouts.Connect, ResponseHeader: s.Timeouts.ResponseHeader, Idle: s.Timeouts.IdleConnection, MaxHead: int(s.MaxAnswerHead)}
 	if s.UsesTLS() {
-		tls, err := s.TLS.Client()
+		next, err := s.TLS.Client()
 		if err != nil {
 			return nil, err
 		}
+		tls := next()
 		if tls.ServerName == "" {
 			tls.ServerName, _ = s.Address()
 		}
 		one.TLS, two.TLS = tls, tls.Clone()
+		one.Roots = func() *x509.CertPool { return next().RootCAs }
+		two.Roots = one.Roots
 	}
 	switch {
 	case s.HTTP2():
