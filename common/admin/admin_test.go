@@ -298,6 +298,22 @@ func TestServer_givesThePlaceOfWhoeverAsksForNothingToTheNext(t *testing.T) {
 	}
 }
 
+// U31: each connection beyond the bound waited for a quarter of a second, so 500
+// that said nothing held a probe up for two, and a kubelet waits for one.
+func TestServer_aFloodOfConnectionsHoldsUpNoProbe(t *testing.T) {
+	s := start(t, Options{})
+	for range 500 {
+		dial(t, s, "")
+	}
+	begin := time.Now()
+	if line, err := firstLine(dial(t, s, probe)); err != nil || line != "HTTP/1.1 200 OK\r\n" {
+		t.Fatalf("%q, %v", line, err)
+	}
+	if took := time.Since(begin); took > time.Second {
+		t.Errorf("a probe took %v", took)
+	}
+}
+
 const probe = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 // dial opens a connection that ends with the test, and sends what it says.

@@ -25,7 +25,8 @@ const (
 	writeTimeout   = 30 * time.Second
 	idleTimeout    = 2 * time.Minute
 	// patience is how long a caller may take to read a part of its answer
-	// where others wait for its connection; a probe waits for a second.
+	// where others wait for its connection, and a tenth of it to send its
+	// request; a probe waits for a second.
 	patience = 250 * time.Millisecond
 	// shutdownTimeout is how long answers under way may take once Run is to
 	// end; then their connections are closed.

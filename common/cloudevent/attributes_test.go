@@ -73,6 +73,25 @@ func TestFromHeaders_readsBackWhatAttributesGave(t *testing.T) {
 	}
 }
 
+// U33: senders that write both had every event refused where their HTTP library
+// added a charset.
+func TestFromHeaders_takesTwoContentTypesThatSayTheSame(t *testing.T) {
+	for _, row := range []struct{ name, own, contentType string }{
+		{"a charset was added", "application/json", "application/json; charset=UTF-8"},
+		{"a charset was left out", "text/plain;charset=utf-8", "text/plain"},
+		{"in another case, with another blank", "Application/JSON;v=1", "application/json; v=1"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			var e Event
+			found, err := FromHeaders(HTTPPrefix, headers("ce-specversion", "1.0", "ce-id", "1", "ce-source", "/s", "ce-type", "t",
+				"ce-datacontenttype", row.own, "content-type", row.contentType), &e)
+			if !found || err != nil || e.DataContentType != row.contentType {
+				t.Errorf("%v, %v, content type %q", found, err, e.DataContentType)
+			}
+		})
+	}
+}
+
 func TestFromHeaders_saysWhatIsNoEventAndWhatIsABadOne(t *testing.T) {
 	for _, tc := range []struct {
 		name, want string // "" for: no event, no error
@@ -89,6 +108,8 @@ func TestFromHeaders_saysWhatIsNoEventAndWhatIsABadOne(t *testing.T) {
 		{"empty content type", "attribute datacontenttype is empty", []string{"ce_specversion", "1.0", "content-type", ""}},
 		{"content type that is none", `attribute datacontenttype: "json" is no content type`, []string{"ce_specversion", "1.0", "content-type", "json"}},
 		{"two content types", "ce_datacontenttype and content-type differ", []string{"ce_specversion", "1.0", "ce_datacontenttype", "text/plain", "content-type", "text/html"}},
+		{"two content types in other charsets", "ce_datacontenttype and content-type differ", []string{"ce_specversion", "1.0", "ce_datacontenttype", "text/plain", "content-type", "text/plain; charset=latin1"}},
+		{"two content types with other parameters", "ce_datacontenttype and content-type differ", []string{"ce_specversion", "1.0", "ce_datacontenttype", "application/json", "content-type", "application/json; profile=x"}},
 		{"not UTF-8", `attribute "subject": the value is not UTF-8`, []string{"ce_specversion", "1.0", "ce_subject", "a\xff"}},
 		{"content type not UTF-8", `attribute "datacontenttype": the value is not UTF-8`, []string{"ce_specversion", "1.0", "content-type", "a/b\xff"}},
 		{"bad time", "no RFC 3339 time", []string{"ce_time", "noon"}},

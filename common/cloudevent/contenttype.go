@@ -1,6 +1,7 @@
 package cloudevent
 
 import (
+	"maps"
 	"mime"
 	"strings"
 )
@@ -70,6 +71,19 @@ func isUTF8(charset string) bool {
 		}
 	}
 	return false
+}
+
+// sameType reports whether two content types say the same: HTTP libraries write
+// a charset of UTF-8 behind the type that they were given.
+func sameType(a, b string) bool {
+	kind, params, err := mime.ParseMediaType(a)
+	other, others, otherErr := mime.ParseMediaType(b)
+	if err != nil || otherErr != nil || !isUTF8(params["charset"]) || !isUTF8(others["charset"]) {
+		return false
+	}
+	delete(params, "charset")
+	delete(others, "charset")
+	return kind == other && maps.Equal(params, others)
 }
 
 // ValidContentType reports whether s is a media type by RFC 2046: type, slash,

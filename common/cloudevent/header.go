@@ -58,9 +58,13 @@ func (b *builder) headers(prefix string, headers iter.Seq2[string, []byte]) (boo
 		return b.finish(), nil
 	}
 	if own := b.e.DataContentType; own != "" {
-		if own != string(contentType) {
+		if own == string(contentType) {
+			return true, nil
+		}
+		if !sameType(own, string(contentType)) {
 			return false, fmt.Errorf("%sdatacontenttype and content-type differ: leave the first one out", prefix)
 		}
+		b.e.DataContentType = string(contentType)
 		return true, nil
 	}
 	return true, b.header("datacontenttype", contentType, false)

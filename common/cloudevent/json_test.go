@@ -416,3 +416,20 @@ func TestAppendString_seesEachByteThatNeedsMore(t *testing.T) {
 		}
 	}
 }
+
+// U21: a text that UTF-8 cannot say would become another text, and two that differ one.
+func TestParseJSON_refusesTextThatNoBytesStandFor(t *testing.T) {
+	for name, data := range map[string]string{"a first half": `"a\ud800"`, "a second half": `"\udc00b"`, "halves in the wrong order": `"\udc00\ud800"`} {
+		t.Run(name, func(t *testing.T) {
+			var e Event
+			const want = "parse CloudEvent: data is text with half of a surrogate pair, which is no character: send data_base64"
+			err := ParseJSON([]byte(`{"specversion":"1.0","datacontenttype":"text/plain","data":`+data+`}`), &e)
+			if err == nil || err.Error() != want {
+				t.Errorf("got %v and data %q", err, e.Data.Bytes())
+			}
+			if err := ParseJSON([]byte(`{"specversion":"1.0","data":`+data+`}`), &e); err != nil || string(e.Data.Bytes()) != data {
+				t.Errorf("data that is JSON goes on as it came: got %q, %v", e.Data.Bytes(), err)
+			}
+		})
+	}
+}

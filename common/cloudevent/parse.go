@@ -128,6 +128,9 @@ func (p *parser) finish() error {
 	case IsJSON(e.DataContentType):
 		e.Data = Data{bytes: p.data, json: true}
 	case p.data[0] == '"':
+		if loneSurrogate(p.data) {
+			return errors.New("data is text with half of a surrogate pair, which is no character: send data_base64")
+		}
 		s := unquote(p.data)
 		if !inUTF8(e.DataContentType) && !isASCII(s) {
 			return fmt.Errorf("data is text, and cannot become bytes of the charset that datacontenttype %.64q names: send data_base64", e.DataContentType)

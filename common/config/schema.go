@@ -14,6 +14,44 @@ func Schema(v any) map[string]any {
 	return s
 }
 
+// InterpolatedSchema is Schema of a part in which ${ENV} and ${file:/path} are
+// followed: a number, a duration or one of several words may be such a text.
+func InterpolatedSchema(v any) map[string]any {
+	return orReference(Schema(v))
+}
+
+// orReference is s with a reference allowed in each place of a value.
+func orReference(s object) object {
+	if properties, ok := s["properties"].(object); ok {
+		for name, p := range properties {
+			properties[name] = orReference(p.(object))
+		}
+	}
+	for _, inner := range [...]string{"items", "additionalProperties"} {
+		if p, ok := s[inner].(object); ok {
+			s[inner] = orReference(p)
+		}
+	}
+	if forms, ok := s["anyOf"].([]any); ok {
+		for i, form := range forms {
+			forms[i] = orReference(form.(object))
+		}
+		return s
+	}
+	text := s["type"] == "string" && s["enum"] == nil && s["pattern"] == nil && s["format"] == nil
+	if t := s["type"]; text || t == nil || t == "object" || t == "array" {
+		return s
+	}
+	outer := object{"anyOf": []any{s, object{"type": "string", "pattern": `\$\{`}}}
+	for _, about := range [...]string{"description", "default"} {
+		if v, ok := s[about]; ok {
+			outer[about] = v
+			delete(s, about)
+		}
+	}
+	return outer
+}
+
 func structType(v any) reflect.Type {
 	t := reflect.TypeOf(v)
 	for t.Kind() == reflect.Pointer {

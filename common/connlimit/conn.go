@@ -14,7 +14,8 @@ type phase int32
 
 const (
 	phaseIdle      phase = iota // it had one, and waits for another
-	phaseReceiving              // the caller sends it, or reads its answer
+	phaseFirst                  // its first head is awaited
+	phaseReceiving              // the caller sends the rest, or reads the answer
 	phaseWorking                // it is being answered
 )
 

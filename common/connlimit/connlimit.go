@@ -10,8 +10,11 @@
 // this order:
 //
 //   - of the one that is idle, since its last answer, for the longest time;
-//   - of the one whose first head, or body, or whose reading of the answer is
-//     the slowest, once that takes longer than the patience of the listener.
+//   - of the one whose first head is awaited for the longest time, once that is
+//     more than a tenth of the patience of the listener: a head comes as one with
+//     its connection, and whoever floods a port with connections sends none;
+//   - of the one whose body or whose reading of the answer is the slowest, once
+//     that takes longer than the patience.
 //
 // Where all are worked on, it waits, and further ones do in the system's queue.
 //
@@ -83,7 +86,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 
 func (l *Listener) enter(inner net.Conn) *Conn {
 	c := &Conn{Conn: inner, l: l, heading: true}
-	c.set(phaseReceiving)
+	c.set(phaseFirst)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.conns[c] = struct{}{}
@@ -94,30 +97,47 @@ func (l *Listener) now() time.Duration { return time.Since(l.born) }
 
 // makeRoom closes one connection, or says when to look again.
 func (l *Listener) makeRoom() time.Duration {
-	var idle, slow *Conn
-	var idles, slows time.Duration // since when
+	again := l.patience
+	for _, o := range l.oldest() {
+		if o.conn == nil {
+			continue
+		}
+		left := o.since - l.now()
+		switch o.phase {
+		case phaseFirst:
+			left += l.patience / 10
+		case phaseReceiving:
+			left += l.patience
+		}
+		if left <= 0 {
+			_ = o.conn.Close() // it is given up
+			return 0
+		}
+		again = min(again, left)
+	}
+	return again
+}
+
+// standing is a connection, and since when it has been in a phase.
+type standing struct {
+	conn  *Conn
+	phase phase
+	since time.Duration
+}
+
+// oldest is those that have been for the longest time in each phase but the last,
+// in the order in which they make room.
+func (l *Listener) oldest() [phaseWorking]standing {
+	var oldest [phaseWorking]standing
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	for c := range l.conns {
-		switch p, since := c.standing(); {
-		case p == phaseIdle && (idle == nil || since < idles):
-			idle, idles = c, since
-		case p == phaseReceiving && (slow == nil || since < slows):
-			slow, slows = c, since
+		p, since := c.standing()
+		if p != phaseWorking && (oldest[p].conn == nil || since < oldest[p].since) {
+			oldest[p] = standing{c, p, since}
 		}
 	}
-	l.mu.Unlock()
-	if idle == nil {
-		left := l.patience
-		if slow != nil {
-			left += slows - l.now()
-		}
-		if left > 0 {
-			return left
-		}
-		idle = slow
-	}
-	_ = idle.Close() // it is given up
-	return 0
+	return oldest
 }
 
 // dropLargestHead closes the connection that has sent the most without

@@ -2,12 +2,12 @@ package http
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	nethttp "net/http"
+	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -22,7 +22,7 @@ const (
 	// restarts refuses nobody.
 	linger = 5 * time.Second
 	// patience is how long a caller may take to send its body before its place
-	// may be given to another.
+	// may be given to another; for the head of its first request, a tenth of it.
 	patience = time.Second
 	// answerWrite is how long a caller may take to read its answer.
 	answerWrite = 10 * time.Second
@@ -34,8 +34,10 @@ type Listeners struct {
 	mu     sync.Mutex
 	open   map[string]*listener // by listen address as configured
 	closed bool
-	alone  bool          // for one source: no lingering
-	linger time.Duration // 0: linger; for tests
+	end    chan struct{}  // closed with the Listeners, if any was replaced
+	ending sync.WaitGroup // listeners that were replaced
+	alone  bool           // for one source: no lingering
+	linger time.Duration  // 0: linger; for tests
 }
 
 // settings are those parts of a configuration that a listener has once.
@@ -65,6 +67,14 @@ func (s settings) differs(o settings) string {
 	return ""
 }
 
+// paths are the routes of a port, which outlive its listener.
+type paths struct {
+	mu     sync.RWMutex
+	routes map[string]*route
+}
+
+func newPaths() *paths { return &paths{routes: map[string]*route{}} }
+
 // listener is one open port with its paths.
 type listener struct {
 	address  string
@@ -78,10 +88,9 @@ type listener struct {
 
 	linger time.Duration
 
-	mu     sync.RWMutex
-	routes map[string]*route
-	used   int         // sources that joined and did not leave; guarded by Listeners.mu
-	timer  *time.Timer // guarded by Listeners.mu
+	*paths
+	used  int         // sources that joined and did not leave; guarded by Listeners.mu
+	timer *time.Timer // guarded by Listeners.mu
 }
 
 // join gives s its path on its address, and listens if nobody does yet.
@@ -93,13 +102,11 @@ func (ls *Listeners) join(s *Source) (*listener, error) {
 	}
 	want := s.settings()
 	l := ls.open[s.cfg.Listen]
-	if l != nil && (l.stopped() || l.used == 0 && l.settings != want) {
-		ls.shut(l)
-		l = nil
-	}
-	if l == nil {
+	opened := l == nil || l.stopped() || l.used == 0 && l.settings != want
+	if opened {
+		port, all := ls.replace(l)
 		var err error
-		if l, err = listen(s.cfg.Listen, want, ls.lingers(), s.logger); err != nil {
+		if l, err = listen(s.cfg.Listen, port, all, want, ls.lingers(), s.logger); err != nil {
 			return nil, err
 		}
 		if ls.open == nil {
@@ -112,6 +119,9 @@ func (ls *Listeners) join(s *Source) (*listener, error) {
 	}
 	if err := l.give(s); err != nil {
 		return nil, err
+	}
+	if opened { // not before the path is there: a caller must not hear 404
+		l.serve()
 	}
 	l.used++
 	if l.timer != nil {
@@ -155,10 +165,17 @@ func (ls *Listeners) lingers() time.Duration {
 func (ls *Listeners) Close() {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
+	if ls.closed {
+		return
+	}
 	ls.closed = true
 	for _, l := range ls.open {
 		ls.shut(l)
 	}
+	if ls.end != nil {
+		close(ls.end)
+	}
+	ls.ending.Wait()
 }
 
 // shut closes a listener and waits until its server has stopped. Requests that
@@ -174,19 +191,15 @@ func (ls *Listeners) shut(l *listener) {
 		t.shut()
 	}
 	l.mu.RUnlock()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	if l.server.Shutdown(ctx) != nil {
-		// Connections that are still open have nothing to be answered: all
-		// sources have left. Closing a socket twice is its only failure.
-		_ = l.server.Close()
-	}
-	<-l.done
+	l.shut()
 }
 
-// listen opens a port and serves it.
-func listen(address string, s settings, linger time.Duration, logger *slog.Logger) (*listener, error) {
-	l := &listener{address: address, settings: s, linger: linger, done: make(chan struct{}), routes: map[string]*route{}}
+// listen opens a port, or goes on with one that is open; serve answers there.
+func listen(address string, port *os.File, all *paths, s settings, linger time.Duration, logger *slog.Logger) (*listener, error) {
+	if port != nil {
+		defer port.Close() //nolint:errcheck // the socket has a descriptor of its own
+	}
+	l := &listener{address: address, settings: s, linger: linger, done: make(chan struct{}), paths: all}
 	l.server = newServer(s, logger)
 	l.server.Handler = l
 	if !s.tls.IsZero() {
@@ -196,7 +209,7 @@ func listen(address string, s settings, linger time.Duration, logger *slog.Logge
 		}
 	}
 	var err error
-	if l.socket, err = net.Listen("tcp", address); err != nil {
+	if l.socket, err = open(address, port); err != nil {
 		if errors.Is(err, syscall.EADDRINUSE) {
 			return nil, fmt.Errorf("listen %s: the address is in use by another program, or by a source that writes it differently; free it, or change listen: %w", address, err)
 		}
@@ -206,14 +219,6 @@ func listen(address string, s settings, linger time.Duration, logger *slog.Logge
 		l.loopback = tcp.IP.IsLoopback()
 	}
 	l.bounded = connlimit.New(l.socket, connections(s.maxConnections), patience)
-	go func() {
-		defer close(l.done)
-		if l.server.TLSConfig != nil {
-			l.err = l.server.ServeTLS(l.bounded, "", "")
-		} else {
-			l.err = l.server.Serve(l.bounded)
-		}
-	}()
 	return l, nil
 }
 

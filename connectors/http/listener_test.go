@@ -167,7 +167,7 @@ func TestListeners_closeAPortThatNobodyTookOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		// The server's own goroutine waits on the network, outside of the
 		// bubble's clock, so the listener is a stand-in here.
-		l := &listener{address: cfg.Listen, settings: s.settings(), done: make(chan struct{}), routes: map[string]*route{}, server: &nethttp.Server{}}
+		l := &listener{address: cfg.Listen, settings: s.settings(), done: make(chan struct{}), paths: newPaths(), server: &nethttp.Server{}}
 		close(l.done)
 		ls.open = map[string]*listener{cfg.Listen: l}
 		l.used = 1
@@ -186,7 +186,7 @@ func TestListeners_closeAPortThatNobodyTookOver(t *testing.T) {
 }
 
 func TestListen_failsOnWhatIsNoAddress(t *testing.T) {
-	if _, err := listen("127.0.0.1:99999", settings{}, 0, slog.New(slog.DiscardHandler)); err == nil {
+	if _, err := listen("127.0.0.1:99999", nil, newPaths(), settings{}, 0, slog.New(slog.DiscardHandler)); err == nil {
 		t.Error("listening")
 	}
 }

@@ -3,9 +3,11 @@ package http
 import (
 	"context"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/lsm/fiso/common/config"
 	"github.com/lsm/fiso/common/connector"
 )
 
@@ -101,6 +103,69 @@ func TestReload_refusesNobody(t *testing.T) {
 				t.Errorf("%d bytes are held, %d wait, %d are on their way", held, waiting, arrivals)
 			}
 		})
+	}
+}
+
+// U32: a reload that changed what belongs to the port closed it for a while, so
+// callers were refused; and a port that was open before its path answered 404.
+func TestReload_refusesNobodyWhenThePortChanges(t *testing.T) {
+	var c collect
+	r := newReload(t, sourceConfig(), c.handle)
+	url, end := r.first.url, make(chan struct{})
+	var callers sync.WaitGroup
+	for range 8 {
+		callers.Go(func() {
+			for {
+				select {
+				case <-end:
+					return
+				default:
+				}
+				a := <-post(t.Context(), client, url, strings.NewReader("x"))
+				if a.Response == nil {
+					t.Errorf("a caller was refused: %s", a.body)
+				} else if a.StatusCode != 200 && (a.StatusCode != 503 || a.Header.Get("Retry-After") != "1") {
+					t.Errorf("%d %s", a.StatusCode, a.body)
+				}
+			}
+		})
+	}
+	for i := range 20 {
+		r.stop()
+		r.cfg.MaxHeaderBytes = config.Bytes(32<<10 + i)
+		r.first = r.second(c.handle)
+	}
+	close(end)
+	callers.Wait()
+}
+
+// U32: what is on its way when the port changes goes to the next source, too, on
+// the connection that it has; and a connection that says nothing holds up no end.
+func TestReload_whatIsOnItsWayOutlivesItsPort(t *testing.T) {
+	var one, two collect
+	r := newReload(t, sourceConfig(), one.handle)
+	upload, silent := dialRaw(t, r.first.url, nil), dialRaw(t, r.first.url, nil)
+	upload.say(begin(4) + "ab")
+	silent.say("P")
+	path, old := r.first.path(t), r.first.listener(t)
+	eventually(t, "both are there", func() bool { _, _, arrivals := path.holds(); return arrivals == 1 && old.bounded.Len() == 2 })
+	r.stop()
+	r.cfg.MaxHeaderBytes = 48 << 10
+	r.second(two.handle)
+	upload.say("cd")
+	upload.answer().want(t, 200, "")
+	if got := two.messages(); len(one.messages()) != 0 || len(got) != 1 || string(got[0].Value) != "abcd" {
+		t.Errorf("%d and %d messages", len(one.messages()), len(got))
+	}
+	eventually(t, "the connection is closed after its answer", func() bool { return old.bounded.Len() == 1 })
+	begin := time.Now()
+	r.ls.Close()
+	r.ls.Close()
+	if took := time.Since(begin); took > defaultDrain/2 {
+		t.Errorf("the end took %v", took)
+	}
+	if n := old.bounded.Len(); n != 0 {
+		t.Errorf("%d connections are left", n)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"slices"
+	"time"
 
 	"github.com/lsm/fiso/common/connector"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -183,8 +184,40 @@ func (c *checker) matching(ctx context.Context, reads func(string) bool) ([]stri
 	return topics, nil
 }
 
+// group waits a while for a coordinator: a new cluster has none until it is first
+// asked for one, and then takes seconds to make its topic of offsets.
 func (c *checker) group(ctx context.Context, group string) error {
-	if at := c.adm.FindGroupCoordinators(ctx, group)[group]; at.Err == nil {
+	patience := time.After(coordinatorWithin)
+	for {
+		err := c.coordinated(ctx, group)
+		if !isAny(err, notYet) {
+			return err
+		}
+		select {
+		case <-time.After(coordinatorLook):
+			continue
+		case <-patience:
+		case <-ctx.Done():
+		}
+		return fmt.Errorf("the cluster has no coordinator for the group yet: %w", err)
+	}
+}
+
+const (
+	coordinatorWithin = 5 * time.Second
+	coordinatorLook   = 200 * time.Millisecond
+)
+
+// notYet is what a coordinator that comes up answers, or others for it.
+var notYet = []error{kerr.CoordinatorNotAvailable, kerr.CoordinatorLoadInProgress, kerr.NotCoordinator}
+
+// coordinated tries the group's coordinator once.
+func (c *checker) coordinated(ctx context.Context, group string) error {
+	at := c.adm.FindGroupCoordinators(ctx, group)[group]
+	if isAny(at.Err, notYet) {
+		return at.Err
+	}
+	if at.Err == nil {
 		if err := c.reach(ctx, kgo.BrokerMetadata{NodeID: at.NodeID, Host: at.Host, Port: at.Port}); err != nil {
 			return fmt.Errorf("find the group's coordinator: %w", err)
 		}

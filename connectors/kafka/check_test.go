@@ -74,6 +74,24 @@ func TestCheck_namesTheStepThatFails(t *testing.T) {
 	}
 }
 
+// U23: a new cluster has no coordinator until it is first asked for one.
+func TestCheck_waitsForTheFirstCoordinator(t *testing.T) {
+	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
+	f := c.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.FindCoordinator}, Err: kerr.CoordinatorNotAvailable, Count: 5})
+	for _, s := range checkSource(t, testSource(c)) {
+		if s.Err != nil {
+			t.Errorf("%s: %v", s.Name, s.Err)
+		}
+	}
+	f.Remove()
+	c.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.FindCoordinator}, Err: kerr.CoordinatorNotAvailable, Count: -1})
+	steps := checkSource(t, testSource(c))
+	const want = "the cluster has no coordinator for the group yet: COORDINATOR_NOT_AVAILABLE"
+	if last := steps[len(steps)-1]; last.Err == nil || !strings.HasPrefix(last.Err.Error(), want) {
+		t.Errorf("%s: %v, want %q", last.Name, last.Err, want)
+	}
+}
+
 func TestSink_check(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{
 		Topics:  map[string]int32{"t": 1},

@@ -52,12 +52,16 @@ func (c *kafkaLetters) read(ctx context.Context, since time.Time, fn func(Stored
 	opts := kafka.ReadOptions{MaxBatchBytes: int64(c.MaxBatch), OnSkip: func(s kafka.Skip) error {
 		return fn(StoredLetter{Place: fmt.Sprintf("%d:%d", s.Partition, s.From), Err: s.Err, Unread: int(s.To - s.From + 1)})
 	}}
-	return kafka.ReadTopic(ctx, c.ClientConfig, c.Topic, opts, func(r kafka.Record) error {
+	err := kafka.ReadTopic(ctx, c.ClientConfig, c.Topic, opts, func(r kafka.Record) error {
 		m := &connector.Message{Key: r.Key, Value: r.Value, Headers: r.Headers}
 		s := StoredLetter{Place: fmt.Sprintf("%d:%d", r.Partition, r.Offset)}
 		s.Letter, s.Err = deadletter.Parse(m)
 		return pass(s, since, fn)
 	})
+	if errors.Is(err, kafka.ErrNoTopic) {
+		return nil // nothing failed yet: the first dead letter creates the topic
+	}
+	return err
 }
 
 func (c *fileLetters) read(ctx context.Context, since time.Time, fn func(StoredLetter) error) error {

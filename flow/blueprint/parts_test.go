@@ -29,7 +29,12 @@ func env() Env {
 	}
 }
 
+// U25: and so it accepts ${ENV} where the file follows it, and nowhere else.
 func TestSchema_acceptsWhatParseDoesAndPointsAtWhatItDoesNot(t *testing.T) {
+	t.Setenv("SECONDS", "5s")
+	t.Setenv("COUNT", "7")
+	t.Setenv("WORD", "batch")
+	t.Setenv("SIZE", "1MiB")
 	text, err := json.Marshal(Schema())
 	if err != nil {
 		t.Fatal(err)
@@ -54,6 +59,11 @@ func TestSchema_acceptsWhatParseDoesAndPointsAtWhatItDoesNot(t *testing.T) {
 		{"the contract's", printed, true},
 		{"a FlowDefinition", definition, true},
 		{"http to kafka", "name: a\n" + httpIn + "sink: {type: kafka, config: {brokers: [b], topic: t, key: data.x}}\nerrorHandling: {deadLetter: {type: file, config: {path: /x}}}\n", true},
+		{"references in settings of a connector", "name: a\n" + strings.Replace(httpIn, "config: {", `config: {maxBodyBytes: "${SIZE}", readTimeout: "${SECONDS}", `, 1) +
+			`sink: {type: http, config: {url: "http://${COUNT}", mode: "${WORD}", timeout: "${SECONDS}", maxConnections: "${COUNT}", retryOn: ["${STATUS:-409}"]}}` +
+			"\nerrorHandling: {onExhausted: block}\n", true},
+		{"a reference that is none", "name: a\n" + kafkaIn + `sink: {type: http, config: {url: x, timeout: "$SECONDS"}}` + "\n", false},
+		{"a reference where none is followed", "name: a\n" + kafkaIn + out + `delivery: {maxInFlight: "${COUNT}"}` + "\n", false},
 		{"no name", kafkaIn + out, false},
 		{"a typo", "name: a\npauesd: true\n" + kafkaIn + out, false},
 		{"a typo in a connector's settings", "name: a\n" + strings.Replace(kafkaIn, "topic", "topc", 1) + out, false},

@@ -56,7 +56,7 @@ func byType(part object, configs map[string]any) {
 	part["properties"].(object)["type"].(object)["enum"] = names
 	var cases []any
 	for _, name := range names {
-		s := config.Schema(configs[name])
+		s := config.InterpolatedSchema(configs[name])
 		delete(s, "$schema")
 		then := object{"properties": object{"config": s}}
 		if s["required"] != nil {

@@ -7,6 +7,8 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
+
+	"github.com/lsm/fiso/common/terminal"
 )
 
 // Exit codes of the contract, section 3.7.
@@ -71,8 +73,13 @@ func Main(ctx context.Context, args []string, io IO) int {
 
 // printf and errorf write to the person. A reader that went away (a closed
 // pipe) is no failure of the command.
-func (a *app) printf(format string, args ...any) { _, _ = fmt.Fprintf(a.Out, format, args...) }
-func (a *app) errorf(format string, args ...any) { _, _ = fmt.Fprintf(a.Err, format, args...) }
+func (a *app) printf(format string, args ...any) { say(a.Out, format, args...) }
+func (a *app) errorf(format string, args ...any) { say(a.Err, format, args...) }
+
+// say prints for a person, and what strangers wrote steers no terminal.
+func say(w io.Writer, format string, args ...any) {
+	_, _ = io.WriteString(w, terminal.Text(fmt.Sprintf(format, args...)))
+}
 
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/lsm/fiso/common/terminal"
 	"github.com/lsm/fiso/flow/blueprint"
 )
 
@@ -154,7 +155,7 @@ func (a *app) printGroups(flow *blueprint.Blueprint, groups []*group, total, lim
 		shown = groups[:limit]
 	}
 	for _, g := range shown {
-		_, _ = fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\n", g.Count, g.Code, g.Last.Format(time.RFC3339), g.Example, g.Message)
+		_, _ = fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\n", g.Count, terminal.Line(g.Code), g.Last.Format(time.RFC3339), g.Example, terminal.Line(g.Message))
 	}
 	_ = t.Flush()
 	if len(shown) < len(groups) {

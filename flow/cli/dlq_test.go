@@ -194,6 +194,38 @@ func TestDlq_goesOnPastABatchThatItCannotUnpack(t *testing.T) {
 	call(t, "dlq", "show", "--flow", raised, "0:1").wants(t, 0, "from       orders, partition 2, offset 2", "")
 }
 
+// U22: what a stranger wrote into a dead letter steers no terminal and adds no line.
+func TestDlq_showsWhatStrangersWroteAsText(t *testing.T) {
+	letter := someLetters()[0]
+	letter.Code, letter.Reason = fault.SinkRejected, "\x1b[2J422\nvalue      forged"
+	letter.Message.Key = []byte("k\rplace")
+	letter.Message.Value = []byte("{\n\"a\": \"\x1b]0;title\x07\"}")
+	letter.Message.Headers = []connector.Header{{Key: "x\ny", Value: []byte("\u202ered")}}
+	file := withFile(t, letter)
+	r := call(t, "dlq", "show", "--flow", file, "1")
+	for _, says := range []string{
+		`message    \x1b[2J422\nvalue      forged` + "\n", `key        k\x0dplace` + "\n", `header     x\ny: \u202ered` + "\n",
+		"value      {\n\"a\": \"\\x1b]0;title\\x07\"}\n",
+	} {
+		r.wants(t, 0, says, "")
+	}
+	call(t, "dlq", "list", "--flow", file).wants(t, 0, `  1        \x1b[2J422\nvalue      forged`+"\n", "")
+	if j := decode[shownLetter](t, call(t, "dlq", "show", "--flow", file, "1", "-o", "json")); j.Message != letter.Reason || j.Value.Text != string(letter.Message.Value) {
+		t.Errorf("JSON is exact: %+v", j)
+	}
+}
+
+// U23: a flow of which nothing failed yet has no topic for dead letters, and that is no error.
+func TestDlq_aTopicThatIsMissingHoldsNone(t *testing.T) {
+	cluster := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"orders": 1}})
+	file := write(t, t.TempDir(), "orders.yaml", fmt.Sprintf(`name: orders
+source: {type: kafka, config: {brokers: %q, topic: orders, consumerGroup: g}}
+sink: {type: stdout}
+`, cluster.Brokers()[0]))
+	call(t, "dlq", "list", "--flow", file).wants(t, 0, "orders: 0 dead letters in Kafka topic fiso-dlq-orders of ", "")
+	call(t, "dlq", "show", "--flow", file, "0:1").wants(t, 1, "", "no dead letter at 0:1 of Kafka topic fiso-dlq-orders of ")
+}
+
 func TestDlq_saysWhenThereIsNone(t *testing.T) {
 	file := write(t, t.TempDir(), "hooks.yaml", `name: hooks
 source: {type: http, config: {listen: "127.0.0.1:0", path: /hooks}}

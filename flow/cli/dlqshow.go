@@ -6,11 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
+	"github.com/lsm/fiso/common/terminal"
 	"github.com/lsm/fiso/flow/blueprint"
 	"github.com/lsm/fiso/flow/deadletter"
 )
@@ -184,11 +186,11 @@ func (c *content) String() string {
 
 func (a *app) printLetter(l shownLetter) {
 	row := func(name, format string, args ...any) {
-		a.printf("%-10s "+format+"\n", append([]any{name}, args...)...)
+		a.printf("%-10s %s\n", name, terminal.Line(fmt.Sprintf(format, args...)))
 	}
 	row("place", "%s", l.Place)
 	if l.Fault != "" {
-		row("damaged", "%s", l.Fault)
+		row("damaged", "%s", strings.ReplaceAll(l.Fault, "\n", "; "))
 	}
 	row("code", "%s", l.Code)
 	row("message", "%s", l.Message)
@@ -202,7 +204,7 @@ func (a *app) printLetter(l shownLetter) {
 	for _, h := range l.Headers {
 		row("header", "%s: %v", h.Name, h.Value)
 	}
-	row("value", "%v", l.Value)
+	a.printf("%-10s %v\n", "value", l.Value)
 	switch l.Now.Verdict {
 	case "passes":
 		row("today", "it would be sent: %s", l.Now.Event)

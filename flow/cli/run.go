@@ -31,6 +31,7 @@ runs, an invalid file leaves the running flow as it is, and an outage holds it.
 
 SIGTERM and Ctrl-C drain: events under way are finished, what is settled is
 committed, the rest goes back to the source. A second signal ends at once.
+SIGHUP does nothing (files are followed anyway), but drains in a terminal.
 
 Environment: FISO_CONFIG_DIR (` + defaultDir + `), FISO_METRICS_ADDR (` + defaultMetricsAddr + `),
 FISO_LOG_LEVEL (info), and OTEL_* as OpenTelemetry defines them. Flags and

@@ -20,10 +20,11 @@ const MaxDeaths = 32
 //
 // A flow that reads its own is misled by its brokers' addresses, or its topics
 // have other names there: all else is refused when its file is read. A record
-// that was put back into its first topic, headers and all, is no such one.
+// that was put back into its first topic, headers and all, is no such one. What
+// was read from no broker is none either: its headers are its sender's own.
 func again(l *Letter, topic string) error {
 	m := l.Message
-	if m.Position.Topic == topic && header(m, HeaderFlow) == l.Flow && header(m, HeaderTopic) != "" {
+	if m.Position.Known() && m.Position.Topic == topic && header(m, HeaderFlow) == l.Flow && header(m, HeaderTopic) != "" {
 		return fmt.Errorf("%s: %w: let the flow not read %s", m.Position, ErrStands, topic)
 	}
 	if n := deaths(m); n >= MaxDeaths {
@@ -35,8 +36,12 @@ func again(l *Letter, topic string) error {
 }
 
 // deaths is how many dead letters in a row were made of a message before. What
-// is no number of ours is none.
+// is no number of ours is none, and so is what no broker kept: whoever calls an
+// HTTP source could hold the flow with it.
 func deaths(m *connector.Message) int {
+	if !m.Position.Known() {
+		return 0
+	}
 	p := parser{}
 	return p.number(HeaderDeaths, header(m, HeaderDeaths), 31)
 }

@@ -103,3 +103,25 @@ func TestKafka_aBrokenCountIsNone(t *testing.T) {
 		}
 	}
 }
+
+// U24: headers that a caller of an HTTP source sends hold no flow, and settle no event that is stored nowhere.
+func TestKafka_headersOfACallerAreNoEarlierDeath(t *testing.T) {
+	for name, headers := range map[string][]connector.Header{
+		"a count of deaths":           {h(HeaderDeaths, strconv.Itoa(MaxDeaths))},
+		"a letter of this very topic": {h(HeaderFlow, letter().Flow), h(HeaderTopic, "hooks")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var stored []connector.Header
+			k := NewKafka(producerFunc(func(_ context.Context, _ string, _, _ []byte, hs []connector.Header) error { stored = hs; return nil }), "hooks", nil)
+			l := letter()
+			l.Message.Position = connector.Position{Topic: "hooks", Partition: -1, Offset: -1}
+			l.Message.Headers = headers
+			if err := k.Write(t.Context(), l); err != nil {
+				t.Fatal(err)
+			}
+			if got := header(&connector.Message{Headers: stored}, HeaderDeaths); got != "1" {
+				t.Errorf("the letter counts %q deaths", got)
+			}
+		})
+	}
+}

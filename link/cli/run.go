@@ -25,6 +25,7 @@ taken over without cutting the calls of targets that did not change, and a file
 that is not valid changes nothing.
 
 SIGTERM and Ctrl-C let calls under way finish; a second signal ends at once.
+SIGHUP does nothing (files are followed anyway), but ends it in a terminal.
 
 Environment: FISO_LINK_CONFIG (` + defaultFile + `), FISO_LOG_LEVEL (info;
 debug tells of every call), and OTEL_* as OpenTelemetry defines them: traces are

@@ -36,7 +36,7 @@ func (t *Target) forgetPlaces() {
 
 // Schema is the JSON Schema of a configuration file.
 func Schema() map[string]any {
-	s := config.Schema(&Config{})
+	s := config.InterpolatedSchema(&Config{})
 	s["title"] = "fiso-link configuration"
 	return s
 }

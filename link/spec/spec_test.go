@@ -259,9 +259,10 @@ func TestConfig_connectsToTheBrokersAsItIsTold(t *testing.T) {
 	}
 }
 
+// U25: and it takes references, as the file does.
 func TestSchema_isJSON(t *testing.T) {
 	text, err := json.Marshal(Schema())
-	if err != nil || !strings.Contains(string(text), "circuitBreaker") {
+	if err != nil || !strings.Contains(string(text), "circuitBreaker") || !strings.Contains(string(text), `"pattern":"\\$\\{"`) {
 		t.Error(string(text), err)
 	}
 }

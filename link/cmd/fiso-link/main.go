@@ -14,11 +14,18 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	terminal := term.IsTerminal(int(os.Stderr.Fd()))
+	ends := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if terminal { // SIGHUP says that it was closed
+		ends = append(ends, syscall.SIGHUP)
+	} else { // or somebody asks for a reload, and files are followed anyway
+		signal.Ignore(syscall.SIGHUP)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), ends...)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	code := cli.Main(ctx, os.Args[1:], cli.IO{
 		Out: os.Stdout, Err: os.Stderr,
-		Terminal:    term.IsTerminal(int(os.Stderr.Fd())),
+		Terminal:    terminal,
 		OutTerminal: term.IsTerminal(int(os.Stdout.Fd())),
 		Getenv:      os.Getenv,
 	})
