@@ -3,9 +3,15 @@ package credential
 import (
 	"context"
 	"net"
+	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
+	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/spec"
 )
 
@@ -55,4 +61,31 @@ func TestProxy_withoutItsPasswordIsNotAsked(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "the environment variable that proxy.secretRef.envVar names holds nothing") {
 		t.Error(err)
 	}
+}
+
+// UL10, UL7: a password that was changed counts for the next tunnel.
+func TestProxy_followsTheFileOfItsPassword(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "password")
+	write := func(password string) {
+		if err := os.WriteFile(path, []byte(password), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("one")
+	synctest.Test(t, func(t *testing.T) {
+		p, err := NewProxy("proxy", &spec.Proxy{URL: "http://a:1", Username: "anna", SecretRef: &spec.SecretRef{FilePath: path}}, true, Parts{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Close()
+		for _, want := range []string{"one", "another"} {
+			write(want)
+			time.Sleep(2 * recheck)
+			var out call.Outgoing
+			err := p.password.Apply(t.Context(), &out)
+			if _, got, _ := (&http.Request{Header: http.Header{"Authorization": {out.Header.Get("Authorization")}}}).BasicAuth(); got != want || err != nil {
+				t.Errorf("%q instead of %q: %v", got, want, err)
+			}
+		}
+	})
 }
