@@ -26,28 +26,30 @@ type Config struct {
 // Target is one destination: an entry of targets, or the spec of a LinkTarget.
 // It does not change once it was read.
 type Target struct {
-	Name           string         `yaml:"name" required:"true" doc:"Name in the path /link/{name}/…: lower-case letters, digits and dashes."`
-	Protocol       string         `yaml:"protocol" default:"https" enum:"http|https|h2c|grpc|kafka" doc:"How it is spoken to: http (HTTP/1.1), https (HTTP/1.1; calls of gRPC in HTTP/2), h2c (HTTP/2 without TLS), grpc (HTTP/2, with TLS where tls is given or the port is 443), kafka (a POST is published)."`
-	Host           string         `yaml:"host" doc:"Host name or address, with or without a port. It is also the Host that the target sees."`
-	Port           int            `yaml:"port" doc:"Port, where host has none; default 443 with TLS, else 80."`
-	BasePath       string         `yaml:"basePath" doc:"Put before the path of every call, as /services; allowedPaths does not see it."`
-	SRV            string         `yaml:"srv" doc:"Name of DNS SRV records that list the endpoints; host stays the Host that the target sees."`
-	Endpoints      config.Strings `yaml:"endpoints" doc:"Addresses to call, as host:port, instead of those that host resolves to."`
-	TLS            config.TLS     `yaml:"tls" doc:"TLS to the target: own authorities, a client certificate, another server name."`
-	Auth           Auth           `yaml:"auth" secret:"true" doc:"The credential that every call gets."`
-	CircuitBreaker CircuitBreaker `yaml:"circuitBreaker" doc:"When to stop calling a target that fails."`
-	Retry          Retry          `yaml:"retry" doc:"Which calls are made again, how often and when."`
-	AllowedPaths   config.Strings `yaml:"allowedPaths" doc:"Patterns of paths that may be called: * is anything within a segment, ** any number of segments. None: every path."`
-	AllowedMethods config.Strings `yaml:"allowedMethods" doc:"Methods that may be called. None: every method but CONNECT and TRACE."`
-	EncodedSlashes string         `yaml:"encodedSlashes" default:"refuse" enum:"refuse|allow" doc:"Whether %2F may stand in a path: allow keeps it within its segment, and it never climbs."`
-	Headers        Headers        `yaml:"headers" secret:"true" doc:"Headers that every call gets or loses."`
-	RateLimit      *RateLimit     `yaml:"rateLimit" doc:"Most calls a second; above it the answer is 429."`
-	MaxConcurrent  int            `yaml:"maxConcurrent" default:"1024" doc:"Most calls at once; above it the answer is 503."`
-	MaxAnswerHead  config.Bytes   `yaml:"maxResponseHeaderBytes" default:"64KiB" doc:"Largest head of an answer; above it the call is answered 502."`
-	Timeout        time.Duration  `yaml:"timeout" default:"30s" doc:"Longest time of an ordinary call, retries included. Streams (WebSocket, server-sent events, gRPC) are exempt once they run."`
-	Timeouts       Timeouts       `yaml:"timeouts" doc:"Parts of a call that have a limit of their own."`
-	Async          *Async         `yaml:"async" doc:"Calls that ask for it (Prefer: respond-async) are made later, through Kafka."`
-	Kafka          *Kafka         `yaml:"kafka" doc:"Where a target of protocol kafka publishes."`
+	Name              string         `yaml:"name" required:"true" doc:"Name in the path /link/{name}/…: lower-case letters, digits and dashes."`
+	Protocol          string         `yaml:"protocol" default:"https" enum:"http|https|h2c|grpc|kafka" doc:"How it is spoken to: http (HTTP/1.1), https (HTTP/1.1; calls of gRPC in HTTP/2), h2c (HTTP/2 without TLS), grpc (HTTP/2, with TLS where tls is given or the port is 443), kafka (a POST is published)."`
+	Host              string         `yaml:"host" doc:"Host name or address, with or without a port. It is also the Host that the target sees."`
+	Port              int            `yaml:"port" doc:"Port, where host has none; default 443 with TLS, else 80."`
+	BasePath          string         `yaml:"basePath" doc:"Put before the path of every call, as /services; allowedPaths does not see it."`
+	SRV               string         `yaml:"srv" doc:"Name of DNS SRV records that list the endpoints; host stays the Host that the target sees."`
+	Endpoints         config.Strings `yaml:"endpoints" doc:"Addresses to call, as host:port, instead of those that host resolves to."`
+	TLS               config.TLS     `yaml:"tls" doc:"TLS to the target: own authorities, a client certificate, another server name."`
+	Proxy             *Proxy         `yaml:"proxy" doc:"Outbound proxy that the target is reached through. None: it is connected to directly, whatever the environment says."`
+	Auth              Auth           `yaml:"auth" secret:"true" doc:"The credential that every call gets."`
+	CircuitBreaker    CircuitBreaker `yaml:"circuitBreaker" doc:"When to stop calling a target that fails."`
+	Retry             Retry          `yaml:"retry" doc:"Which calls are made again, how often and when."`
+	AllowedPaths      config.Strings `yaml:"allowedPaths" doc:"Patterns of paths that may be called: * is anything within a segment, ** any number of segments. None: every path."`
+	AllowedMethods    config.Strings `yaml:"allowedMethods" doc:"Methods that may be called. None: every method but CONNECT and TRACE."`
+	EncodedSlashes    string         `yaml:"encodedSlashes" default:"refuse" enum:"refuse|allow" doc:"Whether %2F may stand in a path: allow keeps it within its segment, and it never climbs."`
+	AllowedCharacters config.Strings `yaml:"allowedCharacters" doc:"Characters in a path that this target does not cut it at, as some servers do, of ? # ; and letters (those like ／ that some servers take for a delimiter). Of others, allowedPaths must also have what a cut leaves."`
+	Headers           Headers        `yaml:"headers" secret:"true" doc:"Headers that every call gets or loses."`
+	RateLimit         *RateLimit     `yaml:"rateLimit" doc:"Most calls a second; above it the answer is 429."`
+	MaxConcurrent     int            `yaml:"maxConcurrent" default:"1024" doc:"Most calls at once; above it the answer is 503."`
+	Timeout           time.Duration  `yaml:"timeout" default:"30s" doc:"Longest time of an ordinary call, retries included. Streams (WebSocket, server-sent events, gRPC) are exempt once they run."`
+	Timeouts          Timeouts       `yaml:"timeouts" doc:"Parts of a call that have a limit of their own."`
+	Async             *Async         `yaml:"async" doc:"Calls that ask for it (Prefer: respond-async) are made later, through Kafka."`
+	Kafka             *Kafka         `yaml:"kafka" doc:"Where a target of protocol kafka publishes."`
+	MaxAnswerHead     config.Bytes   `yaml:"maxResponseHeaderBytes" default:"64KiB" doc:"Largest head of an answer; above it the call is answered 502."`
 }
 
 // SecretRef names where a secret is. Exactly one form is used. It is read when
@@ -82,6 +84,7 @@ type Auth struct {
 	Params          map[string]string `yaml:"params" doc:"oauth2: further parameters of the request for a token, as resource."`
 	TokenType       string            `yaml:"tokenType" secret:"false" doc:"oauth2: what the server says as token_type of a bearer token, where it is not Bearer, as BearerToken."`
 	TLS             config.TLS        `yaml:"tls" secret:"false" doc:"oauth2: TLS to tokenURL: own authorities, a client certificate, another server name."`
+	Proxy           *Proxy            `yaml:"proxy" secret:"false" doc:"oauth2: outbound proxy that tokenURL is reached through. None: it is connected to directly."`
 	ClientAuth      string            `yaml:"clientAuth" default:"basic" enum:"basic|post" doc:"oauth2: whether id and secret go in the Authorization header or in the form."`
 	AccessKeyRef    *SecretRef        `yaml:"accessKeyRef" secret:"true" doc:"sigv4: the access key id."`
 	SessionTokenRef *SecretRef        `yaml:"sessionTokenRef" secret:"true" doc:"sigv4: the session token of temporary credentials."`
@@ -199,6 +202,7 @@ type Vault struct {
 	Address   string     `yaml:"address" required:"true" doc:"URL of Vault, as https://vault:8200."`
 	Namespace string     `yaml:"namespace" doc:"Namespace, of Vault Enterprise."`
 	TLS       config.TLS `yaml:"tls" doc:"TLS to Vault."`
+	Proxy     *Proxy     `yaml:"proxy" doc:"Outbound proxy that Vault is reached through. None: it is connected to directly."`
 	Auth      VaultAuth  `yaml:"auth" required:"true" secret:"true" doc:"How fiso-link logs in."`
 }
 

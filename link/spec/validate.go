@@ -59,6 +59,11 @@ func (c *Config) Validate() error {
 					errs = append(errs, config.Fault(at+".auth."+key, "vaultRef needs the block vault at the top of the file, with address and auth"))
 				}
 			}
+			for key, p := range map[string]*Proxy{".proxy": t.Proxy, ".auth.proxy": t.Auth.Proxy} {
+				if ref := p.secretRef(); ref != nil && ref.VaultRef != nil {
+					errs = append(errs, config.Fault(at+key+".secretRef", "vaultRef needs the block vault at the top of the file, with address and auth"))
+				}
+			}
 		}
 	}
 	return errors.Join(errs...)

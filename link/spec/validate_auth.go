@@ -22,7 +22,7 @@ var belongs = map[string][]string{
 	"bearer": {"secretRef*"},
 	"apiKey": {"secretRef*", "header", "query"},
 	"basic":  {"secretRef*", "username*"},
-	"oauth2": {"secretRef*", "tokenURL*", "clientID*", "scopes", "audience", "params", "tokenType", "tls", "clientAuth"},
+	"oauth2": {"secretRef*", "tokenURL*", "clientID*", "scopes", "audience", "params", "tokenType", "tls", "proxy", "clientAuth"},
 	"mtls":   {},
 	"sigv4":  {"secretRef*", "accessKeyRef*", "sessionTokenRef", "region*", "service*"},
 }
@@ -32,7 +32,7 @@ func (a *Auth) set() map[string]bool {
 	return map[string]bool{
 		"secretRef": a.SecretRef != nil, "header": a.Header != "", "query": a.Query != "", "username": a.Username != "",
 		"tokenURL": a.TokenURL != "", "clientID": a.ClientID != "", "scopes": len(a.Scopes) > 0, "audience": a.Audience != "",
-		"params": len(a.Params) > 0, "tokenType": a.TokenType != "", "tls": !a.TLS.IsZero(),
+		"params": len(a.Params) > 0, "tokenType": a.TokenType != "", "tls": !a.TLS.IsZero(), "proxy": a.Proxy != nil,
 		"clientAuth":   a.ClientAuth == "post", // basic is the default
 		"accessKeyRef": a.AccessKeyRef != nil, "sessionTokenRef": a.SessionTokenRef != nil, "region": a.Region != "", "service": a.Service != "",
 	}
@@ -149,10 +149,14 @@ func (a *VaultAuth) Validate() error {
 
 // Validate checks the address.
 func (v *Vault) Validate() error {
-	if v.Address == "" {
-		return nil // required says so
+	var errs []error
+	if ref := v.Proxy.secretRef(); ref != nil && ref.VaultRef != nil {
+		errs = append(errs, config.Fault("proxy.secretRef", "cannot come from Vault, which it is the way into"))
 	}
-	return checkURL("address", v.Address, "https://vault:8200")
+	if v.Address != "" { // required says so
+		errs = append(errs, checkURL("address", v.Address, "https://vault:8200"))
+	}
+	return errors.Join(errs...)
 }
 
 // checkURL checks where requests are sent to. It does not quote it.

@@ -75,6 +75,9 @@ func (t *Target) validateKafka() error {
 	if t.Async != nil {
 		errs = append(errs, config.Fault("async", "a target of protocol kafka publishes at once; remove async"))
 	}
+	if t.Proxy != nil {
+		errs = append(errs, config.Fault("proxy", "Kafka is not spoken through a proxy of HTTP; remove it"))
+	}
 	if t.Host != "" {
 		errs = append(errs, config.Fault("host", "a target of protocol kafka has no host; the brokers are in asyncBrokers"))
 	}

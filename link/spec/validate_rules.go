@@ -21,6 +21,11 @@ func (t *Target) validateRules() error {
 			errs = append(errs, config.Fault(fmt.Sprintf("allowedPaths[%d]", p.Index), "%v", p.Err))
 		}
 	}
+	for i, c := range t.AllowedCharacters {
+		if _, ok := canonical.Characters[c]; !ok {
+			errs = append(errs, config.Fault(fmt.Sprintf("allowedCharacters[%d]", i), "write ?, #, ; or letters, in quotes"))
+		}
+	}
 	for i, m := range t.AllowedMethods {
 		key := fmt.Sprintf("allowedMethods[%d]", i)
 		switch {

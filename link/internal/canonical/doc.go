@@ -13,7 +13,11 @@
 // segments, empty segments, escaped slashes (unless they were asked for),
 // backslashes, control characters, bad escapes, text that an upstream which
 // decodes twice would decode again, text that is no UTF-8, and segments that
-// turn into one of these when an upstream strips parameters (";x").
+// turn into one of these when an upstream strips parameters (";x") or blanks, cuts
+// at an escaped "?" or "#", or maps letters to compatible ones.
+//
+// Where only the rules would differ, rules decide: a path is allowed if what it
+// says is, and what such upstreams see of it.
 //
 // It is pure: no state, no I/O, safe for concurrent use.
 package canonical

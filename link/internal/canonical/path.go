@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strings"
 	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 // The reasons for which a path is refused. Their texts are for the caller, and
@@ -39,7 +41,19 @@ func Path(raw string, slashes bool) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return canon, segments(canon)
+	if err := segments(canon); err != nil {
+		return "", err
+	}
+	folded, changed := fold(canon)
+	if (changed || strings.Contains(canon, "%25")) && again([]byte(norm.NFKC.String(decoded(folded)))) {
+		return "", ErrTwice
+	}
+	if changed {
+		if err := segments(folded); err != nil {
+			return "", err
+		}
+	}
+	return canon, nil
 }
 
 // class is what becomes of a character that stands plain in a path.
@@ -57,9 +71,9 @@ const (
 )
 
 const (
-	unreserved = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~"
-	delimiters = "!$&'()*+,=:@" // of RFC 3986, allowed plain, without ";"
-	unwise     = "\"<>^`{|}[]"  // sent plain by some clients, and a delimiter for nobody
+	unreserved    = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~"
+	subDelimiters = "!$&'()*+,=:@" // of RFC 3986, allowed plain, without ";"
+	unwise        = "\"<>^`{|}[]"  // sent plain by some clients, and a delimiter for nobody
 )
 
 var classes = func() (c [256]class) {
@@ -69,7 +83,7 @@ var classes = func() (c [256]class) {
 			c[i] = control
 		case i >= 0x80:
 			c[i] = beyond
-		case strings.IndexByte(unreserved+delimiters+"/", byte(i)) >= 0:
+		case strings.IndexByte(unreserved+subDelimiters+"/", byte(i)) >= 0:
 			c[i] = asIs
 		case strings.IndexByte(unwise, byte(i)) >= 0:
 			c[i] = escaped
@@ -88,14 +102,14 @@ func appendEscape(b []byte, c byte) []byte {
 // rewrite makes the canonical form, segments apart.
 func rewrite(raw string, slashes bool) (string, error) {
 	out := make([]byte, 0, len(raw)+16)
-	decoded := make([]byte, 0, len(raw)) // what a server that decodes once sees
+	once := make([]byte, 0, len(raw)) // what a server that decodes once sees
 	for i := 0; i < len(raw); i++ {
 		c := raw[i]
 		switch classes[c] {
 		case asIs, parameter:
-			out, decoded = append(out, c), append(decoded, c)
+			out, once = append(out, c), append(once, c)
 		case escaped:
-			out, decoded = appendEscape(out, c), append(decoded, c)
+			out, once = appendEscape(out, c), append(once, c)
 		case percent:
 			d, ok := unescape(raw, i)
 			if !ok {
@@ -105,7 +119,7 @@ func rewrite(raw string, slashes bool) (string, error) {
 			if err := hidden(d, slashes); err != nil {
 				return "", err
 			}
-			if decoded = append(decoded, d); strings.IndexByte(unreserved, d) >= 0 {
+			if once = append(once, d); strings.IndexByte(unreserved, d) >= 0 {
 				out = append(out, d)
 			} else {
 				out = appendEscape(out, d)
@@ -120,10 +134,10 @@ func rewrite(raw string, slashes bool) (string, error) {
 			return "", ErrCharacter
 		}
 	}
-	if !utf8.Valid(decoded) {
+	if !utf8.Valid(once) {
 		return "", ErrNotUTF8 // overlong forms too: %C0%AF has been a slash
 	}
-	if again(decoded) {
+	if again(once) {
 		return "", ErrTwice
 	}
 	return string(out), nil
@@ -176,47 +190,4 @@ func again(decoded []byte) bool {
 		}
 	}
 	return false
-}
-
-// segments refuses those that a server may resolve: dots, nothing at all, and
-// what becomes one of these once its parameters are stripped.
-func segments(canon string) error {
-	for rest := canon[1:]; ; {
-		segment, after, more := strings.Cut(rest, "/")
-		name := withoutParameters(segment)
-		switch {
-		case name == "." || name == "..", climbs(segment):
-			return ErrDots
-		case name == "" && (more || segment != ""):
-			return ErrEmptySegment // the last may be empty: a trailing slash
-		case !more:
-			return nil
-		}
-		rest = after
-	}
-}
-
-// climbs reports whether a segment with slashes of its own, escaped, has one of
-// dots between them: nginx, for one, takes /public/..%2Fadmin for /admin.
-func climbs(segment string) bool {
-	if !strings.Contains(segment, "%2F") {
-		return false
-	}
-	for part := range strings.SplitSeq(segment, "%2F") {
-		if name := withoutParameters(part); name == "." || name == ".." {
-			return true
-		}
-	}
-	return false
-}
-
-// withoutParameters is a segment as a server sees it that strips ";x", plain or
-// escaped.
-func withoutParameters(segment string) string {
-	for i := 0; i < len(segment); i++ {
-		if segment[i] == ';' || segment[i] == '%' && strings.HasPrefix(segment[i:], "%3B") {
-			return segment[:i]
-		}
-	}
-	return segment
 }

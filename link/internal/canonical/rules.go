@@ -1,19 +1,40 @@
 package canonical
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
 // Rules are the patterns of a target's allowedPaths. In a pattern, "*" stands
 // for anything within a segment that is not empty, and the segment "**" for any number of
 // segments, none included; all else is itself. A nil *Rules allows every path.
-type Rules struct{ patterns [][]string }
+type Rules struct {
+	patterns [][]string
+	cuts     [][]string // marks at which a server may cut a path
+	letters  bool       // those that are compatible to delimiters are none
+}
+
+// Letters stands for all characters beyond ASCII that some servers map to a
+// delimiter.
+const Letters = "letters"
+
+// Characters are what NewRules can be told of, with the marks that they are in a
+// canonical path.
+var Characters = map[string][]string{"?": {"%3F"}, "#": {"%23"}, ";": {";", "%3B"}, Letters: nil}
 
 // NewRules reads patterns. What is not a wildcard in them is brought into the
-// canonical form, so /files/ü is the path /files/%C3%BC.
-func NewRules(patterns []string) (*Rules, error) {
-	r := &Rules{}
+// canonical form, so /files/ü is the path /files/%C3%BC. allowed are those of
+// Characters that the target is known to take as a part of a segment; of ";", that
+// it ends nothing but its segment.
+func NewRules(patterns []string, allowed ...string) (*Rules, error) {
+	r := &Rules{letters: slices.Contains(allowed, Letters)}
+	for character, marks := range Characters {
+		if marks != nil && !slices.Contains(allowed, character) {
+			r.cuts = append(r.cuts, marks)
+		}
+	}
 	for i, p := range patterns {
 		segments, err := pattern(p)
 		if err != nil {
@@ -61,16 +82,48 @@ func pattern(p string) ([]string, error) {
 	return segments, nil
 }
 
-// Allow reports whether a pattern matches the path, which must be canonical.
-// Of a path with parameters (";x"), both what it says and what a server sees
-// that strips them must be allowed.
-func (r *Rules) Allow(path string) bool {
-	if r == nil {
-		return true
+// The reasons for which rules do not allow a path.
+var (
+	ErrNotAllowed = errors.New("the target's allowedPaths do not have this path")
+	ErrCut        = errors.New("some servers cut this path at ?, # or ;, or take a letter in it for a delimiter, and allowedPaths do not have what they see; " +
+		"allowedCharacters says that the target does not")
+)
+
+// Allow is nil where a pattern matches the path, which must be canonical, and every
+// form of it that a server may see: without parameters (";x"), cut at "?", "#" or
+// ";", and with delimiters in place of characters that are compatible to them.
+func (r *Rules) Allow(path string) error {
+	switch {
+	case r == nil:
+		return nil
+	case !r.match(path):
+		return ErrNotAllowed
+	case strings.IndexByte(path, ';') < 0 && strings.IndexByte(path, '%') < 0:
+		return nil // there is one form
+	case !r.allForms(path):
+		return ErrCut
 	}
-	if !r.match(path) {
+	if folded, changed := fold(path); changed && !r.letters && !(r.match(folded) && r.allForms(folded)) {
+		return ErrCut
+	}
+	return nil
+}
+
+// allForms is about a path that matches.
+func (r *Rules) allForms(path string) bool {
+	if !r.matchStripped(path) {
 		return false
 	}
+	for _, marks := range r.cuts {
+		if left := cut(path, marks...); left != path && !(r.match(left) && r.matchStripped(left)) {
+			return false
+		}
+	}
+	return true
+}
+
+// matchStripped matches a path as a server sees it that strips parameters.
+func (r *Rules) matchStripped(path string) bool {
 	if strings.IndexByte(path, ';') < 0 && !strings.Contains(path, "%3B") {
 		return true
 	}

@@ -40,6 +40,7 @@ type client struct {
 	parts   Parts
 	secrets *secrets
 	http    *http.Client // fetches tokens
+	proxy   *Proxy       // nil: none
 	now     atomic.Pointer[token]
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
@@ -80,8 +81,13 @@ func newOAuth2(s *spec.Auth, p Parts) (Credential, error) {
 		return nil, err
 	}
 	c := &client{owned: owned{authorization}, spec: s, parts: p, secrets: secrets}
-	if c.http, err = fetcher(p.HTTP, s.TLS); err != nil {
+	if c.proxy, err = NewProxy("auth.proxy", s.Proxy, strings.HasPrefix(s.TokenURL, "https:"), p); err != nil {
 		secrets.close()
+		return nil, err
+	}
+	if c.http, err = fetcher(p.HTTP, s.TLS, c.proxy); err != nil {
+		secrets.close()
+		c.proxy.Close()
 		return nil, fmt.Errorf("auth.tls: %w", err)
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
@@ -147,6 +153,7 @@ func (c *client) Close() {
 	c.mu.Unlock()
 	c.running.Wait()
 	c.http.CloseIdleConnections()
+	c.proxy.Close()
 	c.secrets.close()
 }
 

@@ -16,19 +16,16 @@ import (
 // maxAnswer bounds the answer of a token server.
 const maxAnswer = 1 << 20
 
-// fetcher is a client for requests for tokens: base, with TLS of its own where
-// there is any.
-func fetcher(base *http.Client, settings config.TLS) (*http.Client, error) {
+// fetcher is a client for requests for tokens: base, with connections of its own
+// where base has none, or there is anything to know of them.
+func fetcher(base *http.Client, settings config.TLS, proxy *Proxy) (*http.Client, error) {
 	client := *base
-	switch {
-	case !settings.IsZero():
-		t, err := newTransport(settings)
+	if client.Transport == nil || !settings.IsZero() || proxy != nil {
+		t, err := newTransport(settings, proxy)
 		if err != nil {
 			return nil, err
 		}
 		client.Transport = t
-	case client.Transport == nil:
-		client.Transport = http.DefaultTransport
 	}
 	client.Transport = lenient{client.Transport}
 	return &client, nil

@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"net/http"
 	"sync"
-	"time"
 
 	"github.com/lsm/fiso/common/config"
 )
@@ -14,19 +13,20 @@ import (
 // http.Transport keeps the authorities that it was made with, through a proxy in
 // any case, so that others need another one.
 type transport struct {
-	next func() *tls.Config
+	next  func() *tls.Config
+	proxy *Proxy // nil: none
 
 	mu      sync.Mutex
 	roots   *x509.CertPool // of current
 	current *http.Transport
 }
 
-func newTransport(settings config.TLS) (*transport, error) {
+func newTransport(settings config.TLS, proxy *Proxy) (*transport, error) {
 	next, err := settings.Client()
 	if err != nil {
 		return nil, err
 	}
-	return &transport{next: next}, nil
+	return &transport{next: next, proxy: proxy}, nil
 }
 
 // RoundTrip makes one request.
@@ -41,7 +41,7 @@ func (t *transport) now() *http.Transport {
 			t.current.CloseIdleConnections()
 		}
 		t.roots = settings.RootCAs
-		t.current = &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, IdleConnTimeout: time.Minute, TLSClientConfig: settings}
+		t.current = outbound(settings, t.proxy)
 	}
 	return t.current
 }

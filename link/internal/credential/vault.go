@@ -25,6 +25,7 @@ type Vault struct {
 	spec   *spec.Vault
 	parts  Parts
 	http   *http.Client
+	proxy  *Proxy // nil: none
 	proof  source // secret id, or token; nil with kubernetes
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -45,15 +46,21 @@ const defaultTokenFile = "/var/run/secrets/kubernetes.io/serviceaccount/token"
 func NewVault(s *spec.Vault, p Parts) (*Vault, error) {
 	p = p.filled()
 	p.Vault = nil
-	t, err := newTransport(s.TLS)
+	proxy, err := NewProxy("vault.proxy", s.Proxy, strings.HasPrefix(s.Address, "https:"), p)
 	if err != nil {
+		return nil, err
+	}
+	t, err := newTransport(s.TLS, proxy)
+	if err != nil {
+		proxy.Close()
 		return nil, fmt.Errorf("vault.tls: %w", err)
 	}
 	v := &Vault{
-		spec: s, parts: p, logins: map[string]*login{}, leases: map[leaseKey]*lease{},
+		spec: s, parts: p, proxy: proxy, logins: map[string]*login{}, leases: map[leaseKey]*lease{},
 		http: &http.Client{Transport: t, Timeout: fetchLimit, CheckRedirect: noRedirect},
 	}
 	if v.proof, err = v.newProof(&s.Auth, p); err != nil {
+		proxy.Close()
 		return nil, fmt.Errorf("vault.auth: %w", err)
 	}
 	v.ctx, v.cancel = context.WithCancel(context.Background())
@@ -81,6 +88,7 @@ func (v *Vault) Close() {
 	v.cancel()
 	v.run.Wait()
 	v.http.CloseIdleConnections()
+	v.proxy.Close()
 }
 
 // client speaks with a token, "" for none. The library reads the environment

@@ -9,40 +9,61 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/miekg/dns"
 )
 
-// DNS looks names up, and keeps to their TTL, which Go's own resolver does not
-// tell. Names that DNS does not know are asked of that resolver too: it knows
-// the hosts file, and whatever else the system is set up for.
+// DNS looks names up in the order of the system's resolver: the hosts file, then
+// DNS with its search domains, then that resolver itself, which knows whatever else
+// the system is set up for. It asks DNS itself because Go's resolver does not tell
+// the TTL. It is safe for concurrent use.
 type DNS struct {
-	// Servers are asked in turn, host:port each.
-	Servers []string
+	Servers
+	// System looks up what DNS does not know; nil: net.DefaultResolver.
+	System *net.Resolver
+
+	hosts      *followed[hosts]   // nil: it is not asked before DNS
+	resolvConf *followed[Servers] // nil: Servers are given
+	first      atomic.Uint32      // the server that is asked first
+}
+
+// Servers are how DNS is asked (resolv.conf).
+type Servers struct {
+	// Addresses are asked in turn, host:port each.
+	Addresses []string
 	// Search are the domains that a name with fewer than Dots dots is tried in
 	// first.
 	Search []string
 	Dots   int
-	// System looks up what DNS does not know; nil: net.DefaultResolver.
-	System *net.Resolver
+	// Timeout is how long a server may take to answer; 0, or more than
+	// mostPerServer: mostPerServer.
+	Timeout time.Duration
+	// Attempts are how often all of them are asked; 0: once.
+	Attempts int
+	// Rotate has each question begin with another server.
+	Rotate bool
 }
 
-// systemTTL is how long an answer without a TTL holds.
-const systemTTL = 10 * time.Second
+const (
+	// systemTTL is how long an answer without a TTL holds.
+	systemTTL = 10 * time.Second
+	// hostsTTL is how long one of the hosts file does: as long as in Go's resolver.
+	hostsTTL = 5 * time.Second
+)
 
-// SystemDNS is the DNS that /etc/resolv.conf sets up. Without one, only the
-// system's resolver is asked.
-func SystemDNS() *DNS {
-	c, err := dns.ClientConfigFromFile("/etc/resolv.conf")
-	if err != nil {
-		return &DNS{}
-	}
-	d := &DNS{Search: c.Search, Dots: c.Ndots}
-	for _, s := range c.Servers {
-		d.Servers = append(d.Servers, net.JoinHostPort(s, c.Port))
-	}
+// WithHosts has d look into this hosts file first.
+func (d *DNS) WithHosts(path string) *DNS {
+	d.hosts = hostsFile(path)
 	return d
+}
+
+func (d *DNS) servers() Servers {
+	if d.resolvConf != nil {
+		return d.resolvConf.get()
+	}
+	return d.Servers
 }
 
 // Host resolves a host's addresses, each with the port.
@@ -77,7 +98,7 @@ type srvResolver struct {
 }
 
 func (s *srvResolver) Resolve(ctx context.Context) ([]string, time.Duration, error) {
-	records, ttl, err := s.dns.ask(ctx, dns.Fqdn(s.name), dns.TypeSRV)
+	records, ttl, err := s.dns.ask(ctx, s.dns.servers(), dns.Fqdn(s.name), dns.TypeSRV)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -113,18 +134,35 @@ func (s *srvResolver) Resolve(ctx context.Context) ([]string, time.Duration, err
 	return all, ttl, nil
 }
 
-// addresses are A and AAAA of a name, by DNS or else by the system.
+// addresses are A and AAAA of a name: those of the hosts file, or else of DNS, or
+// else of the system's resolver.
 func (d *DNS) addresses(ctx context.Context, host string) ([]string, time.Duration, error) {
+	if ips := d.hosts.get().addresses(host); len(ips) > 0 {
+		return slices.Clone(ips), hostsTTL, nil
+	}
 	sure := true // that there are none
-	if len(d.Servers) > 0 && !strings.EqualFold(strings.TrimSuffix(host, "."), "localhost") {
-		for _, name := range d.names(host) {
-			ips, ttl, known := d.both(ctx, name)
-			if len(ips) > 0 {
+	servers := d.servers()
+	if len(servers.Addresses) > 0 && !strings.EqualFold(strings.TrimSuffix(host, "."), "localhost") {
+		for _, name := range servers.names(host) {
+			ips, ttl, err := d.both(ctx, servers, name)
+			var silent *silentError
+			switch {
+			case err == nil:
 				return ips, ttl, nil
+			case errors.As(err, &silent):
+				// A later name is another host, that must not get what is meant for
+				// this one.
+				return nil, 0, fmt.Errorf("look up %s: %w", host, err)
 			}
-			sure = sure && known
+			sure = sure && errors.Is(err, errNoName)
 		}
 	}
+	return d.bySystem(ctx, host, sure)
+}
+
+// bySystem asks the system's resolver. sure says that DNS knows that there is no
+// such name.
+func (d *DNS) bySystem(ctx context.Context, host string, sure bool) ([]string, time.Duration, error) {
 	system := d.System
 	if system == nil {
 		system = net.DefaultResolver
@@ -148,99 +186,19 @@ func (d *DNS) addresses(ctx context.Context, host string) ([]string, time.Durati
 }
 
 // names are what a name may mean, in order (resolv.conf's search and ndots).
-func (d *DNS) names(host string) []string {
+func (s *Servers) names(host string) []string {
 	if strings.HasSuffix(host, ".") {
 		return []string{host}
 	}
 	var all []string
-	for _, domain := range d.Search {
-		all = append(all, dns.Fqdn(host+"."+domain))
+	for _, domain := range s.Search {
+		if domain = strings.Trim(domain, "."); domain != "" { // "search ." is none
+			all = append(all, dns.Fqdn(host+"."+domain))
+		}
 	}
 	whole := dns.Fqdn(host)
-	if strings.Count(host, ".") >= d.Dots {
+	if strings.Count(host, ".") >= s.Dots {
 		return append([]string{whole}, all...)
 	}
 	return append(all, whole)
-}
-
-// both are the addresses of either kind, IPv4 first. known says that DNS has
-// answered, be it that there are none.
-func (d *DNS) both(ctx context.Context, name string) (ips []string, ttl time.Duration, known bool) {
-	type answer struct {
-		ips   []string
-		ttl   time.Duration
-		known bool
-	}
-	kinds := []uint16{dns.TypeA, dns.TypeAAAA}
-	answers := make([]chan answer, len(kinds))
-	for i, kind := range kinds {
-		answers[i] = make(chan answer, 1)
-		go func() {
-			var a answer
-			records, ttl, err := d.ask(ctx, name, kind)
-			a.known = err == nil || errors.Is(err, errNoName)
-			if err == nil {
-				a.ttl = ttl
-				for _, r := range records {
-					switch r := r.(type) {
-					case *dns.A:
-						a.ips = append(a.ips, r.A.String())
-					case *dns.AAAA:
-						a.ips = append(a.ips, r.AAAA.String())
-					}
-				}
-			}
-			answers[i] <- a
-		}()
-	}
-	ttl, known = time.Duration(1<<63-1), true
-	for _, c := range answers {
-		a := <-c
-		if len(a.ips) > 0 {
-			ips, ttl = append(ips, a.ips...), min(ttl, a.ttl)
-		}
-		known = known && a.known
-	}
-	return ips, ttl, known
-}
-
-// ask asks the servers in turn for records of a kind, and is content with the
-// first answer that is one. A truncated one is asked for again by TCP.
-func (d *DNS) ask(ctx context.Context, name string, kind uint16) ([]dns.RR, time.Duration, error) {
-	q := new(dns.Msg)
-	q.SetQuestion(name, kind)
-	q.SetEdns0(1232, false)
-	err := errors.New("no DNS server is set up")
-	for _, server := range d.Servers {
-		var in *dns.Msg
-		if in, err = exchange(ctx, q, server); err != nil {
-			continue
-		}
-		if in.Rcode != dns.RcodeSuccess {
-			err = fmt.Errorf("look up %s: the DNS server says %s", strings.TrimSuffix(name, "."), dns.RcodeToString[in.Rcode])
-			if in.Rcode == dns.RcodeNameError {
-				return nil, 0, fmt.Errorf("%w: %w", err, errNoName)
-			}
-			continue
-		}
-		ttl := uint32(1 << 31)
-		for _, r := range in.Answer {
-			ttl = min(ttl, r.Header().Ttl)
-		}
-		return in.Answer, time.Duration(ttl) * time.Second, nil
-	}
-	return nil, 0, err
-}
-
-func exchange(ctx context.Context, q *dns.Msg, server string) (*dns.Msg, error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-	defer cancel()
-	in, _, err := new(dns.Client).ExchangeContext(ctx, q, server)
-	if err == nil && in.Truncated {
-		in, _, err = (&dns.Client{Net: "tcp"}).ExchangeContext(ctx, q, server)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("ask the DNS server %s: %w", server, err)
-	}
-	return in, nil
 }

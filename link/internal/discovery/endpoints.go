@@ -41,8 +41,12 @@ const (
 	// shortest is how long an answer holds at least, whatever its TTL: a TTL
 	// of 0 must not make every call wait for DNS.
 	shortest = time.Second
-	// longest is how long it holds at most.
-	longest = time.Hour
+	// longest is how long it holds at most: a change of the hosts file is to be
+	// seen, too.
+	longest = time.Minute
+	// grace is how long an address is used beyond that, while a look-up runs. Then
+	// calls wait for the look-up.
+	grace = 3 * time.Second
 	// most is how many addresses are used; an answer may have thousands.
 	most = 256
 	// farewell is how long the addresses of a name still serve that is gone: it
@@ -65,7 +69,8 @@ type Endpoints struct {
 
 	mu      sync.Mutex
 	all     []*endpoint
-	expires time.Time
+	expires time.Time     // when a call begins another look-up
+	usable  time.Time     // until when calls do not wait for it
 	err     error         // of the last look-up
 	gone    time.Time     // since when there is no such name; zero: there is
 	looking chan struct{} // closed when the look-up under way is over; nil: none is
@@ -130,18 +135,19 @@ func (e *Endpoints) Pick(ctx context.Context, tried []string) (string, func(resi
 	return p.address, p.free, nil
 }
 
-// fresh sees to it that there are addresses. Old ones serve while new ones are
-// looked up, and while that fails.
+// fresh sees to it that there are addresses that may be used. Old ones serve for a
+// moment while a look-up runs, and beyond it only once DNS has failed.
 func (e *Endpoints) fresh(ctx context.Context) error {
 	e.mu.Lock()
-	if !time.Now().Before(e.expires) && e.looking == nil && !e.closed {
+	now := time.Now()
+	if !now.Before(e.expires) && e.looking == nil && !e.closed {
 		looking := make(chan struct{})
 		e.looking = looking
 		e.wg.Go(func() { e.look(looking) })
 	}
-	known, looking := len(e.all) > 0, e.looking
+	usable, looking := len(e.all) > 0 && now.Before(e.usable), e.looking
 	e.mu.Unlock()
-	if known {
+	if usable {
 		return nil
 	}
 	if looking != nil {
@@ -176,6 +182,7 @@ func (e *Endpoints) look(over chan struct{}) {
 	if err != nil {
 		now := time.Now()
 		e.expires = now.Add(again)
+		e.usable = e.expires.Add(patience) // the next look-up is not waited for, either
 		switch {
 		case !errors.Is(err, errNoName): // DNS fails: that says nothing of the name
 		case e.gone.IsZero():
@@ -189,6 +196,7 @@ func (e *Endpoints) look(over chan struct{}) {
 		return
 	}
 	e.expires, e.gone = time.Now().Add(min(max(ttl, shortest), longest)), time.Time{}
+	e.usable = e.expires.Add(grace)
 	e.replace(addresses)
 }
 

@@ -154,6 +154,60 @@ func TestEndpoints_followWhatDNSSaysForAsLongAsItSays(t *testing.T) {
 	})
 }
 
+// UL5: after a rest, the first call went to an address whose TTL had ended long ago.
+func TestEndpoints_useNoAddressLongAfterItsTTL(t *testing.T) {
+	for name, test := range map[string]struct {
+		rest time.Duration // beyond the TTL
+		slow time.Duration // that the look-up takes
+		err  error
+		want string
+		took time.Duration
+	}{
+		"a moment":                   {grace - 1, time.Second, nil, "a:1", 0},
+		"longer":                     {grace, time.Second, nil, "b:1", time.Second},
+		"an hour":                    {time.Hour, 4 * time.Second, nil, "b:1", 4 * time.Second},
+		"an hour, and DNS fails":     {time.Hour, time.Second, errors.New("SERVFAIL"), "a:1", time.Second},
+		"an hour, and DNS is silent": {time.Hour, time.Hour, nil, "a:1", patience},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := &book{all: []string{"a:1"}, ttl: 30 * time.Second}
+				e := New(b)
+				defer e.Close()
+				pick(t, e)
+				b.write([]string{"b:1"}, test.err)
+				b.slow = test.slow
+				time.Sleep(b.ttl + test.rest)
+				began := time.Now()
+				if a, _ := pick(t, e); a != test.want || time.Since(began) != test.took {
+					t.Errorf("%s after %v", a, time.Since(began))
+				}
+			})
+		})
+	}
+}
+
+// While an outage of DNS lasts, only the first call waits for it.
+func TestEndpoints_doNotWaitForADNSThatIsKnownToBeSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &book{all: []string{"a:1"}, ttl: time.Second}
+		e := New(b)
+		defer e.Close()
+		pick(t, e)
+		time.Sleep(time.Minute)
+		b.slow = time.Hour
+		pick(t, e)
+		began := time.Now()
+		for time.Since(began) < time.Minute {
+			at := time.Now()
+			if pick(t, e); !time.Now().Equal(at) {
+				t.Fatalf("a call waited %v, %v after the first", time.Since(at), at.Sub(began))
+			}
+			time.Sleep(time.Second)
+		}
+	})
+}
+
 func TestEndpoints_keepOldAddressesWhileDNSFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &book{all: []string{"a:1"}, ttl: time.Second}

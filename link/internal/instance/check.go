@@ -99,6 +99,9 @@ func (e *entry) check(ctx context.Context) (steps []Step) {
 		return steps
 	}
 	defer done(resilience.Nothing)
+	if via := e.proxy.Tunnel().Through(address); via != "" && !step(e.tunnelTo(ctx, address), "connect to %s through the proxy %s", address, via) {
+		return steps
+	}
 	out, name := question(t.Spec)
 	out.Host = t.Host
 	if t.Credential != nil && !step(t.Credential.Apply(ctx, out), "have the credential (%s)", t.Spec.Auth.Type) {
@@ -129,6 +132,17 @@ func (e *entry) check(ctx context.Context) (steps []Step) {
 		step(fmt.Errorf("the target answers %d: is the credential right, and may it do this?", a.Status), "be let in")
 	}
 	return steps
+}
+
+// tunnelTo tries the proxy alone.
+func (e *entry) tunnelTo(ctx context.Context, address string) error {
+	ctx, cancel := context.WithTimeout(ctx, e.target.Spec.Timeouts.Connect)
+	defer cancel()
+	c, err := e.proxy.Tunnel().Around(nil)(ctx, "tcp", address)
+	if err != nil {
+		return err
+	}
+	return c.Close()
 }
 
 // question is a request that changes nothing: OPTIONS, or of gRPC the health check

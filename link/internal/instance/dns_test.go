@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -93,7 +95,7 @@ func fails(code int) func(m *dns.Msg) { return func(m *dns.Msg) { m.Rcode = code
 
 // asks has an instance ask this server alone.
 func (n *names) asks(i *Instance) {
-	*i.roster.dns = discovery.DNS{Servers: []string{n.address}, System: &net.Resolver{
+	*i.roster.dns = discovery.DNS{Servers: discovery.Servers{Addresses: []string{n.address}, Attempts: 3}, System: &net.Resolver{
 		PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			c, err := new(net.Dialer).DialContext(ctx, network, n.address)
 			if err == nil {
@@ -156,6 +158,21 @@ func TestDNS_aNameThatMovesTakesNewCallsWithItAndLetsOldOnesEnd(t *testing.T) {
 	close(wait)
 	if line, err := old.ReadString('\n'); line != "and done\n" {
 		t.Errorf("the call at the old address got %q, %v", line, err)
+	}
+}
+
+// UL5: what a person wrote into the hosts file (hostAliases, --add-host) lost to DNS.
+func TestDNS_aCallGoesWhereTheHostsFileSays(t *testing.T) {
+	n := newNames(t)
+	port := at(t, nil, "127.0.0.1", "127.0.0.2")
+	n.tell("crm.example", is("127.0.0.1"))
+	hosts := filepath.Join(t.TempDir(), "hosts")
+	if err := os.WriteFile(hosts, []byte("127.0.0.2 crm.example\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l := start(t, "targets:\n"+aTarget("x", "crm.example:"+port, ""), n.asks, func(i *Instance) { i.roster.dns.WithHosts(hosts) })
+	if code, body := l.call("x/"); code != 200 || body != "127.0.0.2\n" {
+		t.Errorf("%d %q", code, body)
 	}
 }
 

@@ -25,6 +25,9 @@ var followedKeys = map[string]string{
 	"targets[].auth.tls.keyFile":  "common/config TestTLS_followsItsFiles",
 
 	"targets[].auth.secretRef.filePath":       "internal/credential TestSecret_followsTheSwapOfAMountedOne",
+	"targets[].auth.proxy.secretRef.filePath": "internal/credential TestProxy_followsTheFileOfItsPassword",
+	"targets[].proxy.secretRef.filePath":      "internal/credential TestProxy_followsTheFileOfItsPassword",
+	"vault.proxy.secretRef.filePath":          "internal/credential TestProxy_followsTheFileOfItsPassword",
 	"targets[].auth.accessKeyRef.filePath":    "internal/credential TestSigV4_takesItsThreeSecretsTogether",
 	"targets[].auth.sessionTokenRef.filePath": "internal/credential TestSigV4_takesItsThreeSecretsTogether",
 

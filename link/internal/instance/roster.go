@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"reflect"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -17,6 +19,7 @@ import (
 	"github.com/lsm/fiso/link/internal/discovery"
 	"github.com/lsm/fiso/link/internal/resilience"
 	"github.com/lsm/fiso/link/internal/target"
+	"github.com/lsm/fiso/link/internal/tunnel"
 	"github.com/lsm/fiso/link/spec"
 )
 
@@ -41,6 +44,7 @@ type roster struct {
 type entry struct {
 	target     *target.Target
 	credential credential.Credential // nil: none
+	proxy      *credential.Proxy     // nil: none
 	vault      *spec.Vault           // that it was built with
 	end        context.CancelFunc    // ends its calls
 	brokers    *kafka.ClientConfig   // that it was built with; nil: it needs none
@@ -150,9 +154,14 @@ func (r *roster) build(s *spec.Target, c *spec.Config, vault *credential.Vault) 
 	if err != nil {
 		return nil, err
 	}
-	endpoints := discovery.New(r.resolver(s))
-	transport, err := newTransport(s, endpoints)
+	proxy, err := credential.NewProxy("proxy", s.Proxy, s.UsesTLS(), credential.Parts{Vault: vault, Log: log})
 	if err != nil {
+		return nil, errors.Join(err, closed(cred))
+	}
+	endpoints := discovery.New(r.resolver(s, proxy.Tunnel()))
+	transport, err := newTransport(s, proxy.Tunnel().Around(endpoints.Dial))
+	if err != nil {
+		proxy.Close()
 		return nil, errors.Join(err, closed(cred))
 	}
 	ended, end := context.WithCancel(context.Background())
@@ -165,10 +174,11 @@ func (r *roster) build(s *spec.Target, c *spec.Config, vault *credential.Vault) 
 	if cred != nil {
 		parts.Credential = cred
 	}
-	e := &entry{credential: cred, vault: c.Vault, end: end, empty: make(chan struct{})}
+	e := &entry{credential: cred, proxy: proxy, vault: c.Vault, end: end, empty: make(chan struct{})}
 	if s.Async != nil {
 		if err := e.openStore(c, s.Async.Timeout, log); err != nil {
 			end()
+			proxy.Close()
 			return nil, errors.Join(err, closed(cred))
 		}
 		parts.Log = e.store
@@ -176,6 +186,7 @@ func (r *roster) build(s *spec.Target, c *spec.Config, vault *credential.Vault) 
 	e.leave = e.release
 	if e.target, err = target.New(s, parts); err != nil {
 		end()
+		proxy.Close()
 		return nil, errors.Join(err, closed(cred), e.closeKafka())
 	}
 	if s.Async != nil {
@@ -195,7 +206,7 @@ func closed(c credential.Credential) error {
 }
 
 // resolver is where the addresses of a target come from.
-func (r *roster) resolver(s *spec.Target) discovery.Resolver {
+func (r *roster) resolver(s *spec.Target, proxy *tunnel.Proxy) discovery.Resolver {
 	switch {
 	case len(s.Endpoints) > 0:
 		return discovery.Static(s.Endpoints)
@@ -203,6 +214,9 @@ func (r *roster) resolver(s *spec.Target) discovery.Resolver {
 		return r.dns.SRV(s.SRV)
 	}
 	host, port := s.Address()
+	if address := net.JoinHostPort(host, strconv.Itoa(port)); proxy.Through(address) != "" {
+		return discovery.Static{address} // the proxy looks the name up, which DNS here need not know
+	}
 	return r.dns.Host(host, port)
 }
 
@@ -238,6 +252,7 @@ func (r *roster) retire(e *entry, patience time.Duration) {
 func (r *roster) close(e *entry) {
 	e.end()
 	e.target.Close()
+	e.proxy.Close()
 	if err := errors.Join(closed(e.credential), e.closeKafka()); err != nil {
 		r.log.Warn("records to Kafka were given up", "target", e.target.Spec.Name, "error", err)
 	}

@@ -6,17 +6,17 @@ import (
 	"errors"
 
 	"github.com/lsm/fiso/link/internal/call"
-	"github.com/lsm/fiso/link/internal/discovery"
 	"github.com/lsm/fiso/link/internal/h1"
 	"github.com/lsm/fiso/link/internal/h2"
+	"github.com/lsm/fiso/link/internal/tunnel"
 	"github.com/lsm/fiso/link/spec"
 )
 
 // newTransport is how a target is spoken to. One of protocol https gets gRPC in
 // HTTP/2, which gRPC needs, and everything else in HTTP/1.1.
-func newTransport(s *spec.Target, at *discovery.Endpoints) (call.Transport, error) {
-	one := h1.TransportConfig{Dial: at.Dial, ConnectTimeout: s.Timeouts.Connect, ResponseHeader: s.Timeouts.ResponseHeader, BodyIdle: s.Timeouts.Idle, Idle: s.Timeouts.IdleConnection, MaxHead: int(s.MaxAnswerHead)}
-	two := h2.TransportConfig{Dial: at.Dial, ConnectTimeout: s.Timeouts.Connect, ResponseHeader: s.Timeouts.ResponseHeader, Idle: s.Timeouts.IdleConnection, MaxHead: int(s.MaxAnswerHead)}
+func newTransport(s *spec.Target, dial tunnel.Dial) (call.Transport, error) {
+	one := h1.TransportConfig{Dial: dial, ConnectTimeout: s.Timeouts.Connect, ResponseHeader: s.Timeouts.ResponseHeader, BodyIdle: s.Timeouts.Idle, Idle: s.Timeouts.IdleConnection, MaxHead: int(s.MaxAnswerHead)}
+	two := h2.TransportConfig{Dial: dial, ConnectTimeout: s.Timeouts.Connect, ResponseHeader: s.Timeouts.ResponseHeader, Idle: s.Timeouts.IdleConnection, MaxHead: int(s.MaxAnswerHead)}
 	if s.UsesTLS() {
 		next, err := s.TLS.Client()
 		if err != nil {

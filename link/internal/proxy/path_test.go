@@ -28,12 +28,19 @@ var readings = map[string]func(string) string{
 	"without parameters":     func(s string) string { return regexp.MustCompile(`;[^/]*`).ReplaceAllString(s, "") },
 	"in lower case":          strings.ToLower,
 	"up to a NUL":            func(s string) string { s, _, _ = strings.Cut(s, "\x00"); return s },
+	"up to a ?":              upTo("?"),
+	"up to a #":              upTo("#"),
+	"up to a ;":              upTo(";"),
 	"cleaned": func(s string) string {
 		if c := path.Clean(s); c != "/" && strings.HasSuffix(s, "/") {
 			return c + "/"
 		}
 		return path.Clean(s)
 	},
+}
+
+func upTo(mark string) func(string) string {
+	return func(s string) string { s, _, _ = strings.Cut(s, mark); return s }
 }
 
 var inside = regexp.MustCompile(`^/base/(public(/.*)?|users/[^/]+/photo)$`)
@@ -48,7 +55,7 @@ var inside = regexp.MustCompile(`^/base/(public(/.*)?|users/[^/]+/photo)$`)
 func TestPath_whatTheTargetSeesIsAllowedInEveryReading(t *testing.T) {
 	pieces := []string{
 		"/", "/", "/", "public", "admin", "users", "photo", "a", ".", "..", "%2e", "%2E", "%252e", "%2f", "%2F", "%5c", `\`, ";", "%3b", ";x=1", "%", "%25",
-		"%00", "%c0%af", "%C3%BC", "?", "?/../", "#", "*", ":", "@", "{", "%7b", "%u002f", "25", "2f", "2e", "%09", "%0a", "//", "/./", "/../",
+		"%00", "%c0%af", "%C3%BC", "?", "?/../", "#", "*", ":", "@", "{", "%7b", "%u002f", "25", "2f", "2e", "%09", "%0a", "%3f", "%23", "//", "/./", "/../",
 	}
 	var saw string
 	up := upstream(t, func(_ http.ResponseWriter, r *http.Request) { saw = r.RequestURI })
@@ -131,6 +138,8 @@ func TestPath_andQueryOnTheWire(t *testing.T) {
 		"the query says nothing of a path":  {"allowedPaths: [/a]", "/a?/b", "/a?/b"},
 		"a canonical form":                  {"", "/%61%3ab", "/a%3Ab"},
 		"an encoded slash, where it may be": {"encodedSlashes: allow\nallowedPaths: [/a/*/c]", "/a/x%2fy/c", "/a/x%2Fy/c"},
+		"an encoded number sign, likewise":  {"allowedCharacters: '#'\nallowedPaths: [/a/*/c]", "/a/x%23y/c", "/a/x%23y/c"},
+		"one behind which nothing matters":  {"allowedPaths: [/a/**]", "/a/x%23y/c", "/a/x%23y/c"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			addr := serve(t, &Proxy{}, newTarget(t, up, test.settings))
@@ -138,6 +147,15 @@ func TestPath_andQueryOnTheWire(t *testing.T) {
 				t.Errorf("%d, the target saw %q", status, saw)
 			}
 		})
+	}
+}
+
+// UL15: a server that cuts at an escaped ? sees /api/secret, which no rule allows.
+func TestPath_isNotAllowedByWhatAServerCutsOff(t *testing.T) {
+	to := newTargetOf(t, "allowedPaths: [/api/*/public]", target.Parts{Transport: always(200, "")})
+	w, record := makeCall(t.Context(), to, request("GET", "/link/crm/api/secret%3F/public", ""))
+	if record.Code != call.PathNotAllowed || !strings.Contains(w.body.String(), "allowedCharacters says that the target does not") {
+		t.Errorf("%+v: %s", record, w.body.String())
 	}
 }
 

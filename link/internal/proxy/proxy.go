@@ -214,8 +214,9 @@ func (c *Call) admit(path string) error {
 		return &refusal{code: call.BadPath, detail: err.Error()}
 	case !c.To.AllowsMethod(c.Method):
 		return &refusal{code: call.MethodNotAllowed, detail: "the target's allowedMethods do not have this method"}
-	case !c.To.Rules.Allow(canon):
-		return &refusal{code: call.PathNotAllowed, detail: "the target's allowedPaths do not have this path"}
+	}
+	if err := c.To.Rules.Allow(canon); err != nil {
+		return &refusal{code: call.PathNotAllowed, detail: err.Error()}
 	}
 	c.Path = canon
 	return nil

@@ -112,7 +112,7 @@ func New(s *spec.Target, p Parts) (*Target, error) {
 	}
 	if len(s.AllowedPaths) > 0 {
 		var err error
-		if t.Rules, err = canonical.NewRules(s.AllowedPaths); err != nil {
+		if t.Rules, err = canonical.NewRules(s.AllowedPaths, s.AllowedCharacters...); err != nil {
 			return nil, err
 		}
 	}

@@ -1,0 +1,69 @@
+package credential
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/lsm/fiso/link/internal/call"
+	"github.com/lsm/fiso/link/internal/tunnel"
+	"github.com/lsm/fiso/link/spec"
+)
+
+// Proxy is an outbound proxy and what proves us there. A nil one is none.
+type Proxy struct {
+	*tunnel.Proxy
+	password *stored // nil: none
+}
+
+// NewProxy is the proxy of a validated configuration; nil where there is none. key is
+// where it stands in the configuration; secure says that TLS is spoken inside. It
+// reads nothing before it is used.
+func NewProxy(key string, s *spec.Proxy, secure bool, p Parts) (*Proxy, error) {
+	if s == nil {
+		return nil, nil
+	}
+	if s.SecretRef == nil {
+		return &Proxy{Proxy: tunnel.New(s, secure, nil)}, nil
+	}
+	p = p.filled()
+	p.Refreshed = func(string) {} // credentials of calls are what is counted
+	secrets, err := newSecrets([]named{{key + ".secretRef", s.SecretRef}}, func(v []string) (proof, error) { return proveBasic(s.Username, v[0]) }, p)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", key, err)
+	}
+	password := &stored{owned: owned{authorization}, secrets: secrets}
+	return &Proxy{password: password, Proxy: tunnel.New(s, secure, func(ctx context.Context) (string, error) {
+		var out call.Outgoing
+		if err := password.Apply(ctx, &out); err != nil {
+			return "", err
+		}
+		return out.Header.Get(authorization), nil
+	})}, nil
+}
+
+// Tunnel is the proxy alone; nil where there is none.
+func (p *Proxy) Tunnel() *tunnel.Proxy {
+	if p == nil {
+		return nil
+	}
+	return p.Proxy
+}
+
+// Close lets go of the password.
+func (p *Proxy) Close() {
+	if p != nil && p.password != nil {
+		p.password.Close()
+	}
+}
+
+// outbound connects to token servers and Vault: directly but for the proxy,
+// whatever the environment says.
+func outbound(settings *tls.Config, proxy *Proxy) *http.Transport {
+	return &http.Transport{
+		DialContext: proxy.Tunnel().Around(new(net.Dialer).DialContext), ForceAttemptHTTP2: true, IdleConnTimeout: time.Minute, TLSClientConfig: settings,
+	}
+}

@@ -1,0 +1,91 @@
+package credential
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lsm/fiso/link/internal/call"
+	"github.com/lsm/fiso/link/spec"
+)
+
+// UL10
+func TestOutbound_looksAtNoEnvironment(t *testing.T) {
+	if outbound(nil, nil).Proxy != nil {
+		t.Error("a proxy is looked for")
+	}
+}
+
+// UL10: what is missing is named by the key where it stands.
+func TestProxy_saysWhereItsPasswordIsMissing(t *testing.T) {
+	s := &spec.Proxy{URL: "http://127.0.0.1:1", Username: "anna", SecretRef: &spec.SecretRef{VaultRef: &spec.VaultRef{Path: "a", Key: "b"}}}
+	if _, err := NewProxy("auth.proxy", s, true, Parts{}); err == nil || !strings.HasPrefix(err.Error(), "auth.proxy: vaultRef needs the block vault") {
+		t.Error(err)
+	}
+	if _, err := New(&spec.Auth{Type: "oauth2", SecretRef: &spec.SecretRef{EnvVar: "A"}, TokenURL: "https://a/b", Proxy: s}, Parts{}); err == nil {
+		t.Error("a token server's proxy has no password, and none says so")
+	}
+	if _, err := NewVault(&spec.Vault{Address: "https://a", Proxy: s}, Parts{}); err == nil {
+		t.Error("Vault's proxy has no password, and none says so")
+	}
+	if p, err := NewProxy("proxy", nil, true, Parts{}); p != nil || p.Tunnel() != nil || err != nil {
+		t.Error(p, err)
+	}
+	p, err := NewProxy("proxy", &spec.Proxy{URL: s.URL}, true, Parts{})
+	if err != nil || p.Through("a:1") != s.URL {
+		t.Error(p, err)
+	}
+	p.Close()
+	(*Proxy)(nil).Close()
+}
+
+func TestProxy_withoutItsPasswordIsNotAsked(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }() // the test is over
+	gone := &spec.SecretRef{EnvVar: "FISO_TEST_NONE"}
+	p, err := NewProxy("proxy", &spec.Proxy{URL: "http://" + l.Addr().String(), Username: "anna", SecretRef: gone}, true, Parts{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	_, err = p.Around(nil)(context.Background(), "tcp", "a.example:443")
+	if err == nil || !strings.Contains(err.Error(), "the environment variable that proxy.secretRef.envVar names holds nothing") {
+		t.Error(err)
+	}
+}
+
+// UL10, UL7: a password that was changed counts for the next tunnel.
+func TestProxy_followsTheFileOfItsPassword(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "password")
+	write := func(password string) {
+		if err := os.WriteFile(path, []byte(password), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("one")
+	synctest.Test(t, func(t *testing.T) {
+		p, err := NewProxy("proxy", &spec.Proxy{URL: "http://a:1", Username: "anna", SecretRef: &spec.SecretRef{FilePath: path}}, true, Parts{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Close()
+		for _, want := range []string{"one", "another"} {
+			write(want)
+			time.Sleep(2 * recheck)
+			var out call.Outgoing
+			err := p.password.Apply(t.Context(), &out)
+			if _, got, _ := (&http.Request{Header: http.Header{"Authorization": {out.Header.Get("Authorization")}}}).BasicAuth(); got != want || err != nil {
+				t.Errorf("%q instead of %q: %v", got, want, err)
+			}
+		}
+	})
+}

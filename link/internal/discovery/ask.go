@@ -1,0 +1,200 @@
+package discovery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+const (
+	// resolutionDelay is how long the answer of the other family is waited for,
+	// once one has come (RFC 8305, section 3).
+	resolutionDelay = 50 * time.Millisecond
+	// oneFamilyTTL is how long addresses of one family hold at most where nothing
+	// is known of the other.
+	oneFamilyTTL = 5 * time.Second
+)
+
+// silentError is that no server answered.
+type silentError struct{ err error }
+
+func (e *silentError) Error() string { return e.err.Error() }
+
+// Unwrap is the last attempt's error.
+func (e *silentError) Unwrap() error { return e.err }
+
+// answer is what DNS says of one kind of addresses.
+type answer struct {
+	kind uint16
+	ips  []string
+	ttl  time.Duration
+	err  error // of a name that has none of the kind: errNoAddress
+}
+
+// errNoAddress is that a name is known, and has no address.
+var errNoAddress = fmt.Errorf("the name has no address: %w", errNoName)
+
+// both are the addresses of either kind, IPv4 first. Both are asked for at once;
+// when one answer has addresses, the other is waited for only for a moment, so that
+// one that is lost costs no time.
+func (d *DNS) both(ctx context.Context, s Servers, name string) ([]string, time.Duration, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	kinds := []uint16{dns.TypeA, dns.TypeAAAA}
+	answers := make(chan answer, len(kinds))
+	asked := make(chan struct{}, len(kinds))
+	defer func() {
+		cancel()
+		for range kinds {
+			<-asked // at once: cancel closes their connections
+		}
+	}()
+	for _, kind := range kinds {
+		go func() {
+			defer func() { asked <- struct{}{} }()
+			answers <- d.kind(ctx, s, name, kind)
+		}()
+	}
+	var got []answer
+	var late <-chan time.Time
+	for len(got) < len(kinds) {
+		select {
+		case a := <-answers:
+			if got = append(got, a); len(a.ips) > 0 && late == nil {
+				timer := time.NewTimer(resolutionDelay)
+				defer timer.Stop()
+				late = timer.C
+			} else if errors.Is(a.err, errNoName) && !errors.Is(a.err, errNoAddress) {
+				return nil, 0, a.err // of whatever kind
+			}
+		case <-late:
+			return joined(append(got, answer{err: errors.New("late")}))
+		}
+	}
+	return joined(got)
+}
+
+// joined makes one answer of those of the kinds.
+func joined(answers []answer) ([]string, time.Duration, error) {
+	var four, six []string
+	ttl, unknown, failed := time.Duration(1<<63-1), false, error(nil)
+	for _, a := range answers {
+		switch {
+		case a.err != nil && !errors.Is(a.err, errNoName):
+			unknown, failed = true, a.err
+		case a.err != nil && failed == nil:
+			failed = a.err
+		case a.kind == dns.TypeA:
+			four, ttl = a.ips, min(ttl, a.ttl)
+		case a.kind == dns.TypeAAAA:
+			six, ttl = a.ips, min(ttl, a.ttl)
+		}
+	}
+	all := append(four, six...)
+	if len(all) == 0 {
+		return nil, 0, failed
+	}
+	if unknown {
+		ttl = min(ttl, oneFamilyTTL)
+	}
+	return all, ttl, nil
+}
+
+func (d *DNS) kind(ctx context.Context, s Servers, name string, kind uint16) answer {
+	records, ttl, err := d.ask(ctx, s, name, kind)
+	a := answer{kind: kind, ttl: ttl, err: err}
+	for _, r := range records {
+		switch r := r.(type) {
+		case *dns.A:
+			a.ips = append(a.ips, r.A.String())
+		case *dns.AAAA:
+			a.ips = append(a.ips, r.AAAA.String())
+		}
+	}
+	if err == nil && len(a.ips) == 0 {
+		a.err = errNoAddress
+	}
+	return a
+}
+
+// ask asks the servers in turn for records of a kind, and is content with the
+// first answer that is one.
+func (d *DNS) ask(ctx context.Context, s Servers, name string, kind uint16) ([]dns.RR, time.Duration, error) {
+	q := new(dns.Msg)
+	q.SetQuestion(name, kind)
+	q.SetEdns0(1232, false)
+	if len(s.Addresses) == 0 {
+		return nil, 0, errors.New("no DNS server is set up")
+	}
+	var failed, silent error
+	first := d.first.Load()
+	if s.Rotate {
+		first = d.first.Add(1)
+	}
+	for i := range uint32(max(s.Attempts, 1) * len(s.Addresses)) {
+		at := first + i
+		in, err := exchange(ctx, q, s.Addresses[at%uint32(len(s.Addresses))], s.Timeout)
+		switch {
+		case err != nil && ctx.Err() != nil:
+			return nil, 0, &silentError{err}
+		case err != nil:
+			silent = err
+			d.first.CompareAndSwap(at, at+1) // the next question need not wait for it, too
+		case in.Rcode == dns.RcodeSuccess:
+			return in.Answer, leastTTL(in.Answer), nil
+		case in.Rcode == dns.RcodeNameError:
+			return nil, 0, fmt.Errorf("%w: %w", says(name, in.Rcode), errNoName)
+		default:
+			failed = says(name, in.Rcode)
+		}
+	}
+	if failed == nil {
+		return nil, 0, &silentError{silent}
+	}
+	return nil, 0, failed
+}
+
+func says(name string, code int) error {
+	return fmt.Errorf("look up %s: the DNS server says %s", strings.TrimSuffix(name, "."), dns.RcodeToString[code])
+}
+
+func leastTTL(records []dns.RR) time.Duration {
+	ttl := uint32(1 << 31)
+	for _, r := range records {
+		ttl = min(ttl, r.Header().Ttl)
+	}
+	return time.Duration(ttl) * time.Second
+}
+
+// exchange asks one server, and again by TCP where its answer is truncated. It
+// returns at once when ctx ends.
+func exchange(ctx context.Context, q *dns.Msg, server string, timeout time.Duration) (*dns.Msg, error) {
+	if timeout <= 0 || timeout > mostPerServer {
+		timeout = mostPerServer
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	in, err := over(ctx, "udp", q, server)
+	if err == nil && in.Truncated {
+		in, err = over(ctx, "tcp", q, server)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("ask the DNS server %s: %w", server, err)
+	}
+	return in, nil
+}
+
+func over(ctx context.Context, network string, q *dns.Msg, server string) (*dns.Msg, error) {
+	c := &dns.Client{Net: network}
+	conn, err := c.DialContext(ctx, server)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = conn.Close() }()                         // the answer is read
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })() // dns does not look at ctx while it reads
+	in, _, err := c.ExchangeWithConnContext(ctx, q, conn)
+	return in, err
+}

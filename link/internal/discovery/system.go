@@ -1,0 +1,141 @@
+package discovery
+
+import (
+	"bytes"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// SystemDNS looks names up as the system's resolver does: what resolv.conf sets up,
+// and the hosts file before it, unless nsswitch.conf has dns before files. These
+// files are read again when they change. Without a resolv.conf, only the system's
+// resolver is asked.
+func SystemDNS() *DNS {
+	d := &DNS{resolvConf: &followed[Servers]{path: "/etc/resolv.conf", parse: parseResolvConf}}
+	if text, err := os.ReadFile("/etc/nsswitch.conf"); err != nil || filesFirst(text) {
+		d.WithHosts("/etc/hosts")
+	}
+	return d
+}
+
+// followed is a file that is parsed again when it changed. It is safe for
+// concurrent use; a nil one, or a file that cannot be read, is the zero value.
+type followed[T any] struct {
+	path  string
+	parse func([]byte) T
+
+	mu   sync.Mutex
+	info os.FileInfo // when it was parsed; nil: it was not there
+	last T
+}
+
+func (f *followed[T]) get() T {
+	var none T
+	if f == nil {
+		return none
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	info, err := os.Stat(f.path)
+	if err != nil {
+		f.info, f.last = nil, none
+		return none
+	}
+	if f.info != nil && os.SameFile(f.info, info) && f.info.ModTime().Equal(info.ModTime()) && f.info.Size() == info.Size() {
+		return f.last
+	}
+	text, err := os.ReadFile(f.path)
+	if err != nil {
+		return f.last // it is being replaced, or was: the next look-up sees
+	}
+	f.info, f.last = info, f.parse(text)
+	return f.last
+}
+
+// hosts are the addresses of each name of a hosts file, in lower case and without a
+// dot at its end.
+type hosts map[string][]string
+
+func hostsFile(path string) *followed[hosts] { return &followed[hosts]{path: path, parse: parseHosts} }
+
+func (h hosts) addresses(name string) []string {
+	return h[strings.ToLower(strings.TrimSuffix(name, "."))]
+}
+
+func parseHosts(text []byte) hosts {
+	h := hosts{}
+	for line := range bytes.Lines(text) {
+		line, _, _ = bytes.Cut(line, []byte("#"))
+		fields := strings.Fields(string(line))
+		if len(fields) < 2 {
+			continue
+		}
+		ip, err := netip.ParseAddr(fields[0])
+		if err != nil {
+			continue
+		}
+		for _, name := range fields[1:] {
+			name = strings.ToLower(strings.TrimSuffix(name, "."))
+			h[name] = append(h[name], ip.Unmap().String())
+		}
+	}
+	return h
+}
+
+// filesFirst reports whether nsswitch.conf has files before dns, or says nothing of
+// hosts: then that is the order, too. Where it has dns first, the hosts file comes
+// after it, by the system's resolver.
+func filesFirst(nsswitch []byte) bool {
+	for line := range bytes.Lines(nsswitch) {
+		line, _, _ = bytes.Cut(line, []byte("#"))
+		database, sources, _ := bytes.Cut(bytes.TrimSpace(line), []byte(":"))
+		if string(database) != "hosts" {
+			continue
+		}
+		for _, source := range strings.Fields(string(sources)) {
+			switch source {
+			case "files", "resolve": // systemd-resolved reads the hosts file itself
+				return true
+			case "dns":
+				return false
+			}
+		}
+		return false
+	}
+	return true
+}
+
+// mostPerServer is how long an answer is waited for at most, whatever resolv.conf
+// says: calls wait, and there may be another server.
+const mostPerServer = 2 * time.Second
+
+// parseResolvConf is the zero value where the file is none of the kind.
+func parseResolvConf(text []byte) Servers {
+	c, err := dns.ClientConfigFromReader(bytes.NewReader(text))
+	if err != nil {
+		return Servers{}
+	}
+	s := Servers{Search: c.Search, Dots: c.Ndots, Timeout: time.Duration(c.Timeout) * time.Second, Attempts: c.Attempts, Rotate: rotates(text)}
+	for _, server := range c.Servers {
+		s.Addresses = append(s.Addresses, net.JoinHostPort(server, c.Port))
+	}
+	return s
+}
+
+// rotates is the one option that dns does not read.
+func rotates(resolvConf []byte) (on bool) {
+	for line := range bytes.Lines(resolvConf) {
+		if fields := strings.Fields(string(line)); len(fields) > 0 && fields[0] == "options" {
+			for _, option := range fields[1:] {
+				on = on || option == "rotate"
+			}
+		}
+	}
+	return on
+}

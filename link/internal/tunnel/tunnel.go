@@ -1,0 +1,195 @@
+// Package tunnel makes connections by way of an outbound proxy. It asks the proxy
+// for a tunnel (CONNECT) whatever is spoken inside, so that the proxy is told of the
+// address and sees no request where there is TLS.
+package tunnel
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"golang.org/x/net/http/httpproxy"
+
+	"github.com/lsm/fiso/link/spec"
+)
+
+// Dial connects to an address, host:port.
+type Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+// Proxy is an outbound proxy. A nil one proxies nothing. It is safe for concurrent
+// use.
+type Proxy struct {
+	find      func(*url.URL) (*url.URL, error)
+	scheme    string // of what is proxied: which variable of the environment counts
+	authorize func(context.Context) (string, error)
+	tls       *tls.Config // to a proxy of https
+}
+
+// New is the proxy of a validated configuration; nil where there is none. secure
+// says that TLS is spoken inside. authorize is the value of Proxy-Authorization; nil:
+// none is sent, but for what a URL of the environment holds.
+func New(s *spec.Proxy, secure bool, authorize func(context.Context) (string, error)) *Proxy {
+	if s == nil {
+		return nil
+	}
+	from := &httpproxy.Config{HTTPProxy: s.URL, HTTPSProxy: s.URL, NoProxy: strings.Join(s.NoProxy, ",")}
+	if s.URL == spec.ProxyOfEnvironment {
+		from = httpproxy.FromEnvironment()
+	}
+	p := &Proxy{find: from.ProxyFunc(), scheme: "http", authorize: authorize, tls: &tls.Config{MinVersion: tls.VersionTLS12}}
+	if secure {
+		p.scheme = "https"
+	}
+	return p
+}
+
+// Through is the proxy that an address is connected through, without what proves us
+// there; "" where it is connected to directly.
+func (p *Proxy) Through(address string) string {
+	if at := p.at(address); at != nil {
+		return at.Scheme + "://" + at.Host
+	}
+	return ""
+}
+
+func (p *Proxy) at(address string) *url.URL {
+	if p == nil {
+		return nil
+	}
+	at, err := p.find(&url.URL{Scheme: p.scheme, Host: address})
+	if err != nil {
+		return nil // only in CGI
+	}
+	return at
+}
+
+// Around is direct, but for the addresses that the proxy is for.
+func (p *Proxy) Around(direct Dial) Dial {
+	if p == nil {
+		return direct
+	}
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		at := p.at(address)
+		if at == nil {
+			return direct(ctx, network, address)
+		}
+		c, err := p.dial(ctx, at, address)
+		if err != nil {
+			return nil, fmt.Errorf("the proxy %s://%s: %w", at.Scheme, at.Host, err)
+		}
+		return c, nil
+	}
+}
+
+// dial connects to the proxy, and has it connect to the address.
+func (p *Proxy) dial(ctx context.Context, at *url.URL, address string) (net.Conn, error) {
+	if at.Scheme != "http" && at.Scheme != "https" {
+		return nil, errors.New("is neither of http nor of https, which are all that is known")
+	}
+	c, err := new(net.Dialer).DialContext(ctx, "tcp", hostPort(at))
+	if err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) }) // ends what is read or written
+	whole, err := p.connect(ctx, c, at, address)
+	if !stop() {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		_ = c.Close() // there is no tunnel
+		return nil, err
+	}
+	return whole, nil
+}
+
+// connect makes a tunnel of a connection to the proxy.
+func (p *Proxy) connect(ctx context.Context, c net.Conn, at *url.URL, address string) (net.Conn, error) {
+	if at.Scheme == "https" {
+		cfg := p.tls.Clone()
+		cfg.ServerName = at.Hostname()
+		secure := tls.Client(c, cfg)
+		if err := secure.HandshakeContext(ctx); err != nil {
+			return nil, err
+		}
+		c = secure
+	}
+	proof, err := p.proof(ctx, at)
+	if err != nil {
+		return nil, err
+	}
+	request := "CONNECT " + address + " HTTP/1.1\r\nHost: " + address + "\r\n"
+	if proof != "" {
+		request += "Proxy-Authorization: " + proof + "\r\n"
+	}
+	if _, err := io.WriteString(c, request+"\r\n"); err != nil {
+		return nil, err
+	}
+	head, err := readHead(c)
+	if err != nil {
+		return nil, fmt.Errorf("gives no answer to CONNECT: %w", err)
+	}
+	answer, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(head)), &http.Request{Method: http.MethodConnect})
+	if err != nil {
+		return nil, errors.New("its answer to CONNECT is not HTTP: is it a proxy?")
+	}
+	_ = answer.Body.Close() // there is none
+	switch {
+	case answer.StatusCode/100 == 2:
+		return c, nil
+	case answer.StatusCode == http.StatusProxyAuthRequired:
+		return nil, errors.New("it answers 407: are username and secretRef of the proxy right?")
+	case answer.StatusCode == http.StatusForbidden:
+		return nil, fmt.Errorf("it answers 403: does it let anybody connect to %s?", address)
+	}
+	return nil, fmt.Errorf("it answers %d: can it connect to %s?", answer.StatusCode, address)
+}
+
+func (p *Proxy) proof(ctx context.Context, at *url.URL) (string, error) {
+	if p.authorize != nil {
+		return p.authorize(ctx)
+	}
+	if at.User == nil {
+		return "", nil
+	}
+	password, _ := at.User.Password()
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(at.User.Username()+":"+password)), nil
+}
+
+// maxHead is how long the head of an answer to CONNECT may be.
+const maxHead = 16 << 10
+
+// readHead reads up to the empty line and not a byte further: what follows is the
+// target's.
+func readHead(c net.Conn) ([]byte, error) {
+	var head []byte
+	for one := make([]byte, 1); len(head) < maxHead; {
+		if _, err := io.ReadFull(c, one); err != nil {
+			return nil, err
+		}
+		head = append(head, one[0])
+		if bytes.HasSuffix(head, []byte("\r\n\r\n")) || bytes.HasSuffix(head, []byte("\n\n")) {
+			return head, nil
+		}
+	}
+	return nil, errors.New("its head is too long")
+}
+
+func hostPort(at *url.URL) string {
+	switch port := at.Port(); {
+	case port != "":
+		return at.Host
+	case at.Scheme == "https":
+		return net.JoinHostPort(at.Hostname(), "443")
+	}
+	return net.JoinHostPort(at.Hostname(), "80")
+}

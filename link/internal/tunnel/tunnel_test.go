@@ -1,0 +1,189 @@
+package tunnel
+
+import (
+	"bufio"
+	"context"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/lsm/fiso/link/spec"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// proxy is one that says hello as whatever it was asked to connect to, at once with
+// its answer.
+type proxy struct {
+	*httptest.Server
+	answer string
+
+	mu    sync.Mutex
+	asked []*http.Request
+}
+
+func newProxy(t *testing.T, start func(*httptest.Server), answer string) *proxy {
+	t.Helper()
+	p := &proxy{answer: answer}
+	p.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p.mu.Lock()
+		p.asked = append(p.asked, r)
+		p.mu.Unlock()
+		c, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer func() { _ = c.Close() }() // the test reads to the end
+		_, _ = io.WriteString(c, p.answer+"hello of "+r.Host+"\n")
+	}))
+	start(p.Server)
+	t.Cleanup(p.Close)
+	return p
+}
+
+func plain(s *httptest.Server) { s.Start() }
+
+const established = "HTTP/1.1 200 Connection established\r\nProxy-Agent: test\r\n\r\n"
+
+var errDirect = errors.New("it was connected to directly")
+
+func direct(context.Context, string, string) (net.Conn, error) { return nil, errDirect }
+
+func hello(t *testing.T, p *Proxy, address string) (string, error) {
+	t.Helper()
+	c, err := p.Around(direct)(t.Context(), "tcp", address)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = c.Close() }() // it is read
+	line, err := bufio.NewReader(c).ReadString('\n')
+	return line, err
+}
+
+// UL10: a tunnel, whatever is spoken inside, of which the proxy sees the address
+// alone; what the target sends at once is not lost.
+func TestProxy_isAskedForATunnelAndToldNothingElse(t *testing.T) {
+	for name, start := range map[string]func(*httptest.Server){"http": plain, "https": func(s *httptest.Server) { s.StartTLS() }} {
+		t.Run(name, func(t *testing.T) {
+			at := newProxy(t, start, established)
+			p := New(&spec.Proxy{URL: at.URL, NoProxy: []string{"direct.example", "10.0.0.0/8"}}, true, func(context.Context) (string, error) { return "Basic abc", nil })
+			if name == "https" {
+				p.tls.RootCAs = x509.NewCertPool()
+				p.tls.RootCAs.AddCert(at.Certificate())
+			}
+			if line, err := hello(t, p, "crm.example:443"); err != nil || line != "hello of crm.example:443\n" {
+				t.Fatalf("%q, %v", line, err)
+			}
+			r := at.asked[0]
+			if r.Method != http.MethodConnect || r.RequestURI != "crm.example:443" || len(r.Header) != 1 || r.Header.Get("Proxy-Authorization") != "Basic abc" {
+				t.Errorf("%s %s %v", r.Method, r.RequestURI, r.Header)
+			}
+			for _, address := range []string{"direct.example:443", "a.direct.example:443", "10.1.2.3:443", "127.0.0.1:443", "[::1]:80", "localhost:80"} {
+				if _, err := hello(t, p, address); !errors.Is(err, errDirect) || p.Through(address) != "" {
+					t.Errorf("%s: %v", address, err)
+				}
+			}
+			if via := p.Through("crm.example:443"); via != at.URL {
+				t.Errorf("through %q", via)
+			}
+		})
+	}
+}
+
+// UL10
+func TestProxy_errorsNameTheProxyAndSayWhatToDo(t *testing.T) {
+	for name, test := range map[string]struct{ answer, want string }{
+		"no password":     {"HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic\r\n\r\n", "it answers 407: are username and secretRef of the proxy right?"},
+		"not allowed":     {"HTTP/1.1 403 Forbidden\r\n\r\n", "it answers 403: does it let anybody connect to crm.example:443?"},
+		"no target":       {"HTTP/1.0 503 Service Unavailable\n\n", "it answers 503: can it connect to crm.example:443?"},
+		"no proxy":        {"SSH-2.0-x\r\n\r\n", "its answer to CONNECT is not HTTP: is it a proxy?"},
+		"half an answer":  {"HTTP/1.1 200", "gives no answer to CONNECT: EOF"},
+		"a head for ever": {"HTTP/1.1 200 x\r\nX: " + strings.Repeat("a", maxHead), "gives no answer to CONNECT: its head is too long"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			at := newProxy(t, plain, test.answer)
+			p := New(&spec.Proxy{URL: at.URL}, true, nil)
+			if line, err := hello(t, p, "crm.example:443"); err == nil || err.Error() != "the proxy "+at.URL+": "+test.want {
+				t.Errorf("%q, %v", line, err)
+			}
+		})
+	}
+	for name, test := range map[string]struct {
+		url  string
+		want string
+	}{
+		"nobody there":   {"http://127.0.0.1:1", "the proxy http://127.0.0.1:1: dial tcp 127.0.0.1:1: connect: connection refused"},
+		"another kind":   {"socks5://127.0.0.1:1", "the proxy socks5://127.0.0.1:1: is neither of http nor of https, which are all that is known"},
+		"no certificate": {strings.Replace(newProxy(t, plain, "").URL, "http:", "https:", 1), "tls: first record does not look like a TLS handshake"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := hello(t, New(&spec.Proxy{URL: test.url}, true, nil), "crm.example:443"); err == nil || !strings.HasSuffix(err.Error(), test.want) {
+				t.Error(err)
+			}
+		})
+	}
+	p := New(&spec.Proxy{URL: newProxy(t, plain, established).URL}, false, func(context.Context) (string, error) { return "", errors.New("have its password: no") })
+	if _, err := hello(t, p, "crm.example:443"); err == nil || !strings.HasSuffix(err.Error(), "have its password: no") {
+		t.Error(err)
+	}
+}
+
+// UL10: the environment counts where the configuration says so, and nowhere else.
+func TestProxy_ofTheEnvironmentIsAskedFor(t *testing.T) {
+	at := newProxy(t, plain, established)
+	u, _ := url.Parse(at.URL)
+	u.User = url.UserPassword("anna", "se:cret")
+	t.Setenv("HTTPS_PROXY", u.String())
+	t.Setenv("HTTP_PROXY", "")
+	t.Setenv("NO_PROXY", ".svc")
+	p := New(&spec.Proxy{URL: spec.ProxyOfEnvironment}, true, nil)
+	if line, err := hello(t, p, "crm.example:443"); err != nil || line != "hello of crm.example:443\n" {
+		t.Fatalf("%q, %v", line, err)
+	}
+	if user, password, _ := (&http.Request{Header: http.Header{"Authorization": at.asked[0].Header["Proxy-Authorization"]}}).BasicAuth(); user != "anna" || password != "se:cret" {
+		t.Errorf("%s, %s", user, password)
+	}
+	if via := p.Through("crm.example:443"); via != at.URL {
+		t.Errorf("through %q, which shows more than where the proxy is", via)
+	}
+	if via := p.Through("a.svc:443") + New(&spec.Proxy{URL: spec.ProxyOfEnvironment}, false, nil).Through("crm.example:80") + New(nil, true, nil).Through("crm.example:443"); via != "" {
+		t.Errorf("through %q", via)
+	}
+	if _, err := hello(t, nil, "crm.example:443"); !errors.Is(err, errDirect) {
+		t.Error(err)
+	}
+}
+
+func TestProxy_thatIsSilentIsLeftWithTheCall(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }() // the test is over
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	p := New(&spec.Proxy{URL: "http://" + l.Addr().String()}, true, nil)
+	if _, err := p.Around(direct)(ctx, "tcp", "crm.example:443"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
+	}
+}
+
+func TestHostPort_hasTheDefaultOfTheScheme(t *testing.T) {
+	for raw, want := range map[string]string{"http://p:3128": "p:3128", "http://p": "p:80", "https://p": "p:443", "http://[::1]": "[::1]:80"} {
+		u, _ := url.Parse(raw)
+		if got := hostPort(u); got != want {
+			t.Errorf("%s: %s", raw, got)
+		}
+	}
+}
