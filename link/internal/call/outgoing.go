@@ -66,10 +66,13 @@ const (
 	// Unserved is a connection that takes no further request, as connections
 	// come to: nothing was sent, and it says nothing of the target.
 	Unserved Reason = "unserved"
-	Garbage  Reason = "garbage" // the answer is not HTTP, or breaks its rules
-	Body     Reason = "body"    // the application's body could not be read
-	Unfit    Reason = "unfit"   // the request cannot be said in the target's protocol; nothing was sent
-	Gone     Reason = "gone"    // the application went away, or we are stopping
+	// Refused is a request that the target refused before it acted on it
+	// (REFUSED_STREAM).
+	Refused Reason = "refused"
+	Garbage Reason = "garbage" // the answer is not HTTP, or breaks its rules
+	Body    Reason = "body"    // the application's body could not be read
+	Unfit   Reason = "unfit"   // the request cannot be said in the target's protocol; nothing was sent
+	Gone    Reason = "gone"    // the application went away, or we are stopping
 )
 
 // Error is a failed attempt.

@@ -18,6 +18,7 @@ const (
 	// maxUnread is how much of a request's body is read and thrown away to
 	// keep its connection, when it was answered before it was read.
 	maxUnread = 256 << 10
+	lingers   = 2 * time.Second                    // a connection that is to close reads on, however much comes
 	preface   = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" // RFC 9113, section 3.4
 )
 
@@ -252,8 +253,8 @@ func (c *conn) linger() {
 	if tcp, ok := c.nc.(interface{ CloseWrite() error }); !ok || tcp.CloseWrite() != nil {
 		return
 	}
-	c.readUntil(time.Now().Add(500 * time.Millisecond)) // or it ends at once
-	_, _ = io.CopyN(io.Discard, c.nc, maxUnread)        // whatever it is
+	c.readUntil(time.Now().Add(lingers))
+	_, _ = io.Copy(io.Discard, c.nc) // whatever it is
 }
 
 // isHTTP2 hands a connection over that speaks HTTP/2.

@@ -210,6 +210,7 @@ func TestServer_sends100OnlyWhenTheBodyIsRead(t *testing.T) {
 	})
 }
 
+// UL12: an answer is not lost, however much of the body is under way when it comes.
 func TestServer_readsAheadWhatWasNotWanted_upToABound(t *testing.T) {
 	addr := serve(t, &Server{Handler: handlerFunc(func(_ context.Context, w call.ResponseWriter, _ *call.Request) { _ = reply(w, 413, "no") })})
 	t.Run("little", func(t *testing.T) {
@@ -223,6 +224,12 @@ func TestServer_readsAheadWhatWasNotWanted_upToABound(t *testing.T) {
 		a := dial(t, addr)
 		a.say("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10000000\r\n\r\n" + strings.Repeat("x", 400_000))
 		a.expect(413, "no") // and it is not lost to a reset
+		a.over()
+	})
+	t.Run("all of much", func(t *testing.T) {
+		a := dial(t, addr)
+		a.say("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10000000\r\n\r\n" + strings.Repeat("x", 10_000_000))
+		a.expect(413, "no")
 		a.over()
 	})
 	t.Run("what breaks the rules", func(t *testing.T) {

@@ -11,20 +11,37 @@ import (
 )
 
 // answer is the answer that a head begins.
-func (a *attempt) answer(r *http.Response) (*call.Answer, error) {
-	b := &answerBody{attempt: a, body: r.Body}
-	if r.StatusCode < 200 || r.StatusCode > 999 {
-		_ = b.Close() // it is not read
-		return nil, &call.Error{Reason: call.Garbage, Sent: true, Err: errors.New("the status is not a number of three digits")}
-	}
+func (a *attempt) answer() *call.Answer {
+	r := a.head
 	h := endToEnd(r.Header)
-	if names := (call.Header{{Name: "Trailer", Value: announced(r.Trailer)}}).Announced(nil); names != "" {
+	if names := (call.Header{{Name: "Trailer", Value: a.announces}}).Announced(nil); names != "" {
 		h.Add("Trailer", names)
 	}
 	return &call.Answer{
-		Status: r.StatusCode, Header: h, Length: r.ContentLength, Body: b,
-		Trailer: func() call.Header { return h1.LateFields(fromHTTP(r.Trailer)) },
-	}, nil
+		Status: r.StatusCode, Header: h, Length: r.ContentLength, Body: &answerBody{attempt: a},
+		Trailer: func() call.Header { return h1.LateFields(fromHTTP(a.late())) },
+	}
+}
+
+const (
+	errStatus = fault("the status is not a number of three digits")
+	errLength = fault("the content-length is not the one length of the body")
+)
+
+// checkHead refuses what is no head of an answer, or contradicts itself.
+func checkHead(r *http.Response, method string, length lengthFault) error {
+	switch {
+	case r.StatusCode < 200 || r.StatusCode > 999:
+		return errStatus
+	case length == lengthFalse, length == lengthMissing && !bodiless(method, r.StatusCode):
+		return errLength
+	}
+	return nil
+}
+
+// bodiless reports whether an answer has no body, whatever its content-length.
+func bodiless(method string, status int) bool {
+	return method == http.MethodHead || status == http.StatusNoContent || status == http.StatusNotModified
 }
 
 // endToEnd is what of an answer's header goes on. Fields that frame a message of
@@ -39,14 +56,16 @@ func endToEnd(from http.Header) call.Header {
 // answerBody is the body of an answer. Closing it before its end resets the stream.
 type answerBody struct {
 	attempt *attempt
-	body    io.ReadCloser
 	once    sync.Once
 }
 
 func (b *answerBody) Read(p []byte) (int, error) {
-	n, err := b.body.Read(p)
+	n, err := b.attempt.read(p, func() {})
 	if err == nil || errors.Is(err, io.EOF) {
 		return n, err
+	}
+	if errors.Is(err, io.ErrClosedPipe) {
+		return n, b.attempt.cutOff()
 	}
 	failed := b.attempt.failed(err)
 	failed.Sent = true
@@ -54,9 +73,6 @@ func (b *answerBody) Read(p []byte) (int, error) {
 }
 
 func (b *answerBody) Close() error {
-	b.once.Do(func() {
-		_ = b.body.Close() // nobody reads it any more
-		b.attempt.end()
-	})
+	b.once.Do(b.attempt.leave)
 	return nil
 }

@@ -5,8 +5,10 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
-	"net/http"
 	"strings"
+	"sync"
+
+	"golang.org/x/net/http2"
 
 	"github.com/lsm/fiso/link/internal/h1"
 )
@@ -17,12 +19,12 @@ var ErrNoHTTP2 = errors.New("the target does not offer HTTP/2")
 // connect dials, shakes hands where TLS is asked for, and waits for the target's
 // greeting: its settings say how many streams it takes, and what greets
 // otherwise gets no request.
-func (t *Transport) connect(ctx context.Context, endpoint string) (*http.ClientConn, error) {
+func (t *Transport) connect(ctx context.Context, endpoint string) (connection, *greeted, error) {
 	ctx, cancel := context.WithTimeout(ctx, t.cfg.ConnectTimeout)
 	defer cancel()
 	nc, err := t.cfg.Dial(ctx, "tcp", endpoint)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if t.cfg.TLS != nil {
 		secure := tls.Client(nc, h1.Trusting(t.cfg.TLS, t.cfg.Roots))
@@ -32,47 +34,74 @@ func (t *Transport) connect(ctx context.Context, endpoint string) (*http.ClientC
 		}
 		if err != nil {
 			_ = nc.Close() // the handshake says what is wrong
-			return nil, err
+			return nil, nil, err
 		}
 		nc = secure
 	}
-	g := &greeted{Conn: newBatched(nc, t.cfg.Ping), settled: make(chan struct{})}
+	writes := newBatched(nc, t.cfg.Ping)
+	reads := newBounded(writes, 0)
+	reads.heads = newHeads(t.cfg.MaxHead)
+	g := &greeted{Conn: reads, writes: writes, heads: reads.heads, preface: len(http2.ClientPreface), settled: make(chan struct{})}
 	cc, err := t.http.NewClientConn(context.WithValue(ctx, dialledKey{}, net.Conn(g)), t.scheme, endpoint)
 	if err != nil {
 		_ = g.Close() // it may be closed
-		return nil, err
+		return nil, nil, err
 	}
 	select {
 	case <-g.settled:
 		if err = g.err; err == nil {
-			return cc, nil
+			return cc, g, nil
 		}
 	case <-ctx.Done():
 		err = context.Cause(ctx)
 	}
-	_ = cc.Close() // it never was one
-	return nil, err
+	within(t.cfg.LetGo, g, func() { _ = cc.Close() }) // it never was one
+	return nil, nil, err
 }
 
-// greeted is a connection whose first frame is looked at as it is read.
+// greeted is a connection to a target, whose first frame is looked at as it is
+// read. It knows the stream that a head was written to last.
 type greeted struct {
 	net.Conn
+	writes  *batched
+	heads   *heads // of what is read
 	first   []byte // what was read, up to the settings' header
 	read    int
 	done    bool
-	settled chan struct{} // closed once the settings were read, or will not be
+	once    sync.Once
+	settled chan struct{} // closed once the settings were in force, or will not be
 	err     error         // read once settled is closed
+
+	preface int    // of the bytes that are yet to be written
+	out     walker // over those that were
+	stream  uint32
 }
 
-const frameHeader = 9
+var errSettings = errors.New("the target closed the connection before it greeted in HTTP/2, or its settings break the rules")
 
-// Close waits for the last writes.
+// Close waits for the last writes. The library closes a connection whose settings
+// are no settings.
 func (g *greeted) Close() error {
 	err := g.Conn.Close()
-	if b, ok := g.Conn.(*batched); ok {
-		b.Wait()
+	g.settle(errSettings)
+	if g.writes != nil {
+		g.writes.Wait()
 	}
 	return err
+}
+
+// Write is called by one goroutine at a time, which holds the library's lock for
+// writes.
+func (g *greeted) Write(p []byte) (int, error) {
+	n := min(g.preface, len(p))
+	g.preface -= n
+	for rest := p[n:]; len(rest) > 0; {
+		var begins bool
+		if rest, _, begins = g.out.next(rest); begins && g.out.kind() == http2.FrameHeaders {
+			g.stream = g.out.stream()
+		}
+	}
+	return g.Conn.Write(p)
 }
 
 // Read is called by one goroutine, which reads again once it has understood what
@@ -80,7 +109,7 @@ func (g *greeted) Close() error {
 func (g *greeted) Read(p []byte) (int, error) {
 	if !g.done && len(g.first) == frameHeader {
 		if length := int(g.first[0])<<16 | int(g.first[1])<<8 | int(g.first[2]); g.read >= frameHeader+length {
-			g.settle(nil)
+			g.greet(nil)
 		}
 	}
 	n, err := g.Conn.Read(p)
@@ -89,19 +118,26 @@ func (g *greeted) Read(p []byte) (int, error) {
 	}
 	g.read += n
 	g.first = append(g.first, p[:min(n, frameHeader-len(g.first))]...)
-	const settings = 4
 	switch {
 	case strings.HasPrefix(string(g.first), "HTTP/"):
-		g.settle(ErrNoHTTP2)
-	case len(g.first) == frameHeader && g.first[3] != settings:
-		g.settle(ErrNoHTTP2)
+		g.greet(ErrNoHTTP2)
+	case len(g.first) == frameHeader && (http2.FrameType(g.first[3]) != http2.FrameSettings || http2.Flags(g.first[4]).Has(http2.FlagSettingsAck)):
+		g.greet(ErrNoHTTP2)
 	case err != nil:
-		g.settle(errors.New("the target closed the connection before it greeted in HTTP/2"))
+		g.greet(errSettings)
 	}
 	return n, err
 }
 
+// greet is the end of the greeting, as far as Read goes.
+func (g *greeted) greet(err error) {
+	g.done, g.first = true, nil
+	g.settle(err)
+}
+
 func (g *greeted) settle(err error) {
-	g.done, g.err, g.first = true, err, nil
-	close(g.settled)
+	g.once.Do(func() {
+		g.err = err
+		close(g.settled)
+	})
 }

@@ -7,34 +7,18 @@ import (
 	"io"
 	"net"
 
+	"golang.org/x/net/http2"
+
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/h1"
 )
 
-// streamError has the shape of net/http's, which errors.As copies into it.
-type streamError struct {
-	StreamID uint32
-	Code     uint32
-	Cause    error
-}
-
-func (e streamError) Error() string { return fmt.Sprintf("stream error %d", e.Code) }
-
-// Codes of RFC 9113, section 7.
-const (
-	codeProtocol    = 0x1
-	codeFlowControl = 0x3
-	codeFrameSize   = 0x6
-	codeRefused     = 0x7
-	codeCompression = 0x9
-)
-
-// unserved is how net/http says that a stream came after the last one that the
+// unserved is how the library says that a stream came after the last one that the
 // target serves (GOAWAY), so that it was not acted on. It exports no value for
 // this. Should the words change, such a call counts as sent, and a test fails.
 const unserved = "http2: Transport received Server's graceful shutdown GOAWAY"
 
-// tooLarge is how net/http says, in no value either, that the target has set a
+// tooLarge is how the library says, in no value either, that the target has set a
 // limit that the header of the request is over.
 const tooLarge = "http2: request header list larger than peer's advertised limit"
 
@@ -52,7 +36,7 @@ func (a *attempt) failed(err error) *call.Error {
 		return &call.Error{Reason: call.Body, Sent: sent, Err: *s.failed.Load()}
 	}
 	reason, text := call.Reset, "the target broke the connection, or the rules of HTTP/2"
-	var stream streamError
+	var stream http2.StreamError
 	var op *net.OpError
 	var broken fault
 	switch {
@@ -61,9 +45,9 @@ func (a *attempt) failed(err error) *call.Error {
 	case errors.As(err, &stream):
 		text = fmt.Sprintf("the target reset the stream, or broke it (code %d)", stream.Code)
 		switch stream.Code {
-		case codeRefused:
-			sent = false
-		case codeProtocol, codeFlowControl, codeFrameSize, codeCompression:
+		case http2.ErrCodeRefusedStream:
+			sent, reason = false, call.Refused
+		case http2.ErrCodeProtocol, http2.ErrCodeFlowControl, http2.ErrCodeFrameSize, http2.ErrCodeCompression:
 			reason = call.Garbage
 		}
 	case err.Error() == unserved:

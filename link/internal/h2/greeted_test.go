@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"testing"
+	"time"
 )
 
 // pieces is a connection that gives so many bytes at a time.
@@ -14,7 +15,8 @@ type pieces struct {
 	size int
 }
 
-func (p *pieces) Read(b []byte) (int, error) { return p.b.Read(b[:min(len(b), p.size)]) }
+func (p *pieces) Read(b []byte) (int, error)    { return p.b.Read(b[:min(len(b), p.size)]) }
+func (*pieces) SetReadDeadline(time.Time) error { return nil }
 
 // greet reads all there is, and returns what was read and what the greeting came to.
 func greet(t *testing.T, data []byte, size int) ([]byte, error) {

@@ -3,6 +3,8 @@ package h2
 import (
 	"context"
 	"errors"
+	"maps"
+	"net"
 	"net/http"
 	"slices"
 	"sync"
@@ -14,7 +16,8 @@ import (
 // all who wait, and close waits for it.
 type pool struct {
 	age     time.Duration
-	connect func(ctx context.Context, endpoint string) (*http.ClientConn, error)
+	letGo   time.Duration // the library may take, of a connection
+	connect func(ctx context.Context, endpoint string) (connection, *greeted, error)
 
 	mu     sync.Mutex // never held while a connection is asked anything
 	places map[string]*place
@@ -26,6 +29,7 @@ type pool struct {
 
 // place is one endpoint.
 type place struct {
+	streams int       // at once, at first, of a new connection; 0: as many as the target allows
 	conns   []*pooled // replaced and never changed, for those who look
 	dialing *dialing  // nil: nobody dials
 }
@@ -35,32 +39,65 @@ type dialing struct {
 	err  error // read once over is closed
 }
 
+// connection is what the library has of one: http.ClientConn. Its methods take
+// locks that are not ours, so nobody who could not be left behind calls them.
+type connection interface {
+	RoundTrip(r *http.Request) (*http.Response, error)
+	Reserve() error
+	Release()
+	Available() int
+	InFlight() int
+	Err() error
+	Close() error
+	SetStateHook(f func(*http.ClientConn))
+}
+
+// within has the library do something, and closes its connection under it when
+// that takes too long; it reports whether it came back in time.
+func within(d time.Duration, raw net.Conn, do func()) bool {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		do()
+	}()
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-done:
+		return true
+	case <-timer.C:
+		_ = raw.Close() // it may be closed
+		return false
+	}
+}
+
 // pooled is one connection, and the calls that use it.
 type pooled struct {
 	pool     *pool
 	endpoint string
-	http     *http.ClientConn
+	http     connection
+	raw      *greeted // below it
 	born     time.Time
 
 	mu      sync.Mutex
-	calls   int
+	calls   map[*attempt]struct{}
+	served  int  // calls that were answered
+	streams int  // at once; 0: as many as the target allows
 	used    bool // it has had a call: a new one is never too old
 	retired bool // it takes no further call
 }
 
-func newPool(age time.Duration, connect func(context.Context, string) (*http.ClientConn, error)) *pool {
-	p := &pool{age: age, connect: connect, places: map[string]*place{}}
+func newPool(age, letGo time.Duration, connect func(context.Context, string) (connection, *greeted, error)) *pool {
+	p := &pool{age: age, letGo: letGo, connect: connect, places: map[string]*place{}}
 	p.ctx, p.stop = context.WithCancel(context.Background())
 	return p
 }
 
-var errNoStreams = errors.New("the target takes no streams")
-
 var errClosed = errors.New("the target was changed or removed")
 
-// take is a connection to the endpoint with a stream reserved, which the caller
-// uses and then gives back by release.
-func (p *pool) take(ctx context.Context, endpoint string) (*pooled, error) {
+// take is a connection to the endpoint with a stream reserved for the attempt,
+// which uses it and then gives it back by release.
+func (p *pool) take(ctx context.Context, endpoint string, a *attempt) (*pooled, error) {
 	for {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
@@ -69,7 +106,7 @@ func (p *pool) take(ctx context.Context, endpoint string) (*pooled, error) {
 		if err != nil {
 			return nil, err
 		}
-		if c := p.reserve(conns); c != nil {
+		if c := p.reserve(conns, a); c != nil {
 			return c, nil
 		}
 		if d == nil {
@@ -99,14 +136,10 @@ func (p *pool) look(endpoint string) ([]*pooled, *dialing, error) {
 	return nil, nil, nil
 }
 
-// reserve finds one that has room, and retires those that are of no use any more.
-func (p *pool) reserve(conns []*pooled) *pooled {
+// reserve finds one that has room for an attempt.
+func (p *pool) reserve(conns []*pooled, a *attempt) *pooled {
 	for _, c := range conns {
-		if c.http.Err() != nil || c.outlived(p.age) {
-			c.retire()
-			continue
-		}
-		if c.enter() {
+		if c.offer(a) {
 			return c
 		}
 	}
@@ -131,50 +164,75 @@ func (p *pool) dial(endpoint string, known int) *dialing {
 	}
 	at.dialing, p.places[endpoint] = d, at
 	p.dials.Go(func() {
-		cc, err := p.connect(p.ctx, endpoint)
-		if err == nil && cc.Available() == 0 {
-			_ = cc.Close() // it is of no use, and another would not be
-			err = errNoStreams
-		}
-		p.dialled(endpoint, cc, err)
+		c, err := p.open(endpoint)
+		p.dialled(endpoint, c, err)
 		d.err = err
 		close(d.over)
 	})
 	return d
 }
 
-func (p *pool) dialled(endpoint string, cc *http.ClientConn, err error) {
+var errNoStreams = errors.New("the target takes no streams")
+
+// open makes a connection that takes at least one stream.
+func (p *pool) open(endpoint string) (*pooled, error) {
+	cc, raw, err := p.connect(p.ctx, endpoint)
+	if err != nil {
+		return nil, err
+	}
+	c := &pooled{pool: p, endpoint: endpoint, http: cc, raw: raw, born: time.Now(), calls: map[*attempt]struct{}{}}
+	streams := 0
+	if !within(p.letGo, raw, func() { streams = cc.Available() }) {
+		return nil, errHangs
+	}
+	if streams == 0 {
+		c.shut(p.letGo) // it is of no use, and another would not be
+		return nil, errNoStreams
+	}
+	return c, nil
+}
+
+func (p *pool) dialled(endpoint string, c *pooled, err error) {
 	p.mu.Lock()
 	at, closed := p.places[endpoint], p.closed
-	var c *pooled
+	kept := false
 	if at != nil {
 		at.dialing = nil
 		if err == nil && !closed {
-			c = &pooled{pool: p, endpoint: endpoint, http: cc, born: time.Now()}
+			kept = true
+			c.streams = at.streams
 			at.conns = append(slices.Clip(at.conns), c)
 		}
 		p.forget(endpoint, at)
 	}
 	p.mu.Unlock()
 	switch {
-	case c != nil:
-		cc.SetStateHook(func(*http.ClientConn) {
-			if cc.Err() != nil {
-				c.retire()
-			}
+	case kept:
+		within(p.letGo, c.raw, func() {
+			c.http.SetStateHook(func(cc *http.ClientConn) {
+				if cc.Err() != nil {
+					c.retire()
+				}
+			})
 		})
 	case err == nil:
-		_ = cc.Close() // nobody waits for it any more
+		c.shut(p.letGo) // nobody waits for it any more
 	}
 }
+
+// maxPlaces bounds the endpoints that are remembered for their few streams alone.
+const maxPlaces = 256
 
 // forget lets go of a place that has nothing, and waits for nothing. Called with
 // the lock held.
 func (p *pool) forget(endpoint string, at *place) {
-	if len(at.conns) == 0 && at.dialing == nil {
+	if len(at.conns) == 0 && at.dialing == nil && (at.streams == 0 || len(p.places) > maxPlaces) {
 		delete(p.places, endpoint)
 	}
 }
+
+// closing is how long close waits for the library.
+const closing = time.Second
 
 func (p *pool) close() {
 	p.mu.Lock()
@@ -185,65 +243,164 @@ func (p *pool) close() {
 	}
 	p.mu.Unlock()
 	p.stop()
-	p.dials.Wait()
-	for _, c := range all {
-		c.retire()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		p.dials.Wait()
+		var shut sync.WaitGroup
+		for _, c := range all {
+			if c.withdraw() {
+				shut.Go(func() { c.shut(closing) })
+			}
+		}
+		shut.Wait()
+	}()
+	select {
+	case <-done:
+	case <-time.After(2 * closing):
 	}
 }
 
-func (c *pooled) outlived(age time.Duration) bool {
+// enter counts an attempt, unless the connection takes none any more; old: it has
+// had its time.
+func (c *pooled) enter(a *attempt) (old, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.used && time.Since(c.born) > age
+	if c.retired || c.streams > 0 && len(c.calls) >= c.streams {
+		return false, false
+	}
+	old = c.used && time.Since(c.born) > c.pool.age
+	c.used = c.used || !old
+	c.calls[a] = struct{}{}
+	a.at.Store(c)
+	return old, true
 }
 
-// enter reserves a stream.
-func (c *pooled) enter() bool {
-	c.mu.Lock()
-	if c.retired {
-		c.mu.Unlock()
+// offer reserves a stream for the attempt. A connection that is of no use any more
+// is retired.
+func (c *pooled) offer(a *attempt) bool {
+	useless, ok := c.enter(a)
+	if !ok {
 		return false
 	}
-	c.calls++
-	c.used = true
-	c.mu.Unlock()
-	if c.http.Reserve() == nil {
-		return true
+	if !useless {
+		useless = c.http.Err() != nil
 	}
-	c.release()
-	if c.http.InFlight() == 0 {
-		c.retire() // it is not full, but over
+	if !useless {
+		if c.http.Reserve() == nil {
+			return true
+		}
+		useless = c.http.InFlight() == 0 // it is not full, but over
+	}
+	c.release(a)
+	if useless {
+		c.retire()
 	}
 	return false
 }
 
-// release ends a call's use. The last one closes a connection that is retired.
-func (c *pooled) release() {
+// release ends an attempt's use. The last one closes a connection that is retired.
+func (c *pooled) release(a *attempt) {
+	a.at.Store(nil)
 	c.mu.Lock()
-	c.calls--
-	last := c.calls == 0 && c.retired
+	delete(c.calls, a)
+	last := len(c.calls) == 0 && c.retired
 	c.mu.Unlock()
 	if last {
-		_ = c.http.Close() // no stream is left on it
+		go c.shut(c.pool.letGo) // no stream is left on it
 	}
+}
+
+// manyStreams is where a connection that began with few streams has no limit of ours
+// any more.
+const manyStreams = 64
+
+// answered counts a call; each lets a connection that began with few streams have
+// more, and one that came to many has those after it begin with all.
+func (c *pooled) answered() {
+	c.mu.Lock()
+	c.served++
+	c.streams *= 2
+	many := c.streams > manyStreams
+	if many {
+		c.streams = 0
+	}
+	c.mu.Unlock()
+	if many {
+		c.pool.begin(c.endpoint, 0)
+	}
+}
+
+// overtaken is a connection that went away and left calls unserved. A target that
+// does so after each request would leave the same calls again and again, and some
+// have begun to serve what they say they have not: Node.js, where the server says
+// goodbye while it reads. So the next connections begin with the streams at once
+// that this one has served.
+func (c *pooled) overtaken() {
+	c.mu.Lock()
+	streams := max(c.served, 1)
+	c.mu.Unlock()
+	if streams <= manyStreams {
+		c.pool.begin(c.endpoint, streams)
+	}
+}
+
+// begin says with how many streams connections to an endpoint begin.
+func (p *pool) begin(endpoint string, streams int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	at := p.places[endpoint]
+	if at == nil {
+		if streams == 0 || p.closed {
+			return
+		}
+		at = &place{}
+		p.places[endpoint] = at
+	}
+	at.streams = streams
+	p.forget(endpoint, at)
 }
 
 // retire has it take no further call; those under way end as they do.
 func (c *pooled) retire() {
+	if c.withdraw() {
+		go c.shut(c.pool.letGo) // no stream is left on it
+	}
+}
+
+// withdraw takes the connection out of the pool, and reports whether it is for the
+// caller to close it.
+func (c *pooled) withdraw() bool {
 	c.mu.Lock()
-	last := !c.retired && c.calls == 0
+	last := !c.retired && len(c.calls) == 0
 	c.retired = true
 	c.mu.Unlock()
 	p := c.pool
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	if at := p.places[c.endpoint]; at != nil {
 		if i := slices.Index(at.conns, c); i >= 0 {
 			at.conns = slices.Concat(at.conns[:i], at.conns[i+1:])
 		}
 		p.forget(c.endpoint, at)
 	}
-	p.mu.Unlock()
-	if last {
-		_ = c.http.Close() // no stream is left on it
+	return last
+}
+
+// shut closes the connection, in a bounded time.
+func (c *pooled) shut(d time.Duration) {
+	within(d, c.raw, func() { _ = c.http.Close() }) // no stream is left on it
+}
+
+// abandon gives up a connection in which the library hangs: it is closed under it,
+// and the calls on it fail.
+func (c *pooled) abandon() {
+	c.withdraw()
+	c.mu.Lock()
+	calls := slices.Collect(maps.Keys(c.calls))
+	c.mu.Unlock()
+	for _, a := range calls {
+		a.lose()
 	}
+	_ = c.raw.Close() // it may be closed
 }

@@ -260,14 +260,14 @@ func TestPool_forgetsAnEndpointThatIsNotReached(t *testing.T) {
 // A connection may end between the moment that a call takes it and the one that it is used.
 func TestPool_aConnectionThatEndsBeforeItIsUsedSaysNothing(t *testing.T) {
 	tr := transport(t, TransportConfig{})
-	c, err := tr.pool.take(t.Context(), target(t, answering))
+	a := tr.attempt(t.Context(), nil)
+	c, err := tr.pool.take(t.Context(), target(t, answering), a)
 	if err != nil {
 		t.Fatal(err)
 	}
 	_ = c.http.Close() // what follows shows it
-	a := &attempt{ctx: t.Context(), conn: c}
-	defer a.end()
-	_, err = c.http.RoundTrip(a.request("http", out("GET")))
+	defer c.release(a)
+	_, err = c.http.RoundTrip(a.request("http", out("GET"))) //nolint:bodyclose // there is none
 	if err == nil {
 		t.Fatal("it was used")
 	}

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/net/http2"
+
 	"github.com/lsm/fiso/link/internal/call"
 )
 
@@ -97,7 +99,7 @@ func (s *Server) start() {
 func (s *Server) ServeConn(nc net.Conn) {
 	s.start()
 	out := newBatched(nc, s.ping())
-	c := &conn{Conn: out, closed: make(chan struct{}), since: time.Now()}
+	c := &conn{Conn: newBounded(out, len(http2.ClientPreface)), closed: make(chan struct{}), since: time.Now()}
 	s.track(c, true)
 	defer s.track(c, false)
 	if !s.conns.give(c) {

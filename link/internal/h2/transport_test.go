@@ -132,7 +132,7 @@ func TestTransport_readsAnswers(t *testing.T) {
 			}
 			p.headers(s, false, ":status", "100")
 			p.headers(s, false, ":status", "103", "link", "</a>", "connection", "x", "content-length", "5", "transfer-encoding", "chunked")
-			p.headers(s, false, ":status", "201", "content-length", "2", "x-a", "1", "x-a", "2", "connection", "x-b", "x-b", "no", "keep-alive", "1",
+			p.headers(s, false, ":status", "201", "content-length", "2", "x-a", "1", "x-a", "2", "connection", "close", "keep-alive", "1",
 				"transfer-encoding", "chunked") // would be framing in HTTP/1.1, to which it goes on
 			_ = p.WriteData(s, false, []byte("hi")) // the answer shows it
 			p.headers(s, true, "grpc-status", "0", "set-cookie", "no")
@@ -175,7 +175,7 @@ func TestTransport_makesOneAttemptWhateverBreaks(t *testing.T) {
 		reason call.Reason
 		sent   bool
 	}{
-		"refused":                          {reset(http2.ErrCodeRefusedStream), call.Reset, false},
+		"refused":                          {reset(http2.ErrCodeRefusedStream), call.Refused, false},
 		"reset as cancelled":               {reset(http2.ErrCodeCancel), call.Reset, true},
 		"reset by an internal error":       {reset(http2.ErrCodeInternal), call.Reset, true},
 		"reset by a protocol error":        {reset(http2.ErrCodeProtocol), call.Garbage, true},
@@ -278,8 +278,8 @@ func TestTransport_theFirstStreamMayBeRefusedToo(t *testing.T) {
 		do   func(p *peer)
 		want call.Reason
 	}{
-		"reset":      {func(p *peer) { _ = p.WriteRSTStream(1, http2.ErrCodeRefusedStream) }, call.Reset}, // the transport sees it
-		"going away": {func(p *peer) { _ = p.WriteGoAway(0, http2.ErrCodeNo, nil) }, call.Unserved},       // the same
+		"reset":      {func(p *peer) { _ = p.WriteRSTStream(1, http2.ErrCodeRefusedStream) }, call.Refused}, // the transport sees it
+		"going away": {func(p *peer) { _ = p.WriteGoAway(0, http2.ErrCodeNo, nil) }, call.Unserved},         // the same
 	} {
 		t.Run(name, func(t *testing.T) {
 			addr := target(t, func(p *peer) { p.awaitHead(); test.do(p); p.drain() })
@@ -297,7 +297,7 @@ func TestTransport_anAnswerThatBreaksSaysSo(t *testing.T) {
 		reason call.Reason
 	}{
 		"reset":                  {func(p *peer, s uint32) { _ = p.WriteRSTStream(s, http2.ErrCodeInternal); p.drain() }, call.Reset},
-		"refused, too late":      {func(p *peer, s uint32) { _ = p.WriteRSTStream(s, http2.ErrCodeRefusedStream); p.drain() }, call.Reset},
+		"refused, too late":      {func(p *peer, s uint32) { _ = p.WriteRSTStream(s, http2.ErrCodeRefusedStream); p.drain() }, call.Refused},
 		"closed":                 {func(*peer, uint32) {}, call.Reset},
 		"going away, and closed": {func(p *peer, s uint32) { _ = p.WriteGoAway(s, http2.ErrCodeNo, nil) }, call.Reset},
 		"shorter than announced": {func(p *peer, s uint32) { _ = p.WriteData(s, true, nil); p.drain() }, call.Reset},

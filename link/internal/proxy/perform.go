@@ -60,6 +60,7 @@ type maker struct {
 	tracer  trace.Tracer
 	span    trace.Span // of the last attempt; nil: none
 	resends int        // attempts so far, whatever for
+	untook  untook
 	// What the last attempt holds:
 	address [1]string // tried, at first
 	first   call.Outgoing
@@ -143,6 +144,9 @@ func (m *maker) make(ctx context.Context) (a *call.Answer, err error) {
 		a, err = m.attempt(ctx)
 		if err == nil && httpStatus(a) == 401 && m.renew(ctx, a) {
 			m.c.record.Attempts-- // with another credential; this one does not count
+			continue
+		}
+		if err != nil && m.untaken(ctx, err) {
 			continue
 		}
 		wait, again := m.again(ctx, a, err)

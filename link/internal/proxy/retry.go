@@ -39,6 +39,40 @@ func (m *maker) again(ctx context.Context, a *call.Answer, err error) (time.Dura
 	return wait, true
 }
 
+// untook counts the attempts that a target never took.
+type untook struct{ unserved, refused int }
+
+// Bounds of those that go again at once: connections may go away one after
+// another, each after one request of many; a target that refuses has too much to do.
+const (
+	maxUnserved = 64
+	maxRefused  = 1
+)
+
+// untaken reports whether the target never took the request, which then goes again
+// at once, on another connection where that one goes away. That is no retry: it
+// counts neither as an attempt nor in the budget.
+func (m *maker) untaken(ctx context.Context, err error) bool {
+	var failed *call.Error
+	if !errors.As(err, &failed) || failed.Sent || ctx.Err() != nil {
+		return false
+	}
+	count, most := &m.untook.unserved, maxUnserved
+	switch failed.Reason {
+	case call.Unserved:
+	case call.Refused:
+		count, most = &m.untook.refused, maxRefused
+	default:
+		return false
+	}
+	if *count >= most || !m.body.retire() {
+		return false
+	}
+	*count++
+	m.c.record.Attempts--
+	return true
+}
+
 // safe reports whether the request may reach the target twice (RFC 9110,
 // section 9.2.2; draft-ietf-httpapi-idempotency-key-header). A key counts only
 // if the target sees it.

@@ -115,6 +115,45 @@ func retries(t *testing.T, method, key string, unsafe bool, s stage, body string
 	}
 }
 
+// UL12: what a target never took goes again at once, whatever retries are allowed,
+// and is none; what never comes to an end does.
+func TestRetry_whatATargetNeverTookIsNoRetry(t *testing.T) {
+	for name, test := range map[string]struct {
+		reason call.Reason
+		times  int
+		body   string
+		want   int // status
+		reach  int // attempts that were made
+	}{
+		"a connection that goes away":       {call.Unserved, 1, "x", 200, 2},
+		"many that do":                      {call.Unserved, 40, "x", 200, 41},
+		"nothing but such":                  {call.Unserved, 1000, "x", 502, maxUnserved + 1},
+		"a refusal":                         {call.Refused, 1, "x", 200, 2},
+		"two":                               {call.Refused, 2, "x", 502, 2},
+		"closed, which is another matter":   {call.Reset, 1, "x", 502, 1},
+		"a body of which too much was read": {call.Unserved, 1, "0123456789abcdefX", 502, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			made := 0
+			up := trip(func(_ context.Context, _ string, out *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
+				got, err := sentBody(out)
+				if made++; made <= test.times {
+					return nil, &call.Error{Reason: test.reason, Err: errBroken}
+				}
+				if got != test.body || err != nil {
+					t.Errorf("the body is %q, %v", got, err)
+				}
+				return answer(200, ""), nil
+			})
+			to := newTargetOf(t, "retry: {maxAttempts: 1, maxBodyBytes: 16}", target.Parts{Transport: up})
+			w, record := makeCall(t.Context(), to, request("POST", "/link/crm/a", test.body))
+			if w.status != test.want || made != test.reach || record.Attempts != 1 {
+				t.Errorf("status %d, %d made, %d recorded", w.status, made, record.Attempts)
+			}
+		})
+	}
+}
+
 // A key that the target does not get protects it from nothing.
 func TestRetry_doesNotCountOnAKeyThatDoesNotGoOn(t *testing.T) {
 	for name, test := range map[string]struct {

@@ -181,7 +181,7 @@ func (t *Target) Set() call.Header { return t.set }
 
 // RetriesOn reports whether the configuration wants a failure retried.
 func (t *Target) RetriesOn(why call.Reason) bool {
-	if why == call.Garbage || why == call.Unserved {
+	if why == call.Garbage || why == call.Unserved || why == call.Refused {
 		why = call.Reset
 	}
 	return slices.Contains(t.Spec.Retry.On, string(why))
