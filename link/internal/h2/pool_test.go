@@ -267,7 +267,7 @@ func TestPool_aConnectionThatEndsBeforeItIsUsedSaysNothing(t *testing.T) {
 	}
 	_ = c.http.Close() // what follows shows it
 	defer c.release(a)
-	_, err = c.http.RoundTrip(a.request("http", out("GET"))) //nolint:bodyclose // there is none
+	_, err = c.http.RoundTrip(a.request("http", out("GET")))
 	if err == nil {
 		t.Fatal("it was used")
 	}

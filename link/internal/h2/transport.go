@@ -92,7 +92,8 @@ func NewTransport(cfg TransportConfig) *Transport {
 			MaxReceiveBufferPerStream: streamWindow, MaxReceiveBufferPerConnection: connectionWindow,
 		},
 	}
-	if _, err := http2.ConfigureTransports(t.http); err != nil {
+	_, err := http2.ConfigureTransports(t.http) //nolint:staticcheck // SA1019: what replaces it is net/http's own client, which locks itself
+	if err != nil {
 		panic(err) // of a transport that somebody has configured before, and nobody has
 	}
 	t.pool = newPool(t.cfg.Age, t.cfg.LetGo, t.connect)

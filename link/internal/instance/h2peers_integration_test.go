@@ -25,12 +25,13 @@ func overNode(t *testing.T) *link {
 func TestRealNode_thatGoesAwayAfterEachRequestFailsNoPOST(t *testing.T) {
 	l := overNode(t)
 	const rounds, parallel = 5, 30
+	client := plainClient(t)
 	var all sync.WaitGroup
 	for round := range rounds {
 		for i := range parallel {
 			all.Go(func() {
 				body := fmt.Sprintf("%d-%d", round, i)
-				r, err := http.Post("http://"+l.calls+"/link/node/a", "text/plain", strings.NewReader(body))
+				r, err := client.Post("http://"+l.calls+"/link/node/a", "text/plain", strings.NewReader(body))
 				if err != nil {
 					t.Error(err)
 					return
@@ -65,7 +66,7 @@ func TestRealNode_anAnswerBeforeTheBodyWasReadIsNotLost(t *testing.T) {
 	overH2 := &http.Client{Transport: http2Client(t)}
 	for range 5 {
 		for _, size := range []int{1 << 10, 300_000, 1_000_000, 5_000_000} {
-			for name, c := range map[string]*http.Client{"HTTP/1.1": http.DefaultClient, "HTTP/2": overH2} {
+			for name, c := range map[string]*http.Client{"HTTP/1.1": plainClient(t), "HTTP/2": overH2} {
 				r, err := c.Post("http://"+l.calls+"/link/node/full", "text/plain", bytes.NewReader(make([]byte, size)))
 				if err != nil {
 					t.Errorf("%s, %d bytes: %v", name, size, err)
