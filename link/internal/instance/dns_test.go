@@ -52,7 +52,7 @@ func newNames(t *testing.T) *names {
 	return n
 }
 
-// ServeDNS answers A; there is nothing of any other kind.
+// ServeDNS answers what it was told to; there is no AAAA.
 func (n *names) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 	name := strings.TrimSuffix(q.Question[0].Name, ".")
 	n.mu.Lock()
@@ -67,7 +67,7 @@ func (n *names) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 	case tell == nil:
 		<-n.end
 		return
-	case q.Question[0].Qtype == dns.TypeA || name == "broken.example":
+	case q.Question[0].Qtype != dns.TypeAAAA || name == "broken.example":
 		tell(m)
 	}
 	if udp := w.LocalAddr().Network() == "udp"; udp && m.Len() > 512 {

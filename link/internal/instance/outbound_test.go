@@ -7,9 +7,12 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/miekg/dns"
 
 	"github.com/lsm/fiso/link/spec"
 )
@@ -94,6 +97,7 @@ func TestProxy_isToldTheAddressOfATargetAndNothingElse(t *testing.T) {
 	auth := ", auth: {type: bearer, secretRef: {filePath: " + secretFile(t, "s3cret") + "}}"
 	text := "targets:\n" + aTarget("crm", "crm.invalid", proxied+auth) + aTarget("other", "other.invalid", proxied) +
 		aTarget("wrong", "crm.invalid", ", port: 8080, retry: {maxAttempts: 1}, proxy: {url: '"+o.url+"'}") +
+		aTarget("gone", "crm.invalid", ", port: 8080, retry: {maxAttempts: 1}, proxy: {url: 'http://127.0.0.1:1'}") +
 		aTarget("near", upstream(t, "near"), strings.Replace(proxied, ", port: 8080", "", 1))
 	l := start(t, text)
 	for range 2 {
@@ -111,6 +115,7 @@ func TestProxy_isToldTheAddressOfATargetAndNothingElse(t *testing.T) {
 	for name, want := range map[string]string{
 		"other": "the proxy " + o.url + ": it answers 403: does it let anybody connect to other.invalid:8080?",
 		"wrong": "the proxy " + o.url + ": it answers 407: are username and secretRef of the proxy right?",
+		"gone":  "the proxy http://127.0.0.1:1: connect: connection refused", // UL32: and not the target
 	} {
 		if code, body := l.call(name + "/"); code != 502 || !strings.Contains(body, want) || strings.Contains(body, "pr0xy") {
 			t.Errorf("%s: %d %s", name, code, body)
@@ -177,4 +182,40 @@ func TestProxy_ofTokensAndVaultIsAskedLikeThatOfCalls(t *testing.T) {
 			t.Errorf("the proxy was told %q, without %q", told, want)
 		}
 	}
+}
+
+// UL31: noProxy held for a name until DNS had said what it stands for, and its address
+// was then asked of the proxy, with a call in clear and its credential in the tunnel.
+func TestProxy_isNotAskedForTheAddressOfANameThatIsDirect(t *testing.T) {
+	o := newOutbound(t, nil)
+	_, port, err := net.SplitHostPort(upstream(t, "near"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := newNames(t)
+	n.tell("near.corp", is("0.0.0.0")) // this machine, by an address that is not in noProxy by itself
+	proxied := ", port: " + port + ", proxy: {url: '" + o.url + "', noProxy: [.corp]}"
+	auth := ", auth: {type: bearer, secretRef: {filePath: " + secretFile(t, "s3cret") + "}}"
+	l := start(t, "targets:\n"+aTarget("near", "near.corp", proxied+auth)+aTarget("records", "near.corp", proxied+", srv: _near.corp"), n.asks)
+	n.tell("_near.corp", func(m *dns.Msg) {
+		m.Answer = append(m.Answer, &dns.SRV{Hdr: dns.RR_Header{Name: m.Question[0].Name, Rrtype: dns.TypeSRV, Class: dns.ClassINET, Ttl: 60}, Port: portNumber(t, port), Target: "near.corp."})
+	})
+	if code, body := l.call("near/api"); code != 200 || body != "near /api Bearer s3cret" {
+		t.Errorf("%d %s", code, body)
+	}
+	if code, body := l.call("records/api"); code != 200 || body != "near /api " {
+		t.Errorf("of SRV records: %d %s", code, body)
+	}
+	if told := o.heads(); told != "" {
+		t.Errorf("the proxy was told %q", told)
+	}
+}
+
+func portNumber(t *testing.T, text string) uint16 {
+	t.Helper()
+	n, err := strconv.ParseUint(text, 10, 16)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return uint16(n)
 }

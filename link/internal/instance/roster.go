@@ -154,7 +154,7 @@ func (r *roster) build(s *spec.Target, c *spec.Config, vault *credential.Vault) 
 	if err != nil {
 		return nil, err
 	}
-	proxy, err := credential.NewProxy("proxy", s.Proxy, s.UsesTLS(), credential.Parts{Vault: vault, Log: log})
+	proxy, err := proxyOf(s, credential.Parts{Vault: vault, Log: log})
 	if err != nil {
 		return nil, errors.Join(err, closed(cred))
 	}
@@ -205,6 +205,23 @@ func closed(c credential.Credential) error {
 	return nil
 }
 
+// proxyOf is the proxy that a target is behind. There is none, either, for a name that
+// is connected to directly: its addresses, which the proxy might be for, are no other
+// place.
+func proxyOf(s *spec.Target, parts credential.Parts) (*credential.Proxy, error) {
+	proxy, err := credential.NewProxy("proxy", s.Proxy, s.UsesTLS(), parts)
+	if err != nil || len(s.Endpoints) > 0 || proxy.Tunnel().Through(hostPort(s)) != "" {
+		return proxy, err
+	}
+	proxy.Close()
+	return nil, nil
+}
+
+func hostPort(s *spec.Target) string {
+	host, port := s.Address()
+	return net.JoinHostPort(host, strconv.Itoa(port))
+}
+
 // resolver is where the addresses of a target come from.
 func (r *roster) resolver(s *spec.Target, proxy *tunnel.Proxy) discovery.Resolver {
 	switch {
@@ -212,11 +229,10 @@ func (r *roster) resolver(s *spec.Target, proxy *tunnel.Proxy) discovery.Resolve
 		return discovery.Static(s.Endpoints)
 	case s.SRV != "":
 		return r.dns.SRV(s.SRV)
+	case proxy != nil:
+		return discovery.Static{hostPort(s)} // the proxy looks the name up, which DNS here need not know
 	}
 	host, port := s.Address()
-	if address := net.JoinHostPort(host, strconv.Itoa(port)); proxy.Through(address) != "" {
-		return discovery.Static{address} // the proxy looks the name up, which DNS here need not know
-	}
 	return r.dns.Host(host, port)
 }
 

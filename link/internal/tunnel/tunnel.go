@@ -85,6 +85,10 @@ func (p *Proxy) Around(direct Dial) Dial {
 		}
 		c, err := p.dial(ctx, at, address)
 		if err != nil {
+			var op *net.OpError
+			if errors.As(err, &op) && op.Err != nil {
+				err = op.Err // or whoever looks for one would pass over what stands before it here
+			}
 			return nil, fmt.Errorf("the proxy %s://%s: %w", at.Scheme, at.Host, err)
 		}
 		return c, nil

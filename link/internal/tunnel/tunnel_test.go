@@ -101,7 +101,8 @@ func TestProxy_isAskedForATunnelAndToldNothingElse(t *testing.T) {
 	}
 }
 
-// UL10
+// UL10; UL32: they hold no *net.OpError, of which transports would show the inner error
+// alone.
 func TestProxy_errorsNameTheProxyAndSayWhatToDo(t *testing.T) {
 	for name, test := range map[string]struct{ answer, want string }{
 		"no password":     {"HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic\r\n\r\n", "it answers 407: are username and secretRef of the proxy right?"},
@@ -123,7 +124,7 @@ func TestProxy_errorsNameTheProxyAndSayWhatToDo(t *testing.T) {
 		url  string
 		want string
 	}{
-		"nobody there":   {"http://127.0.0.1:1", "the proxy http://127.0.0.1:1: dial tcp 127.0.0.1:1: connect: connection refused"},
+		"nobody there":   {"http://127.0.0.1:1", "the proxy http://127.0.0.1:1: connect: connection refused"}, // UL32
 		"another kind":   {"socks5://127.0.0.1:1", "the proxy socks5://127.0.0.1:1: is neither of http nor of https, which are all that is known"},
 		"no certificate": {strings.Replace(newProxy(t, plain, "").URL, "http:", "https:", 1), "tls: first record does not look like a TLS handshake"},
 	} {
