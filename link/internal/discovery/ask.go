@@ -1,6 +1,7 @@
 package discovery
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,8 +40,8 @@ type answer struct {
 var errNoAddress = fmt.Errorf("the name has no address: %w", errNoName)
 
 // both are the addresses of either kind, IPv4 first. Both are asked for at once;
-// when one answer has addresses, the other is waited for only for a moment, so that
-// one that is lost costs no time.
+// when one answer has addresses, or says that there is no such name, the other is
+// waited for only for a moment, so that one that is lost costs no time.
 func (d *DNS) both(ctx context.Context, s Servers, name string) ([]string, time.Duration, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	kinds := []uint16{dns.TypeA, dns.TypeAAAA}
@@ -63,12 +64,10 @@ func (d *DNS) both(ctx context.Context, s Servers, name string) ([]string, time.
 	for len(got) < len(kinds) {
 		select {
 		case a := <-answers:
-			if got = append(got, a); len(a.ips) > 0 && late == nil {
+			if got = append(got, a); late == nil && (len(a.ips) > 0 || unnamed(a.err)) {
 				timer := time.NewTimer(resolutionDelay)
 				defer timer.Stop()
 				late = timer.C
-			} else if errors.Is(a.err, errNoName) && !errors.Is(a.err, errNoAddress) {
-				return nil, 0, a.err // of whatever kind
 			}
 		case <-late:
 			return joined(append(got, answer{err: errors.New("late")}))
@@ -77,16 +76,26 @@ func (d *DNS) both(ctx context.Context, s Servers, name string) ([]string, time.
 	return joined(got)
 }
 
+// unnamed reports whether an answer of one kind is that there is no such name, of
+// whatever kind. Some servers say so of a name that has addresses of the other kind
+// (RFC 4074, section 4.2).
+func unnamed(err error) bool { return errors.Is(err, errNoName) && !errors.Is(err, errNoAddress) }
+
 // joined makes one answer of those of the kinds.
 func joined(answers []answer) ([]string, time.Duration, error) {
 	var four, six []string
 	ttl, unknown, failed := time.Duration(1<<63-1), false, error(nil)
 	for _, a := range answers {
 		switch {
-		case a.err != nil && !errors.Is(a.err, errNoName):
-			unknown, failed = true, a.err
-		case a.err != nil && failed == nil:
+		case unnamed(a.err):
 			failed = a.err
+		case a.err != nil && !errors.Is(a.err, errNoName):
+			unknown = true
+			if !unnamed(failed) {
+				failed = a.err
+			}
+		case a.err != nil:
+			failed = cmp.Or(failed, a.err)
 		case a.kind == dns.TypeA:
 			four, ttl = a.ips, min(ttl, a.ttl)
 		case a.kind == dns.TypeAAAA:

@@ -46,6 +46,32 @@ func TestDNS_takesNoLaterNameWhereAnEarlierOneIsNotAnswered(t *testing.T) {
 	}
 }
 
+// UL33: a server that knows of no AAAA and says that there is no such name (RFC 4074,
+// section 4.2) sent calls to a later name of the search list, which is another host.
+func TestDNS_takesANameThatHasOneKindOfAddresses(t *testing.T) {
+	server := zone(t, "soon.half. 9 IN A 192.0.2.1", "later.half. 9 IN A 192.0.2.1", "soon.other. 9 IN A 192.0.2.2", "later.other. 9 IN A 192.0.2.2")
+	d := &DNS{Servers: Servers{Addresses: []string{server}, Search: []string{"half", "other"}, Dots: 1}}
+	for name, host := range map[string]string{"its addresses come first or second": "soon", "they come second": "later"} {
+		t.Run(name, func(t *testing.T) {
+			var all []string
+			var ttl time.Duration
+			var err error
+			for range 50 { // a busy machine may be later than the moment
+				if all, ttl, err = d.Host(host, 80).Resolve(t.Context()); slices.Equal(all, []string{"192.0.2.1:80"}) {
+					break
+				}
+			}
+			if err != nil || !slices.Equal(all, []string{"192.0.2.1:80"}) || ttl != 9*time.Second {
+				t.Errorf("%v for %v, %v", all, ttl, err)
+			}
+		})
+	}
+	began := time.Now()
+	if _, _, err := d.Host("lost.nowhere.", 80).Resolve(t.Context()); err == nil || time.Since(began) > mostPerServer/2 {
+		t.Errorf("%v after %v: that there is no such name was known", err, time.Since(began))
+	}
+}
+
 func TestDNS_knowsANameWithoutAddressesFromOneThatIsNot(t *testing.T) {
 	server := zone(t, "text.example. 1 IN TXT nothing", "text.there. 1 IN A 192.0.2.4", "four.example. 9 IN A 192.0.2.5")
 	d := &DNS{Servers: Servers{Addresses: []string{server}, Search: []string{".", "example", "there."}, Dots: 1}}

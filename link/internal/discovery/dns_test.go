@@ -42,6 +42,8 @@ func zone(t *testing.T, records ...string) string {
 				return
 			case kind == "slow" && six:
 				<-time.After(10 * time.Millisecond)
+			case kind == "later" && !six:
+				<-time.After(10 * time.Millisecond)
 			}
 			for _, r := range all {
 				if strings.EqualFold(r.Header().Name, q.Question[0].Name) {
@@ -54,7 +56,7 @@ func zone(t *testing.T, records ...string) string {
 			if udp && strings.HasPrefix(q.Question[0].Name, "long.") {
 				m.Truncated, m.Answer = true, nil
 			}
-			if !known {
+			if !known || six && strings.Contains(q.Question[0].Name, ".half.") {
 				m.Rcode = dns.RcodeNameError
 			}
 			if strings.HasPrefix(q.Question[0].Name, "broken.") {
