@@ -60,6 +60,9 @@ func (m *maker) attempt(ctx context.Context) (a *call.Answer, err error) {
 	}
 	a, err = m.send(ctx, address, out)
 	m.outcome = judge(a, err)
+	if m.untook.unserved >= maxUnserved && call.ReasonOf(err) == call.Unserved {
+		m.outcome = resilience.Failure // each of its connections goes away, which is more than they come to
+	}
 	if err != nil {
 		err = m.excuse(err)
 	} else {

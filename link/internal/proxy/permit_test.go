@@ -24,7 +24,8 @@ func TestBreaker_countsWhatTheTargetDid(t *testing.T) {
 		"connect":              {failing(call.Connect, errBroken), true},
 		"timeout":              {failing(call.Timeout, errBroken), true},
 		"reset":                {failing(call.Reset, errBroken), true},
-		"going away":           {failing(call.Unserved, errBroken), false},
+		"going away for ever":  {failingFirst(1000, call.Unserved), true}, // UL34: each such call was 65 connections, and none counted
+		"going away":           {failingFirst(maxUnserved, call.Unserved), false},
 		"garbage":              {failing(call.Garbage, errBroken), true},
 		"500":                  {status(500), true},
 		"503":                  {status(503), true},
@@ -42,6 +43,33 @@ func TestBreaker_countsWhatTheTargetDid(t *testing.T) {
 			}
 		})
 	}
+}
+
+// failingFirst fails so often, and answers then.
+func failingFirst(times int, why call.Reason) trip {
+	made := 0
+	return func(context.Context, string, *call.Outgoing, func(int, call.Header)) (*call.Answer, error) {
+		if made++; made <= times {
+			return nil, &call.Error{Reason: why, Err: errBroken}
+		}
+		return answer(200, ""), nil
+	}
+}
+
+// UL34: nor did a trial that met nothing else, so that the circuit stayed half-open.
+func TestBreaker_aTrialOfATargetThatTakesNothingFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		to := newTargetOf(t, "retry: {maxAttempts: 1}\ncircuitBreaker: {failureThreshold: 1, resetTimeout: 1s}", target.Parts{Transport: failingFirst(1000, call.Unserved)})
+		makeCall(t.Context(), to, request("GET", "/link/crm/", ""))
+		time.Sleep(time.Second)
+		if s := to.Breaker.State(); s != resilience.HalfOpen {
+			t.Fatalf("%v before the trial", s)
+		}
+		makeCall(t.Context(), to, request("GET", "/link/crm/", ""))
+		if s := to.Breaker.State(); s != resilience.Open {
+			t.Errorf("%v after it", s)
+		}
+	})
 }
 
 // L12: https://github.com/getnora-io/nora/issues/607. A trial whatever becomes
