@@ -300,3 +300,20 @@ func FuzzBounded_meansTheSameInAnyPieces(f *testing.F) {
 		}
 	})
 }
+
+// UL35: after a thousand false heads for which nobody asked, those of a connection were
+// no longer looked at.
+func TestHeads_forgetWhatNobodyAskedForAndNotWhatComes(t *testing.T) {
+	h := newHeads(1 << 10)
+	last := uint32(2*maxBad + 1)
+	for stream := uint32(1); stream <= last; stream += 2 {
+		h.status, h.bad = "200", true
+		h.done(stream)
+	}
+	if n := len(h.lengths); n != maxBad {
+		t.Errorf("%d are kept", n)
+	}
+	if first, latest := h.of(1), h.of(last); first != lengthFine || latest != lengthFalse {
+		t.Errorf("of the first %d, of the last %d", first, latest)
+	}
+}

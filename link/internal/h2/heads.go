@@ -1,6 +1,8 @@
 package h2
 
 import (
+	"maps"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -120,9 +122,10 @@ func (h *heads) done(stream uint32) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.lengths) < maxBad {
-		h.lengths[stream] = fault
+	if len(h.lengths) == maxBad {
+		delete(h.lengths, slices.Min(slices.Collect(maps.Keys(h.lengths)))) // of a call that has left
 	}
+	h.lengths[stream] = fault
 }
 
 // of is what is wrong with the answer on a stream, which is asked for once.
