@@ -104,6 +104,7 @@ func (b *Breaker) AllowAt(path uint64) (p Permit, wait time.Duration, ok bool) {
 	if b.state == HalfOpen {
 		if b.trials >= b.cfg.SuccessThreshold || b.standsBack(path) {
 			b.mu.Unlock()
+			tell(told)
 			return Permit{}, time.Second, false
 		}
 		b.trials++

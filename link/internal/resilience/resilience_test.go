@@ -340,7 +340,8 @@ func TestBreaker_aPathThatFailsATrialLeavesTheNextToOthers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b := breaker(func(c *BreakerConfig) { c.SuccessThreshold = 1 })
+				last := Closed // UL36: that it was half-open was told by nobody who stood back
+				b := breaker(func(c *BreakerConfig) { c.SuccessThreshold, c.Changed = 1, func(_, to State) { last = to } })
 				if test.known {
 					p, _, _ := b.AllowAt(good)
 					p.DoneAt(Success, good)
@@ -361,6 +362,9 @@ func TestBreaker_aPathThatFailsATrialLeavesTheNextToOthers(t *testing.T) {
 				}
 				if got := may(); got != test.allowed {
 					t.Errorf("it may make a trial: %v", got)
+				}
+				if last != HalfOpen {
+					t.Errorf("the last change that was told was to %v", last)
 				}
 				time.Sleep(30 * time.Second)
 				if got := may(); got != test.later {
