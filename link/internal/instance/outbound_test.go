@@ -91,6 +91,7 @@ func secretFile(t *testing.T, text string) string {
 
 // UL10: a target behind a proxy is reached by a tunnel, with a name that the proxy
 // looks up; the proxy learns the address, and nothing of the call or its credential.
+// UL32: what is wrong with it is not said of the target.
 func TestProxy_isToldTheAddressOfATargetAndNothingElse(t *testing.T) {
 	o := newOutbound(t, map[string]string{"crm.invalid:8080": upstream(t, "crm")})
 	proxied := ", port: 8080, proxy: {url: '" + o.url + "', username: anna, secretRef: {filePath: " + secretFile(t, "pr0xy\n") + "}, noProxy: [127.0.0.1]}"
@@ -115,7 +116,7 @@ func TestProxy_isToldTheAddressOfATargetAndNothingElse(t *testing.T) {
 	for name, want := range map[string]string{
 		"other": "the proxy " + o.url + ": it answers 403: does it let anybody connect to other.invalid:8080?",
 		"wrong": "the proxy " + o.url + ": it answers 407: are username and secretRef of the proxy right?",
-		"gone":  "the proxy http://127.0.0.1:1: connect: connection refused", // UL32: and not the target
+		"gone":  "the proxy http://127.0.0.1:1: connect: connection refused",
 	} {
 		if code, body := l.call(name + "/"); code != 502 || !strings.Contains(body, want) || strings.Contains(body, "pr0xy") {
 			t.Errorf("%s: %d %s", name, code, body)

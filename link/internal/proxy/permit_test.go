@@ -14,7 +14,8 @@ import (
 	"github.com/lsm/fiso/link/internal/target"
 )
 
-// L12: https://github.com/sony/gobreaker/issues/53
+// L12: https://github.com/sony/gobreaker/issues/53. UL34: a call that met nothing but
+// connections that go away was 65 of them, and none counted.
 func TestBreaker_countsWhatTheTargetDid(t *testing.T) {
 	status := func(s int) trip { return always(s, "") }
 	for name, test := range map[string]struct {
@@ -24,7 +25,7 @@ func TestBreaker_countsWhatTheTargetDid(t *testing.T) {
 		"connect":              {failing(call.Connect, errBroken), true},
 		"timeout":              {failing(call.Timeout, errBroken), true},
 		"reset":                {failing(call.Reset, errBroken), true},
-		"going away for ever":  {failingFirst(1000, call.Unserved), true}, // UL34: each such call was 65 connections, and none counted
+		"going away for ever":  {failingFirst(1000, call.Unserved), true},
 		"going away":           {failingFirst(maxUnserved, call.Unserved), false},
 		"garbage":              {failing(call.Garbage, errBroken), true},
 		"500":                  {status(500), true},

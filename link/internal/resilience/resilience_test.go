@@ -324,7 +324,8 @@ func TestBreaker_onePathAloneDoesNotOpenItWhileOthersAreWell(t *testing.T) {
 	}
 }
 
-// UL18: nor does it keep the circuit from closing when the target is well again.
+// UL18: nor does it keep the circuit from closing when the target is well again. UL36:
+// that the circuit is half-open is told, also by a call that stands back.
 func TestBreaker_aPathThatFailsATrialLeavesTheNextToOthers(t *testing.T) {
 	const good, bad = 1, 2
 	for name, test := range map[string]struct {
@@ -340,7 +341,7 @@ func TestBreaker_aPathThatFailsATrialLeavesTheNextToOthers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				last := Closed // UL36: that it was half-open was told by nobody who stood back
+				last := Closed
 				b := breaker(func(c *BreakerConfig) { c.SuccessThreshold, c.Changed = 1, func(_, to State) { last = to } })
 				if test.known {
 					p, _, _ := b.AllowAt(good)
