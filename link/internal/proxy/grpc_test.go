@@ -238,22 +238,28 @@ func TestBreaker_countsAnswersThatBreak(t *testing.T) {
 		"a stream that rested so long": {call.Timeout, stream, false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			outcomes := []resilience.Outcome{}
-			to := newTargetOf(t, "circuitBreaker: {failureThreshold: 2}", target.Parts{
-				Transport: breaking(&call.Error{Reason: test.reason, Sent: true, Err: errBroken}, test.fields...),
-				Endpoints: judged{&outcomes},
-			})
-			for range 2 { // in a row: the head between them is no success
-				if w, _ := makeCall(t.Context(), to, request("GET", "/link/crm/", "")); w.ended || w.body.String() != "half" {
-					t.Error("half an answer ended well")
+			synctest.Test(t, func(t *testing.T) {
+				outcomes := []resilience.Outcome{}
+				breaks := breaking(&call.Error{Reason: test.reason, Sent: true, Err: errBroken}, test.fields...)
+				to := newTargetOf(t, "circuitBreaker: {failureThreshold: 2}", target.Parts{
+					Transport: trip(func(ctx context.Context, endpoint string, out *call.Outgoing, interim func(int, call.Header)) (*call.Answer, error) {
+						time.Sleep(time.Second) // that the target takes, and not the application
+						return breaks(ctx, endpoint, out, interim)
+					}),
+					Endpoints: judged{&outcomes},
+				})
+				for range 2 { // in a row: the head between them is no success
+					if w, _ := makeCall(t.Context(), to, request("GET", "/link/crm/", "")); w.ended || w.body.String() != "half" {
+						t.Error("half an answer ended well")
+					}
 				}
-			}
-			if open := to.Breaker.State() == resilience.Open; open != test.open {
-				t.Errorf("open: %v", open)
-			}
-			if failed := len(outcomes) == 2 && outcomes[1] == resilience.Failure; failed != test.endpoint {
-				t.Errorf("the endpoint was told %v", outcomes)
-			}
+				if open := to.Breaker.State() == resilience.Open; open != test.open {
+					t.Errorf("open: %v", open)
+				}
+				if failed := len(outcomes) == 2 && outcomes[1] == resilience.Failure; failed != test.endpoint {
+					t.Errorf("the endpoint was told %v", outcomes)
+				}
+			})
 		})
 	}
 }

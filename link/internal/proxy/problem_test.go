@@ -8,6 +8,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/target"
@@ -210,15 +212,18 @@ func TestProblem_doesNotFollowAnAnswerThatHasBegun(t *testing.T) {
 		"gone":    {&call.Error{Reason: call.Gone, Err: errBroken}, "", 499},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a := answer(200, "")
-			a.Body, a.Length = io.NopCloser(io.MultiReader(strings.NewReader("half"), &failingReader{test.err})), 8
-			to := newTargetOf(t, "", target.Parts{Transport: trip(func(context.Context, string, *call.Outgoing, func(int, call.Header)) (*call.Answer, error) {
-				return a, nil
-			})})
-			w, record := makeCall(t.Context(), to, request("GET", "/link/crm/", ""))
-			if w.ended || w.body.String() != "half" || record.Code != test.code || record.Status != test.want {
-				t.Error(w.ended, w.body.String(), record)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				a := answer(200, "")
+				a.Body, a.Length = io.NopCloser(io.MultiReader(strings.NewReader("half"), &failingReader{test.err})), 8
+				to := newTargetOf(t, "", target.Parts{Transport: trip(func(context.Context, string, *call.Outgoing, func(int, call.Header)) (*call.Answer, error) {
+					time.Sleep(time.Second) // that the target takes, and not the application
+					return a, nil
+				})})
+				w, record := makeCall(t.Context(), to, request("GET", "/link/crm/", ""))
+				if w.ended || w.body.String() != "half" || record.Code != test.code || record.Status != test.want {
+					t.Error(w.ended, w.body.String(), record)
+				}
+			})
 		})
 	}
 }
