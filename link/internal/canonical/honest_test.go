@@ -111,7 +111,7 @@ func TestHonestPaths_goThrough(t *testing.T) {
 	}
 }
 
-// UL15: paths that were admitted, and that some server reads as another one, outside
+// UL15, UL37: paths that were admitted, and that some server reads as another one, outside
 // of what is allowed.
 func TestHostilePaths_haveNoFormOrAreNotAllowed(t *testing.T) {
 	rules := mustRules(t, "/api/*/public", "/open/**")
@@ -153,6 +153,12 @@ func TestHostilePaths_haveNoFormOrAreNotAllowed(t *testing.T) {
 		"/open/%E2%80%A5%EF%BC%8Fsecret":     ErrDots,
 		"/open/..%EF%BC%8Fsecret":            ErrDots,
 		"/open/..%EF%BC%9B/secret":           ErrDots,
+		"/open/..%EF%B8%8F/secret":           ErrDots, // a variation selector, which some normal forms leave out
+		"/open/.%CD%8F./secret":              ErrDots, // a grapheme joiner, the same
+		"/open/..%E3%85%A4/secret":           ErrDots, // a Hangul filler, the same
+		"/open/..%C2%A5secret":               ErrDots, // a yen sign, a backslash by best fit in Japan
+		"/open/x%E2%82%A9..%E2%82%A9secret":  ErrDots, // a won sign, in Korea
+		"/open/%EF%B8%8F/secret":             ErrEmptySegment,
 		"/open/%20/secret":                   ErrEmptySegment,
 		"/open/%E3%80%80/secret":             ErrEmptySegment,
 		"/open/%EF%BC%8F/secret":             ErrEmptySegment,

@@ -29,6 +29,9 @@ func segments(canon string) error {
 // climbs reports whether a segment is one of dots, or has one between slashes of
 // its own, escaped: nginx, for one, takes /public/..%2Fadmin for /admin.
 func climbs(segment string) bool {
+	if strings.IndexByte(segment, '%') >= 0 {
+		segment = currencies.Replace(segment)
+	}
 	for part := range strings.SplitSeq(segment, "%2F") {
 		if len(part) > 2 && strings.IndexByte(part, '%') < 0 && strings.IndexByte(part, ';') < 0 && strings.IndexByte(part, '+') < 0 {
 			continue // nothing that is stripped
@@ -46,6 +49,10 @@ func climbs(segment string) bool {
 	return false
 }
 
+// currencies are backslashes by the best fit of code pages of Windows (yen in 932, won
+// in 949). They stand in paths as what they are, so that only dots beside them count.
+var currencies = strings.NewReplacer("%C2%A5", "%2F", "%E2%82%A9", "%2F")
+
 // empty reports whether nothing but blanks is left of a segment without its
 // parameters. Where a server cuts at "?" or "#", it sees a trailing slash: that is
 // a matter of rules.
@@ -58,8 +65,11 @@ func empty(segment string) bool {
 	return name != "" && strings.TrimFunc(decoded(name), blank) == ""
 }
 
-// blank reports whether servers strip a character, or do not see it.
-func blank(r rune) bool { return unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) }
+// blank reports whether servers strip a character, or do not see it: NFKC_Casefold
+// leaves out what is not shown.
+func blank(r rune) bool {
+	return unicode.IsSpace(r) || unicode.In(r, unicode.Cf, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point)
+}
 
 // withoutParameters is a segment as a server sees it that strips ";x", plain or
 // escaped.
