@@ -65,7 +65,7 @@ func (b *answerBody) Read(p []byte) (int, error) {
 		return n, err
 	}
 	if errors.Is(err, io.ErrClosedPipe) {
-		return n, b.attempt.cutOff()
+		return n, b.attempt.cutOff(true)
 	}
 	failed := b.attempt.failed(err)
 	failed.Sent = true

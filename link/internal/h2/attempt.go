@@ -98,7 +98,7 @@ func (a *attempt) run(endpoint string, out *call.Outgoing) {
 	if request == nil {
 		c.http.Release()
 		c.release(a)
-		a.settle(nil, nil)
+		a.settle(nil, a.cutOff(false))
 		return
 	}
 	r, err := c.http.RoundTrip(request)
@@ -197,11 +197,11 @@ func (a *attempt) leave() {
 	a.life.End(context.Canceled)
 }
 
-// cutOff is why the body of an answer was stopped.
-func (a *attempt) cutOff() *call.Error {
+// cutOff is cut, without the lock.
+func (a *attempt) cutOff(sent bool) *call.Error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.cut(true)
+	return a.cut(sent)
 }
 
 // giveUp gives the connection of an attempt up that has not come back.

@@ -275,3 +275,45 @@ func TestPool_aConnectionThatEndsBeforeItIsUsedSaysNothing(t *testing.T) {
 		t.Error(failed, failed.Sent)
 	}
 }
+
+// takenAway is a connection whose calls end as they get their stream.
+type takenAway struct {
+	connection
+	end func()
+}
+
+func (c *takenAway) Reserve() error {
+	c.end()
+	return c.connection.Reserve()
+}
+
+// UL38: a call that ended between getting its stream and using it was taken for one
+// that was answered, and panicked.
+func TestTransport_aCallThatEndsAsItGetsItsStreamFails(t *testing.T) {
+	for name, test := range map[string]struct {
+		end  func(*attempt, *call.Ending)
+		want call.Reason
+	}{
+		"its application left":        {func(_ *attempt, life *call.Ending) { life.End(context.Canceled) }, call.Gone},
+		"its connection was given up": {func(a *attempt, _ *call.Ending) { a.lose() }, call.Reset},
+	} {
+		t.Run(name, func(t *testing.T) {
+			at, tr := target(t, answering), transport(t, TransportConfig{})
+			life := &call.Ending{}
+			life.Begin(t.Context())
+			defer life.End(context.Canceled)
+			a := tr.attempt(life, nil)
+			defer a.leave()
+			connect := tr.pool.connect
+			tr.pool.connect = func(ctx context.Context, endpoint string) (connection, *greeted, error) {
+				c, raw, err := connect(ctx, endpoint)
+				return &takenAway{c, func() { test.end(a, life) }}, raw, err
+			}
+			a.run(at, out("POST"))
+			var failed *call.Error
+			if err := a.await(); !errors.As(err, &failed) || failed.Reason != test.want || failed.Sent {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
