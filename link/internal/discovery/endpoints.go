@@ -125,40 +125,42 @@ var errNoName = errors.New("there is no such name")
 
 // Pick is the address to try next. See target.Endpoints.
 func (e *Endpoints) Pick(ctx context.Context, tried []string) (string, func(resilience.Outcome), error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	if err := e.fresh(ctx); err != nil {
 		return "", nil, err
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	p := e.best(tried, time.Now())
 	p.busy++
 	return p.address, p.free, nil
 }
 
 // fresh sees to it that there are addresses that may be used. Old ones serve for a
-// moment while a look-up runs, and beyond it only once DNS has failed.
+// moment while a look-up runs, and beyond it only once DNS has failed. Called with the
+// lock held, which it lets go of while it waits.
 func (e *Endpoints) fresh(ctx context.Context) error {
-	e.mu.Lock()
 	now := time.Now()
 	if !now.Before(e.expires) && e.looking == nil && !e.closed {
 		looking := make(chan struct{})
 		e.looking = looking
 		e.wg.Go(func() { e.look(looking) })
 	}
-	usable, looking := len(e.all) > 0 && now.Before(e.usable), e.looking
-	e.mu.Unlock()
-	if usable {
+	if len(e.all) > 0 && now.Before(e.usable) {
 		return nil
 	}
-	if looking != nil {
+	if looking := e.looking; looking != nil {
+		e.mu.Unlock()
+		var ended error
 		select {
 		case <-looking:
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			ended = context.Cause(ctx)
+		}
+		e.mu.Lock()
+		if ended != nil {
+			return ended
 		}
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	switch {
 	case len(e.all) > 0:
 		return nil

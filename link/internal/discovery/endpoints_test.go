@@ -345,3 +345,36 @@ func TestEndpoints_doNotOutwaitTheirCaller(t *testing.T) {
 		}
 	})
 }
+
+// unnamedNow is a name that is gone.
+type unnamedNow struct{}
+
+func (unnamedNow) Resolve(context.Context) ([]string, time.Duration, error) {
+	return nil, 0, errNoName
+}
+
+// UL39: a call that picked as the last address was let go of panicked.
+func TestEndpoints_aNameThatIsLetGoOfAsCallsPickFailsThem(t *testing.T) {
+	e := New(unnamedNow{})
+	defer e.Close()
+	for range 5000 {
+		e.mu.Lock()
+		e.replace([]string{"192.0.2.1:80"})
+		e.expires, e.gone, e.usable = time.Time{}, time.Now().Add(-farewell), time.Now().Add(time.Hour)
+		e.mu.Unlock()
+		var all sync.WaitGroup
+		for range 4 {
+			all.Go(func() {
+				address, free, err := e.Pick(t.Context(), nil)
+				if err == nil {
+					free(resilience.Success)
+				}
+				if address != "192.0.2.1:80" && !errors.Is(err, errNoName) {
+					t.Errorf("%q, %v", address, err)
+				}
+			})
+		}
+		all.Wait()
+		e.wg.Wait() // for the look-up
+	}
+}
