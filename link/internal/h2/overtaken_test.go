@@ -56,7 +56,9 @@ func TestPool_aTargetThatGoesAwayAfterEachRequestGetsOneAtATime(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if n := unserved.Load(); n != parallel-1 {
+	// One or two more may get between an answer and the goodbye behind it. Where each
+	// connection began with all that wait, it would be 190.
+	if n := unserved.Load(); n < parallel-1 || n >= 2*parallel {
 		t.Errorf("%d were left unserved", n)
 	}
 	well.Store(true)
