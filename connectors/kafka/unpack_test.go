@@ -43,9 +43,25 @@ func (m *most) OnFetchBatchRead(kgo.BrokerMetadata, string, int32, kgo.FetchBatc
 	if r == nil {
 		return
 	}
-	now := r.unpack.unpolled() + r.held()
+	// In this order, and without what is on its way from one account to the other,
+	// in which it stands in both: nothing counts twice.
+	now := r.held()
+	now += notPolled(r.unpack)
 	for was := m.seen.Load(); now > was && !m.seen.CompareAndSwap(was, now); was = m.seen.Load() {
 	}
+}
+
+// notPolled is the cost of what was unpacked and not polled.
+func notPolled(u *unpacker) (cost int64) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, c := range u.fresh {
+		cost += c.cost
+	}
+	for _, c := range u.waiting {
+		cost += c.cost
+	}
+	return cost
 }
 
 // U14: what fetches unpack to is bounded in all, whatever they are packed with;
