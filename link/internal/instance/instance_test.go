@@ -21,6 +21,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/lsm/fiso/common/config"
 	"github.com/lsm/fiso/link/spec"
 )
 
@@ -544,12 +545,29 @@ func TestCheck_saysWhichStepFails(t *testing.T) {
 			t.Errorf("%s: %s: %v", name, s.Name, s.Err)
 		}
 	}
-	cfg.Targets[0].TLS.CAFile, cfg.Targets[0].Protocol = "/nowhere", "https"
-	if _, err := Check(t.Context(), cfg); err == nil {
-		t.Error("a certificate that is not there passes")
+	cfg.Vault = &spec.Vault{Address: "http://127.0.0.1:1", Auth: spec.VaultAuth{Method: "token"}, TLS: config.TLS{CAFile: "/nowhere"}}
+	if _, err := Check(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), "/nowhere") {
+		t.Errorf("authorities of Vault that are not there: %v", err)
 	}
-	cfg.Vault = &spec.Vault{Address: "http://127.0.0.1:1", Auth: spec.VaultAuth{Method: "token"}}
-	if _, err := Check(t.Context(), cfg); err == nil {
-		t.Error("the same with a Vault")
+}
+
+// UL22: a certificate of one target that could not be read ended check, so that
+// nothing was said of the others.
+func TestCheck_goesOnAfterATargetThatCannotBeMade(t *testing.T) {
+	cfg, err := spec.Parse("config.yaml", []byte("targets:\n  - {name: a, host: a.example, tls: {caFile: /nowhere}}\n"+aTarget("b", upstream(t, "b"), "")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	steps, err := Check(t.Context(), cfg)
+	if err != nil || len(steps) < 2 {
+		t.Fatal(steps, err)
+	}
+	if s := steps[0]; s.Target != "a" || s.Name != "read the files that its settings name" || s.Err == nil || !strings.Contains(s.Err.Error(), "read caFile: open /nowhere") {
+		t.Errorf("got %+v", s)
+	}
+	for _, s := range steps[1:] {
+		if s.Target != "b" || s.Err != nil {
+			t.Errorf("got %+v", s)
+		}
 	}
 }
