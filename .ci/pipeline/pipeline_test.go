@@ -324,6 +324,48 @@ func TestIntegration_saysWhyThereIsNoVault(t *testing.T) {
 	})
 }
 
+// withPeers adds a module whose integration tests want peers of other languages.
+func withPeers() repotest.Files {
+	files := withIntegration()
+	const file = "connectors/kafka/k_integration_test.go"
+	files[file] = strings.ReplaceAll(files[file], `"FISO_KAFKA_HOME") + "/kafka.jar"`, `"FISO_PEERS_HOME") + "/python/ok"`)
+	return files
+}
+
+// Fakes that install nothing but the folders, and one file.
+const (
+	fakeNPM    = `while [ $# -gt 0 ]; do if [ "$1" = --prefix ]; then mkdir -p "$2/node_modules"; fi; shift; done`
+	fakePython = `while [ $# -gt 0 ]; do if [ "$1" = --target ]; then mkdir -p "$2" && touch "$2/ok"; fi; shift; done`
+)
+
+func TestIntegration_installsPeersOnceWhereTheyAreWanted(t *testing.T) {
+	p, out := at(t, withPeers())
+	repotest.Commands(t, false, map[string]string{"mvn": fakeMaven, "java": "true", "node": "true", "npm": fakeNPM, "python3": fakePython})
+	for range 2 {
+		if err := p.Integration(t.Context()); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+	}
+	mustSay(t, out, "1 passed, 0 failed, 0 skipped")
+	if n := strings.Count(out.String(), "installing ws@"); n != 1 {
+		t.Errorf("installed %d times", n)
+	}
+}
+
+func TestIntegration_saysWhyThereAreNoPeers(t *testing.T) {
+	for _, c := range []struct{ name, npm, python, words string }{
+		{"no npm", "echo no route >&2; exit 1", fakePython, "installing peers in other languages: "},
+		{"no pip", fakeNPM, "exit 1", "installing peers in other languages: "},
+		{"nothing installed", fakeNPM, `rm -r "$PWD"`, "keeping the installed peers: "},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p, _ := at(t, withPeers())
+			repotest.Commands(t, false, map[string]string{"mvn": fakeMaven, "java": "true", "node": "true", "npm": c.npm, "python3": c.python})
+			mustRefuse(t, p.Integration(t.Context()), c.words)
+		})
+	}
+}
+
 func TestIntegration_saysWhatItLacks(t *testing.T) {
 	t.Run("tests", func(t *testing.T) {
 		p, out := at(t, tree())

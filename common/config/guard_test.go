@@ -155,7 +155,8 @@ func bounded(t *testing.T, text string) {
 	began := spent()
 	err := Decode("hostile.yaml", []byte(text), &v, Interpolate(), Env(value))
 	shown := fmt.Sprint(err)
-	if took := spent() - began; took > limit {
+	// What the race detector and its heap cost says nothing of Decode; .ci/run runs this test without it, too.
+	if took := spent() - began; took > limit && !raceEnabled {
 		t.Errorf("took %v, want at most %v", took, limit)
 	}
 	if len(shown) > 1<<20 {

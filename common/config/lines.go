@@ -127,14 +127,37 @@ func (s *source) unreadable(number int) int {
 	if at := entry.FindStringSubmatchIndex(line); at != nil && !slices.Contains(s.top, line[at[2]:at[3]]) {
 		return min(seen, at[1])
 	}
-	for i := number; i > 0 && !entry.MatchString(s.line(i)); i-- {
-		if above := s.line(i - 1); len(above) <= maxUnread && !bearing.MatchString(above) && Redact(above) == above {
-			continue
-		}
-		if at := keyed.FindStringIndex(line); at != nil {
-			return min(seen, at[1])
-		}
-		return min(seen, leading(line))
+	if !s.beneath(number) {
+		return seen
 	}
-	return seen
+	if at := keyed.FindStringIndex(line); at != nil {
+		return min(seen, at[1])
+	}
+	return min(seen, leading(line))
+}
+
+// beneath reports whether a line for credentials stands above this one in the same
+// part. What is found out of a line holds for all below it, so that many faults in
+// one part cost no more than its lines. Called with the lock held.
+func (s *source) beneath(number int) bool {
+	const unknown, no, yes = 0, 1, 2
+	if s.below == nil {
+		s.below = make([]uint8, len(s.lines)+2)
+	}
+	number = min(number, len(s.lines)+1) // what is behind the last line is like it
+	from, is := number, uint8(unknown)
+	for ; is == unknown; from-- {
+		switch above := s.line(from - 1); {
+		case s.below[from] != unknown:
+			is = s.below[from]
+		case from <= 0 || entry.MatchString(s.line(from)):
+			is = no
+		case len(above) > maxUnread || bearing.MatchString(above) || Redact(above) != above:
+			is = yes
+		}
+	}
+	for i := from + 1; i <= number; i++ {
+		s.below[i] = is
+	}
+	return is == yes
 }

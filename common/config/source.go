@@ -18,6 +18,7 @@ type source struct {
 	top []string // the keys that stand at the margin
 
 	mu      sync.Mutex
+	below   []uint8           // by line, what beneath found out
 	unread  int               // from this line on the file was not understood; 0: all was
 	masked  map[int]int       // line -> first column that is hidden
 	raws    map[*node][]*node // what stands in parts whose keys are not known yet

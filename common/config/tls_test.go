@@ -127,6 +127,7 @@ func handshake(t *testing.T, client, server *tls.Config) (seenByClient, seenBySe
 	return seenByClient, seenByServer, nil
 }
 
+// UL7: certificates, keys and authorities are those of the files as they are now.
 func TestTLS_followsItsFiles(t *testing.T) {
 	dir := t.TempDir()
 	in := func(name string) string { return filepath.Join(dir, name) }

@@ -31,6 +31,7 @@ type attempt struct {
 	left      call.Hook       // on ctx
 	handed    bool            // the library has the request
 	settled   bool            // head or failure is there
+	stream    uint32          // that the request's head was written on
 	head      *http.Response
 	failure   error
 	trailer   http.Header
@@ -42,7 +43,6 @@ type attempt struct {
 
 	at      atomic.Pointer[pooled] // the connection that is asked or used
 	begun   atomic.Bool            // the request's head is being written
-	stream  atomic.Uint32          // its stream, once it was
 	sending *sending               // of a body that streams; nil: none does
 
 	interim  func(int, call.Header)
@@ -102,8 +102,9 @@ func (a *attempt) run(endpoint string, out *call.Outgoing) {
 		return
 	}
 	r, err := c.http.RoundTrip(request)
-	length := c.raw.heads.of(a.stream.Load())
+	var length lengthFault
 	if err == nil {
+		length = c.raw.heads.of(a.wroteOn())
 		a.announces = announced(r.Trailer) // the library fills it in while the body is read
 		if err = checkHead(r, out.Method, length); err != nil {
 			_ = r.Body.Close() // it is not read
@@ -267,8 +268,22 @@ func (a *attempt) request(scheme string, out *call.Outgoing) *http.Request {
 func (a *attempt) wroteHead() {
 	a.begun.Store(true)
 	if c := a.at.Load(); c != nil {
-		a.stream.Store(c.raw.stream)
+		a.mu.Lock()
+		a.stream = c.raw.stream
+		a.turn.Broadcast()
+		a.mu.Unlock()
 	}
+}
+
+// wroteOn is the stream of the request, or 0 where the call has ended. The head of
+// the answer may be here before the library says that it wrote that of the request.
+func (a *attempt) wroteOn() uint32 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for a.stream == 0 && !a.shut {
+		a.turn.Wait()
+	}
+	return a.stream
 }
 
 // informed is an interim answer.
