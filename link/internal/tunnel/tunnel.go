@@ -164,8 +164,8 @@ func (p *Proxy) proof(ctx context.Context, at *url.URL) (string, error) {
 // included.
 const maxHead = 16 << 10
 
-// readStatus reads up to the final head, and says its status. Interim ones may come before it, although
-// nobody asked for them (RFC 9110, 15.2).
+// readStatus reads up to the final head, and says its status. Interim ones may
+// come before it, although nobody asked for them (RFC 9110, 15.2).
 func readStatus(c net.Conn) (int, error) {
 	for left := maxHead; ; {
 		head, err := readHead(c, left)
