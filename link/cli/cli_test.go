@@ -73,7 +73,7 @@ func TestMain_commands(t *testing.T) {
 		"check, JSON":           {nil, []string{"check", "-o", "json", fine}, 1, `"ok": false`, ""},
 		"check, no target":      {nil, []string{"check", file(t, "targets: []")}, 0, "", ""},
 		"check, no file":        {nil, []string{"check", "/nowhere"}, 1, "", "read the configuration"},
-		"check, certificate":    {nil, []string{"check", file(t, "targets: [{name: a, host: a, tls: {caFile: /nowhere}}]")}, 1, "", "read caFile"},
+		"check, certificate":    {nil, []string{"check", file(t, "targets: [{name: a, host: a, tls: {caFile: /nowhere}}]")}, 1, "read caFile", "1 step(s) failed"},
 		"help":                  {nil, []string{"--help"}, 0, "fiso-link run config.yaml", ""},
 		"run, no file":          {nil, []string{"run", "/nowhere"}, 1, "", "does not exist"},
 		"run, level":            {nil, []string{"run", "--log-level", "loud", fine}, 2, "", "loud"},

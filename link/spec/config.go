@@ -11,7 +11,7 @@ import (
 type Config struct {
 	ListenAddr     string           `yaml:"listenAddr" default:"127.0.0.1:3500" doc:"Where applications call. A change needs a restart."`
 	MetricsAddr    string           `yaml:"metricsAddr" default:":9091" doc:"Where /healthz, /readyz and /metrics listen. A change needs a restart."`
-	Targets        []Target         `yaml:"targets" doc:"What can be called, each as /link/{name}/…"`
+	Targets        []Target         `yaml:"targets" required:"true" doc:"What can be called, each as /link/{name}/…; [] for nothing."`
 	AllowedHosts   config.Strings   `yaml:"allowedHosts" doc:"Host names, beside loopback ones, under which a loopback listener may be called."`
 	AllowedOrigins config.Strings   `yaml:"allowedOrigins" doc:"Origins, as https://app.example.com, whose web pages may call; any other cross-site request is refused."`
 	MaxConnections int              `yaml:"maxConnections" default:"4096" doc:"Most connections of applications at once; those on which nothing is asked make room for further ones."`

@@ -109,6 +109,7 @@ func TestParse_saysWhatIsWrong(t *testing.T) {
 	for name, test := range map[string]struct{ text, want string }{
 		"an unknown key":            {target("allowedPath: [/a]"), `did you mean "allowedPaths"?`},
 		"a name":                    {"targets: [{name: CRM, host: a}]", `"CRM" is no name for a target`},
+		"no targets":                {"listenAddr: 127.0.0.1:3500", `missing key "targets"`},
 		"no name":                   {"targets: [{host: a}]", `missing key "name"`},
 		"a name twice":              {"targets: [{name: a, host: a}, {name: a, host: b}]", `"a" is the name of targets[0] too`},
 		"no host":                   {"targets: [{name: a}]", "targets[0].host: missing"},
@@ -250,7 +251,7 @@ func TestAsync_namesWhatItIsNotTold(t *testing.T) {
 }
 
 func TestConfig_connectsToTheBrokersAsItIsTold(t *testing.T) {
-	c, err := parse(t, "asyncBrokers: 'a:1,b:2'\nasyncTLS: {enabled: true}\nasyncSASL: {mechanism: PLAIN, username: u, password: p}\n")
+	c, err := parse(t, "targets: []\nasyncBrokers: 'a:1,b:2'\nasyncTLS: {enabled: true}\nasyncSASL: {mechanism: PLAIN, username: u, password: p}\n")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"strings"
 
 	"github.com/lsm/fiso/common/connector"
 	"github.com/lsm/fiso/connectors/kafka"
@@ -38,13 +39,26 @@ func Check(ctx context.Context, cfg *spec.Config) ([]Step, error) {
 		}
 		defer vault.Close()
 	}
-	if err := r.replace(cfg, vault); err != nil {
-		return nil, err
-	}
-	defer r.stop()
 	var steps []Step
-	r.each(func(e *entry) { steps = append(steps, e.check(ctx)...) })
+	for _, s := range byName(cfg.Targets) {
+		e, err := r.build(s, cfg, vault)
+		if err != nil {
+			steps = append(steps, Step{s.Name, "read the files that its settings name", err})
+			continue
+		}
+		steps = append(steps, e.check(ctx)...)
+		r.close(e)
+	}
 	return steps, nil
+}
+
+func byName(targets []spec.Target) []*spec.Target {
+	all := make([]*spec.Target, len(targets))
+	for i := range targets {
+		all[i] = &targets[i]
+	}
+	slices.SortFunc(all, func(a, b *spec.Target) int { return strings.Compare(a.Name, b.Name) })
+	return all
 }
 
 // checkKafka tries what the topics of a target need.

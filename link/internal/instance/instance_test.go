@@ -21,6 +21,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/lsm/fiso/common/config"
 	"github.com/lsm/fiso/link/spec"
 )
 
@@ -252,6 +253,31 @@ func TestInstance_neverTakesAHalfWrittenFile(t *testing.T) {
 	}
 }
 
+// UL21: a file that was emptied, as by a template that failed or a full disk, took
+// all targets away: it stayed the same, and was valid.
+func TestInstance_keepsItsTargetsWhereTheFileHasNone(t *testing.T) {
+	l := start(t, "targets:\n"+aTarget("x", upstream(t, "a"), ""), func(i *Instance) { i.o.Every = time.Hour })
+	for name, text := range map[string]string{"empty": "", "a comment": "# to do\n", "cut off": head, "cut off in targets": head + "targets:\n"} {
+		if err := os.WriteFile(l.file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		l.i.reload(t.Context())
+		l.i.reload(t.Context())
+		if code, _ := l.call("x/"); code != 200 {
+			t.Errorf("%s: it was taken: %d", name, code)
+		}
+		if _, body := get(t, "http://"+l.admin+"/readyz?verbose"); !strings.Contains(body, `missing key "targets"`) {
+			t.Errorf("%s: got %s", name, body)
+		}
+	}
+	l.write("targets: []\n")
+	l.i.reload(t.Context())
+	l.i.reload(t.Context())
+	if code, _ := l.call("x/"); code != 404 {
+		t.Errorf("a file that says that there are none: %d", code)
+	}
+}
+
 // U16: a named pipe in the file's place held up the goroutine that looks, for good.
 func TestInstance_saysThatItsFileIsNone(t *testing.T) {
 	up := upstream(t, "a")
@@ -306,7 +332,7 @@ func TestInstance_keepsGoingWithAFileThatIsNotValid(t *testing.T) {
 		})
 	}
 	l.shows(`fiso_link_reloads_total{status="failure"} 2`, `fiso_link_reloads_total{status="success"} 2`)
-	if err := os.WriteFile(l.file, []byte("listenAddr: 127.0.0.1:1\nmetricsAddr: 127.0.0.1:0\n"), 0o600); err != nil {
+	if err := os.WriteFile(l.file, []byte("listenAddr: 127.0.0.1:1\nmetricsAddr: 127.0.0.1:0\ntargets: []\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "words about the address", func() bool { return strings.Contains(l.log.String(), "count from the next start") })
@@ -519,12 +545,29 @@ func TestCheck_saysWhichStepFails(t *testing.T) {
 			t.Errorf("%s: %s: %v", name, s.Name, s.Err)
 		}
 	}
-	cfg.Targets[0].TLS.CAFile, cfg.Targets[0].Protocol = "/nowhere", "https"
-	if _, err := Check(t.Context(), cfg); err == nil {
-		t.Error("a certificate that is not there passes")
+	cfg.Vault = &spec.Vault{Address: "http://127.0.0.1:1", Auth: spec.VaultAuth{Method: "token"}, TLS: config.TLS{CAFile: "/nowhere"}}
+	if _, err := Check(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), "/nowhere") {
+		t.Errorf("authorities of Vault that are not there: %v", err)
 	}
-	cfg.Vault = &spec.Vault{Address: "http://127.0.0.1:1", Auth: spec.VaultAuth{Method: "token"}}
-	if _, err := Check(t.Context(), cfg); err == nil {
-		t.Error("the same with a Vault")
+}
+
+// UL22: a certificate of one target that could not be read ended check, so that
+// nothing was said of the others.
+func TestCheck_goesOnAfterATargetThatCannotBeMade(t *testing.T) {
+	cfg, err := spec.Parse("config.yaml", []byte("targets:\n  - {name: a, host: a.example, tls: {caFile: /nowhere}}\n"+aTarget("b", upstream(t, "b"), "")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	steps, err := Check(t.Context(), cfg)
+	if err != nil || len(steps) < 2 {
+		t.Fatal(steps, err)
+	}
+	if s := steps[0]; s.Target != "a" || s.Name != "read the files that its settings name" || s.Err == nil || !strings.Contains(s.Err.Error(), "read caFile: open /nowhere") {
+		t.Errorf("got %+v", s)
+	}
+	for _, s := range steps[1:] {
+		if s.Target != "b" || s.Err != nil {
+			t.Errorf("got %+v", s)
+		}
 	}
 }

@@ -217,8 +217,9 @@ func TestRoster_buildsNothingWithoutCertificatesThatAreThere(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Check(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), "/nowhere/ca.pem") {
-			t.Errorf("%s: %v", name, err)
+		steps, err := Check(t.Context(), cfg)
+		if err != nil || len(steps) != 1 || steps[0].Err == nil || !strings.Contains(steps[0].Err.Error(), "/nowhere/ca.pem") {
+			t.Errorf("%s: %v, %v", name, steps, err)
 		}
 	}
 }

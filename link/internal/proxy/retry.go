@@ -15,7 +15,7 @@ import (
 // again reports whether another attempt is safe and wanted, and after what wait.
 func (m *maker) again(ctx context.Context, a *call.Answer, err error) (time.Duration, bool) {
 	t, attempts := m.c.To, m.c.record.Attempts
-	if attempts >= t.Spec.Retry.MaxAttempts || m.c.websocket() || ctx.Err() != nil {
+	if attempts >= t.Spec.Retry.MaxAttempts || ctx.Err() != nil {
 		return 0, false
 	}
 	var wanted bool
@@ -75,11 +75,14 @@ func (m *maker) untaken(ctx context.Context, err error) bool {
 
 // safe reports whether the request may reach the target twice (RFC 9110,
 // section 9.2.2; draft-ietf-httpapi-idempotency-key-header). A key counts only
-// if the target sees it.
+// if the target sees it. What opens a WebSocket begins a session: it is no
+// ordinary GET.
 func (m *maker) safe() bool {
 	switch m.c.Method {
 	case "GET", "HEAD", "OPTIONS", "PUT", "DELETE":
-		return true
+		if !m.c.websocket() {
+			return true
+		}
 	}
 	return m.c.To.Spec.Retry.Unsafe || m.sent.Header.Get("Idempotency-Key") != ""
 }

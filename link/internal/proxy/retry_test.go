@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -311,6 +312,36 @@ func TestRetry_anAnswerThatComesTogetherWithItsTimeoutIsNotUsed(t *testing.T) {
 			t.Error(w.status, record, closed)
 		}
 	})
+}
+
+// UL23: of three endpoints one was away, and every third WebSocket was answered 502.
+// What opens one reaches a server once, but may be tried again where it did not.
+func TestRetry_anUpgradeIsAskedForAgainWhereNothingWasSent(t *testing.T) {
+	for _, s := range stages {
+		t.Run(s.name, func(t *testing.T) {
+			var asked []string
+			to := newTargetOf(t, "retry: {initialInterval: 1ms}", target.Parts{
+				Transport: trip(func(_ context.Context, _ string, out *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
+					if asked = append(asked, out.Upgrade); len(asked) > 1 {
+						return answer(426, ""), nil
+					}
+					if s.status > 0 {
+						return answer(s.status, ""), nil
+					}
+					return nil, &call.Error{Reason: s.reason, Sent: s.sent, Err: errors.New("broken")}
+				})})
+			r := request("GET", "/link/crm/", "")
+			r.Upgrade = "websocket"
+			w, _ := makeCall(t.Context(), to, r)
+			want := []string{"websocket"}
+			if !s.sent {
+				want = append(want, "websocket")
+			}
+			if !slices.Equal(asked, want) || !s.sent && w.status != 426 {
+				t.Errorf("asked for %q, and answered %d", asked, w.status)
+			}
+		})
+	}
 }
 
 // The connection of an upgrade is nobody else's to close.

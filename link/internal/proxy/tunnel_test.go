@@ -124,7 +124,7 @@ type deaf struct{ io.ReadWriteCloser }
 
 func (deaf) Write([]byte) (int, error) { return 0, errBroken }
 
-// A handshake is no ordinary GET: it is made once.
+// A handshake is no ordinary GET: it reaches the target once.
 func TestTunnel_isNotRetried(t *testing.T) {
 	to := newTargetOf(t, "", target.Parts{Transport: always(503, "")})
 	r := request("GET", "/link/crm/", "")

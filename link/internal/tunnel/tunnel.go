@@ -138,24 +138,19 @@ func (p *Proxy) connect(ctx context.Context, c net.Conn, at *url.URL, address st
 	if _, err := io.WriteString(c, request+"\r\n"); err != nil {
 		return nil, err
 	}
-	head, err := readHead(c)
+	status, err := readStatus(c)
 	if err != nil {
-		return nil, fmt.Errorf("gives no answer to CONNECT: %w", err)
+		return nil, err
 	}
-	answer, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(head)), &http.Request{Method: http.MethodConnect})
-	if err != nil {
-		return nil, errors.New("its answer to CONNECT is not HTTP: is it a proxy?")
-	}
-	_ = answer.Body.Close() // there is none
 	switch {
-	case answer.StatusCode/100 == 2:
+	case status/100 == 2:
 		return c, nil
-	case answer.StatusCode == http.StatusProxyAuthRequired:
+	case status == http.StatusProxyAuthRequired:
 		return nil, errors.New("it answers 407: are username and secretRef of the proxy right?")
-	case answer.StatusCode == http.StatusForbidden:
+	case status == http.StatusForbidden:
 		return nil, fmt.Errorf("it answers 403: does it let anybody connect to %s?", address)
 	}
-	return nil, fmt.Errorf("it answers %d: can it connect to %s?", answer.StatusCode, address)
+	return nil, fmt.Errorf("it answers %d: can it connect to %s?", status, address)
 }
 
 func (p *Proxy) proof(ctx context.Context, at *url.URL) (string, error) {
@@ -169,14 +164,35 @@ func (p *Proxy) proof(ctx context.Context, at *url.URL) (string, error) {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(at.User.Username()+":"+password)), nil
 }
 
-// maxHead is how long the head of an answer to CONNECT may be.
+// maxHead is how long the heads of an answer to CONNECT may be, interim ones
+// included.
 const maxHead = 16 << 10
+
+// readStatus reads up to the final head, and says its status. Interim ones may
+// come before it, although nobody asked for them (RFC 9110, 15.2).
+func readStatus(c net.Conn) (int, error) {
+	for left := maxHead; ; {
+		head, err := readHead(c, left)
+		if err != nil {
+			return 0, fmt.Errorf("gives no answer to CONNECT: %w", err)
+		}
+		answer, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(head)), &http.Request{Method: http.MethodConnect})
+		if err != nil {
+			return 0, errors.New("its answer to CONNECT is not HTTP: is it a proxy?")
+		}
+		_ = answer.Body.Close() // there is none
+		if answer.StatusCode/100 != 1 || answer.StatusCode == http.StatusSwitchingProtocols {
+			return answer.StatusCode, nil
+		}
+		left -= len(head)
+	}
+}
 
 // readHead reads up to the empty line and not a byte further: what follows is the
 // target's.
-func readHead(c net.Conn) ([]byte, error) {
+func readHead(c net.Conn, most int) ([]byte, error) {
 	var head []byte
-	for one := make([]byte, 1); len(head) < maxHead; {
+	for one := make([]byte, 1); len(head) < most; {
 		if _, err := io.ReadFull(c, one); err != nil {
 			return nil, err
 		}

@@ -101,16 +101,33 @@ func TestProxy_isAskedForATunnelAndToldNothingElse(t *testing.T) {
 	}
 }
 
+// UL10: a proxy may say something before its answer.
+func TestProxy_takesInterimAnswersToCONNECT(t *testing.T) {
+	for name, interim := range map[string]string{
+		"one":  "HTTP/1.1 100 Continue\r\n\r\n",
+		"more": "HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := New(&spec.Proxy{URL: newProxy(t, plain, interim+established).URL}, true, nil)
+			if line, err := hello(t, p, "crm.example:443"); err != nil || line != "hello of crm.example:443\n" {
+				t.Errorf("%q, %v", line, err)
+			}
+		})
+	}
+}
+
 // UL10; UL32: they hold no *net.OpError, of which transports would show the inner error
 // alone.
 func TestProxy_errorsNameTheProxyAndSayWhatToDo(t *testing.T) {
 	for name, test := range map[string]struct{ answer, want string }{
-		"no password":     {"HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic\r\n\r\n", "it answers 407: are username and secretRef of the proxy right?"},
-		"not allowed":     {"HTTP/1.1 403 Forbidden\r\n\r\n", "it answers 403: does it let anybody connect to crm.example:443?"},
-		"no target":       {"HTTP/1.0 503 Service Unavailable\n\n", "it answers 503: can it connect to crm.example:443?"},
-		"no proxy":        {"SSH-2.0-x\r\n\r\n", "its answer to CONNECT is not HTTP: is it a proxy?"},
-		"half an answer":  {"HTTP/1.1 200", "gives no answer to CONNECT: EOF"},
-		"a head for ever": {"HTTP/1.1 200 x\r\nX: " + strings.Repeat("a", maxHead), "gives no answer to CONNECT: its head is too long"},
+		"no password":      {"HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic\r\n\r\n", "it answers 407: are username and secretRef of the proxy right?"},
+		"not allowed":      {"HTTP/1.1 403 Forbidden\r\n\r\n", "it answers 403: does it let anybody connect to crm.example:443?"},
+		"no target":        {"HTTP/1.0 503 Service Unavailable\n\n", "it answers 503: can it connect to crm.example:443?"},
+		"no proxy":         {"SSH-2.0-x\r\n\r\n", "its answer to CONNECT is not HTTP: is it a proxy?"},
+		"half an answer":   {"HTTP/1.1 200", "gives no answer to CONNECT: EOF"},
+		"another word":     {"HTTP/1.1 101 Switching Protocols\r\n\r\n", "it answers 101: can it connect to crm.example:443?"},
+		"interim for ever": {strings.Repeat("HTTP/1.1 102 Processing\r\n\r\n", maxHead/20), "gives no answer to CONNECT: its head is too long"},
+		"a head for ever":  {"HTTP/1.1 200 x\r\nX: " + strings.Repeat("a", maxHead), "gives no answer to CONNECT: its head is too long"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			at := newProxy(t, plain, test.answer)
