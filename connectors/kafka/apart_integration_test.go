@@ -94,7 +94,12 @@ func TestReal_aTopicForDeadLettersIsKeptForEver(t *testing.T) {
 	if err := c.CreateTopic(t.Context(), "others", 1, nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Produce(t.Context(), Record{Topic: "letters", Value: []byte("without a key")}); err != nil {
+	// A broker may not have heard yet of a topic that was just created.
+	eventually(t, "the record is stored", func() bool {
+		err = p.Produce(t.Context(), Record{Topic: "letters", Value: []byte("without a key")})
+		return !errors.Is(err, ErrNoTopic)
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 	step := func(topic string) connector.Step {
