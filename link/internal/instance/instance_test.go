@@ -453,9 +453,9 @@ func TestNew_saysWhatKeepsItFromStarting(t *testing.T) {
 	}{
 		"no file":             {"", Options{}, "does not exist: name the configuration file"},
 		"a fault":             {"targetz: []", Options{}, `did you mean "targets"?`},
-		"the address":         {head, Options{ListenAddr: taken.Addr().String()}, "is in use by another process"},
-		"an odd address":      {head, Options{ListenAddr: "256.0.0.1:1"}, "listen for calls on 256.0.0.1:1"},
-		"the metrics address": {head, Options{MetricsAddr: taken.Addr().String()}, "metricsAddr or --metrics-addr"},
+		"the address":         {head + "targets: []\n", Options{ListenAddr: taken.Addr().String()}, "is in use by another process"},
+		"an odd address":      {head + "targets: []\n", Options{ListenAddr: "256.0.0.1:1"}, "listen for calls on 256.0.0.1:1"},
+		"the metrics address": {head + "targets: []\n", Options{MetricsAddr: taken.Addr().String()}, "metricsAddr or --metrics-addr"},
 		"a certificate":       {head + "targets: [{name: a, host: a, tls: {caFile: /nowhere}}]", Options{}, "target a: read caFile"},
 		"a folder":            {"/", Options{}, "read the configuration"},
 	} {
