@@ -341,7 +341,7 @@ func realRefusals(t *testing.T, v *realVault) {
 	v.do("POST", "secret/data/some", object{"data": object{"token": canary}})
 	for _, c := range []struct{ name, path, key, words string }{
 		{"no such secret", "secret/data/none", "token", "Vault answered 404: there is nothing at that path"},
-		{"no such field", "secret/data/some", "other", "field other is not there"},
+		{"no such field", "secret/data/some", "other", "names in Vault is not there, or is no text: correct vaultRef.key"},
 		{"not allowed", "sys/auth", "token", "Vault answered 403: may the login's policy do that?"},
 		{"version 2 without data/", "secret/some", "token", "Vault answered 403"},
 	} {
