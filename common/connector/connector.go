@@ -4,20 +4,23 @@
 // CloudEvents, and one taxonomy of errors (errors.go).
 //
 //	src, err := kafka.NewSource(cfg)
-//	err = src.Run(ctx, func(ctx context.Context, m *connector.Message) {
-//		m.Settle(work(ctx, m.Value)) // nil: done; an error: not done
+//	err = src.Run(ctx, func(a *connector.Assignment, ms []*connector.Message) {
+//		for _, m := range ms {
+//			m.Settle(work(a.Context(), m.Value)) // nil: done; an error: not done
+//		}
 //	})
 //
 // # What a source must do
 //
-//   - It hands every message over at least once, in the order of its partition.
+//   - It hands every message over at least once, in the order of its assignment.
 //   - It MUST NOT report progress (commit an offset, answer a caller) past a
 //     message that was not settled with nil.
-//   - It calls the handler serially within a partition. Partitions may be
-//     served side by side, so a handler that blocks holds up one partition.
-//   - The context it passes with a message is that of the assignment: it ends
+//   - It makes one Assignment for each partition, stream or endpoint that it
+//     reads, and none for a single message. The context of the assignment ends
 //     when the partition is taken away or the source stops. The source then
 //     waits, bounded, for the messages in flight there to be settled.
+//   - It calls the handler serially within an assignment. Assignments may be
+//     served side by side, so a handler that blocks holds up one of them.
 //   - When Run returns, every message was settled or given up, and what could
 //     be committed is committed.
 //
@@ -26,7 +29,7 @@
 //   - It settles every message it was given exactly once, from any goroutine,
 //     in any order. It may return before it settles, and it may block: that is
 //     the back-pressure.
-//   - When the context of a message ends, it settles what it has not begun
+//   - When the context of an assignment ends, it settles what it has not begun
 //     with ErrInterrupted, without delay.
 package connector
 
@@ -37,31 +40,32 @@ import (
 	"github.com/lsm/fiso/common/cloudevent"
 )
 
-// Handler takes a message over from a source. See the package comment for what
-// both sides owe each other.
-type Handler func(ctx context.Context, m *Message)
+// Handler takes messages over from a source: at least one, all of assignment a,
+// in its order. The slice is the source's again when the handler returns. See
+// the package comment for what both sides owe each other.
+type Handler func(a *Assignment, ms []*Message)
+
+// Each is a Handler that calls handle for each message, in order, with the
+// context of its assignment.
+func Each(handle func(ctx context.Context, m *Message)) Handler {
+	return func(a *Assignment, ms []*Message) {
+		for _, m := range ms {
+			handle(a.Context(), m)
+		}
+	}
+}
 
 // Source reads messages from somewhere until it is told to stop.
 type Source interface {
+	// Guarantees is what the source promises beyond this contract. It does not
+	// change, and may be called at any time.
+	Guarantees() Guarantees
 	// Run hands messages to handle until ctx ends, and then returns nil once
-	// everything in flight is settled or given up. It returns an error only
-	// for what it cannot recover from by itself, such as refused credentials.
-	// It is called once.
+	// everything in flight is settled or given up. How many messages a call
+	// hands over is the source's choice, within its own bounds of what may be
+	// unsettled. Run returns an error only for what it cannot recover from by
+	// itself, such as refused credentials. It is called once.
 	Run(ctx context.Context, handle Handler) error
-}
-
-// BatchHandler takes several messages over at once: at least one, all of one
-// assignment, in its order. To the messages applies what applies to that of a
-// Handler; the slice is the source's again when the handler returns.
-type BatchHandler func(ctx context.Context, ms []*Message)
-
-// BatchSource is a source that can hand over what it has at hand in one call,
-// which spares both sides much of what a message costs. How many that are is
-// the source's choice, within its own bounds of what may be unsettled.
-type BatchSource interface {
-	Source
-	// RunBatches is Run with another handler, and called instead of it.
-	RunBatches(ctx context.Context, handle BatchHandler) error
 }
 
 // Sink delivers events. Retrying is the caller's business, never the sink's.
@@ -113,7 +117,7 @@ type Status struct {
 	Problem string
 	// Unreachable: what it reads from does not answer, or lets nobody in.
 	Unreachable bool
-	// Partitions are those now assigned, in order of topic and number.
+	// Partitions are those now assigned, in order of stream and number.
 	Partitions []PartitionStatus
 	// Notes are remarks for a person that do not stop the source, such as a
 	// gap in the offsets. Bounded.
@@ -123,7 +127,7 @@ type Status struct {
 // PartitionStatus is how one assigned partition stands. All offsets are those
 // of the next record, as Kafka counts them.
 type PartitionStatus struct {
-	Topic     string
+	Stream    string // topic
 	Partition int32
 	Committed int64     // -1 when nothing was committed yet
 	End       int64     // -1 while it is unknown

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -177,16 +178,17 @@ func TestSettleAll_worksWithAnySource(t *testing.T) {
 
 func TestPosition_isAStableID(t *testing.T) {
 	for want, p := range map[string]Position{
-		"orders-3-42":               {"orders", 3, 42},
-		"-0-0":                      {},
-		"http--1--1":                {"http", -1, -1},
-		"a-b-0-9223372036854775807": {"a-b", 0, 1<<63 - 1},
+		"orders-3-42":               PartitionOffset("orders", 3, 42),
+		"":                          {},
+		"http":                      {Stream: "http"},
+		"stream-17":                 Sequence("stream", 17),
+		"a-b-0-9223372036854775807": PartitionOffset("a-b", 0, 1<<63-1),
 	} {
 		if got := p.String(); got != want {
 			t.Errorf("%+v is %q, want %q", p, got, want)
 		}
-		if known := p.Partition >= 0 && p.Offset >= 0; p.Known() != known {
-			t.Errorf("%q known = %v", want, p.Known())
+		if known := strings.ContainsAny(want, "0123456789"); p.Known() != known || p.HasPartition() != (known && p.Stream != "stream") {
+			t.Errorf("%q known = %v, with a partition = %v", want, p.Known(), p.HasPartition())
 		}
 	}
 }

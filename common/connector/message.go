@@ -1,7 +1,6 @@
 package connector
 
 import (
-	"strconv"
 	"sync/atomic"
 	"time"
 )
@@ -29,29 +28,6 @@ type Header struct {
 	Key   string
 	Value []byte
 }
-
-// Position names where a message stood. Sources that are no broker use the
-// name of the endpoint as Topic, and -1 for both numbers.
-type Position struct {
-	Topic     string
-	Partition int32
-	Offset    int64
-}
-
-// String is "<topic>-<partition>-<offset>", the id that stays the same when a
-// record is delivered again.
-func (p Position) String() string {
-	b := make([]byte, 0, len(p.Topic)+24)
-	b = append(b, p.Topic...)
-	b = append(b, '-')
-	b = strconv.AppendInt(b, int64(p.Partition), 10)
-	b = append(b, '-')
-	b = strconv.AppendInt(b, p.Offset, 10)
-	return string(b)
-}
-
-// Known reports whether the position names a place in a broker.
-func (p Position) Known() bool { return p.Partition >= 0 && p.Offset >= 0 }
 
 // Header returns the first header of that name, and whether there is one.
 // Names are compared byte for byte.

@@ -235,9 +235,11 @@ func (c *callers) batch(t testing.TB, inputs ...connectortest.Input) {
 type byID struct{ *Source }
 
 func (s byID) Run(ctx context.Context, handle connector.Handler) error {
-	return s.Source.Run(ctx, func(ctx context.Context, m *connector.Message) {
-		m.Value = []byte(m.ID)
-		handle(ctx, m)
+	return s.Source.Run(ctx, func(a *connector.Assignment, ms []*connector.Message) {
+		for _, m := range ms {
+			m.Value = []byte(m.ID)
+		}
+		handle(a, ms)
 	})
 }
 
@@ -277,7 +279,7 @@ func TestSource_conforms(t *testing.T) {
 		connectortest.RunSource(t, features, harness((*callers).single))
 	})
 	t.Run("requests of a batch", func(t *testing.T) {
-		features := connectortest.Features{Keys: true, Ordered: true, Reports: true}
+		features := connectortest.Features{Guarantees: connector.Guarantees{Orders: true}, Keys: true, Reports: true}
 		connectortest.RunSource(t, features, harness((*callers).batch))
 	})
 }

@@ -102,7 +102,7 @@ func TestListeners_saysWhatIsInTheWay(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = s.Run(t.Context(), new(collect).handle)
+		err = s.Run(t.Context(), connector.Each(new(collect).handle))
 		if err == nil || !strings.Contains(err.Error(), row.want) || !strings.Contains(s.Status().Problem, row.want) {
 			t.Errorf("error is %v; want %q in it", err, row.want)
 		}
@@ -122,7 +122,7 @@ func TestListeners_closedTakesNobody(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Run(t.Context(), new(collect).handle); err == nil || !strings.Contains(err.Error(), "closed") {
+	if err := s.Run(t.Context(), connector.Each(new(collect).handle)); err == nil || !strings.Contains(err.Error(), "closed") {
 		t.Errorf("error is %v", err)
 	}
 }

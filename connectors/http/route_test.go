@@ -19,7 +19,7 @@ type reload struct {
 	first *running
 }
 
-func newReload(t *testing.T, cfg SourceConfig, handle connector.Handler) *reload {
+func newReload(t *testing.T, cfg SourceConfig, handle func(context.Context, *connector.Message)) *reload {
 	r := &reload{t: t, ls: &Listeners{}, cfg: cfg}
 	t.Cleanup(r.ls.Close)
 	r.cfg.Listen = freeAddress(t)
@@ -39,7 +39,7 @@ func (r *reload) stop() {
 	}
 }
 
-func (r *reload) second(handle connector.Handler) *running {
+func (r *reload) second(handle func(context.Context, *connector.Message)) *running {
 	r.t.Helper()
 	return startSource(r.t, r.cfg, SourceOptions{Listeners: r.ls}, handle)
 }

@@ -46,7 +46,7 @@ func (s *Source) newRequest(t *route, in *decoded, bytes int64) *request {
 		t, e := &r.slots[i], &in.events[i]
 		t.request = r
 		t.Key, t.Value, t.Headers, t.Time, t.ID = e.key, e.value, in.headers, e.time, e.id
-		t.Position = connector.Position{Topic: s.name, Partition: -1, Offset: -1}
+		t.Position = connector.Position{Stream: s.name}
 		t.Bind(t)
 	}
 	return r
@@ -126,7 +126,7 @@ func (s *Source) deliver(a *arrival, req *request) reply {
 	}
 }
 
-// handOver calls the handler with each event in order, while it has the turn.
+// handOver calls the handler with the events in order, while it has the turn.
 // What a handler that panics did not settle has failed.
 func (s *Source) handOver(req *request) {
 	defer func() {
@@ -136,9 +136,16 @@ func (s *Source) handOver(req *request) {
 			req.settle(fmt.Errorf("the handler panicked: %v", v))
 		}
 	}()
-	for i := range req.slots {
-		s.handle(s.ctx, &req.slots[i].Message)
+	s.handle(s.reads, req.messages())
+}
+
+// messages are those of the request, in order.
+func (r *request) messages() []*connector.Message {
+	ms := make([]*connector.Message, len(r.slots))
+	for i := range r.slots {
+		ms[i] = &r.slots[i].Message
 	}
+	return ms
 }
 
 // giveBack settles the events of a request that was not handed over.

@@ -38,6 +38,7 @@ type Source struct {
 	running int           // requests that have unsettled events
 	idle    chan struct{} // closed once stopping and nothing is running
 	ctx     context.Context
+	reads   *connector.Assignment // all that the source takes
 	handle  connector.Handler
 }
 
@@ -60,7 +61,7 @@ type SourceOptions struct {
 	// Listeners is shared by the sources of a process. Nil: the source has its
 	// address for itself.
 	Listeners *Listeners
-	// Name is the topic in the position of messages; default: the path.
+	// Name is the stream in the position of messages; default: the path.
 	Name string
 	// Logger is told what goes wrong. Default: nothing is logged.
 	Logger *slog.Logger
@@ -111,7 +112,14 @@ func (s *Source) settings() settings {
 	}
 }
 
-// Run listens and hands messages to handle, one at a time, until ctx ends. Those
+// SourceGuarantees is what every Source guarantees: nothing beyond the contract.
+// A caller keeps what it was not told is settled, and sends it again.
+var SourceGuarantees = connector.Guarantees{}
+
+// Guarantees is SourceGuarantees.
+func (s *Source) Guarantees() connector.Guarantees { return SourceGuarantees }
+
+// Run listens and hands messages to handle, those of one request in a call, until ctx ends. Those
 // in flight then get the drain timeout to be settled and answered; requests that
 // were not handed over go to the next source of the path, or are answered with
 // 503. It fails when it cannot listen.
@@ -148,6 +156,7 @@ func (s *Source) start(ctx context.Context, handle connector.Handler) error {
 		return errors.New("http source: Run was called before; make a new source")
 	}
 	s.state, s.ctx, s.handle = serving, ctx, handle
+	s.reads = connector.NewAssignment(ctx, s.name)
 	return nil
 }
 

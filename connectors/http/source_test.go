@@ -26,7 +26,7 @@ type running struct {
 }
 
 // startSource runs a source until the test ends or stop is called.
-func startSource(t *testing.T, cfg SourceConfig, opts SourceOptions, handle connector.Handler) *running {
+func startSource(t *testing.T, cfg SourceConfig, opts SourceOptions, handle func(context.Context, *connector.Message)) *running {
 	t.Helper()
 	address := make(chan net.Addr, 1)
 	opts.Listening = func(a net.Addr) { address <- a }
@@ -36,7 +36,7 @@ func startSource(t *testing.T, cfg SourceConfig, opts SourceOptions, handle conn
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- s.Run(ctx, handle) }()
+	go func() { done <- s.Run(ctx, connector.Each(handle)) }()
 	stop := sync.OnceValue(func() error { cancel(); return <-done })
 	t.Cleanup(func() { _ = stop() })
 	select {
@@ -172,7 +172,7 @@ func TestSource_takesEveryMode(t *testing.T) {
 			if string(m.Value) != row.body || m.Value == nil || m.ID != row.id || string(m.Key) != row.key || (m.Key == nil) != (row.key == "") || string(contentType) != row.contentIs {
 				t.Errorf("message is %q key %q id %q content %q", m.Value, m.Key, m.ID, contentType)
 			}
-			if m.Position != (connector.Position{Topic: "/in", Partition: -1, Offset: -1}) || m.Time.IsZero() || row.time && !m.Time.Equal(at) {
+			if m.Position != (connector.Position{Stream: "/in"}) || m.Time.IsZero() || row.time && !m.Time.Equal(at) {
 				t.Errorf("position %v, time %v", m.Position, m.Time)
 			}
 		})
@@ -199,8 +199,8 @@ func TestSource_passesHeadersOnWithoutCredentials(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("headers are %q; want %q", got, want)
 	}
-	if m.Position.Topic != "hooks" {
-		t.Errorf("topic is %q", m.Position.Topic)
+	if m.Position.Stream != "hooks" {
+		t.Errorf("topic is %q", m.Position.Stream)
 	}
 }
 
@@ -468,7 +468,7 @@ func TestSource_aHandlerThatPanicsSettlesNothing(t *testing.T) {
 
 func TestSource_runsOnce(t *testing.T) {
 	s := startSource(t, sourceConfig(), SourceOptions{}, new(collect).handle)
-	if err := s.Run(t.Context(), new(collect).handle); err == nil || !strings.Contains(err.Error(), "make a new source") {
+	if err := s.Run(t.Context(), connector.Each(new(collect).handle)); err == nil || !strings.Contains(err.Error(), "make a new source") {
 		t.Errorf("error is %v", err)
 	}
 }

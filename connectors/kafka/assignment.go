@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"sync"
@@ -29,6 +30,7 @@ type assignment struct {
 	member string // of the group, when the assignment began
 	ctx    context.Context
 	cancel context.CancelCauseFunc
+	handed *connector.Assignment // what handlers know it by
 	run    *session
 
 	mu    sync.Mutex
@@ -106,6 +108,7 @@ func newAssignment(run *session, p *partition, pos position, prev *assignment) *
 	tracker.Remember(pos.done)
 	return &assignment{
 		part: p, run: run, member: p.member, ctx: ctx, cancel: cancel, prev: prev,
+		handed:  connector.NewAssignment(ctx, fmt.Sprintf("%s-%d", p.topic, p.partition)),
 		tracker: tracker, fetched: pos.offset, committed: pos.committed,
 		end: pos.end, progress: time.Now(),
 		wake: make(chan struct{}, 1), drained: make(chan struct{}),
@@ -231,7 +234,7 @@ func (a *assignment) position() int64 {
 // room for unpacking: its batch is large too.
 const largeRecord = ordinaryBatch
 
-// What one call of a batch handler may get. More saves nothing, and what is
+// What one call of the handler may get. More saves nothing, and what is
 // handed over is out of the source's hands.
 const (
 	mostMessages = 256
@@ -240,16 +243,16 @@ const (
 
 // pump hands messages over until the assignment ends. It is the assignment's
 // own goroutine: a handler that blocks holds up this partition and no other.
-func (a *assignment) pump(h handler) {
+func (a *assignment) pump(handle connector.Handler) {
 	a.awaitPrev()
 	var ms []*connector.Message
 	for {
 		var ok bool
-		if ms, ok = a.next(ms[:0], h.most); !ok {
+		if ms, ok = a.next(ms[:0]); !ok {
 			break
 		}
 		if len(ms) > 0 {
-			h.handle(a.ctx, ms)
+			handle(a.handed, ms)
 			clear(ms) // else a partition at rest keeps the last records in memory
 			continue
 		}
@@ -296,7 +299,7 @@ func (a *assignment) doneLate() []settle.Run {
 
 // next appends the messages to hand over to ms, none when there is none yet, or
 // returns false when this assignment hands over no more.
-func (a *assignment) next(ms []*connector.Message, most int) ([]*connector.Message, bool) {
+func (a *assignment) next(ms []*connector.Message) ([]*connector.Message, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.waits = nothing
@@ -304,7 +307,7 @@ func (a *assignment) next(ms []*connector.Message, most int) ([]*connector.Messa
 		return nil, false
 	}
 	var taken, bytes int64
-	for len(ms) < most && bytes < mostBytes && len(a.buffer) > 0 && a.tracker.Ahead() < a.run.window {
+	for len(ms) < mostMessages && bytes < mostBytes && len(a.buffer) > 0 && a.tracker.Ahead() < a.run.window {
 		r := a.take()
 		taken += r.size
 		if r.control || a.tracker.Remembered(r.Position.Offset, r.epoch) {
@@ -462,7 +465,7 @@ func (a *assignment) status() connector.PartitionStatus {
 	defer a.mu.Unlock()
 	a.noteProgress()
 	st := connector.PartitionStatus{
-		Topic: a.part.topic, Partition: a.part.partition, Committed: a.committed,
+		Stream: a.part.topic, Partition: a.part.partition, Committed: a.committed,
 		End: a.end, Lag: -1, InFlight: a.tracker.InFlight(), Progress: a.progress,
 	}
 	if a.end >= 0 {

@@ -156,7 +156,7 @@ func BenchmarkSource_batchesThatUnpackToMuch(b *testing.B) {
 				ended := make(chan error, 1)
 				all := make(chan struct{}, 100*bomb.records)
 				go func() {
-					ended <- src.Run(ctx, func(_ context.Context, m *connector.Message) { m.Settle(nil); all <- struct{}{} })
+					ended <- src.Run(ctx, connector.Each(func(_ context.Context, m *connector.Message) { m.Settle(nil); all <- struct{}{} }))
 				}()
 				for range 100 * bomb.records {
 					<-all

@@ -43,7 +43,7 @@ func (l *line) cut(testing.TB) {
 }
 
 func TestSource_conforms(t *testing.T) {
-	features := connectortest.Features{Ordered: true, Keys: true, Partitions: true, Concurrent: true, Redelivers: true, Reports: true, Reconnects: true, Batches: true}
+	features := connectortest.Features{Guarantees: SourceGuarantees, Keys: true, Partitions: true, Concurrent: true, Reports: true, Reconnects: true}
 	connectortest.RunSource(t, features, func(t testing.TB) connectortest.SourceHarness {
 		c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 4}})
 		var l line

@@ -166,7 +166,7 @@ func (r *session) assign(p *partition, pos position) bool {
 	p.current = a
 	r.src.health.set(aspectSession, nil)
 	r.tails[p.tp] = a
-	r.wg.Go(func() { a.pump(r.handler) })
+	r.wg.Go(func() { a.pump(r.handle) })
 	return true
 }
 

@@ -322,7 +322,7 @@ func TestAssignment_isDrainedOnceThoseBeforeItAre(t *testing.T) {
 	for range 3 {
 		a := newAssignment(run, part, position{}, before)
 		var pump sync.WaitGroup
-		pump.Go(func() { a.pump(handler{}) })
+		pump.Go(func() { a.pump(nil) })
 		defer pump.Wait()
 		a.close(errLost)
 		select {

@@ -23,7 +23,7 @@ import (
 
 // holding is a handler that settles everything but some offsets of each
 // partition, which it gives back when their context ends.
-func holding(offsets ...int64) connector.Handler {
+func holding(offsets ...int64) func(context.Context, *connector.Message) {
 	return func(ctx context.Context, m *connector.Message) {
 		if !slices.Contains(offsets, m.Position.Offset) {
 			m.Settle(nil)

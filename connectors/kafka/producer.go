@@ -157,7 +157,7 @@ func (p *Producer) Append(ctx context.Context, r Record) (connector.Position, er
 		return connector.Position{}, err
 	}
 	stored := &f.records[0].record
-	return connector.Position{Topic: stored.Topic, Partition: stored.Partition, Offset: stored.Offset}, nil
+	return connector.PartitionOffset(stored.Topic, stored.Partition, stored.Offset), nil
 }
 
 // enter notes a call, unless the producer is closed.

@@ -79,7 +79,7 @@ func TestProducer_saysWhereARecordStands(t *testing.T) {
 	p := newTestProducer(t, c, ProducerOptions{})
 	for offset := range int64(3) {
 		at, err := p.Append(t.Context(), Record{Topic: "t", Value: []byte("v")})
-		if want := (connector.Position{Topic: "t", Offset: offset}); err != nil || at != want {
+		if want := (connector.PartitionOffset("t", 0, offset)); err != nil || at != want {
 			t.Errorf("%v, %v", at, err)
 		}
 	}

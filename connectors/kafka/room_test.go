@@ -51,13 +51,13 @@ func TestSource_aBacklogDoesNotWaitForNewsOfAnotherPartition(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		done <- src.Run(ctx, func(_ context.Context, m *connector.Message) {
+		done <- src.Run(ctx, connector.Each(func(_ context.Context, m *connector.Message) {
 			if n.Load()%100 == 0 {
 				eventually(t, "a full buffer, or the end", func() bool { return fullOrAt(src, all) })
 			}
 			m.Settle(nil)
 			n.Add(1)
-		})
+		}))
 	}()
 	eventually(t, "all of partition 0", func() bool { return n.Load() == all })
 	cancel()

@@ -26,11 +26,11 @@ const leaveTimeout = 5 * time.Second
 // session is one life of a franz-go client in the group. A source has one at a
 // time, and a new one only when franz-go cannot go on with the old.
 type session struct {
-	src *Source
-	log *slog.Logger
-	cl  *kgo.Client
-	adm *kadm.Client
-	handler
+	src    *Source
+	log    *slog.Logger
+	cl     *kgo.Client
+	adm    *kadm.Client
+	handle connector.Handler
 	base   context.Context // the caller's values, without its end
 	ctx    context.Context // ends when the session does, before the drain
 	failed context.CancelCauseFunc
@@ -64,14 +64,14 @@ type session struct {
 
 // runSession joins the group and serves until ctx ends or the session fails,
 // and then drains, commits and leaves. It returns the failure.
-func (s *Source) runSession(ctx context.Context, h handler) error {
+func (s *Source) runSession(ctx context.Context, handle connector.Handler) error {
 	base := context.WithoutCancel(ctx)
 	clientCtx, kill := context.WithCancel(base)
 	defer kill()
 	inner, failed := context.WithCancelCause(ctx)
 	defer failed(nil)
 	r := &session{
-		src: s, log: s.log, handler: h, base: base, ctx: inner, failed: failed,
+		src: s, log: s.log, handle: handle, base: base, ctx: inner, failed: failed,
 		window: s.opts.Window, drain: s.opts.DrainTimeout,
 		commits: make(chan struct{}, 1), revokes: make(chan struct{}, 1), room: make(chan struct{}, 1), parts: map[tp]*partition{}, tails: map[tp]*assignment{},
 	}
@@ -307,10 +307,10 @@ func (r *session) status() (parts []connector.PartitionStatus, problems []string
 			parts = append(parts, p.current.status())
 			continue
 		}
-		parts = append(parts, connector.PartitionStatus{Topic: at.topic, Partition: at.partition, Committed: -1, End: -1, Lag: -1})
+		parts = append(parts, connector.PartitionStatus{Stream: at.topic, Partition: at.partition, Committed: -1, End: -1, Lag: -1})
 	}
 	slices.SortFunc(parts, func(a, b connector.PartitionStatus) int {
-		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
+		return cmp.Or(cmp.Compare(a.Stream, b.Stream), cmp.Compare(a.Partition, b.Partition))
 	})
 	slices.Sort(problems)
 	return parts, problems

@@ -28,7 +28,7 @@ func slab(a *assignment, in []*kgo.Record, largest int) batch {
 		r := &out[i]
 		r.a, r.epoch, r.control = a, from.LeaderEpoch, from.Attrs.IsControl()
 		r.Key, r.Value, r.Time = from.Key, from.Value, timeOf(from)
-		r.Position = connector.Position{Topic: from.Topic, Partition: from.Partition, Offset: from.Offset}
+		r.Position = connector.PartitionOffset(from.Topic, from.Partition, from.Offset)
 		r.size = int64(len(from.Key) + len(from.Value) + recordOverhead)
 		first := len(all)
 		for _, h := range from.Headers {

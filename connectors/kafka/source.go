@@ -61,7 +61,7 @@ func (g Gap) String() string {
 const notesKept = 16
 
 // Source consumes topics as a member of a consumer group. See the package
-// comment for what it promises. It is a connector.BatchSource, Reporter and
+// comment for what it promises. It is a connector.Source, Reporter and
 // Checker.
 type Source struct {
 	cfg     SourceConfig
@@ -106,33 +106,24 @@ func NewSource(cfg SourceConfig, opts SourceOptions) (*Source, error) {
 	return s, nil
 }
 
-// Run hands messages to handle until ctx ends. A cluster that cannot be
+// SourceGuarantees is what every Source guarantees.
+var SourceGuarantees = connector.Guarantees{Redelivers: true, Orders: true, Rewinds: true, Assigns: true}
+
+// Guarantees is SourceGuarantees.
+func (s *Source) Guarantees() connector.Guarantees { return SourceGuarantees }
+
+// Run hands messages to handle until ctx ends, up to 256 in a call, of about
+// 1 MiB, and never more than may be unsettled. A cluster that cannot be
 // reached, refused credentials and missing topics are Status().Problem, and
 // tried again until they are mended; Run returns an error only when franz-go
 // refuses its options, and when it is called twice.
 func (s *Source) Run(ctx context.Context, handle connector.Handler) error {
-	return s.serve(ctx, handler{most: 1, handle: func(ctx context.Context, ms []*connector.Message) { handle(ctx, ms[0]) }})
-}
-
-// RunBatches is Run for a handler that takes up to 256 messages at once, of
-// about 1 MiB, and never more than may be unsettled.
-func (s *Source) RunBatches(ctx context.Context, handle connector.BatchHandler) error {
-	return s.serve(ctx, handler{mostMessages, handle})
-}
-
-// handler takes over at most so many messages at once.
-type handler struct {
-	most   int
-	handle connector.BatchHandler
-}
-
-func (s *Source) serve(ctx context.Context, h handler) error {
 	if s.started.Swap(true) {
 		return errors.New("kafka source: Run was called before")
 	}
 	for retry := 1; ; retry++ {
 		began := time.Now()
-		err := s.runSession(ctx, h)
+		err := s.runSession(ctx, handle)
 		if ctx.Err() != nil {
 			return nil
 		}

@@ -65,7 +65,7 @@ type member struct {
 }
 
 // begin runs a source whose handler is handle; nil settles everything.
-func begin(t testing.TB, cfg SourceConfig, handle connector.Handler, opts ...func(*SourceOptions)) *member {
+func begin(t testing.TB, cfg SourceConfig, handle func(context.Context, *connector.Message), opts ...func(*SourceOptions)) *member {
 	t.Helper()
 	m := &member{t: t, done: make(chan error, 1)}
 	o := SourceOptions{ProbeInterval: 50 * time.Millisecond, DrainTimeout: 5 * time.Second, OnGap: func(g Gap) {
@@ -87,12 +87,12 @@ func begin(t testing.TB, cfg SourceConfig, handle connector.Handler, opts ...fun
 	ctx, cancel := context.WithCancel(context.Background())
 	m.cancel = cancel
 	go func() {
-		m.done <- src.Run(ctx, func(ctx context.Context, msg *connector.Message) {
+		m.done <- src.Run(ctx, connector.Each(func(ctx context.Context, msg *connector.Message) {
 			m.mu.Lock()
 			m.seen = append(m.seen, msg)
 			m.mu.Unlock()
 			handle(ctx, msg)
-		})
+		}))
 	}()
 	t.Cleanup(func() { m.stop() })
 	return m
@@ -397,7 +397,7 @@ func TestSource_runIsCalledOnce(t *testing.T) {
 }
 
 // beginBatches runs a source that hands over in batches; stop ends it.
-func beginBatches(t *testing.T, cfg SourceConfig, opts SourceOptions, handle connector.BatchHandler) (src *Source) {
+func beginBatches(t *testing.T, cfg SourceConfig, opts SourceOptions, handle connector.Handler) (src *Source) {
 	t.Helper()
 	src, err := NewSource(cfg, opts)
 	if err != nil {
@@ -405,7 +405,7 @@ func beginBatches(t *testing.T, cfg SourceConfig, opts SourceOptions, handle con
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- src.RunBatches(ctx, handle) }()
+	go func() { done <- src.Run(ctx, handle) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -423,7 +423,7 @@ func TestSource_handsOverInBatchesNoMoreThanTheWindow(t *testing.T) {
 	var open []*connector.Message
 	var offsets []int64
 	var most, largest int
-	beginBatches(t, testSource(c), SourceOptions{Window: window}, func(_ context.Context, ms []*connector.Message) {
+	beginBatches(t, testSource(c), SourceOptions{Window: window}, func(_ *connector.Assignment, ms []*connector.Message) {
 		mu.Lock()
 		defer mu.Unlock()
 		for _, m := range ms {
@@ -458,7 +458,7 @@ func TestSource_bringsBackWhatABatchRefused(t *testing.T) {
 	fill(t, c, "t", 0, 0, 50)
 	var mu sync.Mutex
 	refused, done := false, map[int64]bool{}
-	src := beginBatches(t, testSource(c), SourceOptions{}, func(_ context.Context, ms []*connector.Message) {
+	src := beginBatches(t, testSource(c), SourceOptions{}, func(_ *connector.Assignment, ms []*connector.Message) {
 		mu.Lock()
 		defer mu.Unlock()
 		for i, m := range ms {

@@ -45,10 +45,10 @@ func TestSource_runsInVirtualTime(t *testing.T) {
 		var got []int64
 		done := make(chan error)
 		go func() {
-			done <- src.Run(ctx, func(_ context.Context, m *connector.Message) {
+			done <- src.Run(ctx, connector.Each(func(_ context.Context, m *connector.Message) {
 				got = append(got, m.Position.Offset)
 				m.Settle(nil)
-			})
+			}))
 		}()
 		time.Sleep(time.Minute) // of the bubble's clock
 		synctest.Wait()

@@ -93,10 +93,10 @@ func TestKafkaSource_aPatternNeverTakesTheDeadLettersOfItsFlow(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	read, ended := make(chan string, 16), make(chan error)
 	go func() {
-		ended <- src.Run(ctx, func(_ context.Context, m *connector.Message) {
+		ended <- src.Run(ctx, connector.Each(func(_ context.Context, m *connector.Message) {
 			m.Settle(nil)
-			read <- m.Position.Topic
-		})
+			read <- m.Position.Stream
+		}))
 	}()
 	var got, assigned []string
 	for range 3 {

@@ -23,7 +23,7 @@ func someLetters() []*deadletter.Letter {
 			Message: &connector.Message{
 				Key: []byte("k"), Value: []byte(value), Time: at,
 				Headers:  []connector.Header{{Key: "tenant", Value: []byte{0xff}}},
-				Position: connector.Position{Topic: "orders", Partition: 2, Offset: offset},
+				Position: connector.PartitionOffset("orders", 2, offset),
 			},
 			Code: code, Reason: reason, Retries: 1, FailedAt: at.Add(-ago), Flow: "orders", Sink: "http",
 		}
@@ -140,7 +140,7 @@ func TestDlq_readsTheTopicOfTheFlow(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	foreign := &deadletter.Letter{Message: &connector.Message{Position: connector.Position{Topic: "hooks", Partition: -1, Offset: -1}},
+	foreign := &deadletter.Letter{Message: &connector.Message{Position: connector.Position{Stream: "hooks"}},
 		Code: fault.DecodeFailed, Flow: "orders", FailedAt: time.Now()}
 	for _, l := range append(someLetters(), foreign) {
 		if err := p.Produce(t.Context(), kafka.Record{Topic: "fiso-dlq-orders", Key: l.Message.Key, Value: l.Message.Value, Headers: deadletter.Headers(l)}); err != nil {

@@ -135,7 +135,7 @@ func show(ctx context.Context, flow *blueprint.Blueprint, s blueprint.StoredLett
 	}
 	shown.Code, shown.Message, shown.Flow, shown.Sink = string(l.Code), l.Reason, l.Flow, l.Sink
 	shown.FailedAt, shown.Retries, shown.Replays = l.FailedAt, l.Retries, l.Replays
-	shown.Original = map[string]any{"topic": l.Message.Position.Topic}
+	shown.Original = map[string]any{"topic": l.Message.Position.Stream}
 	if l.Message.Position.Known() {
 		shown.Original["partition"], shown.Original["offset"] = l.Message.Position.Partition, l.Message.Position.Offset
 	}

@@ -123,7 +123,7 @@ func parseTests(path string, data []byte) (*testFile, error) {
 func (c *testCase) message() (*connector.Message, error) {
 	m := &connector.Message{
 		Time:     c.Time,
-		Position: connector.Position{Topic: c.Topic, Partition: c.Partition, Offset: c.Offset},
+		Position: connector.PartitionOffset(c.Topic, c.Partition, c.Offset),
 	}
 	if m.Time.IsZero() {
 		m.Time = time.Now()

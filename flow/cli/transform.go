@@ -42,7 +42,7 @@ CloudEvent that the sink would be given. Nothing is connected and nothing sent.`
 			if err != nil {
 				return err
 			}
-			m := &connector.Message{Value: value, Time: time.Now(), Position: connector.Position{Topic: "input", Partition: 0, Offset: 0}}
+			m := &connector.Message{Value: value, Time: time.Now(), Position: connector.PartitionOffset("input", 0, 0)}
 			if key != "" {
 				m.Key = []byte(key)
 			}

@@ -24,13 +24,13 @@ const MaxDeaths = 32
 // was read from no broker is none either: its headers are its sender's own.
 func again(l *Letter, topic string) error {
 	m := l.Message
-	if m.Position.Known() && m.Position.Topic == topic && header(m, HeaderFlow) == l.Flow && header(m, HeaderTopic) != "" {
+	if m.Position.Known() && m.Position.Stream == topic && header(m, HeaderFlow) == l.Flow && header(m, HeaderTopic) != "" {
 		return fmt.Errorf("%s: %w: let the flow not read %s", m.Position, ErrStands, topic)
 	}
 	if n := deaths(m); n >= MaxDeaths {
 		return fmt.Errorf("%d dead letters were made of the record at %s in a row (%s): the flows that read %s and %s go round in a circle: "+
 			"break it, and let the event pass or move the consumer group past it",
-			n, m.Position, HeaderDeaths, m.Position.Topic, topic)
+			n, m.Position, HeaderDeaths, m.Position.Stream, topic)
 	}
 	return nil
 }

@@ -13,7 +13,7 @@ import (
 // asRead is a letter as a flow reads it that consumes a topic of dead letters.
 func asRead(l *Letter, topic string) *connector.Message {
 	m := stored(l)
-	m.Position = connector.Position{Topic: topic, Partition: 0, Offset: 7}
+	m.Position = connector.PartitionOffset(topic, 0, 7)
 	return m
 }
 
@@ -23,9 +23,9 @@ func TestKafka_aLetterThatStandsInItsTopicIsNotWrittenAgain(t *testing.T) {
 	mine, other := letter(), letter()
 	other.Flow = "others"
 	plain := letter().Message
-	plain.Position.Topic = "dlq"
+	plain.Position.Stream = "dlq"
 	forged := letter().Message
-	forged.Position.Topic = "dlq"
+	forged.Position.Stream = "dlq"
 	forged.Headers = append(forged.Headers, h(HeaderFlow, mine.Flow))
 	for name, tc := range map[string]struct {
 		message *connector.Message
@@ -69,7 +69,7 @@ func TestKafka_lettersGoRoundACircleOnlySoOften(t *testing.T) {
 		}
 		l = letter()
 		l.Flow = []string{"a", "b"}[n%2]
-		l.Message.Headers, l.Message.Position.Topic = last, "dlq-b"
+		l.Message.Headers, l.Message.Position.Stream = last, "dlq-b"
 	}
 	for range 2 {
 		last = nil
@@ -114,7 +114,7 @@ func TestKafka_headersOfACallerAreNoEarlierDeath(t *testing.T) {
 			var stored []connector.Header
 			k := NewKafka(producerFunc(func(_ context.Context, _ string, _, _ []byte, hs []connector.Header) error { stored = hs; return nil }), "hooks", nil)
 			l := letter()
-			l.Message.Position = connector.Position{Topic: "hooks", Partition: -1, Offset: -1}
+			l.Message.Position = connector.Position{Stream: "hooks"}
 			l.Message.Headers = headers
 			if err := k.Write(t.Context(), l); err != nil {
 				t.Fatal(err)

@@ -59,9 +59,11 @@ func Headers(l *Letter) []connector.Header {
 	}
 	add := func(name, value string) { h = append(h, connector.Header{Key: name, Value: []byte(value)}) }
 	p := l.Message.Position
-	add(HeaderTopic, p.Topic)
-	if p.Known() {
+	add(HeaderTopic, p.Stream)
+	if p.HasPartition() {
 		add(HeaderPartition, strconv.FormatInt(int64(p.Partition), 10))
+	}
+	if p.Known() {
 		add(HeaderOffset, strconv.FormatInt(p.Offset, 10))
 	}
 	if at := l.Message.Time; !at.IsZero() {
@@ -117,7 +119,6 @@ func bounded(s string) string {
 // be shown a record that somebody else damaged.
 func Parse(m *connector.Message) (*Letter, error) {
 	own := &connector.Message{Key: m.Key, Value: m.Value, Time: m.Time, ID: m.ID}
-	own.Position = connector.Position{Partition: -1, Offset: -1}
 	l := &Letter{Message: own}
 	p := parser{seen: make(map[string]string, 11)}
 	for _, h := range m.Headers {
@@ -130,10 +131,12 @@ func Parse(m *connector.Message) (*Letter, error) {
 			l.Replays = p.number(h.Key, string(h.Value), 31)
 		}
 	}
-	own.Position.Topic = p.required(HeaderTopic)
+	own.Position = connector.Position{Stream: p.required(HeaderTopic)}
 	if s, ok := p.seen[HeaderPartition]; ok {
-		own.Position.Partition = int32(p.number(HeaderPartition, s, 31)) //nolint:gosec // G115: number bounds it to 31 bits
-		own.Position.Offset = int64(p.number(HeaderOffset, p.required(HeaderOffset), 63))
+		partition := int32(p.number(HeaderPartition, s, 31)) //nolint:gosec // G115: number bounds it to 31 bits
+		own.Position = connector.PartitionOffset(own.Position.Stream, partition, int64(p.number(HeaderOffset, p.required(HeaderOffset), 63)))
+	} else if s, ok := p.seen[HeaderOffset]; ok {
+		own.Position = connector.Sequence(own.Position.Stream, int64(p.number(HeaderOffset, s, 63)))
 	}
 	if s, ok := p.seen[HeaderTime]; ok {
 		at, known := parseTime(s)

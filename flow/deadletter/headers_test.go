@@ -24,7 +24,7 @@ func letter() *Letter {
 		Message: &connector.Message{
 			Key: []byte("k\x00"), Value: []byte(`{"a":1}`), Time: time.Unix(1700000000, 0).UTC(),
 			Headers:  []connector.Header{h("b", "1"), h("a", "\xff"), h("b", "2"), {Key: "null"}},
-			Position: connector.Position{Topic: "orders", Partition: 3, Offset: 42},
+			Position: connector.PartitionOffset("orders", 3, 42),
 		},
 		Code: fault.SinkRejected, Reason: "422: no such customer", Retries: 2, FailedAt: at, Flow: "order-events", Sink: "api",
 	}
@@ -52,7 +52,7 @@ func TestHeaders_areThoseOfTheContract(t *testing.T) {
 
 func TestHeaders_nameNoPlaceThatIsNoBrokersAndNoOnlySink(t *testing.T) {
 	l := letter()
-	l.Message.Position = connector.Position{Topic: "webhook", Partition: -1, Offset: -1}
+	l.Message.Position = connector.Position{Stream: "webhook"}
 	l.Sink = ""
 	for _, h := range Headers(l) {
 		if slices.Contains([]string{HeaderPartition, HeaderOffset, HeaderSink}, h.Key) {
@@ -67,7 +67,7 @@ func TestF10_aSecondDeathReplacesTheFirstAndKeepsTheReplayCount(t *testing.T) {
 	first := letter()
 	again := letter()
 	again.Message.Headers = append([]connector.Header{h(HeaderReplays, "1")}, Headers(first)...)
-	again.Message.Position = connector.Position{Topic: "fiso-dlq-orders", Partition: 0, Offset: 7}
+	again.Message.Position = connector.PartitionOffset("fiso-dlq-orders", 0, 7)
 	again.Code, again.Sink = fault.DecodeFailed, ""
 	got := text(Headers(again))
 	want := []string{
@@ -114,7 +114,7 @@ func same(a, b *Letter) bool {
 
 func TestParse_readsBackWhatHeadersWrote(t *testing.T) {
 	http := letter()
-	http.Message.Position = connector.Position{Topic: "webhook", Partition: -1, Offset: -1}
+	http.Message.Position = connector.Position{Stream: "webhook"}
 	replayed := letter()
 	replayed.Message.Headers = append(replayed.Message.Headers, h(HeaderReplays, "3"))
 	replayed.Replays = 3
@@ -142,7 +142,7 @@ fiso-failed-at is no RFC 3339 time`
 	if err == nil || err.Error() != want {
 		t.Errorf("error\n%v\nwant\n%s", err, want)
 	}
-	if l.Code != "NEW_CODE" || l.Message.Position.Topic != "orders" || string(l.Message.Value) != "v" || text(l.Message.Headers)[0] != "own=1" {
+	if l.Code != "NEW_CODE" || l.Message.Position.Stream != "orders" || string(l.Message.Value) != "v" || text(l.Message.Headers)[0] != "own=1" {
 		t.Errorf("letter %+v", l)
 	}
 	if _, err := Parse(&connector.Message{}); err == nil || strings.Count(err.Error(), "is missing") != 5 {
@@ -217,7 +217,7 @@ func FuzzParse(f *testing.F) {
 
 func ExampleParse() {
 	l := &Letter{
-		Message: &connector.Message{Value: []byte("{"), Position: connector.Position{Topic: "orders", Partition: 0, Offset: 7}},
+		Message: &connector.Message{Value: []byte("{"), Position: connector.PartitionOffset("orders", 0, 7)},
 		Code:    fault.DecodeFailed, Reason: "unexpected end of JSON", FailedAt: time.Unix(0, 0), Flow: "order-events",
 	}
 	record := &connector.Message{Value: l.Message.Value, Headers: Headers(l)} // as it stands in the topic

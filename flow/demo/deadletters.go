@@ -24,12 +24,12 @@ func (s *stage) watchDeadLetters(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("watch the dead letter queue: %w", err)
 	}
-	err = src.Run(ctx, func(_ context.Context, m *connector.Message) {
+	err = src.Run(ctx, connector.Each(func(_ context.Context, m *connector.Message) {
 		code, _ := m.Header("fiso-error-code")
 		reason, _ := m.Header("fiso-error-message")
 		s.ledger.buried(letterID(m), string(code), string(reason))
 		m.Settle(nil)
-	})
+	}))
 	if err != nil {
 		return fmt.Errorf("watch the dead letter queue: %w", err)
 	}

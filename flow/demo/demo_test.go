@@ -155,7 +155,7 @@ func TestScreen_redrawsItsPanel(t *testing.T) {
 }
 
 func TestWatchDeadLetters_namesLettersWithoutAnOrder(t *testing.T) {
-	if id := letterID(&connector.Message{Value: []byte("?"), Position: connector.Position{Topic: "d", Partition: 1, Offset: 2}}); id != "d-1-2" {
+	if id := letterID(&connector.Message{Value: []byte("?"), Position: connector.PartitionOffset("d", 1, 2)}); id != "d-1-2" {
 		t.Errorf("it is called %s", id)
 	}
 	if id := letterID(&connector.Message{Value: []byte(`{"legacy_id": "C3-0012"`)}); id != "C3-0012" {

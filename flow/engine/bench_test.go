@@ -35,12 +35,13 @@ func feed(b *testing.B, partitions, keys int, run func(context.Context, connecto
 		names[i] = []byte("customer-" + strconv.Itoa(i))
 	}
 	n := b.N/partitions + 1
-	src := batchSourceFunc(func(ctx context.Context, h connector.BatchHandler) error {
+	src := sourceFunc(func(ctx context.Context, h connector.Handler) error {
 		var feeds sync.WaitGroup
 		for range partitions {
 			feeds.Go(func() {
 				ctx, cancel := context.WithCancel(ctx)
 				defer cancel()
+				a := connector.NewAssignment(ctx, "bench")
 				var open sync.WaitGroup
 				open.Add(n)
 				end := &countdown{&open}
@@ -53,7 +54,7 @@ func feed(b *testing.B, partitions, keys int, run func(context.Context, connecto
 						slab[j].Bind(end)
 						ms = append(ms, &slab[j])
 					}
-					h(ctx, ms)
+					h(a, ms)
 				}
 				open.Wait()
 			})
@@ -169,9 +170,9 @@ func floor(ctx context.Context, src connector.Source) error {
 		})
 	}
 	seed := maphash.MakeSeed()
-	err := src.Run(ctx, func(_ context.Context, m *connector.Message) {
+	err := src.Run(ctx, connector.Each(func(_ context.Context, m *connector.Message) {
 		lanes[maphash.Bytes(seed, m.Key)%16] <- m
-	})
+	}))
 	for _, l := range lanes {
 		close(l)
 	}

@@ -28,7 +28,7 @@ type Engine struct {
 
 	mu       sync.Mutex // guards all below, and what they refer to
 	closed   bool       // nothing is accepted any more
-	shards   map[context.Context]*shard
+	shards   map[*connector.Assignment]*shard
 	ready    queue
 	pauses   pauses
 	sealed   []*batch // full, for the next worker
@@ -68,7 +68,7 @@ func New(cfg Config, st *Stage) *Engine {
 		closing: make(chan struct{}),
 		stop:    make(chan struct{}),
 		nudge:   make(chan struct{}, 1),
-		shards:  make(map[context.Context]*shard),
+		shards:  make(map[*connector.Assignment]*shard),
 		pace:    newPace(cfg.MaxInFlight),
 		blocked: make(map[*shard]struct{}),
 		held:    make(map[*item]struct{}),
@@ -88,12 +88,7 @@ func (e *Engine) Run(ctx context.Context, src connector.Source) error {
 		return errors.New("engine: Run was called before")
 	}
 	e.others.Go(e.clock)
-	var err error
-	if b, ok := src.(connector.BatchSource); ok {
-		err = b.RunBatches(ctx, e.handleBatch)
-	} else {
-		err = src.Run(ctx, e.handle)
-	}
+	err := src.Run(ctx, e.handle)
 
 	e.mu.Lock()
 	e.closed = true
@@ -167,7 +162,7 @@ func (e *Engine) forget(it *item) {
 // freed follows after events left a shard's accounts.
 func (e *Engine) freed(s *shard) {
 	if s.ended && s.inFlight == 0 {
-		delete(e.shards, s.ctx)
+		delete(e.shards, s.assignment)
 		close(s.empty)
 	}
 	e.invite(s)

@@ -59,7 +59,7 @@ func TestLanes_anEmptyKeyIsAKey(t *testing.T) {
 		for range 2 {
 			m := r.message("")
 			m.Key = []byte{}
-			r.handle(r.ctx, m)
+			r.handOver(r.ctx, m)
 		}
 		if n := len(g.came()); n != 1 {
 			t.Errorf("%d of two events with the empty key are in the sink, want 1", n)
@@ -97,7 +97,7 @@ func TestBackPressure_blocksAtMaxInFlightOfAnAssignment(t *testing.T) {
 		feed := func(ctx context.Context, n int) {
 			for range n {
 				m := r.message("k")
-				r.handle(ctx, m)
+				r.handOver(ctx, m)
 				given <- m.Position.String()
 			}
 		}
@@ -131,14 +131,14 @@ func TestBackPressure_bytesAreSharedAndEachAssignmentMayHoldOne(t *testing.T) {
 		}
 		other, cancel := context.WithCancel(r.ctx)
 		defer cancel()
-		r.handle(r.ctx, big())
-		r.handle(other, big())
+		r.handOver(r.ctx, big())
+		r.handOver(other, big())
 		if s := r.Status(); s.InFlight != 2 || s.Bytes != 124 {
 			t.Errorf("status %+v, want one event of each assignment", s)
 		}
 		accepted := make(chan bool, 1)
 		go func() {
-			r.handle(r.ctx, big())
+			r.handOver(r.ctx, big())
 			accepted <- true
 		}()
 		synctest.Wait()
@@ -365,18 +365,17 @@ func TestRun_returnsTheSourcesErrorOnceAllIsSettled(t *testing.T) {
 		g := newGate(t)
 		e := New(Config{DrainTimeout: time.Second}, &Stage{Processor: processorFunc(asIs), Sink: g})
 		s := &ends{t: t, by: map[string]error{}}
-		sent, queued := &connector.Message{Key: []byte("k")}, &connector.Message{Key: []byte("k"), Position: connector.Position{Offset: 1}}
-		late := &connector.Message{Position: connector.Position{Offset: 2}}
+		sent, queued := &connector.Message{Key: []byte("k")}, &connector.Message{Key: []byte("k"), Position: connector.PartitionOffset("", 0, 1)}
+		late := &connector.Message{Position: connector.PartitionOffset("", 0, 2)}
 		for _, m := range []*connector.Message{sent, queued, late} {
 			m.Bind(s)
 		}
 		err := e.Run(t.Context(), sourceFunc(func(ctx context.Context, h connector.Handler) error {
-			h(ctx, sent)
-			h(ctx, queued)
+			h(connector.NewAssignment(ctx, "t-0"), []*connector.Message{sent, queued})
 			g.came()
 			return errBoom
 		}))
-		e.handle(t.Context(), late)
+		e.handle(connector.NewAssignment(t.Context(), "t-0"), []*connector.Message{late})
 		if !errors.Is(err, errBoom) {
 			t.Errorf("Run: %v", err)
 		}

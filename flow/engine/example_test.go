@@ -19,11 +19,16 @@ func (s orders) Settled(m *connector.Message, err error) {
 	s.settled <- fmt.Sprintf("%s settled: %v", m.Value, err)
 }
 
+func (orders) Guarantees() connector.Guarantees {
+	return connector.Guarantees{Redelivers: true, Orders: true}
+}
+
 func (s orders) Run(ctx context.Context, handle connector.Handler) error {
+	a := connector.NewAssignment(ctx, "orders-0")
 	for i, v := range []string{"cup", "", "pot"} {
-		m := &connector.Message{Value: []byte(v), Position: connector.Position{Topic: "orders", Offset: int64(i)}}
+		m := &connector.Message{Value: []byte(v), Position: connector.PartitionOffset("orders", 0, int64(i))}
 		m.Bind(s)
-		handle(ctx, m)
+		handle(a, []*connector.Message{m})
 		fmt.Println(<-s.settled)
 	}
 	return nil

@@ -22,21 +22,7 @@ var errBoom = errors.New("boom")
 type sourceFunc func(context.Context, connector.Handler) error
 
 func (f sourceFunc) Run(ctx context.Context, h connector.Handler) error { return f(ctx, h) }
-
-// batchSourceFunc is a source made of its RunBatches.
-type batchSourceFunc func(context.Context, connector.BatchHandler) error
-
-func (f batchSourceFunc) RunBatches(ctx context.Context, h connector.BatchHandler) error {
-	return f(ctx, h)
-}
-
-func (f batchSourceFunc) Run(ctx context.Context, h connector.Handler) error {
-	return f(ctx, func(ctx context.Context, ms []*connector.Message) {
-		for _, m := range ms {
-			h(ctx, m)
-		}
-	})
-}
+func (sourceFunc) Guarantees() connector.Guarantees                     { return connector.Guarantees{} }
 
 // sinkFunc is a sink made of its Send.
 type sinkFunc func(context.Context, *cloudevent.Event) error
@@ -150,6 +136,9 @@ type rig struct {
 	done   chan struct{}
 	err    error // of Run, once done
 	offset int64
+
+	mu          sync.Mutex
+	assignments map[context.Context]*connector.Assignment
 }
 
 var testRetry = backoff.Policy{Kind: backoff.Constant, Initial: time.Second}
@@ -158,7 +147,7 @@ var testRetry = backoff.Policy{Kind: backoff.Constant, Initial: time.Second}
 // that work.
 func start(t *testing.T, cfg Config, st Stage) *rig {
 	t.Helper()
-	r := &rig{t: t, ends: &ends{t: t, by: make(map[string]error)}, morgue: &morgue{}, done: make(chan struct{})}
+	r := &rig{t: t, assignments: map[context.Context]*connector.Assignment{}, ends: &ends{t: t, by: make(map[string]error)}, morgue: &morgue{}, done: make(chan struct{})}
 	r.Engine = New(cfg, r.stage(st))
 	r.ctx, r.stop = context.WithCancel(t.Context())
 	go func() {
@@ -196,12 +185,24 @@ func (r *rig) stage(st Stage) *Stage {
 // position.
 func (r *rig) give(ctx context.Context, key string) string {
 	m := r.message(key)
-	r.handle(ctx, m)
+	r.handOver(ctx, m)
 	return m.Position.String()
 }
 
+// handOver hands messages over as those of the assignment that has the context.
+func (r *rig) handOver(ctx context.Context, ms ...*connector.Message) {
+	r.mu.Lock()
+	a := r.assignments[ctx]
+	if a == nil {
+		a = connector.NewAssignment(ctx, "t-0")
+		r.assignments[ctx] = a
+	}
+	r.mu.Unlock()
+	r.handle(a, ms)
+}
+
 func (r *rig) message(key string) *connector.Message {
-	m := &connector.Message{Value: []byte(key + "#" + strconv.FormatInt(r.offset, 10)), Position: connector.Position{Topic: "t", Offset: r.offset}}
+	m := &connector.Message{Value: []byte(key + "#" + strconv.FormatInt(r.offset, 10)), Position: connector.PartitionOffset("t", 0, r.offset)}
 	if key != "" {
 		m.Key = []byte(key)
 	}

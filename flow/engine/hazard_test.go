@@ -452,7 +452,7 @@ func TestF13_theLastOfManySwapsWins(t *testing.T) {
 			}
 		}
 		r.want(m, nil)
-		if n := len(r.shards[r.ctx].calls); n > 1 {
+		if n := len(r.shards[r.assignments[r.ctx]].calls); n > 1 {
 			t.Errorf("%d call contexts are kept, want that of the stage in force", n)
 		}
 	})

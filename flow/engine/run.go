@@ -17,7 +17,6 @@ import (
 // all the others share two holds of the lock. Where it is not, they go into
 // their lanes as they are, and workers make them side by side.
 type run struct {
-	one     [1]*connector.Message
 	entries []entry
 	done    []*connector.Message // filtered
 
@@ -59,27 +58,17 @@ const (
 
 var runs = sync.Pool{New: func() any { return new(run) }}
 
-// handle is what a source calls for a single message.
-func (e *Engine) handle(ctx context.Context, m *connector.Message) {
+// handle is what a source calls. It accepts messages, as many at a time as there
+// is room for. It blocks while there is none, and hands back what is left when
+// the assignment ends first.
+func (e *Engine) handle(a *connector.Assignment, ms []*connector.Message) {
 	r := runs.Get().(*run) //nolint:forcetypeassert // holds only runs
-	r.one[0] = m
-	e.serve(ctx, r, r.one[:])
-}
-
-// handleBatch is what a connector.BatchSource calls.
-func (e *Engine) handleBatch(ctx context.Context, ms []*connector.Message) {
-	e.serve(ctx, runs.Get().(*run), ms) //nolint:forcetypeassert // holds only runs
-}
-
-// serve accepts messages, as many at a time as there is room for. It blocks
-// while there is none, and hands back what is left when ctx ends first.
-func (e *Engine) serve(ctx context.Context, r *run, ms []*connector.Message) {
 	r.entries = r.entries[:0]
 	for _, m := range ms {
 		r.entries = append(r.entries, entry{m: m, size: sizeOf(m)})
 	}
 	for left := r.entries; len(left) > 0; {
-		n, inline := e.accept(ctx, r, left)
+		n, inline := e.accept(a, r, left)
 		if n == 0 {
 			e.handBack(left, time.Time{})
 			break
@@ -91,17 +80,17 @@ func (e *Engine) serve(ctx context.Context, r *run, ms []*connector.Message) {
 		left = left[n:]
 	}
 	clear(r.entries)
-	r.done, r.mark, r.shard, r.stage, r.call, r.one[0] = r.done[:0], nil, nil, nil, nil, nil
+	r.done, r.mark, r.shard, r.stage, r.call = r.done[:0], nil, nil, nil, nil
 	runs.Put(r)
 }
 
 // accept waits for room and takes as many messages in as there is room for; 0
 // when the assignment is over. They are inline when they are to be made here,
 // and else in their lanes already.
-func (e *Engine) accept(ctx context.Context, r *run, ps []entry) (n int, inline bool) {
+func (e *Engine) accept(a *connector.Assignment, r *run, ps []entry) (n int, inline bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	s := e.shardOf(ctx)
+	s := e.shardOf(a)
 	if s == nil || !e.admit(s, ps[0].size) {
 		return 0, false
 	}

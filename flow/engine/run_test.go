@@ -34,7 +34,7 @@ func (r *rig) giveAll(ctx context.Context, keys ...string) []string {
 		ms[i] = r.message(key)
 		at[i] = ms[i].Position.String()
 	}
-	r.handleBatch(ctx, ms)
+	r.handOver(ctx, ms...)
 	return at
 }
 
@@ -442,7 +442,7 @@ func TestBackPressure_noMoreIsAcceptedThanIsSoonWorkedOn(t *testing.T) {
 			}
 			handlers.Go(func() {
 				for some := range slices.Chunk(ms, run) {
-					r.handleBatch(ctx, some)
+					r.handOver(ctx, some...)
 				}
 			})
 		}

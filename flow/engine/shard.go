@@ -5,6 +5,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/lsm/fiso/common/connector"
 )
 
 // shard is one assignment: a topic, a partition and an epoch. Its lanes are its
@@ -12,14 +14,15 @@ import (
 // lost and came back, is another lane
 // (https://github.com/confluentinc/parallel-consumer/issues/184).
 type shard struct {
-	ctx      context.Context // the assignment
-	lanes    lanes
-	oldest   *item // in the order of acceptance
-	newest   *item
-	inFlight int
-	calls    []call        // of stages in use, the current one last
-	ended    bool          // nothing is begun any more
-	empty    chan struct{} // closed when it ended and has nothing in flight
+	assignment *connector.Assignment
+	ctx        context.Context // of the assignment
+	lanes      lanes
+	oldest     *item // in the order of acceptance
+	newest     *item
+	inFlight   int
+	calls      []call        // of stages in use, the current one last
+	ended      bool          // nothing is begun any more
+	empty      chan struct{} // closed when it ended and has nothing in flight
 
 	waiting int       // handlers that wait for room
 	starved bool      // one of them for bytes, which any shard may free
@@ -36,16 +39,16 @@ type call struct {
 
 // shardOf finds the shard of an assignment or makes it; nil when the
 // assignment is over. Called with the lock held.
-func (e *Engine) shardOf(ctx context.Context) *shard {
-	if s := e.shards[ctx]; s != nil {
+func (e *Engine) shardOf(a *connector.Assignment) *shard {
+	if s := e.shards[a]; s != nil {
 		return s
 	}
-	if e.closed || ctx.Err() != nil {
+	if e.closed || a.Over() {
 		return nil
 	}
-	s := &shard{ctx: ctx, empty: make(chan struct{})}
+	s := &shard{assignment: a, ctx: a.Context(), empty: make(chan struct{})}
 	s.room.L = &e.mu
-	e.shards[ctx] = s
+	e.shards[a] = s
 	e.spare.max = max(e.spare.max, len(e.shards)*e.cfg.MaxInFlight)
 	e.watchers.Go(func() { e.watch(s) })
 	return s
@@ -232,7 +235,7 @@ func (e *Engine) end(s *shard) []*item {
 		e.forget(it)
 	}
 	if s.inFlight == 0 && len(back) == 0 {
-		delete(e.shards, s.ctx)
+		delete(e.shards, s.assignment)
 		close(s.empty)
 	}
 	s.lanes = lanes{}

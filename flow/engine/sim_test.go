@@ -108,7 +108,7 @@ func newWorld(seed uint64) *world {
 		p := &part{n: n}
 		keys := 1 + w.IntN(12)
 		for off := range int64(20 + w.IntN(60)) {
-			r := &record{id: connector.Position{Topic: "t", Partition: int32(n), Offset: off}.String(), offset: off}
+			r := &record{id: connector.PartitionOffset("t", int32(n), off).String(), offset: off}
 			if k := w.IntN(keys + 1); k > 0 {
 				r.lane = strconv.Itoa(k)
 			}
@@ -135,18 +135,20 @@ func newWorld(seed uint64) *world {
 // batchWorld is a world that hands over in batches.
 type batchWorld struct{ *world }
 
-// RunBatches hands over batches of every size, in their own order of chance.
-func (w batchWorld) RunBatches(ctx context.Context, h connector.BatchHandler) error {
+// Run hands over batches of every size, in their own order of chance.
+func (w batchWorld) Run(ctx context.Context, h connector.Handler) error {
 	return w.run(ctx, 1+w.IntN(40), h)
 }
+
+func (w *world) Guarantees() connector.Guarantees { return connector.Guarantees{} }
 
 // Run is the simulated source: each partition is assigned, taken away and
 // assigned again, and read from where it was committed.
 func (w *world) Run(ctx context.Context, h connector.Handler) error {
-	return w.run(ctx, 1, func(ctx context.Context, ms []*connector.Message) { h(ctx, ms[0]) })
+	return w.run(ctx, 1, h)
 }
 
-func (w *world) run(ctx context.Context, most int, h connector.BatchHandler) error {
+func (w *world) run(ctx context.Context, most int, h connector.Handler) error {
 	var parts sync.WaitGroup
 	for _, p := range w.parts {
 		parts.Go(func() {
@@ -167,10 +169,11 @@ type epoch struct {
 	done map[int64]bool
 }
 
-func (w *world) assign(ctx context.Context, p *part, most int, h connector.BatchHandler) {
+func (w *world) assign(ctx context.Context, p *part, most int, h connector.Handler) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ep := &epoch{w: w, p: p, done: map[int64]bool{}}
+	a := connector.NewAssignment(ctx, strconv.Itoa(p.n))
 	w.mu.Lock()
 	p.cancel = cancel
 	w.note("partition %d assigned at %d", p.n, p.committed)
@@ -184,7 +187,7 @@ func (w *world) assign(ctx context.Context, p *part, most int, h connector.Batch
 		for i, r := range rest[:n] {
 			ms[i] = ep.message(r)
 		}
-		h(ctx, ms)
+		h(a, ms)
 		clear(ms) // the slice is the source's again
 		rest = rest[n:]
 	}
@@ -199,7 +202,7 @@ func (w *world) assign(ctx context.Context, p *part, most int, h connector.Batch
 }
 
 func (ep *epoch) message(r *record) *connector.Message {
-	m := &connector.Message{Value: []byte(r.id), Position: connector.Position{Topic: "t", Partition: int32(ep.p.n), Offset: r.offset}}
+	m := &connector.Message{Value: []byte(r.id), Position: connector.PartitionOffset("t", int32(ep.p.n), r.offset)}
 	if r.lane != "" {
 		m.Key = []byte(r.lane)
 	}

@@ -29,10 +29,10 @@ func (e *Engine) startSpan(m *connector.Message, ev *cloudevent.Event, begun tim
 	attrs := []attribute.KeyValue{
 		attribute.String("messaging.operation.name", "process"),
 		attribute.String("messaging.operation.type", "process"),
-		attribute.String("messaging.destination.name", p.Topic),
+		attribute.String("messaging.destination.name", p.Stream),
 		attribute.String("fiso.flow", e.cfg.Flow),
 	}
-	if p.Known() {
+	if p.HasPartition() {
 		attrs = append(attrs,
 			attribute.String("messaging.destination.partition.id", strconv.Itoa(int(p.Partition))),
 			attribute.Int64("messaging.kafka.offset", p.Offset))
@@ -41,7 +41,7 @@ func (e *Engine) startSpan(m *connector.Message, ev *cloudevent.Event, begun tim
 		attrs = append(attrs, attribute.String("messaging.message.id", ev.ID))
 	}
 	parent := propagation.TraceContext{}.Extract(context.Background(), incoming(m, ev))
-	_, span := e.cfg.Tracer.Start(parent, "process "+p.Topic,
+	_, span := e.cfg.Tracer.Start(parent, "process "+p.Stream,
 		trace.WithSpanKind(trace.SpanKindConsumer), trace.WithTimestamp(begun), trace.WithAttributes(attrs...))
 	return span
 }

@@ -115,7 +115,7 @@ func TestTrace_ofAMalformedMessageComesFromItsHeader(t *testing.T) {
 		m := r.message("k")
 		m.Headers = []connector.Header{{Key: nameParent, Value: []byte(aParent)}}
 		m.Position.Offset = -1
-		r.handle(r.ctx, m)
+		r.handOver(r.ctx, m)
 		synctest.Wait()
 		if e := spans.Ended(); len(e) != 1 || e[0].SpanContext().TraceID().String() != aTrace {
 			t.Errorf("spans %v", e)

@@ -110,14 +110,14 @@ func TestWatch_showsTheSourceWhileItRuns(t *testing.T) {
 	m, reg := made(t)
 	one := func() Live {
 		return Live{InFlight: 3, Partitions: []connector.PartitionStatus{
-			{Topic: "orders", Partition: 0, Lag: 7},
-			{Topic: "orders", Partition: 1, Lag: -1}, // not known yet
-			{Topic: "hook", Partition: -1, Lag: 3},   // of no broker
+			{Stream: "orders", Partition: 0, Lag: 7},
+			{Stream: "orders", Partition: 1, Lag: -1}, // not known yet
+			{Stream: "hook", Partition: -1, Lag: 3},   // of no broker
 		}}
 	}
 	many := func() Live {
 		return Live{Partitions: []connector.PartitionStatus{
-			{Topic: "a", Partition: 0, Lag: 1}, {Topic: "b", Partition: 0, Lag: 2},
+			{Stream: "a", Partition: 0, Lag: 1}, {Stream: "b", Partition: 0, Lag: 2},
 		}}
 	}
 	m.Watch("orders", false, one)

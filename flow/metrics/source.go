@@ -76,7 +76,7 @@ func (c sources) Collect(ch chan<- prometheus.Metric) {
 func (s *source) label(p connector.PartitionStatus) string {
 	n := strconv.Itoa(int(p.Partition))
 	if s.manyTopics {
-		return p.Topic + "/" + n
+		return p.Stream + "/" + n
 	}
 	return n
 }

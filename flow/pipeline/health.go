@@ -90,7 +90,7 @@ func (h *health) stalled(now time.Time, partitions []connector.PartitionStatus) 
 			more++
 			continue
 		}
-		words = append(words, fmt.Sprintf("no progress on %s/%d for %v, with %s behind", p.Topic, p.Partition, rounded(still), events(int(p.Lag))))
+		words = append(words, fmt.Sprintf("no progress on %s/%d for %v, with %s behind", p.Stream, p.Partition, rounded(still), events(int(p.Lag))))
 	}
 	if more > 0 {
 		words = append(words, fmt.Sprintf("and on %d more partitions", more))

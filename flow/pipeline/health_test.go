@@ -14,11 +14,11 @@ import (
 // U11, among others: a sink that asked for a day was seen nowhere.
 func TestHealth_saysWhyAFlowIsNotReady(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	good := []connector.PartitionStatus{{Topic: "orders", Partition: 3, Lag: 5, Progress: now}}
+	good := []connector.PartitionStatus{{Stream: "orders", Partition: 3, Lag: 5, Progress: now}}
 	stuck := func(n int) []connector.PartitionStatus {
 		var all []connector.PartitionStatus
 		for i := range n {
-			all = append(all, connector.PartitionStatus{Topic: "orders", Partition: int32(i), Lag: 1, Progress: now.Add(-3 * time.Minute)})
+			all = append(all, connector.PartitionStatus{Stream: "orders", Partition: int32(i), Lag: 1, Progress: now.Add(-3 * time.Minute)})
 		}
 		return all
 	}
@@ -60,6 +60,8 @@ func TestHealth_saysWhyAFlowIsNotReady(t *testing.T) {
 
 // failing is a source that gives up at once, and says nothing of itself.
 type failing struct{ err error }
+
+func (failing) Guarantees() connector.Guarantees { return connector.Guarantees{} }
 
 func (f failing) Run(context.Context, connector.Handler) error { return f.err }
 

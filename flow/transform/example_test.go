@@ -24,7 +24,7 @@ func Example() {
 		Key:      []byte("customer-7"),
 		Value:    []byte(`{"legacy_id": 9007199254740993, "order_status": "shipped", "total": 10.00}`),
 		Time:     time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC),
-		Position: connector.Position{Topic: "orders", Partition: 2, Offset: 41},
+		Position: connector.PartitionOffset("orders", 2, 41),
 	})
 	if err != nil {
 		fmt.Println(err)

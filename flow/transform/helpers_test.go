@@ -31,7 +31,7 @@ var noon = time.Date(2026, 3, 1, 12, 0, 0, 500_000_000, time.UTC)
 func message(value string) *connector.Message {
 	return &connector.Message{
 		Key: []byte("customer-7"), Value: []byte(value), Time: noon,
-		Position: connector.Position{Topic: "orders", Partition: 2, Offset: 41},
+		Position: connector.PartitionOffset("orders", 2, 41),
 	}
 }
 

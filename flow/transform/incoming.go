@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"iter"
-	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -69,11 +68,7 @@ func (v *vars) name() {
 	m, names := v.message, v.names[:0]
 	switch {
 	case m.Position.Known():
-		names = append(names, m.Position.Topic...)
-		names = append(names, '-')
-		names = strconv.AppendInt(names, int64(m.Position.Partition), 10)
-		names = append(names, '-')
-		names = strconv.AppendInt(names, m.Position.Offset, 10)
+		names = m.Position.Append(names)
 	case m.ID != "":
 		names = append(names, m.ID...)
 	default:

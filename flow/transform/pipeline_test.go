@@ -147,7 +147,7 @@ func TestProcess_filters(t *testing.T) {
 
 func TestProcess_namesWhatHasNoName(t *testing.T) {
 	p := mustNew(t, Config{Flow: "f"})
-	unplaced := connector.Position{Topic: "hook", Partition: -1, Offset: -1}
+	unplaced := connector.Position{Stream: "hook"}
 	e, _ := p.Process(t.Context(), &connector.Message{Position: unplaced, ID: "from-caller", Value: []byte("x")})
 	if e.ID != "from-caller" {
 		t.Errorf("got id %q", e.ID)
@@ -215,7 +215,7 @@ func TestProcess_keepsTheAttributesOfACloudEvent(t *testing.T) {
 		"structured": {Value: []byte(structured), Headers: headers("Content-Type", "application/cloudevents+json; charset=utf-8")},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m.Key, m.Time, m.Position = []byte("k"), noon, connector.Position{Topic: "t", Partition: 1, Offset: 2}
+			m.Key, m.Time, m.Position = []byte("k"), noon, connector.PartitionOffset("t", 1, 2)
 			m.Headers = append(m.Headers, headers("traceparent", "00-aa-bb-01", "tracestate", "x=y")...)
 			p := mustNew(t, Config{CEL: text(`{"a": data.a, "t": time, "s": subject}`), Type: text(`"new"`),
 				Extensions: config.Fields{field("tenant", `data.a`), field("more", `"m"`)}})

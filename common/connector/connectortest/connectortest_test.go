@@ -1,7 +1,6 @@
 package connectortest_test
 
 import (
-	"context"
 	"testing"
 	"time"
 
@@ -15,7 +14,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // everything is what the connectors in memory promise.
 var everything = connectortest.Features{
-	Ordered: true, Keys: true, Partitions: true, Concurrent: true, Redelivers: true, Answers: true, Reports: true, Batches: true,
+	Guarantees: connector.Guarantees{Orders: true, Redelivers: true},
+	Keys:       true, Partitions: true, Concurrent: true, Answers: true, Reports: true,
 	Batch: true, Temporary: true, Permanent: true, Unavailable: true, RetryAfter: true, Reconnects: true,
 }
 
@@ -43,6 +43,9 @@ func TestRunSource_passesASourceThatKeepsTheContract(t *testing.T) {
 func TestRunSource_asksNothingThatIsNotPromised(t *testing.T) {
 	modest := connectortest.Features{}
 	for _, s := range connectortest.SourceScenarios(modest) {
+		if s.Name == "declares what it guarantees" {
+			continue // the source in memory declares more
+		}
 		// A source that keeps no order and brings nothing back is within its rights.
 		for _, fault := range []string{"", "never commits", "loses what was refused", "loses the key", "does not say where a message stood", "reports nothing"} {
 			failures := record(t, func(t testing.TB) {
@@ -89,7 +92,7 @@ func TestRunSource_failsASourceThatBreaksTheContract(t *testing.T) {
 		scenario    func(testing.TB, connectortest.Features, connectortest.NewSource)
 	}{
 		{"hands over out of order", "was handed over before", connectortest.SourceHandsOver},
-		{"hands over side by side", "are being handed over at once", connectortest.SourceIsHeldBack},
+		{"hands over side by side", "times at once", connectortest.SourceIsHeldBack},
 		{"hands over twice", "was handed over twice", connectortest.SourceHandsOver},
 		{"loses the key", "want \"a\"", connectortest.SourceHandsOver},
 		{"does not say where a message stood", "has no position", connectortest.SourceHandsOver},
@@ -123,6 +126,12 @@ func TestRunSource_failsASourceThatBreaksTheContract(t *testing.T) {
 		{"reports nothing", "Status counts", connectortest.SourceReports},
 		{"reports a problem it has not", "Status has no problem", connectortest.SourceReports},
 		{"skips what came while it was away", "in vain for", connectortest.SourceReconnects},
+		{"hands over nothing", "without a message", connectortest.SourceHandsOver},
+		{"turns a call around", "in one call", connectortest.SourceHandsOver},
+		{"mixes partitions in a call", "of different partitions", connectortest.SourceHandsOver},
+		{"declares what it does not keep", "Transacts:true", connectortest.SourceDeclares},
+		{"makes an assignment a message", "messages of 4 keys came in 40 assignments", connectortest.SourceMakesFewAssignments},
+		{"makes two assignments a partition", "in several assignments at once", connectortest.SourceMakesFewAssignments},
 		{"leaks a goroutine", "goroutines are left behind", connectortest.SourceStopsWithUnsettled},
 	} {
 		t.Run(tc.fault+", "+tc.want, func(t *testing.T) {
@@ -139,67 +148,6 @@ func TestRunSource_failsASourceThatBreaksTheContract(t *testing.T) {
 			}
 		})
 	}
-}
-
-func TestRunSource_failsASourceWhoseBatchesBreakTheContract(t *testing.T) {
-	for _, tc := range []struct{ fault, want string }{
-		{"hands over an empty batch", "a batch of no message"},
-		{"turns a batch around", "in a batch"},
-		{"mixes partitions in a batch", "of different partitions"},
-		{"never commits", "everything settled is committed"},
-	} {
-		t.Run(tc.fault, func(t *testing.T) {
-			failures := record(t, func(t testing.TB) { inBatches(t, "hands over everything", source(tc.fault)) })
-			failsWith(t, failures, tc.want)
-		})
-	}
-}
-
-// inBatches runs a scenario by RunBatches.
-func inBatches(t testing.TB, name string, n connectortest.NewSource) {
-	for _, s := range connectortest.SourceScenarios(everything) {
-		if s.Name == name+", in batches" {
-			s.Run(t, everything, n)
-			return
-		}
-	}
-	t.Fatalf("no scenario %q", name)
-}
-
-func TestRunSource_failsASourceThatHandsOverNoBatches(t *testing.T) {
-	failures := record(t, func(t testing.TB) {
-		inBatches(t, "stops at once", func(t testing.TB) connectortest.SourceHarness {
-			p := newPlace(t, "")
-			h := p.harness()
-			h.New = func(testing.TB) connector.Source { return mute{newMemSource(p)} }
-			return h
-		})
-	})
-	failsWith(t, failures, "mute is no connector.BatchSource")
-}
-
-// batched is a source that hands over in batches and is no Reporter.
-type batched struct {
-	mute
-	memBatches connector.BatchSource
-}
-
-func (b batched) RunBatches(ctx context.Context, handle connector.BatchHandler) error {
-	return b.memBatches.RunBatches(ctx, handle)
-}
-
-func TestRunSource_failsASourceThatIsNoReporterInBatchesToo(t *testing.T) {
-	failures := record(t, func(t testing.TB) {
-		inBatches(t, "reports how it stands", func(t testing.TB) connectortest.SourceHarness {
-			p := newPlace(t, "")
-			h := p.harness()
-			h.New = func(testing.TB) connector.Source {
-				return batched{mute{newMemSource(p)}, memBatches{newMemSource(p)}}
-			}
-			return h
-		})
-	})
-	failsWith(t, failures, "is no connector.Reporter")
 }
 
 func TestRunSource_failsASourceThatIsNoReporter(t *testing.T) {

@@ -4,7 +4,7 @@
 // what was not settled comes back.
 //
 //	func TestSource_conforms(t *testing.T) {
-//		features := connectortest.Features{Ordered: true, Partitions: true, Redelivers: true}
+//		features := connectortest.Features{Partitions: true, Guarantees: connector.Guarantees{Orders: true, Redelivers: true}}
 //		connectortest.RunSource(t, features, func(t testing.TB) connectortest.SourceHarness {
 //			topic := newTopic(t) // a place of its own for each scenario
 //			return connectortest.SourceHarness{

@@ -13,9 +13,11 @@ import (
 type Features struct {
 	// Of a source.
 
-	// Ordered: messages of one key are handed over in the order in which they
-	// were produced, one at a time.
-	Ordered bool
+	// Guarantees is what the source declares. With Orders, messages of one key
+	// are handed over in the order in which they were produced; with Redelivers,
+	// what was not settled with nil comes again, at the latest to the next source
+	// at the same place, and what was does not.
+	connector.Guarantees
 	// Keys: a message carries the key it was produced with.
 	Keys bool
 	// Partitions: messages stand in numbered partitions, at offsets that grow;
@@ -23,16 +25,10 @@ type Features struct {
 	Partitions bool
 	// Concurrent: a handler that blocks one partition holds up no other.
 	Concurrent bool
-	// Redelivers: what was not settled with nil is handed over again, at the
-	// latest to the next source at the same place; what was is not.
-	Redelivers bool
 	// Answers: whoever sent a message is told how it was settled, once it is.
 	Answers bool
 	// Reports: the source is a connector.Reporter.
 	Reports bool
-	// Batches: the source is a connector.BatchSource. Each scenario then runs
-	// both ways.
-	Batches bool
 
 	// Of a sink.
 
@@ -77,6 +73,11 @@ type Input struct {
 type Partition struct {
 	Topic  string
 	Number int32
+}
+
+// partitionOf is where a message stood, without its offset.
+func partitionOf(m *connector.Message) Partition {
+	return Partition{m.Position.Stream, m.Position.Partition}
 }
 
 // SourceHarness is one empty place to read from, and the means to look at it.

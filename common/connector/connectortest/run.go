@@ -21,7 +21,9 @@ func SourceScenarios(f Features) []SourceScenario {
 			list = append(list, SourceScenario{name, run})
 		}
 	}
+	add(true, "declares what it guarantees", SourceDeclares)
 	add(true, "hands over everything", SourceHandsOver)
+	add(true, "makes few assignments", SourceMakesFewAssignments)
 	add(true, "settles in any order", SourceSettlesInAnyOrder)
 	add(true, "leaves settling to the handler", SourceLeavesSettlingToTheHandler)
 	add(true, "stops at once", SourceStopsAtOnce)
@@ -36,11 +38,6 @@ func SourceScenarios(f Features) []SourceScenario {
 	add(f.Answers, "answers once settled", SourceAnswers)
 	add(f.Reports, "reports how it stands", SourceReports)
 	add(f.Reconnects, "reconnects", SourceReconnects)
-	if f.Batches {
-		for _, s := range list {
-			list = append(list, SourceScenario{s.Name + ", in batches", inBatches(s.Run)})
-		}
-	}
 	return list
 }
 

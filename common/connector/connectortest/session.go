@@ -27,7 +27,8 @@ func newSourceEnv(t testing.TB, f Features, n NewSource) *sourceEnv {
 
 // delivery is a message as it was handed over.
 type delivery struct {
-	ctx   context.Context // here because it is under test
+	a     *connector.Assignment
+	ctx   context.Context // of a; here because it is under test
 	m     *connector.Message
 	value string // copied at once: the message's own bytes are looked at later
 	input Input
@@ -43,7 +44,7 @@ type session struct {
 
 	mu     sync.Mutex
 	got    []*delivery
-	active map[Partition]int
+	active map[*connector.Assignment]int // calls of the handler under way
 	faults []string
 }
 
@@ -67,10 +68,10 @@ func (e *sourceEnv) handBack(d *delivery) {
 func (e *sourceEnv) start(handle func(*delivery)) *session {
 	e.Helper()
 	ctx, cancel := context.WithCancel(e.Context())
-	s := &session{e: e, source: e.h.New(e), cancel: cancel, done: make(chan struct{}), active: map[Partition]int{}}
+	s := &session{e: e, source: e.h.New(e), cancel: cancel, done: make(chan struct{}), active: map[*connector.Assignment]int{}}
 	go func() {
 		defer close(s.done)
-		s.err = s.source.Run(ctx, func(ctx context.Context, m *connector.Message) { s.handle(ctx, m, handle) })
+		s.err = s.source.Run(ctx, func(a *connector.Assignment, ms []*connector.Message) { s.handleAll(a, ms, handle) })
 	}()
 	e.Cleanup(func() {
 		cancel()
@@ -94,20 +95,45 @@ func (s *session) takeFaults() []string {
 	return faults
 }
 
-func (s *session) handle(ctx context.Context, m *connector.Message, handle func(*delivery)) {
-	d := &delivery{ctx: ctx, m: m, value: string(m.Value)}
-	d.input = Input{string(m.Key), d.value}
-	p := Partition{m.Position.Topic, m.Position.Partition}
+// handleAll is the handler that the source gets. It checks what is promised of a
+// call, and hands the messages on one by one.
+func (s *session) handleAll(a *connector.Assignment, ms []*connector.Message, handle func(*delivery)) {
 	s.mu.Lock()
-	s.got = append(s.got, d)
-	if s.active[p]++; s.active[p] > 1 && s.e.f.Ordered {
-		s.faults = append(s.faults, fmt.Sprintf("%d messages of partition %v are being handed over at once: %q is one", s.active[p], p, d.value))
+	if s.active[a]++; s.active[a] > 1 {
+		s.fault("assignment %s is handed over %d times at once", a, s.active[a])
 	}
+	s.check(a, ms)
 	s.mu.Unlock()
-	handle(d)
+	for _, m := range ms {
+		d := &delivery{a: a, ctx: a.Context(), m: m, value: string(m.Value), input: Input{string(m.Key), string(m.Value)}}
+		s.mu.Lock()
+		s.got = append(s.got, d)
+		s.mu.Unlock()
+		handle(d)
+	}
 	s.mu.Lock()
-	s.active[p]--
+	s.active[a]--
 	s.mu.Unlock()
+}
+
+// check asserts that messages may be in one call. Called with mu held.
+func (s *session) check(a *connector.Assignment, ms []*connector.Message) {
+	if len(ms) == 0 {
+		s.fault("assignment %s is handed over without a message", a)
+		return
+	}
+	for i, m := range ms {
+		if partitionOf(m) != partitionOf(ms[0]) {
+			s.fault("%s and %s are handed over in one call, and are of different partitions", ms[0].Position, m.Position)
+		} else if m.Position.Known() && i > 0 && m.Position.Offset <= ms[i-1].Position.Offset {
+			s.fault("%s comes after %s in one call", m.Position, ms[i-1].Position)
+		}
+	}
+}
+
+// fault is reported when the session ends. Called with mu held.
+func (s *session) fault(format string, args ...any) {
+	s.faults = append(s.faults, fmt.Sprintf(format, args...))
 }
 
 // stop ends the context of Run and waits for it to return.
@@ -181,7 +207,7 @@ func (s *session) find(value string) *delivery {
 // the inputs.
 func (s *session) inOrder(inputs []Input) {
 	s.e.Helper()
-	if !s.e.f.Ordered {
+	if !s.e.f.Orders {
 		return
 	}
 	rank, key := map[string]int{}, map[string]string{}
@@ -223,7 +249,7 @@ func (s *session) committed() {
 	}
 	want := map[Partition]int64{}
 	for _, d := range s.deliveries() {
-		p := Partition{d.m.Position.Topic, d.m.Position.Partition}
+		p := partitionOf(d.m)
 		want[p] = max(want[p], d.m.Position.Offset+1)
 	}
 	s.e.until("everything settled is committed", func() bool {

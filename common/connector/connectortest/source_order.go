@@ -55,8 +55,7 @@ func SourceHandsOver(t testing.TB, f Features, n NewSource) {
 
 func ascends(e *sourceEnv, offsets map[Partition]int64, d *delivery) {
 	e.Helper()
-	at := d.m.Position
-	p := Partition{at.Topic, at.Partition}
+	at, p := d.m.Position, partitionOf(d.m)
 	if !at.Known() {
 		e.Errorf("%q has no position: %v", d.value, at)
 	} else if last, ok := offsets[p]; ok && at.Offset <= last {
@@ -144,8 +143,8 @@ func SourceHoldsAtUnsettled(t testing.TB, f Features, n NewSource) {
 	e.h.Produce(e, in...)
 	s.hasAll(in)
 	if e.h.Committed != nil {
-		at := s.find(open).m.Position
-		p := Partition{at.Topic, at.Partition}
+		m := s.find(open).m
+		at, p := m.Position, partitionOf(m)
 		e.until("what stands before the unsettled message is committed", func() bool { return e.h.Committed(e)[p] >= at.Offset })
 		e.throughout("nothing is committed past an unsettled message", func() bool { return e.h.Committed(e)[p] <= at.Offset })
 	}

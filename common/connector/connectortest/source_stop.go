@@ -19,7 +19,9 @@ func SourceStopsAtOnce(t testing.TB, f Features, n NewSource) {
 	var err error
 	go func() {
 		defer close(done)
-		err = source.Run(ctx, func(_ context.Context, m *connector.Message) { m.Settle(connector.ErrInterrupted) })
+		err = source.Run(ctx, func(_ *connector.Assignment, ms []*connector.Message) {
+			connector.SettleAll(ms, connector.ErrInterrupted)
+		})
 	}()
 	e.closed("Run returns, its context having ended before", done)
 	if err != nil {
@@ -130,7 +132,7 @@ func SourceIsHeldBack(t testing.TB, f Features, n NewSource) {
 	e.h.Produce(e, in...)
 	e.until("a message is handed over", func() bool { return len(s.deliveries()) > 0 })
 	e.throughout("a handler that blocks holds the source back", func() bool {
-		if f.Ordered && len(s.deliveries()) > 1 {
+		if len(s.deliveries()) > e.assignments(s) {
 			return false
 		}
 		return e.h.Taken == nil || e.h.Taken(e) <= e.h.ReadAhead
@@ -152,14 +154,14 @@ func SourceServesSideBySide(t testing.TB, f Features, n NewSource) {
 	in := inputs("m", 2*len(keys), keys...)
 	var wait gate
 	var mu sync.Mutex
-	blocked := int32(-1)
+	var blocked *connector.Assignment
 	var others []*delivery
 	s := e.start(func(d *delivery) {
 		mu.Lock()
-		if blocked < 0 {
-			blocked = d.m.Position.Partition
+		if blocked == nil {
+			blocked = d.a
 		}
-		mine := blocked == d.m.Position.Partition
+		mine := blocked == d.a
 		if !mine {
 			others = append(others, d)
 		}

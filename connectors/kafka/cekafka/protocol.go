@@ -58,7 +58,7 @@ func (p *Protocol) OpenInbound(ctx context.Context) error {
 		}
 	}()
 	defer p.stop()
-	return p.source.Run(ctx, func(ctx context.Context, m *connector.Message) {
+	return p.source.Run(ctx, connector.Each(func(ctx context.Context, m *connector.Message) {
 		select {
 		case p.incoming <- delivery{ctx, m}:
 		case <-ctx.Done():
@@ -66,7 +66,7 @@ func (p *Protocol) OpenInbound(ctx context.Context) error {
 		case <-p.closed:
 			m.Settle(connector.ErrInterrupted)
 		}
-	})
+	}))
 }
 
 // Receive returns the next message, or io.EOF when the source has ended. A

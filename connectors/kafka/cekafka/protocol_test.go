@@ -21,10 +21,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // messages is a source that hands over what it holds, and then waits.
 type messages []*connector.Message
 
+func (s messages) Guarantees() connector.Guarantees { return connector.Guarantees{} }
+
 func (s messages) Run(ctx context.Context, handle connector.Handler) error {
-	for _, m := range s {
-		handle(ctx, m)
-	}
+	handle(connector.NewAssignment(ctx, "t-0"), s)
 	<-ctx.Done()
 	return nil
 }

@@ -45,7 +45,7 @@ func letter(topic, target string, m *connector.Message, d death, now time.Time) 
 		}
 	}
 	add := func(name, value string) { h = append(h, connector.Header{Key: name, Value: []byte(value)}) }
-	add("fiso-original-topic", m.Position.Topic)
+	add("fiso-original-topic", m.Position.Stream)
 	add("fiso-original-partition", strconv.FormatInt(int64(m.Position.Partition), 10))
 	add("fiso-original-offset", strconv.FormatInt(m.Position.Offset, 10))
 	if !m.Time.IsZero() {

@@ -38,7 +38,7 @@ func Publish(ctx context.Context, w call.ResponseWriter, c *proxy.Call) error {
 		Topic     string `json:"topic"`
 		Partition int32  `json:"partition"`
 		Offset    int64  `json:"offset"` // -1: the broker did not say
-	}{at.Topic, at.Partition, at.Offset}
+	}{at.Stream, at.Partition, at.Offset}
 	return c.Answer(w, 200, call.Header{{Name: "Content-Type", Value: "application/json"}}, answerJSON(stored))
 }
 

@@ -86,13 +86,11 @@ func NewWorker(c Config) (*Worker, error) {
 // the drain timeout is; what was not begun is handed back.
 func (w *Worker) Run(ctx context.Context) error {
 	defer w.lanes.wait()
-	return w.source.RunBatches(ctx, func(ctx context.Context, ms []*connector.Message) {
-		for _, m := range ms {
-			if !w.lanes.put(ctx, m) {
-				m.Settle(connector.ErrInterrupted)
-			}
+	return w.source.Run(ctx, connector.Each(func(ctx context.Context, m *connector.Message) {
+		if !w.lanes.put(ctx, m) {
+			m.Settle(connector.ErrInterrupted)
 		}
-	})
+	}))
 }
 
 // Close waits for what is still written, until ctx ends. Run is over, or never
