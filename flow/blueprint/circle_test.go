@@ -108,7 +108,7 @@ func TestKafkaSource_aPatternNeverTakesTheDeadLettersOfItsFlow(t *testing.T) {
 		}
 	}
 	for _, p := range src.(connector.Reporter).Status().Partitions {
-		assigned = append(assigned, p.Topic)
+		assigned = append(assigned, p.Stream)
 	}
 	cancel()
 	if err := <-ended; err != nil {
