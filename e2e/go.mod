@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	github.com/lsm/fiso/common v0.1.0
+	github.com/lsm/fiso/delivery v0.1.0
 	github.com/lsm/fiso/connectors/kafka v0.1.0
 	github.com/lsm/fiso/flow v0.1.0
 	github.com/twmb/franz-go v1.22.3

@@ -7,6 +7,7 @@ require (
 	github.com/goccy/go-yaml v1.19.2
 	github.com/google/cel-go v0.31.0
 	github.com/lsm/fiso/common v0.1.0
+	github.com/lsm/fiso/delivery v0.1.0
 	github.com/lsm/fiso/connectors/http v0.1.0
 	github.com/lsm/fiso/connectors/kafka v0.1.0
 	github.com/spf13/cobra v1.10.2

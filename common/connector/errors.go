@@ -12,14 +12,20 @@ import (
 type Class int
 
 const (
-	// Temporary: try again after a while; give up after the configured number
-	// of retries. An error without a mark is temporary.
+	// Temporary: a verdict of the destination on this event that may change. Try
+	// again after a while; give up after the configured number of retries. An error
+	// without a mark is temporary.
 	Temporary Class = iota
 	// Permanent: this event will never be taken; trying again is no use.
 	Permanent
-	// Unavailable: the destination as a whole is away, whatever the event;
-	// hold, try again, and do not count it against the event.
+	// Unavailable: the destination may be away, whatever the event: it cannot be
+	// reached, did not answer in time or says that it is busy. Hold, and try again;
+	// it counts against the event only if the destination has answered for another
+	// one since this one last failed.
 	Unavailable
+	// Blocked: what this event needs of the destination is away, such as one
+	// partition of a topic. Hold, and try again; it never counts.
+	Blocked
 	// Interrupted: the work was cut short by a shutdown, a rebalance or a
 	// reload. It is neither failed nor done.
 	Interrupted
@@ -32,6 +38,8 @@ func (c Class) String() string {
 		return "permanent"
 	case Unavailable:
 		return "unavailable"
+	case Blocked:
+		return "blocked"
 	case Interrupted:
 		return "interrupted"
 	default:
@@ -61,6 +69,9 @@ func AsPermanent(err error) error { return mark(err, Permanent, 0) }
 // AsUnavailable marks err as an outage of the whole destination. A nil err
 // stays nil.
 func AsUnavailable(err error) error { return mark(err, Unavailable, 0) }
+
+// AsBlocked marks err as one that says nothing of the event. A nil err stays nil.
+func AsBlocked(err error) error { return mark(err, Blocked, 0) }
 
 // AsTemporary marks err as temporary, with the delay the destination asked
 // for (0: it asked for none). A nil err stays nil.

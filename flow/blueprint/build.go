@@ -6,8 +6,8 @@ import (
 
 	"github.com/lsm/fiso/common/backoff"
 	"github.com/lsm/fiso/common/connector"
-	"github.com/lsm/fiso/flow/deadletter"
-	"github.com/lsm/fiso/flow/engine"
+	"github.com/lsm/fiso/delivery/deadletter"
+	"github.com/lsm/fiso/delivery"
 )
 
 // Source builds the flow's source. It connects to nothing.

@@ -15,8 +15,8 @@ import (
 	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/connector"
 	"github.com/lsm/fiso/connectors/kafka/kafkatest"
-	"github.com/lsm/fiso/flow/deadletter"
-	"github.com/lsm/fiso/flow/fault"
+	"github.com/lsm/fiso/delivery/deadletter"
+	"github.com/lsm/fiso/delivery/fault"
 )
 
 func TestCheck_triesEveryPartAndSaysWhichFails(t *testing.T) {

@@ -4,7 +4,7 @@ import (
 	"github.com/lsm/fiso/common/config"
 	"github.com/lsm/fiso/common/connector"
 	fisohttp "github.com/lsm/fiso/connectors/http"
-	"github.com/lsm/fiso/flow/engine"
+	"github.com/lsm/fiso/delivery"
 	"github.com/lsm/fiso/flow/spec"
 )
 

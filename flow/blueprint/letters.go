@@ -10,7 +10,7 @@ import (
 
 	"github.com/lsm/fiso/common/connector"
 	"github.com/lsm/fiso/connectors/kafka"
-	"github.com/lsm/fiso/flow/deadletter"
+	"github.com/lsm/fiso/delivery/deadletter"
 )
 
 // ErrNoDeadLetters is returned for a flow without a place for dead letters.

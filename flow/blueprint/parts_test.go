@@ -19,7 +19,7 @@ import (
 	"github.com/lsm/fiso/common/config/configtest"
 	"github.com/lsm/fiso/common/connector"
 	fisohttp "github.com/lsm/fiso/connectors/http"
-	"github.com/lsm/fiso/flow/engine"
+	"github.com/lsm/fiso/delivery"
 )
 
 func env() Env {

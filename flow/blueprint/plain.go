@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/lsm/fiso/common/connector"
-	"github.com/lsm/fiso/flow/deadletter"
-	"github.com/lsm/fiso/flow/engine"
+	"github.com/lsm/fiso/delivery/deadletter"
+	"github.com/lsm/fiso/delivery"
 	"github.com/lsm/fiso/flow/spec"
 	"github.com/lsm/fiso/flow/stdout"
 )

@@ -9,8 +9,8 @@ import (
 
 	"github.com/lsm/fiso/common/connector"
 	fisohttp "github.com/lsm/fiso/connectors/http"
-	"github.com/lsm/fiso/flow/deadletter"
-	"github.com/lsm/fiso/flow/engine"
+	"github.com/lsm/fiso/delivery/deadletter"
+	"github.com/lsm/fiso/delivery"
 	"github.com/lsm/fiso/flow/spec"
 )
 

@@ -14,7 +14,7 @@ import (
 	"github.com/lsm/fiso/common/config"
 	"github.com/lsm/fiso/common/connector"
 	"github.com/lsm/fiso/flow/blueprint"
-	"github.com/lsm/fiso/flow/deadletter"
+	"github.com/lsm/fiso/delivery/deadletter"
 	"github.com/lsm/fiso/flow/spec"
 )
 

@@ -11,8 +11,8 @@ import (
 	"github.com/lsm/fiso/common/connector"
 	"github.com/lsm/fiso/connectors/kafka"
 	"github.com/lsm/fiso/connectors/kafka/kafkatest"
-	"github.com/lsm/fiso/flow/deadletter"
-	"github.com/lsm/fiso/flow/fault"
+	"github.com/lsm/fiso/delivery/deadletter"
+	"github.com/lsm/fiso/delivery/fault"
 )
 
 // someLetters are three dead letters, the last one not of ours.

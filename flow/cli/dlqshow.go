@@ -14,7 +14,7 @@ import (
 
 	"github.com/lsm/fiso/common/terminal"
 	"github.com/lsm/fiso/flow/blueprint"
-	"github.com/lsm/fiso/flow/deadletter"
+	"github.com/lsm/fiso/delivery/deadletter"
 )
 
 // shownLetter is one dead letter as --output json prints it.

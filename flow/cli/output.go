@@ -6,7 +6,7 @@ import (
 	"fmt"
 
 	"github.com/lsm/fiso/common/config"
-	"github.com/lsm/fiso/flow/fault"
+	"github.com/lsm/fiso/delivery/fault"
 )
 
 // printJSON writes one value as indented JSON.

@@ -6,8 +6,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/lsm/fiso/common/connector"
-	"github.com/lsm/fiso/flow/engine"
-	"github.com/lsm/fiso/flow/fault"
+	"github.com/lsm/fiso/delivery"
+	"github.com/lsm/fiso/delivery/fault"
 )
 
 // Flow counts for one flow, as an engine.Observer. Every counter was looked up

@@ -12,7 +12,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 
-	"github.com/lsm/fiso/flow/engine"
+	"github.com/lsm/fiso/delivery"
 )
 
 // What a scrape sees must not depend on our own counting of durations.

@@ -9,8 +9,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/lsm/fiso/common/connector"
-	"github.com/lsm/fiso/flow/engine"
-	"github.com/lsm/fiso/flow/fault"
+	"github.com/lsm/fiso/delivery"
+	"github.com/lsm/fiso/delivery/fault"
 )
 
 func made(t *testing.T) (*Metrics, *prometheus.Registry) {

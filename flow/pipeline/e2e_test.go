@@ -16,7 +16,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"github.com/lsm/fiso/flow/blueprint"
-	"github.com/lsm/fiso/flow/deadletter"
+	"github.com/lsm/fiso/delivery/deadletter"
 )
 
 func TestFlow_deliversFiltersAndKeepsDeadLetters(t *testing.T) {

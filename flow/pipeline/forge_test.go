@@ -10,7 +10,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/lsm/fiso/flow/deadletter"
+	"github.com/lsm/fiso/delivery/deadletter"
 )
 
 // forgers are payloads that are not what a JSON content type says of them.

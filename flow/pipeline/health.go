@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/lsm/fiso/common/connector"
-	"github.com/lsm/fiso/flow/engine"
+	"github.com/lsm/fiso/delivery"
 	"github.com/lsm/fiso/flow/supervisor"
 )
 

@@ -9,7 +9,7 @@ import (
 
 	"github.com/lsm/fiso/common/connector"
 	"github.com/lsm/fiso/flow/blueprint"
-	"github.com/lsm/fiso/flow/engine"
+	"github.com/lsm/fiso/delivery"
 	"github.com/lsm/fiso/flow/metrics"
 	"github.com/lsm/fiso/flow/supervisor"
 )

@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/lsm/fiso/common/config"
-	eventfault "github.com/lsm/fiso/flow/fault"
+	eventfault "github.com/lsm/fiso/delivery/fault"
 )
 
 // CodeInternal is the code of a fault that is a bug in fiso-flow.

@@ -8,7 +8,7 @@ import (
 
 	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/config"
-	"github.com/lsm/fiso/flow/fault"
+	"github.com/lsm/fiso/delivery/fault"
 )
 
 func TestNew_saysWhatIsWrongAndWhatToDo(t *testing.T) {

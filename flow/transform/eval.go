@@ -12,7 +12,7 @@ import (
 	"github.com/google/cel-go/interpreter"
 
 	"github.com/lsm/fiso/common/connector"
-	"github.com/lsm/fiso/flow/fault"
+	"github.com/lsm/fiso/delivery/fault"
 	"github.com/lsm/fiso/flow/internal/celjson"
 	"github.com/lsm/fiso/flow/internal/lazyjson"
 )

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/lsm/fiso/flow/fault"
+	"github.com/lsm/fiso/delivery/fault"
 )
 
 // hostile are expressions that try to fill the memory or to run for ever.

@@ -7,7 +7,7 @@ import (
 
 	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/connector"
-	"github.com/lsm/fiso/flow/fault"
+	"github.com/lsm/fiso/delivery/fault"
 )
 
 const envelope = `{"specversion":"1.0","id":"inside","source":"/inside","type":"inside","attempt":7,"sampled":true,"data":{"a":1}}`

@@ -10,7 +10,7 @@ import (
 
 	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/connector"
-	"github.com/lsm/fiso/flow/fault"
+	"github.com/lsm/fiso/delivery/fault"
 )
 
 // Pipeline turns messages into events. It is made by New, never changes, and

@@ -16,7 +16,7 @@ import (
 	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/config"
 	"github.com/lsm/fiso/common/connector"
-	"github.com/lsm/fiso/flow/fault"
+	"github.com/lsm/fiso/delivery/fault"
 )
 
 func TestProcess_doesWhatTheContractShows(t *testing.T) {

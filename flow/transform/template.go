@@ -9,7 +9,7 @@ import (
 	"github.com/google/cel-go/common/types/ref"
 
 	"github.com/lsm/fiso/common/config"
-	"github.com/lsm/fiso/flow/fault"
+	"github.com/lsm/fiso/delivery/fault"
 	"github.com/lsm/fiso/flow/internal/celjson"
 )
 

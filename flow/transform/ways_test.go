@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/lsm/fiso/flow/fault"
+	"github.com/lsm/fiso/delivery/fault"
 	"github.com/lsm/fiso/flow/internal/celjson"
 )
 

@@ -1,0 +1,334 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/lsm/fiso/common/cloudevent"
+	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/delivery/deadletter"
+	"github.com/lsm/fiso/delivery/fault"
+)
+
+// attempt does what is next for a task: transform its message, send its event,
+// store its dead letter, or hand out its receipt. It runs without the lock. What
+// was transformed is appended to into.
+func (e *Engine) attempt(t *task, into []Routed) (outcome, []Routed) {
+	switch {
+	case t.entry.in.over():
+		return outcome{kind: unbegun}, into
+	case t.receipt:
+		return e.complete(t, time.Now()), into
+	case t.letter != nil:
+		return e.store(t), into
+	case t.step.out != nil:
+		return e.storeNow(t, e.send(t)), into
+	case t.err != nil:
+		err := t.err
+		t.err = nil
+		return e.storeNow(t, e.transformFailed(t, err)), into
+	}
+	out, into := e.attemptTransform(t, into)
+	return e.storeNow(t, out), into
+}
+
+// storeNow goes on with the dead letter that an outcome calls for.
+func (e *Engine) storeNow(t *task, out outcome) outcome {
+	if out.kind == store {
+		return e.store(t)
+	}
+	return out
+}
+
+func (e *Engine) attemptTransform(t *task, into []Routed) (outcome, []Routed) {
+	en, v := t.entry, t.step.version
+	begun := time.Now()
+	into, err := e.transform(t.context(t.call), v, en.m, into)
+	now := time.Now()
+	v.cost.add(now.Sub(begun), 1)
+	e.cfg.Observer.Took(PhaseTransform, now.Sub(begun), 1)
+	switch {
+	case errors.Is(err, ErrUnrouted):
+		e.finish(t, Unrouted, now)
+		return outcome{kind: done}, into
+	case err == nil && len(into) == 0:
+		e.finish(t, Filtered, now)
+		return outcome{kind: done}, into
+	}
+	if en.span == nil {
+		en.span = e.startSpan(en.m, into, begun)
+	}
+	if err != nil {
+		return e.transformFailed(t, err), into
+	}
+	into = slices.DeleteFunc(into, func(r Routed) bool {
+		return slices.Contains(en.achieved, achieved{v.outputs[r.Output].out.Name, r.Part})
+	})
+	if len(into) == 0 { // all was done on an older version
+		e.finish(t, Delivered, now)
+		return outcome{kind: done}, into
+	}
+	return outcome{kind: transformed}, into
+}
+
+// void reports whether a call's error says nothing of the event, because we cut
+// the call short or its version was replaced: the task is then done again, or
+// handed back when its assignment ended, and is neither failed nor done
+// (https://github.com/dapr/components-contrib/issues/3849).
+func (e *Engine) void(ctx context.Context, t *task) bool {
+	return ctx.Err() != nil || e.version.Load() != t.step.version
+}
+
+// transformFailed is what follows when a message became no event.
+func (e *Engine) transformFailed(t *task, err error) outcome {
+	code := fault.CodeOf(err)
+	if e.void(t.call, t) {
+		return outcome{kind: again}
+	}
+	if code == "" {
+		if class := connector.ClassOf(err); class == connector.Unavailable || class == connector.Blocked {
+			return e.pause(t, "the transform waits for what it needs: "+err.Error(), err)
+		}
+		code = fault.TransformFailed
+	}
+	e.cfg.Observer.TransformError(code)
+	return e.giveUp(t, code, err)
+}
+
+// send delivers an event by itself.
+func (e *Engine) send(t *task) outcome {
+	begun := time.Now()
+	ctx, span := e.startSend(t.call, t)
+	err := e.callSink(ctx, t)
+	endSend(span, err)
+	now := time.Now()
+	e.cfg.Observer.Took(PhaseSink, now.Sub(begun), 1)
+	return e.verdict(t.call, t, err, now)
+}
+
+// verdict is what follows after a call of the sink.
+func (e *Engine) verdict(ctx context.Context, t *task, err error, now time.Time) outcome {
+	if err == nil {
+		return e.complete(t, now)
+	}
+	if e.void(ctx, t) {
+		return outcome{kind: again}
+	}
+	if _, ok := errors.AsType[*cloudevent.EncodeError](err); ok {
+		return e.transformFailed(t, fault.New(fault.DecodeFailed, err)) // nothing was sent: the event itself is at fault
+	}
+	class := connector.ClassOf(err)
+	if class == connector.Interrupted {
+		class = connector.Temporary // by somebody else: our call goes on
+	}
+	e.cfg.Observer.SinkError(t.step.out.Name, class)
+	if class == connector.Permanent && fault.CodeOf(err) != "" {
+		return e.giveUp(t, fault.CodeOf(err), err) // an expression of the sink failed on this event: nothing was sent
+	}
+	counts := e.failed(t, class, err)
+	switch {
+	case class == connector.Permanent:
+		return e.giveUp(t, fault.SinkRejected, err)
+	case !counts:
+		return e.pause(t, "the sink is unavailable: "+err.Error(), err)
+	case t.retries < t.step.MaxRetries:
+		t.retries++
+		return e.pause(t, "", err)
+	default:
+		return e.giveUp(t, fault.SinkDeliveryFailed, err)
+	}
+}
+
+// failed tells the gate of a failure, and reports whether it counts against the
+// event.
+func (e *Engine) failed(t *task, class connector.Class, err error) (counts bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	s := t.step
+	before := s.gate.state
+	switch class {
+	case connector.Unavailable, connector.Blocked:
+		counts = s.gate.failed(t, err) && class == connector.Unavailable
+	default:
+		counts = true
+		s.gate.answered(t)
+		e.moveGate(s)
+		e.wakeWorkers()
+	}
+	if s.gate.state != before {
+		e.logGate(s)
+	}
+	return counts
+}
+
+// giveUp is what follows when an event has failed for good.
+func (e *Engine) giveUp(t *task, code fault.Code, err error) outcome {
+	if t.step.OnExhausted == ExhaustedBlock {
+		return e.pause(t, fmt.Sprintf("%s, and the flow blocks on failures: %v", code, err), err)
+	}
+	switch e.permit(t, code, err) {
+	case probes:
+		return e.pause(t, "the line is stopped, this event is the probe: "+err.Error(), err)
+	case waits:
+		return outcome{kind: wait, err: err}
+	}
+	if t.step.OnExhausted == ExhaustedDrop {
+		e.logGivenUp(t, "event dropped", code, err)
+		e.finish(t, Dropped, time.Now())
+		return outcome{kind: done, err: err}
+	}
+	t.letter = &deadletter.Letter{
+		Message: t.entry.m, Code: code, Reason: err.Error(), Retries: t.retries,
+		FailedAt: time.Now(), Flow: e.cfg.Name, Sink: t.step.name(),
+	}
+	return outcome{kind: store, err: err}
+}
+
+// permit asks the gate whether an event may be given up.
+func (e *Engine) permit(t *task, code fault.Code, err error) permit {
+	if code != fault.SinkRejected && code != fault.SinkDeliveryFailed {
+		return permitted // a property of the message, which says nothing of the sink
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	s := t.step
+	before := s.gate.state
+	p := s.gate.giveUp(t, err)
+	if s.gate.state != before {
+		e.logGate(s)
+	}
+	return p
+}
+
+// store writes the dead letter, and ends the task only when it is stored. Until
+// then the event is held, for as long as it takes
+// (https://github.com/confluentinc/kafka-connect-jdbc/issues/1597).
+func (e *Engine) store(t *task) outcome {
+	err := e.callWriter(t)
+	stands := errors.Is(err, deadletter.ErrStands)
+	switch {
+	case err == nil || stands:
+	case e.void(t.call, t):
+		return outcome{kind: again}
+	default:
+		e.cfg.Observer.DeadLetterError()
+		return e.pause(t, "the dead letter cannot be stored: "+err.Error(), err)
+	}
+	e.cfg.Observer.DeadLetter(t.letter.Code)
+	cause, msg := fmt.Errorf("%s: %s", t.letter.Code, t.letter.Reason), "dead letter stored"
+	if stands {
+		cause, msg = fmt.Errorf("%w: %w", err, cause), "dead letter left where it stands"
+	}
+	e.logGivenUp(t, msg, t.letter.Code, cause)
+	out := e.complete(t, time.Now())
+	if out.err == nil {
+		out.err = cause
+	}
+	return out
+}
+
+// complete ends a task whose event was delivered, or has a dead letter that is stored;
+// where there is to be a receipt, once that is handed out.
+func (e *Engine) complete(t *task, now time.Time) outcome {
+	if t.step.out != nil && t.step.out.Receipt != nil {
+		t.receipt = true
+		switch err := e.callReceipt(t); {
+		case err == nil:
+		case e.void(t.call, t):
+			return outcome{kind: again}
+		default:
+			return e.pause(t, "the receipt cannot be written: "+err.Error(), err)
+		}
+	}
+	if t.letter != nil {
+		e.finish(t, DeadLettered, now)
+		return outcome{kind: done}
+	}
+	e.finish(t, Delivered, now)
+	return outcome{kind: delivered}
+}
+
+// Bounds of a pause: a policy of no delay must not become a busy loop, and a
+// server's Retry-After must not hold a key for days: LongestAsked of it counts.
+const (
+	shortestRetry = time.Millisecond
+	shortestHold  = 50 * time.Millisecond
+	LongestAsked  = time.Hour
+)
+
+// pause is a wait before the next try; held for a reason, or a counted retry.
+func (e *Engine) pause(t *task, held string, err error) outcome {
+	t.pauses++
+	least := shortestRetry
+	if held != "" {
+		least = shortestHold
+	}
+	asked := connector.RetryAfter(err)
+	delay := max(t.step.Retry.Delay(t.pauses), min(asked, LongestAsked), least)
+	e.cfg.Observer.Retry()
+	e.logRetry(t, delay, err)
+	if asked <= t.step.Retry.Max {
+		asked = 0 // no longer than the flow's owner expects
+	} else {
+		e.logAsked(t, asked, delay, err)
+	}
+	return outcome{kind: pause, delay: delay, held: held, asked: asked, err: err}
+}
+
+// The calls out of the engine. A panic in one is an error of the event it was
+// called for, and ends nothing else.
+
+func (e *Engine) transform(ctx context.Context, v *version, m *connector.Message, into []Routed) (routed []Routed, err error) {
+	n := len(into)
+	defer func() {
+		if r := recover(); r != nil {
+			err = fault.New(fault.TransformFailed, e.panicked(ctx, m, "transform", r))
+		}
+		if err != nil {
+			routed = into[:n]
+		}
+	}()
+	return v.transformer.Transform(ctx, m, into)
+}
+
+func (e *Engine) callSink(ctx context.Context, t *task) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = e.panicked(t.context(t.call), t.entry.m, "sink", r)
+		}
+	}()
+	return t.step.out.Sink.Send(ctx, t.event)
+}
+
+// storePatience is how long a dead letter queue may keep a worker waiting. The
+// event is then held, which a person can see, and written again; what is under
+// way is not cancelled by it (see deadletter.Writer).
+const storePatience = 10 * time.Second
+
+var errNoDeadLetter = errors.New("the flow names no dead letter place")
+
+func (e *Engine) callWriter(t *task) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = e.panicked(t.context(t.call), t.entry.m, "dead letter writer", r)
+		}
+	}()
+	if t.step.DeadLetter == nil {
+		return errNoDeadLetter
+	}
+	ctx, cancel := context.WithTimeout(t.call, storePatience)
+	defer cancel()
+	return t.step.DeadLetter.Write(ctx, t.letter)
+}
+
+func (e *Engine) callReceipt(t *task) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = e.panicked(t.context(t.call), t.entry.m, "receipt", r)
+		}
+	}()
+	return t.step.out.Receipt(t.call, t.event, t.letter)
+}

@@ -1,0 +1,147 @@
+package delivery
+
+import (
+	"container/heap"
+	"time"
+)
+
+// runClock readies what waited long enough: paused lanes and batches that are
+// due. It also looks after how many workers are worth having. It is one goroutine
+// with one timer.
+func (e *Engine) runClock() {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		if in := e.tick(time.Now()); in >= 0 {
+			timer.Reset(in)
+		} else {
+			timer.Stop()
+		}
+		select {
+		case <-timer.C:
+		case <-e.nudge:
+		case <-e.stop:
+			return
+		}
+	}
+}
+
+// tick readies what is due and returns the time until something will be, or
+// less than 0 for nothing.
+func (e *Engine) tick(now time.Time) time.Duration {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for len(e.pauses) > 0 && !e.pauses[0].due.After(now) {
+		l := heap.Pop(&e.pauses).(*lane) //nolint:forcetypeassert // holds only lanes
+		l.step.ready.push(l)
+		e.readied++
+	}
+	in := time.Duration(-1)
+	soonest := func(d time.Duration) {
+		if in < 0 || d < in {
+			in = max(d, 0)
+		}
+	}
+	if len(e.pauses) > 0 {
+		soonest(e.pauses[0].due.Sub(now))
+	}
+	e.watched = false
+	e.version.Load().steps(func(s *step) {
+		if b := s.collecting; b != nil {
+			if b.due.After(now) {
+				soonest(b.due.Sub(now))
+			} else {
+				e.seal(s)
+			}
+		}
+		if e.behind(s) {
+			e.watched = true
+			if s.work() == 0 {
+				s.limit.idle()
+			}
+			s.limit.look(now)
+			e.readied += s.work()
+		}
+	})
+	e.wakeWorkers()
+	if e.watched {
+		soonest(paceLook)
+	} else if e.workers > paceLeast {
+		e.trim(now)
+		soonest(trimEvery)
+	}
+	if e.alarm = (time.Time{}); in >= 0 {
+		e.alarm = now.Add(in)
+	}
+	return in
+}
+
+// behind says that a step has more work than is under way: tasks wait although as
+// many workers are at work there as may be, or a source waits for room although
+// more are than a fast sink needs.
+func (e *Engine) behind(s *step) bool {
+	return s.work() > 0 && s.calls >= s.limit.limit || len(e.blocked) > 0 && s.calls > paceLeast
+}
+
+// remindClock wakes the clock, which computes anew when it is next needed, unless
+// it wakes by itself before at. Called with the lock held.
+func (e *Engine) remindClock(at time.Time) {
+	if !e.alarm.IsZero() && !e.alarm.After(at) {
+		return
+	}
+	select {
+	case e.nudge <- struct{}{}:
+	default:
+	}
+}
+
+// watchLimits sees to it that the clock looks after the limits, now that all
+// workers that a step may have are busy.
+func (e *Engine) watchLimits() {
+	if !e.watched {
+		e.watched = true
+		e.remindClock(time.Time{})
+	}
+}
+
+// trimEvery is how long a worker may be of no use before it goes.
+const trimEvery = time.Second
+
+// trim lets workers go that were parked all the time since the last trim, but
+// for the few that a fast sink needs.
+func (e *Engine) trim(now time.Time) {
+	if now.Sub(e.trimmed) < trimEvery {
+		return
+	}
+	for ; e.fewest > 0 && e.workers-e.leaving > paceLeast; e.fewest-- {
+		e.parked--
+		e.leaving++
+		e.waking++
+		e.wake.Signal()
+	}
+	e.fewest, e.trimmed = e.parked, now
+}
+
+// sleep pauses a lane.
+func (e *Engine) sleep(l *lane, d time.Duration) {
+	l.state = lanePaused
+	l.due = time.Now().Add(d)
+	heap.Push(&e.pauses, l)
+	if l.index == 0 {
+		e.remindClock(l.due)
+	}
+}
+
+// remove takes lanes out for which gone holds.
+func (p *pauses) remove(gone func(*lane) bool) {
+	left := (*p)[:0]
+	for _, l := range *p {
+		if !gone(l) {
+			l.index = len(left)
+			left = append(left, l)
+		}
+	}
+	clear((*p)[len(left):])
+	*p = left
+	heap.Init(p)
+}

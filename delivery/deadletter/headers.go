@@ -1,0 +1,193 @@
+package deadletter
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/delivery/fault"
+)
+
+// The headers of a dead letter, spec section 3.5.
+const (
+	HeaderTopic     = "fiso-original-topic"
+	HeaderPartition = "fiso-original-partition" // only where the source is a broker
+	HeaderOffset    = "fiso-original-offset"    // only where the source is a broker
+	// HeaderTime is when the source says that the record was made, RFC 3339 in
+	// UTC, or milliseconds since 1970 where that has no such year; only where the
+	// source says so.
+	HeaderTime     = "fiso-original-timestamp"
+	HeaderCode     = "fiso-error-code"
+	HeaderMessage  = "fiso-error-message"
+	HeaderRetries  = "fiso-retry-count"
+	HeaderFailedAt = "fiso-failed-at" // RFC 3339, UTC
+	HeaderFlow     = "fiso-flow-name"
+	HeaderSink     = "fiso-sink"         // only where there are several
+	HeaderReplays  = "fiso-replay-count" // set by a replay, kept by us
+	// HeaderDeaths is how many dead letters in a row were made of the record,
+	// this one included: more than one where a flow reads dead letters.
+	HeaderDeaths = "fiso-dead-letter-count"
+)
+
+// MaxReason is the longest error message that is stored, in bytes.
+const MaxReason = 1024
+
+// ours reports whether a header is one that a death replaces. The replay count
+// belongs to the record's life, not to one death.
+func ours(name string) bool {
+	switch name {
+	case HeaderTopic, HeaderPartition, HeaderOffset, HeaderTime, HeaderCode, HeaderMessage,
+		HeaderRetries, HeaderFailedAt, HeaderFlow, HeaderSink, HeaderDeaths:
+		return true
+	}
+	return false
+}
+
+// Headers are the letter's: the message's own, in their order and untouched,
+// without those of an earlier death, and then ours. They do not grow however
+// often a record dies.
+func Headers(l *Letter) []connector.Header {
+	h := make([]connector.Header, 0, len(l.Message.Headers)+11)
+	for _, own := range l.Message.Headers {
+		if !ours(own.Key) {
+			h = append(h, own)
+		}
+	}
+	add := func(name, value string) { h = append(h, connector.Header{Key: name, Value: []byte(value)}) }
+	p := l.Message.Position
+	add(HeaderTopic, p.Stream)
+	if p.HasPartition() {
+		add(HeaderPartition, strconv.FormatInt(int64(p.Partition), 10))
+	}
+	if p.Known() {
+		add(HeaderOffset, strconv.FormatInt(p.Offset, 10))
+	}
+	if at := l.Message.Time; !at.IsZero() {
+		add(HeaderTime, formatTime(at))
+	}
+	add(HeaderCode, string(l.Code))
+	add(HeaderMessage, bounded(l.Reason))
+	add(HeaderRetries, strconv.Itoa(l.Retries))
+	add(HeaderFailedAt, l.FailedAt.UTC().Format(time.RFC3339Nano))
+	add(HeaderFlow, l.Flow)
+	if l.Sink != "" {
+		add(HeaderSink, l.Sink)
+	}
+	add(HeaderDeaths, strconv.Itoa(deaths(l.Message)+1))
+	return h
+}
+
+// formatTime is at in a form that parseTime reads back. RFC 3339 has no year
+// beyond 9999, which a source has that takes other units for milliseconds.
+func formatTime(at time.Time) string {
+	if at = at.UTC(); at.Year() < 0 || at.Year() > 9999 {
+		return strconv.FormatInt(at.UnixMilli(), 10)
+	}
+	return at.Format(time.RFC3339Nano)
+}
+
+func parseTime(s string) (time.Time, bool) {
+	if at, err := time.Parse(time.RFC3339Nano, s); err == nil {
+		return at.UTC(), true
+	}
+	ms, err := strconv.ParseInt(s, 10, 64)
+	return time.UnixMilli(ms).UTC(), err == nil
+}
+
+// bounded is s as valid UTF-8 of at most MaxReason bytes, cut between runes.
+func bounded(s string) string {
+	s = strings.ToValidUTF8(s, "\uFFFD")
+	if len(s) <= MaxReason {
+		return s
+	}
+	const more = "…"
+	n := MaxReason - len(more)
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n] + more
+}
+
+// Parse reads a stored record back: m as it stands in the dead letter place.
+// The letter's message has the original position and no header of a death; it
+// shares m's bytes. Its time is m's where no header says when the record was made. An error names every header that is missing or broken, and
+// comes with the letter as far as it could be read, so that a person can still
+// be shown a record that somebody else damaged.
+func Parse(m *connector.Message) (*Letter, error) {
+	own := &connector.Message{Key: m.Key, Value: m.Value, Time: m.Time, ID: m.ID}
+	l := &Letter{Message: own}
+	p := parser{seen: make(map[string]string, 11)}
+	for _, h := range m.Headers {
+		if ours(h.Key) {
+			p.seen[h.Key] = string(h.Value)
+			continue
+		}
+		own.Headers = append(own.Headers, h)
+		if h.Key == HeaderReplays {
+			l.Replays = p.number(h.Key, string(h.Value), 31)
+		}
+	}
+	own.Position = connector.Position{Stream: p.required(HeaderTopic)}
+	if s, ok := p.seen[HeaderPartition]; ok {
+		partition := int32(p.number(HeaderPartition, s, 31)) //nolint:gosec // G115: number bounds it to 31 bits
+		own.Position = connector.PartitionOffset(own.Position.Stream, partition, int64(p.number(HeaderOffset, p.required(HeaderOffset), 63)))
+	} else if s, ok := p.seen[HeaderOffset]; ok {
+		own.Position = connector.Sequence(own.Position.Stream, int64(p.number(HeaderOffset, s, 63)))
+	}
+	if s, ok := p.seen[HeaderTime]; ok {
+		at, known := parseTime(s)
+		if !known {
+			p.fault("%s is no RFC 3339 time", HeaderTime)
+		}
+		own.Time = at
+	}
+	l.Code = fault.Code(p.required(HeaderCode))
+	l.Reason = p.seen[HeaderMessage]
+	l.Retries = p.number(HeaderRetries, p.required(HeaderRetries), 31)
+	l.Flow = p.required(HeaderFlow)
+	l.Sink = p.seen[HeaderSink]
+	at, err := time.Parse(time.RFC3339Nano, p.required(HeaderFailedAt))
+	if err != nil && p.seen[HeaderFailedAt] != "" {
+		p.fault("%s is no RFC 3339 time", HeaderFailedAt)
+	}
+	l.FailedAt = at.UTC()
+	if len(p.faults) > 0 {
+		return l, fmt.Errorf("no dead letter of ours: %w", errors.Join(p.faults...))
+	}
+	return l, nil
+}
+
+// parser collects what is wrong with the headers of one record.
+type parser struct {
+	seen   map[string]string
+	faults []error
+}
+
+func (p *parser) fault(format string, args ...any) {
+	p.faults = append(p.faults, fmt.Errorf(format, args...))
+}
+
+func (p *parser) required(name string) string {
+	s, ok := p.seen[name]
+	if !ok {
+		p.fault("header %s is missing", name)
+	}
+	return s
+}
+
+// number is a count of at most so many bits; "" was reported as missing.
+func (p *parser) number(name, s string, bits int) int {
+	if s == "" {
+		return 0
+	}
+	n, err := strconv.ParseUint(s, 10, bits)
+	if err != nil {
+		p.fault("%s is no number: %.32q", name, s)
+		return 0
+	}
+	return int(n) //nolint:gosec // G115: at most 63 bits
+}

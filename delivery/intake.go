@@ -1,0 +1,270 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/lsm/fiso/common/connector"
+)
+
+// intake is what a source hands over in one call. Where the transformer is
+// quick, the source's own goroutine transforms the messages of an intake one
+// after the other: what is filtered then costs neither an entry nor a lane nor a
+// worker, and all the others share two holds of the lock. Where it is slow, they
+// become entries as they are, and workers transform them side by side.
+type intake struct {
+	messages []accepted
+	routed   []Routed             // of all messages
+	filtered []*connector.Message // settled before the lock is taken again
+
+	assignment *assignment
+	version    *version
+	call       context.Context
+	at         time.Time // when they were accepted
+	// mark stands in the assignment's order for what is being transformed.
+	mark *entry
+}
+
+// accepted is one message of an intake, and what became of it.
+type accepted struct {
+	m           *connector.Message
+	size        int64
+	transformed bool
+	filtered    bool // settled, or will be before the lock is taken again
+	routed      []Routed
+	err         error
+	span        trace.Span
+}
+
+// Bounds of what is transformed in one go.
+const (
+	// slowTransform ends it: what is behind a slow message goes to the workers.
+	slowTransform = time.Millisecond
+	// maxGrowth is how many bytes events may have more than their messages.
+	maxGrowth = 1 << 20
+)
+
+var intakes = sync.Pool{New: func() any { return new(intake) }}
+
+// handle is what a source calls. It accepts messages, as many at a time as there
+// is room for. It blocks while there is none, and hands back what is left when
+// the assignment ends first.
+func (e *Engine) handle(of *connector.Assignment, ms []*connector.Message) {
+	in := intakes.Get().(*intake) //nolint:forcetypeassert // holds only intakes
+	in.messages = in.messages[:0]
+	for _, m := range ms {
+		in.messages = append(in.messages, accepted{m: m, size: sizeOf(m)})
+	}
+	for left := in.messages; len(left) > 0; {
+		n, inline := e.accept(of, in, left)
+		if n == 0 {
+			e.refuse(left, time.Time{})
+			break
+		}
+		if inline {
+			e.transformInline(in, left[:n])
+			e.place(in, left[:n])
+		}
+		left = left[n:]
+	}
+	clear(in.messages)
+	clear(in.routed)
+	clear(in.filtered)
+	*in = intake{messages: in.messages, routed: in.routed[:0], filtered: in.filtered[:0]}
+	intakes.Put(in)
+}
+
+// accept waits for room and takes in as many messages as there is room for; 0
+// when the assignment is over. They are inline when they are to be transformed
+// here, and else entries already.
+func (e *Engine) accept(of *connector.Assignment, in *intake, ms []accepted) (n int, inline bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	a := e.assignmentOf(of)
+	if a == nil || !e.admit(a, ms[0].size) {
+		return 0, false
+	}
+	for n < len(ms) && e.fits(a, ms[n].size) {
+		a.inFlight++
+		e.inFlight++
+		e.bytes += ms[n].size
+		n++
+	}
+	v := e.version.Load()
+	in.assignment, in.version, in.at = a, v, time.Now()
+	if !v.cost.low() {
+		for i := range ms[:n] {
+			e.enter(in, &ms[i], nil)
+		}
+		e.sealIdle()
+		e.wakeWorkers()
+		return n, false
+	}
+	in.mark = e.spare.entry()
+	a.insert(in.mark, nil)
+	in.mark.m, in.mark.accepted, in.mark.mark = ms[0].m, in.at, true
+	in.call = a.callsOn(v)
+	v.use(1)
+	e.transforming += n
+	return n, true
+}
+
+// transformInline transforms messages until all are, or one took too long. It
+// stops when their assignment or their version ends, and leaves the rest as it
+// is.
+func (e *Engine) transformInline(in *intake, ms []accepted) {
+	stride := in.version.cost.stride()
+	if e.cfg.Tracer != nil {
+		stride = 1 // each span has its own beginning
+	}
+	growth, unrouted := int64(0), 0
+	begun := in.at
+	for len(ms) > 0 && growth < maxGrowth {
+		some := ms[:min(stride, len(ms))]
+		n := 0
+		for ; n < len(some) && !in.assignment.over() && e.version.Load() == in.version; n++ {
+			a := &some[n]
+			first := len(in.routed)
+			in.routed, a.err = e.transform(in.call, in.version, a.m, in.routed)
+			a.routed, a.transformed = in.routed[first:len(in.routed):len(in.routed)], true
+			if a.err != nil && errors.Is(a.err, ErrUnrouted) {
+				unrouted++
+				a.err = nil
+			}
+			if len(a.routed) == 0 && a.err == nil {
+				a.filtered = true
+				in.filtered = append(in.filtered, a.m)
+				continue
+			}
+			a.span = e.startSpan(a.m, a.routed, begun)
+			growth += grown(a.routed, a.size)
+		}
+		if n == 0 {
+			break
+		}
+		took := time.Since(begun)
+		begun = begun.Add(took)
+		each := took / time.Duration(n)
+		e.cfg.Observer.Took(PhaseTransform, each, n)
+		in.version.cost.add(each, n)
+		if n < len(some) || took > slowTransform {
+			break
+		}
+		ms = ms[n:]
+	}
+	if n := len(in.filtered); n > 0 {
+		connector.SettleAll(in.filtered, nil)
+		e.settledAs(Filtered, n-unrouted)
+		e.settledAs(Unrouted, unrouted)
+		e.cfg.Observer.Took(PhaseTotal, begun.Sub(in.at), n)
+	}
+}
+
+// grown is how many bytes the events of a message have more than the message.
+func grown(routed []Routed, size int64) int64 {
+	bytes := int64(0)
+	for i := range routed {
+		if i == 0 || routed[i].Event != routed[i-1].Event {
+			bytes += int64(routed[i].Event.Data.Len())
+		}
+	}
+	return max(0, bytes-size)
+}
+
+// place takes what was filtered out of the accounts, and makes entries of the
+// rest; or hands it back, when the assignment ended meanwhile.
+func (e *Engine) place(in *intake, ms []accepted) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	a := in.assignment
+	ended := a.ended || a.over()
+	if ended {
+		e.mu.Unlock()
+		e.refuse(ms, in.at) // before it leaves the accounts
+		e.mu.Lock()
+	}
+	for i := range ms {
+		if m := &ms[i]; ended || m.filtered {
+			a.inFlight--
+			e.inFlight--
+			e.bytes -= m.size
+		} else {
+			e.enter(in, m, in.mark)
+		}
+	}
+	in.filtered = in.filtered[:0]
+	a.unlink(in.mark)
+	e.spare.putEntry(in.mark)
+	in.mark = nil
+	in.version.release(1)
+	e.transforming -= len(ms)
+	e.left(a)
+	e.sealIdle()
+	e.wakeWorkers()
+}
+
+// enter makes an entry of an accepted message, with what was made of it where
+// its version is still in force. The entry stands before another in the order of
+// acceptance, or last. Called with the lock held.
+func (e *Engine) enter(in *intake, m *accepted, before *entry) {
+	en := e.spare.entry()
+	en.m, en.size, en.accepted, en.span = m.m, m.size, in.at, m.span
+	en.hash, en.ordered = e.laneOf(m.m)
+	in.assignment.insert(en, before)
+	en.open.Store(1)
+	t := &en.first
+	t.entry = en
+	v := e.version.Load()
+	if !m.transformed || v != in.version {
+		e.enqueue(t, &v.transform)
+		return
+	}
+	more := grown(m.routed, m.size)
+	en.size += more
+	e.bytes += more
+	switch {
+	case m.err != nil:
+		t.err = m.err
+		e.enqueue(t, &v.transform)
+	case e.laneFor(en, &v.transform) != nil: // behind one that waits for its transform
+		t.made = append([]Routed(nil), m.routed...)
+		e.enqueue(t, &v.transform)
+	default:
+		e.deliver(en, m.routed)
+	}
+}
+
+// refuse settles messages that became no entries, because their assignment ended;
+// at is zero for those that were not accepted. Called without the lock.
+func (e *Engine) refuse(ms []accepted, at time.Time) {
+	back := make([]*connector.Message, 0, len(ms))
+	for i := range ms {
+		if m := &ms[i]; !m.filtered {
+			back = append(back, m.m)
+		}
+	}
+	if len(back) == 0 {
+		return
+	}
+	connector.SettleAll(back, connector.ErrInterrupted)
+	for i := range ms {
+		endSpan(ms[i].span, nil, Interrupted)
+	}
+	e.cfg.Observer.Settled(Interrupted, len(back))
+	if !at.IsZero() {
+		e.cfg.Observer.Took(PhaseTotal, time.Since(at), len(back))
+	}
+}
+
+// sizeOf is what a message counts against MaxInFlightBytes.
+func sizeOf(m *connector.Message) int64 {
+	n := len(m.Key) + len(m.Value)
+	for i := range m.Headers {
+		n += len(m.Headers[i].Key) + len(m.Headers[i].Value)
+	}
+	return int64(n)
+}

@@ -1,0 +1,206 @@
+package delivery
+
+import (
+	"hash/maphash"
+	"iter"
+
+	"github.com/lsm/fiso/common/connector"
+)
+
+// laneOf is the name of a message's lane, or false when it keeps no order. A
+// name is a 64-bit hash: keys that collide share a lane, which costs them some
+// speed and no order, and spares a copy of the key.
+func (e *Engine) laneOf(m *connector.Message) (hash uint64, ordered bool) {
+	switch {
+	case e.cfg.Ordering == OrderPartition:
+		return 0, true
+	case e.cfg.Ordering == OrderNone || m.Key == nil:
+		return 0, false
+	default:
+		return maphash.Bytes(e.seed, m.Key), true
+	}
+}
+
+// laneFor is the lane of an entry's key at a step; nil: there is none.
+func (e *Engine) laneFor(en *entry, s *step) *lane {
+	if !en.ordered {
+		return nil
+	}
+	return en.in.lanes[s.number].get(en.hash)
+}
+
+// enqueue puts a task into its lane at a step. Called with the lock held.
+func (e *Engine) enqueue(t *task, s *step) {
+	t.step = s
+	en := t.entry
+	if l := e.laneFor(en, s); l != nil {
+		l.push(t)
+		if s.collecting != nil && l.state == laneJoined {
+			s.collecting.behind = true
+		}
+		return
+	}
+	l := e.spare.lane()
+	l.in, l.step, l.hash, l.named = en.in, s, en.hash, en.ordered
+	if l.named {
+		en.in.lanes[s.number].put(l)
+	}
+	l.push(t)
+	e.advance(l)
+}
+
+// deliver puts the deliveries of an entry into their lanes. Those that an older
+// version achieved are left out; one at least remains. Called with the lock
+// held, and the lanes of the entry's key at the transform free.
+func (e *Engine) deliver(en *entry, routed []Routed) {
+	v := e.version.Load()
+	en.redo = nil
+	if n := len(routed); n > 1 {
+		en.open.Store(int32(n)) //nolint:gosec // G115: bounded by the size of an event
+		en.rest = make([]task, n-1)
+	}
+	for i := range routed {
+		t := &en.first
+		if i > 0 {
+			t = &en.rest[i-1]
+		}
+		*t = task{entry: en, event: routed[i].Event, part: routed[i].Part}
+		e.enqueue(t, &v.outputs[routed[i].Output])
+	}
+}
+
+// leave takes the head that is done out of its lane, and goes on with the next.
+func (e *Engine) leave(l *lane) {
+	l.head = l.head.next
+	e.advance(l)
+}
+
+// advance lets a lane's head go on: into the collecting batch at once, where a
+// batch is all it lacks, and else to a worker. What was transformed before its
+// turn is delivered now. Called with the lock held.
+func (e *Engine) advance(l *lane) {
+	for l.head != nil && (l.head.entry == nil || l.head.made != nil) {
+		t := l.head
+		l.head = t.next
+		if t.entry != nil { // else its entry is done
+			e.deliver(t.entry, t.made)
+		}
+	}
+	t, s := l.head, l.step
+	switch {
+	case t == nil:
+		e.dropLane(l)
+	case t.entry.redo == t && t.entry.calls > 0:
+		l.state = laneBlocked
+	case s.joins(t) && s.gate.state == gateOpen && !e.full(s) && e.take(l):
+		e.join(l)
+	default:
+		s.ready.push(l)
+		e.readied++
+	}
+}
+
+// dropLane forgets a lane that has no task left.
+func (e *Engine) dropLane(l *lane) {
+	l.state = laneOver
+	if l.named && !l.in.ended && l.step.version == e.version.Load() {
+		l.in.lanes[l.step.number].remove(l.hash)
+	}
+	e.spare.putLane(l)
+}
+
+// forget takes an entry that is settled out of every account.
+func (e *Engine) forget(en *entry) {
+	e.discount(en)
+	e.spare.putEntry(en)
+}
+
+// discount takes an entry out of every account.
+func (e *Engine) discount(en *entry) {
+	a := en.in
+	a.unlink(en)
+	a.inFlight--
+	e.inFlight--
+	e.bytes -= en.size
+	if t := en.redo; t != nil { // it stands in a lane
+		t.entry = nil
+		if !a.ended && t.lane.head == t && t.lane.state == laneBlocked {
+			e.advance(t.lane)
+		}
+	}
+	e.left(a)
+}
+
+// left follows after messages left an assignment's accounts.
+func (e *Engine) left(a *assignment) {
+	if a.ended && a.inFlight == 0 {
+		e.letGo(a)
+	}
+	e.roomFreed(a)
+}
+
+// tasks are those of an entry.
+func (en *entry) tasks() iter.Seq[*task] {
+	return func(yield func(*task) bool) {
+		if !yield(&en.first) {
+			return
+		}
+		for i := range en.rest {
+			if !yield(&en.rest[i]) {
+				return
+			}
+		}
+		if en.redo != nil {
+			yield(en.redo)
+		}
+	}
+}
+
+// spare keeps what was used, so that a message in steady state allocates neither
+// its entry nor its lane.
+type spare struct {
+	max     int // of each kind
+	entries []*entry
+	lanes   []*lane
+	slab    []entry // not used yet
+}
+
+// entrySlab is how many entries are allocated at a time.
+const entrySlab = 32
+
+func (s *spare) entry() *entry {
+	if n := len(s.entries); n > 0 {
+		en := s.entries[n-1]
+		s.entries = s.entries[:n-1]
+		return en
+	}
+	if len(s.slab) == 0 {
+		s.slab = make([]entry, entrySlab)
+	}
+	en := &s.slab[0]
+	s.slab = s.slab[1:]
+	return en
+}
+
+func (s *spare) putEntry(en *entry) {
+	en.reset()
+	if len(s.entries) < s.max {
+		s.entries = append(s.entries, en)
+	}
+}
+
+func (s *spare) lane() *lane {
+	if n := len(s.lanes); n > 0 {
+		l := s.lanes[n-1]
+		s.lanes = s.lanes[:n-1]
+		return l
+	}
+	return new(lane)
+}
+
+func (s *spare) putLane(l *lane) {
+	*l = lane{state: laneOver}
+	if len(s.lanes) < s.max {
+		s.lanes = append(s.lanes, l)
+	}
+}

@@ -1,0 +1,471 @@
+package delivery
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lsm/fiso/common/cloudevent"
+	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/delivery/fault"
+)
+
+// warm lets the engine find out that its processor is quick.
+func (r *rig) warm() {
+	r.t.Helper()
+	for range leastSure {
+		r.give(r.ctx, "warm")
+	}
+	synctest.Wait()
+	if !r.Engine.version.Load().cost.low() {
+		r.t.Fatal("the processor does not count as quick")
+	}
+}
+
+// giveAll hands a run over and returns the positions.
+func (r *rig) giveAll(ctx context.Context, keys ...string) []string {
+	ms := make([]*connector.Message, len(keys))
+	at := make([]string, len(keys))
+	for i, key := range keys {
+		ms[i] = r.message(key)
+		at[i] = ms[i].Position.String()
+	}
+	r.handOver(ctx, ms...)
+	return at
+}
+
+// byKey is a processor that does for a key what is asked, and else what asIs does.
+type byKey map[string]func(context.Context) error
+
+var errFilter = fault.New("FILTER", errBoom) // filters the message out, in a byKey
+
+func (b byKey) Process(ctx context.Context, m *connector.Message) (*cloudevent.Event, error) {
+	if f := b[string(m.Key)]; f != nil {
+		if err := f(ctx); err == errFilter { //nolint:errorlint // that very one
+			return nil, nil
+		} else if err != nil {
+			return nil, err
+		}
+	}
+	return asIs(ctx, m)
+}
+
+func filter(context.Context) error { return errFilter }
+
+func TestRun_ofAQuickProcessorIsMadeByTheSourceItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &counter{}
+		block := make(chan struct{})
+		r := start(t, Config{Observer: c}, Stage{
+			Processor: byKey{
+				"filtered":  filter,
+				"malformed": func(context.Context) error { return fault.New(fault.DecodeFailed, errBoom) },
+				"panics":    func(context.Context) error { panic("boom") },
+			},
+			Sink: sinkFunc(func(ctx context.Context, ev *cloudevent.Event) error {
+				if string(ev.Key) != "warm" {
+					<-block
+				}
+				return nil
+			}),
+		})
+		r.warm()
+		at := r.giveAll(r.ctx, "filtered", "a", "filtered", "malformed", "panics", "a")
+		r.want(at[0], nil) // settled before the source goes on
+		r.want(at[2], nil)
+		synctest.Wait()
+		r.wantUnsettled(at[1])
+		r.wantUnsettled(at[5])
+		close(block)
+		synctest.Wait()
+		for _, p := range at {
+			r.want(p, nil)
+		}
+		if codes := r.morgue.codes(); codes[at[3]] != fault.DecodeFailed || codes[at[4]] != fault.TransformFailed || len(codes) != 2 {
+			t.Errorf("dead letters %v", codes)
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if n := len(c.took[PhaseTransform]); n != leastSure+6 || c.settled[Filtered] != 2 || len(c.took[PhaseTotal]) != leastSure+6 {
+			t.Errorf("%d transforms, %d totals, settled %v", n, len(c.took[PhaseTotal]), c.settled)
+		}
+	})
+}
+
+func TestRun_leavesWhatIsBehindASlowEventToTheWorkers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := 0
+		var mu sync.Mutex
+		r := start(t, Config{}, Stage{Processor: byKey{"slow": func(context.Context) error {
+			mu.Lock()
+			slow++
+			mu.Unlock()
+			pass(time.Second)
+			return nil
+		}}})
+		r.warm()
+		keys := slices.Repeat([]string{"slow"}, 2*mostStride)
+		for i := range keys {
+			keys = append(keys, "k"+strconv.Itoa(i))
+		}
+		began := time.Now()
+		at := r.giveAll(r.ctx, keys...)
+		if took := time.Since(began); took > mostStride*time.Second {
+			t.Errorf("a run held its partition up for %v, beyond what is timed together", took)
+		}
+		synctest.Wait()
+		r.want(at[len(at)-1], nil) // although slow ones are still being made
+		r.wantUnsettled(at[2*mostStride-1])
+		after(time.Minute)
+		r.want(at[2*mostStride-1], nil)
+	})
+}
+
+func TestRun_ofASlowProcessorIsMadeSideBySide(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, Config{}, Stage{Processor: processorFunc(func(ctx context.Context, m *connector.Message) (*cloudevent.Event, error) {
+			pass(time.Millisecond)
+			return asIs(ctx, m)
+		})})
+		for i := range leastSure {
+			r.give(r.ctx, strconv.Itoa(i))
+		}
+		after(time.Second)
+		began := time.Now()
+		at := r.giveAll(r.ctx, "a", "b", "c", "d")
+		if took := time.Since(began); took != 0 {
+			t.Errorf("the source was held up for %v", took)
+		}
+		after(time.Millisecond)
+		for _, p := range at {
+			r.want(p, nil)
+		}
+	})
+}
+
+func TestRun_isAdmittedInParts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		free := make(chan struct{})
+		r := start(t, Config{MaxInFlight: 4}, Stage{Sink: sinkFunc(func(_ context.Context, ev *cloudevent.Event) error {
+			if string(ev.Key) != "warm" {
+				<-free
+			}
+			return nil
+		})})
+		r.warm()
+		var at []string
+		back := make(chan struct{})
+		go func() {
+			at = r.giveAll(r.ctx, "a", "b", "c", "d", "e", "f", "g", "h", "i")
+			close(back)
+		}()
+		synctest.Wait()
+		if s := r.Status(); s.InFlight != 4 {
+			t.Errorf("%d in flight, of at most 4", s.InFlight)
+		}
+		for range 9 {
+			free <- struct{}{}
+			synctest.Wait()
+			if s := r.Status(); s.InFlight > 4 {
+				t.Errorf("%d in flight, of at most 4", s.InFlight)
+			}
+		}
+		<-back
+		for _, p := range at {
+			r.want(p, nil)
+		}
+	})
+}
+
+func TestRun_handsBackWhatHasNoRoomWhenItsAssignmentEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, Config{MaxInFlight: 1}, Stage{Sink: sinkFunc(func(ctx context.Context, ev *cloudevent.Event) error {
+			if string(ev.Key) == "warm" {
+				return nil
+			}
+			<-ctx.Done()
+			return ctx.Err()
+		})})
+		r.warm()
+		ctx, revoke := context.WithCancel(r.ctx)
+		time.AfterFunc(time.Second, revoke)
+		at := r.giveAll(ctx, "a", "b", "c")
+		synctest.Wait()
+		for _, p := range at {
+			r.want(p, connector.ErrInterrupted)
+		}
+	})
+}
+
+// What a stage achieved before it was replaced is void, what it filtered out
+// is not; and Swap waits for the run.
+func TestRun_onAStageThatIsReplacedIsMadeAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hang := make(chan struct{})
+		old := &collector{}
+		r := start(t, Config{DrainTimeout: time.Hour}, Stage{
+			Processor: byKey{"filtered": filter, "hangs": func(context.Context) error { <-hang; return nil }},
+			Sink:      old,
+		})
+		r.warm()
+		warm := old.n()
+		var at []string
+		back := make(chan struct{})
+		go func() {
+			at = r.giveAll(r.ctx, "filtered", "a", "hangs", "b")
+			close(back)
+		}()
+		synctest.Wait()
+		if s := r.Status(); s.InFlight != 4 || s.Working != 4 || s.OldestAt == "" {
+			t.Errorf("a run that is being made shows as %+v", s)
+		}
+		fresh := &collector{}
+		swapped := make(chan error, 1)
+		go func() { swapped <- r.Swap(t.Context(), r.stage(Stage{Sink: fresh}).version()) }()
+		synctest.Wait()
+		select {
+		case err := <-swapped:
+			t.Errorf("Swap did not wait for the run: %v", err)
+		default:
+		}
+		close(hang)
+		<-back
+		synctest.Wait()
+		if err := <-swapped; err != nil {
+			t.Error(err)
+		}
+		for _, p := range at {
+			r.want(p, nil)
+		}
+		if old.n() != warm || fresh.n() != 3 {
+			t.Errorf("the old sink got %d, the new one %d, want none and 3", old.n()-warm, fresh.n())
+		}
+	})
+}
+
+func TestRun_ofAnAssignmentThatEndsIsHandedBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sent := &collector{}
+		r := start(t, Config{DrainTimeout: time.Second}, Stage{
+			Processor: byKey{"filtered": filter, "hangs": func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }},
+			Sink:      sent,
+		})
+		r.warm()
+		warm := sent.n()
+		ctx, revoke := context.WithCancel(r.ctx)
+		time.AfterFunc(time.Minute, revoke)
+		began := time.Now()
+		at := r.giveAll(ctx, "filtered", "a", "hangs", "b")
+		if took := time.Since(began); took != time.Minute+time.Second {
+			t.Errorf("the run ended after %v, want the drain timeout after the minute", took)
+		}
+		synctest.Wait()
+		r.want(at[0], nil)
+		for _, p := range at[1:] {
+			r.want(p, connector.ErrInterrupted)
+		}
+		if s := r.Status(); s.InFlight != 0 || s.Bytes != 0 || sent.n() != warm || len(r.morgue.codes()) != 0 {
+			t.Errorf("%d sent, status %+v", sent.n()-warm, s)
+		}
+	})
+}
+
+// What was filtered out is settled also when the run ends right behind it.
+func TestRun_settlesWhatItFilteredBeforeItsAssignmentEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, revoke := context.WithCancel(t.Context())
+		r := start(t, Config{}, Stage{Processor: byKey{
+			"filtered": filter,
+			"last":     func(context.Context) error { revoke(); return errFilter },
+		}})
+		r.warm()
+		keys := append(slices.Repeat([]string{"filtered"}, mostStride-1), "last", "a")
+		at := r.giveAll(ctx, keys...)
+		for _, p := range at[:mostStride] {
+			r.want(p, nil)
+		}
+		r.want(at[mostStride], connector.ErrInterrupted)
+		synctest.Wait()
+		if s := r.Status(); s.InFlight != 0 || s.Bytes != 0 {
+			t.Errorf("left: %+v", s)
+		}
+	})
+}
+
+// What is made joins the batch with no worker between, one of a key at a time.
+func TestRun_joinsTheBatchAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var sent [][]string
+		r := start(t, Config{}, Stage{
+			Batch: &Batch{MaxEvents: 3, MaxWait: time.Second},
+			Sink: batchFunc(func(_ context.Context, evs []*cloudevent.Event) []error {
+				mu.Lock()
+				defer mu.Unlock()
+				var keys []string
+				for _, ev := range evs {
+					keys = append(keys, string(ev.Key))
+				}
+				sent = append(sent, keys)
+				return nil
+			}),
+		})
+		// Of two calls that end together one may not be counted, so there are more
+		// than have to be.
+		for i := range 3 * leastSure {
+			r.give(r.ctx, "w"+strconv.Itoa(i))
+		}
+		after(time.Second)
+		if !r.Engine.version.Load().cost.low() {
+			t.Fatal("the processor does not count as quick")
+		}
+		sent = nil
+		at := r.giveAll(r.ctx, "a", "a", "b", "a", "c", "d")
+		after(10 * time.Second)
+		for _, p := range at {
+			r.want(p, nil)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if len(sent) != 3 || !slices.Equal(sent[0], []string{"a", "b", "c"}) {
+			t.Errorf("sent %v, want a, b and c first, and each a in a batch of its own", sent)
+		}
+	})
+}
+
+// Events that outgrow their messages count for what they hold.
+func TestRun_countsWhatItsEventsHold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		block := make(chan struct{})
+		r := start(t, Config{}, Stage{
+			Processor: processorFunc(func(ctx context.Context, m *connector.Message) (*cloudevent.Event, error) {
+				ev, err := asIs(ctx, m)
+				if string(m.Key) == "big" {
+					ev.Data = cloudevent.Bytes(make([]byte, maxGrowth))
+				}
+				return ev, err
+			}),
+			Sink: sinkFunc(func(_ context.Context, ev *cloudevent.Event) error {
+				if string(ev.Key) == "big" {
+					<-block
+				}
+				return nil
+			}),
+		})
+		r.warm()
+		r.giveAll(r.ctx, slices.Repeat([]string{"big"}, 3*mostStride)...)
+		synctest.Wait()
+		if s := r.Status(); s.Bytes < mostStride*maxGrowth || s.Bytes > (mostStride+1)*maxGrowth {
+			t.Errorf("%d bytes held, want those of the %d events that were made before the bound", s.Bytes, mostStride)
+		}
+		close(block)
+		synctest.Wait()
+		if s := r.Status(); s.Bytes != 0 || s.InFlight != 0 {
+			t.Errorf("left: %+v", s)
+		}
+	})
+}
+
+// collector is a sink that counts.
+type collector struct {
+	mu  sync.Mutex
+	got int
+}
+
+func (c *collector) Send(context.Context, *cloudevent.Event) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.got++
+	return nil
+}
+
+func (c *collector) Close(context.Context) error { return nil }
+
+func (c *collector) n() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.got
+}
+
+func TestLanes_areFoundWhateverCameAndWent(t *testing.T) {
+	var table laneTable
+	want := map[uint64]*lane{}
+	d := newDice(1, 1)
+	for range 20_000 {
+		hash := d.Uint64N(300) * 0x1_0000_0040 // many with the same place
+		if l := want[hash]; l != nil {
+			table.remove(hash)
+			delete(want, hash)
+		} else {
+			l = &lane{hash: hash}
+			table.put(l)
+			want[hash] = l
+		}
+		table.remove(1) // was never there
+		if got := table.get(hash); got != want[hash] || table.n != len(want) {
+			t.Fatalf("lane %x is %p, want %p; %d lanes, want %d", hash, got, want[hash], table.n, len(want))
+		}
+	}
+	for hash, l := range want {
+		if table.get(hash) != l {
+			t.Errorf("lane %x is lost", hash)
+		}
+	}
+}
+
+// What is made far ahead of its turn waits just as long, in memory that others
+// need. No shard goes without because of it.
+func TestBackPressure_noMoreIsAcceptedThanIsSoonWorkedOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		free := make(chan struct{})
+		r := start(t, Config{MaxInFlight: 4 * maxBacklog}, Stage{Sink: sinkFunc(func(_ context.Context, ev *cloudevent.Event) error {
+			if string(ev.Key) != "warm" {
+				<-free
+			}
+			return nil
+		})})
+		r.warm()
+		const shards, run = 8, 256
+		var all []string
+		var handlers sync.WaitGroup
+		give := func(n int) {
+			ctx, cancel := context.WithCancel(r.ctx)
+			t.Cleanup(cancel)
+			ms := make([]*connector.Message, n)
+			for i := range ms {
+				ms[i] = r.message(strconv.Itoa(i))
+				all = append(all, ms[i].Position.String())
+			}
+			handlers.Go(func() {
+				for some := range slices.Chunk(ms, run) {
+					r.handOver(ctx, some...)
+				}
+			})
+		}
+		for range shards - 1 {
+			give(maxBacklog)
+		}
+		synctest.Wait()
+		before := r.Status()
+		// The last one to find room takes a run of its own, and those that have
+		// nothing in flight one event.
+		if ready := before.InFlight - before.Working; ready < maxBacklog || ready > maxBacklog+run+shards {
+			t.Errorf("%d wait for a worker, want %d to %d", ready, maxBacklog, maxBacklog+run+shards)
+		}
+		give(run)
+		synctest.Wait()
+		if r.Status().InFlight == before.InFlight {
+			t.Error("a shard that has nothing in flight found no room")
+		}
+		close(free)
+		handlers.Wait()
+		synctest.Wait()
+		for _, p := range all {
+			r.want(p, nil)
+		}
+	})
+}

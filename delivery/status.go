@@ -1,0 +1,134 @@
+package delivery
+
+import (
+	"sort"
+	"time"
+)
+
+// State is how an engine stands at one moment.
+type State struct {
+	InFlight int   // accepted and not settled
+	Bytes    int64 // of those
+	Working  int   // of those, being made, sent or stored now
+	Waiting  int   // of those, pausing before another try
+	// Held are the reasons for which events are held, the most frequent first,
+	// at most eight. Held is how a flow says that something outside needs a
+	// person.
+	Held []Hold
+	// Closed are the outputs whose gates are closed.
+	Closed []Closed
+	// LastError is the last thing that went wrong with an event, and when.
+	LastError   string
+	LastErrorAt time.Time
+	// Asked is the pause that the sink asked for, where one under way is longer
+	// than any of the flow's own, and AskedUntil when it ends.
+	Asked      time.Duration
+	AskedUntil time.Time
+	// Oldest is the age of the event that waits the longest to be settled, and
+	// OldestAt where it stands; 0 and "" when nothing is in flight.
+	Oldest   time.Duration
+	OldestAt string
+}
+
+// Closed is an output that tries one event at a time, and why.
+type Closed struct {
+	Output, Why string
+}
+
+// Hold is one reason and how many events it holds.
+type Hold struct {
+	Reason string
+	Events int
+	Since  time.Duration // the age of the oldest of them
+}
+
+const mostHolds = 8
+
+// failure is the last thing that went wrong.
+type failure struct {
+	err error
+	at  time.Time
+}
+
+// noteError remembers an error for Status. Called with the lock held.
+func (e *Engine) noteError(err error) {
+	if err != nil {
+		e.last = failure{err, time.Now()}
+	}
+}
+
+// asked is a pause that the sink asked for.
+type asked struct {
+	pause time.Duration
+	until time.Time
+	step  *step
+}
+
+// noteAsked remembers the pause that ends last. Called with the lock held.
+func (e *Engine) noteAsked(s *step, out outcome) {
+	until := time.Now().Add(out.delay)
+	if out.asked > 0 && (e.asked.step != s || until.After(e.asked.until)) {
+		e.asked = asked{out.asked, until, s}
+	}
+}
+
+// Status is cheap, safe for concurrent use and waits for nothing outside.
+func (e *Engine) Status() State {
+	now := time.Now()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	s := State{
+		InFlight: e.inFlight,
+		Bytes:    e.bytes,
+		Working:  e.transforming,
+		Waiting:  len(e.pauses),
+		Held:     e.holds(now),
+	}
+	v := e.version.Load()
+	v.steps(func(st *step) {
+		s.Working += st.working
+		if words := st.gate.words(); words != "" {
+			s.Closed = append(s.Closed, Closed{st.name(), words})
+		}
+	})
+	if e.last.err != nil {
+		s.LastError, s.LastErrorAt = e.last.err.Error(), e.last.at
+	}
+	if e.asked.until.After(now) && e.asked.step.version == v && len(e.pauses) > 0 {
+		s.Asked, s.AskedUntil = e.asked.pause, e.asked.until
+	}
+	for _, a := range e.assignments {
+		if en := a.oldest; en != nil && now.Sub(en.accepted) >= s.Oldest {
+			s.Oldest, s.OldestAt = now.Sub(en.accepted), en.m.Position.String()
+		}
+	}
+	return s
+}
+
+// holds groups the held events by reason.
+func (e *Engine) holds(now time.Time) []Hold {
+	if len(e.held) == 0 {
+		return nil
+	}
+	by := make(map[string]*Hold)
+	for t := range e.held {
+		h := by[t.held]
+		if h == nil {
+			h = &Hold{Reason: t.held}
+			by[t.held] = h
+		}
+		h.Events++
+		h.Since = max(h.Since, now.Sub(t.entry.accepted))
+	}
+	holds := make([]Hold, 0, len(by))
+	for _, h := range by {
+		holds = append(holds, *h)
+	}
+	sort.Slice(holds, func(i, j int) bool {
+		if holds[i].Events != holds[j].Events {
+			return holds[i].Events > holds[j].Events
+		}
+		return holds[i].Reason < holds[j].Reason
+	})
+	return holds[:min(len(holds), mostHolds)]
+}

@@ -1,0 +1,109 @@
+package delivery
+
+import (
+	"context"
+
+	"github.com/lsm/fiso/common/connector"
+)
+
+// version is a Version in use. Nothing in it changes but what counts its use,
+// and the state of its steps, with the engine's lock held.
+type version struct {
+	transformer Transformer
+	transform   step
+	outputs     []step
+	cost        cost          // of the transformer
+	users       int           // intakes, and tasks in workers' hands or in batches
+	retired     chan struct{} // made when the version is replaced, closed when users is 0
+}
+
+// step is where tasks are worked on: the transformer of a version, or an output.
+// It is guarded by the engine's lock.
+type step struct {
+	Handling
+	version *version
+	number  int     // 0: the transform
+	out     *Output // nil: the transform
+
+	ready   queue
+	gate    gate
+	gated   []*lane
+	working int // tasks in workers' hands or in batches
+	calls   int // workers at work here
+	limit   *pace
+
+	batches    connector.BatchSink // nil: one by one
+	batch      *Batch              // set with batches
+	collecting *batch
+	sealed     []*batch // full, for the next worker
+}
+
+func newVersion(cfg Config, v *Version, old *version) *version {
+	n := &version{transformer: v.Transformer, outputs: make([]step, len(v.Outputs))}
+	n.transform = step{Handling: v.Handling, version: n, limit: newPace(cfg.MaxInFlight)}
+	for i := range v.Outputs {
+		out := v.Outputs[i]
+		s := &n.outputs[i]
+		*s = step{Handling: out.Handling, version: n, number: i + 1, out: &out, gate: gate{stopAfter: out.StopTheLine, countOutages: out.CountOutages}}
+		if many, ok := out.Sink.(connector.BatchSink); ok && out.Batch != nil {
+			s.batches, s.batch = many, out.Batch.WithDefaults(cfg.MaxInFlight)
+		}
+		if s.limit = old.limitOf(out.Name); s.limit == nil {
+			s.limit = newPace(cfg.MaxInFlight)
+		}
+	}
+	return n
+}
+
+// limitOf is what was learned about the output of that name; nil: nothing.
+func (v *version) limitOf(name string) *pace {
+	if v == nil {
+		return nil
+	}
+	for i := range v.outputs {
+		if v.outputs[i].out.Name == name {
+			return v.outputs[i].limit
+		}
+	}
+	return nil
+}
+
+// steps calls do for each step.
+func (v *version) steps(do func(*step)) {
+	do(&v.transform)
+	for i := range v.outputs {
+		do(&v.outputs[i])
+	}
+}
+
+// use and release count what is being worked on by the version.
+func (v *version) use(n int) { v.users += n }
+
+func (v *version) release(n int) {
+	if v.users -= n; v.users == 0 && v.retired != nil {
+		close(v.retired)
+	}
+}
+
+// name is the output's, or "" for the transform.
+func (s *step) name() string {
+	if s.out == nil {
+		return ""
+	}
+	return s.out.Name
+}
+
+// joins reports whether all that a task lacks is a batch. Once its assignment is
+// over it lacks an end: workers hand back what they find not begun, and what
+// stands behind it in its lane must not be sent after all.
+func (s *step) joins(t *task) bool {
+	return s.batch != nil && t.letter == nil && !t.receipt && !t.single && !t.entry.in.over()
+}
+
+// callContext is the context of calls on one version. It outlives the assignment
+// by DrainTimeout, and the version's replacement too.
+type callContext struct {
+	version *version
+	ctx     context.Context
+	cancel  context.CancelFunc
+}

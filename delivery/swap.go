@@ -1,0 +1,120 @@
+package delivery
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// Swap puts v in the place of the current version while the source and its
+// assignments stay. Whatever is begun from now on is done by v. Messages that
+// wait, for a retry, for a dead letter queue or for a gate, start again on it at
+// once and from the start, but for deliveries that are done: an output of the
+// same name does not get the event again. Calls under way on the old version may
+// finish until DrainTimeout; what they do not finish, or fail at, is done again
+// by v, so no verdict of the old version becomes a dead letter after the swap.
+//
+// Swap returns nil when nobody uses the old version any more, and its sinks may
+// be closed. When ctx ends first, it returns an error; v is in force all the
+// same, and the old version's calls are cancelled but one did not return. It may
+// be called at any time, from any goroutine, while another Swap waits too.
+func (e *Engine) Swap(ctx context.Context, v *Version) error {
+	e.mu.Lock()
+	old := e.version.Load()
+	next := newVersion(e.cfg, v, old)
+	e.version.Store(next)
+	old.retired = make(chan struct{})
+	e.restart(old, next)
+	if old.users == 0 {
+		close(old.retired)
+	}
+	e.wakeWorkers()
+	e.mu.Unlock()
+	defer e.dropCalls(old)
+
+	drain := time.NewTimer(e.cfg.DrainTimeout)
+	defer drain.Stop()
+	select {
+	case <-old.retired:
+		return nil
+	case <-drain.C:
+	case <-ctx.Done():
+	}
+	e.cancelCalls(func(_ *assignment, of *version) bool { return of == old })
+	select {
+	case <-old.retired:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("the new version is in force, but calls of the old one have not returned: %w", ctx.Err())
+	}
+}
+
+// restart begins every entry anew on the next version, in the order in which
+// they were accepted. One with calls under way waits for them, and those of its
+// key behind it do, too.
+func (e *Engine) restart(old, next *version) {
+	e.pauses = nil
+	old.steps(func(s *step) {
+		for _, b := range s.sealed {
+			for _, t := range b.tasks {
+				t.entry.calls--
+			}
+			e.drop(b)
+		}
+		if s.collecting != nil {
+			e.drop(s.collecting)
+		}
+		s.ready, s.gated, s.sealed, s.collecting = queue{}, nil, nil, nil
+	})
+	for _, a := range e.assignments {
+		if a.ended {
+			continue
+		}
+		a.lanes = make([]laneTable, 1+len(next.outputs))
+		for en := a.oldest; en != nil; en = en.newer {
+			if en.mark {
+				continue
+			}
+			for t := range en.tasks() {
+				e.unhold(t)
+			}
+			t := &en.first
+			if en.calls > 0 {
+				t = new(task) // one of before may be in a worker's hands
+				en.redo = t
+			} else {
+				en.open.Store(1)
+				en.rest, en.redo = nil, nil
+			}
+			*t = task{entry: en}
+			e.enqueue(t, &next.transform)
+		}
+	}
+}
+
+// drop takes the tasks of a batch that is not sent out of what is being worked
+// on.
+func (e *Engine) drop(b *batch) {
+	n := len(b.tasks)
+	b.step.working -= n
+	b.step.version.users -= n
+	e.working -= n
+}
+
+// dropCalls lets go of a replaced version's call contexts.
+func (e *Engine) dropCalls(old *version) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, a := range e.assignments {
+		kept := a.calls[:0]
+		for _, c := range a.calls {
+			if c.version != old {
+				kept = append(kept, c)
+				continue
+			}
+			c.cancel()
+		}
+		clear(a.calls[len(kept):])
+		a.calls = kept
+	}
+}

@@ -1,0 +1,425 @@
+package delivery
+
+import (
+	"time"
+
+	"github.com/lsm/fiso/common/connector"
+)
+
+// work is a worker: it takes the next task or batch, does what is to be done,
+// and sees what follows. Nothing slow happens with the lock held.
+func (e *Engine) work() {
+	var routed []Routed // of the transform in hand
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.waking--
+	for {
+		t, b := e.next()
+		switch {
+		case b != nil:
+			e.mu.Unlock()
+			e.sendBatch(b)
+			e.mu.Lock()
+			b.step.calls--
+		case t != nil:
+			s := t.step
+			e.mu.Unlock()
+			var out outcome
+			out, routed = e.attempt(t, routed[:0])
+			e.mu.Lock()
+			s.calls--
+			if back := e.conclude(t, out, routed); back != nil {
+				e.mu.Unlock()
+				e.handBack([]*entry{back})
+				e.mu.Lock()
+				e.forget(back)
+			}
+			clear(routed)
+			e.readied = max(0, e.readied-1) // this one takes it
+			e.wakeWorkers()
+		default:
+			return
+		}
+	}
+}
+
+// next is the next task or batch. It waits for one, and returns neither when the
+// worker is to go.
+func (e *Engine) next() (*task, *batch) {
+	for {
+		if e.workers > e.maxWorkers() {
+			e.workers--
+			e.readied++ // the call that woke this one may have been for work
+			e.wakeWorkers()
+			return nil, nil
+		}
+		t, b := e.pick()
+		switch {
+		case t != nil || b != nil:
+			return t, b
+		case e.closed && e.inFlight == 0:
+			e.workers--
+			return nil, nil
+		case e.leaving > 0:
+			e.leaving--
+			e.workers--
+			return nil, nil
+		case e.sealIdle():
+			continue // what was sealed is the next work
+		default:
+			e.wakeSources()
+			e.version.Load().steps(func(s *step) {
+				if s.work() == 0 {
+					s.limit.idle()
+				}
+			})
+			e.parked++
+			e.wake.Wait()
+			e.waking--
+		}
+	}
+}
+
+// pick takes work from the steps in turn, so that a slow output holds up no
+// other.
+func (e *Engine) pick() (*task, *batch) {
+	v := e.version.Load()
+	n := len(v.outputs) + 1
+	for range n {
+		e.turn = (e.turn + 1) % n
+		s := &v.transform
+		if e.turn > 0 {
+			s = &v.outputs[e.turn-1]
+		}
+		for s.calls < s.limit.limit {
+			if len(s.sealed) > 0 {
+				s.calls++
+				return nil, e.unseal(s)
+			}
+			if s.ready.n == 0 || e.full(s) {
+				break
+			}
+			l := s.ready.pop()
+			e.resumeSources()
+			switch {
+			case !e.take(l):
+			case s.joins(l.head):
+				e.join(l) // there is nothing to do for it but that
+			default:
+				l.head.entry.calls++
+				s.calls++
+				return l.head, nil
+			}
+		}
+	}
+	return nil, nil
+}
+
+// full reports whether nothing more may begin at a step. An output that hangs
+// leaves the others as much as it has.
+func (e *Engine) full(s *step) bool {
+	return s.working >= e.cfg.MaxInFlight || e.working >= e.cfg.MaxInFlight*max(1, len(s.version.outputs))
+}
+
+// take begins work on a lane's head, or lets it wait for the gate.
+func (e *Engine) take(l *lane) bool {
+	t, s := l.head, l.step
+	if s.gate.passesOn(t) && len(s.gated) > 0 {
+		s.gate.left(t)
+		e.moveGateTo(s, 1)
+	}
+	if s.out != nil && !s.gate.lets(t) {
+		e.halt(l)
+		return false
+	}
+	if t.pauses == 0 {
+		s.gate.begins(t)
+	}
+	l.state = laneWorking
+	s.working++
+	e.working++
+	s.version.use(1)
+	t.call = t.entry.in.callsOn(s.version)
+	return true
+}
+
+// maxWorkers is how many workers are worth having.
+func (e *Engine) maxWorkers() int {
+	n := 0
+	e.version.Load().steps(func(s *step) { n += s.limit.limit })
+	return n
+}
+
+// work is how many tasks and batches wait for a worker.
+func (s *step) work() int { return s.ready.n + len(s.sealed) }
+
+// wakeWorkers sees to it that workers look for what has become ready since it
+// was last called, as far as more of them may work on it. A parked worker is
+// uncounted by whoever wakes it, so that two calls never mean the same one.
+func (e *Engine) wakeWorkers() {
+	if e.readied == 0 {
+		return
+	}
+	useful, behind := -e.waking, false
+	e.version.Load().steps(func(s *step) {
+		work, free := s.work(), max(0, s.limit.limit-s.calls)
+		useful += min(work, free)
+		behind = behind || work > free
+	})
+	n := min(e.readied, useful)
+	for e.readied = 0; n > 0; n-- {
+		switch {
+		case e.parked > 0:
+			e.parked--
+			e.fewest = min(e.fewest, e.parked)
+			e.wake.Signal()
+		case e.workers < e.maxWorkers():
+			e.workers++
+			e.others.Go(e.work)
+		default:
+			behind, n = true, 1
+			continue
+		}
+		e.waking++
+	}
+	if behind {
+		e.watchLimits()
+	}
+}
+
+// outcome is what an attempt came to.
+type outcome struct {
+	kind  kind
+	delay time.Duration // of a pause
+	held  string        // why it is held, during a pause; "": it is a retry
+	asked time.Duration // what the sink asked for, where it is long
+	err   error
+}
+
+type kind uint8
+
+const (
+	done        kind = iota // the task is over
+	delivered               // the task is over, and the sink took the event
+	transformed             // its events are to be delivered
+	again                   // it is to be worked on again, at once
+	store                   // its dead letter is to be stored
+	pause                   // it waits for a time
+	wait                    // it waits for the gate
+	unbegun                 // it was not begun, for its assignment is over
+)
+
+// conclude does what the attempt at a task calls for. It returns the task's entry
+// when it is to be handed back, and then forgotten.
+func (e *Engine) conclude(t *task, out outcome, routed []Routed) (back *entry) {
+	en, s, l := t.entry, t.step, t.lane
+	over := out.kind == done || out.kind == delivered
+	e.noteError(out.err)
+	s.working--
+	e.working--
+	s.limit.done()
+	s.version.release(1)
+	en.calls--
+	switch {
+	case en.in.ended:
+		e.unhold(t)
+		s.gate.left(t)
+	case s.version != e.version.Load():
+		e.concludeOld(t, over)
+	case over:
+		e.concludeGate(t, out)
+		e.leave(l)
+	case out.kind == transformed:
+		next := t.next
+		e.unhold(t)
+		e.deliver(en, routed)
+		l.head = next
+		e.advance(l)
+	case out.kind == again || out.kind == store:
+		s.ready.push(l)
+		e.readied++
+	case out.kind == pause:
+		e.hold(t, out.held)
+		e.noteAsked(s, out)
+		e.sleep(l, out.delay)
+		e.moveGate(s)
+	case out.kind == wait:
+		e.halt(l)
+		e.moveGate(s) // it may be open again, or lack a probe, by now
+	case out.kind == unbegun:
+		l.state = laneBlocked // until the assignment's end is dealt with
+	}
+	switch {
+	case en.calls > 0:
+	case en.open.Load() == 0:
+		e.forget(en)
+	case en.in.ended:
+		return en
+	}
+	return nil
+}
+
+// concludeOld is conclude for a task of a version that was replaced. What it
+// achieved counts; what it did not is void, and done again on the new version.
+func (e *Engine) concludeOld(t *task, over bool) {
+	en := t.entry
+	if over && t.step.out != nil {
+		en.achieved = append(en.achieved, achieved{t.step.out.Name, t.part})
+	}
+	if en.calls > 0 || en.open.Load() == 0 {
+		return
+	}
+	en.open.Store(1) // the transform on the new version
+	if t := en.redo; t.lane.head == t && t.lane.state == laneBlocked {
+		e.advance(t.lane)
+	}
+}
+
+// concludeGate tells the gate of a task that is over.
+func (e *Engine) concludeGate(t *task, out outcome) {
+	s := t.step
+	e.unhold(t)
+	if s.out == nil {
+		return
+	}
+	if out.kind == delivered && s.gate.delivered(t) {
+		e.logGate(s)
+	}
+	s.gate.left(t)
+	e.moveGate(s)
+}
+
+// halt lets a lane wait for the gate.
+func (e *Engine) halt(l *lane) {
+	s := l.step
+	l.state = laneGated
+	s.gated = append(s.gated, l)
+	e.hold(l.head, s.gate.why())
+}
+
+// moveGate readies the lanes that a gate has no more reason to hold: all when it
+// is open, the first when it lacks a probe.
+func (e *Engine) moveGate(s *step) {
+	switch {
+	case s.gate.state == gateOpen:
+		e.moveGateTo(s, len(s.gated))
+	case s.gate.probe == nil && len(s.gated) > 0:
+		e.moveGateTo(s, 1)
+	}
+}
+
+// moveGateTo readies the first n lanes that wait for a gate. The first becomes
+// the probe, where there is none.
+func (e *Engine) moveGateTo(s *step, n int) {
+	if n == 0 {
+		return
+	}
+	for _, l := range s.gated[:n] {
+		e.unhold(l.head)
+		s.gate.lets(l.head)
+		s.ready.push(l)
+		e.readied++
+	}
+	s.gated = append(s.gated[:0], s.gated[n:]...)
+}
+
+// removeGated takes out lanes for which gone holds.
+func (s *step) removeGated(gone func(*lane) bool) {
+	left := s.gated[:0]
+	for _, l := range s.gated {
+		if !gone(l) {
+			left = append(left, l)
+		}
+	}
+	clear(s.gated[len(left):])
+	s.gated = left
+}
+
+// hold marks a task as held for a reason, or as not held when it is "".
+func (e *Engine) hold(t *task, reason string) {
+	if (t.held == "") == (reason == "") {
+		t.held = reason
+		return
+	}
+	t.held = reason
+	if reason == "" {
+		delete(e.held, t)
+	} else {
+		e.held[t] = struct{}{}
+	}
+	e.logHeld(t, reason)
+	e.cfg.Observer.Held(len(e.held))
+}
+
+func (e *Engine) unhold(t *task) { e.hold(t, "") }
+
+// gravity orders the ways in which deliveries end: a message counts as the
+// gravest of them.
+var gravity = []Status{Filtered, Unrouted, Delivered, Dropped, DeadLettered}
+
+// finish ends a task for good. The last one of its entry settles the message.
+// Called without the lock, before the entry leaves the accounts.
+func (e *Engine) finish(t *task, s Status, now time.Time) {
+	en := t.entry
+	if t.step.out != nil {
+		e.cfg.Observer.Ended(t.step.out.Name, s, 1)
+	}
+	if whole, last := en.finish(s); last {
+		en.m.Settle(nil)
+		endSpan(en.span, t.letter, whole)
+		e.cfg.Observer.Settled(whole, 1)
+		e.cfg.Observer.Took(PhaseTotal, now.Sub(en.accepted), 1)
+	}
+}
+
+// finish counts a task as done, and reports whether it was the last, and how the
+// whole ended.
+func (en *entry) finish(s Status) (whole Status, last bool) {
+	rank := int32(0)
+	for int(rank) < len(gravity)-1 && gravity[rank] != s {
+		rank++
+	}
+	for seen := en.gravest.Load(); seen < rank && !en.gravest.CompareAndSwap(seen, rank); seen = en.gravest.Load() { //nolint:revive // the loop is the work
+	}
+	if en.open.Add(-1) > 0 {
+		return "", false
+	}
+	return gravity[en.gravest.Load()], true
+}
+
+// handBack settles entries as interrupted. Called without the lock.
+func (e *Engine) handBack(ens []*entry) {
+	if len(ens) == 0 {
+		return
+	}
+	ms := make([]*connector.Message, len(ens))
+	for i, en := range ens {
+		ms[i] = en.m
+	}
+	connector.SettleAll(ms, connector.ErrInterrupted)
+	for _, en := range ens {
+		endSpan(en.span, nil, Interrupted)
+	}
+	e.cfg.Observer.Settled(Interrupted, len(ens))
+	e.tookTotal(ens, time.Now())
+}
+
+// tookTotal tells how long entries took, those that were accepted together at
+// once.
+func (e *Engine) tookTotal(ens []*entry, now time.Time) {
+	first := 0
+	for i, en := range ens {
+		if en.accepted != ens[first].accepted {
+			e.cfg.Observer.Took(PhaseTotal, now.Sub(ens[first].accepted), i-first)
+			first = i
+		}
+	}
+	e.cfg.Observer.Took(PhaseTotal, now.Sub(ens[first].accepted), len(ens)-first)
+}
+
+// settledAs counts messages that ended, if there are any.
+func (e *Engine) settledAs(s Status, n int) {
+	if n > 0 {
+		e.cfg.Observer.Settled(s, n)
+	}
+}
