@@ -81,14 +81,14 @@ func (o *Outputs) Close(ctx context.Context) error {
 	return err
 }
 
-// Stage is everything behind the source, for an engine.
-func (b *Blueprint) Stage(o *Outputs) *engine.Stage {
+// Version is everything behind the source, for an engine.
+func (b *Blueprint) Version(o *Outputs) *delivery.Version {
 	e := b.Flow.ErrorHandling
-	return &engine.Stage{
-		Processor: b.process, Sink: o.Sink, SinkName: b.Flow.SinkName(), DeadLetter: o.Letters,
-		Retry: b.retry(), MaxRetries: e.MaxRetries, OnExhausted: e.OnExhausted,
+	handling := delivery.Handling{DeadLetter: o.Letters, Retry: b.retry(), MaxRetries: e.MaxRetries, OnExhausted: e.OnExhausted}
+	return &delivery.Version{Transformer: b.process, Handling: handling, Outputs: []delivery.Output{{
+		Name: b.Flow.SinkName(), Sink: o.Sink, Handling: handling,
 		StopTheLine: e.StopTheLine.Consecutive, Batch: b.batches(),
-	}
+	}}}
 }
 
 func (b *Blueprint) retry() backoff.Policy {
@@ -97,15 +97,15 @@ func (b *Blueprint) retry() backoff.Policy {
 }
 
 // batches is when a batch is sent; nil for a sink that takes events one by one.
-func (b *Blueprint) batches() *engine.Batch {
+func (b *Blueprint) batches() *delivery.Batch {
 	if asked := b.Flow.Delivery.Batch; asked != nil {
-		return &engine.Batch{MaxEvents: asked.MaxEvents, MaxBytes: int64(asked.MaxBytes), MaxWait: asked.MaxWait}
+		return &delivery.Batch{MaxEvents: asked.MaxEvents, MaxBytes: int64(asked.MaxBytes), MaxWait: asked.MaxWait}
 	}
 	return b.sink.gathers()
 }
 
 // Engine is the configuration of the flow's engine, without those who watch it.
-func (b *Blueprint) Engine() engine.Config {
+func (b *Blueprint) Engine() delivery.Config {
 	d := b.Flow.Delivery
-	return engine.Config{Flow: b.Flow.Name, Ordering: d.Ordering, MaxInFlight: d.MaxInFlight, DrainTimeout: d.DrainTimeout}
+	return delivery.Config{Name: b.Flow.Name, Ordering: d.Ordering, MaxInFlight: d.MaxInFlight, DrainTimeout: d.DrainTimeout}
 }

@@ -44,9 +44,9 @@ func (c *httpSink) batches() bool            { return c.Mode == fisohttp.ModeBat
 func (c *httpSink) writesJSON() bool         { return c.Mode != fisohttp.ModeBinary }
 func (c *httpSink) compile(*spec.Flow) error { return nil }
 
-func (c *httpSink) gathers() *engine.Batch {
+func (c *httpSink) gathers() *delivery.Batch {
 	if c.batches() {
-		return &engine.Batch{}
+		return &delivery.Batch{}
 	}
 	return nil
 }

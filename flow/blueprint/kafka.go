@@ -68,8 +68,8 @@ func (c *kafkaSink) writesJSON() bool { return c.Mode == kafka.ModeStructured }
 // engine costs a worker once, and half of the CPU an event. Two of 500 fill the
 // usual delivery.maxInFlight: one is collected while the other is on its way,
 // and nothing waits for company when nothing is.
-func (c *kafkaSink) gathers() *engine.Batch {
-	return &engine.Batch{MaxEvents: 500, MaxWait: 4 * time.Millisecond, Eager: true}
+func (c *kafkaSink) gathers() *delivery.Batch {
+	return &delivery.Batch{MaxEvents: 500, MaxWait: 4 * time.Millisecond, Eager: true}
 }
 
 // maxHops is how many Kafka sinks an event may pass. Flows in one directory that

@@ -270,18 +270,18 @@ func TestStage_gathersABatchUnlessToldOtherwise(t *testing.T) {
 	const kafkaOut = "sink: {type: kafka, config: {brokers: b, topic: t}}\n"
 	for _, tc := range []struct {
 		name, text string
-		want       *engine.Batch
+		want       *delivery.Batch
 	}{
-		{"kafka", kafkaOut, &engine.Batch{MaxEvents: 500, MaxWait: 4 * time.Millisecond, Eager: true}},
-		{"stdout", out, &engine.Batch{MaxWait: time.Millisecond, Eager: true}},
-		{"http in batch mode", "sink: {type: http, config: {url: 'http://x/', mode: batch}}\n", &engine.Batch{}},
+		{"kafka", kafkaOut, &delivery.Batch{MaxEvents: 500, MaxWait: 4 * time.Millisecond, Eager: true}},
+		{"stdout", out, &delivery.Batch{MaxWait: time.Millisecond, Eager: true}},
+		{"http in batch mode", "sink: {type: http, config: {url: 'http://x/', mode: batch}}\n", &delivery.Batch{}},
 		{"http", "sink: {type: http, config: {url: 'http://x/'}}\n", nil},
-		{"told", kafkaOut + "delivery: {batch: {maxEvents: 3, maxWait: 1s}}\n", &engine.Batch{MaxEvents: 3, MaxBytes: 1 << 20, MaxWait: time.Second}},
-		{"told, to stdout", out + "delivery: {batch: {maxEvents: 3}}\n", &engine.Batch{MaxEvents: 3, MaxBytes: 1 << 20, MaxWait: 50 * time.Millisecond}},
+		{"told", kafkaOut + "delivery: {batch: {maxEvents: 3, maxWait: 1s}}\n", &delivery.Batch{MaxEvents: 3, MaxBytes: 1 << 20, MaxWait: time.Second}},
+		{"told, to stdout", out + "delivery: {batch: {maxEvents: 3}}\n", &delivery.Batch{MaxEvents: 3, MaxBytes: 1 << 20, MaxWait: 50 * time.Millisecond}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			b := parsed(t, "name: a\n"+kafkaIn+tc.text)
-			got := b.Stage(&Outputs{}).Batch
+			got := b.Version(&Outputs{}).Outputs[0].Batch
 			if (got == nil) != (tc.want == nil) || got != nil && *got != *tc.want {
 				t.Errorf("batch %+v, want %+v", got, tc.want)
 			}
@@ -306,11 +306,11 @@ func TestBuild_everyTypeOfTheRegistry(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		st := b.Stage(o)
-		if st.Processor == nil || st.Sink == nil || st.StopTheLine != 20 || st.Retry.Max != 30*time.Second {
-			t.Errorf("stage = %+v", st)
+		v := b.Version(o)
+		if out := v.Outputs[0]; v.Transformer == nil || out.Sink == nil || out.StopTheLine != 20 || out.Retry.Max != 30*time.Second {
+			t.Errorf("version = %+v", v)
 		}
-		if c := b.Engine(); c.Flow != "a" || c.MaxInFlight != 1024 || c.Ordering != "key" {
+		if c := b.Engine(); c.Name != "a" || c.MaxInFlight != 1024 || c.Ordering != "key" {
 			t.Errorf("engine = %+v", c)
 		}
 		if err := o.Close(t.Context()); err != nil {

@@ -27,8 +27,8 @@ func (c *stdoutSink) compile(*spec.Flow) error { return nil }
 
 // A write of its own costs an event more than all else that this sink does.
 // Nobody who looks at a terminal sees the wait.
-func (c *stdoutSink) gathers() *engine.Batch {
-	return &engine.Batch{MaxWait: time.Millisecond, Eager: true}
+func (c *stdoutSink) gathers() *delivery.Batch {
+	return &delivery.Batch{MaxWait: time.Millisecond, Eager: true}
 }
 
 func (c *stdoutSink) build(env Env) (connector.Sink, error) { return stdout.New(env.Stdout), nil }

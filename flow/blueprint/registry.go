@@ -48,7 +48,7 @@ type sink interface {
 	// gathers is when a batch for it is full though the flow does not ask for
 	// batches, with the engine's defaults for what is 0; nil: it takes events
 	// one by one.
-	gathers() *engine.Batch
+	gathers() *delivery.Batch
 	// writesJSON reports whether events go out in the JSON format, where their
 	// data has to be what it says.
 	writesJSON() bool

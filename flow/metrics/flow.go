@@ -10,11 +10,11 @@ import (
 	"github.com/lsm/fiso/delivery/fault"
 )
 
-// Flow counts for one flow, as an engine.Observer. Every counter was looked up
+// Flow counts for one flow, as a delivery.Observer. Every counter was looked up
 // by its labels when the Flow was made, so that an event costs none of that.
 type Flow struct {
-	settled         map[engine.Status]prometheus.Counter
-	took            map[engine.Phase]*series
+	settled         map[delivery.Status]prometheus.Counter
+	took            map[delivery.Phase]*series
 	transformErrors map[fault.Code]prometheus.Counter
 	otherErrors     prometheus.Counter
 	deadLetters     prometheus.Counter
@@ -26,8 +26,8 @@ type Flow struct {
 }
 
 var (
-	statuses = []engine.Status{engine.Delivered, engine.Filtered, engine.DeadLettered, engine.Dropped, engine.Interrupted}
-	phases   = []engine.Phase{engine.PhaseTransform, engine.PhaseSink, engine.PhaseTotal}
+	statuses = []delivery.Status{delivery.Delivered, delivery.Filtered, delivery.DeadLettered, delivery.Dropped, delivery.Interrupted}
+	phases   = []delivery.Phase{delivery.PhaseTransform, delivery.PhaseSink, delivery.PhaseTotal}
 	codes    = []fault.Code{
 		fault.DecodeFailed, fault.SchemaMismatch, fault.TransformFailed, fault.TransformTimeout, fault.OutputTooLarge,
 		fault.InterceptorFailed,
@@ -43,8 +43,8 @@ func (m *Metrics) Flow(name string) *Flow {
 		return f
 	}
 	f := &Flow{
-		settled:         map[engine.Status]prometheus.Counter{},
-		took:            map[engine.Phase]*series{},
+		settled:         map[delivery.Status]prometheus.Counter{},
+		took:            map[delivery.Phase]*series{},
 		transformErrors: map[fault.Code]prometheus.Counter{},
 		otherErrors:     m.transformErrors.WithLabelValues(name, "OTHER"),
 		deadLetters:     m.deadLetters.WithLabelValues(name),
@@ -68,14 +68,14 @@ func (m *Metrics) Flow(name string) *Flow {
 }
 
 // Settled counts n events that ended.
-func (f *Flow) Settled(s engine.Status, n int) {
+func (f *Flow) Settled(s delivery.Status, n int) {
 	if c := f.settled[s]; c != nil {
 		c.Add(float64(n))
 	}
 }
 
 // Took notes how long a phase took, n times.
-func (f *Flow) Took(p engine.Phase, d time.Duration, n int) {
+func (f *Flow) Took(p delivery.Phase, d time.Duration, n int) {
 	if s := f.took[p]; s != nil {
 		s.observe(d, n)
 	}
@@ -90,8 +90,11 @@ func (f *Flow) TransformError(code fault.Code) {
 	f.otherErrors.Inc()
 }
 
+// Ended is not counted yet.
+func (f *Flow) Ended(string, delivery.Status, int) {}
+
 // SinkError counts a try that the sink did not take.
-func (f *Flow) SinkError(connector.Class) { f.sinkErrors.Inc() }
+func (f *Flow) SinkError(string, connector.Class) { f.sinkErrors.Inc() }
 
 // Retry counts an event that is to be tried again.
 func (f *Flow) Retry() { f.retries.Inc() }

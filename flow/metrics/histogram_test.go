@@ -27,7 +27,7 @@ func TestTook_isExposedAsPrometheusOwnHistogramWould(t *testing.T) {
 	theirs.MustRegister(vec)
 	f := m.Flow("orders")
 	for _, d := range []time.Duration{0, 1, 10 * time.Microsecond, 10*time.Microsecond + 1, 3 * time.Millisecond, time.Minute, time.Hour} {
-		f.Took(engine.PhaseSink, d, 3)
+		f.Took(delivery.PhaseSink, d, 3)
 		for range 3 {
 			vec.WithLabelValues("orders", "sink").Observe(d.Seconds())
 		}
@@ -54,7 +54,7 @@ func TestTook_isExposedOnceItMoves(t *testing.T) {
 	if n := series(); n != 0 {
 		t.Errorf("%d series at rest", n)
 	}
-	f.Took(engine.PhaseSink, time.Hour, 1) // beyond the last bucket, too
+	f.Took(delivery.PhaseSink, time.Hour, 1) // beyond the last bucket, too
 	if n := series(); n != 1 {
 		t.Errorf("%d series, want one", n)
 	}
@@ -83,7 +83,7 @@ func TestTook_losesNothingFromManyGoroutines(t *testing.T) {
 	for range 8 {
 		all.Go(func() {
 			for range 1000 {
-				f.Took(engine.PhaseTotal, time.Millisecond, 2)
+				f.Took(delivery.PhaseTotal, time.Millisecond, 2)
 			}
 		})
 	}
@@ -115,6 +115,6 @@ func BenchmarkTook(b *testing.B) {
 	}
 	f := m.Flow("orders")
 	for b.Loop() {
-		f.Took(engine.PhaseTransform, time.Microsecond, 1)
+		f.Took(delivery.PhaseTransform, time.Microsecond, 1)
 	}
 }

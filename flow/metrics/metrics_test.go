@@ -42,7 +42,7 @@ func TestFlow_movesEveryCounter(t *testing.T) {
 	}
 	f.TransformError(fault.TransformTimeout)
 	f.TransformError("SOMETHING_NEW")
-	f.SinkError(connector.Temporary)
+	f.SinkError("s", connector.Temporary)
 	f.Retry()
 	f.DeadLetter(fault.SinkRejected)
 	f.DeadLetterError()
@@ -77,16 +77,16 @@ fiso_flow_events_total{flow="orders",status="interrupted"} 1
 
 func TestMetrics_goOnAcrossReloadsAndRemoval(t *testing.T) {
 	m, reg := made(t)
-	m.Flow("orders").Settled(engine.Delivered, 1)
-	m.Flow("orders").Settled(engine.Delivered, 1)
+	m.Flow("orders").Settled(delivery.Delivered, 1)
+	m.Flow("orders").Settled(delivery.Delivered, 1)
 	m.Reloaded("orders", true)
 	m.Reloaded("orders", false)
 	m.Valid("orders", true)
 	m.Valid("gone", false)
-	m.Flow("gone").Settled(engine.Delivered, 1)
+	m.Flow("gone").Settled(delivery.Delivered, 1)
 	m.Flow("gone").Held(1)
 	m.Forget("gone")
-	m.Flow("gone").Settled(engine.Delivered, 1)
+	m.Flow("gone").Settled(delivery.Delivered, 1)
 	shows(t, reg, `# HELP fiso_flow_config_valid 1 when the flow's file is valid as it stands, 0 when an older version of it runs on.
 # TYPE fiso_flow_config_valid gauge
 fiso_flow_config_valid{flow="orders"} 1
@@ -100,7 +100,7 @@ fiso_flow_held_events{flow="gone"} 0
 fiso_flow_held_events{flow="orders"} 0
 `, "fiso_flow_config_valid", "fiso_flow_reloads_total", "fiso_flow_held_events")
 	for _, name := range []string{"orders", "gone"} {
-		if n := testutil.ToFloat64(m.events.WithLabelValues(name, string(engine.Delivered))); n != 2 {
+		if n := testutil.ToFloat64(m.events.WithLabelValues(name, string(delivery.Delivered))); n != 2 {
 			t.Errorf("%s: %v delivered", name, n)
 		}
 	}
@@ -155,8 +155,8 @@ func TestFlow_allocatesNothingAnEvent(t *testing.T) {
 	m, _ := made(t)
 	f := m.Flow("orders")
 	if n := testing.AllocsPerRun(100, func() {
-		f.Settled(engine.Delivered, 1)
-		f.Took(engine.PhaseTotal, time.Millisecond, 3)
+		f.Settled(delivery.Delivered, 1)
+		f.Took(delivery.PhaseTotal, time.Millisecond, 3)
 		f.Held(0)
 	}); n != 0 {
 		t.Errorf("%v allocations an event", n)

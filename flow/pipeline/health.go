@@ -33,15 +33,15 @@ func (h *health) begin(now time.Time) {
 // ready while its source has a problem, while events are held, while the line
 // is stopped, before its first partition, and when a partition has lag but no
 // progress. Not ready means that a person should look: it stops nothing.
-func (h *health) judge(now time.Time, src connector.Status, eng engine.State) supervisor.Status {
+func (h *health) judge(now time.Time, src connector.Status, eng delivery.State) supervisor.Status {
 	var problems []string
 	if src.Problem != "" {
 		problems = append(problems, "source: "+src.Problem)
 	} else if h.starting(now, len(src.Partitions) > 0) {
 		problems = append(problems, "starting: no partition is assigned yet")
 	}
-	if eng.Line != "" {
-		problems = append(problems, eng.Line)
+	for _, c := range eng.Closed {
+		problems = append(problems, c.Why)
 	}
 	for _, held := range eng.Held {
 		problems = append(problems, fmt.Sprintf("%s held for %v: %s", events(held.Events), rounded(held.Since), held.Reason))
@@ -50,7 +50,7 @@ func (h *health) judge(now time.Time, src connector.Status, eng engine.State) su
 	s := supervisor.Status{Problem: strings.Join(problems, "; "), Unreached: !h.reach(src), Notes: src.Notes}
 	if eng.Asked > 0 {
 		s.Notes = append(s.Notes[:len(s.Notes):len(s.Notes)], fmt.Sprintf("the sink asked for a pause of %v (Retry-After, of which at most %v is kept): the next try is at %s",
-			eng.Asked, engine.LongestAsked, eng.AskedUntil.UTC().Format(time.RFC3339)))
+			eng.Asked, delivery.LongestAsked, eng.AskedUntil.UTC().Format(time.RFC3339)))
 	}
 	if eng.LastError != "" {
 		s.Notes = append(s.Notes[:len(s.Notes):len(s.Notes)], fmt.Sprintf("last error, %s: %s", eng.LastErrorAt.UTC().Format(time.RFC3339), eng.LastError))

@@ -26,23 +26,23 @@ func TestHealth_saysWhyAFlowIsNotReady(t *testing.T) {
 		name string
 		h    *health
 		src  connector.Status
-		eng  engine.State
+		eng  delivery.State
 		want string // "" for ready
 		note string
 	}{
-		{"it works", &health{broker: true}, connector.Status{Partitions: good}, engine.State{}, "", ""},
-		{"the source has a problem", &health{broker: true}, connector.Status{Problem: "broker b:9092: connection refused"}, engine.State{}, "source: broker b:9092: connection refused", ""},
-		{"no partition yet", &health{broker: true, began: now.Add(-time.Second)}, connector.Status{}, engine.State{}, "starting: no partition is assigned yet", ""},
-		{"no partition for this member", &health{broker: true, began: now.Add(-time.Minute)}, connector.Status{}, engine.State{}, "", ""},
-		{"it had one, and waits for another", &health{broker: true, assigned: true, began: now}, connector.Status{}, engine.State{}, "", ""},
-		{"no broker has partitions", &health{began: now}, connector.Status{}, engine.State{}, "", ""},
-		{"the line is stopped", &health{}, connector.Status{}, engine.State{Line: "the line is stopped: 401"}, "the line is stopped: 401", ""},
-		{"dead letters are refused", &health{}, connector.Status{}, engine.State{Held: []engine.Hold{{Reason: "too large", Events: 1, Since: 61400 * time.Millisecond}, {Reason: "away", Events: 2, Since: 12 * time.Millisecond}}},
+		{"it works", &health{broker: true}, connector.Status{Partitions: good}, delivery.State{}, "", ""},
+		{"the source has a problem", &health{broker: true}, connector.Status{Problem: "broker b:9092: connection refused"}, delivery.State{}, "source: broker b:9092: connection refused", ""},
+		{"no partition yet", &health{broker: true, began: now.Add(-time.Second)}, connector.Status{}, delivery.State{}, "starting: no partition is assigned yet", ""},
+		{"no partition for this member", &health{broker: true, began: now.Add(-time.Minute)}, connector.Status{}, delivery.State{}, "", ""},
+		{"it had one, and waits for another", &health{broker: true, assigned: true, began: now}, connector.Status{}, delivery.State{}, "", ""},
+		{"no broker has partitions", &health{began: now}, connector.Status{}, delivery.State{}, "", ""},
+		{"the line is stopped", &health{}, connector.Status{}, delivery.State{Closed: []delivery.Closed{{Why: "the line is stopped: 401"}}}, "the line is stopped: 401", ""},
+		{"dead letters are refused", &health{}, connector.Status{}, delivery.State{Held: []delivery.Hold{{Reason: "too large", Events: 1, Since: 61400 * time.Millisecond}, {Reason: "away", Events: 2, Since: 12 * time.Millisecond}}},
 			"1 event held for 1m1s: too large; 2 events held for 12ms: away", ""},
-		{"lag without progress", &health{}, connector.Status{Partitions: stuck(1)}, engine.State{}, "no progress on orders/0 for 3m0s, with 1 event behind", ""},
-		{"many of those", &health{}, connector.Status{Partitions: stuck(9)}, engine.State{}, "and on 4 more partitions", ""},
-		{"a gap", &health{}, connector.Status{Notes: []string{"a gap"}}, engine.State{LastError: "boom", LastErrorAt: now}, "", "a gap|last error, 2026-01-02T03:04:05Z: boom"},
-		{"a long pause", &health{}, connector.Status{}, engine.State{Asked: 24 * time.Hour, AskedUntil: now}, "",
+		{"lag without progress", &health{}, connector.Status{Partitions: stuck(1)}, delivery.State{}, "no progress on orders/0 for 3m0s, with 1 event behind", ""},
+		{"many of those", &health{}, connector.Status{Partitions: stuck(9)}, delivery.State{}, "and on 4 more partitions", ""},
+		{"a gap", &health{}, connector.Status{Notes: []string{"a gap"}}, delivery.State{LastError: "boom", LastErrorAt: now}, "", "a gap|last error, 2026-01-02T03:04:05Z: boom"},
+		{"a long pause", &health{}, connector.Status{}, delivery.State{Asked: 24 * time.Hour, AskedUntil: now}, "",
 			"the sink asked for a pause of 24h0m0s (Retry-After, of which at most 1h0m0s is kept): the next try is at 2026-01-02T03:04:05Z"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

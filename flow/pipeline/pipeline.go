@@ -26,7 +26,7 @@ type Pipeline struct {
 	manyTopics bool
 	log        *slog.Logger
 	source     connector.Source
-	engine     *engine.Engine
+	engine     *delivery.Engine
 	health     health
 
 	mu      sync.Mutex // guards what Swap replaces
@@ -64,7 +64,7 @@ func (l *Loader) build(b *blueprint.Blueprint) (*Pipeline, error) {
 	}
 	return &Pipeline{
 		loader: l, name: b.Name(), manyTopics: b.ManyTopics(), log: env.Logger,
-		source: source, engine: engine.New(cfg, b.Stage(outputs)), outputs: outputs,
+		source: source, engine: delivery.New(cfg, b.Version(outputs)), outputs: outputs,
 		health: health{broker: b.Broker(), stall: l.o.Stall, first: l.o.FirstAssignment},
 	}, nil
 }
@@ -121,7 +121,7 @@ func (p *Pipeline) swap(ctx context.Context, next *definition) error {
 		return err
 	}
 	old := p.outputs
-	if err := p.engine.Swap(ctx, next.Stage(outputs)); err != nil {
+	if err := p.engine.Swap(ctx, next.Version(outputs)); err != nil {
 		// The new stage is in force all the same; only the old one's calls
 		// hang, and closing below ends them.
 		p.log.Warn("calls to the replaced sink do not return", "error", err)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/delivery"
 	"github.com/lsm/fiso/delivery/fault"
 )
 
@@ -72,6 +73,16 @@ func (p *Pipeline) Process(ctx context.Context, m *connector.Message) (*cloudeve
 	v.release()
 	p.pool.Put(v)
 	return e, err
+}
+
+// Transform is delivery.Transformer's: the event that Process makes, for the
+// only output.
+func (p *Pipeline) Transform(ctx context.Context, m *connector.Message, into []delivery.Routed) ([]delivery.Routed, error) {
+	e, err := p.Process(ctx, m)
+	if err == nil && e != nil {
+		into = append(into, delivery.Routed{Event: e})
+	}
+	return into, err
 }
 
 // Trace is what happened to one message on its way, for a person to see.
