@@ -24,15 +24,12 @@ func (e *Engine) attempt(t *task, into []Routed) (outcome, []Routed) {
 		return e.complete(t, time.Now()), into
 	case t.letter != nil:
 		return e.store(t), into
+	case t.err != nil:
+		return e.storeNow(t, e.giveUp(t, codeOf(t.err), t.err)), into
 	case t.step.out != nil:
 		return e.storeNow(t, e.send(t)), into
-	case t.err != nil:
-		err := t.err
-		t.err = nil
-		return e.storeNow(t, e.transformFailed(t, err)), into
 	}
-	out, into := e.attemptTransform(t, into)
-	return e.storeNow(t, out), into
+	return e.attemptTransform(t, into)
 }
 
 // storeNow goes on with the dead letter that an outcome calls for.
@@ -61,8 +58,19 @@ func (e *Engine) attemptTransform(t *task, into []Routed) (outcome, []Routed) {
 	if en.span == nil {
 		en.span = e.startSpan(en.m, into, begun)
 	}
-	if err != nil {
-		return e.transformFailed(t, err), into
+	switch {
+	case err == nil:
+	case e.void(t.call, t):
+		return outcome{kind: again}, into
+	case holds(err):
+		return e.pause(t, "the transform waits for what it needs: "+err.Error(), err), into
+	default:
+		e.cfg.Observer.TransformError(codeOf(err))
+		if t.step.OnExhausted == ExhaustedBlock {
+			return e.giveUp(t, codeOf(err), err), into
+		}
+		t.err = err
+		return outcome{kind: transformed, err: err}, into
 	}
 	into = slices.DeleteFunc(into, func(r Routed) bool {
 		return slices.Contains(en.achieved, achieved{v.outputs[r.Output].out.Name, r.Part})
@@ -82,20 +90,18 @@ func (e *Engine) void(ctx context.Context, t *task) bool {
 	return ctx.Err() != nil || e.version.Load() != t.step.version
 }
 
-// transformFailed is what follows when a message became no event.
-func (e *Engine) transformFailed(t *task, err error) outcome {
-	code := fault.CodeOf(err)
-	if e.void(t.call, t) {
-		return outcome{kind: again}
+// holds reports whether an error of the transform says nothing of the message.
+func holds(err error) bool {
+	class := connector.ClassOf(err)
+	return fault.CodeOf(err) == "" && (class == connector.Unavailable || class == connector.Blocked)
+}
+
+// codeOf is the code of an error of the transform.
+func codeOf(err error) fault.Code {
+	if code := fault.CodeOf(err); code != "" {
+		return code
 	}
-	if code == "" {
-		if class := connector.ClassOf(err); class == connector.Unavailable || class == connector.Blocked {
-			return e.pause(t, "the transform waits for what it needs: "+err.Error(), err)
-		}
-		code = fault.TransformFailed
-	}
-	e.cfg.Observer.TransformError(code)
-	return e.giveUp(t, code, err)
+	return fault.TransformFailed
 }
 
 // send delivers an event by itself.
@@ -118,7 +124,8 @@ func (e *Engine) verdict(ctx context.Context, t *task, err error, now time.Time)
 		return outcome{kind: again}
 	}
 	if _, ok := errors.AsType[*cloudevent.EncodeError](err); ok {
-		return e.transformFailed(t, fault.New(fault.DecodeFailed, err)) // nothing was sent: the event itself is at fault
+		e.cfg.Observer.TransformError(fault.DecodeFailed)
+		return e.giveUp(t, fault.DecodeFailed, err) // nothing was sent: the event itself is at fault
 	}
 	class := connector.ClassOf(err)
 	if class == connector.Interrupted {
@@ -166,7 +173,7 @@ func (e *Engine) failed(t *task, class connector.Class, err error) (counts bool)
 
 // giveUp is what follows when an event has failed for good.
 func (e *Engine) giveUp(t *task, code fault.Code, err error) outcome {
-	if t.step.OnExhausted == ExhaustedBlock {
+	if t.handling().OnExhausted == ExhaustedBlock {
 		return e.pause(t, fmt.Sprintf("%s, and the flow blocks on failures: %v", code, err), err)
 	}
 	switch e.permit(t, code, err) {
@@ -175,14 +182,14 @@ func (e *Engine) giveUp(t *task, code fault.Code, err error) outcome {
 	case waits:
 		return outcome{kind: wait, err: err}
 	}
-	if t.step.OnExhausted == ExhaustedDrop {
+	if t.handling().OnExhausted == ExhaustedDrop {
 		e.logGivenUp(t, "event dropped", code, err)
 		e.finish(t, Dropped, time.Now())
 		return outcome{kind: done, err: err}
 	}
 	t.letter = &deadletter.Letter{
 		Message: t.entry.m, Code: code, Reason: err.Error(), Retries: t.retries,
-		FailedAt: time.Now(), Flow: e.cfg.Name, Sink: t.step.name(),
+		FailedAt: time.Now(), Flow: e.cfg.Name, Sink: t.sink(),
 	}
 	return outcome{kind: store, err: err}
 }
@@ -233,7 +240,7 @@ func (e *Engine) store(t *task) outcome {
 // complete ends a task whose event was delivered, or has a dead letter that is stored;
 // where there is to be a receipt, once that is handed out.
 func (e *Engine) complete(t *task, now time.Time) outcome {
-	if t.step.out != nil && t.step.out.Receipt != nil {
+	if t.err == nil && t.step.out.Receipt != nil {
 		t.receipt = true
 		switch err := e.callReceipt(t); {
 		case err == nil:
@@ -267,10 +274,10 @@ func (e *Engine) pause(t *task, held string, err error) outcome {
 		least = shortestHold
 	}
 	asked := connector.RetryAfter(err)
-	delay := max(t.step.Retry.Delay(t.pauses), min(asked, LongestAsked), least)
+	delay := max(t.handling().Retry.Delay(t.pauses), min(asked, LongestAsked), least)
 	e.cfg.Observer.Retry()
 	e.logRetry(t, delay, err)
-	if asked <= t.step.Retry.Max {
+	if asked <= t.handling().Retry.Max {
 		asked = 0 // no longer than the flow's owner expects
 	} else {
 		e.logAsked(t, asked, delay, err)
@@ -316,12 +323,12 @@ func (e *Engine) callWriter(t *task) (err error) {
 			err = e.panicked(t.context(t.call), t.entry.m, "dead letter writer", r)
 		}
 	}()
-	if t.step.DeadLetter == nil {
+	if t.handling().DeadLetter == nil {
 		return errNoDeadLetter
 	}
 	ctx, cancel := context.WithTimeout(t.call, storePatience)
 	defer cancel()
-	return t.step.DeadLetter.Write(ctx, t.letter)
+	return t.handling().DeadLetter.Write(ctx, t.letter)
 }
 
 func (e *Engine) callReceipt(t *task) (err error) {

@@ -38,7 +38,7 @@ const awayAfter = 3
 // without a probe becomes the probe. Dead letters and receipts always pass: they
 // do not go to the destination.
 func (g *gate) lets(t *task) bool {
-	if g.state == gateOpen || t.letter != nil || t.receipt {
+	if g.state == gateOpen || t.letter != nil || t.receipt || t.err != nil {
 		return true
 	}
 	if g.probe == nil {

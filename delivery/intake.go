@@ -226,11 +226,19 @@ func (e *Engine) enter(in *intake, m *accepted, before *entry) {
 	more := grown(m.routed, m.size)
 	en.size += more
 	e.bytes += more
+	waits := e.laneFor(en, &v.transform) != nil // behind one that waits for its transform
 	switch {
+	case m.err != nil && (holds(m.err) || v.transform.OnExhausted == ExhaustedBlock):
+		e.enqueue(t, &v.transform) // it is transformed again
 	case m.err != nil:
-		t.err = m.err
-		e.enqueue(t, &v.transform)
-	case e.laneFor(en, &v.transform) != nil: // behind one that waits for its transform
+		e.cfg.Observer.TransformError(codeOf(m.err))
+		e.noteError(m.err)
+		if t.err = m.err; waits {
+			e.enqueue(t, &v.transform)
+		} else {
+			e.bury(t)
+		}
+	case waits:
 		t.made = append([]Routed(nil), m.routed...)
 		e.enqueue(t, &v.transform)
 	default:

@@ -65,7 +65,7 @@ type task struct {
 	event *cloudevent.Event // to be delivered
 	part  int
 	made  []Routed // transformed before its turn
-	err   error    // of the transform, not judged yet
+	err   error    // of the transform: the message becomes a dead letter
 
 	letter  *deadletter.Letter // given up, to be stored
 	receipt bool               // done, but for its receipt

@@ -69,6 +69,16 @@ func (e *Engine) deliver(en *entry, routed []Routed) {
 	}
 }
 
+// bury puts a message that became no event into the lane of its key at the first
+// output, so that dead letters of a key are in order, too. Called with the lock
+// held.
+func (e *Engine) bury(t *task) {
+	en := t.entry
+	en.redo = nil
+	en.first = task{entry: en, err: t.err}
+	e.enqueue(&en.first, &e.version.Load().outputs[0])
+}
+
 // leave takes the head that is done out of its lane, and goes on with the next.
 func (e *Engine) leave(l *lane) {
 	l.head = l.head.next
@@ -79,10 +89,14 @@ func (e *Engine) leave(l *lane) {
 // batch is all it lacks, and else to a worker. What was transformed before its
 // turn is delivered now. Called with the lock held.
 func (e *Engine) advance(l *lane) {
-	for l.head != nil && (l.head.entry == nil || l.head.made != nil) {
+	for l.head != nil && (l.head.entry == nil || l.step.out == nil && (l.head.made != nil || l.head.err != nil)) {
 		t := l.head
 		l.head = t.next
-		if t.entry != nil { // else its entry is done
+		switch {
+		case t.entry == nil: // it is done
+		case t.err != nil:
+			e.bury(t)
+		default:
 			e.deliver(t.entry, t.made)
 		}
 	}

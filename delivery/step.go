@@ -93,11 +93,27 @@ func (s *step) name() string {
 	return s.out.Name
 }
 
+// handling is what follows a failure of the task.
+func (t *task) handling() *Handling {
+	if t.err != nil {
+		return &t.step.version.transform.Handling
+	}
+	return &t.step.Handling
+}
+
+// sink is the name of the output that failed; "" where the transform did.
+func (t *task) sink() string {
+	if t.err != nil {
+		return ""
+	}
+	return t.step.name()
+}
+
 // joins reports whether all that a task lacks is a batch. Once its assignment is
 // over it lacks an end: workers hand back what they find not begun, and what
 // stands behind it in its lane must not be sent after all.
 func (s *step) joins(t *task) bool {
-	return s.batch != nil && t.letter == nil && !t.receipt && !t.single && !t.entry.in.over()
+	return s.batch != nil && t.letter == nil && t.err == nil && !t.receipt && !t.single && !t.entry.in.over()
 }
 
 // callContext is the context of calls on one version. It outlives the assignment

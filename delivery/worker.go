@@ -232,7 +232,11 @@ func (e *Engine) conclude(t *task, out outcome, routed []Routed) (back *entry) {
 	case out.kind == transformed:
 		next := t.next
 		e.unhold(t)
-		e.deliver(en, routed)
+		if t.err != nil {
+			e.bury(t)
+		} else {
+			e.deliver(en, routed)
+		}
 		l.head = next
 		e.advance(l)
 	case out.kind == again || out.kind == store:
@@ -361,7 +365,7 @@ var gravity = []Status{Filtered, Unrouted, Delivered, Dropped, DeadLettered}
 // Called without the lock, before the entry leaves the accounts.
 func (e *Engine) finish(t *task, s Status, now time.Time) {
 	en := t.entry
-	if t.step.out != nil {
+	if t.err == nil && t.step.out != nil {
 		e.cfg.Observer.Ended(t.step.out.Name, s, 1)
 	}
 	if whole, last := en.finish(s); last {
