@@ -126,12 +126,12 @@ func (e *Engine) end(a *assignment) []*entry {
 	})
 	var back []*entry
 	for en := a.oldest; en != nil; en = en.newer {
+		e.abandon(en)
 		if en.calls == 0 && !en.mark {
 			back = append(back, en)
 		}
 	}
 	for _, en := range back {
-		e.abandon(en)
 		e.discount(en)
 	}
 	if a.inFlight == 0 && len(back) == 0 {
@@ -151,8 +151,8 @@ func (e *Engine) letGo(a *assignment) {
 	close(a.empty)
 }
 
-// abandon takes an entry that leaves undelivered out of what its tasks are known
-// by.
+// abandon lets go of what an entry's tasks are known by, none of which begins any
+// more.
 func (e *Engine) abandon(en *entry) {
 	for t := range en.tasks() {
 		e.unhold(t)

@@ -69,6 +69,7 @@ type task struct {
 
 	letter  *deadletter.Letter // given up, to be stored
 	receipt bool               // done, but for its receipt
+	over    bool               // done, and its entry is not
 	retries int                // counted against MaxRetries
 	pauses  int                // since it began; each is longer than the last
 	answers uint64             // of the destination when it last failed, see gate

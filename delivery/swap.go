@@ -77,6 +77,10 @@ func (e *Engine) restart(old, next *version) {
 			}
 			for t := range en.tasks() {
 				e.unhold(t)
+				if t.over && t.step.out != nil {
+					t.over = false
+					en.achieved = append(en.achieved, achieved{t.step.out.Name, t.part})
+				}
 			}
 			t := &en.first
 			if en.calls > 0 {

@@ -227,6 +227,7 @@ func (e *Engine) conclude(t *task, out outcome, routed []Routed) (back *entry) {
 	case s.version != e.version.Load():
 		e.concludeOld(t, over)
 	case over:
+		t.over = true
 		e.concludeGate(t, out)
 		e.leave(l)
 	case out.kind == transformed:
