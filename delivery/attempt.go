@@ -127,6 +127,9 @@ func (e *Engine) verdict(ctx context.Context, t *task, err error, now time.Time)
 		e.cfg.Observer.TransformError(fault.DecodeFailed)
 		return e.giveUp(t, fault.DecodeFailed, err) // nothing was sent: the event itself is at fault
 	}
+	if errors.Is(err, connector.ErrInterrupted) {
+		return e.pause(t, "", err) // the sink did not try it
+	}
 	class := connector.ClassOf(err)
 	if class == connector.Interrupted {
 		class = connector.Temporary // by somebody else: our call goes on

@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
@@ -136,16 +137,21 @@ func (e *Engine) sendBatch(b *batch) {
 		return
 	}
 	outs := make([]outcome, len(b.tasks))
-	single := len(b.tasks) > 1 && allPermanent(errs) && b.ctx.Err() == nil
+	// Which of its events the sink cannot bear is unknown where it refused all: a
+	// bad one must not take its neighbours along, now or by its retries.
+	whole := len(b.tasks) > 1 && allFailed(errs) && b.ctx.Err() == nil
+	single := whole && allPermanent(errs)
 	for i, t := range b.tasks {
 		if single {
 			t.single = true
 			outs[i] = outcome{kind: again, err: errs[i]}
 			continue
 		}
+		before := t.retries
 		if outs[i] = e.verdict(b.ctx, t, errOf(errs, i), now); outs[i].kind == store {
 			outs[i].kind = again // by a worker of its own
 		}
+		t.single = t.single || whole && t.retries > before
 	}
 	e.concludeAll(b, outs)
 }
@@ -213,9 +219,12 @@ func (b *batch) cancelIfCut() {
 	}
 }
 
-// allPermanent says that a batch was refused as a whole. Which of its events
-// the sink cannot bear is then unknown, and a bad one must not take its
-// neighbours with it.
+// allFailed reports whether no event of a batch was delivered.
+func allFailed(errs []error) bool {
+	return len(errs) > 0 && !slices.Contains(errs, nil)
+}
+
+// allPermanent reports whether all events of a batch were refused for good.
 func allPermanent(errs []error) bool {
 	for _, err := range errs {
 		if err == nil || connector.ClassOf(err) != connector.Permanent {

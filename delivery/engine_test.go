@@ -219,7 +219,7 @@ func TestProcess_waitsForWhatIsUnavailable(t *testing.T) {
 		down.Store(true)
 		r := start(t, Config{}, Stage{Processor: processorFunc(func(ctx context.Context, m *connector.Message) (*cloudevent.Event, error) {
 			if down.Load() {
-				return nil, connector.AsUnavailable(errors.New("registry: 503"))
+				return nil, connector.AsUnavailable(errors.New("registry: 503"), 0)
 			}
 			return asIs(ctx, m)
 		})})
@@ -249,7 +249,7 @@ func TestSink_errorsAreTreatedByTheirClass(t *testing.T) {
 		{"permanent is never retried", connector.AsPermanent(errBoom), 99, 1, 0, fault.SinkRejected},
 		// U1: nothing was sent, and no other try is of use.
 		{"an event that cannot be written", fmt.Errorf("send: %w", &cloudevent.EncodeError{Err: errBoom}), 99, 1, 0, fault.DecodeFailed},
-		{"unavailable does not count", connector.AsUnavailable(errBoom), 20, 21, 20 * time.Second, ""},
+		{"unavailable does not count", connector.AsUnavailable(errBoom, 0), 20, 21, 20 * time.Second, ""},
 		{"a longer Retry-After is honoured", connector.AsTemporary(errBoom, time.Minute), 1, 2, time.Minute, ""},
 		{"a shorter one does not hurry us", connector.AsTemporary(errBoom, time.Millisecond), 1, 2, time.Second, ""},
 		{"one of years is bounded", connector.AsTemporary(errBoom, 1e6*time.Hour), 1, 2, time.Hour, ""},
@@ -400,7 +400,7 @@ func TestRetry_aPolicyWithoutDelayIsNoBusyLoop(t *testing.T) {
 			Retry: backoff.Policy{Kind: "constant", Max: 1},
 			Sink: sinkFunc(func(context.Context, *cloudevent.Event) error {
 				tries++
-				return connector.AsUnavailable(errBoom)
+				return connector.AsUnavailable(errBoom, 0)
 			}),
 		})
 		r.give(r.ctx, "k")

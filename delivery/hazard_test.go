@@ -369,7 +369,7 @@ func TestF9_aHeldDeadLetterIsHandedBackWithItsAssignment(t *testing.T) {
 func TestF13_aSwapTakesUpWhatTheOldSinkFails(t *testing.T) {
 	for name, old := range map[string]Stage{
 		"in backoff":      {MaxRetries: 99, Sink: sinkFunc(func(context.Context, *cloudevent.Event) error { return errBoom })},
-		"unavailable":     {Sink: sinkFunc(func(context.Context, *cloudevent.Event) error { return connector.AsUnavailable(errBoom) })},
+		"unavailable":     {Sink: sinkFunc(func(context.Context, *cloudevent.Event) error { return connector.AsUnavailable(errBoom, 0) })},
 		"blocked":         {OnExhausted: ExhaustedBlock, Sink: sinkFunc(func(context.Context, *cloudevent.Event) error { return connector.AsPermanent(errBoom) })},
 		"no dead letters": {OnExhausted: ExhaustedDLQ, Sink: sinkFunc(func(context.Context, *cloudevent.Event) error { return connector.AsPermanent(errBoom) })},
 		"collecting":      {Batch: &Batch{MaxWait: time.Hour}, Sink: batchFunc(func(context.Context, []*cloudevent.Event) []error { return nil })},

@@ -169,7 +169,7 @@ func (w *world) disturb(e *Engine) {
 	case 5:
 		w.mu.Lock()
 		err := []error{
-			connector.AsUnavailable(errors.New("connection refused")),
+			connector.AsUnavailable(errors.New("connection refused"), 0),
 			connector.AsPermanent(errors.New("401")),
 			errors.New("timeout"),
 		}[w.IntN(3)]

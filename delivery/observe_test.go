@@ -146,7 +146,7 @@ func TestLog_saysWhatAPersonNeedsAndNoMore(t *testing.T) {
 				return connector.AsPermanent(errBoom)
 			case "away":
 				if down.Load() {
-					return connector.AsUnavailable(errDown)
+					return connector.AsUnavailable(errDown, 0)
 				}
 			}
 			return nil

@@ -240,11 +240,11 @@ func (s manySink) answer(p *manyPart, err error) error {
 	case err != nil:
 		return err
 	case w.away[s.output]:
-		return connector.AsUnavailable(errors.New("connection refused"))
+		return connector.AsUnavailable(errors.New("connection refused"), 0)
 	case p.poison:
 		return connector.AsPermanent(errors.New("422"))
 	case p.breaks && !w.healed: // for ever, it would hold what has nothing beside it, as an outage does
-		return connector.AsUnavailable(errors.New("connection reset"))
+		return connector.AsUnavailable(errors.New("connection reset"), 0)
 	case p.fails > 0:
 		p.fails--
 		return connector.AsTemporary(errors.New("500"), 0)

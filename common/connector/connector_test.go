@@ -25,7 +25,7 @@ func TestClassOf_theOutermostMarkCounts(t *testing.T) {
 		{"unmarked is temporary", cause, Temporary, 0},
 		{"nil is temporary", nil, Temporary, 0},
 		{"permanent", AsPermanent(cause), Permanent, 0},
-		{"unavailable", AsUnavailable(cause), Unavailable, 0},
+		{"unavailable", AsUnavailable(cause, 0), Unavailable, 0},
 		{"temporary with a delay", AsTemporary(cause, 7*time.Second), Temporary, 7 * time.Second},
 		{"a negative delay is none", AsTemporary(cause, -time.Second), Temporary, 0},
 		{"interrupted", ErrInterrupted, Interrupted, 0},
@@ -37,7 +37,7 @@ func TestClassOf_theOutermostMarkCounts(t *testing.T) {
 		{"wrapped", fmt.Errorf("send: %w", AsPermanent(cause)), Permanent, 0},
 		{"wrapped with a delay", fmt.Errorf("send: %w", AsTemporary(cause, time.Minute)), Temporary, time.Minute},
 		{"wrapped cancel", fmt.Errorf("send: %w", context.Canceled), Interrupted, 0},
-		{"joined", errors.Join(cause, AsUnavailable(cause)), Unavailable, 0},
+		{"joined", errors.Join(cause, AsUnavailable(cause, 0)), Unavailable, 0},
 		{"the outer mark", AsPermanent(fmt.Errorf("give up: %w", AsTemporary(cause, time.Minute))), Permanent, 0},
 		{"a mark over a cancel", AsTemporary(context.Canceled, 0), Temporary, 0},
 	} {
@@ -55,7 +55,7 @@ func TestClassOf_theOutermostMarkCounts(t *testing.T) {
 func TestMarks_keepTheCauseItsWordsAndNil(t *testing.T) {
 	cause := errors.New("boom")
 	for name, mark := range map[string]func(error) error{
-		"AsPermanent": AsPermanent, "AsUnavailable": AsUnavailable,
+		"AsPermanent": AsPermanent, "AsBlocked": AsBlocked,
 		"AsTemporary": func(err error) error { return AsTemporary(err, time.Second) },
 	} {
 		if err := mark(nil); err != nil {
@@ -69,7 +69,7 @@ func TestMarks_keepTheCauseItsWordsAndNil(t *testing.T) {
 
 func TestClass_hasANameForLogs(t *testing.T) {
 	for class, want := range map[Class]string{
-		Temporary: "temporary", Permanent: "permanent", Unavailable: "unavailable", Interrupted: "interrupted", Class(99): "temporary",
+		Temporary: "temporary", Permanent: "permanent", Unavailable: "unavailable", Blocked: "blocked", Interrupted: "interrupted", Class(99): "temporary",
 	} {
 		if got := class.String(); got != want {
 			t.Errorf("%d is %q, want %q", class, got, want)

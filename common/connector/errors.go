@@ -66,9 +66,11 @@ func (e *classified) Unwrap() error { return e.err }
 // AsPermanent marks err as permanent. A nil err stays nil.
 func AsPermanent(err error) error { return mark(err, Permanent, 0) }
 
-// AsUnavailable marks err as an outage of the whole destination. A nil err
-// stays nil.
-func AsUnavailable(err error) error { return mark(err, Unavailable, 0) }
+// AsUnavailable marks err as one that may be an outage of the destination, with
+// the delay it asked for (0: it asked for none). A nil err stays nil.
+func AsUnavailable(err error, retryAfter time.Duration) error {
+	return mark(err, Unavailable, max(retryAfter, 0))
+}
 
 // AsBlocked marks err as one that says nothing of the event. A nil err stays nil.
 func AsBlocked(err error) error { return mark(err, Blocked, 0) }

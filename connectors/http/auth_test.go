@@ -75,7 +75,7 @@ func TestSink_followsARotatedToken(t *testing.T) {
 	eventually(t, "the new token is used", func() bool { return token() == "Bearer the second" })
 }
 
-func TestSink_withoutItsCredentialIsUnavailable(t *testing.T) {
+func TestSink_withoutItsCredentialIsBlocked(t *testing.T) {
 	p := newPeer(t, says(okAnswer))
 	for name, secret := range map[string]config.Secret{
 		"no file":    config.SecretFile(filepath.Join(t.TempDir(), "none")),
@@ -87,7 +87,7 @@ func TestSink_withoutItsCredentialIsUnavailable(t *testing.T) {
 			cfg.Auth = SinkAuth{Type: "bearer", Token: secret}
 			s := newSink(t, cfg)
 			err := s.Send(t.Context(), order("1"))
-			wantClass(t, err, connector.Unavailable)
+			wantClass(t, err, connector.Blocked)
 			if strings.Contains(err.Error(), "canary") {
 				t.Errorf("text is %q", err)
 			}

@@ -81,7 +81,7 @@ func (s *Sink) sendSingly(ctx context.Context, events []*cloudevent.Event) []err
 		}
 		rest := err // the context ended, or the sink was closed: that holds for all
 		if connector.ClassOf(err) != connector.Interrupted && !errors.Is(err, connector.ErrClosed) {
-			rest = connector.AsUnavailable(fmt.Errorf("%s: not sent, because an event before it failed", s.target.name))
+			rest = fmt.Errorf("%s: not sent, because an event before it failed: %w", s.target.name, connector.ErrInterrupted)
 		}
 		for j := i + 1; j < len(events); j++ {
 			errs[j] = rest

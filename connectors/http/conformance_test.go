@@ -110,7 +110,7 @@ func (d *destination) take(w nethttp.ResponseWriter, r *nethttp.Request, body []
 func TestSink_conforms(t *testing.T) {
 	for _, mode := range []string{ModeStructured, ModeBinary, ModeBatch} {
 		t.Run(mode, func(t *testing.T) {
-			features := connectortest.Features{Batch: true, Temporary: true, Permanent: true, RetryAfter: true, Reconnects: true}
+			features := connectortest.Features{Batch: true, Temporary: true, Permanent: true, Unavailable: true, RetryAfter: true, Reconnects: true}
 			connectortest.RunSink(t, features, func(t testing.TB) connectortest.SinkHarness { return sinkHarness(t, mode) })
 		})
 	}
@@ -138,9 +138,8 @@ func sinkHarness(t testing.TB, mode string) connectortest.SinkHarness {
 		Fail: func(_ testing.TB, class connector.Class, n int, after time.Duration) {
 			d.mu.Lock()
 			defer d.mu.Unlock()
-			if d.fail, d.status, d.after = n, 503, ""; class == connector.Permanent {
-				d.status = 400
-			}
+			d.fail, d.after = n, ""
+			d.status = map[connector.Class]int{connector.Temporary: 500, connector.Permanent: 400, connector.Unavailable: 503}[class]
 			if after > 0 {
 				d.after = after.String()
 				d.after = strings.TrimSuffix(d.after, "s")

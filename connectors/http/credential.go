@@ -39,7 +39,7 @@ func newCredential(a SinkAuth) credential {
 }
 
 // reveal is the secret now. Its failure is about the sink, not about the event
-// in hand, and so it is of the class unavailable.
+// in hand, and so it is of the class blocked.
 func (c *credential) reveal() (string, error) {
 	if c.kind == authNone || c.kind == "" {
 		return "", nil
@@ -53,7 +53,7 @@ func (c *credential) reveal() (string, error) {
 		err = errors.New("the secret holds a line break or another control character")
 	}
 	if err != nil {
-		return "", connector.AsUnavailable(fmt.Errorf("credential (auth.type %s): %w", c.kind, err))
+		return "", connector.AsBlocked(fmt.Errorf("credential (auth.type %s): %w", c.kind, err))
 	}
 	return value, nil
 }

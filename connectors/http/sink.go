@@ -197,8 +197,8 @@ func (s *Sink) judge(a *answer, secret string) error {
 	return s.verdicts.classified(err, string(a.retryAfter))
 }
 
-// transportError puts a failure without an answer in words. It is temporary,
-// or an interruption when ctx was cancelled.
+// transportError puts a failure without an answer in words. The destination may
+// be away; or it is an interruption, when ctx was cancelled.
 func (s *Sink) transportError(ctx context.Context, err error) error {
 	if ctxErr := ctx.Err(); ctxErr != nil {
 		return fmt.Errorf("%s: %w", s.target.name, ctxErr)
@@ -206,7 +206,7 @@ func (s *Sink) transportError(ctx context.Context, err error) error {
 	if s.pool.isClosed() {
 		return fmt.Errorf("%s: %w", s.target.name, connector.ErrClosed)
 	}
-	return connector.AsTemporary(fmt.Errorf("%s: %w", s.target.name, err), 0)
+	return connector.AsUnavailable(fmt.Errorf("%s: %w", s.target.name, err), 0)
 }
 
 // begin counts a call in, unless the sink is closed.

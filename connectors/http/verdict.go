@@ -18,7 +18,8 @@ type verdict uint8
 
 const (
 	delivered verdict = iota
-	temporary         // try again, after Retry-After where the answer has it
+	temporary         // a verdict on this event: try again, after Retry-After where the answer has it
+	away              // none: the destination may be away, or busy; try again likewise
 	permanent         // this event will never be taken
 )
 
@@ -67,7 +68,9 @@ func newVerdicts(retryOn, rejectOn []Statuses) (*verdicts, error) {
 		switch {
 		case status/100 == 2:
 			t[status] = delivered
-		case status/100 == 5, status/100 == 0, status == 408, status == 425, status == 429:
+		case status == 429, status == 502, status == 503, status == 504:
+			t[status] = away
+		case status/100 == 5, status/100 == 0, status == 408, status == 425:
 			t[status] = temporary
 		default:
 			t[status] = permanent
@@ -79,7 +82,7 @@ func newVerdicts(retryOn, rejectOn []Statuses) (*verdicts, error) {
 			faults = append(faults, config.Fault(fmt.Sprintf("retryOn[%d]", i), "%v is not within 300 to 599", s))
 			continue
 		}
-		t.set(s, temporary)
+		t.retry(s)
 	}
 	for i, s := range rejectOn {
 		key := fmt.Sprintf("rejectOn[%d]", i)
@@ -94,6 +97,15 @@ func newVerdicts(retryOn, rejectOn []Statuses) (*verdicts, error) {
 		t.set(s, permanent)
 	}
 	return t, errors.Join(faults...)
+}
+
+// retry makes what would be refused temporary.
+func (t *verdicts) retry(s Statuses) {
+	for status := s.From; status <= s.To; status++ {
+		if t[status] == permanent {
+			t[status] = temporary
+		}
+	}
 }
 
 func (t *verdicts) set(s Statuses, v verdict) {
@@ -131,8 +143,12 @@ func newStatusError(target string, status int, detail string) *StatusError {
 
 // classified marks an error by the verdict on its status.
 func (t *verdicts) classified(err *StatusError, retryAfter string) error {
-	if t.of(err.Status) == temporary {
+	switch t.of(err.Status) {
+	case temporary:
 		return connector.AsTemporary(err, parseRetryAfter(retryAfter))
+	case away:
+		return connector.AsUnavailable(err, parseRetryAfter(retryAfter))
+	default:
+		return connector.AsPermanent(err)
 	}
-	return connector.AsPermanent(err)
 }

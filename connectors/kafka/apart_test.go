@@ -293,7 +293,7 @@ func TestSink_recordsWrittenApartHaveTheirDeadline(t *testing.T) {
 	})
 	s := newTestSink(t, c, func(cfg *SinkConfig) { cfg.Linger, cfg.DeliveryTimeout = 20*time.Millisecond, time.Second })
 	for i, err := range s.SendBatch(t.Context(), events(4)) {
-		if connector.ClassOf(err) != connector.Unavailable || !errors.Is(err, errUndelivered) {
+		if connector.ClassOf(err) != connector.Blocked || !errors.Is(err, errUndelivered) {
 			t.Errorf("record %d: %v, class %v", i, err, connector.ClassOf(err))
 		}
 	}

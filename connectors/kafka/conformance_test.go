@@ -115,7 +115,7 @@ func sinkHarness(t testing.TB) connectortest.SinkHarness {
 			switch class {
 			case connector.Permanent:
 				err, n = kerr.InvalidRecord, 2*n // the batch, and then the record alone
-			case connector.Unavailable:
+			case connector.Blocked:
 				err = kerr.TopicAuthorizationFailed
 			}
 			c.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: "t", Err: err, Count: n})
@@ -151,7 +151,7 @@ func eventOf(t testing.TB, r *kgo.Record) *cloudevent.Event {
 }
 
 func TestSink_conforms(t *testing.T) {
-	connectortest.RunSink(t, connectortest.Features{Batch: true, Temporary: true, Unavailable: true, Reconnects: true}, sinkHarness)
+	connectortest.RunSink(t, connectortest.Features{Batch: true, Temporary: true, Blocked: true, Reconnects: true}, sinkHarness)
 }
 
 // The broker refuses a whole batch of ours or none of it, so that one event is

@@ -29,9 +29,10 @@ var permanent = []error{
 	kerr.InvalidTimestamp, kerr.UnsupportedForMessageFormat,
 }
 
-// unavailable are the answers that would meet any record: rights, credentials,
-// a topic or cluster that is not there.
-var unavailable = []error{
+// blocked are the answers that say nothing of the record: rights, credentials, a
+// topic or cluster that is not there. They never count against it: other
+// partitions of a topic may be well while the one that it goes to has no leader.
+var blocked = []error{
 	kerr.SaslAuthenticationFailed, kerr.IllegalSaslState, kerr.UnsupportedSaslMechanism,
 	kerr.TopicAuthorizationFailed, kerr.GroupAuthorizationFailed, kerr.ClusterAuthorizationFailed,
 	kerr.TransactionalIDAuthorizationFailed, kerr.SecurityDisabled,
@@ -52,13 +53,13 @@ func classify(topic string, err error) error {
 	case errors.Is(err, kerr.MessageTooLarge), errors.Is(err, kerr.RecordListTooLarge):
 		return connector.AsPermanent(fmt.Errorf("write to topic %s: %w: raise max.message.bytes of the topic or make the record smaller: %w", topic, ErrTooLarge, err))
 	case errors.Is(err, kerr.UnknownTopicOrPartition), errors.Is(err, ErrNoTopic):
-		return connector.AsUnavailable(fmt.Errorf("%w: create topic %s, or check its name: %w", ErrNoTopic, topic, err))
+		return connector.AsBlocked(fmt.Errorf("%w: create topic %s, or check its name: %w", ErrNoTopic, topic, err))
 	case errors.Is(err, kgo.ErrClientClosed), errors.Is(err, connector.ErrClosed):
-		return connector.AsUnavailable(fmt.Errorf("write to topic %s: %w", topic, connector.ErrClosed))
+		return connector.AsBlocked(fmt.Errorf("write to topic %s: %w", topic, connector.ErrClosed))
 	case isAny(err, permanent):
 		return connector.AsPermanent(fmt.Errorf("write to topic %s: %w", topic, explain(err)))
-	case isAny(err, unavailable), unreachable(err):
-		return connector.AsUnavailable(fmt.Errorf("write to topic %s: %w", topic, explain(err)))
+	case isAny(err, blocked), unreachable(err):
+		return connector.AsBlocked(fmt.Errorf("write to topic %s: %w", topic, explain(err)))
 	default:
 		// Temporary, or an interruption, which its own cause tells.
 		return fmt.Errorf("write to topic %s: %w", topic, err)

@@ -129,7 +129,7 @@ func TestProducer_aMissingTopic(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{})
 	p := newTestProducer(t, c, ProducerOptions{})
 	err := p.Produce(t.Context(), Record{Topic: "t", Value: []byte("x")})
-	if !errors.Is(err, ErrNoTopic) || connector.ClassOf(err) != connector.Unavailable || !strings.Contains(err.Error(), "create topic t") {
+	if !errors.Is(err, ErrNoTopic) || connector.ClassOf(err) != connector.Blocked || !strings.Contains(err.Error(), "create topic t") {
 		t.Errorf("missing topic: %v, class %v", err, connector.ClassOf(err))
 	}
 	creating := newTestProducer(t, c, ProducerOptions{CreateTopics: true})
@@ -149,12 +149,12 @@ func TestProducer_aTopicThatCannotBeCreated(t *testing.T) {
 	c.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.CreateTopics}, Err: kerr.PolicyViolation, Topic: "t"})
 	p := newTestProducer(t, c, ProducerOptions{CreateTopics: true})
 	err := p.Produce(t.Context(), Record{Topic: "t"})
-	if connector.ClassOf(err) != connector.Unavailable || !errors.Is(err, kerr.PolicyViolation) {
+	if connector.ClassOf(err) != connector.Blocked || !errors.Is(err, kerr.PolicyViolation) {
 		t.Errorf("%v, class %v", err, connector.ClassOf(err))
 	}
 	c.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Metadata}, Err: kerr.TopicAuthorizationFailed, Topic: "t", Count: -1})
 	err = p.Produce(t.Context(), Record{Topic: "t"})
-	if connector.ClassOf(err) != connector.Unavailable || !strings.Contains(err.Error(), "grant") {
+	if connector.ClassOf(err) != connector.Blocked || !strings.Contains(err.Error(), "grant") {
 		t.Errorf("%v, class %v", err, connector.ClassOf(err))
 	}
 }

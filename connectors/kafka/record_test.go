@@ -245,7 +245,7 @@ func TestSink_aBatchThatNoBrokerTakesFailsInTime(t *testing.T) {
 		t.Fatalf("%d errors", len(errs))
 	}
 	for i, err := range errs {
-		if connector.ClassOf(err) != connector.Unavailable || !strings.Contains(err.Error(), "no broker took the record within 1s") {
+		if connector.ClassOf(err) != connector.Blocked || !strings.Contains(err.Error(), "no broker took the record within 1s") {
 			t.Errorf("event %d: %v, class %v", i, err, connector.ClassOf(err))
 		}
 	}

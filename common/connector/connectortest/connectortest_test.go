@@ -16,7 +16,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 var everything = connectortest.Features{
 	Guarantees: connector.Guarantees{Orders: true, Redelivers: true},
 	Keys:       true, Partitions: true, Concurrent: true, Answers: true, Reports: true,
-	Batch: true, Temporary: true, Permanent: true, Unavailable: true, RetryAfter: true, Reconnects: true,
+	Batch: true, Temporary: true, Permanent: true, Unavailable: true, Blocked: true, RetryAfter: true, Reconnects: true,
 }
 
 // timing is short for a connector that is to fail, and long for one that is to

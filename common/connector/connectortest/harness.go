@@ -34,9 +34,9 @@ type Features struct {
 
 	// Batch: the sink is a connector.BatchSink with a result for each event.
 	Batch bool
-	// Temporary, Permanent and Unavailable: the destination can fail in that
+	// Temporary, Permanent, Unavailable and Blocked: the destination can fail in that
 	// way, and the error says so by its class.
-	Temporary, Permanent, Unavailable bool
+	Temporary, Permanent, Unavailable, Blocked bool
 	// RetryAfter: a delay that the destination asks for is in the error.
 	RetryAfter bool
 
@@ -118,7 +118,7 @@ type SinkHarness struct {
 	Received func(t testing.TB) []*cloudevent.Event
 	// Fail makes the next n calls fail so that their error has that class.
 	// With retryAfter > 0 the destination asks for that delay. For Temporary,
-	// Permanent, Unavailable and RetryAfter.
+	// Permanent, Unavailable, Blocked and RetryAfter.
 	Fail func(t testing.TB, class connector.Class, n int, retryAfter time.Duration)
 	// Reject makes the destination refuse the event of that id for good, also
 	// within a batch. For Batch together with Permanent.

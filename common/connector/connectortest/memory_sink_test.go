@@ -72,7 +72,9 @@ func (d *shelf) failure(class connector.Class, after time.Duration) error {
 	case connector.Permanent:
 		return connector.AsPermanent(err)
 	case connector.Unavailable:
-		return connector.AsUnavailable(err)
+		return connector.AsUnavailable(err, 0)
+	case connector.Blocked:
+		return connector.AsBlocked(err)
 	default:
 		if d.fault == "forgets the delay" {
 			after = 0

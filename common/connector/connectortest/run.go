@@ -70,7 +70,7 @@ func SinkScenarios(f Features) []SinkScenario {
 	add(true, "stops when the context ends", SinkStopsWithContext)
 	add(true, "closes twice and for good", SinkCloses)
 	add(true, "waits for calls when it closes", SinkWaitsForCalls)
-	add(f.Temporary || f.Permanent || f.Unavailable, "classifies errors", SinkClassifies)
+	add(f.Temporary || f.Permanent || f.Unavailable || f.Blocked, "classifies errors", SinkClassifies)
 	add(f.RetryAfter, "passes on the delay asked for", SinkPassesDelayOn)
 	add(f.Batch, "delivers batches", SinkDeliversBatches)
 	add(f.Batch && f.Permanent, "tells the events of a batch apart", SinkTellsBatchApart)

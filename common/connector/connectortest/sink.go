@@ -197,7 +197,7 @@ func SinkClassifies(t testing.TB, f Features, n NewSink) {
 	for _, c := range []struct {
 		class   connector.Class
 		promise bool
-	}{{connector.Temporary, f.Temporary}, {connector.Permanent, f.Permanent}, {connector.Unavailable, f.Unavailable}} {
+	}{{connector.Temporary, f.Temporary}, {connector.Permanent, f.Permanent}, {connector.Unavailable, f.Unavailable}, {connector.Blocked, f.Blocked}} {
 		if !c.promise {
 			continue
 		}

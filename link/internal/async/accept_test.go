@@ -116,7 +116,7 @@ func TestAccept_saysWhenItDoesNotKnow(t *testing.T) {
 		"given up":       {connector.ErrClosed, call.AsyncOutcomeUnknown},
 		"refused":        {errBroken, call.AsyncUnavailable},
 		"above a limit":  {kafka.ErrTooLarge, call.BodyTooLarge},
-		"a broker's end": {connector.AsUnavailable(errBroken), call.AsyncUnavailable},
+		"a broker's end": {connector.AsUnavailable(errBroken, 0), call.AsyncUnavailable},
 	} {
 		to := *w.to
 		to.Log = log(func(context.Context) error { return test.err })
