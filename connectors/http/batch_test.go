@@ -112,13 +112,13 @@ func TestSink_batchVerdicts(t *testing.T) {
 		text                      string
 	}{
 		{name: "all", line: "200 OK", body: "fine", want: "ok ok ok"},
-		{name: "none now", line: "503 Service Unavailable", body: "later", want: "temporary temporary temporary"},
+		{name: "none now", line: "503 Service Unavailable", body: "later", want: "unavailable unavailable unavailable"},
 		{name: "none ever", line: "400 Bad Request", body: "no", want: "permanent permanent permanent"},
-		{name: "one by one in 207", line: "207 Multi-Status", headers: "Content-Type: application/json\r\n", body: mixed, want: "ok permanent temporary", text: ": event 2 of 3: 422 Unprocessable Entity: no such order"},
-		{name: "one by one in 200", line: "200 OK", headers: typed, body: mixed, want: "ok permanent temporary"},
-		{name: "one by one in 503", line: "503 Service Unavailable", headers: typed, body: mixed, want: "ok permanent temporary"},
+		{name: "one by one in 207", line: "207 Multi-Status", headers: "Content-Type: application/json\r\n", body: mixed, want: "ok permanent unavailable", text: ": event 2 of 3: 422 Unprocessable Entity: no such order"},
+		{name: "one by one in 200", line: "200 OK", headers: typed, body: mixed, want: "ok permanent unavailable"},
+		{name: "one by one in 503", line: "503 Service Unavailable", headers: typed, body: mixed, want: "ok permanent unavailable"},
 		{name: "all well in 503", line: "503 Service Unavailable", headers: typed, body: `{"results":[{"status":200},{"status":200},{"status":200}]}`, want: "ok ok ok"},
-		{name: "plain JSON in 503", line: "503 Service Unavailable", headers: "Content-Type: application/json\r\n", body: mixed, want: "temporary temporary temporary"},
+		{name: "plain JSON in 503", line: "503 Service Unavailable", headers: "Content-Type: application/json\r\n", body: mixed, want: "unavailable unavailable unavailable"},
 		{name: "too few", line: "207 Multi-Status", headers: typed, body: `{"results":[{"status":200}]}`, want: "temporary temporary temporary", text: "one result for each of the 3 events"},
 		{name: "too few in 400", line: "400 Bad Request", headers: typed, body: `{"results":[]}`, want: "permanent permanent permanent"},
 		{name: "not JSON", line: "207 Multi-Status", headers: typed, body: `<xml>`, want: "temporary temporary temporary"},
@@ -176,7 +176,7 @@ func TestSink_withoutBatchModeABatchStopsBeforeItOvertakes(t *testing.T) {
 	})
 	s := newSink(t, sinkConfig(p.url))
 	errs := s.SendBatch(t.Context(), orders(6))
-	if c := classes(errs, 6); c != "ok permanent ok temporary unavailable unavailable" {
+	if c := classes(errs, 6); c != "ok permanent ok unavailable interrupted interrupted" {
 		t.Errorf("classes are %s", c)
 	}
 	if strings.Join(got, "") != "0123" {
@@ -192,7 +192,7 @@ func TestSink_aBatchHasOneErrorEachWhenItCannotBeSent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c := classes(s.SendBatch(t.Context(), orders(2)), 2); c != "temporary temporary" {
+	if c := classes(s.SendBatch(t.Context(), orders(2)), 2); c != "unavailable unavailable" {
 		t.Errorf("refused: %s", c)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -240,7 +240,7 @@ func TestSink_aBatchOfOneHasTheVerdictOfItsEvent(t *testing.T) {
 		ok     bool
 	}{
 		"refused for good":     {207, `{"results":[{"status":422}]}`, connector.Permanent, false},
-		"refused for now":      {207, `{"results":[{"status":503}]}`, connector.Temporary, false},
+		"refused for now":      {207, `{"results":[{"status":503}]}`, connector.Unavailable, false},
 		"delivered":            {207, `{"results":[{"status":204}]}`, 0, true},
 		"no verdict":           {207, ``, connector.Temporary, false},
 		"refused by the whole": {400, `{}`, connector.Permanent, false},

@@ -138,5 +138,5 @@ func TestSink_aHalfClosedConnectionHoldsNoCallForLongerThanItsTimeout(t *testing
 	if err := s.Send(t.Context(), order("1")); err != nil {
 		t.Fatal(err)
 	}
-	wantClass(t, s.Send(t.Context(), order("2")), connector.Temporary)
+	wantClass(t, s.Send(t.Context(), order("2")), connector.Unavailable)
 }

@@ -265,7 +265,7 @@ func TestSinkAndSource_speakMutualTLS(t *testing.T) {
 	} {
 		out.TLS = bad
 		err := newSink(t, out).Send(t.Context(), order("1"))
-		if wantClass(t, err, connector.Temporary); len(c.messages()) != 2 {
+		if wantClass(t, err, connector.Unavailable); len(c.messages()) != 2 {
 			t.Errorf("%s: the event arrived", name)
 		}
 	}

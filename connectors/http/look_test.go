@@ -199,7 +199,7 @@ func TestSink_asksNothingOfAServerThatSpeaksFirst(t *testing.T) {
 		return c, err
 	}
 	err = newSink(t, sinkConfig("http://"+ln.Addr().String()), SinkOptions{Dial: dial}).Send(t.Context(), order("1"))
-	wantClass(t, err, connector.Temporary)
+	wantClass(t, err, connector.Unavailable)
 	if !errors.Is(err, errUnasked) {
 		t.Errorf("error is %v", err)
 	}
@@ -303,7 +303,7 @@ func TestSink_sendsOnceMoreWhatFailsOnAUsedConnection(t *testing.T) {
 		if err := s.Send(t.Context(), order("1")); err != nil {
 			t.Fatal(err)
 		}
-		wantClass(t, s.Send(t.Context(), order("2")), connector.Temporary)
+		wantClass(t, s.Send(t.Context(), order("2")), connector.Unavailable)
 		if n := p.requests.Load(); n != 3 {
 			t.Errorf("%d requests; want 3: the second event twice", n)
 		}

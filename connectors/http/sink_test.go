@@ -180,20 +180,20 @@ func TestSink_verdicts(t *testing.T) {
 		{name: "chunked", answer: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-T: 1\r\n\r\n"},
 		{name: "408", answer: status("408 Request Timeout", ""), want: io.EOF, class: connector.Temporary, text: "408 Request Timeout"},
 		{name: "425", answer: status("425 Too Early", ""), want: io.EOF, class: connector.Temporary},
-		{name: "429 with seconds", answer: status("429 Too Many Requests", "Retry-After: 7\r\n"), want: io.EOF, class: connector.Temporary, after: 7 * time.Second},
+		{name: "429 with seconds", answer: status("429 Too Many Requests", "Retry-After: 7\r\n"), want: io.EOF, class: connector.Unavailable, after: 7 * time.Second},
 		{name: "500", answer: status("500 Internal Server Error", ""), want: io.EOF, class: connector.Temporary},
-		{name: "503 for a year", answer: status("503 Service Unavailable", "Retry-After: 31536000\r\n"), want: io.EOF, class: connector.Temporary, after: 7 * 24 * time.Hour},
+		{name: "503 for a year", answer: status("503 Service Unavailable", "Retry-After: 31536000\r\n"), want: io.EOF, class: connector.Unavailable, after: 7 * 24 * time.Hour},
 		{name: "status of no class", answer: status("799 Odd", ""), want: io.EOF, class: connector.Temporary, text: ": 799: because"},
 		{name: "400", answer: status("400 Bad Request", ""), want: io.EOF, class: connector.Permanent, text: "400 Bad Request: because"},
 		{name: "401", answer: status("401 Unauthorized", ""), want: io.EOF, class: connector.Permanent},
 		{name: "404 with a wish", answer: status("404 Not Found", "Retry-After: 7\r\n"), want: io.EOF, class: connector.Permanent},
 		{name: "304", answer: "HTTP/1.1 304 Not Modified\r\n\r\n", want: io.EOF, class: connector.Permanent},
 		{name: "101", answer: "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", want: io.EOF, class: connector.Permanent},
-		{name: "only interim", answer: strings.Repeat("HTTP/1.1 102 Processing\r\n\r\n", 20), want: io.EOF, class: connector.Temporary, text: "interim"},
+		{name: "only interim", answer: strings.Repeat("HTTP/1.1 102 Processing\r\n\r\n", 20), want: io.EOF, class: connector.Unavailable, text: "interim"},
 		{name: "retryOn a code", answer: status("409 Conflict", "Retry-After: 2\r\n"), retryOn: []Statuses{{409, 409}}, want: io.EOF, class: connector.Temporary, after: 2 * time.Second},
 		{name: "rejectOn a class", answer: status("501 Not Implemented", ""), rejectOn: []Statuses{{500, 599}}, want: io.EOF, class: connector.Permanent},
-		{name: "not HTTP", answer: "SSH-2.0-OpenSSH\r\n\r\n", want: io.EOF, class: connector.Temporary, text: "not HTTP/1.1"},
-		{name: "header too large", answer: "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 20<<10), want: io.EOF, class: connector.Temporary, text: "larger than 16KiB"},
+		{name: "not HTTP", answer: "SSH-2.0-OpenSSH\r\n\r\n", want: io.EOF, class: connector.Unavailable, text: "not HTTP/1.1"},
+		{name: "header too large", answer: "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 20<<10), want: io.EOF, class: connector.Unavailable, text: "larger than 16KiB"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			p := newPeer(t, says(row.answer))
@@ -258,7 +258,7 @@ func TestSink_isExecutedOnceWhateverBreaksOnANewConnection(t *testing.T) {
 			cfg := sinkConfig(p.url)
 			cfg.Method = method
 			err := newSink(t, cfg).Send(t.Context(), order("1"))
-			wantClass(t, err, connector.Temporary)
+			wantClass(t, err, connector.Unavailable)
 			if !strings.Contains(err.Error(), "closed before an answer") {
 				t.Errorf("text is %q", err)
 			}
@@ -311,7 +311,7 @@ func TestSink_readsTheAnswerOfAServerThatDidNotReadTheRequest(t *testing.T) {
 	err := newSink(t, sinkConfig(srv.URL)).Send(t.Context(), e)
 	if s, ok := errors.AsType[*StatusError](err); !ok || s.Status != 413 {
 		// The kernel may throw the answer away with the rest of the request.
-		wantClass(t, err, connector.Temporary)
+		wantClass(t, err, connector.Unavailable)
 	}
 }
 
@@ -435,7 +435,7 @@ func TestSink_aCallEndsAfterItsTimeout(t *testing.T) {
 	}
 	for range 2 {
 		err := <-errs
-		wantClass(t, err, connector.Temporary)
+		wantClass(t, err, connector.Unavailable)
 		if timeout, ok := errors.AsType[net.Error](err); !ok || !timeout.Timeout() {
 			t.Errorf("error is %v", err)
 		}
