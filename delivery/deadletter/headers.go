@@ -191,3 +191,17 @@ func (p *parser) number(name, s string, bits int) int {
 	}
 	return int(n) //nolint:gosec // G115: at most 63 bits
 }
+
+// Replayed reports whether a message is a dead letter that was replayed because
+// one of several outputs failed, and which one.
+func Replayed(m *connector.Message) (output string, ok bool) {
+	for i := range m.Headers {
+		switch m.Headers[i].Key {
+		case HeaderReplays:
+			ok = true
+		case HeaderSink:
+			output = string(m.Headers[i].Value)
+		}
+	}
+	return output, ok && output != ""
+}

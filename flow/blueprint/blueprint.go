@@ -20,13 +20,13 @@ type Blueprint struct {
 	Flow *spec.Flow
 
 	source  source
-	sink    sink
-	letters letters // nil: the flow has no place for dead letters
-	process *transform.Pipeline
+	outputs []*output
+	letters letters // of messages that become no event; nil: there is no place for them
+	process *transform.Transformer
 
-	files               []string
-	sourceKey, stageKey string
-	sinkKey, lettersKey string
+	files                 []string
+	sourceKey, versionKey string
+	lettersKey            string
 }
 
 // Parse reads a flow file and checks it as a whole: keys and values, the
@@ -84,32 +84,31 @@ func (b *Blueprint) connectors(c *checker) {
 		b.source = make()
 		c.add(f.Source.Config.Decode(b.source))
 	}
-	if make, ok := sinks[f.Sink.Type]; ok {
-		b.sink = make()
-		b.sink.ask(f.Delivery.Batch != nil)
-		c.add(f.Sink.Config.Decode(b.sink))
-		c.add(b.sink.compile(f))
-	}
-	b.letters = b.deadLetters(c)
+	b.outputs = b.outputsOf(c)
+	b.letters = b.deadLetters(c, &f.ErrorHandling)
 }
 
-// deadLetters is the place for dead letters: the one the flow names, or a topic
-// on the cluster that it reads from, or nil.
-func (b *Blueprint) deadLetters(c *checker) letters {
-	place := b.Flow.ErrorHandling.DeadLetter
+// deadLetters is the place for dead letters: the one that is named, or a topic on
+// the cluster that the flow reads from, or nil.
+func (b *Blueprint) deadLetters(c *checker, e *spec.ErrorHandling) letters {
+	place := e.DeadLetter
+	topic := b.Flow.DeadLetterTopic()
+	if e.DeadLetterTopic != "" {
+		topic = e.DeadLetterTopic
+	}
 	if make, ok := letterPlaces[place.Type]; ok {
 		l := make()
 		c.add(place.Config.Decode(l))
 		if k, ok := l.(*kafkaLetters); ok {
 			if k.Topic == "" {
-				k.Topic = b.Flow.DeadLetterTopic()
+				k.Topic = topic
 			}
 			k.within(b.Flow.Delivery.DrainTimeout)
 		}
 		return l
 	}
 	if src, ok := b.source.(*kafkaSource); ok {
-		l := &kafkaLetters{Topic: b.Flow.DeadLetterTopic(), MaxBatch: src.MaxBatchBytes}
+		l := &kafkaLetters{Topic: topic, MaxBatch: src.MaxBatchBytes}
 		config.Defaults(&l.ProducerConfig)
 		l.ClientConfig = src.ClientConfig
 		l.within(b.Flow.Delivery.DrainTimeout)
@@ -120,9 +119,16 @@ func (b *Blueprint) deadLetters(c *checker) letters {
 
 func (b *Blueprint) expressions(c *checker) {
 	f := b.Flow
+	var routes []transform.Route
+	if b.several() {
+		for _, o := range b.outputs {
+			routes = append(routes, transform.Route{Name: o.Name, When: o.When, Key: o.key + ".when"})
+		}
+	}
 	p, err := transform.New(transform.Config{
+		Split: f.Transform.Split, Routes: routes, All: f.Routing == "all",
 		Flow: f.Name, Filter: f.Filter, CEL: f.Transform.CEL, Fields: f.Transform.Fields,
-		ID: f.CloudEvents.ID, Type: f.CloudEvents.Type, Source_: f.CloudEvents.Source,
+		ID: f.CloudEvents.ID, Type: f.CloudEvents.Type, EventSource: f.CloudEvents.Source,
 		Subject: f.CloudEvents.Subject, DataSchema: f.CloudEvents.DataSchema, Extensions: f.CloudEvents.Extensions,
 		Timeout: f.Transform.Timeout, MaxOutputBytes: int(f.Transform.MaxOutputBytes),
 	})
@@ -139,17 +145,28 @@ func (b *Blueprint) fingerprints() {
 		unread = src.exclude
 	}
 	b.sourceKey = fingerprint(f.Name, f.Source.Type, b.source, unread, d.Ordering, d.MaxInFlight, d.DrainTimeout)
-	b.sinkKey = fingerprint(f.Name, f.Sink.Type, b.sink)
 	b.lettersKey = fingerprint(f.Name, b.letters)
-	b.stageKey = fingerprint(f.Filter, f.Transform, f.CloudEvents, f.SinkName(), b.sinkKey, b.lettersKey, f.ErrorHandling, d.Batch)
 	b.files = config.Files(b.source)
-	b.files = append(b.files, config.Files(b.sink)...)
-	if b.letters != nil {
-		b.files = append(b.files, config.Files(b.letters)...)
+	var outputs []any
+	for _, o := range b.outputs {
+		o.sinkKey, o.lettersKey = fingerprint(f.Name, o.Name, o.Type, o.sink), fingerprint(f.Name, o.letters)
+		outputs = append(outputs, o.Name, o.When, o.sinkKey, o.lettersKey, o.handling, o.Batch)
+		b.files = append(b.files, config.Files(o.sink)...)
+		b.files = append(b.files, lettersFiles(o.letters)...)
 	}
+	b.versionKey = fingerprint(f.Filter, f.Transform, f.CloudEvents, f.Routing, b.lettersKey, f.ErrorHandling, outputs)
+	b.files = append(b.files, lettersFiles(b.letters)...)
 	b.files = append(b.files, config.Files(f)...)
 	slices.Sort(b.files)
 	b.files = slices.Compact(b.files)
+}
+
+// lettersFiles are the files that a place for dead letters refers to.
+func lettersFiles(l letters) []string {
+	if l == nil {
+		return nil
+	}
+	return config.Files(l)
 }
 
 // Name is the flow's.
@@ -166,9 +183,9 @@ func (b *Blueprint) Files() []string { return b.files }
 // bounds of delivery, wherever they are written.
 func (b *Blueprint) SourceKey() string { return b.sourceKey }
 
-// StageKey is equal for two blueprints with the same transform, sink and error
+// VersionKey is equal for two blueprints with the same transform, sinks and error
 // handling.
-func (b *Blueprint) StageKey() string { return b.stageKey }
+func (b *Blueprint) VersionKey() string { return b.versionKey }
 
 // DrainTimeout is delivery.drainTimeout.
 func (b *Blueprint) DrainTimeout() time.Duration { return b.Flow.Delivery.DrainTimeout }
@@ -179,16 +196,21 @@ func (b *Blueprint) Broker() bool { return b.source.broker() }
 // ManyTopics reports whether the source may read several topics.
 func (b *Blueprint) ManyTopics() bool { return b.source.manyTopics() }
 
+// writesJSON reports whether a sink writes events in the JSON format.
+func (b *Blueprint) writesJSON() bool {
+	return slices.ContainsFunc(b.outputs, func(o *output) bool { return o.sink.writesJSON() })
+}
+
 // Guard calls do, which works on this flow: see spec.Guard.
 func (b *Blueprint) Guard(do func() error) error { return spec.Guard(b.File, do) }
 
-// Process takes one message through filter, transform and attributes, as transform.Pipeline.Process does, for a
+// Process takes one message through filter, transform and attributes, as transform.Transformer.Process does, for a
 // command, and gives the verdict of its sink on data that it would have to write as JSON. An engine gets the pipeline
 // itself (Stage), and has a barrier of its own.
 func (b *Blueprint) Process(ctx context.Context, m *connector.Message) (e *cloudevent.Event, err error) {
 	err = b.Guard(func() error {
 		e, err = b.process.Process(ctx, m)
-		if err != nil || e == nil || !b.sink.writesJSON() {
+		if err != nil || e == nil || !b.writesJSON() {
 			return err
 		}
 		if err := e.CheckData(); err != nil {

@@ -157,7 +157,7 @@ func TestKeys_tellWhatAReloadHasToReplace(t *testing.T) {
 			if got := other.SourceKey() != b.SourceKey(); got != tc.source {
 				t.Errorf("source differs: %v", got)
 			}
-			if got := other.StageKey() != b.StageKey(); got != tc.stage {
+			if got := other.VersionKey() != b.VersionKey(); got != tc.stage {
 				t.Errorf("stage differs: %v", got)
 			}
 		})

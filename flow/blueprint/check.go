@@ -28,9 +28,12 @@ func (c Check) Failed() bool {
 // steps.
 func (b *Blueprint) Check(ctx context.Context, env Env) (checks []Check) {
 	err := b.Guard(func() error {
-		checks = append(checks, b.checkSource(ctx, env), b.checkSink(ctx, env))
-		if b.letters != nil {
-			checks = append(checks, Check{"dead letters", b.letters.tell(), b.letters.check(ctx)})
+		checks = append(checks, b.checkSource(ctx, env))
+		for _, o := range b.outputs {
+			checks = append(checks, b.checkSink(ctx, env, o))
+		}
+		for _, l := range b.places() {
+			checks = append(checks, Check{"dead letters", l.tell(), l.check(ctx)})
 		}
 		return nil
 	})
@@ -53,9 +56,12 @@ func (b *Blueprint) checkSource(ctx context.Context, env Env) Check {
 	return c
 }
 
-func (b *Blueprint) checkSink(ctx context.Context, env Env) Check {
-	c := Check{Part: "sink", What: b.sink.tell()}
-	s, err := b.sink.build(env)
+func (b *Blueprint) checkSink(ctx context.Context, env Env, o *output) Check {
+	c := Check{Part: "sink", What: o.sink.tell()}
+	if b.several() {
+		c.Part = "sink " + o.Name
+	}
+	s, err := o.sink.build(env)
 	if err != nil {
 		c.Steps = []connector.Step{{Name: "read the settings", Err: err}}
 		return c

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/lsm/fiso/common/config"
+	"github.com/lsm/fiso/flow/spec"
 )
 
 // circles refuses a flow that reads what it writes: each event, or each of its
@@ -21,23 +22,35 @@ func (b *Blueprint) circles(c *checker) {
 	if src.TopicsPattern != "" {
 		src.pattern, _ = regexp.Compile(src.TopicsPattern) // its faults were told
 	}
-	f := b.Flow
-	if l, ok := b.letters.(*kafkaLetters); ok && sameCluster(src.Brokers, l.Brokers) {
-		named := src.key(l.Topic)
-		switch {
-		case named != "" && f.ErrorHandling.DeadLetter.Type != "":
-			c.add(f.ErrorHandling.DeadLetter.Config.Fault("topic",
-				"%s is a topic that this flow reads: each dead letter would become another one; name a topic for dead letters alone", l.Topic))
-		case named != "":
-			c.add(f.Source.Config.Fault(named, "%s is the topic for this flow's dead letters, each of which would become another one: "+
-				"name a topic for dead letters alone in errorHandling.deadLetterTopic", l.Topic))
-		case src.matches(l.Topic):
-			src.exclude = []string{l.Topic}
+	b.lettersCircle(c, src, b.letters, b.Flow.ErrorHandling.DeadLetter)
+	for _, o := range b.outputs {
+		if e := o.ErrorHandling; e.DeadLetter.Type != "" || e.DeadLetterTopic != "" {
+			b.lettersCircle(c, src, o.letters, e.DeadLetter)
 		}
 	}
-	if s, ok := b.sink.(*kafkaSink); ok && sameCluster(src.Brokers, s.Brokers) && src.takes(s.Topic) {
-		c.add(f.Sink.Config.Fault("topic",
-			"%s is a topic that this flow reads: each event would come again without end; write to another topic", s.Topic))
+	for _, o := range b.outputs {
+		if s, ok := o.sink.(*kafkaSink); ok && sameCluster(src.Brokers, s.Brokers) && src.takes(s.Topic) {
+			c.add(o.fault("topic", "%s is a topic that this flow reads: each event would come again without end; write to another topic", s.Topic))
+		}
+	}
+}
+
+// lettersCircle refuses a place for dead letters that the flow reads.
+func (b *Blueprint) lettersCircle(c *checker, src *kafkaSource, place letters, named spec.DeadLetter) {
+	l, ok := place.(*kafkaLetters)
+	if !ok || !sameCluster(src.Brokers, l.Brokers) {
+		return
+	}
+	key := src.key(l.Topic)
+	switch {
+	case key != "" && named.Type != "":
+		c.add(named.Config.Fault("topic",
+			"%s is a topic that this flow reads: each dead letter would become another one; name a topic for dead letters alone", l.Topic))
+	case key != "":
+		c.add(b.Flow.Source.Config.Fault(key, "%s is the topic for this flow's dead letters, each of which would become another one: "+
+			"name a topic for dead letters alone in errorHandling.deadLetterTopic", l.Topic))
+	case src.matches(l.Topic) && !slices.Contains(src.exclude, l.Topic):
+		src.exclude = append(src.exclude, l.Topic)
 	}
 }
 
@@ -112,7 +125,10 @@ type target struct {
 
 // passes is where every event of the flow goes that can be delivered.
 func (b *Blueprint) passes() target {
-	if s, ok := b.sink.(*kafkaSink); ok && b.Flow.Filter.IsZero() {
+	if b.several() || !b.Flow.Filter.IsZero() {
+		return target{} // some events may go elsewhere
+	}
+	if s, ok := b.outputs[0].sink.(*kafkaSink); ok {
 		return target{s.Topic, s.Brokers}
 	}
 	return target{}

@@ -9,21 +9,23 @@ import (
 
 // Explanation is what a flow will do, for `fiso-flow validate --explain`.
 type Explanation struct {
-	Flow        string `json:"flow"`
-	File        string `json:"file"`
-	Paused      bool   `json:"paused"`
-	Source      string `json:"source"`
-	Filter      string `json:"filter,omitempty"`
-	Transform   string `json:"transform"`
-	Sink        string `json:"sink"`
-	Ordering    string `json:"ordering"`
-	InFlight    string `json:"inFlight"`
-	Batch       string `json:"batch,omitempty"`
-	Retries     []Wait `json:"retries"`
-	Exhausted   string `json:"exhausted"`
-	DeadLetters string `json:"deadLetters"`
-	StopTheLine string `json:"stopTheLine"`
-	Drain       string `json:"drain"`
+	Flow        string   `json:"flow"`
+	File        string   `json:"file"`
+	Paused      bool     `json:"paused"`
+	Source      string   `json:"source"`
+	Filter      string   `json:"filter,omitempty"`
+	Transform   string   `json:"transform"`
+	Sink        string   `json:"sink"`
+	Sinks       []string `json:"sinks,omitempty"` // of several, with what is their own
+	Routing     string   `json:"routing,omitempty"`
+	Ordering    string   `json:"ordering"`
+	InFlight    string   `json:"inFlight"`
+	Batch       string   `json:"batch,omitempty"`
+	Retries     []Wait   `json:"retries"`
+	Exhausted   string   `json:"exhausted"`
+	DeadLetters string   `json:"deadLetters"`
+	StopTheLine string   `json:"stopTheLine"`
+	Drain       string   `json:"drain"`
 }
 
 // Wait is the shortest and the longest pause before a retry.
@@ -49,13 +51,16 @@ func (b *Blueprint) explain() Explanation {
 	f := b.Flow
 	e := Explanation{
 		Flow: f.Name, File: b.File, Paused: f.Paused,
-		Source: f.Source.Type + ": " + b.source.tell(), Sink: f.Sink.Type + ": " + b.sink.tell(),
+		Source: f.Source.Type + ": " + b.source.tell(), Sink: b.outputs[0].tell(), Sinks: b.tellOutputs(),
 		Filter: f.Filter.Value, Transform: b.tellTransform(), Ordering: tellOrdering(f.Delivery.Ordering),
 		InFlight:  fmt.Sprintf("at most %d events of a partition are in flight, and work runs no farther ahead of the oldest unsettled one", f.Delivery.MaxInFlight),
 		Retries:   b.waits(),
 		Exhausted: tellExhausted(f.ErrorHandling.OnExhausted), DeadLetters: "none: an event that cannot be delivered is held and tried again",
-		StopTheLine: "off", Batch: b.tellBatch(),
+		StopTheLine: "off", Batch: b.outputs[0].tellBatch(f.Delivery.MaxInFlight),
 		Drain: fmt.Sprintf("calls under way get %v at a rebalance, a reload or the end; what is not finished goes back to the source", f.Delivery.DrainTimeout),
+	}
+	if b.several() {
+		e.Batch, e.Routing = "", tellRouting(f.Routing)
 	}
 	if b.letters != nil {
 		e.DeadLetters = b.letters.tell()
@@ -64,6 +69,44 @@ func (b *Blueprint) explain() Explanation {
 		e.StopTheLine = fmt.Sprintf("after %d events in a row that the sink did not take, the flow holds, and tries one until it passes", n)
 	}
 	return e
+}
+
+func tellRouting(r string) string {
+	if r == "all" {
+		return "all: every sink whose condition holds gets the event, which is settled when all are done; what none takes is filtered"
+	}
+	return "first: the first sink whose condition holds gets the event; what none takes is filtered"
+}
+
+// tell is the output in a line.
+func (o *output) tell() string { return o.Type + ": " + o.sink.tell() }
+
+// tellOutputs is a line for each of several sinks.
+func (b *Blueprint) tellOutputs() []string {
+	if !b.several() {
+		return nil
+	}
+	var lines []string
+	for _, o := range b.outputs {
+		line := o.Name + ": "
+		switch {
+		case !o.When.IsZero():
+			line += "if " + o.When.Value + ", "
+		case b.Flow.Routing == "first":
+			line += "everything that gets here, "
+		default:
+			line += "everything, "
+		}
+		line += o.tell()
+		if batch := o.tellBatch(b.Flow.Delivery.MaxInFlight); batch != "" {
+			line += "; batches: " + batch
+		}
+		if o.letters != nil && o.lettersKey != b.lettersKey {
+			line += "; dead letters: " + o.letters.tell()
+		}
+		lines = append(lines, line)
+	}
+	return lines
 }
 
 func (b *Blueprint) tellTransform() string {
@@ -77,12 +120,12 @@ func (b *Blueprint) tellTransform() string {
 	}
 }
 
-func (b *Blueprint) tellBatch() string {
-	batch := b.batches()
+func (o *output) tellBatch(maxInFlight int) string {
+	batch := o.batches()
 	if batch == nil {
 		return ""
 	}
-	batch = batch.WithDefaults(b.Flow.Delivery.MaxInFlight)
+	batch = batch.WithDefaults(maxInFlight)
 	told := fmt.Sprintf("up to %d events or %v, or what is there after %v", batch.MaxEvents, config.Bytes(batch.MaxBytes), batch.MaxWait)
 	if batch.Eager {
 		told += ", or at once while nothing else is under way"
@@ -91,7 +134,7 @@ func (b *Blueprint) tellBatch() string {
 }
 
 func (b *Blueprint) waits() []Wait {
-	policy := b.retry()
+	policy := retry(b.Flow.ErrorHandling)
 	waits := []Wait{}
 	for n := 1; n <= min(b.Flow.ErrorHandling.MaxRetries, maxWaits); n++ {
 		low, high := policy.Bounds(n)

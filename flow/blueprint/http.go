@@ -39,10 +39,10 @@ func (c *httpSink) tell() string {
 	return c.Method + " " + config.Redact(c.URL) + ", CloudEvents in " + c.Mode + " mode"
 }
 
-func (c *httpSink) ask(batches bool)         { c.wantsBatches = batches }
-func (c *httpSink) batches() bool            { return c.Mode == fisohttp.ModeBatch }
-func (c *httpSink) writesJSON() bool         { return c.Mode != fisohttp.ModeBinary }
-func (c *httpSink) compile(*spec.Flow) error { return nil }
+func (c *httpSink) ask(batches bool)                 { c.wantsBatches = batches }
+func (c *httpSink) batches() bool                    { return c.Mode == fisohttp.ModeBatch }
+func (c *httpSink) writesJSON() bool                 { return c.Mode != fisohttp.ModeBinary }
+func (c *httpSink) compile(string, *spec.Flow) error { return nil }
 
 func (c *httpSink) gathers() *delivery.Batch {
 	if c.batches() {

@@ -10,8 +10,8 @@ import (
 	"github.com/lsm/fiso/common/config"
 	"github.com/lsm/fiso/common/connector"
 	"github.com/lsm/fiso/connectors/kafka"
-	"github.com/lsm/fiso/delivery/deadletter"
 	"github.com/lsm/fiso/delivery"
+	"github.com/lsm/fiso/delivery/deadletter"
 	"github.com/lsm/fiso/flow/spec"
 )
 

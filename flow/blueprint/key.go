@@ -85,12 +85,12 @@ func (k *keyed) Check(ctx context.Context) []connector.Step {
 // event that it cannot send. It looks for the topic for as long, and then tries:
 // both must be over within the drain, or it would store the event after it was
 // handed back, beside the copy of whoever has it by then.
-func (c *kafkaSink) compile(f *spec.Flow) error {
+func (c *kafkaSink) compile(key string, f *spec.Flow) error {
 	c.DeliveryTimeout = max(time.Second, min(c.DeliveryTimeout, f.Delivery.DrainTimeout*2/5))
 	if c.Key.IsZero() {
 		return nil
 	}
-	x, err := transform.NewExpression("sink.config.key", c.Key)
+	x, err := transform.NewExpression(key+".config.key", c.Key)
 	if err != nil {
 		return err
 	}

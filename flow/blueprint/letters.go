@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/lsm/fiso/common/connector"
@@ -32,18 +33,42 @@ type StoredLetter struct {
 // since or later, oldest first within a partition, until there is no more or
 // fn returns an error. It reads beside the running flow and changes nothing.
 func (b *Blueprint) ReadDeadLetters(ctx context.Context, since time.Time, fn func(StoredLetter) error) error {
-	if b.letters == nil {
+	places := b.places()
+	if len(places) == 0 {
 		return ErrNoDeadLetters
 	}
-	return b.letters.read(ctx, since, fn)
+	for _, l := range places {
+		if err := l.read(ctx, since, fn); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// DeadLetters is the place for dead letters in a line, or "".
-func (b *Blueprint) DeadLetters() string {
-	if b.letters == nil {
-		return ""
+// places are the flow's places for dead letters, each once.
+func (b *Blueprint) places() []letters {
+	var all []letters
+	seen := map[string]bool{}
+	add := func(key string, l letters) {
+		if l != nil && !seen[key] {
+			seen[key] = true
+			all = append(all, l)
+		}
 	}
-	return b.letters.tell()
+	add(b.lettersKey, b.letters)
+	for _, o := range b.outputs {
+		add(o.lettersKey, o.letters)
+	}
+	return all
+}
+
+// DeadLetters are the places for dead letters in a line, or "".
+func (b *Blueprint) DeadLetters() string {
+	var told []string
+	for _, l := range b.places() {
+		told = append(told, l.tell())
+	}
+	return strings.Join(told, "; ")
 }
 
 func (c *kafkaLetters) read(ctx context.Context, since time.Time, fn func(StoredLetter) error) error {

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/lsm/fiso/common/connector"
-	"github.com/lsm/fiso/delivery/deadletter"
 	"github.com/lsm/fiso/delivery"
+	"github.com/lsm/fiso/delivery/deadletter"
 	"github.com/lsm/fiso/flow/spec"
 	"github.com/lsm/fiso/flow/stdout"
 )
@@ -20,10 +20,10 @@ type stdoutSink struct {
 	stdout.Config `yaml:",inline"`
 }
 
-func (c *stdoutSink) tell() string             { return "a line of JSON on standard output for each event" }
-func (c *stdoutSink) ask(bool)                 {}
-func (c *stdoutSink) writesJSON() bool         { return true }
-func (c *stdoutSink) compile(*spec.Flow) error { return nil }
+func (c *stdoutSink) tell() string                     { return "a line of JSON on standard output for each event" }
+func (c *stdoutSink) ask(bool)                         {}
+func (c *stdoutSink) writesJSON() bool                 { return true }
+func (c *stdoutSink) compile(string, *spec.Flow) error { return nil }
 
 // A write of its own costs an event more than all else that this sink does.
 // Nobody who looks at a terminal sees the wait.

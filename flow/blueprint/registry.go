@@ -9,8 +9,8 @@ import (
 
 	"github.com/lsm/fiso/common/connector"
 	fisohttp "github.com/lsm/fiso/connectors/http"
-	"github.com/lsm/fiso/delivery/deadletter"
 	"github.com/lsm/fiso/delivery"
+	"github.com/lsm/fiso/delivery/deadletter"
 	"github.com/lsm/fiso/flow/spec"
 )
 
@@ -53,7 +53,8 @@ type sink interface {
 	// data has to be what it says.
 	writesJSON() bool
 	// compile prepares expressions of the config; they are part of the check.
-	compile(f *spec.Flow) error
+	// key is the path of the sink in the file.
+	compile(key string, f *spec.Flow) error
 	build(env Env) (connector.Sink, error)
 }
 

@@ -13,8 +13,8 @@ import (
 
 	"github.com/lsm/fiso/common/config"
 	"github.com/lsm/fiso/common/connector"
-	"github.com/lsm/fiso/flow/blueprint"
 	"github.com/lsm/fiso/delivery/deadletter"
+	"github.com/lsm/fiso/flow/blueprint"
 	"github.com/lsm/fiso/flow/spec"
 )
 

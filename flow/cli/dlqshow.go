@@ -13,8 +13,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lsm/fiso/common/terminal"
-	"github.com/lsm/fiso/flow/blueprint"
 	"github.com/lsm/fiso/delivery/deadletter"
+	"github.com/lsm/fiso/flow/blueprint"
 )
 
 // shownLetter is one dead letter as --output json prints it.

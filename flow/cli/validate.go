@@ -85,7 +85,14 @@ func explanation(e *blueprint.Explanation) string {
 	row("reads", e.Source)
 	row("keeps", e.Filter)
 	row("becomes", e.Transform)
-	row("goes to", e.Sink)
+	if len(e.Sinks) == 0 {
+		row("goes to", e.Sink)
+	} else {
+		row("goes to", e.Routing)
+	}
+	for _, s := range e.Sinks {
+		row("", "- "+s)
+	}
 	row("order", e.Ordering)
 	row("in flight", e.InFlight)
 	row("batches", e.Batch)

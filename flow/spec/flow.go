@@ -14,7 +14,9 @@ type Flow struct {
 	Filter        config.Text   `yaml:"filter" doc:"CEL expression of type bool; false means acknowledged and counted as filtered."`
 	Transform     Transform     `yaml:"transform" doc:"How the data of an event is reshaped; without it the data stays as it came."`
 	CloudEvents   CloudEvents   `yaml:"cloudevents" doc:"CEL expressions for the attributes of the outgoing event, evaluated on the incoming one."`
-	Sink          Sink          `yaml:"sink" required:"true" doc:"Where events go."`
+	Sink          Sink          `yaml:"sink" doc:"Where events go. This or sinks is required."`
+	Sinks         []Output      `yaml:"sinks" doc:"Instead of sink: several, each of which takes the events that its condition holds for."`
+	Routing       string        `yaml:"routing" default:"first" enum:"first|all" doc:"With sinks: first, the first sink whose when holds takes the event; all, every one whose when holds does, and the event is settled when all are done."`
 	Delivery      Delivery      `yaml:"delivery" doc:"Order, bounds and draining."`
 	ErrorHandling ErrorHandling `yaml:"errorHandling" doc:"Retries, and where an event goes that cannot be delivered."`
 }
@@ -28,14 +30,40 @@ type Source struct {
 // Sink names a connector to deliver to.
 type Sink struct {
 	Name   string     `yaml:"name" doc:"Name of the sink in logs and dead letters; default: its type."`
-	Type   string     `yaml:"type" required:"true" doc:"Connector: http, kafka or stdout."`
+	Type   string     `yaml:"type" doc:"Connector: http, kafka or stdout."`
 	Config config.Raw `yaml:"config" doc:"Settings of that connector."`
+}
+
+// Output is one of several sinks. What it leaves out is the flow's.
+type Output struct {
+	Name          string      `yaml:"name" required:"true" doc:"Name of the sink in logs, metrics and dead letters: lower-case letters, digits and dashes, 63 at most."`
+	When          config.Text `yaml:"when" doc:"CEL expression of type bool on the finished event; without it the sink takes every event."`
+	Type          string      `yaml:"type" required:"true" doc:"Connector: http, kafka or stdout."`
+	Config        config.Raw  `yaml:"config" doc:"Settings of that connector."`
+	Batch         *Batch      `yaml:"batch" doc:"When a batch is full; default: delivery.batch."`
+	ErrorHandling Override    `yaml:"errorHandling" doc:"What is other than in the flow's errorHandling."`
+}
+
+// Override is ErrorHandling for one of several sinks: each key that is left out
+// is the flow's.
+type Override struct {
+	DeadLetterTopic string         `yaml:"deadLetterTopic" doc:"Kafka topic for what this sink cannot deliver, on the cluster of the source."`
+	DeadLetter      DeadLetter     `yaml:"deadLetter" doc:"Another place for what this sink cannot deliver."`
+	MaxRetries      *int           `yaml:"maxRetries" doc:"Retries after the first try of an event; 0: none."`
+	Backoff         string         `yaml:"backoff" enum:"exponential|linear|constant" doc:"How the wait between tries grows."`
+	InitialInterval *time.Duration `yaml:"initialInterval" doc:"Wait before the first retry."`
+	MaxInterval     *time.Duration `yaml:"maxInterval" doc:"Longest wait between tries."`
+	Jitter          *float64       `yaml:"jitter" doc:"Share of the wait that is random, from 0 to 1."`
+	OnExhausted     string         `yaml:"onExhausted" enum:"dlq|block|drop" doc:"What happens once the retries are used up."`
+	Outage          string         `yaml:"outage" enum:"hold|count" doc:"Whether failures of an outage count against an event."`
+	StopTheLine     *StopTheLine   `yaml:"stopTheLine" doc:"Protection against pouring a topic into the dead letter queue."`
 }
 
 // Transform reshapes the data of an event. Of CEL and Fields one is used.
 type Transform struct {
 	CEL            config.Text   `yaml:"cel" doc:"One CEL expression whose value becomes the data."`
 	Fields         config.Fields `yaml:"fields" doc:"Instead of cel: one CEL expression for each field of the output."`
+	Split          config.Text   `yaml:"split" doc:"CEL expression for a list: each element becomes an event of its own, with the id of the whole and #0, #1, … behind it. In cel, fields and cloudevents, data is then the element, and parent the data of the whole."`
 	Timeout        time.Duration `yaml:"timeout" default:"5s" doc:"Longest time that the expressions of one event may take."`
 	MaxOutputBytes config.Bytes  `yaml:"maxOutputBytes" default:"1MiB" doc:"Largest output of one event; a larger one is a dead letter (OUTPUT_TOO_LARGE)."`
 }
@@ -77,6 +105,7 @@ type ErrorHandling struct {
 	MaxInterval     time.Duration `yaml:"maxInterval" default:"30s" doc:"Longest wait between tries."`
 	Jitter          float64       `yaml:"jitter" default:"0.2" doc:"Share of the wait that is random, from 0 to 1."`
 	OnExhausted     string        `yaml:"onExhausted" default:"dlq" enum:"dlq|block|drop" doc:"What happens once the retries are used up: dead letter, go on trying, or drop and count."`
+	Outage          string        `yaml:"outage" default:"hold" enum:"hold|count" doc:"hold: a failure that may be the sink's (it cannot be reached, does not answer, or answers 429, 502, 503 or 504) counts against an event only if the sink has answered for another one since; count: every failure counts."`
 	StopTheLine     StopTheLine   `yaml:"stopTheLine" doc:"Protection against pouring a topic into the dead letter queue."`
 }
 
@@ -99,10 +128,39 @@ func (f *Flow) DeadLetterTopic() string {
 	return "fiso-dlq-" + f.Name
 }
 
-// SinkName is what the sink is called in logs and dead letters.
-func (f *Flow) SinkName() string {
-	if f.Sink.Name != "" {
-		return f.Sink.Name
+// Outputs are the flow's sinks, one or several.
+func (f *Flow) Outputs() []Output {
+	if len(f.Sinks) > 0 {
+		return f.Sinks
 	}
-	return f.Sink.Type
+	name := f.Sink.Name
+	if name == "" {
+		name = f.Sink.Type
+	}
+	return []Output{{Name: name, Type: f.Sink.Type, Config: f.Sink.Config}}
+}
+
+// Over is the flow's error handling with what an output has of its own.
+func (e ErrorHandling) Over(o *Override) ErrorHandling {
+	if o.DeadLetterTopic != "" || o.DeadLetter.Type != "" {
+		e.DeadLetterTopic, e.DeadLetter = o.DeadLetterTopic, o.DeadLetter
+	}
+	set(&e.MaxRetries, o.MaxRetries)
+	set(&e.InitialInterval, o.InitialInterval)
+	set(&e.MaxInterval, o.MaxInterval)
+	set(&e.Jitter, o.Jitter)
+	set(&e.StopTheLine, o.StopTheLine)
+	for _, s := range []struct{ to, from *string }{{&e.Backoff, &o.Backoff}, {&e.OnExhausted, &o.OnExhausted}, {&e.Outage, &o.Outage}} {
+		if *s.from != "" {
+			*s.to = *s.from
+		}
+	}
+	return e
+}
+
+// set sets what there is a value for.
+func set[T any](to, from *T) {
+	if from != nil {
+		*to = *from
+	}
 }

@@ -13,33 +13,19 @@ const codeLater = "NOT_IN_THIS_VERSION"
 // later are the keys of the contract that this version does not know yet, and
 // what to do without them.
 var later = map[string]string{
-	"transform.split": "deliver the list as one event, or split it in the application",
-	"interceptors":    "reshape the event with transform.cel",
-	"sinks":           "use one sink, and a flow file for each further one",
-	"schema":          "data is read as JSON",
+	"interceptors": "reshape the event with transform.cel",
+	"schema":       "data is read as JSON",
 }
 
-// explainLater turns "unknown key" into the truth for keys that are known, and
-// drops what only follows from them.
+// explainLater turns "unknown key" into the truth for keys that are known.
 func explainLater(errs config.Errors) config.Errors {
-	manySinks := false
 	for _, e := range errs {
 		key := strings.TrimPrefix(e.Key, "spec.")
 		if advice, known := later[key]; known && e.Code == config.CodeUnknownKey {
 			e.Code = codeLater
 			e.Message = key + " is known, but not in this version of fiso-flow"
 			e.Hint = advice
-			manySinks = manySinks || key == "sinks"
 		}
 	}
-	if !manySinks {
-		return errs
-	}
-	kept := errs[:0]
-	for _, e := range errs {
-		if strings.TrimPrefix(e.Key, "spec.") != "sink" {
-			kept = append(kept, e)
-		}
-	}
-	return kept
+	return errs
 }

@@ -2,6 +2,7 @@ package spec
 
 import (
 	"errors"
+	"fmt"
 	"regexp"
 	"strings"
 	"time"
@@ -37,7 +38,7 @@ func fault(key, format string, args ...any) error {
 // Validate checks what one struct alone can tell; Parse adds the name, which
 // may come from the FlowDefinition around it. It joins all faults.
 func (f *Flow) Validate() error {
-	return errors.Join(f.validateName(), f.validateTypes(), f.validateDeadLetter())
+	return errors.Join(f.validateName(), f.validateTypes(), f.validateSinks(), f.validateDeadLetter())
 }
 
 func (f *Flow) validateName() error { return validName("name", f.Name) }
@@ -78,8 +79,49 @@ func (f *Flow) validateTypes() error {
 	return errors.Join(
 		oneOf("source.type", "source", f.Source.Type, sourceTypes, laterSources),
 		oneOf("sink.type", "sink", f.Sink.Type, sinkTypes, laterSinks),
+		f.validateSinkTypes(),
 		oneOf("errorHandling.deadLetter.type", "dead letter place", f.ErrorHandling.DeadLetter.Type, deadLetterTypes, nil),
 	)
+}
+
+func (f *Flow) validateSinkTypes() error {
+	var errs []error
+	for i, s := range f.Sinks {
+		errs = append(errs, oneOf(fmt.Sprintf("sinks[%d].type", i), "sink", s.Type, sinkTypes, laterSinks))
+	}
+	return errors.Join(errs...)
+}
+
+// validateSinks checks that there is one sink or a list, whose names tell them
+// apart, and that each of the list can get an event.
+func (f *Flow) validateSinks() error {
+	one := f.Sink.Type != "" || f.Sink.Name != "" || !f.Sink.Config.IsZero()
+	switch {
+	case len(f.Sinks) == 0 && !one:
+		return fault("sink", "missing: name where events go, in sink or in sinks")
+	case len(f.Sinks) == 0 && f.Sink.Type == "":
+		return fault("sink.type", "missing: write %s", list(sinkTypes))
+	case len(f.Sinks) > 0 && one:
+		return fault("sink", "does not go with sinks: make it one of them")
+	}
+	var errs []error
+	named := map[string]int{}
+	takesAll := -1
+	for i, s := range f.Sinks {
+		key := fmt.Sprintf("sinks[%d]", i)
+		if first, twice := named[s.Name]; twice {
+			errs = append(errs, fault(key+".name", "%s is the name of sinks[%d] too: give each sink a name of its own", s.Name, first))
+		}
+		named[s.Name] = i
+		errs = append(errs, validName(key+".name", s.Name))
+		if takesAll >= 0 && f.Routing != "all" {
+			errs = append(errs, fault(key, "gets no event: sinks[%d] has no when and takes them all; give it one, put it last, or set routing: all", takesAll))
+		}
+		if s.When.IsZero() {
+			takesAll = i
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // The connector types of this version, and those that the contract names and
@@ -190,6 +232,15 @@ func (e *ErrorHandling) Validate() error {
 		errs = append(errs, fault("deadLetterTopic", "%q is no name for a Kafka topic: use letters, digits, dots, dashes and underscores, 249 at most", t))
 	}
 	return errors.Join(errs...)
+}
+
+// Validate checks what an output has of its own.
+func (o *Override) Validate() error {
+	e := ErrorHandling{InitialInterval: time.Second, MaxInterval: time.Second}.Over(o)
+	if o.InitialInterval == nil || o.MaxInterval == nil { // the other one is the flow's
+		e.MaxInterval = max(e.MaxInterval, e.InitialInterval)
+	}
+	return e.Validate()
 }
 
 // Validate checks the bound.

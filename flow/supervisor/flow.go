@@ -141,7 +141,7 @@ func (f *flow) converge(ctx context.Context) time.Duration {
 	case f.cur.def == want:
 	case f.cur.def.SourceKey() != want.SourceKey():
 		err = f.replace(ctx, want)
-	case f.cur.def.StageKey() != want.StageKey():
+	case f.cur.def.VersionKey() != want.VersionKey():
 		err = f.swap(ctx, want)
 	default:
 		f.cur.def = want // it only reads differently

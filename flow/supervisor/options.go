@@ -21,9 +21,9 @@ type Definition interface {
 	// SourceKey is equal for two definitions whose source and engine bounds
 	// are the same; where it differs, a reload needs a new pipeline.
 	SourceKey() string
-	// StageKey is equal for two definitions whose transform, sink and error
+	// VersionKey is equal for two definitions whose transform, sink and error
 	// handling are the same; where only it differs, Pipeline.Swap will do.
-	StageKey() string
+	VersionKey() string
 	// DrainTimeout bounds how long Pipeline.Run goes on after its context.
 	DrainTimeout() time.Duration
 	// Build makes the flow's parts. It connects to nothing.

@@ -259,7 +259,7 @@ func (s *Supervisor) assign(owners context.Context) {
 // same reports whether two definitions ask for the same, however they are
 // written.
 func same(a, b Definition) bool {
-	return a.SourceKey() == b.SourceKey() && a.StageKey() == b.StageKey() && a.Paused() == b.Paused()
+	return a.SourceKey() == b.SourceKey() && a.VersionKey() == b.VersionKey() && a.Paused() == b.Paused()
 }
 
 // reap lets go of removed flows that have drained.

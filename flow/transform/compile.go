@@ -24,6 +24,7 @@ const (
 	wantBool              // a condition
 	wantText              // an attribute
 	wantBytes             // the same, or bytes
+	wantList              // events
 )
 
 // expression is one CEL expression, or a part of one, ready to be evaluated.
@@ -43,6 +44,7 @@ type compiler struct {
 	env     *cel.Env
 	factory interpreter.AttributeFactory
 	faults  config.Errors
+	splits  bool // there is a message that events are parts of
 }
 
 func newCompiler() (*compiler, error) {
@@ -80,8 +82,12 @@ func (c *compiler) check(name string, text config.Text, want want) *ast.AST {
 	}
 	a := checked.NativeRep()
 	ast.PreOrderVisit(a.Expr(), ast.NewExprVisitor(func(e ast.Expr) {
-		if e.Kind() == ast.MapKind {
+		switch {
+		case e.Kind() == ast.MapKind:
 			c.keys(name, text, e.AsMap(), a)
+		case e.Kind() == ast.IdentKind && !c.splits && a.ReferenceMap()[e.ID()] != nil && a.ReferenceMap()[e.ID()].Name == varParent:
+			at := a.SourceInfo().GetStartLocation(e.ID())
+			c.fault(name, text, at.Line(), at.Column()+1, "parent is the data that transform.split takes apart, and there is no split", "write data")
 		}
 	}))
 	return a
@@ -165,6 +171,10 @@ func wrongType(t *cel.Type, want want) (fault, hint string) {
 	case want == wantBool:
 		if kind != types.BoolKind {
 			return fmt.Sprintf("it gives a %s where true or false is due", t), `compare it with something, as in data.region == "eu"`
+		}
+	case want == wantList:
+		if kind != types.ListKind {
+			return fmt.Sprintf("it gives a %s where a list is due", t), "name a list, as in data.items"
 		}
 	case want == wantBytes && kind == types.BytesKind:
 	case want == wantText || want == wantBytes:

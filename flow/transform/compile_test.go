@@ -23,7 +23,7 @@ func TestNew_saysWhatIsWrongAndWhatToDo(t *testing.T) {
 		"literal type":      {Config{Type: text("order.created")}, "cloudevents.type", 1, 1, "undeclared reference to 'order'", literal("order.created")},
 		"literal word":      {Config{Type: text("orders")}, "cloudevents.type", 1, 1, "undeclared reference to 'orders'", literal("orders")},
 		"literal with dash": {Config{Type: text("order-created")}, "cloudevents.type", 1, 1, "undeclared reference to 'order'", literal("order-created")},
-		"literal path":      {Config{Source_: text("/orders/eu")}, "cloudevents.source", 1, 1, "Syntax error", literal("/orders/eu")},
+		"literal path":      {Config{EventSource: text("/orders/eu")}, "cloudevents.source", 1, 1, "Syntax error", literal("/orders/eu")},
 		"literal address":   {Config{DataSchema: text("https://a.example/s")}, "cloudevents.dataschema", 1, 6, "Syntax error", literal("https://a.example/s")},
 		"field":             {Config{CEL: text(`{"a": order_id}`)}, "transform.cel", 1, 7, "undeclared reference to 'order_id'", "did you mean data.order_id?"},
 		"lone field":        {Config{Fields: config.Fields{field("a", "order_id")}}, "transform.fields.a", 1, 1, "undeclared reference to 'order_id'", "did you mean data.order_id? " + literal("order_id")},
@@ -91,7 +91,7 @@ func TestNew_saysWhatIsWrongAndWhatToDo(t *testing.T) {
 
 // exprOf is the one expression of a configuration.
 func exprOf(cfg Config) string {
-	for _, x := range []config.Text{cfg.CEL, cfg.Filter, cfg.ID, cfg.Type, cfg.Source_, cfg.DataSchema} {
+	for _, x := range []config.Text{cfg.CEL, cfg.Filter, cfg.ID, cfg.Type, cfg.EventSource, cfg.DataSchema} {
 		if !x.IsZero() {
 			return x.Value
 		}
@@ -114,8 +114,8 @@ func faultIn(t *testing.T, cfg Config, k config.Text) *config.Error {
 		cfg.ID = k
 	case !cfg.Type.IsZero():
 		cfg.Type = k
-	case !cfg.Source_.IsZero():
-		cfg.Source_ = k
+	case !cfg.EventSource.IsZero():
+		cfg.EventSource = k
 	case !cfg.DataSchema.IsZero():
 		cfg.DataSchema = k
 	case len(cfg.Fields) > 0:
@@ -138,7 +138,7 @@ func TestNew_refusesAReferenceInAnExpression(t *testing.T) {
 		"filter":       {Config{Filter: text(`data.region == "${REGION}"`)}, "filter", "${REGION}"},
 		"cel":          {Config{CEL: text("{\"a\": 1,\n  \"b\": ${REGION}}")}, "transform.cel", "${REGION}"},
 		"field":        {Config{Fields: config.Fields{field("a", `"${file:/etc/x}"`)}}, "transform.fields.a", "${file:/etc/x}"},
-		"attribute":    {Config{Source_: text(`"/orders/${REGION:-eu}"`)}, "cloudevents.source", "${REGION:-eu}"},
+		"attribute":    {Config{EventSource: text(`"/orders/${REGION:-eu}"`)}, "cloudevents.source", "${REGION:-eu}"},
 		"extension":    {Config{Extensions: config.Fields{field("tenant", `"${TENANT}"`)}}, "cloudevents.extensions.tenant", "${TENANT}"},
 		"two of them":  {Config{Filter: text(`"${A}" == "${B}"`)}, "filter", "${A}"},
 		"in a comment": {Config{Filter: text("true // ${A}")}, "filter", "${A}"},

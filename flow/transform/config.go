@@ -18,11 +18,22 @@ type Config struct {
 	Fields config.Fields // or one expression for each of its members
 	// The attributes of the outgoing event, where they are not those of the
 	// incoming one.
-	ID, Type, Source_, Subject, DataSchema config.Text //nolint:revive // Source is taken by the default
-	Extensions                             config.Fields
+	ID, Type, EventSource, Subject, DataSchema config.Text
+	Extensions                                 config.Fields
+
+	Split  config.Text // CEL list: each element becomes an event of its own
+	Routes []Route     // the outputs, in order; none: one that takes everything
+	All    bool        // every output takes the events that its condition holds for; else the first one does
 
 	Timeout        time.Duration // for all expressions of one event together; default 5s
 	MaxOutputBytes int           // of what the transform makes; default 1 MiB
+}
+
+// Route is an output, and which events it takes.
+type Route struct {
+	Name string
+	When config.Text // CEL bool, on the finished event; none: it takes every event
+	Key  string      // path of When in the file, such as sinks[0].when
 }
 
 const (
@@ -48,7 +59,7 @@ func (c *compiler) attributes(cfg *Config) []attribute {
 	}
 	add("id", cfg.ID, true, func(o *outgoing, value string) { o.ID = value })
 	add("type", cfg.Type, true, func(o *outgoing, value string) { o.Type = value })
-	add("source", cfg.Source_, true, func(o *outgoing, value string) { o.Source = value })
+	add("source", cfg.EventSource, true, func(o *outgoing, value string) { o.Source = value })
 	add("subject", cfg.Subject, false, func(o *outgoing, value string) { o.Subject = value })
 	add("dataschema", cfg.DataSchema, false, func(o *outgoing, value string) { o.DataSchema = value })
 	for _, f := range cfg.Extensions {

@@ -24,6 +24,7 @@ const (
 	varID      = "id"
 	varSubject = "subject"
 	varHeaders = "headers"
+	varParent  = "parent" // the data of the whole message, where it is split
 )
 
 // variables are their names, in the order in which a message lists them.
@@ -42,6 +43,7 @@ func newEnvironment() (*cel.Env, error) {
 		cel.Variable(varID, cel.StringType),
 		cel.Variable(varSubject, cel.StringType),
 		cel.Variable(varHeaders, cel.MapType(cel.StringType, cel.StringType)),
+		cel.Variable(varParent, cel.DynType),
 		cel.OptionalTypes(),
 		ext.Strings(),
 		ext.Math(),

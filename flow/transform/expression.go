@@ -28,28 +28,26 @@ func NewExpression(key string, text config.Text) (*Expression, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Expression{x: c.expression(key, text, wantBytes)}
+	e := c.onFinished(key, text, wantBytes)
 	if len(c.faults) > 0 {
 		return nil, c.faults
 	}
-	e.pool.New = func() any { return new(vars) }
 	return e, nil
+}
+
+// onFinished compiles an expression that sees the finished event.
+func (c *compiler) onFinished(key string, text config.Text, want want) *Expression {
+	e := &Expression{x: c.expression(key, text, want)}
+	e.pool.New = func() any { return new(vars) }
+	return e
 }
 
 // Eval gives the value for an event: a text or bytes as they are, a number in
 // decimal, a timestamp in RFC 3339. It is nil when the expression gives null
 // or an optional without a value. Errors have a code, as those of Process do.
 func (e *Expression) Eval(ctx context.Context, event *cloudevent.Event) ([]byte, error) {
-	v := e.pool.Get().(*vars)
-	defer func() { v.release(); e.pool.Put(v) }()
-	v.ctx, v.timeout = ctx, defaultTimeout
-	v.event, v.time = *event, event.Time
-	if event.Data.Len() > 0 {
-		v.payload = event.Data.Bytes()
-	}
-	for _, x := range event.Extensions {
-		v.headers = append(v.headers, connector.Header{Key: x.Name, Value: []byte(x.Value)})
-	}
+	v, release := e.vars(ctx, event)
+	defer release()
 	result, err := e.x.value(v)
 	if err != nil {
 		return nil, err
@@ -62,4 +60,25 @@ func (e *Expression) Eval(ctx context.Context, event *cloudevent.Event) ([]byte,
 		return nil, err
 	}
 	return []byte(text), nil
+}
+
+// holds evaluates a condition.
+func (e *Expression) holds(ctx context.Context, event *cloudevent.Event) (bool, error) {
+	v, release := e.vars(ctx, event)
+	defer release()
+	return e.x.bool(v)
+}
+
+// vars is what the expression sees of a finished event.
+func (e *Expression) vars(ctx context.Context, event *cloudevent.Event) (v *vars, release func()) {
+	v = e.pool.Get().(*vars)
+	v.ctx, v.timeout = ctx, defaultTimeout
+	v.event, v.time = *event, event.Time
+	if event.Data.Len() > 0 {
+		v.payload = event.Data.Bytes()
+	}
+	for _, x := range event.Extensions {
+		v.headers = append(v.headers, connector.Header{Key: x.Name, Value: []byte(x.Value)})
+	}
+	return v, func() { v.release(); e.pool.Put(v) }
 }

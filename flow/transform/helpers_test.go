@@ -35,7 +35,7 @@ func message(value string) *connector.Message {
 	}
 }
 
-func mustNew(t testing.TB, cfg Config) *Pipeline {
+func mustNew(t testing.TB, cfg Config) *Transformer {
 	t.Helper()
 	if cfg.Flow == "" {
 		cfg.Flow = "f"

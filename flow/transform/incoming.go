@@ -21,7 +21,7 @@ const maxSubject = 256
 // incoming fills v with the event that a message is: a CloudEvent that it
 // holds, with its own attributes, or what the defaults make of it, whose id and
 // subject wait until somebody asks (vars.name). It returns the payload.
-func (p *Pipeline) incoming(v *vars, m *connector.Message) ([]byte, error) {
+func (p *Transformer) incoming(v *vars, m *connector.Message) ([]byte, error) {
 	h := scanHeaders(m.Headers)
 	e := &v.event
 	v.headers, v.message = m.Headers, m

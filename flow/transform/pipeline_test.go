@@ -262,7 +262,7 @@ func TestProcess_refusesABrokenCloudEvent(t *testing.T) {
 
 func TestProcess_setsAttributes(t *testing.T) {
 	p := mustNew(t, Config{
-		ID: text("data.eventId"), Type: text(`"order." + data.what`), Source_: text(`"/orders/" + data.region`), Subject: text("data.?customer"),
+		ID: text("data.eventId"), Type: text(`"order." + data.what`), EventSource: text(`"/orders/" + data.region`), Subject: text("data.?customer"),
 		DataSchema: text("time"), Extensions: config.Fields{field("tenant", "data.tenant"), field("vip", "data.vip"), field("gone", "null"), field("big", "data.big"), field("half", "0.5")},
 	})
 	m := message(`{"eventId":9007199254740993,"what":"created","region":"eu","tenant":"acme","vip":true,"big":18446744073709551615}`)

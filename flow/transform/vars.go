@@ -37,6 +37,7 @@ type vars struct {
 	time        time.Time
 	out         []byte // what is written, before it is copied to its size
 	names       []byte // likewise, of id and subject
+	parent      *vars  // of the message that this is a part of; nil: it is no part
 	store              // where outgoing events live
 
 	ctx     context.Context // the caller's
@@ -55,7 +56,7 @@ func (v *vars) release() {
 		v.outgoing = outgoing{}
 	}
 	v.message, v.plain, v.nameless, v.headers = nil, false, false, nil
-	v.payload, v.decoded, v.undecodable = nil, false, nil
+	v.payload, v.decoded, v.undecodable, v.parent = nil, false, nil, nil
 	v.data, v.named, v.time = nil, nil, time.Time{}
 	v.ctx, v.limited, v.cancel = nil, nil, nil
 	v.doc.Release(keepNodes)
@@ -120,6 +121,11 @@ func (v *vars) ResolveName(name string) (any, bool) {
 			return types.NullValue, true // Kafka has records without one
 		}
 		return types.Timestamp{Time: v.time.UTC()}, true
+	case varParent:
+		if v.parent == nil {
+			return types.NullValue, true
+		}
+		return v.parent.ResolveName(varData)
 	case varHeaders:
 		if v.named == nil {
 			v.named = headerMap(v.headers)

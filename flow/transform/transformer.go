@@ -14,13 +14,17 @@ import (
 	"github.com/lsm/fiso/delivery/fault"
 )
 
-// Pipeline turns messages into events. It is made by New, never changes, and
+// Transformer turns messages into events. It is made by New, never changes, and
 // is safe for concurrent use.
-type Pipeline struct {
+type Transformer struct {
 	source     string
 	filter     *expression // nil: everything passes
 	attributes []attribute
-	output     *template // nil: the payload passes as it is
+	output     *template   // nil: the payload passes as it is
+	split      *expression // nil: a message becomes one event
+	ownID      bool        // an expression makes the id
+	routes     []route     // none: one output takes everything
+	all        bool
 	timeout    time.Duration
 	limit      int
 	pool       sync.Pool // of *vars
@@ -28,12 +32,12 @@ type Pipeline struct {
 
 // New compiles a flow's expressions. What is wrong with them is returned as
 // config.Errors, all of it, with its places in the file.
-func New(cfg Config) (*Pipeline, error) {
+func New(cfg Config) (*Transformer, error) {
 	c, err := newCompiler()
 	if err != nil {
 		return nil, err
 	}
-	p := &Pipeline{source: cfg.Source, timeout: cfg.Timeout, limit: cfg.MaxOutputBytes}
+	p := &Transformer{source: cfg.Source, timeout: cfg.Timeout, limit: cfg.MaxOutputBytes}
 	p.pool.New = func() any { return new(vars) }
 	if p.source == "" {
 		p.source = "fiso-flow/" + cfg.Flow
@@ -47,7 +51,12 @@ func New(cfg Config) (*Pipeline, error) {
 	if !cfg.Filter.IsZero() {
 		p.filter = c.expression("filter", cfg.Filter, wantBool)
 	}
-	p.attributes = c.attributes(&cfg)
+	if !cfg.Split.IsZero() {
+		c.splits = true
+		p.split = c.expression("transform.split", cfg.Split, wantList)
+	}
+	p.attributes, p.ownID = c.attributes(&cfg), !cfg.ID.IsZero()
+	p.routes, p.all = c.routes(cfg.Routes), cfg.All
 	switch {
 	case !cfg.CEL.IsZero() && len(cfg.Fields) > 0:
 		c.fault("transform.cel", cfg.CEL, 1, 1, "transform has both cel and fields", "keep one of the two")
@@ -66,7 +75,7 @@ func New(cfg Config) (*Pipeline, error) {
 // when the filter says that the event is not for this flow. Errors have a code
 // (fault.CodeOf), except for connector.ErrInterrupted when ctx ended first.
 // The event holds on to m's bytes, where they are not transformed.
-func (p *Pipeline) Process(ctx context.Context, m *connector.Message) (*cloudevent.Event, error) {
+func (p *Transformer) Process(ctx context.Context, m *connector.Message) (*cloudevent.Event, error) {
 	v := p.pool.Get().(*vars)
 	v.ctx, v.timeout = ctx, p.timeout
 	e, err := p.process(v, m, nil)
@@ -75,12 +84,27 @@ func (p *Pipeline) Process(ctx context.Context, m *connector.Message) (*cloudeve
 	return e, err
 }
 
-// Transform is delivery.Transformer's: the event that Process makes, for the
-// only output.
-func (p *Pipeline) Transform(ctx context.Context, m *connector.Message, into []delivery.Routed) ([]delivery.Routed, error) {
-	e, err := p.Process(ctx, m)
-	if err == nil && e != nil {
-		into = append(into, delivery.Routed{Event: e})
+// Transform is delivery.Transformer's: the events that a message becomes, for the
+// outputs that take them.
+func (p *Transformer) Transform(ctx context.Context, m *connector.Message, into []delivery.Routed) ([]delivery.Routed, error) {
+	v := p.pool.Get().(*vars)
+	v.ctx, v.timeout = ctx, p.timeout
+	n := len(into)
+	pass, err := p.read(v, m, nil)
+	switch {
+	case err != nil || !pass:
+	case p.split != nil:
+		into, err = p.parts(v, into)
+	default:
+		var e *cloudevent.Event
+		if e, err = p.write(v); err == nil {
+			into, err = p.route(ctx, m, e, 0, into)
+		}
+	}
+	v.release()
+	p.pool.Put(v)
+	if err == nil && pass && len(into) == n {
+		err = delivery.ErrUnrouted
 	}
 	return into, err
 }
@@ -94,7 +118,7 @@ type Trace struct {
 }
 
 // Trace is Process with its steps shown.
-func (p *Pipeline) Trace(ctx context.Context, m *connector.Message) Trace {
+func (p *Transformer) Trace(ctx context.Context, m *connector.Message) Trace {
 	v := &vars{ctx: ctx, timeout: p.timeout}
 	defer v.release()
 	var t Trace
@@ -103,10 +127,18 @@ func (p *Pipeline) Trace(ctx context.Context, m *connector.Message) Trace {
 	return t
 }
 
-func (p *Pipeline) process(v *vars, m *connector.Message, t *Trace) (*cloudevent.Event, error) {
+func (p *Transformer) process(v *vars, m *connector.Message, t *Trace) (*cloudevent.Event, error) {
+	if pass, err := p.read(v, m, t); err != nil || !pass {
+		return nil, err
+	}
+	return p.write(v)
+}
+
+// read finds out what event a message is, and asks the filter.
+func (p *Transformer) read(v *vars, m *connector.Message, t *Trace) (pass bool, err error) {
 	payload, err := p.incoming(v, m)
 	if err != nil {
-		return nil, err
+		return false, err
 	}
 	if v.payload = payload; len(payload) == 0 && !v.nameless {
 		v.payload = nil // a CloudEvent with no bytes of data has none
@@ -120,10 +152,16 @@ func (p *Pipeline) process(v *vars, m *connector.Message, t *Trace) (*cloudevent
 	}
 	if p.filter != nil {
 		if pass, err := p.filter.bool(v); err != nil || !pass {
-			return nil, err
+			return false, err
 		}
 	}
 	v.name()
+	return true, nil
+}
+
+// write makes the outgoing event.
+func (p *Transformer) write(v *vars) (*cloudevent.Event, error) {
+	m := v.message
 	out, err := p.begin(v)
 	if err != nil {
 		return nil, err
@@ -142,7 +180,7 @@ func (p *Pipeline) process(v *vars, m *connector.Message, t *Trace) (*cloudevent
 // begin is the outgoing event but for its data. Where no expression makes an
 // attribute, nothing sees a difference to the incoming one, which then becomes
 // it: an event is large, and copying it costs.
-func (p *Pipeline) begin(v *vars) (*cloudevent.Event, error) {
+func (p *Transformer) begin(v *vars) (*cloudevent.Event, error) {
 	if p.output != nil {
 		v.event.DataSchema = "" // it describes data that is no longer there; no expression sees it
 	}
@@ -163,7 +201,7 @@ var errNotUTF8 = errors.New("the transform copies a string of the record that is
 
 // fill sets the data of the outgoing event. What a transform writes is JSON but
 // for strings that it copies, which may not be UTF-8.
-func (p *Pipeline) fill(v *vars, e *cloudevent.Event) (err error) {
+func (p *Transformer) fill(v *vars, e *cloudevent.Event) (err error) {
 	if p.output == nil {
 		if v.plain && e.DataContentType == "" {
 			declare(e, &v.doc)

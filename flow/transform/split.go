@@ -1,0 +1,85 @@
+package transform
+
+import (
+	"strconv"
+
+	"github.com/google/cel-go/common/types/ref"
+	"github.com/google/cel-go/common/types/traits"
+
+	"github.com/lsm/fiso/common/cloudevent"
+	"github.com/lsm/fiso/delivery"
+	"github.com/lsm/fiso/flow/internal/lazyjson"
+)
+
+// maxSplit is how many events one message may become.
+const maxSplit = 10_000
+
+// parts appends the events of a message that transform.split takes apart. Of each,
+// data is an element of the list, and parent the data of the whole; its id is that
+// of the message with #0, #1 and so on behind it.
+func (p *Transformer) parts(v *vars, into []delivery.Routed) ([]delivery.Routed, error) {
+	list, err := p.list(v)
+	if err != nil {
+		return into, err
+	}
+	id := v.event.ID
+	n := 0
+	for e := list.First(); e.Kind() != lazyjson.Absent; e = e.Next(list) {
+		if into, err = p.part(v, id, n, e.Raw(), into); err != nil {
+			return into, err
+		}
+		n++
+	}
+	return into, nil
+}
+
+// list is the elements of transform.split, as JSON of its own.
+func (p *Transformer) list(v *vars) (lazyjson.Value, error) {
+	x := p.split
+	var none lazyjson.Value
+	result, err := x.value(v)
+	if err != nil {
+		return none, err
+	}
+	lister, ok := result.(traits.Lister)
+	if !ok {
+		return none, x.failed("it gave %s where a list is due", describe(result))
+	}
+	if size, ok := lister.Size().Value().(int64); !ok || size > maxSplit {
+		return none, x.failed("it gave %v events; a message may become %d", lister.Size().Value(), maxSplit)
+	}
+	raw, err := x.encode(nil, result.(ref.Val), p.limit)
+	if err != nil {
+		return none, err
+	}
+	doc := new(lazyjson.Doc)
+	if err := doc.Parse(raw); err != nil {
+		return none, x.failed("%v", err)
+	}
+	return doc.Root(), nil
+}
+
+// part appends one event of a message, for the outputs that take it.
+func (p *Transformer) part(whole *vars, id string, n int, data []byte, into []delivery.Routed) ([]delivery.Routed, error) {
+	v := p.pool.Get().(*vars)
+	defer func() {
+		v.limited, v.cancel = nil, nil // the whole's
+		v.release()
+		p.pool.Put(v)
+	}()
+	suffix := "#" + strconv.Itoa(n)
+	v.ctx, v.timeout, v.limited = whole.ctx, whole.timeout, whole.context()
+	v.parent, v.message, v.headers, v.time = whole, whole.message, whole.headers, whole.time
+	v.event = whole.event
+	v.event.ID = id + suffix
+	v.event.Data, v.event.DataContentType, v.event.DataSchema = cloudevent.Bytes(data), "application/json", ""
+	v.payload = data
+	e, err := p.write(v)
+	if err != nil {
+		return into, err
+	}
+	if p.ownID {
+		e.ID += suffix
+	}
+	return p.route(whole.ctx, whole.message, e, n, into)
+}
