@@ -99,8 +99,9 @@ func (b *book) accept(s snapshot) {
 	}
 }
 
-// postpone takes changes back: nobody has acted upon them yet, and they are to
-// be believed at the next look, if they are still so then.
+// postpone takes back changes that observe returned and that were not acted
+// upon. The next call of observe returns them again if the files have not
+// changed since.
 func (b *book) postpone(changes []change) {
 	for _, c := range changes {
 		p := b.known[c.file]

@@ -149,7 +149,8 @@ func TestSupervisor_showsNoNameOfAFileThatNeverWas(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		in := start(t, dir, "a.yaml", "orders watches=/c4n4ry")
-		want := in.dir + "/a.yaml: a file that it refers to cannot be used: no such file or directory"
+		want := in.dir + "/a.yaml: a file that it refers to cannot be used: no such file or directory: " +
+			"make the file readable, or correct its path, under a key such as caFile, keyFile or tokenFile"
 		if err := <-in.ended; err == nil || !strings.HasSuffix(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)
 		}
