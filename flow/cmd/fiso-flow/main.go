@@ -15,9 +15,9 @@ import (
 func main() {
 	terminal := term.IsTerminal(int(os.Stderr.Fd()))
 	ends := []os.Signal{os.Interrupt, syscall.SIGTERM}
-	if terminal { // SIGHUP says that it was closed
+	if terminal { // SIGHUP says that the terminal was closed
 		ends = append(ends, syscall.SIGHUP)
-	} else { // or somebody asks for a reload, and files are followed anyway
+	} else { // SIGHUP asks for a reload, and files are followed anyway
 		signal.Ignore(syscall.SIGHUP)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), ends...)
