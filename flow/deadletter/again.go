@@ -21,11 +21,14 @@ const MaxDeaths = 32
 // A flow can read its own dead letters only where the addresses of its brokers
 // hide that source and dead letters are on one cluster: otherwise its file is
 // refused. A dead letter that somebody copied back into its original topic,
-// headers included, is written again. So is a message that was read from no
-// broker: its headers are those of its sender.
+// headers included, is written again, also where the topic for dead letters has
+// the same name on another cluster: the first letter may have been deleted there
+// since. So is a message that was read from no broker: its headers are those of
+// its sender.
 func again(l *Letter, topic string) error {
 	m := l.Message
-	if m.Position.Known() && m.Position.Topic == topic && header(m, HeaderFlow) == l.Flow && header(m, HeaderTopic) != "" {
+	original := header(m, HeaderTopic)
+	if m.Position.Known() && m.Position.Topic == topic && header(m, HeaderFlow) == l.Flow && original != "" && original != topic {
 		return fmt.Errorf("%s: %w: let the flow not read %s", m.Position, ErrStands, topic)
 	}
 	if n := deaths(m); n >= MaxDeaths {
