@@ -285,7 +285,10 @@ func TestCommands_tellOfDataThatTheSinkCannotWrite(t *testing.T) {
 
 // U22: an event of a stranger steers no terminal, and a pipe gets it as it is.
 func TestTransform_showsAnEventAsTextOnATerminal(t *testing.T) {
-	file := write(t, t.TempDir(), "orders.yaml", "name: orders\nsource: {type: kafka, config: {brokers: a:1, topic: orders, consumerGroup: g}}\nsink: {type: stdout}\n")
+	file := write(t, t.TempDir(), "orders.yaml", `name: orders
+source: {type: kafka, config: {brokers: a:1, topic: orders, consumerGroup: g}}
+sink: {type: stdout}
+`)
 	for name, tc := range map[string]struct {
 		terminal bool
 		args     []string
