@@ -99,6 +99,12 @@ func (b *book) accept(s snapshot) {
 	}
 }
 
+// settled reports whether a state is the one that was acted upon.
+func (b *book) settled(file string, state sum) bool {
+	p := b.known[file]
+	return p != nil && p.listed && p.acted == state
+}
+
 // postpone takes back changes that observe returned and that were not acted
 // upon. The next call of observe returns them again if the files have not
 // changed since.

@@ -353,3 +353,63 @@ func TestReload_understandsAContentOnce(t *testing.T) {
 		_ = in.finish()
 	})
 }
+
+// A file that cannot be seen has no claim to the name of another one: while two
+// files of one flow were removed, the second one's flow was started for seconds.
+func TestReload_startsNothingFromAFileThatIsAway(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		in := start(t, dir, "a.yaml", "orders")
+		in.put("b.yaml", "orders source=2")
+		in.told()
+		in.take()
+		in.remove("b.yaml")
+		in.told()
+		in.remove("a.yaml")
+		in.told()
+		in.pass(time.Second)
+		in.expect()
+		in.pass(time.Minute)
+		in.expect("drained orders//")
+		_ = in.finish()
+	})
+}
+
+// Nor has one that was saved anew, before that is read.
+func TestReload_startsNothingFromAContentThatIsNoMore(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		in := start(t, dir, "a.yaml", "orders")
+		in.put("b.yaml", "orders source=2")
+		in.told()
+		in.take()
+		in.put("b.yaml", "orders source=3")
+		in.remove("a.yaml")
+		in.told()
+		in.pass(time.Minute)
+		in.expect("drained orders//", "run orders/3/")
+		_ = in.finish()
+	})
+}
+
+// One that is back has its claim again, as it was read.
+func TestReload_offersTheNameToAFileThatIsBack(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		in := start(t, dir, "a.yaml", "orders")
+		in.put("b.yaml", "orders source=2")
+		in.told()
+		in.take()
+		in.remove("b.yaml")
+		in.told()
+		in.remove("a.yaml")
+		in.told()
+		in.put("b.yaml", "orders source=2")
+		in.told()
+		in.expect("drained orders//", "run orders/2/")
+		if n := in.loaded("orders source=2"); n != 1 {
+			t.Errorf("loaded %d times", n)
+		}
+		_ = in.finish()
+	})
+}
