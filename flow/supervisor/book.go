@@ -105,9 +105,9 @@ func (b *book) settled(file string, state sum) bool {
 	return p != nil && p.listed && p.acted == state
 }
 
-// postpone takes back changes that observe returned and that were not acted
-// upon. The next call of observe returns them again if the files have not
-// changed since.
+// postpone takes back changes that observe returned: they were not acted upon,
+// or are to be acted upon once more. The next call of observe returns them again
+// if the files have not changed since.
 func (b *book) postpone(changes []change) {
 	for _, c := range changes {
 		p := b.known[c.file]

@@ -354,6 +354,50 @@ func TestReload_understandsAContentOnce(t *testing.T) {
 	})
 }
 
+// A secret that is missing for the moment in which it is replaced, after it was
+// scanned and when its flow file is loaded, must not make the fault stay.
+func TestReload_loadsOnceMoreWhatFailedThoughItsFilesCouldBeRead(t *testing.T) {
+	dir, ref := t.TempDir(), filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(ref, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		in := start(t, dir, "a.yaml", "orders refs="+ref)
+		in.pass(10 * time.Second)
+		in.take()
+		before, failures := in.loaded("orders refs="+ref), 1
+		in.fault("load a.yaml", func(context.Context) error {
+			if failures--; failures >= 0 {
+				return errBroken
+			}
+			return nil
+		})
+		if err := os.WriteFile(ref, []byte("y"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		in.told()
+		in.expect()
+		if r := in.s.Report(); len(r.Notes) != 1 {
+			t.Errorf("report = %+v", r)
+		}
+		in.pass(10 * time.Second)
+		in.expect("drained orders/x/", "run orders/y/")
+		if r := in.s.Report(); len(r.Notes) != 0 {
+			t.Errorf("report = %+v", r)
+		}
+		failures = 1000
+		if err := os.WriteFile(ref, []byte("z"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		in.told()
+		in.pass(time.Minute)
+		if n := in.loaded("orders refs="+ref) - before; n != 4 {
+			t.Errorf("loaded %d times, want twice for each content", n)
+		}
+		_ = in.finish()
+	})
+}
+
 // A file that cannot be seen has no claim to the name of another one: while two
 // files of one flow were removed, the second one's flow was started for seconds.
 func TestReload_startsNothingFromAFileThatIsAway(t *testing.T) {

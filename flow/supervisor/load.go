@@ -22,12 +22,13 @@ type file struct {
 	read      loaded     // what the content as it stands says
 	fault     error      // why the file as it stands is not in force
 	contested bool       // fault: another file has the flow's name
+	retried   sum        // the content that was loaded once more: see retry
 	away      bool       // it cannot be seen now, and is not yet taken as removed
 }
 
 // loaded is what the content of a flow file says. Each content, with those of
-// the files that it refers to, is loaded once: a faulty file may be large, and
-// loading it may take seconds.
+// the files that it refers to, is loaded once (but see retry): a faulty file may
+// be large, and loading it may take seconds.
 type loaded struct {
 	def  Definition // nil: it is faulty
 	refs []string   // the files it refers to, as far as that is known of a faulty one

@@ -111,6 +111,7 @@ func (s *Supervisor) touch(snap snapshot, changes []change, loads []loaded) (all
 		}
 		all = append(all, touched{f, faultText(f)})
 		f.set(loads[i])
+		s.retry(f, c)
 	}
 	for _, f := range s.sorted() {
 		// A file that is away, or was saved anew and not yet read, has no claim.
@@ -120,6 +121,16 @@ func (s *Supervisor) touch(snap snapshot, changes []change, loads []loaded) (all
 		}
 	}
 	return all
+}
+
+// retry lets the next look load a faulty content once more whose files scan could
+// read. Loading reads them again, and may have met one in the moment of its
+// replacement; scan sees no difference then, which would make the fault stay.
+func (s *Supervisor) retry(f *file, c change) {
+	if f.read.err != nil && c.complete && f.retried != c.sum {
+		f.retried = c.sum
+		s.book.postpone([]change{c})
+	}
 }
 
 func faultText(f *file) string {
