@@ -1,6 +1,8 @@
 package kafka
 
 import (
+	"strings"
+
 	"github.com/lsm/fiso/common/connector"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -57,14 +59,16 @@ func (b *arena) move(m *connector.Message) {
 	m.Key, m.Value = b.bytes(m.Key), b.bytes(m.Value)
 	for i := range m.Headers {
 		h := &m.Headers[i]
-		h.Key, h.Value = string(append([]byte(nil), h.Key...)), b.bytes(h.Value)
+		h.Key, h.Value = strings.Clone(h.Key), b.bytes(h.Value)
 	}
 }
 
 func (b *arena) bytes(from []byte) []byte {
 	switch n := len(from); {
+	case from == nil:
+		return nil
 	case n == 0:
-		return from[:0:0]
+		return []byte{} // one that is cut from the batch would keep it
 	case n > arenaBlock/4:
 		return append([]byte(nil), from...)
 	case n > len(b.free):

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -303,6 +304,28 @@ func TestSlab_copiesSmallRecordsOutOfALargeBatch(t *testing.T) {
 	var b arena
 	if first, big := b.bytes(whole[:10]), b.bytes(make([]byte, arenaBlock)); cap(first) != 10 || len(big) != arenaBlock {
 		t.Errorf("copies of %d and %d bytes", cap(first), len(big))
+	}
+}
+
+// An empty key, value or header of a record points into its batch, too.
+func TestSlab_keepsNoBatchForWhatIsEmpty(t *testing.T) {
+	whole := make([]byte, ordinaryBatch+1)
+	freed := make(chan struct{})
+	runtime.AddCleanup(&whole[0], func(freed chan struct{}) { close(freed) }, freed)
+	empty := whole[100:100:100]
+	records := slab(nil, []*kgo.Record{{Key: empty, Value: empty, Headers: []kgo.RecordHeader{{Key: "h", Value: empty}}}}, len(whole)).records
+	whole, empty = nil, nil
+	eventually(t, "the batch is freed", func() bool {
+		runtime.GC()
+		select {
+		case <-freed:
+			return true
+		default:
+			return false
+		}
+	})
+	if got := &records[0]; got.Key == nil || got.Value == nil || got.Headers[0].Value == nil {
+		t.Errorf("empty became none: %+v", got.Message)
 	}
 }
 
