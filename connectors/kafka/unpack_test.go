@@ -325,7 +325,7 @@ func TestSlab_keepsNoBatchForWhatIsEmpty(t *testing.T) {
 		}
 	})
 	if got := &records[0]; got.Key == nil || got.Value == nil || got.Headers[0].Value == nil {
-		t.Errorf("empty became none: %+v", got.Message)
+		t.Errorf("empty became none: key %v, value %v, headers %v", got.Key, got.Value, got.Headers)
 	}
 }
 
