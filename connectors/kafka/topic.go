@@ -122,8 +122,8 @@ func (p *Producer) lookUp(ctx context.Context, topic string) (id kadm.TopicID, e
 }
 
 // askMax is the topic's max.message.bytes, within what franz-go takes, unless
-// maxMessageBytes is set. One who may not ask gets the default: what is larger
-// then goes alone.
+// maxMessageBytes is set. A user without the right to ask gets the default:
+// larger records then go alone.
 func (p *Producer) askMax(ctx context.Context, topic string) int32 {
 	set := int32(p.cfg.MaxMessageBytes)
 	if set > 0 && !p.opts.CreateTopics {
