@@ -10,9 +10,23 @@ import (
 // recordOverhead is about what a record costs beside its bytes.
 const recordOverhead = 256
 
-// slabRecords are the most records in one slab: as long as one of them is in
-// flight, the memory of all is.
-const slabRecords = 1024
+// The most records in one slab, and bytes of more than one: as long as one record
+// is in flight, the memory of all is.
+const (
+	slabRecords = 1024
+	slabBytes   = ordinaryBatch
+)
+
+// slabFit is how many of the records, from the first on, one slab takes.
+func slabFit(in []*kgo.Record) int {
+	size := sizeOf(in[0])
+	for n := 1; n < min(len(in), slabRecords); n++ {
+		if size += sizeOf(in[n]); size > slabBytes {
+			return n
+		}
+	}
+	return min(len(in), slabRecords)
+}
 
 // slab turns records into messages, all in one allocation and their headers in
 // another. Keys and values stay where franz-go unpacked them, unless that is a
