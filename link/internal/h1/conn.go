@@ -176,25 +176,41 @@ func (c *conn) begins(first bool) error {
 				return errGone // between two requests there is nobody to tell
 			}
 		}
+		if empty < maxEmpty && c.in.halfEmpty() {
+			if err := c.more(first, func() error { return c.in.fill(c.limits.Head) }); err != nil {
+				return err
+			}
+		}
 		if empty == maxEmpty || !c.in.skipEmpty() {
 			return nil
 		}
 	}
 }
 
+// more reads on in a head, or in an empty line before it, for as long as a head may
+// take.
+func (c *conn) more(first bool, read func() error) error {
+	c.readUntil(time.Now().Add(c.limits.HeadTimeout))
+	c.waiting(half, first)
+	err := read()
+	if !c.waiting(nothing, first) {
+		return errGone
+	}
+	return err
+}
+
 // await reads the head of the next request.
 func (c *conn) await(first bool) (string, error) {
-	if err := c.begins(first); err != nil {
-		return "", err
+	var head string
+	err := c.begins(first)
+	if err == nil {
+		head, err = c.in.wholeHead(c.limits.Head)
 	}
-	head, err := c.in.wholeHead(c.limits.Head)
 	if head == "" && err == nil {
-		c.readUntil(time.Now().Add(c.limits.HeadTimeout))
-		c.waiting(half, first)
-		head, err = c.in.head(c.limits.Head)
-		if !c.waiting(nothing, first) {
-			return "", errGone
-		}
+		err = c.more(first, func() (err error) {
+			head, err = c.in.head(c.limits.Head)
+			return err
+		})
 	}
 	switch {
 	case err == nil:
