@@ -18,7 +18,7 @@ const (
 	// maxUnread is how much of a request's body is read and thrown away to
 	// keep its connection, when it was answered before it was read.
 	maxUnread = 256 << 10
-	lingers   = 2 * time.Second                    // a connection that is to close reads on, however much comes
+	lingers   = 2 * time.Second                    // a connection that is to close reads on for so long, without a bound on the bytes
 	preface   = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" // RFC 9113, section 3.4
 )
 
@@ -270,7 +270,7 @@ func (c *conn) linger() {
 		return
 	}
 	c.readUntil(time.Now().Add(lingers))
-	_, _ = io.Copy(io.Discard, c.nc) // whatever it is
+	_, _ = io.Copy(io.Discard, c.nc) // what it sends is not needed any more
 }
 
 // isHTTP2 hands a connection over that speaks HTTP/2.

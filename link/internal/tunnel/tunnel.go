@@ -1,6 +1,6 @@
 // Package tunnel makes connections by way of an outbound proxy. It asks the proxy
-// for a tunnel (CONNECT) whatever is spoken inside, so that the proxy is told of the
-// address and sees no request where there is TLS.
+// for a tunnel (CONNECT) also for targets without TLS: the proxy is told the address,
+// and gets no request and no credential as a server would.
 package tunnel
 
 import (
@@ -87,7 +87,7 @@ func (p *Proxy) Around(direct Dial) Dial {
 		if err != nil {
 			var op *net.OpError
 			if errors.As(err, &op) && op.Err != nil {
-				err = op.Err // or whoever looks for one would pass over what stands before it here
+				err = op.Err // code that finds a net.OpError shows its Err alone, without the name of the proxy
 			}
 			return nil, fmt.Errorf("the proxy %s://%s: %w", at.Scheme, at.Host, err)
 		}
