@@ -125,6 +125,49 @@ func TestTransport_refusesLengthsThatAreFalse(t *testing.T) {
 	}
 }
 
+// UL13: a field about as long as a head may be, which the library takes, ended the look at lengths for the rest of its
+// connection.
+func TestTransport_refusesFalseLengthsAfterALongField(t *testing.T) {
+	const most = 1 << 10
+	for name, test := range map[string]struct {
+		length int
+		taken  bool
+	}{
+		"in a head that the library takes":   {most + 200, true},
+		"that ends the connection":           {most + 600, false},
+		"in a head that ends its call alone": {most + 256, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			calls := 0
+			addr := target(t, func(p *peer) {
+				for {
+					_, s := p.awaitHead()
+					if s == 0 {
+						return
+					}
+					if calls++; calls == 1 {
+						p.headers(s, true, ":status", "200", "x-long", strings.Repeat("a", test.length))
+						continue
+					}
+					p.headers(s, true, ":status", "200", "content-length", "5")
+				}
+			})
+			tr := transport(t, TransportConfig{MaxHead: most})
+			a, err := tr.RoundTrip(t.Context(), addr, out("GET"), nil)
+			if err == nil {
+				_, err = read(t, a, err)
+			}
+			if (err == nil) != test.taken {
+				t.Error("the first:", err)
+			}
+			_, err = tr.RoundTrip(t.Context(), addr, out("GET"), nil)
+			if r, _ := reason(t, err); r != call.Garbage || !strings.Contains(err.Error(), "content-length is not") {
+				t.Error("the second:", err)
+			}
+		})
+	}
+}
+
 // floods are frames that cost their sender little and come without end.
 var floods = map[string]func(p *peer, s uint32) error{
 	"empty continuations": func(p *peer, s uint32) error { return p.WriteContinuation(s, false, nil) },

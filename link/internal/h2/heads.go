@@ -40,7 +40,9 @@ const (
 func newHeads(most int) *heads {
 	h := &heads{lengths: map[uint32]lengthFault{}}
 	h.dec = hpack.NewDecoder(4096, h.field) // the size that the library's own has
-	h.dec.SetMaxStringLength(most)
+	// More than the library's own bound, which is a little above most and is not asked
+	// of each text: where the library goes on, so does this decoder.
+	h.dec.SetMaxStringLength(2*most + 1<<10)
 	return h
 }
 
