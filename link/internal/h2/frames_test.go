@@ -9,6 +9,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -132,21 +133,24 @@ func TestTransport_refusesFalseLengthsAfterALongField(t *testing.T) {
 	for name, test := range map[string]struct {
 		length int
 		taken  bool
+		behind string // of the block
 	}{
-		"in a head that the library takes":   {most + 200, true},
-		"that ends the connection":           {most + 600, false},
-		"in a head that ends its call alone": {most + 256, false},
+		"in a head that the library takes":   {most + 200, true, ""},
+		"that ends the connection":           {most + 600, false, ""},
+		"in a head that ends its call alone": {most + 256, false, ""},
+		"before one that cannot be decoded":  {most + 256, false, "\x00\x01b\x81\x00"}, // which the library does not try
 	} {
 		t.Run(name, func(t *testing.T) {
-			calls := 0
+			var calls atomic.Int32
 			addr := target(t, func(p *peer) {
 				for {
 					_, s := p.awaitHead()
 					if s == 0 {
 						return
 					}
-					if calls++; calls == 1 {
-						p.headers(s, true, ":status", "200", "x-long", strings.Repeat("a", test.length))
+					if calls.Add(1) == 1 {
+						block := append(p.block(":status", "200", "x-long", strings.Repeat("a", test.length)), test.behind...)
+						_ = p.WriteHeaders(http2.HeadersFrameParam{StreamID: s, BlockFragment: block, EndHeaders: true, EndStream: true}) // the answer shows it
 						continue
 					}
 					p.headers(s, true, ":status", "200", "content-length", "5")
