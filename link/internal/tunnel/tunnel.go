@@ -146,11 +146,23 @@ func (p *Proxy) connect(ctx context.Context, c net.Conn, at *url.URL, address st
 	case status/100 == 2:
 		return c, nil
 	case status == http.StatusProxyAuthRequired:
-		return nil, errors.New("it answers 407: are username and secretRef of the proxy right?")
+		return nil, p.unproved(at)
 	case status == http.StatusForbidden:
 		return nil, fmt.Errorf("it answers 403: does it let anybody connect to %s?", address)
 	}
 	return nil, fmt.Errorf("it answers %d: can it connect to %s?", status, address)
+}
+
+// unproved is what to do about 407: the user has another place in the configuration
+// than in the environment.
+func (p *Proxy) unproved(at *url.URL) error {
+	switch {
+	case p.authorize != nil:
+		return errors.New("it answers 407: are username and secretRef of the proxy right?")
+	case at.User != nil:
+		return errors.New("it answers 407: are the user and the password in the proxy's variable of the environment right?")
+	}
+	return errors.New("it answers 407: it wants a user: write username and secretRef, or user:password@ into the variable if its url is environment")
 }
 
 func (p *Proxy) proof(ctx context.Context, at *url.URL) (string, error) {
