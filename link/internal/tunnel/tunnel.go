@@ -89,11 +89,23 @@ func (p *Proxy) Around(direct Dial) Dial {
 			if errors.As(err, &op) && op.Err != nil {
 				err = op.Err // code that finds a net.OpError shows its Err alone, without the name of the proxy
 			}
-			return nil, fmt.Errorf("the proxy %s://%s: %w", at.Scheme, at.Host, err)
+			return nil, &Error{at.Scheme + "://" + at.Host, err}
 		}
 		return c, nil
 	}
 }
+
+// Error is that there is no tunnel. It names the proxy, and shows nothing of what
+// proves us there.
+type Error struct {
+	proxy string
+	err   error
+}
+
+func (e *Error) Error() string { return "the proxy " + e.proxy + ": " + e.err.Error() }
+
+// Unwrap is what went wrong.
+func (e *Error) Unwrap() error { return e.err }
 
 // dial connects to the proxy, and has it connect to the address.
 func (p *Proxy) dial(ctx context.Context, at *url.URL, address string) (net.Conn, error) {
