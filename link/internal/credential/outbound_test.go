@@ -66,7 +66,7 @@ func TestProxy_withoutItsPasswordIsNotAsked(t *testing.T) {
 	}
 }
 
-// UL10: a token server and Vault that are not reached because of the proxy were said to answer wrongly.
+// UL32: a token server and Vault that are not reached because of the proxy were said to answer wrongly.
 func TestProxy_isNamedWhereItIsTheFault(t *testing.T) {
 	refuses := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }))
 	defer refuses.Close()
