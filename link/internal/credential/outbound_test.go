@@ -108,6 +108,23 @@ func TestProxy_isNamedWhereItIsTheFault(t *testing.T) {
 	}
 }
 
+// UL10: a URL whose scheme is in capitals was connected to directly.
+func TestProxy_ofTheEnvironmentIsThatOfTheScheme(t *testing.T) {
+	t.Setenv("HTTPS_PROXY", "http://a:1")
+	t.Setenv("HTTP_PROXY", "")
+	t.Setenv("NO_PROXY", "")
+	for address, want := range map[string]string{"https://v": "http://a:1", "HTTPS://v": "http://a:1", "http://v": ""} {
+		v, err := NewVault(&spec.Vault{Address: address, Proxy: &spec.Proxy{URL: spec.ProxyOfEnvironment}, Auth: spec.VaultAuth{Method: "token"}}, Parts{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if via := v.proxy.Through("v:443"); via != want {
+			t.Errorf("%s: through %q", address, via)
+		}
+		v.Close()
+	}
+}
+
 // UL10, UL7: a password that was changed counts for the next tunnel.
 func TestProxy_followsTheFileOfItsPassword(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "password")
