@@ -1,8 +1,10 @@
 package configtest
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 
@@ -86,4 +88,14 @@ func TestShown_findsHalvesInEveryFormOfAnError(t *testing.T) {
 	if ShownBy(&config.Error{Message: "m", Code: "C"}) != "" {
 		t.Error("a canary is seen where none is")
 	}
+}
+
+func TestFollowsCAFile_holdsForTheClientOfTLS(t *testing.T) {
+	FollowsCAFile(t, func(caFile string) func(address string) (net.Conn, error) {
+		client, err := config.TLS{CAFile: caFile, ServerName: "example.com"}.Client()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return func(address string) (net.Conn, error) { return tls.Dial("tcp", address, client()) }
+	})
 }
