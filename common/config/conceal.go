@@ -10,11 +10,12 @@ import (
 
 // A part that holds credentials is tagged secret:"true". Of what stands there an
 // error shows keys, numbers, truth values, and texts that cannot be a secret: a
-// value of an enum, a duration, a size, an expression. All other texts are hidden,
-// whatever their place and shape; and so is every value of which nobody knows
-// what it was meant for. secret:"false" lets a text of such a part be shown.
+// value of an enum, a duration, a size, an expression. All other texts of the part
+// are hidden, also where they stand at a wrong place or have a wrong type. So are
+// values under a key that is not in the schema and not near one that is. A field tagged secret:"false" in
+// such a part is shown.
 
-// close hides what may be a secret in a value of such a part.
+// close hides the texts in a value of a part with credentials that may be a secret.
 func (d *decoder) close(n *node, t reflect.Type, enum []string) {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()

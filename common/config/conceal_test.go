@@ -47,8 +47,8 @@ func (p *plugin) Validate() error {
 		fmt.Errorf("%s is not known", p.Account.Username))
 }
 
-// U20, UL14: whatever is wrong with a file, no fault shows a text of a part that
-// holds credentials.
+// U20, UL14: the errors of a faulty file show no text of a part that holds
+// credentials, for every way in which configtest spoils the file.
 func TestErrors_showNoCredentialOfASpoiltFile(t *testing.T) {
 	for name, text := range map[string]string{
 		"in lines": "name: a\ntoken: CANARY\nport: 1\naccount:\n  type: basic\n  username: CANARY\n  password: 'CANARY'\n  scopes: [CANARY]\n" +

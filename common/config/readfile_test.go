@@ -119,7 +119,7 @@ func TestReadFile_ofAFileThatGrowsEnds(t *testing.T) {
 	_ = f.Close()
 }
 
-// U16: a file system that does not answer held up whoever asked.
+// U16: a file system that does not answer blocked each caller for ever.
 func TestWithin_givesUpACallThatHangsAndMakesNoSecondOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
