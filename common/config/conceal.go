@@ -12,8 +12,8 @@ import (
 // error shows keys, numbers, truth values, and texts that cannot be a secret: a
 // value of an enum, a duration, a size, an expression. All other texts of the part
 // are hidden, also where they stand at a wrong place or have a wrong type. So are
-// values under a key that is not in the schema and not near one that is. A field tagged secret:"false" in
-// such a part is shown.
+// values under a key that is not in the schema and not near one that is. A field
+// tagged secret:"false" in such a part is shown.
 
 // close hides the texts in a value of a part with credentials that may be a secret.
 func (d *decoder) close(n *node, t reflect.Type, enum []string) {
