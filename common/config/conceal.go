@@ -155,7 +155,11 @@ func (d *decoder) severed(n *node, i int, path string) bool {
 	p, before := n.pairs[i], under(path, n.pairs[i-1].key.text)
 	d.src.hideKey(p.key)
 	d.hideAll(p.value)
-	d.failAt(CodeSyntax, p.key.at, 1, before, at(before, plainly("a comma ends a text inside of { }")), plainly("put the text in quotes, or a list in [ ]"))
+	hint := "put the text in quotes, or a list in [ ]"
+	if p.value.kind != null { // {A: a,B: b} is two keys in YAML, but one text here: it may be a secret with a comma
+		hint += "; before another key, put a blank behind the comma"
+	}
+	d.failAt(CodeSyntax, p.key.at, 1, before, at(before, plainly("a comma ends a text inside of { }")), plainly(hint))
 	return true
 }
 
