@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // A part that holds credentials is tagged secret:"true". Of what stands there an
@@ -163,6 +164,8 @@ func (d *decoder) severed(n *node, i int, path string) bool {
 	return true
 }
 
+// tail reports whether a pair of a mapping in { } looks like the rest of the text
+// before it.
 func (d *decoder) tail(n *node, i int) bool {
 	if i == 0 || i >= len(n.pairs) {
 		return false
@@ -171,13 +174,22 @@ func (d *decoder) tail(n *node, i int) bool {
 	if !before.scalar() || before.style != plain || p.merged || p.key.style != plain || p.key.at.line < before.at.line {
 		return false
 	}
-	line := []rune(d.src.line(p.key.at.line))
+	line, _ := d.src.characters(p.key.at.line)
 	from := min(p.key.at.column-1, len(line))
 	if before.kind == stringKind && from > 0 && line[from-1] == ',' {
 		return true // no blank follows the comma
 	}
-	rest := strings.TrimSpace(string(line[min(from+p.key.span(), len(line)):]))
-	return p.value.kind == null && p.value.text == "" && !strings.HasPrefix(rest, ":") && strings.HasSuffix(strings.TrimSpace(string(line[:from])), ",")
+	if p.value.kind != null || p.value.text != "" {
+		return false
+	}
+	next, last := min(from+p.key.span(), len(line)), from-1
+	for next < len(line) && unicode.IsSpace(line[next]) {
+		next++
+	}
+	for last >= 0 && unicode.IsSpace(line[last]) {
+		last--
+	}
+	return (next == len(line) || line[next] != ':') && last >= 0 && line[last] == ','
 }
 
 // unknown notes a part whose keys are not known yet: its texts are not shown

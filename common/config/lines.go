@@ -1,6 +1,7 @@
 package config
 
 import (
+	"math"
 	"regexp"
 	"slices"
 	"strings"
@@ -44,12 +45,16 @@ func (s *source) shown(number int) (string, int) {
 	if column, ok := s.masked[number]; ok {
 		hidden = byteOffset(line, column)
 	}
+	first := math.MaxInt // column of the raw values of the line
 	for _, nodes := range s.raws {
 		for _, n := range nodes {
 			if at := n.begin(); at.line == number {
-				hidden = min(hidden, byteOffset(line, at.column))
+				first = min(first, at.column)
 			}
 		}
+	}
+	if first < math.MaxInt {
+		hidden = min(hidden, byteOffset(line, first))
 	}
 	for _, at := range secretKey.FindAllStringIndex(line, -1) {
 		if !notSecret.MatchString(line[at[0]:at[1]]) && at[1] < len(line) && !reference.MatchString(line[at[1]:]) {
