@@ -95,8 +95,6 @@ func TestCodec_agreesWithTheSDKBothWays(t *testing.T) {
 	}
 }
 
-// The SDK reads and writes data of a type …+json as a string, unless it is in
-// base64 (content_type.go, isJSON, of v2.16.2).
 // An id with a space is another one than that without.
 func TestTo_keepsTheSpacesOfAttributes(t *testing.T) {
 	in := &cloudevent.Event{ID: " 0", Source: "/s", Type: "t ", Subject: " a b "}
@@ -109,6 +107,8 @@ func TestTo_keepsTheSpacesOfAttributes(t *testing.T) {
 	}
 }
 
+// The SDK reads and writes data of a type …+json as a string, unless it is in
+// base64 (content_type.go, isJSON, of v2.16.2).
 func TestTo_keepsJSONBySuffixWhole(t *testing.T) {
 	want := &cloudevent.Event{
 		ID: "1", Source: "/s", Type: "t", Time: time.Unix(1, 5).UTC(), DataContentType: "application/vnd.order+json", Data: known(`{"a": 1.50}`),
