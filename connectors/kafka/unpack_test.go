@@ -309,12 +309,13 @@ func TestSlab_copiesSmallRecordsOutOfALargeBatch(t *testing.T) {
 
 // An empty key, value or header of a record points into its batch, too.
 func TestSlab_keepsNoBatchForWhatIsEmpty(t *testing.T) {
-	whole := make([]byte, ordinaryBatch+1)
 	freed := make(chan struct{})
-	runtime.AddCleanup(&whole[0], func(freed chan struct{}) { close(freed) }, freed)
-	empty := whole[100:100:100]
-	records := slab(nil, []*kgo.Record{{Key: empty, Value: empty, Headers: []kgo.RecordHeader{{Key: "h", Value: empty}}}}, len(whole)).records
-	whole, empty = nil, nil
+	records := func() []record { // the batch is known within alone
+		whole := make([]byte, ordinaryBatch+1)
+		runtime.AddCleanup(&whole[0], func(freed chan struct{}) { close(freed) }, freed)
+		empty := whole[100:100:100]
+		return slab(nil, []*kgo.Record{{Key: empty, Value: empty, Headers: []kgo.RecordHeader{{Key: "h", Value: empty}}}}, len(whole)).records
+	}()
 	eventually(t, "the batch is freed", func() bool {
 		runtime.GC()
 		select {
