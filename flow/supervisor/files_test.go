@@ -354,7 +354,7 @@ func TestReload_understandsAContentOnce(t *testing.T) {
 	})
 }
 
-// A secret that is missing for the moment in which it is replaced, after it was
+// U16: a secret that is missing for the moment in which it is replaced, after it was
 // scanned and when its flow file is loaded, must not make the fault stay.
 func TestReload_loadsOnceMoreWhatFailedThoughItsFilesCouldBeRead(t *testing.T) {
 	dir, ref := t.TempDir(), filepath.Join(t.TempDir(), "secret")
@@ -398,7 +398,7 @@ func TestReload_loadsOnceMoreWhatFailedThoughItsFilesCouldBeRead(t *testing.T) {
 	})
 }
 
-// A file that cannot be seen has no claim to the name of another one: while two
+// U16: a file that cannot be seen has no claim to the name of another one: while two
 // files of one flow were removed, the second one's flow was started for seconds.
 func TestReload_startsNothingFromAFileThatIsAway(t *testing.T) {
 	dir := t.TempDir()
@@ -419,7 +419,7 @@ func TestReload_startsNothingFromAFileThatIsAway(t *testing.T) {
 	})
 }
 
-// Nor has one that was saved anew, before that is read.
+// U16: nor has a file that was saved anew, before it is read.
 func TestReload_startsNothingFromAContentThatIsNoMore(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
