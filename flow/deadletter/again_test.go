@@ -111,7 +111,7 @@ func TestKafka_aBrokenCountIsNone(t *testing.T) {
 func TestKafka_headersOfACallerAreNoEarlierDeath(t *testing.T) {
 	for name, headers := range map[string][]connector.Header{
 		"a count of deaths":           {h(HeaderDeaths, strconv.Itoa(MaxDeaths))},
-		"a letter of this very topic": {h(HeaderFlow, letter().Flow), h(HeaderTopic, "hooks")},
+		"a letter of this very topic": {h(HeaderFlow, letter().Flow), h(HeaderTopic, "orders")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var stored []connector.Header
