@@ -412,6 +412,33 @@ func TestBenchAndFuzz_findWhatThereIs(t *testing.T) {
 	mustRefuse(t, p.Fuzz(t.Context(), time.Millisecond), "go test -run=^$ -fuzz=^FuzzName$")
 }
 
+// https://go.dev/issue/75804
+func TestFuzz_takesTheEndOfTheTimeForNoFailure(t *testing.T) {
+	const ended = `echo "--- FAIL: FuzzName (60.22s)"; echo "    context deadline exceeded"; `
+	for _, row := range []struct {
+		name, script string
+		runs         int
+		fails        bool
+	}{
+		{"once", `[ $(wc -l < runs) = 1 ] || exit 0; ` + ended + `exit 1`, 2, false},
+		{"each time", ended + `exit 1`, 2, true},
+		{"with an input", ended + `echo "    Failing input written to testdata/fuzz/FuzzName/1"; exit 1`, 1, true},
+		{"for a fault", `echo "--- FAIL: FuzzName (0.1s)"; echo "    c_test.go:3: no name"; exit 1`, 1, true},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			p, _ := at(t, tree())
+			repotest.Commands(t, false, map[string]string{"go": "echo run >> runs; " + row.script})
+			if err := p.Fuzz(t.Context(), time.Minute); (err != nil) != row.fails {
+				t.Errorf("%v, want a failure: %v", err, row.fails)
+			}
+			runs, err := os.ReadFile(filepath.Join(p.Root, "common", "runs"))
+			if got := strings.Count(string(runs), "run"); err != nil || got != row.runs {
+				t.Errorf("%d runs, want %d (%v)", got, row.runs, err)
+			}
+		})
+	}
+}
+
 func TestMutants_areTriedWithoutTouchingTheTree(t *testing.T) {
 	files := tree()
 	files["e2e/testdata/mutants/F01-no-name.mutant"] = "hazard: F1\nfault: it has no name\ntests: common . ^TestName$\n\n--- common/c.go\n<<<<\nreturn \"common\"\n====\nreturn \"\"\n>>>>\n"

@@ -87,6 +87,7 @@ func do(t *testing.T, url, method string, header ...string) answer {
 func at(s *Server, path string) string { return "http://" + s.Addr().String() + path }
 
 // UL11: what is wrong in a process that is ready is not shown as ok.
+// U22: what a server answered steers no terminal.
 func TestServer_answersWhatItIsAsked(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	counter := prometheus.NewCounter(prometheus.CounterOpts{Name: "fiso_test_total", Help: "A test."})
@@ -104,6 +105,7 @@ func TestServer_answersWhatItIsAsked(t *testing.T) {
 	const full = `{"ready":false,"checks":[{"name":"flow order-events","ok":true},{"name":"flow x","ok":false,"reason":"dead letter topic refused:\nTOPIC_AUTHORIZATION_FAILED"}],"notes":["orders.yaml:3:5: unknown key\r\n  line"]}` + "\n"
 	good := Report{Ready: true}
 	degraded := Report{Ready: true, Checks: []Check{{Name: "target crm", Reason: "circuit open"}}}
+	steering := Report{Ready: true, Checks: []Check{{Name: "target crm", Reason: "it answers \x1b[2J"}}}
 	for _, tc := range []struct {
 		method, path string
 		report       Report
@@ -117,6 +119,7 @@ func TestServer_answersWhatItIsAsked(t *testing.T) {
 		{"GET", "/readyz?verbose", bad, 503, verbose},
 		{"GET", "/readyz?verbose=true", good, 200, "ready\n"},
 		{"GET", "/readyz?verbose", degraded, 200, "[degraded] target crm: circuit open\nready\n"},
+		{"GET", "/readyz?verbose", steering, 200, `[degraded] target crm: it answers \x1b[2J` + "\nready\n"},
 		{"GET", "/readyz?verbose=false", bad, 503, "not ready\n"},
 		{"GET", "/readyz?verbose&output=json", bad, 503, full},
 		{"GET", "/readyz?verbose&output=json", good, 200, `{"ready":true,"checks":[],"notes":[]}` + "\n"},
@@ -261,9 +264,9 @@ func TestServer_boundsWhatACallerMayTake(t *testing.T) {
 	}
 }
 
-// L14, https://nvd.nist.gov/vuln/detail/CVE-2007-6750 (Slowloris): the metrics port
-// listens to everybody, and whoever fills it with connections would have the
-// probes fail, and the process be killed.
+// L14, https://nvd.nist.gov/vuln/detail/CVE-2007-6750 (Slowloris): a caller that
+// fills the metrics port with connections would have the probes fail, and the
+// process be killed.
 // U13: so did 64 requests whose body never came, and 64 callers that did not
 // read their answers.
 func TestServer_givesThePlaceOfWhoeverAsksForNothingToTheNext(t *testing.T) {

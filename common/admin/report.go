@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
+
+	"github.com/lsm/fiso/common/terminal"
 )
 
 // Report says whether a process is ready, and why.
@@ -55,9 +57,9 @@ func (r Report) summary() string {
 }
 
 // oneLine keeps a reason, which may hold words of a broker or an answer, from
-// looking like lines of ours.
+// looking like lines of ours and from steering a terminal.
 func oneLine(s string) string {
-	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == '\n' || r == '\r' }), " ")
+	return terminal.Line(strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == '\n' || r == '\r' }), " "))
 }
 
 // serveReady answers /readyz.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -50,8 +51,8 @@ func (e *Event) Validate() error {
 	if e.DataContentType != "" && !ValidContentType(e.DataContentType) {
 		faults = append(faults, errContentType(e.DataContentType))
 	}
-	if y := e.Time.UTC().Year(); y < 0 || y > 9999 {
-		faults = append(faults, fmt.Errorf("attribute time: the year %d cannot be written as RFC 3339", y))
+	if err := checkYear(e.Time); err != nil {
+		faults = append(faults, err)
 	}
 	for i := range e.Extensions {
 		if err := e.checkExtension(i); err != nil {
@@ -205,6 +206,15 @@ func (b *builder) time(value string) error {
 		return fmt.Errorf("attribute time: %.40q is no RFC 3339 time such as 2026-01-31T12:00:00Z", value)
 	}
 	b.e.Time = t
+	return checkYear(t)
+}
+
+// checkYear reports a time that has no four digits for its year in UTC, in which
+// times are written.
+func checkYear(t time.Time) error {
+	if y := t.UTC().Year(); y < 0 || y > 9999 {
+		return fmt.Errorf("attribute time: the year in UTC, %d, cannot be written as RFC 3339", y)
+	}
 	return nil
 }
 

@@ -187,7 +187,7 @@ func TestValidate_namesEveryFault(t *testing.T) {
 			"extension a is there twice", `attribute name "A"`, `attribute name ""`, "extension id: the name belongs", "extension data: the name belongs",
 		}},
 		{"content type", &Event{ID: "1", Source: "s", Type: "t", DataContentType: "json"}, []string{`attribute datacontenttype: "json" is no content type`}},
-		{"year", &Event{ID: "1", Source: "s", Type: "t", Time: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)}, []string{"the year 10000 cannot be written"}},
+		{"year", &Event{ID: "1", Source: "s", Type: "t", Time: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)}, []string{"the year in UTC, 10000, cannot be written"}},
 		{"many", many, []string{"more than 256 extension attributes"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -28,8 +28,8 @@ var notJSON = []struct{ name, data, want string }{
 	{"nested deeper than a reader takes", strings.Repeat("[", maxDepth) + strings.Repeat("]", maxDepth), "nested deeper than 1000"},
 }
 
-// U1: data under a JSON content type was placed in the event unchecked, and
-// what it was could say whose event it is.
+// U1: data under a JSON content type was placed in the event unchecked, so that a
+// sender could write a type and a source of their own into the event.
 func TestAppendJSON_refusesDataThatIsNotTheJSONItSays(t *testing.T) {
 	for _, row := range notJSON {
 		for _, contentType := range []string{"application/json", "application/json; charset=utf-8", "text/json", "application/vnd.order+JSON"} {
@@ -73,7 +73,8 @@ func TestAppendJSON_refusesExtensionsThatWouldBeOtherMembers(t *testing.T) {
 	}
 }
 
-// U1: a reader must take what JSON and ParseJSON take, wherever it is put.
+// U1: data that JSON takes at its deepest is read again by ParseJSON, from an event
+// that stands alone and from one in a batch.
 func TestJSON_isDeepAtMostWhatIsReadInABatchOrAlone(t *testing.T) {
 	nested := func(depth int) []byte { return []byte(strings.Repeat("[", depth) + strings.Repeat("]", depth)) }
 	deepest := maxDepth - inBatch + 1
@@ -115,8 +116,8 @@ func TestData_isBytesOrNone(t *testing.T) {
 	}
 }
 
-// FuzzAppendJSON: whatever attributes and data are, what is written has the
-// event's own members, each once, or nothing is written.
+// FuzzAppendJSON: for any attributes and data, AppendJSON either writes each of the
+// event's members once and no other member, or returns an error and writes nothing.
 func FuzzAppendJSON(f *testing.F) {
 	f.Add("1", "/shop", "order.created", "s", "application/json", "tenant", "acme", uint8(0), []byte(`1,"type":"refund.approved","source":"/bank"`))
 	f.Add("1", "/shop", "t", "", "text/plain; charset=utf8", "n", "7", uint8(1), []byte("ü"))
@@ -201,8 +202,8 @@ func members(t *testing.T, object []byte) (list []member) {
 	return list
 }
 
-// FuzzJSON: what is taken is what encoding/json takes and is UTF-8, but for
-// depth.
+// FuzzJSON: JSON takes exactly the values that encoding/json takes and that are
+// UTF-8, except for those nested too deep.
 func FuzzJSON(f *testing.F) {
 	for _, row := range notJSON {
 		f.Add([]byte(row.data))

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// U3: the content type decides first, whatever attributes stand in headers
-// beside it, as both bindings say in their section 3.
+// U3: the content type decides on the mode before any attribute headers do, as both
+// bindings say in their section 3.
 func TestSigns_theContentTypeDecidesBeforeHeadersDo(t *testing.T) {
 	for _, row := range []struct {
 		contentType          string

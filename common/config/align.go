@@ -1,9 +1,6 @@
 package config
 
-import (
-	"slices"
-	"strings"
-)
+import "strings"
 
 // align is where the character number offset of a scalar's value stands in the
 // file. It walks the written form beside the value, because quotes, escapes,
@@ -54,6 +51,7 @@ type writer struct {
 	block  bool // a folded block, whose lines begin after indent characters
 	indent int
 	runes  []rune // of the line number have
+	ink    int    // how many of them stand before the blanks at the end of the line
 	have   int
 }
 
@@ -80,7 +78,7 @@ func (w *writer) past(r rune) {
 		w.at.column += escape(rest)
 	case w.style == singleQuoted && r == '\'' && len(rest) > 1:
 		w.at.column += 2
-	case (r == ' ' || r == '\n') && blank(rest):
+	case (r == ' ' || r == '\n') && w.blank():
 		w.next()
 	case r != '\n' && w.end():
 		w.next()
@@ -93,11 +91,13 @@ func (w *writer) past(r rune) {
 // end reports whether nothing but space is left of the line, and a line is
 // left below.
 func (w *writer) end() bool {
-	return blank(w.rest(w.line())) && w.at.line < len(w.src.lines)
+	return w.blank() && w.at.line < len(w.src.lines)
 }
 
-func blank(line []rune) bool {
-	return !slices.ContainsFunc(line, func(r rune) bool { return r != ' ' && r != '\t' })
+// blank reports whether nothing but space is left of the line.
+func (w *writer) blank() bool {
+	w.line()
+	return w.at.column-1 >= w.ink
 }
 
 // continued reports whether the line ends in a backslash here.
@@ -108,7 +108,8 @@ func (w *writer) continued() bool {
 
 func (w *writer) line() []rune {
 	if w.have != w.at.line {
-		w.runes, w.have = []rune(w.src.line(w.at.line)), w.at.line
+		w.runes, w.ink = w.src.characters(w.at.line)
+		w.have = w.at.line
 	}
 	return w.runes
 }

@@ -6,15 +6,17 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // A part that holds credentials is tagged secret:"true". Of what stands there an
 // error shows keys, numbers, truth values, and texts that cannot be a secret: a
-// value of an enum, a duration, a size, an expression. All other texts are hidden,
-// whatever their place and shape; and so is every value of which nobody knows
-// what it was meant for. secret:"false" lets a text of such a part be shown.
+// value of an enum, a duration, a size, an expression. All other texts of the part
+// are hidden, also where they stand at a wrong place or have a wrong type. So are
+// values under a key that is not in the schema and not near one that is. A field
+// tagged secret:"false" in such a part is shown.
 
-// close hides what may be a secret in a value of such a part.
+// close hides the texts in a value of a part with credentials that may be a secret.
 func (d *decoder) close(n *node, t reflect.Type, enum []string) {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -154,10 +156,16 @@ func (d *decoder) severed(n *node, i int, path string) bool {
 	p, before := n.pairs[i], under(path, n.pairs[i-1].key.text)
 	d.src.hideKey(p.key)
 	d.hideAll(p.value)
-	d.failAt(CodeSyntax, p.key.at, 1, before, at(before, plainly("a comma ends a text inside of { }")), plainly("put the text in quotes, or a list in [ ]"))
+	hint := "put the text in quotes, or a list in [ ]"
+	if p.value.kind != null { // {A: a,B: b} is two keys in YAML, but one text here: it may be a secret with a comma
+		hint += "; before another key, put a blank behind the comma"
+	}
+	d.failAt(CodeSyntax, p.key.at, 1, before, at(before, plainly("a comma ends a text inside of { }")), plainly(hint))
 	return true
 }
 
+// tail reports whether a pair of a mapping in { } looks like the rest of the text
+// before it.
 func (d *decoder) tail(n *node, i int) bool {
 	if i == 0 || i >= len(n.pairs) {
 		return false
@@ -166,13 +174,22 @@ func (d *decoder) tail(n *node, i int) bool {
 	if !before.scalar() || before.style != plain || p.merged || p.key.style != plain || p.key.at.line < before.at.line {
 		return false
 	}
-	line := []rune(d.src.line(p.key.at.line))
+	line, _ := d.src.characters(p.key.at.line)
 	from := min(p.key.at.column-1, len(line))
 	if before.kind == stringKind && from > 0 && line[from-1] == ',' {
 		return true // no blank follows the comma
 	}
-	rest := strings.TrimSpace(string(line[min(from+p.key.span(), len(line)):]))
-	return p.value.kind == null && p.value.text == "" && !strings.HasPrefix(rest, ":") && strings.HasSuffix(strings.TrimSpace(string(line[:from])), ",")
+	if p.value.kind != null || p.value.text != "" {
+		return false
+	}
+	next, last := min(from+p.key.span(), len(line)), from-1
+	for next < len(line) && unicode.IsSpace(line[next]) {
+		next++
+	}
+	for last >= 0 && unicode.IsSpace(line[last]) {
+		last--
+	}
+	return (next == len(line) || line[next] != ':') && last >= 0 && line[last] == ','
 }
 
 // unknown notes a part whose keys are not known yet: its texts are not shown

@@ -63,8 +63,10 @@ func Decode(name string, data []byte, v any, opts ...Option) error {
 	for _, o := range opts {
 		o(&f.options)
 	}
-	text := string(data[:min(len(data), MaxFile+8)])
-	text = strings.ReplaceAll(strings.TrimPrefix(text, "\ufeff"), "\r\n", "\n")
+	text := string(data[:min(len(data), MaxFile+1)]) // a larger file is refused, and not made smaller before
+	if len(data) <= MaxFile {
+		text = strings.ReplaceAll(strings.TrimPrefix(text, "\ufeff"), "\r\n", "\n")
+	}
 	f.src = newSource(name, text)
 	if t := nested(target.Type()); t != nil {
 		f.src.top = keys(fields(t))

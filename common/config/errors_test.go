@@ -3,6 +3,7 @@ package config
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -266,9 +267,11 @@ func TestError_withoutALineIsOneSentence(t *testing.T) {
 	if got := (&Error{Message: "gone"}).Error(); got != "gone" {
 		t.Errorf("got %q", got)
 	}
-	_, err := decode(t, strings.Repeat("#", MaxFile+1))
-	if got, want := err.Error(), "f.yaml: the file is larger than 1 MiB\n  split it, or move large values to files of their own"; got != want {
-		t.Errorf("got %q, want %q", got, want)
+	for _, text := range []string{strings.Repeat("#", MaxFile+1), strings.Repeat("#\r\n", MaxFile/2) + "nope: 1"} {
+		_, err := decode(t, text)
+		if got, want := fmt.Sprint(err), "f.yaml: the file is larger than 1 MiB\n  split it, or move large values to files of their own"; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
 	}
 }
 

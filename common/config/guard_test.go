@@ -163,3 +163,45 @@ func bounded(t *testing.T, text string) {
 		t.Errorf("an error text of %d bytes", len(shown))
 	}
 }
+
+// One line may hold all of a file's credentials, and a credential may be long:
+// each is hidden without another walk over the whole line or the whole value.
+func TestConceal_isBoundedOnHostileFiles(t *testing.T) {
+	const n = 3000
+	size := MaxFile - 1<<15
+	if raceEnabled {
+		size /= 8 // the race detector is slow, and finds nothing more in more
+	}
+	pad := strings.Repeat("x", size/n-16)
+	pairs := func(value string) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, "k%d: %s, ", i, value)
+		}
+		return b.String()
+	}
+	for name, text := range map[string]string{
+		"texts":              "h: {" + pairs(pad) + "}",
+		"quoted texts":       "h: {" + pairs("'"+pad+"'") + "}",
+		"quoted secrets":     "l: [" + strings.Repeat("'"+pad+"', ", n) + "]",
+		"a raw and a fault":  "{r: {" + pairs(pad) + "}, zebra: 1}",
+		"a secret of blanks": "l: '" + strings.Repeat(" ", size) + "x'",
+		"a secret of lines":  "l: \"x" + strings.Repeat("\n x", size/3) + "\"",
+	} {
+		t.Run(name, func(t *testing.T) {
+			var v struct {
+				H map[string]string `yaml:"h" secret:"true"`
+				L []Secret          `yaml:"l"`
+				R Raw               `yaml:"r"`
+			}
+			began := spent()
+			err := Decode("hostile.yaml", []byte(text), &v)
+			if took := spent() - began; took > 3*time.Second && !raceEnabled { // of a core; each takes less than one
+				t.Errorf("took %v", took)
+			}
+			if want := strings.Contains(text, "zebra"); (err != nil) != want {
+				t.Errorf("got %.200v, want a fault: %v", err, want)
+			}
+		})
+	}
+}

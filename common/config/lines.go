@@ -1,6 +1,7 @@
 package config
 
 import (
+	"math"
 	"regexp"
 	"slices"
 	"strings"
@@ -17,9 +18,9 @@ var notSecret = regexp.MustCompile(`(?i)(ref|file|path|url|uri|name|header|dir|t
 // reference is a value that only names where the secret is.
 var reference = regexp.MustCompile(`^(?:["']?\$\{(?:file:)?[\w./-]+\}["']?\s*(?:[,}#]|$)|\{\s*secretRef\s*:)`)
 
-// userinfo is a name with a password in a URL, wherever one stands. It rather
-// takes a port and a path with an @ for one than miss a password with a slash.
-// Without a scheme, and with a slash too few, it is found too, as people write it.
+// userinfo matches user:password@ in a URL, anywhere in a line. A password may hold
+// a slash, so a port and a path with an @ (host:80/a@b) match too. URLs without a
+// scheme or with a slash too few (http:/u:p@h) also match: people write them.
 var userinfo = regexp.MustCompile(`(:/+)[^/\s:@]*:[^\s@]*@|(^|[\s"'\[{(,])[^/\s:@"']+:[^/\s@"'][^\s@"']*@`)
 
 // parameter is what stands behind a parameter of a URL.
@@ -44,12 +45,16 @@ func (s *source) shown(number int) (string, int) {
 	if column, ok := s.masked[number]; ok {
 		hidden = byteOffset(line, column)
 	}
+	first := math.MaxInt // column of the raw values of the line
 	for _, nodes := range s.raws {
 		for _, n := range nodes {
 			if at := n.begin(); at.line == number {
-				hidden = min(hidden, byteOffset(line, at.column))
+				first = min(first, at.column)
 			}
 		}
+	}
+	if first < math.MaxInt {
+		hidden = min(hidden, byteOffset(line, first))
 	}
 	for _, at := range secretKey.FindAllStringIndex(line, -1) {
 		if !notSecret.MatchString(line[at[0]:at[1]]) && at[1] < len(line) && !reference.MatchString(line[at[1]:]) {

@@ -104,11 +104,11 @@ func TrimValue(text string) string {
 // system whose server is gone does not answer at all.
 const fileTimeout = 5 * time.Second
 
-// Within asks a file system about path and waits for its answer, at most until
-// ctx ends and a few seconds. A call into the operating system cannot be ended:
-// it stays behind until it returns, with its thread. So that there is only one
-// for each path, however often somebody asks, further calls are refused at once
-// until then, with the same error.
+// Within asks a file system about path and waits for its answer, for a few seconds
+// or until ctx ends. A call into the operating system cannot be ended: it stays
+// behind until it returns, with its thread. So that such calls do not add up, no
+// call for the same path is made while one is late, by its own time and not that of
+// ctx: Within then returns the same error at once.
 func Within[T any](ctx context.Context, path string, ask func() (T, error)) (T, error) {
 	type answer struct {
 		value T
@@ -119,21 +119,23 @@ func Within[T any](ctx context.Context, path string, ask func() (T, error)) (T, 
 		return none, silent(path)
 	}
 	call := &lateCall{path: path}
-	done := make(chan answer, 1)
+	done, late := make(chan answer, 1), make(chan struct{})
+	timer := time.AfterFunc(fileTimeout, func() {
+		unanswered.late(call)
+		close(late)
+	})
 	go func() {
+		defer timer.Stop()
 		defer unanswered.end(call)
 		value, err := ask()
 		done <- answer{value, err}
 	}()
-	timer := time.NewTimer(fileTimeout)
-	defer timer.Stop()
 	select {
 	case a := <-done:
 		return a.value, a.err
 	case <-ctx.Done():
 		return none, ctx.Err()
-	case <-timer.C:
-		unanswered.late(call)
+	case <-late:
 		return none, silent(path)
 	}
 }

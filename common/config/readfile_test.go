@@ -119,7 +119,7 @@ func TestReadFile_ofAFileThatGrowsEnds(t *testing.T) {
 	_ = f.Close()
 }
 
-// U16: a file system that does not answer held up whoever asked.
+// U16: a file system that does not answer blocked each caller for ever.
 func TestWithin_givesUpACallThatHangsAndMakesNoSecondOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
@@ -155,7 +155,17 @@ func TestWithin_endsWithItsContext(t *testing.T) {
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}
+		time.Sleep(fileTimeout) // the call that stays behind is late
+		synctest.Wait()
+		_, err = Within(t.Context(), "/mnt/slow", func() (int, error) { t.Error("a second call is made"); return 0, nil })
+		if err == nil || !strings.Contains(err.Error(), "does not answer") {
+			t.Errorf("got %v", err)
+		}
 		close(release)
+		synctest.Wait()
+		if got, err := Within(t.Context(), "/mnt/slow", func() (int, error) { return 1, nil }); got != 1 || err != nil {
+			t.Errorf("got %d, %v", got, err)
+		}
 	})
 }
 

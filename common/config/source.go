@@ -3,6 +3,7 @@ package config
 import (
 	"strings"
 	"sync"
+	"unicode/utf8"
 )
 
 // source is a file as errors show it: its lines, and what must not be seen.
@@ -16,6 +17,13 @@ type source struct {
 	lines []string
 
 	top []string // the keys that stand at the margin
+
+	cut struct { // see characters
+		sync.Mutex
+		number int
+		line   []rune
+		ink    int
+	}
 
 	mu      sync.Mutex
 	below   []uint8           // by line, what beneath found out
@@ -51,7 +59,8 @@ func (s *source) hide(n *node) {
 	}
 	s.hidden[n] = true
 	s.mask(n.begin())
-	for line := n.begin().line + 1; line <= s.last(n); line++ {
+	last := s.last(n)
+	for line := n.begin().line + 1; line <= last; line++ {
 		s.mask(place{line, 1})
 	}
 	s.veil(n.text, Mask)
@@ -163,6 +172,20 @@ func (s *source) line(number int) string {
 		return ""
 	}
 	return s.lines[number-1]
+}
+
+// characters are those of a line, and ink is how many of them stand before the
+// blanks at its end. They are kept for the next call, which mostly is about the
+// same line: one line may hold all values of a file.
+func (s *source) characters(number int) (line []rune, ink int) {
+	s.cut.Lock()
+	defer s.cut.Unlock()
+	if s.cut.number != number {
+		text := s.line(number)
+		s.cut.number, s.cut.line = number, []rune(text)
+		s.cut.ink = utf8.RuneCountInString(strings.TrimRight(text, " \t"))
+	}
+	return s.cut.line, s.cut.ink
 }
 
 func leading(line string) int { return len(line) - len(strings.TrimLeft(line, " \t")) }

@@ -66,6 +66,35 @@ func TestReload_isNotHeldByAnUpload(t *testing.T) {
 	}
 }
 
+// U15: an upload is judged by the source that is there when it is complete, and by
+// no secret or limit of the one under which it began.
+func TestReload_theNextSourceJudgesAnUpload(t *testing.T) {
+	cfg := sourceConfig()
+	cfg.Auth = SourceAuth{Type: "hmac", Secret: secret("old")}
+	var one, two collect
+	r := newReload(t, cfg, one.handle)
+	uploads := map[string]*raw{}
+	for _, key := range []string{"old", "new"} {
+		c := dialRaw(t, r.first.url, nil)
+		c.say("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\nX-Hub-Signature-256: " + sign(key, "abcd") + "\r\n\r\nab")
+		uploads[key] = c
+	}
+	path := r.first.path(t)
+	eventually(t, "both uploads are under way", func() bool { _, _, arrivals := path.holds(); return arrivals == 2 })
+	r.stop()
+	r.cfg.Auth.Secret = secret("new")
+	r.second(two.handle)
+	for key, want := range map[string]int{"old": 401, "new": 200} {
+		uploads[key].say("cd")
+		if got := uploads[key].answer(); got.StatusCode != want {
+			t.Errorf("signed with the %s secret: %d %s", key, got.StatusCode, got.body)
+		}
+	}
+	if len(one.messages()) != 0 || len(two.messages()) != 1 {
+		t.Errorf("%d and %d messages", len(one.messages()), len(two.messages()))
+	}
+}
+
 // U15: what the old source did not begin, and what its flow handed back, is the
 // next one's, and its callers notice nothing.
 func TestReload_refusesNobody(t *testing.T) {

@@ -54,11 +54,11 @@ func (s *Source) newRequest(t *route, in *decoded, bytes int64) *request {
 
 // accept takes a request whose body is there, and waits for its answer. It
 // reports false when the source has ended and nothing of the request was begun:
-// then it is for the next source.
+// then the request is for the next source, also where this one would refuse it.
 func (s *Source) accept(t *route, a *arrival, r *nethttp.Request, body []byte) (answer reply, taken bool) {
 	in, p := s.understand(r.Header, body)
 	if p != nil {
-		return p, true
+		return p, s.serves() // once s has ended, the next source judges
 	}
 	if len(in.events) == 0 {
 		return &request{batch: true}, true

@@ -197,6 +197,13 @@ func (s *Source) full() bool {
 	return s.state == serving && s.running >= s.cfg.MaxRequests
 }
 
+// serves says whether the source has not ended.
+func (s *Source) serves() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state == serving
+}
+
 // enter counts a request in whose body and sender are known. It reports false
 // when the source is stopping, and the request is for the next one.
 func (s *Source) enter() (bool, *problem) {

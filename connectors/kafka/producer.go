@@ -67,7 +67,7 @@ type Producer struct {
 	cl   *kgo.Client
 	adm  *kadm.Client
 	// apart writes records above the topic's limit, which may still fit when
-	// compressed, and finds out whom of a refused batch the broker means.
+	// compressed, and those of a refused batch, to find the ones at fault.
 	apart     apart
 	places    *places
 	oneLarge  *places

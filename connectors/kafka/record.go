@@ -162,8 +162,8 @@ func sizeOf(r *kgo.Record) int64 {
 // timeOf is the time of a record; zero when it has none, which Kafka writes as
 // -1, or one that RFC 3339 cannot write.
 func timeOf(r *kgo.Record) time.Time {
-	const none, year10000 = -1, 253402300800000
-	if ms := r.Timestamp.UnixMilli(); ms == none || ms >= year10000 {
+	const none, year0, year10000 = -1, -62167219200000, 253402300800000
+	if ms := r.Timestamp.UnixMilli(); ms == none || ms < year0 || ms >= year10000 {
 		return time.Time{}
 	}
 	return r.Timestamp

@@ -144,7 +144,10 @@ func TestSink_writesNoDataThatCouldForgeTheEvent(t *testing.T) {
 
 // U9: a timestamp of -1 is Kafka's for none.
 func TestTimeOf_minusOneIsNone(t *testing.T) {
-	for ms, none := range map[int64]bool{-1: true, 0: false, 1700000000123: false, -2: false, 253402300799999: false, 253402300800000: true, 1<<63 - 1: true} {
+	for ms, none := range map[int64]bool{
+		-1: true, 0: false, 1700000000123: false, -2: false, 253402300799999: false, 253402300800000: true, 1<<63 - 1: true,
+		-62167219200000: false, -62167219200001: true, -1 << 63: true,
+	} {
 		got := timeOf(&kgo.Record{Timestamp: time.UnixMilli(ms)})
 		if got.IsZero() != none || !none && got.UnixMilli() != ms {
 			t.Errorf("%d is %v", ms, got)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/lsm/fiso/common/cloudevent"
+	"github.com/lsm/fiso/common/config"
 	"github.com/lsm/fiso/common/connector"
 	"github.com/lsm/fiso/connectors/kafka/kafkatest"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -187,21 +188,29 @@ func TestProducer_warnsOfATopicThatMayLoseRecords(t *testing.T) {
 	if err := c.CreateTopic(t.Context(), "t", 1, map[string]string{cleanupPolicy: "compact,delete", retentionMS: "1000"}); err != nil {
 		t.Fatal(err)
 	}
-	for name, create := range map[string]bool{"a topic to keep": true, "any topic": false} {
+	for name, tc := range map[string]struct {
+		create bool
+		most   config.Bytes
+		want   int
+	}{
+		"a topic to keep":               {create: true, want: 2},
+		"a topic to keep, a batch size": {create: true, most: 5000, want: 2},
+		"any topic":                     {},
+		"any topic, a batch size":       {most: 5000},
+	} {
 		t.Run(name, func(t *testing.T) {
 			var log bytes.Buffer
-			p := newTestProducer(t, c, ProducerOptions{CreateTopics: create, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+			p := newTestProducer(t, c, ProducerOptions{CreateTopics: tc.create, Logger: slog.New(slog.NewTextHandler(&log, nil))}, func(cfg *ProducerConfig) { cfg.MaxMessageBytes = tc.most })
 			for range 2 {
 				if err := p.Produce(t.Context(), Record{Topic: "t", Key: []byte("k")}); err != nil {
 					t.Fatal(err)
 				}
 			}
-			want := 0
-			if create {
-				want = 2
+			if n := strings.Count(log.String(), `msg="the topic may lose records" topic=t reason=`); n != tc.want {
+				t.Errorf("%d warnings, want %d:\n%s", n, tc.want, &log)
 			}
-			if n := strings.Count(log.String(), `msg="the topic may lose records" topic=t reason=`); n != want {
-				t.Errorf("%d warnings, want %d:\n%s", n, want, &log)
+			if most := p.batchMax("t"); tc.most > 0 && most != int32(tc.most) {
+				t.Errorf("batches of %d bytes, want %v", most, tc.most)
 			}
 		})
 	}

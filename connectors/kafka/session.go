@@ -234,8 +234,10 @@ func (r *session) distribute(fetches kgo.Fetches) {
 		}
 		r.mu.Unlock()
 		if a != nil && len(f.Records) > 0 {
-			for part := range slices.Chunk(f.Records, slabRecords) {
-				a.push(slab(a, part, unpacked.largest))
+			for left := f.Records; len(left) > 0; {
+				n := slabFit(left)
+				a.push(slab(a, left[:n], unpacked.largest))
+				left = left[n:]
 			}
 			a.noteEnd(r.endOf(f.FetchPartition))
 		}

@@ -1,6 +1,8 @@
 package kafka
 
 import (
+	"strings"
+
 	"github.com/lsm/fiso/common/connector"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -8,9 +10,23 @@ import (
 // recordOverhead is about what a record costs beside its bytes.
 const recordOverhead = 256
 
-// slabRecords are the most records in one slab: as long as one of them is in
-// flight, the memory of all is.
-const slabRecords = 1024
+// The most records in one slab, and bytes of more than one: as long as one record
+// is in flight, the memory of all is.
+const (
+	slabRecords = 1024
+	slabBytes   = ordinaryBatch
+)
+
+// slabFit is how many of the records, from the first on, one slab takes.
+func slabFit(in []*kgo.Record) int {
+	size := sizeOf(in[0])
+	for n := 1; n < min(len(in), slabRecords); n++ {
+		if size += sizeOf(in[n]); size > slabBytes {
+			return n
+		}
+	}
+	return min(len(in), slabRecords)
+}
 
 // slab turns records into messages, all in one allocation and their headers in
 // another. Keys and values stay where franz-go unpacked them, unless that is a
@@ -57,14 +73,16 @@ func (b *arena) move(m *connector.Message) {
 	m.Key, m.Value = b.bytes(m.Key), b.bytes(m.Value)
 	for i := range m.Headers {
 		h := &m.Headers[i]
-		h.Key, h.Value = string(append([]byte(nil), h.Key...)), b.bytes(h.Value)
+		h.Key, h.Value = strings.Clone(h.Key), b.bytes(h.Value)
 	}
 }
 
 func (b *arena) bytes(from []byte) []byte {
 	switch n := len(from); {
+	case from == nil:
+		return nil
 	case n == 0:
-		return from[:0:0]
+		return []byte{} // one that is cut from the batch would keep it
 	case n > arenaBlock/4:
 		return append([]byte(nil), from...)
 	case n > len(b.free):

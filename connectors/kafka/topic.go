@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -120,19 +121,24 @@ func (p *Producer) lookUp(ctx context.Context, topic string) (id kadm.TopicID, e
 	return id, kerr.UnknownTopicOrPartition
 }
 
-// askMax is the topic's max.message.bytes, within what franz-go takes. One who
-// may not ask gets the default: what is larger then goes alone.
+// askMax is the topic's max.message.bytes, within what franz-go takes, unless
+// maxMessageBytes is set. A user without the right to ask gets the default:
+// larger records then go alone.
 func (p *Producer) askMax(ctx context.Context, topic string) int32 {
-	if p.cfg.MaxMessageBytes > 0 {
-		return int32(p.cfg.MaxMessageBytes)
+	set := int32(p.cfg.MaxMessageBytes)
+	if set > 0 && !p.opts.CreateTopics {
+		return set
 	}
 	conf, err := describe(ctx, p.adm, topic)
 	if err != nil {
-		p.log.Debug("max.message.bytes is not known; using the default", "topic", topic, "error", err)
-		return defaultBatch
+		p.log.Debug("the topic's configuration is not known; using the default of max.message.bytes, or maxMessageBytes", "topic", topic, "error", err)
+		return cmp.Or(set, defaultBatch)
 	}
 	if p.opts.CreateTopics {
 		p.warn(topic, conf)
+	}
+	if set > 0 {
+		return set
 	}
 	if n, known := conf.limit(maxBytes); known {
 		return int32(min(max(n, 512), maxRecord))

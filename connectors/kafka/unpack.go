@@ -29,8 +29,8 @@ type unpacker struct {
 	buffer int64        // most that may be unpacked and not yet polled when another batch is begun
 	held   func() int64 // what was polled and is held by the reader still
 
-	// turn lets one batch be unpacked at a time, so that no more than one is in
-	// no account yet.
+	// turn lets one batch be unpacked at a time, so that at most one is not
+	// counted in sum yet.
 	turn sync.Mutex
 
 	mu      sync.Mutex

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -303,6 +304,76 @@ func TestSlab_copiesSmallRecordsOutOfALargeBatch(t *testing.T) {
 	var b arena
 	if first, big := b.bytes(whole[:10]), b.bytes(make([]byte, arenaBlock)); cap(first) != 10 || len(big) != arenaBlock {
 		t.Errorf("copies of %d and %d bytes", cap(first), len(big))
+	}
+}
+
+// An empty key, value or header of a record points into its batch, too.
+func TestSlab_keepsNoBatchForWhatIsEmpty(t *testing.T) {
+	freed := make(chan struct{})
+	records := func() []record { // the batch is known within alone
+		whole := make([]byte, ordinaryBatch+1)
+		runtime.AddCleanup(&whole[0], func(freed chan struct{}) { close(freed) }, freed)
+		empty := whole[100:100:100]
+		return slab(nil, []*kgo.Record{{Key: empty, Value: empty, Headers: []kgo.RecordHeader{{Key: "h", Value: empty}}}}, len(whole)).records
+	}()
+	eventually(t, "the batch is freed", func() bool {
+		runtime.GC()
+		select {
+		case <-freed:
+			return true
+		default:
+			return false
+		}
+	})
+	if got := &records[0]; got.Key == nil || got.Value == nil || got.Headers[0].Value == nil {
+		t.Errorf("empty became none: key %v, value %v, headers %v", got.Key, got.Value, got.Headers)
+	}
+}
+
+// A record in flight keeps its slab in memory, so no large record that is settled
+// may be in it.
+func TestSource_aRecordInFlightKeepsNoLargeNeighbour(t *testing.T) {
+	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
+	cl, err := kgo.NewClient(kgo.SeedBrokers(c.Brokers()...), kgo.DisableClientMetrics(), kgo.DefaultProduceTopic("t"), kgo.ProducerBatchMaxBytes(8<<20))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	err = cl.ProduceSync(t.Context(), kgo.StringRecord("stuck"), kgo.SliceRecord(make([]byte, 3<<20)), kgo.StringRecord("stuck")).FirstErr()
+	if err != nil {
+		t.Fatal(err)
+	}
+	src, err := NewSource(testSource(c), SourceOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	freed, stuck, done := make(chan struct{}), make(chan *connector.Message, 2), make(chan error, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		done <- src.Run(ctx, func(_ context.Context, m *connector.Message) {
+			if string(m.Value) == "stuck" {
+				stuck <- m
+				return
+			}
+			runtime.AddCleanup(&m.Value[0], func(freed chan struct{}) { close(freed) }, freed)
+			m.Settle(nil)
+		})
+	}()
+	before, after := <-stuck, <-stuck
+	eventually(t, "the large record is freed", func() bool {
+		runtime.GC()
+		select {
+		case <-freed:
+			return true
+		default:
+			return false
+		}
+	})
+	before.Settle(nil)
+	after.Settle(nil)
+	cancel()
+	if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
+		t.Error(err)
 	}
 }
 

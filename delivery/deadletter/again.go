@@ -8,23 +8,27 @@ import (
 )
 
 // ErrStands is returned by Write for a letter that it does not write, because
-// its record is a letter of the same flow, read from the topic that the letter
-// would go to: it stands there already. The event may be settled.
+// its record is itself a dead letter of the same flow, read from the topic that
+// the letter would go to, and stands there already. The event may be settled.
 var ErrStands = errors.New("the record is a dead letter of this flow, which stands in its topic already")
 
 // MaxDeaths is how many dead letters in a row are made of a record.
 const MaxDeaths = 32
 
-// again reports what keeps a letter from being written again and again, by a
-// flow that reads its own dead letters, or by flows that read each other's.
+// again refuses a letter that would be written without end, by a flow that reads
+// its own dead letters or by flows that read each other's.
 //
-// A flow that reads its own is misled by its brokers' addresses, or its topics
-// have other names there: all else is refused when its file is read. A record
-// that was put back into its first topic, headers and all, is no such one. What
-// was read from no broker is none either: its headers are its sender's own.
+// A flow can read its own dead letters only where the addresses of its brokers
+// hide that source and dead letters are on one cluster: otherwise its file is
+// refused. A dead letter that somebody copied back into its original topic,
+// headers included, is written again, also where the topic for dead letters has
+// the same name on another cluster: the first letter may have been deleted there
+// since. So is a message that was read from no broker: its headers are those of
+// its sender.
 func again(l *Letter, topic string) error {
 	m := l.Message
-	if m.Position.Known() && m.Position.Stream == topic && header(m, HeaderFlow) == l.Flow && header(m, HeaderTopic) != "" {
+	original := header(m, HeaderTopic)
+	if m.Position.Known() && m.Position.Stream == topic && header(m, HeaderFlow) == l.Flow && original != "" && original != topic {
 		return fmt.Errorf("%s: %w: let the flow not read %s", m.Position, ErrStands, topic)
 	}
 	if n := deaths(m); n >= MaxDeaths {
@@ -35,9 +39,10 @@ func again(l *Letter, topic string) error {
 	return nil
 }
 
-// deaths is how many dead letters in a row were made of a message before. What
-// is no number of ours is none, and so is what no broker kept: whoever calls an
-// HTTP source could hold the flow with it.
+// deaths is how many dead letters in a row were made of a message before, by its
+// header HeaderDeaths. A value that is no such number counts as 0, and so does
+// the header of a message that was read from no broker: with it, a caller of an
+// HTTP source could hold the flow.
 func deaths(m *connector.Message) int {
 	if !m.Position.Known() {
 		return 0

@@ -114,9 +114,10 @@ func bounded(s string) string {
 
 // Parse reads a stored record back: m as it stands in the dead letter place.
 // The letter's message has the original position and no header of a death; it
-// shares m's bytes. Its time is m's where no header says when the record was made. An error names every header that is missing or broken, and
-// comes with the letter as far as it could be read, so that a person can still
-// be shown a record that somebody else damaged.
+// shares m's bytes, and has m's time where no header says when the record was
+// made. An error names every header that is missing or broken, and comes with
+// the letter as far as it could be read, so that a person can still be shown a
+// record that somebody else damaged.
 func Parse(m *connector.Message) (*Letter, error) {
 	own := &connector.Message{Key: m.Key, Value: m.Value, Time: m.Time, ID: m.ID}
 	l := &Letter{Message: own}
@@ -139,11 +140,11 @@ func Parse(m *connector.Message) (*Letter, error) {
 		own.Position = connector.Sequence(own.Position.Stream, int64(p.number(HeaderOffset, s, 63)))
 	}
 	if s, ok := p.seen[HeaderTime]; ok {
-		at, known := parseTime(s)
-		if !known {
+		if at, known := parseTime(s); known {
+			own.Time = at
+		} else {
 			p.fault("%s is no RFC 3339 time", HeaderTime)
 		}
-		own.Time = at
 	}
 	l.Code = fault.Code(p.required(HeaderCode))
 	l.Reason = p.seen[HeaderMessage]

@@ -177,8 +177,10 @@ func TestHeaders_keepTheTimeOfTheRecord(t *testing.T) {
 		})
 	}
 	broken := &connector.Message{Headers: append(Headers(letter()), h(HeaderTime, "yesterday"))}
-	if _, err := Parse(broken); err == nil || err.Error() != "no dead letter of ours: fiso-original-timestamp is no RFC 3339 time" {
-		t.Errorf("a broken time: %v", err)
+	broken.Time = time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
+	back, err := Parse(broken)
+	if err == nil || err.Error() != "no dead letter of ours: fiso-original-timestamp is no RFC 3339 time" || !back.Message.Time.Equal(broken.Time) {
+		t.Errorf("a broken time: %v, %v; want the time of the record that holds the letter", back.Message.Time, err)
 	}
 }
 

@@ -32,11 +32,12 @@ type Letter struct {
 // Writer stores letters. It is safe for concurrent use.
 type Writer interface {
 	// Write returns nil only when the letter is stored for good: acks of all
-	// replicas, or synced to disk; or ErrStands. After any other error the caller writes the same
-	// letter again; it may then stand there twice, never not at all. When ctx
-	// ends Write returns promptly, and what was under way may still be stored. A
-	// deadline bounds the caller's patience and nothing else: the same *Letter
-	// will be written again, and a Writer still busy with it may join the two.
+	// replicas, or synced to disk; and ErrStands when its record is stored there
+	// already. After any other error the caller writes the same letter again; it
+	// may then stand there twice, never not at all. When ctx ends Write returns
+	// promptly, and a write under way may still be stored. A deadline bounds the
+	// caller's patience and nothing else: the same *Letter will be written again,
+	// and a Writer still busy with it may join the two.
 	Write(ctx context.Context, l *Letter) error
 	// Close waits for writes under way until ctx ends. Write after Close
 	// fails. Close may be called twice.

@@ -18,7 +18,7 @@ func (c *httpSource) manyTopics() bool { return false }
 func (c *httpSource) tell() string {
 	text := "POST to " + c.Path + " on " + c.Listen
 	if c.Auth.Type == "hmac" {
-		text += "; the signature covers the body alone, so that whoever repeats a request can change its headers: have it send structured events"
+		text += "; the signature covers the body alone, and a request that is sent again may have other headers: let callers send structured events"
 	}
 	return text
 }

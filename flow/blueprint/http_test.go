@@ -12,7 +12,8 @@ func TestHTTPSource_saysWhatASignatureDoesNotCover(t *testing.T) {
 	for _, row := range []struct{ auth, want string }{
 		{"none", "POST to /in on :8080"},
 		{"bearer", "POST to /in on :8080"},
-		{"hmac", "POST to /in on :8080; the signature covers the body alone, so that whoever repeats a request can change its headers: have it send structured events"},
+		{"hmac", "POST to /in on :8080; the signature covers the body alone, " +
+			"and a request that is sent again may have other headers: let callers send structured events"},
 	} {
 		c := httpSource{SourceConfig: fisohttp.SourceConfig{Listen: ":8080", Path: "/in", Auth: fisohttp.SourceAuth{Type: row.auth}}}
 		if got := c.tell(); got != row.want {

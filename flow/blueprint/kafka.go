@@ -98,12 +98,14 @@ type kafkaLetters struct {
 // engine hears that it could not.
 const mostTry = 4 * time.Second
 
-// within bounds how long a letter that cannot be sent stays with the producer,
-// who would store it later, beside the one of whoever has the event by then. It
-// looks for the topic for as long, and then tries to send: both must be over
-// before the engine stops waiting, after ten seconds, and before an event under
-// way at a rebalance is handed back. One that may have been sent is waited for,
-// whatever that takes. The engine writes one that was not again.
+// within bounds how long the producer keeps a letter that it cannot send. A
+// producer that kept it longer could store it after the event was handed back,
+// beside the letter of the member that has the event then. The producer looks
+// for the topic for DeliveryTimeout, and then tries to send for as long: both
+// must be over before the engine stops waiting, after ten seconds, and before an
+// event under way at a rebalance is handed back. A letter that may already be on
+// the wire is awaited without a deadline. The engine writes again only letters
+// that were never sent.
 func (c *kafkaLetters) within(drain time.Duration) {
 	c.DeliveryTimeout = max(time.Second, min(c.DeliveryTimeout, mostTry, drain/5))
 }

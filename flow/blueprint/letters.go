@@ -72,8 +72,8 @@ func (b *Blueprint) DeadLetters() string {
 }
 
 func (c *kafkaLetters) read(ctx context.Context, since time.Time, fn func(StoredLetter) error) error {
-	// The topic is read whole: a letter is dated by the clock of whoever wrote it.
-	// When its record was made stands in a header, if anybody knows.
+	// The topic is read whole: a letter's timestamp comes from the clock of the
+	// process that wrote it. Parse finds the time of the letter's record in a header.
 	opts := kafka.ReadOptions{MaxBatchBytes: int64(c.MaxBatch), OnSkip: func(s kafka.Skip) error {
 		return fn(StoredLetter{Place: fmt.Sprintf("%d:%d", s.Partition, s.From), Err: s.Err, Unread: int(s.To - s.From + 1)})
 	}}

@@ -106,9 +106,9 @@ func (a *app) printChecked(r checkedFlow) {
 		for _, s := range p.Steps {
 			switch {
 			case !s.OK:
-				a.printf("    FAIL  %s: %s\n", s.Step, s.Error)
+				a.printf("    FAIL  %s: %s\n", s.Step, indented(s.Error, 10))
 			case s.Warning != "":
-				a.printf("    warn  %s: %s\n", s.Step, s.Warning)
+				a.printf("    warn  %s: %s\n", s.Step, indented(s.Warning, 10))
 			default:
 				a.printf("    ok    %s\n", s.Step)
 			}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"testing"
 
 	"github.com/lsm/fiso/connectors/kafka/kafkatest"
@@ -20,4 +21,18 @@ func TestCheck_warnsOfDeadLettersThatTheBrokerDeletes(t *testing.T) {
 	}
 	file = write(t, t.TempDir(), "a.yaml", text+"errorHandling: {deadLetterTopic: kept}\n")
 	call(t, "check", file).wants(t, 1, "retention.bytes=-1): cleanup.policy=compact: the broker refuses records without a key, and keeps only the last of each key: set it to delete\n", "")
+}
+
+// U22: what a server answered adds no line that passes for a step of its own.
+func TestCheck_indentsTheFurtherLinesOfAFault(t *testing.T) {
+	var out bytes.Buffer
+	a := &app{IO: IO{Out: &out}}
+	forged := "refused\n    ok    topic orders"
+	a.printChecked(checkedFlow{Flow: "a", Parts: []checkedPart{{Part: "sink", What: "w", Steps: []checkedStep{
+		{Step: "send", Error: forged}, {Step: "read", OK: true, Warning: forged},
+	}}}})
+	const rest = "refused\n              ok    topic orders\n"
+	if got, want := out.String(), "a\n  sink: w\n    FAIL  send: "+rest+"    warn  read: "+rest; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
 }

@@ -283,6 +283,30 @@ func TestCommands_tellOfDataThatTheSinkCannotWrite(t *testing.T) {
 	}
 }
 
+// U22: an event of a stranger steers no terminal, and a pipe gets it as it is.
+func TestTransform_showsAnEventAsTextOnATerminal(t *testing.T) {
+	file := write(t, t.TempDir(), "orders.yaml", `name: orders
+source: {type: kafka, config: {brokers: a:1, topic: orders, consumerGroup: g}}
+sink: {type: stdout}
+`)
+	for name, tc := range map[string]struct {
+		terminal bool
+		args     []string
+		want     string
+	}{
+		"a terminal":          {true, nil, `"a": "\u009b2J"` + "\n"},
+		"a pipe":              {false, nil, "\"a\": \"\u009b2J\"\n"},
+		"a terminal, as JSON": {true, []string{"-o", "json"}, "\"a\": \"\u009b2J\"\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out, errs bytes.Buffer
+			args := append([]string{"transform", "--flow", file, "--input", "{\"a\":\"\u009b2J\"}"}, tc.args...)
+			code := Main(t.Context(), args, IO{In: strings.NewReader(""), Out: &out, Err: &errs, OutTerminal: tc.terminal, Getenv: func(string) string { return "" }})
+			result{code, out.String(), errs.String()}.wants(t, 0, tc.want, "")
+		})
+	}
+}
+
 func TestTransform_saysWhyAnEventWouldNotBeSent(t *testing.T) {
 	file := write(t, t.TempDir(), "orders.yaml", orders)
 	call(t, "transform", "--flow", file, "--input", `{"legacy_id": 1}`).wants(t, 1, "", "dead letter TRANSFORM_FAILED: transform.cel: no such field: data.order_status")

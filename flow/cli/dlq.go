@@ -155,7 +155,11 @@ func (a *app) printGroups(flow *blueprint.Blueprint, groups []*group, total, lim
 		shown = groups[:limit]
 	}
 	for _, g := range shown {
-		_, _ = fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\n", g.Count, terminal.Line(g.Code), g.Last.Format(time.RFC3339), g.Example, terminal.Line(g.Message))
+		last := "-" // no record of the group says when it failed
+		if !g.Last.IsZero() {
+			last = g.Last.Format(time.RFC3339)
+		}
+		_, _ = fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\n", g.Count, terminal.Line(g.Code), last, g.Example, terminal.Line(g.Message))
 	}
 	_ = t.Flush()
 	if len(shown) < len(groups) {

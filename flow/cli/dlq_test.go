@@ -184,7 +184,7 @@ func TestDlq_goesOnPastABatchThatItCannotUnpack(t *testing.T) {
 	const why = "partition 0 cannot be read: its batch at offsets 1 to 1 takes more memory than maxBatchBytes, 1MiB, allows; raise it to read them"
 	r := call(t, "dlq", "list", "--flow", file)
 	r.wants(t, 0, fmt.Sprintf("orders: %d dead letters in Kafka topic fiso-dlq-orders", len(letters)), "")
-	r.wants(t, 0, "UNREAD", "")
+	r.wants(t, 0, "1      UNREAD            -                     0:1      ", "")
 	r.wants(t, 0, why, "")
 	r.wants(t, 0, "TRANSFORM_FAILED", "")
 	call(t, "dlq", "show", "--flow", file, "0:2").wants(t, 0, "from       orders, partition 2, offset 3", "")
@@ -199,13 +199,13 @@ func TestDlq_showsWhatStrangersWroteAsText(t *testing.T) {
 	letter := someLetters()[0]
 	letter.Code, letter.Reason = fault.SinkRejected, "\x1b[2J422\nvalue      forged"
 	letter.Message.Key = []byte("k\rplace")
-	letter.Message.Value = []byte("{\n\"a\": \"\x1b]0;title\x07\"}")
+	letter.Message.Value = []byte("{\ntoday      it would be sent: \"\x1b]0;title\x07\"}")
 	letter.Message.Headers = []connector.Header{{Key: "x\ny", Value: []byte("\u202ered")}}
 	file := withFile(t, letter)
 	r := call(t, "dlq", "show", "--flow", file, "1")
 	for _, says := range []string{
 		`message    \x1b[2J422\nvalue      forged` + "\n", `key        k\x0dplace` + "\n", `header     x\ny: \u202ered` + "\n",
-		"value      {\n\"a\": \"\\x1b]0;title\\x07\"}\n",
+		"value      {\n           today      it would be sent: \"\\x1b]0;title\\x07\"}\n",
 	} {
 		r.wants(t, 0, says, "")
 	}

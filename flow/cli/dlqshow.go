@@ -184,6 +184,12 @@ func (c *content) String() string {
 	return c.Text
 }
 
+// indented is text whose second line and later ones begin with so many spaces,
+// so that none of them passes for a row of the command's own.
+func indented(text string, spaces int) string {
+	return strings.ReplaceAll(text, "\n", "\n"+strings.Repeat(" ", spaces))
+}
+
 func (a *app) printLetter(l shownLetter) {
 	row := func(name, format string, args ...any) {
 		a.printf("%-10s %s\n", name, terminal.Line(fmt.Sprintf(format, args...)))
@@ -204,7 +210,7 @@ func (a *app) printLetter(l shownLetter) {
 	for _, h := range l.Headers {
 		row("header", "%s: %v", h.Name, h.Value)
 	}
-	a.printf("%-10s %v\n", "value", l.Value)
+	a.printf("%-10s %s\n", "value", indented(l.Value.String(), 11))
 	switch l.Now.Verdict {
 	case "passes":
 		row("today", "it would be sent: %s", l.Now.Event)

@@ -25,7 +25,7 @@ const (
 // The limit of the runtime is not one of the heap: it is compared with all that
 // the runtime holds and has not given back, so stacks and its own tables count,
 // too. A thousand flows have 20,000 goroutines. Memory that it holds for the
-// heap and does not use now (free, unused) is no need of anybody.
+// heap and does not use now (free, unused) is not counted as in use.
 const (
 	metricLive     = "/gc/heap/live:bytes" // at the end of the last collection
 	metricTotal    = "/memory/classes/total:bytes"

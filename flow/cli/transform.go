@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -122,7 +123,17 @@ func (a *app) filtered() error {
 	return nil
 }
 
-// printRaw prints a JSON document, indented, its numbers as they are.
+// printRaw prints a JSON document, indented, its numbers as they are. Strings in
+// JSON may hold control characters beyond ASCII, which steer some terminals: a
+// terminal gets them escaped, and a file or a pipe exactly as they are.
 func (a *app) printRaw(doc []byte) error {
-	return a.printJSON(json.RawMessage(doc))
+	if a.output == "json" || !a.OutTerminal {
+		return a.printJSON(json.RawMessage(doc))
+	}
+	var text bytes.Buffer
+	if err := json.Indent(&text, doc, "", "  "); err != nil {
+		return fmt.Errorf("print the event: %w", err)
+	}
+	a.printf("%s\n", text.Bytes())
+	return nil
 }

@@ -99,8 +99,15 @@ func (b *book) accept(s snapshot) {
 	}
 }
 
-// postpone takes changes back: nobody has acted upon them yet, and they are to
-// be believed at the next look, if they are still so then.
+// settled reports whether a state is the one that was acted upon.
+func (b *book) settled(file string, state sum) bool {
+	p := b.known[file]
+	return p != nil && p.listed && p.acted == state
+}
+
+// postpone takes back changes that observe returned: they were not acted upon,
+// or are to be acted upon once more. The next call of observe returns them again
+// if the files have not changed since.
 func (b *book) postpone(changes []change) {
 	for _, c := range changes {
 		p := b.known[c.file]

@@ -149,7 +149,8 @@ func TestSupervisor_showsNoNameOfAFileThatNeverWas(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		in := start(t, dir, "a.yaml", "orders watches=/c4n4ry")
-		want := in.dir + "/a.yaml: a file that it refers to cannot be used: no such file or directory"
+		want := in.dir + "/a.yaml: a file that it refers to cannot be used: no such file or directory: " +
+			"make the file readable, or correct its path, under a key such as caFile, keyFile or tokenFile"
 		if err := <-in.ended; err == nil || !strings.HasSuffix(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)
 		}
@@ -348,6 +349,110 @@ func TestReload_understandsAContentOnce(t *testing.T) {
 		in.expect("drained orders//", "run orders/2/")
 		if r := in.s.Report(); len(r.Notes) != 1 || in.loaded("orders source=2") != 1 {
 			t.Errorf("report = %+v, loaded %d times", r, in.loaded("orders source=2"))
+		}
+		_ = in.finish()
+	})
+}
+
+// U16: a secret that is missing for the moment in which it is replaced, after it was
+// scanned and when its flow file is loaded, must not make the fault stay.
+func TestReload_loadsOnceMoreWhatFailedThoughItsFilesCouldBeRead(t *testing.T) {
+	dir, ref := t.TempDir(), filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(ref, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		in := start(t, dir, "a.yaml", "orders refs="+ref)
+		in.pass(10 * time.Second)
+		in.take()
+		before, failures := in.loaded("orders refs="+ref), 1
+		in.fault("load a.yaml", func(context.Context) error {
+			if failures--; failures >= 0 {
+				return errBroken
+			}
+			return nil
+		})
+		if err := os.WriteFile(ref, []byte("y"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		in.told()
+		in.expect()
+		if r := in.s.Report(); len(r.Notes) != 1 {
+			t.Errorf("report = %+v", r)
+		}
+		in.pass(10 * time.Second)
+		in.expect("drained orders/x/", "run orders/y/")
+		if r := in.s.Report(); len(r.Notes) != 0 {
+			t.Errorf("report = %+v", r)
+		}
+		failures = 1000
+		if err := os.WriteFile(ref, []byte("z"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		in.told()
+		in.pass(time.Minute)
+		if n := in.loaded("orders refs="+ref) - before; n != 4 {
+			t.Errorf("loaded %d times, want twice for each content", n)
+		}
+		_ = in.finish()
+	})
+}
+
+// U16: a file that cannot be seen has no claim to the name of another one: while two
+// files of one flow were removed, the second one's flow was started for seconds.
+func TestReload_startsNothingFromAFileThatIsAway(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		in := start(t, dir, "a.yaml", "orders")
+		in.put("b.yaml", "orders source=2")
+		in.told()
+		in.take()
+		in.remove("b.yaml")
+		in.told()
+		in.remove("a.yaml")
+		in.told()
+		in.pass(time.Second)
+		in.expect()
+		in.pass(time.Minute)
+		in.expect("drained orders//")
+		_ = in.finish()
+	})
+}
+
+// U16: nor has a file that was saved anew, before it is read.
+func TestReload_startsNothingFromAContentThatIsNoMore(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		in := start(t, dir, "a.yaml", "orders")
+		in.put("b.yaml", "orders source=2")
+		in.told()
+		in.take()
+		in.put("b.yaml", "orders source=3")
+		in.remove("a.yaml")
+		in.told()
+		in.pass(time.Minute)
+		in.expect("drained orders//", "run orders/3/")
+		_ = in.finish()
+	})
+}
+
+// One that is back has its claim again, as it was read.
+func TestReload_offersTheNameToAFileThatIsBack(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		in := start(t, dir, "a.yaml", "orders")
+		in.put("b.yaml", "orders source=2")
+		in.told()
+		in.take()
+		in.remove("b.yaml")
+		in.told()
+		in.remove("a.yaml")
+		in.told()
+		in.put("b.yaml", "orders source=2")
+		in.told()
+		in.expect("drained orders//", "run orders/2/")
+		if n := in.loaded("orders source=2"); n != 1 {
+			t.Errorf("loaded %d times", n)
 		}
 		_ = in.finish()
 	})

@@ -22,12 +22,13 @@ type file struct {
 	read      loaded     // what the content as it stands says
 	fault     error      // why the file as it stands is not in force
 	contested bool       // fault: another file has the flow's name
+	retried   sum        // the content that was loaded once more: see retry
 	away      bool       // it cannot be seen now, and is not yet taken as removed
 }
 
-// loaded is what a content says. It is found out once for each content of the
-// file and of those that it refers to: a faulty file may be large, and reading
-// it may cost seconds.
+// loaded is what the content of a flow file says. Each content, with those of
+// the files that it refers to, is loaded once (but see retry): a faulty file may
+// be large, and loading it may take seconds.
 type loaded struct {
 	def  Definition // nil: it is faulty
 	refs []string   // the files it refers to, as far as that is known of a faulty one
@@ -65,7 +66,8 @@ func (s *Supervisor) usable(ctx context.Context, ref string) error {
 		}
 	}
 	if e, ok := errors.AsType[*fs.PathError](err); ok && !s.found[ref] {
-		return e.Err // people write the key itself where its file is due
+		// The path is not shown: people write the key itself where its file is due.
+		return fmt.Errorf("%w: make the file readable, or correct its path, under a key such as caFile, keyFile or tokenFile", e.Err)
 	}
 	return err
 }

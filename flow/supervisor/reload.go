@@ -65,7 +65,7 @@ func (s *Supervisor) apply(owners context.Context, snap snapshot, changes []chan
 		_, there := snap.files[path]
 		f.away = !there && snap.err == nil
 	}
-	if touched := s.touch(changes, loads); len(touched) > 0 || len(changes) > 0 {
+	if touched := s.touch(snap, changes, loads); len(touched) > 0 || len(changes) > 0 {
 		s.take(touched)
 		s.assign(owners)
 	}
@@ -94,7 +94,7 @@ type touched struct {
 
 // touch notes what changed files say, forgets removed ones, and offers those
 // anew whose name another file had: that one may have gone or changed.
-func (s *Supervisor) touch(changes []change, loads []loaded) (all []touched) {
+func (s *Supervisor) touch(snap snapshot, changes []change, loads []loaded) (all []touched) {
 	for i, c := range changes {
 		f := s.files[c.file]
 		switch {
@@ -111,14 +111,26 @@ func (s *Supervisor) touch(changes []change, loads []loaded) (all []touched) {
 		}
 		all = append(all, touched{f, faultText(f)})
 		f.set(loads[i])
+		s.retry(f, c)
 	}
 	for _, f := range s.sorted() {
-		if f.contested {
+		// A file that is away, or was saved anew and not yet read, has no claim.
+		if c, there := snap.files[f.path]; f.contested && there && s.book.settled(f.path, c.sum) {
 			all = append(all, touched{f, faultText(f)})
 			f.contest()
 		}
 	}
 	return all
+}
+
+// retry lets the next look load a faulty content once more whose files scan could
+// read. Loading reads them again, and may have met one in the moment of its
+// replacement; scan sees no difference then, which would make the fault stay.
+func (s *Supervisor) retry(f *file, c change) {
+	if f.read.err != nil && c.complete && f.retried != c.sum {
+		f.retried = c.sum
+		s.book.postpone([]change{c})
+	}
 }
 
 func faultText(f *file) string {

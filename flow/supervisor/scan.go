@@ -22,6 +22,8 @@ type content struct {
 	data []byte
 	err  error // it is listed, but cannot be read (a link before its target, a named pipe)
 	sum  sum
+	// complete: it refers to files, and all of them were read.
+	complete bool
 }
 
 // snapshot is what stands in the configured places at one moment.
@@ -93,7 +95,7 @@ func (s *Supervisor) readAll(ctx context.Context, paths []string) map[string]rea
 }
 
 func newContent(file string, refs []string, read map[string]reading) content {
-	c := content{data: read[file].data}
+	c := content{data: read[file].data, complete: len(refs) > 0 && read[file].err == nil}
 	h := sha256.New()
 	h.Write(c.data)
 	if err := read[file].err; err != nil {
@@ -105,6 +107,7 @@ func newContent(file string, refs []string, read map[string]reading) content {
 		h.Write(read[r].data)
 		if err := read[r].err; err != nil {
 			fmt.Fprintf(h, "unreadable: %v", err)
+			c.complete = false
 		}
 	}
 	c.sum = sum(h.Sum(nil))

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/lsm/fiso/common/terminal"
 	"github.com/lsm/fiso/link/internal/instance"
 )
 
@@ -35,31 +36,39 @@ sent.`,
 			if err != nil {
 				return err
 			}
-			failed := 0
-			for _, s := range steps {
-				if s.Err != nil {
-					failed++
-				}
-			}
-			if a.output == "json" {
-				err = a.json(map[string]any{"steps": printable(steps)})
-			} else {
-				for _, s := range steps {
-					mark, why := "ok", ""
-					if s.Err != nil {
-						mark, why = "FAILED", ": "+s.Err.Error()
-					}
-					fmt.Fprintf(a.Out, "%-6s %-20s %s%s\n", mark, s.Target, s.Name, why)
-				}
-			}
-			if failed > 0 {
-				return errors.Join(err, fmt.Errorf("%d step(s) failed", failed))
-			}
-			return err
+			return a.tellSteps(steps)
 		},
 	}
 	c.Flags().DurationVar(&timeout, "timeout", 30*time.Second, "longest time for all of it")
 	return c
+}
+
+// stepsFailed is how many steps failed; what they were is printed already.
+type stepsFailed int
+
+func (n stepsFailed) Error() string { return fmt.Sprintf("%d step(s) failed", int(n)) }
+
+// tellSteps prints what was tried. What a server answered steers no terminal, and
+// passes for no line of ours.
+func (a *app) tellSteps(steps []instance.Step) (err error) {
+	failed := stepsFailed(0)
+	for _, s := range steps {
+		mark, why := "ok", ""
+		if s.Err != nil {
+			failed++
+			mark, why = "FAILED", ": "+s.Err.Error()
+		}
+		if a.output != "json" {
+			fmt.Fprintf(a.Out, "%-6s %-20s %s\n", mark, s.Target, terminal.Line(s.Name+why))
+		}
+	}
+	if a.output == "json" {
+		err = a.json(map[string]any{"steps": printable(steps)})
+	}
+	if failed > 0 {
+		return errors.Join(err, failed)
+	}
+	return err
 }
 
 type printed struct {

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lsm/fiso/common/config"
+	"github.com/lsm/fiso/common/terminal"
 	"github.com/lsm/fiso/link/spec"
 )
 
@@ -65,8 +66,12 @@ func Main(ctx context.Context, args []string, io IO) int {
 // fail says what went wrong: in JSON on the output where that was asked for.
 func (a *app) fail(err error) {
 	if a.output != "json" {
-		fmt.Fprintf(a.Err, "fiso-link: %v\n", err)
+		fmt.Fprintf(a.Err, "fiso-link: %s\n", terminal.Text(err.Error()))
 		return
+	}
+	var steps stepsFailed
+	if errors.As(err, &steps) {
+		return // the one document on the output has them
 	}
 	type one struct {
 		Code    string `json:"code"`

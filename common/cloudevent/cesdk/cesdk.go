@@ -39,6 +39,7 @@ func To(e *cloudevent.Event) (event.Event, error) {
 	for _, x := range e.Extensions {
 		out.SetExtension(x.Name, native(x))
 	}
+	keepSpaces(&out, e)
 	out.DataEncoded = e.Data.Bytes()
 	out.DataBase64 = e.DataIsBinary() || cloudevent.IsJSON(e.DataContentType) && !placesJSON(e.DataContentType)
 	if err := e.CheckData(); err != nil {
@@ -48,6 +49,20 @@ func To(e *cloudevent.Event) (event.Event, error) {
 		return event.Event{}, fmt.Errorf("convert to the SDK's event: %s", strings.TrimSpace(err.Error()))
 	}
 	return out, nil
+}
+
+// keepSpaces undoes that the SDK's setters trim white space: an id with a space is
+// another id than the one without.
+func keepSpaces(out *event.Event, e *cloudevent.Event) {
+	c, ok := out.Context.(*event.EventContextV1)
+	if !ok {
+		return
+	}
+	c.ID, c.Type = e.ID, e.Type
+	if e.Subject != "" {
+		subject := e.Subject
+		c.Subject = &subject
+	}
 }
 
 // native is the value of an extension as the SDK holds it. One that is not of

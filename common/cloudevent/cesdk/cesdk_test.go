@@ -95,6 +95,18 @@ func TestCodec_agreesWithTheSDKBothWays(t *testing.T) {
 	}
 }
 
+// An id with a space is another one than that without.
+func TestTo_keepsTheSpacesOfAttributes(t *testing.T) {
+	in := &cloudevent.Event{ID: " 0", Source: "/s", Type: "t ", Subject: " a b "}
+	out, err := To(in)
+	if err != nil || out.ID() != in.ID || out.Type() != in.Type || out.Subject() != in.Subject {
+		t.Fatalf("%v, %v", out, err)
+	}
+	if back, err := From(out); err != nil || back.ID != in.ID || back.Type != in.Type || back.Subject != in.Subject {
+		t.Errorf("%+v, %v", back, err)
+	}
+}
+
 // The SDK reads and writes data of a type …+json as a string, unless it is in
 // base64 (content_type.go, isJSON, of v2.16.2).
 func TestTo_keepsJSONBySuffixWhole(t *testing.T) {

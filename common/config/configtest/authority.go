@@ -6,7 +6,14 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"log/slog"
 	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -25,6 +32,42 @@ func Authority(t testing.TB) []byte {
 		t.Fatal(err)
 	}
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+}
+
+// FollowsCAFile checks that each connection trusts the authorities that caFile
+// holds by then: a server is refused until its certificate stands there. connector
+// is called once, with a caFile; what it gives dials an address and names the
+// server example.com.
+func FollowsCAFile(t *testing.T, connector func(caFile string) func(address string) (net.Conn, error)) {
+	t.Helper()
+	server := httptest.NewUnstartedServer(http.NotFoundHandler())
+	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0) // of handshakes that fail, as they should
+	server.StartTLS()
+	defer server.Close()
+	caFile := filepath.Join(t.TempDir(), "ca.pem")
+	write := func(pem []byte) {
+		if err := os.WriteFile(caFile, pem, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(Authority(t))
+	dial := connector(caFile)
+	connect := func() error {
+		conn, err := dial(server.Listener.Addr().String())
+		if err == nil {
+			_ = conn.Close() // it was only tried
+		}
+		return err
+	}
+	if err := connect(); err == nil || !strings.Contains(err.Error(), "unknown authority") {
+		t.Fatalf("with another authority: %v", err)
+	}
+	write(PEM(server.Certificate()))
+	for end := time.Now().Add(30 * time.Second); connect() != nil; {
+		if time.Now().After(end) {
+			t.Fatal("the new authority is not taken:", connect())
+		}
+	}
 }
 
 // PEM is a certificate as a file has it.

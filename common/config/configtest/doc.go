@@ -1,10 +1,7 @@
 // Package configtest spoils configuration files, for tests of what is said of a
 // faulty one: a fault may show its place and its key, but no secret.
 //
-//	for name, text := range configtest.Spoil(file) {
-//		err := config.Decode("f.yaml", []byte(text), &v)
-//		if shown := configtest.ShownBy(err); shown != "" {
-//			t.Errorf("%s: %s", name, shown)
-//		}
-//	}
+//	configtest.ShowsNothingSpoilt(t, file, 300, func(text string) error {
+//		return config.Decode("f.yaml", []byte(text), &v)
+//	})
 package configtest

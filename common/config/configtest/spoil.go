@@ -4,7 +4,29 @@ import (
 	"fmt"
 	"iter"
 	"strings"
+	"testing"
 )
+
+// ShowsNothingSpoilt reads a file with canaries in all the ways of Spoil, and
+// fails where an error of read shows a part of the canary, or where fewer files
+// than atLeast are refused, so that little was tried.
+func ShowsNothingSpoilt(t testing.TB, text string, atLeast int, read func(text string) error) {
+	t.Helper()
+	refused, told := 0, 0
+	for how, spoilt := range Spoil(text) {
+		err := read(spoilt)
+		if err != nil {
+			refused++
+		}
+		if shown := ShownBy(err); shown != "" && told < 20 {
+			told++
+			t.Errorf("%s: %s", how, shown)
+		}
+	}
+	if refused < atLeast {
+		t.Errorf("only %d files were refused", refused)
+	}
+}
 
 // Spoil yields a file in the ways in which people spoil one, each with a name: the
 // values that hold a canary written in another form, their keys and their lines

@@ -3,9 +3,9 @@ package call
 import "strings"
 
 // notLate are fields that have no place in a trailer (RFC 9110, section 6.5.1): they
-// decide how a message is framed, routed, let in or understood, and whoever merges a
-// trailer into a header would take them for something that was checked. Of those
-// about the content, digests go on: they are what trailers are for.
+// decide how a message is framed, routed, let in or understood, and a server that
+// merges a trailer into the header would believe them although nothing has checked
+// them. Of those about the content, digests go on: they are what trailers are for.
 var notLate = []string{
 	"connection", "host", "keep-alive", "proxy-authenticate", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
 	"content-disposition", "content-encoding", "content-language", "content-length", "content-location", "content-range", "content-type",

@@ -81,7 +81,7 @@ func newOAuth2(s *spec.Auth, p Parts) (Credential, error) {
 		return nil, err
 	}
 	c := &client{owned: owned{authorization}, spec: s, parts: p, secrets: secrets}
-	if c.proxy, err = NewProxy("auth.proxy", s.Proxy, strings.HasPrefix(s.TokenURL, "https:"), p); err != nil {
+	if c.proxy, err = NewProxy("auth.proxy", s.Proxy, usesTLS(s.TokenURL), p); err != nil {
 		secrets.close()
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/lsm/fiso/link/internal/call"
@@ -43,6 +44,12 @@ func NewProxy(key string, s *spec.Proxy, secure bool, p Parts) (*Proxy, error) {
 		}
 		return out.Header.Get(authorization), nil
 	})}, nil
+}
+
+// usesTLS reports whether a URL is one of https, in letters of either case.
+func usesTLS(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && u.Scheme == "https"
 }
 
 // Tunnel is the proxy alone; nil where there is none.

@@ -2,8 +2,10 @@ package credential
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -60,6 +62,65 @@ func TestProxy_withoutItsPasswordIsNotAsked(t *testing.T) {
 	_, err = p.Around(nil)(context.Background(), "tcp", "a.example:443")
 	if err == nil || !strings.Contains(err.Error(), "the environment variable that proxy.secretRef.envVar names holds nothing") {
 		t.Error(err)
+	}
+}
+
+// UL32: a token server and Vault that are not reached because of the proxy were said to answer wrongly.
+func TestProxy_isNamedWhereItIsTheFault(t *testing.T) {
+	refuses := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }))
+	defer refuses.Close()
+	untrusted := httptest.NewUnstartedServer(nil)
+	untrusted.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
+	untrusted.StartTLS()
+	defer untrusted.Close()
+	secret := &spec.SecretRef{EnvVar: "A"}
+	env := func(string) (string, bool) { return "s3cret", true }
+	for url, want := range map[string]string{
+		refuses.URL:   "it answers 403: does it let anybody connect to a.invalid:443?",
+		untrusted.URL: "certificate",
+	} {
+		proxy := &spec.Proxy{URL: url}
+		want := func(err error) bool {
+			return err != nil && strings.Contains(err.Error(), "the proxy "+url+": ") && strings.Contains(err.Error(), want)
+		}
+		c, err := New(&spec.Auth{Type: "oauth2", SecretRef: secret, ClientID: "c", TokenURL: "https://a.invalid/b", Proxy: proxy}, Parts{Env: env})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Apply(t.Context(), new(call.Outgoing)); !want(err) {
+			t.Error(err)
+		}
+		c.Close()
+		v, err := NewVault(&spec.Vault{Address: "https://a.invalid", Proxy: proxy, Auth: spec.VaultAuth{Method: "token"}}, Parts{Env: env})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err = New(&spec.Auth{Type: "bearer", SecretRef: &spec.SecretRef{VaultRef: &spec.VaultRef{Path: "a", Key: "b"}}}, Parts{Env: env, Vault: v})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Apply(t.Context(), new(call.Outgoing)); !want(err) {
+			t.Error(err)
+		}
+		c.Close()
+		v.Close()
+	}
+}
+
+// UL10: a URL whose scheme is in capitals was connected to directly.
+func TestProxy_ofTheEnvironmentIsThatOfTheScheme(t *testing.T) {
+	t.Setenv("HTTPS_PROXY", "http://a:1")
+	t.Setenv("HTTP_PROXY", "")
+	t.Setenv("NO_PROXY", "")
+	for address, want := range map[string]string{"https://v": "http://a:1", "HTTPS://v": "http://a:1", "http://v": ""} {
+		v, err := NewVault(&spec.Vault{Address: address, Proxy: &spec.Proxy{URL: spec.ProxyOfEnvironment}, Auth: spec.VaultAuth{Method: "token"}}, Parts{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if via := v.proxy.Through("v:443"); via != want {
+			t.Errorf("%s: through %q", address, via)
+		}
+		v.Close()
 	}
 }
 

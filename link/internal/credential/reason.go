@@ -6,6 +6,8 @@ import (
 	"errors"
 	"net"
 	"net/http"
+
+	"github.com/lsm/fiso/link/internal/tunnel"
 )
 
 var errRedirect = errors.New("it sends to another address, which is not followed: configure that address, if it is the right one")
@@ -14,19 +16,23 @@ var errRedirect = errors.New("it sends to another address, which is not followed
 func noRedirect(*http.Request, []*http.Request) error { return errRedirect }
 
 // reason is why a request failed, in words that are known to hold nothing of
-// the request or the answer: a network's error does not, and all others may.
+// the request or the answer: errors of a network and of a proxy do not, and all others
+// may.
 func reason(err error) string {
 	var (
 		network     *net.OpError
 		name        *net.DNSError
 		certificate *tls.CertificateVerificationError
 		timeout     net.Error
+		proxied     *tunnel.Error
 	)
 	switch {
 	case errors.Is(err, errRedirect):
 		return errRedirect.Error()
 	case errors.Is(err, context.Canceled):
 		return "fiso-link is stopping"
+	case errors.As(err, &proxied):
+		return proxied.Error()
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		return "no answer in time"
 	case errors.As(err, &certificate):

@@ -46,7 +46,7 @@ const defaultTokenFile = "/var/run/secrets/kubernetes.io/serviceaccount/token"
 func NewVault(s *spec.Vault, p Parts) (*Vault, error) {
 	p = p.filled()
 	p.Vault = nil
-	proxy, err := NewProxy("vault.proxy", s.Proxy, strings.HasPrefix(s.Address, "https:"), p)
+	proxy, err := NewProxy("vault.proxy", s.Proxy, usesTLS(s.Address), p)
 	if err != nil {
 		return nil, err
 	}

@@ -76,8 +76,8 @@ func (d *DNS) both(ctx context.Context, s Servers, name string) ([]string, time.
 	return joined(got)
 }
 
-// unnamed reports whether an answer of one kind is that there is no such name, of
-// whatever kind. Some servers say so of a name that has addresses of the other kind
+// unnamed reports whether an answer of one kind is that the name has no records of any
+// kind. Some servers say so of a name that has addresses of the other kind
 // (RFC 4074, section 4.2).
 func unnamed(err error) bool { return errors.Is(err, errNoName) && !errors.Is(err, errNoAddress) }
 

@@ -16,8 +16,8 @@ import (
 )
 
 // DNS looks names up in the order of the system's resolver: the hosts file, then
-// DNS with its search domains, then that resolver itself, which knows whatever else
-// the system is set up for. It asks DNS itself because Go's resolver does not tell
+// DNS with its search domains, then that resolver itself, which knows the other
+// sources of names that the system has. It asks DNS itself because Go's resolver does not tell
 // the TTL. It is safe for concurrent use.
 type DNS struct {
 	Servers

@@ -13,9 +13,9 @@ import (
 )
 
 // SystemDNS looks names up as the system's resolver does: what resolv.conf sets up,
-// and the hosts file before it, unless nsswitch.conf has dns before files. These
-// files are read again when they change. Without a resolv.conf, only the system's
-// resolver is asked.
+// and the hosts file before it, unless nsswitch.conf has dns before files.
+// nsswitch.conf is read once, the other two again when they change. Without a
+// resolv.conf, only the system's resolver is asked.
 func SystemDNS() *DNS {
 	d := &DNS{resolvConf: &followed[Servers]{path: "/etc/resolv.conf", parse: parseResolvConf}}
 	if text, err := os.ReadFile("/etc/nsswitch.conf"); err != nil || filesFirst(text) {

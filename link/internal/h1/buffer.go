@@ -85,6 +85,9 @@ func (b *buffer) skipEmpty() bool {
 	return true
 }
 
+// halfEmpty reports whether what is unused is the first half of an empty line.
+func (b *buffer) halfEmpty() bool { return b.unused() == 1 && b.data[b.r] == '\r' }
+
 // textLine reads one line of a chunked body, of at most so many bytes, without
 // its end.
 func (b *buffer) textLine(most int) (string, error) {

@@ -18,7 +18,7 @@ const (
 	// maxUnread is how much of a request's body is read and thrown away to
 	// keep its connection, when it was answered before it was read.
 	maxUnread = 256 << 10
-	lingers   = 2 * time.Second                    // a connection that is to close reads on, however much comes
+	lingers   = 2 * time.Second                    // a connection that is to close reads on for so long, without a bound on the bytes
 	preface   = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" // RFC 9113, section 3.4
 )
 
@@ -176,25 +176,41 @@ func (c *conn) begins(first bool) error {
 				return errGone // between two requests there is nobody to tell
 			}
 		}
+		if empty < maxEmpty && c.in.halfEmpty() {
+			if err := c.more(first, func() error { return c.in.fill(c.limits.Head) }); err != nil {
+				return err
+			}
+		}
 		if empty == maxEmpty || !c.in.skipEmpty() {
 			return nil
 		}
 	}
 }
 
+// more reads on in a head, or in an empty line before it, for as long as a head may
+// take.
+func (c *conn) more(first bool, read func() error) error {
+	c.readUntil(time.Now().Add(c.limits.HeadTimeout))
+	c.waiting(half, first)
+	err := read()
+	if !c.waiting(nothing, first) {
+		return errGone
+	}
+	return err
+}
+
 // await reads the head of the next request.
 func (c *conn) await(first bool) (string, error) {
-	if err := c.begins(first); err != nil {
-		return "", err
+	var head string
+	err := c.begins(first)
+	if err == nil {
+		head, err = c.in.wholeHead(c.limits.Head)
 	}
-	head, err := c.in.wholeHead(c.limits.Head)
 	if head == "" && err == nil {
-		c.readUntil(time.Now().Add(c.limits.HeadTimeout))
-		c.waiting(half, first)
-		head, err = c.in.head(c.limits.Head)
-		if !c.waiting(nothing, first) {
-			return "", errGone
-		}
+		err = c.more(first, func() (err error) {
+			head, err = c.in.head(c.limits.Head)
+			return err
+		})
 	}
 	switch {
 	case err == nil:
@@ -254,7 +270,7 @@ func (c *conn) linger() {
 		return
 	}
 	c.readUntil(time.Now().Add(lingers))
-	_, _ = io.Copy(io.Discard, c.nc) // whatever it is
+	_, _ = io.Copy(io.Discard, c.nc) // what it sends is not needed any more
 }
 
 // isHTTP2 hands a connection over that speaks HTTP/2.

@@ -170,7 +170,7 @@ func (f *framing) connection(value string) {
 	}
 }
 
-// side is who sent a message.
+// side is the sender of a message.
 type side uint8
 
 const (

@@ -16,7 +16,7 @@ func awaitReset(nc net.Conn) {
 	if err != nil {
 		return
 	}
-	_ = raw.Read(func(fd uintptr) bool { // the deadline: whoever set it knows
+	_ = raw.Read(func(fd uintptr) bool { // an error is that of the deadline, by which watch.stop ends the wait
 		broken, err := syscall.GetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_ERROR) //nolint:gosec // G115: a descriptor
 		return err != nil || broken != 0
 	})

@@ -4,5 +4,6 @@ package h1
 
 import "net"
 
-// awaitReset does not wait here: who has ended its side is taken to be gone.
+// awaitReset does not wait here: an application that has ended its side is taken to be
+// gone.
 func awaitReset(net.Conn) {}

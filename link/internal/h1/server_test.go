@@ -52,6 +52,19 @@ func TestServer_readsBodies(t *testing.T) {
 	}
 }
 
+// UL9: an empty line before a request is ignored, also where its halves come apart.
+func TestServer_ignoresAnEmptyLineInTwoPieces(t *testing.T) {
+	c, _ := pipe(t, &Server{Handler: echo})
+	a := newApp(t, c)
+	for range 2 { // before the first request, and between two
+		a.say("\r\n\r")
+		a.say("\nGET / HTTP/1.1\r\nHost: a\r\n\r\n")
+		if res := a.expect(200, "GET / "); res.Close {
+			t.Error("the connection ends")
+		}
+	}
+}
+
 func TestServer_failsBodiesThatBreakTheRules(t *testing.T) {
 	addr := serve(t, &Server{Handler: echo})
 	const chunked = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"

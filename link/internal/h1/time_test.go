@@ -60,6 +60,7 @@ func TestServer_endsConnectionsThatAreSlow(t *testing.T) {
 	}{
 		{"nothing is sent", "", true, limits.HeadTimeout, ""},
 		{"half a head", "GET / HT", true, limits.HeadTimeout, "HTTP/1.1 408 Request Timeout"},
+		{"half an empty line", "\r", true, limits.HeadTimeout, "HTTP/1.1 408 Request Timeout"},
 		{"half of HTTP/2's preface", "PRI * HTTP/2.0\r\n\r\nSM", true, limits.HeadTimeout, ""},
 		{"no body", post, true, limits.Body, "i/o timeout"},
 		{"half a body", post + "he", true, limits.Body, "i/o timeout"},

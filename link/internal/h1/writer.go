@@ -88,8 +88,8 @@ func (w *writer) Head(status int, h call.Header, length int64) error {
 	if !w.start(h.IsEventStream()) {
 		return errHeadTwice
 	}
-	// Whether a body that was not asked for comes nobody knows, and so not where the
-	// next request begins (RFC 9110, section 10.1.1).
+	// An application that was not told to send its body may send it all the same, so
+	// that it is not known where the next request begins (RFC 9110, section 10.1.1).
 	w.keep = w.keep && !w.awaited
 	w.left = length
 	w.bodiless = w.headOnly || status/100 == 1 || status == http.StatusNoContent || status == http.StatusNotModified
@@ -183,8 +183,8 @@ type bound struct {
 	busy bool       // a write is under way
 }
 
-// lastWrite is how long a write may take that begins after the end of its call: what
-// is held back then is still of use to whoever reads on.
+// lastWrite is how long a write may take that begins after the end of its call: an
+// application that still reads gets the bytes that were held back.
 const lastWrite = 250 * time.Millisecond
 
 // Bound is that of call.ResponseWriter. While ctx bounds the writes they have no
@@ -249,8 +249,9 @@ func (w *writer) wrote() {
 	}
 }
 
-// deadline gives a write its time, unless a call's context bounds it. Moving a deadline costs as much as a small
-// write, so one that has at least three quarters of its time left stays.
+// deadline gives a write its time, unless a call's context bounds it. Moving a
+// deadline costs as much as a small write, so one that has at least three quarters of
+// its time left stays.
 func (w *writer) deadline() {
 	if b := &w.c.bound; b.on {
 		b.mu.Lock()

@@ -39,7 +39,7 @@ func checkHead(r *http.Response, method string, length lengthFault) error {
 	return nil
 }
 
-// bodiless reports whether an answer has no body, whatever its content-length.
+// bodiless reports whether an answer has no body, also where it has a content-length.
 func bodiless(method string, status int) bool {
 	return method == http.MethodHead || status == http.StatusNoContent || status == http.StatusNotModified
 }

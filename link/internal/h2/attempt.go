@@ -49,7 +49,7 @@ type attempt struct {
 	informMu sync.Mutex
 	headed   bool // the real answer is there, or none will be
 	interims int
-	informed chan informed // to whoever passes them on; nil: there was none
+	informed chan informed // to the goroutine that passes them on; nil: there was none
 	informs  sync.WaitGroup
 }
 

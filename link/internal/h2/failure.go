@@ -55,7 +55,7 @@ func (a *attempt) failed(err error) *call.Error {
 	case err.Error() == largeAnswer:
 		reason, text = call.Garbage, h1.ErrLargeAnswer.Error()
 	case err.Error() == largeField:
-		reason, text = call.Garbage, h1.ErrLargeAnswer.Error()+", or cannot be decoded"
+		reason, text = call.Garbage, errHead.Error()
 	case err.Error() == tooLarge:
 		reason, text = call.Unfit, "the header is larger than the target takes"
 	case !sent:

@@ -8,6 +8,8 @@ import (
 
 	"golang.org/x/net/http2"
 	"golang.org/x/time/rate"
+
+	"github.com/lsm/fiso/link/internal/h1"
 )
 
 // Bounds of what a peer may send, and the library takes for as long as it comes.
@@ -23,6 +25,7 @@ const (
 	errParts    = fault("a header block comes in too many frames")
 	errSlowHead = fault("a header block did not end in time")
 	errFlood    = fault("frames that carry nothing come without end")
+	errHead     = fault(h1.ErrLargeAnswer + ", or cannot be decoded")
 )
 
 const frameHeader = 9
@@ -113,7 +116,9 @@ func (b *bounded) walk(p []byte) error {
 			}
 		}
 		if b.heads != nil {
-			b.heads.see(&b.walker, begins, payload)
+			if err := b.heads.see(&b.walker, begins, payload); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -120,6 +121,52 @@ func TestTransport_refusesLengthsThatAreFalse(t *testing.T) {
 				if _, err := read(t, a, err); err != nil {
 					t.Error("the call beside it:", err)
 				}
+			}
+		})
+	}
+}
+
+// UL13: a field about as long as a head may be, which the library takes, ended the look at lengths for the rest of its
+// connection.
+func TestTransport_refusesFalseLengthsAfterALongField(t *testing.T) {
+	const most = 1 << 10
+	for name, test := range map[string]struct {
+		length int
+		taken  bool
+		behind string // of the block
+	}{
+		"in a head that the library takes":   {most + 200, true, ""},
+		"that ends the connection":           {most + 600, false, ""},
+		"in a head that ends its call alone": {most + 256, false, ""},
+		"before one that cannot be decoded":  {most + 256, false, "\x00\x01b\x81\x00"}, // which the library does not try
+	} {
+		t.Run(name, func(t *testing.T) {
+			var calls atomic.Int32
+			addr := target(t, func(p *peer) {
+				for {
+					_, s := p.awaitHead()
+					if s == 0 {
+						return
+					}
+					if calls.Add(1) == 1 {
+						block := append(p.block(":status", "200", "x-long", strings.Repeat("a", test.length)), test.behind...)
+						_ = p.WriteHeaders(http2.HeadersFrameParam{StreamID: s, BlockFragment: block, EndHeaders: true, EndStream: true}) // the answer shows it
+						continue
+					}
+					p.headers(s, true, ":status", "200", "content-length", "5")
+				}
+			})
+			tr := transport(t, TransportConfig{MaxHead: most})
+			a, err := tr.RoundTrip(t.Context(), addr, out("GET"), nil)
+			if err == nil {
+				_, err = read(t, a, err)
+			}
+			if (err == nil) != test.taken {
+				t.Error("the first:", err)
+			}
+			_, err = tr.RoundTrip(t.Context(), addr, out("GET"), nil)
+			if r, _ := reason(t, err); r != call.Garbage || !strings.Contains(err.Error(), "content-length is not") {
+				t.Error("the second:", err)
 			}
 		})
 	}

@@ -18,7 +18,6 @@ type heads struct {
 	dec    *hpack.Decoder
 	skip   int  // bytes of the payload before the fragment
 	pad    int  // bytes behind it; -1: the first byte of the payload says it
-	broken bool // the library finds that, too
 	end    bool // the head is the end of the stream
 	status string
 	length string
@@ -40,7 +39,9 @@ const (
 func newHeads(most int) *heads {
 	h := &heads{lengths: map[uint32]lengthFault{}}
 	h.dec = hpack.NewDecoder(4096, h.field) // the size that the library's own has
-	h.dec.SetMaxStringLength(most)
+	// More than the library's own bound, which is a little above most and is not asked
+	// of each text: where the library goes on, so does this decoder.
+	h.dec.SetMaxStringLength(2*most + 1<<10)
 	return h
 }
 
@@ -56,11 +57,11 @@ func (h *heads) field(f hpack.HeaderField) {
 	}
 }
 
-// see is told of a frame's header, and of each piece of its payload.
-func (h *heads) see(w *walker, begins bool, payload []byte) {
-	kind := w.kind()
-	if h.broken || !w.isHead() && kind != http2.FrameContinuation {
-		return
+// see is told of a frame's header, and of each piece of its payload. It fails where a
+// head cannot be decoded, and nothing behind it can: neither could it be looked at.
+func (h *heads) see(w *walker, begins bool, payload []byte) error {
+	if !w.isHead() && w.kind() != http2.FrameContinuation {
+		return nil
 	}
 	if begins {
 		h.begin(w)
@@ -75,12 +76,15 @@ func (h *heads) see(w *walker, begins bool, payload []byte) {
 		payload = payload[:max(len(payload)-padding, 0)]
 	}
 	if _, err := h.dec.Write(payload); err != nil {
-		h.broken = true
-		return
+		return errHead
 	}
 	if w.got == 0 && w.has(http2.FlagHeadersEndHeaders) { // the same flag for all
+		if h.dec.Close() != nil {
+			return errHead
+		}
 		h.done(w.stream())
 	}
+	return nil
 }
 
 func (h *heads) begin(w *walker) {
@@ -104,9 +108,6 @@ const maxBad = 1024
 
 // done is a header block that came whole.
 func (h *heads) done(stream uint32) {
-	if h.dec.Close() != nil {
-		h.broken = true
-	}
 	if h.status == "" || h.status[0] == '1' {
 		return // a trailer, or an interim answer
 	}

@@ -22,7 +22,7 @@ type pipe struct {
 // bodyPieces are what bodies wait in. A stream has one for as long as it lasts.
 var bodyPieces = sync.Pool{New: func() any { b := make([]byte, 16<<10); return &b }}
 
-// Read reads on. behind is done with the lock held when the last byte was read.
+// read reads on. behind is called with the lock held once the last byte was read.
 func (p *pipe) read(to []byte, behind func()) (n int, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -55,8 +55,8 @@ func (p *pipe) stop() {
 	p.release()
 }
 
-// end says what stands behind the last byte; also, called with the lock held,
-// does so.
+// end says what stands behind the last byte; also is called with the lock held, before
+// a reader sees that.
 func (p *pipe) end(err error, also func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -40,7 +40,8 @@ type dialing struct {
 }
 
 // connection is what the library has of one: http.ClientConn. Its methods take
-// locks that are not ours, so nobody who could not be left behind calls them.
+// locks that are not ours, and may hang, so that they are called only in goroutines
+// that can be left behind (attempt.run, within).
 type connection interface {
 	RoundTrip(r *http.Request) (*http.Response, error)
 	Reserve() error

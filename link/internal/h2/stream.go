@@ -73,7 +73,7 @@ func (s *stream) begin(w *wait, expire func(time.Time) error) {
 	defer s.mu.Unlock()
 	w.since = time.Now()
 	if w == &s.write && s.bound {
-		if s.late { // what is held back is still of use to whoever reads on
+		if s.late { // an application that still reads gets what was held back
 			_ = expire(time.Now().Add(lastWrites)) // the write shows it
 		}
 		return

@@ -115,7 +115,7 @@ func TestProxy_isToldTheAddressOfATargetAndNothingElse(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"other": "the proxy " + o.url + ": it answers 403: does it let anybody connect to other.invalid:8080?",
-		"wrong": "the proxy " + o.url + ": it answers 407: are username and secretRef of the proxy right?",
+		"wrong": "the proxy " + o.url + ": it answers 407: it wants a user: write username and secretRef, or user:password@",
 		"gone":  "the proxy http://127.0.0.1:1: connect: connection refused",
 	} {
 		if code, body := l.call(name + "/"); code != 502 || !strings.Contains(body, want) || strings.Contains(body, "pr0xy") {

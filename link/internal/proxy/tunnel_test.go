@@ -21,6 +21,12 @@ func tunnelled(ctx context.Context, t *testing.T, change func(w *recorder)) (app
 	t.Helper()
 	app, near := net.Pipe()
 	up, far := net.Pipe()
+	return app, up, tunnelBetween(ctx, t, near, far, change)
+}
+
+// tunnelBetween makes a call that becomes a WebSocket between two connections.
+func tunnelBetween(ctx context.Context, t *testing.T, near, far io.ReadWriteCloser, change func(w *recorder)) (done <-chan Record) {
+	t.Helper()
 	to := newTargetOf(t, "timeout: 10s\ntimeouts: {idle: 30s}", target.Parts{Transport: trip(func(_ context.Context, _ string, out *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
 		if out.Upgrade != "websocket" {
 			t.Errorf("upgrade %q", out.Upgrade)
@@ -37,7 +43,56 @@ func tunnelled(ctx context.Context, t *testing.T, change func(w *recorder)) (app
 	}
 	records := make(chan Record, 1)
 	go func() { records <- serveTo(ctx, to, w, r) }()
-	return app, up, records
+	return records
+}
+
+// halves is a connection whose directions end one by one.
+type halves struct {
+	*io.PipeReader
+	*io.PipeWriter
+}
+
+func (h halves) CloseWrite() error { return h.PipeWriter.Close() }
+func (h halves) Close() error      { return errors.Join(h.PipeWriter.Close(), h.PipeReader.Close()) }
+
+func newHalves() (one, other halves) {
+	r1, w1 := io.Pipe()
+	r2, w2 := io.Pipe()
+	return halves{r1, w2}, halves{r2, w1}
+}
+
+// UL1: the end of one direction ends neither the other one nor what was said in it.
+func TestTunnel_oneSideEndsAlone(t *testing.T) {
+	for _, first := range []string{"target", "application"} {
+		t.Run(first, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				app, near := newHalves()
+				up, far := newHalves()
+				done := tunnelBetween(t.Context(), t, near, far, nil)
+				begins, follows := up, app
+				if first == "application" {
+					begins, follows = app, up
+				}
+				go func() {
+					_, _ = io.WriteString(begins, "the tail")
+					_ = begins.CloseWrite()
+				}()
+				if b, err := io.ReadAll(follows); string(b) != "the tail" || err != nil {
+					t.Errorf("%q, %v", b, err)
+				}
+				go func() {
+					_, _ = io.WriteString(follows, "still here")
+					_ = follows.CloseWrite()
+				}()
+				if b, err := io.ReadAll(begins); string(b) != "still here" || err != nil {
+					t.Errorf("after its own end it reads %q, %v", b, err)
+				}
+				if record := <-done; record.Status != 101 {
+					t.Error(record)
+				}
+			})
+		})
+	}
 }
 
 func TestTunnel_carriesBothWaysAndEndsWithEitherSide(t *testing.T) {

@@ -1,6 +1,6 @@
 // Package tunnel makes connections by way of an outbound proxy. It asks the proxy
-// for a tunnel (CONNECT) whatever is spoken inside, so that the proxy is told of the
-// address and sees no request where there is TLS.
+// for a tunnel (CONNECT) also for targets without TLS: the proxy is told the address,
+// and gets no request and no credential as a server would.
 package tunnel
 
 import (
@@ -87,13 +87,25 @@ func (p *Proxy) Around(direct Dial) Dial {
 		if err != nil {
 			var op *net.OpError
 			if errors.As(err, &op) && op.Err != nil {
-				err = op.Err // or whoever looks for one would pass over what stands before it here
+				err = op.Err // code that finds a net.OpError shows its Err alone, without the name of the proxy
 			}
-			return nil, fmt.Errorf("the proxy %s://%s: %w", at.Scheme, at.Host, err)
+			return nil, &Error{at.Scheme + "://" + at.Host, err}
 		}
 		return c, nil
 	}
 }
+
+// Error is that there is no tunnel. It names the proxy, and shows nothing of what
+// proves us there.
+type Error struct {
+	proxy string
+	err   error
+}
+
+func (e *Error) Error() string { return "the proxy " + e.proxy + ": " + e.err.Error() }
+
+// Unwrap is what went wrong.
+func (e *Error) Unwrap() error { return e.err }
 
 // dial connects to the proxy, and has it connect to the address.
 func (p *Proxy) dial(ctx context.Context, at *url.URL, address string) (net.Conn, error) {
@@ -146,11 +158,23 @@ func (p *Proxy) connect(ctx context.Context, c net.Conn, at *url.URL, address st
 	case status/100 == 2:
 		return c, nil
 	case status == http.StatusProxyAuthRequired:
-		return nil, errors.New("it answers 407: are username and secretRef of the proxy right?")
+		return nil, p.unproved(at)
 	case status == http.StatusForbidden:
 		return nil, fmt.Errorf("it answers 403: does it let anybody connect to %s?", address)
 	}
 	return nil, fmt.Errorf("it answers %d: can it connect to %s?", status, address)
+}
+
+// unproved is what to do about 407: the user has another place in the configuration
+// than in the environment.
+func (p *Proxy) unproved(at *url.URL) error {
+	switch {
+	case p.authorize != nil:
+		return errors.New("it answers 407: are username and secretRef of the proxy right?")
+	case at.User != nil:
+		return errors.New("it answers 407: are the user and the password in the proxy's variable of the environment right?")
+	}
+	return errors.New("it answers 407: it wants a user: write username and secretRef, or user:password@ into the variable if its url is environment")
 }
 
 func (p *Proxy) proof(ctx context.Context, at *url.URL) (string, error) {

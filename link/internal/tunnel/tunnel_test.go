@@ -120,7 +120,7 @@ func TestProxy_takesInterimAnswersToCONNECT(t *testing.T) {
 // alone.
 func TestProxy_errorsNameTheProxyAndSayWhatToDo(t *testing.T) {
 	for name, test := range map[string]struct{ answer, want string }{
-		"no password":      {"HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic\r\n\r\n", "it answers 407: are username and secretRef of the proxy right?"},
+		"no password":      {"HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic\r\n\r\n", "it answers 407: it wants a user: write username and secretRef, or user:password@ into the variable if its url is environment"},
 		"not allowed":      {"HTTP/1.1 403 Forbidden\r\n\r\n", "it answers 403: does it let anybody connect to crm.example:443?"},
 		"no target":        {"HTTP/1.0 503 Service Unavailable\n\n", "it answers 503: can it connect to crm.example:443?"},
 		"no proxy":         {"SSH-2.0-x\r\n\r\n", "its answer to CONNECT is not HTTP: is it a proxy?"},
@@ -154,6 +154,24 @@ func TestProxy_errorsNameTheProxyAndSayWhatToDo(t *testing.T) {
 	p := New(&spec.Proxy{URL: newProxy(t, plain, established).URL}, false, func(context.Context) (string, error) { return "", errors.New("have its password: no") })
 	if _, err := hello(t, p, "crm.example:443"); err == nil || !strings.HasSuffix(err.Error(), "have its password: no") {
 		t.Error(err)
+	}
+}
+
+// UL10: a user that the proxy does not take stands in one of two places.
+func TestProxy_errorsSayWhereItsUserStands(t *testing.T) {
+	at := newProxy(t, plain, "HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
+	u, _ := url.Parse(at.URL)
+	u.User = url.UserPassword("anna", "se:cret")
+	t.Setenv("HTTPS_PROXY", u.String())
+	t.Setenv("NO_PROXY", "")
+	given := func(context.Context) (string, error) { return "Basic eA==", nil }
+	for want, p := range map[string]*Proxy{
+		"are username and secretRef of the proxy right?":                                  New(&spec.Proxy{URL: at.URL}, true, given),
+		"are the user and the password in the proxy's variable of the environment right?": New(&spec.Proxy{URL: spec.ProxyOfEnvironment}, true, nil),
+	} {
+		if _, err := hello(t, p, "crm.example:443"); err == nil || err.Error() != "the proxy "+at.URL+": it answers 407: "+want {
+			t.Error(err)
+		}
 	}
 }
 

@@ -41,7 +41,6 @@ errorHandling: {onExhausted: block}
 type arena struct {
 	options
 	dir     string
-	log     io.Writer
 	broker  *process.Process
 	brokers []string
 }
@@ -72,7 +71,11 @@ func (a *arena) open(ctx context.Context) error {
 	return a.topics(ctx, most)
 }
 
-func (a *arena) close() { a.broker.Kill() }
+func (a *arena) close() {
+	if a.broker != nil {
+		a.broker.Kill()
+	}
+}
 
 func (a *arena) topics(ctx context.Context, n int) error {
 	cl, err := kgo.NewClient(kgo.SeedBrokers(a.brokers...))
