@@ -350,14 +350,14 @@ func TestSource_aRecordInFlightKeepsNoLargeNeighbour(t *testing.T) {
 	freed, stuck, done := make(chan struct{}), make(chan *connector.Message, 2), make(chan error, 1)
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
-		done <- src.Run(ctx, func(_ context.Context, m *connector.Message) {
+		done <- src.Run(ctx, connector.Each(func(_ context.Context, m *connector.Message) {
 			if string(m.Value) == "stuck" {
 				stuck <- m
 				return
 			}
 			runtime.AddCleanup(&m.Value[0], func(freed chan struct{}) { close(freed) }, freed)
 			m.Settle(nil)
-		})
+		}))
 	}()
 	before, after := <-stuck, <-stuck
 	eventually(t, "the large record is freed", func() bool {

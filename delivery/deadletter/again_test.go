@@ -23,7 +23,7 @@ func TestKafka_aLetterThatStandsInItsTopicIsNotWrittenAgain(t *testing.T) {
 	mine, other := letter(), letter()
 	other.Flow = "others"
 	replayed := letter() // the topic for dead letters is another cluster's "dlq"
-	replayed.Message.Position.Topic = "dlq"
+	replayed.Message.Position.Stream = "dlq"
 	plain := letter().Message
 	plain.Position.Stream = "dlq"
 	forged := letter().Message
