@@ -20,9 +20,6 @@ import (
 	"github.com/lsm/fiso/flow/supervisor"
 )
 
-// lastSpans bounds how long the traces of the last events may take to be sent.
-const lastSpans = 3 * time.Second
-
 // instance is one running fiso-flow: its flows, and the server that tells how
 // they stand.
 type instance struct {
