@@ -8,14 +8,21 @@ import (
 	"github.com/lsm/fiso/flow/spec"
 )
 
+var httpConnector = connectorType{
+	name:       "http",
+	guarantees: fisohttp.SourceGuarantees,
+	source:     func() source { return new(httpSource) },
+	sink:       func() sink { return new(httpSink) },
+}
+
 type httpSource struct {
 	fisohttp.SourceConfig `yaml:",inline"`
 }
 
-func (c *httpSource) broker() bool     { return false }
-func (c *httpSource) manyTopics() bool { return false }
+func (c *httpSource) manyStreams() bool              { return false }
+func (c *httpSource) deadLetters(string) deadLetters { return nil }
 
-func (c *httpSource) tell() string {
+func (c *httpSource) describe() string {
 	text := "POST to " + c.Path + " on " + c.Listen
 	if c.Auth.Type == "hmac" {
 		text += "; the signature covers the body alone, and a request that is sent again may have other headers: let callers send structured events"
@@ -32,20 +39,19 @@ func (c *httpSource) build(f *spec.Flow, env Env) (connector.Source, error) {
 type httpSink struct {
 	fisohttp.SinkConfig `yaml:",inline"`
 
-	wantsBatches bool
+	batches bool // the flow asks for them
 }
 
-func (c *httpSink) tell() string {
+func (c *httpSink) describe() string {
 	return c.Method + " " + config.Redact(c.URL) + ", CloudEvents in " + c.Mode + " mode"
 }
 
-func (c *httpSink) ask(batches bool)                 { c.wantsBatches = batches }
-func (c *httpSink) batches() bool                    { return c.Mode == fisohttp.ModeBatch }
+func (c *httpSink) wantBatches()                     { c.batches = true }
 func (c *httpSink) writesJSON() bool                 { return c.Mode != fisohttp.ModeBinary }
 func (c *httpSink) compile(string, *spec.Flow) error { return nil }
 
-func (c *httpSink) gathers() *delivery.Batch {
-	if c.batches() {
+func (c *httpSink) batch() *delivery.Batch {
+	if c.Mode == fisohttp.ModeBatch {
 		return &delivery.Batch{}
 	}
 	return nil
@@ -53,8 +59,8 @@ func (c *httpSink) gathers() *delivery.Batch {
 
 // Validate adds to the connector's own what only the flow can tell.
 func (c *httpSink) Validate() error {
-	if c.wantsBatches && !c.batches() {
-		return config.Fault("mode", "delivery.batch needs mode: batch; in the other modes events go one by one")
+	if c.batches && c.Mode != fisohttp.ModeBatch {
+		return config.Fault("mode", "a batch needs mode: batch; in the other modes events go one by one")
 	}
 	return nil
 }

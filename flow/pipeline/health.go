@@ -13,9 +13,9 @@ import (
 
 // health judges whether a flow does its work.
 type health struct {
-	broker bool // the source assigns partitions
-	stall  time.Duration
-	first  time.Duration // see Options.FirstAssignment
+	assigns bool // the source assigns partitions
+	stall   time.Duration
+	first   time.Duration // see Options.FirstAssignment
 
 	mu       sync.Mutex
 	began    time.Time
@@ -71,7 +71,7 @@ func (h *health) starting(now time.Time, assigned bool) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.assigned = h.assigned || assigned
-	return h.broker && !h.assigned && now.Sub(h.began) < h.first
+	return h.assigns && !h.assigned && now.Sub(h.began) < h.first
 }
 
 // mostStalled bounds how many partitions a report names.
