@@ -184,28 +184,34 @@ func (b *Blueprint) Guarantees() connector.Guarantees { return guarantees(b.Flow
 // ManyStreams reports whether the source may read several topics.
 func (b *Blueprint) ManyStreams() bool { return b.source.manyStreams() }
 
-// writesJSON reports whether a sink writes events in the JSON format.
-func (b *Blueprint) writesJSON() bool {
-	return slices.ContainsFunc(b.outputs, func(o *output) bool { return o.sink.writesJSON() })
-}
-
 // Guard calls do, which works on this flow: see spec.Guard.
 func (b *Blueprint) Guard(do func() error) error { return spec.Guard(b.File, do) }
 
-// Process takes one message through filter, transform and attributes, as transform.Transformer.Process does, for a
-// command, and gives the verdict of its sink on data that it would have to write as JSON. An engine gets the pipeline
-// itself (Version), and has a barrier of its own.
-func (b *Blueprint) Process(ctx context.Context, m *connector.Message) (e *cloudevent.Event, err error) {
-	err = b.Guard(func() error {
-		e, err = b.process.Process(ctx, m)
-		if err != nil || e == nil || !b.writesJSON() {
-			return err
-		}
-		if err := e.CheckData(); err != nil {
-			e = nil
-			return fault.New(fault.DecodeFailed, err)
-		}
-		return nil
-	})
-	return e, err
+// Delivery is an event, and the sink that it would be given to.
+type Delivery struct {
+	Sink  string
+	Event *cloudevent.Event
 }
+
+// Process takes one message through filter, transform, attributes and routing, for a command: see
+// transform.Transformer.Transform. Data that a sink would have to write as JSON, and that is none, is an error.
+func (b *Blueprint) Process(ctx context.Context, m *connector.Message) (all []Delivery, err error) {
+	err = b.Guard(func() error {
+		routed, err := b.process.Transform(ctx, m, nil)
+		for _, r := range routed {
+			o := b.outputs[r.Output]
+			if err := r.Event.CheckData(); err != nil && o.sink.writesJSON() {
+				return fault.New(fault.DecodeFailed, err)
+			}
+			all = append(all, Delivery{o.Name, r.Event})
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
+// One reports whether a message becomes one event for one sink, if any.
+func (b *Blueprint) One() bool { return !b.several() && b.Flow.Transform.Split.IsZero() }
