@@ -10,9 +10,10 @@ import (
 )
 
 // Main calls run with the arguments and the outside of the process, and returns
-// its exit code, with which main exits. ctx ends with SIGINT or SIGTERM; a second signal ends the process at once. SIGHUP ends
-// ctx where the process runs in a terminal: the terminal was closed. Elsewhere
-// SIGHUP asks for a reload, and is ignored, since files are followed anyway.
+// its exit code, with which main exits. ctx ends with SIGINT or SIGTERM; a second
+// signal ends the process at once. SIGHUP ends ctx where the process runs in a
+// terminal: the terminal was closed. Elsewhere SIGHUP asks for a reload, and is
+// ignored, since files are followed anyway.
 func Main(run func(ctx context.Context, args []string, io IO) int) int {
 	io := IO{
 		In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
