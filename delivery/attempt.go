@@ -63,7 +63,7 @@ func (e *Engine) attemptTransform(t *task, into []Routed) (outcome, []Routed) {
 	case e.void(t.call, t):
 		return outcome{kind: again}, into
 	case holds(err):
-		return e.pause(t, hold{CauseTransform, "the transform waits for what it needs", err}), into
+		return e.pause(t, &hold{CauseTransform, "the transform waits for what it needs", err}, err), into
 	default:
 		e.cfg.Observer.TransformError(codeOf(err))
 		if t.step.OnExhausted == ExhaustedBlock {
@@ -143,10 +143,10 @@ func (e *Engine) verdict(ctx context.Context, t *task, err error, now time.Time)
 	case class == connector.Permanent:
 		return e.giveUp(t, fault.SinkRejected, err, true)
 	case !counts:
-		return e.pause(t, hold{CauseUnavailable, "the sink is unavailable", err})
+		return e.pause(t, &hold{CauseUnavailable, "the sink is unavailable", err}, err)
 	case t.retries < t.step.MaxRetries:
 		t.retries++
-		return e.pause(t, hold{err: err})
+		return e.pause(t, nil, err)
 	default:
 		return e.giveUp(t, fault.SinkDeliveryFailed, err, true)
 	}
@@ -178,12 +178,12 @@ func (e *Engine) failed(t *task, class connector.Class, err error) (counts bool)
 // destination or for a reason that says nothing of it.
 func (e *Engine) giveUp(t *task, code fault.Code, err error, verdict bool) outcome {
 	if t.handling().OnExhausted == ExhaustedBlock {
-		return e.pause(t, hold{CauseBlocked, string(code) + ", and the flow blocks on failures", err})
+		return e.pause(t, &hold{CauseBlocked, string(code) + ", and the flow blocks on failures", err}, err)
 	}
 	if verdict {
 		switch e.permit(t, err) {
 		case probes:
-			return e.pause(t, hold{CauseStopped, "the line is stopped, this event is the probe", err})
+			return e.pause(t, &hold{CauseStopped, "the line is stopped, this event is the probe", err}, err)
 		case waits:
 			return outcome{kind: wait, err: err}
 		}
@@ -225,7 +225,7 @@ func (e *Engine) store(t *task) outcome {
 		return outcome{kind: again}
 	default:
 		e.cfg.Observer.DeadLetterError()
-		return e.pause(t, hold{CauseDeadLetter, "the dead letter cannot be stored", err})
+		return e.pause(t, &hold{CauseDeadLetter, "the dead letter cannot be stored", err}, err)
 	}
 	e.cfg.Observer.DeadLetter(t.letter.Code)
 	cause, msg := fmt.Errorf("%s: %s", t.letter.Code, t.letter.Reason), "dead letter stored"
@@ -250,7 +250,7 @@ func (e *Engine) complete(t *task, now time.Time) outcome {
 		case e.void(t.call, t):
 			return outcome{kind: again}
 		default:
-			return e.pause(t, hold{CauseReceipt, "the receipt cannot be written", err})
+			return e.pause(t, &hold{CauseReceipt, "the receipt cannot be written", err}, err)
 		}
 	}
 	if t.letter != nil {
@@ -269,24 +269,23 @@ const (
 	LongestAsked  = time.Hour
 )
 
-// pause is a wait before the next try: held, or a counted retry where h has no
-// cause.
-func (e *Engine) pause(t *task, h hold) outcome {
+// pause is a wait before the next try: held, or a counted retry where h is nil.
+func (e *Engine) pause(t *task, h *hold, err error) outcome {
 	t.pauses++
 	least := shortestRetry
-	if h.cause != notHeld {
+	if h != nil {
 		least = shortestHold
 	}
-	asked := connector.RetryAfter(h.err)
+	asked := connector.RetryAfter(err)
 	delay := max(t.handling().Retry.Delay(t.pauses), min(asked, LongestAsked), least)
 	e.cfg.Observer.Retry()
-	e.logRetry(t, delay, h.err)
+	e.logRetry(t, delay, err)
 	if asked <= t.handling().Retry.Max {
 		asked = 0 // no longer than the flow's owner expects
 	} else {
-		e.logAsked(t, asked, delay, h.err)
+		e.logAsked(t, asked, delay, err)
 	}
-	return outcome{kind: pause, delay: delay, held: h, asked: asked, err: h.err}
+	return outcome{kind: pause, delay: delay, held: h, asked: asked, err: err}
 }
 
 // postpone is the wait of an event that the sink did not try: as long as the sink
@@ -294,7 +293,7 @@ func (e *Engine) pause(t *task, h hold) outcome {
 func (e *Engine) postpone(t *task, err error) outcome {
 	asked := connector.RetryAfter(err)
 	if asked <= 0 {
-		return e.pause(t, hold{err: err})
+		return e.pause(t, nil, err)
 	}
 	return outcome{kind: pause, delay: min(max(asked, shortestRetry), LongestAsked), err: err}
 }

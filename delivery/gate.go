@@ -96,11 +96,11 @@ func (g *gate) failed(t *task, cause error) (counts bool) {
 }
 
 // why is what keeps a task waiting.
-func (g *gate) why() hold {
+func (g *gate) why() *hold {
 	if g.state == gateAway {
-		return hold{cause: CauseUnavailable, what: "the sink is unavailable"}
+		return &hold{cause: CauseUnavailable, what: "the sink is unavailable"}
 	}
-	return hold{cause: CauseStopped, what: "the line is stopped"}
+	return &hold{cause: CauseStopped, what: "the line is stopped"}
 }
 
 // words say for a person that the gate is closed; "" while it is open.

@@ -10,7 +10,7 @@ type Cause uint8
 
 // The causes.
 const (
-	notHeld          Cause = iota
+	_                Cause = iota
 	CauseTransform         // the transform lacks what it needs
 	CauseUnavailable       // the destination is away
 	CauseStopped           // the line is stopped
@@ -19,7 +19,7 @@ const (
 	CauseReceipt           // its receipt cannot be written
 )
 
-// hold is why a task is held; the zero value: it is not.
+// hold is why a task is held.
 type hold struct {
 	cause Cause
 	what  string
@@ -27,7 +27,7 @@ type hold struct {
 }
 
 // words are the reason for a person.
-func (h hold) words() string {
+func (h *hold) words() string {
 	if h.err == nil {
 		return h.what
 	}
@@ -47,14 +47,14 @@ type Hold struct {
 
 const mostHolds = 8
 
-// hold marks a task as held, or as not held.
-func (e *Engine) hold(t *task, h hold) {
-	before := t.held.cause
+// hold marks a task as held, or as not held when h is nil.
+func (e *Engine) hold(t *task, h *hold) {
+	before := t.held
 	t.held = h
-	if (before == notHeld) == (h.cause == notHeld) {
+	if (before == nil) == (h == nil) {
 		return
 	}
-	if h.cause == notHeld {
+	if h == nil {
 		delete(e.held, t)
 	} else {
 		e.held[t] = struct{}{}
@@ -63,7 +63,7 @@ func (e *Engine) hold(t *task, h hold) {
 	e.cfg.Observer.Held(len(e.held))
 }
 
-func (e *Engine) unhold(t *task) { e.hold(t, hold{}) }
+func (e *Engine) unhold(t *task) { e.hold(t, nil) }
 
 // noteHolds fills in what a State says of held events.
 func (e *Engine) noteHolds(s *State, now time.Time) {

@@ -77,7 +77,7 @@ type task struct {
 	answers uint64             // of the destination when it last failed, see gate
 	single  bool               // not to be sent in a batch again
 	kept    bool               // it keeps its place at the step
-	held    hold
+	held    *hold              // nil: it is not
 
 	call context.Context // of its calls
 }

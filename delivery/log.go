@@ -75,9 +75,9 @@ func (e *Engine) logAsked(t *task, asked, delay time.Duration, err error) {
 func (e *Engine) logHeld(t *task) {
 	ctx := t.context(t.entry.in.of.Context())
 	switch {
-	case t.held.cause == notHeld && len(e.held) == 0:
+	case t.held == nil && len(e.held) == 0:
 		e.cfg.Logger.InfoContext(ctx, "no event held any more")
-	case t.held.cause != notHeld && len(e.held) == 1:
+	case t.held != nil && len(e.held) == 1:
 		e.cfg.Logger.ErrorContext(ctx, "event held",
 			slog.String("position", t.entry.m.Position.String()), slog.String("reason", t.held.words()))
 	}

@@ -205,7 +205,7 @@ func (e *Engine) wakeWorkers() {
 type outcome struct {
 	kind  kind
 	delay time.Duration // of a pause
-	held  hold          // during a pause; the zero value: it is a retry
+	held  *hold         // during a pause; nil: it is a retry
 	asked time.Duration // what the sink asked for, where it is long
 	err   error
 }
