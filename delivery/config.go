@@ -167,7 +167,7 @@ func (c Config) withDefaults() Config {
 		c.StorePatience = defaultPatience
 	}
 	if c.Observer == nil {
-		c.Observer = noObserver{}
+		c.Observer = NoObserver{}
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

@@ -11,7 +11,7 @@ import (
 )
 
 // Producer writes records to topics. The program hands in that of a connector:
-// this package knows no Kafka client.
+// this package knows no Kafka client. Its errors name the topic.
 type Producer interface {
 	// Begin starts to write one record. ctx bounds the wait for room, and no
 	// more; after an error nothing was written, nor will be. The record is dated
@@ -109,7 +109,7 @@ func (k *Kafka) under(l *Letter) (Pending, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.closed {
-		return nil, connector.ErrClosed
+		return nil, fmt.Errorf("write to topic %s: %w", k.Topic, connector.ErrClosed)
 	}
 	if w, ok := k.pending[l]; ok {
 		k.pending[l] = write{w.Pending, now}
@@ -129,17 +129,13 @@ func (k *Kafka) forget(l *Letter) {
 	delete(k.pending, l)
 }
 
-// explain adds to an error what a person needs to act on it.
+// explain adds to a producer's error what a person needs to act on it.
 func (k *Kafka) explain(l *Letter, err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case k.TooLarge != nil && errors.Is(err, k.TooLarge):
-		return fmt.Errorf("the dead letter of %s, %d bytes with its headers, is too large for topic %s: raise the topic's max.message.bytes, or %s: %w",
-			l.Message.Position, size(l), k.Topic, k.Remedy, err)
-	default:
-		return fmt.Errorf("write to %s: %w", k.Topic, err)
+	if k.TooLarge == nil || !errors.Is(err, k.TooLarge) {
+		return err
 	}
+	return fmt.Errorf("the dead letter of %s, %d bytes with its headers, is too large for topic %s: raise the topic's max.message.bytes, or %s: %w",
+		l.Message.Position, size(l), k.Topic, k.Remedy, err)
 }
 
 // size is about what the record of a letter takes, uncompressed.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/lsm/fiso/common/connector"
 	"github.com/lsm/fiso/connectors/kafka"
+	"github.com/lsm/fiso/delivery/deadletter"
 )
 
 // Bounds of what is under way to Kafka, for each store.
@@ -36,6 +37,15 @@ func NewStore(brokers kafka.ClientConfig, timeout time.Duration, create bool, lo
 // the record: see kafka.Producer.
 func (s *Store) Append(ctx context.Context, r kafka.Record) (connector.Position, error) {
 	return s.producer.Append(ctx, r)
+}
+
+// Begin is deadletter.Producer's.
+func (s *Store) Begin(ctx context.Context, topic string, key, value []byte, headers []connector.Header) (deadletter.Pending, error) {
+	w, err := s.producer.Begin(ctx, kafka.Record{Topic: topic, Key: key, Value: value, Headers: headers})
+	if err != nil {
+		return nil, err
+	}
+	return w, nil
 }
 
 // Close waits for what is under way until ctx ends, and lets go. Nothing is
