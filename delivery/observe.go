@@ -58,15 +58,15 @@ type Observer interface {
 	Held(events int)
 }
 
-// noObserver is the Observer of an engine without one.
-type noObserver struct{}
+// NoObserver counts nothing. An Observer that cares for a part embeds it.
+type NoObserver struct{}
 
-func (noObserver) Settled(Status, int)               {}
-func (noObserver) Ended(string, Status, int)         {}
-func (noObserver) Took(Phase, time.Duration, int)    {}
-func (noObserver) TransformError(fault.Code)         {}
-func (noObserver) SinkError(string, connector.Class) {}
-func (noObserver) Retry()                            {}
-func (noObserver) DeadLetter(fault.Code)             {}
-func (noObserver) DeadLetterError()                  {}
-func (noObserver) Held(int)                          {}
+func (NoObserver) Settled(Status, int)               {}
+func (NoObserver) Ended(string, Status, int)         {}
+func (NoObserver) Took(Phase, time.Duration, int)    {}
+func (NoObserver) TransformError(fault.Code)         {}
+func (NoObserver) SinkError(string, connector.Class) {}
+func (NoObserver) Retry()                            {}
+func (NoObserver) DeadLetter(fault.Code)             {}
+func (NoObserver) DeadLetterError()                  {}
+func (NoObserver) Held(int)                          {}

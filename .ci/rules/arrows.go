@@ -21,8 +21,9 @@ var arrows = []struct {
 	{".", nil},
 	{"common", nil},
 	{"connectors/*", []string{"common"}},
-	{"flow", []string{"common", "connectors/*"}},
-	{"link", []string{"common", "connectors/kafka"}},
+	{"delivery", []string{"common"}},
+	{"flow", []string{"common", "delivery", "connectors/*"}},
+	{"link", []string{"common", "delivery", "connectors/kafka"}},
 	{"operator", []string{"common", "flow", "link"}},
 	{"e2e", []string{"*"}},
 }

@@ -41,7 +41,8 @@ type world struct {
 	to      *target.Target
 	proxy   *proxy.Proxy
 	worker  *Worker
-	stop    func() // ends the worker
+	up      *httptest.Server // the target
+	stop    func()           // ends the worker
 
 	mu        sync.Mutex
 	calls     []seen         // that reached the target
@@ -63,9 +64,9 @@ func newWorld(t *testing.T, settings string, topics map[string]int32) *world {
 	t.Helper()
 	w := &world{t: t, buried: map[string]int{}, unwritten: map[string]int{}, stop: func() {}}
 	w.kafka = kafkatest.Embedded(t, kafkatest.Options{Topics: topics})
-	up := httptest.NewServer(http.HandlerFunc(w.serve))
-	t.Cleanup(up.Close)
-	w.build(up.Listener.Addr().String(), settings)
+	w.up = httptest.NewServer(http.HandlerFunc(w.serve))
+	t.Cleanup(w.up.Close)
+	w.build(w.up.Listener.Addr().String(), settings)
 	return w
 }
 
