@@ -48,6 +48,10 @@ func TestCheck_refuses(t *testing.T) {
 			repotest.Files{"internal/a.go": "package a\n", "internal/b.go": "package a\n"},
 			[]string{"internal: does not belong at the top of the repository"},
 		},
+		"a module that dependency updates leave out": {
+			repotest.Files{".github/dependabot.yml": "updates:\n  - directories:\n      - /\n      - /common\n      - /connectors/http\n      - /flow\n"},
+			[]string{".github/dependabot.yml: leaves out the module in connectors/kafka; add the line `- /connectors/kafka` to directories"},
+		},
 		"a replace line": {
 			repotest.Files{"common/go.mod": "module example.com/x/common\n\ngo 1.26.0\n\nreplace example.com/y => ../y\n"},
 			[]string{"common/go.mod:5: a replace line: `go install` refuses"},
