@@ -225,7 +225,7 @@ func (s *Supervisor) closeWatcher() {
 // watching calls the watcher, which asks file systems about their directories.
 // While one does not answer, the watcher is not called again.
 func (s *Supervisor) watching(ctx context.Context, call func() error) error {
-	_, err := config.Within(ctx, "watches of "+s.o.Paths[0], func() (struct{}, error) { return struct{}{}, call() })
+	_, err := config.WithFileTimeout(ctx, "watches of "+s.o.Paths[0], func() (struct{}, error) { return struct{}{}, call() })
 	return err
 }
 
