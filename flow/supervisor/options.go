@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/lsm/fiso/common/backoff"
+	"github.com/lsm/fiso/common/reload"
 )
 
 // Definition is a flow as its file says, checked as a whole; nothing of it is
@@ -79,17 +80,13 @@ type Options struct {
 	// It may be nil.
 	Refers func(file string, data []byte) []string
 	// Watcher is closed by Run. Nil: the files are only polled.
-	Watcher Watcher
+	Watcher reload.Watcher
 	// Recorder may be nil.
 	Recorder Recorder
 	// Logger may be nil.
 	Logger *slog.Logger
-	// Debounce is how long a changed file must stand still before it is
-	// believed; default 100ms.
-	Debounce time.Duration
-	// Poll is how often the files are looked at without being told, and how
-	// long a file must be away before its flow stops; default 5s.
-	Poll time.Duration
+	// Debounce and Poll are those of reload.Options.
+	Debounce, Poll time.Duration
 	// Restart says how long to wait before a flow that ended by itself is
 	// started again; default 1s doubling to 1m.
 	Restart backoff.Policy
@@ -110,12 +107,6 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Recorder == nil {
 		o.Recorder = noRecorder{}
-	}
-	if o.Debounce <= 0 {
-		o.Debounce = 100 * time.Millisecond
-	}
-	if o.Poll <= 0 {
-		o.Poll = 5 * time.Second
 	}
 	if o.Restart == (backoff.Policy{}) {
 		o.Restart = backoff.Policy{Kind: backoff.Exponential, Initial: time.Second, Max: time.Minute, Jitter: 0.2}
