@@ -38,8 +38,10 @@ type Pipeline interface {
 	// returns nil; an error, or an early nil, means that it ended by itself.
 	Run(ctx context.Context) error
 	// Swap takes over transform, sink and error handling of a definition with
-	// the same SourceKey while the source keeps running. After an error the
-	// pipeline works on as before.
+	// the same SourceKey while the source keeps running. An error means that d
+	// is not in force: the pipeline works on as before, and the swap is tried
+	// again; where ctx had ended, the pipeline is replaced. Once d is in force
+	// Swap returns nil, whatever becomes of calls that were under way before.
 	Swap(ctx context.Context, d Definition) error
 	// Status is cheap and safe for concurrent use.
 	Status() Status
@@ -90,8 +92,8 @@ type Options struct {
 	// Restart says how long to wait before a flow that ended by itself is
 	// started again; default 1s doubling to 1m.
 	Restart backoff.Policy
-	// Grace is added to a flow's drain timeout before its pipeline is given
-	// up as stuck; default 10s.
+	// Grace is added to a flow's drain timeout before its pipeline, or a swap
+	// of it, is given up as stuck; default 10s.
 	Grace time.Duration
 }
 
