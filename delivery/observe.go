@@ -61,12 +61,29 @@ type Observer interface {
 // NoObserver counts nothing. An Observer that cares for a part embeds it.
 type NoObserver struct{}
 
-func (NoObserver) Settled(Status, int)               {}
-func (NoObserver) Ended(string, Status, int)         {}
-func (NoObserver) Took(Phase, time.Duration, int)    {}
-func (NoObserver) TransformError(fault.Code)         {}
+// Settled is Observer's.
+func (NoObserver) Settled(Status, int) {}
+
+// Ended is Observer's.
+func (NoObserver) Ended(string, Status, int) {}
+
+// Took is Observer's.
+func (NoObserver) Took(Phase, time.Duration, int) {}
+
+// TransformError is Observer's.
+func (NoObserver) TransformError(fault.Code) {}
+
+// SinkError is Observer's.
 func (NoObserver) SinkError(string, connector.Class) {}
-func (NoObserver) Retry()                            {}
-func (NoObserver) DeadLetter(fault.Code)             {}
-func (NoObserver) DeadLetterError()                  {}
-func (NoObserver) Held(int)                          {}
+
+// Retry is Observer's.
+func (NoObserver) Retry() {}
+
+// DeadLetter is Observer's.
+func (NoObserver) DeadLetter(fault.Code) {}
+
+// DeadLetterError is Observer's.
+func (NoObserver) DeadLetterError() {}
+
+// Held is Observer's.
+func (NoObserver) Held(int) {}

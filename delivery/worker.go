@@ -380,7 +380,7 @@ func (en *entry) finish(s Status) (whole Status, last bool) {
 	for int(rank) < len(gravity)-1 && gravity[rank] != s {
 		rank++
 	}
-	for seen := en.gravest.Load(); seen < rank && !en.gravest.CompareAndSwap(seen, rank); seen = en.gravest.Load() { //nolint:revive // the loop is the work
+	for seen := en.gravest.Load(); seen < rank && !en.gravest.CompareAndSwap(seen, rank); seen = en.gravest.Load() {
 	}
 	if en.open.Add(-1) > 0 {
 		return "", false

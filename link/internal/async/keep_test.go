@@ -38,6 +38,47 @@ func TestF9_aDeadLetterThatKafkaIsSilentAboutIsHeld(t *testing.T) {
 	}
 }
 
+// F9: so is a reply. https://github.com/confluentinc/kafka-connect-jdbc/issues/1597
+func TestF9_aReplyThatKafkaIsSilentAboutIsHeld(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "async: {topic: calls, replyTopic: answers, timeout: 1s}", map[string]int32{"calls": 1, "answers": 1})
+	var silent atomic.Bool
+	silent.Store(true)
+	w.hangUp(func(topic string) bool { return topic == "answers" && silent.Load() })
+	w.accept("POST", "/link/crm/", "")
+	w.work()
+	eventually(t, "words about the reply", func() bool {
+		s := w.worker.Status()
+		return s.Held == 1 && strings.Contains(s.Problem, "1 call(s) held, whose reply cannot be written: waiting for Kafka to take the reply: ")
+	})
+	silent.Store(false)
+	w.settled(1)
+	if n := len(w.records("answers")); n != 1 || len(w.seen()) != 1 || w.worker.Status().Held != 0 || w.count(w.unwritten, Reply) == 0 {
+		t.Errorf("%d replies, %d calls, %+v", n, len(w.seen()), w.worker.Status())
+	}
+}
+
+// U5: with the time of its record, a dead letter of a long outage could be deleted as
+// soon as it was stored.
+func TestWorker_datesADeadLetterWhenItIsWritten(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "async: {topic: calls}", map[string]int32{"calls": 1})
+	began := time.Now().Truncate(time.Millisecond)
+	if err := w.kafka.Produce(t.Context(), &kgo.Record{
+		Topic: "calls", Value: []byte("no event"), Timestamp: time.UnixMilli(1700000000123),
+		Headers: []kgo.RecordHeader{{Key: "fiso-original-timestamp", Value: []byte("of an earlier death")}, {Key: "fiso-sink", Value: []byte("of an earlier death")}},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	w.work()
+	w.settled(1)
+	rs := w.records("calls-dlq")
+	if len(rs) != 1 || headerOf(rs[0], "fiso-original-timestamp") != "2023-11-14T22:13:20.123Z" || headerOf(rs[0], "fiso-sink") != "" ||
+		headerOf(rs[0], "fiso-dead-letter-count") != "1" || rs[0].Timestamp.Before(began) {
+		t.Errorf("%v at %v", rs[0].Headers, rs[0].Timestamp)
+	}
+}
+
 // The drain timeout is that of the worker, and not of each record that waits behind
 // another.
 func TestWorker_stopsInTimeWhateverKafkaDoes(t *testing.T) {

@@ -35,7 +35,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // world is a target, Kafka, and fiso-link's part between them, in one process.
 type world struct {
-	t       *testing.T
+	t       testing.TB
 	kafka   *kafkatest.Cluster
 	brokers kafka.ClientConfig
 	to      *target.Target
@@ -60,7 +60,7 @@ type seen struct {
 
 // newWorld is a world whose target has settings of its own. The worker is begun by
 // work.
-func newWorld(t *testing.T, settings string, topics map[string]int32) *world {
+func newWorld(t testing.TB, settings string, topics map[string]int32) *world {
 	t.Helper()
 	w := &world{t: t, buried: map[string]int{}, unwritten: map[string]int{}, stop: func() {}}
 	w.kafka = kafkatest.Embedded(t, kafkatest.Options{Topics: topics})
@@ -313,7 +313,7 @@ func headerOf(r *kgo.Record, name string) string {
 	return ""
 }
 
-func eventually(t *testing.T, what string, holds func() bool) {
+func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	for end := time.Now().Add(30 * time.Second); !holds(); {
 		if time.Now().After(end) {
