@@ -73,7 +73,7 @@
 //
 // # How it is fast
 //
-// The record is checked once and never decoded (internal/lazyjson). The outer
+// The record is checked once and never decoded (common/lazyjson). The outer
 // literals of a transform are a template: their text is made when the flow
 // loads, and a place in data is copied from the record. Only what is neither
 // goes through CEL, over values that read the record's bytes

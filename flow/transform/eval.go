@@ -12,9 +12,9 @@ import (
 	"github.com/google/cel-go/interpreter"
 
 	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/common/lazyjson"
 	"github.com/lsm/fiso/delivery/fault"
 	"github.com/lsm/fiso/flow/internal/celjson"
-	"github.com/lsm/fiso/flow/internal/lazyjson"
 )
 
 // value evaluates the expression. Its error has a code, and no payload in it.

@@ -12,8 +12,8 @@ import (
 
 	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/common/lazyjson"
 	"github.com/lsm/fiso/flow/internal/celjson"
-	"github.com/lsm/fiso/flow/internal/lazyjson"
 )
 
 // keepNodes is how much memory for a document is kept for the next event.

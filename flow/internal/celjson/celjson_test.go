@@ -14,7 +14,7 @@ import (
 	"github.com/google/cel-go/common/types/ref"
 	"github.com/google/cel-go/common/types/traits"
 
-	"github.com/lsm/fiso/flow/internal/lazyjson"
+	"github.com/lsm/fiso/common/lazyjson"
 )
 
 func parse(t testing.TB, doc string) ref.Val {

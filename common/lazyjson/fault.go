@@ -1,5 +1,7 @@
 package lazyjson
 
+import "bytes"
+
 // fault is what is wrong with a document.
 type fault uint8
 
@@ -19,6 +21,8 @@ const (
 	noEscape
 	noHex
 	control
+	notUTF8
+	byteOrderMark
 )
 
 var faults = [...]string{
@@ -31,19 +35,24 @@ var faults = [...]string{
 	noComma:       "a comma or } is missing after a member",
 	noCommaInList: "a comma or ] is missing after an element",
 	more:          "there is more after the end of the value",
-	tooDeep:       "it nests too deeply",
+	tooDeep:       "it nests deeper than 1000 levels",
 	leadingZero:   "a number with a leading zero",
 	noDigit:       "a digit is missing in a number",
 	noEscape:      "not an escape that JSON knows",
 	noHex:         "\\u needs four hexadecimal digits",
 	control:       "a control character inside of a string",
+	notUTF8:       "bytes that are not UTF-8",
+	byteOrderMark: "a byte order mark, which JSON does not have",
 }
 
 // at is the fault in words. What is missing where the document ends is missing
 // because it ends.
 func (f fault) at(i int, data []byte) string {
-	if i >= len(data) {
+	switch {
+	case i >= len(data):
 		f = truncated
+	case i == 0 && bytes.HasPrefix(data, []byte("\xef\xbb\xbf")):
+		f = byteOrderMark
 	}
 	return faults[f]
 }

@@ -3,6 +3,7 @@ package lazyjson
 import (
 	"encoding/binary"
 	"math/bits"
+	"unicode/utf8"
 )
 
 const (
@@ -86,7 +87,10 @@ func oddText(data []byte, i int) (int, fault) {
 		case c < ' ':
 			return i, control
 		case c >= 0x80:
-			i = foreign(data, i)
+			from := i
+			if i = foreign(data, i); !utf8.Valid(data[from:i]) {
+				return from + validUTF8(data[from:i]), notUTF8
+			}
 		default:
 			i = plain(data, i)
 		}
@@ -105,6 +109,19 @@ func foreign(data []byte, i int) int {
 	}
 	for i < len(data) && data[i] >= 0x80 {
 		i++
+	}
+	return i
+}
+
+// validUTF8 is how many bytes of data are UTF-8 before the first that is not.
+func validUTF8(data []byte) int {
+	i := 0
+	for i < len(data) {
+		r, size := utf8.DecodeRune(data[i:])
+		if r == utf8.RuneError && size <= 1 {
+			break
+		}
+		i += size
 	}
 	return i
 }

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 var documents = []string{
@@ -30,8 +32,8 @@ func FuzzLazyJSON(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var d Doc
 		err := d.Parse(data)
-		if valid := json.Valid(data); valid != (err == nil) {
-			t.Fatalf("%q: encoding/json says %v, Parse says %v", data, valid, err)
+		if valid := json.Valid(data) && utf8.Valid(data); valid != (err == nil) && !(valid && strings.Contains(err.Error(), "deeper than")) {
+			t.Fatalf("%q: encoding/json and UTF-8 say %v, Parse says %v", data, valid, err)
 		}
 		if err != nil {
 			checkFault(t, data, err)
@@ -52,88 +54,20 @@ func FuzzLazyJSON(f *testing.F) {
 	})
 }
 
-// similar are pairs of documents of which the second is read by what was learned from the first.
-var similar = [][2]string{
-	{`{"name":"a long enough text"}`, `{"name":"another long text"}`},
-	{`{"name":"a long enough text"}`, `{"nama":"another long text"}`},
-	{`{"name":"a long enough text"}`, `{"name" :"another long text"}`},
-	{`{"name":"a long enough text"}`, `{"name"}                    `},
-	{`{"name":"a long enough text"}`, `{"name":1}`},
-	{`{"name":"a long enough text"}`, `{"name":`},
-	{`{"name":"a long enough text"}`, `["name","another long text"]`},
-	{`{"name": "a long enough text"}`, `{ "name": "another long text"}`},
-	{`{"thirteen_long":[1,2,3,4,5]}`, `{"thirteen_long":[1,2,3,4,6]}`},
-	{`{"fourteen__long":[1,2,3,4,5]}`, `{"fourteen__long":[1,2,3,4,6]}`},
-	{`{"":"a name that is empty"}`, `{"":"a name that is not there"}`},
-	{`{"n\u0061me":"a long enough text"}`, `{"n\u0061me":"another long text"}`},
-	{`{"é":"a long enough text"}`, `{"é":"another long text"}`},
-	{"{\"a\x00b\":\"a long enough text\"}", "{\"a\x00b\":\"a long enough text\"}"},
-	{`{"a":{"b":"a long enough text"}}`, `{"a":"b","b":"a long enough text"}`},
-}
-
 func FuzzParse_owesNothingToTheDocumentBefore(f *testing.F) {
-	for _, pair := range similar {
-		f.Add([]byte(pair[0]), []byte(pair[1]))
+	for i, doc := range documents {
+		f.Add([]byte(documents[(i*7+1)%len(documents)]), []byte(doc))
 	}
 	f.Fuzz(func(t *testing.T, before, data []byte) {
 		var warm, fresh Doc
 		_ = warm.Parse(before)
-		for range rest + 3 { // so that guesses are given up and begun again
-			got, want := warm.Parse(data), fresh.Parse(data)
-			if !reflect.DeepEqual(got, want) {
-				t.Fatalf("%q after %q: %v, by itself: %v", data, before, got, want)
-			}
-			if !slices.Equal(warm.nodes, fresh.nodes) {
-				t.Fatalf("%q after %q: %v, by itself: %v", data, before, warm.nodes, fresh.nodes)
-			}
-			fresh = Doc{}
+		if got, want := warm.Parse(data), fresh.Parse(data); !reflect.DeepEqual(got, want) {
+			t.Fatalf("%q after %q: %v, by itself: %v", data, before, got, want)
+		}
+		if !slices.Equal(warm.nodes, fresh.nodes) {
+			t.Fatalf("%q after %q: %v, by itself: %v", data, before, warm.nodes, fresh.nodes)
 		}
 	})
-}
-
-func TestParse_guessesNamesByTheDocumentBefore(t *testing.T) {
-	for _, c := range []struct {
-		before, data string
-		at           int
-		want         bool
-	}{
-		{`{"name":"a long enough text"}`, `{"name":"another long text"}`, 1, true},
-		{`{ "name": "a long enough text"}`, `{"name":"another long text"}`, 1, true},
-		{`{"thirteen_long":[1,2,3,4,5]}`, `{"thirteen_long":[]}`, 1, true},
-		{`{"fourteen__long":[1,2,3,4,5]}`, `{"fourteen__long":[]}`, 1, false},
-		{`{"name":"a long enough text"}`, `{"name":"short"}`, 1, false},
-		{`{"name":"a long enough text"}`, `{"nama":"another long text"}`, 1, false},
-		{`{"name" :"a long enough text"}`, `{"name" :"another long text"}`, 1, false},
-	} {
-		var d Doc
-		if err := d.Parse([]byte(c.before)); err != nil {
-			t.Fatal(err)
-		}
-		if got := d.guesses[1].fits([]byte(c.data), c.at); got != c.want {
-			t.Errorf("%s after %s: %v", c.data, c.before, got)
-		}
-	}
-}
-
-func TestParse_guessesNoMoreForAWhileWhereEachDocumentIsAnother(t *testing.T) {
-	one, other := []byte(`{"name":"a long enough text"}`), []byte(`{"title":"a long enough text"}`)
-	var d Doc
-	for i, c := range []struct {
-		data []byte
-		rest int
-	}{{one, 0}, {one, 0}, {other, rest}, {one, rest - 1}, {other, rest - 2}} {
-		if err := d.Parse(c.data); err != nil || d.rest != c.rest {
-			t.Errorf("document %d: %v, %d documents without guesses, want %d", i, err, d.rest, c.rest)
-		}
-	}
-	for d.rest > 0 {
-		if err := d.Parse(other); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := d.Parse(other); err != nil || !d.guesses[1].fits(other, 1) || d.rest != 0 {
-		t.Errorf("%v, %d documents without guesses, which should have begun again", err, d.rest)
-	}
 }
 
 func checkFault(t *testing.T, data []byte, err error) {
@@ -171,53 +105,74 @@ func whole(v Value) any {
 	default:
 		all := map[string]any{}
 		for e := v.First(); e.Kind() != Absent; e = e.Next(v) {
+			if e.NameView() != e.Name() {
+				return "a view that is not the name"
+			}
 			all[e.Name()] = whole(v.Member(e.Name()))
 		}
 		return all
 	}
 }
 
-func TestParse_nestsAsDeeplyAsEncodingJSON(t *testing.T) {
-	for _, depth := range []int{MaxDepth, MaxDepth + 1} {
-		for _, brackets := range []string{"[]", `{"a":0}`} {
-			data := strings.Repeat("[", depth-1) + brackets + strings.Repeat("]", depth-1)
-			var d Doc
-			if err := d.Parse([]byte(data)); (err == nil) != json.Valid([]byte(data)) {
-				t.Errorf("depth %d of %s: %v", depth, brackets, err)
+func TestParse_refusesWhatNestsTooDeeply(t *testing.T) {
+	for _, envelope := range []int{0, 2} {
+		for depth, sound := range map[int]bool{MaxDepth + envelope: true, MaxDepth + envelope + 1: false} {
+			for _, brackets := range []string{"[]", `{"a":0}`} {
+				data := strings.Repeat("[", depth-1) + brackets + strings.Repeat("]", depth-1)
+				var d Doc
+				err := d.ParseEnvelope([]byte(data), envelope)
+				want := fmt.Sprintf("not valid JSON at byte %d: it nests deeper than %d levels", depth-1, MaxDepth)
+				if (err == nil) != sound || err != nil && err.Error() != want {
+					t.Errorf("depth %d of %s in an envelope of %d: %v", depth, brackets, envelope, err)
+				}
 			}
 		}
 	}
-	var d Doc
-	if err := d.Parse([]byte(strings.Repeat("[", 1<<20))); err == nil || !strings.Contains(err.Error(), "too deeply") {
-		t.Errorf("a million brackets: %v", err)
+}
+
+func TestHasLoneSurrogate(t *testing.T) {
+	for data, want := range map[string]bool{
+		`"plain"`: false, `"é\n"`: false, `7`: false, `"\ud83d\ude00"`: false, `"a\\ud83d"`: false, `"\u0041"`: false,
+		`"\ud83d"`: true, `"\ude00"`: true, `"\ud83d\n"`: true, `"\ud83d\ud83d\ude00"`: true, `"\ud83d\ude00\ude00"`: true,
+	} {
+		var d Doc
+		if err := d.Parse([]byte(data)); err != nil || d.Root().HasLoneSurrogate() != want {
+			t.Errorf("%s: %v, want %v", data, err, want)
+		}
 	}
 }
 
 func TestParse_saysWhereAndWhatButNotTheData(t *testing.T) {
 	for data, want := range map[string]string{
-		`{"secret":1 "b":2}`: "not valid JSON at byte 12: a comma or } is missing after a member",
-		`["secret" 2]`:       "not valid JSON at byte 10: a comma or ] is missing after an element",
-		`{"secret":tru }`:    "not valid JSON at byte 13: neither true, false nor null",
-		`{"secret":1`:        "not valid JSON at byte 11: it ends too early",
-		`{"secret" 1}`:       "not valid JSON at byte 10: a colon is missing after the name of a member",
-		`{"secret"`:          "not valid JSON at byte 9: it ends too early",
-		`{secret:1}`:         "not valid JSON at byte 1: the name of a member is missing",
-		`{"a":1,`:            "not valid JSON at byte 7: it ends too early",
-		`secret`:             "not valid JSON at byte 0: not the beginning of a value",
-		`0123`:               "not valid JSON at byte 1: a number with a leading zero",
-		`1.x`:                "not valid JSON at byte 2: a digit is missing in a number",
-		`1.`:                 "not valid JSON at byte 2: it ends too early",
-		`"\u00g0"`:           `not valid JSON at byte 5: \u needs four hexadecimal digits`,
-		`"\secret"`:          "not valid JSON at byte 2: not an escape that JSON knows",
-		"\"a\nb\"":           "not valid JSON at byte 2: a control character inside of a string",
-		`{} {}`:              "not valid JSON at byte 3: there is more after the end of the value",
-		``:                   "not valid JSON at byte 0: it ends too early",
-		`tr`:                 "not valid JSON at byte 2: it ends too early",
+		`{"secret":1 "b":2}`:   "not valid JSON at byte 12: a comma or } is missing after a member",
+		`["secret" 2]`:         "not valid JSON at byte 10: a comma or ] is missing after an element",
+		`{"secret":tru }`:      "not valid JSON at byte 13: neither true, false nor null",
+		`{"secret":1`:          "not valid JSON at byte 11: it ends too early",
+		`{"secret" 1}`:         "not valid JSON at byte 10: a colon is missing after the name of a member",
+		`{"secret"`:            "not valid JSON at byte 9: it ends too early",
+		`{secret:1}`:           "not valid JSON at byte 1: the name of a member is missing",
+		`{"a":1,`:              "not valid JSON at byte 7: it ends too early",
+		`secret`:               "not valid JSON at byte 0: not the beginning of a value",
+		`0123`:                 "not valid JSON at byte 1: a number with a leading zero",
+		`1.x`:                  "not valid JSON at byte 2: a digit is missing in a number",
+		`1.`:                   "not valid JSON at byte 2: it ends too early",
+		`"\u00g0"`:             `not valid JSON at byte 5: \u needs four hexadecimal digits`,
+		`"\secret"`:            "not valid JSON at byte 2: not an escape that JSON knows",
+		"\"a\nb\"":             "not valid JSON at byte 2: a control character inside of a string",
+		`{} {}`:                "not valid JSON at byte 3: there is more after the end of the value",
+		``:                     "not valid JSON at byte 0: it ends too early",
+		"\xef\xbb\xbf{}":       "not valid JSON at byte 0: a byte order mark, which JSON does not have",
+		"\"secret é\xff\"":     "not valid JSON at byte 10: bytes that are not UTF-8",
+		"{\"\xed\xa0\x80\":1}": "not valid JSON at byte 2: bytes that are not UTF-8",
+		`tr`:                   "not valid JSON at byte 2: it ends too early",
 	} {
 		var d Doc
 		err := d.Parse([]byte(data))
 		if err == nil || err.Error() != want {
 			t.Errorf("%s: got %v, want %s", data, err, want)
+		}
+		if strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: the error quotes the document", data)
 		}
 		if d.Root().Kind() != Absent {
 			t.Errorf("%s: a document that does not parse has a root", data)

@@ -5,37 +5,24 @@ import "math"
 // Doc is one parsed document. The zero Doc holds nothing; Parse may be called
 // again and reuses its memory.
 type Doc struct {
-	data    []byte
-	nodes   []node
-	texts   map[uint32]string   // long texts that were decoded, by node
-	guesses *[mostGuesses]guess // names, by node; of a document before
-	rest    int                 // documents to read without them
+	data  []byte
+	nodes []node
+	texts map[uint32]string // long texts that were decoded, by node
 }
 
-// Parse checks data and notes where its values stand. It fails with a
-// *SyntaxError where encoding/json.Valid would say no.
-func (d *Doc) Parse(data []byte) error {
+// Parse checks data and notes where its values stand. Its error is a *SyntaxError.
+func (d *Doc) Parse(data []byte) error { return d.ParseEnvelope(data, 0) }
+
+// ParseEnvelope is Parse for a document that holds other documents, such as a
+// batch of events with data: its outermost levels do not count for MaxDepth.
+func (d *Doc) ParseEnvelope(data []byte, levels int) error {
 	d.texts = nil
 	if uint64(len(data)) >= math.MaxUint32 {
 		d.data, d.nodes = nil, d.nodes[:0]
 		return &SyntaxError{0, "the document is larger than 4 GiB"}
 	}
-	if d.guesses == nil {
-		d.guesses = new([mostGuesses]guess)
-		for i := range d.guesses {
-			d.guesses[i] = unknown
-		}
-	}
-	w := walker{data: data, nodes: d.nodes[:cap(d.nodes)], open: none}
-	if d.rest > 0 {
-		d.rest--
-	} else {
-		w.guesses = d.guesses[:]
-	}
+	w := walker{data: data, nodes: d.nodes[:cap(d.nodes)], open: none, maxDepth: MaxDepth + levels}
 	at, f := w.walk()
-	if w.missed > w.n/8 {
-		d.rest = rest
-	}
 	d.data, d.nodes = data, w.nodes[:w.n]
 	if f != fine {
 		d.data, d.nodes = nil, d.nodes[:0]
@@ -63,15 +50,14 @@ type walker struct {
 	nodes []node // room for nodes, of which n are taken
 	n     int
 	open  uint32 // the innermost open container, or none
-	depth int
+	depth int    // containers that are open
 
-	guesses []guess // by node, for the first nodes or for none
-	missed  int     // those that were wrong
+	maxDepth int
 }
 
 // walk reads a document. It returns where it stopped, and why.
 func (w *walker) walk() (i int, f fault) {
-	data, guesses := w.data, w.guesses
+	data := w.data
 	var (
 		closer byte   // the bracket that ends the innermost open container, 0 outside of all
 		count  uint32 // its children so far
@@ -84,11 +70,7 @@ func (w *walker) walk() (i int, f fault) {
 			if i, c = peek(data, i); c != '"' {
 				return i, noName
 			}
-			if n := w.n - 1; n < len(guesses) && guesses[n].fits(data, i) {
-				g := &guesses[n]
-				v.key, v.keyLen = uint32(i+1), g.size-quotesAndColon
-				i += int(g.size)
-			} else if i, f = w.name(i, v); f != fine {
+			if i, f = v.name(data, i+1); f != fine {
 				return i, f
 			}
 		}
@@ -101,7 +83,7 @@ func (w *walker) walk() (i int, f fault) {
 		case c-'0' <= 9 || c == '-':
 			i, v.kind, f = number(data, i)
 		case c == '{' || c == '[':
-			if w.depth++; w.depth > MaxDepth {
+			if w.depth++; w.depth > w.maxDepth {
 				return i, tooDeep
 			}
 			v.kind = container(c)
@@ -144,7 +126,7 @@ func (w *walker) next() *node {
 }
 
 func (w *walker) grow() {
-	w.nodes = append(w.nodes, node{})
+	w.nodes = append(w.nodes, make([]node, max(len(w.nodes), 16))...)
 	w.nodes = w.nodes[:cap(w.nodes)]
 }
 
@@ -171,10 +153,9 @@ func container(c byte) Kind {
 	return Array
 }
 
-// name reads the name of the member that v is, from its quote at i on, and the
-// colon after it.
-func (w *walker) name(i int, v *node) (int, fault) {
-	data, from := w.data, i+1
+// name reads the name of a member, which begins at from, after its quote, and
+// the colon that follows it.
+func (v *node) name(data []byte, from int) (int, fault) {
 	i, odd, f := text(data, from)
 	if f != fine {
 		return i, f
@@ -182,13 +163,6 @@ func (w *walker) name(i int, v *node) (int, fault) {
 	v.key, v.keyLen = uint32(from), oddKey
 	if n := i - 1 - from; !odd && n < oddKey {
 		v.keyLen = uint8(n)
-		if w.n <= len(w.guesses) {
-			g := &w.guesses[w.n-1]
-			if g.size != 0 {
-				w.missed++
-			}
-			g.learn(data, from-1, n+quotesAndColon)
-		}
 	}
 	i, c := peek(data, i)
 	if c != ':' {

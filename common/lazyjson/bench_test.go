@@ -52,17 +52,6 @@ func BenchmarkParse(b *testing.B) {
 	}
 }
 
-// BenchmarkParseOther is two documents in turn, none of whose names can be guessed.
-func BenchmarkParseOther(b *testing.B) {
-	other := bytes.ReplaceAll(record, []byte(`":`), []byte(`_":`))
-	var d Doc
-	for b.Loop() {
-		if d.Parse(record) != nil || d.Parse(other) != nil {
-			b.Fatal("it is no JSON")
-		}
-	}
-}
-
 // BenchmarkValid is encoding/json on the same documents, which keeps nothing.
 func BenchmarkValid(b *testing.B) {
 	for _, doc := range benchmarks {

@@ -1,23 +1,26 @@
-// Package lazyjson reads JSON without decoding it. One pass checks a whole
-// document, exactly as strictly as encoding/json, and notes where every value
-// stands; after that a field is found by comparing bytes, and what nobody asks
-// for is never decoded. A Doc that parses one document after another is quicker
-// where they have the same members in the same order, as the records of a topic do.
+// Package lazyjson reads JSON without decoding it, for programs that pass most
+// of a document on and look at a few of its fields. One pass checks the whole
+// document by RFC 8259 and notes where every value stands; after that a field is
+// found by comparing bytes, and a value that nobody asks for is never decoded.
 //
 //	var d lazyjson.Doc
 //	if err := d.Parse(record); err != nil { … }
-//	id, ok := d.Root().Member("customer", "id")
+//	id := d.Root().Member("customer").Member("id")
 //	out = append(out, id.Raw()...) // the record's own digits
 //
-// Of two members with the same name the last one counts, as in encoding/json.
-// A Doc and its values are for one goroutine at a time. It keeps the bytes it was given: nobody may
-// change them while the Doc or a Value of it is in use.
+// The check is that of encoding/json, and stricter in two things: strings have
+// to be UTF-8, and nesting ends at MaxDepth. Of two members with the same name
+// the last one counts, as in encoding/json.
+//
+// A Doc and its values are for one goroutine at a time. A Doc keeps the bytes
+// that it was given: they must not change while the Doc or a Value of it is in use.
 package lazyjson
 
 import "strconv"
 
-// MaxDepth is how deeply objects and arrays may nest, as in encoding/json.
-const MaxDepth = 10000
+// MaxDepth is how deeply objects and arrays may nest. Events are not deeper, and
+// programs that read by recursion need memory for each level.
+const MaxDepth = 1000
 
 // Kind is what a value is.
 type Kind uint8
@@ -75,8 +78,8 @@ type node struct {
 	next       uint32 // the node after this one and all inside it; while it is open: the container around it
 	count      uint32 // children, of a container; while it is open: those so far of the container around it
 	kind       Kind
-	odd        bool  // a string that is more than plain ASCII: decode it before use
-	keyLen     uint8 // of its name; oddKey where that has to be read first
+	odd        bool  // a string with escapes or more than ASCII
+	keyLen     uint8 // length of its name; oddKey where that has to be read first
 }
 
 // oddKey is the length of a name that is longer, or is more than plain ASCII.

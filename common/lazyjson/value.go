@@ -121,9 +121,19 @@ func (v Value) Name() string {
 	return decode(v.doc.data[n.key : end-1])
 }
 
-// Text is the text of a string, decoded; "" for any other value. What is not
-// UTF-8 becomes U+FFFD, as encoding/json has it. A long text is decoded once,
-// and shared by all who ask for it after that.
+// NameView is Name without a copy where the document's bytes are the name: it
+// may be used only for as long as the document is.
+func (v Value) NameView() string {
+	n := v.node()
+	if n.key == 0 || n.keyLen == oddKey {
+		return v.Name()
+	}
+	return unsafe.String(&v.doc.data[n.key], int(n.keyLen))
+}
+
+// Text is the text of a string, decoded; "" for any other value. A \u escape of
+// half a surrogate pair becomes U+FFFD, as in encoding/json. A long text is
+// decoded once, and shared by all who ask for it after that.
 func (v Value) Text() string {
 	if v.Kind() != String {
 		return ""
@@ -152,7 +162,7 @@ func (v Value) View() string {
 	}
 	n := v.node()
 	raw := v.doc.data[n.start+1 : n.end-1]
-	if n.odd && (bytes.IndexByte(raw, '\\') >= 0 || !utf8.Valid(raw)) {
+	if n.odd && bytes.IndexByte(raw, '\\') >= 0 {
 		return v.Text()
 	}
 	return unsafe.String(unsafe.SliceData(raw), len(raw))
@@ -171,6 +181,29 @@ func decodeIf(odd bool, raw []byte) string {
 // Plain reports whether the value is a string whose bytes between the quotes
 // are its text.
 func (v Value) Plain() bool { return v.Kind() == String && !v.node().odd }
+
+// HasLoneSurrogate reports whether a string escapes one half of a surrogate pair
+// without the other: two strings that differ only there have the same Text.
+func (v Value) HasLoneSurrogate() bool {
+	if v.Kind() != String || v.Plain() {
+		return false
+	}
+	raw := v.Raw()
+	for i := bytes.IndexByte(raw, '\\'); i >= 0 && i < len(raw); {
+		switch r := hex4(raw[i:]); {
+		case utf16.IsSurrogate(r):
+			if utf16.DecodeRune(r, hex4(raw[i+6:])) == utf8.RuneError {
+				return true
+			}
+			i += 12
+		case raw[i] == '\\':
+			i += 2
+		default:
+			i++
+		}
+	}
+	return false
+}
 
 // Int is the value of an Integer that fits; ok is false for anything else.
 func (v Value) Int() (i int64, ok bool) {
@@ -207,7 +240,7 @@ func (v Value) Float() float64 {
 
 // decode undoes the escapes of a checked string.
 func decode(raw []byte) string {
-	if bytes.IndexByte(raw, '\\') < 0 && utf8.Valid(raw) {
+	if bytes.IndexByte(raw, '\\') < 0 {
 		return string(raw)
 	}
 	out := make([]byte, 0, len(raw)+2*utf8.UTFMax)
@@ -229,13 +262,9 @@ func decode(raw []byte) string {
 		case c == '\\':
 			out = append(out, unescape(raw[i+1]))
 			i += 2
-		case c < utf8.RuneSelf:
+		default:
 			out = append(out, c)
 			i++
-		default:
-			r, size := utf8.DecodeRune(raw[i:])
-			out = utf8.AppendRune(out, r)
-			i += size
 		}
 	}
 	return string(out)
