@@ -64,7 +64,7 @@ type Transformer interface {
 type Routed struct {
 	Event  *cloudevent.Event
 	Output int // index in Version.Outputs
-	Part   int // number of the event, from 0, where a message becomes several
+	Part   int // 1 for the first event of a message that becomes several, and so on; else 0
 }
 
 // ErrUnrouted says that no output takes a message, which is then settled.

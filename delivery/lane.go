@@ -63,9 +63,9 @@ type task struct {
 	next  *task // behind it in its lane
 
 	event *cloudevent.Event // to be delivered
-	part  int
-	made  []Routed // transformed before its turn
-	err   error    // of the transform: the message becomes a dead letter
+	part  int               // see Routed
+	made  []Routed          // transformed before its turn
+	err   error             // of the transform: the message becomes a dead letter
 
 	letter  *deadletter.Letter // given up, to be stored
 	receipt bool               // done, but for its receipt

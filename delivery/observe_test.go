@@ -228,7 +228,7 @@ func TestStatus_groupsAndBoundsTheReasons(t *testing.T) {
 		r.give(other, "j")
 		after(time.Minute)
 		h := r.Status().Held
-		if len(h) != mostHolds || h[0] != (Hold{why + "j", 2, time.Minute}) || h[1].Reason != why+"a" {
+		if len(h) != mostHolds || h[0] != (Hold{Reason: why + "j", Events: 2, Since: time.Minute}) || h[1].Reason != why+"a" {
 			t.Errorf("held %+v", h)
 		}
 	})

@@ -1,7 +1,9 @@
 package delivery
 
 import (
+	"cmp"
 	"sort"
+	"strings"
 	"time"
 )
 
@@ -30,13 +32,16 @@ type State struct {
 	OldestAt string
 }
 
-// Closed is an output that tries one event at a time, and why.
+// Closed is an output that tries one event at a time, and why. Output is empty
+// where there is no other.
 type Closed struct {
 	Output, Why string
 }
 
-// Hold is one reason and how many events it holds.
+// Hold is one reason and how many events it holds. Output is empty where it is
+// none's, and where there is only one.
 type Hold struct {
+	Output string
 	Reason string
 	Events int
 	Since  time.Duration // the age of the oldest of them
@@ -88,7 +93,7 @@ func (e *Engine) Status() State {
 	v.steps(func(st *step) {
 		s.Working += st.working
 		if words := st.gate.words(); words != "" {
-			s.Closed = append(s.Closed, Closed{st.name(), words})
+			s.Closed = append(s.Closed, Closed{st.label(), words})
 		}
 	})
 	if e.last.err != nil {
@@ -110,12 +115,17 @@ func (e *Engine) holds(now time.Time) []Hold {
 	if len(e.held) == 0 {
 		return nil
 	}
-	by := make(map[string]*Hold)
+	type group struct{ output, reason string }
+	by := make(map[group]*Hold)
 	for t := range e.held {
-		h := by[t.held]
+		g := group{reason: t.held}
+		if t.err == nil {
+			g.output = t.step.label()
+		}
+		h := by[g]
 		if h == nil {
-			h = &Hold{Reason: t.held}
-			by[t.held] = h
+			h = &Hold{Output: g.output, Reason: g.reason}
+			by[g] = h
 		}
 		h.Events++
 		h.Since = max(h.Since, now.Sub(t.entry.accepted))
@@ -128,7 +138,7 @@ func (e *Engine) holds(now time.Time) []Hold {
 		if holds[i].Events != holds[j].Events {
 			return holds[i].Events > holds[j].Events
 		}
-		return holds[i].Reason < holds[j].Reason
+		return cmp.Or(strings.Compare(holds[i].Reason, holds[j].Reason), strings.Compare(holds[i].Output, holds[j].Output)) < 0
 	})
 	return holds[:min(len(holds), mostHolds)]
 }

@@ -93,6 +93,14 @@ func (s *step) name() string {
 	return s.out.Name
 }
 
+// label is the name of the step's output, where there are others to tell it from.
+func (s *step) label() string {
+	if len(s.version.outputs) < 2 {
+		return ""
+	}
+	return s.name()
+}
+
 // handling is what follows a failure of the task.
 func (t *task) handling() *Handling {
 	if t.err != nil {

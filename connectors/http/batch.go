@@ -52,7 +52,7 @@ func (s *Sink) SendBatch(ctx context.Context, events []*cloudevent.Event) []erro
 	}
 	defer s.end()
 	var errs []error
-	err := s.post(ctx, events, func(a *answer, secret string) (taken bool) {
+	err := s.post(ctx, nil, events, func(a *answer, secret string) (taken bool) {
 		errs, taken = s.judgeEach(a, secret, len(events))
 		return taken
 	})

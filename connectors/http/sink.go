@@ -26,6 +26,7 @@ type Sink struct {
 	verdicts   *verdicts
 	mode       string
 	timeout    time.Duration
+	headers    func(ctx context.Context, e *cloudevent.Event) ([]connector.Header, error) // nil: none
 	pool       *pool
 	requests   sync.Pool // of *requestWriter
 
@@ -44,6 +45,10 @@ var (
 type SinkOptions struct {
 	// Dial opens a connection instead of a net.Dialer. TLS goes on top of it.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Headers gives further headers for the request of an event, whose names
+	// SinkConfig.CheckHeader allows. Its error is that of Send. It is not called in
+	// batch mode, where a request is for many events. nil: there are none.
+	Headers func(ctx context.Context, e *cloudevent.Event) ([]connector.Header, error)
 }
 
 // NewSink builds a sink and connects to nothing yet. It fills in defaults, and
@@ -69,7 +74,7 @@ func NewSink(cfg SinkConfig, opts SinkOptions) (*Sink, error) {
 	}
 	s := &Sink{
 		target: t, credential: newCredential(cfg.Auth), verdicts: table,
-		mode: cfg.Mode, timeout: cfg.Timeout,
+		mode: cfg.Mode, timeout: cfg.Timeout, headers: opts.Headers,
 		pool: &pool{
 			dialer: opts.Dial, address: t.address, tls: t.tls,
 			dialTimeout: cfg.ConnectTimeout, idleTimeout: cfg.IdleTimeout, maxAge: cfg.MaxAge,
@@ -99,12 +104,16 @@ func (s *Sink) Send(ctx context.Context, e *cloudevent.Event) error {
 	defer s.end()
 	one := [1]*cloudevent.Event{e}
 	if s.mode != ModeBatch {
-		return s.post(ctx, one[:], nil)
+		headers, err := s.headersOf(ctx, e)
+		if err != nil {
+			return err
+		}
+		return s.post(ctx, headers, one[:], nil)
 	}
 	// A server that gives each event of a batch its verdict gives a batch of
 	// one its verdict too: a 207 by itself delivers nothing.
 	var errs []error
-	err := s.post(ctx, one[:], func(a *answer, secret string) (taken bool) {
+	err := s.post(ctx, nil, one[:], func(a *answer, secret string) (taken bool) {
 		errs, taken = s.judgeEach(a, secret, 1)
 		return taken
 	})
@@ -114,11 +123,28 @@ func (s *Sink) Send(ctx context.Context, e *cloudevent.Event) error {
 	return err
 }
 
+// headersOf are the headers that one event has of its own.
+func (s *Sink) headersOf(ctx context.Context, e *cloudevent.Event) ([]connector.Header, error) {
+	if s.headers == nil {
+		return nil, nil
+	}
+	headers, err := s.headers(ctx, e)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", s.target.name, err)
+	}
+	for _, h := range headers {
+		if !validFieldValue(string(h.Value)) {
+			return nil, connector.AsPermanent(fmt.Errorf("%s: header %s: the value holds a line break or another control character", s.target.name, h.Key))
+		}
+	}
+	return headers, nil
+}
+
 // post sends one request with events, and returns the verdict on all of them.
 // Each, if not nil, is given the answer first, and may take the verdict over by
 // returning true. A request that no server saw, because the connection had been
 // used before and was at its end, is sent a second time, on a new one.
-func (s *Sink) post(ctx context.Context, events []*cloudevent.Event, each func(a *answer, secret string) bool) error {
+func (s *Sink) post(ctx context.Context, headers []connector.Header, events []*cloudevent.Event, each func(a *answer, secret string) bool) error {
 	secret, err := s.credential.reveal()
 	if err != nil {
 		return fmt.Errorf("%s: %w", s.target.name, err)
@@ -144,7 +170,7 @@ func (s *Sink) post(ctx context.Context, events []*cloudevent.Event, each func(a
 			s.pool.release(cn)
 		}
 	}()
-	err = s.exchange(ctx, cn, now, deadline, secret, events, limit)
+	err = s.exchange(ctx, cn, now, deadline, secret, headers, events, limit)
 	if _, ok := errors.AsType[*cloudevent.EncodeError](err); ok {
 		return fmt.Errorf("%s: %w", s.target.name, err) // nothing was sent, and the connection is as it was
 	}
@@ -152,7 +178,7 @@ func (s *Sink) post(ctx context.Context, events []*cloudevent.Event, each func(a
 		if cn, err = s.pool.replace(ctx, cn, deadline); err != nil {
 			return s.transportError(ctx, err)
 		}
-		err = s.exchange(ctx, cn, time.Now(), deadline, secret, events, limit)
+		err = s.exchange(ctx, cn, time.Now(), deadline, secret, headers, events, limit)
 	}
 	if err != nil {
 		return s.transportError(ctx, err)
@@ -165,7 +191,7 @@ func (s *Sink) post(ctx context.Context, events []*cloudevent.Event, each func(a
 
 // exchange sends a request on a connection and receives the answer.
 func (s *Sink) exchange(
-	ctx context.Context, cn *conn, now, deadline time.Time, secret string, events []*cloudevent.Event, limit int,
+	ctx context.Context, cn *conn, now, deadline time.Time, secret string, headers []connector.Header, events []*cloudevent.Event, limit int,
 ) error {
 	if err := cn.bound(ctx, now, deadline); err != nil {
 		cn.spent = true
@@ -174,7 +200,7 @@ func (s *Sink) exchange(
 	// The buffer is written and sent at once, so that calls that wait for
 	// their answer, of which there may be many, hold none.
 	r := s.requests.Get().(*requestWriter)
-	request, err := r.write(s.target, &s.credential, secret, s.mode, events)
+	request, err := r.write(s.target, &s.credential, secret, s.mode, headers, events)
 	if err != nil {
 		r.done()
 		return err

@@ -61,6 +61,24 @@ func TestHeaders_nameNoPlaceThatIsNoBrokersAndNoOnlySink(t *testing.T) {
 	}
 }
 
+func TestHeaders_nameThePartOfAMessageThatWasSplit(t *testing.T) {
+	l := letter()
+	l.Part = 3
+	hs := Headers(l)
+	if !slices.Contains(text(hs), "fiso-part=2") {
+		t.Errorf("headers %q", text(hs))
+	}
+	back, err := Parse(&connector.Message{Headers: hs})
+	if err != nil || back.Part != 3 {
+		t.Errorf("part %d, %v", back.Part, err)
+	}
+	l.Message.Headers = hs // it dies again, whole
+	l.Part = 0
+	if again := text(Headers(l)); slices.ContainsFunc(again, func(h string) bool { return strings.HasPrefix(h, "fiso-part") }) {
+		t.Errorf("headers %q", again)
+	}
+}
+
 // F10, https://github.com/spring-projects/spring-kafka/issues/1996: headers must
 // not grow with each death.
 func TestF10_aSecondDeathReplacesTheFirstAndKeepsTheReplayCount(t *testing.T) {

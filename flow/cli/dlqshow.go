@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lsm/fiso/common/terminal"
+	"github.com/lsm/fiso/delivery"
 	"github.com/lsm/fiso/delivery/deadletter"
 	"github.com/lsm/fiso/flow/blueprint"
 )
@@ -48,8 +49,9 @@ type shownHeader struct {
 
 // today is what would become of the event now.
 type today struct {
-	Verdict string          `json:"verdict"` // passes, filtered or fails
+	Verdict string          `json:"verdict"` // passes, filtered, unrouted or fails
 	Event   json.RawMessage `json:"event,omitempty"`
+	Events  []sentEvent     `json:"events,omitempty"` // of a flow that may make several, or has several sinks
 	Code    string          `json:"code,omitempty"`
 	Message string          `json:"message,omitempty"`
 }
@@ -149,16 +151,22 @@ func show(ctx context.Context, flow *blueprint.Blueprint, s blueprint.StoredLett
 
 // through takes the record through the flow as it is today.
 func through(ctx context.Context, flow *blueprint.Blueprint, l *deadletter.Letter) today {
-	e, err := flow.Process(ctx, l.Message)
+	all, err := flow.Process(ctx, l.Message)
 	switch {
+	case errors.Is(err, delivery.ErrUnrouted):
+		return today{Verdict: "unrouted"}
 	case err != nil:
 		p := problems(err)[0]
 		return today{Verdict: "fails", Code: p.Code, Message: p.Message}
-	case e == nil:
+	case len(all) == 0:
 		return today{Verdict: "filtered"}
 	}
 	now := today{Verdict: "passes"}
-	if shown, err := e.AppendJSON(nil); err == nil {
+	if !flow.One() {
+		now.Events = sentEvents(all)
+		return now
+	}
+	if shown, err := all[0].Event.AppendJSON(nil); err == nil {
 		now.Event = shown // else the sink takes bytes that cannot be shown as JSON
 	}
 	return now

@@ -109,6 +109,6 @@ func runTest(c *cobra.Command, t *testCase, flow *blueprint.Blueprint) string {
 	if err != nil {
 		return err.Error()
 	}
-	e, err := flow.Process(c.Context(), m)
-	return t.judge(e, err)
+	all, err := flow.Process(c.Context(), m)
+	return t.judge(all, err)
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -12,6 +13,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/delivery"
+	"github.com/lsm/fiso/flow/blueprint"
 )
 
 // maxInput bounds what transform reads as one event.
@@ -26,7 +29,8 @@ func (a *app) transformCommand() *cobra.Command {
 		Use:   "transform --flow F --input J",
 		Short: "Take one event through a flow, and print what would be sent",
 		Long: `Takes one event through the filter and the transform of a flow, and prints the
-CloudEvent that the sink would be given. Nothing is connected and nothing sent.`,
+CloudEvent that the sink would be given; of a flow with transform.split or several
+sinks, a list of them, each with its sink. Nothing is connected and nothing sent.`,
 		Example: `  fiso-flow transform --flow order-events.yaml --input '{"legacy_id": "A-1", "order_status": "PAID"}'
   fiso-flow transform --flow order-events.yaml --input @order.json
   kcat -C -t orders -c 1 | fiso-flow transform --flow order-events.yaml --input -`,
@@ -54,18 +58,16 @@ CloudEvent that the sink would be given. Nothing is connected and nothing sent.`
 				}
 				m.Headers = append(m.Headers, connector.Header{Key: name, Value: []byte(text)})
 			}
-			e, err := flow.Process(c.Context(), m)
+			all, err := flow.Process(c.Context(), m)
 			switch {
+			case errors.Is(err, delivery.ErrUnrouted):
+				return a.notSent("unrouted", "no sink takes it: acknowledged, counted as unrouted, and not sent")
 			case err != nil:
 				return a.failed(err)
-			case e == nil:
-				return a.filtered()
+			case len(all) == 0:
+				return a.notSent("filtered", "filtered: acknowledged, counted, and not sent")
 			}
-			shown, err := e.AppendJSON(nil)
-			if err != nil {
-				return a.unshown(err)
-			}
-			return a.printRaw(shown)
+			return a.printDeliveries(flow, all)
 		},
 	}
 	flowFlag(c, &file)
@@ -115,12 +117,51 @@ func (a *app) unshown(err error) error {
 	return nil
 }
 
-func (a *app) filtered() error {
+func (a *app) notSent(status, text string) error {
 	if a.output == "json" {
-		return a.printJSON(map[string]any{"ok": true, "filtered": true})
+		return a.printJSON(map[string]any{"ok": true, status: true})
 	}
-	a.errorf("filtered: acknowledged, counted, and not sent\n")
+	a.errorf("%s\n", text)
 	return nil
+}
+
+// sentEvent is one of several events, as it is shown.
+type sentEvent struct {
+	Sink    string          `json:"sink"`
+	Event   json.RawMessage `json:"event,omitempty"`
+	Message string          `json:"message,omitempty"` // why it is not shown
+}
+
+// printDeliveries prints the event, and of a flow that may make several or has
+// several sinks, a list of them.
+func (a *app) printDeliveries(flow *blueprint.Blueprint, all []blueprint.Delivery) error {
+	if flow.One() {
+		shown, err := all[0].Event.AppendJSON(nil)
+		if err != nil {
+			return a.unshown(err)
+		}
+		return a.printRaw(shown)
+	}
+	doc, err := json.Marshal(sentEvents(all))
+	if err != nil {
+		return fmt.Errorf("print the events: %w", err)
+	}
+	return a.printRaw(doc)
+}
+
+func sentEvents(all []blueprint.Delivery) []sentEvent {
+	list := make([]sentEvent, 0, len(all))
+	for _, d := range all {
+		sent := sentEvent{Sink: d.Sink}
+		shown, err := d.Event.AppendJSON(nil)
+		if err != nil {
+			sent.Message = err.Error()
+		} else {
+			sent.Event = shown
+		}
+		list = append(list, sent)
+	}
+	return list
 }
 
 // printRaw prints a JSON document, indented, its numbers as they are. Strings in

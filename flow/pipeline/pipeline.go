@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/lsm/fiso/common/connector"
-	"github.com/lsm/fiso/flow/blueprint"
 	"github.com/lsm/fiso/delivery"
+	"github.com/lsm/fiso/flow/blueprint"
 	"github.com/lsm/fiso/flow/metrics"
 	"github.com/lsm/fiso/flow/supervisor"
 )
@@ -63,9 +63,9 @@ func (l *Loader) build(b *blueprint.Blueprint) (*Pipeline, error) {
 		return nil, err
 	}
 	return &Pipeline{
-		loader: l, name: b.Name(), manyTopics: b.ManyTopics(), log: env.Logger,
+		loader: l, name: b.Name(), manyTopics: b.ManyStreams(), log: env.Logger,
 		source: source, engine: delivery.New(cfg, b.Version(outputs)), outputs: outputs,
-		health: health{broker: b.Broker(), stall: l.o.Stall, first: l.o.FirstAssignment},
+		health: health{assigns: b.Guarantees().Assigns, stall: l.o.Stall, first: l.o.FirstAssignment},
 	}, nil
 }
 

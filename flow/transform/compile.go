@@ -44,7 +44,7 @@ type compiler struct {
 	env     *cel.Env
 	factory interpreter.AttributeFactory
 	faults  config.Errors
-	splits  bool // there is a message that events are parts of
+	splits  bool // what is compiled sees an element of transform.split
 }
 
 func newCompiler() (*compiler, error) {
@@ -87,7 +87,7 @@ func (c *compiler) check(name string, text config.Text, want want) *ast.AST {
 			c.keys(name, text, e.AsMap(), a)
 		case e.Kind() == ast.IdentKind && !c.splits && a.ReferenceMap()[e.ID()] != nil && a.ReferenceMap()[e.ID()].Name == varParent:
 			at := a.SourceInfo().GetStartLocation(e.ID())
-			c.fault(name, text, at.Line(), at.Column()+1, "parent is the data that transform.split takes apart, and there is no split", "write data")
+			c.fault(name, text, at.Line(), at.Column()+1, "parent is the data that transform.split takes apart, for cel, fields and cloudevents to see beside the element", "write data")
 		}
 	}))
 	return a

@@ -16,8 +16,10 @@ import (
 	"github.com/google/cel-go/common/types/traits"
 	"github.com/google/cel-go/ext"
 
+	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/config"
 	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/delivery"
 	"github.com/lsm/fiso/flow/internal/celjson"
 )
 
@@ -45,6 +47,16 @@ func mustNew(t testing.TB, cfg Config) *Transformer {
 		t.Fatal(err)
 	}
 	return p
+}
+
+// Process makes the event of a message that becomes one, or none.
+func (p *Transformer) Process(ctx context.Context, m *connector.Message) (*cloudevent.Event, error) {
+	var one [1]delivery.Routed
+	events, err := p.Transform(ctx, m, one[:0])
+	if err != nil || len(events) == 0 {
+		return nil, err
+	}
+	return events[0].Event, nil
 }
 
 // The three ways to evaluate an expression. Each gives JSON or an error.

@@ -4,41 +4,26 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/lsm/fiso/common/connector"
-	"github.com/lsm/fiso/delivery"
 	"github.com/lsm/fiso/delivery/deadletter"
-	"github.com/lsm/fiso/flow/spec"
-	"github.com/lsm/fiso/flow/stdout"
 )
 
-// stdoutSink has no settings.
-type stdoutSink struct {
-	stdout.Config `yaml:",inline"`
-}
-
-func (c *stdoutSink) tell() string                     { return "a line of JSON on standard output for each event" }
-func (c *stdoutSink) ask(bool)                         {}
-func (c *stdoutSink) writesJSON() bool                 { return true }
-func (c *stdoutSink) compile(string, *spec.Flow) error { return nil }
-
-// A write of its own costs an event more than all else that this sink does.
-// Nobody who looks at a terminal sees the wait.
-func (c *stdoutSink) gathers() *delivery.Batch {
-	return &delivery.Batch{MaxWait: time.Millisecond, Eager: true}
-}
-
-func (c *stdoutSink) build(env Env) (connector.Sink, error) { return stdout.New(env.Stdout), nil }
+var fileConnector = connectorType{name: "file", deadLetters: func() deadLetters { return new(fileLetters) }}
 
 // fileLetters is a file for dead letters.
 type fileLetters struct {
 	Path string `yaml:"path" required:"true" doc:"File that dead letters are appended to, one line of JSON each, synced to disk before they count."`
 }
 
-func (c *fileLetters) tell() string { return "file " + c.Path }
+func (c *fileLetters) describe() string { return "file " + c.Path }
+
+func (c *fileLetters) take(string, string, time.Duration) {}
 
 func (c *fileLetters) build(Env) (deadletter.Writer, error) {
 	w, err := deadletter.OpenFile(c.Path)
@@ -69,4 +54,21 @@ func (c *fileLetters) check(context.Context) []connector.Step {
 		_ = f.Close() // nothing was written
 	}
 	return []connector.Step{step}
+}
+
+func (c *fileLetters) read(ctx context.Context, since time.Time, fn func(StoredLetter) error) error {
+	n := 0
+	for l, err := range deadletter.ReadFile(c.Path) {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // nothing failed yet
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("read %s: %w", c.Path, ctx.Err())
+		}
+		n++
+		if err := pass(StoredLetter{Place: strconv.Itoa(n), Letter: l, Err: err}, since, fn); err != nil {
+			return err
+		}
+	}
+	return nil
 }
