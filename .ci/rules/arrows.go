@@ -20,9 +20,10 @@ var arrows = []struct {
 }{
 	{".", nil},
 	{"common", nil},
+	{"cel", []string{"common"}},
 	{"connectors/*", []string{"common"}},
-	{"flow", []string{"common", "connectors/*"}},
-	{"link", []string{"common", "connectors/kafka"}},
+	{"flow", []string{"cel", "common", "connectors/*"}},
+	{"link", []string{"cel", "common", "connectors/kafka"}},
 	{"operator", []string{"common", "flow", "link"}},
 	{"e2e", []string{"*"}},
 }

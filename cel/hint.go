@@ -1,11 +1,9 @@
-package transform
+package cel
 
 import (
 	"fmt"
 	"regexp"
 	"strings"
-
-	"github.com/google/cel-go/cel"
 )
 
 var (
@@ -27,8 +25,9 @@ func reword(text string) string {
 	return strings.TrimSuffix(text, " (in container '')")
 }
 
-// hint says what to do about a fault that CEL found in a text, or "".
-func hint(fault, text string, want want, env *cel.Env) string {
+// hint says what to do about a fault that CEL found in a text, or "". asText says
+// that the value is used as a text.
+func (e *Env) hint(fault, text string, asText bool) string {
 	text = strings.TrimSpace(text)
 	m := undeclared.FindStringSubmatch(fault)
 	if m == nil {
@@ -41,18 +40,22 @@ func hint(fault, text string, want want, env *cel.Env) string {
 		return overloadHint(fault)
 	}
 	name := m[1]
+	var variables []string
+	for _, v := range e.config.Variables {
+		variables = append(variables, v.Name)
+	}
 	if near := nearest(name, variables); near != "" {
 		return fmt.Sprintf("did you mean %s?", near)
 	}
-	if text == name && want != wantText && want != wantBytes {
-		return fmt.Sprintf("did you mean data.%s? %s", name, asLiteral(text))
+	if text == name && !asText && e.config.Record != "" {
+		return fmt.Sprintf("did you mean %s.%s? %s", e.config.Record, name, asLiteral(text))
 	}
 	if literal.MatchString(text) {
 		return asLiteral(text)
 	}
 	if strings.Contains(text, name+"(") {
 		var functions []string
-		for f := range env.Functions() {
+		for f := range e.env.Functions() {
 			functions = append(functions, f)
 		}
 		if near := nearest(name, functions); near != "" {
@@ -60,7 +63,10 @@ func hint(fault, text string, want want, env *cel.Env) string {
 		}
 		return ""
 	}
-	return fmt.Sprintf("did you mean data.%s?", name)
+	if e.config.Record == "" {
+		return ""
+	}
+	return fmt.Sprintf("did you mean %s.%s?", e.config.Record, name)
 }
 
 // asLiteral says how to write a text so that YAML and CEL both take it as one.

@@ -1,4 +1,4 @@
-package transform
+package cel
 
 import (
 	"errors"
@@ -11,25 +11,20 @@ import (
 	"github.com/google/cel-go/common/types/ref"
 	"github.com/google/cel-go/common/types/traits"
 
-	"github.com/lsm/fiso/flow/internal/celjson"
+	"github.com/lsm/fiso/cel/celjson"
 )
 
-// What an expression may cost. An event that needs more fails; a flow that
-// needs more does not load.
+// What one function may do. An evaluation that needs more fails.
 const (
-	maxExpression  = 16 << 10  // characters of one expression
-	maxNesting     = 48        // brackets inside of brackets, looked at before parsing
-	maxDepth       = 200       // recursion of the parser
-	maxNodes       = 10_000    // of an expression, macros expanded
-	maxCost        = 1_000_000 // steps of one evaluation, as CEL counts them; Kubernetes' number too
-	interruptEvery = 100       // rounds of a loop between two looks at the clock
-	maxElements    = 100_000   // of a list that one function makes
-	maxParts       = 1 << 20   // elements and members of a value handed to a function, all levels together
-	maxText        = 32 << 20  // bytes of a text that one function makes
-	maxWork        = 1 << 25   // elementary steps of one function: comparisons, characters times states
-	maxCaptures    = 1 << 22   // the same for a regular expression that extracts or replaces, which costs a lot more a step
-	maxMatches     = 1 << 23   // the same for one that only matches
-	maxPattern     = 1 << 10   // bytes of a regular expression that comes from data
+	maxDepth    = 200      // recursion of the parser
+	maxNesting  = 48       // brackets inside of brackets, looked at before parsing
+	maxElements = 100_000  // of a list that one function makes
+	MaxParts    = 1 << 20  // elements and members of a value handed to a function, all levels together
+	MaxText     = 32 << 20 // bytes of a text that one function makes
+	maxWork     = 1 << 25  // elementary steps of one function: comparisons, characters times states
+	maxCaptures = 1 << 22  // the same for a regular expression that extracts or replaces, which costs a lot more a step
+	maxMatches  = 1 << 23  // the same for one that only matches
+	maxPattern  = 1 << 10  // bytes of a regular expression that comes from data
 )
 
 // errWork says that a single function would do more than it may.
@@ -87,7 +82,7 @@ func size(v ref.Val) int {
 }
 
 func tooLong(n int) error {
-	if n < 0 || n > maxText {
+	if n < 0 || n > MaxText {
 		return celjson.ErrTooLarge
 	}
 	return nil
@@ -104,7 +99,7 @@ func guardJoin(args []ref.Val) error {
 		separator = size(args[1])
 	}
 	for it := args[0].(traits.Lister).Iterator(); it.HasNext() == types.True; {
-		if n += size(it.Next()) + separator; n > maxText {
+		if n += size(it.Next()) + separator; n > MaxText {
 			return celjson.ErrTooLarge
 		}
 	}
@@ -114,7 +109,7 @@ func guardJoin(args []ref.Val) error {
 // guardFormat counts on no clause of a format making more of a value than
 // eight times its text.
 func guardFormat(args []ref.Val) error {
-	t := texts{left: maxText/8 - size(args[0])}
+	t := texts{left: MaxText/8 - size(args[0])}
 	t.walk(args[1])
 	if t.left < 0 {
 		return celjson.ErrTooLarge
@@ -168,7 +163,7 @@ func guardPattern(args []ref.Val) error {
 }
 
 func guardRegexReplace(args []ref.Val) error {
-	if n := size(args[2]); n > 0 && size(args[0])+1 > maxText/n {
+	if n := size(args[2]); n > 0 && size(args[0])+1 > MaxText/n {
 		return celjson.ErrTooLarge
 	}
 	return guardPattern(args)
@@ -191,62 +186,3 @@ func patternSize(pattern string) (int, error) {
 }
 
 var errPattern = errors.New("not a valid regular expression")
-
-// costs is what calls cost. CEL's own numbers go by the types that it knew
-// when it compiled, and so call everything cheap that is done with data.
-type costs struct{}
-
-// CallCost implements interpreter.ActualCostEstimator.
-func (costs) CallCost(function, _ string, args []ref.Val, result ref.Val) *uint64 {
-	n := 1 + length(result)/10
-	for _, arg := range args {
-		n += length(arg) / 10
-	}
-	switch function {
-	case "_+_":
-		n += sumCost(args)
-	case "sets.contains", "sets.intersects", "sets.equivalent", "indexOf", "lastIndexOf":
-		n += size(args[0]) * size(args[1]) / 10
-	case "distinct":
-		n += size(args[0]) * size(args[0]) / 10
-	case guardedMatches, "regex.extract", "regex.extractAll", "regex.replace":
-		n += size(args[0]) * size(args[1]) / 40
-	case inTexts, "size", "_[_]", "orValue", "or", "hasValue", "value", "dyn", "type", "cel.@mapInsert":
-	default:
-		for _, arg := range args {
-			n += parts(arg)
-		}
-		n += parts(result)
-	}
-	cost := uint64(n)
-	return &cost
-}
-
-// sumCost is that of joining two lists. What a macro collects is only added to.
-func sumCost(args []ref.Val) int {
-	if _, growing := args[0].(traits.MutableLister); growing {
-		return 1
-	}
-	if _, ok := args[0].(traits.Lister); !ok {
-		return 0
-	}
-	return size(args[0]) + size(args[1])
-}
-
-func length(v ref.Val) int {
-	switch v := v.(type) {
-	case types.String:
-		return len(v)
-	case types.Bytes:
-		return len(v)
-	}
-	return 0
-}
-
-func parts(v ref.Val) int {
-	switch v.(type) {
-	case traits.Lister, traits.Mapper:
-		return celjson.Units(v, maxParts)
-	}
-	return 0
-}

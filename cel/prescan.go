@@ -1,4 +1,4 @@
-package transform
+package cel
 
 import (
 	"fmt"
@@ -9,9 +9,9 @@ import (
 // prescan refuses an expression that is too long or nests too deeply, before a
 // parser sees it: a hundred brackets can cost a parser gigabytes. It reports
 // where (counted from 1) and what, or "".
-func prescan(text string) (line, col int, fault string) {
-	if n := utf8.RuneCountInString(text); n > maxExpression {
-		return 1, 1, fmt.Sprintf("the expression has %d characters; %d are allowed", n, maxExpression)
+func prescan(text string, maxCharacters int) (line, col int, fault string) {
+	if n := utf8.RuneCountInString(text); n > maxCharacters {
+		return 1, 1, fmt.Sprintf("the expression has %d characters; %d are allowed", n, maxCharacters)
 	}
 	if strings.TrimSpace(text) == "" {
 		return 1, 1, "the expression is empty"

@@ -1,14 +1,12 @@
-package transform
+package cel
 
 import (
 	"github.com/google/cel-go/common/ast"
 	"github.com/google/cel-go/common/operators"
 	"github.com/google/cel-go/common/types"
-
-	"github.com/lsm/fiso/flow/internal/celjson"
 )
 
-// The hints for operands that do not fit, when a flow loads and when an event is there.
+// The hints for operands that do not fit, when an expression is checked and when it is evaluated.
 const (
 	mixedNumbers = "CEL does not mix whole numbers and decimals: write double(…) around the whole one"
 	mixedTexts   = "make both sides text with string(…), or both numbers with int(…) or double(…)"
@@ -16,22 +14,26 @@ const (
 	bigNumber    = "a number is too large for CEL to calculate with: string(…) gives its digits, double(…) rounds it"
 )
 
+// BigKind stands for a celjson.Big in OperandHint, which has no kind of its own in CEL.
+const BigKind = types.StructKind
+
 // arithmetic are the operators that do not mix types.
 var arithmetic = map[string]bool{operators.Add: true, operators.Subtract: true, operators.Multiply: true, operators.Divide: true, operators.Modulo: true}
 
-// mixed is the hint for an operator that knows no such overload for the values of this event, or "".
-func (x *expression) mixed(node ast.Expr, v *vars) string {
+// OperandHint says what to write where a call failed with NoOverload because its
+// operands do not fit, or "". kindOf tells what an operand was.
+func OperandHint(node ast.Expr, kindOf func(operand ast.Expr) types.Kind) string {
 	if node == nil || node.Kind() != ast.CallKind {
 		return ""
 	}
 	call := node.AsCall()
 	kinds := map[types.Kind]bool{}
 	for _, arg := range call.Args() {
-		kinds[x.kindOf(arg, v)] = true
+		kinds[kindOf(arg)] = true
 	}
 	unknown := kinds[types.DynKind]
 	switch {
-	case kinds[bigKind]:
+	case kinds[BigKind]:
 		return bigNumber
 	case !arithmetic[call.FunctionName()]:
 		return ""
@@ -43,28 +45,4 @@ func (x *expression) mixed(node ast.Expr, v *vars) string {
 		return mixedNumbers
 	}
 	return ""
-}
-
-// bigKind stands for a celjson.Big, which has no kind of its own in CEL.
-const bigKind = types.StructKind
-
-// kindOf is the kind of an operand: of the value where it is a place in data, else as far as the checker knew it.
-func (x *expression) kindOf(e ast.Expr, v *vars) types.Kind {
-	if p := pathOf(e); p != nil && p.root == varData {
-		found, _ := p.find(v.root())
-		switch celjson.Of(found).(type) {
-		case types.Int:
-			return types.IntKind
-		case types.Uint:
-			return types.UintKind
-		case *celjson.Number:
-			return types.DoubleKind
-		case celjson.Big:
-			return bigKind
-		case types.String:
-			return types.StringKind
-		}
-		return types.UnspecifiedKind
-	}
-	return x.whole.GetType(e.ID()).Kind()
 }
