@@ -6,6 +6,7 @@ require (
 	github.com/aws/aws-sdk-go-v2 v1.48.0
 	github.com/go-oauth2/oauth2/v4 v4.5.4
 	github.com/hashicorp/vault/api v1.23.0
+	github.com/lsm/fiso/cel v0.1.0
 	github.com/lsm/fiso/common v0.1.0
 	github.com/miekg/dns v1.1.73
 	github.com/twmb/franz-go v1.22.3
