@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/net/http2"
 
-	"github.com/lsm/fiso/link/internal/h1"
+	"github.com/lsm/fiso/common/http1"
 )
 
 // ErrNoHTTP2 is a target that can be reached and speaks something else.
@@ -27,7 +27,7 @@ func (t *Transport) connect(ctx context.Context, endpoint string) (connection, *
 		return nil, nil, err
 	}
 	if t.cfg.TLS != nil {
-		secure := tls.Client(nc, h1.Trusting(t.cfg.TLS, t.cfg.Roots))
+		secure := tls.Client(nc, http1.Trusting(t.cfg.TLS, t.cfg.Roots))
 		err := secure.HandshakeContext(ctx)
 		if err == nil && secure.ConnectionState().NegotiatedProtocol != "h2" {
 			err = ErrNoHTTP2

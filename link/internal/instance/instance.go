@@ -20,11 +20,11 @@ import (
 
 	"github.com/lsm/fiso/common/admin"
 	"github.com/lsm/fiso/common/config"
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/async"
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/credential"
 	"github.com/lsm/fiso/link/internal/discovery"
-	"github.com/lsm/fiso/link/internal/h1"
 	"github.com/lsm/fiso/link/internal/h2"
 	"github.com/lsm/fiso/link/internal/proxy"
 	"github.com/lsm/fiso/link/internal/resilience"
@@ -54,7 +54,7 @@ type Instance struct {
 	metrics *metrics
 	told    told
 	proxy   *proxy.Proxy
-	server  *h1.Server // of connections; those that speak HTTP/2 are handed to http2
+	server  *http1.Server // of connections; those that speak HTTP/2 are handed to http2
 	http2   *h2.Server
 	admin   *admin.Server
 	calls   net.Listener
@@ -190,10 +190,13 @@ func (i *Instance) listen(registry *prometheus.Registry) error {
 		i.proxy.Tracer = i.o.Tracing.Tracer("github.com/lsm/fiso/link")
 	}
 	i.http2 = &h2.Server{Handler: i.proxy, Refuse: refuse, Limits: h2.Limits{Head: int(i.cfg.MaxHeaderBytes)}}
-	i.server = &h1.Server{Handler: i.proxy, Refuse: refuse, HTTP2: i.http2.ServeConn, Limits: h1.Limits{Head: int(i.cfg.MaxHeaderBytes)}}
+	i.server = &http1.Server{Handler: i.proxy, Refuse: refuseStatus, HTTP2: i.http2.ServeConn, Limits: http1.Limits{Head: int(i.cfg.MaxHeaderBytes), HeadSetting: call.RequestHeadSetting}}
 	i.bodiesMayPause(i.cfg)
 	return nil
 }
+
+// refuseStatus is refuse for a request of HTTP/1.1.
+func refuseStatus(w call.ResponseWriter, status int, err error) { refuse(w, call.CodeOf(status), err) }
 
 // refuse answers a request that is malformed.
 func refuse(w call.ResponseWriter, code call.Code, err error) {
