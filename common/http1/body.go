@@ -106,6 +106,9 @@ func (d *body) readTrailer() error {
 		if text.Len()+len(l) > maxTrailer {
 			return errHeadTooLarge
 		}
+		if strings.HasPrefix(l, " ") || strings.HasPrefix(l, "\t") {
+			return errFold
+		}
 		text.WriteString(l)
 		text.WriteString("\r\n")
 		if l == "" {
@@ -119,14 +122,14 @@ func (d *body) readTrailer() error {
 	if f.length >= 0 || f.chunked || trailer.Has("host") {
 		return errChunk // framing has no place behind what it frames
 	}
-	d.trailer = lateFields(trailer)
+	d.trailer = LateFields(trailer)
 	return io.EOF
 }
 
-// lateFields drops what has no place in a trailer.
-func lateFields(trailer Header) Header {
+// LateFields removes, in place, what has no place in a trailer.
+func LateFields(trailer Header) Header {
 	kept := trailer[:0]
-	for _, f := range endToEnd(trailer) {
+	for _, f := range EndToEnd(trailer) {
 		if MayBeLate(f.Name) && fitField(&f) == nil {
 			kept = append(kept, f)
 		}
@@ -163,7 +166,7 @@ func (d *body) ready() bool {
 // are zeros before the size, too, and in an answer space at the end of the line, by
 // which servers pad it.
 func chunkSize(line string, of side) (int64, bool) {
-	if padded := strings.TrimRight(line, " \t"); of == ofApplication && padded != line {
+	if padded := strings.TrimRight(line, " \t"); of == ofClient && padded != line {
 		return 0, false
 	}
 	i := 0

@@ -386,7 +386,7 @@ func TestTransport_endsWithItsContextAtEveryStage(t *testing.T) {
 					g := newTarget(t, func(p *peer) { row.target(p, func() { cancel(end.cause) }) })
 					tr := transport(t, TransportConfig{ResponseHeader: patience})
 					if row.early { // on a connection that is there already
-						c, err := tr.connect(t.Context(), g.addr)
+						c, err := tr.connect(t.Context(), g.addr, time.Time{})
 						if err != nil {
 							t.Fatal(err)
 						}

@@ -44,9 +44,10 @@ func (b *buffer) fill(most int) error {
 }
 
 // wholeHead takes a head out of at most so many bytes; "" while it is not whole.
-func (b *buffer) wholeHead(most int) (string, error) { return b.takeHead(most, 0) }
+func (b *buffer) wholeHead(most int) (string, error) { return b.takeHead(most, 0, "") }
 
-func (b *buffer) takeHead(most, seen int) (string, error) {
+// takeHead has looked at seen bytes before. A head that is known is not copied.
+func (b *buffer) takeHead(most, seen int, known string) (string, error) {
 	n := headEnd(b.data[b.r:b.w], seen)
 	switch {
 	case n > most, n == 0 && b.unused() >= most:
@@ -54,15 +55,17 @@ func (b *buffer) takeHead(most, seen int) (string, error) {
 	case n == 0:
 		return "", nil
 	}
-	head := string(b.data[b.r : b.r+n])
 	b.r += n
-	return head, nil
+	if head := b.data[b.r-n : b.r]; string(head) != known {
+		return string(head), nil
+	}
+	return known, nil
 }
 
 // head reads on until it can take a whole head.
-func (b *buffer) head(most int) (string, error) {
+func (b *buffer) head(most int, known string) (string, error) {
 	for seen := 0; ; {
-		if head, err := b.takeHead(most, seen); head != "" || err != nil {
+		if head, err := b.takeHead(most, seen, known); head != "" || err != nil {
 			return head, err
 		}
 		seen = b.unused()

@@ -209,7 +209,7 @@ func (c *conn) await(first bool) (string, error) {
 	}
 	if head == "" && err == nil {
 		err = c.more(first, func() (err error) {
-			head, err = c.in.head(c.limits.Head)
+			head, err = c.in.head(c.limits.Head, "")
 			return err
 		})
 	}

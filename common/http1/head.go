@@ -2,7 +2,6 @@ package http1
 
 import (
 	"bytes"
-	"slices"
 	"strings"
 )
 
@@ -84,13 +83,17 @@ func headEnd(buf []byte, from int) int {
 	}
 }
 
-// line takes a line off a head.
-func line(head string) (first, rest string, err error) {
+// line takes a line off a head. One of an answer may end in a bare line feed (RFC 9112,
+// section 2.2).
+func line(head string, of side) (first, rest string, bare bool, err error) {
 	i := strings.IndexByte(head, '\n')
-	if i < 1 || head[i-1] != '\r' {
-		return "", "", errBare
+	if i > 0 && head[i-1] == '\r' {
+		return head[:i-1], head[i+1:], false, nil
 	}
-	return head[:i-1], head[i+1:], nil
+	if i < 0 || of == ofClient {
+		return "", "", false, errBare
+	}
+	return head[:i], head[i+1:], true, nil
 }
 
 // framing is what a head says of the body that follows.
@@ -103,17 +106,29 @@ type framing struct {
 
 // fields reads header fields up to the empty line. Content-Length and
 // Transfer-Encoding are taken out and understood; Host too where one is asked for.
+//
+// What only some readers understand, or all of them in one way only if they know the
+// RFC, is refused in a request. In an answer it is taken as the RFC says, and no other
+// answer is read from the connection: bare line feeds, and folded lines (RFC 9112,
+// section 5.2).
 func fields(head string, into Header, of side, host *string) (h Header, f framing, err error) {
 	f.length = -1
 	h = into
-	hosts, codings := 0, 0
+	hosts, odd := 0, false
 	for {
 		var text string
-		if text, head, err = line(head); err != nil {
+		var bare bool
+		if text, head, bare, err = line(head, of); err != nil {
 			return nil, f, err
 		}
 		if text == "" {
+			odd = odd || bare
 			break
+		}
+		if of == ofServer {
+			var folded bool
+			text, head, folded = unfold(text, head)
+			odd = odd || bare || folded
 		}
 		if len(h) >= maxFields {
 			return nil, f, errFields
@@ -124,15 +139,12 @@ func fields(head string, into Header, of side, host *string) (h Header, f framin
 		}
 		switch known(name) {
 		case contentLength:
-			if f.length >= 0 {
-				return nil, f, errLength // twice, even the same: who reads which?
-			}
-			if f.length, err = decimal(value); err != nil {
+			if err := f.contentLength(value, of); err != nil {
 				return nil, f, err
 			}
 			continue
 		case transferEncoding:
-			if codings++; codings > 1 || !Same(value, "chunked") {
+			if f.chunked || !Same(value, "chunked") {
 				return nil, f, errCoding
 			}
 			f.chunked = true
@@ -154,7 +166,31 @@ func fields(head string, into Header, of side, host *string) (h Header, f framin
 	if host != nil && (hosts != 1 || !all(&isHostish, *host)) {
 		return nil, f, errHost
 	}
+	f.close = f.close || odd
 	return h, f, nil
+}
+
+// unfold joins a line with those that continue it.
+func unfold(text, head string) (whole, rest string, folded bool) {
+	for text != "" && text[0] != ' ' && text[0] != '\t' && head != "" && (head[0] == ' ' || head[0] == '\t') {
+		more, after, _, err := line(head, ofServer)
+		if err != nil {
+			break
+		}
+		text, head, folded = strings.TrimRight(text, " \t")+" "+strings.Trim(more, " \t"), after, true
+	}
+	return text, head, folded
+}
+
+// contentLength takes note of one. Twice is refused in a request even where both are
+// the same: which one is read, and which goes on?
+func (f *framing) contentLength(value string, of side) error {
+	n, err := decimal(value)
+	if err != nil || f.length >= 0 && (of == ofClient || n != f.length) {
+		return errLength
+	}
+	f.length = n
+	return nil
 }
 
 func (f *framing) connection(value string) {
@@ -172,8 +208,8 @@ func (f *framing) connection(value string) {
 type side uint8
 
 const (
-	ofApplication side = iota
-	ofTarget
+	ofClient side = iota
+	ofServer
 )
 
 // field reads one line of a header. Space before the colon is refused in a request
@@ -183,7 +219,7 @@ func field(text string, of side) (name, value string, err error) {
 		return "", "", errFold
 	}
 	name, value, ok := strings.Cut(text, ":")
-	if of == ofTarget {
+	if of == ofServer {
 		name = strings.TrimRight(name, " \t")
 	}
 	if !ok || name == "" || !all(&isToken, name) {
@@ -252,7 +288,7 @@ type requestHead struct {
 
 // parseRequest reads a whole head. into is reused for the fields.
 func parseRequest(head string, into Header) (r requestHead, err error) {
-	first, rest, err := line(head)
+	first, rest, _, err := line(head, ofClient)
 	if err != nil {
 		return r, err
 	}
@@ -277,7 +313,7 @@ func parseRequest(head string, into Header) (r requestHead, err error) {
 		return r, errTarget
 	}
 	// HTTP/1.0 may come without a Host, but not to us: it decides who is let in.
-	if r.header, r.framing, err = fields(rest, into, ofApplication, &r.host); err != nil {
+	if r.header, r.framing, err = fields(rest, into, ofClient, &r.host); err != nil {
 		return r, err
 	}
 	if r.chunked && r.minor == 0 {
@@ -288,18 +324,19 @@ func parseRequest(head string, into Header) (r requestHead, err error) {
 
 // answerHead is the head of an answer, understood.
 type answerHead struct {
-	status int
-	minor  int
-	header Header
+	status    int
+	minor     int
+	header    Header // without what ends with the connection
+	announced string // of the trailer
+	upgrade   string
 	framing
 }
 
-func parseAnswer(head string, into Header) (a answerHead, err error) {
-	first, rest, err := line(head)
+func parseAnswer(head string) (a answerHead, err error) {
+	first, rest, bare, err := line(head, ofServer)
 	if err != nil {
 		return a, err
 	}
-	into = slices.Grow(into, strings.Count(rest, "\n"))
 	version, after, ok := strings.Cut(first, " ")
 	switch {
 	case !ok:
@@ -313,17 +350,30 @@ func parseAnswer(head string, into Header) (a answerHead, err error) {
 	if len(code) != 3 || code[0] < '1' || code[0] > '9' {
 		return a, errStatus
 	}
+	status := 0
 	for i := range 3 {
 		if code[i] < '0' || code[i] > '9' {
 			return a, errStatus
 		}
-		a.status = 10*a.status + int(code[i]-'0')
+		status = 10*status + int(code[i]-'0')
 	}
 	if !all(&isValue, reason) {
 		return a, errValue
 	}
-	if a.header, a.framing, err = fields(rest, into, ofTarget, nil); err == nil && a.chunked && a.minor == 0 {
+	a.status = status
+	h, f, err := fields(rest, make(Header, 0, strings.Count(rest, "\n")), ofServer, nil)
+	if err == nil && f.chunked && a.minor == 0 {
 		err = errCoding
 	}
-	return a, err
+	if err != nil {
+		return a, err
+	}
+	a.framing = f
+	a.close = a.close || bare
+	a.upgrade = h.Get("Upgrade") // before EndToEnd takes it out, which it does in place
+	if a.chunked {
+		a.announced = h.Announced(nil) // the same
+	}
+	a.header = EndToEnd(h)
+	return a, nil
 }

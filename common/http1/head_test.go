@@ -142,19 +142,21 @@ func TestParseAnswer_refuses(t *testing.T) {
 		{"below 100", "HTTP/1.1 099 OK\r\n\r\n", errStatus},
 		{"a letter", "HTTP/1.1 2x0 OK\r\n\r\n", errStatus},
 		{"a control character in the reason", "HTTP/1.1 200 O\x00K\r\n\r\n", errValue},
-		{"a bare line feed", "HTTP/1.1 200 OK\n\r\n", errBare},
-		{"two lengths", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n", errLength},
+		{"two lengths", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", errLength},
 		{"a length and chunks", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", errTwoFrames},
+		{"a length that goes on in a folded line", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n 2\r\n\r\n", errLength},
+		{"a folded line before any field", "HTTP/1.1 200 OK\r\n A: b\r\n\r\n", errFold},
+		{"chunks twice", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", errCoding},
 		{"another coding", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", errCoding},
 		{"chunks in HTTP/1.0", "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", errCoding},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			if _, err := parseAnswer(row.raw, nil); !errors.Is(err, row.err) {
+			if _, err := parseAnswer(row.raw); !errors.Is(err, row.err) {
 				t.Errorf("got %v, want %v", err, row.err)
 			}
 		})
 	}
-	a, err := parseAnswer("HTTP/1.1 299\r\nConnection: x, close\r\n\r\n", nil)
+	a, err := parseAnswer("HTTP/1.1 299\r\nConnection: x, close\r\n\r\n")
 	if err != nil || a.status != 299 || !a.close || a.length != -1 {
 		t.Errorf("an answer without a reason: %+v, %v", a, err)
 	}
@@ -165,7 +167,7 @@ func TestParse_ofAHeadWithoutAnEndSaysSo(t *testing.T) {
 		if _, err := parseRequest(head, nil); !errors.Is(err, errBare) {
 			t.Errorf("%q: %v", head, err)
 		}
-		if _, err := parseAnswer(strings.Replace(head, "GET / HTTP/1.1", "HTTP/1.1 200 OK", 1), nil); !errors.Is(err, errBare) {
+		if _, err := parseAnswer(strings.Replace(head, "GET / HTTP/1.1", "HTTP/1.1 200 OK", 1)); !errors.Is(err, errBare) {
 			t.Errorf("%q: %v", head, err)
 		}
 	}

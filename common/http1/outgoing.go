@@ -1,6 +1,9 @@
 package http1
 
-import "io"
+import (
+	"io"
+	"time"
+)
 
 // Outgoing is one attempt at a target.
 type Outgoing struct {
@@ -20,6 +23,18 @@ type Outgoing struct {
 	Length  int64         // of the body; -1: a stream, whose end the transport marks
 	Trailer func() Header // read once Body gave io.EOF; nil: none
 	Upgrade string        // "websocket", or ""
+	// Raw is the whole request as it is sent, head and body, in place of all fields
+	// above but Method. Sent is called once when Raw is read no more.
+	Raw  []byte
+	Sent func()
+	// Deadline ends the attempt, the body of its answer included; zero: only its
+	// context does.
+	Deadline time.Time
+	// NewConnection has the attempt made on a new connection.
+	NewConnection bool
+	// Borrow has the attempt return an Answer that is used again: it is valid until
+	// its Body is closed, once, and its Header is not to be changed.
+	Borrow bool
 }
 
 // Answer is what a target answered. Its body is read by one goroutine, and
@@ -36,6 +51,9 @@ type Answer struct {
 	// Upgraded is the connection after 101, which the caller closes; nil
 	// otherwise.
 	Upgraded io.ReadWriteCloser
+	Reused   bool // the connection had served before
+	Closes   bool // the connection ends with the answer
+	Partial  bool // not all of Raw was sent before the answer began
 }
 
 // Reason says in one word why an attempt failed.
@@ -58,7 +76,13 @@ type Error struct {
 	// Sent says that a byte of the request may have reached the target, so
 	// that it may have acted on it.
 	Sent bool
-	Err  error // never holds a header, a query or a body
+	// Unseen says that nothing of an answer came on a connection that had served
+	// before. Servers close idle connections, and a request may cross the closing.
+	Unseen bool
+	// Status is that of an answer of which only the end could not be found; 0: there
+	// was none.
+	Status int
+	Err    error // never holds a header, a query or a body
 }
 
 func (e *Error) Error() string { return string(e.Reason) + ": " + e.Err.Error() }

@@ -9,10 +9,11 @@ import (
 // owns no goroutine: what is too old is closed by a timer.
 type pool struct {
 	idleTimeout time.Duration
+	maxAge      time.Duration // 0: any
 	most        int
 
 	mu     sync.Mutex
-	idle   map[string][]*upstream
+	idle   map[string][]*clientConn
 	n      int
 	timer  *time.Timer
 	closed bool
@@ -21,7 +22,17 @@ type pool struct {
 // take is the unused connection to the endpoint that was used last, or nil. Who
 // takes it looks whether it is still good: a request on one that the target has
 // closed would be lost, and might not be made again.
-func (p *pool) take(endpoint string) *upstream {
+func (p *pool) take(endpoint string) *clientConn {
+	for {
+		c := p.pop(endpoint)
+		if c == nil || p.maxAge <= 0 || time.Since(c.born) <= p.maxAge {
+			return c
+		}
+		_ = c.nc.Close() // nobody uses it
+	}
+}
+
+func (p *pool) pop(endpoint string) *clientConn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	list := p.idle[endpoint]
@@ -36,7 +47,7 @@ func (p *pool) take(endpoint string) *upstream {
 }
 
 // put takes a connection back.
-func (p *pool) put(c *upstream) {
+func (p *pool) put(c *clientConn) {
 	c.since, c.ctx = time.Now(), nil
 	p.mu.Lock()
 	if p.closed || p.n >= p.most {
@@ -45,7 +56,7 @@ func (p *pool) put(c *upstream) {
 		return
 	}
 	if p.idle == nil {
-		p.idle = map[string][]*upstream{}
+		p.idle = map[string][]*clientConn{}
 	}
 	p.idle[c.endpoint] = append(p.idle[c.endpoint], c)
 	if p.n++; p.timer == nil {
@@ -54,12 +65,13 @@ func (p *pool) put(c *upstream) {
 	p.mu.Unlock()
 }
 
-// sweep closes what was unused for too long, and comes again while anything is
-// left.
+// sweep closes what was unused for too long, and comes again when the next one will
+// have been.
 func (p *pool) sweep() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
+	next := p.idleTimeout
 	for endpoint, list := range p.idle {
 		old := 0
 		for old < len(list) && now.Sub(list[old].since) >= p.idleTimeout {
@@ -70,11 +82,12 @@ func (p *pool) sweep() {
 			delete(p.idle, endpoint)
 			continue
 		}
+		next = min(next, p.idleTimeout-now.Sub(list[old].since))
 		p.idle[endpoint] = append(list[:0], list[old:]...)
 		clear(list[len(list)-old:])
 	}
 	if p.n > 0 && !p.closed {
-		p.timer.Reset(p.idleTimeout / 2)
+		p.timer.Reset(next)
 	} else {
 		p.timer = nil
 	}

@@ -50,7 +50,7 @@ func (s *sending) complete() bool {
 const lastPiece = 50 * time.Millisecond
 
 // stream begins to send a body.
-func (c *upstream) stream(out *Outgoing) {
+func (c *clientConn) stream(out *Outgoing) {
 	s := &sending{over: make(chan struct{})}
 	c.sending = s
 	go func() {
@@ -69,6 +69,23 @@ func (c *upstream) stream(out *Outgoing) {
 			c.asked()
 			s.state.Store(wasSent) // last: from then on the connection may be another call's
 		}
+	}()
+}
+
+// sendBeside sends the rest of Outgoing.Raw.
+func (c *clientConn) sendBeside(out *Outgoing, rest []byte) {
+	s := &sending{over: make(chan struct{})}
+	s.state.Store(ending)
+	c.sending = s
+	go func() {
+		defer close(s.over)
+		_, err := c.nc.Write(rest)
+		c.asked()
+		if err != nil {
+			s.state.Store(wasBroken)
+			return
+		}
+		s.state.Store(wasSent)
 	}()
 }
 
@@ -108,7 +125,7 @@ func (s *sending) copyBody(w io.Writer, out *Outgoing) (rerr, werr error) {
 func endChunks(w io.Writer, b []byte, out *Outgoing) error {
 	b = append(b, "0\r\n"...)
 	if out.Trailer != nil {
-		b = appendFields(b, lateFields(slices.Clone(out.Trailer())))
+		b = appendFields(b, LateFields(slices.Clone(out.Trailer())))
 	}
 	_, err := w.Write(append(b, "\r\n"...))
 	return err

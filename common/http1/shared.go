@@ -1,6 +1,8 @@
 package http1
 
 import (
+	"errors"
+	"net"
 	"strings"
 )
 
@@ -20,21 +22,57 @@ func IsTarget(s string) bool {
 // IsHost reports whether s has only the octets of a host and a port.
 func IsHost(s string) bool { return all(&isHostish, s) }
 
+// Plain is an error without the addresses that net adds, which change with every
+// connection.
+func Plain(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) && op.Err != nil {
+		return op.Err
+	}
+	return err
+}
+
 // HopByHop reports whether a field ends with its connection, framing included.
 func HopByHop(name string) bool {
 	return hopByHop(name) || Same(name, "transfer-encoding") || Same(name, "http2-settings")
 }
 
-// EndToEnd removes, in place, the fields that end with their connection, and those
-// that Connection names.
-func EndToEnd(h Header) Header { return endToEnd(h) }
+// hopByHop are fields that end with this connection.
+func hopByHop(name string) bool {
+	switch len(name) {
+	case 2:
+		return Same(name, "te")
+	case 7:
+		return Same(name, "upgrade") || Same(name, "trailer")
+	case 10:
+		return Same(name, "connection") || Same(name, "keep-alive")
+	case 16:
+		return Same(name, "proxy-connection")
+	case 18:
+		return Same(name, "proxy-authenticate")
+	}
+	return false
+}
 
-// LateFields removes, in place, what has no place in a trailer.
-func LateFields(trailer Header) Header { return lateFields(trailer) }
-
-// Fit refuses a request that cannot be said in HTTP without being read as another.
-func Fit(out *Outgoing) error { return fit(out) }
-
-// Plain is an error without the addresses that net adds, which change with every
-// connection.
-func Plain(err error) error { return plain(err) }
+// EndToEnd removes, in place, the fields that end with their connection, and those that Connection names.
+func EndToEnd(h Header) Header {
+	var room [4]string
+	named := room[:0]
+	for member := range h.Tokens("Connection") {
+		named = append(named, member)
+	}
+	kept := h[:0]
+next:
+	for _, f := range h {
+		if hopByHop(f.Name) {
+			continue
+		}
+		for _, n := range named {
+			if Same(f.Name, n) {
+				continue next
+			}
+		}
+		kept = append(kept, f)
+	}
+	return kept
+}

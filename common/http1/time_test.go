@@ -423,7 +423,7 @@ func TestPool_closesWhatWasUnusedForTooLong(t *testing.T) {
 		put := func(endpoint string) {
 			near, far := net.Pipe()
 			fars = append(fars, far)
-			p.put(newUpstream(endpoint, near))
+			p.put(newClientConn(nil, endpoint, near, newSocket(near), time.Now()))
 		}
 		closed := func(i int) bool {
 			_ = fars[i].SetReadDeadline(time.Now())

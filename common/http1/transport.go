@@ -3,35 +3,41 @@ package http1
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
-	"strconv"
 	"time"
 )
 
-// TransportConfig says how targets are connected to. Zero values stand for the
+// TransportConfig says how servers are connected to. Zero values stand for the
 // defaults that are named.
 type TransportConfig struct {
 	Dial           func(ctx context.Context, network, address string) (net.Conn, error) // of net.Dialer
-	TLS            *tls.Config                                                          // nil: plain
-	Roots          func() *x509.CertPool                                                // authorities for the next connection; nil: those of TLS
+	TLS            func() *tls.Config                                                   // for the next connection; nil: plain
 	ConnectTimeout time.Duration                                                        // TLS included; 5 s
 	ResponseHeader time.Duration                                                        // from the end of the request to the head of the answer; 0: what ctx leaves
 	Idle           time.Duration                                                        // of an unused connection; 90 s
 	MaxIdle        int                                                                  // unused connections kept, in all; 256
+	MaxAge         time.Duration                                                        // of a connection that is used again; 0: any
 	MaxHead        int                                                                  // bytes of an answer's head; 64 KiB
 	HeadSetting    string                                                               // what sets MaxHead, for an error
 	BodyIdle       time.Duration                                                        // a body of which nothing moves; 5 min
+	// RefuseUnasked refuses an answer that began before its request: one that is
+	// there when a new connection is first used, and, on Linux, one on a connection
+	// that served before which begins while the server's system has not taken all of
+	// the request. It is for callers to whom a wrong answer is worse than none.
+	RefuseUnasked bool
 }
 
-// Transport makes attempts over HTTP/1.1: see Transport.
+// Transport makes attempts at requests, each on a connection of its pool. It never
+// sends a request twice, whatever happens to a connection: how often a request is
+// made is for the caller to decide. It is safe for concurrent use.
 type Transport struct {
-	cfg  TransportConfig
-	pool pool
+	cfg       TransportConfig
+	pool      pool
+	deadlines deadlines
 }
 
 // NewTransport fills in the defaults.
@@ -57,32 +63,45 @@ func NewTransport(cfg TransportConfig) *Transport {
 		cfg.HeadSetting = "is read"
 	}
 	t := &Transport{cfg: cfg}
-	t.pool.idleTimeout, t.pool.most = cfg.Idle, cfg.MaxIdle
+	t.pool.idleTimeout, t.pool.most, t.pool.maxAge = cfg.Idle, cfg.MaxIdle, cfg.MaxAge
 	return t
 }
 
 // Close closes unused connections; those in use are closed when they come back.
-func (t *Transport) Close() { t.pool.close() }
+func (t *Transport) Close() {
+	t.pool.close()
+	t.deadlines.stop()
+}
 
-// RoundTrip makes one attempt.
+// RoundTrip makes one attempt at endpoint, a host and a port. It returns when the head
+// of the answer is there, or with an error of type *Error. ctx covers the attempt, the
+// body of the answer included. interim gets 1xx answers on the way; nil drops them.
 func (t *Transport) RoundTrip(ctx context.Context, endpoint string, out *Outgoing, interim func(int, Header)) (*Answer, error) {
-	if err := fit(out); err != nil {
-		closeBody(out)
-		return nil, &Error{Reason: ReasonUnfit, Err: err}
+	if out.Raw == nil {
+		if err := Fit(out); err != nil {
+			unsent(out)
+			return nil, &Error{Reason: ReasonUnfit, Err: err}
+		}
 	}
 	for {
-		c := t.pool.take(endpoint)
+		var c *clientConn
+		if !out.NewConnection {
+			c = t.pool.take(endpoint)
+		}
 		used := c != nil
 		if !used {
 			var err error
-			if c, err = t.connect(ctx, endpoint); err != nil {
-				closeBody(out)
-				return nil, &Error{Reason: t.why(ctx, err, ReasonConnect), Err: fmt.Errorf("connect to %s: %w", endpoint, plain(err))}
+			if c, err = t.connect(ctx, endpoint, out.Deadline); err != nil {
+				unsent(out)
+				return nil, &Error{Reason: t.why(ctx, err, ReasonConnect), Err: fmt.Errorf("connect to %s: %w", endpoint, Plain(err))}
 			}
 		}
-		c.t, c.ctx = t, ctx
+		c.ctx, c.used = ctx, used
 		c.aborts.On(ctx)
-		a, err := c.exchange(out, used, interim)
+		if !out.Deadline.IsZero() {
+			t.deadlines.add(c, out.Deadline)
+		}
+		a, err := c.roundTrip(out, interim)
 		if err == nil {
 			return a, nil
 		}
@@ -99,82 +118,56 @@ func closeBody(out *Outgoing) {
 	}
 }
 
+// unsent says that nothing of a request will be read.
+func unsent(out *Outgoing) {
+	closeBody(out)
+	if out.Sent != nil {
+		out.Sent()
+	}
+}
+
 // connect dials, and shakes hands where TLS is asked for.
-func (t *Transport) connect(ctx context.Context, endpoint string) (*upstream, error) {
-	ctx, cancel := context.WithTimeout(ctx, t.cfg.ConnectTimeout)
+func (t *Transport) connect(ctx context.Context, endpoint string, deadline time.Time) (*clientConn, error) {
+	begin := time.Now()
+	limit := begin.Add(t.cfg.ConnectTimeout)
+	if !deadline.IsZero() && deadline.Before(limit) {
+		limit = deadline
+	}
+	ctx, cancel := context.WithDeadline(ctx, limit)
 	defer cancel()
 	nc, err := t.cfg.Dial(ctx, "tcp", endpoint)
 	if err != nil {
 		return nil, err
 	}
+	if err := nc.SetDeadline(time.Time{}); err != nil {
+		_ = nc.Close() // no attempt on it could be ended
+		return nil, err
+	}
+	s := newSocket(nc)
 	if t.cfg.TLS != nil {
-		nc = &underTLS{Conn: nc}
-		secure := tls.Client(nc, Trusting(t.cfg.TLS, t.cfg.Roots))
+		secure := tls.Client(s, t.cfg.TLS())
 		if err := secure.HandshakeContext(ctx); err != nil {
 			_ = nc.Close() // the handshake says what is wrong
 			return nil, handshakeFailed(ctx, err)
 		}
-		return newUpstream(endpoint, secure), nil
+		s.plain, nc = false, secure
 	}
-	return newUpstream(endpoint, nc), nil
-}
-
-// Trusting is c with the authorities of now.
-func Trusting(c *tls.Config, roots func() *x509.CertPool) *tls.Config {
-	if roots == nil {
-		return c
-	}
-	c = c.Clone()
-	c.RootCAs = roots()
-	return c
+	return newClientConn(t, endpoint, nc, s, begin), nil
 }
 
 // handshakeFailed says in words what crypto/tls says in none.
 func handshakeFailed(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(err, io.EOF):
-		return fmt.Errorf("the target closed the connection in the TLS handshake: %w", err)
+		return fmt.Errorf("the server closed the connection in the TLS handshake: %w", err)
 	case ctx.Err() != nil:
 		return fmt.Errorf("the TLS handshake did not end in time: %w", err)
 	}
 	return err
 }
 
-// fit refuses a request that a line of HTTP/1.1 cannot hold: from HTTP/2 or from
-// a credential may come what would end the line, and begin another request.
-func fit(out *Outgoing) error {
-	switch {
-	case out.Method == "CONNECT" || out.Method == "" || !all(&isToken, out.Method):
-		return errMethod
-	case out.Path == "" || out.Path[0] != '/' || !all(&isTarget, out.Path) || !all(&isQuery, out.Query):
-		return errTarget
-	case !all(&isHostish, out.Host):
-		return errHost
-	case !all(&isToken, out.Upgrade):
-		return errValue
-	}
-	for i := range out.Header {
-		if err := fitField(&out.Header[i]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func fitField(f *Field) error {
-	switch {
-	case f.Name == "" || !all(&isToken, f.Name):
-		return errName
-	case !all(&isValue, f.Value):
-		return errValue
-	case known(f.Name) != other:
-		return errFraming
-	}
-	return nil
-}
-
-// why finds the reason of a failure: the application's leaving, a limit of ours,
-// or what else it would be.
+// why finds the reason of a failure: the caller's leaving, a limit of ours, or what
+// else it would be.
 func (t *Transport) why(ctx context.Context, err error, otherwise Reason) Reason {
 	switch {
 	case errors.Is(context.Cause(ctx), context.Canceled):
@@ -187,80 +180,4 @@ func (t *Transport) why(ctx context.Context, err error, otherwise Reason) Reason
 		return ReasonTimeout
 	}
 	return otherwise
-}
-
-// plain is an error without what a net.OpError adds of addresses that change
-// with every connection.
-func plain(err error) error {
-	var op *net.OpError
-	if errors.As(err, &op) && op.Err != nil {
-		return op.Err
-	}
-	return err
-}
-
-// appendRequest appends the head of a request.
-func appendRequest(b []byte, out *Outgoing) []byte {
-	b = append(append(append(b, out.Method...), ' '), out.Path...)
-	if out.Query != "" || out.ForceQuery {
-		b = append(append(b, '?'), out.Query...)
-	}
-	b = append(append(append(b, " HTTP/1.1\r\nHost: "...), out.Host...), "\r\n"...)
-	b = appendFields(b, out.Header)
-	switch {
-	case out.Upgrade != "":
-		return append(append(append(b, "Connection: Upgrade\r\nUpgrade: "...), out.Upgrade...), "\r\n\r\n"...)
-	case out.Length > 0, out.Length == 0 && mayHaveBody(out.Method):
-		b = append(strconv.AppendInt(append(b, "Content-Length: "...), out.Length, 10), "\r\n"...)
-	case out.Length < 0:
-		b = append(b, "Transfer-Encoding: chunked\r\n"...)
-	}
-	if out.Header.Has("TE") {
-		b = append(b, "Connection: TE\r\n"...) // RFC 9110, section 10.1.4
-	}
-	return append(b, "\r\n"...)
-}
-
-// mayHaveBody says of which methods a server expects to be told that there is
-// no body (RFC 9110, section 8.6).
-func mayHaveBody(method string) bool { return method == "POST" || method == "PUT" || method == "PATCH" }
-
-// hopByHop are fields that end with this connection.
-func hopByHop(name string) bool {
-	switch len(name) {
-	case 2:
-		return Same(name, "te")
-	case 7:
-		return Same(name, "upgrade") || Same(name, "trailer")
-	case 10:
-		return Same(name, "connection") || Same(name, "keep-alive")
-	case 16:
-		return Same(name, "proxy-connection")
-	case 18:
-		return Same(name, "proxy-authenticate")
-	}
-	return false
-}
-
-// endToEnd removes hop-by-hop fields, and those that Connection names.
-func endToEnd(h Header) Header {
-	var room [4]string
-	named := room[:0]
-	for member := range h.Tokens("Connection") {
-		named = append(named, member)
-	}
-	kept := h[:0]
-next:
-	for _, f := range h {
-		if hopByHop(f.Name) {
-			continue
-		}
-		for _, n := range named {
-			if Same(f.Name, n) {
-				continue next
-			}
-		}
-		kept = append(kept, f)
-	}
-	return kept
 }

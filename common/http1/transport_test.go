@@ -258,11 +258,12 @@ func TestTransport_noticesConnectionsThatWentStale(t *testing.T) {
 			tr.pool.mu.Lock()
 			c := tr.pool.idle[g.addr][0]
 			tr.pool.mu.Unlock()
-			if !c.turn.alive() {
+			c.ctx = t.Context()
+			if !alive(c) {
 				t.Error("an open connection is taken for dead")
 			}
 			close(stale)
-			eventually(t, "the connection is stale", func() bool { return !c.turn.alive() })
+			eventually(t, "the connection is stale", func() bool { return !alive(c) })
 			a, err = tr.RoundTrip(t.Context(), g.addr, row.out(), nil)
 			read(t, a, err)
 			if g.accepted.Load() != 2 || g.requests.Load() != 2 {
@@ -272,17 +273,21 @@ func TestTransport_noticesConnectionsThatWentStale(t *testing.T) {
 	}
 }
 
+// alive reports whether an unused connection is open and silent.
+func alive(c *clientConn) bool { return c.look() == nil }
+
 func TestAlive_knowsConnectionsThatAreClosed(t *testing.T) {
 	c, err := net.Dial("tcp", newTarget(t, func(p *peer) { p.request() }).addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	u := newUpstream("", c)
-	if !u.turn.alive() {
+	u := newClientConn(NewTransport(TransportConfig{}), "", c, newSocket(c), time.Now())
+	u.ctx = t.Context()
+	if !alive(u) {
 		t.Error("an open one is dead")
 	}
 	_ = c.Close()
-	if u.turn.alive() {
+	if alive(u) {
 		t.Error("a closed one is alive")
 	}
 }
@@ -291,10 +296,11 @@ func TestAlive_knowsConnectionsThatAreClosed(t *testing.T) {
 func TestTransport_refusesAnswersThatCouldBeReadInTwoWays(t *testing.T) {
 	for _, row := range []struct{ name, answer string }{
 		{"garbage", "220 smtp.example.org ESMTP\r\n\r\n"},
-		{"two lengths", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nhi"},
+		{"two lengths", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nhi!"},
 		{"a length and chunks", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"},
+		{"another coding", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"},
 		{"chunks in HTTP/1.0", "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"},
-		{"a bare line feed", "HTTP/1.1 200 OK\nContent-Length: 2\r\n\r\nhi"},
+		{"a bare carriage return", "HTTP/1.1 200 OK\rContent-Length: 2\r\n\r\nhi"},
 		{"a head that is too large", "HTTP/1.1 200 OK\r\nA: " + strings.Repeat("a", 70<<10) + "\r\n\r\n"},
 		{"101 that nobody asked for", "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"},
 		{"interim answers without an end", strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", maxInterim+1)},
@@ -315,6 +321,10 @@ func TestTransport_refusesAnswersThatCouldBeReadInTwoWays(t *testing.T) {
 			if n, _ := kept(&tr.pool); n != 0 {
 				t.Error("the connection is kept")
 			}
+			want := map[string]int{"a length and chunks": 200, "another coding": 200, "chunks in HTTP/1.0": 200, "101 that nobody asked for": 101}
+			if failed, _ := errors.AsType[*Error](err); failed.Status != want[row.name] {
+				t.Errorf("the status is said to be %d", failed.Status)
+			}
 		})
 	}
 	t.Run("101 to another protocol", func(t *testing.T) {
@@ -331,6 +341,32 @@ func TestTransport_refusesAnswersThatCouldBeReadInTwoWays(t *testing.T) {
 	})
 }
 
+// L7: what other readers may read in another way is taken as the RFC says, and nothing
+// more is read from the connection.
+func TestTransport_readsNothingMoreBehindAnAnswerThatOthersMayReadDifferently(t *testing.T) {
+	for _, row := range []struct{ name, answer, header string }{
+		{"bare line feeds (2.2)", "HTTP/1.1 200 OK\nX-A: 1\nContent-Length: 2\n\nhi", "[{X-A 1}]"},
+		{"one bare line feed (2.2)", "HTTP/1.1 200 OK\r\nX-A: 1\nContent-Length: 2\r\n\r\nhi", "[{X-A 1}]"},
+		{"a folded line (5.2)", "HTTP/1.1 200 OK\r\nX-A: 1 \r\n \t2\r\n  3\r\nContent-Length: 2\r\n\r\nhi", "[{X-A 1 2 3}]"},
+		{"a folded line of no text (5.2)", "HTTP/1.1 200 OK\r\nX-A: 1\r\n \r\nContent-Length: 2\r\n\r\nhi", "[{X-A 1}]"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			g := newTarget(t, func(p *peer) {
+				p.request()
+				p.say(row.answer)
+				p.request()
+			})
+			tr := transport(t, TransportConfig{})
+			for range 2 {
+				a, err := tr.RoundTrip(t.Context(), g.addr, get("/"), nil)
+				if body := read(t, a, err); body != "hi" || fmt.Sprint(a.Header) != row.header || !a.Closes || a.Reused {
+					t.Errorf("got %q, %v, closes %v, reused %v", body, a.Header, a.Closes, a.Reused)
+				}
+			}
+		})
+	}
+}
+
 // UL9: answers that servers send, and that RFC 9112 has a reader take, cut their
 // connection and counted against the target's circuit.
 func TestTransport_takesAnswersThatAreMerelyOdd(t *testing.T) {
@@ -338,6 +374,7 @@ func TestTransport_takesAnswersThatAreMerelyOdd(t *testing.T) {
 	for _, row := range []struct{ name, answer, header, body, trailer string }{
 		{"space before a colon (5.1)", "HTTP/1.1 200 OK\r\nContent-Length : 2\r\nX-A\t : 1\r\n\r\nhi", "[{X-A 1}]", "hi", "[]"},
 		{"space before the colon of Transfer-Encoding (5.1)", "HTTP/1.1 200 OK\r\nTransfer-Encoding : chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", "[]", "hi", "[]"},
+		{"the same length twice (6.3)", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nhi", "[]", "hi", "[]"},
 		{"an extension of a chunk (7.1.1)", chunked + "\r\n2;a=\"b;c\" ;d\r\nhi\r\n0;e=f\r\n\r\n", "[]", "hi", "[]"},
 		{"a size with space behind it (7.1.1)", chunked + "\r\n2      \r\nhi\r\n0 \t\r\n\r\n", "[]", "hi", "[]"},
 		{"a size with zeros before it (7.1)", chunked + "\r\n00000000000000000000000000000002\r\nhi\r\n00000000\r\n\r\n", "[]", "hi", "[]"},
@@ -440,7 +477,9 @@ func TestTransport_speaksTLS(t *testing.T) {
 	addr := strings.TrimPrefix(s.URL, "https://")
 	dials := 0
 	tr := transport(t, TransportConfig{
-		TLS: &tls.Config{RootCAs: roots, ServerName: "example.com", MinVersion: tls.VersionTLS12},
+		TLS: func() *tls.Config {
+			return &tls.Config{RootCAs: roots, ServerName: "example.com", MinVersion: tls.VersionTLS12}
+		},
 		Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			dials++
 			return new(net.Dialer).DialContext(ctx, network, addr)
@@ -457,7 +496,7 @@ func TestTransport_speaksTLS(t *testing.T) {
 		t.Errorf("%d connections are kept, of %d", n, dials)
 	}
 	t.Run("of nobody we know", func(t *testing.T) {
-		tr := transport(t, TransportConfig{TLS: &tls.Config{ServerName: "example.com", MinVersion: tls.VersionTLS12}})
+		tr := transport(t, TransportConfig{TLS: func() *tls.Config { return &tls.Config{ServerName: "example.com", MinVersion: tls.VersionTLS12} }})
 		_, err := tr.RoundTrip(t.Context(), addr, get("/"), nil)
 		if r, sent := reason(t, err); r != ReasonConnect || sent || !strings.Contains(err.Error(), "certificate") {
 			t.Errorf("got %v", err)

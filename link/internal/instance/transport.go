@@ -2,6 +2,7 @@ package instance
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 
@@ -22,13 +23,17 @@ func newTransport(s *spec.Target, dial tunnel.Dial) (call.Transport, error) {
 		if err != nil {
 			return nil, err
 		}
-		tls := next()
-		if tls.ServerName == "" {
-			tls.ServerName, _ = s.Address()
+		base := next()
+		if base.ServerName == "" {
+			base.ServerName, _ = s.Address()
 		}
-		one.TLS, two.TLS = tls, tls.Clone()
-		one.Roots = func() *x509.CertPool { return next().RootCAs }
-		two.Roots = one.Roots
+		two.TLS = base.Clone()
+		two.Roots = func() *x509.CertPool { return next().RootCAs }
+		one.TLS = func() *tls.Config {
+			c := base.Clone()
+			c.RootCAs = two.Roots()
+			return c
+		}
 	}
 	switch {
 	case s.HTTP2():
