@@ -107,7 +107,7 @@ func (b *answerBody) Read(p []byte) (int, error) {
 	if err == nil || errors.Is(err, io.EOF) {
 		return n, err
 	}
-	var f fault
+	var f Fault
 	switch {
 	case c.sending.failed():
 		return n, c.failed(ReasonBody, c.sending.err)

@@ -8,7 +8,7 @@ import (
 )
 
 // errChunk is a chunked body that breaks the rules.
-const errChunk = fault("the chunked body is malformed")
+const errChunk = Fault("the chunked body is malformed")
 
 // maxTrailer bounds a trailer, maxChunkLine the line that begins a chunk, and
 // maxChunkSize the digits of its size, of which most must be zeros.

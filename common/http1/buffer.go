@@ -13,7 +13,7 @@ type buffer struct {
 	r, w int // data[r:w] is unused
 }
 
-const errHeadTooLarge = fault("the head is too large")
+const errHeadTooLarge = Fault("the head is too large")
 
 func (b *buffer) unused() int { return b.w - b.r }
 

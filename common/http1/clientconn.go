@@ -220,7 +220,7 @@ func (c *clientConn) parse(text string) (*answerHead, error) {
 }
 
 func (c *clientConn) headFailed(err error) *Error {
-	var f fault
+	var f Fault
 	switch {
 	case c.sending.failed():
 		// The body could not be read. It is not the server that broke the call.

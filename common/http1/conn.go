@@ -405,7 +405,7 @@ func (c *conn) discard() bool {
 }
 
 // ErrExpect refuses an expectation that nobody here can meet.
-const ErrExpect = fault("Expect is not 100-continue, the only expectation that is known here")
+const ErrExpect = Fault("Expect is not 100-continue, the only expectation that is known here")
 
 var errCut = errors.New("the rest of the body is not wanted")
 

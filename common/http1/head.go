@@ -5,29 +5,29 @@ import (
 	"strings"
 )
 
-// fault is a message that breaks the rules, unlike a connection that breaks.
+// Fault is a message that breaks the rules, unlike a connection that breaks.
 // Its text goes to whoever sent it, and quotes nothing.
-type fault string
+type Fault string
 
-func (f fault) Error() string { return string(f) }
+func (f Fault) Error() string { return string(f) }
 
 // Faults of heads.
 const (
-	errLine      = fault("the first line is not that of an HTTP/1.1 message")
-	errVersion   = fault("the version is not HTTP/1.1 or HTTP/1.0")
-	errMethod    = fault("the method is not a token")
-	errTarget    = fault("the request target is not a path: only /path?query is served here")
-	errBare      = fault("a line ends in something else than a carriage return and a line feed")
-	errFold      = fault("a header line begins with space: folded lines are not allowed")
-	errName      = fault("the name of a header field is not a token")
-	errValue     = fault("the value of a header field has a control character")
-	errFields    = fault("there are more than 256 header fields")
-	errStatus    = fault("the status is not a number of three digits")
-	errLength    = fault("Content-Length is not one decimal number")
-	errTwoFrames = fault("the message has both Content-Length and Transfer-Encoding")
-	errCoding    = fault("Transfer-Encoding is not chunked, once")
-	errFraming   = fault("Host, Connection, Content-Length and Transfer-Encoding are the transport's own")
-	errHost      = fault("Host is missing, is there twice, or is no host")
+	errLine      = Fault("the first line is not that of an HTTP/1.1 message")
+	errVersion   = Fault("the version is not HTTP/1.1 or HTTP/1.0")
+	errMethod    = Fault("the method is not a token")
+	errTarget    = Fault("the request target is not a path: only /path?query is served here")
+	errBare      = Fault("a line ends in something else than a carriage return and a line feed")
+	errFold      = Fault("a header line begins with space: folded lines are not allowed")
+	errName      = Fault("the name of a header field is not a token")
+	errValue     = Fault("the value of a header field has a control character")
+	errFields    = Fault("there are more than 256 header fields")
+	errStatus    = Fault("the status is not a number of three digits")
+	errLength    = Fault("Content-Length is not one decimal number")
+	errTwoFrames = Fault("the message has both Content-Length and Transfer-Encoding")
+	errCoding    = Fault("Transfer-Encoding is not chunked, once")
+	errFraming   = Fault("Host, Connection, Content-Length and Transfer-Encoding are the transport's own")
+	errHost      = Fault("Host is missing, is there twice, or is no host")
 )
 
 // maxFields bounds the fields of a head or a trailer.

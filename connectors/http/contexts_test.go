@@ -37,11 +37,11 @@ func TestSink_aContextThatEndsCutsOffItsOwnCallsAlone(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if n := groups(s); n != 1 {
-		t.Errorf("%d groups are kept, for 1 context that goes on", n)
+	if n := contextsOf(s); n != 1 {
+		t.Errorf("%d contexts are kept, for 1 context that goes on", n)
 	}
 	stop()
-	eventually(t, "the last group is let go", func() bool { return groups(s) == 0 })
+	eventually(t, "the last context is let go", func() bool { return contextsOf(s) == 0 })
 	for range 2 * 5 { // those that were cut off are not used again
 		if err := s.Send(t.Context(), order("3")); err != nil {
 			t.Error(err)
@@ -59,8 +59,8 @@ func TestSink_contextsOfOneCallDoNotPileUp(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n := groups(s); n != 0 {
-		t.Errorf("%d groups are kept", n)
+	if n := contextsOf(s); n != 0 {
+		t.Errorf("%d contexts are kept", n)
 	}
 	again, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -71,55 +71,18 @@ func TestSink_contextsOfOneCallDoNotPileUp(t *testing.T) {
 			}
 		}
 	}
-	if n := groups(s); n != 2 {
-		t.Errorf("%d groups are kept for 2 contexts that are used again and again", n)
+	if n := contextsOf(s); n != 2 {
+		t.Errorf("%d contexts are kept for 2 contexts that are used again and again", n)
 	}
-	if err := s.Send(context.Background(), order("1")); err != nil || groups(s) != 2 {
-		t.Errorf("a context that never ends: %v, %d groups", err, groups(s))
+	if err := s.Send(context.Background(), order("1")); err != nil || contextsOf(s) != 3 {
+		t.Errorf("a context that never ends is kept too: %v, %d contexts", err, contextsOf(s))
 	}
 }
 
-func groups(s *Sink) int {
-	s.pool.mu.Lock()
-	defer s.pool.mu.Unlock()
-	return len(s.pool.groups)
-}
-
-// A deadline that was kept from an earlier call ends no call before its time.
-func TestSink_aDeadlineThatWasKeptIsMovedWhenItComes(t *testing.T) {
-	past := time.Unix(1, 0)
-	var used *conn
-	p := newPeer(t, func(n int64, c net.Conn, r *nethttp.Request) bool {
-		if n == 3 {
-			_ = used.SetReadDeadline(past) // while the client waits for the answer
-		}
-		return says(okAnswer)(n, c, r)
-	})
-	cfg := sinkConfig(p.url)
-	cfg.Timeout = time.Hour
-	s := newSink(t, cfg)
-	send := func() {
-		t.Helper()
-		if err := s.Send(t.Context(), order("1")); err != nil {
-			t.Fatal(err)
-		}
-	}
-	send()
-	used = s.pool.idle[0]
-	first := used.set
-	_ = used.Conn.SetDeadline(past) // over when the next request is written
-	used.set = first.Add(-time.Minute)
-	send()
-	if used.set.Equal(first.Add(-time.Minute)) {
-		t.Error("the deadline that was over when the second request was written is still there")
-	}
-	used.set = first.Add(-time.Minute)
-	send()
-	kept := used.set
-	send()
-	if used.set != kept || p.conns.Load() != 1 {
-		t.Errorf("the deadline was moved by %v, on %d connections", used.set.Sub(kept), p.conns.Load())
-	}
+func contextsOf(s *Sink) int {
+	s.contexts.mu.Lock()
+	defer s.contexts.mu.Unlock()
+	return len(s.contexts.shared)
 }
 
 // A server that closes its own direction alone while a connection is idle, and

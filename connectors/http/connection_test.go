@@ -3,10 +3,10 @@ package http
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	nethttp "net/http"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -36,7 +36,10 @@ func TestSink_closesIdleConnections(t *testing.T) {
 		p := &pipes{}
 		cfg := sinkConfig("http://x")
 		cfg.IdleTimeout = 10 * time.Second
-		s := newSink(t, cfg, SinkOptions{Dial: p.dial})
+		s := newSink(t, cfg, SinkOptions{Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+			time.Sleep(time.Millisecond) // of the bubble: two calls at once dial twice
+			return p.dial(ctx, network, address)
+		}})
 		send := func() {
 			if err := s.Send(t.Context(), order("1")); err != nil {
 				t.Error(err)
@@ -49,13 +52,10 @@ func TestSink_closesIdleConnections(t *testing.T) {
 				t.Errorf("%s: %d dialled, %d closed; want %d and %d", when, p.dialled.Load(), p.closed.Load(), dialled, closed)
 			}
 		}
-		a, errA := s.pool.acquire(t.Context(), time.Now(), time.Now().Add(time.Second))
-		b, errB := s.pool.acquire(t.Context(), time.Now(), time.Now().Add(time.Second))
-		if errA != nil || errB != nil {
-			t.Fatal(errA, errB)
-		}
-		s.pool.release(a)
-		s.pool.release(b)
+		var both sync.WaitGroup
+		both.Go(send)
+		both.Go(send)
+		both.Wait()
 		time.Sleep(6 * time.Second)
 		send()
 		state("one was used after 6 s", 2, 0)
@@ -87,18 +87,19 @@ func TestSink_replacesAnOldConnection(t *testing.T) {
 	})
 }
 
-func TestPool_dialsNothingOnceClosed(t *testing.T) {
+func TestSink_sendsNothingOnceClosed(t *testing.T) {
 	p := &pipes{}
 	var s *Sink
 	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
-		s.pool.close() // while it dials
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		_ = s.Close(ended) // while it dials: it does not wait for the call
 		return p.dial(ctx, network, address)
 	}
 	s = newSink(t, sinkConfig("http://x"), SinkOptions{Dial: dial})
 	if err := s.Send(t.Context(), order("1")); !errors.Is(err, connector.ErrClosed) {
 		t.Errorf("error is %v", err)
 	}
-	s.pool.sweep() // a timer that fires late does nothing
 	eventually(t, "the connection is closed", func() bool { return p.closed.Load() == 1 })
 }
 
@@ -139,12 +140,5 @@ func TestSink_doesNotUseAConnectionItCannotBound(t *testing.T) {
 		if dialled != 2 {
 			t.Errorf("dialled %d times", dialled)
 		}
-	}
-}
-
-func TestAnswerError_passesOnWhatTheNetworkSays(t *testing.T) {
-	broken := &net.OpError{Op: "read", Net: "tcp", Err: errors.New("broken")}
-	if err := answerError(fmt.Errorf("wrapped: %w", broken)); !errors.Is(err, broken) {
-		t.Errorf("error is %v", err)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -19,26 +18,41 @@ import (
 type canned struct {
 	net.Conn
 	io.Reader
+	closed bool
 }
 
-func (c canned) Read(b []byte) (int, error)    { return c.Reader.Read(b) }
-func (canned) SetDeadline(time.Time) error     { return nil }
-func (canned) SetReadDeadline(time.Time) error { return nil }
+func (c *canned) Read(b []byte) (int, error)      { return c.Reader.Read(b) }
+func (c *canned) Write(b []byte) (int, error)     { return len(b), nil }
+func (c *canned) Close() error                    { c.closed = true; return nil }
+func (*canned) SetDeadline(time.Time) error       { return nil }
+func (*canned) SetReadDeadline(t time.Time) error { return nil }
 
-// read reads an answer that arrives in pieces of this size; 0: in one.
-func read(bytes []byte, piece, limit int) (*conn, error) {
-	var r io.Reader = strings.NewReader(string(bytes))
+// read reads an answer that arrives in pieces of this size; 0: in one. spent says that
+// no other answer is read from its connection.
+func read(t *testing.T, bytes []byte, piece, limit int) (x *exchange, spent bool, err error) {
+	t.Helper()
+	c := &canned{Reader: strings.NewReader(string(bytes))}
 	switch piece {
 	case 1:
-		r = iotest.OneByteReader(r)
+		c.Reader = iotest.OneByteReader(c.Reader)
 	case 2:
-		r = iotest.HalfReader(r)
+		c.Reader = iotest.HalfReader(c.Reader)
 	}
-	c := newConn(canned{Reader: r}, time.Now())
-	return c, c.receive(context.Background(), nil, limit)
+	s, err := NewSink(sinkConfig("http://x"), SinkOptions{Dial: func(context.Context, string, string) (net.Conn, error) { return c, nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	x = s.exchanges.Get().(*exchange)
+	x.out.Raw = []byte("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+	_, err = s.roundTrip(t.Context(), x, limit)
+	spent = c.closed
+	if cerr := s.Close(t.Context()); cerr != nil {
+		t.Error(cerr)
+	}
+	return x, spent, err
 }
 
-func TestConn_readsAnswers(t *testing.T) {
+func TestExchange_readsAnswers(t *testing.T) {
 	for _, row := range []struct {
 		name, answer string
 		status       int // 0: none
@@ -48,16 +62,16 @@ func TestConn_readsAnswers(t *testing.T) {
 		{"plain", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", 200, "ok", false},
 		{"no reason", "HTTP/1.1 204\r\n\r\n", 204, "", false},
 		{"names in any case", "HTTP/1.1 200 OK\r\ncOnTeNt-LeNgTh:2\r\n\r\nok", 200, "ok", false},
-		{"bare line feeds", "HTTP/1.1 200 OK\nContent-Length: 2\n\nok", 200, "ok", false},
+		{"bare line feeds", "HTTP/1.1 200 OK\nContent-Length: 2\n\nok", 200, "ok", true},
 		{"chunked", "HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n1\r\no\r\n1;x=y\r\nk\r\n0\r\n\r\n", 200, "ok", false},
 		{"the same length twice", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok", 200, "ok", false},
 		{"to the end", "HTTP/1.1 200 OK\r\n\r\nok", 200, "ok", true},
-		{"length and chunked", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", 200, "ok", true},
-		{"chunked and length", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 9\r\n\r\n2\r\nok\r\n0\r\n\r\n", 200, "ok", true},
-		{"another coding", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\nok", 200, "ok", true},
-		{"chunked twice", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", 200, "ok", true},
+		{"length and chunked", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", 200, "", true},
+		{"chunked and length", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 9\r\n\r\n2\r\nok\r\n0\r\n\r\n", 200, "", true},
+		{"another coding", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\nok", 200, "", true},
+		{"chunked twice", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", 200, "", true},
 		{"a folded line", "HTTP/1.1 200 OK\r\nX: 1\r\n Content-Length: 5\r\nContent-Length: 2\r\n\r\nok", 200, "ok", true},
-		{"a space before the colon", "HTTP/1.1 200 OK\r\nContent-Length : 2\r\n\r\nok", 200, "ok", true},
+		{"a space before the colon", "HTTP/1.1 200 OK\r\nContent-Length : 2\r\n\r\nok", 200, "ok", false},
 		{"short", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok", 200, "ok", true},
 		{"long", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nok", 200, "o", true},
 		{"over the limit", "HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n" + strings.Repeat("x", 40), 200, strings.Repeat("x", 32), true},
@@ -85,26 +99,19 @@ func TestConn_readsAnswers(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			for piece := range 3 {
-				c, err := read([]byte(row.answer), piece, 32)
+				x, spent, err := read(t, []byte(row.answer), piece, 32)
 				if (err == nil) != (row.status != 0) {
 					t.Fatalf("in pieces %d: error is %v", piece, err)
 				}
 				// Bytes to spare that have not arrived cannot be seen.
-				if c.spent != row.spent && (row.name != "long" || piece != 1) {
-					t.Errorf("in pieces %d: spent is %v", piece, c.spent)
+				if spent != row.spent && (row.name != "long" || piece != 1) {
+					t.Errorf("in pieces %d: spent is %v", piece, spent)
 				}
-				if err == nil && (c.answer.status != row.status || string(c.answer.body) != row.body) {
-					t.Errorf("in pieces %d: %d %q", piece, c.answer.status, c.answer.body)
+				if err == nil && (x.status != row.status || string(x.body) != row.body) {
+					t.Errorf("in pieces %d: %d %q", piece, x.status, x.body)
 				}
 			}
 		})
-	}
-}
-
-func TestConn_givesUpOnAReaderThatReturnsNothing(t *testing.T) {
-	c := newConn(canned{Reader: iotest.ErrReader(nil)}, time.Now())
-	if err := c.receive(t.Context(), nil, 32); !errors.Is(err, io.ErrNoProgress) {
-		t.Errorf("error is %v", err)
 	}
 }
 
@@ -116,15 +123,15 @@ func FuzzAnswer(f *testing.F) {
 	f.Add([]byte("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;x\r\nok\r\n0\r\nX-T: 1\r\n\r\n"))
 	f.Add([]byte("HTTP/1.1 503 Busy\nConnection: a, close\nContent-Type: text/plain\n\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		c, err := read(data, 0, 1<<10)
-		slow, slowErr := read(data, 1, 1<<10)
-		if fmt.Sprint(err) != fmt.Sprint(slowErr) || err == nil && (!bytes.Equal(c.answer.body, slow.answer.body) || slow.spent && !c.spent) {
+		x, spent, err := read(t, data, 0, 1<<10)
+		slow, slowSpent, slowErr := read(t, data, 1, 1<<10)
+		if fmt.Sprint(err) != fmt.Sprint(slowErr) || err == nil && (!bytes.Equal(x.body, slow.body) || slowSpent && !spent) {
 			t.Fatalf("in pieces it is another answer: %v, %v", err, slowErr)
 		}
-		if len(c.buf) > maxAnswerHeader || len(c.answer.body) > 1<<10 {
-			t.Fatalf("%d bytes of buffer, %d of body", len(c.buf), len(c.answer.body))
+		if len(x.body) > 1<<10 {
+			t.Fatalf("%d bytes of body", len(x.body))
 		}
-		if err != nil || c.spent {
+		if err != nil || spent {
 			return
 		}
 		br := bufio.NewReader(bytes.NewReader(data))
@@ -136,24 +143,8 @@ func FuzzAnswer(f *testing.F) {
 		}
 		body, err := io.ReadAll(resp.Body)
 		_ = resp.Body.Close()
-		if resp.StatusCode != c.answer.status || err == nil && (!bytes.Equal(body, c.answer.body) || br.Buffered() > 0) {
-			t.Fatalf("%d %q here, %d %q (%v) by net/http, %d left", c.answer.status, c.answer.body, resp.StatusCode, body, err, br.Buffered())
+		if resp.StatusCode != x.status || err == nil && (!bytes.Equal(body, x.body) || br.Buffered() > 0) {
+			t.Fatalf("%d %q here, %d %q (%v) by net/http, %d left", x.status, x.body, resp.StatusCode, body, err, br.Buffered())
 		}
 	})
-}
-
-// A server may refuse a request that it has not read; it cannot have taken it.
-func TestConn_anAnswerToHalfARequestRefusesAndNeverDelivers(t *testing.T) {
-	broken := errors.New("broken")
-	for answer, want := range map[string]error{
-		okAnswer:                              broken,
-		status("413 Payload Too Large", ""):   nil,
-		status("503 Service Unavailable", ""): nil,
-		"":                                    broken,
-	} {
-		c := newConn(canned{Reader: strings.NewReader(answer)}, time.Now())
-		if err := c.receive(t.Context(), broken, 32); !errors.Is(err, want) || !c.spent {
-			t.Errorf("%.20q: error is %v, spent %v", answer, err, c.spent)
-		}
-	}
 }
