@@ -62,7 +62,7 @@ func (c *clientConn) upgraded(out *Outgoing, head *answerHead) (*Answer, error) 
 		failed.Status = head.status
 		return nil, failed
 	}
-	if !c.aborts.Remove() || !c.t.deadlines.remove(c) {
+	if !c.aborts.Remove() {
 		return nil, c.failed(ReasonGone, c.ctx.Err())
 	}
 	_ = c.nc.SetDeadline(time.Time{}) // whoever takes it sets its own
@@ -124,13 +124,9 @@ func (b *answerBody) Close() error {
 		return nil
 	}
 	b.c, b.trailer = nil, c.body.trailer
-	if !c.body.over() || !c.keep || c.in.unused() > 0 || !c.sending.complete() || !c.aborts.Remove() || !c.t.deadlines.remove(c) {
+	if !c.body.over() || !c.keep || c.in.unused() > 0 || !c.sending.complete() || !c.aborts.Remove() {
 		c.drop()
 		return nil
-	}
-	if !c.until.IsZero() {
-		c.until = time.Time{}
-		_ = c.nc.SetReadDeadline(time.Time{}) // a failure shows in the next attempt
 	}
 	c.t.pool.put(c)
 	return nil

@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/lsm/fiso/common/callctx"
@@ -49,22 +48,18 @@ type clientConn struct {
 	// Of the attempt under way:
 	ctx     context.Context
 	aborts  callctx.Hook // on ctx
-	until   time.Time
-	used    bool       // the connection has served before
-	sent    bool       // a byte of the request may have been sent
-	partial bool       // the request was not sent whole, and will not be
-	heard   bool       // something of the answer came
-	keep    bool       // the connection may serve another attempt
-	sending *sending   // of a body that streams; nil: none does
-	rawSent func()     // of Outgoing; nil once called
-	mu      sync.Mutex // guards waiting, and the deadline while it is true
-	waiting bool       // for the head of the answer
-
-	// See deadlines.
-	due            time.Time
-	timed          atomic.Bool
-	expired        bool
-	earlier, later *clientConn
+	limit   time.Time    // of the attempt; zero: only ctx ends it
+	moved   bool         // a deadline stands
+	until   time.Time    // that of reads while a body is read
+	used    bool         // the connection has served before
+	sent    bool         // a byte of the request may have been sent
+	partial bool         // the request was not sent whole, and will not be
+	heard   bool         // something of the answer came
+	keep    bool         // the connection may serve another attempt
+	sending *sending     // of a body that streams; nil: none does
+	rawSent func()       // of Outgoing; nil once called
+	mu      sync.Mutex   // guards waiting, and the deadline while it is true
+	waiting bool         // for the head of the answer
 }
 
 func newClientConn(t *Transport, endpoint string, nc net.Conn, s *socket, born time.Time) *clientConn {
@@ -87,7 +82,6 @@ func (c *clientConn) abort() {
 // body it reads, whose owner waits for it (Outgoing).
 func (c *clientConn) drop() {
 	c.aborts.Remove()
-	c.t.deadlines.remove(c)
 	_ = c.nc.Close() // there is nothing more to lose
 }
 
@@ -126,11 +120,24 @@ func (c *clientConn) roundTrip(out *Outgoing, interim func(int, Header)) (*Answe
 	return c.answer(out, head)
 }
 
+// begin begins an attempt. The deadline is set before ctx can end it.
+func (c *clientConn) begin(ctx context.Context, limit time.Time) {
+	if c.moved || !limit.IsZero() {
+		_ = c.nc.SetDeadline(limit) // a failure shows in the write
+	}
+	c.limit, c.moved, c.until, c.ctx = limit, !limit.IsZero(), time.Time{}, ctx
+	c.aborts.On(ctx)
+}
+
 // deadline moves that of reads, unless the attempt was ended: then the one that ended
-// it stands.
+// it stands. Zero stands for that of the attempt.
 func (c *clientConn) deadline(at time.Time) error {
+	if at.IsZero() || !c.limit.IsZero() && c.limit.Before(at) {
+		at = c.limit
+	}
+	c.moved = true
 	err := c.nc.SetReadDeadline(at)
-	if c.ctx.Err() != nil || c.sending.failed() || c.t.deadlines.isExpired(c) {
+	if c.ctx.Err() != nil || c.sending.failed() {
 		c.abort()
 	}
 	return err

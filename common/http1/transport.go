@@ -35,9 +35,8 @@ type TransportConfig struct {
 // sends a request twice, whatever happens to a connection: how often a request is
 // made is for the caller to decide. It is safe for concurrent use.
 type Transport struct {
-	cfg       TransportConfig
-	pool      pool
-	deadlines deadlines
+	cfg  TransportConfig
+	pool pool
 }
 
 // NewTransport fills in the defaults.
@@ -68,10 +67,7 @@ func NewTransport(cfg TransportConfig) *Transport {
 }
 
 // Close closes unused connections; those in use are closed when they come back.
-func (t *Transport) Close() {
-	t.pool.close()
-	t.deadlines.stop()
-}
+func (t *Transport) Close() { t.pool.close() }
 
 // RoundTrip makes one attempt at endpoint, a host and a port. It returns when the head
 // of the answer is there, or with an error of type *Error. ctx covers the attempt, the
@@ -96,11 +92,8 @@ func (t *Transport) RoundTrip(ctx context.Context, endpoint string, out *Outgoin
 				return nil, &Error{Reason: t.why(ctx, err, ReasonConnect), Err: fmt.Errorf("connect to %s: %w", endpoint, Plain(err))}
 			}
 		}
-		c.ctx, c.used = ctx, used
-		c.aborts.On(ctx)
-		if !out.Deadline.IsZero() {
-			t.deadlines.add(c, out.Deadline)
-		}
+		c.used = used
+		c.begin(ctx, out.Deadline)
 		a, err := c.roundTrip(out, interim)
 		if err == nil {
 			return a, nil
