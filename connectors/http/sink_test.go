@@ -403,7 +403,7 @@ func TestSink_aCallEndsWhenItsContextDoes(t *testing.T) {
 			for range n {
 				go func() { errs <- s.Send(ctx, order("1")) }()
 			}
-			eventually(t, "the call is under way", func() bool { return len(s.pool.slots) > 0 })
+			eventually(t, "the call is under way", func() bool { return len(s.slots) > 0 })
 			cancel()
 			for range n {
 				err := <-errs

@@ -13,6 +13,7 @@ import (
 	"github.com/lsm/fiso/cel"
 	"github.com/lsm/fiso/common/backoff"
 	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/connectors/kafka"
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/canonical"
@@ -145,7 +146,7 @@ func New(s *spec.Target, p Parts) (*Target, error) {
 // never are, however they are spelt: they are about the connection, which is not
 // the caller's.
 func (t *Target) AllowsMethod(method string) bool {
-	if call.Same(method, "CONNECT") || call.Same(method, "TRACE") {
+	if http1.Same(method, "CONNECT") || http1.Same(method, "TRACE") {
 		return false
 	}
 	return len(t.Spec.AllowedMethods) == 0 || slices.Contains(t.Spec.AllowedMethods, method)
