@@ -2,7 +2,10 @@
 
 package simulation
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // someone takes a member that is in no trouble; nil: all are.
 func (w *world) someone(d dice) *member {
@@ -66,16 +69,25 @@ func reload(w *world, d dice) {
 		for range 1 + d.IntN(3) {
 			m.change(d)
 			w.countReload(m)
-			w.history.move("%s has a new file: %+v", m.who(), m.file)
+			w.history.add(m.reloads("has a new file"))
 			m.write()
 			time.Sleep(one(d, 0, 20*time.Millisecond, 2*time.Second, 10*time.Second))
 		}
 		if m.file.paused || m.file.invalid {
 			m.file.paused, m.file.invalid = false, false
-			w.history.move("%s has a file that runs: %+v", m.who(), m.file)
+			w.history.add(m.reloads("has a file that runs"))
 			m.write()
 		}
 	})
+}
+
+// reloads is the entry for a file that is about to be written.
+func (m *member) reloads(text string) entry {
+	was, is := m.loaded, m.file
+	return entry{
+		what: moves, until: m.w.since() + afterwards, text: fmt.Sprintf("%s %s: %+v", m.who(), text, is),
+		stays: is.invalid || !was.paused && !is.paused && was.inFlight == is.inFlight,
+	}
 }
 
 func (w *world) countReload(m *member) {
@@ -95,6 +107,11 @@ func (m *member) change(d dice) {
 	f := &m.file
 	f.version++
 	f.paused, f.invalid = false, false
+	if s := m.w.plan.sinks; s != nil && s.changes && d.chance(0.4) {
+		f.copied = !f.copied
+		happened.count(map[bool]string{true: "sink added", false: "sink removed"}[f.copied])
+		return
+	}
 	switch d.IntN(6) {
 	case 0:
 		f.inFlight = one(d, 3, 16, 256, 1024) // replaces the source

@@ -158,7 +158,7 @@ func (w *world) noteLetters(req *kmsg.ProduceRequest, orders [16]byte) {
 				w.broken("a dead letter batch cannot be read: %v", err)
 				continue
 			}
-			if w.sentBefore(b, p.Partition) {
+			if w.sentBefore(t.TopicID, b, p.Partition) {
 				continue
 			}
 			records, err := kfake.BatchRecords(b)
@@ -172,10 +172,19 @@ func (w *world) noteLetters(req *kmsg.ProduceRequest, orders [16]byte) {
 	}
 }
 
+// batchID names a batch of a producer, however often it is sent.
+type batchID struct {
+	topic    [16]byte
+	producer int64
+	epoch    int16
+	first    int32
+	part     int32
+}
+
 // sentBefore reports whether a batch is one that the producer sends again,
 // because no answer came: the cluster stores it once.
-func (w *world) sentBefore(b kmsg.RecordBatch, part int32) bool {
-	id := [4]int64{b.ProducerID, int64(b.ProducerEpoch), int64(b.FirstSequence), int64(part)}
+func (w *world) sentBefore(topic [16]byte, b kmsg.RecordBatch, part int32) bool {
+	id := batchID{topic, b.ProducerID, b.ProducerEpoch, b.FirstSequence, part}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	again := w.batches[id]
@@ -194,6 +203,10 @@ func (w *world) noteLetter(r kmsg.Record) {
 			e.offset, _ = strconv.ParseInt(v, 10, 64) // likewise
 		case "fiso-error-code":
 			e.text = v
+		case "fiso-sink":
+			e.sink = v
+		case "fiso-part":
+			e.piece, _ = strconv.Atoi(v) // likewise
 		}
 	}
 	w.history.add(e)
