@@ -2,10 +2,7 @@
 
 package simulation
 
-import (
-	"fmt"
-	"time"
-)
+import "time"
 
 // someone takes a member that is in no trouble; nil: all are.
 func (w *world) someone(d dice) *member {
@@ -69,25 +66,16 @@ func reload(w *world, d dice) {
 		for range 1 + d.IntN(3) {
 			m.change(d)
 			w.countReload(m)
-			w.history.add(m.reloads("has a new file"))
+			w.history.move("%s has a new file: %+v", m.who(), m.file)
 			m.write()
 			time.Sleep(one(d, 0, 20*time.Millisecond, 2*time.Second, 10*time.Second))
 		}
 		if m.file.paused || m.file.invalid {
 			m.file.paused, m.file.invalid = false, false
-			w.history.add(m.reloads("has a file that runs"))
+			w.history.move("%s has a file that runs: %+v", m.who(), m.file)
 			m.write()
 		}
 	})
-}
-
-// reloads is the entry for a file that is about to be written.
-func (m *member) reloads(text string) entry {
-	was, is := m.loaded, m.file
-	return entry{
-		what: moves, until: m.w.since() + afterwards, text: fmt.Sprintf("%s %s: %+v", m.who(), text, is),
-		stays: is.invalid || !was.paused && !is.paused && was.inFlight == is.inFlight,
-	}
 }
 
 func (w *world) countReload(m *member) {

@@ -27,6 +27,7 @@ const (
 	excuse                      // from here to until, what was done may be done again
 	filed                       // a valid flow file was written, of version n
 	back                        // a sink that was away is back
+	owned                       // the partition has another owner in the group, or none
 )
 
 // entry is one line of a history: the place in it tells what was before what.
@@ -42,7 +43,6 @@ type entry struct {
 	upTo    int64
 	until   time.Duration // of moves and excuses
 	most    int           // of a crash: what the member may have had in flight
-	stays   bool          // of moves: no assignment ends by it
 	without bool          // of a file: copySink is not in it
 	note    string        // of a commit: its metadata, which is not shown
 	text    string
@@ -80,7 +80,7 @@ func (h *history) all() []entry {
 // String is a line for a person.
 func (e entry) String() string {
 	s := fmt.Sprintf("%11s  ", e.at.Round(time.Microsecond))
-	if e.who != "" {
+	if e.who != "" && e.what != owned {
 		s += e.who + ": "
 	}
 	at := fmt.Sprintf("%d/%d", e.part, e.offset)
@@ -103,6 +103,8 @@ func (e entry) String() string {
 		s += "the cluster deleted all below " + at
 	case filed:
 		s += fmt.Sprintf("file of version %d, without %s: %t", e.n, copySink, e.without)
+	case owned:
+		s += fmt.Sprintf("partition %d is given to %q", e.part, e.who)
 	case gapped:
 		s += fmt.Sprintf("gap from %s to %d", at, e.upTo)
 	}

@@ -27,8 +27,7 @@ type member struct {
 	dir    string
 	life   int
 	file   settings
-	loaded settings // the last valid file
-	most   int      // events in flight, of a partition, by any file of this life
+	most   int // events in flight, of a partition, by any file of this life
 	wire   *wire
 	sup    *supervisor.Supervisor
 	cancel context.CancelFunc
@@ -92,11 +91,8 @@ errorHandling:
 // write replaces the file as an editor does.
 func (m *member) write() {
 	m.most = max(m.most, m.file.inFlight)
-	if !m.file.invalid {
-		m.loaded = m.file
-		if m.w.plan.sinks != nil {
-			m.w.history.add(entry{what: filed, who: m.who(), n: m.file.version, without: !m.file.copied})
-		}
+	if !m.file.invalid && m.w.plan.sinks != nil {
+		m.w.history.add(entry{what: filed, who: m.who(), n: m.file.version, without: !m.file.copied})
 	}
 	tmp := filepath.Join(m.dir, ".sim.tmp")
 	if err := os.WriteFile(tmp, []byte(m.text()), 0o600); err != nil {

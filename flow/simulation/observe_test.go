@@ -52,6 +52,7 @@ func (w *world) noteMembers() {
 				id = r.MemberID
 			case *kmsg.SyncGroupRequest:
 				id = r.MemberID
+				w.noteOwners(r)
 			case *kmsg.HeartbeatRequest:
 				id = r.MemberID
 			}
@@ -61,6 +62,34 @@ func (w *world) noteMembers() {
 			return nil, nil, false
 		})
 	}
+}
+
+// noteOwners notes which partitions change hands, when the leader of the group
+// says who gets them.
+func (w *world) noteOwners(r *kmsg.SyncGroupRequest) {
+	if len(r.GroupAssignment) == 0 {
+		return // not the leader
+	}
+	owners := map[int32]string{}
+	for _, m := range r.GroupAssignment {
+		var a kmsg.ConsumerMemberAssignment
+		if err := a.ReadFrom(m.MemberAssignment); err != nil {
+			w.broken("an assignment of the group cannot be read: %v", err)
+		}
+		for _, t := range a.Topics {
+			for _, p := range t.Partitions {
+				owners[p] = m.MemberID
+			}
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for p := range int32(partitions) {
+		if w.owners[p] != owners[p] {
+			w.history.add(entry{what: owned, part: p, who: owners[p]})
+		}
+	}
+	w.owners = owners
 }
 
 // mostJoin is the longest that a member waits for the answer to JoinGroup.

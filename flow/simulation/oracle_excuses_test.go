@@ -32,7 +32,7 @@ func (s settling) String() string {
 // by b once more. There are five, and no other.
 func (o *oracle) excused(f *fate, a, b settling) bool {
 	whole, done := o.whole(f, a, b)
-	return unknown(a, b) || !done && o.moved(a, b) || o.onItsWay(f, whole) || o.uncommitted(whole, b) || o.late(a) || o.late(b)
+	return unknown(a, b) || !done && o.moved(f.of.place.part, a, b) || o.onItsWay(f, whole) || o.uncommitted(whole, b) || o.late(a) || o.late(b)
 }
 
 // whole is what made the record settled beside a, for all other sinks; done is
@@ -45,7 +45,7 @@ func (o *oracle) whole(f *fate, a, b settling) (whole settling, done bool) {
 			continue
 		}
 		i := slices.IndexFunc(other.done, func(s settling) bool {
-			return s.i < b.i && !s.unanswered && (s.letter || a.letter || s.who == a.who) && !o.moved(s, a)
+			return s.i < b.i && !s.unanswered && (s.letter || a.letter || s.who == a.who) && !o.moved(f.of.place.part, s, a)
 		})
 		if i < 0 {
 			done = false
@@ -57,13 +57,18 @@ func (o *oracle) whole(f *fate, a, b settling) (whole settling, done bool) {
 	return whole, done
 }
 
-// moved reports whether an assignment may have ended between two moments. Calls
-// under way may go on for the time to drain.
-func (o *oracle) moved(a, b settling) bool {
+// moved reports whether an assignment of the partition may have ended between two
+// moments. Calls under way may go on for the time to drain.
+func (o *oracle) moved(part int32, a, b settling) bool {
 	from, to := min(a.at, b.at)-drain, max(a.at, b.at)
 	return slices.ContainsFunc(o.entries, func(e entry) bool {
-		return (e.what == moves && !e.stays || e.what == excuse) && e.at <= to && e.until >= from
+		return (e.what == owned && e.part == part || lost(e)) && e.at >= from && e.at <= to
 	})
+}
+
+// lost reports whether a member's log says that it lost its partitions.
+func lost(e entry) bool {
+	return e.what == remark && strings.Contains(e.text, "the group went on without this member")
 }
 
 // late: it may be that of a call under way when the partition was lost.

@@ -167,7 +167,7 @@ func (o *oracle) unanswered(e entry) {
 // lost notes that a trouble cost a member its partitions. Calls under way may go
 // on for the time to drain, beside those of whoever has the partitions by then.
 func (o *oracle) lost(e entry) {
-	if !strings.Contains(e.text, "the group went on without this member") {
+	if !lost(e) {
 		return
 	}
 	if slices.ContainsFunc(o.excuses, func(why entry) bool {

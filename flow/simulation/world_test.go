@@ -60,6 +60,7 @@ type world struct {
 	busy    map[string]bool
 	added   int                  // brokers, so far
 	heard   map[string]time.Time // of members of the group, by id
+	owners  map[int32]string     // of partitions, by id in the group
 	refuses int16                // what the cluster answers to dead letters; 0: it takes them
 	batches map[batchID]bool     // of dead letters, that were sent
 	healed  bool
