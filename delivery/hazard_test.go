@@ -332,7 +332,7 @@ func TestF9_aDeadLetterQueueThatHangsIsHeldAndSaid(t *testing.T) {
 			}},
 		})
 		bad := r.give(r.ctx, "bad")
-		after(storePatience)
+		after(defaultPatience)
 		if h := r.Status().Held; len(h) != 1 || h[0].Reason != "the dead letter cannot be stored: context deadline exceeded" {
 			t.Errorf("held %+v", h)
 		}

@@ -8,8 +8,8 @@ import (
 // Swap puts v in the place of the current version while the source and its
 // assignments stay. Whatever is begun from now on is done by v. Messages that
 // wait, for a retry, for a dead letter queue or for a gate, start again on it at
-// once and from the start, but for deliveries that are done: an output of the
-// same name does not get the event again. Calls under way on the old version may
+// once and from the start, but for deliveries that are done, receipt included: an
+// output of the same name does not get the event again. Calls under way on the old version may
 // finish until DrainTimeout; what they do not finish, or fail at, is done again
 // by v, so no verdict of the old version becomes a dead letter after the swap.
 //
@@ -63,7 +63,7 @@ func (e *Engine) restart(old, next *version) {
 		if s.collecting != nil {
 			e.drop(s.collecting)
 		}
-		s.ready, s.gated, s.sealed, s.collecting = queue{}, nil, nil, nil
+		s.ready, s.closing, s.gated, s.sealed, s.collecting = queue{}, queue{}, nil, nil, nil
 	})
 	for _, a := range e.assignments {
 		if a.ended {

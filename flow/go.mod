@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	github.com/goccy/go-yaml v1.19.2
 	github.com/google/cel-go v0.31.0
+	github.com/lsm/fiso/cel v0.1.0
 	github.com/lsm/fiso/common v0.1.0
 	github.com/lsm/fiso/connectors/http v0.1.0
 	github.com/lsm/fiso/connectors/kafka v0.1.0

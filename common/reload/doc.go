@@ -17,7 +17,7 @@
 //     part of it. A fault is loaded once more where all of these could be read,
 //     since Load may have met one of them while it was replaced.
 //   - A file system that does not answer costs its files five seconds, and holds
-//     up nothing else (see config.Within).
+//     up nothing else (see config.WithFileTimeout).
 //
 // A value that is looked up when it is used, such as a secret or a certificate,
 // follows its file by itself: see config.Secret and config.TLS.

@@ -229,6 +229,6 @@ func (f *Follower[T]) watch(ctx context.Context) {
 // askWatcher calls the watcher, which asks file systems about their directories.
 // While one does not answer, the watcher is not called again.
 func (f *Follower[T]) askWatcher(ctx context.Context, call func() error) error {
-	_, err := config.Within(ctx, "watches of "+strings.Join(f.o.Dirs, ", "), func() (struct{}, error) { return struct{}{}, call() })
+	_, err := config.WithFileTimeout(ctx, "watches of "+strings.Join(f.o.Dirs, ", "), func() (struct{}, error) { return struct{}{}, call() })
 	return err
 }

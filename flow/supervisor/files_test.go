@@ -184,7 +184,7 @@ func (m deadMount) read(ctx context.Context, path string) ([]byte, error) {
 	if !strings.HasPrefix(path, m.path) {
 		return readFile(ctx, path)
 	}
-	return config.Within(ctx, path, func() ([]byte, error) {
+	return config.WithFileTimeout(ctx, path, func() ([]byte, error) {
 		<-m.release
 		return os.ReadFile(path)
 	})

@@ -15,12 +15,12 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/lsm/fiso/common/admin"
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/common/reload"
 	"github.com/lsm/fiso/link/internal/async"
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/credential"
 	"github.com/lsm/fiso/link/internal/discovery"
-	"github.com/lsm/fiso/link/internal/h1"
 	"github.com/lsm/fiso/link/internal/h2"
 	"github.com/lsm/fiso/link/internal/proxy"
 	"github.com/lsm/fiso/link/internal/resilience"
@@ -51,7 +51,7 @@ type Instance struct {
 	metrics *metrics
 	told    told
 	proxy   *proxy.Proxy
-	server  *h1.Server // of connections; those that speak HTTP/2 are handed to http2
+	server  *http1.Server // of connections; those that speak HTTP/2 are handed to http2
 	http2   *h2.Server
 	admin   *admin.Server
 	calls   net.Listener
@@ -137,10 +137,13 @@ func (i *Instance) listen(registry *prometheus.Registry) error {
 		i.proxy.Tracer = i.o.Tracing.Tracer("github.com/lsm/fiso/link")
 	}
 	i.http2 = &h2.Server{Handler: i.proxy, Refuse: refuse, Limits: h2.Limits{Head: int(i.cfg.MaxHeaderBytes)}}
-	i.server = &h1.Server{Handler: i.proxy, Refuse: refuse, HTTP2: i.http2.ServeConn, Limits: h1.Limits{Head: int(i.cfg.MaxHeaderBytes)}}
+	i.server = &http1.Server{Handler: i.proxy, Refuse: refuseStatus, HTTP2: i.http2.ServeConn, Limits: http1.Limits{Head: int(i.cfg.MaxHeaderBytes), HeadSetting: call.RequestHeadSetting}}
 	i.bodiesMayPause(i.cfg)
 	return nil
 }
+
+// refuseStatus is refuse for a request of HTTP/1.1.
+func refuseStatus(w call.ResponseWriter, status int, err error) { refuse(w, call.CodeOf(status), err) }
 
 // refuse answers a request that is malformed.
 func refuse(w call.ResponseWriter, code call.Code, err error) {

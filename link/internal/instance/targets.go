@@ -159,7 +159,7 @@ func (r *targetSet) build(s *spec.Target, c *spec.Config, vault *credential.Vaul
 		return nil, errors.Join(err, closed(cred))
 	}
 	endpoints := discovery.New(r.resolver(s, proxy.Tunnel()))
-	transport, err := newTransport(s, proxy.Tunnel().Around(endpoints.Dial))
+	transport, err := newTransport(s, proxy.Tunnel().Wrap(endpoints.Dial))
 	if err != nil {
 		proxy.Close()
 		return nil, errors.Join(err, closed(cred))
@@ -210,7 +210,7 @@ func closed(c credential.Credential) error {
 // place.
 func proxyOf(s *spec.Target, parts credential.Parts) (*credential.Proxy, error) {
 	proxy, err := credential.NewProxy("proxy", s.Proxy, s.UsesTLS(), parts)
-	if err != nil || len(s.Endpoints) > 0 || proxy.Tunnel().Through(hostPort(s)) != "" {
+	if err != nil || len(s.Endpoints) > 0 || proxy.Tunnel().ProxyFor(hostPort(s)) != "" {
 		return proxy, err
 	}
 	proxy.Close()
