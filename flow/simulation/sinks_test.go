@@ -65,6 +65,7 @@ func (p *plan) plant(e *event) {
 		e.units = []*unit{{kind: e.kind}}
 		return
 	}
+	e.units = nil
 	for piece := range max(1, e.pieces) {
 		u := &unit{sink: mainSink, piece: piece, kind: e.kind, fails: e.fails}
 		if piece > 0 && !e.good {
