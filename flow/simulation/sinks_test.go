@@ -33,6 +33,9 @@ type sinksPlan struct {
 func (p *plan) severalSinks(d dice) {
 	share := d.Float64()
 	p.split = share < 0.2 || share > 0.95
+	if p.split {
+		happened.count("seeds whose records are split")
+	}
 	if share >= 0.4 {
 		return
 	}
