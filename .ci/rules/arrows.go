@@ -22,8 +22,9 @@ var arrows = []struct {
 	{"common", nil},
 	{"cel", []string{"common"}},
 	{"connectors/*", []string{"common"}},
-	{"flow", []string{"cel", "common", "connectors/*"}},
-	{"link", []string{"cel", "common", "connectors/kafka"}},
+	{"delivery", []string{"common"}},
+	{"flow", []string{"cel", "common", "delivery", "connectors/*"}},
+	{"link", []string{"cel", "common", "delivery", "connectors/kafka"}},
 	{"operator", []string{"common", "flow", "link"}},
 	{"e2e", []string{"*"}},
 }

@@ -71,6 +71,12 @@ func TestSchema_acceptsWhatParseDoesAndPointsAtWhatItDoesNot(t *testing.T) {
 		{"a setting of another connector", "name: a\n" + kafkaIn + "sink: {type: stdout, config: {url: x}}\n", false},
 		{"an unknown type", "name: a\nsource: {type: nats}\n" + out, false},
 		{"a sink without what it needs", "name: a\n" + kafkaIn + "sink: {type: http}\n", false},
+		{"several sinks", severalSinks, true},
+		{"a sink without a name", "name: a\n" + kafkaIn + "sinks: [{type: stdout}]\n", false},
+		{"a setting of another connector, of several", "name: a\n" + kafkaIn + "sinks: [{name: x, type: stdout, config: {url: x}}]\n", false},
+		{"a sink and sinks", "name: a\n" + kafkaIn + out + "sinks: [{name: x, type: stdout}]\n", false},
+		{"no sink", "name: a\n" + kafkaIn, false},
+		{"a header by an expression", "name: a\n" + kafkaIn + "sink: {type: http, config: {url: 'http://x/', eventHeaders: {X-A: id}}}\n", true},
 		{"a typo in a FlowDefinition", strings.Replace(definition, "runtime", "rntime", 1), false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -1,4 +1,4 @@
-package supervisor
+package reload
 
 import (
 	"errors"
@@ -12,9 +12,8 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// Watcher tells that something may have changed. It may stay silent about a
-// change, and may speak without one: the supervisor compares contents, and
-// looks by itself every few seconds.
+// Watcher says that something may have changed. It may miss a change, and may
+// report one that did not happen: a Follower compares contents, and polls.
 type Watcher interface {
 	// Watch sets what is watched, files or directories, in place of what was.
 	// It is called often with the same paths; what does not exist now is

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-func TestRoster_addsAndRemovesFlowsWithTheirFiles(t *testing.T) {
+func TestFlows_addsAndRemovesFlowsWithTheirFiles(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		in := start(t, dir, "a.yaml", "orders")
@@ -31,7 +31,7 @@ func TestRoster_addsAndRemovesFlowsWithTheirFiles(t *testing.T) {
 
 // F14: a file that is away while it is replaced stops nothing.
 // https://github.com/kubernetes/kubernetes/issues/93686
-func TestRoster_survivesFilesThatAreAwayForAMoment(t *testing.T) {
+func TestFlows_survivesFilesThatAreAwayForAMoment(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		in := start(t, dir, "a.yaml", "orders", "b.yaml", "other")
@@ -49,7 +49,7 @@ func TestRoster_survivesFilesThatAreAwayForAMoment(t *testing.T) {
 	})
 }
 
-func TestRoster_keepsAllFlowsWhileTheDirectoryIsAway(t *testing.T) {
+func TestFlows_keepsAllFlowsWhileTheDirectoryIsAway(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "flows")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
@@ -78,7 +78,7 @@ func TestRoster_keepsAllFlowsWhileTheDirectoryIsAway(t *testing.T) {
 	})
 }
 
-func TestRoster_isNotReadyOnceAllFilesAreGone(t *testing.T) {
+func TestFlows_isNotReadyOnceAllFilesAreGone(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		in := start(t, dir, "a.yaml", "orders")
@@ -98,7 +98,7 @@ func TestRoster_isNotReadyOnceAllFilesAreGone(t *testing.T) {
 	})
 }
 
-func TestRoster_takesAMovedNameForTheSameFlow(t *testing.T) {
+func TestFlows_takesAMovedNameForTheSameFlow(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		in := start(t, dir, "a.yaml", "orders source=1 stage=1")
@@ -116,7 +116,7 @@ func TestRoster_takesAMovedNameForTheSameFlow(t *testing.T) {
 	})
 }
 
-func TestRoster_refusesASecondFileForAName(t *testing.T) {
+func TestFlows_refusesASecondFileForAName(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		in := start(t, dir, "b.yaml", "orders", "c.yaml", "other")
@@ -145,7 +145,7 @@ func TestRoster_refusesASecondFileForAName(t *testing.T) {
 	})
 }
 
-func TestRoster_letsTwoFilesExchangeTheirNames(t *testing.T) {
+func TestFlows_letsTwoFilesExchangeTheirNames(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		in := start(t, dir, "a.yaml", "x stage=1", "b.yaml", "y stage=1")
@@ -162,7 +162,7 @@ func TestRoster_letsTwoFilesExchangeTheirNames(t *testing.T) {
 
 // A flow that is renamed in its file waits for the old one to let go of its
 // port and its partitions.
-func TestRoster_startsARenamedFlowOnceTheOldHasDrained(t *testing.T) {
+func TestFlows_startsARenamedFlowOnceTheOldHasDrained(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		in := start(t, dir, "a.yaml", "old")
@@ -176,7 +176,7 @@ func TestRoster_startsARenamedFlowOnceTheOldHasDrained(t *testing.T) {
 	})
 }
 
-func TestRoster_followsTheFilesAFlowRefersTo(t *testing.T) {
+func TestFlows_followsTheFilesAFlowRefersTo(t *testing.T) {
 	dir, refs := t.TempDir(), t.TempDir()
 	ref := filepath.Join(refs, "topic")
 	if err := os.WriteFile(ref, []byte("one"), 0o600); err != nil {
@@ -216,7 +216,7 @@ func TestRoster_followsTheFilesAFlowRefersTo(t *testing.T) {
 
 // A new file whose reference comes later starts its flow then, though the file
 // itself does not change.
-func TestRoster_triesAFaultyFileAgain(t *testing.T) {
+func TestFlows_triesAFaultyFileAgain(t *testing.T) {
 	dir, refs := t.TempDir(), t.TempDir()
 	ref := filepath.Join(refs, "topic")
 	synctest.Test(t, func(t *testing.T) {
@@ -246,7 +246,7 @@ func TestRoster_triesAFaultyFileAgain(t *testing.T) {
 	})
 }
 
-func TestRoster_saysWhenAFileCannotBeRead(t *testing.T) {
+func TestFlows_saysWhenAFileCannotBeRead(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		in := start(t, dir, "a.yaml", "orders")

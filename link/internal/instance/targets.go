@@ -23,8 +23,8 @@ import (
 	"github.com/lsm/fiso/link/spec"
 )
 
-// roster holds the targets that can be called. It is safe for concurrent use.
-type roster struct {
+// targetSet holds the targets that can be called. It is safe for concurrent use.
+type targetSet struct {
 	log       *slog.Logger
 	refreshed func(target, status string)
 	dns       *discovery.DNS
@@ -33,7 +33,7 @@ type roster struct {
 	buried    func(target, code string)
 	unwritten func(target, what string)
 	gap       func(target string)
-	working   bool // workers run; set before the first reload
+	started   bool // workers run; set before the first reload
 
 	mu      sync.RWMutex
 	entries map[string]*entry
@@ -50,8 +50,8 @@ type entry struct {
 	brokers    *kafka.ClientConfig   // that it was built with; nil: it needs none
 	store      *async.Store          // nil: it accepts and publishes nothing
 	worker     *async.Worker         // nil: none of its calls are made later
-	rest       context.CancelFunc    // ends the worker; nil: it was not begun
-	rested     chan struct{}         // closed once it ended; nil: the same
+	stopWorker context.CancelFunc    // nil: it was not started
+	workerDone chan struct{}         // closed once it ended; nil: the same
 	leave      func()                // is release
 
 	mu    sync.Mutex
@@ -61,7 +61,7 @@ type entry struct {
 }
 
 // find is proxy.Proxy.Target.
-func (r *roster) find(name string) (*target.Target, func()) {
+func (r *targetSet) find(name string) (*target.Target, func()) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	e := r.entries[name]
@@ -83,7 +83,7 @@ func (e *entry) release() {
 }
 
 // each calls do for every target, in the order of their names.
-func (r *roster) each(do func(*entry)) {
+func (r *targetSet) each(do func(*entry)) {
 	r.mu.RLock()
 	all := make([]*entry, 0, len(r.entries))
 	for _, e := range r.entries {
@@ -104,12 +104,12 @@ func (r *roster) each(do func(*entry)) {
 // replace takes the targets of a configuration over: those that did not change
 // stay as they are, new ones are built before any old one goes. On an error
 // nothing has changed.
-func (r *roster) replace(c *spec.Config, vault *credential.Vault) error {
+func (r *targetSet) replace(c *spec.Config, vault *credential.Vault) error {
 	next := map[string]*entry{}
 	var fresh []*entry
 	for i := range c.Targets {
 		s := &c.Targets[i]
-		if old := r.entries[s.Name]; old != nil && old.serves(s, c) {
+		if old := r.entries[s.Name]; old != nil && old.matches(s, c) {
 			next[s.Name] = old
 			continue
 		}
@@ -131,21 +131,21 @@ func (r *roster) replace(c *spec.Config, vault *credential.Vault) error {
 			r.retire(e, c.DrainTimeout)
 		}
 	}
-	if r.working {
+	if r.started {
 		for _, e := range fresh {
-			e.work(old[e.target.Spec.Name], r.log)
+			e.startWorker(old[e.target.Spec.Name], r.log)
 		}
 	}
 	return nil
 }
 
-// serves reports whether a target is still what the configuration asks for.
-func (e *entry) serves(s *spec.Target, c *spec.Config) bool {
+// matches reports whether a target is still what the configuration asks for.
+func (e *entry) matches(s *spec.Target, c *spec.Config) bool {
 	return reflect.DeepEqual(e.target.Spec, s) && reflect.DeepEqual(e.vault, c.Vault) && (e.brokers == nil || sameBrokers(*e.brokers, c.Brokers()))
 }
 
 // build makes a target. It connects to nothing.
-func (r *roster) build(s *spec.Target, c *spec.Config, vault *credential.Vault) (*entry, error) {
+func (r *targetSet) build(s *spec.Target, c *spec.Config, vault *credential.Vault) (*entry, error) {
 	if s.Protocol == "kafka" {
 		return r.buildTopic(s, c)
 	}
@@ -159,7 +159,7 @@ func (r *roster) build(s *spec.Target, c *spec.Config, vault *credential.Vault) 
 		return nil, errors.Join(err, closed(cred))
 	}
 	endpoints := discovery.New(r.resolver(s, proxy.Tunnel()))
-	transport, err := newTransport(s, proxy.Tunnel().Around(endpoints.Dial))
+	transport, err := newTransport(s, proxy.Tunnel().Wrap(endpoints.Dial))
 	if err != nil {
 		proxy.Close()
 		return nil, errors.Join(err, closed(cred))
@@ -190,7 +190,7 @@ func (r *roster) build(s *spec.Target, c *spec.Config, vault *credential.Vault) 
 		return nil, errors.Join(err, closed(cred), e.closeKafka())
 	}
 	if s.Async != nil {
-		if err := r.hire(e, c, log); err != nil {
+		if err := r.addWorker(e, c, log); err != nil {
 			r.close(e)
 			return nil, err
 		}
@@ -210,7 +210,7 @@ func closed(c credential.Credential) error {
 // place.
 func proxyOf(s *spec.Target, parts credential.Parts) (*credential.Proxy, error) {
 	proxy, err := credential.NewProxy("proxy", s.Proxy, s.UsesTLS(), parts)
-	if err != nil || len(s.Endpoints) > 0 || proxy.Tunnel().Through(hostPort(s)) != "" {
+	if err != nil || len(s.Endpoints) > 0 || proxy.Tunnel().ProxyFor(hostPort(s)) != "" {
 		return proxy, err
 	}
 	proxy.Close()
@@ -223,7 +223,7 @@ func hostPort(s *spec.Target) string {
 }
 
 // resolver is where the addresses of a target come from.
-func (r *roster) resolver(s *spec.Target, proxy *tunnel.Proxy) discovery.Resolver {
+func (r *targetSet) resolver(s *spec.Target, proxy *tunnel.Proxy) discovery.Resolver {
 	switch {
 	case len(s.Endpoints) > 0:
 		return discovery.Static(s.Endpoints)
@@ -239,9 +239,9 @@ func (r *roster) resolver(s *spec.Target, proxy *tunnel.Proxy) discovery.Resolve
 // retire lets go of a target once no call uses it, and ends its calls when they
 // take longer than patience. Its worker ends at once: what it has under way gets
 // the drain timeout that it was made with.
-func (r *roster) retire(e *entry, patience time.Duration) {
-	if e.rest != nil {
-		e.rest()
+func (r *targetSet) retire(e *entry, patience time.Duration) {
+	if e.stopWorker != nil {
+		e.stopWorker()
 	}
 	e.mu.Lock()
 	e.gone = true
@@ -258,14 +258,14 @@ func (r *roster) retire(e *entry, patience time.Duration) {
 			e.end()
 			<-e.empty
 		}
-		if e.rested != nil {
-			<-e.rested
+		if e.workerDone != nil {
+			<-e.workerDone
 		}
 		r.close(e)
 	})
 }
 
-func (r *roster) close(e *entry) {
+func (r *targetSet) close(e *entry) {
 	e.end()
 	e.target.Close()
 	e.proxy.Close()
@@ -275,7 +275,7 @@ func (r *roster) close(e *entry) {
 }
 
 // stop lets go of all targets; their calls are over.
-func (r *roster) stop() {
+func (r *targetSet) stop() {
 	r.mu.Lock()
 	old := r.entries
 	r.entries = nil

@@ -1,6 +1,6 @@
 //go:build unix
 
-package signals
+package command
 
 import (
 	"context"
@@ -15,7 +15,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // U34: SIGHUP, by which operators ask for a reload, ended the process without a
 // drain.
-func TestContext_endsWithSIGHUPInATerminalOnly(t *testing.T) {
+func TestMain_endsWithSIGHUPInATerminalOnly(t *testing.T) {
 	for _, row := range []struct {
 		name     string
 		terminal bool
@@ -26,7 +26,7 @@ func TestContext_endsWithSIGHUPInATerminalOnly(t *testing.T) {
 		{"elsewhere", false, []syscall.Signal{syscall.SIGHUP, syscall.SIGTERM}, "terminated signal received"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			ctx, stop := Context(row.terminal)
+			ctx, stop := signalContext(row.terminal)
 			defer stop()
 			for _, s := range row.signals {
 				if err := syscall.Kill(os.Getpid(), s); err != nil {

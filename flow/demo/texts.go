@@ -5,20 +5,20 @@ import (
 	"strings"
 )
 
-const picture = `
+const diagram = `
   producer ──▶ Kafka topic "orders" ──▶ fiso-flow ──▶ POST ──▶ order service
               (embedded broker)            │
                                            └──▶ dead letters "fiso-dlq-order-events"
 `
 
-func (s *stage) printf(format string, args ...any) {
+func (s *demo) printf(format string, args ...any) {
 	// A reader that went away does not stop the demo.
 	_, _ = fmt.Fprintf(s.opts.Out, format, args...)
 }
 
-// introduce says what is about to happen.
-func (s *stage) introduce() {
-	s.printf("fiso-flow's main job, on an embedded broker, for about %.0f seconds\n%s\n", s.opts.Length.Seconds(), picture)
+// printIntroduction says what is about to happen.
+func (s *demo) printIntroduction() {
+	s.printf("fiso-flow's main job, on an embedded broker, for about %.0f seconds\n%s\n", s.opts.Length.Seconds(), diagram)
 	s.printf("Some orders are not JSON, some lack a field, some the service refuses.\n")
 	s.printf("The service goes away for a while, and the flow is changed while it runs.\n\n")
 	if s.opts.Keep {
@@ -26,11 +26,11 @@ func (s *stage) introduce() {
 	}
 }
 
-// conclude prints the totals.
-func (s *stage) conclude() {
-	t := s.ledger.sum()
+// printTotals prints the totals.
+func (s *demo) printTotals() {
+	t := s.ledger.totals()
 	verdict := "nothing was lost"
-	if !t.proven() {
+	if !t.addUp() {
 		verdict = "THE TOTALS DO NOT ADD UP"
 	}
 	s.printf("\n  produced     %4d orders\n", t.produced)
@@ -55,8 +55,8 @@ Try next:
 `)
 }
 
-// keep says what is left running and how to look at it.
-func (s *stage) keep() {
+// waitForInterrupt says what is left running and how to look at it.
+func (s *demo) waitForInterrupt() {
 	s.printf(`
 Still running, until Ctrl-C:
   curl 'http://%[1]s/readyz?verbose'
