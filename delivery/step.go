@@ -4,7 +4,11 @@ import (
 	"context"
 
 	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/delivery/concurrency"
 )
+
+// minWorkers is how many workers a step may have whatever it gains by them.
+const minWorkers = 16
 
 // version is a Version in use. Nothing in it changes but what counts its use,
 // and the state of its steps, with the engine's lock held.
@@ -30,7 +34,7 @@ type step struct {
 	gated   []*lane
 	working int // tasks in workers' hands or in batches
 	calls   int // workers at work here
-	limit   *pace
+	limit   *concurrency.Limit
 
 	batches    connector.BatchSink // nil: one by one
 	batch      *Batch              // set with batches
@@ -40,7 +44,7 @@ type step struct {
 
 func newVersion(cfg Config, v *Version, old *version) *version {
 	n := &version{transformer: v.Transformer, outputs: make([]step, len(v.Outputs))}
-	n.transform = step{Handling: v.Handling, version: n, limit: newPace(cfg.MaxInFlight)}
+	n.transform = step{Handling: v.Handling, version: n, limit: concurrency.New(minWorkers, cfg.MaxInFlight)}
 	for i := range v.Outputs {
 		out := v.Outputs[i]
 		s := &n.outputs[i]
@@ -49,14 +53,14 @@ func newVersion(cfg Config, v *Version, old *version) *version {
 			s.batches, s.batch = many, out.Batch.WithDefaults(cfg.MaxInFlight)
 		}
 		if s.limit = old.limitOf(out.Name); s.limit == nil {
-			s.limit = newPace(cfg.MaxInFlight)
+			s.limit = concurrency.New(minWorkers, cfg.MaxInFlight)
 		}
 	}
 	return n
 }
 
 // limitOf is what was learned about the output of that name; nil: nothing.
-func (v *version) limitOf(name string) *pace {
+func (v *version) limitOf(name string) *concurrency.Limit {
 	if v == nil {
 		return nil
 	}
@@ -83,6 +87,17 @@ func (v *version) release(n int) {
 	if v.users -= n; v.users == 0 && v.retired != nil {
 		close(v.retired)
 	}
+}
+
+// beginCall and endCall count the calls of workers.
+func (s *step) beginCall() concurrency.Round {
+	s.calls++
+	return s.limit.Begin()
+}
+
+func (s *step) endCall(r concurrency.Round, events int) {
+	s.calls--
+	s.limit.End(r, events)
 }
 
 // name is the output's, or "" for the transform.
