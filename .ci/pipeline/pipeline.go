@@ -3,11 +3,13 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"path/filepath"
 	"time"
 
@@ -15,13 +17,10 @@ import (
 	"github.com/lsm/fiso/.ci/repo"
 )
 
-// minCoverage is the share of each module's own code that its tests must reach, in percent.
-const minCoverage = 95
-
-// unbound are modules that the bound is not for. What e2e holds are programs
-// that run whole processes against each other and judge them: what counts is
-// what they find there. Their logic has tests all the same.
-var unbound = []string{"e2e"}
+// coverage is what the tests must reach of each module's own code. What e2e
+// holds are programs that run whole processes against each other and judge them:
+// what counts is what they find there. Their logic has tests all the same.
+var coverage = gotest.Bound{Percent: 95, Unbound: []string{"e2e"}}
 
 // Pipeline works on the tree at Root and prints to Out. Every method reads the
 // tree anew, since some of them change it. Methods are not made to run side by side.
@@ -32,6 +31,8 @@ type Pipeline struct {
 	Out io.Writer
 	// Module restricts the work to the module in that folder; empty means all.
 	Module string
+	// Tools is the folder of the module whose go.mod names the tools; empty means Root.
+	Tools string
 }
 
 // open reads the tree and selects the modules to work on.
@@ -64,6 +65,14 @@ func (p *Pipeline) step(ctx context.Context, name string, do func(context.Contex
 	return err
 }
 
+// emptyDir is dir without what stood in it.
+func (p *Pipeline) emptyDir(elem ...string) (string, error) {
+	if err := os.RemoveAll(filepath.Join(append([]string{p.Root}, elem...)...)); err != nil {
+		return "", fmt.Errorf("clearing a folder for the pipeline: %w", err)
+	}
+	return p.dir(elem...)
+}
+
 // dir makes a folder below the pipeline's own ones (.build, .cache), which git
 // ignores, and gives its absolute path.
 func (p *Pipeline) dir(elem ...string) (string, error) {
@@ -77,23 +86,50 @@ func (p *Pipeline) dir(elem ...string) (string, error) {
 	return dir, nil
 }
 
-// Test runs the tests of the modules with the race detector and measures how
-// much of each module's own code they reach; then those in virtual time.
-func (p *Pipeline) Test(ctx context.Context) error {
-	_, modules, err := p.open(ctx)
+// Test runs the tests of the modules with the race detector, and measures how
+// much of each module's own code they reach. It tells them to be short: what
+// tries many seeds or takes long does less, or is left to TestAll.
+func (p *Pipeline) Test(ctx context.Context) error { return p.test(ctx, true) }
+
+// TestAll runs the tests of the modules as Test does, but in full.
+func (p *Pipeline) TestAll(ctx context.Context) error { return p.test(ctx, false) }
+
+func (p *Pipeline) test(ctx context.Context, short bool) error {
+	r, modules, err := p.open(ctx)
 	if err != nil {
 		return err
 	}
-	cover, err := p.dir(".build", "cover")
+	opts := p.testOptions(r, modules)
+	if opts.Cover, err = p.emptyDir(".build", "cover", "data"); err != nil {
+		return err
+	}
+	if short {
+		opts.Args = []string{"-short"}
+	}
+	for _, m := range modules {
+		for _, pattern := range m.Patterns() {
+			opts.Packages = append(opts.Packages, below(m, pattern))
+		}
+	}
+	err = gotest.Run(ctx, opts)
+	if err == nil || errors.Is(err, gotest.ErrFailed) {
+		err = errors.Join(err, p.virtual(ctx, r, opts, short))
+	}
 	if err != nil {
 		return err
 	}
-	err = gotest.Run(ctx, modules, gotest.Options{Out: p.Out, MinCoverage: minCoverage, Unbound: unbound, CoverDir: cover})
-	if err != nil && !errors.Is(err, gotest.ErrFailed) {
-		return err
-	}
-	return errors.Join(err, p.virtual(ctx))
+	return gotest.Coverage(ctx, p.Out, opts.Cover, p.profile(), modules, coverage)
 }
+
+func (p *Pipeline) testOptions(r *repo.Repo, modules []*repo.Module) gotest.Options {
+	return gotest.Options{Root: r.Root, Tools: cmp.Or(p.Tools, r.Root), Out: p.Out, Modules: modules}
+}
+
+// profile is the file that keeps what the last run of the tests reached.
+func (p *Pipeline) profile() string { return filepath.Join(p.Root, ".build", "cover", "profile.out") }
+
+// below is a pattern of packages in a module, seen from the repository.
+func below(m *repo.Module, pattern string) string { return "./" + path.Join(m.Dir, pattern) }
 
 // Build compiles every package and puts the commands into .build/bin.
 func (p *Pipeline) Build(ctx context.Context) error {
