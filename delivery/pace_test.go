@@ -101,9 +101,13 @@ func moody(seed uint64, rate func(int) float64) func(int) float64 {
 // A trial after a stall looks good whatever it tries: it must not bring more
 // workers to a sink that gains nothing by them, nor take them from one that does.
 func TestPace_isNotTakenInByAMoodyMachine(t *testing.T) {
-	const seeds, looks = 200, 500
+	const looks = 500
+	seeds := 200
+	if testing.Short() {
+		seeds = 20
+	}
 	over, ramp, most := 0, 0, 0
-	for seed := range uint64(seeds) {
+	for seed := range uint64(seeds) { //nolint:gosec // G115: small
 		p, now := newPace(1024), time.Now()
 		rate := moody(seed, busyMachine)
 		for range looks {
@@ -124,13 +128,13 @@ func TestPace_isNotTakenInByAMoodyMachine(t *testing.T) {
 		}
 		ramp += first
 	}
-	if part := float64(over) / seeds / looks; part > 0.2 {
+	if part := float64(over) / float64(seeds*looks); part > 0.2 {
 		t.Errorf("a fast sink had more than %d workers for %.0f %% of the time, want at most 20", paceLeast, 100*part)
 	}
-	if took := time.Duration(ramp) * paceLook / seeds; took > 250*time.Millisecond {
+	if took := time.Duration(ramp) * paceLook / time.Duration(seeds); took > 250*time.Millisecond {
 		t.Errorf("a sink of 20 ms had all workers after %s on average, want at most 250ms", took)
 	}
-	if part := float64(most) / seeds / looks; part < 0.85 {
+	if part := float64(most) / float64(seeds*looks); part < 0.85 {
 		t.Errorf("a sink of 20 ms had all workers for %.0f %% of the time, want at least 85", 100*part)
 	}
 }
@@ -199,6 +203,9 @@ func TestPace_neverLeavesItsBounds(t *testing.T) {
 // A sink that takes 20 ms gets close to what 1,024 calls at once can do, and
 // the workers go when they are of no use any more.
 func TestWorkers_comeWhenTheyAreNeededAndGoAfter(t *testing.T) {
+	if testing.Short() {
+		t.Skip("100,000 events take seconds of a core")
+	}
 	synctest.Test(t, func(t *testing.T) {
 		calls, most := 0, 0
 		gate := make(chan struct{}, 1)

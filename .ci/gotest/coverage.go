@@ -1,7 +1,6 @@
 package gotest
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"os"
@@ -25,14 +24,9 @@ type Bound struct {
 	Unbound []string
 }
 
-// Coverage prints how much of the code of each module the tests reached, which
-// wrote what they know to the folder dir, and refuses a module below the bound.
-// The profile stays in the file profile.
-func Coverage(ctx context.Context, out io.Writer, dir, profile string, modules []*repo.Module, bound Bound) error {
-	convert := repo.Cmd{Args: []string{"go", "tool", "covdata", "textfmt", "-i=" + dir, "-o=" + profile}}
-	if err := convert.Run(ctx); err != nil {
-		return fmt.Errorf("reading the coverage: %w", err)
-	}
+// Coverage prints how much of the code of each module the tests reached, as the
+// profile of a run says, and refuses a module below the bound.
+func Coverage(out io.Writer, profile string, modules []*repo.Module, bound Bound) error {
 	files, err := cover.ParseProfiles(profile)
 	if err != nil {
 		return fmt.Errorf("reading the coverage: %w", err)

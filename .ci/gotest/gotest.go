@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"strings"
 
 	"github.com/lsm/fiso/.ci/repo"
@@ -27,9 +26,9 @@ type Options struct {
 	Packages []string
 	// Args are further arguments of `go test`.
 	Args []string
-	// Cover is the absolute folder to keep what the tests reached of the modules
-	// in, beside what it holds already; empty does not measure.
-	Cover string
+	// Profile is the absolute file to keep what the tests reached of the modules
+	// in; empty does not measure.
+	Profile string
 	// Modules are those to measure.
 	Modules []*repo.Module
 	// NoRace leaves the race detector out, for tests that need the time.
@@ -59,7 +58,7 @@ func Run(ctx context.Context, opts Options) error {
 	defer events.Close()           //nolint:errcheck // only read from
 
 	args := []string{
-		sum, "--format=pkgname-and-test-fails", "--format-hide-empty-pkg", "--hide-summary=output", "--jsonfile-timing-events=" + events.Name(),
+		sum, "--format=pkgname-and-test-fails", "--format-hide-empty-pkg", "--jsonfile-timing-events=" + events.Name(),
 		"--", "-shuffle=on", "-vet=off",
 	}
 	if !opts.NoRace {
@@ -69,11 +68,10 @@ func Run(ctx context.Context, opts Options) error {
 			fmt.Fprintln(opts.Out, note)
 		}
 	}
-	args = append(args, opts.Args...)
-	args = append(args, opts.Packages...)
-	if opts.Cover != "" {
-		args = append(args, "-covermode=atomic", "-coverpkg="+ownPackages(opts.Modules), "-args", "-test.gocoverdir="+opts.Cover)
+	if opts.Profile != "" {
+		args = append(args, "-covermode=atomic", "-coverpkg="+ownPackages(opts.Modules), "-coverprofile="+opts.Profile)
 	}
+	args = append(append(args, opts.Args...), opts.Packages...)
 	err = repo.Cmd{Dir: opts.Root, Env: opts.Env, Out: opts.Out, Args: args}.Run(ctx)
 	if ctx.Err() != nil {
 		return fmt.Errorf("testing: %w", ctx.Err())
@@ -96,28 +94,30 @@ func tool(ctx context.Context, dir, name string) (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
-// ownPackages is a pattern for all packages of the modules.
+// ownPackages are patterns for all packages of the modules. The root module's
+// covers every other: their paths begin with its path.
 func ownPackages(modules []*repo.Module) string {
 	var patterns []string
 	for _, m := range modules {
 		patterns = append(patterns, m.Path+"/...")
+		if m.Dir == "." {
+			break
+		}
 	}
 	return strings.Join(patterns, ",")
 }
 
-// withoutRace says why -race cannot be used, if so: it needs cgo and a C compiler.
+// withoutRace says why -race cannot be used, if so: it needs cgo, which Go
+// turns off by itself where there is no C compiler.
 func withoutRace(ctx context.Context) string {
-	out, err := repo.Cmd{Args: []string{"go", "env", "CGO_ENABLED", "CC"}}.Output(ctx)
+	enabled, err := repo.Cmd{Args: []string{"go", "env", "CGO_ENABLED"}}.Output(ctx)
 	if err != nil {
 		return "running without -race: " + err.Error()
 	}
-	enabled, compiler, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
-	if name, _, _ := strings.Cut(compiler, " "); enabled == "1" && name != "" {
-		if _, err := exec.LookPath(name); err == nil {
-			return ""
-		}
+	if strings.TrimSpace(string(enabled)) != "1" {
+		return "running without -race: no C compiler found (install gcc to have the race detector)"
 	}
-	return "running without -race: no C compiler found (install gcc to have the race detector)"
+	return ""
 }
 
 // skipped counts the tests that were skipped.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/lsm/fiso/.ci/gotest"
@@ -65,14 +66,6 @@ func (p *Pipeline) step(ctx context.Context, name string, do func(context.Contex
 	return err
 }
 
-// emptyDir is dir without what stood in it.
-func (p *Pipeline) emptyDir(elem ...string) (string, error) {
-	if err := os.RemoveAll(filepath.Join(append([]string{p.Root}, elem...)...)); err != nil {
-		return "", fmt.Errorf("clearing a folder for the pipeline: %w", err)
-	}
-	return p.dir(elem...)
-}
-
 // dir makes a folder below the pipeline's own ones (.build, .cache), which git
 // ignores, and gives its absolute path.
 func (p *Pipeline) dir(elem ...string) (string, error) {
@@ -86,13 +79,26 @@ func (p *Pipeline) dir(elem ...string) (string, error) {
 	return dir, nil
 }
 
-// Test runs the tests of the modules with the race detector, and measures how
-// much of each module's own code they reach. It tells them to be short: what
+// Test runs the tests of the modules with the race detector, all at once, and
+// measures how much of each module's own code they reach together. It tells them to be short: what
 // tries many seeds or takes long does less, or is left to TestAll.
 func (p *Pipeline) Test(ctx context.Context) error { return p.test(ctx, true) }
 
-// TestAll runs the tests of the modules as Test does, but in full.
-func (p *Pipeline) TestAll(ctx context.Context) error { return p.test(ctx, false) }
+// TestAll runs the tests in full, module after module: what a module's code is
+// reached by has to be its own tests.
+func (p *Pipeline) TestAll(ctx context.Context) error {
+	_, modules, err := p.open(ctx)
+	if err != nil {
+		return err
+	}
+	var failed []error
+	for _, m := range modules {
+		one := *p
+		one.Module = m.Dir
+		failed = append(failed, one.test(ctx, false))
+	}
+	return errors.Join(failed...)
+}
 
 func (p *Pipeline) test(ctx context.Context, short bool) error {
 	r, modules, err := p.open(ctx)
@@ -100,7 +106,7 @@ func (p *Pipeline) test(ctx context.Context, short bool) error {
 		return err
 	}
 	opts := p.testOptions(r, modules)
-	if opts.Cover, err = p.emptyDir(".build", "cover", "data"); err != nil {
+	if opts.Profile, err = p.profile(); err != nil {
 		return err
 	}
 	if short {
@@ -111,6 +117,9 @@ func (p *Pipeline) test(ctx context.Context, short bool) error {
 			opts.Packages = append(opts.Packages, below(m, pattern))
 		}
 	}
+	if len(opts.Packages) == 0 {
+		return nil
+	}
 	err = gotest.Run(ctx, opts)
 	if err == nil || errors.Is(err, gotest.ErrFailed) {
 		err = errors.Join(err, p.virtual(ctx, r, opts, short))
@@ -118,15 +127,19 @@ func (p *Pipeline) test(ctx context.Context, short bool) error {
 	if err != nil {
 		return err
 	}
-	return gotest.Coverage(ctx, p.Out, opts.Cover, p.profile(), modules, coverage)
+	return gotest.Coverage(p.Out, opts.Profile, modules, coverage)
 }
 
 func (p *Pipeline) testOptions(r *repo.Repo, modules []*repo.Module) gotest.Options {
 	return gotest.Options{Root: r.Root, Tools: cmp.Or(p.Tools, r.Root), Out: p.Out, Modules: modules}
 }
 
-// profile is the file that keeps what the last run of the tests reached.
-func (p *Pipeline) profile() string { return filepath.Join(p.Root, ".build", "cover", "profile.out") }
+// profile is the absolute file that keeps what the last run of the tests
+// reached, of one module or of all.
+func (p *Pipeline) profile() (string, error) {
+	dir, err := p.dir(".build", "cover")
+	return filepath.Join(dir, cmp.Or(strings.ReplaceAll(p.Module, "/", "_"), "all")+".out"), err
+}
 
 // below is a pattern of packages in a module, seen from the repository.
 func below(m *repo.Module, pattern string) string { return "./" + path.Join(m.Dir, pattern) }

@@ -209,18 +209,19 @@ func (p *Pipeline) eachMatch(ctx context.Context, pattern *regexp.Regexp, do fun
 
 // Cover makes a page from the last run of the tests that shows which lines they reach.
 func (p *Pipeline) Cover(ctx context.Context) error {
-	if _, err := p.dir(".build", "cover"); err != nil {
+	profile, err := p.profile()
+	if err != nil {
 		return err
 	}
-	if _, err := os.Stat(p.profile()); err != nil {
+	if _, err := os.Stat(profile); err != nil {
 		return errors.New("nothing is measured yet, run: go tool mage test")
 	}
-	const page = ".build/cover/index.html"
-	make := repo.Cmd{Dir: p.Root, Args: []string{"go", "tool", "cover", "-html=" + p.profile(), "-o", page}}
-	if err := make.Run(ctx); err != nil {
+	page := strings.TrimSuffix(profile, ".out") + ".html"
+	show := repo.Cmd{Dir: p.Root, Args: []string{"go", "tool", "cover", "-html=" + profile, "-o", page}}
+	if err := show.Run(ctx); err != nil {
 		return err
 	}
-	p.say("%s", page)
+	p.say(".build/cover/%s", filepath.Base(page))
 	return nil
 }
 
@@ -262,7 +263,7 @@ var virtualTests = regexp.MustCompile(`(?m)^//go:build (` + virtualTag + `)\b`)
 // opts say. In full they run once more without the race detector, which is ten
 // times faster and tries more seeds.
 func (p *Pipeline) virtual(ctx context.Context, r *repo.Repo, opts gotest.Options, short bool) error {
-	opts.Packages = nil
+	opts.Packages, opts.Profile = nil, ""
 	for _, m := range opts.Modules {
 		found, err := grep(r, m, isTest, virtualTests)
 		if err != nil {
@@ -282,7 +283,7 @@ func (p *Pipeline) virtual(ctx context.Context, r *repo.Repo, opts gotest.Option
 		return err
 	}
 	p.say("tests in virtual time, without the race detector")
-	opts.NoRace, opts.Cover = true, ""
+	opts.NoRace = true
 	return errors.Join(err, gotest.Run(ctx, opts))
 }
 
