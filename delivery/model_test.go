@@ -198,12 +198,12 @@ func (w *world) disturb(e *Engine) {
 
 func (w *world) swap(e *Engine, st *Stage) {
 	began := time.Now()
-	err := e.Swap(context.Background(), st.version())
+	unused := e.Swap(context.Background(), st.version())
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	took := time.Since(began)
 	w.note("swapped in %s", took)
-	w.rule(err == nil && took <= simDrain, "Swap took %s: %v", took, err)
+	w.rule(unused && took <= simDrain, "Swap took %s, the old version is unused: %v", took, unused)
 }
 
 // heal ends all faults. The last stage neither blocks nor stops the line, as
