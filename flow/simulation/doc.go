@@ -12,8 +12,8 @@
 // dead letter that is put back goes to its own sink alone.
 //
 // The build tag makes the mutexes of franz-go channels, so that virtual time
-// passes while somebody waits for one. `go tool mage test` runs 200 seeds, and
-// under the race detector 20. A run ends with a table of how often each fault
+// passes while somebody waits for one. `go tool mage check` runs 200 seeds, and
+// under the race detector 20; `go tool mage test` runs 4 under it. A run ends with a table of how often each fault
 // happened.
 //
 // A seed fixes events, settings and faults. How goroutines take turns is the
