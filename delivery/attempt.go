@@ -195,7 +195,7 @@ func (e *Engine) giveUp(t *task, code fault.Code, err error, verdict bool) outco
 	}
 	t.letter = &deadletter.Letter{
 		Message: t.entry.m, Code: code, Reason: err.Error(), Retries: t.retries,
-		FailedAt: time.Now(), Flow: e.cfg.Name, Sink: t.sink(),
+		FailedAt: time.Now(), Flow: e.cfg.Name, Sink: t.sink(), Part: t.part,
 	}
 	return outcome{kind: store, err: err}
 }

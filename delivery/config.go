@@ -68,7 +68,7 @@ type Transformer interface {
 type Routed struct {
 	Event  *cloudevent.Event
 	Output int // index in Version.Outputs
-	Part   int // number of the event, from 0, where a message becomes several
+	Part   int // 1 for the first event of a message that becomes several, and so on; else 0
 	// Attachment is what the transformer wants the output's Sink and Receipt to
 	// have beside the event: they find it with Attachment. A batch has none.
 	Attachment any

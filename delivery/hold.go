@@ -1,7 +1,9 @@
 package delivery
 
 import (
+	"cmp"
 	"sort"
+	"strings"
 	"time"
 )
 
@@ -36,6 +38,7 @@ func (h *hold) words() string {
 
 // Hold is one reason and how many events it holds.
 type Hold struct {
+	Output string // "" where it is none's, and where there is only one
 	Cause  Cause
 	Reason string // for a person
 	// Err is what went wrong, the last part of Reason; nil for events that wait
@@ -72,17 +75,21 @@ func (e *Engine) noteHolds(s *State, now time.Time) {
 		return
 	}
 	s.HeldBy = make(map[Cause]int)
-	by := make(map[string]*Hold)
+	type group struct{ output, words string }
+	by := make(map[group]*Hold)
 	for t := range e.held {
 		if t.lane.state == lanePaused {
 			s.Retrying--
 		}
 		s.HeldBy[t.held.cause]++
-		words := t.held.words()
-		h := by[words]
+		g := group{words: t.held.words()}
+		if t.err == nil {
+			g.output = t.step.label()
+		}
+		h := by[g]
 		if h == nil {
-			h = &Hold{Cause: t.held.cause, Reason: words, Err: t.held.err}
-			by[words] = h
+			h = &Hold{Output: g.output, Cause: t.held.cause, Reason: g.words, Err: t.held.err}
+			by[g] = h
 		}
 		h.Events++
 		h.Since = max(h.Since, now.Sub(t.entry.accepted))
@@ -94,7 +101,7 @@ func (e *Engine) noteHolds(s *State, now time.Time) {
 		if s.Held[i].Events != s.Held[j].Events {
 			return s.Held[i].Events > s.Held[j].Events
 		}
-		return s.Held[i].Reason < s.Held[j].Reason
+		return cmp.Or(strings.Compare(s.Held[i].Reason, s.Held[j].Reason), strings.Compare(s.Held[i].Output, s.Held[j].Output)) < 0
 	})
 	s.Held = s.Held[:min(len(s.Held), mostHolds)]
 }

@@ -63,7 +63,7 @@ type task struct {
 	next  *task // behind it in its lane
 
 	event *cloudevent.Event // to be delivered
-	part  int
+	part  int               // see Routed
 	// attachment is the transformer's, see Routed.
 	attachment any
 	made       []Routed // transformed before its turn

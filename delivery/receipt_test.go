@@ -83,8 +83,8 @@ func (d *desk) version(r *rig, maxInFlight int) *Version {
 func open(t *testing.T, d *desk, maxInFlight int) *rig {
 	t.Helper()
 	r := start(t, Config{}, Stage{})
-	if err := r.Swap(t.Context(), d.version(r, maxInFlight)); err != nil {
-		t.Fatal(err)
+	if !r.Swap(t.Context(), d.version(r, maxInFlight)) {
+		t.Fatal("the first version is still in use")
 	}
 	return r
 }

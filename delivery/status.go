@@ -29,7 +29,8 @@ type State struct {
 	OldestAt string
 }
 
-// Closed is an output that tries one event at a time, and why.
+// Closed is an output that tries one event at a time, and why. Output is empty
+// where there is no other.
 type Closed struct {
 	Output, Why string
 }
@@ -78,7 +79,7 @@ func (e *Engine) Status() State {
 	v.steps(func(st *step) {
 		s.Working += st.working
 		if words := st.gate.words(); words != "" {
-			s.Closed = append(s.Closed, Closed{st.name(), words})
+			s.Closed = append(s.Closed, Closed{st.label(), words})
 		}
 	})
 	if e.last.err != nil {

@@ -2,7 +2,6 @@ package delivery
 
 import (
 	"context"
-	"fmt"
 	"time"
 )
 
@@ -14,11 +13,11 @@ import (
 // finish until DrainTimeout; what they do not finish, or fail at, is done again
 // by v, so no verdict of the old version becomes a dead letter after the swap.
 //
-// Swap returns nil when nobody uses the old version any more, and its sinks may
-// be closed. When ctx ends first, it returns an error; v is in force all the
-// same, and the old version's calls are cancelled but one did not return. It may
-// be called at any time, from any goroutine, while another Swap waits too.
-func (e *Engine) Swap(ctx context.Context, v *Version) error {
+// Swap cannot fail: v is in force when it returns. It reports whether the old
+// version is unused by then, so that its sinks may be closed. When ctx ends
+// first, the old version's calls are cancelled, but one has not returned. Swap
+// may be called at any time, from any goroutine, while another Swap waits too.
+func (e *Engine) Swap(ctx context.Context, v *Version) (unused bool) {
 	e.mu.Lock()
 	old := e.version.Load()
 	next := newVersion(e.cfg, v, old)
@@ -36,16 +35,16 @@ func (e *Engine) Swap(ctx context.Context, v *Version) error {
 	defer drain.Stop()
 	select {
 	case <-old.retired:
-		return nil
+		return true
 	case <-drain.C:
 	case <-ctx.Done():
 	}
 	e.cancelCalls(func(_ *assignment, of *version) bool { return of == old })
 	select {
 	case <-old.retired:
-		return nil
+		return true
 	case <-ctx.Done():
-		return fmt.Errorf("the new version is in force, but calls of the old one have not returned: %w", ctx.Err())
+		return false
 	}
 }
 

@@ -20,10 +20,11 @@ var arrows = []struct {
 }{
 	{".", nil},
 	{"common", nil},
+	{"cel", []string{"common"}},
 	{"connectors/*", []string{"common"}},
 	{"delivery", []string{"common"}},
-	{"flow", []string{"common", "delivery", "connectors/*"}},
-	{"link", []string{"common", "delivery", "connectors/kafka"}},
+	{"flow", []string{"cel", "common", "delivery", "connectors/*"}},
+	{"link", []string{"cel", "common", "delivery", "connectors/kafka"}},
 	{"operator", []string{"common", "flow", "link"}},
 	{"e2e", []string{"*"}},
 }

@@ -48,6 +48,21 @@ func TestCheck_refuses(t *testing.T) {
 			repotest.Files{"internal/a.go": "package a\n", "internal/b.go": "package a\n"},
 			[]string{"internal: does not belong at the top of the repository"},
 		},
+		"a glossary that explains a term twice, or sends a reader to where it is not": {
+			repotest.Files{
+				"flow/DESIGN.md": "# X\n\n## Glossary\n\n| term | what it is | where |\n|---|---|---|\n| flow | a | `flow F`, `flow F.Run` |\n| flow | b | `flow G` |\n| sink | c | `flow F.Stop` |\n",
+				"flow/f.go":      "package flow\n\ntype F struct{}\n\nfunc (f *F) Run() {}\n",
+			},
+			[]string{
+				"flow/DESIGN.md:8: explains \"flow\" a second time; one name is one concept",
+				"flow/DESIGN.md:8: \"flow\" lives at `flow G`, where it is not declared; correct the place",
+				"flow/DESIGN.md:9: \"sink\" lives at `flow F.Stop`, where it is not declared",
+			},
+		},
+		"a module that dependency updates leave out": {
+			repotest.Files{".github/dependabot.yml": "updates:\n  - directories:\n      - /\n      - /common\n      - /connectors/http\n      - /flow\n"},
+			[]string{".github/dependabot.yml: leaves out the module in connectors/kafka; add the line `- /connectors/kafka` to directories"},
+		},
 		"a replace line": {
 			repotest.Files{"common/go.mod": "module example.com/x/common\n\ngo 1.26.0\n\nreplace example.com/y => ../y\n"},
 			[]string{"common/go.mod:5: a replace line: `go install` refuses"},

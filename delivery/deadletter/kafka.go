@@ -37,9 +37,6 @@ type KafkaConfig struct {
 	// TooLarge is the producer's error, found with errors.Is, for a record over
 	// the broker's size limit; nil when it has none.
 	TooLarge error
-	// Remedy says what a person can do about a letter that is too large where the
-	// limit cannot be raised, as in "skip it with ...".
-	Remedy string
 }
 
 // Kafka writes letters to a topic: key, value and headers of the record as it
@@ -134,8 +131,8 @@ func (k *Kafka) explain(l *Letter, err error) error {
 	if k.TooLarge == nil || !errors.Is(err, k.TooLarge) {
 		return err
 	}
-	return fmt.Errorf("the dead letter of %s, %d bytes with its headers, is too large for topic %s: raise the topic's max.message.bytes, or %s: %w",
-		l.Message.Position, size(l), k.Topic, k.Remedy, err)
+	return fmt.Errorf("the dead letter of %s, %d bytes with its headers, is too large for topic %s: raise the topic's max.message.bytes, or move the consumer group past the record: %w",
+		l.Message.Position, size(l), k.Topic, err)
 }
 
 // size is about what the record of a letter takes, uncompressed.

@@ -70,12 +70,12 @@ func TestKafka_saysWhatToDoAboutALetterThatIsTooLarge(t *testing.T) {
 		err  error
 		want string
 	}{
-		{"too large", errTooLarge, "the dead letter of orders-3-42, 316 bytes with its headers, is too large for topic dlq: raise the topic's max.message.bytes, or take it out with fiso-flow dlq skip … --to-file: MESSAGE_TOO_LARGE"},
+		{"too large", errTooLarge, "the dead letter of orders-3-42, 316 bytes with its headers, is too large for topic dlq: raise the topic's max.message.bytes, or move the consumer group past the record: MESSAGE_TOO_LARGE"},
 		{"anything else", errors.New("write to topic dlq: no leader"), "write to topic dlq: no leader"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			k := to("dlq", func(string, []byte, []byte, []connector.Header) error { return tc.err })
-			k.TooLarge, k.Remedy = errTooLarge, "take it out with fiso-flow dlq skip … --to-file"
+			k.TooLarge = errTooLarge
 			err := k.Write(t.Context(), letter())
 			if !errors.Is(err, tc.err) || err.Error() != tc.want {
 				t.Errorf("got  %v\nwant %s", err, tc.want)

@@ -13,8 +13,8 @@ import (
 	"github.com/lsm/fiso/common/connector"
 	"github.com/lsm/fiso/connectors/kafka"
 	"github.com/lsm/fiso/link/internal/call"
-	"github.com/lsm/fiso/link/internal/key"
 	"github.com/lsm/fiso/link/internal/proxy"
+	"github.com/lsm/fiso/link/internal/target"
 )
 
 // Accept answers a call that is made later: 202 once Kafka has it, and never
@@ -60,7 +60,7 @@ func prepare(ctx context.Context, c *proxy.Call, most int64) (body, k []byte, er
 	if body, err = c.ReadBody(ctx, most); err != nil {
 		return nil, nil, err
 	}
-	k, err = c.To.Key.Of(ctx, key.Call{Method: c.Method, Path: c.Path, Query: c.Query, Header: c.Header, Body: body})
+	k, err = c.To.RecordKey(ctx, target.Request{Method: c.Method, Path: c.Path, Query: c.Query, Header: c.Header, Body: body})
 	if err != nil {
 		return nil, nil, proxy.Refuse(call.KeyFailed, "the expression for the key of this target's records fails for this call: "+err.Error(), 0)
 	}

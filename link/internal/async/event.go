@@ -12,6 +12,7 @@ import (
 
 	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/connectors/kafka"
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/proxy"
@@ -103,13 +104,13 @@ func headers(e *cloudevent.Event, fields call.Header) []connector.Header {
 func withoutPreference(h call.Header) call.Header {
 	out := h[:0]
 	for _, f := range h {
-		if call.Same(f.Name, "Prefer") {
+		if http1.Same(f.Name, "Prefer") {
 			var kept []string
 			for member := range strings.SplitSeq(f.Value, ",") {
 				member = strings.Trim(member, " \t")
 				name, _, _ := strings.Cut(member, ";")
 				name, _, _ = strings.Cut(name, "=")
-				if name = strings.TrimRight(name, " \t"); name != "" && !call.Same(name, "respond-async") && !call.Same(name, "wait") {
+				if name = strings.TrimRight(name, " \t"); name != "" && !http1.Same(name, "respond-async") && !http1.Same(name, "wait") {
 					kept = append(kept, member)
 				}
 			}

@@ -21,11 +21,11 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/lsm/fiso/common/config"
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/connectors/kafka"
 	"github.com/lsm/fiso/connectors/kafka/kafkatest"
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/discovery"
-	"github.com/lsm/fiso/link/internal/h1"
 	"github.com/lsm/fiso/link/internal/proxy"
 	"github.com/lsm/fiso/link/internal/target"
 	"github.com/lsm/fiso/link/spec"
@@ -93,7 +93,7 @@ func (w *world) build(address, settings string) {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { _ = store.Close(ended()) })
-	w.to, err = target.New(s, target.Parts{Endpoints: discovery.New(discovery.Static{address}), Transport: h1.NewTransport(h1.TransportConfig{}), Log: store})
+	w.to, err = target.New(s, target.Parts{Endpoints: discovery.New(discovery.Static{address}), Transport: http1.NewTransport(http1.TransportConfig{}), Log: store})
 	if err != nil {
 		w.t.Fatal(err)
 	}

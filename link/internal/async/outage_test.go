@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/target"
 )
@@ -191,6 +192,6 @@ func (*fixed) Apply(_ context.Context, out *call.Outgoing) error {
 	return nil
 }
 func (*fixed) Renew(context.Context, *call.Outgoing) bool { return false }
-func (*fixed) Owns(field string) bool                     { return call.Same(field, "Authorization") }
+func (*fixed) Owns(field string) bool                     { return http1.Same(field, "Authorization") }
 
 var _ target.Credential = (*fixed)(nil)

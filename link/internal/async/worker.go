@@ -75,7 +75,7 @@ func NewWorker(c Config) (*Worker, error) {
 	}
 	w := &Worker{source: source, calls: &calls{Config: c, store: store}}
 	w.letters = deadletter.NewKafka(deadletter.KafkaConfig{
-		Producer: store, Topic: a.DeadLetters(), TooLarge: kafka.ErrTooLarge, Remedy: "move the consumer group past the record",
+		Producer: store, Topic: a.DeadLetters(), TooLarge: kafka.ErrTooLarge,
 	})
 	w.engine = delivery.New(delivery.Config{
 		Name: name, MaxInFlight: queue * a.MaxInFlight, MaxInFlightBytes: queueBytes, DrainTimeout: c.Drain,
