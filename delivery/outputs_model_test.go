@@ -362,7 +362,7 @@ func (w *manyWorld) disturb(e *Engine) {
 // each output gets the events of a key in order, and none twice however often
 // the version changes.
 func TestModel_ofManyOutputs(t *testing.T) {
-	for seed := range *seeds {
+	for seed := range modelSeeds() {
 		ok := t.Run(fmt.Sprint("seed=", seed+1), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newManyWorld(seed + 1)
