@@ -115,6 +115,7 @@ func TestFailure_shortensALongExpression(t *testing.T) {
 }
 
 // F17: what would take long or fill the memory ends, in words that say which limit it met.
+// https://github.com/cert-manager/approver-policy/issues/923
 func TestEval_endsWithinItsLimits(t *testing.T) {
 	big, long := `"`+strings.Repeat("a", 1<<18)+`"`, "["+strings.TrimSuffix(strings.Repeat("1,", 1<<12), ",")+"]"
 	data := `{"big":` + big + `,"long":` + long + `,"l":[1,2,3,4,5,6,7,8,9,10],"pattern":"` + strings.Repeat("(a|aa){30}", 20) + `","endless":"` + strings.Repeat("a", 1025) + `"}`

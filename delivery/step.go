@@ -4,7 +4,11 @@ import (
 	"context"
 
 	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/delivery/concurrency"
 )
+
+// minWorkers is how many workers a step may have whatever it gains by them.
+const minWorkers = 16
 
 // version is a Version in use. Nothing in it changes but what counts its use,
 // and the state of its steps, with the engine's lock held.
@@ -30,7 +34,7 @@ type step struct {
 	gated   []*lane
 	working int // tasks in workers' hands or in batches
 	calls   int // workers at work here
-	limit   *pace
+	limit   *concurrency.Limit
 	most    int // of working and kept
 	// kept counts deliveries that keep their place although no worker has them,
 	// see keepPlace; closing are their lanes in the order they became ready.
@@ -45,7 +49,7 @@ type step struct {
 
 func newVersion(cfg Config, v *Version, old *version) *version {
 	n := &version{transformer: v.Transformer, outputs: make([]step, len(v.Outputs))}
-	n.transform = step{Handling: v.Handling, version: n, limit: newPace(cfg.MaxInFlight), most: cfg.MaxInFlight}
+	n.transform = step{Handling: v.Handling, version: n, limit: concurrency.New(minWorkers, cfg.MaxInFlight), most: cfg.MaxInFlight}
 	for i := range v.Outputs {
 		out := v.Outputs[i]
 		s := &n.outputs[i]
@@ -56,20 +60,21 @@ func newVersion(cfg Config, v *Version, old *version) *version {
 		if many, ok := out.Sink.(connector.BatchSink); ok && out.Batch != nil {
 			s.batches, s.batch = many, out.Batch.WithDefaults(s.most)
 		}
-		if s.limit = old.limitOf(out.Name); s.limit == nil || s.limit.most != s.most {
-			s.limit = newPace(s.most)
+		if s.limit = old.limitOf(out.Name, s.most); s.limit == nil {
+			s.limit = concurrency.New(minWorkers, s.most)
 		}
 	}
 	return n
 }
 
-// limitOf is what was learned about the output of that name; nil: nothing.
-func (v *version) limitOf(name string) *pace {
+// limitOf is what was learned about the output of that name, by the same bound;
+// nil: nothing.
+func (v *version) limitOf(name string, most int) *concurrency.Limit {
 	if v == nil {
 		return nil
 	}
 	for i := range v.outputs {
-		if v.outputs[i].out.Name == name {
+		if v.outputs[i].out.Name == name && v.outputs[i].most == most {
 			return v.outputs[i].limit
 		}
 	}
@@ -91,6 +96,17 @@ func (v *version) release(n int) {
 	if v.users -= n; v.users == 0 && v.retired != nil {
 		close(v.retired)
 	}
+}
+
+// beginCall and endCall count the calls of workers.
+func (s *step) beginCall() concurrency.Round {
+	s.calls++
+	return s.limit.Begin()
+}
+
+func (s *step) endCall(r concurrency.Round, events int) {
+	s.calls--
+	s.limit.End(r, events)
 }
 
 // name is the output's, or "" for the transform.

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/delivery/concurrency"
 )
 
 // work is a worker: it takes the next task or batch, does what is to be done,
@@ -14,20 +15,21 @@ func (e *Engine) work() {
 	defer e.mu.Unlock()
 	e.waking--
 	for {
-		t, b := e.next()
+		t, b, round := e.next()
 		switch {
 		case b != nil:
+			events := len(b.tasks)
 			e.mu.Unlock()
 			e.sendBatch(b)
 			e.mu.Lock()
-			b.step.calls--
+			b.step.endCall(round, events)
 		case t != nil:
 			s := t.step
 			e.mu.Unlock()
 			var out outcome
 			out, routed = e.attempt(t, routed[:0])
 			e.mu.Lock()
-			s.calls--
+			s.endCall(round, 1)
 			if back := e.conclude(t, out, routed); back != nil {
 				e.mu.Unlock()
 				e.handBack([]*entry{back})
@@ -43,36 +45,31 @@ func (e *Engine) work() {
 	}
 }
 
-// next is the next task or batch. It waits for one, and returns neither when the
-// worker is to go.
-func (e *Engine) next() (*task, *batch) {
+// next is the next task or batch, and the round in which the call for it began.
+// It waits for one, and returns neither when the worker is to go.
+func (e *Engine) next() (*task, *batch, concurrency.Round) {
 	for {
 		if e.workers > e.maxWorkers() {
 			e.workers--
 			e.readied++ // the call that woke this one may have been for work
 			e.wakeWorkers()
-			return nil, nil
+			return nil, nil, 0
 		}
-		t, b := e.pick()
+		t, b, round := e.pick()
 		switch {
 		case t != nil || b != nil:
-			return t, b
+			return t, b, round
 		case e.closed && e.inFlight == 0:
 			e.workers--
-			return nil, nil
+			return nil, nil, 0
 		case e.leaving > 0:
 			e.leaving--
 			e.workers--
-			return nil, nil
+			return nil, nil, 0
 		case e.sealIdle():
 			continue // what was sealed is the next work
 		default:
 			e.wakeSources()
-			e.version.Load().steps(func(s *step) {
-				if s.work() == 0 {
-					s.limit.idle()
-				}
-			})
 			e.parked++
 			e.wake.Wait()
 			e.waking--
@@ -82,7 +79,7 @@ func (e *Engine) next() (*task, *batch) {
 
 // pick takes work from the steps in turn, so that a slow output holds up no
 // other.
-func (e *Engine) pick() (*task, *batch) {
+func (e *Engine) pick() (*task, *batch, concurrency.Round) {
 	v := e.version.Load()
 	n := len(v.outputs) + 1
 	for range n {
@@ -91,10 +88,9 @@ func (e *Engine) pick() (*task, *batch) {
 		if e.turn > 0 {
 			s = &v.outputs[e.turn-1]
 		}
-		for s.calls < s.limit.limit {
+		for s.calls < s.limit.Workers() {
 			if len(s.sealed) > 0 {
-				s.calls++
-				return nil, e.unseal(s)
+				return nil, e.unseal(s), s.beginCall()
 			}
 			l := s.closing.pop()
 			if l == nil && !e.full(s) {
@@ -110,12 +106,11 @@ func (e *Engine) pick() (*task, *batch) {
 				e.join(l) // there is nothing to do for it but that
 			default:
 				l.head.entry.calls++
-				s.calls++
-				return l.head, nil
+				return l.head, nil, s.beginCall()
 			}
 		}
 	}
-	return nil, nil
+	return nil, nil, 0
 }
 
 // full reports whether nothing more may begin at a step. An output that hangs
@@ -150,7 +145,7 @@ func (e *Engine) take(l *lane) bool {
 // maxWorkers is how many workers are worth having.
 func (e *Engine) maxWorkers() int {
 	n := 0
-	e.version.Load().steps(func(s *step) { n += s.limit.limit })
+	e.version.Load().steps(func(s *step) { n += s.limit.Workers() })
 	return n
 }
 
@@ -176,7 +171,7 @@ func (e *Engine) wakeWorkers() {
 	}
 	useful, behind := -e.waking, false
 	e.version.Load().steps(func(s *step) {
-		work, free := s.work(), max(0, s.limit.limit-s.calls)
+		work, free := s.work(), max(0, s.limit.Workers()-s.calls)
 		useful += min(work, free)
 		behind = behind || work > free
 	})
@@ -231,7 +226,6 @@ func (e *Engine) conclude(t *task, out outcome, routed []Routed) (back *entry) {
 	e.noteError(out.err)
 	s.working--
 	e.working--
-	s.limit.done()
 	s.version.release(1)
 	en.calls--
 	switch {

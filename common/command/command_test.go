@@ -240,12 +240,12 @@ func TestTraced_saysWhenTheLastTracesAreLost(t *testing.T) {
 	})
 }
 
-func TestProcess_hasTheOutsideOfTheProcess(t *testing.T) {
+func TestMain_givesTheOutsideOfTheProcess(t *testing.T) {
 	before := os.Args
 	defer func() { os.Args = before }()
 	os.Args = []string{"prog", "run", "--fast"}
 	t.Setenv("FISO_TEST", "x")
-	code := process(func(ctx context.Context, args []string, io IO) int {
+	code := Main(func(ctx context.Context, args []string, io IO) int {
 		if strings.Join(args, " ") != "run --fast" || io.Getenv("FISO_TEST") != "x" || io.In != os.Stdin || io.Out != os.Stdout || io.Err != os.Stderr || ctx.Err() != nil {
 			t.Errorf("arguments %q, %+v, %v", args, io, ctx.Err())
 		}

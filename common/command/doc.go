@@ -4,7 +4,7 @@
 // process. It is for a main that builds its commands with cobra; what the
 // commands do is the program's.
 //
-//	func main() { command.Main(cli.Main) }
+//	func main() { os.Exit(command.Main(cli.Main)) }
 //
 //	func Main(ctx context.Context, args []string, io command.IO) int {
 //		a := &command.App{IO: io, Name: "fiso-flow"}

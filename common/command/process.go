@@ -9,14 +9,12 @@ import (
 	"github.com/mattn/go-isatty"
 )
 
-// Main is the main function of a program: it calls run with the arguments and
-// the outside of the process, and exits with the code that run returns. ctx ends
-// with SIGINT or SIGTERM; a second signal ends the process at once. SIGHUP ends
-// ctx where the process runs in a terminal: the terminal was closed. Elsewhere
-// SIGHUP asks for a reload, and is ignored, since files are followed anyway.
-func Main(run func(ctx context.Context, args []string, io IO) int) { os.Exit(process(run)) }
-
-func process(run func(ctx context.Context, args []string, io IO) int) int {
+// Main calls run with the arguments and the outside of the process, and returns
+// its exit code, with which main exits. ctx ends with SIGINT or SIGTERM; a second
+// signal ends the process at once. SIGHUP ends ctx where the process runs in a
+// terminal: the terminal was closed. Elsewhere SIGHUP asks for a reload, and is
+// ignored, since files are followed anyway.
+func Main(run func(ctx context.Context, args []string, io IO) int) int {
 	io := IO{
 		In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
 		Terminal: isatty.IsTerminal(os.Stderr.Fd()), OutTerminal: isatty.IsTerminal(os.Stdout.Fd()),

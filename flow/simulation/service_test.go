@@ -255,7 +255,7 @@ func (s *service) answer(c net.Conn, who string, events []got, v verdict, batch 
 		}
 		happened.count(fmt.Sprint("answer ", v.status[i]))
 		if what == delivered && s.w.othersTrouble(s) {
-			happened.count("delivered to one sink while the other is in trouble")
+			happened.count("answer 2xx of one sink while the other is in trouble")
 		}
 		s.w.history.add(entry{what: what, who: who, n: e.Data.N, sink: s.sink, piece: e.Data.P, text: fmt.Sprintf("%d %s v%d", v.status[i], e.ID, e.Data.V)})
 	}

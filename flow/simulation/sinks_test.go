@@ -33,6 +33,9 @@ type sinksPlan struct {
 func (p *plan) severalSinks(d dice) {
 	share := d.Float64()
 	p.split = share < 0.2 || share > 0.95
+	if p.split {
+		happened.count("seeds whose records are split")
+	}
 	if share >= 0.4 {
 		return
 	}
@@ -65,6 +68,7 @@ func (p *plan) plant(e *event) {
 		e.units = []*unit{{kind: e.kind}}
 		return
 	}
+	e.units = nil
 	for piece := range max(1, e.pieces) {
 		u := &unit{sink: mainSink, piece: piece, kind: e.kind, fails: e.fails}
 		if piece > 0 && !e.good {

@@ -2,8 +2,10 @@
 package main
 
 import (
+	"os"
+
 	"github.com/lsm/fiso/common/command"
 	"github.com/lsm/fiso/flow/cli"
 )
 
-func main() { command.Main(cli.Main) }
+func main() { os.Exit(command.Main(cli.Main)) }

@@ -3,8 +3,10 @@
 package main
 
 import (
+	"os"
+
 	"github.com/lsm/fiso/common/command"
 	"github.com/lsm/fiso/link/cli"
 )
 
-func main() { command.Main(cli.Main) }
+func main() { os.Exit(command.Main(cli.Main)) }
