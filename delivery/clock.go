@@ -35,8 +35,7 @@ func (e *Engine) tick(now time.Time) time.Duration {
 	defer e.mu.Unlock()
 	for len(e.pauses) > 0 && !e.pauses[0].due.After(now) {
 		l := heap.Pop(&e.pauses).(*lane) //nolint:forcetypeassert // holds only lanes
-		l.step.ready.push(l)
-		e.readied++
+		e.makeReady(l)
 	}
 	in := time.Duration(-1)
 	soonest := func(d time.Duration) {

@@ -1,11 +1,6 @@
 package delivery
 
-import (
-	"cmp"
-	"sort"
-	"strings"
-	"time"
-)
+import "time"
 
 // State is how an engine stands at one moment.
 type State struct {
@@ -13,10 +8,12 @@ type State struct {
 	Bytes    int64 // of those
 	Working  int   // of those, being made, sent or stored now
 	Waiting  int   // of those, pausing before another try
+	Retrying int   // of those that pause, the ones that are not held
 	// Held are the reasons for which events are held, the most frequent first,
 	// at most eight. Held is how a flow says that something outside needs a
-	// person.
-	Held []Hold
+	// person. HeldBy counts all that are held; nil when none is.
+	Held   []Hold
+	HeldBy map[Cause]int
 	// Closed are the outputs whose gates are closed.
 	Closed []Closed
 	// LastError is the last thing that went wrong with an event, and when.
@@ -37,17 +34,6 @@ type State struct {
 type Closed struct {
 	Output, Why string
 }
-
-// Hold is one reason and how many events it holds. Output is empty where it is
-// none's, and where there is only one.
-type Hold struct {
-	Output string
-	Reason string
-	Events int
-	Since  time.Duration // the age of the oldest of them
-}
-
-const mostHolds = 8
 
 // failure is the last thing that went wrong.
 type failure struct {
@@ -87,8 +73,8 @@ func (e *Engine) Status() State {
 		Bytes:    e.bytes,
 		Working:  e.transforming,
 		Waiting:  len(e.pauses),
-		Held:     e.holds(now),
 	}
+	e.noteHolds(&s, now)
 	v := e.version.Load()
 	v.steps(func(st *step) {
 		s.Working += st.working
@@ -108,37 +94,4 @@ func (e *Engine) Status() State {
 		}
 	}
 	return s
-}
-
-// holds groups the held events by reason.
-func (e *Engine) holds(now time.Time) []Hold {
-	if len(e.held) == 0 {
-		return nil
-	}
-	type group struct{ output, reason string }
-	by := make(map[group]*Hold)
-	for t := range e.held {
-		g := group{reason: t.held}
-		if t.err == nil {
-			g.output = t.step.label()
-		}
-		h := by[g]
-		if h == nil {
-			h = &Hold{Output: g.output, Reason: g.reason}
-			by[g] = h
-		}
-		h.Events++
-		h.Since = max(h.Since, now.Sub(t.entry.accepted))
-	}
-	holds := make([]Hold, 0, len(by))
-	for _, h := range by {
-		holds = append(holds, *h)
-	}
-	sort.Slice(holds, func(i, j int) bool {
-		if holds[i].Events != holds[j].Events {
-			return holds[i].Events > holds[j].Events
-		}
-		return cmp.Or(strings.Compare(holds[i].Reason, holds[j].Reason), strings.Compare(holds[i].Output, holds[j].Output)) < 0
-	})
-	return holds[:min(len(holds), mostHolds)]
 }

@@ -35,6 +35,11 @@ type step struct {
 	working int // tasks in workers' hands or in batches
 	calls   int // workers at work here
 	limit   *concurrency.Limit
+	most    int // of working and kept
+	// kept counts deliveries that keep their place although no worker has them,
+	// see keepPlace; closing are their lanes in the order they became ready.
+	kept    int
+	closing queue
 
 	batches    connector.BatchSink // nil: one by one
 	batch      *Batch              // set with batches
@@ -44,28 +49,32 @@ type step struct {
 
 func newVersion(cfg Config, v *Version, old *version) *version {
 	n := &version{transformer: v.Transformer, outputs: make([]step, len(v.Outputs))}
-	n.transform = step{Handling: v.Handling, version: n, limit: concurrency.New(minWorkers, cfg.MaxInFlight)}
+	n.transform = step{Handling: v.Handling, version: n, limit: concurrency.New(minWorkers, cfg.MaxInFlight), most: cfg.MaxInFlight}
 	for i := range v.Outputs {
 		out := v.Outputs[i]
 		s := &n.outputs[i]
-		*s = step{Handling: out.Handling, version: n, number: i + 1, out: &out, gate: gate{stopAfter: out.StopTheLine, countOutages: out.CountOutages}}
-		if many, ok := out.Sink.(connector.BatchSink); ok && out.Batch != nil {
-			s.batches, s.batch = many, out.Batch.WithDefaults(cfg.MaxInFlight)
+		*s = step{Handling: out.Handling, version: n, number: i + 1, out: &out, most: cfg.MaxInFlight, gate: gate{stopAfter: out.StopTheLine, countOutages: out.CountOutages}}
+		if out.MaxInFlight > 0 {
+			s.most = min(out.MaxInFlight, cfg.MaxInFlight)
 		}
-		if s.limit = old.limitOf(out.Name); s.limit == nil {
-			s.limit = concurrency.New(minWorkers, cfg.MaxInFlight)
+		if many, ok := out.Sink.(connector.BatchSink); ok && out.Batch != nil {
+			s.batches, s.batch = many, out.Batch.WithDefaults(s.most)
+		}
+		if s.limit = old.limitOf(out.Name, s.most); s.limit == nil {
+			s.limit = concurrency.New(minWorkers, s.most)
 		}
 	}
 	return n
 }
 
-// limitOf is what was learned about the output of that name; nil: nothing.
-func (v *version) limitOf(name string) *concurrency.Limit {
+// limitOf is what was learned about the output of that name, by the same bound;
+// nil: nothing.
+func (v *version) limitOf(name string, most int) *concurrency.Limit {
 	if v == nil {
 		return nil
 	}
 	for i := range v.outputs {
-		if v.outputs[i].out.Name == name {
+		if v.outputs[i].out.Name == name && v.outputs[i].most == most {
 			return v.outputs[i].limit
 		}
 	}
@@ -145,4 +154,22 @@ type callContext struct {
 	version *version
 	ctx     context.Context
 	cancel  context.CancelFunc
+}
+
+// keepPlace counts a delivery among those under way although no worker has it:
+// it was made, and what its destination answered is kept for the receipt. The
+// answers that are kept are then as many as deliveries may be under way.
+func (s *step) keepPlace(t *task) {
+	if s.out != nil && s.out.Receipt != nil && t.err == nil && (t.letter != nil || t.receipt) {
+		t.kept = true
+		s.kept++
+	}
+}
+
+// leavePlace takes that back.
+func (s *step) leavePlace(t *task) {
+	if t.kept {
+		t.kept = false
+		s.kept--
+	}
 }

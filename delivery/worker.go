@@ -92,11 +92,14 @@ func (e *Engine) pick() (*task, *batch, concurrency.Round) {
 			if len(s.sealed) > 0 {
 				return nil, e.unseal(s), s.beginCall()
 			}
-			if s.ready.n == 0 || e.full(s) {
+			l := s.closing.pop()
+			if l == nil && !e.full(s) {
+				l = s.ready.pop()
+				e.resumeSources()
+			}
+			if l == nil {
 				break
 			}
-			l := s.ready.pop()
-			e.resumeSources()
 			switch {
 			case !e.take(l):
 			case s.joins(l.head):
@@ -113,7 +116,7 @@ func (e *Engine) pick() (*task, *batch, concurrency.Round) {
 // full reports whether nothing more may begin at a step. An output that hangs
 // leaves the others as much as it has.
 func (e *Engine) full(s *step) bool {
-	return s.working >= e.cfg.MaxInFlight || e.working >= e.cfg.MaxInFlight*max(1, len(s.version.outputs))
+	return s.working+s.kept >= s.most || e.working >= e.cfg.MaxInFlight*max(1, len(s.version.outputs))
 }
 
 // take begins work on a lane's head, or lets it wait for the gate.
@@ -130,6 +133,7 @@ func (e *Engine) take(l *lane) bool {
 	if t.pauses == 0 {
 		s.gate.begins(t)
 	}
+	s.leavePlace(t)
 	l.state = laneWorking
 	s.working++
 	e.working++
@@ -146,7 +150,17 @@ func (e *Engine) maxWorkers() int {
 }
 
 // work is how many tasks and batches wait for a worker.
-func (s *step) work() int { return s.ready.n + len(s.sealed) }
+func (s *step) work() int { return s.ready.n + s.closing.n + len(s.sealed) }
+
+// makeReady leaves a lane to the next worker.
+func (e *Engine) makeReady(l *lane) {
+	if l.head.kept {
+		l.step.closing.push(l)
+	} else {
+		l.step.ready.push(l)
+	}
+	e.readied++
+}
 
 // wakeWorkers sees to it that workers look for what has become ready since it
 // was last called, as far as more of them may work on it. A parked worker is
@@ -186,7 +200,7 @@ func (e *Engine) wakeWorkers() {
 type outcome struct {
 	kind  kind
 	delay time.Duration // of a pause
-	held  string        // why it is held, during a pause; "": it is a retry
+	held  *hold         // during a pause; nil: it is a retry
 	asked time.Duration // what the sink asked for, where it is long
 	err   error
 }
@@ -235,9 +249,10 @@ func (e *Engine) conclude(t *task, out outcome, routed []Routed) (back *entry) {
 		l.head = next
 		e.advance(l)
 	case out.kind == again || out.kind == store:
-		s.ready.push(l)
-		e.readied++
+		s.keepPlace(t)
+		e.makeReady(l)
 	case out.kind == pause:
+		s.keepPlace(t)
 		e.hold(t, out.held)
 		e.noteAsked(s, out)
 		e.sleep(l, out.delay)
@@ -316,8 +331,7 @@ func (e *Engine) moveGateTo(s *step, n int) {
 	for _, l := range s.gated[:n] {
 		e.unhold(l.head)
 		s.gate.lets(l.head)
-		s.ready.push(l)
-		e.readied++
+		e.makeReady(l)
 	}
 	s.gated = append(s.gated[:0], s.gated[n:]...)
 }
@@ -333,24 +347,6 @@ func (s *step) removeGated(gone func(*lane) bool) {
 	clear(s.gated[len(left):])
 	s.gated = left
 }
-
-// hold marks a task as held for a reason, or as not held when it is "".
-func (e *Engine) hold(t *task, reason string) {
-	if (t.held == "") == (reason == "") {
-		t.held = reason
-		return
-	}
-	t.held = reason
-	if reason == "" {
-		delete(e.held, t)
-	} else {
-		e.held[t] = struct{}{}
-	}
-	e.logHeld(t, reason)
-	e.cfg.Observer.Held(len(e.held))
-}
-
-func (e *Engine) unhold(t *task) { e.hold(t, "") }
 
 // gravity orders the ways in which deliveries end: a message counts as the
 // gravest of them.
@@ -378,7 +374,7 @@ func (en *entry) finish(s Status) (whole Status, last bool) {
 	for int(rank) < len(gravity)-1 && gravity[rank] != s {
 		rank++
 	}
-	for seen := en.gravest.Load(); seen < rank && !en.gravest.CompareAndSwap(seen, rank); seen = en.gravest.Load() { //nolint:revive // the loop is the work
+	for seen := en.gravest.Load(); seen < rank && !en.gravest.CompareAndSwap(seen, rank); seen = en.gravest.Load() {
 	}
 	if en.open.Add(-1) > 0 {
 		return "", false

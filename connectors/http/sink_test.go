@@ -139,7 +139,7 @@ func TestSink_sendsNoDataThatCouldForgeTheEvent(t *testing.T) {
 				return
 			}
 			_, ok := errors.AsType[*cloudevent.EncodeError](err)
-			want := `write the event as JSON: data is not what datacontenttype "application/json" says: invalid JSON at byte 1: ',' after the value`
+			want := `write the event as JSON: data is not what datacontenttype "application/json" says: not valid JSON at byte 1: there is more after the end of the value`
 			if !ok || connector.ClassOf(err) != connector.Permanent || !strings.Contains(err.Error(), want) {
 				t.Errorf("%v, want a permanent error with %s", err, want)
 			}
@@ -403,7 +403,7 @@ func TestSink_aCallEndsWhenItsContextDoes(t *testing.T) {
 			for range n {
 				go func() { errs <- s.Send(ctx, order("1")) }()
 			}
-			eventually(t, "the call is under way", func() bool { return len(s.pool.slots) > 0 })
+			eventually(t, "the call is under way", func() bool { return len(s.slots) > 0 })
 			cancel()
 			for range n {
 				err := <-errs

@@ -245,3 +245,37 @@ func ExampleParse() {
 	fmt.Println(back.Message.Position, back.Code, strconv.Quote(back.Reason), err)
 	// Output: orders-0-7 DECODE_FAILED "unexpected end of JSON" <nil>
 }
+
+// Headers are their sender's own: only what a broker kept, and names this flow, is
+// taken for a dead letter that was put back.
+func TestReplayed_tellsWhatOfAMessageIsToBeDeliveredAgain(t *testing.T) {
+	l := letter()
+	l.Part = 3
+	put := func(change func(*connector.Message)) *connector.Message {
+		m := &connector.Message{Position: connector.PartitionOffset("orders", 3, 99), Headers: append(Headers(l), h(HeaderReplays, "1"))}
+		change(m)
+		return m
+	}
+	without := func(name string) func(*connector.Message) {
+		return func(m *connector.Message) {
+			m.Headers = slices.DeleteFunc(m.Headers, func(h connector.Header) bool { return h.Key == name })
+		}
+	}
+	for name, tc := range map[string]struct {
+		m    *connector.Message
+		want Replay
+		ok   bool
+	}{
+		"one of a sink":        {put(func(*connector.Message) {}), Replay{"api", 3}, true},
+		"one that was whole":   {put(without(HeaderPart)), Replay{"api", 0}, true},
+		"one with a torn part": {put(func(m *connector.Message) { without(HeaderPart)(m); m.Headers = append(m.Headers, h(HeaderPart, "x")) }), Replay{"api", 0}, true},
+		"one of the transform": {put(without(HeaderSink)), Replay{}, false},
+		"one never replayed":   {put(without(HeaderReplays)), Replay{}, false},
+		"one of another flow":  {put(func(m *connector.Message) { without(HeaderFlow)(m); m.Headers = append(m.Headers, h(HeaderFlow, "x")) }), Replay{}, false},
+		"one of no broker":     {put(func(m *connector.Message) { m.Position = connector.Position{Stream: "hook"} }), Replay{}, false},
+	} {
+		if got, ok := Replayed(tc.m, "order-events"); ok != tc.ok || ok && got != tc.want {
+			t.Errorf("%s: %+v, %v", name, got, ok)
+		}
+	}
+}

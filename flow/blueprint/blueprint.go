@@ -81,8 +81,8 @@ func (c *checker) sorted() config.Errors {
 // was faulted before.
 func (b *Blueprint) connectors(c *checker) {
 	f := b.Flow
-	if make, ok := sources[f.Source.Type]; ok {
-		b.source = make()
+	if newSource, ok := sources[f.Source.Type]; ok {
+		b.source = newSource()
 		c.add(f.Source.Config.Decode(b.source))
 	}
 	b.outputs = b.outputsOf(c)
@@ -95,8 +95,8 @@ func (b *Blueprint) connectors(c *checker) {
 func (b *Blueprint) deadLetters(c *checker, e *spec.ErrorHandling, instead string) deadLetters {
 	topic := cmp.Or(e.DeadLetterTopic, b.Flow.DeadLetterTopic())
 	var l deadLetters
-	if make, ok := letterTypes[e.DeadLetter.Type]; ok {
-		l = make()
+	if newLetters, ok := letterTypes[e.DeadLetter.Type]; ok {
+		l = newLetters()
 		c.add(e.DeadLetter.Config.Decode(l))
 	} else if b.source != nil {
 		l = b.source.deadLetters(topic)

@@ -92,9 +92,9 @@ type Env struct {
 func byName[T any](part func(*connectorType) func() T) (names []string, byName map[string]func() T) {
 	byName = map[string]func() T{}
 	for i := range connectors {
-		if make := part(&connectors[i]); make != nil {
+		if newPart := part(&connectors[i]); newPart != nil {
 			names = append(names, connectors[i].name)
-			byName[connectors[i].name] = make
+			byName[connectors[i].name] = newPart
 		}
 	}
 	return names, byName

@@ -49,7 +49,7 @@ func (c *kafkaLetters) build(env Env) (deadletter.Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &topicLetters{Kafka: deadletter.NewKafka(producer{p}, c.Topic, kafka.ErrTooLarge), producer: p}, nil
+	return deadletter.NewKafka(deadletter.KafkaConfig{Producer: producer{p}, Topic: c.Topic, TooLarge: kafka.ErrTooLarge}), nil
 }
 
 // check looks at the topic too, whose absence is no fault.
@@ -63,25 +63,16 @@ func (c *kafkaLetters) check(ctx context.Context) []connector.Step {
 	return steps
 }
 
-// topicLetters closes the producer with the writer that uses it.
-type topicLetters struct {
-	*deadletter.Kafka
-	producer *kafka.Producer
-}
-
-func (l *topicLetters) Close(ctx context.Context) error {
-	err := l.Kafka.Close(ctx)
-	if perr := l.producer.Close(ctx); err == nil {
-		err = perr
-	}
-	return err
-}
-
 // producer fits the connector's producer to what dead letters need.
-type producer struct{ p *kafka.Producer }
+type producer struct{ *kafka.Producer }
 
-func (p producer) Produce(ctx context.Context, topic string, key, value []byte, headers []connector.Header) error {
-	return p.p.Produce(ctx, kafka.Record{Topic: topic, Key: key, Value: value, Headers: headers})
+// Begin starts to write one record.
+func (p producer) Begin(ctx context.Context, topic string, key, value []byte, headers []connector.Header) (deadletter.Pending, error) {
+	w, err := p.Producer.Begin(ctx, kafka.Record{Topic: topic, Key: key, Value: value, Headers: headers})
+	if err != nil {
+		return nil, err
+	}
+	return w, nil
 }
 
 // Validate reports everything that is wrong with c. No topic is the default

@@ -37,8 +37,8 @@ func (b *Blueprint) outputsOf(c *checker) []*output {
 		if out.Batch == nil {
 			out.Batch = f.Delivery.Batch
 		}
-		if make, ok := sinks[o.Type]; ok {
-			out.sink = make()
+		if newSink, ok := sinks[o.Type]; ok {
+			out.sink = newSink()
 			if o.Batch != nil || f.Delivery.Batch != nil && !b.several() {
 				out.sink.wantBatches()
 			}

@@ -52,8 +52,8 @@ func Schema() map[string]any {
 // configs is a value of each type's config.
 func configs[T any](types map[string]func() T) map[string]any {
 	all := map[string]any{}
-	for name, make := range types {
-		all[name] = make()
+	for name, newConfig := range types {
+		all[name] = newConfig()
 	}
 	return all
 }

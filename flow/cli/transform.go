@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/lsm/fiso/common/command"
 	"github.com/lsm/fiso/common/connector"
 	"github.com/lsm/fiso/delivery"
 	"github.com/lsm/fiso/flow/blueprint"
@@ -34,10 +35,10 @@ sinks, a list of them, each with its sink. Nothing is connected and nothing sent
 		Example: `  fiso-flow transform --flow order-events.yaml --input '{"legacy_id": "A-1", "order_status": "PAID"}'
   fiso-flow transform --flow order-events.yaml --input @order.json
   kcat -C -t orders -c 1 | fiso-flow transform --flow order-events.yaml --input -`,
-		Args: arguments(cobra.NoArgs),
+		Args: command.Args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if !c.Flags().Changed("input") {
-				return usagef("--input is missing: give the event itself, @file, or - for standard input")
+				return command.Usagef("--input is missing: give the event itself, @file, or - for standard input")
 			}
 			flow, err := oneFlow(file)
 			if err != nil {
@@ -54,7 +55,7 @@ sinks, a list of them, each with its sink. Nothing is connected and nothing sent
 			for _, h := range headers {
 				name, text, ok := strings.Cut(h, "=")
 				if !ok {
-					return usagef("--header %q: write name=value", h)
+					return command.Usagef("--header %q: write name=value", h)
 				}
 				m.Headers = append(m.Headers, connector.Header{Key: name, Value: []byte(text)})
 			}
@@ -97,31 +98,31 @@ func (a *app) readInput(input string) ([]byte, error) {
 
 // failed prints why an event would become a dead letter.
 func (a *app) failed(err error) error {
-	if a.output == "json" {
-		if err := a.printJSON(map[string]any{"ok": false, "errors": problems(err)}); err != nil {
+	if a.JSON() {
+		if err := a.PrintJSON(map[string]any{"ok": false, "errors": a.Problems(err)}); err != nil {
 			return err
 		}
-		return errReported
+		return command.ErrReported
 	}
-	a.errorf("dead letter %s: %v\n", problems(err)[0].Code, err)
-	return errReported
+	a.Errorf("dead letter %s: %v\n", a.Problems(err)[0].Code, err)
+	return command.ErrReported
 }
 
 // unshown is for an event that its sink takes byte for byte, and that is not the
 // JSON which the command would show.
 func (a *app) unshown(err error) error {
-	if a.output == "json" {
-		return a.printJSON(map[string]any{"ok": true, "message": err.Error()})
+	if a.JSON() {
+		return a.PrintJSON(map[string]any{"ok": true, "message": err.Error()})
 	}
-	a.errorf("sent byte for byte, and not shown: %v\n", err)
+	a.Errorf("sent byte for byte, and not shown: %v\n", err)
 	return nil
 }
 
 func (a *app) notSent(status, text string) error {
-	if a.output == "json" {
-		return a.printJSON(map[string]any{"ok": true, status: true})
+	if a.JSON() {
+		return a.PrintJSON(map[string]any{"ok": true, status: true})
 	}
-	a.errorf("%s\n", text)
+	a.Errorf("%s\n", text)
 	return nil
 }
 
@@ -168,13 +169,13 @@ func sentEvents(all []blueprint.Delivery) []sentEvent {
 // JSON may hold control characters beyond ASCII, which steer some terminals: a
 // terminal gets them escaped, and a file or a pipe exactly as they are.
 func (a *app) printRaw(doc []byte) error {
-	if a.output == "json" || !a.OutTerminal {
-		return a.printJSON(json.RawMessage(doc))
+	if a.JSON() || !a.OutTerminal {
+		return a.PrintJSON(json.RawMessage(doc))
 	}
 	var text bytes.Buffer
 	if err := json.Indent(&text, doc, "", "  "); err != nil {
 		return fmt.Errorf("print the event: %w", err)
 	}
-	a.printf("%s\n", text.Bytes())
+	a.Printf("%s\n", text.Bytes())
 	return nil
 }

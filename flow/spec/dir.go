@@ -18,7 +18,7 @@ import (
 // begin with a dot are left out: editors and the ..data links of Kubernetes
 // keep such; and so are *_test.yaml, which hold transform tests.
 func List(ctx context.Context, path string) ([]string, error) {
-	return config.Within(ctx, path, func() ([]string, error) { return listed(path) })
+	return config.WithFileTimeout(ctx, path, func() ([]string, error) { return listed(path) })
 }
 
 func listed(path string) ([]string, error) {

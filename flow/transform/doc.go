@@ -84,11 +84,11 @@
 //
 // # How it is fast
 //
-// The record is checked once and never decoded (internal/lazyjson). The outer
+// The record is checked once and never decoded (common/lazyjson). The outer
 // literals of a transform are a template: their text is made when the flow
 // loads, and a place in data is copied from the record. Only what is neither
 // goes through CEL, over values that read the record's bytes
-// (internal/celjson). That all of this gives what CEL gives over decoded values
+// (cel/celjson). That all of this gives what CEL gives over decoded values
 // is what TestEvaluation_isTheSameDecodedLazyAndAsTemplate is for, whose
 // reference is cel-go without an option of this package. cel-go's optimizer and
 // the cost trackers of its libraries are not used: they change the value of

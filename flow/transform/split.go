@@ -7,9 +7,9 @@ import (
 	"github.com/google/cel-go/common/types/traits"
 
 	"github.com/lsm/fiso/common/cloudevent"
+	"github.com/lsm/fiso/common/lazyjson"
 	"github.com/lsm/fiso/delivery"
 	"github.com/lsm/fiso/delivery/deadletter"
-	"github.com/lsm/fiso/flow/internal/lazyjson"
 )
 
 // maxSplit is how many events one message may become.

@@ -2,16 +2,13 @@ package transform
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/connector"
 	"github.com/lsm/fiso/delivery"
-	"github.com/lsm/fiso/delivery/fault"
 )
 
 // Transformer turns messages into events. It is made by New, never changes, and
@@ -163,10 +160,7 @@ func (p *Transformer) begin(v *vars) (*cloudevent.Event, error) {
 	return &out.Event, nil
 }
 
-var errNotUTF8 = errors.New("the transform copies a string of the record that is not UTF-8, which JSON has to be")
-
-// fill sets the data of the outgoing event. What a transform writes is JSON but
-// for strings that it copies, which may not be UTF-8.
+// fill sets the data of the outgoing event.
 func (p *Transformer) fill(v *vars, e *cloudevent.Event) (err error) {
 	if p.output == nil {
 		if v.plain && e.DataContentType == "" {
@@ -176,9 +170,6 @@ func (p *Transformer) fill(v *vars, e *cloudevent.Event) (err error) {
 	}
 	if v.out, err = p.output.write(v.out[:0], v, p.limit); err != nil {
 		return err
-	}
-	if !utf8.Valid(v.out) {
-		return fault.New(fault.DecodeFailed, errNotUTF8)
 	}
 	e.Data = cloudevent.Bytes(v.keep(v.out))
 	e.DataContentType = "application/json"

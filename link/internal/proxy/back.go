@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
 )
 
@@ -52,7 +53,7 @@ func isStream(a *call.Answer) bool {
 	return a.Header.IsEventStream() || begins(a.Header.Get("Content-Type"), "application/grpc")
 }
 
-func begins(s, with string) bool { return len(s) >= len(with) && call.Same(s[:len(with)], with) }
+func begins(s, with string) bool { return len(s) >= len(with) && http1.Same(s[:len(with)], with) }
 
 func (c *Call) copyBody(w call.ResponseWriter, a *call.Answer, m *maker) error {
 	limit := &m.limit

@@ -10,6 +10,7 @@ import (
 
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/canonical"
 	"github.com/lsm/fiso/link/internal/resilience"
@@ -131,7 +132,7 @@ func (p *Proxy) walk(ctx context.Context, w call.ResponseWriter, c *Call) error 
 	if err != nil {
 		return err
 	}
-	defer place.Leave()
+	defer place.Release()
 	switch {
 	case t.Spec.Protocol == "kafka":
 		c.record.Mode = "publish"
@@ -155,7 +156,7 @@ func enter(t *target.Target, accepted bool) (place *resilience.Concurrency, err 
 	if wait, ok := bucket.Allow(); !ok {
 		return nil, &refusal{code: call.RateLimited, detail: "the target's rateLimit is used up", after: wait}
 	}
-	if !places.Enter() {
+	if !places.TryAcquire() {
 		return nil, &refusal{code: call.TooManyCalls, detail: "the target has maxConcurrent calls under way", after: time.Second}
 	}
 	return places, nil
@@ -173,7 +174,7 @@ func handled(ctx context.Context, by func(context.Context, call.ResponseWriter, 
 func prefersAsync(h call.Header) bool {
 	for member := range h.Tokens("Prefer") {
 		name, _, _ := strings.Cut(member, ";")
-		if call.Same(strings.TrimRight(name, " \t"), "respond-async") {
+		if http1.Same(strings.TrimRight(name, " \t"), "respond-async") {
 			return true
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/resilience"
 	"github.com/lsm/fiso/link/spec"
@@ -46,7 +47,7 @@ func TestTarget_isWhatItsConfigurationSays(t *testing.T) {
 	if _, ok := to.Rate.Allow(); ok {
 		t.Error("the second is not")
 	}
-	if !to.Concurrency.Enter() || to.Concurrency.Enter() {
+	if !to.Concurrency.TryAcquire() || to.Concurrency.TryAcquire() {
 		t.Error("maxConcurrent is not 1")
 	}
 	if permit, _, ok := to.Breaker.Allow(); ok {
@@ -58,7 +59,7 @@ func TestTarget_isWhatItsConfigurationSays(t *testing.T) {
 	if !to.RetriesOn(call.Connect) || to.RetriesOn(call.Unserved) != to.RetriesOn(call.Reset) || to.RetriesOn(call.Unfit) || !to.RetriesStatus(503) || to.RetriesStatus(500) || to.RetriesStatus(1000) {
 		t.Error("retry.on is not what it retries on")
 	}
-	if to.Budget.Take() == nil {
+	if to.Budget.TryRetry() == nil {
 		t.Error("there is no budget")
 	}
 }
@@ -104,7 +105,7 @@ type owner string
 
 func (owner) Apply(context.Context, *call.Outgoing) error { return nil }
 func (owner) Renew(context.Context, *call.Outgoing) bool  { return false }
-func (o owner) Owns(field string) bool                    { return call.Same(field, string(o)) }
+func (o owner) Owns(field string) bool                    { return http1.Same(field, string(o)) }
 
 func TestTarget_headersOfTheCallerThatDoNotGoOn(t *testing.T) {
 	to := mustNew(t, &spec.Target{Headers: spec.Headers{Set: map[string]string{"X-Team": "orders", "A": "1", "M": "2"}, Remove: []string{"Cookie"}}}, Parts{Credential: owner("Authorization")})
