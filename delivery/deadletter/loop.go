@@ -7,15 +7,15 @@ import (
 	"github.com/lsm/fiso/common/connector"
 )
 
-// ErrStands is returned by Write for a letter that it does not write, because
+// ErrAlreadyStored is returned by Write for a letter that it does not write, because
 // its record is itself a dead letter of the same flow, read from the topic that
 // the letter would go to, and stands there already. The event may be settled.
-var ErrStands = errors.New("the record is a dead letter of this flow, which stands in its topic already")
+var ErrAlreadyStored = errors.New("the record is a dead letter of this flow, which stands in its topic already")
 
-// MaxDeaths is how many dead letters in a row are made of a record.
-const MaxDeaths = 32
+// MaxDeadLetters is how many dead letters in a row are made of a record.
+const MaxDeadLetters = 32
 
-// again refuses a letter that would be written without end, by a flow that reads
+// refuseLoop refuses a letter that would be written without end, by a flow that reads
 // its own dead letters or by flows that read each other's.
 //
 // A flow can read its own dead letters only where the addresses of its brokers
@@ -25,30 +25,30 @@ const MaxDeaths = 32
 // the same name on another cluster: the first letter may have been deleted there
 // since. So is a message that was read from no broker: its headers are those of
 // its sender.
-func again(l *Letter, topic string) error {
+func refuseLoop(l *Letter, topic string) error {
 	m := l.Message
 	original := header(m, HeaderTopic)
 	if m.Position.Known() && m.Position.Stream == topic && header(m, HeaderFlow) == l.Flow && original != "" && original != topic {
-		return fmt.Errorf("%s: %w: let the flow not read %s", m.Position, ErrStands, topic)
+		return fmt.Errorf("%s: %w: let the flow not read %s", m.Position, ErrAlreadyStored, topic)
 	}
-	if n := deaths(m); n >= MaxDeaths {
+	if n := deadLetterCount(m); n >= MaxDeadLetters {
 		return fmt.Errorf("%d dead letters were made of the record at %s in a row (%s): the flows that read %s and %s go round in a circle: "+
 			"break it, and let the event pass or move the consumer group past it",
-			n, m.Position, HeaderDeaths, m.Position.Stream, topic)
+			n, m.Position, HeaderDeadLetterCount, m.Position.Stream, topic)
 	}
 	return nil
 }
 
-// deaths is how many dead letters in a row were made of a message before, by its
-// header HeaderDeaths. A value that is no such number counts as 0, and so does
+// deadLetterCount is how many dead letters in a row were made of a message before, by its
+// header HeaderDeadLetterCount. A value that is no such number counts as 0, and so does
 // the header of a message that was read from no broker: with it, a caller of an
 // HTTP source could hold the flow.
-func deaths(m *connector.Message) int {
+func deadLetterCount(m *connector.Message) int {
 	if !m.Position.Known() {
 		return 0
 	}
 	p := parser{}
-	return p.number(HeaderDeaths, header(m, HeaderDeaths), 31)
+	return p.number(HeaderDeadLetterCount, header(m, HeaderDeadLetterCount), 31)
 }
 
 // header is the value of a message's last header of a name, or "".

@@ -9,16 +9,16 @@ import (
 	"github.com/lsm/fiso/flow/supervisor"
 )
 
-// lookEvery is how often the flows are asked how they stand while they start,
-// and lookAfterStart is how often later: there may be a thousand.
+// startPollInterval is how often the flows are asked how they stand while they start,
+// and pollInterval is how often later: there may be a thousand.
 const (
-	lookEvery      = 250 * time.Millisecond
-	lookAfterStart = time.Second
+	startPollInterval = 250 * time.Millisecond
+	pollInterval      = time.Second
 )
 
-// standing follows how the flows stand: it logs each flow that becomes ready or
+// statusLogger follows how the flows stand: it logs each flow that becomes ready or
 // stops being it, and refuses a start that does not come about.
-type standing struct {
+type statusLogger struct {
 	report func() supervisor.Report
 	log    *slog.Logger
 	// start is how long what the flows read from may take to answer at first;
@@ -28,14 +28,14 @@ type standing struct {
 	slow  map[string]time.Time
 }
 
-// settleTime is how long a flow may be unready before that is worth a line: a
+// unreadyGrace is how long a flow may be unready before that is worth a line: a
 // group's first assignment takes a moment.
-const settleTime = 3 * time.Second
+const unreadyGrace = 3 * time.Second
 
 // follow returns when ctx ends, or with an error when a start is to be refused.
-func (s *standing) follow(ctx context.Context) error {
+func (s *statusLogger) follow(ctx context.Context) error {
 	s.ready, s.slow = map[string]bool{}, map[string]time.Time{}
-	tick := time.NewTicker(lookEvery)
+	tick := time.NewTicker(startPollInterval)
 	defer tick.Stop()
 	began := time.Now()
 	starting := true
@@ -47,23 +47,23 @@ func (s *standing) follow(ctx context.Context) error {
 		}
 		flows := s.report().Flows
 		now := time.Now()
-		s.tell(now, flows)
+		s.logChanges(now, flows)
 		if !starting {
 			continue
 		}
 		over := s.start > 0 && now.Sub(began) >= s.start
 		var err error
-		if starting, err = s.judge(flows, over); err != nil {
+		if starting, err = s.checkStart(flows, over); err != nil {
 			return err
 		}
 		if starting = starting && !over; !starting {
-			tick.Reset(lookAfterStart)
+			tick.Reset(pollInterval)
 		}
 	}
 }
 
-// judge reports whether the start still goes on, or why it failed.
-func (s *standing) judge(flows []supervisor.FlowReport, over bool) (starting bool, err error) {
+// checkStart reports whether the start still goes on, or why it failed.
+func (s *statusLogger) checkStart(flows []supervisor.FlowReport, over bool) (starting bool, err error) {
 	for _, f := range flows {
 		switch {
 		case f.Phase == "failed":
@@ -78,8 +78,8 @@ func (s *standing) judge(flows []supervisor.FlowReport, over bool) (starting boo
 	return starting || len(flows) == 0, nil
 }
 
-// tell logs what changed.
-func (s *standing) tell(now time.Time, flows []supervisor.FlowReport) {
+// logChanges logs what changed.
+func (s *statusLogger) logChanges(now time.Time, flows []supervisor.FlowReport) {
 	for _, f := range flows {
 		ok, said := s.ready[f.Name]
 		switch {
@@ -92,7 +92,7 @@ func (s *standing) tell(now time.Time, flows []supervisor.FlowReport) {
 		case said && !ok:
 		case s.slow[f.Name].IsZero():
 			s.slow[f.Name] = now
-		case now.Sub(s.slow[f.Name]) >= settleTime:
+		case now.Sub(s.slow[f.Name]) >= unreadyGrace:
 			s.ready[f.Name] = false
 			s.log.Warn("flow is not ready", "flow", f.Name, "reason", f.Problem)
 		}

@@ -37,18 +37,18 @@ func written(part any) place {
 	return place{}
 }
 
-// circles refuses a flow that reads what it writes: each event, or each of its
+// refuseOwnLoop refuses a flow that reads what it writes: each event, or each of its
 // dead letters, would come again without end. A pattern that matches the topic
 // for dead letters stands for all topics but that one.
-func (b *Blueprint) circles(c *checker) {
+func (b *Plan) refuseOwnLoop(c *checker) {
 	src, ok := b.source.(reader)
 	if !ok {
 		return
 	}
-	b.lettersCircle(c, src, b.letters, b.Flow.ErrorHandling.DeadLetter)
+	b.refuseDeadLetterLoop(c, src, b.deadLetterQueue, b.Flow.ErrorHandling.DeadLetter)
 	for _, o := range b.outputs {
 		if e := o.ErrorHandling; e.DeadLetter.Type != "" || e.DeadLetterTopic != "" {
-			b.lettersCircle(c, src, o.letters, e.DeadLetter)
+			b.refuseDeadLetterLoop(c, src, o.deadLetterQueue, e.DeadLetter)
 		}
 	}
 	for _, o := range b.outputs {
@@ -59,8 +59,8 @@ func (b *Blueprint) circles(c *checker) {
 	}
 }
 
-// lettersCircle refuses a place for dead letters that the flow reads.
-func (b *Blueprint) lettersCircle(c *checker, src reader, letters deadLetters, named spec.DeadLetter) {
+// refuseDeadLetterLoop refuses a place for dead letters that the flow reads.
+func (b *Plan) refuseDeadLetterLoop(c *checker, src reader, letters deadLetters, named spec.DeadLetter) {
 	to := written(letters)
 	key, reads := src.reads(to)
 	switch {
@@ -76,16 +76,16 @@ func (b *Blueprint) lettersCircle(c *checker, src reader, letters deadLetters, n
 	}
 }
 
-// circlesAmong refuses flows that together read what they write: without a filter
+// refuseLoops refuses flows that together read what they write: without a filter
 // each event would go round without end, and dead letters that go from one to the
 // other and back are never delivered. A flow that reads the dead letters of
 // another and writes to its topic is a way to try again, and is let be: what
 // never passes is stopped by its count (deadletter.MaxDeaths, maxHops).
-func circlesAmong(flows []*Blueprint) config.Errors {
+func refuseLoops(flows []*Plan) config.Errors {
 	var faults config.Errors
-	for _, c := range []circle{
-		{flows, (*Blueprint).passes, "each event would go round without end; write to another topic, or set a filter"},
-		{flows, (*Blueprint).buries, "a dead letter would go round and never be delivered; let one of them not read the other's dead letters"},
+	for _, c := range []loopFinder{
+		{flows, (*Plan).outputTopics, "each event would go round without end; write to another topic, or set a filter"},
+		{flows, (*Plan).deadLetterTopics, "a dead letter would go round and never be delivered; let one of them not read the other's dead letters"},
 	} {
 		if way := c.find(); way != nil {
 			faults = append(faults, c.fault(way))
@@ -94,30 +94,30 @@ func circlesAmong(flows []*Blueprint) config.Errors {
 	return faults
 }
 
-// passes is where every event of the flow goes that can be delivered.
-func (b *Blueprint) passes() place {
+// outputTopics is where every event of the flow goes that can be delivered.
+func (b *Plan) outputTopics() place {
 	if b.several() || !b.Flow.Filter.IsZero() {
 		return place{} // some events may go elsewhere
 	}
 	return written(b.outputs[0].sink)
 }
 
-// buries is where the dead letters of the flow go.
-func (b *Blueprint) buries() place { return written(b.letters) }
+// deadLetterTopics is where the dead letters of the flow go.
+func (b *Plan) deadLetterTopics() place { return written(b.deadLetterQueue) }
 
-// circle looks for flows that write in a circle.
-type circle struct {
-	flows  []*Blueprint
-	writes func(*Blueprint) place
-	means  string
+// loopFinder looks for flows that write in a circle.
+type loopFinder struct {
+	flows    []*Plan
+	writes   func(*Plan) place
+	describe string
 }
 
 // find is the flows of the first circle, in the order of writing, or nil.
-func (c *circle) find() []*Blueprint {
-	done := map[*Blueprint]bool{}
-	var way []*Blueprint
-	var visit func(*Blueprint) []*Blueprint
-	visit = func(b *Blueprint) []*Blueprint {
+func (c *loopFinder) find() []*Plan {
+	done := map[*Plan]bool{}
+	var way []*Plan
+	var visit func(*Plan) []*Plan
+	visit = func(b *Plan) []*Plan {
 		if i := slices.Index(way, b); i >= 0 {
 			return way[i:]
 		}
@@ -143,9 +143,9 @@ func (c *circle) find() []*Blueprint {
 }
 
 // readers are the other flows that read what b writes.
-func (c *circle) readers(b *Blueprint) []*Blueprint {
+func (c *loopFinder) readers(b *Plan) []*Plan {
 	to := c.writes(b)
-	var all []*Blueprint
+	var all []*Plan
 	for _, other := range c.flows {
 		src, ok := other.source.(reader)
 		if !ok || other == b {
@@ -159,11 +159,11 @@ func (c *circle) readers(b *Blueprint) []*Blueprint {
 }
 
 // fault is that of the last flow of a circle.
-func (c *circle) fault(way []*Blueprint) *config.Error {
+func (c *loopFinder) fault(way []*Plan) *config.Error {
 	names := make([]string, 0, len(way)+1)
 	for _, b := range append(slices.Clone(way), way[0]) {
 		names = append(names, b.Name())
 	}
 	last := way[len(way)-1]
-	return last.Flow.Source.Config.Fault("", "the flows %s read what the one before them writes: %s", strings.Join(names, ", "), c.means)
+	return last.Flow.Source.Config.Fault("", "the flows %s read what the one before them writes: %s", strings.Join(names, ", "), c.describe)
 }
