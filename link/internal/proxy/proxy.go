@@ -11,9 +11,9 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/lsm/fiso/link/internal/call"
-	"github.com/lsm/fiso/link/internal/canonical"
 	"github.com/lsm/fiso/link/internal/resilience"
 	"github.com/lsm/fiso/link/internal/target"
+	"github.com/lsm/fiso/link/internal/urlpath"
 )
 
 // Prefix is where calls to targets begin.
@@ -208,7 +208,7 @@ func (p *Proxy) route(c *Call) (release func(), err error) {
 
 // admit checks what may be called, in the one form that goes onto the wire.
 func (c *Call) admit(path string) error {
-	canon, err := canonical.Path(path, c.Target.AllowsEncodedSlashes)
+	canon, err := urlpath.Path(path, c.Target.AllowsEncodedSlashes)
 	switch {
 	case err != nil:
 		return &refusal{code: call.BadPath, detail: err.Error()}

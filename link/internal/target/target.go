@@ -14,9 +14,9 @@ import (
 	"github.com/lsm/fiso/common/connector"
 	"github.com/lsm/fiso/connectors/kafka"
 	"github.com/lsm/fiso/link/internal/call"
-	"github.com/lsm/fiso/link/internal/canonical"
 	"github.com/lsm/fiso/link/internal/key"
 	"github.com/lsm/fiso/link/internal/resilience"
+	"github.com/lsm/fiso/link/internal/urlpath"
 	"github.com/lsm/fiso/link/spec"
 )
 
@@ -79,7 +79,7 @@ type Target struct {
 	Parts
 	Spec                 *spec.Target
 	Host                 string // what the target sees as Host
-	Rules                *canonical.Rules
+	Rules                *urlpath.Rules
 	AllowsEncodedSlashes bool
 	Rate                 *resilience.Rate
 	Intake               *resilience.Rate // of calls that are accepted and made later
@@ -111,7 +111,7 @@ func New(s *spec.Target, p Parts) (*Target, error) {
 	}
 	if len(s.AllowedPaths) > 0 {
 		var err error
-		if t.Rules, err = canonical.NewRules(s.AllowedPaths, s.AllowedCharacters...); err != nil {
+		if t.Rules, err = urlpath.NewRules(s.AllowedPaths, s.AllowedCharacters...); err != nil {
 			return nil, err
 		}
 	}
