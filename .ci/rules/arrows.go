@@ -20,9 +20,11 @@ var arrows = []struct {
 }{
 	{".", nil},
 	{"common", nil},
+	{"cel", []string{"common"}},
 	{"connectors/*", []string{"common"}},
-	{"flow", []string{"common", "connectors/*"}},
-	{"link", []string{"common", "connectors/kafka"}},
+	{"delivery", []string{"common"}},
+	{"flow", []string{"cel", "common", "delivery", "connectors/*"}},
+	{"link", []string{"cel", "common", "delivery", "connectors/kafka"}},
 	{"operator", []string{"common", "flow", "link"}},
 	{"e2e", []string{"*"}},
 }

@@ -52,8 +52,8 @@ func (s *Sink) SendBatch(ctx context.Context, events []*cloudevent.Event) []erro
 	}
 	defer s.end()
 	var errs []error
-	err := s.post(ctx, events, func(a *answer, secret string) (taken bool) {
-		errs, taken = s.judgeEach(a, secret, len(events))
+	err := s.post(ctx, nil, events, func(x *exchange, secret string) (taken bool) {
+		errs, taken = s.judgeEach(x, secret, len(events))
 		return taken
 	})
 	if _, ok := errors.AsType[*cloudevent.EncodeError](err); ok {
@@ -93,19 +93,19 @@ func (s *Sink) sendSingly(ctx context.Context, events []*cloudevent.Event) []err
 
 // judgeEach reads a verdict for each event from an answer that has them. It
 // reports false when the status alone counts.
-func (s *Sink) judgeEach(a *answer, secret string, n int) ([]error, bool) {
-	kind, _, err := mime.ParseMediaType(string(a.contentType))
+func (s *Sink) judgeEach(x *exchange, secret string, n int) ([]error, bool) {
+	kind, _, err := mime.ParseMediaType(x.contentType)
 	if err != nil {
 		kind = ""
 	}
-	status := a.status
+	status := x.status
 	explicit := kind == ContentTypeResults
 	if !explicit && status != 207 {
 		return nil, false
 	}
 	var body results
 	if explicit || cloudevent.IsJSON(kind) {
-		err = json.Unmarshal(a.body, &body)
+		err = json.Unmarshal(x.body, &body)
 	}
 	if err != nil || len(body.Results) != n {
 		if status != 207 {
@@ -114,11 +114,11 @@ func (s *Sink) judgeEach(a *answer, secret string, n int) ([]error, bool) {
 		detail := fmt.Sprintf("the answer does not have one result for each of the %d events", n)
 		return repeat(connector.AsTemporary(newStatusError(s.target.name, status, detail), 0), n), true
 	}
-	return s.eachVerdict(a, secret, body.Results), true
+	return s.eachVerdict(x, secret, body.Results), true
 }
 
 // eachVerdict is nil when every event was delivered.
-func (s *Sink) eachVerdict(a *answer, secret string, list []result) []error {
+func (s *Sink) eachVerdict(x *exchange, secret string, list []result) []error {
 	var errs []error
 	for i, r := range list {
 		if s.verdicts.of(r.Status) == delivered {
@@ -130,7 +130,7 @@ func (s *Sink) eachVerdict(a *answer, secret string, list []result) []error {
 		name := fmt.Sprintf("%s: event %d of %d", s.target.name, i+1, len(list))
 		detail := snippet(s.credential.redact([]byte(r.Detail), secret))
 		err := newStatusError(name, r.Status, detail)
-		errs[i] = s.verdicts.classified(err, string(a.retryAfter))
+		errs[i] = s.verdicts.classified(err, x.retryAfter)
 	}
 	return errs
 }

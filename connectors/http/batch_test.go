@@ -216,7 +216,7 @@ func FuzzBatchAnswer(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		a := answer{status: 207, contentType: []byte(ContentTypeResults), body: body}
+		a := exchange{status: 207, contentType: ContentTypeResults, body: body}
 		errs, taken := s.judgeEach(&a, "", 2)
 		if !taken || errs != nil && len(errs) != 2 {
 			t.Fatalf("%v %v", errs, taken)

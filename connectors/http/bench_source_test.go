@@ -29,7 +29,9 @@ func BenchmarkReceive(b *testing.B) {
 				}
 				ctx, cancel := context.WithCancel(b.Context())
 				done := make(chan error, 1)
-				go func() { done <- s.Run(ctx, connector.Each(func(_ context.Context, m *connector.Message) { m.Settle(nil) })) }()
+				go func() {
+					done <- s.Run(ctx, connector.Each(func(_ context.Context, m *connector.Message) { m.Settle(nil) }))
+				}()
 				url := "http://" + (<-address).String()
 				client := &fasthttp.Client{MaxConnsPerHost: callers}
 				body, err := sized(size).AppendJSON(nil)

@@ -2,11 +2,13 @@ package http
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"time"
 
 	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/common/http1"
 )
 
 // Check reads the credential, resolves the host, connects, and asks OPTIONS of
@@ -32,23 +34,24 @@ func (s *Sink) Check(ctx context.Context) []connector.Step {
 	if s.target.tls != nil {
 		name += " with TLS"
 	}
-	deadline, _ := ctx.Deadline()
-	cn, err := s.pool.dial(ctx, deadline)
-	if !step(name, err) {
-		return steps
-	}
-	defer s.pool.discard(cn)
 	probe := []byte(s.target.probeLine)
 	probe = s.credential.appendQuery(probe, secret, s.target.hasQuery)
 	probe = append(probe, s.target.fixed...)
 	probe = s.credential.appendHeader(probe, secret)
 	probe = append(probe, "Content-Length: 0\r\nConnection: close\r\n\r\n"...)
-	name = "ask OPTIONS of the URL"
-	if err = cn.bound(ctx, time.Now(), deadline); err == nil {
-		err = cn.exchange(ctx, probe, func() {}, maxAnswer)
+	x := &exchange{out: http1.Outgoing{Method: "OPTIONS", Raw: probe, NewConnection: true, Borrow: true}}
+	x.out.Deadline, _ = ctx.Deadline()
+	_, err = s.roundTrip(ctx, x, maxAnswer)
+	if failed, ok := errors.AsType[*http1.Error](err); ok && (failed.Reason == http1.ReasonConnect || !failed.Sent && ctx.Err() != nil) {
+		step(name, inWords(err))
+		return steps
 	}
-	if err == nil {
-		name += ": " + statusText(cn.answer.status)
+	step(name, nil)
+	name = "ask OPTIONS of the URL"
+	if err != nil {
+		err = inWords(err)
+	} else {
+		name += ": " + statusText(x.status)
 	}
 	step(name, err)
 	return steps

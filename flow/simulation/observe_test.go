@@ -52,6 +52,7 @@ func (w *world) noteMembers() {
 				id = r.MemberID
 			case *kmsg.SyncGroupRequest:
 				id = r.MemberID
+				w.noteOwners(r)
 			case *kmsg.HeartbeatRequest:
 				id = r.MemberID
 			}
@@ -61,6 +62,34 @@ func (w *world) noteMembers() {
 			return nil, nil, false
 		})
 	}
+}
+
+// noteOwners notes which partitions change hands, when the leader of the group
+// says who gets them.
+func (w *world) noteOwners(r *kmsg.SyncGroupRequest) {
+	if len(r.GroupAssignment) == 0 {
+		return // not the leader
+	}
+	owners := map[int32]string{}
+	for _, m := range r.GroupAssignment {
+		var a kmsg.ConsumerMemberAssignment
+		if err := a.ReadFrom(m.MemberAssignment); err != nil {
+			w.broken("an assignment of the group cannot be read: %v", err)
+		}
+		for _, t := range a.Topics {
+			for _, p := range t.Partitions {
+				owners[p] = m.MemberID
+			}
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for p := range int32(partitions) {
+		if w.owners[p] != owners[p] {
+			w.history.add(entry{what: owned, part: p, who: owners[p]})
+		}
+	}
+	w.owners = owners
 }
 
 // mostJoin is the longest that a member waits for the answer to JoinGroup.
@@ -158,7 +187,7 @@ func (w *world) noteLetters(req *kmsg.ProduceRequest, orders [16]byte) {
 				w.broken("a dead letter batch cannot be read: %v", err)
 				continue
 			}
-			if w.sentBefore(b, p.Partition) {
+			if w.sentBefore(t.TopicID, b, p.Partition) {
 				continue
 			}
 			records, err := kfake.BatchRecords(b)
@@ -172,10 +201,19 @@ func (w *world) noteLetters(req *kmsg.ProduceRequest, orders [16]byte) {
 	}
 }
 
+// batchID names a batch of a producer, however often it is sent.
+type batchID struct {
+	topic    [16]byte
+	producer int64
+	epoch    int16
+	first    int32
+	part     int32
+}
+
 // sentBefore reports whether a batch is one that the producer sends again,
 // because no answer came: the cluster stores it once.
-func (w *world) sentBefore(b kmsg.RecordBatch, part int32) bool {
-	id := [4]int64{b.ProducerID, int64(b.ProducerEpoch), int64(b.FirstSequence), int64(part)}
+func (w *world) sentBefore(topic [16]byte, b kmsg.RecordBatch, part int32) bool {
+	id := batchID{topic, b.ProducerID, b.ProducerEpoch, b.FirstSequence, part}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	again := w.batches[id]
@@ -194,6 +232,10 @@ func (w *world) noteLetter(r kmsg.Record) {
 			e.offset, _ = strconv.ParseInt(v, 10, 64) // likewise
 		case "fiso-error-code":
 			e.text = v
+		case "fiso-sink":
+			e.sink = v
+		case "fiso-part":
+			e.piece, _ = strconv.Atoi(v) // likewise
 		}
 	}
 	w.history.add(e)

@@ -15,17 +15,19 @@ import (
 	"time"
 )
 
-// service is the application that events are delivered to.
+// service is the application that a sink delivers to.
 type service struct {
-	w  *world
-	ln net.Listener
+	w    *world
+	sink string
+	ln   net.Listener
 
 	mu     sync.Mutex
 	conns  map[net.Conn]struct{}
-	tries  map[int]int   // of each event
-	trial  string        // what is wrong with it; "": nothing
-	slow   time.Duration // the longest that an answer takes
-	healed bool          // no answer is lost any more
+	tries  map[[2]int]int // of each event, and piece of it
+	trial  string         // what is wrong with it; "": nothing
+	slow   time.Duration  // the longest that an answer takes
+	healed bool           // no answer is lost any more
+	mended bool           // it accepts what it refused
 	ended  chan struct{}
 	wg     sync.WaitGroup
 }
@@ -44,12 +46,12 @@ const (
 
 var trials = []string{sinkFails, sinkDenies, sinkMoved, sinkBusy, sinkHangs, sinkDrops, sinkAbsent, sinkHalfway}
 
-func (w *world) newService() *service {
-	ln, err := w.net.Listen("tcp", serviceAddr)
+func (w *world) newService(sink, addr string) *service {
+	ln, err := w.net.Listen("tcp", addr)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	s := &service{w: w, ln: ln, conns: map[net.Conn]struct{}{}, tries: map[int]int{}, slow: w.plan.latency, ended: make(chan struct{})}
+	s := &service{w: w, sink: sink, ln: ln, conns: map[net.Conn]struct{}{}, tries: map[[2]int]int{}, slow: w.plan.latency, ended: make(chan struct{})}
 	s.wg.Go(s.accept)
 	return s
 }
@@ -97,12 +99,21 @@ func (s *service) set(trial string, slow time.Duration) {
 	}
 }
 
+// heal ends what troubles the service.
+func (s *service) heal() {
+	s.mu.Lock()
+	s.healed = true
+	s.mu.Unlock()
+	s.set("", s.w.plan.latency)
+}
+
 // got is a CloudEvent as it arrives.
 type got struct {
 	ID   string `json:"id"`
 	Data struct {
 		N int `json:"n"`
 		V int `json:"v"` // of the transform
+		P int `json:"p"` // the piece
 	} `json:"data"`
 }
 
@@ -164,8 +175,7 @@ func parse(head http.Header, body []byte) (events []got, batch bool, err error) 
 func (s *service) judge(events []got) verdict {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.tries[events[0].Data.N]++
-	d := newDice(s.w.plan.seed, 1, events[0].Data.N, s.tries[events[0].Data.N])
+	d := s.roll(events[0].Data.N, events[0].Data.P)
 	v := verdict{status: make([]int, len(events))}
 	if s.slow > 0 {
 		v.wait = d.between(0, s.slow)
@@ -195,22 +205,37 @@ func (s *service) judge(events []got) verdict {
 			v.status[i] = whole
 			continue
 		}
-		v.status[i] = s.opinion(d, s.w.event(e.Data.N), &v)
+		v.status[i] = s.opinion(d, s.w.event(e.Data.N), e.Data.P, &v)
 	}
 	return v
 }
 
+// roll is the dice for the next try of an event.
+func (s *service) roll(n, piece int) dice {
+	s.tries[[2]int{n, piece}]++
+	of := []int{1, n, s.tries[[2]int{n, piece}]}
+	if piece > 0 || s.sink != mainSink {
+		of = append(of, piece, len(s.sink), int(s.sink[0]))
+	}
+	return newDice(s.w.plan.seed, of...)
+}
+
 // opinion is the status for one event by its kind.
-func (s *service) opinion(d dice, e *event, v *verdict) int {
-	switch {
-	case e == nil:
+func (s *service) opinion(d dice, e *event, piece int, v *verdict) int {
+	if e == nil {
 		return 400
-	case e.kind == poison:
+	}
+	u := e.unit(s.sink, piece)
+	switch {
+	case u == nil || s.mended: // the oracle says what was not for this sink
+	case u.kind == poison:
 		return []int{400, 404, 409, 422, 301}[e.n%5]
-	case e.kind == stubborn:
+	case u.kind == stubborn && s.healed:
+		return 500 // with 503, one that is alone waits for ever
+	case u.kind == stubborn:
 		return 503
-	case e.kind == flaky && e.fails > 0:
-		e.fails--
+	case u.kind == flaky && u.fails > 0:
+		u.fails--
 		status := one(d, 408, 425, 429, 500, 503)
 		if d.chance(0.3) {
 			v.after = one(d, "1", "2")
@@ -229,7 +254,10 @@ func (s *service) answer(c net.Conn, who string, events []got, v verdict, batch 
 			what = refused
 		}
 		happened.count(fmt.Sprint("answer ", v.status[i]))
-		s.w.history.add(entry{what: what, who: who, n: e.Data.N, text: fmt.Sprintf("%d %s v%d", v.status[i], e.ID, e.Data.V)})
+		if what == delivered && s.w.othersTrouble(s) {
+			happened.count("answer 2xx of one sink while the other is in trouble")
+		}
+		s.w.history.add(entry{what: what, who: who, n: e.Data.N, sink: s.sink, piece: e.Data.P, text: fmt.Sprintf("%d %s v%d", v.status[i], e.ID, e.Data.V)})
 	}
 	if v.after != "" {
 		happened.count("answer with Retry-After")
@@ -244,7 +272,7 @@ func (s *service) answer(c net.Conn, who string, events []got, v verdict, batch 
 	}
 	for i, e := range events {
 		if v.status[i]/100 == 2 {
-			s.w.history.add(entry{what: unanswered, who: who, n: e.Data.N})
+			s.w.history.add(entry{what: unanswered, who: who, n: e.Data.N, sink: s.sink, piece: e.Data.P, text: e.ID})
 		}
 	}
 	return false

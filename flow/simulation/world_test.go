@@ -4,6 +4,7 @@ package simulation
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -46,6 +47,7 @@ type world struct {
 	kafka    *kafkatest.Cluster
 	brokers  []string
 	service  *service
+	copy     *service // of copySink; nil: there is none
 	events   []*event
 	members  []*member
 	producer *kgo.Client
@@ -58,8 +60,9 @@ type world struct {
 	busy    map[string]bool
 	added   int                  // brokers, so far
 	heard   map[string]time.Time // of members of the group, by id
+	owners  map[int32]string     // of partitions, by id in the group
 	refuses int16                // what the cluster answers to dead letters; 0: it takes them
-	batches map[[4]int64]bool    // of dead letters, that were sent
+	batches map[batchID]bool     // of dead letters, that were sent
 	healed  bool
 	stored  []stored
 	ends    map[int32]int64
@@ -67,19 +70,27 @@ type world struct {
 
 // stored is a dead letter as it stands in its topic.
 type stored struct {
+	topic      string // that it stands in
 	part       int32
 	offset     int64
+	sink       string
+	piece      int
 	code       string
 	key, value string
+	headers    []kgo.RecordHeader
 }
 
 func newWorld(t *testing.T, p *plan) *world {
-	w := &world{t: t, plan: p, history: &history{began: time.Now()}, busy: map[string]bool{}, heard: map[string]time.Time{}, batches: map[[4]int64]bool{}}
+	w := &world{t: t, plan: p, history: &history{began: time.Now()}, busy: map[string]bool{}, heard: map[string]time.Time{}, batches: map[batchID]bool{}}
 	w.events = makeEvents(newDice(p.seed, 2), p)
 	w.sockets = &sockets{net: &w.net, conns: map[string][]net.Conn{}}
+	topics := map[string]int32{topic: partitions}
+	for _, t := range p.letterTopics() {
+		topics[t] = 2
+	}
 	var err error
 	w.kafka, err = kafkatest.Start(kafkatest.Options{
-		Brokers: brokers, Port: firstPort, Topics: map[string]int32{topic: partitions, letters: 2},
+		Brokers: brokers, Port: firstPort, Topics: topics,
 		Options: []kfake.Opt{kfake.ListenFn(w.sockets.Listen)}, Client: []kgo.Opt{kgo.Dialer(w.net.DialContext)},
 	})
 	if err != nil {
@@ -94,7 +105,10 @@ func newWorld(t *testing.T, p *plan) *world {
 	}
 	w.observe()
 	w.noteMembers()
-	w.service = w.newService()
+	w.service = w.newService(mainSink, serviceAddr)
+	if p.sinks != nil {
+		w.copy = w.newService(copySink, copyAddr)
+	}
 	dir := t.TempDir()
 	for n := range members {
 		m := &member{w: w, name: string(rune('A' + n)), file: p.file}
@@ -119,11 +133,24 @@ func (w *world) broken(format string, args ...any) {
 }
 
 func (w *world) event(n int) *event {
-	if n < 0 || n >= len(w.events) {
-		w.broken("the service was sent event %d, which there is not", n)
-		return nil
+	w.mu.Lock()
+	known := n >= 0 && n < len(w.events)
+	var e *event
+	if known {
+		e = w.events[n]
 	}
-	return w.events[n]
+	w.mu.Unlock()
+	if !known {
+		w.broken("the service was sent event %d, which there is not", n)
+	}
+	return e
+}
+
+// addEvents adds events that were not planned.
+func (w *world) addEvents(events []*event) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.events = append(w.events, events...)
 }
 
 // run is the whole life of a world.
@@ -136,29 +163,47 @@ func (w *world) run(ctx context.Context) {
 		m.start()
 	}
 	w.until("a start of all partitions", time.Minute, func() bool { return len(w.commits()) == partitions })
-	last := len(w.events) - epilogue
-	w.troubles.Go(func() { w.feed(ctx, newDice(w.plan.seed, 3), w.events[:last], w.plan.over) })
+	first, last := w.events[:len(w.events)-epilogue], w.events[len(w.events)-epilogue:]
+	w.troubles.Go(func() { w.feed(ctx, newDice(w.plan.seed, 3), first, w.plan.over) })
 	w.trouble(newDice(w.plan.seed, 4))
 	w.troubles.Wait()
 	w.heal()
-	w.feed(ctx, newDice(w.plan.seed, 5), w.events[last:], 0)
-	w.ends = w.logEnds()
-	w.until("all to be settled and committed", settle, w.settled)
+	w.afterHeal(ctx)
+	w.feed(ctx, newDice(w.plan.seed, 5), last, 0)
+	w.untilSettled()
 	w.until("all members to be in the group", settle, w.joined)
 	for _, m := range w.members {
 		m.stop()
 	}
 	w.lives.Wait()
-	w.readLetters(ctx)
+	w.stored = w.readLetters(ctx)
 	unwatch()
 	watch.Wait()
 	w.lookAtCommits()
 	w.close()
 }
 
+// services calls do for the service of each sink.
+func (w *world) services(do func(*service)) {
+	do(w.service)
+	if w.copy != nil {
+		do(w.copy)
+	}
+}
+
+// othersTrouble reports whether the service of the other sink is in trouble.
+func (w *world) othersTrouble(s *service) (trouble bool) {
+	w.services(func(other *service) {
+		other.mu.Lock()
+		defer other.mu.Unlock()
+		trouble = trouble || other != s && other.trial != ""
+	})
+	return trouble
+}
+
 func (w *world) close() {
 	w.producer.Close()
-	w.service.close()
+	w.services((*service).close)
 	w.kafka.Close()
 }
 
@@ -167,13 +212,10 @@ func (w *world) heal() {
 	w.mu.Lock()
 	w.healed, w.refuses = true, 0
 	w.mu.Unlock()
-	w.service.mu.Lock()
-	w.service.healed = true
-	w.service.mu.Unlock()
-	w.service.set("", w.plan.latency)
+	w.services(func(s *service) { s.heal() })
 	for _, m := range w.members {
 		m.file.paused, m.file.invalid = false, false
-		m.file.version = lastVersion
+		m.file.version, m.file.copied = lastVersion, w.plan.sinks != nil
 		w.history.move("%s gets its last file", m.who())
 		m.write()
 		if !m.running() {
@@ -240,28 +282,38 @@ func (w *world) logEnds() map[int32]int64 {
 	return ends
 }
 
-// readLetters reads the dead letter queue back.
-func (w *world) readLetters(ctx context.Context) {
-	all, err := w.kafka.Records(ctx, letters)
-	if err != nil {
-		w.broken("the dead letter queue cannot be read: %v", err)
-	}
-	for _, r := range all {
-		head := map[string]string{}
-		for _, h := range r.Headers {
-			head[h.Key] = string(h.Value)
+// readLetters reads the topics for dead letters.
+func (w *world) readLetters(ctx context.Context) (all []stored) {
+	for _, t := range w.plan.letterTopics() {
+		records, err := w.kafka.Records(ctx, t)
+		if err != nil {
+			w.broken("the dead letter queue cannot be read: %v", err)
 		}
-		s := stored{code: head["fiso-error-code"], key: string(r.Key), value: string(r.Value)}
-		var errs [2]error
-		var p int
-		p, errs[0] = strconv.Atoi(head["fiso-original-partition"])
-		s.offset, errs[1] = strconv.ParseInt(head["fiso-original-offset"], 10, 64)
-		s.part = int32(p) //nolint:gosec // G115: one of six
-		if errs[0] != nil || errs[1] != nil {
-			w.broken("a dead letter does not say where it stood: %v", head)
+		for _, r := range records {
+			all = append(all, w.readLetter(r))
 		}
-		w.stored = append(w.stored, s)
 	}
+	return all
+}
+
+func (w *world) readLetter(r *kgo.Record) stored {
+	head := map[string]string{}
+	for _, h := range r.Headers {
+		head[h.Key] = string(h.Value)
+	}
+	s := stored{topic: r.Topic, sink: head["fiso-sink"], code: head["fiso-error-code"], key: string(r.Key), value: string(r.Value), headers: r.Headers}
+	var errs [3]error
+	var p int
+	p, errs[0] = strconv.Atoi(head["fiso-original-partition"])
+	s.offset, errs[1] = strconv.ParseInt(head["fiso-original-offset"], 10, 64)
+	s.part = int32(p) //nolint:gosec // G115: one of six
+	if piece, ok := head["fiso-part"]; ok {
+		s.piece, errs[2] = strconv.Atoi(piece)
+	}
+	if err := errors.Join(errs[:]...); err != nil {
+		w.broken("a dead letter does not say where it stood: %v", head)
+	}
+	return s
 }
 
 // logger puts a member's log into the history.

@@ -9,11 +9,19 @@ import (
 
 // ShowsNothingSpoilt reads a file with canaries in all the ways of Spoil, and
 // fails where an error of read shows a part of the canary, or where fewer files
-// than atLeast are refused, so that little was tried.
+// than atLeast are refused, so that little was tried. With -short it tries one
+// way in eight.
 func ShowsNothingSpoilt(t testing.TB, text string, atLeast int, read func(text string) error) {
 	t.Helper()
-	refused, told := 0, 0
+	refused, told, one := 0, 0, 1
+	if testing.Short() {
+		one = 8
+	}
+	ways := 0
 	for how, spoilt := range Spoil(text) {
+		if ways++; ways%one != 0 {
+			continue
+		}
 		err := read(spoilt)
 		if err != nil {
 			refused++
@@ -23,7 +31,7 @@ func ShowsNothingSpoilt(t testing.TB, text string, atLeast int, read func(text s
 			t.Errorf("%s: %s", how, shown)
 		}
 	}
-	if refused < atLeast {
+	if refused < atLeast/one {
 		t.Errorf("only %d files were refused", refused)
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/connectors/kafka"
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/proxy"
@@ -33,11 +34,15 @@ const (
 	maxIdentifier = 200
 )
 
-// request is a call that is to be made.
+// request is a call that is to be made, and what has become of it.
 type request struct {
-	id, method, path string
-	header           call.Header
-	body, key        []byte
+	event        cloudevent.Event // its ID, Data and Key are those of the call
+	method, path string
+	header       call.Header
+
+	answer *answer      // of the last try
+	ended  time.Time    // when its reply was made; zero: not yet
+	reply  *kafka.Write // under way; nil: none
 }
 
 func source(target string) string { return "fiso-link/" + target }
@@ -99,13 +104,13 @@ func headers(e *cloudevent.Event, fields call.Header) []connector.Header {
 func withoutPreference(h call.Header) call.Header {
 	out := h[:0]
 	for _, f := range h {
-		if call.Same(f.Name, "Prefer") {
+		if http1.Same(f.Name, "Prefer") {
 			var kept []string
 			for member := range strings.SplitSeq(f.Value, ",") {
 				member = strings.Trim(member, " \t")
 				name, _, _ := strings.Cut(member, ";")
 				name, _, _ = strings.Cut(name, "=")
-				if name = strings.TrimRight(name, " \t"); name != "" && !call.Same(name, "respond-async") && !call.Same(name, "wait") {
+				if name = strings.TrimRight(name, " \t"); name != "" && !http1.Same(name, "respond-async") && !http1.Same(name, "wait") {
 					kept = append(kept, member)
 				}
 			}
@@ -124,8 +129,9 @@ var token = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
 // decode reads a record back. What stands in a topic may have been put there by
 // anybody, and goes onto a wire: nothing is believed.
 func decode(m *connector.Message, target string) (*request, error) {
-	var e cloudevent.Event
-	switch ok, err := cloudevent.FromHeaders(cloudevent.KafkaPrefix, pairs(m.Headers), &e); {
+	r := &request{}
+	e := &r.event
+	switch ok, err := cloudevent.FromHeaders(cloudevent.KafkaPrefix, pairs(m.Headers), e); {
 	case err != nil:
 		return nil, fmt.Errorf("the record is no valid CloudEvent: %w", err)
 	case !ok:
@@ -140,7 +146,7 @@ func decode(m *connector.Message, target string) (*request, error) {
 	if to, _ := e.Extension(extTarget); to != target {
 		return nil, fmt.Errorf("the event is for the target %.64q, and this topic belongs to %s", to, target)
 	}
-	r := &request{id: e.ID, body: m.Value, key: m.Key}
+	e.Data, e.Key = cloudevent.Bytes(m.Value), m.Key
 	r.method, _ = e.Extension(extMethod)
 	r.path, _ = e.Extension(extPath)
 	if !token.MatchString(r.method) {
@@ -176,10 +182,11 @@ func pairs(hs []connector.Header) iter.Seq2[string, []byte] {
 func (r *request) call() *call.Request {
 	h := slices.Clone(r.header)
 	if h.Get(idempotency) == "" { // an empty one is none
-		h.Set(idempotency, cloudevent.EncodeHeader(r.id))
+		h.Set(idempotency, cloudevent.EncodeHeader(r.event.ID))
 	}
+	body := r.event.Data.Bytes()
 	return &call.Request{
-		Method: r.method, Target: r.path, Header: h, Body: bytes.NewReader(r.body), Length: int64(len(r.body)),
+		Method: r.method, Target: r.path, Header: h, Body: bytes.NewReader(body), Length: int64(len(body)),
 		Interrupt: func() {}, Trailer: func() call.Header { return nil },
 	}
 }

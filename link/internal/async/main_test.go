@@ -21,11 +21,11 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/lsm/fiso/common/config"
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/connectors/kafka"
 	"github.com/lsm/fiso/connectors/kafka/kafkatest"
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/discovery"
-	"github.com/lsm/fiso/link/internal/h1"
 	"github.com/lsm/fiso/link/internal/proxy"
 	"github.com/lsm/fiso/link/internal/target"
 	"github.com/lsm/fiso/link/spec"
@@ -35,13 +35,14 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // world is a target, Kafka, and fiso-link's part between them, in one process.
 type world struct {
-	t       *testing.T
+	t       testing.TB
 	kafka   *kafkatest.Cluster
 	brokers kafka.ClientConfig
 	to      *target.Target
 	proxy   *proxy.Proxy
 	worker  *Worker
-	stop    func() // ends the worker
+	up      *httptest.Server // the target
+	stop    func()           // ends the worker
 
 	mu        sync.Mutex
 	calls     []seen         // that reached the target
@@ -59,13 +60,13 @@ type seen struct {
 
 // newWorld is a world whose target has settings of its own. The worker is begun by
 // work.
-func newWorld(t *testing.T, settings string, topics map[string]int32) *world {
+func newWorld(t testing.TB, settings string, topics map[string]int32) *world {
 	t.Helper()
 	w := &world{t: t, buried: map[string]int{}, unwritten: map[string]int{}, stop: func() {}}
 	w.kafka = kafkatest.Embedded(t, kafkatest.Options{Topics: topics})
-	up := httptest.NewServer(http.HandlerFunc(w.serve))
-	t.Cleanup(up.Close)
-	w.build(up.Listener.Addr().String(), settings)
+	w.up = httptest.NewServer(http.HandlerFunc(w.serve))
+	t.Cleanup(w.up.Close)
+	w.build(w.up.Listener.Addr().String(), settings)
 	return w
 }
 
@@ -92,7 +93,7 @@ func (w *world) build(address, settings string) {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { _ = store.Close(ended()) })
-	w.to, err = target.New(s, target.Parts{Endpoints: discovery.New(discovery.Static{address}), Transport: h1.NewTransport(h1.TransportConfig{}), Log: store})
+	w.to, err = target.New(s, target.Parts{Endpoints: discovery.New(discovery.Static{address}), Transport: http1.NewTransport(http1.TransportConfig{}), Log: store})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -312,7 +313,7 @@ func headerOf(r *kgo.Record, name string) string {
 	return ""
 }
 
-func eventually(t *testing.T, what string, holds func() bool) {
+func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	for end := time.Now().Add(30 * time.Second); !holds(); {
 		if time.Now().After(end) {

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
 )
 
@@ -39,4 +40,4 @@ func (c *renewable) Apply(_ context.Context, out *call.Outgoing) error {
 	return nil
 }
 func (c *renewable) Renew(context.Context, *call.Outgoing) bool { c.n.Add(1); return true }
-func (*renewable) Owns(field string) bool                       { return call.Same(field, "Authorization") }
+func (*renewable) Owns(field string) bool                       { return http1.Same(field, "Authorization") }

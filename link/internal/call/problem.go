@@ -54,6 +54,19 @@ func (c Code) Status() int {
 	return http.StatusInternalServerError
 }
 
+// CodeOf is the code with which a malformed request is refused by status.
+func CodeOf(status int) Code {
+	switch status {
+	case http.StatusRequestTimeout:
+		return RequestTimeout
+	case http.StatusExpectationFailed:
+		return ExpectationFailed
+	case http.StatusRequestHeaderFieldsTooLarge:
+		return HeaderTooLarge
+	}
+	return BadRequest
+}
+
 // Problem is the body of such an answer: application/problem+json (RFC 9457).
 type Problem struct {
 	Type   string `json:"type"` // about:blank: the title is that of the status
@@ -85,5 +98,7 @@ const ErrorField = "fiso-error"
 
 // Header is that of the answer. The caller adds Retry-After where it is due.
 func (p Problem) Header() Header {
-	return Header{{"Content-Type", "application/problem+json"}, {ErrorField, string(p.Code)}, {"Cache-Control", "no-store"}}
+	return Header{
+		{Name: "Content-Type", Value: "application/problem+json"}, {Name: ErrorField, Value: string(p.Code)}, {Name: "Cache-Control", Value: "no-store"},
+	}
 }

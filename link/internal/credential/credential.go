@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/target"
 	"github.com/lsm/fiso/link/spec"
@@ -124,7 +125,7 @@ type owned []string
 // Owns reports whether the field is one of them.
 func (o owned) Owns(field string) bool {
 	for _, name := range o {
-		if call.Same(name, field) {
+		if http1.Same(name, field) {
 			return true
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/target"
 	"github.com/lsm/fiso/link/spec"
@@ -90,7 +91,7 @@ func (s *signature) apply(ctx context.Context, out *call.Outgoing) error {
 	}
 	header := http.Header{amzHash: {hash}}
 	for _, f := range out.Header {
-		if n := len("x-amz-"); call.Same(f.Name, "Content-Type") || len(f.Name) > n && call.Same(f.Name[:n], "x-amz-") {
+		if n := len("x-amz-"); http1.Same(f.Name, "Content-Type") || len(f.Name) > n && http1.Same(f.Name[:n], "x-amz-") {
 			header.Add(f.Name, f.Value)
 		}
 	}

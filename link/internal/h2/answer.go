@@ -6,8 +6,8 @@ import (
 	"net/http"
 	"sync"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
-	"github.com/lsm/fiso/link/internal/h1"
 )
 
 // answer is the answer that a head begins.
@@ -19,7 +19,7 @@ func (a *attempt) answer() *call.Answer {
 	}
 	return &call.Answer{
 		Status: r.StatusCode, Header: h, Length: r.ContentLength, Body: &answerBody{attempt: a},
-		Trailer: func() call.Header { return h1.LateFields(fromHTTP(a.trailerAfterBody())) },
+		Trailer: func() call.Header { return http1.LateFields(fromHTTP(a.trailerAfterBody())) },
 	}
 }
 
@@ -50,7 +50,7 @@ func endToEnd(from http.Header) call.Header {
 	h := fromHTTP(from)
 	h.Del("Content-Length")
 	h.Del("Transfer-Encoding")
-	return h1.EndToEnd(h)
+	return http1.EndToEnd(h)
 }
 
 // answerBody is the body of an answer. Closing it before its end resets the stream.

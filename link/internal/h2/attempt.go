@@ -14,8 +14,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
-	"github.com/lsm/fiso/link/internal/h1"
 )
 
 // attempt is one request on its way. Only run, in a goroutine of its own, calls
@@ -91,7 +91,7 @@ func (a *attempt) cutFailure(sent bool) *call.Error {
 func (a *attempt) run(endpoint string, out *call.Outgoing) {
 	c, err := a.transport.pool.take(&a.life, endpoint, a)
 	if err != nil {
-		a.resolve(nil, &call.Error{Reason: reasonOf(a.ctx, err, call.Connect), Err: fmt.Errorf("connect to %s: %w", endpoint, h1.Plain(err))})
+		a.resolve(nil, &call.Error{Reason: reasonOf(a.ctx, err, call.Connect), Err: fmt.Errorf("connect to %s: %w", endpoint, http1.Plain(err))})
 		return
 	}
 	request := a.prepareRequest(out)
@@ -251,7 +251,7 @@ func (a *attempt) request(scheme string, out *call.Outgoing) *http.Request {
 		if out.Trailer != nil { // the body was read to its end
 			r.Trailer = http.Header{}
 			r.Header.Del("Trailer") // the library announces what it has
-			toHTTP(r.Trailer, h1.LateFields(append(call.Header(nil), out.Trailer()...)))
+			toHTTP(r.Trailer, http1.LateFields(append(call.Header(nil), out.Trailer()...)))
 		}
 		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(out.Kept)), int64(len(out.Kept))
 	default:

@@ -3,14 +3,13 @@ package h2
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"net"
 	"strings"
 	"sync"
 
 	"golang.org/x/net/http2"
-
-	"github.com/lsm/fiso/link/internal/h1"
 )
 
 // ErrNoHTTP2 is a target that can be reached and speaks something else.
@@ -27,7 +26,7 @@ func (t *Transport) connect(ctx context.Context, endpoint string) (connection, *
 		return nil, nil, err
 	}
 	if t.cfg.TLS != nil {
-		secure := tls.Client(nc, h1.Trusting(t.cfg.TLS, t.cfg.Roots))
+		secure := tls.Client(nc, trusting(t.cfg.TLS, t.cfg.Roots))
 		err := secure.HandshakeContext(ctx)
 		if err == nil && secure.ConnectionState().NegotiatedProtocol != "h2" {
 			err = ErrNoHTTP2
@@ -57,6 +56,16 @@ func (t *Transport) connect(ctx context.Context, endpoint string) (connection, *
 	}
 	withTimeout(t.cfg.LetGo, g, func() { _ = cc.Close() }) // it never was one
 	return nil, nil, err
+}
+
+// trusting is c with the authorities of now.
+func trusting(c *tls.Config, roots func() *x509.CertPool) *tls.Config {
+	if roots == nil {
+		return c
+	}
+	c = c.Clone()
+	c.RootCAs = roots()
+	return c
 }
 
 // handshakeConn is a connection to a target, whose first frame is looked at as it is

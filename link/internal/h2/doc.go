@@ -4,8 +4,8 @@
 // Frames, HPACK and flow control are a library's: the server is net/http's, and
 // the client golang.org/x/net/http2, which is ahead of net/http's; both have the
 // mending of their floods (CVE-2023-44487, CVE-2023-45288, CVE-2025-8671) with
-// every release. What they let through, and h1 would not, is refused here. The
-// server stands behind a listener that hands over connections which h1 has
+// every release. What they let through, and http1 would not, is refused here. The
+// server stands behind a listener that hands over connections which http1 has
 // recognised; http.ClientConn is one connection to a target, and does not send a
 // request again. Which connection a call gets is this package's own (pool).
 //

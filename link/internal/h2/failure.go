@@ -10,7 +10,6 @@ import (
 	"golang.org/x/net/http2"
 
 	"github.com/lsm/fiso/link/internal/call"
-	"github.com/lsm/fiso/link/internal/h1"
 )
 
 // goAwayText is how the library says that a stream came after the last one that the
@@ -53,7 +52,7 @@ func (a *attempt) failed(err error) *call.Error {
 	case err.Error() == goAwayText:
 		sent, reason, text = false, call.Unserved, "the target serves no further stream on this connection"
 	case err.Error() == largeHeadText:
-		reason, text = call.Garbage, h1.ErrLargeAnswer.Error()
+		reason, text = call.Garbage, "its head is larger than "+call.AnswerHeadSetting
 	case err.Error() == largeFieldText:
 		reason, text = call.Garbage, errHead.Error()
 	case err.Error() == headerLimitText:

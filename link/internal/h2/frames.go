@@ -9,7 +9,7 @@ import (
 	"golang.org/x/net/http2"
 	"golang.org/x/time/rate"
 
-	"github.com/lsm/fiso/link/internal/h1"
+	"github.com/lsm/fiso/link/internal/call"
 )
 
 // Bounds of what a peer may send, and the library takes for as long as it comes.
@@ -25,7 +25,7 @@ const (
 	errParts    = fault("a header block comes in too many frames")
 	errSlowHead = fault("a header block did not end in time")
 	errFlood    = fault("frames that carry nothing come without end")
-	errHead     = fault(h1.ErrLargeAnswer + ", or cannot be decoded")
+	errHead     = fault("its head is larger than " + call.AnswerHeadSetting + ", or cannot be decoded")
 )
 
 const frameHeader = 9

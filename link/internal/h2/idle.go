@@ -23,7 +23,7 @@ func (s *Server) track(c *conn, open bool) {
 const evictedShare = 32
 
 // CloseIdle closes connections on which no call is under way, in the order of
-// h1.Server.CloseIdle: who never asked for anything first, then who has not for the
+// http1.Server.MakeRoom: who never asked for anything first, then who has not for the
 // longest time.
 func (s *Server) CloseIdle() {
 	type candidate struct {

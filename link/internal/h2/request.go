@@ -10,8 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
-	"github.com/lsm/fiso/link/internal/h1"
 )
 
 // requestFault is a request that is refused before anybody looks at it.
@@ -37,27 +37,27 @@ func (s *Server) request(hr *http.Request, st *stream) (*call.Request, error) {
 	switch {
 	case hr.Method == http.MethodConnect:
 		return nil, newRequestFault("CONNECT is not served here")
-	case !h1.IsMethod(hr.Method):
+	case !http1.IsMethod(hr.Method):
 		return nil, newRequestFault("the method is not a token")
-	case !h1.IsTarget(hr.RequestURI):
+	case !http1.IsTarget(hr.RequestURI):
 		// "*", an absolute form, and a path without its slash, which slips past
 		// rules that begin with one (CVE-2026-33186 of grpc-go).
 		return nil, newRequestFault(":path is not a path: only /path?query is served here")
-	case hr.Host == "" || !h1.IsHost(hr.Host):
+	case hr.Host == "" || !http1.IsHost(hr.Host):
 		return nil, newRequestFault(":authority is missing or is no host")
 	}
-	if hosts, ok := hr.Header["Host"]; ok && (len(hosts) != 1 || !call.Same(hosts[0], hr.Host)) {
+	if hosts, ok := hr.Header["Host"]; ok && (len(hosts) != 1 || !http1.Same(hosts[0], hr.Host)) {
 		return nil, newRequestFault("Host is not the same as :authority")
 	}
 	r := &call.Request{
 		Method: hr.Method, Target: hr.RequestURI, Host: hr.Host, HTTP2: true, Length: hr.ContentLength,
 		Interrupt: st.interrupt,
 	}
-	if e := hr.Header.Get("Expect"); e != "" && !call.Same(e, "100-continue") {
-		return nil, &requestFault{call.ExpectationFailed, h1.ErrExpect}
+	if e := hr.Header.Get("Expect"); e != "" && !http1.Same(e, "100-continue") {
+		return nil, &requestFault{call.ExpectationFailed, http1.ErrExpect}
 	}
 	if hr.Trailer != nil { // what was announced; there is no other
-		r.Trailer = func() call.Header { return h1.LateFields(fromHTTP(hr.Trailer)) }
+		r.Trailer = func() call.Header { return http1.LateFields(fromHTTP(hr.Trailer)) }
 	}
 	if err := checkLength(hr); err != nil {
 		return nil, err
@@ -68,7 +68,7 @@ func (s *Server) request(hr *http.Request, st *stream) (*call.Request, error) {
 		if name == "Host" || name == "Content-Length" {
 			continue
 		}
-		if h1.HopByHop(name) && (name != "Te" || len(values) != 1 || values[0] != "trailers") {
+		if http1.HopByHop(name) && (name != "Te" || len(values) != 1 || values[0] != "trailers") {
 			return nil, newRequestFault("a field of HTTP/1.1 connections has no place in HTTP/2")
 		}
 		for _, v := range values {
@@ -80,7 +80,7 @@ func (s *Server) request(hr *http.Request, st *stream) (*call.Request, error) {
 		r.Header.Add("Trailer", announced(hr.Trailer)) // of which net/http has taken it out
 	}
 	if size > s.Limits.Head || len(r.Header) > maxFields {
-		return nil, &requestFault{call.HeaderTooLarge, h1.ErrLargeRequest}
+		return nil, &requestFault{call.HeaderTooLarge, errors.New("the head of the request is larger than " + call.RequestHeadSetting)}
 	}
 	if !r.Header.IsGRPC() { // whose bodies rest as long as their calls may
 		st.read.timeout = max(s.Limits.Body, time.Duration(s.bodyIdle.Load()))

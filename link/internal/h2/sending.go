@@ -6,8 +6,8 @@ import (
 	"net/http"
 	"sync/atomic"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
-	"github.com/lsm/fiso/link/internal/h1"
 )
 
 // requestBodyReader is the body of a request on its way. The library waits for a read of a
@@ -51,7 +51,7 @@ func send(out *call.Outgoing, trailer http.Header) *requestBodyReader {
 		case !errors.Is(err, io.EOF):
 			s.failed.Store(&err)
 		case trailer != nil:
-			late = h1.LateFields(append(call.Header(nil), out.Trailer()...))
+			late = http1.LateFields(append(call.Header(nil), out.Trailer()...))
 		}
 		s.end(err, func() { s.late = late })
 	}()

@@ -141,7 +141,6 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // serve answers one stream. A stream that does not get its whole answer is
 // reset, so that nobody takes it for whole.
 func (s *Server) serve(rw http.ResponseWriter, hr *http.Request) {
-	growStack(0)
 	c, _ := hr.Context().Value(connKey{}).(*conn)
 	if !c.begin() {
 		panic(http.ErrAbortHandler)
@@ -164,17 +163,6 @@ func (s *Server) serve(rw http.ResponseWriter, hr *http.Request) {
 	if !w.ended || w.err != nil {
 		panic(http.ErrAbortHandler)
 	}
-}
-
-// growStack makes the stack of a new goroutine as large as a call needs, while
-// there is little on it: to double it thrice on the way, with ever more to move, costs
-// a tenth of a call.
-//
-//go:noinline
-func growStack(at byte) byte {
-	var room [8 << 10]byte
-	room[at] = 1
-	return room[at]
 }
 
 type connKey struct{}

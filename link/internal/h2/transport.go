@@ -11,8 +11,8 @@ import (
 
 	"golang.org/x/net/http2"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
-	"github.com/lsm/fiso/link/internal/h1"
 )
 
 // TransportConfig says how targets are connected to. Zero values stand for the
@@ -139,5 +139,5 @@ func checkExpressible(out *call.Outgoing) error {
 	if out.Host == "" || len(out.Path) > 1 && out.Path[1] == '/' {
 		return errors.New("the request has no host, or a path that looks like one")
 	}
-	return h1.Fit(out)
+	return http1.Fit(out)
 }

@@ -7,8 +7,8 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
-	"github.com/lsm/fiso/link/internal/h1"
 )
 
 // writer answers one stream.
@@ -50,7 +50,7 @@ func (w *writer) Inform(status int, h call.Header) error {
 func (w *writer) set(h call.Header) {
 	kept := make(call.Header, 0, len(h))
 	for _, f := range h {
-		if !h1.HopByHop(f.Name) || call.Same(f.Name, "Trailer") {
+		if !http1.HopByHop(f.Name) || http1.Same(f.Name, "Trailer") {
 			kept = append(kept, f)
 		}
 	}

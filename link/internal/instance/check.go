@@ -30,7 +30,7 @@ type Step struct {
 // failure. Nothing but one safe request is sent.
 func Check(ctx context.Context, cfg *spec.Config) ([]Step, error) {
 	nobody := func(string, string) {}
-	r := &roster{log: slog.New(slog.DiscardHandler), dns: discovery.SystemDNS(), refreshed: nobody, buried: nobody, unwritten: nobody, gap: func(string) {}}
+	r := &targetSet{log: slog.New(slog.DiscardHandler), dns: discovery.SystemDNS(), refreshed: nobody, buried: nobody, unwritten: nobody, gap: func(string) {}}
 	var vault *credential.Vault
 	if cfg.Vault != nil {
 		var err error

@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/lsm/fiso/link/internal/h1"
+	"github.com/lsm/fiso/common/http1"
 )
 
 // flood opens connections that never finish what they say, and keeps them open
@@ -118,7 +118,7 @@ func TestFlood_ofSlowCallersEndsByItself(t *testing.T) {
 		}
 	})
 	l := start(t, "targets:\n"+aTarget("x", up.address, ", timeout: 1s, maxConcurrent: 400"), func(i *Instance) {
-		i.server.Limits = h1.Limits{HeadTimeout: 2 * time.Second}
+		i.server.Limits = http1.Limits{HeadTimeout: 2 * time.Second}
 	})
 	const n = 2100
 	kinds := []struct{ says, answer, code string }{
@@ -204,7 +204,7 @@ func TestInstance_aRequestOfAStreamMayPauseAsLongAsItsTargetSays(t *testing.T) {
 		p.say(fmt.Sprintf("data: %s %v\n", b, err))
 	})
 	l := start(t, "targets:\n"+aTarget("x", up.address, ", timeout: 300ms, timeouts: {idle: 1m}"), func(i *Instance) {
-		i.server.Limits = h1.Limits{Body: 100 * time.Millisecond}
+		i.server.Limits = http1.Limits{Body: 100 * time.Millisecond}
 	})
 	c := flood(t, l.calls, 1, func(int) string {
 		return "POST /link/x/ HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"

@@ -2,11 +2,12 @@ package instance
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
-	"github.com/lsm/fiso/link/internal/h1"
 	"github.com/lsm/fiso/link/internal/h2"
 	"github.com/lsm/fiso/link/internal/tunnel"
 	"github.com/lsm/fiso/link/spec"
@@ -15,29 +16,33 @@ import (
 // newTransport is how a target is spoken to. One of protocol https gets gRPC in
 // HTTP/2, which gRPC needs, and everything else in HTTP/1.1.
 func newTransport(s *spec.Target, dial tunnel.Dial) (call.Transport, error) {
-	one := h1.TransportConfig{Dial: dial, ConnectTimeout: s.Timeouts.Connect, ResponseHeader: s.Timeouts.ResponseHeader, BodyIdle: s.Timeouts.Idle, Idle: s.Timeouts.IdleConnection, MaxHead: int(s.MaxAnswerHead)}
+	one := http1.TransportConfig{Dial: dial, ConnectTimeout: s.Timeouts.Connect, ResponseHeader: s.Timeouts.ResponseHeader, BodyIdle: s.Timeouts.Idle, Idle: s.Timeouts.IdleConnection, MaxHead: int(s.MaxAnswerHead), HeadSetting: call.AnswerHeadSetting}
 	two := h2.TransportConfig{Dial: dial, ConnectTimeout: s.Timeouts.Connect, ResponseHeader: s.Timeouts.ResponseHeader, Idle: s.Timeouts.IdleConnection, MaxHead: int(s.MaxAnswerHead)}
 	if s.UsesTLS() {
 		next, err := s.TLS.Client()
 		if err != nil {
 			return nil, err
 		}
-		tls := next()
-		if tls.ServerName == "" {
-			tls.ServerName, _ = s.Address()
+		base := next()
+		if base.ServerName == "" {
+			base.ServerName, _ = s.Address()
 		}
-		one.TLS, two.TLS = tls, tls.Clone()
-		one.Roots = func() *x509.CertPool { return next().RootCAs }
-		two.Roots = one.Roots
+		two.TLS = base.Clone()
+		two.Roots = func() *x509.CertPool { return next().RootCAs }
+		one.TLS = func() *tls.Config {
+			c := base.Clone()
+			c.RootCAs = two.Roots()
+			return c
+		}
 	}
 	switch {
 	case s.HTTP2():
 		return h2.NewTransport(two), nil
 	case !s.UsesTLS():
-		return h1.NewTransport(one), nil
+		return http1.NewTransport(one), nil
 	}
 	two.TLS.NextProtos = []string{"h2", "http/1.1"} // so that a server without h2 says so by its choice
-	return &either{one: h1.NewTransport(one), two: h2.NewTransport(two)}, nil
+	return &either{one: http1.NewTransport(one), two: h2.NewTransport(two)}, nil
 }
 
 // either speaks what a call needs.

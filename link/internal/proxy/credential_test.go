@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
 )
 
@@ -36,7 +37,7 @@ func (c *numbered) Renew(_ context.Context, out *call.Outgoing) bool {
 	return true
 }
 
-func (c *numbered) Owns(field string) bool { return call.Same(field, "Authorization") }
+func (c *numbered) Owns(field string) bool { return http1.Same(field, "Authorization") }
 
 // golang/go#50580: what Connection names is dropped before the credential is
 // put there, and not after.

@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
 )
 
@@ -18,7 +19,7 @@ func (c *Call) grpcTarget() (name string, ok bool) {
 	}
 	n := 0
 	for _, f := range c.Header {
-		if call.Same(f.Name, TargetField) {
+		if http1.Same(f.Name, TargetField) {
 			name = f.Value
 			n++
 		}

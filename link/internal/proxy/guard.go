@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
 )
 
@@ -30,13 +31,13 @@ func (g *Guard) refuse(r *call.Request) (call.Code, string) {
 	allowed, crossed := false, false
 	for i := range r.Header {
 		switch name, value := r.Header[i].Name, r.Header[i].Value; {
-		case len(name) == 6 && call.Same(name, "origin"):
+		case len(name) == 6 && http1.Same(name, "origin"):
 			if g.allows(value) {
 				allowed = true
 			} else if !sameHost(value, r.Host) {
 				return call.OriginNotAllowed, originRefused
 			}
-		case len(name) == 14 && call.Same(name, "sec-fetch-site"):
+		case len(name) == 14 && http1.Same(name, "sec-fetch-site"):
 			crossed = crossed || value != "same-origin" && value != "none" // none: the user typed it
 		}
 	}

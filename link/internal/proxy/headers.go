@@ -3,6 +3,7 @@ package proxy
 import (
 	"strings"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
 )
 
@@ -26,7 +27,7 @@ func (c *Call) Forwarded() call.Header {
 	out := make(call.Header, 0, len(c.Header)+len(c.Target.SetFields())+4)
 next:
 	for _, f := range c.Header {
-		if isConnectionField(f.Name) || c.Target.Removes(f.Name) || c.grpcNamed && call.Same(f.Name, TargetField) {
+		if isConnectionField(f.Name) || c.Target.Removes(f.Name) || c.grpcNamed && http1.Same(f.Name, TargetField) {
 			continue
 		}
 		if isTraceField(f.Name) {
@@ -36,7 +37,7 @@ next:
 			continue
 		}
 		for _, n := range named {
-			if call.Same(n, f.Name) {
+			if http1.Same(n, f.Name) {
 				continue next
 			}
 		}
@@ -76,23 +77,23 @@ func (c *Call) announce(out *call.Header) {
 func isConnectionField(name string) bool {
 	switch len(name) {
 	case 2:
-		return call.Same(name, "te")
+		return http1.Same(name, "te")
 	case 4:
-		return call.Same(name, "host")
+		return http1.Same(name, "host")
 	case 6:
-		return call.Same(name, "expect")
+		return http1.Same(name, "expect")
 	case 7:
-		return call.Same(name, "upgrade") || call.Same(name, "trailer")
+		return http1.Same(name, "upgrade") || http1.Same(name, "trailer")
 	case 10:
-		return call.Same(name, "connection") || call.Same(name, "keep-alive")
+		return http1.Same(name, "connection") || http1.Same(name, "keep-alive")
 	case 14:
-		return call.Same(name, "content-length") || call.Same(name, "http2-settings")
+		return http1.Same(name, "content-length") || http1.Same(name, "http2-settings")
 	case 16:
-		return call.Same(name, "proxy-connection")
+		return http1.Same(name, "proxy-connection")
 	case 17:
-		return call.Same(name, "transfer-encoding")
+		return http1.Same(name, "transfer-encoding")
 	case 19:
-		return call.Same(name, "proxy-authorization")
+		return http1.Same(name, "proxy-authorization")
 	}
 	return false
 }

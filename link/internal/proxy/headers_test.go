@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/target"
 )
@@ -42,7 +43,7 @@ func (c *credential) Renew(context.Context, *call.Outgoing) bool {
 }
 
 func (c *credential) Owns(field string) bool {
-	return call.Same(field, c.field) || call.Same(field, "Authorization")
+	return http1.Same(field, c.field) || http1.Same(field, "Authorization")
 }
 
 // seen is what the target gets of a call, as "Name: value".

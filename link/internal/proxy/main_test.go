@@ -16,8 +16,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/lsm/fiso/common/config"
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
-	"github.com/lsm/fiso/link/internal/h1"
 	"github.com/lsm/fiso/link/internal/resilience"
 	"github.com/lsm/fiso/link/internal/target"
 	"github.com/lsm/fiso/link/spec"
@@ -174,7 +174,7 @@ func newTargetOf(t testing.TB, settings string, parts target.Parts) *target.Targ
 // newTarget is a target of that server, by HTTP/1.1.
 func newTarget(t testing.TB, address, settings string) *target.Target {
 	t.Helper()
-	return newTargetOf(t, settings, target.Parts{Endpoints: one(address), Transport: h1.NewTransport(h1.TransportConfig{})})
+	return newTargetOf(t, settings, target.Parts{Endpoints: one(address), Transport: http1.NewTransport(http1.TransportConfig{})})
 }
 
 // makeCall answers one call without a network, and returns what came of it.
@@ -202,8 +202,8 @@ func only(to *target.Target) func(string) (*target.Target, func()) {
 func serve(t testing.TB, p *Proxy, to *target.Target) string {
 	t.Helper()
 	p.Target = only(to)
-	s := &h1.Server{Handler: p, Refuse: func(w call.ResponseWriter, code call.Code, err error) {
-		problem := call.NewProblem(code, "", err.Error())
+	s := &http1.Server{Handler: p, Refuse: func(w call.ResponseWriter, status int, err error) {
+		problem := call.NewProblem(call.CodeOf(status), "", err.Error())
 		b := problem.JSON()
 		_ = w.Head(problem.Status, problem.Header(), int64(len(b)))
 		_, _ = w.Write(b)

@@ -11,8 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
-	"github.com/lsm/fiso/link/internal/h1"
 	"github.com/lsm/fiso/link/internal/target"
 )
 
@@ -41,7 +41,7 @@ func TestStream_aConsumerThatPausesIsCutByItsCallAlone(t *testing.T) {
 				var record CallRecord
 				began, over := time.Now(), make(chan time.Duration, 1)
 				app, served := net.Pipe()
-				s := &h1.Server{Handler: &Proxy{Target: only(to), Observe: func(r CallRecord) { record = r }}}
+				s := &http1.Server{Handler: &Proxy{Target: only(to), Observe: func(r CallRecord) { record = r }}}
 				go func() {
 					s.ServeConn(context.Background(), served)
 					over <- time.Since(began)

@@ -10,6 +10,7 @@ import (
 
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/resilience"
 	"github.com/lsm/fiso/link/internal/target"
@@ -173,7 +174,7 @@ func handled(ctx context.Context, by func(context.Context, call.ResponseWriter, 
 func prefersAsync(h call.Header) bool {
 	for member := range h.Tokens("Prefer") {
 		name, _, _ := strings.Cut(member, ";")
-		if call.Same(strings.TrimRight(name, " \t"), "respond-async") {
+		if http1.Same(strings.TrimRight(name, " \t"), "respond-async") {
 			return true
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
 )
 
@@ -53,7 +54,7 @@ func isStream(a *call.Answer) bool {
 }
 
 func responseBegins(s, with string) bool {
-	return len(s) >= len(with) && call.Same(s[:len(with)], with)
+	return len(s) >= len(with) && http1.Same(s[:len(with)], with)
 }
 
 func (c *Call) copyBody(w call.ResponseWriter, a *call.Answer, m *attempts) error {

@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/common/telemetry"
 	"github.com/lsm/fiso/link/internal/call"
 )
@@ -35,9 +36,9 @@ const callerGone = "CALLER_GONE"
 func isTraceField(name string) bool {
 	switch len(name) {
 	case len(tracestate):
-		return call.Same(name, tracestate)
+		return http1.Same(name, tracestate)
 	case len(traceparent):
-		return call.Same(name, traceparent)
+		return http1.Same(name, traceparent)
 	}
 	return false
 }

@@ -10,11 +10,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lsm/fiso/cel"
 	"github.com/lsm/fiso/common/backoff"
 	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/connectors/kafka"
 	"github.com/lsm/fiso/link/internal/call"
-	"github.com/lsm/fiso/link/internal/key"
 	"github.com/lsm/fiso/link/internal/resilience"
 	"github.com/lsm/fiso/link/internal/urlpath"
 	"github.com/lsm/fiso/link/spec"
@@ -22,9 +23,9 @@ import (
 
 // Credential authenticates the calls of a target. It is safe for concurrent use.
 type Credential interface {
-	// Apply puts the credential onto an attempt, in place of whatever the
-	// caller sent there. An error means that there is none to be had that is
-	// still good; it says so without showing any, and is of type *Unproven.
+	// Apply puts the credential onto an attempt, in place of what the caller sent
+	// there. Its error means that there is no valid credential; it shows none, and is
+	// of type *CredentialError.
 	Apply(ctx context.Context, out *call.Outgoing) error
 	// Renew is called after the target answered 401 to out, which carries a credential.
 	// It reports whether another attempt would carry another one. If the credential was
@@ -83,7 +84,7 @@ type Target struct {
 	AllowsEncodedSlashes bool
 	Rate                 *resilience.Rate
 	Intake               *resilience.Rate // of calls that are accepted and made later
-	Key                  *key.Expression  // of records; nil: they have no key
+	key                  *cel.Program     // of records; nil: they have no key
 	Concurrency          *resilience.Concurrency
 	Accepting            *resilience.Concurrency // of calls that are accepted and made later
 	Breaker              *resilience.Breaker
@@ -120,7 +121,7 @@ func New(s *spec.Target, p Parts) (*Target, error) {
 		t.Intake = resilience.NewRate(r.RequestsPerSecond, r.Burst)
 	}
 	var err error
-	if t.Key, err = key.Compile(s.RecordKey()); err != nil {
+	if t.key, err = spec.CompileKey(s.RecordKey()); err != nil {
 		return nil, err
 	}
 	if b := s.CircuitBreaker; b.Enabled {
@@ -143,7 +144,7 @@ func New(s *spec.Target, p Parts) (*Target, error) {
 // AllowsMethod reports whether the method may be called. CONNECT and TRACE are never
 // allowed, in any case: they concern the connection, which is not the caller's.
 func (t *Target) AllowsMethod(method string) bool {
-	if call.Same(method, "CONNECT") || call.Same(method, "TRACE") {
+	if http1.Same(method, "CONNECT") || http1.Same(method, "TRACE") {
 		return false
 	}
 	return len(t.Spec.AllowedMethods) == 0 || slices.Contains(t.Spec.AllowedMethods, method)

@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/resilience"
 	"github.com/lsm/fiso/link/spec"
@@ -104,7 +105,7 @@ type owner string
 
 func (owner) Apply(context.Context, *call.Outgoing) error { return nil }
 func (owner) Renew(context.Context, *call.Outgoing) bool  { return false }
-func (o owner) Owns(field string) bool                    { return call.Same(field, string(o)) }
+func (o owner) Owns(field string) bool                    { return http1.Same(field, string(o)) }
 
 func TestTarget_headersOfTheCallerThatDoNotGoOn(t *testing.T) {
 	to := mustNew(t, &spec.Target{Headers: spec.Headers{Set: map[string]string{"X-Team": "orders", "A": "1", "M": "2"}, Remove: []string{"Cookie"}}}, Parts{Credential: owner("Authorization")})

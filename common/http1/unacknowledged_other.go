@@ -1,0 +1,6 @@
+//go:build unix && !linux
+
+package http1
+
+// unacknowledged is not known here.
+func unacknowledged(int) int { return 0 }
