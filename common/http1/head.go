@@ -265,7 +265,10 @@ func known(name string) knownField {
 
 // decimal reads a Content-Length: digits and nothing else, no sign, no list.
 func decimal(s string) (int64, error) {
-	if len(s) == 0 || len(s) > 18 {
+	if s == "" {
+		return -1, errLength
+	}
+	if s = strings.TrimLeft(s, "0"); len(s) > 18 {
 		return -1, errLength
 	}
 	var n int64

@@ -264,7 +264,9 @@ func TestProducer_whatIsReportedStoredIsThere(t *testing.T) {
 // wait for a record, and not the record.
 func TestProducer_aContextEndsTheWaitAndNotTheRecord(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
-	p := newTestProducer(t, c, ProducerOptions{}, func(cfg *ProducerConfig) { cfg.MaxBuffered = 1 })
+	p := newTestProducer(t, c, ProducerOptions{}, func(cfg *ProducerConfig) {
+		cfg.MaxBuffered, cfg.Linger = 1, 100*time.Millisecond // a record is not sent before its context ends
+	})
 	if err := p.Produce(t.Context(), Record{Topic: "t"}); err != nil {
 		t.Fatal(err)
 	}
