@@ -1,4 +1,4 @@
-package canonical
+package urlpath
 
 import (
 	"errors"
@@ -59,9 +59,9 @@ func TestPath_refusesWhatCanBeReadInTwoWays(t *testing.T) {
 		"/a%2":                      ErrEscape,
 		"/a%zz":                     ErrEscape,
 		"/a%u002f":                  ErrEscape,
-		"/a%252f..":                 ErrTwice,
-		"/a%25%32f":                 ErrTwice,
-		"/a%25u002f":                ErrTwice,
+		"/a%252f..":                 ErrDoubleEscape,
+		"/a%25%32f":                 ErrDoubleEscape,
+		"/a%25u002f":                ErrDoubleEscape,
 		"/a%c0%afb":                 ErrNotUTF8, // an overlong slash
 		"/a%e0%80%af":               ErrNotUTF8,
 		"/a%ff":                     ErrNotUTF8,

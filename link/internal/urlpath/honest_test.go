@@ -1,4 +1,4 @@
-package canonical
+package urlpath
 
 import (
 	"errors"
@@ -116,22 +116,22 @@ func TestHonestPaths_goThrough(t *testing.T) {
 func TestHostilePaths_haveNoFormOrAreNotAllowed(t *testing.T) {
 	rules := mustRules(t, "/api/*/public", "/open/**")
 	for raw, want := range map[string]error{
-		"/api/secret%3F/public":              ErrCut,
-		"/api/secret%3fx=1/public":           ErrCut,
-		"/api/secret%23/public":              ErrCut,
-		"/api/%23/public":                    ErrCut,
-		"/api/secret;/public":                ErrCut,
-		"/api/secret%3B/public":              ErrCut,
-		"/api/secret;x%3F/public":            ErrCut,
-		"/api/secret%EF%BC%9F/public":        ErrCut, // a full-width ?
-		"/api/secret%EF%BC%83/public":        ErrCut, // #
-		"/api/secret%EF%BC%9B/public":        ErrCut, // ;
-		"/api/secret%CD%BE/public":           ErrCut, // a Greek question mark, which is ;
-		"/api/secret%E2%81%87/public":        ErrCut, // two question marks in one
-		"/api/a%EF%BC%8Fb/public":            ErrCut, // a full-width slash
-		"/api/a%E2%84%80b/public":            ErrCut, // a/c
-		"/api/a%EF%BC%BCb/public":            ErrCut, // a full-width backslash
-		"/api/a%E2%88%95b/public":            ErrCut, // a division slash, by best fit
+		"/api/secret%3F/public":              ErrCuttable,
+		"/api/secret%3fx=1/public":           ErrCuttable,
+		"/api/secret%23/public":              ErrCuttable,
+		"/api/%23/public":                    ErrCuttable,
+		"/api/secret;/public":                ErrCuttable,
+		"/api/secret%3B/public":              ErrCuttable,
+		"/api/secret;x%3F/public":            ErrCuttable,
+		"/api/secret%EF%BC%9F/public":        ErrCuttable, // a full-width ?
+		"/api/secret%EF%BC%83/public":        ErrCuttable, // #
+		"/api/secret%EF%BC%9B/public":        ErrCuttable, // ;
+		"/api/secret%CD%BE/public":           ErrCuttable, // a Greek question mark, which is ;
+		"/api/secret%E2%81%87/public":        ErrCuttable, // two question marks in one
+		"/api/a%EF%BC%8Fb/public":            ErrCuttable, // a full-width slash
+		"/api/a%E2%84%80b/public":            ErrCuttable, // a/c
+		"/api/a%EF%BC%BCb/public":            ErrCuttable, // a full-width backslash
+		"/api/a%E2%88%95b/public":            ErrCuttable, // a division slash, by best fit
 		"/open/..%3F":                        ErrDots,
 		"/open/..%3Fx/y":                     ErrDots,
 		"/open/..%23/y":                      ErrDots,
@@ -163,8 +163,8 @@ func TestHostilePaths_haveNoFormOrAreNotAllowed(t *testing.T) {
 		"/open/%E3%80%80/secret":             ErrEmptySegment,
 		"/open/%EF%BC%8F/secret":             ErrEmptySegment,
 		"/open/%20%3F/secret":                ErrEmptySegment,
-		"/open/%EF%BC%852e%EF%BC%852e/a":     ErrTwice, // a full-width percent sign
-		"/open/%25%EF%BC%92e%25%EF%BC%92e/a": ErrTwice, // full-width digits
+		"/open/%EF%BC%852e%EF%BC%852e/a":     ErrDoubleEscape, // a full-width percent sign
+		"/open/%25%EF%BC%92e%25%EF%BC%92e/a": ErrDoubleEscape, // full-width digits
 	} {
 		t.Run(raw, func(t *testing.T) {
 			canon, err := Path(raw, false)
@@ -192,9 +192,9 @@ func TestRules_allowCharactersByName(t *testing.T) {
 		{"parameters, escaped", "/api/a%3Bv=1/public", []string{";"}, nil},
 		{"a letter", "/api/a%EF%BC%8Fb/public", []string{Letters}, nil},
 		{"all of them", "/api/a%EF%BC%8Fb%3F%23;x/public", []string{"?", "#", ";", Letters}, nil},
-		{"another", "/api/a%3F/public", []string{"#", ";", Letters}, ErrCut},
+		{"another", "/api/a%3F/public", []string{"#", ";", Letters}, ErrCuttable},
 		{"a letter for another", "/api/a%EF%BC%9F/public", []string{"?"}, nil},
-		{"a letter for one that is not", "/api/a%EF%BC%9F/public", []string{"#"}, ErrCut},
+		{"a letter for one that is not", "/api/a%EF%BC%9F/public", []string{"#"}, ErrCuttable},
 		{"what is not allowed at all", "/secret%3F/public", []string{"?"}, ErrNotAllowed},
 		{"parameters that hide", "/api/x/public;x", []string{";"}, ErrNotAllowed},
 	} {

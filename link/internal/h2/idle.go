@@ -19,13 +19,13 @@ func (s *Server) track(c *conn, open bool) {
 	}
 }
 
-// roomShare is the share of idle connections that make room at once.
-const roomShare = 32
+// evictedShare is the share of idle connections that make room at once.
+const evictedShare = 32
 
-// MakeRoom closes connections on which no call is under way, in the order of
+// CloseIdle closes connections on which no call is under way, in the order of
 // http1.Server.MakeRoom: who never asked for anything first, then who has not for the
 // longest time.
-func (s *Server) MakeRoom() {
+func (s *Server) CloseIdle() {
 	type candidate struct {
 		c     *conn
 		asked bool
@@ -50,7 +50,7 @@ func (s *Server) MakeRoom() {
 		}
 		return a.since.Compare(b.since)
 	})
-	for _, a := range all[:(len(all)+roomShare-1)/roomShare] {
+	for _, a := range all[:(len(all)+evictedShare-1)/evictedShare] {
 		a.c.evict()
 	}
 }

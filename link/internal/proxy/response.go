@@ -14,13 +14,13 @@ import (
 // Buffers carry bodies of answers: small ones what is small, and streams, which
 // keep theirs for as long as they last; large ones save large bodies system calls.
 var (
-	small = sync.Pool{New: func() any { b := make([]byte, 16<<10); return &b }}
-	large = sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }}
+	smallBuffers = sync.Pool{New: func() any { b := make([]byte, 16<<10); return &b }}
+	largeBuffers = sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }}
 )
 
-// back streams an answer to the application: what has come is passed on before
+// streamResponse streams an answer to the application: what has come is passed on before
 // anything is waited for.
-func (c *Call) back(ctx context.Context, w call.ResponseWriter, a *call.Answer, m *maker) error {
+func (c *Call) streamResponse(ctx context.Context, w call.ResponseWriter, a *call.Answer, m *attempts) error {
 	limit := &m.limit
 	defer func() { _ = a.Body.Close() }() // once read, it gives the connection back; before, it drops it
 	c.record.Status = a.Status
@@ -30,12 +30,12 @@ func (c *Call) back(ctx context.Context, w call.ResponseWriter, a *call.Answer, 
 	}
 	if isStream(a) {
 		c.record.Mode = "stream"
-		limit.stream(c.To.Ended, c.To.Spec.Timeouts.Idle)
+		limit.becomeStream(c.Target.Retired, c.Target.Spec.Timeouts.Idle)
 	}
 	if err := w.Head(a.Status, a.Header, a.Length); err != nil {
 		return err
 	}
-	limit.moved(nil) // the head
+	limit.progressed(nil) // the head
 	if err := c.copyBody(w, a, m); err != nil {
 		return err
 	}
@@ -44,98 +44,100 @@ func (c *Call) back(ctx context.Context, w call.ResponseWriter, a *call.Answer, 
 		trailer = a.Trailer()
 		trailer.Del(call.ErrorField)
 	}
-	c.broke = a.Header.IsGRPC() && statusOf(trailer.Get("grpc-status")) >= 500
+	c.responseBroke = a.Header.IsGRPC() && statusOf(trailer.Get("grpc-status")) >= 500
 	return w.End(trailer)
 }
 
 // isStream reports whether an answer goes on for as long as it likes.
 func isStream(a *call.Answer) bool {
-	return a.Header.IsEventStream() || begins(a.Header.Get("Content-Type"), "application/grpc")
+	return a.Header.IsEventStream() || responseBegins(a.Header.Get("Content-Type"), "application/grpc")
 }
 
-func begins(s, with string) bool { return len(s) >= len(with) && http1.Same(s[:len(with)], with) }
+func responseBegins(s, with string) bool {
+	return len(s) >= len(with) && http1.Same(s[:len(with)], with)
+}
 
-func (c *Call) copyBody(w call.ResponseWriter, a *call.Answer, m *maker) error {
+func (c *Call) copyBody(w call.ResponseWriter, a *call.Answer, m *attempts) error {
 	limit := &m.limit
-	buffers := &small
+	buffers := &smallBuffers
 	if a.Length > 16<<10 {
-		buffers = &large
+		buffers = &largeBuffers
 	}
 	buf := buffers.Get().(*[]byte)
 	defer buffers.Put(buf)
 	for first := true; ; {
 		if a.Ready == nil || !a.Ready() {
-			limit.take()
+			limit.beginReadWait()
 			if err := w.Flush(); err != nil {
-				return c.untaken(limit, err)
+				return c.callerDidNotRead(limit, err)
 			}
-			limit.moved(&limit.takes)
+			limit.progressed(&limit.readWait)
 		}
 		n, err := a.Body.Read(*buf)
-		limit.moved(nil)
+		limit.progressed(nil)
 		if n > 0 {
 			if first && a.Header.IsGRPC() {
-				m.established()
+				m.reportEarly()
 			}
 			first = false
-			limit.take()
+			limit.beginReadWait()
 			if _, werr := w.Write((*buf)[:n]); werr != nil {
-				return c.untaken(limit, werr)
+				return c.callerDidNotRead(limit, werr)
 			}
-			limit.moved(&limit.takes)
+			limit.progressed(&limit.readWait)
 		}
 		switch {
 		case err == io.EOF:
 			return nil
 		case err != nil:
-			return c.broken(limit, a, err)
+			return c.breakResponse(limit, a, err)
 		}
 	}
 }
 
-// untaken is an answer that the application did not take: it has left, or was too
+// callerDidNotRead is an answer that the application did not take: it has left, or was too
 // slow.
-func (c *Call) untaken(limit *limit, err error) error {
-	if !ended(limit) {
+func (c *Call) callerDidNotRead(limit *callLimit, err error) error {
+	if !limitEnded(limit) {
 		return err
 	}
-	c.cut = true
-	return errSlow
+	c.callerCut = true
+	return errCallerSlow
 }
 
-// errSlow is a call whose application let its time pass. Its head was sent, so the
+// errCallerSlow is a call whose application let its time pass. Its head was sent, so the
 // application sees its connection cut, or its stream reset.
-var errSlow = &refusal{code: call.RequestTimeout, detail: "the application did not take the answer in time"}
+var errCallerSlow = &refusal{code: call.RequestTimeout, detail: "the application did not take the answer in time"}
 
-// broken is an answer that ended before its end. The application sees its
+// breakResponse is an answer that ended before its end. The application sees its
 // connection cut, or its stream reset, which is the only way to tell it (RFC 9112,
 // section 8). A stream that rests too long says nothing of its target, and neither
 // does an answer that its application was slow to take. One without a length may
 // be a stream that is not known as such, which the application holds for longer
 // than timeout.
-func (c *Call) broken(limit *limit, a *call.Answer, err error) error {
+func (c *Call) breakResponse(limit *callLimit, a *call.Answer, err error) error {
 	switch call.ReasonOf(err) {
 	case call.Gone, call.Body:
 		return err
 	case call.Timeout:
 		stream := c.record.Mode == "stream"
-		if !stream && limit.slow(mark{}) {
-			c.cut = true
-			return errSlow
+		if !stream && limit.callerSlowSince(waitMark{}) {
+			c.callerCut = true
+			return errCallerSlow
 		}
-		c.cut = !stream && a.Length < 0
-		c.broke = !stream && !c.cut
+		c.callerCut = !stream && a.Length < 0
+		c.responseBroke = !stream && !c.callerCut
 		return &refusal{code: call.UpstreamTimeout, detail: "the answer did not end in time"}
 	}
-	c.cut = limit.rested()
-	c.broke = !c.cut
+	c.callerCut = limit.callerPausedLong()
+	c.responseBroke = !c.callerCut
 	return &refusal{code: call.UpstreamReset, detail: "the answer broke off"}
 }
 
 // tunnel carries a WebSocket, both ways, until one side ends it.
-func (c *Call) tunnel(ctx context.Context, w call.ResponseWriter, a *call.Answer, limit *limit) error {
+func (c *Call) tunnel(ctx context.Context, w call.ResponseWriter, a *call.Answer, limit *callLimit) error {
 	c.record.Mode = "stream"
-	limit.stream(c.To.Ended, c.To.Spec.Timeouts.Idle)
+	limit.becomeStream(c.Target.Retired, c.Target.Spec.Timeouts.Idle)
 	defer func() { _ = a.Upgraded.Close() }() // the other side sees that it is over
 	app, err := w.Upgrade(upgradeAnswer(a.Header, "websocket"))
 	if err != nil {
@@ -144,8 +146,8 @@ func (c *Call) tunnel(ctx context.Context, w call.ResponseWriter, a *call.Answer
 	defer context.AfterFunc(ctx, func() { _, _ = app.Close(), a.Upgraded.Close() })() // both ends of pass see it
 	near, far := &side{ReadWriteCloser: app}, &side{ReadWriteCloser: a.Upgraded}
 	var both sync.WaitGroup
-	both.Go(func() { pass(near, far, limit) })
-	both.Go(func() { pass(far, near, limit) })
+	both.Go(func() { copyOneWay(near, far, limit) })
+	both.Go(func() { copyOneWay(far, near, limit) })
 	both.Wait()
 	near.stop()
 	far.stop()
@@ -153,9 +155,9 @@ func (c *Call) tunnel(ctx context.Context, w call.ResponseWriter, a *call.Answer
 	return nil
 }
 
-// lingers is how long one connection of a tunnel stays open when the other one is
+// tunnelLinger is how long one connection of a tunnel stays open when the other one is
 // over in both directions. Its peer learns of the end by closeWrite and closes.
-const lingers = 30 * time.Second
+const tunnelLinger = 30 * time.Second
 
 // side is one connection of a tunnel.
 type side struct {
@@ -168,7 +170,7 @@ type side struct {
 // a while.
 func (s *side) ended(other *side) {
 	if s.over.Add(1) == 2 {
-		s.timer = time.AfterFunc(lingers, func() { _ = other.Close() }) // it may be closed by then
+		s.timer = time.AfterFunc(tunnelLinger, func() { _ = other.Close() }) // it may be closed by then
 	}
 }
 
@@ -179,23 +181,23 @@ func (s *side) stop() {
 	}
 }
 
-// pass copies one way until it ends, and then ends the same direction of the
+// copyOneWay copies one way until it ends, and then ends the same direction of the
 // other connection. The other direction goes on: closing a connection on which
 // bytes still arrive resets it, and the reset destroys what was sent and not yet
 // read. What can no longer be delivered is read and dropped for the same reason.
-func pass(to, from *side, limit *limit) {
-	buf := small.Get().(*[]byte)
-	defer small.Put(buf)
+func copyOneWay(to, from *side, limit *callLimit) {
+	buf := smallBuffers.Get().(*[]byte)
+	defer smallBuffers.Put(buf)
 	delivers := true
 	for {
 		n, err := from.Read(*buf)
 		if n > 0 && delivers {
-			limit.moved(nil)
+			limit.progressed(nil)
 			if _, werr := to.Write((*buf)[:n]); werr != nil {
 				delivers = false
 				to.ended(from)
 			}
-			limit.moved(nil)
+			limit.progressed(nil)
 		}
 		if err != nil {
 			break // how the protocol inside ends is its own

@@ -1,4 +1,4 @@
-package canonical
+package urlpath
 
 import (
 	"errors"
@@ -85,7 +85,7 @@ func pattern(p string) ([]string, error) {
 // The reasons for which rules do not allow a path.
 var (
 	ErrNotAllowed = errors.New("the target's allowedPaths do not have this path")
-	ErrCut        = errors.New("some servers cut this path at ?, # or ;, or take a letter in it for a delimiter, and allowedPaths do not have what they see; " +
+	ErrCuttable   = errors.New("some servers cut this path at ?, # or ;, or take a letter in it for a delimiter, and allowedPaths do not have what they see; " +
 		"allowedCharacters says that the target does not")
 )
 
@@ -101,10 +101,10 @@ func (r *Rules) Allow(path string) error {
 	case strings.IndexByte(path, ';') < 0 && strings.IndexByte(path, '%') < 0:
 		return nil // there is one form
 	case !r.allForms(path):
-		return ErrCut
+		return ErrCuttable
 	}
-	if folded, changed := fold(path); changed && !r.letters && !(r.match(folded) && r.allForms(folded)) {
-		return ErrCut
+	if folded, changed := compatibilityForm(path); changed && !r.letters && !(r.match(folded) && r.allForms(folded)) {
+		return ErrCuttable
 	}
 	return nil
 }
@@ -115,7 +115,7 @@ func (r *Rules) allForms(path string) bool {
 		return false
 	}
 	for _, marks := range r.cuts {
-		if left := cut(path, marks...); left != path && !(r.match(left) && r.matchStripped(left)) {
+		if left := upToFirst(path, marks...); left != path && !(r.match(left) && r.matchStripped(left)) {
 			return false
 		}
 	}

@@ -1,4 +1,4 @@
-// Package canonical gives a request's path one form, which is matched against
+// Package urlpath gives a request's path one form, which is matched against
 // a target's allowedPaths and goes onto the wire. Nothing is matched in one form
 // and sent in another: that is how access rules of proxies have been got around
 // (https://nvd.nist.gov/vuln/detail/CVE-2026-41491,
@@ -20,4 +20,4 @@
 // says is, and what such upstreams see of it.
 //
 // It is pure: no state, no I/O, safe for concurrent use.
-package canonical
+package urlpath

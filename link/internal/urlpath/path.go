@@ -1,4 +1,4 @@
-package canonical
+package urlpath
 
 import (
 	"errors"
@@ -18,7 +18,7 @@ var (
 	ErrBackslash    = errors.New("the path has a backslash, which some servers take for a slash")
 	ErrControl      = errors.New("the path has a control character")
 	ErrEscape       = errors.New("the path has a percent sign that is no escape of two hexadecimal digits")
-	ErrTwice        = errors.New("the path would decode to something else a second time")
+	ErrDoubleEscape = errors.New("the path would decode to something else a second time")
 	ErrNotUTF8      = errors.New("the path is not UTF-8; escape its bytes as %XX")
 	ErrCharacter    = errors.New("the path has a character that cannot stand in one")
 )
@@ -44,9 +44,9 @@ func Path(raw string, slashes bool) (string, error) {
 	if err := segments(canon); err != nil {
 		return "", err
 	}
-	folded, changed := fold(canon)
-	if (changed || strings.Contains(canon, "%25")) && again([]byte(norm.NFKC.String(decoded(folded)))) {
-		return "", ErrTwice
+	folded, changed := compatibilityForm(canon)
+	if (changed || strings.Contains(canon, "%25")) && hasEscape([]byte(norm.NFKC.String(decoded(folded)))) {
+		return "", ErrDoubleEscape
 	}
 	if changed {
 		if err := segments(folded); err != nil {
@@ -67,7 +67,7 @@ const (
 	control   // the same
 	percent
 	parameter // ";"
-	beyond    // ASCII
+	nonASCII  // ASCII
 )
 
 const (
@@ -82,7 +82,7 @@ var classes = func() (c [256]class) {
 		case i < 0x20 || i == 0x7f:
 			c[i] = control
 		case i >= 0x80:
-			c[i] = beyond
+			c[i] = nonASCII
 		case strings.IndexByte(unreserved+subDelimiters+"/", byte(i)) >= 0:
 			c[i] = asIs
 		case strings.IndexByte(unwise, byte(i)) >= 0:
@@ -116,7 +116,7 @@ func rewrite(raw string, slashes bool) (string, error) {
 				return "", ErrEscape
 			}
 			i += 2
-			if err := hidden(d, slashes); err != nil {
+			if err := refuseHidden(d, slashes); err != nil {
 				return "", err
 			}
 			if once = append(once, d); strings.IndexByte(unreserved, d) >= 0 {
@@ -128,7 +128,7 @@ func rewrite(raw string, slashes bool) (string, error) {
 			return "", ErrBackslash
 		case control:
 			return "", ErrControl
-		case beyond:
+		case nonASCII:
 			return "", ErrNotUTF8
 		default:
 			return "", ErrCharacter
@@ -137,14 +137,14 @@ func rewrite(raw string, slashes bool) (string, error) {
 	if !utf8.Valid(once) {
 		return "", ErrNotUTF8 // overlong forms too: %C0%AF has been a slash
 	}
-	if again(once) {
-		return "", ErrTwice
+	if hasEscape(once) {
+		return "", ErrDoubleEscape
 	}
 	return string(out), nil
 }
 
-// hidden refuses characters that no escape may hide.
-func hidden(c byte, slashes bool) error {
+// refuseHidden refuses characters that no escape may hide.
+func refuseHidden(c byte, slashes bool) error {
 	switch {
 	case c == '/' && !slashes:
 		return ErrSlash
@@ -177,9 +177,9 @@ func digit(c byte) byte {
 	return 16
 }
 
-// again reports whether what was decoded once holds an escape, of the standard
+// hasEscape reports whether what was decoded once holds an escape, of the standard
 // or of the kind %u002F, which some servers know.
-func again(decoded []byte) bool {
+func hasEscape(decoded []byte) bool {
 	for i, c := range decoded {
 		if c != '%' || i+1 >= len(decoded) {
 			continue

@@ -1,4 +1,4 @@
-package canonical
+package urlpath
 
 import (
 	"strings"
@@ -15,9 +15,9 @@ func segments(canon string) error {
 	for rest := canon[1:]; ; {
 		segment, after, more := strings.Cut(rest, "/")
 		switch {
-		case climbs(segment):
+		case isDotSegment(segment):
 			return ErrDots
-		case empty(segment) && (more || segment != ""):
+		case isBlankSegment(segment) && (more || segment != ""):
 			return ErrEmptySegment // the last may be empty: a trailing slash
 		case !more:
 			return nil
@@ -26,22 +26,22 @@ func segments(canon string) error {
 	}
 }
 
-// climbs reports whether a segment is one of dots, or has one between slashes of
+// isDotSegment reports whether a segment is one of dots, or has one between slashes of
 // its own, escaped: nginx, for one, takes /public/..%2Fadmin for /admin.
-func climbs(segment string) bool {
+func isDotSegment(segment string) bool {
 	if strings.IndexByte(segment, '%') >= 0 {
-		segment = currencies.Replace(segment)
+		segment = codePageBackslashes.Replace(segment)
 	}
 	for part := range strings.SplitSeq(segment, "%2F") {
 		if len(part) > 2 && strings.IndexByte(part, '%') < 0 && strings.IndexByte(part, ';') < 0 && strings.IndexByte(part, '+') < 0 {
 			continue // nothing that is stripped
 		}
 		name := strings.Map(func(r rune) rune {
-			if r == '+' || blank(r) {
+			if r == '+' || isIgnored(r) {
 				return -1 // a blank, as in forms
 			}
 			return r
-		}, decoded(cut(part, ";", "%3B", "%3F", "%23")))
+		}, decoded(upToFirst(part, ";", "%3B", "%3F", "%23")))
 		if name == "." || name == ".." {
 			return true
 		}
@@ -49,34 +49,34 @@ func climbs(segment string) bool {
 	return false
 }
 
-// currencies are backslashes by the best fit of code pages of Windows (yen in 932, won
+// codePageBackslashes are backslashes by the best fit of code pages of Windows (yen in 932, won
 // in 949). They stand in paths as what they are, so that only dots beside them count.
-var currencies = strings.NewReplacer("%C2%A5", "%2F", "%E2%82%A9", "%2F")
+var codePageBackslashes = strings.NewReplacer("%C2%A5", "%2F", "%E2%82%A9", "%2F")
 
-// empty reports whether nothing but blanks is left of a segment without its
+// isBlankSegment reports whether nothing but blanks is left of a segment without its
 // parameters. Where a server cuts at "?" or "#", it sees a trailing slash: that is
 // a matter of rules.
-func empty(segment string) bool {
+func isBlankSegment(segment string) bool {
 	name := withoutParameters(segment)
 	if !strings.HasPrefix(name, "%") {
 		return name == ""
 	}
-	name = cut(name, "%3F", "%23")
-	return name != "" && strings.TrimFunc(decoded(name), blank) == ""
+	name = upToFirst(name, "%3F", "%23")
+	return name != "" && strings.TrimFunc(decoded(name), isIgnored) == ""
 }
 
-// blank reports whether servers strip a character, or do not see it: NFKC_Casefold
+// isIgnored reports whether servers strip a character, or do not see it: NFKC_Casefold
 // leaves out what is not shown.
-func blank(r rune) bool {
+func isIgnored(r rune) bool {
 	return unicode.IsSpace(r) || unicode.In(r, unicode.Cf, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point)
 }
 
 // withoutParameters is a segment as a server sees it that strips ";x", plain or
 // escaped.
-func withoutParameters(segment string) string { return cut(segment, ";", "%3B") }
+func withoutParameters(segment string) string { return upToFirst(segment, ";", "%3B") }
 
-// cut is a text up to the first of some marks, each of which is ";" or an escape.
-func cut(text string, marks ...string) string {
+// upToFirst is a text up to the first of some marks, each of which is ";" or an escape.
+func upToFirst(text string, marks ...string) string {
 	for i := 0; i < len(text); i++ {
 		if text[i] != ';' && text[i] != '%' {
 			continue
@@ -107,10 +107,10 @@ func decoded(canon string) string {
 	return string(b)
 }
 
-// fold is a canonical path as a server sees it that maps characters to their
+// compatibilityForm is a canonical path as a server sees it that maps characters to their
 // compatible ones (NFKC, or the best fit of a code page): "／" is a slash then, and
 // "‥" two dots. All other characters stay. changed is false where there is none.
-func fold(canon string) (folded string, changed bool) {
+func compatibilityForm(canon string) (folded string, changed bool) {
 	var b []byte
 	done := 0
 	for i := 0; i+2 < len(canon); {
@@ -122,7 +122,7 @@ func fold(canon string) (folded string, changed bool) {
 		for i+n+2 < len(canon) && canon[i+n] == '%' && digit(canon[i+n+1])&^3 == 8 {
 			n += 3
 		}
-		if as := delimiters(decoded(canon[i : i+n])); as != "" {
+		if as := mappedDelimiters(decoded(canon[i : i+n])); as != "" {
 			b = append(append(b, canon[done:i]...), as...)
 			done = i + n
 		}
@@ -134,14 +134,14 @@ func fold(canon string) (folded string, changed bool) {
 	return string(append(b, canon[done:]...)), true
 }
 
-// asDelimiters are characters of the code pages of Windows that NFKC leaves.
-var asDelimiters = map[rune]string{'\u2044': "/", '\u2215': "/", '\u2216': "/"}
+// codePageDelimiters are characters of the code pages of Windows that NFKC leaves.
+var codePageDelimiters = map[rune]string{'\u2044': "/", '\u2215': "/", '\u2216': "/"}
 
-// delimiters is the canonical form of what a character is mapped to, if that has a
+// mappedDelimiters is the canonical form of what a character is mapped to, if that has a
 // delimiter or a dot; else "".
-func delimiters(character string) string {
+func mappedDelimiters(character string) string {
 	r, _ := utf8.DecodeRuneInString(character)
-	if as := asDelimiters[r]; as != "" {
+	if as := codePageDelimiters[r]; as != "" {
 		return as
 	}
 	mapped := norm.NFKC.String(character)
