@@ -194,24 +194,27 @@ func TestReload_ofTheSourceGoesOnWhereTheOldOneCommitted(t *testing.T) {
 func TestReload_worksWhileTheSinkDoesNot(t *testing.T) {
 	in := prepare(t)
 	broken := newService(t)
-	release := make(chan struct{})
+	hangs, release := make(chan struct{}, 1), make(chan struct{})
 	broken.answers(func(body string) int {
 		if strings.Contains(body, "hangs") {
+			hangs <- struct{}{}
 			<-release
 		}
 		return 503
 	})
 	defer close(release)
-	in.put("orders.yaml", strings.Replace(in.flow("orders", "delivery: {drainTimeout: 200ms}"), in.service.URL, broken.URL, 1))
+	const settings = "delivery: {drainTimeout: 200ms}\nerrorHandling: {initialInterval: 1ms, maxInterval: 10ms}"
+	in.put("orders.yaml", strings.Replace(in.flow("orders", settings), in.service.URL, broken.URL, 1))
 	in.start(Options{})
+	in.produce("orders", "h", `{"n":"hangs"}`)
+	<-hangs
 	for n := range 10 {
 		in.produce("orders", fmt.Sprint(n), fmt.Sprintf(`{"n":"fails-%d."}`, n))
 	}
-	in.produce("orders", "h", `{"n":"hangs"}`)
 	in.until("retries", func() bool {
 		return in.metric("fiso_flow_retries_total", map[string]string{"flow": "orders"}) >= 10
 	})
-	in.put("orders.yaml", in.flow("orders", "delivery: {drainTimeout: 200ms}"))
+	in.put("orders.yaml", in.flow("orders", settings))
 	in.until("all at the new sink", func() bool { return in.service.all() == 11 && in.service.got("hangs") == 1 })
 	in.until("the commit", func() bool { return in.committed() == 11 })
 	if in.metric("fiso_flow_dlq_total", map[string]string{"flow": "orders"}) != 0 {
