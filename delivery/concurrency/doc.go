@@ -38,7 +38,7 @@
 //	needs 40 workers                  99.8 %  1011   99.5 %  162  99.9 %   94  99.5 %    99
 //	needs 150 workers                 99.4 %  1009   87.2 %  255  14.8 %   22  98.2 %   365
 //	slower with more than 100         63.7 %    66   45.5 %  232  68.9 %  149  62.8 %   157
-//	slow, then bound by the CPU        100 %   364    100 % 1009   100 %  950   100 %   127
+//	slow, then bound by the CPU        100 %   364    100 % 1009   100 %  950   100 %   143
 //	bound by the CPU, then 20 ms      99.2 %  1016   67.9 %  695  72.2 %  740  98.8 %  1012
 //	hung, then needs 40                100 %  1019   99.9 %  294  99.9 %   96  99.8 %   107
 //	shared machine, bound by the CPU   100 %    81    100 %  251   100 %   24   100 %    51

@@ -21,11 +21,9 @@ const (
 	hungAfter = 100 * time.Millisecond
 	hungGain  = 4
 
-	// firstTrial is the time from the start to a trial, as the first cost is
-	// measured in a single round.
-	firstTrial = time.Second
 	// trialInterval is the time to the next trial, or trialPause times what the
-	// last one took: it costs a slow destination nearly all of its rate.
+	// last one took: it costs a slow destination nearly all of its rate. The
+	// first one comes after trialPause times the first round.
 	trialInterval = 10 * time.Second
 	trialPause    = 100
 	// minTrial is the shortest time for which a trial measures.
@@ -179,7 +177,7 @@ func (l *Limit) judge(now time.Time, took time.Duration) {
 		l.trialAt = now.Add(max(trialInterval, trialPause*now.Sub(l.trialBegan)))
 	case l.cost == 0 && l.workers == l.least:
 		l.learn(busy / rate)
-		l.trialAt = now.Add(firstTrial)
+		l.trialAt = now.Add(trialPause * took)
 	case now.After(l.trialAt):
 		l.startTrial(now)
 		return
