@@ -16,7 +16,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"github.com/lsm/fiso/delivery/deadletter"
-	"github.com/lsm/fiso/flow/blueprint"
+	"github.com/lsm/fiso/flow/plan"
 )
 
 func TestFlow_deliversFiltersAndKeepsDeadLetters(t *testing.T) {
@@ -389,7 +389,7 @@ func TestSupervisor_refusesAFlowWhosePartsCannotBeBuilt(t *testing.T) {
 
 func TestCheck_saysWhichStepFails(t *testing.T) {
 	in := prepare(t)
-	b, err := blueprint.Parse("a.yaml", []byte(in.flow("orders", "")))
+	b, err := plan.Parse("a.yaml", []byte(in.flow("orders", "")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -409,7 +409,7 @@ func TestCheck_saysWhichStepFails(t *testing.T) {
 	if steps := checks[2].Steps; !strings.Contains(steps[len(steps)-2].Name, "the first record creates it") || !strings.HasPrefix(steps[len(steps)-1].Name, "partition leaders: broker ") {
 		t.Errorf("steps = %+v", steps)
 	}
-	if b, err = blueprint.Parse("a.yaml", []byte(in.flow("missing", ""))); err != nil {
+	if b, err = plan.Parse("a.yaml", []byte(in.flow("missing", ""))); err != nil {
 		t.Fatal(err)
 	}
 	in.service.Close()
