@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 	if err := (repo.Cmd{Args: []string{"go", "tool", "-n", "gotestsum"}}).Run(context.Background()); err != nil {
 		panic(err)
 	}
-	os.Exit(m.Run())
+	m.Run()
 }
 
 // tree is a small repository that passes every check.

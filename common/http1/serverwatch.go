@@ -30,10 +30,10 @@ type watch struct {
 
 // start begins a call. The timer is that of the connection: one that runs for an
 // earlier call goes on for this one, which spares most calls setting and stopping it.
-func (w *watch) start(c *conn) {
+func (w *watch) start(c *serverConn) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.serving, w.late, w.whole, w.began = true, false, c.body.over(), time.Now()
+	w.serving, w.late, w.whole, w.began = true, false, c.body.ended(), time.Now()
 	switch {
 	case w.armed:
 	case w.timer == nil:
@@ -45,14 +45,14 @@ func (w *watch) start(c *conn) {
 }
 
 // arm says that the request was read whole.
-func (w *watch) arm(c *conn) {
+func (w *watch) arm(c *serverConn) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.whole = true
 	w.read(c)
 }
 
-func (w *watch) due(c *conn) {
+func (w *watch) due(c *serverConn) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.armed = false
@@ -69,7 +69,7 @@ func (w *watch) due(c *conn) {
 }
 
 // read starts the reader when it is time for it. Called with the lock held.
-func (w *watch) read(c *conn) {
+func (w *watch) read(c *serverConn) {
 	if !w.serving || !w.late || !w.whole || w.reading != nil || c.in.w == len(c.in.data) {
 		return
 	}
@@ -102,9 +102,9 @@ func (w *watch) read(c *conn) {
 // can be sent into one that has begun: there the writes that follow show it, or
 // keep-alive. A stream of events may be silent for long, and would hold its place for
 // nobody: an application that ends its side then is gone.
-func (c *conn) awaitLeaving() {
+func (c *serverConn) awaitLeaving() {
 	if c.w.minor > 0 {
-		_, _ = c.w.carryOn() // that it fails shows below, too
+		_, _ = c.w.sendContinue() // that it fails shows below, too
 	}
 	c.began.Lock()
 	gone := c.w.endless
@@ -124,7 +124,7 @@ func (w *watch) end() {
 }
 
 // stop ends the watch, and waits until the buffer is the connection's alone.
-func (w *watch) stop(c *conn) {
+func (w *watch) stop(c *serverConn) {
 	w.mu.Lock()
 	w.serving = false
 	reading := w.reading

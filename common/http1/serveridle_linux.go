@@ -5,18 +5,18 @@ import (
 	"syscall"
 )
 
-// rest is the wait of a connection for its next request, with no buffer in hand:
+// idleRead is the wait of a connection for its next request, with no buffer in hand:
 // a thousand applications that keep a connection cost little while they are
 // silent. It reads with the descriptor, into buffers that it takes once there
 // is something to read.
-type rest struct {
-	c    *conn
+type idleRead struct {
+	c    *serverConn
 	raw  syscall.RawConn // nil: of another network, in tests
 	step func(fd uintptr) bool
 	err  error
 }
 
-func (r *rest) init(c *conn) {
+func (r *idleRead) init(c *serverConn) {
 	r.c, r.step = c, r.do
 	if s, ok := c.nc.(syscall.Conn); ok {
 		r.raw, _ = s.SyscallConn() // it fails where the connection does
@@ -24,9 +24,9 @@ func (r *rest) init(c *conn) {
 }
 
 // fill reads the beginning of a request. Nothing of another one is there.
-func (r *rest) fill() error {
+func (r *idleRead) fill() error {
 	if r.raw == nil {
-		r.c.lend()
+		r.c.takeBuffers()
 		return r.c.in.fill(readBuffer)
 	}
 	if err := r.raw.Read(r.step); err != nil {
@@ -35,13 +35,13 @@ func (r *rest) fill() error {
 	return r.err
 }
 
-func (r *rest) do(fd uintptr) bool {
+func (r *idleRead) do(fd uintptr) bool {
 	c := r.c
-	c.lend()
+	c.takeBuffers()
 	n, err := syscall.Read(int(fd), c.in.data) //nolint:gosec // G115: a descriptor
 	switch {
 	case err == syscall.EAGAIN || err == syscall.EINTR:
-		c.giveBack()
+		c.returnBuffers()
 		return err == syscall.EINTR && r.do(fd)
 	case err != nil:
 		r.err = err

@@ -124,7 +124,7 @@ func (b *answerBody) Close() error {
 		return nil
 	}
 	b.c, b.trailer = nil, c.body.trailer
-	if !c.body.over() || !c.keep || c.in.unused() > 0 || !c.sending.complete() || !c.aborts.Remove() {
+	if !c.body.ended() || !c.keep || c.in.unused() > 0 || !c.sending.complete() || !c.aborts.Remove() {
 		c.drop()
 		return nil
 	}

@@ -6,13 +6,13 @@ import "strconv"
 // a credential may come what would end the line, and begin another request.
 func Fit(out *Outgoing) error {
 	switch {
-	case out.Method == "CONNECT" || out.Method == "" || !all(&isToken, out.Method):
+	case out.Method == "CONNECT" || out.Method == "" || !allIn(&isToken, out.Method):
 		return errMethod
-	case out.Path == "" || out.Path[0] != '/' || !all(&isTarget, out.Path) || !all(&isQuery, out.Query):
+	case out.Path == "" || out.Path[0] != '/' || !allIn(&isTarget, out.Path) || !allIn(&isQuery, out.Query):
 		return errTarget
-	case !all(&isHostish, out.Host):
+	case !allIn(&isHostish, out.Host):
 		return errHost
-	case !all(&isToken, out.Upgrade):
+	case !allIn(&isToken, out.Upgrade):
 		return errValue
 	}
 	for i := range out.Header {
@@ -25,9 +25,9 @@ func Fit(out *Outgoing) error {
 
 func fitField(f *Field) error {
 	switch {
-	case f.Name == "" || !all(&isToken, f.Name):
+	case f.Name == "" || !allIn(&isToken, f.Name):
 		return errName
-	case !all(&isValue, f.Value):
+	case !allIn(&isValue, f.Value):
 		return errValue
 	case known(f.Name) != other:
 		return errFraming

@@ -10,7 +10,7 @@ import (
 type pool struct {
 	idleTimeout time.Duration
 	maxAge      time.Duration // 0: any
-	most        int
+	limit       int
 
 	mu     sync.Mutex
 	idle   map[string][]*clientConn
@@ -50,7 +50,7 @@ func (p *pool) pop(endpoint string) *clientConn {
 func (p *pool) put(c *clientConn) {
 	c.since, c.ctx = time.Now(), nil
 	p.mu.Lock()
-	if p.closed || p.n >= p.most {
+	if p.closed || p.n >= p.limit {
 		p.mu.Unlock()
 		_ = c.nc.Close() // there are enough
 		return

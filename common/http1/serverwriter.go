@@ -15,7 +15,7 @@ import (
 
 // writer answers one request at a time, through the connection's buffer.
 type writer struct {
-	c        *conn
+	c        *serverConn
 	buf      []byte
 	until    time.Time // the write deadline that stands
 	keep     bool      // the connection stays after this answer
@@ -54,9 +54,9 @@ func (w *writer) start(endless bool) bool {
 	return true
 }
 
-// carryOn asks for the request's body by 100 (Continue), and reports whether it
+// sendContinue asks for the request's body by 100 (Continue), and reports whether it
 // did: not once an answer has begun.
-func (w *writer) carryOn() (bool, error) {
+func (w *writer) sendContinue() (bool, error) {
 	w.c.began.Lock()
 	defer w.c.began.Unlock()
 	if w.begun {
@@ -139,7 +139,7 @@ func (w *writer) Write(p []byte) (int, error) {
 	}
 	if len(w.buf)+len(p) <= cap(w.buf) {
 		w.buf = append(w.buf, p...)
-	} else if w.both(p); w.err != nil {
+	} else if w.writeBoth(p); w.err != nil {
 		return 0, w.err
 	}
 	if w.chunked {
@@ -148,8 +148,8 @@ func (w *writer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// both writes what is held back and p in one system call.
-func (w *writer) both(p []byte) {
+// writeBoth writes what is held back and p in one system call.
+func (w *writer) writeBoth(p []byte) {
 	w.deadline()
 	defer w.wrote()
 	if len(w.buf) == 0 {
@@ -174,8 +174,8 @@ func (w *writer) flush() error {
 	return w.err
 }
 
-// bound is the end of a call's context, which ends a write of its answer.
-type bound struct {
+// writeBound is the end of a call's context, which ends a write of its answer.
+type writeBound struct {
 	hook *callctx.Hook
 	mu   sync.Mutex // guards what follows, and the deadline while on
 	on   bool       // written with conn.began held as well, and read with either
@@ -193,7 +193,7 @@ func (w *writer) Bound(ctx context.Context) {
 	c := w.c
 	c.began.Lock()
 	defer c.began.Unlock()
-	b := &c.bound
+	b := &c.writeBound
 	if b.hook == nil {
 		b.hook = &callctx.Hook{Do: c.cutWrite}
 	}
@@ -201,7 +201,7 @@ func (w *writer) Bound(ctx context.Context) {
 		w.until = time.Time{}
 		_ = c.nc.SetWriteDeadline(w.until) // a failure shows in the write
 	}
-	b.turn(true)
+	b.set(true)
 	b.hook.On(ctx)
 }
 
@@ -210,26 +210,26 @@ func (w *writer) Unbound() {
 	c := w.c
 	c.began.Lock()
 	defer c.began.Unlock()
-	b := &c.bound
+	b := &c.writeBound
 	if b.hook == nil {
 		return
 	}
 	removed := b.hook.Remove()
-	if b.turn(false); !removed {
+	if b.set(false); !removed {
 		b.hook = nil // a hook that was done is not used again
 		_ = c.nc.SetWriteDeadline(time.Time{})
 	}
 }
 
-func (b *bound) turn(on bool) {
+func (b *writeBound) set(on bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.on, b.late = on, false
 }
 
 // cutWrite ends the write under way.
-func (c *conn) cutWrite() {
-	b := &c.bound
+func (c *serverConn) cutWrite() {
+	b := &c.writeBound
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.on {
@@ -242,7 +242,7 @@ func (c *conn) cutWrite() {
 
 // wrote says that a write has ended.
 func (w *writer) wrote() {
-	if b := &w.c.bound; b.on {
+	if b := &w.c.writeBound; b.on {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		b.busy = false
@@ -253,7 +253,7 @@ func (w *writer) wrote() {
 // deadline costs as much as a small write, so one that has at least three quarters of
 // its time left stays.
 func (w *writer) deadline() {
-	if b := &w.c.bound; b.on {
+	if b := &w.c.writeBound; b.on {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		if b.busy = true; b.late {

@@ -18,16 +18,16 @@ type sending struct {
 }
 
 const (
-	underWay  int32 = iota
-	ending          // all but the last piece was sent
-	wasSent         // whole
-	wasBroken       // the connection takes no more; what it says is read all the same
-	wasFailed       // the body could not be read
+	stateSending    int32 = iota
+	stateLastPiece        // all but the last piece was sent
+	stateSent             // whole
+	stateBroken           // the connection takes no more; what it says is read all the same
+	stateBodyFailed       // the body could not be read
 )
 
 // failed reports whether the body could not be read: half a request is no
 // request, and nothing will come of it. A nil one has no body.
-func (s *sending) failed() bool { return s != nil && s.state.Load() == wasFailed }
+func (s *sending) failed() bool { return s != nil && s.state.Load() == stateBodyFailed }
 
 // complete reports whether everything was sent. A target may have answered
 // before the goroutine that sends gets to say that it is done.
@@ -35,7 +35,7 @@ func (s *sending) complete() bool {
 	if s == nil {
 		return true
 	}
-	if s.state.Load() == ending {
+	if s.state.Load() == stateLastPiece {
 		soon := time.NewTimer(lastPiece)
 		defer soon.Stop()
 		select {
@@ -43,7 +43,7 @@ func (s *sending) complete() bool {
 		case <-soon.C: // it answers without having read everything
 		}
 	}
-	return s.state.Load() == wasSent
+	return s.state.Load() == stateSent
 }
 
 // lastPiece is how long the last write may go on once the answer is whole.
@@ -60,14 +60,14 @@ func (c *clientConn) stream(out *Outgoing) {
 		switch {
 		case rerr != nil:
 			s.err = rerr
-			s.state.Store(wasFailed) // first, so that whoever the deadline wakes knows why
+			s.state.Store(stateBodyFailed) // first, so that whoever the deadline wakes knows why
 			c.abort()
 		case werr != nil:
-			s.state.Store(wasBroken)
-			c.asked()
+			s.state.Store(stateBroken)
+			c.requestSent()
 		default:
-			c.asked()
-			s.state.Store(wasSent) // last: from then on the connection may be another call's
+			c.requestSent()
+			s.state.Store(stateSent) // last: from then on the connection may be another call's
 		}
 	}()
 }
@@ -75,17 +75,17 @@ func (c *clientConn) stream(out *Outgoing) {
 // sendBeside sends the rest of Outgoing.Raw.
 func (c *clientConn) sendBeside(out *Outgoing, rest []byte) {
 	s := &sending{over: make(chan struct{})}
-	s.state.Store(ending)
+	s.state.Store(stateLastPiece)
 	c.sending = s
 	go func() {
 		defer close(s.over)
 		_, err := c.nc.Write(rest)
-		c.asked()
+		c.requestSent()
 		if err != nil {
-			s.state.Store(wasBroken)
+			s.state.Store(stateBroken)
 			return
 		}
-		s.state.Store(wasSent)
+		s.state.Store(stateSent)
 	}()
 }
 
@@ -102,7 +102,7 @@ func (s *sending) copyBody(w io.Writer, out *Outgoing) (rerr, werr error) {
 		n, err := out.Body.Read(p)
 		if n > 0 && left > 0 {
 			if left -= int64(n); left == 0 {
-				s.state.Store(ending)
+				s.state.Store(stateLastPiece)
 			}
 			_, werr = w.Write(p[:n])
 		} else if n > 0 {
@@ -113,7 +113,7 @@ func (s *sending) copyBody(w io.Writer, out *Outgoing) (rerr, werr error) {
 		case werr != nil:
 			return nil, werr
 		case errors.Is(err, io.EOF) && left < 0:
-			s.state.Store(ending)
+			s.state.Store(stateLastPiece)
 			return nil, endChunks(w, frame[:0], out)
 		case err != nil && left != 0:
 			return unexpected(err), nil
