@@ -8,6 +8,7 @@ require (
 	github.com/hashicorp/vault/api v1.23.0
 	github.com/lsm/fiso/cel v0.1.0
 	github.com/lsm/fiso/common v0.1.0
+	github.com/lsm/fiso/delivery v0.1.0
 	github.com/miekg/dns v1.1.73
 	github.com/twmb/franz-go v1.22.3
 	github.com/twmb/franz-go/pkg/kadm v1.19.0
