@@ -68,7 +68,7 @@ func TestWorkers_goWhenAHungSinkTurnsFast(t *testing.T) {
 			r.give(r.ctx, "")
 		}
 		r.mu.Lock()
-		limit := r.version.Load().outputs[0].limit.Workers()
+		limit := r.version.Load().outputs[0].concurrency.Workers()
 		r.mu.Unlock()
 		if limit > 4*minWorkers {
 			t.Errorf("limit %d after ten seconds of a fast sink, want at most %d", limit, 4*minWorkers)

@@ -17,6 +17,14 @@ import (
 	"github.com/lsm/fiso/.ci/repo/repotest"
 )
 
+// The tests fetch nothing, so what they run stands ready.
+func TestMain(m *testing.M) {
+	if err := (repo.Cmd{Args: []string{"go", "tool", "-n", "gotestsum"}}).Run(context.Background()); err != nil {
+		panic(err)
+	}
+	m.Run()
+}
+
 // tree is a small repository that passes every check.
 func tree() repotest.Files {
 	return repotest.Files{

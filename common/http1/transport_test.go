@@ -504,6 +504,42 @@ func TestTransport_speaksTLS(t *testing.T) {
 	})
 }
 
+// Anybody between client and server can end a connection below TLS.
+func TestTransport_underTLSTheEndOfTheConnectionIsNoEndOfABody(t *testing.T) {
+	for _, closes := range []bool{true, false} {
+		s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			c, _, err := w.(http.Hijacker).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\n\r\nhi")
+			if closes {
+				_ = c.(*tls.Conn).CloseWrite()
+			} else {
+				_ = c.(*tls.Conn).NetConn().(*net.TCPConn).CloseWrite()
+			}
+			_, _ = io.Copy(io.Discard, c)
+			_ = c.Close()
+		}))
+		t.Cleanup(s.Close)
+		roots := x509.NewCertPool()
+		roots.AddCert(s.Certificate())
+		tr := transport(t, TransportConfig{TLS: func() *tls.Config {
+			return &tls.Config{RootCAs: roots, ServerName: "example.com", MinVersion: tls.VersionTLS12}
+		}})
+		a, err := tr.RoundTrip(t.Context(), s.Listener.Addr().String(), get("/"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(a.Body)
+		_ = a.Body.Close()
+		if string(b) != "hi" || (err == nil) != closes {
+			t.Errorf("closed by TLS: %v, got %q, %v", closes, b, err)
+		}
+	}
+}
+
 func TestTransport_closesWhatComesBackAfterClose(t *testing.T) {
 	g := newTarget(t, func(p *peer) {
 		for p.request() != nil {

@@ -14,43 +14,43 @@ import (
 	"github.com/lsm/fiso/flow/transform"
 )
 
-// Blueprint is one flow that passed every check which needs no network. It
+// Plan is one flow that passed every check which needs no network. It
 // does not change, and is safe for concurrent use.
-type Blueprint struct {
+type Plan struct {
 	File string
 	Flow *spec.Flow
 
-	source  source
-	outputs []*output
-	letters deadLetters // of messages that become no event; nil: there is no place for them
-	process *transform.Transformer
+	source          source
+	outputs         []*output
+	deadLetterQueue deadLetters // of messages that become no event; nil: there is no place for them
+	process         *transform.Transformer
 
 	files                 []string
 	sourceKey, versionKey string
-	lettersKey            string
+	deadLetterKey         string
 }
 
 // Parse reads a flow file and checks it as a whole: keys and values, the
 // settings of its connectors, and its expressions. Its error is of type
 // config.Errors and holds all faults, in order of position; or *spec.Panic.
-func Parse(file string, data []byte) (b *Blueprint, err error) {
+func Parse(file string, data []byte) (b *Plan, err error) {
 	err = spec.Guard(file, func() error {
-		b, err = parse(file, data)
+		b, err = parseUnguarded(file, data)
 		return err
 	})
 	return b, err
 }
 
-// parse is Parse without its barrier, so that a fuzz target sees a panic.
-func parse(file string, data []byte) (*Blueprint, error) {
+// parseUnguarded is Parse without its barrier, so that a fuzz target sees a panic.
+func parseUnguarded(file string, data []byte) (*Plan, error) {
 	flow, faults := spec.Parse(file, data, types)
 	if flow == nil {
 		return nil, faults
 	}
-	b := &Blueprint{File: file, Flow: flow}
+	b := &Plan{File: file, Flow: flow}
 	c := &checker{file: file, faults: faults}
 	b.connectors(c)
-	b.circles(c)
+	b.refuseOwnLoop(c)
 	b.expressions(c)
 	if len(c.faults) > 0 {
 		return nil, c.sorted()
@@ -79,20 +79,20 @@ func (c *checker) sorted() config.Errors {
 
 // connectors decodes what belongs to the connectors. A type that is not known
 // was faulted before.
-func (b *Blueprint) connectors(c *checker) {
+func (b *Plan) connectors(c *checker) {
 	f := b.Flow
 	if newSource, ok := sources[f.Source.Type]; ok {
 		b.source = newSource()
 		c.add(f.Source.Config.Decode(b.source))
 	}
 	b.outputs = b.outputsOf(c)
-	b.letters = b.deadLetters(c, &f.ErrorHandling, "")
+	b.deadLetterQueue = b.deadLetters(c, &f.ErrorHandling, "")
 }
 
 // deadLetters is the place for dead letters: the one that is named, or one beside
 // what the source reads, or nil.
 // instead is the topic that a sink names beside the flow's place, or "".
-func (b *Blueprint) deadLetters(c *checker, e *spec.ErrorHandling, instead string) deadLetters {
+func (b *Plan) deadLetters(c *checker, e *spec.ErrorHandling, instead string) deadLetters {
 	topic := cmp.Or(e.DeadLetterTopic, b.Flow.DeadLetterTopic())
 	var l deadLetters
 	if newLetters, ok := letterTypes[e.DeadLetter.Type]; ok {
@@ -107,7 +107,7 @@ func (b *Blueprint) deadLetters(c *checker, e *spec.ErrorHandling, instead strin
 	return l
 }
 
-func (b *Blueprint) expressions(c *checker) {
+func (b *Plan) expressions(c *checker) {
 	f := b.Flow
 	var routes []transform.Route
 	if b.several() {
@@ -127,30 +127,30 @@ func (b *Blueprint) expressions(c *checker) {
 }
 
 // fingerprints notes what a reload compares, and what it watches.
-func (b *Blueprint) fingerprints() {
+func (b *Plan) fingerprints() {
 	f := b.Flow
 	var excluded []string
 	if r, ok := b.source.(reader); ok {
 		excluded = r.excluded()
 	}
 	b.sourceKey = fingerprint(tagged(f, "restart"), b.source, excluded)
-	b.lettersKey = fingerprint(f.Name, b.letters)
-	b.files = append(config.Files(b.source), lettersFiles(b.letters)...)
+	b.deadLetterKey = fingerprint(f.Name, b.deadLetterQueue)
+	b.files = append(config.Files(b.source), deadLetterFiles(b.deadLetterQueue)...)
 	var outputs []any
 	for _, o := range b.outputs {
-		o.sinkKey, o.lettersKey = fingerprint(f.Name, o.Name, o.Type, o.sink), fingerprint(f.Name, o.letters)
-		outputs = append(outputs, o.sinkKey, o.lettersKey)
+		o.sinkKey, o.deadLetterKey = fingerprint(f.Name, o.Name, o.Type, o.sink), fingerprint(f.Name, o.deadLetterQueue)
+		outputs = append(outputs, o.sinkKey, o.deadLetterKey)
 		b.files = append(b.files, config.Files(o.sink)...)
-		b.files = append(b.files, lettersFiles(o.letters)...)
+		b.files = append(b.files, deadLetterFiles(o.deadLetterQueue)...)
 	}
-	b.versionKey = fingerprint(tagged(f, "swap"), b.lettersKey, outputs)
+	b.versionKey = fingerprint(tagged(f, "swap"), b.deadLetterKey, outputs)
 	b.files = append(b.files, config.Files(f)...)
 	slices.Sort(b.files)
 	b.files = slices.Compact(b.files)
 }
 
-// lettersFiles are the files that a place for dead letters refers to.
-func lettersFiles(l deadLetters) []string {
+// deadLetterFiles are the files that a place for dead letters refers to.
+func deadLetterFiles(l deadLetters) []string {
 	if l == nil {
 		return nil
 	}
@@ -158,34 +158,34 @@ func lettersFiles(l deadLetters) []string {
 }
 
 // Name is the flow's.
-func (b *Blueprint) Name() string { return b.Flow.Name }
+func (b *Plan) Name() string { return b.Flow.Name }
 
 // Paused flows hold their place.
-func (b *Blueprint) Paused() bool { return b.Flow.Paused }
+func (b *Plan) Paused() bool { return b.Flow.Paused }
 
 // Files are the further files that the flow refers to: secrets, certificates,
 // and what ${file:…} names.
-func (b *Blueprint) Files() []string { return b.files }
+func (b *Plan) Files() []string { return b.files }
 
 // SourceKey is equal for two blueprints with the same source and the same
 // bounds of delivery, wherever they are written.
-func (b *Blueprint) SourceKey() string { return b.sourceKey }
+func (b *Plan) SourceKey() string { return b.sourceKey }
 
 // VersionKey is equal for two blueprints with the same transform, sinks and error
 // handling.
-func (b *Blueprint) VersionKey() string { return b.versionKey }
+func (b *Plan) VersionKey() string { return b.versionKey }
 
 // DrainTimeout is delivery.drainTimeout.
-func (b *Blueprint) DrainTimeout() time.Duration { return b.Flow.Delivery.DrainTimeout }
+func (b *Plan) DrainTimeout() time.Duration { return b.Flow.Delivery.DrainTimeout }
 
 // Guarantees are those of the source.
-func (b *Blueprint) Guarantees() connector.Guarantees { return guarantees(b.Flow.Source.Type) }
+func (b *Plan) Guarantees() connector.Guarantees { return guarantees(b.Flow.Source.Type) }
 
 // ManyStreams reports whether the source may read several topics.
-func (b *Blueprint) ManyStreams() bool { return b.source.manyStreams() }
+func (b *Plan) ManyStreams() bool { return b.source.manyStreams() }
 
 // Guard calls do, which works on this flow: see spec.Guard.
-func (b *Blueprint) Guard(do func() error) error { return spec.Guard(b.File, do) }
+func (b *Plan) Guard(do func() error) error { return spec.Guard(b.File, do) }
 
 // Delivery is an event, and the sink that it would be given to.
 type Delivery struct {
@@ -195,7 +195,7 @@ type Delivery struct {
 
 // Process takes one message through filter, transform, attributes and routing, for a command: see
 // transform.Transformer.Transform. Data that a sink would have to write as JSON, and that is none, is an error.
-func (b *Blueprint) Process(ctx context.Context, m *connector.Message) (all []Delivery, err error) {
+func (b *Plan) Process(ctx context.Context, m *connector.Message) (all []Delivery, err error) {
 	err = b.Guard(func() error {
 		routed, err := b.process.Transform(ctx, m, nil)
 		for _, r := range routed {
@@ -214,4 +214,4 @@ func (b *Blueprint) Process(ctx context.Context, m *connector.Message) (all []De
 }
 
 // One reports whether a message becomes one event for one sink, if any.
-func (b *Blueprint) One() bool { return !b.several() && b.Flow.Transform.Split.IsZero() }
+func (b *Plan) One() bool { return !b.several() && b.Flow.Transform.Split.IsZero() }

@@ -44,7 +44,7 @@ const (
 	out     = "sink: {type: stdout}\n"
 )
 
-func parsed(t *testing.T, text string) *Blueprint {
+func parsed(t *testing.T, text string) *Plan {
 	t.Helper()
 	b, err := Parse("flow.yaml", []byte(text))
 	if err != nil {
@@ -195,11 +195,11 @@ func TestRefers_namesTheFilesOfAFlowThatIsRefused(t *testing.T) {
 	if _, err := Parse("f.yaml", text); err == nil {
 		t.Fatal("the flow passes")
 	}
-	if got := Refers("f.yaml", text); !slices.Equal(got, []string{"/etc/fiso/secrets/n/k", "/t"}) {
+	if got := ReferencedFiles("f.yaml", text); !slices.Equal(got, []string{"/etc/fiso/secrets/n/k", "/t"}) {
 		t.Errorf("got %q", got)
 	}
 	for name, text := range map[string]string{"no YAML": "{file:", "no reference": "name: a\n"} {
-		if got := Refers("f.yaml", []byte(text)); got != nil {
+		if got := ReferencedFiles("f.yaml", []byte(text)); got != nil {
 			t.Errorf("%s: %q", name, got)
 		}
 	}

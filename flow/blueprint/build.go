@@ -7,7 +7,7 @@ import (
 )
 
 // Source builds the flow's source. It connects to nothing.
-func (b *Blueprint) Source(env Env) (connector.Source, error) {
+func (b *Plan) Source(env Env) (connector.Source, error) {
 	s, err := b.source.build(b.Flow, env)
 	if err != nil {
 		return nil, fmt.Errorf("build the source: %w", err)

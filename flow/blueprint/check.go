@@ -26,7 +26,7 @@ func (c Check) Failed() bool {
 // Check tries to reach the source, the sink and the place for dead letters,
 // step by step, and changes nothing there. A part that cannot be tried has no
 // steps.
-func (b *Blueprint) Check(ctx context.Context, env Env) (checks []Check) {
+func (b *Plan) Check(ctx context.Context, env Env) (checks []Check) {
 	err := b.Guard(func() error {
 		checks = append(checks, b.checkSource(ctx, env))
 		for _, o := range b.outputs {
@@ -43,7 +43,7 @@ func (b *Blueprint) Check(ctx context.Context, env Env) (checks []Check) {
 	return checks
 }
 
-func (b *Blueprint) checkSource(ctx context.Context, env Env) Check {
+func (b *Plan) checkSource(ctx context.Context, env Env) Check {
 	c := Check{Part: "source", What: b.source.describe()}
 	s, err := b.Source(env)
 	if err != nil {
@@ -56,7 +56,7 @@ func (b *Blueprint) checkSource(ctx context.Context, env Env) Check {
 	return c
 }
 
-func (b *Blueprint) checkSink(ctx context.Context, env Env, o *output) Check {
+func (b *Plan) checkSink(ctx context.Context, env Env, o *output) Check {
 	c := Check{Part: "sink", What: o.sink.describe()}
 	if b.several() {
 		c.Part = "sink " + o.Name

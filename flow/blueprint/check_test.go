@@ -58,7 +58,7 @@ func TestKafkaLetters_areStoredInATopicThatIsCreated(t *testing.T) {
 		t.Fatal(err)
 	}
 	letter := &deadletter.Letter{Message: &connector.Message{Key: []byte("k"), Value: []byte("v")}, Code: fault.SinkRejected, Flow: "a"}
-	if err := o.letters[b.lettersKey].Write(t.Context(), letter); err != nil {
+	if err := o.letters[b.deadLetterKey].Write(t.Context(), letter); err != nil {
 		t.Fatal(err)
 	}
 	if err := o.Close(t.Context()); err != nil {
@@ -82,7 +82,7 @@ func TestKafkaLetters_areDatedWhenTheyAreWritten(t *testing.T) {
 	began, old := time.Now().Truncate(time.Millisecond), time.Date(2020, 1, 2, 3, 4, 5, 0, time.UTC)
 	for _, made := range []time.Time{old, {}} {
 		letter := &deadletter.Letter{Message: &connector.Message{Value: []byte("v"), Time: made}, Code: fault.SinkRejected, Flow: "a", FailedAt: began}
-		if err := o.letters[b.lettersKey].Write(t.Context(), letter); err != nil {
+		if err := o.letters[b.deadLetterKey].Write(t.Context(), letter); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -160,7 +160,7 @@ func TestKafkaLetters_oneThatCannotBeSentIsGivenUpWithinTheDrain(t *testing.T) {
 			write := func(key string) error {
 				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 				defer cancel()
-				return o.letters[b.lettersKey].Write(ctx, &deadletter.Letter{Message: &connector.Message{Key: []byte(key)}, Code: fault.SinkRejected, Flow: "a"})
+				return o.letters[b.deadLetterKey].Write(ctx, &deadletter.Letter{Message: &connector.Message{Key: []byte(key)}, Code: fault.SinkRejected, Flow: "a"})
 			}
 			f := c.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.InitProducerID}, TopLevel: true, Err: kerr.CoordinatorLoadInProgress, Count: -1})
 			if err := write("refused"); err == nil || errors.Is(err, context.DeadlineExceeded) {

@@ -11,18 +11,18 @@ import (
 // every flow that passed, and config.Errors with the faults of all files; no
 // file at all is one, and so are two files that define one flow, and flows that
 // write in a circle.
-func ParseDir(paths ...string) ([]*Blueprint, error) {
-	flows, err := spec.ParseAll(paths, Parse, (*Blueprint).Name)
-	faults := append(spec.Faults("", err), circlesAmong(flows)...)
+func ParseDir(paths ...string) ([]*Plan, error) {
+	flows, err := spec.ParseAll(paths, Parse, (*Plan).Name)
+	faults := append(spec.Faults("", err), refuseLoops(flows)...)
 	if len(faults) == 0 {
 		return flows, nil
 	}
 	return flows, faults
 }
 
-// Refers names the further files that a flow file refers to, as far as it can
+// ReferencedFiles names the further files that a flow file refers to, as far as it can
 // be read: those that Parse may have refused it for.
-func Refers(file string, data []byte) []string {
+func ReferencedFiles(file string, data []byte) []string {
 	if !bytes.Contains(data, []byte("file:")) && !bytes.Contains(data, []byte("secretRef")) {
 		return nil // to read a large file once more may take a second
 	}

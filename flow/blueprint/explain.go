@@ -39,7 +39,7 @@ type Wait struct {
 const maxWaits = 20
 
 // Explain says what the flow will do. Its error is a *spec.Panic.
-func (b *Blueprint) Explain() (e Explanation, err error) {
+func (b *Plan) Explain() (e Explanation, err error) {
 	err = b.Guard(func() error {
 		e = b.explain()
 		return nil
@@ -47,23 +47,23 @@ func (b *Blueprint) Explain() (e Explanation, err error) {
 	return e, err
 }
 
-func (b *Blueprint) explain() Explanation {
+func (b *Plan) explain() Explanation {
 	f := b.Flow
 	e := Explanation{
 		Flow: f.Name, File: b.File, Paused: f.Paused,
-		Source: f.Source.Type + ": " + b.source.describe(), Sink: b.outputs[0].tell(), Sinks: b.tellOutputs(),
-		Filter: f.Filter.Value, Transform: b.tellTransform(), Ordering: tellOrdering(f.Delivery.Ordering),
+		Source: f.Source.Type + ": " + b.source.describe(), Sink: b.outputs[0].describe(), Sinks: b.describeOutputs(),
+		Filter: f.Filter.Value, Transform: b.describeTransform(), Ordering: describeOrdering(f.Delivery.Ordering),
 		InFlight:  fmt.Sprintf("at most %d events of a partition are in flight, and work runs no farther ahead of the oldest unsettled one", f.Delivery.MaxInFlight),
 		Retries:   b.waits(),
-		Exhausted: tellExhausted(f.ErrorHandling.OnExhausted), DeadLetters: "none: an event that cannot be delivered is held and tried again",
-		StopTheLine: "off", Batch: b.outputs[0].tellBatch(f.Delivery.MaxInFlight),
+		Exhausted: describeExhausted(f.ErrorHandling.OnExhausted), DeadLetters: "none: an event that cannot be delivered is held and tried again",
+		StopTheLine: "off", Batch: b.outputs[0].describeBatch(f.Delivery.MaxInFlight),
 		Drain: fmt.Sprintf("calls under way get %v at a rebalance, a reload or the end; what is not finished goes back to the source", f.Delivery.DrainTimeout),
 	}
 	if b.several() {
-		e.Batch, e.Routing = "", tellRouting(f.Routing)
+		e.Batch, e.Routing = "", describeRouting(f.Routing)
 	}
-	if b.letters != nil {
-		e.DeadLetters = b.letters.describe()
+	if b.deadLetterQueue != nil {
+		e.DeadLetters = b.deadLetterQueue.describe()
 	}
 	if n := f.ErrorHandling.StopTheLine.Consecutive; n > 0 {
 		e.StopTheLine = fmt.Sprintf("after %d events in a row that the sink did not take, the flow holds, and tries one until it passes", n)
@@ -71,18 +71,18 @@ func (b *Blueprint) explain() Explanation {
 	return e
 }
 
-func tellRouting(r string) string {
+func describeRouting(r string) string {
 	if r == "all" {
 		return "all: every sink whose condition holds gets the event, which is settled when all are done; what none takes is filtered"
 	}
 	return "first: the first sink whose condition holds gets the event; what none takes is filtered"
 }
 
-// tell is the output in a line.
-func (o *output) tell() string { return o.Type + ": " + o.sink.describe() }
+// describe is the output in a line.
+func (o *output) describe() string { return o.Type + ": " + o.sink.describe() }
 
-// tellOutputs is a line for each of several sinks.
-func (b *Blueprint) tellOutputs() []string {
+// describeOutputs is a line for each of several sinks.
+func (b *Plan) describeOutputs() []string {
 	if !b.several() {
 		return nil
 	}
@@ -97,19 +97,19 @@ func (b *Blueprint) tellOutputs() []string {
 		default:
 			line += "everything, "
 		}
-		line += o.tell()
-		if batch := o.tellBatch(b.Flow.Delivery.MaxInFlight); batch != "" {
+		line += o.describe()
+		if batch := o.describeBatch(b.Flow.Delivery.MaxInFlight); batch != "" {
 			line += "; batches: " + batch
 		}
-		if o.letters != nil && o.lettersKey != b.lettersKey {
-			line += "; dead letters: " + o.letters.describe()
+		if o.deadLetterQueue != nil && o.deadLetterKey != b.deadLetterKey {
+			line += "; dead letters: " + o.deadLetterQueue.describe()
 		}
 		lines = append(lines, line)
 	}
 	return lines
 }
 
-func (b *Blueprint) tellTransform() string {
+func (b *Plan) describeTransform() string {
 	switch t := b.Flow.Transform; {
 	case !t.CEL.IsZero():
 		return t.CEL.Value
@@ -120,7 +120,7 @@ func (b *Blueprint) tellTransform() string {
 	}
 }
 
-func (o *output) tellBatch(maxInFlight int) string {
+func (o *output) describeBatch(maxInFlight int) string {
 	batch := o.batches()
 	if batch == nil {
 		return ""
@@ -133,7 +133,7 @@ func (o *output) tellBatch(maxInFlight int) string {
 	return told
 }
 
-func (b *Blueprint) waits() []Wait {
+func (b *Plan) waits() []Wait {
 	policy := retry(b.Flow.ErrorHandling)
 	waits := []Wait{}
 	for n := 1; n <= min(b.Flow.ErrorHandling.MaxRetries, maxWaits); n++ {
@@ -143,7 +143,7 @@ func (b *Blueprint) waits() []Wait {
 	return waits
 }
 
-func tellOrdering(o string) string {
+func describeOrdering(o string) string {
 	switch o {
 	case "partition":
 		return "partition: events of a partition one after the other"
@@ -154,7 +154,7 @@ func tellOrdering(o string) string {
 	}
 }
 
-func tellExhausted(o string) string {
+func describeExhausted(o string) string {
 	switch o {
 	case "block":
 		return "block: an event whose retries are used up is tried again for ever, and what must stay in order behind it waits"

@@ -14,18 +14,18 @@ import (
 	"github.com/lsm/fiso/delivery/deadletter"
 )
 
-var fileConnector = connectorType{name: "file", deadLetters: func() deadLetters { return new(fileLetters) }}
+var fileConnector = connectorType{name: "file", deadLetters: func() deadLetters { return new(deadLetterFile) }}
 
-// fileLetters is a file for dead letters.
-type fileLetters struct {
+// deadLetterFile is a file for dead letters.
+type deadLetterFile struct {
 	Path string `yaml:"path" required:"true" doc:"File that dead letters are appended to, one line of JSON each, synced to disk before they count."`
 }
 
-func (c *fileLetters) describe() string { return "file " + c.Path }
+func (c *deadLetterFile) describe() string { return "file " + c.Path }
 
-func (c *fileLetters) take(string, string, time.Duration) {}
+func (c *deadLetterFile) take(string, string, time.Duration) {}
 
-func (c *fileLetters) build(Env) (deadletter.Writer, error) {
+func (c *deadLetterFile) build(Env) (deadletter.Writer, error) {
 	w, err := deadletter.OpenFile(c.Path)
 	if err != nil {
 		return nil, err
@@ -35,7 +35,7 @@ func (c *fileLetters) build(Env) (deadletter.Writer, error) {
 
 // check opens the file as it is, and where there is none, sees whether its
 // directory would take one.
-func (c *fileLetters) check(context.Context) []connector.Step {
+func (c *deadLetterFile) check(context.Context) []connector.Step {
 	step := connector.Step{Name: "write to " + c.Path}
 	if st, err := os.Stat(c.Path); err == nil && !st.Mode().IsRegular() {
 		step.Err = errors.New("it is no regular file; name a file, whose directory this user may write to")
@@ -56,7 +56,7 @@ func (c *fileLetters) check(context.Context) []connector.Step {
 	return []connector.Step{step}
 }
 
-func (c *fileLetters) read(ctx context.Context, since time.Time, fn func(StoredLetter) error) error {
+func (c *deadLetterFile) read(ctx context.Context, since time.Time, fn func(StoredLetter) error) error {
 	n := 0
 	for l, err := range deadletter.ReadFile(c.Path) {
 		if errors.Is(err, fs.ErrNotExist) {
@@ -66,7 +66,7 @@ func (c *fileLetters) read(ctx context.Context, since time.Time, fn func(StoredL
 			return fmt.Errorf("read %s: %w", c.Path, ctx.Err())
 		}
 		n++
-		if err := pass(StoredLetter{Place: strconv.Itoa(n), Letter: l, Err: err}, since, fn); err != nil {
+		if err := forward(StoredLetter{Place: strconv.Itoa(n), Letter: l, Err: err}, since, fn); err != nil {
 			return err
 		}
 	}

@@ -12,7 +12,7 @@ import (
 
 // U2: whatever a command or an instance does with a flow, a panic in it is a fault of the flow's file.
 func TestGuard_isAroundAllThatIsDoneWithAFile(t *testing.T) {
-	broken := func() *Blueprint {
+	broken := func() *Plan {
 		b := parsed(t, "name: a\n"+httpIn+out+"errorHandling: {deadLetter: {type: file, config: {path: x}}}\n")
 		b.source, b.process = nil, nil // calling either panics
 		return b

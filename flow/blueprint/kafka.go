@@ -17,7 +17,7 @@ var kafkaConnector = connectorType{
 	guarantees:  kafka.SourceGuarantees,
 	source:      func() source { return new(kafkaSource) },
 	sink:        func() sink { return new(kafkaSink) },
-	deadLetters: func() deadLetters { return new(kafkaLetters) },
+	deadLetters: func() deadLetters { return new(deadLetterTopic) },
 }
 
 type kafkaSource struct {
@@ -41,7 +41,7 @@ func (c *kafkaSource) describe() string {
 }
 
 func (c *kafkaSource) deadLetters(topic string) deadLetters {
-	l := &kafkaLetters{Topic: topic, MaxBatch: c.MaxBatchBytes}
+	l := &deadLetterTopic{Topic: topic, MaxBatch: c.MaxBatchBytes}
 	config.Defaults(&l.ProducerConfig)
 	l.ClientConfig = c.ClientConfig
 	return l
@@ -92,5 +92,5 @@ func (c *kafkaSink) build(env Env) (connector.Sink, error) {
 	if err != nil || c.key == nil {
 		return s, err
 	}
-	return &keyed{BatchSink: s, key: c.key}, nil
+	return &keySink{BatchSink: s, key: c.key}, nil
 }

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-func (c *kafkaSink) writes() place    { return place{c.Topic, c.Brokers} }
-func (c *kafkaLetters) writes() place { return place{c.Topic, c.Brokers} }
+func (c *kafkaSink) writes() place       { return place{c.Topic, c.Brokers} }
+func (c *deadLetterTopic) writes() place { return place{c.Topic, c.Brokers} }
 
 func (c *kafkaSource) excluded() []string { return c.exclude }
 func (c *kafkaSource) leaveOut(p place)   { c.exclude = append(c.exclude, p.name) }

@@ -17,22 +17,22 @@ type expression interface {
 	Eval(ctx context.Context, e *cloudevent.Event) ([]byte, error)
 }
 
-// keyed gives each event the key that an expression makes of it. An event that
+// keySink gives each event the key that an expression makes of it. An event that
 // the expression fails on is refused for good.
-type keyed struct {
+type keySink struct {
 	connector.BatchSink
 	key expression
 }
 
-func (k *keyed) Send(ctx context.Context, e *cloudevent.Event) error {
-	own, err := k.with(ctx, e)
+func (k *keySink) Send(ctx context.Context, e *cloudevent.Event) error {
+	own, err := k.withKey(ctx, e)
 	if err != nil {
 		return err
 	}
 	return k.BatchSink.Send(ctx, own)
 }
 
-func (k *keyed) SendBatch(ctx context.Context, events []*cloudevent.Event) []error {
+func (k *keySink) SendBatch(ctx context.Context, events []*cloudevent.Event) []error {
 	var (
 		good   []*cloudevent.Event
 		at     []int // where each of good stood
@@ -40,7 +40,7 @@ func (k *keyed) SendBatch(ctx context.Context, events []*cloudevent.Event) []err
 		failed bool
 	)
 	for i, e := range events {
-		own, err := k.with(ctx, e)
+		own, err := k.withKey(ctx, e)
 		if err != nil {
 			errs[i], failed = err, true
 			continue
@@ -59,8 +59,8 @@ func (k *keyed) SendBatch(ctx context.Context, events []*cloudevent.Event) []err
 	return errs
 }
 
-// with is a copy of e with its key: a sink does not change what it is given.
-func (k *keyed) with(ctx context.Context, e *cloudevent.Event) (*cloudevent.Event, error) {
+// withKey is a copy of e with its key: a sink does not change what it is given.
+func (k *keySink) withKey(ctx context.Context, e *cloudevent.Event) (*cloudevent.Event, error) {
 	key, err := k.key.Eval(ctx, e)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -74,7 +74,7 @@ func (k *keyed) with(ctx context.Context, e *cloudevent.Event) (*cloudevent.Even
 }
 
 // Check is the inner sink's.
-func (k *keyed) Check(ctx context.Context) []connector.Step {
+func (k *keySink) Check(ctx context.Context) []connector.Step {
 	if c, ok := k.BatchSink.(connector.Checker); ok {
 		return c.Check(ctx)
 	}

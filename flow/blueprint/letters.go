@@ -27,7 +27,7 @@ type StoredLetter struct {
 // ReadDeadLetters calls fn with each dead letter of the flow that failed at
 // since or later, oldest first within a partition, until there is no more or
 // fn returns an error. It reads beside the running flow and changes nothing.
-func (b *Blueprint) ReadDeadLetters(ctx context.Context, since time.Time, fn func(StoredLetter) error) error {
+func (b *Plan) ReadDeadLetters(ctx context.Context, since time.Time, fn func(StoredLetter) error) error {
 	places := b.places()
 	if len(places) == 0 {
 		return ErrNoDeadLetters
@@ -41,7 +41,7 @@ func (b *Blueprint) ReadDeadLetters(ctx context.Context, since time.Time, fn fun
 }
 
 // places are the flow's places for dead letters, each once.
-func (b *Blueprint) places() []deadLetters {
+func (b *Plan) places() []deadLetters {
 	var all []deadLetters
 	seen := map[string]bool{}
 	add := func(key string, l deadLetters) {
@@ -50,15 +50,15 @@ func (b *Blueprint) places() []deadLetters {
 			all = append(all, l)
 		}
 	}
-	add(b.lettersKey, b.letters)
+	add(b.deadLetterKey, b.deadLetterQueue)
 	for _, o := range b.outputs {
-		add(o.lettersKey, o.letters)
+		add(o.deadLetterKey, o.deadLetterQueue)
 	}
 	return all
 }
 
 // DeadLetters are the places for dead letters in a line, or "".
-func (b *Blueprint) DeadLetters() string {
+func (b *Plan) DeadLetters() string {
 	var told []string
 	for _, l := range b.places() {
 		told = append(told, l.describe())
@@ -66,7 +66,7 @@ func (b *Blueprint) DeadLetters() string {
 	return strings.Join(told, "; ")
 }
 
-func pass(s StoredLetter, since time.Time, fn func(StoredLetter) error) error {
+func forward(s StoredLetter, since time.Time, fn func(StoredLetter) error) error {
 	if s.Err == nil && s.Letter.FailedAt.Before(since) {
 		return nil
 	}

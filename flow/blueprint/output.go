@@ -17,20 +17,20 @@ import (
 // flow.
 type output struct {
 	spec.Output
-	key      string // path in the file: sink, or sinks[0] and so on
-	handling spec.ErrorHandling
-	sink     sink
-	letters  deadLetters // nil: there is no place for dead letters
+	key             string // path in the file: sink, or sinks[0] and so on
+	handling        spec.ErrorHandling
+	sink            sink
+	deadLetterQueue deadLetters // nil: there is no place for dead letters
 
-	sinkKey, lettersKey string
+	sinkKey, deadLetterKey string
 }
 
 // outputsOf decodes the sinks. A type that is not known was faulted before.
-func (b *Blueprint) outputsOf(c *checker) []*output {
+func (b *Plan) outputsOf(c *checker) []*output {
 	f := b.Flow
 	var all []*output
 	for i, o := range f.Outputs() {
-		out := &output{Output: o, key: "sink", handling: f.ErrorHandling.Over(&o.ErrorHandling)}
+		out := &output{Output: o, key: "sink", handling: f.ErrorHandling.WithOverride(&o.ErrorHandling)}
 		if len(f.Sinks) > 0 {
 			out.key = fmt.Sprintf("sinks[%d]", i)
 		}
@@ -49,7 +49,7 @@ func (b *Blueprint) outputsOf(c *checker) []*output {
 		if o.ErrorHandling.DeadLetter.Type == "" {
 			instead = o.ErrorHandling.DeadLetterTopic
 		}
-		out.letters = b.deadLetters(c, &out.handling, instead)
+		out.deadLetterQueue = b.deadLetters(c, &out.handling, instead)
 		all = append(all, out)
 	}
 	return all
@@ -65,7 +65,7 @@ func (o *output) batches() *delivery.Batch {
 }
 
 // several reports whether the flow has more than one sink.
-func (b *Blueprint) several() bool { return len(b.Flow.Sinks) > 0 }
+func (b *Plan) several() bool { return len(b.Flow.Sinks) > 0 }
 
 // handling is what an engine does about failures.
 func handling(e spec.ErrorHandling, l deadletter.Writer) delivery.Handling {
@@ -86,7 +86,7 @@ type Outputs struct {
 
 // Outputs builds what the blueprint needs, or takes it over from old where the
 // settings are the same. It connects to nothing, but opens dead letter files.
-func (b *Blueprint) Outputs(env Env, old *Outputs) (*Outputs, error) {
+func (b *Plan) Outputs(env Env, old *Outputs) (*Outputs, error) {
 	if old == nil {
 		old = &Outputs{}
 	}
@@ -99,7 +99,7 @@ func (b *Blueprint) Outputs(env Env, old *Outputs) (*Outputs, error) {
 	return o, nil
 }
 
-func (b *Blueprint) build(o *Outputs, env Env, old *Outputs) error {
+func (b *Plan) build(o *Outputs, env Env, old *Outputs) error {
 	for _, out := range b.outputs {
 		s, ok := old.sinks[out.sinkKey]
 		if !ok {
@@ -110,11 +110,11 @@ func (b *Blueprint) build(o *Outputs, env Env, old *Outputs) error {
 		}
 		o.sinks[out.sinkKey] = s
 	}
-	if err := o.openLetters(b.lettersKey, b.letters, env, old); err != nil {
+	if err := o.openLetters(b.deadLetterKey, b.deadLetterQueue, env, old); err != nil {
 		return err
 	}
 	for _, out := range b.outputs {
-		if err := o.openLetters(out.lettersKey, out.letters, env, old); err != nil {
+		if err := o.openLetters(out.deadLetterKey, out.deadLetterQueue, env, old); err != nil {
 			return err
 		}
 	}
@@ -178,11 +178,11 @@ func (o *Outputs) Close(ctx context.Context) error {
 }
 
 // Version is everything behind the source, for an engine.
-func (b *Blueprint) Version(o *Outputs) *delivery.Version {
-	v := &delivery.Version{Transformer: b.process, Handling: handling(b.Flow.ErrorHandling, o.letters[b.lettersKey])}
+func (b *Plan) Version(o *Outputs) *delivery.Version {
+	v := &delivery.Version{Transformer: b.process, Handling: handling(b.Flow.ErrorHandling, o.letters[b.deadLetterKey])}
 	for _, out := range b.outputs {
 		v.Outputs = append(v.Outputs, delivery.Output{
-			Name: out.Name, Sink: o.sinks[out.sinkKey], Handling: handling(out.handling, o.letters[out.lettersKey]),
+			Name: out.Name, Sink: o.sinks[out.sinkKey], Handling: handling(out.handling, o.letters[out.deadLetterKey]),
 			StopTheLine: out.handling.StopTheLine.Consecutive, CountOutages: out.handling.Outage == "count", Batch: out.batches(),
 		})
 	}
@@ -190,7 +190,7 @@ func (b *Blueprint) Version(o *Outputs) *delivery.Version {
 }
 
 // Engine is the configuration of the flow's engine, without those who watch it.
-func (b *Blueprint) Engine() delivery.Config {
+func (b *Plan) Engine() delivery.Config {
 	d := b.Flow.Delivery
 	return delivery.Config{Name: b.Flow.Name, Ordering: d.Ordering, MaxInFlight: d.MaxInFlight, DrainTimeout: d.DrainTimeout}
 }

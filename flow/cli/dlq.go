@@ -89,7 +89,7 @@ func readTimeout(c *cobra.Command, timeout *time.Duration) {
 	c.Flags().DurationVar(timeout, "timeout", time.Minute, "longest time to read the dead letter queue")
 }
 
-func groupLetters(ctx context.Context, flow *blueprint.Blueprint, since time.Time) ([]*group, int, error) {
+func groupLetters(ctx context.Context, flow *blueprint.Plan, since time.Time) ([]*group, int, error) {
 	type key struct{ code, message string }
 	var (
 		groups = map[key]*group{}
@@ -139,7 +139,7 @@ func groupLetters(ctx context.Context, flow *blueprint.Blueprint, since time.Tim
 	return list, total, nil
 }
 
-func (a *app) printGroups(flow *blueprint.Blueprint, groups []*group, total, limit int) {
+func (a *app) printGroups(flow *blueprint.Plan, groups []*group, total, limit int) {
 	a.Printf("%s: %d dead letters in %s\n", flow.Name(), total, flow.DeadLetters())
 	if total == 0 {
 		return

@@ -30,7 +30,7 @@ func flowFlag(c *cobra.Command, file *string) {
 }
 
 // oneFlow reads the flow that --flow names.
-func oneFlow(file string) (*blueprint.Blueprint, error) {
+func oneFlow(file string) (*blueprint.Plan, error) {
 	if file == "" {
 		return nil, command.Usagef("--flow is missing: name a flow file")
 	}

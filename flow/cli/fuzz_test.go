@@ -33,10 +33,10 @@ func FuzzParseTests(f *testing.F) {
 			if err != nil {
 				continue
 			}
-			if c.Filtered && c.judge(nil, nil) != "" || c.Error != "" && c.judge(nil, nil) == "" {
+			if c.Filtered && c.compareOutcome(nil, nil) != "" || c.Error != "" && c.compareOutcome(nil, nil) == "" {
 				t.Errorf("%+v was judged wrongly", c)
 			}
-			c.judge([]blueprint.Delivery{{Sink: "s", Event: &cloudevent.Event{Data: cloudevent.Bytes(m.Value)}}}, nil)
+			c.compareOutcome([]blueprint.Delivery{{Sink: "s", Event: &cloudevent.Event{Data: cloudevent.Bytes(m.Value)}}}, nil)
 		}
 	})
 }

@@ -105,11 +105,11 @@ func runTestFile(c *cobra.Command, file string) ([]testResult, error) {
 	return results, nil
 }
 
-func runTest(c *cobra.Command, t *testCase, flow *blueprint.Blueprint) string {
+func runTest(c *cobra.Command, t *testCase, flow *blueprint.Plan) string {
 	m, err := t.message()
 	if err != nil {
 		return err.Error()
 	}
 	all, err := flow.Process(c.Context(), m)
-	return t.judge(all, err)
+	return t.compareOutcome(all, err)
 }

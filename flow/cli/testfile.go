@@ -161,8 +161,8 @@ func (c *testCase) message() (*connector.Message, error) {
 	return m, nil
 }
 
-// judge says what is wrong with the outcome, or "".
-func (c *testCase) judge(all []blueprint.Delivery, err error) string {
+// compareOutcome says what is wrong with the outcome, or "".
+func (c *testCase) compareOutcome(all []blueprint.Delivery, err error) string {
 	unrouted := errors.Is(err, delivery.ErrUnrouted)
 	switch {
 	case c.Error != "":

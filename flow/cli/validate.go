@@ -37,7 +37,7 @@ type validFlow struct {
 	Explanation *blueprint.Explanation `json:"explanation,omitempty"`
 }
 
-func (a *app) validated(flows []*blueprint.Blueprint, err error, explain bool) error {
+func (a *app) validated(flows []*blueprint.Plan, err error, explain bool) error {
 	valid := make([]validFlow, 0, len(flows))
 	for _, f := range flows {
 		v := validFlow{File: f.File, Flow: f.Name()}

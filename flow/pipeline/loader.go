@@ -66,22 +66,22 @@ func NewLoader(o Options) *Loader {
 func (l *Loader) Env() blueprint.Env { return l.env }
 
 // Load is supervisor.Options.Load: blueprint.Parse, with the means to build.
-func (l *Loader) Load(file string, data []byte) (supervisor.Definition, error) {
+func (l *Loader) Load(file string, data []byte) (supervisor.Plan, error) {
 	b, err := blueprint.Parse(file, data)
 	if err != nil {
 		return nil, err
 	}
-	return &definition{Blueprint: b, loader: l}, nil
+	return &builder{Plan: b, loader: l}, nil
 }
 
 // Close closes what the flows shared, once none runs any more.
 func (l *Loader) Close() { l.env.Listeners.Close() }
 
-// definition is a blueprint that can be built.
-type definition struct {
-	*blueprint.Blueprint
+// builder is a blueprint that can be built.
+type builder struct {
+	*blueprint.Plan
 	loader *Loader
 }
 
 // Build makes the flow's parts. It connects to nothing.
-func (d *definition) Build() (supervisor.Pipeline, error) { return d.loader.Build(d.Blueprint) }
+func (d *builder) Build() (supervisor.Pipeline, error) { return d.loader.Build(d.Plan) }

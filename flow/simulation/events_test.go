@@ -122,7 +122,7 @@ func makeEvents(d dice, p *plan) []*event {
 		*e = event{n: e.n, part: int32(i % partitions), good: true, last: true} //nolint:gosec // G115: one of six
 	}
 	for _, e := range all {
-		p.plant(e)
+		p.setUnits(e)
 	}
 	return all
 }

@@ -62,7 +62,7 @@ func (s *story) replayed() {
 // hasAway lets an event at 0/5 be sent while mainSink is away.
 func (s *story) hasAway() {
 	e := &event{n: 16, away: mainSink, good: true}
-	s.w.plan.plant(e)
+	s.w.plan.setUnits(e)
 	for len(s.w.events) < 16 {
 		s.w.events = append(s.w.events, &event{n: len(s.w.events)})
 	}

@@ -29,7 +29,7 @@ func storyOf(p *plan) *story {
 		s.w.events = append(s.w.events, &event{n: 3 + i, part: int32(i % partitions), good: true, last: true})
 	}
 	for _, e := range s.w.events {
-		p.plant(e)
+		p.setUnits(e)
 	}
 	next := map[int32]int64{}
 	for _, e := range s.w.events {
@@ -74,7 +74,7 @@ func (s *story) id(e entry, u *unit) string {
 // is makes an event another kind.
 func (s *story) is(n int, k kind) {
 	s.w.events[n].kind = k
-	s.w.plan.plant(s.w.events[n])
+	s.w.plan.setUnits(s.w.events[n])
 }
 
 // expelled begins the story with a trouble that costs a member its partitions,

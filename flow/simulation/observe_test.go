@@ -4,7 +4,6 @@ package simulation
 
 import (
 	"context"
-	"strconv"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -149,96 +148,6 @@ func (w *world) expelGhosts(ctx context.Context) {
 			return
 		}
 	}
-}
-
-func (w *world) refuseLetters(req *kmsg.ProduceRequest, orders [16]byte) (kmsg.Response, error, bool) {
-	w.mu.Lock()
-	code := w.refuses
-	w.mu.Unlock()
-	if code == 0 || isOrders(req, orders) {
-		return nil, nil, false
-	}
-	resp := req.ResponseKind().(*kmsg.ProduceResponse)
-	for _, t := range req.Topics {
-		rt := kmsg.NewProduceResponseTopic()
-		rt.Topic, rt.TopicID = t.Topic, t.TopicID
-		for _, p := range t.Partitions {
-			rp := kmsg.NewProduceResponseTopicPartition()
-			rp.Partition, rp.ErrorCode = p.Partition, code
-			rt.Partitions = append(rt.Partitions, rp)
-		}
-		resp.Topics = append(resp.Topics, rt)
-	}
-	return resp, nil, true
-}
-
-func isOrders(req *kmsg.ProduceRequest, orders [16]byte) bool {
-	return len(req.Topics) == 0 || req.Topics[0].Topic == topic || req.Topics[0].TopicID == orders
-}
-
-func (w *world) noteLetters(req *kmsg.ProduceRequest, orders [16]byte) {
-	if isOrders(req, orders) {
-		return
-	}
-	for _, t := range req.Topics {
-		for _, p := range t.Partitions {
-			var b kmsg.RecordBatch
-			if err := b.ReadFrom(p.Records); err != nil {
-				w.broken("a dead letter batch cannot be read: %v", err)
-				continue
-			}
-			if w.sentBefore(t.TopicID, b, p.Partition) {
-				continue
-			}
-			records, err := kfake.BatchRecords(b)
-			if err != nil {
-				w.broken("dead letters cannot be read: %v", err)
-			}
-			for _, r := range records {
-				w.noteLetter(r)
-			}
-		}
-	}
-}
-
-// batchID names a batch of a producer, however often it is sent.
-type batchID struct {
-	topic    [16]byte
-	producer int64
-	epoch    int16
-	first    int32
-	part     int32
-}
-
-// sentBefore reports whether a batch is one that the producer sends again,
-// because no answer came: the cluster stores it once.
-func (w *world) sentBefore(topic [16]byte, b kmsg.RecordBatch, part int32) bool {
-	id := batchID{topic, b.ProducerID, b.ProducerEpoch, b.FirstSequence, part}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	again := w.batches[id]
-	w.batches[id] = true
-	return again
-}
-
-func (w *world) noteLetter(r kmsg.Record) {
-	e := entry{what: lettered}
-	for _, h := range r.Headers {
-		switch v := string(h.Value); h.Key {
-		case "fiso-original-partition":
-			n, _ := strconv.Atoi(v) // readLetters looks at faults
-			e.part = int32(n)       //nolint:gosec // G115: one of six
-		case "fiso-original-offset":
-			e.offset, _ = strconv.ParseInt(v, 10, 64) // likewise
-		case "fiso-error-code":
-			e.text = v
-		case "fiso-sink":
-			e.sink = v
-		case "fiso-part":
-			e.piece, _ = strconv.Atoi(v) // likewise
-		}
-	}
-	w.history.add(e)
 }
 
 // watchCommits follows what the group has committed.

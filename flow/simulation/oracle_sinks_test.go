@@ -92,9 +92,9 @@ func (o *oracle) removed() {
 	}
 }
 
-// calm: a sink that is away stops no other while there is room. What was sent in
+// othersDeliver: a sink that is away stops no other while there is room. What was sent in
 // a calm world meanwhile is delivered to the others before it is back.
-func (o *oracle) calm() {
+func (o *oracle) othersDeliver() {
 	isBack := slices.IndexFunc(o.entries, func(e entry) bool { return e.what == back })
 	for _, f := range o.fates {
 		o.rule(f.of.away == "" || f.of.away == f.sink || f.first >= 0 && f.first < isBack, "%s was not delivered while %s was away", f, f.of.away)

@@ -103,7 +103,7 @@ func judge(w *world, entries []entry) []string {
 	o.twice()
 	o.crashes()
 	o.removed()
-	o.calm()
+	o.othersDeliver()
 	o.last()
 	return o.broken
 }

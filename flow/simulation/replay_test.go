@@ -29,8 +29,10 @@ func (w *world) afterHeal(ctx context.Context) {
 	}
 	w.untilSettled()
 	d := newDice(w.plan.seed, 32)
-	w.oneIsAway(ctx, d)
-	w.putBack(ctx, d)
+	if !w.plan.sinks.gone {
+		w.outageOfOne(ctx, d)
+	}
+	w.replayLetters(ctx, d)
 }
 
 // untilSettled waits until all that was sent is settled and committed.
@@ -39,13 +41,13 @@ func (w *world) untilSettled() {
 	w.until("all to be settled and committed", settle, w.settled)
 }
 
-// oneIsAway sends events while one of the sinks is away.
-func (w *world) oneIsAway(ctx context.Context, d dice) {
+// outageOfOne sends events while one of the sinks is away.
+func (w *world) outageOfOne(ctx context.Context, d dice) {
 	s, trial := one(d, w.service, w.copy), one(d, trials...)
 	var events []*event
 	for n := range sentMeanwhile * partitions {
 		e := &event{n: len(w.events) + n, key: one(d, "", "", "calm"), part: int32(n % partitions), good: true, away: s.sink} //nolint:gosec // G115: one of six
-		w.plan.plant(e)
+		w.plan.setUnits(e)
 		events = append(events, e)
 	}
 	w.addEvents(events)
@@ -61,8 +63,8 @@ func (w *world) oneIsAway(ctx context.Context, d dice) {
 	w.untilSettled()
 }
 
-// putBack replays dead letters of one sink.
-func (w *world) putBack(ctx context.Context, d dice) {
+// replayLetters replays dead letters of one sink.
+func (w *world) replayLetters(ctx context.Context, d dice) {
 	all := w.readLetters(ctx)
 	sink := one(d, mainSink, copySink, copySink)
 	d.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
@@ -81,18 +83,25 @@ func (w *world) putBack(ctx context.Context, d dice) {
 	}
 	for range events {
 		happened.count("dead letter of " + sink + " put back")
+		if sink == copySink && w.plan.sinks.gone {
+			happened.count("dead letter of a sink that is gone put back")
+		}
 	}
 	w.history.note("%d dead letters of %s are put back", len(events), sink)
 	w.feed(ctx, d, events, 0)
 	w.untilSettled()
 }
 
-// replay is a dead letter as a person puts it back.
+// replay is a dead letter as a person puts it back. It is for its own sink, and
+// where that is gone for those that there are.
 func (w *world) replay(of *event, s stored, n int) *event {
 	e := &event{n: n, key: s.key, part: s.part, pieces: of.pieces, again: of, raw: []byte(s.value)}
 	e.headers = append(slices.Clone(s.headers), kgo.RecordHeader{Key: "fiso-replay-count", Value: []byte("1")})
 	u := unit{sink: s.sink, piece: s.piece}
-	if was := of.unit(s.sink, s.piece); was != nil && !w.plan.sinks.mended {
+	if w.plan.sinks.gone {
+		u.sink = mainSink
+	}
+	if was := of.unit(u.sink, u.piece); was != nil && !w.plan.sinks.mended {
 		u.kind = was.kind
 	}
 	e.units = []*unit{&u}

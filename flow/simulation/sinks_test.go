@@ -26,6 +26,7 @@ type sinksPlan struct {
 	changes bool    // reloads remove copySink and add it again
 	trouble bool    // its service has trials of its own
 	mended  bool    // dead letters that are put back are accepted
+	gone    bool    // the last file is without copySink
 }
 
 // severalSinks draws what is about several sinks, and about records that are
@@ -43,6 +44,7 @@ func (p *plan) severalSinks(d dice) {
 		mode: one(d, "structured", "binary", "batch"), retries: one(d, 0, 1, 4), line: one(d, 0, 20),
 		letters: one(d, letters, "fiso-dlq-copy"), poison: one(d, 0.005, 0.02), changes: d.chance(0.5), trouble: d.chance(0.7), mended: d.chance(0.7),
 	}
+	p.sinks.gone = p.sinks.changes && d.chance(0.2)
 	p.file.copied = true
 	happened.count("seeds with several sinks")
 }
@@ -58,8 +60,8 @@ type unit struct {
 // copied reports whether copySink takes an event, as its condition says.
 func copied(n, piece int) bool { return (n+piece)%2 == 0 }
 
-// plant decides what becomes of a record.
-func (p *plan) plant(e *event) {
+// setUnits decides what each sink is to get of a record.
+func (p *plan) setUnits(e *event) {
 	d := newDice(p.seed, 31, e.n)
 	if p.split {
 		e.pieces = 1 + d.IntN(3)
@@ -75,7 +77,7 @@ func (p *plan) plant(e *event) {
 			u.roll(d, p.flaky, p.poison, p.stubborn)
 		}
 		e.units = append(e.units, u)
-		if p.sinks == nil || !copied(e.n, piece) {
+		if p.sinks == nil || !copied(e.n, piece) || p.sinks.gone && e.last {
 			continue
 		}
 		u = &unit{sink: copySink, piece: piece}

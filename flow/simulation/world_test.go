@@ -4,14 +4,11 @@ package simulation
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -66,18 +63,6 @@ type world struct {
 	healed  bool
 	stored  []stored
 	ends    map[int32]int64
-}
-
-// stored is a dead letter as it stands in its topic.
-type stored struct {
-	topic      string // that it stands in
-	part       int32
-	offset     int64
-	sink       string
-	piece      int
-	code       string
-	key, value string
-	headers    []kgo.RecordHeader
 }
 
 func newWorld(t *testing.T, p *plan) *world {
@@ -215,7 +200,7 @@ func (w *world) heal() {
 	w.services(func(s *service) { s.heal() })
 	for _, m := range w.members {
 		m.file.paused, m.file.invalid = false, false
-		m.file.version, m.file.copied = lastVersion, w.plan.sinks != nil
+		m.file.version, m.file.copied = lastVersion, w.plan.sinks != nil && !w.plan.sinks.gone
 		w.history.move("%s gets its last file", m.who())
 		m.write()
 		if !m.running() {
@@ -280,77 +265,4 @@ func (w *world) logEnds() map[int32]int64 {
 		ends[p.Partition] = p.HighWatermark
 	}
 	return ends
-}
-
-// readLetters reads the topics for dead letters.
-func (w *world) readLetters(ctx context.Context) (all []stored) {
-	for _, t := range w.plan.letterTopics() {
-		records, err := w.kafka.Records(ctx, t)
-		if err != nil {
-			w.broken("the dead letter queue cannot be read: %v", err)
-		}
-		for _, r := range records {
-			all = append(all, w.readLetter(r))
-		}
-	}
-	return all
-}
-
-func (w *world) readLetter(r *kgo.Record) stored {
-	head := map[string]string{}
-	for _, h := range r.Headers {
-		head[h.Key] = string(h.Value)
-	}
-	s := stored{topic: r.Topic, sink: head["fiso-sink"], code: head["fiso-error-code"], key: string(r.Key), value: string(r.Value), headers: r.Headers}
-	var errs [3]error
-	var p int
-	p, errs[0] = strconv.Atoi(head["fiso-original-partition"])
-	s.offset, errs[1] = strconv.ParseInt(head["fiso-original-offset"], 10, 64)
-	s.part = int32(p) //nolint:gosec // G115: one of six
-	if piece, ok := head["fiso-part"]; ok {
-		s.piece, errs[2] = strconv.Atoi(piece)
-	}
-	if err := errors.Join(errs[:]...); err != nil {
-		w.broken("a dead letter does not say where it stood: %v", head)
-	}
-	return s
-}
-
-// logger puts a member's log into the history.
-func (w *world) logger(who string) *slog.Logger { return slog.New(&logbook{h: w.history, who: who}) }
-
-// logbook is a slog.Handler.
-type logbook struct {
-	h     *history
-	who   string
-	attrs []slog.Attr
-}
-
-func (l *logbook) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelInfo }
-
-func (l *logbook) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return &logbook{h: l.h, who: l.who, attrs: append(l.attrs[:len(l.attrs):len(l.attrs)], attrs...)}
-}
-
-func (l *logbook) WithGroup(string) slog.Handler { return l }
-
-func (l *logbook) Handle(_ context.Context, r slog.Record) error {
-	e := entry{who: l.who, text: r.Level.String() + " " + r.Message}
-	r.Attrs(func(a slog.Attr) bool {
-		if r.Message == "gap in the offsets" {
-			e.what = gapped
-			switch a.Key {
-			case "partition":
-				e.part = int32(a.Value.Int64()) //nolint:gosec // G115: one of six
-			case "from":
-				e.offset = a.Value.Int64()
-			case "to":
-				e.upTo = a.Value.Int64()
-			}
-		}
-		e.text += fmt.Sprintf(" %s=%v", a.Key, a.Value)
-		return true
-	})
-	l.h.add(e)
-	return nil
 }

@@ -68,6 +68,9 @@ func call(name string, member bool, args []string) string {
 
 // U8: every function of CEL gives for values of the record, and for errors, what it gives for decoded ones.
 func TestEvaluation_ofEveryFunctionIsTheSame(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	env, err := environment()
 	if err != nil {
 		t.Fatal(err)
