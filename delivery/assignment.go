@@ -121,6 +121,7 @@ func (e *Engine) end(a *assignment) []*entry {
 	e.pauses.remove(mine)
 	v.steps(func(s *step) {
 		s.ready.remove(mine)
+		s.closing.remove(mine)
 		s.removeGated(mine)
 		e.expel(s, mine)
 	})
@@ -158,6 +159,7 @@ func (e *Engine) abandon(en *entry) {
 		e.unhold(t)
 		if t.step != nil {
 			t.step.gate.left(t)
+			t.step.leavePlace(t)
 		}
 	}
 }

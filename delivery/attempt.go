@@ -25,7 +25,7 @@ func (e *Engine) attempt(t *task, into []Routed) (outcome, []Routed) {
 	case t.letter != nil:
 		return e.store(t), into
 	case t.err != nil:
-		return e.storeNow(t, e.giveUp(t, codeOf(t.err), t.err)), into
+		return e.storeNow(t, e.giveUp(t, codeOf(t.err), t.err, false)), into
 	case t.step.out != nil:
 		return e.storeNow(t, e.send(t)), into
 	}
@@ -63,11 +63,11 @@ func (e *Engine) attemptTransform(t *task, into []Routed) (outcome, []Routed) {
 	case e.void(t.call, t):
 		return outcome{kind: again}, into
 	case holds(err):
-		return e.pause(t, "the transform waits for what it needs: "+err.Error(), err), into
+		return e.pause(t, &hold{CauseTransform, "the transform waits for what it needs", err}, err), into
 	default:
 		e.cfg.Observer.TransformError(codeOf(err))
 		if t.step.OnExhausted == ExhaustedBlock {
-			return e.giveUp(t, codeOf(err), err), into
+			return e.giveUp(t, codeOf(err), err, false), into
 		}
 		t.err = err
 		return outcome{kind: transformed, err: err}, into
@@ -125,10 +125,10 @@ func (e *Engine) verdict(ctx context.Context, t *task, err error, now time.Time)
 	}
 	if _, ok := errors.AsType[*cloudevent.EncodeError](err); ok {
 		e.cfg.Observer.TransformError(fault.DecodeFailed)
-		return e.giveUp(t, fault.DecodeFailed, err) // nothing was sent: the event itself is at fault
+		return e.giveUp(t, fault.DecodeFailed, err, false) // nothing was sent: the event itself is at fault
 	}
 	if errors.Is(err, connector.ErrInterrupted) {
-		return e.pause(t, "", err) // the sink did not try it
+		return e.postpone(t, err)
 	}
 	class := connector.ClassOf(err)
 	if class == connector.Interrupted {
@@ -136,19 +136,19 @@ func (e *Engine) verdict(ctx context.Context, t *task, err error, now time.Time)
 	}
 	e.cfg.Observer.SinkError(t.step.out.Name, class)
 	if class == connector.Permanent && fault.CodeOf(err) != "" {
-		return e.giveUp(t, fault.CodeOf(err), err) // an expression of the sink failed on this event: nothing was sent
+		return e.giveUp(t, fault.CodeOf(err), err, false) // a rule or an expression of the sink: nothing was sent
 	}
 	counts := e.failed(t, class, err)
 	switch {
 	case class == connector.Permanent:
-		return e.giveUp(t, fault.SinkRejected, err)
+		return e.giveUp(t, fault.SinkRejected, err, true)
 	case !counts:
-		return e.pause(t, "the sink is unavailable: "+err.Error(), err)
+		return e.pause(t, &hold{CauseUnavailable, "the sink is unavailable", err}, err)
 	case t.retries < t.step.MaxRetries:
 		t.retries++
-		return e.pause(t, "", err)
+		return e.pause(t, nil, err)
 	default:
-		return e.giveUp(t, fault.SinkDeliveryFailed, err)
+		return e.giveUp(t, fault.SinkDeliveryFailed, err, true)
 	}
 }
 
@@ -174,16 +174,19 @@ func (e *Engine) failed(t *task, class connector.Class, err error) (counts bool)
 	return counts
 }
 
-// giveUp is what follows when an event has failed for good.
-func (e *Engine) giveUp(t *task, code fault.Code, err error) outcome {
+// giveUp is what follows when an event has failed for good, by a verdict of the
+// destination or for a reason that says nothing of it.
+func (e *Engine) giveUp(t *task, code fault.Code, err error, verdict bool) outcome {
 	if t.handling().OnExhausted == ExhaustedBlock {
-		return e.pause(t, fmt.Sprintf("%s, and the flow blocks on failures: %v", code, err), err)
+		return e.pause(t, &hold{CauseBlocked, string(code) + ", and the flow blocks on failures", err}, err)
 	}
-	switch e.permit(t, code, err) {
-	case probes:
-		return e.pause(t, "the line is stopped, this event is the probe: "+err.Error(), err)
-	case waits:
-		return outcome{kind: wait, err: err}
+	if verdict {
+		switch e.permit(t, err) {
+		case probes:
+			return e.pause(t, &hold{CauseStopped, "the line is stopped, this event is the probe", err}, err)
+		case waits:
+			return outcome{kind: wait, err: err}
+		}
 	}
 	if t.handling().OnExhausted == ExhaustedDrop {
 		e.logGivenUp(t, "event dropped", code, err)
@@ -192,16 +195,13 @@ func (e *Engine) giveUp(t *task, code fault.Code, err error) outcome {
 	}
 	t.letter = &deadletter.Letter{
 		Message: t.entry.m, Code: code, Reason: err.Error(), Retries: t.retries,
-		FailedAt: time.Now(), Flow: e.cfg.Name, Sink: t.sink(),
+		FailedAt: time.Now(), Flow: e.cfg.Name, Sink: t.sink(), Part: t.part,
 	}
 	return outcome{kind: store, err: err}
 }
 
-// permit asks the gate whether an event may be given up.
-func (e *Engine) permit(t *task, code fault.Code, err error) permit {
-	if code != fault.SinkRejected && code != fault.SinkDeliveryFailed {
-		return permitted // a property of the message, which says nothing of the sink
-	}
+// permit asks the gate whether an event may be given up because of the sink.
+func (e *Engine) permit(t *task, err error) permit {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	s := t.step
@@ -225,7 +225,7 @@ func (e *Engine) store(t *task) outcome {
 		return outcome{kind: again}
 	default:
 		e.cfg.Observer.DeadLetterError()
-		return e.pause(t, "the dead letter cannot be stored: "+err.Error(), err)
+		return e.pause(t, &hold{CauseDeadLetter, "the dead letter cannot be stored", err}, err)
 	}
 	e.cfg.Observer.DeadLetter(t.letter.Code)
 	cause, msg := fmt.Errorf("%s: %s", t.letter.Code, t.letter.Reason), "dead letter stored"
@@ -250,7 +250,7 @@ func (e *Engine) complete(t *task, now time.Time) outcome {
 		case e.void(t.call, t):
 			return outcome{kind: again}
 		default:
-			return e.pause(t, "the receipt cannot be written: "+err.Error(), err)
+			return e.pause(t, &hold{CauseReceipt, "the receipt cannot be written", err}, err)
 		}
 	}
 	if t.letter != nil {
@@ -269,11 +269,11 @@ const (
 	LongestAsked  = time.Hour
 )
 
-// pause is a wait before the next try; held for a reason, or a counted retry.
-func (e *Engine) pause(t *task, held string, err error) outcome {
+// pause is a wait before the next try: held, or a counted retry where h is nil.
+func (e *Engine) pause(t *task, h *hold, err error) outcome {
 	t.pauses++
 	least := shortestRetry
-	if held != "" {
+	if h != nil {
 		least = shortestHold
 	}
 	asked := connector.RetryAfter(err)
@@ -285,7 +285,17 @@ func (e *Engine) pause(t *task, held string, err error) outcome {
 	} else {
 		e.logAsked(t, asked, delay, err)
 	}
-	return outcome{kind: pause, delay: delay, held: held, asked: asked, err: err}
+	return outcome{kind: pause, delay: delay, held: h, asked: asked, err: err}
+}
+
+// postpone is the wait of an event that the sink did not try: as long as the sink
+// says, without a growing backoff, and else as before a retry.
+func (e *Engine) postpone(t *task, err error) outcome {
+	asked := connector.RetryAfter(err)
+	if asked <= 0 {
+		return e.pause(t, nil, err)
+	}
+	return outcome{kind: pause, delay: min(max(asked, shortestRetry), LongestAsked), err: err}
 }
 
 // The calls out of the engine. A panic in one is an error of the event it was
@@ -310,13 +320,8 @@ func (e *Engine) callSink(ctx context.Context, t *task) (err error) {
 			err = e.panicked(t.context(t.call), t.entry.m, "sink", r)
 		}
 	}()
-	return t.step.out.Sink.Send(ctx, t.event)
+	return t.step.out.Sink.Send(t.attached(ctx), t.event)
 }
-
-// storePatience is how long a dead letter queue may keep a worker waiting. The
-// event is then held, which a person can see, and written again; what is under
-// way is not cancelled by it (see deadletter.Writer).
-const storePatience = 10 * time.Second
 
 var errNoDeadLetter = errors.New("the flow names no dead letter place")
 
@@ -329,7 +334,7 @@ func (e *Engine) callWriter(t *task) (err error) {
 	if t.handling().DeadLetter == nil {
 		return errNoDeadLetter
 	}
-	ctx, cancel := context.WithTimeout(t.call, storePatience)
+	ctx, cancel := context.WithTimeout(t.call, e.cfg.StorePatience)
 	defer cancel()
 	return t.handling().DeadLetter.Write(ctx, t.letter)
 }
@@ -340,5 +345,7 @@ func (e *Engine) callReceipt(t *task) (err error) {
 			err = e.panicked(t.context(t.call), t.entry.m, "receipt", r)
 		}
 	}()
-	return t.step.out.Receipt(t.call, t.event, t.letter)
+	ctx, cancel := context.WithTimeout(t.attached(t.call), e.cfg.StorePatience)
+	defer cancel()
+	return t.step.out.Receipt(ctx, t.event, t.letter)
 }

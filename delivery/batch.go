@@ -64,7 +64,7 @@ func (e *Engine) sealIdle() (sealed bool) {
 	for i := range v.outputs {
 		s := &v.outputs[i]
 		b := s.collecting
-		if b == nil || s.ready.n > 0 || s.working != len(b.tasks) {
+		if b == nil || s.ready.n+s.closing.n > 0 || s.working != len(b.tasks) {
 			continue
 		}
 		if s.batch.Eager || b.behind || len(e.blocked) > 0 {

@@ -3,6 +3,8 @@ package delivery
 import (
 	"container/heap"
 	"time"
+
+	"github.com/lsm/fiso/delivery/concurrency"
 )
 
 // runClock readies what waited long enough: paused lanes and batches that are
@@ -33,8 +35,7 @@ func (e *Engine) tick(now time.Time) time.Duration {
 	defer e.mu.Unlock()
 	for len(e.pauses) > 0 && !e.pauses[0].due.After(now) {
 		l := heap.Pop(&e.pauses).(*lane) //nolint:forcetypeassert // holds only lanes
-		l.step.ready.push(l)
-		e.readied++
+		e.makeReady(l)
 	}
 	in := time.Duration(-1)
 	soonest := func(d time.Duration) {
@@ -54,19 +55,20 @@ func (e *Engine) tick(now time.Time) time.Duration {
 				e.seal(s)
 			}
 		}
+		if n := s.work(); n > 0 {
+			// The workers that were woken for it may have taken work of another step.
+			e.watched = true
+			e.readied += n
+		}
 		if e.behind(s) {
 			e.watched = true
-			if s.work() == 0 {
-				s.limit.idle()
-			}
-			s.limit.look(now)
-			e.readied += s.work()
+			s.limit.Look(now)
 		}
 	})
 	e.wakeWorkers()
 	if e.watched {
-		soonest(paceLook)
-	} else if e.workers > paceLeast {
+		soonest(concurrency.LookEvery)
+	} else if e.workers > minWorkers {
 		e.trim(now)
 		soonest(trimEvery)
 	}
@@ -80,7 +82,7 @@ func (e *Engine) tick(now time.Time) time.Duration {
 // many workers are at work there as may be, or a source waits for room although
 // more are than a fast sink needs.
 func (e *Engine) behind(s *step) bool {
-	return s.work() > 0 && s.calls >= s.limit.limit || len(e.blocked) > 0 && s.calls > paceLeast
+	return s.work() > 0 && s.calls >= s.limit.Workers() || len(e.blocked) > 0 && s.calls > minWorkers
 }
 
 // remindClock wakes the clock, which computes anew when it is next needed, unless
@@ -113,7 +115,7 @@ func (e *Engine) trim(now time.Time) {
 	if now.Sub(e.trimmed) < trimEvery {
 		return
 	}
-	for ; e.fewest > 0 && e.workers-e.leaving > paceLeast; e.fewest-- {
+	for ; e.fewest > 0 && e.workers-e.leaving > minWorkers; e.fewest-- {
 		e.parked--
 		e.leaving++
 		e.waking++

@@ -43,9 +43,13 @@ type Config struct {
 	// DrainTimeout is how long calls under way may go on after their
 	// assignment ended or their version was replaced. 0: not at all.
 	DrainTimeout time.Duration
-	Observer     Observer     // nil: nobody counts
-	Logger       *slog.Logger // nil: discarded
-	Tracer       trace.Tracer // nil: no tracing, at no cost
+	// StorePatience is how long a dead letter, or a receipt, may keep a worker
+	// waiting. Its event is then held, which a person can see, and the write is
+	// asked for again; its end cancels nothing (see deadletter.Writer). Default 10 s.
+	StorePatience time.Duration
+	Observer      Observer     // nil: nobody counts
+	Logger        *slog.Logger // nil: discarded
+	Tracer        trace.Tracer // nil: no tracing, at no cost
 }
 
 // Transformer makes the events that a message becomes, and says which outputs
@@ -64,7 +68,24 @@ type Transformer interface {
 type Routed struct {
 	Event  *cloudevent.Event
 	Output int // index in Version.Outputs
-	Part   int // number of the event, from 0, where a message becomes several
+	Part   int // 1 for the first event of a message that becomes several, and so on; else 0
+	// Attachment is what the transformer wants the output's Sink and Receipt to
+	// have beside the event: they find it with Attachment. A batch has none.
+	Attachment any
+}
+
+type attachmentKey struct{}
+
+// Attachment is what the transformer attached to the event that a Sink or a
+// Receipt is called for, by the context of that call; nil: nothing.
+func Attachment(ctx context.Context) any { return ctx.Value(attachmentKey{}) }
+
+// attached is ctx with the task's attachment.
+func (t *task) attached(ctx context.Context) context.Context {
+	if t.attachment == nil {
+		return ctx
+	}
+	return context.WithValue(ctx, attachmentKey{}, t.attachment)
 }
 
 // ErrUnrouted says that no output takes a message, which is then settled.
@@ -93,6 +114,8 @@ type Output struct {
 	Name string // for dead letters, logs and metrics; different in a version
 	Sink connector.Sink
 	Handling
+	// MaxInFlight bounds the deliveries under way, if it is less than Config's.
+	MaxInFlight int
 	// StopTheLine holds the output after so many events in a row were given up
 	// because of the sink. 0: never.
 	StopTheLine int
@@ -105,7 +128,10 @@ type Output struct {
 	Batch *Batch
 	// Receipt, where it is set, is called after an event was delivered, and after
 	// its dead letter was stored, until it returns nil; the message is settled
-	// after that. letter is nil for an event that was delivered.
+	// after that. letter is nil for an event that was delivered. Until then the
+	// delivery counts as under way, for the receipt may need what the destination
+	// answered. ctx ends after Config.StorePatience: Receipt is then called again,
+	// and should wait for what it began.
 	Receipt func(ctx context.Context, e *cloudevent.Event, letter *deadletter.Letter) error
 }
 
@@ -124,6 +150,7 @@ type Batch struct {
 const (
 	defaultMaxInFlight = 1024
 	defaultMaxBytes    = 32 << 20
+	defaultPatience    = 10 * time.Second
 )
 
 func (c Config) withDefaults() Config {
@@ -136,8 +163,11 @@ func (c Config) withDefaults() Config {
 	if c.MaxInFlightBytes <= 0 {
 		c.MaxInFlightBytes = defaultMaxBytes
 	}
+	if c.StorePatience <= 0 {
+		c.StorePatience = defaultPatience
+	}
 	if c.Observer == nil {
-		c.Observer = noObserver{}
+		c.Observer = NoObserver{}
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

@@ -95,12 +95,12 @@ func (g *gate) failed(t *task, cause error) (counts bool) {
 	return counts
 }
 
-// why says for a person what keeps a task waiting.
-func (g *gate) why() string {
+// why is what keeps a task waiting.
+func (g *gate) why() *hold {
 	if g.state == gateAway {
-		return "the sink is unavailable"
+		return &hold{cause: CauseUnavailable, what: "the sink is unavailable"}
 	}
-	return "the line is stopped"
+	return &hold{cause: CauseStopped, what: "the line is stopped"}
 }
 
 // words say for a person that the gate is closed; "" while it is open.

@@ -63,9 +63,11 @@ type task struct {
 	next  *task // behind it in its lane
 
 	event *cloudevent.Event // to be delivered
-	part  int
-	made  []Routed // transformed before its turn
-	err   error    // of the transform: the message becomes a dead letter
+	part  int               // see Routed
+	// attachment is the transformer's, see Routed.
+	attachment any
+	made       []Routed // transformed before its turn
+	err        error    // of the transform: the message becomes a dead letter
 
 	letter  *deadletter.Letter // given up, to be stored
 	receipt bool               // done, but for its receipt
@@ -74,7 +76,8 @@ type task struct {
 	pauses  int                // since it began; each is longer than the last
 	answers uint64             // of the destination when it last failed, see gate
 	single  bool               // not to be sent in a batch again
-	held    string             // why it is held, for a person; "" when it is not
+	kept    bool               // it keeps its place at the step
+	held    *hold              // nil: it is not
 
 	call context.Context // of its calls
 }

@@ -164,8 +164,8 @@ func TestLine_aSwapMovesIt(t *testing.T) {
 			r.give(r.ctx, "")
 		}
 		after(time.Hour)
-		if err := r.Swap(t.Context(), r.stage(Stage{StopTheLine: 2}).version()); err != nil {
-			t.Fatal(err)
+		if !r.Swap(t.Context(), r.stage(Stage{StopTheLine: 2}).version()) {
+			t.Fatal("the old version is still used")
 		}
 		after(time.Second)
 		if n, s := r.ends.n(), r.Status(); n != 50 || lineOf(s) != "" || len(r.morgue.letters) != 2 {

@@ -72,14 +72,14 @@ func (e *Engine) logAsked(t *task, asked, delay time.Duration, err error) {
 
 // logHeld tells when the first event is held and when the last goes on. Called
 // with the lock held.
-func (e *Engine) logHeld(t *task, reason string) {
+func (e *Engine) logHeld(t *task) {
 	ctx := t.context(t.entry.in.of.Context())
 	switch {
-	case reason == "" && len(e.held) == 0:
+	case t.held == nil && len(e.held) == 0:
 		e.cfg.Logger.InfoContext(ctx, "no event held any more")
-	case reason != "" && len(e.held) == 1:
+	case t.held != nil && len(e.held) == 1:
 		e.cfg.Logger.ErrorContext(ctx, "event held",
-			slog.String("position", t.entry.m.Position.String()), slog.String("reason", reason))
+			slog.String("position", t.entry.m.Position.String()), slog.String("reason", t.held.words()))
 	}
 }
 

@@ -58,15 +58,32 @@ type Observer interface {
 	Held(events int)
 }
 
-// noObserver is the Observer of an engine without one.
-type noObserver struct{}
+// NoObserver counts nothing. An Observer that cares for a part embeds it.
+type NoObserver struct{}
 
-func (noObserver) Settled(Status, int)               {}
-func (noObserver) Ended(string, Status, int)         {}
-func (noObserver) Took(Phase, time.Duration, int)    {}
-func (noObserver) TransformError(fault.Code)         {}
-func (noObserver) SinkError(string, connector.Class) {}
-func (noObserver) Retry()                            {}
-func (noObserver) DeadLetter(fault.Code)             {}
-func (noObserver) DeadLetterError()                  {}
-func (noObserver) Held(int)                          {}
+// Settled is Observer's.
+func (NoObserver) Settled(Status, int) {}
+
+// Ended is Observer's.
+func (NoObserver) Ended(string, Status, int) {}
+
+// Took is Observer's.
+func (NoObserver) Took(Phase, time.Duration, int) {}
+
+// TransformError is Observer's.
+func (NoObserver) TransformError(fault.Code) {}
+
+// SinkError is Observer's.
+func (NoObserver) SinkError(string, connector.Class) {}
+
+// Retry is Observer's.
+func (NoObserver) Retry() {}
+
+// DeadLetter is Observer's.
+func (NoObserver) DeadLetter(fault.Code) {}
+
+// DeadLetterError is Observer's.
+func (NoObserver) DeadLetterError() {}
+
+// Held is Observer's.
+func (NoObserver) Held(int) {}

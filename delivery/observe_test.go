@@ -203,8 +203,8 @@ func TestStatus_tellsOfALongPauseThatTheSinkAskedFor(t *testing.T) {
 		}
 
 		ask.Store(0)
-		if err := r.Swap(r.ctx, r.stage(stage).version()); err != nil {
-			t.Fatal(err)
+		if !r.Swap(r.ctx, r.stage(stage).version()) {
+			t.Fatal("the old version is still used")
 		}
 		synctest.Wait()
 		r.want(first, nil)
@@ -228,8 +228,11 @@ func TestStatus_groupsAndBoundsTheReasons(t *testing.T) {
 		r.give(other, "j")
 		after(time.Minute)
 		h := r.Status().Held
-		if len(h) != mostHolds || h[0] != (Hold{why + "j", 2, time.Minute}) || h[1].Reason != why+"a" {
+		if len(h) != mostHolds || h[0].Reason != why+"j" || h[0].Cause != CauseBlocked || h[0].Events != 2 || h[0].Since != time.Minute || h[0].Err.Error() != "j" || h[1].Reason != why+"a" {
 			t.Errorf("held %+v", h)
+		}
+		if s := r.Status(); s.HeldBy[CauseBlocked] != 11 || len(s.HeldBy) != 1 || s.Retrying != 0 {
+			t.Errorf("held by %v, %d retries", s.HeldBy, s.Retrying)
 		}
 	})
 }

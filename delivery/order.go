@@ -64,7 +64,7 @@ func (e *Engine) deliver(en *entry, routed []Routed) {
 		if i > 0 {
 			t = &en.rest[i-1]
 		}
-		*t = task{entry: en, event: routed[i].Event, part: routed[i].Part}
+		*t = task{entry: en, event: routed[i].Event, part: routed[i].Part, attachment: routed[i].Attachment}
 		e.enqueue(t, &v.outputs[routed[i].Output])
 	}
 }
@@ -109,8 +109,7 @@ func (e *Engine) advance(l *lane) {
 	case s.joins(t) && s.gate.state == gateOpen && !e.full(s) && e.take(l):
 		e.join(l)
 	default:
-		s.ready.push(l)
-		e.readied++
+		e.makeReady(l)
 	}
 }
 

@@ -30,6 +30,7 @@ type manyWorld struct {
 	history []string
 	broken  []string
 	away    []bool // outputs that do not answer
+	tells   []bool // outputs that hand out receipts
 	refuses bool   // the dead letter place does
 	healed  bool
 	cancel  context.CancelFunc // of the assignment
@@ -54,6 +55,7 @@ type manyPart struct {
 	fails                    int // tries that fail, temporarily
 	poison, breaks           bool
 	tries, delivered, buried int
+	told                     bool // of its delivery, or that it was given up
 }
 
 func (p *manyPart) String() string { return fmt.Sprintf("%d.%d to %d", p.of.n, p.part, p.output) }
@@ -61,6 +63,9 @@ func (p *manyPart) String() string { return fmt.Sprintf("%d.%d to %d", p.of.n, p
 func newManyWorld(seed uint64) *manyWorld {
 	w := &manyWorld{dice: newDice(seed, 77), seed: seed, began: time.Now(), busy: map[string]string{}}
 	w.away = make([]bool, 1+w.IntN(3))
+	for range w.away {
+		w.tells = append(w.tells, w.chance(0.3))
+	}
 	keys := 1 + w.IntN(6)
 	for n := range 20 + w.IntN(60) {
 		r := &manyRecord{n: n}
@@ -154,6 +159,7 @@ func (e *manyEnd) Settled(_ *connector.Message, err error) {
 	}
 	for _, p := range e.r.parts {
 		w.rule(p.delivered+p.buried > 0, "%d was settled, and %v is nowhere", e.r.n, p)
+		w.rule(p.told || !w.tells[p.output] || p.buried > 0, "%d was settled, and nobody was told of %v", e.r.n, p)
 	}
 	e.r.settled = true
 	for w.done < len(w.log) && w.log[w.done].settled {
@@ -251,7 +257,8 @@ func (s manySink) answer(p *manyPart, err error) error {
 	}
 	p.delivered++
 	w.note("%v delivered", p)
-	w.rule(p.delivered <= p.of.handed, "%v was delivered %d times, and handed over %d times", p, p.delivered, p.of.handed)
+	// A delivery whose receipt was to come when the version changed is made again.
+	w.rule(p.delivered <= p.of.handed || w.tells[s.output], "%v was delivered %d times, and handed over %d times", p, p.delivered, p.of.handed)
 	w.inOrder(p)
 	return nil
 }
@@ -284,12 +291,26 @@ func (s manySink) Write(_ context.Context, l *deadletter.Letter) error {
 	w.note("%d buried for output %d: %s", r.n, s.output, l.Reason)
 	fault := false
 	for _, p := range r.parts {
-		if p.output == s.output && (p.poison || p.breaks || p.tries > simRetries) && p.delivered == 0 {
+		if p.output == s.output && (p.poison || p.breaks || p.tries > simRetries) && (p.delivered == 0 || w.tells[s.output]) {
 			p.buried++ // one of a record's parts: which, the letter does not say
 			fault = true
 		}
 	}
 	w.rule(fault, "%d became a dead letter of output %d for no fault of its own: %s", r.n, s.output, l.Reason)
+	return nil
+}
+
+// receipt is told of deliveries, and fails now and then.
+func (s manySink) receipt(_ context.Context, e *cloudevent.Event, l *deadletter.Letter) error {
+	w := s.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	p := s.find(e.ID)
+	if w.refuses || !w.healed && w.roll(p.of).chance(0.1) {
+		return errors.New("no leader")
+	}
+	w.rule((l == nil) == (p.delivered > 0) || p.of.handed > 1, "%v: letter %v after %d deliveries", p, l, p.delivered)
+	p.told = true
 	return nil
 }
 
@@ -300,6 +321,12 @@ func (w *manyWorld) version() *Version {
 		out := Output{Name: fmt.Sprint("o", i), Sink: s, Handling: Handling{
 			DeadLetter: s, MaxRetries: simRetries, Retry: backoff.Policy{Initial: 20 * time.Millisecond, Max: time.Second, Jitter: 0.2},
 		}}
+		if w.tells[i] {
+			out.Receipt = s.receipt
+		}
+		if w.chance(0.3) {
+			out.MaxInFlight = 1 + w.IntN(4)
+		}
 		if w.chance(0.4) {
 			out.Batch = &Batch{MaxEvents: 1 + w.IntN(10), MaxWait: w.within(100 * time.Millisecond), Eager: w.chance(0.5)}
 		}
@@ -318,10 +345,10 @@ func (w *manyWorld) disturb(e *Engine) {
 	case 1, 2:
 		v := w.version()
 		w.mu.Unlock()
-		err := e.Swap(context.Background(), v)
+		unused := e.Swap(context.Background(), v)
 		w.mu.Lock()
 		w.note("swapped")
-		w.rule(err == nil, "Swap: %v", err)
+		w.rule(unused, "the old version is used after Swap")
 	case 3:
 		i := w.IntN(len(w.away))
 		w.away[i] = !w.away[i]
@@ -335,7 +362,7 @@ func (w *manyWorld) disturb(e *Engine) {
 // each output gets the events of a key in order, and none twice however often
 // the version changes.
 func TestModel_ofManyOutputs(t *testing.T) {
-	for seed := range *seeds {
+	for seed := range modelSeeds() {
 		ok := t.Run(fmt.Sprint("seed=", seed+1), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newManyWorld(seed + 1)

@@ -1,9 +1,6 @@
 package delivery
 
-import (
-	"sort"
-	"time"
-)
+import "time"
 
 // State is how an engine stands at one moment.
 type State struct {
@@ -11,10 +8,12 @@ type State struct {
 	Bytes    int64 // of those
 	Working  int   // of those, being made, sent or stored now
 	Waiting  int   // of those, pausing before another try
+	Retrying int   // of those that pause, the ones that are not held
 	// Held are the reasons for which events are held, the most frequent first,
 	// at most eight. Held is how a flow says that something outside needs a
-	// person.
-	Held []Hold
+	// person. HeldBy counts all that are held; nil when none is.
+	Held   []Hold
+	HeldBy map[Cause]int
 	// Closed are the outputs whose gates are closed.
 	Closed []Closed
 	// LastError is the last thing that went wrong with an event, and when.
@@ -30,19 +29,11 @@ type State struct {
 	OldestAt string
 }
 
-// Closed is an output that tries one event at a time, and why.
+// Closed is an output that tries one event at a time, and why. Output is empty
+// where there is no other.
 type Closed struct {
 	Output, Why string
 }
-
-// Hold is one reason and how many events it holds.
-type Hold struct {
-	Reason string
-	Events int
-	Since  time.Duration // the age of the oldest of them
-}
-
-const mostHolds = 8
 
 // failure is the last thing that went wrong.
 type failure struct {
@@ -82,13 +73,13 @@ func (e *Engine) Status() State {
 		Bytes:    e.bytes,
 		Working:  e.transforming,
 		Waiting:  len(e.pauses),
-		Held:     e.holds(now),
 	}
+	e.noteHolds(&s, now)
 	v := e.version.Load()
 	v.steps(func(st *step) {
 		s.Working += st.working
 		if words := st.gate.words(); words != "" {
-			s.Closed = append(s.Closed, Closed{st.name(), words})
+			s.Closed = append(s.Closed, Closed{st.label(), words})
 		}
 	})
 	if e.last.err != nil {
@@ -103,32 +94,4 @@ func (e *Engine) Status() State {
 		}
 	}
 	return s
-}
-
-// holds groups the held events by reason.
-func (e *Engine) holds(now time.Time) []Hold {
-	if len(e.held) == 0 {
-		return nil
-	}
-	by := make(map[string]*Hold)
-	for t := range e.held {
-		h := by[t.held]
-		if h == nil {
-			h = &Hold{Reason: t.held}
-			by[t.held] = h
-		}
-		h.Events++
-		h.Since = max(h.Since, now.Sub(t.entry.accepted))
-	}
-	holds := make([]Hold, 0, len(by))
-	for _, h := range by {
-		holds = append(holds, *h)
-	}
-	sort.Slice(holds, func(i, j int) bool {
-		if holds[i].Events != holds[j].Events {
-			return holds[i].Events > holds[j].Events
-		}
-		return holds[i].Reason < holds[j].Reason
-	})
-	return holds[:min(len(holds), mostHolds)]
 }

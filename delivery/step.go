@@ -4,7 +4,11 @@ import (
 	"context"
 
 	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/delivery/concurrency"
 )
+
+// minWorkers is how many workers a step may have whatever it gains by them.
+const minWorkers = 16
 
 // version is a Version in use. Nothing in it changes but what counts its use,
 // and the state of its steps, with the engine's lock held.
@@ -30,7 +34,12 @@ type step struct {
 	gated   []*lane
 	working int // tasks in workers' hands or in batches
 	calls   int // workers at work here
-	limit   *pace
+	limit   *concurrency.Limit
+	most    int // of working and kept
+	// kept counts deliveries that keep their place although no worker has them,
+	// see keepPlace; closing are their lanes in the order they became ready.
+	kept    int
+	closing queue
 
 	batches    connector.BatchSink // nil: one by one
 	batch      *Batch              // set with batches
@@ -40,28 +49,32 @@ type step struct {
 
 func newVersion(cfg Config, v *Version, old *version) *version {
 	n := &version{transformer: v.Transformer, outputs: make([]step, len(v.Outputs))}
-	n.transform = step{Handling: v.Handling, version: n, limit: newPace(cfg.MaxInFlight)}
+	n.transform = step{Handling: v.Handling, version: n, limit: concurrency.New(minWorkers, cfg.MaxInFlight), most: cfg.MaxInFlight}
 	for i := range v.Outputs {
 		out := v.Outputs[i]
 		s := &n.outputs[i]
-		*s = step{Handling: out.Handling, version: n, number: i + 1, out: &out, gate: gate{stopAfter: out.StopTheLine, countOutages: out.CountOutages}}
-		if many, ok := out.Sink.(connector.BatchSink); ok && out.Batch != nil {
-			s.batches, s.batch = many, out.Batch.WithDefaults(cfg.MaxInFlight)
+		*s = step{Handling: out.Handling, version: n, number: i + 1, out: &out, most: cfg.MaxInFlight, gate: gate{stopAfter: out.StopTheLine, countOutages: out.CountOutages}}
+		if out.MaxInFlight > 0 {
+			s.most = min(out.MaxInFlight, cfg.MaxInFlight)
 		}
-		if s.limit = old.limitOf(out.Name); s.limit == nil {
-			s.limit = newPace(cfg.MaxInFlight)
+		if many, ok := out.Sink.(connector.BatchSink); ok && out.Batch != nil {
+			s.batches, s.batch = many, out.Batch.WithDefaults(s.most)
+		}
+		if s.limit = old.limitOf(out.Name, s.most); s.limit == nil {
+			s.limit = concurrency.New(minWorkers, s.most)
 		}
 	}
 	return n
 }
 
-// limitOf is what was learned about the output of that name; nil: nothing.
-func (v *version) limitOf(name string) *pace {
+// limitOf is what was learned about the output of that name, by the same bound;
+// nil: nothing.
+func (v *version) limitOf(name string, most int) *concurrency.Limit {
 	if v == nil {
 		return nil
 	}
 	for i := range v.outputs {
-		if v.outputs[i].out.Name == name {
+		if v.outputs[i].out.Name == name && v.outputs[i].most == most {
 			return v.outputs[i].limit
 		}
 	}
@@ -85,12 +98,31 @@ func (v *version) release(n int) {
 	}
 }
 
+// beginCall and endCall count the calls of workers.
+func (s *step) beginCall() concurrency.Round {
+	s.calls++
+	return s.limit.Begin()
+}
+
+func (s *step) endCall(r concurrency.Round, events int) {
+	s.calls--
+	s.limit.End(r, events)
+}
+
 // name is the output's, or "" for the transform.
 func (s *step) name() string {
 	if s.out == nil {
 		return ""
 	}
 	return s.out.Name
+}
+
+// label is the name of the step's output, where there are others to tell it from.
+func (s *step) label() string {
+	if len(s.version.outputs) < 2 {
+		return ""
+	}
+	return s.name()
 }
 
 // handling is what follows a failure of the task.
@@ -122,4 +154,22 @@ type callContext struct {
 	version *version
 	ctx     context.Context
 	cancel  context.CancelFunc
+}
+
+// keepPlace counts a delivery among those under way although no worker has it:
+// it was made, and what its destination answered is kept for the receipt. The
+// answers that are kept are then as many as deliveries may be under way.
+func (s *step) keepPlace(t *task) {
+	if s.out != nil && s.out.Receipt != nil && t.err == nil && (t.letter != nil || t.receipt) {
+		t.kept = true
+		s.kept++
+	}
+}
+
+// leavePlace takes that back.
+func (s *step) leavePlace(t *task) {
+	if t.kept {
+		t.kept = false
+		s.kept--
+	}
 }

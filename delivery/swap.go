@@ -2,23 +2,22 @@ package delivery
 
 import (
 	"context"
-	"fmt"
 	"time"
 )
 
 // Swap puts v in the place of the current version while the source and its
 // assignments stay. Whatever is begun from now on is done by v. Messages that
 // wait, for a retry, for a dead letter queue or for a gate, start again on it at
-// once and from the start, but for deliveries that are done: an output of the
-// same name does not get the event again. Calls under way on the old version may
+// once and from the start, but for deliveries that are done, receipt included: an
+// output of the same name does not get the event again. Calls under way on the old version may
 // finish until DrainTimeout; what they do not finish, or fail at, is done again
 // by v, so no verdict of the old version becomes a dead letter after the swap.
 //
-// Swap returns nil when nobody uses the old version any more, and its sinks may
-// be closed. When ctx ends first, it returns an error; v is in force all the
-// same, and the old version's calls are cancelled but one did not return. It may
-// be called at any time, from any goroutine, while another Swap waits too.
-func (e *Engine) Swap(ctx context.Context, v *Version) error {
+// Swap cannot fail: v is in force when it returns. It reports whether the old
+// version is unused by then, so that its sinks may be closed. When ctx ends
+// first, the old version's calls are cancelled, but one has not returned. Swap
+// may be called at any time, from any goroutine, while another Swap waits too.
+func (e *Engine) Swap(ctx context.Context, v *Version) (unused bool) {
 	e.mu.Lock()
 	old := e.version.Load()
 	next := newVersion(e.cfg, v, old)
@@ -36,16 +35,16 @@ func (e *Engine) Swap(ctx context.Context, v *Version) error {
 	defer drain.Stop()
 	select {
 	case <-old.retired:
-		return nil
+		return true
 	case <-drain.C:
 	case <-ctx.Done():
 	}
 	e.cancelCalls(func(_ *assignment, of *version) bool { return of == old })
 	select {
 	case <-old.retired:
-		return nil
+		return true
 	case <-ctx.Done():
-		return fmt.Errorf("the new version is in force, but calls of the old one have not returned: %w", ctx.Err())
+		return false
 	}
 }
 
@@ -64,7 +63,7 @@ func (e *Engine) restart(old, next *version) {
 		if s.collecting != nil {
 			e.drop(s.collecting)
 		}
-		s.ready, s.gated, s.sealed, s.collecting = queue{}, nil, nil, nil
+		s.ready, s.closing, s.gated, s.sealed, s.collecting = queue{}, queue{}, nil, nil, nil
 	})
 	for _, a := range e.assignments {
 		if a.ended {

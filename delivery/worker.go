@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/delivery/concurrency"
 )
 
 // work is a worker: it takes the next task or batch, does what is to be done,
@@ -14,20 +15,21 @@ func (e *Engine) work() {
 	defer e.mu.Unlock()
 	e.waking--
 	for {
-		t, b := e.next()
+		t, b, round := e.next()
 		switch {
 		case b != nil:
+			events := len(b.tasks)
 			e.mu.Unlock()
 			e.sendBatch(b)
 			e.mu.Lock()
-			b.step.calls--
+			b.step.endCall(round, events)
 		case t != nil:
 			s := t.step
 			e.mu.Unlock()
 			var out outcome
 			out, routed = e.attempt(t, routed[:0])
 			e.mu.Lock()
-			s.calls--
+			s.endCall(round, 1)
 			if back := e.conclude(t, out, routed); back != nil {
 				e.mu.Unlock()
 				e.handBack([]*entry{back})
@@ -43,36 +45,31 @@ func (e *Engine) work() {
 	}
 }
 
-// next is the next task or batch. It waits for one, and returns neither when the
-// worker is to go.
-func (e *Engine) next() (*task, *batch) {
+// next is the next task or batch, and the round in which the call for it began.
+// It waits for one, and returns neither when the worker is to go.
+func (e *Engine) next() (*task, *batch, concurrency.Round) {
 	for {
 		if e.workers > e.maxWorkers() {
 			e.workers--
 			e.readied++ // the call that woke this one may have been for work
 			e.wakeWorkers()
-			return nil, nil
+			return nil, nil, 0
 		}
-		t, b := e.pick()
+		t, b, round := e.pick()
 		switch {
 		case t != nil || b != nil:
-			return t, b
+			return t, b, round
 		case e.closed && e.inFlight == 0:
 			e.workers--
-			return nil, nil
+			return nil, nil, 0
 		case e.leaving > 0:
 			e.leaving--
 			e.workers--
-			return nil, nil
+			return nil, nil, 0
 		case e.sealIdle():
 			continue // what was sealed is the next work
 		default:
 			e.wakeSources()
-			e.version.Load().steps(func(s *step) {
-				if s.work() == 0 {
-					s.limit.idle()
-				}
-			})
 			e.parked++
 			e.wake.Wait()
 			e.waking--
@@ -82,7 +79,7 @@ func (e *Engine) next() (*task, *batch) {
 
 // pick takes work from the steps in turn, so that a slow output holds up no
 // other.
-func (e *Engine) pick() (*task, *batch) {
+func (e *Engine) pick() (*task, *batch, concurrency.Round) {
 	v := e.version.Load()
 	n := len(v.outputs) + 1
 	for range n {
@@ -91,34 +88,35 @@ func (e *Engine) pick() (*task, *batch) {
 		if e.turn > 0 {
 			s = &v.outputs[e.turn-1]
 		}
-		for s.calls < s.limit.limit {
+		for s.calls < s.limit.Workers() {
 			if len(s.sealed) > 0 {
-				s.calls++
-				return nil, e.unseal(s)
+				return nil, e.unseal(s), s.beginCall()
 			}
-			if s.ready.n == 0 || e.full(s) {
+			l := s.closing.pop()
+			if l == nil && !e.full(s) {
+				l = s.ready.pop()
+				e.resumeSources()
+			}
+			if l == nil {
 				break
 			}
-			l := s.ready.pop()
-			e.resumeSources()
 			switch {
 			case !e.take(l):
 			case s.joins(l.head):
 				e.join(l) // there is nothing to do for it but that
 			default:
 				l.head.entry.calls++
-				s.calls++
-				return l.head, nil
+				return l.head, nil, s.beginCall()
 			}
 		}
 	}
-	return nil, nil
+	return nil, nil, 0
 }
 
 // full reports whether nothing more may begin at a step. An output that hangs
 // leaves the others as much as it has.
 func (e *Engine) full(s *step) bool {
-	return s.working >= e.cfg.MaxInFlight || e.working >= e.cfg.MaxInFlight*max(1, len(s.version.outputs))
+	return s.working+s.kept >= s.most || e.working >= e.cfg.MaxInFlight*max(1, len(s.version.outputs))
 }
 
 // take begins work on a lane's head, or lets it wait for the gate.
@@ -135,6 +133,7 @@ func (e *Engine) take(l *lane) bool {
 	if t.pauses == 0 {
 		s.gate.begins(t)
 	}
+	s.leavePlace(t)
 	l.state = laneWorking
 	s.working++
 	e.working++
@@ -146,12 +145,22 @@ func (e *Engine) take(l *lane) bool {
 // maxWorkers is how many workers are worth having.
 func (e *Engine) maxWorkers() int {
 	n := 0
-	e.version.Load().steps(func(s *step) { n += s.limit.limit })
+	e.version.Load().steps(func(s *step) { n += s.limit.Workers() })
 	return n
 }
 
 // work is how many tasks and batches wait for a worker.
-func (s *step) work() int { return s.ready.n + len(s.sealed) }
+func (s *step) work() int { return s.ready.n + s.closing.n + len(s.sealed) }
+
+// makeReady leaves a lane to the next worker.
+func (e *Engine) makeReady(l *lane) {
+	if l.head.kept {
+		l.step.closing.push(l)
+	} else {
+		l.step.ready.push(l)
+	}
+	e.readied++
+}
 
 // wakeWorkers sees to it that workers look for what has become ready since it
 // was last called, as far as more of them may work on it. A parked worker is
@@ -162,7 +171,7 @@ func (e *Engine) wakeWorkers() {
 	}
 	useful, behind := -e.waking, false
 	e.version.Load().steps(func(s *step) {
-		work, free := s.work(), max(0, s.limit.limit-s.calls)
+		work, free := s.work(), max(0, s.limit.Workers()-s.calls)
 		useful += min(work, free)
 		behind = behind || work > free
 	})
@@ -191,7 +200,7 @@ func (e *Engine) wakeWorkers() {
 type outcome struct {
 	kind  kind
 	delay time.Duration // of a pause
-	held  string        // why it is held, during a pause; "": it is a retry
+	held  *hold         // during a pause; nil: it is a retry
 	asked time.Duration // what the sink asked for, where it is long
 	err   error
 }
@@ -217,7 +226,6 @@ func (e *Engine) conclude(t *task, out outcome, routed []Routed) (back *entry) {
 	e.noteError(out.err)
 	s.working--
 	e.working--
-	s.limit.done()
 	s.version.release(1)
 	en.calls--
 	switch {
@@ -241,9 +249,10 @@ func (e *Engine) conclude(t *task, out outcome, routed []Routed) (back *entry) {
 		l.head = next
 		e.advance(l)
 	case out.kind == again || out.kind == store:
-		s.ready.push(l)
-		e.readied++
+		s.keepPlace(t)
+		e.makeReady(l)
 	case out.kind == pause:
+		s.keepPlace(t)
 		e.hold(t, out.held)
 		e.noteAsked(s, out)
 		e.sleep(l, out.delay)
@@ -322,8 +331,7 @@ func (e *Engine) moveGateTo(s *step, n int) {
 	for _, l := range s.gated[:n] {
 		e.unhold(l.head)
 		s.gate.lets(l.head)
-		s.ready.push(l)
-		e.readied++
+		e.makeReady(l)
 	}
 	s.gated = append(s.gated[:0], s.gated[n:]...)
 }
@@ -339,24 +347,6 @@ func (s *step) removeGated(gone func(*lane) bool) {
 	clear(s.gated[len(left):])
 	s.gated = left
 }
-
-// hold marks a task as held for a reason, or as not held when it is "".
-func (e *Engine) hold(t *task, reason string) {
-	if (t.held == "") == (reason == "") {
-		t.held = reason
-		return
-	}
-	t.held = reason
-	if reason == "" {
-		delete(e.held, t)
-	} else {
-		e.held[t] = struct{}{}
-	}
-	e.logHeld(t, reason)
-	e.cfg.Observer.Held(len(e.held))
-}
-
-func (e *Engine) unhold(t *task) { e.hold(t, "") }
 
 // gravity orders the ways in which deliveries end: a message counts as the
 // gravest of them.
@@ -384,7 +374,7 @@ func (en *entry) finish(s Status) (whole Status, last bool) {
 	for int(rank) < len(gravity)-1 && gravity[rank] != s {
 		rank++
 	}
-	for seen := en.gravest.Load(); seen < rank && !en.gravest.CompareAndSwap(seen, rank); seen = en.gravest.Load() { //nolint:revive // the loop is the work
+	for seen := en.gravest.Load(); seen < rank && !en.gravest.CompareAndSwap(seen, rank); seen = en.gravest.Load() {
 	}
 	if en.open.Add(-1) > 0 {
 		return "", false

@@ -4,7 +4,6 @@ go 1.26.0
 
 require (
 	github.com/lsm/fiso/common v0.1.0
-	github.com/lsm/fiso/delivery v0.1.0
 	github.com/lsm/fiso/connectors/kafka v0.1.0
 	github.com/lsm/fiso/flow v0.1.0
 	github.com/twmb/franz-go v1.22.3
@@ -28,13 +27,14 @@ require (
 	github.com/hashicorp/go-sockaddr v1.0.7 // indirect
 	github.com/hashicorp/hcl v1.0.1-vault-7 // indirect
 	github.com/hashicorp/vault/api v1.23.0 // indirect
+	github.com/lsm/fiso/cel v0.1.0 // indirect
+	github.com/lsm/fiso/delivery v0.1.0 // indirect
 	github.com/miekg/dns v1.1.73 // indirect
 	github.com/mitchellh/go-homedir v1.1.0 // indirect
 	github.com/mitchellh/mapstructure v1.5.0 // indirect
 	github.com/ryanuber/go-glob v1.0.0 // indirect
 	golang.org/x/net v0.60.0 // indirect
 	golang.org/x/oauth2 v0.38.0 // indirect
-	golang.org/x/sync v0.24.0 // indirect
 	golang.org/x/time v0.16.0 // indirect
 )
 

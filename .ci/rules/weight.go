@@ -20,6 +20,13 @@ var heavy = []struct {
 		"github.com/twmb/franz-go", "github.com/google/cel-go", "github.com/valyala/fasthttp",
 		"go.temporal.io", "k8s.io", "sigs.k8s.io",
 	}},
+	// Delivery knows neither sources nor destinations.
+	{"delivery", []string{
+		"github.com/twmb/franz-go", "github.com/google/cel-go", "github.com/valyala/fasthttp",
+		"go.temporal.io", "k8s.io", "sigs.k8s.io",
+	}},
+	// Expressions bring cel-go, and nothing that moves events.
+	{"cel", []string{"go.temporal.io", "k8s.io", "sigs.k8s.io", "github.com/twmb/franz-go", "github.com/valyala/fasthttp"}},
 	// A connector is a library of its own: it brings its one technology and nothing else's.
 	{"connectors/kafka", []string{"go.temporal.io", "k8s.io", "sigs.k8s.io", "github.com/google/cel-go", "github.com/valyala/fasthttp"}},
 	{"connectors/http", []string{"go.temporal.io", "k8s.io", "sigs.k8s.io", "github.com/google/cel-go", "github.com/twmb/franz-go"}},

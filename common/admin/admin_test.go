@@ -417,7 +417,7 @@ func TestServer_stopsWhileItsConnectionsAreAllTaken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := connlimit.New(inner, 0, patience)
+	l := connlimit.New(inner, 0, slowCallerTimeout)
 	c, err := net.Dial("tcp", inner.Addr().String())
 	if err != nil {
 		t.Fatal(err)

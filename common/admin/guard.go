@@ -11,15 +11,14 @@ import (
 	"github.com/lsm/fiso/common/connlimit"
 )
 
-// bodyTimeout is how long the rest of a body that nobody wants may take to come,
-// so that its sender has read the answer when the connection is closed.
+// bodyTimeout is how long an unwanted body is read, so that its sender has read
+// the answer before the connection is closed.
 const bodyTimeout = 500 * time.Millisecond
 
-// bodiless answers a request with a body at once and closes its connection:
-// nothing here takes one, and net/http would wait for it before it answers.
-// Meanwhile the connection gives way to any other; that of a request without a
-// body is kept until it is answered.
-func bodiless(next http.Handler) http.Handler {
+// refuseBodies answers a request with a body at once and closes its connection:
+// no handler here reads one, and net/http would wait for it before it answers.
+// Until then the connection may be closed for another.
+func refuseBodies(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength == 0 {
 			connlimit.Of(r.Context()).Working()
@@ -33,8 +32,8 @@ func bodiless(next http.Handler) http.Handler {
 	})
 }
 
-// onlyReads answers 405 to everything but GET and HEAD.
-func onlyReads(next http.Handler) http.Handler {
+// allowOnlyReads answers 405 to everything but GET and HEAD.
+func allowOnlyReads(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			w.Header().Set("Allow", "GET, HEAD")
@@ -45,12 +44,11 @@ func onlyReads(next http.Handler) http.Handler {
 	})
 }
 
-// guard keeps web pages out of a loopback listener: being reachable from this
-// machine alone is no protection from the browser that runs on it. A page can
-// reach it by its own name that resolves to 127.0.0.1 (then Host is that name),
-// or across sites (then Origin is another). Both are refused with 403.
+// refuseWebPages keeps web pages out of a loopback listener, which the browser on
+// this machine can reach: by a name that resolves to 127.0.0.1 (then Host is that
+// name), or across sites (then Origin is another). Both are refused with 403.
 // Hazard L9: https://github.com/golang/go/issues/23993.
-func guard(next http.Handler) http.Handler {
+func refuseWebPages(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case !loopbackHost(r.Host):

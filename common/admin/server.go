@@ -24,10 +24,10 @@ const (
 	readTimeout    = 10 * time.Second
 	writeTimeout   = 30 * time.Second
 	idleTimeout    = 2 * time.Minute
-	// patience is how long a caller may take to read a part of its answer
+	// slowCallerTimeout is how long a caller may take to read a part of its answer
 	// where others wait for its connection, and a tenth of it to send its
 	// request; a probe waits for a second.
-	patience = 250 * time.Millisecond
+	slowCallerTimeout = 250 * time.Millisecond
 	// shutdownTimeout is how long answers under way may take once Run is to
 	// end; then their connections are closed.
 	shutdownTimeout = 2 * time.Second
@@ -82,12 +82,12 @@ func New(o Options) (*Server, error) {
 	s.mux.Handle("/metrics", promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{
 		ErrorLog: errorLog, ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: 8,
 	}))
-	handler := onlyReads(s.mux)
+	handler := allowOnlyReads(s.mux)
 	if addr, ok := listener.Addr().(*net.TCPAddr); ok && addr.IP.IsLoopback() {
-		handler = guard(handler)
+		handler = refuseWebPages(handler)
 	}
 	s.http = &http.Server{
-		Handler: bodiless(handler), ErrorLog: errorLog, MaxHeaderBytes: maxHeaderBytes,
+		Handler: refuseBodies(handler), ErrorLog: errorLog, MaxHeaderBytes: maxHeaderBytes,
 		ConnContext: connlimit.ConnContext, ConnState: connlimit.ConnState,
 		ReadHeaderTimeout: readTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 	}
@@ -123,7 +123,7 @@ func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 func (s *Server) Run(ctx context.Context) error {
 	s.http.BaseContext = func(net.Listener) context.Context { return ctx }
 	served := make(chan error, 1)
-	go func() { served <- s.http.Serve(connlimit.New(s.listener, maxConnections, patience)) }()
+	go func() { served <- s.http.Serve(connlimit.New(s.listener, maxConnections, slowCallerTimeout)) }()
 	select {
 	case err := <-served:
 		_ = s.http.Close() // the error that broke it is the one to tell

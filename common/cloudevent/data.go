@@ -1,16 +1,13 @@
 package cloudevent
 
-import (
-	"fmt"
-	"unicode/utf8"
-)
+import "fmt"
 
 // Data is the payload of an event. The zero value is none, which is not the
 // same as data of no bytes. Whoever holds the bytes leaves them as they are
 // while the event is in use.
 //
 // Data remembers whether its bytes are known to be one value of JSON: because
-// JSON or ParseJSON has walked over them. AppendJSON checks what is not known,
+// JSON or ParseJSON has read them. AppendJSON checks what is not known,
 // so that nothing else is ever placed in an event in the JSON format.
 type Data struct {
 	bytes []byte
@@ -55,24 +52,5 @@ func (e *Event) CheckData() error {
 	return nil
 }
 
-// inBatch is how many values stand around data at most: an event and a batch.
-const inBatch = 2
-
 // checkJSON reports what keeps b from being one value of JSON (RFC 8259).
-func checkJSON(b []byte) error {
-	s := scanner{data: b}
-	return s.document(func() error { return s.value(inBatch) })
-}
-
-// errNotUTF8 says where b stops being UTF-8.
-func errNotUTF8(b []byte) error {
-	at := 0
-	for at < len(b) {
-		r, size := utf8.DecodeRune(b[at:])
-		if r == utf8.RuneError && size <= 1 {
-			break
-		}
-		at += size
-	}
-	return fmt.Errorf("invalid UTF-8 at byte %d", at)
-}
+func checkJSON(b []byte) error { return readJSON(b, 0, nil) }

@@ -11,21 +11,23 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"github.com/lsm/fiso/common/lazyjson"
 )
 
 // notJSON are payloads that come under a JSON content type and are none, with
 // what is said of them.
 var notJSON = []struct{ name, data, want string }{
-	{"attributes of an event", `1,"type":"refund.approved","source":"/bank"`, "invalid JSON at byte 1: ',' after the value"},
-	{"the end of the event", `1}`, "invalid JSON at byte 1: '}' after the value"},
-	{"text", `hello`, "invalid JSON at byte 0: 'h' where a value is due"},
-	{"lines of JSON", "{\"a\":1}\n{\"a\":2}\n", "invalid JSON at byte 8: '{' after the value"},
-	{"byte order mark", "\xef\xbb\xbf{}", "it begins with a byte order mark"},
-	{"NaN", `{"a":NaN}`, "invalid JSON at byte 5: 'N' where a value is due"},
-	{"bytes that are not UTF-8", "{\"a\":\"\xff\"}", "invalid UTF-8 at byte 6"},
-	{"half a surrogate in bytes", "{\"a\":\"\xed\xa0\x80\"}", "invalid UTF-8 at byte 6"},
+	{"attributes of an event", `1,"type":"refund.approved","source":"/bank"`, "not valid JSON at byte 1: there is more after the end of the value"},
+	{"the end of the event", `1}`, "not valid JSON at byte 1: there is more after the end of the value"},
+	{"text", `hello`, "not valid JSON at byte 0: not the beginning of a value"},
+	{"lines of JSON", "{\"a\":1}\n{\"a\":2}\n", "not valid JSON at byte 8: there is more after the end of the value"},
+	{"byte order mark", "\xef\xbb\xbf{}", "a byte order mark, which JSON does not have"},
+	{"NaN", `{"a":NaN}`, "not valid JSON at byte 5: not the beginning of a value"},
+	{"bytes that are not UTF-8", "{\"a\":\"\xff\"}", "not valid JSON at byte 6: bytes that are not UTF-8"},
+	{"half a surrogate in bytes", "{\"a\":\"\xed\xa0\x80\"}", "not valid JSON at byte 6: bytes that are not UTF-8"},
 	{"white space", " \n", "it ends too early"},
-	{"nested deeper than a reader takes", strings.Repeat("[", maxDepth) + strings.Repeat("]", maxDepth), "nested deeper than 1000"},
+	{"nested deeper than a reader takes", strings.Repeat("[", lazyjson.MaxDepth+1) + strings.Repeat("]", lazyjson.MaxDepth+1), "nests deeper than 1000 levels"},
 }
 
 // U1: data under a JSON content type was placed in the event unchecked, so that a
@@ -55,6 +57,32 @@ func TestAppendJSON_refusesDataThatIsNotTheJSONItSays(t *testing.T) {
 	}
 }
 
+// What is wrong with an event is told by its place and its kind: data and the
+// values of attributes are the sender's, and may be secret.
+func TestErrors_quoteNoDataAndNoValue(t *testing.T) {
+	const canary = "~canary" // not even its first byte
+	for _, data := range []string{canary, `"` + canary, `{"a":` + canary, `"\` + canary + `"`, `7` + canary, `{"` + canary + `" 1}`, `"` + canary + "\xff\"", "\"" + canary + "\n\""} {
+		_, err := JSON([]byte(data))
+		event := `{"specversion":"1.0","id":"` + canary + `","data":` + data + `}`
+		for name, err := range map[string]error{
+			"data":       err,
+			"an event":   ParseJSON([]byte(event), new(Event)),
+			"a batch":    func() error { _, err := SplitBatch([]byte("[" + event + "]")); return err }(),
+			"to be sent": (&Event{DataContentType: plainJSON, Data: Bytes([]byte(data))}).CheckData(),
+		} {
+			if err == nil || strings.ContainsAny(err.Error(), "~") || strings.Contains(err.Error(), "canary") {
+				t.Errorf("%s of %q: %v", name, data, err)
+			}
+		}
+	}
+	for _, value := range []string{`4242`, `true`, `["canary"]`} {
+		err := ParseJSON([]byte(`{"specversion":"1.0","id":`+value+`}`), new(Event))
+		if err == nil || strings.Contains(err.Error(), strings.Trim(value, `[]"`)) {
+			t.Errorf("an id that is %s: %v", value, err)
+		}
+	}
+}
+
 func TestAppendJSON_refusesExtensionsThatWouldBeOtherMembers(t *testing.T) {
 	for name, extensions := range map[string][]Extension{
 		"a core attribute": {{Name: "type", Value: "forged"}},
@@ -77,12 +105,11 @@ func TestAppendJSON_refusesExtensionsThatWouldBeOtherMembers(t *testing.T) {
 // that stands alone and from one in a batch.
 func TestJSON_isDeepAtMostWhatIsReadInABatchOrAlone(t *testing.T) {
 	nested := func(depth int) []byte { return []byte(strings.Repeat("[", depth) + strings.Repeat("]", depth)) }
-	deepest := maxDepth - inBatch + 1
-	d, err := JSON(nested(deepest))
+	d, err := JSON(nested(lazyjson.MaxDepth))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := JSON(nested(deepest + 1)); err == nil || !strings.Contains(err.Error(), "nested deeper than 1000") {
+	if _, err := JSON(nested(lazyjson.MaxDepth + 1)); err == nil || !strings.Contains(err.Error(), "nests deeper than 1000 levels") {
 		t.Errorf("one deeper: %v", err)
 	}
 	e := &Event{ID: "1", Source: "/s", Type: "t", DataContentType: "application/json", Data: d}
@@ -211,7 +238,7 @@ func FuzzJSON(f *testing.F) {
 	f.Add([]byte(`{"a": [1, -0.5e+7, "text of more than eight bytes \" \\ \u00e9 é", true, null]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		_, err := JSON(data)
-		if want := json.Valid(data) && utf8.Valid(data); (err == nil) != want && !(want && strings.Contains(err.Error(), "nested deeper")) {
+		if want := json.Valid(data) && utf8.Valid(data); (err == nil) != want && !(want && strings.Contains(err.Error(), "nests deeper")) {
 			t.Errorf("%q: %v, want valid = %v", data, err, want)
 		}
 	})

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/lsm/fiso/common/lazyjson"
 )
 
 // full is an event with every attribute.
@@ -149,15 +151,15 @@ func TestAppendBatch_isAnArrayThatSplitsBack(t *testing.T) {
 
 func TestSplitBatch_refusesWhatIsNoArrayOfObjects(t *testing.T) {
 	for in, want := range map[string]string{
-		``:               "it ends too early, at byte 0, where a batch in brackets is due",
-		`{}`:             "where a batch in brackets is due",
+		``:               "not valid JSON at byte 0: it ends too early",
+		`{}`:             "a batch is a list in brackets, and this is an object",
 		`[{},1]`:         "element 2 is no event in braces",
-		`[{}`:            "where a comma or the end is due",
-		`[{},]`:          "where a value is due",
-		`[{}] []`:        "after the value",
-		`[{"a":tru}]`:    "in true",
-		`[{"a" 1}]`:      "where a colon is due",
-		"\xef\xbb\xbf[]": "it begins with a byte order mark",
+		`[{}`:            "it ends too early",
+		`[{},]`:          "not the beginning of a value",
+		`[{}] []`:        "there is more after the end of the value",
+		`[{"a":tru}]`:    "neither true, false nor null",
+		`[{"a" 1}]`:      "a colon is missing",
+		"\xef\xbb\xbf[]": "a byte order mark, which JSON does not have",
 	} {
 		if got, err := SplitBatch([]byte(in)); err == nil || !strings.Contains(err.Error(), want) || got != nil {
 			t.Errorf("SplitBatch(%q) = %v, %v, want an error with %q", in, got, err, want)
@@ -228,12 +230,12 @@ func TestParseJSON_refusesWithWordsThatSayWhy(t *testing.T) {
 		many += `,"x` + strings.Repeat("a", i) + `":1`
 	}
 	for _, tc := range []struct{ name, in, want string }{
-		{"nothing", ``, "it ends too early, at byte 0"},
-		{"not an object", `[]`, `'[' where an event in braces is due`},
+		{"nothing", ``, "not valid JSON at byte 0: it ends too early"},
+		{"not an object", `[]`, "an event is an object in braces, and this is a list"},
 		{"no specversion", `{"id":"1"}`, "specversion is missing"},
 		{"old specversion", `{"specversion":"0.3"}`, `specversion "0.3" is not supported: only CloudEvents 1.0 is`},
-		{"specversion as a number", `{"specversion":1.0}`, "attribute specversion must be a string, is 1.0"},
-		{"id as a boolean", `{"id":true}`, "attribute id must be a string, is true"},
+		{"specversion as a number", `{"specversion":1.0}`, "attribute specversion must be a string, and this is a number"},
+		{"id as a boolean", `{"id":true}`, "attribute id must be a string, and this is a boolean"},
 		{"empty subject", `{"subject":""}`, "attribute subject is empty: CloudEvents has it with a value or not at all"},
 		{"empty dataschema", `{"dataschema":""}`, "attribute dataschema is empty"},
 		{"empty datacontenttype", `{"datacontenttype":""}`, "attribute datacontenttype is empty"},
@@ -246,8 +248,8 @@ func TestParseJSON_refusesWithWordsThatSayWhy(t *testing.T) {
 		{"half a surrogate pair", `{"id":"\ud83d"}`, `attribute "id" has half of a surrogate pair`},
 		{"the other half", `{"id":"\ude00"}`, `attribute "id" has half of a surrogate pair`},
 		{"half a pair and another escape", `{"id":"\ud83d\n"}`, `attribute "id" has half of a surrogate pair`},
-		{"bytes that are not UTF-8", "{\"specversion\":\"1.0\",\"data\":{\"a\":\"\xff\"}}", "invalid UTF-8 at byte 34"},
-		{"a byte order mark", "\xef\xbb\xbf{}", "it begins with a byte order mark"},
+		{"bytes that are not UTF-8", "{\"specversion\":\"1.0\",\"data\":{\"a\":\"\xff\"}}", "not valid JSON at byte 34: bytes that are not UTF-8"},
+		{"a byte order mark", "\xef\xbb\xbf{}", "a byte order mark, which JSON does not have"},
 		{"text that its charset may not hold", `{"specversion":"1.0","data":"ü","datacontenttype":"text/plain; charset=latin1"}`, "cannot become bytes of the charset"},
 		{"a time after the year 9999 in UTC", `{"time":"9999-12-31T23:59:59-01:00"}`, "attribute time: the year in UTC, 10000, cannot be written as RFC 3339"},
 		{"a leap second after the year 9999", `{"time":"9999-12-31T23:59:60Z"}`, "attribute time: the year in UTC, 10000, cannot"},
@@ -267,9 +269,9 @@ func TestParseJSON_refusesWithWordsThatSayWhy(t *testing.T) {
 		{"bad base64", `{"specversion":"1.0","data_base64":"%"}`, "data_base64: illegal base64"},
 		{"base64 as a number", `{"specversion":"1.0","data_base64":7}`, "data_base64 must be a string"},
 		{"base64 that would smuggle members in", `{"specversion":"1.0","datacontenttype":"a/b+json","data_base64":"MSwiaWQiOiJ4Ig=="}`,
-			`data_base64 is not what datacontenttype "a/b+json" says: invalid JSON at byte 1: ',' after the value`},
+			`data_base64 is not what datacontenttype "a/b+json" says: not valid JSON at byte 1: there is more after the end of the value`},
 		{"too many extensions", many + "}", "more than 256 extension attributes"},
-		{"too deep", `{"data":` + strings.Repeat("[", maxDepth+1), "nested deeper than 1000"},
+		{"too deep", `{"data":` + strings.Repeat("[", lazyjson.MaxDepth+1), "nests deeper than 1000 levels"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			got := *full()

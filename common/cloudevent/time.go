@@ -86,3 +86,5 @@ func formatTime(t time.Time) string {
 func appendTime(dst []byte, t time.Time) []byte {
 	return t.UTC().AppendFormat(dst, time.RFC3339Nano)
 }
+
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }

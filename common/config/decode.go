@@ -10,10 +10,10 @@ import (
 type Option func(*options)
 
 type options struct {
-	lookup     func(string) (string, bool)
-	everywhere bool
-	unmounted  bool
-	reading    func(path, text string)
+	lookup         func(string) (string, bool)
+	interpolateAll bool
+	unmounted      bool
+	onRead         func(path, text string)
 }
 
 func defaultOptions() options { return options{lookup: os.LookupEnv} }
@@ -26,7 +26,7 @@ func Env(lookup func(name string) (value string, ok bool)) Option {
 
 // Interpolate lets ${ENV}, ${file:/path} and secretRef stand in every value,
 // not only in Raw parts and secrets.
-func Interpolate() Option { return func(o *options) { o.everywhere = true } }
+func Interpolate() Option { return func(o *options) { o.interpolateAll = true } }
 
 // Unmounted takes a secretRef as it is written and reads no Secret, for a check
 // that is made where none is mounted.
@@ -35,14 +35,14 @@ func Unmounted() Option { return func(o *options) { o.unmounted = true } }
 // Reading tells of each file that a reference in plain text names, with what was
 // read of it; "" where it cannot be read. Secrets are followed without it.
 func Reading(tell func(path, text string)) Option {
-	return func(o *options) { o.reading = tell }
+	return func(o *options) { o.onRead = tell }
 }
 
 // read is the text of a file that a reference names.
 func (o *options) read(path string) (string, error) {
 	text, err := readValue(path)
-	if o.reading != nil {
-		o.reading(path, text)
+	if o.onRead != nil {
+		o.onRead(path, text)
 	}
 	return text, err
 }
@@ -59,7 +59,7 @@ func Decode(name string, data []byte, v any, opts ...Option) error {
 	if target.Kind() != reflect.Pointer || target.IsNil() {
 		panic("config: Decode needs a pointer")
 	}
-	f := &file{options: defaultOptions()}
+	f := &sharedState{options: defaultOptions()}
 	for _, o := range opts {
 		o(&f.options)
 	}
@@ -69,36 +69,36 @@ func Decode(name string, data []byte, v any, opts ...Option) error {
 	}
 	f.src = newSource(name, text)
 	if t := nested(target.Type()); t != nil {
-		f.src.top = keys(fields(t))
+		f.src.topKeys = keys(fields(t))
 	}
 	root, faults, unread := parse(text)
-	f.src.unread = unread
-	d := &decoder{file: f, interpolate: f.everywhere}
+	f.src.unparsedFrom = unread
+	d := &decoder{sharedState: f, interpolate: f.interpolateAll}
 	for _, fault := range faults {
-		d.errs = append(d.errs, fault.place(f.src))
+		d.errs = append(d.errs, fault.asError(f.src))
 	}
 	if root == nil {
-		root = &node{kind: mapping, at: place{1, 1}}
+		root = &node{kind: mapping, at: position{1, 1}}
 		if len(faults) > 0 {
-			return f.src.finish(d.errs)
+			return f.src.finishErrors(d.errs)
 		}
 	}
 	d.root(root, target.Elem(), "")
 	if len(d.errs) > 0 {
-		return f.src.finish(d.errs)
+		return f.src.finishErrors(d.errs)
 	}
 	return nil
 }
 
-// file is what all decoders of one file share.
-type file struct {
+// sharedState is what all decoders of one file share.
+type sharedState struct {
 	options
 	src *source
 }
 
 // decoder walks one part of a file: the whole, or a Raw.
 type decoder struct {
-	*file
+	*sharedState
 	interpolate bool
 	errs        Errors
 	scopes      []scope         // the structs around, outermost first
@@ -123,36 +123,36 @@ func (d *decoder) root(n *node, v reflect.Value, path string) {
 	d.value(n, v, path)
 }
 
-func (d *decoder) fail(code string, n *node, key string, message, hint words) {
+func (d *decoder) fail(code string, n *node, key string, message, hint sentence) {
 	d.failAt(code, n.at, n.span(), key, message, hint)
 }
 
-func (d *decoder) failAt(code string, at place, span int, key string, message, hint words) {
+func (d *decoder) failAt(code string, at position, span int, key string, message, hint sentence) {
 	if len(d.errs) >= maxErrors {
 		return
 	}
 	d.errs = append(d.errs, &Error{Pos: d.src.pos(at), Key: key, Code: code, span: span, said: message, hinted: hint})
 }
 
-// place is the fault as an error at its position.
-func (f *fault) place(src *source) *Error {
+// asError is the fault as an error at its position.
+func (f *fault) asError(src *source) *Error {
 	return &Error{Pos: src.pos(f.at), Key: f.key, Code: f.code, span: f.span, said: f.said, hinted: f.hinted, parsed: true}
 }
 
-// wrong says what was expected of a value and what was found.
-func (d *decoder) wrong(n *node, path, expected string, hint words) {
-	d.fail(CodeWrongType, n, path, at(path, say("expected %s, found %s", keyName(expected), found{n})), hint)
+// wrongType says what was expected of a value and what was found.
+func (d *decoder) wrongType(n *node, path, expected string, hint sentence) {
+	d.fail(CodeWrongType, n, path, atPath(path, newSentence("expected %s, found %s", keyName(expected), foundValue{n})), hint)
 }
 
-// bad says that a value of the right type is not a good one.
-func (d *decoder) bad(n *node, path string, message, hint words) {
-	d.fail(CodeBadValue, n, path, at(path, message), hint)
+// badValue says that a value of the right type is not a good one.
+func (d *decoder) badValue(n *node, path string, message, hint sentence) {
+	d.fail(CodeBadValue, n, path, atPath(path, message), hint)
 }
 
-// at puts the path of a key before a sentence.
-func at(path string, w words) words {
+// atPath puts the path of a key before a sentence.
+func atPath(path string, w sentence) sentence {
 	if path == "" {
 		return w
 	}
-	return say("%s: "+w.format, append([]any{keyName(path)}, w.args...)...)
+	return newSentence("%s: "+w.format, append([]any{keyName(path)}, w.args...)...)
 }

@@ -47,9 +47,9 @@ type Error struct {
 	Hint    string // what to do about it, or ""
 	Code    string // one of the Code constants
 
-	span         int   // characters under the caret
-	said, hinted words // message and hint until the error is finished
-	parsed       bool  // the parser found it, which knows no keys
+	span         int      // characters under the caret
+	said, hinted sentence // message and hint until the error is finished
+	parsed       bool     // the parser found it, which knows no keys
 }
 
 // Error is the position and the message, the line itself and, under a caret,

@@ -10,9 +10,9 @@ import (
 type fault struct {
 	code         string
 	key          string
-	at           place
+	at           position
 	span         int
-	said, hinted words
+	said, hinted sentence
 }
 
 func (f *fault) Error() string {
@@ -27,7 +27,7 @@ func (f *fault) Error() string {
 // decoder turns it into a position. Join several with errors.Join. Of args that
 // are text, what is a secret in the file is not shown; the format is.
 func Fault(key, format string, args ...any) error {
-	return &fault{code: CodeBadValue, key: key, said: say(format, args...)}
+	return &fault{code: CodeBadValue, key: key, said: newSentence(format, args...)}
 }
 
 // flatten is an error taken apart where errors.Join put it together.
@@ -48,7 +48,7 @@ func flatten(err error) []error {
 
 // locate follows a path of keys as far as the file has it. It answers the
 // value, or where the nearest parent stands, and how wide to underline it.
-func locate(n *node, at place, span int, path string) (place, int) {
+func locate(n *node, at position, span int, path string) (position, int) {
 	for path != "" && n != nil {
 		var step string
 		step, path = nextStep(path)

@@ -59,7 +59,7 @@ func nested(t reflect.Type) reflect.Type {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	if t.Kind() != reflect.Struct || special(t) {
+	if t.Kind() != reflect.Struct || hasOwnRules(t) {
 		return nil
 	}
 	return t

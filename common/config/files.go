@@ -42,7 +42,7 @@ func collect(v reflect.Value, files *[]string) {
 			collect(v.MapIndex(key), files)
 		}
 	case reflect.Struct:
-		if special(v.Type()) {
+		if hasOwnRules(v.Type()) {
 			return
 		}
 		for _, f := range fields(v.Type()) {
@@ -60,7 +60,7 @@ func collect(v reflect.Value, files *[]string) {
 
 // files are those that a Raw part names, whatever its type will be.
 func (r *raw) files() []string {
-	d := &decoder{file: r.file, interpolate: true}
+	d := &decoder{sharedState: r.file, interpolate: true}
 	var all []string
 	seen := map[*node]bool{}
 	var walk func(n *node)

@@ -85,7 +85,7 @@ func (d *decoder) expand(n *node, path string) (string, bool) {
 	}
 	parts, err := parseParts(n.text)
 	if err != nil {
-		d.reference(n, parts[0], path, plainly(err.Error()), "")
+		d.reference(n, parts[0], path, plainSentence(err.Error()), "")
 		return "", false
 	}
 	var b strings.Builder
@@ -106,7 +106,7 @@ const maxExpanded = 16 << 20
 func (d *decoder) resolve(n *node, p part, path string) (string, bool) {
 	value, ok := d.follow(n, p, path)
 	if d.expanded += len(value); ok && d.expanded > maxExpanded {
-		d.reference(n, p, path, plainly("the references of this part bring in more than 16 MiB"), "")
+		d.reference(n, p, path, plainSentence("the references of this part bring in more than 16 MiB"), "")
 		return "", false
 	}
 	return value, ok
@@ -120,24 +120,24 @@ func (d *decoder) follow(n *node, p part, path string) (string, bool) {
 			return *p.fallback, true
 		}
 		if !ok {
-			d.reference(n, p, path, plainly("environment variable "+p.env+" is not set"), "set it, or give a default: ${"+p.env+":-…}")
+			d.reference(n, p, path, plainSentence("environment variable "+p.env+" is not set"), "set it, or give a default: ${"+p.env+":-…}")
 			return "", false
 		}
-		d.src.conceal(value, "${"+p.env+"}")
+		d.src.lockAndReplaceInMessages(value, "${"+p.env+"}")
 		return value, true
 	case p.file != "":
 		value, err := d.read(p.file)
 		if err != nil {
-			d.reference(n, p, path, plainly(err.Error()), "make the file readable, or correct its path")
+			d.reference(n, p, path, plainSentence(err.Error()), "make the file readable, or correct its path")
 			return "", false
 		}
-		d.src.conceal(value, "${file:"+p.file+"}")
+		d.src.lockAndReplaceInMessages(value, "${file:"+p.file+"}")
 		return value, true
 	}
 	return p.literal, true
 }
 
 // reference reports a reference that cannot be followed, where it stands.
-func (d *decoder) reference(n *node, p part, path string, message words, hint string) {
-	d.failAt(CodeBadInterpolation, align(d.src, n, p.offset), 2, path, at(path, message), plainly(hint))
+func (d *decoder) reference(n *node, p part, path string, message sentence, hint string) {
+	d.failAt(CodeBadInterpolation, align(d.src, n, p.offset), 2, path, atPath(path, message), plainSentence(hint))
 }

@@ -16,7 +16,7 @@ func (r Raw) JSON() ([]byte, error) {
 	}
 	doc, err := r.part.node.appendJSON(nil)
 	if err != nil {
-		return nil, r.part.file.src.finish(Errors{{Pos: r.Pos(), Key: r.part.path, Message: err.Error(), Code: CodeBadValue}})
+		return nil, r.part.file.src.finishErrors(Errors{{Pos: r.Pos(), Key: r.part.path, Message: err.Error(), Code: CodeBadValue}})
 	}
 	return doc, nil
 }

@@ -37,16 +37,16 @@ func Redact(text string) string {
 	return pemText.ReplaceAllString(text, Mask)
 }
 
-// shown is a line with its secrets masked, and how many characters of it are
+// visibleLine is a line with its secrets masked, and how many characters of it are
 // seen. The caller holds the lock.
-func (s *source) shown(number int) (string, int) {
+func (s *source) visibleLine(number int) (string, int) {
 	line := s.line(number)
 	hidden := len(line) + 1
 	if column, ok := s.masked[number]; ok {
 		hidden = byteOffset(line, column)
 	}
 	first := math.MaxInt // column of the raw values of the line
-	for _, nodes := range s.raws {
+	for _, nodes := range s.undecoded {
 		for _, n := range nodes {
 			if at := n.begin(); at.line == number {
 				first = min(first, at.column)
@@ -75,8 +75,8 @@ func (s *source) shown(number int) (string, int) {
 	if s.insideSecret(number) {
 		hidden = min(hidden, leading(line))
 	}
-	if s.unread > 0 && number >= s.unread {
-		hidden = min(hidden, s.unreadable(number))
+	if s.unparsedFrom > 0 && number >= s.unparsedFrom {
+		hidden = min(hidden, s.visibleOfUnparsed(number))
 	}
 	if hidden >= len(line) {
 		return line, utf8.RuneCountInString(line) + 1
@@ -116,11 +116,11 @@ var (
 // maxUnread is how long a line is at most that is looked at for such keys.
 const maxUnread = 4096
 
-// unreadable is how much of a line may be seen in a file that was not understood,
+// visibleOfUnparsed is how much of a line may be seen in a file that was not understood,
 // so that nobody knows what the line belongs to: nothing behind a key for credentials,
 // and not more than a key where such a key stands above it in the same part, or at
 // the margin, where the key is none of the file's.
-func (s *source) unreadable(number int) int {
+func (s *source) visibleOfUnparsed(number int) int {
 	line := s.line(number)
 	if len(line) > maxUnread {
 		return 0
@@ -129,10 +129,10 @@ func (s *source) unreadable(number int) int {
 	if at := bearing.FindStringIndex(line); at != nil {
 		seen = at[1] + leading(line[at[1]:])
 	}
-	if at := entry.FindStringSubmatchIndex(line); at != nil && !slices.Contains(s.top, line[at[2]:at[3]]) {
+	if at := entry.FindStringSubmatchIndex(line); at != nil && !slices.Contains(s.topKeys, line[at[2]:at[3]]) {
 		return min(seen, at[1])
 	}
-	if !s.beneath(number) {
+	if !s.underCredentialKey(number) {
 		return seen
 	}
 	if at := keyed.FindStringIndex(line); at != nil {
@@ -141,20 +141,20 @@ func (s *source) unreadable(number int) int {
 	return min(seen, leading(line))
 }
 
-// beneath reports whether a line for credentials stands above this one in the same
+// underCredentialKey reports whether a line for credentials stands above this one in the same
 // part. What is found out of a line holds for all below it, so that many faults in
 // one part cost no more than its lines. Called with the lock held.
-func (s *source) beneath(number int) bool {
+func (s *source) underCredentialKey(number int) bool {
 	const unknown, no, yes = 0, 1, 2
-	if s.below == nil {
-		s.below = make([]uint8, len(s.lines)+2)
+	if s.underCredential == nil {
+		s.underCredential = make([]uint8, len(s.lines)+2)
 	}
 	number = min(number, len(s.lines)+1) // what is behind the last line is like it
 	from, is := number, uint8(unknown)
 	for ; is == unknown; from-- {
 		switch above := s.line(from - 1); {
-		case s.below[from] != unknown:
-			is = s.below[from]
+		case s.underCredential[from] != unknown:
+			is = s.underCredential[from]
 		case from <= 0 || entry.MatchString(s.line(from)):
 			is = no
 		case len(above) > maxUnread || bearing.MatchString(above) || Redact(above) != above:
@@ -162,7 +162,7 @@ func (s *source) beneath(number int) bool {
 		}
 	}
 	for i := from + 1; i <= number; i++ {
-		s.below[i] = is
+		s.underCredential[i] = is
 	}
 	return is == yes
 }

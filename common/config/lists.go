@@ -7,7 +7,7 @@ import (
 	"github.com/goccy/go-yaml/token"
 )
 
-// joinColons mends what the lexer takes apart: within { } it ends a text of a list
+// joinColons joins what the lexer splits: within { } it ends a text of a list
 // at a colon, as in {brokers: [kafka:9092]}. A colon without a blank behind it is a
 // part of the text (YAML 1.2, 7.3.3).
 func joinColons(tokens token.Tokens) token.Tokens {

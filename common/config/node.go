@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// place is a position inside one file.
-type place struct{ line, column int }
+// position is a position inside one file.
+type position struct{ line, column int }
 
 type kind int
 
@@ -35,15 +35,15 @@ const (
 // Aliases point to the node of their anchor: the tree shares, and its size and
 // height, as seen by one who walks it, were bounded when it was built.
 type node struct {
-	kind  kind
-	style style
-	at    place
-	text  string // of a scalar: its value; of an unquoted one: as it is written
-	pairs []pair
-	items []*node
-	again []pair // what is an error: keys that are set twice, and merged texts
-	owner *node  // the key whose value this is
-	from  place  // where its anchor or its tag begins; zero: it has none
+	kind     kind
+	style    style
+	at       position
+	text     string // of a scalar: its value; of an unquoted one: as it is written
+	pairs    []pair
+	items    []*node
+	faulty   []pair   // what is an error: keys that are set twice, and merged texts
+	owner    *node    // the key whose value this is
+	anchorAt position // where its anchor or its tag begins; zero: it has none
 
 	size, height int // with everything below
 }
@@ -76,9 +76,9 @@ func (n *node) pair(key string) *pair {
 }
 
 // begin is where all that is written of a value begins.
-func (n *node) begin() place {
-	if n.from.line > 0 {
-		return n.from
+func (n *node) begin() position {
+	if n.anchorAt.line > 0 {
+		return n.anchorAt
 	}
 	return n.at
 }

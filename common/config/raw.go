@@ -11,9 +11,9 @@ import (
 type Raw struct{ part *raw }
 
 type raw struct {
-	file   *file
+	file   *sharedState
 	node   *node // nil when absent
-	at     place
+	at     position
 	path   string
 	scopes []scope
 }
@@ -47,17 +47,17 @@ func (r Raw) Decode(v any) error {
 	}
 	p := r.part
 	if p == nil {
-		p = &raw{file: &file{options: defaultOptions(), src: newSource("", "")}}
+		p = &raw{file: &sharedState{options: defaultOptions(), src: newSource("", "")}}
 	}
 	n := p.node
 	if n == nil {
 		n = &node{kind: mapping, at: p.at}
 	}
-	d := &decoder{file: p.file, interpolate: true, scopes: p.scopes}
-	p.file.src.known(n)
+	d := &decoder{sharedState: p.file, interpolate: true, scopes: p.scopes}
+	p.file.src.markDecoded(n)
 	d.root(n, target.Elem(), p.path)
 	if len(d.errs) > 0 {
-		return p.file.src.finish(d.errs)
+		return p.file.src.finishErrors(d.errs)
 	}
 	return nil
 }
@@ -72,5 +72,5 @@ func (r Raw) Fault(key, format string, args ...any) *Error {
 	}
 	at, span := locate(r.part.node, r.part.at, 1, key)
 	e.Pos, e.span = r.part.file.src.pos(at), span
-	return r.part.file.src.finish(Errors{e})[0]
+	return r.part.file.src.finishErrors(Errors{e})[0]
 }

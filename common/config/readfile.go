@@ -20,7 +20,7 @@ var ErrEmpty = errors.New("is empty: put the value there")
 // a named pipe, a socket or a device may block for ever or never end. The file
 // system has a few seconds to answer: see Within.
 func ReadFile(ctx context.Context, path string, limit int64) ([]byte, error) {
-	return Within(ctx, path, func() ([]byte, error) { return readRegular(path, limit) })
+	return WithFileTimeout(ctx, path, func() ([]byte, error) { return readRegular(path, limit) })
 }
 
 func readRegular(path string, limit int64) ([]byte, error) {
@@ -104,29 +104,29 @@ func TrimValue(text string) string {
 // system whose server is gone does not answer at all.
 const fileTimeout = 5 * time.Second
 
-// Within asks a file system about path and waits for its answer, for a few seconds
+// WithFileTimeout asks a file system about path and waits for its answer, for a few seconds
 // or until ctx ends. A call into the operating system cannot be ended: it stays
 // behind until it returns, with its thread. So that such calls do not add up, no
 // call for the same path is made while one is late, by its own time and not that of
 // ctx: Within then returns the same error at once.
-func Within[T any](ctx context.Context, path string, ask func() (T, error)) (T, error) {
+func WithFileTimeout[T any](ctx context.Context, path string, ask func() (T, error)) (T, error) {
 	type answer struct {
 		value T
 		err   error
 	}
 	var none T
-	if unanswered.has(path) {
-		return none, silent(path)
+	if unansweredByPath.has(path) {
+		return none, errNotAnswering(path)
 	}
-	call := &lateCall{path: path}
+	call := &unansweredCall{path: path}
 	done, late := make(chan answer, 1), make(chan struct{})
 	timer := time.AfterFunc(fileTimeout, func() {
-		unanswered.late(call)
+		unansweredByPath.add(call)
 		close(late)
 	})
 	go func() {
 		defer timer.Stop()
-		defer unanswered.end(call)
+		defer unansweredByPath.end(call)
 		value, err := ask()
 		done <- answer{value, err}
 	}()
@@ -136,10 +136,10 @@ func Within[T any](ctx context.Context, path string, ask func() (T, error)) (T, 
 	case <-ctx.Done():
 		return none, ctx.Err()
 	case <-late:
-		return none, silent(path)
+		return none, errNotAnswering(path)
 	}
 }
 
-func silent(path string) error {
+func errNotAnswering(path string) error {
 	return fmt.Errorf("%s: the file system does not answer: check what is mounted there", path)
 }

@@ -122,7 +122,7 @@ func schemaOfSpecial(t reflect.Type) object {
 	case timeType:
 		return object{"type": "string", "format": "date-time"}
 	}
-	if special(t) {
+	if hasOwnRules(t) {
 		return object{"type": []string{"string", "number", "boolean"}}
 	}
 	return nil
@@ -200,7 +200,7 @@ func defaultValue(f field) any {
 	for v.Kind() == reflect.Pointer {
 		v = v.Elem()
 	}
-	if v.Type() == stringsType || !special(v.Type()) {
+	if v.Type() == stringsType || !hasOwnRules(v.Type()) {
 		return v.Interface()
 	}
 	return strings.TrimSpace(f.def)

@@ -78,21 +78,21 @@ func (s Secret) Files() []string {
 	return slices.Clone(s.s.text.files)
 }
 
-// grace is how long a secret is used that its files no longer hold. Files are
+// staleSecretTTL is how long a secret is used that its files no longer hold. Files are
 // replaced in steps, but what was taken away must not work for ever.
-const grace = time.Minute
+const staleSecretTTL = time.Minute
 
 // Reveal is the secret's value, for one that we present. Files are looked at
 // once a second at most. While one is away, empty or cannot be read, the last
 // value stays for a minute; then there is none, and the error says why.
 func (s Secret) Reveal() (string, error) {
-	return s.reveal(func(f *followed[string]) (string, error) { return f.within(grace) })
+	return s.reveal(func(f *followed[string]) (string, error) { return f.valueNotOlder(staleSecretTTL) })
 }
 
 // Current is the secret's value, for one that others present to us. While a
 // file is away, empty or cannot be read, there is none: whoever empties the
 // file of a secret may want nobody to be let in by it.
-func (s Secret) Current() (string, error) { return s.reveal((*followed[string]).now) }
+func (s Secret) Current() (string, error) { return s.reveal((*followed[string]).current) }
 
 func (s Secret) reveal(value func(*followed[string]) (string, error)) (string, error) {
 	if s.s == nil {

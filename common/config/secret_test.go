@@ -204,9 +204,9 @@ func TestSecret_staysForAMinuteAfterItsFileHoldsNone(t *testing.T) {
 				t.Errorf("%s: now %q, %v; want %s", bad.name, got, err, bad.want)
 			}
 		}
-		time.Sleep(grace)
+		time.Sleep(staleSecretTTL)
 		if got, err := k.Password.Reveal(); got != "" || err == nil || err.Error() != "read secret: "+path+" is a named pipe: only a regular file can be read" {
-			t.Errorf("after %v: revealed %q, %v", grace, got, err)
+			t.Errorf("after %v: revealed %q, %v", staleSecretTTL, got, err)
 		}
 		if err := os.Remove(path); err != nil {
 			t.Fatal(err)
@@ -240,12 +240,12 @@ func TestFollowed_servesTheLastValueWhileAFileHangs(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(2 * time.Second) // virtual: it is to be looked at
-		s.s.text.looking.Lock()     // and somebody does
+		s.s.text.reading.Lock()     // and somebody does
 		begun := time.Now()
 		if got, err := s.Reveal(); got != "value" || err != nil || time.Since(begun) != 0 {
 			t.Errorf("got %q, %v after %v", got, err, time.Since(begun))
 		}
-		s.s.text.looking.Unlock()
+		s.s.text.reading.Unlock()
 	})
 }
 

@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// source is a file as errors show it: its lines, and what must not be seen.
-// Raw parts of one file are decoded later and perhaps side by side, so it locks.
+// source is a file as errors show it: its lines, and what they must not show.
+// Raw parts of one file may be decoded concurrently, so it has a lock.
 //
 // An error shows the place, the key and the line. A value is shown where the
 // schema knows its key and the key takes no credential (see conceal.go); of lines
@@ -16,34 +16,34 @@ type source struct {
 	file  string
 	lines []string
 
-	top []string // the keys that stand at the margin
+	topKeys []string // the keys that stand at the margin
 
-	cut struct { // see characters
+	lastSplit struct { // see characters, which keeps the last line
 		sync.Mutex
 		number int
 		line   []rune
 		ink    int
 	}
 
-	mu      sync.Mutex
-	below   []uint8           // by line, what beneath found out
-	unread  int               // from this line on the file was not understood; 0: all was
-	masked  map[int]int       // line -> first column that is hidden
-	raws    map[*node][]*node // what stands in parts whose keys are not known yet
-	hidden  map[*node]bool    // values, and keys, that are hidden
-	keys    map[string]bool   // texts of keys that are hidden
-	veiled  map[string]string // value -> what is shown instead
-	ordered []string          // those that are looked for inside of others; nil: to be made
+	mu              sync.Mutex
+	underCredential []uint8           // by line, what underCredentialKey found
+	unparsedFrom    int               // from this line on the file was not understood; 0: all was
+	masked          map[int]int       // line -> first column that is hidden
+	undecoded       map[*node][]*node // what stands in parts whose keys are not known yet
+	hidden          map[*node]bool    // values, and keys, that are hidden
+	keys            map[string]bool   // texts of keys that are hidden
+	replacements    map[string]string // value -> what is shown instead
+	longestFirst    []string          // those that are looked for inside of others; nil: to be made
 }
 
 func newSource(file, text string) *source {
 	return &source{
 		file: file, lines: strings.Split(text, "\n"), masked: map[int]int{},
-		raws: map[*node][]*node{}, hidden: map[*node]bool{}, keys: map[string]bool{}, veiled: map[string]string{},
+		undecoded: map[*node][]*node{}, hidden: map[*node]bool{}, keys: map[string]bool{}, replacements: map[string]string{},
 	}
 }
 
-func (s *source) pos(at place) Pos {
+func (s *source) pos(at position) Pos {
 	if s == nil {
 		return Pos{}
 	}
@@ -59,13 +59,13 @@ func (s *source) hide(n *node) {
 	}
 	s.hidden[n] = true
 	s.mask(n.begin())
-	last := s.last(n)
+	last := s.lastLine(n)
 	for line := n.begin().line + 1; line <= last; line++ {
-		s.mask(place{line, 1})
+		s.mask(position{line, 1})
 	}
-	s.veil(n.text, Mask)
+	s.replaceInMessages(n.text, Mask)
 	for line := range strings.SplitSeq(n.text, "\n") {
-		s.veil(strings.TrimSpace(line), Mask)
+		s.replaceInMessages(strings.TrimSpace(line), Mask)
 	}
 }
 
@@ -84,22 +84,22 @@ func (s *source) hidePlace(n *node) {
 	s.mask(n.begin())
 }
 
-// alike veils what the references of a value bring in, where the value is hidden.
-func (s *source) alike(n *node, text string) {
+// hideExpanded hides the text that references expanded to, if the value is hidden.
+func (s *source) hideExpanded(n *node, text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.hidden[n] {
-		s.veil(text, Mask)
+		s.replaceInMessages(text, Mask)
 	}
 }
 
-// last is the last line that a value may reach to: that of the closing quote,
-// or the last that is indented deeper than where the value began.
-func (s *source) last(n *node) int {
+// lastLine is the last line of a value: the line of the closing quote, or the last
+// line that is indented deeper than the one where the value began.
+func (s *source) lastLine(n *node) int {
 	if n.style == singleQuoted || n.style == doubleQuoted {
-		w := writer{src: s, at: place{n.at.line, n.at.column + 1}, style: n.style}
+		w := cursor{src: s, at: position{n.at.line, n.at.column + 1}, style: n.style}
 		value := []rune(n.text)
-		return w.follow(value, len(value)).line
+		return w.advance(value, len(value)).line
 	}
 	indent := leading(s.line(n.at.line))
 	last := n.at.line
@@ -115,29 +115,30 @@ func (s *source) last(n *node) int {
 	return last
 }
 
-func (s *source) mask(from place) {
+func (s *source) mask(from position) {
 	if at, ok := s.masked[from.line]; !ok || from.column < at {
 		s.masked[from.line] = from.column
 	}
 }
 
-// veil replaces a value by what is shown instead wherever a message has it.
-func (s *source) veil(value, shown string) {
+// replaceInMessages makes every message show another text in place of a value.
+// The caller holds the lock.
+func (s *source) replaceInMessages(value, shown string) {
 	if value != "" {
-		s.veiled[value], s.ordered = shown, nil
+		s.replacements[value], s.longestFirst = shown, nil
 	}
 }
 
-// conceal is veil for callers that do not hold the lock.
-func (s *source) conceal(value, shown string) {
+// lockAndReplaceInMessages is replaceInMessages with the lock.
+func (s *source) lockAndReplaceInMessages(value, shown string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.veil(value, shown)
+	s.replaceInMessages(value, shown)
 }
 
-// finish puts the line of the file to each error, and makes its sentences,
-// without what must not be seen.
-func (s *source) finish(errs Errors) Errors {
+// finishErrors gives each error its line of the file and its texts, without what
+// is hidden.
+func (s *source) finishErrors(errs Errors) Errors {
 	if s == nil {
 		return errs.sorted()
 	}
@@ -151,7 +152,7 @@ func (s *source) finish(errs Errors) Errors {
 	for _, e := range errs {
 		at, ok := lines[e.Pos.Line]
 		if !ok {
-			at.line, at.cut = s.shown(e.Pos.Line)
+			at.line, at.cut = s.visibleLine(e.Pos.Line)
 			lines[e.Pos.Line] = at
 		}
 		e.Line = at.line
@@ -159,10 +160,10 @@ func (s *source) finish(errs Errors) Errors {
 		hidden := e.parsed && e.Pos.Column > at.cut
 		if e.said.format != "" {
 			e.Message, e.Hint = s.render(e.said, hidden), s.render(e.hinted, hidden)
-			e.said, e.hinted = words{}, words{}
+			e.said, e.hinted = sentence{}, sentence{}
 			continue
 		}
-		e.Message, e.Hint = s.without(e.Message), s.without(e.Hint)
+		e.Message, e.Hint = s.withoutHidden(e.Message), s.withoutHidden(e.Hint)
 	}
 	return errs.sorted()
 }
@@ -178,14 +179,14 @@ func (s *source) line(number int) string {
 // blanks at its end. They are kept for the next call, which mostly is about the
 // same line: one line may hold all values of a file.
 func (s *source) characters(number int) (line []rune, ink int) {
-	s.cut.Lock()
-	defer s.cut.Unlock()
-	if s.cut.number != number {
+	s.lastSplit.Lock()
+	defer s.lastSplit.Unlock()
+	if s.lastSplit.number != number {
 		text := s.line(number)
-		s.cut.number, s.cut.line = number, []rune(text)
-		s.cut.ink = utf8.RuneCountInString(strings.TrimRight(text, " \t"))
+		s.lastSplit.number, s.lastSplit.line = number, []rune(text)
+		s.lastSplit.ink = utf8.RuneCountInString(strings.TrimRight(text, " \t"))
 	}
-	return s.cut.line, s.cut.ink
+	return s.lastSplit.line, s.lastSplit.ink
 }
 
 func leading(line string) int { return len(line) - len(strings.TrimLeft(line, " \t")) }

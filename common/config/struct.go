@@ -11,22 +11,22 @@ import (
 // structure decodes a mapping into a struct and checks it.
 func (d *decoder) structure(n *node, v reflect.Value, path string) {
 	if n.kind != mapping {
-		if bears(v.Type()) || path == "" {
+		if mayHoldCredential(v.Type()) || path == "" {
 			d.hideAll(n)
 		}
-		d.wrong(n, path, "a mapping", plainly("write its keys below, each on its own line"))
+		d.wrongType(n, path, "a mapping", plainSentence("write its keys below, each on its own line"))
 		return
 	}
 	d.scopes = append(slices.Clone(d.scopes), scope{v.Type(), path})
 	known := fields(v.Type())
 	for i, p := range n.pairs {
 		if !slices.ContainsFunc(known, func(f field) bool { return f.key == p.key.text }) {
-			d.unknown(n, i, path)
+			d.reportUnknownKey(n, i, path)
 		}
 	}
-	for _, p := range n.again {
+	for _, p := range n.faulty {
 		i := slices.IndexFunc(known, func(f field) bool { return f.key == p.key.text })
-		if i < 0 || bears(known[i].typ) || known[i].secret {
+		if i < 0 || mayHoldCredential(known[i].typ) || known[i].secret {
 			d.hideAll(p.value)
 		}
 	}
@@ -41,33 +41,33 @@ func (d *decoder) field(n *node, v reflect.Value, f field, path string) {
 	key := under(path, f.key)
 	value := n.get(f.key)
 	if value == nil {
-		if p := n.pair(f.key); p != nil && (f.secret || bears(f.typ)) {
+		if p := n.pair(f.key); p != nil && (f.secret || mayHoldCredential(f.typ)) {
 			d.hideAll(p.value)
 		}
 		if f.required && !d.guessed[key] {
 			at, span := d.missing(n, path, f.key)
-			d.failAt(CodeMissingKey, at, span, key, inside(path, say("missing key %q", keyName(f.key))), plainly(f.doc))
+			d.failAt(CodeMissingKey, at, span, key, inPart(path, newSentence("missing key %q", keyName(f.key))), plainSentence(f.doc))
 		}
 		if v.Type() == rawType {
 			at, _ := d.missing(n, path, f.key)
-			v.Set(reflect.ValueOf(Raw{&raw{file: d.file, at: at, path: key, scopes: d.scopes}}))
+			v.Set(reflect.ValueOf(Raw{&raw{file: d.sharedState, at: at, path: key, scopes: d.scopes}}))
 		}
 		return
 	}
 	if f.secret {
-		d.close(value, f.typ, f.enum)
+		d.hideSecrets(value, f.typ, f.enum)
 	}
 	before := len(d.errs)
 	d.value(value, v, key)
 	if len(d.errs) > before {
 		return
 	}
-	if v.Kind() == reflect.String && !f.blanks && !special(v.Type()) {
+	if v.Kind() == reflect.String && !f.blanks && !hasOwnRules(v.Type()) {
 		v.SetString(strings.TrimSpace(v.String()))
 	}
 	if f.file && v.Kind() == reflect.String && !isPath(v.String()) {
 		d.hideAll(value)
-		d.bad(value, key, plainly("this is no path of a file"), plainly("put the text into a file, and write that file's path"))
+		d.badValue(value, key, plainSentence("this is no path of a file"), plainSentence("put the text into a file, and write that file's path"))
 		return
 	}
 	d.enum(value, v, f, key)
@@ -82,17 +82,17 @@ func isPath(text string) bool {
 // maxPath is how long a path may be, as Linux has it.
 const maxPath = 4096
 
-// inside says in which part of the file a fault is.
-func inside(path string, w words) words {
+// inPart says in which part of the file a fault is.
+func inPart(path string, w sentence) sentence {
 	if path == "" {
 		return w
 	}
-	return say(w.format+" in %s", append(w.args, keyName(path))...)
+	return newSentence(w.format+" in %s", append(w.args, keyName(path))...)
 }
 
 // missing is where an absent key of a mapping is reported: at the key, when
 // it stands there without a value, or at the mapping.
-func (d *decoder) missing(n *node, path, key string) (place, int) {
+func (d *decoder) missing(n *node, path, key string) (position, int) {
 	if p := n.pair(key); p != nil {
 		return p.key.at, p.key.span()
 	}
@@ -131,7 +131,7 @@ func (d *decoder) enum(n *node, v reflect.Value, f field, path string) {
 		if near := nearest(value, f.enum); near != "" {
 			hint = fmt.Sprintf("did you mean %q? (%s)", near, strings.Join(f.enum, ", "))
 		}
-		d.bad(nodes[i], path, say("unknown value %s", content{nodes[i], value}), plainly(hint))
+		d.badValue(nodes[i], path, newSentence("unknown value %s", shownText{nodes[i], value}), plainSentence(hint))
 	}
 }
 
@@ -151,22 +151,22 @@ func (d *decoder) validate(n *node, v reflect.Value, path string) {
 	}
 	before := d.errs
 	for _, err := range flatten(validator.Validate()) {
-		d.invalid(n, path, err, before)
+		d.addValidateFault(n, path, err, before)
 	}
 }
 
-// invalid turns one fault of Validate into an error at the key it names,
+// addValidateFault reports one fault of Validate at the key it names,
 // unless the errors before say as much, and closer to the cause.
-func (d *decoder) invalid(n *node, path string, err error, before Errors) {
+func (d *decoder) addValidateFault(n *node, path string, err error, before Errors) {
 	var positioned *Error
 	if errors.As(err, &positioned) {
 		d.errs = append(d.errs, positioned)
 		return
 	}
-	f := &fault{code: CodeBadValue, said: say("%s", err.Error())}
+	f := &fault{code: CodeBadValue, said: newSentence("%s", err.Error())}
 	errors.As(err, &f)
-	key := under(path, d.src.path(f.key))
-	if d.known(key, before) {
+	key := under(path, d.src.visiblePath(f.key))
+	if d.hasErrorAt(key, before) {
 		return
 	}
 	place, span := n.at, 1
@@ -174,11 +174,11 @@ func (d *decoder) invalid(n *node, path string, err error, before Errors) {
 		place, span = n.owner.at, n.owner.span()
 	}
 	place, span = locate(n, place, span, f.key)
-	d.failAt(f.code, place, span, key, at(key, f.said), f.hinted)
+	d.failAt(f.code, place, span, key, atPath(key, f.said), f.hinted)
 }
 
-// known reports whether a key, one above or one below it has an error.
-func (d *decoder) known(key string, errs Errors) bool {
+// hasErrorAt reports whether a key, one above or one below it has an error.
+func (d *decoder) hasErrorAt(key string, errs Errors) bool {
 	if key == "" {
 		return false
 	}
@@ -189,12 +189,12 @@ func (d *decoder) known(key string, errs Errors) bool {
 		if e.Key == "" || e.Code == CodeUnknownKey {
 			return false
 		}
-		return e.Key == key || below(e.Key, key) || below(key, e.Key)
+		return e.Key == key || isUnder(e.Key, key) || isUnder(key, e.Key)
 	})
 }
 
-// below reports whether the path child is under parent.
-func below(child, parent string) bool {
+// isUnder reports whether the path child is under parent.
+func isUnder(child, parent string) bool {
 	rest, ok := strings.CutPrefix(child, parent)
 	return ok && rest != "" && (rest[0] == '.' || rest[0] == '[')
 }

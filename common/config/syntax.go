@@ -15,22 +15,22 @@ const byteOrderMark = '\ufeff'
 // guardEncoding refuses what is no text: the library would drop or guess it.
 func guardEncoding(text string) *fault {
 	if strings.HasPrefix(text, "\xff\xfe") || strings.HasPrefix(text, "\xfe\xff") {
-		return &fault{code: CodeSyntax, at: place{1, 1}, said: plainly("the file begins with the byte order mark of UTF-16"), hinted: plainly("save it as UTF-8")}
+		return &fault{code: CodeSyntax, at: position{1, 1}, said: plainSentence("the file begins with the byte order mark of UTF-16"), hinted: plainSentence("save it as UTF-8")}
 	}
 	line, column := 1, 1
 	for i, r := range text {
 		if r == utf8.RuneError {
 			if _, size := utf8.DecodeRuneInString(text[i:]); size == 1 {
-				return &fault{code: CodeSyntax, at: place{line, column}, said: plainly("the file is not valid UTF-8"), hinted: plainly("save it as UTF-8")}
+				return &fault{code: CodeSyntax, at: position{line, column}, said: plainSentence("the file is not valid UTF-8"), hinted: plainSentence("save it as UTF-8")}
 			}
 		}
 		if r == byteOrderMark {
-			return &fault{code: CodeSyntax, at: place{line, column}, said: plainly("a byte order mark (U+FEFF) inside of the file"),
-				hinted: plainly("remove it; editors do not show it, and where it is meant, write it as \\ufeff in double quotes")}
+			return &fault{code: CodeSyntax, at: position{line, column}, said: plainSentence("a byte order mark (U+FEFF) inside of the file"),
+				hinted: plainSentence("remove it; editors do not show it, and where it is meant, write it as \\ufeff in double quotes")}
 		}
 		if r < ' ' && r != '\t' && r != '\n' || r == 0x7f {
-			return &fault{code: CodeSyntax, at: place{line, column}, said: say("a control character (%U) in the file", r),
-				hinted: plainly("remove it, or write it as an escape in double quotes")}
+			return &fault{code: CodeSyntax, at: position{line, column}, said: newSentence("a control character (%U) in the file", r),
+				hinted: plainSentence("remove it, or write it as an escape in double quotes")}
 		}
 		if column++; r == '\n' {
 			line, column = line+1, 1
@@ -47,7 +47,7 @@ func syntaxFault(err error) *fault {
 	if errors.As(err, &f) {
 		return f
 	}
-	f = &fault{code: CodeSyntax, at: place{1, 1}}
+	f = &fault{code: CodeSyntax, at: position{1, 1}}
 	message := "not valid YAML"
 	// Not err.Error: it draws the file around the fault, in square time.
 	var syntax interface {
@@ -57,11 +57,11 @@ func syntaxFault(err error) *fault {
 	if errors.As(err, &syntax) {
 		message += ": " + quoted.ReplaceAllString(syntax.GetMessage(), "it")
 		if tk := syntax.GetToken(); tk != nil && tk.Position != nil {
-			f.at = place{max(1, tk.Position.Line), max(1, tk.Position.Column)}
+			f.at = position{max(1, tk.Position.Line), max(1, tk.Position.Column)}
 		}
 	}
-	f.hinted = plainly(syntaxHint(message))
-	f.said = plainly(strings.ReplaceAll(message, "\t", `\t`))
+	f.hinted = plainSentence(syntaxHint(message))
+	f.said = plainSentence(strings.ReplaceAll(message, "\t", `\t`))
 	return f
 }
 

@@ -43,7 +43,7 @@ func entries(t reflect.Type) (reflect.Type, string) {
 	switch {
 	case nested(t) != nil:
 		return nested(t), ""
-	case special(t):
+	case hasOwnRules(t):
 		return nil, ""
 	case t.Kind() == reflect.Slice && nested(t.Elem()) != nil:
 		return nested(t.Elem()), "[]"
@@ -106,7 +106,7 @@ func typeName(t reflect.Type) string {
 	case reflect.Float32, reflect.Float64:
 		return "number"
 	case reflect.Struct:
-		if !special(t) {
+		if !hasOwnRules(t) {
 			return "mapping"
 		}
 	case reflect.Interface:

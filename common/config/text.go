@@ -51,8 +51,8 @@ func (t Text) Error(line, column int, message, hint string) *Error {
 	if t.from == nil {
 		return e
 	}
-	e.said, e.hinted = plainly(message), plainly(hint) // they are of the expression, which is shown
-	return t.from.src.finish(Errors{e})[0]
+	e.said, e.hinted = plainSentence(message), plainSentence(hint) // they are of the expression, which is shown
+	return t.from.src.finishErrors(Errors{e})[0]
 }
 
 // offset is how many characters of text stand before a line and column.
@@ -69,10 +69,10 @@ func offset(text string, line, column int) int {
 	return before + min(max(column, 1)-1, len([]rune(firstLine(text))))
 }
 
-// code decodes a Text.
-func (d *decoder) code(n *node, path string) Text {
+// celText decodes a Text.
+func (d *decoder) celText(n *node, path string) Text {
 	if !n.scalar() {
-		d.wrong(n, path, "an expression as text", plainly("write it in one line, or below a |"))
+		d.wrongType(n, path, "an expression as text", plainSentence("write it in one line, or below a |"))
 		return Text{}
 	}
 	return Text{Value: n.text, from: &origin{d.src, n, path}}
@@ -87,20 +87,20 @@ type Field struct {
 // Fields is a mapping of names to expressions that keeps the order of the file.
 type Fields []Field
 
-// ordered decodes Fields.
-func (d *decoder) ordered(n *node, path string) Fields {
+// celFields decodes Fields.
+func (d *decoder) celFields(n *node, path string) Fields {
 	if n.kind != mapping {
-		d.wrong(n, path, "a mapping of names to expressions", words{})
+		d.wrongType(n, path, "a mapping of names to expressions", sentence{})
 		return nil
 	}
 	var out Fields
 	for _, p := range n.pairs {
 		key := under(path, p.key.text)
 		if p.value.kind == null && p.value.text == "" {
-			d.wrong(p.key, key, "an expression", plainly("write null where null is meant"))
+			d.wrongType(p.key, key, "an expression", plainSentence("write null where null is meant"))
 			continue
 		}
-		out = append(out, Field{p.key.text, d.code(p.value, key)})
+		out = append(out, Field{p.key.text, d.celText(p.value, key)})
 	}
 	return out
 }

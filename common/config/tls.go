@@ -41,22 +41,22 @@ func (t *TLS) Validate() error {
 func (t TLS) Client() (func() *tls.Config, error) {
 	base := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName}
 	if t.CertFile != "" || t.KeyFile != "" {
-		cert, err := follow(keyPair, t.CertFile, t.KeyFile)
+		cert, err := newFollowed(keyPair, t.CertFile, t.KeyFile)
 		if err != nil {
 			return nil, fmt.Errorf("read certFile and keyFile: %w", t.withoutKeyFile(err))
 		}
-		base.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return cert.last() }
+		base.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return cert.lastGood() }
 	}
 	if t.CAFile == "" {
 		return base.Clone, nil
 	}
-	pool, err := follow(t.authorities, t.CAFile)
+	pool, err := newFollowed(t.authorities, t.CAFile)
 	if err != nil {
 		return nil, fmt.Errorf("read caFile: %w", err)
 	}
 	return func() *tls.Config {
 		c := base.Clone()
-		c.RootCAs, _ = pool.last() // there has been one
+		c.RootCAs, _ = pool.lastGood() // there has been one
 		return c
 	}, nil
 }
@@ -68,27 +68,27 @@ func (t TLS) Server() (*tls.Config, error) {
 	if t.CertFile == "" {
 		return nil, errors.New("TLS for a listener needs certFile and keyFile")
 	}
-	cert, err := follow(keyPair, t.CertFile, t.KeyFile)
+	cert, err := newFollowed(keyPair, t.CertFile, t.KeyFile)
 	if err != nil {
 		return nil, fmt.Errorf("read certFile and keyFile: %w", t.withoutKeyFile(err))
 	}
 	c := &tls.Config{
 		MinVersion:     tls.VersionTLS12,
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return cert.last() },
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return cert.lastGood() },
 	}
 	if t.CAFile == "" {
 		return c, nil
 	}
-	pool, err := follow(t.authorities, t.CAFile)
+	pool, err := newFollowed(t.authorities, t.CAFile)
 	if err != nil {
 		return nil, fmt.Errorf("read caFile: %w", err)
 	}
 	c.ClientAuth = tls.RequireAndVerifyClientCert
-	c.ClientCAs, _ = pool.last()
+	c.ClientCAs, _ = pool.lastGood()
 	base := c.Clone()
 	c.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
 		now := base.Clone()
-		now.ClientCAs, _ = pool.last()
+		now.ClientCAs, _ = pool.lastGood()
 		// Tickets hold an older verdict over the client; without them every
 		// connection is checked against the authorities of now.
 		now.SessionTicketsDisabled = true

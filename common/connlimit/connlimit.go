@@ -1,26 +1,27 @@
 // Package connlimit bounds the connections of an http.Server, so that callers
-// who open connections and hold them keep nobody out:
+// that open connections and hold them do not keep others out:
 //
 //	limited := connlimit.New(listener, 1024, time.Second)
 //	server := &http.Server{Handler: h, ConnContext: connlimit.ConnContext, ConnState: connlimit.ConnState}
 //	err := server.Serve(limited)
 //
-// The handler says with Receiving and Working how far the request of a
-// connection is. A connection beyond the bound takes the place of another, in
+// The handler calls Receiving and Working to say how far the request of a
+// connection is. When the bound is reached, a new connection closes another, in
 // this order:
 //
-//   - of the one that is idle, since its last answer, for the longest time;
-//   - of the one whose first head is awaited for the longest time, once that is
-//     more than a tenth of the patience of the listener: a head comes as one with
-//     its connection, and whoever floods a port with connections sends none;
-//   - of the one whose body or whose reading of the answer is the slowest, once
-//     that takes longer than the patience.
+//   - the one that has been idle, since its last answer, for the longest time;
+//   - the one whose first head has been awaited for the longest time, once that
+//     is more than a tenth of slowTimeout: a client sends a head with its
+//     connection, a flood of connections sends none;
+//   - the one that sends its body or reads its answer most slowly, once that takes
+//     longer than slowTimeout.
 //
-// Where all are worked on, it waits, and further ones do in the system's queue.
+// While requests are worked on at all connections, a new one waits, and further
+// ones wait in the system's queue.
 //
-// Heads that are not complete may have 4 MiB together, in bytes as they came:
-// net/http makes up to twenty times as much of them. Beyond that, the connection
-// with the largest is closed.
+// Incomplete heads may hold 4 MiB together, in bytes as received: net/http uses
+// up to twenty times as much for them. Beyond that, the connection with the
+// largest head is closed.
 package connlimit
 
 import (
@@ -30,35 +31,34 @@ import (
 	"time"
 )
 
-// maxHeads is how many bytes all heads that are not complete may have.
-const maxHeads = 4 << 20
+// maxHeadBytes bounds the incomplete heads of all connections.
+const maxHeadBytes = 4 << 20
 
 // Listener is a listener with a bound of connections.
 type Listener struct {
 	net.Listener
-	slots    chan struct{}
-	patience time.Duration
-	freed    chan struct{} // a connection is no longer worked on
-	close    sync.Once
-	done     chan struct{}
-	born     time.Time    // what moments are counted from
-	heads    atomic.Int64 // bytes of heads that are not complete
+	slots       chan struct{}
+	slowTimeout time.Duration
+	becameIdle  chan struct{} // a request was answered
+	close       sync.Once
+	done        chan struct{}
+	started     time.Time    // the zero of all times here
+	headBytes   atomic.Int64 // bytes of heads that are not complete
 
 	mu    sync.Mutex
 	conns map[*Conn]struct{}
 }
 
-// New bounds the connections of l to n. Patience is how long a caller may take to
-// send a request or to read an answer before its connection may be closed for
-// another.
-func New(l net.Listener, n int, patience time.Duration) *Listener {
+// New bounds the connections of l to n. A caller that takes longer than
+// slowTimeout to send a request or to read an answer may be closed for another.
+func New(l net.Listener, n int, slowTimeout time.Duration) *Listener {
 	return &Listener{
-		Listener: l, patience: patience, slots: make(chan struct{}, n), freed: make(chan struct{}, 1), done: make(chan struct{}),
-		born: time.Now(), conns: map[*Conn]struct{}{},
+		Listener: l, slowTimeout: slowTimeout, slots: make(chan struct{}, n), becameIdle: make(chan struct{}, 1), done: make(chan struct{}),
+		started: time.Now(), conns: map[*Conn]struct{}{},
 	}
 }
 
-// Accept waits for a connection and for a place for it.
+// Accept waits for a connection, and until it is within the bound.
 func (l *Listener) Accept() (net.Conn, error) {
 	inner, err := l.Listener.Accept()
 	if err != nil {
@@ -67,15 +67,15 @@ func (l *Listener) Accept() (net.Conn, error) {
 	for {
 		select {
 		case l.slots <- struct{}{}:
-			return l.enter(inner), nil
+			return l.track(inner), nil
 		default:
 		}
-		again := time.NewTimer(l.makeRoom())
+		again := time.NewTimer(l.closeOldest())
 		select {
 		case l.slots <- struct{}{}:
 			again.Stop()
-			return l.enter(inner), nil
-		case <-l.freed:
+			return l.track(inner), nil
+		case <-l.becameIdle:
 		case <-again.C:
 		case <-l.done:
 			_ = inner.Close() // nobody will answer it
@@ -84,33 +84,33 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-func (l *Listener) enter(inner net.Conn) *Conn {
-	c := &Conn{Conn: inner, l: l, heading: true}
-	c.set(phaseFirst)
+func (l *Listener) track(inner net.Conn) *Conn {
+	c := &Conn{Conn: inner, listener: l, readingHead: true}
+	c.setPhase(phaseFirst)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.conns[c] = struct{}{}
 	return c
 }
 
-func (l *Listener) now() time.Duration { return time.Since(l.born) }
+func (l *Listener) now() time.Duration { return time.Since(l.started) }
 
-// makeRoom closes one connection, or says when to look again.
-func (l *Listener) makeRoom() time.Duration {
-	again := l.patience
-	for _, o := range l.oldest() {
+// closeOldest closes one connection, or returns how long none may be closed.
+func (l *Listener) closeOldest() time.Duration {
+	again := l.slowTimeout
+	for _, o := range l.oldestByPhase() {
 		if o.conn == nil {
 			continue
 		}
 		left := o.since - l.now()
 		switch o.phase {
 		case phaseFirst:
-			left += l.patience / 10
+			left += l.slowTimeout / 10
 		case phaseReceiving:
-			left += l.patience
+			left += l.slowTimeout
 		}
 		if left <= 0 {
-			_ = o.conn.Close() // it is given up
+			_ = o.conn.Close() // nothing to do about an error
 			return 0
 		}
 		again = min(again, left)
@@ -118,23 +118,23 @@ func (l *Listener) makeRoom() time.Duration {
 	return again
 }
 
-// standing is a connection, and since when it has been in a phase.
-type standing struct {
+// candidate is a connection that may be closed, and when its phase began.
+type candidate struct {
 	conn  *Conn
 	phase phase
 	since time.Duration
 }
 
-// oldest is those that have been for the longest time in each phase but the last,
-// in the order in which they make room.
-func (l *Listener) oldest() [phaseWorking]standing {
-	var oldest [phaseWorking]standing
+// oldestByPhase returns the connection that has been in a phase for the longest
+// time, for each phase but the last, in the order in which they are closed.
+func (l *Listener) oldestByPhase() [phaseWorking]candidate {
+	var oldest [phaseWorking]candidate
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for c := range l.conns {
-		p, since := c.standing()
+		p, since := c.phaseSince()
 		if p != phaseWorking && (oldest[p].conn == nil || since < oldest[p].since) {
-			oldest[p] = standing{c, p, since}
+			oldest[p] = candidate{c, p, since}
 		}
 	}
 	return oldest
@@ -153,7 +153,7 @@ func (l *Listener) dropLargestHead() {
 	}
 	l.mu.Unlock()
 	if largest != nil {
-		_ = largest.Close() // it is given up
+		_ = largest.Close() // nothing to do about an error
 	}
 }
 

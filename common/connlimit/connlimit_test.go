@@ -164,7 +164,7 @@ func TestListener_stopsWhileACallerWaits(t *testing.T) {
 }
 
 func TestConn_isFoundUnderTLS(t *testing.T) {
-	c := &Conn{l: New(nil, 1, patience)}
+	c := &Conn{listener: New(nil, 1, patience)}
 	ctx := ConnContext(t.Context(), tls.Server(c, nil))
 	if Of(ctx) != c {
 		t.Error("not found")
@@ -226,22 +226,22 @@ func TestListener_boundsTheHeadsThatAreNotComplete(t *testing.T) {
 		p.receive(bytes)
 		return p
 	}
-	complete := enter(maxHeads)
+	complete := enter(maxHeadBytes)
 	complete.Receiving()
-	complete.receive(maxHeads) // a body
-	large, small := enter(0), enter(maxHeads/4)
-	large.receive(maxHeads / 2)
-	if l.Len() != 3 || l.heads.Load() != 3*maxHeads/4 {
-		t.Fatalf("%d connections with heads of %d bytes", l.Len(), l.heads.Load())
+	complete.receive(maxHeadBytes) // a body
+	large, small := enter(0), enter(maxHeadBytes/4)
+	large.receive(maxHeadBytes / 2)
+	if l.Len() != 3 || l.headBytes.Load() != 3*maxHeadBytes/4 {
+		t.Fatalf("%d connections with heads of %d bytes", l.Len(), l.headBytes.Load())
 	}
 	ConnState(complete.Conn, http.StateIdle)
-	complete.receive(maxHeads/4 + 1) // another head
+	complete.receive(maxHeadBytes/4 + 1) // another head
 	if l.Len() != 2 || !large.closed() || small.closed() || complete.closed() {
 		t.Errorf("closed: %v, %v, %v; want the largest head alone to be closed", large.closed(), small.closed(), complete.closed())
 	}
 	small.Working()
 	_ = complete.Close()
-	if n := l.heads.Load(); n != 0 {
+	if n := l.headBytes.Load(); n != 0 {
 		t.Errorf("%d bytes of no head are counted", n)
 	}
 }

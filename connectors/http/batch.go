@@ -52,7 +52,7 @@ func (s *Sink) SendBatch(ctx context.Context, events []*cloudevent.Event) []erro
 	}
 	defer s.end()
 	var errs []error
-	err := s.post(ctx, events, func(x *exchange, secret string) (taken bool) {
+	err := s.post(ctx, nil, events, func(x *exchange, secret string) (taken bool) {
 		errs, taken = s.judgeEach(x, secret, len(events))
 		return taken
 	})

@@ -27,6 +27,7 @@ const (
 // exchange is one request and what of its answer counts. It is used again.
 type exchange struct {
 	out         http1.Outgoing
+	headers     []connector.Header // the event's own
 	status      int
 	retryAfter  string
 	location    string
@@ -46,7 +47,7 @@ func (s *Sink) try(ctx context.Context, x *exchange, secret string, events []*cl
 	// The buffer is written and sent at once, so that calls that wait for their
 	// answer, of which there may be many, hold none.
 	r := s.requests.Get().(*requestWriter)
-	if x.out.Raw, err = r.write(s.target, &s.credential, secret, s.mode, events); err != nil {
+	if x.out.Raw, err = r.write(s.target, &s.credential, secret, s.mode, x.headers, events); err != nil {
 		r.done()
 		return false, err
 	}
@@ -103,7 +104,7 @@ func (s *Sink) giveBack(x *exchange) {
 	if cap(x.body) > keepAnswer {
 		x.body = nil
 	}
-	x.out.Raw, x.out.Sent, x.out.NewConnection = nil, nil, false
+	x.headers, x.out.Raw, x.out.Sent, x.out.NewConnection = nil, nil, nil, false
 	s.exchanges.Put(x)
 }
 

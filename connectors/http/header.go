@@ -41,6 +41,23 @@ func validateHeaders(headers map[string]string, taken string) []error {
 	return faults
 }
 
+// CheckHeader reports whether SinkOptions.Headers may set a header of that name;
+// the error is a config.Fault of key.
+func (c *SinkConfig) CheckHeader(key, name string) error {
+	if err := checkHeaderName(key, name); err != nil {
+		return err
+	}
+	if strings.EqualFold(name, c.Auth.headerName()) {
+		return config.Fault(key, "auth sets this header already; leave one of the two out")
+	}
+	for other := range c.Headers {
+		if strings.EqualFold(other, name) {
+			return config.Fault(key, "headers sets this header already; leave one of the two out")
+		}
+	}
+	return nil
+}
+
 func checkHeaderName(key, name string) error {
 	lower := strings.ToLower(name)
 	switch {

@@ -4,6 +4,7 @@ import (
 	"strconv"
 
 	"github.com/lsm/fiso/common/cloudevent"
+	"github.com/lsm/fiso/common/connector"
 )
 
 const (
@@ -29,11 +30,14 @@ const gap = "00000000000000000000\r\n\r\n"
 //
 // The length of the body is known only once it is written. The head leaves
 // room for it, and then moves up to it: it is short, where a body may be long.
-func (r *requestWriter) write(t *target, cred *credential, secret, mode string, events []*cloudevent.Event) ([]byte, error) {
+func (r *requestWriter) write(t *target, cred *credential, secret, mode string, headers []connector.Header, events []*cloudevent.Event) ([]byte, error) {
 	b := append(r.buf[:0], t.line...)
 	b = cred.appendQuery(b, secret, t.hasQuery)
 	b = append(b, t.fixed...)
 	b = cred.appendHeader(b, secret)
+	for _, h := range headers {
+		b = appendHeader(b, h.Key, string(h.Value))
+	}
 	b = appendContentType(b, mode, events[0])
 	if len(events) == 1 {
 		// The identity or the trace of one of several would be false.

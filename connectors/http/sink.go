@@ -27,6 +27,7 @@ type Sink struct {
 	verdicts   *verdicts
 	mode       string
 	timeout    time.Duration
+	headers    func(ctx context.Context, e *cloudevent.Event) ([]connector.Header, error) // nil: none
 	transport  *http1.Transport
 	slots      chan struct{} // one for each call that has a connection, or dials one
 	contexts   contexts
@@ -48,6 +49,10 @@ var (
 type SinkOptions struct {
 	// Dial opens a connection instead of a net.Dialer. TLS goes on top of it.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Headers gives further headers for the request of an event, whose names
+	// SinkConfig.CheckHeader allows. Its error is that of Send. It is not called in
+	// batch mode, where a request is for many events. nil: there are none.
+	Headers func(ctx context.Context, e *cloudevent.Event) ([]connector.Header, error)
 }
 
 // NewSink builds a sink and connects to nothing yet. It fills in defaults, and
@@ -73,7 +78,7 @@ func NewSink(cfg SinkConfig, opts SinkOptions) (*Sink, error) {
 	}
 	s := &Sink{
 		target: t, credential: newCredential(cfg.Auth), verdicts: table,
-		mode: cfg.Mode, timeout: cfg.Timeout,
+		mode: cfg.Mode, timeout: cfg.Timeout, headers: opts.Headers,
 		transport: http1.NewTransport(http1.TransportConfig{
 			Dial: opts.Dial, TLS: t.tls, ConnectTimeout: cfg.ConnectTimeout, Idle: cfg.IdleTimeout, MaxIdle: cfg.MaxConnections, MaxAge: cfg.MaxAge,
 			MaxHead: maxAnswerHeader, HeadSetting: "16KiB", BodyIdle: bodyIdle, RefuseUnasked: true,
@@ -103,12 +108,16 @@ func (s *Sink) Send(ctx context.Context, e *cloudevent.Event) error {
 	defer s.end()
 	one := [1]*cloudevent.Event{e}
 	if s.mode != ModeBatch {
-		return s.post(ctx, one[:], nil)
+		headers, err := s.headersOf(ctx, e)
+		if err != nil {
+			return err
+		}
+		return s.post(ctx, headers, one[:], nil)
 	}
 	// A server that gives each event of a batch its verdict gives a batch of
 	// one its verdict too: a 207 by itself delivers nothing.
 	var errs []error
-	err := s.post(ctx, one[:], func(x *exchange, secret string) (taken bool) {
+	err := s.post(ctx, nil, one[:], func(x *exchange, secret string) (taken bool) {
 		errs, taken = s.judgeEach(x, secret, 1)
 		return taken
 	})
@@ -118,11 +127,28 @@ func (s *Sink) Send(ctx context.Context, e *cloudevent.Event) error {
 	return err
 }
 
+// headersOf are the headers that one event has of its own.
+func (s *Sink) headersOf(ctx context.Context, e *cloudevent.Event) ([]connector.Header, error) {
+	if s.headers == nil {
+		return nil, nil
+	}
+	headers, err := s.headers(ctx, e)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", s.target.name, err)
+	}
+	for _, h := range headers {
+		if !validFieldValue(string(h.Value)) {
+			return nil, connector.AsPermanent(fmt.Errorf("%s: header %s: the value holds a line break or another control character", s.target.name, h.Key))
+		}
+	}
+	return headers, nil
+}
+
 // post sends one request with events, and returns the verdict on all of them.
 // Each, if not nil, is given the answer first, and may take the verdict over by
 // returning true. A request that no server saw, because the connection had been
 // used before and was at its end, is sent a second time, on a new one.
-func (s *Sink) post(ctx context.Context, events []*cloudevent.Event, each func(x *exchange, secret string) bool) error {
+func (s *Sink) post(ctx context.Context, headers []connector.Header, events []*cloudevent.Event, each func(x *exchange, secret string) bool) error {
 	secret, err := s.credential.reveal()
 	if err != nil {
 		return fmt.Errorf("%s: %w", s.target.name, err)
@@ -149,7 +175,7 @@ func (s *Sink) post(ctx context.Context, events []*cloudevent.Event, each func(x
 	defer s.contexts.leave(shared)
 	x := s.exchanges.Get().(*exchange)
 	defer s.giveBack(x)
-	x.out.Deadline = deadline
+	x.headers, x.out.Deadline = headers, deadline
 	again, err := s.try(shared, x, secret, events, limit)
 	if _, ok := errors.AsType[*cloudevent.EncodeError](err); ok {
 		return fmt.Errorf("%s: %w", s.target.name, err) // nothing was sent

@@ -139,7 +139,7 @@ func TestSink_sendsNoDataThatCouldForgeTheEvent(t *testing.T) {
 				return
 			}
 			_, ok := errors.AsType[*cloudevent.EncodeError](err)
-			want := `write the event as JSON: data is not what datacontenttype "application/json" says: invalid JSON at byte 1: ',' after the value`
+			want := `write the event as JSON: data is not what datacontenttype "application/json" says: not valid JSON at byte 1: there is more after the end of the value`
 			if !ok || connector.ClassOf(err) != connector.Permanent || !strings.Contains(err.Error(), want) {
 				t.Errorf("%v, want a permanent error with %s", err, want)
 			}
@@ -541,5 +541,42 @@ func TestSink_closeCutsCallsOffWhenItsTimeIsUp(t *testing.T) {
 	}
 	if err := <-sent; !errors.Is(err, connector.ErrClosed) {
 		t.Errorf("the call that was cut off: %v", err)
+	}
+}
+
+func TestSink_headersOfAnEventGoWithItsRequestAlone(t *testing.T) {
+	got := make(chan nethttp.Header, 2)
+	srv := httptest.NewServer(nethttp.HandlerFunc(func(_ nethttp.ResponseWriter, r *nethttp.Request) { got <- r.Header }))
+	defer srv.Close()
+	value := "a"
+	failed := errors.New("no header")
+	s, err := NewSink(sinkConfig(srv.URL), SinkOptions{Headers: func(_ context.Context, e *cloudevent.Event) ([]connector.Header, error) {
+		if value == "" {
+			return nil, failed
+		}
+		return []connector.Header{{Key: "X-Tenant", Value: []byte(value + e.ID)}}, nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close(t.Context()) }()
+	for _, id := range []string{"1", "2"} {
+		if err := s.Send(t.Context(), order(id)); err != nil {
+			t.Fatal(err)
+		}
+		if h := <-got; h.Get("X-Tenant") != "a"+id || h.Get("Idempotency-Key") != id {
+			t.Errorf("headers %v", h)
+		}
+	}
+	value = "a\r\nX-Forged: 1"
+	if err := s.Send(t.Context(), order("3")); connector.ClassOf(err) != connector.Permanent || !strings.Contains(err.Error(), "header X-Tenant: the value holds a line break") {
+		t.Errorf("a line break: %v", err)
+	}
+	value = ""
+	if err := s.Send(t.Context(), order("4")); !errors.Is(err, failed) {
+		t.Errorf("a header that fails: %v", err)
+	}
+	if len(got) != 0 {
+		t.Error("a request was sent all the same")
 	}
 }

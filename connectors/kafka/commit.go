@@ -61,7 +61,7 @@ func (r *session) flush(ctx context.Context, all []*assignment) {
 		if err == nil || errors.Is(err, errFenced) || isAny(err, gone) {
 			return
 		}
-		wait(ctx, backoff(retry), nil)
+		wait(ctx, retryBackoff.Delay(retry), nil)
 		if ctx.Err() != nil {
 			r.log.Warn("last commit of partitions let go failed; settled messages may be delivered again", "error", err)
 			return

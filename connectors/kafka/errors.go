@@ -20,6 +20,10 @@ var ErrTooLarge = errors.New("record is too large")
 // ErrNoTopic is in the chain of the error when the topic does not exist.
 var ErrNoTopic = errors.New("topic does not exist")
 
+// ErrOutcomeUnknown is in the chain of the error when the wait for a record ended
+// before the broker said whether it has it.
+var ErrOutcomeUnknown = errors.New("the answer was not waited for, and the record may be stored")
+
 // errUndelivered is the fate of a record that no broker took in time.
 var errUndelivered = errors.New("no broker took the record")
 

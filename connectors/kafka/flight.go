@@ -146,3 +146,13 @@ func (f *flight) wait(ctx context.Context) {
 	case <-ctx.Done():
 	}
 }
+
+// fate is that of a record, as far as it is known. The caller has waited for it
+// until ctx ended.
+func (f *flight) fate(ctx context.Context, i int) error {
+	r := &f.records[i]
+	if r.known.Load() {
+		return r.err
+	}
+	return fmt.Errorf("write to topic %s: %w: %w", r.record.Topic, ErrOutcomeUnknown, ctx.Err())
+}

@@ -103,7 +103,7 @@ func (r *session) outOfRange(p *partition, a *assignment) {
 			return
 		}
 		r.log.Warn("offset out of range, and the range is not known", "topic", p.topic, "partition", p.partition, "error", err)
-		if !r.pause(backoff(retry)) {
+		if !r.pause(retryBackoff.Delay(retry)) {
 			return
 		}
 	}

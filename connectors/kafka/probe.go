@@ -26,7 +26,7 @@ func (r *session) probeLoop() {
 			r.src.health.set(aspectConnect, nil)
 			retry = 0
 		} else {
-			rest = min(rest, backoff(retry))
+			rest = min(rest, retryBackoff.Delay(retry))
 		}
 		if !r.pause(rest) {
 			return

@@ -56,10 +56,10 @@ type Record struct {
 
 // Producer writes records. It is safe for concurrent use.
 //
-// A record that is under way is never given up for a context: franz-go would
-// take the sequence number of one whose fate it does not know for free, and the
-// broker would then drop the next record as a duplicate while it says "stored".
-// https://github.com/twmb/franz-go/issues/1217
+// A context never cancels a record that is under way, it only ends the wait for
+// it: franz-go would take the sequence number of a record whose fate it does not
+// know for free, and the broker would then drop the next record as a duplicate
+// while it says "stored". https://github.com/twmb/franz-go/issues/1217
 type Producer struct {
 	cfg  ProducerConfig
 	opts ProducerOptions
@@ -134,10 +134,9 @@ var codecs = map[string]kgo.CompressionCodec{
 }
 
 // Produce writes one record and returns nil once all in-sync replicas have it.
-// ctx bounds the wait for a place among the records under way, and no more:
-// after that Produce returns with the record's fate, which may take until
-// deliveryTimeout and, while the broker owes an answer, longer. The record's
-// bytes must not be changed before. For the classes of errors see errors.go.
+// When ctx ends first, it returns an error: ErrOutcomeUnknown is in its chain
+// where the record may be stored all the same. For the classes of errors see
+// errors.go.
 func (p *Producer) Produce(ctx context.Context, r Record) error {
 	_, err := p.Append(ctx, r)
 	return err
@@ -147,17 +146,44 @@ func (p *Producer) Produce(ctx context.Context, r Record) error {
 // where the broker stored the record and did not say where: it had it already
 // when franz-go had to ask again.
 func (p *Producer) Append(ctx context.Context, r Record) (connector.Position, error) {
+	w, err := p.Begin(ctx, r)
+	if err == nil {
+		err = w.Wait(ctx)
+	}
+	if err != nil {
+		return connector.Position{}, err
+	}
+	return w.Position(), nil
+}
+
+// Begin starts to write one record. ctx bounds the wait for a place among the
+// records under way, and no more. After an error nothing was written, nor will
+// be. The record's bytes must not be changed before its fate is known.
+func (p *Producer) Begin(ctx context.Context, r Record) (*Write, error) {
 	f := newFlight(1)
 	r.load(f)
 	if err := p.send(ctx, r.Topic, f); err != nil {
-		return connector.Position{}, err
+		return nil, err
 	}
-	<-f.landed
-	if err := f.records[0].err; err != nil {
-		return connector.Position{}, err
-	}
-	stored := &f.records[0].record
-	return connector.PartitionOffset(stored.Topic, stored.Partition, stored.Offset), nil
+	return &Write{f}, nil
+}
+
+// Write is one record that a Producer began to write.
+type Write struct{ f *flight }
+
+// Wait returns the record's fate: nil once all in-sync replicas have it. That
+// may take until deliveryTimeout and, while the broker owes an answer, longer.
+// When ctx ends first, Wait returns ErrOutcomeUnknown and the record stays under
+// way. Wait may be called again, from any goroutine.
+func (w *Write) Wait(ctx context.Context) error {
+	w.f.wait(ctx)
+	return w.f.fate(ctx, 0)
+}
+
+// Position is where the record stands, once Wait has returned nil.
+func (w *Write) Position() connector.Position {
+	stored := &w.f.records[0].record
+	return connector.PartitionOffset(stored.Topic, stored.Partition, stored.Offset)
 }
 
 // enter notes a call, unless the producer is closed.

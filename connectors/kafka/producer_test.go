@@ -260,9 +260,13 @@ func TestProducer_whatIsReportedStoredIsThere(t *testing.T) {
 	}
 }
 
-func TestProducer_contextBoundsTheWaitForAPlaceOnly(t *testing.T) {
+// F8, https://github.com/twmb/franz-go/issues/1217: the end of a context ends the
+// wait for a record, and not the record.
+func TestProducer_aContextEndsTheWaitAndNotTheRecord(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
-	p := newTestProducer(t, c, ProducerOptions{}, func(cfg *ProducerConfig) { cfg.MaxBuffered = 1 })
+	p := newTestProducer(t, c, ProducerOptions{}, func(cfg *ProducerConfig) {
+		cfg.MaxBuffered, cfg.Linger = 1, 100*time.Millisecond // a record is not sent before its context ends
+	})
 	if err := p.Produce(t.Context(), Record{Topic: "t"}); err != nil {
 		t.Fatal(err)
 	}
@@ -273,22 +277,29 @@ func TestProducer_contextBoundsTheWaitForAPlaceOnly(t *testing.T) {
 	})
 	first, ctx1 := make(chan error, 1), cancelled(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	go func() { first <- p.Produce(ctx, Record{Topic: "t", Value: []byte("under way")}) }()
-	eventually(t, "no place", func() bool { p.places.mu.Lock(); defer p.places.mu.Unlock(); return p.places.count == 0 })
+	w, err := p.Begin(ctx, Record{Topic: "t", Value: []byte("under way")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { first <- w.Wait(ctx) }()
 	cancel()
+	if err := <-first; !errors.Is(err, ErrOutcomeUnknown) || connector.ClassOf(err) != connector.Interrupted ||
+		err.Error() != "write to topic t: the answer was not waited for, and the record may be stored: context canceled" {
+		t.Errorf("the wait that ended: %v, class %v", err, connector.ClassOf(err))
+	}
 	waiting, cancelWaiting := context.WithCancel(t.Context())
 	second := make(chan error, 1)
 	go func() { second <- p.Produce(waiting, Record{Topic: "t", Value: []byte("never")}) }()
 	cancelWaiting()
-	if err := <-second; connector.ClassOf(err) != connector.Interrupted {
+	if err := <-second; connector.ClassOf(err) != connector.Interrupted || errors.Is(err, ErrOutcomeUnknown) {
 		t.Errorf("waiting for a place: %v, class %v", err, connector.ClassOf(err))
 	}
 	if err := p.Produce(ctx1, Record{Topic: "t"}); connector.ClassOf(err) != connector.Interrupted {
 		t.Errorf("with a context that ended: %v", err)
 	}
 	close(release)
-	if err := <-first; err != nil {
-		t.Errorf("the record under way: %v; its context may not matter", err)
+	if err := w.Wait(t.Context()); err != nil || w.Position() != connector.PartitionOffset("t", 0, 1) {
+		t.Errorf("the record under way: %v at %v; the context of an earlier wait may not matter", err, w.Position())
 	}
 	if n := len(all(t, c, "t")); n != 2 {
 		t.Errorf("%d records stored, want 2", n)

@@ -126,7 +126,7 @@ func TestSink_writesNoDataThatCouldForgeTheEvent(t *testing.T) {
 				}
 			}
 			if guilty := errs[1]; guilty != nil {
-				want := `write the event as JSON: data is not what datacontenttype "application/json" says: invalid JSON at byte 1: ',' after the value`
+				want := `write the event as JSON: data is not what datacontenttype "application/json" says: not valid JSON at byte 1: there is more after the end of the value`
 				if !strings.Contains(guilty.Error(), want) {
 					t.Errorf("%v, want it to have %s", guilty, want)
 				}

@@ -43,7 +43,7 @@ func (s *Sink) Send(ctx context.Context, e *cloudevent.Event) error {
 		return err
 	}
 	f.wait(ctx)
-	return s.fate(ctx, &f.records[0])
+	return f.fate(ctx, 0)
 }
 
 // SendBatch writes events side by side and returns each one's error, or nil. One
@@ -62,7 +62,7 @@ func (s *Sink) SendBatch(ctx context.Context, events []*cloudevent.Event) []erro
 	f.wait(ctx)
 	var errs []error
 	for i := range f.records {
-		err := s.fate(ctx, &f.records[i])
+		err := f.fate(ctx, i)
 		if err != nil && errs == nil {
 			errs = make([]error, len(events))
 		}
@@ -87,14 +87,6 @@ func (s *Sink) load(f *flight, events ...*cloudevent.Event) error {
 		}
 	}
 	return nil
-}
-
-// fate is that of a record, or that its answer was not waited for.
-func (s *Sink) fate(ctx context.Context, r *sent) error {
-	if r.known.Load() {
-		return r.err
-	}
-	return fmt.Errorf("write to topic %s: the answer was not waited for: %w", s.cfg.Topic, ctx.Err())
 }
 
 // Close waits for events under way until ctx ends.

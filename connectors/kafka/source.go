@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/lsm/fiso/common/backoff"
 	"github.com/lsm/fiso/common/config"
 	"github.com/lsm/fiso/common/connector"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -135,14 +136,12 @@ func (s *Source) Run(ctx context.Context, handle connector.Handler) error {
 		}
 		s.log.Error("kafka source starts over", "error", err)
 		s.health.set(aspectSession, err)
-		wait(ctx, backoff(retry), nil)
+		wait(ctx, retryBackoff.Delay(retry), nil)
 	}
 }
 
-// backoff doubles from 200ms to 10s.
-func backoff(retry int) time.Duration {
-	return min(10*time.Second, 100*time.Millisecond<<min(retry, 10))
-}
+// retryBackoff is the wait before the source tries again what failed.
+var retryBackoff = backoff.Policy{Initial: 200 * time.Millisecond, Max: 10 * time.Second}
 
 // Status is how the source stands.
 func (s *Source) Status() connector.Status {

@@ -82,7 +82,7 @@ func (r *session) beginAll(parts []*partition) {
 		if err != nil && !errors.Is(err, errFenced) {
 			r.src.health.set(aspectStart, fmt.Errorf("find where to start: %w", explain(err)))
 		}
-		if len(r.stillOurs(parts)) > 0 && !r.pause(backoff(retry)) {
+		if len(r.stillOurs(parts)) > 0 && !r.pause(retryBackoff.Delay(retry)) {
 			return
 		}
 	}

@@ -1,7 +1,6 @@
 package deadletter
 
 import (
-	"context"
 	"errors"
 	"strconv"
 	"strings"
@@ -43,7 +42,7 @@ func TestKafka_aLetterThatStandsInItsTopicIsNotWrittenAgain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			produced := 0
-			k := NewKafka(producerFunc(func(context.Context, string, []byte, []byte, []connector.Header) error { produced++; return nil }), "dlq", nil)
+			k := to("dlq", func(string, []byte, []byte, []connector.Header) error { produced++; return nil })
 			l := letter()
 			l.Message = tc.message
 			err := k.Write(t.Context(), l)
@@ -61,7 +60,7 @@ func TestKafka_aLetterThatStandsInItsTopicIsNotWrittenAgain(t *testing.T) {
 // their topics are called, and the record stays where it was read.
 func TestKafka_lettersGoRoundACircleOnlySoOften(t *testing.T) {
 	var last []connector.Header
-	k := NewKafka(producerFunc(func(_ context.Context, _ string, _, _ []byte, hs []connector.Header) error { last = hs; return nil }), "dlq-a", nil)
+	k := to("dlq-a", func(_ string, _, _ []byte, hs []connector.Header) error { last = hs; return nil })
 	l := letter()
 	for n := 1; n <= MaxDeaths; n++ {
 		if err := k.Write(t.Context(), l); err != nil {
@@ -93,12 +92,12 @@ func words(err error) string {
 // U4: a count that is no number of ours must not hold an event.
 func TestKafka_aBrokenCountIsNone(t *testing.T) {
 	for _, count := range []string{"", "x", "-1", "1e9", "99999999999999999999"} {
-		k := NewKafka(producerFunc(func(_ context.Context, _ string, _, _ []byte, hs []connector.Header) error {
+		k := to("dlq", func(_ string, _, _ []byte, hs []connector.Header) error {
 			if got := header(&connector.Message{Headers: hs}, HeaderDeaths); got != "1" {
 				t.Errorf("%q: counted as %s", count, got)
 			}
 			return nil
-		}), "dlq", nil)
+		})
 		l := letter()
 		l.Message.Headers = append(l.Message.Headers, h(HeaderDeaths, count))
 		if err := k.Write(t.Context(), l); err != nil {
@@ -115,7 +114,7 @@ func TestKafka_headersOfACallerAreNoEarlierDeath(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var stored []connector.Header
-			k := NewKafka(producerFunc(func(_ context.Context, _ string, _, _ []byte, hs []connector.Header) error { stored = hs; return nil }), "hooks", nil)
+			k := to("hooks", func(_ string, _, _ []byte, hs []connector.Header) error { stored = hs; return nil })
 			l := letter()
 			l.Message.Position = connector.Position{Stream: "hooks"}
 			l.Message.Headers = headers

@@ -26,7 +26,8 @@ const (
 	HeaderRetries  = "fiso-retry-count"
 	HeaderFailedAt = "fiso-failed-at" // RFC 3339, UTC
 	HeaderFlow     = "fiso-flow-name"
-	HeaderSink     = "fiso-sink"         // only where there are several
+	HeaderSink     = "fiso-sink"         // the sink that failed; absent where it was the transform
+	HeaderPart     = "fiso-part"         // number of the event, from 0, where the message became several
 	HeaderReplays  = "fiso-replay-count" // set by a replay, kept by us
 	// HeaderDeaths is how many dead letters in a row were made of the record,
 	// this one included: more than one where a flow reads dead letters.
@@ -41,7 +42,7 @@ const MaxReason = 1024
 func ours(name string) bool {
 	switch name {
 	case HeaderTopic, HeaderPartition, HeaderOffset, HeaderTime, HeaderCode, HeaderMessage,
-		HeaderRetries, HeaderFailedAt, HeaderFlow, HeaderSink, HeaderDeaths:
+		HeaderRetries, HeaderFailedAt, HeaderFlow, HeaderSink, HeaderPart, HeaderDeaths:
 		return true
 	}
 	return false
@@ -51,7 +52,7 @@ func ours(name string) bool {
 // without those of an earlier death, and then ours. They do not grow however
 // often a record dies.
 func Headers(l *Letter) []connector.Header {
-	h := make([]connector.Header, 0, len(l.Message.Headers)+11)
+	h := make([]connector.Header, 0, len(l.Message.Headers)+12)
 	for _, own := range l.Message.Headers {
 		if !ours(own.Key) {
 			h = append(h, own)
@@ -76,6 +77,9 @@ func Headers(l *Letter) []connector.Header {
 	add(HeaderFlow, l.Flow)
 	if l.Sink != "" {
 		add(HeaderSink, l.Sink)
+	}
+	if l.Part > 0 {
+		add(HeaderPart, strconv.Itoa(l.Part-1))
 	}
 	add(HeaderDeaths, strconv.Itoa(deaths(l.Message)+1))
 	return h
@@ -121,7 +125,7 @@ func bounded(s string) string {
 func Parse(m *connector.Message) (*Letter, error) {
 	own := &connector.Message{Key: m.Key, Value: m.Value, Time: m.Time, ID: m.ID}
 	l := &Letter{Message: own}
-	p := parser{seen: make(map[string]string, 11)}
+	p := parser{seen: make(map[string]string, 12)}
 	for _, h := range m.Headers {
 		if ours(h.Key) {
 			p.seen[h.Key] = string(h.Value)
@@ -151,6 +155,9 @@ func Parse(m *connector.Message) (*Letter, error) {
 	l.Retries = p.number(HeaderRetries, p.required(HeaderRetries), 31)
 	l.Flow = p.required(HeaderFlow)
 	l.Sink = p.seen[HeaderSink]
+	if s, ok := p.seen[HeaderPart]; ok {
+		l.Part = p.number(HeaderPart, s, 31) + 1
+	}
 	at, err := time.Parse(time.RFC3339Nano, p.required(HeaderFailedAt))
 	if err != nil && p.seen[HeaderFailedAt] != "" {
 		p.fault("%s is no RFC 3339 time", HeaderFailedAt)
@@ -193,16 +200,33 @@ func (p *parser) number(name, s string, bits int) int {
 	return int(n) //nolint:gosec // G115: at most 63 bits
 }
 
-// Replayed reports whether a message is a dead letter that was replayed because
-// one of several outputs failed, and which one.
-func Replayed(m *connector.Message) (output string, ok bool) {
+// Replay is what of a message is to be delivered again.
+type Replay struct {
+	Sink string
+	Part int // as Letter.Part
+}
+
+// Replayed reports whether a message is a dead letter of a sink of this flow that
+// was put back to be delivered, and what of it. Headers are their sender's own:
+// only a message of a broker, whose writers are trusted with the topic, is one.
+func Replayed(m *connector.Message, flow string) (r Replay, ok bool) {
+	if !m.Position.Known() {
+		return r, false
+	}
+	var replayed, own bool
 	for i := range m.Headers {
-		switch m.Headers[i].Key {
+		switch h := &m.Headers[i]; h.Key {
 		case HeaderReplays:
-			ok = true
+			replayed = true
+		case HeaderFlow:
+			own = string(h.Value) == flow
 		case HeaderSink:
-			output = string(m.Headers[i].Value)
+			r.Sink = string(h.Value)
+		case HeaderPart:
+			if n, err := strconv.ParseUint(string(h.Value), 10, 31); err == nil {
+				r.Part = int(n) + 1
+			}
 		}
 	}
-	return output, ok && output != ""
+	return r, replayed && own && r.Sink != ""
 }

@@ -61,6 +61,24 @@ func TestHeaders_nameNoPlaceThatIsNoBrokersAndNoOnlySink(t *testing.T) {
 	}
 }
 
+func TestHeaders_nameThePartOfAMessageThatWasSplit(t *testing.T) {
+	l := letter()
+	l.Part = 3
+	hs := Headers(l)
+	if !slices.Contains(text(hs), "fiso-part=2") {
+		t.Errorf("headers %q", text(hs))
+	}
+	back, err := Parse(&connector.Message{Headers: hs})
+	if err != nil || back.Part != 3 {
+		t.Errorf("part %d, %v", back.Part, err)
+	}
+	l.Message.Headers = hs // it dies again, whole
+	l.Part = 0
+	if again := text(Headers(l)); slices.ContainsFunc(again, func(h string) bool { return strings.HasPrefix(h, "fiso-part") }) {
+		t.Errorf("headers %q", again)
+	}
+}
+
 // F10, https://github.com/spring-projects/spring-kafka/issues/1996: headers must
 // not grow with each death.
 func TestF10_aSecondDeathReplacesTheFirstAndKeepsTheReplayCount(t *testing.T) {
@@ -226,4 +244,38 @@ func ExampleParse() {
 	back, err := Parse(record)
 	fmt.Println(back.Message.Position, back.Code, strconv.Quote(back.Reason), err)
 	// Output: orders-0-7 DECODE_FAILED "unexpected end of JSON" <nil>
+}
+
+// Headers are their sender's own: only what a broker kept, and names this flow, is
+// taken for a dead letter that was put back.
+func TestReplayed_tellsWhatOfAMessageIsToBeDeliveredAgain(t *testing.T) {
+	l := letter()
+	l.Part = 3
+	put := func(change func(*connector.Message)) *connector.Message {
+		m := &connector.Message{Position: connector.PartitionOffset("orders", 3, 99), Headers: append(Headers(l), h(HeaderReplays, "1"))}
+		change(m)
+		return m
+	}
+	without := func(name string) func(*connector.Message) {
+		return func(m *connector.Message) {
+			m.Headers = slices.DeleteFunc(m.Headers, func(h connector.Header) bool { return h.Key == name })
+		}
+	}
+	for name, tc := range map[string]struct {
+		m    *connector.Message
+		want Replay
+		ok   bool
+	}{
+		"one of a sink":        {put(func(*connector.Message) {}), Replay{"api", 3}, true},
+		"one that was whole":   {put(without(HeaderPart)), Replay{"api", 0}, true},
+		"one with a torn part": {put(func(m *connector.Message) { without(HeaderPart)(m); m.Headers = append(m.Headers, h(HeaderPart, "x")) }), Replay{"api", 0}, true},
+		"one of the transform": {put(without(HeaderSink)), Replay{}, false},
+		"one never replayed":   {put(without(HeaderReplays)), Replay{}, false},
+		"one of another flow":  {put(func(m *connector.Message) { without(HeaderFlow)(m); m.Headers = append(m.Headers, h(HeaderFlow, "x")) }), Replay{}, false},
+		"one of no broker":     {put(func(m *connector.Message) { m.Position = connector.Position{Stream: "hook"} }), Replay{}, false},
+	} {
+		if got, ok := Replayed(tc.m, "order-events"); ok != tc.ok || ok && got != tc.want {
+			t.Errorf("%s: %+v, %v", name, got, ok)
+		}
+	}
 }

@@ -10,102 +10,114 @@ import (
 	"github.com/lsm/fiso/common/connector"
 )
 
-// Producer writes one record to a topic and returns nil once all in-sync
-// replicas have it. The record is dated when it is written: retention counts from
-// there, and with the time of the source a broker could delete it at once.
+// Producer writes records to topics. The program hands in that of a connector:
+// this package knows no Kafka client. Its errors name the topic.
 type Producer interface {
-	Produce(ctx context.Context, topic string, key, value []byte, headers []connector.Header) error
+	// Begin starts to write one record. ctx bounds the wait for room, and no
+	// more; after an error nothing was written, nor will be. The record is dated
+	// when it is written: retention counts from there, and with the time of the
+	// source a broker could delete it at once.
+	Begin(ctx context.Context, topic string, key, value []byte, headers []connector.Header) (Pending, error)
+	// Close waits for records under way until ctx ends, and then gives them up.
+	Close(ctx context.Context) error
+}
+
+// Pending is a record under way.
+type Pending interface {
+	// Wait returns nil once all in-sync replicas have the record. When ctx ends
+	// first, it returns an error and the record stays under way. It may be called
+	// again.
+	Wait(ctx context.Context) error
+}
+
+// KafkaConfig is what a Kafka is made of.
+type KafkaConfig struct {
+	Producer Producer // closed with the Kafka
+	Topic    string
+	// TooLarge is the producer's error, found with errors.Is, for a record over
+	// the broker's size limit; nil when it has none.
+	TooLarge error
 }
 
 // Kafka writes letters to a topic: key, value and headers of the record as it
 // was read, and our headers behind its own.
 type Kafka struct {
-	producer Producer
-	topic    string
-	tooLarge error
+	KafkaConfig
 
 	mu      sync.Mutex
 	closed  bool
-	pending map[*Letter]*write // not yet asked for their result
-	writes  sync.WaitGroup
+	pending map[*Letter]write // begun, and not yet asked for their result
 }
 
-// write is a produce that is under way, or has ended.
+// write is a letter under way.
 type write struct {
-	done  chan struct{} // closed when err and ended are set
-	err   error
-	ended time.Time
+	Pending
+	asked time.Time // when its result was last asked for
 }
 
-// keepResult is how long the result of a write waits to be asked for.
+// keepResult is how long a write waits to be asked for its result.
 const keepResult = 10 * time.Minute
 
-// NewKafka returns a writer to topic. tooLarge is the producer's error, found
-// with errors.Is, for a record over the broker's size limit; nil when it has
-// none. The producer stays the caller's, who closes it before the writer when
-// writes under way shall be given up, and after it otherwise.
-func NewKafka(p Producer, topic string, tooLarge error) *Kafka {
-	return &Kafka{producer: p, topic: topic, tooLarge: tooLarge, pending: make(map[*Letter]*write)}
+// NewKafka returns a writer to a topic.
+func NewKafka(c KafkaConfig) *Kafka {
+	return &Kafka{KafkaConfig: c, pending: make(map[*Letter]write)}
 }
 
-// Write implements Writer. The produce itself is never cancelled: a record
-// whose produce was cut short can take its successor with it, which is then
-// acknowledged and not there (https://github.com/twmb/franz-go/issues/1217).
-// So it runs on its own goroutine, and Write only stops waiting for it; written
-// again, the same letter waits for the same produce.
+// Write implements Writer. The end of ctx does not cancel the record, it only
+// ends the wait for it; written again, the same letter waits for the same record.
 func (k *Kafka) Write(ctx context.Context, l *Letter) error {
 	if err := ctx.Err(); err != nil {
 		return err // nothing was begun, so nothing is stored twice
 	}
-	if err := again(l, k.topic); err != nil {
+	if err := again(l, k.Topic); err != nil {
 		return err
 	}
-	w, err := k.begin(context.WithoutCancel(ctx), l)
+	w, err := k.begin(ctx, l)
 	if err != nil {
-		return err
+		return k.explain(l, err)
 	}
-	select {
-	case <-w.done:
-		k.forget(l)
-		return w.err
-	case <-ctx.Done():
-		if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			k.forget(l) // nobody will ask again
-		}
-		return fmt.Errorf("waiting for topic %s to take a dead letter: %w", k.topic, ctx.Err())
+	err = w.Wait(ctx)
+	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("waiting for topic %s to take a dead letter: %w", k.Topic, err)
 	}
+	k.forget(l) // it has its fate, or nobody will ask again
+	return k.explain(l, err)
 }
 
 // begin joins the write of l that is under way, or begins it.
-func (k *Kafka) begin(ctx context.Context, l *Letter) (*write, error) {
+func (k *Kafka) begin(ctx context.Context, l *Letter) (Pending, error) {
+	w, err := k.under(l)
+	if w != nil || err != nil {
+		return w, err
+	}
+	w, err = k.Producer.Begin(ctx, k.Topic, l.Message.Key, l.Message.Value, Headers(l))
+	if err != nil {
+		return nil, err
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.closed {
-		return nil, fmt.Errorf("write to %s: %w", k.topic, connector.ErrClosed)
-	}
-	if w := k.pending[l]; w != nil {
-		return w, nil
-	}
-	k.sweep(time.Now())
-	w := &write{done: make(chan struct{})}
-	k.pending[l] = w
-	k.writes.Go(func() {
-		err := k.produce(ctx, l)
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		w.err, w.ended = err, time.Now()
-		close(w.done)
-	})
+	k.pending[l] = write{w, time.Now()}
 	return w, nil
 }
 
-// sweep forgets results that nobody asked for: their events were handed back.
-func (k *Kafka) sweep(now time.Time) {
-	for l, w := range k.pending {
-		if !w.ended.IsZero() && now.Sub(w.ended) > keepResult {
-			delete(k.pending, l)
+// under is the write of l that is under way; nil: there is none.
+func (k *Kafka) under(l *Letter) (Pending, error) {
+	now := time.Now()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.closed {
+		return nil, fmt.Errorf("write to topic %s: %w", k.Topic, connector.ErrClosed)
+	}
+	if w, ok := k.pending[l]; ok {
+		k.pending[l] = write{w.Pending, now}
+		return w.Pending, nil
+	}
+	for other, w := range k.pending {
+		if now.Sub(w.asked) > keepResult {
+			delete(k.pending, other) // its event was handed back
 		}
 	}
+	return nil, nil //nolint:nilnil // nothing is under way, which is no error
 }
 
 func (k *Kafka) forget(l *Letter) {
@@ -114,18 +126,13 @@ func (k *Kafka) forget(l *Letter) {
 	delete(k.pending, l)
 }
 
-func (k *Kafka) produce(ctx context.Context, l *Letter) error {
-	m := l.Message
-	err := k.producer.Produce(ctx, k.topic, m.Key, m.Value, Headers(l))
-	switch {
-	case err == nil:
-		return nil
-	case k.tooLarge != nil && errors.Is(err, k.tooLarge):
-		return fmt.Errorf("the dead letter of %s, %d bytes with its headers, is too large for topic %s: raise the topic's max.message.bytes, or take it out with fiso-flow dlq skip … --to-file: %w",
-			m.Position, size(l), k.topic, err)
-	default:
-		return fmt.Errorf("write to %s: %w", k.topic, err)
+// explain adds to a producer's error what a person needs to act on it.
+func (k *Kafka) explain(l *Letter, err error) error {
+	if k.TooLarge == nil || !errors.Is(err, k.TooLarge) {
+		return err
 	}
+	return fmt.Errorf("the dead letter of %s, %d bytes with its headers, is too large for topic %s: raise the topic's max.message.bytes, or move the consumer group past the record: %w",
+		l.Message.Position, size(l), k.Topic, err)
 }
 
 // size is about what the record of a letter takes, uncompressed.
@@ -142,15 +149,5 @@ func (k *Kafka) Close(ctx context.Context) error {
 	k.mu.Lock()
 	k.closed = true
 	k.mu.Unlock()
-	idle := make(chan struct{})
-	go func() { // ends with the last write, which the producer's own end cuts short
-		k.writes.Wait()
-		close(idle)
-	}()
-	select {
-	case <-idle:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("close: writes to %s are still under way: %w", k.topic, ctx.Err())
-	}
+	return k.Producer.Close(ctx)
 }

@@ -13,28 +13,53 @@ import (
 
 var errTooLarge = errors.New("MESSAGE_TOO_LARGE")
 
-// producerFunc is a producer made of its Produce.
-type producerFunc func(ctx context.Context, topic string, key, value []byte, headers []connector.Header) error
+// producerFunc is a producer whose records have their fates from a function, which
+// is called on a goroutine of its own.
+type producerFunc func(topic string, key, value []byte, headers []connector.Header) error
 
-func (f producerFunc) Produce(ctx context.Context, topic string, key, value []byte, headers []connector.Header) error {
-	return f(ctx, topic, key, value, headers)
+func (f producerFunc) Begin(_ context.Context, topic string, key, value []byte, headers []connector.Header) (Pending, error) {
+	p := &pending{done: make(chan struct{})}
+	go func() {
+		p.err = f(topic, key, value, headers)
+		close(p.done)
+	}()
+	return p, nil
 }
+
+func (producerFunc) Close(context.Context) error { return nil }
+
+type pending struct {
+	done chan struct{}
+	err  error
+}
+
+func (p *pending) Wait(ctx context.Context) error {
+	select {
+	case <-p.done:
+		return p.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// to is a writer to a topic.
+func to(topic string, p producerFunc) *Kafka { return NewKafka(KafkaConfig{Producer: p, Topic: topic}) }
 
 func TestKafka_writesTheRecordAsItWasRead(t *testing.T) {
 	l := letter()
-	k := NewKafka(producerFunc(func(_ context.Context, topic string, key, value []byte, headers []connector.Header) error {
+	k := to("dlq", func(topic string, key, value []byte, headers []connector.Header) error {
 		if topic != "dlq" || string(key) != "k\x00" || string(value) != `{"a":1}` || !slices.Equal(text(headers), text(Headers(l))) {
 			t.Errorf("produced %s %q %q %v", topic, key, value, headers)
 		}
 		return nil
-	}), "dlq", nil)
+	})
 	if err := k.Write(t.Context(), l); err != nil {
 		t.Error(err)
 	}
 	if err := errors.Join(k.Close(t.Context()), k.Close(t.Context())); err != nil {
 		t.Error(err)
 	}
-	if err := k.Write(t.Context(), l); !errors.Is(err, connector.ErrClosed) {
+	if err := k.Write(t.Context(), l); !errors.Is(err, connector.ErrClosed) || err.Error() != "write to topic dlq: closed" {
 		t.Errorf("Write after Close: %v", err)
 	}
 }
@@ -45,11 +70,12 @@ func TestKafka_saysWhatToDoAboutALetterThatIsTooLarge(t *testing.T) {
 		err  error
 		want string
 	}{
-		{"too large", errTooLarge, "the dead letter of orders-3-42, 316 bytes with its headers, is too large for topic dlq: raise the topic's max.message.bytes, or take it out with fiso-flow dlq skip … --to-file: MESSAGE_TOO_LARGE"},
-		{"anything else", errors.New("no leader"), "write to dlq: no leader"},
+		{"too large", errTooLarge, "the dead letter of orders-3-42, 316 bytes with its headers, is too large for topic dlq: raise the topic's max.message.bytes, or move the consumer group past the record: MESSAGE_TOO_LARGE"},
+		{"anything else", errors.New("write to topic dlq: no leader"), "write to topic dlq: no leader"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			k := NewKafka(producerFunc(func(context.Context, string, []byte, []byte, []connector.Header) error { return tc.err }), "dlq", errTooLarge)
+			k := to("dlq", func(string, []byte, []byte, []connector.Header) error { return tc.err })
+			k.TooLarge = errTooLarge
 			err := k.Write(t.Context(), letter())
 			if !errors.Is(err, tc.err) || err.Error() != tc.want {
 				t.Errorf("got  %v\nwant %s", err, tc.want)
@@ -58,36 +84,30 @@ func TestKafka_saysWhatToDoAboutALetterThatIsTooLarge(t *testing.T) {
 	}
 }
 
-// F8, https://github.com/twmb/franz-go/issues/1217: the context that a produce
-// runs under is never cancelled, however Write ends.
-func TestF8_aProduceUnderWayIsNeverCancelled(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		release := make(chan struct{})
-		cancelled := true
-		k := NewKafka(producerFunc(func(ctx context.Context, _ string, _, _ []byte, _ []connector.Header) error {
-			<-release
-			cancelled = ctx.Err() != nil
-			return nil
-		}), "dlq", nil)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		if err := k.Write(ctx, letter()); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("Write: %v", err)
+// A record that the producer does not begin is none, and its letter may be written
+// again.
+func TestKafka_writesALetterAgainThatWasNotBegun(t *testing.T) {
+	p := &refusing{}
+	k := NewKafka(KafkaConfig{Producer: p, Topic: "dlq"})
+	for n := range 2 {
+		if err := k.Write(t.Context(), letter()); !errors.Is(err, errTooLarge) || p.asked != n+1 {
+			t.Errorf("%v after the producer was asked %d times", err, p.asked)
 		}
-		short, cancelShort := context.WithTimeout(t.Context(), time.Second)
-		defer cancelShort()
-		if err := k.Close(short); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("Close while a produce is under way: %v", err)
-		}
-		close(release)
-		if err := k.Close(t.Context()); err != nil {
-			t.Error(err)
-		}
-		if cancelled {
-			t.Error("the produce was cancelled")
-		}
-	})
+	}
+	if err := k.Close(t.Context()); !errors.Is(err, errTooLarge) {
+		t.Errorf("Close: %v, want the producer's error", err)
+	}
 }
+
+// refusing is a producer that begins nothing.
+type refusing struct{ asked int }
+
+func (p *refusing) Begin(context.Context, string, []byte, []byte, []connector.Header) (Pending, error) {
+	p.asked++
+	return nil, errTooLarge
+}
+
+func (*refusing) Close(context.Context) error { return errTooLarge }
 
 // F9: a letter that waits longer than its caller is stored once, however often
 // it is written again meanwhile.
@@ -95,10 +115,10 @@ func TestF9_aLetterWrittenAgainJoinsItsOwnProduce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan error)
 		produced := 0
-		k := NewKafka(producerFunc(func(context.Context, string, []byte, []byte, []connector.Header) error {
+		k := to("dlq", func(string, []byte, []byte, []connector.Header) error {
 			produced++
 			return <-release
-		}), "dlq", nil)
+		})
 		l := letter()
 		write := func() error {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -125,7 +145,7 @@ func TestF9_aLetterWrittenAgainJoinsItsOwnProduce(t *testing.T) {
 func TestKafka_forgetsResultsThatNobodyAsksFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan error)
-		k := NewKafka(producerFunc(func(context.Context, string, []byte, []byte, []connector.Header) error { return <-release }), "dlq", nil)
+		k := to("dlq", func(string, []byte, []byte, []connector.Header) error { return <-release })
 		late, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		given, giveUp := context.WithCancel(t.Context())

@@ -23,7 +23,10 @@ type Letter struct {
 	Retries  int       // made before giving up
 	FailedAt time.Time // in any zone; written in UTC
 	Flow     string
-	Sink     string // "" where there is only one
+	Sink     string // "" where the transform failed
+	// Part is 1 for the first event of a message that became several, and so on;
+	// 0 where it became one.
+	Part int
 	// Replays is how often the record was replayed. Parse fills it in; when
 	// written, the count stands in the message's own fiso-replay-count header.
 	Replays int

@@ -1,6 +1,7 @@
 package blueprint
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -21,7 +22,7 @@ type Blueprint struct {
 
 	source  source
 	outputs []*output
-	letters letters // of messages that become no event; nil: there is no place for them
+	letters deadLetters // of messages that become no event; nil: there is no place for them
 	process *transform.Transformer
 
 	files                 []string
@@ -42,7 +43,7 @@ func Parse(file string, data []byte) (b *Blueprint, err error) {
 
 // parse is Parse without its barrier, so that a fuzz target sees a panic.
 func parse(file string, data []byte) (*Blueprint, error) {
-	flow, faults := spec.Examine(file, data)
+	flow, faults := spec.Parse(file, data, types)
 	if flow == nil {
 		return nil, faults
 	}
@@ -80,41 +81,30 @@ func (c *checker) sorted() config.Errors {
 // was faulted before.
 func (b *Blueprint) connectors(c *checker) {
 	f := b.Flow
-	if make, ok := sources[f.Source.Type]; ok {
-		b.source = make()
+	if newSource, ok := sources[f.Source.Type]; ok {
+		b.source = newSource()
 		c.add(f.Source.Config.Decode(b.source))
 	}
 	b.outputs = b.outputsOf(c)
-	b.letters = b.deadLetters(c, &f.ErrorHandling)
+	b.letters = b.deadLetters(c, &f.ErrorHandling, "")
 }
 
-// deadLetters is the place for dead letters: the one that is named, or a topic on
-// the cluster that the flow reads from, or nil.
-func (b *Blueprint) deadLetters(c *checker, e *spec.ErrorHandling) letters {
-	place := e.DeadLetter
-	topic := b.Flow.DeadLetterTopic()
-	if e.DeadLetterTopic != "" {
-		topic = e.DeadLetterTopic
+// deadLetters is the place for dead letters: the one that is named, or one beside
+// what the source reads, or nil.
+// instead is the topic that a sink names beside the flow's place, or "".
+func (b *Blueprint) deadLetters(c *checker, e *spec.ErrorHandling, instead string) deadLetters {
+	topic := cmp.Or(e.DeadLetterTopic, b.Flow.DeadLetterTopic())
+	var l deadLetters
+	if newLetters, ok := letterTypes[e.DeadLetter.Type]; ok {
+		l = newLetters()
+		c.add(e.DeadLetter.Config.Decode(l))
+	} else if b.source != nil {
+		l = b.source.deadLetters(topic)
 	}
-	if make, ok := letterPlaces[place.Type]; ok {
-		l := make()
-		c.add(place.Config.Decode(l))
-		if k, ok := l.(*kafkaLetters); ok {
-			if k.Topic == "" {
-				k.Topic = topic
-			}
-			k.within(b.Flow.Delivery.DrainTimeout)
-		}
-		return l
+	if l != nil {
+		l.take(topic, instead, b.Flow.Delivery.DrainTimeout)
 	}
-	if src, ok := b.source.(*kafkaSource); ok {
-		l := &kafkaLetters{Topic: topic, MaxBatch: src.MaxBatchBytes}
-		config.Defaults(&l.ProducerConfig)
-		l.ClientConfig = src.ClientConfig
-		l.within(b.Flow.Delivery.DrainTimeout)
-		return l
-	}
-	return nil
+	return l
 }
 
 func (b *Blueprint) expressions(c *checker) {
@@ -139,30 +129,28 @@ func (b *Blueprint) expressions(c *checker) {
 // fingerprints notes what a reload compares, and what it watches.
 func (b *Blueprint) fingerprints() {
 	f := b.Flow
-	d := f.Delivery
-	var unread []string
-	if src, ok := b.source.(*kafkaSource); ok {
-		unread = src.exclude
+	var excluded []string
+	if r, ok := b.source.(reader); ok {
+		excluded = r.excluded()
 	}
-	b.sourceKey = fingerprint(f.Name, f.Source.Type, b.source, unread, d.Ordering, d.MaxInFlight, d.DrainTimeout)
+	b.sourceKey = fingerprint(tagged(f, "restart"), b.source, excluded)
 	b.lettersKey = fingerprint(f.Name, b.letters)
-	b.files = config.Files(b.source)
+	b.files = append(config.Files(b.source), lettersFiles(b.letters)...)
 	var outputs []any
 	for _, o := range b.outputs {
 		o.sinkKey, o.lettersKey = fingerprint(f.Name, o.Name, o.Type, o.sink), fingerprint(f.Name, o.letters)
-		outputs = append(outputs, o.Name, o.When, o.sinkKey, o.lettersKey, o.handling, o.Batch)
+		outputs = append(outputs, o.sinkKey, o.lettersKey)
 		b.files = append(b.files, config.Files(o.sink)...)
 		b.files = append(b.files, lettersFiles(o.letters)...)
 	}
-	b.versionKey = fingerprint(f.Filter, f.Transform, f.CloudEvents, f.Routing, b.lettersKey, f.ErrorHandling, outputs)
-	b.files = append(b.files, lettersFiles(b.letters)...)
+	b.versionKey = fingerprint(tagged(f, "swap"), b.lettersKey, outputs)
 	b.files = append(b.files, config.Files(f)...)
 	slices.Sort(b.files)
 	b.files = slices.Compact(b.files)
 }
 
 // lettersFiles are the files that a place for dead letters refers to.
-func lettersFiles(l letters) []string {
+func lettersFiles(l deadLetters) []string {
 	if l == nil {
 		return nil
 	}
@@ -190,34 +178,40 @@ func (b *Blueprint) VersionKey() string { return b.versionKey }
 // DrainTimeout is delivery.drainTimeout.
 func (b *Blueprint) DrainTimeout() time.Duration { return b.Flow.Delivery.DrainTimeout }
 
-// Broker reports whether the source keeps positions and assigns partitions.
-func (b *Blueprint) Broker() bool { return b.source.broker() }
+// Guarantees are those of the source.
+func (b *Blueprint) Guarantees() connector.Guarantees { return guarantees(b.Flow.Source.Type) }
 
-// ManyTopics reports whether the source may read several topics.
-func (b *Blueprint) ManyTopics() bool { return b.source.manyTopics() }
-
-// writesJSON reports whether a sink writes events in the JSON format.
-func (b *Blueprint) writesJSON() bool {
-	return slices.ContainsFunc(b.outputs, func(o *output) bool { return o.sink.writesJSON() })
-}
+// ManyStreams reports whether the source may read several topics.
+func (b *Blueprint) ManyStreams() bool { return b.source.manyStreams() }
 
 // Guard calls do, which works on this flow: see spec.Guard.
 func (b *Blueprint) Guard(do func() error) error { return spec.Guard(b.File, do) }
 
-// Process takes one message through filter, transform and attributes, as transform.Transformer.Process does, for a
-// command, and gives the verdict of its sink on data that it would have to write as JSON. An engine gets the pipeline
-// itself (Stage), and has a barrier of its own.
-func (b *Blueprint) Process(ctx context.Context, m *connector.Message) (e *cloudevent.Event, err error) {
-	err = b.Guard(func() error {
-		e, err = b.process.Process(ctx, m)
-		if err != nil || e == nil || !b.writesJSON() {
-			return err
-		}
-		if err := e.CheckData(); err != nil {
-			e = nil
-			return fault.New(fault.DecodeFailed, err)
-		}
-		return nil
-	})
-	return e, err
+// Delivery is an event, and the sink that it would be given to.
+type Delivery struct {
+	Sink  string
+	Event *cloudevent.Event
 }
+
+// Process takes one message through filter, transform, attributes and routing, for a command: see
+// transform.Transformer.Transform. Data that a sink would have to write as JSON, and that is none, is an error.
+func (b *Blueprint) Process(ctx context.Context, m *connector.Message) (all []Delivery, err error) {
+	err = b.Guard(func() error {
+		routed, err := b.process.Transform(ctx, m, nil)
+		for _, r := range routed {
+			o := b.outputs[r.Output]
+			if err := r.Event.CheckData(); err != nil && o.sink.writesJSON() {
+				return fault.New(fault.DecodeFailed, err)
+			}
+			all = append(all, Delivery{o.Name, r.Event})
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
+// One reports whether a message becomes one event for one sink, if any.
+func (b *Blueprint) One() bool { return !b.several() && b.Flow.Transform.Split.IsZero() }

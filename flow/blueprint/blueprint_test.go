@@ -55,7 +55,7 @@ func parsed(t *testing.T, text string) *Blueprint {
 
 func TestParse_takesTheFlowOfTheContractAsPrinted(t *testing.T) {
 	b := parsed(t, printed)
-	if b.Name() != "order-events" || b.Paused() || !b.Broker() || b.ManyTopics() || b.DrainTimeout().String() != "20s" ||
+	if b.Name() != "order-events" || b.Paused() || !b.Guarantees().Redelivers || b.ManyStreams() || b.DrainTimeout().String() != "20s" ||
 		len(b.Files()) != 0 || b.process == nil {
 		t.Errorf("blueprint = %+v", b)
 	}
@@ -112,7 +112,7 @@ cloudevents: {extensions: {tenantId: data.t}}
 
 func TestParse_refuses(t *testing.T) {
 	for _, tc := range []struct{ name, text, want string }{
-		{"a batch for http outside batch mode", "name: a\n" + kafkaIn + "sink: {type: http, config: {url: 'http://x/'}}\ndelivery: {batch: {maxEvents: 3}}\n", "sink.config.mode: delivery.batch needs mode: batch"},
+		{"a batch for http outside batch mode", "name: a\n" + kafkaIn + "sink: {type: http, config: {url: 'http://x/'}}\ndelivery: {batch: {maxEvents: 3}}\n", "sink.config.mode: a batch needs mode: batch"},
 		{"a kafka dead letter without brokers", "name: a\n" + httpIn + out + "errorHandling: {deadLetter: {type: kafka, config: {topic: x}}}\n", "brokers"},
 		{"no source settings", "name: a\nsource: {type: kafka}\n" + out, "brokers"},
 		{"what is no YAML", "name: [", "flow.yaml"},
@@ -131,8 +131,8 @@ func TestKeys_tellWhatAReloadHasToReplace(t *testing.T) {
 	base := "name: a\n" + kafkaIn + "sink: {type: http, config: {url: 'http://x/', headers: {b: '1', a: '2'}, auth: {type: bearer, token: abcd}}}\n"
 	b := parsed(t, base)
 	for _, tc := range []struct {
-		name, text    string
-		source, stage bool // differ
+		name, text      string
+		source, version bool // differ
 	}{
 		{"only written differently", "# a comment\n\n" + strings.Replace(base, "{b: '1', a: '2'}", "{a: '2', b: '1'}", 1), false, false},
 		{"a default written out", base + "delivery: {maxInFlight: 1024}\n", false, false},
@@ -157,8 +157,8 @@ func TestKeys_tellWhatAReloadHasToReplace(t *testing.T) {
 			if got := other.SourceKey() != b.SourceKey(); got != tc.source {
 				t.Errorf("source differs: %v", got)
 			}
-			if got := other.VersionKey() != b.VersionKey(); got != tc.stage {
-				t.Errorf("stage differs: %v", got)
+			if got := other.VersionKey() != b.VersionKey(); got != tc.version {
+				t.Errorf("version differs: %v", got)
 			}
 		})
 	}

@@ -33,7 +33,7 @@ func (b *Blueprint) Check(ctx context.Context, env Env) (checks []Check) {
 			checks = append(checks, b.checkSink(ctx, env, o))
 		}
 		for _, l := range b.places() {
-			checks = append(checks, Check{"dead letters", l.tell(), l.check(ctx)})
+			checks = append(checks, Check{"dead letters", l.describe(), l.check(ctx)})
 		}
 		return nil
 	})
@@ -44,7 +44,7 @@ func (b *Blueprint) Check(ctx context.Context, env Env) (checks []Check) {
 }
 
 func (b *Blueprint) checkSource(ctx context.Context, env Env) Check {
-	c := Check{Part: "source", What: b.source.tell()}
+	c := Check{Part: "source", What: b.source.describe()}
 	s, err := b.Source(env)
 	if err != nil {
 		c.Steps = []connector.Step{{Name: "read the settings", Err: err}}
@@ -57,7 +57,7 @@ func (b *Blueprint) checkSource(ctx context.Context, env Env) Check {
 }
 
 func (b *Blueprint) checkSink(ctx context.Context, env Env, o *output) Check {
-	c := Check{Part: "sink", What: o.sink.tell()}
+	c := Check{Part: "sink", What: o.sink.describe()}
 	if b.several() {
 		c.Part = "sink " + o.Name
 	}

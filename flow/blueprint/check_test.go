@@ -58,7 +58,7 @@ func TestKafkaLetters_areStoredInATopicThatIsCreated(t *testing.T) {
 		t.Fatal(err)
 	}
 	letter := &deadletter.Letter{Message: &connector.Message{Key: []byte("k"), Value: []byte("v")}, Code: fault.SinkRejected, Flow: "a"}
-	if err := o.Letters.Write(t.Context(), letter); err != nil {
+	if err := o.letters[b.lettersKey].Write(t.Context(), letter); err != nil {
 		t.Fatal(err)
 	}
 	if err := o.Close(t.Context()); err != nil {
@@ -82,7 +82,7 @@ func TestKafkaLetters_areDatedWhenTheyAreWritten(t *testing.T) {
 	began, old := time.Now().Truncate(time.Millisecond), time.Date(2020, 1, 2, 3, 4, 5, 0, time.UTC)
 	for _, made := range []time.Time{old, {}} {
 		letter := &deadletter.Letter{Message: &connector.Message{Value: []byte("v"), Time: made}, Code: fault.SinkRejected, Flow: "a", FailedAt: began}
-		if err := o.Letters.Write(t.Context(), letter); err != nil {
+		if err := o.letters[b.lettersKey].Write(t.Context(), letter); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -122,7 +122,7 @@ func TestKafkaSink_anEventThatCannotBeSentIsGivenUpWithinTheDrain(t *testing.T) 
 	send := func(id string) error {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
-		return o.Sink.Send(ctx, &cloudevent.Event{ID: id, Source: "s", Type: "t", Key: []byte(id)})
+		return o.sinks[b.outputs[0].sinkKey].Send(ctx, &cloudevent.Event{ID: id, Source: "s", Type: "t", Key: []byte(id)})
 	}
 	f := c.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.InitProducerID}, TopLevel: true, Err: kerr.CoordinatorLoadInProgress, Count: -1})
 	if err := send("refused"); err == nil || errors.Is(err, context.DeadlineExceeded) {
@@ -160,7 +160,7 @@ func TestKafkaLetters_oneThatCannotBeSentIsGivenUpWithinTheDrain(t *testing.T) {
 			write := func(key string) error {
 				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 				defer cancel()
-				return o.Letters.Write(ctx, &deadletter.Letter{Message: &connector.Message{Key: []byte(key)}, Code: fault.SinkRejected, Flow: "a"})
+				return o.letters[b.lettersKey].Write(ctx, &deadletter.Letter{Message: &connector.Message{Key: []byte(key)}, Code: fault.SinkRejected, Flow: "a"})
 			}
 			f := c.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.InitProducerID}, TopLevel: true, Err: kerr.CoordinatorLoadInProgress, Count: -1})
 			if err := write("refused"); err == nil || errors.Is(err, context.DeadlineExceeded) {

@@ -1,26 +1,49 @@
 package blueprint
 
 import (
-	"net"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/lsm/fiso/common/config"
 	"github.com/lsm/fiso/flow/spec"
 )
 
+// place is where records stand that flows write, and sources may read: a name, such
+// as a topic's, on servers that go by these addresses. The zero value is none.
+type place struct {
+	name    string
+	servers []string
+}
+
+// reader is a source that reads from such places.
+type reader interface {
+	// reads reports whether the source reads what is written to p, and gives the
+	// key under its config that names p, or "" where a pattern matches it.
+	reads(p place) (key string, ok bool)
+	// leaveOut takes a place that a pattern matches out of what the source reads.
+	leaveOut(p place)
+	// excluded are the names of places that are left out.
+	excluded() []string
+}
+
+// writer is a sink or a place for dead letters that writes to such a place.
+type writer interface{ writes() place }
+
+// written is where a part of a flow writes to, if that is such a place.
+func written(part any) place {
+	if w, ok := part.(writer); ok {
+		return w.writes()
+	}
+	return place{}
+}
+
 // circles refuses a flow that reads what it writes: each event, or each of its
 // dead letters, would come again without end. A pattern that matches the topic
 // for dead letters stands for all topics but that one.
 func (b *Blueprint) circles(c *checker) {
-	src, ok := b.source.(*kafkaSource)
+	src, ok := b.source.(reader)
 	if !ok {
 		return
-	}
-	if src.TopicsPattern != "" {
-		src.pattern, _ = regexp.Compile(src.TopicsPattern) // its faults were told
 	}
 	b.lettersCircle(c, src, b.letters, b.Flow.ErrorHandling.DeadLetter)
 	for _, o := range b.outputs {
@@ -29,74 +52,28 @@ func (b *Blueprint) circles(c *checker) {
 		}
 	}
 	for _, o := range b.outputs {
-		if s, ok := o.sink.(*kafkaSink); ok && sameCluster(src.Brokers, s.Brokers) && src.takes(s.Topic) {
-			c.add(o.fault("topic", "%s is a topic that this flow reads: each event would come again without end; write to another topic", s.Topic))
+		to := written(o.sink)
+		if _, reads := src.reads(to); reads {
+			c.add(o.fault("topic", "%s is a topic that this flow reads: each event would come again without end; write to another topic", to.name))
 		}
 	}
 }
 
 // lettersCircle refuses a place for dead letters that the flow reads.
-func (b *Blueprint) lettersCircle(c *checker, src *kafkaSource, place letters, named spec.DeadLetter) {
-	l, ok := place.(*kafkaLetters)
-	if !ok || !sameCluster(src.Brokers, l.Brokers) {
-		return
-	}
-	key := src.key(l.Topic)
+func (b *Blueprint) lettersCircle(c *checker, src reader, letters deadLetters, named spec.DeadLetter) {
+	to := written(letters)
+	key, reads := src.reads(to)
 	switch {
-	case key != "" && named.Type != "":
+	case !reads:
+	case key == "":
+		src.leaveOut(to)
+	case named.Type != "":
 		c.add(named.Config.Fault("topic",
-			"%s is a topic that this flow reads: each dead letter would become another one; name a topic for dead letters alone", l.Topic))
-	case key != "":
+			"%s is a topic that this flow reads: each dead letter would become another one; name a topic for dead letters alone", to.name))
+	default:
 		c.add(b.Flow.Source.Config.Fault(key, "%s is the topic for this flow's dead letters, each of which would become another one: "+
-			"name a topic for dead letters alone in errorHandling.deadLetterTopic", l.Topic))
-	case src.matches(l.Topic) && !slices.Contains(src.exclude, l.Topic):
-		src.exclude = append(src.exclude, l.Topic)
+			"name a topic for dead letters alone in errorHandling.deadLetterTopic", to.name))
 	}
-}
-
-// key is the key under source.config that names the topic, or "".
-func (c *kafkaSource) key(topic string) string {
-	if topic != "" && c.Topic == topic {
-		return "topic"
-	}
-	if i := slices.Index(c.Topics, topic); i >= 0 {
-		return "topics[" + strconv.Itoa(i) + "]"
-	}
-	return ""
-}
-
-// matches reports whether the source's pattern matches the topic.
-func (c *kafkaSource) matches(topic string) bool {
-	return c.pattern != nil && topic != "" && c.pattern.MatchString(topic)
-}
-
-// takes reports whether the source reads the topic.
-func (c *kafkaSource) takes(topic string) bool {
-	return c.key(topic) != "" || c.matches(topic) && !slices.Contains(c.exclude, topic)
-}
-
-// sameCluster reports whether two lists of brokers have one in common. Clusters
-// that go by several names are told apart only when a flow runs.
-func sameCluster(a, b []string) bool {
-	return slices.ContainsFunc(a, func(broker string) bool {
-		return slices.ContainsFunc(b, func(other string) bool { return address(broker) == address(other) })
-	})
-}
-
-// address is a broker's address in one way of writing it.
-func address(broker string) string {
-	host, port, err := net.SplitHostPort(strings.TrimSpace(broker))
-	if err != nil {
-		host, port = strings.TrimSpace(broker), "9092"
-	}
-	if n, err := strconv.Atoi(port); err == nil {
-		port = strconv.Itoa(n)
-	}
-	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	if ip := net.ParseIP(host); ip != nil {
-		host = ip.String()
-	}
-	return net.JoinHostPort(host, port)
 }
 
 // circlesAmong refuses flows that together read what they write: without a filter
@@ -117,35 +94,21 @@ func circlesAmong(flows []*Blueprint) config.Errors {
 	return faults
 }
 
-// target is a topic of a cluster that a flow writes to.
-type target struct {
-	topic   string
-	brokers []string
-}
-
 // passes is where every event of the flow goes that can be delivered.
-func (b *Blueprint) passes() target {
+func (b *Blueprint) passes() place {
 	if b.several() || !b.Flow.Filter.IsZero() {
-		return target{} // some events may go elsewhere
+		return place{} // some events may go elsewhere
 	}
-	if s, ok := b.outputs[0].sink.(*kafkaSink); ok {
-		return target{s.Topic, s.Brokers}
-	}
-	return target{}
+	return written(b.outputs[0].sink)
 }
 
 // buries is where the dead letters of the flow go.
-func (b *Blueprint) buries() target {
-	if l, ok := b.letters.(*kafkaLetters); ok {
-		return target{l.Topic, l.Brokers}
-	}
-	return target{}
-}
+func (b *Blueprint) buries() place { return written(b.letters) }
 
 // circle looks for flows that write in a circle.
 type circle struct {
 	flows  []*Blueprint
-	writes func(*Blueprint) target
+	writes func(*Blueprint) place
 	means  string
 }
 
@@ -182,13 +145,13 @@ func (c *circle) find() []*Blueprint {
 // readers are the other flows that read what b writes.
 func (c *circle) readers(b *Blueprint) []*Blueprint {
 	to := c.writes(b)
-	if to.topic == "" {
-		return nil
-	}
 	var all []*Blueprint
 	for _, other := range c.flows {
-		src, ok := other.source.(*kafkaSource)
-		if ok && other != b && src.takes(to.topic) && sameCluster(src.Brokers, to.brokers) {
+		src, ok := other.source.(reader)
+		if !ok || other == b {
+			continue
+		}
+		if _, reads := src.reads(to); reads {
 			all = append(all, other)
 		}
 	}

@@ -28,7 +28,7 @@ func Refers(file string, data []byte) []string {
 	}
 	var refs []string
 	_ = spec.Guard(file, func() error { // Parse has said what is wrong with the file
-		if flow, _ := spec.Examine(file, data); flow != nil {
+		if flow, _ := spec.Parse(file, data, types); flow != nil {
 			refs = config.Files(flow)
 		}
 		return nil

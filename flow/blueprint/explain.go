@@ -51,7 +51,7 @@ func (b *Blueprint) explain() Explanation {
 	f := b.Flow
 	e := Explanation{
 		Flow: f.Name, File: b.File, Paused: f.Paused,
-		Source: f.Source.Type + ": " + b.source.tell(), Sink: b.outputs[0].tell(), Sinks: b.tellOutputs(),
+		Source: f.Source.Type + ": " + b.source.describe(), Sink: b.outputs[0].tell(), Sinks: b.tellOutputs(),
 		Filter: f.Filter.Value, Transform: b.tellTransform(), Ordering: tellOrdering(f.Delivery.Ordering),
 		InFlight:  fmt.Sprintf("at most %d events of a partition are in flight, and work runs no farther ahead of the oldest unsettled one", f.Delivery.MaxInFlight),
 		Retries:   b.waits(),
@@ -63,7 +63,7 @@ func (b *Blueprint) explain() Explanation {
 		e.Batch, e.Routing = "", tellRouting(f.Routing)
 	}
 	if b.letters != nil {
-		e.DeadLetters = b.letters.tell()
+		e.DeadLetters = b.letters.describe()
 	}
 	if n := f.ErrorHandling.StopTheLine.Consecutive; n > 0 {
 		e.StopTheLine = fmt.Sprintf("after %d events in a row that the sink did not take, the flow holds, and tries one until it passes", n)
@@ -79,7 +79,7 @@ func tellRouting(r string) string {
 }
 
 // tell is the output in a line.
-func (o *output) tell() string { return o.Type + ": " + o.sink.tell() }
+func (o *output) tell() string { return o.Type + ": " + o.sink.describe() }
 
 // tellOutputs is a line for each of several sinks.
 func (b *Blueprint) tellOutputs() []string {
@@ -102,7 +102,7 @@ func (b *Blueprint) tellOutputs() []string {
 			line += "; batches: " + batch
 		}
 		if o.letters != nil && o.lettersKey != b.lettersKey {
-			line += "; dead letters: " + o.letters.tell()
+			line += "; dead letters: " + o.letters.describe()
 		}
 		lines = append(lines, line)
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/lsm/fiso/common/config"
+	"github.com/lsm/fiso/flow/spec"
 )
 
 // fingerprint is equal for values that ask for the same, wherever they stood
@@ -21,6 +22,26 @@ func fingerprint(values ...any) string {
 		write(h, reflect.ValueOf(v))
 	}
 	return hex.EncodeToString(h.Sum(nil))
+}
+
+// tagged are the fields of a flow whose change costs a reload what cost says: see
+// spec.Flow.
+func tagged(f *spec.Flow, cost string) []any {
+	return appendTagged(nil, reflect.ValueOf(f).Elem(), cost)
+}
+
+func appendTagged(values []any, v reflect.Value, cost string) []any {
+	for i := range v.NumField() {
+		field := v.Type().Field(i)
+		switch tag, ok := field.Tag.Lookup("reload"); {
+		case !field.IsExported():
+		case tag == cost:
+			values = append(values, v.Field(i).Interface())
+		case !ok && field.Type.Kind() == reflect.Struct:
+			values = appendTagged(values, v.Field(i), cost)
+		}
+	}
+	return values
 }
 
 var (

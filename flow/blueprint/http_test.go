@@ -16,7 +16,7 @@ func TestHTTPSource_saysWhatASignatureDoesNotCover(t *testing.T) {
 			"and a request that is sent again may have other headers: let callers send structured events"},
 	} {
 		c := httpSource{SourceConfig: fisohttp.SourceConfig{Listen: ":8080", Path: "/in", Auth: fisohttp.SourceAuth{Type: row.auth}}}
-		if got := c.tell(); got != row.want {
+		if got := c.describe(); got != row.want {
 			t.Errorf("%s: %q; want %q", row.auth, got, row.want)
 		}
 	}

@@ -1,9 +1,7 @@
 package blueprint
 
 import (
-	"context"
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
 
@@ -11,18 +9,24 @@ import (
 	"github.com/lsm/fiso/common/connector"
 	"github.com/lsm/fiso/connectors/kafka"
 	"github.com/lsm/fiso/delivery"
-	"github.com/lsm/fiso/delivery/deadletter"
 	"github.com/lsm/fiso/flow/spec"
 )
+
+var kafkaConnector = connectorType{
+	name:        "kafka",
+	guarantees:  kafka.SourceGuarantees,
+	source:      func() source { return new(kafkaSource) },
+	sink:        func() sink { return new(kafkaSink) },
+	deadLetters: func() deadLetters { return new(kafkaLetters) },
+}
 
 type kafkaSource struct {
 	kafka.SourceConfig `yaml:",inline"`
 
-	pattern *regexp.Regexp // TopicsPattern; nil: none
-	exclude []string       // topics that it matches and that are not read
+	exclude []string // topics that it matches and that are not read
 }
 
-func (c *kafkaSource) tell() string {
+func (c *kafkaSource) describe() string {
 	what := "topic " + c.Topic
 	switch {
 	case len(c.Topics) > 0:
@@ -36,8 +40,14 @@ func (c *kafkaSource) tell() string {
 	return fmt.Sprintf("%s of %s, as consumer group %s; without a commit from %s", what, strings.Join(c.Brokers, ","), c.ConsumerGroup, c.StartOffset)
 }
 
-func (c *kafkaSource) broker() bool     { return true }
-func (c *kafkaSource) manyTopics() bool { return len(c.Topics) > 1 || c.TopicsPattern != "" }
+func (c *kafkaSource) deadLetters(topic string) deadLetters {
+	l := &kafkaLetters{Topic: topic, MaxBatch: c.MaxBatchBytes}
+	config.Defaults(&l.ProducerConfig)
+	l.ClientConfig = c.ClientConfig
+	return l
+}
+
+func (c *kafkaSource) manyStreams() bool { return len(c.Topics) > 1 || c.TopicsPattern != "" }
 
 func (c *kafkaSource) build(f *spec.Flow, env Env) (connector.Source, error) {
 	return kafka.NewSource(c.SourceConfig, kafka.SourceOptions{
@@ -56,11 +66,11 @@ type kafkaSink struct {
 	key expression
 }
 
-func (c *kafkaSink) tell() string {
+func (c *kafkaSink) describe() string {
 	return fmt.Sprintf("topic %s of %s, CloudEvents in %s mode", c.Topic, strings.Join(c.Brokers, ","), c.Mode)
 }
 
-func (c *kafkaSink) ask(bool)         {}
+func (c *kafkaSink) wantBatches()     {}
 func (c *kafkaSink) writesJSON() bool { return c.Mode == kafka.ModeStructured }
 
 // The producer gathers records by itself, but only those of as many workers as
@@ -68,7 +78,7 @@ func (c *kafkaSink) writesJSON() bool { return c.Mode == kafka.ModeStructured }
 // engine costs a worker once, and half of the CPU an event. Two of 500 fill the
 // usual delivery.maxInFlight: one is collected while the other is on its way,
 // and nothing waits for company when nothing is.
-func (c *kafkaSink) gathers() *delivery.Batch {
+func (c *kafkaSink) batch() *delivery.Batch {
 	return &delivery.Batch{MaxEvents: 500, MaxWait: 4 * time.Millisecond, Eager: true}
 }
 
@@ -83,73 +93,4 @@ func (c *kafkaSink) build(env Env) (connector.Sink, error) {
 		return s, err
 	}
 	return &keyed{BatchSink: s, key: c.key}, nil
-}
-
-// kafkaLetters is a topic for dead letters.
-type kafkaLetters struct {
-	kafka.ProducerConfig `yaml:",inline"`
-
-	Topic string `yaml:"topic" doc:"Topic for dead letters; created when it is missing; default: errorHandling.deadLetterTopic."`
-
-	MaxBatch config.Bytes `yaml:"maxBatchBytes" default:"48MiB" doc:"Most that one compressed batch may unpack to, for fiso-flow dlq; a larger one is left out, and said."`
-}
-
-// mostTry is the longest that a producer tries to send a dead letter before the
-// engine hears that it could not.
-const mostTry = 4 * time.Second
-
-// within bounds how long the producer keeps a letter that it cannot send. A
-// producer that kept it longer could store it after the event was handed back,
-// beside the letter of the member that has the event then. The producer looks
-// for the topic for DeliveryTimeout, and then tries to send for as long: both
-// must be over before the engine stops waiting, after ten seconds, and before an
-// event under way at a rebalance is handed back. A letter that may already be on
-// the wire is awaited without a deadline. The engine writes again only letters
-// that were never sent.
-func (c *kafkaLetters) within(drain time.Duration) {
-	c.DeliveryTimeout = max(time.Second, min(c.DeliveryTimeout, mostTry, drain/5))
-}
-
-func (c *kafkaLetters) tell() string {
-	return fmt.Sprintf("Kafka topic %s of %s, created when it is missing", c.Topic, strings.Join(c.Brokers, ","))
-}
-
-func (c *kafkaLetters) build(env Env) (deadletter.Writer, error) {
-	p, err := kafka.NewProducer(c.ProducerConfig, kafka.ProducerOptions{Logger: env.Logger, CreateTopics: true, Dial: env.Dial})
-	if err != nil {
-		return nil, err
-	}
-	return &topicLetters{Kafka: deadletter.NewKafka(producer{p}, c.Topic, kafka.ErrTooLarge), producer: p}, nil
-}
-
-// check looks at the topic too, whose absence is no fault.
-func (c *kafkaLetters) check(ctx context.Context) []connector.Step {
-	p, err := kafka.NewProducer(c.ProducerConfig, kafka.ProducerOptions{CreateTopics: true})
-	if err != nil {
-		return []connector.Step{{Name: "read the settings", Err: err}}
-	}
-	steps := p.Check(ctx, c.Topic)
-	_ = p.Close(ctx) // nothing was written
-	return steps
-}
-
-// topicLetters closes the producer with the writer that uses it.
-type topicLetters struct {
-	*deadletter.Kafka
-	producer *kafka.Producer
-}
-
-func (l *topicLetters) Close(ctx context.Context) error {
-	err := l.Kafka.Close(ctx)
-	if perr := l.producer.Close(ctx); err == nil {
-		err = perr
-	}
-	return err
-}
-
-// producer fits the connector's producer to what dead letters need.
-type producer struct{ p *kafka.Producer }
-
-func (p producer) Produce(ctx context.Context, topic string, key, value []byte, headers []connector.Header) error {
-	return p.p.Produce(ctx, kafka.Record{Topic: topic, Key: key, Value: value, Headers: headers})
 }

@@ -3,14 +3,9 @@ package blueprint
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
-	"strconv"
 	"strings"
 	"time"
 
-	"github.com/lsm/fiso/common/connector"
-	"github.com/lsm/fiso/connectors/kafka"
 	"github.com/lsm/fiso/delivery/deadletter"
 )
 
@@ -46,10 +41,10 @@ func (b *Blueprint) ReadDeadLetters(ctx context.Context, since time.Time, fn fun
 }
 
 // places are the flow's places for dead letters, each once.
-func (b *Blueprint) places() []letters {
-	var all []letters
+func (b *Blueprint) places() []deadLetters {
+	var all []deadLetters
 	seen := map[string]bool{}
-	add := func(key string, l letters) {
+	add := func(key string, l deadLetters) {
 		if l != nil && !seen[key] {
 			seen[key] = true
 			all = append(all, l)
@@ -66,44 +61,9 @@ func (b *Blueprint) places() []letters {
 func (b *Blueprint) DeadLetters() string {
 	var told []string
 	for _, l := range b.places() {
-		told = append(told, l.tell())
+		told = append(told, l.describe())
 	}
 	return strings.Join(told, "; ")
-}
-
-func (c *kafkaLetters) read(ctx context.Context, since time.Time, fn func(StoredLetter) error) error {
-	// The topic is read whole: a letter's timestamp comes from the clock of the
-	// process that wrote it. Parse finds the time of the letter's record in a header.
-	opts := kafka.ReadOptions{MaxBatchBytes: int64(c.MaxBatch), OnSkip: func(s kafka.Skip) error {
-		return fn(StoredLetter{Place: fmt.Sprintf("%d:%d", s.Partition, s.From), Err: s.Err, Unread: int(s.To - s.From + 1)})
-	}}
-	err := kafka.ReadTopic(ctx, c.ClientConfig, c.Topic, opts, func(r kafka.Record) error {
-		m := &connector.Message{Key: r.Key, Value: r.Value, Headers: r.Headers}
-		s := StoredLetter{Place: fmt.Sprintf("%d:%d", r.Partition, r.Offset)}
-		s.Letter, s.Err = deadletter.Parse(m)
-		return pass(s, since, fn)
-	})
-	if errors.Is(err, kafka.ErrNoTopic) {
-		return nil // nothing failed yet: the first dead letter creates the topic
-	}
-	return err
-}
-
-func (c *fileLetters) read(ctx context.Context, since time.Time, fn func(StoredLetter) error) error {
-	n := 0
-	for l, err := range deadletter.ReadFile(c.Path) {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil // nothing failed yet
-		}
-		if ctx.Err() != nil {
-			return fmt.Errorf("read %s: %w", c.Path, ctx.Err())
-		}
-		n++
-		if err := pass(StoredLetter{Place: strconv.Itoa(n), Letter: l, Err: err}, since, fn); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func pass(s StoredLetter, since time.Time, fn func(StoredLetter) error) error {

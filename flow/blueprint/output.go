@@ -20,7 +20,7 @@ type output struct {
 	key      string // path in the file: sink, or sinks[0] and so on
 	handling spec.ErrorHandling
 	sink     sink
-	letters  letters // nil: there is no place for dead letters
+	letters  deadLetters // nil: there is no place for dead letters
 
 	sinkKey, lettersKey string
 }
@@ -37,13 +37,19 @@ func (b *Blueprint) outputsOf(c *checker) []*output {
 		if out.Batch == nil {
 			out.Batch = f.Delivery.Batch
 		}
-		if make, ok := sinks[o.Type]; ok {
-			out.sink = make()
-			out.sink.ask(out.Batch != nil)
+		if newSink, ok := sinks[o.Type]; ok {
+			out.sink = newSink()
+			if o.Batch != nil || f.Delivery.Batch != nil && !b.several() {
+				out.sink.wantBatches()
+			}
 			c.add(o.Config.Decode(out.sink))
 			c.add(out.sink.compile(out.key, f))
 		}
-		out.letters = b.deadLetters(c, &out.handling)
+		instead := ""
+		if o.ErrorHandling.DeadLetter.Type == "" {
+			instead = o.ErrorHandling.DeadLetterTopic
+		}
+		out.letters = b.deadLetters(c, &out.handling, instead)
 		all = append(all, out)
 	}
 	return all
@@ -51,10 +57,11 @@ func (b *Blueprint) outputsOf(c *checker) []*output {
 
 // batches is when a batch is sent; nil for a sink that takes events one by one.
 func (o *output) batches() *delivery.Batch {
-	if b := o.Batch; b != nil {
+	usual := o.sink.batch()
+	if b := o.Batch; b != nil && usual != nil {
 		return &delivery.Batch{MaxEvents: b.MaxEvents, MaxBytes: int64(b.MaxBytes), MaxWait: b.MaxWait}
 	}
-	return o.sink.gathers()
+	return usual
 }
 
 // several reports whether the flow has more than one sink.
@@ -93,9 +100,6 @@ func (b *Blueprint) Outputs(env Env, old *Outputs) (*Outputs, error) {
 }
 
 func (b *Blueprint) build(o *Outputs, env Env, old *Outputs) error {
-	if err := o.openLetters(b.lettersKey, b.letters, env, old); err != nil {
-		return err
-	}
 	for _, out := range b.outputs {
 		s, ok := old.sinks[out.sinkKey]
 		if !ok {
@@ -105,6 +109,11 @@ func (b *Blueprint) build(o *Outputs, env Env, old *Outputs) error {
 			}
 		}
 		o.sinks[out.sinkKey] = s
+	}
+	if err := o.openLetters(b.lettersKey, b.letters, env, old); err != nil {
+		return err
+	}
+	for _, out := range b.outputs {
 		if err := o.openLetters(out.lettersKey, out.letters, env, old); err != nil {
 			return err
 		}
@@ -113,7 +122,7 @@ func (b *Blueprint) build(o *Outputs, env Env, old *Outputs) error {
 }
 
 // openLetters builds a place for dead letters, once.
-func (o *Outputs) openLetters(key string, l letters, env Env, old *Outputs) error {
+func (o *Outputs) openLetters(key string, l deadLetters, env Env, old *Outputs) error {
 	if l == nil || o.letters[key] != nil {
 		return nil
 	}

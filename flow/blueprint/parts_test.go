@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -70,6 +71,12 @@ func TestSchema_acceptsWhatParseDoesAndPointsAtWhatItDoesNot(t *testing.T) {
 		{"a setting of another connector", "name: a\n" + kafkaIn + "sink: {type: stdout, config: {url: x}}\n", false},
 		{"an unknown type", "name: a\nsource: {type: nats}\n" + out, false},
 		{"a sink without what it needs", "name: a\n" + kafkaIn + "sink: {type: http}\n", false},
+		{"several sinks", severalSinks, true},
+		{"a sink without a name", "name: a\n" + kafkaIn + "sinks: [{type: stdout}]\n", false},
+		{"a setting of another connector, of several", "name: a\n" + kafkaIn + "sinks: [{name: x, type: stdout, config: {url: x}}]\n", false},
+		{"a sink and sinks", "name: a\n" + kafkaIn + out + "sinks: [{name: x, type: stdout}]\n", false},
+		{"no sink", "name: a\n" + kafkaIn, false},
+		{"a header by an expression", "name: a\n" + kafkaIn + "sink: {type: http, config: {url: 'http://x/', eventHeaders: {X-A: id}}}\n", true},
 		{"a typo in a FlowDefinition", strings.Replace(definition, "runtime", "rntime", 1), false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -183,7 +190,7 @@ func TestKeyed_givesEachEventItsKeyAndEachItsOwnVerdict(t *testing.T) {
 
 func TestKafkaKey_isMadeOfTheOutgoingEvent(t *testing.T) {
 	b := parsed(t, "name: a\n"+kafkaIn+"sink: {type: kafka, config: {brokers: b, topic: t, key: 'type + data.id + subject'}}\n")
-	key := b.sink.(*kafkaSink).key
+	key := b.outputs[0].sink.(*kafkaSink).key
 	e := &cloudevent.Event{ID: "1", Source: "s", Type: "made.", Subject: ".x", Data: cloudevent.Bytes([]byte(`{"id":"o-1"}`)), Extensions: []cloudevent.Extension{{Name: "tenant", Value: "t"}}}
 	if got, err := key.Eval(t.Context(), e); err != nil || string(got) != "made.o-1.x" {
 		t.Errorf("%q, %v", got, err)
@@ -201,7 +208,7 @@ func TestKafkaKey_isMadeOfTheOutgoingEvent(t *testing.T) {
 	if _, err := Parse("a.yaml", []byte("name: a\n"+kafkaIn+"sink: {type: kafka, config: {brokers: b, topic: t, key: 'dta'}}\n")); err == nil || !strings.Contains(err.Error(), "a.yaml:3:58") {
 		t.Errorf("error = %v", err)
 	}
-	null := parsed(t, "name: a\n"+kafkaIn+"sink: {type: kafka, config: {brokers: b, topic: t, key: 'data.k'}}\n").sink.(*kafkaSink).key
+	null := parsed(t, "name: a\n"+kafkaIn+"sink: {type: kafka, config: {brokers: b, topic: t, key: 'data.k'}}\n").outputs[0].sink.(*kafkaSink).key
 	e.Data = cloudevent.Bytes([]byte(`{"k":null}`))
 	own, err := (&keyed{key: null}).with(t.Context(), e)
 	if err != nil || own.Key != nil {
@@ -226,15 +233,15 @@ func TestOutputs_areTakenOverWhereTheirSettingsAreTheSame(t *testing.T) {
 	}
 	first := build(text("http://x/", "d1"), nil)
 	same := build(text("http://x/", "d1")+"filter: 'true'\n", first)
-	if same.Sink != first.Sink || same.Letters != first.Letters {
+	if !maps.Equal(same.sinks, first.sinks) || !maps.Equal(same.letters, first.letters) || len(same.sinks) != 1 || len(same.letters) != 1 {
 		t.Error("built anew what did not change")
 	}
 	rest := first.Without(same)
-	if rest.Sink != nil || rest.Letters != nil {
+	if len(rest.sinks)+len(rest.letters) > 0 {
 		t.Error("would close what is in use")
 	}
 	other := build(text("http://y/", "d2"), same)
-	if other.Sink == same.Sink || other.Letters == same.Letters {
+	if rest := same.Without(other); len(rest.sinks) != 1 || len(rest.letters) != 1 {
 		t.Error("kept what changed")
 	}
 	if _, err := parsed(t, text("http://z/", "no/dir")).Outputs(e, other); err == nil || !strings.Contains(err.Error(), "dead letter") {
@@ -266,7 +273,7 @@ func TestBuild_saysWhichPartCannotBeBuilt(t *testing.T) {
 }
 
 // Nobody who tries a flow out, or looks at its latency, shall notice the wait.
-func TestStage_gathersABatchUnlessToldOtherwise(t *testing.T) {
+func TestVersion_collectsABatchUnlessToldOtherwise(t *testing.T) {
 	const kafkaOut = "sink: {type: kafka, config: {brokers: b, topic: t}}\n"
 	for _, tc := range []struct {
 		name, text string
@@ -296,8 +303,8 @@ func TestBuild_everyTypeOfTheRegistry(t *testing.T) {
 		"name: a\n" + kafkaIn + out,
 	} {
 		b := parsed(t, text)
-		if http := strings.Contains(text, httpIn); b.Broker() == http || b.ManyTopics() {
-			t.Errorf("broker %v, many topics %v", b.Broker(), b.ManyTopics())
+		if http := strings.Contains(text, httpIn); b.Guarantees().Assigns == http || b.ManyStreams() {
+			t.Errorf("guarantees %+v, many streams %v", b.Guarantees(), b.ManyStreams())
 		}
 		if _, err := b.Source(env()); err != nil {
 			t.Error(err)

@@ -20,9 +20,17 @@ func Schema() map[string]any {
 	properties["runtime"] = object{"type": "object", "description": "The operator's part of a FlowDefinition; ignored in a file."}
 	byType(properties["source"].(object), configs(sources))
 	byType(properties["sink"].(object), configs(sinks))
-	letters := properties["errorHandling"].(object)["properties"].(object)["deadLetter"].(object)
-	byType(letters, configs(letterPlaces))
-	flow["required"] = []string{"source", "sink"}
+	output := properties["sinks"].(object)["items"].(object)
+	byType(output, configs(sinks))
+	for _, part := range []object{flow, output} {
+		handling := part["properties"].(object)["errorHandling"].(object)
+		byType(handling["properties"].(object)["deadLetter"].(object), configs(letterTypes))
+	}
+	flow["required"] = []string{"source"}
+	flow["oneOf"] = []any{
+		object{"required": []string{"sink"}, "properties": object{"sink": object{"required": []string{"type"}}}},
+		object{"required": []string{"sinks"}},
+	}
 
 	ref := object{"$ref": "#/$defs/flow"}
 	return object{
@@ -44,8 +52,8 @@ func Schema() map[string]any {
 // configs is a value of each type's config.
 func configs[T any](types map[string]func() T) map[string]any {
 	all := map[string]any{}
-	for name, make := range types {
-		all[name] = make()
+	for name, newConfig := range types {
+		all[name] = newConfig()
 	}
 	return all
 }

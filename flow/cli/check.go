@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/lsm/fiso/common/command"
 	"github.com/lsm/fiso/flow/blueprint"
 	"github.com/lsm/fiso/flow/pipeline"
 )
@@ -59,18 +60,18 @@ func (a *app) checked(ctx context.Context, flows []*blueprint.Blueprint, timeout
 	for _, f := range flows {
 		r := checkFlow(ctx, f, timeout)
 		good = good && r.OK
-		if a.output != "json" {
+		if !a.JSON() {
 			a.printChecked(r) // each as it comes: a check takes seconds
 		}
 		results = append(results, r)
 	}
-	if a.output == "json" {
-		if err := a.printJSON(map[string]any{"ok": good, "flows": results}); err != nil {
+	if a.JSON() {
+		if err := a.PrintJSON(map[string]any{"ok": good, "flows": results}); err != nil {
 			return err
 		}
 	}
 	if !good {
-		return errReported
+		return command.ErrReported
 	}
 	return nil
 }
@@ -97,20 +98,20 @@ func checkFlow(ctx context.Context, f *blueprint.Blueprint, timeout time.Duratio
 }
 
 func (a *app) printChecked(r checkedFlow) {
-	a.printf("%s\n", r.Flow)
+	a.Printf("%s\n", r.Flow)
 	for _, p := range r.Parts {
-		a.printf("  %s: %s\n", p.Part, p.What)
+		a.Printf("  %s: %s\n", p.Part, p.What)
 		if len(p.Steps) == 0 {
-			a.printf("    nothing to try\n")
+			a.Printf("    nothing to try\n")
 		}
 		for _, s := range p.Steps {
 			switch {
 			case !s.OK:
-				a.printf("    FAIL  %s: %s\n", s.Step, indented(s.Error, 10))
+				a.Printf("    FAIL  %s: %s\n", s.Step, indented(s.Error, 10))
 			case s.Warning != "":
-				a.printf("    warn  %s: %s\n", s.Step, indented(s.Warning, 10))
+				a.Printf("    warn  %s: %s\n", s.Step, indented(s.Warning, 10))
 			default:
-				a.printf("    ok    %s\n", s.Step)
+				a.Printf("    ok    %s\n", s.Step)
 			}
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"testing"
 
+	"github.com/lsm/fiso/common/command"
 	"github.com/lsm/fiso/connectors/kafka/kafkatest"
 )
 
@@ -26,7 +27,7 @@ func TestCheck_warnsOfDeadLettersThatTheBrokerDeletes(t *testing.T) {
 // U22: what a server answered adds no line that passes for a step of its own.
 func TestCheck_indentsTheFurtherLinesOfAFault(t *testing.T) {
 	var out bytes.Buffer
-	a := &app{IO: IO{Out: &out}}
+	a := newApp(command.IO{Out: &out})
 	forged := "refused\n    ok    topic orders"
 	a.printChecked(checkedFlow{Flow: "a", Parts: []checkedPart{{Part: "sink", What: "w", Steps: []checkedStep{
 		{Step: "send", Error: forged}, {Step: "read", OK: true, Warning: forged},

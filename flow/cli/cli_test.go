@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/lsm/fiso/common/command"
 	"github.com/lsm/fiso/common/config"
 	"github.com/lsm/fiso/common/connector"
 	"github.com/lsm/fiso/delivery/deadletter"
@@ -29,7 +30,7 @@ type result struct {
 // callWith runs one command line with an environment and an input.
 func callWith(ctx context.Context, env map[string]string, in string, args ...string) result {
 	var out, errs bytes.Buffer
-	code := Main(ctx, args, IO{
+	code := Main(ctx, args, command.IO{
 		In: strings.NewReader(in), Out: &out, Err: &errs,
 		Getenv: func(name string) string { return env[name] },
 	})
@@ -101,6 +102,7 @@ func TestMain_saysUsageErrorsWithCodeTwo(t *testing.T) {
 		says string
 	}{
 		"unknown command":      {[]string{"nonsense"}, `unknown command "nonsense"`},
+		"misspelt command":     {[]string{"valdate"}, `unknown command "valdate"; did you mean "validate"?`},
 		"unknown flag":         {[]string{"run", "--colour"}, "unknown flag: --colour"},
 		"unknown output":       {[]string{"version", "--output", "xml"}, `--output is "xml": write text or json`},
 		"too many arguments":   {[]string{"version", "now"}, `unknown command "now"`},
@@ -169,7 +171,7 @@ func TestValidate_showsAllFaultsOfAllFiles(t *testing.T) {
 
 	type report struct {
 		OK     bool
-		Errors []problem
+		Errors []command.Problem
 		Flows  []validFlow
 	}
 	j := decode[report](t, call(t, "validate", "-o", "json", dir))
@@ -202,10 +204,10 @@ func TestValidate_explainsWhatWillHappen(t *testing.T) {
 // U2: a panic while one flow is explained is a fault of its file, beside those of the others.
 func TestValidate_showsAPanicAsAFaultOfItsFile(t *testing.T) {
 	var out bytes.Buffer
-	a := &app{IO: IO{Out: &out}}
+	a := newApp(command.IO{Out: &out})
 	broken := &blueprint.Blueprint{File: "a.yaml", Flow: &spec.Flow{Name: "a"}} // it has no parts to explain
 	err := a.validated([]*blueprint.Blueprint{broken}, config.Errors{{Message: "another"}}, true)
-	all := problems(err)
+	all := a.Problems(err)
 	if len(all) != 2 || all[0].Message != "another" || all[1].Code != "INTERNAL" || all[1].File != "a.yaml" || out.Len() > 0 {
 		t.Errorf("got %+v and %q", all, out.String())
 	}
@@ -215,7 +217,7 @@ func TestPaths_comeFromArgumentsThenEnvironment(t *testing.T) {
 	dir := t.TempDir()
 	callWith(t.Context(), map[string]string{"FISO_CONFIG_DIR": dir}, "", "validate").wants(t, 1, "", "no flow file")
 	callWith(t.Context(), map[string]string{"FISO_CONFIG_DIR": dir}, "", "validate", dir+"/x.yaml").wants(t, 1, "", "x.yaml does not exist")
-	if got := (&app{IO: IO{Getenv: func(string) string { return "" }}}).paths(nil); got[0] != "/etc/fiso/flows" {
+	if got := newApp(command.IO{Getenv: func(string) string { return "" }}).paths(nil); got[0] != "/etc/fiso/flows" {
 		t.Errorf("the default directory is %v", got)
 	}
 }
@@ -273,7 +275,7 @@ func TestCommands_tellOfDataThatTheSinkCannotWrite(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			now := through(t.Context(), flow, &deadletter.Letter{Message: &connector.Message{
+			now := newApp(command.IO{}).through(t.Context(), flow, &deadletter.Letter{Message: &connector.Message{
 				Value: []byte(forged), Headers: []connector.Header{{Key: "content-type", Value: []byte("application/json")}},
 			}})
 			if now.Event != nil || passes != (now.Verdict == "passes") || !passes && now.Code != "DECODE_FAILED" {
@@ -301,7 +303,7 @@ sink: {type: stdout}
 		t.Run(name, func(t *testing.T) {
 			var out, errs bytes.Buffer
 			args := append([]string{"transform", "--flow", file, "--input", "{\"a\":\"\u009b2J\"}"}, tc.args...)
-			code := Main(t.Context(), args, IO{In: strings.NewReader(""), Out: &out, Err: &errs, OutTerminal: tc.terminal, Getenv: func(string) string { return "" }})
+			code := Main(t.Context(), args, command.IO{In: strings.NewReader(""), Out: &out, Err: &errs, OutTerminal: tc.terminal, Getenv: func(string) string { return "" }})
 			result{code, out.String(), errs.String()}.wants(t, 0, tc.want, "")
 		})
 	}
@@ -317,7 +319,7 @@ func TestTransform_saysWhyAnEventWouldNotBeSent(t *testing.T) {
 
 	type failure struct {
 		OK, Filtered bool
-		Errors       []problem
+		Errors       []command.Problem
 	}
 	f := decode[failure](t, call(t, "transform", "-o", "json", "--flow", file, "--input", `{`))
 	if f.OK || len(f.Errors) != 1 || f.Errors[0].Code != "DECODE_FAILED" {
@@ -341,5 +343,6 @@ func TestSchema_isASchema(t *testing.T) {
 
 func TestExamples_areValid(t *testing.T) {
 	call(t, "validate", "../../deploy/examples").wants(t, 0, "flow order-events is valid", "")
+	call(t, "test", "../../deploy/examples").wants(t, 0, "7 passed, 0 failed", "")
 	call(t, "validate", "../../deploy/examples/webhook-to-kafka.yaml").wants(t, 0, "flow webhook-to-kafka is valid", "")
 }

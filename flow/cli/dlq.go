@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/lsm/fiso/common/command"
 	"github.com/lsm/fiso/common/terminal"
 	"github.com/lsm/fiso/flow/blueprint"
 )
@@ -26,13 +27,8 @@ func (a *app) dlqCommand() *cobra.Command {
 		Short: "Look at what could not be delivered",
 		Long: `The dead letter queue holds what could not be delivered: the record as it came,
 and why it failed. Looking changes nothing, and may be done while the flow runs.`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usagef("unknown command %q for dlq", args[0])
-			}
-			return nil
-		},
-		RunE: func(*cobra.Command, []string) error { return usagef("say what to do: dlq list or dlq show") },
+		Args: command.UnknownCommand,
+		RunE: func(*cobra.Command, []string) error { return command.Usagef("say what to do: dlq list or dlq show") },
 	}
 	c.AddCommand(a.dlqListCommand(), a.dlqShowCommand())
 	return c
@@ -59,7 +55,7 @@ func (a *app) dlqListCommand() *cobra.Command {
 		Use:     "list --flow F",
 		Short:   "List dead letters, grouped by code and message",
 		Example: "  fiso-flow dlq list --flow order-events.yaml --since 24h",
-		Args:    arguments(cobra.NoArgs),
+		Args:    command.Args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			flow, err := oneFlow(file)
 			if err != nil {
@@ -75,8 +71,8 @@ func (a *app) dlqListCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if a.output == "json" {
-				return a.printJSON(map[string]any{"flow": flow.Name(), "deadLetters": total, "groups": groups})
+			if a.JSON() {
+				return a.PrintJSON(map[string]any{"flow": flow.Name(), "deadLetters": total, "groups": groups})
 			}
 			a.printGroups(flow, groups, total, limit)
 			return nil
@@ -144,7 +140,7 @@ func groupLetters(ctx context.Context, flow *blueprint.Blueprint, since time.Tim
 }
 
 func (a *app) printGroups(flow *blueprint.Blueprint, groups []*group, total, limit int) {
-	a.printf("%s: %d dead letters in %s\n", flow.Name(), total, flow.DeadLetters())
+	a.Printf("%s: %d dead letters in %s\n", flow.Name(), total, flow.DeadLetters())
 	if total == 0 {
 		return
 	}
@@ -163,7 +159,7 @@ func (a *app) printGroups(flow *blueprint.Blueprint, groups []*group, total, lim
 	}
 	_ = t.Flush()
 	if len(shown) < len(groups) {
-		a.printf("… and %d more groups (--limit 0 shows all)\n", len(groups)-len(shown))
+		a.Printf("… and %d more groups (--limit 0 shows all)\n", len(groups)-len(shown))
 	}
-	a.printf("\nOne of them: fiso-flow dlq show --flow %s %s\n", flow.File, groups[0].Example)
+	a.Printf("\nOne of them: fiso-flow dlq show --flow %s %s\n", flow.File, groups[0].Example)
 }

@@ -81,6 +81,9 @@ func TestDlqList_groupsByCodeAndMessage(t *testing.T) {
 }
 
 func TestDlqList_boundsWhatItRemembers(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	var letters []*deadletter.Letter
 	for i := range maxGroups + 2 {
 		l := *someLetters()[1]

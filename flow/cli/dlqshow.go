@@ -12,7 +12,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/lsm/fiso/common/command"
 	"github.com/lsm/fiso/common/terminal"
+	"github.com/lsm/fiso/delivery"
 	"github.com/lsm/fiso/delivery/deadletter"
 	"github.com/lsm/fiso/flow/blueprint"
 )
@@ -48,8 +50,9 @@ type shownHeader struct {
 
 // today is what would become of the event now.
 type today struct {
-	Verdict string          `json:"verdict"` // passes, filtered or fails
+	Verdict string          `json:"verdict"` // passes, filtered, unrouted or fails
 	Event   json.RawMessage `json:"event,omitempty"`
+	Events  []sentEvent     `json:"events,omitempty"` // of a flow that may make several, or has several sinks
 	Code    string          `json:"code,omitempty"`
 	Message string          `json:"message,omitempty"`
 }
@@ -68,7 +71,7 @@ func (a *app) dlqShowCommand() *cobra.Command {
 flow as it is today, without sending it. PLACE is what dlq list shows under
 EXAMPLE: partition:offset of a topic, or the number of a line of a file.`,
 		Example: "  fiso-flow dlq show --flow order-events.yaml 0:17",
-		Args:    arguments(cobra.ExactArgs(1)),
+		Args:    command.Args(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
 			flow, err := oneFlow(file)
 			if err != nil {
@@ -80,9 +83,9 @@ EXAMPLE: partition:offset of a topic, or the number of a line of a file.`,
 			if err != nil {
 				return err
 			}
-			shown := show(c.Context(), flow, found)
-			if a.output == "json" {
-				return a.printJSON(shown)
+			shown := a.show(c.Context(), flow, found)
+			if a.JSON() {
+				return a.PrintJSON(shown)
 			}
 			a.printLetter(shown)
 			return nil
@@ -124,7 +127,7 @@ func within(place string, s blueprint.StoredLetter) bool {
 	return err == nil && partition == inPartition && offset >= from && offset < from+s.Unread
 }
 
-func show(ctx context.Context, flow *blueprint.Blueprint, s blueprint.StoredLetter) shownLetter {
+func (a *app) show(ctx context.Context, flow *blueprint.Blueprint, s blueprint.StoredLetter) shownLetter {
 	shown := shownLetter{Place: s.Place, Headers: []shownHeader{}}
 	if s.Err != nil {
 		shown.Fault = s.Err.Error()
@@ -143,22 +146,28 @@ func show(ctx context.Context, flow *blueprint.Blueprint, s blueprint.StoredLett
 	for _, h := range l.Message.Headers {
 		shown.Headers = append(shown.Headers, shownHeader{h.Key, contentOf(h.Value)})
 	}
-	shown.Now = through(ctx, flow, l)
+	shown.Now = a.through(ctx, flow, l)
 	return shown
 }
 
 // through takes the record through the flow as it is today.
-func through(ctx context.Context, flow *blueprint.Blueprint, l *deadletter.Letter) today {
-	e, err := flow.Process(ctx, l.Message)
+func (a *app) through(ctx context.Context, flow *blueprint.Blueprint, l *deadletter.Letter) today {
+	all, err := flow.Process(ctx, l.Message)
 	switch {
+	case errors.Is(err, delivery.ErrUnrouted):
+		return today{Verdict: "unrouted"}
 	case err != nil:
-		p := problems(err)[0]
+		p := a.Problems(err)[0]
 		return today{Verdict: "fails", Code: p.Code, Message: p.Message}
-	case e == nil:
+	case len(all) == 0:
 		return today{Verdict: "filtered"}
 	}
 	now := today{Verdict: "passes"}
-	if shown, err := e.AppendJSON(nil); err == nil {
+	if !flow.One() {
+		now.Events = sentEvents(all)
+		return now
+	}
+	if shown, err := all[0].Event.AppendJSON(nil); err == nil {
 		now.Event = shown // else the sink takes bytes that cannot be shown as JSON
 	}
 	return now
@@ -192,7 +201,7 @@ func indented(text string, spaces int) string {
 
 func (a *app) printLetter(l shownLetter) {
 	row := func(name, format string, args ...any) {
-		a.printf("%-10s %s\n", name, terminal.Line(fmt.Sprintf(format, args...)))
+		a.Printf("%-10s %s\n", name, terminal.Line(fmt.Sprintf(format, args...)))
 	}
 	row("place", "%s", l.Place)
 	if l.Fault != "" {
@@ -210,7 +219,7 @@ func (a *app) printLetter(l shownLetter) {
 	for _, h := range l.Headers {
 		row("header", "%s: %v", h.Name, h.Value)
 	}
-	a.printf("%-10s %s\n", "value", indented(l.Value.String(), 11))
+	a.Printf("%-10s %s\n", "value", indented(l.Value.String(), 11))
 	switch l.Now.Verdict {
 	case "passes":
 		row("today", "it would be sent: %s", l.Now.Event)

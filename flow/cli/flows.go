@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/lsm/fiso/common/command"
 	"github.com/lsm/fiso/flow/blueprint"
 	"github.com/lsm/fiso/flow/spec"
 )
@@ -31,7 +32,7 @@ func flowFlag(c *cobra.Command, file *string) {
 // oneFlow reads the flow that --flow names.
 func oneFlow(file string) (*blueprint.Blueprint, error) {
 	if file == "" {
-		return nil, usagef("--flow is missing: name a flow file")
+		return nil, command.Usagef("--flow is missing: name a flow file")
 	}
 	data, err := spec.Read(context.Background(), file)
 	if err != nil {

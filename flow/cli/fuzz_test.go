@@ -8,6 +8,7 @@ import (
 
 	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/config"
+	"github.com/lsm/fiso/flow/blueprint"
 )
 
 // FuzzParseTests: a file of tests that is read gives records that can be made
@@ -35,7 +36,7 @@ func FuzzParseTests(f *testing.F) {
 			if c.Filtered && c.judge(nil, nil) != "" || c.Error != "" && c.judge(nil, nil) == "" {
 				t.Errorf("%+v was judged wrongly", c)
 			}
-			c.judge(&cloudevent.Event{Data: cloudevent.Bytes(m.Value)}, nil)
+			c.judge([]blueprint.Delivery{{Sink: "s", Event: &cloudevent.Event{Data: cloudevent.Bytes(m.Value)}}}, nil)
 		}
 	})
 }

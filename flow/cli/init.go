@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/lsm/fiso/common/command"
 )
 
 //go:embed init.yaml
@@ -23,17 +25,17 @@ func (a *app) initCommand() *cobra.Command {
 to a new file. An existing file is never overwritten.`,
 		Example: `  fiso-flow init > order-events.yaml
   fiso-flow init --name payments payments.yaml`,
-		Args: arguments(cobra.MaximumNArgs(1)),
+		Args: command.Args(cobra.MaximumNArgs(1)),
 		RunE: func(_ *cobra.Command, args []string) error {
 			text := strings.ReplaceAll(initFile, "order-events", name)
 			if len(args) == 0 {
-				a.printf("%s", text)
+				a.Printf("%s", text)
 				return nil
 			}
 			if err := writeNew(args[0], text); err != nil {
 				return err
 			}
-			a.errorf("wrote %s\nnext: fiso-flow validate --explain %s\n", args[0], args[0])
+			a.Errorf("wrote %s\nnext: fiso-flow validate --explain %s\n", args[0], args[0])
 			return nil
 		},
 	}

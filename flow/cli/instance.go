@@ -13,14 +13,12 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/lsm/fiso/common/admin"
+	"github.com/lsm/fiso/common/reload"
 	"github.com/lsm/fiso/flow/blueprint"
 	"github.com/lsm/fiso/flow/metrics"
 	"github.com/lsm/fiso/flow/pipeline"
 	"github.com/lsm/fiso/flow/supervisor"
 )
-
-// lastSpans bounds how long the traces of the last events may take to be sent.
-const lastSpans = 3 * time.Second
 
 // instance is one running fiso-flow: its flows, and the server that tells how
 // they stand.
@@ -71,7 +69,7 @@ func (i instance) supervise(registry *prometheus.Registry) (*supervisor.Supervis
 	}
 	loader := pipeline.NewLoader(pipeline.Options{Logger: i.log, Metrics: counters, Tracing: i.tracing, Stdout: i.stdout})
 	options := supervisor.Options{Paths: i.paths, Load: loader.Load, Refers: blueprint.Refers, Recorder: counters, Logger: i.log}
-	if w, err := supervisor.NewWatcher(i.log); err != nil {
+	if w, err := reload.NewWatcher(i.log); err != nil {
 		i.log.Warn("files are looked at every few seconds only: the system offers no more watches", "error", err)
 	} else {
 		options.Watcher = w

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -17,6 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/lsm/fiso/common/command"
 	"github.com/lsm/fiso/connectors/kafka"
 	"github.com/lsm/fiso/connectors/kafka/kafkatest"
 	"github.com/lsm/fiso/flow/supervisor"
@@ -91,7 +91,7 @@ func running(t *testing.T, env map[string]string, args ...string) (logs *output,
 	logs = new(output)
 	code := make(chan int, 1)
 	go func() {
-		code <- Main(ctx, args, IO{In: strings.NewReader(""), Out: logs, Err: logs, Getenv: func(n string) string { return env[n] }})
+		code <- Main(ctx, args, command.IO{In: strings.NewReader(""), Out: logs, Err: logs, Getenv: func(n string) string { return env[n] }})
 	}()
 	stop = sync.OnceValue(func() int {
 		cancel()
@@ -220,21 +220,6 @@ errorHandling: {onExhausted: block}
 	}
 }
 
-func TestRun_warnsWhenTheLastTracesAreLost(t *testing.T) {
-	var logs output
-	l, err := logger(&logs, "", true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	i := instance{paths: []string{write(t, t.TempDir(), "orders.yaml", orders)}, metricsAddr: "127.0.0.1:0", log: l, stdout: io.Discard}
-	if err := i.traced(ctx); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func TestCheck_saysWhichStepFails(t *testing.T) {
 	file := write(t, t.TempDir(), "orders.yaml", orders)
 	r := call(t, "check", "--timeout", "5s", file)
@@ -323,23 +308,6 @@ func TestStanding_logsWhatBecomesReadyAndWhatStops(t *testing.T) {
 	})
 }
 
-func TestBuildVersion_namesTheBuild(t *testing.T) {
-	commit := []debug.BuildSetting{{Key: "vcs.revision", Value: "0123456789abcdef"}}
-	for want, got := range map[string]string{
-		"v1.2.3":           buildVersion("v1.2.3", nil),
-		"dev":              buildVersion("", nil),
-		"v0.1.0":           buildVersion("", &debug.BuildInfo{Main: debug.Module{Version: "v0.1.0"}}),
-		"dev-0123456789ab": buildVersion("", &debug.BuildInfo{Main: debug.Module{Version: "(devel)"}, Settings: commit}),
-	} {
-		if got != want {
-			t.Errorf("got %s, expected %s", got, want)
-		}
-	}
-	if got := buildVersion("", &debug.BuildInfo{}); got != "dev" {
-		t.Errorf("without anything known it is %s", got)
-	}
-}
-
 // brokenPipe fails every write.
 type brokenPipe struct{}
 
@@ -354,7 +322,7 @@ func TestMain_failsWhenItsResultCannotBePrinted(t *testing.T) {
 		{"transform", "--flow", file, "--input", "{}"},
 	} {
 		var errs bytes.Buffer
-		code := Main(t.Context(), append(args, "-o", "json"), IO{In: strings.NewReader(""), Out: brokenPipe{}, Err: &errs, Getenv: func(string) string { return "" }})
+		code := Main(t.Context(), append(args, "-o", "json"), command.IO{In: strings.NewReader(""), Out: brokenPipe{}, Err: &errs, Getenv: func(string) string { return "" }})
 		if code != 1 || !strings.Contains(errs.String(), "broken pipe") {
 			t.Errorf("%v: exit code %d, %q", args, code, errs.String())
 		}
@@ -369,7 +337,7 @@ func (brokenInput) Read([]byte) (int, error) { return 0, errors.New("no terminal
 func TestTransform_failsWhenItsInputCannotBeRead(t *testing.T) {
 	file := write(t, t.TempDir(), "orders.yaml", orders)
 	var errs bytes.Buffer
-	code := Main(t.Context(), []string{"transform", "--flow", file, "--input", "-"}, IO{In: brokenInput{}, Out: io.Discard, Err: &errs, Getenv: func(string) string { return "" }})
+	code := Main(t.Context(), []string{"transform", "--flow", file, "--input", "-"}, command.IO{In: brokenInput{}, Out: io.Discard, Err: &errs, Getenv: func(string) string { return "" }})
 	if code != 1 || !strings.Contains(errs.String(), "read the event from standard input: no terminal") {
 		t.Errorf("exit code %d, %q", code, errs.String())
 	}

@@ -16,7 +16,9 @@ import (
 	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/config"
 	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/delivery"
 	"github.com/lsm/fiso/delivery/fault"
+	"github.com/lsm/fiso/flow/blueprint"
 )
 
 // testFile is a file of transform tests, beside the flow it is about.
@@ -39,22 +41,32 @@ type testCase struct {
 
 	Output   config.Raw        `yaml:"output" doc:"Data of the outgoing event, compared as JSON."`
 	Event    map[string]string `yaml:"event" doc:"Attributes of the outgoing event."`
+	Sink     string            `yaml:"sink" doc:"The sink that takes the event."`
+	Events   []expected        `yaml:"events" doc:"Instead of output and event: all events, in order, once for each sink that takes one."`
 	Filtered bool              `yaml:"filtered" doc:"The event is filtered out."`
+	Unrouted bool              `yaml:"unrouted" doc:"No sink takes the event."`
 	Error    string            `yaml:"error" doc:"The code the event fails with."`
 	Message  string            `yaml:"message" blanks:"keep" doc:"A part of the failure's words."`
+}
+
+// expected is one of several events that come out.
+type expected struct {
+	Output config.Raw        `yaml:"output" doc:"Data of the event, compared as JSON."`
+	Event  map[string]string `yaml:"event" doc:"Attributes of the event."`
+	Sink   string            `yaml:"sink" doc:"The sink that takes it."`
 }
 
 // Validate checks that a test expects one thing.
 func (c *testCase) Validate() error {
 	var errs []error
 	want := 0
-	for _, set := range []bool{!c.Output.IsZero() || len(c.Event) > 0, c.Filtered, c.Error != ""} {
+	for _, set := range []bool{!c.Output.IsZero() || len(c.Event) > 0 || c.Sink != "", len(c.Events) > 0, c.Filtered, c.Unrouted, c.Error != ""} {
 		if set {
 			want++
 		}
 	}
 	if want != 1 {
-		errs = append(errs, config.Fault("name", "a test expects one of: output and event, filtered, or error"))
+		errs = append(errs, config.Fault("name", "a test expects one of: output, event and sink; events; filtered; unrouted; or error"))
 	}
 	if c.Message != "" && c.Error == "" {
 		errs = append(errs, config.Fault("message", "goes with error"))
@@ -150,33 +162,61 @@ func (c *testCase) message() (*connector.Message, error) {
 }
 
 // judge says what is wrong with the outcome, or "".
-func (c *testCase) judge(e *cloudevent.Event, err error) string {
+func (c *testCase) judge(all []blueprint.Delivery, err error) string {
+	unrouted := errors.Is(err, delivery.ErrUnrouted)
 	switch {
 	case c.Error != "":
-		if err == nil {
-			return fmt.Sprintf("expected the error %s, and it passed", c.Error)
-		}
-		if code := string(fault.CodeOf(err)); code != c.Error {
-			return fmt.Sprintf("expected the error %s, got %s: %v", c.Error, code, err)
-		}
-		if !strings.Contains(err.Error(), c.Message) {
-			return fmt.Sprintf("expected an error that says %q, got: %v", c.Message, err)
-		}
+		return c.judgeError(err)
+	case c.Unrouted && unrouted:
 		return ""
+	case unrouted:
+		return "no sink takes it"
 	case err != nil:
 		return fmt.Sprintf("%s: %v", fault.CodeOf(err), err)
+	case c.Unrouted && len(all) > 0:
+		return "expected no sink to take it, and " + all[0].Sink + " does"
+	case c.Filtered && len(all) > 0:
+		return "expected it to be filtered, and it passed"
 	case c.Filtered:
-		if e != nil {
-			return "expected it to be filtered, and it passed"
-		}
 		return ""
-	case e == nil:
+	case len(all) == 0:
 		return "it was filtered"
 	}
-	return c.compare(e)
+	want := c.Events
+	if len(want) == 0 {
+		want = []expected{{c.Output, c.Event, c.Sink}}
+	}
+	if len(all) != len(want) {
+		return fmt.Sprintf("it becomes %d events for sinks, expected %d", len(all), len(want))
+	}
+	for i := range want {
+		if fault := want[i].compare(all[i]); fault != "" && len(want) > 1 {
+			return fmt.Sprintf("event %d: %s", i+1, fault)
+		} else if fault != "" {
+			return fault
+		}
+	}
+	return ""
 }
 
-func (c *testCase) compare(e *cloudevent.Event) string {
+func (c *testCase) judgeError(err error) string {
+	if err == nil {
+		return fmt.Sprintf("expected the error %s, and it passed", c.Error)
+	}
+	if code := string(fault.CodeOf(err)); code != c.Error {
+		return fmt.Sprintf("expected the error %s, got %s: %v", c.Error, code, err)
+	}
+	if !strings.Contains(err.Error(), c.Message) {
+		return fmt.Sprintf("expected an error that says %q, got: %v", c.Message, err)
+	}
+	return ""
+}
+
+func (c *expected) compare(d blueprint.Delivery) string {
+	if c.Sink != "" && c.Sink != d.Sink {
+		return fmt.Sprintf("the sink is %s, expected %s", d.Sink, c.Sink)
+	}
+	e := d.Event
 	got := attributes(e)
 	for _, name := range sortedKeys(c.Event) {
 		if got[name] != c.Event[name] {

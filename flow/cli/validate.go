@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/lsm/fiso/common/command"
 	"github.com/lsm/fiso/flow/blueprint"
 	"github.com/lsm/fiso/flow/spec"
 )
@@ -50,21 +51,21 @@ func (a *app) validated(flows []*blueprint.Blueprint, err error, explain bool) e
 		}
 		valid = append(valid, v)
 	}
-	if a.output == "json" {
-		result := map[string]any{"ok": err == nil, "flows": valid, "errors": problems(err)}
-		if err := a.printJSON(result); err != nil {
+	if a.JSON() {
+		result := map[string]any{"ok": err == nil, "flows": valid, "errors": a.Problems(err)}
+		if err := a.PrintJSON(result); err != nil {
 			return err
 		}
 		if err != nil {
-			return errReported
+			return command.ErrReported
 		}
 		return nil
 	}
 	for _, v := range valid {
 		if v.Explanation != nil {
-			a.printf("%s", explanation(v.Explanation))
+			a.Printf("%s", explanation(v.Explanation))
 		} else {
-			a.printf("%s: flow %s is valid\n", v.File, v.Flow)
+			a.Printf("%s: flow %s is valid\n", v.File, v.Flow)
 		}
 	}
 	return err

@@ -14,7 +14,7 @@ var orderID = regexp.MustCompile(`C\d+-\d{4}`)
 
 // watchDeadLetters reads the dead letter queue like anybody else would: as a
 // Kafka topic, from its start.
-func (s *stage) watchDeadLetters(ctx context.Context) error {
+func (s *demo) watchDeadLetters(ctx context.Context) error {
 	src, err := kafka.NewSource(kafka.SourceConfig{
 		ClientConfig:  kafka.ClientConfig{Brokers: s.brokers},
 		Topic:         deadLetters,
@@ -27,7 +27,7 @@ func (s *stage) watchDeadLetters(ctx context.Context) error {
 	err = src.Run(ctx, connector.Each(func(_ context.Context, m *connector.Message) {
 		code, _ := m.Header("fiso-error-code")
 		reason, _ := m.Header("fiso-error-message")
-		s.ledger.buried(letterID(m), string(code), string(reason))
+		s.ledger.orderDeadLettered(letterID(m), string(code), string(reason))
 		m.Settle(nil)
 	}))
 	if err != nil {

@@ -39,8 +39,8 @@ type Options struct {
 	Run func(ctx context.Context, dir string, log io.Writer, listening func(addr string)) error
 }
 
-// ErrNotProven is returned when the totals do not add up.
-var ErrNotProven = errors.New("the totals do not add up")
+// ErrTotalsWrong is returned when the totals do not add up.
+var ErrTotalsWrong = errors.New("the totals do not add up")
 
 //go:embed order-events.yaml
 var flowFile string
@@ -52,14 +52,14 @@ const (
 )
 
 const (
-	topic       = "orders"
-	deadLetters = "fiso-dlq-order-events"
-	perSecond   = 24
-	settleTime  = 30 * time.Second
+	topic         = "orders"
+	deadLetters   = "fiso-dlq-order-events"
+	perSecond     = 24
+	settleTimeout = 30 * time.Second
 )
 
-// stage is everything that runs during a demo.
-type stage struct {
+// demo is everything that runs during a demo.
+type demo struct {
 	opts    Options
 	ledger  *ledger
 	service *service
@@ -74,12 +74,12 @@ func Run(ctx context.Context, opts Options) error {
 	if opts.Length == 0 {
 		opts.Length = 15 * time.Second
 	}
-	s := &stage{opts: opts, ledger: newLedger()}
+	s := &demo{opts: opts, ledger: newLedger()}
 	s.service = &service{ledger: s.ledger}
 	return s.run(ctx)
 }
 
-func (s *stage) run(ctx context.Context) (err error) {
+func (s *demo) run(ctx context.Context) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	var running workers
 	defer func() { // everything started here is waited for here
@@ -107,13 +107,13 @@ func (s *stage) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer remove()
-	s.introduce()
-	return s.play(ctx, &running)
+	s.printIntroduction()
+	return s.runStory(ctx, &running)
 }
 
 // writeFlow lays the flow file out in a folder of its own, with the broker and
 // the service of this demo in place of its defaults.
-func (s *stage) writeFlow(serviceURL string) (remove func(), err error) {
+func (s *demo) writeFlow(serviceURL string) (remove func(), err error) {
 	s.dir, err = os.MkdirTemp("", "fiso-demo-")
 	if err != nil {
 		return nil, fmt.Errorf("make a folder for the flow: %w", err)
@@ -131,11 +131,11 @@ func (s *stage) writeFlow(serviceURL string) (remove func(), err error) {
 	return remove, nil
 }
 
-func (s *stage) path() string    { return filepath.Join(s.dir, "order-events.yaml") }
-func (s *stage) logPath() string { return filepath.Join(s.dir, "fiso-flow.log") }
+func (s *demo) path() string    { return filepath.Join(s.dir, "order-events.yaml") }
+func (s *demo) logPath() string { return filepath.Join(s.dir, "fiso-flow.log") }
 
 // save writes the flow as an editor does: beside it, then over it.
-func (s *stage) save(text string) error {
+func (s *demo) save(text string) error {
 	draft := s.path() + ".tmp"
 	if err := os.WriteFile(draft, []byte(text), 0o600); err != nil {
 		return fmt.Errorf("write the flow: %w", err)
@@ -146,9 +146,9 @@ func (s *stage) save(text string) error {
 	return nil
 }
 
-// play is the story: fiso-flow starts, orders come, the service goes away and
+// runStory is the story: fiso-flow starts, orders come, the service goes away and
 // returns, the flow changes, the orders stop, everything settles.
-func (s *stage) play(ctx context.Context, running *workers) error {
+func (s *demo) runStory(ctx context.Context, running *workers) error {
 	log, err := os.Create(s.logPath())
 	if err != nil {
 		return fmt.Errorf("keep fiso-flow's log: %w", err)
@@ -166,28 +166,28 @@ func (s *stage) play(ctx context.Context, running *workers) error {
 	produced := running.start(func() error { return s.produce(ctx) })
 	running.start(func() error { return s.incidents(ctx) })
 
-	err = s.settle(ctx, produced, flowEnded)
+	err = s.waitUntilSettled(ctx, produced, flowEnded)
 	stopShow()
 	<-shown
 	if err != nil {
 		return err
 	}
-	s.conclude()
-	if s.opts.Keep && s.ledger.sum().proven() {
-		s.keep()
+	s.printTotals()
+	if s.opts.Keep && s.ledger.totals().addUp() {
+		s.waitForInterrupt()
 		<-ctx.Done()
 	}
 	stopFlow()
 	<-flowEnded // a clean stop, before the broker goes
-	if t := s.ledger.sum(); !t.proven() {
+	if t := s.ledger.totals(); !t.addUp() {
 		return fmt.Errorf("%w: %d orders missing, %d in the wrong place, %d duplicates, %d out of order",
-			ErrNotProven, len(t.lost), len(t.unexpected), t.duplicates, len(t.disorder))
+			ErrTotalsWrong, len(t.lost), len(t.unexpected), t.duplicates, len(t.disorder))
 	}
 	return nil
 }
 
-// settle waits until every order that was produced is somewhere.
-func (s *stage) settle(ctx context.Context, produced, flowEnded <-chan struct{}) error {
+// waitUntilSettled waits until every order that was produced is somewhere.
+func (s *demo) waitUntilSettled(ctx context.Context, produced, flowEnded <-chan struct{}) error {
 	var deadline <-chan time.Time
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
@@ -201,11 +201,11 @@ func (s *stage) settle(ctx context.Context, produced, flowEnded <-chan struct{})
 			}
 			return errors.New("fiso-flow ended before the demo did")
 		case <-produced:
-			produced, deadline = nil, time.After(settleTime)
+			produced, deadline = nil, time.After(settleTimeout)
 		case <-deadline:
 			return nil // the totals say what is missing
 		case <-tick.C:
-			if produced == nil && s.ledger.sum().waiting == 0 {
+			if produced == nil && s.ledger.totals().waiting == 0 {
 				return nil
 			}
 		}
@@ -217,7 +217,7 @@ func stopped(ctx context.Context) error {
 }
 
 // produce sends orders at an even pace.
-func (s *stage) produce(ctx context.Context) error {
+func (s *demo) produce(ctx context.Context) error {
 	p, err := kafka.NewProducer(kafka.ProducerConfig{ClientConfig: kafka.ClientConfig{Brokers: s.brokers}}, kafka.ProducerOptions{})
 	if err != nil {
 		return fmt.Errorf("produce orders: %w", err)
@@ -232,11 +232,11 @@ func (s *stage) produce(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-end:
-			s.ledger.say("■", "the last order is produced")
+			s.ledger.addNews("■", "the last order is produced")
 			return nil
 		case <-tick.C:
 			o := make.next()
-			s.ledger.made(o)
+			s.ledger.orderProduced(o)
 			if err := p.Produce(ctx, kafka.Record{Topic: topic, Key: []byte(o.key), Value: o.value}); err != nil {
 				return fmt.Errorf("produce order %s: %w", o.id, err)
 			}
@@ -246,19 +246,19 @@ func (s *stage) produce(ctx context.Context) error {
 
 // incidents is what goes wrong, and what a person changes, at fixed parts of
 // the demo's length.
-func (s *stage) incidents(ctx context.Context) error {
+func (s *demo) incidents(ctx context.Context) error {
 	steps := []struct {
 		at float64
 		do func() error
 	}{
 		{0.25, func() error {
 			s.service.away.Store(true)
-			s.ledger.say("!", "the order service goes away: 503 to everything")
+			s.ledger.addNews("!", "the order service goes away: 503 to everything")
 			return nil
 		}},
 		{0.40, func() error {
 			s.service.away.Store(false)
-			s.ledger.say("!", "the order service is back")
+			s.ledger.addNews("!", "the order service is back")
 			return nil
 		}},
 		{0.60, func() error {
@@ -266,7 +266,7 @@ func (s *stage) incidents(ctx context.Context) error {
 			if err != nil {
 				return fmt.Errorf("change the flow: %w", err)
 			}
-			s.ledger.say("★", "the flow file is saved with one more field: fiso-flow reloads it")
+			s.ledger.addNews("★", "the flow file is saved with one more field: fiso-flow reloads it")
 			return s.save(strings.Replace(string(text), oldField, newField, 1))
 		}},
 	}

@@ -9,10 +9,10 @@ import (
 type kind int
 
 const (
-	good       kind = iota
-	malformed       // not JSON at all
-	incomplete      // JSON without the field that the flow reads
-	fraud           // the order service refuses it for good
+	good         kind = iota
+	notJSON           // not JSON at all
+	missingField      // JSON without the field that the flow reads
+	refused           // the order service refuses it for good
 )
 
 // order is one record on its way to the topic.
@@ -43,14 +43,14 @@ func (g *orders) next() order {
 	status := []string{"NEW", "PAID", "SHIPPED"}[g.perCust[c]%3]
 	switch {
 	case g.made%37 == 11:
-		o.kind = malformed
+		o.kind = notJSON
 		o.value = []byte(`{"legacy_id": "` + o.id + `", "order_status": PAID`)
 		return o
 	case g.made%53 == 17:
-		o.kind = incomplete
+		o.kind = missingField
 		status = ""
 	case g.made%41 == 29:
-		o.kind = fraud
+		o.kind = refused
 		status = "FRAUD"
 	}
 	o.value = encode(o.id, status, 1999+100*g.made)

@@ -72,7 +72,7 @@ func (s *screen) lines() {
 			s.printf("%6.1fs  %s %s\n", x.at.Seconds(), x.mark, x.text)
 		}
 	}
-	t := s.ledger.sum()
+	t := s.ledger.totals()
 	if retried > 0 {
 		s.printf("%6.1fs  ↻ %d answers of 503, to be tried again\n", t.elapsed.Seconds(), retried)
 	}
@@ -81,7 +81,7 @@ func (s *screen) lines() {
 }
 
 func (s *screen) panel() {
-	t := s.ledger.sum()
+	t := s.ledger.totals()
 	state := "\x1b[32m● answering\x1b[0m"
 	if s.service.away.Load() {
 		state = "\x1b[31m● away: 503 to everything\x1b[0m"

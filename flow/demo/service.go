@@ -37,12 +37,12 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case s.away.Load():
-		s.ledger.retried(event.Data.OrderID)
+		s.ledger.orderRetried(event.Data.OrderID)
 		http.Error(w, "down for maintenance", http.StatusServiceUnavailable)
 	case event.Data.Status == "FRAUD":
 		http.Error(w, "order "+event.Data.OrderID+" looks fraudulent", http.StatusUnprocessableEntity)
 	default:
-		s.ledger.arrived(event.Data.OrderID, event.Data.Status, event.Data.Cents != nil)
+		s.ledger.orderDelivered(event.Data.OrderID, event.Data.Status, event.Data.Cents != nil)
 		w.WriteHeader(http.StatusNoContent)
 	}
 }

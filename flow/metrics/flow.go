@@ -1,6 +1,8 @@
 package metrics
 
 import (
+	"maps"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -23,10 +25,20 @@ type Flow struct {
 	retries         prometheus.Counter
 	gaps            prometheus.Counter
 	held            prometheus.Gauge
+	sinks           atomic.Pointer[map[string]*sink]
+	metrics         *Metrics
+	name            string
+}
+
+// sink counts for one sink of a flow.
+type sink struct {
+	ended  map[delivery.Status]prometheus.Counter
+	errors map[connector.Class]prometheus.Counter
 }
 
 var (
-	statuses = []delivery.Status{delivery.Delivered, delivery.Filtered, delivery.DeadLettered, delivery.Dropped, delivery.Interrupted}
+	statuses = []delivery.Status{delivery.Delivered, delivery.Filtered, delivery.Unrouted, delivery.DeadLettered, delivery.Dropped, delivery.Interrupted}
+	classes  = []connector.Class{connector.Temporary, connector.Unavailable, connector.Blocked, connector.Permanent}
 	phases   = []delivery.Phase{delivery.PhaseTransform, delivery.PhaseSink, delivery.PhaseTotal}
 	codes    = []fault.Code{
 		fault.DecodeFailed, fault.SchemaMismatch, fault.TransformFailed, fault.TransformTimeout, fault.OutputTooLarge,
@@ -53,7 +65,10 @@ func (m *Metrics) Flow(name string) *Flow {
 		retries:         m.retries.WithLabelValues(name),
 		gaps:            m.gaps.WithLabelValues(name),
 		held:            m.held.WithLabelValues(name),
+		metrics:         m,
+		name:            name,
 	}
+	f.sinks.Store(&map[string]*sink{})
 	for _, s := range statuses {
 		f.settled[s] = m.events.WithLabelValues(name, string(s))
 	}
@@ -90,11 +105,44 @@ func (f *Flow) TransformError(code fault.Code) {
 	f.otherErrors.Inc()
 }
 
-// Ended is not counted yet.
-func (f *Flow) Ended(string, delivery.Status, int) {}
+// Ended counts n events that ended for a sink.
+func (f *Flow) Ended(name string, s delivery.Status, n int) {
+	if c := f.sink(name).ended[s]; c != nil {
+		c.Add(float64(n))
+	}
+}
 
 // SinkError counts a try that the sink did not take.
-func (f *Flow) SinkError(string, connector.Class) { f.sinkErrors.Inc() }
+func (f *Flow) SinkError(name string, class connector.Class) {
+	f.sinkErrors.Inc()
+	if c := f.sink(name).errors[class]; c != nil {
+		c.Inc()
+	}
+}
+
+// sink is the counters of a sink. The map is replaced when one is added, so that
+// an event takes no lock.
+func (f *Flow) sink(name string) *sink {
+	if s := (*f.sinks.Load())[name]; s != nil {
+		return s
+	}
+	f.metrics.mu.Lock()
+	defer f.metrics.mu.Unlock()
+	known := maps.Clone(*f.sinks.Load())
+	s := known[name]
+	if s == nil {
+		s = &sink{ended: map[delivery.Status]prometheus.Counter{}, errors: map[connector.Class]prometheus.Counter{}}
+		for _, status := range []delivery.Status{delivery.Delivered, delivery.DeadLettered, delivery.Dropped} {
+			s.ended[status] = f.metrics.sinkEvents.WithLabelValues(f.name, name, string(status))
+		}
+		for _, class := range classes {
+			s.errors[class] = f.metrics.sinkTries.WithLabelValues(f.name, name, class.String())
+		}
+		known[name] = s
+		f.sinks.Store(&known)
+	}
+	return s
+}
 
 // Retry counts an event that is to be tried again.
 func (f *Flow) Retry() { f.retries.Inc() }

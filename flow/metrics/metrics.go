@@ -22,6 +22,8 @@ type Metrics struct {
 	deadLetters     *prometheus.CounterVec
 	dlqErrors       *prometheus.CounterVec
 	sinkErrors      *prometheus.CounterVec
+	sinkEvents      *prometheus.CounterVec
+	sinkTries       *prometheus.CounterVec
 	retries         *prometheus.CounterVec
 	gaps            *prometheus.CounterVec
 	held            *prometheus.GaugeVec
@@ -42,7 +44,7 @@ func New(reg prometheus.Registerer) (*Metrics, error) {
 		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "fiso", Subsystem: "flow", Name: name, Help: help}, []string{"flow"})
 	}
 	m := &Metrics{
-		events: counter("events_total", "Events that ended, by how: delivered, filtered, dead_lettered, dropped, or interrupted (handed back to the source).", "status"),
+		events: counter("events_total", "Events that ended, by how: delivered, filtered, unrouted (no sink takes it), dead_lettered, dropped, or interrupted (handed back to the source).", "status"),
 		durations: newHistogram("fiso_flow_event_duration_seconds",
 			"Time an event took: transform and sink for each try, total from accepted to settled.",
 			// From what a bare transform takes to the longest sensible timeout.
@@ -54,6 +56,8 @@ func New(reg prometheus.Registerer) (*Metrics, error) {
 		deadLetters:     counter("dlq_total", "Dead letters stored."),
 		dlqErrors:       counter("dlq_errors_total", "Tries to store a dead letter that failed; the event is held and tried again."),
 		sinkErrors:      counter("sink_delivery_errors_total", "Tries to deliver that the sink did not take, retries included."),
+		sinkEvents:      counter("sink_events_total", "Events that ended for a sink, by how: delivered, dead_lettered or dropped.", "sink", "status"),
+		sinkTries:       counter("sink_errors_total", "Tries that a sink did not take, by what that means: temporary, unavailable, blocked or permanent.", "sink", "class"),
 		retries:         counter("retries_total", "Events that were put back to be tried again."),
 		gaps:            counter("source_gaps_total", "Times that the source no longer had records which were not yet read."),
 		held:            gauge("held_events", "Events that wait for something outside to be mended: a sink that is down, a dead letter that is refused."),
@@ -64,7 +68,7 @@ func New(reg prometheus.Registerer) (*Metrics, error) {
 	}
 	var errs []error
 	for _, c := range []prometheus.Collector{
-		m.events, m.durations, m.transformErrors, m.deadLetters, m.dlqErrors, m.sinkErrors,
+		m.events, m.durations, m.transformErrors, m.deadLetters, m.dlqErrors, m.sinkErrors, m.sinkEvents, m.sinkTries,
 		m.retries, m.gaps, m.held, m.reloads, m.valid, sources{m},
 	} {
 		errs = append(errs, reg.Register(c))

@@ -43,6 +43,9 @@ func TestFlow_movesEveryCounter(t *testing.T) {
 	f.TransformError(fault.TransformTimeout)
 	f.TransformError("SOMETHING_NEW")
 	f.SinkError("s", connector.Temporary)
+	f.Ended("s", delivery.Delivered, 2)
+	f.Ended("t", delivery.DeadLettered, 1)
+	f.Ended("t", "something new", 1)
 	f.Retry()
 	f.DeadLetter(fault.SinkRejected)
 	f.DeadLetterError()
@@ -62,14 +65,34 @@ func TestFlow_movesEveryCounter(t *testing.T) {
 			t.Errorf("%s did not move", family.GetName())
 		}
 	}
-	shows(t, reg, `# HELP fiso_flow_events_total Events that ended, by how: delivered, filtered, dead_lettered, dropped, or interrupted (handed back to the source).
+	shows(t, reg, `# HELP fiso_flow_events_total Events that ended, by how: delivered, filtered, unrouted (no sink takes it), dead_lettered, dropped, or interrupted (handed back to the source).
 # TYPE fiso_flow_events_total counter
 fiso_flow_events_total{flow="orders",status="dead_lettered"} 1
 fiso_flow_events_total{flow="orders",status="delivered"} 1
 fiso_flow_events_total{flow="orders",status="dropped"} 1
 fiso_flow_events_total{flow="orders",status="filtered"} 1
 fiso_flow_events_total{flow="orders",status="interrupted"} 1
+fiso_flow_events_total{flow="orders",status="unrouted"} 1
 `, "fiso_flow_events_total")
+	shows(t, reg, `# HELP fiso_flow_sink_errors_total Tries that a sink did not take, by what that means: temporary, unavailable, blocked or permanent.
+# TYPE fiso_flow_sink_errors_total counter
+fiso_flow_sink_errors_total{class="blocked",flow="orders",sink="s"} 0
+fiso_flow_sink_errors_total{class="blocked",flow="orders",sink="t"} 0
+fiso_flow_sink_errors_total{class="permanent",flow="orders",sink="s"} 0
+fiso_flow_sink_errors_total{class="permanent",flow="orders",sink="t"} 0
+fiso_flow_sink_errors_total{class="temporary",flow="orders",sink="s"} 1
+fiso_flow_sink_errors_total{class="temporary",flow="orders",sink="t"} 0
+fiso_flow_sink_errors_total{class="unavailable",flow="orders",sink="s"} 0
+fiso_flow_sink_errors_total{class="unavailable",flow="orders",sink="t"} 0
+# HELP fiso_flow_sink_events_total Events that ended for a sink, by how: delivered, dead_lettered or dropped.
+# TYPE fiso_flow_sink_events_total counter
+fiso_flow_sink_events_total{flow="orders",sink="s",status="dead_lettered"} 0
+fiso_flow_sink_events_total{flow="orders",sink="s",status="delivered"} 2
+fiso_flow_sink_events_total{flow="orders",sink="s",status="dropped"} 0
+fiso_flow_sink_events_total{flow="orders",sink="t",status="dead_lettered"} 1
+fiso_flow_sink_events_total{flow="orders",sink="t",status="delivered"} 0
+fiso_flow_sink_events_total{flow="orders",sink="t",status="dropped"} 0
+`, "fiso_flow_sink_events_total", "fiso_flow_sink_errors_total")
 	if n := testutil.ToFloat64(m.transformErrors.WithLabelValues("orders", "OTHER")); n != 1 {
 		t.Errorf("an unknown code counts %v under OTHER", n)
 	}

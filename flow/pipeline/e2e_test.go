@@ -15,8 +15,8 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
-	"github.com/lsm/fiso/flow/blueprint"
 	"github.com/lsm/fiso/delivery/deadletter"
+	"github.com/lsm/fiso/flow/blueprint"
 )
 
 func TestFlow_deliversFiltersAndKeepsDeadLetters(t *testing.T) {

@@ -20,6 +20,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/goleak"
 
+	"github.com/lsm/fiso/common/reload"
 	"github.com/lsm/fiso/connectors/kafka/kafkatest"
 	"github.com/lsm/fiso/flow/metrics"
 	"github.com/lsm/fiso/flow/supervisor"
@@ -139,7 +140,7 @@ func (in *instance) start(o Options) {
 	}
 	o.Metrics = m
 	in.loader = NewLoader(o)
-	watcher, err := supervisor.NewWatcher(o.Logger)
+	watcher, err := reload.NewWatcher(o.Logger)
 	if err != nil {
 		in.t.Fatal(err)
 	}

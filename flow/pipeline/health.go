@@ -13,9 +13,9 @@ import (
 
 // health judges whether a flow does its work.
 type health struct {
-	broker bool // the source assigns partitions
-	stall  time.Duration
-	first  time.Duration // see Options.FirstAssignment
+	assigns bool // the source assigns partitions
+	stall   time.Duration
+	first   time.Duration // see Options.FirstAssignment
 
 	mu       sync.Mutex
 	began    time.Time
@@ -41,10 +41,10 @@ func (h *health) judge(now time.Time, src connector.Status, eng delivery.State) 
 		problems = append(problems, "starting: no partition is assigned yet")
 	}
 	for _, c := range eng.Closed {
-		problems = append(problems, c.Why)
+		problems = append(problems, ofSink(c.Output)+c.Why)
 	}
 	for _, held := range eng.Held {
-		problems = append(problems, fmt.Sprintf("%s held for %v: %s", events(held.Events), rounded(held.Since), held.Reason))
+		problems = append(problems, fmt.Sprintf("%s%s held for %v: %s", ofSink(held.Output), events(held.Events), rounded(held.Since), held.Reason))
 	}
 	problems = append(problems, h.stalled(now, src.Partitions)...)
 	s := supervisor.Status{Problem: strings.Join(problems, "; "), Unreached: !h.reach(src), Notes: src.Notes}
@@ -71,7 +71,7 @@ func (h *health) starting(now time.Time, assigned bool) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.assigned = h.assigned || assigned
-	return h.broker && !h.assigned && now.Sub(h.began) < h.first
+	return h.assigns && !h.assigned && now.Sub(h.began) < h.first
 }
 
 // mostStalled bounds how many partitions a report names.
@@ -96,6 +96,14 @@ func (h *health) stalled(now time.Time, partitions []connector.PartitionStatus) 
 		words = append(words, fmt.Sprintf("and on %d more partitions", more))
 	}
 	return words
+}
+
+// ofSink begins a sentence about one sink of several.
+func ofSink(name string) string {
+	if name == "" {
+		return ""
+	}
+	return "sink " + name + ": "
 }
 
 func events(n int) string {

@@ -30,11 +30,11 @@ func TestHealth_saysWhyAFlowIsNotReady(t *testing.T) {
 		want string // "" for ready
 		note string
 	}{
-		{"it works", &health{broker: true}, connector.Status{Partitions: good}, delivery.State{}, "", ""},
-		{"the source has a problem", &health{broker: true}, connector.Status{Problem: "broker b:9092: connection refused"}, delivery.State{}, "source: broker b:9092: connection refused", ""},
-		{"no partition yet", &health{broker: true, began: now.Add(-time.Second)}, connector.Status{}, delivery.State{}, "starting: no partition is assigned yet", ""},
-		{"no partition for this member", &health{broker: true, began: now.Add(-time.Minute)}, connector.Status{}, delivery.State{}, "", ""},
-		{"it had one, and waits for another", &health{broker: true, assigned: true, began: now}, connector.Status{}, delivery.State{}, "", ""},
+		{"it works", &health{assigns: true}, connector.Status{Partitions: good}, delivery.State{}, "", ""},
+		{"the source has a problem", &health{assigns: true}, connector.Status{Problem: "broker b:9092: connection refused"}, delivery.State{}, "source: broker b:9092: connection refused", ""},
+		{"no partition yet", &health{assigns: true, began: now.Add(-time.Second)}, connector.Status{}, delivery.State{}, "starting: no partition is assigned yet", ""},
+		{"no partition for this member", &health{assigns: true, began: now.Add(-time.Minute)}, connector.Status{}, delivery.State{}, "", ""},
+		{"it had one, and waits for another", &health{assigns: true, assigned: true, began: now}, connector.Status{}, delivery.State{}, "", ""},
 		{"no broker has partitions", &health{began: now}, connector.Status{}, delivery.State{}, "", ""},
 		{"the line is stopped", &health{}, connector.Status{}, delivery.State{Closed: []delivery.Closed{{Why: "the line is stopped: 401"}}}, "the line is stopped: 401", ""},
 		{"dead letters are refused", &health{}, connector.Status{}, delivery.State{Held: []delivery.Hold{{Reason: "too large", Events: 1, Since: 61400 * time.Millisecond}, {Reason: "away", Events: 2, Since: 12 * time.Millisecond}}},

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/lsm/fiso/common/connector"
-	"github.com/lsm/fiso/flow/blueprint"
 	"github.com/lsm/fiso/delivery"
+	"github.com/lsm/fiso/flow/blueprint"
 	"github.com/lsm/fiso/flow/metrics"
 	"github.com/lsm/fiso/flow/supervisor"
 )
@@ -63,9 +63,9 @@ func (l *Loader) build(b *blueprint.Blueprint) (*Pipeline, error) {
 		return nil, err
 	}
 	return &Pipeline{
-		loader: l, name: b.Name(), manyTopics: b.ManyTopics(), log: env.Logger,
+		loader: l, name: b.Name(), manyTopics: b.ManyStreams(), log: env.Logger,
 		source: source, engine: delivery.New(cfg, b.Version(outputs)), outputs: outputs,
-		health: health{broker: b.Broker(), stall: l.o.Stall, first: l.o.FirstAssignment},
+		health: health{assigns: b.Guarantees().Assigns, stall: l.o.Stall, first: l.o.FirstAssignment},
 	}, nil
 }
 
@@ -102,7 +102,7 @@ func (p *Pipeline) release(o *blueprint.Outputs) {
 
 // Swap takes over transform, sink and error handling of d. Sink and dead letter
 // queue stay as they are, connections and all, where their settings did not
-// change.
+// change. It fails only before d is in force, where its parts cannot be built.
 func (p *Pipeline) Swap(ctx context.Context, d supervisor.Definition) error {
 	next, ok := d.(*definition)
 	if !ok {
@@ -121,10 +121,8 @@ func (p *Pipeline) swap(ctx context.Context, next *definition) error {
 		return err
 	}
 	old := p.outputs
-	if err := p.engine.Swap(ctx, next.Version(outputs)); err != nil {
-		// The new stage is in force all the same; only the old one's calls
-		// hang, and closing below ends them.
-		p.log.Warn("calls to the replaced sink do not return", "error", err)
+	if !p.engine.Swap(ctx, next.Version(outputs)) {
+		p.log.Warn("calls to the replaced sink do not return: it is closed") // below
 	}
 	p.outputs = outputs
 	p.release(old.Without(outputs))

@@ -38,16 +38,41 @@ type event struct {
 	kind  kind
 	fails int // times that a flaky one is refused
 	part  int32
+	good  bool // nothing is wrong with any unit of it
+
+	pieces int // events that the record is split into; 0: it is not
+	units  []*unit
+	away   string // the sink that is away while it is sent
+	last   bool   // it belongs to the epilogue
+
+	// of a dead letter that is put back
+	again   *event
+	raw     []byte
+	headers []kgo.RecordHeader
+}
+
+// number is what the data of the event says.
+func (e *event) number() int {
+	if e.again != nil {
+		return e.again.n
+	}
+	return e.n
 }
 
 func (e *event) value() []byte {
-	switch e.kind {
-	case malformed:
-		return fmt.Appendf(nil, "#%d is no JSON", e.n)
-	case bare:
-		return fmt.Appendf(nil, `{"n":%d,"kind":"bare"}`, e.n)
+	more := ""
+	if e.pieces > 0 {
+		more = `,"lines":` + [...]string{"", "[0]", "[0,1]", "[0,1,2]"}[e.pieces]
 	}
-	return fmt.Appendf(nil, `{"n":%d,"kind":%q,"must":true}`, e.n, kinds[e.kind])
+	switch {
+	case e.raw != nil:
+		return e.raw
+	case e.kind == malformed:
+		return fmt.Appendf(nil, "#%d is no JSON", e.n)
+	case e.kind == bare:
+		return fmt.Appendf(nil, `{"n":%d,"kind":"bare"%s}`, e.n, more)
+	}
+	return fmt.Appendf(nil, `{"n":%d,"kind":%q,"must":true%s}`, e.n, kinds[e.kind], more)
 }
 
 // lane names what must stay in order with the event; "" is nothing.
@@ -94,7 +119,10 @@ func makeEvents(d dice, p *plan) []*event {
 		all[n] = e
 	}
 	for i, e := range all[len(all)-epilogue:] {
-		*e = event{n: e.n, part: int32(i % partitions)} //nolint:gosec // G115: one of six
+		*e = event{n: e.n, part: int32(i % partitions), good: true, last: true} //nolint:gosec // G115: one of six
+	}
+	for _, e := range all {
+		p.setUnits(e)
 	}
 	return all
 }
@@ -105,7 +133,7 @@ func (w *world) feed(ctx context.Context, d dice, events []*event, over time.Dur
 	for len(events) > 0 {
 		burst := min(len(events), 1+d.IntN(1+2*len(w.events)/40))
 		for _, e := range events[:burst] {
-			r := &kgo.Record{Topic: topic, Partition: e.part, Value: e.value()}
+			r := &kgo.Record{Topic: topic, Partition: e.part, Value: e.value(), Headers: e.headers}
 			if e.key != "" {
 				r.Key = []byte(e.key)
 			}

@@ -12,6 +12,7 @@ type fault func(w *world, d dice)
 
 var faults = map[string]fault{
 	"sink":         sinkTrouble,
+	"copy":         copyTrouble,
 	"slow":         slowSink,
 	"letters":      lettersRefused,
 	"broker":       brokerErrors,

@@ -95,6 +95,11 @@ func (m *member) change(d dice) {
 	f := &m.file
 	f.version++
 	f.paused, f.invalid = false, false
+	if s := m.w.plan.sinks; s != nil && s.changes && d.chance(0.4) {
+		f.copied = !f.copied
+		happened.count(map[bool]string{true: "sink added", false: "sink removed"}[f.copied])
+		return
+	}
 	switch d.IntN(6) {
 	case 0:
 		f.inFlight = one(d, 3, 16, 256, 1024) // replaces the source

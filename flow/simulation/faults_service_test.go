@@ -22,13 +22,25 @@ func sinkTrouble(w *world, d dice) {
 	if !w.take("service") {
 		return
 	}
+	w.outage(d, "service", w.service)
+}
+
+// copyTrouble is an outage of the service that copySink delivers to.
+func copyTrouble(w *world, d dice) {
+	if w.copy == nil || !w.take("copy") {
+		return
+	}
+	w.outage(d, "copy", w.copy)
+}
+
+func (w *world) outage(d dice, name string, s *service) {
 	trial := one(d, trials...)
-	happened.count("service " + trial)
-	w.history.note("the service %s", trial)
-	w.service.set(trial, w.plan.latency)
-	w.lasts("service", d.between(0, 40*time.Second), func() {
-		w.history.note("the service works again")
-		w.service.set("", w.plan.latency)
+	happened.count(name + " " + trial)
+	w.history.note("the %s %s", name, trial)
+	s.set(trial, w.plan.latency)
+	w.lasts(name, d.between(0, 40*time.Second), func() {
+		w.history.note("the %s works again", name)
+		s.set("", w.plan.latency)
 	})
 }
 

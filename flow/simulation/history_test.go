@@ -25,21 +25,27 @@ const (
 	gapped                      // fiso-flow reported a gap from the place to upTo
 	moves                       // partitions may change hands from here on, until
 	excuse                      // from here to until, what was done may be done again
+	filed                       // a valid flow file was written, of version n
+	back                        // a sink that was away is back
+	owned                       // the partition has another owner in the group, or none
 )
 
 // entry is one line of a history: the place in it tells what was before what.
 type entry struct {
-	at     time.Duration
-	what   happening
-	who    string // the life of a member, or ""
-	n      int    // of the event
-	part   int32
-	offset int64
-	upTo   int64
-	until  time.Duration // of moves and excuses
-	most   int           // of a crash: what the member may have had in flight
-	note   string        // of a commit: its metadata, which is not shown
-	text   string
+	at      time.Duration
+	what    happening
+	who     string // the life of a member, or ""
+	n       int    // of the event
+	sink    string // of a delivery or a dead letter
+	piece   int    // likewise: see unit
+	part    int32
+	offset  int64
+	upTo    int64
+	until   time.Duration // of moves and excuses
+	most    int           // of a crash: what the member may have had in flight
+	without bool          // of a file: copySink is not in it
+	note    string        // of a commit: its metadata, which is not shown
+	text    string
 }
 
 // history is all that happened in one run. It is safe for concurrent use.
@@ -74,7 +80,7 @@ func (h *history) all() []entry {
 // String is a line for a person.
 func (e entry) String() string {
 	s := fmt.Sprintf("%11s  ", e.at.Round(time.Microsecond))
-	if e.who != "" {
+	if e.who != "" && e.what != owned {
 		s += e.who + ": "
 	}
 	at := fmt.Sprintf("%d/%d", e.part, e.offset)
@@ -82,24 +88,40 @@ func (e entry) String() string {
 	case produced:
 		s += fmt.Sprintf("#%d is %s", e.n, at)
 	case delivered:
-		s += fmt.Sprintf("#%d delivered", e.n)
+		s += fmt.Sprintf("#%d delivered%s", e.n, e.to())
 	case unanswered:
-		s += fmt.Sprintf("#%d was accepted, and the answer did not arrive", e.n)
+		s += fmt.Sprintf("#%d was accepted, and the answer did not arrive", e.n) + e.to()
 	case refused:
-		s += fmt.Sprintf("#%d refused", e.n)
+		s += fmt.Sprintf("#%d refused%s", e.n, e.to())
 	case lettered:
-		s += "dead letter of " + at
+		s += "dead letter of " + at + e.to()
 	case asked:
 		s += "commits " + at
 	case committed:
 		s += "committed is " + at
 	case trimmed:
 		s += "the cluster deleted all below " + at
+	case filed:
+		s += fmt.Sprintf("file of version %d, without %s: %t", e.n, copySink, e.without)
+	case owned:
+		s += fmt.Sprintf("partition %d is given to %q", e.part, e.who)
 	case gapped:
 		s += fmt.Sprintf("gap from %s to %d", at, e.upTo)
 	}
 	if e.text != "" {
 		s += " " + e.text
+	}
+	return s
+}
+
+// to names the sink, where it is not the only one.
+func (e entry) to() string {
+	s := ""
+	if e.piece > 0 {
+		s = fmt.Sprintf(" piece %d", e.piece)
+	}
+	if e.sink == copySink {
+		s += " " + copySink
 	}
 	return s
 }

@@ -43,6 +43,7 @@ type settings struct {
 	line     int
 	paused   bool
 	invalid  bool
+	copied   bool // there is copySink, too
 }
 
 func (m *member) who() string { return fmt.Sprintf("%s.%d", m.name, m.life) }
@@ -51,14 +52,14 @@ func (m *member) who() string { return fmt.Sprintf("%s.%d", m.name, m.life) }
 // finalizers that close channels, which a bubble's garbage must not.
 func (m *member) text() string {
 	s, p := m.file, m.w.plan
-	cel := fmt.Sprintf(`'{"n": data.n, "v": %d, "must": data.must}'`, s.version)
+	transform := fmt.Sprintf(`cel: '{"n": data.n, "v": %d, "must": data.must}'`, s.version)
+	if p.split {
+		transform = fmt.Sprintf(`split: data.lines, cel: '{"n": parent.n, "v": %d, "must": parent.must, "p": data}'`, s.version)
+	}
 	if s.invalid {
-		cel = `'{"n": dta.n}'`
+		transform = `cel: '{"n": dta.n}'`
 	}
-	batch := ""
-	if s.mode == "batch" {
-		batch = "\n  batch: {maxEvents: 20, maxWait: 50ms}"
-	}
+	sinks, batch := m.sinks()
 	return fmt.Sprintf(`name: sim
 paused: %t
 source:
@@ -71,10 +72,8 @@ source:
     sessionTimeout: %s
     clientId: %s
 filter: 'data.kind != "dropped"'
-transform: {cel: %s}
-sink:
-  type: http
-  config: {url: "http://%s/in", mode: %s, timeout: 30s, maxConnections: 64, headers: {Sim-Member: %q}}
+transform: {%s}
+%s
 delivery:
   ordering: %s
   maxInFlight: %d
@@ -85,13 +84,16 @@ errorHandling:
   maxInterval: 5s
   stopTheLine: {consecutive: %d}
   deadLetter: {type: kafka, config: {brokers: %q, compression: none}}
-`, s.paused, strings.Join(m.w.brokers, ","), topic, group, p.start, p.session, m.who(), cel,
-		serviceAddr, s.mode, m.who(), p.ordering, s.inFlight, drain, batch, s.retries, s.line, strings.Join(m.w.brokers, ","))
+`, s.paused, strings.Join(m.w.brokers, ","), topic, group, p.start, p.session, m.who(), transform,
+		sinks, p.ordering, s.inFlight, drain, batch, s.retries, s.line, strings.Join(m.w.brokers, ","))
 }
 
 // write replaces the file as an editor does.
 func (m *member) write() {
 	m.most = max(m.most, m.file.inFlight)
+	if !m.file.invalid && m.w.plan.sinks != nil {
+		m.w.history.add(entry{what: filed, who: m.who(), n: m.file.version, without: !m.file.copied})
+	}
 	tmp := filepath.Join(m.dir, ".sim.tmp")
 	if err := os.WriteFile(tmp, []byte(m.text()), 0o600); err != nil {
 		m.w.t.Error(err)

@@ -4,7 +4,6 @@ package simulation
 
 import (
 	"context"
-	"strconv"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -52,6 +51,7 @@ func (w *world) noteMembers() {
 				id = r.MemberID
 			case *kmsg.SyncGroupRequest:
 				id = r.MemberID
+				w.noteOwners(r)
 			case *kmsg.HeartbeatRequest:
 				id = r.MemberID
 			}
@@ -61,6 +61,34 @@ func (w *world) noteMembers() {
 			return nil, nil, false
 		})
 	}
+}
+
+// noteOwners notes which partitions change hands, when the leader of the group
+// says who gets them.
+func (w *world) noteOwners(r *kmsg.SyncGroupRequest) {
+	if len(r.GroupAssignment) == 0 {
+		return // not the leader
+	}
+	owners := map[int32]string{}
+	for _, m := range r.GroupAssignment {
+		var a kmsg.ConsumerMemberAssignment
+		if err := a.ReadFrom(m.MemberAssignment); err != nil {
+			w.broken("an assignment of the group cannot be read: %v", err)
+		}
+		for _, t := range a.Topics {
+			for _, p := range t.Partitions {
+				owners[p] = m.MemberID
+			}
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for p := range int32(partitions) {
+		if w.owners[p] != owners[p] {
+			w.history.add(entry{what: owned, part: p, who: owners[p]})
+		}
+	}
+	w.owners = owners
 }
 
 // mostJoin is the longest that a member waits for the answer to JoinGroup.
@@ -120,83 +148,6 @@ func (w *world) expelGhosts(ctx context.Context) {
 			return
 		}
 	}
-}
-
-func (w *world) refuseLetters(req *kmsg.ProduceRequest, orders [16]byte) (kmsg.Response, error, bool) {
-	w.mu.Lock()
-	code := w.refuses
-	w.mu.Unlock()
-	if code == 0 || isOrders(req, orders) {
-		return nil, nil, false
-	}
-	resp := req.ResponseKind().(*kmsg.ProduceResponse)
-	for _, t := range req.Topics {
-		rt := kmsg.NewProduceResponseTopic()
-		rt.Topic, rt.TopicID = t.Topic, t.TopicID
-		for _, p := range t.Partitions {
-			rp := kmsg.NewProduceResponseTopicPartition()
-			rp.Partition, rp.ErrorCode = p.Partition, code
-			rt.Partitions = append(rt.Partitions, rp)
-		}
-		resp.Topics = append(resp.Topics, rt)
-	}
-	return resp, nil, true
-}
-
-func isOrders(req *kmsg.ProduceRequest, orders [16]byte) bool {
-	return len(req.Topics) == 0 || req.Topics[0].Topic == topic || req.Topics[0].TopicID == orders
-}
-
-func (w *world) noteLetters(req *kmsg.ProduceRequest, orders [16]byte) {
-	if isOrders(req, orders) {
-		return
-	}
-	for _, t := range req.Topics {
-		for _, p := range t.Partitions {
-			var b kmsg.RecordBatch
-			if err := b.ReadFrom(p.Records); err != nil {
-				w.broken("a dead letter batch cannot be read: %v", err)
-				continue
-			}
-			if w.sentBefore(b, p.Partition) {
-				continue
-			}
-			records, err := kfake.BatchRecords(b)
-			if err != nil {
-				w.broken("dead letters cannot be read: %v", err)
-			}
-			for _, r := range records {
-				w.noteLetter(r)
-			}
-		}
-	}
-}
-
-// sentBefore reports whether a batch is one that the producer sends again,
-// because no answer came: the cluster stores it once.
-func (w *world) sentBefore(b kmsg.RecordBatch, part int32) bool {
-	id := [4]int64{b.ProducerID, int64(b.ProducerEpoch), int64(b.FirstSequence), int64(part)}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	again := w.batches[id]
-	w.batches[id] = true
-	return again
-}
-
-func (w *world) noteLetter(r kmsg.Record) {
-	e := entry{what: lettered}
-	for _, h := range r.Headers {
-		switch v := string(h.Value); h.Key {
-		case "fiso-original-partition":
-			n, _ := strconv.Atoi(v) // readLetters looks at faults
-			e.part = int32(n)       //nolint:gosec // G115: one of six
-		case "fiso-original-offset":
-			e.offset, _ = strconv.ParseInt(v, 10, 64) // likewise
-		case "fiso-error-code":
-			e.text = v
-		}
-	}
-	w.history.add(e)
 }
 
 // watchCommits follows what the group has committed.

@@ -33,6 +33,8 @@ type plan struct {
 	pace                    time.Duration // between faults, at most
 	faults                  []string      // kinds that may happen
 	file                    settings
+	split                   bool       // each record becomes one to three events
+	sinks                   *sinksPlan // nil: one sink
 }
 
 // newPlan draws a plan. Not every seed has every kind of fault: rules that are
@@ -61,6 +63,10 @@ func newPlan(seed uint64, only string) *plan {
 			p.faults = append(p.faults, kind)
 		}
 	}
+	p.severalSinks(newDice(seed, 30))
+	if p.sinks != nil && p.sinks.trouble {
+		p.faults = append(p.faults, troubleOfCopy, troubleOfCopy)
+	}
 	if only != "" {
 		p.faults = nil
 		for kind := range strings.SplitSeq(only, ",") {
@@ -72,11 +78,21 @@ func newPlan(seed uint64, only string) *plan {
 	return p
 }
 
-// kindsOfFaults in their order, which seeds rest upon.
+// troubleOfCopy is the kind of fault that only several sinks have.
+const troubleOfCopy = "copy"
+
+// kindsOfFaults in their order, which seeds rest upon, without troubleOfCopy.
 func kindsOfFaults() []string {
-	return slices.Sorted(maps.Keys(faults))
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(faults)), func(kind string) bool { return kind == troubleOfCopy })
 }
 
 func (p *plan) String() string {
-	return fmt.Sprintf("%d events of %d keys over %s, order by %s, start at %s, faults %v, %+v", p.events, p.keys, p.over, p.ordering, p.start, p.faults, p.file)
+	s := fmt.Sprintf("%d events of %d keys over %s, order by %s, start at %s, faults %v, %+v", p.events, p.keys, p.over, p.ordering, p.start, p.faults, p.file)
+	if p.split {
+		s += ", split"
+	}
+	if p.sinks != nil {
+		s += fmt.Sprintf(", several sinks %+v", *p.sinks)
+	}
+	return s
 }

@@ -22,7 +22,7 @@ func TestSimulation(t *testing.T) {
 	if n == 0 {
 		n = usualSeeds
 		if testing.Short() {
-			n = 10
+			n = 4
 		}
 	}
 	report(t, n)

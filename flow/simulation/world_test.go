@@ -5,12 +5,10 @@ package simulation
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -46,6 +44,7 @@ type world struct {
 	kafka    *kafkatest.Cluster
 	brokers  []string
 	service  *service
+	copy     *service // of copySink; nil: there is none
 	events   []*event
 	members  []*member
 	producer *kgo.Client
@@ -58,28 +57,25 @@ type world struct {
 	busy    map[string]bool
 	added   int                  // brokers, so far
 	heard   map[string]time.Time // of members of the group, by id
+	owners  map[int32]string     // of partitions, by id in the group
 	refuses int16                // what the cluster answers to dead letters; 0: it takes them
-	batches map[[4]int64]bool    // of dead letters, that were sent
+	batches map[batchID]bool     // of dead letters, that were sent
 	healed  bool
 	stored  []stored
 	ends    map[int32]int64
 }
 
-// stored is a dead letter as it stands in its topic.
-type stored struct {
-	part       int32
-	offset     int64
-	code       string
-	key, value string
-}
-
 func newWorld(t *testing.T, p *plan) *world {
-	w := &world{t: t, plan: p, history: &history{began: time.Now()}, busy: map[string]bool{}, heard: map[string]time.Time{}, batches: map[[4]int64]bool{}}
+	w := &world{t: t, plan: p, history: &history{began: time.Now()}, busy: map[string]bool{}, heard: map[string]time.Time{}, batches: map[batchID]bool{}}
 	w.events = makeEvents(newDice(p.seed, 2), p)
 	w.sockets = &sockets{net: &w.net, conns: map[string][]net.Conn{}}
+	topics := map[string]int32{topic: partitions}
+	for _, t := range p.letterTopics() {
+		topics[t] = 2
+	}
 	var err error
 	w.kafka, err = kafkatest.Start(kafkatest.Options{
-		Brokers: brokers, Port: firstPort, Topics: map[string]int32{topic: partitions, letters: 2},
+		Brokers: brokers, Port: firstPort, Topics: topics,
 		Options: []kfake.Opt{kfake.ListenFn(w.sockets.Listen)}, Client: []kgo.Opt{kgo.Dialer(w.net.DialContext)},
 	})
 	if err != nil {
@@ -94,7 +90,10 @@ func newWorld(t *testing.T, p *plan) *world {
 	}
 	w.observe()
 	w.noteMembers()
-	w.service = w.newService()
+	w.service = w.newService(mainSink, serviceAddr)
+	if p.sinks != nil {
+		w.copy = w.newService(copySink, copyAddr)
+	}
 	dir := t.TempDir()
 	for n := range members {
 		m := &member{w: w, name: string(rune('A' + n)), file: p.file}
@@ -119,11 +118,24 @@ func (w *world) broken(format string, args ...any) {
 }
 
 func (w *world) event(n int) *event {
-	if n < 0 || n >= len(w.events) {
-		w.broken("the service was sent event %d, which there is not", n)
-		return nil
+	w.mu.Lock()
+	known := n >= 0 && n < len(w.events)
+	var e *event
+	if known {
+		e = w.events[n]
 	}
-	return w.events[n]
+	w.mu.Unlock()
+	if !known {
+		w.broken("the service was sent event %d, which there is not", n)
+	}
+	return e
+}
+
+// addEvents adds events that were not planned.
+func (w *world) addEvents(events []*event) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.events = append(w.events, events...)
 }
 
 // run is the whole life of a world.
@@ -136,29 +148,47 @@ func (w *world) run(ctx context.Context) {
 		m.start()
 	}
 	w.until("a start of all partitions", time.Minute, func() bool { return len(w.commits()) == partitions })
-	last := len(w.events) - epilogue
-	w.troubles.Go(func() { w.feed(ctx, newDice(w.plan.seed, 3), w.events[:last], w.plan.over) })
+	first, last := w.events[:len(w.events)-epilogue], w.events[len(w.events)-epilogue:]
+	w.troubles.Go(func() { w.feed(ctx, newDice(w.plan.seed, 3), first, w.plan.over) })
 	w.trouble(newDice(w.plan.seed, 4))
 	w.troubles.Wait()
 	w.heal()
-	w.feed(ctx, newDice(w.plan.seed, 5), w.events[last:], 0)
-	w.ends = w.logEnds()
-	w.until("all to be settled and committed", settle, w.settled)
+	w.afterHeal(ctx)
+	w.feed(ctx, newDice(w.plan.seed, 5), last, 0)
+	w.untilSettled()
 	w.until("all members to be in the group", settle, w.joined)
 	for _, m := range w.members {
 		m.stop()
 	}
 	w.lives.Wait()
-	w.readLetters(ctx)
+	w.stored = w.readLetters(ctx)
 	unwatch()
 	watch.Wait()
 	w.lookAtCommits()
 	w.close()
 }
 
+// services calls do for the service of each sink.
+func (w *world) services(do func(*service)) {
+	do(w.service)
+	if w.copy != nil {
+		do(w.copy)
+	}
+}
+
+// othersTrouble reports whether the service of the other sink is in trouble.
+func (w *world) othersTrouble(s *service) (trouble bool) {
+	w.services(func(other *service) {
+		other.mu.Lock()
+		defer other.mu.Unlock()
+		trouble = trouble || other != s && other.trial != ""
+	})
+	return trouble
+}
+
 func (w *world) close() {
 	w.producer.Close()
-	w.service.close()
+	w.services((*service).close)
 	w.kafka.Close()
 }
 
@@ -167,13 +197,10 @@ func (w *world) heal() {
 	w.mu.Lock()
 	w.healed, w.refuses = true, 0
 	w.mu.Unlock()
-	w.service.mu.Lock()
-	w.service.healed = true
-	w.service.mu.Unlock()
-	w.service.set("", w.plan.latency)
+	w.services(func(s *service) { s.heal() })
 	for _, m := range w.members {
 		m.file.paused, m.file.invalid = false, false
-		m.file.version = lastVersion
+		m.file.version, m.file.copied = lastVersion, w.plan.sinks != nil && !w.plan.sinks.gone
 		w.history.move("%s gets its last file", m.who())
 		m.write()
 		if !m.running() {
@@ -238,67 +265,4 @@ func (w *world) logEnds() map[int32]int64 {
 		ends[p.Partition] = p.HighWatermark
 	}
 	return ends
-}
-
-// readLetters reads the dead letter queue back.
-func (w *world) readLetters(ctx context.Context) {
-	all, err := w.kafka.Records(ctx, letters)
-	if err != nil {
-		w.broken("the dead letter queue cannot be read: %v", err)
-	}
-	for _, r := range all {
-		head := map[string]string{}
-		for _, h := range r.Headers {
-			head[h.Key] = string(h.Value)
-		}
-		s := stored{code: head["fiso-error-code"], key: string(r.Key), value: string(r.Value)}
-		var errs [2]error
-		var p int
-		p, errs[0] = strconv.Atoi(head["fiso-original-partition"])
-		s.offset, errs[1] = strconv.ParseInt(head["fiso-original-offset"], 10, 64)
-		s.part = int32(p) //nolint:gosec // G115: one of six
-		if errs[0] != nil || errs[1] != nil {
-			w.broken("a dead letter does not say where it stood: %v", head)
-		}
-		w.stored = append(w.stored, s)
-	}
-}
-
-// logger puts a member's log into the history.
-func (w *world) logger(who string) *slog.Logger { return slog.New(&logbook{h: w.history, who: who}) }
-
-// logbook is a slog.Handler.
-type logbook struct {
-	h     *history
-	who   string
-	attrs []slog.Attr
-}
-
-func (l *logbook) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelInfo }
-
-func (l *logbook) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return &logbook{h: l.h, who: l.who, attrs: append(l.attrs[:len(l.attrs):len(l.attrs)], attrs...)}
-}
-
-func (l *logbook) WithGroup(string) slog.Handler { return l }
-
-func (l *logbook) Handle(_ context.Context, r slog.Record) error {
-	e := entry{who: l.who, text: r.Level.String() + " " + r.Message}
-	r.Attrs(func(a slog.Attr) bool {
-		if r.Message == "gap in the offsets" {
-			e.what = gapped
-			switch a.Key {
-			case "partition":
-				e.part = int32(a.Value.Int64()) //nolint:gosec // G115: one of six
-			case "from":
-				e.offset = a.Value.Int64()
-			case "to":
-				e.upTo = a.Value.Int64()
-			}
-		}
-		e.text += fmt.Sprintf(" %s=%v", a.Key, a.Value)
-		return true
-	})
-	l.h.add(e)
-	return nil
 }

@@ -18,7 +18,7 @@ import (
 // begin with a dot are left out: editors and the ..data links of Kubernetes
 // keep such; and so are *_test.yaml, which hold transform tests.
 func List(ctx context.Context, path string) ([]string, error) {
-	return config.Within(ctx, path, func() ([]string, error) { return listed(path) })
+	return config.WithFileTimeout(ctx, path, func() ([]string, error) { return listed(path) })
 }
 
 func listed(path string) ([]string, error) {
@@ -58,23 +58,10 @@ func Read(ctx context.Context, file string) ([]byte, error) {
 	return data, nil
 }
 
-// File is a flow and the file it stands in.
-type File struct {
-	Path string
-	Flow *Flow
-}
-
-// ParseDir reads all flow files at the paths (see List). It returns every flow
-// that could be read, and config.Errors with the faults of all files. No file
-// at all is a fault, and so are two files that define one flow.
-func ParseDir(paths ...string) ([]File, error) {
-	return ParseAll(paths, func(path string, data []byte) (File, error) {
-		flow, err := Parse(path, data)
-		return File{path, flow}, err
-	}, func(f File) string { return f.Flow.Name })
-}
-
-// ParseAll is ParseDir for a reader of one's own. name is the flow's name.
+// ParseAll reads all flow files at the paths (see List) with parse; name is the
+// flow's name. It returns every flow that could be read, and config.Errors with
+// the faults of all files. No file at all is a fault, and so are two files that
+// define one flow.
 func ParseAll[T any](paths []string, parse func(file string, data []byte) (T, error), name func(T) string) ([]T, error) {
 	var (
 		flows  []T

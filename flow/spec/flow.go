@@ -7,30 +7,44 @@ import (
 )
 
 // Flow is the body of a flow file, which is also the spec of a FlowDefinition.
+//
+// The tag reload says what a change of a field costs: a restart of the flow, a
+// swap of what is behind the source, or nothing that is told here. What belongs
+// to a connector has the cost of the part that it configures.
 type Flow struct {
-	Name          string        `yaml:"name" doc:"Name of the flow: lower-case letters, digits and dashes, 63 at most. In a FlowDefinition it is metadata.name when it is left out."`
-	Paused        bool          `yaml:"paused" default:"false" doc:"Hold the place and fetch nothing: the source is stopped and leaves its consumer group, commits stay, and false goes on from there."`
-	Source        Source        `yaml:"source" required:"true" doc:"Where events come from."`
-	Filter        config.Text   `yaml:"filter" doc:"CEL expression of type bool; false means acknowledged and counted as filtered."`
-	Transform     Transform     `yaml:"transform" doc:"How the data of an event is reshaped; without it the data stays as it came."`
-	CloudEvents   CloudEvents   `yaml:"cloudevents" doc:"CEL expressions for the attributes of the outgoing event, evaluated on the incoming one."`
-	Sink          Sink          `yaml:"sink" doc:"Where events go. This or sinks is required."`
-	Sinks         []Output      `yaml:"sinks" doc:"Instead of sink: several, each of which takes the events that its condition holds for."`
-	Routing       string        `yaml:"routing" default:"first" enum:"first|all" doc:"With sinks: first, the first sink whose when holds takes the event; all, every one whose when holds does, and the event is settled when all are done."`
+	Name          string        `yaml:"name" reload:"restart" doc:"Name of the flow: lower-case letters, digits and dashes, 63 at most. In a FlowDefinition it is metadata.name when it is left out."`
+	Paused        bool          `yaml:"paused" reload:"none" default:"false" doc:"Hold the place and fetch nothing: the source is stopped and leaves its consumer group, commits stay, and false goes on from there."`
+	Source        Source        `yaml:"source" reload:"restart" required:"true" doc:"Where events come from."`
+	Filter        config.Text   `yaml:"filter" reload:"swap" doc:"CEL expression of type bool; false means acknowledged and counted as filtered."`
+	Transform     Transform     `yaml:"transform" reload:"swap" doc:"How the data of an event is reshaped; without it the data stays as it came."`
+	CloudEvents   CloudEvents   `yaml:"cloudevents" reload:"swap" doc:"CEL expressions for the attributes of the outgoing event, evaluated on the incoming one."`
+	Sink          Sink          `yaml:"sink" reload:"swap" doc:"Where events go. This or sinks is required."`
+	Sinks         []Output      `yaml:"sinks" reload:"swap" doc:"Instead of sink: several, each of which takes the events that its condition holds for."`
+	Routing       string        `yaml:"routing" reload:"swap" default:"first" enum:"first|all" doc:"With sinks: first, the first sink whose when holds takes the event; all, every one whose when holds does, and the event is settled when all are done."`
 	Delivery      Delivery      `yaml:"delivery" doc:"Order, bounds and draining."`
-	ErrorHandling ErrorHandling `yaml:"errorHandling" doc:"Retries, and where an event goes that cannot be delivered."`
+	ErrorHandling ErrorHandling `yaml:"errorHandling" reload:"swap" doc:"Retries, and where an event goes that cannot be delivered."`
+
+	types *Types
+}
+
+// Types are the connectors that a flow file may name.
+type Types struct {
+	Sources, Sinks, DeadLetters []string
+	// Redelivers reports whether a source of the type keeps what was not
+	// delivered, which a flow may then leave to it.
+	Redelivers func(source string) bool
 }
 
 // Source names a connector to read from.
 type Source struct {
-	Type   string     `yaml:"type" required:"true" doc:"Connector: kafka or http."`
+	Type   string     `yaml:"type" required:"true" doc:"Name of the connector."`
 	Config config.Raw `yaml:"config" doc:"Settings of that connector."`
 }
 
 // Sink names a connector to deliver to.
 type Sink struct {
 	Name   string     `yaml:"name" doc:"Name of the sink in logs and dead letters; default: its type."`
-	Type   string     `yaml:"type" doc:"Connector: http, kafka or stdout."`
+	Type   string     `yaml:"type" doc:"Name of the connector."`
 	Config config.Raw `yaml:"config" doc:"Settings of that connector."`
 }
 
@@ -38,7 +52,7 @@ type Sink struct {
 type Output struct {
 	Name          string      `yaml:"name" required:"true" doc:"Name of the sink in logs, metrics and dead letters: lower-case letters, digits and dashes, 63 at most."`
 	When          config.Text `yaml:"when" doc:"CEL expression of type bool on the finished event; without it the sink takes every event."`
-	Type          string      `yaml:"type" required:"true" doc:"Connector: http, kafka or stdout."`
+	Type          string      `yaml:"type" required:"true" doc:"Name of the connector."`
 	Config        config.Raw  `yaml:"config" doc:"Settings of that connector."`
 	Batch         *Batch      `yaml:"batch" doc:"When a batch is full; default: delivery.batch."`
 	ErrorHandling Override    `yaml:"errorHandling" doc:"What is other than in the flow's errorHandling."`
@@ -47,7 +61,7 @@ type Output struct {
 // Override is ErrorHandling for one of several sinks: each key that is left out
 // is the flow's.
 type Override struct {
-	DeadLetterTopic string         `yaml:"deadLetterTopic" doc:"Kafka topic for what this sink cannot deliver, on the cluster of the source."`
+	DeadLetterTopic string         `yaml:"deadLetterTopic" doc:"Kafka topic for what this sink cannot deliver, on the cluster of the flow's dead letters."`
 	DeadLetter      DeadLetter     `yaml:"deadLetter" doc:"Another place for what this sink cannot deliver."`
 	MaxRetries      *int           `yaml:"maxRetries" doc:"Retries after the first try of an event; 0: none."`
 	Backoff         string         `yaml:"backoff" enum:"exponential|linear|constant" doc:"How the wait between tries grows."`
@@ -81,11 +95,11 @@ type CloudEvents struct {
 
 // Delivery says in which order and how many at once.
 type Delivery struct {
-	Ordering     string        `yaml:"ordering" default:"key" enum:"key|partition|none" doc:"What stays in order: events of one key, whole partitions, or nothing. Under key a record without a key is unordered."`
-	MaxInFlight  int           `yaml:"maxInFlight" default:"1024" doc:"Most events in flight, and the farthest that finished work may run ahead of the oldest unsettled event of a partition."`
-	Batch        *Batch        `yaml:"batch" doc:"For sinks that take batches: when a batch is full."`
-	DrainTimeout time.Duration `yaml:"drainTimeout" default:"20s" doc:"How long calls under way may take at a rebalance, a reload or the end."`
-	Guarantee    string        `yaml:"guarantee" default:"at-least-once" doc:"at-least-once; an event that is delivered twice keeps its id."`
+	Ordering     string        `yaml:"ordering" reload:"restart" default:"key" enum:"key|partition|none" doc:"What stays in order: events of one key, whole partitions, or nothing. Under key a record without a key is unordered."`
+	MaxInFlight  int           `yaml:"maxInFlight" reload:"restart" default:"1024" doc:"Most events in flight, and the farthest that finished work may run ahead of the oldest unsettled event of a partition."`
+	Batch        *Batch        `yaml:"batch" reload:"swap" doc:"For sinks that take batches: when a batch is full."`
+	DrainTimeout time.Duration `yaml:"drainTimeout" reload:"restart" default:"20s" doc:"How long calls under way may take at a rebalance, a reload or the end."`
+	Guarantee    string        `yaml:"guarantee" reload:"restart" default:"at-least-once" doc:"at-least-once; an event that is delivered twice keeps its id."`
 }
 
 // Batch says when a batch is sent: whichever bound is reached first.
@@ -111,7 +125,7 @@ type ErrorHandling struct {
 
 // DeadLetter names a place for what cannot be delivered.
 type DeadLetter struct {
-	Type   string     `yaml:"type" doc:"kafka or file; empty: deadLetterTopic on the cluster of the source."`
+	Type   string     `yaml:"type" doc:"Kind of place; empty: deadLetterTopic on the cluster of the source."`
 	Config config.Raw `yaml:"config" doc:"Settings of that place."`
 }
 
@@ -142,8 +156,11 @@ func (f *Flow) Outputs() []Output {
 
 // Over is the flow's error handling with what an output has of its own.
 func (e ErrorHandling) Over(o *Override) ErrorHandling {
-	if o.DeadLetterTopic != "" || o.DeadLetter.Type != "" {
+	switch {
+	case o.DeadLetter.Type != "":
 		e.DeadLetterTopic, e.DeadLetter = o.DeadLetterTopic, o.DeadLetter
+	case o.DeadLetterTopic != "":
+		e.DeadLetterTopic = o.DeadLetterTopic
 	}
 	set(&e.MaxRetries, o.MaxRetries)
 	set(&e.InitialInterval, o.InitialInterval)

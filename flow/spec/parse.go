@@ -9,30 +9,21 @@ import (
 	"github.com/lsm/fiso/common/config"
 )
 
-// Parse reads one flow file strictly. Its error is of type config.Errors and
-// holds every fault of the file, in order of position.
-func Parse(file string, data []byte) (*Flow, error) {
-	flow, errs := Examine(file, data)
-	if len(errs) > 0 {
-		return nil, errs
-	}
-	return flow, nil
-}
-
-// Examine is Parse for a caller that has further checks to make: with faults
-// it still returns what could be read, or nil when nothing could.
-func Examine(file string, data []byte) (*Flow, config.Errors) {
+// Parse reads one flow file strictly. Its errors are every fault of the file, in
+// order of position. With faults it still returns what could be read, or nil when
+// nothing could.
+func Parse(file string, data []byte, types *Types) (*Flow, config.Errors) {
 	var (
 		flow *Flow
 		err  error
 	)
 	if isDefinition(data) {
-		var d definition
+		d := definition{Spec: body{Flow: Flow{types: types}}}
 		err = config.Decode(file, data, &d)
 		d.Spec.named(d.Metadata.Name)
 		flow = &d.Spec.Flow
 	} else {
-		var b bare
+		b := bare{Body: body{Flow: Flow{types: types}}}
 		err = config.Decode(file, data, &b)
 		flow = &b.Body.Flow
 	}

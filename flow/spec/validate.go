@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -76,18 +77,14 @@ func suggestName(name string) string {
 }
 
 func (f *Flow) validateTypes() error {
-	return errors.Join(
-		oneOf("source.type", "source", f.Source.Type, sourceTypes, laterSources),
-		oneOf("sink.type", "sink", f.Sink.Type, sinkTypes, laterSinks),
-		f.validateSinkTypes(),
-		oneOf("errorHandling.deadLetter.type", "dead letter place", f.ErrorHandling.DeadLetter.Type, deadLetterTypes, nil),
-	)
-}
-
-func (f *Flow) validateSinkTypes() error {
-	var errs []error
+	errs := []error{
+		oneOf("source.type", "source", f.Source.Type, f.types.Sources, laterSources),
+		oneOf("sink.type", "sink", f.Sink.Type, f.types.Sinks, laterSinks),
+		oneOf("errorHandling.deadLetter.type", "dead letter place", f.ErrorHandling.DeadLetter.Type, f.types.DeadLetters, nil),
+	}
 	for i, s := range f.Sinks {
-		errs = append(errs, oneOf(fmt.Sprintf("sinks[%d].type", i), "sink", s.Type, sinkTypes, laterSinks))
+		errs = append(errs, oneOf(fmt.Sprintf("sinks[%d].type", i), "sink", s.Type, f.types.Sinks, laterSinks),
+			oneOf(fmt.Sprintf("sinks[%d].errorHandling.deadLetter.type", i), "dead letter place", s.ErrorHandling.DeadLetter.Type, f.types.DeadLetters, nil))
 	}
 	return errors.Join(errs...)
 }
@@ -100,7 +97,7 @@ func (f *Flow) validateSinks() error {
 	case len(f.Sinks) == 0 && !one:
 		return fault("sink", "missing: name where events go, in sink or in sinks")
 	case len(f.Sinks) == 0 && f.Sink.Type == "":
-		return fault("sink.type", "missing: write %s", list(sinkTypes))
+		return fault("sink.type", "missing: write %s", list(f.types.Sinks))
 	case len(f.Sinks) > 0 && one:
 		return fault("sink", "does not go with sinks: make it one of them")
 	}
@@ -124,14 +121,10 @@ func (f *Flow) validateSinks() error {
 	return errors.Join(errs...)
 }
 
-// The connector types of this version, and those that the contract names and
-// a later version brings.
+// The connector types that the contract names and a later version brings.
 var (
-	sourceTypes     = []string{"kafka", "http"}
-	laterSources    = []string{"grpc"}
-	sinkTypes       = []string{"http", "kafka", "stdout"}
-	laterSinks      = []string{"grpc", "temporal"}
-	deadLetterTypes = []string{"kafka", "file"}
+	laterSources = []string{"grpc"}
+	laterSinks   = []string{"grpc", "temporal"}
 )
 
 func oneOf(key, what, value string, known, later []string) error {
@@ -160,18 +153,35 @@ func list(words []string) string {
 
 func (f *Flow) validateDeadLetter() error {
 	e := &f.ErrorHandling
-	var errs []error
-	if e.DeadLetter.Type == "" && !e.DeadLetter.Config.IsZero() {
-		errs = append(errs, fault("errorHandling.deadLetter.type", "missing: write kafka or file"))
-	}
-	if e.DeadLetter.Type == "file" && e.DeadLetterTopic != "" {
-		errs = append(errs, fault("errorHandling.deadLetterTopic", "does not go with deadLetter of type file: remove one of the two"))
-	}
-	if f.Source.Type == "http" && e.DeadLetter.Type == "" && e.OnExhausted != "block" {
+	errs := []error{f.oneDeadLetterPlace("errorHandling", e.DeadLetter, e.DeadLetterTopic, e.DeadLetter.Type)}
+	nowhere := e.DeadLetter.Type == "" && slices.Contains(f.types.Sources, f.Source.Type) && !f.types.Redelivers(f.Source.Type)
+	if nowhere && e.OnExhausted != "block" {
 		errs = append(errs, fault("source.type",
-			"http is no broker that could keep dead letters: name a place in errorHandling.deadLetter (type: file with config.path, or type: kafka with config.brokers), or set errorHandling.onExhausted: block"))
+			"%s is no broker that could keep dead letters: name a place in errorHandling.deadLetter (type: file with config.path, or type: kafka with config.brokers), or set errorHandling.onExhausted: block", f.Source.Type))
+		nowhere = false
+	}
+	for i, s := range f.Sinks {
+		key := fmt.Sprintf("sinks[%d].errorHandling", i)
+		own := e.Over(&s.ErrorHandling)
+		errs = append(errs, f.oneDeadLetterPlace(key, s.ErrorHandling.DeadLetter, s.ErrorHandling.DeadLetterTopic, own.DeadLetter.Type))
+		if nowhere && own.DeadLetter.Type == "" && own.OnExhausted == "dlq" {
+			errs = append(errs, fault(key+".onExhausted", "%s is no broker that could keep dead letters: name a place in deadLetter", f.Source.Type))
+		}
 	}
 	return errors.Join(errs...)
+}
+
+// oneDeadLetterPlace checks that what stands under key names one place.
+func (f *Flow) oneDeadLetterPlace(key string, place DeadLetter, topic, kind string) error {
+	switch {
+	case place.Type == "" && !place.Config.IsZero():
+		return fault(key+".deadLetter.type", "missing: write %s", list(f.types.DeadLetters))
+	case kind == "file" && topic != "" && place.Type == "":
+		return fault(key+".deadLetterTopic", "does not go with the deadLetter of type file that the flow names: name a deadLetter of type kafka beside it")
+	case kind == "file" && topic != "":
+		return fault(key+".deadLetterTopic", "does not go with deadLetter of type file: remove one of the two")
+	}
+	return nil
 }
 
 // Validate checks the bounds of a transform; its expressions are checked where

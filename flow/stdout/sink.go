@@ -19,10 +19,10 @@ type Config struct{}
 // Sink writes events to an io.Writer, one line each. It is a
 // connector.BatchSink, safe for concurrent use; lines never mix.
 type Sink struct {
-	mu     sync.Mutex // around Write alone: events become lines side by side
-	w      io.Writer
-	torn   bool // the last thing written is part of a line
-	closed bool
+	mu             sync.Mutex // around Write alone: events become lines side by side
+	w              io.Writer
+	lineUnfinished bool // the last thing written is part of a line
+	closed         bool
 
 	lines sync.Pool // of *lines
 }
@@ -39,13 +39,13 @@ var _ connector.BatchSink = (*Sink)(nil)
 // the pipe hold up to 1 MiB, if the system lets it: what stands in there counts
 // as delivered, as with any pipe, and is lost if its reader ends.
 func New(w io.Writer) *Sink {
-	widen(w)
+	growPipe(w)
 	return &Sink{w: w, lines: sync.Pool{New: func() any { return new(lines) }}}
 }
 
-// keep bounds the buffers that are kept between events: those of a batch of
+// maxKeptBuffer bounds the buffers that are kept between events: those of a batch of
 // 1 MiB of data fit.
-const keep = 2 << 20
+const maxKeptBuffer = 2 << 20
 
 // Send writes one line. An error of the writer is temporary; what was written
 // of the line by then stays written, on a line of its own.
@@ -104,19 +104,19 @@ func (s *Sink) write(b []byte) (int, error) {
 		return 0, connector.ErrClosed
 	case len(b) == 0:
 		return 0, nil
-	case s.torn:
+	case s.lineUnfinished:
 		if _, err := s.w.Write([]byte{'\n'}); err != nil {
 			return 0, err
 		}
-		s.torn = false
+		s.lineUnfinished = false
 	}
 	n, err := s.w.Write(b)
-	s.torn = n > 0 && b[n-1] != '\n'
+	s.lineUnfinished = n > 0 && b[n-1] != '\n'
 	return n, err
 }
 
 func (s *Sink) recycle(l *lines) {
-	if cap(l.bytes) > keep {
+	if cap(l.bytes) > maxKeptBuffer {
 		return
 	}
 	l.bytes, l.ends = l.bytes[:0], l.ends[:0]

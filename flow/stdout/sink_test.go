@@ -50,7 +50,7 @@ func TestSink_keepsNoHugeBuffer(t *testing.T) {
 	if err := s.Send(t.Context(), event(`"`+strings.Repeat("x", 2<<20)+`"`)); err != nil {
 		t.Fatal(err)
 	}
-	if l := s.lines.Get().(*lines); cap(l.bytes) > keep {
+	if l := s.lines.Get().(*lines); cap(l.bytes) > maxKeptBuffer {
 		t.Errorf("keeps %d bytes", cap(l.bytes))
 	}
 }

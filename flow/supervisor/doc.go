@@ -4,9 +4,9 @@
 //
 // # Who does what
 //
-// Supervisor.Run is one goroutine. It alone looks at files (scan), decides
-// which states of them to believe (book), and which definition each flow shall
-// have (roster). It never waits for a flow.
+// Supervisor.Run is one goroutine. It alone follows the files (package reload of
+// common), decides which file owns which flow name (settleNames), and which
+// definition each flow shall have (updateFlows). It never waits for a flow.
 //
 // Each flow has one owner goroutine (flow.own). It alone builds, starts, swaps
 // and stops that flow's pipeline, so that nothing about one flow happens twice

@@ -197,7 +197,7 @@ func (d *def) Name() string                { return d.name }
 func (d *def) Paused() bool                { return d.paused }
 func (d *def) Files() []string             { return d.refs }
 func (d *def) SourceKey() string           { return d.source }
-func (d *def) VersionKey() string            { return d.stage }
+func (d *def) VersionKey() string          { return d.stage }
 func (d *def) DrainTimeout() time.Duration { return 20 * time.Second }
 func (d *def) String() string              { return d.name + "/" + d.source + "/" + d.stage }
 

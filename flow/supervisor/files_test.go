@@ -180,11 +180,11 @@ type deadMount struct {
 	release chan struct{}
 }
 
-func (m deadMount) read(ctx context.Context, path string, limit int64) ([]byte, error) {
+func (m deadMount) read(ctx context.Context, path string) ([]byte, error) {
 	if !strings.HasPrefix(path, m.path) {
-		return config.ReadFile(ctx, path, limit)
+		return readFile(ctx, path)
 	}
-	return config.Within(ctx, path, func() ([]byte, error) {
+	return config.WithFileTimeout(ctx, path, func() ([]byte, error) {
 		<-m.release
 		return os.ReadFile(path)
 	})
@@ -193,7 +193,7 @@ func (m deadMount) read(ctx context.Context, path string, limit int64) ([]byte, 
 // U16: a read that hangs makes its file a fault, and stops nothing else.
 func TestSupervisor_worksOnWhileAFileSystemDoesNotAnswer(t *testing.T) {
 	dir, mount := t.TempDir(), t.TempDir()
-	for i := range 2 * readers {
+	for i := range 32 { // more than are read at a time
 		name := fmt.Sprintf("%02d.yaml", i)
 		if err := os.WriteFile(filepath.Join(mount, name), fmt.Appendf(nil, "flow-%02d", i), 0o600); err != nil {
 			t.Fatal(err)
@@ -206,11 +206,11 @@ func TestSupervisor_worksOnWhileAFileSystemDoesNotAnswer(t *testing.T) {
 		dead := deadMount{dir + "/0", make(chan struct{})} // 00.yaml to 09.yaml
 		var hang bool
 		in := startWith(t, dir, func(s *Supervisor) {
-			s.read = func(ctx context.Context, path string, limit int64) ([]byte, error) {
+			s.read = func(ctx context.Context, path string) ([]byte, error) {
 				if hang {
-					return dead.read(ctx, path, limit)
+					return dead.read(ctx, path)
 				}
-				return config.ReadFile(ctx, path, limit)
+				return readFile(ctx, path)
 			}
 		}, "a.yaml", "orders stage=1")
 		in.take()

@@ -98,7 +98,7 @@ func (f *flow) own(ctx context.Context, after []<-chan struct{}) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for ctx.Err() == nil {
-		if wait := f.converge(ctx); wait > 0 {
+		if wait := f.reconcile(ctx); wait > 0 {
 			timer.Reset(wait)
 		} else {
 			timer.Stop()
@@ -112,18 +112,18 @@ func (f *flow) own(ctx context.Context, after []<-chan struct{}) {
 		case <-f.wake:
 		case <-timer.C:
 		case err := <-ended:
-			f.fell(ctx, err)
+			f.exited(ctx, err)
 		}
 	}
-	f.show(state{phase: "stopping"}, "")
-	f.halt()
-	f.discard()
+	f.setState(state{phase: "stopping"}, "")
+	f.stopPipeline()
+	f.closeUnused()
 }
 
-// converge does the one thing that brings the flow nearer to what is wanted,
+// reconcile does the one thing that brings the flow nearer to what is wanted,
 // and returns how long to wait before trying again what failed (0: nothing
 // is due).
-func (f *flow) converge(ctx context.Context) time.Duration {
+func (f *flow) reconcile(ctx context.Context) time.Duration {
 	want := f.wanted()
 	if want == f.tried {
 		if left := time.Until(f.retryAt); left > 0 {
@@ -147,21 +147,21 @@ func (f *flow) converge(ctx context.Context) time.Duration {
 		f.cur.def = want // it only reads differently
 	}
 	if err != nil {
-		return f.postpone(want, err)
+		return f.retryLater(want, err)
 	}
 	if ctx.Err() == nil {
-		f.took(want)
+		f.setServed(want)
 	}
 	return 0
 }
 
-// took notes that want is what the flow does now.
-func (f *flow) took(want Definition) {
+// setServed records that want is what the flow does now.
+func (f *flow) setServed(want Definition) {
 	phase := "running"
 	if f.cur == nil {
 		phase = "paused"
 	}
-	f.show(state{phase: phase}, "")
+	f.setState(state{phase: phase}, "")
 	if f.served != nil && f.served != want {
 		f.record.Reloaded(f.name, true)
 		f.log.Info("flow is reloaded", "phase", phase)
@@ -169,8 +169,8 @@ func (f *flow) took(want Definition) {
 	f.served = want
 }
 
-// postpone notes that want could not be had and when to try again.
-func (f *flow) postpone(want Definition, err error) time.Duration {
+// retryLater records that want could not be had, and when to try again.
+func (f *flow) retryLater(want Definition, err error) time.Duration {
 	f.attempts++
 	wait := max(f.restart.Delay(f.attempts), time.Nanosecond)
 	f.tried, f.retryAt = want, time.Now().Add(wait)
@@ -182,15 +182,15 @@ func (f *flow) postpone(want Definition, err error) time.Duration {
 	}
 	if f.cur == nil {
 		f.log.Error("flow does not run: trying again", "error", err, "in", wait)
-		f.show(state{phase: "failed", reason: err.Error()}, "")
+		f.setState(state{phase: "failed", reason: err.Error()}, "")
 	} else {
 		f.log.Error("changed flow cannot be taken over: the running one goes on", "error", err, "in", wait)
-		f.show(state{phase: "running"}, "the changed file cannot be taken over: "+err.Error())
+		f.setState(state{phase: "running"}, "the changed file cannot be taken over: "+err.Error())
 	}
 	return wait
 }
 
-func (f *flow) show(s state, note string) {
+func (f *flow) setState(s state, note string) {
 	f.mu.Lock()
 	f.state, f.note = s, note
 	f.mu.Unlock()

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/lsm/fiso/common/backoff"
+	"github.com/lsm/fiso/common/reload"
 )
 
 // Definition is a flow as its file says, checked as a whole; nothing of it is
@@ -37,8 +38,10 @@ type Pipeline interface {
 	// returns nil; an error, or an early nil, means that it ended by itself.
 	Run(ctx context.Context) error
 	// Swap takes over transform, sink and error handling of a definition with
-	// the same SourceKey while the source keeps running. After an error the
-	// pipeline works on as before.
+	// the same SourceKey while the source keeps running. An error means that d
+	// is not in force: the pipeline works on as before, and the swap is tried
+	// again; where ctx had ended, the pipeline is replaced. Once d is in force
+	// Swap returns nil, whatever becomes of calls that were under way before.
 	Swap(ctx context.Context, d Definition) error
 	// Status is cheap and safe for concurrent use.
 	Status() Status
@@ -79,22 +82,18 @@ type Options struct {
 	// It may be nil.
 	Refers func(file string, data []byte) []string
 	// Watcher is closed by Run. Nil: the files are only polled.
-	Watcher Watcher
+	Watcher reload.Watcher
 	// Recorder may be nil.
 	Recorder Recorder
 	// Logger may be nil.
 	Logger *slog.Logger
-	// Debounce is how long a changed file must stand still before it is
-	// believed; default 100ms.
-	Debounce time.Duration
-	// Poll is how often the files are looked at without being told, and how
-	// long a file must be away before its flow stops; default 5s.
-	Poll time.Duration
+	// Debounce and Poll are those of reload.Options.
+	Debounce, Poll time.Duration
 	// Restart says how long to wait before a flow that ended by itself is
 	// started again; default 1s doubling to 1m.
 	Restart backoff.Policy
-	// Grace is added to a flow's drain timeout before its pipeline is given
-	// up as stuck; default 10s.
+	// Grace is added to a flow's drain timeout before its pipeline, or a swap
+	// of it, is given up as stuck; default 10s.
 	Grace time.Duration
 }
 
@@ -110,12 +109,6 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Recorder == nil {
 		o.Recorder = noRecorder{}
-	}
-	if o.Debounce <= 0 {
-		o.Debounce = 100 * time.Millisecond
-	}
-	if o.Poll <= 0 {
-		o.Poll = 5 * time.Second
 	}
 	if o.Restart == (backoff.Policy{}) {
 		o.Restart = backoff.Policy{Kind: backoff.Exponential, Initial: time.Second, Max: time.Minute, Jitter: 0.2}

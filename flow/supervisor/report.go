@@ -45,10 +45,10 @@ func (s *Supervisor) Report() Report {
 	case len(s.flows) == 0:
 		r.Notes = append(r.Notes, "there is no flow: all flow files were removed")
 	}
-	if s.away != "" {
-		r.Notes = append(r.Notes, "flow files cannot be listed: "+s.away)
+	if s.listFault != "" {
+		r.Notes = append(r.Notes, "flow files cannot be listed: "+s.listFault)
 	}
-	for _, f := range s.sorted() {
+	for _, f := range s.sortedFiles() {
 		if f.fault != nil && s.phase == "running" {
 			r.Notes = append(r.Notes, "file is not valid and not in force: "+fileError(f.path, f.fault).Error())
 		}

@@ -7,8 +7,8 @@ import (
 
 // pause stops what runs; the commits in the source hold the flow's place.
 func (f *flow) pause() {
-	f.halt()
-	f.discard()
+	f.stopPipeline()
+	f.closeUnused()
 }
 
 // launch starts want where nothing runs.
@@ -17,7 +17,7 @@ func (f *flow) launch(ctx context.Context, want Definition) error {
 	if err != nil {
 		return err
 	}
-	f.begin(ctx, want, p)
+	f.startPipeline(ctx, want, p)
 	return nil
 }
 
@@ -29,13 +29,13 @@ func (f *flow) replace(ctx context.Context, want Definition) error {
 		return err
 	}
 	f.log.Info("source changed: the running flow drains, the new one takes over")
-	f.show(state{phase: "running"}, "draining before a reload")
-	f.halt()
+	f.setState(state{phase: "running"}, "draining before a reload")
+	f.stopPipeline()
 	if ctx.Err() != nil {
 		p.Close()
 		return nil
 	}
-	f.begin(ctx, want, p)
+	f.startPipeline(ctx, want, p)
 	return nil
 }
 
@@ -74,8 +74,8 @@ func (f *flow) build(want Definition) (Pipeline, error) {
 	return want.Build()
 }
 
-// discard closes what was built and never run.
-func (f *flow) discard() {
+// closeUnused closes what was built and never run.
+func (f *flow) closeUnused() {
 	f.mu.Lock()
 	p := f.built
 	f.built = nil
@@ -85,7 +85,7 @@ func (f *flow) discard() {
 	}
 }
 
-func (f *flow) begin(ctx context.Context, def Definition, p Pipeline) {
+func (f *flow) startPipeline(ctx context.Context, def Definition, p Pipeline) {
 	run, stop := context.WithCancel(ctx)
 	r := &running{def: def, pipe: p, stop: stop, ended: make(chan error, 1), started: time.Now()}
 	f.cur = r
@@ -96,9 +96,9 @@ func (f *flow) begin(ctx context.Context, def Definition, p Pipeline) {
 	go func() { r.ended <- p.Run(run) }()
 }
 
-// halt stops what runs and waits for it, bounded: a pipeline that does not
+// stopPipeline stops what runs and waits for it, bounded: a pipeline that does not
 // come back is given up and said so, rather than the flow.
-func (f *flow) halt() {
+func (f *flow) stopPipeline() {
 	r := f.cur
 	if r == nil {
 		return
@@ -124,9 +124,9 @@ func (f *flow) clear() {
 	f.mu.Unlock()
 }
 
-// fell takes note of a pipeline that ended by itself. One that had run well
-// for longer than the longest wait begins its count anew.
-func (f *flow) fell(ctx context.Context, err error) {
+// exited records a pipeline that ended by itself. One that had run for longer
+// than the longest wait begins its count anew.
+func (f *flow) exited(ctx context.Context, err error) {
 	r := f.cur
 	r.stop()
 	f.clear()
@@ -139,7 +139,7 @@ func (f *flow) fell(ctx context.Context, err error) {
 	if time.Since(r.started) > f.restart.Max {
 		f.attempts = 0
 	}
-	f.postpone(r.def, err)
+	f.retryLater(r.def, err)
 	if want := f.wanted(); want != r.def {
 		f.tried = nil // a newer definition need not wait
 	}

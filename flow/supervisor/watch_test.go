@@ -5,9 +5,10 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
+
+	"github.com/lsm/fiso/common/reload"
 )
 
 // real is a supervisor over a real directory and the operating system's
@@ -18,7 +19,7 @@ type real struct {
 
 func startReal(t *testing.T, dir string) *real {
 	t.Helper()
-	watcher, err := NewWatcher(slog.New(slog.DiscardHandler))
+	watcher, err := reload.NewWatcher(slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,78 +153,6 @@ func TestWatcher_seesFilesComeAndReferencesChange(t *testing.T) {
 	r.happened("run extra//")
 	put(t, ref, "two")
 	r.happened("run orders/two/")
-}
-
-// F14, https://github.com/open-feature/flagd/issues/42: the watch dies with its
-// directory, and must come back with it.
-func TestWatcher_survivesTheDirectoryBeingReplaced(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "flows")
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	w, err := NewWatcher(slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := w.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
-	watch := func() {
-		t.Helper()
-		if err := w.Watch([]string{dir, filepath.Join(dir, "ref"), filepath.Join(dir, "..", "no", "such")}); err != nil {
-			t.Error(err)
-		}
-	}
-	watch()
-	watch() // again with the same is nothing new
-	if err := os.RemoveAll(dir); err != nil {
-		t.Fatal(err)
-	}
-	<-w.Changes()
-	watch()
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	watch()
-	drain(w)
-	put(t, filepath.Join(dir, "a.yaml"), "orders")
-	<-w.Changes()
-	if err := os.Rename(dir, dir+".old"); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	<-w.Changes()
-	watch()
-	drain(w)
-	put(t, filepath.Join(dir, "a.yaml"), "orders")
-	<-w.Changes()
-	if err := w.Watch(nil); err != nil {
-		t.Error(err)
-	}
-}
-
-func TestWatcher_thatIsClosedSaysSo(t *testing.T) {
-	w, err := NewWatcher(slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Watch([]string{t.TempDir()}); err == nil || !strings.Contains(err.Error(), "closed") {
-		t.Errorf("error = %v", err)
-	}
-}
-
-func drain(w Watcher) {
-	select {
-	case <-w.Changes():
-	default:
-	}
 }
 
 func put(t *testing.T, path, text string) {

@@ -203,23 +203,6 @@ func TestNew_refusesDeepNestingInNoTime(t *testing.T) {
 	}
 }
 
-func TestPrescan_knowsTextsAndComments(t *testing.T) {
-	deep := strings.Repeat("[", 100)
-	for _, source := range []string{
-		`"` + deep + `"`, `'` + deep + `'`, `"""` + deep + "\n" + `"` + deep + `"""`, `r"\` + deep + `"`, `"\"` + deep + `"`, "1 // " + deep, "1 // " + deep + "\n",
-		`b'` + deep + `'`, strings.Repeat("true ? 1 : ", 60) + "1",
-	} {
-		if _, _, fault := prescan(source); fault != "" {
-			t.Errorf("%.30s: %s", source, fault)
-		}
-	}
-	for _, source := range []string{`"a" + ` + deep, "'a\n" + deep, "// a\n" + deep, `r"\"` + deep} {
-		if _, _, fault := prescan(source); fault == "" {
-			t.Errorf("%.30s passed", source)
-		}
-	}
-}
-
 func FuzzCompile(f *testing.F) {
 	for _, source := range expressions {
 		f.Add(source)

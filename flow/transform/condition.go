@@ -8,7 +8,7 @@ import (
 	"github.com/google/cel-go/common/operators"
 	"github.com/google/cel-go/common/types"
 
-	"github.com/lsm/fiso/flow/internal/lazyjson"
+	"github.com/lsm/fiso/common/lazyjson"
 )
 
 // The conditions: see native.go for what they may say.

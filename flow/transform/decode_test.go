@@ -137,8 +137,8 @@ func TestProcess_seesNullInATombstone(t *testing.T) {
 			}
 		})
 	}
-	if trace := mustNew(t, Config{CEL: text(`data`)}).Trace(t.Context(), message("")); !errors.Is(trace.Err, errEmpty) {
-		t.Errorf("an empty value gives %v", trace.Err)
+	if _, err := mustNew(t, Config{CEL: text(`data`)}).Process(t.Context(), message("")); !errors.Is(err, errEmpty) {
+		t.Errorf("an empty value gives %v", err)
 	}
 }
 

@@ -1,9 +1,10 @@
-// Package transform turns a record into the event that a sink gets: it finds
-// out what event the record is, asks the filter, works out the attributes, and
-// writes the output.
+// Package transform turns a record into the events that sinks get: it finds out
+// what event the record is, asks the filter, takes it apart where transform.split
+// says so, works out the attributes, writes the output, and asks which sinks take
+// it.
 //
-//	p, err := transform.New(cfg)         // config.Errors: every fault, with its place in the file
-//	e, err := p.Process(ctx, message)    // nil, nil: filtered; an error has a fault.Code
+//	t, err := transform.New(cfg)                   // config.Errors: every fault, with its place in the file
+//	events, err := t.Transform(ctx, message, nil)  // none, nil: filtered; an error has a fault.Code
 //
 // # The incoming event
 //
@@ -31,11 +32,11 @@
 // extension attributes as headers.
 //
 // The payload is decoded when an expression first needs data, and passed on as
-// it is, whatever it is, when none does. Data that is needed and is not JSON is
-// DECODE_FAILED. For CEL it is an error like any other: && and || do without an
-// operand where the other one decides, in either order, and has() does not. So
-// "data.y == 1 && type == x" filters an event of another type, whatever its
-// bytes are. A message without a value (a tombstone) and a CloudEvent without
+// it is, whatever it is, when none does. Data that is needed and is not JSON, in
+// UTF-8 and at most 1000 levels deep, is DECODE_FAILED. For CEL it is an error
+// like any other: && and || do without an operand where the other one decides,
+// in either order, and has() does not. So "data.y == 1 && type == x" filters an
+// event of another type, whatever its bytes are. A message without a value (a tombstone) and a CloudEvent without
 // data have null; a value of no bytes is not JSON.
 //
 // # Numbers
@@ -63,6 +64,16 @@
 // a subject, a dataschema or an extension away, and fails for id, type and
 // source.
 //
+// # Split and routes
+//
+// Where a list is given by Config.Split, each of its elements becomes an event: for
+// attributes and transform, data is then the element, and parent the data of the
+// whole. If one of them fails, the message does, and none is sent.
+//
+// The condition of a route sees the finished event, as the expressions of a sink do.
+// A dead letter of a sink that was put back (deadletter.Replayed) goes to that sink
+// alone, and of a message that was split, its part alone.
+//
 // # Limits
 //
 // An expression has at most 16384 characters and nests at most 48 deep; both
@@ -73,11 +84,11 @@
 //
 // # How it is fast
 //
-// The record is checked once and never decoded (internal/lazyjson). The outer
+// The record is checked once and never decoded (common/lazyjson). The outer
 // literals of a transform are a template: their text is made when the flow
 // loads, and a place in data is copied from the record. Only what is neither
 // goes through CEL, over values that read the record's bytes
-// (internal/celjson). That all of this gives what CEL gives over decoded values
+// (cel/celjson). That all of this gives what CEL gives over decoded values
 // is what TestEvaluation_isTheSameDecodedLazyAndAsTemplate is for, whose
 // reference is cel-go without an option of this package. cel-go's optimizer and
 // the cost trackers of its libraries are not used: they change the value of

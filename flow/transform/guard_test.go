@@ -12,10 +12,13 @@ func TestProcess_tellsAPanicOfAnEvaluation(t *testing.T) {
 	v := newVars(t, `{}`)
 	v.data = panicking{types.String("canary")}
 	x := mustNew(t, Config{CEL: text(`data["a"] + 1`)}).output.holes[0].value
-	if _, err := x.value(v); err == nil || err.Error() != "transform.cel: "+panicked {
+	if _, err := x.value(v); err == nil || err.Error() != "transform.cel: "+panicked+", which is a bug: please report the expression" {
 		t.Errorf("got %v", err)
 	}
 }
+
+// panicked is how the error of a panic in an evaluation begins.
+const panicked = "the evaluation panicked"
 
 // panicking is a value of data that panics when it is asked for a member.
 type panicking struct{ types.String }

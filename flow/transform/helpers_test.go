@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"strconv"
 	"strings"
 	"sync"
@@ -16,9 +17,11 @@ import (
 	"github.com/google/cel-go/common/types/traits"
 	"github.com/google/cel-go/ext"
 
+	"github.com/lsm/fiso/cel/celjson"
+	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/config"
 	"github.com/lsm/fiso/common/connector"
-	"github.com/lsm/fiso/flow/internal/celjson"
+	"github.com/lsm/fiso/delivery"
 )
 
 func text(s string) config.Text { return config.Text{Value: s} }
@@ -47,6 +50,16 @@ func mustNew(t testing.TB, cfg Config) *Transformer {
 	return p
 }
 
+// Process makes the event of a message that becomes one, or none.
+func (p *Transformer) Process(ctx context.Context, m *connector.Message) (*cloudevent.Event, error) {
+	var one [1]delivery.Routed
+	events, err := p.Transform(ctx, m, one[:0])
+	if err != nil || len(events) == 0 {
+		return nil, err
+	}
+	return events[0].Event, nil
+}
+
 // The three ways to evaluate an expression. Each gives JSON or an error.
 type ways struct {
 	reference cel.Program // cel-go as it comes, without an option of this package, over decoded values
@@ -66,18 +79,17 @@ func newWays(source string) (*ways, error) {
 	if w.template = c.template("transform.cel", text(source)); len(c.faults) > 0 {
 		return nil, c.faults
 	}
-	ast, issues := c.env.Compile(source)
-	if issues.Err() != nil {
-		return nil, issues.Err()
+	checked, faults := c.env.Check(text(source), false)
+	if faults != nil {
+		return nil, faults
 	}
-	w.lazy = c.part("lazy", text(source), ast.NativeRep(), ast.NativeRep().Expr())
+	w.lazy = c.part("lazy", text(source), checked, checked.Expr())
 	if len(c.faults) > 0 {
 		return nil, c.faults
 	}
 	if w.lazy.path != nil { // make it a program all the same
 		w.lazy.path = nil
-		w.lazy.plan = newPlan(ast.NativeRep(), ast.NativeRep().Expr(), c.factory)
-		w.lazy.program, err = c.env.Program(ast, programOptions(w.lazy.plan, false)...)
+		w.lazy.program, err = c.env.Program(checked, checked.Expr(), newPlan(checked.Expr(), c.factory).decorate)
 	}
 	return w, err
 }
@@ -195,6 +207,8 @@ func numbers(v any) any {
 	return v
 }
 
+var errNotJSON = errors.New("not a value that JSON has")
+
 // toGo is a CEL value in Go's own types, written apart from celjson.
 func toGo(v ref.Val) (any, error) {
 	switch v := v.(type) {
@@ -224,7 +238,7 @@ func toGo(v ref.Val) (any, error) {
 			}
 			name, ok := key.ConvertToType(types.StringType).(types.String)
 			if !ok {
-				return nil, errPattern
+				return nil, errNotJSON
 			}
 			all[string(name)] = e
 		}
@@ -232,7 +246,7 @@ func toGo(v ref.Val) (any, error) {
 	case types.String, types.Bytes, types.Int, types.Uint, types.Double, types.Bool:
 		return v.Value(), nil
 	}
-	return nil, errPattern
+	return nil, errNotJSON
 }
 
 // sameJSON compares by value: the order of members and the way a number is

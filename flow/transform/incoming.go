@@ -11,8 +11,8 @@ import (
 
 	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/common/lazyjson"
 	"github.com/lsm/fiso/delivery/fault"
-	"github.com/lsm/fiso/flow/internal/lazyjson"
 )
 
 // maxSubject is how many bytes of a key still make a subject.
@@ -171,16 +171,16 @@ func declare(e *cloudevent.Event, doc *lazyjson.Doc) {
 	if len(payload) == 0 {
 		return
 	}
-	isText, isJSON := utf8.Valid(payload), doc.Root().Kind() != lazyjson.Absent
-	if isText && !isJSON {
+	isJSON := doc.Root().Kind() != lazyjson.Absent
+	if !isJSON {
 		if data, err := cloudevent.JSON(payload); err == nil {
 			e.Data, isJSON = data, true
 		}
 	}
 	switch {
-	case isText && isJSON:
+	case isJSON:
 		e.DataContentType = "application/json"
-	case isText:
+	case utf8.Valid(payload):
 		e.DataContentType = "text/plain; charset=utf-8"
 	default:
 		e.DataContentType = "application/octet-stream"

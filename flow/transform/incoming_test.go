@@ -7,6 +7,7 @@ import (
 
 	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/common/lazyjson"
 	"github.com/lsm/fiso/delivery/fault"
 )
 
@@ -97,14 +98,27 @@ func TestProcess_givesNoCloudEventATypeItDidNotHave(t *testing.T) {
 	}
 }
 
-// U9: what a message is does not depend on whether an expression has read it.
+// U9: what a message is does not depend on whether an expression has read it:
+// what is named JSON unread is data to an expression, and nothing else is.
 func TestProcess_namesTheTypeOfWhatAnExpressionHasRead(t *testing.T) {
-	for value, want := range map[string]string{`{"a":1}`: "application/json", "{\"a\":\"\xff\"}": "application/octet-stream"} {
-		for name, cfg := range map[string]Config{"read": {Filter: text(`has(data.a)`)}, "unread": {}} {
-			e, err := mustNew(t, cfg).Process(t.Context(), message(value))
-			if err != nil || e.DataContentType != want || e.CheckData() != nil {
-				t.Errorf("%s, %s: %+v, %v", value, name, e, err)
+	nested := func(depth int) string { return strings.Repeat(`{"a":`, depth) + "1" + strings.Repeat("}", depth) }
+	for value, want := range map[string]string{
+		`{"a":1}`:                     "application/json",
+		nested(lazyjson.MaxDepth):     "application/json",
+		nested(lazyjson.MaxDepth + 1): "text/plain; charset=utf-8",
+		"{\"a\":\"\xff\"}":            "application/octet-stream",
+	} {
+		e, err := mustNew(t, Config{}).Process(t.Context(), message(value))
+		if err != nil || e.DataContentType != want || e.CheckData() != nil {
+			t.Errorf("%.40q, unread: %+v, %v", value, e, err)
+		}
+		read, err := mustNew(t, Config{Filter: text(`has(data.a)`)}).Process(t.Context(), message(value))
+		if want != "application/json" {
+			if fault.CodeOf(err) != fault.DecodeFailed {
+				t.Errorf("%.40q, which is %s, was read: %+v, %v", value, want, read, err)
 			}
+		} else if err != nil || read.DataContentType != want || read.CheckData() != nil {
+			t.Errorf("%.40q, read: %+v, %v", value, read, err)
 		}
 	}
 }
@@ -141,8 +155,8 @@ func TestProcess_writesNoOutputThatIsNotJSON(t *testing.T) {
 		t.Errorf("bytes that are not UTF-8: %v, %v", e, err)
 	}
 	e, err = p.Process(t.Context(), message(strings.Repeat("[", 1500)+strings.Repeat("]", 1500)))
-	if err != nil || e.CheckData() == nil {
-		t.Errorf("nesting: %v, %v; want an event that no sink writes as JSON", e, err)
+	if fault.CodeOf(err) != fault.DecodeFailed || !strings.Contains(err.Error(), "nests deeper than 1000 levels") {
+		t.Errorf("nesting: %v, %v", e, err)
 	}
 }
 

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/lsm/fiso/flow/internal/lazyjson"
+	"github.com/lsm/fiso/common/lazyjson"
 )
 
 // What an expression means is cel-go's to say. Conditions that are made of

@@ -8,7 +8,7 @@ import (
 	"github.com/google/cel-go/common/operators"
 	"github.com/google/cel-go/common/types"
 
-	"github.com/lsm/fiso/flow/internal/lazyjson"
+	"github.com/lsm/fiso/common/lazyjson"
 )
 
 // path is an expression that only names something: a variable, or a place in

@@ -1,14 +1,14 @@
 package transform
 
 import (
-	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common/ast"
 	"github.com/google/cel-go/common/operators"
 	"github.com/google/cel-go/common/types"
 	"github.com/google/cel-go/common/types/ref"
 	"github.com/google/cel-go/interpreter"
 
-	"github.com/lsm/fiso/flow/internal/celjson"
+	"github.com/lsm/fiso/cel"
+	"github.com/lsm/fiso/cel/celjson"
 )
 
 // plan is what has to be known of an expression while cel-go turns it into a
@@ -17,7 +17,6 @@ import (
 type plan struct {
 	arguments map[int64]strictness
 	nodes     map[int64]ast.Expr
-	overloads map[string]string // the functions that are called, by the overloads that the checker chose
 	factory   interpreter.AttributeFactory
 }
 
@@ -30,16 +29,13 @@ const (
 	key                           // the same for what picks a member or element
 )
 
-func newPlan(whole *ast.AST, root ast.Expr, factory interpreter.AttributeFactory) *plan {
-	p := &plan{arguments: map[int64]strictness{}, nodes: map[int64]ast.Expr{}, overloads: map[string]string{}, factory: factory}
+func newPlan(root ast.Expr, factory interpreter.AttributeFactory) *plan {
+	p := &plan{arguments: map[int64]strictness{}, nodes: map[int64]ast.Expr{}, factory: factory}
 	ast.PreOrderVisit(root, ast.NewExprVisitor(func(e ast.Expr) {
 		p.nodes[e.ID()] = e
 		switch e.Kind() {
 		case ast.CallKind:
 			p.call(e.AsCall())
-			for _, id := range whole.GetOverloadIDs(e.ID()) {
-				p.overloads[id] = e.AsCall().FunctionName()
-			}
 		case ast.MapKind:
 			for _, entry := range e.AsMap().Entries() {
 				p.argument(entry.AsMapEntry().Key(), key)
@@ -47,19 +43,6 @@ func newPlan(whole *ast.AST, root ast.Expr, factory interpreter.AttributeFactory
 		}
 	}))
 	return p
-}
-
-// trackers put costs in the place of the cost trackers that the extension
-// libraries bring: some of these panic over an error among the arguments, as in
-// "data.missing.distinct() == [] || true", which is true.
-func (p *plan) trackers() []interpreter.CostTrackerOption {
-	all := make([]interpreter.CostTrackerOption, 0, len(p.overloads))
-	for id, name := range p.overloads {
-		all = append(all, interpreter.OverloadCostTracker(id, func(args []ref.Val, result ref.Val) *uint64 {
-			return costs{}.CallCost(name, id, args, result)
-		}))
-	}
-	return all
 }
 
 func (p *plan) call(c ast.CallExpr) {
@@ -99,14 +82,6 @@ func (p *plan) decorate(i interpreter.InterpretableV2) (interpreter.Interpretabl
 	switch node := i.(type) {
 	case interpreter.InterpretableConst:
 		return i, nil
-	case interpreter.InterpretableCall:
-		var err error
-		if i, err = callNode(node); err != nil {
-			return nil, err
-		}
-		if _, constant := i.(interpreter.InterpretableConst); constant {
-			return i, nil
-		}
 	case interpreter.InterpretableConstructor:
 		var constant bool
 		if i, constant = p.literal(node); constant {
@@ -137,21 +112,20 @@ func (p *plan) decorate(i interpreter.InterpretableV2) (interpreter.Interpretabl
 	return i, nil
 }
 
-// literal folds a literal of constants, and makes a map literal keep its order.
+// literal makes a map literal keep its order, and folds one of constants.
 func (p *plan) literal(c interpreter.InterpretableConstructor) (_ interpreter.InterpretableV2, constant bool) {
-	constant = true
+	e := p.nodes[c.ID()]
+	if c.Type() != types.MapType || e == nil || e.Kind() != ast.MapKind {
+		return c, false
+	}
+	node := newMapLiteral(c, e.AsMap())
 	for _, v := range c.InitVals() {
-		_, ok := v.(interpreter.InterpretableConst)
-		constant = constant && ok
-	}
-	var node interpreter.InterpretableV2 = c
-	if e := p.nodes[c.ID()]; c.Type() == types.MapType && e != nil && e.Kind() == ast.MapKind {
-		node = newMapLiteral(c, e.AsMap())
-	}
-	if constant {
-		if v := node.Exec(interpreter.AsFrame(cel.NoVars())); !types.IsUnknownOrError(v) {
-			return interpreter.NewConstValue(c.ID(), v), true
+		if _, constant := v.(interpreter.InterpretableConst); !constant {
+			return node, false
 		}
+	}
+	if v := node.Exec(interpreter.AsFrame(interpreter.EmptyActivation())); !types.IsUnknownOrError(v) {
+		return interpreter.NewConstValue(c.ID(), v), true
 	}
 	return node, false
 }
@@ -166,7 +140,7 @@ func (s strictness) apply(v ref.Val) ref.Val {
 	if s == scalars {
 		return v
 	}
-	plain, err := celjson.Plain(v, maxParts)
+	plain, err := celjson.Plain(v, cel.MaxParts)
 	if err != nil {
 		return types.WrapErr(err)
 	}

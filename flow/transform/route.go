@@ -28,25 +28,54 @@ func (c *compiler) routes(all []Route) []route {
 	return out
 }
 
-// route appends an event once for each output that takes it. A dead letter that
-// is replayed goes to the output that failed, and to no other.
+// target is the output that alone takes an event: the one whose dead letter was
+// replayed, so that the others do not get it twice. It is -1 where there is none:
+// an output that is gone lets the event be routed anew, and so does one whose
+// condition holds no more, unless the others had the event then.
+func (p *Transformer) target(ctx context.Context, e *cloudevent.Event, r deadletter.Replay) (target int, none bool, err error) {
+	for i := range p.routes {
+		if p.routes[i].name != r.Sink {
+			continue
+		}
+		takes, err := p.routes[i].takes(ctx, e)
+		if err != nil || !takes {
+			return -1, p.all, err
+		}
+		return i, false, nil
+	}
+	return -1, false, nil
+}
+
+// takes reports whether an output takes an event.
+func (r *route) takes(ctx context.Context, e *cloudevent.Event) (bool, error) {
+	if r.when == nil {
+		return true, nil
+	}
+	return r.when.holds(ctx, e)
+}
+
+// route appends an event once for each output that takes it. part is as in
+// delivery.Routed.
 func (p *Transformer) route(ctx context.Context, m *connector.Message, e *cloudevent.Event, part int, into []delivery.Routed) ([]delivery.Routed, error) {
 	if len(p.routes) == 0 {
 		return append(into, delivery.Routed{Event: e, Part: part}), nil
 	}
-	failed, replayed := deadletter.Replayed(m)
-	for i, r := range p.routes {
-		if replayed && failed != r.name {
-			continue
+	if replay, ok := deadletter.Replayed(m, p.flow); ok {
+		target, none, err := p.target(ctx, e, replay)
+		if err != nil || none {
+			return into, err
 		}
-		if r.when != nil {
-			takes, err := r.when.holds(ctx, e)
-			if err != nil {
-				return into, err
-			}
-			if !takes {
-				continue
-			}
+		if target >= 0 {
+			return append(into, delivery.Routed{Event: e, Output: target, Part: part}), nil
+		}
+	}
+	for i := range p.routes {
+		takes, err := p.routes[i].takes(ctx, e)
+		if err != nil {
+			return into, err
+		}
+		if !takes {
+			continue
 		}
 		into = append(into, delivery.Routed{Event: e, Output: i, Part: part})
 		if !p.all {

@@ -3,34 +3,37 @@ package transform
 import (
 	"strconv"
 
-	"github.com/google/cel-go/common/types/ref"
 	"github.com/google/cel-go/common/types/traits"
 
 	"github.com/lsm/fiso/common/cloudevent"
+	"github.com/lsm/fiso/common/lazyjson"
 	"github.com/lsm/fiso/delivery"
-	"github.com/lsm/fiso/flow/internal/lazyjson"
+	"github.com/lsm/fiso/delivery/deadletter"
 )
 
 // maxSplit is how many events one message may become.
 const maxSplit = 10_000
 
-// parts appends the events of a message that transform.split takes apart. Of each,
-// data is an element of the list, and parent the data of the whole; its id is that
-// of the message with #0, #1 and so on behind it.
-func (p *Transformer) parts(v *vars, into []delivery.Routed) ([]delivery.Routed, error) {
+// parts appends the events of a message that transform.split takes apart, and
+// gives their number. Of each, data is an element of the list, and parent the data
+// of the whole; its id is that of the message with #0, #1 and so on behind it.
+func (p *Transformer) parts(v *vars, into []delivery.Routed) ([]delivery.Routed, int, error) {
 	list, err := p.list(v)
 	if err != nil {
-		return into, err
+		return into, 0, err
 	}
+	replay, replayed := deadletter.Replayed(v.message, p.flow)
 	id := v.event.ID
 	n := 0
 	for e := list.First(); e.Kind() != lazyjson.Absent; e = e.Next(list) {
-		if into, err = p.part(v, id, n, e.Raw(), into); err != nil {
-			return into, err
+		if !replayed || replay.Part == 0 || replay.Part == n+1 {
+			if into, err = p.part(v, id, n, e.Raw(), into); err != nil {
+				return into, n, err
+			}
 		}
 		n++
 	}
-	return into, nil
+	return into, n, nil
 }
 
 // list is the elements of transform.split, as JSON of its own.
@@ -48,7 +51,7 @@ func (p *Transformer) list(v *vars) (lazyjson.Value, error) {
 	if size, ok := lister.Size().Value().(int64); !ok || size > maxSplit {
 		return none, x.failed("it gave %v events; a message may become %d", lister.Size().Value(), maxSplit)
 	}
-	raw, err := x.encode(nil, result.(ref.Val), p.limit)
+	raw, err := x.encode(nil, result, p.limit)
 	if err != nil {
 		return none, err
 	}
@@ -81,5 +84,5 @@ func (p *Transformer) part(whole *vars, id string, n int, data []byte, into []de
 	if p.ownID {
 		e.ID += suffix
 	}
-	return p.route(whole.ctx, whole.message, e, n, into)
+	return p.route(whole.ctx, whole.message, e, n+1, into)
 }

@@ -8,9 +8,10 @@ import (
 	"github.com/google/cel-go/common/types"
 	"github.com/google/cel-go/common/types/ref"
 
+	"github.com/lsm/fiso/cel"
+	"github.com/lsm/fiso/cel/celjson"
 	"github.com/lsm/fiso/common/config"
 	"github.com/lsm/fiso/delivery/fault"
-	"github.com/lsm/fiso/flow/internal/celjson"
 )
 
 // template writes the output of a transform: texts that are known when the
@@ -79,7 +80,7 @@ func (b *builder) finish() *template {
 func (b *builder) add(e ast.Expr) {
 	switch e.Kind() {
 	case ast.LiteralKind:
-		if out, err := celjson.Append(b.fixed, e.AsLiteral(), maxText); err == nil {
+		if out, err := celjson.Append(b.fixed, e.AsLiteral(), cel.MaxText); err == nil {
 			b.fixed = out
 			return
 		}

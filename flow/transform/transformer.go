@@ -2,21 +2,19 @@ package transform
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/connector"
 	"github.com/lsm/fiso/delivery"
-	"github.com/lsm/fiso/delivery/fault"
 )
 
 // Transformer turns messages into events. It is made by New, never changes, and
 // is safe for concurrent use.
 type Transformer struct {
+	flow       string
 	source     string
 	filter     *expression // nil: everything passes
 	attributes []attribute
@@ -37,7 +35,7 @@ func New(cfg Config) (*Transformer, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Transformer{source: cfg.Source, timeout: cfg.Timeout, limit: cfg.MaxOutputBytes}
+	p := &Transformer{flow: cfg.Flow, source: cfg.Source, timeout: cfg.Timeout, limit: cfg.MaxOutputBytes}
 	p.pool.New = func() any { return new(vars) }
 	if p.source == "" {
 		p.source = "fiso-flow/" + cfg.Flow
@@ -52,11 +50,10 @@ func New(cfg Config) (*Transformer, error) {
 		p.filter = c.expression("filter", cfg.Filter, wantBool)
 	}
 	if !cfg.Split.IsZero() {
-		c.splits = true
 		p.split = c.expression("transform.split", cfg.Split, wantList)
 	}
+	c.splits = p.split != nil
 	p.attributes, p.ownID = c.attributes(&cfg), !cfg.ID.IsZero()
-	p.routes, p.all = c.routes(cfg.Routes), cfg.All
 	switch {
 	case !cfg.CEL.IsZero() && len(cfg.Fields) > 0:
 		c.fault("transform.cel", cfg.CEL, 1, 1, "transform has both cel and fields", "keep one of the two")
@@ -65,90 +62,56 @@ func New(cfg Config) (*Transformer, error) {
 	case len(cfg.Fields) > 0:
 		p.output = c.fields("transform.fields", cfg.Fields)
 	}
+	c.splits = false
+	p.routes, p.all = c.routes(cfg.Routes), cfg.All
 	if len(c.faults) > 0 {
 		return nil, c.faults
 	}
 	return p, nil
 }
 
-// Process makes the outgoing event of a message. It returns nil and no error
-// when the filter says that the event is not for this flow. Errors have a code
-// (fault.CodeOf), except for connector.ErrInterrupted when ctx ended first.
-// The event holds on to m's bytes, where they are not transformed.
-func (p *Transformer) Process(ctx context.Context, m *connector.Message) (*cloudevent.Event, error) {
-	v := p.pool.Get().(*vars)
-	v.ctx, v.timeout = ctx, p.timeout
-	e, err := p.process(v, m, nil)
-	v.release()
-	p.pool.Put(v)
-	return e, err
-}
-
-// Transform is delivery.Transformer's: the events that a message becomes, for the
-// outputs that take them.
+// Transform appends the events that a message becomes, once for each output that
+// takes them: see delivery.Transformer. It appends nothing where the filter says
+// that the message is not for this flow, and where transform.split gives no event.
+// Errors have a code (fault.CodeOf), except for connector.ErrInterrupted when ctx
+// ended first. Events hold on to m's bytes, where they are not transformed.
 func (p *Transformer) Transform(ctx context.Context, m *connector.Message, into []delivery.Routed) ([]delivery.Routed, error) {
 	v := p.pool.Get().(*vars)
 	v.ctx, v.timeout = ctx, p.timeout
-	n := len(into)
-	pass, err := p.read(v, m, nil)
-	switch {
-	case err != nil || !pass:
-	case p.split != nil:
-		into, err = p.parts(v, into)
-	default:
-		var e *cloudevent.Event
-		if e, err = p.write(v); err == nil {
-			into, err = p.route(ctx, m, e, 0, into)
-		}
-	}
+	into, err := p.transform(v, m, into)
 	v.release()
 	p.pool.Put(v)
-	if err == nil && pass && len(into) == n {
+	return into, err
+}
+
+func (p *Transformer) transform(v *vars, m *connector.Message, into []delivery.Routed) ([]delivery.Routed, error) {
+	pass, err := p.read(v, m)
+	if err != nil || !pass {
+		return into, err
+	}
+	before, made := len(into), 1
+	if p.split != nil {
+		into, made, err = p.parts(v, into)
+	} else {
+		var e *cloudevent.Event
+		if e, err = p.write(v); err == nil {
+			into, err = p.route(v.ctx, m, e, 0, into)
+		}
+	}
+	if err == nil && made > 0 && len(into) == before {
 		err = delivery.ErrUnrouted
 	}
 	return into, err
 }
 
-// Trace is what happened to one message on its way, for a person to see.
-type Trace struct {
-	Incoming *cloudevent.Event // nil when the message could not be read
-	Filtered bool              // the filter said no
-	Outgoing *cloudevent.Event // nil when filtered or failed
-	Err      error
-}
-
-// Trace is Process with its steps shown.
-func (p *Transformer) Trace(ctx context.Context, m *connector.Message) Trace {
-	v := &vars{ctx: ctx, timeout: p.timeout}
-	defer v.release()
-	var t Trace
-	t.Outgoing, t.Err = p.process(v, m, &t)
-	t.Filtered = t.Err == nil && t.Outgoing == nil
-	return t
-}
-
-func (p *Transformer) process(v *vars, m *connector.Message, t *Trace) (*cloudevent.Event, error) {
-	if pass, err := p.read(v, m, t); err != nil || !pass {
-		return nil, err
-	}
-	return p.write(v)
-}
-
 // read finds out what event a message is, and asks the filter.
-func (p *Transformer) read(v *vars, m *connector.Message, t *Trace) (pass bool, err error) {
+func (p *Transformer) read(v *vars, m *connector.Message) (pass bool, err error) {
 	payload, err := p.incoming(v, m)
 	if err != nil {
 		return false, err
 	}
 	if v.payload = payload; len(payload) == 0 && !v.nameless {
 		v.payload = nil // a CloudEvent with no bytes of data has none
-	}
-	if t != nil {
-		v.name()
-		in := v.event
-		in.Extensions = slices.Clone(in.Extensions)
-		in.Key = m.Key
-		t.Incoming = &in
 	}
 	if p.filter != nil {
 		if pass, err := p.filter.bool(v); err != nil || !pass {
@@ -197,10 +160,7 @@ func (p *Transformer) begin(v *vars) (*cloudevent.Event, error) {
 	return &out.Event, nil
 }
 
-var errNotUTF8 = errors.New("the transform copies a string of the record that is not UTF-8, which JSON has to be")
-
-// fill sets the data of the outgoing event. What a transform writes is JSON but
-// for strings that it copies, which may not be UTF-8.
+// fill sets the data of the outgoing event.
 func (p *Transformer) fill(v *vars, e *cloudevent.Event) (err error) {
 	if p.output == nil {
 		if v.plain && e.DataContentType == "" {
@@ -210,9 +170,6 @@ func (p *Transformer) fill(v *vars, e *cloudevent.Event) (err error) {
 	}
 	if v.out, err = p.output.write(v.out[:0], v, p.limit); err != nil {
 		return err
-	}
-	if !utf8.Valid(v.out) {
-		return fault.New(fault.DecodeFailed, errNotUTF8)
 	}
 	e.Data = cloudevent.Bytes(v.keep(v.out))
 	e.DataContentType = "application/json"

@@ -6,14 +6,14 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common/types"
 	"github.com/google/cel-go/common/types/ref"
+	"github.com/google/cel-go/interpreter"
 
+	"github.com/lsm/fiso/cel/celjson"
 	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/connector"
-	"github.com/lsm/fiso/flow/internal/celjson"
-	"github.com/lsm/fiso/flow/internal/lazyjson"
+	"github.com/lsm/fiso/common/lazyjson"
 )
 
 // keepNodes is how much memory for a document is kept for the next event.
@@ -104,7 +104,7 @@ func (v *vars) decode() {
 	}
 }
 
-// ResolveName implements cel.Activation.
+// ResolveName implements interpreter.Activation.
 func (v *vars) ResolveName(name string) (any, bool) {
 	switch name {
 	case varData:
@@ -155,8 +155,8 @@ func (v *vars) text(name string) (string, bool) {
 	return "", false
 }
 
-// Parent implements cel.Activation.
-func (v *vars) Parent() cel.Activation { return nil }
+// Parent implements interpreter.Activation.
+func (v *vars) Parent() interpreter.Activation { return nil }
 
 // headerMap is the headers by name. Of several with one name the last counts,
 // as in Kafka's own lastHeader; what is not UTF-8 becomes U+FFFD.

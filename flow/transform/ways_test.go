@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/lsm/fiso/cel/celjson"
 	"github.com/lsm/fiso/delivery/fault"
-	"github.com/lsm/fiso/flow/internal/celjson"
 )
 
 // example is the transform of the contract, section 3.1.
@@ -91,7 +91,7 @@ func isLimit(err error) bool {
 	if code := fault.CodeOf(err); code == fault.TransformTimeout || code == fault.OutputTooLarge {
 		return true
 	}
-	for _, limit := range []string{"steps that an expression has", celjson.ErrTooLarge.Error(), celjson.ErrOutput.Error(), errWork.Error()} {
+	for _, limit := range []string{"steps that an expression has", celjson.ErrTooLarge.Error(), celjson.ErrOutput.Error(), "a function would do too much work on values this large"} {
 		if strings.Contains(err.Error(), limit) {
 			return true
 		}

@@ -2,12 +2,11 @@ package cli
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/lsm/fiso/common/command"
 	"github.com/lsm/fiso/common/terminal"
 	"github.com/lsm/fiso/link/internal/instance"
 )
@@ -24,7 +23,7 @@ it tries brokers, login, topics and group, and writes nothing. Nothing else is
 sent.`,
 		Example: `  fiso-link check config.yaml
   fiso-link check --timeout 5s -o json config.yaml`,
-		Args: arguments(cobra.MaximumNArgs(1)),
+		Args: command.Args(cobra.MaximumNArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
 			cfg, err := a.read(a.file(args))
 			if err != nil {
@@ -43,32 +42,31 @@ sent.`,
 	return c
 }
 
-// stepsFailed is how many steps failed; what they were is printed already.
-type stepsFailed int
-
-func (n stepsFailed) Error() string { return fmt.Sprintf("%d step(s) failed", int(n)) }
-
-// tellSteps prints what was tried. What a server answered steers no terminal, and
-// passes for no line of ours.
-func (a *app) tellSteps(steps []instance.Step) (err error) {
-	failed := stepsFailed(0)
+// tellSteps prints what was tried. What a server answered passes for no line of
+// ours.
+func (a *app) tellSteps(steps []instance.Step) error {
+	failed := 0
 	for _, s := range steps {
 		mark, why := "ok", ""
 		if s.Err != nil {
 			failed++
 			mark, why = "FAILED", ": "+s.Err.Error()
 		}
-		if a.output != "json" {
-			fmt.Fprintf(a.Out, "%-6s %-20s %s\n", mark, s.Target, terminal.Line(s.Name+why))
+		if !a.JSON() {
+			a.Printf("%-6s %-20s %s\n", mark, s.Target, terminal.Line(s.Name+why))
 		}
 	}
-	if a.output == "json" {
-		err = a.json(map[string]any{"steps": printable(steps)})
+	if a.JSON() {
+		if err := a.PrintJSON(map[string]any{"ok": failed == 0, "steps": printable(steps)}); err != nil {
+			return err
+		}
+	} else if failed > 0 {
+		a.Errorf("%s: %d step(s) failed\n", a.Name, failed)
 	}
 	if failed > 0 {
-		return errors.Join(err, failed)
+		return command.ErrReported
 	}
-	return err
+	return nil
 }
 
 type printed struct {

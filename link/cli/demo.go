@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/lsm/fiso/common/command"
 	"github.com/lsm/fiso/link/internal/demo"
 )
 
@@ -25,17 +26,20 @@ are refused, a stream that a reload does not cut. It ends with the totals, and
 fails if a promise was broken. It needs nothing installed and leaves nothing.`,
 		Example: `  fiso-link demo
   fiso-link demo --keep`,
-		Args: arguments(cobra.NoArgs),
+		Args: command.Args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			o := demo.Options{Out: a.Out, Terminal: a.OutTerminal, Length: length, Keep: keep}
-			if a.output == "json" {
+			if a.JSON() {
 				o.Out, o.Terminal, o.Keep = io.Discard, false, false
 			}
 			sum, err := demo.Run(c.Context(), o)
-			if a.output == "json" && (err == nil || errors.Is(err, demo.ErrBroken)) {
-				err = errors.Join(err, a.json(sum))
+			if !a.JSON() || err != nil && !errors.Is(err, demo.ErrBroken) {
+				return err
 			}
-			return err
+			if printed := a.PrintJSON(sum); printed != nil || err == nil {
+				return printed
+			}
+			return command.ErrReported // the totals say which promise was broken
 		},
 	}
 	c.Flags().BoolVar(&keep, "keep", false, "leave everything running after the totals, until Ctrl-C")

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/lsm/fiso/common/command"
 )
 
 // until waits for a condition.
@@ -34,7 +36,7 @@ func running(t *testing.T, env map[string]string, args ...string) (errs *page, s
 	ctx, cancel := context.WithCancel(context.Background())
 	code := make(chan int, 1)
 	go func() {
-		code <- Main(ctx, args, IO{Out: errs, Err: errs, Getenv: func(k string) string { return env[k] }})
+		code <- Main(ctx, args, command.IO{Out: errs, Err: errs, Getenv: func(k string) string { return env[k] }})
 	}()
 	return errs, func() int { cancel(); return <-code }
 }
@@ -83,8 +85,9 @@ func TestRun_refusesTracesThatCannotWork(t *testing.T) {
 }
 
 func TestHelp_ofEveryCommandSaysWhatItDoesAndShowsHow(t *testing.T) {
-	a := &app{IO: IO{Out: io.Discard, Err: io.Discard, Getenv: os.Getenv}}
-	commands := append([]*cobra.Command{a.root()}, a.root().Commands()...)
+	a := newApp(command.IO{Out: io.Discard, Err: io.Discard, Getenv: os.Getenv})
+	root, _ := a.root()
+	commands := append([]*cobra.Command{root}, root.Commands()...)
 	for _, c := range commands {
 		if c.Short == "" || len(c.Long) <= len(c.Short) || !strings.Contains(c.Example, "  fiso-link ") || strings.HasSuffix(c.Short, ".") {
 			t.Errorf("%s: %q, %q, %q", c.Name(), c.Short, c.Long, c.Example)

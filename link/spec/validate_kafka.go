@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/lsm/fiso/common/config"
-	"github.com/lsm/fiso/link/internal/key"
 )
 
 const (
@@ -115,7 +114,7 @@ func (k *Kafka) Validate() error {
 }
 
 func expression(text config.Text) error {
-	_, err := key.Compile(text)
+	_, err := CompileKey(text)
 	return err
 }
 

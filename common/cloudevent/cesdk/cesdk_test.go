@@ -169,7 +169,7 @@ func TestFrom_refusesWhatIsNoValidEvent(t *testing.T) {
 	for want, in := range map[string]event.Event{
 		"no attributes at all":    {},
 		"attribute id is missing": noID,
-		`data is not what datacontenttype "application/json" says: invalid JSON at byte 1`: notJSON,
+		`data is not what datacontenttype "application/json" says: not valid JSON at byte 1`: notJSON,
 		"extension odd": oddExtension,
 	} {
 		if _, err := From(in); err == nil || !strings.Contains(err.Error(), want) {
@@ -182,7 +182,7 @@ func TestFrom_refusesWhatIsNoValidEvent(t *testing.T) {
 func TestTo_refusesDataThatWouldForgeTheEvent(t *testing.T) {
 	for _, contentType := range []string{"application/json", "application/vnd.order+json"} {
 		e := &cloudevent.Event{ID: "1", Source: "/s", Type: "t", DataContentType: contentType, Data: cloudevent.Bytes([]byte(`1,"type":"refund.approved","source":"/bank"`))}
-		if _, err := To(e); err == nil || !strings.Contains(err.Error(), "invalid JSON at byte 1: ',' after the value") {
+		if _, err := To(e); err == nil || !strings.Contains(err.Error(), "not valid JSON at byte 1: there is more after the end of the value") {
 			t.Errorf("%s: %v", contentType, err)
 		}
 	}

@@ -13,8 +13,8 @@ import (
 	"github.com/lsm/fiso/common/connector"
 	"github.com/lsm/fiso/connectors/kafka"
 	"github.com/lsm/fiso/link/internal/call"
-	"github.com/lsm/fiso/link/internal/key"
 	"github.com/lsm/fiso/link/internal/proxy"
+	"github.com/lsm/fiso/link/internal/target"
 )
 
 // Accept answers a call that is made later: 202 once Kafka has it, and never
@@ -60,12 +60,16 @@ func prepare(ctx context.Context, c *proxy.Call, most int64) (body, k []byte, er
 	if body, err = c.ReadBody(ctx, most); err != nil {
 		return nil, nil, err
 	}
-	k, err = c.To.Key.Of(ctx, key.Call{Method: c.Method, Path: c.Path, Query: c.Query, Header: c.Header, Body: body})
+	k, err = c.To.RecordKey(ctx, target.Request{Method: c.Method, Path: c.Path, Query: c.Query, Header: c.Header, Body: body})
 	if err != nil {
 		return nil, nil, proxy.Refuse(call.KeyFailed, "the expression for the key of this target's records fails for this call: "+err.Error(), 0)
 	}
 	return body, k, nil
 }
+
+// grace is how long put waits beyond the time in which the store tries a record,
+// to hear that it could not.
+const grace = 500 * time.Millisecond
 
 // put stores a record, or says in which of three ways it did not.
 func put(ctx context.Context, c *proxy.Call, r kafka.Record, patience time.Duration) (connector.Position, error) {
@@ -77,7 +81,7 @@ func put(ctx context.Context, c *proxy.Call, r kafka.Record, patience time.Durat
 		return at, nil
 	case errors.Is(err, kafka.ErrTooLarge):
 		return at, proxy.Refuse(call.BodyTooLarge, "the record is larger than its topic takes: send less, or raise the topic's max.message.bytes", 0)
-	case errors.Is(err, errUnknown), errors.Is(err, connector.ErrClosed):
+	case errors.Is(err, kafka.ErrOutcomeUnknown), errors.Is(err, connector.ErrClosed):
 		return at, proxy.Refuse(call.AsyncOutcomeUnknown, "Kafka has not said in time whether it has the record: it may be there. Send again, with the same ce-id where the target can tell calls by it", time.Second)
 	}
 	return at, proxy.Refuse(call.AsyncUnavailable, "Kafka did not take the record: "+err.Error(), time.Second)

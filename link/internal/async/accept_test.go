@@ -112,7 +112,7 @@ func TestAccept_saysWhenItDoesNotKnow(t *testing.T) {
 		err  error
 		code call.Code
 	}{
-		"no answer":      {errUnknown, call.AsyncOutcomeUnknown},
+		"no answer":      {kafka.ErrOutcomeUnknown, call.AsyncOutcomeUnknown},
 		"given up":       {connector.ErrClosed, call.AsyncOutcomeUnknown},
 		"refused":        {errBroken, call.AsyncUnavailable},
 		"above a limit":  {kafka.ErrTooLarge, call.BodyTooLarge},
@@ -142,7 +142,7 @@ func TestStore_leavesAWriteThatIsNotAnswered(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { <-asked; cancel() }()
 	_, err := w.to.Log.Append(ctx, kafka.Record{Topic: "calls"})
-	if !errors.Is(err, errUnknown) {
+	if !errors.Is(err, kafka.ErrOutcomeUnknown) {
 		t.Error(err)
 	}
 	close(hang)

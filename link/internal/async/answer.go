@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"strconv"
-	"time"
 
 	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/connectors/kafka"
@@ -71,14 +70,15 @@ func (*answer) Upgrade(call.Header) (io.ReadWriteCloser, error) { return nil, er
 var private = []string{"Set-Cookie", "Set-Cookie2", "Authorization", "Proxy-Authorization", "WWW-Authenticate", "Proxy-Authenticate", "Authentication-Info", "Proxy-Authentication-Info"}
 
 // reply is how a call ended, as an event. code is that of its dead letter, or "".
-func reply(topic, target string, r *request, a *answer, code string, now time.Time) kafka.Record {
+func reply(topic, target string, r *request, code string) kafka.Record {
+	a := r.answer
 	h := make(call.Header, 0, len(a.header))
 	h = append(h, a.header...)
 	for _, name := range private {
 		h.Del(name)
 	}
-	e := cloudevent.Event{ID: r.id + "-reply", Source: source(target), Type: typeReply, Time: now, DataContentType: typeOf(h)}
-	e.SetExtension("fisorequestid", r.id)
+	e := cloudevent.Event{ID: r.event.ID + "-reply", Source: source(target), Type: typeReply, Time: r.ended, DataContentType: typeOf(h)}
+	e.SetExtension("fisorequestid", r.event.ID)
 	if a.status != 0 {
 		e.SetExtension("fisostatus", strconv.Itoa(a.status))
 	}
@@ -90,5 +90,5 @@ func reply(topic, target string, r *request, a *answer, code string, now time.Ti
 		e.SetExtension("fisotruncated", "true")
 		body = nil
 	}
-	return kafka.Record{Topic: topic, Key: r.key, Value: body, Headers: headers(&e, h), Time: now}
+	return kafka.Record{Topic: topic, Key: r.event.Key, Value: body, Headers: headers(&e, h), Time: r.ended}
 }

@@ -5,6 +5,7 @@
 //
 // A record is settled when its target answered for good, and the reply is
 // stored; or when its dead letter is. Neither a target that is away nor a topic
-// that cannot be written to settles anything: the worker waits, its places fill
-// up, and it fetches no more.
+// that cannot be written to settles anything: the calls wait, and the worker
+// fetches no more than it may hold. Order, retries and what waits are package
+// delivery's.
 package async

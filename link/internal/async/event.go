@@ -34,11 +34,15 @@ const (
 	maxIdentifier = 200
 )
 
-// request is a call that is to be made.
+// request is a call that is to be made, and what has become of it.
 type request struct {
-	id, method, path string
-	header           call.Header
-	body, key        []byte
+	event        cloudevent.Event // its ID, Data and Key are those of the call
+	method, path string
+	header       call.Header
+
+	answer *answer      // of the last try
+	ended  time.Time    // when its reply was made; zero: not yet
+	reply  *kafka.Write // under way; nil: none
 }
 
 func source(target string) string { return "fiso-link/" + target }
@@ -125,8 +129,9 @@ var token = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
 // decode reads a record back. What stands in a topic may have been put there by
 // anybody, and goes onto a wire: nothing is believed.
 func decode(m *connector.Message, target string) (*request, error) {
-	var e cloudevent.Event
-	switch ok, err := cloudevent.FromHeaders(cloudevent.KafkaPrefix, pairs(m.Headers), &e); {
+	r := &request{}
+	e := &r.event
+	switch ok, err := cloudevent.FromHeaders(cloudevent.KafkaPrefix, pairs(m.Headers), e); {
 	case err != nil:
 		return nil, fmt.Errorf("the record is no valid CloudEvent: %w", err)
 	case !ok:
@@ -141,7 +146,7 @@ func decode(m *connector.Message, target string) (*request, error) {
 	if to, _ := e.Extension(extTarget); to != target {
 		return nil, fmt.Errorf("the event is for the target %.64q, and this topic belongs to %s", to, target)
 	}
-	r := &request{id: e.ID, body: m.Value, key: m.Key}
+	e.Data, e.Key = cloudevent.Bytes(m.Value), m.Key
 	r.method, _ = e.Extension(extMethod)
 	r.path, _ = e.Extension(extPath)
 	if !token.MatchString(r.method) {
@@ -177,10 +182,11 @@ func pairs(hs []connector.Header) iter.Seq2[string, []byte] {
 func (r *request) call() *call.Request {
 	h := slices.Clone(r.header)
 	if h.Get(idempotency) == "" { // an empty one is none
-		h.Set(idempotency, cloudevent.EncodeHeader(r.id))
+		h.Set(idempotency, cloudevent.EncodeHeader(r.event.ID))
 	}
+	body := r.event.Data.Bytes()
 	return &call.Request{
-		Method: r.method, Target: r.path, Header: h, Body: bytes.NewReader(r.body), Length: int64(len(r.body)),
+		Method: r.method, Target: r.path, Header: h, Body: bytes.NewReader(body), Length: int64(len(body)),
 		Interrupt: func() {}, Trailer: func() call.Header { return nil },
 	}
 }

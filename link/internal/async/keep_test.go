@@ -29,12 +29,53 @@ func TestF9_aDeadLetterThatKafkaIsSilentAboutIsHeld(t *testing.T) {
 	w.work()
 	eventually(t, "words about the dead letter", func() bool {
 		s := w.worker.Status()
-		return s.Held == 1 && strings.Contains(s.Problem, "1 call(s) held, whose dead letter cannot be written: no word from Kafka yet")
+		return s.Held == 1 && strings.Contains(s.Problem, "1 call(s) held, whose dead letter cannot be written: waiting for topic calls-dlq to take a dead letter: ")
 	})
 	silent.Store(false)
 	w.settled(1)
 	if n := len(w.records("calls-dlq")); n != 1 || w.worker.Status().Held != 0 {
 		t.Errorf("%d dead letters, %+v", n, w.worker.Status())
+	}
+}
+
+// F9: so is a reply. https://github.com/confluentinc/kafka-connect-jdbc/issues/1597
+func TestF9_aReplyThatKafkaIsSilentAboutIsHeld(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "async: {topic: calls, replyTopic: answers, timeout: 1s}", map[string]int32{"calls": 1, "answers": 1})
+	var silent atomic.Bool
+	silent.Store(true)
+	w.hangUp(func(topic string) bool { return topic == "answers" && silent.Load() })
+	w.accept("POST", "/link/crm/", "")
+	w.work()
+	eventually(t, "words about the reply", func() bool {
+		s := w.worker.Status()
+		return s.Held == 1 && strings.Contains(s.Problem, "1 call(s) held, whose reply cannot be written: waiting for Kafka to take the reply: ")
+	})
+	silent.Store(false)
+	w.settled(1)
+	if n := len(w.records("answers")); n != 1 || len(w.seen()) != 1 || w.worker.Status().Held != 0 || w.count(w.unwritten, Reply) == 0 {
+		t.Errorf("%d replies, %d calls, %+v", n, len(w.seen()), w.worker.Status())
+	}
+}
+
+// U5: with the time of its record, a dead letter of a long outage could be deleted as
+// soon as it was stored.
+func TestWorker_datesADeadLetterWhenItIsWritten(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "async: {topic: calls}", map[string]int32{"calls": 1})
+	began := time.Now().Truncate(time.Millisecond)
+	if err := w.kafka.Produce(t.Context(), &kgo.Record{
+		Topic: "calls", Value: []byte("no event"), Timestamp: time.UnixMilli(1700000000123),
+		Headers: []kgo.RecordHeader{{Key: "fiso-original-timestamp", Value: []byte("of an earlier death")}, {Key: "fiso-sink", Value: []byte("of an earlier death")}},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	w.work()
+	w.settled(1)
+	rs := w.records("calls-dlq")
+	if len(rs) != 1 || headerOf(rs[0], "fiso-original-timestamp") != "2023-11-14T22:13:20.123Z" || headerOf(rs[0], "fiso-sink") != "" ||
+		headerOf(rs[0], "fiso-dead-letter-count") != "1" || rs[0].Timestamp.Before(began) {
+		t.Errorf("%v at %v", rs[0].Headers, rs[0].Timestamp)
 	}
 }
 
@@ -53,21 +94,12 @@ func TestWorker_stopsInTimeWhateverKafkaDoes(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.work(func(c *Config) { c.Drain = 10 * time.Millisecond })
-	eventually(t, "records behind the one that is held", func() bool { return w.worker.lanes.behind() == records-1 })
+	eventually(t, "records behind the one that is held", func() bool { return w.worker.engine.Status().InFlight == records })
 	began := time.Now()
 	w.stop()
 	if took := time.Since(began); took > records*grace/2 { // where each had its own, they took more than this
 		t.Errorf("it took %v", took)
 	}
-}
-
-func (l *lanes) behind() (n int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, waiting := range l.busy {
-		n += len(waiting)
-	}
-	return n
 }
 
 // Answers that wait for their reply to be stored are as many as calls may be made

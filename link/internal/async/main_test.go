@@ -35,13 +35,14 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // world is a target, Kafka, and fiso-link's part between them, in one process.
 type world struct {
-	t       *testing.T
+	t       testing.TB
 	kafka   *kafkatest.Cluster
 	brokers kafka.ClientConfig
 	to      *target.Target
 	proxy   *proxy.Proxy
 	worker  *Worker
-	stop    func() // ends the worker
+	up      *httptest.Server // the target
+	stop    func()           // ends the worker
 
 	mu        sync.Mutex
 	calls     []seen         // that reached the target
@@ -59,13 +60,13 @@ type seen struct {
 
 // newWorld is a world whose target has settings of its own. The worker is begun by
 // work.
-func newWorld(t *testing.T, settings string, topics map[string]int32) *world {
+func newWorld(t testing.TB, settings string, topics map[string]int32) *world {
 	t.Helper()
 	w := &world{t: t, buried: map[string]int{}, unwritten: map[string]int{}, stop: func() {}}
 	w.kafka = kafkatest.Embedded(t, kafkatest.Options{Topics: topics})
-	up := httptest.NewServer(http.HandlerFunc(w.serve))
-	t.Cleanup(up.Close)
-	w.build(up.Listener.Addr().String(), settings)
+	w.up = httptest.NewServer(http.HandlerFunc(w.serve))
+	t.Cleanup(w.up.Close)
+	w.build(w.up.Listener.Addr().String(), settings)
 	return w
 }
 
@@ -312,7 +313,7 @@ func headerOf(r *kgo.Record, name string) string {
 	return ""
 }
 
-func eventually(t *testing.T, what string, holds func() bool) {
+func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	for end := time.Now().Add(30 * time.Second); !holds(); {
 		if time.Now().After(end) {

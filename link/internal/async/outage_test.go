@@ -3,10 +3,14 @@ package async
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
@@ -48,6 +52,69 @@ func TestF11_anOutageFillsNoDeadLetterTopic(t *testing.T) {
 				t.Errorf("%d calls arrived after the outage", len(done))
 			}
 		})
+	}
+}
+
+// F11: what says that the target is away counts against no call, whatever the
+// breaker is for. https://github.com/vectordotdev/vector/issues/24543
+func TestF11_aTargetThatIsAwayCountsAgainstNoCall(t *testing.T) {
+	t.Parallel()
+	for name, outage := range map[string]http.HandlerFunc{
+		"a gateway":         func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(504) },
+		"overload":          func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(429) },
+		"broken pipes":      func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		"no answer in time": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, "timeout: 200ms\nretry: {maxAttempts: 1, initialInterval: 1ms, maxInterval: 2ms}\ncircuitBreaker: {enabled: false}\nasync: {topic: calls, maxInFlight: 4, maxRetries: 0}", map[string]int32{"calls": 1})
+			var mu sync.Mutex
+			under, most := 0, 0 // calls at the target, after the first that found it away
+			w.answers(func(n int, rw http.ResponseWriter, r *http.Request) {
+				if n > 12 {
+					return
+				}
+				if n > 6 {
+					mu.Lock()
+					under++
+					most = max(most, under)
+					mu.Unlock()
+					defer func() { mu.Lock(); defer mu.Unlock(); under-- }()
+				}
+				outage(rw, r)
+			})
+			for range 20 {
+				w.accept("POST", "/link/crm/", "")
+			}
+			w.work()
+			w.settled(20)
+			if n := w.count(w.buried, "SINK_DELIVERY_FAILED"); n != 0 || len(w.seen()) != 32 || most != 1 {
+				t.Errorf("%d dead letters, %d calls, %d at once while the target was away", n, len(w.seen()), most)
+			}
+		})
+	}
+}
+
+// A refused connection is no fault of a call, and goes on when the target is back.
+func TestF11_aTargetThatIsRestartedCountsAgainstNoCall(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "retry: {maxAttempts: 1, initialInterval: 1ms, maxInterval: 2ms}\ncircuitBreaker: {enabled: false}\nasync: {topic: calls, maxRetries: 0}", map[string]int32{"calls": 1})
+	w.up.Close()
+	for range 20 {
+		w.accept("POST", "/link/crm/", "")
+	}
+	w.work()
+	eventually(t, "words about the target", func() bool { return strings.HasPrefix(w.worker.Status().Problem, "20 call(s) wait: CONNECT_FAILED") })
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", w.up.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := &httptest.Server{Listener: listener, Config: &http.Server{Handler: http.HandlerFunc(w.serve), ReadHeaderTimeout: time.Minute}}
+	again.Start()
+	defer again.Close()
+	w.settled(20)
+	if len(w.buried) != 0 || len(w.seen()) != 20 || w.worker.Status().Problem != "" {
+		t.Errorf("dead letters %v, %d calls, %q", w.buried, len(w.seen()), w.worker.Status().Problem)
 	}
 }
 

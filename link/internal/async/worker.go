@@ -3,12 +3,12 @@ package async
 import (
 	"context"
 	"log/slog"
-	"sync/atomic"
 	"time"
 
-	"github.com/lsm/fiso/common/backoff"
 	"github.com/lsm/fiso/common/connector"
 	"github.com/lsm/fiso/connectors/kafka"
+	"github.com/lsm/fiso/delivery"
+	"github.com/lsm/fiso/delivery/deadletter"
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/target"
 )
@@ -38,26 +38,22 @@ const (
 	Reply      = "reply"
 )
 
-// queue is how many messages may be at hand for each that may be at work.
-const queue = 4
+// Bounds of what is handed over and not settled.
+const (
+	queue      = 4 // messages of a partition, for each call that may be made at once
+	queueBytes = 16 << 20
+)
 
-// hold is the wait before a dead letter or a reply is tried again.
-var hold = backoff.Policy{Initial: 200 * time.Millisecond, Max: 10 * time.Second, Jitter: 0.2}
-
-// silence is how long Kafka may say nothing about a dead letter or a reply, at
-// most, before it is told of.
-const silence = 15 * time.Second
+// maxSilence is how long Kafka may say nothing about a dead letter or a reply, at
+// most, before its call counts as held.
+const maxSilence = 15 * time.Second
 
 // Worker makes the calls of one target that were accepted.
 type Worker struct {
-	Config
-	source *kafka.Source
-	store  *Store // of dead letters and replies
-	lanes  *lanes
-	places chan struct{} // one for each call under way, until its answer is stored
-	well   atomic.Int64  // calls that the target answered
-	held   held
-	line   line
+	source  *kafka.Source
+	letters deadletter.Writer
+	calls   *calls
+	engine  *delivery.Engine
 }
 
 // NewWorker connects to nothing; Close gives back what it holds.
@@ -77,74 +73,36 @@ func NewWorker(c Config) (*Worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &Worker{Config: c, source: source, store: store, places: make(chan struct{}, a.MaxInFlight), line: line{most: a.StopTheLine.Consecutive}}
-	w.lanes = newLanes(queue*a.MaxInFlight, w.handle)
+	w := &Worker{source: source, calls: &calls{Config: c, store: store}}
+	w.letters = deadletter.NewKafka(deadletter.KafkaConfig{
+		Producer: store, Topic: a.DeadLetters(), TooLarge: kafka.ErrTooLarge,
+	})
+	w.engine = delivery.New(delivery.Config{
+		Name: name, MaxInFlight: queue * a.MaxInFlight, MaxInFlightBytes: queueBytes, DrainTimeout: c.Drain,
+		StorePatience: min(2*a.Timeout, maxSilence), Observer: observer{Config: c}, Logger: c.Log,
+	}, w.version())
 	return w, nil
+}
+
+// version is what the engine does with records: it makes calls, and stores replies
+// where somebody wants to know.
+func (w *Worker) version() *delivery.Version {
+	c, a := w.calls, w.calls.Target.Spec.Async
+	h := delivery.Handling{DeadLetter: w.letters, Retry: c.Target.Backoff, MaxRetries: a.MaxRetries}
+	out := delivery.Output{Sink: c, Handling: h, MaxInFlight: a.MaxInFlight, StopTheLine: a.StopTheLine.Consecutive}
+	if a.ReplyTopic != "" {
+		out.Receipt = c.reply
+	}
+	return &delivery.Version{Transformer: c, Handling: h, Outputs: []delivery.Output{out}}
 }
 
 // Run makes calls until ctx ends, and then until those under way are over, or
 // the drain timeout is; what was not begun is handed back.
-func (w *Worker) Run(ctx context.Context) error {
-	defer w.lanes.wait()
-	return w.source.Run(ctx, connector.Each(func(ctx context.Context, m *connector.Message) {
-		if !w.lanes.put(ctx, m) {
-			m.Settle(connector.ErrInterrupted)
-		}
-	}))
-}
+func (w *Worker) Run(ctx context.Context) error { return w.engine.Run(ctx, w.source) }
 
 // Close waits for what is still written, until ctx ends. Run is over, or never
 // was called.
-func (w *Worker) Close(ctx context.Context) error { return w.store.Close(ctx) }
+func (w *Worker) Close(ctx context.Context) error { return w.letters.Close(ctx) }
 
 // Check tries what the worker needs, step by step, and writes nothing.
 func (w *Worker) Check(ctx context.Context) []connector.Step { return w.source.Check(ctx) }
-
-// Status is how the worker stands. It is cheap, and safe for concurrent use.
-func (w *Worker) Status() Status {
-	s := Status{Status: w.source.Status(), Held: w.held.count()}
-	for _, reason := range []string{w.held.reason(), w.held.away()} {
-		if reason == "" {
-			continue
-		}
-		if s.Problem != "" {
-			s.Problem += "; "
-		}
-		s.Problem += reason
-	}
-	return s
-}
-
-// Status is how a worker stands.
-type Status struct {
-	connector.Status
-	Held int // dead letters and replies that could not be written yet
-}
-
-// patient is a context that outlives ctx by the drain timeout: what was begun
-// may end.
-func (w *Worker) patient(ctx context.Context) (context.Context, func()) {
-	late, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(ctx, func() {
-		drain := time.NewTimer(w.Drain)
-		defer drain.Stop()
-		select {
-		case <-drain.C:
-			cancel()
-		case <-late.Done():
-		}
-	})
-	return late, func() { stop(); cancel() }
-}
-
-// sleep waits; false when ctx ended first.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}

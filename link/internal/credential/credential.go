@@ -56,11 +56,11 @@ func (p Parts) filled() Parts {
 	if p.Log == nil {
 		p.Log = slog.New(slog.DiscardHandler)
 	}
-	client := http.Client{Timeout: fetchLimit}
+	client := http.Client{Timeout: fetchTimeout}
 	if p.HTTP != nil {
 		client = *p.HTTP
 	}
-	client.CheckRedirect = noRedirect
+	client.CheckRedirect = refuseRedirect
 	p.HTTP = &client
 	return p
 }
@@ -79,18 +79,18 @@ func New(s *spec.Auth, p Parts) (Credential, error) {
 		return newOAuth2(s, p)
 	}
 	owns, refs := owned{authorization}, []named{{"auth.secretRef", s.SecretRef}}
-	var prove func([]string) (proof, error)
+	var prove func([]string) (wireCredential, error)
 	parameter := ""
 	covers := func(call.Header) bool { return false }
 	switch s.Type {
 	case "bearer":
-		prove = proveBearer
+		prove = newBearer
 	case "basic":
-		prove = func(v []string) (proof, error) { return proveBasic(s.Username, v[0]) }
+		prove = func(v []string) (wireCredential, error) { return newBasic(s.Username, v[0]) }
 	case "apiKey":
 		if s.Query != "" {
-			parameter = fold(s.Query)
-			prove = func(v []string) (proof, error) { return proveQuery(s.Query, v[0]) }
+			parameter = foldName(s.Query)
+			prove = func(v []string) (wireCredential, error) { return newQuery(s.Query, v[0]) }
 			break
 		}
 		name := s.Header
@@ -98,7 +98,7 @@ func New(s *spec.Auth, p Parts) (Credential, error) {
 			name = "X-API-Key"
 		}
 		owns = append(owns, name)
-		prove = func(v []string) (proof, error) { return proveHeader(name, v[0]) }
+		prove = func(v []string) (wireCredential, error) { return newHeader(name, v[0]) }
 	case "sigv4":
 		owns = append(owns, amzDate, amzToken) // amzHash says what the body is, and proves nothing
 		covers = coversBody(s.Service)
@@ -114,7 +114,7 @@ func New(s *spec.Auth, p Parts) (Credential, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &stored{owned: owns, parameter: parameter, covers: covers, secrets: secrets}, nil
+	return &staticCredential{owned: owns, parameter: parameter, covers: covers, secrets: secrets}, nil
 }
 
 const authorization = "Authorization"
@@ -141,8 +141,8 @@ func (certificate) Renew(context.Context, *call.Outgoing) bool  { return false }
 func (certificate) Expiry() (at time.Time, ok bool)             { return at, false }
 func (certificate) Close()                                      {}
 
-// stored is a credential that is sent as it is kept.
-type stored struct {
+// staticCredential is a credential that is sent as it is kept.
+type staticCredential struct {
 	owned
 	parameter string // of the query, folded; "": none
 	covers    func(call.Header) bool
@@ -151,43 +151,43 @@ type stored struct {
 
 // WithoutOwn is a caller's query without the parameter that carries the
 // credential, however it is spelt: for a call that is kept before it is made.
-func (c *stored) WithoutOwn(query string) string {
+func (c *staticCredential) WithoutOwn(query string) string {
 	if c.parameter == "" {
 		return query
 	}
-	return without(query, func(name string) bool { return name == c.parameter })
+	return withoutParameters(query, func(name string) bool { return name == c.parameter })
 }
 
 // CoversBody reports whether the credential of a call with that header is made
 // of the whole body too.
-func (c *stored) CoversBody(h call.Header) bool { return c.covers(h) }
+func (c *staticCredential) CoversBody(h call.Header) bool { return c.covers(h) }
 
 // Apply puts it onto an attempt.
-func (c *stored) Apply(ctx context.Context, out *call.Outgoing) error {
+func (c *staticCredential) Apply(ctx context.Context, out *call.Outgoing) error {
 	p, err := c.secrets.get(ctx)
 	if err != nil {
 		return err
 	}
-	if end := p.expires(); !end.IsZero() && !time.Now().Before(end.Add(-margin)) {
+	if end := p.expires(); !end.IsZero() && !time.Now().Before(end.Add(-expiryMargin)) {
 		return &target.Unproven{Code: call.CredentialExpired, Err: fmt.Errorf("the token from %s has expired: put a new one there", c.secrets.sources[0].where())}
 	}
-	return p.put(ctx, out)
+	return p.apply(ctx, out)
 }
 
-// margin is what a token that has its end written in it needs at least to get
+// expiryMargin is what a token that has its end written in it needs at least to get
 // to the target: ends are whole seconds.
-const margin = time.Second
+const expiryMargin = time.Second
 
 // Renew looks at the secrets again.
-func (c *stored) Renew(ctx context.Context, out *call.Outgoing) bool {
+func (c *staticCredential) Renew(ctx context.Context, out *call.Outgoing) bool {
 	return c.secrets.renew(ctx, out)
 }
 
 // Expiry is when the token or the lease ends.
-func (c *stored) Expiry() (time.Time, bool) { return c.secrets.expiry() }
+func (c *staticCredential) Expiry() (time.Time, bool) { return c.secrets.expiry() }
 
 // Close lets go of leases.
-func (c *stored) Close() { c.secrets.close() }
+func (c *staticCredential) Close() { c.secrets.close() }
 
 func unavailable(err error) error {
 	return &target.Unproven{Code: call.CredentialUnavailable, Err: err}

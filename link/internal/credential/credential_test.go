@@ -131,7 +131,7 @@ func TestSecret_thatCannotBeSentIsRefusedWithoutShowingIt(t *testing.T) {
 }
 
 func TestSecret_fileThatMayNotBeReadSaysSo(t *testing.T) {
-	if got := unread(&fs.PathError{Err: syscall.EACCES}); !strings.Contains(got, "may not be read: give the user") {
+	if got := errUnreadable(&fs.PathError{Err: syscall.EACCES}); !strings.Contains(got, "may not be read: give the user") {
 		t.Error(got)
 	}
 }
@@ -173,7 +173,7 @@ func TestSecret_followsTheSwapOfAMountedOne(t *testing.T) {
 		}
 		swap("..v2", "two")
 		sends(t, c, "Authorization", "Bearer one") // looked at less than a second ago
-		time.Sleep(recheck)
+		time.Sleep(checkInterval)
 		sends(t, c, "Authorization", "Bearer two")
 		if !c.Renew(t.Context(), old) {
 			t.Error("a call with the old one was not made again with the new one")
@@ -212,16 +212,16 @@ func TestSecret_isUsedForAMinuteWhenItsFileGoes(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 60 {
-			time.Sleep(recheck)
+			time.Sleep(checkInterval)
 			sends(t, c, "Authorization", "Bearer "+canary)
 		}
 		if !strings.Contains(w.logged(), "in_use=true") || strings.Count(w.logged(), "\n") != 1 {
 			t.Errorf("logged %s", w.logged())
 		}
-		time.Sleep(recheck)
+		time.Sleep(checkInterval)
 		refuses(t, c, call.CredentialUnavailable, "is the Secret mounted")
 		writeFile(t, path, canary+"2")
-		time.Sleep(recheck)
+		time.Sleep(checkInterval)
 		sends(t, c, "Authorization", "Bearer "+canary+"2")
 		if !strings.Contains(w.logged(), "can be read again") {
 			t.Error(w.logged())
@@ -237,7 +237,7 @@ func TestSecret_halfWrittenDoesNotTakeThePlaceOfAGoodOne(t *testing.T) {
 		mustApply(t, c)
 		for _, text := range []string{"", "\n", "a\nb"} {
 			writeFile(t, path, text)
-			time.Sleep(recheck)
+			time.Sleep(checkInterval)
 			sends(t, c, "Authorization", "Bearer good")
 		}
 	})
@@ -252,7 +252,7 @@ func TestBearer_neverSendsAnExpiredToken(t *testing.T) {
 		if at, ok := c.Expiry(); !ok || !at.Equal(end) {
 			t.Errorf("ends at %v, want %v", at, end)
 		}
-		time.Sleep(time.Minute - margin - 1)
+		time.Sleep(time.Minute - expiryMargin - 1)
 		mustApply(t, c)
 		time.Sleep(time.Nanosecond)
 		refuses(t, c, call.CredentialExpired, "has expired: put a new one there")
@@ -262,7 +262,7 @@ func TestBearer_neverSendsAnExpiredToken(t *testing.T) {
 			t.Error("another expired token is no reason for another attempt")
 		}
 		writeFile(t, path, expiring(end.Add(time.Hour)))
-		time.Sleep(recheck)
+		time.Sleep(checkInterval)
 		mustApply(t, c)
 	})
 }
@@ -311,26 +311,26 @@ func TestApply_allocatesNothingWhileTheSecretStays(t *testing.T) {
 
 func TestApply_waitsForNobodyWhileThereIsSomethingToUse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := mustNew(t, spec.Auth{Type: "bearer", SecretRef: &spec.SecretRef{EnvVar: "TOKEN"}}, new(watch).parts(nil)).(*stored)
+		c := mustNew(t, spec.Auth{Type: "bearer", SecretRef: &spec.SecretRef{EnvVar: "TOKEN"}}, new(watch).parts(nil)).(*staticCredential)
 		mustApply(t, c)
-		time.Sleep(recheck)
-		c.secrets.turn <- struct{}{} // somebody looks, and it takes long
+		time.Sleep(checkInterval)
+		c.secrets.checking <- struct{}{} // somebody looks, and it takes long
 		var calls sync.WaitGroup
 		for range 64 {
 			calls.Go(func() { sends(t, c, "Authorization", "Bearer c4n4ry-env") })
 		}
 		calls.Wait()
-		<-c.secrets.turn
+		<-c.secrets.checking
 	})
 }
 
 func TestApply_endsWithItsCall(t *testing.T) {
-	c := mustNew(t, spec.Auth{Type: "bearer", SecretRef: &spec.SecretRef{EnvVar: "TOKEN"}}, new(watch).parts(nil)).(*stored)
-	c.secrets.turn <- struct{}{}
+	c := mustNew(t, spec.Auth{Type: "bearer", SecretRef: &spec.SecretRef{EnvVar: "TOKEN"}}, new(watch).parts(nil)).(*staticCredential)
+	c.secrets.checking <- struct{}{}
 	if err := c.Apply(ended(t), &call.Outgoing{}); err == nil || !strings.Contains(err.Error(), "the call ended before") {
 		t.Error(err)
 	}
-	<-c.secrets.turn
+	<-c.secrets.checking
 }
 
 // swapped is one of two files that are replaced at a moment between their reads.
@@ -340,12 +340,12 @@ type swapped struct {
 	reads *int // of both
 }
 
-func (s swapped) read(context.Context) (reading, error) {
+func (s swapped) read(context.Context) (secretReading, error) {
 	*s.reads++
 	if *s.reads == 1 {
-		return reading{text: s.name + "1"}, nil
+		return secretReading{text: s.name + "1"}, nil
 	}
-	return reading{text: s.name + "2"}, nil
+	return secretReading{text: s.name + "2"}, nil
 }
 
 func (swapped) where() string { return "a test" }
@@ -353,9 +353,9 @@ func (swapped) where() string { return "a test" }
 func TestSecrets_ofOneCredentialAreNeverHalfOldHalfNew(t *testing.T) {
 	reads := 0
 	s := &secrets{
-		parts: Parts{}.filled(), turn: make(chan struct{}, 1),
+		parts: Parts{}.filled(), checking: make(chan struct{}, 1),
 		sources: []source{swapped{name: "key", reads: &reads}, swapped{name: "secret", reads: &reads}},
-		prove:   func(v []string) (proof, error) { return text(v[0] + ":" + v[1]), nil },
+		prove:   func(v []string) (wireCredential, error) { return clientSecret(v[0] + ":" + v[1]), nil },
 	}
 	if got := mustGet(t, s); got != "key2:secret2" {
 		t.Errorf("got %s", got)

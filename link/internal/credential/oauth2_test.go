@@ -63,7 +63,7 @@ func answer(w http.ResponseWriter, body string) {
 	_, _ = io.WriteString(w, body)
 }
 
-func newClient(t *testing.T, w *watch, serve wire, change ...func(*spec.Auth)) *client {
+func newClient(t *testing.T, w *watch, serve wire, change ...func(*spec.Auth)) *oauth2Client {
 	t.Helper()
 	auth := spec.Auth{Type: "oauth2", TokenURL: "http://tokens.example.com/token", ClientID: "me", SecretRef: &spec.SecretRef{EnvVar: "TOKEN"}}
 	for _, fn := range change {
@@ -71,7 +71,7 @@ func newClient(t *testing.T, w *watch, serve wire, change ...func(*spec.Auth)) *
 	}
 	p := w.parts(nil)
 	p.HTTP = &http.Client{Transport: serve}
-	return mustNew(t, auth, p).(*client)
+	return mustNew(t, auth, p).(*oauth2Client)
 }
 
 func TestOAuth2_asksAsItIsConfigured(t *testing.T) {

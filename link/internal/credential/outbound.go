@@ -17,7 +17,7 @@ import (
 // Proxy is an outbound proxy and what proves us there. A nil one is none.
 type Proxy struct {
 	*tunnel.Proxy
-	password *stored // nil: none
+	password *staticCredential // nil: none
 }
 
 // NewProxy is the proxy of a validated configuration; nil where there is none. key is
@@ -32,11 +32,11 @@ func NewProxy(key string, s *spec.Proxy, secure bool, p Parts) (*Proxy, error) {
 	}
 	p = p.filled()
 	p.Refreshed = func(string) {} // credentials of calls are what is counted
-	secrets, err := newSecrets([]named{{key + ".secretRef", s.SecretRef}}, func(v []string) (proof, error) { return proveBasic(s.Username, v[0]) }, p)
+	secrets, err := newSecrets([]named{{key + ".secretRef", s.SecretRef}}, func(v []string) (wireCredential, error) { return newBasic(s.Username, v[0]) }, p)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", key, err)
 	}
-	password := &stored{owned: owned{authorization}, secrets: secrets}
+	password := &staticCredential{owned: owned{authorization}, secrets: secrets}
 	return &Proxy{password: password, Proxy: tunnel.New(s, secure, func(ctx context.Context) (string, error) {
 		var out call.Outgoing
 		if err := password.Apply(ctx, &out); err != nil {
@@ -67,10 +67,10 @@ func (p *Proxy) Close() {
 	}
 }
 
-// outbound connects to token servers and Vault: directly but for the proxy,
+// newHTTPClient connects to token servers and Vault: directly but for the proxy,
 // whatever the environment says.
-func outbound(settings *tls.Config, proxy *Proxy) *http.Transport {
+func newHTTPClient(settings *tls.Config, proxy *Proxy) *http.Transport {
 	return &http.Transport{
-		DialContext: proxy.Tunnel().Around(new(net.Dialer).DialContext), ForceAttemptHTTP2: true, IdleConnTimeout: time.Minute, TLSClientConfig: settings,
+		DialContext: proxy.Tunnel().Wrap(new(net.Dialer).DialContext), ForceAttemptHTTP2: true, IdleConnTimeout: time.Minute, TLSClientConfig: settings,
 	}
 }

@@ -19,7 +19,7 @@ import (
 
 // UL10
 func TestOutbound_looksAtNoEnvironment(t *testing.T) {
-	if outbound(nil, nil).Proxy != nil {
+	if newHTTPClient(nil, nil).Proxy != nil {
 		t.Error("a proxy is looked for")
 	}
 }
@@ -40,7 +40,7 @@ func TestProxy_saysWhereItsPasswordIsMissing(t *testing.T) {
 		t.Error(p, err)
 	}
 	p, err := NewProxy("proxy", &spec.Proxy{URL: s.URL}, true, Parts{})
-	if err != nil || p.Through("a:1") != s.URL {
+	if err != nil || p.ProxyFor("a:1") != s.URL {
 		t.Error(p, err)
 	}
 	p.Close()
@@ -59,7 +59,7 @@ func TestProxy_withoutItsPasswordIsNotAsked(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.Close()
-	_, err = p.Around(nil)(context.Background(), "tcp", "a.example:443")
+	_, err = p.Wrap(nil)(context.Background(), "tcp", "a.example:443")
 	if err == nil || !strings.Contains(err.Error(), "the environment variable that proxy.secretRef.envVar names holds nothing") {
 		t.Error(err)
 	}
@@ -117,7 +117,7 @@ func TestProxy_ofTheEnvironmentIsThatOfTheScheme(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if via := v.proxy.Through("v:443"); via != want {
+		if via := v.proxy.ProxyFor("v:443"); via != want {
 			t.Errorf("%s: through %q", address, via)
 		}
 		v.Close()
@@ -141,7 +141,7 @@ func TestProxy_followsTheFileOfItsPassword(t *testing.T) {
 		defer p.Close()
 		for _, want := range []string{"one", "another"} {
 			write(want)
-			time.Sleep(2 * recheck)
+			time.Sleep(2 * checkInterval)
 			var out call.Outgoing
 			err := p.password.Apply(t.Context(), &out)
 			if _, got, _ := (&http.Request{Header: http.Header{"Authorization": {out.Header.Get("Authorization")}}}).BasicAuth(); got != want || err != nil {

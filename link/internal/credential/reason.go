@@ -12,13 +12,13 @@ import (
 
 var errRedirect = errors.New("it sends to another address, which is not followed: configure that address, if it is the right one")
 
-// noRedirect keeps a secret from going anywhere but to the configured address.
-func noRedirect(*http.Request, []*http.Request) error { return errRedirect }
+// refuseRedirect keeps a secret from going anywhere but to the configured address.
+func refuseRedirect(*http.Request, []*http.Request) error { return errRedirect }
 
-// reason is why a request failed, in words that are known to hold nothing of
+// describeFailure is why a request failed, in words that are known to hold nothing of
 // the request or the answer: errors of a network and of a proxy do not, and all others
 // may.
-func reason(err error) string {
+func describeFailure(err error) string {
 	var (
 		network     *net.OpError
 		name        *net.DNSError

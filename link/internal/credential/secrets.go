@@ -12,19 +12,19 @@ import (
 )
 
 const (
-	// recheck is how often secrets are looked at, at most.
-	recheck = time.Second
-	// grace is how long a secret is used that can no longer be read. It
+	// checkInterval is how often secrets are looked at, at most.
+	checkInterval = time.Second
+	// unreadableTTL is how long a secret is used that can no longer be read. It
 	// bridges files that are replaced, not secrets that were taken away.
-	grace = time.Minute
+	unreadableTTL = time.Minute
 )
 
-// proof is a credential ready for the wire. It does not change.
-type proof interface {
-	// put puts it onto an attempt.
-	put(ctx context.Context, out *call.Outgoing) error
-	// on reports whether it is on an attempt.
-	on(out *call.Outgoing) bool
+// wireCredential is a credential ready for the wire. It does not change.
+type wireCredential interface {
+	// apply puts it onto an attempt.
+	apply(ctx context.Context, out *call.Outgoing) error
+	// isOn reports whether it is on an attempt.
+	isOn(out *call.Outgoing) bool
 	// expires is when it ends by what is written in it; zero: not known.
 	expires() time.Time
 }
@@ -32,7 +32,7 @@ type proof interface {
 // source is where a secret comes from.
 type source interface {
 	// read is the secret now.
-	read(ctx context.Context) (reading, error)
+	read(ctx context.Context) (secretReading, error)
 	// refresh makes the next read look where the secret truly is.
 	refresh(ctx context.Context)
 	// where names the place for a person, without the secret.
@@ -40,8 +40,8 @@ type source interface {
 	close()
 }
 
-// reading is what a source gives.
-type reading struct {
+// secretReading is what a source gives.
+type secretReading struct {
 	text  string
 	until time.Time // it must not be used any longer; zero: no end
 	stale error     // why it may be an older one; nil: it is not
@@ -50,17 +50,17 @@ type reading struct {
 // secrets are those of one credential, and the proof they make. They are read
 // together, so that an access key never goes with another one's secret.
 type secrets struct {
-	sources []source
-	prove   func(values []string) (proof, error)
-	parts   Parts
-	turn    chan struct{} // held by whoever reads
-	now     atomic.Pointer[state]
+	sources  []source
+	prove    func(values []string) (wireCredential, error)
+	parts    Parts
+	checking chan struct{} // held by whoever reads
+	now      atomic.Pointer[state]
 }
 
 // state is what was found out last. It does not change.
 type state struct {
 	values  []string
-	proof   proof // nil: there is none to be had
+	proof   wireCredential // nil: there is none to be had
 	until   time.Time
 	checked time.Time
 	failure error     // why it cannot be read, or may be old; nil: all is well
@@ -73,8 +73,8 @@ type named struct {
 	ref *spec.SecretRef
 }
 
-func newSecrets(refs []named, prove func([]string) (proof, error), p Parts) (*secrets, error) {
-	s := &secrets{prove: prove, parts: p, turn: make(chan struct{}, 1)}
+func newSecrets(refs []named, prove func([]string) (wireCredential, error), p Parts) (*secrets, error) {
+	s := &secrets{prove: prove, parts: p, checking: make(chan struct{}, 1)}
 	for _, ref := range refs {
 		src, err := newSource(ref.key, ref.ref, p)
 		if err != nil {
@@ -99,17 +99,17 @@ func (st *state) usable(now time.Time) bool {
 
 // fresh reports whether there is nothing to look at yet.
 func (st *state) fresh(now time.Time) bool {
-	return st != nil && now.Sub(st.checked) < recheck && (st.proof == nil || st.usable(now))
+	return st != nil && now.Sub(st.checked) < checkInterval && (st.proof == nil || st.usable(now))
 }
 
 // get is the proof now. Whoever finds it unchecked for a second checks; others
 // wait for that only where there is nothing they could use.
-func (s *secrets) get(ctx context.Context) (proof, error) {
+func (s *secrets) get(ctx context.Context) (wireCredential, error) {
 	st, now := s.now.Load(), time.Now()
 	if !st.fresh(now) {
 		if st.usable(now) {
 			select {
-			case s.turn <- struct{}{}:
+			case s.checking <- struct{}{}:
 			default:
 				return st.proof, nil
 			}
@@ -119,7 +119,7 @@ func (s *secrets) get(ctx context.Context) (proof, error) {
 		if st = s.now.Load(); !st.fresh(now) {
 			st = s.check(ctx, st)
 		}
-		<-s.turn
+		<-s.checking
 	}
 	if st.proof == nil {
 		return nil, unavailable(st.failure)
@@ -129,7 +129,7 @@ func (s *secrets) get(ctx context.Context) (proof, error) {
 
 func (s *secrets) wait(ctx context.Context) error {
 	select {
-	case s.turn <- struct{}{}:
+	case s.checking <- struct{}{}:
 		return nil
 	case <-ctx.Done():
 		return unavailable(errors.New("the call ended before its credential could be read"))
@@ -169,16 +169,16 @@ func (s *secrets) check(ctx context.Context, old *state) *state {
 		}
 		return &next
 	}
-	s.tell(old, &next)
-	if err != nil && (!next.usable(now) || now.Sub(next.since) >= grace) {
+	s.logFailure(old, &next)
+	if err != nil && (!next.usable(now) || now.Sub(next.since) >= unreadableTTL) {
 		next.proof = nil
 	}
 	s.now.Store(&next)
 	return &next
 }
 
-// tell counts a failure, and says once that there is one, and once that it is over.
-func (s *secrets) tell(old, next *state) {
+// logFailure counts a failure, and says once that there is one, and once that it is over.
+func (s *secrets) logFailure(old, next *state) {
 	switch {
 	case next.failure != nil:
 		if !errors.Is(next.failure, old.failure) {
@@ -209,7 +209,7 @@ func (s *secrets) readOnce(ctx context.Context) (values []string, until time.Tim
 	for _, src := range s.sources {
 		r, err := src.read(ctx)
 		if err == nil {
-			err = whole(r.text, src.where())
+			err = checkValue(r.text, src.where())
 		}
 		if err != nil {
 			return nil, until, nil, err
@@ -228,7 +228,7 @@ func (s *secrets) readOnce(ctx context.Context) (values []string, until time.Tim
 // renew looks at the secrets after a 401, unless another call already has:
 // then what is there now is not what the attempt had.
 func (s *secrets) renew(ctx context.Context, out *call.Outgoing) bool {
-	if st := s.now.Load(); st.other(out) {
+	if st := s.now.Load(); st.differsFrom(out) {
 		return true
 	}
 	for _, src := range s.sources {
@@ -237,18 +237,18 @@ func (s *secrets) renew(ctx context.Context, out *call.Outgoing) bool {
 	if s.wait(ctx) != nil {
 		return false
 	}
-	defer func() { <-s.turn }()
+	defer func() { <-s.checking }()
 	st := s.now.Load()
-	if st.other(out) {
+	if st.differsFrom(out) {
 		return true
 	}
-	return s.check(ctx, st).other(out)
+	return s.check(ctx, st).differsFrom(out)
 }
 
-// other reports whether there is a good proof that is not the one on out.
-func (st *state) other(out *call.Outgoing) bool {
+// differsFrom reports whether there is a good proof that is not the one on out.
+func (st *state) differsFrom(out *call.Outgoing) bool {
 	now := time.Now()
-	if !st.usable(now) || st.proof.on(out) {
+	if !st.usable(now) || st.proof.isOn(out) {
 		return false
 	}
 	end := st.proof.expires()

@@ -55,9 +55,9 @@ func ofS3(service string) bool {
 
 // newSigV4 gives what makes a signature of secret, access key and, where there
 // is one, session token.
-func newSigV4(s *spec.Auth) func([]string) (proof, error) {
+func newSigV4(s *spec.Auth) func([]string) (wireCredential, error) {
 	options := func(o *v4.SignerOptions) { o.DisableURIPathEscaping = ofS3(s.Service) }
-	return func(values []string) (proof, error) {
+	return func(values []string) (wireCredential, error) {
 		keys := aws.Credentials{SecretAccessKey: values[0], AccessKeyID: values[1]}
 		if len(values) > 2 {
 			keys.SessionToken = values[2]
@@ -75,9 +75,9 @@ func coversBody(service string) func(call.Header) bool {
 	return func(h call.Header) bool { return !ofS3(service) && h.Get(amzHash) == "" }
 }
 
-// put signs the attempt as it goes on the wire. Signed are Host, Content-Type
+// apply signs the attempt as it goes on the wire. Signed are Host, Content-Type
 // and the fields of Amazon's own; others may be changed on the way.
-func (s *signature) put(ctx context.Context, out *call.Outgoing) error {
+func (s *signature) apply(ctx context.Context, out *call.Outgoing) error {
 	hash, err := s.payload(out)
 	if err != nil {
 		return err
@@ -85,7 +85,7 @@ func (s *signature) put(ctx context.Context, out *call.Outgoing) error {
 	if ofS3(s.service) {
 		out.Path = escapeAll(out.Path) // S3 signs this form, however the path was sent
 	}
-	out.Query = without(out.Query, func(name string) bool { return presigned[name] })
+	out.Query = withoutParameters(out.Query, func(name string) bool { return presigned[name] })
 	for _, name := range []string{authorization, amzDate, amzToken, amzHash} {
 		out.Header.Del(name)
 	}
@@ -158,7 +158,7 @@ func escapeAll(path string) string {
 	return string(b)
 }
 
-func (s *signature) on(out *call.Outgoing) bool {
+func (s *signature) isOn(out *call.Outgoing) bool {
 	return strings.Contains(out.Header.Get(authorization), "Credential="+s.keys.AccessKeyID+"/") && out.Header.Get(amzToken) == s.keys.SessionToken
 }
 

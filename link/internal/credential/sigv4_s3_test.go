@@ -130,7 +130,7 @@ func TestSigV4_signsWhatTheBodyIs(t *testing.T) {
 			if test.framed && out.Header.Get("Content-Encoding") != "gzip, aws-chunked" {
 				t.Error("what the store needs to take the frames off is gone")
 			}
-			if ahead := c.(*stored).CoversBody(header("X-Amz-Content-Sha256", test.given)); ahead != (test.service == "sqs" && test.given == "") {
+			if ahead := c.(*staticCredential).CoversBody(header("X-Amz-Content-Sha256", test.given)); ahead != (test.service == "sqs" && test.given == "") {
 				t.Errorf("the body has to be at hand: %v", ahead)
 			}
 		})

@@ -159,7 +159,7 @@ func TestSigV4_signsWithAnotherSecretOfTheSameAccessKey(t *testing.T) {
 		c := mustNew(t, spec.Auth{Type: "sigv4", Region: "us-east-1", Service: "service", SecretRef: fromFile(path), AccessKeyRef: fromFile(secretFile(t, "AKIDEXAMPLE"))}, Parts{})
 		first := signatureOf(sign(t, c, &call.Outgoing{Method: "GET", Path: "/"}))
 		writeFile(t, path, "corrected")
-		time.Sleep(recheck)
+		time.Sleep(checkInterval)
 		second := sign(t, c, &call.Outgoing{Method: "GET", Path: "/"})
 		clean := mustNew(t, spec.Auth{Type: "sigv4", Region: "us-east-1", Service: "service", SecretRef: fromFile(path), AccessKeyRef: fromFile(secretFile(t, "AKIDEXAMPLE"))}, Parts{})
 		if got := signatureOf(second); got == first || got != signatureOf(sign(t, clean, &call.Outgoing{Method: "GET", Path: "/"})) {

@@ -27,15 +27,15 @@ func fetcher(base *http.Client, settings config.TLS, proxy *Proxy) (*http.Client
 		}
 		client.Transport = t
 	}
-	client.Transport = lenient{client.Transport}
+	client.Transport = lenientTransport{client.Transport}
 	return &client, nil
 }
 
-// lenient hands on the answers of token servers in the form of RFC 6749, section
+// lenientTransport hands on the answers of token servers in the form of RFC 6749, section
 // 5.1, which many miss in ways that leave no doubt.
-type lenient struct{ http.RoundTripper }
+type lenientTransport struct{ http.RoundTripper }
 
-func (l lenient) RoundTrip(r *http.Request) (*http.Response, error) {
+func (l lenientTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	answer, err := l.RoundTripper.RoundTrip(r)
 	if err != nil {
 		return nil, err
@@ -58,7 +58,7 @@ func (l lenient) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // CloseIdleConnections is what http.Client looks for.
-func (l lenient) CloseIdleConnections() {
+func (l lenientTransport) CloseIdleConnections() {
 	if t, ok := l.RoundTripper.(*transport); ok {
 		t.CloseIdleConnections()
 	}

@@ -41,7 +41,7 @@ func (t *transport) now() *http.Transport {
 			t.current.CloseIdleConnections()
 		}
 		t.roots = settings.RootCAs
-		t.current = outbound(settings, t.proxy)
+		t.current = newHTTPClient(settings, t.proxy)
 	}
 	return t.current
 }

@@ -57,7 +57,7 @@ func NewVault(s *spec.Vault, p Parts) (*Vault, error) {
 	}
 	v := &Vault{
 		spec: s, parts: p, proxy: proxy, logins: map[string]*login{}, leases: map[leaseKey]*lease{},
-		http: &http.Client{Transport: t, Timeout: fetchLimit, CheckRedirect: noRedirect},
+		http: &http.Client{Transport: t, Timeout: fetchTimeout, CheckRedirect: refuseRedirect},
 	}
 	if v.proof, err = v.newProof(&s.Auth, p); err != nil {
 		proxy.Close()
@@ -71,12 +71,12 @@ func NewVault(s *spec.Vault, p Parts) (*Vault, error) {
 func (v *Vault) newProof(a *spec.VaultAuth, p Parts) (source, error) {
 	switch {
 	case a.Method == "kubernetes" && a.TokenFile == "":
-		return file{defaultTokenFile, "the file " + defaultTokenFile}, nil
+		return fileSource{defaultTokenFile, "the file " + defaultTokenFile}, nil
 	case a.Method == "kubernetes":
-		return file{a.TokenFile, "the file that vault.auth.tokenFile names"}, nil
+		return fileSource{a.TokenFile, "the file that vault.auth.tokenFile names"}, nil
 	case a.Method == "token" && a.TokenRef == nil:
 		value, _ := p.Env("VAULT_TOKEN")
-		return variable{"the environment variable VAULT_TOKEN", config.TrimValue(value)}, nil
+		return envVariable{"the environment variable VAULT_TOKEN", config.TrimValue(value)}, nil
 	case a.Method == "token":
 		return newSource("vault.auth.tokenRef", a.TokenRef, p)
 	}
@@ -94,7 +94,7 @@ func (v *Vault) Close() {
 // client speaks with a token, "" for none. The library reads the environment
 // for much that the configuration says here; what it found is put right.
 func (v *Vault) client(token string) (*api.Client, error) {
-	c, err := api.NewClient(&api.Config{Address: v.spec.Address, HttpClient: v.http, DisableRedirects: true, Timeout: fetchLimit})
+	c, err := api.NewClient(&api.Config{Address: v.spec.Address, HttpClient: v.http, DisableRedirects: true, Timeout: fetchTimeout})
 	if err != nil {
 		return nil, errors.New("the client of Vault cannot be made: check vault.address, and that no VAULT_… variable of the environment is malformed")
 	}
@@ -125,10 +125,10 @@ func (v *Vault) source(at string, ref *spec.VaultRef) (source, error) {
 	if l == nil {
 		lg := v.logins[role]
 		if lg == nil {
-			lg = &login{vault: v, role: role, turn: make(chan struct{}, 1)}
+			lg = &login{vault: v, role: role, mu: make(chan struct{}, 1)}
 			v.logins[role] = lg
 		}
-		l = &lease{vault: v, login: lg, path: key.path, wake: make(chan struct{}, 1), next: make(chan struct{})}
+		l = &lease{vault: v, login: lg, path: key.path, wake: make(chan struct{}, 1), current: make(chan struct{})}
 		var ctx context.Context
 		ctx, l.cancel = context.WithCancel(v.ctx)
 		v.leases[key] = l
@@ -149,16 +149,16 @@ type vaultField struct {
 
 func (f *vaultField) where() string { return "the field that " + f.at + ".vaultRef names in Vault" }
 
-func (f *vaultField) read(ctx context.Context) (reading, error) {
+func (f *vaultField) read(ctx context.Context) (secretReading, error) {
 	h, err := f.lease.get(ctx)
 	if err != nil {
-		return reading{}, err
+		return secretReading{}, err
 	}
 	value, found := h.data[f.key]
 	if !found {
-		return reading{}, fmt.Errorf("%s is not there, or is no text: correct vaultRef.key", f.where())
+		return secretReading{}, fmt.Errorf("%s is not there, or is no text: correct vaultRef.key", f.where())
 	}
-	return reading{text: config.TrimValue(value), until: h.until(), stale: h.err}, nil
+	return secretReading{text: config.TrimValue(value), until: h.until(), stale: h.err}, nil
 }
 
 func (f *vaultField) refresh(ctx context.Context) { f.lease.refresh(ctx) }
@@ -176,15 +176,15 @@ func (f *vaultField) close() {
 	})
 }
 
-// retry is when Vault is asked again after it failed.
-var retry = backoff.Policy{Initial: 500 * time.Millisecond, Max: 30 * time.Second, Jitter: 0.3}
+// vaultRetry is when Vault is asked again after it failed.
+var vaultRetry = backoff.Policy{Initial: 500 * time.Millisecond, Max: 30 * time.Second, Jitter: 0.3}
 
 // vaultError says what did not work, in words of ours: Vault's may repeat what
 // it was sent.
 func vaultError(doing string, err error) error {
 	var answer *api.ResponseError
 	if !errors.As(err, &answer) {
-		return fmt.Errorf("%s: Vault cannot be asked: %s", doing, reason(err))
+		return fmt.Errorf("%s: Vault cannot be asked: %s", doing, describeFailure(err))
 	}
 	hint := "see Vault's log"
 	switch code := answer.StatusCode; {

@@ -191,8 +191,8 @@ func realAppRole(t *testing.T, v *realVault) {
 	l := ours.logins[""]
 	ours.mu.Unlock()
 	token := func() *vaultToken {
-		l.turn <- struct{}{}
-		defer func() { <-l.turn }()
+		l.mu <- struct{}{}
+		defer func() { <-l.mu }()
 		return l.token
 	}
 	first := token()
@@ -310,7 +310,7 @@ func realDynamic(t *testing.T, v *realVault) {
 	w := &watch{}
 	ours := v.by(w, v.approle("1h", "2h"))
 	both, err := newSecrets([]named{{"a", fromVault("rabbitmq/creds/app", "username")}, {"b", fromVault("rabbitmq/creds/app", "password")}},
-		func(s []string) (proof, error) { return text(s[0] + "\x00" + s[1]), nil }, w.parts(ours).filled())
+		func(s []string) (wireCredential, error) { return clientSecret(s[0] + "\x00" + s[1]), nil }, w.parts(ours).filled())
 	if err != nil {
 		t.Fatal(err)
 	}

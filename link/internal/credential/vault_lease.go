@@ -13,9 +13,9 @@ import (
 	"github.com/hashicorp/vault/api"
 )
 
-// reread is how often a secret that has no lease is read again, as Vault's own
+// rereadInterval is how often a secret that has no lease is read again, as Vault's own
 // agent does. A 401 does it at once.
-const reread = 5 * time.Minute
+const rereadInterval = 5 * time.Minute
 
 // startSpread is over what time the first reads spread that no call waits for.
 const startSpread = 2 * time.Second
@@ -27,20 +27,20 @@ type lease struct {
 	path   string
 	users  int // guarded by vault.mu
 	cancel context.CancelFunc
-	now    atomic.Pointer[held]
+	now    atomic.Pointer[leaseData]
 	wake   chan struct{}
 
-	mu     sync.Mutex
-	next   chan struct{} // closed once a step that begins from now on is over
-	force  bool          // the next step reads, whatever there is
-	forced chan struct{} // closed once such a step is over; nil: none is due
-	pace   pace
+	mu      sync.Mutex
+	current chan struct{} // closed once a step that begins from now on is over
+	force   bool          // the next step reads, whatever there is
+	forced  chan struct{} // closed once such a step is over; nil: none is due
+	pace    renewalLimiter
 
 	failures int // of the goroutine alone
 }
 
-// held is what was read. It does not change.
-type held struct {
+// leaseData is what was read. It does not change.
+type leaseData struct {
 	data  map[string]string
 	id    string // of the lease; "": none
 	ends  time.Time
@@ -52,7 +52,7 @@ type held struct {
 }
 
 // until is when the data must not be used any longer; zero: no end.
-func (h *held) until() time.Time {
+func (h *leaseData) until() time.Time {
 	if h.id == "" {
 		return time.Time{}
 	}
@@ -62,7 +62,7 @@ func (h *held) until() time.Time {
 	return h.ends
 }
 
-func (h *held) usable(now time.Time) bool {
+func (h *leaseData) usable(now time.Time) bool {
 	if h == nil || h.data == nil {
 		return false
 	}
@@ -75,7 +75,7 @@ func (h *held) usable(now time.Time) bool {
 const readingLease = "reading the secret that vaultRef names"
 
 // get is the secret. It waits for the first read, and for no other.
-func (l *lease) get(ctx context.Context) (*held, error) {
+func (l *lease) get(ctx context.Context) (*leaseData, error) {
 	for range 2 {
 		h := l.now.Load()
 		if h.usable(time.Now()) {
@@ -100,7 +100,7 @@ func (l *lease) refresh(ctx context.Context) { _ = l.await(ctx, true) } // what 
 // await waits for a step.
 func (l *lease) await(ctx context.Context, force bool) error {
 	l.mu.Lock()
-	wait := l.next
+	wait := l.current
 	if force {
 		switch {
 		case l.forced != nil:
@@ -139,8 +139,8 @@ func (l *lease) run(ctx context.Context) {
 		case <-l.wake:
 		}
 		l.mu.Lock()
-		force, over, next := l.force, l.next, make(chan struct{})
-		l.force, l.next = false, next
+		force, over, next := l.force, l.current, make(chan struct{})
+		l.force, l.current = false, next
 		l.mu.Unlock()
 		wait := l.step(ctx, force)
 		l.mu.Lock()
@@ -155,7 +155,7 @@ func (l *lease) run(ctx context.Context) {
 
 // step does what is due, and says how long nothing else is.
 func (l *lease) step(ctx context.Context, force bool) time.Duration {
-	ctx, cancel := context.WithTimeout(ctx, 2*fetchLimit)
+	ctx, cancel := context.WithTimeout(ctx, 2*fetchTimeout)
 	defer cancel()
 	old := l.now.Load()
 	for try := 1; ; try++ {
@@ -164,7 +164,7 @@ func (l *lease) step(ctx context.Context, force bool) time.Duration {
 			return l.failed(old, err, 0)
 		}
 		h := old
-		if force || !l.keeps(ctx, &h, token) {
+		if force || !l.staysUsable(ctx, &h, token) {
 			if h, err = l.read(ctx, token); err != nil {
 				if status(err) == 403 && try == 1 && (old == nil || old.token == token) {
 					l.login.drop(token) // it may have been revoked, as when Vault lost its memory
@@ -183,8 +183,8 @@ func (l *lease) step(ctx context.Context, force bool) time.Duration {
 	}
 }
 
-// keeps reports whether what there is goes on being good, renewed if need be.
-func (l *lease) keeps(ctx context.Context, h **held, token *vaultToken) bool {
+// staysUsable reports whether what there is goes on being good, renewed if need be.
+func (l *lease) staysUsable(ctx context.Context, h **leaseData, token *vaultToken) bool {
 	old, now := *h, time.Now()
 	if !old.usable(now) || old.id != "" && old.token != token {
 		return false
@@ -214,7 +214,7 @@ func (l *lease) keeps(ctx context.Context, h **held, token *vaultToken) bool {
 var notFound = &api.ResponseError{StatusCode: http.StatusNotFound}
 
 // read reads the secret anew.
-func (l *lease) read(ctx context.Context, token *vaultToken) (*held, error) {
+func (l *lease) read(ctx context.Context, token *vaultToken) (*leaseData, error) {
 	asked := time.Now()
 	s, err := token.client.Logical().ReadWithContext(ctx, l.path)
 	if err != nil {
@@ -223,13 +223,13 @@ func (l *lease) read(ctx context.Context, token *vaultToken) (*held, error) {
 	if s == nil {
 		return nil, notFound
 	}
-	h := &held{data: texts(s), token: token}
+	h := &leaseData{data: texts(s), token: token}
 	if h.data == nil {
 		return nil, notFound
 	}
 	life := time.Duration(s.LeaseDuration) * time.Second
 	if s.LeaseID == "" {
-		every := reread
+		every := rereadInterval
 		if life > 0 {
 			every = min(every, life) // KV version 1 says so by a ttl of the secret
 		}
@@ -244,13 +244,13 @@ func (l *lease) read(ctx context.Context, token *vaultToken) (*held, error) {
 // failed remembers why, and says when to try again. What was read stays, as
 // long as its lease; a secret without one that is gone, or may not be read any
 // more, does not.
-func (l *lease) failed(old *held, err error, code int) time.Duration {
+func (l *lease) failed(old *leaseData, err error, code int) time.Duration {
 	l.failures++
-	h := held{err: err}
+	h := leaseData{err: err}
 	if old != nil && (old.id != "" || code != http.StatusForbidden && code != http.StatusNotFound) {
 		h = *old
 		h.err = err
 	}
 	l.now.Store(&h)
-	return retry.Delay(l.failures)
+	return vaultRetry.Delay(l.failures)
 }

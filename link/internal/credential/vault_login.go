@@ -16,18 +16,18 @@ import (
 type login struct {
 	vault *Vault
 	role  string
-	turn  chan struct{} // held by whoever uses what follows
+	mu    chan struct{} // held by whoever uses what follows
 	token *vaultToken   // nil: none yet, or refused
 }
 
 // vaultToken is one login. Its client does not change.
 type vaultToken struct {
-	client    *api.Client
-	given     string        // method token: what was in the file
-	life      time.Duration // at the login; 0: it does not end
-	renewable bool
-	renew     time.Time    // when it is; zero: never. Guarded by login.turn.
-	end       atomic.Int64 // Unix nanoseconds; 0: never. Leases read it.
+	client     *api.Client
+	configured string        // method token: what was in the file
+	life       time.Duration // at the login; 0: it does not end
+	renewable  bool
+	renew      time.Time    // when it is; zero: never. Guarded by login.turn.
+	end        atomic.Int64 // Unix nanoseconds; 0: never. Leases read it.
 }
 
 func newVaultToken(c *api.Client, life time.Duration, renewable bool, asked time.Time) *vaultToken {
@@ -67,28 +67,28 @@ func (t *vaultToken) usable(now time.Time) bool {
 // should be asked for again, zero: not for its sake.
 func (l *login) get(ctx context.Context) (t *vaultToken, next time.Time, err error) {
 	select {
-	case l.turn <- struct{}{}:
+	case l.mu <- struct{}{}:
 	case <-ctx.Done():
 		return nil, next, errors.New("no login at Vault in time")
 	}
-	defer func() { <-l.turn }()
+	defer func() { <-l.mu }()
 	now := time.Now()
 	method := l.vault.spec.Auth.Method
 	var given string
 	if method == "token" { // followed, for whoever writes it may change it
-		given, err = l.given(ctx)
+		given, err = l.loginData(ctx)
 	}
-	if err == nil && l.token.usable(now) && l.token.given == given {
+	if err == nil && l.token.usable(now) && l.token.configured == given {
 		if l.token.renew.IsZero() || now.Before(l.token.renew) || l.renew(ctx, now) {
 			return l.token, l.token.renew, nil
 		}
 	}
 	if method != "token" {
-		given, err = l.given(ctx)
+		given, err = l.loginData(ctx)
 	}
 	var fresh *vaultToken
 	if err == nil {
-		fresh, err = l.enter(ctx, given, now)
+		fresh, err = l.logIn(ctx, given, now)
 	}
 	if err == nil {
 		l.token = fresh
@@ -96,28 +96,28 @@ func (l *login) get(ctx context.Context) (t *vaultToken, next time.Time, err err
 	}
 	if l.token.usable(now) { // as long as it lasts
 		l.vault.parts.Log.Warn("the login at Vault cannot be renewed", "role", l.role, "error", err.Error())
-		l.token.renew = now.Add(retry.Delay(4))
+		l.token.renew = now.Add(vaultRetry.Delay(4))
 		return l.token, l.token.renew, nil
 	}
 	return nil, next, err
 }
 
-// given is what a login is made with.
-func (l *login) given(ctx context.Context) (string, error) {
+// loginData is what a login is made with.
+func (l *login) loginData(ctx context.Context) (string, error) {
 	r, err := l.vault.proof.read(ctx)
 	if err == nil {
-		err = whole(r.text, l.vault.proof.where())
+		err = checkValue(r.text, l.vault.proof.where())
 	}
 	return r.text, err
 }
 
 // drop forgets a token that Vault refuses.
 func (l *login) drop(t *vaultToken) {
-	l.turn <- struct{}{} // held for no longer than a request takes
+	l.mu <- struct{}{} // held for no longer than a request takes
 	if l.token == t {
 		l.token = nil
 	}
-	<-l.turn
+	<-l.mu
 }
 
 // renew reports whether the token lives on, for long enough to be worth it: near
@@ -136,11 +136,11 @@ func (l *login) renew(ctx context.Context, now time.Time) bool {
 	return life == 0 || life > t.life/3
 }
 
-// enter logs in.
-func (l *login) enter(ctx context.Context, given string, now time.Time) (*vaultToken, error) {
+// logIn logs in.
+func (l *login) logIn(ctx context.Context, given string, now time.Time) (*vaultToken, error) {
 	auth := l.vault.spec.Auth
 	if auth.Method == "token" {
-		return l.known(ctx, given, now)
+		return l.lookUpToken(ctx, given, now)
 	}
 	body := map[string]any{"role": l.role, "jwt": given}
 	if auth.Method == "approle" {
@@ -168,9 +168,9 @@ func (l *login) enter(ctx context.Context, given string, now time.Time) (*vaultT
 	return newVaultToken(c, time.Duration(s.Auth.LeaseDuration)*time.Second, s.Auth.Renewable, now), nil
 }
 
-// known learns how long a token that was given lives. A token that may not be
+// lookUpToken learns how long a token that was given lives. A token that may not be
 // asked about is used as it is.
-func (l *login) known(ctx context.Context, given string, now time.Time) (*vaultToken, error) {
+func (l *login) lookUpToken(ctx context.Context, given string, now time.Time) (*vaultToken, error) {
 	c, err := l.vault.client(given)
 	if err != nil {
 		return nil, err
@@ -183,11 +183,11 @@ func (l *login) known(ctx context.Context, given string, now time.Time) (*vaultT
 	seconds, _ := ttl.Int64() // 0, which never ends, where it is not said
 	renewable, _ := s.Data["renewable"].(bool)
 	life := time.Duration(seconds) * time.Second
-	if t := l.token; t.usable(now) && t.given == given {
+	if t := l.token; t.usable(now) && t.configured == given {
 		t.extend(life, now) // it is the same, and so are its leases
 		return t, nil
 	}
 	t := newVaultToken(c, life, renewable, now)
-	t.given = given
+	t.configured = given
 	return t, nil
 }

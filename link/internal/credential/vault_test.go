@@ -234,7 +234,7 @@ func TestVault_readsASecretOnceForAll(t *testing.T) {
 func pair(t *testing.T, w *watch, v *Vault) *secrets {
 	t.Helper()
 	s, err := newSecrets([]named{{"a", fromVault("database/creds/app", "username")}, {"b", fromVault("database/creds/app", "password")}},
-		func(v []string) (proof, error) { return text(v[0] + ":" + v[1]), nil }, w.parts(v).filled())
+		func(v []string) (wireCredential, error) { return clientSecret(v[0] + ":" + v[1]), nil }, w.parts(v).filled())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -248,7 +248,7 @@ func mustGet(t *testing.T, s *secrets) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(p.(text))
+	return string(p.(clientSecret))
 }
 
 func TestVault_renewsALeaseAndReadsAnotherWhereItCannot(t *testing.T) {
@@ -355,7 +355,7 @@ func TestVault_secretThatIsGoneIsUsedForAMinuteAtMost(t *testing.T) {
 		f.change(func() { delete(f.kv, "kv/a") })
 		time.Sleep(7 * time.Minute)
 		mustApply(t, c)
-		time.Sleep(grace + time.Second)
+		time.Sleep(unreadableTTL + time.Second)
 		refuses(t, c, call.CredentialUnavailable, "Vault answered 404: there is nothing at that path")
 	})
 }
@@ -612,7 +612,7 @@ func TestVault_hangsNeitherCallsNorClose(t *testing.T) {
 			time.Sleep(time.Second)
 			v.Close()
 		}()
-		time.Sleep(recheck)
+		time.Sleep(checkInterval)
 		synctest.Wait()
 		refuses(t, c, call.CredentialUnavailable, "")
 	})

@@ -20,13 +20,13 @@ const (
 	oneFamilyTTL = 5 * time.Second
 )
 
-// silentError is that no server answered.
-type silentError struct{ err error }
+// noAnswerError is that no server answered.
+type noAnswerError struct{ err error }
 
-func (e *silentError) Error() string { return e.err.Error() }
+func (e *noAnswerError) Error() string { return e.err.Error() }
 
 // Unwrap is the last attempt's error.
-func (e *silentError) Unwrap() error { return e.err }
+func (e *noAnswerError) Unwrap() error { return e.err }
 
 // answer is what DNS says of one kind of addresses.
 type answer struct {
@@ -39,10 +39,10 @@ type answer struct {
 // errNoAddress is that a name is known, and has no address.
 var errNoAddress = fmt.Errorf("the name has no address: %w", errNoName)
 
-// both are the addresses of either kind, IPv4 first. Both are asked for at once;
+// lookUpBothFamilies are the addresses of either kind, IPv4 first. Both are asked for at once;
 // when one answer has addresses, or says that there is no such name, the other is
 // waited for only for a moment, so that one that is lost costs no time.
-func (d *DNS) both(ctx context.Context, s Servers, name string) ([]string, time.Duration, error) {
+func (d *DNS) lookUpBothFamilies(ctx context.Context, s Servers, name string) ([]string, time.Duration, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	kinds := []uint16{dns.TypeA, dns.TypeAAAA}
 	answers := make(chan answer, len(kinds))
@@ -56,7 +56,7 @@ func (d *DNS) both(ctx context.Context, s Servers, name string) ([]string, time.
 	for _, kind := range kinds {
 		go func() {
 			defer func() { asked <- struct{}{} }()
-			answers <- d.kind(ctx, s, name, kind)
+			answers <- d.lookUpType(ctx, s, name, kind)
 		}()
 	}
 	var got []answer
@@ -64,34 +64,34 @@ func (d *DNS) both(ctx context.Context, s Servers, name string) ([]string, time.
 	for len(got) < len(kinds) {
 		select {
 		case a := <-answers:
-			if got = append(got, a); late == nil && (len(a.ips) > 0 || unnamed(a.err)) {
+			if got = append(got, a); late == nil && (len(a.ips) > 0 || isNXDomain(a.err)) {
 				timer := time.NewTimer(resolutionDelay)
 				defer timer.Stop()
 				late = timer.C
 			}
 		case <-late:
-			return joined(append(got, answer{err: errors.New("late")}))
+			return mergeAnswers(append(got, answer{err: errors.New("late")}))
 		}
 	}
-	return joined(got)
+	return mergeAnswers(got)
 }
 
-// unnamed reports whether an answer of one kind is that the name has no records of any
+// isNXDomain reports whether an answer of one kind is that the name has no records of any
 // kind. Some servers say so of a name that has addresses of the other kind
 // (RFC 4074, section 4.2).
-func unnamed(err error) bool { return errors.Is(err, errNoName) && !errors.Is(err, errNoAddress) }
+func isNXDomain(err error) bool { return errors.Is(err, errNoName) && !errors.Is(err, errNoAddress) }
 
-// joined makes one answer of those of the kinds.
-func joined(answers []answer) ([]string, time.Duration, error) {
+// mergeAnswers makes one answer of those of the kinds.
+func mergeAnswers(answers []answer) ([]string, time.Duration, error) {
 	var four, six []string
 	ttl, unknown, failed := time.Duration(1<<63-1), false, error(nil)
 	for _, a := range answers {
 		switch {
-		case unnamed(a.err):
+		case isNXDomain(a.err):
 			failed = a.err
 		case a.err != nil && !errors.Is(a.err, errNoName):
 			unknown = true
-			if !unnamed(failed) {
+			if !isNXDomain(failed) {
 				failed = a.err
 			}
 		case a.err != nil:
@@ -112,8 +112,8 @@ func joined(answers []answer) ([]string, time.Duration, error) {
 	return all, ttl, nil
 }
 
-func (d *DNS) kind(ctx context.Context, s Servers, name string, kind uint16) answer {
-	records, ttl, err := d.ask(ctx, s, name, kind)
+func (d *DNS) lookUpType(ctx context.Context, s Servers, name string, kind uint16) answer {
+	records, ttl, err := d.query(ctx, s, name, kind)
 	a := answer{kind: kind, ttl: ttl, err: err}
 	for _, r := range records {
 		switch r := r.(type) {
@@ -129,9 +129,9 @@ func (d *DNS) kind(ctx context.Context, s Servers, name string, kind uint16) ans
 	return a
 }
 
-// ask asks the servers in turn for records of a kind, and is content with the
+// query asks the servers in turn for records of a kind, and is content with the
 // first answer that is one.
-func (d *DNS) ask(ctx context.Context, s Servers, name string, kind uint16) ([]dns.RR, time.Duration, error) {
+func (d *DNS) query(ctx context.Context, s Servers, name string, kind uint16) ([]dns.RR, time.Duration, error) {
 	q := new(dns.Msg)
 	q.SetQuestion(name, kind)
 	q.SetEdns0(1232, false)
@@ -139,19 +139,19 @@ func (d *DNS) ask(ctx context.Context, s Servers, name string, kind uint16) ([]d
 		return nil, 0, errors.New("no DNS server is set up")
 	}
 	var failed, silent error
-	first := d.first.Load()
+	first := d.hostsFirst.Load()
 	if s.Rotate {
-		first = d.first.Add(1)
+		first = d.hostsFirst.Add(1)
 	}
 	for i := range uint32(max(s.Attempts, 1) * len(s.Addresses)) {
 		at := first + i
 		in, err := exchange(ctx, q, s.Addresses[at%uint32(len(s.Addresses))], s.Timeout)
 		switch {
 		case err != nil && ctx.Err() != nil:
-			return nil, 0, &silentError{err}
+			return nil, 0, &noAnswerError{err}
 		case err != nil:
 			silent = err
-			d.first.CompareAndSwap(at, at+1) // the next question need not wait for it, too
+			d.hostsFirst.CompareAndSwap(at, at+1) // the next question need not wait for it, too
 		case in.Rcode == dns.RcodeSuccess:
 			return in.Answer, leastTTL(in.Answer), nil
 		case in.Rcode == dns.RcodeNameError:
@@ -161,7 +161,7 @@ func (d *DNS) ask(ctx context.Context, s Servers, name string, kind uint16) ([]d
 		}
 	}
 	if failed == nil {
-		return nil, 0, &silentError{silent}
+		return nil, 0, &noAnswerError{silent}
 	}
 	return nil, 0, failed
 }
@@ -181,8 +181,8 @@ func leastTTL(records []dns.RR) time.Duration {
 // exchange asks one server, and again by TCP where its answer is truncated. It
 // returns at once when ctx ends.
 func exchange(ctx context.Context, q *dns.Msg, server string, timeout time.Duration) (*dns.Msg, error) {
-	if timeout <= 0 || timeout > mostPerServer {
-		timeout = mostPerServer
+	if timeout <= 0 || timeout > maxPerServer {
+		timeout = maxPerServer
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()

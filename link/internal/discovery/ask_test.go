@@ -21,7 +21,7 @@ func TestDNS_waitsOnlyAMomentForTheOtherFamily(t *testing.T) {
 	if err != nil || !slices.Equal(all, []string{"192.0.2.1:80"}) || ttl != oneFamilyTTL {
 		t.Errorf("%v for %v, %v", all, ttl, err)
 	}
-	if took := time.Since(began); took < resolutionDelay || took > mostPerServer/2 {
+	if took := time.Since(began); took < resolutionDelay || took > maxPerServer/2 {
 		t.Errorf("it took %v", took)
 	}
 	want := []string{"192.0.2.2:80", "[2001:db8::2]:80"}
@@ -67,7 +67,7 @@ func TestDNS_takesANameThatHasOneKindOfAddresses(t *testing.T) {
 		})
 	}
 	began := time.Now()
-	if _, _, err := d.Host("lost.nowhere.", 80).Resolve(t.Context()); err == nil || time.Since(began) > mostPerServer/2 {
+	if _, _, err := d.Host("lost.nowhere.", 80).Resolve(t.Context()); err == nil || time.Since(began) > maxPerServer/2 {
 		t.Errorf("%v after %v: that there is no such name was known", err, time.Since(began))
 	}
 }
@@ -106,9 +106,9 @@ func TestDNS_asksServersInTurn(t *testing.T) {
 	}
 	d = &DNS{Servers: Servers{Addresses: []string{"127.0.0.1:1", server}, Rotate: true}}
 	for range 2 {
-		at := d.first.Load()
-		if _, _, err := d.Host("lost.example", 80).Resolve(t.Context()); err != nil || d.first.Load() < at+2 {
-			t.Errorf("%v, and two questions moved the first server from %d to %d", err, at, d.first.Load())
+		at := d.hostsFirst.Load()
+		if _, _, err := d.Host("lost.example", 80).Resolve(t.Context()); err != nil || d.hostsFirst.Load() < at+2 {
+			t.Errorf("%v, and two questions moved the first server from %d to %d", err, at, d.hostsFirst.Load())
 		}
 	}
 }
@@ -118,7 +118,7 @@ func TestDNS_endsWithItsCaller(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(20*time.Millisecond, cancel)
 	began := time.Now()
-	if _, _, err := d.Host("a.example", 80).Resolve(ctx); err == nil || time.Since(began) > mostPerServer/2 {
+	if _, _, err := d.Host("a.example", 80).Resolve(ctx); err == nil || time.Since(began) > maxPerServer/2 {
 		t.Errorf("%v after %v", err, time.Since(began))
 	}
 }

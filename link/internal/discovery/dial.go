@@ -8,34 +8,34 @@ import (
 )
 
 const (
-	// stagger is how long a connection may take before one to an address of
-	// the other family is tried beside it (RFC 8305, section 8).
-	stagger = 250 * time.Millisecond
-	// slowFor is how long an address that lost such a race is not picked while
-	// there is another.
-	slowFor = 10 * time.Minute
+	// attemptDelay is how long a connection may take before an address of the other
+	// family is dialled, too (RFC 8305, section 8, Connection Attempt Delay).
+	attemptDelay = 250 * time.Millisecond
+	// slowPenalty is how long an address that lost a race is not picked if there is
+	// another.
+	slowPenalty = 10 * time.Minute
 )
 
-// Dial connects to an address that Pick gave. Where it is one of several, of both
-// families, a dead IPv6 must not cost a whole connect timeout: after a moment, or
-// when it fails, an address of the other family is tried too, and the first to
-// connect is taken (happy eyeballs). ctx covers both.
+// Dial connects to an address that Pick returned. If there is one of the other
+// family, Dial connects to that too, after attemptDelay or when the first fails, and
+// takes the first connection (Happy Eyeballs): a dead IPv6 must not cost a whole
+// connect timeout. ctx covers both.
 func (e *Endpoints) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	dial := e.dial
 	if dial == nil {
 		dial = new(net.Dialer).DialContext
 	}
-	other := e.other(address)
+	other := e.otherFamily(address)
 	if other == "" {
 		return dial(ctx, network, address)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends the one that is slower
-	results := make(chan dialled)
+	results := make(chan dialResult)
 	try := func(address string) {
 		c, err := dial(ctx, network, address)
 		select {
-		case results <- dialled{address, c, err}:
+		case results <- dialResult{address, c, err}:
 		case <-ctx.Done():
 			if c != nil {
 				_ = c.Close() // too late
@@ -46,17 +46,17 @@ func (e *Endpoints) Dial(ctx context.Context, network, address string) (net.Conn
 	return e.race(ctx, results, address, func() { e.wg.Go(func() { try(other) }) })
 }
 
-// dialled is what became of one attempt to connect.
-type dialled struct {
+// dialResult is the result of dialling one address.
+type dialResult struct {
 	address string
 	conn    net.Conn
 	err     error
 }
 
-// race takes the first connection. Every attempt ends with ctx, which its caller
-// ends, and closes what it then has.
-func (e *Endpoints) race(ctx context.Context, results <-chan dialled, first string, second func()) (net.Conn, error) {
-	timer := time.NewTimer(stagger)
+// race returns the first connection. The other attempt ends with ctx, and closes its
+// connection.
+func (e *Endpoints) race(ctx context.Context, results <-chan dialResult, first string, second func()) (net.Conn, error) {
+	timer := time.NewTimer(attemptDelay)
 	defer timer.Stop()
 	var failed error // of the first address, which the caller knows of
 	begin := func() { second(); second = nil }
@@ -69,7 +69,7 @@ func (e *Endpoints) race(ctx context.Context, results <-chan dialled, first stri
 		case r := <-results:
 			if r.err == nil {
 				if r.address != first {
-					e.slow(first)
+					e.markSlow(first)
 				}
 				return r.conn, nil
 			}
@@ -86,9 +86,8 @@ func (e *Endpoints) race(ctx context.Context, results <-chan dialled, first stri
 	return nil, failed
 }
 
-// other is the address to try beside one: the least busy of the other family; ""
-// where there is none.
-func (e *Endpoints) other(address string) string {
+// otherFamily returns the least busy address of the other family than address, or "".
+func (e *Endpoints) otherFamily(address string) string {
 	v6, ok := isIPv6(address)
 	if !ok {
 		return "" // a name: net looks it up, and does the same
@@ -107,12 +106,12 @@ func (e *Endpoints) other(address string) string {
 	return best.address
 }
 
-func (e *Endpoints) slow(address string) {
+func (e *Endpoints) markSlow(address string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, p := range e.all {
 		if p.address == address {
-			p.slow = time.Now().Add(slowFor)
+			p.slowUntil = time.Now().Add(slowPenalty)
 		}
 	}
 }

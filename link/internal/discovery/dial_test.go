@@ -156,7 +156,7 @@ func TestDial_remembersWhatLost(t *testing.T) {
 		if address, _, _ := e.Pick(t.Context(), []string{four}); address != six {
 			t.Error("what was slow is not picked where the other was tried:", address)
 		}
-		<-time.After(slowFor)
+		<-time.After(slowPenalty)
 		seen := map[string]bool{}
 		for range 100 {
 			address, _, _ := e.Pick(t.Context(), nil)

@@ -24,9 +24,9 @@ type DNS struct {
 	// System looks up what DNS does not know; nil: net.DefaultResolver.
 	System *net.Resolver
 
-	hosts      *followed[hosts]   // nil: it is not asked before DNS
-	resolvConf *followed[Servers] // nil: Servers are given
-	first      atomic.Uint32      // the server that is asked first
+	hosts      *followedFile[hosts]   // nil: it is not asked before DNS
+	resolvConf *followedFile[Servers] // nil: Servers are given
+	hostsFirst atomic.Uint32          // the server that is asked first
 }
 
 // Servers are how DNS is asked (resolv.conf).
@@ -98,7 +98,7 @@ type srvResolver struct {
 }
 
 func (s *srvResolver) Resolve(ctx context.Context) ([]string, time.Duration, error) {
-	records, ttl, err := s.dns.ask(ctx, s.dns.servers(), dns.Fqdn(s.name), dns.TypeSRV)
+	records, ttl, err := s.dns.query(ctx, s.dns.servers(), dns.Fqdn(s.name), dns.TypeSRV)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -144,8 +144,8 @@ func (d *DNS) addresses(ctx context.Context, host string) ([]string, time.Durati
 	servers := d.servers()
 	if len(servers.Addresses) > 0 && !strings.EqualFold(strings.TrimSuffix(host, "."), "localhost") {
 		for _, name := range servers.names(host) {
-			ips, ttl, err := d.both(ctx, servers, name)
-			var silent *silentError
+			ips, ttl, err := d.lookUpBothFamilies(ctx, servers, name)
+			var silent *noAnswerError
 			switch {
 			case err == nil:
 				return ips, ttl, nil
@@ -157,12 +157,12 @@ func (d *DNS) addresses(ctx context.Context, host string) ([]string, time.Durati
 			sure = sure && errors.Is(err, errNoName)
 		}
 	}
-	return d.bySystem(ctx, host, sure)
+	return d.lookUpBySystem(ctx, host, sure)
 }
 
-// bySystem asks the system's resolver. sure says that DNS knows that there is no
+// lookUpBySystem asks the system's resolver. sure says that DNS knows that there is no
 // such name.
-func (d *DNS) bySystem(ctx context.Context, host string, sure bool) ([]string, time.Duration, error) {
+func (d *DNS) lookUpBySystem(ctx context.Context, host string, sure bool) ([]string, time.Duration, error) {
 	system := d.System
 	if system == nil {
 		system = net.DefaultResolver

@@ -72,7 +72,7 @@ func TestEndpoints_takeTheLeastBusy(t *testing.T) {
 	for _, done := range ends {
 		done(resilience.Success)
 	}
-	if all, err := e.Status(); err != nil || len(all) != 3 || all[0].Busy != 0 {
+	if all, err := e.Status(); err != nil || len(all) != 3 || all[0].InFlight != 0 {
 		t.Errorf("%v, %v", all, err)
 	}
 }
@@ -108,13 +108,13 @@ func TestEndpoints_putAFailingAddressAsideAndTakeItBack(t *testing.T) {
 			if a, done := pick(t, e); a == "a:1" {
 				t.Fatal("the address that fails is still taken")
 			} else {
-				done(resilience.Nothing)
+				done(resilience.Inconclusive)
 			}
 		}
 		time.Sleep(ejectFirst)
 		fail() // once is enough now, and for longer
 		time.Sleep(ejectFirst)
-		if all, _ := e.Status(); !all[0].Aside {
+		if all, _ := e.Status(); !all[0].Ejected {
 			t.Error("it is back as soon as the first time")
 		}
 		time.Sleep(ejectFirst)
@@ -163,11 +163,11 @@ func TestEndpoints_useNoAddressLongAfterItsTTL(t *testing.T) {
 		want string
 		took time.Duration
 	}{
-		"a moment":                   {grace - 1, time.Second, nil, "a:1", 0},
-		"longer":                     {grace, time.Second, nil, "b:1", time.Second},
+		"a moment":                   {staleWhileLooking - 1, time.Second, nil, "a:1", 0},
+		"longer":                     {staleWhileLooking, time.Second, nil, "b:1", time.Second},
 		"an hour":                    {time.Hour, 4 * time.Second, nil, "b:1", 4 * time.Second},
 		"an hour, and DNS fails":     {time.Hour, time.Second, errors.New("SERVFAIL"), "a:1", time.Second},
-		"an hour, and DNS is silent": {time.Hour, time.Hour, nil, "a:1", patience},
+		"an hour, and DNS is silent": {time.Hour, time.Hour, nil, "a:1", lookUpTimeout},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -250,7 +250,7 @@ func TestEndpoints_letANameGoThatIsGoneForAMinute(t *testing.T) {
 				synctest.Wait()
 			}
 			b.write([]string{"a:1"}, nil)
-			time.Sleep(again + time.Second)
+			time.Sleep(lookUpRetry + time.Second)
 			pick(t, e)
 			synctest.Wait()
 		}
@@ -266,11 +266,11 @@ func TestEndpoints_letANameGoThatIsGoneForAMinute(t *testing.T) {
 			}
 			synctest.Wait()
 		}
-		if took := time.Since(began); took < farewell || took > farewell+10*time.Second {
+		if took := time.Since(began); took < goneNameTTL || took > goneNameTTL+10*time.Second {
 			t.Errorf("it was let go of after %v", took)
 		}
 		b.write([]string{"b:1"}, nil)
-		time.Sleep(shortest)
+		time.Sleep(minTTL)
 		if a, _ := pick(t, e); a != "b:1" {
 			t.Errorf("it is back at %s", a)
 		}
@@ -286,10 +286,10 @@ func TestEndpoints_useNoMoreThanSoManyAddressesForSoLong(t *testing.T) {
 		e := New(b)
 		defer e.Close()
 		pick(t, e)
-		if all, _ := e.Status(); len(all) != most {
+		if all, _ := e.Status(); len(all) != maxAddresses {
 			t.Errorf("%d of 4000 addresses are used", len(all))
 		}
-		time.Sleep(longest)
+		time.Sleep(maxTTL)
 		pick(t, e)
 		synctest.Wait()
 		if b.asked != 2 {
@@ -312,7 +312,7 @@ func TestEndpoints_sayWhyThereIsNoAddress(t *testing.T) {
 			t.Errorf("five calls at once asked %d times", b.asked)
 		}
 		b.write([]string{"a:1"}, nil)
-		time.Sleep(shortest)
+		time.Sleep(minTTL)
 		if _, _, err := e.Pick(t.Context(), nil); err != nil {
 			t.Error("it does not recover:", err)
 		}
@@ -321,7 +321,7 @@ func TestEndpoints_sayWhyThereIsNoAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := New(&book{})
 		defer e.Close()
-		if _, _, err := e.Pick(t.Context(), nil); !errors.Is(err, errNone) {
+		if _, _, err := e.Pick(t.Context(), nil); !errors.Is(err, errNoAddressKnown) {
 			t.Error(err)
 		}
 	})
@@ -360,7 +360,7 @@ func TestEndpoints_aNameThatIsLetGoOfAsCallsPickFailsThem(t *testing.T) {
 	for range 60_000 { // it took most of them for one to hit the moment
 		e.mu.Lock()
 		e.replace([]string{"192.0.2.1:80"})
-		e.expires, e.gone, e.usable = time.Time{}, time.Now().Add(-farewell), time.Now().Add(time.Hour)
+		e.expires, e.goneSince, e.usableUntil = time.Time{}, time.Now().Add(-goneNameTTL), time.Now().Add(time.Hour)
 		e.mu.Unlock()
 		var all sync.WaitGroup
 		for range 4 {

@@ -17,16 +17,16 @@ import (
 // nsswitch.conf is read once, the other two again when they change. Without a
 // resolv.conf, only the system's resolver is asked.
 func SystemDNS() *DNS {
-	d := &DNS{resolvConf: &followed[Servers]{path: "/etc/resolv.conf", parse: parseResolvConf}}
+	d := &DNS{resolvConf: &followedFile[Servers]{path: "/etc/resolv.conf", parse: parseResolvConf}}
 	if text, err := os.ReadFile("/etc/nsswitch.conf"); err != nil || filesFirst(text) {
 		d.WithHosts("/etc/hosts")
 	}
 	return d
 }
 
-// followed is a file that is parsed again when it changed. It is safe for
+// followedFile is a file that is parsed again when it changed. It is safe for
 // concurrent use; a nil one, or a file that cannot be read, is the zero value.
-type followed[T any] struct {
+type followedFile[T any] struct {
 	path  string
 	parse func([]byte) T
 
@@ -35,7 +35,7 @@ type followed[T any] struct {
 	last T
 }
 
-func (f *followed[T]) get() T {
+func (f *followedFile[T]) get() T {
 	var none T
 	if f == nil {
 		return none
@@ -62,7 +62,9 @@ func (f *followed[T]) get() T {
 // dot at its end.
 type hosts map[string][]string
 
-func hostsFile(path string) *followed[hosts] { return &followed[hosts]{path: path, parse: parseHosts} }
+func hostsFile(path string) *followedFile[hosts] {
+	return &followedFile[hosts]{path: path, parse: parseHosts}
+}
 
 func (h hosts) addresses(name string) []string {
 	return h[strings.ToLower(strings.TrimSuffix(name, "."))]
@@ -111,9 +113,9 @@ func filesFirst(nsswitch []byte) bool {
 	return true
 }
 
-// mostPerServer is how long an answer is waited for at most, whatever resolv.conf
+// maxPerServer is how long an answer is waited for at most, whatever resolv.conf
 // says: calls wait, and there may be another server.
-const mostPerServer = 2 * time.Second
+const maxPerServer = 2 * time.Second
 
 // parseResolvConf is the zero value where the file is none of the kind.
 func parseResolvConf(text []byte) Servers {

@@ -67,7 +67,7 @@ func TestFilesFirst_isTheOrderOfNsswitch(t *testing.T) {
 // UL5: options of resolv.conf were not read, nor was the file when it changed.
 func TestResolvConf_isFollowed(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "resolv.conf")
-	d := &DNS{resolvConf: &followed[Servers]{path: path, parse: parseResolvConf}}
+	d := &DNS{resolvConf: &followedFile[Servers]{path: path, parse: parseResolvConf}}
 	for _, test := range []struct {
 		text string
 		want Servers

@@ -207,6 +207,9 @@ func flood(t *testing.T, p *peer, s uint32, one func(p *peer, s uint32) error) {
 func TestTransport_endsFloods(t *testing.T) {
 	for name, one := range floods {
 		t.Run(name, func(t *testing.T) {
+			if testing.Short() && name != "settings" && name != "empty continuations" {
+				t.Skip("takes seconds")
+			}
 			addr := target(t, func(p *peer) {
 				_, s := p.awaitHead()
 				var reading sync.WaitGroup
@@ -238,6 +241,9 @@ func TestTransport_endsFloods(t *testing.T) {
 func TestServer_endsFloods(t *testing.T) {
 	for name, one := range floods {
 		t.Run(name, func(t *testing.T) {
+			if testing.Short() && name != "settings" && name != "empty continuations" {
+				t.Skip("takes seconds")
+			}
 			p := application(t, listen(t, &Server{Handler: handler(func(ctx context.Context, _ call.ResponseWriter, _ *call.Request) { <-ctx.Done() })}))
 			var reading sync.WaitGroup
 			reading.Go(func() { _, _ = io.Copy(io.Discard, p.Conn) }) // up to its end

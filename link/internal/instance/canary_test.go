@@ -217,7 +217,7 @@ func TestCanaries_areInNoLogMetricPageProblemOrError(t *testing.T) {
 	spans := tracetest.NewSpanRecorder()
 	l := start(t, text, func(i *Instance) {
 		i.server.Handler.(*proxy.Proxy).Tracer = sdk.NewTracerProvider(sdk.WithSpanProcessor(spans)).Tracer("")
-		panics := i.roster.entries["panics"].target
+		panics := i.targets.entries["panics"].target
 		panics.Transport = panicking{panics.Transport}
 	})
 	theirs := c.secret("of-the-application")

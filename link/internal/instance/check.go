@@ -30,7 +30,7 @@ type Step struct {
 // failure. Nothing but one safe request is sent.
 func Check(ctx context.Context, cfg *spec.Config) ([]Step, error) {
 	nobody := func(string, string) {}
-	r := &roster{log: slog.New(slog.DiscardHandler), dns: discovery.SystemDNS(), refreshed: nobody, buried: nobody, unwritten: nobody, gap: func(string) {}}
+	r := &targetSet{log: slog.New(slog.DiscardHandler), dns: discovery.SystemDNS(), refreshed: nobody, buried: nobody, unwritten: nobody, gap: func(string) {}}
 	var vault *credential.Vault
 	if cfg.Vault != nil {
 		var err error
@@ -112,8 +112,8 @@ func (e *entry) check(ctx context.Context) (steps []Step) {
 	if !step(err, "find the address of %s", t.Host) {
 		return steps
 	}
-	defer done(resilience.Nothing)
-	if via := e.proxy.Tunnel().Through(address); via != "" && !step(e.tunnelTo(ctx, address), "connect to %s through the proxy %s", address, via) {
+	defer done(resilience.Inconclusive)
+	if via := e.proxy.Tunnel().ProxyFor(address); via != "" && !step(e.tunnelTo(ctx, address), "connect to %s through the proxy %s", address, via) {
 		return steps
 	}
 	out, name := question(t.Spec)
@@ -152,7 +152,7 @@ func (e *entry) check(ctx context.Context) (steps []Step) {
 func (e *entry) tunnelTo(ctx context.Context, address string) error {
 	ctx, cancel := context.WithTimeout(ctx, e.target.Spec.Timeouts.Connect)
 	defer cancel()
-	c, err := e.proxy.Tunnel().Around(nil)(ctx, "tcp", address)
+	c, err := e.proxy.Tunnel().Wrap(nil)(ctx, "tcp", address)
 	if err != nil {
 		return err
 	}

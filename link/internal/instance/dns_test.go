@@ -95,7 +95,7 @@ func fails(code int) func(m *dns.Msg) { return func(m *dns.Msg) { m.Rcode = code
 
 // asks has an instance ask this server alone.
 func (n *names) asks(i *Instance) {
-	*i.roster.dns = discovery.DNS{Servers: discovery.Servers{Addresses: []string{n.address}, Attempts: 3}, System: &net.Resolver{
+	*i.targets.dns = discovery.DNS{Servers: discovery.Servers{Addresses: []string{n.address}, Attempts: 3}, System: &net.Resolver{
 		PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			c, err := new(net.Dialer).DialContext(ctx, network, n.address)
 			if err == nil {
@@ -170,7 +170,7 @@ func TestDNS_aCallGoesWhereTheHostsFileSays(t *testing.T) {
 	if err := os.WriteFile(hosts, []byte("127.0.0.2 crm.example\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	l := start(t, "targets:\n"+aTarget("x", "crm.example:"+port, ""), n.asks, func(i *Instance) { i.roster.dns.WithHosts(hosts) })
+	l := start(t, "targets:\n"+aTarget("x", "crm.example:"+port, ""), n.asks, func(i *Instance) { i.targets.dns.WithHosts(hosts) })
 	if code, body := l.call("x/"); code != 200 || body != "127.0.0.2\n" {
 		t.Errorf("%d %q", code, body)
 	}
@@ -254,7 +254,7 @@ func TestDNS_oddAnswersFailInWordsOrNotAtAll(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			if name == "many" { // most of them are nobody's
-				e := l.i.roster.entries["many"].target.Endpoints.(*discovery.Endpoints)
+				e := l.i.targets.entries["many"].target.Endpoints.(*discovery.Endpoints)
 				_, done, err := e.Pick(t.Context(), nil)
 				if err != nil {
 					t.Fatal(err)

@@ -2,14 +2,10 @@ package instance
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
-	"reflect"
-	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -19,8 +15,8 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/lsm/fiso/common/admin"
-	"github.com/lsm/fiso/common/config"
 	"github.com/lsm/fiso/common/http1"
+	"github.com/lsm/fiso/common/reload"
 	"github.com/lsm/fiso/link/internal/async"
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/credential"
@@ -50,7 +46,8 @@ type Instance struct {
 	o       Options
 	cfg     *spec.Config
 	vault   *credential.Vault // nil: none
-	roster  *roster
+	files   *reload.Follower[*spec.Config]
+	targets *targetSet
 	metrics *metrics
 	told    told
 	proxy   *proxy.Proxy
@@ -60,10 +57,7 @@ type Instance struct {
 	calls   net.Listener
 
 	mu    sync.Mutex
-	named []string          // files that references of the file name
-	seen  [sha256.Size]byte // of the file, and of these, as they were taken, or refused, last
-	next  [sha256.Size]byte // of the same as they were looked at last
-	fault error             // of the file as it stands; nil: it is in force
+	fault error // of the file as it is; nil: it is in force
 	drain bool
 }
 
@@ -76,12 +70,8 @@ func New(o Options) (*Instance, error) {
 	if o.Every <= 0 {
 		o.Every = time.Second
 	}
-	i := &Instance{o: o}
-	data, err := read(o.File)
-	if err != nil {
-		return nil, err
-	}
-	cfg, err := i.parse(data)
+	i := &Instance{o: o, files: follow(o)}
+	cfg, err := i.first()
 	if err != nil {
 		return nil, err
 	}
@@ -96,23 +86,23 @@ func New(o Options) (*Instance, error) {
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	i.metrics = newMetrics(registry)
 	i.proxy = &proxy.Proxy{Observe: i.observe, Defer: async.Accept, Publish: async.Publish}
-	i.roster = &roster{
+	i.targets = &targetSet{
 		log: o.Log, dns: discovery.SystemDNS(), deliver: i.proxy.Deliver, buried: i.metrics.buried, unwritten: i.metrics.unwritten,
 		gap:       func(target string) { i.metrics.gaps.WithLabelValues(target).Inc() },
 		refreshed: func(target, status string) { i.metrics.refreshes.WithLabelValues(target, status).Inc() },
 	}
-	i.proxy.Target = i.roster.find
-	registry.MustRegister(newStanding(i.roster))
+	i.proxy.Target = i.targets.find
+	registry.MustRegister(newStanding(i.targets))
 	if cfg.Vault != nil {
 		if i.vault, err = credential.NewVault(cfg.Vault, credential.Parts{Log: o.Log}); err != nil {
 			return nil, err
 		}
 	}
-	if err := i.roster.replace(cfg, i.vault); err != nil {
+	if err := i.targets.replace(cfg, i.vault); err != nil {
 		return nil, errors.Join(err, i.closeVault())
 	}
 	if err := i.listen(registry); err != nil {
-		i.roster.stop()
+		i.targets.stop()
 		return nil, errors.Join(err, i.closeVault())
 	}
 	return i, nil
@@ -123,49 +113,6 @@ func (i *Instance) closeVault() error {
 		i.vault.Close()
 	}
 	return nil
-}
-
-// read reads the file.
-func read(file string) ([]byte, error) {
-	data, err := config.ReadFile(context.Background(), file, config.MaxFile)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("%s does not exist: name the configuration file as an argument or with FISO_LINK_CONFIG", file)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read the configuration: %w", err)
-	}
-	return data, nil
-}
-
-// parse parses the file, and notes what it was made of.
-func (i *Instance) parse(data []byte) (*spec.Config, error) {
-	var texts []string
-	i.named = nil
-	cfg, err := spec.Parse(i.o.File, data, config.Reading(func(path, text string) {
-		i.named, texts = append(i.named, path), append(texts, text)
-	}))
-	i.seen = sum(data, texts)
-	return cfg, err
-}
-
-// sum is the same for the same file with the same texts.
-func sum(data []byte, texts []string) (out [sha256.Size]byte) {
-	all := sha256.New()
-	for _, text := range append([]string{string(data)}, texts...) {
-		part := sha256.Sum256([]byte(text))
-		all.Write(part[:])
-	}
-	all.Sum(out[:0])
-	return out
-}
-
-// look is the sum of the file and the files it names, as they are now.
-func (i *Instance) look(data []byte) [sha256.Size]byte {
-	texts := make([]string, len(i.named))
-	for n, path := range i.named {
-		texts[n], _ = config.SecretFile(path).Reveal() // one that is away is like an empty one: parse says so
-	}
-	return sum(data, texts)
 }
 
 // listen takes both addresses.
@@ -224,9 +171,9 @@ func (i *Instance) Run(ctx context.Context) error {
 			i.o.Log.Error("health and metrics are no longer served", "error", err)
 		}
 	})
-	i.roster.begin()
+	i.targets.startWorkers()
 	following := make(chan struct{})
-	others.Go(func() { defer close(following); i.follow(ctx) })
+	others.Go(func() { defer close(following); i.files.Run(ctx, i.apply) })
 	var conns sync.WaitGroup
 	others.Go(func() { i.accept(beside, &conns) })
 	<-ctx.Done()
@@ -236,7 +183,7 @@ func (i *Instance) Run(ctx context.Context) error {
 	i.mu.Unlock()
 	_ = i.calls.Close() // accept ends
 	<-following         // no worker begins from here on
-	i.roster.rest()
+	i.targets.stopWorkers()
 	limit, cancel := context.WithTimeout(beside, i.cfg.DrainTimeout)
 	defer cancel()
 	others.Go(func() { _ = i.http2.Shutdown(limit) }) // server says it when ctx ends first
@@ -246,13 +193,13 @@ func (i *Instance) Run(ctx context.Context) error {
 	stop()
 	others.Wait() // accept, which may have had one more connection in hand
 	conns.Wait()
-	i.roster.stop()
+	i.targets.stop()
 	return i.closeVault()
 }
 
 // Close gives everything back. It is for an Instance that never runs.
 func (i *Instance) Close() error {
-	i.roster.stop()
+	i.targets.stop()
 	return errors.Join(i.calls.Close(), i.admin.Close(), i.closeVault())
 }
 
@@ -303,85 +250,6 @@ func (i *Instance) enter(places chan struct{}) {
 	}
 }
 
-// follow looks at the file, by its content and not by what the file system says
-// happened: links that Kubernetes swaps, and saves of editors, all look the same
-// (https://github.com/jimmidyson/configmap-reload/issues/190).
-func (i *Instance) follow(ctx context.Context) {
-	tick := time.NewTicker(i.o.Every)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-			i.reload(ctx)
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-func (i *Instance) reload(ctx context.Context) {
-	data, err := config.ReadFile(ctx, i.o.File, config.MaxFile)
-	if ctx.Err() != nil {
-		return
-	}
-	now := i.look(data)
-	if err != nil {
-		now = sum([]byte("unreadable: "+err.Error()), nil)
-	}
-	if now == i.seen || now != i.next {
-		i.next = now // it may be half written, or away while links are swapped: it counts once it stays the same
-		return
-	}
-	var cfg *spec.Config
-	if err == nil {
-		cfg, err = i.parse(data)
-	} else {
-		i.seen = now
-	}
-	if err == nil && i.vault == nil && cfg.Vault != nil {
-		i.vault, err = credential.NewVault(cfg.Vault, credential.Parts{Log: i.o.Log})
-	}
-	if err == nil {
-		err = i.roster.replace(cfg, i.vault)
-	}
-	i.mu.Lock()
-	i.fault = err
-	i.mu.Unlock()
-	if err != nil {
-		i.metrics.reloads.WithLabelValues("failure").Inc()
-		i.o.Log.Error("the configuration is not valid: all goes on as it was", "error", err)
-		return
-	}
-	i.bodiesMayPause(cfg)
-	i.metrics.reloads.WithLabelValues("success").Inc()
-	i.o.Log.Info("the configuration is reloaded", "targets", len(cfg.Targets))
-	if i.needsStart(cfg) {
-		i.o.Log.Warn("targets are reloaded; listenAddr, metricsAddr, allowedHosts, allowedOrigins, maxConnections, maxHeaderBytes and a changed vault count from the next start")
-	}
-}
-
-// bodiesMayPause tells both listeners how long a body may rest.
-func (i *Instance) bodiesMayPause(c *spec.Config) {
-	i.server.BodiesMayPause(longestIdle(c))
-	i.http2.BodiesMayPause(longestIdle(c))
-}
-
-// longestIdle is how long a stream of some target may pause.
-func longestIdle(c *spec.Config) (most time.Duration) {
-	for i := range c.Targets {
-		most = max(most, c.Targets[i].Timeouts.Idle)
-	}
-	return most
-}
-
-// needsStart reports whether a configuration changes what is read once.
-func (i *Instance) needsStart(c *spec.Config) bool {
-	old := i.cfg
-	return c.ListenAddr != old.ListenAddr && i.o.ListenAddr == "" || c.MetricsAddr != old.MetricsAddr && i.o.MetricsAddr == "" ||
-		!slices.Equal(c.AllowedHosts, old.AllowedHosts) || !slices.Equal(c.AllowedOrigins, old.AllowedOrigins) ||
-		c.MaxConnections != old.MaxConnections || c.MaxHeaderBytes != old.MaxHeaderBytes || old.Vault != nil && !reflect.DeepEqual(c.Vault, old.Vault)
-}
-
 // report is how the instance stands: ready once it listens, until it drains.
 func (i *Instance) report() admin.Report {
 	i.mu.Lock()
@@ -391,7 +259,7 @@ func (i *Instance) report() admin.Report {
 	if drain {
 		r.Checks[0].Reason = "stopping"
 	}
-	i.roster.each(func(e *entry) {
+	i.targets.each(func(e *entry) {
 		// A target that fails, and a worker that waits, leave the Pod in service: the
 		// other calls work.
 		c := admin.Check{Name: "target " + e.target.Spec.Name, OK: true}

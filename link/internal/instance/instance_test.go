@@ -53,6 +53,7 @@ type link struct {
 	calls, admin string
 	stop         func() error
 	i            *Instance
+	looks        int
 }
 
 // start runs an instance with these targets until the test ends. adjust changes what
@@ -85,6 +86,23 @@ func start(t testing.TB, targets string, adjust ...func(*Instance)) *link {
 		http.DefaultClient.CloseIdleConnections() //nolint:forbidigo // of the tests above
 	})
 	return l
+}
+
+// byHand leaves it to the test to look at the file: see look.
+func byHand(i *Instance) {
+	o := i.o
+	o.Every = time.Hour
+	i.files = follow(o)
+	i.files.First(context.Background())
+}
+
+// look looks at the file so many times, as far apart as a content must stand still.
+func (l *link) look(times int) {
+	for range times {
+		l.looks++
+		found, _ := l.i.files.Look(l.t.Context(), time.Time{}.Add(time.Duration(l.looks)*time.Hour))
+		l.i.apply(found)
+	}
 }
 
 const head = "listenAddr: 127.0.0.1:0\nmetricsAddr: 127.0.0.1:0\ndrainTimeout: 300ms\n"
@@ -231,7 +249,7 @@ func TestInstance_followsItsFileThroughLinksThatAreSwapped(t *testing.T) {
 // place is half a file for a moment, and may be a valid one.
 func TestInstance_neverTakesAHalfWrittenFile(t *testing.T) {
 	up := upstream(t, "a")
-	l := start(t, "targets:\n"+aTarget("x", up, ""), func(i *Instance) { i.o.Every = time.Hour })
+	l := start(t, "targets:\n"+aTarget("x", up, ""), byHand)
 	write := func(text string) {
 		t.Helper()
 		if err := os.WriteFile(l.file, []byte(text), 0o600); err != nil {
@@ -240,14 +258,13 @@ func TestInstance_neverTakesAHalfWrittenFile(t *testing.T) {
 	}
 	for _, half := range []string{"", head, head + "targets:\n", head + "targets:\n" + aTarget("y", up, "")} {
 		write(half)
-		l.i.reload(t.Context())
+		l.look(1)
 		if code, _ := l.call("x/"); code != 200 {
 			t.Fatalf("%q was taken", half)
 		}
 	}
 	write(head + "targets:\n" + aTarget("y", up, "") + aTarget("x", up, ""))
-	l.i.reload(t.Context())
-	l.i.reload(t.Context())
+	l.look(2)
 	if code, _ := l.call("y/"); code != 200 || strings.Contains(l.log.String(), "not valid") {
 		t.Errorf("%d: the whole file is not taken, or half of it was: %s", code, l.log.String())
 	}
@@ -256,13 +273,12 @@ func TestInstance_neverTakesAHalfWrittenFile(t *testing.T) {
 // UL21: a file that was emptied, as by a template that failed or a full disk, took
 // all targets away: it stayed the same, and was valid.
 func TestInstance_keepsItsTargetsWhereTheFileHasNone(t *testing.T) {
-	l := start(t, "targets:\n"+aTarget("x", upstream(t, "a"), ""), func(i *Instance) { i.o.Every = time.Hour })
+	l := start(t, "targets:\n"+aTarget("x", upstream(t, "a"), ""), byHand)
 	for name, text := range map[string]string{"empty": "", "a comment": "# to do\n", "cut off": head, "cut off in targets": head + "targets:\n"} {
 		if err := os.WriteFile(l.file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		l.i.reload(t.Context())
-		l.i.reload(t.Context())
+		l.look(2)
 		if code, _ := l.call("x/"); code != 200 {
 			t.Errorf("%s: it was taken: %d", name, code)
 		}
@@ -271,8 +287,7 @@ func TestInstance_keepsItsTargetsWhereTheFileHasNone(t *testing.T) {
 		}
 	}
 	l.write("targets: []\n")
-	l.i.reload(t.Context())
-	l.i.reload(t.Context())
+	l.look(2)
 	if code, _ := l.call("x/"); code != 404 {
 		t.Errorf("a file that says that there are none: %d", code)
 	}
@@ -281,7 +296,7 @@ func TestInstance_keepsItsTargetsWhereTheFileHasNone(t *testing.T) {
 // U16: a named pipe in the file's place held up the goroutine that looks, for good.
 func TestInstance_saysThatItsFileIsNone(t *testing.T) {
 	up := upstream(t, "a")
-	l := start(t, "targets:\n"+aTarget("x", up, ""), func(i *Instance) { i.o.Every = time.Hour })
+	l := start(t, "targets:\n"+aTarget("x", up, ""), byHand)
 	content, err := os.ReadFile(l.file)
 	if err != nil {
 		t.Fatal(err)
@@ -289,9 +304,7 @@ func TestInstance_saysThatItsFileIsNone(t *testing.T) {
 	if err := errors.Join(os.Remove(l.file), syscall.Mkfifo(l.file, 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	for range 2 {
-		l.i.reload(t.Context())
-	}
+	l.look(2)
 	want := l.file + " is a named pipe: only a regular file can be read"
 	if _, body := get(t, "http://"+l.admin+"/readyz?verbose"); !strings.Contains(body, want) {
 		t.Errorf("got %s, want %s", body, want)
@@ -299,9 +312,7 @@ func TestInstance_saysThatItsFileIsNone(t *testing.T) {
 	if err := errors.Join(os.Remove(l.file), os.WriteFile(l.file, content, 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	for range 2 {
-		l.i.reload(t.Context())
-	}
+	l.look(2)
 	if _, body := get(t, "http://"+l.admin+"/readyz?verbose"); strings.Contains(body, "note: ") {
 		t.Error(body)
 	}

@@ -111,13 +111,13 @@ func (m *metrics) unwritten(target, what string) {
 
 // standing are gauges of what is now, read when they are asked for.
 type standing struct {
-	roster                     *roster
+	targets                    *targetSet
 	circuit, expiry, lag, held *prometheus.Desc
 }
 
-func newStanding(r *roster) *standing {
+func newStanding(r *targetSet) *standing {
 	return &standing{
-		roster:  r,
+		targets: r,
 		circuit: prometheus.NewDesc("fiso_link_circuit_state", "State of the circuit breaker: 0 closed, 1 half-open, 2 open.", []string{"target"}, nil),
 		expiry:  prometheus.NewDesc("fiso_link_credential_expiry_seconds", "Seconds until the credential in use ends; below 0: it has.", []string{"target"}, nil),
 		lag:     prometheus.NewDesc("fiso_link_consumer_lag", "Accepted calls that are not settled, by partition of their topic.", []string{"target", "partition"}, nil),
@@ -135,7 +135,7 @@ func (s *standing) Describe(c chan<- *prometheus.Desc) {
 
 // Collect reads them.
 func (s *standing) Collect(c chan<- prometheus.Metric) {
-	s.roster.each(func(e *entry) {
+	s.targets.each(func(e *entry) {
 		name := e.target.Spec.Name
 		c <- prometheus.MustNewConstMetric(s.circuit, prometheus.GaugeValue, float64(e.target.Breaker.State()), name)
 		if e.worker != nil {

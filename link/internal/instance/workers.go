@@ -19,7 +19,7 @@ import (
 const lastWrites = 2 * time.Second
 
 // buildTopic makes a target that is a topic. It connects to nothing.
-func (r *roster) buildTopic(s *spec.Target, c *spec.Config) (*entry, error) {
+func (r *targetSet) buildTopic(s *spec.Target, c *spec.Config) (*entry, error) {
 	ended, end := context.WithCancel(context.Background())
 	e := &entry{end: end, empty: make(chan struct{})}
 	e.leave = e.release
@@ -43,8 +43,8 @@ func (e *entry) openStore(c *spec.Config, timeout time.Duration, log *slog.Logge
 	return err
 }
 
-// hire gives a target a worker, which has not begun.
-func (r *roster) hire(e *entry, c *spec.Config, log *slog.Logger) (err error) {
+// addWorker gives a target a worker, which is not started.
+func (r *targetSet) addWorker(e *entry, c *spec.Config, log *slog.Logger) (err error) {
 	name := e.target.Spec.Name
 	e.worker, err = async.NewWorker(async.Config{
 		Target: e.target, Brokers: c.Brokers(), Deliver: r.deliver, Drain: max(c.DrainTimeout, time.Millisecond), Log: log,
@@ -54,20 +54,20 @@ func (r *roster) hire(e *entry, c *spec.Config, log *slog.Logger) (err error) {
 	return err
 }
 
-// work begins the worker of a target, if it has one, once that of the target
+// startWorker starts the worker of a target, if it has one, once that of the target
 // before it has let go of its partitions: so nothing is made twice, and no key
 // is worked on by two.
-func (e *entry) work(before *entry, log *slog.Logger) {
+func (e *entry) startWorker(before *entry, log *slog.Logger) {
 	if e.worker == nil {
 		return
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	e.rest, e.rested = cancel, make(chan struct{})
+	e.stopWorker, e.workerDone = cancel, make(chan struct{})
 	go func() {
-		defer close(e.rested)
+		defer close(e.workerDone)
 		defer cancel()
-		if before != nil && before.rested != nil {
-			<-before.rested
+		if before != nil && before.workerDone != nil {
+			<-before.workerDone
 		}
 		if err := e.worker.Run(ctx); err != nil {
 			log.Error("accepted calls are no longer made: please report it, and restart fiso-link", "target", e.target.Spec.Name, "error", err)
@@ -75,17 +75,17 @@ func (e *entry) work(before *entry, log *slog.Logger) {
 	}()
 }
 
-// begin begins all workers; those of targets that come later begin with them.
-func (r *roster) begin() {
-	r.working = true
-	r.each(func(e *entry) { e.work(nil, r.log) })
+// startWorkers starts all workers; those of targets that come later start with them.
+func (r *targetSet) startWorkers() {
+	r.started = true
+	r.each(func(e *entry) { e.startWorker(nil, r.log) })
 }
 
-// rest tells all workers to end, and waits for none.
-func (r *roster) rest() {
+// stopWorkers tells all workers to stop, and waits for none.
+func (r *targetSet) stopWorkers() {
 	r.each(func(e *entry) {
-		if e.rest != nil {
-			e.rest()
+		if e.stopWorker != nil {
+			e.stopWorker()
 		}
 	})
 }

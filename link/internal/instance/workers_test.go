@@ -268,7 +268,7 @@ func TestEntry_saysThatItsWorkerFailed(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := &link{t: t}
-	r := testRoster(l)
+	r := newTargetSet(l)
 	if err := r.replace(cfg, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -278,17 +278,17 @@ func TestEntry_saysThatItsWorkerFailed(t *testing.T) {
 	if err := e.worker.Run(ran); err != nil {
 		t.Fatal(err)
 	}
-	r.begin() // it runs but once
-	<-e.rested
+	r.startWorkers() // it runs but once
+	<-e.workerDone
 	r.stop()
 	if !strings.Contains(l.log.String(), "accepted calls are no longer made") {
 		t.Error(l.log.String())
 	}
 }
 
-func testRoster(l *link) *roster {
+func newTargetSet(l *link) *targetSet {
 	nobody := func(string, string) {}
-	return &roster{log: slog.New(slog.NewTextHandler(&l.log, nil)), dns: discovery.SystemDNS(), refreshed: nobody, buried: nobody, unwritten: nobody, gap: func(string) {}}
+	return &targetSet{log: slog.New(slog.NewTextHandler(&l.log, nil)), dns: discovery.SystemDNS(), refreshed: nobody, buried: nobody, unwritten: nobody, gap: func(string) {}}
 }
 
 // F7: accepted calls that Kafka deleted before they were made are counted, and told

@@ -27,7 +27,7 @@ func (m *maker) attempt(ctx context.Context) (a *call.Answer, err error) {
 	if !ok {
 		return nil, &refusal{code: call.CircuitOpen, detail: "the target has failed too often and is given a rest", after: max(wait, time.Second)}
 	}
-	m.permit, m.outcome, m.path, m.late = permit, resilience.Nothing, 0, false
+	m.permit, m.outcome, m.path, m.late = permit, resilience.Inconclusive, 0, false
 	defer func() {
 		if a == nil {
 			m.done()
@@ -93,13 +93,13 @@ func (m *maker) excuse(err error) error {
 		if !l.slow(began) {
 			return err
 		}
-		m.outcome = resilience.Nothing
+		m.outcome = resilience.Inconclusive
 		if !complete {
 			return &call.Error{Reason: call.Body, Sent: true, Err: os.ErrDeadlineExceeded}
 		}
 	case call.Reset:
 		if !complete && l.rested() {
-			m.outcome = resilience.Nothing
+			m.outcome = resilience.Inconclusive
 		}
 	}
 	return err
@@ -194,7 +194,7 @@ func judge(a *call.Answer, err error) resilience.Outcome {
 	}
 	switch call.ReasonOf(err) {
 	case call.Gone, call.Body, call.Unfit, call.Unserved:
-		return resilience.Nothing
+		return resilience.Inconclusive
 	}
 	return resilience.Failure
 }

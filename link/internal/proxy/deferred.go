@@ -54,7 +54,7 @@ func (p *Proxy) deliver(ctx context.Context, w call.ResponseWriter, c *Call) err
 	if err != nil {
 		return err
 	}
-	defer place.Leave()
+	defer place.Release()
 	ctx = p.begin(ctx, c)
 	ctx, cancel := context.WithTimeoutCause(ctx, c.To.Total(), context.DeadlineExceeded)
 	defer cancel()

@@ -202,7 +202,7 @@ func TestDeliver_isAnyOtherCall(t *testing.T) {
 			panic("x")
 		}, code: call.Internal, observed: true},
 		"rate":           {settings: "rateLimit: {requestsPerSecond: 0.001, burst: 1}", path: "/", prepare: func(to *target.Target) { to.Rate.Allow() }, code: call.RateLimited},
-		"too many":       {settings: "maxConcurrent: 1", path: "/", prepare: func(to *target.Target) { to.Concurrency.Enter() }, code: call.TooManyCalls},
+		"too many":       {settings: "maxConcurrent: 1", path: "/", prepare: func(to *target.Target) { to.Concurrency.TryAcquire() }, code: call.TooManyCalls},
 		"a circuit open": {settings: "circuitBreaker: {failureThreshold: 1}", path: "/", prepare: trippedBreaker, code: call.CircuitOpen},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -32,7 +32,7 @@ type limit struct {
 func (l *limit) begin(ctx context.Context, t *target.Target) {
 	l.of, l.began = t, time.Now()
 	l.Begin(ctx)
-	t.Timeouts.Begin(&l.total, l.began, l.late)
+	t.Timeouts.Start(&l.total, l.began, l.late)
 }
 
 func (l *limit) late() { l.End(context.DeadlineExceeded) }
@@ -47,7 +47,7 @@ func (l *limit) stream(retired context.Context, idle time.Duration) {
 	if l.timer != nil {
 		return // it is one already
 	}
-	l.of.Timeouts.End(&l.total)
+	l.of.Timeouts.Stop(&l.total)
 	if retired != nil {
 		l.unhook = context.AfterFunc(retired, l.late)
 	}
@@ -82,7 +82,7 @@ func (l *limit) paused() {
 }
 
 func (l *limit) stop() {
-	l.of.Timeouts.End(&l.total)
+	l.of.Timeouts.Stop(&l.total)
 	if l.timer != nil {
 		l.timer.Stop()
 	}

@@ -29,8 +29,8 @@ func (p *Proxy) perform(ctx context.Context, w call.ResponseWriter, c *Call) err
 		return errBody(limit, err)
 	}
 	defer m.body.finish() // the attempt was ended by then
-	t.Budget.Begin()
-	defer t.Budget.End()
+	t.Budget.CallBegan()
+	defer t.Budget.CallEnded()
 	if c.HTTP2 && c.Header.IsGRPC() {
 		// Whether it is a stream only its service knows, and its head may come
 		// with its end. It has a deadline of its own (grpc-timeout).
@@ -94,7 +94,7 @@ func (m *maker) done() {
 	case m.c.broke:
 		m.outcome = resilience.Failure
 	case m.c.cut:
-		m.outcome = resilience.Nothing
+		m.outcome = resilience.Inconclusive
 	}
 	m.note()
 	if free := m.free; free != nil {
@@ -113,7 +113,7 @@ func (m *maker) note() {
 		m.permit = resilience.Permit{}
 		return
 	}
-	if m.outcome != resilience.Nothing && (!m.spoken || m.said == resilience.Failure) {
+	if m.outcome != resilience.Inconclusive && (!m.spoken || m.said == resilience.Failure) {
 		m.said, m.saidOf, m.spoken = m.outcome, m.path, true
 	}
 }
@@ -122,7 +122,7 @@ func (m *maker) note() {
 // attempts are not what is counted, or one call would be three failures.
 func (m *maker) verdict() {
 	if !m.spoken {
-		m.said = resilience.Nothing
+		m.said = resilience.Inconclusive
 	}
 	m.permit.DoneAt(m.said, m.saidOf)
 	m.permit = resilience.Permit{}
@@ -155,7 +155,7 @@ func (m *maker) make(ctx context.Context) (a *call.Answer, err error) {
 			return a, err
 		}
 		giveBack()
-		if giveBack = m.c.To.Budget.Take(); giveBack == nil {
+		if giveBack = m.c.To.Budget.TryRetry(); giveBack == nil {
 			giveBack = func() {}
 			m.decided(a)
 			return a, err

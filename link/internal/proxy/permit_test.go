@@ -117,8 +117,8 @@ func TestBreaker_everyTrialGivesItsPlaceBack(t *testing.T) {
 				if _, record := makeCall(t.Context(), to, request("GET", "/link/crm/", "")); record.Status != 200 || to.Breaker.State() != resilience.Closed {
 					t.Errorf("%+v, the breaker is %v", record, to.Breaker.State())
 				}
-				if p.out != 0 || to.Concurrency.Now() != 0 {
-					t.Errorf("%d endpoints and %d places were kept", p.out, to.Concurrency.Now())
+				if p.out != 0 || to.Concurrency.InFlight() != 0 {
+					t.Errorf("%d endpoints and %d places were kept", p.out, to.Concurrency.InFlight())
 				}
 			})
 		})
@@ -134,8 +134,8 @@ func TestPermits_areGivenBackWhenARenewalPanics(t *testing.T) {
 		return a, nil
 	})})
 	_, record := makeCall(t.Context(), to, request("GET", "/link/crm/", ""))
-	if record.Code != call.Internal || p.out != 0 || closed != 1 || to.Concurrency.Now() != 0 {
-		t.Error(record, p.out, closed, to.Concurrency.Now())
+	if record.Code != call.Internal || p.out != 0 || closed != 1 || to.Concurrency.InFlight() != 0 {
+		t.Error(record, p.out, closed, to.Concurrency.InFlight())
 	}
 }
 
@@ -183,8 +183,8 @@ func TestConcurrency_isThatOfCallsUnderWay(t *testing.T) {
 			})
 		}
 		all.Wait()
-		if got[200] != 2 || got[503] != 3 || to.Concurrency.Now() != 0 {
-			t.Error(got, to.Concurrency.Now())
+		if got[200] != 2 || got[503] != 3 || to.Concurrency.InFlight() != 0 {
+			t.Error(got, to.Concurrency.InFlight())
 		}
 	})
 }

@@ -66,7 +66,7 @@ func problems() map[string]problemCase {
 		"rate": {settings: "rateLimit: {requestsPerSecond: 0.1, burst: 1}", code: call.RateLimited, status: 429, after: "10",
 			change: func(_ *Proxy, to *target.Target, _ *call.Request) { to.Rate.Allow() }},
 		"concurrency": {settings: "maxConcurrent: 1", code: call.TooManyCalls, status: 503, after: "1",
-			change: func(_ *Proxy, to *target.Target, _ *call.Request) { to.Concurrency.Enter() }},
+			change: func(_ *Proxy, to *target.Target, _ *call.Request) { to.Concurrency.TryAcquire() }},
 		"breaker":            {change: opened, code: call.CircuitOpen, status: 503, after: "30"},
 		"no credential":      {cred: &credential{apply: func(context.Context) error { return errors.New("canary-secret") }}, code: call.CredentialUnavailable, status: 502},
 		"credential expired": {cred: &credential{apply: func(context.Context) error { return &target.Unproven{Code: call.CredentialExpired, Err: errBroken} }}, code: call.CredentialExpired, status: 502},

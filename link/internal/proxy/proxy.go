@@ -132,7 +132,7 @@ func (p *Proxy) walk(ctx context.Context, w call.ResponseWriter, c *Call) error 
 	if err != nil {
 		return err
 	}
-	defer place.Leave()
+	defer place.Release()
 	switch {
 	case t.Spec.Protocol == "kafka":
 		c.record.Mode = "publish"
@@ -156,7 +156,7 @@ func enter(t *target.Target, accepted bool) (place *resilience.Concurrency, err 
 	if wait, ok := bucket.Allow(); !ok {
 		return nil, &refusal{code: call.RateLimited, detail: "the target's rateLimit is used up", after: wait}
 	}
-	if !places.Enter() {
+	if !places.TryAcquire() {
 		return nil, &refusal{code: call.TooManyCalls, detail: "the target has maxConcurrent calls under way", after: time.Second}
 	}
 	return places, nil

@@ -486,11 +486,11 @@ func TestRetry_countsEachRetryOfACallInItsBudget(t *testing.T) {
 				return answer(503, ""), nil
 			})})
 		makeCall(t.Context(), to, request("GET", "/link/crm/", ""))
-		give := []func(){to.Budget.Take(), to.Budget.Take(), to.Budget.Take()}
+		give := []func(){to.Budget.TryRetry(), to.Budget.TryRetry(), to.Budget.TryRetry()}
 		if attempts != 5 || give[2] == nil {
 			t.Fatal(attempts, "the call kept a part of the budget")
 		}
-		if to.Budget.Take() != nil {
+		if to.Budget.TryRetry() != nil {
 			t.Error("four retries of one call and three more fit into a fifth of one call")
 		}
 	})

@@ -100,21 +100,21 @@ func TestBreaker_countsNothingThatASlowApplicationDid(t *testing.T) {
 		code     call.Code
 		says     resilience.Outcome
 	}{
-		"it reads slowly":                          {"", endless(0, 1000), get, &sluggish{pause: 4 * time.Second}, 200, call.RequestTimeout, resilience.Nothing},
-		"it does not read":                         {"", endless(0, 1000), get, &sluggish{pause: 11 * time.Second, fail: os.ErrDeadlineExceeded}, 200, call.RequestTimeout, resilience.Nothing},
+		"it reads slowly":                          {"", endless(0, 1000), get, &sluggish{pause: 4 * time.Second}, 200, call.RequestTimeout, resilience.Inconclusive},
+		"it does not read":                         {"", endless(0, 1000), get, &sluggish{pause: 11 * time.Second, fail: os.ErrDeadlineExceeded}, 200, call.RequestTimeout, resilience.Inconclusive},
 		"it left":                                  {"", endless(0, 1000), get, &sluggish{fail: errBroken}, 200, "", resilience.Success},
-		"it sends slowly":                          {"", reading(silence), func() *call.Request { return trickle(3*time.Second, 9) }, nil, 408, call.RequestTimeout, resilience.Nothing},
-		"it sends slowly, within perAttempt":       {"timeouts: {perAttempt: 5s}", reading(silence), func() *call.Request { return trickle(3*time.Second, 9) }, nil, 408, call.RequestTimeout, resilience.Nothing},
-		"it leaves the target no time":             {"", reading(silence), func() *call.Request { return trickle(3*time.Second, 3) }, nil, 504, call.UpstreamTimeout, resilience.Nothing},
+		"it sends slowly":                          {"", reading(silence), func() *call.Request { return trickle(3*time.Second, 9) }, nil, 408, call.RequestTimeout, resilience.Inconclusive},
+		"it sends slowly, within perAttempt":       {"timeouts: {perAttempt: 5s}", reading(silence), func() *call.Request { return trickle(3*time.Second, 9) }, nil, 408, call.RequestTimeout, resilience.Inconclusive},
+		"it leaves the target no time":             {"", reading(silence), func() *call.Request { return trickle(3*time.Second, 3) }, nil, 504, call.UpstreamTimeout, resilience.Inconclusive},
 		"it leaves the target time":                {"", reading(silence), func() *call.Request { return trickle(time.Second, 4) }, nil, 504, call.UpstreamTimeout, resilience.Failure},
-		"it holds a stream not known as one":       {"", endless(3*time.Second, -1), get, nil, 200, call.UpstreamTimeout, resilience.Nothing},
+		"it holds a stream not known as one":       {"", endless(3*time.Second, -1), get, nil, 200, call.UpstreamTimeout, resilience.Inconclusive},
 		"the target answers slowly":                {"", endless(3*time.Second, 1000), get, nil, 200, call.UpstreamTimeout, resilience.Failure},
 		"the target answers slowly, it reads fast": {"", endless(3*time.Second, 1000), get, &sluggish{pause: time.Second}, 200, call.UpstreamTimeout, resilience.Failure},
 		"the target gives up waiting for it": {"", streaming(func(_ context.Context, out *call.Outgoing) (*call.Answer, error) {
 			go func() { _, _ = io.Copy(io.Discard, out.Body); _ = out.Body.Close() }()
 			time.Sleep(2 * time.Second)
 			return nil, &call.Error{Reason: call.Reset, Sent: true, Err: errBroken}
-		}), func() *call.Request { return trickle(5*time.Second, 9) }, nil, 502, call.UpstreamReset, resilience.Nothing},
+		}), func() *call.Request { return trickle(5*time.Second, 9) }, nil, 502, call.UpstreamReset, resilience.Inconclusive},
 		"the target breaks": {"", streaming(func(_ context.Context, out *call.Outgoing) (*call.Answer, error) {
 			go func() { _, _ = io.Copy(io.Discard, out.Body); _ = out.Body.Close() }()
 			time.Sleep(2 * time.Second)
@@ -124,7 +124,7 @@ func TestBreaker_countsNothingThatASlowApplicationDid(t *testing.T) {
 			a := answer(200, "")
 			a.Length, a.Body = 100, io.NopCloser(io.MultiReader(strings.NewReader("half"), broken{&call.Error{Reason: call.Reset, Sent: true, Err: errBroken}}))
 			return a, nil
-		}), get, &sluggish{pause: 3 * time.Second}, 200, call.UpstreamReset, resilience.Nothing},
+		}), get, &sluggish{pause: 3 * time.Second}, 200, call.UpstreamReset, resilience.Inconclusive},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

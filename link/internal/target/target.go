@@ -10,13 +10,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lsm/fiso/cel"
 	"github.com/lsm/fiso/common/backoff"
 	"github.com/lsm/fiso/common/connector"
 	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/connectors/kafka"
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/canonical"
-	"github.com/lsm/fiso/link/internal/key"
 	"github.com/lsm/fiso/link/internal/resilience"
 	"github.com/lsm/fiso/link/spec"
 )
@@ -85,7 +85,7 @@ type Target struct {
 	Slashes     bool
 	Rate        *resilience.Rate
 	Intake      *resilience.Rate // of calls that are accepted and made later
-	Key         *key.Expression  // of records; nil: they have no key
+	key         *cel.Program     // of records; nil: they have no key
 	Concurrency *resilience.Concurrency
 	Accepting   *resilience.Concurrency // of calls that are accepted and made later
 	Breaker     *resilience.Breaker
@@ -122,7 +122,7 @@ func New(s *spec.Target, p Parts) (*Target, error) {
 		t.Intake = resilience.NewRate(r.RequestsPerSecond, r.Burst)
 	}
 	var err error
-	if t.Key, err = key.Compile(s.RecordKey()); err != nil {
+	if t.key, err = spec.CompileKey(s.RecordKey()); err != nil {
 		return nil, err
 	}
 	if b := s.CircuitBreaker; b.Enabled {

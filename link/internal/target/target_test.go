@@ -47,7 +47,7 @@ func TestTarget_isWhatItsConfigurationSays(t *testing.T) {
 	if _, ok := to.Rate.Allow(); ok {
 		t.Error("the second is not")
 	}
-	if !to.Concurrency.Enter() || to.Concurrency.Enter() {
+	if !to.Concurrency.TryAcquire() || to.Concurrency.TryAcquire() {
 		t.Error("maxConcurrent is not 1")
 	}
 	if permit, _, ok := to.Breaker.Allow(); ok {
@@ -59,7 +59,7 @@ func TestTarget_isWhatItsConfigurationSays(t *testing.T) {
 	if !to.RetriesOn(call.Connect) || to.RetriesOn(call.Unserved) != to.RetriesOn(call.Reset) || to.RetriesOn(call.Unfit) || !to.RetriesStatus(503) || to.RetriesStatus(500) || to.RetriesStatus(1000) {
 		t.Error("retry.on is not what it retries on")
 	}
-	if to.Budget.Take() == nil {
+	if to.Budget.TryRetry() == nil {
 		t.Error("there is no budget")
 	}
 }

@@ -62,7 +62,7 @@ func direct(context.Context, string, string) (net.Conn, error) { return nil, err
 
 func hello(t *testing.T, p *Proxy, address string) (string, error) {
 	t.Helper()
-	c, err := p.Around(direct)(t.Context(), "tcp", address)
+	c, err := p.Wrap(direct)(t.Context(), "tcp", address)
 	if err != nil {
 		return "", err
 	}
@@ -90,11 +90,11 @@ func TestProxy_isAskedForATunnelAndToldNothingElse(t *testing.T) {
 				t.Errorf("%s %s %v", r.Method, r.RequestURI, r.Header)
 			}
 			for _, address := range []string{"direct.example:443", "a.direct.example:443", "10.1.2.3:443", "127.0.0.1:443", "[::1]:80", "localhost:80"} {
-				if _, err := hello(t, p, address); !errors.Is(err, errDirect) || p.Through(address) != "" {
+				if _, err := hello(t, p, address); !errors.Is(err, errDirect) || p.ProxyFor(address) != "" {
 					t.Errorf("%s: %v", address, err)
 				}
 			}
-			if via := p.Through("crm.example:443"); via != at.URL {
+			if via := p.ProxyFor("crm.example:443"); via != at.URL {
 				t.Errorf("through %q", via)
 			}
 		})
@@ -190,10 +190,10 @@ func TestProxy_ofTheEnvironmentIsAskedFor(t *testing.T) {
 	if user, password, _ := (&http.Request{Header: http.Header{"Authorization": at.asked[0].Header["Proxy-Authorization"]}}).BasicAuth(); user != "anna" || password != "se:cret" {
 		t.Errorf("%s, %s", user, password)
 	}
-	if via := p.Through("crm.example:443"); via != at.URL {
+	if via := p.ProxyFor("crm.example:443"); via != at.URL {
 		t.Errorf("through %q, which shows more than where the proxy is", via)
 	}
-	if via := p.Through("a.svc:443") + New(&spec.Proxy{URL: spec.ProxyOfEnvironment}, false, nil).Through("crm.example:80") + New(nil, true, nil).Through("crm.example:443"); via != "" {
+	if via := p.ProxyFor("a.svc:443") + New(&spec.Proxy{URL: spec.ProxyOfEnvironment}, false, nil).ProxyFor("crm.example:80") + New(nil, true, nil).ProxyFor("crm.example:443"); via != "" {
 		t.Errorf("through %q", via)
 	}
 	if _, err := hello(t, nil, "crm.example:443"); !errors.Is(err, errDirect) {
@@ -210,7 +210,7 @@ func TestProxy_thatIsSilentIsLeftWithTheCall(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	p := New(&spec.Proxy{URL: "http://" + l.Addr().String()}, true, nil)
-	if _, err := p.Around(direct)(ctx, "tcp", "crm.example:443"); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := p.Wrap(direct)(ctx, "tcp", "crm.example:443"); !errors.Is(err, context.DeadlineExceeded) {
 		t.Error(err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/lsm/fiso/common/command"
 	"github.com/lsm/fiso/e2e/bench/internal/profile"
 	"github.com/lsm/fiso/flow/cli"
 )
@@ -22,7 +23,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1) //nolint:forbidigo // main
 	}
-	code := cli.Main(ctx, os.Args[1:], cli.IO{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv})
+	code := cli.Main(ctx, os.Args[1:], command.IO{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv})
 	end()
 	stop()
 	os.Exit(code) //nolint:forbidigo // the end of main

@@ -1,0 +1,60 @@
+package command
+
+import (
+	"errors"
+
+	"github.com/lsm/fiso/common/config"
+)
+
+// ErrReported is a failure that the command itself has printed: ExitFailed.
+var ErrReported = errors.New("failed")
+
+// Problem is one error as --output json prints it. Code is that of a fault of a
+// configuration file, or what App.Code says, or FAILED.
+type Problem struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+	File    string `json:"file,omitempty"`
+	Line    int    `json:"line,omitempty"`
+	Column  int    `json:"column,omitempty"`
+	Key     string `json:"key,omitempty"`
+	Hint    string `json:"hint,omitempty"`
+}
+
+// Problems is an error with one entry for each fault of a configuration file.
+func (a *App) Problems(err error) []Problem {
+	if err == nil {
+		return []Problem{}
+	}
+	if faults, ok := errors.AsType[config.Errors](err); ok {
+		list := make([]Problem, len(faults))
+		for i, f := range faults {
+			list[i] = Problem{f.Code, f.Message, f.Pos.File, f.Pos.Line, f.Pos.Column, f.Key, f.Hint}
+		}
+		return list
+	}
+	code := ""
+	if a.Code != nil {
+		code = a.Code(err)
+	}
+	if code == "" {
+		code = "FAILED"
+	}
+	return []Problem{{Code: code, Message: err.Error()}}
+}
+
+// reportError prints an error for a person on standard error, or as JSON on
+// standard output.
+func (a *App) reportError(err error) {
+	if a.JSON() {
+		// The same error in text would be all there is left to say.
+		if a.PrintJSON(map[string]any{"ok": false, "errors": a.Problems(err)}) == nil {
+			return
+		}
+	}
+	if _, ok := errors.AsType[config.Errors](err); ok {
+		a.Errorf("%v\n", err) // each begins with its file, where editors look for it
+		return
+	}
+	a.Errorf("%s: %v\n", a.Name, err)
+}
