@@ -214,7 +214,7 @@ func TestPlaces_firstComeFirstServed(t *testing.T) {
 }
 
 // has reports whether so many places are free.
-func (p *places) has(n int) bool {
+func (p *inFlightLimit) has(n int) bool {
 	ok := p.number.TryAcquire(int64(n))
 	if ok {
 		p.number.Release(int64(n))

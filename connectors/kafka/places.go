@@ -6,19 +6,19 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// places bounds what is under way, by number and by bytes. Who comes first is
+// inFlightLimit bounds what is under way, by number and by bytes. Who comes first is
 // served first. One larger than all bytes together waits until it is alone.
-type places struct {
+type inFlightLimit struct {
 	number, bytes *semaphore.Weighted
 	all           int64 // bytes
 }
 
-func newPlaces(number int, bytes int64) *places {
-	return &places{number: semaphore.NewWeighted(int64(number)), bytes: semaphore.NewWeighted(bytes), all: bytes}
+func newPlaces(number int, bytes int64) *inFlightLimit {
+	return &inFlightLimit{number: semaphore.NewWeighted(int64(number)), bytes: semaphore.NewWeighted(bytes), all: bytes}
 }
 
 // acquire takes a place, or returns ctx's cause when ctx ends first.
-func (p *places) acquire(ctx context.Context, bytes int64) error {
+func (p *inFlightLimit) acquire(ctx context.Context, bytes int64) error {
 	if ctx.Err() != nil || p.number.Acquire(ctx, 1) != nil {
 		return context.Cause(ctx)
 	}
@@ -30,7 +30,7 @@ func (p *places) acquire(ctx context.Context, bytes int64) error {
 }
 
 // try takes a place if one is free.
-func (p *places) try(bytes int64) bool {
+func (p *inFlightLimit) try(bytes int64) bool {
 	if !p.number.TryAcquire(1) {
 		return false
 	}
@@ -41,7 +41,7 @@ func (p *places) try(bytes int64) bool {
 	return true
 }
 
-func (p *places) release(bytes int64) {
+func (p *inFlightLimit) release(bytes int64) {
 	p.bytes.Release(min(bytes, p.all))
 	p.number.Release(1)
 }

@@ -29,7 +29,7 @@ func allOf() *cloudevent.Event {
 }
 
 // loaded is load, which must not fail.
-func loaded(t *testing.T, f *flight, mode string, events ...*cloudevent.Event) {
+func loaded(t *testing.T, f *produceCall, mode string, events ...*cloudevent.Event) {
 	t.Helper()
 	if err := f.load(mode, events...); err != nil {
 		t.Fatal(err)

@@ -120,7 +120,7 @@ func randomID() string {
 
 // eventHeaders are the headers that say what a message is.
 type eventHeaders struct {
-	cloudevent.Signs
+	cloudevent.ModeDetector
 	traceparent, tracestate string
 }
 
@@ -131,7 +131,7 @@ func scanHeaders(headers []connector.Header) (h eventHeaders) {
 			continue // most are told apart without being read
 		}
 		switch {
-		case h.See(name, headers[i].Value):
+		case h.Add(name, headers[i].Value):
 		case strings.EqualFold(name, "traceparent"):
 			h.traceparent = text8(headers[i].Value)
 		case strings.EqualFold(name, "tracestate"):

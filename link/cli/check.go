@@ -35,16 +35,16 @@ sent.`,
 			if err != nil {
 				return err
 			}
-			return a.tellSteps(steps)
+			return a.printSteps(steps)
 		},
 	}
 	c.Flags().DurationVar(&timeout, "timeout", 30*time.Second, "longest time for all of it")
 	return c
 }
 
-// tellSteps prints what was tried. What a server answered passes for no line of
+// printSteps prints what was tried. What a server answered passes for no line of
 // ours.
-func (a *app) tellSteps(steps []instance.Step) error {
+func (a *app) printSteps(steps []instance.Step) error {
 	failed := 0
 	for _, s := range steps {
 		mark, why := "ok", ""

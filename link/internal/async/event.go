@@ -40,9 +40,9 @@ type request struct {
 	method, path string
 	header       call.Header
 
-	answer *answer      // of the last try
-	ended  time.Time    // when its reply was made; zero: not yet
-	reply  *kafka.Write // under way; nil: none
+	answer *responseWriter // of the last try
+	ended  time.Time       // when its reply was made; zero: not yet
+	reply  *kafka.Write    // under way; nil: none
 }
 
 func source(target string) string { return "fiso-link/" + target }

@@ -30,7 +30,7 @@ func Publish(ctx context.Context, w call.ResponseWriter, c *proxy.Call) error {
 	if err != nil {
 		return err
 	}
-	at, err := put(ctx, c, kafka.Record{Topic: k.Topic, Key: key, Value: body, Headers: h}, k.Timeout)
+	at, err := storeRecord(ctx, c, kafka.Record{Topic: k.Topic, Key: key, Value: body, Headers: h}, k.Timeout)
 	if err != nil {
 		return err
 	}

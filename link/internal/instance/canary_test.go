@@ -215,7 +215,7 @@ func TestCanaries_areInNoLogMetricPageProblemOrError(t *testing.T) {
 	}
 	text += aTarget("panics", targets["ok"], ", auth: {type: bearer, secretRef: "+c.file("panic")+"}, "+usual)
 	spans := tracetest.NewSpanRecorder()
-	l := start(t, text, func(i *Instance) {
+	l := start(t, text, func(i *Server) {
 		i.server.Handler.(*proxy.Proxy).Tracer = sdk.NewTracerProvider(sdk.WithSpanProcessor(spans)).Tracer("")
 		panics := i.targets.entries["panics"].target
 		panics.Transport = panicking{panics.Transport}

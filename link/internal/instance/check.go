@@ -62,7 +62,7 @@ func byName(targets []spec.Target) []*spec.Target {
 }
 
 // checkKafka tries what the topics of a target need.
-func (e *entry) checkKafka(ctx context.Context) (steps []Step) {
+func (e *targetEntry) checkKafka(ctx context.Context) (steps []Step) {
 	s := e.target.Spec
 	add := func(more []connector.Step) {
 		for _, step := range more {
@@ -94,7 +94,7 @@ func (e *entry) checkKafka(ctx context.Context) (steps []Step) {
 	return steps
 }
 
-func (e *entry) check(ctx context.Context) (steps []Step) {
+func (e *targetEntry) check(ctx context.Context) (steps []Step) {
 	if e.brokers != nil {
 		steps = e.checkKafka(ctx)
 	}
@@ -116,7 +116,7 @@ func (e *entry) check(ctx context.Context) (steps []Step) {
 	if via := e.proxy.Tunnel().ProxyFor(address); via != "" && !step(e.tunnelTo(ctx, address), "connect to %s through the proxy %s", address, via) {
 		return steps
 	}
-	out, name := question(t.Spec)
+	out, name := checkRequest(t.Spec)
 	out.Host = t.Host
 	if t.Credential != nil && !step(t.Credential.Apply(ctx, out), "have the credential (%s)", t.Spec.Auth.Type) {
 		return steps
@@ -149,7 +149,7 @@ func (e *entry) check(ctx context.Context) (steps []Step) {
 }
 
 // tunnelTo tries the proxy alone.
-func (e *entry) tunnelTo(ctx context.Context, address string) error {
+func (e *targetEntry) tunnelTo(ctx context.Context, address string) error {
 	ctx, cancel := context.WithTimeout(ctx, e.target.Spec.Timeouts.Connect)
 	defer cancel()
 	c, err := e.proxy.Tunnel().Wrap(nil)(ctx, "tcp", address)
@@ -159,9 +159,9 @@ func (e *entry) tunnelTo(ctx context.Context, address string) error {
 	return c.Close()
 }
 
-// question is a request that changes nothing: OPTIONS, or of gRPC the health check
+// checkRequest is a request that changes nothing: OPTIONS, or of gRPC the health check
 // (https://grpc.io/docs/guides/health-checking), which servers have or do not know.
-func question(s *spec.Target) (out *call.Outgoing, name string) {
+func checkRequest(s *spec.Target) (out *call.Outgoing, name string) {
 	if s.Protocol != "grpc" {
 		return &call.Outgoing{Method: "OPTIONS", Path: s.BasePath + "/"}, "OPTIONS " + s.BasePath + "/"
 	}

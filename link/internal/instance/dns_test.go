@@ -94,7 +94,7 @@ func is(addresses ...string) func(m *dns.Msg) {
 func fails(code int) func(m *dns.Msg) { return func(m *dns.Msg) { m.Rcode = code } }
 
 // asks has an instance ask this server alone.
-func (n *names) asks(i *Instance) {
+func (n *names) asks(i *Server) {
 	*i.targets.dns = discovery.DNS{Servers: discovery.Servers{Addresses: []string{n.address}, Attempts: 3}, System: &net.Resolver{
 		PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			c, err := new(net.Dialer).DialContext(ctx, network, n.address)
@@ -170,7 +170,7 @@ func TestDNS_aCallGoesWhereTheHostsFileSays(t *testing.T) {
 	if err := os.WriteFile(hosts, []byte("127.0.0.2 crm.example\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	l := start(t, "targets:\n"+aTarget("x", "crm.example:"+port, ""), n.asks, func(i *Instance) { i.targets.dns.WithHosts(hosts) })
+	l := start(t, "targets:\n"+aTarget("x", "crm.example:"+port, ""), n.asks, func(i *Server) { i.targets.dns.WithHosts(hosts) })
 	if code, body := l.call("x/"); code != 200 || body != "127.0.0.2\n" {
 		t.Errorf("%d %q", code, body)
 	}

@@ -117,7 +117,7 @@ func TestFlood_ofSlowCallersEndsByItself(t *testing.T) {
 			p.say(okHead + "hello")
 		}
 	})
-	l := start(t, "targets:\n"+aTarget("x", up.address, ", timeout: 1s, maxConcurrent: 400"), func(i *Instance) {
+	l := start(t, "targets:\n"+aTarget("x", up.address, ", timeout: 1s, maxConcurrent: 400"), func(i *Server) {
 		i.server.Limits = http1.Limits{HeadTimeout: 2 * time.Second}
 	})
 	const n = 2100
@@ -203,7 +203,7 @@ func TestInstance_aRequestOfAStreamMayPauseAsLongAsItsTargetSays(t *testing.T) {
 		b, err := io.ReadAll(r.Body)
 		p.say(fmt.Sprintf("data: %s %v\n", b, err))
 	})
-	l := start(t, "targets:\n"+aTarget("x", up.address, ", timeout: 300ms, timeouts: {idle: 1m}"), func(i *Instance) {
+	l := start(t, "targets:\n"+aTarget("x", up.address, ", timeout: 300ms, timeouts: {idle: 1m}"), func(i *Server) {
 		i.server.Limits = http1.Limits{Body: 100 * time.Millisecond}
 	})
 	c := flood(t, l.calls, 1, func(int) string {

@@ -189,7 +189,7 @@ func TestHTTP2_streamsEndByTheDrainDeadline(t *testing.T) {
 	defer up.Close()
 	for path, whole := range map[string]bool{"short": true, "long": false} {
 		t.Run(path, func(t *testing.T) {
-			l := start(t, "targets:\n"+aTarget("x", up.Listener.Addr().String(), ""), func(i *Instance) {
+			l := start(t, "targets:\n"+aTarget("x", up.Listener.Addr().String(), ""), func(i *Server) {
 				if whole { // however slow the machine
 					i.cfg.DrainTimeout = 10 * time.Second
 				}

@@ -32,24 +32,24 @@ type Options struct {
 	File        string
 	ListenAddr  string // instead of the file's
 	MetricsAddr string // the same
-	Log         *slog.Logger
-	// Listening hears where the instance listens, once it does. nil: nobody.
-	Listening func(calls, metrics net.Addr)
-	// Every is how often the files are looked at; default a second.
-	Every time.Duration
+	Logger      *slog.Logger
+	// OnListening hears where the instance listens, once it does. nil: nobody.
+	OnListening func(calls, metrics net.Addr)
+	// PollInterval is how often the files are looked at; default a second.
+	PollInterval time.Duration
 	// Tracing makes the spans of calls. nil: there are none, at no cost.
 	Tracing trace.TracerProvider
 }
 
-// Instance is one running fiso-link.
-type Instance struct {
+// Server is one running fiso-link.
+type Server struct {
 	o       Options
 	cfg     *spec.Config
 	vault   *credential.Vault // nil: none
 	files   *reload.Follower[*spec.Config]
 	targets *targetSet
 	metrics *metrics
-	told    told
+	told    failureLog
 	proxy   *proxy.Proxy
 	server  *http1.Server // of connections; those that speak HTTP/2 are handed to http2
 	http2   *h2.Server
@@ -63,14 +63,14 @@ type Instance struct {
 
 // New reads the file, and listens; nothing is called before Run. An error says
 // what to do.
-func New(o Options) (*Instance, error) {
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
+func New(o Options) (*Server, error) {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	if o.Every <= 0 {
-		o.Every = time.Second
+	if o.PollInterval <= 0 {
+		o.PollInterval = time.Second
 	}
-	i := &Instance{o: o, files: follow(o)}
+	i := &Server{o: o, files: follow(o)}
 	cfg, err := i.first()
 	if err != nil {
 		return nil, err
@@ -87,14 +87,14 @@ func New(o Options) (*Instance, error) {
 	i.metrics = newMetrics(registry)
 	i.proxy = &proxy.Proxy{Observe: i.observe, Defer: async.Accept, Publish: async.Publish}
 	i.targets = &targetSet{
-		log: o.Log, dns: discovery.SystemDNS(), deliver: i.proxy.Deliver, buried: i.metrics.buried, unwritten: i.metrics.unwritten,
+		log: o.Logger, dns: discovery.SystemDNS(), deliver: i.proxy.Deliver, buried: i.metrics.countDeadLetter, unwritten: i.metrics.countUnwritten,
 		gap:       func(target string) { i.metrics.gaps.WithLabelValues(target).Inc() },
 		refreshed: func(target, status string) { i.metrics.refreshes.WithLabelValues(target, status).Inc() },
 	}
 	i.proxy.Target = i.targets.find
 	registry.MustRegister(newStanding(i.targets))
 	if cfg.Vault != nil {
-		if i.vault, err = credential.NewVault(cfg.Vault, credential.Parts{Log: o.Log}); err != nil {
+		if i.vault, err = credential.NewVault(cfg.Vault, credential.Parts{Log: o.Logger}); err != nil {
 			return nil, err
 		}
 	}
@@ -108,7 +108,7 @@ func New(o Options) (*Instance, error) {
 	return i, nil
 }
 
-func (i *Instance) closeVault() error {
+func (i *Server) closeVault() error {
 	if i.vault != nil {
 		i.vault.Close()
 	}
@@ -116,7 +116,7 @@ func (i *Instance) closeVault() error {
 }
 
 // listen takes both addresses.
-func (i *Instance) listen(registry *prometheus.Registry) error {
+func (i *Server) listen(registry *prometheus.Registry) error {
 	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", i.cfg.ListenAddr)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("%s is in use by another process: stop that, or set listenAddr or --listen-addr", i.cfg.ListenAddr)
@@ -126,7 +126,7 @@ func (i *Instance) listen(registry *prometheus.Registry) error {
 	}
 	i.calls = l
 	i.admin, err = admin.New(admin.Options{
-		Addr: i.cfg.MetricsAddr, Setting: "metricsAddr or --metrics-addr", Registry: registry, Ready: i.report, Logger: i.o.Log,
+		Addr: i.cfg.MetricsAddr, Setting: "metricsAddr or --metrics-addr", Registry: registry, Ready: i.report, Logger: i.o.Logger,
 	})
 	if err != nil {
 		return errors.Join(err, l.Close())
@@ -158,17 +158,17 @@ func refuse(w call.ResponseWriter, code call.Code, err error) {
 
 // Run serves until ctx ends, and then lets calls under way finish for the drain
 // timeout. It returns when nothing of the instance is left.
-func (i *Instance) Run(ctx context.Context) error {
-	if i.o.Listening != nil {
-		i.o.Listening(i.calls.Addr(), i.admin.Addr())
+func (i *Server) Run(ctx context.Context) error {
+	if i.o.OnListening != nil {
+		i.o.OnListening(i.calls.Addr(), i.admin.Addr())
 	}
-	i.o.Log.Info("fiso-link listens", "calls", i.calls.Addr().String(), "metrics", i.admin.Addr().String(), "targets", len(i.cfg.Targets))
+	i.o.Logger.Info("fiso-link listens", "calls", i.calls.Addr().String(), "metrics", i.admin.Addr().String(), "targets", len(i.cfg.Targets))
 	beside, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	var others sync.WaitGroup
 	others.Go(func() {
 		if err := i.admin.Run(beside); err != nil {
-			i.o.Log.Error("health and metrics are no longer served", "error", err)
+			i.o.Logger.Error("health and metrics are no longer served", "error", err)
 		}
 	})
 	i.targets.startWorkers()
@@ -177,7 +177,7 @@ func (i *Instance) Run(ctx context.Context) error {
 	var conns sync.WaitGroup
 	others.Go(func() { i.accept(beside, &conns) })
 	<-ctx.Done()
-	i.o.Log.Info("stopping: calls under way finish")
+	i.o.Logger.Info("stopping: calls under way finish")
 	i.mu.Lock()
 	i.drain = true
 	i.mu.Unlock()
@@ -188,7 +188,7 @@ func (i *Instance) Run(ctx context.Context) error {
 	defer cancel()
 	others.Go(func() { _ = i.http2.Shutdown(limit) }) // server says it when ctx ends first
 	if err := i.server.Shutdown(limit); err != nil {
-		i.o.Log.Warn("calls were cut off: they took longer than drainTimeout", "drainTimeout", i.cfg.DrainTimeout.String())
+		i.o.Logger.Warn("calls were cut off: they took longer than drainTimeout", "drainTimeout", i.cfg.DrainTimeout.String())
 	}
 	stop()
 	others.Wait() // accept, which may have had one more connection in hand
@@ -198,14 +198,14 @@ func (i *Instance) Run(ctx context.Context) error {
 }
 
 // Close gives everything back. It is for an Instance that never runs.
-func (i *Instance) Close() error {
+func (i *Server) Close() error {
 	i.targets.stop()
 	return errors.Join(i.calls.Close(), i.admin.Close(), i.closeVault())
 }
 
 // accept serves connections, so many at once. One more waits until there is room,
 // which connections make that ask for nothing; further ones wait in the kernel.
-func (i *Instance) accept(ctx context.Context, conns *sync.WaitGroup) {
+func (i *Server) accept(ctx context.Context, conns *sync.WaitGroup) {
 	places := make(chan struct{}, i.cfg.MaxConnections)
 	for {
 		c, err := i.calls.Accept()
@@ -213,7 +213,7 @@ func (i *Instance) accept(ctx context.Context, conns *sync.WaitGroup) {
 			if errors.Is(err, net.ErrClosed) {
 				return
 			}
-			i.o.Log.Warn("a connection could not be accepted", "error", err)
+			i.o.Logger.Warn("a connection could not be accepted", "error", err)
 			select {
 			case <-time.After(100 * time.Millisecond): // too many files, most likely: it passes
 			case <-ctx.Done():
@@ -221,7 +221,7 @@ func (i *Instance) accept(ctx context.Context, conns *sync.WaitGroup) {
 			}
 			continue
 		}
-		i.enter(places)
+		i.acquireConnection(places)
 		conns.Go(func() {
 			defer func() { <-places }()
 			i.server.ServeConn(ctx, c)
@@ -229,8 +229,8 @@ func (i *Instance) accept(ctx context.Context, conns *sync.WaitGroup) {
 	}
 }
 
-// enter takes a place. It ends with the calls under way, if not before.
-func (i *Instance) enter(places chan struct{}) {
+// acquireConnection takes a place. It ends with the calls under way, if not before.
+func (i *Server) acquireConnection(places chan struct{}) {
 	for {
 		select {
 		case places <- struct{}{}:
@@ -251,7 +251,7 @@ func (i *Instance) enter(places chan struct{}) {
 }
 
 // report is how the instance stands: ready once it listens, until it drains.
-func (i *Instance) report() admin.Report {
+func (i *Server) report() admin.Report {
 	i.mu.Lock()
 	fault, drain := i.fault, i.drain
 	i.mu.Unlock()
@@ -259,7 +259,7 @@ func (i *Instance) report() admin.Report {
 	if drain {
 		r.Checks[0].Reason = "stopping"
 	}
-	i.targets.each(func(e *entry) {
+	i.targets.each(func(e *targetEntry) {
 		// A target that fails, and a worker that waits, leave the Pod in service: the
 		// other calls work.
 		c := admin.Check{Name: "target " + e.target.Spec.Name, OK: true}

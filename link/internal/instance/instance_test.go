@@ -52,20 +52,20 @@ type link struct {
 	log          book
 	calls, admin string
 	stop         func() error
-	i            *Instance
+	i            *Server
 	looks        int
 }
 
 // start runs an instance with these targets until the test ends. adjust changes what
 // no file says.
-func start(t testing.TB, targets string, adjust ...func(*Instance)) *link {
+func start(t testing.TB, targets string, adjust ...func(*Server)) *link {
 	t.Helper()
 	l := &link{t: t, file: filepath.Join(t.TempDir(), "config.yaml")}
 	l.write(targets)
 	up := make(chan struct{})
 	i, err := New(Options{
-		File: l.file, Log: slog.New(slog.NewTextHandler(&l.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Every: 5 * time.Millisecond,
-		Listening: func(calls, admin net.Addr) { l.calls, l.admin = calls.String(), admin.String(); close(up) },
+		File: l.file, Logger: slog.New(slog.NewTextHandler(&l.log, &slog.HandlerOptions{Level: slog.LevelDebug})), PollInterval: 5 * time.Millisecond,
+		OnListening: func(calls, admin net.Addr) { l.calls, l.admin = calls.String(), admin.String(); close(up) },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -89,9 +89,9 @@ func start(t testing.TB, targets string, adjust ...func(*Instance)) *link {
 }
 
 // byHand leaves it to the test to look at the file: see look.
-func byHand(i *Instance) {
+func byHand(i *Server) {
 	o := i.o
-	o.Every = time.Hour
+	o.PollInterval = time.Hour
 	i.files = follow(o)
 	i.files.First(context.Background())
 }
@@ -401,7 +401,7 @@ func TestInstance_letsCallsFinishWhenItStops(t *testing.T) {
 		_, _ = io.WriteString(w, "done")
 	}))
 	defer s.Close()
-	l := start(t, "targets:\n"+aTarget("x", s.Listener.Addr().String(), ""), func(i *Instance) { i.cfg.DrainTimeout = 10 * time.Second }) // however slow the machine
+	l := start(t, "targets:\n"+aTarget("x", s.Listener.Addr().String(), ""), func(i *Server) { i.cfg.DrainTimeout = 10 * time.Second }) // however slow the machine
 	answer := make(chan string, 1)
 	go func() { _, body := l.call("x/"); answer <- body }()
 	<-begun

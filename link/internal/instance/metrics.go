@@ -57,8 +57,8 @@ func (m *metrics) of(s series) counted {
 	return c
 }
 
-// nobody is the label of calls that no target was found for.
-const nobody = "unknown"
+// unknownTarget is the label of calls that no target was found for.
+const unknownTarget = "unknown"
 
 func newMetrics(reg prometheus.Registerer) *metrics {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
@@ -89,7 +89,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 func (m *metrics) observe(r proxy.CallRecord) {
 	name := r.Target
 	if name == "" {
-		name = nobody
+		name = unknownTarget
 	}
 	c := m.of(series{name, r.Method, r.Mode, r.Status})
 	c.requests.Inc()
@@ -99,9 +99,9 @@ func (m *metrics) observe(r proxy.CallRecord) {
 	}
 }
 
-func (m *metrics) buried(target, code string) { m.letters.WithLabelValues(target, code).Inc() }
+func (m *metrics) countDeadLetter(target, code string) { m.letters.WithLabelValues(target, code).Inc() }
 
-func (m *metrics) unwritten(target, what string) {
+func (m *metrics) countUnwritten(target, what string) {
 	if what == async.Reply {
 		m.replies.WithLabelValues(target).Inc()
 		return
@@ -109,14 +109,14 @@ func (m *metrics) unwritten(target, what string) {
 	m.failures.WithLabelValues(target).Inc()
 }
 
-// standing are gauges of what is now, read when they are asked for.
-type standing struct {
+// stateGauges are gauges of what is now, read when they are asked for.
+type stateGauges struct {
 	targets                    *targetSet
 	circuit, expiry, lag, held *prometheus.Desc
 }
 
-func newStanding(r *targetSet) *standing {
-	return &standing{
+func newStanding(r *targetSet) *stateGauges {
+	return &stateGauges{
 		targets: r,
 		circuit: prometheus.NewDesc("fiso_link_circuit_state", "State of the circuit breaker: 0 closed, 1 half-open, 2 open.", []string{"target"}, nil),
 		expiry:  prometheus.NewDesc("fiso_link_credential_expiry_seconds", "Seconds until the credential in use ends; below 0: it has.", []string{"target"}, nil),
@@ -126,7 +126,7 @@ func newStanding(r *targetSet) *standing {
 }
 
 // Describe names the gauges.
-func (s *standing) Describe(c chan<- *prometheus.Desc) {
+func (s *stateGauges) Describe(c chan<- *prometheus.Desc) {
 	c <- s.circuit
 	c <- s.expiry
 	c <- s.lag
@@ -134,8 +134,8 @@ func (s *standing) Describe(c chan<- *prometheus.Desc) {
 }
 
 // Collect reads them.
-func (s *standing) Collect(c chan<- prometheus.Metric) {
-	s.targets.each(func(e *entry) {
+func (s *stateGauges) Collect(c chan<- prometheus.Metric) {
+	s.targets.each(func(e *targetEntry) {
 		name := e.target.Spec.Name
 		c <- prometheus.MustNewConstMetric(s.circuit, prometheus.GaugeValue, float64(e.target.Breaker.State()), name)
 		if e.worker != nil {
@@ -150,7 +150,7 @@ func (s *standing) Collect(c chan<- prometheus.Metric) {
 	})
 }
 
-func (s *standing) collectWorker(c chan<- prometheus.Metric, name string, status async.Status) {
+func (s *stateGauges) collectWorker(c chan<- prometheus.Metric, name string, status async.Status) {
 	c <- prometheus.MustNewConstMetric(s.held, prometheus.GaugeValue, float64(status.Held), name)
 	for _, p := range status.Partitions {
 		if p.Lag >= 0 {

@@ -13,28 +13,28 @@ import (
 
 // observe counts a call, and tells of it where it failed at the target or at us,
 // and of every call where the level is debug.
-func (i *Instance) observe(r proxy.CallRecord) {
+func (i *Server) observe(r proxy.CallRecord) {
 	i.metrics.observe(r)
 	if r.Stack != "" {
-		i.tell(r, slog.LevelError, "a call ended in a fault of fiso-link: please report it", slog.String("stack", r.Stack))
+		i.logCall(r, slog.LevelError, "a call ended in a fault of fiso-link: please report it", slog.String("stack", r.Stack))
 		return
 	}
 	if r.Code != "" && r.Code.Status() >= 500 {
-		more, due := i.told.turn(r.Target, r.Code, time.Now())
+		more, due := i.told.allow(r.Target, r.Code, time.Now())
 		switch {
 		case due && more > 0:
-			i.tell(r, slog.LevelWarn, "a call failed", slog.Int("not_logged", more))
+			i.logCall(r, slog.LevelWarn, "a call failed", slog.Int("not_logged", more))
 		case due:
-			i.tell(r, slog.LevelWarn, "a call failed")
+			i.logCall(r, slog.LevelWarn, "a call failed")
 		}
 	}
-	i.tell(r, slog.LevelDebug, "call")
+	i.logCall(r, slog.LevelDebug, "call")
 }
 
-// tell logs a call, with the trace that it belongs to.
-func (i *Instance) tell(r proxy.CallRecord, level slog.Level, words string, more ...slog.Attr) {
+// logCall logs a call, with the trace that it belongs to.
+func (i *Server) logCall(r proxy.CallRecord, level slog.Level, words string, more ...slog.Attr) {
 	ctx := context.Background()
-	if !i.o.Log.Enabled(ctx, level) {
+	if !i.o.Logger.Enabled(ctx, level) {
 		return
 	}
 	ctx = telemetry.Extract(ctx, r.Traceparent, "")
@@ -45,14 +45,14 @@ func (i *Instance) tell(r proxy.CallRecord, level slog.Level, words string, more
 	if r.Code != "" {
 		attrs = append(attrs, slog.String("code", string(r.Code)), slog.String("reason", r.Detail))
 	}
-	i.o.Log.LogAttrs(ctx, level, words, append(attrs, more...)...)
+	i.o.Logger.LogAttrs(ctx, level, words, append(attrs, more...)...)
 }
 
-// told keeps what fails from filling the log: one line a minute for each target
+// failureLog keeps what fails from filling the log: one line a minute for each target
 // and code. The zero value works.
-type told struct {
+type failureLog struct {
 	mu   sync.Mutex
-	last map[failure]*lines
+	last map[failure]*logCount
 }
 
 type failure struct {
@@ -60,30 +60,30 @@ type failure struct {
 	code   call.Code
 }
 
-type lines struct {
+type logCount struct {
 	at   time.Time // of the last one
 	more int       // failures since, of which there is none
 }
 
 const (
-	lineEvery = time.Minute
-	// mostTold bounds what is remembered of targets that are no longer configured.
-	mostTold = 4096
+	logInterval = time.Minute
+	// maxFailureKeys bounds what is remembered of targets that are no longer configured.
+	maxFailureKeys = 4096
 )
 
-// turn reports whether a failure has its line now, and how many before it had none.
-func (t *told) turn(target string, code call.Code, now time.Time) (more int, due bool) {
+// allow reports whether a failure has its line now, and how many before it had none.
+func (t *failureLog) allow(target string, code call.Code, now time.Time) (more int, due bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	l := t.last[failure{target, code}]
 	switch {
 	case l == nil:
-		if t.last == nil || len(t.last) >= mostTold {
-			t.last = map[failure]*lines{}
+		if t.last == nil || len(t.last) >= maxFailureKeys {
+			t.last = map[failure]*logCount{}
 		}
-		t.last[failure{target, code}] = &lines{at: now}
+		t.last[failure{target, code}] = &logCount{at: now}
 		return 0, true
-	case now.Sub(l.at) < lineEvery:
+	case now.Sub(l.at) < logInterval:
 		l.more++
 		return 0, false
 	}

@@ -20,7 +20,7 @@ import (
 func TestObserve_tellsOfFailuresOnceAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
-		i := &Instance{metrics: newMetrics(prometheus.NewRegistry()), o: Options{Log: slog.New(slog.NewTextHandler(&log, nil))}}
+		i := &Server{metrics: newMetrics(prometheus.NewRegistry()), o: Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}}
 		said := func() []string {
 			defer log.Reset()
 			return strings.Split(strings.TrimSuffix(log.String(), "\n"), "\n")
@@ -73,7 +73,7 @@ func TestObserve_saysNothingOfWhatIsNoFailureOfTheTarget(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var log bytes.Buffer
-			i := &Instance{metrics: newMetrics(prometheus.NewRegistry()), o: Options{Log: slog.New(slog.NewTextHandler(&log, nil))}}
+			i := &Server{metrics: newMetrics(prometheus.NewRegistry()), o: Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}}
 			if i.observe(r); log.Len() > 0 {
 				t.Error(log.String())
 			}
@@ -82,13 +82,13 @@ func TestObserve_saysNothingOfWhatIsNoFailureOfTheTarget(t *testing.T) {
 }
 
 func TestTold_isBounded(t *testing.T) {
-	var all told
-	for n := range 2*mostTold + 1 {
-		if _, due := all.turn(fmt.Sprint(n), call.ConnectFailed, time.Now()); !due {
+	var all failureLog
+	for n := range 2*maxFailureKeys + 1 {
+		if _, due := all.allow(fmt.Sprint(n), call.ConnectFailed, time.Now()); !due {
 			t.Fatal(n)
 		}
 	}
-	if n := len(all.last); n > mostTold {
+	if n := len(all.last); n > maxFailureKeys {
 		t.Errorf("%d are remembered", n)
 	}
 }

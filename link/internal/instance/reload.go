@@ -20,7 +20,7 @@ import (
 func follow(o Options) *reload.Follower[*spec.Config] {
 	return reload.New(reload.Options[*spec.Config]{
 		List: func(context.Context) ([]string, error) { return []string{o.File}, nil },
-		Load: load, Poll: o.Every, Debounce: o.Every, Logger: o.Log,
+		Load: load, Poll: o.PollInterval, Debounce: o.PollInterval, Logger: o.Logger,
 	})
 }
 
@@ -38,7 +38,7 @@ func load(_ context.Context, f reload.File) (l reload.Loaded[*spec.Config]) {
 }
 
 // first loads the file for the start.
-func (i *Instance) first() (*spec.Config, error) {
+func (i *Server) first() (*spec.Config, error) {
 	c := i.files.First(context.Background()).Changes[0]
 	if e, ok := errors.AsType[*fs.PathError](c.Err); ok && e.Path == i.o.File && errors.Is(e, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s does not exist: name the configuration file as an argument or with FISO_LINK_CONFIG", i.o.File)
@@ -47,7 +47,7 @@ func (i *Instance) first() (*spec.Config, error) {
 }
 
 // apply takes a changed file over.
-func (i *Instance) apply(look reload.Look[*spec.Config]) {
+func (i *Server) apply(look reload.Look[*spec.Config]) {
 	for _, c := range look.Changes {
 		err := c.Err
 		if err == nil {
@@ -58,21 +58,21 @@ func (i *Instance) apply(look reload.Look[*spec.Config]) {
 		}
 		if err != nil {
 			i.metrics.reloads.WithLabelValues("failure").Inc()
-			i.o.Log.Error("the configuration is not valid: all goes on as it was", "error", err)
+			i.o.Logger.Error("the configuration is not valid: all goes on as it was", "error", err)
 			continue
 		}
 		i.metrics.reloads.WithLabelValues("success").Inc()
-		i.o.Log.Info("the configuration is reloaded", "targets", len(c.Value.Targets))
+		i.o.Logger.Info("the configuration is reloaded", "targets", len(c.Value.Targets))
 		if i.needsStart(c.Value) {
-			i.o.Log.Warn("targets are reloaded; listenAddr, metricsAddr, allowedHosts, allowedOrigins, maxConnections, maxHeaderBytes and a changed vault count from the next start")
+			i.o.Logger.Warn("targets are reloaded; listenAddr, metricsAddr, allowedHosts, allowedOrigins, maxConnections, maxHeaderBytes and a changed vault count from the next start")
 		}
 	}
 }
 
 // replace puts a configuration in force, or changes nothing.
-func (i *Instance) replace(c *spec.Config) (err error) {
+func (i *Server) replace(c *spec.Config) (err error) {
 	if i.vault == nil && c.Vault != nil {
-		if i.vault, err = credential.NewVault(c.Vault, credential.Parts{Log: i.o.Log}); err != nil {
+		if i.vault, err = credential.NewVault(c.Vault, credential.Parts{Log: i.o.Logger}); err != nil {
 			return err
 		}
 	}
@@ -85,7 +85,7 @@ func (i *Instance) replace(c *spec.Config) (err error) {
 
 // setFault records what is wrong with the file, and reports whether the same was
 // wrong before.
-func (i *Instance) setFault(err error) (same bool) {
+func (i *Server) setFault(err error) (same bool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	same = err != nil && i.fault != nil && err.Error() == i.fault.Error()
@@ -94,7 +94,7 @@ func (i *Instance) setFault(err error) (same bool) {
 }
 
 // bodiesMayPause tells both listeners how long a body may rest.
-func (i *Instance) bodiesMayPause(c *spec.Config) {
+func (i *Server) bodiesMayPause(c *spec.Config) {
 	i.server.BodiesMayPause(longestIdle(c))
 	i.http2.BodiesMayPause(longestIdle(c))
 }
@@ -108,7 +108,7 @@ func longestIdle(c *spec.Config) (most time.Duration) {
 }
 
 // needsStart reports whether a configuration changes what is read once.
-func (i *Instance) needsStart(c *spec.Config) bool {
+func (i *Server) needsStart(c *spec.Config) bool {
 	old := i.cfg
 	return c.ListenAddr != old.ListenAddr && i.o.ListenAddr == "" || c.MetricsAddr != old.MetricsAddr && i.o.MetricsAddr == "" ||
 		!slices.Equal(c.AllowedHosts, old.AllowedHosts) || !slices.Equal(c.AllowedOrigins, old.AllowedOrigins) ||

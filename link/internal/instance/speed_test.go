@@ -51,7 +51,7 @@ func caller(tb testing.TB, method string, sent, size int) (call func()) {
 	if err := os.WriteFile(secret, []byte("t"), 0o600); err != nil {
 		tb.Fatal(err)
 	}
-	l := start(tb, "targets:\n"+aTarget("crm", quick(tb, size), ", auth: {type: bearer, secretRef: {filePath: '"+secret+"'}}, allowedPaths: ['/api/**']"), func(i *Instance) { i.o.Log = slog.New(slog.DiscardHandler) }) // at debug, each call is told of
+	l := start(tb, "targets:\n"+aTarget("crm", quick(tb, size), ", auth: {type: bearer, secretRef: {filePath: '"+secret+"'}}, allowedPaths: ['/api/**']"), func(i *Server) { i.o.Logger = slog.New(slog.DiscardHandler) }) // at debug, each call is told of
 	c, err := net.Dial("tcp", l.calls)
 	if err != nil {
 		tb.Fatal(err)

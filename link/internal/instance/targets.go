@@ -36,12 +36,12 @@ type targetSet struct {
 	started   bool // workers run; set before the first reload
 
 	mu      sync.RWMutex
-	entries map[string]*entry
+	entries map[string]*targetEntry
 	retired sync.WaitGroup
 }
 
-// entry is one target, and the calls that use it.
-type entry struct {
+// targetEntry is one target, and the calls that use it.
+type targetEntry struct {
 	target     *target.Target
 	credential credential.Credential // nil: none
 	proxy      *credential.Proxy     // nil: none
@@ -54,10 +54,10 @@ type entry struct {
 	workerDone chan struct{}         // closed once it ended; nil: the same
 	leave      func()                // is release
 
-	mu    sync.Mutex
-	calls int
-	gone  bool
-	empty chan struct{} // closed once it is gone and no call uses it
+	mu      sync.Mutex
+	calls   int
+	retired bool
+	idle    chan struct{} // closed once it is gone and no call uses it
 }
 
 // find is proxy.Proxy.Target.
@@ -74,23 +74,23 @@ func (r *targetSet) find(name string) (*target.Target, func()) {
 	return e.target, e.leave
 }
 
-func (e *entry) release() {
+func (e *targetEntry) release() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.calls--; e.calls == 0 && e.gone {
-		close(e.empty)
+	if e.calls--; e.calls == 0 && e.retired {
+		close(e.idle)
 	}
 }
 
 // each calls do for every target, in the order of their names.
-func (r *targetSet) each(do func(*entry)) {
+func (r *targetSet) each(do func(*targetEntry)) {
 	r.mu.RLock()
-	all := make([]*entry, 0, len(r.entries))
+	all := make([]*targetEntry, 0, len(r.entries))
 	for _, e := range r.entries {
 		all = append(all, e)
 	}
 	r.mu.RUnlock()
-	slices.SortFunc(all, func(a, b *entry) int {
+	slices.SortFunc(all, func(a, b *targetEntry) int {
 		if a.target.Spec.Name < b.target.Spec.Name {
 			return -1
 		}
@@ -105,8 +105,8 @@ func (r *targetSet) each(do func(*entry)) {
 // stay as they are, new ones are built before any old one goes. On an error
 // nothing has changed.
 func (r *targetSet) replace(c *spec.Config, vault *credential.Vault) error {
-	next := map[string]*entry{}
-	var fresh []*entry
+	next := map[string]*targetEntry{}
+	var fresh []*targetEntry
 	for i := range c.Targets {
 		s := &c.Targets[i]
 		if old := r.entries[s.Name]; old != nil && old.matches(s, c) {
@@ -140,12 +140,12 @@ func (r *targetSet) replace(c *spec.Config, vault *credential.Vault) error {
 }
 
 // matches reports whether a target is still what the configuration asks for.
-func (e *entry) matches(s *spec.Target, c *spec.Config) bool {
+func (e *targetEntry) matches(s *spec.Target, c *spec.Config) bool {
 	return reflect.DeepEqual(e.target.Spec, s) && reflect.DeepEqual(e.vault, c.Vault) && (e.brokers == nil || sameBrokers(*e.brokers, c.Brokers()))
 }
 
 // build makes a target. It connects to nothing.
-func (r *targetSet) build(s *spec.Target, c *spec.Config, vault *credential.Vault) (*entry, error) {
+func (r *targetSet) build(s *spec.Target, c *spec.Config, vault *credential.Vault) (*targetEntry, error) {
 	if s.Protocol == "kafka" {
 		return r.buildTopic(s, c)
 	}
@@ -156,13 +156,13 @@ func (r *targetSet) build(s *spec.Target, c *spec.Config, vault *credential.Vaul
 	}
 	proxy, err := proxyOf(s, credential.Parts{Vault: vault, Log: log})
 	if err != nil {
-		return nil, errors.Join(err, closed(cred))
+		return nil, errors.Join(err, asCloser(cred))
 	}
 	endpoints := discovery.New(r.resolver(s, proxy.Tunnel()))
 	transport, err := newTransport(s, proxy.Tunnel().Wrap(endpoints.Dial))
 	if err != nil {
 		proxy.Close()
-		return nil, errors.Join(err, closed(cred))
+		return nil, errors.Join(err, asCloser(cred))
 	}
 	ended, end := context.WithCancel(context.Background())
 	parts := target.Parts{
@@ -174,20 +174,20 @@ func (r *targetSet) build(s *spec.Target, c *spec.Config, vault *credential.Vaul
 	if cred != nil {
 		parts.Credential = cred
 	}
-	e := &entry{credential: cred, proxy: proxy, vault: c.Vault, end: end, empty: make(chan struct{})}
+	e := &targetEntry{credential: cred, proxy: proxy, vault: c.Vault, end: end, idle: make(chan struct{})}
 	if s.Async != nil {
 		if err := e.openStore(c, s.Async.Timeout, log); err != nil {
 			end()
 			proxy.Close()
-			return nil, errors.Join(err, closed(cred))
+			return nil, errors.Join(err, asCloser(cred))
 		}
-		parts.Log = e.store
+		parts.Records = e.store
 	}
 	e.leave = e.release
 	if e.target, err = target.New(s, parts); err != nil {
 		end()
 		proxy.Close()
-		return nil, errors.Join(err, closed(cred), e.closeKafka())
+		return nil, errors.Join(err, asCloser(cred), e.closeKafka())
 	}
 	if s.Async != nil {
 		if err := r.addWorker(e, c, log); err != nil {
@@ -198,7 +198,7 @@ func (r *targetSet) build(s *spec.Target, c *spec.Config, vault *credential.Vaul
 	return e, nil
 }
 
-func closed(c credential.Credential) error {
+func asCloser(c credential.Credential) error {
 	if c != nil {
 		c.Close()
 	}
@@ -239,24 +239,24 @@ func (r *targetSet) resolver(s *spec.Target, proxy *tunnel.Proxy) discovery.Reso
 // retire lets go of a target once no call uses it, and ends its calls when they
 // take longer than patience. Its worker ends at once: what it has under way gets
 // the drain timeout that it was made with.
-func (r *targetSet) retire(e *entry, patience time.Duration) {
+func (r *targetSet) retire(e *targetEntry, patience time.Duration) {
 	if e.stopWorker != nil {
 		e.stopWorker()
 	}
 	e.mu.Lock()
-	e.gone = true
+	e.retired = true
 	if e.calls == 0 {
-		close(e.empty)
+		close(e.idle)
 	}
 	e.mu.Unlock()
 	r.retired.Go(func() {
 		drain := time.NewTimer(patience)
 		defer drain.Stop()
 		select {
-		case <-e.empty:
+		case <-e.idle:
 		case <-drain.C:
 			e.end()
-			<-e.empty
+			<-e.idle
 		}
 		if e.workerDone != nil {
 			<-e.workerDone
@@ -265,11 +265,11 @@ func (r *targetSet) retire(e *entry, patience time.Duration) {
 	})
 }
 
-func (r *targetSet) close(e *entry) {
+func (r *targetSet) close(e *targetEntry) {
 	e.end()
 	e.target.Close()
 	e.proxy.Close()
-	if err := errors.Join(closed(e.credential), e.closeKafka()); err != nil {
+	if err := errors.Join(asCloser(e.credential), e.closeKafka()); err != nil {
 		r.log.Warn("records to Kafka were given up", "target", e.target.Spec.Name, "error", err)
 	}
 }

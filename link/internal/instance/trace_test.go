@@ -77,9 +77,9 @@ func serveOnce(t *testing.T, o Options, level slog.Level, up string) string {
 		t.Fatal(err)
 	}
 	var log book
-	o.Log = telemetry.Logger(&log, level, false)
+	o.Logger = telemetry.Logger(&log, level, false)
 	addr := make(chan string, 1)
-	o.Listening = func(calls, _ net.Addr) { addr <- calls.String() }
+	o.OnListening = func(calls, _ net.Addr) { addr <- calls.String() }
 	i, err := New(o)
 	if err != nil {
 		t.Fatal(err)
@@ -159,7 +159,7 @@ func TestInstance_leavesATraceAloneWithoutTraces(t *testing.T) {
 // A fault of ours is told of at every level, with the trace of its call.
 func TestInstance_tellsOfItsOwnFaults(t *testing.T) {
 	var log book
-	i := &Instance{o: Options{Log: telemetry.Logger(&log, slog.LevelError, false)}, metrics: newMetrics(prometheus.NewRegistry())}
+	i := &Server{o: Options{Logger: telemetry.Logger(&log, slog.LevelError, false)}, metrics: newMetrics(prometheus.NewRegistry())}
 	i.observe(proxy.CallRecord{Target: "crm", Method: "GET", Status: 500, Code: call.Internal, Stack: "goroutine 1", Traceparent: "00-" + aTrace + "-" + aParent + "-01"})
 	for _, want := range []string{`"level":"error"`, "please report it", `"trace_id":"` + aTrace + `"`, `"stack":"goroutine 1"`, `"code":"INTERNAL"`} {
 		if !strings.Contains(log.String(), want) {

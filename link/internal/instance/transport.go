@@ -42,17 +42,17 @@ func newTransport(s *spec.Target, dial tunnel.Dial) (call.Transport, error) {
 		return http1.NewTransport(one), nil
 	}
 	two.TLS.NextProtos = []string{"h2", "http/1.1"} // so that a server without h2 says so by its choice
-	return &either{one: http1.NewTransport(one), two: h2.NewTransport(two)}, nil
+	return &protocolSwitch{http1: http1.NewTransport(one), http2: h2.NewTransport(two)}, nil
 }
 
-// either speaks what a call needs.
-type either struct{ one, two call.Transport }
+// protocolSwitch speaks what a call needs.
+type protocolSwitch struct{ http1, http2 call.Transport }
 
-func (e *either) RoundTrip(ctx context.Context, endpoint string, out *call.Outgoing, interim func(int, call.Header)) (*call.Answer, error) {
+func (e *protocolSwitch) RoundTrip(ctx context.Context, endpoint string, out *call.Outgoing, interim func(int, call.Header)) (*call.Answer, error) {
 	if !out.Header.IsGRPC() {
-		return e.one.RoundTrip(ctx, endpoint, out, interim)
+		return e.http1.RoundTrip(ctx, endpoint, out, interim)
 	}
-	a, err := e.two.RoundTrip(ctx, endpoint, out, interim)
+	a, err := e.http2.RoundTrip(ctx, endpoint, out, interim)
 	if errors.Is(err, h2.ErrNoHTTP2) {
 		// The caller asks for what the target has not; it is well all the same.
 		err = &call.Error{Reason: call.Unfit, Err: h2.ErrNoHTTP2}
@@ -60,7 +60,7 @@ func (e *either) RoundTrip(ctx context.Context, endpoint string, out *call.Outgo
 	return a, err
 }
 
-func (e *either) Close() {
-	e.one.Close()
-	e.two.Close()
+func (e *protocolSwitch) Close() {
+	e.http1.Close()
+	e.http2.Close()
 }

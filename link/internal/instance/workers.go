@@ -14,18 +14,18 @@ import (
 	"github.com/lsm/fiso/link/spec"
 )
 
-// lastWrites is how long a store of a target that is gone waits for Kafka: nobody
+// storeCloseTimeout is how long a store of a target that is gone waits for Kafka: nobody
 // waits for what it has under way.
-const lastWrites = 2 * time.Second
+const storeCloseTimeout = 2 * time.Second
 
 // buildTopic makes a target that is a topic. It connects to nothing.
-func (r *targetSet) buildTopic(s *spec.Target, c *spec.Config) (*entry, error) {
+func (r *targetSet) buildTopic(s *spec.Target, c *spec.Config) (*targetEntry, error) {
 	ended, end := context.WithCancel(context.Background())
-	e := &entry{end: end, empty: make(chan struct{})}
+	e := &targetEntry{end: end, idle: make(chan struct{})}
 	e.leave = e.release
 	err := e.openStore(c, s.Kafka.Timeout, r.log.With("target", s.Name))
 	if err == nil {
-		e.target, err = target.New(s, target.Parts{Log: e.store, Retired: ended})
+		e.target, err = target.New(s, target.Parts{Records: e.store, Retired: ended})
 	}
 	if err != nil {
 		end()
@@ -36,7 +36,7 @@ func (r *targetSet) buildTopic(s *spec.Target, c *spec.Config) (*entry, error) {
 }
 
 // openStore opens where accepted calls, or published bodies, go.
-func (e *entry) openStore(c *spec.Config, timeout time.Duration, log *slog.Logger) (err error) {
+func (e *targetEntry) openStore(c *spec.Config, timeout time.Duration, log *slog.Logger) (err error) {
 	brokers := c.Brokers()
 	e.brokers = &brokers
 	e.store, err = async.NewStore(brokers, timeout, false, log)
@@ -44,12 +44,12 @@ func (e *entry) openStore(c *spec.Config, timeout time.Duration, log *slog.Logge
 }
 
 // addWorker gives a target a worker, which is not started.
-func (r *targetSet) addWorker(e *entry, c *spec.Config, log *slog.Logger) (err error) {
+func (r *targetSet) addWorker(e *targetEntry, c *spec.Config, log *slog.Logger) (err error) {
 	name := e.target.Spec.Name
 	e.worker, err = async.NewWorker(async.Config{
-		Target: e.target, Brokers: c.Brokers(), Deliver: r.deliver, Drain: max(c.DrainTimeout, time.Millisecond), Log: log,
-		Buried: func(code string) { r.buried(name, code) }, Unwritten: func(what string) { r.unwritten(name, what) },
-		Gap: func() { r.gap(name) },
+		Target: e.target, Brokers: c.Brokers(), Deliver: r.deliver, Drain: max(c.DrainTimeout, time.Millisecond), Logger: log,
+		OnDeadLetter: func(code string) { r.buried(name, code) }, OnUnwritten: func(what string) { r.unwritten(name, what) },
+		OnGap: func() { r.gap(name) },
 	})
 	return err
 }
@@ -57,7 +57,7 @@ func (r *targetSet) addWorker(e *entry, c *spec.Config, log *slog.Logger) (err e
 // startWorker starts the worker of a target, if it has one, once that of the target
 // before it has let go of its partitions: so nothing is made twice, and no key
 // is worked on by two.
-func (e *entry) startWorker(before *entry, log *slog.Logger) {
+func (e *targetEntry) startWorker(before *targetEntry, log *slog.Logger) {
 	if e.worker == nil {
 		return
 	}
@@ -78,12 +78,12 @@ func (e *entry) startWorker(before *entry, log *slog.Logger) {
 // startWorkers starts all workers; those of targets that come later start with them.
 func (r *targetSet) startWorkers() {
 	r.started = true
-	r.each(func(e *entry) { e.startWorker(nil, r.log) })
+	r.each(func(e *targetEntry) { e.startWorker(nil, r.log) })
 }
 
 // stopWorkers tells all workers to stop, and waits for none.
 func (r *targetSet) stopWorkers() {
-	r.each(func(e *entry) {
+	r.each(func(e *targetEntry) {
 		if e.stopWorker != nil {
 			e.stopWorker()
 		}
@@ -91,8 +91,8 @@ func (r *targetSet) stopWorkers() {
 }
 
 // closeKafka lets go of Kafka. The worker has ended by then.
-func (e *entry) closeKafka() error {
-	ctx, cancel := context.WithTimeout(context.Background(), lastWrites)
+func (e *targetEntry) closeKafka() error {
+	ctx, cancel := context.WithTimeout(context.Background(), storeCloseTimeout)
 	defer cancel()
 	var err error
 	if e.worker != nil {

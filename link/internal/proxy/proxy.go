@@ -151,7 +151,7 @@ func (p *Proxy) handle(ctx context.Context, w call.ResponseWriter, c *Call) erro
 func acquire(t *target.Target, accepted bool) (place *resilience.Concurrency, err error) {
 	bucket, places := t.Rate, t.Concurrency
 	if accepted {
-		bucket, places = t.Intake, t.Accepting
+		bucket, places = t.AcceptRate, t.AcceptConcurrency
 	}
 	if wait, ok := bucket.Allow(); !ok {
 		return nil, &refusal{code: call.RateLimited, detail: "the target's rateLimit is used up", after: wait}

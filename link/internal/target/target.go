@@ -55,9 +55,9 @@ type Endpoints interface {
 	Close()
 }
 
-// Log is where records are stored for good: Kafka. It is safe for concurrent
+// RecordStore is where records are stored for good: Kafka. It is safe for concurrent
 // use.
-type Log interface {
+type RecordStore interface {
 	// Append returns once all in-sync replicas have the record, or it is known
 	// that they do not, or ctx ended. The record's bytes are the log's.
 	Append(ctx context.Context, r kafka.Record) (connector.Position, error)
@@ -68,7 +68,7 @@ type Parts struct {
 	Credential     Credential // nil: none
 	Endpoints      Endpoints
 	Transport      call.Transport
-	Log            Log                             // nil: the target needs none
+	Records        RecordStore                     // nil: the target needs none
 	BreakerChanged func(from, to resilience.State) // of the breaker; nil: nobody is told
 	// Retired ends when calls that still use the target are to end: it was
 	// changed or removed, and they had the time to drain. nil: never.
@@ -83,10 +83,10 @@ type Target struct {
 	Rules                *urlpath.Rules
 	AllowsEncodedSlashes bool
 	Rate                 *resilience.Rate
-	Intake               *resilience.Rate // of calls that are accepted and made later
+	AcceptRate           *resilience.Rate // of calls that are accepted and made later
 	key                  *cel.Program     // of records; nil: they have no key
 	Concurrency          *resilience.Concurrency
-	Accepting            *resilience.Concurrency // of calls that are accepted and made later
+	AcceptConcurrency    *resilience.Concurrency // of calls that are accepted and made later
 	Breaker              *resilience.Breaker
 	Budget               *resilience.Budget
 	Timeouts             *resilience.Timeouts // of ordinary calls
@@ -100,7 +100,7 @@ type Target struct {
 func New(s *spec.Target, p Parts) (*Target, error) {
 	t := &Target{
 		Parts: p, Spec: s, Host: s.Authority(), AllowsEncodedSlashes: s.EncodedSlashes == "allow",
-		Concurrency: resilience.NewConcurrency(s.MaxConcurrent), Accepting: resilience.NewConcurrency(s.MaxConcurrent), Budget: resilience.NewBudget(s.Retry.Budget),
+		Concurrency: resilience.NewConcurrency(s.MaxConcurrent), AcceptConcurrency: resilience.NewConcurrency(s.MaxConcurrent), Budget: resilience.NewBudget(s.Retry.Budget),
 		Backoff:       backoff.Policy{Kind: s.Retry.Backoff, Initial: s.Retry.InitialInterval, Max: s.Retry.MaxInterval, Jitter: s.Retry.Jitter},
 		removedFields: map[string]bool{},
 		Timeouts:      resilience.NewTimeouts(s.Timeout),
@@ -118,7 +118,7 @@ func New(s *spec.Target, p Parts) (*Target, error) {
 	}
 	if r := s.RateLimit; r != nil {
 		t.Rate = resilience.NewRate(r.RequestsPerSecond, r.Burst)
-		t.Intake = resilience.NewRate(r.RequestsPerSecond, r.Burst)
+		t.AcceptRate = resilience.NewRate(r.RequestsPerSecond, r.Burst)
 	}
 	var err error
 	if t.key, err = spec.CompileKey(s.RecordKey()); err != nil {

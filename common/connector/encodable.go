@@ -2,12 +2,12 @@ package connector
 
 import "github.com/lsm/fiso/common/cloudevent"
 
-// SendSound is for a sink whose batch has failed with an
+// SendEncodable is for a sink whose batch has failed with an
 // *cloudevent.EncodeError before anything was sent: it gives send those events
 // that can be written in the JSON format, if there are any, so that one that
 // cannot be written takes no other with it. The result is that of a BatchSink
 // for all of them.
-func SendSound(events []*cloudevent.Event, send func([]*cloudevent.Event) []error) []error {
+func SendEncodable(events []*cloudevent.Event, send func([]*cloudevent.Event) []error) []error {
 	errs := make([]error, len(events))
 	var sound []*cloudevent.Event
 	var places []int
