@@ -8,11 +8,11 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/lsm/fiso/common/command"
-	"github.com/lsm/fiso/link/internal/instance"
+	"github.com/lsm/fiso/link/internal/server"
 )
 
 func (a *app) runCommand() *cobra.Command {
-	var o instance.Options
+	var o server.Options
 	var level string
 	c := &cobra.Command{
 		Use:   "run [file]",
@@ -52,8 +52,8 @@ sent where OTEL_EXPORTER_OTLP_ENDPOINT says. Flags and arguments override it.`,
 	return c
 }
 
-func run(ctx context.Context, o instance.Options) error {
-	i, err := instance.New(o)
+func run(ctx context.Context, o server.Options) error {
+	i, err := server.New(o)
 	if err != nil {
 		return err
 	}
