@@ -16,7 +16,7 @@ import (
 	"github.com/lsm/fiso/common/terminal"
 	"github.com/lsm/fiso/delivery"
 	"github.com/lsm/fiso/delivery/deadletter"
-	"github.com/lsm/fiso/flow/blueprint"
+	"github.com/lsm/fiso/flow/plan"
 )
 
 // shownLetter is one dead letter as --output json prints it.
@@ -96,9 +96,9 @@ EXAMPLE: partition:offset of a topic, or the number of a line of a file.`,
 	return c
 }
 
-func findLetter(ctx context.Context, flow *blueprint.Plan, place string) (blueprint.StoredLetter, error) {
-	var found blueprint.StoredLetter
-	err := flow.ReadDeadLetters(ctx, time.Time{}, func(s blueprint.StoredLetter) error {
+func findLetter(ctx context.Context, flow *plan.Plan, place string) (plan.StoredLetter, error) {
+	var found plan.StoredLetter
+	err := flow.ReadDeadLetters(ctx, time.Time{}, func(s plan.StoredLetter) error {
 		switch {
 		case s.Unread > 0 && isUnreadablePlace(place, s):
 			return s.Err
@@ -118,7 +118,7 @@ func findLetter(ctx context.Context, flow *blueprint.Plan, place string) (bluepr
 }
 
 // isUnreadablePlace reports whether place is one of the records that could not be read.
-func isUnreadablePlace(place string, s blueprint.StoredLetter) bool {
+func isUnreadablePlace(place string, s plan.StoredLetter) bool {
 	var partition, offset, inPartition, from int
 	if _, err := fmt.Sscanf(place, "%d:%d", &partition, &offset); err != nil {
 		return false
@@ -127,7 +127,7 @@ func isUnreadablePlace(place string, s blueprint.StoredLetter) bool {
 	return err == nil && partition == inPartition && offset >= from && offset < from+s.Unread
 }
 
-func (a *app) show(ctx context.Context, flow *blueprint.Plan, s blueprint.StoredLetter) shownLetter {
+func (a *app) show(ctx context.Context, flow *plan.Plan, s plan.StoredLetter) shownLetter {
 	shown := shownLetter{Place: s.Place, Headers: []shownHeader{}}
 	if s.Err != nil {
 		shown.Fault = s.Err.Error()
@@ -151,7 +151,7 @@ func (a *app) show(ctx context.Context, flow *blueprint.Plan, s blueprint.Stored
 }
 
 // through takes the record through the flow as it is today.
-func (a *app) through(ctx context.Context, flow *blueprint.Plan, l *deadletter.Letter) replayResult {
+func (a *app) through(ctx context.Context, flow *plan.Plan, l *deadletter.Letter) replayResult {
 	all, err := flow.Process(ctx, l.Message)
 	switch {
 	case errors.Is(err, delivery.ErrUnrouted):

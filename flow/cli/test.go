@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lsm/fiso/common/command"
-	"github.com/lsm/fiso/flow/blueprint"
+	"github.com/lsm/fiso/flow/plan"
 	"github.com/lsm/fiso/flow/spec"
 )
 
@@ -105,7 +105,7 @@ func runTestFile(c *cobra.Command, file string) ([]testResult, error) {
 	return results, nil
 }
 
-func runTest(c *cobra.Command, t *testCase, flow *blueprint.Plan) string {
+func runTest(c *cobra.Command, t *testCase, flow *plan.Plan) string {
 	m, err := t.message()
 	if err != nil {
 		return err.Error()

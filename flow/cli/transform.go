@@ -15,7 +15,7 @@ import (
 	"github.com/lsm/fiso/common/command"
 	"github.com/lsm/fiso/common/connector"
 	"github.com/lsm/fiso/delivery"
-	"github.com/lsm/fiso/flow/blueprint"
+	"github.com/lsm/fiso/flow/plan"
 )
 
 // maxInput bounds what transform reads as one event.
@@ -135,7 +135,7 @@ type sentEvent struct {
 
 // printDeliveries prints the event, and of a flow that may make several or has
 // several sinks, a list of them.
-func (a *app) printDeliveries(flow *blueprint.Plan, all []blueprint.Delivery) error {
+func (a *app) printDeliveries(flow *plan.Plan, all []plan.Delivery) error {
 	if flow.One() {
 		shown, err := all[0].Event.AppendJSON(nil)
 		if err != nil {
@@ -150,7 +150,7 @@ func (a *app) printDeliveries(flow *blueprint.Plan, all []blueprint.Delivery) er
 	return a.printRaw(doc)
 }
 
-func sentEvents(all []blueprint.Delivery) []sentEvent {
+func sentEvents(all []plan.Delivery) []sentEvent {
 	list := make([]sentEvent, 0, len(all))
 	for _, d := range all {
 		sent := sentEvent{Sink: d.Sink}

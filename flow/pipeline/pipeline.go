@@ -9,8 +9,8 @@ import (
 
 	"github.com/lsm/fiso/common/connector"
 	"github.com/lsm/fiso/delivery"
-	"github.com/lsm/fiso/flow/blueprint"
 	"github.com/lsm/fiso/flow/metrics"
+	"github.com/lsm/fiso/flow/plan"
 	"github.com/lsm/fiso/flow/supervisor"
 )
 
@@ -30,11 +30,11 @@ type Pipeline struct {
 	health     health
 
 	mu      sync.Mutex // guards what Swap replaces
-	outputs *blueprint.Outputs
+	outputs *plan.Outputs
 }
 
 // Build makes the parts of a flow. It connects to nothing.
-func (l *Loader) Build(b *blueprint.Plan) (p *Pipeline, err error) {
+func (l *Loader) Build(b *plan.Plan) (p *Pipeline, err error) {
 	err = b.Guard(func() error {
 		p, err = l.build(b)
 		return err
@@ -42,7 +42,7 @@ func (l *Loader) Build(b *blueprint.Plan) (p *Pipeline, err error) {
 	return p, err
 }
 
-func (l *Loader) build(b *blueprint.Plan) (*Pipeline, error) {
+func (l *Loader) build(b *plan.Plan) (*Pipeline, error) {
 	env := l.env
 	env.Logger = l.o.Logger.With("flow", b.Name())
 	cfg := b.Engine()
@@ -92,7 +92,7 @@ func (p *Pipeline) Close() {
 	p.release(outputs)
 }
 
-func (p *Pipeline) release(o *blueprint.Outputs) {
+func (p *Pipeline) release(o *plan.Outputs) {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	if err := o.Close(ctx); err != nil {

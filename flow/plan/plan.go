@@ -1,4 +1,4 @@
-package blueprint
+package plan
 
 import (
 	"cmp"
@@ -167,11 +167,11 @@ func (b *Plan) Paused() bool { return b.Flow.Paused }
 // and what ${file:…} names.
 func (b *Plan) Files() []string { return b.files }
 
-// SourceKey is equal for two blueprints with the same source and the same
+// SourceKey is equal for two plans with the same source and the same
 // bounds of delivery, wherever they are written.
 func (b *Plan) SourceKey() string { return b.sourceKey }
 
-// VersionKey is equal for two blueprints with the same transform, sinks and error
+// VersionKey is equal for two plans with the same transform, sinks and error
 // handling.
 func (b *Plan) VersionKey() string { return b.versionKey }
 

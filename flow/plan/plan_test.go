@@ -1,4 +1,4 @@
-package blueprint
+package plan
 
 import (
 	"encoding/json"
@@ -57,7 +57,7 @@ func TestParse_takesTheFlowOfTheContractAsPrinted(t *testing.T) {
 	b := parsed(t, printed)
 	if b.Name() != "order-events" || b.Paused() || !b.Guarantees().Redelivers || b.ManyStreams() || b.DrainTimeout().String() != "20s" ||
 		len(b.Files()) != 0 || b.process == nil {
-		t.Errorf("blueprint = %+v", b)
+		t.Errorf("plan = %+v", b)
 	}
 	e := b.explain()
 	for what, c := range map[string][2]string{

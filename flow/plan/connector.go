@@ -1,4 +1,4 @@
-package blueprint
+package plan
 
 import (
 	"context"
@@ -71,7 +71,7 @@ type deadLetters interface {
 	build(env Env) (deadletter.Writer, error)
 	// check tries the place without writing to it.
 	check(ctx context.Context) []connector.Step
-	// read calls fn with what is stored there: see Blueprint.ReadDeadLetters.
+	// read calls fn with what is stored there: see Plan.ReadDeadLetters.
 	read(ctx context.Context, since time.Time, fn func(StoredLetter) error) error
 }
 

@@ -1,4 +1,4 @@
-package blueprint
+package plan
 
 import (
 	"context"
@@ -334,7 +334,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		b, err := parseUnguarded("f.yaml", data) // beneath the barrier: a panic is what is looked for
 		if (b == nil) == (err == nil) {
-			t.Fatalf("blueprint %v and error %v", b, err)
+			t.Fatalf("plan %v and error %v", b, err)
 		}
 		if b != nil {
 			b.explain()

@@ -1,4 +1,4 @@
-package blueprint
+package plan
 
 import (
 	"errors"
@@ -24,7 +24,7 @@ func TestGuard_isAroundAllThatIsDoneWithAFile(t *testing.T) {
 			defer func() { sources["http"] = known }()
 			b, err := Parse("flow.yaml", []byte("name: a\n"+httpIn+out))
 			if b != nil {
-				t.Error("a file that panics gives a blueprint")
+				t.Error("a file that panics gives a plan")
 			}
 			return err
 		},

@@ -1,4 +1,4 @@
-package blueprint
+package plan
 
 import (
 	"context"
@@ -84,7 +84,7 @@ type Outputs struct {
 	letters map[string]deadletter.Writer
 }
 
-// Outputs builds what the blueprint needs, or takes it over from old where the
+// Outputs builds what the plan needs, or takes it over from old where the
 // settings are the same. It connects to nothing, but opens dead letter files.
 func (b *Plan) Outputs(env Env, old *Outputs) (*Outputs, error) {
 	if old == nil {
