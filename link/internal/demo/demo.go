@@ -19,7 +19,7 @@ import (
 	"time"
 
 	"github.com/lsm/fiso/common/telemetry"
-	"github.com/lsm/fiso/link/internal/server"
+	sidecar "github.com/lsm/fiso/link/internal/server"
 
 	_ "embed"
 )
@@ -96,7 +96,7 @@ func (s *demo) run(ctx context.Context) (sum Summary, err error) {
 	}
 	defer func() { _ = log.Close() }() // it goes with its folder
 	up := make(chan struct{})
-	link, err := server.New(server.Options{
+	link, err := sidecar.New(sidecar.Options{
 		File: s.path(), PollInterval: 100 * time.Millisecond,
 		Logger: slog.New(&logTap{telemetry.Logger(log, slog.LevelInfo, false).Handler(), s.ledger, ""}),
 		OnListening: func(calls, metrics net.Addr) {
