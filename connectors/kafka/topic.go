@@ -148,7 +148,7 @@ func (p *Producer) askMax(ctx context.Context, topic string) int32 {
 
 // warn logs how a topic that is to keep everything loses records.
 func (p *Producer) warn(topic string, conf topicConfig) {
-	warnings, fault := conf.losses()
+	warnings, fault := conf.lossRisks()
 	if fault != nil {
 		warnings = append(warnings, fault.Error())
 	}

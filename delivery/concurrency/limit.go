@@ -15,17 +15,19 @@ const (
 	// gain is how many times the workers that are needed are allowed. The rest
 	// shows whether more workers bring more. BBR has 2, and 2.89 at the start.
 	gain = 2.5
+	// minGain is what more workers than the fewest must bring, as seen in
+	// flatRounds rounds. Both are BBR's, which so finds that a pipe is full.
+	minGain    = 1.25
+	flatRounds = 3
 
 	// hungAfter is how long no call ends before there are more workers. It is
 	// longer where calls took more than half of it.
 	hungAfter = 100 * time.Millisecond
 	hungGain  = 4
 
-	// firstTrial is the time from the start to a trial, as the first cost is
-	// measured in a single round.
-	firstTrial = time.Second
 	// trialInterval is the time to the next trial, or trialPause times what the
-	// last one took: it costs a slow destination nearly all of its rate.
+	// last one took: it costs a slow destination nearly all of its rate. The
+	// first one comes after trialPause times the first round.
 	trialInterval = 10 * time.Second
 	trialPause    = 100
 	// minTrial is the shortest time for which a trial measures.
@@ -50,6 +52,7 @@ type Limit struct {
 	rates    [rateRounds]float64 // events a second
 	cost     float64             // worker-seconds of an event where none queues; 0: unknown
 	lastCost float64             // as the last trial found it
+	flat     int                 // rounds in a row in which more than the fewest workers brought too little
 
 	trial      trial
 	trialBegan time.Time
@@ -169,6 +172,7 @@ func (l *Limit) judge(now time.Time, took time.Duration) {
 	busy := max(1, calls-float64(l.stuck))
 	rate := float64(max(1, l.events)) / took.Seconds()
 	l.latency = time.Duration(calls / float64(l.ended) * float64(took))
+	learned := true
 	switch {
 	case l.trial == draining:
 		l.trial = measuring
@@ -179,10 +183,12 @@ func (l *Limit) judge(now time.Time, took time.Duration) {
 		l.trialAt = now.Add(max(trialInterval, trialPause*now.Sub(l.trialBegan)))
 	case l.cost == 0 && l.workers == l.least:
 		l.learn(busy / rate)
-		l.trialAt = now.Add(firstTrial)
+		l.trialAt = now.Add(trialPause * took)
 	case now.After(l.trialAt):
 		l.startTrial(now)
 		return
+	default:
+		learned = false
 	}
 	copy(l.rates[1:], l.rates[:])
 	l.rates[0] = rate
@@ -193,13 +199,25 @@ func (l *Limit) judge(now time.Time, took time.Duration) {
 	for _, r := range l.rates {
 		best = max(best, r)
 	}
-	n := int(gain * best * l.cost)
-	if n <= l.least && busy > float64(l.least) { // calls take much longer than they did
+	switch {
+	case learned || busy > float64(l.least):
+		l.allow(best*l.cost, busy)
+	case busy > gain*best*l.cost: // calls take much longer than they did
 		l.lastCost = 0
 		l.startTrial(now)
+	}
+}
+
+// allow sets the limit, of which so many workers are needed. Once more than the
+// fewest bring less than a quarter more for a few rounds, the fewest are enough.
+func (l *Limit) allow(needed, busy float64) {
+	if busy <= float64(l.least) || needed > minGain*float64(l.least) {
+		l.flat = 0
+	} else if l.flat++; l.flat >= flatRounds {
+		l.set(l.least)
 		return
 	}
-	l.set(n)
+	l.set(max(int(gain*needed), int(gain*float64(l.least))))
 }
 
 // learn takes the better of the last two costs: one may be of a moment at which

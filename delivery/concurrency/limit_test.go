@@ -13,7 +13,8 @@ var (
 	hanging  = destination{hangs: true}
 )
 
-// Each destination is met after another one, or from the start, by a few seeds.
+// Each destination is met after another one, or from the start, by a few seeds where
+// chance plays a part.
 func TestLimit_findsTheWorkersThatAreWorthHaving(t *testing.T) {
 	tests := []struct {
 		name      string
@@ -41,16 +42,20 @@ func TestLimit_findsTheWorkersThatAreWorthHaving(t *testing.T) {
 		{name: "a sink that more than 100 slow down", is: destination{latency: 10 * ms, capacity: 10_000, knee: 100}, share: .55, fewest: 80, most: 200},
 		{name: "a source that needs 100", is: destination{latency: 20 * ms, source: 5000}, share: .99, fewest: 100, most: 500, reached: 100, within: 200 * ms},
 		{name: "a slow sink turns fast", before: sink20ms, beforeFor: 12 * time.Second, is: cpuBound, share: .99, fewest: 16, most: 570}, // it takes up to 10 s,
-		{name: "a fast sink turns slow", before: cpuBound, beforeFor: 12 * time.Second, is: sink20ms, share: .96, fewest: 980, most: 1024, reached: 1024, within: 500 * ms},
+		{name: "a fast sink turns slow", before: cpuBound, beforeFor: 12 * time.Second, is: sink20ms, share: .95, fewest: 970, most: 1024, reached: 1024, within: 600 * ms},
 		{name: "a sink that hung turns fast", before: hanging, beforeFor: 3 * time.Second, is: cpuBound, share: .99, fewest: 16, most: 60},
 		{name: "a sink that hung needs 40", before: hanging, beforeFor: 3 * time.Second, is: destination{latency: 20 * ms, capacity: 2000}, share: .98, fewest: 40, most: 150},
 		{name: "a shared machine that is busy with a few", is: cpuBound, noise: shared, share: .99, fewest: 16, most: 150},
 		{name: "a 20 ms sink on a shared machine", is: destination{latency: 20 * ms, capacity: 50_000}, noise: shared, share: .97, fewest: 900, most: 1024, reached: 1024, within: 600 * ms},
 		{name: "an overcommitted machine that is busy with a few", is: cpuBound, noise: overcommitted, share: .99, fewest: 16, most: 600},
 	}
+	seeds := uint64(10)
+	if testing.Short() {
+		seeds = 1
+	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
-			for seed := range uint64(3) {
+			for seed := range seeds {
 				s := newSimulation(seed, tc.noise)
 				s.run(tc.before, tc.beforeFor, func(int) {})
 				s.done, s.best = 0, 0
@@ -145,7 +150,7 @@ func TestLimit_countsEventsNotCalls(t *testing.T) {
 			l.Begin()
 		}
 	}
-	if l.Workers() > 64 {
-		t.Errorf("%d workers, want at most 64", l.Workers())
+	if l.Workers() > 128 {
+		t.Errorf("%d workers, want at most 128", l.Workers())
 	}
 }

@@ -20,7 +20,7 @@ import (
 // Accept answers a call that is made later: 202 once Kafka has it, and never
 // before. It is proxy.Proxy.Defer.
 func Accept(ctx context.Context, w call.ResponseWriter, c *proxy.Call) error {
-	a := c.To.Spec.Async
+	a := c.Target.Spec.Async
 	id, err := identity(c.Header)
 	if err != nil {
 		return err
@@ -60,7 +60,7 @@ func prepare(ctx context.Context, c *proxy.Call, most int64) (body, k []byte, er
 	if body, err = c.ReadBody(ctx, most); err != nil {
 		return nil, nil, err
 	}
-	k, err = c.To.RecordKey(ctx, target.Request{Method: c.Method, Path: c.Path, Query: c.Query, Header: c.Header, Body: body})
+	k, err = c.Target.RecordKey(ctx, target.Request{Method: c.Method, Path: c.Path, Query: c.Query, Header: c.Header, Body: body})
 	if err != nil {
 		return nil, nil, proxy.Refuse(call.KeyFailed, "the expression for the key of this target's records fails for this call: "+err.Error(), 0)
 	}
@@ -75,7 +75,7 @@ const grace = 500 * time.Millisecond
 func put(ctx context.Context, c *proxy.Call, r kafka.Record, patience time.Duration) (connector.Position, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience+grace)
 	defer cancel()
-	at, err := c.To.Log.Append(ctx, r)
+	at, err := c.Target.Log.Append(ctx, r)
 	switch {
 	case err == nil:
 		return at, nil

@@ -62,8 +62,13 @@ type seen struct {
 // work.
 func newWorld(t testing.TB, settings string, topics map[string]int32) *world {
 	t.Helper()
-	w := &world{t: t, buried: map[string]int{}, unwritten: map[string]int{}, stop: func() {}}
-	w.kafka = kafkatest.Embedded(t, kafkatest.Options{Topics: topics})
+	return newWorldOn(t, kafkatest.Embedded(t, kafkatest.Options{Topics: topics}), settings)
+}
+
+// newWorldOn is a world with a Kafka of its own.
+func newWorldOn(t testing.TB, c *kafkatest.Cluster, settings string) *world {
+	t.Helper()
+	w := &world{t: t, kafka: c, buried: map[string]int{}, unwritten: map[string]int{}, stop: func() {}}
 	w.up = httptest.NewServer(http.HandlerFunc(w.serve))
 	t.Cleanup(w.up.Close)
 	w.build(w.up.Listener.Addr().String(), settings)

@@ -102,7 +102,7 @@ func (e *entry) check(ctx context.Context) (steps []Step) {
 		return steps
 	}
 	t := e.target
-	ctx, cancel := context.WithTimeout(ctx, t.Total()) // one that is silent must not take the time of the others
+	ctx, cancel := context.WithTimeout(ctx, t.TotalTimeout()) // one that is silent must not take the time of the others
 	defer cancel()
 	step := func(err error, format string, args ...any) bool {
 		steps = append(steps, Step{t.Spec.Name, fmt.Sprintf(format, args...), err})

@@ -237,7 +237,7 @@ func (i *Instance) enter(places chan struct{}) {
 			return
 		default:
 			if !i.server.MakeRoom() {
-				i.http2.MakeRoom()
+				i.http2.CloseIdle()
 			}
 		}
 		pause := time.NewTimer(50 * time.Millisecond) // where all are at work

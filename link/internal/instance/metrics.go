@@ -86,14 +86,14 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 }
 
 // observe counts a call that ended.
-func (m *metrics) observe(r proxy.Record) {
+func (m *metrics) observe(r proxy.CallRecord) {
 	name := r.Target
 	if name == "" {
 		name = nobody
 	}
 	c := m.of(series{name, r.Method, r.Mode, r.Status})
 	c.requests.Inc()
-	c.duration.Observe(r.Took.Seconds())
+	c.duration.Observe(r.Duration.Seconds())
 	for n := 2; n <= r.Attempts; n++ {
 		m.retries.WithLabelValues(name, strconv.Itoa(n)).Inc()
 	}

@@ -25,7 +25,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/lsm/fiso/link/internal/canonical"
+	"github.com/lsm/fiso/link/internal/urlpath"
 )
 
 // nginx is a real one, which closes a connection after every seventh request, in
@@ -384,7 +384,7 @@ func TestRealNginx_seesCanonicalPathsThatAreAllowedAsItReadsThem(t *testing.T) {
 		}
 		requested, uri := seen[0], seen[1]
 		raw, query, hasQuery := strings.Cut(sent[seen[2]], "?")
-		want, err := canonical.Path(raw, true)
+		want, err := urlpath.Path(raw, true)
 		if err != nil {
 			t.Errorf("%q arrived, which cannot be read in one way: %v", raw, err)
 			continue

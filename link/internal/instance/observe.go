@@ -13,7 +13,7 @@ import (
 
 // observe counts a call, and tells of it where it failed at the target or at us,
 // and of every call where the level is debug.
-func (i *Instance) observe(r proxy.Record) {
+func (i *Instance) observe(r proxy.CallRecord) {
 	i.metrics.observe(r)
 	if r.Stack != "" {
 		i.tell(r, slog.LevelError, "a call ended in a fault of fiso-link: please report it", slog.String("stack", r.Stack))
@@ -32,7 +32,7 @@ func (i *Instance) observe(r proxy.Record) {
 }
 
 // tell logs a call, with the trace that it belongs to.
-func (i *Instance) tell(r proxy.Record, level slog.Level, words string, more ...slog.Attr) {
+func (i *Instance) tell(r proxy.CallRecord, level slog.Level, words string, more ...slog.Attr) {
 	ctx := context.Background()
 	if !i.o.Log.Enabled(ctx, level) {
 		return
@@ -40,7 +40,7 @@ func (i *Instance) tell(r proxy.Record, level slog.Level, words string, more ...
 	ctx = telemetry.Extract(ctx, r.Traceparent, "")
 	attrs := []slog.Attr{
 		slog.String("target", r.Target), slog.String("method", r.Method), slog.Int("status", r.Status), slog.String("mode", r.Mode),
-		slog.Int("attempts", r.Attempts), slog.Duration("took", r.Took),
+		slog.Int("attempts", r.Attempts), slog.Duration("took", r.Duration),
 	}
 	if r.Code != "" {
 		attrs = append(attrs, slog.String("code", string(r.Code)), slog.String("reason", r.Detail))

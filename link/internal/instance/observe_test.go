@@ -26,14 +26,14 @@ func TestObserve_tellsOfFailuresOnceAMinute(t *testing.T) {
 			return strings.Split(strings.TrimSuffix(log.String(), "\n"), "\n")
 		}
 		failed := func(target string, code call.Code) {
-			i.observe(proxy.Record{Target: target, Method: "GET", Status: code.Status(), Code: code, Detail: "because of " + target, Mode: "sync", Attempts: 3})
+			i.observe(proxy.CallRecord{Target: target, Method: "GET", Status: code.Status(), Code: code, Detail: "because of " + target, Mode: "sync", Attempts: 3})
 		}
 		for range 10 {
 			failed("crm", call.ConnectFailed)
 			failed("crm", call.UpstreamTimeout)
 			failed("erp", call.ConnectFailed)
 		}
-		i.observe(proxy.Record{Target: "crm", Status: 200, Code: call.UpstreamReset, Detail: "the answer broke off", Mode: "sync"})
+		i.observe(proxy.CallRecord{Target: "crm", Status: 200, Code: call.UpstreamReset, Detail: "the answer broke off", Mode: "sync"})
 		lines := said()
 		want := []string{
 			`level=WARN msg="a call failed" target=crm method=GET status=502 mode=sync attempts=3 took=0s code=CONNECT_FAILED reason="because of crm"`,
@@ -63,7 +63,7 @@ func TestObserve_tellsOfFailuresOnceAMinute(t *testing.T) {
 }
 
 func TestObserve_saysNothingOfWhatIsNoFailureOfTheTarget(t *testing.T) {
-	for name, r := range map[string]proxy.Record{
+	for name, r := range map[string]proxy.CallRecord{
 		"a good call":               {Target: "crm", Status: 200},
 		"the target's own 503":      {Target: "crm", Status: 503},
 		"a refused path":            {Target: "crm", Status: 403, Code: call.PathNotAllowed},

@@ -166,8 +166,8 @@ func (r *targetSet) build(s *spec.Target, c *spec.Config, vault *credential.Vaul
 	}
 	ended, end := context.WithCancel(context.Background())
 	parts := target.Parts{
-		Endpoints: endpoints, Transport: transport, Ended: ended,
-		Changed: func(from, to resilience.State) {
+		Endpoints: endpoints, Transport: transport, Retired: ended,
+		BreakerChanged: func(from, to resilience.State) {
 			log.Warn("circuit breaker", "from", from.String(), "to", to.String())
 		},
 	}

@@ -160,7 +160,7 @@ func TestInstance_leavesATraceAloneWithoutTraces(t *testing.T) {
 func TestInstance_tellsOfItsOwnFaults(t *testing.T) {
 	var log book
 	i := &Instance{o: Options{Log: telemetry.Logger(&log, slog.LevelError, false)}, metrics: newMetrics(prometheus.NewRegistry())}
-	i.observe(proxy.Record{Target: "crm", Method: "GET", Status: 500, Code: call.Internal, Stack: "goroutine 1", Traceparent: "00-" + aTrace + "-" + aParent + "-01"})
+	i.observe(proxy.CallRecord{Target: "crm", Method: "GET", Status: 500, Code: call.Internal, Stack: "goroutine 1", Traceparent: "00-" + aTrace + "-" + aParent + "-01"})
 	for _, want := range []string{`"level":"error"`, "please report it", `"trace_id":"` + aTrace + `"`, `"stack":"goroutine 1"`, `"code":"INTERNAL"`} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("%s lacks %s", log.String(), want)

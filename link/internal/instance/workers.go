@@ -25,7 +25,7 @@ func (r *targetSet) buildTopic(s *spec.Target, c *spec.Config) (*entry, error) {
 	e.leave = e.release
 	err := e.openStore(c, s.Kafka.Timeout, r.log.With("target", s.Name))
 	if err == nil {
-		e.target, err = target.New(s, target.Parts{Log: e.store, Ended: ended})
+		e.target, err = target.New(s, target.Parts{Log: e.store, Retired: ended})
 	}
 	if err != nil {
 		end()
