@@ -330,7 +330,7 @@ func rounds(t *testing.T) int {
 	if testing.Short() || raceEnabled {
 		return 150
 	}
-	return 1500
+	return 600
 }
 
 // recorded are the streams that real programs wrote.
