@@ -42,7 +42,7 @@ func (b *batches) sink() batchFunc {
 // Found by the simulation: an event was handed back, as its assignment was over,
 // and the one behind it joined a batch and was delivered before it.
 func TestBatch_nothingJoinsOnceItsAssignmentIsOver(t *testing.T) {
-	e := newEngine(Config{}, &Stage{Sink: new(batches).sink(), Batch: &Batch{}})
+	e := newEngine(Config{}, &testVersion{Sink: new(batches).sink(), Batch: &Batch{}})
 	ctx, cancel := context.WithCancel(t.Context())
 	out := &e.version.Load().outputs[0]
 	it := &task{entry: &entry{in: &assignment{source: connector.NewAssignment(ctx, "t-0")}}, event: new(cloudevent.Event)}
@@ -65,7 +65,7 @@ func TestBatch_isSentInTimeWhateverElseWaitsForLonger(t *testing.T) {
 			}
 			return nil
 		}}
-		r := start(t, Config{}, Stage{
+		r := start(t, Config{}, testVersion{
 			Sink: b.sink(), Batch: &Batch{MaxEvents: 10, MaxWait: time.Second},
 			Retry: backoff.Policy{Kind: backoff.Constant, Initial: time.Hour}, MaxRetries: 9,
 		})
@@ -107,7 +107,7 @@ func TestBatch_isSentAtTheFirstBoundReached(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := &batches{}
-				r := start(t, tc.cfg, Stage{Sink: b.sink(), Batch: &tc.batch})
+				r := start(t, tc.cfg, testVersion{Sink: b.sink(), Batch: &tc.batch})
 				for _, k := range tc.keys {
 					if k == ' ' {
 						after(time.Second)
@@ -146,7 +146,7 @@ func TestBatch_thatIsEagerWaitsOnlyBehindOthers(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := &batches{}
 				sink := b.sink()
-				r := start(t, Config{}, Stage{
+				r := start(t, Config{}, testVersion{
 					Sink: batchFunc(func(ctx context.Context, evs []*cloudevent.Event) []error {
 						errs := sink(ctx, evs)
 						time.Sleep(tc.takes)
@@ -182,12 +182,12 @@ func TestBatch_refusedAsAWholeIsSentSingly(t *testing.T) {
 			}
 			return errs
 		}
-		r := start(t, Config{}, Stage{Sink: b.sink(), Batch: &Batch{MaxEvents: 3}, StopTheLine: 1})
+		r := start(t, Config{}, testVersion{Sink: b.sink(), Batch: &Batch{MaxEvents: 3}, StopTheLine: 1})
 		for _, key := range []string{"a", "bad", "c"} {
 			r.give(r.ctx, key)
 		}
 		after(time.Minute)
-		if got := r.morgue.codes(); len(got) != 1 || got["t-0-1"] != fault.SinkRejected {
+		if got := r.letterStore.codes(); len(got) != 1 || got["t-0-1"] != fault.SinkRejected {
 			t.Errorf("dead letters %v, want that of the bad one", got)
 		}
 		if !slices.Equal(b.sizes, []int{3, 1, 1, 1}) || r.ends.n() != 3 {
@@ -211,12 +211,12 @@ func TestBatch_anEventThatCannotBeWrittenIsRefusedAlone(t *testing.T) {
 			return errs
 		}
 		c := &counter{}
-		r := start(t, Config{Observer: c}, Stage{Sink: b.sink(), Batch: &Batch{MaxEvents: 3}, StopTheLine: 1})
+		r := start(t, Config{Observer: c}, testVersion{Sink: b.sink(), Batch: &Batch{MaxEvents: 3}, StopTheLine: 1})
 		for _, key := range []string{"a", "bad", "c"} {
 			r.give(r.ctx, key)
 		}
 		after(time.Minute)
-		if got := r.morgue.codes(); len(got) != 1 || got["t-0-1"] != fault.DecodeFailed {
+		if got := r.letterStore.codes(); len(got) != 1 || got["t-0-1"] != fault.DecodeFailed {
 			t.Errorf("dead letters %v, want that of the bad one", got)
 		}
 		if !slices.Equal(b.sizes, []int{3}) || r.ends.n() != 3 {
@@ -236,11 +236,11 @@ func TestBatch_aSinkThatAnswersNonsenseHasFailed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := &batches{answer: answer}
-				r := start(t, Config{}, Stage{Sink: b.sink(), Batch: &Batch{MaxEvents: 2}})
+				r := start(t, Config{}, testVersion{Sink: b.sink(), Batch: &Batch{MaxEvents: 2}})
 				r.give(r.ctx, "a")
 				r.give(r.ctx, "b")
 				after(time.Minute)
-				if got := r.morgue.codes(); len(got) != 2 || got["t-0-0"] != fault.SinkDeliveryFailed {
+				if got := r.letterStore.codes(); len(got) != 2 || got["t-0-0"] != fault.SinkDeliveryFailed {
 					t.Errorf("dead letters %v", got)
 				}
 			})
@@ -253,7 +253,7 @@ func TestBatch_aSinkThatAnswersNonsenseHasFailed(t *testing.T) {
 func TestBatch_ofTwoAssignmentsLetsOnlyTheRevokedGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var fine atomic.Bool
-		r := start(t, Config{DrainTimeout: time.Second}, Stage{
+		r := start(t, Config{DrainTimeout: time.Second}, testVersion{
 			Batch: &Batch{MaxEvents: 2},
 			Sink: batchFunc(func(ctx context.Context, evs []*cloudevent.Event) []error {
 				if fine.Load() {
@@ -277,7 +277,7 @@ func TestBatch_ofTwoAssignmentsLetsOnlyTheRevokedGo(t *testing.T) {
 func TestBatch_thatCollectsIsHandedBackWithItsAssignment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &batches{}
-		r := start(t, Config{DrainTimeout: time.Minute}, Stage{Batch: &Batch{MaxWait: time.Hour}, Sink: b.sink()})
+		r := start(t, Config{DrainTimeout: time.Minute}, testVersion{Batch: &Batch{MaxWait: time.Hour}, Sink: b.sink()})
 		ctx, revoke := context.WithCancel(r.ctx)
 		gone, too, stays := r.give(ctx, "a"), r.give(ctx, "c"), r.give(r.ctx, "b")
 		synctest.Wait()
@@ -295,7 +295,7 @@ func TestBatch_thatCollectsIsHandedBackWithItsAssignment(t *testing.T) {
 
 func TestBatch_isIgnoredForASinkThatTakesNone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := start(t, Config{}, Stage{Batch: &Batch{MaxWait: time.Hour}})
+		r := start(t, Config{}, testVersion{Batch: &Batch{MaxWait: time.Hour}})
 		m := r.give(r.ctx, "a")
 		synctest.Wait()
 		r.want(m, nil)
@@ -306,7 +306,7 @@ func TestBatch_isIgnoredForASinkThatTakesNone(t *testing.T) {
 // not a retry.
 func TestBatch_aFailureAfterTheAssignmentEndedHandsBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := start(t, Config{DrainTimeout: time.Minute}, Stage{
+		r := start(t, Config{DrainTimeout: time.Minute}, testVersion{
 			MaxRetries: 9, Batch: &Batch{MaxEvents: 2},
 			Sink: batchFunc(func(_ context.Context, evs []*cloudevent.Event) []error {
 				pass(2 * time.Second)

@@ -19,9 +19,9 @@ var benchEvent = &cloudevent.Event{ID: "1", Source: "s", Type: "t"}
 // runBench measures an engine over b.N messages of so many partitions and keys,
 // against a sink that does f. Messages come from a slab, as a source's would.
 func runBench(b *testing.B, cfg Config, partitions, keys int, f func(context.Context) error) {
-	st := &Stage{
-		Processor: processorFunc(func(context.Context, *connector.Message) (*cloudevent.Event, error) { return benchEvent, nil }),
-		Sink:      sinkFunc(func(ctx context.Context, _ *cloudevent.Event) error { return f(ctx) }),
+	st := &testVersion{
+		Transformer: transformFunc(func(context.Context, *connector.Message) (*cloudevent.Event, error) { return benchEvent, nil }),
+		Sink:        sinkFunc(func(ctx context.Context, _ *cloudevent.Event) error { return f(ctx) }),
 	}
 	e := newEngine(cfg, st)
 	feed(b, partitions, keys, e.Run)
@@ -89,12 +89,12 @@ func BenchmarkLanes(b *testing.B) {
 	}
 }
 
-// BenchmarkFiltered is what an event costs that the processor filters out.
+// BenchmarkFiltered is what an event costs that the transformer filters out.
 func BenchmarkFiltered(b *testing.B) {
-	nothing := processorFunc(func(context.Context, *connector.Message) (*cloudevent.Event, error) { return nil, nil })
+	nothing := transformFunc(func(context.Context, *connector.Message) (*cloudevent.Event, error) { return nil, nil })
 	for _, partitions := range []int{1, 64} {
 		b.Run(fmt.Sprintf("partitions=%d", partitions), func(b *testing.B) {
-			e := newEngine(Config{}, &Stage{Processor: nothing})
+			e := newEngine(Config{}, &testVersion{Transformer: nothing})
 			feed(b, partitions, 10_000, e.Run)
 		})
 	}
@@ -104,10 +104,10 @@ func BenchmarkFiltered(b *testing.B) {
 func BenchmarkBatches(b *testing.B) {
 	for _, partitions := range []int{1, 64} {
 		b.Run(fmt.Sprintf("partitions=%d", partitions), func(b *testing.B) {
-			e := newEngine(Config{}, &Stage{
-				Batch:     &Batch{},
-				Processor: processorFunc(func(context.Context, *connector.Message) (*cloudevent.Event, error) { return benchEvent, nil }),
-				Sink:      batchFunc(func(context.Context, []*cloudevent.Event) []error { return nil }),
+			e := newEngine(Config{}, &testVersion{
+				Batch:       &Batch{},
+				Transformer: transformFunc(func(context.Context, *connector.Message) (*cloudevent.Event, error) { return benchEvent, nil }),
+				Sink:        batchFunc(func(context.Context, []*cloudevent.Event) []error { return nil }),
 			})
 			feed(b, partitions, 10_000, e.Run)
 		})

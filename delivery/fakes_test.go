@@ -42,20 +42,20 @@ func (f batchFunc) Send(ctx context.Context, e *cloudevent.Event) error {
 	return nil
 }
 
-// processorFunc is a processor made of its Process.
-type processorFunc func(context.Context, *connector.Message) (*cloudevent.Event, error)
+// transformFunc is a transformer made of its Process.
+type transformFunc func(context.Context, *connector.Message) (*cloudevent.Event, error)
 
-func (f processorFunc) Process(ctx context.Context, m *connector.Message) (*cloudevent.Event, error) {
+func (f transformFunc) Process(ctx context.Context, m *connector.Message) (*cloudevent.Event, error) {
 	return f(ctx, m)
 }
 
-// Processor is a transformer whose messages become one event at most.
-type Processor interface {
+// oneEventTransformer makes at most one event of a message.
+type oneEventTransformer interface {
 	Process(ctx context.Context, m *connector.Message) (*cloudevent.Event, error)
 }
 
-// single is the Transformer of a Processor, for one output.
-type single struct{ p Processor }
+// single is the Transformer of a oneEventTransformer, for one output.
+type single struct{ p oneEventTransformer }
 
 func (s single) Transform(ctx context.Context, m *connector.Message, into []Routed) ([]Routed, error) {
 	e, err := s.p.Process(ctx, m)
@@ -65,9 +65,9 @@ func (s single) Transform(ctx context.Context, m *connector.Message, into []Rout
 	return into, err
 }
 
-// Stage is a version with one output.
-type Stage struct {
-	Processor   Processor
+// testVersion is a version with one output.
+type testVersion struct {
+	Transformer oneEventTransformer
 	Sink        connector.Sink
 	SinkName    string
 	DeadLetter  deadletter.Writer
@@ -78,14 +78,14 @@ type Stage struct {
 	Batch       *Batch
 }
 
-func (st *Stage) version() *Version {
+func (st *testVersion) version() *Version {
 	h := Handling{DeadLetter: st.DeadLetter, Retry: st.Retry, MaxRetries: st.MaxRetries, OnExhausted: st.OnExhausted}
-	return &Version{Transformer: single{st.Processor}, Handling: h, Outputs: []Output{
+	return &Version{Transformer: single{st.Transformer}, Handling: h, Outputs: []Output{
 		{Name: st.SinkName, Sink: st.Sink, Handling: h, StopTheLine: st.StopTheLine, Batch: st.Batch},
 	}}
 }
 
-func newEngine(cfg Config, st *Stage) *Engine { return New(cfg, st.version()) }
+func newEngine(cfg Config, st *testVersion) *Engine { return New(cfg, st.version()) }
 
 // lineOf is why the first closed output waits; "" when none does.
 func lineOf(s State) string {
@@ -100,15 +100,15 @@ func asIs(_ context.Context, m *connector.Message) (*cloudevent.Event, error) {
 	return &cloudevent.Event{ID: m.Position.String(), Source: "test", Type: "test", Data: cloudevent.Bytes(m.Value), Key: m.Key}, nil
 }
 
-// morgue is a dead letter writer that remembers, and fails while err is set.
-type morgue struct {
+// letterStore is a dead letter writer that remembers, and fails while err is set.
+type letterStore struct {
 	mu      sync.Mutex
 	err     error
 	letters []*deadletter.Letter
 	write   func(context.Context, *deadletter.Letter) error // instead, when set
 }
 
-func (m *morgue) Write(ctx context.Context, l *deadletter.Letter) error {
+func (m *letterStore) Write(ctx context.Context, l *deadletter.Letter) error {
 	if m.write != nil {
 		if err := m.write(ctx, l); err != nil {
 			return err
@@ -122,16 +122,16 @@ func (m *morgue) Write(ctx context.Context, l *deadletter.Letter) error {
 	return m.err
 }
 
-func (m *morgue) Close(context.Context) error { return nil }
+func (m *letterStore) Close(context.Context) error { return nil }
 
-func (m *morgue) fail(err error) {
+func (m *letterStore) fail(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.err = err
 }
 
 // codes are those of the letters, by position.
-func (m *morgue) codes() map[string]fault.Code {
+func (m *letterStore) codes() map[string]fault.Code {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	by := make(map[string]fault.Code)
@@ -174,14 +174,14 @@ func (s *ends) n() int {
 // rig is an engine that runs, and a source whose messages the test gives.
 type rig struct {
 	*Engine
-	t      *testing.T
-	ends   *ends
-	morgue *morgue
-	ctx    context.Context // of the run, and of assignment "a"
-	stop   context.CancelFunc
-	done   chan struct{}
-	err    error // of Run, once done
-	offset int64
+	t           *testing.T
+	ends        *ends
+	letterStore *letterStore
+	ctx         context.Context // of the run, and of assignment "a"
+	stop        context.CancelFunc
+	done        chan struct{}
+	err         error // of Run, once done
+	offset      int64
 
 	mu        sync.Mutex
 	byContext map[context.Context]*connector.Assignment
@@ -191,10 +191,10 @@ var testRetry = backoff.Policy{Kind: backoff.Constant, Initial: time.Second}
 
 // start runs an engine in the current bubble. A stage's missing parts are ones
 // that work.
-func start(t *testing.T, cfg Config, st Stage) *rig {
+func start(t *testing.T, cfg Config, st testVersion) *rig {
 	t.Helper()
-	r := &rig{t: t, byContext: map[context.Context]*connector.Assignment{}, ends: &ends{t: t, by: make(map[string]error)}, morgue: &morgue{}, done: make(chan struct{})}
-	r.Engine = newEngine(cfg, r.stage(st))
+	r := &rig{t: t, byContext: map[context.Context]*connector.Assignment{}, ends: &ends{t: t, by: make(map[string]error)}, letterStore: &letterStore{}, done: make(chan struct{})}
+	r.Engine = newEngine(cfg, r.withDefaults(st))
 	r.ctx, r.stop = context.WithCancel(t.Context())
 	go func() {
 		defer close(r.done)
@@ -211,15 +211,15 @@ func start(t *testing.T, cfg Config, st Stage) *rig {
 	return r
 }
 
-func (r *rig) stage(st Stage) *Stage {
-	if st.Processor == nil {
-		st.Processor = processorFunc(asIs)
+func (r *rig) withDefaults(st testVersion) *testVersion {
+	if st.Transformer == nil {
+		st.Transformer = transformFunc(asIs)
 	}
 	if st.Sink == nil {
 		st.Sink = sinkFunc(func(context.Context, *cloudevent.Event) error { return nil })
 	}
 	if st.DeadLetter == nil && st.OnExhausted == "" {
-		st.DeadLetter = r.morgue
+		st.DeadLetter = r.letterStore
 	}
 	if st.Retry == (backoff.Policy{}) {
 		st.Retry = testRetry

@@ -75,7 +75,7 @@ func model(t *testing.T, seed uint64) {
 			t.Error(b)
 		}
 		if t.Failed() {
-			t.Logf("run it again: go test ./engine -run TestModel -v -seed=%d", seed)
+			t.Logf("run it again: go test . -run TestModel -v -seed=%d", seed)
 		}
 	})
 }
@@ -111,7 +111,7 @@ func (w *world) scenario(t *testing.T) {
 	w.order = cfg.Ordering
 	w.slow = []float64{0, 0, 0.001, 0.02, 0.5}[w.IntN(5)]
 	w.say("%+v", cfg)
-	e := newEngine(cfg, w.stage())
+	e := newEngine(cfg, w.version())
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error)
 	var src connector.Source = w
@@ -147,9 +147,9 @@ func (w *world) say(format string, args ...any) {
 	w.note(format, args...)
 }
 
-func (w *world) stage() *Stage {
-	st := &Stage{
-		Processor: w, Sink: w, SinkName: "sim", DeadLetter: grave{w}, MaxRetries: simRetries,
+func (w *world) version() *testVersion {
+	st := &testVersion{
+		Transformer: w, Sink: w, SinkName: "sim", DeadLetter: simLetters{w}, MaxRetries: simRetries,
 		Retry: backoff.Policy{Initial: 20 * time.Millisecond, Max: time.Second, Jitter: 0.2},
 	}
 	if w.chance(0.3) {
@@ -161,7 +161,7 @@ func (w *world) stage() *Stage {
 	if w.chance(0.4) {
 		st.Batch = &Batch{MaxEvents: 1 + w.IntN(10), MaxBytes: 1 + w.Int64N(100), MaxWait: w.within(100 * time.Millisecond)}
 	}
-	w.say("stage: stop the line %d, on exhausted %q, batch %+v", st.StopTheLine, st.OnExhausted, st.Batch)
+	w.say("version: stop the line %d, on exhausted %q, batch %+v", st.StopTheLine, st.OnExhausted, st.Batch)
 	return st
 }
 
@@ -171,11 +171,11 @@ func (w *world) disturb(e *Engine) {
 	case 0, 1:
 		w.revoke(w.parts[w.IntN(len(w.parts))])
 	case 2, 3:
-		w.swap(e, w.stage())
+		w.swap(e, w.version())
 	case 4:
 		w.mu.Lock()
-		w.morgue = !w.morgue
-		w.note("dead letter queue refuses: %t", w.morgue)
+		w.refusesLetters = !w.refusesLetters
+		w.note("dead letter queue refuses: %t", w.refusesLetters)
 		w.mu.Unlock()
 	case 5:
 		w.mu.Lock()
@@ -196,7 +196,7 @@ func (w *world) disturb(e *Engine) {
 	}
 }
 
-func (w *world) swap(e *Engine, st *Stage) {
+func (w *world) swap(e *Engine, st *testVersion) {
 	began := time.Now()
 	unused := e.Swap(context.Background(), st.version())
 	w.mu.Lock()
@@ -206,14 +206,14 @@ func (w *world) swap(e *Engine, st *Stage) {
 	w.rule(unused && took <= simDrain, "Swap took %s, the old version is unused: %v", took, unused)
 }
 
-// heal ends all faults. The last stage neither blocks nor stops the line, as
+// heal ends all faults. The last version neither blocks nor stops the line, as
 // poison would then hold for ever, which is what a person asked for.
 func (w *world) heal(e *Engine) {
 	w.mu.Lock()
-	w.healed, w.outage, w.morgue = true, nil, false
+	w.healed, w.outage, w.refusesLetters = true, nil, false
 	w.note("healed")
 	w.mu.Unlock()
-	st := w.stage()
+	st := w.version()
 	st.OnExhausted, st.StopTheLine = "", 0
 	w.swap(e, st)
 }

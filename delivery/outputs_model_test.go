@@ -22,19 +22,19 @@ import (
 type manyWorld struct {
 	dice // of the scenario
 
-	mu      sync.Mutex
-	seed    uint64
-	began   time.Time
-	log     []*manyRecord
-	done    int // records that are settled, from the first
-	history []string
-	broken  []string
-	away    []bool // outputs that do not answer
-	tells   []bool // outputs that hand out receipts
-	refuses bool   // the dead letter place does
-	healed  bool
-	cancel  context.CancelFunc // of the assignment
-	busy    map[string]string  // output and key -> what is in the sink
+	mu          sync.Mutex
+	seed        uint64
+	began       time.Time
+	log         []*manyRecord
+	done        int // records that are settled, from the first
+	history     []string
+	broken      []string
+	away        []bool // outputs that do not answer
+	hasReceipts []bool // outputs that hand out receipts
+	refuses     bool   // the dead letter place does
+	healed      bool
+	cancel      context.CancelFunc // of the assignment
+	busy        map[string]string  // output and key -> what is in the sink
 }
 
 // manyRecord is a message and what became of its deliveries.
@@ -55,7 +55,7 @@ type manyPart struct {
 	fails                    int // tries that fail, temporarily
 	poison, breaks           bool
 	tries, delivered, buried int
-	told                     bool // of its delivery, or that it was given up
+	receipted                bool // of its delivery, or that it was given up
 }
 
 func (p *manyPart) String() string { return fmt.Sprintf("%d.%d to %d", p.of.n, p.part, p.output) }
@@ -64,7 +64,7 @@ func newManyWorld(seed uint64) *manyWorld {
 	w := &manyWorld{dice: newDice(seed, 77), seed: seed, began: time.Now(), busy: map[string]string{}}
 	w.away = make([]bool, 1+w.IntN(3))
 	for range w.away {
-		w.tells = append(w.tells, w.chance(0.3))
+		w.hasReceipts = append(w.hasReceipts, w.chance(0.3))
 	}
 	keys := 1 + w.IntN(6)
 	for n := range 20 + w.IntN(60) {
@@ -159,7 +159,7 @@ func (e *manyEnd) Settled(_ *connector.Message, err error) {
 	}
 	for _, p := range e.r.parts {
 		w.rule(p.delivered+p.buried > 0, "%d was settled, and %v is nowhere", e.r.n, p)
-		w.rule(p.told || !w.tells[p.output] || p.buried > 0, "%d was settled, and nobody was told of %v", e.r.n, p)
+		w.rule(p.receipted || !w.hasReceipts[p.output] || p.buried > 0, "%d was settled, and %v has no receipt", e.r.n, p)
 	}
 	e.r.settled = true
 	for w.done < len(w.log) && w.log[w.done].settled {
@@ -258,7 +258,7 @@ func (s manySink) answer(p *manyPart, err error) error {
 	p.delivered++
 	w.note("%v delivered", p)
 	// A delivery whose receipt was to come when the version changed is made again.
-	w.rule(p.delivered <= p.of.handed || w.tells[s.output], "%v was delivered %d times, and handed over %d times", p, p.delivered, p.of.handed)
+	w.rule(p.delivered <= p.of.handed || w.hasReceipts[s.output], "%v was delivered %d times, and handed over %d times", p, p.delivered, p.of.handed)
 	w.inOrder(p)
 	return nil
 }
@@ -291,7 +291,7 @@ func (s manySink) Write(_ context.Context, l *deadletter.Letter) error {
 	w.note("%d buried for output %d: %s", r.n, s.output, l.Reason)
 	fault := false
 	for _, p := range r.parts {
-		if p.output == s.output && (p.poison || p.breaks || p.tries > simRetries) && (p.delivered == 0 || w.tells[s.output]) {
+		if p.output == s.output && (p.poison || p.breaks || p.tries > simRetries) && (p.delivered == 0 || w.hasReceipts[s.output]) {
 			p.buried++ // one of a record's parts: which, the letter does not say
 			fault = true
 		}
@@ -310,7 +310,7 @@ func (s manySink) receipt(_ context.Context, e *cloudevent.Event, l *deadletter.
 		return errors.New("no leader")
 	}
 	w.rule((l == nil) == (p.delivered > 0) || p.of.handed > 1, "%v: letter %v after %d deliveries", p, l, p.delivered)
-	p.told = true
+	p.receipted = true
 	return nil
 }
 
@@ -321,7 +321,7 @@ func (w *manyWorld) version() *Version {
 		out := Output{Name: fmt.Sprint("o", i), Sink: s, Handling: Handling{
 			DeadLetter: s, MaxRetries: simRetries, Retry: backoff.Policy{Initial: 20 * time.Millisecond, Max: time.Second, Jitter: 0.2},
 		}}
-		if w.tells[i] {
+		if w.hasReceipts[i] {
 			out.Receipt = s.receipt
 		}
 		if w.chance(0.3) {

@@ -17,11 +17,11 @@ import (
 // desk is an output that answers, and hands the answers out as receipts. Its
 // transformer attaches to an event where the answer is to be put.
 type desk struct {
-	mu      sync.Mutex
-	err     error // of receipts
-	sent    int
-	told    []string
-	patient bool // receipts wait as long as they may
+	mu       sync.Mutex
+	err      error // of receipts
+	sent     int
+	receipts []string
+	patient  bool // receipts wait as long as they may
 }
 
 func (d *desk) Transform(_ context.Context, m *connector.Message, into []Routed) ([]Routed, error) {
@@ -57,7 +57,7 @@ func (d *desk) receipt(ctx context.Context, e *cloudevent.Event, l *deadletter.L
 		if l != nil {
 			code = l.Code
 		}
-		d.told = append(d.told, fmt.Sprint(e.ID, " ", code, ": ", *Attachment(ctx).(*string))) //nolint:forcetypeassert // Transform's
+		d.receipts = append(d.receipts, fmt.Sprint(e.ID, " ", code, ": ", *Attachment(ctx).(*string))) //nolint:forcetypeassert // Transform's
 	}
 	return err
 }
@@ -75,14 +75,14 @@ func (d *desk) count() int {
 }
 
 func (d *desk) version(r *rig, maxInFlight int) *Version {
-	h := Handling{DeadLetter: r.morgue, Retry: testRetry}
+	h := Handling{DeadLetter: r.letterStore, Retry: testRetry}
 	return &Version{Transformer: d, Handling: h, Outputs: []Output{{Sink: d, Handling: h, MaxInFlight: maxInFlight, Receipt: d.receipt}}}
 }
 
 // open is a rig that works by a desk.
 func open(t *testing.T, d *desk, maxInFlight int) *rig {
 	t.Helper()
-	r := start(t, Config{}, Stage{})
+	r := start(t, Config{}, testVersion{})
 	if !r.Swap(t.Context(), d.version(r, maxInFlight)) {
 		t.Fatal("the first version is still in use")
 	}
@@ -108,8 +108,8 @@ func TestReceipt_isHandedOutBeforeTheMessageIsSettled(t *testing.T) {
 				d.fail(nil, false)
 				after(time.Second)
 				r.want(m, nil)
-				if d.sent != 1 || len(d.told) != 1 || d.told[0] != test.want {
-					t.Errorf("%d sent, told %q", d.sent, d.told)
+				if d.sent != 1 || len(d.receipts) != 1 || d.receipts[0] != test.want {
+					t.Errorf("%d sent, receipts %q", d.sent, d.receipts)
 				}
 				if s := r.Status(); len(s.Held) != 0 {
 					t.Errorf("%+v", s)
@@ -177,7 +177,7 @@ func TestReceipt_keepsThePlaceOfItsDelivery(t *testing.T) {
 func TestSink_saysWhenItIsAnEventsTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tries := 0
-		r := start(t, Config{}, Stage{StopTheLine: 1, Sink: sinkFunc(func(context.Context, *cloudevent.Event) error {
+		r := start(t, Config{}, testVersion{StopTheLine: 1, Sink: sinkFunc(func(context.Context, *cloudevent.Event) error {
 			if tries++; tries <= 100 {
 				return connector.AsTemporary(fmt.Errorf("the rate is used up: %w", connector.ErrInterrupted), 10*time.Millisecond)
 			}
@@ -199,14 +199,14 @@ func TestSink_saysWhenItIsAnEventsTurn(t *testing.T) {
 // A rule that refuses an event before it is sent says nothing of the destination.
 func TestLine_isNotStoppedByARuleOfTheSink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := start(t, Config{}, Stage{StopTheLine: 1, Sink: sinkFunc(func(context.Context, *cloudevent.Event) error {
+		r := start(t, Config{}, testVersion{StopTheLine: 1, Sink: sinkFunc(func(context.Context, *cloudevent.Event) error {
 			return connector.AsPermanent(fault.New(fault.SinkRejected, errBoom))
 		})})
 		for range 5 {
 			r.give(r.ctx, "")
 		}
 		after(time.Second)
-		if codes := r.morgue.codes(); len(codes) != 5 || codes["t-0-0"] != fault.SinkRejected || lineOf(r.Status()) != "" {
+		if codes := r.letterStore.codes(); len(codes) != 5 || codes["t-0-0"] != fault.SinkRejected || lineOf(r.Status()) != "" {
 			t.Errorf("%v, the line says %q", codes, lineOf(r.Status()))
 		}
 	})

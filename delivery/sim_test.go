@@ -22,23 +22,23 @@ import (
 type world struct {
 	began time.Time
 
-	mu      sync.Mutex
-	seed    uint64
-	dice    // the scenario's
-	history []string
-	broken  []string // rules that were
-	parts   []*part
-	records map[string]*record
-	healed  bool              // no fault any more
-	outage  func() error      // of the whole sink
-	stopped bool              // the run was told to end
-	refuses bool              // it refused events that are good, at some time
-	morgue  bool              // refuses letters
-	busy    map[string]string // lane -> the id that is in the sink now
-	working int
-	most    int // events that may be worked on at a time
-	order   string
-	slow    float64 // how many calls of the processor take their time
+	mu             sync.Mutex
+	seed           uint64
+	dice           // the scenario's
+	history        []string
+	broken         []string // rules that were
+	parts          []*part
+	records        map[string]*record
+	healed         bool              // no fault any more
+	outage         func() error      // of the whole sink
+	stopped        bool              // the run was told to end
+	refuses        bool              // it refused events that are good, at some time
+	refusesLetters bool              // refuses letters
+	busy           map[string]string // lane -> the id that is in the sink now
+	working        int
+	most           int // events that may be worked on at a time
+	order          string
+	slow           float64 // how many calls of the transformer take their time
 }
 
 // record is one record of the simulated source and all that became of it.
@@ -412,10 +412,10 @@ func (w *world) SendBatch(ctx context.Context, evs []*cloudevent.Event) []error 
 
 func (w *world) Close(context.Context) error { return nil }
 
-// grave is the simulated dead letter place.
-type grave struct{ *world }
+// simLetters is the simulated dead letter place.
+type simLetters struct{ *world }
 
-func (g grave) Write(ctx context.Context, l *deadletter.Letter) error {
+func (g simLetters) Write(ctx context.Context, l *deadletter.Letter) error {
 	w := g.world
 	r := w.records[string(l.Message.Value)]
 	if err := w.call(ctx, r); err != nil {
@@ -423,7 +423,7 @@ func (g grave) Write(ctx context.Context, l *deadletter.Letter) error {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.morgue || (!w.healed && w.roll(r).chance(0.1)) {
+	if w.refusesLetters || (!w.healed && w.roll(r).chance(0.1)) {
 		w.note("%s refused by the dead letter queue", r.id)
 		return errors.New("no leader")
 	}

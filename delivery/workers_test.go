@@ -15,7 +15,7 @@ func TestWorkers_comeWhenTheyAreNeededAndGoAfter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		calls, most := 0, 0
 		gate := make(chan struct{}, 1)
-		r := start(t, Config{}, Stage{Sink: sinkFunc(func(context.Context, *cloudevent.Event) error {
+		r := start(t, Config{}, testVersion{Sink: sinkFunc(func(context.Context, *cloudevent.Event) error {
 			gate <- struct{}{}
 			calls++
 			most = max(most, calls)
@@ -56,7 +56,7 @@ func TestWorkers_comeWhenTheyAreNeededAndGoAfter(t *testing.T) {
 func TestWorkers_goWhenAHungSinkTurnsFast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		core, hung := make(chan struct{}, 1), make(chan struct{})
-		r := start(t, Config{}, Stage{Sink: sinkFunc(func(context.Context, *cloudevent.Event) error {
+		r := start(t, Config{}, testVersion{Sink: sinkFunc(func(context.Context, *cloudevent.Event) error {
 			<-hung
 			core <- struct{}{}
 			pass(100 * time.Microsecond)
@@ -83,7 +83,7 @@ func TestWorkers_comeForAStepThatTheOthersLeft(t *testing.T) {
 	for range 20 {
 		synctest.Test(t, func(t *testing.T) {
 			sent := make(chan struct{}, 200)
-			r := start(t, Config{}, Stage{Sink: sinkFunc(func(ctx context.Context, _ *cloudevent.Event) error {
+			r := start(t, Config{}, testVersion{Sink: sinkFunc(func(ctx context.Context, _ *cloudevent.Event) error {
 				sent <- struct{}{}
 				<-ctx.Done()
 				return ctx.Err()

@@ -148,10 +148,10 @@ func TestReadFile_namesABrokenLineAndGoesOn(t *testing.T) {
 		got = append(got, msg)
 	}
 	want := []string{
-		"order-events", "line 2: cut short by a crash or a full disk, and never counted as stored",
-		`line 3: no dead letter: bytes are neither a string nor {"base64": …}`,
-		`line 4: no dead letter: bytes are neither a string nor {"base64": …}`,
-		"line 5: no dead letter of ours: header fiso-original-topic is missing", "order-events",
+		"order-events", "line 2: unfinished, because of a crash or a full disk; it was never reported as stored",
+		`line 3: not a dead letter: bytes are neither a string nor {"base64": …}`,
+		`line 4: not a dead letter: bytes are neither a string nor {"base64": …}`,
+		"line 5: not a dead letter of fiso: header fiso-original-topic is missing", "order-events",
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

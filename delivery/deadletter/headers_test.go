@@ -151,12 +151,12 @@ func TestParse_namesEveryFaultAndKeepsWhatItCanRead(t *testing.T) {
 		h("own", "1"), h(HeaderTopic, "orders"), h(HeaderPartition, "3000000000"), h(HeaderRetries, "-1"), h(HeaderFailedAt, "yesterday"), h(HeaderReplays, "x"), h(HeaderCode, "NEW_CODE"),
 	}}
 	l, err := Parse(m)
-	want := `no dead letter of ours: fiso-replay-count is no number: "x"
-fiso-original-partition is no number: "3000000000"
+	want := `not a dead letter of fiso: fiso-replay-count is not a number: "x"
+fiso-original-partition is not a number: "3000000000"
 header fiso-original-offset is missing
-fiso-retry-count is no number: "-1"
+fiso-retry-count is not a number: "-1"
 header fiso-flow-name is missing
-fiso-failed-at is no RFC 3339 time`
+fiso-failed-at is not an RFC 3339 time`
 	if err == nil || err.Error() != want {
 		t.Errorf("error\n%v\nwant\n%s", err, want)
 	}
@@ -197,7 +197,7 @@ func TestHeaders_keepTheTimeOfTheRecord(t *testing.T) {
 	broken := &connector.Message{Headers: append(Headers(letter()), h(HeaderTime, "yesterday"))}
 	broken.Time = time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
 	back, err := Parse(broken)
-	if err == nil || err.Error() != "no dead letter of ours: fiso-original-timestamp is no RFC 3339 time" || !back.Message.Time.Equal(broken.Time) {
+	if err == nil || err.Error() != "not a dead letter of fiso: fiso-original-timestamp is not an RFC 3339 time" || !back.Message.Time.Equal(broken.Time) {
 		t.Errorf("a broken time: %v, %v; want the time of the record that holds the letter", back.Message.Time, err)
 	}
 }

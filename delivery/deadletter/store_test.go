@@ -255,7 +255,7 @@ func TestReadFile_passesOverNULs(t *testing.T) {
 		}
 		got = append(got, string(l.Message.Value))
 	}
-	if want := []string{"n 0", path + ": line 2: cut short by a crash or a full disk, and never counted as stored", "n 1", "n 2"}; fmt.Sprint(got) != fmt.Sprint(want) {
+	if want := []string{"n 0", path + ": line 2: unfinished, because of a crash or a full disk; it was never reported as stored", "n 1", "n 2"}; fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("got %q", got)
 	}
 }
@@ -309,11 +309,11 @@ func TestFile_saysWhyItCannotReachItsFile(t *testing.T) {
 func TestFile_isARegularOne(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "pipe")
 	must(t, configtest.Pipe(path))
-	if _, err := OpenFile(path); err == nil || !strings.Contains(err.Error(), path+" is no regular file") {
+	if _, err := OpenFile(path); err == nil || !strings.Contains(err.Error(), path+" is not a regular file") {
 		t.Errorf("OpenFile: %v", err)
 	}
 	for _, err := range ReadFile(path) {
-		if err == nil || !strings.Contains(err.Error(), path+" is no regular file") {
+		if err == nil || !strings.Contains(err.Error(), path+" is not a regular file") {
 			t.Errorf("ReadFile: %v", err)
 		}
 	}

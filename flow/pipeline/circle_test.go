@@ -64,7 +64,7 @@ func TestFlow_itsOwnDeadLettersUnderAnotherNameMakeNoMore(t *testing.T) {
 		in.produce("orders", "k", fmt.Sprint(n))
 	}
 	in.until("three dead letters, tried again", func() bool { return in.ended("orders", "dead_lettered") == 6 })
-	if n := in.count("orders-dlq"); n != 3 || !strings.Contains(in.log.String(), "dead letter left where it stands") {
+	if n := in.count("orders-dlq"); n != 3 || !strings.Contains(in.log.String(), "dead letter already stored") {
 		t.Errorf("%d dead letters, want 3", n)
 	}
 }
