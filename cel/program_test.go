@@ -85,14 +85,14 @@ func TestEval_quotesNoValue(t *testing.T) {
 		`data.s + 1`:                                  "no such overload in data.s + 1",
 		`data.n / 0`:                                  "division by zero in data.n / 0",
 		`data.l[7]`:                                   "index out of bounds in data.l[7]",
-		`timestamp(data.s)`:                           "it cannot be worked out for these values in timestamp(data.s)",
+		`timestamp(data.s)`:                           "it cannot be evaluated for these values in timestamp(data.s)",
 		`timestamp(data.n * 1000000000000)`:           "timestamp overflow in timestamp(data.n * 1000000000000)",
 		`data.s.matches(data.s + "(")`:                `not a valid regular expression in data.s.matches(data.s + "(")`,
 		`data.n.matches("a")`:                         `no such overload in data.n.matches("a")`,
 		`regex.extract(data.s, "(")`:                  `not a valid regular expression`,
 		`regex.extract(data.s, data.s + "(")`:         `not a valid regular expression in regex.extract(data.s, data.s + "(")`,
 		`data.s.substring(9)`:                         "index out of range",
-		`base64.decode(data.s + "!")`:                 `it cannot be worked out for these values`,
+		`base64.decode(data.s + "!")`:                 `it cannot be evaluated for these values`,
 		`data.l.map(x, data.s.replace("", data.big))`: "no such overload",
 		long: "no such field: data.missing",
 	} {
@@ -119,7 +119,7 @@ func TestFailure_shortensALongExpression(t *testing.T) {
 func TestEval_endsWithinItsLimits(t *testing.T) {
 	big, long := `"`+strings.Repeat("a", 1<<18)+`"`, "["+strings.TrimSuffix(strings.Repeat("1,", 1<<12), ",")+"]"
 	data := `{"big":` + big + `,"long":` + long + `,"l":[1,2,3,4,5,6,7,8,9,10],"pattern":"` + strings.Repeat("(a|aa){30}", 20) + `","endless":"` + strings.Repeat("a", 1025) + `"}`
-	const tooLarge, tooMuch, tooMany = "a value grows too large", "a function would do too much work on values this large", "it needs more than the 1000000 steps that an expression has"
+	const tooLarge, tooMuch, tooMany = "a value is too large", "a function would do too much work on values this large", "it needs more than the 1000000 steps that an expression has"
 	for source, want := range map[string]string{
 		`data.l.all(a, data.l.all(b, data.l.all(c, data.l.all(d, data.l.all(e, data.l.all(f, true))))))`:                                                         tooMany,
 		`[data.l, data.l].all(x, json.encode(data.big + string(x.size())).size() + data.big.reverse().size() > 0) && data.long.all(x, data.big.reverse() != "")`: tooMany,
@@ -137,8 +137,8 @@ func TestEval_endsWithinItsLimits(t *testing.T) {
 		`regex.extract(data.big, "(a?){30}b")`:                    tooMuch,
 		`lists.range(100000).distinct()`:                          tooMany,
 		`sets.contains(lists.range(100000), lists.range(100000))`: tooMany,
-		`data.big.matches(data.endless)`:                          "it cannot be worked out",
-		`lists.range(100001)`:                                     "it cannot be worked out",
+		`data.big.matches(data.endless)`:                          "it cannot be evaluated",
+		`lists.range(100001)`:                                     "it cannot be evaluated",
 	} {
 		t.Run(source, func(t *testing.T) {
 			began := time.Now()

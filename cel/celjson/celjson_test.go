@@ -264,11 +264,11 @@ func TestAppend_writesEveryValueThatJSONHas(t *testing.T) {
 		}
 	}
 	for want, v := range map[string]ref.Val{
-		"JSON has no place for NaN": types.Double(math.NaN()), "JSON has no place for -Inf": types.Double(math.Inf(-1)),
-		"JSON has no place for a value of type type":          types.IntType,
-		"JSON has no place for a value of type optional_type": list(types.OptionalNone),
-		"JSON has no place for a map key of type double":      types.NewRefValMap(types.DefaultTypeAdapter, map[ref.Val]ref.Val{types.Double(1): types.Int(1)}),
-		"JSON has no place for a value of type error":         NewMap([]ref.Val{types.Int(1)}, []ref.Val{types.NewErr("x")}),
+		"JSON cannot represent NaN": types.Double(math.NaN()), "JSON cannot represent -Inf": types.Double(math.Inf(-1)),
+		"JSON cannot represent a value of type type":          types.IntType,
+		"JSON cannot represent a value of type optional_type": list(types.OptionalNone),
+		"JSON cannot represent a map key of type double":      types.NewRefValMap(types.DefaultTypeAdapter, map[ref.Val]ref.Val{types.Double(1): types.Int(1)}),
+		"JSON cannot represent a value of type error":         NewMap([]ref.Val{types.Int(1)}, []ref.Val{types.NewErr("x")}),
 	} {
 		if _, err := Append(nil, v, 1000); err == nil || err.Error() != want {
 			t.Errorf("got %v, want %s", err, want)

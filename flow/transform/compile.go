@@ -128,23 +128,23 @@ func wrongType(t *types.Type, want resultUse) (fault, hint string) {
 	case kind == types.DynKind || kind == types.AnyKind:
 	case want == wantBool:
 		if kind != types.BoolKind {
-			return fmt.Sprintf("it gives a %s where true or false is due", t), `compare it with something, as in data.region == "eu"`
+			return fmt.Sprintf("it returns a %s where true or false is expected", t), `compare it with something, as in data.region == "eu"`
 		}
 	case want == wantList:
 		if kind != types.ListKind {
-			return fmt.Sprintf("it gives a %s where a list is due", t), "name a list, as in data.items"
+			return fmt.Sprintf("it returns a %s where a list is expected", t), "name a list, as in data.items"
 		}
 	case want == wantBytes && kind == types.BytesKind:
 	case want == wantText || want == wantBytes:
 		switch kind {
 		case types.StringKind, types.IntKind, types.UintKind, types.DoubleKind, types.BoolKind, types.TimestampKind, types.NullTypeKind:
 		default:
-			return fmt.Sprintf("it gives a %s where text is due", t), "make it text with string(…)"
+			return fmt.Sprintf("it returns a %s where text is expected", t), "make it text with string(…)"
 		}
 	case optional:
-		return "it gives an optional value, which JSON has no place for", "end it with .orValue(null)"
+		return "it returns an optional value, which JSON cannot represent", "end it with .orValue(null)"
 	case kind == types.TypeKind:
-		return "it gives a type, which JSON has no place for", "make it text with string(type(…))"
+		return "it returns a type, which JSON cannot represent", "make it text with string(type(…))"
 	}
 	return "", ""
 }

@@ -82,7 +82,7 @@ func (x *expression) bool(v *vars) (bool, error) {
 	}
 	b, ok := result.(types.Bool)
 	if !ok {
-		return false, x.failed("it gave %s where true or false is due", describe(result))
+		return false, x.failed("it returned %s where true or false is expected", describe(result))
 	}
 	return bool(b), nil
 }
@@ -127,7 +127,7 @@ func (x *expression) asText(result ref.Val) (string, bool, error) {
 		}
 		return strings.Trim(string(out), `"`), true, nil
 	}
-	return "", false, x.failed("it gave %s where text is due", describe(result))
+	return "", false, x.failed("it returned %s where text is expected", describe(result))
 }
 
 // describe is the kind of a value, for a person.
@@ -146,7 +146,7 @@ func describe(v ref.Val) string {
 func (x *expression) failure(v *vars, err error) error {
 	if errors.Is(err, cel.ErrInterrupted) {
 		if v.ctx.Err() == nil || errors.Is(context.Cause(v.ctx), context.DeadlineExceeded) {
-			return fault.New(fault.TransformTimeout, fmt.Errorf("%s: it gave no result within %v", x.name, v.timeout))
+			return fault.New(fault.TransformTimeout, fmt.Errorf("%s: it had no result within %v", x.name, v.timeout))
 		}
 		return fmt.Errorf("%s: %w", x.name, connector.ErrInterrupted)
 	}

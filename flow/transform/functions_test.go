@@ -90,7 +90,7 @@ func TestEvaluation_ofEveryFunctionIsTheSame(t *testing.T) {
 				}
 				tried[name], seen[source] = true, true
 				if o.ResultType().TypeName() == "optional_type" {
-					source += ".hasValue()" // JSON has no place for an optional
+					source += ".hasValue()" // JSON cannot represent an optional
 				}
 				switch r.IntN(4) {
 				case 0:

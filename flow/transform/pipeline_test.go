@@ -97,19 +97,19 @@ func TestProcess_failsInWordsWithoutTheData(t *testing.T) {
 		"no overload":       {Config{CEL: text(`data.a * 1.5`)}, `{"a":7}`, fault.TransformFailed, "transform.cel: no such overload in data.a * 1.5: " + mixedNumbers},
 		"division":          {Config{CEL: text(`1 / data.a`)}, `{"a":0}`, fault.TransformFailed, "transform.cel: division by zero in 1 / data.a"},
 		"conversion":        {Config{CEL: text(`int(data.a)`)}, `{"a":"secret"}`, fault.TransformFailed, "transform.cel: type conversion error in int(data.a)"},
-		"timestamp":         {Config{CEL: text(`timestamp(data.a)`)}, `{"a":"secret"}`, fault.TransformFailed, "transform.cel: it cannot be worked out for these values in timestamp(data.a)"},
+		"timestamp":         {Config{CEL: text(`timestamp(data.a)`)}, `{"a":"secret"}`, fault.TransformFailed, "transform.cel: it cannot be evaluated for these values in timestamp(data.a)"},
 		"pattern":           {Config{CEL: text(`"a".matches(data.a)`)}, `{"a":"(secret"}`, fault.TransformFailed, `transform.cel: not a valid regular expression in "a".matches(data.a)`},
-		"long pattern":      {Config{CEL: text(`"a".matches(data.a)`)}, `{"a":"` + big + `"}`, fault.TransformFailed, `transform.cel: it cannot be worked out for these values in "a".matches(data.a)`},
-		"filter":            {Config{Filter: text(`data.a`)}, `{"a":"secret"}`, fault.TransformFailed, "filter: it gave a string where true or false is due"},
-		"filter null":       {Config{Filter: text(`data.a`)}, `{"a":null}`, fault.TransformFailed, "filter: it gave null where true or false is due"},
-		"filter int":        {Config{Filter: text(`data.a`)}, `{"a":1}`, fault.TransformFailed, "filter: it gave an int where true or false is due"},
+		"long pattern":      {Config{CEL: text(`"a".matches(data.a)`)}, `{"a":"` + big + `"}`, fault.TransformFailed, `transform.cel: it cannot be evaluated for these values in "a".matches(data.a)`},
+		"filter":            {Config{Filter: text(`data.a`)}, `{"a":"secret"}`, fault.TransformFailed, "filter: it returned a string where true or false is expected"},
+		"filter null":       {Config{Filter: text(`data.a`)}, `{"a":null}`, fault.TransformFailed, "filter: it returned null where true or false is expected"},
+		"filter int":        {Config{Filter: text(`data.a`)}, `{"a":1}`, fault.TransformFailed, "filter: it returned an int where true or false is expected"},
 		"filter missing":    {Config{Filter: text(`data.a`)}, `{}`, fault.TransformFailed, "filter: no such field: data.a"},
-		"id null":           {Config{ID: text(`data.a`)}, `{"a":null}`, fault.TransformFailed, "cloudevents.id: it gave null, and an event cannot be without it"},
-		"id empty":          {Config{ID: text(`data.a`)}, `{"a":""}`, fault.TransformFailed, "cloudevents.id: it gave an empty text, and an event cannot be without it"},
-		"id of a list":      {Config{ID: text(`data.a`)}, `{"a":[]}`, fault.TransformFailed, "cloudevents.id: it gave a list where text is due"},
+		"id null":           {Config{ID: text(`data.a`)}, `{"a":null}`, fault.TransformFailed, "cloudevents.id: it returned null, and an event cannot be without it"},
+		"id empty":          {Config{ID: text(`data.a`)}, `{"a":""}`, fault.TransformFailed, "cloudevents.id: it returned an empty text, and an event cannot be without it"},
+		"id of a list":      {Config{ID: text(`data.a`)}, `{"a":[]}`, fault.TransformFailed, "cloudevents.id: it returned a list where text is expected"},
 		"id missing":        {Config{ID: text(`data.a`)}, `{}`, fault.TransformFailed, "cloudevents.id: no such field: data.a"},
-		"no number":         {Config{CEL: text(`{"a": 0.0 / double(data.a)}`)}, `{"a":0}`, fault.TransformFailed, "transform.cel: JSON has no place for NaN"},
-		"id no number":      {Config{ID: text(`dyn(0.0 / double(data.a))`)}, `{"a":0}`, fault.TransformFailed, "cloudevents.id: JSON has no place for NaN"},
+		"no number":         {Config{CEL: text(`{"a": 0.0 / double(data.a)}`)}, `{"a":0}`, fault.TransformFailed, "transform.cel: JSON cannot represent NaN"},
+		"id no number":      {Config{ID: text(`dyn(0.0 / double(data.a))`)}, `{"a":0}`, fault.TransformFailed, "cloudevents.id: JSON cannot represent NaN"},
 		"no JSON":           {Config{CEL: text(`data`)}, `{"secret"`, fault.DecodeFailed, "not valid JSON at byte 9: it ends too early"},
 		"empty":             {Config{CEL: text(`data`)}, ``, fault.DecodeFailed, "the value is empty, and an expression needs data; a record without a value has null"},
 		"large path":        {Config{CEL: text(`data`), MaxOutputBytes: 100}, `"` + big + `"`, fault.OutputTooLarge, "the output is larger than the 100 bytes that transform.maxOutputBytes allows"},
@@ -290,7 +290,7 @@ func TestProcess_endsWithItsTime(t *testing.T) {
 	loop := text(`data.all(x, data.all(y, data.all(z, x + y + z > 0)))`)
 	value := "[" + strings.TrimSuffix(strings.Repeat("1,", 300), ",") + "]"
 	_, err := mustNew(t, Config{CEL: loop, Timeout: time.Nanosecond}).Process(t.Context(), message(value))
-	if fault.CodeOf(err) != fault.TransformTimeout || err.Error() != "transform.cel: it gave no result within 1ns" {
+	if fault.CodeOf(err) != fault.TransformTimeout || err.Error() != "transform.cel: it had no result within 1ns" {
 		t.Errorf("got %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -46,10 +46,10 @@ func (p *Transformer) list(v *vars) (lazyjson.Value, error) {
 	}
 	lister, ok := result.(traits.Lister)
 	if !ok {
-		return none, x.failed("it gave %s where a list is due", describe(result))
+		return none, x.failed("it returned %s where a list is expected", describe(result))
 	}
 	if size, ok := lister.Size().Value().(int64); !ok || size > maxSplit {
-		return none, x.failed("it gave %v events; a message may become %d", lister.Size().Value(), maxSplit)
+		return none, x.failed("it returned %v events; a message may become at most %d", lister.Size().Value(), maxSplit)
 	}
 	raw, err := x.encode(nil, result, p.limit)
 	if err != nil {

@@ -60,10 +60,10 @@ func TestTransform_failsAsAWholeWhereAnEventCannotBeMade(t *testing.T) {
 		says  string
 	}{
 		"an element without a field":  {Config{Split: text(`data.items`), CEL: text(`data.sku`)}, `{"items":[{"sku":"a"},{}]}`, fault.TransformFailed, "no such field: data.sku"},
-		"no list":                     {Config{Split: text(`data.items`)}, `{"items":{"a":1}}`, fault.TransformFailed, "where a list is due"},
+		"no list":                     {Config{Split: text(`data.items`)}, `{"items":{"a":1}}`, fault.TransformFailed, "where a list is expected"},
 		"no such field":               {Config{Split: text(`data.items`)}, `{}`, fault.TransformFailed, "no such field: data.items"},
 		"no JSON":                     {Config{Split: text(`data.items`)}, `{`, fault.DecodeFailed, ""},
-		"more events than may become": {Config{Split: text(`data`)}, "[" + strings.Repeat("1,", 10_000) + "1]", fault.TransformFailed, "it gave 10001 events; a message may become 10000"},
+		"more events than may become": {Config{Split: text(`data`)}, "[" + strings.Repeat("1,", 10_000) + "1]", fault.TransformFailed, "it returned 10001 events; a message may become at most 10000"},
 		"a condition that fails":      {Config{Split: text(`data`), Routes: []Route{{Name: "a", When: text(`data.b`), Key: "sinks[0].when"}}}, `[{"b":true},{}]`, fault.TransformFailed, "sinks[0].when"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -54,7 +54,7 @@ func (c *compiler) fields(name string, fields config.Fields) *template {
 	seen := map[string]bool{}
 	for i, f := range fields {
 		if seen[f.Name] {
-			c.fault(name, f.Value, 1, 1, fmt.Sprintf("the field %q is there twice", f.Name), "a field can have one value only")
+			c.fault(name, f.Value, 1, 1, fmt.Sprintf("the field %q appears twice", f.Name), "a field can have one value only")
 			continue
 		}
 		seen[f.Name] = true

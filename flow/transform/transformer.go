@@ -204,9 +204,9 @@ func (a *attribute) apply(v *vars, o *outgoing) error {
 	}
 	if a.required && value == "" {
 		if !ok {
-			return a.failed("it gave null, and an event cannot be without it")
+			return a.failed("it returned null, and an event cannot be without it")
 		}
-		return a.failed("it gave an empty text, and an event cannot be without it")
+		return a.failed("it returned an empty text, and an event cannot be without it")
 	}
 	a.set(o, value)
 	return nil
