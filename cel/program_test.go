@@ -74,7 +74,7 @@ func TestEval_givesWhatCELGives(t *testing.T) {
 	}
 }
 
-// What fails is told by the expression, and no value is in it.
+// A failure names the part of the expression, and quotes no value.
 func TestEval_quotesNoValue(t *testing.T) {
 	long := `data.missing == "` + strings.Repeat("é", 100) + `"`
 	for source, want := range map[string]string{
@@ -114,7 +114,7 @@ func TestFailure_shortensALongExpression(t *testing.T) {
 	}
 }
 
-// F17: what would take long or fill the memory ends, in words that say which limit it met.
+// F17: an evaluation that would take long or fill the memory ends, and its error names the limit.
 // https://github.com/cert-manager/approver-policy/issues/923
 func TestEval_endsWithinItsLimits(t *testing.T) {
 	big, long := `"`+strings.Repeat("a", 1<<18)+`"`, "["+strings.TrimSuffix(strings.Repeat("1,", 1<<12), ",")+"]"
@@ -170,7 +170,7 @@ func TestEval_endsWithItsContext(t *testing.T) {
 	}
 }
 
-// U2: a panic in an evaluation is an error, told without what the panic holds.
+// U2: a panic in an evaluation is an error without the value of the panic.
 func TestEval_tellsAPanic(t *testing.T) {
 	_, err := program(t, recordEnv(t), `data["a"] + 1`).Eval(t.Context(), with(t, panicking{types.String("canary")}))
 	if err == nil || err.Error() != "the evaluation panicked, which is a bug: please report the expression" {
@@ -178,7 +178,7 @@ func TestEval_tellsAPanic(t *testing.T) {
 	}
 }
 
-// panicking is a value of data that panics when it is asked for a member.
+// panicking is a value of data that panics when a member is read.
 type panicking struct{ types.String }
 
 func (p panicking) Get(ref.Val) ref.Val { panic(p.String) }

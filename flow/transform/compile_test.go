@@ -55,9 +55,9 @@ func TestNew_saysWhatIsWrongAndWhatToDo(t *testing.T) {
 		"bad regex":          {Config{CEL: text(`data.a.matches("(")`)}, "transform.cel", 1, 16, "invalid matches argument", ""},
 		"long regex":         {Config{CEL: text(`data.a.matches("` + strings.Repeat("a", 1025) + `")`)}, "transform.cel", 1, 15, "a regular expression is longer than 1024 characters", ""},
 		"bad time":           {Config{CEL: text(`timestamp("x")`)}, "transform.cel", 1, 11, "invalid timestamp argument", ""},
-		"extension name":     {Config{Extensions: config.Fields{field("Tenant-Id", "id")}}, "cloudevents.extensions.Tenant-Id", 1, 1, `an extension cannot be called "Tenant-Id"`, "use lower-case letters and digits, up to 20 of them"},
-		"extension reserved": {Config{Extensions: config.Fields{field("time", "id")}}, "cloudevents.extensions.time", 1, 1, "time is an attribute of its own and no extension", "use lower-case letters and digits, up to 20 of them"},
-		"extension no name":  {Config{Extensions: config.Fields{field("", "id")}}, "cloudevents.extensions.", 1, 1, `an extension cannot be called ""`, "use lower-case letters and digits, up to 20 of them"},
+		"extension name":     {Config{Extensions: config.Fields{field("Tenant-Id", "id")}}, "cloudevents.extensions.Tenant-Id", 1, 1, `an extension cannot be named "Tenant-Id"`, "use lower-case letters and digits, up to 20 of them"},
+		"extension reserved": {Config{Extensions: config.Fields{field("time", "id")}}, "cloudevents.extensions.time", 1, 1, "time is an attribute and not an extension", "use lower-case letters and digits, up to 20 of them"},
+		"extension no name":  {Config{Extensions: config.Fields{field("", "id")}}, "cloudevents.extensions.", 1, 1, `an extension cannot be named ""`, "use lower-case letters and digits, up to 20 of them"},
 		"too long":           {Config{CEL: text(strings.Repeat("1+", 9000) + "1")}, "transform.cel", 1, 1, "the expression has 18001 characters; 16384 are allowed", ""},
 		"too deep":           {Config{CEL: text("1 +\n  " + strings.Repeat("[", 100))}, "transform.cel", 2, 51, "the expression nests deeper than 48 levels", ""},
 	} {
@@ -89,7 +89,7 @@ func TestNew_saysWhatIsWrongAndWhatToDo(t *testing.T) {
 	}
 }
 
-// exprOf is the one expression of a configuration.
+// exprOf returns the only expression of a configuration.
 func exprOf(cfg Config) string {
 	for _, x := range []config.Text{cfg.CEL, cfg.Filter, cfg.ID, cfg.Type, cfg.EventSource, cfg.DataSchema} {
 		if !x.IsZero() {
@@ -129,7 +129,7 @@ func faultIn(t *testing.T, cfg Config, k config.Text) *config.Error {
 	return faults[0]
 }
 
-// U11: a reference in an expression was a literal text that no event has, so that everything was filtered.
+// U11: a reference in an expression was a literal text that equals no event's value, so that everything was filtered.
 func TestNew_refusesAReferenceInAnExpression(t *testing.T) {
 	for name, row := range map[string]struct {
 		cfg       Config
@@ -165,7 +165,7 @@ func TestNew_refusesAReferenceInAnExpression(t *testing.T) {
 	}
 }
 
-// decodedText is a text as a file has it.
+// decodedText is a text decoded from a file.
 func decodedText(t *testing.T, s string) config.Text {
 	t.Helper()
 	var decoded struct {
