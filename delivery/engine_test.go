@@ -77,14 +77,14 @@ func TestLanes_aKeyInRetryHoldsUpItselfAndNobodyElse(t *testing.T) {
 		})})
 		bad, behind := r.give(r.ctx, "bad"), r.give(r.ctx, "bad")
 		for range 100 {
-			m := r.give(r.ctx, "good") // has room, one at a time
+			m := r.give(r.ctx, "good") // there is room for one at a time
 			synctest.Wait()
 			r.want(m, nil)
 		}
 		r.wantUnsettled(bad)
 		r.wantUnsettled(behind)
 		if s := r.Status(); s.Working != 0 || s.Waiting != 1 || s.InFlight != 2 || s.LastError != "boom" || s.OldestAt != bad {
-			t.Errorf("status %+v, want the two in flight, the first waiting, no slot taken", s)
+			t.Errorf("status %+v, want the two in flight, the first waiting, none working", s)
 		}
 	})
 }
@@ -108,7 +108,7 @@ func TestBackPressure_blocksAtMaxInFlightOfAnAssignment(t *testing.T) {
 		}
 		other, cancel := context.WithCancel(r.ctx)
 		defer cancel()
-		feed(other, 5) // is not blocked by its stuck neighbour
+		feed(other, 5) // is not blocked by the other assignment
 		for range 105 {
 			g.answer <- nil
 		}
@@ -247,7 +247,7 @@ func TestSink_errorsAreTreatedByTheirClass(t *testing.T) {
 		{"temporary, then fine", errBoom, 2, 3, 2 * time.Second, ""},
 		{"temporary, retries exhausted", errBoom, 99, 4, 3 * time.Second, fault.SinkDeliveryFailed},
 		{"permanent is never retried", connector.AsPermanent(errBoom), 99, 1, 0, fault.SinkRejected},
-		// U1: nothing was sent, and no other try is of use.
+		// U1: nothing was sent, and a retry cannot help.
 		{"an event that cannot be written", fmt.Errorf("send: %w", &cloudevent.EncodeError{Err: errBoom}), 99, 1, 0, fault.DecodeFailed},
 		{"unavailable does not count", connector.AsUnavailable(errBoom, 0), 20, 21, 20 * time.Second, ""},
 		{"a longer Retry-After is honoured", connector.AsTemporary(errBoom, time.Minute), 1, 2, time.Minute, ""},

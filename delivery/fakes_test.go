@@ -18,19 +18,19 @@ import (
 
 var errBoom = errors.New("boom")
 
-// sourceFunc is a source made of its Run.
+// sourceFunc is a source whose Run is the function.
 type sourceFunc func(context.Context, connector.Handler) error
 
 func (f sourceFunc) Run(ctx context.Context, h connector.Handler) error { return f(ctx, h) }
 func (sourceFunc) Guarantees() connector.Guarantees                     { return connector.Guarantees{} }
 
-// sinkFunc is a sink made of its Send.
+// sinkFunc is a sink whose Send is the function.
 type sinkFunc func(context.Context, *cloudevent.Event) error
 
 func (f sinkFunc) Send(ctx context.Context, e *cloudevent.Event) error { return f(ctx, e) }
 func (sinkFunc) Close(context.Context) error                           { return nil }
 
-// batchFunc is a sink made of its SendBatch; Send is a batch of one.
+// batchFunc is a sink whose SendBatch is the function; Send is a batch of one.
 type batchFunc func(context.Context, []*cloudevent.Event) []error
 
 func (f batchFunc) SendBatch(ctx context.Context, es []*cloudevent.Event) []error { return f(ctx, es) }
@@ -42,7 +42,7 @@ func (f batchFunc) Send(ctx context.Context, e *cloudevent.Event) error {
 	return nil
 }
 
-// transformFunc is a transformer made of its Process.
+// transformFunc is a oneEventTransformer whose Process is the function.
 type transformFunc func(context.Context, *connector.Message) (*cloudevent.Event, error)
 
 func (f transformFunc) Process(ctx context.Context, m *connector.Message) (*cloudevent.Event, error) {
@@ -87,7 +87,7 @@ func (st *testVersion) version() *Version {
 
 func newEngine(cfg Config, st *testVersion) *Engine { return New(cfg, st.version()) }
 
-// lineOf is why the first closed output waits; "" when none does.
+// lineOf returns why the first closed gate is closed; "" if none is.
 func lineOf(s State) string {
 	if len(s.Closed) == 0 {
 		return ""
@@ -95,17 +95,17 @@ func lineOf(s State) string {
 	return s.Closed[0].Why
 }
 
-// asIs makes the event that a message is, named by its position.
+// asIs makes an event of a message, with the position as its id.
 func asIs(_ context.Context, m *connector.Message) (*cloudevent.Event, error) {
 	return &cloudevent.Event{ID: m.Position.String(), Source: "test", Type: "test", Data: cloudevent.Bytes(m.Value), Key: m.Key}, nil
 }
 
-// letterStore is a dead letter writer that remembers, and fails while err is set.
+// letterStore is a dead letter writer that keeps letters, and fails while err is set.
 type letterStore struct {
 	mu      sync.Mutex
 	err     error
 	letters []*deadletter.Letter
-	write   func(context.Context, *deadletter.Letter) error // instead, when set
+	write   func(context.Context, *deadletter.Letter) error // called first, if set
 }
 
 func (m *letterStore) Write(ctx context.Context, l *deadletter.Letter) error {
@@ -130,7 +130,7 @@ func (m *letterStore) fail(err error) {
 	m.err = err
 }
 
-// codes are those of the letters, by position.
+// codes returns the codes of the letters by position.
 func (m *letterStore) codes() map[string]fault.Code {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -141,8 +141,8 @@ func (m *letterStore) codes() map[string]fault.Code {
 	return by
 }
 
-// ends remembers how messages were settled, and fails the test when one is
-// settled twice.
+// ends records how messages were settled, and fails the test if one is settled
+// twice.
 type ends struct {
 	t  *testing.T
 	mu sync.Mutex
@@ -171,7 +171,7 @@ func (s *ends) n() int {
 	return len(s.by)
 }
 
-// rig is an engine that runs, and a source whose messages the test gives.
+// rig is a running engine with a source whose messages come from the test.
 type rig struct {
 	*Engine
 	t           *testing.T
@@ -189,8 +189,8 @@ type rig struct {
 
 var testRetry = backoff.Policy{Kind: backoff.Constant, Initial: time.Second}
 
-// start runs an engine in the current bubble. A stage's missing parts are ones
-// that work.
+// start runs an engine in the current bubble. Fields of st that are not set get
+// values that work.
 func start(t *testing.T, cfg Config, st testVersion) *rig {
 	t.Helper()
 	r := &rig{t: t, byContext: map[context.Context]*connector.Assignment{}, ends: &ends{t: t, by: make(map[string]error)}, letterStore: &letterStore{}, done: make(chan struct{})}
@@ -227,15 +227,15 @@ func (r *rig) withDefaults(st testVersion) *testVersion {
 	return &st
 }
 
-// give hands a message of assignment ctx over; key "" is none. It returns the
-// position.
+// give hands over a message of the assignment that has the context; key "" means no
+// key. It returns the position.
 func (r *rig) give(ctx context.Context, key string) string {
 	m := r.message(key)
 	r.handOver(ctx, m)
 	return m.Position.String()
 }
 
-// handOver hands messages over as those of the assignment that has the context.
+// handOver hands over messages of the assignment that has the context.
 func (r *rig) handOver(ctx context.Context, ms ...*connector.Message) {
 	r.mu.Lock()
 	a := r.byContext[ctx]
@@ -275,10 +275,10 @@ func (r *rig) wantUnsettled(position string) {
 	}
 }
 
-// pass waits: in virtual time, as nearly all tests here run in a bubble.
+// pass sleeps, mostly in virtual time: nearly all tests here run in a bubble.
 func pass(d time.Duration) { <-time.After(d) }
 
-// after lets virtual time pass and everything come to rest.
+// after lets virtual time pass and waits until every goroutine is blocked.
 func after(d time.Duration) {
 	pass(d)
 	synctest.Wait()

@@ -14,7 +14,7 @@ import (
 	"github.com/lsm/fiso/delivery/fault"
 )
 
-// token is a sink that refuses everything while its token is expired.
+// token is a sink that refuses every event while its token is expired.
 type token struct {
 	expired atomic.Bool
 	class   func(error) error
@@ -38,7 +38,7 @@ func (k *token) Send(context.Context, *cloudevent.Event) error {
 
 func (k *token) Close(context.Context) error { return nil }
 
-// U7: an event on which a sink's expression fails keeps the code of that, and says nothing of the destination.
+// U7: an event for which a sink's expression fails keeps the code of that error, and says nothing about the destination.
 func TestLine_isNotStoppedByAnExpressionOfTheSink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newToken()
@@ -153,7 +153,7 @@ func TestLine_faultsOfTheRecordNeitherCountNorReset(t *testing.T) {
 		malformed := r.give(r.ctx, "malformed")
 		after(time.Hour)
 		r.wantUnsettled(two)
-		r.want(malformed, nil) // it needs no sink
+		r.want(malformed, nil) // its dead letter needs no sink
 	})
 }
 

@@ -19,7 +19,7 @@ import (
 
 var errDown = errors.New("down")
 
-// heldSink is a sink that answers when the test says so, and remembers what came.
+// heldSink is a sink that answers when the test tells it to, and records its events.
 type heldSink struct {
 	t      *testing.T
 	calls  chan string // ids, as they come
@@ -42,7 +42,7 @@ func (g *heldSink) Send(ctx context.Context, ev *cloudevent.Event) error {
 
 func (g *heldSink) Close(context.Context) error { return nil }
 
-// came are the ids that reached the sink since the last call.
+// came returns the ids that reached the sink since the last call.
 func (g *heldSink) came() []string {
 	synctest.Wait()
 	var ids []string
@@ -138,7 +138,7 @@ func TestF2_cancelledIsHandedBackAndNeverADeadLetter(t *testing.T) {
 }
 
 // F2, https://github.com/dapr/components-contrib/issues/3529 and
-// https://github.com/dapr/dapr/issues/7799: a sink whose own context was cancelled, while ours stands, has failed.
+// https://github.com/dapr/dapr/issues/7799: a sink whose own context was cancelled, while that of the engine was not, has failed.
 func TestF2_somebodyElsesCancellationIsATemporaryError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tries := 0
@@ -156,7 +156,7 @@ func TestF2_somebodyElsesCancellationIsATemporaryError(t *testing.T) {
 }
 
 // F3, https://github.com/confluentinc/parallel-consumer/issues/184: the same
-// key in two topics, or in two epochs of one partition, is two lanes.
+// key in two topics, or in two epochs of one partition, has two lanes.
 func TestF3_lanesBelongToOneAssignment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newHeldSink(t)
@@ -175,8 +175,8 @@ func TestF3_lanesBelongToOneAssignment(t *testing.T) {
 }
 
 // F5, https://github.com/confluentinc/parallel-consumer/issues/857 and
-// https://github.com/vectordotdev/vector/issues/14865: letting go has a
-// deadline, and only what was revoked is let go.
+// https://github.com/vectordotdev/vector/issues/14865: the end of an
+// assignment has a deadline, and ends no other assignment.
 func TestF5_aHungCallIsCutAtTheDrainTimeoutAndOthersGoOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, Config{DrainTimeout: 10 * time.Second}, testVersion{Sink: sinkFunc(func(ctx context.Context, ev *cloudevent.Event) error {
@@ -206,7 +206,7 @@ func nil2(*rig) error {
 	return nil
 }
 
-// F5, https://github.com/confluentinc/parallel-consumer/issues/857: a handler that waits for room is let go with its partition.
+// F5, https://github.com/confluentinc/parallel-consumer/issues/857: a handler that waits for room returns when its partition is revoked.
 func TestF5_aBlockedHandlerEndsWithItsAssignment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newHeldSink(t)
@@ -221,10 +221,10 @@ func TestF5_aBlockedHandlerEndsWithItsAssignment(t *testing.T) {
 	})
 }
 
-// F8, https://github.com/twmb/franz-go/issues/1217: a dead letter has no
-// deadline of ours; it is only cut when its assignment is over and drained.
-// F9, https://github.com/confluentinc/kafka-connect-jdbc/issues/1597: one that
-// cannot be stored is held, said, and stored once when the queue is back.
+// F8, https://github.com/twmb/franz-go/issues/1217: the write of a
+// dead letter is cancelled only when its assignment is over and the drain timeout has passed.
+// F9, https://github.com/confluentinc/kafka-connect-jdbc/issues/1597: a
+// dead letter that cannot be stored is held, reported, and stored once when the queue is back.
 func TestF9_aDeadLetterThatCannotBeStoredIsHeldUntilItIs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sends := 0
@@ -261,8 +261,8 @@ func TestF9_aDeadLetterThatCannotBeStoredIsHeldUntilItIs(t *testing.T) {
 	})
 }
 
-// U4: a dead letter that failed again, and stands in its topic already, is settled:
-// it is counted and logged, and not tried again.
+// U4: a dead letter that failed again, and is in its topic already, is settled: it is
+// counted and logged, and not retried.
 func TestDeadLetter_oneThatStandsInItsTopicIsSettled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
@@ -283,8 +283,8 @@ func TestDeadLetter_oneThatStandsInItsTopicIsSettled(t *testing.T) {
 }
 
 // F10, https://github.com/getsentry/sentry-kafka-schemas/issues/482: a dead letter
-// that its place refuses for its size is held, with those words, and is not
-// tried in a hot loop; its neighbours go on.
+// that its topic refuses for its size is held, with that reason, and is not retried in a
+// hot loop; the other events go on.
 func TestF10_aLetterThatIsTooLargeIsHeldAndNotTriedInAHotLoop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		writes := 0
@@ -315,8 +315,8 @@ func TestF10_aLetterThatIsTooLargeIsHeldAndNotTriedInAHotLoop(t *testing.T) {
 
 var errTooLarge = errors.New("too large")
 
-// A dead letter queue that does not answer at all is seen, and takes no worker
-// away for good.
+// A dead letter queue that does not answer is reported, and does not occupy a worker
+// forever.
 func TestF9_aDeadLetterQueueThatHangsIsHeldAndSaid(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, Config{MaxInFlight: 1}, testVersion{
@@ -365,7 +365,7 @@ func TestF9_aHeldDeadLetterIsHandedBackWithItsAssignment(t *testing.T) {
 }
 
 // F13, https://github.com/vectordotdev/vector/issues/24125: a reload works while
-// the sink fails, which is when a person needs it most.
+// the sink fails.
 func TestF13_aSwapTakesUpWhatTheOldSinkFails(t *testing.T) {
 	for name, old := range map[string]testVersion{
 		"in backoff":      {MaxRetries: 99, Sink: sinkFunc(func(context.Context, *cloudevent.Event) error { return errBoom })},
@@ -387,7 +387,7 @@ func TestF13_aSwapTakesUpWhatTheOldSinkFails(t *testing.T) {
 				r := start(t, Config{DrainTimeout: 10 * time.Second}, old)
 				given := []string{r.give(r.ctx, "k")}
 				for range 4 {
-					if old.Batch == nil { // a second of the key would end the collecting
+					if old.Batch == nil { // a second event of the key would seal the batch
 						given = append(given, r.give(r.ctx, "k"))
 					}
 				}
@@ -462,7 +462,7 @@ func TestSwap_saysSoWhenTheOldVersionDoesNotLetGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		r := start(t, Config{DrainTimeout: time.Minute}, testVersion{Sink: sinkFunc(func(context.Context, *cloudevent.Event) error {
-			<-release // whatever its context says
+			<-release // ignores its context
 			return nil
 		})})
 		stuck := r.give(r.ctx, "k")
@@ -481,8 +481,8 @@ func TestSwap_saysSoWhenTheOldVersionDoesNotLetGo(t *testing.T) {
 	})
 }
 
-// F12, https://github.com/redpanda-data/connect/issues/4400: only what failed of
-// a batch is sent again, and order holds across it.
+// F12, https://github.com/redpanda-data/connect/issues/4400: only the events of
+// a batch that failed are sent again, and order is kept.
 func TestF12_onlyTheFailedEventsOfABatchAreSentAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var sent [][]string

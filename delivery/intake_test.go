@@ -14,7 +14,7 @@ import (
 	"github.com/lsm/fiso/delivery/fault"
 )
 
-// warm lets the engine find out that its transformer is quick.
+// warm makes calls until the engine knows that its transformer is quick.
 func (r *rig) warm() {
 	r.t.Helper()
 	for range minSamples {
@@ -38,7 +38,7 @@ func (r *rig) giveAll(ctx context.Context, keys ...string) []string {
 	return at
 }
 
-// byKey is a transformer that does for a key what is asked, and else what asIs does.
+// byKey is a transformer that calls a function for a key, and then does what asIs does.
 type byKey map[string]func(context.Context) error
 
 var errFilter = fault.New("FILTER", errBoom) // filters the message out, in a byKey
@@ -75,7 +75,7 @@ func TestIntake_ofAQuickTransformerIsMadeByTheSourceItself(t *testing.T) {
 		})
 		r.warm()
 		at := r.giveAll(r.ctx, "filtered", "a", "filtered", "malformed", "panics", "a")
-		r.want(at[0], nil) // settled before the source goes on
+		r.want(at[0], nil) // settled before handle returns
 		r.want(at[2], nil)
 		synctest.Wait()
 		r.wantUnsettled(at[1])
@@ -118,7 +118,7 @@ func TestIntake_leavesWhatIsBehindASlowEventToTheWorkers(t *testing.T) {
 			t.Errorf("an intake held its partition up for %v, beyond what is timed together", took)
 		}
 		synctest.Wait()
-		r.want(at[len(at)-1], nil) // although slow ones are still being made
+		r.want(at[len(at)-1], nil) // although slow ones are still being transformed
 		r.wantUnsettled(at[2*maxStride-1])
 		after(time.Minute)
 		r.want(at[2*maxStride-1], nil)
@@ -201,8 +201,8 @@ func TestIntake_handsBackWhatHasNoRoomWhenItsAssignmentEnds(t *testing.T) {
 	})
 }
 
-// What a version delivered before it was replaced is void, what it filtered out
-// is not; and Swap waits for the intake.
+// Events of an intake whose version was replaced are transformed again; messages that
+// it filtered are not. Swap waits for the intake.
 func TestIntake_onAVersionThatIsReplacedIsMadeAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hang := make(chan struct{})
@@ -274,7 +274,7 @@ func TestIntake_ofAnAssignmentThatEndsIsHandedBack(t *testing.T) {
 	})
 }
 
-// What was filtered out is settled also when the intake ends right behind it.
+// A filtered message is settled also if it is the last of its intake.
 func TestIntake_settlesWhatItFilteredBeforeItsAssignmentEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, revoke := context.WithCancel(t.Context())
@@ -296,7 +296,7 @@ func TestIntake_settlesWhatItFilteredBeforeItsAssignmentEnded(t *testing.T) {
 	})
 }
 
-// What is made joins the batch with no worker between, one of a key at a time.
+// An event joins the batch without a worker, one of each key at a time.
 func TestIntake_joinsTheBatchAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
@@ -315,7 +315,7 @@ func TestIntake_joinsTheBatchAtOnce(t *testing.T) {
 			}),
 		})
 		// Of two calls that end together one may not be counted, so there are more
-		// than have to be.
+		// calls than needed.
 		for i := range 3 * minSamples {
 			r.give(r.ctx, "w"+strconv.Itoa(i))
 		}
@@ -337,7 +337,7 @@ func TestIntake_joinsTheBatchAtOnce(t *testing.T) {
 	})
 }
 
-// Events that outgrow their messages count for what they hold.
+// Events that are larger than their messages count with their own size.
 func TestIntake_countsWhatItsEventsHold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		block := make(chan struct{})
@@ -396,7 +396,7 @@ func TestLanes_areFoundWhateverCameAndWent(t *testing.T) {
 	want := map[uint64]*lane{}
 	d := newDice(1, 1)
 	for range 20_000 {
-		hash := d.Uint64N(300) * 0x1_0000_0040 // many with the same place
+		hash := d.Uint64N(300) * 0x1_0000_0040 // many with the same home slot
 		if l := want[hash]; l != nil {
 			table.remove(hash)
 			delete(want, hash)
@@ -417,8 +417,8 @@ func TestLanes_areFoundWhateverCameAndWent(t *testing.T) {
 	}
 }
 
-// What is made far ahead of its turn waits just as long, in memory that others
-// need. No assignment goes without because of it.
+// An event that is transformed far ahead of its turn waits just as long, so no more
+// is accepted. No assignment is blocked by another one.
 func TestBackPressure_noMoreIsAcceptedThanIsSoonWorkedOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		free := make(chan struct{})
@@ -451,8 +451,8 @@ func TestBackPressure_noMoreIsAcceptedThanIsSoonWorkedOn(t *testing.T) {
 		}
 		synctest.Wait()
 		before := r.Status()
-		// The last one to find room takes an intake of its own, and those that have
-		// nothing in flight one event. Workers that came meanwhile took some.
+		// The last assignment that found room took a whole intake, and those with
+		// nothing in flight one event each. Workers have taken some of them.
 		if ready := before.InFlight - before.Working; ready < maxBacklog-minWorkers || ready > maxBacklog+each+assignments {
 			t.Errorf("%d wait for a worker, want %d to %d", ready, maxBacklog-minWorkers, maxBacklog+each+assignments)
 		}

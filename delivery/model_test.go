@@ -36,9 +36,9 @@ const (
 )
 
 // TestModel runs an engine between a simulated source, sink and dead letter
-// queue through random faults, assignments and reloads, and checks on the
-// history what the package comment promises. Hazards F1, F2, F3, F5, F9, F12
-// and F13 can each break a rule here, as the sources of each did:
+// queue with random faults, assignments and reloads, and checks the promises of the
+// package comment on the history. Hazards F1, F2, F3, F5, F9, F12 and F13 can each
+// break a rule here. Their sources:
 // https://github.com/redpanda-data/connect/issues/4009,
 // https://github.com/dapr/components-contrib/issues/3849,
 // https://github.com/knative/eventing-contrib/issues/596,
@@ -80,8 +80,8 @@ func model(t *testing.T, seed uint64) {
 	})
 }
 
-// account is the oracle for one record: it is in exactly one of the places
-// where a settled event may be.
+// account checks one settled record: it was filtered, delivered or stored as a dead
+// letter.
 func (w *world) account(r *record) {
 	w.rule(r.done && !r.open, "%s was never settled with nil", r.id)
 	switch {
@@ -94,11 +94,11 @@ func (w *world) account(r *record) {
 	default:
 		w.rule(r.delivered+r.buried > 0, "%s is lost", r.id)
 	}
-	// A copy too many needs a hand-over too many, or a call that was cut short.
+	// A delivery beyond the first needs another hand-over, or a call that was cut short.
 	w.rule(r.delivered <= r.handed, "%s was handed over %d times and delivered %d times", r.id, r.handed, r.delivered)
 }
 
-// scenario runs the engine through faults until all is healed and all settled.
+// scenario runs the engine with faults, ends them all, and waits until every record is settled.
 func (w *world) scenario(t *testing.T) {
 	cfg := Config{
 		Name: "model", Ordering: []string{OrderKey, OrderKey, OrderPartition, OrderNone}[w.IntN(4)],
@@ -165,7 +165,7 @@ func (w *world) version() *testVersion {
 	return st
 }
 
-// disturb does one thing that could go wrong in life.
+// disturb injects one fault, revocation or reload.
 func (w *world) disturb(e *Engine) {
 	switch n := w.IntN(7); n {
 	case 0, 1:
@@ -206,8 +206,8 @@ func (w *world) swap(e *Engine, st *testVersion) {
 	w.rule(unused && took <= simDrain, "Swap took %s, the old version is unused: %v", took, unused)
 }
 
-// heal ends all faults. The last version neither blocks nor stops the line, as
-// poison would then hold for ever, which is what a person asked for.
+// heal ends all faults. The last version neither blocks nor stops the line: poison
+// would then be held forever, as configured.
 func (w *world) heal(e *Engine) {
 	w.mu.Lock()
 	w.healed, w.outage, w.refusesLetters = true, nil, false
@@ -218,8 +218,8 @@ func (w *world) heal(e *Engine) {
 	w.swap(e, st)
 }
 
-// settleDown waits until every record is committed, and breaks the rule of
-// progress when that takes too long.
+// settleDown waits until every record is committed, and reports a broken rule if that
+// takes too long.
 func (w *world) settleDown(e *Engine) {
 	for range 600 {
 		pass(time.Second)

@@ -165,14 +165,14 @@ func TestLog_saysWhatAPersonNeedsAndNoMore(t *testing.T) {
 		s := out.String()
 		for line, n := range map[string]int{"dead letter stored": 11, "suppressed=20": 1, "msg=\"event held\"": 1, "no events held": 1, "event retried later": 6} {
 			if got := strings.Count(s, line); got != n {
-				t.Errorf("%q stands %d times in the log, want %d\n%s", line, got, n, s)
+				t.Errorf("%q appears %d times in the log, want %d\n%s", line, got, n, s)
 			}
 		}
 	})
 }
 
-// U11: a sink that asks for a day stops its keys for an hour at a time, and
-// nobody could see why.
+// U11: a sink that asks for a pause of a day stops its keys for an hour at a time,
+// and State did not show why.
 func TestStatus_tellsOfALongPauseThatTheSinkAskedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
