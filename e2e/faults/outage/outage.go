@@ -30,7 +30,7 @@ const (
 	firstSeconds = 5 * time.Second
 	// waiting is about how many events wait at the return: as many as a machine
 	// with two busy cores delivers in the second that is left.
-	waiting = 2000
+	waiting = 6000
 	// mostPerSecond is how many events are written at most.
 	mostPerSecond = 200
 )

@@ -24,10 +24,11 @@ type answer func(w http.ResponseWriter, r *http.Request, a ledger.Arrival) bool
 // notices while it answers that the caller has gone, so that calls in flight are
 // counted as the caller sees them.
 type sink struct {
-	take         func(a ledger.Arrival, key string) // nil: for a test of nothing but calls
+	take         func(a ledger.Arrival, key string) // an event, and its Idempotency-Key
 	address      string
 	server       *http.Server
 	certificates certificates
+	arrivals     arrivals
 
 	mu          sync.Mutex
 	away        answer
@@ -36,7 +37,6 @@ type sink struct {
 	conns       map[net.Conn]struct{}
 	mostCalls   int // of calls at once since watch
 	mostConns   int
-	arrivals    arrivals
 }
 
 func newSink(ctx context.Context, l *ledger.Ledger) (*sink, error) {
