@@ -12,9 +12,9 @@ func (e *Engine) admit(a *assignment, size int64) bool {
 		a.waiting++
 		if e.backlogFull() {
 			e.waitsForBacklog = true
-		} else if !full && !a.starved {
-			a.starved = true
-			e.starved++
+		} else if !full && !a.waitsForBytes {
+			a.waitsForBytes = true
+			e.waitForBytes++
 		}
 		e.blocked[a] = struct{}{}
 		if e.sealIdle() {
@@ -67,9 +67,9 @@ func (e *Engine) resumeSources() {
 // unblock notes that no handler waits in a any more.
 func (e *Engine) unblock(a *assignment) {
 	delete(e.blocked, a)
-	if a.starved {
-		a.starved = false
-		e.starved--
+	if a.waitsForBytes {
+		a.waitsForBytes = false
+		e.waitForBytes--
 	}
 }
 
@@ -90,11 +90,11 @@ func (e *Engine) roomFreed(a *assignment) {
 	if a.waiting > 0 && (e.backlog() == 0 || a.inFlight <= e.cfg.MaxInFlight-e.cfg.MaxInFlight/16) {
 		a.room.Broadcast()
 	}
-	if e.starved == 0 {
+	if e.waitForBytes == 0 {
 		return
 	}
 	for b := range e.blocked {
-		if b.starved {
+		if b.waitsForBytes {
 			b.room.Broadcast()
 		}
 	}
@@ -103,7 +103,7 @@ func (e *Engine) roomFreed(a *assignment) {
 // wakeSources wakes handlers when workers run out of work.
 func (e *Engine) wakeSources() {
 	for a := range e.blocked {
-		if a.inFlight < e.cfg.MaxInFlight || a.starved {
+		if a.inFlight < e.cfg.MaxInFlight || a.waitsForBytes {
 			a.room.Broadcast()
 		}
 	}

@@ -13,7 +13,7 @@ import (
 // was lost and came back, is another lane
 // (https://github.com/confluentinc/parallel-consumer/issues/184).
 type assignment struct {
-	of       *connector.Assignment
+	source   *connector.Assignment
 	lanes    []laneTable // by the number of the step
 	oldest   *entry      // in the order of acceptance
 	newest   *entry
@@ -22,13 +22,13 @@ type assignment struct {
 	ended    bool          // nothing is begun any more
 	empty    chan struct{} // closed when it ended and has nothing in flight
 
-	waiting int       // handlers that wait for room
-	starved bool      // one of them for bytes, which any assignment may free
-	room    sync.Cond // wakes them
+	waiting       int       // handlers that wait for room
+	waitsForBytes bool      // one of them for bytes, which any assignment may free
+	room          sync.Cond // wakes them
 }
 
 // over reports whether the source took it away. Safe without the lock.
-func (a *assignment) over() bool { return a.of.Over() }
+func (a *assignment) over() bool { return a.source.Over() }
 
 // assignmentOf finds an assignment or makes it; nil when it is over. Called with
 // the lock held.
@@ -39,7 +39,7 @@ func (e *Engine) assignmentOf(of *connector.Assignment) *assignment {
 	if e.closed || of.Over() {
 		return nil
 	}
-	a := &assignment{of: of, empty: make(chan struct{}), lanes: make([]laneTable, 1+len(e.version.Load().outputs))}
+	a := &assignment{source: of, empty: make(chan struct{}), lanes: make([]laneTable, 1+len(e.version.Load().outputs))}
 	a.room.L = &e.mu
 	e.assignments[of] = a
 	e.spare.max = max(e.spare.max, len(e.assignments)*e.cfg.MaxInFlight)
@@ -47,8 +47,8 @@ func (e *Engine) assignmentOf(of *connector.Assignment) *assignment {
 	return a
 }
 
-// insert puts an entry before another into the order of acceptance; nil: last.
-func (a *assignment) insert(en, before *entry) {
+// insertEntry puts an entry before another into the order of acceptance; nil: last.
+func (a *assignment) insertEntry(en, before *entry) {
 	en.in, en.newer = a, before
 	if before == nil {
 		en.older, a.newest = a.newest, en
@@ -75,12 +75,12 @@ func (a *assignment) unlink(en *entry) {
 	}
 }
 
-// callsOn is the context of calls on v.
-func (a *assignment) callsOn(v *version) context.Context {
+// callContext is the context of calls on v.
+func (a *assignment) callContext(v *version) context.Context {
 	if n := len(a.calls); n > 0 && a.calls[n-1].version == v {
 		return a.calls[n-1].ctx
 	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(a.of.Context()))
+	ctx, cancel := context.WithCancel(context.WithoutCancel(a.source.Context()))
 	a.calls = append(a.calls, callContext{v, ctx, cancel})
 	return ctx
 }
@@ -89,7 +89,7 @@ func (a *assignment) callsOn(v *version) context.Context {
 // calls under way have DrainTimeout.
 func (e *Engine) watch(a *assignment) {
 	select {
-	case <-a.of.Context().Done():
+	case <-a.source.Context().Done():
 	case <-e.closing:
 	}
 	e.handBack(e.end(a))
@@ -123,42 +123,42 @@ func (e *Engine) end(a *assignment) []*entry {
 		s.ready.remove(mine)
 		s.closing.remove(mine)
 		s.removeGated(mine)
-		e.expel(s, mine)
+		e.dropFromBatch(s, mine)
 	})
 	var back []*entry
 	for en := a.oldest; en != nil; en = en.newer {
-		e.abandon(en)
-		if en.calls == 0 && !en.mark {
+		e.releaseTasks(en)
+		if en.calls == 0 && !en.placeholder {
 			back = append(back, en)
 		}
 	}
 	for _, en := range back {
-		e.discount(en)
+		e.uncount(en)
 	}
 	if a.inFlight == 0 && len(back) == 0 {
-		e.letGo(a)
+		e.removeAssignment(a)
 	}
 	a.lanes = nil
 	v.steps(e.moveGate)
 	return back
 }
 
-// letGo forgets an assignment that ended and has nothing in flight.
-func (e *Engine) letGo(a *assignment) {
-	delete(e.assignments, a.of)
+// removeAssignment forgets an assignment that ended and has nothing in flight.
+func (e *Engine) removeAssignment(a *assignment) {
+	delete(e.assignments, a.source)
 	for _, c := range a.calls {
 		c.cancel()
 	}
 	close(a.empty)
 }
 
-// abandon lets go of what an entry's tasks are known by, none of which begins any
+// releaseTasks lets go of what an entry's tasks are known by, none of which begins any
 // more.
-func (e *Engine) abandon(en *entry) {
+func (e *Engine) releaseTasks(en *entry) {
 	for t := range en.tasks() {
-		e.unhold(t)
+		e.releaseHold(t)
 		if t.step != nil {
-			t.step.gate.left(t)
+			t.step.gate.taskGone(t)
 			t.step.leavePlace(t)
 		}
 	}

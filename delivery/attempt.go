@@ -19,7 +19,7 @@ import (
 func (e *Engine) attempt(t *task, into []Routed) (outcome, []Routed) {
 	switch {
 	case t.entry.in.over():
-		return outcome{kind: unbegun}, into
+		return outcome{kind: notBegun}, into
 	case t.receipt:
 		return e.complete(t, time.Now()), into
 	case t.letter != nil:
@@ -45,8 +45,8 @@ func (e *Engine) attemptTransform(t *task, into []Routed) (outcome, []Routed) {
 	begun := time.Now()
 	into, err := e.transform(t.context(t.call), v, en.m, into)
 	now := time.Now()
-	v.cost.add(now.Sub(begun), 1)
-	e.cfg.Observer.Took(PhaseTransform, now.Sub(begun), 1)
+	v.transformTime.add(now.Sub(begun), 1)
+	e.cfg.Observer.Timed(PhaseTransform, now.Sub(begun), 1)
 	switch {
 	case errors.Is(err, ErrUnrouted):
 		e.finish(t, Unrouted, now)
@@ -60,9 +60,9 @@ func (e *Engine) attemptTransform(t *task, into []Routed) (outcome, []Routed) {
 	}
 	switch {
 	case err == nil:
-	case e.void(t.call, t):
+	case e.isVoid(t.call, t):
 		return outcome{kind: again}, into
-	case holds(err):
+	case isTransformHold(err):
 		return e.pause(t, &hold{CauseTransform, "the transform waits for what it needs", err}, err), into
 	default:
 		e.cfg.Observer.TransformError(codeOf(err))
@@ -73,7 +73,7 @@ func (e *Engine) attemptTransform(t *task, into []Routed) (outcome, []Routed) {
 		return outcome{kind: transformed, err: err}, into
 	}
 	into = slices.DeleteFunc(into, func(r Routed) bool {
-		return slices.Contains(en.achieved, achieved{v.outputs[r.Output].out.Name, r.Part})
+		return slices.Contains(en.achieved, doneDelivery{v.outputs[r.Output].out.Name, r.Part})
 	})
 	if len(into) == 0 { // all was done on an older version
 		e.finish(t, Delivered, now)
@@ -82,16 +82,16 @@ func (e *Engine) attemptTransform(t *task, into []Routed) (outcome, []Routed) {
 	return outcome{kind: transformed}, into
 }
 
-// void reports whether a call's error says nothing of the event, because we cut
+// isVoid reports whether a call's error says nothing of the event, because we cut
 // the call short or its version was replaced: the task is then done again, or
 // handed back when its assignment ended, and is neither failed nor done
 // (https://github.com/dapr/components-contrib/issues/3849).
-func (e *Engine) void(ctx context.Context, t *task) bool {
+func (e *Engine) isVoid(ctx context.Context, t *task) bool {
 	return ctx.Err() != nil || e.version.Load() != t.step.version
 }
 
-// holds reports whether an error of the transform says nothing of the message.
-func holds(err error) bool {
+// isTransformHold reports whether an error of the transform says nothing of the message.
+func isTransformHold(err error) bool {
 	class := connector.ClassOf(err)
 	return fault.CodeOf(err) == "" && (class == connector.Unavailable || class == connector.Blocked)
 }
@@ -111,16 +111,16 @@ func (e *Engine) send(t *task) outcome {
 	err := e.callSink(ctx, t)
 	endSend(span, err)
 	now := time.Now()
-	e.cfg.Observer.Took(PhaseSink, now.Sub(begun), 1)
-	return e.verdict(t.call, t, err, now)
+	e.cfg.Observer.Timed(PhaseSink, now.Sub(begun), 1)
+	return e.afterSend(t.call, t, err, now)
 }
 
-// verdict is what follows after a call of the sink.
-func (e *Engine) verdict(ctx context.Context, t *task, err error, now time.Time) outcome {
+// afterSend is what follows after a call of the sink.
+func (e *Engine) afterSend(ctx context.Context, t *task, err error, now time.Time) outcome {
 	if err == nil {
 		return e.complete(t, now)
 	}
-	if e.void(ctx, t) {
+	if e.isVoid(ctx, t) {
 		return outcome{kind: again}
 	}
 	if _, ok := errors.AsType[*cloudevent.EncodeError](err); ok {
@@ -138,7 +138,7 @@ func (e *Engine) verdict(ctx context.Context, t *task, err error, now time.Time)
 	if class == connector.Permanent && fault.CodeOf(err) != "" {
 		return e.giveUp(t, fault.CodeOf(err), err, false) // a rule or an expression of the sink: nothing was sent
 	}
-	counts := e.failed(t, class, err)
+	counts := e.noteFailure(t, class, err)
 	switch {
 	case class == connector.Permanent:
 		return e.giveUp(t, fault.SinkRejected, err, true)
@@ -152,19 +152,19 @@ func (e *Engine) verdict(ctx context.Context, t *task, err error, now time.Time)
 	}
 }
 
-// failed tells the gate of a failure, and reports whether it counts against the
+// noteFailure tells the gate of a failure, and reports whether it counts against the
 // event.
-func (e *Engine) failed(t *task, class connector.Class, err error) (counts bool) {
+func (e *Engine) noteFailure(t *task, class connector.Class, err error) (counts bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	s := t.step
 	before := s.gate.state
 	switch class {
 	case connector.Unavailable, connector.Blocked:
-		counts = s.gate.failed(t, err) && class == connector.Unavailable
+		counts = s.gate.taskFailed(t, err) && class == connector.Unavailable
 	default:
 		counts = true
-		s.gate.answered(t)
+		s.gate.destinationAnswered(t)
 		e.moveGate(s)
 		e.wakeWorkers()
 	}
@@ -181,10 +181,10 @@ func (e *Engine) giveUp(t *task, code fault.Code, err error, verdict bool) outco
 		return e.pause(t, &hold{CauseBlocked, string(code) + ", and the flow blocks on failures", err}, err)
 	}
 	if verdict {
-		switch e.permit(t, err) {
-		case probes:
+		switch e.mayGiveUp(t, err) {
+		case probeAgain:
 			return e.pause(t, &hold{CauseStopped, "the line is stopped, this event is the probe", err}, err)
-		case waits:
+		case waitForGate:
 			return outcome{kind: wait, err: err}
 		}
 	}
@@ -200,8 +200,8 @@ func (e *Engine) giveUp(t *task, code fault.Code, err error, verdict bool) outco
 	return outcome{kind: store, err: err}
 }
 
-// permit asks the gate whether an event may be given up because of the sink.
-func (e *Engine) permit(t *task, err error) permit {
+// mayGiveUp asks the gate whether an event may be given up because of the sink.
+func (e *Engine) mayGiveUp(t *task, err error) giveUpAnswer {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	s := t.step
@@ -218,10 +218,10 @@ func (e *Engine) permit(t *task, err error) permit {
 // (https://github.com/confluentinc/kafka-connect-jdbc/issues/1597).
 func (e *Engine) store(t *task) outcome {
 	err := e.callWriter(t)
-	stands := errors.Is(err, deadletter.ErrStands)
+	stands := errors.Is(err, deadletter.ErrAlreadyStored)
 	switch {
 	case err == nil || stands:
-	case e.void(t.call, t):
+	case e.isVoid(t.call, t):
 		return outcome{kind: again}
 	default:
 		e.cfg.Observer.DeadLetterError()
@@ -247,7 +247,7 @@ func (e *Engine) complete(t *task, now time.Time) outcome {
 		t.receipt = true
 		switch err := e.callReceipt(t); {
 		case err == nil:
-		case e.void(t.call, t):
+		case e.isVoid(t.call, t):
 			return outcome{kind: again}
 		default:
 			return e.pause(t, &hold{CauseReceipt, "the receipt cannot be written", err}, err)
@@ -262,22 +262,22 @@ func (e *Engine) complete(t *task, now time.Time) outcome {
 }
 
 // Bounds of a pause: a policy of no delay must not become a busy loop, and a
-// server's Retry-After must not hold a key for days: LongestAsked of it counts.
+// server's Retry-After must not hold a key for days: MaxRetryAfter of it counts.
 const (
-	shortestRetry = time.Millisecond
-	shortestHold  = 50 * time.Millisecond
-	LongestAsked  = time.Hour
+	minRetryPause = time.Millisecond
+	minHoldPause  = 50 * time.Millisecond
+	MaxRetryAfter = time.Hour
 )
 
 // pause is a wait before the next try: held, or a counted retry where h is nil.
 func (e *Engine) pause(t *task, h *hold, err error) outcome {
 	t.pauses++
-	least := shortestRetry
+	least := minRetryPause
 	if h != nil {
-		least = shortestHold
+		least = minHoldPause
 	}
 	asked := connector.RetryAfter(err)
-	delay := max(t.handling().Retry.Delay(t.pauses), min(asked, LongestAsked), least)
+	delay := max(t.handling().Retry.Delay(t.pauses), min(asked, MaxRetryAfter), least)
 	e.cfg.Observer.Retry()
 	e.logRetry(t, delay, err)
 	if asked <= t.handling().Retry.Max {
@@ -295,7 +295,7 @@ func (e *Engine) postpone(t *task, err error) outcome {
 	if asked <= 0 {
 		return e.pause(t, nil, err)
 	}
-	return outcome{kind: pause, delay: min(max(asked, shortestRetry), LongestAsked), err: err}
+	return outcome{kind: pause, delay: min(max(asked, minRetryPause), MaxRetryAfter), err: err}
 }
 
 // The calls out of the engine. A panic in one is an error of the event it was

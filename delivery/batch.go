@@ -21,21 +21,21 @@ type batch struct {
 	tasks []*task
 	bytes int64
 	due   time.Time
-	// behind: an event waits for one of these to be done.
-	behind bool
+	// moreWaiting: an event waits for one of these to be done.
+	moreWaiting bool
 
 	// Of its call; made when a worker takes it.
 	ctx    context.Context
 	cancel context.CancelFunc
 }
 
-// join puts a lane's head into the batch that is collecting, and seals it when it
+// addToBatch puts a lane's head into the batch that is collecting, and seals it when it
 // is full. Called with the lock held.
-func (e *Engine) join(l *lane) {
+func (e *Engine) addToBatch(l *lane) {
 	s, t := l.step, l.head
 	size := int64(t.event.Data.Len())
 	if s.collecting != nil && s.collecting.bytes+size > s.batch.MaxBytes {
-		e.seal(s)
+		e.closeBatch(s)
 	}
 	if s.collecting == nil {
 		s.collecting = &batch{step: s, due: time.Now().Add(s.batch.MaxWait), tasks: make([]*task, 0, s.batch.MaxEvents)}
@@ -45,9 +45,9 @@ func (e *Engine) join(l *lane) {
 	l.state = laneJoined
 	b.tasks = append(b.tasks, t)
 	b.bytes += size
-	b.behind = b.behind || t.next != nil
+	b.moreWaiting = b.moreWaiting || t.next != nil
 	if len(b.tasks) >= s.batch.MaxEvents || b.bytes >= s.batch.MaxBytes {
-		e.seal(s)
+		e.closeBatch(s)
 	}
 }
 
@@ -67,16 +67,16 @@ func (e *Engine) sealIdle() (sealed bool) {
 		if b == nil || s.ready.n+s.closing.n > 0 || s.working != len(b.tasks) {
 			continue
 		}
-		if s.batch.Eager || b.behind || len(e.blocked) > 0 {
-			e.seal(s)
+		if s.batch.Eager || b.moreWaiting || len(e.blocked) > 0 {
+			e.closeBatch(s)
 			sealed = true
 		}
 	}
 	return sealed
 }
 
-// seal closes a batch to newcomers and leaves it to the next worker.
-func (e *Engine) seal(s *step) {
+// closeBatch closes a batch to newcomers and leaves it to the next worker.
+func (e *Engine) closeBatch(s *step) {
 	b := s.collecting
 	s.collecting = nil
 	for _, t := range b.tasks {
@@ -84,11 +84,11 @@ func (e *Engine) seal(s *step) {
 		t.entry.calls++
 	}
 	s.sealed = append(s.sealed, b)
-	e.readied++
+	e.newlyReady++
 }
 
-// unseal takes a sealed batch for a worker.
-func (e *Engine) unseal(s *step) *batch {
+// takeBatch takes a sealed batch for a worker.
+func (e *Engine) takeBatch(s *step) *batch {
 	b := s.sealed[0]
 	s.sealed = append(s.sealed[:0], s.sealed[1:]...)
 	e.sending[b] = struct{}{}
@@ -96,9 +96,9 @@ func (e *Engine) unseal(s *step) *batch {
 	return b
 }
 
-// expel takes lanes for which gone holds out of the batch that is collecting:
+// dropFromBatch takes lanes for which gone holds out of the batch that is collecting:
 // they were not begun.
-func (e *Engine) expel(s *step, gone func(*lane) bool) {
+func (e *Engine) dropFromBatch(s *step, gone func(*lane) bool) {
 	if s.collecting == nil {
 		return
 	}
@@ -127,7 +127,7 @@ func (e *Engine) sendBatch(b *batch) {
 	begun := time.Now()
 	errs := e.callBatchSink(b)
 	now := time.Now()
-	e.cfg.Observer.Took(PhaseSink, now.Sub(begun), 1)
+	e.cfg.Observer.Timed(PhaseSink, now.Sub(begun), 1)
 	for i, span := range spans {
 		endSend(span, errOf(errs, i))
 	}
@@ -148,7 +148,7 @@ func (e *Engine) sendBatch(b *batch) {
 			continue
 		}
 		before := t.retries
-		if outs[i] = e.verdict(b.ctx, t, errOf(errs, i), now); outs[i].kind == store {
+		if outs[i] = e.afterSend(b.ctx, t, errOf(errs, i), now); outs[i].kind == store {
 			outs[i].kind = again // by a worker of its own
 		}
 		t.single = t.single || whole && t.retries > before
@@ -173,7 +173,7 @@ func (e *Engine) finishAll(b *batch, now time.Time) {
 		return
 	}
 	connector.SettleAll(ms, nil)
-	e.tookTotal(ens, now)
+	e.observeTotal(ens, now)
 	for whole, n := range counts {
 		e.cfg.Observer.Settled(whole, n)
 	}
@@ -203,7 +203,7 @@ func (e *Engine) concludeAll(b *batch, outs []outcome) {
 	e.handBack(back)
 	e.mu.Lock()
 	for _, en := range back {
-		e.forget(en)
+		e.removeEntry(en)
 	}
 }
 

@@ -45,12 +45,12 @@ func TestBatch_nothingJoinsOnceItsAssignmentIsOver(t *testing.T) {
 	e := newEngine(Config{}, &Stage{Sink: new(batches).sink(), Batch: &Batch{}})
 	ctx, cancel := context.WithCancel(t.Context())
 	out := &e.version.Load().outputs[0]
-	it := &task{entry: &entry{in: &assignment{of: connector.NewAssignment(ctx, "t-0")}}, event: new(cloudevent.Event)}
-	if !out.joins(it) {
+	it := &task{entry: &entry{in: &assignment{source: connector.NewAssignment(ctx, "t-0")}}, event: new(cloudevent.Event)}
+	if !out.fitsBatch(it) {
 		t.Error("an event that is made does not join")
 	}
 	cancel()
-	if out.joins(it) {
+	if out.fitsBatch(it) {
 		t.Error("an event joins although its assignment is over")
 	}
 }

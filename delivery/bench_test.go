@@ -25,7 +25,7 @@ func runBench(b *testing.B, cfg Config, partitions, keys int, f func(context.Con
 	}
 	e := newEngine(cfg, st)
 	feed(b, partitions, keys, e.Run)
-	b.ReportMetric(float64(e.version.Load().outputs[0].limit.Workers()), "limit")
+	b.ReportMetric(float64(e.version.Load().outputs[0].concurrency.Workers()), "limit")
 }
 
 // feed measures run over b.N messages.

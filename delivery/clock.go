@@ -14,23 +14,23 @@ func (e *Engine) runClock() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		if in := e.tick(time.Now()); in >= 0 {
+		if in := e.wakeDue(time.Now()); in >= 0 {
 			timer.Reset(in)
 		} else {
 			timer.Stop()
 		}
 		select {
 		case <-timer.C:
-		case <-e.nudge:
+		case <-e.clockWake:
 		case <-e.stop:
 			return
 		}
 	}
 }
 
-// tick readies what is due and returns the time until something will be, or
+// wakeDue readies what is due and returns the time until something will be, or
 // less than 0 for nothing.
-func (e *Engine) tick(now time.Time) time.Duration {
+func (e *Engine) wakeDue(now time.Time) time.Duration {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for len(e.pauses) > 0 && !e.pauses[0].due.After(now) {
@@ -46,53 +46,53 @@ func (e *Engine) tick(now time.Time) time.Duration {
 	if len(e.pauses) > 0 {
 		soonest(e.pauses[0].due.Sub(now))
 	}
-	e.watched = false
+	e.clockWatches = false
 	e.version.Load().steps(func(s *step) {
 		if b := s.collecting; b != nil {
 			if b.due.After(now) {
 				soonest(b.due.Sub(now))
 			} else {
-				e.seal(s)
+				e.closeBatch(s)
 			}
 		}
-		if n := s.work(); n > 0 {
+		if n := s.waiting(); n > 0 {
 			// The workers that were woken for it may have taken work of another step.
-			e.watched = true
-			e.readied += n
+			e.clockWatches = true
+			e.newlyReady += n
 		}
-		if e.behind(s) {
-			e.watched = true
-			s.limit.Look(now)
+		if e.hasBacklog(s) {
+			e.clockWatches = true
+			s.concurrency.Look(now)
 		}
 	})
 	e.wakeWorkers()
-	if e.watched {
+	if e.clockWatches {
 		soonest(concurrency.LookEvery)
 	} else if e.workers > minWorkers {
-		e.trim(now)
+		e.stopIdleWorkers(now)
 		soonest(trimEvery)
 	}
-	if e.alarm = (time.Time{}); in >= 0 {
-		e.alarm = now.Add(in)
+	if e.clockDue = (time.Time{}); in >= 0 {
+		e.clockDue = now.Add(in)
 	}
 	return in
 }
 
-// behind says that a step has more work than is under way: tasks wait although as
+// hasBacklog says that a step has more work than is under way: tasks wait although as
 // many workers are at work there as may be, or a source waits for room although
 // more are than a fast sink needs.
-func (e *Engine) behind(s *step) bool {
-	return s.work() > 0 && s.calls >= s.limit.Workers() || len(e.blocked) > 0 && s.calls > minWorkers
+func (e *Engine) hasBacklog(s *step) bool {
+	return s.waiting() > 0 && s.calls >= s.concurrency.Workers() || len(e.blocked) > 0 && s.calls > minWorkers
 }
 
 // remindClock wakes the clock, which computes anew when it is next needed, unless
 // it wakes by itself before at. Called with the lock held.
 func (e *Engine) remindClock(at time.Time) {
-	if !e.alarm.IsZero() && !e.alarm.After(at) {
+	if !e.clockDue.IsZero() && !e.clockDue.After(at) {
 		return
 	}
 	select {
-	case e.nudge <- struct{}{}:
+	case e.clockWake <- struct{}{}:
 	default:
 	}
 }
@@ -100,8 +100,8 @@ func (e *Engine) remindClock(at time.Time) {
 // watchLimits sees to it that the clock looks after the limits, now that all
 // workers that a step may have are busy.
 func (e *Engine) watchLimits() {
-	if !e.watched {
-		e.watched = true
+	if !e.clockWatches {
+		e.clockWatches = true
 		e.remindClock(time.Time{})
 	}
 }
@@ -109,23 +109,23 @@ func (e *Engine) watchLimits() {
 // trimEvery is how long a worker may be of no use before it goes.
 const trimEvery = time.Second
 
-// trim lets workers go that were parked all the time since the last trim, but
+// stopIdleWorkers lets workers go that were parked all the time since the last trim, but
 // for the few that a fast sink needs.
-func (e *Engine) trim(now time.Time) {
+func (e *Engine) stopIdleWorkers(now time.Time) {
 	if now.Sub(e.trimmed) < trimEvery {
 		return
 	}
-	for ; e.fewest > 0 && e.workers-e.leaving > minWorkers; e.fewest-- {
+	for ; e.minParked > 0 && e.workers-e.toStop > minWorkers; e.minParked-- {
 		e.parked--
-		e.leaving++
+		e.toStop++
 		e.waking++
 		e.wake.Signal()
 	}
-	e.fewest, e.trimmed = e.parked, now
+	e.minParked, e.trimmed = e.parked, now
 }
 
-// sleep pauses a lane.
-func (e *Engine) sleep(l *lane, d time.Duration) {
+// pauseLane pauses a lane.
+func (e *Engine) pauseLane(l *lane, d time.Duration) {
 	l.state = lanePaused
 	l.due = time.Now().Add(d)
 	heap.Push(&e.pauses, l)

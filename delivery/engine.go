@@ -18,13 +18,13 @@ type Engine struct {
 	seed maphash.Seed
 	// version is written with mu held, and read without it only to see whether
 	// a version was replaced meanwhile.
-	version  atomic.Pointer[version]
-	started  atomic.Bool
-	closing  chan struct{} // closed when the source has returned
-	stop     chan struct{} // closed when every assignment is empty
-	nudge    chan struct{} // tells the clock that something is due earlier
-	watchers sync.WaitGroup
-	others   sync.WaitGroup // the workers and the clock
+	version   atomic.Pointer[version]
+	started   atomic.Bool
+	closing   chan struct{} // closed when the source has returned
+	stop      chan struct{} // closed when every assignment is empty
+	clockWake chan struct{} // tells the clock that something is due earlier
+	watchers  sync.WaitGroup
+	others    sync.WaitGroup // the workers and the clock
 
 	mu           sync.Mutex // guards all below, and what they refer to
 	closed       bool       // nothing is accepted any more
@@ -36,25 +36,25 @@ type Engine struct {
 	working      int   // tasks in workers' hands or in batches, of all versions
 	sending      map[*batch]struct{}
 
-	workers int       // goroutines
-	parked  int       // of those, waiting and not yet woken
-	waking  int       // woken or started, and not at work yet
-	fewest  int       // parked at any moment since the last trim
-	leaving int       // parked workers that were told to go
-	readied int       // lanes and batches that became ready, and no worker was woken for
-	turn    int       // of the steps, see pick
-	wake    sync.Cond // wakes a parked worker
-	watched bool      // the clock looks after the limits
-	alarm   time.Time // when the clock wakes by itself; zero: it does not
-	trimmed time.Time
+	workers      int       // goroutines
+	parked       int       // of those, waiting and not yet woken
+	waking       int       // woken or started, and not at work yet
+	minParked    int       // parked at any moment since the last trim
+	toStop       int       // parked workers that were told to go
+	newlyReady   int       // lanes and batches that became ready, and no worker was woken for
+	nextStep     int       // of the steps, see pick
+	wake         sync.Cond // wakes a parked worker
+	clockWatches bool      // the clock looks after the limits
+	clockDue     time.Time // when the clock wakes by itself; zero: it does not
+	trimmed      time.Time
 
 	blocked         map[*assignment]struct{} // those in which a handler waits for room
-	starved         int                      // of those, waiting for bytes
+	waitForBytes    int                      // of those, waiting for bytes
 	waitsForBacklog bool                     // a handler waits for the backlog to shrink
 	held            map[*task]struct{}
-	last            failure
-	asked           asked
-	spare           spare
+	lastError       failure
+	asked           askedPause
+	spare           freeList
 
 	logs limitedLog // has its own lock, taken under mu or without
 }
@@ -67,12 +67,12 @@ func New(cfg Config, v *Version) *Engine {
 		seed:        maphash.MakeSeed(),
 		closing:     make(chan struct{}),
 		stop:        make(chan struct{}),
-		nudge:       make(chan struct{}, 1),
+		clockWake:   make(chan struct{}, 1),
 		assignments: make(map[*connector.Assignment]*assignment),
 		blocked:     make(map[*assignment]struct{}),
 		held:        make(map[*task]struct{}),
 		sending:     make(map[*batch]struct{}),
-		spare:       spare{max: cfg.MaxInFlight},
+		spare:       freeList{max: cfg.MaxInFlight},
 	}
 	e.wake.L = &e.mu
 	e.version.Store(newVersion(cfg, v, nil))

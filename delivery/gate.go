@@ -12,14 +12,14 @@ type gate struct {
 	stopAfter    int  // dead letters in a row that stop the line; 0: none does
 	countOutages bool // every failure counts, and outages do not close the gate
 
-	state      gateState
-	answers    uint64 // of the destination, so far: deliveries, and verdicts on an event
-	given      int    // dead letters since the last delivery, those being stored too
-	unanswered int    // failures without an answer in a row
-	probes     int    // in vain, since the gate closed
-	probe      *task  // nil: the next that asks
-	tried      bool   // the probe has failed
-	cause      error  // the last failure that kept it closed
+	state             gateState
+	answers           uint64 // of the destination, so far: deliveries, and verdicts on an event
+	deadLettersInARow int    // dead letters since the last delivery, those being stored too
+	unanswered        int    // failures without an answer in a row
+	probes            int    // in vain, since the gate closed
+	probe             *task  // nil: the next that asks
+	probeFailed       bool   // the probe has failed
+	cause             error  // the last failure that kept it closed
 }
 
 type gateState uint8
@@ -34,32 +34,32 @@ const (
 // event that breaks the connection each time must not, while others pass.
 const awayAfter = 3
 
-// lets reports whether a task may begin. A task that asks at a closed gate
+// allows reports whether a task may begin. A task that asks at a closed gate
 // without a probe becomes the probe. Dead letters and receipts always pass: they
 // do not go to the destination.
-func (g *gate) lets(t *task) bool {
+func (g *gate) allows(t *task) bool {
 	if g.state == gateOpen || t.letter != nil || t.receipt || t.err != nil {
 		return true
 	}
 	if g.probe == nil {
-		g.probe, g.tried = t, false
+		g.probe, g.probeFailed = t, false
 	}
 	return g.probe == t
 }
 
-// delivered notes a delivery, and reports whether the gate opens. Only the probe
+// taskDelivered notes a delivery, and reports whether the gate opens. Only the probe
 // opens a stopped line: a late answer to a call from before the stop may have
 // been accepted before the token expired.
-func (g *gate) delivered(t *task) (opens bool) {
-	g.given = 0
-	return g.answered(t) || g.state == gateStopped && g.probe == t && g.open()
+func (g *gate) taskDelivered(t *task) (opens bool) {
+	g.deadLettersInARow = 0
+	return g.destinationAnswered(t) || g.state == gateStopped && g.probe == t && g.open()
 }
 
-// answered notes an answer, and reports whether the gate opens.
-func (g *gate) answered(t *task) (opens bool) {
+// destinationAnswered notes an answer, and reports whether the gate opens.
+func (g *gate) destinationAnswered(t *task) (opens bool) {
 	g.answers++
 	g.unanswered = 0
-	t.answers = g.answers // its own says nothing of the others'
+	t.answersSeen = g.answers // its own says nothing of the others'
 	return g.state == gateAway && g.open()
 }
 
@@ -68,15 +68,15 @@ func (g *gate) open() bool {
 	return true
 }
 
-// begins notes the first try of a task.
-func (g *gate) begins(t *task) { t.answers = g.answers }
+// taskBegins notes the first try of a task.
+func (g *gate) taskBegins(t *task) { t.answersSeen = g.answers }
 
-// failed notes a failure without an answer. It reports whether it counts against
+// taskFailed notes a failure without an answer. It reports whether it counts against
 // the task: only if the destination has answered for another one since the task
 // last failed.
-func (g *gate) failed(t *task, cause error) (counts bool) {
-	counts = g.countOutages || g.answers != t.answers
-	t.answers = g.answers
+func (g *gate) taskFailed(t *task, cause error) (counts bool) {
+	counts = g.countOutages || g.answers != t.answersSeen
+	t.answersSeen = g.answers
 	if g.countOutages {
 		return counts
 	}
@@ -90,21 +90,21 @@ func (g *gate) failed(t *task, cause error) (counts bool) {
 	if g.probe == t {
 		t.pauses = max(t.pauses, g.probes) // the backoff is the gate's: probes take turns
 		g.probes++
-		g.tried = true
+		g.probeFailed = true
 	}
 	return counts
 }
 
-// why is what keeps a task waiting.
-func (g *gate) why() *hold {
+// waitReason is what keeps a task waiting.
+func (g *gate) waitReason() *hold {
 	if g.state == gateAway {
 		return &hold{cause: CauseUnavailable, what: "the sink is unavailable"}
 	}
 	return &hold{cause: CauseStopped, what: "the line is stopped"}
 }
 
-// words say for a person that the gate is closed; "" while it is open.
-func (g *gate) words() string {
+// describe say for a person that the gate is closed; "" while it is open.
+func (g *gate) describe() string {
 	var s string
 	switch g.state {
 	case gateOpen:
@@ -112,7 +112,7 @@ func (g *gate) words() string {
 	case gateAway:
 		s = fmt.Sprintf("the sink is unavailable (%.200s); one event at a time is tried, all others wait", g.cause)
 	default:
-		s = fmt.Sprintf("the line is stopped: %d events in a row were given up because of the sink (%.200s); one is tried again until it passes, all others wait", g.given, g.cause)
+		s = fmt.Sprintf("the line is stopped: %d events in a row were given up because of the sink (%.200s); one is tried again until it passes, all others wait", g.deadLettersInARow, g.cause)
 	}
 	if g.probe != nil {
 		s += ", probing with " + g.probe.entry.m.Position.String()
@@ -120,24 +120,24 @@ func (g *gate) words() string {
 	return s
 }
 
-// permit is what a gate says to a task that is to be given up.
-type permit uint8
+// giveUpAnswer is what a gate says to a task that is to be given up.
+type giveUpAnswer uint8
 
 const (
-	permitted permit = iota // give it up
-	probes                  // it is the probe, and tries again
-	waits                   // it waits for the gate
+	giveUpNow   giveUpAnswer = iota // give it up
+	probeAgain                      // it is the probe, and tries again
+	waitForGate                     // it waits for the gate
 )
 
 // giveUp asks whether an event may be given up because of the sink. However
 // many ask at the same moment, no more than stopAfter in a row may.
-func (g *gate) giveUp(t *task, cause error) permit {
+func (g *gate) giveUp(t *task, cause error) giveUpAnswer {
 	switch {
 	case g.stopAfter <= 0:
-		return permitted
-	case g.state != gateStopped && g.given < g.stopAfter:
-		g.given++
-		return permitted
+		return giveUpNow
+	case g.state != gateStopped && g.deadLettersInARow < g.stopAfter:
+		g.deadLettersInARow++
+		return giveUpNow
 	}
 	if g.state == gateAway {
 		g.probe = nil
@@ -148,19 +148,21 @@ func (g *gate) giveUp(t *task, cause error) permit {
 	}
 	if g.probe == t {
 		g.probes++
-		return probes
+		return probeAgain
 	}
-	return waits
+	return waitForGate
 }
 
-// left notes that a task is gone without a delivery.
-func (g *gate) left(t *task) {
+// taskGone notes that a task is gone without a delivery.
+func (g *gate) taskGone(t *task) {
 	if g.probe == t {
 		g.probe = nil
 	}
 }
 
-// passesOn reports whether a probe that failed leaves the next try to another
+// rotatesProbe reports whether a probe that failed leaves the next try to another
 // task. At an outage it does, for it may fail by itself; where the line is
 // stopped the head event is the probe until it passes.
-func (g *gate) passesOn(t *task) bool { return g.state == gateAway && g.probe == t && g.tried }
+func (g *gate) rotatesProbe(t *task) bool {
+	return g.state == gateAway && g.probe == t && g.probeFailed
+}

@@ -269,7 +269,7 @@ func TestDeadLetter_oneThatStandsInItsTopicIsSettled(t *testing.T) {
 		r := start(t, Config{Logger: slog.New(slog.NewTextHandler(&log, nil))}, Stage{Sink: sinkFunc(func(context.Context, *cloudevent.Event) error {
 			return connector.AsPermanent(errBoom)
 		})})
-		r.morgue.fail(fmt.Errorf("dlq-0-7: %w", deadletter.ErrStands))
+		r.morgue.fail(fmt.Errorf("dlq-0-7: %w", deadletter.ErrAlreadyStored))
 		bad := r.give(r.ctx, "bad")
 		after(time.Second)
 		r.want(bad, nil)

@@ -48,7 +48,7 @@ type Hold struct {
 	Since  time.Duration // the age of the oldest of them
 }
 
-const mostHolds = 8
+const maxHolds = 8
 
 // hold marks a task as held, or as not held when h is nil.
 func (e *Engine) hold(t *task, h *hold) {
@@ -66,7 +66,7 @@ func (e *Engine) hold(t *task, h *hold) {
 	e.cfg.Observer.Held(len(e.held))
 }
 
-func (e *Engine) unhold(t *task) { e.hold(t, nil) }
+func (e *Engine) releaseHold(t *task) { e.hold(t, nil) }
 
 // noteHolds fills in what a State says of held events.
 func (e *Engine) noteHolds(s *State, now time.Time) {
@@ -103,5 +103,5 @@ func (e *Engine) noteHolds(s *State, now time.Time) {
 		}
 		return cmp.Or(strings.Compare(s.Held[i].Reason, s.Held[j].Reason), strings.Compare(s.Held[i].Output, s.Held[j].Output)) < 0
 	})
-	s.Held = s.Held[:min(len(s.Held), mostHolds)]
+	s.Held = s.Held[:min(len(s.Held), maxHolds)]
 }

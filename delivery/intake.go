@@ -25,8 +25,8 @@ type intake struct {
 	version    *version
 	call       context.Context
 	at         time.Time // when they were accepted
-	// mark stands in the assignment's order for what is being transformed.
-	mark *entry
+	// placeholder stands in the assignment's order for what is being transformed.
+	placeholder *entry
 }
 
 // accepted is one message of an intake, and what became of it.
@@ -62,12 +62,12 @@ func (e *Engine) handle(of *connector.Assignment, ms []*connector.Message) {
 	for left := in.messages; len(left) > 0; {
 		n, inline := e.accept(of, in, left)
 		if n == 0 {
-			e.refuse(left, time.Time{})
+			e.settleRefused(left, time.Time{})
 			break
 		}
 		if inline {
 			e.transformInline(in, left[:n])
-			e.place(in, left[:n])
+			e.enterIntake(in, left[:n])
 		}
 		left = left[n:]
 	}
@@ -96,18 +96,18 @@ func (e *Engine) accept(of *connector.Assignment, in *intake, ms []accepted) (n 
 	}
 	v := e.version.Load()
 	in.assignment, in.version, in.at = a, v, time.Now()
-	if !v.cost.low() {
+	if !v.transformTime.isQuick() {
 		for i := range ms[:n] {
-			e.enter(in, &ms[i], nil)
+			e.newEntry(in, &ms[i], nil)
 		}
 		e.sealIdle()
 		e.wakeWorkers()
 		return n, false
 	}
-	in.mark = e.spare.entry()
-	a.insert(in.mark, nil)
-	in.mark.m, in.mark.accepted, in.mark.mark = ms[0].m, in.at, true
-	in.call = a.callsOn(v)
+	in.placeholder = e.spare.entry()
+	a.insertEntry(in.placeholder, nil)
+	in.placeholder.m, in.placeholder.accepted, in.placeholder.placeholder = ms[0].m, in.at, true
+	in.call = a.callContext(v)
 	v.use(1)
 	e.transforming += n
 	return n, true
@@ -117,7 +117,7 @@ func (e *Engine) accept(of *connector.Assignment, in *intake, ms []accepted) (n 
 // stops when their assignment or their version ends, and leaves the rest as it
 // is.
 func (e *Engine) transformInline(in *intake, ms []accepted) {
-	stride := in.version.cost.stride()
+	stride := in.version.transformTime.stride()
 	if e.cfg.Tracer != nil {
 		stride = 1 // each span has its own beginning
 	}
@@ -149,8 +149,8 @@ func (e *Engine) transformInline(in *intake, ms []accepted) {
 		took := time.Since(begun)
 		begun = begun.Add(took)
 		each := took / time.Duration(n)
-		e.cfg.Observer.Took(PhaseTransform, each, n)
-		in.version.cost.add(each, n)
+		e.cfg.Observer.Timed(PhaseTransform, each, n)
+		in.version.transformTime.add(each, n)
 		if n < len(some) || took > slowTransform {
 			break
 		}
@@ -160,7 +160,7 @@ func (e *Engine) transformInline(in *intake, ms []accepted) {
 		connector.SettleAll(in.filtered, nil)
 		e.settledAs(Filtered, n-unrouted)
 		e.settledAs(Unrouted, unrouted)
-		e.cfg.Observer.Took(PhaseTotal, begun.Sub(in.at), n)
+		e.cfg.Observer.Timed(PhaseTotal, begun.Sub(in.at), n)
 	}
 }
 
@@ -175,16 +175,16 @@ func grown(routed []Routed, size int64) int64 {
 	return max(0, bytes-size)
 }
 
-// place takes what was filtered out of the accounts, and makes entries of the
+// enterIntake takes what was filtered out of the accounts, and makes entries of the
 // rest; or hands it back, when the assignment ended meanwhile.
-func (e *Engine) place(in *intake, ms []accepted) {
+func (e *Engine) enterIntake(in *intake, ms []accepted) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	a := in.assignment
 	ended := a.ended || a.over()
 	if ended {
 		e.mu.Unlock()
-		e.refuse(ms, in.at) // before it leaves the accounts
+		e.settleRefused(ms, in.at) // before it leaves the accounts
 		e.mu.Lock()
 	}
 	for i := range ms {
@@ -193,29 +193,29 @@ func (e *Engine) place(in *intake, ms []accepted) {
 			e.inFlight--
 			e.bytes -= m.size
 		} else {
-			e.enter(in, m, in.mark)
+			e.newEntry(in, m, in.placeholder)
 		}
 	}
 	in.filtered = in.filtered[:0]
-	a.unlink(in.mark)
-	e.spare.putEntry(in.mark)
-	in.mark = nil
+	a.unlink(in.placeholder)
+	e.spare.putEntry(in.placeholder)
+	in.placeholder = nil
 	in.version.release(1)
 	e.transforming -= len(ms)
-	e.left(a)
+	e.afterLeft(a)
 	e.sealIdle()
 	e.wakeWorkers()
 }
 
-// enter makes an entry of an accepted message, with what was made of it where
+// newEntry makes an entry of an accepted message, with what was made of it where
 // its version is still in force. The entry stands before another in the order of
 // acceptance, or last. Called with the lock held.
-func (e *Engine) enter(in *intake, m *accepted, before *entry) {
+func (e *Engine) newEntry(in *intake, m *accepted, before *entry) {
 	en := e.spare.entry()
 	en.m, en.size, en.accepted, en.span = m.m, m.size, in.at, m.span
 	en.hash, en.ordered = e.laneOf(m.m)
-	in.assignment.insert(en, before)
-	en.open.Store(1)
+	in.assignment.insertEntry(en, before)
+	en.pending.Store(1)
 	t := &en.first
 	t.entry = en
 	v := e.version.Load()
@@ -228,7 +228,7 @@ func (e *Engine) enter(in *intake, m *accepted, before *entry) {
 	e.bytes += more
 	waits := e.laneFor(en, &v.transform) != nil // behind one that waits for its transform
 	switch {
-	case m.err != nil && (holds(m.err) || v.transform.OnExhausted == ExhaustedBlock):
+	case m.err != nil && (isTransformHold(m.err) || v.transform.OnExhausted == ExhaustedBlock):
 		e.enqueue(t, &v.transform) // it is transformed again
 	case m.err != nil:
 		e.cfg.Observer.TransformError(codeOf(m.err))
@@ -236,19 +236,19 @@ func (e *Engine) enter(in *intake, m *accepted, before *entry) {
 		if t.err = m.err; waits {
 			e.enqueue(t, &v.transform)
 		} else {
-			e.bury(t)
+			e.enqueueDeadLetter(t)
 		}
 	case waits:
-		t.made = append([]Routed(nil), m.routed...)
+		t.routed = append([]Routed(nil), m.routed...)
 		e.enqueue(t, &v.transform)
 	default:
 		e.deliver(en, m.routed)
 	}
 }
 
-// refuse settles messages that became no entries, because their assignment ended;
+// settleRefused settles messages that became no entries, because their assignment ended;
 // at is zero for those that were not accepted. Called without the lock.
-func (e *Engine) refuse(ms []accepted, at time.Time) {
+func (e *Engine) settleRefused(ms []accepted, at time.Time) {
 	back := make([]*connector.Message, 0, len(ms))
 	for i := range ms {
 		if m := &ms[i]; !m.filtered {
@@ -264,7 +264,7 @@ func (e *Engine) refuse(ms []accepted, at time.Time) {
 	}
 	e.cfg.Observer.Settled(Interrupted, len(back))
 	if !at.IsZero() {
-		e.cfg.Observer.Took(PhaseTotal, time.Since(at), len(back))
+		e.cfg.Observer.Timed(PhaseTotal, time.Since(at), len(back))
 	}
 }
 

@@ -25,30 +25,30 @@ type entry struct {
 	ordered  bool       // it has lanes by that name
 	span     trace.Span // nil without tracing
 
-	// open counts what is not done: deliveries, and the transform where it is
+	// pending counts what is not done: deliveries, and the transform where it is
 	// still to come. Who brings it to 0 settles the message.
-	open  atomic.Int32
-	calls int    // tasks of it in workers' hands, of any version
-	mark  bool   // it is no message: it stands for those of an intake
-	first task   // its transform, and then its first delivery
-	rest  []task // further deliveries
-	redo  *task  // its transform on a newer version, while calls of an older one go on
+	pending     atomic.Int32
+	calls       int    // tasks of it in workers' hands, of any version
+	placeholder bool   // it is no message: it stands for those of an intake
+	first       task   // its transform, and then its first delivery
+	rest        []task // further deliveries
+	retransform *task  // its transform on a newer version, while calls of an older one go on
 	// achieved are deliveries that are done on a version that was replaced.
-	achieved []achieved
-	gravest  atomic.Int32 // of the ends of its deliveries so far
+	achieved []doneDelivery
+	worstEnd atomic.Int32 // of the ends of its deliveries so far
 }
 
 // reset makes an entry one that was never used.
 func (en *entry) reset() {
-	en.open.Store(0)
-	en.gravest.Store(0)
+	en.pending.Store(0)
+	en.worstEnd.Store(0)
 	en.m, en.in, en.older, en.newer, en.span = nil, nil, nil, nil, nil
-	en.first, en.rest, en.redo, en.achieved = task{}, nil, nil, nil
-	en.size, en.hash, en.ordered, en.calls, en.mark = 0, 0, false, 0, false
+	en.first, en.rest, en.retransform, en.achieved = task{}, nil, nil, nil
+	en.size, en.hash, en.ordered, en.calls, en.placeholder = 0, 0, false, 0, false
 }
 
-// achieved names a delivery that is done, whatever the version.
-type achieved struct {
+// doneDelivery names a delivery that is done, whatever the version.
+type doneDelivery struct {
 	output string
 	part   int
 }
@@ -66,18 +66,18 @@ type task struct {
 	part  int               // see Routed
 	// attachment is the transformer's, see Routed.
 	attachment any
-	made       []Routed // transformed before its turn
+	routed     []Routed // transformed before its turn
 	err        error    // of the transform: the message becomes a dead letter
 
-	letter  *deadletter.Letter // given up, to be stored
-	receipt bool               // done, but for its receipt
-	over    bool               // done, and its entry is not
-	retries int                // counted against MaxRetries
-	pauses  int                // since it began; each is longer than the last
-	answers uint64             // of the destination when it last failed, see gate
-	single  bool               // not to be sent in a batch again
-	kept    bool               // it keeps its place at the step
-	held    *hold              // nil: it is not
+	letter      *deadletter.Letter // given up, to be stored
+	receipt     bool               // done, but for its receipt
+	over        bool               // done, and its entry is not
+	retries     int                // counted against MaxRetries
+	pauses      int                // since it began; each is longer than the last
+	answersSeen uint64             // of the destination when it last failed, see gate
+	single      bool               // not to be sent in a batch again
+	kept        bool               // it keeps its place at the step
+	held        *hold              // nil: it is not
 
 	call context.Context // of its calls
 }

@@ -14,7 +14,7 @@ type slot struct {
 	lane *lane
 }
 
-const fewestSlots = 64
+const minSlots = 64
 
 // find is where the lane of that name is, or could be put.
 func (t *laneTable) find(hash uint64) int {
@@ -37,7 +37,7 @@ func (t *laneTable) get(hash uint64) *lane {
 func (t *laneTable) put(l *lane) {
 	if 2*t.n >= len(t.slots) {
 		old := t.slots
-		t.slots = make([]slot, max(2*len(old), fewestSlots))
+		t.slots = make([]slot, max(2*len(old), minSlots))
 		for _, s := range old {
 			if s.lane != nil {
 				t.slots[t.find(s.hash)] = s

@@ -15,31 +15,31 @@ import (
 // limitedLog lets ten lines a second through and counts the rest, so that a topic
 // full of poison does not become a log full of it.
 type limitedLog struct {
-	mu     sync.Mutex
-	second time.Time
-	said   int
-	unsaid int
+	mu         sync.Mutex
+	second     time.Time
+	written    int
+	suppressed int
 }
 
 const linesPerSecond = 10
 
-// ask reports whether a line may be written, and how many were not before it.
-func (q *limitedLog) ask(now time.Time) (unsaid int, ok bool) {
+// allow reports whether a line may be written, and how many were not before it.
+func (q *limitedLog) allow(now time.Time) (unsaid int, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if now.Sub(q.second) >= time.Second {
-		q.second, q.said = now, 0
+		q.second, q.written = now, 0
 	}
-	if q.said++; q.said > linesPerSecond {
-		q.unsaid++
+	if q.written++; q.written > linesPerSecond {
+		q.suppressed++
 		return 0, false
 	}
-	unsaid, q.unsaid = q.unsaid, 0
+	unsaid, q.suppressed = q.suppressed, 0
 	return unsaid, true
 }
 
 func (e *Engine) logGivenUp(t *task, what string, code fault.Code, err error) {
-	unsaid, ok := e.logs.ask(time.Now())
+	unsaid, ok := e.logs.allow(time.Now())
 	if !ok {
 		return
 	}
@@ -61,19 +61,19 @@ func (e *Engine) logRetry(t *task, delay time.Duration, err error) {
 // logAsked tells of a pause that the sink asked for and that is longer than any
 // of the flow's own.
 func (e *Engine) logAsked(t *task, asked, delay time.Duration, err error) {
-	unsaid, ok := e.logs.ask(time.Now())
+	unsaid, ok := e.logs.allow(time.Now())
 	if !ok {
 		return
 	}
 	e.cfg.Logger.WarnContext(t.context(t.call), "sink asked for a long pause",
 		slog.String("position", t.entry.m.Position.String()), slog.Duration("asked", asked), slog.Duration("delay", delay),
-		slog.Duration("longest", LongestAsked), slog.Any("error", err), slog.Int("unsaid", unsaid))
+		slog.Duration("longest", MaxRetryAfter), slog.Any("error", err), slog.Int("unsaid", unsaid))
 }
 
 // logHeld tells when the first event is held and when the last goes on. Called
 // with the lock held.
 func (e *Engine) logHeld(t *task) {
-	ctx := t.context(t.entry.in.of.Context())
+	ctx := t.context(t.entry.in.source.Context())
 	switch {
 	case t.held == nil && len(e.held) == 0:
 		e.cfg.Logger.InfoContext(ctx, "no event held any more")
@@ -100,5 +100,5 @@ func (e *Engine) logGate(s *step) {
 		e.cfg.Logger.InfoContext(ctx, "output goes on", slog.String("sink", s.name()))
 		return
 	}
-	e.cfg.Logger.ErrorContext(ctx, "output waits", slog.String("sink", s.name()), slog.String("reason", s.gate.words()))
+	e.cfg.Logger.ErrorContext(ctx, "output waits", slog.String("sink", s.name()), slog.String("reason", s.gate.describe()))
 }

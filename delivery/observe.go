@@ -40,9 +40,9 @@ type Observer interface {
 	Settled(s Status, n int)
 	// Ended counts n deliveries of an output that ended.
 	Ended(output string, s Status, n int)
-	// Took counts n times that a phase took d: transform and sink once a try.
+	// Timed counts n times that a phase took d: transform and sink once a try.
 	// Of several events that were timed together, d is the mean.
-	Took(p Phase, d time.Duration, n int)
+	Timed(p Phase, d time.Duration, n int)
 	// TransformError is called for each message that became no event.
 	TransformError(code fault.Code)
 	// SinkError is called for each try that the sink refused.
@@ -67,8 +67,8 @@ func (NoObserver) Settled(Status, int) {}
 // Ended is Observer's.
 func (NoObserver) Ended(string, Status, int) {}
 
-// Took is Observer's.
-func (NoObserver) Took(Phase, time.Duration, int) {}
+// Timed is Observer's.
+func (NoObserver) Timed(Phase, time.Duration, int) {}
 
 // TransformError is Observer's.
 func (NoObserver) TransformError(fault.Code) {}

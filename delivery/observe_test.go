@@ -51,7 +51,7 @@ func (c *counter) SinkError(_ string, class connector.Class) { count(c, &c.sinks
 func (c *counter) Ended(string, Status, int)                 {}
 func (c *counter) DeadLetter(code fault.Code)                { count(c, &c.letters, code) }
 
-func (c *counter) Took(p Phase, d time.Duration, n int) {
+func (c *counter) Timed(p Phase, d time.Duration, n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.took == nil {
@@ -228,7 +228,7 @@ func TestStatus_groupsAndBoundsTheReasons(t *testing.T) {
 		r.give(other, "j")
 		after(time.Minute)
 		h := r.Status().Held
-		if len(h) != mostHolds || h[0].Reason != why+"j" || h[0].Cause != CauseBlocked || h[0].Events != 2 || h[0].Since != time.Minute || h[0].Err.Error() != "j" || h[1].Reason != why+"a" {
+		if len(h) != maxHolds || h[0].Reason != why+"j" || h[0].Cause != CauseBlocked || h[0].Events != 2 || h[0].Since != time.Minute || h[0].Err.Error() != "j" || h[1].Reason != why+"a" {
 			t.Errorf("held %+v", h)
 		}
 		if s := r.Status(); s.HeldBy[CauseBlocked] != 11 || len(s.HeldBy) != 1 || s.Retrying != 0 {

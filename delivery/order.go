@@ -36,7 +36,7 @@ func (e *Engine) enqueue(t *task, s *step) {
 	if l := e.laneFor(en, s); l != nil {
 		l.push(t)
 		if s.collecting != nil && l.state == laneJoined {
-			s.collecting.behind = true
+			s.collecting.moreWaiting = true
 		}
 		return
 	}
@@ -54,9 +54,9 @@ func (e *Engine) enqueue(t *task, s *step) {
 // held, and the lanes of the entry's key at the transform free.
 func (e *Engine) deliver(en *entry, routed []Routed) {
 	v := e.version.Load()
-	en.redo = nil
+	en.retransform = nil
 	if n := len(routed); n > 1 {
-		en.open.Store(int32(n)) //nolint:gosec // G115: bounded by the size of an event
+		en.pending.Store(int32(n)) //nolint:gosec // G115: bounded by the size of an event
 		en.rest = make([]task, n-1)
 	}
 	for i := range routed {
@@ -69,18 +69,18 @@ func (e *Engine) deliver(en *entry, routed []Routed) {
 	}
 }
 
-// bury puts a message that became no event into the lane of its key at the first
+// enqueueDeadLetter puts a message that became no event into the lane of its key at the first
 // output, so that dead letters of a key are in order, too. Called with the lock
 // held.
-func (e *Engine) bury(t *task) {
+func (e *Engine) enqueueDeadLetter(t *task) {
 	en := t.entry
-	en.redo = nil
+	en.retransform = nil
 	en.first = task{entry: en, err: t.err}
 	e.enqueue(&en.first, &e.version.Load().outputs[0])
 }
 
-// leave takes the head that is done out of its lane, and goes on with the next.
-func (e *Engine) leave(l *lane) {
+// popHead takes the head that is done out of its lane, and goes on with the next.
+func (e *Engine) popHead(l *lane) {
 	l.head = l.head.next
 	e.advance(l)
 }
@@ -89,25 +89,25 @@ func (e *Engine) leave(l *lane) {
 // batch is all it lacks, and else to a worker. What was transformed before its
 // turn is delivered now. Called with the lock held.
 func (e *Engine) advance(l *lane) {
-	for l.head != nil && (l.head.entry == nil || l.step.out == nil && (l.head.made != nil || l.head.err != nil)) {
+	for l.head != nil && (l.head.entry == nil || l.step.out == nil && (l.head.routed != nil || l.head.err != nil)) {
 		t := l.head
 		l.head = t.next
 		switch {
 		case t.entry == nil: // it is done
 		case t.err != nil:
-			e.bury(t)
+			e.enqueueDeadLetter(t)
 		default:
-			e.deliver(t.entry, t.made)
+			e.deliver(t.entry, t.routed)
 		}
 	}
 	t, s := l.head, l.step
 	switch {
 	case t == nil:
 		e.dropLane(l)
-	case t.entry.redo == t && t.entry.calls > 0:
+	case t.entry.retransform == t && t.entry.calls > 0:
 		l.state = laneBlocked
-	case s.joins(t) && s.gate.state == gateOpen && !e.full(s) && e.take(l):
-		e.join(l)
+	case s.fitsBatch(t) && s.gate.state == gateOpen && !e.stepFull(s) && e.beginHead(l):
+		e.addToBatch(l)
 	default:
 		e.makeReady(l)
 	}
@@ -122,32 +122,32 @@ func (e *Engine) dropLane(l *lane) {
 	e.spare.putLane(l)
 }
 
-// forget takes an entry that is settled out of every account.
-func (e *Engine) forget(en *entry) {
-	e.discount(en)
+// removeEntry takes an entry that is settled out of every account.
+func (e *Engine) removeEntry(en *entry) {
+	e.uncount(en)
 	e.spare.putEntry(en)
 }
 
-// discount takes an entry out of every account.
-func (e *Engine) discount(en *entry) {
+// uncount takes an entry out of every account.
+func (e *Engine) uncount(en *entry) {
 	a := en.in
 	a.unlink(en)
 	a.inFlight--
 	e.inFlight--
 	e.bytes -= en.size
-	if t := en.redo; t != nil { // it stands in a lane
+	if t := en.retransform; t != nil { // it stands in a lane
 		t.entry = nil
 		if !a.ended && t.lane.head == t && t.lane.state == laneBlocked {
 			e.advance(t.lane)
 		}
 	}
-	e.left(a)
+	e.afterLeft(a)
 }
 
-// left follows after messages left an assignment's accounts.
-func (e *Engine) left(a *assignment) {
+// afterLeft follows after messages left an assignment's accounts.
+func (e *Engine) afterLeft(a *assignment) {
 	if a.ended && a.inFlight == 0 {
-		e.letGo(a)
+		e.removeAssignment(a)
 	}
 	e.roomFreed(a)
 }
@@ -163,46 +163,46 @@ func (en *entry) tasks() iter.Seq[*task] {
 				return
 			}
 		}
-		if en.redo != nil {
-			yield(en.redo)
+		if en.retransform != nil {
+			yield(en.retransform)
 		}
 	}
 }
 
-// spare keeps what was used, so that a message in steady state allocates neither
+// freeList keeps what was used, so that a message in steady state allocates neither
 // its entry nor its lane.
-type spare struct {
+type freeList struct {
 	max     int // of each kind
 	entries []*entry
 	lanes   []*lane
-	slab    []entry // not used yet
+	unused  []entry // not used yet
 }
 
 // entrySlab is how many entries are allocated at a time.
 const entrySlab = 32
 
-func (s *spare) entry() *entry {
+func (s *freeList) entry() *entry {
 	if n := len(s.entries); n > 0 {
 		en := s.entries[n-1]
 		s.entries = s.entries[:n-1]
 		return en
 	}
-	if len(s.slab) == 0 {
-		s.slab = make([]entry, entrySlab)
+	if len(s.unused) == 0 {
+		s.unused = make([]entry, entrySlab)
 	}
-	en := &s.slab[0]
-	s.slab = s.slab[1:]
+	en := &s.unused[0]
+	s.unused = s.unused[1:]
 	return en
 }
 
-func (s *spare) putEntry(en *entry) {
+func (s *freeList) putEntry(en *entry) {
 	en.reset()
 	if len(s.entries) < s.max {
 		s.entries = append(s.entries, en)
 	}
 }
 
-func (s *spare) lane() *lane {
+func (s *freeList) lane() *lane {
 	if n := len(s.lanes); n > 0 {
 		l := s.lanes[n-1]
 		s.lanes = s.lanes[:n-1]
@@ -211,7 +211,7 @@ func (s *spare) lane() *lane {
 	return new(lane)
 }
 
-func (s *spare) putLane(l *lane) {
+func (s *freeList) putLane(l *lane) {
 	*l = lane{state: laneOver}
 	if len(s.lanes) < s.max {
 		s.lanes = append(s.lanes, l)

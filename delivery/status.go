@@ -44,12 +44,12 @@ type failure struct {
 // noteError remembers an error for Status. Called with the lock held.
 func (e *Engine) noteError(err error) {
 	if err != nil {
-		e.last = failure{err, time.Now()}
+		e.lastError = failure{err, time.Now()}
 	}
 }
 
-// asked is a pause that the sink asked for.
-type asked struct {
+// askedPause is a pause that the sink asked for.
+type askedPause struct {
 	pause time.Duration
 	until time.Time
 	step  *step
@@ -59,7 +59,7 @@ type asked struct {
 func (e *Engine) noteAsked(s *step, out outcome) {
 	until := time.Now().Add(out.delay)
 	if out.asked > 0 && (e.asked.step != s || until.After(e.asked.until)) {
-		e.asked = asked{out.asked, until, s}
+		e.asked = askedPause{out.asked, until, s}
 	}
 }
 
@@ -78,12 +78,12 @@ func (e *Engine) Status() State {
 	v := e.version.Load()
 	v.steps(func(st *step) {
 		s.Working += st.working
-		if words := st.gate.words(); words != "" {
+		if words := st.gate.describe(); words != "" {
 			s.Closed = append(s.Closed, Closed{st.label(), words})
 		}
 	})
-	if e.last.err != nil {
-		s.LastError, s.LastErrorAt = e.last.err.Error(), e.last.at
+	if e.lastError.err != nil {
+		s.LastError, s.LastErrorAt = e.lastError.err.Error(), e.lastError.at
 	}
 	if e.asked.until.After(now) && e.asked.step.version == v && len(e.pauses) > 0 {
 		s.Asked, s.AskedUntil = e.asked.pause, e.asked.until

@@ -13,12 +13,12 @@ const minWorkers = 16
 // version is a Version in use. Nothing in it changes but what counts its use,
 // and the state of its steps, with the engine's lock held.
 type version struct {
-	transformer Transformer
-	transform   step
-	outputs     []step
-	cost        cost          // of the transformer
-	users       int           // intakes, and tasks in workers' hands or in batches
-	retired     chan struct{} // made when the version is replaced, closed when users is 0
+	transformer   Transformer
+	transform     step
+	outputs       []step
+	transformTime meanDuration  // of the transformer
+	users         int           // intakes, and tasks in workers' hands or in batches
+	retired       chan struct{} // made when the version is replaced, closed when users is 0
 }
 
 // step is where tasks are worked on: the transformer of a version, or an output.
@@ -29,13 +29,13 @@ type step struct {
 	number  int     // 0: the transform
 	out     *Output // nil: the transform
 
-	ready   queue
-	gate    gate
-	gated   []*lane
-	working int // tasks in workers' hands or in batches
-	calls   int // workers at work here
-	limit   *concurrency.Limit
-	most    int // of working and kept
+	ready       queue
+	gate        gate
+	gated       []*lane
+	working     int // tasks in workers' hands or in batches
+	calls       int // workers at work here
+	concurrency *concurrency.Limit
+	most        int // of working and kept
 	// kept counts deliveries that keep their place although no worker has them,
 	// see keepPlace; closing are their lanes in the order they became ready.
 	kept    int
@@ -49,7 +49,7 @@ type step struct {
 
 func newVersion(cfg Config, v *Version, old *version) *version {
 	n := &version{transformer: v.Transformer, outputs: make([]step, len(v.Outputs))}
-	n.transform = step{Handling: v.Handling, version: n, limit: concurrency.New(minWorkers, cfg.MaxInFlight), most: cfg.MaxInFlight}
+	n.transform = step{Handling: v.Handling, version: n, concurrency: concurrency.New(minWorkers, cfg.MaxInFlight), most: cfg.MaxInFlight}
 	for i := range v.Outputs {
 		out := v.Outputs[i]
 		s := &n.outputs[i]
@@ -60,8 +60,8 @@ func newVersion(cfg Config, v *Version, old *version) *version {
 		if many, ok := out.Sink.(connector.BatchSink); ok && out.Batch != nil {
 			s.batches, s.batch = many, out.Batch.WithDefaults(s.most)
 		}
-		if s.limit = old.limitOf(out.Name, s.most); s.limit == nil {
-			s.limit = concurrency.New(minWorkers, s.most)
+		if s.concurrency = old.limitOf(out.Name, s.most); s.concurrency == nil {
+			s.concurrency = concurrency.New(minWorkers, s.most)
 		}
 	}
 	return n
@@ -75,7 +75,7 @@ func (v *version) limitOf(name string, most int) *concurrency.Limit {
 	}
 	for i := range v.outputs {
 		if v.outputs[i].out.Name == name && v.outputs[i].most == most {
-			return v.outputs[i].limit
+			return v.outputs[i].concurrency
 		}
 	}
 	return nil
@@ -101,12 +101,12 @@ func (v *version) release(n int) {
 // beginCall and endCall count the calls of workers.
 func (s *step) beginCall() concurrency.Round {
 	s.calls++
-	return s.limit.Begin()
+	return s.concurrency.Begin()
 }
 
 func (s *step) endCall(r concurrency.Round, events int) {
 	s.calls--
-	s.limit.End(r, events)
+	s.concurrency.End(r, events)
 }
 
 // name is the output's, or "" for the transform.
@@ -141,10 +141,10 @@ func (t *task) sink() string {
 	return t.step.name()
 }
 
-// joins reports whether all that a task lacks is a batch. Once its assignment is
+// fitsBatch reports whether all that a task lacks is a batch. Once its assignment is
 // over it lacks an end: workers hand back what they find not begun, and what
 // stands behind it in its lane must not be sent after all.
-func (s *step) joins(t *task) bool {
+func (s *step) fitsBatch(t *task) bool {
 	return s.batch != nil && t.letter == nil && t.err == nil && !t.receipt && !t.single && !t.entry.in.over()
 }
 

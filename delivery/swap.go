@@ -71,23 +71,23 @@ func (e *Engine) restart(old, next *version) {
 		}
 		a.lanes = make([]laneTable, 1+len(next.outputs))
 		for en := a.oldest; en != nil; en = en.newer {
-			if en.mark {
+			if en.placeholder {
 				continue
 			}
 			for t := range en.tasks() {
-				e.unhold(t)
+				e.releaseHold(t)
 				if t.over && t.step.out != nil {
 					t.over = false
-					en.achieved = append(en.achieved, achieved{t.step.out.Name, t.part})
+					en.achieved = append(en.achieved, doneDelivery{t.step.out.Name, t.part})
 				}
 			}
 			t := &en.first
 			if en.calls > 0 {
 				t = new(task) // one of before may be in a worker's hands
-				en.redo = t
+				en.retransform = t
 			} else {
-				en.open.Store(1)
-				en.rest, en.redo = nil, nil
+				en.pending.Store(1)
+				en.rest, en.retransform = nil, nil
 			}
 			*t = task{entry: en}
 			e.enqueue(t, &next.transform)

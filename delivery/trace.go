@@ -44,7 +44,7 @@ func (e *Engine) startSpan(m *connector.Message, routed []Routed, begun time.Tim
 	if ev != nil {
 		attrs = append(attrs, attribute.String("messaging.message.id", ev.ID))
 	}
-	parent := propagation.TraceContext{}.Extract(context.Background(), incoming(m, ev))
+	parent := propagation.TraceContext{}.Extract(context.Background(), parentOf(m, ev))
 	_, span := e.cfg.Tracer.Start(parent, "process "+p.Stream,
 		trace.WithSpanKind(trace.SpanKindConsumer), trace.WithTimestamp(begun), trace.WithAttributes(attrs...))
 	return span
@@ -58,7 +58,7 @@ const (
 	nameState  = "tracestate"
 )
 
-func incoming(m *connector.Message, ev *cloudevent.Event) *traceContext {
+func parentOf(m *connector.Message, ev *cloudevent.Event) *traceContext {
 	find := func(name string) string {
 		if ev != nil {
 			if v, ok := ev.Extension(name); ok {

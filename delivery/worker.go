@@ -7,9 +7,9 @@ import (
 	"github.com/lsm/fiso/delivery/concurrency"
 )
 
-// work is a worker: it takes the next task or batch, does what is to be done,
+// runWorker is a worker: it takes the next task or batch, does what is to be done,
 // and sees what follows. Nothing slow happens with the lock held.
-func (e *Engine) work() {
+func (e *Engine) runWorker() {
 	var routed []Routed // of the transform in hand
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -34,10 +34,10 @@ func (e *Engine) work() {
 				e.mu.Unlock()
 				e.handBack([]*entry{back})
 				e.mu.Lock()
-				e.forget(back)
+				e.removeEntry(back)
 			}
 			clear(routed)
-			e.readied = max(0, e.readied-1) // this one takes it
+			e.newlyReady = max(0, e.newlyReady-1) // this one takes it
 			e.wakeWorkers()
 		default:
 			return
@@ -51,7 +51,7 @@ func (e *Engine) next() (*task, *batch, concurrency.Round) {
 	for {
 		if e.workers > e.maxWorkers() {
 			e.workers--
-			e.readied++ // the call that woke this one may have been for work
+			e.newlyReady++ // the call that woke this one may have been for work
 			e.wakeWorkers()
 			return nil, nil, 0
 		}
@@ -62,8 +62,8 @@ func (e *Engine) next() (*task, *batch, concurrency.Round) {
 		case e.closed && e.inFlight == 0:
 			e.workers--
 			return nil, nil, 0
-		case e.leaving > 0:
-			e.leaving--
+		case e.toStop > 0:
+			e.toStop--
 			e.workers--
 			return nil, nil, 0
 		case e.sealIdle():
@@ -83,17 +83,17 @@ func (e *Engine) pick() (*task, *batch, concurrency.Round) {
 	v := e.version.Load()
 	n := len(v.outputs) + 1
 	for range n {
-		e.turn = (e.turn + 1) % n
+		e.nextStep = (e.nextStep + 1) % n
 		s := &v.transform
-		if e.turn > 0 {
-			s = &v.outputs[e.turn-1]
+		if e.nextStep > 0 {
+			s = &v.outputs[e.nextStep-1]
 		}
-		for s.calls < s.limit.Workers() {
+		for s.calls < s.concurrency.Workers() {
 			if len(s.sealed) > 0 {
-				return nil, e.unseal(s), s.beginCall()
+				return nil, e.takeBatch(s), s.beginCall()
 			}
 			l := s.closing.pop()
-			if l == nil && !e.full(s) {
+			if l == nil && !e.stepFull(s) {
 				l = s.ready.pop()
 				e.resumeSources()
 			}
@@ -101,9 +101,9 @@ func (e *Engine) pick() (*task, *batch, concurrency.Round) {
 				break
 			}
 			switch {
-			case !e.take(l):
-			case s.joins(l.head):
-				e.join(l) // there is nothing to do for it but that
+			case !e.beginHead(l):
+			case s.fitsBatch(l.head):
+				e.addToBatch(l) // there is nothing to do for it but that
 			default:
 				l.head.entry.calls++
 				return l.head, nil, s.beginCall()
@@ -113,44 +113,44 @@ func (e *Engine) pick() (*task, *batch, concurrency.Round) {
 	return nil, nil, 0
 }
 
-// full reports whether nothing more may begin at a step. An output that hangs
+// stepFull reports whether nothing more may begin at a step. An output that hangs
 // leaves the others as much as it has.
-func (e *Engine) full(s *step) bool {
+func (e *Engine) stepFull(s *step) bool {
 	return s.working+s.kept >= s.most || e.working >= e.cfg.MaxInFlight*max(1, len(s.version.outputs))
 }
 
-// take begins work on a lane's head, or lets it wait for the gate.
-func (e *Engine) take(l *lane) bool {
+// beginHead begins work on a lane's head, or lets it wait for the gate.
+func (e *Engine) beginHead(l *lane) bool {
 	t, s := l.head, l.step
-	if s.gate.passesOn(t) && len(s.gated) > 0 {
-		s.gate.left(t)
+	if s.gate.rotatesProbe(t) && len(s.gated) > 0 {
+		s.gate.taskGone(t)
 		e.moveGateTo(s, 1)
 	}
-	if s.out != nil && !s.gate.lets(t) {
-		e.halt(l)
+	if s.out != nil && !s.gate.allows(t) {
+		e.waitForGate(l)
 		return false
 	}
 	if t.pauses == 0 {
-		s.gate.begins(t)
+		s.gate.taskBegins(t)
 	}
 	s.leavePlace(t)
 	l.state = laneWorking
 	s.working++
 	e.working++
 	s.version.use(1)
-	t.call = t.entry.in.callsOn(s.version)
+	t.call = t.entry.in.callContext(s.version)
 	return true
 }
 
 // maxWorkers is how many workers are worth having.
 func (e *Engine) maxWorkers() int {
 	n := 0
-	e.version.Load().steps(func(s *step) { n += s.limit.Workers() })
+	e.version.Load().steps(func(s *step) { n += s.concurrency.Workers() })
 	return n
 }
 
-// work is how many tasks and batches wait for a worker.
-func (s *step) work() int { return s.ready.n + s.closing.n + len(s.sealed) }
+// waiting is how many tasks and batches wait for a worker.
+func (s *step) waiting() int { return s.ready.n + s.closing.n + len(s.sealed) }
 
 // makeReady leaves a lane to the next worker.
 func (e *Engine) makeReady(l *lane) {
@@ -159,32 +159,32 @@ func (e *Engine) makeReady(l *lane) {
 	} else {
 		l.step.ready.push(l)
 	}
-	e.readied++
+	e.newlyReady++
 }
 
 // wakeWorkers sees to it that workers look for what has become ready since it
 // was last called, as far as more of them may work on it. A parked worker is
 // uncounted by whoever wakes it, so that two calls never mean the same one.
 func (e *Engine) wakeWorkers() {
-	if e.readied == 0 {
+	if e.newlyReady == 0 {
 		return
 	}
 	useful, behind := -e.waking, false
 	e.version.Load().steps(func(s *step) {
-		work, free := s.work(), max(0, s.limit.Workers()-s.calls)
+		work, free := s.waiting(), max(0, s.concurrency.Workers()-s.calls)
 		useful += min(work, free)
 		behind = behind || work > free
 	})
-	n := min(e.readied, useful)
-	for e.readied = 0; n > 0; n-- {
+	n := min(e.newlyReady, useful)
+	for e.newlyReady = 0; n > 0; n-- {
 		switch {
 		case e.parked > 0:
 			e.parked--
-			e.fewest = min(e.fewest, e.parked)
+			e.minParked = min(e.minParked, e.parked)
 			e.wake.Signal()
 		case e.workers < e.maxWorkers():
 			e.workers++
-			e.others.Go(e.work)
+			e.others.Go(e.runWorker)
 		default:
 			behind, n = true, 1
 			continue
@@ -198,24 +198,24 @@ func (e *Engine) wakeWorkers() {
 
 // outcome is what an attempt came to.
 type outcome struct {
-	kind  kind
+	kind  outcomeKind
 	delay time.Duration // of a pause
 	held  *hold         // during a pause; nil: it is a retry
 	asked time.Duration // what the sink asked for, where it is long
 	err   error
 }
 
-type kind uint8
+type outcomeKind uint8
 
 const (
-	done        kind = iota // the task is over
-	delivered               // the task is over, and the sink took the event
-	transformed             // its events are to be delivered
-	again                   // it is to be worked on again, at once
-	store                   // its dead letter is to be stored
-	pause                   // it waits for a time
-	wait                    // it waits for the gate
-	unbegun                 // it was not begun, for its assignment is over
+	done        outcomeKind = iota // the task is over
+	delivered                      // the task is over, and the sink took the event
+	transformed                    // its events are to be delivered
+	again                          // it is to be worked on again, at once
+	store                          // its dead letter is to be stored
+	pause                          // it waits for a time
+	wait                           // it waits for the gate
+	notBegun                       // it was not begun, for its assignment is over
 )
 
 // conclude does what the attempt at a task calls for. It returns the task's entry
@@ -230,19 +230,19 @@ func (e *Engine) conclude(t *task, out outcome, routed []Routed) (back *entry) {
 	en.calls--
 	switch {
 	case en.in.ended:
-		e.unhold(t)
-		s.gate.left(t)
+		e.releaseHold(t)
+		s.gate.taskGone(t)
 	case s.version != e.version.Load():
 		e.concludeOld(t, over)
 	case over:
 		t.over = true
 		e.concludeGate(t, out)
-		e.leave(l)
+		e.popHead(l)
 	case out.kind == transformed:
 		next := t.next
-		e.unhold(t)
+		e.releaseHold(t)
 		if t.err != nil {
-			e.bury(t)
+			e.enqueueDeadLetter(t)
 		} else {
 			e.deliver(en, routed)
 		}
@@ -255,18 +255,18 @@ func (e *Engine) conclude(t *task, out outcome, routed []Routed) (back *entry) {
 		s.keepPlace(t)
 		e.hold(t, out.held)
 		e.noteAsked(s, out)
-		e.sleep(l, out.delay)
+		e.pauseLane(l, out.delay)
 		e.moveGate(s)
 	case out.kind == wait:
-		e.halt(l)
+		e.waitForGate(l)
 		e.moveGate(s) // it may be open again, or lack a probe, by now
-	case out.kind == unbegun:
+	case out.kind == notBegun:
 		l.state = laneBlocked // until the assignment's end is dealt with
 	}
 	switch {
 	case en.calls > 0:
-	case en.open.Load() == 0:
-		e.forget(en)
+	case en.pending.Load() == 0:
+		e.removeEntry(en)
 	case en.in.ended:
 		return en
 	}
@@ -278,13 +278,13 @@ func (e *Engine) conclude(t *task, out outcome, routed []Routed) (back *entry) {
 func (e *Engine) concludeOld(t *task, over bool) {
 	en := t.entry
 	if over && t.step.out != nil {
-		en.achieved = append(en.achieved, achieved{t.step.out.Name, t.part})
+		en.achieved = append(en.achieved, doneDelivery{t.step.out.Name, t.part})
 	}
-	if en.calls > 0 || en.open.Load() == 0 {
+	if en.calls > 0 || en.pending.Load() == 0 {
 		return
 	}
-	en.open.Store(1) // the transform on the new version
-	if t := en.redo; t.lane.head == t && t.lane.state == laneBlocked {
+	en.pending.Store(1) // the transform on the new version
+	if t := en.retransform; t.lane.head == t && t.lane.state == laneBlocked {
 		e.advance(t.lane)
 	}
 }
@@ -292,23 +292,23 @@ func (e *Engine) concludeOld(t *task, over bool) {
 // concludeGate tells the gate of a task that is over.
 func (e *Engine) concludeGate(t *task, out outcome) {
 	s := t.step
-	e.unhold(t)
+	e.releaseHold(t)
 	if s.out == nil {
 		return
 	}
-	if out.kind == delivered && s.gate.delivered(t) {
+	if out.kind == delivered && s.gate.taskDelivered(t) {
 		e.logGate(s)
 	}
-	s.gate.left(t)
+	s.gate.taskGone(t)
 	e.moveGate(s)
 }
 
-// halt lets a lane wait for the gate.
-func (e *Engine) halt(l *lane) {
+// waitForGate lets a lane wait for the gate.
+func (e *Engine) waitForGate(l *lane) {
 	s := l.step
 	l.state = laneGated
 	s.gated = append(s.gated, l)
-	e.hold(l.head, s.gate.why())
+	e.hold(l.head, s.gate.waitReason())
 }
 
 // moveGate readies the lanes that a gate has no more reason to hold: all when it
@@ -329,8 +329,8 @@ func (e *Engine) moveGateTo(s *step, n int) {
 		return
 	}
 	for _, l := range s.gated[:n] {
-		e.unhold(l.head)
-		s.gate.lets(l.head)
+		e.releaseHold(l.head)
+		s.gate.allows(l.head)
 		e.makeReady(l)
 	}
 	s.gated = append(s.gated[:0], s.gated[n:]...)
@@ -348,9 +348,9 @@ func (s *step) removeGated(gone func(*lane) bool) {
 	s.gated = left
 }
 
-// gravity orders the ways in which deliveries end: a message counts as the
+// endRank orders the ways in which deliveries end: a message counts as the
 // gravest of them.
-var gravity = []Status{Filtered, Unrouted, Delivered, Dropped, DeadLettered}
+var endRank = []Status{Filtered, Unrouted, Delivered, Dropped, DeadLettered}
 
 // finish ends a task for good. The last one of its entry settles the message.
 // Called without the lock, before the entry leaves the accounts.
@@ -363,7 +363,7 @@ func (e *Engine) finish(t *task, s Status, now time.Time) {
 		en.m.Settle(nil)
 		endSpan(en.span, t.letter, whole)
 		e.cfg.Observer.Settled(whole, 1)
-		e.cfg.Observer.Took(PhaseTotal, now.Sub(en.accepted), 1)
+		e.cfg.Observer.Timed(PhaseTotal, now.Sub(en.accepted), 1)
 	}
 }
 
@@ -371,15 +371,15 @@ func (e *Engine) finish(t *task, s Status, now time.Time) {
 // whole ended.
 func (en *entry) finish(s Status) (whole Status, last bool) {
 	rank := int32(0)
-	for int(rank) < len(gravity)-1 && gravity[rank] != s {
+	for int(rank) < len(endRank)-1 && endRank[rank] != s {
 		rank++
 	}
-	for seen := en.gravest.Load(); seen < rank && !en.gravest.CompareAndSwap(seen, rank); seen = en.gravest.Load() {
+	for seen := en.worstEnd.Load(); seen < rank && !en.worstEnd.CompareAndSwap(seen, rank); seen = en.worstEnd.Load() {
 	}
-	if en.open.Add(-1) > 0 {
+	if en.pending.Add(-1) > 0 {
 		return "", false
 	}
-	return gravity[en.gravest.Load()], true
+	return endRank[en.worstEnd.Load()], true
 }
 
 // handBack settles entries as interrupted. Called without the lock.
@@ -396,20 +396,20 @@ func (e *Engine) handBack(ens []*entry) {
 		endSpan(en.span, nil, Interrupted)
 	}
 	e.cfg.Observer.Settled(Interrupted, len(ens))
-	e.tookTotal(ens, time.Now())
+	e.observeTotal(ens, time.Now())
 }
 
-// tookTotal tells how long entries took, those that were accepted together at
+// observeTotal tells how long entries took, those that were accepted together at
 // once.
-func (e *Engine) tookTotal(ens []*entry, now time.Time) {
+func (e *Engine) observeTotal(ens []*entry, now time.Time) {
 	first := 0
 	for i, en := range ens {
 		if en.accepted != ens[first].accepted {
-			e.cfg.Observer.Took(PhaseTotal, now.Sub(ens[first].accepted), i-first)
+			e.cfg.Observer.Timed(PhaseTotal, now.Sub(ens[first].accepted), i-first)
 			first = i
 		}
 	}
-	e.cfg.Observer.Took(PhaseTotal, now.Sub(ens[first].accepted), len(ens)-first)
+	e.cfg.Observer.Timed(PhaseTotal, now.Sub(ens[first].accepted), len(ens)-first)
 }
 
 // settledAs counts messages that ended, if there are any.

@@ -32,7 +32,7 @@ func TestWorkers_comeWhenTheyAreNeededAndGoAfter(t *testing.T) {
 		}
 		synctest.Wait()
 		took := time.Since(began)
-		if best := 100_000 / 51_200.0; took.Seconds() > best*1.15 {
+		if best := 100_000 / 51_200.0; took.Seconds() > best*1.25 { // a trial of the limit is in it
 			t.Errorf("100,000 events took %s, at best %.2fs", took, best)
 		}
 		if most != 1024 {
@@ -68,7 +68,7 @@ func TestWorkers_goWhenAHungSinkTurnsFast(t *testing.T) {
 			r.give(r.ctx, "")
 		}
 		r.mu.Lock()
-		limit := r.version.Load().outputs[0].limit.Workers()
+		limit := r.version.Load().outputs[0].concurrency.Workers()
 		r.mu.Unlock()
 		if limit > 4*minWorkers {
 			t.Errorf("limit %d after ten seconds of a fast sink, want at most %d", limit, 4*minWorkers)

@@ -97,15 +97,15 @@ func errName(name string) error {
 // validName reports whether name may be that of an attribute.
 func validName(name string) bool {
 	for i := 0; i < len(name); i++ {
-		if !inNames[name[i]] {
+		if !nameBytes[name[i]] {
 			return false
 		}
 	}
 	return name != ""
 }
 
-// inNames are the bytes that names consist of.
-var inNames = func() (in [256]bool) {
+// nameBytes are the bytes that names consist of.
+var nameBytes = func() (in [256]bool) {
 	for _, c := range []byte("abcdefghijklmnopqrstuvwxyz0123456789") {
 		in[c] = true
 	}

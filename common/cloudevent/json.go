@@ -117,7 +117,7 @@ func appendMember(dst []byte, name, value string) []byte {
 // does, everything else as it is.
 func appendString[T string | []byte](dst []byte, s T) []byte {
 	dst = append(dst, '"')
-	if plain(s) {
+	if isPlainASCII(s) {
 		dst = append(dst, s...)
 		return append(dst, '"')
 	}
@@ -146,9 +146,9 @@ func appendString[T string | []byte](dst []byte, s T) []byte {
 	return append(dst, '"')
 }
 
-// plain reports whether s is ASCII of which nothing has to be escaped, as
+// isPlainASCII reports whether s is ASCII of which nothing has to be escaped, as
 // nearly all attributes are. It looks at eight bytes at a time.
-func plain[T string | []byte](s T) bool {
+func isPlainASCII[T string | []byte](s T) bool {
 	const (
 		ones = 0x0101010101010101
 		high = 0x8080808080808080

@@ -409,12 +409,12 @@ func TestAppendString_seesEachByteThatNeedsMore(t *testing.T) {
 			s := []byte("abcdefghijklmnopqrs")
 			s[at] = byte(c)
 			want := c >= ' ' && c < 0x80 && c != '"' && c != '\\'
-			if plain(s) != want || plain(string(s)) != want {
+			if isPlainASCII(s) != want || isPlainASCII(string(s)) != want {
 				t.Fatalf("byte %#x at %d: plain is %v", c, at, !want)
 			}
 			if at > 0 {
 				s[at-1] = ' ' // above the least plain byte
-				if plain(s) != want {
+				if isPlainASCII(s) != want {
 					t.Fatalf("byte %#x at %d, above a space: plain is %v", c, at, !want)
 				}
 			}

@@ -18,9 +18,9 @@ const (
 	Batched                // a list of them
 )
 
-// Signs are the headers that decide on a message's mode. The zero value has
+// ModeDetector are the headers that decide on a message's mode. The zero value has
 // seen none of them.
-type Signs struct {
+type ModeDetector struct {
 	// ContentType is the content type; of several, the last.
 	ContentType string
 	// Prefix is HTTPPrefix or KafkaPrefix, whichever specversion had; "": none.
@@ -30,9 +30,9 @@ type Signs struct {
 	differ   bool // there are two content types
 }
 
-// See looks at one header, whose name may be in any case, and reports whether
+// Add looks at one header, whose name may be in any case, and reports whether
 // it was one of the signs.
-func (s *Signs) See(name string, value []byte) bool {
+func (s *ModeDetector) Add(name string, value []byte) bool {
 	switch {
 	case strings.EqualFold(name, contentTypeHeader):
 		s.contentType(value)
@@ -48,7 +48,7 @@ func (s *Signs) See(name string, value []byte) bool {
 
 const contentTypeHeader = "content-type"
 
-func (s *Signs) contentType(value []byte) {
+func (s *ModeDetector) contentType(value []byte) {
 	before := s.ContentType
 	if string(value) == plainJSON { // no allocation
 		s.ContentType = plainJSON
@@ -66,7 +66,7 @@ func (s *Signs) contentType(value []byte) {
 // It is an error if the content type is one of CloudEvents and not in JSON, is
 // malformed, names a charset that is not UTF-8, or is there twice with two
 // values: of such a message nobody can say what it is.
-func (s *Signs) Mode() (Mode, error) {
+func (s *ModeDetector) Mode() (Mode, error) {
 	switch {
 	case s.envelope:
 		return s.structured()
@@ -77,7 +77,7 @@ func (s *Signs) Mode() (Mode, error) {
 	}
 }
 
-func (s *Signs) structured() (Mode, error) {
+func (s *ModeDetector) structured() (Mode, error) {
 	if s.differ {
 		return Plain, errors.New("the content type is there twice, with two values")
 	}

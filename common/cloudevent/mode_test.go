@@ -30,14 +30,14 @@ func TestSigns_theContentTypeDecidesBeforeHeadersDo(t *testing.T) {
 	} {
 		for _, prefix := range []string{"", HTTPPrefix, KafkaPrefix} {
 			t.Run(row.contentType+" beside "+prefix, func(t *testing.T) {
-				var s Signs
-				if row.contentType != "" && !s.See("Content-Type", []byte(row.contentType)) {
+				var s ModeDetector
+				if row.contentType != "" && !s.Add("Content-Type", []byte(row.contentType)) {
 					t.Error("the content type is no sign")
 				}
 				want := row.bare
 				if prefix != "" {
 					want = row.beside
-					if !s.See(strings.ToUpper(prefix)+"SpecVersion", []byte("1.0")) || s.See(prefix+"id", []byte("1")) {
+					if !s.Add(strings.ToUpper(prefix)+"SpecVersion", []byte("1.0")) || s.Add(prefix+"id", []byte("1")) {
 						t.Error("specversion is no sign, or id is one")
 					}
 				}
@@ -67,9 +67,9 @@ func TestSigns_twoContentTypesAreNone(t *testing.T) {
 		{ContentTypeJSON, ContentTypeJSON, Structured, ""},
 		{"text/plain", "text/html", Plain, ""},
 	} {
-		var s Signs
-		s.See("content-type", []byte(row.first))
-		s.See("content-type", []byte(row.second))
+		var s ModeDetector
+		s.Add("content-type", []byte(row.first))
+		s.Add("content-type", []byte(row.second))
 		got, err := s.Mode()
 		if got != row.want || (err == nil) != (row.fault == "") || err != nil && err.Error() != row.fault || s.ContentType != row.second {
 			t.Errorf("%s, %s: mode %d, %v, content type %s", row.first, row.second, got, err, s.ContentType)

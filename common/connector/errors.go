@@ -64,24 +64,24 @@ func (e *classified) Error() string { return e.err.Error() }
 func (e *classified) Unwrap() error { return e.err }
 
 // AsPermanent marks err as permanent. A nil err stays nil.
-func AsPermanent(err error) error { return mark(err, Permanent, 0) }
+func AsPermanent(err error) error { return classify(err, Permanent, 0) }
 
 // AsUnavailable marks err as one that may be an outage of the destination, with
 // the delay it asked for (0: it asked for none). A nil err stays nil.
 func AsUnavailable(err error, retryAfter time.Duration) error {
-	return mark(err, Unavailable, max(retryAfter, 0))
+	return classify(err, Unavailable, max(retryAfter, 0))
 }
 
 // AsBlocked marks err as one that says nothing of the event. A nil err stays nil.
-func AsBlocked(err error) error { return mark(err, Blocked, 0) }
+func AsBlocked(err error) error { return classify(err, Blocked, 0) }
 
 // AsTemporary marks err as temporary, with the delay the destination asked
 // for (0: it asked for none). A nil err stays nil.
 func AsTemporary(err error, retryAfter time.Duration) error {
-	return mark(err, Temporary, max(retryAfter, 0))
+	return classify(err, Temporary, max(retryAfter, 0))
 }
 
-func mark(err error, c Class, after time.Duration) error {
+func classify(err error, c Class, after time.Duration) error {
 	if err == nil {
 		return nil
 	}

@@ -85,15 +85,15 @@ func SettleAll(ms []*Message, err error) {
 	first := 0 // of those that are settled here and not told yet
 	for i, m := range ms {
 		if !m.settled.CompareAndSwap(false, true) {
-			tell(ms[first:i], err)
+			notifySettler(ms[first:i], err)
 			first = i + 1
 		}
 	}
-	tell(ms[first:], err)
+	notifySettler(ms[first:], err)
 }
 
-// tell lets the source hear of messages.
-func tell(ms []*Message, err error) {
+// notifySettler lets the source hear of messages.
+func notifySettler(ms []*Message, err error) {
 	if len(ms) > 1 {
 		if s, ok := ms[0].settler.(BatchSettler); ok {
 			s.SettledBatch(ms, err)

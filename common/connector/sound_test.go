@@ -27,7 +27,7 @@ func TestSendSound_refusesTheGuiltyAlone(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			var sent []string
-			errs := SendSound(row.events, func(events []*cloudevent.Event) []error {
+			errs := SendEncodable(row.events, func(events []*cloudevent.Event) []error {
 				for _, e := range events {
 					sent = append(sent, e.ID)
 				}

@@ -137,8 +137,8 @@ func LateFields(trailer Header) Header {
 	return kept
 }
 
-// over reports whether the body was read whole.
-func (d *body) over() bool { return errors.Is(d.err, io.EOF) }
+// ended reports whether the body was read whole.
+func (d *body) ended() bool { return errors.Is(d.err, io.EOF) }
 
 // ready reports whether the next Read will not wait for the connection. What is
 // in the buffer may be no more than the frame around a chunk.

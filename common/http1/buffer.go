@@ -17,8 +17,8 @@ const errHeadTooLarge = Fault("the head is too large")
 
 func (b *buffer) unused() int { return b.w - b.r }
 
-// fill reads once, and grows the room up to most bytes where it is full.
-func (b *buffer) fill(most int) error {
+// fill reads once, and grows the room up to limit bytes where it is full.
+func (b *buffer) fill(limit int) error {
 	if b.r == b.w {
 		b.r, b.w = 0, 0
 	}
@@ -26,10 +26,10 @@ func (b *buffer) fill(most int) error {
 		if b.r > 0 {
 			copy(b.data, b.data[b.r:b.w])
 			b.r, b.w = 0, b.w-b.r
-		} else if len(b.data) >= most {
+		} else if len(b.data) >= limit {
 			return errHeadTooLarge
 		} else {
-			b.data = append(b.data, make([]byte, min(len(b.data), most-len(b.data)))...)
+			b.data = append(b.data, make([]byte, min(len(b.data), limit-len(b.data)))...)
 		}
 	}
 	n, err := b.conn.Read(b.data[b.w:])
@@ -43,14 +43,14 @@ func (b *buffer) fill(most int) error {
 	return err
 }
 
-// wholeHead takes a head out of at most so many bytes; "" while it is not whole.
-func (b *buffer) wholeHead(most int) (string, error) { return b.takeHead(most, 0, "") }
+// wholeHead takes a head out of at most limit bytes; "" while it is not whole.
+func (b *buffer) wholeHead(limit int) (string, error) { return b.takeHead(limit, 0, "") }
 
 // takeHead has looked at seen bytes before. A head that is known is not copied.
-func (b *buffer) takeHead(most, seen int, known string) (string, error) {
+func (b *buffer) takeHead(limit, seen int, known string) (string, error) {
 	n := headEnd(b.data[b.r:b.w], seen)
 	switch {
-	case n > most, n == 0 && b.unused() >= most:
+	case n > limit, n == 0 && b.unused() >= limit:
 		return "", errHeadTooLarge
 	case n == 0:
 		return "", nil
@@ -63,13 +63,13 @@ func (b *buffer) takeHead(most, seen int, known string) (string, error) {
 }
 
 // head reads on until it can take a whole head.
-func (b *buffer) head(most int, known string) (string, error) {
+func (b *buffer) head(limit int, known string) (string, error) {
 	for seen := 0; ; {
-		if head, err := b.takeHead(most, seen, known); head != "" || err != nil {
+		if head, err := b.takeHead(limit, seen, known); head != "" || err != nil {
 			return head, err
 		}
 		seen = b.unused()
-		if err := b.fill(most); err != nil {
+		if err := b.fill(limit); err != nil {
 			if errors.Is(err, io.EOF) && b.unused() > 0 {
 				err = io.ErrUnexpectedEOF
 			}
@@ -91,9 +91,9 @@ func (b *buffer) skipEmpty() bool {
 // halfEmpty reports whether what is unused is the first half of an empty line.
 func (b *buffer) halfEmpty() bool { return b.unused() == 1 && b.data[b.r] == '\r' }
 
-// textLine reads one line of a chunked body, of at most so many bytes, without
+// textLine reads one line of a chunked body, of at most limit bytes, without
 // its end.
-func (b *buffer) textLine(most int) (string, error) {
+func (b *buffer) textLine(limit int) (string, error) {
 	for seen := 0; ; {
 		data := b.data[b.r:b.w]
 		for i := seen; i < len(data); i++ {
@@ -103,17 +103,17 @@ func (b *buffer) textLine(most int) (string, error) {
 			switch {
 			case i == 0 || data[i-1] != '\r':
 				return "", errBare
-			case i > most+1:
+			case i > limit+1:
 				return "", errChunk
 			}
 			text := string(data[:i-1])
 			b.r += i + 1
 			return text, nil
 		}
-		if seen = len(data); seen >= most {
+		if seen = len(data); seen >= limit {
 			return "", errChunk
 		}
-		if err := b.fill(max(most, len(b.data))); err != nil {
+		if err := b.fill(max(limit, len(b.data))); err != nil {
 			return "", unexpected(err)
 		}
 	}

@@ -36,7 +36,7 @@ type clientConn struct {
 	out      []byte
 	one      [1]byte     // for a look
 	ready    func() bool // of body
-	asks     func()      // is asked
+	onSent   func()      // is requestSent
 	born     time.Time
 	since    time.Time // unused since
 	last     struct {  // the head of the last answer: most servers send the same again
@@ -69,7 +69,7 @@ func newClientConn(t *Transport, endpoint string, nc net.Conn, s *socket, born t
 		c.in.conn = s // so that it can be looked at
 	}
 	c.body.b, c.body.of = &c.in, ofServer
-	c.ready, c.asks, c.aborts.Do = c.body.ready, c.asked, c.abort
+	c.ready, c.onSent, c.aborts.Do = c.body.ready, c.requestSent, c.abort
 	return c
 }
 

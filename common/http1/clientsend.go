@@ -45,14 +45,14 @@ func (c *clientConn) send(out *Outgoing) error {
 		// that it closed.
 		c.keep, c.partial = false, true
 		closeBody(out)
-		c.asked()
+		c.requestSent()
 	case err != nil:
 		unsent(out)
 		return c.failed(ReasonReset, err)
 	case out.Body != nil:
 		c.stream(out)
 	default:
-		c.asked()
+		c.requestSent()
 	}
 	return nil
 }
@@ -62,7 +62,7 @@ func (c *clientConn) send(out *Outgoing) error {
 func (c *clientConn) first(request []byte, whole bool) (written int, err error) {
 	look := c.used || c.t.cfg.RefuseUnasked && c.socket.lookable()
 	if whole && c.socket.direct() {
-		written, err = c.socket.exchange(request, look, c.asks)
+		written, err = c.socket.exchange(request, look, c.onSent)
 		c.sent = written > 0
 		return written, err
 	}
@@ -72,9 +72,9 @@ func (c *clientConn) first(request []byte, whole bool) (written int, err error) 
 	return 0, err
 }
 
-// asked says that the request was sent: from here on the head of the answer has its
+// requestSent says that the request was sent: from here on the head of the answer has its
 // time.
-func (c *clientConn) asked() {
+func (c *clientConn) requestSent() {
 	if sent := c.rawSent; sent != nil {
 		c.rawSent = nil
 		sent()

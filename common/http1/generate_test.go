@@ -14,8 +14,8 @@ func newGenerator(seed uint64) generator { return generator{rand.New(rand.NewPCG
 func (g generator) one(of ...string) string { return of[g.IntN(len(of))] }
 
 // word is a text of up to so many letters.
-func (g generator) word(most int) string {
-	b := make([]byte, g.IntN(most)+1)
+func (g generator) word(limit int) string {
+	b := make([]byte, g.IntN(limit)+1)
 	for i := range b {
 		b[i] = "abcdefghijklmnopqrstuvwxyz0123456789-_"[g.IntN(38)]
 	}

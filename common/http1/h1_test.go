@@ -5,7 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log"
+	"log" //nolint:depguard // net/http writes to its standard logger
 	"net"
 	"net/http"
 	"strings"

@@ -53,7 +53,7 @@ func init() {
 	}
 }
 
-func all(class *[256]bool, s string) bool {
+func allIn(class *[256]bool, s string) bool {
 	for i := 0; i < len(s); i++ {
 		if !class[s[i]] {
 			return false
@@ -163,7 +163,7 @@ func fields(head string, into Header, of side, host *string) (h Header, f framin
 	if f.chunked && f.length >= 0 {
 		return nil, f, errTwoFrames
 	}
-	if host != nil && (hosts != 1 || !all(&isHostish, *host)) {
+	if host != nil && (hosts != 1 || !allIn(&isHostish, *host)) {
 		return nil, f, errHost
 	}
 	f.close = f.close || odd
@@ -222,10 +222,10 @@ func field(text string, of side) (name, value string, err error) {
 	if of == ofServer {
 		name = strings.TrimRight(name, " \t")
 	}
-	if !ok || name == "" || !all(&isToken, name) {
+	if !ok || name == "" || !allIn(&isToken, name) {
 		return "", "", errName
 	}
-	if value = strings.Trim(value, " \t"); !all(&isValue, value) {
+	if value = strings.Trim(value, " \t"); !allIn(&isValue, value) {
 		return "", "", errValue
 	}
 	return name, value, nil
@@ -307,7 +307,7 @@ func parseRequest(head string, into Header) (r requestHead, err error) {
 	case version != "HTTP/1.0":
 		return r, errVersion
 	}
-	if !all(&isToken, r.method) {
+	if !allIn(&isToken, r.method) {
 		return r, errMethod
 	}
 	// Absolute, authority and asterisk forms too. CONNECT has no path, and
@@ -360,7 +360,7 @@ func parseAnswer(head string) (a answerHead, err error) {
 		}
 		status = 10*status + int(code[i]-'0')
 	}
-	if !all(&isValue, reason) {
+	if !allIn(&isValue, reason) {
 		return a, errValue
 	}
 	a.status = status

@@ -56,7 +56,7 @@ type Server struct {
 	bodyIdle atomic.Int64 // a longer Limits.Body
 
 	mu       sync.Mutex
-	conns    map[*conn]struct{}
+	conns    map[*serverConn]struct{}
 	stopping atomic.Bool // set with mu held
 	left     sync.Cond   // the last connection has gone; L is &mu
 }
@@ -64,7 +64,7 @@ type Server struct {
 // ServeConn serves a connection until it ends, and closes it. Calls on it get a
 // context that ends when ctx does, or when the application goes away.
 func (s *Server) ServeConn(ctx context.Context, nc net.Conn) {
-	c := newConn(s, nc)
+	c := newServerConn(s, nc)
 	if !s.enter(c) {
 		_ = nc.Close() // we are stopping; the application will try another time
 		return
@@ -74,23 +74,23 @@ func (s *Server) ServeConn(ctx context.Context, nc net.Conn) {
 	defer c.ctx.End(context.Canceled)
 	c.serve()
 	c.watch.end()
-	c.giveBack()
+	c.returnBuffers()
 }
 
-func (s *Server) enter(c *conn) bool {
+func (s *Server) enter(c *serverConn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopping.Load() {
 		return false
 	}
 	if s.conns == nil {
-		s.conns = map[*conn]struct{}{}
+		s.conns = map[*serverConn]struct{}{}
 	}
 	s.conns[c] = struct{}{}
 	return true
 }
 
-func (s *Server) leave(c *conn) {
+func (s *Server) leave(c *serverConn) {
 	_ = c.nc.Close() // it may be closed already
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -115,18 +115,18 @@ const roomShare = 32
 // half a head, must not keep those out who ask. It reports whether there were any.
 func (s *Server) MakeRoom() bool {
 	type candidate struct {
-		c     *conn
+		c     *serverConn
 		asked bool
 		since time.Time
 	}
 	var all []candidate
 	s.mu.Lock()
 	for c := range s.conns {
-		c.cutMu.Lock()
+		c.waitMu.Lock()
 		if c.waits == idle || c.waits == half {
 			all = append(all, candidate{c, c.asked, c.since})
 		}
-		c.cutMu.Unlock()
+		c.waitMu.Unlock()
 	}
 	s.mu.Unlock()
 	slices.SortFunc(all, func(a, b candidate) int {

@@ -303,7 +303,7 @@ func TestServer_interruptAlsoEndsReadsOfWhatHasCome(t *testing.T) {
 func TestServer_interruptInTheMiddleOfTheLastReadChangesNothing(t *testing.T) {
 	addr := serve(t, &Server{Handler: handlerFunc(func(ctx context.Context, w ResponseWriter, r *Request) {
 		echo(ctx, w, r)
-		w.(*writer).c.cut.Store(true) // as it is where the read won
+		w.(*writer).c.interrupted.Store(true) // as it is where the read won
 	})})
 	a := dial(t, addr)
 	for range 2 {

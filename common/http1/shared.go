@@ -10,17 +10,17 @@ import (
 // passes by one protocol that would not pass by the other.
 
 // IsMethod reports whether s is a method.
-func IsMethod(s string) bool { return s != "" && all(&isToken, s) }
+func IsMethod(s string) bool { return s != "" && allIn(&isToken, s) }
 
 // IsTarget reports whether s is a request target in origin-form. Bytes beyond ASCII
 // may stand in its query, which goes on byte for byte, and not in its path.
 func IsTarget(s string) bool {
 	path, query, _ := strings.Cut(s, "?")
-	return path != "" && path[0] == '/' && all(&isTarget, path) && all(&isQuery, query)
+	return path != "" && path[0] == '/' && allIn(&isTarget, path) && allIn(&isQuery, query)
 }
 
 // IsHost reports whether s has only the octets of a host and a port.
-func IsHost(s string) bool { return all(&isHostish, s) }
+func IsHost(s string) bool { return allIn(&isHostish, s) }
 
 // Plain is an error without the addresses that net adds, which change with every
 // connection.

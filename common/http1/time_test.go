@@ -418,7 +418,7 @@ func TestTransport_limitsTheTimeToConnect(t *testing.T) {
 
 func TestPool_closesWhatWasUnusedForTooLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := &pool{idleTimeout: 10 * time.Second, most: 3}
+		p := &pool{idleTimeout: 10 * time.Second, limit: 3}
 		var fars []net.Conn
 		put := func(endpoint string) {
 			near, far := net.Pipe()

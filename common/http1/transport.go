@@ -62,7 +62,7 @@ func NewTransport(cfg TransportConfig) *Transport {
 		cfg.HeadSetting = "is read"
 	}
 	t := &Transport{cfg: cfg}
-	t.pool.idleTimeout, t.pool.most, t.pool.maxAge = cfg.Idle, cfg.MaxIdle, cfg.MaxAge
+	t.pool.idleTimeout, t.pool.limit, t.pool.maxAge = cfg.Idle, cfg.MaxIdle, cfg.MaxAge
 	return t
 }
 

@@ -341,7 +341,8 @@ func TestTransport_refusesAnswersThatCouldBeReadInTwoWays(t *testing.T) {
 	})
 }
 
-// L7: what other readers may read in another way is taken as the RFC says, and nothing
+// L7, https://github.com/golang/go/issues/71988: what other readers
+// may read in another way is taken as the RFC says, and nothing
 // more is read from the connection.
 func TestTransport_readsNothingMoreBehindAnAnswerThatOthersMayReadDifferently(t *testing.T) {
 	for _, row := range []struct{ name, answer, header string }{

@@ -57,7 +57,7 @@ func (s *Sink) SendBatch(ctx context.Context, events []*cloudevent.Event) []erro
 		return taken
 	})
 	if _, ok := errors.AsType[*cloudevent.EncodeError](err); ok {
-		return connector.SendSound(events, func(sound []*cloudevent.Event) []error { return s.SendBatch(ctx, sound) })
+		return connector.SendEncodable(events, func(sound []*cloudevent.Event) []error { return s.SendBatch(ctx, sound) })
 	}
 	if err != nil {
 		return repeat(err, len(events))

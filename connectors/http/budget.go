@@ -30,7 +30,7 @@ func (t *route) read(a *arrival, s *Source, w nethttp.ResponseWriter, r *nethttp
 		length, room = most, firstRoom
 	}
 	first, head := min(length, firstRead), headerSize(r.Header)
-	if head > firstRead && t.crowded(head+first) { // it would wait with its large head in memory
+	if head > firstRead && t.mustWait(head+first) { // it would wait with its large head in memory
 		return nil, busy(tooManyBytes)
 	}
 	if p := t.hold(a, head+first, s.cfg.ReadTimeout); p != nil {
@@ -109,7 +109,7 @@ func headerSize(h nethttp.Header) int64 {
 // hold takes bytes from the budget for a. It waits for them, bounded, behind
 // those that came before.
 func (t *route) hold(a *arrival, bytes int64, most time.Duration) *problem {
-	if p := t.obtain(a, bytes, time.Now().Add(most)); p != nil {
+	if p := t.takeBudget(a, bytes, time.Now().Add(most)); p != nil {
 		return p
 	}
 	if a.slept { // that was not the caller's time
@@ -119,16 +119,16 @@ func (t *route) hold(a *arrival, bytes int64, most time.Duration) *problem {
 	return nil
 }
 
-// obtain is hold's part under the lock. While the budget is used up, uploads that
+// takeBudget is hold's part under the lock. While the budget is used up, uploads that
 // are slow make room for the first that waits.
-func (t *route) obtain(a *arrival, bytes int64, until time.Time) *problem {
+func (t *route) takeBudget(a *arrival, bytes int64, until time.Time) *problem {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	a.reading = false
 	if !t.fitsNow(bytes) {
 		place := t.queue.PushBack(a)
-		t.parked += a.bytes
-		defer t.unpark(place, a.bytes)
+		t.waitingForBudget += a.bytes
+		defer t.removeWaiting(place, a.bytes)
 		for t.queue.Front() != place || !t.fits(bytes) {
 			now, again := time.Now(), until
 			switch {
@@ -137,7 +137,7 @@ func (t *route) obtain(a *arrival, bytes int64, until time.Time) *problem {
 			case !now.Before(until):
 				return busy(tooManyBytes)
 			case t.queue.Front() == place && !t.dropSlowest(now):
-				again = now.Add(min(until.Sub(now), patience/4))
+				again = now.Add(min(until.Sub(now), slowTimeout/4))
 			}
 			t.sleep(a, again)
 		}
@@ -153,8 +153,8 @@ func (t *route) obtain(a *arrival, bytes int64, until time.Time) *problem {
 
 const tooManyBytes = "too much is being read or worked on"
 
-// crowded says whether hold would wait.
-func (t *route) crowded(bytes int64) bool {
+// mustWait says whether hold would wait.
+func (t *route) mustWait(bytes int64) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return !t.fitsNow(bytes)
@@ -166,18 +166,20 @@ func (t *route) fitsNow(bytes int64) bool { return t.queue.Len() == 0 && t.fits(
 // fits says whether so many bytes can be held. Where all that is held belongs to
 // arrivals that wait for more, the first goes beyond the budget: nobody else
 // would ever make room.
-func (t *route) fits(bytes int64) bool { return t.held+bytes <= t.budget || t.held == t.parked }
+func (t *route) fits(bytes int64) bool {
+	return t.held+bytes <= t.budget || t.held == t.waitingForBudget
+}
 
-// unpark takes an arrival from the queue and lets the next one look.
-func (t *route) unpark(place *list.Element, bytes int64) {
+// removeWaiting takes an arrival from the queue and lets the next one look.
+func (t *route) removeWaiting(place *list.Element, bytes int64) {
 	t.queue.Remove(place)
-	t.parked -= bytes
+	t.waitingForBudget -= bytes
 	t.wakeFirst()
 }
 
 func (t *route) wakeFirst() {
 	if e := t.queue.Front(); e != nil {
-		e.Value.(*arrival).rouse()
+		e.Value.(*arrival).signal()
 	}
 }
 
@@ -207,7 +209,7 @@ func (t *route) dropSlowest(now time.Time) bool {
 			slowest = a
 		}
 	}
-	if slowest == nil || now.Sub(slowest.since) < patience {
+	if slowest == nil || now.Sub(slowest.since) < slowTimeout {
 		return false
 	}
 	t.drop(slowest, busy("the body came slowly, and others wait"))
@@ -221,5 +223,5 @@ func (t *route) drop(a *arrival, p *problem) {
 	}
 	t.leave(a)
 	a.dropped = p
-	a.rouse()
+	a.signal()
 }

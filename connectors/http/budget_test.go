@@ -187,7 +187,7 @@ func TestSource_uploadsDoNotWaitForEachOther(t *testing.T) {
 	for _, c := range all {
 		c.answer().want(t, 200, "")
 	}
-	eventually(t, "nothing is held", func() bool { held, _, _ := path.holds(); return held == 0 && path.parked == 0 })
+	eventually(t, "nothing is held", func() bool { held, _, _ := path.holds(); return held == 0 && path.waitingForBudget == 0 })
 }
 
 // U15: callers without the secret took all permits by bodies that never came, and

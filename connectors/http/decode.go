@@ -63,10 +63,10 @@ func (d *decoder) decode(h nethttp.Header, body []byte) (*decoded, *problem) {
 }
 
 func modeOf(h nethttp.Header) (cloudevent.Mode, error) {
-	var signs cloudevent.Signs
+	var signs cloudevent.ModeDetector
 	for _, name := range [...]string{"Content-Type", "Ce-Specversion"} {
 		for _, value := range h[name] {
-			signs.See(name, []byte(value))
+			signs.Add(name, []byte(value))
 		}
 	}
 	return signs.Mode()

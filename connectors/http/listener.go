@@ -17,13 +17,13 @@ import (
 )
 
 const (
-	// linger is how long a shared listener stays open without a source, and how
+	// pathLinger is how long a shared listener stays open without a source, and how
 	// long a request waits for the next source of its path, so that a source that
 	// restarts refuses nobody.
-	linger = 5 * time.Second
-	// patience is how long a caller may take to send its body before its place
+	pathLinger = 5 * time.Second
+	// slowTimeout is how long a caller may take to send its body before its place
 	// may be given to another; for the head of its first request, a tenth of it.
-	patience = time.Second
+	slowTimeout = time.Second
 	// answerWrite is how long a caller may take to read its answer.
 	answerWrite = 10 * time.Second
 )
@@ -117,7 +117,7 @@ func (ls *Listeners) join(s *Source) (*listener, error) {
 	if key := l.settings.differs(want); key != "" {
 		return nil, fmt.Errorf("listen %s: another source listens there with a different %s; give both the same, or another address", s.cfg.Listen, key)
 	}
-	if err := l.give(s); err != nil {
+	if err := l.addPath(s); err != nil {
 		return nil, err
 	}
 	if opened { // not before the path is there: a caller must not hear 404
@@ -157,7 +157,7 @@ func (ls *Listeners) lingers() time.Duration {
 	if ls.alone {
 		return 0
 	}
-	return cmp.Or(ls.linger, linger)
+	return cmp.Or(ls.linger, pathLinger)
 }
 
 // Close closes all listeners at once. Sources that still run return an error;
@@ -218,7 +218,7 @@ func listen(address string, port *os.File, all *paths, s settings, linger time.D
 	if tcp, ok := l.socket.Addr().(*net.TCPAddr); ok {
 		l.loopback = tcp.IP.IsLoopback()
 	}
-	l.bounded = connlimit.New(l.socket, connections(s.maxConnections), patience)
+	l.bounded = connlimit.New(l.socket, connections(s.maxConnections), slowTimeout)
 	return l, nil
 }
 
@@ -231,8 +231,8 @@ func (l *listener) stopped() bool {
 	}
 }
 
-// give gives s its path.
-func (l *listener) give(s *Source) error {
+// addPath gives s its path.
+func (l *listener) addPath(s *Source) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	t := l.routes[s.cfg.Path]
@@ -240,17 +240,17 @@ func (l *listener) give(s *Source) error {
 		t = newRoute(l.linger)
 		l.routes[s.cfg.Path] = t
 	}
-	if !t.give(s) {
+	if !t.setSource(s) {
 		return fmt.Errorf("listen %s: another source has the path %s already; give this one a path of its own", l.address, s.cfg.Path)
 	}
 	return nil
 }
 
-// take takes the path from s.
-func (l *listener) take(s *Source) {
+// removePath takes the path from s.
+func (l *listener) removePath(s *Source) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	l.routes[s.cfg.Path].take(s)
+	l.routes[s.cfg.Path].unsetSource(s)
 }
 
 // ServeHTTP answers a request. It has one way out, and that writes an answer:

@@ -137,7 +137,7 @@ func TestListeners_reopensWhatFailedOrChanged(t *testing.T) {
 	ls.mu.Lock()
 	_ = ls.open[cfg.Listen].socket.Close() // accepting fails
 	ls.mu.Unlock()
-	<-first.gaveUp
+	<-first.drainExpired
 	if err := first.stop(); err == nil {
 		t.Error("a listener that failed went unnoticed")
 	}
@@ -172,7 +172,7 @@ func TestListeners_closeAPortThatNobodyTookOver(t *testing.T) {
 		ls.open = map[string]*listener{cfg.Listen: l}
 		l.used = 1
 		ls.leave(l)
-		time.Sleep(linger - time.Millisecond)
+		time.Sleep(pathLinger - time.Millisecond)
 		synctest.Wait()
 		if open() != 1 {
 			t.Error("the port was closed at once")

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// retirement is how long the connections of a listener that was replaced may take
+// replacedTimeout is how long the connections of a listener that was replaced may take
 // to be answered: as long as a caller may wait, and more.
-const retirement = 2 * time.Minute
+const replacedTimeout = 2 * time.Minute
 
 // replace ends a listener, of which there may be none, before another one of its
 // address. It returns what that goes on with, so that a reload that changes what
@@ -56,7 +56,7 @@ func (l *listener) keep() *os.File {
 // finish waits, bounded, until all connections of a listener that takes no more
 // have been answered, and shuts it.
 func (l *listener) finish(end <-chan struct{}) {
-	tick, limit := time.NewTicker(patience/10), time.NewTimer(retirement)
+	tick, limit := time.NewTicker(slowTimeout/10), time.NewTimer(replacedTimeout)
 	defer tick.Stop()
 	defer limit.Stop()
 	for ended := false; !ended && l.bounded.Len() > 0; {

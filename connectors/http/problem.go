@@ -68,7 +68,7 @@ func (p *problem) write(w nethttp.ResponseWriter, r *nethttp.Request) {
 		h.Set("Connection", "close")
 		// Of what was not read, as much is thrown away as comes at once, so that
 		// a caller that still sends can read the answer.
-		_ = nethttp.NewResponseController(w).SetReadDeadline(time.Now().Add(patience))
+		_ = nethttp.NewResponseController(w).SetReadDeadline(time.Now().Add(slowTimeout))
 	}
 	writeJSON(w, p.status, map[string]any{
 		"type": "about:blank", "title": nethttp.StatusText(p.status), "status": p.status,

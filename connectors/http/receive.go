@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// admit checks host, origin, method and credential.
-func (s *Source) admit(r *nethttp.Request, loopback bool) *problem {
+// checkRequest checks host, origin, method and credential.
+func (s *Source) checkRequest(r *nethttp.Request, loopback bool) *problem {
 	if !s.allowedHost(r.Host, loopback) {
 		return &problem{status: 403, code: codeForbidden, detail: "this source does not answer to the host of the request; see its configuration key hosts"}
 	}
@@ -30,7 +30,7 @@ func (s *Source) admit(r *nethttp.Request, loopback bool) *problem {
 	if p := s.denied(s.auth.before(r.Header)); p != nil {
 		return p
 	}
-	if p := plain(r.Header); p != nil {
+	if p := refuseEncoded(r.Header); p != nil {
 		return p
 	}
 	if s.full() {
@@ -39,9 +39,9 @@ func (s *Source) admit(r *nethttp.Request, loopback bool) *problem {
 	return nil
 }
 
-// plain refuses a body that is encoded, and one whose type is said twice: a
+// refuseEncoded refuses a body that is encoded, and one whose type is said twice: a
 // reader may believe either.
-func plain(h nethttp.Header) *problem {
+func refuseEncoded(h nethttp.Header) *problem {
 	for _, encodings := range h.Values("Content-Encoding") {
 		for encoding := range strings.SplitSeq(encodings, ",") {
 			if encoding = strings.TrimSpace(encoding); encoding != "" && !strings.EqualFold(encoding, "identity") {

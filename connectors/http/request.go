@@ -21,8 +21,8 @@ type requestWriter struct {
 	done func() // gives it back
 }
 
-// gap is room for what stands between the name of Content-Length and the body.
-const gap = "00000000000000000000\r\n\r\n"
+// headerGap is room for what stands between the name of Content-Length and the body.
+const headerGap = "00000000000000000000\r\n\r\n"
 
 // write writes a whole request, head and body, in one piece, so that one
 // system call sends it. It is valid until the next. An error is an
@@ -48,7 +48,7 @@ func (r *requestWriter) write(t *target, cred *credential, secret, mode string, 
 	}
 	b = append(b, "Content-Length: "...)
 	head := len(b)
-	b = append(b, gap...)
+	b = append(b, headerGap...)
 	body := len(b)
 	var err error
 	switch mode {
@@ -63,9 +63,9 @@ func (r *requestWriter) write(t *target, cred *credential, secret, mode string, 
 	if err != nil {
 		return nil, err
 	}
-	var room [len(gap)]byte
+	var room [len(headerGap)]byte
 	end := append(strconv.AppendInt(room[:0], int64(len(b)-body), 10), "\r\n\r\n"...)
-	start := len(gap) - len(end)
+	start := len(headerGap) - len(end)
 	copy(b[body-len(end):], end)
 	copy(b[start:], b[:head])
 	return b[start:], nil

@@ -15,16 +15,16 @@ import (
 type route struct {
 	linger time.Duration // how long a request waits for the next source
 
-	mu       sync.Mutex
-	source   *Source // nil: the last one has left, and no other has come
-	left     time.Time
-	closed   bool
-	most     int   // arrivals, as the source or the last one has it
-	budget   int64 // bytes held, likewise
-	arrivals list.List
-	queue    list.List // arrivals that wait for bytes, first come first served
-	held     int64     // of requests that arrive, or are not settled
-	parked   int64     // of held: by arrivals in the queue
+	mu               sync.Mutex
+	source           *Source // nil: the last one has left, and no other has come
+	left             time.Time
+	closed           bool
+	most             int   // arrivals, as the source or the last one has it
+	budget           int64 // bytes held, likewise
+	arrivals         list.List
+	queue            list.List // arrivals that wait for bytes, first come first served
+	held             int64     // of requests that arrive, or are not settled
+	waitingForBudget int64     // of held: by arrivals in the queue
 }
 
 // arrival is a request that no source has taken yet.
@@ -43,8 +43,8 @@ type arrival struct {
 
 func newRoute(linger time.Duration) *route { return &route{linger: linger} }
 
-// give gives the path to s, unless another source has it.
-func (t *route) give(s *Source) bool {
+// setSource gives the path to s, unless another source has it.
+func (t *route) setSource(s *Source) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.source != nil {
@@ -56,8 +56,8 @@ func (t *route) give(s *Source) bool {
 	return true
 }
 
-// take takes the path from s.
-func (t *route) take(s *Source) {
+// unsetSource takes the path from s.
+func (t *route) unsetSource(s *Source) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.source == s {
@@ -79,17 +79,17 @@ func (t *route) shut() {
 // respond finds the answer to a request. Sources may come and go meanwhile: what
 // one did not begin goes to the next.
 func (t *route) respond(w nethttp.ResponseWriter, r *nethttp.Request, loopback bool) reply {
-	a, p := t.arrive(w, r)
+	a, p := t.addArrival(w, r)
 	if p != nil {
 		p.closing = true
 		return p
 	}
-	defer t.depart(a)
+	defer t.removeArrival(a)
 	var body []byte // nil: not read
 	for {
 		s, p := t.await(a)
 		if p == nil {
-			p = s.admit(r, loopback)
+			p = s.checkRequest(r, loopback)
 		}
 		if p == nil && r.Method == nethttp.MethodOptions {
 			return handshake{}
@@ -107,8 +107,8 @@ func (t *route) respond(w nethttp.ResponseWriter, r *nethttp.Request, loopback b
 	}
 }
 
-// arrive counts a request in. Where there are too many, the slowest makes room.
-func (t *route) arrive(w nethttp.ResponseWriter, r *nethttp.Request) (*arrival, *problem) {
+// addArrival counts a request in. Where there are too many, the slowest makes room.
+func (t *route) addArrival(w nethttp.ResponseWriter, r *nethttp.Request) (*arrival, *problem) {
 	connlimit.Of(r.Context()).Receiving()
 	a := &arrival{body: nethttp.NewResponseController(w), left: left(r), since: time.Now()}
 	t.mu.Lock()
@@ -132,8 +132,8 @@ func left(r *nethttp.Request) <-chan struct{} {
 	return r.Context().Done()
 }
 
-// depart ends what arrive began, of a request that no source has taken.
-func (t *route) depart(a *arrival) {
+// removeArrival ends what arrive began, of a request that no source has taken.
+func (t *route) removeArrival(a *arrival) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.leave(a)
@@ -141,9 +141,9 @@ func (t *route) depart(a *arrival) {
 	a.bytes = 0
 }
 
-// pass takes a request from the arrivals, with the bytes that it holds: it is a
+// handToSource takes a request from the arrivals, with the bytes that it holds: it is a
 // source's now.
-func (t *route) pass(a *arrival) (bytes int64) {
+func (t *route) handToSource(a *arrival) (bytes int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.leave(a)
@@ -151,8 +151,8 @@ func (t *route) pass(a *arrival) (bytes int64) {
 	return bytes
 }
 
-// back undoes pass, also beyond the bounds: what is here need not come again.
-func (t *route) back(a *arrival, bytes int64) {
+// returnFromSource undoes pass, also beyond the bounds: what is here need not come again.
+func (t *route) returnFromSource(a *arrival, bytes int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	a.bytes = bytes
@@ -219,11 +219,11 @@ func (t *route) sleep(a *arrival, until time.Time) {
 
 func (t *route) wakeAll() {
 	for e := t.arrivals.Front(); e != nil; e = e.Next() {
-		e.Value.(*arrival).rouse()
+		e.Value.(*arrival).signal()
 	}
 }
 
-func (a *arrival) rouse() {
+func (a *arrival) signal() {
 	select {
 	case a.wake <- struct{}{}:
 	default: // it is awake, or has been woken

@@ -56,7 +56,7 @@ func (s *Source) newRequest(t *route, in *decoded, bytes int64) *request {
 // reports false when the source has ended and nothing of the request was begun:
 // then the request is for the next source, also where this one would refuse it.
 func (s *Source) accept(t *route, a *arrival, r *nethttp.Request, body []byte) (answer reply, taken bool) {
-	in, p := s.understand(r.Header, body)
+	in, p := s.decodeRequest(r.Header, body)
 	if p != nil {
 		return p, s.serves() // once s has ended, the next source judges
 	}
@@ -67,15 +67,15 @@ func (s *Source) accept(t *route, a *arrival, r *nethttp.Request, body []byte) (
 		return p, serving
 	}
 	connlimit.Of(r.Context()).Working()
-	req := s.newRequest(t, in, t.pass(a))
+	req := s.newRequest(t, in, t.handToSource(a))
 	if answer = s.deliver(a, req); answer == nil {
-		t.back(a, req.bytes)
+		t.returnFromSource(a, req.bytes)
 	}
 	return answer, answer != nil
 }
 
-// understand checks what needs the body, and decodes it.
-func (s *Source) understand(h nethttp.Header, body []byte) (*decoded, *problem) {
+// decodeRequest checks what needs the body, and decodes it.
+func (s *Source) decodeRequest(h nethttp.Header, body []byte) (*decoded, *problem) {
 	if int64(len(body)) > int64(s.cfg.MaxBodyBytes) { // another source read it
 		return nil, s.tooLarge()
 	}
@@ -93,7 +93,7 @@ func (s *Source) deliver(a *arrival, req *request) reply {
 	timer := time.NewTimer(s.cfg.AnswerTimeout - time.Since(a.whole))
 	defer timer.Stop()
 	select {
-	case s.turn <- struct{}{}:
+	case s.handling <- struct{}{}:
 		s.handOver(req)
 	case <-timer.C:
 		req.giveBack()
@@ -112,12 +112,12 @@ func (s *Source) deliver(a *arrival, req *request) reply {
 		otherwise = notSettled("the caller has gone") // nobody reads it
 	case <-timer.C:
 		otherwise = notSettled("the event was not settled in time; the work goes on, and sending it again with the same id is safe")
-	case <-s.gaveUp:
+	case <-s.drainExpired:
 		otherwise = stopping()
 	}
 	select {
 	case <-req.done: // also where something else happened at the same moment
-		if s.ctx.Err() != nil && req.untouched() {
+		if s.ctx.Err() != nil && req.allInterrupted() {
 			return nil
 		}
 		return req
@@ -130,7 +130,7 @@ func (s *Source) deliver(a *arrival, req *request) reply {
 // What a handler that panics did not settle has failed.
 func (s *Source) handOver(req *request) {
 	defer func() {
-		<-s.turn
+		<-s.handling
 		if v := recover(); v != nil {
 			s.logger.Error("http source: the handler panicked", "panic", v, "stack", string(debug.Stack()))
 			req.settle(fmt.Errorf("the handler panicked: %v", v))
@@ -158,8 +158,8 @@ func (r *request) settle(err error) {
 	}
 }
 
-// untouched says whether every event, settled by now, was handed back unbegun.
-func (r *request) untouched() bool {
+// allInterrupted says whether every event, settled by now, was handed back unbegun.
+func (r *request) allInterrupted() bool {
 	for i := range r.slots {
 		if r.slots[i].err == nil || connector.ClassOf(r.slots[i].err) != connector.Interrupted {
 			return false
@@ -199,7 +199,7 @@ func (r *request) write(w nethttp.ResponseWriter, req *nethttp.Request) {
 	switch status {
 	case 200:
 		w.Header().Set("Content-Type", "application/json")
-		writeJSON(w, 200, accepted{ID: list[0].ID, Status: "accepted"})
+		writeJSON(w, 200, eventAnswer{ID: list[0].ID, Status: "accepted"})
 	case 500:
 		(&problem{status: 500, code: codeFailed, detail: "the event failed"}).write(w, req)
 	default:
@@ -209,8 +209,8 @@ func (r *request) write(w nethttp.ResponseWriter, req *nethttp.Request) {
 	}
 }
 
-// accepted is the answer to one event that is settled.
-type accepted struct {
+// eventAnswer is the answer to one event that is settled.
+type eventAnswer struct {
 	ID     string `json:"id,omitempty"`
 	Status string `json:"status"`
 }

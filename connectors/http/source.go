@@ -29,8 +29,8 @@ type Source struct {
 	drain     time.Duration
 	listening func(net.Addr)
 
-	turn   chan struct{} // holds a token while the handler is called
-	gaveUp chan struct{} // closed when Run stops waiting for what is in flight
+	handling     chan struct{} // holds a token while the handler is called
+	drainExpired chan struct{} // closed when Run stops waiting for what is in flight
 
 	mu      sync.Mutex
 	state   state
@@ -84,7 +84,7 @@ func NewSource(cfg SourceConfig, opts SourceOptions) (*Source, error) {
 		cfg: cfg, name: opts.Name, auth: newAuthorizer(cfg.Auth), decoder: decoder{maxEvents: cfg.MaxBatchEvents},
 		browsers:  nethttp.NewCrossOriginProtection(),
 		listeners: opts.Listeners, logger: opts.Logger, drain: opts.DrainTimeout, listening: opts.Listening,
-		turn: make(chan struct{}, 1), gaveUp: make(chan struct{}), idle: make(chan struct{}),
+		handling: make(chan struct{}, 1), drainExpired: make(chan struct{}), idle: make(chan struct{}),
 		problem: "not listening yet",
 	}
 	if s.name == "" {
@@ -142,7 +142,7 @@ func (s *Source) Run(ctx context.Context, handle connector.Handler) error {
 	case <-l.done:
 		err = fmt.Errorf("http source: listen %s: %w", s.cfg.Listen, l.err)
 	}
-	l.take(s)
+	l.removePath(s)
 	s.stop(err)
 	s.await()
 	return err
@@ -185,7 +185,7 @@ func (s *Source) await() {
 		s.mu.Unlock()
 		s.logger.Warn("http source: stopped with requests unsettled; their callers are told to send them again", "path", s.cfg.Path, "requests", left)
 	}
-	close(s.gaveUp)
+	close(s.drainExpired)
 }
 
 const tooManyRequests = "too many requests are being worked on"

@@ -159,7 +159,7 @@ func TestSource_takesEveryMode(t *testing.T) {
 			before := len(c.messages())
 			a := ask(t, "POST", s.url, row.body, row.headers...)
 			a.want(t, 200, "")
-			var ok accepted
+			var ok eventAnswer
 			if err := json.Unmarshal([]byte(a.body), &ok); err != nil || ok.Status != "accepted" || ok.ID != row.id {
 				t.Errorf("answer is %s", a.body)
 			}

@@ -12,15 +12,15 @@ import (
 )
 
 // verdicts says of each status from 0 to 599 what it means for an event.
-type verdicts [600]verdict
+type verdicts [600]statusVerdict
 
-type verdict uint8
+type statusVerdict uint8
 
 const (
-	delivered verdict = iota
-	temporary         // a verdict on this event: try again, after Retry-After where the answer has it
-	away              // none: the destination may be away, or busy; try again likewise
-	permanent         // this event will never be taken
+	delivered   statusVerdict = iota
+	temporary                 // a verdict on this event: try again, after Retry-After where the answer has it
+	unavailable               // none: the destination may be away, or busy; try again likewise
+	permanent                 // this event will never be taken
 )
 
 // Statuses is one status, such as 429, or a class of them, such as 5xx. In a
@@ -69,7 +69,7 @@ func newVerdicts(retryOn, rejectOn []Statuses) (*verdicts, error) {
 		case status/100 == 2:
 			t[status] = delivered
 		case status == 429, status == 502, status == 503, status == 504:
-			t[status] = away
+			t[status] = unavailable
 		case status/100 == 5, status/100 == 0, status == 408, status == 425:
 			t[status] = temporary
 		default:
@@ -108,7 +108,7 @@ func (t *verdicts) retry(s Statuses) {
 	}
 }
 
-func (t *verdicts) set(s Statuses, v verdict) {
+func (t *verdicts) set(s Statuses, v statusVerdict) {
 	for status := s.From; status <= s.To; status++ {
 		t[status] = v
 	}
@@ -116,7 +116,7 @@ func (t *verdicts) set(s Statuses, v verdict) {
 
 // of is the verdict on a status. One that HTTP does not know is treated as a
 // 5xx (RFC 9110, 15).
-func (t *verdicts) of(status int) verdict {
+func (t *verdicts) of(status int) statusVerdict {
 	if status < 0 || status >= len(t) {
 		return temporary
 	}
@@ -146,7 +146,7 @@ func (t *verdicts) classified(err *StatusError, retryAfter string) error {
 	switch t.of(err.Status) {
 	case temporary:
 		return connector.AsTemporary(err, parseRetryAfter(retryAfter))
-	case away:
+	case unavailable:
 		return connector.AsUnavailable(err, parseRetryAfter(retryAfter))
 	default:
 		return connector.AsPermanent(err)

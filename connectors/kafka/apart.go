@@ -7,7 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// apart writes records that must not share a batch with any others: those above
+// singleRefusals writes records that must not share a batch with any others: those above
 // the topic's limit, and those of a batch that the broker refused.
 //
 // A broker judges a batch as a whole, franz-go fails with it every record that
@@ -15,7 +15,7 @@ import (
 // single records (KIP-467). So records that were refused together are written
 // again in halves, one batch after the other and in their order, until the
 // batch that is refused holds one record.
-type apart struct {
+type singleRefusals struct {
 	client *kgo.Client              // flushes when told to, and takes batches of any size
 	limit  func(topic string) int32 // the largest batch of a topic
 
@@ -25,7 +25,7 @@ type apart struct {
 }
 
 // add queues a record. It does not block.
-func (a *apart) add(s *sent) {
+func (a *singleRefusals) add(s *sent) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.queue = append(a.queue, s)
@@ -35,14 +35,14 @@ func (a *apart) add(s *sent) {
 	}
 }
 
-func (a *apart) run() {
+func (a *singleRefusals) run() {
 	for group := a.next(); group != nil; group = a.next() {
 		a.split(group)
 	}
 }
 
 // next is all that is queued.
-func (a *apart) next() []*sent {
+func (a *singleRefusals) next() []*sent {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	group := a.queue
@@ -53,7 +53,7 @@ func (a *apart) next() []*sent {
 
 // split writes the records in halves, and those that are refused together in
 // halves of these.
-func (a *apart) split(group []*sent) {
+func (a *singleRefusals) split(group []*sent) {
 	most := (len(group) + 1) / 2
 	for len(group) > 0 {
 		n := a.fit(group[:min(most, len(group))])
@@ -65,7 +65,7 @@ func (a *apart) split(group []*sent) {
 }
 
 // fit is how many of the records, from the first on, one batch takes.
-func (a *apart) fit(group []*sent) int {
+func (a *singleRefusals) fit(group []*sent) int {
 	size := group[0].size
 	for n := 1; n < len(group); n++ {
 		if size += group[n].size; size > int64(a.limit(group[n].record.Topic)) {
@@ -78,7 +78,7 @@ func (a *apart) fit(group []*sent) int {
 // write writes the records, in one batch for each partition, and waits for the
 // answers. It returns those that were refused together: a refusal of one alone
 // is its fate.
-func (a *apart) write(group []*sent) (refused []*sent) {
+func (a *singleRefusals) write(group []*sent) (refused []*sent) {
 	for _, s := range group {
 		a.client.Produce(s.Context, &s.record, func(_ *kgo.Record, err error) { s.err = err })
 	}

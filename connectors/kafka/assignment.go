@@ -22,16 +22,15 @@ var (
 	errRewound = errors.New("partition is read again from an earlier record")
 )
 
-// assignment is one hold on one partition: from the position it starts at,
-// until the partition is taken away, lost or rewound. Of what happens to its
-// messages after it was closed it commits nothing.
+// assignment reads one partition from a position until the partition is revoked, lost
+// or rewound. After it was closed it commits nothing.
 type assignment struct {
-	part   *partition
-	member string // of the group, when the assignment began
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	handed *connector.Assignment // what handlers know it by
-	run    *session
+	part     *partition
+	member   string // of the group, when the assignment began
+	ctx      context.Context
+	cancel   context.CancelCauseFunc
+	contract *connector.Assignment // what handlers know it by
+	session  *session
 
 	mu    sync.Mutex
 	state assignmentState
@@ -39,26 +38,26 @@ type assignment struct {
 	// messages are in flight, so that two of one key are never side by side.
 	// nil once that is over, or was waited for long enough.
 	prev *assignment
-	// late is what was done after the assignment was closed, in any order, also
+	// doneAfterClose is what was done after the assignment was closed, in any order, also
 	// by those before: the next one need not do it again.
-	late    []settle.Run
-	unsure  bool // the log may not be what it was
-	tracker *settle.Tracker
+	doneAfterClose []settle.Run
+	logChanged     bool // the log may not be what it was
+	tracker        *settle.Tracker
 	// buffer holds what was fetched and not yet handed over, oldest first.
-	buffer    []batch
-	buffered  int64         // bytes in buffer
-	full      bool          // that is enough, and fetching waits for room
-	seen      int64         // buffered at the last look, while full
-	fetched   int64         // offset after the newest record ever buffered
-	refused   bool          // a message was settled with an error
-	over      bool          // because of that, hand over no more and rewind
-	rest      time.Duration // before the rewind
-	waits     waits         // what the pump waits for, on wake
-	committed int64         // -1 while nothing was committed
-	noted     uint64        // the tracker's Changes at the last commit
-	end       int64         // of the log; -1 while unknown
-	progress  time.Time     // as of the last look
-	moved     bool          // the watermark did, since then
+	buffer           []batch
+	buffered         int64         // bytes in buffer
+	full             bool          // that is enough, and fetching waits for room
+	lastBuffered     int64         // buffered at the last look, while full
+	fetched          int64         // offset after the newest record ever buffered
+	refused          bool          // a message was settled with an error
+	rewinding        bool          // because of that, hand over no more and rewind
+	rewindDelay      time.Duration // before the rewind
+	waitsFor         waitReason    // what the pump waits for, on wake
+	committed        int64         // -1 while nothing was committed
+	committedChanges uint64        // the tracker's Changes at the last commit
+	end              int64         // of the log; -1 while unknown
+	progress         time.Time     // as of the last look
+	watermarkMoved   bool          // the watermark did, since then
 
 	wake    chan struct{} // to the pump; holds one
 	drained chan struct{} // closed once it ended and nothing is in flight, of it or of those before
@@ -72,14 +71,14 @@ const (
 	closed                   // settling changes nothing
 )
 
-// waits is what a pump waits for.
-type waits uint8
+// waitReason is what a pump waits for.
+type waitReason uint8
 
 const (
-	nothing    waits = iota
-	forRecords       // the buffer is empty
-	forRoom          // the window is full
-	forIdle          // something is in flight
+	waitNone    waitReason = iota
+	waitRecords            // the buffer is empty
+	waitWindow             // the window is full
+	waitIdle               // something is in flight
 )
 
 // batch is what one fetch brought for one partition, in one allocation.
@@ -107,9 +106,9 @@ func newAssignment(run *session, p *partition, pos position, prev *assignment) *
 	tracker := settle.New(pos.offset)
 	tracker.Remember(pos.done)
 	return &assignment{
-		part: p, run: run, member: p.member, ctx: ctx, cancel: cancel, prev: prev,
-		handed:  connector.NewAssignment(ctx, fmt.Sprintf("%s-%d", p.topic, p.partition)),
-		tracker: tracker, fetched: pos.offset, committed: pos.committed,
+		part: p, session: run, member: p.member, ctx: ctx, cancel: cancel, prev: prev,
+		contract: connector.NewAssignment(ctx, fmt.Sprintf("%s-%d", p.topic, p.partition)),
+		tracker:  tracker, fetched: pos.offset, committed: pos.committed,
 		end: pos.end, progress: time.Now(),
 		wake: make(chan struct{}, 1), drained: make(chan struct{}),
 	}
@@ -123,7 +122,7 @@ func (r *record) SettledBatch(ms []*connector.Message, err error) {
 	}
 }
 
-// settled is the end of one message.
+// settled ends one message.
 func (a *assignment) settled(r *record, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -131,8 +130,8 @@ func (a *assignment) settled(r *record, err error) {
 	a.afterSettled()
 }
 
-// settledBatch is the end of those messages at the front that are of a. It
-// returns how many they are.
+// settledBatch ends the messages at the front that belong to a, and returns their
+// number.
 func (a *assignment) settledBatch(ms []*connector.Message, err error) int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -151,18 +150,18 @@ func (a *assignment) settledBatch(ms []*connector.Message, err error) int {
 // settle needs mu, as does afterSettled, which follows once all are settled.
 func (a *assignment) settle(r *record, err error) {
 	if r.size > largeRecord {
-		a.run.large.Add(-r.size)
-		a.run.roomFreed()
+		a.session.large.Add(-r.size)
+		a.session.wakePoller()
 	}
 	if a.state == closed {
 		a.tracker.Settle(r.number, false) // no longer in flight
-		if err == nil && r.epoch >= 0 && !a.unsure {
-			a.late = append(a.late, settle.Run{From: r.Position.Offset, To: r.Position.Offset + 1, Epoch: r.epoch})
+		if err == nil && r.epoch >= 0 && !a.logChanged {
+			a.doneAfterClose = append(a.doneAfterClose, settle.Run{From: r.Position.Offset, To: r.Position.Offset + 1, Epoch: r.epoch})
 		}
 		return
 	}
 	if a.tracker.Settle(r.number, err == nil) {
-		a.moved = true
+		a.watermarkMoved = true
 	}
 	if err != nil && a.state == live && !a.refused {
 		a.refuse(r.Position.Offset)
@@ -171,13 +170,13 @@ func (a *assignment) settle(r *record, err error) {
 
 func (a *assignment) afterSettled() {
 	wake := false
-	switch a.waits {
-	case forRecords:
-		wake = a.over
-	case forRoom:
+	switch a.waitsFor {
+	case waitRecords:
+		wake = a.rewinding
+	case waitWindow:
 		// Not for each message: a pump that is woken for one hands over one.
-		wake = a.over || a.tracker.Ahead() <= a.run.window-a.run.window/16
-	case forIdle:
+		wake = a.rewinding || a.tracker.Ahead() <= a.session.window-a.session.window/16
+	case waitIdle:
 		wake = a.tracker.InFlight() == 0
 	}
 	if wake {
@@ -186,17 +185,17 @@ func (a *assignment) afterSettled() {
 	a.checkDrained()
 }
 
-// noteProgress needs mu. The time is asked for when somebody looks, the commit
-// loop at the least, and not for each message.
+// noteProgress needs mu. It is called when the progress is read, at least by the
+// commit loop, and not for each message.
 func (a *assignment) noteProgress() {
-	if a.moved {
-		a.progress, a.moved = time.Now(), false
+	if a.watermarkMoved {
+		a.progress, a.watermarkMoved = time.Now(), false
 	}
 }
 
-// push appends what a fetch brought. Records below what was buffered before
+// appendBatch appends what a fetch brought. Records below what was buffered before
 // are dropped: order and tracker rest on rising offsets.
-func (a *assignment) push(b batch) {
+func (a *assignment) appendBatch(b batch) {
 	for len(b.records) > 0 && b.records[0].Position.Offset < a.position() {
 		b.records = b.records[1:]
 	}
@@ -215,10 +214,10 @@ func (a *assignment) push(b batch) {
 	a.buffer = append(a.buffer, b)
 	a.buffered += bytes
 	a.fetched = b.records[len(b.records)-1].Position.Offset + 1
-	if a.run.tooMuch(a.run.buffered.Add(bytes), a.buffered) {
-		a.fill()
+	if a.session.bufferFull(a.session.buffered.Add(bytes), a.buffered) {
+		a.markFull()
 	}
-	if a.waits == forRecords {
+	if a.waitsFor == waitRecords {
 		a.signal()
 	}
 }
@@ -234,11 +233,11 @@ func (a *assignment) position() int64 {
 // room for unpacking: its batch is large too.
 const largeRecord = ordinaryBatch
 
-// What one call of the handler may get. More saves nothing, and what is
-// handed over is out of the source's hands.
+// Bounds of one call of the handler. More saves nothing, and the source cannot take
+// back what is handed over.
 const (
-	mostMessages = 256
-	mostBytes    = 1 << 20
+	maxHandlerMessages = 256
+	maxHandlerBytes    = 1 << 20
 )
 
 // pump hands messages over until the assignment ends. It is the assignment's
@@ -252,7 +251,7 @@ func (a *assignment) pump(handle connector.Handler) {
 			break
 		}
 		if len(ms) > 0 {
-			handle(a.handed, ms)
+			handle(a.contract, ms)
 			clear(ms) // else a partition at rest keeps the last records in memory
 			continue
 		}
@@ -265,33 +264,33 @@ func (a *assignment) pump(handle connector.Handler) {
 	a.rewind()
 }
 
-// awaitPrev waits for what is in flight of the assignment before, the drain
-// timeout at most, and learns what became of it. Its own end does not cut that
-// short: who comes next would find nothing in flight of it, and hand over beside
-// the one before.
+// awaitPrev waits for the messages in flight of the previous assignment, at most for
+// the drain timeout, and takes over which of them are done. The end of this
+// assignment does not end the wait: the next one would find nothing in flight here,
+// and hand over records beside the previous one.
 func (a *assignment) awaitPrev() {
 	if a.prev == nil {
 		return
 	}
-	wait(a.run.base, a.run.drain, a.prev.drained)
-	late := a.prev.doneLate()
+	wait(a.session.base, a.session.drain, a.prev.drained)
+	late := a.prev.mergedDoneAfterClose()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.prev = nil
 	late = slices.DeleteFunc(late, func(r settle.Run) bool { return r.To <= a.tracker.Watermark() })
-	if !a.unsure && len(late) > 0 {
+	if !a.logChanged && len(late) > 0 {
 		a.tracker.Remember(settle.Merge(a.tracker.DoneAhead(math.MaxInt), late))
-		a.late = append(a.late, late...)
+		a.doneAfterClose = append(a.doneAfterClose, late...)
 	}
 	a.checkDrained()
 }
 
-// doneLate is what was done after the assignment was closed, in order.
-func (a *assignment) doneLate() []settle.Run {
+// mergedDoneAfterClose is what was done after the assignment was closed, in order.
+func (a *assignment) mergedDoneAfterClose() []settle.Run {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	var all []settle.Run
-	for _, r := range a.late {
+	for _, r := range a.doneAfterClose {
 		all = settle.Merge(all, []settle.Run{r})
 	}
 	return all
@@ -302,40 +301,40 @@ func (a *assignment) doneLate() []settle.Run {
 func (a *assignment) next(ms []*connector.Message) ([]*connector.Message, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.waits = nothing
-	if a.state != live || a.over {
+	a.waitsFor = waitNone
+	if a.state != live || a.rewinding {
 		return nil, false
 	}
 	var taken, bytes int64
-	for len(ms) < mostMessages && bytes < mostBytes && len(a.buffer) > 0 && a.tracker.Ahead() < a.run.window {
-		r := a.take()
+	for len(ms) < maxHandlerMessages && bytes < maxHandlerBytes && len(a.buffer) > 0 && a.tracker.Ahead() < a.session.window {
+		r := a.popRecord()
 		taken += r.size
 		if r.control || a.tracker.Remembered(r.Position.Offset, r.epoch) {
 			if a.tracker.Skip(r.Position.Offset, r.epoch) {
-				a.moved = true
+				a.watermarkMoved = true
 			}
 			continue
 		}
 		r.number, _ = a.tracker.HandOver(r.Position.Offset, r.epoch)
 		if r.size > largeRecord {
-			a.run.large.Add(r.size)
+			a.session.large.Add(r.size)
 		}
 		ms = append(ms, &r.Message)
 		bytes += r.size
 	}
-	a.taken(taken)
+	a.releaseBuffered(taken)
 	switch {
 	case len(ms) > 0:
 	case len(a.buffer) == 0:
-		a.waits = forRecords
+		a.waitsFor = waitRecords
 	default:
-		a.waits = forRoom
+		a.waitsFor = waitWindow
 	}
 	return ms, true
 }
 
-// take removes the oldest record from the buffer; taken follows.
-func (a *assignment) take() *record {
+// popRecord removes the oldest record from the buffer; taken follows.
+func (a *assignment) popRecord() *record {
 	b := &a.buffer[0]
 	r := &b.records[b.next]
 	b.next++
@@ -346,42 +345,42 @@ func (a *assignment) take() *record {
 	return r
 }
 
-// taken counts bytes that left the buffer, and lets fetching go on when it ran
+// releaseBuffered counts bytes that left the buffer, and lets fetching go on when it ran
 // low.
-func (a *assignment) taken(bytes int64) {
+func (a *assignment) releaseBuffered(bytes int64) {
 	if bytes == 0 {
 		return
 	}
 	a.buffered -= bytes
-	total := a.run.buffered.Add(-bytes)
-	a.run.roomFreed()
-	if a.run.lowEnough(total, a.buffered) {
-		a.ease()
+	total := a.session.buffered.Add(-bytes)
+	a.session.wakePoller()
+	if a.session.bufferLow(total, a.buffered) {
+		a.unmarkFull()
 		a.part.release(holdFull)
-	} else if !a.run.tooMuch(total, a.buffered) {
-		a.ease()
+	} else if !a.session.bufferFull(total, a.buffered) {
+		a.unmarkFull()
 	}
 }
 
-// finish ends the assignment: no message is handed over any more, the buffer
-// is dropped, the context ends. What is in flight can still be settled, until
-// close. A second call changes nothing.
+// finish ends the assignment: it hands over no more messages, drops its buffer and
+// ends its context. Messages in flight can be settled until close. A second call
+// changes nothing.
 func (a *assignment) finish(cause error) {
 	a.mu.Lock()
 	if a.state == live {
 		a.state = draining
-		a.run.buffered.Add(-a.buffered)
-		a.run.roomFreed()
+		a.session.buffered.Add(-a.buffered)
+		a.session.wakePoller()
 		a.buffer, a.buffered = nil, 0
-		a.ease()
+		a.unmarkFull()
 	}
 	a.checkDrained()
 	a.mu.Unlock()
 	a.cancel(cause)
 }
 
-// close makes an end of it: from here on settling changes nothing, and nothing
-// of this assignment is committed.
+// close closes the assignment: from now on settling changes nothing, and nothing is
+// committed.
 func (a *assignment) close(cause error) {
 	a.finish(cause)
 	a.mu.Lock()
@@ -404,7 +403,7 @@ func (a *assignment) checkDrained() {
 
 // signal needs mu.
 func (a *assignment) signal() {
-	a.waits = nothing
+	a.waitsFor = waitNone
 	select {
 	case a.wake <- struct{}{}:
 	default:
@@ -413,12 +412,12 @@ func (a *assignment) signal() {
 
 // toCommit is what to commit, and whether there is anything new in it: a
 // watermark that moved or, with ahead, more that is done beyond it.
-func (a *assignment) toCommit(ahead bool) (mark, bool) {
+func (a *assignment) toCommit(ahead bool) (commitMark, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.noteProgress()
-	m := mark{EpochOffset: kgo.EpochOffset{Offset: a.tracker.Watermark(), Epoch: a.tracker.Epoch()}, changes: a.tracker.Changes()}
-	if a.state == closed || m.Offset <= a.committed && (!ahead || m.changes == a.noted) {
+	m := commitMark{EpochOffset: kgo.EpochOffset{Offset: a.tracker.Watermark(), Epoch: a.tracker.Epoch()}, changes: a.tracker.Changes()}
+	if a.state == closed || m.Offset <= a.committed && (!ahead || m.changes == a.committedChanges) {
 		return m, false
 	}
 	if ahead {
@@ -434,19 +433,19 @@ func (a *assignment) open(member string) bool {
 	return a.state != closed && a.member == member
 }
 
-func (a *assignment) noteCommitted(m mark) {
+func (a *assignment) noteCommitted(m commitMark) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.committed, a.noted = max(a.committed, m.Offset), m.changes
+	a.committed, a.committedChanges = max(a.committed, m.Offset), m.changes
 }
 
-// forget takes back what is known to be done beyond the watermark, once the log
-// turns out not to be what it was. The next commit says so.
+// forget drops what is done beyond the watermark, because the log was changed. The
+// next commit says so.
 func (a *assignment) forget() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.tracker.Forget()
-	a.late, a.unsure = nil, true
+	a.doneAfterClose, a.logChanged = nil, true
 }
 
 func (a *assignment) noteEnd(end int64) {

@@ -47,8 +47,8 @@ func (s *Sink) Check(ctx context.Context) []connector.Step {
 	c.step("topic "+s.cfg.Topic, func() error {
 		return c.topic(ctx, s.cfg.Topic, "the sink does not create it, and until then every event for it waits")
 	})
-	c.keeps(ctx, s.cfg.Topic, func(t topicConfig) (string, []string, error) {
-		return "topic " + s.cfg.Topic, t.dangers(s.cfg.Timestamp == TimestampEvent), nil
+	c.checkRetention(ctx, s.cfg.Topic, func(t topicConfig) (string, []string, error) {
+		return "topic " + s.cfg.Topic, t.retentionRisks(s.cfg.Timestamp == TimestampEvent), nil
 	})
 	c.leaders(ctx, []string{s.cfg.Topic})
 	return c.steps
@@ -101,7 +101,7 @@ func (c *checker) cluster(ctx context.Context) {
 	if c.cfg.SASL.Mechanism != "" {
 		name = "authenticate by " + c.cfg.SASL.Mechanism
 	}
-	c.step(name, func() error { return c.speak(ctx) })
+	c.step(name, func() error { return c.handshake(ctx) })
 }
 
 func (c *checker) connect(ctx context.Context, addr string) error {
@@ -131,7 +131,7 @@ func (c *checker) handshakes(ctx context.Context) error {
 	return nil
 }
 
-func (c *checker) speak(ctx context.Context) error {
+func (c *checker) handshake(ctx context.Context) error {
 	opts, err := c.cfg.options(c.dial, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
@@ -187,14 +187,14 @@ func (c *checker) matching(ctx context.Context, reads func(string) bool) ([]stri
 // group waits a while for a coordinator: a new cluster has none until it is first
 // asked for one, and then takes seconds to make its topic of offsets.
 func (c *checker) group(ctx context.Context, group string) error {
-	patience := time.After(coordinatorWithin)
+	patience := time.After(coordinatorTimeout)
 	for {
 		err := c.coordinated(ctx, group)
 		if !isAny(err, notYet) {
 			return err
 		}
 		select {
-		case <-time.After(coordinatorLook):
+		case <-time.After(coordinatorRetry):
 			continue
 		case <-patience:
 		case <-ctx.Done():
@@ -204,8 +204,8 @@ func (c *checker) group(ctx context.Context, group string) error {
 }
 
 const (
-	coordinatorWithin = 5 * time.Second
-	coordinatorLook   = 200 * time.Millisecond
+	coordinatorTimeout = 5 * time.Second
+	coordinatorRetry   = 200 * time.Millisecond
 )
 
 // notYet is what a coordinator that comes up answers, or others for it.
@@ -218,7 +218,7 @@ func (c *checker) coordinated(ctx context.Context, group string) error {
 		return at.Err
 	}
 	if at.Err == nil {
-		if err := c.reach(ctx, kgo.BrokerMetadata{NodeID: at.NodeID, Host: at.Host, Port: at.Port}); err != nil {
+		if err := c.reachBroker(ctx, kgo.BrokerMetadata{NodeID: at.NodeID, Host: at.Host, Port: at.Port}); err != nil {
 			return fmt.Errorf("find the group's coordinator: %w", err)
 		}
 	}

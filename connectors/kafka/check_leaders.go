@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	mostLeaders = 32              // brokers that a check speaks to, for one role
-	reachTime   = 3 * time.Second // for one of them; they are tried side by side
+	maxLeaders   = 32              // brokers that a check speaks to, for one role
+	reachTimeout = 3 * time.Second // for one of them; they are tried side by side
 )
 
 // leaders speaks to the brokers that lead the partitions of topics, at the
@@ -36,10 +36,10 @@ func (c *checker) leaders(ctx context.Context, topics []string) {
 	}
 	brokers, orphans := leadersOf(m, topics)
 	c.step("partition leaders: "+list(brokers), func() error {
-		errs := make([]error, min(len(brokers), mostLeaders))
+		errs := make([]error, min(len(brokers), maxLeaders))
 		var all sync.WaitGroup
 		for i := range errs {
-			all.Go(func() { errs[i] = c.reach(ctx, brokers[i]) })
+			all.Go(func() { errs[i] = c.reachBroker(ctx, brokers[i]) })
 		}
 		all.Wait()
 		return errors.Join(append(errs, orphans)...)
@@ -52,10 +52,10 @@ func list(brokers []kgo.BrokerMetadata) string {
 		return "none"
 	}
 	var names []string
-	for _, b := range brokers[:min(len(brokers), mostLeaders)] {
+	for _, b := range brokers[:min(len(brokers), maxLeaders)] {
 		names = append(names, fmt.Sprintf("broker %d at %s", b.NodeID, advertised(b)))
 	}
-	if more := len(brokers) - mostLeaders; more > 0 {
+	if more := len(brokers) - maxLeaders; more > 0 {
 		names = append(names, fmt.Sprintf("%d more that are not tried", more))
 	}
 	return strings.Join(names, ", ")
@@ -92,10 +92,10 @@ func leadersOf(m kadm.Metadata, topics []string) (brokers []kgo.BrokerMetadata, 
 	return brokers, orphans
 }
 
-// reach has a broker answer at the address that it advertises, over TLS and
+// reachBroker has a broker answer at the address that it advertises, over TLS and
 // SASL as configured.
-func (c *checker) reach(ctx context.Context, b kgo.BrokerMetadata) error {
-	ctx, cancel := context.WithTimeout(ctx, min(reachTime, c.cfg.DialTimeout))
+func (c *checker) reachBroker(ctx context.Context, b kgo.BrokerMetadata) error {
+	ctx, cancel := context.WithTimeout(ctx, min(reachTimeout, c.cfg.DialTimeout))
 	defer cancel()
 	req := kmsg.NewPtrMetadataRequest()
 	req.Topics = []kmsg.MetadataRequestTopic{} // none

@@ -169,7 +169,7 @@ func TestCheck_saysWhatHappensWithoutTheTopic(t *testing.T) {
 
 func TestList_isBounded(t *testing.T) {
 	var brokers []kgo.BrokerMetadata
-	for n := range int32(mostLeaders + 2) {
+	for n := range int32(maxLeaders + 2) {
 		brokers = append(brokers, kgo.BrokerMetadata{NodeID: n, Host: "b", Port: 1})
 	}
 	if got := list(brokers); !strings.HasPrefix(got, "broker 0 at b:1, ") || !strings.HasSuffix(got, "broker 31 at b:1, 2 more that are not tried") {

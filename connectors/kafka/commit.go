@@ -23,8 +23,8 @@ const commitWhileDraining = time.Second
 // when it was put together.
 var errFenced = errors.New("the partitions changed hands before the commit")
 
-// mark is what a commit says of one partition.
-type mark struct {
+// commitMark is what a commit says of one partition.
+type commitMark struct {
 	kgo.EpochOffset
 	done    []settle.Run // beyond the offset
 	changes uint64       // of the tracker, up to here
@@ -58,7 +58,7 @@ func (r *session) commitLoop() {
 func (r *session) flush(ctx context.Context, all []*assignment) {
 	for retry := 1; ; retry++ {
 		err := r.commit(ctx, all)
-		if err == nil || errors.Is(err, errFenced) || isAny(err, gone) {
+		if err == nil || errors.Is(err, errFenced) || isAny(err, lostMembership) {
 			return
 		}
 		wait(ctx, retryBackoff.Delay(retry), nil)
@@ -78,10 +78,10 @@ func (r *session) commit(ctx context.Context, all []*assignment) error {
 	case <-ctx.Done():
 		return fmt.Errorf("commit: %w", ctx.Err())
 	}
-	marks := map[tp]mark{}
+	marks := map[tp]commitMark{}
 	by := map[tp]*assignment{}
 	for _, a := range all {
-		if m, ok := a.toCommit(!r.noAhead.Load()); ok {
+		if m, ok := a.toCommit(!r.noMetadata.Load()); ok {
 			marks[a.part.tp], by[a.part.tp] = m, a
 		}
 	}
@@ -102,7 +102,7 @@ func (r *session) commit(ctx context.Context, all []*assignment) error {
 		return nil
 	}
 	failures, err := r.send(ctx, marks, fence)
-	if err == nil && r.tooLong(failures) {
+	if err == nil && r.metadataTooLong(failures) {
 		for at, m := range marks {
 			m.done = nil
 			marks[at] = m
@@ -117,7 +117,7 @@ func (r *session) commit(ctx context.Context, all []*assignment) error {
 		switch err := failures[at]; {
 		case err == nil:
 			a.noteCommitted(marks[at])
-		case isAny(err, gone):
+		case isAny(err, lostMembership):
 			lost = append(lost, a)
 		}
 	}
@@ -137,12 +137,12 @@ func firstFailure(failures map[tp]error) error {
 	return nil
 }
 
-// tooLong reports whether the broker takes less metadata than what is done beyond
+// metadataTooLong reports whether the broker takes less metadata than what is done beyond
 // the offsets needs. From then on this session does without: offsets are what
 // matters.
-func (r *session) tooLong(failures map[tp]error) bool {
+func (r *session) metadataTooLong(failures map[tp]error) bool {
 	for _, err := range failures {
-		if errors.Is(err, kerr.OffsetMetadataTooLarge) && !r.noAhead.Swap(true) {
+		if errors.Is(err, kerr.OffsetMetadataTooLarge) && !r.noMetadata.Swap(true) {
 			r.log.Warn("the broker's offset.metadata.max.bytes is too small to note what is done beyond the committed offset; after a crash that comes again: set it to 4096")
 			return true
 		}
@@ -151,7 +151,7 @@ func (r *session) tooLong(failures map[tp]error) bool {
 }
 
 // send commits and returns the error of each partition.
-func (r *session) send(ctx context.Context, marks map[tp]mark, fence func(*kmsg.OffsetCommitRequest) error) (failures map[tp]error, err error) {
+func (r *session) send(ctx context.Context, marks map[tp]commitMark, fence func(*kmsg.OffsetCommitRequest) error) (failures map[tp]error, err error) {
 	first := r.src.firstStart()
 	pre := func(req *kmsg.OffsetCommitRequest) error {
 		for _, t := range req.Topics {
@@ -171,8 +171,8 @@ func (r *session) send(ctx context.Context, marks map[tp]mark, fence func(*kmsg.
 		}
 		offsets[at.topic][at.partition] = m.EpochOffset
 	}
-	if r.stops() {
-		req, resp, err := r.askDirect(ctx, offsets, pre)
+	if r.isStopping() {
+		req, resp, err := r.commitDirect(ctx, offsets, pre)
 		if err != nil {
 			return nil, err
 		}

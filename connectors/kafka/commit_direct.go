@@ -9,12 +9,12 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// askDirect sends a commit without franz-go's leave. While a join is under way
+// commitDirect sends a commit without franz-go's leave. While a join is under way
 // franz-go commits nothing, and a join takes as long as the slowest member of
 // the group takes to let go of a partition: one that stops meanwhile would
 // leave without its last commit. The coordinator takes it, as that of the
 // generation before; once the next has begun, it refuses it.
-func (r *session) askDirect(ctx context.Context, offsets map[string]map[int32]kgo.EpochOffset, pre func(*kmsg.OffsetCommitRequest) error) (*kmsg.OffsetCommitRequest, *kmsg.OffsetCommitResponse, error) {
+func (r *session) commitDirect(ctx context.Context, offsets map[string]map[int32]kgo.EpochOffset, pre func(*kmsg.OffsetCommitRequest) error) (*kmsg.OffsetCommitRequest, *kmsg.OffsetCommitResponse, error) {
 	names := make([]string, 0, len(offsets))
 	for name := range offsets {
 		names = append(names, name)
@@ -49,7 +49,7 @@ func (r *session) askDirect(ctx context.Context, offsets map[string]map[int32]kg
 	return req, resp, nil
 }
 
-// leaveDirect says goodbye to the group without franz-go, which waits with its
+// leaveDirect leaves the group without franz-go, which waits with its
 // own for the join under way to end. A member that stays behind as a ghost
 // keeps the group waiting for it. One with a name of its own stays on purpose.
 func (r *session) leaveDirect() error {

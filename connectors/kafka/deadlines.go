@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// sharing is the part of the delivery timeout in which records share a context.
-const sharing = 32
+// sharedPart is the part of the delivery timeout in which records share a context.
+const sharedPart = 32
 
 // deadlines gives records their delivery timeout. A context each would cost a
 // timer each; so those of a short while share one, which ends when the last of
@@ -31,11 +31,11 @@ func (b *deadlines) next() context.Context {
 		if b.cancel != nil {
 			b.older = append(b.older, b.cancel)
 		}
-		if len(b.older) > 2*sharing {
+		if len(b.older) > 2*sharedPart {
 			b.older[0]() // over since long ago
 			b.older = append(b.older[:0], b.older[1:]...)
 		}
-		b.until = now.Add(b.timeout / sharing)
+		b.until = now.Add(b.timeout / sharedPart)
 		b.shared, b.cancel = context.WithDeadline(context.Background(), b.until.Add(b.timeout))
 	}
 	return b.shared

@@ -139,9 +139,9 @@ func explain(err error) error {
 	return fmt.Errorf("%w (%s)", err, hint)
 }
 
-// gone are the answers to a commit that mean this member is no longer one, or
+// lostMembership are the answers to a commit that mean this member is no longer one, or
 // no longer the one that it was.
-var gone = []error{kerr.UnknownMemberID, kerr.IllegalGeneration, kerr.FencedInstanceID, kerr.StaleMemberEpoch}
+var lostMembership = []error{kerr.UnknownMemberID, kerr.IllegalGeneration, kerr.FencedInstanceID, kerr.StaleMemberEpoch}
 
 // topicProblem says what is wrong with a topic that cannot be read. A nil err
 // is a topic that is not there.

@@ -12,10 +12,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// flight is the records of one call, all to one topic. Their bytes, headers and
+// produceCall is the records of one call, all to one topic. Their bytes, headers and
 // fates stand side by side, and are garbage together once the last of them is
 // known, since franz-go may read any of them until then.
-type flight struct {
+type produceCall struct {
 	records []sent
 	headers []kgo.RecordHeader // room for those of all records
 	bytes   []byte             // room for those of all records
@@ -36,16 +36,16 @@ type flight struct {
 type sent struct {
 	context.Context // the delivery timeout
 	record          kgo.Record
-	flight          *flight
-	lane            *places // whose place it has; nil: none
+	flight          *produceCall
+	parking         *inFlightLimit // whose place it has; nil: none
 	size            int64
 	err             error
 	known           atomic.Bool // err is set
 }
 
 // newFlight has room for n records, which the caller fills in.
-func newFlight(n int) *flight {
-	f := &flight{landed: make(chan struct{})}
+func newFlight(n int) *produceCall {
+	f := &produceCall{landed: make(chan struct{})}
 	if n == 1 {
 		f.records = f.single[:]
 	} else {
@@ -58,7 +58,7 @@ func newFlight(n int) *flight {
 // send starts writing the records of f. Each has its fate once f.landed is
 // closed, or its known is set. An error means that none was, or will be, sent.
 // ctx bounds the wait for places, and no more.
-func (p *Producer) send(ctx context.Context, topic string, f *flight) error {
+func (p *Producer) send(ctx context.Context, topic string, f *produceCall) error {
 	if !p.enter() {
 		return classify(topic, connector.ErrClosed)
 	}
@@ -94,19 +94,19 @@ func (p *Producer) send(ctx context.Context, topic string, f *flight) error {
 			}
 			timeout = p.deadlines.next()
 		}
-		s.lane, s.Context, s.record.Context = lane, timeout, s
+		s.parking, s.Context, s.record.Context = lane, timeout, s
 		if lane == p.oneLarge {
 			p.apart.add(s)
 			continue
 		}
-		p.cl.Produce(timeout, &s.record, land)
+		p.cl.Produce(timeout, &s.record, onProduced)
 	}
 	return nil
 }
 
-// land is franz-go's promise for records that share batches. A refusal is one of
+// onProduced is franz-go's promise for records that share batches. A refusal is one of
 // the batch, and says nothing yet of the record.
-func land(r *kgo.Record, err error) {
+func onProduced(r *kgo.Record, err error) {
 	s := r.Context.(*sent)
 	if err != nil && isAny(err, permanent) {
 		s.flight.producer.apart.add(s)
@@ -118,12 +118,12 @@ func land(r *kgo.Record, err error) {
 // answered gives a record's place back and makes what the broker, or franz-go,
 // says of it its fate.
 func (s *sent) answered(err error) {
-	s.lane.release(s.size)
+	s.parking.release(s.size)
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = fmt.Errorf("%w within %v", errUndelivered, s.flight.producer.cfg.DeliveryTimeout)
 	}
 	if errors.Is(err, kerr.UnknownTopicOrPartition) || errors.Is(err, kerr.UnknownTopicID) {
-		s.flight.producer.doubt(s.record.Topic)
+		s.flight.producer.recheckTopic(s.record.Topic)
 	}
 	s.end(err)
 }
@@ -140,7 +140,7 @@ func (s *sent) end(err error) {
 }
 
 // wait returns once all fates are known, or ctx has ended.
-func (f *flight) wait(ctx context.Context) {
+func (f *produceCall) wait(ctx context.Context) {
 	select {
 	case <-f.landed:
 	case <-ctx.Done():
@@ -149,7 +149,7 @@ func (f *flight) wait(ctx context.Context) {
 
 // fate is that of a record, as far as it is known. The caller has waited for it
 // until ctx ended.
-func (f *flight) fate(ctx context.Context, i int) error {
+func (f *produceCall) fate(ctx context.Context, i int) error {
 	r := &f.records[i]
 	if r.known.Load() {
 		return r.err

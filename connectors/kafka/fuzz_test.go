@@ -34,7 +34,7 @@ func FuzzSink_writesWhatReadsBack(f *testing.F) {
 		if structured {
 			mode = ModeStructured
 		}
-		both := flight{records: make([]sent, 2)} // they share their memory
+		both := produceCall{records: make([]sent, 2)} // they share their memory
 		if err := both.load(mode, e, e); (err == nil) == (structured && e.CheckData() != nil) {
 			t.Fatalf("load: %v, the data: %v", err, e.CheckData())
 		} else if err != nil {

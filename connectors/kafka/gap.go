@@ -23,7 +23,7 @@ func (r *session) fetchFailed(p *partition, a *assignment, err error) {
 		return
 	}
 	if full, ok := errors.AsType[*errNoRoom](err); ok {
-		r.awaitRoomFor(p, full.need)
+		r.holdForBudget(p, full.need)
 		return
 	}
 	if batch, text, ok := tooLarge(err, int64(r.src.cfg.MaxBatchBytes)); ok {
@@ -41,7 +41,7 @@ func (r *session) fetchFailed(p *partition, a *assignment, err error) {
 			r.spawn(func() { r.outOfRange(p, a) })
 		}
 	case errors.Is(err, kerr.UnknownTopicID):
-		r.src.forget(p.topic)
+		r.src.forgetTopic(p.topic)
 		r.failed(fmt.Errorf("topic %s was deleted and created again: %w", p.topic, err))
 	case a == nil && !r.isStarting(p):
 		// franz-go drops a partition whose commit it may not read, and never
@@ -162,7 +162,7 @@ func (r *session) moveTo(p *partition, a *assignment, offset int64) {
 		skip := make([]record, 1)
 		skip[0].a, skip[0].control, skip[0].epoch = a, true, -1
 		skip[0].Position.Offset = offset - 1
-		a.push(batch{records: skip})
+		a.appendBatch(batch{records: skip})
 	} else {
 		a.close(errRewound)
 		r.assign(p, position{offset: offset, committed: -1, end: -1})
@@ -188,6 +188,6 @@ func (r *session) truncated(p *partition, a *assignment, loss *kgo.ErrDataLoss) 
 	r.src.gap(g)
 	if !r.holdAt(p, g) {
 		// What is older is still there, and is not done with before it is settled.
-		r.moveTo(p, a, min(loss.ResetTo, a.again().offset))
+		r.moveTo(p, a, min(loss.ResetTo, a.restartPosition().offset))
 	}
 }

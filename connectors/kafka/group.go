@@ -45,22 +45,22 @@ func (r *session) onAssigned(_ context.Context, cl *kgo.Client, added map[string
 			r.parts[at] = &partition{tp: at, cl: cl, member: member}
 		}
 	}
-	r.divide()
+	r.shareBuffer()
 	r.mu.Unlock()
 	for _, a := range stale {
 		a.close(errLost)
 	}
 	if len(again) > 0 {
 		r.log.Warn("the group went on without this member; reading again from what is committed", "partitions", len(again))
-		r.begin(again)
+		r.findAndAssign(again)
 	}
 }
 
-// divide shares the buffer out. It needs mu.
-func (r *session) divide() {
+// shareBuffer shares the buffer out. It needs mu.
+func (r *session) shareBuffer() {
 	total := int64(r.src.cfg.MaxBufferedBytes)
 	least := int64(r.src.cfg.FetchMaxPartitionBytes)
-	r.share.Store(min(total, max(least, total/int64(max(1, len(r.parts))))))
+	r.partitionShare.Store(min(total, max(least, total/int64(max(1, len(r.parts))))))
 }
 
 // onFetched sees the commits as the broker has them, for what we keep in their
@@ -74,7 +74,7 @@ func (r *session) onFetched(_ context.Context, _ *kgo.Client, resp *kmsg.OffsetF
 					continue
 				}
 				first, _ := parseMetadata(*p.Metadata)
-				r.src.learnFirst(first)
+				r.src.noteFirstStart(first)
 				done[tp{t.Topic, p.Partition}] = doneIn(*p.Metadata, p.Offset, t.TopicID, p.Partition)
 			}
 		}
@@ -106,7 +106,7 @@ func (r *session) adjust(ctx context.Context, offsets map[string]map[int32]kgo.O
 				continue
 			}
 			if at := offset.EpochOffset(); at.Offset >= 0 {
-				pos, epoch := r.goOn(p, position{offset: at.Offset, committed: at.Offset, end: -1, done: r.fetched[p.tp]}, at.Epoch)
+				pos, epoch := r.resumePosition(p, position{offset: at.Offset, committed: at.Offset, end: -1, done: r.fetched[p.tp]}, at.Epoch)
 				ready[p] = pos
 				numbers[n] = kgo.NewOffset().At(pos.offset).WithEpoch(epoch)
 				continue
@@ -123,19 +123,19 @@ func (r *session) adjust(ctx context.Context, offsets map[string]map[int32]kgo.O
 			r.assign(p, pos)
 		}
 	})
-	r.begin(unknown)
+	r.findAndAssign(unknown)
 	return offsets, nil
 }
 
-// goOn is where to go on with a partition that the group took from this session
+// resumePosition is where to go on with a partition that the group took from this session
 // without a chance to commit, and gave it again: where it had come to by itself,
 // if that is further than the group's commit. What was settled is done with,
 // also when brokers went away before it was committed; and a coordinator that
 // has just started may for a moment answer with an older commit than the newest
 // it acknowledged, or with none. Of what is beyond, another that had the
 // partition meanwhile may have done what this session did not. It needs mu.
-func (r *session) goOn(p *partition, pos position, epoch int32) (position, int32) {
-	before := r.tails[p.tp]
+func (r *session) resumePosition(p *partition, pos position, epoch int32) (position, int32) {
+	before := r.newest[p.tp]
 	if before == nil || !errors.Is(context.Cause(before.ctx), errLost) {
 		return pos, epoch // what was let go in order is committed
 	}
@@ -162,10 +162,10 @@ func (r *session) assign(p *partition, pos position) bool {
 	if len(pos.done) > 0 {
 		r.log.Debug("not handing over again what is done beyond the committed offset", "topic", p.topic, "partition", p.partition, "offset", pos.offset, "offsets", covered(pos.done))
 	}
-	a := newAssignment(r, p, pos, r.tails[p.tp])
+	a := newAssignment(r, p, pos, r.newest[p.tp])
 	p.current = a
 	r.src.health.set(aspectSession, nil)
-	r.tails[p.tp] = a
+	r.newest[p.tp] = a
 	r.wg.Go(func() { a.pump(r.handle) })
 	return true
 }
@@ -178,7 +178,7 @@ func (r *session) onRevoked(_ context.Context, cl *kgo.Client, gone map[string][
 	r.revokes <- struct{}{}
 	defer func() { <-r.revokes }()
 	member, _ := cl.GroupMetadata()
-	parts := r.disown(gone)
+	parts := r.removePartitions(gone)
 	var ours []*partition
 	for _, p := range parts {
 		if p.member == member {
@@ -216,8 +216,8 @@ func (r *session) onLost(context.Context, *kgo.Client, map[string][]int32) {
 	}
 }
 
-// disown takes partitions out of what is ours; nothing more is handed to them.
-func (r *session) disown(gone map[string][]int32) []*partition {
+// removePartitions takes partitions out of what is ours; nothing more is handed to them.
+func (r *session) removePartitions(gone map[string][]int32) []*partition {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var parts []*partition
@@ -229,7 +229,7 @@ func (r *session) disown(gone map[string][]int32) []*partition {
 			}
 		}
 	}
-	r.divide()
+	r.shareBuffer()
 	return parts
 }
 
@@ -281,7 +281,7 @@ func (r *session) awaitDrained(all []*assignment) {
 // the partition is ours.
 func clearHolds(parts []*partition) {
 	for _, p := range parts {
-		for _, why := range []holdReason{holdFull, holdStart, holdGap, holdError, holdRoom} {
+		for _, why := range []holdReason{holdFull, holdStart, holdGap, holdError, holdBudget} {
 			p.release(why)
 		}
 	}

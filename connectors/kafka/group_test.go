@@ -334,7 +334,7 @@ func TestAssignment_isDrainedOnceThoseBeforeItAre(t *testing.T) {
 	}
 	msg.Settle(nil)
 	<-before.drained
-	if got, want := before.doneLate(), []settle.Run{{From: 3, To: 4, Epoch: 1}}; !slices.Equal(got, want) {
+	if got, want := before.mergedDoneAfterClose(), []settle.Run{{From: 3, To: 4, Epoch: 1}}; !slices.Equal(got, want) {
 		t.Errorf("the last knows of %v, want %v", got, want)
 	}
 }
@@ -352,7 +352,7 @@ func TestAssignment_learnsNothingOfALogThatIsNotWhatItWas(t *testing.T) {
 	records[0].Settle(nil)
 	a.forget()
 	records[1].Settle(nil)
-	if got := a.doneLate(); len(got) > 0 {
+	if got := a.mergedDoneAfterClose(); len(got) > 0 {
 		t.Errorf("it says that %v is done", got)
 	}
 }

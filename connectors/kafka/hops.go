@@ -39,7 +39,7 @@ func hopsFault(e *cloudevent.Event, most int) error {
 }
 
 // hop is the header with the count of an event of the binary mode.
-func (f *flight) hop(e *cloudevent.Event) {
+func (f *produceCall) hop(e *cloudevent.Event) {
 	if f.maxHops == 0 {
 		return
 	}
@@ -49,7 +49,7 @@ func (f *flight) hop(e *cloudevent.Event) {
 }
 
 // counted is e with its count, for the structured mode. It holds until the next one.
-func (f *flight) counted(e *cloudevent.Event) *cloudevent.Event {
+func (f *produceCall) counted(e *cloudevent.Event) *cloudevent.Event {
 	if f.maxHops == 0 {
 		return e
 	}

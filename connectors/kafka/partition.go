@@ -24,23 +24,23 @@ type partition struct {
 	current  *assignment // nil until its start is known
 	starting bool        // a goroutine finds out where to start
 
-	mu      sync.Mutex
-	holds   holdReason
-	need    int64  // under holdRoom: what the next batch costs, 0 unknown
-	problem string // for a person; "" while all is well
-	rest    time.Duration
-	restAt  int64 // the record that was last refused, which rest is about
+	mu          sync.Mutex
+	holds       holdReason
+	need        int64  // under holdBudget: what the next batch costs, 0 unknown
+	problem     string // for a person; "" while all is well
+	rewindDelay time.Duration
+	restAt      int64 // the record that was last refused, which rest is about
 }
 
 // holdReason says why a partition is not fetched; several may hold at once.
 type holdReason uint8
 
 const (
-	holdFull  holdReason = 1 << iota // enough is buffered
-	holdStart                        // it is not known yet where to start
-	holdGap                          // what should come next is not there
-	holdError                        // the broker refused; asked again later
-	holdRoom                         // there is no room to unpack the next batch
+	holdFull   holdReason = 1 << iota // enough is buffered
+	holdStart                         // it is not known yet where to start
+	holdGap                           // what should come next is not there
+	holdError                         // the broker refused; asked again later
+	holdBudget                        // there is no room to unpack the next batch
 )
 
 // hold pauses fetching for a reason, and reports whether it did not hold

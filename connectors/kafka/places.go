@@ -2,105 +2,46 @@ package kafka
 
 import (
 	"context"
-	"sync"
+
+	"golang.org/x/sync/semaphore"
 )
 
-// places bounds what is under way, by number and by bytes. Who comes first is
+// inFlightLimit bounds what is under way, by number and by bytes. Who comes first is
 // served first. One larger than all bytes together waits until it is alone.
-type places struct {
-	mu      sync.Mutex
-	count   int
-	bytes   int64
-	all     int64
-	waiting []*waiter
+type inFlightLimit struct {
+	number, bytes *semaphore.Weighted
+	all           int64 // bytes
 }
 
-type waiter struct {
-	bytes int64
-	ready chan struct{}
-}
-
-func newPlaces(count int, bytes int64) *places {
-	return &places{count: count, bytes: bytes, all: bytes}
+func newPlaces(number int, bytes int64) *inFlightLimit {
+	return &inFlightLimit{number: semaphore.NewWeighted(int64(number)), bytes: semaphore.NewWeighted(bytes), all: bytes}
 }
 
 // acquire takes a place, or returns ctx's cause when ctx ends first.
-func (p *places) acquire(ctx context.Context, bytes int64) error {
-	if ctx.Err() != nil {
+func (p *inFlightLimit) acquire(ctx context.Context, bytes int64) error {
+	if ctx.Err() != nil || p.number.Acquire(ctx, 1) != nil {
 		return context.Cause(ctx)
 	}
-	p.mu.Lock()
-	if p.free(bytes) {
-		p.take(bytes)
-		p.mu.Unlock()
-		return nil
-	}
-	w := &waiter{bytes: bytes, ready: make(chan struct{})}
-	p.waiting = append(p.waiting, w)
-	p.mu.Unlock()
-	select {
-	case <-w.ready:
-		return nil
-	case <-ctx.Done():
-		p.leave(w)
+	if p.bytes.Acquire(ctx, min(bytes, p.all)) != nil {
+		p.number.Release(1)
 		return context.Cause(ctx)
 	}
+	return nil
 }
 
 // try takes a place if one is free.
-func (p *places) try(bytes int64) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	ok := p.free(bytes)
-	if ok {
-		p.take(bytes)
+func (p *inFlightLimit) try(bytes int64) bool {
+	if !p.number.TryAcquire(1) {
+		return false
 	}
-	return ok
-}
-
-// leave takes w out of the queue, or gives back the place it got meanwhile.
-func (p *places) leave(w *waiter) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for i, other := range p.waiting {
-		if other == w {
-			p.waiting = append(p.waiting[:i], p.waiting[i+1:]...)
-			p.serve()
-			return
-		}
+	if !p.bytes.TryAcquire(min(bytes, p.all)) {
+		p.number.Release(1)
+		return false
 	}
-	p.give(w.bytes)
+	return true
 }
 
-func (p *places) release(bytes int64) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.give(bytes)
-}
-
-func (p *places) give(bytes int64) {
-	p.count++
-	p.bytes += bytes
-	p.serve()
-}
-
-func (p *places) serve() {
-	for len(p.waiting) > 0 && p.fits(p.waiting[0].bytes) {
-		w := p.waiting[0]
-		p.waiting = p.waiting[1:]
-		p.take(w.bytes)
-		close(w.ready)
-	}
-}
-
-// free reports whether a newcomer need not wait.
-func (p *places) free(bytes int64) bool { return len(p.waiting) == 0 && p.fits(bytes) }
-
-func (p *places) fits(bytes int64) bool {
-	return p.count > 0 && (bytes <= p.bytes || p.bytes == p.all)
-}
-
-func (p *places) take(bytes int64) {
-	p.count--
-	p.bytes -= bytes
+func (p *inFlightLimit) release(bytes int64) {
+	p.bytes.Release(min(bytes, p.all))
+	p.number.Release(1)
 }

@@ -51,7 +51,7 @@ func (r *session) probeTopics(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.src.remember(details)
+	r.src.rememberTopics(details)
 	var problem error
 	if r.src.pattern == nil {
 		for _, topic := range r.src.cfg.topics() {
@@ -67,33 +67,33 @@ func (r *session) probeTopics(ctx context.Context) error {
 	return nil
 }
 
-// remember keeps the first look at the topics.
-func (s *Source) remember(details kadm.TopicDetails) {
+// rememberTopics keeps the first look at the topics.
+func (s *Source) rememberTopics(details kadm.TopicDetails) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.known != nil {
+	if s.partitionsSeen != nil {
 		return
 	}
-	s.known = &snapshot{at: time.Now(), topics: map[string]known{}}
+	s.partitionsSeen = &snapshot{at: time.Now(), topics: map[string]topicPartitions{}}
 	for topic, d := range details {
 		if d.Err != nil || !s.reads(topic) {
 			continue
 		}
-		k := known{partitions: map[int32]bool{}}
+		k := topicPartitions{partitions: map[int32]bool{}}
 		for n := range d.Partitions {
 			k.partitions[n] = true
 		}
-		s.known.topics[topic] = k
+		s.partitionsSeen.topics[topic] = k
 	}
 }
 
-// forget takes a topic out of the first look: what has its name now came later,
+// forgetTopic takes a topic out of the first look: what has its name now came later,
 // and is read from its start.
-func (s *Source) forget(topic string) {
+func (s *Source) forgetTopic(topic string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.known != nil {
-		delete(s.known.topics, topic)
+	if s.partitionsSeen != nil {
+		delete(s.partitionsSeen.topics, topic)
 	}
 }
 

@@ -68,9 +68,9 @@ type Producer struct {
 	adm  *kadm.Client
 	// apart writes records above the topic's limit, which may still fit when
 	// compressed, and those of a refused batch, to find the ones at fault.
-	apart     apart
-	places    *places
-	oneLarge  *places
+	apart     singleRefusals
+	places    *inFlightLimit
+	oneLarge  *inFlightLimit
 	deadlines deadlines
 
 	mu     sync.Mutex
@@ -169,7 +169,7 @@ func (p *Producer) Begin(ctx context.Context, r Record) (*Write, error) {
 }
 
 // Write is one record that a Producer began to write.
-type Write struct{ f *flight }
+type Write struct{ f *produceCall }
 
 // Wait returns the record's fate: nil once all in-sync replicas have it. That
 // may take until deliveryTimeout and, while the broker owes an answer, longer.

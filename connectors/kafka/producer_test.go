@@ -239,9 +239,7 @@ func TestProducer_whatIsReportedStoredIsThere(t *testing.T) {
 		})
 		if i%2 == 0 {
 			eventually(t, "under way", func() bool {
-				p.places.mu.Lock()
-				defer p.places.mu.Unlock()
-				return p.places.count < p.cfg.MaxBuffered || f.Hits() > 1
+				return !p.places.has(p.cfg.MaxBuffered) || f.Hits() > 1
 			})
 			cancel()
 		} else {
@@ -326,7 +324,7 @@ func TestProducer_closeWaitsAndThenRefuses(t *testing.T) {
 	})
 	fate := make(chan error, 1)
 	go func() { fate <- p.Produce(t.Context(), Record{Topic: "t", Value: []byte("x")}) }()
-	eventually(t, "under way", func() bool { p.places.mu.Lock(); defer p.places.mu.Unlock(); return p.places.count < p.cfg.MaxBuffered })
+	eventually(t, "under way", func() bool { return !p.places.has(p.cfg.MaxBuffered) })
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if err := p.Close(ctx); err == nil || !strings.Contains(err.Error(), "still under way") {
@@ -414,9 +412,7 @@ func TestSink_sendReturnsWhenItsContextEnds(t *testing.T) {
 		}
 	}()
 	eventually(t, "three under way", func() bool {
-		s.p.places.mu.Lock()
-		defer s.p.places.mu.Unlock()
-		return s.p.places.count == s.p.cfg.MaxBuffered-3
+		return !s.p.places.has(s.p.cfg.MaxBuffered - 2)
 	})
 	cancel()
 	for range 3 {

@@ -10,7 +10,7 @@ import (
 // load puts events into f as records of a mode. What can change after Send has
 // returned is copied, since a record may be under way still. An error is an
 // *cloudevent.EncodeError, of one of the events, and leaves f of no use.
-func (f *flight) load(mode string, events ...*cloudevent.Event) (err error) {
+func (f *produceCall) load(mode string, events ...*cloudevent.Event) (err error) {
 	size, headers := 0, 0
 	for _, e := range events {
 		size += roomFor(e)
@@ -50,7 +50,7 @@ func (f *flight) load(mode string, events ...*cloudevent.Event) (err error) {
 
 // attributes are the headers of the binary mode: what e.Attributes yields, in
 // that order, written without a string for the time or a name for the rest.
-func (f *flight) attributes(e *cloudevent.Event) {
+func (f *produceCall) attributes(e *cloudevent.Event) {
 	f.header(cloudevent.KafkaPrefix+"specversion", specVersion)
 	f.optional(cloudevent.KafkaPrefix+"id", e.ID)
 	f.optional(cloudevent.KafkaPrefix+"source", e.Source)
@@ -90,23 +90,23 @@ func extensionHeader(name string) string {
 	return cloudevent.KafkaPrefix + name
 }
 
-func (f *flight) optional(name, value string) {
+func (f *produceCall) optional(name, value string) {
 	if value != "" {
 		f.header(name, f.text(value))
 	}
 }
 
-func (f *flight) header(name string, value []byte) {
+func (f *produceCall) header(name string, value []byte) {
 	f.headers = append(f.headers, kgo.RecordHeader{Key: name, Value: value})
 }
 
-func (f *flight) copy(b []byte) []byte {
+func (f *produceCall) copy(b []byte) []byte {
 	at := len(f.bytes)
 	f.bytes = append(f.bytes, b...)
 	return f.since(at)
 }
 
-func (f *flight) text(s string) []byte {
+func (f *produceCall) text(s string) []byte {
 	at := len(f.bytes)
 	f.bytes = append(f.bytes, s...)
 	return f.since(at)
@@ -114,7 +114,7 @@ func (f *flight) text(s string) []byte {
 
 // since is what was appended since at. When bytes grew meanwhile, earlier
 // parts keep the array that they were written to.
-func (f *flight) since(at int) []byte { return f.bytes[at:len(f.bytes):len(f.bytes)] }
+func (f *produceCall) since(at int) []byte { return f.bytes[at:len(f.bytes):len(f.bytes)] }
 
 // Values that records share; nobody writes to them.
 var (
@@ -138,7 +138,7 @@ func roomFor(e *cloudevent.Event) int {
 }
 
 // load is r as the only record of f.
-func (r *Record) load(f *flight) {
+func (r *Record) load(f *produceCall) {
 	out := &f.records[0].record
 	out.Key, out.Value, out.Timestamp = r.Key, r.Value, r.Time
 	if len(r.Headers) > 0 {

@@ -29,7 +29,7 @@ func allOf() *cloudevent.Event {
 }
 
 // loaded is load, which must not fail.
-func loaded(t *testing.T, f *flight, mode string, events ...*cloudevent.Event) {
+func loaded(t *testing.T, f *produceCall, mode string, events ...*cloudevent.Event) {
 	t.Helper()
 	if err := f.load(mode, events...); err != nil {
 		t.Fatal(err)
@@ -204,10 +204,8 @@ func TestSink_aBatchLargerThanWhatMayBeUnderWay(t *testing.T) {
 	if n := len(all(t, c, "t")); n != 20 {
 		t.Errorf("%d records stored, want 20", n)
 	}
-	s.p.places.mu.Lock()
-	defer s.p.places.mu.Unlock()
-	if s.p.places.count != 3 || s.p.places.bytes != s.p.places.all {
-		t.Errorf("places left: %d, %d bytes", s.p.places.count, s.p.places.bytes)
+	if !s.p.places.has(3) || !s.p.places.try(s.p.places.all) {
+		t.Error("places or bytes were not given back")
 	}
 }
 

@@ -58,8 +58,8 @@ func (t topicConfig) limit(key string) (n int64, bounded bool) {
 	return n, err == nil && n >= 0
 }
 
-// within is a bound in milliseconds. What is more than a duration can hold is none.
-func (t topicConfig) within(key string) (time.Duration, bool) {
+// millis is a bound in milliseconds. What is more than a duration can hold is none.
+func (t topicConfig) millis(key string) (time.Duration, bool) {
 	n, bounded := t.limit(key)
 	return time.Duration(n) * time.Millisecond, bounded && n <= int64(maxDuration/time.Millisecond)
 }
@@ -74,7 +74,7 @@ func (t topicConfig) deletes() string {
 		return ""
 	}
 	var when []string
-	if d, bounded := t.within(retentionMS); bounded {
+	if d, bounded := t.millis(retentionMS); bounded {
 		when = append(when, fmt.Sprintf("after %v (%s)", d, retentionMS))
 	}
 	if n, bounded := t.limit(retentionBytes); bounded {
@@ -94,12 +94,12 @@ func (t topicConfig) String() string {
 	return strings.Join(all, ", ")
 }
 
-// skewed is how far clocks may differ without anybody noticing.
-const skewed = time.Minute
+// clockSkew is how far clocks may differ without anybody noticing.
+const clockSkew = time.Minute
 
-// losses is how a topic loses records that nobody wants to lose, such as dead
+// lossRisks is how a topic loses records that nobody wants to lose, such as dead
 // letters: dated when they are written, some of them without a key.
-func (t topicConfig) losses() (warnings []string, fault error) {
+func (t topicConfig) lossRisks() (warnings []string, fault error) {
 	if t.compacts() {
 		fault = fmt.Errorf("%s=%s: the broker refuses records without a key, and keeps only the last of each key: set it to delete",
 			cleanupPolicy, t[cleanupPolicy])
@@ -108,26 +108,26 @@ func (t topicConfig) losses() (warnings []string, fault error) {
 		warnings = append(warnings, "the broker deletes records "+when+", whether somebody looked at them or not: raise it, or set it to -1")
 	}
 	for _, key := range []string{beforeMaxMS, afterMaxMS} {
-		if d, bounded := t.within(key); bounded && d < skewed && t[timestampType] != "LogAppendTime" {
+		if d, bounded := t.millis(key); bounded && d < clockSkew && t[timestampType] != "LogAppendTime" {
 			warnings = append(warnings, fmt.Sprintf("%s=%v: a record is refused when the clocks of broker and client differ by more: raise it", key, d))
 		}
 	}
 	return warnings, fault
 }
 
-// dangers is what a topic does to events, dated by the event if so configured.
-func (t topicConfig) dangers(byEvent bool) (warnings []string) {
+// retentionRisks is what a topic does to events, dated by the event if so configured.
+func (t topicConfig) retentionRisks(byEvent bool) (warnings []string) {
 	if t.compacts() {
 		warnings = append(warnings, "a record without a key is refused, as the topic is compacted")
 	}
 	if !byEvent || t[timestampType] == "LogAppendTime" {
 		return warnings
 	}
-	if d, bounded := t.within(retentionMS); bounded && strings.Contains(t[cleanupPolicy], "delete") {
+	if d, bounded := t.millis(retentionMS); bounded && strings.Contains(t[cleanupPolicy], "delete") {
 		warnings = append(warnings, fmt.Sprintf("with timestamp: event, the broker may delete an event that is older than %v as soon as it is written (%s)", d, retentionMS))
 	}
 	for _, bound := range [][2]string{{beforeMaxMS, "older than"}, {afterMaxMS, "further ahead than"}} {
-		if d, bounded := t.within(bound[0]); bounded {
+		if d, bounded := t.millis(bound[0]); bounded {
 			warnings = append(warnings, fmt.Sprintf("with timestamp: event, an event %s %v is refused (%s)", bound[1], d, bound[0]))
 		}
 	}
@@ -153,16 +153,16 @@ func (p *Producer) Check(ctx context.Context, topic string) []connector.Step {
 		c.leaders(ctx, []string{topic})
 		return c.steps
 	}
-	c.keeps(ctx, topic, func(conf topicConfig) (string, []string, error) {
-		warnings, fault := conf.losses()
+	c.checkRetention(ctx, topic, func(conf topicConfig) (string, []string, error) {
+		warnings, fault := conf.lossRisks()
 		return name + " (" + conf.String() + ")", warnings, fault
 	})
 	c.leaders(ctx, []string{topic})
 	return c.steps
 }
 
-// keeps adds to the step that found the topic what the topic keeps.
-func (c *checker) keeps(ctx context.Context, topic string, judge func(topicConfig) (name string, warnings []string, fault error)) {
+// checkRetention adds to the step that found the topic what the topic keeps.
+func (c *checker) checkRetention(ctx context.Context, topic string, judge func(topicConfig) (name string, warnings []string, fault error)) {
 	if c.failed {
 		return
 	}

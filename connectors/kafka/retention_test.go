@@ -103,7 +103,7 @@ func TestTopicConfig_saysHowATopicLosesRecords(t *testing.T) {
 		"the usual hour":           {topicConfig{afterMaxMS: "3600000"}, "", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			warnings, fault := tc.conf.losses()
+			warnings, fault := tc.conf.lossRisks()
 			if got := text(fault); got != tc.fault || !slices.Equal(warnings, tc.warnings) {
 				t.Errorf("fault %q\nwarnings %q", got, warnings)
 			}
@@ -125,17 +125,17 @@ func TestTopicConfig_saysWhatHappensToOldEvents(t *testing.T) {
 		"with timestamp: event, the broker may delete an event that is older than 168h0m0s as soon as it is written (retention.ms)",
 		"with timestamp: event, an event further ahead than 1h0m0s is refused (message.timestamp.after.max.ms)",
 	}
-	if got := conf.dangers(true); !slices.Equal(got, want) {
+	if got := conf.retentionRisks(true); !slices.Equal(got, want) {
 		t.Errorf("by event: %q", got)
 	}
-	if got := conf.dangers(false); got != nil {
+	if got := conf.retentionRisks(false); got != nil {
 		t.Errorf("by now: %q", got)
 	}
 	conf[timestampType] = "LogAppendTime"
-	if got := conf.dangers(true); got != nil {
+	if got := conf.retentionRisks(true); got != nil {
 		t.Errorf("by event, and the broker dates records itself: %q", got)
 	}
-	if got := (topicConfig{cleanupPolicy: "compact"}).dangers(false); !slices.Equal(got, []string{"a record without a key is refused, as the topic is compacted"}) {
+	if got := (topicConfig{cleanupPolicy: "compact"}).retentionRisks(false); !slices.Equal(got, []string{"a record without a key is refused, as the topic is compacted"}) {
 		t.Errorf("compacted: %q", got)
 	}
 }

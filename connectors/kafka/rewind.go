@@ -8,8 +8,8 @@ import (
 // How long a partition rests before a message that was refused comes again: it
 // doubles while the same one is refused.
 const (
-	rewindLeast = 100 * time.Millisecond
-	rewindMost  = 10 * time.Second
+	minRewindDelay = 100 * time.Millisecond
+	maxRewindDelay = 10 * time.Second
 )
 
 // refuse is what follows a message settled with an error while the assignment
@@ -19,16 +19,16 @@ const (
 // needs mu.
 func (a *assignment) refuse(offset int64) {
 	a.refused = true
-	rest, again := a.part.nextRest(offset)
+	rest, again := a.part.nextRewindDelay(offset)
 	if again {
-		a.over, a.rest = true, rest
+		a.rewinding, a.rewindDelay = true, rest
 		return
 	}
 	time.AfterFunc(rest, func() {
 		a.mu.Lock()
 		defer a.mu.Unlock()
-		a.over = true
-		if a.waits != nothing {
+		a.rewinding = true
+		if a.waitsFor != waitNone {
 			a.signal()
 		}
 	})
@@ -43,17 +43,17 @@ func (a *assignment) rewind() {
 		return
 	}
 	a.awaitIdle()
-	wait(a.ctx, a.rest, nil)
+	wait(a.ctx, a.rewindDelay, nil)
 	if a.ctx.Err() != nil {
 		return
 	}
-	r, p := a.run, a.part
+	r, p := a.session, a.part
 	r.onPoll(func() {
 		if !r.isCurrent(p, a) {
 			return
 		}
 		a.finish(errRewound)
-		pos := a.again()
+		pos := a.restartPosition()
 		a.close(errRewound)
 		if r.assign(p, pos) {
 			r.log.Info("a message was refused; handing over again", "topic", p.topic, "partition", p.partition, "offset", pos.offset)
@@ -62,9 +62,9 @@ func (a *assignment) rewind() {
 	})
 }
 
-// again is the position of what is not done: the oldest of it, and what is done
+// restartPosition is the position of what is not done: the oldest of it, and what is done
 // beyond that.
-func (a *assignment) again() position {
+func (a *assignment) restartPosition() position {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return position{offset: a.tracker.Watermark(), committed: a.committed, end: a.end, done: a.tracker.DoneAhead(math.MaxInt)}
@@ -72,12 +72,12 @@ func (a *assignment) again() position {
 
 // awaitIdle waits until nothing is in flight, the drain timeout at most.
 func (a *assignment) awaitIdle() {
-	t := time.NewTimer(a.run.drain)
+	t := time.NewTimer(a.session.drain)
 	defer t.Stop()
 	for {
 		a.mu.Lock()
 		idle := a.tracker.InFlight() == 0
-		a.waits = forIdle
+		a.waitsFor = waitIdle
 		a.mu.Unlock()
 		if idle {
 			return
@@ -92,15 +92,15 @@ func (a *assignment) awaitIdle() {
 	}
 }
 
-// nextRest is how long to wait before the record at offset comes again, and
+// nextRewindDelay is how long to wait before the record at offset comes again, and
 // whether it was that record the last time too.
-func (p *partition) nextRest(offset int64) (rest time.Duration, again bool) {
+func (p *partition) nextRewindDelay(offset int64) (rest time.Duration, again bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.rest == 0 || p.restAt != offset {
-		p.rest, p.restAt = rewindLeast, offset
-		return p.rest, false
+	if p.rewindDelay == 0 || p.restAt != offset {
+		p.rewindDelay, p.restAt = minRewindDelay, offset
+		return p.rewindDelay, false
 	}
-	p.rest = min(2*p.rest, rewindMost)
-	return p.rest, true
+	p.rewindDelay = min(2*p.rewindDelay, maxRewindDelay)
+	return p.rewindDelay, true
 }

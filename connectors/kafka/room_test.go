@@ -84,9 +84,9 @@ func fullOrAt(src *Source, end int64) bool {
 }
 
 func TestAwaitRoom_endsWithItsContext(t *testing.T) {
-	r := &session{room: make(chan struct{}, 1)}
-	r.full.Add(1)
+	r := &session{buffersFreed: make(chan struct{}, 1)}
+	r.fullBuffers.Add(1)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	r.awaitRoom(ctx)
+	r.awaitBuffers(ctx)
 }

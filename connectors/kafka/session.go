@@ -20,11 +20,11 @@ import (
 // errOptions marks what franz-go refuses before anything is dialled.
 var errOptions = errors.New("franz-go refuses its options")
 
-// leaveTimeout bounds the last commit, and then the goodbye to the group.
+// leaveTimeout bounds the last commit, and then leaving the group.
 const leaveTimeout = 5 * time.Second
 
-// session is one life of a franz-go client in the group. A source has one at a
-// time, and a new one only when franz-go cannot go on with the old.
+// session is one franz-go client in the group, from join to leave. A source has one at
+// a time, and a new one only when franz-go cannot go on with the old one.
 type session struct {
 	src    *Source
 	log    *slog.Logger
@@ -37,22 +37,22 @@ type session struct {
 	window int
 	drain  time.Duration
 
-	commits  chan struct{} // holds one token: one commit at a time
-	revokes  chan struct{} // holds one while onRevoked runs
-	buffered atomic.Int64  // bytes waiting to be handed over, all partitions
-	large    atomic.Int64  // bytes of large records that were handed over and are not settled
-	share    atomic.Int64  // of buffered, what one partition may hold
-	full     atomic.Int64  // partitions that fetching waits for
-	room     chan struct{} // tells it that there are none left; holds one
-	unpack   *unpacker
-	crowded  atomic.Int64 // partitions that wait for room to unpack
-	pace     pace         // of the polling goroutine
-	noAhead  atomic.Bool  // the broker has no room for what is done beyond a watermark
-	wg       sync.WaitGroup
+	commits          chan struct{} // holds one token: one commit at a time
+	revokes          chan struct{} // holds one while onRevoked runs
+	buffered         atomic.Int64  // bytes waiting to be handed over, all partitions
+	large            atomic.Int64  // bytes of large records that were handed over and are not settled
+	partitionShare   atomic.Int64  // of buffered, what one partition may hold
+	fullBuffers      atomic.Int64  // partitions that fetching waits for
+	buffersFreed     chan struct{} // tells it that there are none left; holds one
+	unpack           *unpacker
+	waitingForBudget atomic.Int64 // partitions that wait for room to unpack
+	fetchSize        fetchSize    // of the polling goroutine
+	noMetadata       atomic.Bool  // the broker has no room for what is done beyond a watermark
+	wg               sync.WaitGroup
 
 	mu       sync.Mutex
 	parts    map[tp]*partition
-	tails    map[tp]*assignment  // the newest assignment of each, also when it ended
+	newest   map[tp]*assignment  // the newest assignment of each, also when it ended
 	fetched  map[tp][]settle.Run // what the commits on their way to adjust say
 	stopping bool
 
@@ -73,11 +73,11 @@ func (s *Source) runSession(ctx context.Context, handle connector.Handler) error
 	r := &session{
 		src: s, log: s.log, handle: handle, base: base, ctx: inner, failed: failed,
 		window: s.opts.Window, drain: s.opts.DrainTimeout,
-		commits: make(chan struct{}, 1), revokes: make(chan struct{}, 1), room: make(chan struct{}, 1), parts: map[tp]*partition{}, tails: map[tp]*assignment{},
+		commits: make(chan struct{}, 1), revokes: make(chan struct{}, 1), buffersFreed: make(chan struct{}, 1), parts: map[tp]*partition{}, newest: map[tp]*assignment{},
 	}
-	r.share.Store(int64(s.cfg.MaxBufferedBytes))
+	r.partitionShare.Store(int64(s.cfg.MaxBufferedBytes))
 	var err error
-	if r.unpack, err = newUnpacker(int64(s.cfg.MaxBatchBytes), int64(s.cfg.MaxBufferedBytes), r.held); err != nil {
+	if r.unpack, err = newUnpacker(int64(s.cfg.MaxBatchBytes), int64(s.cfg.MaxBufferedBytes), r.heldBytes); err != nil {
 		return err
 	}
 	opts := slices.Concat(s.conn, s.groupOptions(), []kgo.Opt{
@@ -137,15 +137,15 @@ func (r *session) stop(kill context.CancelFunc) {
 	if err := r.cl.LeaveGroupContext(ctx); err != nil {
 		if err := r.leaveDirect(); err != nil {
 			// The group finds out by itself after the session timeout.
-			r.log.Warn("left the group without a goodbye", "error", err)
+			r.log.Warn("leaving the group failed", "error", err)
 		}
 		kill() // a join that hangs would keep Close waiting
 	}
 	r.cl.Close()
 }
 
-// waitAll waits for pumps and starters; one whose handler ignores its context
-// is left behind after the drain timeout, and said so.
+// waitAll waits for the goroutines of the session. After the drain timeout it logs and
+// leaves those whose handler ignores its context.
 func (r *session) waitAll() {
 	done := make(chan struct{})
 	go func() { r.wg.Wait(); close(done) }()
@@ -168,7 +168,7 @@ func (r *session) pollLoop() {
 			cancel()
 		}
 		r.cmdMu.Unlock()
-		r.awaitRoom(ctx)
+		r.awaitBuffers(ctx)
 		fetches := r.pollFetches(ctx)
 		cancel()
 		over := fetches.IsClientClosed()
@@ -236,7 +236,7 @@ func (r *session) distribute(fetches kgo.Fetches) {
 		if a != nil && len(f.Records) > 0 {
 			for left := f.Records; len(left) > 0; {
 				n := slabFit(left)
-				a.push(slab(a, left[:n], unpacked.largest))
+				a.appendBatch(slab(a, left[:n], unpacked.largest))
 				left = left[n:]
 			}
 			a.noteEnd(r.endOf(f.FetchPartition))
@@ -257,20 +257,20 @@ func (r *session) endOf(f kgo.FetchPartition) int64 {
 	return f.HighWatermark
 }
 
-// tooMuch reports whether a partition that holds own bytes, of total in all,
+// bufferFull reports whether a partition that holds own bytes, of total in all,
 // should fetch no more for now.
-func (r *session) tooMuch(total, own int64) bool {
-	return own >= r.share.Load() || total >= int64(r.src.cfg.MaxBufferedBytes)
+func (r *session) bufferFull(total, own int64) bool {
+	return own >= r.partitionShare.Load() || total >= int64(r.src.cfg.MaxBufferedBytes)
 }
 
-// lowEnough reports whether a partition may fetch again. One that holds nothing
+// bufferLow reports whether a partition may fetch again. One that holds nothing
 // always may: what others hold must not starve it.
-func (r *session) lowEnough(total, own int64) bool {
-	return own <= 0 || own < r.share.Load()/2 && total < int64(r.src.cfg.MaxBufferedBytes)*3/4
+func (r *session) bufferLow(total, own int64) bool {
+	return own <= 0 || own < r.partitionShare.Load()/2 && total < int64(r.src.cfg.MaxBufferedBytes)*3/4
 }
 
-// stops reports whether the session drains and leaves.
-func (r *session) stops() bool {
+// isStopping reports whether the session drains and leaves.
+func (r *session) isStopping() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.stopping

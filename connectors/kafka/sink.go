@@ -54,7 +54,7 @@ func (s *Sink) SendBatch(ctx context.Context, events []*cloudevent.Event) []erro
 	}
 	f := newFlight(len(events))
 	if s.load(f, events...) != nil { // of one of them, or more
-		return connector.SendSound(events, func(sound []*cloudevent.Event) []error { return s.SendBatch(ctx, sound) })
+		return connector.SendEncodable(events, func(sound []*cloudevent.Event) []error { return s.SendBatch(ctx, sound) })
 	}
 	if err := s.p.send(ctx, s.cfg.Topic, f); err != nil {
 		return slices.Repeat([]error{err}, len(events))
@@ -75,7 +75,7 @@ func (s *Sink) SendBatch(ctx context.Context, events []*cloudevent.Event) []erro
 
 // load puts events into f; see flight.load for its error. A record without a
 // timestamp is dated by franz-go, when it is written.
-func (s *Sink) load(f *flight, events ...*cloudevent.Event) error {
+func (s *Sink) load(f *produceCall, events ...*cloudevent.Event) error {
 	f.maxHops = s.p.opts.MaxHops
 	if err := f.load(s.cfg.Mode, events...); err != nil {
 		return err

@@ -58,8 +58,8 @@ func (g Gap) String() string {
 	return fmt.Sprintf("%s partition %d: the broker no longer has offset %d, the next it has is %d", g.Topic, g.Partition, g.From, g.To)
 }
 
-// notesKept is how many notes Status shows.
-const notesKept = 16
+// maxNotes is how many notes Status shows.
+const maxNotes = 16
 
 // Source consumes topics as a member of a consumer group. See the package
 // comment for what it promises. It is a connector.Source, Reporter and
@@ -74,11 +74,11 @@ type Source struct {
 	health  health
 	started atomic.Bool
 
-	mu      sync.Mutex
-	session *session // nil unless running
-	notes   []string
-	known   *snapshot // topics at the first look; nil before
-	first   int64     // when the group first started, in ms; 0 unknown
+	mu             sync.Mutex
+	session        *session // nil unless running
+	notes          []string
+	partitionsSeen *snapshot // topics at the first look; nil before
+	first          int64     // when the group first started, in ms; 0 unknown
 }
 
 // NewSource is a source by cfg, with defaults filled in. It fails on a
@@ -163,8 +163,8 @@ func (s *Source) note(text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.notes = append(s.notes, time.Now().UTC().Format(time.RFC3339)+" "+text)
-	if len(s.notes) > notesKept {
-		s.notes = slices.Delete(s.notes, 0, len(s.notes)-notesKept)
+	if len(s.notes) > maxNotes {
+		s.notes = slices.Delete(s.notes, 0, len(s.notes)-maxNotes)
 	}
 }
 

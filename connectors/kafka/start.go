@@ -24,14 +24,14 @@ type position struct {
 // snapshot is what topics there were at the source's first look.
 type snapshot struct {
 	at     time.Time
-	topics map[string]known
+	topics map[string]topicPartitions
 }
 
-type known struct{ partitions map[int32]bool }
+type topicPartitions struct{ partitions map[int32]bool }
 
-// learnFirst keeps the earliest of what commits say about when the group first
+// noteFirstStart keeps the earliest of what commits say about when the group first
 // started.
-func (s *Source) learnFirst(ms int64) {
+func (s *Source) noteFirstStart(ms int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if ms > 0 && (s.first == 0 || ms < s.first) {
@@ -45,10 +45,10 @@ func (s *Source) firstStart() int64 {
 	return s.first
 }
 
-// begin finds out where partitions start, in a goroutine of its own that ends
+// findAndAssign finds out where partitions start, in a goroutine of its own that ends
 // with the session, and assigns them. It tries again what fails for as long as
 // they are ours.
-func (r *session) begin(parts []*partition) {
+func (r *session) findAndAssign(parts []*partition) {
 	var mine []*partition
 	r.mu.Lock()
 	for _, p := range parts {
@@ -138,7 +138,7 @@ func (r *session) findStarts(parts []*partition) (map[*partition]position, error
 	}
 	commits.Each(func(o kadm.OffsetResponse) {
 		first, _ := parseMetadata(o.Metadata)
-		r.src.learnFirst(first)
+		r.src.noteFirstStart(first)
 	})
 	found, missing := r.committedStarts(parts, commits)
 	if len(missing) == 0 {
@@ -181,7 +181,7 @@ func (r *session) committedStarts(parts []*partition, commits kadm.OffsetRespons
 		if ok {
 			pos = position{offset: c.At, committed: c.At, end: -1, done: doneIn(c.Metadata, c.At, c.TopicID, p.partition)}
 		}
-		if pos, _ = r.goOn(p, pos, -1); pos.offset >= 0 {
+		if pos, _ = r.resumePosition(p, pos, -1); pos.offset >= 0 {
 			found[p] = pos
 		} else {
 			missing = append(missing, p)
@@ -216,7 +216,7 @@ func (s *Source) isLater(at tp, commits kadm.OffsetResponses, known *snapshot) b
 func (s *Source) snapshot() *snapshot {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.known
+	return s.partitionsSeen
 }
 
 // listing is the bounds of partitions, and the offsets of a time.
@@ -288,14 +288,14 @@ func (l listing) resolve(at tp, want start) (position, bool) {
 // be resolved anew, past records that were already seen.
 // https://github.com/knative-extensions/eventing-kafka/issues/549
 func (r *session) commitStarts(found map[*partition]position) error {
-	marks := map[tp]mark{}
+	marks := map[tp]commitMark{}
 	members := map[*partition]string{}
 	r.mu.Lock()
 	for p, pos := range found {
 		if !pos.set || r.parts[p.tp] != p {
 			continue
 		}
-		marks[p.tp] = mark{EpochOffset: kgo.EpochOffset{Epoch: -1, Offset: pos.offset}}
+		marks[p.tp] = commitMark{EpochOffset: kgo.EpochOffset{Epoch: -1, Offset: pos.offset}}
 		members[p] = p.member
 	}
 	r.mu.Unlock()
@@ -303,7 +303,7 @@ func (r *session) commitStarts(found map[*partition]position) error {
 		return nil
 	}
 	if r.src.firstStart() == 0 {
-		r.src.learnFirst(time.Now().UnixMilli())
+		r.src.noteFirstStart(time.Now().UnixMilli())
 	}
 	ctx, cancel := context.WithTimeout(r.ctx, commitTimeout)
 	defer cancel()

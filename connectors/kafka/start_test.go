@@ -152,7 +152,7 @@ func TestSource_waitsForAMissingTopic(t *testing.T) {
 func TestSource_isLater(t *testing.T) {
 	before, after := time.UnixMilli(1000), time.UnixMilli(3000)
 	look := func(at time.Time) *snapshot {
-		return &snapshot{at: at, topics: map[string]known{"t": {partitions: map[int32]bool{0: true, 1: true}}}}
+		return &snapshot{at: at, topics: map[string]topicPartitions{"t": {partitions: map[int32]bool{0: true, 1: true}}}}
 	}
 	commits := func(topic string, first string) (r map[string]map[int32]kafkaOffset) {
 		return map[string]map[int32]kafkaOffset{topic: {0: commitAt(topic, 0, 5, first)}}

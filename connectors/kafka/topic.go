@@ -67,8 +67,8 @@ func (p *Producer) prepare(ctx context.Context, topic string) (*topicState, erro
 	return s, nil
 }
 
-// doubt has the broker asked about a topic again, before its next record.
-func (p *Producer) doubt(topic string) { p.topic(topic).ready.Store(false) }
+// recheckTopic has the broker asked about a topic again, before its next record.
+func (p *Producer) recheckTopic(topic string) { p.topic(topic).ready.Store(false) }
 
 // topic is what is known of a topic.
 func (p *Producer) topic(name string) *topicState {
@@ -148,7 +148,7 @@ func (p *Producer) askMax(ctx context.Context, topic string) int32 {
 
 // warn logs how a topic that is to keep everything loses records.
 func (p *Producer) warn(topic string, conf topicConfig) {
-	warnings, fault := conf.losses()
+	warnings, fault := conf.lossRisks()
 	if fault != nil {
 		warnings = append(warnings, fault.Error())
 	}

@@ -78,7 +78,7 @@ const ordinaryBatch = 1 << 20
 // holds of what was polled.
 func newUnpacker(batch, buffer int64, held func() int64) (*unpacker, error) {
 	// Only a client of franz-go makes a decompressor with a bound.
-	cl, err := kgo.NewClient(kgo.MaxDecompressBatchBytes(int(batch)), kgo.WithPools(sized{batch}))
+	cl, err := kgo.NewClient(kgo.MaxDecompressBatchBytes(int(batch)), kgo.WithPools(sizedBuffers{batch}))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errOptions, err)
 	}
@@ -204,7 +204,7 @@ func (u *unpacker) OnBrokerRead(broker kgo.BrokerMetadata, key int16, _ int, _, 
 	if key != fetchKey {
 		return
 	}
-	before := time.Now().Add(-takenWithin)
+	before := time.Now().Add(-takeTimeout)
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for at, c := range u.waiting {
@@ -214,8 +214,8 @@ func (u *unpacker) OnBrokerRead(broker kgo.BrokerMetadata, key int16, _ int, _, 
 	}
 }
 
-// takenWithin is how long after a poll its charges are surely taken.
-const takenWithin = 100 * time.Millisecond
+// takeTimeout is how long after a poll its charges are surely taken.
+const takeTimeout = 100 * time.Millisecond
 
 const fetchKey = 1
 
@@ -285,12 +285,12 @@ func countHeaders(record []byte) int64 {
 	return headers
 }
 
-// sized gives codecs that do not know how much they will write a place of about
+// sizedBuffers gives codecs that do not know how much they will write a place of about
 // the size, so that what they write is not written twice.
-type sized struct{ most int64 }
+type sizedBuffers struct{ most int64 }
 
 // GetDecompressBytes is called by franz-go before it unpacks.
-func (s sized) GetDecompressBytes(src []byte, codec kgo.CompressionCodecType) []byte {
+func (s sizedBuffers) GetDecompressBytes(src []byte, codec kgo.CompressionCodecType) []byte {
 	const spare = 512 // that a buffer wants free at its end
 	switch codec {
 	case kgo.CodecGzip:
@@ -307,7 +307,7 @@ func (s sized) GetDecompressBytes(src []byte, codec kgo.CompressionCodecType) []
 }
 
 // PutDecompressBytes is called when unpacking failed.
-func (sized) PutDecompressBytes([]byte) {}
+func (sizedBuffers) PutDecompressBytes([]byte) {}
 
 // tooLarge says of a batch that cannot be unpacked where it stands, and what to
 // do; false when err is something else.

@@ -46,7 +46,7 @@ func (m *most) OnFetchBatchRead(kgo.BrokerMetadata, string, int32, kgo.FetchBatc
 	}
 	// In this order, and without what is on its way from one account to the other,
 	// in which it stands in both: nothing counts twice.
-	now := r.held()
+	now := r.heldBytes()
 	now += notPolled(r.unpack)
 	for was := m.seen.Load(); now > was && !m.seen.CompareAndSwap(was, now); was = m.seen.Load() {
 	}
@@ -98,7 +98,7 @@ func TestSource_boundsWhatFetchesUnpackTo(t *testing.T) {
 			eventually(t, "partitions wait for room", func() bool {
 				s.Source.mu.Lock()
 				defer s.Source.mu.Unlock()
-				return s.session != nil && s.session.crowded.Load() >= parts/2
+				return s.session != nil && s.session.waitingForBudget.Load() >= parts/2
 			})
 			close(slow)
 			eventually(t, "all records", func() bool { return handled.Load() == int64(2*parts*b.records) })
@@ -254,7 +254,7 @@ func TestUnpacker_forgetsWhatIsNeverPolled(t *testing.T) {
 		if err := unpack(); err == nil {
 			t.Error("what was polled just now takes no room")
 		}
-		time.Sleep(2 * takenWithin) // of the bubble's clock
+		time.Sleep(2 * takeTimeout) // of the bubble's clock
 		u.OnBrokerRead(kgo.BrokerMetadata{NodeID: 2}, fetchKey, 0, 0, 0, nil)
 		u.OnBrokerRead(kgo.BrokerMetadata{NodeID: 1}, fetchKey+1, 0, 0, 0, nil)
 		if err := unpack(); err == nil {
@@ -394,18 +394,18 @@ func TestAdaptFetch_asksForWhatFitsOnceUnpacked(t *testing.T) {
 			{1 << 20, 1 << 20, 16 << 20, 1 << 20},
 			{8 << 20, 1 << 20, 4 << 20, 1 << 20},
 			{100 << 20, 1 << 20, 256 << 10, 256 << 10},
-			{9000 << 20, 1 << 20, leastFetch, leastFetch},
+			{9000 << 20, 1 << 20, minFetchBytes, minFetchBytes},
 		} {
 			r.adaptFetch(charge{cost: tc.cost, wire: tc.wire})
-			if r.pace.most != tc.most || r.pace.partition != tc.partition {
-				t.Errorf("%d bytes of %d on the wire: asks for %d and %d, want %d and %d", tc.cost, tc.wire, r.pace.most, r.pace.partition, tc.most, tc.partition)
+			if r.fetchSize.total != tc.most || r.fetchSize.partition != tc.partition {
+				t.Errorf("%d bytes of %d on the wire: asks for %d and %d, want %d and %d", tc.cost, tc.wire, r.fetchSize.total, r.fetchSize.partition, tc.most, tc.partition)
 			}
 		}
 		for range 1000 {
 			r.adaptFetch(charge{cost: 1 << 20, wire: 1 << 20})
 		}
-		if r.pace.most != 16<<20 {
-			t.Errorf("asks for %d long after", r.pace.most)
+		if r.fetchSize.total != 16<<20 {
+			t.Errorf("asks for %d long after", r.fetchSize.total)
 		}
 	})
 }

@@ -157,8 +157,8 @@ func TestNotes_areBounded(t *testing.T) {
 	for range 100 {
 		s.gap(Gap{"t", 0, 1, 2})
 	}
-	if n := len(s.Status().Notes); n != notesKept {
-		t.Errorf("%d notes, want %d", n, notesKept)
+	if n := len(s.Status().Notes); n != maxNotes {
+		t.Errorf("%d notes, want %d", n, maxNotes)
 	}
 }
 

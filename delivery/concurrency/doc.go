@@ -10,16 +10,16 @@
 // that, so it grows as long as more workers bring more. The time comes from
 // Little's law (calls under way = rate × time), so no call is timed. It is known
 // only while few calls are under way, so now and then the limit falls to the
-// fewest for a moment: BBR's PROBE_RTT.
+// fewest for a moment. Such a trial is BBR's PROBE_RTT.
 //
 // Three things are added, each for a destination that BBR serves badly:
 //
 //   - A call that began two rounds ago is stuck, and gets a worker on top. Without
 //     that, a destination at which one call of ten takes ten times as long had
-//     71 % of its best rate.
+//     68 % of its best rate.
 //   - Where no call ends at all, the limit grows by itself.
-//   - Where the need falls to the fewest workers, a probe follows at once, since
-//     calls take longer than they did. BBR would find out at the next one.
+//   - Where more than the fewest workers bring less than a quarter more, the
+//     fewest are enough, until a trial says otherwise or calls take much longer.
 //
 // # Why this one
 //
@@ -33,19 +33,18 @@
 //	20 ms sink                        99.5 %  1019   71.0 %  727  87.0 %  891  99.0 %  1013
 //	  all workers after               0.21 s         35 s         13 s         0.21 s
 //	1 s sink                          99.2 %  1015    1.8 %   17   1.7 %   16  95.8 %   979
-//	10 % of calls take 200 ms, not 20  104 %  1015   60.1 %  584   2.4 %   24   104 %  1013
-//	bound by the CPU                   100 %    16    100 %  745   100 %  281   100 %    40
+//	10 % of calls take 200 ms, not 20 99.2 %  1015   57.1 %  584   2.3 %   24  99.1 %  1013
+//	bound by the CPU                   100 %    16    100 %  745   100 %  281   100 %    16
 //	needs 40 workers                  99.8 %  1011   99.5 %  162  99.9 %   94  99.5 %    99
 //	needs 150 workers                 99.4 %  1009   87.2 %  255  14.8 %   22  98.2 %   365
 //	slower with more than 100         63.7 %    66   45.5 %  232  68.9 %  149  62.8 %   157
-//	slow, then bound by the CPU        100 %    60    100 %  984   100 % 1021   100 %    60
+//	slow, then bound by the CPU        100 %   364    100 % 1009   100 %  950   100 %   122
 //	bound by the CPU, then 20 ms      99.2 %  1016   67.9 %  695  72.2 %  740  98.8 %  1012
 //	hung, then needs 40                100 %  1019   99.9 %  294  99.9 %   96  99.8 %   107
-//	shared machine, bound by the CPU   100 %    81    100 %  251   100 %   24   100 %    51
+//	shared machine, bound by the CPU   100 %    81    100 %  251   100 %   24   100 %    33
 //	shared machine, 20 ms             95.5 %   923   45.5 %  282  26.6 %  162  98.9 %  1011
 //
-// More than 100 % is more than the best rate of the mean call: calls that were
-// still under way at the end count for nothing. Gradient2 with room to double in
+// Gradient2 with room to double in
 // each round, and Vegas with a queue of half the limit, are as quick as this one,
 // and then hold 900 workers where a few do.
 package concurrency

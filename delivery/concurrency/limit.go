@@ -15,21 +15,23 @@ const (
 	// gain is how many times the workers that are needed are allowed. The rest
 	// shows whether more workers bring more. BBR has 2, and 2.89 at the start.
 	gain = 2.5
+	// minGain is what more workers than the fewest must bring, as seen in
+	// flatRounds rounds. Both are BBR's, which so finds that a pipe is full.
+	minGain    = 1.25
+	flatRounds = 3
 
 	// hungAfter is how long no call ends before there are more workers. It is
 	// longer where calls took more than half of it.
 	hungAfter = 100 * time.Millisecond
 	hungGain  = 4
 
-	// firstProbe is the time from the start to a probe, as the first cost is
-	// measured in a single round.
-	firstProbe = time.Second
-	// probeInterval and probeShare bound how often there is a probe: it costs a
-	// slow destination nearly all of its rate.
-	probeInterval = 10 * time.Second
-	probeShare    = 100
-	// minProbe is the shortest time for which a probe measures.
-	minProbe = 6 * LookEvery
+	// trialInterval is the time to the next trial, or trialPause times what the
+	// last one took: it costs a slow destination nearly all of its rate. The
+	// first one comes after trialPause times the first round.
+	trialInterval = 10 * time.Second
+	trialPause    = 100
+	// minTrial is the shortest time for which a trial measures.
+	minTrial = 6 * LookEvery
 )
 
 // Limit is how many workers are worth having for one destination. It has no lock,
@@ -49,23 +51,24 @@ type Limit struct {
 	latency  time.Duration       // of a call in the last round
 	rates    [rateRounds]float64 // events a second
 	cost     float64             // worker-seconds of an event where none queues; 0: unknown
-	lastCost float64             // as the last probe found it
+	lastCost float64             // as the last trial found it
+	flat     int                 // rounds in a row in which more than the fewest workers brought too little
 
-	probe      probe
-	probeBegan time.Time
-	probeAt    time.Time // the next one
-	before     int       // workers before the probe
-	draining   int       // calls that must end before the probe measures
+	trial      trial
+	trialBegan time.Time
+	trialAt    time.Time // the next one
+	before     int       // workers before the trial
+	toDrain    int       // calls that must end before the trial measures
 }
 
 // Round names the round of measurement in which a call began.
 type Round uint32
 
-// probe is the state of a probe.
-type probe uint8
+// trial is the state of a trial.
+type trial uint8
 
 const (
-	noProbe   probe = iota
+	noTrial   trial = iota
 	draining        // calls from before it end
 	measuring       // only the fewest calls are under way
 )
@@ -109,7 +112,7 @@ func (l *Limit) Look(now time.Time) {
 	l.seen += l.calls
 	switch {
 	case gap > maxGap:
-		l.giveUpProbe(now)
+		l.giveUpTrial(now)
 		l.measure(now)
 	case l.ended == 0:
 		if took >= max(hungAfter, 2*l.latency) && l.calls >= l.workers {
@@ -117,7 +120,7 @@ func (l *Limit) Look(now time.Time) {
 			l.measure(now)
 		}
 	case took < minRound || l.ended < l.calls-l.stuck:
-	case l.probe == draining && l.ended < l.draining || l.probe == measuring && took < minProbe:
+	case l.trial == draining && l.ended < l.toDrain || l.trial == measuring && took < minTrial:
 	default:
 		l.judge(now, took)
 		l.nextRound(now)
@@ -136,7 +139,7 @@ func (l *Limit) nextRound(now time.Time) {
 	l.stuck += l.recent
 	l.recent = l.calls - l.stuck
 	l.round++
-	if l.probe == measuring {
+	if l.trial == measuring {
 		l.set(l.least)
 	}
 }
@@ -144,19 +147,19 @@ func (l *Limit) nextRound(now time.Time) {
 // hung allows more workers, as no call ended for long: the destination hangs, or
 // it is slower than any round.
 func (l *Limit) hung(now time.Time) {
-	if l.giveUpProbe(now) {
+	if l.giveUpTrial(now) {
 		return
 	}
 	l.workers = min(hungGain*l.workers, l.most)
-	l.cost, l.lastCost, l.probeAt = 0, 0, time.Time{}
+	l.cost, l.lastCost, l.trialAt = 0, 0, time.Time{}
 }
 
-// giveUpProbe returns to the workers from before a probe, if there is one.
-func (l *Limit) giveUpProbe(now time.Time) bool {
-	if l.probe == noProbe {
+// giveUpTrial returns to the workers from before a trial, if there is one.
+func (l *Limit) giveUpTrial(now time.Time) bool {
+	if l.trial == noTrial {
 		return false
 	}
-	l.probe, l.workers, l.probeAt = noProbe, l.before, now.Add(probeInterval)
+	l.trial, l.workers, l.trialAt = noTrial, l.before, now.Add(trialInterval)
 	return true
 }
 
@@ -169,20 +172,23 @@ func (l *Limit) judge(now time.Time, took time.Duration) {
 	busy := max(1, calls-float64(l.stuck))
 	rate := float64(max(1, l.events)) / took.Seconds()
 	l.latency = time.Duration(calls / float64(l.ended) * float64(took))
+	learned := true
 	switch {
-	case l.probe == draining:
-		l.probe = measuring
+	case l.trial == draining:
+		l.trial = measuring
 		return
-	case l.probe == measuring:
-		l.probe = noProbe
+	case l.trial == measuring:
+		l.trial = noTrial
 		l.learn(busy / rate)
-		l.probeAt = now.Add(max(probeInterval, probeShare*now.Sub(l.probeBegan)))
+		l.trialAt = now.Add(max(trialInterval, trialPause*now.Sub(l.trialBegan)))
 	case l.cost == 0 && l.workers == l.least:
 		l.learn(busy / rate)
-		l.probeAt = now.Add(firstProbe)
-	case now.After(l.probeAt):
-		l.startProbe(now)
+		l.trialAt = now.Add(trialPause * took)
+	case now.After(l.trialAt):
+		l.startTrial(now)
 		return
+	default:
+		learned = false
 	}
 	copy(l.rates[1:], l.rates[:])
 	l.rates[0] = rate
@@ -193,13 +199,25 @@ func (l *Limit) judge(now time.Time, took time.Duration) {
 	for _, r := range l.rates {
 		best = max(best, r)
 	}
-	n := int(gain * best * l.cost)
-	if n <= l.least && busy > float64(l.least) { // calls take much longer than they did
+	switch {
+	case learned || busy > float64(l.least):
+		l.allow(best*l.cost, busy)
+	case busy > gain*best*l.cost: // calls take much longer than they did
 		l.lastCost = 0
-		l.startProbe(now)
+		l.startTrial(now)
+	}
+}
+
+// allow sets the limit, of which so many workers are needed. Once more than the
+// fewest bring less than a quarter more for a few rounds, the fewest are enough.
+func (l *Limit) allow(needed, busy float64) {
+	if busy <= float64(l.least) || needed > minGain*float64(l.least) {
+		l.flat = 0
+	} else if l.flat++; l.flat >= flatRounds {
+		l.set(l.least)
 		return
 	}
-	l.set(n)
+	l.set(max(int(gain*needed), int(gain*float64(l.least))))
 }
 
 // learn takes the better of the last two costs: one may be of a moment at which
@@ -212,8 +230,8 @@ func (l *Limit) learn(cost float64) {
 	l.lastCost = cost
 }
 
-// startProbe goes down to the fewest workers beside the calls that are stuck.
-func (l *Limit) startProbe(now time.Time) {
-	l.probe, l.probeBegan, l.before, l.draining = draining, now, l.workers, l.calls-l.stuck
+// startTrial goes down to the fewest workers beside the calls that are stuck.
+func (l *Limit) startTrial(now time.Time) {
+	l.trial, l.trialBegan, l.before, l.toDrain = draining, now, l.workers, l.calls-l.stuck
 	l.set(l.least)
 }

@@ -9,11 +9,12 @@ const ms = time.Millisecond
 
 var (
 	sink20ms = destination{latency: 20 * ms}
-	cpuBound = destination{capacity: 50_000}
+	cpuBound = destination{capacity: 20_000}
 	hanging  = destination{hangs: true}
 )
 
-// Each destination is met after another one, or from the start, by a few seeds.
+// Each destination is met after another one, or from the start, by a few seeds where
+// chance plays a part.
 func TestLimit_findsTheWorkersThatAreWorthHaving(t *testing.T) {
 	tests := []struct {
 		name      string
@@ -28,36 +29,40 @@ func TestLimit_findsTheWorkersThatAreWorthHaving(t *testing.T) {
 		reached   int           // workers
 		within    time.Duration // of its beginning
 	}{
-		{name: "a 20 ms sink gains by every worker", is: sink20ms, share: .985, fewest: 1000, most: 1024, reached: 1024, within: 250 * ms},
-		{name: "calls of 6 to 34 ms", is: destination{latency: 20 * ms, jitter: .7}, share: .98, fewest: 1000, most: 1024, reached: 1024, within: 250 * ms},
-		{name: "a sink of a second", is: destination{latency: time.Second}, length: 2 * time.Minute, share: .94, fewest: 950, most: 1024, reached: 1024, within: 400 * ms},
+		{name: "a 20 ms sink gains by every worker", is: sink20ms, share: .98, fewest: 990, most: 1024, reached: 1024, within: 250 * ms},
+		{name: "calls of 6 to 34 ms", is: destination{latency: 20 * ms, jitter: .7}, share: .98, fewest: 990, most: 1024, reached: 1024, within: 250 * ms},
+		{name: "a sink of a second", is: destination{latency: time.Second}, length: time.Minute, share: .9, fewest: 920, most: 1024, reached: 1024, within: 400 * ms},
 		{name: "a sink that hangs has all workers", is: hanging, fewest: 0, most: 1024, reached: 1024, within: 400 * ms},
-		{name: "one call of a hundred takes 5 s", is: destination{latency: 20 * ms, tail: .01, takes: 5 * time.Second}, share: .9, fewest: 850, most: 1024},
-		{name: "one call of ten takes 200 ms", is: destination{latency: 20 * ms, tail: .1, takes: 200 * ms}, share: .95, fewest: 1000, most: 1024, reached: 1024, within: 400 * ms},
+		{name: "one call of a hundred takes 5 s", is: destination{latency: 20 * ms, tail: .01, takes: 5 * time.Second}, share: .9, fewest: 800, most: 1024},
+		{name: "one call of ten takes 200 ms", is: destination{latency: 20 * ms, tail: .1, takes: 200 * ms}, share: .95, fewest: 980, most: 1024, reached: 1024, within: 400 * ms},
 		{name: "a machine that is busy with a few", is: cpuBound, share: .99, fewest: 16, most: 48},
 		{name: "a quick sink that needs 5", is: destination{latency: ms / 2, capacity: 10_000}, share: .99, fewest: 16, most: 48},
 		{name: "a sink that needs 40", is: destination{latency: 20 * ms, capacity: 2000}, share: .98, fewest: 40, most: 110, reached: 40, within: 100 * ms},
-		{name: "a sink that needs 150", is: destination{latency: 150 * ms, capacity: 1000}, share: .95, fewest: 150, most: 450},
+		{name: "a sink that needs 150", is: destination{latency: 150 * ms, capacity: 1000}, share: .93, fewest: 150, most: 450},
 		{name: "a sink that more than 100 slow down", is: destination{latency: 10 * ms, capacity: 10_000, knee: 100}, share: .55, fewest: 80, most: 200},
 		{name: "a source that needs 100", is: destination{latency: 20 * ms, source: 5000}, share: .99, fewest: 100, most: 500, reached: 100, within: 200 * ms},
-		{name: "a slow sink turns fast", before: sink20ms, beforeFor: 20 * time.Second, is: cpuBound, share: .99, fewest: 16, most: 100},
-		{name: "a fast sink turns slow", before: cpuBound, beforeFor: 20 * time.Second, is: sink20ms, share: .98, fewest: 1000, most: 1024, reached: 1024, within: 500 * ms},
+		{name: "a slow sink turns fast", before: sink20ms, beforeFor: 12 * time.Second, is: cpuBound, share: .99, fewest: 16, most: 570}, // it takes up to 10 s,
+		{name: "a fast sink turns slow", before: cpuBound, beforeFor: 12 * time.Second, is: sink20ms, share: .95, fewest: 970, most: 1024, reached: 1024, within: 600 * ms},
 		{name: "a sink that hung turns fast", before: hanging, beforeFor: 3 * time.Second, is: cpuBound, share: .99, fewest: 16, most: 60},
 		{name: "a sink that hung needs 40", before: hanging, beforeFor: 3 * time.Second, is: destination{latency: 20 * ms, capacity: 2000}, share: .98, fewest: 40, most: 150},
 		{name: "a shared machine that is busy with a few", is: cpuBound, noise: shared, share: .99, fewest: 16, most: 150},
 		{name: "a 20 ms sink on a shared machine", is: destination{latency: 20 * ms, capacity: 50_000}, noise: shared, share: .97, fewest: 900, most: 1024, reached: 1024, within: 600 * ms},
 		{name: "an overcommitted machine that is busy with a few", is: cpuBound, noise: overcommitted, share: .99, fewest: 16, most: 600},
 	}
+	seeds := uint64(10)
+	if testing.Short() {
+		seeds = 1
+	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
-			for seed := range uint64(5) {
+			for seed := range seeds {
 				s := newSimulation(seed, tc.noise)
 				s.run(tc.before, tc.beforeFor, func(int) {})
 				s.done, s.best = 0, 0
 				sum, looks, reached := 0, 0, time.Duration(-1)
 				length := tc.length
 				if length == 0 {
-					length = 30 * time.Second
+					length = 20 * time.Second
 				}
 				s.run(tc.is, length, func(workers int) {
 					looks++
@@ -84,7 +89,7 @@ func TestLimit_findsTheWorkersThatAreWorthHaving(t *testing.T) {
 }
 
 // Between two bursts nobody looks. That takes no workers from the next one, but
-// for the burst in which a probe began.
+// for the burst in which a trial began.
 func TestLimit_keepsWhatBurstsNeed(t *testing.T) {
 	s := newSimulation(0, nil)
 	s.run(sink20ms, time.Second, func(int) {})
@@ -101,8 +106,8 @@ func TestLimit_keepsWhatBurstsNeed(t *testing.T) {
 	}
 }
 
-// A probe ends although more calls hang than it leaves workers.
-func TestLimit_probesBesideCallsThatHang(t *testing.T) {
+// A trial ends although more calls hang than it leaves workers.
+func TestLimit_measuresBesideCallsThatHang(t *testing.T) {
 	s := newSimulation(0, nil)
 	s.run(destination{latency: 20 * ms, tail: .1, takes: time.Hour}, 500*ms, func(int) {})
 	s.done, s.best = 0, 0
@@ -145,7 +150,7 @@ func TestLimit_countsEventsNotCalls(t *testing.T) {
 			l.Begin()
 		}
 	}
-	if l.Workers() > 64 {
-		t.Errorf("%d workers, want at most 64", l.Workers())
+	if l.Workers() > 128 {
+		t.Errorf("%d workers, want at most 128", l.Workers())
 	}
 }

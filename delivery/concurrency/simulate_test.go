@@ -26,7 +26,7 @@ func (d destination) best(workers int) float64 {
 		workers = min(workers, d.knee)
 	}
 	best := 1e9
-	if call := d.latency.Seconds() + d.tail*d.takes.Seconds(); call > 0 {
+	if call := (1-d.tail)*d.latency.Seconds() + d.tail*d.takes.Seconds(); call > 0 {
 		best = float64(workers) / call
 	}
 	for _, bound := range []float64{d.capacity, d.source} {

@@ -46,7 +46,7 @@ func TestKafka_aLetterThatStandsInItsTopicIsNotWrittenAgain(t *testing.T) {
 			l := letter()
 			l.Message = tc.message
 			err := k.Write(t.Context(), l)
-			if errors.Is(err, ErrStands) != tc.stands || (err != nil) != tc.stands || (produced == 0) != tc.stands {
+			if errors.Is(err, ErrAlreadyStored) != tc.stands || (err != nil) != tc.stands || (produced == 0) != tc.stands {
 				t.Errorf("%v, %d produced", err, produced)
 			}
 			if want := "dlq-0-7: the record is a dead letter of this flow, which stands in its topic already: let the flow not read dlq"; tc.stands && err.Error() != want {
@@ -62,11 +62,11 @@ func TestKafka_lettersGoRoundACircleOnlySoOften(t *testing.T) {
 	var last []connector.Header
 	k := to("dlq-a", func(_ string, _, _ []byte, hs []connector.Header) error { last = hs; return nil })
 	l := letter()
-	for n := 1; n <= MaxDeaths; n++ {
+	for n := 1; n <= MaxDeadLetters; n++ {
 		if err := k.Write(t.Context(), l); err != nil {
 			t.Fatalf("letter %d: %v", n, err)
 		}
-		if got := header(&connector.Message{Headers: last}, HeaderDeaths); got != strconv.Itoa(n) || len(last) != 15 {
+		if got := header(&connector.Message{Headers: last}, HeaderDeadLetterCount); got != strconv.Itoa(n) || len(last) != 15 {
 			t.Fatalf("letter %d counts %s, and has %d headers", n, got, len(last))
 		}
 		l = letter()
@@ -76,7 +76,7 @@ func TestKafka_lettersGoRoundACircleOnlySoOften(t *testing.T) {
 	for range 2 {
 		last = nil
 		err := k.Write(t.Context(), l)
-		if last != nil || errors.Is(err, ErrStands) || !strings.HasPrefix(words(err), "32 dead letters were made of the record at dlq-b-3-42 in a row (fiso-dead-letter-count): the flows that read dlq-b and dlq-a go round in a circle: ") {
+		if last != nil || errors.Is(err, ErrAlreadyStored) || !strings.HasPrefix(words(err), "32 dead letters were made of the record at dlq-b-3-42 in a row (fiso-dead-letter-count): the flows that read dlq-b and dlq-a go round in a circle: ") {
 			t.Errorf("one more: %v", err)
 		}
 	}
@@ -93,13 +93,13 @@ func words(err error) string {
 func TestKafka_aBrokenCountIsNone(t *testing.T) {
 	for _, count := range []string{"", "x", "-1", "1e9", "99999999999999999999"} {
 		k := to("dlq", func(_ string, _, _ []byte, hs []connector.Header) error {
-			if got := header(&connector.Message{Headers: hs}, HeaderDeaths); got != "1" {
+			if got := header(&connector.Message{Headers: hs}, HeaderDeadLetterCount); got != "1" {
 				t.Errorf("%q: counted as %s", count, got)
 			}
 			return nil
 		})
 		l := letter()
-		l.Message.Headers = append(l.Message.Headers, h(HeaderDeaths, count))
+		l.Message.Headers = append(l.Message.Headers, h(HeaderDeadLetterCount, count))
 		if err := k.Write(t.Context(), l); err != nil {
 			t.Errorf("%q: %v", count, err)
 		}
@@ -109,7 +109,7 @@ func TestKafka_aBrokenCountIsNone(t *testing.T) {
 // U24: headers that a caller of an HTTP source sends hold no flow, and settle no event that is stored nowhere.
 func TestKafka_headersOfACallerAreNoEarlierDeath(t *testing.T) {
 	for name, headers := range map[string][]connector.Header{
-		"a count of deaths":           {h(HeaderDeaths, strconv.Itoa(MaxDeaths))},
+		"a count of deaths":           {h(HeaderDeadLetterCount, strconv.Itoa(MaxDeadLetters))},
 		"a letter of this very topic": {h(HeaderFlow, letter().Flow), h(HeaderTopic, "orders")},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -121,7 +121,7 @@ func TestKafka_headersOfACallerAreNoEarlierDeath(t *testing.T) {
 			if err := k.Write(t.Context(), l); err != nil {
 				t.Fatal(err)
 			}
-			if got := header(&connector.Message{Headers: stored}, HeaderDeaths); got != "1" {
+			if got := header(&connector.Message{Headers: stored}, HeaderDeadLetterCount); got != "1" {
 				t.Errorf("the letter counts %q deaths", got)
 			}
 		})

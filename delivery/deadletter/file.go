@@ -21,16 +21,16 @@ type File struct {
 	open func(path string) (disk, error)
 
 	mu     sync.Mutex
-	next   *group // collecting; nil when nobody waits
+	next   *syncGroup // collecting; nil when nobody waits
 	closed bool
 
-	turn chan struct{} // held by whoever touches the disk, and what is below
-	file disk          // nil: to be opened
+	writing chan struct{} // held by whoever touches the disk, and what is below
+	file    disk          // nil: to be opened
 }
 
-// group is the letters that share one sync. The first of their writers to get
+// syncGroup is the letters that share one sync. The first of their writers to get
 // its turn stores all of them.
-type group struct {
+type syncGroup struct {
 	data   []byte
 	stored bool // or failed with err; both belong to who has the turn
 	err    error
@@ -42,7 +42,7 @@ func OpenFile(path string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &File{path: path, open: openDisk, file: f, turn: make(chan struct{}, 1)}, nil
+	return &File{path: path, open: openDisk, file: f, writing: make(chan struct{}, 1)}, nil
 }
 
 // openDisk makes the name durable, too: without a sync of the directory a crash
@@ -83,40 +83,40 @@ func (w *File) Write(ctx context.Context, l *Letter) error {
 	if err != nil {
 		return fmt.Errorf("write to %s: %w", w.path, err)
 	}
-	g, err := w.join(line)
+	g, err := w.addToGroup(line)
 	if err != nil {
 		return err
 	}
 	select {
-	case w.turn <- struct{}{}:
-		defer func() { <-w.turn }()
+	case w.writing <- struct{}{}:
+		defer func() { <-w.writing }()
 	case <-ctx.Done():
 		return fmt.Errorf("waiting for %s to take a dead letter: %w", w.path, ctx.Err())
 	}
 	if !g.stored {
-		w.part(g)
+		w.closeGroup(g)
 		g.err = w.store(ctx, g.data)
 		g.stored = true
 	}
 	return g.err
 }
 
-// join adds a line to the group that is collecting.
-func (w *File) join(line []byte) (*group, error) {
+// addToGroup adds a line to the group that is collecting.
+func (w *File) addToGroup(line []byte) (*syncGroup, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed {
 		return nil, fmt.Errorf("write to %s: %w", w.path, connector.ErrClosed)
 	}
 	if w.next == nil {
-		w.next = new(group)
+		w.next = new(syncGroup)
 	}
 	w.next.data = append(w.next.data, line...)
 	return w.next, nil
 }
 
-// part closes a group to newcomers.
-func (w *File) part(g *group) {
+// closeGroup closes a group to newcomers.
+func (w *File) closeGroup(g *syncGroup) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.next == g {
@@ -127,8 +127,8 @@ func (w *File) part(g *group) {
 // Close implements Writer.
 func (w *File) Close(ctx context.Context) error {
 	select {
-	case w.turn <- struct{}{}:
-		defer func() { <-w.turn }()
+	case w.writing <- struct{}{}:
+		defer func() { <-w.writing }()
 	case <-ctx.Done():
 		return fmt.Errorf("close %s: a write is still under way: %w", w.path, ctx.Err())
 	}

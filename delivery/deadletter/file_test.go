@@ -115,7 +115,7 @@ func TestF10_aTornLastLineIsPassedOverAndKeptApart(t *testing.T) {
 			}
 			var n, torn int
 			for _, err := range ReadFile(path) {
-				if n++; errors.Is(err, errTorn) {
+				if n++; errors.Is(err, errIncompleteLine) {
 					torn = n
 				} else if err != nil {
 					t.Error(err)
@@ -266,7 +266,7 @@ func TestFile_aFailedWriteSpoilsNoOtherLetter(t *testing.T) {
 				switch {
 				case err == nil:
 					n++
-				case errors.Is(err, errTorn):
+				case errors.Is(err, errIncompleteLine):
 					torn++
 				default:
 					t.Error(err)
@@ -408,7 +408,7 @@ func FuzzReadFile(f *testing.F) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			l.Reason = bounded(l.Reason)
+			l.Reason = truncate(l.Reason)
 			if !same(l, again) {
 				t.Fatalf("%+v became %+v", l, again)
 			}

@@ -29,20 +29,20 @@ const (
 	HeaderSink     = "fiso-sink"         // the sink that failed; absent where it was the transform
 	HeaderPart     = "fiso-part"         // number of the event, from 0, where the message became several
 	HeaderReplays  = "fiso-replay-count" // set by a replay, kept by us
-	// HeaderDeaths is how many dead letters in a row were made of the record,
+	// HeaderDeadLetterCount is how many dead letters in a row were made of the record,
 	// this one included: more than one where a flow reads dead letters.
-	HeaderDeaths = "fiso-dead-letter-count"
+	HeaderDeadLetterCount = "fiso-dead-letter-count"
 )
 
 // MaxReason is the longest error message that is stored, in bytes.
 const MaxReason = 1024
 
-// ours reports whether a header is one that a death replaces. The replay count
+// isOwnHeader reports whether a header is one that a death replaces. The replay count
 // belongs to the record's life, not to one death.
-func ours(name string) bool {
+func isOwnHeader(name string) bool {
 	switch name {
 	case HeaderTopic, HeaderPartition, HeaderOffset, HeaderTime, HeaderCode, HeaderMessage,
-		HeaderRetries, HeaderFailedAt, HeaderFlow, HeaderSink, HeaderPart, HeaderDeaths:
+		HeaderRetries, HeaderFailedAt, HeaderFlow, HeaderSink, HeaderPart, HeaderDeadLetterCount:
 		return true
 	}
 	return false
@@ -54,7 +54,7 @@ func ours(name string) bool {
 func Headers(l *Letter) []connector.Header {
 	h := make([]connector.Header, 0, len(l.Message.Headers)+12)
 	for _, own := range l.Message.Headers {
-		if !ours(own.Key) {
+		if !isOwnHeader(own.Key) {
 			h = append(h, own)
 		}
 	}
@@ -71,7 +71,7 @@ func Headers(l *Letter) []connector.Header {
 		add(HeaderTime, formatTime(at))
 	}
 	add(HeaderCode, string(l.Code))
-	add(HeaderMessage, bounded(l.Reason))
+	add(HeaderMessage, truncate(l.Reason))
 	add(HeaderRetries, strconv.Itoa(l.Retries))
 	add(HeaderFailedAt, l.FailedAt.UTC().Format(time.RFC3339Nano))
 	add(HeaderFlow, l.Flow)
@@ -81,7 +81,7 @@ func Headers(l *Letter) []connector.Header {
 	if l.Part > 0 {
 		add(HeaderPart, strconv.Itoa(l.Part-1))
 	}
-	add(HeaderDeaths, strconv.Itoa(deaths(l.Message)+1))
+	add(HeaderDeadLetterCount, strconv.Itoa(deadLetterCount(l.Message)+1))
 	return h
 }
 
@@ -102,8 +102,8 @@ func parseTime(s string) (time.Time, bool) {
 	return time.UnixMilli(ms).UTC(), err == nil
 }
 
-// bounded is s as valid UTF-8 of at most MaxReason bytes, cut between runes.
-func bounded(s string) string {
+// truncate is s as valid UTF-8 of at most MaxReason bytes, cut between runes.
+func truncate(s string) string {
 	s = strings.ToValidUTF8(s, "\uFFFD")
 	if len(s) <= MaxReason {
 		return s
@@ -127,7 +127,7 @@ func Parse(m *connector.Message) (*Letter, error) {
 	l := &Letter{Message: own}
 	p := parser{seen: make(map[string]string, 12)}
 	for _, h := range m.Headers {
-		if ours(h.Key) {
+		if isOwnHeader(h.Key) {
 			p.seen[h.Key] = string(h.Value)
 			continue
 		}

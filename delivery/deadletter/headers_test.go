@@ -104,7 +104,7 @@ func TestReason_isBoundedAndCutOnARune(t *testing.T) {
 		"", "short", strings.Repeat("x", MaxReason), strings.Repeat("x", MaxReason+1), strings.Repeat("é", MaxReason),
 		strings.Repeat("\xff", 9*MaxReason), strings.Repeat("日本", MaxReason), "x" + strings.Repeat("🙂", MaxReason),
 	} {
-		got := bounded(s)
+		got := truncate(s)
 		if len(got) > MaxReason || !utf8.ValidString(got) {
 			t.Errorf("%.20q… became %d bytes, valid %t", s, len(got), utf8.ValidString(got))
 		}
@@ -219,7 +219,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			return
 		}
-		l.Reason = bounded(l.Reason)
+		l.Reason = truncate(l.Reason)
 		if y := l.FailedAt.Year(); y < 0 || y > 9999 {
 			return
 		}

@@ -55,8 +55,8 @@ type write struct {
 	asked time.Time // when its result was last asked for
 }
 
-// keepResult is how long a write waits to be asked for its result.
-const keepResult = 10 * time.Minute
+// resultTTL is how long a write waits to be asked for its result.
+const resultTTL = 10 * time.Minute
 
 // NewKafka returns a writer to a topic.
 func NewKafka(c KafkaConfig) *Kafka {
@@ -69,7 +69,7 @@ func (k *Kafka) Write(ctx context.Context, l *Letter) error {
 	if err := ctx.Err(); err != nil {
 		return err // nothing was begun, so nothing is stored twice
 	}
-	if err := again(l, k.Topic); err != nil {
+	if err := refuseLoop(l, k.Topic); err != nil {
 		return err
 	}
 	w, err := k.begin(ctx, l)
@@ -113,7 +113,7 @@ func (k *Kafka) under(l *Letter) (Pending, error) {
 		return w.Pending, nil
 	}
 	for other, w := range k.pending {
-		if now.Sub(w.asked) > keepResult {
+		if now.Sub(w.asked) > resultTTL {
 			delete(k.pending, other) // its event was handed back
 		}
 	}

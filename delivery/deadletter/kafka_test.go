@@ -161,7 +161,7 @@ func TestKafka_forgetsResultsThatNobodyAsksFor(t *testing.T) {
 		}
 		release <- nil
 		release <- nil
-		<-time.After(keepResult + time.Second)
+		<-time.After(resultTTL + time.Second)
 		go func() { release <- nil }()
 		if err := k.Write(t.Context(), letter()); err != nil || len(k.pending) != 0 {
 			t.Errorf("%v, %d pending", err, len(k.pending))

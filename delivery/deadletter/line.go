@@ -158,13 +158,13 @@ func skipNULs(in *bufio.Reader) {
 	}
 }
 
-var errTorn = errors.New("cut short by a crash or a full disk, and never counted as stored")
+var errIncompleteLine = errors.New("cut short by a crash or a full disk, and never counted as stored")
 
 func parseLine(data []byte) (*Letter, error) {
 	var rec line
 	if err := json.Unmarshal(data, &rec); err != nil {
 		if syntax, ok := errors.AsType[*json.SyntaxError](err); ok && syntax.Offset >= int64(len(data)) {
-			return nil, errTorn
+			return nil, errIncompleteLine
 		}
 		return nil, fmt.Errorf("no dead letter: %w", err)
 	}

@@ -21,9 +21,9 @@ type disk interface {
 	Close() error
 }
 
-// lockWait is the time between two tries to lock a file that another process
+// lockRetryInterval is the time between two tries to lock a file that another process
 // has locked, which is for as long as a write and a sync take.
-const lockWait = time.Millisecond
+const lockRetryInterval = time.Millisecond
 
 // store appends data to the file that has the name, and syncs it, under a lock.
 //
@@ -41,7 +41,7 @@ func (w *File) store(ctx context.Context, data []byte) error {
 			unlock(w.file)
 			return fmt.Errorf("write to %s: %w", w.path, err)
 		}
-		kept, err := w.named(end)
+		kept, err := w.isNamedFile(end)
 		unlock(w.file)
 		if err != nil || kept {
 			return err
@@ -62,7 +62,7 @@ func (w *File) lockNamed(ctx context.Context) error {
 		if err := w.lock(ctx); err != nil {
 			return err
 		}
-		kept, err := w.named(0)
+		kept, err := w.isNamedFile(0)
 		if err != nil {
 			unlock(w.file)
 			return err
@@ -85,15 +85,15 @@ func (w *File) lock(ctx context.Context) error {
 			return nil
 		}
 		select {
-		case <-time.After(lockWait):
+		case <-time.After(lockRetryInterval):
 		case <-ctx.Done():
 			return fmt.Errorf("waiting for another process to unlock %s: %w", w.path, ctx.Err())
 		}
 	}
 }
 
-// named reports whether the file has the name still, and at least size bytes.
-func (w *File) named(size int64) (bool, error) {
+// isNamedFile reports whether the file has the name still, and at least size bytes.
+func (w *File) isNamedFile(size int64) (bool, error) {
 	ours, err := w.file.Stat()
 	if err != nil {
 		return false, fmt.Errorf("look at %s: %w", w.path, err)

@@ -8,8 +8,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lsm/fiso/common/command"
-	"github.com/lsm/fiso/flow/blueprint"
 	"github.com/lsm/fiso/flow/pipeline"
+	"github.com/lsm/fiso/flow/plan"
 )
 
 func (a *app) checkCommand() *cobra.Command {
@@ -22,7 +22,7 @@ source, sink and the place for dead letters, step by step. It changes nothing
 there, and says which step fails.`,
 		Example: `  fiso-flow check order-events.yaml`,
 		RunE: func(c *cobra.Command, args []string) error {
-			flows, err := blueprint.ParseDir(a.paths(args)...)
+			flows, err := plan.ParseDir(a.paths(args)...)
 			if err != nil {
 				return err
 			}
@@ -54,7 +54,7 @@ type checkedStep struct {
 	Warning string `json:"warning,omitempty"`
 }
 
-func (a *app) checked(ctx context.Context, flows []*blueprint.Blueprint, timeout time.Duration) error {
+func (a *app) checked(ctx context.Context, flows []*plan.Plan, timeout time.Duration) error {
 	good := true
 	results := make([]checkedFlow, 0, len(flows))
 	for _, f := range flows {
@@ -76,7 +76,7 @@ func (a *app) checked(ctx context.Context, flows []*blueprint.Blueprint, timeout
 	return nil
 }
 
-func checkFlow(ctx context.Context, f *blueprint.Blueprint, timeout time.Duration) checkedFlow {
+func checkFlow(ctx context.Context, f *plan.Plan, timeout time.Duration) checkedFlow {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	loader := pipeline.NewLoader(pipeline.Options{Stdout: io.Discard})
@@ -107,9 +107,9 @@ func (a *app) printChecked(r checkedFlow) {
 		for _, s := range p.Steps {
 			switch {
 			case !s.OK:
-				a.Printf("    FAIL  %s: %s\n", s.Step, indented(s.Error, 10))
+				a.Printf("    FAIL  %s: %s\n", s.Step, indent(s.Error, 10))
 			case s.Warning != "":
-				a.Printf("    warn  %s: %s\n", s.Step, indented(s.Warning, 10))
+				a.Printf("    warn  %s: %s\n", s.Step, indent(s.Warning, 10))
 			default:
 				a.Printf("    ok    %s\n", s.Step)
 			}

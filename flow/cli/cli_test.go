@@ -15,7 +15,7 @@ import (
 	"github.com/lsm/fiso/common/config"
 	"github.com/lsm/fiso/common/connector"
 	"github.com/lsm/fiso/delivery/deadletter"
-	"github.com/lsm/fiso/flow/blueprint"
+	"github.com/lsm/fiso/flow/plan"
 	"github.com/lsm/fiso/flow/spec"
 )
 
@@ -205,8 +205,8 @@ func TestValidate_explainsWhatWillHappen(t *testing.T) {
 func TestValidate_showsAPanicAsAFaultOfItsFile(t *testing.T) {
 	var out bytes.Buffer
 	a := newApp(command.IO{Out: &out})
-	broken := &blueprint.Blueprint{File: "a.yaml", Flow: &spec.Flow{Name: "a"}} // it has no parts to explain
-	err := a.validated([]*blueprint.Blueprint{broken}, config.Errors{{Message: "another"}}, true)
+	broken := &plan.Plan{File: "a.yaml", Flow: &spec.Flow{Name: "a"}} // it has no parts to explain
+	err := a.validated([]*plan.Plan{broken}, config.Errors{{Message: "another"}}, true)
 	all := a.Problems(err)
 	if len(all) != 2 || all[0].Message != "another" || all[1].Code != "INTERNAL" || all[1].File != "a.yaml" || out.Len() > 0 {
 		t.Errorf("got %+v and %q", all, out.String())

@@ -12,7 +12,7 @@ import (
 
 	"github.com/lsm/fiso/common/command"
 	"github.com/lsm/fiso/common/terminal"
-	"github.com/lsm/fiso/flow/blueprint"
+	"github.com/lsm/fiso/flow/plan"
 )
 
 // maxGroups bounds what dlq list remembers; further messages count as one.
@@ -89,13 +89,13 @@ func readTimeout(c *cobra.Command, timeout *time.Duration) {
 	c.Flags().DurationVar(timeout, "timeout", time.Minute, "longest time to read the dead letter queue")
 }
 
-func groupLetters(ctx context.Context, flow *blueprint.Blueprint, since time.Time) ([]*group, int, error) {
+func groupLetters(ctx context.Context, flow *plan.Plan, since time.Time) ([]*group, int, error) {
 	type key struct{ code, message string }
 	var (
 		groups = map[key]*group{}
 		total  int
 	)
-	err := flow.ReadDeadLetters(ctx, since, func(s blueprint.StoredLetter) error {
+	err := flow.ReadDeadLetters(ctx, since, func(s plan.StoredLetter) error {
 		count := max(1, s.Unread)
 		total += count
 		k := key{"UNKNOWN", "no dead letter of fiso-flow"}
@@ -139,7 +139,7 @@ func groupLetters(ctx context.Context, flow *blueprint.Blueprint, since time.Tim
 	return list, total, nil
 }
 
-func (a *app) printGroups(flow *blueprint.Blueprint, groups []*group, total, limit int) {
+func (a *app) printGroups(flow *plan.Plan, groups []*group, total, limit int) {
 	a.Printf("%s: %d dead letters in %s\n", flow.Name(), total, flow.DeadLetters())
 	if total == 0 {
 		return

@@ -16,7 +16,7 @@ import (
 	"github.com/lsm/fiso/common/terminal"
 	"github.com/lsm/fiso/delivery"
 	"github.com/lsm/fiso/delivery/deadletter"
-	"github.com/lsm/fiso/flow/blueprint"
+	"github.com/lsm/fiso/flow/plan"
 )
 
 // shownLetter is one dead letter as --output json prints it.
@@ -34,7 +34,7 @@ type shownLetter struct {
 	Value    *content       `json:"value,omitempty"`
 	Headers  []shownHeader  `json:"headers"`
 	Fault    string         `json:"fault,omitempty"`
-	Now      today          `json:"now"`
+	Now      replayResult   `json:"now"`
 }
 
 // content is bytes as text where they are text, else in base64.
@@ -48,8 +48,8 @@ type shownHeader struct {
 	Value *content `json:"value"`
 }
 
-// today is what would become of the event now.
-type today struct {
+// replayResult is what would become of the event now.
+type replayResult struct {
 	Verdict string          `json:"verdict"` // passes, filtered, unrouted or fails
 	Event   json.RawMessage `json:"event,omitempty"`
 	Events  []sentEvent     `json:"events,omitempty"` // of a flow that may make several, or has several sinks
@@ -96,11 +96,11 @@ EXAMPLE: partition:offset of a topic, or the number of a line of a file.`,
 	return c
 }
 
-func findLetter(ctx context.Context, flow *blueprint.Blueprint, place string) (blueprint.StoredLetter, error) {
-	var found blueprint.StoredLetter
-	err := flow.ReadDeadLetters(ctx, time.Time{}, func(s blueprint.StoredLetter) error {
+func findLetter(ctx context.Context, flow *plan.Plan, place string) (plan.StoredLetter, error) {
+	var found plan.StoredLetter
+	err := flow.ReadDeadLetters(ctx, time.Time{}, func(s plan.StoredLetter) error {
 		switch {
-		case s.Unread > 0 && within(place, s):
+		case s.Unread > 0 && isUnreadablePlace(place, s):
 			return s.Err
 		case s.Place == place:
 			found = s
@@ -117,8 +117,8 @@ func findLetter(ctx context.Context, flow *blueprint.Blueprint, place string) (b
 	return found, fmt.Errorf("no dead letter at %s of %s: see 'fiso-flow dlq list' for the places there are", place, flow.DeadLetters())
 }
 
-// within reports whether place is one of the records that could not be read.
-func within(place string, s blueprint.StoredLetter) bool {
+// isUnreadablePlace reports whether place is one of the records that could not be read.
+func isUnreadablePlace(place string, s plan.StoredLetter) bool {
 	var partition, offset, inPartition, from int
 	if _, err := fmt.Sscanf(place, "%d:%d", &partition, &offset); err != nil {
 		return false
@@ -127,7 +127,7 @@ func within(place string, s blueprint.StoredLetter) bool {
 	return err == nil && partition == inPartition && offset >= from && offset < from+s.Unread
 }
 
-func (a *app) show(ctx context.Context, flow *blueprint.Blueprint, s blueprint.StoredLetter) shownLetter {
+func (a *app) show(ctx context.Context, flow *plan.Plan, s plan.StoredLetter) shownLetter {
 	shown := shownLetter{Place: s.Place, Headers: []shownHeader{}}
 	if s.Err != nil {
 		shown.Fault = s.Err.Error()
@@ -151,18 +151,18 @@ func (a *app) show(ctx context.Context, flow *blueprint.Blueprint, s blueprint.S
 }
 
 // through takes the record through the flow as it is today.
-func (a *app) through(ctx context.Context, flow *blueprint.Blueprint, l *deadletter.Letter) today {
+func (a *app) through(ctx context.Context, flow *plan.Plan, l *deadletter.Letter) replayResult {
 	all, err := flow.Process(ctx, l.Message)
 	switch {
 	case errors.Is(err, delivery.ErrUnrouted):
-		return today{Verdict: "unrouted"}
+		return replayResult{Verdict: "unrouted"}
 	case err != nil:
 		p := a.Problems(err)[0]
-		return today{Verdict: "fails", Code: p.Code, Message: p.Message}
+		return replayResult{Verdict: "fails", Code: p.Code, Message: p.Message}
 	case len(all) == 0:
-		return today{Verdict: "filtered"}
+		return replayResult{Verdict: "filtered"}
 	}
-	now := today{Verdict: "passes"}
+	now := replayResult{Verdict: "passes"}
 	if !flow.One() {
 		now.Events = sentEvents(all)
 		return now
@@ -193,9 +193,9 @@ func (c *content) String() string {
 	return c.Text
 }
 
-// indented is text whose second line and later ones begin with so many spaces,
+// indent is text whose second line and later ones begin with so many spaces,
 // so that none of them passes for a row of the command's own.
-func indented(text string, spaces int) string {
+func indent(text string, spaces int) string {
 	return strings.ReplaceAll(text, "\n", "\n"+strings.Repeat(" ", spaces))
 }
 
@@ -219,7 +219,7 @@ func (a *app) printLetter(l shownLetter) {
 	for _, h := range l.Headers {
 		row("header", "%s: %v", h.Name, h.Value)
 	}
-	a.Printf("%-10s %s\n", "value", indented(l.Value.String(), 11))
+	a.Printf("%-10s %s\n", "value", indent(l.Value.String(), 11))
 	switch l.Now.Verdict {
 	case "passes":
 		row("today", "it would be sent: %s", l.Now.Event)

@@ -6,7 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lsm/fiso/common/command"
-	"github.com/lsm/fiso/flow/blueprint"
+	"github.com/lsm/fiso/flow/plan"
 	"github.com/lsm/fiso/flow/spec"
 )
 
@@ -30,7 +30,7 @@ func flowFlag(c *cobra.Command, file *string) {
 }
 
 // oneFlow reads the flow that --flow names.
-func oneFlow(file string) (*blueprint.Blueprint, error) {
+func oneFlow(file string) (*plan.Plan, error) {
 	if file == "" {
 		return nil, command.Usagef("--flow is missing: name a flow file")
 	}
@@ -38,5 +38,5 @@ func oneFlow(file string) (*blueprint.Blueprint, error) {
 	if err != nil {
 		return nil, err
 	}
-	return blueprint.Parse(file, data)
+	return plan.Parse(file, data)
 }

@@ -8,7 +8,7 @@ import (
 
 	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/config"
-	"github.com/lsm/fiso/flow/blueprint"
+	"github.com/lsm/fiso/flow/plan"
 )
 
 // FuzzParseTests: a file of tests that is read gives records that can be made
@@ -33,10 +33,10 @@ func FuzzParseTests(f *testing.F) {
 			if err != nil {
 				continue
 			}
-			if c.Filtered && c.judge(nil, nil) != "" || c.Error != "" && c.judge(nil, nil) == "" {
+			if c.Filtered && c.compareOutcome(nil, nil) != "" || c.Error != "" && c.compareOutcome(nil, nil) == "" {
 				t.Errorf("%+v was judged wrongly", c)
 			}
-			c.judge([]blueprint.Delivery{{Sink: "s", Event: &cloudevent.Event{Data: cloudevent.Bytes(m.Value)}}}, nil)
+			c.compareOutcome([]plan.Delivery{{Sink: "s", Event: &cloudevent.Event{Data: cloudevent.Bytes(m.Value)}}}, nil)
 		}
 	})
 }

@@ -14,9 +14,9 @@ import (
 
 	"github.com/lsm/fiso/common/admin"
 	"github.com/lsm/fiso/common/reload"
-	"github.com/lsm/fiso/flow/blueprint"
 	"github.com/lsm/fiso/flow/metrics"
 	"github.com/lsm/fiso/flow/pipeline"
+	"github.com/lsm/fiso/flow/plan"
 	"github.com/lsm/fiso/flow/supervisor"
 )
 
@@ -68,7 +68,7 @@ func (i instance) supervise(registry *prometheus.Registry) (*supervisor.Supervis
 		return nil, nil, err
 	}
 	loader := pipeline.NewLoader(pipeline.Options{Logger: i.log, Metrics: counters, Tracing: i.tracing, Stdout: i.stdout})
-	options := supervisor.Options{Paths: i.paths, Load: loader.Load, Refers: blueprint.Refers, Recorder: counters, Logger: i.log}
+	options := supervisor.Options{Paths: i.paths, Load: loader.Load, Refers: plan.ReferencedFiles, Recorder: counters, Logger: i.log}
 	if w, err := reload.NewWatcher(i.log); err != nil {
 		i.log.Warn("files are looked at every few seconds only: the system offers no more watches", "error", err)
 	} else {
@@ -93,7 +93,7 @@ func (i instance) serve(ctx context.Context, flows *supervisor.Supervisor, serve
 	others.Go(func() { followHeap(beside) })
 	var refused error
 	others.Go(func() {
-		s := standing{report: flows.Report, log: i.log, start: i.startTimeout}
+		s := statusLogger{report: flows.Report, log: i.log, start: i.startTimeout}
 		if refused = s.follow(beside); refused != nil {
 			refuse(refused)
 		}

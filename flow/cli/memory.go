@@ -13,13 +13,13 @@ import (
 // and further while it is at work. A flow as shipped that stands before a slow
 // sink keeps 32 MiB fetched and 32 MiB in flight, and what is made of them on
 // the way; so that this, and the garbage beside it, stays within 256 MiB, the
-// collector is told to begin before memoryGoal is passed. That costs nothing
+// collector is told to begin before memoryTarget is passed. That costs nothing
 // while little lives. Where more lives, because flows are many or their settings
 // generous, the limit leaves so much beside it that the collector need not run
 // all the time.
 const (
-	memoryGoal  = 160 << 20
-	memorySpare = 24 << 20 // and an eighth of what is in use
+	memoryTarget = 160 << 20
+	memorySpare  = 24 << 20 // and an eighth of what is in use
 )
 
 // The limit of the runtime is not one of the heap: it is compared with all that
@@ -37,15 +37,15 @@ const (
 
 // What was made while a collection ran counts as alive at its end. On busy cores
 // that is much, and dead soon: were the limit to follow it, it would make room
-// for the next collection to run late too. So it follows the least of leastOf
+// for the next collection to run late too. So it follows the least of minOverSamples
 // looks.
-const leastOf = 4
+const minOverSamples = 4
 
 // memoryLimit is the limit to set where so many bytes lived in the heap at the
 // last looks, and so many are in use beside it.
 func memoryLimit(beside uint64, recent ...uint64) int64 {
 	used := beside + slices.Min(recent)
-	return max(memoryGoal, int64(used+used/8)+memorySpare)
+	return max(memoryTarget, int64(used+used/8)+memorySpare)
 }
 
 // followHeap sets the limit of the Go runtime by what is in use, until ctx ends.
@@ -55,13 +55,13 @@ func followHeap(ctx context.Context) {
 		return
 	}
 	defer debug.SetMemoryLimit(math.MaxInt64)
-	var recent [leastOf]uint64
-	tick := time.NewTicker(lookEvery)
+	var recent [minOverSamples]uint64
+	tick := time.NewTicker(startPollInterval)
 	defer tick.Stop()
 	for n := 0; ; n++ {
 		live, beside := memoryInUse()
-		recent[n%leastOf] = live
-		debug.SetMemoryLimit(memoryLimit(beside, recent[:min(n+1, leastOf)]...))
+		recent[n%minOverSamples] = live
+		debug.SetMemoryLimit(memoryLimit(beside, recent[:min(n+1, minOverSamples)]...))
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

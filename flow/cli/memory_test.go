@@ -43,7 +43,7 @@ func TestFollowHeap_leavesRoomBesideTheStacksOfManyGoroutines(t *testing.T) {
 	defer ended.Wait()
 	defer close(release)
 	_, beside := memoryInUse()
-	if beside < memoryGoal {
+	if beside < memoryTarget {
 		t.Fatalf("%d MiB beside the heap are too few for this test", beside>>20)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -73,7 +73,7 @@ func TestFollowHeap_setsALimitAndLeavesOneThatIsSet(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { followHeap(ctx); close(done) }()
-	until(t, "the limit", func() bool { return debug.SetMemoryLimit(-1) == memoryGoal })
+	until(t, "the limit", func() bool { return debug.SetMemoryLimit(-1) == memoryTarget })
 	cancel()
 	<-done
 	if debug.SetMemoryLimit(-1) != math.MaxInt64 {

@@ -277,7 +277,7 @@ func TestStanding_logsWhatBecomesReadyAndWhatStops(t *testing.T) {
 			problem = "source: broker away"
 		)
 		set := func(p string) { mu.Lock(); problem = p; mu.Unlock() }
-		s := standing{log: slog.New(slog.NewTextHandler(&logs, nil)), report: func() supervisor.Report {
+		s := statusLogger{log: slog.New(slog.NewTextHandler(&logs, nil)), report: func() supervisor.Report {
 			mu.Lock()
 			defer mu.Unlock()
 			return supervisor.Report{Flows: []supervisor.FlowReport{{Name: "x", Phase: "running", Problem: problem, Unreached: problem != ""}}}
@@ -287,7 +287,7 @@ func TestStanding_logsWhatBecomesReadyAndWhatStops(t *testing.T) {
 		go func() { ended <- s.follow(ctx) }()
 		for _, p := range []string{"source: broker away", "", "held", ""} {
 			set(p)
-			time.Sleep(2 * settleTime)
+			time.Sleep(2 * unreadyGrace)
 		}
 		cancel()
 		if err := <-ended; err != nil {

@@ -4,7 +4,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lsm/fiso/common/command"
-	"github.com/lsm/fiso/flow/blueprint"
+	"github.com/lsm/fiso/flow/plan"
 )
 
 func (a *app) schemaCommand() *cobra.Command {
@@ -17,7 +17,7 @@ server, put it beside your flows and begin a flow file with the line
 		Example: `  fiso-flow schema > flow.schema.json`,
 		Args:    command.Args(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
-			return a.PrintJSON(blueprint.Schema())
+			return a.PrintJSON(plan.Schema())
 		},
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lsm/fiso/common/command"
-	"github.com/lsm/fiso/flow/blueprint"
+	"github.com/lsm/fiso/flow/plan"
 	"github.com/lsm/fiso/flow/spec"
 )
 
@@ -105,11 +105,11 @@ func runTestFile(c *cobra.Command, file string) ([]testResult, error) {
 	return results, nil
 }
 
-func runTest(c *cobra.Command, t *testCase, flow *blueprint.Blueprint) string {
+func runTest(c *cobra.Command, t *testCase, flow *plan.Plan) string {
 	m, err := t.message()
 	if err != nil {
 		return err.Error()
 	}
 	all, err := flow.Process(c.Context(), m)
-	return t.judge(all, err)
+	return t.compareOutcome(all, err)
 }

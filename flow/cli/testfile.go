@@ -18,7 +18,7 @@ import (
 	"github.com/lsm/fiso/common/connector"
 	"github.com/lsm/fiso/delivery"
 	"github.com/lsm/fiso/delivery/fault"
-	"github.com/lsm/fiso/flow/blueprint"
+	"github.com/lsm/fiso/flow/plan"
 )
 
 // testFile is a file of transform tests, beside the flow it is about.
@@ -161,8 +161,8 @@ func (c *testCase) message() (*connector.Message, error) {
 	return m, nil
 }
 
-// judge says what is wrong with the outcome, or "".
-func (c *testCase) judge(all []blueprint.Delivery, err error) string {
+// compareOutcome says what is wrong with the outcome, or "".
+func (c *testCase) compareOutcome(all []plan.Delivery, err error) string {
 	unrouted := errors.Is(err, delivery.ErrUnrouted)
 	switch {
 	case c.Error != "":
@@ -212,7 +212,7 @@ func (c *testCase) judgeError(err error) string {
 	return ""
 }
 
-func (c *expected) compare(d blueprint.Delivery) string {
+func (c *expected) compare(d plan.Delivery) string {
 	if c.Sink != "" && c.Sink != d.Sink {
 		return fmt.Sprintf("the sink is %s, expected %s", d.Sink, c.Sink)
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/lsm/fiso/common/command"
 	"github.com/lsm/fiso/common/connector"
 	"github.com/lsm/fiso/delivery"
-	"github.com/lsm/fiso/flow/blueprint"
+	"github.com/lsm/fiso/flow/plan"
 )
 
 // maxInput bounds what transform reads as one event.
@@ -108,9 +108,9 @@ func (a *app) failed(err error) error {
 	return command.ErrReported
 }
 
-// unshown is for an event that its sink takes byte for byte, and that is not the
+// printUnshowable is for an event that its sink takes byte for byte, and that is not the
 // JSON which the command would show.
-func (a *app) unshown(err error) error {
+func (a *app) printUnshowable(err error) error {
 	if a.JSON() {
 		return a.PrintJSON(map[string]any{"ok": true, "message": err.Error()})
 	}
@@ -135,11 +135,11 @@ type sentEvent struct {
 
 // printDeliveries prints the event, and of a flow that may make several or has
 // several sinks, a list of them.
-func (a *app) printDeliveries(flow *blueprint.Blueprint, all []blueprint.Delivery) error {
+func (a *app) printDeliveries(flow *plan.Plan, all []plan.Delivery) error {
 	if flow.One() {
 		shown, err := all[0].Event.AppendJSON(nil)
 		if err != nil {
-			return a.unshown(err)
+			return a.printUnshowable(err)
 		}
 		return a.printRaw(shown)
 	}
@@ -150,7 +150,7 @@ func (a *app) printDeliveries(flow *blueprint.Blueprint, all []blueprint.Deliver
 	return a.printRaw(doc)
 }
 
-func sentEvents(all []blueprint.Delivery) []sentEvent {
+func sentEvents(all []plan.Delivery) []sentEvent {
 	list := make([]sentEvent, 0, len(all))
 	for _, d := range all {
 		sent := sentEvent{Sink: d.Sink}

@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lsm/fiso/common/command"
-	"github.com/lsm/fiso/flow/blueprint"
+	"github.com/lsm/fiso/flow/plan"
 	"github.com/lsm/fiso/flow/spec"
 )
 
@@ -22,7 +22,7 @@ every CEL expression. All faults of all files are shown, each with its line.`,
 		Example: `  fiso-flow validate flows/
   fiso-flow validate --explain order-events.yaml`,
 		RunE: func(_ *cobra.Command, args []string) error {
-			flows, err := blueprint.ParseDir(a.paths(args)...)
+			flows, err := plan.ParseDir(a.paths(args)...)
 			return a.validated(flows, err, explain)
 		},
 	}
@@ -32,12 +32,12 @@ every CEL expression. All faults of all files are shown, each with its line.`,
 
 // validFlow is one flow as --output json prints it.
 type validFlow struct {
-	File        string                 `json:"file"`
-	Flow        string                 `json:"flow"`
-	Explanation *blueprint.Explanation `json:"explanation,omitempty"`
+	File        string            `json:"file"`
+	Flow        string            `json:"flow"`
+	Explanation *plan.Explanation `json:"explanation,omitempty"`
 }
 
-func (a *app) validated(flows []*blueprint.Blueprint, err error, explain bool) error {
+func (a *app) validated(flows []*plan.Plan, err error, explain bool) error {
 	valid := make([]validFlow, 0, len(flows))
 	for _, f := range flows {
 		v := validFlow{File: f.File, Flow: f.Name()}
@@ -72,7 +72,7 @@ func (a *app) validated(flows []*blueprint.Blueprint, err error, explain bool) e
 }
 
 // explanation is an Explanation as a person reads it.
-func explanation(e *blueprint.Explanation) string {
+func explanation(e *plan.Explanation) string {
 	var b strings.Builder
 	row := func(name, text string) {
 		if text != "" {
@@ -107,7 +107,7 @@ func explanation(e *blueprint.Explanation) string {
 }
 
 // schedule is the retries in a line, with the time they take together.
-func schedule(waits []blueprint.Wait) string {
+func schedule(waits []plan.Wait) string {
 	if len(waits) == 0 {
 		return "none"
 	}

@@ -16,7 +16,7 @@ import (
 // by its labels when the Flow was made, so that an event costs none of that.
 type Flow struct {
 	settled         map[delivery.Status]prometheus.Counter
-	took            map[delivery.Phase]*series
+	durations       map[delivery.Phase]*series
 	transformErrors map[fault.Code]prometheus.Counter
 	otherErrors     prometheus.Counter
 	deadLetters     prometheus.Counter
@@ -56,7 +56,7 @@ func (m *Metrics) Flow(name string) *Flow {
 	}
 	f := &Flow{
 		settled:         map[delivery.Status]prometheus.Counter{},
-		took:            map[delivery.Phase]*series{},
+		durations:       map[delivery.Phase]*series{},
 		transformErrors: map[fault.Code]prometheus.Counter{},
 		otherErrors:     m.transformErrors.WithLabelValues(name, "OTHER"),
 		deadLetters:     m.deadLetters.WithLabelValues(name),
@@ -73,7 +73,7 @@ func (m *Metrics) Flow(name string) *Flow {
 		f.settled[s] = m.events.WithLabelValues(name, string(s))
 	}
 	for _, p := range phases {
-		f.took[p] = m.durations.of(name, string(p))
+		f.durations[p] = m.durations.of(name, string(p))
 	}
 	for _, c := range codes {
 		f.transformErrors[c] = m.transformErrors.WithLabelValues(name, string(c))
@@ -89,9 +89,9 @@ func (f *Flow) Settled(s delivery.Status, n int) {
 	}
 }
 
-// Took notes how long a phase took, n times.
-func (f *Flow) Took(p delivery.Phase, d time.Duration, n int) {
-	if s := f.took[p]; s != nil {
+// Timed notes how long a phase took, n times.
+func (f *Flow) Timed(p delivery.Phase, d time.Duration, n int) {
+	if s := f.durations[p]; s != nil {
 		s.observe(d, n)
 	}
 }

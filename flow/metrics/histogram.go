@@ -68,16 +68,16 @@ func (h *histogram) Collect(out chan<- prometheus.Metric) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, s := range h.series {
-		if s.moved() {
+		if s.hasSamples() {
 			out <- s.metric(h.desc)
 		}
 	}
 }
 
-// moved reports whether the series has counted anything. Until then it is not
+// hasSamples reports whether the series has counted anything. Until then it is not
 // exposed: it has 22 lines, and a process may have a thousand flows with three
 // each, most of them at rest. No rate or quantile needs its zeros.
-func (s *series) moved() bool {
+func (s *series) hasSamples() bool {
 	for i := range s.counts {
 		if s.counts[i].Load() > 0 {
 			return true

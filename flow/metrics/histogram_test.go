@@ -16,7 +16,7 @@ import (
 )
 
 // What a scrape sees must not depend on our own counting of durations.
-func TestTook_isExposedAsPrometheusOwnHistogramWould(t *testing.T) {
+func TestTimed_isExposedAsPrometheusOwnHistogramWould(t *testing.T) {
 	m, reg := made(t)
 	theirs := prometheus.NewRegistry()
 	vec := prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -27,7 +27,7 @@ func TestTook_isExposedAsPrometheusOwnHistogramWould(t *testing.T) {
 	theirs.MustRegister(vec)
 	f := m.Flow("orders")
 	for _, d := range []time.Duration{0, 1, 10 * time.Microsecond, 10*time.Microsecond + 1, 3 * time.Millisecond, time.Minute, time.Hour} {
-		f.Took(delivery.PhaseSink, d, 3)
+		f.Timed(delivery.PhaseSink, d, 3)
 		for range 3 {
 			vec.WithLabelValues("orders", "sink").Observe(d.Seconds())
 		}
@@ -41,7 +41,7 @@ func TestTook_isExposedAsPrometheusOwnHistogramWould(t *testing.T) {
 }
 
 // U18: a thousand flows at rest made a page of 6 MiB.
-func TestTook_isExposedOnceItMoves(t *testing.T) {
+func TestTimed_isExposedOnceItMoves(t *testing.T) {
 	m, reg := made(t)
 	f := m.Flow("orders")
 	series := func() int {
@@ -54,7 +54,7 @@ func TestTook_isExposedOnceItMoves(t *testing.T) {
 	if n := series(); n != 0 {
 		t.Errorf("%d series at rest", n)
 	}
-	f.Took(delivery.PhaseSink, time.Hour, 1) // beyond the last bucket, too
+	f.Timed(delivery.PhaseSink, time.Hour, 1) // beyond the last bucket, too
 	if n := series(); n != 1 {
 		t.Errorf("%d series, want one", n)
 	}
@@ -76,14 +76,14 @@ func text(t *testing.T, reg *prometheus.Registry) io.Reader {
 	return &out
 }
 
-func TestTook_losesNothingFromManyGoroutines(t *testing.T) {
+func TestTimed_losesNothingFromManyGoroutines(t *testing.T) {
 	m, reg := made(t)
 	f := m.Flow("orders")
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
 			for range 1000 {
-				f.Took(delivery.PhaseTotal, time.Millisecond, 2)
+				f.Timed(delivery.PhaseTotal, time.Millisecond, 2)
 			}
 		})
 	}
@@ -115,6 +115,6 @@ func BenchmarkTook(b *testing.B) {
 	}
 	f := m.Flow("orders")
 	for b.Loop() {
-		f.Took(delivery.PhaseTransform, time.Microsecond, 1)
+		f.Timed(delivery.PhaseTransform, time.Microsecond, 1)
 	}
 }

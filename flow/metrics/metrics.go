@@ -32,7 +32,7 @@ type Metrics struct {
 
 	mu    sync.Mutex
 	flows map[string]*Flow
-	live  map[string]*source
+	live  map[string]*flowGauges
 }
 
 // New makes the metrics and registers them.
@@ -64,12 +64,12 @@ func New(reg prometheus.Registerer) (*Metrics, error) {
 		reloads:         counter("reloads_total", "Changed flow files, by whether they were taken over: success or failure.", "status"),
 		valid:           gauge("config_valid", "1 when the flow's file is valid as it stands, 0 when an older version of it runs on."),
 		flows:           map[string]*Flow{},
-		live:            map[string]*source{},
+		live:            map[string]*flowGauges{},
 	}
 	var errs []error
 	for _, c := range []prometheus.Collector{
 		m.events, m.durations, m.transformErrors, m.deadLetters, m.dlqErrors, m.sinkErrors, m.sinkEvents, m.sinkTries,
-		m.retries, m.gaps, m.held, m.reloads, m.valid, sources{m},
+		m.retries, m.gaps, m.held, m.reloads, m.valid, gaugeCollector{m},
 	} {
 		errs = append(errs, reg.Register(c))
 	}

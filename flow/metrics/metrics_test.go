@@ -38,7 +38,7 @@ func TestFlow_movesEveryCounter(t *testing.T) {
 		f.Settled(s, 1)
 	}
 	for _, p := range append(phases, "something new") {
-		f.Took(p, time.Millisecond, 1)
+		f.Timed(p, time.Millisecond, 1)
 	}
 	f.TransformError(fault.TransformTimeout)
 	f.TransformError("SOMETHING_NEW")
@@ -131,15 +131,15 @@ fiso_flow_held_events{flow="orders"} 0
 
 func TestWatch_showsTheSourceWhileItRuns(t *testing.T) {
 	m, reg := made(t)
-	one := func() Live {
-		return Live{InFlight: 3, Partitions: []connector.PartitionStatus{
+	one := func() Gauges {
+		return Gauges{InFlight: 3, Partitions: []connector.PartitionStatus{
 			{Stream: "orders", Partition: 0, Lag: 7},
 			{Stream: "orders", Partition: 1, Lag: -1}, // not known yet
 			{Stream: "hook", Partition: -1, Lag: 3},   // of no broker
 		}}
 	}
-	many := func() Live {
-		return Live{Partitions: []connector.PartitionStatus{
+	many := func() Gauges {
+		return Gauges{Partitions: []connector.PartitionStatus{
 			{Stream: "a", Partition: 0, Lag: 1}, {Stream: "b", Partition: 0, Lag: 2},
 		}}
 	}
@@ -179,7 +179,7 @@ func TestFlow_allocatesNothingAnEvent(t *testing.T) {
 	f := m.Flow("orders")
 	if n := testing.AllocsPerRun(100, func() {
 		f.Settled(delivery.Delivered, 1)
-		f.Took(delivery.PhaseTotal, time.Millisecond, 3)
+		f.Timed(delivery.PhaseTotal, time.Millisecond, 3)
 		f.Held(0)
 	}); n != 0 {
 		t.Errorf("%v allocations an event", n)

@@ -13,24 +13,24 @@ var (
 	inFlightDesc = prometheus.NewDesc("fiso_flow_in_flight", "Events accepted from the source and not yet settled.", []string{"flow"}, nil)
 )
 
-// Live is what a running flow shows at each scrape.
-type Live struct {
+// Gauges is what a running flow shows at each scrape.
+type Gauges struct {
 	Partitions []connector.PartitionStatus
 	InFlight   int // accepted and not yet settled
 }
 
-// source is where the gauges of a flow come from: they are asked for at each
+// flowGauges is where the gauges of a flow come from: they are asked for at each
 // scrape, so that they go when the partitions and the flow go.
-type source struct {
-	live       func() Live
+type flowGauges struct {
+	live       func() Gauges
 	manyTopics bool
 }
 
 // Watch makes a running flow's lag and events in flight part of every scrape,
 // until stop is called. With manyTopics the partition label names the topic
 // too: partition numbers alone would collide.
-func (m *Metrics) Watch(flow string, manyTopics bool, live func() Live) (stop func()) {
-	s := &source{live, manyTopics}
+func (m *Metrics) Watch(flow string, manyTopics bool, live func() Gauges) (stop func()) {
+	s := &flowGauges{live, manyTopics}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.live[flow] = s
@@ -43,17 +43,17 @@ func (m *Metrics) Watch(flow string, manyTopics bool, live func() Live) (stop fu
 	}
 }
 
-// sources collects the gauges of all sources that are watched.
-type sources struct{ m *Metrics }
+// gaugeCollector collects the gauges of all sources that are watched.
+type gaugeCollector struct{ m *Metrics }
 
-func (c sources) Describe(ch chan<- *prometheus.Desc) {
+func (c gaugeCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- lagDesc
 	ch <- inFlightDesc
 }
 
-func (c sources) Collect(ch chan<- prometheus.Metric) {
+func (c gaugeCollector) Collect(ch chan<- prometheus.Metric) {
 	c.m.mu.Lock()
-	live := make(map[string]*source, len(c.m.live))
+	live := make(map[string]*flowGauges, len(c.m.live))
 	for name, s := range c.m.live {
 		live[name] = s
 	}
@@ -73,7 +73,7 @@ func (c sources) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-func (s *source) label(p connector.PartitionStatus) string {
+func (s *flowGauges) label(p connector.PartitionStatus) string {
 	n := strconv.Itoa(int(p.Partition))
 	if s.manyTopics {
 		return p.Stream + "/" + n

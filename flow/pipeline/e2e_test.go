@@ -16,7 +16,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"github.com/lsm/fiso/delivery/deadletter"
-	"github.com/lsm/fiso/flow/blueprint"
+	"github.com/lsm/fiso/flow/plan"
 )
 
 func TestFlow_deliversFiltersAndKeepsDeadLetters(t *testing.T) {
@@ -194,24 +194,27 @@ func TestReload_ofTheSourceGoesOnWhereTheOldOneCommitted(t *testing.T) {
 func TestReload_worksWhileTheSinkDoesNot(t *testing.T) {
 	in := prepare(t)
 	broken := newService(t)
-	release := make(chan struct{})
+	hangs, release := make(chan struct{}, 1), make(chan struct{})
 	broken.answers(func(body string) int {
 		if strings.Contains(body, "hangs") {
+			hangs <- struct{}{}
 			<-release
 		}
 		return 503
 	})
 	defer close(release)
-	in.put("orders.yaml", strings.Replace(in.flow("orders", "delivery: {drainTimeout: 200ms}"), in.service.URL, broken.URL, 1))
+	const settings = "delivery: {drainTimeout: 200ms}\nerrorHandling: {initialInterval: 1ms, maxInterval: 10ms}"
+	in.put("orders.yaml", strings.Replace(in.flow("orders", settings), in.service.URL, broken.URL, 1))
 	in.start(Options{})
+	in.produce("orders", "h", `{"n":"hangs"}`)
+	<-hangs
 	for n := range 10 {
 		in.produce("orders", fmt.Sprint(n), fmt.Sprintf(`{"n":"fails-%d."}`, n))
 	}
-	in.produce("orders", "h", `{"n":"hangs"}`)
 	in.until("retries", func() bool {
 		return in.metric("fiso_flow_retries_total", map[string]string{"flow": "orders"}) >= 10
 	})
-	in.put("orders.yaml", in.flow("orders", "delivery: {drainTimeout: 200ms}"))
+	in.put("orders.yaml", in.flow("orders", settings))
 	in.until("all at the new sink", func() bool { return in.service.all() == 11 && in.service.got("hangs") == 1 })
 	in.until("the commit", func() bool { return in.committed() == 11 })
 	if in.metric("fiso_flow_dlq_total", map[string]string{"flow": "orders"}) != 0 {
@@ -389,7 +392,7 @@ func TestSupervisor_refusesAFlowWhosePartsCannotBeBuilt(t *testing.T) {
 
 func TestCheck_saysWhichStepFails(t *testing.T) {
 	in := prepare(t)
-	b, err := blueprint.Parse("a.yaml", []byte(in.flow("orders", "")))
+	b, err := plan.Parse("a.yaml", []byte(in.flow("orders", "")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -409,7 +412,7 @@ func TestCheck_saysWhichStepFails(t *testing.T) {
 	if steps := checks[2].Steps; !strings.Contains(steps[len(steps)-2].Name, "the first record creates it") || !strings.HasPrefix(steps[len(steps)-1].Name, "partition leaders: broker ") {
 		t.Errorf("steps = %+v", steps)
 	}
-	if b, err = blueprint.Parse("a.yaml", []byte(in.flow("missing", ""))); err != nil {
+	if b, err = plan.Parse("a.yaml", []byte(in.flow("missing", ""))); err != nil {
 		t.Fatal(err)
 	}
 	in.service.Close()

@@ -18,7 +18,7 @@ type health struct {
 	first   time.Duration // see Options.FirstAssignment
 
 	mu       sync.Mutex
-	began    time.Time
+	started  time.Time
 	assigned bool // it had a partition once
 	reached  bool // its source had something to read from once
 }
@@ -26,7 +26,7 @@ type health struct {
 func (h *health) begin(now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.began = now
+	h.started = now
 }
 
 // judge puts what source and engine say into words for a person. A flow is not
@@ -44,13 +44,13 @@ func (h *health) judge(now time.Time, src connector.Status, eng delivery.State) 
 		problems = append(problems, ofSink(c.Output)+c.Why)
 	}
 	for _, held := range eng.Held {
-		problems = append(problems, fmt.Sprintf("%s%s held for %v: %s", ofSink(held.Output), events(held.Events), rounded(held.Since), held.Reason))
+		problems = append(problems, fmt.Sprintf("%s%s held for %v: %s", ofSink(held.Output), events(held.Events), roundDuration(held.Since), held.Reason))
 	}
 	problems = append(problems, h.stalled(now, src.Partitions)...)
-	s := supervisor.Status{Problem: strings.Join(problems, "; "), Unreached: !h.reach(src), Notes: src.Notes}
+	s := supervisor.Status{Problem: strings.Join(problems, "; "), Unreached: !h.noteReached(src), Notes: src.Notes}
 	if eng.Asked > 0 {
 		s.Notes = append(s.Notes[:len(s.Notes):len(s.Notes)], fmt.Sprintf("the sink asked for a pause of %v (Retry-After, of which at most %v is kept): the next try is at %s",
-			eng.Asked, delivery.LongestAsked, eng.AskedUntil.UTC().Format(time.RFC3339)))
+			eng.Asked, delivery.MaxRetryAfter, eng.AskedUntil.UTC().Format(time.RFC3339)))
 	}
 	if eng.LastError != "" {
 		s.Notes = append(s.Notes[:len(s.Notes):len(s.Notes)], fmt.Sprintf("last error, %s: %s", eng.LastErrorAt.UTC().Format(time.RFC3339), eng.LastError))
@@ -58,8 +58,8 @@ func (h *health) judge(now time.Time, src connector.Status, eng delivery.State) 
 	return s
 }
 
-// reach reports whether what the source reads from has answered, now or ever.
-func (h *health) reach(src connector.Status) bool {
+// noteReached reports whether what the source reads from has answered, now or ever.
+func (h *health) noteReached(src connector.Status) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.reached = h.reached || len(src.Partitions) > 0
@@ -71,11 +71,11 @@ func (h *health) starting(now time.Time, assigned bool) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.assigned = h.assigned || assigned
-	return h.assigns && !h.assigned && now.Sub(h.began) < h.first
+	return h.assigns && !h.assigned && now.Sub(h.started) < h.first
 }
 
-// mostStalled bounds how many partitions a report names.
-const mostStalled = 5
+// maxStalledShown bounds how many partitions a report names.
+const maxStalledShown = 5
 
 // stalled names partitions that have lag and made no progress for too long.
 func (h *health) stalled(now time.Time, partitions []connector.PartitionStatus) []string {
@@ -86,11 +86,11 @@ func (h *health) stalled(now time.Time, partitions []connector.PartitionStatus) 
 		if p.Lag <= 0 || p.Progress.IsZero() || still <= h.stall {
 			continue
 		}
-		if len(words) == mostStalled {
+		if len(words) == maxStalledShown {
 			more++
 			continue
 		}
-		words = append(words, fmt.Sprintf("no progress on %s/%d for %v, with %s behind", p.Stream, p.Partition, rounded(still), events(int(p.Lag))))
+		words = append(words, fmt.Sprintf("no progress on %s/%d for %v, with %s behind", p.Stream, p.Partition, roundDuration(still), events(int(p.Lag))))
 	}
 	if more > 0 {
 		words = append(words, fmt.Sprintf("and on %d more partitions", more))
@@ -113,8 +113,8 @@ func events(n int) string {
 	return fmt.Sprintf("%d events", n)
 }
 
-// rounded is a duration without digits that nobody reads.
-func rounded(d time.Duration) time.Duration {
+// roundDuration is a duration without digits that nobody reads.
+func roundDuration(d time.Duration) time.Duration {
 	if d < time.Second {
 		return d.Round(time.Millisecond)
 	}

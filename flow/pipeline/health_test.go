@@ -32,10 +32,10 @@ func TestHealth_saysWhyAFlowIsNotReady(t *testing.T) {
 	}{
 		{"it works", &health{assigns: true}, connector.Status{Partitions: good}, delivery.State{}, "", ""},
 		{"the source has a problem", &health{assigns: true}, connector.Status{Problem: "broker b:9092: connection refused"}, delivery.State{}, "source: broker b:9092: connection refused", ""},
-		{"no partition yet", &health{assigns: true, began: now.Add(-time.Second)}, connector.Status{}, delivery.State{}, "starting: no partition is assigned yet", ""},
-		{"no partition for this member", &health{assigns: true, began: now.Add(-time.Minute)}, connector.Status{}, delivery.State{}, "", ""},
-		{"it had one, and waits for another", &health{assigns: true, assigned: true, began: now}, connector.Status{}, delivery.State{}, "", ""},
-		{"no broker has partitions", &health{began: now}, connector.Status{}, delivery.State{}, "", ""},
+		{"no partition yet", &health{assigns: true, started: now.Add(-time.Second)}, connector.Status{}, delivery.State{}, "starting: no partition is assigned yet", ""},
+		{"no partition for this member", &health{assigns: true, started: now.Add(-time.Minute)}, connector.Status{}, delivery.State{}, "", ""},
+		{"it had one, and waits for another", &health{assigns: true, assigned: true, started: now}, connector.Status{}, delivery.State{}, "", ""},
+		{"no broker has partitions", &health{started: now}, connector.Status{}, delivery.State{}, "", ""},
 		{"the line is stopped", &health{}, connector.Status{}, delivery.State{Closed: []delivery.Closed{{Why: "the line is stopped: 401"}}}, "the line is stopped: 401", ""},
 		{"dead letters are refused", &health{}, connector.Status{}, delivery.State{Held: []delivery.Hold{{Reason: "too large", Events: 1, Since: 61400 * time.Millisecond}, {Reason: "away", Events: 2, Since: 12 * time.Millisecond}}},
 			"1 event held for 1m1s: too large; 2 events held for 12ms: away", ""},
@@ -80,7 +80,7 @@ func TestPipeline_ofASourceThatGivesUpSaysWhoDid(t *testing.T) {
 	if err := p.Run(t.Context()); err == nil || err.Error() != "source: context deadline exceeded" {
 		t.Errorf("error = %v", err)
 	}
-	if s := p.Status(); s.Problem != "" || p.live().InFlight != 0 {
+	if s := p.Status(); s.Problem != "" || p.metrics().InFlight != 0 {
 		t.Errorf("status = %+v", s)
 	}
 	if err := p.Swap(t.Context(), stranger{}); err == nil {
@@ -89,4 +89,4 @@ func TestPipeline_ofASourceThatGivesUpSaysWhoDid(t *testing.T) {
 }
 
 // stranger is a definition that is not ours.
-type stranger struct{ supervisor.Definition }
+type stranger struct{ supervisor.Plan }

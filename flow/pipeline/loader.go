@@ -11,8 +11,8 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	fisohttp "github.com/lsm/fiso/connectors/http"
-	"github.com/lsm/fiso/flow/blueprint"
 	"github.com/lsm/fiso/flow/metrics"
+	"github.com/lsm/fiso/flow/plan"
 	"github.com/lsm/fiso/flow/supervisor"
 )
 
@@ -39,7 +39,7 @@ type Options struct {
 // process needs one.
 type Loader struct {
 	o   Options
-	env blueprint.Env
+	env plan.Env
 }
 
 // NewLoader fills in the defaults of o.
@@ -56,32 +56,32 @@ func NewLoader(o Options) *Loader {
 	if o.FirstAssignment <= 0 {
 		o.FirstAssignment = 15 * time.Second
 	}
-	return &Loader{o: o, env: blueprint.Env{
+	return &Loader{o: o, env: plan.Env{
 		Logger: o.Logger, Stdout: o.Stdout, OnGap: func() {},
 		Listeners: new(fisohttp.Listeners), Dial: o.Dial,
 	}}
 }
 
 // Env is what parts of a flow are built with, for those who build single ones.
-func (l *Loader) Env() blueprint.Env { return l.env }
+func (l *Loader) Env() plan.Env { return l.env }
 
-// Load is supervisor.Options.Load: blueprint.Parse, with the means to build.
-func (l *Loader) Load(file string, data []byte) (supervisor.Definition, error) {
-	b, err := blueprint.Parse(file, data)
+// Load is supervisor.Options.Load: plan.Parse, with the means to build.
+func (l *Loader) Load(file string, data []byte) (supervisor.Plan, error) {
+	b, err := plan.Parse(file, data)
 	if err != nil {
 		return nil, err
 	}
-	return &definition{Blueprint: b, loader: l}, nil
+	return &builder{Plan: b, loader: l}, nil
 }
 
 // Close closes what the flows shared, once none runs any more.
 func (l *Loader) Close() { l.env.Listeners.Close() }
 
-// definition is a blueprint that can be built.
-type definition struct {
-	*blueprint.Blueprint
+// builder is a plan that can be built.
+type builder struct {
+	*plan.Plan
 	loader *Loader
 }
 
 // Build makes the flow's parts. It connects to nothing.
-func (d *definition) Build() (supervisor.Pipeline, error) { return d.loader.Build(d.Blueprint) }
+func (d *builder) Build() (supervisor.Pipeline, error) { return d.loader.Build(d.Plan) }

@@ -9,14 +9,14 @@ import (
 
 	"github.com/lsm/fiso/common/connector"
 	"github.com/lsm/fiso/delivery"
-	"github.com/lsm/fiso/flow/blueprint"
 	"github.com/lsm/fiso/flow/metrics"
+	"github.com/lsm/fiso/flow/plan"
 	"github.com/lsm/fiso/flow/supervisor"
 )
 
-// closing bounds how long sinks and dead letter queues that nobody uses any
+// closeTimeout bounds how long sinks and dead letter queues that nobody uses any
 // more may take to let go. It is less than a supervisor's grace.
-const closing = 5 * time.Second
+const closeTimeout = 5 * time.Second
 
 // Pipeline is a flow that is built: see supervisor.Pipeline for what its
 // methods owe.
@@ -30,11 +30,11 @@ type Pipeline struct {
 	health     health
 
 	mu      sync.Mutex // guards what Swap replaces
-	outputs *blueprint.Outputs
+	outputs *plan.Outputs
 }
 
 // Build makes the parts of a flow. It connects to nothing.
-func (l *Loader) Build(b *blueprint.Blueprint) (p *Pipeline, err error) {
+func (l *Loader) Build(b *plan.Plan) (p *Pipeline, err error) {
 	err = b.Guard(func() error {
 		p, err = l.build(b)
 		return err
@@ -42,7 +42,7 @@ func (l *Loader) Build(b *blueprint.Blueprint) (p *Pipeline, err error) {
 	return p, err
 }
 
-func (l *Loader) build(b *blueprint.Blueprint) (*Pipeline, error) {
+func (l *Loader) build(b *plan.Plan) (*Pipeline, error) {
 	env := l.env
 	env.Logger = l.o.Logger.With("flow", b.Name())
 	cfg := b.Engine()
@@ -74,7 +74,7 @@ func (l *Loader) build(b *blueprint.Blueprint) (*Pipeline, error) {
 func (p *Pipeline) Run(ctx context.Context) error {
 	p.health.begin(time.Now())
 	if m := p.loader.o.Metrics; m != nil {
-		defer m.Watch(p.name, p.manyTopics, p.live)()
+		defer m.Watch(p.name, p.manyTopics, p.metrics)()
 	}
 	err := p.engine.Run(ctx, p.source)
 	p.Close()
@@ -92,8 +92,8 @@ func (p *Pipeline) Close() {
 	p.release(outputs)
 }
 
-func (p *Pipeline) release(o *blueprint.Outputs) {
-	ctx, cancel := context.WithTimeout(context.Background(), closing)
+func (p *Pipeline) release(o *plan.Outputs) {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	if err := o.Close(ctx); err != nil {
 		p.log.Warn("a sink or dead letter queue that is no longer used does not close", "error", err)
@@ -103,15 +103,15 @@ func (p *Pipeline) release(o *blueprint.Outputs) {
 // Swap takes over transform, sink and error handling of d. Sink and dead letter
 // queue stay as they are, connections and all, where their settings did not
 // change. It fails only before d is in force, where its parts cannot be built.
-func (p *Pipeline) Swap(ctx context.Context, d supervisor.Definition) error {
-	next, ok := d.(*definition)
+func (p *Pipeline) Swap(ctx context.Context, d supervisor.Plan) error {
+	next, ok := d.(*builder)
 	if !ok {
 		return fmt.Errorf("cannot swap to a %T", d)
 	}
 	return next.Guard(func() error { return p.swap(ctx, next) })
 }
 
-func (p *Pipeline) swap(ctx context.Context, next *definition) error {
+func (p *Pipeline) swap(ctx context.Context, next *builder) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	env := p.loader.env
@@ -131,17 +131,17 @@ func (p *Pipeline) swap(ctx context.Context, next *definition) error {
 
 // Status says how the flow stands.
 func (p *Pipeline) Status() supervisor.Status {
-	return p.health.judge(time.Now(), p.reported(), p.engine.Status())
+	return p.health.judge(time.Now(), p.sourceStatus(), p.engine.Status())
 }
 
-// reported is how the source says it stands; nothing when it does not.
-func (p *Pipeline) reported() connector.Status {
+// sourceStatus is how the source says it stands; nothing when it does not.
+func (p *Pipeline) sourceStatus() connector.Status {
 	if r, ok := p.source.(connector.Reporter); ok {
 		return r.Status()
 	}
 	return connector.Status{}
 }
 
-func (p *Pipeline) live() metrics.Live {
-	return metrics.Live{Partitions: p.reported().Partitions, InFlight: p.engine.Status().InFlight}
+func (p *Pipeline) metrics() metrics.Gauges {
+	return metrics.Gauges{Partitions: p.sourceStatus().Partitions, InFlight: p.engine.Status().InFlight}
 }

@@ -26,7 +26,8 @@ const (
 	moves                       // partitions may change hands from here on, until
 	excuse                      // from here to until, what was done may be done again
 	filed                       // a valid flow file was written, of version n
-	back                        // a sink that was away is back
+	away                        // a sink is away, until it is back
+	back                        // it is back
 	owned                       // the partition has another owner in the group, or none
 )
 

@@ -67,6 +67,7 @@ func (s *story) hasAway() {
 		s.w.events = append(s.w.events, &event{n: len(s.w.events)})
 	}
 	s.w.events = append(s.w.events, e)
+	s.add(entry{what: away, sink: mainSink})
 	s.add(entry{what: produced, n: 16, offset: 5})
 	s.add(entry{what: delivered, who: "A.1", n: 16, sink: copySink, text: "200 orders-0-5 v1000000"})
 	s.add(entry{what: back, sink: mainSink})
@@ -191,6 +192,12 @@ func TestOracle_excusesWhatCannotBeHelpedWithSeveralSinks(t *testing.T) {
 		"a dead letter of one sink": func(s *story) { s.buried() },
 		"a replay of one sink":      func(s *story) { s.replayed() },
 		"a sink that is away":       func(s *story) { s.hasAway() },
+		"a sink that is away while the partition changes hands": func(s *story) {
+			s.hasAway()
+			i, j := s.to(copySink, 16, 0), s.where(back, func(entry) bool { return true })
+			s.swap(i, j)
+			s.put(i, entry{what: owned, who: "B.1-id"})
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := severalStory()

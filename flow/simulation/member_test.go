@@ -173,6 +173,7 @@ func (m *member) cut() {
 	m.w.troubles.Go(func() {
 		time.Sleep(m.w.plan.session)
 		if wire.isCut() {
+			m.w.history.move("the session of %s is over", who) // kfake may have ended it by itself
 			m.w.expel("the session of "+who, func(g kfake.GroupMember) bool { return g.ClientID == who })
 		}
 	})

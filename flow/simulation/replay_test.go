@@ -4,6 +4,7 @@ package simulation
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -30,6 +31,7 @@ func (w *world) afterHeal(ctx context.Context) {
 	w.untilSettled()
 	d := newDice(w.plan.seed, 32)
 	if !w.plan.sinks.gone {
+		w.until("all members to be in the group", settle, func() bool { return w.joined() && w.kafka.Fake.GroupInfo(group).State == "Stable" })
 		w.outageOfOne(ctx, d)
 	}
 	w.replayLetters(ctx, d)
@@ -52,7 +54,7 @@ func (w *world) outageOfOne(ctx context.Context, d dice) {
 	}
 	w.addEvents(events)
 	happened.count("only " + s.sink + " is away")
-	w.history.note("in a calm world the service of %s %s", s.sink, trial)
+	w.history.add(entry{what: away, sink: s.sink, text: fmt.Sprintf("only the service of %s %s", s.sink, trial)})
 	s.set(trial, w.plan.latency)
 	w.feed(ctx, d, events[:partitions], 0)
 	time.Sleep(awayFor / 4) // its gates are closed by now

@@ -7,5 +7,5 @@
 // Kubernetes is accepted as a file as well; its spec is the same body.
 //
 // What is inside source.config and sink.config belongs to the connector of
-// that type and stays undecoded here: package blueprint decodes it.
+// that type and stays undecoded here: package plan decodes it.
 package spec

@@ -50,17 +50,17 @@ type Sink struct {
 
 // Output is one of several sinks. What it leaves out is the flow's.
 type Output struct {
-	Name          string      `yaml:"name" required:"true" doc:"Name of the sink in logs, metrics and dead letters: lower-case letters, digits and dashes, 63 at most."`
-	When          config.Text `yaml:"when" doc:"CEL expression of type bool on the finished event; without it the sink takes every event."`
-	Type          string      `yaml:"type" required:"true" doc:"Name of the connector."`
-	Config        config.Raw  `yaml:"config" doc:"Settings of that connector."`
-	Batch         *Batch      `yaml:"batch" doc:"When a batch is full; default: delivery.batch."`
-	ErrorHandling Override    `yaml:"errorHandling" doc:"What is other than in the flow's errorHandling."`
+	Name          string              `yaml:"name" required:"true" doc:"Name of the sink in logs, metrics and dead letters: lower-case letters, digits and dashes, 63 at most."`
+	When          config.Text         `yaml:"when" doc:"CEL expression of type bool on the finished event; without it the sink takes every event."`
+	Type          string              `yaml:"type" required:"true" doc:"Name of the connector."`
+	Config        config.Raw          `yaml:"config" doc:"Settings of that connector."`
+	Batch         *Batch              `yaml:"batch" doc:"When a batch is full; default: delivery.batch."`
+	ErrorHandling OutputErrorHandling `yaml:"errorHandling" doc:"What is other than in the flow's errorHandling."`
 }
 
-// Override is ErrorHandling for one of several sinks: each key that is left out
+// OutputErrorHandling is ErrorHandling for one of several sinks: each key that is left out
 // is the flow's.
-type Override struct {
+type OutputErrorHandling struct {
 	DeadLetterTopic string         `yaml:"deadLetterTopic" doc:"Kafka topic for what this sink cannot deliver, on the cluster of the flow's dead letters."`
 	DeadLetter      DeadLetter     `yaml:"deadLetter" doc:"Another place for what this sink cannot deliver."`
 	MaxRetries      *int           `yaml:"maxRetries" doc:"Retries after the first try of an event; 0: none."`
@@ -154,8 +154,8 @@ func (f *Flow) Outputs() []Output {
 	return []Output{{Name: name, Type: f.Sink.Type, Config: f.Sink.Config}}
 }
 
-// Over is the flow's error handling with what an output has of its own.
-func (e ErrorHandling) Over(o *Override) ErrorHandling {
+// WithOverride is the flow's error handling with what an output has of its own.
+func (e ErrorHandling) WithOverride(o *OutputErrorHandling) ErrorHandling {
 	switch {
 	case o.DeadLetter.Type != "":
 		e.DeadLetterTopic, e.DeadLetter = o.DeadLetterTopic, o.DeadLetter

@@ -18,12 +18,12 @@ func Parse(file string, data []byte, types *Types) (*Flow, config.Errors) {
 		err  error
 	)
 	if isDefinition(data) {
-		d := definition{Spec: body{Flow: Flow{types: types}}}
+		d := flowDefinition{Spec: specBody{Flow: Flow{types: types}}}
 		err = config.Decode(file, data, &d)
 		d.Spec.named(d.Metadata.Name)
 		flow = &d.Spec.Flow
 	} else {
-		b := bare{Body: body{Flow: Flow{types: types}}}
+		b := bareFile{Body: specBody{Flow: Flow{types: types}}}
 		err = config.Decode(file, data, &b)
 		flow = &b.Body.Flow
 	}
@@ -34,41 +34,41 @@ func Parse(file string, data []byte, types *Types) (*Flow, config.Errors) {
 	if !ok {
 		return nil, config.Errors{{Pos: config.Pos{File: file, Line: 1, Column: 1}, Code: config.CodeSyntax, Message: err.Error()}}
 	}
-	return flow, explainLater(errs)
+	return flow, explainFutureKeys(errs)
 }
 
-// bare is a file that is the body alone.
-type bare struct {
-	Body body `yaml:",inline"`
+// bareFile is a file that is the body alone.
+type bareFile struct {
+	Body specBody `yaml:",inline"`
 }
 
 // Validate asks for the name, which nothing else can give.
-func (b *bare) Validate() error {
+func (b *bareFile) Validate() error {
 	if b.Body.Flow.Name == "" {
 		return fault("name", "missing: give the flow a name, as in name: order-events")
 	}
 	return nil
 }
 
-// body is what stands under spec, which may hold what is the operator's.
-type body struct {
+// specBody is what stands under spec, which may hold what is the operator's.
+type specBody struct {
 	Flow    Flow       `yaml:",inline"`
 	Runtime config.Raw `yaml:"runtime" doc:"The operator's part of a FlowDefinition; ignored in a file."`
 }
 
 // named gives the flow the object's name when it has none of its own.
-func (b *body) named(name string) {
+func (b *specBody) named(name string) {
 	if b.Flow.Name == "" {
 		b.Flow.Name = name
 	}
 }
 
-// definition is a FlowDefinition object of Kubernetes.
-type definition struct {
+// flowDefinition is a FlowDefinition object of Kubernetes.
+type flowDefinition struct {
 	APIVersion string     `yaml:"apiVersion" required:"true" enum:"fiso.io/v1alpha1"`
 	Kind       string     `yaml:"kind" required:"true" enum:"FlowDefinition"`
 	Metadata   metadata   `yaml:"metadata"`
-	Spec       body       `yaml:"spec" required:"true"`
+	Spec       specBody   `yaml:"spec" required:"true"`
 	Status     config.Raw `yaml:"status"`
 }
 
@@ -93,7 +93,7 @@ type metadata struct {
 }
 
 // Validate lets the object's name and the flow's be one.
-func (d *definition) Validate() error {
+func (d *flowDefinition) Validate() error {
 	switch name := d.Metadata.Name; {
 	case name == "" && d.Spec.Flow.Name == "":
 		return fault("metadata.name", "missing: it is the flow's name")

@@ -372,7 +372,7 @@ func TestErrorHandling_ofASinkIsTheFlowsWithWhatItNamesItself(t *testing.T) {
 	f := parsed(t, several("{name: a, when: 'true', type: http}, {name: b, type: http, errorHandling: {deadLetterTopic: bs, maxRetries: 0, backoff: constant, initialInterval: 1s, maxInterval: 2s, jitter: 0, onExhausted: drop, outage: count, stopTheLine: {consecutive: 3}}}")+
 		"errorHandling: {maxRetries: 7, deadLetterTopic: as}\n")
 	outs := f.Outputs()
-	a, b := f.ErrorHandling.Over(&outs[0].ErrorHandling), f.ErrorHandling.Over(&outs[1].ErrorHandling)
+	a, b := f.ErrorHandling.WithOverride(&outs[0].ErrorHandling), f.ErrorHandling.WithOverride(&outs[1].ErrorHandling)
 	if a.MaxRetries != 7 || a.DeadLetterTopic != "as" || a.OnExhausted != "dlq" || a.Outage != "hold" || a.StopTheLine.Consecutive != 20 || a.Jitter != 0.2 {
 		t.Errorf("a: %+v", a)
 	}
@@ -384,7 +384,7 @@ func TestErrorHandling_ofASinkIsTheFlowsWithWhatItNamesItself(t *testing.T) {
 		t.Errorf("b: %+v", b)
 	}
 	file := parsed(t, several("{name: a, type: http, errorHandling: {deadLetter: {type: file, config: {path: x}}}}"))
-	if got := file.ErrorHandling.Over(&file.Outputs()[0].ErrorHandling); got.DeadLetter.Type != "file" || got.DeadLetterTopic != "" {
+	if got := file.ErrorHandling.WithOverride(&file.Outputs()[0].ErrorHandling); got.DeadLetter.Type != "file" || got.DeadLetterTopic != "" {
 		t.Errorf("file: %+v", got)
 	}
 }

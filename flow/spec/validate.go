@@ -78,12 +78,12 @@ func suggestName(name string) string {
 
 func (f *Flow) validateTypes() error {
 	errs := []error{
-		oneOf("source.type", "source", f.Source.Type, f.types.Sources, laterSources),
-		oneOf("sink.type", "sink", f.Sink.Type, f.types.Sinks, laterSinks),
+		oneOf("source.type", "source", f.Source.Type, f.types.Sources, futureSources),
+		oneOf("sink.type", "sink", f.Sink.Type, f.types.Sinks, futureSinks),
 		oneOf("errorHandling.deadLetter.type", "dead letter place", f.ErrorHandling.DeadLetter.Type, f.types.DeadLetters, nil),
 	}
 	for i, s := range f.Sinks {
-		errs = append(errs, oneOf(fmt.Sprintf("sinks[%d].type", i), "sink", s.Type, f.types.Sinks, laterSinks),
+		errs = append(errs, oneOf(fmt.Sprintf("sinks[%d].type", i), "sink", s.Type, f.types.Sinks, futureSinks),
 			oneOf(fmt.Sprintf("sinks[%d].errorHandling.deadLetter.type", i), "dead letter place", s.ErrorHandling.DeadLetter.Type, f.types.DeadLetters, nil))
 	}
 	return errors.Join(errs...)
@@ -123,8 +123,8 @@ func (f *Flow) validateSinks() error {
 
 // The connector types that the contract names and a later version brings.
 var (
-	laterSources = []string{"grpc"}
-	laterSinks   = []string{"grpc", "temporal"}
+	futureSources = []string{"grpc"}
+	futureSinks   = []string{"grpc", "temporal"}
 )
 
 func oneOf(key, what, value string, known, later []string) error {
@@ -162,7 +162,7 @@ func (f *Flow) validateDeadLetter() error {
 	}
 	for i, s := range f.Sinks {
 		key := fmt.Sprintf("sinks[%d].errorHandling", i)
-		own := e.Over(&s.ErrorHandling)
+		own := e.WithOverride(&s.ErrorHandling)
 		errs = append(errs, f.oneDeadLetterPlace(key, s.ErrorHandling.DeadLetter, s.ErrorHandling.DeadLetterTopic, own.DeadLetter.Type))
 		if nowhere && own.DeadLetter.Type == "" && own.OnExhausted == "dlq" {
 			errs = append(errs, fault(key+".onExhausted", "%s is no broker that could keep dead letters: name a place in deadLetter", f.Source.Type))
@@ -245,8 +245,8 @@ func (e *ErrorHandling) Validate() error {
 }
 
 // Validate checks what an output has of its own.
-func (o *Override) Validate() error {
-	e := ErrorHandling{InitialInterval: time.Second, MaxInterval: time.Second}.Over(o)
+func (o *OutputErrorHandling) Validate() error {
+	e := ErrorHandling{InitialInterval: time.Second, MaxInterval: time.Second}.WithOverride(o)
 	if o.InitialInterval == nil || o.MaxInterval == nil { // the other one is the flow's
 		e.MaxInterval = max(e.MaxInterval, e.InitialInterval)
 	}

@@ -136,7 +136,7 @@ type def struct {
 	refs                []string
 }
 
-func (w *world) load(file string, data []byte) (Definition, error) {
+func (w *world) load(file string, data []byte) (Plan, error) {
 	w.mu.Lock()
 	w.loads[string(data)]++
 	w.mu.Unlock()
@@ -238,7 +238,7 @@ func (p *pipe) Run(ctx context.Context) error {
 	return err
 }
 
-func (p *pipe) Swap(ctx context.Context, next Definition) error {
+func (p *pipe) Swap(ctx context.Context, next Plan) error {
 	if err := p.w.step(ctx, "swap "+p.d.name); err != nil {
 		return err
 	}

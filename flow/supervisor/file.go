@@ -13,27 +13,27 @@ import (
 // it, under the lock.
 type file struct {
 	path      string
-	def       Definition // in force; nil while the file was never valid
-	next      Definition // of the new content, and not yet in force
-	loaded    reload.Loaded[Definition]
+	def       Plan // in force; nil while the file was never valid
+	next      Plan // of the new content, and not yet in force
+	loaded    reload.Loaded[Plan]
 	fault     error // why the content as it is is not in force
-	contested bool  // fault: another file owns the flow's name
+	nameTaken bool  // fault: another file owns the flow's name
 	absent    bool  // it cannot be seen now, and does not count as removed yet
 }
 
 // set records what the content says: in next, or in fault.
-func (f *file) set(l reload.Loaded[Definition]) {
-	f.loaded, f.next, f.fault, f.contested = l, l.Value, l.Err, false
+func (f *file) set(l reload.Loaded[Plan]) {
+	f.loaded, f.next, f.fault, f.nameTaken = l, l.Value, l.Err, false
 }
 
 // commit puts next in force.
 func (f *file) commit() { f.def, f.next, f.fault = f.next, nil, nil }
 
 // refuse records that another file owns the name of the new content.
-func (f *file) refuse(err error) { f.next, f.fault, f.contested = nil, err, true }
+func (f *file) refuse(err error) { f.next, f.fault, f.nameTaken = nil, err, true }
 
-// claim is what the file says about flow names.
-func (f *file) claim() claim {
+// claimedPlan is what the file says about flow names.
+func (f *file) claimedPlan() claim {
 	c := claim{path: f.path, absent: f.absent}
 	if f.def != nil {
 		c.held = f.def.Name()

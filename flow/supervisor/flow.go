@@ -25,14 +25,14 @@ type flow struct {
 	done    chan struct{} // closed when the owner is gone and nothing runs
 	cancel  context.CancelFunc
 
-	cur      *running
-	served   Definition // the last one that was taken over
-	tried    Definition // what the last attempt that failed was for
+	current  *running
+	applied  Plan // the last one that was taken over
+	tried    Plan // what the last attempt that failed was for
 	attempts int
 	retryAt  time.Time
 
 	mu    sync.Mutex // guards what the report reads and others write
-	want  Definition
+	want  Plan
 	built Pipeline // for the first start of want
 	pipe  Pipeline // that of cur
 	state state
@@ -41,7 +41,7 @@ type flow struct {
 
 // running is a pipeline in its Run, and the definition that it serves.
 type running struct {
-	def     Definition
+	plan    Plan
 	pipe    Pipeline
 	stop    context.CancelFunc
 	ended   chan error // capacity one
@@ -54,7 +54,7 @@ type state struct {
 	reason string // of failed
 }
 
-func newFlow(name string, want Definition, built Pipeline, o Options) *flow {
+func newFlow(name string, want Plan, built Pipeline, o Options) *flow {
 	return &flow{
 		name: name, log: o.Logger.With("flow", name), record: o.Recorder,
 		restart: o.Restart, grace: o.Grace,
@@ -67,11 +67,11 @@ func newFlow(name string, want Definition, built Pipeline, o Options) *flow {
 // hold what this one may need, such as a port.
 func (f *flow) start(ctx context.Context, after []<-chan struct{}) {
 	ctx, f.cancel = context.WithCancel(ctx)
-	go f.own(ctx, after)
+	go f.run(ctx, after)
 }
 
 // set says what is wanted from now on. It does not wait.
-func (f *flow) set(d Definition) {
+func (f *flow) set(d Plan) {
 	f.mu.Lock()
 	f.want = d
 	f.mu.Unlock()
@@ -81,13 +81,13 @@ func (f *flow) set(d Definition) {
 	}
 }
 
-func (f *flow) wanted() Definition {
+func (f *flow) wanted() Plan {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.want
 }
 
-func (f *flow) own(ctx context.Context, after []<-chan struct{}) {
+func (f *flow) run(ctx context.Context, after []<-chan struct{}) {
 	defer close(f.done)
 	for _, d := range after {
 		select {
@@ -104,8 +104,8 @@ func (f *flow) own(ctx context.Context, after []<-chan struct{}) {
 			timer.Stop()
 		}
 		var ended chan error
-		if f.cur != nil {
-			ended = f.cur.ended
+		if f.current != nil {
+			ended = f.current.ended
 		}
 		select {
 		case <-ctx.Done():
@@ -136,15 +136,15 @@ func (f *flow) reconcile(ctx context.Context) time.Duration {
 	switch {
 	case want.Paused():
 		f.pause()
-	case f.cur == nil:
+	case f.current == nil:
 		err = f.launch(ctx, want)
-	case f.cur.def == want:
-	case f.cur.def.SourceKey() != want.SourceKey():
+	case f.current.plan == want:
+	case f.current.plan.SourceKey() != want.SourceKey():
 		err = f.replace(ctx, want)
-	case f.cur.def.VersionKey() != want.VersionKey():
+	case f.current.plan.VersionKey() != want.VersionKey():
 		err = f.swap(ctx, want)
 	default:
-		f.cur.def = want // it only reads differently
+		f.current.plan = want // it only reads differently
 	}
 	if err != nil {
 		return f.retryLater(want, err)
@@ -156,31 +156,31 @@ func (f *flow) reconcile(ctx context.Context) time.Duration {
 }
 
 // setServed records that want is what the flow does now.
-func (f *flow) setServed(want Definition) {
+func (f *flow) setServed(want Plan) {
 	phase := "running"
-	if f.cur == nil {
+	if f.current == nil {
 		phase = "paused"
 	}
 	f.setState(state{phase: phase}, "")
-	if f.served != nil && f.served != want {
+	if f.applied != nil && f.applied != want {
 		f.record.Reloaded(f.name, true)
 		f.log.Info("flow is reloaded", "phase", phase)
 	}
-	f.served = want
+	f.applied = want
 }
 
 // retryLater records that want could not be had, and when to try again.
-func (f *flow) retryLater(want Definition, err error) time.Duration {
+func (f *flow) retryLater(want Plan, err error) time.Duration {
 	f.attempts++
 	wait := max(f.restart.Delay(f.attempts), time.Nanosecond)
 	f.tried, f.retryAt = want, time.Now().Add(wait)
 	if f.attempts == 1 {
 		logPanic(f.log, err)
 	}
-	if f.served != nil && f.served != want {
+	if f.applied != nil && f.applied != want {
 		f.record.Reloaded(f.name, false)
 	}
-	if f.cur == nil {
+	if f.current == nil {
 		f.log.Error("flow does not run: trying again", "error", err, "in", wait)
 		f.setState(state{phase: "failed", reason: err.Error()}, "")
 	} else {

@@ -13,7 +13,7 @@ import (
 
 // load finds out what a flow file says: see reload.Options. It is called without
 // the lock.
-func (s *Supervisor) load(ctx context.Context, f reload.File) (l reload.Loaded[Definition]) {
+func (s *Supervisor) load(ctx context.Context, f reload.File) (l reload.Loaded[Plan]) {
 	if f.Err != nil {
 		l.Err = fmt.Errorf("read flow file: %w", f.Err)
 		return l
@@ -25,7 +25,7 @@ func (s *Supervisor) load(ctx context.Context, f reload.File) (l reload.Loaded[D
 	}
 	l.Refs = d.Files()
 	for _, ref := range l.Refs {
-		if err := s.usable(ctx, ref); err != nil {
+		if err := s.checkReferenced(ctx, ref); err != nil {
 			l.Err = fmt.Errorf("%s: a file that it refers to cannot be used: %w", f.Path, err)
 			return l
 		}
@@ -34,9 +34,9 @@ func (s *Supervisor) load(ctx context.Context, f reload.File) (l reload.Loaded[D
 	return l
 }
 
-// usable refuses what is no secret, certificate or key: what cannot be read,
+// checkReferenced refuses what is no secret, certificate or key: what cannot be read,
 // and what is empty.
-func (s *Supervisor) usable(ctx context.Context, ref string) error {
+func (s *Supervisor) checkReferenced(ctx context.Context, ref string) error {
 	data, err := s.read(ctx, ref)
 	if err == nil {
 		s.found[ref] = true

@@ -10,9 +10,9 @@ import (
 	"github.com/lsm/fiso/common/reload"
 )
 
-// Definition is a flow as its file says, checked as a whole; nothing of it is
+// Plan is a flow as its file says, checked as a whole; nothing of it is
 // built and nothing was connected. It does not change.
-type Definition interface {
+type Plan interface {
 	// Name is unique in the instance.
 	Name() string
 	// Paused flows hold their place: no pipeline runs.
@@ -42,7 +42,7 @@ type Pipeline interface {
 	// is not in force: the pipeline works on as before, and the swap is tried
 	// again; where ctx had ended, the pipeline is replaced. Once d is in force
 	// Swap returns nil, whatever becomes of calls that were under way before.
-	Swap(ctx context.Context, d Definition) error
+	Swap(ctx context.Context, d Plan) error
 	// Status is cheap and safe for concurrent use.
 	Status() Status
 	// Close lets go of a pipeline that is not run.
@@ -76,7 +76,7 @@ type Options struct {
 	Paths []string
 	// Load reads a flow file: strictly, and without any connection. Its error
 	// is shown to a person as it is.
-	Load func(file string, data []byte) (Definition, error)
+	Load func(file string, data []byte) (Plan, error)
 	// Refers names the further files that a flow file refers to which Load has
 	// refused, as far as it can: it is loaded again when one of them changes.
 	// It may be nil.

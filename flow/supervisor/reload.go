@@ -10,7 +10,7 @@ import (
 )
 
 // apply records what a look at the files has found, and tells the flows.
-func (s *Supervisor) apply(owners context.Context, look reload.Look[Definition]) {
+func (s *Supervisor) apply(owners context.Context, look reload.Look[Plan]) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.recordListing(look.Err)
@@ -45,7 +45,7 @@ type changedFile struct {
 
 // recordChanges records what changed files say, and forgets removed ones. Files
 // whose name another file had may come into force, too: that one may be gone.
-func (s *Supervisor) recordChanges(look reload.Look[Definition]) (changed []changedFile) {
+func (s *Supervisor) recordChanges(look reload.Look[Plan]) (changed []changedFile) {
 	for _, c := range look.Changes {
 		f := s.files[c.Path]
 		switch {
@@ -65,7 +65,7 @@ func (s *Supervisor) recordChanges(look reload.Look[Definition]) (changed []chan
 	}
 	for _, f := range s.sortedFiles() {
 		// A file that is absent, or was saved and not loaded yet, claims no name.
-		if f.contested && look.Current(f.path) {
+		if f.nameTaken && look.Current(f.path) {
 			changed = append(changed, changedFile{f, f.faultText()})
 			f.set(f.loaded)
 		}
@@ -97,7 +97,7 @@ func (s *Supervisor) commitValid(changed []changedFile) {
 func (s *Supervisor) assignNames() {
 	var claims []claim
 	for _, f := range s.files {
-		claims = append(claims, f.claim())
+		claims = append(claims, f.claimedPlan())
 	}
 	names := settleNames(claims)
 	for path, owner := range names.refused {
@@ -144,7 +144,7 @@ func logPanic(log *slog.Logger, err error) {
 // updateFlows tells each flow what is wanted of it, starts new ones and removes
 // those that no file defines any more.
 func (s *Supervisor) updateFlows(owners context.Context) {
-	wanted := map[string]Definition{}
+	wanted := map[string]Plan{}
 	for _, f := range s.files {
 		if f.def != nil {
 			wanted[f.def.Name()] = f.def
@@ -156,20 +156,20 @@ func (s *Supervisor) updateFlows(owners context.Context) {
 			s.o.Logger.Info("flow is removed: it drains and stops", "flow", name)
 			fl.cancel()
 			delete(s.flows, name)
-			s.leaving[name] = fl
+			s.draining[name] = fl
 			after = append(after, fl.done)
 		}
 	}
 	for name, d := range wanted {
 		if fl := s.flows[name]; fl != nil {
-			if !same(fl.wanted(), d) {
+			if !samePlan(fl.wanted(), d) {
 				fl.set(d)
 			}
 			continue
 		}
 		s.o.Logger.Info("flow is added", "flow", name)
 		fl := newFlow(name, d, nil, s.o)
-		if old := s.leaving[name]; old != nil {
+		if old := s.draining[name]; old != nil {
 			after = append(after, old.done)
 		}
 		s.flows[name] = fl
@@ -177,18 +177,18 @@ func (s *Supervisor) updateFlows(owners context.Context) {
 	}
 }
 
-// same reports whether two definitions ask for the same, however they are
+// samePlan reports whether two definitions ask for the same, however they are
 // written.
-func same(a, b Definition) bool {
+func samePlan(a, b Plan) bool {
 	return a.SourceKey() == b.SourceKey() && a.VersionKey() == b.VersionKey() && a.Paused() == b.Paused()
 }
 
 // removeDrained forgets removed flows that have drained.
 func (s *Supervisor) removeDrained() {
-	for name, fl := range s.leaving {
+	for name, fl := range s.draining {
 		select {
 		case <-fl.done:
-			delete(s.leaving, name)
+			delete(s.draining, name)
 			if s.flows[name] == nil {
 				s.o.Recorder.Forget(name)
 			}

@@ -32,7 +32,7 @@ type FlowReport struct {
 func (s *Supervisor) Report() Report {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r := Report{Ready: s.phase == "running" && len(s.flows) > 0}
+	r := Report{Ready: s.state == "running" && len(s.flows) > 0}
 	for _, f := range s.flows {
 		fr := f.report()
 		r.Ready = r.Ready && fr.Problem == ""
@@ -40,8 +40,8 @@ func (s *Supervisor) Report() Report {
 	}
 	slices.SortFunc(r.Flows, func(a, b FlowReport) int { return strings.Compare(a.Name, b.Name) })
 	switch {
-	case s.phase != "running":
-		r.Notes = append(r.Notes, "fiso-flow is "+s.phase)
+	case s.state != "running":
+		r.Notes = append(r.Notes, "fiso-flow is "+s.state)
 	case len(s.flows) == 0:
 		r.Notes = append(r.Notes, "there is no flow: all flow files were removed")
 	}
@@ -49,7 +49,7 @@ func (s *Supervisor) Report() Report {
 		r.Notes = append(r.Notes, "flow files cannot be listed: "+s.listFault)
 	}
 	for _, f := range s.sortedFiles() {
-		if f.fault != nil && s.phase == "running" {
+		if f.fault != nil && s.state == "running" {
 			r.Notes = append(r.Notes, "file is not valid and not in force: "+fileError(f.path, f.fault).Error())
 		}
 	}

@@ -12,7 +12,7 @@ func (f *flow) pause() {
 }
 
 // launch starts want where nothing runs.
-func (f *flow) launch(ctx context.Context, want Definition) error {
+func (f *flow) launch(ctx context.Context, want Plan) error {
 	p, err := f.build(want)
 	if err != nil {
 		return err
@@ -23,7 +23,7 @@ func (f *flow) launch(ctx context.Context, want Definition) error {
 
 // replace builds want beside the running pipeline, drains that, and starts the
 // new one where the old one committed.
-func (f *flow) replace(ctx context.Context, want Definition) error {
+func (f *flow) replace(ctx context.Context, want Plan) error {
 	p, err := f.build(want)
 	if err != nil {
 		return err
@@ -42,13 +42,13 @@ func (f *flow) replace(ctx context.Context, want Definition) error {
 // swap takes want over into the running pipeline. It waits no longer than a
 // drain would: a swap that hangs ends in a replacement, so that a reload works
 // while the sink does not (F13, https://github.com/vectordotdev/vector/issues/24125).
-func (f *flow) swap(ctx context.Context, want Definition) error {
+func (f *flow) swap(ctx context.Context, want Plan) error {
 	bounded, cancel := context.WithTimeout(ctx, want.DrainTimeout()+f.grace)
 	defer cancel()
-	err := f.cur.pipe.Swap(bounded, want)
+	err := f.current.pipe.Swap(bounded, want)
 	switch {
 	case err == nil:
-		f.cur.def = want
+		f.current.plan = want
 		return nil
 	case ctx.Err() != nil:
 		return nil
@@ -60,12 +60,12 @@ func (f *flow) swap(ctx context.Context, want Definition) error {
 }
 
 // build uses what was built for the start, once.
-func (f *flow) build(want Definition) (Pipeline, error) {
+func (f *flow) build(want Plan) (Pipeline, error) {
 	f.mu.Lock()
 	p, wanted := f.built, f.want
 	f.built = nil
 	f.mu.Unlock()
-	if p != nil && wanted == want && f.cur == nil {
+	if p != nil && wanted == want && f.current == nil {
 		return p, nil
 	}
 	if p != nil {
@@ -85,10 +85,10 @@ func (f *flow) closeUnused() {
 	}
 }
 
-func (f *flow) startPipeline(ctx context.Context, def Definition, p Pipeline) {
+func (f *flow) startPipeline(ctx context.Context, def Plan, p Pipeline) {
 	run, stop := context.WithCancel(ctx)
-	r := &running{def: def, pipe: p, stop: stop, ended: make(chan error, 1), started: time.Now()}
-	f.cur = r
+	r := &running{plan: def, pipe: p, stop: stop, ended: make(chan error, 1), started: time.Now()}
+	f.current = r
 	f.mu.Lock()
 	f.pipe = p
 	f.mu.Unlock()
@@ -99,12 +99,12 @@ func (f *flow) startPipeline(ctx context.Context, def Definition, p Pipeline) {
 // stopPipeline stops what runs and waits for it, bounded: a pipeline that does not
 // come back is given up and said so, rather than the flow.
 func (f *flow) stopPipeline() {
-	r := f.cur
+	r := f.current
 	if r == nil {
 		return
 	}
 	r.stop()
-	stuck := time.NewTimer(r.def.DrainTimeout() + f.grace)
+	stuck := time.NewTimer(r.plan.DrainTimeout() + f.grace)
 	defer stuck.Stop()
 	select {
 	case err := <-r.ended:
@@ -112,13 +112,13 @@ func (f *flow) stopPipeline() {
 			f.log.Error("flow ended with an error", "error", err)
 		}
 	case <-stuck.C:
-		f.log.Error("flow does not stop: it is given up", "after", r.def.DrainTimeout()+f.grace)
+		f.log.Error("flow does not stop: it is given up", "after", r.plan.DrainTimeout()+f.grace)
 	}
-	f.clear()
+	f.clearPipeline()
 }
 
-func (f *flow) clear() {
-	f.cur = nil
+func (f *flow) clearPipeline() {
+	f.current = nil
 	f.mu.Lock()
 	f.pipe = nil
 	f.mu.Unlock()
@@ -127,9 +127,9 @@ func (f *flow) clear() {
 // exited records a pipeline that ended by itself. One that had run for longer
 // than the longest wait begins its count anew.
 func (f *flow) exited(ctx context.Context, err error) {
-	r := f.cur
+	r := f.current
 	r.stop()
-	f.clear()
+	f.clearPipeline()
 	if ctx.Err() != nil {
 		return
 	}
@@ -139,8 +139,8 @@ func (f *flow) exited(ctx context.Context, err error) {
 	if time.Since(r.started) > f.restart.Max {
 		f.attempts = 0
 	}
-	f.retryLater(r.def, err)
-	if want := f.wanted(); want != r.def {
+	f.retryLater(r.plan, err)
+	if want := f.wanted(); want != r.plan {
 		f.tried = nil // a newer definition need not wait
 	}
 }

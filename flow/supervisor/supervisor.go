@@ -13,7 +13,7 @@ import (
 // Supervisor owns the flows of an instance. Make one with New.
 type Supervisor struct {
 	o        Options
-	follower *reload.Follower[Definition]
+	follower *reload.Follower[Plan]
 	// read is readFile, but in tests.
 	read func(ctx context.Context, path string) ([]byte, error)
 	// found are files that flows refer to and that could be read once.
@@ -23,9 +23,9 @@ type Supervisor struct {
 	mu        sync.Mutex
 	files     map[string]*file
 	flows     map[string]*flow
-	leaving   map[string]*flow // removed, and still draining
+	draining  map[string]*flow // removed, and still draining
 	listFault string           // why the files cannot be listed
-	phase     string           // starting, running, stopping
+	state     string           // starting, running, stopping
 }
 
 // New checks the options. Nothing is read and nothing runs before Run.
@@ -35,10 +35,10 @@ func New(o Options) (*Supervisor, error) {
 		return nil, err
 	}
 	s := &Supervisor{
-		o: o, read: readFile, found: map[string]bool{}, phase: "starting",
-		files: map[string]*file{}, flows: map[string]*flow{}, leaving: map[string]*flow{},
+		o: o, read: readFile, found: map[string]bool{}, state: "starting",
+		files: map[string]*file{}, flows: map[string]*flow{}, draining: map[string]*flow{},
 	}
-	s.follower = reload.New(reload.Options[Definition]{
+	s.follower = reload.New(reload.Options[Plan]{
 		List: s.list, Load: s.load, Dirs: o.Paths, Watcher: o.Watcher, Debounce: o.Debounce, Poll: o.Poll, Logger: o.Logger,
 		Read: func(ctx context.Context, path string) ([]byte, error) { return s.read(ctx, path) },
 	})
@@ -55,14 +55,14 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	// told to stop at the same moment and none is forgotten.
 	owners, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	err := s.begin(ctx, owners)
+	err := s.startAll(ctx, owners)
 	if ctx.Err() != nil && len(s.flows) == 0 {
 		return nil // told to stop before anything ran
 	}
 	if err != nil {
 		return err
 	}
-	s.follower.Run(ctx, func(look reload.Look[Definition]) { s.apply(owners, look) })
+	s.follower.Run(ctx, func(look reload.Look[Plan]) { s.apply(owners, look) })
 	s.setPhase("stopping")
 	s.o.Logger.Info("stopping: flows drain")
 	stop()
@@ -79,8 +79,8 @@ func (s *Supervisor) list(ctx context.Context) (files []string, err error) {
 	return files, err
 }
 
-// begin puts all files in force, or none.
-func (s *Supervisor) begin(ctx, owners context.Context) error {
+// startAll puts all files in force, or none.
+func (s *Supervisor) startAll(ctx, owners context.Context) error {
 	look := s.follower.First(ctx)
 	if look.Err != nil {
 		return look.Err
@@ -97,7 +97,7 @@ func (s *Supervisor) begin(ctx, owners context.Context) error {
 }
 
 // recordFirst records what all files say, and returns what is wrong with it.
-func (s *Supervisor) recordFirst(changes []reload.Change[Definition]) []error {
+func (s *Supervisor) recordFirst(changes []reload.Change[Plan]) []error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, c := range changes {
@@ -126,7 +126,7 @@ func (s *Supervisor) startFlows(owners context.Context, built map[string]Pipelin
 	for _, fl := range s.flows {
 		fl.start(owners, nil)
 	}
-	s.phase = "running"
+	s.state = "running"
 }
 
 // buildAll builds every flow that is not paused, if there is no fault yet, and
@@ -164,7 +164,7 @@ func (s *Supervisor) wait() {
 	for _, f := range s.flows {
 		all = append(all, f)
 	}
-	for _, f := range s.leaving {
+	for _, f := range s.draining {
 		all = append(all, f)
 	}
 	s.mu.Unlock()
@@ -175,7 +175,7 @@ func (s *Supervisor) wait() {
 
 func (s *Supervisor) setPhase(p string) {
 	s.mu.Lock()
-	s.phase = p
+	s.state = p
 	s.mu.Unlock()
 }
 

@@ -11,15 +11,15 @@ import (
 	"github.com/lsm/fiso/common/config"
 )
 
-// want is what the result of an expression is used for.
-type want int
+// resultUse is what the result of an expression is used for.
+type resultUse int
 
 const (
-	wantJSON  want = iota // a part of the output
-	wantBool              // a condition
-	wantText              // an attribute
-	wantBytes             // the same, or bytes
-	wantList              // events
+	wantJSON  resultUse = iota // a part of the output
+	wantBool                   // a condition
+	wantText                   // an attribute
+	wantBytes                  // the same, or bytes
+	wantList                   // events
 )
 
 // expression is one CEL expression, or a part of one, ready to be evaluated.
@@ -51,7 +51,7 @@ func newCompiler() (*compiler, error) {
 }
 
 // check parses a text and checks its types; nil when it is at fault.
-func (c *compiler) check(name string, text config.Text, want want) *ast.AST {
+func (c *compiler) check(name string, text config.Text, want resultUse) *ast.AST {
 	a, faults := c.env.Check(text, want == wantText || want == wantBytes)
 	for _, f := range faults {
 		c.add(name, f)
@@ -93,7 +93,7 @@ func (c *compiler) add(name string, e *config.Error) {
 }
 
 // expression compiles a text into one expression; nil when it is at fault.
-func (c *compiler) expression(name string, text config.Text, want want) *expression {
+func (c *compiler) expression(name string, text config.Text, want resultUse) *expression {
 	a := c.check(name, text, want)
 	if a == nil {
 		return nil
@@ -114,12 +114,12 @@ func (c *compiler) part(name string, text config.Text, whole *ast.AST, e ast.Exp
 		return nil
 	}
 	x.program = program
-	x.native = native(e, program.Cheap())
+	x.native = nativeCondition(e, program.Cheap())
 	return x
 }
 
 // wrongType says why values of a type cannot be used, or "".
-func wrongType(t *types.Type, want want) (fault, hint string) {
+func wrongType(t *types.Type, want resultUse) (fault, hint string) {
 	optional := t.Kind() == types.OpaqueKind && t.TypeName() == "optional_type"
 	if optional && want != wantJSON {
 		t = t.Parameters()[0]

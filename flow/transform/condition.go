@@ -13,96 +13,96 @@ import (
 
 // The conditions: see native.go for what they may say.
 type (
-	// truth is an operand that is true or false itself.
-	truth struct{ operand }
-	// gap is a part that only cel-go knows.
-	gap    struct{}
-	negate struct{ condition }
-	// junction is && (end: no) or || (end: yes).
-	junction struct {
+	// boolOperand is an operand that is true or false itself.
+	boolOperand struct{ operand }
+	// celCondition is a part that only cel-go knows.
+	celCondition struct{}
+	notCondition struct{ condition }
+	// logicalCondition is && (end: no) or || (end: yes).
+	logicalCondition struct {
 		parts []condition
-		end   verdict
+		end   truthValue
 	}
-	choice   struct{ when, then, otherwise condition }
-	equality struct{ a, b operand }
-	// ordering is <, <=, > or >=: the orders that make it true.
-	ordering struct {
+	ternaryCondition struct{ when, then, otherwise condition }
+	equalCondition   struct{ a, b operand }
+	// orderCondition is <, <=, > or >=: the orders that make it true.
+	orderCondition struct {
 		a, b operand
 		true [3]bool // less, equal, greater
 	}
-	// among is in: with a literal list of texts or of integers, or with a list
+	// membershipCondition is in: with a literal list of texts or of integers, or with a list
 	// or an object in data.
-	among struct {
-		value operand
-		list  []scalar
-		in    operand // instead of list
+	membershipCondition struct {
+		operand operand
+		list    []scalar
+		in      operand // instead of list
 	}
-	// presence is has().
-	presence struct {
+	// hasCondition is has().
+	hasCondition struct {
 		object operand // nil: headers
 		name   string
 	}
-	// textual is startsWith() and its like.
-	textual struct {
+	// textCondition is startsWith() and its like.
+	textCondition struct {
 		a, b operand
 		test func(s, part string) bool
 	}
 )
 
-func (gap) holds(*vars) verdict { return unsure }
+func (celCondition) holds(*vars) truthValue { return undecided }
 
-func (t truth) holds(v *vars) verdict {
+func (t boolOperand) holds(v *vars) truthValue {
 	switch t.of(v).kind {
 	case lazyjson.True:
 		return yes
 	case lazyjson.False:
 		return no
 	}
-	return unsure
+	return undecided
 }
 
-func (n negate) holds(v *vars) verdict { return n.condition.holds(v).not() }
+func (n notCondition) holds(v *vars) truthValue { return n.condition.holds(v).not() }
 
-func (j junction) holds(v *vars) verdict {
+func (j logicalCondition) holds(v *vars) truthValue {
 	all := j.end.not()
 	for _, part := range j.parts {
 		switch part.holds(v) {
 		case j.end:
 			return j.end
-		case unsure:
-			all = unsure
+		case undecided:
+			all = undecided
 		}
 	}
 	return all
 }
 
-func (c choice) holds(v *vars) verdict {
+func (c ternaryCondition) holds(v *vars) truthValue {
 	switch c.when.holds(v) {
 	case yes:
 		return c.then.holds(v)
 	case no:
 		return c.otherwise.holds(v)
 	}
-	return unsure
+	return undecided
 }
 
-func (e equality) holds(v *vars) verdict { return e.a.of(v).equal(e.b.of(v)) }
+func (e equalCondition) holds(v *vars) truthValue { return e.a.of(v).equal(e.b.of(v)) }
 
-func (o ordering) holds(v *vars) verdict {
+func (o orderCondition) holds(v *vars) truthValue {
 	if order, ok := o.a.of(v).compare(o.b.of(v)); ok {
 		return verdictOf(o.true[order+1])
 	}
-	return unsure
+	return undecided
 }
 
-func (a among) holds(v *vars) verdict {
-	s := a.value.of(v)
+func (a membershipCondition) holds(v *vars) truthValue {
+	s := a.operand.of(v)
 	if s.kind == lazyjson.Absent || s.isContainer() {
-		return unsure
+		return undecided
 	}
 	if a.in == nil {
 		if s.kind == lazyjson.Number && a.list[0].kind == lazyjson.Integer {
-			return unsure // cel-go has its own ways with the two
+			return undecided // cel-go has its own ways with the two
 		}
 		return verdictOf(slices.ContainsFunc(a.list, func(e scalar) bool { return e.equal(s) == yes }))
 	}
@@ -111,21 +111,21 @@ func (a among) holds(v *vars) verdict {
 	case in.kind == lazyjson.Object && s.kind == lazyjson.String:
 		return verdictOf(in.whole.Member(s.text).Kind() != lazyjson.Absent)
 	case in.kind != lazyjson.Array:
-		return unsure
+		return undecided
 	}
 	found := no
 	for e := in.whole.First(); e.Kind() != lazyjson.Absent; e = e.Next(in.whole) {
 		switch scalarOf(e).equal(s) {
 		case yes:
 			return yes
-		case unsure:
-			found = unsure
+		case undecided:
+			found = undecided
 		}
 	}
 	return found
 }
 
-func (p presence) holds(v *vars) verdict {
+func (p hasCondition) holds(v *vars) truthValue {
 	if p.object == nil {
 		for i := range v.headers {
 			if v.headers[i].Key == p.name {
@@ -137,13 +137,13 @@ func (p presence) holds(v *vars) verdict {
 	if object := p.object.of(v); object.kind == lazyjson.Object {
 		return verdictOf(object.whole.Member(p.name).Kind() != lazyjson.Absent)
 	}
-	return unsure
+	return undecided
 }
 
-func (t textual) holds(v *vars) verdict {
+func (t textCondition) holds(v *vars) truthValue {
 	a, b := t.a.of(v), t.b.of(v)
 	if a.kind != lazyjson.String || b.kind != lazyjson.String {
-		return unsure
+		return undecided
 	}
 	return verdictOf(t.test(a.text, b.text))
 }
@@ -161,7 +161,7 @@ var orders = map[string][3]bool{
 // a gap where that is nothing.
 func conditionOf(e ast.Expr) condition {
 	if o := operandOf(e); o != nil {
-		return truth{o}
+		return boolOperand{o}
 	}
 	switch e.Kind() {
 	case ast.CallKind:
@@ -169,21 +169,21 @@ func conditionOf(e ast.Expr) condition {
 	case ast.SelectKind:
 		if s := e.AsSelect(); s.IsTestOnly() {
 			if isHeaders(s.Operand()) {
-				return presence{nil, s.FieldName()}
+				return hasCondition{nil, s.FieldName()}
 			}
 			if p := pathOf(s.Operand()); p != nil && p.root == varData {
-				return presence{member{p}, s.FieldName()}
+				return hasCondition{member{p}, s.FieldName()}
 			}
 		}
 	}
-	return gap{}
+	return celCondition{}
 }
 
 func callCondition(c ast.CallExpr) condition {
 	name, args := c.FunctionName(), c.Args()
 	switch name {
 	case operators.LogicalAnd, operators.LogicalOr:
-		j := junction{end: no}
+		j := logicalCondition{end: no}
 		if name == operators.LogicalOr {
 			j.end = yes
 		}
@@ -192,9 +192,9 @@ func callCondition(c ast.CallExpr) condition {
 		}
 		return j
 	case operators.LogicalNot:
-		return negate{conditionOf(args[0])}
+		return notCondition{conditionOf(args[0])}
 	case operators.Conditional:
-		return choice{conditionOf(args[0]), conditionOf(args[1]), conditionOf(args[2])}
+		return ternaryCondition{conditionOf(args[0]), conditionOf(args[1]), conditionOf(args[2])}
 	case operators.In:
 		return inCondition(args)
 	}
@@ -202,48 +202,48 @@ func callCondition(c ast.CallExpr) condition {
 		args = append([]ast.Expr{c.Target()}, args...)
 	}
 	if len(args) != 2 {
-		return gap{}
+		return celCondition{}
 	}
 	a, b := operandOf(args[0]), operandOf(args[1])
 	if a == nil || b == nil {
-		return gap{}
+		return celCondition{}
 	}
 	switch name {
 	case operators.Equals:
-		return equality{a, b}
+		return equalCondition{a, b}
 	case operators.NotEquals:
-		return negate{equality{a, b}}
+		return notCondition{equalCondition{a, b}}
 	}
 	if when, ok := orders[name]; ok {
-		return ordering{a, b, when}
+		return orderCondition{a, b, when}
 	}
 	if test := textTests[name]; test != nil {
-		return textual{a, b, test}
+		return textCondition{a, b, test}
 	}
-	return gap{}
+	return celCondition{}
 }
 
 func inCondition(args []ast.Expr) condition {
 	value := operandOf(args[0])
 	if value == nil {
-		return gap{}
+		return celCondition{}
 	}
 	if p := pathOf(args[1]); p != nil && p.root == varData {
-		return among{value: value, in: member{p}}
+		return membershipCondition{operand: value, in: member{p}}
 	}
 	if args[1].Kind() != ast.ListKind {
-		return gap{}
+		return celCondition{}
 	}
-	a := among{value: value}
+	a := membershipCondition{operand: value}
 	for _, e := range args[1].AsList().Elements() {
 		c, ok := operandOf(e).(constant)
 		if !ok || c.kind != lazyjson.String && c.kind != lazyjson.Integer || len(a.list) > 0 && a.list[0].kind != c.kind {
-			return gap{}
+			return celCondition{}
 		}
 		a.list = append(a.list, c.scalar)
 	}
 	if len(a.list) == 0 {
-		return gap{}
+		return celCondition{}
 	}
 	return a
 }
@@ -308,12 +308,12 @@ func literalOf(e ast.Expr) operand {
 	return nil
 }
 
-// native is the condition that an expression is, or nil. Where it has gaps,
+// nativeCondition is the condition that an expression is, or nil. Where it has gaps,
 // these must be cheap: cel-go gives up an expression that is not, where a
 // condition after it would not.
-func native(e ast.Expr, cheap bool) condition {
+func nativeCondition(e ast.Expr, cheap bool) condition {
 	switch c := conditionOf(e).(type) {
-	case gap, truth: // a lone literal or place is known by itself
+	case celCondition, boolOperand: // a lone literal or place is known by itself
 	default:
 		if cheap {
 			return c

@@ -32,11 +32,11 @@
 // extension attributes as headers.
 //
 // The payload is decoded when an expression first needs data, and passed on as
-// it is, whatever it is, when none does. Data that is needed and is not JSON is
-// DECODE_FAILED. For CEL it is an error like any other: && and || do without an
-// operand where the other one decides, in either order, and has() does not. So
-// "data.y == 1 && type == x" filters an event of another type, whatever its
-// bytes are. A message without a value (a tombstone) and a CloudEvent without
+// it is, whatever it is, when none does. Data that is needed and is not JSON, in
+// UTF-8 and at most 1000 levels deep, is DECODE_FAILED. For CEL it is an error
+// like any other: && and || do without an operand where the other one decides,
+// in either order, and has() does not. So "data.y == 1 && type == x" filters an
+// event of another type, whatever its bytes are. A message without a value (a tombstone) and a CloudEvent without
 // data have null; a value of no bytes is not JSON.
 //
 // # Numbers

@@ -24,7 +24,7 @@ func (x *expression) value(v *vars) (ref.Val, error) {
 		return x.lookup(v)
 	}
 	if x.native != nil {
-		if is := x.native.holds(v); is != unsure {
+		if is := x.native.holds(v); is != undecided {
 			return types.Bool(is == yes), nil
 		}
 	}

@@ -36,7 +36,7 @@ func NewExpression(key string, text config.Text) (*Expression, error) {
 }
 
 // onFinished compiles an expression that sees the finished event.
-func (c *compiler) onFinished(key string, text config.Text, want want) *Expression {
+func (c *compiler) onFinished(key string, text config.Text, want resultUse) *Expression {
 	e := &Expression{x: c.expression(key, text, want)}
 	e.pool.New = func() any { return new(vars) }
 	return e

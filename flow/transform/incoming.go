@@ -40,9 +40,9 @@ func (p *Transformer) incoming(v *vars, m *connector.Message) ([]byte, error) {
 		if cloudevent.ValidContentType(h.ContentType) {
 			e.DataContentType = h.ContentType
 		}
-		v.plain, v.nameless = true, true
+		v.plain, v.unnamed = true, true
 	}
-	if err == nil && !v.nameless {
+	if err == nil && !v.unnamed {
 		err = e.Validate()
 	}
 	if err != nil {
@@ -61,10 +61,10 @@ var errBatch = errors.New("a batch of CloudEvents is not one event: only the htt
 // name gives a message that is no CloudEvent its id and its subject, unless
 // that was done. Both are one text, which saves memory being asked for twice.
 func (v *vars) name() {
-	if !v.nameless {
+	if !v.unnamed {
 		return
 	}
-	v.nameless = false
+	v.unnamed = false
 	m, names := v.message, v.names[:0]
 	switch {
 	case m.Position.Known():
@@ -118,20 +118,20 @@ func randomID() string {
 	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
 }
 
-// marks are the headers that say what a message is.
-type marks struct {
-	cloudevent.Signs
+// eventHeaders are the headers that say what a message is.
+type eventHeaders struct {
+	cloudevent.ModeDetector
 	traceparent, tracestate string
 }
 
-func scanHeaders(headers []connector.Header) (h marks) {
+func scanHeaders(headers []connector.Header) (h eventHeaders) {
 	for i := range headers {
 		name := headers[i].Key
 		if n := len(name); n < len("tracestate") || n > len("ce_specversion") {
 			continue // most are told apart without being read
 		}
 		switch {
-		case h.See(name, headers[i].Value):
+		case h.Add(name, headers[i].Value):
 		case strings.EqualFold(name, "traceparent"):
 			h.traceparent = text8(headers[i].Value)
 		case strings.EqualFold(name, "tracestate"):

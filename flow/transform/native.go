@@ -14,15 +14,15 @@ import (
 // a verdict is yes or no where cel-go gives true or false. Everything else, all
 // errors among it, is unsure, and cel-go is asked. As unsure covers whatever
 // cel-go may say, "no and unsure" is no, as in CEL "false && error" is false.
-type verdict uint8
+type truthValue uint8
 
 const (
-	unsure verdict = iota
+	undecided truthValue = iota
 	no
 	yes
 )
 
-func verdictOf(b bool) verdict {
+func verdictOf(b bool) truthValue {
 	if b {
 		return yes
 	}
@@ -30,15 +30,15 @@ func verdictOf(b bool) verdict {
 }
 
 // not is the opposite; unsure stays.
-func (d verdict) not() verdict {
-	if d == unsure {
-		return unsure
+func (d truthValue) not() truthValue {
+	if d == undecided {
+		return undecided
 	}
 	return no + yes - d
 }
 
 // condition is a node that gives true or false.
-type condition interface{ holds(v *vars) verdict }
+type condition interface{ holds(v *vars) truthValue }
 
 // operand is a node that gives a value.
 type operand interface{ of(v *vars) scalar }
@@ -77,10 +77,10 @@ func (s scalar) isContainer() bool { return s.kind >= lazyjson.Array }
 
 // equal is cel-go's types.Equal: values of different types are not equal, but
 // for numbers.
-func (s scalar) equal(t scalar) verdict {
+func (s scalar) equal(t scalar) truthValue {
 	switch {
 	case s.kind == lazyjson.Absent || t.kind == lazyjson.Absent || s.isContainer() && t.isContainer():
-		return unsure
+		return undecided
 	case s.kind == lazyjson.String && t.kind == lazyjson.String:
 		return verdictOf(s.text == t.text)
 	}

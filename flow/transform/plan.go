@@ -11,10 +11,10 @@ import (
 	"github.com/lsm/fiso/cel/celjson"
 )
 
-// plan is what has to be known of an expression while cel-go turns it into a
+// programPlan is what has to be known of an expression while cel-go turns it into a
 // program, node by node: which nodes are handed to functions, and so must give
 // plain values (see celjson.Plain), and how map literals were written.
-type plan struct {
+type programPlan struct {
 	arguments map[int64]strictness
 	nodes     map[int64]ast.Expr
 	factory   interpreter.AttributeFactory
@@ -29,8 +29,8 @@ const (
 	key                           // the same for what picks a member or element
 )
 
-func newPlan(root ast.Expr, factory interpreter.AttributeFactory) *plan {
-	p := &plan{arguments: map[int64]strictness{}, nodes: map[int64]ast.Expr{}, factory: factory}
+func newPlan(root ast.Expr, factory interpreter.AttributeFactory) *programPlan {
+	p := &programPlan{arguments: map[int64]strictness{}, nodes: map[int64]ast.Expr{}, factory: factory}
 	ast.PreOrderVisit(root, ast.NewExprVisitor(func(e ast.Expr) {
 		p.nodes[e.ID()] = e
 		switch e.Kind() {
@@ -45,7 +45,7 @@ func newPlan(root ast.Expr, factory interpreter.AttributeFactory) *plan {
 	return p
 }
 
-func (p *plan) call(c ast.CallExpr) {
+func (p *programPlan) call(c ast.CallExpr) {
 	args := c.Args()
 	if c.IsMemberFunction() {
 		args = append([]ast.Expr{c.Target()}, args...)
@@ -70,7 +70,7 @@ func (p *plan) call(c ast.CallExpr) {
 
 // argument marks a node. A comprehension is marked at its result, as its own
 // node has to stay one that cel-go knows how to interrupt.
-func (p *plan) argument(e ast.Expr, how strictness) {
+func (p *programPlan) argument(e ast.Expr, how strictness) {
 	for e.Kind() == ast.ComprehensionKind {
 		e = e.AsComprehension().Result()
 	}
@@ -78,7 +78,7 @@ func (p *plan) argument(e ast.Expr, how strictness) {
 }
 
 // decorate is called by cel-go for every node, children first.
-func (p *plan) decorate(i interpreter.InterpretableV2) (interpreter.InterpretableV2, error) {
+func (p *programPlan) decorate(i interpreter.InterpretableV2) (interpreter.InterpretableV2, error) {
 	switch node := i.(type) {
 	case interpreter.InterpretableConst:
 		return i, nil
@@ -113,7 +113,7 @@ func (p *plan) decorate(i interpreter.InterpretableV2) (interpreter.Interpretabl
 }
 
 // literal makes a map literal keep its order, and folds one of constants.
-func (p *plan) literal(c interpreter.InterpretableConstructor) (_ interpreter.InterpretableV2, constant bool) {
+func (p *programPlan) literal(c interpreter.InterpretableConstructor) (_ interpreter.InterpretableV2, constant bool) {
 	e := p.nodes[c.ID()]
 	if c.Type() != types.MapType || e == nil || e.Kind() != ast.MapKind {
 		return c, false

@@ -3,7 +3,6 @@ package transform
 import (
 	"strconv"
 
-	"github.com/google/cel-go/common/types/ref"
 	"github.com/google/cel-go/common/types/traits"
 
 	"github.com/lsm/fiso/common/cloudevent"
@@ -52,7 +51,7 @@ func (p *Transformer) list(v *vars) (lazyjson.Value, error) {
 	if size, ok := lister.Size().Value().(int64); !ok || size > maxSplit {
 		return none, x.failed("it gave %v events; a message may become %d", lister.Size().Value(), maxSplit)
 	}
-	raw, err := x.encode(nil, result.(ref.Val), p.limit)
+	raw, err := x.encode(nil, result, p.limit)
 	if err != nil {
 		return none, err
 	}

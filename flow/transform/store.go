@@ -7,13 +7,13 @@ import (
 	"github.com/lsm/fiso/common/cloudevent"
 )
 
-// store is where outgoing events are put. An event lives until it is settled,
+// eventMemory is where outgoing events are put. An event lives until it is settled,
 // long after Process is over, so its memory cannot be used again; but it can be
 // asked for in blocks, which the collector takes back when all in them are
 // gone. An event that stays for long keeps what shares its blocks: at most
 // eventBlock events that hold maxShared bytes each, and textBlock bytes. That
 // is why what is large never shares.
-type store struct {
+type eventMemory struct {
 	events []cloudevent.Event // empty ones
 	texts  []byte             // ids, subjects and data, up to its length
 }
@@ -26,7 +26,7 @@ const (
 
 // keepEvent is e where nobody else changes it. Beside its attributes it holds on to
 // so many bytes.
-func (s *store) keepEvent(e *cloudevent.Event, holds int) *cloudevent.Event {
+func (s *eventMemory) keepEvent(e *cloudevent.Event, holds int) *cloudevent.Event {
 	holds += len(e.ID) + len(e.Source) + len(e.Type) + len(e.Subject) + len(e.DataContentType) + len(e.DataSchema)
 	if holds > maxShared || len(e.Extensions) > 0 {
 		own := *e
@@ -42,7 +42,7 @@ func (s *store) keepEvent(e *cloudevent.Event, holds int) *cloudevent.Event {
 }
 
 // keep copies bytes to where nobody changes them any more.
-func (s *store) keep(b []byte) []byte {
+func (s *eventMemory) keep(b []byte) []byte {
 	if len(b) > maxShared {
 		return bytes.Clone(b)
 	}
@@ -55,7 +55,7 @@ func (s *store) keep(b []byte) []byte {
 }
 
 // keepText is keep for a text.
-func (s *store) keepText(b []byte) string { return view(s.keep(b)) }
+func (s *eventMemory) keepText(b []byte) string { return view(s.keep(b)) }
 
 // view is bytes as a text without a copy, valid as long as nobody changes them.
 func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

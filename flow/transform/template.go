@@ -18,13 +18,13 @@ import (
 // flow loads, and between them the values that are not. Places in data are
 // copied from the record's own bytes.
 type template struct {
-	holes []hole
+	holes []dynamicPart
 	tail  []byte
 }
 
-// hole is a value, and the text before it.
-type hole struct {
-	before []byte
+// dynamicPart is a value, and the text before it.
+type dynamicPart struct {
+	prefix []byte
 	value  *expression
 }
 
@@ -96,7 +96,7 @@ func (b *builder) add(e ast.Expr) {
 		}
 	}
 	value := b.part(b.name, b.text, b.whole, e)
-	b.made.holes = append(b.made.holes, hole{b.fixed, value})
+	b.made.holes = append(b.made.holes, dynamicPart{b.fixed, value})
 	b.fixed = nil
 }
 
@@ -145,7 +145,7 @@ func (t *template) write(dst []byte, v *vars, limit int) ([]byte, error) {
 	var err error
 	for i := range t.holes {
 		h := &t.holes[i]
-		dst = append(dst, h.before...)
+		dst = append(dst, h.prefix...)
 		if dst, err = h.value.write(dst, v, limit); err != nil {
 			return dst, err
 		}

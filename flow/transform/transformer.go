@@ -110,7 +110,7 @@ func (p *Transformer) read(v *vars, m *connector.Message) (pass bool, err error)
 	if err != nil {
 		return false, err
 	}
-	if v.payload = payload; len(payload) == 0 && !v.nameless {
+	if v.payload = payload; len(payload) == 0 && !v.unnamed {
 		v.payload = nil // a CloudEvent with no bytes of data has none
 	}
 	if p.filter != nil {

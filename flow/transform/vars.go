@@ -26,7 +26,7 @@ type vars struct {
 	plain       bool               // the message was no CloudEvent
 	outgoing    outgoing           // what is made of it
 	message     *connector.Message // where it comes from; nil for a sink's expressions
-	nameless    bool               // id and subject of the event are not made yet: see name
+	unnamed     bool               // id and subject of the event are not made yet: see name
 	headers     []connector.Header
 	payload     []byte // what data is read from; nil: there is none, and data is null
 	decoded     bool   // data was asked for: doc holds the payload, or undecodable says why not
@@ -38,7 +38,7 @@ type vars struct {
 	out         []byte // what is written, before it is copied to its size
 	names       []byte // likewise, of id and subject
 	parent      *vars  // of the message that this is a part of; nil: it is no part
-	store              // where outgoing events live
+	eventMemory        // where outgoing events live
 
 	ctx     context.Context // the caller's
 	timeout time.Duration
@@ -55,7 +55,7 @@ func (v *vars) release() {
 	if v.outgoing.used {
 		v.outgoing = outgoing{}
 	}
-	v.message, v.plain, v.nameless, v.headers = nil, false, false, nil
+	v.message, v.plain, v.unnamed, v.headers = nil, false, false, nil
 	v.payload, v.decoded, v.undecodable, v.parent = nil, false, nil, nil
 	v.data, v.named, v.time = nil, nil, time.Time{}
 	v.ctx, v.limited, v.cancel = nil, nil, nil

@@ -8,7 +8,7 @@ import (
 
 	"github.com/lsm/fiso/common/command"
 	"github.com/lsm/fiso/common/terminal"
-	"github.com/lsm/fiso/link/internal/instance"
+	"github.com/lsm/fiso/link/internal/server"
 )
 
 func (a *app) checkCommand() *cobra.Command {
@@ -31,20 +31,20 @@ sent.`,
 			}
 			ctx, cancel := context.WithTimeout(c.Context(), timeout)
 			defer cancel()
-			steps, err := instance.Check(ctx, cfg)
+			steps, err := server.Check(ctx, cfg)
 			if err != nil {
 				return err
 			}
-			return a.tellSteps(steps)
+			return a.printSteps(steps)
 		},
 	}
 	c.Flags().DurationVar(&timeout, "timeout", 30*time.Second, "longest time for all of it")
 	return c
 }
 
-// tellSteps prints what was tried. What a server answered passes for no line of
+// printSteps prints what was tried. What a server answered passes for no line of
 // ours.
-func (a *app) tellSteps(steps []instance.Step) error {
+func (a *app) printSteps(steps []server.Step) error {
 	failed := 0
 	for _, s := range steps {
 		mark, why := "ok", ""
@@ -76,7 +76,7 @@ type printed struct {
 	Error  string `json:"error,omitempty"`
 }
 
-func printable(steps []instance.Step) []printed {
+func printable(steps []server.Step) []printed {
 	out := []printed{}
 	for _, s := range steps {
 		p := printed{Target: s.Target, Step: s.Name, OK: s.Err == nil}

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/lsm/fiso/common/command"
-	"github.com/lsm/fiso/link/internal/instance"
+	"github.com/lsm/fiso/link/internal/server"
 )
 
 // U22: what a server answers neither steers a terminal nor passes for a line of the
@@ -15,7 +15,7 @@ import (
 func TestCheck_printsWhatServersAnswerAsOneLineOfText(t *testing.T) {
 	var out, errs strings.Builder
 	a := newApp(command.IO{Out: &out, Err: &errs})
-	err := a.tellSteps([]instance.Step{{Target: "crm", Name: "OPTIONS /", Err: errors.New("it says \x1b[2J\nok     crm")}})
+	err := a.printSteps([]server.Step{{Target: "crm", Name: "OPTIONS /", Err: errors.New("it says \x1b[2J\nok     crm")}})
 	if want := `FAILED crm                  OPTIONS /: it says \x1b[2J\nok     crm` + "\n"; out.String() != want {
 		t.Errorf("printed %q, want %q", &out, want)
 	}

@@ -8,11 +8,11 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/lsm/fiso/common/command"
-	"github.com/lsm/fiso/link/internal/instance"
+	"github.com/lsm/fiso/link/internal/server"
 )
 
 func (a *app) runCommand() *cobra.Command {
-	var o instance.Options
+	var o server.Options
 	var level string
 	c := &cobra.Command{
 		Use:   "run [file]",
@@ -35,11 +35,11 @@ sent where OTEL_EXPORTER_OTLP_ENDPOINT says. Flags and arguments override it.`,
 			if err != nil {
 				return err
 			}
-			o.File, o.Log = a.file(args), log
+			o.File, o.Logger = a.file(args), log
 			// net/http tells of peers that break the rules of HTTP/2 by package log,
 			// as often as they do.
 			slog.SetLogLoggerLevel(slog.LevelDebug)
-			slog.SetDefault(o.Log) //nolint:forbidigo // it is where package log writes
+			slog.SetDefault(o.Logger) //nolint:forbidigo // it is where package log writes
 			return a.Traced(c.Context(), Version, log, func(tracing trace.TracerProvider) error {
 				o.Tracing = tracing
 				return run(c.Context(), o)
@@ -52,8 +52,8 @@ sent where OTEL_EXPORTER_OTLP_ENDPOINT says. Flags and arguments override it.`,
 	return c
 }
 
-func run(ctx context.Context, o instance.Options) error {
-	i, err := instance.New(o)
+func run(ctx context.Context, o server.Options) error {
+	i, err := server.New(o)
 	if err != nil {
 		return err
 	}

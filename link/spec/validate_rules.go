@@ -9,20 +9,20 @@ import (
 	"time"
 
 	"github.com/lsm/fiso/common/config"
-	"github.com/lsm/fiso/link/internal/canonical"
+	"github.com/lsm/fiso/link/internal/urlpath"
 )
 
 // validateRules checks what may be called, and with which headers.
 func (t *Target) validateRules() error {
 	var errs []error
-	if _, err := canonical.NewRules(t.AllowedPaths); err != nil {
-		var p *canonical.PatternError
+	if _, err := urlpath.NewRules(t.AllowedPaths); err != nil {
+		var p *urlpath.PatternError
 		if errors.As(err, &p) {
 			errs = append(errs, config.Fault(fmt.Sprintf("allowedPaths[%d]", p.Index), "%v", p.Err))
 		}
 	}
 	for i, c := range t.AllowedCharacters {
-		if _, ok := canonical.Characters[c]; !ok {
+		if _, ok := urlpath.Characters[c]; !ok {
 			errs = append(errs, config.Fault(fmt.Sprintf("allowedCharacters[%d]", i), "write ?, #, ; or letters, in quotes"))
 		}
 	}
@@ -36,7 +36,7 @@ func (t *Target) validateRules() error {
 		}
 	}
 	if t.BasePath != "" {
-		if canon, err := canonical.Path(t.BasePath, true); err != nil {
+		if canon, err := urlpath.Path(t.BasePath, true); err != nil {
 			errs = append(errs, config.Fault("basePath", "%v", err))
 		} else if canon != t.BasePath || strings.HasSuffix(canon, "/") {
 			errs = append(errs, config.Fault("basePath", "write it as %s", strings.TrimSuffix(canon, "/")))

@@ -51,8 +51,8 @@ type session struct {
 // settleAll is the handler that is done with everything at once.
 func settleAll(d *delivery) { d.m.Settle(nil) }
 
-// leaveAll is the handler that settles nothing.
-func leaveAll(*delivery) {}
+// settleNone is the handler that settles nothing.
+func settleNone(*delivery) {}
 
 // handBack is the handler that waits for the context and settles with
 // ErrInterrupted then, from a goroutine of its own.

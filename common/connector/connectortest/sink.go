@@ -168,8 +168,8 @@ func SinkDeliversConcurrently(t testing.TB, f Features, n NewSink) {
 	e.received(all...)
 }
 
-// SinkKeepsNothing checks that an event may be used again once Send returned.
-func SinkKeepsNothing(t testing.TB, f Features, n NewSink) {
+// SinkCopiesEvents checks that an event may be used again once Send returned.
+func SinkCopiesEvents(t testing.TB, f Features, n NewSink) {
 	e := newSinkEnv(t, f, n)
 	reused := event("first")
 	first := clone(reused)

@@ -70,7 +70,7 @@ func ascends(e *sourceEnv, offsets map[Partition]int64, d *delivery) {
 func SourceSettlesInAnyOrder(t testing.TB, f Features, n NewSource) {
 	e := newSourceEnv(t, f, n)
 	in := inputs("m", 8, "a")
-	s := e.start(leaveAll)
+	s := e.start(settleNone)
 	e.h.Produce(e, in...)
 	s.hasAll(in)
 	all := s.deliveries()
@@ -104,7 +104,7 @@ func SourceSettlesInAnyOrder(t testing.TB, f Features, n NewSource) {
 func SourceLeavesSettlingToTheHandler(t testing.TB, f Features, n NewSource) {
 	e := newSourceEnv(t, f, n)
 	in := inputs("m", 2, "a")
-	s := e.start(leaveAll)
+	s := e.start(settleNone)
 	e.h.Produce(e, in...)
 	s.hasAll(in)
 	all := s.deliveries()
@@ -184,7 +184,7 @@ func SourceBringsBackRefused(t testing.TB, f Features, n NewSource) {
 func SourceAnswers(t testing.TB, f Features, n NewSource) {
 	e := newSourceEnv(t, f, n)
 	in := []Input{{"a", "done"}, {"b", "refused"}, {"c", "interrupted"}}
-	s := e.start(leaveAll)
+	s := e.start(settleNone)
 	e.h.Produce(e, in...)
 	s.hasAll(in)
 	e.throughout("nobody is answered before the message is settled", func() bool {

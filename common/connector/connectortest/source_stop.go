@@ -70,12 +70,12 @@ func SourceStopsWithUnsettled(t testing.TB, f Features, n NewSource) {
 	}
 }
 
-// SourceGivesUp checks that Run returns even if a message is never settled,
+// SourceStopsWithoutSettle checks that Run returns even if a message is never settled,
 // and that a verdict that comes after it changes nothing.
-func SourceGivesUp(t testing.TB, f Features, n NewSource) {
+func SourceStopsWithoutSettle(t testing.TB, f Features, n NewSource) {
 	e := newSourceEnv(t, f, n)
 	in := inputs("m", 3, "a")
-	s := e.start(leaveAll)
+	s := e.start(settleNone)
 	e.h.Produce(e, in...)
 	s.hasAll(in)
 	s.stop()
@@ -192,7 +192,7 @@ func SourceServesSideBySide(t testing.TB, f Features, n NewSource) {
 func SourceReports(t testing.TB, f Features, n NewSource) {
 	e := newSourceEnv(t, f, n)
 	in := inputs("m", 4, "a")
-	s := e.start(leaveAll)
+	s := e.start(settleNone)
 	reporter, ok := s.source.(connector.Reporter)
 	if !ok {
 		e.Fatalf("%T is no connector.Reporter", s.source)

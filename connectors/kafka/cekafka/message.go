@@ -37,9 +37,9 @@ func newMessage(d delivery) *message {
 
 // read is the CloudEvent that a record holds, in either mode.
 func read(m *connector.Message) (*cloudevent.Event, bool) {
-	var signs cloudevent.Signs
+	var signs cloudevent.ModeDetector
 	for _, h := range m.Headers {
-		signs.See(h.Key, h.Value)
+		signs.Add(h.Key, h.Value)
 	}
 	e := new(cloudevent.Event)
 	mode, err := signs.Mode()

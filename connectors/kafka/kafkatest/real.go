@@ -248,7 +248,7 @@ func (c *Processes) launch(b *broker) error {
 	//nolint:noctx // the broker outlives every context here; end and stopAll see to its end
 	b.cmd = exec.Command(c.java, c.jvm("kafka.Kafka", b.file("server.properties"))...)
 	b.cmd.Stdout, b.cmd.Stderr, b.cmd.Dir = log, log, b.dir
-	endsWithUs(b.cmd)
+	killWithParent(b.cmd)
 	if err := b.cmd.Start(); err != nil {
 		return errors.Join(err, log.Close())
 	}

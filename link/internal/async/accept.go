@@ -20,7 +20,7 @@ import (
 // Accept answers a call that is made later: 202 once Kafka has it, and never
 // before. It is proxy.Proxy.Defer.
 func Accept(ctx context.Context, w call.ResponseWriter, c *proxy.Call) error {
-	a := c.To.Spec.Async
+	a := c.Target.Spec.Async
 	id, err := identity(c.Header)
 	if err != nil {
 		return err
@@ -29,7 +29,7 @@ func Accept(ctx context.Context, w call.ResponseWriter, c *proxy.Call) error {
 	if err != nil {
 		return err
 	}
-	if _, err := put(ctx, c, encode(c, id, body, k, time.Now()), a.Timeout); err != nil {
+	if _, err := storeRecord(ctx, c, encode(c, id, body, k, time.Now()), a.Timeout); err != nil {
 		return err
 	}
 	h := call.Header{{Name: "Content-Type", Value: "application/json"}, {Name: "Preference-Applied", Value: "respond-async"}, {Name: "fiso-id", Value: id}}
@@ -60,22 +60,22 @@ func prepare(ctx context.Context, c *proxy.Call, most int64) (body, k []byte, er
 	if body, err = c.ReadBody(ctx, most); err != nil {
 		return nil, nil, err
 	}
-	k, err = c.To.RecordKey(ctx, target.Request{Method: c.Method, Path: c.Path, Query: c.Query, Header: c.Header, Body: body})
+	k, err = c.Target.RecordKey(ctx, target.Request{Method: c.Method, Path: c.Path, Query: c.Query, Header: c.Header, Body: body})
 	if err != nil {
 		return nil, nil, proxy.Refuse(call.KeyFailed, "the expression for the key of this target's records fails for this call: "+err.Error(), 0)
 	}
 	return body, k, nil
 }
 
-// grace is how long put waits beyond the time in which the store tries a record,
+// abandonGrace is how long put waits beyond the time in which the store tries a record,
 // to hear that it could not.
-const grace = 500 * time.Millisecond
+const abandonGrace = 500 * time.Millisecond
 
-// put stores a record, or says in which of three ways it did not.
-func put(ctx context.Context, c *proxy.Call, r kafka.Record, patience time.Duration) (connector.Position, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience+grace)
+// storeRecord stores a record, or says in which of three ways it did not.
+func storeRecord(ctx context.Context, c *proxy.Call, r kafka.Record, patience time.Duration) (connector.Position, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience+abandonGrace)
 	defer cancel()
-	at, err := c.To.Log.Append(ctx, r)
+	at, err := c.Target.Records.Append(ctx, r)
 	switch {
 	case err == nil:
 		return at, nil

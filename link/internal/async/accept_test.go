@@ -119,7 +119,7 @@ func TestAccept_saysWhenItDoesNotKnow(t *testing.T) {
 		"a broker's end": {connector.AsUnavailable(errBroken, 0), call.AsyncUnavailable},
 	} {
 		to := *w.to
-		to.Log = log(func(context.Context) error { return test.err })
+		to.Records = log(func(context.Context) error { return test.err })
 		w.proxy.Target = func(string) (*target.Target, func()) { return &to, func() {} }
 		if a := w.send("GET", "/link/crm/", "", "Prefer", "respond-async"); a.header.Get("fiso-error") != string(test.code) {
 			t.Errorf("%s: %d %s", name, a.status, a.body)
@@ -130,7 +130,7 @@ func TestAccept_saysWhenItDoesNotKnow(t *testing.T) {
 // A cluster that hangs is not waited for longer than the application is.
 func TestStore_leavesAWriteThatIsNotAnswered(t *testing.T) {
 	w := newWorld(t, "async: {topic: calls}", map[string]int32{"calls": 1})
-	if _, err := w.to.Log.Append(t.Context(), kafka.Record{Topic: "calls"}); err != nil {
+	if _, err := w.to.Records.Append(t.Context(), kafka.Record{Topic: "calls"}); err != nil {
 		t.Fatal(err)
 	}
 	asked, hang := make(chan struct{}), make(chan struct{})
@@ -141,7 +141,7 @@ func TestStore_leavesAWriteThatIsNotAnswered(t *testing.T) {
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { <-asked; cancel() }()
-	_, err := w.to.Log.Append(ctx, kafka.Record{Topic: "calls"})
+	_, err := w.to.Records.Append(ctx, kafka.Record{Topic: "calls"})
 	if !errors.Is(err, kafka.ErrOutcomeUnknown) {
 		t.Error(err)
 	}

@@ -40,7 +40,7 @@ func (c *calls) Send(ctx context.Context, _ *cloudevent.Event) error {
 		owns:  c.Target.Credential != nil,
 		whole: spec.Async.ReplyTopic != "",
 	}
-	r.answer = &answer{most: int(spec.Async.MaxBodyBytes)}
+	r.answer = &responseWriter{most: int(spec.Async.MaxBodyBytes)}
 	if v.whole {
 		r.answer.keep = r.answer.most
 	}
@@ -70,7 +70,7 @@ func (c *calls) reply(ctx context.Context, _ *cloudevent.Event, letter *deadlett
 			r.answer.truncated = true
 			continue
 		case !errors.Is(ctx.Err(), context.Canceled):
-			c.Unwritten(Reply)
+			c.OnUnwritten(Reply)
 		}
 		return err
 	}

@@ -40,23 +40,23 @@ type request struct {
 	method, path string
 	header       call.Header
 
-	answer *answer      // of the last try
-	ended  time.Time    // when its reply was made; zero: not yet
-	reply  *kafka.Write // under way; nil: none
+	answer *responseWriter // of the last try
+	ended  time.Time       // when its reply was made; zero: not yet
+	reply  *kafka.Write    // under way; nil: none
 }
 
 func source(target string) string { return "fiso-link/" + target }
 
 // encode is a call as a record.
 func encode(c *proxy.Call, id string, body, key []byte, now time.Time) kafka.Record {
-	a, path := c.To.Spec.Async, c.Path
+	a, path := c.Target.Spec.Async, c.Path
 	if c.HasQuery {
-		path += "?" + c.To.KeepsQuery(c.Query)
+		path += "?" + c.Target.StorableQuery(c.Query)
 	}
 	h := withoutPreference(c.Forwarded())
 	e := cloudevent.Event{
-		ID: id, Source: source(c.To.Spec.Name), Type: typeRequest, Time: now, DataContentType: typeOf(h),
-		Extensions: []cloudevent.Extension{{Name: extTarget, Value: c.To.Spec.Name}, {Name: extMethod, Value: c.Method}, {Name: extPath, Value: path}},
+		ID: id, Source: source(c.Target.Spec.Name), Type: typeRequest, Time: now, DataContentType: typeOf(h),
+		Extensions: []cloudevent.Extension{{Name: extTarget, Value: c.Target.Spec.Name}, {Name: extMethod, Value: c.Method}, {Name: extPath, Value: path}},
 	}
 	trace(&e, c)
 	return kafka.Record{Topic: a.Topic, Key: key, Value: body, Headers: headers(&e, h), Time: now}

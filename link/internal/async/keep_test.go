@@ -97,7 +97,7 @@ func TestWorker_stopsInTimeWhateverKafkaDoes(t *testing.T) {
 	eventually(t, "records behind the one that is held", func() bool { return w.worker.engine.Status().InFlight == records })
 	began := time.Now()
 	w.stop()
-	if took := time.Since(began); took > records*grace/2 { // where each had its own, they took more than this
+	if took := time.Since(began); took > records*abandonGrace/2 { // where each had its own, they took more than this
 		t.Errorf("it took %v", took)
 	}
 }

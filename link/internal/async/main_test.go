@@ -62,8 +62,13 @@ type seen struct {
 // work.
 func newWorld(t testing.TB, settings string, topics map[string]int32) *world {
 	t.Helper()
-	w := &world{t: t, buried: map[string]int{}, unwritten: map[string]int{}, stop: func() {}}
-	w.kafka = kafkatest.Embedded(t, kafkatest.Options{Topics: topics})
+	return newWorldOn(t, kafkatest.Embedded(t, kafkatest.Options{Topics: topics}), settings)
+}
+
+// newWorldOn is a world with a Kafka of its own.
+func newWorldOn(t testing.TB, c *kafkatest.Cluster, settings string) *world {
+	t.Helper()
+	w := &world{t: t, kafka: c, buried: map[string]int{}, unwritten: map[string]int{}, stop: func() {}}
 	w.up = httptest.NewServer(http.HandlerFunc(w.serve))
 	t.Cleanup(w.up.Close)
 	w.build(w.up.Listener.Addr().String(), settings)
@@ -93,7 +98,7 @@ func (w *world) build(address, settings string) {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { _ = store.Close(ended()) })
-	w.to, err = target.New(s, target.Parts{Endpoints: discovery.New(discovery.Static{address}), Transport: http1.NewTransport(http1.TransportConfig{}), Log: store})
+	w.to, err = target.New(s, target.Parts{Endpoints: discovery.New(discovery.Static{address}), Transport: http1.NewTransport(http1.TransportConfig{}), Records: store})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -112,10 +117,10 @@ func ended() context.Context {
 func (w *world) work(change ...func(*Config)) {
 	w.t.Helper()
 	c := Config{
-		Target: w.to, Brokers: w.brokers, Deliver: w.proxy.Deliver, Drain: 2 * time.Second, Log: slog.New(slog.DiscardHandler),
-		Buried:    func(code string) { w.mu.Lock(); defer w.mu.Unlock(); w.buried[code]++ },
-		Unwritten: func(what string) { w.mu.Lock(); defer w.mu.Unlock(); w.unwritten[what]++ },
-		Gap:       func() { w.mu.Lock(); defer w.mu.Unlock(); w.gaps++ },
+		Target: w.to, Brokers: w.brokers, Deliver: w.proxy.Deliver, Drain: 2 * time.Second, Logger: slog.New(slog.DiscardHandler),
+		OnDeadLetter: func(code string) { w.mu.Lock(); defer w.mu.Unlock(); w.buried[code]++ },
+		OnUnwritten:  func(what string) { w.mu.Lock(); defer w.mu.Unlock(); w.unwritten[what]++ },
+		OnGap:        func() { w.mu.Lock(); defer w.mu.Unlock(); w.gaps++ },
 	}
 	for _, fn := range change {
 		fn(&c)
@@ -173,9 +178,9 @@ func (w *world) count(of map[string]int, what string) int {
 }
 
 // send makes one call by the proxy, and returns its answer.
-func (w *world) send(method, path, body string, fields ...string) *answer {
+func (w *world) send(method, path, body string, fields ...string) *responseWriter {
 	w.t.Helper()
-	a := &answer{keep: 1 << 20, most: 1 << 20}
+	a := &responseWriter{keep: 1 << 20, most: 1 << 20}
 	w.proxy.ServeCall(w.t.Context(), a, newRequest(method, path, body, fields...))
 	return a
 }

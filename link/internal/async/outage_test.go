@@ -95,7 +95,8 @@ func TestF11_aTargetThatIsAwayCountsAgainstNoCall(t *testing.T) {
 	}
 }
 
-// A refused connection is no fault of a call, and goes on when the target is back.
+// F11: a refused connection is no fault of a call, which is made when the target is
+// back. https://github.com/vectordotdev/vector/issues/24543
 func TestF11_aTargetThatIsRestartedCountsAgainstNoCall(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "retry: {maxAttempts: 1, initialInterval: 1ms, maxInterval: 2ms}\ncircuitBreaker: {enabled: false}\nasync: {topic: calls, maxRetries: 0}", map[string]int32{"calls": 1})

@@ -15,12 +15,12 @@ import (
 // Publish answers a call of a target that is a topic: 200 once Kafka has the
 // body. It is proxy.Proxy.Publish.
 func Publish(ctx context.Context, w call.ResponseWriter, c *proxy.Call) error {
-	k := c.To.Spec.Kafka
+	k := c.Target.Spec.Kafka
 	switch {
 	case c.Method != "POST":
 		return proxy.Refuse(call.MethodNotAllowed, "a topic is published to by POST", 0)
 	case c.Path != "/":
-		return proxy.Refuse(call.PathNotAllowed, "a topic has no paths: publish to /link/"+c.To.Spec.Name, 0)
+		return proxy.Refuse(call.PathNotAllowed, "a topic has no paths: publish to /link/"+c.Target.Spec.Name, 0)
 	}
 	h, err := published(c)
 	if err != nil {
@@ -30,7 +30,7 @@ func Publish(ctx context.Context, w call.ResponseWriter, c *proxy.Call) error {
 	if err != nil {
 		return err
 	}
-	at, err := put(ctx, c, kafka.Record{Topic: k.Topic, Key: key, Value: body, Headers: h}, k.Timeout)
+	at, err := storeRecord(ctx, c, kafka.Record{Topic: k.Topic, Key: key, Value: body, Headers: h}, k.Timeout)
 	if err != nil {
 		return err
 	}

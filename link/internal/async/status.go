@@ -68,7 +68,7 @@ type observer struct {
 }
 
 // DeadLetter is called for each that is stored.
-func (o observer) DeadLetter(code fault.Code) { o.Buried(string(code)) }
+func (o observer) DeadLetter(code fault.Code) { o.OnDeadLetter(string(code)) }
 
 // DeadLetterError is called for each try to store one that failed.
-func (o observer) DeadLetterError() { o.Unwritten(DeadLetter) }
+func (o observer) DeadLetterError() { o.OnUnwritten(DeadLetter) }

@@ -30,10 +30,10 @@ func (waits) Unwrap() error { return connector.ErrInterrupted }
 
 // of judges an answer, and the error of the walk. An answer that is a stream of
 // events may have no end: it counts with its head.
-func (j judge) of(a *answer, err error) error {
+func (j judge) of(a *responseWriter, err error) error {
 	code, detail, after, ok := proxy.Refused(err)
 	endless := code == call.UpstreamTimeout && a.header.IsEventStream()
-	if a.status != 0 && (err == nil || errors.Is(err, errEnough) || !j.whole || endless) {
+	if a.status != 0 && (err == nil || errors.Is(err, errBodyTooLarge) || !j.whole || endless) {
 		return j.status(a)
 	}
 	if !ok {
@@ -54,7 +54,7 @@ func (j judge) of(a *answer, err error) error {
 }
 
 // status judges an answer by its status.
-func (j judge) status(a *answer) error {
+func (j judge) status(a *responseWriter) error {
 	reason := fmt.Errorf("the target answered %d %s", a.status, http.StatusText(a.status))
 	after := proxy.RetryAfter(a.header)
 	switch s := a.status; {

@@ -44,7 +44,7 @@ func TestJudge_givesEveryEndItsClass(t *testing.T) {
 		"cut short":                    {err: context.Canceled, want: connector.Interrupted, reason: connector.ErrInterrupted.Error()},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := test.of(&answer{status: test.status}, test.err)
+			err := test.of(&responseWriter{status: test.status}, test.err)
 			if test.reason == "" {
 				if err != nil {
 					t.Error(err)
@@ -61,7 +61,7 @@ func TestJudge_givesEveryEndItsClass(t *testing.T) {
 // A call whose turn has not come was not tried, and is when fiso-link says.
 func TestJudge_aCallWhoseTurnHasNotComeWasNotTried(t *testing.T) {
 	for _, code := range []call.Code{call.RateLimited, call.TooManyCalls, call.CircuitOpen} {
-		err := judge{}.of(&answer{}, proxy.Refuse(code, "why", 3*time.Second))
+		err := judge{}.of(&responseWriter{}, proxy.Refuse(code, "why", 3*time.Second))
 		if !errors.Is(err, connector.ErrInterrupted) || connector.RetryAfter(err) != 3*time.Second || err.Error() != string(code)+": why" {
 			t.Errorf("%s: %v, after %v", code, err, connector.RetryAfter(err))
 		}
@@ -70,7 +70,7 @@ func TestJudge_aCallWhoseTurnHasNotComeWasNotTried(t *testing.T) {
 
 func TestJudge_aBusyTargetSaysWhenToComeAgain(t *testing.T) {
 	for _, status := range []int{429, 500, 503} {
-		err := judge{}.of(&answer{status: status, header: header("Retry-After", "3")}, nil)
+		err := judge{}.of(&responseWriter{status: status, header: header("Retry-After", "3")}, nil)
 		if connector.ClassOf(err) != connector.Unavailable || connector.RetryAfter(err) != 3*time.Second {
 			t.Errorf("%d: %v, class %v, after %v", status, err, connector.ClassOf(err), connector.RetryAfter(err))
 		}
@@ -80,7 +80,7 @@ func TestJudge_aBusyTargetSaysWhenToComeAgain(t *testing.T) {
 // UL6: a call whose body is too large to be signed stays so: trying again helps nobody.
 func TestJudge_refusesACallThatCannotBeSigned(t *testing.T) {
 	for _, code := range []call.Code{call.BodyTooLarge, call.BadRequest} {
-		err := judge{owns: true}.of(&answer{}, proxy.Refuse(code, "raise retry.maxBodyBytes", 0))
+		err := judge{owns: true}.of(&responseWriter{}, proxy.Refuse(code, "raise retry.maxBodyBytes", 0))
 		if connector.ClassOf(err) != connector.Permanent || fault.CodeOf(err) != fault.SinkRejected || err.Error() != string(code)+": raise retry.maxBodyBytes" {
 			t.Errorf("%s: %v", code, err)
 		}

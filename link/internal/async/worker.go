@@ -21,15 +21,15 @@ type Config struct {
 	Deliver func(ctx context.Context, w call.ResponseWriter, t *target.Target, r *call.Request) error
 	// Drain is how long what is under way may take when the worker ends, or a
 	// partition is taken away.
-	Drain time.Duration
-	Log   *slog.Logger
-	// Buried hears of each dead letter that was stored, by its code; Unwritten
+	Drain  time.Duration
+	Logger *slog.Logger
+	// OnDeadLetter hears of each dead letter that was stored, by its code; Unwritten
 	// of each try to store one, or a reply, that failed.
-	Buried    func(code string)
-	Unwritten func(what string)
-	// Gap hears of accepted calls that the topic no longer had when it was read.
+	OnDeadLetter func(code string)
+	OnUnwritten  func(what string)
+	// OnGap hears of accepted calls that the topic no longer had when it was read.
 	// It must not block.
-	Gap func()
+	OnGap func()
 }
 
 // What Unwritten is told.
@@ -65,11 +65,11 @@ func NewWorker(c Config) (*Worker, error) {
 		StartOffset:      "earliest",              // what was accepted before the first worker began is not skipped
 		RebalanceTimeout: 2 * max(c.Drain, least), // so that the drain may take as long as it says
 		MaxBufferedBytes: 8 << 20, FetchMaxBytes: 4 << 20,
-	}, kafka.SourceOptions{Logger: c.Log, Window: queue * a.MaxInFlight, DrainTimeout: c.Drain, OnGap: func(kafka.Gap) { c.Gap() }})
+	}, kafka.SourceOptions{Logger: c.Logger, Window: queue * a.MaxInFlight, DrainTimeout: c.Drain, OnGap: func(kafka.Gap) { c.OnGap() }})
 	if err != nil {
 		return nil, err
 	}
-	store, err := NewStore(c.Brokers, a.Timeout, true, c.Log)
+	store, err := NewStore(c.Brokers, a.Timeout, true, c.Logger)
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +79,7 @@ func NewWorker(c Config) (*Worker, error) {
 	})
 	w.engine = delivery.New(delivery.Config{
 		Name: name, MaxInFlight: queue * a.MaxInFlight, MaxInFlightBytes: queueBytes, DrainTimeout: c.Drain,
-		StorePatience: min(2*a.Timeout, maxSilence), Observer: observer{Config: c}, Logger: c.Log,
+		StorePatience: min(2*a.Timeout, maxSilence), Observer: observer{Config: c}, Logger: c.Logger,
 	}, w.version())
 	return w, nil
 }

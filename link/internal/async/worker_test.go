@@ -550,7 +550,7 @@ func TestNewWorker_refusesWhatCannotWork(t *testing.T) {
 }
 
 func TestAnswer_takesNoInterimAnswerAndNoOtherProtocol(t *testing.T) {
-	a := &answer{}
+	a := &responseWriter{}
 	if _, err := a.Upgrade(nil); a.Inform(103, nil) != nil || err == nil || a.Begun() {
 		t.Error(err, a)
 	}

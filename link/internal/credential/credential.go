@@ -169,7 +169,7 @@ func (c *staticCredential) Apply(ctx context.Context, out *call.Outgoing) error 
 		return err
 	}
 	if end := p.expires(); !end.IsZero() && !time.Now().Before(end.Add(-expiryMargin)) {
-		return &target.Unproven{Code: call.CredentialExpired, Err: fmt.Errorf("the token from %s has expired: put a new one there", c.secrets.sources[0].where())}
+		return &target.CredentialError{Code: call.CredentialExpired, Err: fmt.Errorf("the token from %s has expired: put a new one there", c.secrets.sources[0].where())}
 	}
 	return p.apply(ctx, out)
 }
@@ -190,5 +190,5 @@ func (c *staticCredential) Expiry() (time.Time, bool) { return c.secrets.expiry(
 func (c *staticCredential) Close() { c.secrets.close() }
 
 func unavailable(err error) error {
-	return &target.Unproven{Code: call.CredentialUnavailable, Err: err}
+	return &target.CredentialError{Code: call.CredentialUnavailable, Err: err}
 }

@@ -116,7 +116,7 @@ func sends(t *testing.T, c Credential, name, want string) {
 func refuses(t *testing.T, c Credential, code call.Code, words string) {
 	t.Helper()
 	out, err := apply(t, c, "")
-	var u *target.Unproven
+	var u *target.CredentialError
 	if !errors.As(err, &u) || u.Code != code || !strings.Contains(u.Error(), words) {
 		t.Errorf("got %v, want %s with %q", err, code, words)
 	}

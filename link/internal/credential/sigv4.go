@@ -118,10 +118,10 @@ func (s *signature) payload(out *call.Outgoing) (string, error) {
 	case given == unsignedChunks:
 		return given, nil
 	case strings.HasPrefix(given, "STREAMING-"):
-		return "", &target.Unproven{Code: call.BadRequest, Err: errors.New("the SDK signed the body chunk by chunk with keys of its own, and fiso-link signs with others: " +
+		return "", &target.CredentialError{Code: call.BadRequest, Err: errors.New("the SDK signed the body chunk by chunk with keys of its own, and fiso-link signs with others: " +
 			"let it send the body unsigned, with anonymous credentials, or without chunks (Java: chunkedEncodingEnabled(false); AWS_REQUEST_CHECKSUM_CALCULATION=when_required)")}
 	case ofS3(s.service) && out.Header.HasToken("Content-Encoding", "aws-chunked"):
-		return "", &target.Unproven{Code: call.BadRequest, Err: errors.New("the body is in frames (content-encoding: aws-chunked), which the store would keep as part of the object, " +
+		return "", &target.CredentialError{Code: call.BadRequest, Err: errors.New("the body is in frames (content-encoding: aws-chunked), which the store would keep as part of the object, " +
 			"because x-amz-content-sha256 is not " + unsignedChunks + ": send both or neither")}
 	case out.Body == nil && (out.Kept != nil || out.Length == 0):
 		sum := sha256.Sum256(out.Kept)
@@ -131,7 +131,7 @@ func (s *signature) payload(out *call.Outgoing) (string, error) {
 	case ofS3(s.service):
 		return unsignedBody, nil
 	}
-	return "", &target.Unproven{Code: call.BodyTooLarge, Err: errors.New("services other than S3 want the hash of the whole body signed, and this body is larger than the target's retry.maxBodyBytes: " +
+	return "", &target.CredentialError{Code: call.BodyTooLarge, Err: errors.New("services other than S3 want the hash of the whole body signed, and this body is larger than the target's retry.maxBodyBytes: " +
 		"raise that, or send the hash as x-amz-content-sha256")}
 }
 

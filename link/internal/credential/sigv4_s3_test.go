@@ -120,7 +120,7 @@ func TestSigV4_signsWhatTheBodyIs(t *testing.T) {
 			c := signer(t, test.service, nil)
 			err := c.Apply(t.Context(), out)
 			got := out.Header.Get(amzHash)
-			var u *target.Unproven
+			var u *target.CredentialError
 			if errors.As(err, &u) {
 				got = string(u.Code) + ": " + u.Error()
 			}

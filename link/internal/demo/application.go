@@ -23,8 +23,8 @@ type application struct {
 }
 
 const (
-	maxAnswer = 64 << 10         // is read of an answer
-	enough    = 15 * time.Second // for a call: fiso-link answers before
+	maxAnswer   = 64 << 10         // is read of an answer
+	callTimeout = 15 * time.Second // for a call: fiso-link answers before
 )
 
 func newApplication(address string, l *ledger) *application {
@@ -87,7 +87,7 @@ func (a *application) burst(ctx context.Context, target, path string, n int) {
 // call makes one call, and writes down what came of it; 0: nothing did.
 func (a *application) call(ctx context.Context, target, method, path, order, key string) int {
 	began := time.Now()
-	limited, cancel := context.WithTimeout(ctx, enough)
+	limited, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	var body []byte
 	resp, err := a.do(limited, method, target+"/"+path, order, key)

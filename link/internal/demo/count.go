@@ -53,7 +53,7 @@ const (
 )
 
 // count asks everybody, once fiso-link's own count is at its end.
-func (s *stage) count(ctx context.Context) (Summary, error) {
+func (s *demo) count(ctx context.Context) (Summary, error) {
 	var m map[string]float64
 	var text string
 	var err error
@@ -75,12 +75,12 @@ func (s *stage) count(ctx context.Context) (Summary, error) {
 	sum.Retried = int(total(m, retries))
 	sum.Refreshed = int(m[`fiso_link_auth_refresh_total{status="success",target="shop"}`])
 	s.upstream.check(s.ledger.asked(), &sum)
-	sum.Broken = sum.broken()
+	sum.Broken = sum.brokenPromises()
 	return sum, nil
 }
 
 // scrape reads fiso-link's metrics, as Prometheus does.
-func (s *stage) scrape(ctx context.Context) (values map[string]float64, text string, err error) {
+func (s *demo) scrape(ctx context.Context) (values map[string]float64, text string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.metrics+"/metrics", nil)
@@ -174,8 +174,8 @@ func (u *upstream) check(orders map[string]bool, sum *Summary) {
 	sum.Forbidden, sum.Unproven = u.forbidden, u.unproven+u.expired
 }
 
-// broken are the promises that were not kept.
-func (t *Summary) broken() []string {
+// brokenPromises are the promises that were not kept.
+func (t *Summary) brokenPromises() []string {
 	known := t.Answered + t.TargetFailed + t.NoAnswer + t.RefusedByBreaker + t.RateLimited + t.Refused
 	broken := []string{}
 	for _, promise := range []struct {

@@ -19,7 +19,7 @@ import (
 	"time"
 
 	"github.com/lsm/fiso/common/telemetry"
-	"github.com/lsm/fiso/link/internal/instance"
+	sidecar "github.com/lsm/fiso/link/internal/server"
 
 	_ "embed"
 )
@@ -49,8 +49,8 @@ const reloaded = `  - name: weather             # came while it ran
     basePath: /weather
 `
 
-// stage is everything that runs during a demo.
-type stage struct {
+// demo is everything that runs during a demo.
+type demo struct {
 	opts     Options
 	ledger   *ledger
 	upstream *upstream
@@ -68,12 +68,12 @@ func Run(ctx context.Context, opts Options) (Summary, error) {
 	if opts.Length <= 0 {
 		opts.Length = 16 * time.Second
 	}
-	s := &stage{opts: opts, ledger: newLedger()}
+	s := &demo{opts: opts, ledger: newLedger()}
 	s.upstream = newUpstream(s.ledger, max(2*time.Second, opts.Length/3))
 	return s.run(ctx)
 }
 
-func (s *stage) run(ctx context.Context) (sum Summary, err error) {
+func (s *demo) run(ctx context.Context) (sum Summary, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer s.group.Wait() // everything that is started here is waited for here
 	defer cancel()
@@ -85,7 +85,7 @@ func (s *stage) run(ctx context.Context) (sum Summary, err error) {
 	server := &http.Server{Handler: s.upstream.handler(), ReadHeaderTimeout: 5 * time.Second}
 	s.group.Go(func() { _ = server.Serve(listener) }) // it ends when it is closed, and only then
 	defer func() { _ = server.Close() }()             // nobody is left who calls it
-	remove, err := s.lay()
+	remove, err := s.writeFiles()
 	if err != nil {
 		return sum, err
 	}
@@ -96,10 +96,10 @@ func (s *stage) run(ctx context.Context) (sum Summary, err error) {
 	}
 	defer func() { _ = log.Close() }() // it goes with its folder
 	up := make(chan struct{})
-	link, err := instance.New(instance.Options{
-		File: s.path(), Every: 100 * time.Millisecond,
-		Log: slog.New(&tap{telemetry.Logger(log, slog.LevelInfo, false).Handler(), s.ledger, ""}),
-		Listening: func(calls, metrics net.Addr) {
+	link, err := sidecar.New(sidecar.Options{
+		File: s.path(), PollInterval: 100 * time.Millisecond,
+		Logger: slog.New(&logTap{telemetry.Logger(log, slog.LevelInfo, false).Handler(), s.ledger, ""}),
+		OnListening: func(calls, metrics net.Addr) {
 			s.calls, s.metrics = calls.String(), metrics.String()
 			close(up)
 		},
@@ -119,7 +119,7 @@ func (s *stage) run(ctx context.Context) (sum Summary, err error) {
 }
 
 // play is the story: calls are made while the script goes on, and then counted.
-func (s *stage) play(ctx context.Context) (Summary, error) {
+func (s *demo) play(ctx context.Context) (Summary, error) {
 	s.introduce()
 	s.app = newApplication(s.calls, s.ledger)
 	defer s.app.close()
@@ -161,8 +161,8 @@ func (s *stage) play(ctx context.Context) (Summary, error) {
 	return sum, nil
 }
 
-// lay writes the configuration and the secrets into a folder of their own.
-func (s *stage) lay() (remove func(), err error) {
+// writeFiles writes the configuration and the secrets into a folder of their own.
+func (s *demo) writeFiles() (remove func(), err error) {
 	if s.dir, err = os.MkdirTemp("", "fiso-link-demo-"); err != nil {
 		return nil, fmt.Errorf("make a folder for the configuration: %w", err)
 	}
@@ -179,16 +179,16 @@ func (s *stage) lay() (remove func(), err error) {
 }
 
 // fill puts this demo's places and times into a part of the configuration.
-func (s *stage) fill(text string) string {
+func (s *demo) fill(text string) string {
 	reset := max(s.opts.Length/16, 100*time.Millisecond)
 	return strings.NewReplacer("UPSTREAM", s.address, "FOLDER", s.dir, "RESET", reset.String()).Replace(text)
 }
 
-func (s *stage) path() string    { return filepath.Join(s.dir, "config.yaml") }
-func (s *stage) logPath() string { return filepath.Join(s.dir, "fiso-link.log") }
+func (s *demo) path() string    { return filepath.Join(s.dir, "config.yaml") }
+func (s *demo) logPath() string { return filepath.Join(s.dir, "fiso-link.log") }
 
 // save writes a file as an editor does: beside it, then over it.
-func (s *stage) save(name, text string) error {
+func (s *demo) save(name, text string) error {
 	path := filepath.Join(s.dir, name)
 	if err := errors.Join(os.WriteFile(path+".tmp", []byte(text), 0o600), os.Rename(path+".tmp", path)); err != nil {
 		return fmt.Errorf("write %s: %w", name, err)

@@ -86,7 +86,7 @@ func good() Summary {
 
 func TestSummary_saysWhichPromiseWasBroken(t *testing.T) {
 	fine := good()
-	if broken := fine.broken(); len(broken) != 0 {
+	if broken := fine.brokenPromises(); len(broken) != 0 {
 		t.Errorf("all was well: %q", broken)
 	}
 	for want, change := range map[string]func(*Summary){
@@ -109,12 +109,12 @@ func TestSummary_saysWhichPromiseWasBroken(t *testing.T) {
 		t.Run(want, func(t *testing.T) {
 			s := good()
 			change(&s)
-			if broken := s.broken(); len(broken) != 1 || !strings.Contains(broken[0], want) {
+			if broken := s.brokenPromises(); len(broken) != 1 || !strings.Contains(broken[0], want) {
 				t.Errorf("got %q", broken)
 			}
 			var out buffer
-			s.Broken = s.broken()
-			(&stage{opts: Options{Out: &out}}).conclude(s)
+			s.Broken = s.brokenPromises()
+			(&demo{opts: Options{Out: &out}}).conclude(s)
 			out.says(t, "BROKEN: ", want)
 		})
 	}
@@ -166,7 +166,7 @@ func TestUpstream_countsWhatItIsAskedToDo(t *testing.T) {
 		t.Errorf("it saw %+v", s)
 	}
 	u.tokens["good"] = time.Now().Add(time.Minute)
-	u.be(moody)
+	u.setState(flaky)
 	u.requests["POST"] = 3 // the second of these fails, after it was taken
 	for _, id := range []string{"A-1", "A-1", "A-2"} {
 		ask(t, u, "POST", "/shop/orders", "Authorization", "Bearer good", "X-Order", id)
@@ -262,7 +262,7 @@ func TestApplication_writesDownWhatItCannotHear(t *testing.T) {
 func TestPanel_keepsItsHeight(t *testing.T) {
 	l := newLedger()
 	var out buffer
-	s := &stage{ledger: l, opts: Options{Out: &out}}
+	s := &demo{ledger: l, opts: Options{Out: &out}}
 	p := &panel{out: &out, terminal: true, stage: s}
 	states := parse("# HELP x\n" + `fiso_link_circuit_state{target="shop"} 2
 fiso_link_circuit_state{target="partner"} 1
@@ -291,7 +291,7 @@ func TestRun_refusesWhatItCannotStart(t *testing.T) {
 	if _, err := Run(t.Context(), Options{Out: io.Discard}); err == nil || !strings.Contains(err.Error(), "make a folder") {
 		t.Errorf("got %v", err)
 	}
-	s := &stage{dir: "/does/not/exist"}
+	s := &demo{dir: "/does/not/exist"}
 	if err := s.save("x", ""); err == nil || !strings.Contains(err.Error(), "write x") {
 		t.Errorf("got %v", err)
 	}
@@ -304,7 +304,7 @@ func TestCount_saysWhatItCannotRead(t *testing.T) {
 	}
 	_ = nowhere.Close() // nobody is there now
 	l := newLedger()
-	s := &stage{ledger: l, metrics: nowhere.Addr().String(), app: newApplication("127.0.0.1:1", l), dir: t.TempDir()}
+	s := &demo{ledger: l, metrics: nowhere.Addr().String(), app: newApplication("127.0.0.1:1", l), dir: t.TempDir()}
 	if _, err := s.count(t.Context()); err == nil || !strings.Contains(err.Error(), "read fiso-link's metrics") {
 		t.Errorf("got %v", err)
 	}

@@ -99,7 +99,7 @@ func (l *ledger) called(target string, took time.Duration, status int, code stri
 	word := outcomeOf(status, code)
 	l.calls++
 	if l.outcomes[word]++; l.outcomes[word] == 1 && word != "answered" {
-		l.tell("·", "the application hears %s of %s for the first time", heard(status, code), target)
+		l.tell("·", "the application hears %s of %s for the first time", countEvents(status, code), target)
 	}
 	if word == "answered" {
 		if l.answers[target]++; l.answers[target] == 1 {
@@ -112,11 +112,13 @@ func (l *ledger) called(target string, took time.Duration, status int, code stri
 		l.samples[target] = s
 	}
 	i := s.calls % len(s.at)
-	s.at[i], s.took[i], s.last = time.Now(), took, heard(status, code)
+	s.at[i], s.took[i], s.last = time.Now(), took, countEvents(status, code)
 	s.calls++
 }
 
-func heard(status int, code string) string { return strings.TrimSpace(fmt.Sprint(status, " ", code)) }
+func countEvents(status int, code string) string {
+	return strings.TrimSpace(fmt.Sprint(status, " ", code))
+}
 
 // ordered writes down an order, and whether its answer said that it was taken.
 func (l *ledger) ordered(id string, taken bool) {
@@ -140,8 +142,8 @@ func (l *ledger) inspect(text string) {
 	}
 }
 
-// turned writes down the change of a breaker.
-func (l *ledger) turned(target, to string) {
+// breakerChanged writes down the change of a breaker.
+func (l *ledger) breakerChanged(target, to string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch to {
@@ -153,8 +155,8 @@ func (l *ledger) turned(target, to string) {
 	l.tell("⚡", "fiso-link: the circuit of %s is %s", target, to)
 }
 
-// turns is how often breakers opened and closed.
-func (l *ledger) turns() (opened, closed int) {
+// breakerChanges is how often breakers opened and closed.
+func (l *ledger) breakerChanges() (opened, closed int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.opened, l.closed

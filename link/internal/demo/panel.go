@@ -15,7 +15,7 @@ import (
 type panel struct {
 	out      io.Writer
 	terminal bool
-	stage    *stage
+	stage    *demo
 
 	seen  int // news already printed
 	drawn int // lines to draw over

@@ -10,18 +10,18 @@ import (
 	"time"
 )
 
-// mood is how the shop behaves.
-type mood int
+// shopState is how the shop behaves.
+type shopState int
 
 const (
-	well  mood = iota
-	moody      // every fifth request of a kind fails: 503, or a connection that is cut after the order was taken
-	away       // 503 to everything
+	healthy     shopState = iota
+	flaky                 // every fifth request of a kind fails: 503, or a connection that is cut after the order was taken
+	unavailable           // 503 to everything
 )
 
-// leeway is how long after its end a token still passes, as real services have
+// tokenLeeway is how long after its end a token still passes, as real services have
 // it: what arrives later was sent when it had ended.
-const leeway = 2 * time.Second
+const tokenLeeway = 2 * time.Second
 
 // upstream is the world that fiso-link calls: a token server, a shop, a partner
 // and news. It counts for itself what it was asked to do. It is safe for
@@ -32,7 +32,7 @@ type upstream struct {
 	life         time.Duration // of a token
 
 	mu       sync.Mutex
-	mood     mood
+	mood     shopState
 	requests map[string]int       // by their kind
 	again    int                  // orders that came again with their key
 	tokens   map[string]time.Time // those that were issued, and when they end
@@ -118,7 +118,7 @@ func (u *upstream) rotateKey() string {
 
 func (u *upstream) partnerKey() string { u.mu.Lock(); defer u.mu.Unlock(); return u.key }
 
-func (u *upstream) be(m mood) { u.mu.Lock(); defer u.mu.Unlock(); u.mood = m }
+func (u *upstream) setState(m shopState) { u.mu.Lock(); defer u.mu.Unlock(); u.mood = m }
 
 // seen is the tally at this moment.
 func (u *upstream) seen() tally { u.mu.Lock(); defer u.mu.Unlock(); return u.tally }
@@ -138,7 +138,7 @@ func (u *upstream) admits(r *http.Request) bool {
 		u.unproven++
 	case u.revoked[token]:
 		u.stale++
-	case time.Now().After(end.Add(leeway)):
+	case time.Now().After(end.Add(tokenLeeway)):
 		u.expired++
 	default:
 		return true
@@ -164,12 +164,12 @@ func (u *upstream) order(r *http.Request) (status int, text string) {
 		kind += " with a key"
 	}
 	u.requests[kind]++
-	fails := u.mood == moody && u.requests[kind]%5 == 0
+	fails := u.mood == flaky && u.requests[kind]%5 == 0
 	switch {
 	case !strings.HasPrefix(r.URL.Path, "/shop/orders"):
 		u.forbidden++
 		return http.StatusTeapot, "you should not be here"
-	case u.mood == away:
+	case u.mood == unavailable:
 		return http.StatusServiceUnavailable, "down for maintenance"
 	case !u.admits(r):
 		return http.StatusUnauthorized, "this token is not good any more"

@@ -19,7 +19,7 @@ func (a *attempt) answer() *call.Answer {
 	}
 	return &call.Answer{
 		Status: r.StatusCode, Header: h, Length: r.ContentLength, Body: &answerBody{attempt: a},
-		Trailer: func() call.Header { return http1.LateFields(fromHTTP(a.late())) },
+		Trailer: func() call.Header { return http1.LateFields(fromHTTP(a.trailerAfterBody())) },
 	}
 }
 
@@ -73,6 +73,6 @@ func (b *answerBody) Read(p []byte) (int, error) {
 }
 
 func (b *answerBody) Close() error {
-	b.once.Do(b.attempt.leave)
+	b.once.Do(b.attempt.detach)
 	return nil
 }

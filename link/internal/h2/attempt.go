@@ -21,16 +21,16 @@ import (
 // attempt is one request on its way. Only run, in a goroutine of its own, calls
 // the library, whose locks are not ours: net/http of Go 1.26 locks itself when a
 // window overflows. The call waits for the pipe alone, and leaves at its end
-// whether or not run comes back. Where run does not within Transport.letGo, its
+// whether or not run comes back. Where run does not within Transport.release, its
 // connection is given up (pooled.abandon).
 type attempt struct {
 	pipe      // the body of the answer; its mu guards what follows up to at
 	transport *Transport
 	ctx       context.Context // of the call
 	life      call.Ending     // of the library's request: it ends when the call leaves
-	left      call.Hook       // on ctx
-	handed    bool            // the library has the request
-	settled   bool            // head or failure is there
+	detached  call.Hook       // on ctx
+	prepared  bool            // the library has the request
+	resolved  bool            // head or failure is there
 	stream    uint32          // that the request's head was written on
 	head      *http.Response
 	failure   error
@@ -43,7 +43,7 @@ type attempt struct {
 
 	at      atomic.Pointer[pooled] // the connection that is asked or used
 	begun   atomic.Bool            // the request's head is being written
-	sending *sending               // of a body that streams; nil: none does
+	sending *requestBodyReader     // of a body that streams; nil: none does
 
 	interim  func(int, call.Header)
 	informMu sync.Mutex
@@ -57,8 +57,8 @@ func (t *Transport) attempt(ctx context.Context, interim func(int, call.Header))
 	a := &attempt{transport: t, ctx: ctx, interim: interim}
 	a.turn.L = &a.mu
 	a.life.Begin(ctx)
-	a.left.Do = a.stop
-	a.left.On(ctx)
+	a.detached.Do = a.stop
+	a.detached.On(ctx)
 	return a
 }
 
@@ -66,45 +66,45 @@ func (t *Transport) attempt(ctx context.Context, interim func(int, call.Header))
 func (a *attempt) await() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for !a.settled && !a.shut {
+	for !a.resolved && !a.shut {
 		a.turn.Wait()
 	}
-	if a.settled {
+	if a.resolved {
 		return a.failure
 	}
-	return a.cut(a.handed)
+	return a.cutFailure(a.prepared)
 }
 
 var errHangs = errors.New("the connection to the target hangs, and was given up")
 
-// cut is the failure of an attempt whose outcome the call did not wait for. The
+// cutFailure is the failure of an attempt whose outcome the call did not wait for. The
 // library may write the head still, so that handing it over counts as sent.
 // Called with the lock held.
-func (a *attempt) cut(sent bool) *call.Error {
+func (a *attempt) cutFailure(sent bool) *call.Error {
 	if a.lost {
-		return &call.Error{Reason: why(a.ctx, nil, call.Reset), Sent: sent, Err: errHangs}
+		return &call.Error{Reason: reasonOf(a.ctx, nil, call.Reset), Sent: sent, Err: errHangs}
 	}
-	return &call.Error{Reason: why(a.ctx, nil, call.Gone), Sent: sent, Err: context.Cause(a.ctx)}
+	return &call.Error{Reason: reasonOf(a.ctx, nil, call.Gone), Sent: sent, Err: context.Cause(a.ctx)}
 }
 
 // run makes the attempt. The call may have left before any of its steps.
 func (a *attempt) run(endpoint string, out *call.Outgoing) {
 	c, err := a.transport.pool.take(&a.life, endpoint, a)
 	if err != nil {
-		a.settle(nil, &call.Error{Reason: why(a.ctx, err, call.Connect), Err: fmt.Errorf("connect to %s: %w", endpoint, http1.Plain(err))})
+		a.resolve(nil, &call.Error{Reason: reasonOf(a.ctx, err, call.Connect), Err: fmt.Errorf("connect to %s: %w", endpoint, http1.Plain(err))})
 		return
 	}
-	request := a.hand(out)
+	request := a.prepareRequest(out)
 	if request == nil {
 		c.http.Release()
 		c.release(a)
-		a.settle(nil, a.cutOff(false))
+		a.resolve(nil, a.cutOff(false))
 		return
 	}
 	r, err := c.http.RoundTrip(request)
 	var length lengthFault
 	if err == nil {
-		length = c.raw.heads.of(a.wroteOn())
+		length = c.raw.heads.faultOf(a.streamID())
 		a.announces = announced(r.Trailer) // the library fills it in while the body is read
 		if err = checkHead(r, out.Method, length); err != nil {
 			_ = r.Body.Close() // it is not read
@@ -113,10 +113,10 @@ func (a *attempt) run(endpoint string, out *call.Outgoing) {
 	if err != nil {
 		failed := a.failed(err)
 		if failed.Reason == call.Unserved {
-			c.overtaken()
+			c.tooManyUnserved()
 		}
-		a.letGo(c)
-		a.settle(nil, failed)
+		a.release(c)
+		a.resolve(nil, failed)
 		return
 	}
 	err = io.EOF
@@ -125,17 +125,17 @@ func (a *attempt) run(endpoint string, out *call.Outgoing) {
 	case out.Method == http.MethodHead, r.ContentLength == 0 && r.Header["Content-Length"] == nil: // it ended with its head
 		err = a.copyFrom(r.Body, -1)
 	default:
-		a.settle(r, nil)
+		a.resolve(r, nil)
 		err = a.copyFrom(r.Body, -1)
 	}
 	_ = r.Body.Close() // nobody reads it any more
 	if errors.Is(err, io.EOF) {
 		c.answered()
 	}
-	a.letGo(c)
+	a.release(c)
 	a.end(err, func() {
-		if !a.settled {
-			a.settled, a.head = true, r
+		if !a.resolved {
+			a.resolved, a.head = true, r
 		}
 		a.trailer = r.Trailer
 		a.finish()
@@ -150,22 +150,22 @@ func (a *attempt) finish() {
 	}
 }
 
-// hand makes the request that the library gets; nil: the call has left.
-func (a *attempt) hand(out *call.Outgoing) *http.Request {
+// prepareRequest makes the request that the library gets; nil: the call has left.
+func (a *attempt) prepareRequest(out *call.Outgoing) *http.Request {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.gone || a.shut {
 		return nil
 	}
-	a.handed = true
+	a.prepared = true
 	return a.request(a.transport.scheme, out)
 }
 
-// settle says what the attempt has come to; without a head, it is over.
-func (a *attempt) settle(head *http.Response, failure error) {
+// resolve says what the attempt has come to; without a head, it is over.
+func (a *attempt) resolve(head *http.Response, failure error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.settled, a.head, a.failure = true, head, failure
+	a.resolved, a.head, a.failure = true, head, failure
 	if head == nil {
 		a.ended = true
 		a.finish()
@@ -173,24 +173,24 @@ func (a *attempt) settle(head *http.Response, failure error) {
 	a.turn.Broadcast()
 }
 
-// letGo gives back what run holds.
-func (a *attempt) letGo(c *pooled) {
+// release gives back what run holds.
+func (a *attempt) release(c *pooled) {
 	if a.sending != nil {
 		_ = a.sending.Close() // where the library has not
 	}
 	c.release(a)
 }
 
-// leave ends the call's use of the attempt, at once.
-func (a *attempt) leave() {
-	a.left.Remove()
+// detach ends the call's use of the attempt, at once.
+func (a *attempt) detach() {
+	a.detached.Remove()
 	a.stop()
 	a.mu.Lock()
 	a.gone = true
 	if !a.over {
 		a.timer = time.AfterFunc(a.transport.cfg.LetGo, a.giveUp)
 	}
-	handed := a.handed
+	handed := a.prepared
 	a.mu.Unlock()
 	if handed && a.sending != nil {
 		_ = a.sending.Close() // the library may not look at its context while it waits for a body
@@ -202,7 +202,7 @@ func (a *attempt) leave() {
 func (a *attempt) cutOff(sent bool) *call.Error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.cut(sent)
+	return a.cutFailure(sent)
 }
 
 // giveUp gives the connection of an attempt up that has not come back.
@@ -215,16 +215,16 @@ func (a *attempt) giveUp() {
 	}
 }
 
-// lose ends the call's wait for a connection that was given up.
-func (a *attempt) lose() {
+// connectionLost ends the call's wait for a connection that was given up.
+func (a *attempt) connectionLost() {
 	a.mu.Lock()
 	a.lost = true
 	a.mu.Unlock()
 	a.stop()
 }
 
-// late is the trailer, once the body was read.
-func (a *attempt) late() http.Header {
+// trailerAfterBody is the trailer, once the body was read.
+func (a *attempt) trailerAfterBody() http.Header {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.trailer
@@ -275,9 +275,9 @@ func (a *attempt) wroteHead() {
 	}
 }
 
-// wroteOn is the stream of the request, or 0 where the call has ended. The head of
+// streamID is the stream of the request, or 0 where the call has ended. The head of
 // the answer may be here before the library says that it wrote that of the request.
-func (a *attempt) wroteOn() uint32 {
+func (a *attempt) streamID() uint32 {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for a.stream == 0 && !a.shut {

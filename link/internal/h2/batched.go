@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-// batched is a connection whose writes go out together. net/http flushes each
+// coalescer is a connection whose writes go out together. net/http flushes each
 // frame by itself, where most of them follow one another at once: a head, its body
 // and its end are then one system call, and wake the peer once. A goroutine
 // writes while there is something to write; Wait waits for it.
 //
 // A write that fails closes the connection, which the reader sees.
-type batched struct {
+type coalescer struct {
 	net.Conn
 	most time.Duration // in which a write has to move something
 
@@ -30,23 +30,23 @@ type batched struct {
 }
 
 const (
-	mostHeld   = 64 << 10               // bytes, of which the last write may be too much
-	lastWrites = 250 * time.Millisecond // for what is held when the connection is closed
+	maxHeldBytes = 64 << 10               // bytes, of which the last write may be too much
+	flushTimeout = 250 * time.Millisecond // for what is held when the connection is closed
 )
 
-var batches = sync.Pool{New: func() any { b := make([]byte, 0, 8<<10); return &b }}
+var coalescerBuffers = sync.Pool{New: func() any { b := make([]byte, 0, 8<<10); return &b }}
 
-func newBatched(nc net.Conn, most time.Duration) *batched {
-	b := &batched{Conn: nc, most: most}
+func newBatched(nc net.Conn, most time.Duration) *coalescer {
+	b := &coalescer{Conn: nc, most: most}
 	b.turn.L = &b.mu
 	return b
 }
 
 // Write holds p back for the moment in which more may come.
-func (b *batched) Write(p []byte) (int, error) {
+func (b *coalescer) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for b.held != nil && len(*b.held) >= mostHeld && b.err == nil && !b.closing {
+	for b.held != nil && len(*b.held) >= maxHeldBytes && b.err == nil && !b.closing {
 		b.turn.Wait()
 	}
 	switch {
@@ -55,7 +55,7 @@ func (b *batched) Write(p []byte) (int, error) {
 	case b.closing:
 		return 0, net.ErrClosed
 	case b.held == nil:
-		b.held, _ = batches.Get().(*[]byte)
+		b.held, _ = coalescerBuffers.Get().(*[]byte)
 	}
 	*b.held = append(*b.held, p...)
 	if !b.writing {
@@ -66,7 +66,7 @@ func (b *batched) Write(p []byte) (int, error) {
 }
 
 // drain writes until nothing is held.
-func (b *batched) drain() {
+func (b *coalescer) drain() {
 	runtime.Gosched() // whoever has more to say is about to
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -74,15 +74,15 @@ func (b *batched) drain() {
 		out := b.held
 		b.held = nil
 		b.mu.Unlock()
-		err := b.put(*out)
+		err := b.writeAll(*out)
 		b.mu.Lock()
 		if err != nil {
 			b.err = err
 			_ = b.Conn.Close() // it takes nothing more
 		}
-		if cap(*out) <= 2*mostHeld {
+		if cap(*out) <= 2*maxHeldBytes {
 			*out = (*out)[:0]
-			batches.Put(out)
+			coalescerBuffers.Put(out)
 		}
 		b.turn.Broadcast()
 	}
@@ -92,8 +92,8 @@ func (b *batched) drain() {
 	}
 }
 
-// put writes all of p, for as long as some of it goes out in time.
-func (b *batched) put(p []byte) error {
+// writeAll writes all of p, for as long as some of it goes out in time.
+func (b *coalescer) writeAll(p []byte) error {
 	for {
 		closing := b.deadline()
 		n, err := b.Conn.Write(p)
@@ -105,7 +105,7 @@ func (b *batched) put(p []byte) error {
 
 // deadline gives a write its time. Moving one costs as much as a small write, so
 // one that has at least three quarters of its time left stays.
-func (b *batched) deadline() (closing bool) {
+func (b *coalescer) deadline() (closing bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if now := time.Now(); !b.closing && b.until.Sub(now) < b.most-b.most/4 {
@@ -117,7 +117,7 @@ func (b *batched) deadline() (closing bool) {
 
 // Close closes the connection once what is held was written, or a moment has
 // passed; it does not wait for that.
-func (b *batched) Close() error {
+func (b *coalescer) Close() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.closing = true
@@ -125,8 +125,8 @@ func (b *batched) Close() error {
 	if !b.writing {
 		return b.Conn.Close()
 	}
-	return b.Conn.SetWriteDeadline(time.Now().Add(lastWrites))
+	return b.Conn.SetWriteDeadline(time.Now().Add(flushTimeout))
 }
 
 // Wait waits for the writes of a connection that is closed, or about to be.
-func (b *batched) Wait() { b.writes.Wait() }
+func (b *coalescer) Wait() { b.writes.Wait() }

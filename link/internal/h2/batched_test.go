@@ -16,14 +16,14 @@ import (
 const patient = time.Minute
 
 // ends is a batched connection, and the other end.
-func ends(t *testing.T) (b *batched, far net.Conn) {
+func ends(t *testing.T) (b *coalescer, far net.Conn) {
 	near, far := net.Pipe()
 	b = newBatched(near, patient)
 	t.Cleanup(func() { _, _ = b.Close(), far.Close(); b.Wait() })
 	return b, far
 }
 
-func write(t *testing.T, b *batched, p string) {
+func write(t *testing.T, b *coalescer, p string) {
 	t.Helper()
 	if n, err := io.WriteString(b, p); n != len(p) || err != nil {
 		t.Fatal(n, err)
@@ -65,7 +65,7 @@ func TestBatched_aWriterWaitsOnceTooMuchIsHeld(t *testing.T) {
 			}
 		}()
 		synctest.Wait()
-		if written > 3*mostHeld {
+		if written > 3*maxHeldBytes {
 			t.Errorf("%d bytes are held", written)
 		}
 		if got, err := io.ReadAll(io.LimitReader(far, pieces*16<<10)); len(got) != pieces*16<<10 || err != nil {
@@ -126,7 +126,7 @@ func TestBatched_closingItDoesNotWaitForAPeerThatTakesNothing(t *testing.T) {
 		began := time.Now()
 		_ = b.Close()
 		b.Wait()
-		if took := time.Since(began); took != lastWrites {
+		if took := time.Since(began); took != flushTimeout {
 			t.Error("it took", took)
 		}
 		if _, err := far.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {

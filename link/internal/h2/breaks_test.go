@@ -375,7 +375,7 @@ func TestServer_makesRoomByClosingWhoeverAsksForNothing(t *testing.T) {
 		answer(w, 200, "")
 	})}
 	addr := listen(t, s)
-	s.MakeRoom() // of nobody
+	s.CloseIdle() // of nobody
 	asked := application(t, addr)
 	asked.headers(1, true, get("/")...)
 	if how, _, _ := asked.ending(1); how != "end" {
@@ -388,15 +388,15 @@ func TestServer_makesRoomByClosingWhoeverAsksForNothing(t *testing.T) {
 	if f, err := silent.ReadFrame(); err != nil {
 		t.Fatal(f, err)
 	}
-	s.MakeRoom()
+	s.CloseIdle()
 	silent.drain() // it is closed
 	asked.headers(3, true, get("/")...)
 	if how, _, _ := asked.ending(3); how != "end" {
 		t.Error("who has asked was closed before who has not:", how)
 	}
-	s.MakeRoom()
+	s.CloseIdle()
 	asked.drain() // it is closed
-	s.MakeRoom()
+	s.CloseIdle()
 	close(release)
 	if how, status, _ := busy.ending(1); how != "end" || status != "200" {
 		t.Error("a call under way was cut:", how, status)

@@ -18,7 +18,7 @@ var ErrNoHTTP2 = errors.New("the target does not offer HTTP/2")
 // connect dials, shakes hands where TLS is asked for, and waits for the target's
 // greeting: its settings say how many streams it takes, and what greets
 // otherwise gets no request.
-func (t *Transport) connect(ctx context.Context, endpoint string) (connection, *greeted, error) {
+func (t *Transport) connect(ctx context.Context, endpoint string) (connection, *handshakeConn, error) {
 	ctx, cancel := context.WithTimeout(ctx, t.cfg.ConnectTimeout)
 	defer cancel()
 	nc, err := t.cfg.Dial(ctx, "tcp", endpoint)
@@ -40,21 +40,21 @@ func (t *Transport) connect(ctx context.Context, endpoint string) (connection, *
 	writes := newBatched(nc, t.cfg.Ping)
 	reads := newBounded(writes, 0)
 	reads.heads = newHeads(t.cfg.MaxHead)
-	g := &greeted{Conn: reads, writes: writes, heads: reads.heads, preface: len(http2.ClientPreface), settled: make(chan struct{})}
+	g := &handshakeConn{Conn: reads, writes: writes, heads: reads.heads, preface: len(http2.ClientPreface), resolved: make(chan struct{})}
 	cc, err := t.http.NewClientConn(context.WithValue(ctx, dialledKey{}, net.Conn(g)), t.scheme, endpoint)
 	if err != nil {
 		_ = g.Close() // it may be closed
 		return nil, nil, err
 	}
 	select {
-	case <-g.settled:
+	case <-g.resolved:
 		if err = g.err; err == nil {
 			return cc, g, nil
 		}
 	case <-ctx.Done():
 		err = context.Cause(ctx)
 	}
-	within(t.cfg.LetGo, g, func() { _ = cc.Close() }) // it never was one
+	withTimeout(t.cfg.LetGo, g, func() { _ = cc.Close() }) // it never was one
 	return nil, nil, err
 }
 
@@ -68,21 +68,21 @@ func trusting(c *tls.Config, roots func() *x509.CertPool) *tls.Config {
 	return c
 }
 
-// greeted is a connection to a target, whose first frame is looked at as it is
+// handshakeConn is a connection to a target, whose first frame is looked at as it is
 // read. It knows the stream that a head was written to last.
-type greeted struct {
+type handshakeConn struct {
 	net.Conn
-	writes  *batched
-	heads   *heads // of what is read
-	first   []byte // what was read, up to the settings' header
-	read    int
-	done    bool
-	once    sync.Once
-	settled chan struct{} // closed once the settings were in force, or will not be
-	err     error         // read once settled is closed
+	writes   *coalescer
+	heads    *responseHeadChecker // of what is read
+	first    []byte               // what was read, up to the settings' header
+	read     int
+	done     bool
+	once     sync.Once
+	resolved chan struct{} // closed once the settings were in force, or will not be
+	err      error         // read once settled is closed
 
-	preface int    // of the bytes that are yet to be written
-	out     walker // over those that were
+	preface int          // of the bytes that are yet to be written
+	out     frameScanner // over those that were
 	stream  uint32
 }
 
@@ -90,9 +90,9 @@ var errSettings = errors.New("the target closed the connection before it greeted
 
 // Close waits for the last writes. The library closes a connection whose settings
 // are no settings.
-func (g *greeted) Close() error {
+func (g *handshakeConn) Close() error {
 	err := g.Conn.Close()
-	g.settle(errSettings)
+	g.resolve(errSettings)
 	if g.writes != nil {
 		g.writes.Wait()
 	}
@@ -101,7 +101,7 @@ func (g *greeted) Close() error {
 
 // Write is called by one goroutine at a time, which holds the library's lock for
 // writes.
-func (g *greeted) Write(p []byte) (int, error) {
+func (g *handshakeConn) Write(p []byte) (int, error) {
 	n := min(g.preface, len(p))
 	g.preface -= n
 	for rest := p[n:]; len(rest) > 0; {
@@ -115,10 +115,10 @@ func (g *greeted) Write(p []byte) (int, error) {
 
 // Read is called by one goroutine, which reads again once it has understood what
 // it has: then the settings are in force.
-func (g *greeted) Read(p []byte) (int, error) {
+func (g *handshakeConn) Read(p []byte) (int, error) {
 	if !g.done && len(g.first) == frameHeader {
 		if length := int(g.first[0])<<16 | int(g.first[1])<<8 | int(g.first[2]); g.read >= frameHeader+length {
-			g.greet(nil)
+			g.settingsCame(nil)
 		}
 	}
 	n, err := g.Conn.Read(p)
@@ -129,24 +129,24 @@ func (g *greeted) Read(p []byte) (int, error) {
 	g.first = append(g.first, p[:min(n, frameHeader-len(g.first))]...)
 	switch {
 	case strings.HasPrefix(string(g.first), "HTTP/"):
-		g.greet(ErrNoHTTP2)
+		g.settingsCame(ErrNoHTTP2)
 	case len(g.first) == frameHeader && (http2.FrameType(g.first[3]) != http2.FrameSettings || http2.Flags(g.first[4]).Has(http2.FlagSettingsAck)):
-		g.greet(ErrNoHTTP2)
+		g.settingsCame(ErrNoHTTP2)
 	case err != nil:
-		g.greet(errSettings)
+		g.settingsCame(errSettings)
 	}
 	return n, err
 }
 
-// greet is the end of the greeting, as far as Read goes.
-func (g *greeted) greet(err error) {
+// settingsCame is the end of the greeting, as far as Read goes.
+func (g *handshakeConn) settingsCame(err error) {
 	g.done, g.first = true, nil
-	g.settle(err)
+	g.resolve(err)
 }
 
-func (g *greeted) settle(err error) {
+func (g *handshakeConn) resolve(err error) {
 	g.once.Do(func() {
 		g.err = err
-		close(g.settled)
+		close(g.resolved)
 	})
 }

@@ -12,26 +12,26 @@ import (
 	"github.com/lsm/fiso/link/internal/call"
 )
 
-// unserved is how the library says that a stream came after the last one that the
+// goAwayText is how the library says that a stream came after the last one that the
 // target serves (GOAWAY), so that it was not acted on. It exports no value for
 // this. Should the words change, such a call counts as sent, and a test fails.
-const unserved = "http2: Transport received Server's graceful shutdown GOAWAY"
+const goAwayText = "http2: Transport received Server's graceful shutdown GOAWAY"
 
-// tooLarge is how the library says, in no value either, that the target has set a
+// headerLimitText is how the library says, in no value either, that the target has set a
 // limit that the header of the request is over.
-const tooLarge = "http2: request header list larger than peer's advertised limit"
+const headerLimitText = "http2: request header list larger than peer's advertised limit"
 
-// largeAnswer is how net/http says that the head of an answer is over our limit, and
-// largeField that a single field is, or that the head cannot be decoded.
+// largeHeadText is how net/http says that the head of an answer is over our limit, and
+// largeFieldText that a single field is, or that the head cannot be decoded.
 const (
-	largeAnswer = "http2: response header list larger than advertised limit"
-	largeField  = "connection error: COMPRESSION_ERROR"
+	largeHeadText  = "http2: response header list larger than advertised limit"
+	largeFieldText = "connection error: COMPRESSION_ERROR"
 )
 
 // failed is the failure of an attempt in the words of package call.
 func (a *attempt) failed(err error) *call.Error {
 	sent := a.begun.Load()
-	if s := a.sending; s != nil && s.failed.Load() != nil && why(a.ctx, nil, call.Body) == call.Body {
+	if s := a.sending; s != nil && s.failed.Load() != nil && reasonOf(a.ctx, nil, call.Body) == call.Body {
 		return &call.Error{Reason: call.Body, Sent: sent, Err: *s.failed.Load()}
 	}
 	reason, text := call.Reset, "the target broke the connection, or the rules of HTTP/2"
@@ -49,13 +49,13 @@ func (a *attempt) failed(err error) *call.Error {
 		case http2.ErrCodeProtocol, http2.ErrCodeFlowControl, http2.ErrCodeFrameSize, http2.ErrCodeCompression:
 			reason = call.Garbage
 		}
-	case err.Error() == unserved:
+	case err.Error() == goAwayText:
 		sent, reason, text = false, call.Unserved, "the target serves no further stream on this connection"
-	case err.Error() == largeAnswer:
+	case err.Error() == largeHeadText:
 		reason, text = call.Garbage, "its head is larger than "+call.AnswerHeadSetting
-	case err.Error() == largeField:
+	case err.Error() == largeFieldText:
 		reason, text = call.Garbage, errHead.Error()
-	case err.Error() == tooLarge:
+	case err.Error() == headerLimitText:
 		reason, text = call.Unfit, "the header is larger than the target takes"
 	case !sent:
 		reason, text = call.Unserved, "the connection ended before it was used"
@@ -64,12 +64,12 @@ func (a *attempt) failed(err error) *call.Error {
 	case errors.As(err, &op):
 		text = op.Err.Error()
 	}
-	return &call.Error{Reason: why(a.ctx, err, reason), Sent: sent, Err: errors.New(text)}
+	return &call.Error{Reason: reasonOf(a.ctx, err, reason), Sent: sent, Err: errors.New(text)}
 }
 
-// why finds the reason of a failure: the application's leaving, a limit of ours,
+// reasonOf finds the reason of a failure: the application's leaving, a limit of ours,
 // or what else it would be.
-func why(ctx context.Context, err error, otherwise call.Reason) call.Reason {
+func reasonOf(ctx context.Context, err error, otherwise call.Reason) call.Reason {
 	var timeout net.Error
 	switch {
 	case errors.Is(context.Cause(ctx), context.Canceled):

@@ -14,11 +14,11 @@ import (
 
 // Bounds of what a peer may send, and the library takes for as long as it comes.
 const (
-	maxParts  = 128              // CONTINUATION frames of a header block, empty ones included
-	headTime  = 10 * time.Second // from the first byte of a header block to its last
-	idleRate  = 20_000           // frames a second that carry neither a head nor data
-	idleBurst = 100_000
-	loudFrame = 1000 // of these is what one of a target counts that the library writes a line about
+	maxContinuations  = 128              // CONTINUATION frames of a header block, empty ones included
+	headTimeout       = 10 * time.Second // from the first byte of a header block to its last
+	controlFrameRate  = 20_000           // frames a second that carry neither a head nor data
+	controlFrameBurst = 100_000
+	loggedFrameWeight = 1000 // of these is what one of a target counts that the library writes a line about
 )
 
 const (
@@ -30,8 +30,8 @@ const (
 
 const frameHeader = 9
 
-// walker finds the frames in a stream of bytes, which come in any pieces.
-type walker struct {
+// frameScanner finds the frames in a stream of bytes, which come in any pieces.
+type frameScanner struct {
 	head [frameHeader]byte
 	got  int // of head
 	left int // of the payload
@@ -39,7 +39,7 @@ type walker struct {
 
 // next takes the bytes up to the end of a frame's header, or a piece of its
 // payload. begins says that the header is complete.
-func (w *walker) next(p []byte) (rest, payload []byte, begins bool) {
+func (w *frameScanner) next(p []byte) (rest, payload []byte, begins bool) {
 	if w.got < frameHeader {
 		n := copy(w.head[w.got:], p)
 		if w.got += n; w.got == frameHeader {
@@ -58,36 +58,36 @@ func (w *walker) next(p []byte) (rest, payload []byte, begins bool) {
 	return p, payload, begins
 }
 
-func (w *walker) kind() http2.FrameType  { return http2.FrameType(w.head[3]) }
-func (w *walker) flags() http2.Flags     { return http2.Flags(w.head[4]) }
-func (w *walker) empty() bool            { return w.head[0]|w.head[1]|w.head[2] == 0 }
-func (w *walker) has(f http2.Flags) bool { return w.flags().Has(f) }
-func (w *walker) isHead() bool {
+func (w *frameScanner) kind() http2.FrameType  { return http2.FrameType(w.head[3]) }
+func (w *frameScanner) flags() http2.Flags     { return http2.Flags(w.head[4]) }
+func (w *frameScanner) empty() bool            { return w.head[0]|w.head[1]|w.head[2] == 0 }
+func (w *frameScanner) has(f http2.Flags) bool { return w.flags().Has(f) }
+func (w *frameScanner) isHead() bool {
 	return w.kind() == http2.FrameHeaders || w.kind() == http2.FramePushPromise
 }
-func (w *walker) stream() uint32 {
+func (w *frameScanner) stream() uint32 {
 	return (uint32(w.head[5])<<24 | uint32(w.head[6])<<16 | uint32(w.head[7])<<8 | uint32(w.head[8])) & (1<<31 - 1)
 }
 
-// bounded is a connection whose peer keeps to bounds that the library has not, or
+// guardedConn is a connection whose peer keeps to bounds that the library has not, or
 // its reads fail. It is read by one goroutine.
-type bounded struct {
+type guardedConn struct {
 	net.Conn
-	walker
+	frameScanner
 	preface int  // bytes to come before the first frame
 	block   bool // a header block is under way
 	parts   int  // of it
 	armed   bool // it has a deadline
 	idle    *rate.Limiter
-	heads   *heads // looks at heads of answers; nil: nobody does
+	heads   *responseHeadChecker // looks at heads of answers; nil: nobody does
 	err     error
 }
 
-func newBounded(c net.Conn, preface int) *bounded {
-	return &bounded{Conn: c, preface: preface, idle: rate.NewLimiter(idleRate, idleBurst)}
+func newBounded(c net.Conn, preface int) *guardedConn {
+	return &guardedConn{Conn: c, preface: preface, idle: rate.NewLimiter(controlFrameRate, controlFrameBurst)}
 }
 
-func (b *bounded) Read(p []byte) (int, error) {
+func (b *guardedConn) Read(p []byte) (int, error) {
 	if b.err != nil {
 		return 0, b.err
 	}
@@ -104,7 +104,7 @@ func (b *bounded) Read(p []byte) (int, error) {
 }
 
 // walk follows the frames.
-func (b *bounded) walk(p []byte) error {
+func (b *guardedConn) walk(p []byte) error {
 	n := min(b.preface, len(p))
 	b.preface -= n
 	for p = p[n:]; len(p) > 0; {
@@ -116,7 +116,7 @@ func (b *bounded) walk(p []byte) error {
 			}
 		}
 		if b.heads != nil {
-			if err := b.heads.see(&b.walker, begins, payload); err != nil {
+			if err := b.heads.addBytes(&b.frameScanner, begins, payload); err != nil {
 				return err
 			}
 		}
@@ -125,12 +125,12 @@ func (b *bounded) walk(p []byte) error {
 }
 
 // begin is a frame whose header is there.
-func (b *bounded) begin() error {
+func (b *guardedConn) begin() error {
 	switch kind := b.kind(); {
 	case b.isHead():
 		b.block, b.parts = !b.has(http2.FlagHeadersEndHeaders), 0
 	case kind == http2.FrameContinuation:
-		if b.parts++; b.parts > maxParts {
+		if b.parts++; b.parts > maxContinuations {
 			return errParts
 		}
 		b.block = b.block && !b.has(http2.FlagContinuationEndHeaders)
@@ -143,15 +143,15 @@ func (b *bounded) begin() error {
 
 // weight is what a frame counts. The library's client logs each that it does not
 // know, or that is for servers; some servers send a few.
-func (b *bounded) weight() int {
+func (b *guardedConn) weight() int {
 	if kind := b.kind(); b.heads != nil && (kind == http2.FramePriority || kind > http2.FrameContinuation) {
-		return loudFrame
+		return loggedFrameWeight
 	}
 	return 1
 }
 
 // limit gives a header block that is under way its time.
-func (b *bounded) limit() {
+func (b *guardedConn) limit() {
 	inside := b.block || b.left > 0 && b.got == frameHeader && (b.isHead() || b.kind() == http2.FrameContinuation)
 	if inside == b.armed {
 		return
@@ -159,7 +159,7 @@ func (b *bounded) limit() {
 	b.armed = inside
 	var until time.Time
 	if inside {
-		until = time.Now().Add(headTime)
+		until = time.Now().Add(headTimeout)
 	}
 	_ = b.SetReadDeadline(until) // a failure shows in the read
 }

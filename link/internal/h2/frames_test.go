@@ -290,7 +290,7 @@ func TestBounded_endsHeadsThatDoNotEnd(t *testing.T) {
 				})
 				began := time.Now()
 				_, err := io.Copy(io.Discard, b)
-				if took := time.Since(began); !errors.Is(err, errSlowHead) || took < headTime || took > headTime+2*time.Second {
+				if took := time.Since(began); !errors.Is(err, errSlowHead) || took < headTimeout || took > headTimeout+2*time.Second {
 					t.Error(err, took)
 				}
 				if _, again := b.Read(make([]byte, 1)); !errors.Is(again, errSlowHead) {
@@ -314,9 +314,9 @@ func TestBounded_leavesConnectionsThatRestAlone(t *testing.T) {
 			for s := uint32(1); s < 9; s += 2 {
 				block := p.block(":status", "200")
 				_ = p.WriteHeaders(http2.HeadersFrameParam{StreamID: s, BlockFragment: block[:1]}) // the reader counts
-				time.Sleep(headTime / 2)
+				time.Sleep(headTimeout / 2)
 				_ = p.WriteContinuation(s, true, block[1:]) // the same
-				time.Sleep(2 * headTime)
+				time.Sleep(2 * headTimeout)
 				_ = p.WriteData(s, true, []byte("hello")) // the same
 			}
 			_ = far.Close() // the end
@@ -337,7 +337,7 @@ func FuzzBounded_meansTheSameInAnyPieces(f *testing.F) {
 	_ = fr.WriteContinuation(3, true, []byte("\x0f\x0d\x01x"))                                                                                             // the same
 	f.Add(buf.Bytes(), 1)
 	f.Add(buf.Bytes(), 10)
-	f.Add(bytes.Repeat([]byte("\x00\x00\x00\x09\x00\x00\x00\x00\x01"), maxParts+1), 7)
+	f.Add(bytes.Repeat([]byte("\x00\x00\x00\x09\x00\x00\x00\x00\x01"), maxContinuations+1), 7)
 	f.Fuzz(func(t *testing.T, data []byte, size int) {
 		seen := func(size int) string {
 			b := newBounded(&pieces{b: bytes.NewReader(data), size: size}, 0)
@@ -358,15 +358,15 @@ func FuzzBounded_meansTheSameInAnyPieces(f *testing.F) {
 // no longer looked at.
 func TestHeads_forgetWhatNobodyAskedForAndNotWhatComes(t *testing.T) {
 	h := newHeads(1 << 10)
-	last := uint32(2*maxBad + 1)
+	last := uint32(2*maxBadHeads + 1)
 	for stream := uint32(1); stream <= last; stream += 2 {
 		h.status, h.bad = "200", true
 		h.done(stream)
 	}
-	if n := len(h.lengths); n != maxBad {
+	if n := len(h.lengths); n != maxBadHeads {
 		t.Errorf("%d are kept", n)
 	}
-	if first, latest := h.of(1), h.of(last); first != lengthFine || latest != lengthFalse {
+	if first, latest := h.faultOf(1), h.faultOf(last); first != lengthFine || latest != lengthFalse {
 		t.Errorf("of the first %d, of the last %d", first, latest)
 	}
 }

@@ -20,13 +20,13 @@ func (*pieces) SetReadDeadline(time.Time) error { return nil }
 
 // greet reads all there is, and returns what was read and what the greeting came to.
 func greet(t *testing.T, data []byte, size int) ([]byte, error) {
-	g := &greeted{Conn: &pieces{b: bytes.NewReader(data), size: size}, settled: make(chan struct{})}
+	g := &handshakeConn{Conn: &pieces{b: bytes.NewReader(data), size: size}, resolved: make(chan struct{})}
 	got, err := io.ReadAll(g)
 	if err != nil {
 		t.Fatal(err)
 	}
 	select {
-	case <-g.settled:
+	case <-g.resolved:
 	default:
 		t.Fatal("nobody knows what became of the greeting")
 	}

@@ -63,7 +63,7 @@ func locking(t *testing.T, tr *Transport, in string) *lock {
 	l := &lock{in: in, at: make(chan struct{}), once: new(sync.Once), open: make(chan struct{})}
 	var first sync.Once
 	connect := tr.pool.connect
-	tr.pool.connect = func(ctx context.Context, endpoint string) (connection, *greeted, error) {
+	tr.pool.connect = func(ctx context.Context, endpoint string) (connection, *handshakeConn, error) {
 		cc, raw, err := connect(ctx, endpoint)
 		first.Do(func() { l.connection = cc; cc = l })
 		return cc, raw, err

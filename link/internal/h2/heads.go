@@ -10,11 +10,11 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// heads looks for what the library drops from the heads of answers without a word:
+// responseHeadChecker looks for what the library drops from the heads of answers without a word:
 // a content-length that is there twice and differs, is no number, or announces a
 // body where the head is the end. It is read by the goroutine that reads for the
 // library, and asked by attempts.
-type heads struct {
+type responseHeadChecker struct {
 	dec    *hpack.Decoder
 	skip   int  // bytes of the payload before the fragment
 	pad    int  // bytes behind it; -1: the first byte of the payload says it
@@ -36,8 +36,8 @@ const (
 	lengthFalse
 )
 
-func newHeads(most int) *heads {
-	h := &heads{lengths: map[uint32]lengthFault{}}
+func newHeads(most int) *responseHeadChecker {
+	h := &responseHeadChecker{lengths: map[uint32]lengthFault{}}
 	h.dec = hpack.NewDecoder(4096, h.field) // the size that the library's own has
 	// More than the library's own bound, which is a little above most and is not asked
 	// of each text: where the library goes on, so does this decoder.
@@ -45,7 +45,7 @@ func newHeads(most int) *heads {
 	return h
 }
 
-func (h *heads) field(f hpack.HeaderField) {
+func (h *responseHeadChecker) field(f hpack.HeaderField) {
 	switch f.Name {
 	case ":status":
 		h.status = f.Value
@@ -57,9 +57,9 @@ func (h *heads) field(f hpack.HeaderField) {
 	}
 }
 
-// see is told of a frame's header, and of each piece of its payload. It fails where a
+// addBytes is told of a frame's header, and of each piece of its payload. It fails where a
 // head cannot be decoded, and nothing behind it can: neither could it be looked at.
-func (h *heads) see(w *walker, begins bool, payload []byte) error {
+func (h *responseHeadChecker) addBytes(w *frameScanner, begins bool, payload []byte) error {
 	if !w.isHead() && w.kind() != http2.FrameContinuation {
 		return nil
 	}
@@ -87,7 +87,7 @@ func (h *heads) see(w *walker, begins bool, payload []byte) error {
 	return nil
 }
 
-func (h *heads) begin(w *walker) {
+func (h *responseHeadChecker) begin(w *frameScanner) {
 	h.skip, h.pad = 0, 0
 	if w.kind() == http2.FrameContinuation {
 		return
@@ -103,11 +103,11 @@ func (h *heads) begin(w *walker) {
 	}
 }
 
-// maxBad bounds what is kept of answers for which nobody asks.
-const maxBad = 1024
+// maxBadHeads bounds what is kept of answers for which nobody asks.
+const maxBadHeads = 1024
 
 // done is a header block that came whole.
-func (h *heads) done(stream uint32) {
+func (h *responseHeadChecker) done(stream uint32) {
 	if h.status == "" || h.status[0] == '1' {
 		return // a trailer, or an interim answer
 	}
@@ -123,14 +123,14 @@ func (h *heads) done(stream uint32) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.lengths) == maxBad {
+	if len(h.lengths) == maxBadHeads {
 		delete(h.lengths, slices.Min(slices.Collect(maps.Keys(h.lengths)))) // of a call that has left
 	}
 	h.lengths[stream] = fault
 }
 
-// of is what is wrong with the answer on a stream, which is asked for once.
-func (h *heads) of(stream uint32) lengthFault {
+// faultOf is what is wrong with the answer on a stream, which is asked for once.
+func (h *responseHeadChecker) faultOf(stream uint32) lengthFault {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	f := h.lengths[stream]

@@ -67,7 +67,7 @@ func TestPool_aTargetThatGoesAwayAfterEachRequestGetsOneAtATime(t *testing.T) {
 	}
 	tr.pool.mu.Lock()
 	defer tr.pool.mu.Unlock()
-	if at := tr.pool.places[addr]; at == nil || at.streams != 0 {
+	if at := tr.pool.endpoints[addr]; at == nil || at.streams != 0 {
 		t.Error("connections to a target that is well again begin with few streams", at)
 	}
 }

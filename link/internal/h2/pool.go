@@ -15,20 +15,20 @@ import (
 // streams that the target allows; then another is made. One goroutine dials for
 // all who wait, and close waits for it.
 type pool struct {
-	age     time.Duration
-	letGo   time.Duration // the library may take, of a connection
-	connect func(ctx context.Context, endpoint string) (connection, *greeted, error)
+	age          time.Duration
+	drainTimeout time.Duration // the library may take, of a connection
+	connect      func(ctx context.Context, endpoint string) (connection, *handshakeConn, error)
 
-	mu     sync.Mutex // never held while a connection is asked anything
-	places map[string]*place
-	closed bool
-	ctx    context.Context
-	stop   context.CancelFunc
-	dials  sync.WaitGroup
+	mu        sync.Mutex // never held while a connection is asked anything
+	endpoints map[string]*endpointConns
+	closed    bool
+	ctx       context.Context
+	stop      context.CancelFunc
+	dials     sync.WaitGroup
 }
 
-// place is one endpoint.
-type place struct {
+// endpointConns is one endpoint.
+type endpointConns struct {
 	streams int       // at once, at first, of a new connection; 0: as many as the target allows
 	conns   []*pooled // replaced and never changed, for those who look
 	dialing *dialing  // nil: nobody dials
@@ -53,9 +53,9 @@ type connection interface {
 	SetStateHook(f func(*http.ClientConn))
 }
 
-// within has the library do something, and closes its connection under it when
+// withTimeout has the library do something, and closes its connection under it when
 // that takes too long; it reports whether it came back in time.
-func within(d time.Duration, raw net.Conn, do func()) bool {
+func withTimeout(d time.Duration, raw net.Conn, do func()) bool {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -77,7 +77,7 @@ type pooled struct {
 	pool     *pool
 	endpoint string
 	http     connection
-	raw      *greeted // below it
+	raw      *handshakeConn // below it
 	born     time.Time
 
 	mu      sync.Mutex
@@ -88,8 +88,8 @@ type pooled struct {
 	retired bool // it takes no further call
 }
 
-func newPool(age, letGo time.Duration, connect func(context.Context, string) (connection, *greeted, error)) *pool {
-	p := &pool{age: age, letGo: letGo, connect: connect, places: map[string]*place{}}
+func newPool(age, letGo time.Duration, connect func(context.Context, string) (connection, *handshakeConn, error)) *pool {
+	p := &pool{age: age, drainTimeout: letGo, connect: connect, endpoints: map[string]*endpointConns{}}
 	p.ctx, p.stop = context.WithCancel(context.Background())
 	return p
 }
@@ -103,7 +103,7 @@ func (p *pool) take(ctx context.Context, endpoint string, a *attempt) (*pooled, 
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		conns, d, err := p.look(endpoint)
+		conns, d, err := p.current(endpoint)
 		if err != nil {
 			return nil, err
 		}
@@ -124,14 +124,14 @@ func (p *pool) take(ctx context.Context, endpoint string, a *attempt) (*pooled, 
 	}
 }
 
-// look is what there is now.
-func (p *pool) look(endpoint string) ([]*pooled, *dialing, error) {
+// current is what there is now.
+func (p *pool) current(endpoint string) ([]*pooled, *dialing, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
 		return nil, nil, errClosed
 	}
-	if at := p.places[endpoint]; at != nil {
+	if at := p.endpoints[endpoint]; at != nil {
 		return at.conns, at.dialing, nil
 	}
 	return nil, nil, nil
@@ -140,7 +140,7 @@ func (p *pool) look(endpoint string) ([]*pooled, *dialing, error) {
 // reserve finds one that has room for an attempt.
 func (p *pool) reserve(conns []*pooled, a *attempt) *pooled {
 	for _, c := range conns {
-		if c.offer(a) {
+		if c.reserveStream(a) {
 			return c
 		}
 	}
@@ -151,9 +151,9 @@ func (p *pool) reserve(conns []*pooled, a *attempt) *pooled {
 func (p *pool) dial(endpoint string, known int) *dialing {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	at := p.places[endpoint]
+	at := p.endpoints[endpoint]
 	if at == nil {
-		at = &place{}
+		at = &endpointConns{}
 	}
 	if at.dialing != nil {
 		return at.dialing
@@ -163,7 +163,7 @@ func (p *pool) dial(endpoint string, known int) *dialing {
 		close(d.over) // look again
 		return d
 	}
-	at.dialing, p.places[endpoint] = d, at
+	at.dialing, p.endpoints[endpoint] = d, at
 	p.dials.Go(func() {
 		c, err := p.open(endpoint)
 		p.dialled(endpoint, c, err)
@@ -183,11 +183,11 @@ func (p *pool) open(endpoint string) (*pooled, error) {
 	}
 	c := &pooled{pool: p, endpoint: endpoint, http: cc, raw: raw, born: time.Now(), calls: map[*attempt]struct{}{}}
 	streams := 0
-	if !within(p.letGo, raw, func() { streams = cc.Available() }) {
+	if !withTimeout(p.drainTimeout, raw, func() { streams = cc.Available() }) {
 		return nil, errHangs
 	}
 	if streams == 0 {
-		c.shut(p.letGo) // it is of no use, and another would not be
+		c.shut(p.drainTimeout) // it is of no use, and another would not be
 		return nil, errNoStreams
 	}
 	return c, nil
@@ -195,7 +195,7 @@ func (p *pool) open(endpoint string) (*pooled, error) {
 
 func (p *pool) dialled(endpoint string, c *pooled, err error) {
 	p.mu.Lock()
-	at, closed := p.places[endpoint], p.closed
+	at, closed := p.endpoints[endpoint], p.closed
 	kept := false
 	if at != nil {
 		at.dialing = nil
@@ -209,7 +209,7 @@ func (p *pool) dialled(endpoint string, c *pooled, err error) {
 	p.mu.Unlock()
 	switch {
 	case kept:
-		within(p.letGo, c.raw, func() {
+		withTimeout(p.drainTimeout, c.raw, func() {
 			c.http.SetStateHook(func(cc *http.ClientConn) {
 				if cc.Err() != nil {
 					c.retire()
@@ -217,29 +217,29 @@ func (p *pool) dialled(endpoint string, c *pooled, err error) {
 			})
 		})
 	case err == nil:
-		c.shut(p.letGo) // nobody waits for it any more
+		c.shut(p.drainTimeout) // nobody waits for it any more
 	}
 }
 
-// maxPlaces bounds the endpoints that are remembered for their few streams alone.
-const maxPlaces = 256
+// maxEndpoints bounds the endpoints that are remembered for their few streams alone.
+const maxEndpoints = 256
 
 // forget lets go of a place that has nothing, and waits for nothing. Called with
 // the lock held.
-func (p *pool) forget(endpoint string, at *place) {
-	if len(at.conns) == 0 && at.dialing == nil && (at.streams == 0 || len(p.places) > maxPlaces) {
-		delete(p.places, endpoint)
+func (p *pool) forget(endpoint string, at *endpointConns) {
+	if len(at.conns) == 0 && at.dialing == nil && (at.streams == 0 || len(p.endpoints) > maxEndpoints) {
+		delete(p.endpoints, endpoint)
 	}
 }
 
-// closing is how long close waits for the library.
-const closing = time.Second
+// closeTimeout is how long close waits for the library.
+const closeTimeout = time.Second
 
 func (p *pool) close() {
 	p.mu.Lock()
 	p.closed = true
 	var all []*pooled
-	for _, at := range p.places {
+	for _, at := range p.endpoints {
 		all = append(all, at.conns...)
 	}
 	p.mu.Unlock()
@@ -250,21 +250,21 @@ func (p *pool) close() {
 		p.dials.Wait()
 		var shut sync.WaitGroup
 		for _, c := range all {
-			if c.withdraw() {
-				shut.Go(func() { c.shut(closing) })
+			if c.removeFromPool() {
+				shut.Go(func() { c.shut(closeTimeout) })
 			}
 		}
 		shut.Wait()
 	}()
 	select {
 	case <-done:
-	case <-time.After(2 * closing):
+	case <-time.After(2 * closeTimeout):
 	}
 }
 
-// enter counts an attempt, unless the connection takes none any more; old: it has
+// addCall counts an attempt, unless the connection takes none any more; old: it has
 // had its time.
-func (c *pooled) enter(a *attempt) (old, ok bool) {
+func (c *pooled) addCall(a *attempt) (old, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.retired || c.streams > 0 && len(c.calls) >= c.streams {
@@ -277,10 +277,10 @@ func (c *pooled) enter(a *attempt) (old, ok bool) {
 	return old, true
 }
 
-// offer reserves a stream for the attempt. A connection that is of no use any more
+// reserveStream reserves a stream for the attempt. A connection that is of no use any more
 // is retired.
-func (c *pooled) offer(a *attempt) bool {
-	useless, ok := c.enter(a)
+func (c *pooled) reserveStream(a *attempt) bool {
+	useless, ok := c.addCall(a)
 	if !ok {
 		return false
 	}
@@ -308,7 +308,7 @@ func (c *pooled) release(a *attempt) {
 	last := len(c.calls) == 0 && c.retired
 	c.mu.Unlock()
 	if last {
-		go c.shut(c.pool.letGo) // no stream is left on it
+		go c.shut(c.pool.drainTimeout) // no stream is left on it
 	}
 }
 
@@ -332,12 +332,12 @@ func (c *pooled) answered() {
 	}
 }
 
-// overtaken is a connection that went away and left calls unserved. A target that
+// tooManyUnserved is a connection that went away and left calls unserved. A target that
 // does so after each request would leave the same calls again and again, and some
 // have begun to serve what they say they have not: Node.js, where the server says
 // goodbye while it reads. So the next connections begin with the streams at once
 // that this one has served.
-func (c *pooled) overtaken() {
+func (c *pooled) tooManyUnserved() {
 	c.mu.Lock()
 	streams := max(c.served, 1)
 	c.mu.Unlock()
@@ -350,13 +350,13 @@ func (c *pooled) overtaken() {
 func (p *pool) begin(endpoint string, streams int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	at := p.places[endpoint]
+	at := p.endpoints[endpoint]
 	if at == nil {
 		if streams == 0 || p.closed {
 			return
 		}
-		at = &place{}
-		p.places[endpoint] = at
+		at = &endpointConns{}
+		p.endpoints[endpoint] = at
 	}
 	at.streams = streams
 	p.forget(endpoint, at)
@@ -364,14 +364,14 @@ func (p *pool) begin(endpoint string, streams int) {
 
 // retire has it take no further call; those under way end as they do.
 func (c *pooled) retire() {
-	if c.withdraw() {
-		go c.shut(c.pool.letGo) // no stream is left on it
+	if c.removeFromPool() {
+		go c.shut(c.pool.drainTimeout) // no stream is left on it
 	}
 }
 
-// withdraw takes the connection out of the pool, and reports whether it is for the
+// removeFromPool takes the connection out of the pool, and reports whether it is for the
 // caller to close it.
-func (c *pooled) withdraw() bool {
+func (c *pooled) removeFromPool() bool {
 	c.mu.Lock()
 	last := !c.retired && len(c.calls) == 0
 	c.retired = true
@@ -379,7 +379,7 @@ func (c *pooled) withdraw() bool {
 	p := c.pool
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if at := p.places[c.endpoint]; at != nil {
+	if at := p.endpoints[c.endpoint]; at != nil {
 		if i := slices.Index(at.conns, c); i >= 0 {
 			at.conns = slices.Concat(at.conns[:i], at.conns[i+1:])
 		}
@@ -390,18 +390,18 @@ func (c *pooled) withdraw() bool {
 
 // shut closes the connection, in a bounded time.
 func (c *pooled) shut(d time.Duration) {
-	within(d, c.raw, func() { _ = c.http.Close() }) // no stream is left on it
+	withTimeout(d, c.raw, func() { _ = c.http.Close() }) // no stream is left on it
 }
 
 // abandon gives up a connection in which the library hangs: it is closed under it,
 // and the calls on it fail.
 func (c *pooled) abandon() {
-	c.withdraw()
+	c.removeFromPool()
 	c.mu.Lock()
 	calls := slices.Collect(maps.Keys(c.calls))
 	c.mu.Unlock()
 	for _, a := range calls {
-		a.lose()
+		a.connectionLost()
 	}
 	_ = c.raw.Close() // it may be closed
 }

@@ -159,7 +159,7 @@ func TestPool_replacesAConnection(t *testing.T) {
 func (t *Transport) places() int {
 	t.pool.mu.Lock()
 	defer t.pool.mu.Unlock()
-	return len(t.pool.places)
+	return len(t.pool.endpoints)
 }
 
 // One who leaves while a connection is made takes it from nobody.
@@ -295,7 +295,7 @@ func TestTransport_aCallThatEndsAsItGetsItsStreamFails(t *testing.T) {
 		want call.Reason
 	}{
 		"its application left":        {func(_ *attempt, life *call.Ending) { life.End(context.Canceled) }, call.Gone},
-		"its connection was given up": {func(a *attempt, _ *call.Ending) { a.lose() }, call.Reset},
+		"its connection was given up": {func(a *attempt, _ *call.Ending) { a.connectionLost() }, call.Reset},
 	} {
 		t.Run(name, func(t *testing.T) {
 			at, tr := target(t, answering), transport(t, TransportConfig{})
@@ -303,9 +303,9 @@ func TestTransport_aCallThatEndsAsItGetsItsStreamFails(t *testing.T) {
 			life.Begin(t.Context())
 			defer life.End(context.Canceled)
 			a := tr.attempt(life, nil)
-			defer a.leave()
+			defer a.detach()
 			connect := tr.pool.connect
-			tr.pool.connect = func(ctx context.Context, endpoint string) (connection, *greeted, error) {
+			tr.pool.connect = func(ctx context.Context, endpoint string) (connection, *handshakeConn, error) {
 				c, raw, err := connect(ctx, endpoint)
 				return &takenAway{c, func() { test.end(a, life) }}, raw, err
 			}

@@ -14,15 +14,15 @@ import (
 	"github.com/lsm/fiso/link/internal/call"
 )
 
-// malformed is a request that is refused before anybody looks at it.
-type malformed struct {
+// requestFault is a request that is refused before anybody looks at it.
+type requestFault struct {
 	code call.Code
 	err  error
 }
 
-func (m *malformed) Error() string { return m.err.Error() }
+func (m *requestFault) Error() string { return m.err.Error() }
 
-func bad(text string) error { return &malformed{call.BadRequest, errors.New(text)} }
+func newRequestFault(text string) error { return &requestFault{call.BadRequest, errors.New(text)} }
 
 // maxFields bounds the fields of a header list; fieldOverhead is what each counts
 // beside its bytes (RFC 9113, section 6.5.2).
@@ -36,25 +36,25 @@ const (
 func (s *Server) request(hr *http.Request, st *stream) (*call.Request, error) {
 	switch {
 	case hr.Method == http.MethodConnect:
-		return nil, bad("CONNECT is not served here")
+		return nil, newRequestFault("CONNECT is not served here")
 	case !http1.IsMethod(hr.Method):
-		return nil, bad("the method is not a token")
+		return nil, newRequestFault("the method is not a token")
 	case !http1.IsTarget(hr.RequestURI):
 		// "*", an absolute form, and a path without its slash, which slips past
 		// rules that begin with one (CVE-2026-33186 of grpc-go).
-		return nil, bad(":path is not a path: only /path?query is served here")
+		return nil, newRequestFault(":path is not a path: only /path?query is served here")
 	case hr.Host == "" || !http1.IsHost(hr.Host):
-		return nil, bad(":authority is missing or is no host")
+		return nil, newRequestFault(":authority is missing or is no host")
 	}
 	if hosts, ok := hr.Header["Host"]; ok && (len(hosts) != 1 || !http1.Same(hosts[0], hr.Host)) {
-		return nil, bad("Host is not the same as :authority")
+		return nil, newRequestFault("Host is not the same as :authority")
 	}
 	r := &call.Request{
 		Method: hr.Method, Target: hr.RequestURI, Host: hr.Host, HTTP2: true, Length: hr.ContentLength,
 		Interrupt: st.interrupt,
 	}
 	if e := hr.Header.Get("Expect"); e != "" && !http1.Same(e, "100-continue") {
-		return nil, &malformed{call.ExpectationFailed, http1.ErrExpect}
+		return nil, &requestFault{call.ExpectationFailed, http1.ErrExpect}
 	}
 	if hr.Trailer != nil { // what was announced; there is no other
 		r.Trailer = func() call.Header { return http1.LateFields(fromHTTP(hr.Trailer)) }
@@ -69,7 +69,7 @@ func (s *Server) request(hr *http.Request, st *stream) (*call.Request, error) {
 			continue
 		}
 		if http1.HopByHop(name) && (name != "Te" || len(values) != 1 || values[0] != "trailers") {
-			return nil, bad("a field of HTTP/1.1 connections has no place in HTTP/2")
+			return nil, newRequestFault("a field of HTTP/1.1 connections has no place in HTTP/2")
 		}
 		for _, v := range values {
 			r.Header.Add(name, v)
@@ -80,10 +80,10 @@ func (s *Server) request(hr *http.Request, st *stream) (*call.Request, error) {
 		r.Header.Add("Trailer", announced(hr.Trailer)) // of which net/http has taken it out
 	}
 	if size > s.Limits.Head || len(r.Header) > maxFields {
-		return nil, &malformed{call.HeaderTooLarge, errors.New("the head of the request is larger than " + call.RequestHeadSetting)}
+		return nil, &requestFault{call.HeaderTooLarge, errors.New("the head of the request is larger than " + call.RequestHeadSetting)}
 	}
 	if !r.Header.IsGRPC() { // whose bodies rest as long as their calls may
-		st.read.most = max(s.Limits.Body, time.Duration(s.bodyIdle.Load()))
+		st.read.timeout = max(s.Limits.Body, time.Duration(s.bodyIdle.Load()))
 	}
 	r.Body = &requestBody{Reader: hr.Body, stream: st}
 	return r, nil
@@ -97,7 +97,7 @@ func checkLength(hr *http.Request) error {
 		return nil
 	}
 	if n, err := strconv.ParseUint(lengths[0], 10, 63); len(lengths) != 1 || err != nil || int64(n) != hr.ContentLength { //nolint:gosec // G115: of 63 bits
-		return bad("Content-Length is not the one length of the body")
+		return newRequestFault("Content-Length is not the one length of the body")
 	}
 	return nil
 }

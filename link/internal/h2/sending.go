@@ -10,13 +10,13 @@ import (
 	"github.com/lsm/fiso/link/internal/call"
 )
 
-// sending is the body of a request on its way. The library waits for a read of a
+// requestBodyReader is the body of a request on its way. The library waits for a read of a
 // body before it lets a stream go; this one's end is quick, however long the
 // application takes for what it has yet to send.
 //
 // What was read waits in a pipe, so that the end of a body that is there already
 // goes out with the last of its bytes, in one frame.
-type sending struct {
+type requestBodyReader struct {
 	pipe
 	failed  atomic.Pointer[error] // of the application's body
 	trailer http.Header           // where the library looks for the trailer; nil: nowhere
@@ -24,23 +24,23 @@ type sending struct {
 }
 
 // Read is the library's, and so is the trailer from the end of the body on.
-func (s *sending) Read(p []byte) (int, error) { return s.read(p, s.deliver) }
+func (s *requestBodyReader) Read(p []byte) (int, error) { return s.read(p, s.deliver) }
 
-func (s *sending) deliver() {
+func (s *requestBodyReader) deliver() {
 	toHTTP(s.trailer, s.late)
 	s.late = nil
 }
 
 // Close ends a read that waits, and those that follow.
-func (s *sending) Close() error {
+func (s *requestBodyReader) Close() error {
 	s.stop()
 	return nil
 }
 
 // send begins to read a body. The goroutine ends with the body, which it closes,
 // or when its owner interrupts it.
-func send(out *call.Outgoing, trailer http.Header) *sending {
-	s := &sending{trailer: trailer}
+func send(out *call.Outgoing, trailer http.Header) *requestBodyReader {
+	s := &requestBodyReader{trailer: trailer}
 	s.turn.L = &s.mu
 	go func() {
 		defer func() { _ = out.Body.Close() }() // tells its owner that we are done

@@ -63,7 +63,7 @@ type Server struct {
 
 	once    sync.Once
 	http    *http.Server
-	conns   handover
+	conns   singleConnListener
 	serving sync.WaitGroup
 
 	mu   sync.Mutex
@@ -75,7 +75,7 @@ func (s *Server) start() {
 		s.Limits = s.Limits.withDefaults()
 		protocols := new(http.Protocols)
 		protocols.SetUnencryptedHTTP2(true)
-		s.conns = handover{next: make(chan net.Conn), over: make(chan struct{})}
+		s.conns = singleConnListener{next: make(chan net.Conn), over: make(chan struct{})}
 		s.http = &http.Server{
 			Handler: http.HandlerFunc(s.serve), Protocols: protocols, DisableGeneralOptionsHandler: true,
 			// Lists up to twice the limit are refused in our own words; beyond
@@ -153,7 +153,7 @@ func (s *Server) serve(rw http.ResponseWriter, hr *http.Request) {
 	defer stream.end() // nobody touches it after this
 	w := &writer{http: rw, stream: stream, headOnly: hr.Method == http.MethodHead}
 	r, err := s.request(hr, stream)
-	var m *malformed
+	var m *requestFault
 	if errors.As(err, &m) {
 		s.Refuse(w, m.code, m.err)
 	} else {
@@ -167,14 +167,14 @@ func (s *Server) serve(rw http.ResponseWriter, hr *http.Request) {
 
 type connKey struct{}
 
-// handover is a listener of connections that somebody else has accepted.
-type handover struct {
+// singleConnListener is a listener of connections that somebody else has accepted.
+type singleConnListener struct {
 	next chan net.Conn
 	once sync.Once
 	over chan struct{}
 }
 
-func (h *handover) give(c net.Conn) bool {
+func (h *singleConnListener) give(c net.Conn) bool {
 	select {
 	case h.next <- c:
 		return true
@@ -183,7 +183,7 @@ func (h *handover) give(c net.Conn) bool {
 	}
 }
 
-func (h *handover) Accept() (net.Conn, error) {
+func (h *singleConnListener) Accept() (net.Conn, error) {
 	select {
 	case c := <-h.next:
 		return c, nil
@@ -192,12 +192,12 @@ func (h *handover) Accept() (net.Conn, error) {
 	}
 }
 
-func (h *handover) Close() error {
+func (h *singleConnListener) Close() error {
 	h.once.Do(func() { close(h.over) })
 	return nil
 }
 
-func (*handover) Addr() net.Addr { return &net.TCPAddr{} }
+func (*singleConnListener) Addr() net.Addr { return &net.TCPAddr{} }
 
 // conn is one connection of an application.
 type conn struct {

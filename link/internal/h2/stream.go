@@ -19,31 +19,31 @@ type stream struct {
 	mu    sync.Mutex
 	over  bool
 	cut   bool
-	read  wait
-	write wait
+	read  ioTimeout
+	write ioTimeout
 	bound bool // a call's context ends writes, and not write.most
 	late  bool // it has ended
 	limit call.Hook
 }
 
-// wait limits reads, or writes, of which one may be under way. A deadline of
+// ioTimeout limits reads, or writes, of which one may be under way. A deadline of
 // net/http's would not do: it ends the stream when it passes, also while nobody
 // reads or writes, and an answer may rest for longer than a write may take.
-type wait struct {
-	most  time.Duration // 0: the call's own limits are enough
-	since time.Time     // zero: none is under way
-	timer *time.Timer
-	armed bool // the timer runs; it goes on for what follows
+type ioTimeout struct {
+	timeout time.Duration // 0: the call's own limits are enough
+	since   time.Time     // zero: none is under way
+	timer   *time.Timer
+	armed   bool // the timer runs; it goes on for what follows
 }
 
 func newStream(rw http.ResponseWriter, write time.Duration) *stream {
 	s := &stream{http: http.NewResponseController(rw)}
-	s.write.most = write
+	s.write.timeout = write
 	return s
 }
 
-// past is a deadline that ends what waits.
-var past = time.Unix(1, 0)
+// pastDeadline is a deadline that ends what waits.
+var pastDeadline = time.Unix(1, 0)
 
 var errCut = errors.New("the rest of the body is not wanted")
 
@@ -52,7 +52,7 @@ func (s *stream) interrupt() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.cut = true; !s.over {
-		_ = s.http.SetReadDeadline(past) // a stream that is over needs no deadline
+		_ = s.http.SetReadDeadline(pastDeadline) // a stream that is over needs no deadline
 	}
 }
 
@@ -60,7 +60,7 @@ func (s *stream) end() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.over = true
-	for _, w := range [...]*wait{&s.read, &s.write} {
+	for _, w := range [...]*ioTimeout{&s.read, &s.write} {
 		if w.timer != nil {
 			w.timer.Stop()
 		}
@@ -68,28 +68,28 @@ func (s *stream) end() {
 }
 
 // begin gives a read or a write its time, and done says that it has ended.
-func (s *stream) begin(w *wait, expire func(time.Time) error) {
+func (s *stream) begin(w *ioTimeout, expire func(time.Time) error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	w.since = time.Now()
 	if w == &s.write && s.bound {
 		if s.late { // an application that still reads gets what was held back
-			_ = expire(time.Now().Add(lastWrites)) // the write shows it
+			_ = expire(time.Now().Add(flushTimeout)) // the write shows it
 		}
 		return
 	}
-	if w.armed || w.most == 0 {
+	if w.armed || w.timeout == 0 {
 		return
 	}
 	w.armed = true
 	if w.timer == nil {
-		w.timer = time.AfterFunc(w.most, func() { s.due(w, expire) })
+		w.timer = time.AfterFunc(w.timeout, func() { s.due(w, expire) })
 	} else {
-		w.timer.Reset(w.most)
+		w.timer.Reset(w.timeout)
 	}
 }
 
-func (s *stream) done(w *wait) {
+func (s *stream) done(w *ioTimeout) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	w.since = time.Time{}
@@ -97,19 +97,19 @@ func (s *stream) done(w *wait) {
 
 // due ends what has waited for too long. A timer that finds nothing under way is
 // set again by what follows.
-func (s *stream) due(w *wait, expire func(time.Time) error) {
+func (s *stream) due(w *ioTimeout, expire func(time.Time) error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	w.armed = false
 	if s.over || w.since.IsZero() {
 		return
 	}
-	if left := w.most - time.Since(w.since); left > 0 {
+	if left := w.timeout - time.Since(w.since); left > 0 {
 		w.armed = true
 		w.timer.Reset(left)
 		return
 	}
-	_ = expire(past) // the read or the write shows it
+	_ = expire(pastDeadline) // the read or the write shows it
 }
 
 // boundBy has ctx end writes that wait, in place of their own limit.
@@ -139,7 +139,7 @@ func (s *stream) cutWrite() {
 		return
 	}
 	if s.late = true; !s.over && !s.write.since.IsZero() {
-		_ = s.http.SetWriteDeadline(past) // the write shows it
+		_ = s.http.SetWriteDeadline(pastDeadline) // the write shows it
 	}
 }
 
@@ -150,9 +150,11 @@ func (s *stream) writing(do func() error) error {
 	return do()
 }
 
-// last limits what net/http writes once the handler has returned: nothing rests
+// boundFinalWrite limits what net/http writes once the handler has returned: nothing rests
 // from here on.
-func (s *stream) last() error { return s.http.SetWriteDeadline(time.Now().Add(s.write.most)) }
+func (s *stream) boundFinalWrite() error {
+	return s.http.SetWriteDeadline(time.Now().Add(s.write.timeout))
+}
 
 // requestBody reads the request's body, with the limit of the listener.
 type requestBody struct {

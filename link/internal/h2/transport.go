@@ -107,7 +107,7 @@ func (t *Transport) Close() { t.pool.close() }
 
 // RoundTrip makes one attempt.
 func (t *Transport) RoundTrip(ctx context.Context, endpoint string, out *call.Outgoing, interim func(int, call.Header)) (*call.Answer, error) {
-	if err := fit(out); err != nil {
+	if err := checkExpressible(out); err != nil {
 		closeBody(out)
 		return nil, &call.Error{Reason: call.Unfit, Err: err}
 	}
@@ -118,8 +118,8 @@ func (t *Transport) RoundTrip(ctx context.Context, endpoint string, out *call.Ou
 	if err == nil {
 		return a.answer(), nil
 	}
-	a.leave()
-	if !a.handed { // and will not be
+	a.detach()
+	if !a.prepared { // and will not be
 		closeBody(out)
 	}
 	return nil, err
@@ -131,8 +131,8 @@ func closeBody(out *call.Outgoing) {
 	}
 }
 
-// fit refuses what HTTP/2 cannot say.
-func fit(out *call.Outgoing) error {
+// checkExpressible refuses what HTTP/2 cannot say.
+func checkExpressible(out *call.Outgoing) error {
 	if out.Upgrade != "" {
 		return errNoUpgrade
 	}

@@ -126,7 +126,7 @@ func (w *writer) End(trailer call.Header) error {
 		w.http.Header().Add(http.TrailerPrefix+f.Name, f.Value)
 	}
 	w.ended = true
-	w.err = w.stream.last()
+	w.err = w.stream.boundFinalWrite()
 	return w.err
 }
 

@@ -33,7 +33,7 @@ func BenchmarkProxy_ServeCall(b *testing.B) {
 			to := newTargetOf(b, "", target.Parts{Transport: trip(func(context.Context, string, *call.Outgoing, func(int, call.Header)) (*call.Answer, error) {
 				return answer(200, "x"), nil
 			})})
-			p := Proxy{Guard: Guard{Loopback: true}, Target: only(to), Observe: func(Record) {}, Tracer: bm.tracer}
+			p := Proxy{Guard: Guard{Loopback: true}, Target: only(to), Observe: func(CallRecord) {}, Tracer: bm.tracer}
 			fields := append([]string{"Accept", "*/*", "User-Agent", "bench/1", "Accept-Encoding", "gzip"}, bm.fields...)
 			b.ReportAllocs()
 			for b.Loop() {

@@ -16,12 +16,12 @@ import (
 )
 
 // newBody is the body of a request that comes through a pipe.
-func newBody(t *testing.T, length int64, most int) (*replay, *io.PipeWriter) {
+func newBody(t *testing.T, length int64, most int) (*resendableBody, *io.PipeWriter) {
 	t.Helper()
 	in, from := io.Pipe()
 	r := &call.Request{Body: in, Length: length, Interrupt: func() { _ = from.CloseWithError(errBroken) }}
-	b := &replay{limit: &limit{began: time.Now()}}
-	err := b.begin(t.Context(), r, most, false)
+	b := &resendableBody{limit: &callLimit{began: time.Now()}}
+	err := b.readSmallBody(t.Context(), r, most, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,9 +43,9 @@ func read(t *testing.T, from io.Reader, want string) {
 	}
 }
 
-func open(b *replay) io.ReadCloser {
+func open(b *resendableBody) io.ReadCloser {
 	var out call.Outgoing
-	b.put(&out)
+	b.attachBody(&out)
 	return out.Body
 }
 
@@ -64,7 +64,7 @@ func TestBody_thatWaitsBlocksNobody(t *testing.T) {
 			}
 		})
 		synctest.Wait() // it waits for the application
-		if !b.again() || !b.retire() {
+		if !b.canResend() || !b.detachAttempt() {
 			t.Fatal("nothing was read yet")
 		}
 		second := open(b)
@@ -89,7 +89,7 @@ func TestBody_losesNothingToTheLastReadOfAnEarlierAttempt(t *testing.T) {
 			read(t, first, "abcdefgh")
 		})
 		synctest.Wait()
-		b.retire()
+		b.detachAttempt()
 		second := open(b)
 		late.Go(func() {
 			defer func() { _ = second.Close() }() // the test is over
@@ -101,7 +101,7 @@ func TestBody_losesNothingToTheLastReadOfAnEarlierAttempt(t *testing.T) {
 		send(t, from, "ij")
 		_ = from.Close()
 		late.Wait()
-		if b.again() || b.retire() || b.kept != nil {
+		if b.canResend() || b.detachAttempt() || b.kept != nil {
 			t.Errorf("another attempt may have it, and %d bytes are kept", len(b.kept))
 		}
 		b.finish()
@@ -118,8 +118,8 @@ func TestBody_isKeptUpToItsBound(t *testing.T) {
 			t.Error(err)
 		}
 		_ = h.Close()
-		if b.again() != (most == 8) {
-			t.Errorf("bound %d: again is %v", most, b.again())
+		if b.canResend() != (most == 8) {
+			t.Errorf("bound %d: again is %v", most, b.canResend())
 		}
 		b.finish()
 	}
@@ -127,14 +127,14 @@ func TestBody_isKeptUpToItsBound(t *testing.T) {
 
 func TestBody_readsASmallOneOfKnownLengthAtOnce(t *testing.T) {
 	r := request("POST", "/", "abc")
-	b := &replay{limit: &limit{}}
-	err := b.begin(t.Context(), r, 3, false)
+	b := &resendableBody{limit: &callLimit{}}
+	err := b.readSmallBody(t.Context(), r, 3, false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
 		var out call.Outgoing
-		if b.put(&out); string(out.Kept) != "abc" || out.Length != 3 || out.Body != nil {
+		if b.attachBody(&out); string(out.Kept) != "abc" || out.Length != 3 || out.Body != nil {
 			t.Errorf("%+v", out)
 		}
 	}
@@ -148,7 +148,7 @@ func TestBody_thatBreaksCannotBeHadAgain(t *testing.T) {
 	if got, err := io.ReadAll(h); string(got) != "abc" || !errors.Is(err, errBroken) {
 		t.Errorf("%q %v", got, err)
 	}
-	if b.again() {
+	if b.canResend() {
 		t.Error("it can")
 	}
 	_ = h.Close()
@@ -167,7 +167,7 @@ func TestBody_finishInterruptsAReadThatWaits(t *testing.T) {
 			}
 		})
 		synctest.Wait()
-		b.retire()
+		b.detachAttempt()
 		second := open(b)
 		late.Go(func() {
 			defer func() { _ = second.Close() }() // the test is over
@@ -246,7 +246,7 @@ func TestBody_isTheSameForEveryAttempt(t *testing.T) {
 				}
 			})
 			<-half
-			if !b.retire() {
+			if !b.detachAttempt() {
 				break
 			}
 		}
@@ -273,7 +273,7 @@ func TestReplay_aLateEndDoesNotInterruptTheNextRequest(t *testing.T) {
 		<-begun
 		return len(p), nil
 	})
-	err := (&replay{limit: &limit{}}).begin(&ctx, &call.Request{Body: body, Length: 4, Interrupt: func() { interrupted = true }}, 10, false)
+	err := (&resendableBody{limit: &callLimit{}}).readSmallBody(&ctx, &call.Request{Body: body, Length: 4, Interrupt: func() { interrupted = true }}, 10, false)
 	close(release)
 	<-ended
 	if err != nil || interrupted {

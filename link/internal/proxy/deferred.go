@@ -17,9 +17,9 @@ import (
 // the target's name, and its query. A stream, too, ends with the target's
 // timeout. The error says why there is no answer, or no whole one; see Refused.
 func (p *Proxy) Deliver(ctx context.Context, w call.ResponseWriter, t *target.Target, req *call.Request) error {
-	c := &Call{Request: req, To: t, began: time.Now()}
-	c.record = Record{Target: t.Spec.Name, Method: methodLabel(req.Method), Mode: "delivery"}
-	err := p.guarded(ctx, w, c, (*Proxy).deliver)
+	c := &Call{Request: req, Target: t, began: time.Now()}
+	c.record = CallRecord{Target: t.Spec.Name, Method: methodLabel(req.Method), Mode: "delivery"}
+	err := p.handleSafely(ctx, w, c, (*Proxy).deliver)
 	c.record.Mode = "delivery" // that it was a stream changes nothing here
 	var r *refusal
 	switch {
@@ -28,7 +28,7 @@ func (p *Proxy) Deliver(ctx context.Context, w call.ResponseWriter, t *target.Ta
 		if !w.Begun() {
 			c.record.Status = r.code.Status()
 		}
-		if c.record.Attempts == 0 && waits(r.code) {
+		if c.record.Attempts == 0 && meansNoPlace(r.code) {
 			c.end()
 			return err // nothing was tried: it only waits for its turn
 		}
@@ -39,8 +39,8 @@ func (p *Proxy) Deliver(ctx context.Context, w call.ResponseWriter, t *target.Ta
 	return err
 }
 
-// waits reports whether a code says that there is no place now.
-func waits(code call.Code) bool {
+// meansNoPlace reports whether a code says that there is no place now.
+func meansNoPlace(code call.Code) bool {
 	return code == call.RateLimited || code == call.TooManyCalls || code == call.CircuitOpen
 }
 
@@ -50,13 +50,13 @@ func (p *Proxy) deliver(ctx context.Context, w call.ResponseWriter, c *Call) err
 	if err := c.admit(path); err != nil {
 		return err
 	}
-	place, err := enter(c.To, false)
+	place, err := acquire(c.Target, false)
 	if err != nil {
 		return err
 	}
 	defer place.Release()
 	ctx = p.begin(ctx, c)
-	ctx, cancel := context.WithTimeoutCause(ctx, c.To.Total(), context.DeadlineExceeded)
+	ctx, cancel := context.WithTimeoutCause(ctx, c.Target.TotalTimeout(), context.DeadlineExceeded)
 	defer cancel()
 	return p.perform(ctx, w, c)
 }
@@ -82,7 +82,7 @@ func (c *Call) ReadBody(ctx context.Context, most int64) ([]byte, error) {
 	if c.Length > most {
 		return nil, tooLarge(most)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, c.To.Total(), context.DeadlineExceeded)
+	ctx, cancel := context.WithTimeoutCause(ctx, c.Target.TotalTimeout(), context.DeadlineExceeded)
 	defer cancel()
 	var i interruption
 	i.begin(ctx, c.Request)

@@ -36,8 +36,8 @@ func TestAsync_isWhatAsksForItAndCanBe(t *testing.T) {
 				deferred = true
 				return c.Answer(w, 202, nil, []byte("later"))
 			}}
-			var record Record
-			p.Observe = func(r Record) { record = r }
+			var record CallRecord
+			p.Observe = func(r CallRecord) { record = r }
 			r, w := request("GET", "/link/crm/", "", append(test.fields, "Prefer", test.prefer)...), &recorder{}
 			r.Upgrade = test.upgrade
 			p.ServeCall(t.Context(), w, r)
@@ -117,7 +117,7 @@ func TestAsync_isRefusedWithoutKafka(t *testing.T) {
 
 func TestForwarded_hasNothingThatRulesSet(t *testing.T) {
 	to := newTargetOf(t, "headers: {set: {X-Secret: canary}, remove: [Cookie]}", target.Parts{Credential: &credential{field: "Authorization"}})
-	c := &Call{To: to, Request: request("GET", "/", "", "Authorization", "a", "Cookie", "b", "X-Secret", "c", "X-Mine", "d", "Connection", "x-gone", "X-Gone", "e")}
+	c := &Call{Target: to, Request: request("GET", "/", "", "Authorization", "a", "Cookie", "b", "X-Secret", "c", "X-Mine", "d", "Connection", "x-gone", "X-Gone", "e")}
 	if h := c.Forwarded(); len(h) != 1 || h.Get("X-Mine") != "d" {
 		t.Error(h)
 	}
@@ -144,7 +144,7 @@ func TestReadBody(t *testing.T) {
 			if test.err != nil {
 				r.Body = io.MultiReader(r.Body, &failingReader{test.err})
 			}
-			b, err := (&Call{To: to, Request: r}).ReadBody(t.Context(), 5)
+			b, err := (&Call{Target: to, Request: r}).ReadBody(t.Context(), 5)
 			if code, _, _, _ := Refused(err); code != test.want || err == nil && string(b) != test.body {
 				t.Errorf("%q, %v", b, err)
 			}
@@ -161,7 +161,7 @@ func TestReadBody_endsWithTheTimeoutOfTheTarget(t *testing.T) {
 		ctx, cut := context.WithCancel(t.Context())
 		r.Body, r.Length, r.Interrupt = &slow{ctx: ctx, every: time.Second, left: 1000}, -1, cut
 		began := time.Now()
-		_, err := (&Call{To: to, Request: r}).ReadBody(t.Context(), 1000)
+		_, err := (&Call{Target: to, Request: r}).ReadBody(t.Context(), 1000)
 		if code, _, _, _ := Refused(err); code != call.RequestTimeout || time.Since(began) > 11*time.Second {
 			t.Error(err, time.Since(began))
 		}
@@ -169,7 +169,7 @@ func TestReadBody_endsWithTheTimeoutOfTheTarget(t *testing.T) {
 }
 
 func TestAnswer_failsWithTheApplicationsConnection(t *testing.T) {
-	c := &Call{To: newTargetOf(t, "", target.Parts{})}
+	c := &Call{Target: newTargetOf(t, "", target.Parts{})}
 	if err := c.Answer(&recorder{fail: errBroken}, 200, nil, nil); !errors.Is(err, errBroken) {
 		t.Error(err)
 	}
@@ -210,8 +210,8 @@ func TestDeliver_isAnyOtherCall(t *testing.T) {
 			if test.prepare != nil {
 				test.prepare(to)
 			}
-			var records []Record
-			p := Proxy{Observe: func(r Record) { records = append(records, r) }}
+			var records []CallRecord
+			p := Proxy{Observe: func(r CallRecord) { records = append(records, r) }}
 			r := request("POST", test.path, "body", "Idempotency-Key", "k")
 			w := &recorder{}
 			err := p.Deliver(t.Context(), w, to, r)
@@ -285,8 +285,8 @@ func TestDeliver_isCutShortByItsContext(t *testing.T) {
 		cancel()
 		return nil, &call.Error{Reason: call.Gone, Err: context.Canceled}
 	})})
-	var record Record
-	p := Proxy{Observe: func(r Record) { record = r }}
+	var record CallRecord
+	p := Proxy{Observe: func(r CallRecord) { record = r }}
 	err := p.Deliver(ctx, &recorder{}, to, request("GET", "/", ""))
 	if _, _, _, ok := Refused(err); ok || err == nil || record.Status != 499 {
 		t.Error(err, record)

@@ -107,7 +107,7 @@ func TestGRPC_isAStreamFromTheBeginning(t *testing.T) {
 				})})
 				r := grpcRequest("/link/crm/a")
 				r.Header.Set("Content-Type", test.kind)
-				if _, record := makeCall(t.Context(), to, r); record.Took != test.took || record.Code != call.UpstreamTimeout {
+				if _, record := makeCall(t.Context(), to, r); record.Duration != test.took || record.Code != call.UpstreamTimeout {
 					t.Errorf("%+v", record)
 				}
 			})

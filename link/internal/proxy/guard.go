@@ -25,7 +25,7 @@ type Guard struct {
 // Nothing but Host, Origin and what browsers set themselves is looked at:
 // X-Forwarded-Host and its like are the caller's word.
 func (g *Guard) refuse(r *call.Request) (call.Code, string) {
-	if g.Loopback && !g.knows(r.Host) {
+	if g.Loopback && !g.isKnownHost(r.Host) {
 		return call.HostNotAllowed, "this address answers to localhost and loopback addresses only; other names go into allowedHosts"
 	}
 	allowed, crossed := false, false
@@ -49,8 +49,8 @@ func (g *Guard) refuse(r *call.Request) (call.Code, string) {
 
 const originRefused = "requests of web pages of another origin are refused; origins that may call go into allowedOrigins"
 
-// knows reports whether a Host is a loopback one or was configured.
-func (g *Guard) knows(host string) bool {
+// isKnownHost reports whether a Host is a loopback one or was configured.
+func (g *Guard) isKnownHost(host string) bool {
 	name := host
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		name = h

@@ -13,7 +13,7 @@ import (
 // is put on, so that Connection: authorization changes nothing
 // (https://github.com/golang/go/issues/50580).
 func (c *Call) outgoingHeader() call.Header {
-	return append(c.Forwarded(), c.To.Set()...)
+	return append(c.Forwarded(), c.Target.SetFields()...)
 }
 
 // Forwarded is outgoingHeader without what rules set, which may be secret: what
@@ -24,13 +24,13 @@ func (c *Call) Forwarded() call.Header {
 	for member := range c.Header.Tokens("Connection") {
 		named = append(named, member)
 	}
-	out := make(call.Header, 0, len(c.Header)+len(c.To.Set())+4)
+	out := make(call.Header, 0, len(c.Header)+len(c.Target.SetFields())+4)
 next:
 	for _, f := range c.Header {
-		if local(f.Name) || c.To.Removes(f.Name) || c.named && http1.Same(f.Name, TargetField) {
+		if isConnectionField(f.Name) || c.Target.Removes(f.Name) || c.grpcNamed && http1.Same(f.Name, TargetField) {
 			continue
 		}
-		if ofTrace(f.Name) {
+		if isTraceField(f.Name) {
 			if c.span == nil { // else it is replaced below
 				out = append(out, f)
 			}
@@ -44,7 +44,7 @@ next:
 		out = append(out, f)
 	}
 	if c.span != nil {
-		c.carry(&out, c.record.Traceparent, c.state)
+		c.setTraceContext(&out, c.record.Traceparent, c.state)
 	}
 	return out
 }
@@ -55,7 +55,7 @@ func (c *Call) trailer() call.Header {
 	all := c.Trailer()
 	kept := make(call.Header, 0, len(all))
 	for _, f := range all {
-		if !local(f.Name) && !c.To.Removes(f.Name) {
+		if !isConnectionField(f.Name) && !c.Target.Removes(f.Name) {
 			kept = append(kept, f)
 		}
 	}
@@ -65,16 +65,16 @@ func (c *Call) trailer() call.Header {
 // announce says which fields trailer will have, so far as the application does: a
 // server of HTTP/2 may read no other (RFC 9110, section 6.6.2).
 func (c *Call) announce(out *call.Header) {
-	names := c.Header.Announced(func(name string) bool { return !local(name) && !c.To.Removes(name) })
+	names := c.Header.Announced(func(name string) bool { return !isConnectionField(name) && !c.Target.Removes(name) })
 	if names != "" {
 		out.Add("Trailer", names)
 	}
 }
 
-// local reports whether a field is about the application's connection to us.
+// isConnectionField reports whether a field is about the application's connection to us.
 // TE goes on in the one form that says something end-to-end: that trailers are
 // understood, which gRPC insists on.
-func local(name string) bool {
+func isConnectionField(name string) bool {
 	switch len(name) {
 	case 2:
 		return http1.Same(name, "te")

@@ -178,13 +178,13 @@ func newTarget(t testing.TB, address, settings string) *target.Target {
 }
 
 // makeCall answers one call without a network, and returns what came of it.
-func makeCall(ctx context.Context, to *target.Target, r *call.Request) (*recorder, Record) {
+func makeCall(ctx context.Context, to *target.Target, r *call.Request) (*recorder, CallRecord) {
 	w := &recorder{}
 	return w, serveTo(ctx, to, w, r)
 }
 
-func serveTo(ctx context.Context, to *target.Target, w call.ResponseWriter, r *call.Request) (record Record) {
-	p := Proxy{Guard: Guard{Loopback: true}, Target: only(to), Observe: func(r Record) { record = r }}
+func serveTo(ctx context.Context, to *target.Target, w call.ResponseWriter, r *call.Request) (record CallRecord) {
+	p := Proxy{Guard: Guard{Loopback: true}, Target: only(to), Observe: func(r CallRecord) { record = r }}
 	p.ServeCall(ctx, w, r)
 	return record
 }

@@ -38,10 +38,10 @@ func TestStream_aConsumerThatPausesIsCutByItsCallAlone(t *testing.T) {
 					a.Length = -1
 					return a, nil
 				})})
-				var record Record
+				var record CallRecord
 				began, over := time.Now(), make(chan time.Duration, 1)
 				app, served := net.Pipe()
-				s := &http1.Server{Handler: &Proxy{Target: only(to), Observe: func(r Record) { record = r }}}
+				s := &http1.Server{Handler: &Proxy{Target: only(to), Observe: func(r CallRecord) { record = r }}}
 				go func() {
 					s.ServeConn(context.Background(), served)
 					over <- time.Since(began)

@@ -67,9 +67,11 @@ func problems() map[string]problemCase {
 			change: func(_ *Proxy, to *target.Target, _ *call.Request) { to.Rate.Allow() }},
 		"concurrency": {settings: "maxConcurrent: 1", code: call.TooManyCalls, status: 503, after: "1",
 			change: func(_ *Proxy, to *target.Target, _ *call.Request) { to.Concurrency.TryAcquire() }},
-		"breaker":            {change: opened, code: call.CircuitOpen, status: 503, after: "30"},
-		"no credential":      {cred: &credential{apply: func(context.Context) error { return errors.New("canary-secret") }}, code: call.CredentialUnavailable, status: 502},
-		"credential expired": {cred: &credential{apply: func(context.Context) error { return &target.Unproven{Code: call.CredentialExpired, Err: errBroken} }}, code: call.CredentialExpired, status: 502},
+		"breaker":       {change: opened, code: call.CircuitOpen, status: 503, after: "30"},
+		"no credential": {cred: &credential{apply: func(context.Context) error { return errors.New("canary-secret") }}, code: call.CredentialUnavailable, status: 502},
+		"credential expired": {cred: &credential{apply: func(context.Context) error {
+			return &target.CredentialError{Code: call.CredentialExpired, Err: errBroken}
+		}}, code: call.CredentialExpired, status: 502},
 		"connect":            {up: failing(call.Connect, errBroken), code: call.ConnectFailed, status: 502},
 		"reset":              {up: failing(call.Reset, errBroken), code: call.UpstreamReset, status: 502},
 		"going away":         {up: failing(call.Unserved, errBroken), code: call.UpstreamReset, status: 502},
@@ -93,7 +95,7 @@ type failingReader struct{ err error }
 
 func (r *failingReader) Read([]byte) (int, error) { return 0, r.err }
 
-func (test *problemCase) run(t *testing.T, fields ...string) (*recorder, Record) {
+func (test *problemCase) run(t *testing.T, fields ...string) (*recorder, CallRecord) {
 	t.Helper()
 	up, method, path := test.up, test.method, test.path
 	if up == nil {
@@ -111,8 +113,8 @@ func (test *problemCase) run(t *testing.T, fields ...string) (*recorder, Record)
 	}
 	to := newTargetOf(t, settings, target.Parts{Credential: test.cred, Transport: up})
 	w := &recorder{}
-	var record Record
-	p := Proxy{Guard: Guard{Loopback: true}, Target: only(to), Observe: func(r Record) { record = r }}
+	var record CallRecord
+	p := Proxy{Guard: Guard{Loopback: true}, Target: only(to), Observe: func(r CallRecord) { record = r }}
 	r := request(method, path+"?q=canary-query", "", append(fields, "X-A", "canary-header", "Authorization", "canary-auth")...)
 	if test.change != nil {
 		test.change(&p, to, r)
@@ -231,8 +233,8 @@ func TestProblem_doesNotFollowAnAnswerThatHasBegun(t *testing.T) {
 // One that answers in the proxy's place may fail after it has begun.
 func TestProblem_ofAnAnswerBegunElsewhereIsOnlyRecorded(t *testing.T) {
 	to := newTargetOf(t, "protocol: kafka\nkafka: {topic: t}", target.Parts{})
-	var record Record
-	p := Proxy{Target: only(to), Observe: func(r Record) { record = r }, Publish: func(_ context.Context, w call.ResponseWriter, _ *Call) error {
+	var record CallRecord
+	p := Proxy{Target: only(to), Observe: func(r CallRecord) { record = r }, Publish: func(_ context.Context, w call.ResponseWriter, _ *Call) error {
 		_ = w.Head(202, nil, 5)
 		panic("canary")
 	}}

@@ -12,9 +12,9 @@ import (
 
 	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
-	"github.com/lsm/fiso/link/internal/canonical"
 	"github.com/lsm/fiso/link/internal/resilience"
 	"github.com/lsm/fiso/link/internal/target"
+	"github.com/lsm/fiso/link/internal/urlpath"
 )
 
 // Prefix is where calls to targets begin.
@@ -28,7 +28,7 @@ type Proxy struct {
 	// uses it. nil: there is none of that name.
 	Target func(name string) (t *target.Target, release func())
 	// Observe hears of every call once it is over. It must not block.
-	Observe func(Record)
+	Observe func(CallRecord)
 	// Tracer makes the spans of calls and attempts. nil: none; the trace context
 	// of an application then goes on as it came.
 	Tracer trace.Tracer
@@ -41,29 +41,29 @@ type Proxy struct {
 // Call is a call on its way: who it is for, and what of it goes on.
 type Call struct {
 	*call.Request
-	To    *target.Target
-	Path  string // canonical, without the target's base path
-	Query string
+	Target *target.Target
+	Path   string // canonical, without the target's base path
+	Query  string
 	// HasQuery says that the request target had a "?".
-	HasQuery bool
-	began    time.Time
-	record   Record
-	named    bool       // the target was named by TargetField
-	broke    bool       // the answer broke after its head
-	cut      bool       // it did, and that says nothing of the target
-	state    string     // the tracestate that goes with the record's Traceparent
-	span     trace.Span // nil: none
+	HasQuery      bool
+	began         time.Time
+	record        CallRecord
+	grpcNamed     bool       // the target was named by TargetField
+	responseBroke bool       // the answer broke after its head
+	callerCut     bool       // it did, and that says nothing of the target
+	state         string     // the tracestate that goes with the record's Traceparent
+	span          trace.Span // nil: none
 }
 
-// Record is what became of a call, for metrics, logs and traces. It holds no
+// CallRecord is what became of a call, for metrics, logs and traces. It holds no
 // secret: neither query nor body, and of the header the trace alone.
-type Record struct {
+type CallRecord struct {
 	Target, Method string // "" where there is no such target
 	Status         int    // as the application sees it; 499: it went away
 	Code           call.Code
 	Detail         string // what stands beside the code
 	Mode           string // sync, stream; async: accepted; delivery: made later; publish
-	Took           time.Duration
+	Duration       time.Duration
 	Attempts       int
 	Renewed        bool   // the credential was renewed after a 401
 	Stack          string // where the call panicked; "": it did not
@@ -78,25 +78,25 @@ const statusGone = 499
 // ServeCall answers one call.
 func (p *Proxy) ServeCall(ctx context.Context, w call.ResponseWriter, r *call.Request) {
 	c := &Call{Request: r, began: time.Now()}
-	c.record = Record{Method: methodLabel(r.Method), Mode: "sync"}
+	c.record = CallRecord{Method: methodLabel(r.Method), Mode: "sync"}
 	ctx = p.begin(ctx, c)
-	if err := p.guarded(ctx, w, c, (*Proxy).walk); err != nil {
+	if err := p.handleSafely(ctx, w, c, (*Proxy).handle); err != nil {
 		p.answerError(w, c, err)
 	}
 	p.observe(c)
 }
 
 func (p *Proxy) observe(c *Call) {
-	c.record.Took = time.Since(c.began)
+	c.record.Duration = time.Since(c.began)
 	c.end()
 	if p.Observe != nil {
 		p.Observe(c.record)
 	}
 }
 
-// guarded is walk, and survives a panic: one call must not end those of others.
+// handleSafely is walk, and survives a panic: one call must not end those of others.
 // What was panicked with may hold anything, and is not shown.
-func (p *Proxy) guarded(ctx context.Context, w call.ResponseWriter, c *Call, walk func(*Proxy, context.Context, call.ResponseWriter, *Call) error) (err error) {
+func (p *Proxy) handleSafely(ctx context.Context, w call.ResponseWriter, c *Call, walk func(*Proxy, context.Context, call.ResponseWriter, *Call) error) (err error) {
 	defer func() {
 		if recover() != nil {
 			c.record.Stack = string(debug.Stack())
@@ -115,9 +115,9 @@ func methodLabel(m string) string {
 	return "OTHER"
 }
 
-// walk takes a call to its target and the answer back. Its error is of type
+// handle takes a call to its target and the answer back. Its error is of type
 // *refusal, or one of the application's connection.
-func (p *Proxy) walk(ctx context.Context, w call.ResponseWriter, c *Call) error {
+func (p *Proxy) handle(ctx context.Context, w call.ResponseWriter, c *Call) error {
 	if code, detail := p.Guard.refuse(c.Request); code != "" {
 		return &refusal{code: code, detail: detail}
 	}
@@ -126,9 +126,9 @@ func (p *Proxy) walk(ctx context.Context, w call.ResponseWriter, c *Call) error 
 		return err
 	}
 	defer release()
-	t := c.To
+	t := c.Target
 	later := t.Spec.Async != nil && c.Upgrade == "" && !c.Header.IsGRPC() && prefersAsync(c.Header)
-	place, err := enter(t, later)
+	place, err := acquire(t, later)
 	if err != nil {
 		return err
 	}
@@ -144,14 +144,14 @@ func (p *Proxy) walk(ctx context.Context, w call.ResponseWriter, c *Call) error 
 	return p.perform(ctx, w, c)
 }
 
-// enter takes a place at a target: one of rateLimit, and one of maxConcurrent,
+// acquire takes a place at a target: one of rateLimit, and one of maxConcurrent,
 // which the caller gives back. A call that is only accepted takes neither from the target,
 // from which it will when it is made, but from others as large: where Kafka is slow
 // to take calls, those to the target go on.
-func enter(t *target.Target, accepted bool) (place *resilience.Concurrency, err error) {
+func acquire(t *target.Target, accepted bool) (place *resilience.Concurrency, err error) {
 	bucket, places := t.Rate, t.Concurrency
 	if accepted {
-		bucket, places = t.Intake, t.Accepting
+		bucket, places = t.AcceptRate, t.AcceptConcurrency
 	}
 	if wait, ok := bucket.Allow(); !ok {
 		return nil, &refusal{code: call.RateLimited, detail: "the target's rateLimit is used up", after: wait}
@@ -192,14 +192,14 @@ func (p *Proxy) route(c *Call) (release func(), err error) {
 		if i := strings.IndexByte(rest, '/'); i >= 0 {
 			name, path = rest[:i], rest[i:]
 		}
-	} else if name, c.named = c.grpcTarget(); !c.named {
+	} else if name, c.grpcNamed = c.grpcTarget(); !c.grpcNamed {
 		return nil, &refusal{code: call.UnknownTarget, detail: "targets are called as /link/{target}/{path}, or by gRPC with the metadata " + TargetField}
 	}
 	t, release := p.Target(name)
 	if t == nil {
 		return nil, &refusal{code: call.UnknownTarget, detail: "there is no target of that name; the configuration lists them under targets"}
 	}
-	c.To, c.record.Target = t, t.Spec.Name
+	c.Target, c.record.Target = t, t.Spec.Name
 	if err := c.admit(path); err != nil {
 		release()
 		return nil, err
@@ -209,14 +209,14 @@ func (p *Proxy) route(c *Call) (release func(), err error) {
 
 // admit checks what may be called, in the one form that goes onto the wire.
 func (c *Call) admit(path string) error {
-	canon, err := canonical.Path(path, c.To.Slashes)
+	canon, err := urlpath.Path(path, c.Target.AllowsEncodedSlashes)
 	switch {
 	case err != nil:
 		return &refusal{code: call.BadPath, detail: err.Error()}
-	case !c.To.AllowsMethod(c.Method):
+	case !c.Target.AllowsMethod(c.Method):
 		return &refusal{code: call.MethodNotAllowed, detail: "the target's allowedMethods do not have this method"}
 	}
-	if err := c.To.Rules.Allow(canon); err != nil {
+	if err := c.Target.Rules.Allow(canon); err != nil {
 		return &refusal{code: call.PathNotAllowed, detail: err.Error()}
 	}
 	c.Path = canon

@@ -177,7 +177,7 @@ func TestRetry_doesNotCountOnAKeyThatDoesNotGoOn(t *testing.T) {
 }
 
 // calls makes one call in virtual time, and returns the time of each attempt.
-func calls(t *testing.T, settings string, up func(n int) (*call.Answer, error)) (w *recorder, record Record, at []time.Duration, took time.Duration) {
+func calls(t *testing.T, settings string, up func(n int) (*call.Answer, error)) (w *recorder, record CallRecord, at []time.Duration, took time.Duration) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
@@ -280,7 +280,7 @@ func TestRetry_perAttemptEndsWithTheHeadOfTheAnswer(t *testing.T) {
 			Transport: trip(func(ctx context.Context, _ string, _ *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
 				if attempts++; attempts == 1 {
 					<-ctx.Done()
-					if !ended(ctx) {
+					if !limitEnded(ctx) {
 						t.Error("it ended as if the application had left")
 					}
 					return nil, &call.Error{Reason: call.Timeout, Sent: true, Err: ctx.Err()}
@@ -383,7 +383,7 @@ func (s *slow) Read(p []byte) (int, error) {
 		s.left--
 		return copy(p, "."), nil
 	case <-s.ctx.Done():
-		if ended(s.ctx) {
+		if limitEnded(s.ctx) {
 			return 0, &call.Error{Reason: call.Timeout, Sent: true, Err: s.ctx.Err()}
 		}
 		return 0, &call.Error{Reason: call.Gone, Sent: true, Err: s.ctx.Err()}

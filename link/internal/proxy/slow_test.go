@@ -233,8 +233,8 @@ func TestCall_whoseApplicationDoesNotReadIsNoFaultOfItsTarget(t *testing.T) {
 		_, _ = io.CopyN(w, zeros{}, 64<<20)
 	})
 	to := newTarget(t, up, "timeout: 300ms\ncircuitBreaker: {failureThreshold: 1}")
-	records := make(chan Record, 1)
-	c := dial(t, serve(t, &Proxy{Observe: func(r Record) { records <- r }}, to))
+	records := make(chan CallRecord, 1)
+	c := dial(t, serve(t, &Proxy{Observe: func(r CallRecord) { records <- r }}, to))
 	fmt.Fprint(c, "GET /link/crm/ HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	<-cut
 	got, _ := io.Copy(io.Discard, c) // it is cut off

@@ -33,8 +33,8 @@ func TestStream_passesEachEventOnBeforeTheNextIsThere(t *testing.T) {
 			_ = http.NewResponseController(w).Flush()
 		}
 	})
-	records := make(chan Record, 1)
-	addr := serve(t, &Proxy{Observe: func(r Record) { records <- r }}, newTarget(t, up, ""))
+	records := make(chan CallRecord, 1)
+	addr := serve(t, &Proxy{Observe: func(r CallRecord) { records <- r }}, newTarget(t, up, ""))
 	c := dial(t, addr)
 	fmt.Fprint(c, "GET /link/crm/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
 	resp, err := http.ReadResponse(bufio.NewReader(c), nil) // before there is an event
@@ -209,8 +209,8 @@ func TestStream_endsAtTheTargetWhenTheApplicationLeaves(t *testing.T) {
 				<-r.Context().Done()
 				close(left)
 			})
-			records := make(chan Record, 1)
-			addr := serve(t, &Proxy{Observe: func(r Record) { records <- r }}, newTarget(t, up, ""))
+			records := make(chan CallRecord, 1)
+			addr := serve(t, &Proxy{Observe: func(r CallRecord) { records <- r }}, newTarget(t, up, ""))
 			c := dial(t, addr)
 			fmt.Fprint(c, "GET /link/crm/ HTTP/1.1\r\nHost: localhost\r\n\r\n")
 			<-came

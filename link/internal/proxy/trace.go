@@ -31,9 +31,9 @@ const (
 // callerGone is the error.type of a call whose application went away.
 const callerGone = "CALLER_GONE"
 
-// ofTrace reports whether a field is one of W3C trace context. It is meant for
+// isTraceField reports whether a field is one of W3C trace context. It is meant for
 // everybody on the way: Connection has no say in it, and only rules remove it.
-func ofTrace(name string) bool {
+func isTraceField(name string) bool {
 	switch len(name) {
 	case len(tracestate):
 		return http1.Same(name, tracestate)
@@ -48,7 +48,7 @@ func ofTrace(name string) bool {
 func traceOf(h call.Header) (parent, state string) {
 	several := false
 	for i := range h {
-		if !ofTrace(h[i].Name) {
+		if !isTraceField(h[i].Name) {
 			continue
 		}
 		switch {
@@ -156,11 +156,11 @@ func version(http2 bool) attribute.KeyValue {
 
 // beginSpan begins the span of an attempt, if the call has one, and gives out its
 // trace context to carry.
-func (m *maker) beginSpan(ctx context.Context, out *call.Outgoing) context.Context {
+func (m *attempts) beginSpan(ctx context.Context, out *call.Outgoing) context.Context {
 	if m.c.span == nil {
 		return ctx
 	}
-	t := m.c.To
+	t := m.c.Target
 	name, method := spanMethod(m.c.record.Method)
 	ctx, m.span = m.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(method))
 	if m.span.IsRecording() {
@@ -173,24 +173,24 @@ func (m *maker) beginSpan(ctx context.Context, out *call.Outgoing) context.Conte
 	}
 	m.resends++
 	parent, state := m.c.names(ctx)
-	m.c.carry(&out.Header, parent, state)
+	m.c.setTraceContext(&out.Header, parent, state)
 	return ctx
 }
 
-// carry puts a trace context into a header, in place of what is there, unless a
+// setTraceContext puts a trace context into a header, in place of what is there, unless a
 // rule keeps it from the target.
-func (c *Call) carry(h *call.Header, parent, state string) {
-	if parent == "" || c.To.Removes(traceparent) {
+func (c *Call) setTraceContext(h *call.Header, parent, state string) {
+	if parent == "" || c.Target.Removes(traceparent) {
 		return
 	}
 	h.Set(traceparent, parent)
-	if state != "" && !c.To.Removes(tracestate) {
+	if state != "" && !c.Target.Removes(tracestate) {
 		h.Set(tracestate, state)
 	}
 }
 
-// peer says which address an attempt goes to.
-func (m *maker) peer(address string) {
+// tracePeer says which address an attempt goes to.
+func (m *attempts) tracePeer(address string) {
 	if m.span == nil || !m.span.IsRecording() {
 		return
 	}
@@ -199,9 +199,9 @@ func (m *maker) peer(address string) {
 	}
 }
 
-// heard says what came of an attempt: the head of an answer, or none. Its span
+// endHead says what came of an attempt: the head of an answer, or none. Its span
 // goes on with the body.
-func (m *maker) heard(ctx context.Context, a *call.Answer, err error) {
+func (m *attempts) endHead(ctx context.Context, a *call.Answer, err error) {
 	switch {
 	case m.span == nil:
 		return
@@ -213,7 +213,7 @@ func (m *maker) heard(ctx context.Context, a *call.Answer, err error) {
 		}
 		return
 	case err != nil:
-		m.failed(m.explain(ctx, err))
+		m.failed(m.toRefusal(ctx, err))
 	default: // it panicked
 		m.failed(&refusal{code: call.Internal})
 	}
@@ -221,7 +221,7 @@ func (m *maker) heard(ctx context.Context, a *call.Answer, err error) {
 }
 
 // failed marks the span of an attempt that ended with err; nil: it did not fail.
-func (m *maker) failed(err error) {
+func (m *attempts) failed(err error) {
 	if m.span == nil || err == nil {
 		return
 	}
@@ -235,7 +235,7 @@ func (m *maker) failed(err error) {
 }
 
 // endSpan ends the span of the last attempt, if it has not ended.
-func (m *maker) endSpan() {
+func (m *attempts) endSpan() {
 	if m.span != nil {
 		m.span.End()
 		m.span = nil

@@ -26,13 +26,13 @@ const (
 )
 
 // traced answers one call under a recorder of spans.
-func traced(t *testing.T, settings string, parts target.Parts, r *call.Request) (spans []sdk.ReadOnlySpan, w *recorder, record Record) {
+func traced(t *testing.T, settings string, parts target.Parts, r *call.Request) (spans []sdk.ReadOnlySpan, w *recorder, record CallRecord) {
 	t.Helper()
 	seen := tracetest.NewSpanRecorder()
 	to := newTargetOf(t, settings, parts)
 	w = &recorder{}
 	p := Proxy{
-		Guard: Guard{Loopback: true}, Target: only(to), Observe: func(r Record) { record = r },
+		Guard: Guard{Loopback: true}, Target: only(to), Observe: func(r CallRecord) { record = r },
 		Tracer: sdk.NewTracerProvider(sdk.WithSpanProcessor(seen)).Tracer("test"),
 	}
 	p.ServeCall(t.Context(), w, r)
@@ -161,8 +161,10 @@ func TestTrace_saysWhyACallFailed(t *testing.T) {
 		"late":               {"retry: {maxAttempts: 1}", target.Parts{Transport: failing(call.Timeout, errBroken)}, request("GET", "/link/crm/", ""), "error.type=UPSTREAM_TIMEOUT|ERROR", "error.type=UPSTREAM_TIMEOUT|ERROR"},
 		"no address":         {"retry: {maxAttempts: 1}", target.Parts{Endpoints: unknown{}}, request("GET", "/link/crm/", ""), "error.type=CONNECT_FAILED", "error.type=CONNECT_FAILED"},
 		"a name, no address": {"", target.Parts{Endpoints: one("crm.example:80"), Transport: always(204, "")}, request("GET", "/link/crm/", ""), "network.protocol.version=1.1 server.address=crm.example", "http.response.status_code=204"},
-		"no credential":      {"", target.Parts{Credential: &credential{apply: func(context.Context) error { return &target.Unproven{Code: call.CredentialExpired, Err: errBroken} }}}, request("GET", "/link/crm/", ""), "error.type=CREDENTIAL_EXPIRED|ERROR broken", "error.type=CREDENTIAL_EXPIRED"},
-		"the caller left":    {"", target.Parts{Transport: failing(call.Gone, errBroken)}, request("GET", "/link/crm/", ""), "error.type=CALLER_GONE", "error.type=CALLER_GONE"},
+		"no credential": {"", target.Parts{Credential: &credential{apply: func(context.Context) error {
+			return &target.CredentialError{Code: call.CredentialExpired, Err: errBroken}
+		}}}, request("GET", "/link/crm/", ""), "error.type=CREDENTIAL_EXPIRED|ERROR broken", "error.type=CREDENTIAL_EXPIRED"},
+		"the caller left": {"", target.Parts{Transport: failing(call.Gone, errBroken)}, request("GET", "/link/crm/", ""), "error.type=CALLER_GONE", "error.type=CALLER_GONE"},
 		"panic": {"", target.Parts{Transport: trip(func(context.Context, string, *call.Outgoing, func(int, call.Header)) (*call.Answer, error) {
 			panic("canary")
 		})}, request("GET", "/link/crm/", ""), "error.type=INTERNAL|ERROR", "error.type=INTERNAL|ERROR"},
@@ -271,12 +273,12 @@ func TestCall_hasATraceForTheEventThatItBecomes(t *testing.T) {
 
 func TestTrace_costsNothingWithoutATracer(t *testing.T) {
 	c := &Call{Request: request("GET", "/link/crm/", "", "traceparent", sampled, "tracestate", "a=b")}
-	m := maker{c: c}
+	m := attempts{c: c}
 	p := Proxy{}
 	if n := testing.AllocsPerRun(100, func() {
 		ctx := m.beginSpan(p.begin(t.Context(), c), nil)
-		m.peer("10.0.0.1:80")
-		m.heard(ctx, nil, nil)
+		m.tracePeer("10.0.0.1:80")
+		m.endHead(ctx, nil, nil)
 		m.failed(errBroken)
 		m.endSpan()
 		c.end()

@@ -17,7 +17,7 @@ import (
 )
 
 // tunnelled makes a call that becomes a WebSocket: app and up are the far ends.
-func tunnelled(ctx context.Context, t *testing.T, change func(w *recorder)) (app, up net.Conn, done <-chan Record) {
+func tunnelled(ctx context.Context, t *testing.T, change func(w *recorder)) (app, up net.Conn, done <-chan CallRecord) {
 	t.Helper()
 	app, near := net.Pipe()
 	up, far := net.Pipe()
@@ -25,7 +25,7 @@ func tunnelled(ctx context.Context, t *testing.T, change func(w *recorder)) (app
 }
 
 // tunnelBetween makes a call that becomes a WebSocket between two connections.
-func tunnelBetween(ctx context.Context, t *testing.T, near, far io.ReadWriteCloser, change func(w *recorder)) (done <-chan Record) {
+func tunnelBetween(ctx context.Context, t *testing.T, near, far io.ReadWriteCloser, change func(w *recorder)) (done <-chan CallRecord) {
 	t.Helper()
 	to := newTargetOf(t, "timeout: 10s\ntimeouts: {idle: 30s}", target.Parts{Transport: trip(func(_ context.Context, _ string, out *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
 		if out.Upgrade != "websocket" {
@@ -41,7 +41,7 @@ func tunnelBetween(ctx context.Context, t *testing.T, near, far io.ReadWriteClos
 	if change != nil {
 		change(w)
 	}
-	records := make(chan Record, 1)
+	records := make(chan CallRecord, 1)
 	go func() { records <- serveTo(ctx, to, w, r) }()
 	return records
 }

@@ -45,7 +45,7 @@ type Concurrency struct {
 // NewConcurrency allows so many calls at once.
 func NewConcurrency(most int) *Concurrency { return &Concurrency{limit: int64(most)} }
 
-// TryAcquire asks for a place; Leave gives it back.
+// TryAcquire reports whether another call may begin; Release ends it.
 func (c *Concurrency) TryAcquire() bool {
 	if c.inFlight.Add(1) > c.limit {
 		c.inFlight.Add(-1)

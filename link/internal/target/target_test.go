@@ -34,8 +34,8 @@ func TestTarget_isWhatItsConfigurationSays(t *testing.T) {
 		RateLimit:      &spec.RateLimit{RequestsPerSecond: 1, Burst: 1},
 		CircuitBreaker: spec.CircuitBreaker{Enabled: true, FailureThreshold: 1, SuccessThreshold: 1, ResetTimeout: time.Minute},
 		Retry:          spec.Retry{On: []string{"connect", "503"}, Backoff: "constant", InitialInterval: time.Second, MaxInterval: time.Second, Budget: 1},
-	}, Parts{Changed: func(_, to resilience.State) { changes = append(changes, to) }})
-	if to.Host != "crm.example:8443" || !to.Slashes || to.Total() != 7*time.Second || to.Backoff.Delay(1) != time.Second {
+	}, Parts{BreakerChanged: func(_, to resilience.State) { changes = append(changes, to) }})
+	if to.Host != "crm.example:8443" || !to.AllowsEncodedSlashes || to.TotalTimeout() != 7*time.Second || to.Backoff.Delay(1) != time.Second {
 		t.Errorf("%+v", to)
 	}
 	if to.Rules.Allow("/a/b") != nil || to.Rules.Allow("/b") == nil {
@@ -66,7 +66,7 @@ func TestTarget_isWhatItsConfigurationSays(t *testing.T) {
 
 func TestTarget_allowsEverythingThatItsConfigurationDoesNotBound(t *testing.T) {
 	to := mustNew(t, &spec.Target{}, Parts{})
-	if to.Rules.Allow("/anything") != nil || to.Slashes || to.Breaker.State() != resilience.Closed || len(to.Set()) > 0 || to.Removes("Cookie") {
+	if to.Rules.Allow("/anything") != nil || to.AllowsEncodedSlashes || to.Breaker.State() != resilience.Closed || len(to.SetFields()) > 0 || to.Removes("Cookie") {
 		t.Errorf("%+v", to)
 	}
 	for range 100 {
@@ -116,7 +116,7 @@ func TestTarget_headersOfTheCallerThatDoNotGoOn(t *testing.T) {
 			t.Errorf("%s: %v", name, !want)
 		}
 	}
-	if got := to.Set(); !slices.Equal(got, call.Header{{Name: "A", Value: "1"}, {Name: "M", Value: "2"}, {Name: "X-Team", Value: "orders"}}) {
+	if got := to.SetFields(); !slices.Equal(got, call.Header{{Name: "A", Value: "1"}, {Name: "M", Value: "2"}, {Name: "X-Team", Value: "orders"}}) {
 		t.Error(got)
 	}
 }
@@ -142,7 +142,7 @@ func TestTarget_closesWhatItWasMadeOf(t *testing.T) {
 
 func TestUnproven_keepsItsCause(t *testing.T) {
 	cause := errors.New("the token has expired")
-	err := error(&Unproven{Code: call.CredentialExpired, Err: cause})
+	err := error(&CredentialError{Code: call.CredentialExpired, Err: cause})
 	if !errors.Is(err, cause) || !strings.Contains(err.Error(), "expired") {
 		t.Error(err)
 	}

@@ -10,7 +10,7 @@ import (
 
 	"github.com/lsm/fiso/connectors/kafka/kafkatest"
 	"github.com/lsm/fiso/e2e/faults/internal/ledger"
-	"github.com/lsm/fiso/flow/blueprint"
+	"github.com/lsm/fiso/flow/plan"
 )
 
 func TestFlow_isValidWhateverIsSet(t *testing.T) {
@@ -22,7 +22,7 @@ func TestFlow_isValidWhateverIsSet(t *testing.T) {
 	} {
 		for _, m := range []*Member{{Name: "a"}, {Name: "a", Static: true, version: 7}} {
 			file := strings.Replace(flow.file(s, m), "brokers: []", "brokers: [b]", 1) // no process runs here
-			if _, err := blueprint.Parse("flow.yaml", []byte(file)); err != nil {
+			if _, err := plan.Parse("flow.yaml", []byte(file)); err != nil {
 				t.Errorf("%s: %v\n%s", name, err, file)
 			}
 		}

@@ -1,0 +1,166 @@
+package plan
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/lsm/fiso/common/config"
+)
+
+// Explanation is what a flow will do, for `fiso-flow validate --explain`.
+type Explanation struct {
+	Flow        string   `json:"flow"`
+	File        string   `json:"file"`
+	Paused      bool     `json:"paused"`
+	Source      string   `json:"source"`
+	Filter      string   `json:"filter,omitempty"`
+	Transform   string   `json:"transform"`
+	Sink        string   `json:"sink"`
+	Sinks       []string `json:"sinks,omitempty"` // of several, with what is their own
+	Routing     string   `json:"routing,omitempty"`
+	Ordering    string   `json:"ordering"`
+	InFlight    string   `json:"inFlight"`
+	Batch       string   `json:"batch,omitempty"`
+	Retries     []Wait   `json:"retries"`
+	Exhausted   string   `json:"exhausted"`
+	DeadLetters string   `json:"deadLetters"`
+	StopTheLine string   `json:"stopTheLine"`
+	Drain       string   `json:"drain"`
+}
+
+// Wait is the shortest and the longest pause before a retry.
+type Wait struct {
+	Retry int           `json:"retry"`
+	Min   time.Duration `json:"minNanos"`
+	Max   time.Duration `json:"maxNanos"`
+}
+
+// maxWaits bounds the schedule that is shown; from there on it is the same.
+const maxWaits = 20
+
+// Explain says what the flow will do. Its error is a *spec.Panic.
+func (b *Plan) Explain() (e Explanation, err error) {
+	err = b.Guard(func() error {
+		e = b.explain()
+		return nil
+	})
+	return e, err
+}
+
+func (b *Plan) explain() Explanation {
+	f := b.Flow
+	e := Explanation{
+		Flow: f.Name, File: b.File, Paused: f.Paused,
+		Source: f.Source.Type + ": " + b.source.describe(), Sink: b.outputs[0].describe(), Sinks: b.describeOutputs(),
+		Filter: f.Filter.Value, Transform: b.describeTransform(), Ordering: describeOrdering(f.Delivery.Ordering),
+		InFlight:  fmt.Sprintf("at most %d events of a partition are in flight, and work runs no farther ahead of the oldest unsettled one", f.Delivery.MaxInFlight),
+		Retries:   b.waits(),
+		Exhausted: describeExhausted(f.ErrorHandling.OnExhausted), DeadLetters: "none: an event that cannot be delivered is held and tried again",
+		StopTheLine: "off", Batch: b.outputs[0].describeBatch(f.Delivery.MaxInFlight),
+		Drain: fmt.Sprintf("calls under way get %v at a rebalance, a reload or the end; what is not finished goes back to the source", f.Delivery.DrainTimeout),
+	}
+	if b.several() {
+		e.Batch, e.Routing = "", describeRouting(f.Routing)
+	}
+	if b.deadLetterQueue != nil {
+		e.DeadLetters = b.deadLetterQueue.describe()
+	}
+	if n := f.ErrorHandling.StopTheLine.Consecutive; n > 0 {
+		e.StopTheLine = fmt.Sprintf("after %d events in a row that the sink did not take, the flow holds, and tries one until it passes", n)
+	}
+	return e
+}
+
+func describeRouting(r string) string {
+	if r == "all" {
+		return "all: every sink whose condition holds gets the event, which is settled when all are done; what none takes is filtered"
+	}
+	return "first: the first sink whose condition holds gets the event; what none takes is filtered"
+}
+
+// describe is the output in a line.
+func (o *output) describe() string { return o.Type + ": " + o.sink.describe() }
+
+// describeOutputs is a line for each of several sinks.
+func (b *Plan) describeOutputs() []string {
+	if !b.several() {
+		return nil
+	}
+	var lines []string
+	for _, o := range b.outputs {
+		line := o.Name + ": "
+		switch {
+		case !o.When.IsZero():
+			line += "if " + o.When.Value + ", "
+		case b.Flow.Routing == "first":
+			line += "everything that gets here, "
+		default:
+			line += "everything, "
+		}
+		line += o.describe()
+		if batch := o.describeBatch(b.Flow.Delivery.MaxInFlight); batch != "" {
+			line += "; batches: " + batch
+		}
+		if o.deadLetterQueue != nil && o.deadLetterKey != b.deadLetterKey {
+			line += "; dead letters: " + o.deadLetterQueue.describe()
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+func (b *Plan) describeTransform() string {
+	switch t := b.Flow.Transform; {
+	case !t.CEL.IsZero():
+		return t.CEL.Value
+	case len(t.Fields) > 0:
+		return fmt.Sprintf("%d fields, one expression each", len(t.Fields))
+	default:
+		return "none: the data goes on as it came"
+	}
+}
+
+func (o *output) describeBatch(maxInFlight int) string {
+	batch := o.batches()
+	if batch == nil {
+		return ""
+	}
+	batch = batch.WithDefaults(maxInFlight)
+	told := fmt.Sprintf("up to %d events or %v, or what is there after %v", batch.MaxEvents, config.Bytes(batch.MaxBytes), batch.MaxWait)
+	if batch.Eager {
+		told += ", or at once while nothing else is under way"
+	}
+	return told
+}
+
+func (b *Plan) waits() []Wait {
+	policy := retry(b.Flow.ErrorHandling)
+	waits := []Wait{}
+	for n := 1; n <= min(b.Flow.ErrorHandling.MaxRetries, maxWaits); n++ {
+		low, high := policy.Bounds(n)
+		waits = append(waits, Wait{n, low, high})
+	}
+	return waits
+}
+
+func describeOrdering(o string) string {
+	switch o {
+	case "partition":
+		return "partition: events of a partition one after the other"
+	case "none":
+		return "none: all events side by side"
+	default:
+		return "key: events of one key in a partition one after the other, different keys and events without a key side by side"
+	}
+}
+
+func describeExhausted(o string) string {
+	switch o {
+	case "block":
+		return "block: an event whose retries are used up is tried again for ever, and what must stay in order behind it waits"
+	case "drop":
+		return "drop: an event whose retries are used up is dropped and counted"
+	default:
+		return "dlq: an event whose retries are used up becomes a dead letter"
+	}
+}
