@@ -25,9 +25,9 @@ const (
 	maxInterval = time.Second
 	// within is how long after the return everything that waited has arrived.
 	within = 2 * time.Second
-	// firstSeconds is how long after the begin of an outage calls may be in
+	// settling is how long after the begin of an outage calls may be in
 	// flight that began before, or before the gate closed.
-	firstSeconds = 5 * time.Second
+	settling = 5 * time.Second
 	// waiting is about how many events wait at the return: as many as a machine
 	// with two busy cores delivers in the second that is left.
 	waiting = 6000
@@ -82,7 +82,7 @@ func (k *kind) run(ctx context.Context, s *stage.Stage) error {
 // outage starts a flow, takes the sink away and brings it back. What the caller
 // wants to see at the end of the outage is seen to by check.
 func (k *kind) outage(ctx context.Context, s *stage.Stage, sink *sink, flow string, check func() error) error {
-	begin := firstSeconds + k.patience
+	begin := settling + k.patience
 	away := s.Long(10*time.Minute, begin+5*time.Second)
 	perSecond := min(mostPerSecond, max(1, int(waiting/away.Seconds())))
 	if k.steady {
@@ -151,16 +151,16 @@ func (k *kind) judge(s *stage.Stage, sink *sink, o seen) error {
 		inFlight, atOnce = o.conns, fmt.Sprint(o.conns)
 	}
 	s.Note("away for %.1f min at %d events/s; after the first %v: in flight at once: %s, tries: %d; %d events waited, the first arrived %.2f s after the return, the last %.2f s",
-		o.away.Minutes(), o.perSecond, firstSeconds+k.patience, atOnce, o.tries, o.waited, first.Seconds(), last.Seconds())
+		o.away.Minutes(), o.perSecond, settling+k.patience, atOnce, o.tries, o.waited, first.Seconds(), last.Seconds())
 	// One probe at a time, each after a backoff of four fifths of maxInterval at
 	// least, and one more at either end.
-	most := int((o.away-firstSeconds-k.patience)/(maxInterval*4/5)) + 2
+	most := int((o.away-settling-k.patience)/(maxInterval*4/5)) + 2
 	var faults []error
 	if inFlight > 1 {
 		faults = append(faults, fmt.Errorf("%d calls were in flight at once, want one probe at most", inFlight))
 	}
 	if o.tries > most || o.tries == 0 && !k.silent {
-		faults = append(faults, fmt.Errorf("the sink was tried %d times after the first %v, want 1 to %d", o.tries, firstSeconds+k.patience, most))
+		faults = append(faults, fmt.Errorf("the sink was tried %d times after the first %v, want 1 to %d", o.tries, settling+k.patience, most))
 	}
 	latest, which := last, "last"
 	if k.steady {
