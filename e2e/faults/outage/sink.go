@@ -7,10 +7,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math/rand/v2"
 	"net"
 	"net/http"
+	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/lsm/fiso/e2e/faults/internal/ledger"
@@ -27,6 +28,7 @@ type sink struct {
 	take         func(a ledger.Arrival, key string) // an event, and its Idempotency-Key
 	address      string
 	server       *http.Server
+	listener     net.Listener
 	certificates certificates
 	arrivals     arrivals
 
@@ -39,12 +41,15 @@ type sink struct {
 	mostConns   int
 }
 
+// ports counts the ports that were tried. Each is tried once, and all are below
+// those that the system gives to outgoing connections, so that nobody takes the
+// port of a sink that is away.
+var ports atomic.Int64
+
 func newSink(ctx context.Context, l *ledger.Ledger) (*sink, error) {
 	s := &sink{take: func(a ledger.Arrival, key string) { l.Delivered(a, key, 0) }, conns: map[net.Conn]struct{}{}}
 	for range 100 {
-		// Below the ports that the system gives to outgoing connections: nobody
-		// else takes it while the sink is away.
-		s.address = fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(10000))
+		s.address = fmt.Sprintf("127.0.0.1:%d", 20000+(os.Getpid()*100+int(ports.Add(1)))%10000)
 		if s.start(ctx) == nil {
 			return s, nil
 		}
@@ -58,6 +63,7 @@ func (s *sink) start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("start the sink: %w", err)
 	}
+	s.listener = listener
 	s.server = &http.Server{
 		Handler: s, ConnState: s.connection, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), ReadHeaderTimeout: time.Minute,
 		TLSConfig: &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
@@ -79,6 +85,7 @@ func (s *sink) start(ctx context.Context) error {
 func (s *sink) stop() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
+	_ = s.listener.Close() // the server may not know it yet
 	_ = s.server.Shutdown(ctx)
 	_ = s.server.Close()
 }
