@@ -58,6 +58,7 @@ func runTwo(ctx context.Context, s *stage.Stage) error {
 	flow := file(s, fmt.Sprintf("sinks:\n  - {name: away, type: http, config: {%s}}\n  - {name: stays, type: http, config: {%s}}\nrouting: all\ndelivery: {maxInFlight: %d}",
 		address(away), address(stays), inFlight))
 	k := kind{name: "two", title: "one of two sinks refuses connections", unseen: true, leave: stop, comeBack: start}
+	s.Settled = func() bool { return near.count() == s.Ledger.Len() }
 	ahead := 0
 	check := func() error {
 		commits, err := s.Kafka.Committed(ctx, s.Flow.Group, s.Topic)

@@ -64,6 +64,9 @@ type Stage struct {
 	// Wrapper is the command that starts each process: its arguments are followed
 	// by those of fiso-flow. Empty: none.
 	Wrapper []string
+	// Settled, if not nil, says that a further sink has all it should have; Finish
+	// waits for that too.
+	Settled func() bool
 	// Rand is for choices; the scenario's own goroutine uses it.
 	Rand *rand.Rand
 
