@@ -35,7 +35,7 @@ type Rule func(r *repo.Repo) ([]Finding, error)
 
 // All are the rules that only read files, so that they take no time.
 func All() []Rule {
-	return []Rule{Layout, Replacements, Documents, Arrows, Sleeps, Links, MachinePaths, Updates, Glossary, Hazards, Mutants}
+	return []Rule{Layout, Replacements, Documents, Arrows, Sleeps, Links, MachinePaths, Glossary, Hazards, Mutants}
 }
 
 // Check applies the rules and gives all findings, in the order of the rules.

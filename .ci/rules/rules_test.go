@@ -59,10 +59,6 @@ func TestCheck_refuses(t *testing.T) {
 				"flow/DESIGN.md:9: \"sink\" lives at `flow F.Stop`, where it is not declared",
 			},
 		},
-		"a module that dependency updates leave out": {
-			repotest.Files{".github/dependabot.yml": "updates:\n  - directories:\n      - /\n      - /common\n      - /connectors/http\n      - /flow\n"},
-			[]string{".github/dependabot.yml: leaves out the module in connectors/kafka; add the line `- /connectors/kafka` to directories"},
-		},
 		"a replace line": {
 			repotest.Files{"common/go.mod": "module example.com/x/common\n\ngo 1.26.0\n\nreplace example.com/y => ../y\n"},
 			[]string{"common/go.mod:5: a replace line: `go install` refuses"},

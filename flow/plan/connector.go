@@ -107,7 +107,7 @@ var (
 
 	types = &spec.Types{
 		Sources: sourceNames, Sinks: sinkNames, DeadLetters: deadLetterNames,
-		Redelivers: func(source string) bool { return guarantees(source).Redelivers },
+		KeepsDeadLetters: keepsDeadLetters,
 	}
 )
 
@@ -119,4 +119,10 @@ func guarantees(source string) connector.Guarantees {
 		}
 	}
 	return connector.Guarantees{}
+}
+
+// keepsDeadLetters is spec.Types.KeepsDeadLetters.
+func keepsDeadLetters(name string) bool {
+	newSource := sources[name]
+	return newSource != nil && guarantees(name).Redelivers && newSource().deadLetters("any") != nil
 }

@@ -30,9 +30,10 @@ type Flow struct {
 // Types are the connectors that a flow file may name.
 type Types struct {
 	Sources, Sinks, DeadLetters []string
-	// Redelivers reports whether a source of the type keeps what was not
-	// delivered, which a flow may then leave to it.
-	Redelivers func(source string) bool
+	// KeepsDeadLetters reports whether a source of the type keeps what was not
+	// delivered, and has a place for dead letters beside what it reads: a flow then
+	// need not name one.
+	KeepsDeadLetters func(source string) bool
 }
 
 // Source names a connector to read from.

@@ -49,7 +49,7 @@ func several(sinks string) string {
 // types are those that the tests' files name.
 var types = &Types{
 	Sources: []string{"kafka", "http"}, Sinks: []string{"http", "kafka", "stdout"}, DeadLetters: []string{"kafka", "file"},
-	Redelivers: func(source string) bool { return source == "kafka" },
+	KeepsDeadLetters: func(source string) bool { return source == "kafka" },
 }
 
 // parse is Parse with an error that is nil without a fault.

@@ -154,7 +154,7 @@ func list(words []string) string {
 func (f *Flow) validateDeadLetter() error {
 	e := &f.ErrorHandling
 	errs := []error{f.oneDeadLetterPlace("errorHandling", e.DeadLetter, e.DeadLetterTopic, e.DeadLetter.Type)}
-	nowhere := e.DeadLetter.Type == "" && slices.Contains(f.types.Sources, f.Source.Type) && !f.types.Redelivers(f.Source.Type)
+	nowhere := e.DeadLetter.Type == "" && slices.Contains(f.types.Sources, f.Source.Type) && !f.types.KeepsDeadLetters(f.Source.Type)
 	if nowhere && e.OnExhausted != "block" {
 		errs = append(errs, fault("source.type",
 			"%s is no broker that could keep dead letters: name a place in errorHandling.deadLetter (type: file with config.path, or type: kafka with config.brokers), or set errorHandling.onExhausted: block", f.Source.Type))
