@@ -276,7 +276,7 @@ func TestDeadLetter_oneThatStandsInItsTopicIsSettled(t *testing.T) {
 		if s := r.Status(); len(s.Held) > 0 {
 			t.Errorf("held: %+v", s.Held)
 		}
-		if got := log.String(); strings.Count(got, "dead letter already stored") != 1 || !strings.Contains(got, "which stands in its topic already: SINK_REJECTED: boom") {
+		if got := log.String(); strings.Count(got, "dead letter already stored") != 1 || !strings.Contains(got, "which is in its topic already: SINK_REJECTED: boom") {
 			t.Errorf("log:\n%s", got)
 		}
 	})

@@ -49,7 +49,7 @@ func TestKafka_aLetterThatStandsInItsTopicIsNotWrittenAgain(t *testing.T) {
 			if errors.Is(err, ErrAlreadyStored) != tc.stands || (err != nil) != tc.stands || (produced == 0) != tc.stands {
 				t.Errorf("%v, %d produced", err, produced)
 			}
-			if want := "dlq-0-7: the record is a dead letter of this flow, which stands in its topic already: let the flow not read dlq"; tc.stands && err.Error() != want {
+			if want := "dlq-0-7: the record is a dead letter of this flow, which is in its topic already: configure the flow not to read dlq"; tc.stands && err.Error() != want {
 				t.Errorf("%v", err)
 			}
 		})
@@ -76,7 +76,7 @@ func TestKafka_lettersGoRoundACircleOnlySoOften(t *testing.T) {
 	for range 2 {
 		last = nil
 		err := k.Write(t.Context(), l)
-		if last != nil || errors.Is(err, ErrAlreadyStored) || !strings.HasPrefix(words(err), "32 dead letters were made of the record at dlq-b-3-42 in a row (fiso-dead-letter-count): the flows that read dlq-b and dlq-a go round in a circle: ") {
+		if last != nil || errors.Is(err, ErrAlreadyStored) || !strings.HasPrefix(words(err), "32 dead letters were made of the record at dlq-b-3-42 in a row (fiso-dead-letter-count): the flows that read dlq-b and dlq-a form a loop: ") {
 			t.Errorf("one more: %v", err)
 		}
 	}

@@ -10,7 +10,7 @@ import (
 // ErrAlreadyStored is returned by Write if the record is itself a dead letter
 // of the same flow, read from the topic that the letter would be written to. It
 // is in that topic already, so the event may be settled.
-var ErrAlreadyStored = errors.New("the record is a dead letter of this flow, which stands in its topic already")
+var ErrAlreadyStored = errors.New("the record is a dead letter of this flow, which is in its topic already")
 
 // MaxDeadLetters is how many dead letters in a row are made of a record.
 const MaxDeadLetters = 32
@@ -30,11 +30,11 @@ func refuseLoop(l *Letter, topic string) error {
 	m := l.Message
 	original := header(m, HeaderTopic)
 	if m.Position.Known() && m.Position.Stream == topic && header(m, HeaderFlow) == l.Flow && original != "" && original != topic {
-		return fmt.Errorf("%s: %w: let the flow not read %s", m.Position, ErrAlreadyStored, topic)
+		return fmt.Errorf("%s: %w: configure the flow not to read %s", m.Position, ErrAlreadyStored, topic)
 	}
 	if n := deadLetterCount(m); n >= MaxDeadLetters {
-		return fmt.Errorf("%d dead letters were made of the record at %s in a row (%s): the flows that read %s and %s go round in a circle: "+
-			"break it, and let the event pass or move the consumer group past it",
+		return fmt.Errorf("%d dead letters were made of the record at %s in a row (%s): the flows that read %s and %s form a loop: "+
+			"break the loop, and correct the event or move the consumer group past it",
 			n, m.Position, HeaderDeadLetterCount, m.Position.Stream, topic)
 	}
 	return nil
