@@ -46,7 +46,7 @@ func (e *Event) AppendJSON(dst []byte) ([]byte, error) {
 }
 
 // AppendBatch appends events in the batched JSON format. One that AppendJSON
-// refuses fails the batch, with dst as it was: see connector.SendSound.
+// refuses fails the batch, with dst as it was: see connector.SendEncodable.
 func AppendBatch(dst []byte, events []*Event) ([]byte, error) {
 	before := len(dst)
 	dst = append(dst, '[')

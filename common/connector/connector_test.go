@@ -77,7 +77,7 @@ func TestClass_hasANameForLogs(t *testing.T) {
 	}
 }
 
-// verdicts counts what it hears.
+// verdicts counts the results that it receives.
 type verdicts struct {
 	n    atomic.Int32
 	last atomic.Value
@@ -131,7 +131,7 @@ func TestSettle_worksWithoutASource(t *testing.T) {
 	}
 }
 
-// ledger is a source's side of messages that remembers in what calls it heard.
+// ledger is a Settler that records single and batch calls.
 type ledger struct {
 	singles int
 	batches [][]*Message
@@ -166,7 +166,7 @@ func TestSettleAll_tellsTheSourceAtOnce(t *testing.T) {
 
 func TestSettleAll_worksWithAnySource(t *testing.T) {
 	var v verdicts
-	ms := []*Message{new(Message), new(Message), new(Message)} // the first is bound to nobody
+	ms := []*Message{new(Message), new(Message), new(Message)} // the first is not bound
 	ms[1].Bind(&v)
 	ms[2].Bind(&v)
 	SettleAll(ms, nil)

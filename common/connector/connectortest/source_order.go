@@ -11,9 +11,9 @@ import (
 
 var errRefused = errors.New("connectortest: not done")
 
-// SourceHandsOver checks that every message arrives as it was produced, once
-// in a run without faults, in order and one at a time where that is promised,
-// and that its bytes stay what they are after it was settled.
+// SourceHandsOver checks that every message arrives as it was produced: once in a
+// run without faults, in order and one at a time where that is promised. It also
+// checks that the message's bytes do not change after it was settled.
 func SourceHandsOver(t testing.TB, f Features, n NewSource) {
 	e := newSourceEnv(t, f, n)
 	in := inputs("m", 40, "a", "b", "c", "d")
@@ -64,9 +64,9 @@ func ascends(e *sourceEnv, offsets map[Partition]int64, d *delivery) {
 	offsets[p] = at.Offset
 }
 
-// SourceSettlesInAnyOrder checks that messages may be settled in any order and
-// from many goroutines at once, after the handler has returned, and that
-// nothing of it comes again.
+// SourceSettlesInAnyOrder checks that messages may be settled in any order and from
+// many goroutines at once, after the handler has returned, and that none of them is
+// handed over again.
 func SourceSettlesInAnyOrder(t testing.TB, f Features, n NewSource) {
 	e := newSourceEnv(t, f, n)
 	in := inputs("m", 8, "a")
@@ -99,8 +99,8 @@ func SourceSettlesInAnyOrder(t testing.TB, f Features, n NewSource) {
 	again.stop()
 }
 
-// SourceLeavesSettlingToTheHandler checks that a message is not taken for done
-// because the handler returned, and that the first verdict counts.
+// SourceLeavesSettlingToTheHandler checks that a message is not done when the
+// handler returns, and that the first call of Settle counts.
 func SourceLeavesSettlingToTheHandler(t testing.TB, f Features, n NewSource) {
 	e := newSourceEnv(t, f, n)
 	in := inputs("m", 2, "a")
@@ -127,8 +127,8 @@ func SourceLeavesSettlingToTheHandler(t testing.TB, f Features, n NewSource) {
 	}
 }
 
-// SourceHoldsAtUnsettled checks that progress never passes a message that is
-// not settled, however many after it are, and that it comes back.
+// SourceHoldsAtUnsettled checks that progress never passes a message that is not
+// settled, however many messages after it are, and that it is handed over again.
 func SourceHoldsAtUnsettled(t testing.TB, f Features, n NewSource) {
 	e := newSourceEnv(t, f, n)
 	in := inputs("m", 8, "a")
@@ -158,8 +158,8 @@ func SourceHoldsAtUnsettled(t testing.TB, f Features, n NewSource) {
 	again.stop()
 }
 
-// SourceBringsBackRefused checks that a message settled with an error comes
-// back, though those around it are done.
+// SourceBringsBackRefused checks that a message settled with an error is handed over
+// again, though the messages around it are done.
 func SourceBringsBackRefused(t testing.TB, f Features, n NewSource) {
 	e := newSourceEnv(t, f, n)
 	in := inputs("m", 5, "a")
@@ -179,8 +179,8 @@ func SourceBringsBackRefused(t testing.TB, f Features, n NewSource) {
 	again.stop()
 }
 
-// SourceAnswers checks that the sender is told nothing before its message is
-// settled, and the truth once it is.
+// SourceAnswers checks that the sender gets no answer before its message is settled,
+// and the right answer afterwards.
 func SourceAnswers(t testing.TB, f Features, n NewSource) {
 	e := newSourceEnv(t, f, n)
 	in := []Input{{"a", "done"}, {"b", "refused"}, {"c", "interrupted"}}
