@@ -65,7 +65,7 @@ func TestFromHeaders_readsBackWhatAttributesGave(t *testing.T) {
 		found, err := FromHeaders(prefix, headers(pairs...), &got)
 		want.Data, want.Time = Data{}, want.Time.UTC()
 		for i := range want.Extensions {
-			want.Extensions[i].Kind = Text // headers have no other
+			want.Extensions[i].Kind = Text // headers have no other kind
 		}
 		if err != nil || !found || !reflect.DeepEqual(&got, want) {
 			t.Errorf("%s: %v %v\ngot  %+v\nwant %+v", prefix, found, err, &got, want)
@@ -73,7 +73,7 @@ func TestFromHeaders_readsBackWhatAttributesGave(t *testing.T) {
 	}
 }
 
-// U33: senders that write both had every event refused where their HTTP library
+// U33: an event with both content types was refused if the HTTP library of its sender had
 // added a charset.
 func TestFromHeaders_takesTwoContentTypesThatSayTheSame(t *testing.T) {
 	for _, row := range []struct{ name, own, contentType string }{
@@ -94,7 +94,7 @@ func TestFromHeaders_takesTwoContentTypesThatSayTheSame(t *testing.T) {
 
 func TestFromHeaders_saysWhatIsNoEventAndWhatIsABadOne(t *testing.T) {
 	for _, tc := range []struct {
-		name, want string // "" for: no event, no error
+		name, want string // "" means: neither event nor error
 		pairs      []string
 	}{
 		{"no headers", "", nil},
@@ -132,7 +132,7 @@ func TestEncodeHeader_keepsEveryByteThatCouldEndTheHeaderOut(t *testing.T) {
 		"plain-~!/":    "plain-~!/",
 		"":             "",
 		`a "b" 100%`:   "a%20%22b%22%20100%25",
-		"Euro € 😀":     "Euro%20%E2%82%AC%20%F0%9F%98%80", // the binding's own example
+		"Euro € 😀":     "Euro%20%E2%82%AC%20%F0%9F%98%80", // the example of the HTTP binding
 		"x\r\nSet: y":  "x%0D%0ASet:%20y",
 		"\x7f\x00":     "%7F%00",
 		"bad \xff end": "bad%20%EF%BF%BD%20end",

@@ -25,7 +25,7 @@ func full() *Event {
 	}
 }
 
-// known is data that JSON has checked.
+// known makes data that JSON has checked.
 func known(s string) Data {
 	d, err := JSON([]byte(s))
 	if err != nil {
@@ -34,7 +34,7 @@ func known(s string) Data {
 	return d
 }
 
-// encode is e in the JSON format.
+// encode writes e in the JSON format.
 func encode(t testing.TB, e *Event) []byte {
 	t.Helper()
 	b, err := e.AppendJSON(nil)
@@ -62,7 +62,7 @@ func TestAppendJSON_placesDataByItsContentType(t *testing.T) {
 	for _, tc := range []struct {
 		name, contentType string
 		data              []byte
-		want              string // what follows the other members
+		want              string // the members after the fixed ones
 	}{
 		{"no data", "application/json", nil, ``},
 		{"empty data of JSON would break the event", "application/json", []byte{}, ``},
@@ -180,11 +180,11 @@ func TestParseJSON_readsWhatAppendJSONWrites(t *testing.T) {
 	}
 }
 
-// U9: among them types that are implied or not, and the kinds of extensions.
+// U9: among them implied content types, and the kinds of extensions.
 func TestParseJSON_takesMembersAsTheFormatSays(t *testing.T) {
 	json := func(data string) Event { return Event{DataContentType: "application/json", Data: known(data)} }
 	for _, tc := range []struct {
-		name, members string // beside specversion
+		name, members string // besides specversion
 		want          Event
 	}{
 		{"data keeps digits and spaces", `"data": {"n" : 1.10e+02,"i":98765432109876543210} `, json(`{"n" : 1.10e+02,"i":98765432109876543210}`)},
@@ -223,7 +223,7 @@ func TestParseJSON_takesMembersAsTheFormatSays(t *testing.T) {
 	}
 }
 
-// U9: among them attributes that are empty, or not of their type.
+// U9: among them attributes that are empty or not of their type.
 func TestParseJSON_refusesWithWordsThatSayWhy(t *testing.T) {
 	many := `{"specversion":"1.0"`
 	for i := range maxExtensions + 1 {
@@ -322,7 +322,7 @@ func FuzzParseJSON(f *testing.F) {
 			e.Extensions, again.Extensions = nil, nil
 		}
 		if e.Data.Len() == 0 && again.Data.Len() == 0 {
-			e.Data, again.Data = Data{}, Data{} // none, and of no bytes
+			e.Data, again.Data = Data{}, Data{} // one may have no data, the other data without bytes
 		}
 		if !reflect.DeepEqual(e, again) {
 			t.Fatalf("%q: %+v came back as %+v", data, e, again)
@@ -365,7 +365,7 @@ func BenchmarkAppendJSON(b *testing.B) {
 	b.SetBytes(int64(len(dst)))
 }
 
-// What AppendJSON takes longer for data that nobody has checked.
+// The additional cost of AppendJSON for unchecked data.
 func BenchmarkCheckData(b *testing.B) {
 	for name, data := range map[string]string{
 		"small": string(full().Data.Bytes()),
@@ -402,7 +402,7 @@ func BenchmarkParseJSON(b *testing.B) {
 	}
 }
 
-// Every byte at every place of a word, and of what is left behind it.
+// Every byte at every place of an eight-byte word, and of the rest after it.
 func TestAppendString_seesEachByteThatNeedsMore(t *testing.T) {
 	for c := range 256 {
 		for at := range 19 {
@@ -422,7 +422,8 @@ func TestAppendString_seesEachByteThatNeedsMore(t *testing.T) {
 	}
 }
 
-// U21: a text that UTF-8 cannot say would become another text, and two that differ one.
+// U21: a text that is not valid Unicode would become another text, and two different
+// texts could become the same.
 func TestParseJSON_refusesTextThatNoBytesStandFor(t *testing.T) {
 	for name, data := range map[string]string{"a first half": `"a\ud800"`, "a second half": `"\udc00b"`, "halves in the wrong order": `"\udc00\ud800"`} {
 		t.Run(name, func(t *testing.T) {
