@@ -73,7 +73,7 @@ func (e *Event) checkExtension(i int) error {
 	case coreBit(x.Name) != 0 || x.Name == "data":
 		return fmt.Errorf("extension %s: the name belongs to CloudEvents itself", x.Name)
 	case i < maxExtensions && hasExtension(e.Extensions[:i], x.Name):
-		return fmt.Errorf("extension %s is there twice", x.Name)
+		return fmt.Errorf("extension %s occurs twice", x.Name)
 	case !x.fits():
 		return fmt.Errorf("extension %s: the value is not of its kind, which is %s", x.Name, x.Kind)
 	}
@@ -81,7 +81,7 @@ func (e *Event) checkExtension(i int) error {
 }
 
 func errContentType(s string) error {
-	return fmt.Errorf("attribute datacontenttype: %.40q is no content type such as application/json", s)
+	return fmt.Errorf("attribute datacontenttype: %.40q is not a content type such as application/json", s)
 }
 
 var errTooMany = fmt.Errorf("more than %d extension attributes", maxExtensions)
@@ -166,10 +166,10 @@ func (b *builder) set(name, value string) error {
 		return b.extension(Extension{Name: name, Value: value})
 	}
 	if b.seen&bit != 0 {
-		return fmt.Errorf("attribute %s is there twice", name)
+		return fmt.Errorf("attribute %s occurs twice", name)
 	}
 	if value == "" {
-		return fmt.Errorf("attribute %s is empty: CloudEvents has it with a value or not at all", name)
+		return fmt.Errorf("attribute %s is empty: set a value or leave it out", name)
 	}
 	b.seen |= bit
 	e := b.e
@@ -202,7 +202,7 @@ func (b *builder) set(name, value string) error {
 func (b *builder) time(value string) error {
 	t, ok := parseTime(value)
 	if !ok {
-		return fmt.Errorf("attribute time: %.40q is no RFC 3339 time such as 2026-01-31T12:00:00Z", value)
+		return fmt.Errorf("attribute time: %.40q is not an RFC 3339 time such as 2026-01-31T12:00:00Z", value)
 	}
 	b.e.Time = t
 	return checkYear(t)
@@ -227,7 +227,7 @@ func (b *builder) extension(x Extension) error {
 	case coreBit(lower) != 0 || lower == "data":
 		return fmt.Errorf("attribute name %q is not allowed: %s belongs to CloudEvents itself", name, lower)
 	case hasExtension(b.e.Extensions, lower):
-		return fmt.Errorf("attribute %s is there twice", lower)
+		return fmt.Errorf("attribute %s occurs twice", lower)
 	case len(b.e.Extensions) >= maxExtensions:
 		return errTooMany
 	}

@@ -179,7 +179,7 @@ func FuzzAppendJSON(f *testing.F) {
 				t.Errorf("member %s is %s, want %s", name, member.value, value)
 			}
 			if _, there := want[member.name]; !there && member.name != "data" {
-				t.Errorf("member %q is there twice, or is not the event's own", member.name)
+				t.Errorf("member %q occurs twice, or is not the event's own", member.name)
 			}
 			delete(want, member.name)
 		}

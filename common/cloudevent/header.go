@@ -46,7 +46,7 @@ func (b *builder) headers(prefix string, headers iter.Seq2[string, []byte]) (boo
 			}
 		case strings.EqualFold(name, contentTypeHeader):
 			if seen {
-				return false, errors.New("header content-type is there twice")
+				return false, errors.New("header content-type occurs twice")
 			}
 			contentType, seen = value, true
 		}

@@ -80,7 +80,7 @@ func (s *ModeDetector) Mode() (Mode, error) {
 
 func (s *ModeDetector) structured() (Mode, error) {
 	if s.differ {
-		return Plain, errors.New("the content type is there twice, with two values")
+		return Plain, errors.New("the content type is set twice, with different values")
 	}
 	if s.ContentType == ContentTypeJSON {
 		return Structured, nil

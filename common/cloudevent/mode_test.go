@@ -61,9 +61,9 @@ func TestSigns_twoContentTypesAreNone(t *testing.T) {
 		want          Mode
 		fault         string
 	}{
-		{ContentTypeJSON, "application/json", Plain, "the content type is there twice, with two values"},
-		{"application/json", ContentTypeJSON, Plain, "the content type is there twice, with two values"},
-		{ContentTypeBatch, ContentTypeJSON, Plain, "the content type is there twice, with two values"},
+		{ContentTypeJSON, "application/json", Plain, "the content type is set twice, with different values"},
+		{"application/json", ContentTypeJSON, Plain, "the content type is set twice, with different values"},
+		{ContentTypeBatch, ContentTypeJSON, Plain, "the content type is set twice, with different values"},
 		{ContentTypeJSON, ContentTypeJSON, Structured, ""},
 		{"text/plain", "text/html", Plain, ""},
 	} {

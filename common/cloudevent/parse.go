@@ -67,7 +67,7 @@ type parser struct {
 
 func (p *parser) members(event lazyjson.Value) error {
 	if event.Kind() != lazyjson.Object {
-		return fmt.Errorf("an event is an object in braces, and this is %s", event.Kind())
+		return fmt.Errorf("an event must be an object, and this is %s", event.Kind())
 	}
 	for m := event.First(); m.Kind() != lazyjson.Absent; m = m.Next(event) {
 		if err := p.member(m); err != nil {
@@ -101,7 +101,7 @@ func (p *parser) member(m lazyjson.Value) error {
 		}
 		x := Extension{Name: name, Value: string(m.Raw()), Kind: kindOf(m)}
 		if !x.fits() {
-			return fmt.Errorf("attribute %.64s: the number is no whole one of 32 bits: CloudEvents has no others, send a string", name)
+			return fmt.Errorf("attribute %.64s: the number is not a 32-bit integer, and CloudEvents has no other numbers: send a string", name)
 		}
 		return p.extension(x)
 	}
@@ -131,7 +131,7 @@ func memberName(m lazyjson.Value) string {
 
 func once(to *lazyjson.Value, name string, m lazyjson.Value) error {
 	if to.Kind() != lazyjson.Absent {
-		return fmt.Errorf("member %s is there twice", name)
+		return fmt.Errorf("member %s occurs twice", name)
 	}
 	*to = m
 	return nil
@@ -145,7 +145,7 @@ func (p *parser) finish() error {
 	e, kind := p.e, p.data.Kind()
 	switch {
 	case p.base64.Kind() != lazyjson.Absent && kind != lazyjson.Absent:
-		return errors.New("data and data_base64 are both there")
+		return errors.New("data and data_base64 are both set")
 	case p.base64.Kind() != lazyjson.Absent:
 		return p.decodeBase64()
 	case kind == lazyjson.Absent:
@@ -198,11 +198,11 @@ func SplitBatch(data []byte) ([][]byte, error) {
 	events := [][]byte{}
 	err := readJSON(data, inBatch, func(batch lazyjson.Value) error {
 		if batch.Kind() != lazyjson.Array {
-			return fmt.Errorf("a batch is a list in brackets, and this is %s", batch.Kind())
+			return fmt.Errorf("a batch must be a list, and this is %s", batch.Kind())
 		}
 		for e := batch.First(); e.Kind() != lazyjson.Absent; e = e.Next(batch) {
 			if e.Kind() != lazyjson.Object {
-				return fmt.Errorf("element %d is no event in braces", len(events)+1)
+				return fmt.Errorf("element %d is not an object", len(events)+1)
 			}
 			events = append(events, e.Raw())
 		}

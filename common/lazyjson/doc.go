@@ -76,9 +76,9 @@ type node struct {
 	next       uint32 // the node after this one and its children; of an open container: the container around it
 	count      uint32 // children of a container; of an open container: the children so far of the container around it
 	kind       Kind
-	odd        bool  // a string with escapes or non-ASCII characters
-	keyLen     uint8 // length of the member's name, or oddKey
+	special    bool  // a string with escapes or non-ASCII characters
+	keyLen     uint8 // length of the member's name, or unknownLen
 }
 
-// oddKey is the keyLen of a name that is longer than 254 bytes or not plain ASCII.
-const oddKey = 255
+// unknownLen is the keyLen of a name that is longer than 254 bytes or not plain ASCII.
+const unknownLen = 255

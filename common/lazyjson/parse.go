@@ -79,7 +79,7 @@ func (w *walker) walk() (i int, f fault) {
 		switch {
 		case c == '"':
 			v.kind = String
-			i, v.odd, f = text(data, i+1)
+			i, v.special, f = text(data, i+1)
 		case c-'0' <= 9 || c == '-':
 			i, v.kind, f = number(data, i)
 		case c == '{' || c == '[':
@@ -155,12 +155,12 @@ func container(c byte) Kind {
 // name reads the name of a member, which begins at from, after its quote, and the colon
 // after it.
 func (v *node) name(data []byte, from int) (int, fault) {
-	i, odd, f := text(data, from)
+	i, special, f := text(data, from)
 	if f != fine {
 		return i, f
 	}
-	v.key, v.keyLen = uint32(from), oddKey
-	if n := i - 1 - from; !odd && n < oddKey {
+	v.key, v.keyLen = uint32(from), unknownLen
+	if n := i - 1 - from; !special && n < unknownLen {
 		v.keyLen = uint8(n)
 	}
 	i, c := peek(data, i)

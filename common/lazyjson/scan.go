@@ -48,8 +48,8 @@ func skipLongPlain(data []byte, i int) int {
 }
 
 // text reads a string that begins at i, after its quote, and returns where it ends, after
-// its quote. odd reports that the string is not plain text only.
-func text(data []byte, i int) (end int, odd bool, f fault) {
+// its quote. special reports that the string is not plain text only.
+func text(data []byte, i int) (end int, special bool, f fault) {
 	long := i + 16
 	for i+8 <= len(data) { // the same as skipPlain, inlined
 		stop := specials(binary.LittleEndian.Uint64(data[i:]))
@@ -67,12 +67,12 @@ func text(data []byte, i int) (end int, odd bool, f fault) {
 	if i = skipPlain(data, i); i < len(data) && data[i] == '"' {
 		return i + 1, false, fine
 	}
-	i, f = oddText(data, i)
+	i, f = specialText(data, i)
 	return i, true, f
 }
 
-// oddText reads the rest of a string from its first byte that is not plain.
-func oddText(data []byte, i int) (int, fault) {
+// specialText reads the rest of a string from its first byte that is not plain.
+func specialText(data []byte, i int) (int, fault) {
 	for i < len(data) {
 		switch c := data[i]; {
 		case c == '"':

@@ -62,7 +62,7 @@ func (v Value) Member(name string) Value {
 	for i := v.n + 1; i < end; {
 		n := &nodes[i]
 		switch {
-		case n.keyLen == oddKey:
+		case n.keyLen == unknownLen:
 			if (Value{v.doc, i}).Name() == name {
 				found = i
 			}
@@ -114,7 +114,7 @@ func (v Value) Name() string {
 	if n.key == 0 {
 		return ""
 	}
-	if n.keyLen != oddKey {
+	if n.keyLen != unknownLen {
 		return string(v.doc.data[n.key:][:n.keyLen])
 	}
 	end, _, _ := text(v.doc.data, int(n.key))
@@ -125,7 +125,7 @@ func (v Value) Name() string {
 // not be used longer than the document.
 func (v Value) NameView() string {
 	n := v.node()
-	if n.key == 0 || n.keyLen == oddKey {
+	if n.key == 0 || n.keyLen == unknownLen {
 		return v.Name()
 	}
 	return unsafe.String(&v.doc.data[n.key], int(n.keyLen))
@@ -141,11 +141,11 @@ func (v Value) Text() string {
 	n := v.node()
 	raw := v.doc.data[n.start+1 : n.end-1]
 	if len(raw) <= shortText {
-		return decodeIf(n.odd, raw)
+		return decodeIf(n.special, raw)
 	}
 	text, ok := v.doc.texts[v.n]
 	if !ok {
-		text = decodeIf(n.odd, raw)
+		text = decodeIf(n.special, raw)
 		if v.doc.texts == nil {
 			v.doc.texts = map[uint32]string{}
 		}
@@ -162,7 +162,7 @@ func (v Value) View() string {
 	}
 	n := v.node()
 	raw := v.doc.data[n.start+1 : n.end-1]
-	if n.odd && bytes.IndexByte(raw, '\\') >= 0 {
+	if n.special && bytes.IndexByte(raw, '\\') >= 0 {
 		return v.Text()
 	}
 	return unsafe.String(unsafe.SliceData(raw), len(raw))
@@ -171,15 +171,15 @@ func (v Value) View() string {
 // shortText is the length in bytes up to which a text is decoded each time.
 const shortText = 128
 
-func decodeIf(odd bool, raw []byte) string {
-	if odd {
+func decodeIf(special bool, raw []byte) string {
+	if special {
 		return decode(raw)
 	}
 	return string(raw)
 }
 
 // Plain reports whether the value is a string whose bytes between the quotes are its text.
-func (v Value) Plain() bool { return v.Kind() == String && !v.node().odd }
+func (v Value) Plain() bool { return v.Kind() == String && !v.node().special }
 
 // HasLoneSurrogate reports whether a string escapes one half of a surrogate pair without the
 // other: two strings that differ only there have the same Text.
