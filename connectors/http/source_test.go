@@ -260,7 +260,7 @@ func TestSource_refusesWhatItCannotTake(t *testing.T) {
 		{"a batch with one bad event", `[` + small + `,{}]`, []string{"Content-Type", batch}, 400, "BAD_EVENT", "event 2 of 2"},
 		{"a batch of too many", `[` + small + `,` + small + `,` + small + `]`, []string{"Content-Type", batch}, 413, "TOO_LARGE", "at most 2"},
 		{"a body of too much", strings.Repeat("x", 201), nil, 413, "TOO_LARGE", "200 (maxBodyBytes)"},
-		{"no content type", `x`, []string{"Content-Type", "json", "Ce-Id", "1", "Ce-Specversion", "1.0", "Ce-Source", "/", "Ce-Type", "t"}, 400, "BAD_EVENT", `\"json\" is no content type`},
+		{"no content type", `x`, []string{"Content-Type", "json", "Ce-Id", "1", "Ce-Specversion", "1.0", "Ce-Source", "/", "Ce-Type", "t"}, 400, "BAD_EVENT", `\"json\" is not a content type`},
 		{"an id that is not UTF-8", `x`, []string{"Ce-Id", "%C0%A0", "Ce-Specversion", "1.0", "Ce-Source", "/", "Ce-Type", "t"}, 400, "BAD_EVENT", `the value is not UTF-8`},
 		{"a number of no kind", `{"specversion":"1.0","id":"1","source":"/","type":"t","n":1.5}`, []string{"Content-Type", event}, 400, "BAD_EVENT", "is not a 32-bit integer"},
 		{"two content types", small, []string{"Content-Type", event, "Content-Type", "application/json"}, 415, "UNSUPPORTED_CONTENT", "stands there more than once"},
