@@ -15,7 +15,7 @@ func begun(outer context.Context) *Context {
 	return e
 }
 
-func TestEnding_keepsThePromisesOfAContext(t *testing.T) {
+func TestContext_keepsThePromisesOfAContext(t *testing.T) {
 	type key struct{}
 	e := begun(context.WithValue(t.Context(), key{}, 1))
 	if _, ok := e.Deadline(); ok || e.Err() != nil || e.Value(key{}) != 1 || context.Cause(e) != nil {
@@ -34,7 +34,7 @@ func TestEnding_keepsThePromisesOfAContext(t *testing.T) {
 	<-late.Done()
 }
 
-func TestEnding_endsWithItsOuterContext(t *testing.T) {
+func TestContext_endsWithItsOuterContext(t *testing.T) {
 	for name, between := range map[string]func(context.Context) context.Context{
 		"directly": func(ctx context.Context) context.Context { return ctx },
 		"through a value": func(ctx context.Context) context.Context {
@@ -71,7 +71,7 @@ func TestEnding_endsWithItsOuterContext(t *testing.T) {
 	}
 }
 
-func TestEnding_endsOnlyWithAllThatIsBetween(t *testing.T) {
+func TestContext_endsOnlyWithAllThatIsBetween(t *testing.T) {
 	outer := begun(t.Context())
 	between, cancel := context.WithCancel(outer)
 	inner := begun(between)
@@ -112,7 +112,7 @@ func TestHook_isDoneOnceOrRemoved(t *testing.T) {
 	}
 }
 
-func TestEnding_afterFuncIsThatOfContexts(t *testing.T) {
+func TestContext_afterFuncIsThatOfContexts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := begun(t.Context())
 		var ran atomic.Int32
@@ -146,7 +146,7 @@ func TestHook_removedBesideTheEnd(t *testing.T) {
 	}
 }
 
-func TestEnding_allocatesNothing(t *testing.T) {
+func TestContext_allocatesNothing(t *testing.T) {
 	outer := begun(t.Context())
 	defer outer.End(context.Canceled)
 	inner, h := &Context{}, Hook{Do: func() {}}

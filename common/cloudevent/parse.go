@@ -107,7 +107,7 @@ func (p *parser) member(m lazyjson.Value) error {
 	}
 }
 
-// kindOf returns the kind of a number or a boolean; Text for other values.
+// kindOf returns the kind of a value that is a number or a boolean.
 func kindOf(m lazyjson.Value) Kind {
 	if m.Kind() == lazyjson.True || m.Kind() == lazyjson.False {
 		return Boolean

@@ -14,7 +14,6 @@ import (
 // size, an expression. All other texts of the part are hidden, even at a wrong place or with
 // a wrong type. Values under an unknown key are hidden too, unless a known key is similar. A
 // field tagged secret:"false" in such a part is shown.
-//
 
 // hideSecrets hides every text of a value that may be a secret.
 func (d *decoder) hideSecrets(n *node, t reflect.Type, enum []string) {

@@ -285,7 +285,7 @@ func (s *memSource) drain() {
 		}
 		changed := s.p.changed
 		if open == 0 {
-			s.over = s.p.fault != "counts late verdicts"
+			s.over = s.p.fault != "counts late results"
 			s.p.mu.Unlock()
 			return
 		}
@@ -298,7 +298,7 @@ func (s *memSource) drain() {
 			if s.p.fault == "waits for ever" {
 				<-s.p.end
 			}
-			s.p.change(func() { s.over = s.p.fault != "counts late verdicts" })
+			s.p.change(func() { s.over = s.p.fault != "counts late results" })
 			return
 		}
 	}

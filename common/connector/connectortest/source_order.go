@@ -79,7 +79,7 @@ func SourceSettlesInAnyOrder(t testing.TB, f Features, n NewSource) {
 	for _, d := range all {
 		wait.Go(func() {
 			if !d.m.Settle(nil) {
-				e.Errorf("%q was settled by somebody else", d.value)
+				e.Errorf("%q was settled by the source", d.value)
 			}
 		})
 	}
@@ -113,10 +113,10 @@ func SourceLeavesSettlingToTheHandler(t testing.TB, f Features, n NewSource) {
 	})
 	for _, d := range all {
 		if !d.m.Settle(errRefused) {
-			e.Errorf("the first verdict on %q did not count", d.value)
+			e.Errorf("the first Settle of %q did not count", d.value)
 		}
 		if d.m.Settle(nil) {
-			e.Errorf("the second verdict on %q counted", d.value)
+			e.Errorf("the second Settle of %q counted", d.value)
 		}
 	}
 	s.stop()
@@ -195,14 +195,14 @@ func SourceAnswers(t testing.TB, f Features, n NewSource) {
 		}
 		return true
 	})
-	verdicts := map[string]error{"done": nil, "refused": errRefused, "interrupted": connector.ErrInterrupted}
-	for value, verdict := range verdicts {
-		s.find(value).m.Settle(verdict)
+	results := map[string]error{"done": nil, "refused": errRefused, "interrupted": connector.ErrInterrupted}
+	for value, result := range results {
+		s.find(value).m.Settle(result)
 	}
-	for value, verdict := range verdicts {
+	for value, result := range results {
 		e.until("the sender of "+value+" is answered", func() bool { _, answered := e.h.Answer(e, value); return answered })
-		if ok, _ := e.h.Answer(e, value); ok != (verdict == nil) {
-			e.Errorf("the sender of %q was told done = %v, though it was settled with %v", value, ok, verdict)
+		if ok, _ := e.h.Answer(e, value); ok != (result == nil) {
+			e.Errorf("the sender of %q was told done = %v, though it was settled with %v", value, ok, result)
 		}
 	}
 	s.stop()
