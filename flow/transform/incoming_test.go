@@ -56,7 +56,7 @@ func TestProcess_refusesAModeThatItCannotRead(t *testing.T) {
 		}
 	}
 	m := &connector.Message{Value: []byte(envelope), Headers: headers("content-type", "application/json", "content-type", "application/cloudevents+json")}
-	if e, err := p.Process(t.Context(), m); fault.CodeOf(err) != fault.DecodeFailed || !strings.Contains(err.Error(), "twice, with two values") {
+	if e, err := p.Process(t.Context(), m); fault.CodeOf(err) != fault.DecodeFailed || !strings.Contains(err.Error(), "set twice, with different values") {
 		t.Errorf("two content types: %v, %v", e, err)
 	}
 }
