@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/lsm/fiso/common/backoff"
 	"github.com/lsm/fiso/common/config"
 	"github.com/lsm/fiso/common/connector"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -20,6 +21,10 @@ const maxRecord = 90 << 20
 // defaultBatch is the largest batch, in bytes, when the topic's limit is not known: the
 // default of franz-go and of brokers.
 const defaultBatch = 1000012
+
+// requestBackoff is the wait before a producer retries a request. With franz-go's own
+// backoff, 5 s may pass before it notices that a broker is back.
+var requestBackoff = backoff.Policy{Initial: 250 * time.Millisecond, Max: time.Second, Jitter: 0.2}
 
 // ProducerOptions are settings of the program that are not in a file. The zero value
 // works.
@@ -107,6 +112,7 @@ func newProducer(cfg ProducerConfig, opts ProducerOptions) (*Producer, error) {
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.ProducerBatchCompression(codecs[cfg.Compression], kgo.NoCompression()),
 		kgo.UnknownTopicRetries(1),
+		kgo.RetryBackoffFn(requestBackoff.Delay),
 		kgo.MaxBufferedRecords(cfg.MaxBuffered+1), // inFlight keeps below it, so franz-go never blocks
 	)
 	p.cl, err = kgo.NewClient(append(append(conn[:len(conn):len(conn)],
