@@ -61,6 +61,9 @@ func (e *Engine) wakeDue(now time.Time) time.Duration {
 		}
 		if e.hasBacklog(s) {
 			e.clockWatches = true
+			if s.waiting() == 0 {
+				s.concurrency.Idle()
+			}
 			s.concurrency.Look(now)
 		}
 	})

@@ -98,17 +98,6 @@ func (v *version) release(n int) {
 	}
 }
 
-// beginCall and endCall count the workers busy at the step.
-func (s *step) beginCall() concurrency.Round {
-	s.calls++
-	return s.concurrency.Begin()
-}
-
-func (s *step) endCall(r concurrency.Round, events int) {
-	s.calls--
-	s.concurrency.End(r, events)
-}
-
 // name is the name of the output, or "" for the transform.
 func (s *step) name() string {
 	if s.out == nil {

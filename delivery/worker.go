@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/lsm/fiso/common/connector"
-	"github.com/lsm/fiso/delivery/concurrency"
 )
 
 // runWorker is a worker. It takes a task or a batch, works on it without the
@@ -15,21 +14,20 @@ func (e *Engine) runWorker() {
 	defer e.mu.Unlock()
 	e.waking--
 	for {
-		t, b, round := e.next()
+		t, b := e.next()
 		switch {
 		case b != nil:
-			events := len(b.tasks)
 			e.mu.Unlock()
 			e.sendBatch(b)
 			e.mu.Lock()
-			b.step.endCall(round, events)
+			b.step.calls--
 		case t != nil:
 			s := t.step
 			e.mu.Unlock()
 			var out outcome
 			out, routed = e.attempt(t, routed[:0])
 			e.mu.Lock()
-			s.endCall(round, 1)
+			s.calls--
 			if back := e.conclude(t, out, routed); back != nil {
 				e.mu.Unlock()
 				e.handBack([]*entry{back})
@@ -47,29 +45,34 @@ func (e *Engine) runWorker() {
 
 // next waits for a task or a batch and returns it, with the round in which its
 // call began. It returns neither if the worker is to stop.
-func (e *Engine) next() (*task, *batch, concurrency.Round) {
+func (e *Engine) next() (*task, *batch) {
 	for {
 		if e.workers > e.maxWorkers() {
 			e.workers--
 			e.newlyReady++ // it may have been woken for work
 			e.wakeWorkers()
-			return nil, nil, 0
+			return nil, nil
 		}
-		t, b, round := e.pick()
+		t, b := e.pick()
 		switch {
 		case t != nil || b != nil:
-			return t, b, round
+			return t, b
 		case e.closed && e.inFlight == 0:
 			e.workers--
-			return nil, nil, 0
+			return nil, nil
 		case e.toStop > 0:
 			e.toStop--
 			e.workers--
-			return nil, nil, 0
+			return nil, nil
 		case e.sealIdle():
 			continue // the sealed batch is the next work
 		default:
 			e.wakeSources()
+			e.version.Load().steps(func(s *step) {
+				if s.waiting() == 0 {
+					s.concurrency.Idle()
+				}
+			})
 			e.parked++
 			e.wake.Wait()
 			e.waking--
@@ -79,7 +82,7 @@ func (e *Engine) next() (*task, *batch, concurrency.Round) {
 
 // pick takes work from the steps in turn, so that a slow output does not block
 // the others.
-func (e *Engine) pick() (*task, *batch, concurrency.Round) {
+func (e *Engine) pick() (*task, *batch) {
 	v := e.version.Load()
 	n := len(v.outputs) + 1
 	for range n {
@@ -90,7 +93,8 @@ func (e *Engine) pick() (*task, *batch, concurrency.Round) {
 		}
 		for s.calls < s.concurrency.Workers() {
 			if len(s.sealed) > 0 {
-				return nil, e.takeBatch(s), s.beginCall()
+				s.calls++
+				return nil, e.takeBatch(s)
 			}
 			l := s.keptReady.pop()
 			if l == nil && !e.stepFull(s) {
@@ -106,11 +110,12 @@ func (e *Engine) pick() (*task, *batch, concurrency.Round) {
 				e.addToBatch(l) // nothing else is to be done for it
 			default:
 				l.head.entry.calls++
-				return l.head, nil, s.beginCall()
+				s.calls++
+				return l.head, nil
 			}
 		}
 	}
-	return nil, nil, 0
+	return nil, nil
 }
 
 // stepFull reports whether no more work may begin at a step. It counts per
@@ -227,6 +232,7 @@ func (e *Engine) conclude(t *task, out outcome, routed []Routed) (back *entry) {
 	e.noteError(out.err)
 	s.working--
 	e.working--
+	s.concurrency.Finished()
 	s.version.release(1)
 	en.calls--
 	switch {
