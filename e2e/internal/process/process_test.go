@@ -66,7 +66,7 @@ func TestProcess_tellsHowItEnded(t *testing.T) {
 	if _, err := p.CPU(); err == nil {
 		t.Error("a dead process has accounts")
 	}
-	p.Signal(syscall.SIGTERM) // changes nothing
+	p.Signal(syscall.SIGTERM) // has no effect
 }
 
 func TestProcess_stopWaitsNoLongerThanItsContext(t *testing.T) {
@@ -108,7 +108,7 @@ func TestFamily_hasTheChildren(t *testing.T) {
 		_, family, err := p.Family()
 		alone, err2 := p.Resident()
 		if err == nil && err2 == nil && family > alone {
-			break // the children are there
+			break // the children are running
 		}
 		if t.Context().Err() != nil {
 			t.Fatal(family, alone, err, err2)
