@@ -14,7 +14,7 @@ import (
 // short is the scale of each scenario in this test; go tool mage faults runs all at scale 1.
 var short = map[string]float64{
 	"sigkill": 0.06, "sigterm": 0.1, "members": 0.1, "pause": 0.1, "reload": 0.1, "poison": 0.1,
-	"memory": 0.01, "deadletters": 0.01, "brokers": 0.01,
+	"outage": 0.01, "memory": 0.01, "deadletters": 0.01, "brokers": 0.01,
 }
 
 // TestIntegration_nothingIsLostUnderFaults runs a short form of every scenario on a real Kafka,

@@ -21,19 +21,20 @@ const (
 	Filtered             // is dropped by the filter of the flow
 	Rejected             // is refused by the sink permanently: a dead letter
 	Broken               // is not JSON: a dead letter
+	Fails                // fails each time with an answer that may also be an outage: a dead letter after all retries
 	kinds
 )
 
 func (k Kind) String() string {
-	return [kinds]string{"plain", "flaky", "filtered", "rejected", "broken"}[k]
+	return [kinds]string{"plain", "flaky", "filtered", "rejected", "broken", "fails"}[k]
 }
 
 // Letter reports whether events of the kind must become dead letters.
-func (k Kind) Letter() bool { return k == Rejected || k == Broken }
+func (k Kind) Letter() bool { return k == Rejected || k == Broken || k == Fails }
 
 // Code returns the error code of the dead letters of this kind.
 func (k Kind) Code() string {
-	return map[Kind]string{Rejected: "SINK_REJECTED", Broken: "DECODE_FAILED"}[k]
+	return map[Kind]string{Rejected: "SINK_REJECTED", Broken: "DECODE_FAILED", Fails: "SINK_DELIVERY_FAILED"}[k]
 }
 
 // Key returns the name of a key.
@@ -56,6 +57,7 @@ type Arrival struct {
 	ID   string `json:"id"`
 	Data struct {
 		N       int    `json:"n"`
+		Key     string `json:"key"`
 		Kind    string `json:"kind"`
 		Version int    `json:"version"`
 	} `json:"data"`

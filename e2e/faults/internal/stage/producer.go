@@ -119,7 +119,7 @@ func usual(n int) ledger.Kind {
 // one writes one event. It is never cancelled, because the ledger must know whether the event was
 // stored.
 func (p *Producer) one(key int, kind ledger.Kind) {
-	partition := key % partitions
+	partition := key % Partitions
 	n, value := p.stage.Ledger.Sent(key, partition, kind)
 	p.cl.Produce(context.Background(), &kgo.Record{
 		Topic: p.stage.Topic, Partition: int32(partition), Key: []byte(ledger.Key(key)), Value: value,

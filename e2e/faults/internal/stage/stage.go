@@ -38,10 +38,13 @@ type Scenario struct {
 	Size func(n int) int
 	// Run runs the scenario. An error makes the scenario fail.
 	Run func(ctx context.Context, s *Stage) error
+	// Parts, if any, run concurrently instead of Run, each with its own topic, processes
+	// and result.
+	Parts []Scenario
 }
 
-// partitions is the number of partitions of each topic.
-const partitions = 6
+// Partitions is the number of partitions of each topic.
+const Partitions = 6
 
 // keys is the number of different keys; all events of a key are in one partition.
 const keys = 600
@@ -57,7 +60,13 @@ type Stage struct {
 	Flow Flow
 	// Topic is the topic of the events, Letters that of the dead letters.
 	Topic, Letters string
-	// Rand is used only by the goroutine of the scenario.
+	// Wrapper is the command that starts each process: its arguments are followed
+	// by those of fiso-flow. Empty: none.
+	Wrapper []string
+	// Settled, if not nil, says that a further sink has all it should have; Finish
+	// waits for that too.
+	Settled func() bool
+	// Rand is for choices; the scenario's own goroutine uses it.
 	Rand *rand.Rand
 
 	dir    string
@@ -111,7 +120,7 @@ func Play(ctx context.Context, sc Scenario, p Place) Result {
 		p.Say("%-11s %4.0f s  %s", sc.Name, time.Since(s.begun).Seconds(), fmt.Sprintf(format, args...))
 	}
 	s.Flow = defaultFlow(name)
-	s.Ledger = ledger.New(ledger.Options{Topic: name, Partitions: partitions, Size: s.Size})
+	s.Ledger = ledger.New(ledger.Options{Topic: name, Partitions: Partitions, Size: s.Size})
 	ctx, s.cancel = context.WithCancel(ctx)
 	defer s.cancel()
 	err := s.set(ctx)
@@ -129,7 +138,7 @@ func (s *Stage) set(ctx context.Context) (err error) {
 	if err := os.MkdirAll(s.dir, 0o755); err != nil {
 		return fmt.Errorf("create a working directory: %w", err)
 	}
-	if err := s.Kafka.CreateTopic(ctx, s.Topic, partitions, map[string]string{"max.message.bytes": "16777216"}); err != nil {
+	if err := s.Kafka.CreateTopic(ctx, s.Topic, Partitions, map[string]string{"max.message.bytes": "16777216"}); err != nil {
 		return err
 	}
 	if err := s.Kafka.CreateTopic(ctx, s.Letters, 1, map[string]string{"max.message.bytes": "16777216"}); err != nil {
@@ -209,7 +218,10 @@ func (s *Stage) Long(d, least time.Duration) time.Duration {
 	return max(least, time.Duration(float64(d)*s.Scale))
 }
 
-// Between returns a random duration from a to b.
+// Dir is a folder for files of the scenario.
+func (s *Stage) Dir() string { return s.dir }
+
+// Between is a random time from a to b.
 func (s *Stage) Between(a, b time.Duration) time.Duration {
 	return a + time.Duration(s.Rand.Int64N(int64(b-a)+1))
 }
