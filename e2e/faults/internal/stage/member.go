@@ -132,7 +132,7 @@ func (m *Member) Problem(ctx context.Context) string {
 	return text
 }
 
-// Metric is the sum of a counter or gauge over its labels.
+// Metric returns the sum of a counter or gauge over its labels.
 func (m *Member) Metric(ctx context.Context, name string) (sum float64) {
 	_, text := m.get(ctx, "/metrics")
 	for line := range strings.Lines(text) {
