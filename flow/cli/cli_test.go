@@ -154,7 +154,7 @@ func TestInit_writesAFlowThatIsValid(t *testing.T) {
 	path := filepath.Join(dir, "payments.yaml")
 	call(t, "init", "--name", "payments", path).wants(t, 0, "", "wrote "+path)
 	call(t, "validate", path).wants(t, 0, "flow payments is valid", "")
-	call(t, "init", path).wants(t, 1, "", "is there already")
+	call(t, "init", path).wants(t, 1, "", "already exists")
 	call(t, "init", filepath.Join(dir, "nowhere", "x.yaml")).wants(t, 1, "", "write a flow file")
 	call(t, "init").wants(t, 0, "name: order-events", "")
 }

@@ -113,7 +113,7 @@ func (s *demo) run(ctx context.Context) (err error) {
 func (s *demo) writeFlow(serviceURL string) (remove func(), err error) {
 	s.dir, err = os.MkdirTemp("", "fiso-demo-")
 	if err != nil {
-		return nil, fmt.Errorf("make a folder for the flow: %w", err)
+		return nil, fmt.Errorf("create a directory for the flow: %w", err)
 	}
 	remove = func() { _ = os.RemoveAll(s.dir) } // in the temporary directory of the system, so errors do not matter
 	text := strings.NewReplacer(

@@ -39,7 +39,7 @@ func TestParse_refusesAFlowThatReadsWhatItWrites(t *testing.T) {
 		"a place of its own with the default topic": {flowOf("a", "brokers: b, topic: fiso-dlq-a", toStdout, "deadLetter: {type: kafka, config: {brokers: b}}"),
 			"errorHandling.deadLetter.config.topic: fiso-dlq-a is a topic that this flow reads"},
 		"the sink": {flowOf("a", "brokers: b, topic: orders", "type: kafka, config: {brokers: 'b:9092', topic: orders}", ""),
-			"flow.yaml:3:56: sink.config.topic: orders is a topic that this flow reads: each event would come again without end; write to another topic"},
+			"flow.yaml:3:56: sink.config.topic: orders is a topic that this flow reads: each event would come back endlessly; write to another topic"},
 		"the sink, by pattern": {flowOf("a", "brokers: '[::1]:9092', topicsPattern: '^orders-.*'", "type: kafka, config: {brokers: '[0:0::1]:9092', topic: orders-eu}", ""),
 			"sink.config.topic: orders-eu is a topic that this flow reads"},
 		"the sink, with a filter": {flowOf("a", "brokers: b, topic: orders", "type: kafka, config: {brokers: b, topic: orders}", "") + "filter: 'type == \"x\"'\n",
@@ -136,7 +136,7 @@ func TestKeys_aSourceIsReplacedWhenThePatternLeavesOutAnotherTopic(t *testing.T)
 // U4: flows that read each other's output.
 func TestParseDir_refusesFlowsThatWriteInACircle(t *testing.T) {
 	to := func(topic string) string { return "type: kafka, config: {brokers: b, topic: " + topic + "}" }
-	events := "each event would go round without end; write to another topic, or set a filter"
+	events := "each event would go round endlessly; write to another topic, or set a filter"
 	letters := "a dead letter would go round and never be delivered; let one of them not read the other's dead letters"
 	for name, tc := range map[string]struct {
 		flows []string

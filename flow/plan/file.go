@@ -38,7 +38,7 @@ func (c *deadLetterFile) build(Env) (deadletter.Writer, error) {
 func (c *deadLetterFile) check(context.Context) []connector.Step {
 	step := connector.Step{Name: "write to " + c.Path}
 	if st, err := os.Stat(c.Path); err == nil && !st.Mode().IsRegular() {
-		step.Err = errors.New("it is no regular file; name a file, whose directory this user may write to")
+		step.Err = errors.New("not a regular file; name a file in a directory that this user may write to")
 		return []connector.Step{step}
 	}
 	f, err := os.OpenFile(c.Path, os.O_WRONLY|os.O_APPEND, 0)
@@ -48,7 +48,7 @@ func (c *deadLetterFile) check(context.Context) []connector.Step {
 		}
 	}
 	if err != nil {
-		step.Err = fmt.Errorf("make its directory, and let this user write there: %w", err)
+		step.Err = fmt.Errorf("create its directory, and let this user write to it: %w", err)
 	}
 	if f != nil {
 		_ = f.Close() // nothing was written

@@ -104,9 +104,9 @@ func (c *httpSink) headersOf(ctx context.Context, e *cloudevent.Event) ([]connec
 		value, err := h.Eval(ctx, e)
 		switch {
 		case err != nil && ctx.Err() != nil:
-			return nil, fmt.Errorf("make header %s: %w", h.name, ctx.Err())
+			return nil, fmt.Errorf("compute header %s: %w", h.name, ctx.Err())
 		case err != nil:
-			return nil, connector.AsPermanent(fmt.Errorf("make header %s: %w", h.name, err))
+			return nil, connector.AsPermanent(fmt.Errorf("compute header %s: %w", h.name, err))
 		case value != nil:
 			headers = append(headers, connector.Header{Key: h.name, Value: value})
 		}

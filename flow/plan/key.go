@@ -64,9 +64,9 @@ func (k *keySink) withKey(ctx context.Context, e *cloudevent.Event) (*cloudevent
 	key, err := k.key.Eval(ctx, e)
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil, fmt.Errorf("make the record's key: %w", ctx.Err())
+			return nil, fmt.Errorf("compute the record's key: %w", ctx.Err())
 		}
-		return nil, connector.AsPermanent(fmt.Errorf("make the record's key: %w", err))
+		return nil, connector.AsPermanent(fmt.Errorf("compute the record's key: %w", err))
 	}
 	keyed := *e
 	keyed.Key = key

@@ -54,7 +54,7 @@ func (p *Plan) refuseOwnLoop(c *checker) {
 	for _, o := range p.outputs {
 		to := destinationOf(o.sink)
 		if _, reads := src.reads(to); reads {
-			c.add(o.fault("topic", "%s is a topic that this flow reads: each event would come again without end; write to another topic", to.name))
+			c.add(o.fault("topic", "%s is a topic that this flow reads: each event would come back endlessly; write to another topic", to.name))
 		}
 	}
 }
@@ -84,7 +84,7 @@ func (p *Plan) refuseDeadLetterLoop(c *checker, src reader, letters deadLetters,
 func refuseLoops(flows []*Plan) config.Errors {
 	var faults config.Errors
 	for _, c := range []loopFinder{
-		{flows, (*Plan).outputTopics, "each event would go round without end; write to another topic, or set a filter"},
+		{flows, (*Plan).outputTopics, "each event would go round endlessly; write to another topic, or set a filter"},
 		{flows, (*Plan).deadLetterTopics, "a dead letter would go round and never be delivered; let one of them not read the other's dead letters"},
 	} {
 		if path := c.find(); path != nil {

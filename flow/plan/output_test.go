@@ -151,7 +151,7 @@ func TestEventHeaders_areMadeOfTheOutgoingEvent(t *testing.T) {
 	}
 	e.Data = cloudevent.Bytes([]byte(`{}`))
 	_, err := s.headersOf(t.Context(), e)
-	if connector.ClassOf(err) != connector.Permanent || fault.CodeOf(err) != fault.TransformFailed || !strings.Contains(err.Error(), "make header X-Tenant: sink.config.eventHeaders.X-Tenant: no such field: data.tenant") {
+	if connector.ClassOf(err) != connector.Permanent || fault.CodeOf(err) != fault.TransformFailed || !strings.Contains(err.Error(), "compute header X-Tenant: sink.config.eventHeaders.X-Tenant: no such field: data.tenant") {
 		t.Errorf("%v", err)
 	}
 	ended, cancel := context.WithCancel(t.Context())

@@ -87,7 +87,7 @@ func TestSupervisor_isNotStoppedByASecretThatIsNoFile(t *testing.T) {
 				in.put("b.yaml", "other stage=2")
 				in.notify()
 				in.expect("swapped other//2")
-				want := in.dir + "/a.yaml: a file that it refers to cannot be used: " + ref + " " + odd.want
+				want := in.dir + "/a.yaml: cannot use a file that it refers to: " + ref + " " + odd.want
 				if r := in.s.Report(); !r.Ready || len(r.Notes) != 1 || !strings.HasSuffix(r.Notes[0], want) {
 					t.Errorf("report = %+v, want %s", r, want)
 				}
@@ -123,7 +123,7 @@ func TestSupervisor_saysThatASecretIsEmptyOrAway(t *testing.T) {
 				in.notify()
 				in.advance(20 * time.Second)
 				in.expect() // the flow keeps running
-				want := in.dir + "/a.yaml: a file that it refers to cannot be used: " + bad.want
+				want := in.dir + "/a.yaml: cannot use a file that it refers to: " + bad.want
 				if r := in.s.Report(); !r.Ready || len(r.Notes) != 1 || r.Notes[0] != "file is not valid and not in force: "+want {
 					t.Errorf("report = %+v, want %s", r, want)
 				}
@@ -148,7 +148,7 @@ func TestSupervisor_showsNoNameOfAFileThatNeverWas(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		in := start(t, dir, "a.yaml", "orders watches=/c4n4ry")
-		want := in.dir + "/a.yaml: a file that it refers to cannot be used: no such file or directory: " +
+		want := in.dir + "/a.yaml: cannot use a file that it refers to: no such file or directory: " +
 			"make the file readable, or correct its path, under a key such as caFile, keyFile or tokenFile"
 		if err := <-in.ended; err == nil || !strings.HasSuffix(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)
@@ -164,7 +164,7 @@ func TestSupervisor_startsNoFlowWhoseSecretIsEmpty(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		in := start(t, dir, "a.yaml", "orders watches="+ref)
-		want := in.dir + "/a.yaml: a file that it refers to cannot be used: " + ref + " is empty: put the value there"
+		want := in.dir + "/a.yaml: cannot use a file that it refers to: " + ref + " is empty: put the value there"
 		if err := <-in.ended; err == nil || !strings.HasSuffix(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)
 		}

@@ -25,7 +25,7 @@ func (s *Supervisor) load(ctx context.Context, f reload.File) (l reload.Loaded[P
 	l.Refs = d.Files()
 	for _, ref := range l.Refs {
 		if err := s.checkReferenced(ctx, ref); err != nil {
-			l.Err = fmt.Errorf("%s: a file that it refers to cannot be used: %w", f.Path, err)
+			l.Err = fmt.Errorf("%s: cannot use a file that it refers to: %w", f.Path, err)
 			return l
 		}
 	}
