@@ -81,7 +81,7 @@ func explanation(e *plan.Explanation) string {
 	}
 	fmt.Fprintf(&b, "%s (%s) is valid, and this will happen:\n", e.Flow, e.File)
 	if e.Paused {
-		row("paused", "it holds its place and fetches nothing")
+		row("paused", "it fetches nothing and keeps its commits")
 	}
 	row("reads", e.Source)
 	row("keeps", e.Filter)

@@ -57,7 +57,7 @@ func (p *Plan) explain() Explanation {
 		Retries:   p.waits(),
 		Exhausted: describeExhausted(f.ErrorHandling.OnExhausted), DeadLetters: "none: an event that cannot be delivered is held and tried again",
 		StopTheLine: "off", Batch: p.outputs[0].describeBatch(f.Delivery.MaxInFlight),
-		Drain: fmt.Sprintf("calls under way get %v at a rebalance, a reload or the end; what is not finished goes back to the source", f.Delivery.DrainTimeout),
+		Drain: fmt.Sprintf("calls in flight may take %v at a rebalance, a reload or the end; unfinished events go back to the source", f.Delivery.DrainTimeout),
 	}
 	if p.hasManySinks() {
 		e.Batch, e.Routing = "", describeRouting(f.Routing)
@@ -66,16 +66,16 @@ func (p *Plan) explain() Explanation {
 		e.DeadLetters = p.deadLetterQueue.describe()
 	}
 	if n := f.ErrorHandling.StopTheLine.Consecutive; n > 0 {
-		e.StopTheLine = fmt.Sprintf("after %d events in a row that the sink did not take, the flow holds, and tries one until it passes", n)
+		e.StopTheLine = fmt.Sprintf("after %d failed events in a row the flow holds its events, and tries one until it passes", n)
 	}
 	return e
 }
 
 func describeRouting(r string) string {
 	if r == "all" {
-		return "all: every sink whose condition holds gets the event, which is settled when all are done; what none takes is filtered"
+		return "all: every sink whose condition holds gets the event, which is settled when all are done; an event for no sink is unrouted"
 	}
-	return "first: the first sink whose condition holds gets the event; what none takes is filtered"
+	return "first: the first sink whose condition holds gets the event; an event for no sink is unrouted"
 }
 
 // describe returns the output in one line.
@@ -116,7 +116,7 @@ func (p *Plan) describeTransform() string {
 	case len(t.Fields) > 0:
 		return fmt.Sprintf("%d fields, one expression each", len(t.Fields))
 	default:
-		return "none: the data goes on as it came"
+		return "none: the data stays unchanged"
 	}
 }
 
@@ -126,9 +126,9 @@ func (o *output) describeBatch(maxInFlight int) string {
 		return ""
 	}
 	batch = batch.WithDefaults(maxInFlight)
-	text := fmt.Sprintf("up to %d events or %v, or what is there after %v", batch.MaxEvents, config.Bytes(batch.MaxBytes), batch.MaxWait)
+	text := fmt.Sprintf("up to %d events or %v, or what has arrived after %v", batch.MaxEvents, config.Bytes(batch.MaxBytes), batch.MaxWait)
 	if batch.Eager {
-		text += ", or at once while nothing else is under way"
+		text += ", or at once while nothing is in flight"
 	}
 	return text
 }
@@ -157,7 +157,7 @@ func describeOrdering(o string) string {
 func describeExhausted(o string) string {
 	switch o {
 	case "block":
-		return "block: an event whose retries are used up is tried again for ever, and what must stay in order behind it waits"
+		return "block: an event whose retries are used up is tried again forever, and later events of the same order wait"
 	case "drop":
 		return "drop: an event whose retries are used up is dropped and counted"
 	default:

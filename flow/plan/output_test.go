@@ -67,7 +67,7 @@ func TestExplain_tellsOfEachSink(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		`eu: if data.region == \"eu\", http: POST http://x/, CloudEvents in batch mode; batches: up to 7 events or 1MiB, or what is there after 50ms; dead letters: Kafka topic eu-dlq of b:9092`,
+		`eu: if data.region == \"eu\", http: POST http://x/, CloudEvents in batch mode; batches: up to 7 events or 1MiB, or what has arrived after 50ms; dead letters: Kafka topic eu-dlq of b:9092`,
 		`big: if data.n \u003e 5, http: POST http://y/, CloudEvents in structured mode; dead letters: file /var/dlq`,
 		"rest: everything that gets here, stdout: ", "first: the first sink whose condition holds",
 	} {

@@ -223,16 +223,16 @@ func TestExplain_tellsEverySetting(t *testing.T) {
 		name, text string
 		want       []string
 	}{
-		{"the least", "name: a\n" + kafkaIn + out, []string{"the data goes on as it came", "key: events of one key", "after 20 events in a row", "becomes a dead letter", "1024 events"}},
+		{"the least", "name: a\n" + kafkaIn + out, []string{"the data stays unchanged", "key: events of one key", "after 20 failed events in a row", "becomes a dead letter", "1024 events"}},
 		{"partition, block and off", "name: a\n" + httpIn + out + "delivery: {ordering: partition}\nerrorHandling: {onExhausted: block, stopTheLine: {consecutive: 0}}\n",
 			[]string{"partition: events of a partition", "block: ", `"stopTheLine":"off"`, "none: an event that cannot be delivered is held", "POST to /in on 127.0.0.1:0"}},
 		{"none, drop, fields and a batch", "name: a\npaused: true\n" + httpIn + "filter: data.x > 1\ntransform: {fields: {a: data.a, b: data.b}}\nsink: {type: http, config: {url: 'http://x/', mode: batch}}\ndelivery: {ordering: none, batch: {maxEvents: 7}}\nerrorHandling: {onExhausted: drop, maxRetries: 0, deadLetter: {type: file, config: {path: /var/dlq}}}\n",
-			[]string{"none: all events", "drop: ", "2 fields", "up to 7 events or 1MiB, or what is there after 50ms", "file /var/dlq", `"retries":[]`, `"paused":true`, "data.x \\u003e 1"}},
+			[]string{"none: all events", "drop: ", "2 fields", "up to 7 events or 1MiB, or what has arrived after 50ms", "file /var/dlq", `"retries":[]`, `"paused":true`, "data.x \\u003e 1"}},
 		{"a batch nobody asked for, topics and a Kafka sink", "name: a\nsource: {type: kafka, config: {brokers: b, topics: [x, y], consumerGroup: g}}\nsink: {type: http, config: {url: 'http://x/', mode: batch}}\n",
-			[]string{"up to 100 events or 1MiB, or what is there after 50ms", "topics x, y"}},
+			[]string{"up to 100 events or 1MiB, or what has arrived after 50ms", "topics x, y"}},
 		{"no more than may be in flight", "name: a\n" + kafkaIn + "sink: {type: kafka, config: {brokers: c, topic: out}}\ndelivery: {maxInFlight: 30}\n", []string{"up to 30 events or 1MiB"}},
 		{"a pattern and a Kafka sink", "name: a\nsource: {type: kafka, config: {brokers: b, topicsPattern: '^o', consumerGroup: g}}\nsink: {type: kafka, config: {brokers: c, topic: out}}\nerrorHandling: {maxRetries: 99, deadLetter: {type: kafka, config: {brokers: d}}}\n",
-			[]string{"topics that match ^o", "kafka: topic out of c, CloudEvents in binary mode", "up to 500 events or 1MiB, or what is there after 4ms, or at once while nothing else is under way", "Kafka topic fiso-dlq-a of d"}},
+			[]string{"topics that match ^o", "kafka: topic out of c, CloudEvents in binary mode", "up to 500 events or 1MiB, or what has arrived after 4ms, or at once while nothing is in flight", "Kafka topic fiso-dlq-a of d"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			text, err := json.Marshal(parsed(t, tc.text).explain())

@@ -66,7 +66,7 @@ func (f *flow) report() FlowReport {
 	}
 	switch {
 	case st.phase == "paused":
-		r.Notes = append(r.Notes, "paused: it holds its place and fetches nothing")
+		r.Notes = append(r.Notes, "paused: it fetches nothing and keeps its commits")
 	case st.phase == "failed":
 		r.Problem = st.reason
 	case st.phase != "running":

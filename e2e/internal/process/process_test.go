@@ -40,7 +40,7 @@ func shell(t *testing.T, script string) *Process {
 func TestProcess_tellsHowItEnded(t *testing.T) {
 	p := shell(t, `echo "$GREETING and good-bye" >&2; exit 3`)
 	<-p.Ended()
-	if err := p.Stop(t.Context()); err == nil || !strings.Contains(err.Error(), "exit status 3; it said:\nhello and good-bye") {
+	if err := p.Stop(t.Context()); err == nil || !strings.Contains(err.Error(), "exit status 3; last output:\nhello and good-bye") {
 		t.Error(err)
 	}
 	p = shell(t, `trap 'exit 0' TERM; while :; do sleep 0.01; done`)
