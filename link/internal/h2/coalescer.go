@@ -17,7 +17,7 @@ import (
 // A failed write closes the connection, which the reader notices.
 type coalescer struct {
 	net.Conn
-	writeTimeout time.Duration // longest time in which a write makes no progress
+	writeTimeout time.Duration // longest time of a write without progress
 
 	mu      sync.Mutex
 	cond    sync.Cond // held was taken, or a write failed; L is &mu

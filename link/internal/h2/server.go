@@ -22,7 +22,7 @@ type Limits struct {
 	Head    int           // bytes of a header list, counted as in RFC 9113; 32 KiB
 	Streams int           // concurrent streams of a connection; 250
 	Idle    time.Duration // longest time of a connection without a stream; 2 min
-	Ping    time.Duration // after this time without data a connection is pinged, and has half of this to answer; also the longest time in which writing makes no progress; 30 s
+	Ping    time.Duration // after this time without data a connection is pinged, and has half of this to answer; also the longest time of a write without progress; 30 s
 	Body    time.Duration // longest read of a request's body, except for gRPC, whose bodies may pause; 30 s
 	Write   time.Duration // longest write of an answer that no context of a call limits, and of its rest after the handler has returned; 5 min
 }

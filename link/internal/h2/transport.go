@@ -25,7 +25,7 @@ type TransportConfig struct {
 	ResponseHeader time.Duration                                                        // from the end of the request to the head of the answer; 0: limited by ctx only
 	Idle           time.Duration                                                        // longest time of a connection without use; 90 s
 	Age            time.Duration                                                        // no call begins on an older connection, so that certificates and addresses are checked again; 10 min
-	Ping           time.Duration                                                        // after this time without data a connection is pinged, and has half of this to answer; also the longest time in which writing makes no progress; 30 s
+	Ping           time.Duration                                                        // after this time without data a connection is pinged, and has half of this to answer; also the longest time of a write without progress; 30 s
 	ReleaseTimeout time.Duration                                                        // how long the library may take to release a stream that has ended, or a connection, before the connection is given up; 10 s
 	MaxHead        int                                                                  // bytes of an answer's header list; 64 KiB
 }

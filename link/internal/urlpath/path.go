@@ -12,7 +12,7 @@ import (
 // of the path.
 var (
 	ErrNoSlash      = errors.New("the path does not begin with a slash")
-	ErrDots         = errors.New("the path has a dot segment, . or ..")
+	ErrDots         = errors.New("the path has a segment of dots (. or ..)")
 	ErrEmptySegment = errors.New("the path has an empty segment, as in //")
 	ErrSlash        = errors.New("the path has a slash escaped as %2F; encodedSlashes: allow permits it")
 	ErrBackslash    = errors.New("the path has a backslash, which some servers take for a slash")
@@ -20,7 +20,7 @@ var (
 	ErrEscape       = errors.New("the path has a percent sign without two hexadecimal digits; escape it as %25")
 	ErrDoubleEscape = errors.New("decoding the path twice changes it again")
 	ErrNotUTF8      = errors.New("the path is not UTF-8; escape its bytes as %XX")
-	ErrCharacter    = errors.New("the path has a character that is not allowed; escape it as %XX")
+	ErrCharacter    = errors.New("the path has a character that cannot stand in one")
 )
 
 // Path returns the canonical form of the path of an origin-form request target, without

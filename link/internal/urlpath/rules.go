@@ -85,7 +85,7 @@ func parsePattern(p string) ([]string, error) {
 var (
 	ErrNotAllowed = errors.New("the target's allowedPaths do not allow this path")
 	ErrCuttable   = errors.New("some servers cut this path at ?, # or ;, or take a letter in it for a delimiter, and allowedPaths do not allow what they see; " +
-		"if the target does not, say so in allowedCharacters")
+		"allowedCharacters says that the target does not")
 )
 
 // Allow returns nil if a pattern matches the canonical path and every form of it that a

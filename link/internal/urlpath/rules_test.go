@@ -63,7 +63,7 @@ func TestNewRules_saysWhichPatternIsWrong(t *testing.T) {
 		"api/**":  `pattern "api/**": the path does not begin with a slash`,
 		"/a/**b":  `pattern "/a/**b": "**b": ** must be a whole segment, as in /api/**`,
 		"/a//b":   `pattern "/a//b": the path has an empty segment, as in //`,
-		"/a/../b": `pattern "/a/../b": the path has a dot segment, . or ..`,
+		"/a/../b": `pattern "/a/../b": the path has a segment of dots (. or ..)`,
 	} {
 		_, err := NewRules([]string{"/fine", in})
 		var p *PatternError
