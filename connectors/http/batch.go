@@ -11,13 +11,13 @@ import (
 	"github.com/lsm/fiso/common/connector"
 )
 
-// ContentTypeResults is the media type of an answer that has a verdict for
-// each event of a batch: {"results": [{"status": 200}, {"status": 422,
-// "detail": "no such order"}]}, one entry an event, in their order. The source
-// of this package answers so, and the sink understands it.
+// ContentTypeResults is the media type of an answer with a verdict for each event of a
+// batch: {"results": [{"status": 200}, {"status": 422, "detail": "no such order"}]},
+// one entry for each event, in order. The source of this package sends it and the sink
+// reads it.
 const ContentTypeResults = "application/vnd.fiso.results+json"
 
-// results is the body of such an answer.
+// results is the body of a ContentTypeResults answer.
 type results struct {
 	Results []result `json:"results"`
 }
@@ -28,18 +28,17 @@ type result struct {
 	Detail string `json:"detail,omitempty"`
 }
 
-// SendBatch delivers events in one request, which needs mode batch. A 2xx
-// delivers all of them; any other answer is the verdict on each. Two answers
-// have a verdict for each event: one of ContentTypeResults, and 207 with that
-// body in any JSON type. A 207 without it is temporary.
+// SendBatch delivers events in one request, which requires mode batch. A 2xx delivers
+// all of them; any other answer is the verdict on each. Two kinds of answer have a
+// verdict for each event: one of type ContentTypeResults, and a 207 with that body in
+// any JSON type. A 207 without that body is temporary.
 //
-// A permanent verdict on a batch as a whole does not say which event is at
-// fault: send the events one by one with Send, which makes batches of one, to
-// find out.
+// A permanent verdict on a whole batch does not say which event is at fault. To find
+// out, send the events one by one with Send, which makes batches of one.
 //
-// In the other modes the events go one by one. After the first that may be
-// tried again, the rest is not sent, so that no later event of a key overtakes
-// it; their errors are of the class unavailable.
+// In the other modes, SendBatch sends the events one by one. After the first event that
+// may be retried it sends no more, so that no later event of a key overtakes it; the
+// events that were not sent get ErrInterrupted.
 func (s *Sink) SendBatch(ctx context.Context, events []*cloudevent.Event) []error {
 	if s.mode != ModeBatch {
 		return s.sendSingly(ctx, events)
@@ -79,7 +78,7 @@ func (s *Sink) sendSingly(ctx context.Context, events []*cloudevent.Event) []err
 		if connector.ClassOf(err) == connector.Permanent {
 			continue
 		}
-		rest := err // the context ended, or the sink was closed: that holds for all
+		rest := err // the context ended or the sink was closed, which applies to all events
 		if connector.ClassOf(err) != connector.Interrupted && !errors.Is(err, connector.ErrClosed) {
 			rest = fmt.Errorf("%s: not sent, because an event before it failed: %w", s.target.name, connector.ErrInterrupted)
 		}
@@ -91,8 +90,8 @@ func (s *Sink) sendSingly(ctx context.Context, events []*cloudevent.Event) []err
 	return errs
 }
 
-// judgeEach reads a verdict for each event from an answer that has them. It
-// reports false when the status alone counts.
+// judgeEach reads the verdict for each event from the answer. It reports false if the
+// answer has none, so that the status decides.
 func (s *Sink) judgeEach(x *exchange, secret string, n int) ([]error, bool) {
 	kind, _, err := mime.ParseMediaType(x.contentType)
 	if err != nil {
@@ -117,7 +116,7 @@ func (s *Sink) judgeEach(x *exchange, secret string, n int) ([]error, bool) {
 	return s.eachVerdict(x, secret, body.Results), true
 }
 
-// eachVerdict is nil when every event was delivered.
+// eachVerdict returns nil if every event was delivered.
 func (s *Sink) eachVerdict(x *exchange, secret string, list []result) []error {
 	var errs []error
 	for i, r := range list {

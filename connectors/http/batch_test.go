@@ -49,7 +49,7 @@ func TestSink_batchModeSendsManyEventsAtOnce(t *testing.T) {
 		if err != nil || len(parts) != n || r.r.Header.Get("Content-Type") != "application/cloudevents-batch+json; charset=utf-8" {
 			t.Errorf("%v: %s", err, r.body)
 		}
-		// A key for a batch of many would be false: it may be cut differently next time.
+		// A batch of several has no key: its events may be batched differently next time.
 		if key := r.r.Header.Get("Idempotency-Key"); (key == "0") != (n == 1) {
 			t.Errorf("idempotency key of a batch of %d is %q", n, key)
 		}
@@ -65,8 +65,8 @@ func TestSink_batchModeSendsManyEventsAtOnce(t *testing.T) {
 	}
 }
 
-// U1: an event that cannot be written takes no neighbour with it, and no request
-// is made for such events alone.
+// U1: an event that cannot be encoded fails alone, and a request is not made if no
+// other event is left.
 func TestSink_batchModeRefusesTheGuiltyAlone(t *testing.T) {
 	got := make(chan seen, 2)
 	srv := httptest.NewServer(nethttp.HandlerFunc(func(_ nethttp.ResponseWriter, r *nethttp.Request) {
@@ -100,7 +100,7 @@ func TestSink_batchModeRefusesTheGuiltyAlone(t *testing.T) {
 	}
 }
 
-// F12: a failure of some events must not repeat, or fail, the others.
+// F12: the failure of some events must not repeat or fail the others.
 // https://github.com/redpanda-data/connect/issues/4400
 // https://github.com/redpanda-data/connect/issues/4387
 func TestSink_batchVerdicts(t *testing.T) {
@@ -156,8 +156,8 @@ func classes(errs []error, n int) string {
 	return strings.Join(list, " ")
 }
 
-// F12, the order: after an event that will be tried again nothing is sent that
-// could overtake it.
+// F12, order: after an event that will be retried, nothing is sent that could overtake
+// it.
 func TestSink_withoutBatchModeABatchStopsBeforeItOvertakes(t *testing.T) {
 	var mu sync.Mutex
 	var got []string
@@ -228,9 +228,9 @@ func FuzzBatchAnswer(f *testing.F) {
 	})
 }
 
-// F11, F12: in batch mode an event that is sent alone has the verdict that the
-// answer gives for it; the 207 around it is no delivery. Found by simulation: a
-// batch refused event by event, resent singly, counted as delivered.
+// F11, F12: in batch mode, an event that is sent alone gets the verdict in the answer;
+// the 207 around it does not deliver it. Found by simulation: a batch was refused event
+// by event, resent singly, and counted as delivered.
 // https://github.com/redpanda-data/connect/issues/4400
 func TestSink_aBatchOfOneHasTheVerdictOfItsEvent(t *testing.T) {
 	for name, row := range map[string]struct {
@@ -249,7 +249,7 @@ func TestSink_aBatchOfOneHasTheVerdictOfItsEvent(t *testing.T) {
 			srv := httptest.NewServer(nethttp.HandlerFunc(func(w nethttp.ResponseWriter, _ *nethttp.Request) {
 				w.Header().Set("Content-Type", "application/json")
 				w.WriteHeader(row.status)
-				_, _ = io.WriteString(w, row.body) // the sink complains
+				_, _ = io.WriteString(w, row.body) // a failure shows in the result of the sink
 			}))
 			defer srv.Close()
 			err := newSink(t, batchConfig(srv.URL)).Send(t.Context(), order("1"))

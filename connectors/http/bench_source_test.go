@@ -15,9 +15,8 @@ import (
 	"github.com/lsm/fiso/common/connector"
 )
 
-// BenchmarkReceive posts events of 500 bytes and of 100 KB to a source that
-// settles them at once. CPU time is that of the process, fasthttp's client
-// included.
+// BenchmarkReceive posts events of 500 bytes and of 100 KB to a source that settles
+// them at once. CPU time is that of the process, the client of fasthttp included.
 func BenchmarkReceive(b *testing.B) {
 	for _, size := range []int{500, 100_000} {
 		for _, callers := range []int{1, 64} {

@@ -11,10 +11,9 @@ import (
 	"github.com/lsm/fiso/common/http1"
 )
 
-// Check reads the credential, resolves the host, connects, and asks OPTIONS of
-// the URL, which has no effect. The status of the answer stands in the step's
-// name and is not judged: many servers do not allow OPTIONS where they take
-// events.
+// Check reads the credential, resolves the host, connects, and sends OPTIONS to the
+// URL, which has no effect. The step names the status of the answer but does not judge
+// it: many servers that accept events do not allow OPTIONS.
 func (s *Sink) Check(ctx context.Context) []connector.Step {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
@@ -43,13 +42,13 @@ func (s *Sink) Check(ctx context.Context) []connector.Step {
 	x.out.Deadline, _ = ctx.Deadline()
 	_, err = s.roundTrip(ctx, x, maxAnswer)
 	if failed, ok := errors.AsType[*http1.Error](err); ok && (failed.Reason == http1.ReasonConnect || !failed.Sent && ctx.Err() != nil) {
-		step(name, inWords(err))
+		step(name, explain(err))
 		return steps
 	}
 	step(name, nil)
 	name = "ask OPTIONS of the URL"
 	if err != nil {
-		err = inWords(err)
+		err = explain(err)
 	} else {
 		name += ": " + statusText(x.status)
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/lsm/fiso/common/connector"
 )
 
-// pipes is a server on connections in memory, for tests that own the clock.
+// pipes is a server on in-memory connections, for tests with a fake clock.
 type pipes struct {
 	dialled atomic.Int64
 	closed  atomic.Int64 // by the client
@@ -37,7 +37,7 @@ func TestSink_closesIdleConnections(t *testing.T) {
 		cfg := sinkConfig("http://x")
 		cfg.IdleTimeout = 10 * time.Second
 		s := newSink(t, cfg, SinkOptions{Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
-			time.Sleep(time.Millisecond) // of the bubble: two calls at once dial twice
+			time.Sleep(time.Millisecond) // in fake time, so that two concurrent calls dial twice
 			return p.dial(ctx, network, address)
 		}})
 		send := func() {
@@ -93,7 +93,7 @@ func TestSink_sendsNothingOnceClosed(t *testing.T) {
 	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
 		ended, cancel := context.WithCancel(t.Context())
 		cancel()
-		_ = s.Close(ended) // while it dials: it does not wait for the call
+		_ = s.Close(ended) // while the call dials: Close does not wait for it
 		return p.dial(ctx, network, address)
 	}
 	s = newSink(t, sinkConfig("http://x"), SinkOptions{Dial: dial})
@@ -103,7 +103,7 @@ func TestSink_sendsNothingOnceClosed(t *testing.T) {
 	eventually(t, "the connection is closed", func() bool { return p.closed.Load() == 1 })
 }
 
-// deaf is a connection on which no deadline can be set.
+// deaf is a connection that refuses deadlines.
 type deaf struct {
 	net.Conn
 	readOnly bool
@@ -132,7 +132,7 @@ func TestSink_doesNotUseAConnectionItCannotBound(t *testing.T) {
 		}
 		s := newSink(t, sinkConfig(p.url), SinkOptions{Dial: dial})
 		for range 2 {
-			// When the answer has begun, it is the body alone that is not waited for.
+			// Once the answer has begun, only the wait for the body ends.
 			if err := s.Send(t.Context(), order("1")); (err == nil) != readOnly {
 				t.Errorf("error is %v", err)
 			}

@@ -8,32 +8,32 @@ import (
 	"github.com/lsm/fiso/common/callctx"
 )
 
-// contexts are those of the calls under way. Calls whose contexts end together, those
-// with the same Done channel, share one callctx.Context, which is registered with
-// theirs once. Each call for itself would take the context's lock twice and leave
-// garbage. In a flow, a handful of contexts serve all calls.
+// contexts holds the contexts of the calls under way. Calls whose contexts end together
+// (same Done channel) share one callctx.Context, which is registered with the caller's
+// context once. Registering each call would take the context's lock twice and allocate.
+// In a flow, a few contexts serve all calls.
 type contexts struct {
-	mu     sync.Mutex
-	shared map[<-chan struct{}]*sharedContext // by what a context's Done returns
-	recent [128]<-chan struct{}               // of those let go last; nil is that of all that never end
-	letGo  int                                // how many were
-	closed bool
+	mu       sync.Mutex
+	shared   map[<-chan struct{}]*sharedContext // by Done channel
+	recent   [128]<-chan struct{}               // the Done channels released last; nil: contexts that never end
+	released int                                // how many contexts were released
+	closed   bool
 }
 
 type sharedContext struct {
 	callctx.Context
 	forget callctx.Hook
 	done   <-chan struct{}
-	calls  int  // under way
-	kept   bool // stays when no call is under way
+	calls  int  // calls under way
+	keep   bool // stays registered when no call is under way
 }
 
-// enter counts a call in; nil: the sink is closed.
+// enter counts a call in. It returns nil if the sink is closed.
 func (s *contexts) enter(ctx context.Context) *sharedContext {
 	c, isNew := s.get(ctx)
 	if isNew {
 		c.forget.Do = func() { s.forget(c) }
-		c.forget.On(c) // with no lock held: it may have ended
+		c.forget.On(c) // without s.mu: if c has ended, this calls forget at once
 	}
 	return c
 }
@@ -46,38 +46,38 @@ func (s *contexts) get(ctx context.Context) (c *sharedContext, isNew bool) {
 		return nil, false
 	}
 	if c = s.shared[done]; c == nil {
-		c, isNew = &sharedContext{done: done, kept: slices.Contains(s.recent[:], done)}, true
+		c, isNew = &sharedContext{done: done, keep: slices.Contains(s.recent[:], done)}, true
 		c.Begin(ctx)
 		if s.shared == nil {
 			s.shared = map[<-chan struct{}]*sharedContext{}
 		}
 		s.shared[done] = c
 	} else {
-		c.kept = true
+		c.keep = true
 	}
 	c.calls++
 	return c, isNew
 }
 
-// leave counts a call out. A context that had one call is let go: a program that makes
-// a context a call would pile them up. One that had more, or that comes again, is kept
-// until it ends, or the sink is closed.
+// leave counts a call out. A context that had only one call is released, because a
+// program that makes a context for each call would pile them up. A context that had
+// more calls, or that comes again, is kept until it ends or the sink is closed.
 func (s *contexts) leave(c *sharedContext) {
 	s.mu.Lock()
 	c.calls--
-	over := c.calls == 0 && !c.kept
-	if over && s.shared[c.done] == c {
+	unused := c.calls == 0 && !c.keep
+	if unused && s.shared[c.done] == c {
 		delete(s.shared, c.done)
-		s.recent[s.letGo%len(s.recent)] = c.done
-		s.letGo++
+		s.recent[s.released%len(s.recent)] = c.done
+		s.released++
 	}
 	s.mu.Unlock()
-	if over {
+	if unused {
 		c.End(context.Canceled)
 	}
 }
 
-// forget lets go of a context that has ended.
+// forget removes a context that has ended.
 func (s *contexts) forget(c *sharedContext) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -86,7 +86,7 @@ func (s *contexts) forget(c *sharedContext) {
 	}
 }
 
-// close cuts off the calls under way.
+// close ends the calls under way.
 func (s *contexts) close() {
 	s.mu.Lock()
 	s.closed = true

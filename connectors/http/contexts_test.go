@@ -42,7 +42,7 @@ func TestSink_aContextThatEndsCutsOffItsOwnCallsAlone(t *testing.T) {
 	}
 	stop()
 	eventually(t, "the last context is let go", func() bool { return contextsOf(s) == 0 })
-	for range 2 * 5 { // those that were cut off are not used again
+	for range 2 * 5 { // connections of cancelled calls are not reused
 		if err := s.Send(t.Context(), order("3")); err != nil {
 			t.Error(err)
 		}
@@ -54,7 +54,7 @@ func TestSink_contextsOfOneCallDoNotPileUp(t *testing.T) {
 	s := newSink(t, sinkConfig(p.url))
 	for range 20 {
 		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel() // later
+		defer cancel() // not before the calls
 		if err := s.Send(ctx, order("1")); err != nil {
 			t.Fatal(err)
 		}
@@ -85,12 +85,12 @@ func contextsOf(s *Sink) int {
 	return len(s.contexts.shared)
 }
 
-// A server that closes its own direction alone while a connection is idle, and
-// goes on reading: the call ends, at the latest with its timeout.
+// A server closes only its own direction of an idle connection and goes on reading. The
+// call ends no later than its timeout.
 func TestSink_aHalfClosedConnectionHoldsNoCallForLongerThanItsTimeout(t *testing.T) {
 	p := newPeer(t, func(n int64, c net.Conn, r *nethttp.Request) bool {
 		if n > 1 {
-			return true // without a word
+			return true // without an answer
 		}
 		ok := says(okAnswer)(n, c, r)
 		return c.(*net.TCPConn).CloseWrite() == nil && ok

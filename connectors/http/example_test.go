@@ -74,7 +74,7 @@ func ExampleSource() {
 		done <- source.Run(ctx, func(_ *connector.Assignment, ms []*connector.Message) {
 			for _, m := range ms {
 				fmt.Printf("%s: %s\n", m.ID, m.Value)
-				m.Settle(nil) // done with; an error would make the caller send it again
+				m.Settle(nil) // done; with an error, the caller would send it again
 			}
 		})
 	}()

@@ -17,14 +17,14 @@ import (
 const (
 	// maxAnswerHeader bounds the header of an answer, in bytes.
 	maxAnswerHeader = 16 << 10
-	// bodyIdle is how long nothing of an answer's body may come, once its header is
-	// there: the verdict is known, the rest only keeps the connection.
+	// bodyIdle is how long an answer's body may pause once the header has arrived. The
+	// verdict is known by then; the rest is read only to keep the connection.
 	bodyIdle = 2 * time.Second
-	// keepAnswer is the largest body of an answer whose memory is kept.
+	// keepAnswer is the largest answer buffer, in bytes, that is kept for reuse.
 	keepAnswer = 4 << 10
 )
 
-// exchange is one request and what of its answer counts. It is used again.
+// exchange is one request and the parts of its answer that matter. It is reused.
 type exchange struct {
 	out         http1.Outgoing
 	headers     []connector.Header // the event's own
@@ -32,26 +32,25 @@ type exchange struct {
 	retryAfter  string
 	location    string
 	contentType string
-	body        []byte // the first bytes of it
-	end         [1]byte
+	body        []byte // at most the limit of read
+	scratch     [1]byte
 }
 
-var errPartial = errors.New("the server answered and read no further")
+var errPartial = errors.New("the server answered before it read the whole request")
 
-// try makes one attempt. Any answer is a success. again says that no server saw the
-// request: it went out on a connection that had been used before and was at its end.
-// Servers close idle connections without a word, or with 408 (RFC 9110, 15.5.9), and
-// the request may cross the closing. To send it once more loses nothing: the event has
-// the same id.
+// try makes one attempt. Any answer is a success. again reports that no server saw the
+// request: it was sent on a reused connection that the server had closed. Servers close
+// idle connections without notice, or with 408 (RFC 9110, section 15.5.9), and a
+// request may cross that. Sending it again is safe: the event has the same id.
 func (s *Sink) try(ctx context.Context, x *exchange, secret string, events []*cloudevent.Event, limit int) (again bool, err error) {
-	// The buffer is written and sent at once, so that calls that wait for their
-	// answer, of which there may be many, hold none.
+	// The buffer is released once it is sent, so that calls waiting for their answer
+	// hold none.
 	r := s.requests.Get().(*requestWriter)
 	if x.out.Raw, err = r.write(s.target, &s.credential, secret, s.mode, x.headers, events); err != nil {
-		r.done()
+		r.release()
 		return false, err
 	}
-	x.out.Sent = r.done
+	x.out.Sent = r.release
 	return s.roundTrip(ctx, x, limit)
 }
 
@@ -60,17 +59,17 @@ func (s *Sink) roundTrip(ctx context.Context, x *exchange, limit int) (again boo
 	a, err := s.transport.RoundTrip(ctx, s.target.address, &x.out, nil)
 	if failed, ok := errors.AsType[*http1.Error](err); ok {
 		if x.status = failed.Status; x.status != 0 {
-			return false, nil // the verdict is known, though not where the answer ends
+			return false, nil // the verdict is known, though the end of the answer is not
 		}
 		return failed.Unseen, err
 	}
-	defer func() { _ = a.Body.Close() }() // it gives the connection back, or up
+	defer func() { _ = a.Body.Close() }() // it returns the connection to the pool or closes it
 	x.status = a.Status
 	switch {
 	case a.Status == 408 && a.Reused && a.Closes:
 		return true, errors.New("the server closed an idle connection with 408")
 	case a.Status/100 == 2 && a.Partial:
-		return false, errPartial // it cannot have taken what it was not sent
+		return false, errPartial // the server accepted an event that it has not read
 	}
 	if limit > maxAnswer || s.verdicts.of(a.Status) != delivered {
 		x.retryAfter, x.location, x.contentType = a.Header.Get("Retry-After"), a.Header.Get("Location"), a.Header.Get("Content-Type")
@@ -79,8 +78,8 @@ func (s *Sink) roundTrip(ctx context.Context, x *exchange, limit int) (again boo
 	return false, nil
 }
 
-// read reads a body up to limit bytes. A body that fails, or is longer, costs the
-// connection alone.
+// read reads a body up to limit bytes. A body that fails or is longer costs only the
+// connection.
 func (x *exchange) read(body io.Reader, limit int) {
 	for {
 		if len(x.body) == cap(x.body) {
@@ -88,7 +87,7 @@ func (x *exchange) read(body io.Reader, limit int) {
 		}
 		room := x.body[len(x.body):min(cap(x.body), limit)]
 		if len(room) == 0 {
-			_, _ = body.Read(x.end[:]) // it may end here
+			_, _ = body.Read(x.scratch[:]) // the body may end here, so that the connection can be reused
 			return
 		}
 		n, err := body.Read(room)
@@ -99,8 +98,8 @@ func (x *exchange) read(body io.Reader, limit int) {
 	}
 }
 
-// giveBack keeps the memory of an exchange that is over.
-func (s *Sink) giveBack(x *exchange) {
+// recycle keeps the memory of a finished exchange for reuse.
+func (s *Sink) recycle(x *exchange) {
 	if cap(x.body) > keepAnswer {
 		x.body = nil
 	}
@@ -108,9 +107,9 @@ func (s *Sink) giveBack(x *exchange) {
 	s.exchanges.Put(x)
 }
 
-// takeSlot waits until fewer than maxConnections calls are under way. A connection goes
-// back to the pool before the slot of its call is freed, and one is dialled only when
-// none is unused, so there are never more connections than slots.
+// takeSlot waits until fewer than maxConnections calls are under way. A connection
+// returns to the pool before the slot of its call is freed, and a new one is dialled
+// only if none is unused, so there are never more connections than slots.
 func (s *Sink) takeSlot(ctx context.Context, deadline time.Time) error {
 	select {
 	case s.slots <- struct{}{}:
@@ -129,8 +128,8 @@ func (s *Sink) takeSlot(ctx context.Context, deadline time.Time) error {
 	}
 }
 
-// transportError puts a failure without an answer in words. The destination may
-// be away; or it is an interruption, when ctx was cancelled.
+// transportError describes a failure without an answer. It is unavailable, because the
+// destination may be down, unless ctx was cancelled or the sink was closed.
 func (s *Sink) transportError(ctx context.Context, err error) error {
 	ctxErr := ctx.Err()
 	if d, ok := ctx.Deadline(); ok && ctxErr == nil && !time.Now().Before(d) {
@@ -142,11 +141,11 @@ func (s *Sink) transportError(ctx context.Context, err error) error {
 	if s.contexts.isClosed() {
 		return fmt.Errorf("%s: %w", s.target.name, connector.ErrClosed)
 	}
-	return connector.AsUnavailable(fmt.Errorf("%s: %w", s.target.name, inWords(err)), 0)
+	return connector.AsUnavailable(fmt.Errorf("%s: %w", s.target.name, explain(err)), 0)
 }
 
-// inWords says what a failure means for someone who sends to a URL.
-func inWords(err error) error {
+// explain returns the text of a transport failure for somebody who configured a URL.
+func explain(err error) error {
 	failed, ok := errors.AsType[*http1.Error](err)
 	if !ok {
 		return err

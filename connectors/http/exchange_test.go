@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// canned is a connection on which an answer stands ready.
+// canned is a connection with a prepared answer.
 type canned struct {
 	net.Conn
 	io.Reader
@@ -27,8 +27,8 @@ func (c *canned) Close() error                    { c.closed = true; return nil 
 func (*canned) SetDeadline(time.Time) error       { return nil }
 func (*canned) SetReadDeadline(t time.Time) error { return nil }
 
-// read reads an answer that arrives in pieces of this size; 0: in one. spent says that
-// no other answer is read from its connection.
+// read reads an answer that arrives in pieces of this size; 0: in one piece. spent
+// reports that the connection is not used for another answer.
 func read(t *testing.T, bytes []byte, piece, limit int) (x *exchange, spent bool, err error) {
 	t.Helper()
 	c := &canned{Reader: strings.NewReader(string(bytes))}
@@ -103,7 +103,7 @@ func TestExchange_readsAnswers(t *testing.T) {
 				if (err == nil) != (row.status != 0) {
 					t.Fatalf("in pieces %d: error is %v", piece, err)
 				}
-				// Bytes to spare that have not arrived cannot be seen.
+				// Surplus bytes that have not arrived cannot be seen.
 				if spent != row.spent && (row.name != "long" || piece != 1) {
 					t.Errorf("in pieces %d: spent is %v", piece, spent)
 				}
@@ -115,8 +115,8 @@ func TestExchange_readsAnswers(t *testing.T) {
 	}
 }
 
-// What a connection may be used again after is read as net/http reads it, so
-// that the next answer begins where it does.
+// An answer after which the connection is reused is read as net/http reads it, so that
+// the next answer begins at the same byte.
 func FuzzAnswer(f *testing.F) {
 	f.Add([]byte(okAnswer))
 	f.Add([]byte("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\nRetry-After: 1\r\n\r\n"))
@@ -138,7 +138,7 @@ func FuzzAnswer(f *testing.F) {
 		resp := &nethttp.Response{StatusCode: 100}
 		for resp.StatusCode/100 == 1 {
 			if resp, err = nethttp.ReadResponse(br, &nethttp.Request{Method: "POST"}); err != nil {
-				return // it is stricter, which loses nothing here: one answer, all of it read
+				return // net/http is stricter here, which does not matter: the one answer was read whole
 			}
 		}
 		body, err := io.ReadAll(resp.Body)

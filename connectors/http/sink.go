@@ -14,7 +14,7 @@ import (
 	"github.com/lsm/fiso/common/http1"
 )
 
-// maxAnswer and maxBatchAnswer are how much of an answer is read, in bytes.
+// maxAnswer and maxBatchAnswer limit how many bytes of an answer are read.
 const (
 	maxAnswer      = 64 << 10
 	maxBatchAnswer = 1 << 20
@@ -29,15 +29,15 @@ type Sink struct {
 	timeout    time.Duration
 	headers    func(ctx context.Context, e *cloudevent.Event) ([]connector.Header, error) // nil: none
 	transport  *http1.Transport
-	slots      chan struct{} // one for each call that has a connection, or dials one
+	slots      chan struct{} // a token for each call that has a connection or dials one
 	contexts   contexts
 	requests   sync.Pool // of *requestWriter
 	exchanges  sync.Pool // of *exchange
 
 	mu      sync.Mutex
-	running int
+	running int // calls under way
 	closed  bool
-	idle    chan struct{} // closed when the last call after Close ends
+	idle    chan struct{} // closed when the sink is closed and no call is under way
 }
 
 var (
@@ -45,18 +45,18 @@ var (
 	_ connector.Checker   = (*Sink)(nil)
 )
 
-// SinkOptions are for Go programs; the zero value is right for most.
+// SinkOptions are options for Go programs. The zero value is right for most.
 type SinkOptions struct {
-	// Dial opens a connection instead of a net.Dialer. TLS goes on top of it.
+	// Dial opens connections instead of a net.Dialer. The sink adds TLS.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// Headers gives further headers for the request of an event, whose names
-	// SinkConfig.CheckHeader allows. Its error is that of Send. It is not called in
-	// batch mode, where a request is for many events. nil: there are none.
+	// Headers returns additional headers for the request of an event.
+	// SinkConfig.CheckHeader says which names are allowed. Send returns its error. It
+	// is not called in batch mode, where a request has many events. nil: none.
 	Headers func(ctx context.Context, e *cloudevent.Event) ([]connector.Header, error)
 }
 
-// NewSink builds a sink and connects to nothing yet. It fills in defaults, and
-// fails when the configuration is at fault or a TLS file cannot be read.
+// NewSink builds a sink without connecting. It fills in defaults, and fails if the
+// configuration is not valid or a TLS file cannot be read.
 func NewSink(cfg SinkConfig, opts SinkOptions) (*Sink, error) {
 	config.Defaults(&cfg)
 	if cfg.URL == "" {
@@ -89,7 +89,7 @@ func NewSink(cfg SinkConfig, opts SinkOptions) (*Sink, error) {
 	s.exchanges.New = func() any { return &exchange{out: http1.Outgoing{Method: cfg.Method, Borrow: true}} }
 	s.requests.New = func() any {
 		r := new(requestWriter)
-		r.done = func() {
+		r.release = func() {
 			if cap(r.buf) <= keepBuffer {
 				s.requests.Put(r)
 			}
@@ -99,8 +99,8 @@ func NewSink(cfg SinkConfig, opts SinkOptions) (*Sink, error) {
 	return s, nil
 }
 
-// Send delivers one event in one request; in batch mode, in a batch of one.
-// See the package comment for the classes of its errors.
+// Send delivers one event in one request; in batch mode, in a batch of one. The package
+// comment describes its errors.
 func (s *Sink) Send(ctx context.Context, e *cloudevent.Event) error {
 	if err := s.begin(); err != nil {
 		return err
@@ -114,8 +114,8 @@ func (s *Sink) Send(ctx context.Context, e *cloudevent.Event) error {
 		}
 		return s.post(ctx, headers, one[:], nil)
 	}
-	// A server that gives each event of a batch its verdict gives a batch of
-	// one its verdict too: a 207 by itself delivers nothing.
+	// A server that answers a batch with a verdict for each event does so for a batch
+	// of one, too. The 207 alone delivers nothing.
 	var errs []error
 	err := s.post(ctx, nil, one[:], func(x *exchange, secret string) (taken bool) {
 		errs, taken = s.judgeEach(x, secret, 1)
@@ -127,7 +127,7 @@ func (s *Sink) Send(ctx context.Context, e *cloudevent.Event) error {
 	return err
 }
 
-// headersOf are the headers that one event has of its own.
+// headersOf returns the additional headers of an event.
 func (s *Sink) headersOf(ctx context.Context, e *cloudevent.Event) ([]connector.Header, error) {
 	if s.headers == nil {
 		return nil, nil
@@ -144,10 +144,10 @@ func (s *Sink) headersOf(ctx context.Context, e *cloudevent.Event) ([]connector.
 	return headers, nil
 }
 
-// post sends one request with events, and returns the verdict on all of them.
-// Each, if not nil, is given the answer first, and may take the verdict over by
-// returning true. A request that no server saw, because the connection had been
-// used before and was at its end, is sent a second time, on a new one.
+// post sends one request with events and returns the verdict on all of them. If each is
+// not nil, it gets the answer first; by returning true it takes over the verdict. A
+// request that no server saw, because its reused connection was closed, is sent once
+// more on a new connection.
 func (s *Sink) post(ctx context.Context, headers []connector.Header, events []*cloudevent.Event, each func(x *exchange, secret string) bool) error {
 	secret, err := s.credential.reveal()
 	if err != nil {
@@ -174,7 +174,7 @@ func (s *Sink) post(ctx context.Context, headers []connector.Header, events []*c
 	}
 	defer s.contexts.leave(shared)
 	x := s.exchanges.Get().(*exchange)
-	defer s.giveBack(x)
+	defer s.recycle(x)
 	x.headers, x.out.Deadline = headers, deadline
 	again, err := s.try(shared, x, secret, events, limit)
 	if _, ok := errors.AsType[*cloudevent.EncodeError](err); ok {
@@ -193,7 +193,7 @@ func (s *Sink) post(ctx context.Context, headers []connector.Header, events []*c
 	return s.judge(x, secret)
 }
 
-// judge turns an answer into nil or an error with a class.
+// judge turns an answer into nil or a classified error.
 func (s *Sink) judge(x *exchange, secret string) error {
 	if s.verdicts.of(x.status) == delivered {
 		return nil
@@ -208,7 +208,7 @@ func (s *Sink) judge(x *exchange, secret string) error {
 	return s.verdicts.classified(err, x.retryAfter)
 }
 
-// begin counts a call in, unless the sink is closed.
+// begin counts a call in. It fails if the sink is closed.
 func (s *Sink) begin() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -228,8 +228,8 @@ func (s *Sink) end() {
 	}
 }
 
-// Close waits for calls under way until ctx ends, then closes all connections.
-// It may be called many times, also at once.
+// Close waits for calls under way until ctx ends, then closes all connections. It may
+// be called several times, also concurrently.
 func (s *Sink) Close(ctx context.Context) error {
 	s.mu.Lock()
 	if !s.closed {

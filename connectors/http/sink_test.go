@@ -17,14 +17,14 @@ import (
 	"github.com/lsm/fiso/common/connector"
 )
 
-// seen is one request as the server got it.
+// seen is one request as the server received it.
 type seen struct {
 	r    *nethttp.Request
 	body string
 }
 
-// sendOne sends an event with cfg (whose URL is set here) and returns the
-// request that it became.
+// sendOne sends an event with cfg, whose URL it sets, and returns the request that the
+// server received.
 func sendOne(t *testing.T, cfg SinkConfig, path string, e *cloudevent.Event) seen {
 	t.Helper()
 	got := make(chan seen, 1)
@@ -95,7 +95,7 @@ func TestSink_binaryModeCarriesAttributesAsHeaders(t *testing.T) {
 	}
 }
 
-// U9: data of which nobody said what it is gains no type on its way.
+// U9: an event without a content type is sent without one.
 func TestSink_binaryModeNamesNoContentTypeThatTheEventDoesNotHave(t *testing.T) {
 	cfg := sinkConfig("")
 	cfg.Mode = ModeBinary
@@ -114,8 +114,8 @@ func TestSink_binaryModeNamesNoContentTypeThatTheEventDoesNotHave(t *testing.T) 
 	}
 }
 
-// U1: what is not the JSON that its type says is refused before it is sent, and
-// goes byte for byte where it is the body.
+// U1: data that is not the JSON of its content type is refused before it is sent. Where
+// the data is the body, it is sent byte for byte.
 func TestSink_sendsNoDataThatCouldForgeTheEvent(t *testing.T) {
 	const forged = `1,"type":"refund.approved","source":"/bank"`
 	for _, mode := range []string{ModeStructured, ModeBatch, ModeBinary} {
@@ -168,7 +168,7 @@ func TestSink_verdicts(t *testing.T) {
 		name, answer string
 		retryOn      []Statuses
 		rejectOn     []Statuses
-		want         error // nil: delivered; else see class
+		want         error // nil: delivered
 		class        connector.Class
 		after        time.Duration
 		text         string
@@ -217,7 +217,7 @@ func TestSink_verdicts(t *testing.T) {
 	}
 }
 
-// status is an answer with a body.
+// status returns an answer with a body.
 func status(line, headers string) string {
 	return "HTTP/1.1 " + line + "\r\n" + headers + "Content-Length: 9\r\n\r\n because\n"
 }
@@ -230,7 +230,7 @@ func TestSink_statusCanBeReadFromTheError(t *testing.T) {
 	}
 }
 
-// F11: a redirect is no delivery, and following one turns a POST into a GET
+// F11: a redirect is not a delivery, and following one turns a POST into a GET
 // without its event. https://github.com/formancehq/ledger/issues/1990
 // https://github.com/sourcegraph/sourcegraph-public-snapshot/issues/46346
 func TestSink_neverFollowsARedirect(t *testing.T) {
@@ -249,8 +249,8 @@ func TestSink_neverFollowsARedirect(t *testing.T) {
 	}
 }
 
-// L11: net/http retries by itself, and more so with Idempotency-Key. Here the
-// server counts. https://github.com/golang/go/issues/19943
+// L11: net/http retries on its own, and more often with Idempotency-Key. Here the
+// server counts requests. https://github.com/golang/go/issues/19943
 func TestSink_isExecutedOnceWhateverBreaksOnANewConnection(t *testing.T) {
 	for _, method := range []string{"POST", "PUT", "PATCH"} {
 		t.Run(method, func(t *testing.T) {
@@ -310,12 +310,12 @@ func TestSink_readsTheAnswerOfAServerThatDidNotReadTheRequest(t *testing.T) {
 	e.Data = cloudevent.Bytes([]byte(`"` + strings.Repeat("x", 4<<20) + `"`))
 	err := newSink(t, sinkConfig(srv.URL)).Send(t.Context(), e)
 	if s, ok := errors.AsType[*StatusError](err); !ok || s.Status != 413 {
-		// The kernel may throw the answer away with the rest of the request.
+		// The kernel may discard the answer with the rest of the request.
 		wantClass(t, err, connector.Unavailable)
 	}
 }
 
-// RFC 9112, 9.3: a server that refuses a request need not read it, nor close.
+// RFC 9112, section 9.3: a server that refuses a request need not read it or close.
 func TestSink_hearsARefusalWhileItStillSends(t *testing.T) {
 	large := order("1")
 	large.Data = cloudevent.Bytes([]byte(`"` + strings.Repeat("x", 16<<20) + `"`))
@@ -325,7 +325,7 @@ func TestSink_hearsARefusalWhileItStillSends(t *testing.T) {
 	}{
 		{"on a new connection", status("413 Content Too Large", ""), "413 ", false},
 		{"on a used connection", status("413 Content Too Large", ""), "413 ", true},
-		{"200 is no delivery of half a request", okAnswer, "the server answered and read no further", false},
+		{"200 is no delivery of half a request", okAnswer, "the server answered before it read the whole request", false},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			ends := make(chan struct{})
@@ -379,7 +379,7 @@ func TestSink_aCallEndsWhenItsContextDoes(t *testing.T) {
 	for _, row := range []struct {
 		name string
 		dial func(ctx context.Context, network, address string) (net.Conn, error)
-		one  bool // only one connection, and another call has it
+		one  bool // there is one connection, and another call has it
 	}{
 		{name: "waiting for an answer"},
 		{name: "dialling", dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -430,7 +430,7 @@ func TestSink_aCallEndsAfterItsTimeout(t *testing.T) {
 	cfg.Timeout, cfg.MaxConnections = 20*time.Millisecond, 1
 	s := newSink(t, cfg)
 	errs := make(chan error, 2)
-	for range 2 { // one waits for the answer, one for the connection
+	for range 2 { // one call waits for the answer, the other for the connection
 		go func() { errs <- s.Send(t.Context(), order("1")) }()
 	}
 	for range 2 {

@@ -8,17 +8,17 @@ import (
 )
 
 const (
-	// attemptDelay is how long a connection may take before an address of the other
-	// family is dialled, too (RFC 8305, section 8, Connection Attempt Delay).
+	// attemptDelay is how long to wait for a connection before dialling an address of
+	// the other family, too (RFC 8305, section 8, Connection Attempt Delay).
 	attemptDelay = 250 * time.Millisecond
-	// slowPenalty is how long an address that lost a race is not picked if there is
-	// another.
+	// slowPenalty is how long an address that lost a race is picked only if there is no
+	// other.
 	slowPenalty = 10 * time.Minute
 )
 
-// Dial connects to an address that Pick returned. If there is one of the other
-// family, Dial connects to that too, after attemptDelay or when the first fails, and
-// takes the first connection (Happy Eyeballs): a dead IPv6 must not cost a whole
+// Dial connects to an address that Pick returned. If the target has an address of the
+// other family, Dial connects to that too, after attemptDelay or when the first fails,
+// and takes the first connection (Happy Eyeballs): a broken IPv6 must not cost a whole
 // connect timeout. ctx covers both.
 func (e *Endpoints) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	dial := e.dial
@@ -30,7 +30,7 @@ func (e *Endpoints) Dial(ctx context.Context, network, address string) (net.Conn
 		return dial(ctx, network, address)
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // ends the one that is slower
+	defer cancel() // ends the slower one
 	results := make(chan dialResult)
 	try := func(address string) {
 		c, err := dial(ctx, network, address)
@@ -38,7 +38,7 @@ func (e *Endpoints) Dial(ctx context.Context, network, address string) (net.Conn
 		case results <- dialResult{address, c, err}:
 		case <-ctx.Done():
 			if c != nil {
-				_ = c.Close() // too late
+				_ = c.Close() // the race is over
 			}
 		}
 	}
@@ -58,7 +58,7 @@ type dialResult struct {
 func (e *Endpoints) race(ctx context.Context, results <-chan dialResult, first string, second func()) (net.Conn, error) {
 	timer := time.NewTimer(attemptDelay)
 	defer timer.Stop()
-	var failed error // of the first address, which the caller knows of
+	var failed error // the error of the first address if it failed, because the caller knows that address
 	begin := func() { second(); second = nil }
 	for left := 2; left > 0; {
 		select {
@@ -90,7 +90,7 @@ func (e *Endpoints) race(ctx context.Context, results <-chan dialResult, first s
 func (e *Endpoints) otherFamily(address string) string {
 	v6, ok := isIPv6(address)
 	if !ok {
-		return "" // a name: net looks it up, and does the same
+		return "" // a host name: net.Dialer does Happy Eyeballs itself
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -121,7 +121,7 @@ func isIPv6(address string) (v6, ok bool) {
 	return ap.Addr().Is6(), err == nil
 }
 
-// sameFamily reports whether two addresses are of one family, as far as is known.
+// sameFamily reports whether both are IP addresses of the same family.
 func sameFamily(a, b string) bool {
 	six, ok := isIPv6(a)
 	other, known := isIPv6(b)

@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// ejectAfter failures in a row eject an address, for ejectFirst and then twice
-	// as long each time, up to ejectMax (as Envoy's outlier detection).
+	// ejectAfter failures in a row eject an address, first for ejectFirst and then for
+	// twice as long each time, up to ejectMax (like the outlier detection of Envoy).
 	ejectAfter = 3
 	ejectFirst = 5 * time.Second
 	ejectMax   = 5 * time.Minute
@@ -22,30 +22,29 @@ const (
 
 // Resolver finds addresses.
 type Resolver interface {
-	// Resolve is the addresses now, host:port each, and how long they hold.
-	// It returns before ctx ends. An error that is errNoName says that there
-	// is no such name, and not that DNS fails.
+	// Resolve returns the current addresses, host:port each, and how long they are
+	// valid. It returns before ctx ends. An error that is errNoName says that the name
+	// does not exist, and not that DNS fails.
 	Resolve(ctx context.Context) (addresses []string, ttl time.Duration, err error)
 }
 
 // Static is a fixed list.
 type Static []string
 
-// Resolve is the list, for good.
+// Resolve returns the list, valid for a year.
 func (s Static) Resolve(context.Context) ([]string, time.Duration, error) {
 	return s, 365 * 24 * time.Hour, nil
 }
 
 const (
-	// minTTL bounds the TTL of an answer: a TTL of 0 must not make every call wait
-	// for DNS.
+	// minTTL is the lowest TTL used: a TTL of 0 must not make every call wait for DNS.
 	minTTL = time.Second
-	// maxTTL bounds it from above, so that a change of the hosts file is seen.
+	// maxTTL is the highest TTL used, so that a change of the hosts file is noticed.
 	maxTTL = time.Minute
 	// staleWhileLooking is how long expired addresses are used while a look-up runs.
 	// After that, calls wait for the look-up.
 	staleWhileLooking = 3 * time.Second
-	// maxAddresses bounds the addresses in use; an answer may have thousands.
+	// maxAddresses limits the addresses in use; an answer may have thousands.
 	maxAddresses = 256
 	// goneNameTTL is how long addresses are used after DNS says that the name no
 	// longer exists. The name may come back soon; its addresses may also be given
@@ -58,16 +57,16 @@ const (
 	lookUpTimeout = 5 * time.Second
 )
 
-// Endpoints are the addresses of one target. They own the goroutine of a look-up,
-// and those that dial; Close waits for them.
+// Endpoints are the addresses of one target. They own the goroutines that look up and
+// dial; Close waits for them.
 type Endpoints struct {
 	resolver Resolver
 	dial     func(ctx context.Context, network, address string) (net.Conn, error) // nil: net.Dialer's
 
 	mu          sync.Mutex
 	all         []*endpoint
-	expires     time.Time     // from then on a call starts another look-up
-	usableUntil time.Time     // until then calls do not wait for it
+	expires     time.Time     // after this, a call starts another look-up
+	usableUntil time.Time     // until then, calls do not wait for a look-up
 	err         error         // of the last look-up
 	goneSince   time.Time     // when DNS first said that the name does not exist; zero: it exists
 	lookUpDone  chan struct{} // closed when the running look-up ends; nil: none runs
@@ -82,31 +81,40 @@ type endpoint struct {
 	inFlight       int
 	failuresInARow int
 	release        func(resilience.Outcome)
-	ejectedUntil   time.Time // not used before, unless there is no other
+	ejectedUntil   time.Time // until then, used only if there is no other
 	ejections      int       // in a row
-	slowUntil      time.Time // not used before, if there is another: it lost a race to connect
+	slowUntil      time.Time // until then, used only if there is no better one: it lost a race to connect
 }
+
+// Ranks: the address with the lowest sum of these and its calls in flight is picked.
+const (
+	slowRank       = 1 << 18 // it lost a race to connect
+	sameFamilyRank = 1 << 19 // of the same family as the last address that failed
+	ejectedRank    = 1 << 20
+	triedRank      = 1 << 30 // this call has tried it
+)
 
 // rank orders addresses: the lowest is picked.
 func (p *endpoint) rank(now time.Time) int {
 	r := p.inFlight
 	if now.Before(p.slowUntil) {
-		r += 1 << 18
+		r += slowRank
 	}
 	if now.Before(p.ejectedUntil) {
-		r += 1 << 20
+		r += ejectedRank
 	}
 	return r
 }
 
-// New returns the endpoints that the resolver finds. The first call resolves.
+// New returns the endpoints that the resolver finds. The first call starts the first
+// look-up.
 func New(r Resolver) *Endpoints {
 	e := &Endpoints{resolver: r}
 	e.ctx, e.stop = context.WithCancel(context.Background())
 	return e
 }
 
-// Close ends a running look-up.
+// Close ends a running look-up and waits for all goroutines.
 func (e *Endpoints) Close() {
 	e.mu.Lock()
 	e.closed = true
@@ -117,7 +125,7 @@ func (e *Endpoints) Close() {
 
 var errNoAddressKnown = errors.New("no address is known")
 
-// errNoName says that DNS knows that the name does not exist.
+// errNoName says that, according to DNS, the name does not exist.
 var errNoName = errors.New("there is no such name")
 
 // Pick returns the address to try next. See target.Endpoints.
@@ -167,7 +175,7 @@ func (e *Endpoints) ensureAddresses(ctx context.Context) error {
 	return errNoAddressKnown
 }
 
-func (e *Endpoints) lookUp(over chan struct{}) {
+func (e *Endpoints) lookUp(done chan struct{}) {
 	ctx, cancel := context.WithTimeout(e.ctx, lookUpTimeout)
 	defer cancel()
 	addresses, ttl, err := e.resolver.Resolve(ctx)
@@ -176,21 +184,21 @@ func (e *Endpoints) lookUp(over chan struct{}) {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	defer close(over)
+	defer close(done)
 	e.lookUpDone, e.err = nil, err
 	if err != nil {
 		now := time.Now()
 		e.expires = now.Add(lookUpRetry)
-		e.usableUntil = e.expires.Add(lookUpTimeout) // the next look-up is not waited for, either
+		e.usableUntil = e.expires.Add(lookUpTimeout) // calls do not wait for the next look-up, either
 		switch {
-		case !errors.Is(err, errNoName): // DNS fails: that says nothing of the name
+		case !errors.Is(err, errNoName): // DNS failed, which says nothing about the name
 		case e.goneSince.IsZero():
 			e.goneSince = now
 		case now.Sub(e.goneSince) >= goneNameTTL:
 			e.all = nil
 		}
 		if len(e.all) == 0 {
-			e.expires = time.Now().Add(minTTL) // the next call asks again, not every one
+			e.expires = time.Now().Add(minTTL) // not every call starts a look-up
 		}
 		return
 	}
@@ -199,7 +207,7 @@ func (e *Endpoints) lookUp(over chan struct{}) {
 	e.replace(addresses)
 }
 
-// replace takes a new list over; addresses that were known keep their state.
+// replace installs a new list; addresses that were known keep their state.
 func (e *Endpoints) replace(addresses []string) {
 	old := e.all
 	e.all = make([]*endpoint, 0, min(len(addresses), maxAddresses))
@@ -220,10 +228,10 @@ func (e *Endpoints) replace(addresses []string) {
 	}
 }
 
-// leastBusy returns the address with the fewest calls in flight that is not ejected
-// and was not tried, of the other family than the last one tried if possible; of
-// equals, one at random. If all were tried or ejected it returns one of those: the
-// breaker decides about a target all of whose addresses fail.
+// leastBusy returns the address with the fewest calls in flight that is not ejected and
+// was not tried, if possible of the other family than the last one tried; among equals,
+// a random one. If all were tried or ejected it returns one of those: the breaker
+// decides about a target whose addresses all fail.
 func (e *Endpoints) leastBusy(tried []string, now time.Time) *endpoint {
 	if len(e.all) == 1 {
 		return e.all[0]
@@ -237,9 +245,9 @@ func (e *Endpoints) leastBusy(tried []string, now time.Time) *endpoint {
 	for _, p := range e.all {
 		r := p.rank(now)
 		if slices.Contains(tried, p.address) {
-			r += 1 << 30
+			r += triedRank
 		} else if last != "" && sameFamily(last, p.address) {
-			r += 1 << 19
+			r += sameFamilyRank
 		}
 		switch {
 		case best == nil || r < rank:
@@ -271,7 +279,7 @@ func (e *Endpoints) done(p *endpoint, o resilience.Outcome) {
 	}
 }
 
-// Status is one address for a person to see.
+// Status describes one address to a person.
 type Status struct {
 	Address  string
 	InFlight int

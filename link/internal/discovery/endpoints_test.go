@@ -17,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// book is a resolver that answers what the test writes into it.
+// book is a resolver that returns what the test sets.
 type book struct {
 	mu    sync.Mutex
 	all   []string
@@ -112,7 +112,7 @@ func TestEndpoints_putAFailingAddressAsideAndTakeItBack(t *testing.T) {
 			}
 		}
 		time.Sleep(ejectFirst)
-		fail() // once is enough now, and for longer
+		fail() // one failure ejects it again, and for longer
 		time.Sleep(ejectFirst)
 		if all, _ := e.Status(); !all[0].Ejected {
 			t.Error("it is back as soon as the first time")
@@ -146,7 +146,7 @@ func TestEndpoints_followWhatDNSSaysForAsLongAsItSays(t *testing.T) {
 			t.Errorf("%s after %d look-ups: the answer was not kept", a, b.asked)
 		}
 		time.Sleep(time.Second)
-		pick(t, e) // the old one serves while the new is looked up
+		pick(t, e) // the old address is used while the look-up runs
 		synctest.Wait()
 		if a, _ := pick(t, e); a != "b:1" {
 			t.Errorf("got %s", a)
@@ -154,11 +154,12 @@ func TestEndpoints_followWhatDNSSaysForAsLongAsItSays(t *testing.T) {
 	})
 }
 
-// UL5: after a rest, the first call went to an address whose TTL had ended long ago.
+// UL5: after a time without calls, the first call went to an address whose TTL had
+// ended long ago.
 func TestEndpoints_useNoAddressLongAfterItsTTL(t *testing.T) {
 	for name, test := range map[string]struct {
-		rest time.Duration // beyond the TTL
-		slow time.Duration // that the look-up takes
+		rest time.Duration // time without calls after the TTL
+		slow time.Duration // duration of the look-up
 		err  error
 		want string
 		took time.Duration
@@ -187,7 +188,7 @@ func TestEndpoints_useNoAddressLongAfterItsTTL(t *testing.T) {
 	}
 }
 
-// While an outage of DNS lasts, only the first call waits for it.
+// During an outage of DNS, only the first call waits for it.
 func TestEndpoints_doNotWaitForADNSThatIsKnownToBeSilent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &book{all: []string{"a:1"}, ttl: time.Second}
@@ -230,15 +231,15 @@ func TestEndpoints_keepOldAddressesWhileDNSFails(t *testing.T) {
 	})
 }
 
-// A name that is gone is let go of: the address behind it may be somebody else's
-// by now (https://nvd.nist.gov/vuln/detail/CVE-2012-1033 kept such names alive).
+// The addresses of a name that no longer exists are dropped: they may belong to
+// somebody else by now (https://nvd.nist.gov/vuln/detail/CVE-2012-1033 kept such names alive).
 func TestEndpoints_letANameGoThatIsGoneForAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &book{all: []string{"a:1"}, ttl: time.Second}
 		e := New(b)
 		defer e.Close()
 		pick(t, e)
-		for range 3 { // it comes back in time
+		for range 3 { // the name comes back in time
 			b.write(nil, fmt.Errorf("look up a: %w", errNoName))
 			for range 40 {
 				time.Sleep(time.Second)
@@ -346,18 +347,18 @@ func TestEndpoints_doNotOutwaitTheirCaller(t *testing.T) {
 	})
 }
 
-// unnamedNow is a name that is gone.
+// unnamedNow is a resolver whose name no longer exists.
 type unnamedNow struct{}
 
 func (unnamedNow) Resolve(context.Context) ([]string, time.Duration, error) {
 	return nil, 0, errNoName
 }
 
-// UL39: a call that picked as the last address was let go of panicked.
+// UL39: a call that picked while the last address was removed panicked.
 func TestEndpoints_aNameThatIsLetGoOfAsCallsPickFailsThem(t *testing.T) {
 	e := New(unnamedNow{})
 	defer e.Close()
-	for range 60_000 { // it took most of them for one to hit the moment
+	for range 60_000 { // most of them were needed to hit the race once
 		e.mu.Lock()
 		e.replace([]string{"192.0.2.1:80"})
 		e.expires, e.goneSince, e.usableUntil = time.Time{}, time.Now().Add(-goneNameTTL), time.Now().Add(time.Hour)

@@ -10,7 +10,7 @@ import (
 	"github.com/lsm/fiso/link/internal/call"
 )
 
-// answer is the answer that a head begins.
+// answer returns the answer that begins with the head.
 func (a *attempt) answer() *call.Answer {
 	r := a.head
 	h := endToEnd(r.Header)
@@ -25,10 +25,10 @@ func (a *attempt) answer() *call.Answer {
 
 const (
 	errStatus = fault("the status is not a number of three digits")
-	errLength = fault("the content-length is not the one length of the body")
+	errLength = fault("the content-length is not a single number that matches the body")
 )
 
-// checkHead refuses what is no head of an answer, or contradicts itself.
+// checkHead refuses a head that is not valid or contradicts itself.
 func checkHead(r *http.Response, method string, length lengthFault) error {
 	switch {
 	case r.StatusCode < 200 || r.StatusCode > 999:
@@ -39,13 +39,13 @@ func checkHead(r *http.Response, method string, length lengthFault) error {
 	return nil
 }
 
-// bodiless reports whether an answer has no body, also where it has a content-length.
+// bodiless reports whether an answer has no body, even if it has a content-length.
 func bodiless(method string, status int) bool {
 	return method == http.MethodHead || status == http.StatusNoContent || status == http.StatusNotModified
 }
 
-// endToEnd is what of an answer's header goes on. Fields that frame a message of
-// HTTP/1.1 mean nothing here, and would be believed there.
+// endToEnd returns the fields of an answer's header that are passed on. HTTP/1.1
+// framing fields mean nothing here, but a HTTP/1.1 caller would believe them.
 func endToEnd(from http.Header) call.Header {
 	h := fromHTTP(from)
 	h.Del("Content-Length")

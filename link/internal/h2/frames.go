@@ -12,33 +12,33 @@ import (
 	"github.com/lsm/fiso/link/internal/call"
 )
 
-// Bounds of what a peer may send, and the library takes for as long as it comes.
+// Limits on what a peer may send. The library accepts these without limit.
 const (
 	maxContinuations  = 128              // CONTINUATION frames of a header block, empty ones included
 	headTimeout       = 10 * time.Second // from the first byte of a header block to its last
-	controlFrameRate  = 20_000           // frames a second that carry neither a head nor data
+	controlFrameRate  = 20_000           // frames per second that carry neither a head nor data
 	controlFrameBurst = 100_000
-	loggedFrameWeight = 1000 // of these is what one of a target counts that the library writes a line about
+	loggedFrameWeight = 1000 // weight of a frame from a target about which the library logs a line
 )
 
 const (
-	errParts    = fault("a header block comes in too many frames")
-	errSlowHead = fault("a header block did not end in time")
-	errFlood    = fault("frames that carry nothing come without end")
-	errHead     = fault("its head is larger than " + call.AnswerHeadSetting + ", or cannot be decoded")
+	errContinuations = fault("a header block has too many frames")
+	errSlowHead      = fault("a header block did not end in time")
+	errFlood         = fault("too many frames come without a head or data")
+	errHead          = fault("its head is larger than " + call.AnswerHeadSetting + ", or cannot be decoded")
 )
 
 const frameHeader = 9
 
-// frameScanner finds the frames in a stream of bytes, which come in any pieces.
+// frameScanner finds the frames in a stream of bytes that comes in pieces of any size.
 type frameScanner struct {
 	head [frameHeader]byte
-	got  int // of head
-	left int // of the payload
+	got  int // bytes of head
+	left int // bytes of the payload
 }
 
-// next takes the bytes up to the end of a frame's header, or a piece of its
-// payload. begins says that the header is complete.
+// next consumes bytes up to the end of a frame header, or a piece of its payload.
+// begins says that the header is now complete.
 func (w *frameScanner) next(p []byte) (rest, payload []byte, begins bool) {
 	if w.got < frameHeader {
 		n := copy(w.head[w.got:], p)
@@ -69,22 +69,22 @@ func (w *frameScanner) stream() uint32 {
 	return (uint32(w.head[5])<<24 | uint32(w.head[6])<<16 | uint32(w.head[7])<<8 | uint32(w.head[8])) & (1<<31 - 1)
 }
 
-// guardedConn is a connection whose peer keeps to bounds that the library has not, or
-// its reads fail. It is read by one goroutine.
+// guardedConn is a connection whose reads fail if the peer exceeds limits that the
+// library does not have. Only one goroutine reads it.
 type guardedConn struct {
 	net.Conn
 	frameScanner
-	preface int  // bytes to come before the first frame
-	block   bool // a header block is under way
-	parts   int  // of it
-	armed   bool // it has a deadline
-	idle    *rate.Limiter
-	heads   *responseHeadChecker // looks at heads of answers; nil: nobody does
-	err     error
+	preface       int  // bytes of the preface still to be read
+	inBlock       bool // a header block has begun and not ended
+	continuations int  // CONTINUATION frames in it
+	hasDeadline   bool // a read deadline is set, for a header block
+	control       *rate.Limiter
+	heads         *responseHeadChecker // checks the heads of answers; nil: not checked
+	err           error
 }
 
-func newBounded(c net.Conn, preface int) *guardedConn {
-	return &guardedConn{Conn: c, preface: preface, idle: rate.NewLimiter(controlFrameRate, controlFrameBurst)}
+func newGuardedConn(c net.Conn, preface int) *guardedConn {
+	return &guardedConn{Conn: c, preface: preface, control: rate.NewLimiter(controlFrameRate, controlFrameBurst)}
 }
 
 func (b *guardedConn) Read(p []byte) (int, error) {
@@ -92,26 +92,26 @@ func (b *guardedConn) Read(p []byte) (int, error) {
 		return 0, b.err
 	}
 	n, err := b.Conn.Read(p)
-	if b.err = b.walk(p[:n]); b.err != nil {
+	if b.err = b.scan(p[:n]); b.err != nil {
 		return 0, b.err
 	}
-	if b.armed && errors.Is(err, os.ErrDeadlineExceeded) {
+	if b.hasDeadline && errors.Is(err, os.ErrDeadlineExceeded) {
 		b.err = errSlowHead
 		return n, b.err
 	}
-	b.limit()
+	b.limitHeadTime()
 	return n, err
 }
 
-// walk follows the frames.
-func (b *guardedConn) walk(p []byte) error {
+// scan scans the frames in p.
+func (b *guardedConn) scan(p []byte) error {
 	n := min(b.preface, len(p))
 	b.preface -= n
 	for p = p[n:]; len(p) > 0; {
 		rest, payload, begins := b.next(p)
 		p = rest
 		if begins {
-			if err := b.begin(); err != nil {
+			if err := b.beginFrame(); err != nil {
 				return err
 			}
 		}
@@ -124,25 +124,25 @@ func (b *guardedConn) walk(p []byte) error {
 	return nil
 }
 
-// begin is a frame whose header is there.
-func (b *guardedConn) begin() error {
+// beginFrame checks a frame whose header is complete.
+func (b *guardedConn) beginFrame() error {
 	switch kind := b.kind(); {
 	case b.isHead():
-		b.block, b.parts = !b.has(http2.FlagHeadersEndHeaders), 0
+		b.inBlock, b.continuations = !b.has(http2.FlagHeadersEndHeaders), 0
 	case kind == http2.FrameContinuation:
-		if b.parts++; b.parts > maxContinuations {
-			return errParts
+		if b.continuations++; b.continuations > maxContinuations {
+			return errContinuations
 		}
-		b.block = b.block && !b.has(http2.FlagContinuationEndHeaders)
+		b.inBlock = b.inBlock && !b.has(http2.FlagContinuationEndHeaders)
 	case kind == http2.FrameWindowUpdate, kind == http2.FrameData && (!b.empty() || b.has(http2.FlagDataEndStream)):
-	case !b.idle.AllowN(time.Now(), b.weight()):
+	case !b.control.AllowN(time.Now(), b.weight()):
 		return errFlood
 	}
 	return nil
 }
 
-// weight is what a frame counts. The library's client logs each that it does not
-// know, or that is for servers; some servers send a few.
+// weight returns how much a frame counts. The client of the library logs each frame
+// that is unknown or only for servers; some servers send a few.
 func (b *guardedConn) weight() int {
 	if kind := b.kind(); b.heads != nil && (kind == http2.FramePriority || kind > http2.FrameContinuation) {
 		return loggedFrameWeight
@@ -150,13 +150,13 @@ func (b *guardedConn) weight() int {
 	return 1
 }
 
-// limit gives a header block that is under way its time.
-func (b *guardedConn) limit() {
-	inside := b.block || b.left > 0 && b.got == frameHeader && (b.isHead() || b.kind() == http2.FrameContinuation)
-	if inside == b.armed {
+// limitHeadTime sets or clears the deadline of a header block.
+func (b *guardedConn) limitHeadTime() {
+	inside := b.inBlock || b.left > 0 && b.got == frameHeader && (b.isHead() || b.kind() == http2.FrameContinuation)
+	if inside == b.hasDeadline {
 		return
 	}
-	b.armed = inside
+	b.hasDeadline = inside
 	var until time.Time
 	if inside {
 		until = time.Now().Add(headTimeout)

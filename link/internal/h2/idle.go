@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// track keeps the connections that are open.
+// track adds or removes a connection from the set of open ones.
 func (s *Server) track(c *conn, open bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -19,12 +19,12 @@ func (s *Server) track(c *conn, open bool) {
 	}
 }
 
-// evictedShare is the share of idle connections that make room at once.
+// evictedShare: one in this many idle connections is closed at a time.
 const evictedShare = 32
 
-// CloseIdle closes connections on which no call is under way, in the order of
-// http1.Server.MakeRoom: who never asked for anything first, then who has not for the
-// longest time.
+// CloseIdle closes connections without a call under way, in the order of
+// http1.Server.MakeRoom: first those that never had a call, then those that have been
+// idle for longest.
 func (s *Server) CloseIdle() {
 	type candidate struct {
 		c     *conn
@@ -35,7 +35,7 @@ func (s *Server) CloseIdle() {
 	s.mu.Lock()
 	for c := range s.open {
 		c.mu.Lock()
-		if c.busy == 0 && !c.over {
+		if c.busy == 0 && !c.isClosed {
 			all = append(all, candidate{c, c.asked, c.since})
 		}
 		c.mu.Unlock()

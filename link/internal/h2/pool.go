@@ -11,15 +11,15 @@ import (
 	"time"
 )
 
-// pool has the connections to targets, by endpoint. Calls share one up to the
-// streams that the target allows; then another is made. One goroutine dials for
-// all who wait, and close waits for it.
+// pool holds the connections to targets, by endpoint. Calls share a connection up to
+// the number of streams that the target allows; then another is dialled. One goroutine
+// dials for all calls that wait, and close waits for it.
 type pool struct {
-	age          time.Duration
-	drainTimeout time.Duration // the library may take, of a connection
-	connect      func(ctx context.Context, endpoint string) (connection, *handshakeConn, error)
+	maxAge         time.Duration
+	libraryTimeout time.Duration // for an operation of the library on a connection
+	connect        func(ctx context.Context, endpoint string) (connection, *handshakeConn, error)
 
-	mu        sync.Mutex // never held while a connection is asked anything
+	mu        sync.Mutex // never held while a method of a connection is called
 	endpoints map[string]*endpointConns
 	closed    bool
 	ctx       context.Context
@@ -27,21 +27,21 @@ type pool struct {
 	dials     sync.WaitGroup
 }
 
-// endpointConns is one endpoint.
+// endpointConns holds the connections to one endpoint.
 type endpointConns struct {
-	streams int       // at once, at first, of a new connection; 0: as many as the target allows
-	conns   []*pooled // replaced and never changed, for those who look
-	dialing *dialing  // nil: nobody dials
+	streams int       // concurrent streams with which a new connection begins; 0: as many as the target allows
+	conns   []*pooled // replaced, never modified, so that it can be read without the lock
+	dialing *dialing  // nil: no dial is under way
 }
 
 type dialing struct {
-	over chan struct{}
-	err  error // read once over is closed
+	done chan struct{}
+	err  error // read once done is closed
 }
 
-// connection is what the library has of one: http.ClientConn. Its methods take
-// locks that are not ours, and may hang, so that they are called only in goroutines
-// that can be left behind (attempt.run, within).
+// connection is a connection of the library: http.ClientConn. Its methods take locks of
+// the library and may hang, so they are called only in goroutines that can be left
+// behind (attempt.run, withTimeout).
 type connection interface {
 	RoundTrip(r *http.Request) (*http.Response, error)
 	Reserve() error
@@ -53,8 +53,8 @@ type connection interface {
 	SetStateHook(f func(*http.ClientConn))
 }
 
-// withTimeout has the library do something, and closes its connection under it when
-// that takes too long; it reports whether it came back in time.
+// withTimeout calls do, which calls the library, and closes the connection underneath
+// if that takes too long. It reports whether do returned in time.
 func withTimeout(d time.Duration, raw net.Conn, do func()) bool {
 	done := make(chan struct{})
 	go func() {
@@ -67,37 +67,37 @@ func withTimeout(d time.Duration, raw net.Conn, do func()) bool {
 	case <-done:
 		return true
 	case <-timer.C:
-		_ = raw.Close() // it may be closed
+		_ = raw.Close() // it may be closed already
 		return false
 	}
 }
 
-// pooled is one connection, and the calls that use it.
+// pooled is one connection with the calls that use it.
 type pooled struct {
 	pool     *pool
 	endpoint string
 	http     connection
-	raw      *handshakeConn // below it
+	raw      *handshakeConn // under http
 	born     time.Time
 
 	mu      sync.Mutex
 	calls   map[*attempt]struct{}
-	served  int  // calls that were answered
-	streams int  // at once; 0: as many as the target allows
-	used    bool // it has had a call: a new one is never too old
+	served  int  // number of calls answered
+	streams int  // concurrent streams allowed; 0: as many as the target allows
+	used    bool // it has had a call; an unused connection is never too old
 	retired bool // it takes no further call
 }
 
-func newPool(age, letGo time.Duration, connect func(context.Context, string) (connection, *handshakeConn, error)) *pool {
-	p := &pool{age: age, drainTimeout: letGo, connect: connect, endpoints: map[string]*endpointConns{}}
+func newPool(maxAge, libraryTimeout time.Duration, connect func(context.Context, string) (connection, *handshakeConn, error)) *pool {
+	p := &pool{maxAge: maxAge, libraryTimeout: libraryTimeout, connect: connect, endpoints: map[string]*endpointConns{}}
 	p.ctx, p.stop = context.WithCancel(context.Background())
 	return p
 }
 
 var errClosed = errors.New("the target was changed or removed")
 
-// take is a connection to the endpoint with a stream reserved for the attempt,
-// which uses it and then gives it back by release.
+// take returns a connection to the endpoint with a stream reserved for the attempt,
+// which returns it by release.
 func (p *pool) take(ctx context.Context, endpoint string, a *attempt) (*pooled, error) {
 	for {
 		if ctx.Err() != nil {
@@ -114,7 +114,7 @@ func (p *pool) take(ctx context.Context, endpoint string, a *attempt) (*pooled, 
 			d = p.dial(endpoint, len(conns))
 		}
 		select {
-		case <-d.over:
+		case <-d.done:
 			if d.err != nil {
 				return nil, d.err
 			}
@@ -124,7 +124,7 @@ func (p *pool) take(ctx context.Context, endpoint string, a *attempt) (*pooled, 
 	}
 }
 
-// current is what there is now.
+// current returns the connections to an endpoint and its dial under way.
 func (p *pool) current(endpoint string) ([]*pooled, *dialing, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -137,7 +137,7 @@ func (p *pool) current(endpoint string) ([]*pooled, *dialing, error) {
 	return nil, nil, nil
 }
 
-// reserve finds one that has room for an attempt.
+// reserve finds a connection with room for an attempt.
 func (p *pool) reserve(conns []*pooled, a *attempt) *pooled {
 	for _, c := range conns {
 		if c.reserveStream(a) {
@@ -147,7 +147,8 @@ func (p *pool) reserve(conns []*pooled, a *attempt) *pooled {
 	return nil
 }
 
-// dial has a connection made, unless somebody was faster.
+// dial starts to dial, unless a dial is under way or there is a connection that the
+// caller has not seen.
 func (p *pool) dial(endpoint string, known int) *dialing {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -158,9 +159,9 @@ func (p *pool) dial(endpoint string, known int) *dialing {
 	if at.dialing != nil {
 		return at.dialing
 	}
-	d := &dialing{over: make(chan struct{})}
+	d := &dialing{done: make(chan struct{})}
 	if p.closed || len(at.conns) > known {
-		close(d.over) // look again
+		close(d.done) // the caller looks again
 		return d
 	}
 	at.dialing, p.endpoints[endpoint] = d, at
@@ -168,14 +169,14 @@ func (p *pool) dial(endpoint string, known int) *dialing {
 		c, err := p.open(endpoint)
 		p.dialled(endpoint, c, err)
 		d.err = err
-		close(d.over)
+		close(d.done)
 	})
 	return d
 }
 
 var errNoStreams = errors.New("the target takes no streams")
 
-// open makes a connection that takes at least one stream.
+// open dials a connection that allows at least one stream.
 func (p *pool) open(endpoint string) (*pooled, error) {
 	cc, raw, err := p.connect(p.ctx, endpoint)
 	if err != nil {
@@ -183,11 +184,11 @@ func (p *pool) open(endpoint string) (*pooled, error) {
 	}
 	c := &pooled{pool: p, endpoint: endpoint, http: cc, raw: raw, born: time.Now(), calls: map[*attempt]struct{}{}}
 	streams := 0
-	if !withTimeout(p.drainTimeout, raw, func() { streams = cc.Available() }) {
+	if !withTimeout(p.libraryTimeout, raw, func() { streams = cc.Available() }) {
 		return nil, errHangs
 	}
 	if streams == 0 {
-		c.shut(p.drainTimeout) // it is of no use, and another would not be
+		c.shut(p.libraryTimeout) // it is useless, and another one would be, too
 		return nil, errNoStreams
 	}
 	return c, nil
@@ -204,12 +205,12 @@ func (p *pool) dialled(endpoint string, c *pooled, err error) {
 			c.streams = at.streams
 			at.conns = append(slices.Clip(at.conns), c)
 		}
-		p.forget(endpoint, at)
+		p.dropIfEmpty(endpoint, at)
 	}
 	p.mu.Unlock()
 	switch {
 	case kept:
-		withTimeout(p.drainTimeout, c.raw, func() {
+		withTimeout(p.libraryTimeout, c.raw, func() {
 			c.http.SetStateHook(func(cc *http.ClientConn) {
 				if cc.Err() != nil {
 					c.retire()
@@ -217,16 +218,17 @@ func (p *pool) dialled(endpoint string, c *pooled, err error) {
 			})
 		})
 	case err == nil:
-		c.shut(p.drainTimeout) // nobody waits for it any more
+		c.shut(p.libraryTimeout) // the pool is closed
 	}
 }
 
-// maxEndpoints bounds the endpoints that are remembered for their few streams alone.
+// maxEndpoints limits the endpoints that are remembered only for their number of
+// streams.
 const maxEndpoints = 256
 
-// forget lets go of a place that has nothing, and waits for nothing. Called with
-// the lock held.
-func (p *pool) forget(endpoint string, at *endpointConns) {
+// dropIfEmpty removes an endpoint without connections or a dial. Called with the lock
+// held.
+func (p *pool) dropIfEmpty(endpoint string, at *endpointConns) {
 	if len(at.conns) == 0 && at.dialing == nil && (at.streams == 0 || len(p.endpoints) > maxEndpoints) {
 		delete(p.endpoints, endpoint)
 	}
@@ -262,23 +264,23 @@ func (p *pool) close() {
 	}
 }
 
-// addCall counts an attempt, unless the connection takes none any more; old: it has
-// had its time.
+// addCall counts an attempt in, unless the connection takes no more. old says that the
+// connection has exceeded its age.
 func (c *pooled) addCall(a *attempt) (old, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.retired || c.streams > 0 && len(c.calls) >= c.streams {
 		return false, false
 	}
-	old = c.used && time.Since(c.born) > c.pool.age
+	old = c.used && time.Since(c.born) > c.pool.maxAge
 	c.used = c.used || !old
 	c.calls[a] = struct{}{}
-	a.at.Store(c)
+	a.conn.Store(c)
 	return old, true
 }
 
-// reserveStream reserves a stream for the attempt. A connection that is of no use any more
-// is retired.
+// reserveStream reserves a stream for the attempt. It retires a connection that is of
+// no further use.
 func (c *pooled) reserveStream(a *attempt) bool {
 	useless, ok := c.addCall(a)
 	if !ok {
@@ -291,7 +293,7 @@ func (c *pooled) reserveStream(a *attempt) bool {
 		if c.http.Reserve() == nil {
 			return true
 		}
-		useless = c.http.InFlight() == 0 // it is not full, but over
+		useless = c.http.InFlight() == 0 // it is not full, so it has ended
 	}
 	c.release(a)
 	if useless {
@@ -300,24 +302,24 @@ func (c *pooled) reserveStream(a *attempt) bool {
 	return false
 }
 
-// release ends an attempt's use. The last one closes a connection that is retired.
+// release ends the use by an attempt. The last one closes a retired connection.
 func (c *pooled) release(a *attempt) {
-	a.at.Store(nil)
+	a.conn.Store(nil)
 	c.mu.Lock()
 	delete(c.calls, a)
 	last := len(c.calls) == 0 && c.retired
 	c.mu.Unlock()
 	if last {
-		go c.shut(c.pool.drainTimeout) // no stream is left on it
+		go c.shut(c.pool.libraryTimeout) // no stream is left on it
 	}
 }
 
-// manyStreams is where a connection that began with few streams has no limit of ours
+// manyStreams: a connection that may have more streams than this has no limit of ours
 // any more.
 const manyStreams = 64
 
-// answered counts a call; each lets a connection that began with few streams have
-// more, and one that came to many has those after it begin with all.
+// answered counts a call that was answered. It doubles the streams of a connection that
+// began with few; beyond manyStreams, new connections begin without a limit.
 func (c *pooled) answered() {
 	c.mu.Lock()
 	c.served++
@@ -328,26 +330,26 @@ func (c *pooled) answered() {
 	}
 	c.mu.Unlock()
 	if many {
-		c.pool.begin(c.endpoint, 0)
+		c.pool.setInitialStreams(c.endpoint, 0)
 	}
 }
 
-// tooManyUnserved is a connection that went away and left calls unserved. A target that
-// does so after each request would leave the same calls again and again, and some
-// have begun to serve what they say they have not: Node.js, where the server says
-// goodbye while it reads. So the next connections begin with the streams at once
-// that this one has served.
-func (c *pooled) tooManyUnserved() {
+// leftUnserved handles a connection that went away and left calls unserved. A target
+// that goes away after each request would leave the same calls unserved again and
+// again, and some targets have begun to serve calls that they declared unserved:
+// Node.js, if the server closes while it reads. So new connections begin with as many
+// streams as this one has served.
+func (c *pooled) leftUnserved() {
 	c.mu.Lock()
 	streams := max(c.served, 1)
 	c.mu.Unlock()
 	if streams <= manyStreams {
-		c.pool.begin(c.endpoint, streams)
+		c.pool.setInitialStreams(c.endpoint, streams)
 	}
 }
 
-// begin says with how many streams connections to an endpoint begin.
-func (p *pool) begin(endpoint string, streams int) {
+// setInitialStreams sets with how many streams new connections to an endpoint begin.
+func (p *pool) setInitialStreams(endpoint string, streams int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	at := p.endpoints[endpoint]
@@ -359,18 +361,18 @@ func (p *pool) begin(endpoint string, streams int) {
 		p.endpoints[endpoint] = at
 	}
 	at.streams = streams
-	p.forget(endpoint, at)
+	p.dropIfEmpty(endpoint, at)
 }
 
-// retire has it take no further call; those under way end as they do.
+// retire makes the connection take no further call. Calls under way continue.
 func (c *pooled) retire() {
 	if c.removeFromPool() {
-		go c.shut(c.pool.drainTimeout) // no stream is left on it
+		go c.shut(c.pool.libraryTimeout) // no stream is left on it
 	}
 }
 
-// removeFromPool takes the connection out of the pool, and reports whether it is for the
-// caller to close it.
+// removeFromPool removes the connection from the pool, and reports whether the caller
+// must close it.
 func (c *pooled) removeFromPool() bool {
 	c.mu.Lock()
 	last := !c.retired && len(c.calls) == 0
@@ -383,18 +385,18 @@ func (c *pooled) removeFromPool() bool {
 		if i := slices.Index(at.conns, c); i >= 0 {
 			at.conns = slices.Concat(at.conns[:i], at.conns[i+1:])
 		}
-		p.forget(c.endpoint, at)
+		p.dropIfEmpty(c.endpoint, at)
 	}
 	return last
 }
 
-// shut closes the connection, in a bounded time.
+// shut closes the connection, within a time limit.
 func (c *pooled) shut(d time.Duration) {
 	withTimeout(d, c.raw, func() { _ = c.http.Close() }) // no stream is left on it
 }
 
-// abandon gives up a connection in which the library hangs: it is closed under it,
-// and the calls on it fail.
+// abandon gives up a connection in which the library hangs: it closes the connection
+// underneath, and the calls on it fail.
 func (c *pooled) abandon() {
 	c.removeFromPool()
 	c.mu.Lock()
@@ -403,5 +405,5 @@ func (c *pooled) abandon() {
 	for _, a := range calls {
 		a.connectionLost()
 	}
-	_ = c.raw.Close() // it may be closed
+	_ = c.raw.Close() // it may be closed already
 }

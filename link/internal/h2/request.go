@@ -14,25 +14,25 @@ import (
 	"github.com/lsm/fiso/link/internal/call"
 )
 
-// requestFault is a request that is refused before anybody looks at it.
+// requestFault is a request that is refused before it reaches the handler.
 type requestFault struct {
 	code call.Code
 	err  error
 }
 
-func (m *requestFault) Error() string { return m.err.Error() }
+func (f *requestFault) Error() string { return f.err.Error() }
 
 func newRequestFault(text string) error { return &requestFault{call.BadRequest, errors.New(text)} }
 
-// maxFields bounds the fields of a header list; fieldOverhead is what each counts
-// beside its bytes (RFC 9113, section 6.5.2).
+// maxFields limits the fields of a header list. fieldOverhead is what each field counts
+// in addition to its bytes (RFC 9113, section 6.5.2).
 const (
 	maxFields     = 256
 	fieldOverhead = 32
 )
 
-// request is a stream's request in the words of package call. net/http has
-// checked the pseudo-fields, and the octets of names and values.
+// request returns the request of a stream in the terms of package call. net/http has
+// checked the pseudo-header fields, and the characters of names and values.
 func (s *Server) request(hr *http.Request, st *stream) (*call.Request, error) {
 	switch {
 	case hr.Method == http.MethodConnect:
@@ -56,7 +56,7 @@ func (s *Server) request(hr *http.Request, st *stream) (*call.Request, error) {
 	if e := hr.Header.Get("Expect"); e != "" && !http1.Same(e, "100-continue") {
 		return nil, &requestFault{call.ExpectationFailed, http1.ErrExpect}
 	}
-	if hr.Trailer != nil { // what was announced; there is no other
+	if hr.Trailer != nil { // net/http has only announced fields
 		r.Trailer = func() call.Header { return http1.LateFields(fromHTTP(hr.Trailer)) }
 	}
 	if err := checkLength(hr); err != nil {
@@ -69,7 +69,7 @@ func (s *Server) request(hr *http.Request, st *stream) (*call.Request, error) {
 			continue
 		}
 		if http1.HopByHop(name) && (name != "Te" || len(values) != 1 || values[0] != "trailers") {
-			return nil, newRequestFault("a field of HTTP/1.1 connections has no place in HTTP/2")
+			return nil, newRequestFault("HTTP/2 does not allow header fields of HTTP/1.1 connections")
 		}
 		for _, v := range values {
 			r.Header.Add(name, v)
@@ -77,37 +77,37 @@ func (s *Server) request(hr *http.Request, st *stream) (*call.Request, error) {
 		}
 	}
 	if r.Trailer != nil {
-		r.Header.Add("Trailer", announced(hr.Trailer)) // of which net/http has taken it out
+		r.Header.Add("Trailer", announced(hr.Trailer)) // net/http has removed it from the header
 	}
 	if size > s.Limits.Head || len(r.Header) > maxFields {
 		return nil, &requestFault{call.HeaderTooLarge, errors.New("the head of the request is larger than " + call.RequestHeadSetting)}
 	}
-	if !r.Header.IsGRPC() { // whose bodies rest as long as their calls may
+	if !r.Header.IsGRPC() { // bodies of gRPC may pause for as long as their calls last
 		st.read.timeout = max(s.Limits.Body, time.Duration(s.bodyIdle.Load()))
 	}
 	r.Body = &requestBody{Reader: hr.Body, stream: st}
 	return r, nil
 }
 
-// checkLength refuses a content-length that net/http would overlook: one that is
-// there twice, is no number, or belongs to a stream that has ended.
+// checkLength refuses a content-length that net/http overlooks: one that is duplicate,
+// is not a number, or belongs to a stream that has ended.
 func checkLength(hr *http.Request) error {
 	lengths, ok := hr.Header["Content-Length"]
 	if !ok {
 		return nil
 	}
 	if n, err := strconv.ParseUint(lengths[0], 10, 63); len(lengths) != 1 || err != nil || int64(n) != hr.ContentLength { //nolint:gosec // G115: of 63 bits
-		return newRequestFault("Content-Length is not the one length of the body")
+		return newRequestFault("Content-Length is not a single number that matches the body")
 	}
 	return nil
 }
 
-// announced are the names of a trailer that is to come.
+// announced returns the names of the announced trailer fields.
 func announced(trailer http.Header) string {
 	return strings.Join(slices.Sorted(maps.Keys(trailer)), ", ")
 }
 
-// toHTTP adds fields to a header of net/http. The values share one piece of memory.
+// toHTTP adds fields to a header of net/http. The values share one allocation.
 func toHTTP(to http.Header, h call.Header) {
 	values := make([]string, 0, len(h))
 	for _, f := range h {

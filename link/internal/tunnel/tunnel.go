@@ -1,5 +1,5 @@
 // Package tunnel connects through an outbound proxy. It asks the proxy for a tunnel
-// (CONNECT) also for targets without TLS, so that the proxy sees the address and
+// (CONNECT) even for targets without TLS, so that the proxy sees only the address and
 // no request or credential.
 package tunnel
 
@@ -30,14 +30,14 @@ type Dial func(ctx context.Context, network, address string) (net.Conn, error)
 // safe for concurrent use.
 type Proxy struct {
 	proxyOf   func(*url.URL) (*url.URL, error)
-	scheme    string // of what is proxied: which variable of the environment counts
+	scheme    string // of the target: selects the environment variable
 	authorize func(context.Context) (string, error)
-	tls       *tls.Config // to a proxy of https
+	tls       *tls.Config // for a proxy with an https URL
 }
 
-// New returns the proxy of a validated configuration; nil if there is none. secure
-// says that TLS is spoken inside the tunnel. authorize returns the value of
-// Proxy-Authorization; nil: only user and password of a URL of the environment are sent.
+// New returns the proxy of a validated configuration; nil if there is none. secure says
+// that the tunnel carries TLS. authorize returns the value of Proxy-Authorization; nil:
+// only the user and password in a URL of the environment are sent.
 func New(s *spec.Proxy, secure bool, authorize func(context.Context) (string, error)) *Proxy {
 	if s == nil {
 		return nil
@@ -53,8 +53,8 @@ func New(s *spec.Proxy, secure bool, authorize func(context.Context) (string, er
 	return p
 }
 
-// ProxyFor returns the proxy of an address, without credentials; "" if the address is
-// connected to directly.
+// ProxyFor returns the proxy for an address, without credentials; "" if the connection
+// is direct.
 func (p *Proxy) ProxyFor(address string) string {
 	if at := p.proxyURL(address); at != nil {
 		return at.Scheme + "://" + at.Host
@@ -68,12 +68,13 @@ func (p *Proxy) proxyURL(address string) *url.URL {
 	}
 	at, err := p.proxyOf(&url.URL{Scheme: p.scheme, Host: address})
 	if err != nil {
-		return nil // only in CGI
+		return nil // happens only in CGI
 	}
 	return at
 }
 
-// Wrap returns a Dial that uses the proxy where it applies, and direct elsewhere.
+// Wrap returns a Dial that uses the proxy for addresses that need it, and direct for
+// the others.
 func (p *Proxy) Wrap(direct Dial) Dial {
 	if p == nil {
 		return direct
@@ -95,7 +96,7 @@ func (p *Proxy) Wrap(direct Dial) Dial {
 	}
 }
 
-// Error says that there is no tunnel. It names the proxy and shows no credential.
+// Error says that no tunnel could be made. It names the proxy without credentials.
 type Error struct {
 	proxy string
 	err   error
@@ -103,28 +104,28 @@ type Error struct {
 
 func (e *Error) Error() string { return "the proxy " + e.proxy + ": " + e.err.Error() }
 
-// Unwrap is what went wrong.
+// Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.err }
 
 // dial connects to the proxy and asks it for a tunnel to the address.
 func (p *Proxy) dial(ctx context.Context, at *url.URL, address string) (net.Conn, error) {
 	if at.Scheme != "http" && at.Scheme != "https" {
-		return nil, errors.New("is neither of http nor of https, which are all that is known")
+		return nil, errors.New("its URL is neither http nor https; write http://… or https://…")
 	}
 	c, err := new(net.Dialer).DialContext(ctx, "tcp", hostPort(at))
 	if err != nil {
 		return nil, err
 	}
-	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) }) // ends what is read or written
-	whole, err := p.connect(ctx, c, at, address)
+	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) }) // ends reads and writes under way
+	tunnel, err := p.connect(ctx, c, at, address)
 	if !stop() {
 		err = context.Cause(ctx)
 	}
 	if err != nil {
-		_ = c.Close() // there is no tunnel
+		_ = c.Close() // err says what went wrong
 		return nil, err
 	}
-	return whole, nil
+	return tunnel, nil
 }
 
 // connect asks for a tunnel over a connection to the proxy.
@@ -138,13 +139,13 @@ func (p *Proxy) connect(ctx context.Context, c net.Conn, at *url.URL, address st
 		}
 		c = secure
 	}
-	proof, err := p.authorization(ctx, at)
+	credentials, err := p.authorization(ctx, at)
 	if err != nil {
 		return nil, err
 	}
 	request := "CONNECT " + address + " HTTP/1.1\r\nHost: " + address + "\r\n"
-	if proof != "" {
-		request += "Proxy-Authorization: " + proof + "\r\n"
+	if credentials != "" {
+		request += "Proxy-Authorization: " + credentials + "\r\n"
 	}
 	if _, err := io.WriteString(c, request+"\r\n"); err != nil {
 		return nil, err
@@ -164,8 +165,8 @@ func (p *Proxy) connect(ctx context.Context, c net.Conn, at *url.URL, address st
 	return nil, fmt.Errorf("it answers %d: can it connect to %s?", status, address)
 }
 
-// describe407 says what to do about 407; the configuration and the environment name
-// the user in different places.
+// describe407 says what to do about 407. The configuration and the environment hold the
+// user in different places.
 func (p *Proxy) describe407(at *url.URL) error {
 	switch {
 	case p.authorize != nil:
@@ -187,16 +188,16 @@ func (p *Proxy) authorization(ctx context.Context, at *url.URL) (string, error) 
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(at.User.Username()+":"+password)), nil
 }
 
-// maxHead bounds the heads of an answer to CONNECT together, interim ones included.
+// maxHead limits the bytes of all heads of an answer to CONNECT, interim ones included.
 const maxHead = 16 << 10
 
 // readStatus reads up to the final head and returns its status. Interim answers may
-// come before it (RFC 9110, 15.2).
+// precede it (RFC 9110, section 15.2).
 func readStatus(c net.Conn) (int, error) {
 	for left := maxHead; ; {
 		head, err := readHead(c, left)
 		if err != nil {
-			return 0, fmt.Errorf("gives no answer to CONNECT: %w", err)
+			return 0, fmt.Errorf("it does not answer CONNECT: %w", err)
 		}
 		answer, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(head)), &http.Request{Method: http.MethodConnect})
 		if err != nil {
@@ -210,7 +211,8 @@ func readStatus(c net.Conn) (int, error) {
 	}
 }
 
-// readHead reads up to the empty line and no further: the next byte is the target's.
+// readHead reads up to the empty line and no further: the next byte belongs to the
+// target.
 func readHead(c net.Conn, most int) ([]byte, error) {
 	var head []byte
 	for one := make([]byte, 1); len(head) < most; {

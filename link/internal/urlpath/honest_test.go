@@ -8,13 +8,12 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// UL15: what honest APIs are asked for goes through as it was written, under rules as
-// a person writes them.
+// UL15: paths of ordinary APIs pass unchanged, under rules that a person would write.
 func TestHonestPaths_goThrough(t *testing.T) {
 	for _, test := range []struct {
 		pattern string
 		slashes bool
-		paths   string // one a line, in canonical form
+		paths   string // one on each line, in canonical form
 	}{
 		{"/services/data/**", false, `/services/data/v62.0/sobjects/Contact/003xx000004TmiQAAS
 /services/data/v62.0/sobjects/Account/Ext_Id__c/A%2B1
@@ -111,8 +110,8 @@ func TestHonestPaths_goThrough(t *testing.T) {
 	}
 }
 
-// UL15, UL37: paths that were admitted, and that some server reads as another one, outside
-// of what is allowed.
+// UL15, UL37: these paths were admitted, and some server reads them as another path,
+// outside of what is allowed.
 func TestHostilePaths_haveNoFormOrAreNotAllowed(t *testing.T) {
 	rules := mustRules(t, "/api/*/public", "/open/**")
 	for raw, want := range map[string]error{
@@ -126,8 +125,8 @@ func TestHostilePaths_haveNoFormOrAreNotAllowed(t *testing.T) {
 		"/api/secret%EF%BC%9F/public":        ErrCuttable, // a full-width ?
 		"/api/secret%EF%BC%83/public":        ErrCuttable, // #
 		"/api/secret%EF%BC%9B/public":        ErrCuttable, // ;
-		"/api/secret%CD%BE/public":           ErrCuttable, // a Greek question mark, which is ;
-		"/api/secret%E2%81%87/public":        ErrCuttable, // two question marks in one
+		"/api/secret%CD%BE/public":           ErrCuttable, // a Greek question mark, compatible with ;
+		"/api/secret%E2%81%87/public":        ErrCuttable, // two question marks in one character
 		"/api/a%EF%BC%8Fb/public":            ErrCuttable, // a full-width slash
 		"/api/a%E2%84%80b/public":            ErrCuttable, // a/c
 		"/api/a%EF%BC%BCb/public":            ErrCuttable, // a full-width backslash
@@ -141,12 +140,12 @@ func TestHostilePaths_haveNoFormOrAreNotAllowed(t *testing.T) {
 		"/open/.%20./secret":                 ErrDots,
 		"/open/..+/secret":                   ErrDots,
 		"/open/..%C2%A0/secret":              ErrDots,
-		"/open/..%E2%80%8B/secret":           ErrDots, // a space of no width
+		"/open/..%E2%80%8B/secret":           ErrDots, // a zero-width space
 		"/open/..%20;x/secret":               ErrDots,
 		"/open/..;%3F/secret":                ErrDots,
 		"/open/%EF%BC%8E%EF%BC%8E/secret":    ErrDots, // full-width dots
 		"/open/.%EF%BC%8E/secret":            ErrDots,
-		"/open/%E2%80%A5/secret":             ErrDots, // two dots in one
+		"/open/%E2%80%A5/secret":             ErrDots, // two dots in one character
 		"/open/%E2%80%A4%E2%80%A4/secret":    ErrDots,
 		"/open/%EF%B9%92%EF%B9%92/secret":    ErrDots,
 		"/open/%EF%B8%B0/secret":             ErrDots,
@@ -178,8 +177,8 @@ func TestHostilePaths_haveNoFormOrAreNotAllowed(t *testing.T) {
 	}
 }
 
-// UL15: what the target takes as it stands can be allowed by name, each by itself;
-// dots, blanks and what parameters hide stay refused.
+// UL15: each character that the target treats as ordinary can be allowed by name; dots,
+// blanks and text hidden by parameters stay refused.
 func TestRules_allowCharactersByName(t *testing.T) {
 	for _, test := range []struct {
 		name, path string

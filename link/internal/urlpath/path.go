@@ -8,24 +8,24 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// The reasons for which a path is refused. Their texts are for the caller, and
-// quote nothing of the path.
+// The reasons why a path is refused. The caller sees their texts, which quote nothing
+// of the path.
 var (
 	ErrNoSlash      = errors.New("the path does not begin with a slash")
-	ErrDots         = errors.New("the path has a segment of dots, which climbs or stays")
+	ErrDots         = errors.New("the path has a segment of dots (. or ..)")
 	ErrEmptySegment = errors.New("the path has an empty segment, as in //")
-	ErrSlash        = errors.New("the path hides a slash as %2F; encodedSlashes: allow lets the target have it")
+	ErrSlash        = errors.New("the path has a slash escaped as %2F; encodedSlashes: allow permits it")
 	ErrBackslash    = errors.New("the path has a backslash, which some servers take for a slash")
 	ErrControl      = errors.New("the path has a control character")
-	ErrEscape       = errors.New("the path has a percent sign that is no escape of two hexadecimal digits")
-	ErrDoubleEscape = errors.New("the path would decode to something else a second time")
+	ErrEscape       = errors.New("the path has a percent sign without two hexadecimal digits; escape it as %25")
+	ErrDoubleEscape = errors.New("decoding the path twice changes it again")
 	ErrNotUTF8      = errors.New("the path is not UTF-8; escape its bytes as %XX")
 	ErrCharacter    = errors.New("the path has a character that cannot stand in one")
 )
 
-// Path is the canonical form of the path of an origin-form request target,
-// without its query. With slashes, %2F may stand in a segment; it stays there,
-// escaped. A path that has the form already is returned as it is, at no cost.
+// Path returns the canonical form of the path of an origin-form request target, without
+// its query. slashes permits %2F within a segment, where it stays escaped. A path that
+// is already canonical is returned without an allocation.
 func Path(raw string, slashes bool) (string, error) {
 	if raw == "" || raw[0] != '/' {
 		return "", ErrNoSlash
@@ -56,24 +56,24 @@ func Path(raw string, slashes bool) (string, error) {
 	return canon, nil
 }
 
-// class is what becomes of a character that stands plain in a path.
+// class says how a plain character of a path is treated.
 type class uint8
 
 const (
 	refused class = iota
 	asIs
-	escaped   // by us
-	backslash // refused with words of its own
-	control   // the same
+	escaped   // the canonical form escapes it
+	backslash // refused with a separate error
+	control   // likewise
 	percent
 	parameter // ";"
-	nonASCII  // ASCII
+	nonASCII  // refused: it must be escaped
 )
 
 const (
 	unreserved    = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~"
-	subDelimiters = "!$&'()*+,=:@" // of RFC 3986, allowed plain, without ";"
-	unwise        = "\"<>^`{|}[]"  // sent plain by some clients, and a delimiter for nobody
+	subDelimiters = "!$&'()*+,=:@" // of RFC 3986, except ";"
+	unwise        = "\"<>^`{|}[]"  // sent plain by some clients; nobody takes them for delimiters
 )
 
 var classes = func() (c [256]class) {
@@ -90,7 +90,7 @@ var classes = func() (c [256]class) {
 		}
 	}
 	c['\\'], c['%'], c[';'] = backslash, percent, parameter
-	return c // "#", "?" and the space are refused: they end a path
+	return c // the rest is refused: "#", "?" and the space end a path
 }()
 
 const upperHex = "0123456789ABCDEF"
@@ -99,17 +99,17 @@ func appendEscape(b []byte, c byte) []byte {
 	return append(b, '%', upperHex[c>>4], upperHex[c&15])
 }
 
-// rewrite makes the canonical form, segments apart.
+// rewrite makes the canonical form. It does not check segments.
 func rewrite(raw string, slashes bool) (string, error) {
 	out := make([]byte, 0, len(raw)+16)
-	once := make([]byte, 0, len(raw)) // what a server that decodes once sees
+	decodedOnce := make([]byte, 0, len(raw)) // the path as seen by a server that decodes once
 	for i := 0; i < len(raw); i++ {
 		c := raw[i]
 		switch classes[c] {
 		case asIs, parameter:
-			out, once = append(out, c), append(once, c)
+			out, decodedOnce = append(out, c), append(decodedOnce, c)
 		case escaped:
-			out, once = appendEscape(out, c), append(once, c)
+			out, decodedOnce = appendEscape(out, c), append(decodedOnce, c)
 		case percent:
 			d, ok := unescape(raw, i)
 			if !ok {
@@ -119,7 +119,7 @@ func rewrite(raw string, slashes bool) (string, error) {
 			if err := refuseHidden(d, slashes); err != nil {
 				return "", err
 			}
-			if once = append(once, d); strings.IndexByte(unreserved, d) >= 0 {
+			if decodedOnce = append(decodedOnce, d); strings.IndexByte(unreserved, d) >= 0 {
 				out = append(out, d)
 			} else {
 				out = appendEscape(out, d)
@@ -134,16 +134,16 @@ func rewrite(raw string, slashes bool) (string, error) {
 			return "", ErrCharacter
 		}
 	}
-	if !utf8.Valid(once) {
-		return "", ErrNotUTF8 // overlong forms too: %C0%AF has been a slash
+	if !utf8.Valid(decodedOnce) {
+		return "", ErrNotUTF8 // also refuses overlong forms: some servers took %C0%AF for a slash
 	}
-	if hasEscape(once) {
+	if hasEscape(decodedOnce) {
 		return "", ErrDoubleEscape
 	}
 	return string(out), nil
 }
 
-// refuseHidden refuses characters that no escape may hide.
+// refuseHidden refuses escapes of characters that must not be hidden.
 func refuseHidden(c byte, slashes bool) error {
 	switch {
 	case c == '/' && !slashes:
@@ -156,7 +156,7 @@ func refuseHidden(c byte, slashes bool) error {
 	return nil
 }
 
-// unescape reads the escape that begins at i.
+// unescape decodes the escape that begins at i.
 func unescape(s string, i int) (byte, bool) {
 	if i+2 >= len(s) {
 		return 0, false
@@ -177,8 +177,8 @@ func digit(c byte) byte {
 	return 16
 }
 
-// hasEscape reports whether what was decoded once holds an escape, of the standard
-// or of the kind %u002F, which some servers know.
+// hasEscape reports whether text that was decoded once still has an escape, standard or
+// of the form %u002F, which some servers decode.
 func hasEscape(decoded []byte) bool {
 	for i, c := range decoded {
 		if c != '%' || i+1 >= len(decoded) {

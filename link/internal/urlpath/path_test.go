@@ -136,7 +136,7 @@ func FuzzPath(f *testing.F) {
 	for _, slashes := range []bool{false, true} {
 		patterns := []string{"/public/**", "/users/*/photo"}
 		if slashes {
-			patterns = patterns[:1] // a server that decodes sees more segments than a rule of one
+			patterns = patterns[:1] // a server that decodes sees several segments, which a pattern of one segment cannot match
 		}
 		r, err := NewRules(patterns)
 		if err != nil {

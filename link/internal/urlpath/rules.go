@@ -7,27 +7,26 @@ import (
 	"strings"
 )
 
-// Rules are the patterns of a target's allowedPaths. In a pattern, "*" stands
-// for anything within a segment that is not empty, and the segment "**" for any number of
-// segments, none included; all else is itself. A nil *Rules allows every path.
+// Rules are the patterns of a target's allowedPaths. In a pattern, "*" matches anything
+// within a segment that is not empty, and the segment "**" matches any number of
+// segments, including none; everything else matches itself. A nil *Rules allows every
+// path.
 type Rules struct {
 	patterns [][]string
-	cuts     [][]string // marks at which a server may cut a path
-	letters  bool       // those that are compatible to delimiters are none
+	cuts     [][]string // each: the marks of a character at which a server may cut a path
+	letters  bool       // the target does not map letters to delimiters
 }
 
-// Letters stands for all characters beyond ASCII that some servers map to a
-// delimiter.
+// Letters stands for all non-ASCII characters that some servers map to a delimiter.
 const Letters = "letters"
 
-// Characters are what NewRules can be told of, with the marks that they are in a
-// canonical path.
+// Characters are the names that NewRules accepts, with their forms in a canonical path.
 var Characters = map[string][]string{"?": {"%3F"}, "#": {"%23"}, ";": {";", "%3B"}, Letters: nil}
 
-// NewRules reads patterns. What is not a wildcard in them is brought into the
-// canonical form, so /files/ü is the path /files/%C3%BC. allowed are those of
-// Characters that the target is known to take as a part of a segment; of ";", that
-// it ends nothing but its segment.
+// NewRules parses patterns. Text between wildcards is brought into canonical form, so
+// /files/ü is the path /files/%C3%BC. allowed lists those of Characters that the target
+// is known to treat as part of a segment; for ";" it means that parameters end only
+// their segment.
 func NewRules(patterns []string, allowed ...string) (*Rules, error) {
 	r := &Rules{letters: slices.Contains(allowed, Letters)}
 	for character, marks := range Characters {
@@ -36,7 +35,7 @@ func NewRules(patterns []string, allowed ...string) (*Rules, error) {
 		}
 	}
 	for i, p := range patterns {
-		segments, err := pattern(p)
+		segments, err := parsePattern(p)
 		if err != nil {
 			return nil, &PatternError{Index: i, Pattern: p, Err: err}
 		}
@@ -45,7 +44,7 @@ func NewRules(patterns []string, allowed ...string) (*Rules, error) {
 	return r, nil
 }
 
-// PatternError says which pattern cannot be one, and why.
+// PatternError says which pattern is not valid, and why.
 type PatternError struct {
 	Index   int
 	Pattern string
@@ -55,12 +54,12 @@ type PatternError struct {
 // Error names the pattern and the reason.
 func (e *PatternError) Error() string { return fmt.Sprintf("pattern %q: %v", e.Pattern, e.Err) }
 
-// Unwrap is the reason.
+// Unwrap returns the reason.
 func (e *PatternError) Unwrap() error { return e.Err }
 
-func pattern(p string) ([]string, error) {
-	// A pattern is read by the rules of paths, in which "*" is an ordinary
-	// character. A person may write letters beyond ASCII as they are.
+func parsePattern(p string) ([]string, error) {
+	// Patterns follow the rules of paths, in which "*" is an ordinary character. A
+	// person may write non-ASCII letters and spaces unescaped.
 	var ascii strings.Builder
 	for i := 0; i < len(p); i++ {
 		if c := p[i]; c >= 0x80 || c == ' ' {
@@ -76,22 +75,22 @@ func pattern(p string) ([]string, error) {
 	segments := strings.Split(canon[1:], "/")
 	for _, s := range segments {
 		if strings.Contains(s, "**") && s != "**" {
-			return nil, fmt.Errorf("%q: ** has to be a segment of its own, as in /api/**", s)
+			return nil, fmt.Errorf("%q: ** must be a whole segment, as in /api/**", s)
 		}
 	}
 	return segments, nil
 }
 
-// The reasons for which rules do not allow a path.
+// The reasons why rules do not allow a path.
 var (
-	ErrNotAllowed = errors.New("the target's allowedPaths do not have this path")
-	ErrCuttable   = errors.New("some servers cut this path at ?, # or ;, or take a letter in it for a delimiter, and allowedPaths do not have what they see; " +
+	ErrNotAllowed = errors.New("the target's allowedPaths do not allow this path")
+	ErrCuttable   = errors.New("some servers cut this path at ?, # or ;, or take a letter in it for a delimiter, and allowedPaths do not allow what they see; " +
 		"allowedCharacters says that the target does not")
 )
 
-// Allow is nil where a pattern matches the path, which must be canonical, and every
-// form of it that a server may see: without parameters (";x"), cut at "?", "#" or
-// ";", and with delimiters in place of characters that are compatible to them.
+// Allow returns nil if a pattern matches the canonical path and every form of it that a
+// server may see: without parameters (";x"), cut at "?", "#" or ";", and with
+// delimiters instead of the characters that are compatible with them.
 func (r *Rules) Allow(path string) error {
 	switch {
 	case r == nil:
@@ -99,7 +98,7 @@ func (r *Rules) Allow(path string) error {
 	case !r.match(path):
 		return ErrNotAllowed
 	case strings.IndexByte(path, ';') < 0 && strings.IndexByte(path, '%') < 0:
-		return nil // there is one form
+		return nil // the path has only one form
 	case !r.allForms(path):
 		return ErrCuttable
 	}
@@ -109,20 +108,20 @@ func (r *Rules) Allow(path string) error {
 	return nil
 }
 
-// allForms is about a path that matches.
+// allForms reports whether a path that matches does so without parameters and cut, too.
 func (r *Rules) allForms(path string) bool {
 	if !r.matchStripped(path) {
 		return false
 	}
 	for _, marks := range r.cuts {
-		if left := upToFirst(path, marks...); left != path && !(r.match(left) && r.matchStripped(left)) {
+		if cut := upToFirst(path, marks...); cut != path && !(r.match(cut) && r.matchStripped(cut)) {
 			return false
 		}
 	}
 	return true
 }
 
-// matchStripped matches a path as a server sees it that strips parameters.
+// matchStripped matches a path without its parameters, as some servers see it.
 func (r *Rules) matchStripped(path string) bool {
 	if strings.IndexByte(path, ';') < 0 && !strings.Contains(path, "%3B") {
 		return true
@@ -143,9 +142,9 @@ func (r *Rules) match(path string) bool {
 	return false
 }
 
-// matchSegments goes back to the last ** only: what an earlier one could take
-// instead, the last one can take too. So it is linear in patterns without **,
-// and at worst pattern times path with them.
+// matchSegments backtracks only to the last **: the last one can take everything that
+// an earlier one could take instead. So it is linear for patterns without **, and at
+// worst pattern times path with them.
 func matchSegments(pattern []string, path string) bool {
 	p, rest, done := 0, path, false
 	starAt, starRest, starDone := -1, "", false
@@ -174,9 +173,9 @@ func matchSegments(pattern []string, path string) bool {
 	}
 }
 
-// matchSegment matches "*" within a segment, by the same way. Nothing but an
-// empty segment matches the empty one after a trailing slash: /contacts/* is a
-// contact, and /contacts/ may well be all of them.
+// matchSegment matches "*" within a segment, in the same way. Only an empty segment
+// matches the empty one after a trailing slash: /contacts/* is one contact, and
+// /contacts/ may be all of them.
 func matchSegment(pattern, s string) bool {
 	if s == "" {
 		return pattern == ""

@@ -61,9 +61,9 @@ func TestRules_ofNobodyAllowAll(t *testing.T) {
 func TestNewRules_saysWhichPatternIsWrong(t *testing.T) {
 	for in, want := range map[string]string{
 		"api/**":  `pattern "api/**": the path does not begin with a slash`,
-		"/a/**b":  `pattern "/a/**b": "**b": ** has to be a segment of its own, as in /api/**`,
+		"/a/**b":  `pattern "/a/**b": "**b": ** must be a whole segment, as in /api/**`,
 		"/a//b":   `pattern "/a//b": the path has an empty segment, as in //`,
-		"/a/../b": `pattern "/a/../b": the path has a segment of dots, which climbs or stays`,
+		"/a/../b": `pattern "/a/../b": the path has a segment of dots (. or ..)`,
 	} {
 		_, err := NewRules([]string{"/fine", in})
 		var p *PatternError
@@ -73,7 +73,7 @@ func TestNewRules_saysWhichPatternIsWrong(t *testing.T) {
 	}
 }
 
-// A pattern of many wildcards must not cost more than pattern times path.
+// A pattern with many wildcards costs no more than pattern times path.
 func TestRules_doNotBlowUp(t *testing.T) {
 	r := mustRules(t, "/"+strings.Repeat("**/*a*a*a*b/", 20)+"end")
 	long := "/" + strings.Repeat("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/", 500)
@@ -82,8 +82,8 @@ func TestRules_doNotBlowUp(t *testing.T) {
 	}
 }
 
-// readings are what servers make of a path. Every one of them, and any four in a
-// row, must stay inside of what was allowed.
+// readings are the ways in which servers read a path. Each of them, and any four in
+// sequence, must stay within what was allowed.
 var readings = map[string]func(string) string{
 	"as it is":    func(s string) string { return s },
 	"decoded":     decode,
@@ -121,7 +121,7 @@ func cutAt(mark string) func(string) string {
 	return func(s string) string { s, _, _ = strings.Cut(s, mark); return s }
 }
 
-// decode is a lenient decoder: it leaves what is no escape.
+// decode is a lenient decoder: it leaves invalid escapes.
 func decode(s string) string {
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {
@@ -135,11 +135,11 @@ func decode(s string) string {
 	return b.String()
 }
 
-// staysInside holds for rules without letters that folding changes, and whose
-// patterns hold nothing escaped.
+// staysInside assumes rules without letters that folding changes, and patterns without
+// escapes.
 func staysInside(t *testing.T, rules *Rules, canon string) {
 	t.Helper()
-	seen := map[string]string{canon: ""} // and how it came to be
+	seen := map[string]string{canon: ""} // value: the readings that led to it
 	for todo := []string{canon}; len(todo) > 0; todo = todo[1:] {
 		from := todo[0]
 		for name, read := range readings {

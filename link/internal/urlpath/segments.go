@@ -8,9 +8,8 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// segments refuses those that a server may resolve: dots, nothing at all, and
-// what becomes one of these once a server strips parameters or blanks, or cuts the
-// path.
+// segments refuses segments that a server may resolve: dots, empty ones, and those that
+// become one of these when a server strips parameters or blanks, or cuts the path.
 func segments(canon string) error {
 	for rest := canon[1:]; ; {
 		segment, after, more := strings.Cut(rest, "/")
@@ -26,19 +25,19 @@ func segments(canon string) error {
 	}
 }
 
-// isDotSegment reports whether a segment is one of dots, or has one between slashes of
-// its own, escaped: nginx, for one, takes /public/..%2Fadmin for /admin.
+// isDotSegment reports whether a segment is "." or "..", or has one between escaped
+// slashes: nginx, for example, reads /public/..%2Fadmin as /admin.
 func isDotSegment(segment string) bool {
 	if strings.IndexByte(segment, '%') >= 0 {
 		segment = codePageBackslashes.Replace(segment)
 	}
 	for part := range strings.SplitSeq(segment, "%2F") {
 		if len(part) > 2 && strings.IndexByte(part, '%') < 0 && strings.IndexByte(part, ';') < 0 && strings.IndexByte(part, '+') < 0 {
-			continue // nothing that is stripped
+			continue // nothing in it is stripped
 		}
 		name := strings.Map(func(r rune) rune {
 			if r == '+' || isIgnored(r) {
-				return -1 // a blank, as in forms
+				return -1 // "+" is a blank in forms
 			}
 			return r
 		}, decoded(upToFirst(part, ";", "%3B", "%3F", "%23")))
@@ -49,13 +48,12 @@ func isDotSegment(segment string) bool {
 	return false
 }
 
-// codePageBackslashes are backslashes by the best fit of code pages of Windows (yen in 932, won
-// in 949). They stand in paths as what they are, so that only dots beside them count.
+// codePageBackslashes are characters that Windows code pages map to a backslash (yen in
+// 932, won in 949). They are allowed in paths, except beside dots.
 var codePageBackslashes = strings.NewReplacer("%C2%A5", "%2F", "%E2%82%A9", "%2F")
 
-// isBlankSegment reports whether nothing but blanks is left of a segment without its
-// parameters. Where a server cuts at "?" or "#", it sees a trailing slash: that is
-// a matter of rules.
+// isBlankSegment reports whether a segment without its parameters has only blanks. A
+// server that cuts at "?" or "#" sees a trailing slash, which is left to the rules.
 func isBlankSegment(segment string) bool {
 	name := withoutParameters(segment)
 	if !strings.HasPrefix(name, "%") {
@@ -65,17 +63,17 @@ func isBlankSegment(segment string) bool {
 	return name != "" && strings.TrimFunc(decoded(name), isIgnored) == ""
 }
 
-// isIgnored reports whether servers strip a character, or do not see it: NFKC_Casefold
-// leaves out what is not shown.
+// isIgnored reports whether some servers strip or ignore a character: NFKC_Casefold
+// removes invisible characters.
 func isIgnored(r rune) bool {
 	return unicode.IsSpace(r) || unicode.In(r, unicode.Cf, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point)
 }
 
-// withoutParameters is a segment as a server sees it that strips ";x", plain or
-// escaped.
+// withoutParameters returns a segment without its parameters (";x"), plain or escaped.
 func withoutParameters(segment string) string { return upToFirst(segment, ";", "%3B") }
 
-// upToFirst is a text up to the first of some marks, each of which is ";" or an escape.
+// upToFirst returns the text before the first of the marks, each of which is ";" or an
+// escape.
 func upToFirst(text string, marks ...string) string {
 	for i := 0; i < len(text); i++ {
 		if text[i] != ';' && text[i] != '%' {
@@ -90,7 +88,7 @@ func upToFirst(text string, marks ...string) string {
 	return text
 }
 
-// decoded is a canonical text without its escapes.
+// decoded returns a canonical text with its escapes decoded.
 func decoded(canon string) string {
 	if strings.IndexByte(canon, '%') < 0 {
 		return canon
@@ -107,9 +105,9 @@ func decoded(canon string) string {
 	return string(b)
 }
 
-// compatibilityForm is a canonical path as a server sees it that maps characters to their
-// compatible ones (NFKC, or the best fit of a code page): "／" is a slash then, and
-// "‥" two dots. All other characters stay. changed is false where there is none.
+// compatibilityForm returns a canonical path as seen by a server that maps characters
+// to compatible ones (NFKC, or the best fit of a code page): "／" becomes a slash, and
+// "‥" two dots. Other characters stay. changed is false if nothing was mapped.
 func compatibilityForm(canon string) (folded string, changed bool) {
 	var b []byte
 	done := 0
@@ -118,7 +116,7 @@ func compatibilityForm(canon string) (folded string, changed bool) {
 			i++
 			continue
 		}
-		n := 3 // of the escapes of one character
+		n := 3 // length of the escapes of one character
 		for i+n+2 < len(canon) && canon[i+n] == '%' && digit(canon[i+n+1])&^3 == 8 {
 			n += 3
 		}
@@ -134,11 +132,12 @@ func compatibilityForm(canon string) (folded string, changed bool) {
 	return string(append(b, canon[done:]...)), true
 }
 
-// codePageDelimiters are characters of the code pages of Windows that NFKC leaves.
+// codePageDelimiters are characters that Windows code pages map to a slash and NFKC
+// does not.
 var codePageDelimiters = map[rune]string{'\u2044': "/", '\u2215': "/", '\u2216': "/"}
 
-// mappedDelimiters is the canonical form of what a character is mapped to, if that has a
-// delimiter or a dot; else "".
+// mappedDelimiters returns the canonical form of what a character is mapped to, if that
+// has a delimiter or a dot; else "".
 func mappedDelimiters(character string) string {
 	r, _ := utf8.DecodeRuneInString(character)
 	if as := codePageDelimiters[r]; as != "" {

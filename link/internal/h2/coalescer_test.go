@@ -15,10 +15,10 @@ import (
 
 const patient = time.Minute
 
-// ends is a batched connection, and the other end.
+// ends returns a coalescer and the other end of its connection.
 func ends(t *testing.T) (b *coalescer, far net.Conn) {
 	near, far := net.Pipe()
-	b = newBatched(near, patient)
+	b = newCoalescer(near, patient)
 	t.Cleanup(func() { _, _ = b.Close(), far.Close(); b.Wait() })
 	return b, far
 }
@@ -37,7 +37,7 @@ func TestBatched_writesThatFollowOneAnotherGoOutTogether(t *testing.T) {
 	}
 	var got string
 	buf := make([]byte, 16)
-	for range 2 { // the first may have been on its way before the second came
+	for range 2 { // the first write may have started before the second came
 		if got == "abcd" {
 			break
 		}
@@ -60,7 +60,7 @@ func TestBatched_aWriterWaitsOnceTooMuchIsHeld(t *testing.T) {
 		written := 0
 		go func() {
 			for range pieces {
-				n, _ := b.Write(piece) // what was lost is not read below
+				n, _ := b.Write(piece) // lost bytes show in the reads below
 				written += n
 			}
 		}()
@@ -135,7 +135,7 @@ func TestBatched_closingItDoesNotWaitForAPeerThatTakesNothing(t *testing.T) {
 	})
 }
 
-// The end of a body that is there goes out with the last of its bytes.
+// The end of a body that has been read is sent with its last bytes.
 func TestSending_theEndComesWithTheLastBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := out("POST")
@@ -154,7 +154,7 @@ func TestSending_theEndComesWithTheLastBytes(t *testing.T) {
 	})
 }
 
-// What is read ahead is bounded, and comes whole, with the trailer.
+// Reading ahead is bounded, and the body arrives complete, with the trailer.
 func TestSending_readsAheadWithinABound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		text := strings.Repeat("0123456789", 10_000)
