@@ -87,7 +87,7 @@ func TestServer_failsBodiesThatBreakTheRules(t *testing.T) {
 		{"a bare line feed in an extension", chunked + "5;x=\"\ny\"\r\nhello\r\n0\r\n\r\n", errBare},
 		{"a bare line feed after an extension", chunked + "5;x\nhello\r\n0\r\n\r\n", errBare},
 		{"an extension that is too long", chunked + "5;" + strings.Repeat("x", maxChunkLine) + "\r\nhello\r\n0\r\n\r\n", errChunk},
-		{"too many zeros before the size", chunked + strings.Repeat("0", maxChunkSize) + "5\r\nhello\r\n0\r\n\r\n", errChunk},
+		{"too many zeros before the size", chunked + strings.Repeat("0", maxChunkDigits) + "5\r\nhello\r\n0\r\n\r\n", errChunk},
 		{"space before the size", chunked + " 5\r\nhello\r\n0\r\n\r\n", errChunk},
 		{"space after the size", chunked + "5 \r\nhello\r\n0\r\n\r\n", errChunk},
 		{"a size with plus", chunked + "+5\r\nhello\r\n0\r\n\r\n", errChunk},

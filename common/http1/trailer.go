@@ -1,11 +1,13 @@
 package http1
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
-// notLate are fields that have no place in a trailer (RFC 9110, section 6.5.1): they
-// decide how a message is framed, routed, let in or understood, and a server that
-// merges a trailer into the header would believe them although nothing has checked
-// them. Of those about the content, digests go on: they are what trailers are for.
+// notLate are fields that are not allowed in a trailer (RFC 9110, section 6.5.1): they
+// decide about framing, routing, access or content, and a server that merges trailers
+// into headers would use them although nobody checked them. Digests are allowed.
 var notLate = []string{
 	"connection", "host", "keep-alive", "proxy-authenticate", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
 	"content-disposition", "content-encoding", "content-language", "content-length", "content-location", "content-range", "content-type",
@@ -13,23 +15,18 @@ var notLate = []string{
 	"expect", "range", "max-forwards", "cache-control", "pragma", "forwarded",
 }
 
-// MayBeLate reports whether a field may stand in a trailer.
+// MayBeLate reports whether a field is allowed in a trailer.
 func MayBeLate(name string) bool {
 	for _, family := range [...]string{"if-", "x-forwarded-", "content-security-"} {
 		if len(name) > len(family) && Same(name[:len(family)], family) {
 			return false
 		}
 	}
-	for _, n := range notLate {
-		if Same(name, n) {
-			return false
-		}
-	}
-	return true
+	return !isOneOf(notLate, name)
 }
 
-// Announced is what a header says of the fields that will come in the trailer
-// (RFC 9110, section 6.6.2), without those that will not go on; "": nothing.
+// Announced lists the names in the Trailer field (RFC 9110, section 6.6.2) that are
+// allowed in a trailer and that goesOn, if not nil, accepts.
 func (h Header) Announced(goesOn func(name string) bool) string {
 	var list []string
 	for name := range h.Tokens("Trailer") {
@@ -38,4 +35,9 @@ func (h Header) Announced(goesOn func(name string) bool) string {
 		}
 	}
 	return strings.Join(list, ", ")
+}
+
+// LateFields removes the fields that are not allowed in a trailer, in place.
+func LateFields(trailer Header) Header {
+	return slices.DeleteFunc(EndToEnd(trailer), func(f Field) bool { return !MayBeLate(f.Name) || fitField(f) != nil })
 }

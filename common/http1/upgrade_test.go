@@ -9,6 +9,8 @@ import (
 	"testing"
 )
 
+const preface = prefaceHead + prefaceRest
+
 // What is no upgrade by the rules is none: behind one, nothing is looked at any
 // more (https://github.com/golang/go/issues/80416, https://github.com/dotnet/yarp/issues/877).
 func TestServer_seesAnUpgradeOnlyWhereItIsWellFormed(t *testing.T) {
