@@ -78,17 +78,9 @@ func (b *buffer) head(limit int, known string) (string, error) {
 	}
 }
 
-// skipEmpty removes an empty line, and reports whether there was one.
-func (b *buffer) skipEmpty() bool {
-	if b.unused() < 2 || b.data[b.r] != '\r' || b.data[b.r+1] != '\n' {
-		return false
-	}
-	b.r += 2
-	return true
+func (b *buffer) startsWith(text string) bool {
+	return b.unused() >= len(text) && string(b.data[b.r:b.r+len(text)]) == text
 }
-
-// halfEmpty reports whether the buffer holds nothing but half an empty line.
-func (b *buffer) halfEmpty() bool { return b.unused() == 1 && b.data[b.r] == '\r' }
 
 // textLine reads a line of a chunked body, of at most limit bytes, without its end.
 func (b *buffer) textLine(limit int) (string, error) {

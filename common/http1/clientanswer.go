@@ -66,7 +66,7 @@ func (c *clientConn) upgraded(out *Outgoing, head *answerHead) (*Answer, error) 
 		return nil, c.failed(ReasonGone, c.ctx.Err())
 	}
 	_ = c.nc.SetDeadline(time.Time{}) // the new owner sets its own
-	return &Answer{Status: head.status, Header: append(Header(nil), head.header...), Body: http.NoBody, Upgraded: &tunnel{c.nc, &c.in}}, nil
+	return &Answer{Status: head.status, Header: append(Header(nil), head.header...), Body: http.NoBody, Upgraded: &readAhead{c.nc, &c.in}}, nil
 }
 
 // answerBody is Answer.Body.

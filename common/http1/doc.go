@@ -28,7 +28,6 @@
 // # Speed
 //
 // e2e/bench/JOURNAL.md has the measurements: look, write and wait in one use of the
-// descriptor (socket.go), idle connections without buffers (serveridle.go), deadlines and
-// timers that are kept (serverwait.go, serverwatch.go), and heads of answers that are not
-// parsed again (clienthead.go).
+// descriptor (socket.go), idle connections without buffers (serveridle.go), and heads of
+// answers that are not parsed again (clienthead.go).
 package http1

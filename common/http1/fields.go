@@ -86,10 +86,9 @@ func (h Header) IsEventStream() bool {
 
 // Same compares field names without ASCII case. Unlike strings.EqualFold it does not
 // take a letter beyond ASCII (the Kelvin sign) for an ASCII one.
-func Same(a, b string) bool {
-	if len(a) != len(b) {
-		return false
-	}
+func Same(a, b string) bool { return len(a) == len(b) && sameLetters(a, b) }
+
+func sameLetters(a, b string) bool {
 	for i := 0; i < len(a); i++ {
 		if a[i] != b[i] && lower(a[i]) != lower(b[i]) {
 			return false

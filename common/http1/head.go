@@ -2,6 +2,7 @@ package http1
 
 import (
 	"bytes"
+	"strconv"
 	"strings"
 )
 
@@ -125,14 +126,13 @@ func parseAnswer(head string) (a answerHead, err error) {
 		return a, err
 	}
 	code, reason, _ := strings.Cut(after, " ")
-	status, ok := statusCode(code)
-	if !ok {
+	a.status, err = strconv.Atoi(code)
+	if err != nil || len(code) != 3 || code[0] < '1' || code[0] > '9' {
 		return a, errStatus
 	}
 	if !allIn(&isValue, reason) {
 		return a, errValue
 	}
-	a.status = status
 	h, f, err := fields(rest, make(Header, 0, strings.Count(rest, "\n")), ofServer, nil)
 	if err == nil && f.chunked && a.minor == 0 {
 		err = errCoding
@@ -148,17 +148,4 @@ func parseAnswer(head string) (a answerHead, err error) {
 	}
 	a.header = EndToEnd(h)
 	return a, nil
-}
-
-func statusCode(s string) (code int, ok bool) {
-	if len(s) != 3 || s[0] == '0' {
-		return 0, false
-	}
-	for i := range 3 {
-		if s[i] < '0' || s[i] > '9' {
-			return 0, false
-		}
-		code = 10*code + int(s[i]-'0')
-	}
-	return code, true
 }

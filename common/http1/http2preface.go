@@ -3,7 +3,6 @@ package http1
 import (
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -27,20 +26,12 @@ func (c *serverConn) serveHTTP2(head string) bool {
 			return true
 		}
 	}
-	read := string(c.in.data[c.in.r:c.in.w])
-	if !strings.HasPrefix(read, prefaceRest) || c.server.HTTP2 == nil {
+	if !c.in.startsWith(prefaceRest) || c.server.HTTP2 == nil {
 		c.fail(&malformed{http.StatusBadRequest, errors.New("HTTP/2 is not served here")})
 		return true
 	}
 	c.readUntil(time.Time{}) // the new owner sets its own
-	c.server.HTTP2(&replayed{c.nc, io.MultiReader(strings.NewReader(head+read), c.nc)})
+	read := head + string(c.in.data[c.in.r:c.in.w])
+	c.server.HTTP2(&readAhead{c.nc, io.MultiReader(strings.NewReader(read), c.nc)})
 	return true
 }
-
-// replayed is a connection whose first bytes are read again.
-type replayed struct {
-	net.Conn
-	from io.Reader
-}
-
-func (r *replayed) Read(p []byte) (int, error) { return r.from.Read(p) }

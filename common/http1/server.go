@@ -73,7 +73,6 @@ func (s *Server) ServeConn(ctx context.Context, nc net.Conn) {
 	c.ctx.Begin(ctx)
 	defer c.ctx.End(context.Canceled)
 	c.serve()
-	c.watch.end()
 	c.returnBuffers()
 }
 

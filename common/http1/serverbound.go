@@ -28,9 +28,6 @@ func (w *writer) Bound(ctx context.Context) {
 	c.began.Lock()
 	defer c.began.Unlock()
 	b := &c.writeBound
-	if b.hook == nil {
-		b.hook = &callctx.Hook{Do: c.cutWrite}
-	}
 	if w.timed {
 		w.timed = false
 		_ = c.nc.SetWriteDeadline(time.Time{}) // a failure shows in the write
@@ -45,12 +42,12 @@ func (w *writer) Unbound() {
 	c.began.Lock()
 	defer c.began.Unlock()
 	b := &c.writeBound
-	if b.hook == nil {
+	if !b.on {
 		return
 	}
 	removed := b.hook.Remove()
 	if b.set(false); !removed {
-		b.hook = nil // a hook that has run cannot be used again
+		b.hook = &callctx.Hook{Do: c.cutWrite} // a hook that has run cannot be used again
 		_ = c.nc.SetWriteDeadline(time.Time{})
 	}
 }

@@ -42,8 +42,6 @@ type serverConn struct {
 	since         time.Time   // when the wait began
 	asked         bool        // a request came before
 	interrupted   atomic.Bool // the body of the current request was interrupted
-	until         time.Time   // the read deadline, unless moved
-	moved         atomic.Bool // the read deadline is another than until
 	awaits100     bool        // the application waits for 100 (Continue)
 	bodyUncertain bool        // no 100 (Continue) was sent, so the body may come or not
 }
@@ -56,6 +54,7 @@ func newServerConn(s *Server, nc net.Conn) *serverConn {
 	c.reader.c = c
 	c.r = Request{Remote: nc.RemoteAddr(), Body: &c.reader, Trailer: func() Header { return c.body.trailer }, Interrupt: c.interrupt}
 	c.w.c = c
+	c.writeBound.hook = &callctx.Hook{Do: c.cutWrite}
 	return c
 }
 

@@ -59,7 +59,11 @@ const maxEmpty = 4
 func (c *serverConn) begins(first bool) error {
 	for empty := 0; ; empty++ {
 		if c.in.unused() == 0 {
-			c.waitDeadline(first)
+			limit := c.limits.Idle
+			if first { // a new connection has no reason to be idle
+				limit = c.limits.HeadTimeout
+			}
+			c.readUntil(time.Now().Add(limit))
 			c.waiting(idle, first)
 			if c.server.stopping.Load() {
 				return errGone
@@ -69,14 +73,18 @@ func (c *serverConn) begins(first bool) error {
 				return errGone // no request is there to answer
 			}
 		}
-		if empty < maxEmpty && c.in.halfEmpty() {
+		if empty == maxEmpty || !c.in.startsWith("\r") {
+			return nil
+		}
+		if c.in.unused() == 1 {
 			if err := c.more(first, func() error { return c.in.fill(c.limits.Head) }); err != nil {
 				return err
 			}
 		}
-		if empty == maxEmpty || !c.in.skipEmpty() {
+		if !c.in.startsWith("\r\n") {
 			return nil
 		}
+		c.in.r += len("\r\n")
 	}
 }
 
@@ -116,21 +124,5 @@ func (c *serverConn) await(first bool) (string, error) {
 	return "", errGone
 }
 
-// waitDeadline sets the deadline of the wait for a request.
-func (c *serverConn) waitDeadline(first bool) {
-	if first { // a new connection has no reason to be idle
-		c.readUntil(time.Now().Add(c.limits.HeadTimeout))
-		return
-	}
-	now, most := time.Now(), c.limits.Idle
-	if c.moved.Swap(false) || c.until.Sub(now) < most-most/4 {
-		c.until = now.Add(most)
-		_ = c.nc.SetReadDeadline(c.until) // a failure shows in the read that follows
-	}
-}
-
 // readUntil sets the deadline of reads. A failure shows in the read.
-func (c *serverConn) readUntil(at time.Time) {
-	c.moved.Store(true)
-	_ = c.nc.SetReadDeadline(at)
-}
+func (c *serverConn) readUntil(at time.Time) { _ = c.nc.SetReadDeadline(at) }

@@ -19,28 +19,22 @@ const watchAfter = 200 * time.Millisecond
 type watch struct {
 	mu      sync.Mutex
 	timer   *time.Timer
-	armed   bool          // the timer runs
 	serving bool          // a call is in progress
-	began   time.Time     // when the call began
 	whole   bool          // the whole request was read
 	late    bool          // the call has taken longer than watchAfter
 	reading chan struct{} // closed when the goroutine ends; nil: there is none
 }
 
-// start is called when a call begins. If the timer still runs for an earlier call, it is
-// left running, and due sets it again. So most calls neither start nor stop it.
+// start is called when a call begins.
 func (w *watch) start(c *serverConn) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.serving, w.late, w.whole, w.began = true, false, c.body.ended(), time.Now()
-	switch {
-	case w.armed:
-	case w.timer == nil:
+	w.serving, w.late, w.whole = true, false, c.body.ended()
+	if w.timer == nil {
 		w.timer = time.AfterFunc(watchAfter, func() { w.due(c) })
-	default:
+	} else {
 		w.timer.Reset(watchAfter)
 	}
-	w.armed = true
 }
 
 // arm is called when the whole request was read.
@@ -54,15 +48,6 @@ func (w *watch) arm(c *serverConn) {
 func (w *watch) due(c *serverConn) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.armed = false
-	if !w.serving {
-		return
-	}
-	if left := watchAfter - time.Since(w.began); left > 0 {
-		w.armed = true
-		w.timer.Reset(left)
-		return
-	}
 	w.late = true
 	w.read(c)
 }
@@ -112,20 +97,12 @@ func (c *serverConn) awaitLeaving() {
 	}
 }
 
-// end is called when the connection ends.
-func (w *watch) end() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.timer != nil {
-		w.timer.Stop()
-	}
-}
-
 // stop is called when the call ends. It waits until the goroutine, which uses the buffer,
 // has ended.
 func (w *watch) stop(c *serverConn) {
 	w.mu.Lock()
 	w.serving = false
+	w.timer.Stop() // if it fires all the same, the next call is watched early
 	reading := w.reading
 	w.reading = nil
 	w.mu.Unlock()

@@ -202,5 +202,5 @@ func (w *writer) Upgrade(h Header) (io.ReadWriteCloser, error) {
 		return nil, err
 	}
 	_ = w.c.nc.SetDeadline(time.Time{}) // the new owner sets its own
-	return &tunnel{w.c.nc, &w.c.in}, nil
+	return &readAhead{w.c.nc, &w.c.in}, nil
 }

@@ -160,3 +160,12 @@ func (t *Transport) why(ctx context.Context, err error, otherwise Reason) Reason
 	}
 	return otherwise
 }
+
+// Plain is err without the addresses that net adds, which differ for every connection.
+func Plain(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) && op.Err != nil {
+		return op.Err
+	}
+	return err
+}

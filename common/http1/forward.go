@@ -5,6 +5,28 @@ import (
 	"strings"
 )
 
+// hopByHop are the fields that concern one connection only.
+var hopByHop = []string{"connection", "keep-alive", "proxy-authenticate", "proxy-connection", "te", "trailer", "upgrade"}
+
+// HopByHop reports whether a field must not be forwarded, framing included.
+func HopByHop(name string) bool {
+	return isOneOf(hopByHop, name) || Same(name, "transfer-encoding") || Same(name, "http2-settings")
+}
+
+func isOneOf(names []string, name string) bool {
+	return slices.ContainsFunc(names, func(n string) bool { return Same(n, name) })
+}
+
+// EndToEnd removes hop-by-hop fields, and those that Connection names, in place.
+func EndToEnd(h Header) Header {
+	var room [4]string
+	named := room[:0]
+	for member := range h.Tokens("Connection") {
+		named = append(named, member)
+	}
+	return slices.DeleteFunc(h, func(f Field) bool { return isOneOf(hopByHop, f.Name) || isOneOf(named, f.Name) })
+}
+
 // notLate are fields that are not allowed in a trailer (RFC 9110, section 6.5.1): they
 // decide about framing, routing, access or content, and a server that merges trailers
 // into headers would use them although nobody checked them. Digests are allowed.
