@@ -6,232 +6,201 @@ import "time"
 const LookEvery = 10 * time.Millisecond
 
 const (
-	// maxGap is the time between two looks after which the round begins anew.
-	maxGap = 5 * LookEvery
-	// minRound is the shortest round.
-	minRound = 2 * LookEvery
-	// rateRounds is how many rounds back the best rate is looked for.
-	rateRounds = 8
-	// gain is how many times the workers that are needed are allowed. The rest
-	// shows whether more workers bring more. BBR has 2, and 2.89 at the start.
-	gain = 2.5
-	// minGain is what more workers than the fewest must bring, as seen in
-	// flatRounds rounds. Both are BBR's, which so finds that a pipe is full.
-	minGain    = 1.25
-	flatRounds = 3
-
-	// hungAfter is how long no call ends before there are more workers. It is
-	// longer where calls took more than half of it.
-	hungAfter = 100 * time.Millisecond
-	hungGain  = 4
-
-	// trialInterval is the time to the next trial, or trialPause times what the
-	// last one took: it costs a slow destination nearly all of its rate. The
-	// first one comes after trialPause times the first round.
-	trialInterval = 10 * time.Second
-	trialPause    = 100
-	// minTrial is the shortest time for which a trial measures.
-	minTrial = 6 * LookEvery
+	minMeasured  = 40 * time.Millisecond  // the shortest measurement, against noise
+	maxGap       = 50 * time.Millisecond  // between two looks; a longer one voids the measurement: there was no work
+	maxMeasured  = 100 * time.Millisecond // a destination that takes longer gains by every worker
+	quickCall    = 5 * time.Millisecond   // where a call takes less, no gain is certain
+	minPause     = 2 * time.Second        // between two trials; doubled while they are in vain
+	maxPause     = 16 * time.Second
+	growFactor   = 4   // times the workers, in a trial of more
+	shrinkFactor = 2   // the part of them, in a trial of fewer
+	minGrowGain  = 1.4 // what growFactor times the workers must bring, measured coming and going
+	minLoss      = 1.2 // the same for shrinkFactor times fewer
+	certainGain  = 3.0 // a gain of a trial of more that needs no proof,
+	maxGain      = 5.0 // unless it is more than so many workers can bring
+	changedRate  = 0.7 // a rate below this part of the one before, twice, is another one
 )
 
-// Limit is how many workers are worth having for one destination. It has no lock,
-// starts no goroutine and reads no clock.
+// Limit is how many workers are worth having for one destination: see the package
+// comment. It has no lock, starts no goroutine and reads no clock.
 type Limit struct {
 	least, most, workers int
 
-	// Calls under way; those of them that began in the round before this one, and
-	// those that began earlier still and count as stuck.
-	calls, recent, stuck int
+	began    time.Time // of the measurement; zero: it begins with the next look
+	looked   time.Time // the last look
+	finished int       // calls since it began
+	idleSeen bool      // a worker was idle since it began
+	warmUp   int       // calls to finish before the measurement begins
 
-	round         Round
-	began, looked time.Time // the round; the last look
-	looks, seen   int       // looks in the round, and the sum of the calls under way at them
-	ended, events int       // calls that ended in the round, and the events they carried
-
-	latency  time.Duration       // of a call in the last round
-	rates    [rateRounds]float64 // events a second
-	cost     float64             // worker-seconds of an event where none queues; 0: unknown
-	lastCost float64             // as the last trial found it
-	flat     int                 // rounds in a row in which more than the fewest workers brought too little
-
-	trial      trial
-	trialBegan time.Time
-	trialAt    time.Time // the next one
-	before     int       // workers before the trial
-	toDrain    int       // calls that must end before the trial measures
+	trial     trial
+	proving   bool    // back at the limit from before the trial
+	other     int     // the limit that this one is compared with
+	rate      float64 // of the other; without a trial, of this one when it was last compared
+	lastRate  float64 // of the last measurement, without a trial
+	shrank    bool    // the last trial was of fewer workers
+	pause     time.Duration
+	nextTrial time.Time // no trial before
 }
 
-// Round names the round of measurement in which a call began.
-type Round uint32
-
-// trial is the state of a trial.
 type trial uint8
 
 const (
-	noTrial   trial = iota
-	draining        // calls from before it end
-	measuring       // only the fewest calls are under way
+	steady trial = iota
+	more
+	fewer
 )
 
 // New returns a limit that begins with the fewest workers. There are never fewer
 // than least, or than most if that is smaller, and never more than most.
 func New(least, most int) *Limit {
 	least = min(least, most)
-	return &Limit{least: least, most: most, workers: least}
+	return &Limit{least: least, most: most, workers: least, warmUp: least, pause: minPause}
 }
 
 // Workers is how many calls may be under way at once.
 func (l *Limit) Workers() int { return l.workers }
 
-// Begin notes that a call began. What it returns is handed to End.
-func (l *Limit) Begin() Round {
-	l.calls++
-	return l.round
-}
+// Finished notes that a call ended.
+func (l *Limit) Finished() { l.finished++ }
 
-// End notes that a call ended that began in that round and carried so many events.
-func (l *Limit) End(r Round, events int) {
-	l.calls--
-	l.ended++
-	l.events += events
-	switch l.round - r {
-	case 0:
-	case 1:
-		l.recent--
-	default:
-		l.stuck--
-	}
-}
+// Idle notes that a worker found no work.
+func (l *Limit) Idle() { l.idleSeen = true }
 
-// Look ends the round if it says enough, and sets the limit. It is called every
-// LookEvery while more work is waiting than the workers are busy with.
+// Look judges what was measured, once it says enough, and sets the limit. It is
+// called every LookEvery while work is waiting.
 func (l *Limit) Look(now time.Time) {
-	gap, took := now.Sub(l.looked), now.Sub(l.began)
+	took, gap := now.Sub(l.began), now.Sub(l.looked)
 	l.looked = now
-	l.looks++
-	l.seen += l.calls
 	switch {
-	case gap > maxGap:
-		l.giveUpTrial(now)
+	case l.began.IsZero() || gap > maxGap:
 		l.measure(now)
-	case l.ended == 0:
-		if took >= max(hungAfter, 2*l.latency) && l.calls >= l.workers {
-			l.hung(now)
+	case l.warmUp > 0:
+		if l.finished >= l.warmUp || took >= maxMeasured || l.trial == steady && took >= minMeasured {
+			l.warmUp = 0
 			l.measure(now)
 		}
-	case took < minRound || l.ended < l.calls-l.stuck:
-	case l.trial == draining && l.ended < l.toDrain || l.trial == measuring && took < minTrial:
-	default:
-		l.judge(now, took)
-		l.nextRound(now)
+	case l.finished >= l.workers && took >= minMeasured || took >= maxMeasured:
+		l.judge(now, max(float64(l.finished), 1)/took.Seconds())
+		l.measure(now)
 	}
 }
 
-// measure begins the round anew.
-func (l *Limit) measure(now time.Time) {
-	l.began, l.looks, l.seen, l.ended, l.events = now, 0, 0, 0, 0
-}
+func (l *Limit) measure(now time.Time) { l.began, l.finished, l.idleSeen = now, 0, false }
 
-// nextRound begins the next round. A round is long enough for every worker to end
-// a call, so a call that began two rounds ago takes longer than others.
-func (l *Limit) nextRound(now time.Time) {
-	l.measure(now)
-	l.stuck += l.recent
-	l.recent = l.calls - l.stuck
-	l.round++
-	if l.trial == measuring {
-		l.set(l.least)
-	}
-}
-
-// hung allows more workers, as no call ended for long: the destination hangs, or
-// it is slower than any round.
-func (l *Limit) hung(now time.Time) {
-	if l.giveUpTrial(now) {
-		return
-	}
-	l.workers = min(hungGain*l.workers, l.most)
-	l.cost, l.lastCost, l.trialAt = 0, 0, time.Time{}
-}
-
-// giveUpTrial returns to the workers from before a trial, if there is one.
-func (l *Limit) giveUpTrial(now time.Time) bool {
-	if l.trial == noTrial {
-		return false
-	}
-	l.trial, l.workers, l.trialAt = noTrial, l.before, now.Add(trialInterval)
-	return true
-}
-
-// set allows n workers, and one for each call that is stuck.
-func (l *Limit) set(n int) { l.workers = max(l.least, min(n+l.stuck, l.most)) }
-
-// judge computes the limit from a round that is over.
-func (l *Limit) judge(now time.Time, took time.Duration) {
-	calls := float64(l.seen) / float64(l.looks)
-	busy := max(1, calls-float64(l.stuck))
-	rate := float64(max(1, l.events)) / took.Seconds()
-	l.latency = time.Duration(calls / float64(l.ended) * float64(took))
-	learned := true
+// judge ends a trial, proves or begins one. Of a slow sink, one that took longer
+// than was measured, the rate says nothing yet, and more workers are always right.
+func (l *Limit) judge(now time.Time, rate float64) {
+	slow := l.finished < l.workers && !l.idleSeen
 	switch {
-	case l.trial == draining:
-		l.trial = measuring
+	case slow && l.trial == fewer && !l.proving:
+		l.conclude(now, rate, true, false)
 		return
-	case l.trial == measuring:
-		l.trial = noTrial
-		l.learn(busy / rate)
-		l.trialAt = now.Add(max(trialInterval, trialPause*now.Sub(l.trialBegan)))
-	case l.cost == 0 && l.workers == l.least:
-		l.learn(busy / rate)
-		l.trialAt = now.Add(trialPause * took)
-	case now.After(l.trialAt):
-		l.startTrial(now)
+	case slow && (l.workers < l.most || l.trial == more):
+		l.rate, l.pause = rate, minPause
+		l.try(now, more)
 		return
-	default:
-		learned = false
-	}
-	copy(l.rates[1:], l.rates[:])
-	l.rates[0] = rate
-	if l.cost == 0 {
+	case l.trial == steady:
+		l.consider(now, rate)
 		return
 	}
-	best := 0.0
-	for _, r := range l.rates {
-		best = max(best, r)
+	many := (l.trial == more) != l.proving
+	gain := rate / l.rate // of the many to the few
+	if !many {
+		gain = l.rate / rate
 	}
 	switch {
-	case learned || busy > float64(l.least):
-		l.allow(best*l.cost, busy)
-	case busy > gain*best*l.cost: // calls take much longer than they did
-		l.lastCost = 0
-		l.startTrial(now)
+	case gain < l.trial.minGain():
+		l.conclude(now, rate, many, l.trial == fewer)
+	case l.proving || l.sure(gain):
+		l.conclude(now, rate, !many, l.trial == more)
+	default:
+		l.proving = true
+		l.swap(rate)
 	}
 }
 
-// allow sets the limit, of which so many workers are needed. Once more than the
-// fewest bring less than a quarter more for a few rounds, the fewest are enough.
-func (l *Limit) allow(needed, busy float64) {
-	if busy <= float64(l.least) || needed > minGain*float64(l.least) {
-		l.flat = 0
-	} else if l.flat++; l.flat >= flatRounds {
-		l.set(l.least)
+func (t trial) minGain() float64 {
+	if t == fewer {
+		return minLoss
+	}
+	return minGrowGain
+}
+
+// sure reports whether the gain of a trial upward needs no proof, which delays a
+// slow sink's workers. The rate of one that is about as slow as a measurement is
+// long depends on when it began, and no mood makes a quick one so slow.
+func (l *Limit) sure(gain float64) bool {
+	call := time.Duration(float64(l.other) / l.rate * float64(time.Second))
+	return l.trial == more && (call >= maxMeasured/2 || call >= quickCall && gain >= certainGain && gain <= maxGain)
+}
+
+// conclude ends a trial, with the limit that it ended with or the other one,
+// and goes on in its direction if it was a success.
+func (l *Limit) conclude(now time.Time, rate float64, swap, success bool) {
+	if swap {
+		kept := l.rate
+		l.swap(rate)
+		rate = kept
+	}
+	l.rate = rate
+	switch {
+	case !success:
+		l.end(now)
+		l.pause = min(2*l.pause, maxPause)
+	case l.trial == more && l.idleSeen:
+		l.pause = minPause
+		l.end(now) // there are enough
+	default:
+		l.pause = minPause
+		l.try(now, l.trial)
+	}
+}
+
+// consider begins a trial when it is time for one, or when the rate fell to
+// another one. It is compared with the better of two measurements: a stall of
+// the machine in one must not make the trial look good.
+func (l *Limit) consider(now time.Time, rate float64) {
+	before := l.lastRate
+	base := max(rate, before)
+	l.lastRate = rate
+	changed := before > 0 && base < changedRate*l.rate && !l.idleSeen
+	if !changed && now.Before(l.nextTrial) {
 		return
 	}
-	l.set(max(int(gain*needed), int(gain*float64(l.least))))
-}
-
-// learn takes the better of the last two costs: one may be of a moment at which
-// the machine was busy elsewhere.
-func (l *Limit) learn(cost float64) {
-	l.cost = cost
-	if l.lastCost > 0 {
-		l.cost = min(cost, l.lastCost)
+	l.rate = base
+	l.shrank = l.idleSeen || !l.shrank && !changed
+	if l.shrank && l.workers > l.least {
+		l.try(now, fewer)
+	} else if !l.idleSeen {
+		l.try(now, more)
 	}
-	l.lastCost = cost
 }
 
-// startTrial goes down to the fewest workers beside the calls that are stuck.
-func (l *Limit) startTrial(now time.Time) {
-	l.trial, l.trialBegan, l.before, l.toDrain = draining, now, l.workers, l.calls-l.stuck
-	l.set(l.least)
+// try changes the limit to see what it brings, if it can go that way.
+func (l *Limit) try(now time.Time, t trial) {
+	to := min(growFactor*l.workers, l.most)
+	if t == fewer {
+		to = max(l.workers/shrinkFactor, l.least)
+	}
+	if to == l.workers {
+		l.end(now)
+		return
+	}
+	l.trial, l.proving, l.other = t, false, to
+	l.swap(l.rate)
+}
+
+// end is the end of trials for now.
+func (l *Limit) end(now time.Time) {
+	l.trial, l.proving = steady, false
+	l.nextTrial = now.Add(l.pause)
+}
+
+// swap goes to the other limit. What was under way before it finishes unmeasured,
+// and so does what new workers begin with: they open connections. rate is that
+// of the limit so far.
+func (l *Limit) swap(rate float64) {
+	l.warmUp = max(l.workers, l.other)
+	l.workers, l.other = l.other, l.workers
+	l.rate, l.lastRate = rate, 0
 }

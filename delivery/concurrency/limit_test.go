@@ -1,156 +1,196 @@
 package concurrency
 
 import (
+	"math/rand/v2"
 	"testing"
 	"time"
 )
 
-const ms = time.Millisecond
-
-var (
-	sink20ms = destination{latency: 20 * ms}
-	cpuBound = destination{capacity: 20_000}
-	hanging  = destination{hangs: true}
-)
-
-// Each destination is met after another one, or from the start, by a few seeds where
-// chance plays a part.
-func TestLimit_findsTheWorkersThatAreWorthHaving(t *testing.T) {
-	tests := []struct {
-		name      string
-		before    destination
-		beforeFor time.Duration
-		is        destination
-		noise     noise
-		length    time.Duration
-		share     float64       // of the best rate, at least
-		fewest    float64       // workers on average
-		most      float64       // workers on average
-		reached   int           // workers
-		within    time.Duration // of its beginning
-	}{
-		{name: "a 20 ms sink gains by every worker", is: sink20ms, share: .98, fewest: 990, most: 1024, reached: 1024, within: 250 * ms},
-		{name: "calls of 6 to 34 ms", is: destination{latency: 20 * ms, jitter: .7}, share: .98, fewest: 990, most: 1024, reached: 1024, within: 250 * ms},
-		{name: "a sink of a second", is: destination{latency: time.Second}, length: time.Minute, share: .9, fewest: 920, most: 1024, reached: 1024, within: 400 * ms},
-		{name: "a sink that hangs has all workers", is: hanging, fewest: 0, most: 1024, reached: 1024, within: 400 * ms},
-		{name: "one call of a hundred takes 5 s", is: destination{latency: 20 * ms, tail: .01, takes: 5 * time.Second}, share: .9, fewest: 800, most: 1024},
-		{name: "one call of ten takes 200 ms", is: destination{latency: 20 * ms, tail: .1, takes: 200 * ms}, share: .95, fewest: 980, most: 1024, reached: 1024, within: 400 * ms},
-		{name: "a machine that is busy with a few", is: cpuBound, share: .99, fewest: 16, most: 48},
-		{name: "a quick sink that needs 5", is: destination{latency: ms / 2, capacity: 10_000}, share: .99, fewest: 16, most: 48},
-		{name: "a sink that needs 40", is: destination{latency: 20 * ms, capacity: 2000}, share: .98, fewest: 40, most: 110, reached: 40, within: 100 * ms},
-		{name: "a sink that needs 150", is: destination{latency: 150 * ms, capacity: 1000}, share: .93, fewest: 150, most: 450},
-		{name: "a sink that more than 100 slow down", is: destination{latency: 10 * ms, capacity: 10_000, knee: 100}, share: .55, fewest: 80, most: 200},
-		{name: "a source that needs 100", is: destination{latency: 20 * ms, source: 5000}, share: .99, fewest: 100, most: 500, reached: 100, within: 200 * ms},
-		{name: "a slow sink turns fast", before: sink20ms, beforeFor: 12 * time.Second, is: cpuBound, share: .99, fewest: 16, most: 570}, // it takes up to 10 s,
-		{name: "a fast sink turns slow", before: cpuBound, beforeFor: 12 * time.Second, is: sink20ms, share: .95, fewest: 970, most: 1024, reached: 1024, within: 600 * ms},
-		{name: "a sink that hung turns fast", before: hanging, beforeFor: 3 * time.Second, is: cpuBound, share: .99, fewest: 16, most: 60},
-		{name: "a sink that hung needs 40", before: hanging, beforeFor: 3 * time.Second, is: destination{latency: 20 * ms, capacity: 2000}, share: .98, fewest: 40, most: 150},
-		{name: "a shared machine that is busy with a few", is: cpuBound, noise: shared, share: .99, fewest: 16, most: 150},
-		{name: "a 20 ms sink on a shared machine", is: destination{latency: 20 * ms, capacity: 50_000}, noise: shared, share: .97, fewest: 900, most: 1024, reached: 1024, within: 600 * ms},
-		{name: "an overcommitted machine that is busy with a few", is: cpuBound, noise: overcommitted, share: .99, fewest: 16, most: 600},
+// drive looks at a limit for a while, every LookEvery, while rate says how much
+// is finished in a second with so many workers.
+func drive(p *Limit, now *time.Time, d time.Duration, rate func(workers int) float64) {
+	for end := now.Add(d); now.Before(end); *now = now.Add(LookEvery) {
+		n := rate(p.workers) * LookEvery.Seconds()
+		for range int(n) {
+			p.Finished()
+		}
+		p.Look(*now)
 	}
-	seeds := uint64(10)
-	if testing.Short() {
-		seeds = 1
+}
+
+// least is how many workers there are at least.
+const least = 16
+
+func slowSink(latency time.Duration) func(int) float64 {
+	return func(workers int) float64 { return float64(workers) / latency.Seconds() }
+}
+
+func busyMachine(int) float64 { return 100_000 }
+
+func TestLimit_givesASlowSinkAllWorkersWithinAMoment(t *testing.T) {
+	p, now := New(16, 1024), time.Now()
+	drive(p, &now, 200*time.Millisecond, slowSink(20*time.Millisecond))
+	if p.workers != 1024 {
+		t.Errorf("limit %d after a fifth of a second of a 20 ms sink, want 1024", p.workers)
 	}
-	for _, tc := range tests {
-		t.Run(tc.name, func(t *testing.T) {
-			for seed := range seeds {
-				s := newSimulation(seed, tc.noise)
-				s.run(tc.before, tc.beforeFor, func(int) {})
-				s.done, s.best = 0, 0
-				sum, looks, reached := 0, 0, time.Duration(-1)
-				length := tc.length
-				if length == 0 {
-					length = 20 * time.Second
-				}
-				s.run(tc.is, length, func(workers int) {
-					looks++
-					sum += workers
-					if reached < 0 && workers >= tc.reached {
-						reached = time.Duration(looks) * LookEvery
-					}
-				})
-				if s.done < tc.share*s.best {
-					t.Errorf("seed %d: %.1f %% of the best rate, want at least %.1f", seed, 100*s.done/s.best, 100*tc.share)
-				}
-				if mean := float64(sum) / float64(looks); mean < tc.fewest || mean > tc.most {
-					t.Errorf("seed %d: %.0f workers on average, want %.0f to %.0f", seed, mean, tc.fewest, tc.most)
-				}
-				if tc.within > 0 && (reached < 0 || reached > tc.within) {
-					t.Errorf("seed %d: %d workers after %s, want within %s", seed, tc.reached, reached, tc.within)
-				}
-				if tc.noise == nil && tc.is.jitter == 0 && tc.is.tail == 0 {
-					return
+	drive(p, &now, time.Minute, slowSink(20*time.Millisecond))
+	if p.workers < 512 {
+		t.Errorf("limit %d after a minute, want it kept but for a trial", p.workers)
+	}
+}
+
+func TestLimit_givesAHungSinkAllWorkers(t *testing.T) {
+	p, now := New(16, 1024), time.Now()
+	drive(p, &now, time.Second, func(int) float64 { return 0 })
+	if p.workers != 1024 {
+		t.Errorf("limit %d, want 1024", p.workers)
+	}
+}
+
+func TestLimit_keepsAFewWorkersWhereMoreBringNothing(t *testing.T) {
+	p, now := New(16, 1024), time.Now()
+	most, looks := 0, 0
+	for range 60 * 100 {
+		drive(p, &now, LookEvery, busyMachine)
+		if p.workers > least {
+			looks++
+		}
+		most = max(most, p.workers)
+	}
+	if most > growFactor*least || looks > 60 {
+		t.Errorf("limit went up to %d, and was over %d for %d of 6000 looks", most, least, looks)
+	}
+}
+
+func TestLimit_comesDownWhenASlowSinkTurnsFast(t *testing.T) {
+	p, now := New(16, 1024), time.Now()
+	drive(p, &now, 10*time.Second, slowSink(20*time.Millisecond))
+	drive(p, &now, 5*time.Minute, busyMachine)
+	if p.workers > 2*least*growFactor {
+		t.Errorf("limit %d after five minutes of a fast sink", p.workers)
+	}
+	drive(p, &now, 5*time.Second, slowSink(20*time.Millisecond))
+	if p.workers < 512 {
+		t.Errorf("limit %d after the sink turned slow again", p.workers)
+	}
+}
+
+// moody is a machine that others use too: what it does in a second is another
+// part of 50,000 each second, and for a tenth of the time next to nothing.
+func moody(seed uint64, rate func(int) float64) func(int) float64 {
+	r := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // a test that can be repeated
+	looks, mood, stalled := 0, 1.0, 0
+	return func(workers int) float64 {
+		if looks%100 == 0 {
+			mood = 0.5 + 0.5*r.Float64()
+		}
+		looks++
+		if stalled == 0 && r.IntN(100) == 0 {
+			stalled = 5 + r.IntN(10)
+		}
+		part := mood * (0.7 + 0.3*r.Float64())
+		if stalled > 0 {
+			stalled--
+			part *= 0.15
+		}
+		return min(rate(workers), 50_000*part)
+	}
+}
+
+// A trial after a stall looks good whatever it tries: it must not bring more
+// workers to a sink that gains nothing by them, nor take them from one that does.
+func TestLimit_isNotTakenInByAMoodyMachine(t *testing.T) {
+	const seeds, looks = 200, 500
+	over, ramp, most := 0, 0, 0
+	for seed := range uint64(seeds) {
+		p, now := New(16, 1024), time.Now()
+		rate := moody(seed, busyMachine)
+		for range looks {
+			drive(p, &now, LookEvery, rate)
+			if p.workers > least {
+				over++
+			}
+		}
+		p, now = New(16, 1024), time.Now()
+		rate = moody(seed, slowSink(20*time.Millisecond))
+		first := looks
+		for i := range looks {
+			drive(p, &now, LookEvery, rate)
+			if p.workers == 1024 {
+				first = min(first, i)
+				most++
+			}
+		}
+		ramp += first
+	}
+	if part := float64(over) / seeds / looks; part > 0.2 {
+		t.Errorf("a fast sink had more than %d workers for %.0f %% of the time, want at most 20", least, 100*part)
+	}
+	if took := time.Duration(ramp) * LookEvery / seeds; took > 250*time.Millisecond {
+		t.Errorf("a sink of 20 ms had all workers after %s on average, want at most 250ms", took)
+	}
+	if part := float64(most) / seeds / looks; part < 0.85 {
+		t.Errorf("a sink of 20 ms had all workers for %.0f %% of the time, want at least 85", 100*part)
+	}
+}
+
+// With as many workers as a source may have events in flight, now and then one
+// of them is idle. That must not keep them all for ever.
+func TestLimit_comesDownThoughSomebodyIsIdleNowAndThen(t *testing.T) {
+	p, now := New(16, 1024), time.Now()
+	drive(p, &now, time.Second, func(int) float64 { return 0 })
+	idle := func(rate func(int) float64) func(int) float64 {
+		return func(workers int) float64 {
+			p.Idle()
+			return rate(workers)
+		}
+	}
+	drive(p, &now, 20*time.Second, idle(slowSink(20*time.Millisecond)))
+	if p.workers < 512 {
+		t.Errorf("limit %d while each worker brings its part, want it kept but for a trial", p.workers)
+	}
+	drive(p, &now, 20*time.Second, idle(busyMachine))
+	if p.workers != least {
+		t.Errorf("limit %d after 20 s of a fast sink, want %d", p.workers, least)
+	}
+}
+
+// Between two bursts nobody looks, and workers are idle; the rate over all of it
+// is the source's and no reason to let workers go.
+func TestLimit_keepsWhatBurstsNeed(t *testing.T) {
+	p, now := New(16, 1024), time.Now()
+	drive(p, &now, 500*time.Millisecond, slowSink(20*time.Millisecond))
+	for range 200 {
+		drive(p, &now, 3*LookEvery, slowSink(20*time.Millisecond))
+		p.Idle()
+		now = now.Add(2 * maxGap)
+	}
+	if p.workers != 1024 {
+		t.Errorf("limit %d after bursts, want 1024", p.workers)
+	}
+}
+
+func TestLimit_judgesNothingWhileSomebodyIsIdle(t *testing.T) {
+	p, now := New(16, 1024), time.Now()
+	drive(p, &now, 5*time.Second, func(int) float64 {
+		p.Idle()
+		return 100
+	})
+	if p.workers != least {
+		t.Errorf("limit %d, want %d", p.workers, least)
+	}
+}
+
+func TestLimit_neverLeavesItsBounds(t *testing.T) {
+	for _, most := range []int{1, 3, 16, 17} {
+		p, now := New(16, most), time.Now()
+		for _, rate := range []func(int) float64{slowSink(time.Second), busyMachine, slowSink(time.Millisecond), busyMachine} {
+			for range 1000 {
+				drive(p, &now, LookEvery, rate)
+				if p.workers < min(most, least) || p.workers > most {
+					t.Fatalf("limit %d of at most %d", p.workers, most)
 				}
 			}
-		})
-	}
-}
-
-// Between two bursts nobody looks. That takes no workers from the next one, but
-// for the burst in which a trial began.
-func TestLimit_keepsWhatBurstsNeed(t *testing.T) {
-	s := newSimulation(0, nil)
-	s.run(sink20ms, time.Second, func(int) {})
-	low := 0
-	for range 300 {
-		s.run(sink20ms, 3*LookEvery, func(int) {})
-		if s.limit.Workers() < 1024 {
-			low++
 		}
-		s.now = s.now.Add(2 * maxGap)
-	}
-	if low > 5 {
-		t.Errorf("after %d of 300 bursts there were fewer than 1024 workers, want at most 5", low)
-	}
-}
-
-// A trial ends although more calls hang than it leaves workers.
-func TestLimit_measuresBesideCallsThatHang(t *testing.T) {
-	s := newSimulation(0, nil)
-	s.run(destination{latency: 20 * ms, tail: .1, takes: time.Hour}, 500*ms, func(int) {})
-	s.done, s.best = 0, 0
-	stuck := s.limit.stuck
-	s.run(sink20ms, 30*time.Second, func(int) {})
-	if stuck < 100 {
-		t.Fatalf("%d calls are stuck, want more than 100", stuck)
-	}
-	if can := s.best * float64(1024-s.limit.stuck) / 1024; s.done < .97*can {
-		t.Errorf("%.1f %% of what the others can do, want at least 97", 100*s.done/can)
-	}
-}
-
-func TestLimit_staysWithinItsBounds(t *testing.T) {
-	for _, most := range []int{1, 3, 16, 17} {
-		s := newSimulation(0, nil)
-		s.limit = New(16, most)
-		for _, d := range []destination{{latency: time.Second}, cpuBound, {latency: ms}, hanging, cpuBound} {
-			s.run(d, 15*time.Second, func(workers int) {
-				if workers < min(most, 16) || workers > most {
-					t.Fatalf("%d workers of at most %d", workers, most)
-				}
-			})
-		}
-	}
-}
-
-func TestLimit_countsEventsNotCalls(t *testing.T) {
-	now, l := time.Unix(1, 0), New(16, 1024)
-	for range 10 { // batches that hold less the more workers there are: nothing is gained by more
-		for range 3 {
-			l.Look(now)
-			now = now.Add(LookEvery)
-		}
-		n := l.Workers()
-		for range n {
-			l.End(l.Begin(), 1600/n)
-		}
-		for l.calls < n {
-			l.Begin()
-		}
-	}
-	if l.Workers() > 128 {
-		t.Errorf("%d workers, want at most 128", l.Workers())
 	}
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/lsm/fiso/e2e/faults/sigterm"
 )
 
-// scenarios are all there are, in the order in which they are played: those that
-// can share brokers one after the other.
+// scenarios are all scenarios in their order. Scenarios that can share brokers are next to each
+// other.
 var scenarios = []stage.Scenario{
 	sigkill.Scenario, sigterm.Scenario, members.Scenario, pause.Scenario, reload.Scenario, poison.Scenario,
 	outage.Scenario, memory.Scenario, deadletters.Scenario, brokers.Scenario,

@@ -33,7 +33,7 @@ there, and says which step fails.`,
 	return c
 }
 
-// checkedFlow is one flow as --output json prints it.
+// checkedFlow is the result for one flow in --output json.
 type checkedFlow struct {
 	Flow  string        `json:"flow"`
 	OK    bool          `json:"ok"`
@@ -50,7 +50,7 @@ type checkedStep struct {
 	Step  string `json:"step"`
 	OK    bool   `json:"ok"`
 	Error string `json:"error,omitempty"`
-	// Warning is what a person should know though the step worked.
+	// Warning is a remark on a step that succeeded.
 	Warning string `json:"warning,omitempty"`
 }
 
@@ -61,7 +61,7 @@ func (a *app) checked(ctx context.Context, flows []*plan.Plan, timeout time.Dura
 		r := checkFlow(ctx, f, timeout)
 		good = good && r.OK
 		if !a.JSON() {
-			a.printChecked(r) // each as it comes: a check takes seconds
+			a.printChecked(r) // print each result at once: a check takes seconds
 		}
 		results = append(results, r)
 	}

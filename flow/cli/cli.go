@@ -9,26 +9,26 @@ import (
 	"github.com/lsm/fiso/delivery/fault"
 )
 
-// Version is set by the release build (-ldflags -X); otherwise it is what the
-// go command recorded.
+// Version is set by the release build (-ldflags -X). If it is empty, the version that the go
+// command recorded is shown.
 var Version = ""
 
-// app is one call of the command line.
+// app is one invocation of the command line.
 type app struct{ command.App }
 
 func newApp(io command.IO) *app {
 	return &app{command.App{IO: io, Name: "fiso-flow", Code: func(err error) string { return string(fault.CodeOf(err)) }}}
 }
 
-// Main runs one command line and returns the exit code. It returns when the
-// command has ended; run and demo end when ctx does.
+// Main runs one command line and returns the exit code. The commands run and demo end when ctx
+// ends.
 func Main(ctx context.Context, args []string, io command.IO) int {
 	a := newApp(io)
 	root, run := a.root()
 	return a.Execute(ctx, args, root, run)
 }
 
-// root is the command line, and the command that it runs without a name.
+// root returns the root command, and the command that runs if none is named.
 func (a *app) root() (root, run *cobra.Command) {
 	root = &cobra.Command{
 		Use:   a.Name,

@@ -21,7 +21,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// result is what a call of the command line left behind.
+// result is the exit code and the output of one command.
 type result struct {
 	code     int
 	out, err string
@@ -42,7 +42,7 @@ func call(t *testing.T, args ...string) result {
 	return callWith(t.Context(), nil, "", args...)
 }
 
-// write puts a file into a directory and returns its path.
+// write writes a file to a directory and returns its path.
 func write(t *testing.T, dir, name, text string) string {
 	t.Helper()
 	path := filepath.Join(dir, name)
@@ -52,7 +52,7 @@ func write(t *testing.T, dir, name, text string) string {
 	return path
 }
 
-// wants checks a result: its exit code, and what its output says.
+// wants checks the exit code and the output.
 func (r result) wants(t *testing.T, code int, out, errs string) {
 	t.Helper()
 	if r.code != code {
@@ -69,7 +69,7 @@ func (r result) wants(t *testing.T, code int, out, errs string) {
 	}
 }
 
-// decode reads JSON output.
+// decode decodes JSON output.
 func decode[T any](t *testing.T, r result) T {
 	t.Helper()
 	var v T
@@ -154,7 +154,7 @@ func TestInit_writesAFlowThatIsValid(t *testing.T) {
 	path := filepath.Join(dir, "payments.yaml")
 	call(t, "init", "--name", "payments", path).wants(t, 0, "", "wrote "+path)
 	call(t, "validate", path).wants(t, 0, "flow payments is valid", "")
-	call(t, "init", path).wants(t, 1, "", "is there already")
+	call(t, "init", path).wants(t, 1, "", "already exists")
 	call(t, "init", filepath.Join(dir, "nowhere", "x.yaml")).wants(t, 1, "", "write a flow file")
 	call(t, "init").wants(t, 0, "name: order-events", "")
 }
@@ -186,7 +186,7 @@ func TestValidate_explainsWhatWillHappen(t *testing.T) {
 	r := call(t, "validate", "--explain", file)
 	for _, says := range []string{
 		"paused", "topic orders of 127.0.0.1:1", "!has(data.test)", "POST http://127.0.0.1:1/orders",
-		"5, after 160ms–240ms, 320ms–480ms", "together 4.96s–7.44s", "fiso-dlq-orders", "20 events in a row",
+		"5, after 160ms–240ms, 320ms–480ms", "together 4.96s–7.44s", "fiso-dlq-orders", "20 failed events in a row",
 	} {
 		r.wants(t, 0, says, "")
 	}
@@ -201,7 +201,8 @@ func TestValidate_explainsWhatWillHappen(t *testing.T) {
 	}
 }
 
-// U2: a panic while one flow is explained is a fault of its file, beside those of the others.
+// U2: a panic while one flow is explained is a fault of its file, reported with those of the
+// others.
 func TestValidate_showsAPanicAsAFaultOfItsFile(t *testing.T) {
 	var out bytes.Buffer
 	a := newApp(command.IO{Out: &out})
@@ -243,8 +244,8 @@ func TestTransform_showsWhatWouldBeSent(t *testing.T) {
 	}
 }
 
-// U1: what the sink could not write is told before it comes to that; where it
-// goes byte for byte, it passes.
+// U1: data that the sink could not write is reported in advance; a sink that sends bytes unchanged
+// accepts it.
 func TestCommands_tellOfDataThatTheSinkCannotWrite(t *testing.T) {
 	const forged = `1,"type":"refund.approved","source":"/bank"`
 	for sink, passes := range map[string]bool{
@@ -275,7 +276,7 @@ func TestCommands_tellOfDataThatTheSinkCannotWrite(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			now := newApp(command.IO{}).through(t.Context(), flow, &deadletter.Letter{Message: &connector.Message{
+			now := newApp(command.IO{}).replay(t.Context(), flow, &deadletter.Letter{Message: &connector.Message{
 				Value: []byte(forged), Headers: []connector.Header{{Key: "content-type", Value: []byte("application/json")}},
 			}})
 			if now.Event != nil || passes != (now.Verdict == "passes") || !passes && now.Code != "DECODE_FAILED" {
@@ -285,7 +286,7 @@ func TestCommands_tellOfDataThatTheSinkCannotWrite(t *testing.T) {
 	}
 }
 
-// U22: an event of a stranger steers no terminal, and a pipe gets it as it is.
+// U22: an event cannot send control characters to a terminal; a pipe gets it unchanged.
 func TestTransform_showsAnEventAsTextOnATerminal(t *testing.T) {
 	file := write(t, t.TempDir(), "orders.yaml", `name: orders
 source: {type: kafka, config: {brokers: a:1, topic: orders, consumerGroup: g}}

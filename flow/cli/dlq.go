@@ -15,10 +15,10 @@ import (
 	"github.com/lsm/fiso/flow/plan"
 )
 
-// maxGroups bounds what dlq list remembers; further messages count as one.
+// maxGroups limits the groups that dlq list keeps. Further messages share one group for each code.
 const maxGroups = 10_000
 
-// others stands for the messages over that bound.
+// others is the message of groups beyond maxGroups.
 const others = "(further messages)"
 
 func (a *app) dlqCommand() *cobra.Command {
@@ -34,14 +34,14 @@ and why it failed. Looking changes nothing, and may be done while the flow runs.
 	return c
 }
 
-// group is the dead letters with one code and one message.
+// group is the dead letters with the same code and message.
 type group struct {
 	Code    string    `json:"code"`
 	Message string    `json:"message"`
 	Count   int       `json:"count"`
 	First   time.Time `json:"first"`
 	Last    time.Time `json:"last"`
-	Example string    `json:"example"` // place of the last one, for dlq show
+	Example string    `json:"example"` // place of the last letter, for dlq show
 }
 
 func (a *app) dlqListCommand() *cobra.Command {
@@ -145,13 +145,13 @@ func (a *app) printGroups(flow *plan.Plan, groups []*group, total, limit int) {
 		return
 	}
 	t := tabwriter.NewWriter(a.Out, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(t, "COUNT\tCODE\tLAST\tEXAMPLE\tMESSAGE") // see printf
+	_, _ = fmt.Fprintln(t, "COUNT\tCODE\tLAST\tEXAMPLE\tMESSAGE") // errors are ignored, as in Printf
 	shown := groups
 	if limit > 0 && len(groups) > limit {
 		shown = groups[:limit]
 	}
 	for _, g := range shown {
-		last := "-" // no record of the group says when it failed
+		last := "-" // no letter of the group has a time
 		if !g.Last.IsZero() {
 			last = g.Last.Format(time.RFC3339)
 		}

@@ -15,7 +15,7 @@ import (
 	"github.com/lsm/fiso/delivery/fault"
 )
 
-// someLetters are three dead letters, the last one not of ours.
+// someLetters returns three dead letters; the last one is not of fiso-flow.
 func someLetters() []*deadletter.Letter {
 	at := time.Now().Add(-time.Hour).UTC().Truncate(time.Second)
 	letter := func(offset int64, value string, code fault.Code, reason string, ago time.Duration) *deadletter.Letter {
@@ -36,7 +36,7 @@ func someLetters() []*deadletter.Letter {
 	}
 }
 
-// withFile is a flow with a dead letter file, and the letters in it.
+// withFile writes a flow with a dead letter file that holds the letters.
 func withFile(t *testing.T, letters ...*deadletter.Letter) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -98,7 +98,7 @@ func TestDlqList_boundsWhatItRemembers(t *testing.T) {
 	}
 	errs := make(chan error, len(letters))
 	for _, l := range letters {
-		go func() { errs <- f.Write(t.Context(), l) }() // side by side: they share a sync
+		go func() { errs <- f.Write(t.Context(), l) }() // concurrently: the letters share a sync
 	}
 	for range letters {
 		if err := <-errs; err != nil {
@@ -158,12 +158,12 @@ func TestDlq_readsTheTopicOfTheFlow(t *testing.T) {
 	call(t, "dlq", "list", "--flow", file).wants(t, 0, "no dead letter of fiso-flow", "")
 	call(t, "dlq", "show", "--flow", file, "0:1").wants(t, 0, "from       orders, partition 2, offset 2", "")
 	call(t, "dlq", "show", "--flow", file, "0:4").wants(t, 0, "from       hooks\n", "")
-	call(t, "dlq", "show", "--flow", file, "0:5").wants(t, 0, "damaged    no dead letter of ours", "")
+	call(t, "dlq", "show", "--flow", file, "0:5").wants(t, 0, "damaged    not a dead letter of fiso", "")
 	call(t, "check", file).wants(t, 1, "ok    ", "")
 }
 
-// U14: a batch that unpacks to more than may be costs the view of that batch, and
-// of no other letter.
+// U14: a batch that decompresses to more than the limit is skipped alone; all other letters are
+// shown.
 func TestDlq_goesOnPastABatchThatItCannotUnpack(t *testing.T) {
 	cluster := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"orders": 1, "fiso-dlq-orders": 1}})
 	p, err := kafka.NewProducer(kafka.ProducerConfig{ClientConfig: kafka.ClientConfig{Brokers: cluster.Brokers()}, MaxMessageBytes: 8 << 20}, kafka.ProducerOptions{})
@@ -176,7 +176,7 @@ func TestDlq_goesOnPastABatchThatItCannotUnpack(t *testing.T) {
 		}
 	}()
 	letters := someLetters()
-	letters[1].Message.Value = make([]byte, 4<<20) // some 100 bytes on the wire
+	letters[1].Message.Value = make([]byte, 4<<20) // about 100 bytes when compressed
 	for _, l := range letters {
 		if err := p.Produce(t.Context(), kafka.Record{Topic: "fiso-dlq-orders", Key: l.Message.Key, Value: l.Message.Value, Headers: deadletter.Headers(l)}); err != nil {
 			t.Fatal(err)
@@ -197,7 +197,7 @@ func TestDlq_goesOnPastABatchThatItCannotUnpack(t *testing.T) {
 	call(t, "dlq", "show", "--flow", raised, "0:1").wants(t, 0, "from       orders, partition 2, offset 2", "")
 }
 
-// U22: what a stranger wrote into a dead letter steers no terminal and adds no line.
+// U22: foreign content in a dead letter cannot control a terminal or add a line.
 func TestDlq_showsWhatStrangersWroteAsText(t *testing.T) {
 	letter := someLetters()[0]
 	letter.Code, letter.Reason = fault.SinkRejected, "\x1b[2J422\nvalue      forged"
@@ -218,7 +218,7 @@ func TestDlq_showsWhatStrangersWroteAsText(t *testing.T) {
 	}
 }
 
-// U23: a flow of which nothing failed yet has no topic for dead letters, and that is no error.
+// U23: a flow without failures has no dead letter topic yet, which is no error.
 func TestDlq_aTopicThatIsMissingHoldsNone(t *testing.T) {
 	cluster := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"orders": 1}})
 	file := write(t, t.TempDir(), "orders.yaml", fmt.Sprintf(`name: orders

@@ -19,7 +19,7 @@ import (
 	"github.com/lsm/fiso/flow/plan"
 )
 
-// shownLetter is one dead letter as --output json prints it.
+// shownLetter is one dead letter in --output json.
 type shownLetter struct {
 	Place    string         `json:"place"`
 	Code     string         `json:"code"`
@@ -37,7 +37,7 @@ type shownLetter struct {
 	Now      replayResult   `json:"now"`
 }
 
-// content is bytes as text where they are text, else in base64.
+// content is bytes: as text if they are valid UTF-8, else in base64.
 type content struct {
 	Text   string `json:"text,omitempty"`
 	Base64 string `json:"base64,omitempty"`
@@ -48,11 +48,11 @@ type shownHeader struct {
 	Value *content `json:"value"`
 }
 
-// replayResult is what would become of the event now.
+// replayResult says what would happen to the event now.
 type replayResult struct {
 	Verdict string          `json:"verdict"` // passes, filtered, unrouted or fails
 	Event   json.RawMessage `json:"event,omitempty"`
-	Events  []sentEvent     `json:"events,omitempty"` // of a flow that may make several, or has several sinks
+	Events  []sentEvent     `json:"events,omitempty"` // of a flow with split or several sinks
 	Code    string          `json:"code,omitempty"`
 	Message string          `json:"message,omitempty"`
 }
@@ -117,7 +117,7 @@ func findLetter(ctx context.Context, flow *plan.Plan, place string) (plan.Stored
 	return found, fmt.Errorf("no dead letter at %s of %s: see 'fiso-flow dlq list' for the places there are", place, flow.DeadLetters())
 }
 
-// isUnreadablePlace reports whether place is one of the records that could not be read.
+// isUnreadablePlace reports whether place is in the range of records that could not be read.
 func isUnreadablePlace(place string, s plan.StoredLetter) bool {
 	var partition, offset, inPartition, from int
 	if _, err := fmt.Sscanf(place, "%d:%d", &partition, &offset); err != nil {
@@ -146,12 +146,12 @@ func (a *app) show(ctx context.Context, flow *plan.Plan, s plan.StoredLetter) sh
 	for _, h := range l.Message.Headers {
 		shown.Headers = append(shown.Headers, shownHeader{h.Key, contentOf(h.Value)})
 	}
-	shown.Now = a.through(ctx, flow, l)
+	shown.Now = a.replay(ctx, flow, l)
 	return shown
 }
 
-// through takes the record through the flow as it is today.
-func (a *app) through(ctx context.Context, flow *plan.Plan, l *deadletter.Letter) replayResult {
+// replay processes the record with the current flow.
+func (a *app) replay(ctx context.Context, flow *plan.Plan, l *deadletter.Letter) replayResult {
 	all, err := flow.Process(ctx, l.Message)
 	switch {
 	case errors.Is(err, delivery.ErrUnrouted):
@@ -163,12 +163,12 @@ func (a *app) through(ctx context.Context, flow *plan.Plan, l *deadletter.Letter
 		return replayResult{Verdict: "filtered"}
 	}
 	now := replayResult{Verdict: "passes"}
-	if !flow.One() {
+	if !flow.AtMostOneDelivery() {
 		now.Events = sentEvents(all)
 		return now
 	}
 	if shown, err := all[0].Event.AppendJSON(nil); err == nil {
-		now.Event = shown // else the sink takes bytes that cannot be shown as JSON
+		now.Event = shown // otherwise the sink takes bytes that are not JSON
 	}
 	return now
 }
@@ -193,8 +193,8 @@ func (c *content) String() string {
 	return c.Text
 }
 
-// indent is text whose second line and later ones begin with so many spaces,
-// so that none of them passes for a row of the command's own.
+// indent indents all lines of text but the first, so that none of them looks like a row of the
+// command.
 func indent(text string, spaces int) string {
 	return strings.ReplaceAll(text, "\n", "\n"+strings.Repeat(" ", spaces))
 }

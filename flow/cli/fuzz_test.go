@@ -11,8 +11,8 @@ import (
 	"github.com/lsm/fiso/flow/plan"
 )
 
-// FuzzParseTests: a file of tests that is read gives records that can be made
-// and judged; one that is not says where.
+// FuzzParseTests: a test file that parses gives records that can be built and compared; otherwise
+// the error has a position.
 func FuzzParseTests(f *testing.F) {
 	f.Add([]byte(good))
 	f.Add([]byte("tests: [{name: a, input: \"\\xff\", output: 1e999}]\n"))
@@ -41,8 +41,8 @@ func FuzzParseTests(f *testing.F) {
 	})
 }
 
-// FuzzSameJSON: every document equals itself, whatever its numbers are, and
-// two are the same in either order.
+// FuzzSameJSON: every document equals itself, whatever its numbers are, and the comparison is
+// symmetric.
 func FuzzSameJSON(f *testing.F) {
 	for _, s := range []string{`{"a":1,"b":[1.0,1e2]}`, `1e999999999`, `-0`, `0e-999999999`, `[{"a":null}]`, `""`} {
 		f.Add([]byte(s), []byte(`1`))

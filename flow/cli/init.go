@@ -46,7 +46,7 @@ to a new file. An existing file is never overwritten.`,
 func writeNew(path, text string) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
 	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%s is there already: name another file, or remove it first", path)
+		return fmt.Errorf("%s already exists: name another file, or remove it first", path)
 	}
 	if err != nil {
 		return fmt.Errorf("write a flow file: %w", err)

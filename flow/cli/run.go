@@ -12,7 +12,8 @@ import (
 	"github.com/lsm/fiso/common/telemetry"
 )
 
-// defaultMetricsAddr is where health and metrics listen when nobody says where.
+// defaultMetricsAddr is the address for health and metrics if neither flag nor environment sets
+// one.
 const defaultMetricsAddr = ":9090"
 
 func (a *app) runCommand() *cobra.Command {
@@ -57,7 +58,7 @@ arguments override it.`,
 	return c
 }
 
-// runFlows is the instance of the demo: one directory, a free port.
+// runFlows runs the flows of one directory for the demo, with metrics on a free port.
 func runFlows(ctx context.Context, dir string, log io.Writer, listening func(addr string)) error {
 	i := instance{paths: []string{dir}, metricsAddr: "127.0.0.1:0", log: telemetry.Logger(log, slog.LevelInfo, false), stdout: io.Discard, listening: listening}
 	return i.run(ctx)

@@ -22,7 +22,7 @@ import (
 	"github.com/lsm/fiso/flow/supervisor"
 )
 
-// output is a buffer that is read while a command writes to it.
+// output is a buffer that can be read while a command writes to it.
 type output struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -40,7 +40,7 @@ func (o *output) String() string {
 	return o.buf.String()
 }
 
-// until waits for a condition, and fails the test with what it was for.
+// until waits for a condition, or fails the test with its description.
 func until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
@@ -73,18 +73,18 @@ func get(t *testing.T, url string) (int, string) {
 	return resp.StatusCode, string(body)
 }
 
-// freeAddr is an address that nobody listens on.
+// freeAddr returns an address on which nothing listens.
 func freeAddr(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = l.Close() }() // its port is what is wanted
+	defer func() { _ = l.Close() }() // only its port is needed
 	return l.Addr().String()
 }
 
-// running starts "fiso-flow run" and returns its output and how to stop it.
+// running starts "fiso-flow run" and returns its output and a function that stops it.
 func running(t *testing.T, env map[string]string, args ...string) (logs *output, stop func() int) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())

@@ -9,30 +9,29 @@ import (
 	"github.com/lsm/fiso/flow/supervisor"
 )
 
-// startPollInterval is how often the flows are asked how they stand while they start,
-// and pollInterval is how often later: there may be a thousand.
+// The status of all flows is polled: often during the start, less often later, because there may
+// be a thousand flows.
 const (
 	startPollInterval = 250 * time.Millisecond
 	pollInterval      = time.Second
 )
 
-// statusLogger follows how the flows stand: it logs each flow that becomes ready or
-// stops being it, and refuses a start that does not come about.
+// statusLogger watches the status of the flows. It logs when a flow becomes ready or stops being
+// ready, and reports a start that fails.
 type statusLogger struct {
 	report func() supervisor.Report
 	log    *slog.Logger
-	// start is how long what the flows read from may take to answer at first;
-	// 0: for ever.
+	// start limits how long the servers of the sources may take to answer at first; 0: no limit.
 	start time.Duration
-	ready map[string]bool // what was last said of each flow
+	ready map[string]bool // the status of each flow that was last logged
 	slow  map[string]time.Time
 }
 
-// unreadyGrace is how long a flow may be unready before that is worth a line: a
-// group's first assignment takes a moment.
+// unreadyGrace is how long a flow may be unready before that is logged: the first assignment of a
+// consumer group takes a moment.
 const unreadyGrace = 3 * time.Second
 
-// follow returns when ctx ends, or with an error when a start is to be refused.
+// follow returns nil when ctx ends, or an error if the start fails.
 func (s *statusLogger) follow(ctx context.Context) error {
 	s.ready, s.slow = map[string]bool{}, map[string]time.Time{}
 	tick := time.NewTicker(startPollInterval)
@@ -62,7 +61,7 @@ func (s *statusLogger) follow(ctx context.Context) error {
 	}
 }
 
-// checkStart reports whether the start still goes on, or why it failed.
+// checkStart reports whether flows are still starting, or why the start failed.
 func (s *statusLogger) checkStart(flows []supervisor.FlowReport, over bool) (starting bool, err error) {
 	for _, f := range flows {
 		switch {
@@ -78,7 +77,7 @@ func (s *statusLogger) checkStart(flows []supervisor.FlowReport, over bool) (sta
 	return starting || len(flows) == 0, nil
 }
 
-// logChanges logs what changed.
+// logChanges logs flows whose readiness changed.
 func (s *statusLogger) logChanges(now time.Time, flows []supervisor.FlowReport) {
 	for _, f := range flows {
 		ok, said := s.ready[f.Name]

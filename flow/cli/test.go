@@ -37,7 +37,7 @@ a test fails, so that CI can run it.`,
 	}
 }
 
-// testResult is one test as --output json prints it.
+// testResult is the result of one test in --output json.
 type testResult struct {
 	File  string `json:"file"`
 	Test  string `json:"test"`

@@ -21,14 +21,13 @@ import (
 	"github.com/lsm/fiso/flow/plan"
 )
 
-// testFile is a file of transform tests, beside the flow it is about.
+// testFile is a file of transform tests, in the directory of the flow file.
 type testFile struct {
 	Flow  string     `yaml:"flow" doc:"Flow file, relative to this one; default: the name of this file without _test."`
 	Tests []testCase `yaml:"tests" required:"true" doc:"The tests."`
 }
 
-// testCase is one event in and what should come out. What is not named is not
-// compared.
+// testCase is one input and its expected result. Fields that are not set are not compared.
 type testCase struct {
 	Name      string            `yaml:"name" required:"true" doc:"What the test claims."`
 	Input     config.Raw        `yaml:"input" doc:"The payload: YAML that becomes JSON, or text that is taken as it is."`
@@ -49,14 +48,14 @@ type testCase struct {
 	Message  string            `yaml:"message" blanks:"keep" doc:"A part of the failure's words."`
 }
 
-// expected is one of several events that come out.
+// expected is one of several expected events.
 type expected struct {
 	Output config.Raw        `yaml:"output" doc:"Data of the event, compared as JSON."`
 	Event  map[string]string `yaml:"event" doc:"Attributes of the event."`
 	Sink   string            `yaml:"sink" doc:"The sink that takes it."`
 }
 
-// Validate checks that a test expects one thing.
+// Validate checks that the test sets exactly one kind of result.
 func (c *testCase) Validate() error {
 	var errs []error
 	want := 0
@@ -74,14 +73,14 @@ func (c *testCase) Validate() error {
 	return errors.Join(errs...)
 }
 
-// isTestFile tells a file of tests from a flow file by its name.
+// isTestFile reports whether path is a test file, judged by its name.
 func isTestFile(path string) bool {
 	base := strings.TrimSuffix(strings.TrimSuffix(filepath.Base(path), ".yaml"), ".yml")
 	return strings.HasSuffix(base, "_test")
 }
 
-// findTests lists the test files at a path: the file itself, the one beside a
-// flow file, or all of a directory.
+// findTests returns the test files for path: path itself, the test file of a flow file, or all
+// test files of a directory.
 func findTests(path string) ([]string, error) {
 	info, err := os.Stat(path)
 	switch {
@@ -90,7 +89,7 @@ func findTests(path string) ([]string, error) {
 	case info.IsDir():
 		var found []string
 		for _, ext := range []string{"yaml", "yml"} {
-			// The pattern is ours; only a malformed one is an error.
+			// Glob fails only for a malformed pattern, which this is not.
 			names, _ := filepath.Glob(filepath.Join(path, "*_test."+ext))
 			found = append(found, names...)
 		}
@@ -106,7 +105,7 @@ func findTests(path string) ([]string, error) {
 	return []string{beside}, nil
 }
 
-// readTests reads one file of tests; Flow of the result is a path.
+// readTests reads a test file. Flow of the result is relative to the working directory.
 func readTests(path string) (*testFile, error) {
 	data, err := config.ReadFile(context.Background(), path, config.MaxFile)
 	if err != nil {
@@ -115,7 +114,7 @@ func readTests(path string) (*testFile, error) {
 	return parseTests(path, data)
 }
 
-// parseTests reads what a file of tests says.
+// parseTests parses the content of a test file.
 func parseTests(path string, data []byte) (*testFile, error) {
 	var f testFile
 	if err := config.Decode(path, data, &f); err != nil {
@@ -131,7 +130,7 @@ func parseTests(path string, data []byte) (*testFile, error) {
 	return &f, nil
 }
 
-// message is the record that the test describes.
+// message returns the record that the test describes.
 func (c *testCase) message() (*connector.Message, error) {
 	m := &connector.Message{
 		Time:     c.Time,
@@ -155,13 +154,13 @@ func (c *testCase) message() (*connector.Message, error) {
 	}
 	var text string
 	if json.Unmarshal(value, &text) == nil {
-		value = []byte(text) // written as text: the record's own bytes
+		value = []byte(text) // text is used as it is
 	}
 	m.Value = value
 	return m, nil
 }
 
-// compareOutcome says what is wrong with the outcome, or "".
+// compareOutcome describes how the outcome differs from the expected one, or returns "".
 func (c *testCase) compareOutcome(all []plan.Delivery, err error) string {
 	unrouted := errors.Is(err, delivery.ErrUnrouted)
 	switch {
@@ -240,8 +239,8 @@ func (c *expected) compare(d plan.Delivery) string {
 	return ""
 }
 
-// sameJSON compares two documents by value: order of members and the way a
-// number is written do not matter, its value does.
+// sameJSON reports whether two JSON documents have the same value. The order of members and the
+// notation of numbers do not matter.
 func sameJSON(a, b []byte) bool {
 	x, errA := decodeJSON(a)
 	y, errB := decodeJSON(b)
@@ -264,7 +263,7 @@ func sameValue(a, b any) bool {
 			return false
 		}
 		if a == n {
-			return true // also of what is too large to be worked out, such as 1e9999999
+			return true // also for numbers that are too large to compute, such as 1e9999999
 		}
 		x, okX := new(big.Rat).SetString(a.String())
 		y, okY := new(big.Rat).SetString(n.String())

@@ -18,7 +18,7 @@ import (
 	"github.com/lsm/fiso/flow/plan"
 )
 
-// maxInput bounds what transform reads as one event.
+// maxInput limits the size of the input event.
 const maxInput = 64 << 20
 
 func (a *app) transformCommand() *cobra.Command {
@@ -64,7 +64,7 @@ sinks, a list of them, each with its sink. Nothing is connected and nothing sent
 			case errors.Is(err, delivery.ErrUnrouted):
 				return a.notSent("unrouted", "no sink takes it: acknowledged, counted as unrouted, and not sent")
 			case err != nil:
-				return a.failed(err)
+				return a.printFailure(err)
 			case len(all) == 0:
 				return a.notSent("filtered", "filtered: acknowledged, counted, and not sent")
 			}
@@ -96,8 +96,8 @@ func (a *app) readInput(input string) ([]byte, error) {
 	return []byte(input), nil
 }
 
-// failed prints why an event would become a dead letter.
-func (a *app) failed(err error) error {
+// printFailure prints why the event would become a dead letter.
+func (a *app) printFailure(err error) error {
 	if a.JSON() {
 		if err := a.PrintJSON(map[string]any{"ok": false, "errors": a.Problems(err)}); err != nil {
 			return err
@@ -108,8 +108,8 @@ func (a *app) failed(err error) error {
 	return command.ErrReported
 }
 
-// printUnshowable is for an event that its sink takes byte for byte, and that is not the
-// JSON which the command would show.
+// printUnshowable handles an event that the sink sends byte for byte and that is not valid JSON,
+// so that it cannot be shown as JSON.
 func (a *app) printUnshowable(err error) error {
 	if a.JSON() {
 		return a.PrintJSON(map[string]any{"ok": true, "message": err.Error()})
@@ -126,17 +126,16 @@ func (a *app) notSent(status, text string) error {
 	return nil
 }
 
-// sentEvent is one of several events, as it is shown.
+// sentEvent is one of several events in the output.
 type sentEvent struct {
 	Sink    string          `json:"sink"`
 	Event   json.RawMessage `json:"event,omitempty"`
-	Message string          `json:"message,omitempty"` // why it is not shown
+	Message string          `json:"message,omitempty"` // why the event is not shown
 }
 
-// printDeliveries prints the event, and of a flow that may make several or has
-// several sinks, a list of them.
+// printDeliveries prints the event, or a list of events if the flow uses split or several sinks.
 func (a *app) printDeliveries(flow *plan.Plan, all []plan.Delivery) error {
-	if flow.One() {
+	if flow.AtMostOneDelivery() {
 		shown, err := all[0].Event.AppendJSON(nil)
 		if err != nil {
 			return a.printUnshowable(err)
@@ -165,9 +164,9 @@ func sentEvents(all []plan.Delivery) []sentEvent {
 	return list
 }
 
-// printRaw prints a JSON document, indented, its numbers as they are. Strings in
-// JSON may hold control characters beyond ASCII, which steer some terminals: a
-// terminal gets them escaped, and a file or a pipe exactly as they are.
+// printRaw prints a JSON document indented, without changing its numbers. JSON strings may hold
+// non-ASCII control characters that some terminals execute: on a terminal they are escaped, in a
+// file or pipe they are kept.
 func (a *app) printRaw(doc []byte) error {
 	if a.JSON() || !a.OutTerminal {
 		return a.PrintJSON(json.RawMessage(doc))

@@ -30,7 +30,7 @@ every CEL expression. All faults of all files are shown, each with its line.`,
 	return c
 }
 
-// validFlow is one flow as --output json prints it.
+// validFlow is one flow in --output json.
 type validFlow struct {
 	File        string            `json:"file"`
 	Flow        string            `json:"flow"`
@@ -71,7 +71,7 @@ func (a *app) validated(flows []*plan.Plan, err error, explain bool) error {
 	return err
 }
 
-// explanation is an Explanation as a person reads it.
+// explanation formats an Explanation for reading.
 func explanation(e *plan.Explanation) string {
 	var b strings.Builder
 	row := func(name, text string) {
@@ -81,7 +81,7 @@ func explanation(e *plan.Explanation) string {
 	}
 	fmt.Fprintf(&b, "%s (%s) is valid, and this will happen:\n", e.Flow, e.File)
 	if e.Paused {
-		row("paused", "it holds its place and fetches nothing")
+		row("paused", "it fetches nothing and keeps its commits")
 	}
 	row("reads", e.Source)
 	row("keeps", e.Filter)
@@ -106,7 +106,7 @@ func explanation(e *plan.Explanation) string {
 	return b.String()
 }
 
-// schedule is the retries in a line, with the time they take together.
+// schedule formats the retries in one line, with their total time.
 func schedule(waits []plan.Wait) string {
 	if len(waits) == 0 {
 		return "none"

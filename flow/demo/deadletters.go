@@ -9,11 +9,10 @@ import (
 	"github.com/lsm/fiso/connectors/kafka"
 )
 
-// orderID finds the order in a dead letter's value, which need not be JSON.
+// orderID finds the order id in a dead letter's value, which may not be JSON.
 var orderID = regexp.MustCompile(`C\d+-\d{4}`)
 
-// watchDeadLetters reads the dead letter queue like anybody else would: as a
-// Kafka topic, from its start.
+// watchDeadLetters reads the dead letter topic from its start, as any Kafka client could.
 func (s *demo) watchDeadLetters(ctx context.Context) error {
 	src, err := kafka.NewSource(kafka.SourceConfig{
 		ClientConfig:  kafka.ClientConfig{Brokers: s.brokers},
@@ -36,7 +35,7 @@ func (s *demo) watchDeadLetters(ctx context.Context) error {
 	return nil
 }
 
-// letterID is the order in a dead letter, or else where the letter stands.
+// letterID returns the order id of a dead letter, or its position if there is none.
 func letterID(m *connector.Message) string {
 	if id := orderID.Find(m.Value); id != nil {
 		return string(id)

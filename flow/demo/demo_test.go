@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// buffer is what a person sees, read while it is written.
+// buffer is the output, which can be read while it is written.
 type buffer struct {
 	mu  sync.Mutex
 	buf bytes.Buffer

@@ -9,25 +9,24 @@ import (
 	"time"
 )
 
-// ledger is the demo's proof: what was produced against what arrived. It is
-// safe for concurrent use.
+// ledger compares what was produced with what arrived. It is safe for concurrent use.
 type ledger struct {
 	start time.Time
 
 	mu         sync.Mutex
 	produced   map[string]kind
 	delivered  map[string]int
-	dead       map[string]string // order id, or position, to error code
+	dead       map[string]string // order id (or position) to error code
 	deadAgain  int
 	last       map[string]string // customer to the last order that arrived
 	disorder   []string
 	retries    int
-	withAmount int // orders that came in the new form, after the reload
+	withAmount int // orders with the new field, after the reload
 	news       []news
-	total      int // news ever written, to print each once
+	total      int // number of news so far, to print each once
 }
 
-// news is one line of what happened.
+// news is one line about what happened.
 type news struct {
 	at   time.Duration
 	mark string
@@ -107,7 +106,7 @@ func (l *ledger) orderDeadLettered(id, code, reason string) {
 	l.addNewsLocked("✗", "%s dead letter %s: %s", id, code, reason)
 }
 
-// totals is the ledger at one moment.
+// totals is a snapshot of the ledger.
 type totals struct {
 	produced, delivered, dead, waiting int
 	duplicates, retries, withAmount    int
@@ -147,12 +146,12 @@ func (l *ledger) totals() totals {
 	return t
 }
 
-// addUp reports whether every order is where it belongs, once and in order.
+// addUp reports whether every order arrived where it should, once and in order.
 func (t totals) addUp() bool {
 	return len(t.lost) == 0 && len(t.unexpected) == 0 && len(t.disorder) == 0 && t.duplicates == 0
 }
 
-// codeList is "2 DECODE_FAILED, 3 SINK_REJECTED".
+// codeList formats the codes as "2 DECODE_FAILED, 3 SINK_REJECTED".
 func (t totals) codeList() string {
 	var parts []string
 	for _, code := range slices.Sorted(maps.Keys(t.codes)) {
@@ -161,7 +160,7 @@ func (t totals) codeList() string {
 	return strings.Join(parts, ", ")
 }
 
-// since returns the news after the first n, and how many there are now.
+// since returns the news after the first n, and the number of news so far.
 func (l *ledger) since(n int) ([]news, int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -12,11 +12,11 @@ const diagram = `
 `
 
 func (s *demo) printf(format string, args ...any) {
-	// A reader that went away does not stop the demo.
+	// A closed output does not stop the demo.
 	_, _ = fmt.Fprintf(s.opts.Out, format, args...)
 }
 
-// printIntroduction says what is about to happen.
+// printIntroduction prints what the demo will do.
 func (s *demo) printIntroduction() {
 	s.printf("fiso-flow's main job, on an embedded broker, for about %.0f seconds\n%s\n", s.opts.Length.Seconds(), diagram)
 	s.printf("Some orders are not JSON, some lack a field, some the service refuses.\n")
@@ -55,7 +55,7 @@ Try next:
 `)
 }
 
-// waitForInterrupt says what is left running and how to look at it.
+// waitForInterrupt prints what is still running and how to inspect it.
 func (s *demo) waitForInterrupt() {
 	s.printf(`
 Still running, until Ctrl-C:

@@ -12,8 +12,8 @@ import (
 	"github.com/lsm/fiso/delivery/fault"
 )
 
-// Flow counts for one flow, as a delivery.Observer. Every counter was looked up
-// by its labels when the Flow was made, so that an event costs none of that.
+// Flow counts for one flow and implements delivery.Observer. It looks up each counter by its
+// labels once, when it is created, not for every event.
 type Flow struct {
 	settled         map[delivery.Status]prometheus.Counter
 	durations       map[delivery.Phase]*series
@@ -30,7 +30,7 @@ type Flow struct {
 	name            string
 }
 
-// sink counts for one sink of a flow.
+// sink holds the counters of one sink of a flow.
 type sink struct {
 	ended  map[delivery.Status]prometheus.Counter
 	errors map[connector.Class]prometheus.Counter
@@ -46,8 +46,7 @@ var (
 	}
 )
 
-// Flow is the counters of the flow of that name: the same ones for every
-// version of the flow.
+// Flow returns the counters of the flow with this name. All versions of the flow share them.
 func (m *Metrics) Flow(name string) *Flow {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -82,21 +81,21 @@ func (m *Metrics) Flow(name string) *Flow {
 	return f
 }
 
-// Settled counts n events that ended.
+// Settled counts n events that ended with this status.
 func (f *Flow) Settled(s delivery.Status, n int) {
 	if c := f.settled[s]; c != nil {
 		c.Add(float64(n))
 	}
 }
 
-// Timed notes how long a phase took, n times.
+// Timed records the duration of a phase for n events.
 func (f *Flow) Timed(p delivery.Phase, d time.Duration, n int) {
 	if s := f.durations[p]; s != nil {
 		s.observe(d, n)
 	}
 }
 
-// TransformError counts a message that the transform failed on.
+// TransformError counts an event whose transform failed.
 func (f *Flow) TransformError(code fault.Code) {
 	if c := f.transformErrors[code]; c != nil {
 		c.Inc()
@@ -112,7 +111,7 @@ func (f *Flow) Ended(name string, s delivery.Status, n int) {
 	}
 }
 
-// SinkError counts a try that the sink did not take.
+// SinkError counts a failed try of a sink.
 func (f *Flow) SinkError(name string, class connector.Class) {
 	f.sinkErrors.Inc()
 	if c := f.sink(name).errors[class]; c != nil {
@@ -120,8 +119,7 @@ func (f *Flow) SinkError(name string, class connector.Class) {
 	}
 }
 
-// sink is the counters of a sink. The map is replaced when one is added, so that
-// an event takes no lock.
+// sink returns the counters of a sink. Adding one replaces the map, so that readers need no lock.
 func (f *Flow) sink(name string) *sink {
 	if s := (*f.sinks.Load())[name]; s != nil {
 		return s
@@ -144,17 +142,17 @@ func (f *Flow) sink(name string) *sink {
 	return s
 }
 
-// Retry counts an event that is to be tried again.
+// Retry counts an event that will be tried again.
 func (f *Flow) Retry() { f.retries.Inc() }
 
-// DeadLetter counts one that is stored.
+// DeadLetter counts a stored dead letter.
 func (f *Flow) DeadLetter(fault.Code) { f.deadLetters.Inc() }
 
-// DeadLetterError counts a try to store one that failed.
+// DeadLetterError counts a failed try to store a dead letter.
 func (f *Flow) DeadLetterError() { f.dlqErrors.Inc() }
 
-// Held says how many events are held now.
+// Held sets the number of events that are held now.
 func (f *Flow) Held(events int) { f.held.Set(float64(events)) }
 
-// Gap counts records that the source no longer had.
+// Gap counts a gap: records that the source lost before they were read.
 func (f *Flow) Gap() { f.gaps.Inc() }

@@ -15,7 +15,7 @@ import (
 	"github.com/lsm/fiso/delivery"
 )
 
-// What a scrape sees must not depend on our own counting of durations.
+// The exported histogram must not differ from one of Prometheus.
 func TestTimed_isExposedAsPrometheusOwnHistogramWould(t *testing.T) {
 	m, reg := made(t)
 	theirs := prometheus.NewRegistry()
@@ -40,7 +40,7 @@ func TestTimed_isExposedAsPrometheusOwnHistogramWould(t *testing.T) {
 	}
 }
 
-// U18: a thousand flows at rest made a page of 6 MiB.
+// U18: the metrics of a thousand idle flows were 6 MiB.
 func TestTimed_isExposedOnceItMoves(t *testing.T) {
 	m, reg := made(t)
 	f := m.Flow("orders")
@@ -54,13 +54,13 @@ func TestTimed_isExposedOnceItMoves(t *testing.T) {
 	if n := series(); n != 0 {
 		t.Errorf("%d series at rest", n)
 	}
-	f.Timed(delivery.PhaseSink, time.Hour, 1) // beyond the last bucket, too
+	f.Timed(delivery.PhaseSink, time.Hour, 1) // beyond the last bucket
 	if n := series(); n != 1 {
 		t.Errorf("%d series, want one", n)
 	}
 }
 
-// text is the exposition of a registry.
+// text returns the exposition of a registry.
 func text(t *testing.T, reg *prometheus.Registry) io.Reader {
 	t.Helper()
 	families, err := reg.Gather()
@@ -107,7 +107,7 @@ func TestTimed_losesNothingFromManyGoroutines(t *testing.T) {
 	}
 }
 
-// BenchmarkTook is what counting a duration costs.
+// BenchmarkTook measures one counted duration.
 func BenchmarkTook(b *testing.B) {
 	m, err := New(prometheus.NewRegistry())
 	if err != nil {

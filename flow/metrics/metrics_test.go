@@ -23,7 +23,7 @@ func made(t *testing.T) (*Metrics, *prometheus.Registry) {
 	return m, reg
 }
 
-// shows compares metrics of the given names with the exposition text.
+// shows compares the named metrics with the exposition text.
 func shows(t *testing.T, reg *prometheus.Registry, want string, names ...string) {
 	t.Helper()
 	if err := testutil.GatherAndCompare(reg, strings.NewReader(want), names...); err != nil {
@@ -134,8 +134,8 @@ func TestWatch_showsTheSourceWhileItRuns(t *testing.T) {
 	one := func() Gauges {
 		return Gauges{InFlight: 3, Partitions: []connector.PartitionStatus{
 			{Stream: "orders", Partition: 0, Lag: 7},
-			{Stream: "orders", Partition: 1, Lag: -1}, // not known yet
-			{Stream: "hook", Partition: -1, Lag: 3},   // of no broker
+			{Stream: "orders", Partition: 1, Lag: -1}, // lag not known yet
+			{Stream: "hook", Partition: -1, Lag: 3},   // source without partitions
 		}}
 	}
 	many := func() Gauges {
@@ -146,7 +146,7 @@ func TestWatch_showsTheSourceWhileItRuns(t *testing.T) {
 	m.Watch("orders", false, one)
 	stop := m.Watch("many", true, many)
 	stopOld := m.Watch("clash", false, one)
-	stopNew := m.Watch("clash", false, many) // must not spoil the scrape
+	stopNew := m.Watch("clash", false, many) // must not fail the scrape
 	stopOld()
 	shows(t, reg, `# HELP fiso_flow_consumer_lag Records of an assigned partition that are not yet settled. partition is the number, or topic/number for a flow of several topics.
 # TYPE fiso_flow_consumer_lag gauge
@@ -173,7 +173,7 @@ func TestNew_twiceOnOneRegistryFails(t *testing.T) {
 	}
 }
 
-// An event must not look up labels or allocate.
+// Counting an event must not look up labels or allocate.
 func TestFlow_allocatesNothingAnEvent(t *testing.T) {
 	m, _ := made(t)
 	f := m.Flow("orders")

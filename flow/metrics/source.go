@@ -13,22 +13,22 @@ var (
 	inFlightDesc = prometheus.NewDesc("fiso_flow_in_flight", "Events accepted from the source and not yet settled.", []string{"flow"}, nil)
 )
 
-// Gauges is what a running flow shows at each scrape.
+// Gauges are values of a running flow that are read at each scrape.
 type Gauges struct {
 	Partitions []connector.PartitionStatus
 	InFlight   int // accepted and not yet settled
 }
 
-// flowGauges is where the gauges of a flow come from: they are asked for at each
-// scrape, so that they go when the partitions and the flow go.
+// flowGauges is where the gauges of a flow are read at each scrape. Series of lost partitions and
+// removed flows disappear with it.
 type flowGauges struct {
 	live       func() Gauges
 	manyTopics bool
 }
 
-// Watch makes a running flow's lag and events in flight part of every scrape,
-// until stop is called. With manyTopics the partition label names the topic
-// too: partition numbers alone would collide.
+// Watch adds the lag and the events in flight of a running flow to every scrape, until stop is
+// called. With manyTopics the partition label includes the topic, because partition numbers of
+// several topics would collide.
 func (m *Metrics) Watch(flow string, manyTopics bool, live func() Gauges) (stop func()) {
 	s := &flowGauges{live, manyTopics}
 	m.mu.Lock()
@@ -37,13 +37,13 @@ func (m *Metrics) Watch(flow string, manyTopics bool, live func() Gauges) (stop 
 	return func() {
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		if m.live[flow] == s { // not that of a successor
+		if m.live[flow] == s { // a newer version of the flow may have replaced it
 			delete(m.live, flow)
 		}
 	}
 }
 
-// gaugeCollector collects the gauges of all sources that are watched.
+// gaugeCollector collects the gauges of all watched flows.
 type gaugeCollector struct{ m *Metrics }
 
 func (c gaugeCollector) Describe(ch chan<- *prometheus.Desc) {
@@ -60,9 +60,9 @@ func (c gaugeCollector) Collect(ch chan<- prometheus.Metric) {
 	c.m.mu.Unlock()
 	for name, s := range live {
 		now := s.live()
-		lag := map[string]int64{} // one a label: two would spoil the whole scrape
+		lag := map[string]int64{} // summed by label: duplicate series would fail the whole scrape
 		for _, p := range now.Partitions {
-			if p.Partition >= 0 && p.Lag >= 0 { // known, and of a broker
+			if p.Partition >= 0 && p.Lag >= 0 { // the source has partitions, and the lag is known
 				lag[s.label(p)] += p.Lag
 			}
 		}

@@ -100,7 +100,8 @@ errorHandling: {maxRetries: 1, initialInterval: 1ms, maxInterval: 2ms}`))
 	}
 }
 
-// U7: a topic that holds what the flow is not for, in formats that it does not read, makes no dead letters.
+// U7: records that the filter excludes make no dead letters, even in formats that the flow cannot
+// decode.
 func TestFlow_filtersWhatIsNoJSON(t *testing.T) {
 	in := prepare(t)
 	in.put("orders.yaml", in.flow("orders", `filter: headers.?kind.orValue("") == "order" && data != null && data.region == "eu"
@@ -153,12 +154,12 @@ func TestReload_ofTheTransformMovesNoPartitionAndLosesNothing(t *testing.T) {
 		}
 	}
 	if in.service.got(`{"v":6,"n":"last"}`)+in.service.got(`{"n":"last","v":6}`) != 1 {
-		t.Errorf("the last was not made by the last version: %v", in.service.bodies[len(in.service.bodies)-1])
+		t.Errorf("the last event was not made by the last version: %v", in.service.bodies[len(in.service.bodies)-1])
 	}
 	if now := strings.Count(in.log.String(), "assigned"); now != joined {
 		t.Errorf("partitions were assigned %d times more", now-joined)
 	}
-	if strings.Count(in.log.String(), "flow starts") != 1 {
+	if strings.Count(in.log.String(), "flow started") != 1 {
 		t.Error("the flow was started again")
 	}
 }
@@ -189,8 +190,8 @@ func TestReload_ofTheSourceGoesOnWhereTheOldOneCommitted(t *testing.T) {
 	in.until("the other topic", func() bool { return in.service.got("elsewhere") == 1 })
 }
 
-// F13: https://github.com/vectordotdev/vector/issues/24125 and #15952, a
-// reload while the sink hangs or fails is when a person needs it.
+// F13: a reload works while the sink hangs or fails, which is when users need it.
+// https://github.com/vectordotdev/vector/issues/24125 and #15952
 func TestReload_worksWhileTheSinkDoesNot(t *testing.T) {
 	in := prepare(t)
 	broken := newService(t)
@@ -295,7 +296,7 @@ func TestTrace_goesFromTheRecordToTheSink(t *testing.T) {
 	}
 }
 
-// Two versions of a flow share the dead letter file during a reload.
+// During a reload, two versions of a flow share the dead letter file.
 func TestHTTPSource_answersOnceSettledAndKeepsDeadLettersInAFile(t *testing.T) {
 	in := prepare(t)
 	port := freePort(t)
@@ -422,7 +423,7 @@ func TestCheck_saysWhichStepFails(t *testing.T) {
 	}
 }
 
-// freePort is an address of loopback that nobody listens on.
+// freePort returns a loopback address on which nothing listens.
 func freePort(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

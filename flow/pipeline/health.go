@@ -11,7 +11,7 @@ import (
 	"github.com/lsm/fiso/flow/supervisor"
 )
 
-// health judges whether a flow does its work.
+// health decides whether a flow works.
 type health struct {
 	assigns bool // the source assigns partitions
 	stall   time.Duration
@@ -19,8 +19,8 @@ type health struct {
 
 	mu       sync.Mutex
 	started  time.Time
-	assigned bool // it had a partition once
-	reached  bool // its source had something to read from once
+	assigned bool // the source had a partition before
+	reached  bool // the source had reached its servers before
 }
 
 func (h *health) begin(now time.Time) {
@@ -29,10 +29,9 @@ func (h *health) begin(now time.Time) {
 	h.started = now
 }
 
-// judge puts what source and engine say into words for a person. A flow is not
-// ready while its source has a problem, while events are held, while the line
-// is stopped, before its first partition, and when a partition has lag but no
-// progress. Not ready means that a person should look: it stops nothing.
+// judge describes the status of source and engine for the user. A flow is not ready while its
+// source has a problem, events are held, the line is stopped, it waits for its first partition, or
+// a partition has lag but no progress. Being not ready asks for attention and stops nothing.
 func (h *health) judge(now time.Time, src connector.Status, eng delivery.State) supervisor.Status {
 	var problems []string
 	if src.Problem != "" {
@@ -58,7 +57,7 @@ func (h *health) judge(now time.Time, src connector.Status, eng delivery.State) 
 	return s
 }
 
-// noteReached reports whether what the source reads from has answered, now or ever.
+// noteReached reports whether the source reaches its servers, or did so before.
 func (h *health) noteReached(src connector.Status) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -74,10 +73,10 @@ func (h *health) starting(now time.Time, assigned bool) bool {
 	return h.assigns && !h.assigned && now.Sub(h.started) < h.first
 }
 
-// maxStalledShown bounds how many partitions a report names.
+// maxStalledShown limits how many partitions a report names.
 const maxStalledShown = 5
 
-// stalled names partitions that have lag and made no progress for too long.
+// stalled describes the partitions with lag and without progress for too long.
 func (h *health) stalled(now time.Time, partitions []connector.PartitionStatus) []string {
 	var words []string
 	more := 0
@@ -98,7 +97,7 @@ func (h *health) stalled(now time.Time, partitions []connector.PartitionStatus) 
 	return words
 }
 
-// ofSink begins a sentence about one sink of several.
+// ofSink returns a prefix that names the sink; "" if there is only one sink.
 func ofSink(name string) string {
 	if name == "" {
 		return ""
@@ -113,7 +112,7 @@ func events(n int) string {
 	return fmt.Sprintf("%d events", n)
 }
 
-// roundDuration is a duration without digits that nobody reads.
+// roundDuration rounds d for display.
 func roundDuration(d time.Duration) time.Duration {
 	if d < time.Second {
 		return d.Round(time.Millisecond)

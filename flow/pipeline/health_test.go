@@ -11,7 +11,7 @@ import (
 	"github.com/lsm/fiso/flow/supervisor"
 )
 
-// U11, among others: a sink that asked for a day was seen nowhere.
+// U11 (among others): a pause of a day that the sink asked for was shown nowhere.
 func TestHealth_saysWhyAFlowIsNotReady(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	good := []connector.PartitionStatus{{Stream: "orders", Partition: 3, Lag: 5, Progress: now}}
@@ -27,7 +27,7 @@ func TestHealth_saysWhyAFlowIsNotReady(t *testing.T) {
 		h    *health
 		src  connector.Status
 		eng  delivery.State
-		want string // "" for ready
+		want string // "": ready
 		note string
 	}{
 		{"it works", &health{assigns: true}, connector.Status{Partitions: good}, delivery.State{}, "", ""},
@@ -58,7 +58,7 @@ func TestHealth_saysWhyAFlowIsNotReady(t *testing.T) {
 	}
 }
 
-// failing is a source that gives up at once, and says nothing of itself.
+// failing is a source that fails at once and has no status.
 type failing struct{ err error }
 
 func (failing) Guarantees() connector.Guarantees { return connector.Guarantees{} }
@@ -83,10 +83,10 @@ func TestPipeline_ofASourceThatGivesUpSaysWhoDid(t *testing.T) {
 	if s := p.Status(); s.Problem != "" || p.metrics().InFlight != 0 {
 		t.Errorf("status = %+v", s)
 	}
-	if err := p.Swap(t.Context(), stranger{}); err == nil {
+	if err := p.Swap(t.Context(), foreignPlan{}); err == nil {
 		t.Error("swaps to anything")
 	}
 }
 
-// stranger is a definition that is not ours.
-type stranger struct{ supervisor.Plan }
+// foreignPlan is a plan of another type.
+type foreignPlan struct{ supervisor.Plan }

@@ -16,33 +16,30 @@ import (
 	"github.com/lsm/fiso/flow/supervisor"
 )
 
-// Options are what a process decides for all its flows. The zero value works.
+// Options are settings of a process for all its flows. The zero value works.
 type Options struct {
 	Logger  *slog.Logger         // nil: discarded
-	Metrics *metrics.Metrics     // nil: nobody counts
-	Tracing trace.TracerProvider // nil: no tracing, at no cost
-	Stdout  io.Writer            // of the stdout sink; nil: os.Stdout
-	// Stall is how long a partition may have lag without progress before its
-	// flow is not ready; default 2m.
+	Metrics *metrics.Metrics     // nil: no metrics
+	Tracing trace.TracerProvider // nil: no tracing
+	Stdout  io.Writer            // for the stdout sink; nil: os.Stdout
+	// Stall is how long a partition may have lag without progress before the flow is not ready;
+	// default 2m.
 	Stall time.Duration
-	// FirstAssignment is how long a flow may wait for its first partition
-	// before it counts as ready without one, as a member of a group with more
-	// members than partitions is; default 15s.
+	// FirstAssignment is how long a flow without a partition is not ready after its start; default
+	// 15s. Later it is ready, because a group may have more members than partitions.
 	FirstAssignment time.Duration
-	// Dial opens every connection of the flows, for tests on a network of
-	// their own; nil: the net package does.
+	// Dial opens every connection of the flows; nil: the net package. Tests set it.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
-// Loader reads flow files for a supervisor, and builds what they say. What the
-// flows of a process share, ports and dead letter files, is the Loader's; so a
-// process needs one.
+// Loader reads flow files and builds flows for a supervisor. It owns what the flows of a process
+// share, such as ports and dead letter files, so a process needs exactly one.
 type Loader struct {
 	o   Options
 	env plan.Env
 }
 
-// NewLoader fills in the defaults of o.
+// NewLoader returns a Loader; zero fields of o get their defaults.
 func NewLoader(o Options) *Loader {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -62,26 +59,27 @@ func NewLoader(o Options) *Loader {
 	}}
 }
 
-// Env is what parts of a flow are built with, for those who build single ones.
+// Env returns what parts of a flow are built with, for callers that build single parts.
 func (l *Loader) Env() plan.Env { return l.env }
 
-// Load is supervisor.Options.Load: plan.Parse, with the means to build.
+// Load implements supervisor.Options.Load: it calls plan.Parse and returns a Plan that can be
+// built.
 func (l *Loader) Load(file string, data []byte) (supervisor.Plan, error) {
-	b, err := plan.Parse(file, data)
+	p, err := plan.Parse(file, data)
 	if err != nil {
 		return nil, err
 	}
-	return &builder{Plan: b, loader: l}, nil
+	return &builder{Plan: p, loader: l}, nil
 }
 
-// Close closes what the flows shared, once none runs any more.
+// Close closes what the flows shared. Call it when no flow runs any more.
 func (l *Loader) Close() { l.env.Listeners.Close() }
 
-// builder is a plan that can be built.
+// builder is a plan with the Loader that builds it. It implements supervisor.Plan.
 type builder struct {
 	*plan.Plan
 	loader *Loader
 }
 
-// Build makes the flow's parts. It connects to nothing.
-func (d *builder) Build() (supervisor.Pipeline, error) { return d.loader.Build(d.Plan) }
+// Build builds the parts of the flow. It opens no connection.
+func (b *builder) Build() (supervisor.Pipeline, error) { return b.loader.Build(b.Plan) }

@@ -14,12 +14,11 @@ import (
 	"github.com/lsm/fiso/flow/supervisor"
 )
 
-// closeTimeout bounds how long sinks and dead letter queues that nobody uses any
-// more may take to let go. It is less than a supervisor's grace.
+// closeTimeout limits how long sinks and dead letter queues may take to close. It is shorter than
+// the grace of a supervisor.
 const closeTimeout = 5 * time.Second
 
-// Pipeline is a flow that is built: see supervisor.Pipeline for what its
-// methods owe.
+// Pipeline is a flow that was built. It implements supervisor.Pipeline.
 type Pipeline struct {
 	loader     *Loader
 	name       string
@@ -29,48 +28,48 @@ type Pipeline struct {
 	engine     *delivery.Engine
 	health     health
 
-	mu      sync.Mutex // guards what Swap replaces
+	mu      sync.Mutex // guards the fields that Swap changes
 	outputs *plan.Outputs
 }
 
-// Build makes the parts of a flow. It connects to nothing.
-func (l *Loader) Build(b *plan.Plan) (p *Pipeline, err error) {
-	err = b.Guard(func() error {
-		p, err = l.build(b)
+// Build builds the parts of a flow. It opens no connection.
+func (l *Loader) Build(flow *plan.Plan) (p *Pipeline, err error) {
+	err = flow.Guard(func() error {
+		p, err = l.build(flow)
 		return err
 	})
 	return p, err
 }
 
-func (l *Loader) build(b *plan.Plan) (*Pipeline, error) {
+func (l *Loader) build(flow *plan.Plan) (*Pipeline, error) {
 	env := l.env
-	env.Logger = l.o.Logger.With("flow", b.Name())
-	cfg := b.Engine()
+	env.Logger = l.o.Logger.With("flow", flow.Name())
+	cfg := flow.Engine()
 	cfg.Logger = env.Logger
 	if l.o.Metrics != nil {
-		counters := l.o.Metrics.Flow(b.Name())
+		counters := l.o.Metrics.Flow(flow.Name())
 		cfg.Observer, env.OnGap = counters, counters.Gap
 	}
 	if l.o.Tracing != nil {
 		cfg.Tracer = l.o.Tracing.Tracer("github.com/lsm/fiso/flow")
 	}
-	source, err := b.Source(env)
+	source, err := flow.Source(env)
 	if err != nil {
 		return nil, err
 	}
-	outputs, err := b.Outputs(env, nil)
+	outputs, err := flow.Outputs(env, nil)
 	if err != nil {
 		return nil, err
 	}
 	return &Pipeline{
-		loader: l, name: b.Name(), manyTopics: b.ManyStreams(), log: env.Logger,
-		source: source, engine: delivery.New(cfg, b.Version(outputs)), outputs: outputs,
-		health: health{assigns: b.Guarantees().Assigns, stall: l.o.Stall, first: l.o.FirstAssignment},
+		loader: l, name: flow.Name(), manyTopics: flow.ManyStreams(), log: env.Logger,
+		source: source, engine: delivery.New(cfg, flow.Version(outputs)), outputs: outputs,
+		health: health{assigns: flow.Guarantees().Assigns, stall: l.o.Stall, first: l.o.FirstAssignment},
 	}, nil
 }
 
-// Run moves events until ctx ends, and returns once all are settled or handed
-// back and every connection is let go of.
+// Run moves events until ctx ends. It returns once all events are settled or handed back and all
+// connections are closed.
 func (p *Pipeline) Run(ctx context.Context) error {
 	p.health.begin(time.Now())
 	if m := p.loader.o.Metrics; m != nil {
@@ -84,7 +83,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	return nil
 }
 
-// Close lets go of the sink and the place for dead letters.
+// Close closes the sinks and dead letter queues.
 func (p *Pipeline) Close() {
 	p.mu.Lock()
 	outputs := p.outputs
@@ -96,17 +95,17 @@ func (p *Pipeline) release(o *plan.Outputs) {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	if err := o.Close(ctx); err != nil {
-		p.log.Warn("a sink or dead letter queue that is no longer used does not close", "error", err)
+		p.log.Warn("cannot close unused sink or dead letter queue", "error", err)
 	}
 }
 
-// Swap takes over transform, sink and error handling of d. Sink and dead letter
-// queue stay as they are, connections and all, where their settings did not
-// change. It fails only before d is in force, where its parts cannot be built.
-func (p *Pipeline) Swap(ctx context.Context, d supervisor.Plan) error {
-	next, ok := d.(*builder)
+// Swap replaces transform, sinks and error handling by those of to. Sinks and dead letter queues
+// with unchanged settings keep their connections. Swap fails only if a part of to cannot be
+// built; then nothing has changed.
+func (p *Pipeline) Swap(ctx context.Context, to supervisor.Plan) error {
+	next, ok := to.(*builder)
 	if !ok {
-		return fmt.Errorf("cannot swap to a %T", d)
+		return fmt.Errorf("cannot swap to a %T", to)
 	}
 	return next.Guard(func() error { return p.swap(ctx, next) })
 }
@@ -122,19 +121,19 @@ func (p *Pipeline) swap(ctx context.Context, next *builder) error {
 	}
 	old := p.outputs
 	if !p.engine.Swap(ctx, next.Version(outputs)) {
-		p.log.Warn("calls to the replaced sink do not return: it is closed") // below
+		p.log.Warn("closing replaced sink with calls in flight") // by release, below
 	}
 	p.outputs = outputs
 	p.release(old.Without(outputs))
 	return nil
 }
 
-// Status says how the flow stands.
+// Status returns the status of the flow.
 func (p *Pipeline) Status() supervisor.Status {
 	return p.health.judge(time.Now(), p.sourceStatus(), p.engine.Status())
 }
 
-// sourceStatus is how the source says it stands; nothing when it does not.
+// sourceStatus returns the status of the source, or the zero value if the source reports none.
 func (p *Pipeline) sourceStatus() connector.Status {
 	if r, ok := p.source.(connector.Reporter); ok {
 		return r.Status()

@@ -11,7 +11,7 @@ import (
 	"github.com/lsm/fiso/delivery/deadletter"
 )
 
-// flowOf is the text of a flow from Kafka to those sinks; more stands behind it.
+// flowOf returns a flow from Kafka to these sinks, followed by more.
 func (in *instance) flowOf(sinks, more string) string {
 	return fmt.Sprintf(`name: orders
 source:
@@ -29,8 +29,8 @@ func (in *instance) sinkEvents(sink, status string) float64 {
 	return in.metric("fiso_flow_sink_events_total", map[string]string{"flow": "orders", "sink": sink, "status": status})
 }
 
-// 3.9: a sink that is away holds what it lacks and stops no other, and the event
-// is settled when, and only when, all that took it are done.
+// 3.9: a sink that is down holds its own events and stops no other sink. The event is settled
+// exactly when all sinks that took it are done.
 func TestSinks_oneThatIsAwayStopsNoOther(t *testing.T) {
 	in := prepare(t)
 	audit := newService(t)
@@ -67,8 +67,7 @@ func TestSinks_oneThatIsAwayStopsNoOther(t *testing.T) {
 	in.until("to be ready", func() bool { return in.sup.Report().Ready })
 }
 
-// A dead letter is that of one sink, in its own place, and put back it goes to
-// that sink alone.
+// A dead letter belongs to one sink and its place. When it is put back, it goes only to that sink.
 func TestSinks_aReplayedDeadLetterTouchesNoOther(t *testing.T) {
 	in := prepare(t)
 	audit := newService(t)
@@ -145,8 +144,8 @@ func TestSinks_theFirstThatTakesAnEventGetsIt(t *testing.T) {
 	}
 }
 
-// 3.1: the record is settled when all events of it are, each with an id that is
-// the same however often it is delivered.
+// 3.1: the record is settled when all its events are. Each event has the same id on every
+// delivery.
 func TestSplit_settlesWhatBecameSeveralWhenAllAreDone(t *testing.T) {
 	in := prepare(t)
 	in.service.answers(func(body string) int {

@@ -6,9 +6,9 @@ import (
 	"github.com/lsm/fiso/common/connector"
 )
 
-// Source builds the flow's source. It connects to nothing.
-func (b *Plan) Source(env Env) (connector.Source, error) {
-	s, err := b.source.build(b.Flow, env)
+// Source builds the source of the flow. It opens no connection.
+func (p *Plan) Source(env Env) (connector.Source, error) {
+	s, err := p.source.build(p.Flow, env)
 	if err != nil {
 		return nil, fmt.Errorf("build the source: %w", err)
 	}

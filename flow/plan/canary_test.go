@@ -8,7 +8,7 @@ import (
 	"github.com/lsm/fiso/common/config/configtest"
 )
 
-// The canary stands wherever a flow file may hold a credential.
+// The canary is in every place of a flow file that may hold a credential.
 var withCanaries = map[string]string{
 	"kafka to http": `name: orders
 source:
@@ -62,7 +62,7 @@ errorHandling:
 `,
 }
 
-// U11, U20: whatever is wrong with a flow file, its faults show no credential.
+// U11, U20: the faults of a flow file show no credential, whatever the fault is.
 func TestParse_showsNoCredentialOfASpoiltFile(t *testing.T) {
 	t.Setenv("FISO_SECRETS_DIR", t.TempDir())
 	for name, text := range withCanaries {

@@ -6,14 +6,14 @@ import (
 	"github.com/lsm/fiso/common/connector"
 )
 
-// Check is what was tried of one part of a flow.
+// Check is the result of checking one part of a flow.
 type Check struct {
 	Part  string // source, sink or dead letters
-	What  string // for a person: the part's settings in a line
+	What  string // the settings of the part in one line
 	Steps []connector.Step
 }
 
-// Failed reports whether a step did not work.
+// Failed reports whether a step failed.
 func (c Check) Failed() bool {
 	for _, s := range c.Steps {
 		if s.Err != nil {
@@ -23,29 +23,28 @@ func (c Check) Failed() bool {
 	return false
 }
 
-// Check tries to reach the source, the sink and the place for dead letters,
-// step by step, and changes nothing there. A part that cannot be tried has no
-// steps.
-func (b *Plan) Check(ctx context.Context, env Env) (checks []Check) {
-	err := b.Guard(func() error {
-		checks = append(checks, b.checkSource(ctx, env))
-		for _, o := range b.outputs {
-			checks = append(checks, b.checkSink(ctx, env, o))
+// Check connects to the source, the sinks and the places for dead letters, step by step, and
+// changes nothing there. A part that cannot be checked has no steps.
+func (p *Plan) Check(ctx context.Context, env Env) (checks []Check) {
+	err := p.Guard(func() error {
+		checks = append(checks, p.checkSource(ctx, env))
+		for _, o := range p.outputs {
+			checks = append(checks, p.checkSink(ctx, env, o))
 		}
-		for _, l := range b.places() {
+		for _, l := range p.deadLetterPlaces() {
 			checks = append(checks, Check{"dead letters", l.describe(), l.check(ctx)})
 		}
 		return nil
 	})
 	if err != nil {
-		checks = append(checks, Check{"flow", b.File, []connector.Step{{Name: "check", Err: err}}})
+		checks = append(checks, Check{"flow", p.File, []connector.Step{{Name: "check", Err: err}}})
 	}
 	return checks
 }
 
-func (b *Plan) checkSource(ctx context.Context, env Env) Check {
-	c := Check{Part: "source", What: b.source.describe()}
-	s, err := b.Source(env)
+func (p *Plan) checkSource(ctx context.Context, env Env) Check {
+	c := Check{Part: "source", What: p.source.describe()}
+	s, err := p.Source(env)
 	if err != nil {
 		c.Steps = []connector.Step{{Name: "read the settings", Err: err}}
 		return c
@@ -56,9 +55,9 @@ func (b *Plan) checkSource(ctx context.Context, env Env) Check {
 	return c
 }
 
-func (b *Plan) checkSink(ctx context.Context, env Env, o *output) Check {
+func (p *Plan) checkSink(ctx context.Context, env Env, o *output) Check {
 	c := Check{Part: "sink", What: o.sink.describe()}
-	if b.several() {
+	if p.hasManySinks() {
 		c.Part = "sink " + o.Name
 	}
 	s, err := o.sink.build(env)

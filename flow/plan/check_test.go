@@ -43,7 +43,7 @@ func TestCheck_triesEveryPartAndSaysWhichFails(t *testing.T) {
 	if checks[0].Failed() || !checks[1].Failed() {
 		t.Errorf("checks = %+v", checks)
 	}
-	// A source that cannot be tried has no steps.
+	// A source that cannot be checked has no steps.
 	checks = parsed(t, "name: a\n"+httpIn+out+"errorHandling: {onExhausted: block}\n").Check(t.Context(), env())
 	if len(checks) != 2 || len(checks[0].Steps)+len(checks[1].Steps) != 0 {
 		t.Errorf("checks = %+v", checks)
@@ -70,8 +70,7 @@ func TestKafkaLetters_areStoredInATopicThatIsCreated(t *testing.T) {
 	}
 }
 
-// U5: a dead letter of an old record was deleted by retention as soon as it was
-// stored.
+// U5: the dead letter of an old record was deleted by retention right after it was stored.
 func TestKafkaLetters_areDatedWhenTheyAreWritten(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{})
 	b := parsed(t, "name: a\nsource: {type: kafka, config: {brokers: '"+strings.Join(c.Brokers(), ",")+"', topic: orders, consumerGroup: g}}\n"+out)
@@ -108,8 +107,8 @@ func TestKafkaLetters_areDatedWhenTheyAreWritten(t *testing.T) {
 	}
 }
 
-// An event that cannot be sent must not be stored after it went to another
-// member, who stores it too.
+// An event that cannot be sent must not be stored after it was handed over to another member,
+// which stores it too.
 func TestKafkaSink_anEventThatCannotBeSentIsGivenUpWithinTheDrain(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"out": 1}})
 	brokers := strings.Join(c.Brokers(), ",")
@@ -141,8 +140,8 @@ func TestKafkaSink_anEventThatCannotBeSentIsGivenUpWithinTheDrain(t *testing.T) 
 	}
 }
 
-// One that cannot be sent must not stay with the producer beyond the time that a
-// call has when its event is handed back: whoever has the event next stores it too.
+// A letter that cannot be sent must not stay in the producer after its event was handed back: the
+// next member that gets the event stores a letter too.
 func TestKafkaLetters_oneThatCannotBeSentIsGivenUpWithinTheDrain(t *testing.T) {
 	for name, place := range map[string]string{
 		"on the cluster of the source": "",

@@ -17,15 +17,15 @@ import (
 	"github.com/lsm/fiso/connectors/kafka/kafkatest"
 )
 
-// flowOf is a flow of Kafka with what matters to circles.
+// flowOf returns a flow between Kafka topics.
 func flowOf(name, source, sink, errorHandling string) string {
 	return "name: " + name + "\nsource: {type: kafka, config: {consumerGroup: g, " + source + "}}\nsink: {" + sink + "}\nerrorHandling: {" + errorHandling + "}\n"
 }
 
 const toStdout = "type: stdout"
 
-// U4: one record made 40,000 dead letters in eight seconds, where the topic for them
-// was one that the flow reads.
+// U4: one record made 40,000 dead letters in eight seconds, because the flow read its own dead
+// letter topic.
 func TestParse_refusesAFlowThatReadsWhatItWrites(t *testing.T) {
 	for name, tc := range map[string]struct{ text, want string }{
 		"the topic": {flowOf("a", "brokers: b, topic: orders", toStdout, "deadLetterTopic: orders"),
@@ -39,7 +39,7 @@ func TestParse_refusesAFlowThatReadsWhatItWrites(t *testing.T) {
 		"a place of its own with the default topic": {flowOf("a", "brokers: b, topic: fiso-dlq-a", toStdout, "deadLetter: {type: kafka, config: {brokers: b}}"),
 			"errorHandling.deadLetter.config.topic: fiso-dlq-a is a topic that this flow reads"},
 		"the sink": {flowOf("a", "brokers: b, topic: orders", "type: kafka, config: {brokers: 'b:9092', topic: orders}", ""),
-			"flow.yaml:3:56: sink.config.topic: orders is a topic that this flow reads: each event would come again without end; write to another topic"},
+			"flow.yaml:3:56: sink.config.topic: orders is a topic that this flow reads: each event would come back endlessly; write to another topic"},
 		"the sink, by pattern": {flowOf("a", "brokers: '[::1]:9092', topicsPattern: '^orders-.*'", "type: kafka, config: {brokers: '[0:0::1]:9092', topic: orders-eu}", ""),
 			"sink.config.topic: orders-eu is a topic that this flow reads"},
 		"the sink, with a filter": {flowOf("a", "brokers: b, topic: orders", "type: kafka, config: {brokers: b, topic: orders}", "") + "filter: 'type == \"x\"'\n",
@@ -55,7 +55,7 @@ func TestParse_refusesAFlowThatReadsWhatItWrites(t *testing.T) {
 	}
 }
 
-// U4: what only looks like a circle.
+// U4: flows that only look like a circle.
 func TestParse_takesAFlowThatReadsWhatOthersWrite(t *testing.T) {
 	for name, text := range map[string]string{
 		"another topic":                       flowOf("a", "brokers: b, topic: orders", toStdout, "deadLetterTopic: orders-dlq"),
@@ -72,8 +72,7 @@ func TestParse_takesAFlowThatReadsWhatOthersWrite(t *testing.T) {
 	}
 }
 
-// U4: a pattern stands for all topics but that of the flow's dead letters, and the
-// explanation says so.
+// U4: a pattern never matches the dead letter topic of its own flow, and the explanation says so.
 func TestKafkaSource_aPatternNeverTakesTheDeadLettersOfItsFlow(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"orders-a": 1, "orders-b": 1, "orders-dlq": 1, "orders-dlq-other": 1}})
 	for _, topic := range []string{"orders-a", "orders-b", "orders-dlq", "orders-dlq-other"} {
@@ -121,7 +120,7 @@ func TestKafkaSource_aPatternNeverTakesTheDeadLettersOfItsFlow(t *testing.T) {
 	}
 }
 
-// U4: a new topic for dead letters is another set of topics to read.
+// U4: another dead letter topic changes the set of topics that the pattern selects.
 func TestKeys_aSourceIsReplacedWhenThePatternLeavesOutAnotherTopic(t *testing.T) {
 	of := func(dlq string) string {
 		return parsed(t, flowOf("a", "brokers: b, topicsPattern: '^orders-.*'", toStdout, "deadLetterTopic: "+dlq)).SourceKey()
@@ -134,14 +133,14 @@ func TestKeys_aSourceIsReplacedWhenThePatternLeavesOutAnotherTopic(t *testing.T)
 	}
 }
 
-// U4: flows that together read what they write.
+// U4: flows that read each other's output.
 func TestParseDir_refusesFlowsThatWriteInACircle(t *testing.T) {
 	to := func(topic string) string { return "type: kafka, config: {brokers: b, topic: " + topic + "}" }
-	events := "each event would go round without end; write to another topic, or set a filter"
+	events := "each event would go round endlessly; write to another topic, or set a filter"
 	letters := "a dead letter would go round and never be delivered; let one of them not read the other's dead letters"
 	for name, tc := range map[string]struct {
 		flows []string
-		want  string // "": taken
+		want  string // "": accepted
 	}{
 		"two": {[]string{flowOf("a", "brokers: b, topic: x", to("y"), ""), flowOf("b", "brokers: b, topic: y", to("x"), "")},
 			"the flows a, b, a read what the one before them writes: " + events},

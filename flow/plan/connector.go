@@ -14,13 +14,13 @@ import (
 	"github.com/lsm/fiso/flow/spec"
 )
 
-// connectors are those of this binary. One is added by a line here and a file that
-// says how it is configured, built, explained and checked; the names in flow files,
-// the JSON Schema, the tables of the README, validate and check follow from that.
+// connectors are the connectors in this binary. A new connector needs a line here and a file that
+// configures, builds, explains and checks it. Flow files, the JSON Schema, the tables of the
+// README and the commands validate and check use this list.
 var connectors = []connectorType{kafkaConnector, httpConnector, stdoutConnector, fileConnector}
 
-// connectorType is a connector by the name that flow files give it, and what it
-// can be in a flow: nil, where it cannot.
+// connectorType is a connector with its name in flow files and the parts of a flow that it
+// implements. A part is nil if the connector does not implement it.
 type connectorType struct {
 	name        string
 	guarantees  connector.Guarantees // of the source
@@ -31,32 +31,31 @@ type connectorType struct {
 
 // source is the decoded config of a source.
 type source interface {
-	// describe is one line for a person, without secrets.
+	// describe returns the settings in one line, without secrets.
 	describe() string
-	// manyStreams reports whether it may read more than one topic.
+	// manyStreams reports whether the source may read more than one topic.
 	manyStreams() bool
-	// deadLetters is a place beside what the source reads, with a name of its
-	// own; nil: the source has no such place.
+	// deadLetters returns the source's default place for dead letters with this name, or nil if it
+	// has none.
 	deadLetters(name string) deadLetters
-	// build connects to nothing.
+	// build opens no connection.
 	build(f *spec.Flow, env Env) (connector.Source, error)
 }
 
 // sink is the decoded config of a sink.
 type sink interface {
 	describe() string
-	// wantBatches says, before the config is decoded, that the flow asks for
-	// batches: Validate refuses what this sink cannot do.
+	// wantBatches is called before the config is decoded if the flow asks for batches, so that
+	// Validate can refuse them.
 	wantBatches()
-	// batch is when a batch for it is full though the flow does not ask for
-	// batches, with the engine's defaults for what is 0; nil: it takes events
-	// one by one.
+	// batch returns the limits of a batch for a flow that sets none; zero fields get the defaults
+	// of the engine. nil: the sink takes single events.
 	batch() *delivery.Batch
-	// writesJSON reports whether events go out in the JSON format, where their
-	// data has to be what it says.
+	// writesJSON reports whether the sink writes events in the JSON format. The data of an event
+	// with a JSON content type must then be valid JSON.
 	writesJSON() bool
-	// compile prepares expressions of the config; they are part of the check.
-	// key is the path of the sink in the file.
+	// compile compiles the expressions of the config. key is the path of the sink in the flow
+	// file.
 	compile(key string, f *spec.Flow) error
 	build(env Env) (connector.Sink, error)
 }
@@ -64,32 +63,30 @@ type sink interface {
 // deadLetters is the decoded config of a place for dead letters.
 type deadLetters interface {
 	describe() string
-	// take sets what the place has from its flow: the name of a topic, where the
-	// config has none, or the name that a sink gives instead, and how long a call
-	// may go on at the end.
-	take(topic, instead string, drain time.Duration)
+	// setFromFlow sets what depends on the flow: the topic, unless the config names one or the
+	// sink overrides it, and the limit for one call while the flow drains.
+	setFromFlow(topic, instead string, drain time.Duration)
 	build(env Env) (deadletter.Writer, error)
-	// check tries the place without writing to it.
+	// check connects to the place and writes nothing to it.
 	check(ctx context.Context) []connector.Step
-	// read calls fn with what is stored there: see Plan.ReadDeadLetters.
+	// read calls fn with each stored dead letter: see Plan.ReadDeadLetters.
 	read(ctx context.Context, since time.Time, fn func(StoredLetter) error) error
 }
 
-// Env is what a process gives to the parts it builds. All fields are needed but
-// Dial.
+// Env is what a process provides to the parts that it builds. All fields but Dial are required.
 type Env struct {
 	Logger *slog.Logger
-	Stdout io.Writer // of the stdout sink
-	OnGap  func()    // hears of records that a source no longer has
+	Stdout io.Writer // for the stdout sink
+	OnGap  func()    // called when records were deleted before the source read them
 	// Listeners are the open ports of http sources.
 	Listeners *fisohttp.Listeners
-	// Dial opens every connection that a part makes, for tests on a network of
-	// their own; nil: the net package does.
+	// Dial opens every connection of a part; nil: the net package. Tests set it.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
-// byName gives the connectors that have a part, by their names.
-func byName[T any](part func(*connectorType) func() T) (names []string, byName map[string]func() T) {
+// connectorsWith returns the connectors that implement a part: their names, and the constructors
+// of the config by name.
+func connectorsWith[T any](part func(*connectorType) func() T) (names []string, byName map[string]func() T) {
 	byName = map[string]func() T{}
 	for i := range connectors {
 		if newPart := part(&connectors[i]); newPart != nil {
@@ -101,9 +98,9 @@ func byName[T any](part func(*connectorType) func() T) (names []string, byName m
 }
 
 var (
-	sourceNames, sources         = byName(func(c *connectorType) func() source { return c.source })
-	sinkNames, sinks             = byName(func(c *connectorType) func() sink { return c.sink })
-	deadLetterNames, letterTypes = byName(func(c *connectorType) func() deadLetters { return c.deadLetters })
+	sourceNames, sources         = connectorsWith(func(c *connectorType) func() source { return c.source })
+	sinkNames, sinks             = connectorsWith(func(c *connectorType) func() sink { return c.sink })
+	deadLetterNames, letterTypes = connectorsWith(func(c *connectorType) func() deadLetters { return c.deadLetters })
 
 	types = &spec.Types{
 		Sources: sourceNames, Sinks: sinkNames, DeadLetters: deadLetterNames,
@@ -111,7 +108,7 @@ var (
 	}
 )
 
-// guarantees are those of a source, by the connector's name.
+// guarantees returns the guarantees of the source with this connector name.
 func guarantees(source string) connector.Guarantees {
 	for i := range connectors {
 		if connectors[i].name == source {
@@ -121,7 +118,7 @@ func guarantees(source string) connector.Guarantees {
 	return connector.Guarantees{}
 }
 
-// keepsDeadLetters is spec.Types.KeepsDeadLetters.
+// keepsDeadLetters implements spec.Types.KeepsDeadLetters.
 func keepsDeadLetters(name string) bool {
 	newSource := sources[name]
 	return newSource != nil && guarantees(name).Redelivers && newSource().deadLetters("any") != nil

@@ -1,8 +1,6 @@
-// Package plan turns a flow file into a flow that could run: every part
-// of it decoded, checked and compiled, and nothing built or connected. What
-// validate, explain, check and schema of the command line need is here, and the
-// supervisor builds from it.
+// Package plan turns a flow file into a Plan: every part is decoded, checked and compiled, but
+// nothing is built or connected. The commands validate, explain, check and schema use it, and the
+// supervisor builds flows from it.
 //
-// The connector types are an explicit list, in registry.go: a type is there
-// when this binary has it.
+// The connectors are an explicit list in connector.go.
 package plan

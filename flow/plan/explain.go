@@ -7,7 +7,7 @@ import (
 	"github.com/lsm/fiso/common/config"
 )
 
-// Explanation is what a flow will do, for `fiso-flow validate --explain`.
+// Explanation says what a flow will do, for `fiso-flow validate --explain`.
 type Explanation struct {
 	Flow        string   `json:"flow"`
 	File        string   `json:"file"`
@@ -16,7 +16,7 @@ type Explanation struct {
 	Filter      string   `json:"filter,omitempty"`
 	Transform   string   `json:"transform"`
 	Sink        string   `json:"sink"`
-	Sinks       []string `json:"sinks,omitempty"` // of several, with what is their own
+	Sinks       []string `json:"sinks,omitempty"` // one line for each of several sinks
 	Routing     string   `json:"routing,omitempty"`
 	Ordering    string   `json:"ordering"`
 	InFlight    string   `json:"inFlight"`
@@ -28,80 +28,80 @@ type Explanation struct {
 	Drain       string   `json:"drain"`
 }
 
-// Wait is the shortest and the longest pause before a retry.
+// Wait is the shortest and the longest wait before a retry.
 type Wait struct {
 	Retry int           `json:"retry"`
 	Min   time.Duration `json:"minNanos"`
 	Max   time.Duration `json:"maxNanos"`
 }
 
-// maxWaits bounds the schedule that is shown; from there on it is the same.
+// maxWaits limits how many retries an explanation lists.
 const maxWaits = 20
 
 // Explain says what the flow will do. Its error is a *spec.Panic.
-func (b *Plan) Explain() (e Explanation, err error) {
-	err = b.Guard(func() error {
-		e = b.explain()
+func (p *Plan) Explain() (e Explanation, err error) {
+	err = p.Guard(func() error {
+		e = p.explain()
 		return nil
 	})
 	return e, err
 }
 
-func (b *Plan) explain() Explanation {
-	f := b.Flow
+func (p *Plan) explain() Explanation {
+	f := p.Flow
 	e := Explanation{
-		Flow: f.Name, File: b.File, Paused: f.Paused,
-		Source: f.Source.Type + ": " + b.source.describe(), Sink: b.outputs[0].describe(), Sinks: b.describeOutputs(),
-		Filter: f.Filter.Value, Transform: b.describeTransform(), Ordering: describeOrdering(f.Delivery.Ordering),
+		Flow: f.Name, File: p.File, Paused: f.Paused,
+		Source: f.Source.Type + ": " + p.source.describe(), Sink: p.outputs[0].describe(), Sinks: p.describeOutputs(),
+		Filter: f.Filter.Value, Transform: p.describeTransform(), Ordering: describeOrdering(f.Delivery.Ordering),
 		InFlight:  fmt.Sprintf("at most %d events of a partition are in flight, and work runs no farther ahead of the oldest unsettled one", f.Delivery.MaxInFlight),
-		Retries:   b.waits(),
+		Retries:   p.waits(),
 		Exhausted: describeExhausted(f.ErrorHandling.OnExhausted), DeadLetters: "none: an event that cannot be delivered is held and tried again",
-		StopTheLine: "off", Batch: b.outputs[0].describeBatch(f.Delivery.MaxInFlight),
-		Drain: fmt.Sprintf("calls under way get %v at a rebalance, a reload or the end; what is not finished goes back to the source", f.Delivery.DrainTimeout),
+		StopTheLine: "off", Batch: p.outputs[0].describeBatch(f.Delivery.MaxInFlight),
+		Drain: fmt.Sprintf("calls in flight may take %v at a rebalance, a reload or the end; unfinished events go back to the source", f.Delivery.DrainTimeout),
 	}
-	if b.several() {
+	if p.hasManySinks() {
 		e.Batch, e.Routing = "", describeRouting(f.Routing)
 	}
-	if b.deadLetterQueue != nil {
-		e.DeadLetters = b.deadLetterQueue.describe()
+	if p.deadLetterQueue != nil {
+		e.DeadLetters = p.deadLetterQueue.describe()
 	}
 	if n := f.ErrorHandling.StopTheLine.Consecutive; n > 0 {
-		e.StopTheLine = fmt.Sprintf("after %d events in a row that the sink did not take, the flow holds, and tries one until it passes", n)
+		e.StopTheLine = fmt.Sprintf("after %d failed events in a row the flow holds its events, and tries one until it passes", n)
 	}
 	return e
 }
 
 func describeRouting(r string) string {
 	if r == "all" {
-		return "all: every sink whose condition holds gets the event, which is settled when all are done; what none takes is filtered"
+		return "all: every sink whose condition holds gets the event, which is settled when all are done; an event for no sink is unrouted"
 	}
-	return "first: the first sink whose condition holds gets the event; what none takes is filtered"
+	return "first: the first sink whose condition holds gets the event; an event for no sink is unrouted"
 }
 
-// describe is the output in a line.
+// describe returns the output in one line.
 func (o *output) describe() string { return o.Type + ": " + o.sink.describe() }
 
-// describeOutputs is a line for each of several sinks.
-func (b *Plan) describeOutputs() []string {
-	if !b.several() {
+// describeOutputs returns one line for each of several sinks, or nil for one sink.
+func (p *Plan) describeOutputs() []string {
+	if !p.hasManySinks() {
 		return nil
 	}
 	var lines []string
-	for _, o := range b.outputs {
+	for _, o := range p.outputs {
 		line := o.Name + ": "
 		switch {
 		case !o.When.IsZero():
 			line += "if " + o.When.Value + ", "
-		case b.Flow.Routing == "first":
+		case p.Flow.Routing == "first":
 			line += "everything that gets here, "
 		default:
 			line += "everything, "
 		}
 		line += o.describe()
-		if batch := o.describeBatch(b.Flow.Delivery.MaxInFlight); batch != "" {
+		if batch := o.describeBatch(p.Flow.Delivery.MaxInFlight); batch != "" {
 			line += "; batches: " + batch
 		}
-		if o.deadLetterQueue != nil && o.deadLetterKey != b.deadLetterKey {
+		if o.deadLetterQueue != nil && o.deadLetterKey != p.deadLetterKey {
 			line += "; dead letters: " + o.deadLetterQueue.describe()
 		}
 		lines = append(lines, line)
@@ -109,14 +109,14 @@ func (b *Plan) describeOutputs() []string {
 	return lines
 }
 
-func (b *Plan) describeTransform() string {
-	switch t := b.Flow.Transform; {
+func (p *Plan) describeTransform() string {
+	switch t := p.Flow.Transform; {
 	case !t.CEL.IsZero():
 		return t.CEL.Value
 	case len(t.Fields) > 0:
 		return fmt.Sprintf("%d fields, one expression each", len(t.Fields))
 	default:
-		return "none: the data goes on as it came"
+		return "none: the data stays unchanged"
 	}
 }
 
@@ -126,17 +126,17 @@ func (o *output) describeBatch(maxInFlight int) string {
 		return ""
 	}
 	batch = batch.WithDefaults(maxInFlight)
-	told := fmt.Sprintf("up to %d events or %v, or what is there after %v", batch.MaxEvents, config.Bytes(batch.MaxBytes), batch.MaxWait)
+	text := fmt.Sprintf("up to %d events or %v, or what has arrived after %v", batch.MaxEvents, config.Bytes(batch.MaxBytes), batch.MaxWait)
 	if batch.Eager {
-		told += ", or at once while nothing else is under way"
+		text += ", or at once while nothing is in flight"
 	}
-	return told
+	return text
 }
 
-func (b *Plan) waits() []Wait {
-	policy := retry(b.Flow.ErrorHandling)
+func (p *Plan) waits() []Wait {
+	policy := retry(p.Flow.ErrorHandling)
 	waits := []Wait{}
-	for n := 1; n <= min(b.Flow.ErrorHandling.MaxRetries, maxWaits); n++ {
+	for n := 1; n <= min(p.Flow.ErrorHandling.MaxRetries, maxWaits); n++ {
 		low, high := policy.Bounds(n)
 		waits = append(waits, Wait{n, low, high})
 	}
@@ -157,7 +157,7 @@ func describeOrdering(o string) string {
 func describeExhausted(o string) string {
 	switch o {
 	case "block":
-		return "block: an event whose retries are used up is tried again for ever, and what must stay in order behind it waits"
+		return "block: an event whose retries are used up is tried again forever, and later events of the same order wait"
 	case "drop":
 		return "drop: an event whose retries are used up is dropped and counted"
 	default:

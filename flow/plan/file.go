@@ -23,7 +23,7 @@ type deadLetterFile struct {
 
 func (c *deadLetterFile) describe() string { return "file " + c.Path }
 
-func (c *deadLetterFile) take(string, string, time.Duration) {}
+func (c *deadLetterFile) setFromFlow(string, string, time.Duration) {}
 
 func (c *deadLetterFile) build(Env) (deadletter.Writer, error) {
 	w, err := deadletter.OpenFile(c.Path)
@@ -33,12 +33,12 @@ func (c *deadLetterFile) build(Env) (deadletter.Writer, error) {
 	return w, nil
 }
 
-// check opens the file as it is, and where there is none, sees whether its
-// directory would take one.
+// check opens the file without changing it. If there is none, check creates and removes a
+// temporary file in its directory.
 func (c *deadLetterFile) check(context.Context) []connector.Step {
 	step := connector.Step{Name: "write to " + c.Path}
 	if st, err := os.Stat(c.Path); err == nil && !st.Mode().IsRegular() {
-		step.Err = errors.New("it is no regular file; name a file, whose directory this user may write to")
+		step.Err = errors.New("not a regular file; name a file in a directory that this user may write to")
 		return []connector.Step{step}
 	}
 	f, err := os.OpenFile(c.Path, os.O_WRONLY|os.O_APPEND, 0)
@@ -48,7 +48,7 @@ func (c *deadLetterFile) check(context.Context) []connector.Step {
 		}
 	}
 	if err != nil {
-		step.Err = fmt.Errorf("make its directory, and let this user write there: %w", err)
+		step.Err = fmt.Errorf("create its directory, and let this user write to it: %w", err)
 	}
 	if f != nil {
 		_ = f.Close() // nothing was written
@@ -60,13 +60,13 @@ func (c *deadLetterFile) read(ctx context.Context, since time.Time, fn func(Stor
 	n := 0
 	for l, err := range deadletter.ReadFile(c.Path) {
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil // nothing failed yet
+			return nil // no file yet: there are no dead letters
 		}
 		if ctx.Err() != nil {
 			return fmt.Errorf("read %s: %w", c.Path, ctx.Err())
 		}
 		n++
-		if err := forward(StoredLetter{Place: strconv.Itoa(n), Letter: l, Err: err}, since, fn); err != nil {
+		if err := callIfSince(StoredLetter{Place: strconv.Itoa(n), Letter: l, Err: err}, since, fn); err != nil {
 			return err
 		}
 	}

@@ -10,11 +10,10 @@ import (
 	"github.com/lsm/fiso/flow/spec"
 )
 
-// UL7: every file that a flow names is followed: those of TLS count for the next
-// connection (common/config TestTLS_followsItsFiles, connectors/http
-// TestTarget_followsCAFile, connectors/kafka TestDialler_followsCAFile), and the
-// token of OAUTHBEARER is read for every authentication. Where a key is new, it
-// has to be followed, and to be named here.
+// UL7: every file that a flow names is watched. TLS files are read again for the next connection
+// (common/config TestTLS_followsItsFiles, connectors/http TestTarget_followsCAFile,
+// connectors/kafka TestDialler_followsCAFile), and the OAUTHBEARER token for every authentication.
+// A new key that names a file must be added here.
 func TestFiles_areFollowedWhicheverKeyNamesThem(t *testing.T) {
 	tls := []string{"tls.caFile", "tls.certFile", "tls.keyFile"}
 	for _, part := range []struct {

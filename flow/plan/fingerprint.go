@@ -13,9 +13,9 @@ import (
 	"github.com/lsm/fiso/flow/spec"
 )
 
-// fingerprint is equal for values that ask for the same, wherever they stood
-// in their file. A secret from a file is known by the file's name: what it
-// holds is followed by its user, and needs no reload when it is rotated.
+// fingerprint returns a hash of the values, which does not depend on their place in the flow file.
+// Of a secret from a file it hashes the path, not the content: the part that uses the secret reads
+// a new content without a reload.
 func fingerprint(values ...any) string {
 	h := sha256.New()
 	for _, v := range values {
@@ -24,9 +24,8 @@ func fingerprint(values ...any) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// tagged are the fields of a flow whose change costs a reload what cost says: see
-// spec.Flow.
-func tagged(f *spec.Flow, cost string) []any {
+// fieldsWithReload returns the fields of a flow whose reload tag has this value: see spec.Flow.
+func fieldsWithReload(f *spec.Flow, cost string) []any {
 	return appendTagged(nil, reflect.ValueOf(f).Elem(), cost)
 }
 
@@ -50,7 +49,8 @@ var (
 	rawType    = reflect.TypeFor[config.Raw]()
 )
 
-// write adds one value, so delimited that no two values read the same.
+// write adds one value to the hash. Its output is delimited, so different values never give the
+// same input.
 func write(h hash.Hash, v reflect.Value) {
 	if !v.IsValid() {
 		fmt.Fprint(h, "nil;")
@@ -65,7 +65,7 @@ func write(h hash.Hash, v reflect.Value) {
 		writeSecret(h, v.Interface().(config.Secret))
 		return
 	case rawType:
-		return // decoded, and written as that
+		return // the decoded config is hashed instead
 	}
 	switch v.Kind() {
 	case reflect.Pointer, reflect.Interface:

@@ -10,11 +10,11 @@ import (
 	"github.com/lsm/fiso/flow/spec"
 )
 
-// U2: whatever a command or an instance does with a flow, a panic in it is a fault of the flow's file.
+// U2: a panic in any operation of a command or an instance on a flow is a fault of the flow file.
 func TestGuard_isAroundAllThatIsDoneWithAFile(t *testing.T) {
 	broken := func() *Plan {
 		b := parsed(t, "name: a\n"+httpIn+out+"errorHandling: {deadLetter: {type: file, config: {path: x}}}\n")
-		b.source, b.process = nil, nil // calling either panics
+		b.source, b.process = nil, nil // any call of them panics
 		return b
 	}
 	known := sources["http"]
@@ -49,7 +49,7 @@ func TestGuard_isAroundAllThatIsDoneWithAFile(t *testing.T) {
 	}
 }
 
-// U2: the file that ended the process: its key is bytes, which cannot be hashed.
+// U2: this file ended the process: a map key of bytes cannot be hashed.
 func TestParse_refusesAMapKeyOfBytes(t *testing.T) {
 	_, err := Parse("flow.yaml", []byte("name: a\n"+kafkaIn+out+"transform: {cel: '{b\"x\": 1}'}\n"))
 	faults, ok := errors.AsType[config.Errors](err)

@@ -48,7 +48,7 @@ type httpSink struct {
 	EventHeaders config.Fields `yaml:"eventHeaders" doc:"CEL expressions for further headers, by name, evaluated on the outgoing event; null leaves a header out. Not in batch mode, where a request is for many events."`
 
 	headers []headerExpression
-	batches bool // the flow asks for them
+	batches bool // the flow asks for batches
 }
 
 func (c *httpSink) describe() string {
@@ -65,7 +65,7 @@ func (c *httpSink) batch() *delivery.Batch {
 	return nil
 }
 
-// Validate adds to the connector's own what only the flow can tell.
+// Validate checks what depends on the flow, in addition to the checks of the connector.
 func (c *httpSink) Validate() error {
 	batch := c.Mode == fisohttp.ModeBatch
 	var errs []error
@@ -81,7 +81,7 @@ func (c *httpSink) Validate() error {
 	return errors.Join(errs...)
 }
 
-// headerExpression is a header and the expression for its value.
+// headerExpression is a header name and the expression for its value.
 type headerExpression struct {
 	name string
 	expression
@@ -97,17 +97,16 @@ func (c *httpSink) compile(key string, _ *spec.Flow) error {
 	return errors.Join(errs...)
 }
 
-// headersOf evaluates the expressions. An event that one of them fails on is
-// refused for good.
+// headersOf evaluates the expressions. If one fails, the error is permanent for this event.
 func (c *httpSink) headersOf(ctx context.Context, e *cloudevent.Event) ([]connector.Header, error) {
 	headers := make([]connector.Header, 0, len(c.headers))
 	for _, h := range c.headers {
 		value, err := h.Eval(ctx, e)
 		switch {
 		case err != nil && ctx.Err() != nil:
-			return nil, fmt.Errorf("make header %s: %w", h.name, ctx.Err())
+			return nil, fmt.Errorf("compute header %s: %w", h.name, ctx.Err())
 		case err != nil:
-			return nil, connector.AsPermanent(fmt.Errorf("make header %s: %w", h.name, err))
+			return nil, connector.AsPermanent(fmt.Errorf("compute header %s: %w", h.name, err))
 		case value != nil:
 			headers = append(headers, connector.Header{Key: h.name, Value: value})
 		}

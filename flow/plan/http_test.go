@@ -6,8 +6,7 @@ import (
 	fisohttp "github.com/lsm/fiso/connectors/http"
 )
 
-// U20: an HMAC covers the body alone, and the headers of a binary event are not
-// in it.
+// U20: the HMAC covers only the body, and not the headers of a binary event.
 func TestHTTPSource_saysWhatASignatureDoesNotCover(t *testing.T) {
 	for _, row := range []struct{ auth, want string }{
 		{"none", "POST to /in on :8080"},

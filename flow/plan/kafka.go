@@ -23,7 +23,7 @@ var kafkaConnector = connectorType{
 type kafkaSource struct {
 	kafka.SourceConfig `yaml:",inline"`
 
-	exclude []string // topics that it matches and that are not read
+	exclude []string // topics that the pattern matches and the source does not read
 }
 
 func (c *kafkaSource) describe() string {
@@ -56,8 +56,7 @@ func (c *kafkaSource) build(f *spec.Flow, env Env) (connector.Source, error) {
 	})
 }
 
-// kafkaSink is the connector's config, and the key, which is flow's: the
-// connector knows nothing of CEL.
+// kafkaSink adds the key expression to the config of the connector, which does not use CEL.
 type kafkaSink struct {
 	kafka.SinkConfig `yaml:",inline"`
 
@@ -73,18 +72,17 @@ func (c *kafkaSink) describe() string {
 func (c *kafkaSink) wantBatches()     {}
 func (c *kafkaSink) writesJSON() bool { return c.Mode == kafka.ModeStructured }
 
-// The producer gathers records by itself, but only those of as many workers as
-// there are, each of which sleeps until its own is stored. A batch of the
-// engine costs a worker once, and half of the CPU an event. Two of 500 fill the
-// usual delivery.maxInFlight: one is collected while the other is on its way,
-// and nothing waits for company when nothing is.
+// Without a batch of the engine, each worker sleeps until its one record is stored, and the
+// producer can only group the records of waiting workers. A batch wakes a worker once and halves
+// the CPU time of an event. Two batches of 500 fill the default delivery.maxInFlight: one is
+// collected while the other is sent. Eager sends an event without delay when nothing is in flight.
 func (c *kafkaSink) batch() *delivery.Batch {
 	return &delivery.Batch{MaxEvents: 500, MaxWait: 4 * time.Millisecond, Eager: true}
 }
 
-// maxHops is how many Kafka sinks an event may pass. Flows in one directory that
-// write in a circle are refused; those of several, on clusters that go by several
-// names, or through HTTP, are noticed by their events alone.
+// maxHops limits how many Kafka sinks an event may pass. ParseDir refuses flows in one directory
+// that write in a circle. A circle across directories, clusters with several names, or HTTP is
+// only detected by the hop count of its events.
 const maxHops = 32
 
 func (c *kafkaSink) build(env Env) (connector.Sink, error) {

@@ -14,7 +14,7 @@ import (
 	"github.com/lsm/fiso/delivery/deadletter"
 )
 
-// deadLetterTopic is a topic for dead letters.
+// deadLetterTopic is a Kafka topic for dead letters.
 type deadLetterTopic struct {
 	kafka.ProducerConfig `yaml:",inline"`
 
@@ -23,19 +23,18 @@ type deadLetterTopic struct {
 	MaxBatch config.Bytes `yaml:"maxBatchBytes" default:"48MiB" doc:"Most that one compressed batch may unpack to, for fiso-flow dlq; a larger one is left out, and said."`
 }
 
-// maxDeadLetterTry is the longest that a producer tries to send a dead letter before the
-// engine hears that it could not.
+// maxDeadLetterTry limits how long the producer tries to send a dead letter before it returns an
+// error to the engine.
 const maxDeadLetterTry = 4 * time.Second
 
-// take bounds how long the producer keeps a letter that it cannot send. A
-// producer that kept it longer could store it after the event was handed back,
-// beside the letter of the member that has the event then. The producer looks
-// for the topic for DeliveryTimeout, and then tries to send for as long: both
-// must be over before the engine stops waiting, after ten seconds, and before an
-// event under way at a rebalance is handed back. A letter that may already be on
-// the wire is awaited without a deadline. The engine writes again only letters
-// that were never sent.
-func (c *deadLetterTopic) take(topic, instead string, drain time.Duration) {
+// setFromFlow limits how long the producer keeps a letter that it cannot send. If the producer
+// kept it longer, it could store the letter after the event was handed back, and the member that
+// has the event then would store a second one. The producer looks for the topic for
+// DeliveryTimeout, and then tries to send for as long again. Both must end before the engine stops
+// waiting, after ten seconds, and before events in flight are handed back at a rebalance. A letter
+// that may already be on the wire is awaited without a deadline. The engine writes again only
+// letters that were never sent.
+func (c *deadLetterTopic) setFromFlow(topic, instead string, drain time.Duration) {
 	c.Topic = cmp.Or(instead, c.Topic, topic)
 	c.DeliveryTimeout = max(time.Second, min(c.DeliveryTimeout, maxDeadLetterTry, drain/5))
 }
@@ -52,7 +51,7 @@ func (c *deadLetterTopic) build(env Env) (deadletter.Writer, error) {
 	return deadletter.NewKafka(deadletter.KafkaConfig{Producer: producer{p}, Topic: c.Topic, TooLarge: kafka.ErrTooLarge}), nil
 }
 
-// check looks at the topic too, whose absence is no fault.
+// check also looks for the topic; a missing topic is no fault, because it is created.
 func (c *deadLetterTopic) check(ctx context.Context) []connector.Step {
 	p, err := kafka.NewProducer(c.ProducerConfig, kafka.ProducerOptions{CreateTopics: true})
 	if err != nil {
@@ -63,7 +62,7 @@ func (c *deadLetterTopic) check(ctx context.Context) []connector.Step {
 	return steps
 }
 
-// producer fits the connector's producer to what dead letters need.
+// producer adapts kafka.Producer to deadletter.Producer.
 type producer struct{ *kafka.Producer }
 
 // Begin starts to write one record.
@@ -75,17 +74,17 @@ func (p producer) Begin(ctx context.Context, topic string, key, value []byte, he
 	return w, nil
 }
 
-// Validate reports everything that is wrong with c. No topic is the default
-// one, whose name the flow's own settings have been checked for.
+// Validate returns all faults of c. Without a topic the default is used, whose name
+// spec.Flow.Validate checks.
 func (c *deadLetterTopic) Validate() error {
 	s := kafka.SinkConfig{ProducerConfig: c.ProducerConfig, Topic: cmp.Or(c.Topic, "default")}
 	config.Defaults(&s)
-	return s.Validate() //nolint:wrapcheck // faults of keys, whose places config finds
+	return s.Validate() //nolint:wrapcheck // faults of keys; config adds their positions
 }
 
 func (c *deadLetterTopic) read(ctx context.Context, since time.Time, fn func(StoredLetter) error) error {
-	// The topic is read whole: a letter's timestamp comes from the clock of the
-	// process that wrote it. Parse finds the time of the letter's record in a header.
+	// The topic is read from its start: a record's timestamp comes from the clock of the process
+	// that wrote the letter. Parse reads the time of the failure from a header.
 	opts := kafka.ReadOptions{MaxBatchBytes: int64(c.MaxBatch), OnSkip: func(s kafka.Skip) error {
 		return fn(StoredLetter{Place: fmt.Sprintf("%d:%d", s.Partition, s.From), Err: s.Err, Unread: int(s.To - s.From + 1)})
 	}}
@@ -93,10 +92,10 @@ func (c *deadLetterTopic) read(ctx context.Context, since time.Time, fn func(Sto
 		m := &connector.Message{Key: r.Key, Value: r.Value, Headers: r.Headers}
 		s := StoredLetter{Place: fmt.Sprintf("%d:%d", r.Partition, r.Offset)}
 		s.Letter, s.Err = deadletter.Parse(m)
-		return forward(s, since, fn)
+		return callIfSince(s, since, fn)
 	})
 	if errors.Is(err, kafka.ErrNoTopic) {
-		return nil // nothing failed yet: the first dead letter creates the topic
+		return nil // no dead letters yet: the first one creates the topic
 	}
 	return err
 }

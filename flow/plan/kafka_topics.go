@@ -11,8 +11,8 @@ import (
 func (c *kafkaSink) writes() place       { return place{c.Topic, c.Brokers} }
 func (c *deadLetterTopic) writes() place { return place{c.Topic, c.Brokers} }
 
-func (c *kafkaSource) excluded() []string { return c.exclude }
-func (c *kafkaSource) leaveOut(p place)   { c.exclude = append(c.exclude, p.name) }
+func (c *kafkaSource) excluded() []string   { return c.exclude }
+func (c *kafkaSource) excludePlace(p place) { c.exclude = append(c.exclude, p.name) }
 
 func (c *kafkaSource) reads(p place) (key string, ok bool) {
 	if p.name == "" || !sameCluster(c.Brokers, p.servers) {
@@ -27,22 +27,22 @@ func (c *kafkaSource) reads(p place) (key string, ok bool) {
 	return "", c.matches(p.name) && !slices.Contains(c.exclude, p.name)
 }
 
-// matches reports whether the source's pattern matches the topic. A pattern that
-// is none is a fault of its own.
+// matches reports whether the pattern of the source matches the topic. An invalid pattern matches
+// nothing; Validate reports it.
 func (c *kafkaSource) matches(topic string) bool {
 	pattern, err := regexp.Compile(c.TopicsPattern)
 	return c.TopicsPattern != "" && err == nil && pattern.MatchString(topic)
 }
 
-// sameCluster reports whether two lists of brokers have one in common. Clusters
-// that go by several names are told apart only when a flow runs.
+// sameCluster reports whether two broker lists have a broker in common. It cannot know that
+// different names belong to one cluster.
 func sameCluster(a, b []string) bool {
 	return slices.ContainsFunc(a, func(broker string) bool {
 		return slices.ContainsFunc(b, func(other string) bool { return address(broker) == address(other) })
 	})
 }
 
-// address is a broker's address in one way of writing it.
+// address returns the broker's address in canonical form.
 func address(broker string) string {
 	host, port, err := net.SplitHostPort(strings.TrimSpace(broker))
 	if err != nil {

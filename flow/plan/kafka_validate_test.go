@@ -7,8 +7,7 @@ import (
 	"github.com/lsm/fiso/connectors/kafka"
 )
 
-// U11: addresses and names that no broker takes are refused where they stand,
-// with what to write.
+// U11: addresses and names that no broker accepts are refused at their position, with a hint.
 func TestParse_refusesKafkaAddressesAndNamesWithTheirPlace(t *testing.T) {
 	const topicRule = "use letters, digits, '.', '_' and '-', 249 at most, and not '.' or '..' alone"
 	long := strings.Repeat("x", 250)
@@ -53,7 +52,7 @@ func TestParse_refusesKafkaAddressesAndNamesWithTheirPlace(t *testing.T) {
 	}
 }
 
-// U11: a number is an offset without quotes, as the contract says.
+// U11: an offset may be a number without quotes, as the contract says.
 func TestParse_takesAnOffsetThatIsANumber(t *testing.T) {
 	for written, want := range map[string]kafka.StartOffset{"42": "42", "'42'": "42", "earliest": "earliest", "2026-01-02T15:04:05Z": "2026-01-02T15:04:05Z"} {
 		b := parsed(t, "name: a\nsource: {type: kafka, config: {brokers: [b], topic: t, consumerGroup: g, startOffset: "+written+"}}\n"+out)

@@ -11,45 +11,45 @@ import (
 	"github.com/lsm/fiso/flow/transform"
 )
 
-// expression is a CEL expression that is evaluated on a finished event.
+// expression is a CEL expression that is evaluated on an outgoing event.
 type expression interface {
-	// Eval gives nil for null.
+	// Eval returns nil for null.
 	Eval(ctx context.Context, e *cloudevent.Event) ([]byte, error)
 }
 
-// keySink gives each event the key that an expression makes of it. An event that
-// the expression fails on is refused for good.
+// keySink sets the key of each event to the value of an expression. If the expression fails, the
+// error is permanent for this event.
 type keySink struct {
 	connector.BatchSink
 	key expression
 }
 
 func (k *keySink) Send(ctx context.Context, e *cloudevent.Event) error {
-	own, err := k.withKey(ctx, e)
+	keyed, err := k.withKey(ctx, e)
 	if err != nil {
 		return err
 	}
-	return k.BatchSink.Send(ctx, own)
+	return k.BatchSink.Send(ctx, keyed)
 }
 
 func (k *keySink) SendBatch(ctx context.Context, events []*cloudevent.Event) []error {
 	var (
-		good   []*cloudevent.Event
-		at     []int // where each of good stood
-		errs   = make([]error, len(events))
-		failed bool
+		accepted []*cloudevent.Event
+		index    []int // index in events of each accepted event
+		errs     = make([]error, len(events))
+		failed   bool
 	)
 	for i, e := range events {
-		own, err := k.withKey(ctx, e)
+		keyed, err := k.withKey(ctx, e)
 		if err != nil {
 			errs[i], failed = err, true
 			continue
 		}
-		good, at = append(good, own), append(at, i)
+		accepted, index = append(accepted, keyed), append(index, i)
 	}
-	if len(good) > 0 {
-		for i, err := range k.BatchSink.SendBatch(ctx, good) {
-			errs[at[i]] = err
+	if len(accepted) > 0 {
+		for i, err := range k.BatchSink.SendBatch(ctx, accepted) {
+			errs[index[i]] = err
 			failed = failed || err != nil
 		}
 	}
@@ -59,21 +59,21 @@ func (k *keySink) SendBatch(ctx context.Context, events []*cloudevent.Event) []e
 	return errs
 }
 
-// withKey is a copy of e with its key: a sink does not change what it is given.
+// withKey returns a copy of e with the key: a sink must not change its events.
 func (k *keySink) withKey(ctx context.Context, e *cloudevent.Event) (*cloudevent.Event, error) {
 	key, err := k.key.Eval(ctx, e)
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil, fmt.Errorf("make the record's key: %w", ctx.Err())
+			return nil, fmt.Errorf("compute the record's key: %w", ctx.Err())
 		}
-		return nil, connector.AsPermanent(fmt.Errorf("make the record's key: %w", err))
+		return nil, connector.AsPermanent(fmt.Errorf("compute the record's key: %w", err))
 	}
-	own := *e
-	own.Key = key
-	return &own, nil
+	keyed := *e
+	keyed.Key = key
+	return &keyed, nil
 }
 
-// Check is the inner sink's.
+// Check calls Check of the inner sink.
 func (k *keySink) Check(ctx context.Context) []connector.Step {
 	if c, ok := k.BatchSink.(connector.Checker); ok {
 		return c.Check(ctx)
@@ -81,10 +81,10 @@ func (k *keySink) Check(ctx context.Context) []connector.Step {
 	return nil
 }
 
-// compile makes the key's expression, and bounds how long the producer keeps an
-// event that it cannot send. It looks for the topic for as long, and then tries:
-// both must be over within the drain, or it would store the event after it was
-// handed back, beside the copy of whoever has it by then.
+// compile compiles the key expression and limits how long the producer keeps an event that it
+// cannot send. The producer looks for the topic for DeliveryTimeout, and then tries to send for as
+// long again. Both must end before the drain timeout: otherwise the producer could store the event
+// after it was handed back, and the member that has it then would deliver it too.
 func (c *kafkaSink) compile(key string, f *spec.Flow) error {
 	c.DeliveryTimeout = max(time.Second, min(c.DeliveryTimeout, f.Delivery.DrainTimeout*2/5))
 	if c.Key.IsZero() {

@@ -12,23 +12,23 @@ import (
 // ErrNoDeadLetters is returned for a flow without a place for dead letters.
 var ErrNoDeadLetters = errors.New("this flow has no dead letter queue: it holds what it cannot deliver (onExhausted: block)")
 
-// StoredLetter is a dead letter where it stands.
+// StoredLetter is a dead letter and where it is stored.
 type StoredLetter struct {
-	// Place names it to a person: partition:offset of a topic, or the number
-	// of a line.
+	// Place identifies the letter for the user: partition:offset in a topic, or the line number in
+	// a file.
 	Place  string
-	Letter *deadletter.Letter // as far as it could be read; may be nil with Err
-	Err    error              // the record is no dead letter of ours
-	// Unread is how many records stand from Place on that could not be read,
-	// for the reason in Err; 0 for a letter.
+	Letter *deadletter.Letter // may be nil or incomplete if Err is set
+	Err    error              // why the record is not a dead letter of fiso
+	// Unread is the number of records from Place on that could not be read, for the reason in Err;
+	// 0 for a letter.
 	Unread int
 }
 
-// ReadDeadLetters calls fn with each dead letter of the flow that failed at
-// since or later, oldest first within a partition, until there is no more or
-// fn returns an error. It reads beside the running flow and changes nothing.
-func (b *Plan) ReadDeadLetters(ctx context.Context, since time.Time, fn func(StoredLetter) error) error {
-	places := b.places()
+// ReadDeadLetters calls fn with each dead letter of the flow that failed at or after since, oldest
+// first within a partition, until all are read or fn returns an error. It may be called while the
+// flow runs, and changes nothing.
+func (p *Plan) ReadDeadLetters(ctx context.Context, since time.Time, fn func(StoredLetter) error) error {
+	places := p.deadLetterPlaces()
 	if len(places) == 0 {
 		return ErrNoDeadLetters
 	}
@@ -40,8 +40,8 @@ func (b *Plan) ReadDeadLetters(ctx context.Context, since time.Time, fn func(Sto
 	return nil
 }
 
-// places are the flow's places for dead letters, each once.
-func (b *Plan) places() []deadLetters {
+// deadLetterPlaces returns the places for dead letters of the flow, without duplicates.
+func (p *Plan) deadLetterPlaces() []deadLetters {
 	var all []deadLetters
 	seen := map[string]bool{}
 	add := func(key string, l deadLetters) {
@@ -50,23 +50,23 @@ func (b *Plan) places() []deadLetters {
 			all = append(all, l)
 		}
 	}
-	add(b.deadLetterKey, b.deadLetterQueue)
-	for _, o := range b.outputs {
+	add(p.deadLetterKey, p.deadLetterQueue)
+	for _, o := range p.outputs {
 		add(o.deadLetterKey, o.deadLetterQueue)
 	}
 	return all
 }
 
-// DeadLetters are the places for dead letters in a line, or "".
-func (b *Plan) DeadLetters() string {
-	var told []string
-	for _, l := range b.places() {
-		told = append(told, l.describe())
+// DeadLetters describes the places for dead letters in one line, or returns "".
+func (p *Plan) DeadLetters() string {
+	var places []string
+	for _, l := range p.deadLetterPlaces() {
+		places = append(places, l.describe())
 	}
-	return strings.Join(told, "; ")
+	return strings.Join(places, "; ")
 }
 
-func forward(s StoredLetter, since time.Time, fn func(StoredLetter) error) error {
+func callIfSince(s StoredLetter, since time.Time, fn func(StoredLetter) error) error {
 	if s.Err == nil && s.Letter.FailedAt.Before(since) {
 		return nil
 	}

@@ -13,21 +13,20 @@ import (
 	"github.com/lsm/fiso/flow/spec"
 )
 
-// output is one sink of the flow: decoded, with what it leaves out taken from the
-// flow.
+// output is one sink of the flow, decoded and with the defaults of the flow.
 type output struct {
 	spec.Output
-	key             string // path in the file: sink, or sinks[0] and so on
+	key             string // path in the file: sink, sinks[0], …
 	handling        spec.ErrorHandling
 	sink            sink
-	deadLetterQueue deadLetters // nil: there is no place for dead letters
+	deadLetterQueue deadLetters // nil: no place for dead letters
 
 	sinkKey, deadLetterKey string
 }
 
-// outputsOf decodes the sinks. A type that is not known was faulted before.
-func (b *Plan) outputsOf(c *checker) []*output {
-	f := b.Flow
+// decodeOutputs decodes the sinks. spec.Parse has already reported unknown types.
+func (p *Plan) decodeOutputs(c *checker) []*output {
+	f := p.Flow
 	var all []*output
 	for i, o := range f.Outputs() {
 		out := &output{Output: o, key: "sink", handling: f.ErrorHandling.WithOverride(&o.ErrorHandling)}
@@ -39,7 +38,7 @@ func (b *Plan) outputsOf(c *checker) []*output {
 		}
 		if newSink, ok := sinks[o.Type]; ok {
 			out.sink = newSink()
-			if o.Batch != nil || f.Delivery.Batch != nil && !b.several() {
+			if o.Batch != nil || f.Delivery.Batch != nil && !p.hasManySinks() {
 				out.sink.wantBatches()
 			}
 			c.add(o.Config.Decode(out.sink))
@@ -49,13 +48,13 @@ func (b *Plan) outputsOf(c *checker) []*output {
 		if o.ErrorHandling.DeadLetter.Type == "" {
 			instead = o.ErrorHandling.DeadLetterTopic
 		}
-		out.deadLetterQueue = b.deadLetters(c, &out.handling, instead)
+		out.deadLetterQueue = p.deadLetters(c, &out.handling, instead)
 		all = append(all, out)
 	}
 	return all
 }
 
-// batches is when a batch is sent; nil for a sink that takes events one by one.
+// batches returns the limits of a batch, or nil for a sink that takes single events.
 func (o *output) batches() *delivery.Batch {
 	usual := o.sink.batch()
 	if b := o.Batch; b != nil && usual != nil {
@@ -64,10 +63,10 @@ func (o *output) batches() *delivery.Batch {
 	return usual
 }
 
-// several reports whether the flow has more than one sink.
-func (b *Plan) several() bool { return len(b.Flow.Sinks) > 0 }
+// hasManySinks reports whether the flow uses sinks instead of sink.
+func (p *Plan) hasManySinks() bool { return len(p.Flow.Sinks) > 0 }
 
-// handling is what an engine does about failures.
+// handling returns how the engine handles failures.
 func handling(e spec.ErrorHandling, l deadletter.Writer) delivery.Handling {
 	return delivery.Handling{DeadLetter: l, Retry: retry(e), MaxRetries: e.MaxRetries, OnExhausted: e.OnExhausted}
 }
@@ -76,22 +75,21 @@ func retry(e spec.ErrorHandling) backoff.Policy {
 	return backoff.Policy{Kind: e.Backoff, Initial: e.InitialInterval, Max: e.MaxInterval, Jitter: e.Jitter}
 }
 
-// Outputs are where a flow's events go: sinks, and places for dead letters. They
-// hold connections, and are shared by the versions of a flow that have the same
-// settings.
+// Outputs are the sinks and dead letter queues of a flow. They hold connections. Versions of a
+// flow with the same settings share them.
 type Outputs struct {
 	sinks   map[string]connector.Sink
 	letters map[string]deadletter.Writer
 }
 
-// Outputs builds what the plan needs, or takes it over from old where the
-// settings are the same. It connects to nothing, but opens dead letter files.
-func (b *Plan) Outputs(env Env, old *Outputs) (*Outputs, error) {
+// Outputs builds the outputs of the plan, and reuses those of old that have the same settings. It
+// opens dead letter files, but no connection.
+func (p *Plan) Outputs(env Env, old *Outputs) (*Outputs, error) {
 	if old == nil {
 		old = &Outputs{}
 	}
 	o := &Outputs{sinks: map[string]connector.Sink{}, letters: map[string]deadletter.Writer{}}
-	err := b.build(o, env, old)
+	err := p.build(o, env, old)
 	if err != nil {
 		_ = o.Without(old).Close(context.Background()) // nothing was sent
 		return nil, err
@@ -99,8 +97,8 @@ func (b *Plan) Outputs(env Env, old *Outputs) (*Outputs, error) {
 	return o, nil
 }
 
-func (b *Plan) build(o *Outputs, env Env, old *Outputs) error {
-	for _, out := range b.outputs {
+func (p *Plan) build(o *Outputs, env Env, old *Outputs) error {
+	for _, out := range p.outputs {
 		s, ok := old.sinks[out.sinkKey]
 		if !ok {
 			var err error
@@ -110,10 +108,10 @@ func (b *Plan) build(o *Outputs, env Env, old *Outputs) error {
 		}
 		o.sinks[out.sinkKey] = s
 	}
-	if err := o.openLetters(b.deadLetterKey, b.deadLetterQueue, env, old); err != nil {
+	if err := o.openLetters(p.deadLetterKey, p.deadLetterQueue, env, old); err != nil {
 		return err
 	}
-	for _, out := range b.outputs {
+	for _, out := range p.outputs {
 		if err := o.openLetters(out.deadLetterKey, out.deadLetterQueue, env, old); err != nil {
 			return err
 		}
@@ -121,7 +119,7 @@ func (b *Plan) build(o *Outputs, env Env, old *Outputs) error {
 	return nil
 }
 
-// openLetters builds a place for dead letters, once.
+// openLetters builds a dead letter queue unless o already has it, and reuses that of old.
 func (o *Outputs) openLetters(key string, l deadLetters, env Env, old *Outputs) error {
 	if l == nil || o.letters[key] != nil {
 		return nil
@@ -137,7 +135,7 @@ func (o *Outputs) openLetters(key string, l deadLetters, env Env, old *Outputs) 
 	return nil
 }
 
-// Without is those of o that other does not use.
+// Without returns the outputs of o that other does not use.
 func (o *Outputs) Without(other *Outputs) *Outputs {
 	rest := &Outputs{sinks: map[string]connector.Sink{}, letters: map[string]deadletter.Writer{}}
 	for key, s := range o.sinks {
@@ -153,8 +151,8 @@ func (o *Outputs) Without(other *Outputs) *Outputs {
 	return rest
 }
 
-// Close closes all of o, the sinks first: what fails there may yet become a dead
-// letter. Its error is one of them.
+// Close closes the sinks first, because their failures may become dead letters, and then the dead
+// letter queues. It returns the first error.
 func (o *Outputs) Close(ctx context.Context) error {
 	var first error
 	var mu sync.Mutex
@@ -177,10 +175,10 @@ func (o *Outputs) Close(ctx context.Context) error {
 	return first
 }
 
-// Version is everything behind the source, for an engine.
-func (b *Plan) Version(o *Outputs) *delivery.Version {
-	v := &delivery.Version{Transformer: b.process, Handling: handling(b.Flow.ErrorHandling, o.letters[b.deadLetterKey])}
-	for _, out := range b.outputs {
+// Version returns everything behind the source, for an engine.
+func (p *Plan) Version(o *Outputs) *delivery.Version {
+	v := &delivery.Version{Transformer: p.process, Handling: handling(p.Flow.ErrorHandling, o.letters[p.deadLetterKey])}
+	for _, out := range p.outputs {
 		v.Outputs = append(v.Outputs, delivery.Output{
 			Name: out.Name, Sink: o.sinks[out.sinkKey], Handling: handling(out.handling, o.letters[out.deadLetterKey]),
 			StopTheLine: out.handling.StopTheLine.Consecutive, CountOutages: out.handling.Outage == "count", Batch: out.batches(),
@@ -189,13 +187,13 @@ func (b *Plan) Version(o *Outputs) *delivery.Version {
 	return v
 }
 
-// Engine is the configuration of the flow's engine, without those who watch it.
-func (b *Plan) Engine() delivery.Config {
-	d := b.Flow.Delivery
-	return delivery.Config{Name: b.Flow.Name, Ordering: d.Ordering, MaxInFlight: d.MaxInFlight, DrainTimeout: d.DrainTimeout}
+// Engine returns the configuration of the engine, without logger and observers.
+func (p *Plan) Engine() delivery.Config {
+	d := p.Flow.Delivery
+	return delivery.Config{Name: p.Flow.Name, Ordering: d.Ordering, MaxInFlight: d.MaxInFlight, DrainTimeout: d.DrainTimeout}
 }
 
-// fault is a fault of a key of the output's config.
+// fault returns a fault of a key of the sink's config.
 func (o *output) fault(key, format string, args ...any) *config.Error {
 	return o.Config.Fault(key, format, args...)
 }

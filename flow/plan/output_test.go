@@ -67,7 +67,7 @@ func TestExplain_tellsOfEachSink(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		`eu: if data.region == \"eu\", http: POST http://x/, CloudEvents in batch mode; batches: up to 7 events or 1MiB, or what is there after 50ms; dead letters: Kafka topic eu-dlq of b:9092`,
+		`eu: if data.region == \"eu\", http: POST http://x/, CloudEvents in batch mode; batches: up to 7 events or 1MiB, or what has arrived after 50ms; dead letters: Kafka topic eu-dlq of b:9092`,
 		`big: if data.n \u003e 5, http: POST http://y/, CloudEvents in structured mode; dead letters: file /var/dlq`,
 		"rest: everything that gets here, stdout: ", "first: the first sink whose condition holds",
 	} {
@@ -83,8 +83,8 @@ func TestExplain_tellsOfEachSink(t *testing.T) {
 	}
 }
 
-// A sink that keeps its settings keeps its connections, and its name in the dead
-// letters of others is nobody's business.
+// A sink with unchanged settings keeps its connections. Its name in the dead letters of other
+// sinks does not matter.
 func TestOutputs_ofSeveralAreTakenOverOneByOne(t *testing.T) {
 	dir := t.TempDir()
 	text := strings.Replace(severalSinks, "/var/dlq", dir+"/dlq", 1)
@@ -151,7 +151,7 @@ func TestEventHeaders_areMadeOfTheOutgoingEvent(t *testing.T) {
 	}
 	e.Data = cloudevent.Bytes([]byte(`{}`))
 	_, err := s.headersOf(t.Context(), e)
-	if connector.ClassOf(err) != connector.Permanent || fault.CodeOf(err) != fault.TransformFailed || !strings.Contains(err.Error(), "make header X-Tenant: sink.config.eventHeaders.X-Tenant: no such field: data.tenant") {
+	if connector.ClassOf(err) != connector.Permanent || fault.CodeOf(err) != fault.TransformFailed || !strings.Contains(err.Error(), "compute header X-Tenant: sink.config.eventHeaders.X-Tenant: no such field: data.tenant") {
 		t.Errorf("%v", err)
 	}
 	ended, cancel := context.WithCancel(t.Context())
@@ -169,7 +169,7 @@ func TestProcess_givesEachEventToItsSinks(t *testing.T) {
 	for _, d := range all {
 		got = append(got, d.Sink+" "+d.Event.ID)
 	}
-	if want := []string{"eu orders-0-7#0", "big orders-0-7#0", "rest orders-0-7#0", "rest orders-0-7#1"}; err == nil && !slices.Equal(got, want) || b.One() {
+	if want := []string{"eu orders-0-7#0", "big orders-0-7#0", "rest orders-0-7#0", "rest orders-0-7#1"}; err == nil && !slices.Equal(got, want) || b.AtMostOneDelivery() {
 		t.Errorf("got %q, %v", got, err)
 	}
 	none := parsed(t, "name: a\n"+kafkaIn+"sinks: [{name: x, when: 'false', type: stdout}]\n")

@@ -30,7 +30,7 @@ func env() Env {
 	}
 }
 
-// U25: and so it accepts ${ENV} where the file follows it, and nowhere else.
+// U25: the schema accepts ${ENV} exactly where the parser expands it.
 func TestSchema_acceptsWhatParseDoesAndPointsAtWhatItDoesNot(t *testing.T) {
 	t.Setenv("SECONDS", "5s")
 	t.Setenv("COUNT", "7")
@@ -102,7 +102,7 @@ func TestFileLetters_checkTriesTheFileAndLeavesNoTrace(t *testing.T) {
 	dir := t.TempDir()
 	there := filepath.Join(dir, "there")
 	put(t, there, "kept")
-	pipe := filepath.Join(t.TempDir(), "pipe") // U16: it was opened, and that waited for a reader
+	pipe := filepath.Join(t.TempDir(), "pipe") // U16: opening it waited for a reader
 	if err := configtest.Pipe(pipe); err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +121,7 @@ func TestFileLetters_checkTriesTheFileAndLeavesNoTrace(t *testing.T) {
 	}
 }
 
-// fixed is an expression that gives the event's id, or fails.
+// fixed is an expression that returns the id of the event, or fails.
 type fixed struct{}
 
 func (fixed) Eval(_ context.Context, e *cloudevent.Event) ([]byte, error) {
@@ -131,7 +131,7 @@ func (fixed) Eval(_ context.Context, e *cloudevent.Event) ([]byte, error) {
 	return []byte("key of " + e.ID), nil
 }
 
-// recorder is a sink that remembers keys, and refuses one event.
+// recorder is a sink that records keys and refuses one event.
 type recorder struct{ keys []string }
 
 func (r *recorder) Send(_ context.Context, e *cloudevent.Event) error {
@@ -216,7 +216,7 @@ func TestKafkaKey_isMadeOfTheOutgoingEvent(t *testing.T) {
 	}
 }
 
-// What a reload does not change keeps its connections.
+// Outputs with unchanged settings keep their connections at a reload.
 func TestOutputs_areTakenOverWhereTheirSettingsAreTheSame(t *testing.T) {
 	dir := t.TempDir()
 	text := func(url, path string) string {
@@ -272,7 +272,7 @@ func TestBuild_saysWhichPartCannotBeBuilt(t *testing.T) {
 	}
 }
 
-// Nobody who tries a flow out, or looks at its latency, shall notice the wait.
+// The wait for a batch must be too short to notice.
 func TestVersion_collectsABatchUnlessToldOtherwise(t *testing.T) {
 	const kafkaOut = "sink: {type: kafka, config: {brokers: b, topic: t}}\n"
 	for _, tc := range []struct {
@@ -332,7 +332,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("name: a\n" + httpIn + "sink: {type: kafka, config: {brokers: b, topic: t, key: '1'}}\nerrorHandling: {deadLetter: {type: file, config: {path: x}}}\n"))
 	f.Add([]byte("name: a\n" + kafkaIn + "sink: {type: http, config: {url: \"http://${X}/\", auth: {type: bearer, token: x}}}\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		b, err := parseUnguarded("f.yaml", data) // beneath the barrier: a panic is what is looked for
+		b, err := parseUnguarded("f.yaml", data) // without Guard: the fuzzer looks for panics
 		if (b == nil) == (err == nil) {
 			t.Fatalf("plan %v and error %v", b, err)
 		}

@@ -14,15 +14,15 @@ import (
 	"github.com/lsm/fiso/flow/transform"
 )
 
-// Plan is one flow that passed every check which needs no network. It
-// does not change, and is safe for concurrent use.
+// Plan is a flow that passed every check that needs no network. It is immutable and safe for
+// concurrent use.
 type Plan struct {
 	File string
 	Flow *spec.Flow
 
 	source          source
 	outputs         []*output
-	deadLetterQueue deadLetters // of messages that become no event; nil: there is no place for them
+	deadLetterQueue deadLetters // for messages that cannot be decoded to an event; nil: none
 	process         *transform.Transformer
 
 	files                 []string
@@ -30,36 +30,36 @@ type Plan struct {
 	deadLetterKey         string
 }
 
-// Parse reads a flow file and checks it as a whole: keys and values, the
-// settings of its connectors, and its expressions. Its error is of type
-// config.Errors and holds all faults, in order of position; or *spec.Panic.
-func Parse(file string, data []byte) (b *Plan, err error) {
+// Parse reads a flow file and checks everything: keys and values, the settings of its connectors,
+// and its expressions. Its error is either config.Errors with all faults in order of position, or
+// a *spec.Panic.
+func Parse(file string, data []byte) (p *Plan, err error) {
 	err = spec.Guard(file, func() error {
-		b, err = parseUnguarded(file, data)
+		p, err = parseUnguarded(file, data)
 		return err
 	})
-	return b, err
+	return p, err
 }
 
-// parseUnguarded is Parse without its barrier, so that a fuzz target sees a panic.
+// parseUnguarded is Parse without the recover, so that a fuzz target sees panics.
 func parseUnguarded(file string, data []byte) (*Plan, error) {
 	flow, faults := spec.Parse(file, data, types)
 	if flow == nil {
 		return nil, faults
 	}
-	b := &Plan{File: file, Flow: flow}
+	p := &Plan{File: file, Flow: flow}
 	c := &checker{file: file, faults: faults}
-	b.connectors(c)
-	b.refuseOwnLoop(c)
-	b.expressions(c)
+	p.connectors(c)
+	p.refuseOwnLoop(c)
+	p.expressions(c)
 	if len(c.faults) > 0 {
 		return nil, c.sorted()
 	}
-	b.fingerprints()
-	return b, nil
+	p.fingerprints()
+	return p, nil
 }
 
-// checker collects the faults of a file from those who know a part of it.
+// checker collects the faults of a file.
 type checker struct {
 	file   string
 	faults config.Errors
@@ -77,79 +77,77 @@ func (c *checker) sorted() config.Errors {
 	return slices.CompactFunc(c.faults, func(a, b *config.Error) bool { return a.Error() == b.Error() })
 }
 
-// connectors decodes what belongs to the connectors. A type that is not known
-// was faulted before.
-func (b *Plan) connectors(c *checker) {
-	f := b.Flow
+// connectors decodes the configs of the connectors. spec.Parse has already reported unknown types.
+func (p *Plan) connectors(c *checker) {
+	f := p.Flow
 	if newSource, ok := sources[f.Source.Type]; ok {
-		b.source = newSource()
-		c.add(f.Source.Config.Decode(b.source))
+		p.source = newSource()
+		c.add(f.Source.Config.Decode(p.source))
 	}
-	b.outputs = b.outputsOf(c)
-	b.deadLetterQueue = b.deadLetters(c, &f.ErrorHandling, "")
+	p.outputs = p.decodeOutputs(c)
+	p.deadLetterQueue = p.deadLetters(c, &f.ErrorHandling, "")
 }
 
-// deadLetters is the place for dead letters: the one that is named, or one beside
-// what the source reads, or nil.
-// instead is the topic that a sink names beside the flow's place, or "".
-func (b *Plan) deadLetters(c *checker, e *spec.ErrorHandling, instead string) deadLetters {
-	topic := cmp.Or(e.DeadLetterTopic, b.Flow.DeadLetterTopic())
+// deadLetters returns the place for dead letters that errorHandling names, or the default of the
+// source, or nil. instead is the topic that a sink sets in place of the flow's, or "".
+func (p *Plan) deadLetters(c *checker, e *spec.ErrorHandling, instead string) deadLetters {
+	topic := cmp.Or(e.DeadLetterTopic, p.Flow.DeadLetterTopic())
 	var l deadLetters
 	if newLetters, ok := letterTypes[e.DeadLetter.Type]; ok {
 		l = newLetters()
 		c.add(e.DeadLetter.Config.Decode(l))
-	} else if b.source != nil {
-		l = b.source.deadLetters(topic)
+	} else if p.source != nil {
+		l = p.source.deadLetters(topic)
 	}
 	if l != nil {
-		l.take(topic, instead, b.Flow.Delivery.DrainTimeout)
+		l.setFromFlow(topic, instead, p.Flow.Delivery.DrainTimeout)
 	}
 	return l
 }
 
-func (b *Plan) expressions(c *checker) {
-	f := b.Flow
+func (p *Plan) expressions(c *checker) {
+	f := p.Flow
 	var routes []transform.Route
-	if b.several() {
-		for _, o := range b.outputs {
+	if p.hasManySinks() {
+		for _, o := range p.outputs {
 			routes = append(routes, transform.Route{Name: o.Name, When: o.When, Key: o.key + ".when"})
 		}
 	}
-	p, err := transform.New(transform.Config{
+	t, err := transform.New(transform.Config{
 		Split: f.Transform.Split, Routes: routes, All: f.Routing == "all",
 		Flow: f.Name, Filter: f.Filter, CEL: f.Transform.CEL, Fields: f.Transform.Fields,
 		ID: f.CloudEvents.ID, Type: f.CloudEvents.Type, EventSource: f.CloudEvents.Source,
 		Subject: f.CloudEvents.Subject, DataSchema: f.CloudEvents.DataSchema, Extensions: f.CloudEvents.Extensions,
 		Timeout: f.Transform.Timeout, MaxOutputBytes: int(f.Transform.MaxOutputBytes),
 	})
-	b.process = p
+	p.process = t
 	c.add(err)
 }
 
-// fingerprints notes what a reload compares, and what it watches.
-func (b *Plan) fingerprints() {
-	f := b.Flow
+// fingerprints computes the keys that a reload compares and the files that it watches.
+func (p *Plan) fingerprints() {
+	f := p.Flow
 	var excluded []string
-	if r, ok := b.source.(reader); ok {
+	if r, ok := p.source.(reader); ok {
 		excluded = r.excluded()
 	}
-	b.sourceKey = fingerprint(tagged(f, "restart"), b.source, excluded)
-	b.deadLetterKey = fingerprint(f.Name, b.deadLetterQueue)
-	b.files = append(config.Files(b.source), deadLetterFiles(b.deadLetterQueue)...)
+	p.sourceKey = fingerprint(fieldsWithReload(f, "restart"), p.source, excluded)
+	p.deadLetterKey = fingerprint(f.Name, p.deadLetterQueue)
+	p.files = append(config.Files(p.source), deadLetterFiles(p.deadLetterQueue)...)
 	var outputs []any
-	for _, o := range b.outputs {
+	for _, o := range p.outputs {
 		o.sinkKey, o.deadLetterKey = fingerprint(f.Name, o.Name, o.Type, o.sink), fingerprint(f.Name, o.deadLetterQueue)
 		outputs = append(outputs, o.sinkKey, o.deadLetterKey)
-		b.files = append(b.files, config.Files(o.sink)...)
-		b.files = append(b.files, deadLetterFiles(o.deadLetterQueue)...)
+		p.files = append(p.files, config.Files(o.sink)...)
+		p.files = append(p.files, deadLetterFiles(o.deadLetterQueue)...)
 	}
-	b.versionKey = fingerprint(tagged(f, "swap"), b.deadLetterKey, outputs)
-	b.files = append(b.files, config.Files(f)...)
-	slices.Sort(b.files)
-	b.files = slices.Compact(b.files)
+	p.versionKey = fingerprint(fieldsWithReload(f, "swap"), p.deadLetterKey, outputs)
+	p.files = append(p.files, config.Files(f)...)
+	slices.Sort(p.files)
+	p.files = slices.Compact(p.files)
 }
 
-// deadLetterFiles are the files that a place for dead letters refers to.
+// deadLetterFiles returns the files that a place for dead letters refers to.
 func deadLetterFiles(l deadLetters) []string {
 	if l == nil {
 		return nil
@@ -157,49 +155,49 @@ func deadLetterFiles(l deadLetters) []string {
 	return config.Files(l)
 }
 
-// Name is the flow's.
-func (b *Plan) Name() string { return b.Flow.Name }
+// Name returns the name of the flow.
+func (p *Plan) Name() string { return p.Flow.Name }
 
-// Paused flows hold their place.
-func (b *Plan) Paused() bool { return b.Flow.Paused }
+// Paused reports whether the flow is configured but must not run.
+func (p *Plan) Paused() bool { return p.Flow.Paused }
 
-// Files are the further files that the flow refers to: secrets, certificates,
-// and what ${file:…} names.
-func (b *Plan) Files() []string { return b.files }
+// Files returns the paths of the files that the flow refers to: secrets, certificates, and files
+// in ${file:…}.
+func (p *Plan) Files() []string { return p.files }
 
-// SourceKey is equal for two plans with the same source and the same
-// bounds of delivery, wherever they are written.
-func (b *Plan) SourceKey() string { return b.sourceKey }
+// SourceKey is equal for two plans with the same source and the same delivery settings, even from
+// different files.
+func (p *Plan) SourceKey() string { return p.sourceKey }
 
-// VersionKey is equal for two plans with the same transform, sinks and error
-// handling.
-func (b *Plan) VersionKey() string { return b.versionKey }
+// VersionKey is equal for two plans with the same transform, sinks and error handling.
+func (p *Plan) VersionKey() string { return p.versionKey }
 
-// DrainTimeout is delivery.drainTimeout.
-func (b *Plan) DrainTimeout() time.Duration { return b.Flow.Delivery.DrainTimeout }
+// DrainTimeout returns delivery.drainTimeout.
+func (p *Plan) DrainTimeout() time.Duration { return p.Flow.Delivery.DrainTimeout }
 
-// Guarantees are those of the source.
-func (b *Plan) Guarantees() connector.Guarantees { return guarantees(b.Flow.Source.Type) }
+// Guarantees returns the guarantees of the source.
+func (p *Plan) Guarantees() connector.Guarantees { return guarantees(p.Flow.Source.Type) }
 
 // ManyStreams reports whether the source may read several topics.
-func (b *Plan) ManyStreams() bool { return b.source.manyStreams() }
+func (p *Plan) ManyStreams() bool { return p.source.manyStreams() }
 
 // Guard calls do, which works on this flow: see spec.Guard.
-func (b *Plan) Guard(do func() error) error { return spec.Guard(b.File, do) }
+func (p *Plan) Guard(do func() error) error { return spec.Guard(p.File, do) }
 
-// Delivery is an event, and the sink that it would be given to.
+// Delivery is an event and the name of its sink.
 type Delivery struct {
 	Sink  string
 	Event *cloudevent.Event
 }
 
-// Process takes one message through filter, transform, attributes and routing, for a command: see
-// transform.Transformer.Transform. Data that a sink would have to write as JSON, and that is none, is an error.
-func (b *Plan) Process(ctx context.Context, m *connector.Message) (all []Delivery, err error) {
-	err = b.Guard(func() error {
-		routed, err := b.process.Transform(ctx, m, nil)
+// Process applies filter, transform, attributes and routing to one message, for commands: see
+// transform.Transformer.Transform. It is an error if a sink must write the data as JSON and the
+// data is not valid JSON.
+func (p *Plan) Process(ctx context.Context, m *connector.Message) (all []Delivery, err error) {
+	err = p.Guard(func() error {
+		routed, err := p.process.Transform(ctx, m, nil)
 		for _, r := range routed {
-			o := b.outputs[r.Output]
+			o := p.outputs[r.Output]
 			if err := r.Event.CheckData(); err != nil && o.sink.writesJSON() {
 				return fault.New(fault.DecodeFailed, err)
 			}
@@ -213,5 +211,5 @@ func (b *Plan) Process(ctx context.Context, m *connector.Message) (all []Deliver
 	return all, nil
 }
 
-// One reports whether a message becomes one event for one sink, if any.
-func (b *Plan) One() bool { return !b.several() && b.Flow.Transform.Split.IsZero() }
+// AtMostOneDelivery reports whether each message becomes at most one event for one sink.
+func (p *Plan) AtMostOneDelivery() bool { return !p.hasManySinks() && p.Flow.Transform.Split.IsZero() }

@@ -16,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// printed is the flow of the contract's section 3.1, word for word.
+// printed is the flow of section 3.1 of the contract, verbatim.
 const printed = `name: order-events
 source:
   type: kafka                     # kafka | grpc | http | (connectors to come)
@@ -125,14 +125,13 @@ func TestParse_refuses(t *testing.T) {
 	}
 }
 
-// What is compared decides between a swap, which moves no partition, and a
-// replacement, which does.
+// The keys decide between a swap, which moves no partition, and a replacement, which does.
 func TestKeys_tellWhatAReloadHasToReplace(t *testing.T) {
 	base := "name: a\n" + kafkaIn + "sink: {type: http, config: {url: 'http://x/', headers: {b: '1', a: '2'}, auth: {type: bearer, token: abcd}}}\n"
 	b := parsed(t, base)
 	for _, tc := range []struct {
 		name, text      string
-		source, version bool // differ
+		source, version bool // whether the key changes
 	}{
 		{"only written differently", "# a comment\n\n" + strings.Replace(base, "{b: '1', a: '2'}", "{a: '2', b: '1'}", 1), false, false},
 		{"a default written out", base + "delivery: {maxInFlight: 1024}\n", false, false},
@@ -147,10 +146,10 @@ func TestKeys_tellWhatAReloadHasToReplace(t *testing.T) {
 		{"the dead letter topic", base + "errorHandling: {deadLetterTopic: x}\n", false, true},
 		{"the sink's name", strings.Replace(base, "sink: {", "sink: {name: n, ", 1), false, true},
 		{"the topic", strings.Replace(base, "topic: orders", "topic: other", 1), true, false},
-		{"the brokers", strings.Replace(base, "b:9092", "c:9092", 1), true, true}, // of the dead letters too
+		{"the brokers", strings.Replace(base, "b:9092", "c:9092", 1), true, true}, // also of the dead letters
 		{"the order", base + "delivery: {ordering: none}\n", true, false},
 		{"the bound", base + "delivery: {maxInFlight: 7}\n", true, false},
-		{"the drain", base + "delivery: {drainTimeout: 7s}\n", true, true}, // how long a dead letter is tried, too
+		{"the drain", base + "delivery: {drainTimeout: 7s}\n", true, true}, // also limits how long a dead letter is tried
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			other := parsed(t, tc.text)
@@ -164,7 +163,7 @@ func TestKeys_tellWhatAReloadHasToReplace(t *testing.T) {
 	}
 }
 
-// A rotated secret is followed by its user: it must not restart the consumer.
+// A part that uses a secret reads the rotated file itself: the consumer must not restart.
 func TestKeys_stayWhenASecretIsRotated(t *testing.T) {
 	dir := t.TempDir()
 	token, topic := filepath.Join(dir, "token"), filepath.Join(dir, "topic")
@@ -188,8 +187,8 @@ func TestKeys_stayWhenASecretIsRotated(t *testing.T) {
 	}
 }
 
-// U16: a faulty file was understood again every few seconds, since nobody knew
-// what it refers to.
+// U16: a faulty file was parsed again every few seconds, because the files that it refers to were
+// not known.
 func TestRefers_namesTheFilesOfAFlowThatIsRefused(t *testing.T) {
 	text := []byte("name: orders\nfilter: '('\nsource: {type: kafka, config: {brokers: [b:9092], topic: \"${file:/t}\", consumerGroup: g, sasl: {password: {secretRef: {name: n, key: k}}}}}\nsink: {type: stdout}\n")
 	if _, err := Parse("f.yaml", text); err == nil {
@@ -224,16 +223,16 @@ func TestExplain_tellsEverySetting(t *testing.T) {
 		name, text string
 		want       []string
 	}{
-		{"the least", "name: a\n" + kafkaIn + out, []string{"the data goes on as it came", "key: events of one key", "after 20 events in a row", "becomes a dead letter", "1024 events"}},
+		{"the least", "name: a\n" + kafkaIn + out, []string{"the data stays unchanged", "key: events of one key", "after 20 failed events in a row", "becomes a dead letter", "1024 events"}},
 		{"partition, block and off", "name: a\n" + httpIn + out + "delivery: {ordering: partition}\nerrorHandling: {onExhausted: block, stopTheLine: {consecutive: 0}}\n",
 			[]string{"partition: events of a partition", "block: ", `"stopTheLine":"off"`, "none: an event that cannot be delivered is held", "POST to /in on 127.0.0.1:0"}},
 		{"none, drop, fields and a batch", "name: a\npaused: true\n" + httpIn + "filter: data.x > 1\ntransform: {fields: {a: data.a, b: data.b}}\nsink: {type: http, config: {url: 'http://x/', mode: batch}}\ndelivery: {ordering: none, batch: {maxEvents: 7}}\nerrorHandling: {onExhausted: drop, maxRetries: 0, deadLetter: {type: file, config: {path: /var/dlq}}}\n",
-			[]string{"none: all events", "drop: ", "2 fields", "up to 7 events or 1MiB, or what is there after 50ms", "file /var/dlq", `"retries":[]`, `"paused":true`, "data.x \\u003e 1"}},
+			[]string{"none: all events", "drop: ", "2 fields", "up to 7 events or 1MiB, or what has arrived after 50ms", "file /var/dlq", `"retries":[]`, `"paused":true`, "data.x \\u003e 1"}},
 		{"a batch nobody asked for, topics and a Kafka sink", "name: a\nsource: {type: kafka, config: {brokers: b, topics: [x, y], consumerGroup: g}}\nsink: {type: http, config: {url: 'http://x/', mode: batch}}\n",
-			[]string{"up to 100 events or 1MiB, or what is there after 50ms", "topics x, y"}},
+			[]string{"up to 100 events or 1MiB, or what has arrived after 50ms", "topics x, y"}},
 		{"no more than may be in flight", "name: a\n" + kafkaIn + "sink: {type: kafka, config: {brokers: c, topic: out}}\ndelivery: {maxInFlight: 30}\n", []string{"up to 30 events or 1MiB"}},
 		{"a pattern and a Kafka sink", "name: a\nsource: {type: kafka, config: {brokers: b, topicsPattern: '^o', consumerGroup: g}}\nsink: {type: kafka, config: {brokers: c, topic: out}}\nerrorHandling: {maxRetries: 99, deadLetter: {type: kafka, config: {brokers: d}}}\n",
-			[]string{"topics that match ^o", "kafka: topic out of c, CloudEvents in binary mode", "up to 500 events or 1MiB, or what is there after 4ms, or at once while nothing else is under way", "Kafka topic fiso-dlq-a of d"}},
+			[]string{"topics that match ^o", "kafka: topic out of c, CloudEvents in binary mode", "up to 500 events or 1MiB, or what has arrived after 4ms, or at once while nothing is in flight", "Kafka topic fiso-dlq-a of d"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			text, err := json.Marshal(parsed(t, tc.text).explain())

@@ -10,21 +10,20 @@ import (
 
 type object = map[string]any
 
-// Schema is the JSON Schema (draft 2020-12) of a flow file, for editors: of the
-// bare body, and of a FlowDefinition object. What config holds depends on the
-// type beside it.
+// Schema returns the JSON Schema (draft 2020-12) of a flow file, for editors. It accepts a flow
+// body and a FlowDefinition object. The schema of config depends on type.
 func Schema() map[string]any {
 	flow := config.Schema(spec.Flow{})
 	delete(flow, "$schema")
 	properties := flow["properties"].(object)
 	properties["runtime"] = object{"type": "object", "description": "The operator's part of a FlowDefinition; ignored in a file."}
-	byType(properties["source"].(object), configs(sources))
-	byType(properties["sink"].(object), configs(sinks))
+	byType(properties["source"].(object), newConfigs(sources))
+	byType(properties["sink"].(object), newConfigs(sinks))
 	output := properties["sinks"].(object)["items"].(object)
-	byType(output, configs(sinks))
+	byType(output, newConfigs(sinks))
 	for _, part := range []object{flow, output} {
 		handling := part["properties"].(object)["errorHandling"].(object)
-		byType(handling["properties"].(object)["deadLetter"].(object), configs(letterTypes))
+		byType(handling["properties"].(object)["deadLetter"].(object), newConfigs(letterTypes))
 	}
 	flow["required"] = []string{"source"}
 	flow["oneOf"] = []any{
@@ -49,8 +48,8 @@ func Schema() map[string]any {
 	}
 }
 
-// configs is a value of each type's config.
-func configs[T any](types map[string]func() T) map[string]any {
+// newConfigs returns an empty config for each type.
+func newConfigs[T any](types map[string]func() T) map[string]any {
 	all := map[string]any{}
 	for name, newConfig := range types {
 		all[name] = newConfig()
@@ -58,7 +57,7 @@ func configs[T any](types map[string]func() T) map[string]any {
 	return all
 }
 
-// byType lets the schema of config follow from type.
+// byType makes the schema of config depend on type.
 func byType(part object, configs map[string]any) {
 	names := slices.Sorted(maps.Keys(configs))
 	part["properties"].(object)["type"].(object)["enum"] = names

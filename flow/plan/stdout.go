@@ -21,8 +21,8 @@ func (c *stdoutSink) wantBatches()                     {}
 func (c *stdoutSink) writesJSON() bool                 { return true }
 func (c *stdoutSink) compile(string, *spec.Flow) error { return nil }
 
-// A write of its own costs an event more than all else that this sink does.
-// Nobody who looks at a terminal sees the wait.
+// One write per event costs more than the rest of the sink. A user at a terminal does not notice
+// the wait.
 func (c *stdoutSink) batch() *delivery.Batch {
 	return &delivery.Batch{MaxWait: time.Millisecond, Eager: true}
 }

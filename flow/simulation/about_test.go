@@ -9,8 +9,8 @@ import (
 
 var placeName = regexp.MustCompile(`\b(\d)/(\d+)\b`)
 
-// about tells which lines of a history belong to the places that broken rules
-// name, and to the great events.
+// about returns a filter for history lines: those about the places that broken rules name, and
+// major events.
 func (w *world) about(entries []entry, broken []string) func(entry) bool {
 	named := map[place]bool{}
 	for _, b := range broken {

@@ -12,15 +12,15 @@ import (
 	"time"
 )
 
-// verdict is what the service says to one request.
+// verdict is the answer of the service to one request.
 type verdict struct {
 	status []int // of each event
 	after  string
 	wait   time.Duration
-	drop   bool // no answer
+	drop   bool // the connection breaks before the answer
 }
 
-// judge decides what becomes of a request when it arrives.
+// judge decides the answer to a request when it arrives.
 func (s *service) judge(events []got) verdict {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -59,7 +59,7 @@ func (s *service) judge(events []got) verdict {
 	return v
 }
 
-// roll is the dice for the next try of an event.
+// roll returns the dice for the next try of an event.
 func (s *service) roll(n, piece int) dice {
 	s.tries[[2]int{n, piece}]++
 	of := []int{1, n, s.tries[[2]int{n, piece}]}
@@ -69,18 +69,18 @@ func (s *service) roll(n, piece int) dice {
 	return newDice(s.w.plan.seed, of...)
 }
 
-// opinion is the status for one event by its kind.
+// opinion returns the status for one event, by its kind.
 func (s *service) opinion(d dice, e *event, piece int, v *verdict) int {
 	if e == nil {
 		return 400
 	}
 	u := e.unit(s.sink, piece)
 	switch {
-	case u == nil || s.mended: // the oracle says what was not for this sink
+	case u == nil || s.mended: // the oracle reports events that are not for this sink
 	case u.kind == poison:
 		return []int{400, 404, 409, 422, 301}[e.n%5]
 	case u.kind == stubborn && s.healed:
-		return 500 // with 503, one that is alone waits for ever
+		return 500 // with 503, a single event would wait forever
 	case u.kind == stubborn:
 		return 503
 	case u.kind == flaky && u.fails > 0:
@@ -94,8 +94,8 @@ func (s *service) opinion(d dice, e *event, piece int, v *verdict) int {
 	return one(d, 200, 202, 204)
 }
 
-// answer notes what was accepted, says so, and reports whether the connection
-// goes on.
+// answer records what was accepted, writes the answer, and reports whether the connection stays
+// open.
 func (s *service) answer(c net.Conn, who string, events []got, v verdict, batch bool) bool {
 	for i, e := range events {
 		what := delivered

@@ -8,7 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
-// for lasts a while, and then undoes what was done. what is taken meanwhile.
+// lasts undoes a disturbance after d. It marks what as disturbed until then.
 func (w *world) lasts(what string, d time.Duration, undo func()) {
 	w.troubles.Go(func() {
 		defer w.release(what)
@@ -17,7 +17,7 @@ func (w *world) lasts(what string, d time.Duration, undo func()) {
 	})
 }
 
-// sinkTrouble is an outage of the service, in one of its forms.
+// sinkTrouble is an outage of the service.
 func sinkTrouble(w *world, d dice) {
 	if !w.take("service") {
 		return
@@ -25,7 +25,7 @@ func sinkTrouble(w *world, d dice) {
 	w.outage(d, "service", w.service)
 }
 
-// copyTrouble is an outage of the service that copySink delivers to.
+// copyTrouble is an outage of the service of copySink.
 func copyTrouble(w *world, d dice) {
 	if w.copy == nil || !w.take("copy") {
 		return
@@ -44,7 +44,7 @@ func (w *world) outage(d dice, name string, s *service) {
 	})
 }
 
-// slowSink is a service that takes its time.
+// slowSink makes the service answer slowly.
 func slowSink(w *world, d dice) {
 	if !w.take("service") {
 		return
@@ -59,9 +59,8 @@ func slowSink(w *world, d dice) {
 	})
 }
 
-// lettersRefused is a dead letter queue that takes nothing. A dead letter that
-// is under way when its event is handed back may yet be stored, and nobody can
-// know: such events may be settled twice.
+// lettersRefused makes the cluster refuse dead letters. A dead letter that is in flight when its
+// event is handed back may still be stored, and no one can know: such events may be settled twice.
 func lettersRefused(w *world, d dice) {
 	if !w.take("letters") {
 		return

@@ -9,49 +9,49 @@ import (
 	"testing"
 )
 
-// severalStory is a story of a flow with two sinks: mainSink gets all events, and
-// copySink those with an even number.
+// severalStory returns a story of a flow with two sinks: mainSink gets all events, copySink those
+// with an even number.
 func severalStory() *story {
 	return storyOf(&plan{sinks: &sinksPlan{letters: "copies"}, file: settings{copied: true}})
 }
 
-// to is where a delivery of an event to a sink stands in the history.
+// to returns the index of a delivery of an event to a sink.
 func (s *story) to(sink string, n, piece int) int {
 	return s.where(delivered, func(e entry) bool { return e.n == n && e.sink == sink && e.piece == piece })
 }
 
-// forget takes a delivery out of the history.
+// forget removes a delivery from the history.
 func (s *story) forget(sink string, n, piece int) { s.entries[s.to(sink, n, piece)].what = remark }
 
-// put puts an entry into the history, at the moment of the one that stood there.
+// put inserts an entry before index i, at the same time.
 func (s *story) put(i int, e entry) {
 	e.at = s.entries[i].at
 	s.entries = slices.Insert(s.entries, i, e)
 }
 
-// swap lets two entries happen the other way round.
+// swap exchanges two entries.
 func (s *story) swap(i, j int) {
 	a, b := &s.entries[i], &s.entries[j]
 	*a, *b = *b, *a
 	a.at, b.at = b.at, a.at
 }
 
-// once is a delivery of an event, once more.
+// once adds another delivery of an event.
 func (s *story) once(who, sink string, n int) {
 	e := s.entries[s.to(sink, n, 0)]
 	e.who = who
 	s.add(e)
 }
 
-// file is the flow file of a member, from an entry on.
+// file inserts a flow file of a member at index i.
 func (s *story) file(i int, who string, version int, without bool) {
 	s.put(i, entry{what: filed, who: who, n: version, without: without})
 }
 
-// moves lets partition 0 change hands, at the end of the history.
+// moves adds a change of owner of partition 0 at the end.
 func (s *story) moves() { s.add(entry{what: owned, who: "B.1-id"}) }
 
-// replayed puts a dead letter of copySink, of event 0, back at 0/5.
+// replayed puts a dead letter of copySink, for event 0, back at 0/5.
 func (s *story) replayed() {
 	of := s.w.events[0]
 	s.w.events = append(s.w.events, &event{n: len(s.w.events), key: "k", again: of, raw: of.value(), units: []*unit{{sink: copySink}}})
@@ -59,7 +59,7 @@ func (s *story) replayed() {
 	s.add(entry{what: delivered, who: "A.1", sink: copySink, text: "200 orders-0-5 v1000000"})
 }
 
-// hasAway lets an event at 0/5 be sent while mainSink is away.
+// hasAway sends an event at 0/5 while mainSink is down.
 func (s *story) hasAway() {
 	e := &event{n: 16, away: mainSink, good: true}
 	s.w.plan.setUnits(e)
@@ -74,12 +74,12 @@ func (s *story) hasAway() {
 	s.add(entry{what: delivered, who: "A.1", n: 16, sink: mainSink, text: "200 orders-0-5 v1000000"})
 }
 
-// firstCommitOf is where the first commit of partition 0 was asked for.
+// firstCommitOf returns the index of the first commit request of partition 0.
 func (s *story) firstCommitOf() int {
 	return s.where(asked, func(e entry) bool { return e.part == 0 })
 }
 
-// buried makes the event 2 a dead letter of copySink.
+// buried makes event 2 a dead letter of copySink.
 func (s *story) buried() *stored {
 	s.w.events[2].unit(copySink, 0).kind = poison
 	i := s.to(copySink, 2, 0)
@@ -210,13 +210,13 @@ func TestOracle_excusesWhatCannotBeHelpedWithSeveralSinks(t *testing.T) {
 }
 
 func TestOracle_findsFaultsOfRecordsThatAreSplit(t *testing.T) {
-	many := func(s *story) *event { // an event of the key that became several
+	many := func(s *story) *event { // an event of the key of a split record
 		i := slices.IndexFunc(s.w.events[:3], func(e *event) bool { return e.pieces > 1 })
 		return s.w.events[i]
 	}
 	for name, tc := range map[string]struct {
 		change func(*story, *event)
-		says   string // %d: the event's number
+		says   string // %d: number of the event
 	}{
 		"a piece is lost": {func(s *story, e *event) { s.forget(mainSink, e.n, 1) }, "LOST: 0/%d#1"},
 		"a commit before the last piece": {func(s *story, e *event) {

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// story is a small history by hand: three events of one key in partition 0,
-// and the epilogue. As it is, nothing is wrong with it.
+// story is a small history: three events of one key in partition 0, and the epilogue. Without
+// changes, no rule is broken.
 type story struct {
 	w       *world
 	entries []entry
@@ -62,7 +62,7 @@ func (s *story) deliver(who string, n int) {
 	}
 }
 
-// id is that of an event which a record becomes.
+// id returns the id of an event of the record.
 func (s *story) id(e entry, u *unit) string {
 	id := fmt.Sprintf("%s-%d-%d", topic, e.part, e.offset)
 	if s.w.plan.split {
@@ -71,21 +71,21 @@ func (s *story) id(e entry, u *unit) string {
 	return id
 }
 
-// is makes an event another kind.
+// is changes the kind of an event.
 func (s *story) is(n int, k kind) {
 	s.w.events[n].kind = k
 	s.w.plan.setUnits(s.w.events[n])
 }
 
-// expelled begins the story with a trouble that costs a member its partitions,
-// and is over before anything is delivered.
+// expelled begins the story with a fault that costs a member its partitions and ends before
+// anything is delivered.
 func (s *story) expelled(who string) {
 	s.entries = slices.Insert(s.entries, 0,
 		entry{what: excuse, text: "errors", until: 100 * time.Millisecond},
 		entry{who: who, at: 50 * time.Millisecond, text: "WARN all partitions lost: the group went on without this member partitions=2"})
 }
 
-// where is the first entry that is so.
+// where returns the index of the first entry that matches.
 func (s *story) where(what happening, is func(entry) bool) int {
 	return slices.IndexFunc(s.entries, func(e entry) bool { return e.what == what && is(e) })
 }
@@ -94,7 +94,7 @@ func (s *story) delivery(n int) int {
 	return s.where(delivered, func(e entry) bool { return e.n == n })
 }
 
-// notAnswered is what a member's log says after it waited for JoinGroup in vain.
+// notAnswered is what a member logs after it waited in vain for JoinGroup.
 const notAnswered = "INFO franz-go: group manage loop errored group=g err=read tcp: i/o timeout"
 
 func TestOracle_findsNothingInAGoodHistory(t *testing.T) {
@@ -107,7 +107,7 @@ func TestOracle_findsNothingInAGoodHistory(t *testing.T) {
 func TestOracle_findsEachFault(t *testing.T) {
 	for name, tc := range map[string]struct {
 		change func(*story)
-		says   string // what it must say of it
+		says   string // the rule that must be reported
 	}{
 		"a lost event": {func(s *story) { s.entries[s.delivery(1)].what = remark }, "LOST: 0/1"},
 		"a commit over a hole": {func(s *story) {
@@ -188,7 +188,7 @@ func TestOracle_excusesWhatCannotBeHelped(t *testing.T) {
 			s.entries = slices.Insert(s.entries, s.delivery(0), entry{what: asked, part: 0, text: "by A.1-id", note: "fiso"})
 			i := s.where(asked, func(e entry) bool { return e.part == 0 && e.offset > 0 })
 			s.entries = slices.Insert(s.entries, i, entry{what: asked, part: 0, text: "by A.1-id", note: "fiso"}, entry{what: committed, part: 0})
-			s.entries[i+2].text = "by B.1-id" // A.1 never commits what it did
+			s.entries[i+2].text = "by B.1-id" // A.1 never commits its work
 			s.add(entry{what: excuse, who: "A.1", text: "crashes", until: time.Hour, most: 1})
 			s.deliver("B.1", 0)
 			s.deliver("B.1", 1)

@@ -12,9 +12,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// stored is a dead letter as it stands in its topic.
+// stored is a dead letter in its topic.
 type stored struct {
-	topic      string // that it stands in
+	topic      string // the dead letter topic
 	part       int32
 	offset     int64
 	sink       string
@@ -74,7 +74,7 @@ func (w *world) noteLetters(req *kmsg.ProduceRequest, orders [16]byte) {
 	}
 }
 
-// batchID names a batch of a producer, however often it is sent.
+// batchID identifies a batch of a producer across retries.
 type batchID struct {
 	topic    [16]byte
 	producer int64
@@ -83,8 +83,8 @@ type batchID struct {
 	part     int32
 }
 
-// sentBefore reports whether a batch is one that the producer sends again,
-// because no answer came: the cluster stores it once.
+// sentBefore reports whether a producer sends a batch again because the answer was lost. The
+// cluster stores it once.
 func (w *world) sentBefore(topic [16]byte, b kmsg.RecordBatch, part int32) bool {
 	id := batchID{topic, b.ProducerID, b.ProducerEpoch, b.FirstSequence, part}
 	w.mu.Lock()
@@ -99,7 +99,7 @@ func (w *world) noteLetter(r kmsg.Record) {
 	for _, h := range r.Headers {
 		switch v := string(h.Value); h.Key {
 		case "fiso-original-partition":
-			n, _ := strconv.Atoi(v) // readLetters looks at faults
+			n, _ := strconv.Atoi(v) // readLetters reports faults
 			e.part = int32(n)       //nolint:gosec // G115: one of six
 		case "fiso-original-offset":
 			e.offset, _ = strconv.ParseInt(v, 10, 64) // likewise
@@ -108,13 +108,13 @@ func (w *world) noteLetter(r kmsg.Record) {
 		case "fiso-sink":
 			e.sink = v
 		case "fiso-part":
-			e.piece, _ = strconv.Atoi(v) // likewise
+			e.piece, _ = strconv.Atoi(v) // readLetters reports faults
 		}
 	}
 	w.history.add(e)
 }
 
-// readLetters reads the topics for dead letters.
+// readLetters reads all dead letter topics.
 func (w *world) readLetters(ctx context.Context) (all []stored) {
 	for _, t := range w.plan.letterTopics() {
 		records, err := w.kafka.Records(ctx, t)

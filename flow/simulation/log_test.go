@@ -8,10 +8,10 @@ import (
 	"log/slog"
 )
 
-// logger puts a member's log into the history.
+// logger writes the log of a member to the history.
 func (w *world) logger(who string) *slog.Logger { return slog.New(&logbook{h: w.history, who: who}) }
 
-// logbook is a slog.Handler.
+// logbook is a slog.Handler that writes to the history.
 type logbook struct {
 	h     *history
 	who   string

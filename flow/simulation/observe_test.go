@@ -10,9 +10,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// observe hangs the world's eyes into the cluster. What refuses dead letters
-// comes before what notes them, so that only those are noted that were let
-// through.
+// observe adds the observers of the cluster. The one that refuses dead letters comes before the
+// one that records them, so that only accepted ones are recorded.
 func (w *world) observe() {
 	orders := w.kafka.Fake.TopicInfo(topic).TopicID
 	w.kafka.Fake.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
@@ -40,7 +39,7 @@ func (w *world) observe() {
 	})
 }
 
-// noteMembers remembers when each member of the group was last heard of.
+// noteMembers records when each member of the group last sent a request.
 func (w *world) noteMembers() {
 	for _, key := range []kmsg.Key{kmsg.JoinGroup, kmsg.SyncGroup, kmsg.Heartbeat} {
 		w.kafka.Fake.ControlKey(int16(key), func(req kmsg.Request) (kmsg.Response, error, bool) {
@@ -63,8 +62,7 @@ func (w *world) noteMembers() {
 	}
 }
 
-// noteOwners notes which partitions change hands, when the leader of the group
-// says who gets them.
+// noteOwners records new owners of partitions when the leader of the group sends the assignment.
 func (w *world) noteOwners(r *kmsg.SyncGroupRequest) {
 	if len(r.GroupAssignment) == 0 {
 		return // not the leader
@@ -91,17 +89,16 @@ func (w *world) noteOwners(r *kmsg.SyncGroupRequest) {
 	w.owners = owners
 }
 
-// mostJoin is the longest that a member waits for the answer to JoinGroup.
+// mostJoin is how long a member waits at most for the answer to JoinGroup.
 const mostJoin = 75 * time.Second
 
-// stall notices a rebalance that lasts longer than any may. A cluster ends one
-// after the rebalance timeout, with whoever has joined by then. kfake begins the
-// timeout anew for each JoinGroup, and members whose JoinGroup is not answered
-// send another; it may count too few, too, so that those who wait are never
-// enough. Only a group without members begins to count anew.
+// stall detects a rebalance that lasts too long. A real cluster ends a rebalance after the
+// rebalance timeout, with the members that have joined. kfake restarts the timeout at each
+// JoinGroup, and members without an answer send another one; kfake may also count too few members,
+// so that the rebalance never completes. Only a group without members starts to count again.
 type stall struct {
 	epoch int32
-	since time.Time // zero: no rebalance is under way
+	since time.Time // zero: no rebalance
 }
 
 func (s *stall) endless(g *kfake.GroupInfo) bool {
@@ -119,10 +116,10 @@ func (s *stall) endless(g *kfake.GroupInfo) bool {
 	return true
 }
 
-// expelGhosts takes members out of the group that nobody is any more. kfake
-// does that by itself, but not for one whose JoinGroup waits for an answer, and
-// each further JoinGroup puts off the end of the rebalance: a group with such a
-// ghost might never come to an end of it. A real cluster does not wait for them.
+// expelGhosts removes group members that no longer exist. kfake does that itself, but not while
+// their JoinGroup waits for an answer, and each further JoinGroup postpones the end of the
+// rebalance: with such a ghost a rebalance might never end. A real cluster does not wait for
+// ghosts.
 func (w *world) expelGhosts(ctx context.Context) {
 	t := time.NewTicker(5 * time.Second)
 	defer t.Stop()
@@ -150,7 +147,7 @@ func (w *world) expelGhosts(ctx context.Context) {
 	}
 }
 
-// watchCommits follows what the group has committed.
+// watchCommits records the commits of the group.
 func (w *world) watchCommits(ctx context.Context) {
 	t := time.NewTicker(100 * time.Millisecond)
 	defer t.Stop()

@@ -9,15 +9,13 @@ import (
 )
 
 const (
-	// afterwards is how long a rebalance may take once something began it: the
-	// slowest member drains, or a session runs out.
+	// afterwards is how long a rebalance may take after its cause: until the slowest member has
+	// drained, or a session has expired.
 	afterwards = time.Minute
-	// noticed is how long after a trouble has ended a member may go on with
-	// partitions that are another's by then: until its next heartbeat is
-	// answered, which backoff may put off.
+	// noticed is how long after a fault a member may continue with partitions that it has lost:
+	// until its next heartbeat is answered, which backoff may delay.
 	noticed = 15 * time.Second
-	// committing is how long a member may take to commit what can be: a
-	// commit interval, and a second go.
+	// committing is how long a member may take to commit: a commit interval and a second try.
 	committing = 3 * time.Second
 )
 
@@ -28,16 +26,16 @@ func (s settling) String() string {
 	return s.who
 }
 
-// excused tells whether there is a reason that an event was settled by a, and
-// by b once more. There are five, and no other.
+// excused reports whether there is a reason that an event was settled by a, and again by b. There
+// are exactly five reasons.
 func (o *oracle) excused(f *fate, a, b settling) bool {
 	whole, done := o.whole(f, a, b)
 	return unknown(a, b) || !done && o.moved(f.of.place.part, a, b) || o.onItsWay(f, whole) || o.uncommitted(whole, b) || o.late(a) || o.late(b)
 }
 
-// whole is what made the record settled beside a, for all other sinks; done is
-// false when it was not before b: then it is handed back with its assignment, and
-// comes again to each sink.
+// whole returns the settling by which the record was settled for all sinks. done is false if that
+// was not before b: then the record is handed back with its assignment, and comes again to each
+// sink.
 func (o *oracle) whole(f *fate, a, b settling) (whole settling, done bool) {
 	whole, done = a, true
 	for _, other := range f.of.fates {
@@ -57,8 +55,8 @@ func (o *oracle) whole(f *fate, a, b settling) (whole settling, done bool) {
 	return whole, done
 }
 
-// moved reports whether an assignment of the partition may have ended between two
-// moments. Calls under way may go on for the time to drain.
+// moved reports whether an assignment of the partition may have ended between two settlings. Calls
+// in flight may continue for the drain time.
 func (o *oracle) moved(part int32, a, b settling) bool {
 	from, to := min(a.at, b.at)-drain, max(a.at, b.at)
 	return slices.ContainsFunc(o.entries, func(e entry) bool {
@@ -66,18 +64,18 @@ func (o *oracle) moved(part int32, a, b settling) bool {
 	})
 }
 
-// lost reports whether a member's log says that it lost its partitions.
+// lost reports whether a member logged that it lost its partitions.
 func lost(e entry) bool {
 	return e.what == remark && strings.Contains(e.text, "the group went on without this member")
 }
 
-// late: it may be that of a call under way when the partition was lost.
+// late reports whether the call may have been in flight when the partition was lost.
 func (o *oracle) late(s settling) bool {
 	return slices.ContainsFunc(o.overtaken, func(e entry) bool { return !s.letter && e.who == s.who && e.at <= s.at && s.at <= e.until })
 }
 
-// onItsWay: the answer came in the very moment in which the time to drain was
-// over, and the member made its last commit of the partition without it.
+// onItsWay reports whether the answer arrived just when the drain time ended, so that the last
+// commit of the member did not include it.
 func (o *oracle) onItsWay(f *fate, a settling) bool {
 	for _, e := range slices.Backward(o.entries) {
 		if e.what == asked && e.part == f.of.place.part && strings.HasPrefix(e.text, "by "+a.who+"-") {
@@ -87,14 +85,13 @@ func (o *oracle) onItsWay(f *fate, a settling) bool {
 	return false
 }
 
-// unknown: the service accepted it, and its answer did not arrive. It may have
-// been the later call, which was given up before the other was made.
+// unknown reports whether the answer to one of the calls was lost. It may also be the later call,
+// which was abandoned before the other was made.
 func unknown(a, b settling) bool { return a.unanswered || b.unanswered }
 
-// uncommitted: a trouble came before what was done could be committed. It is
-// the trouble of the one member that settled the event, or of the whole
-// cluster. Of a dead letter it is not known who wrote it; a member that was cut
-// off sends those that were under way when it is back.
+// uncommitted reports whether a fault happened before the first settling could be committed: a
+// fault of the member that settled the event, or of the whole cluster. The writer of a dead letter
+// is not known. A member that was cut off sends its pending dead letters when it is back.
 func (o *oracle) uncommitted(a, b settling) bool {
 	reach := o.due(a)
 	for _, e := range o.forgotten {
@@ -110,10 +107,9 @@ func (o *oracle) uncommitted(a, b settling) bool {
 	return false
 }
 
-// due is when a commit of what was settled is to be expected at the latest, be
-// there something unsettled before it or not: commits tell what is done beyond
-// their offset. A rebalance holds commits up: franz-go sends none while it waits
-// for the other members.
+// due returns when a commit of the settling is expected at the latest. Earlier unsettled events do
+// not matter: the commit metadata lists what is done beyond the offset. A rebalance delays
+// commits, because franz-go sends none while it waits for other members.
 func (o *oracle) due(a settling) time.Duration {
 	due := a.at + committing
 	for _, e := range o.entries {

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// letters compares the dead letter queue with what was sent to it.
+// letters: the dead letter topics contain exactly the letters that were sent to them.
 func (o *oracle) letters() {
 	for _, s := range o.w.stored {
 		at := place{s.part, s.offset}
@@ -26,7 +26,7 @@ func (o *oracle) letters() {
 		o.letter(f, s)
 	}
 	for _, f := range o.fates {
-		if f.stored == 0 { // what was sent was refused
+		if f.stored == 0 { // the letter was refused
 			f.done = slices.DeleteFunc(f.done, func(s settling) bool { return s.letter })
 		}
 	}
@@ -47,8 +47,8 @@ func (o *oracle) letter(f *fate, s stored) {
 	}
 }
 
-// account: accepted = delivered + filtered + dead-lettered + lost to
-// retention, and said so + still uncommitted; for each sink.
+// account: for each sink, accepted = delivered + filtered + dead-lettered + lost to retention and
+// reported + still uncommitted.
 func (o *oracle) account() {
 	last := map[int32]int64{}
 	for _, e := range o.entries {
@@ -69,7 +69,7 @@ func (o *oracle) account() {
 	}
 }
 
-// order: first deliveries of a lane to a sink follow their offsets.
+// order: first deliveries of a lane to a sink are in offset order.
 func (o *oracle) order() {
 	latest := map[string]*fate{}
 	for _, r := range o.inOrder() {
@@ -84,22 +84,19 @@ func (o *oracle) order() {
 				latest[lane] = f
 				continue
 			}
-			// One that was buried before, and came again after a crash, was
-			// settled in its turn.
+			// An event that was a dead letter before a crash and came again was settled in order.
 			o.rule(before.stored > 0 || before.buriedFirst() || before.lateAndGone() || before.optional(), "%s was delivered before %s, of the same lane %s", f, before, lane)
 		}
 	}
 }
 
-// lateAndGone: a call of an assignment that was over was accepted late, and who
-// took the partition over could not send the event before: the cluster had
-// deleted it by then.
+// lateAndGone reports whether a late call of a lost assignment was accepted, and the new owner of
+// the partition could not send the earlier event because the cluster had deleted it.
 func (f *fate) lateAndGone() bool { return f.of.gone >= 0 && f.first > f.of.gone }
 
 func (f *fate) buriedFirst() bool { return len(f.done) > 0 && f.done[0].letter }
 
-// settledAt is where in the history the event was settled for its sink; false:
-// nowhere.
+// settledAt returns the index at which the event was settled for its sink, or false.
 func (f *fate) settledAt() (int, bool) {
 	switch {
 	case f.kind == dropped:
@@ -112,8 +109,7 @@ func (f *fate) settledAt() (int, bool) {
 	return 0, f.optional()
 }
 
-// settledAt is where in the history the record was settled: all that took it
-// were done.
+// settledAt returns the index at which the record was settled: all its sinks were done.
 func (r *record) settledAt() (at int, ok bool) {
 	for _, f := range r.fates {
 		i, ok := f.settledAt()
@@ -127,10 +123,9 @@ func (r *record) settledAt() (at int, ok bool) {
 	return at, true
 }
 
-// commits: none, by anyone, covers an unsettled event; and what is committed
-// never goes down.
+// commits: no commit covers an unsettled event, and committed offsets never decrease.
 func (o *oracle) commits() {
-	when := map[int32][]int{} // when[p][c] is where all below c of partition p was settled
+	when := map[int32][]int{} // when[p][c] is the index at which everything below offset c of partition p was settled
 	never := len(o.entries) + 1
 	for _, r := range o.inOrder() {
 		w := when[r.place.part]
@@ -163,22 +158,22 @@ func (o *oracle) commits() {
 	}
 }
 
-// twice: an event is settled once for each sink, save where a crash or an
-// outcome that could not be known explains it.
+// twice: an event is settled once for each sink, unless a crash or an unknown outcome explains a
+// repetition.
 func (o *oracle) twice() {
 	for _, f := range o.fates {
 		for j := 1; j < len(f.done); j++ {
 			a, b := f.done[j-1], f.done[j]
 			if a.letter && b.letter && f.stored <= 1 {
-				continue // sent twice, and stored once
+				continue // sent twice and stored once
 			}
 			o.rule(o.excused(f, a, b), "%s (event %d, %s) was settled by %s at %s and again by %s at %s", f, f.of.n, kinds[f.kind], a, a.at, b, b.at)
 		}
 	}
 }
 
-// crashes: beside what was done since its last commit, no more of a partition
-// comes again after a crash than the member had in flight.
+// crashes: after a crash, the repeated records of a partition are at most those since the member's
+// last commit plus those that it had in flight.
 func (o *oracle) crashes() {
 	for k, e := range o.entries {
 		if e.what != excuse || e.most == 0 {
@@ -202,30 +197,28 @@ func (o *oracle) crashes() {
 	}
 }
 
-// firstAsk is where in the history a commit was first asked for: one whose
-// connection is cut is sent again as it was, and knows nothing of what was done
-// in between.
+// firstAsk returns the index at which a commit was first requested. A commit whose connection
+// breaks is sent again unchanged, so it does not include what was settled in between.
 func (o *oracle) firstAsk(c entry, i int) int {
 	return slices.IndexFunc(o.entries[:i+1], func(e entry) bool {
 		return e.what == asked && e.part == c.part && e.offset == c.offset && e.text == c.text && e.note == c.note
 	})
 }
 
-// seen reports whether a commit was stored before a point: the cluster may have
-// refused it.
+// seen reports whether a commit was stored between two indexes: the cluster may have refused it.
 func (o *oracle) seen(c entry, from, to int) bool {
 	return slices.ContainsFunc(o.entries[from:to], func(e entry) bool {
 		return e.what == committed && e.part == c.part && e.offset == c.offset
 	})
 }
 
-// again reports whether the event was settled after a point.
+// again reports whether the event was settled after index i.
 func (f *fate) again(i int) bool {
 	return slices.ContainsFunc(f.done, func(s settling) bool { return s.i > i })
 }
 
-// before reports whether the member was the last to settle the event when it
-// crashed, and had done so before its last commit.
+// before reports whether the member settled the event last before its crash, and before its last
+// commit.
 func (f *fate) before(who string, commit, crash int) bool {
 	for _, s := range slices.Backward(f.done) {
 		if s.i < crash {
@@ -235,8 +228,7 @@ func (f *fate) before(who string, commit, crash int) bool {
 	return false
 }
 
-// last: what comes after all faults is delivered on every partition, by the
-// last version of the flow file.
+// last: the epilogue is delivered on every partition, by the last version of the flow file.
 func (o *oracle) last() {
 	for _, f := range o.fates {
 		o.rule(!f.of.last || f.first >= 0 && strings.HasSuffix(o.entries[f.first].text, fmt.Sprintf(" v%d", lastVersion)),

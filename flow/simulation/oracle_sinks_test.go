@@ -12,15 +12,14 @@ import (
 // span is a time in which a flow file without copySink may be in force.
 type span struct{ from, until time.Duration }
 
-// memberOf is the name of a member, of whose life so ever.
+// memberOf returns the name of a member without the number of its life.
 func memberOf(who string) string {
 	name, _, _ := strings.Cut(who, ".")
 	return name
 }
 
-// options finds the records that may have been settled by a file without
-// copySink: by a member that had such a file after it was done with mainSink, and
-// before the first commit.
+// options finds the records that may have been settled under a flow file without copySink: by a
+// member that had such a file after mainSink was done and before the first commit.
 func (o *oracle) options() {
 	without := o.without()
 	if len(without) == 0 {
@@ -41,8 +40,8 @@ func (o *oracle) options() {
 	}
 }
 
-// without are the times, by member, in which its file may be one without copySink.
-// A call of a version that was replaced may go on for a while.
+// without returns the times in which a member's flow file may lack copySink. Calls of a replaced
+// version may continue for a while.
 func (o *oracle) without() map[string][]span {
 	spans := map[string][]span{}
 	for _, e := range o.entries {
@@ -63,7 +62,7 @@ func (o *oracle) without() map[string][]span {
 
 const forEver = time.Duration(1<<63 - 1)
 
-// firstCommit is when a commit first covered the record.
+// firstCommit returns when a commit first covered the record.
 func (o *oracle) firstCommit(r *record) time.Duration {
 	for _, e := range o.entries {
 		if e.what == asked && e.part == r.place.part && e.offset > r.place.offset {
@@ -73,7 +72,7 @@ func (o *oracle) firstCommit(r *record) time.Duration {
 	return forEver
 }
 
-// removed: a version without copySink sends it nothing.
+// removed: a version without copySink sends nothing to it.
 func (o *oracle) removed() {
 	without := map[string]bool{}
 	for _, e := range o.entries {
@@ -92,9 +91,9 @@ func (o *oracle) removed() {
 	}
 }
 
-// othersDeliver: a sink that is away stops no other while there is room. What was
-// sent meanwhile, in a world without other troubles, is delivered to the others
-// before it is back. A partition that changes hands waits for calls that hang.
+// othersDeliver: a sink that is down does not stop other sinks while there is room. Without other
+// faults, events that are sent meanwhile are delivered to the other sinks before the sink is up
+// again. A partition that changes owners waits for hanging calls.
 func (o *oracle) othersDeliver() {
 	from := slices.IndexFunc(o.entries, func(e entry) bool { return e.what == away })
 	until := slices.IndexFunc(o.entries, func(e entry) bool { return e.what == back })

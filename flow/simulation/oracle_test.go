@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// place is where a record stands.
+// place is the position of a record.
 type place struct {
 	part   int32
 	offset int64
@@ -20,36 +20,36 @@ type place struct {
 
 func (p place) String() string { return fmt.Sprintf("%d/%d", p.part, p.offset) }
 
-// settling is one time that an event was settled: delivered or buried.
+// settling is one delivery or dead letter of an event.
 type settling struct {
-	i          int // in the history
+	i          int // index in the history
 	at         time.Duration
 	who        string
 	unanswered bool
 	letter     bool
 }
 
-// record is an event as it stands in the topic, and all that became of it.
+// record is one record of the topic and everything that happened to it.
 type record struct {
 	*event
 	place place
-	there bool // it was stored
+	there bool // the record was stored
 	fates []*fate
-	gone  int // lost to retention and reported so: where in the history; -1: no
-	// optional: it may have been settled by a flow file without copySink.
+	gone  int // index at which it was reported lost to retention; -1: not lost
+	// optional: it may have been settled under a flow file without copySink.
 	optional bool
 }
 
-// fate is all that became of what one sink was to get of a record.
+// fate is everything that happened to one unit of a record for one sink.
 type fate struct {
 	*unit
 	of     *record
 	done   []settling
-	first  int // of done, deliveries only: where in the history; -1: none
-	stored int // dead letters in the queue
+	first  int // index of the first delivery in done; -1: none
+	stored int // number of dead letters in the topic
 }
 
-// String names the event, and its sink where that is not the only one.
+// String names the event, and its sink unless that is mainSink.
 func (f *fate) String() string {
 	s := f.of.place.String()
 	if f.of.pieces > 0 && f.sink != "" {
@@ -61,11 +61,11 @@ func (f *fate) String() string {
 	return s
 }
 
-// optional: no sink is to get it, where copySink was not in the file.
+// optional reports whether no sink must get the unit, because copySink was not in the file.
 func (f *fate) optional() bool { return f.sink == copySink && f.of.optional }
 
-// fate is what became of the record for a sink; nil: it was not for that one. A
-// record that becomes no event has one fate for all.
+// fate returns the fate of the record for a sink, or nil if it is not for that sink. A record that
+// becomes no event has one fate for all sinks.
 func (r *record) fate(sink string, piece int) *fate {
 	for _, f := range r.fates {
 		if f.unit.sink == "" || f.unit.sink == sink && f.unit.piece == piece {
@@ -83,15 +83,15 @@ type oracle struct {
 	fates   []*fate // of all records
 	at      map[place]*record
 	excuses []entry
-	// forgotten are members, and when, whose JoinGroup kfake did not answer.
+	// forgotten are members to which kfake did not answer a JoinGroup, and when.
 	forgotten []entry
-	// overtaken are members, and when, that may go on with calls which were
-	// under way when a trouble took their partitions away.
+	// overtaken are members that may continue calls in flight after a fault took their partitions,
+	// and when.
 	overtaken []entry
 	broken    []string
 }
 
-// judge returns the rules that were broken.
+// judge returns the broken rules.
 func judge(w *world, entries []entry) []string {
 	o := &oracle{w: w, entries: entries, at: map[place]*record{}}
 	o.collect()
@@ -114,7 +114,7 @@ func (o *oracle) rule(ok bool, format string, args ...any) {
 	}
 }
 
-// collect reads the history, events first.
+// collect reads the history. It reads the events first.
 func (o *oracle) collect() {
 	for _, e := range o.w.events {
 		r := &record{event: e, gone: -1}
@@ -155,17 +155,17 @@ func (o *oracle) collect() {
 	}
 }
 
-// unanswered notes a JoinGroup that was not answered for as long as a member
-// waits for one. kfake gave the member's partitions to others and did not tell
-// it; a cluster would have let it in, or told it by an error, at once.
+// unanswered records a JoinGroup without an answer for as long as a member waits. kfake gave the
+// member's partitions to others without telling it. A real cluster would admit the member or
+// answer with an error at once.
 func (o *oracle) unanswered(e entry) {
 	if strings.Contains(e.text, "group manage loop errored") && strings.Contains(e.text, "i/o timeout") {
 		o.forgotten = append(o.forgotten, entry{who: e.who, at: e.at - 2*mostJoin, until: e.at})
 	}
 }
 
-// lost notes that a trouble cost a member its partitions. Calls under way may go
-// on for the time to drain, beside those of whoever has the partitions by then.
+// lost records that a fault cost a member its partitions. Its calls in flight may continue for the
+// drain time, beside those of the new owner.
 func (o *oracle) lost(e entry) {
 	if !lost(e) {
 		return
@@ -179,9 +179,9 @@ func (o *oracle) lost(e entry) {
 
 var eventID = regexp.MustCompile(`\b` + topic + `-(\d)-(\d+)(?:#(\d))?`)
 
-// recordOf is the record that a call was made for, by the id of its event. A dead
-// letter that was put back has the data of the event that it was, and an id of
-// its own. known is false where the id is not one of a record with that data.
+// recordOf finds the record of a call by the id of its event. A dead letter that was put back has
+// the data of the original event and a new id. known is false if no record has this id and this
+// data.
 func (o *oracle) recordOf(e entry) (r *record, known bool) {
 	if m := eventID.FindStringSubmatch(e.text); m != nil {
 		part, _ := strconv.Atoi(m[1])            // digits
@@ -194,7 +194,7 @@ func (o *oracle) recordOf(e entry) (r *record, known bool) {
 	return o.records[e.n], false
 }
 
-// suffix is the part of an id behind #.
+// suffix returns the part of an id from #.
 func suffix(r *record, piece int) string {
 	if r.pieces == 0 {
 		return ""
@@ -202,7 +202,7 @@ func suffix(r *record, piece int) string {
 	return strconv.Itoa(piece)
 }
 
-// call notes a request to the service of a sink.
+// call records a request to the service of a sink.
 func (o *oracle) call(i int, e entry) {
 	r, known := o.recordOf(e)
 	o.rule(known && r.there, "event %d (%s) was sent as %q, not %s-%d-%d", e.n, r.place, e.text, topic, r.place.part, r.place.offset)
@@ -216,7 +216,7 @@ func (o *oracle) call(i int, e entry) {
 	}
 }
 
-// noAnswer notes that the answer to a call did not arrive.
+// noAnswer records that the answer to a call was lost.
 func (o *oracle) noAnswer(e entry) {
 	r, _ := o.recordOf(e)
 	f := r.fate(e.sink, e.piece)
@@ -231,7 +231,7 @@ func (o *oracle) noAnswer(e entry) {
 	}
 }
 
-// gap accounts for records that the cluster deleted and fiso-flow missed.
+// gap records which events the cluster deleted and fiso-flow missed.
 func (o *oracle) gap(i int, e entry) {
 	below := int64(0)
 	for _, t := range o.entries[:i] {
@@ -247,7 +247,7 @@ func (o *oracle) gap(i int, e entry) {
 	}
 }
 
-// inOrder are the records that were stored, as they stand.
+// inOrder returns the stored records by place.
 func (o *oracle) inOrder() []*record {
 	all := slices.DeleteFunc(slices.Clone(o.records), func(r *record) bool { return !r.there })
 	slices.SortFunc(all, func(a, b *record) int {

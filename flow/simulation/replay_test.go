@@ -12,18 +12,18 @@ import (
 )
 
 const (
-	// awayFor is how long a sink is away in a calm world, at least. The other one
-	// must get what is sent meanwhile before it is back.
+	// awayFor is how long a sink is down at least in a world without other faults. The other sink
+	// must get its events before that one is up again.
 	awayFor = 20 * time.Second
-	// sentMeanwhile is how many events of a partition are sent in that time. No
-	// file allows fewer in flight.
+	// sentMeanwhile is how many events per partition are sent in that time. Every flow file allows
+	// at least as many in flight.
 	sentMeanwhile = 3
 	// replays is how many dead letters are put back at most.
 	replays = 8
 )
 
-// afterHeal tries what is only judged in a world without other faults: one sink
-// is away, and dead letters of one sink are put back.
+// afterHeal tests what can only be judged without other faults: one sink is down, and dead letters
+// of one sink are put back.
 func (w *world) afterHeal(ctx context.Context) {
 	if w.plan.sinks == nil {
 		return
@@ -37,13 +37,13 @@ func (w *world) afterHeal(ctx context.Context) {
 	w.replayLetters(ctx, d)
 }
 
-// untilSettled waits until all that was sent is settled and committed.
+// untilSettled waits until everything that was sent is settled and committed.
 func (w *world) untilSettled() {
 	w.ends = w.logEnds()
 	w.until("all to be settled and committed", settle, w.settled)
 }
 
-// outageOfOne sends events while one of the sinks is away.
+// outageOfOne sends events while one of the sinks is down.
 func (w *world) outageOfOne(ctx context.Context, d dice) {
 	s, trial := one(d, w.service, w.copy), one(d, trials...)
 	var events []*event
@@ -57,7 +57,7 @@ func (w *world) outageOfOne(ctx context.Context, d dice) {
 	w.history.add(entry{what: away, sink: s.sink, text: fmt.Sprintf("only the service of %s %s", s.sink, trial)})
 	s.set(trial, w.plan.latency)
 	w.feed(ctx, d, events[:partitions], 0)
-	time.Sleep(awayFor / 4) // its gates are closed by now
+	time.Sleep(awayFor / 4) // by now the flow holds the events of this sink
 	w.feed(ctx, d, events[partitions:], 0)
 	time.Sleep(awayFor / 2)
 	s.set("", w.plan.latency)
@@ -65,7 +65,7 @@ func (w *world) outageOfOne(ctx context.Context, d dice) {
 	w.untilSettled()
 }
 
-// replayLetters replays dead letters of one sink.
+// replayLetters puts dead letters of one sink back.
 func (w *world) replayLetters(ctx context.Context, d dice) {
 	all := w.readLetters(ctx)
 	sink := one(d, mainSink, copySink, copySink)
@@ -94,8 +94,8 @@ func (w *world) replayLetters(ctx context.Context, d dice) {
 	w.untilSettled()
 }
 
-// replay is a dead letter as a person puts it back. It is for its own sink, and
-// where that is gone for those that there are.
+// replay returns a dead letter as an event that a user puts back. It is for its own sink, or for
+// all sinks if that sink no longer exists.
 func (w *world) replay(of *event, s stored, n int) *event {
 	e := &event{n: n, key: s.key, part: s.part, pieces: of.pieces, again: of, raw: []byte(s.value)}
 	e.headers = append(slices.Clone(s.headers), kgo.RecordHeader{Key: "fiso-replay-count", Value: []byte("1")})
@@ -110,7 +110,7 @@ func (w *world) replay(of *event, s stored, n int) *event {
 	return e
 }
 
-// eventAt is the event that stands at a place; nil: none.
+// eventAt returns the event at a place, or nil.
 func (w *world) eventAt(at place) *event {
 	for _, e := range w.history.all() {
 		if e.what == produced && (place{e.part, e.offset}) == at {
@@ -120,7 +120,7 @@ func (w *world) eventAt(at place) *event {
 	return nil
 }
 
-// mend makes the service accept what it refused.
+// mend makes the service accept events that it refused.
 func (s *service) mend() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -20,16 +20,16 @@ type service struct {
 
 	mu     sync.Mutex
 	conns  map[net.Conn]struct{}
-	tries  map[[2]int]int // of each event, and piece of it
-	trial  string         // what is wrong with it; "": nothing
-	slow   time.Duration  // the longest that an answer takes
-	healed bool           // no answer is lost any more
-	mended bool           // it accepts what it refused
+	tries  map[[2]int]int // by event and piece
+	trial  string         // the current outage; "": none
+	slow   time.Duration  // maximum time of an answer
+	healed bool           // answers are no longer lost
+	mended bool           // it accepts what it refused before
 	ended  chan struct{}
 	wg     sync.WaitGroup
 }
 
-// Trials of the whole service.
+// Outages of the whole service.
 const (
 	sinkFails   = "answers 503"
 	sinkDenies  = "answers 401" // an expired token
@@ -78,7 +78,7 @@ func (s *service) close() {
 	s.wg.Wait()
 }
 
-// cut ends all connections.
+// cut closes all connections.
 func (s *service) cut() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -96,7 +96,7 @@ func (s *service) set(trial string, slow time.Duration) {
 	}
 }
 
-// heal ends what troubles the service.
+// heal ends the faults of the service.
 func (s *service) heal() {
 	s.mu.Lock()
 	s.healed = true
@@ -104,13 +104,13 @@ func (s *service) heal() {
 	s.set("", s.w.plan.latency)
 }
 
-// got is a CloudEvent as it arrives.
+// got is a CloudEvent that arrived.
 type got struct {
 	ID   string `json:"id"`
 	Data struct {
 		N int `json:"n"`
-		V int `json:"v"` // of the transform
-		P int `json:"p"` // the piece
+		V int `json:"v"` // version of the transform
+		P int `json:"p"` // number of the piece
 	} `json:"data"`
 }
 

@@ -7,13 +7,13 @@ import (
 	"strings"
 )
 
-// The sinks of a flow. One that has a single sink has mainSink.
+// Sinks of a flow. A flow with one sink has mainSink.
 const (
 	mainSink = "main"
 	copySink = "copy"
 )
 
-// copyAddr is where copySink delivers to.
+// copyAddr is the address of the service of copySink.
 const copyAddr = "127.0.0.1:8081"
 
 // sinksPlan is what a seed decides for flows with several sinks.
@@ -21,16 +21,16 @@ type sinksPlan struct {
 	mode    string // of copySink
 	retries int
 	line    int
-	letters string  // topic of its dead letters
-	poison  float64 // share of events that it refuses for good
+	letters string  // topic of the dead letters of copySink
+	poison  float64 // share of events that it refuses permanently
 	changes bool    // reloads remove copySink and add it again
-	trouble bool    // its service has trials of its own
-	mended  bool    // dead letters that are put back are accepted
-	gone    bool    // the last file is without copySink
+	trouble bool    // its service has outages of its own
+	mended  bool    // it accepts dead letters that are put back
+	gone    bool    // the last flow file has no copySink
 }
 
-// severalSinks draws what is about several sinks, and about records that are
-// split. Most seeds have neither.
+// severalSinks draws the part of the plan about several sinks and split records. Most seeds have
+// neither.
 func (p *plan) severalSinks(d dice) {
 	share := d.Float64()
 	p.split = share < 0.2 || share > 0.95
@@ -49,18 +49,18 @@ func (p *plan) severalSinks(d dice) {
 	happened.count("seeds with several sinks")
 }
 
-// unit is what one sink is to get of a record.
+// unit is what one sink must get of a record.
 type unit struct {
 	sink  string // "": the record becomes no event
-	piece int    // number of the event, from 0, where the record is split
+	piece int    // index of the event in a split record
 	kind  kind
-	fails int // times that a flaky one is refused
+	fails int // number of refusals of a flaky event
 }
 
-// copied reports whether copySink takes an event, as its condition says.
+// copied reports whether the condition of copySink selects an event.
 func copied(n, piece int) bool { return (n+piece)%2 == 0 }
 
-// setUnits decides what each sink is to get of a record.
+// setUnits decides what each sink must get of a record.
 func (p *plan) setUnits(e *event) {
 	d := newDice(p.seed, 31, e.n)
 	if p.split {
@@ -100,7 +100,7 @@ func (u *unit) roll(d dice, fails, poisoned, stubborned float64) {
 	}
 }
 
-// unit is what a sink is to get of the event; nil: nothing.
+// unit returns what a sink must get of the event, or nil.
 func (e *event) unit(sink string, piece int) *unit {
 	for _, u := range e.units {
 		if u.sink == sink && u.piece == piece {
@@ -110,7 +110,7 @@ func (e *event) unit(sink string, piece int) *unit {
 	return nil
 }
 
-// sinks are the flow file's, and what it says of batches.
+// sinks returns the sinks of the flow file and its batch settings.
 func (m *member) sinks() (sinks, batch string) {
 	batches := func(mode, indent string) string {
 		if mode != "batch" {
@@ -141,7 +141,7 @@ func (m *member) sinks() (sinks, batch string) {
 	return sinks, ""
 }
 
-// when is copied, in CEL.
+// when is copied as a CEL expression.
 func (m *member) when() string {
 	if m.w.plan.split {
 		return "(data.n + data.p) % 2 == 0"
@@ -149,7 +149,7 @@ func (m *member) when() string {
 	return "data.n % 2 == 0"
 }
 
-// lettersOf is the topic for dead letters of a sink.
+// lettersOf returns the dead letter topic of a sink.
 func (p *plan) lettersOf(sink string) string {
 	if sink == copySink {
 		return p.sinks.letters
@@ -157,7 +157,7 @@ func (p *plan) lettersOf(sink string) string {
 	return letters
 }
 
-// letterTopics are all topics for dead letters.
+// letterTopics returns all dead letter topics.
 func (p *plan) letterTopics() []string {
 	if p.sinks == nil || p.sinks.letters == letters {
 		return []string{letters}

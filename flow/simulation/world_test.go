@@ -29,12 +29,12 @@ const (
 	firstPort   = 9092
 	serviceAddr = "127.0.0.1:8080"
 
-	// settle is how long after the last fault everything may take to be
-	// settled and committed: sessions run out, retries wait, the line probes.
+	// settle is how long after the last fault everything may take to be settled and committed:
+	// sessions expire, retries wait, a stopped line probes.
 	settle = 5 * time.Minute
 )
 
-// world is a cluster, a service, and the members between them.
+// world is a cluster, its members and the services that they deliver to.
 type world struct {
 	t        *testing.T
 	plan     *plan
@@ -44,22 +44,22 @@ type world struct {
 	kafka    *kafkatest.Cluster
 	brokers  []string
 	service  *service
-	copy     *service // of copySink; nil: there is none
+	copy     *service // of copySink; nil: no copySink
 	events   []*event
 	members  []*member
 	producer *kgo.Client
 
 	lives    sync.WaitGroup // of members
-	troubles sync.WaitGroup // faults that go on
+	troubles sync.WaitGroup // faults in progress
 
 	mu      sync.Mutex
-	breaks  []string // rules that were broken, seen while it ran
+	breaks  []string // rules that were seen to be broken during the run
 	busy    map[string]bool
-	added   int                  // brokers, so far
-	heard   map[string]time.Time // of members of the group, by id
-	owners  map[int32]string     // of partitions, by id in the group
-	refuses int16                // what the cluster answers to dead letters; 0: it takes them
-	batches map[batchID]bool     // of dead letters, that were sent
+	added   int                  // number of added brokers
+	heard   map[string]time.Time // last request of each group member, by id
+	owners  map[int32]string     // member id by partition
+	refuses int16                // error code of the cluster for dead letters; 0: stored
+	batches map[batchID]bool     // batches of dead letters that were sent
 	healed  bool
 	stored  []stored
 	ends    map[int32]int64
@@ -108,7 +108,7 @@ func newWorld(t *testing.T, p *plan) *world {
 
 func (w *world) since() time.Duration { return time.Since(w.history.began) }
 
-// broken notes that a rule was.
+// broken records a broken rule.
 func (w *world) broken(format string, args ...any) {
 	s := fmt.Sprintf(format, args...)
 	w.history.note("BROKEN: %s", s)
@@ -131,14 +131,14 @@ func (w *world) event(n int) *event {
 	return e
 }
 
-// addEvents adds events that were not planned.
+// addEvents adds events beyond the plan.
 func (w *world) addEvents(events []*event) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.events = append(w.events, events...)
 }
 
-// run is the whole life of a world.
+// run runs the world from start to end.
 func (w *world) run(ctx context.Context) {
 	watched, unwatch := context.WithCancel(ctx)
 	var watch sync.WaitGroup
@@ -176,7 +176,7 @@ func (w *world) services(do func(*service)) {
 	}
 }
 
-// othersTrouble reports whether the service of the other sink is in trouble.
+// othersTrouble reports whether the service of the other sink has an outage.
 func (w *world) othersTrouble(s *service) (trouble bool) {
 	w.services(func(other *service) {
 		other.mu.Lock()
@@ -192,7 +192,7 @@ func (w *world) close() {
 	w.kafka.Close()
 }
 
-// heal ends all that troubles the world.
+// heal ends all faults.
 func (w *world) heal() {
 	w.mu.Lock()
 	w.healed, w.refuses = true, 0
@@ -208,7 +208,7 @@ func (w *world) heal() {
 		}
 	}
 	w.history.note("no more faults from here on")
-	time.Sleep(mostDrain) // until the last version is taken over, be it after a drain
+	time.Sleep(mostDrain) // the last version is in force by then, even after a drain
 }
 
 // until waits for a condition.
@@ -236,9 +236,9 @@ func (w *world) settled() bool {
 	return true
 }
 
-// joined reports whether the group knows of all members. One whose JoinGroup
-// kfake does not answer goes on with what it had until it has waited long enough:
-// only then does its log say so (oracle.unanswered).
+// joined reports whether the group has all members. A member to which kfake does not answer
+// JoinGroup continues with its old assignment until it has waited long enough, and only then logs
+// that (oracle.unanswered).
 func (w *world) joined() bool {
 	g := w.kafka.Fake.GroupInfo(group)
 	if g == nil {

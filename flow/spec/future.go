@@ -6,18 +6,17 @@ import (
 	"github.com/lsm/fiso/common/config"
 )
 
-// codeNotInThisVersion is the stable code of a key that the contract names and a later
-// version brings.
+// codeNotInThisVersion is the code for a key of the contract that only a later version implements.
 const codeNotInThisVersion = "NOT_IN_THIS_VERSION"
 
-// futureKeys are the keys of the contract that this version does not know yet, and
-// what to do without them.
+// futureKeys are keys of the contract that this version does not implement, with what to do
+// instead.
 var futureKeys = map[string]string{
 	"interceptors": "reshape the event with transform.cel",
 	"schema":       "data is read as JSON",
 }
 
-// explainFutureKeys turns "unknown key" into the truth for keys that are known.
+// explainFutureKeys replaces "unknown key" for keys that a later version implements.
 func explainFutureKeys(errs config.Errors) config.Errors {
 	for _, e := range errs {
 		key := strings.TrimPrefix(e.Key, "spec.")

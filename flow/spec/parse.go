@@ -9,9 +9,8 @@ import (
 	"github.com/lsm/fiso/common/config"
 )
 
-// Parse reads one flow file strictly. Its errors are every fault of the file, in
-// order of position. With faults it still returns what could be read, or nil when
-// nothing could.
+// Parse reads one flow file strictly. Its errors are all faults of the file, in order of position.
+// With faults it still returns the flow as far as it could be decoded, or nil if nothing could.
 func Parse(file string, data []byte, types *Types) (*Flow, config.Errors) {
 	var (
 		flow *Flow
@@ -37,12 +36,12 @@ func Parse(file string, data []byte, types *Types) (*Flow, config.Errors) {
 	return flow, explainFutureKeys(errs)
 }
 
-// bareFile is a file that is the body alone.
+// bareFile is a file that holds only the flow body.
 type bareFile struct {
 	Body specBody `yaml:",inline"`
 }
 
-// Validate asks for the name, which nothing else can give.
+// Validate requires the name: a bare file has no metadata.name to take it from.
 func (b *bareFile) Validate() error {
 	if b.Body.Flow.Name == "" {
 		return fault("name", "missing: give the flow a name, as in name: order-events")
@@ -50,13 +49,13 @@ func (b *bareFile) Validate() error {
 	return nil
 }
 
-// specBody is what stands under spec, which may hold what is the operator's.
+// specBody is the content of the key spec, which may also hold fields of the operator.
 type specBody struct {
 	Flow    Flow       `yaml:",inline"`
 	Runtime config.Raw `yaml:"runtime" doc:"The operator's part of a FlowDefinition; ignored in a file."`
 }
 
-// named gives the flow the object's name when it has none of its own.
+// named sets the name of the flow to that of the object if the flow has none.
 func (b *specBody) named(name string) {
 	if b.Flow.Name == "" {
 		b.Flow.Name = name
@@ -72,8 +71,8 @@ type flowDefinition struct {
 	Status     config.Raw `yaml:"status"`
 }
 
-// metadata is Kubernetes' ObjectMeta, of which only the name matters here. The
-// rest is listed so that a slip in a key is still found.
+// metadata is ObjectMeta of Kubernetes. Only the name is used; the other keys are listed so that a
+// misspelt key is reported.
 type metadata struct {
 	Name              string     `yaml:"name"`
 	GenerateName      config.Raw `yaml:"generateName"`
@@ -92,7 +91,7 @@ type metadata struct {
 	DeletionGrace     config.Raw `yaml:"deletionGracePeriodSeconds"`
 }
 
-// Validate lets the object's name and the flow's be one.
+// Validate requires that metadata.name and the name of the flow are equal.
 func (d *flowDefinition) Validate() error {
 	switch name := d.Metadata.Name; {
 	case name == "" && d.Spec.Flow.Name == "":
@@ -105,7 +104,7 @@ func (d *flowDefinition) Validate() error {
 	return nil
 }
 
-// A FlowDefinition shows itself by a key that no body has.
+// Keys that occur in a FlowDefinition and never in a flow body.
 var (
 	blockKey = regexp.MustCompile(`(?m)^["']?(apiVersion|kind)["']?[ \t]*:`)
 	flowKey  = regexp.MustCompile(`^[{\s]*["']?(apiVersion|kind)["']?[ \t]*:|["'](apiVersion|kind)["'][ \t]*:`)

@@ -14,7 +14,7 @@ import (
 	"github.com/lsm/fiso/common/config/configtest"
 )
 
-// printed is the flow of the contract's section 3.1, word for word.
+// printed is the flow of section 3.1 of the contract, verbatim.
 const printed = `name: order-events
 source:
   type: kafka                     # kafka | grpc | http | (connectors to come)
@@ -36,23 +36,23 @@ errorHandling:
   backoff: exponential            # exponential | linear | constant
 `
 
-// minimal is the least that is a flow; more stands behind it.
+// minimal returns the smallest valid flow, followed by more.
 func minimal(more string) string {
 	return "name: orders\nsource: {type: kafka, config: {brokers: b}}\nsink: {type: stdout}\n" + more
 }
 
-// several is a flow with those sinks.
-func several(sinks string) string {
+// withSinks returns a flow with these sinks.
+func withSinks(sinks string) string {
 	return "name: a\nsource: {type: kafka}\nsinks: [" + sinks + "]\n"
 }
 
-// types are those that the tests' files name.
+// types are the connector types that the test files use.
 var types = &Types{
 	Sources: []string{"kafka", "http"}, Sinks: []string{"http", "kafka", "stdout"}, DeadLetters: []string{"kafka", "file"},
 	KeepsDeadLetters: func(source string) bool { return source == "kafka" },
 }
 
-// parse is Parse with an error that is nil without a fault.
+// parse is Parse, but returns a nil error if there is no fault.
 func parse(file string, data []byte) (*Flow, error) {
 	f, errs := Parse(file, data, types)
 	if len(errs) > 0 {
@@ -139,21 +139,21 @@ func TestParse_saysWhatIsWrongAndWhere(t *testing.T) {
 		{"no sink", "name: a\nsource: {type: kafka}\n", "1:1", []string{"name where events go, in sink or in sinks"}},
 		{"a sink without a type", "name: a\nsource: {type: kafka}\nsink: {name: b}\n", "3:", []string{"sink.type: missing: write http, kafka or stdout"}},
 		{"a sink and sinks", minimal("sinks: [{name: a, type: http}]\n"), "3:", []string{"sink: does not go with sinks: make it one of them"}},
-		{"a sink of a list without a type", several("{name: a}"), "3:9", []string{`missing key "type" in sinks[0]`}},
-		{"a sink of a list without a name", several("{type: http}"), "3:9", []string{`missing key "name" in sinks[0]`}},
-		{"a sink of a list with a name that is no label", several("{name: A, type: http}"), "3:16", []string{`"A" is no name`}},
-		{"two sinks of one name", several("{name: a, when: 'true', type: http}, {name: a, type: stdout}"), "3:53", []string{"a is the name of sinks[0] too"}},
-		{"a sink of a type that comes later", several("{name: a, type: temporal}"), "3:25", []string{"not in this version"}},
-		{"a sink that gets nothing", several("{name: a, type: http}, {name: b, type: stdout}"), "3:32", []string{"sinks[1]: gets no event: sinks[0] has no when and takes them all", "routing: all"}},
-		{"a routing that is none", several("{name: a, type: http}") + "routing: any\n", "4:10", []string{"any", "first", "all"}},
-		{"a sink's dead letters of no known type", several("{name: a, type: http, errorHandling: {deadLetter: {type: s3}}}"), "3:66", []string{`"s3"`, "kafka or file"}},
-		{"a sink's dead letters without a type", several("{name: a, type: http, errorHandling: {deadLetter: {config: {path: x}}}}"), "3:", []string{"sinks[0].errorHandling.deadLetter.type: missing: write kafka or file"}},
-		{"a sink's dead letter topic beside a file", several("{name: a, type: http, errorHandling: {deadLetterTopic: t}}") + "errorHandling: {deadLetter: {type: file, config: {path: x}}}\n",
+		{"a sink of a list without a type", withSinks("{name: a}"), "3:9", []string{`missing key "type" in sinks[0]`}},
+		{"a sink of a list without a name", withSinks("{type: http}"), "3:9", []string{`missing key "name" in sinks[0]`}},
+		{"a sink of a list with a name that is no label", withSinks("{name: A, type: http}"), "3:16", []string{`"A" is no name`}},
+		{"two sinks of one name", withSinks("{name: a, when: 'true', type: http}, {name: a, type: stdout}"), "3:53", []string{"a is the name of sinks[0] too"}},
+		{"a sink of a type that comes later", withSinks("{name: a, type: temporal}"), "3:25", []string{"not in this version"}},
+		{"a sink that gets nothing", withSinks("{name: a, type: http}, {name: b, type: stdout}"), "3:32", []string{"sinks[1]: gets no event: sinks[0] has no when and takes them all", "routing: all"}},
+		{"a routing that is none", withSinks("{name: a, type: http}") + "routing: any\n", "4:10", []string{"any", "first", "all"}},
+		{"a sink's dead letters of no known type", withSinks("{name: a, type: http, errorHandling: {deadLetter: {type: s3}}}"), "3:66", []string{`"s3"`, "kafka or file"}},
+		{"a sink's dead letters without a type", withSinks("{name: a, type: http, errorHandling: {deadLetter: {config: {path: x}}}}"), "3:", []string{"sinks[0].errorHandling.deadLetter.type: missing: write kafka or file"}},
+		{"a sink's dead letter topic beside a file", withSinks("{name: a, type: http, errorHandling: {deadLetterTopic: t}}") + "errorHandling: {deadLetter: {type: file, config: {path: x}}}\n",
 			"3:64", []string{"sinks[0].errorHandling.deadLetterTopic: does not go with the deadLetter of type file that the flow names"}},
 		{"a sink's dead letters without a place", "name: a\nsource: {type: http}\nsinks: [{name: a, type: stdout, errorHandling: {onExhausted: dlq}}]\nerrorHandling: {onExhausted: block}\n",
 			"3:62", []string{"http is no broker that could keep dead letters: name a place in deadLetter"}},
-		{"a sink's retries below zero", several("{name: a, type: http, errorHandling: {maxRetries: -1}}"), "3:59", []string{"from 0 to 1000"}},
-		{"a sink's intervals the wrong way round", several("{name: a, type: http, errorHandling: {initialInterval: 5s, maxInterval: 1s}}"), "3:81", []string{"less than initialInterval"}},
+		{"a sink's retries below zero", withSinks("{name: a, type: http, errorHandling: {maxRetries: -1}}"), "3:59", []string{"from 0 to 1000"}},
+		{"a sink's intervals the wrong way round", withSinks("{name: a, type: http, errorHandling: {initialInterval: 5s, maxInterval: 1s}}"), "3:81", []string{"less than initialInterval"}},
 		{"an outage that is none", minimal("errorHandling: {outage: wait}\n"), "4:25", []string{"wait", "hold", "count"}},
 		{"a field without a name", minimal("transform: {fields: {'': data.a}}\n"), "4:", []string{"has no name"}},
 		{"a timeout of nothing", minimal("transform: {timeout: 0s}\n"), "4:22", []string{"from 1ms to 1m0s"}},
@@ -245,7 +245,7 @@ func TestParse_acceptsAFlowDefinition(t *testing.T) {
 	}
 }
 
-// U11: a byte order mark hides neither what kind of file it is nor its first key.
+// U11: a byte order mark hides neither the kind of file nor its first key.
 func TestParse_takesAFlowDefinitionWithAByteOrderMark(t *testing.T) {
 	text := "apiVersion: fiso.io/v1alpha1\nkind: FlowDefinition\nmetadata: {name: orders}\nspec: {source: {type: kafka, config: {brokers: b}}, sink: {type: stdout}}\n"
 	for _, mark := range []string{"", "\ufeff"} {
@@ -318,7 +318,7 @@ func TestParseAll_saysWhatToDo(t *testing.T) {
 	if _, err := List(t.Context(), string([]byte{0})); err == nil {
 		t.Error("a name with a NUL passes")
 	}
-	pipe := filepath.Join(empty, "pipe.yaml") // U16: it was opened, and that waited for a writer
+	pipe := filepath.Join(empty, "pipe.yaml") // U16: opening it waited for a writer
 	if err := configtest.Pipe(pipe); err != nil {
 		t.Fatal(err)
 	}
@@ -343,7 +343,7 @@ func write(t *testing.T, dir, name, text string) {
 	}
 }
 
-// F19: a file of any content is read or refused, and never brings us down.
+// F19: any content is either parsed or refused, and never causes a crash.
 // https://github.com/go-yaml/yaml/issues/666, https://github.com/golang/vulndb/issues/4768
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(printed))
@@ -367,9 +367,9 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// What a sink of several leaves out is the flow's.
+// What a sink does not set has the value of the flow.
 func TestErrorHandling_ofASinkIsTheFlowsWithWhatItNamesItself(t *testing.T) {
-	f := parsed(t, several("{name: a, when: 'true', type: http}, {name: b, type: http, errorHandling: {deadLetterTopic: bs, maxRetries: 0, backoff: constant, initialInterval: 1s, maxInterval: 2s, jitter: 0, onExhausted: drop, outage: count, stopTheLine: {consecutive: 3}}}")+
+	f := parsed(t, withSinks("{name: a, when: 'true', type: http}, {name: b, type: http, errorHandling: {deadLetterTopic: bs, maxRetries: 0, backoff: constant, initialInterval: 1s, maxInterval: 2s, jitter: 0, onExhausted: drop, outage: count, stopTheLine: {consecutive: 3}}}")+
 		"errorHandling: {maxRetries: 7, deadLetterTopic: as}\n")
 	outs := f.Outputs()
 	a, b := f.ErrorHandling.WithOverride(&outs[0].ErrorHandling), f.ErrorHandling.WithOverride(&outs[1].ErrorHandling)
@@ -383,14 +383,13 @@ func TestErrorHandling_ofASinkIsTheFlowsWithWhatItNamesItself(t *testing.T) {
 	if !reflect.DeepEqual(b, want) {
 		t.Errorf("b: %+v", b)
 	}
-	file := parsed(t, several("{name: a, type: http, errorHandling: {deadLetter: {type: file, config: {path: x}}}}"))
+	file := parsed(t, withSinks("{name: a, type: http, errorHandling: {deadLetter: {type: file, config: {path: x}}}}"))
 	if got := file.ErrorHandling.WithOverride(&file.Outputs()[0].ErrorHandling); got.DeadLetter.Type != "file" || got.DeadLetterTopic != "" {
 		t.Errorf("file: %+v", got)
 	}
 }
 
-// A field without the tag would be changed and never taken over by a reload, or
-// restart a flow that need not.
+// A reload would ignore a change of a field without the tag, or restart a flow without need.
 func TestFlow_everyFieldSaysWhatAReloadCosts(t *testing.T) {
 	var walk func(path string, typ reflect.Type)
 	walk = func(path string, typ reflect.Type) {

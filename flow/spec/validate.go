@@ -11,8 +11,7 @@ import (
 	"github.com/lsm/fiso/common/config"
 )
 
-// Bounds of what a file may ask for. They are wide: they catch a slip of the
-// unit or a zero too many, not an opinion.
+// Limits of the values in a file. They are wide: they catch a wrong unit or an extra zero.
 const (
 	maxInFlight      = 65536
 	maxRetries       = 1000
@@ -23,7 +22,7 @@ const (
 	maxInterval      = 24 * time.Hour
 	maxDrain         = 30 * time.Minute
 	maxName          = 63  // DNS-1123 label, so that the name fits Kubernetes objects
-	maxTopic         = 249 // Kafka's own bound
+	maxTopic         = 249 // limit of Kafka
 )
 
 var (
@@ -31,21 +30,21 @@ var (
 	topic = regexp.MustCompile(`^[a-zA-Z0-9._-]+$`)
 )
 
-// fault is a fault of the key, in this package's short form.
+// fault is a short form of config.Fault.
 func fault(key, format string, args ...any) error {
 	return config.Fault(key, format, args...)
 }
 
-// Validate checks what one struct alone can tell; Parse adds the name, which
-// may come from the FlowDefinition around it. It joins all faults.
+// Validate checks the fields of this struct; Parse checks that there is a name, which may come
+// from the FlowDefinition. Validate returns all faults joined.
 func (f *Flow) Validate() error {
 	return errors.Join(f.validateName(), f.validateTypes(), f.validateSinks(), f.validateDeadLetter())
 }
 
 func (f *Flow) validateName() error { return validName("name", f.Name) }
 
-// validName checks a flow's name where it stands; none at all is not its
-// business.
+// validName checks the name of a flow or sink. An empty name is valid here: other checks require
+// it.
 func validName(key, name string) error {
 	switch {
 	case name == "":
@@ -58,7 +57,7 @@ func validName(key, name string) error {
 	return nil
 }
 
-// suggestName is the nearest name that is allowed.
+// suggestName returns a valid name that is close to name.
 func suggestName(name string) string {
 	s := strings.Map(func(r rune) rune {
 		switch {
@@ -89,8 +88,8 @@ func (f *Flow) validateTypes() error {
 	return errors.Join(errs...)
 }
 
-// validateSinks checks that there is one sink or a list, whose names tell them
-// apart, and that each of the list can get an event.
+// validateSinks checks that there is either one sink or a list of sinks, that the names in the
+// list are distinct, and that each sink in the list can get an event.
 func (f *Flow) validateSinks() error {
 	one := f.Sink.Type != "" || f.Sink.Name != "" || !f.Sink.Config.IsZero()
 	switch {
@@ -121,7 +120,7 @@ func (f *Flow) validateSinks() error {
 	return errors.Join(errs...)
 }
 
-// The connector types that the contract names and a later version brings.
+// Connector types of the contract that a later version implements.
 var (
 	futureSources = []string{"grpc"}
 	futureSinks   = []string{"grpc", "temporal"}
@@ -129,7 +128,7 @@ var (
 
 func oneOf(key, what, value string, known, later []string) error {
 	if value == "" {
-		return nil // required says so, where it is
+		return nil // the check of required fields reports an empty type
 	}
 	for _, k := range known {
 		if k == value {
@@ -171,7 +170,7 @@ func (f *Flow) validateDeadLetter() error {
 	return errors.Join(errs...)
 }
 
-// oneDeadLetterPlace checks that what stands under key names one place.
+// oneDeadLetterPlace checks that key names only one place for dead letters.
 func (f *Flow) oneDeadLetterPlace(key string, place DeadLetter, topic, kind string) error {
 	switch {
 	case place.Type == "" && !place.Config.IsZero():
@@ -184,8 +183,7 @@ func (f *Flow) oneDeadLetterPlace(key string, place DeadLetter, topic, kind stri
 	return nil
 }
 
-// Validate checks the bounds of a transform; its expressions are checked where
-// they are compiled.
+// Validate checks the limits of a transform. Expressions are checked when they are compiled.
 func (t *Transform) Validate() error {
 	var errs []error
 	for _, f := range t.Fields {
@@ -199,7 +197,7 @@ func (t *Transform) Validate() error {
 	)...)
 }
 
-// Validate checks the bounds of delivery.
+// Validate checks the limits of delivery.
 func (d *Delivery) Validate() error {
 	var guarantee error
 	switch d.Guarantee {
@@ -216,7 +214,7 @@ func (d *Delivery) Validate() error {
 	)
 }
 
-// Validate checks the bounds of a batch.
+// Validate checks the limits of a batch.
 func (b *Batch) Validate() error {
 	return errors.Join(
 		between("maxEvents", int64(b.MaxEvents), 1, maxBatchEvents),
@@ -244,16 +242,16 @@ func (e *ErrorHandling) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Validate checks what an output has of its own.
+// Validate checks the values that the sink overrides.
 func (o *OutputErrorHandling) Validate() error {
 	e := ErrorHandling{InitialInterval: time.Second, MaxInterval: time.Second}.WithOverride(o)
-	if o.InitialInterval == nil || o.MaxInterval == nil { // the other one is the flow's
+	if o.InitialInterval == nil || o.MaxInterval == nil { // the other interval has the value of the flow
 		e.MaxInterval = max(e.MaxInterval, e.InitialInterval)
 	}
 	return e.Validate()
 }
 
-// Validate checks the bound.
+// Validate checks the limit.
 func (s *StopTheLine) Validate() error {
 	return between("consecutive", int64(s.Consecutive), 0, 1_000_000)
 }

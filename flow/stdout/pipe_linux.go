@@ -7,13 +7,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pipeSize is the size of a pipe: as much as Linux gives to any user
-// (fs.pipe-max-size). With the usual 64 KiB, which is two batches, writer and
-// reader wait for each other at every batch.
+// pipeSize is the largest pipe that Linux allows to any user by default (fs.pipe-max-size). The
+// default of 64 KiB holds two batches, so writer and reader would wait for each other at every
+// batch.
 const pipeSize = 1 << 20
 
-// growPipe enlarges the pipe behind w, if there is one. Errors are ignored: a small
-// pipe works, too.
+// growPipe enlarges the pipe behind w, if w is a pipe. Errors are ignored, because a small pipe
+// works too.
 func growPipe(w io.Writer) {
 	f, ok := w.(*os.File)
 	if !ok {

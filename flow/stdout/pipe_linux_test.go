@@ -32,5 +32,5 @@ func TestNew_takesWhatIsNoPipe(t *testing.T) {
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
-	New(f) // its sends fail, and say so
+	New(f) // its sends return errors
 }

@@ -4,5 +4,5 @@ package stdout
 
 import "io"
 
-// growPipe does nothing: only Linux lets a pipe's size be set.
+// growPipe does nothing: only Linux can change the size of a pipe.
 func growPipe(io.Writer) {}

@@ -55,7 +55,7 @@ func TestSink_keepsNoHugeBuffer(t *testing.T) {
 	}
 }
 
-// writes is a writer that remembers each call, and takes no more than room.
+// writes is a writer that records each call and accepts at most room bytes.
 type writes struct {
 	calls []string
 	room  int
@@ -105,7 +105,7 @@ func TestSink_whatOfABatchIsOutIsDelivered(t *testing.T) {
 		name      string
 		room      int
 		delivered int
-		next      string // what goes before the next line
+		next      string // written before the next line
 	}{
 		{"nothing", 0, 0, ""},
 		{"half a line", 10, 0, "\n"},
@@ -137,7 +137,7 @@ func TestSink_whatOfABatchIsOutIsDelivered(t *testing.T) {
 	}
 }
 
-// U1: an event that cannot be written is refused alone, and no line has a part of it.
+// U1: an event that cannot be encoded is refused alone, and no part of it is written.
 func TestSink_refusesTheGuiltyAlone(t *testing.T) {
 	for _, room := range []int{1 << 20, 0} {
 		w := &writes{room: room}

@@ -9,19 +9,18 @@ import (
 	"github.com/lsm/fiso/common/reload"
 )
 
-// file is one flow file and what it defines. The goroutine of Run alone writes
-// it, under the lock.
+// file is one flow file and its plan. Only the goroutine of Run writes it, with the lock held.
 type file struct {
 	path      string
-	def       Plan // in force; nil while the file was never valid
-	next      Plan // of the new content, and not yet in force
+	def       Plan // in force; nil: the file was never valid
+	next      Plan // from the new content, not yet in force
 	loaded    reload.Loaded[Plan]
-	fault     error // why the content as it is is not in force
+	fault     error // why the current content is not in force
 	nameTaken bool  // fault: another file owns the flow's name
-	absent    bool  // it cannot be seen now, and does not count as removed yet
+	absent    bool  // the file is missing, but does not count as removed yet
 }
 
-// set records what the content says: in next, or in fault.
+// set stores the plan or the fault of the new content.
 func (f *file) set(l reload.Loaded[Plan]) {
 	f.loaded, f.next, f.fault, f.nameTaken = l, l.Value, l.Err, false
 }
@@ -29,10 +28,10 @@ func (f *file) set(l reload.Loaded[Plan]) {
 // commit puts next in force.
 func (f *file) commit() { f.def, f.next, f.fault = f.next, nil, nil }
 
-// refuse records that another file owns the name of the new content.
+// refuse records that another file owns the name of the new flow.
 func (f *file) refuse(err error) { f.next, f.fault, f.nameTaken = nil, err, true }
 
-// claimedPlan is what the file says about flow names.
+// claimedPlan returns which flow names the file claims.
 func (f *file) claimedPlan() claim {
 	c := claim{path: f.path, absent: f.absent}
 	if f.def != nil {
@@ -44,7 +43,7 @@ func (f *file) claimedPlan() claim {
 	return c
 }
 
-// label is the flow's name, or the file's while no flow is known of it.
+// label returns the flow name, or the file name if the file never defined a flow.
 func (f *file) label() string {
 	if f.def != nil {
 		return f.def.Name()
@@ -69,7 +68,7 @@ func (s *Supervisor) sortedFiles() []*file {
 	return files
 }
 
-// fileError names the file in errors that do not do so themselves.
+// fileError adds the path to an error that does not contain it.
 func fileError(path string, err error) error {
 	if err == nil || strings.Contains(err.Error(), path) {
 		return err

@@ -10,48 +10,47 @@ import (
 	"github.com/lsm/fiso/common/backoff"
 )
 
-// errEnded is the reason of a pipeline that returned without being told to.
-var errEnded = errors.New("the source ended by itself")
+// errEnded is the reason of a pipeline that returned without being stopped.
+var errEnded = errors.New("the source stopped by itself")
 
-// flow brings one flow to what is wanted of it. All fields without a word are
-// its owner goroutine's alone.
+// flow keeps one flow in its wanted state. Only the owner goroutine uses the fields above mu.
 type flow struct {
 	name    string
 	log     *slog.Logger
 	record  Recorder
 	restart backoff.Policy
 	grace   time.Duration
-	wake    chan struct{} // capacity one: want changed
-	done    chan struct{} // closed when the owner is gone and nothing runs
+	wake    chan struct{} // capacity 1: want has changed
+	done    chan struct{} // closed when the owner goroutine has ended and nothing runs
 	cancel  context.CancelFunc
 
 	current  *running
-	applied  Plan // the last one that was taken over
-	tried    Plan // what the last attempt that failed was for
+	applied  Plan // the last plan that came into force
+	tried    Plan // the plan of the last failed attempt
 	attempts int
 	retryAt  time.Time
 
-	mu    sync.Mutex // guards what the report reads and others write
+	mu    sync.Mutex // guards the fields below, which other goroutines read or write
 	want  Plan
-	built Pipeline // for the first start of want
-	pipe  Pipeline // that of cur
+	built Pipeline // built before the start, for the first launch
+	pipe  Pipeline // the pipeline of current, for report
 	state state
-	note  string // why the definition that is wanted does not run yet
+	note  string // why the wanted plan is not in force yet
 }
 
-// running is a pipeline in its Run, and the definition that it serves.
+// running is a pipeline whose Run is active, and its plan.
 type running struct {
 	plan    Plan
 	pipe    Pipeline
 	stop    context.CancelFunc
-	ended   chan error // capacity one
+	ended   chan error // capacity 1
 	started time.Time
 }
 
-// state is what a person sees of a flow's life.
+// state is the part of a flow's status that users see.
 type state struct {
 	phase  string // starting, running, paused, failed, stopping
-	reason string // of failed
+	reason string // only in phase failed
 }
 
 func newFlow(name string, want Plan, built Pipeline, o Options) *flow {
@@ -63,21 +62,21 @@ func newFlow(name string, want Plan, built Pipeline, o Options) *flow {
 	}
 }
 
-// start runs the owner. It begins once all of after are closed: flows that
-// hold what this one may need, such as a port.
+// start starts the owner goroutine. It waits until all of after are closed: flows that may hold
+// what this one needs, such as a port.
 func (f *flow) start(ctx context.Context, after []<-chan struct{}) {
 	ctx, f.cancel = context.WithCancel(ctx)
 	go f.run(ctx, after)
 }
 
-// set says what is wanted from now on. It does not wait.
+// set replaces the wanted plan. It does not block.
 func (f *flow) set(d Plan) {
 	f.mu.Lock()
 	f.want = d
 	f.mu.Unlock()
 	select {
 	case f.wake <- struct{}{}:
-	default: // the owner has yet to look, and will see this
+	default: // already signalled; the owner will read this plan
 	}
 }
 
@@ -120,9 +119,8 @@ func (f *flow) run(ctx context.Context, after []<-chan struct{}) {
 	f.closeUnused()
 }
 
-// reconcile does the one thing that brings the flow nearer to what is wanted,
-// and returns how long to wait before trying again what failed (0: nothing
-// is due).
+// reconcile takes one step towards the wanted plan. It returns how long to wait before a failed
+// step is tried again, or 0 if none is due.
 func (f *flow) reconcile(ctx context.Context) time.Duration {
 	want := f.wanted()
 	if want == f.tried {
@@ -144,7 +142,7 @@ func (f *flow) reconcile(ctx context.Context) time.Duration {
 	case f.current.plan.VersionKey() != want.VersionKey():
 		err = f.swap(ctx, want)
 	default:
-		f.current.plan = want // it only reads differently
+		f.current.plan = want // the same settings, written differently
 	}
 	if err != nil {
 		return f.retryLater(want, err)
@@ -155,7 +153,7 @@ func (f *flow) reconcile(ctx context.Context) time.Duration {
 	return 0
 }
 
-// setServed records that want is what the flow does now.
+// setServed records that want is in force.
 func (f *flow) setServed(want Plan) {
 	phase := "running"
 	if f.current == nil {
@@ -164,12 +162,12 @@ func (f *flow) setServed(want Plan) {
 	f.setState(state{phase: phase}, "")
 	if f.applied != nil && f.applied != want {
 		f.record.Reloaded(f.name, true)
-		f.log.Info("flow is reloaded", "phase", phase)
+		f.log.Info("flow reloaded", "phase", phase)
 	}
 	f.applied = want
 }
 
-// retryLater records that want could not be had, and when to try again.
+// retryLater records a failed attempt to apply want and schedules the next one.
 func (f *flow) retryLater(want Plan, err error) time.Duration {
 	f.attempts++
 	wait := max(f.restart.Delay(f.attempts), time.Nanosecond)
@@ -181,11 +179,11 @@ func (f *flow) retryLater(want Plan, err error) time.Duration {
 		f.record.Reloaded(f.name, false)
 	}
 	if f.current == nil {
-		f.log.Error("flow does not run: trying again", "error", err, "in", wait)
+		f.log.Error("flow failed, will retry", "error", err, "wait", wait)
 		f.setState(state{phase: "failed", reason: err.Error()}, "")
 	} else {
-		f.log.Error("changed flow cannot be taken over: the running one goes on", "error", err, "in", wait)
-		f.setState(state{phase: "running"}, "the changed file cannot be taken over: "+err.Error())
+		f.log.Error("cannot apply changed flow, will retry", "error", err, "wait", wait)
+		f.setState(state{phase: "running"}, "the changed file cannot be applied: "+err.Error())
 	}
 	return wait
 }

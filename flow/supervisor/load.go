@@ -11,8 +11,7 @@ import (
 	"github.com/lsm/fiso/common/reload"
 )
 
-// load finds out what a flow file says: see reload.Options. It is called without
-// the lock.
+// load parses a flow file: see reload.Options. It is called without the lock.
 func (s *Supervisor) load(ctx context.Context, f reload.File) (l reload.Loaded[Plan]) {
 	if f.Err != nil {
 		l.Err = fmt.Errorf("read flow file: %w", f.Err)
@@ -26,7 +25,7 @@ func (s *Supervisor) load(ctx context.Context, f reload.File) (l reload.Loaded[P
 	l.Refs = d.Files()
 	for _, ref := range l.Refs {
 		if err := s.checkReferenced(ctx, ref); err != nil {
-			l.Err = fmt.Errorf("%s: a file that it refers to cannot be used: %w", f.Path, err)
+			l.Err = fmt.Errorf("%s: cannot use a file that it refers to: %w", f.Path, err)
 			return l
 		}
 	}
@@ -34,8 +33,8 @@ func (s *Supervisor) load(ctx context.Context, f reload.File) (l reload.Loaded[P
 	return l
 }
 
-// checkReferenced refuses what is no secret, certificate or key: what cannot be read,
-// and what is empty.
+// checkReferenced refuses a referenced file that cannot be read or is empty: it is no secret,
+// certificate or key.
 func (s *Supervisor) checkReferenced(ctx context.Context, ref string) error {
 	data, err := s.read(ctx, ref)
 	if err == nil {
@@ -45,7 +44,7 @@ func (s *Supervisor) checkReferenced(ctx context.Context, ref string) error {
 		}
 	}
 	if e, ok := errors.AsType[*fs.PathError](err); ok && !s.found[ref] {
-		// The path is not shown: people write the key itself where its file is due.
+		// Do not show the path: users sometimes write the key itself in place of its file.
 		return fmt.Errorf("%w: make the file readable, or correct its path, under a key such as caFile, keyFile or tokenFile", e.Err)
 	}
 	return err

@@ -5,38 +5,37 @@ import (
 	"strings"
 )
 
-// claim is what one file says about flow names.
+// claim is the flow names that one file claims.
 type claim struct {
 	path   string
-	held   string // the flow that the file defines in force; "": none
-	wanted string // the flow that its new content defines; "": there is none
-	absent bool   // the file cannot be seen now
+	held   string // name of the flow in force; "": none
+	wanted string // name of the flow in the new content; "": no new content
+	absent bool   // the file is missing now
 }
 
-// ownership says which file owns which flow name.
+// ownership assigns flow names to files.
 type ownership struct {
 	owner   map[string]claim  // by flow name
-	refused map[string]string // file whose new content is refused -> file that owns the name it wants
-	moved   []string          // absent files whose flow another file has taken over
+	refused map[string]string // file with refused content -> file that owns the name it wants
+	moved   []string          // absent files whose flow is now in another file
 }
 
-// settleNames gives each flow name one owner. The file that holds a name keeps
-// it, and of new contents that want the same name the first path gets it. The
-// content of the others is refused, and they keep what they hold. An absent file
-// without a new content loses its name to a file that wants it: the flow was
-// moved.
+// settleNames gives each flow name one owner. A file keeps the name that it holds. If several new
+// contents want the same name, the first path gets it; the content of the others is refused, and
+// they keep the names they hold. An absent file without new content loses its name to a file that
+// wants it: the flow was moved.
 func settleNames(claims []claim) ownership {
 	refused := map[string]string{}
 	for {
-		// A refused file falls back to the name it holds, which may have been given to
-		// another one: all names are settled again.
+		// A refused file falls back to the name that it holds, which may be assigned to another
+		// file by now. So all names are assigned again.
 		if o := (ownership{owner: map[string]claim{}, refused: refused}); o.settle(claims) {
 			return o
 		}
 	}
 }
 
-// settle gives out names until a content is refused, and reports whether none was.
+// settle assigns names until a content is refused, and reports whether none was refused.
 func (o *ownership) settle(claims []claim) bool {
 	for _, c := range o.inOrder(claims) {
 		name := o.name(c)
@@ -59,8 +58,8 @@ func (o *ownership) settle(claims []claim) bool {
 	return true
 }
 
-// inOrder is the claims to a name that is held, by path, and then those to
-// another one.
+// inOrder returns the claims sorted by path, with claims to a name that the file already holds
+// first.
 func (o *ownership) inOrder(claims []claim) []claim {
 	renames := func(c claim) int {
 		if o.name(c) != c.held {
@@ -78,10 +77,10 @@ func (o *ownership) inOrder(claims []claim) []claim {
 	return sorted
 }
 
-// changes reports whether the file has a new content that is not refused.
+// changes reports whether the file has new content that is not refused.
 func (o *ownership) changes(c claim) bool { return c.wanted != "" && o.refused[c.path] == "" }
 
-// name is the flow that the file would define.
+// name returns the flow name that the file claims.
 func (o *ownership) name(c claim) string {
 	if o.changes(c) {
 		return c.wanted

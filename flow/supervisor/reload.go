@@ -9,7 +9,7 @@ import (
 	"github.com/lsm/fiso/flow/spec"
 )
 
-// apply records what a look at the files has found, and tells the flows.
+// apply records what the last look at the files found, and updates the flows.
 func (s *Supervisor) apply(owners context.Context, look reload.Look[Plan]) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -24,27 +24,27 @@ func (s *Supervisor) apply(owners context.Context, look reload.Look[Plan]) {
 	s.removeDrained()
 }
 
-// recordListing records whether the files can be listed. While they cannot, none
-// counts as removed.
+// recordListing records whether the files can be listed. While they cannot, no file counts as
+// removed.
 func (s *Supervisor) recordListing(err error) {
 	text := ""
 	if err != nil {
 		text = err.Error()
 	}
 	if text != "" && text != s.listFault {
-		s.o.Logger.Error("flow files cannot be listed: all flows go on as they are", "error", err)
+		s.o.Logger.Error("cannot list flow files", "error", err)
 	}
 	s.listFault = text
 }
 
-// changedFile is a file that may come into force, and the fault it had before.
+// changedFile is a file that may come into force, and its previous fault.
 type changedFile struct {
 	*file
 	before string
 }
 
-// recordChanges records what changed files say, and forgets removed ones. Files
-// whose name another file had may come into force, too: that one may be gone.
+// recordChanges stores the content of changed files and forgets removed files. It also retries
+// files whose flow name was taken, because the owner of the name may be gone.
 func (s *Supervisor) recordChanges(look reload.Look[Plan]) (changed []changedFile) {
 	for _, c := range look.Changes {
 		f := s.files[c.Path]
@@ -54,7 +54,7 @@ func (s *Supervisor) recordChanges(look reload.Look[Plan]) (changed []changedFil
 		case c.Removed:
 			delete(s.files, c.Path)
 			s.forgetLabel(f)
-			s.o.Logger.Info("flow file was removed", "file", c.Path)
+			s.o.Logger.Info("flow file removed", "file", c.Path)
 			continue
 		case f == nil:
 			f = &file{path: c.Path}
@@ -64,7 +64,7 @@ func (s *Supervisor) recordChanges(look reload.Look[Plan]) (changed []changedFil
 		f.set(c.Loaded)
 	}
 	for _, f := range s.sortedFiles() {
-		// A file that is absent, or was saved and not loaded yet, claims no name.
+		// A file that is absent, or that was saved and is not loaded yet, claims no name.
 		if f.nameTaken && look.Current(f.path) {
 			changed = append(changed, changedFile{f, f.faultText()})
 			f.set(f.loaded)
@@ -73,7 +73,7 @@ func (s *Supervisor) recordChanges(look reload.Look[Plan]) (changed []changedFil
 	return changed
 }
 
-// commitValid puts in force what is valid, once each flow name has one file.
+// commitValid assigns the flow names and puts the valid files in force.
 func (s *Supervisor) commitValid(changed []changedFile) {
 	s.assignNames()
 	for _, f := range changed {
@@ -93,7 +93,7 @@ func (s *Supervisor) commitValid(changed []changedFile) {
 	}
 }
 
-// assignNames gives each flow name one file: see settleNames.
+// assignNames assigns each flow name to one file: see settleNames.
 func (s *Supervisor) assignNames() {
 	var claims []claim
 	for _, f := range s.files {
@@ -110,8 +110,8 @@ func (s *Supervisor) assignNames() {
 	}
 }
 
-// forgetLabel drops the gauge of a faulty file that never defined a flow, and so
-// was known by the file's name. A flow of that name keeps its own.
+// forgetLabel deletes the gauge of a faulty file that never defined a flow and was labelled with
+// its file name. The gauge of a flow with that name stays.
 func (s *Supervisor) forgetLabel(f *file) {
 	if f.def != nil || s.flows[f.label()] != nil {
 		return
@@ -119,30 +119,30 @@ func (s *Supervisor) forgetLabel(f *file) {
 	s.o.Recorder.Forget(f.label())
 }
 
-// reportFault says, once, that the content of a file is not in force.
+// reportFault reports that the content of a file is not in force, once for each fault.
 func (s *Supervisor) reportFault(f changedFile) {
 	s.o.Recorder.Valid(f.label(), false)
 	if f.faultText() == f.before {
 		return
 	}
 	s.o.Recorder.Reloaded(f.label(), false)
-	rest := "its flow goes on as it was"
+	effect := "the old version keeps running"
 	if f.def == nil {
-		rest = "it starts no flow"
+		effect = "the flow is not started"
 	}
-	s.o.Logger.Error("flow file is not valid: "+rest, "file", f.path, "error", f.fault)
+	s.o.Logger.Error("flow file is not valid", "file", f.path, "effect", effect, "error", f.fault)
 	logPanic(s.o.Logger, f.fault)
 }
 
-// logPanic logs the stack of an error that was a panic over a flow file.
+// logPanic logs the stack if err was a panic.
 func logPanic(log *slog.Logger, err error) {
 	if p, ok := errors.AsType[*spec.Panic](err); ok {
-		log.Error("recovered from a panic over a flow file", "error", err, "stack", p.Stack)
+		log.Error("recovered panic in flow", "error", err, "stack", p.Stack)
 	}
 }
 
-// updateFlows tells each flow what is wanted of it, starts new ones and removes
-// those that no file defines any more.
+// updateFlows sets the wanted plan of each flow, starts new flows, and removes flows that no file
+// defines any more.
 func (s *Supervisor) updateFlows(owners context.Context) {
 	wanted := map[string]Plan{}
 	for _, f := range s.files {
@@ -153,7 +153,7 @@ func (s *Supervisor) updateFlows(owners context.Context) {
 	var after []<-chan struct{}
 	for name, fl := range s.flows {
 		if _, stays := wanted[name]; !stays {
-			s.o.Logger.Info("flow is removed: it drains and stops", "flow", name)
+			s.o.Logger.Info("flow removed", "flow", name)
 			fl.cancel()
 			delete(s.flows, name)
 			s.draining[name] = fl
@@ -167,7 +167,7 @@ func (s *Supervisor) updateFlows(owners context.Context) {
 			}
 			continue
 		}
-		s.o.Logger.Info("flow is added", "flow", name)
+		s.o.Logger.Info("flow added", "flow", name)
 		fl := newFlow(name, d, nil, s.o)
 		if old := s.draining[name]; old != nil {
 			after = append(after, old.done)
@@ -177,8 +177,7 @@ func (s *Supervisor) updateFlows(owners context.Context) {
 	}
 }
 
-// samePlan reports whether two definitions ask for the same, however they are
-// written.
+// samePlan reports whether two plans have the same settings, even if they are written differently.
 func samePlan(a, b Plan) bool {
 	return a.SourceKey() == b.SourceKey() && a.VersionKey() == b.VersionKey() && a.Paused() == b.Paused()
 }

@@ -5,13 +5,14 @@ import (
 	"time"
 )
 
-// pause stops what runs; the commits in the source hold the flow's place.
+// pause stops the pipeline. The commits of the source stay, so that the flow continues there
+// later.
 func (f *flow) pause() {
 	f.stopPipeline()
 	f.closeUnused()
 }
 
-// launch starts want where nothing runs.
+// launch builds and starts want; no pipeline runs yet.
 func (f *flow) launch(ctx context.Context, want Plan) error {
 	p, err := f.build(want)
 	if err != nil {
@@ -21,14 +22,14 @@ func (f *flow) launch(ctx context.Context, want Plan) error {
 	return nil
 }
 
-// replace builds want beside the running pipeline, drains that, and starts the
-// new one where the old one committed.
+// replace builds want while the old pipeline runs, drains and stops the old one, and starts the
+// new one, which continues at the last commits.
 func (f *flow) replace(ctx context.Context, want Plan) error {
 	p, err := f.build(want)
 	if err != nil {
 		return err
 	}
-	f.log.Info("source changed: the running flow drains, the new one takes over")
+	f.log.Info("source changed, replacing pipeline")
 	f.setState(state{phase: "running"}, "draining before a reload")
 	f.stopPipeline()
 	if ctx.Err() != nil {
@@ -39,9 +40,9 @@ func (f *flow) replace(ctx context.Context, want Plan) error {
 	return nil
 }
 
-// swap takes want over into the running pipeline. It waits no longer than a
-// drain would: a swap that hangs ends in a replacement, so that a reload works
-// while the sink does not (F13, https://github.com/vectordotdev/vector/issues/24125).
+// swap applies want to the running pipeline. It waits at most as long as a drain. If the swap
+// hangs, swap replaces the pipeline, so that a reload works while the sink does not answer (F13,
+// https://github.com/vectordotdev/vector/issues/24125).
 func (f *flow) swap(ctx context.Context, want Plan) error {
 	bounded, cancel := context.WithTimeout(ctx, want.DrainTimeout()+f.grace)
 	defer cancel()
@@ -53,13 +54,14 @@ func (f *flow) swap(ctx context.Context, want Plan) error {
 	case ctx.Err() != nil:
 		return nil
 	case bounded.Err() != nil:
-		f.log.Warn("swap takes too long: the flow is replaced as a whole", "error", err)
+		f.log.Warn("swap timed out, replacing pipeline", "error", err)
 		return f.replace(ctx, want)
 	}
 	return err
 }
 
-// build uses what was built for the start, once.
+// build returns the pipeline that was built before the start, if it still fits, or builds a new
+// one.
 func (f *flow) build(want Plan) (Pipeline, error) {
 	f.mu.Lock()
 	p, wanted := f.built, f.want
@@ -74,7 +76,7 @@ func (f *flow) build(want Plan) (Pipeline, error) {
 	return want.Build()
 }
 
-// closeUnused closes what was built and never run.
+// closeUnused closes a pipeline that was built and never run.
 func (f *flow) closeUnused() {
 	f.mu.Lock()
 	p := f.built
@@ -92,12 +94,12 @@ func (f *flow) startPipeline(ctx context.Context, def Plan, p Pipeline) {
 	f.mu.Lock()
 	f.pipe = p
 	f.mu.Unlock()
-	f.log.Info("flow starts")
+	f.log.Info("flow started")
 	go func() { r.ended <- p.Run(run) }()
 }
 
-// stopPipeline stops what runs and waits for it, bounded: a pipeline that does not
-// come back is given up and said so, rather than the flow.
+// stopPipeline stops the pipeline and waits for it, but no longer than drain timeout plus grace:
+// then it abandons the pipeline and logs an error, so that the flow can continue.
 func (f *flow) stopPipeline() {
 	r := f.current
 	if r == nil {
@@ -109,10 +111,10 @@ func (f *flow) stopPipeline() {
 	select {
 	case err := <-r.ended:
 		if err != nil {
-			f.log.Error("flow ended with an error", "error", err)
+			f.log.Error("flow stopped with an error", "error", err)
 		}
 	case <-stuck.C:
-		f.log.Error("flow does not stop: it is given up", "after", r.plan.DrainTimeout()+f.grace)
+		f.log.Error("flow did not stop in time", "after", r.plan.DrainTimeout()+f.grace)
 	}
 	f.clearPipeline()
 }
@@ -124,8 +126,8 @@ func (f *flow) clearPipeline() {
 	f.mu.Unlock()
 }
 
-// exited records a pipeline that ended by itself. One that had run for longer
-// than the longest wait begins its count anew.
+// exited records a pipeline that ended by itself and schedules a restart. If it had run longer
+// than the longest backoff, the backoff starts again.
 func (f *flow) exited(ctx context.Context, err error) {
 	r := f.current
 	r.stop()
@@ -141,6 +143,6 @@ func (f *flow) exited(ctx context.Context, err error) {
 	}
 	f.retryLater(r.plan, err)
 	if want := f.wanted(); want != r.plan {
-		f.tried = nil // a newer definition need not wait
+		f.tried = nil // apply a newer plan without waiting
 	}
 }

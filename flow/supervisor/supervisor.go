@@ -10,16 +10,17 @@ import (
 	"github.com/lsm/fiso/flow/spec"
 )
 
-// Supervisor owns the flows of an instance. Make one with New.
+// Supervisor owns the flows of an instance. Create one with New.
 type Supervisor struct {
 	o        Options
 	follower *reload.Follower[Plan]
-	// read is readFile, but in tests.
+	// read is readFile; tests replace it.
 	read func(ctx context.Context, path string) ([]byte, error)
-	// found are files that flows refer to and that could be read once.
+	// found are the referenced files that could be read at least once.
 	found map[string]bool
 
-	// mu guards the rest: Run writes, Report reads. No file is read under it.
+	// mu guards the fields below: Run writes them, Report reads them. Do not read files while
+	// holding it.
 	mu        sync.Mutex
 	files     map[string]*file
 	flows     map[string]*flow
@@ -28,7 +29,7 @@ type Supervisor struct {
 	state     string           // starting, running, stopping
 }
 
-// New checks the options. Nothing is read and nothing runs before Run.
+// New checks the options. It reads no file and starts nothing.
 func New(o Options) (*Supervisor, error) {
 	o, err := o.withDefaults()
 	if err != nil {
@@ -45,32 +46,31 @@ func New(o Options) (*Supervisor, error) {
 	return s, nil
 }
 
-// Run starts all flows and keeps them as their files say, until ctx ends and
-// every flow has drained, each within its own drain timeout. It returns an
-// error at once, with the faults of all files, when a single one of them
-// cannot be taken; then nothing was started. It is called once.
+// Run starts all flows and applies changes of their files until ctx ends, and returns when every
+// flow has drained within its drain timeout. If a file is not valid or a flow cannot be built, Run
+// starts no flow and returns the faults of all files. Call Run once.
 func (s *Supervisor) Run(ctx context.Context) error {
 	defer s.follower.Close()
-	// The owners' context outlives ctx only until stop, so that all flows are
-	// told to stop at the same moment and none is forgotten.
+	// The context of the owners ends at stop, not with ctx: all flows then stop at the same
+	// moment, also those that were just added.
 	owners, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	err := s.startAll(ctx, owners)
 	if ctx.Err() != nil && len(s.flows) == 0 {
-		return nil // told to stop before anything ran
+		return nil // stopped before a flow was started
 	}
 	if err != nil {
 		return err
 	}
 	s.follower.Run(ctx, func(look reload.Look[Plan]) { s.apply(owners, look) })
 	s.setPhase("stopping")
-	s.o.Logger.Info("stopping: flows drain")
+	s.o.Logger.Info("draining flows")
 	stop()
 	s.wait()
 	return nil
 }
 
-// list names the flow files below the configured paths.
+// list returns the flow files of all configured paths.
 func (s *Supervisor) list(ctx context.Context) (files []string, err error) {
 	for _, p := range s.o.Paths {
 		found, fault := spec.List(ctx, p)
@@ -79,7 +79,7 @@ func (s *Supervisor) list(ctx context.Context) (files []string, err error) {
 	return files, err
 }
 
-// startAll puts all files in force, or none.
+// startAll starts the flows of all files, or none if there is a fault.
 func (s *Supervisor) startAll(ctx, owners context.Context) error {
 	look := s.follower.First(ctx)
 	if look.Err != nil {
@@ -96,7 +96,7 @@ func (s *Supervisor) startAll(ctx, owners context.Context) error {
 	return nil
 }
 
-// recordFirst records what all files say, and returns what is wrong with it.
+// recordFirst records all files and returns their faults.
 func (s *Supervisor) recordFirst(changes []reload.Change[Plan]) []error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -129,8 +129,8 @@ func (s *Supervisor) startFlows(owners context.Context, built map[string]Pipelin
 	s.state = "running"
 }
 
-// buildAll builds every flow that is not paused, if there is no fault yet, and
-// closes what was built when there is one after all.
+// buildAll builds every flow that is not paused. If there is a fault, it closes what it built and
+// returns the faults.
 func (s *Supervisor) buildAll(faults []error) (map[string]Pipeline, error) {
 	if err := joinFaults(faults); err != nil {
 		return nil, err
@@ -157,7 +157,7 @@ func (s *Supervisor) buildAll(faults []error) (map[string]Pipeline, error) {
 	return built, err
 }
 
-// wait returns once no flow runs any more. Each is bounded by itself.
+// wait returns when no flow runs any more. Each flow limits its own time to stop.
 func (s *Supervisor) wait() {
 	s.mu.Lock()
 	var all []*flow
@@ -179,7 +179,7 @@ func (s *Supervisor) setPhase(p string) {
 	s.mu.Unlock()
 }
 
-// joinFaults makes one error of the faults of many files.
+// joinFaults joins the faults of several files to one error.
 func joinFaults(errs []error) error {
 	if all := spec.Faults("", errors.Join(errs...)); len(all) > 0 {
 		return all

@@ -11,8 +11,8 @@ import (
 	"github.com/lsm/fiso/common/reload"
 )
 
-// real is a supervisor over a real directory and the operating system's
-// notifications. Polling is off, so that only those can be what works.
+// real is a supervisor on a real directory with the notifications of the operating system. Polling
+// is off, so only notifications can trigger a reload.
 type real struct {
 	*instance
 }
@@ -42,7 +42,7 @@ func startReal(t *testing.T, dir string) *real {
 	return &real{instance: in}
 }
 
-// until waits for the condition, and fails after a long time.
+// until waits for the condition, or fails after a long time.
 func (r *real) until(what string, holds func() bool) {
 	r.t.Helper()
 	limit := time.After(20 * time.Second)
@@ -52,12 +52,12 @@ func (r *real) until(what string, holds func() bool) {
 		select {
 		case <-tick.C:
 		case <-limit:
-			r.t.Fatalf("waited in vain for: %s; happened: %v", what, r.take())
+			r.t.Fatalf("waited in vain for: %s; happened: %v", what, r.takeHistory())
 		}
 	}
 }
 
-// happened waits for one thing to stand in the history.
+// happened waits until the history contains what.
 func (r *real) happened(what string) {
 	r.t.Helper()
 	r.until(what, func() bool {
@@ -77,7 +77,7 @@ func TestWatcher_seesAnEditorsRename(t *testing.T) {
 	put(t, filepath.Join(dir, "a.yaml"), "orders stage=1")
 	r := startReal(t, dir)
 	r.happened("run orders//1")
-	for _, n := range []string{"2", "3"} { // twice: the watch must outlive the first
+	for _, n := range []string{"2", "3"} { // twice: the watch must survive the first change
 		r.put(".a.yaml.swp", "orders stage="+n)
 		if err := os.Rename(filepath.Join(dir, ".a.yaml.swp"), filepath.Join(dir, "a.yaml")); err != nil {
 			t.Fatal(err)
@@ -106,9 +106,8 @@ func TestWatcher_seesAWriteInPlace(t *testing.T) {
 	r.happened("swapped orders//2")
 }
 
-// F14: Kubernetes replaces a ConfigMap by turning the link ..data to another
-// directory; the files themselves hear nothing.
-// https://github.com/jimmidyson/configmap-reload/issues/190
+// F14: Kubernetes replaces a ConfigMap by pointing the link ..data to another directory; the files
+// get no notification. https://github.com/jimmidyson/configmap-reload/issues/190
 func TestWatcher_seesAConfigMapSwap(t *testing.T) {
 	dir := t.TempDir()
 	swap := func(version, text string) {

@@ -5,18 +5,16 @@ import (
 	"time"
 )
 
-// arrivals measures how long after the return of a sink the events arrive that
-// waited for it.
+// arrivals measures how soon after the return of a sink the waiting events arrive.
 type arrivals struct {
 	mu          sync.Mutex
-	waiting     int       // events below this number waited
+	waiting     int       // events with a smaller number were waiting
 	since       time.Time // when the sink began to come back
-	back        time.Time // when it was back
+	back        time.Time // when the sink was back
 	first, last time.Time
 }
 
-// returned notes that the sink comes back now, and that the events below a number
-// were written before.
+// returned records that the sink comes back now, and how many events were written before.
 func (a *arrivals) returned(waiting int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -25,14 +23,14 @@ func (a *arrivals) returned(waiting int) {
 	a.first, a.last = time.Time{}, time.Time{}
 }
 
-// onlyNow notes that it took the sink until now to come back.
-func (a *arrivals) onlyNow() {
+// completed records that the sink is completely back only now.
+func (a *arrivals) completed() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.back = time.Now()
 }
 
-// arrived notes that event n arrived.
+// arrived records that event n arrived.
 func (a *arrivals) arrived(n int, at time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -47,8 +45,7 @@ func (a *arrivals) arrived(n int, at time.Time) {
 	}
 }
 
-// afterReturn is how long after the return the first and the last of the events
-// arrived that waited.
+// afterReturn returns how long after the return the first and the last waiting event arrived.
 func (a *arrivals) afterReturn() (first, last time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// certificates are those that a sink on 127.0.0.1 may present.
+// certificates are the certificates of a sink on 127.0.0.1.
 type certificates struct {
 	authority              []byte // PEM of the authority that the flow trusts
 	good, expired, foreign *tls.Certificate
@@ -49,17 +49,17 @@ func newAuthority(name string) (*authority, error) {
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, fmt.Errorf("make the key of an authority: %w", err)
+		return nil, fmt.Errorf("create the key of an authority: %w", err)
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
-		return nil, fmt.Errorf("make an authority: %w", err)
+		return nil, fmt.Errorf("create an authority: %w", err)
 	}
 	parsed, err := x509.ParseCertificate(der)
 	return &authority{parsed, key}, err
 }
 
-// issue makes a certificate for 127.0.0.1.
+// issue creates a certificate for 127.0.0.1.
 func (a *authority) issue(until time.Time) (*tls.Certificate, error) {
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "sink"}, NotBefore: a.certificate.NotBefore, NotAfter: until,
@@ -67,11 +67,11 @@ func (a *authority) issue(until time.Time) (*tls.Certificate, error) {
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, fmt.Errorf("make the key of a certificate: %w", err)
+		return nil, fmt.Errorf("create the key of a certificate: %w", err)
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.certificate, &key.PublicKey, a.key)
 	if err != nil {
-		return nil, fmt.Errorf("make a certificate: %w", err)
+		return nil, fmt.Errorf("create a certificate: %w", err)
 	}
 	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, nil
 }

@@ -15,18 +15,17 @@ import (
 	"github.com/lsm/fiso/e2e/faults/internal/stage"
 )
 
-// deliveries is the topic that the flow with a kafka sink writes to.
+// deliveries is the topic of the kafka sink.
 const deliveries = "deliveries"
 
-// runKafka kills the broker that a kafka sink writes to, which is not that of
-// the source.
+// runKafka kills the broker of a kafka sink. The source uses another broker.
 func runKafka(ctx context.Context, s *stage.Stage) error {
 	broker, err := kafkatest.StartReal(filepath.Join(s.Dir(), "broker"), kafkatest.RealOptions{})
 	if err != nil {
 		return err
 	}
 	defer broker.Close()
-	// The broker's clock says when a record arrived.
+	// The timestamp of a record is its arrival at the broker.
 	if err := broker.CreateTopic(ctx, deliveries, 1, map[string]string{"message.timestamp.type": "LogAppendTime"}); err != nil {
 		return err
 	}
@@ -54,31 +53,30 @@ func runKafka(ctx context.Context, s *stage.Stage) error {
 		<-done
 		cl.Close()
 	}()
-	// Commits would be seen before the records that they rest on are read, so they
-	// are left to the end.
+	// The ledger could see a commit before the records behind it are read. So there are no commits
+	// until the end.
 	flow := strings.Replace(file(s, fmt.Sprintf("sink: {type: kafka, config: {brokers: [%q], topic: %s}}", broker.Brokers()[0], deliveries)), "startOffset:", "commitInterval: 1h, startOffset:", 1)
 	k := kind{
 		name: "kafka", title: "the broker of a kafka sink is killed", unseen: true,
-		// A record that may be on the wire is awaited without a deadline, and any other
-		// for two fifths of drainTimeout. The client connects again every five seconds
-		// at least.
+		// A record that may already be on the wire is awaited without a deadline, any other record
+		// for two fifths of drainTimeout. The client reconnects at least every five seconds.
 		silent: true, patience: 8 * time.Second, late: 5 * time.Second,
 		leave: func(context.Context, *stage.Stage, *sink) error {
 			broker.Kill(1)
 			return nil
 		},
 		comeBack: func(context.Context, *stage.Stage, *sink) error {
-			defer out.arrivals.onlyNow()
+			defer out.arrivals.completed()
 			return broker.Start(1)
 		},
 	}
 	return k.outage(ctx, s, out, flow, func() error { return nil })
 }
 
-// arrival reads a record in the binary mode of CloudEvents.
+// arrival parses a record in the binary mode of CloudEvents.
 func arrival(r *kgo.Record) (a ledger.Arrival) {
 	a.Data.N = -1
-	_ = json.Unmarshal(r.Value, &a.Data) // what cannot be read is alien to the ledger
+	_ = json.Unmarshal(r.Value, &a.Data) // the ledger reports a record that cannot be parsed
 	for _, h := range r.Headers {
 		if h.Key == "ce_id" {
 			a.ID = string(h.Value)

@@ -13,27 +13,26 @@ import (
 	"github.com/lsm/fiso/e2e/faults/internal/stage"
 )
 
-// kind is one way for a sink to be away.
+// kind is one kind of outage of a sink.
 type kind struct {
 	name, title string
-	// prepare is done before the process starts, and returns the url and further
-	// settings of the sink; nil: its address.
+	// prepare runs before the process starts. It returns the url and further settings of the sink.
+	// nil: the address of the sink.
 	prepare func(ctx context.Context, s *stage.Stage, k *sink) (settings string, err error)
-	// leave makes the sink away, and comeBack ends that.
+	// leave starts the outage, comeBack ends it.
 	leave, comeBack func(ctx context.Context, s *stage.Stage, k *sink) error
-	// unseen: no call reaches the sink. Then only tries are counted.
+	// unseen: no call reaches the sink, so only the tries of the flow are counted.
 	unseen bool
-	// connections are counted in place of calls.
+	// connections: connections are counted instead of calls.
 	connections bool
-	// steady: events keep coming as fast as at first, more than two busy cores
-	// deliver within the time allowed. Only the first must arrive in time.
+	// steady: events are produced at the full rate, so more of them wait than two busy cores
+	// deliver within the limit. Only the first must arrive in time.
 	steady bool
-	// silent: a try may last until the sink is back, so that none fails.
+	// silent: a try may last until the sink is back, so no try fails.
 	silent bool
-	// patience is how long a try may take that began before the outage.
+	// patience is how long a try that began before the outage may take.
 	patience time.Duration
-	// late is how much longer than the others the flow may take to notice the
-	// return.
+	// late is the additional time that the flow may take to notice the return.
 	late time.Duration
 }
 
@@ -41,11 +40,11 @@ var kinds = []kind{
 	{name: "refused", title: "the sink refuses connections", unseen: true, leave: stop, comeBack: start},
 	{
 		name: "name", title: "the sink's name does not resolve", unseen: true,
-		// Go looks at /etc/hosts again 5 s after it last did.
+		// Go reads /etc/hosts again after 5 s.
 		late: 5 * time.Second, prepare: ownHosts, leave: removeName, comeBack: addName,
 	},
 	{name: "expired", title: "the sink's certificate has expired", connections: true, prepare: secure, leave: presentExpired, comeBack: presentGood},
-	{name: "authority", title: "the sink's certificate is of an authority that nobody trusts", connections: true, prepare: secure, leave: presentForeign, comeBack: presentGood},
+	{name: "authority", title: "the sink's certificate is from an authority that is not trusted", connections: true, prepare: secure, leave: presentForeign, comeBack: presentGood},
 	{name: "503", title: "the sink answers 503", leave: answers(status(http.StatusServiceUnavailable, "")), comeBack: answers(nil)},
 	{name: "429", title: "the sink answers 429", leave: answers(status(http.StatusTooManyRequests, "")), comeBack: answers(nil)},
 	{name: "429after", title: "the sink answers 429 with Retry-After: 1", leave: answers(status(http.StatusTooManyRequests, "1")), comeBack: answers(nil)},
@@ -73,8 +72,7 @@ func shortTimeout(_ context.Context, _ *stage.Stage, k *sink) (string, error) {
 	return address(k) + ", timeout: 1s", nil
 }
 
-// endHanging closes the connections of calls that still hang, as the restart of
-// an application does.
+// endHanging closes the connections of hanging calls, like a restart of the application.
 func endHanging(ctx context.Context, _ *stage.Stage, k *sink) error {
 	_ = k.server.Close()
 	k.answerBy(nil)
@@ -110,15 +108,14 @@ func presentGood(_ context.Context, _ *stage.Stage, k *sink) error {
 	return nil
 }
 
-// sinkName is a name that no DNS knows (RFC 2606).
+// sinkName is in no DNS (RFC 2606).
 const sinkName = "sink.invalid"
 
-// hosts and lookups are files that stand in place of those in /etc.
+// hosts and lookups return the files that replace those in /etc.
 func hosts(s *stage.Stage) string   { return filepath.Join(s.Dir(), "hosts") }
 func lookups(s *stage.Stage) string { return filepath.Join(s.Dir(), "nsswitch.conf") }
 
-// ownHosts gives the process an /etc/hosts of its own, which is all that names
-// are looked up in.
+// ownHosts gives the process its own /etc/hosts, which is its only source of names.
 func ownHosts(ctx context.Context, s *stage.Stage, k *sink) (string, error) {
 	if err := os.WriteFile(lookups(s), []byte("hosts: files\n"), 0o600); err != nil {
 		return "", fmt.Errorf("write nsswitch.conf: %w", err)
@@ -132,7 +129,7 @@ func ownHosts(ctx context.Context, s *stage.Stage, k *sink) (string, error) {
 	}
 	try := exec.CommandContext(ctx, s.Wrapper[0], append(s.Wrapper[1:], "true")...)
 	if out, err := try.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%w: a mount namespace with an /etc/hosts of its own cannot be made here: %w: %s", errSkipped, err, strings.TrimSpace(string(out)))
+		return "", fmt.Errorf("%w: cannot create a mount namespace with its own /etc/hosts: %w: %s", errSkipped, err, strings.TrimSpace(string(out)))
 	}
 	_, port, _ := strings.Cut(k.address, ":")
 	return fmt.Sprintf("url: 'http://%s:%s/'", sinkName, port), nil
@@ -146,14 +143,14 @@ func removeName(ctx context.Context, s *stage.Stage, k *sink) error {
 	if err := writeHosts(s, "127.0.0.1 localhost\n"); err != nil {
 		return err
 	}
-	select { // Go may still know the name, for as long as this
+	select { // Go may cache the name this long
 	case <-time.After(5 * time.Second):
 	case <-ctx.Done():
 	}
-	return k.restart(ctx) // a connection that is open needs no name
+	return k.restart(ctx) // open connections do not look up the name
 }
 
-// writeHosts writes the file in place: it is what is mounted.
+// writeHosts overwrites the file, because it is mounted.
 func writeHosts(s *stage.Stage, text string) error {
 	if err := os.WriteFile(hosts(s), []byte(text), 0o600); err != nil {
 		return fmt.Errorf("write the hosts file: %w", err)

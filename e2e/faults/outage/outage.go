@@ -1,8 +1,8 @@
-// Package outage takes the sink away for ten minutes, in every way there is,
-// each with a flow of its own, while events keep coming. It proves that an outage
-// costs no dead letters: after the first seconds one event at a time probes the
-// sink, and everything is delivered in order once the sink is back. Next to it,
-// an event that fails alone is a dead letter, whatever way it fails.
+// Package outage makes the sink unavailable for ten minutes while events keep coming, in many
+// ways, each with its own flow. The scenario proves that an outage makes no dead letters: after
+// the first seconds one event at a time probes the sink, and everything is delivered in order once
+// the sink is back. It also proves that a single event that always fails becomes a dead letter,
+// whatever its failure is.
 package outage
 
 import (
@@ -16,24 +16,24 @@ import (
 	"github.com/lsm/fiso/e2e/faults/internal/stage"
 )
 
-// Scenario is this one.
+// Scenario is the scenario of this package.
 var Scenario = stage.Scenario{Name: "outage", Title: "the sink away for ten minutes, in every way", Parts: parts()}
 
 const (
-	// maxInterval is that of every flow. As shipped it is 30 s, and a probe may
-	// begin as late after the return.
+	// maxInterval is set in every flow. With the default of 30 s, a probe could begin up to 30 s
+	// after the return.
 	maxInterval = time.Second
-	// within is how long after the return everything that waited has arrived.
+	// within is how long after the return all waiting events must have arrived.
 	within = 2 * time.Second
-	// busy is added in a short form, which is a test beside others.
+	// busy is added in a short form, which runs next to other tests.
 	busy = 3 * time.Second
-	// settling is how long after the begin of an outage calls may be in
-	// flight that began before, or before the gate closed.
+	// settling is how long after the start of an outage calls may be in flight that began before
+	// it, or before the gate closed.
 	settling = 5 * time.Second
-	// waiting is about how many events wait at the return: as many as a machine
-	// with two busy cores delivers in the second that is left.
+	// waiting is roughly the number of events that wait at the return: what a machine with two
+	// busy cores delivers in a second.
 	waiting = 2000
-	// mostPerSecond is how many events are written at most.
+	// mostPerSecond limits the rate of events.
 	mostPerSecond = 200
 )
 
@@ -41,7 +41,7 @@ var errSkipped = errors.New("skipped")
 
 func parts() (all []stage.Scenario) {
 	add := func(name, title string, run func(ctx context.Context, s *stage.Stage) error) {
-		// Returns are apart, so that no flow delivers while another does.
+		// The returns are at different times, so that the flows do not deliver at once.
 		apart := time.Duration(len(all)) * 3 * time.Second
 		all = append(all, stage.Scenario{Name: "outage-" + name, Title: title, Run: func(ctx context.Context, s *stage.Stage) error {
 			if err := s.Wait(ctx, apart); err != nil {
@@ -81,8 +81,8 @@ func (k *kind) run(ctx context.Context, s *stage.Stage) error {
 	return k.outage(ctx, s, sink, file(s, "sink: {type: http, config: {"+settings+"}}"), func() error { return nil })
 }
 
-// outage starts a flow, takes the sink away and brings it back. What the caller
-// wants to see at the end of the outage is seen to by check.
+// outage starts a flow, makes the sink unavailable and brings it back. It calls check at the end
+// of the outage.
 func (k *kind) outage(ctx context.Context, s *stage.Stage, sink *sink, flow string, check func() error) error {
 	begin := settling + k.patience
 	away := s.Long(10*time.Minute, begin+5*time.Second)
@@ -133,14 +133,14 @@ func (k *kind) outage(ctx context.Context, s *stage.Stage, sink *sink, flow stri
 	return k.judge(s, sink, seen{away, perSecond, waits - delivered, calls, conns, int(tries)})
 }
 
-// seen is what was counted in an outage.
+// seen is what was counted during an outage.
 type seen struct {
 	away      time.Duration
 	perSecond int
 	waited    int // events
-	calls     int // in flight at once, after the first seconds
-	conns     int // likewise
-	tries     int // likewise in all
+	calls     int // most at once, after the first seconds
+	conns     int // most at once, after the first seconds
+	tries     int // in total, after the first seconds
 }
 
 func (k *kind) judge(s *stage.Stage, sink *sink, o seen) error {
@@ -154,8 +154,8 @@ func (k *kind) judge(s *stage.Stage, sink *sink, o seen) error {
 	}
 	s.Note("away for %.1f min at %d events/s; after the first %v: in flight at once: %s, tries: %d; %d events waited, the first arrived %.2f s after the return, the last %.2f s",
 		o.away.Minutes(), o.perSecond, settling+k.patience, atOnce, o.tries, o.waited, first.Seconds(), last.Seconds())
-	// One probe at a time, each after a backoff of four fifths of maxInterval at
-	// least, and one more at either end.
+	// One probe at a time, each after a backoff of at least four fifths of maxInterval, and one
+	// more at each end.
 	most := int((o.away-settling-k.patience)/(maxInterval*4/5)) + 2
 	var faults []error
 	if inFlight > 1 {

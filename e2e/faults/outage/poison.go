@@ -11,16 +11,16 @@ import (
 	"github.com/lsm/fiso/e2e/faults/internal/stage"
 )
 
-// poison is an event that fails each time.
+// poison is an event that always fails.
 type poison struct {
 	name, title string
 	fail        answer
-	alone       bool // no other events come
-	waits       bool // it is no dead letter, but waits until the sink takes it
-	twice       bool // a try may be two calls: a used connection that ends without an answer may have been idle too long
+	alone       bool // there are no other events
+	waits       bool // it becomes no dead letter, but waits until the sink accepts it
+	twice       bool // a try may be two calls: if a reused connection ends without an answer, it may have been idle too long
 }
 
-// maxRetries is as shipped.
+// maxRetries is the default.
 const maxRetries = 5
 
 var poisons = []*poison{
@@ -31,7 +31,7 @@ var poisons = []*poison{
 	{name: "alone503", title: "one event on an idle topic is answered 503", fail: status(http.StatusServiceUnavailable, ""), alone: true, waits: true},
 }
 
-// goodOnes is how many events come before and beside the poison.
+// goodOnes is the number of events before and next to the poison.
 const goodOnes = 3000
 
 func (p *poison) run(ctx context.Context, s *stage.Stage) error {
@@ -69,13 +69,13 @@ func (p *poison) run(ctx context.Context, s *stage.Stage) error {
 		return err
 	}
 	if p.waits {
-		return nil // comeAlone has judged
+		return nil // comeAlone has already judged
 	}
 	return p.judge(s, int(calls.Load()))
 }
 
-// is reports whether an event is the poison: the one marked as such, or the
-// second of a topic in which it waits.
+// is reports whether an event is the poison: it is marked, or it is the second one of a topic
+// where the poison waits.
 func (p *poison) is(a ledger.Arrival) bool {
 	return a.Data.Kind == ledger.Fails.String() || p.waits && a.Data.N == 1
 }
@@ -125,8 +125,8 @@ func settled(ctx context.Context, s *stage.Stage) error {
 	return s.Until(ctx, "settling one event", time.Minute, func() bool { return len(s.Ledger.Unsettled(0)) == 0 })
 }
 
-// judge counts the calls. The first failure that may be an outage's counts only
-// if the sink answered for another event while it was under way.
+// judge checks the number of calls. The first failure that may be an outage counts only if the
+// sink answered for another event meanwhile, so there may be one more.
 func (p *poison) judge(s *stage.Stage, calls int) error {
 	tries := maxRetries + 1
 	most := tries + 1

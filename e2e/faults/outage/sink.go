@@ -18,14 +18,13 @@ import (
 	"github.com/lsm/fiso/e2e/faults/internal/stage"
 )
 
-// answer answers an event in place of the sink; false: the sink takes it.
+// answer answers an event instead of the sink; false: the sink accepts it.
 type answer func(w http.ResponseWriter, r *http.Request, a ledger.Arrival) bool
 
-// sink is the application that events are delivered to. It uses net/http, which
-// notices while it answers that the caller has gone, so that calls in flight are
-// counted as the caller sees them.
+// sink is the application that events are delivered to. It uses net/http, which notices during a
+// call that the caller has gone, so that the number of calls in flight is the one of the caller.
 type sink struct {
-	take         func(a ledger.Arrival, key string) // an event, and its Idempotency-Key
+	take         func(a ledger.Arrival, key string) // the event and its Idempotency-Key
 	address      string
 	server       *http.Server
 	listener     net.Listener
@@ -35,15 +34,14 @@ type sink struct {
 	mu          sync.Mutex
 	away        answer
 	certificate *tls.Certificate // nil: no TLS
-	calls       int              // in flight
+	calls       int              // now in flight
 	conns       map[net.Conn]struct{}
-	mostCalls   int // of calls at once since watch
+	mostCalls   int // most at once since watch
 	mostConns   int
 }
 
-// ports counts the ports that were tried. Each is tried once, and all are below
-// those that the system gives to outgoing connections, so that nobody takes the
-// port of a sink that is away.
+// ports counts the ports that were tried. Each is tried once. All are below the range for outgoing
+// connections, so that no other program takes the port of a sink that is down.
 var ports atomic.Int64
 
 func newSink(ctx context.Context, l *ledger.Ledger) (*sink, error) {
@@ -57,7 +55,7 @@ func newSink(ctx context.Context, l *ledger.Ledger) (*sink, error) {
 	return nil, errors.New("start the sink: no free port found between 20000 and 30000")
 }
 
-// start listens at the sink's address.
+// start listens on the address of the sink.
 func (s *sink) start(ctx context.Context) error {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.address)
 	if err != nil {
@@ -80,17 +78,17 @@ func (s *sink) start(ctx context.Context) error {
 	return nil
 }
 
-// stop closes the listener and every connection. Calls that are being taken are
-// answered before; those that hang are cut off.
+// stop closes the listener and every connection. It lets active calls finish for a second, and
+// then cuts off those that hang.
 func (s *sink) stop() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	_ = s.listener.Close() // the server may not know it yet
+	_ = s.listener.Close() // the server may not have it yet
 	_ = s.server.Shutdown(ctx)
 	_ = s.server.Close()
 }
 
-// restart closes every connection.
+// restart closes every connection and listens again.
 func (s *sink) restart(ctx context.Context) error {
 	s.stop()
 	return s.start(ctx)
@@ -102,28 +100,28 @@ func (s *sink) secure() bool {
 	return s.certificate != nil
 }
 
-// present sets the certificate for further connections.
+// present sets the certificate for new connections.
 func (s *sink) present(c *tls.Certificate) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.certificate = c
 }
 
-// answerBy lets a answer all events; nil: they are taken.
+// answerBy makes a answer all events; nil: the sink accepts them.
 func (s *sink) answerBy(a answer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.away = a
 }
 
-// watch begins to count calls and connections at once.
+// watch restarts the counts of concurrent calls and connections.
 func (s *sink) watch() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mostCalls, s.mostConns = s.calls, len(s.conns)
 }
 
-// watched is the most calls and connections there were at once since watch.
+// watched returns the most concurrent calls and connections since watch.
 func (s *sink) watched() (calls, conns int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -142,7 +140,7 @@ func (s *sink) connection(c net.Conn, state http.ConnState) {
 	}
 }
 
-// ServeHTTP takes an event, unless the sink is away.
+// ServeHTTP accepts an event, unless there is an outage.
 func (s *sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -176,8 +174,8 @@ func (s *sink) end() {
 	s.calls--
 }
 
-// status answers every event with a status, and seconds as its Retry-After; "":
-// without one.
+// status answers every event with a status code. seconds is the value of Retry-After; "": no such
+// header.
 func status(code int, seconds string) answer {
 	return func(w http.ResponseWriter, _ *http.Request, _ ledger.Arrival) bool {
 		if seconds != "" {
@@ -188,17 +186,17 @@ func status(code int, seconds string) answer {
 	}
 }
 
-// hang answers nothing for as long as the caller waits.
+// hang does not answer while the caller waits.
 func hang(_ http.ResponseWriter, r *http.Request, _ ledger.Arrival) bool {
 	<-r.Context().Done()
 	return true
 }
 
-// breaks closes the connection in place of an answer.
+// breaks closes the connection instead of answering.
 func breaks(http.ResponseWriter, *http.Request, ledger.Arrival) bool { panic(http.ErrAbortHandler) }
 
-// file is a flow file with these sinks (YAML of one or several keys), as shipped
-// but for maxInterval.
+// file returns a flow file with these sinks (YAML of one or several keys) and defaults for all but
+// maxInterval.
 func file(s *stage.Stage, sinks string) string {
 	return fmt.Sprintf(`name: %s
 source:

@@ -9,11 +9,11 @@ import (
 	"github.com/lsm/fiso/e2e/faults/internal/stage"
 )
 
-// inFlight is maxInFlight of the flow with two sinks: less than what is written
-// in an outage, so that the bound is reached.
+// inFlight is maxInFlight of the flow with two sinks. It is less than the number of events in an
+// outage, so that the limit is reached.
 const inFlight = 64
 
-// near is what the sink saw that stays.
+// near records what the available sink gets.
 type near struct {
 	mu       sync.Mutex
 	came     map[int]bool
@@ -41,7 +41,7 @@ func (n *near) count() int {
 	return len(n.came)
 }
 
-// runTwo takes one of two sinks away, both of which take every event.
+// runTwo makes one of two sinks unavailable. Both sinks get every event.
 func runTwo(ctx context.Context, s *stage.Stage) error {
 	away, err := newSink(ctx, s.Ledger)
 	if err != nil {

@@ -1,4 +1,4 @@
-// Command fiso-flow brings events in, reshapes them, and delivers them.
+// Command fiso-flow consumes events, transforms them and delivers them.
 package main
 
 import (

@@ -1,6 +1,5 @@
-// Command profiled is fiso-flow with a CPU profile of its whole life, and an
-// allocation profile of its end, for the benchmark's --profile. BENCH_PROFILE
-// names the files, without their endings.
+// Command profiled is fiso-flow with a CPU profile of its whole run and an allocation profile at
+// its end, for --profile of the benchmark. BENCH_PROFILE names the files without extension.
 package main
 
 import (
@@ -26,5 +25,5 @@ func main() {
 	code := cli.Main(ctx, os.Args[1:], command.IO{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv})
 	end()
 	stop()
-	os.Exit(code) //nolint:forbidigo // the end of main
+	os.Exit(code) //nolint:forbidigo // end of main
 }

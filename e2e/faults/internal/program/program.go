@@ -1,5 +1,5 @@
-// Package program is the command: which scenarios are played, on which brokers,
-// and the table at the end.
+// Package program implements the command line: it selects the scenarios, starts brokers for them,
+// and prints the results.
 package program
 
 import (
@@ -21,7 +21,7 @@ import (
 	"github.com/lsm/fiso/e2e/internal/process"
 )
 
-// ErrBroken is returned when a promise was broken, after the table was printed.
+// ErrBroken is returned after the table was printed, if a scenario failed.
 var ErrBroken = errors.New("a scenario failed")
 
 // Options are the flags.
@@ -30,10 +30,10 @@ type Options struct {
 	Scale     float64
 	Brokers   int // 0: as many as each scenario needs
 	JSON      bool
-	Binary    string // fiso-flow; "": that of this tree
+	Binary    string // fiso-flow; "": built from this tree
 }
 
-// Main is the whole command, with the scenarios that there are.
+// Main runs the command with the given scenarios.
 func Main(ctx context.Context, all []stage.Scenario, args []string, out, log io.Writer) error {
 	o, err := parse(all, args, log)
 	if errors.Is(err, flag.ErrHelp) {
@@ -108,13 +108,13 @@ func choose(all []stage.Scenario, names string) ([]stage.Scenario, error) {
 	return list, nil
 }
 
-// Play plays the scenarios one after the other.
+// Play runs the scenarios one after the other.
 func Play(ctx context.Context, o Options, say func(format string, args ...any)) (results []stage.Result, err error) {
 	dir, err := os.MkdirTemp("", "fiso-faults-")
 	if err != nil {
-		return nil, fmt.Errorf("make a folder to work in: %w", err)
+		return nil, fmt.Errorf("create a working directory: %w", err)
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // a folder of the system's for such things
+	defer os.RemoveAll(dir) //nolint:errcheck // a temporary directory
 	if o.Binary == "" {
 		o.Binary = filepath.Join(dir, "fiso-flow")
 		if err := process.Build(ctx, o.Binary, process.Flow); err != nil {
@@ -139,13 +139,13 @@ func Play(ctx context.Context, o Options, say func(format string, args ...any)) 
 			return results, context.Cause(ctx)
 		}
 		if slices.ContainsFunc(rs, func(r stage.Result) bool { return !r.Good() }) {
-			c.stop() // whatever it left behind is no start for the next
+			c.stop() // stop the brokers, so that a failed start leaves nothing for the next one
 		}
 	}
 	return results, nil
 }
 
-// playParts plays a scenario, or its parts side by side.
+// playParts runs a scenario, or all its parts concurrently.
 func playParts(ctx context.Context, sc stage.Scenario, p stage.Place) []stage.Result {
 	if len(sc.Parts) == 0 {
 		return []stage.Result{stage.Play(ctx, sc, p)}
@@ -160,7 +160,7 @@ func playParts(ctx context.Context, sc stage.Scenario, p stage.Place) []stage.Re
 	return results
 }
 
-// cluster is the Kafka that runs, kept for as long as it fits.
+// cluster is the running Kafka. Consecutive scenarios share it if their settings are equal.
 type cluster struct {
 	*kafkatest.Processes
 	brokers int
