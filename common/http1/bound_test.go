@@ -12,7 +12,7 @@ import (
 	"github.com/lsm/fiso/common/callctx"
 )
 
-// limited has a call's context bound its answer, and end after so long.
+// limited bounds the writes of its answer by a context with that timeout.
 func limited(after time.Duration, do func(ctx context.Context, w ResponseWriter, r *Request)) Handler {
 	return handlerFunc(func(outer context.Context, w ResponseWriter, r *Request) {
 		var limit callctx.Context
@@ -26,7 +26,7 @@ func limited(after time.Duration, do func(ctx context.Context, w ResponseWriter,
 	})
 }
 
-// UL3: a call's context ends a write that waits, and nothing else does.
+// UL3: only the context of a call ends a write that waits.
 func TestServer_aCallsContextEndsAWriteThatWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		failed := make(chan error, 1)
@@ -45,8 +45,8 @@ func TestServer_aCallsContextEndsAWriteThatWaits(t *testing.T) {
 	})
 }
 
-// UL3: what fiso-link itself says after a call has ended can be written, as can the
-// answers that follow; and these have the limit of the listener.
+// UL3: after the context of a call has ended, fiso-link can still write its own answer
+// and the answers that follow, with the listener's timeout.
 func TestServer_anAnswerThatFollowsACallsEndIsWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ends := limited(time.Second, func(ctx context.Context, w ResponseWriter, r *Request) {
@@ -69,7 +69,7 @@ func TestServer_anAnswerThatFollowsACallsEndIsWritten(t *testing.T) {
 			a.expect(504, "late")
 			a.say("GET /fine HTTP/1.1\r\nHost: a\r\n\r\n")
 			a.expect(200, "/fine")
-			time.Sleep(time.Minute) // of the bubble: longer than the limit of a write
+			time.Sleep(time.Minute) // of fake time, longer than the timeout for writes
 		}
 		a.say("GET /late HTTP/1.1\r\nHost: a\r\n\r\n")
 		if took := after(gone); took != 9*time.Second {
@@ -78,8 +78,8 @@ func TestServer_anAnswerThatFollowsACallsEndIsWritten(t *testing.T) {
 	})
 }
 
-// UL3: what is held back when a call ends is written to whoever reads on, so that
-// the application sees what there was of its answer.
+// UL3: the buffered part of an answer is written when its call ends, so that an
+// application that still reads gets it.
 func TestServer_writesWhatIsHeldBackWhenACallEnds(t *testing.T) {
 	a := dial(t, serve(t, &Server{Handler: limited(time.Millisecond, func(ctx context.Context, w ResponseWriter, _ *Request) {
 		_ = w.Head(200, nil, -1)

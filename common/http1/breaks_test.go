@@ -17,14 +17,13 @@ func (p *peer) abruptly() {
 	_ = p.Close()
 }
 
-// L11: a transport makes one attempt and never sends again by itself, unlike
-// net/http's: https://github.com/golang/go/issues/19943,
+// L11: the transport never sends a request twice, unlike that of net/http: https://github.com/golang/go/issues/19943,
 // https://github.com/traefik/traefik/issues/8990.
 func TestTransport_sendsARequestAtMostOnceWhereverItBreaks(t *testing.T) {
 	for _, row := range []struct {
 		name   string
 		broken func(p *peer) // what the target does instead of answering
-		seen   int32         // requests that the target read the head of
+		seen   int32         // requests whose head the target read
 		reason Reason
 		body   bool // it breaks in the body of the answer
 	}{
@@ -61,7 +60,7 @@ func TestTransport_sendsARequestAtMostOnceWhereverItBreaks(t *testing.T) {
 						if reused {
 							p.request()
 							p.say(ok)
-							_, _ = p.in.Peek(1) // the one that breaks has begun
+							_, _ = p.in.Peek(1) // the next request has begun
 						}
 						row.broken(p)
 					})
@@ -122,7 +121,7 @@ func TestTransport_saysThatNothingWasSentWhereThereIsNoConnection(t *testing.T) 
 	}
 }
 
-// broken is a connection whose writes fail after so many bytes.
+// broken is a connection whose writes fail after a number of bytes.
 type broken struct {
 	net.Conn
 	left int
@@ -164,8 +163,8 @@ func TestTransport_knowsWhetherAByteWasSent(t *testing.T) {
 	}
 }
 
-// What a target says before it has the whole request is worth more than that it
-// closed: https://github.com/golang/go/issues/11745 is the same in net/http.
+// An answer that comes before the whole request was sent is read even if the connection
+// then breaks: https://github.com/golang/go/issues/11745 is the same in net/http.
 func TestTransport_readsAnAnswerThatComesBeforeTheBodyWasSent(t *testing.T) {
 	const early = "HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nno"
 	big := strings.Repeat("x", 8<<20)
@@ -190,8 +189,8 @@ func TestTransport_readsAnAnswerThatComesBeforeTheBodyWasSent(t *testing.T) {
 			out, body := row.out()
 			a, err := tr.RoundTrip(t.Context(), g.addr, out, nil)
 			if err != nil {
-				// Where the write fails first and takes the answer with it, the
-				// kernel has dropped what was received: nothing can be read.
+				// If the write fails first, the kernel has dropped the answer that it
+				// had received.
 				if r, sent := reason(t, err); r != ReasonReset || !sent {
 					t.Errorf("got %v", err)
 				}
@@ -223,7 +222,7 @@ func TestTransport_readsAnAnswerThatComesBeforeTheBodyWasSent(t *testing.T) {
 		if n, _ := kept(&tr.pool); n != 0 {
 			t.Error("a connection with half a request is kept")
 		}
-		_ = w.CloseWithError(errors.New("the call is over")) // as whoever owns the body does
+		_ = w.CloseWithError(errors.New("the call is over")) // as the owner of the body does
 		eventually(t, "its body is closed", func() bool { return body.closed.Load() == 1 })
 	})
 	t.Run("while the last piece waits", func(t *testing.T) {
@@ -271,7 +270,7 @@ func TestTransport_readsAnAnswerThatComesBeforeTheBodyWasSent(t *testing.T) {
 	})
 }
 
-// stuck is a connection that takes a head, and no body.
+// stuck is a connection that accepts a head, but no body.
 type stuck struct {
 	net.Conn
 	heads int
@@ -365,7 +364,7 @@ func TestTransport_endsWithItsContextAtEveryStage(t *testing.T) {
 	for _, row := range []struct {
 		name   string
 		target func(p *peer, stop func())
-		early  bool // before the connection
+		early  bool // before there is a connection
 		inBody bool
 	}{
 		{"before it begins", func(p *peer, _ func()) { p.hang() }, true, false},
@@ -385,7 +384,7 @@ func TestTransport_endsWithItsContextAtEveryStage(t *testing.T) {
 					defer cancel(nil)
 					g := newTarget(t, func(p *peer) { row.target(p, func() { cancel(end.cause) }) })
 					tr := transport(t, TransportConfig{ResponseHeader: patience})
-					if row.early { // on a connection that is there already
+					if row.early { // on a connection of the pool
 						c, err := tr.connect(t.Context(), g.addr, time.Time{})
 						if err != nil {
 							t.Fatal(err)
@@ -408,7 +407,7 @@ func TestTransport_endsWithItsContextAtEveryStage(t *testing.T) {
 						t.Errorf("got %v, sent %v", err, sent)
 					}
 					if streams {
-						_ = w.CloseWithError(stop) // as whoever owns the body does
+						_ = w.CloseWithError(stop) // as the owner of the body does
 						eventually(t, "its body is closed", func() bool { return body.closed.Load() == 1 })
 					}
 				})

@@ -1,12 +1,13 @@
 package http1
 
 import (
+	"bytes"
 	"errors"
 	"io"
 )
 
-// buffer is what was read from a connection and not yet used. One goroutine
-// uses it.
+// buffer holds bytes that were read from a connection and not yet used. It is used by
+// one goroutine at a time.
 type buffer struct {
 	conn io.Reader
 	data []byte
@@ -17,7 +18,7 @@ const errHeadTooLarge = Fault("the head is too large")
 
 func (b *buffer) unused() int { return b.w - b.r }
 
-// fill reads once, and grows the room up to limit bytes where it is full.
+// fill reads once. It grows a full buffer up to limit bytes.
 func (b *buffer) fill(limit int) error {
 	if b.r == b.w {
 		b.r, b.w = 0, 0
@@ -43,10 +44,9 @@ func (b *buffer) fill(limit int) error {
 	return err
 }
 
-// wholeHead takes a head out of at most limit bytes; "" while it is not whole.
-func (b *buffer) wholeHead(limit int) (string, error) { return b.takeHead(limit, 0, "") }
-
-// takeHead has looked at seen bytes before. A head that is known is not copied.
+// takeHead removes a head of at most limit bytes from the buffer and returns it, or ""
+// if the head is not complete. The first seen bytes were searched before. A head that
+// is equal to known is not copied.
 func (b *buffer) takeHead(limit, seen int, known string) (string, error) {
 	n := headEnd(b.data[b.r:b.w], seen)
 	switch {
@@ -62,7 +62,7 @@ func (b *buffer) takeHead(limit, seen int, known string) (string, error) {
 	return known, nil
 }
 
-// head reads on until it can take a whole head.
+// head reads until takeHead returns a head.
 func (b *buffer) head(limit int, known string) (string, error) {
 	for seen := 0; ; {
 		if head, err := b.takeHead(limit, seen, known); head != "" || err != nil {
@@ -70,45 +70,31 @@ func (b *buffer) head(limit int, known string) (string, error) {
 		}
 		seen = b.unused()
 		if err := b.fill(limit); err != nil {
-			if errors.Is(err, io.EOF) && b.unused() > 0 {
-				err = io.ErrUnexpectedEOF
+			if b.unused() > 0 {
+				err = unexpected(err)
 			}
 			return "", err
 		}
 	}
 }
 
-// skipEmpty takes an empty line off what is unused, and reports whether there was
-// one.
-func (b *buffer) skipEmpty() bool {
-	if b.unused() < 2 || b.data[b.r] != '\r' || b.data[b.r+1] != '\n' {
-		return false
-	}
-	b.r += 2
-	return true
+func (b *buffer) startsWith(text string) bool {
+	return b.unused() >= len(text) && string(b.data[b.r:b.r+len(text)]) == text
 }
 
-// halfEmpty reports whether what is unused is the first half of an empty line.
-func (b *buffer) halfEmpty() bool { return b.unused() == 1 && b.data[b.r] == '\r' }
-
-// textLine reads one line of a chunked body, of at most limit bytes, without
-// its end.
+// textLine reads a line of a chunked body, of at most limit bytes, without its end.
 func (b *buffer) textLine(limit int) (string, error) {
 	for seen := 0; ; {
 		data := b.data[b.r:b.w]
-		for i := seen; i < len(data); i++ {
-			if data[i] != '\n' {
-				continue
-			}
+		if i := seen + bytes.IndexByte(data[seen:], '\n'); i >= seen {
 			switch {
 			case i == 0 || data[i-1] != '\r':
 				return "", errBare
 			case i > limit+1:
 				return "", errChunk
 			}
-			text := string(data[:i-1])
 			b.r += i + 1
-			return text, nil
+			return string(data[:i-1]), nil
 		}
 		if seen = len(data); seen >= limit {
 			return "", errChunk
@@ -119,7 +105,7 @@ func (b *buffer) textLine(limit int) (string, error) {
 	}
 }
 
-// Read gives what is unused first. Large reads go past the buffer.
+// Read returns unused bytes first. Large reads bypass the buffer.
 func (b *buffer) Read(p []byte) (int, error) {
 	if b.r == b.w {
 		if len(p) >= len(b.data) {

@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// answerAndBody are one allocation.
+// answerAndBody is one allocation for both.
 type answerAndBody struct {
 	Answer
 	body answerBody
 }
 
-// answer is the answer that a head begins.
+// answer makes the Answer for a head, and prepares to read its body.
 func (c *clientConn) answer(out *Outgoing, head *answerHead) (*Answer, error) {
 	if head.status == 101 {
 		return c.upgraded(out, head)
@@ -21,7 +21,7 @@ func (c *clientConn) answer(out *Outgoing, head *answerHead) (*Answer, error) {
 	c.keep = c.keep && !head.close && (head.minor == 1 || head.keep)
 	switch {
 	case head.status == 204 && (head.chunked || head.length > 0):
-		c.keep = false // there may come what was announced
+		c.keep = false // the announced body may come all the same
 		c.body.reset(byLength, 0)
 	case out.Method == "HEAD" || head.status == 204 || head.status == 304:
 		c.body.reset(byLength, 0)
@@ -55,7 +55,7 @@ func (c *clientConn) answer(out *Outgoing, head *answerHead) (*Answer, error) {
 	return &a.Answer, nil
 }
 
-// upgraded is the answer after which the connection is that of another protocol.
+// upgraded makes the Answer for a 101, and hands over the connection.
 func (c *clientConn) upgraded(out *Outgoing, head *answerHead) (*Answer, error) {
 	if out.Upgrade == "" || !Same(head.upgrade, out.Upgrade) {
 		failed := c.failed(ReasonGarbage, errors.New("the answer changes to a protocol that was not asked for"))
@@ -65,12 +65,11 @@ func (c *clientConn) upgraded(out *Outgoing, head *answerHead) (*Answer, error) 
 	if !c.aborts.Remove() {
 		return nil, c.failed(ReasonGone, c.ctx.Err())
 	}
-	_ = c.nc.SetDeadline(time.Time{}) // whoever takes it sets its own
-	return &Answer{Status: head.status, Header: append(Header(nil), head.header...), Body: http.NoBody, Upgraded: &tunnel{conn: c.nc, in: &c.in}}, nil
+	_ = c.nc.SetDeadline(time.Time{}) // the new owner sets its own
+	return &Answer{Status: head.status, Header: append(Header(nil), head.header...), Body: http.NoBody, Upgraded: &readAhead{c.nc, &c.in}}, nil
 }
 
-// answerBody is the body of an answer. Once it was read whole, its connection
-// serves the next attempt; closed earlier, the connection is closed.
+// answerBody is Answer.Body.
 type answerBody struct {
 	c       *clientConn // nil once closed
 	trailer Header
@@ -89,35 +88,24 @@ func (b *answerBody) Read(p []byte) (int, error) {
 		return 0, errors.New("the body is closed")
 	}
 	if !c.body.ready() {
-		now := time.Now()
-		if c.until.Sub(now) < c.t.cfg.BodyIdle*3/4 {
-			c.until = now.Add(c.t.cfg.BodyIdle)
-			if err := c.deadline(c.until); err != nil {
-				return 0, c.failed(ReasonReset, err)
-			}
+		if err := c.deadline(time.Now().Add(c.t.cfg.BodyIdle)); err != nil {
+			return 0, c.failed(ReasonReset, err)
 		}
 	}
 	n, err := c.body.Read(p)
 	if errors.Is(err, io.EOF) && c.body.kind == untilClose && c.socket.ended && !c.socket.plain {
-		// Anybody between us and the server can end the connection below TLS. Where its
-		// end is that of a body, it has to come by TLS (RFC 9112, section 9.8).
+		// Anybody on the way can end the TCP connection, so TLS must have ended first for
+		// the body to be complete (RFC 9112, section 9.8).
 		c.body.err = io.ErrUnexpectedEOF
 		err = c.body.err
 	}
 	if err == nil || errors.Is(err, io.EOF) {
 		return n, err
 	}
-	var f Fault
-	switch {
-	case c.sending.failed():
-		return n, c.failed(ReasonBody, c.sending.err)
-	case errors.As(err, &f):
-		return n, c.failed(ReasonGarbage, err)
-	}
-	return n, c.failed(ReasonReset, err)
+	return n, c.readFailed(err)
 }
 
-// Close gives the connection back, or up.
+// Close returns the connection to the pool if it can be used again, else closes it.
 func (b *answerBody) Close() error {
 	c := b.c
 	if c == nil {

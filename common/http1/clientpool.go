@@ -1,12 +1,13 @@
 package http1
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
 
-// pool keeps unused connections, by endpoint, the most recently used last. It
-// owns no goroutine: what is too old is closed by a timer.
+// pool keeps unused connections by endpoint, the most recently used last. A timer closes
+// those that are unused for too long.
 type pool struct {
 	idleTimeout time.Duration
 	maxAge      time.Duration // 0: any
@@ -19,16 +20,15 @@ type pool struct {
 	closed bool
 }
 
-// take is the unused connection to the endpoint that was used last, or nil. Who
-// takes it looks whether it is still good: a request on one that the target has
-// closed would be lost, and might not be made again.
+// take removes and returns the connection to endpoint that was used last, or nil. The
+// server may have closed it, so the caller must look before it sends a request.
 func (p *pool) take(endpoint string) *clientConn {
 	for {
 		c := p.pop(endpoint)
 		if c == nil || p.maxAge <= 0 || time.Since(c.born) <= p.maxAge {
 			return c
 		}
-		_ = c.nc.Close() // nobody uses it
+		_ = c.nc.Close() // it is too old
 	}
 }
 
@@ -46,13 +46,13 @@ func (p *pool) pop(endpoint string) *clientConn {
 	return c
 }
 
-// put takes a connection back.
+// put adds a connection, or closes it if the pool is full.
 func (p *pool) put(c *clientConn) {
 	c.since, c.ctx = time.Now(), nil
 	p.mu.Lock()
 	if p.closed || p.n >= p.limit {
 		p.mu.Unlock()
-		_ = c.nc.Close() // there are enough
+		_ = c.nc.Close() // there is no room for it
 		return
 	}
 	if p.idle == nil {
@@ -65,26 +65,27 @@ func (p *pool) put(c *clientConn) {
 	p.mu.Unlock()
 }
 
-// sweep closes what was unused for too long, and comes again when the next one will
-// have been.
+// sweep closes connections that were unused for idleTimeout, and sets the timer for the
+// next one.
 func (p *pool) sweep() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	now := time.Now()
-	next := p.idleTimeout
+	now, next := time.Now(), p.idleTimeout
+	p.n = 0
 	for endpoint, list := range p.idle {
-		old := 0
-		for old < len(list) && now.Sub(list[old].since) >= p.idleTimeout {
-			_ = list[old].nc.Close() // nobody waits for it
-			old++
-		}
-		if p.n -= old; old == len(list) {
+		list = slices.DeleteFunc(list, func(c *clientConn) bool {
+			age := now.Sub(c.since)
+			if age >= p.idleTimeout {
+				_ = c.nc.Close() // nobody uses it
+				return true
+			}
+			next = min(next, p.idleTimeout-age)
+			return false
+		})
+		if p.idle[endpoint] = list; len(list) == 0 {
 			delete(p.idle, endpoint)
-			continue
 		}
-		next = min(next, p.idleTimeout-now.Sub(list[old].since))
-		p.idle[endpoint] = append(list[:0], list[old:]...)
-		clear(list[len(list)-old:])
+		p.n += len(list)
 	}
 	if p.n > 0 && !p.closed {
 		p.timer.Reset(next)
@@ -102,7 +103,7 @@ func (p *pool) close() {
 	}
 	for _, list := range p.idle {
 		for _, c := range list {
-			_ = c.nc.Close() // nobody waits for it
+			_ = c.nc.Close() // nobody uses it
 		}
 	}
 	p.idle, p.n = nil, 0

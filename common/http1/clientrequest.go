@@ -1,35 +1,36 @@
 package http1
 
-import "strconv"
-
-// Fit refuses a request that a line of HTTP/1.1 cannot hold: from HTTP/2 or from
-// a credential may come what would end the line, and begin another request.
+// Fit refuses a request that cannot be written in HTTP/1.1. HTTP/2 and credentials allow
+// bytes that would end a line and so begin another request.
 func Fit(out *Outgoing) error {
 	switch {
-	case out.Method == "CONNECT" || out.Method == "" || !allIn(&isToken, out.Method):
+	case out.Method == "CONNECT" || !IsMethod(out.Method):
 		return errMethod
 	case out.Path == "" || out.Path[0] != '/' || !allIn(&isTarget, out.Path) || !allIn(&isQuery, out.Query):
 		return errTarget
-	case !allIn(&isHostish, out.Host):
+	case !IsHost(out.Host):
 		return errHost
 	case !allIn(&isToken, out.Upgrade):
 		return errValue
 	}
-	for i := range out.Header {
-		if err := fitField(&out.Header[i]); err != nil {
+	for _, f := range out.Header {
+		if err := fitField(f); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func fitField(f *Field) error {
+// framingFields are written by this package.
+var framingFields = []string{"host", "connection", "content-length", "transfer-encoding"}
+
+func fitField(f Field) error {
 	switch {
 	case f.Name == "" || !allIn(&isToken, f.Name):
 		return errName
 	case !allIn(&isValue, f.Value):
 		return errValue
-	case known(f.Name) != other:
+	case isOneOf(framingFields, f.Name):
 		return errFraming
 	}
 	return nil
@@ -47,7 +48,7 @@ func appendRequest(b []byte, out *Outgoing) []byte {
 	case out.Upgrade != "":
 		return append(append(append(b, "Connection: Upgrade\r\nUpgrade: "...), out.Upgrade...), "\r\n\r\n"...)
 	case out.Length > 0, out.Length == 0 && mayHaveBody(out.Method):
-		b = append(strconv.AppendInt(append(b, "Content-Length: "...), out.Length, 10), "\r\n"...)
+		b = appendLength(b, out.Length)
 	case out.Length < 0:
 		b = append(b, "Transfer-Encoding: chunked\r\n"...)
 	}
@@ -57,6 +58,6 @@ func appendRequest(b []byte, out *Outgoing) []byte {
 	return append(b, "\r\n"...)
 }
 
-// mayHaveBody says of which methods a server expects to be told that there is
-// no body (RFC 9110, section 8.6).
+// mayHaveBody reports whether a request without a body needs Content-Length: 0
+// (RFC 9110, section 8.6).
 func mayHaveBody(method string) bool { return method == "POST" || method == "PUT" || method == "PATCH" }

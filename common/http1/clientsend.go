@@ -2,7 +2,7 @@ package http1
 
 import "time"
 
-// send sends the request, or begins to.
+// send writes the request, or starts to.
 func (c *clientConn) send(out *Outgoing) error {
 	request, whole := out.Raw, true
 	if request == nil {
@@ -27,11 +27,14 @@ func (c *clientConn) send(out *Outgoing) error {
 	rest := request[written:]
 	switch {
 	case whole && len(rest) == 0:
-		return nil // and the answer has begun, or never will
+		return nil // exchange has waited for the answer
 	case out.Raw != nil && (written > 0 || len(rest) > smallRequest):
-		// The server may answer, 413 for example, and read no further.
+		// The server may answer, with 413 for example, without reading the rest.
 		c.sent = true
-		c.sendBeside(out, rest)
+		c.sendBeside(out, stateLastPiece, func(*sending) (error, error) {
+			_, err := c.nc.Write(rest)
+			return nil, err
+		})
 		return nil
 	}
 	n, err := c.nc.Write(rest)
@@ -41,8 +44,7 @@ func (c *clientConn) send(out *Outgoing) error {
 	}
 	switch {
 	case err != nil && c.sent:
-		// A server may have answered and closed; what it said is worth more than
-		// that it closed.
+		// The server may have answered before it closed the connection.
 		c.keep, c.partial = false, true
 		closeBody(out)
 		c.requestSent()
@@ -50,18 +52,18 @@ func (c *clientConn) send(out *Outgoing) error {
 		unsent(out)
 		return c.failed(ReasonReset, err)
 	case out.Body != nil:
-		c.stream(out)
+		c.sendBeside(out, stateSending, func(s *sending) (error, error) { return s.copyBody(c.nc, out) })
 	default:
 		c.requestSent()
 	}
 	return nil
 }
 
-// first looks at the connection, and writes what can be written of a whole request
-// with the wait for its answer.
+// first looks whether the connection is good. It writes a request that is whole, and
+// waits for the answer, if that can be done in one call.
 func (c *clientConn) first(request []byte, whole bool) (written int, err error) {
-	look := c.used || c.t.cfg.RefuseUnasked && c.socket.lookable()
-	if whole && c.socket.direct() {
+	look := c.used || c.t.cfg.RefuseUnasked && c.socket.raw != nil
+	if whole && c.socket.raw != nil && c.socket.plain {
 		written, err = c.socket.exchange(request, look, c.onSent)
 		c.sent = written > 0
 		return written, err
@@ -72,8 +74,8 @@ func (c *clientConn) first(request []byte, whole bool) (written int, err error) 
 	return 0, err
 }
 
-// requestSent says that the request was sent: from here on the head of the answer has its
-// time.
+// requestSent is called when the request was sent. It starts the timeout for the head of
+// the answer.
 func (c *clientConn) requestSent() {
 	if sent := c.rawSent; sent != nil {
 		c.rawSent = nil

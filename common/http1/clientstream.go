@@ -4,33 +4,34 @@ import (
 	"errors"
 	"io"
 	"slices"
-	"strconv"
 	"sync/atomic"
 	"time"
 )
 
-// sending is the body of a request on its way, beside the reading of the
-// answer, which may come first.
+// sending is the body of a request that a goroutine sends while the answer, which may
+// come first, is read. The methods accept nil, which stands for no such body.
 type sending struct {
 	state atomic.Int32
-	err   error         // of the body; read once failed says so
-	over  chan struct{} // closed when state stays as it is
+	err   error         // why the body could not be read; set before stateBodyFailed
+	over  chan struct{} // closed when state is final
 }
 
 const (
 	stateSending    int32 = iota
 	stateLastPiece        // all but the last piece was sent
-	stateSent             // whole
-	stateBroken           // the connection takes no more; what it says is read all the same
-	stateBodyFailed       // the body could not be read
+	stateSent             // all was sent
+	stateBroken           // a write failed; the answer is read all the same
+	stateBodyFailed       // the body could not be read, so no answer is to come
 )
 
-// failed reports whether the body could not be read: half a request is no
-// request, and nothing will come of it. A nil one has no body.
+// failed reports whether the body could not be read.
 func (s *sending) failed() bool { return s != nil && s.state.Load() == stateBodyFailed }
 
-// complete reports whether everything was sent. A target may have answered
-// before the goroutine that sends gets to say that it is done.
+// lastPiece bounds the wait for the last write to return once the answer is complete.
+const lastPiece = 50 * time.Millisecond
+
+// complete reports whether everything was sent. It waits for the last write, because the
+// server may have answered before that write returned.
 func (s *sending) complete() bool {
 	if s == nil {
 		return true
@@ -40,57 +41,39 @@ func (s *sending) complete() bool {
 		defer soon.Stop()
 		select {
 		case <-s.over:
-		case <-soon.C: // it answers without having read everything
+		case <-soon.C: // the server did not read everything
 		}
 	}
 	return s.state.Load() == stateSent
 }
 
-// lastPiece is how long the last write may go on once the answer is whole.
-const lastPiece = 50 * time.Millisecond
-
-// stream begins to send a body.
-func (c *clientConn) stream(out *Outgoing) {
+// sendBeside has a goroutine send the rest of the request with send, whose errors are
+// those of the body and of the connection.
+func (c *clientConn) sendBeside(out *Outgoing, state int32, send func(*sending) (bodyErr, connErr error)) {
 	s := &sending{over: make(chan struct{})}
+	s.state.Store(state)
 	c.sending = s
 	go func() {
-		defer closeBody(out) // tells its owner that we are done
+		defer closeBody(out)
 		defer close(s.over)
-		rerr, werr := s.copyBody(c.nc, out)
-		switch {
-		case rerr != nil:
-			s.err = rerr
-			s.state.Store(stateBodyFailed) // first, so that whoever the deadline wakes knows why
+		bodyErr, connErr := send(s)
+		if bodyErr != nil {
+			s.err = bodyErr
+			s.state.Store(stateBodyFailed) // before abort wakes the reader of the answer
 			c.abort()
-		case werr != nil:
-			s.state.Store(stateBroken)
-			c.requestSent()
-		default:
-			c.requestSent()
-			s.state.Store(stateSent) // last: from then on the connection may be another call's
+			return
 		}
-	}()
-}
-
-// sendBeside sends the rest of Outgoing.Raw.
-func (c *clientConn) sendBeside(out *Outgoing, rest []byte) {
-	s := &sending{over: make(chan struct{})}
-	s.state.Store(stateLastPiece)
-	c.sending = s
-	go func() {
-		defer close(s.over)
-		_, err := c.nc.Write(rest)
 		c.requestSent()
-		if err != nil {
+		if connErr != nil {
 			s.state.Store(stateBroken)
 			return
 		}
-		s.state.Store(stateSent)
+		s.state.Store(stateSent) // last, because another attempt may use the connection now
 	}()
 }
 
-// copyBody sends a body. It tells what failed: the body, or the connection.
-func (s *sending) copyBody(w io.Writer, out *Outgoing) (rerr, werr error) {
+// copyBody sends Outgoing.Body.
+func (s *sending) copyBody(w io.Writer, out *Outgoing) (bodyErr, connErr error) {
 	left := out.Length
 	var frame []byte
 	buf := make([]byte, 16<<10)
@@ -104,34 +87,25 @@ func (s *sending) copyBody(w io.Writer, out *Outgoing) (rerr, werr error) {
 			if left -= int64(n); left == 0 {
 				s.state.Store(stateLastPiece)
 			}
-			_, werr = w.Write(p[:n])
+			_, connErr = w.Write(p[:n])
 		} else if n > 0 {
-			frame = appendChunk(frame[:0], p[:n])
-			_, werr = w.Write(frame)
+			frame = append(append(appendChunkSize(frame[:0], n), p[:n]...), "\r\n"...)
+			_, connErr = w.Write(frame)
 		}
 		switch {
-		case werr != nil:
-			return nil, werr
+		case connErr != nil:
+			return nil, connErr
 		case errors.Is(err, io.EOF) && left < 0:
 			s.state.Store(stateLastPiece)
-			return nil, endChunks(w, frame[:0], out)
+			var trailer Header
+			if out.Trailer != nil {
+				trailer = LateFields(slices.Clone(out.Trailer()))
+			}
+			_, connErr = w.Write(appendLastChunk(frame[:0], trailer))
+			return nil, connErr
 		case err != nil && left != 0:
 			return unexpected(err), nil
 		}
 	}
 	return nil, nil
-}
-
-func endChunks(w io.Writer, b []byte, out *Outgoing) error {
-	b = append(b, "0\r\n"...)
-	if out.Trailer != nil {
-		b = appendFields(b, LateFields(slices.Clone(out.Trailer())))
-	}
-	_, err := w.Write(append(b, "\r\n"...))
-	return err
-}
-
-func appendChunk(b, p []byte) []byte {
-	b = append(strconv.AppendInt(b, int64(len(p)), 16), "\r\n"...)
-	return append(append(b, p...), "\r\n"...)
 }

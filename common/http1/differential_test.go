@@ -20,14 +20,14 @@ import (
 )
 
 // The differential suite gives the same bytes to both halves and to net/http (and, with
-// the build tag integration, to nginx), and wants them read alike. What is read
-// differently on purpose stands in the tables of README.md, which the suite holds: a
-// difference that is not there fails, and so does a row that is not true any more.
+// the build tag integration, to nginx), and wants them read alike. The tables of
+// README.md list the intended differences. A difference without a row fails the suite,
+// and so does a row that is no longer true.
 
-// stream is what one side writes to a connection, in pieces.
+// stream holds the pieces that one side writes to a connection.
 type stream struct {
 	pieces []string
-	broken bool   // it ends before its end
+	broken bool   // it is incomplete
 	method string // of the request that an answer belongs to
 }
 
@@ -36,12 +36,12 @@ func (s stream) text() string { return strings.Join(s.pieces, "") }
 func (s stream) write(w io.Writer) {
 	for _, p := range s.pieces {
 		if _, err := io.WriteString(w, p); err != nil {
-			return // it was refused before its end
+			return // the peer has refused it
 		}
 	}
 }
 
-// canonical are fields in an order of their own, without what net/http changes.
+// canonical sorts the fields, without those that net/http changes.
 func canonical(h Header) string {
 	var list []string
 	for _, f := range h {
@@ -51,7 +51,7 @@ func canonical(h Header) string {
 	return fmt.Sprint(list)
 }
 
-// ofNetHTTP are fields of net/http's as ours. What frames a message is not among ours.
+// ofNetHTTP converts a header of net/http, without framing.
 func ofNetHTTP(h http.Header) (out Header) {
 	for name, values := range h {
 		for _, v := range values {
@@ -64,7 +64,7 @@ func ofNetHTTP(h http.Header) (out Header) {
 }
 
 // reading is how a server read a stream of requests: what its handler saw, and whether
-// it refused something itself.
+// the server refused something.
 type reading struct {
 	seen    []string
 	refused bool
@@ -72,7 +72,7 @@ type reading struct {
 
 func (r reading) String() string { return fmt.Sprintf("%q, refused: %v", r.seen, r.refused) }
 
-// cell says in a word how other read a stream that we read as r; see README.md.
+// cell is the word of README.md for how another server read a stream that we read as r.
 func (r reading) cell(other reading) string {
 	switch {
 	case r.String() == other.String():
@@ -130,8 +130,8 @@ func ask(t *testing.T, addr string, s stream) (refused bool, answers int) {
 	return refused, answers
 }
 
-// servers are ours and net/http's, each with what its handler saw of the stream under
-// way.
+// servers are ours and that of net/http, each with what its handler saw of the current
+// stream.
 type servers struct {
 	t            *testing.T
 	ours, theirs string
@@ -169,7 +169,7 @@ func startServers(t *testing.T) *servers {
 func (s *servers) saw(method, target, host string, h Header, body []byte, err error, trailer Header) {
 	text := fmt.Sprintf("%s %s %s %s %q %s", method, target, host, canonical(h), body, canonical(trailer))
 	if err != nil {
-		text = fmt.Sprintf("%s %s %s %s broken", method, target, host, canonical(h)) // how much came is chance
+		text = fmt.Sprintf("%s %s %s %s broken", method, target, host, canonical(h)) // how much arrived is chance
 	}
 	s.seen <- text
 }
@@ -177,7 +177,7 @@ func (s *servers) saw(method, target, host string, h Header, body []byte, err er
 func (s *servers) read(addr string, in stream) (r reading) {
 	s.t.Helper()
 	r.refused, _ = ask(s.t, addr, in)
-	r.refused = r.refused && !in.broken // whether an end too soon is answered is a row of the table
+	r.refused = r.refused && !in.broken // the table has a row for it
 	for {
 		select {
 		case one := <-s.seen:
@@ -189,7 +189,7 @@ func (s *servers) read(addr string, in stream) (r reading) {
 	}
 }
 
-// fetched is how a client read an answer.
+// fetched is what a client read of an answer.
 type fetched struct {
 	status  int
 	text    string
@@ -217,7 +217,7 @@ func (f fetched) cell(other fetched) string {
 	return other.word()
 }
 
-// answering is a server that gives each connection one answer and ends it.
+// answering is a server that writes one answer to each connection and closes it.
 func answering(t *testing.T) (addr string, next chan stream) {
 	next = make(chan stream, 1)
 	g := newTarget(t, func(p *peer) {
@@ -261,12 +261,12 @@ func result(status int, h Header, body []byte, err error, trailer Header) fetche
 	return fetched{status: status, text: fmt.Sprintf("%s %q %s", canonical(h), body, canonical(trailer))}
 }
 
-// theirClient reads an answer with net/http's.
+// theirClient reads an answer with the client of net/http.
 func theirClient(t *testing.T, addr, method string) (f fetched) {
 	t.Helper()
 	tr := &http.Transport{DisableCompression: true, MaxResponseHeaderBytes: 64 << 10}
 	defer tr.CloseIdleConnections()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second) // nginx waits for more of some
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second) // nginx waits for the rest of some
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, method, "http://"+addr+"/", nil)
 	if err != nil {
@@ -284,8 +284,8 @@ func theirClient(t *testing.T, addr, method string) (f fetched) {
 	return result(res.StatusCode, EndToEnd(ofNetHTTP(res.Header)), b, err, LateFields(ofNetHTTP(res.Trailer)))
 }
 
-// L7, https://github.com/golang/go/issues/71988: requests that keep the rules are read as net/http reads them, in every order of
-// fields, framing and size, however they arrive, and wherever they break off.
+// L7, https://github.com/golang/go/issues/71988: valid requests are read as net/http reads them, in every order of
+// fields, framing and size, in any pieces, and cut off anywhere.
 func TestDifferential_requestsAreReadAlike(t *testing.T) {
 	s := startServers(t)
 	for seed := range uint64(rounds(t)) {
@@ -325,7 +325,7 @@ func TestDifferential_answersAreReadAlike(t *testing.T) {
 	}
 }
 
-// rounds is how many generated streams are tried.
+// rounds is the number of generated streams.
 func rounds(t *testing.T) int {
 	if testing.Short() || raceEnabled {
 		return 150
@@ -333,7 +333,7 @@ func rounds(t *testing.T) int {
 	return 600
 }
 
-// recorded are the streams that real programs wrote.
+// recorded returns the streams of real programs.
 func recorded(t *testing.T, of string) map[string]stream {
 	t.Helper()
 	files, err := filepath.Glob("testdata/recorded/" + of + "/*.http")
@@ -351,7 +351,7 @@ func recorded(t *testing.T, of string) map[string]stream {
 	return all
 }
 
-// L7, https://github.com/golang/go/issues/71988: what is odd is read as the tables of README.md say.
+// L7, https://github.com/golang/go/issues/71988: odd messages are read as the tables of README.md say.
 func TestDifferential_theTableOfRequestsHolds(t *testing.T) {
 	s := startServers(t)
 	got := map[string][]string{}
@@ -377,9 +377,9 @@ func TestDifferential_theTableOfAnswersHolds(t *testing.T) {
 	holds(t, "answers", got, 2)
 }
 
-// holds compares what was found with a table of README.md: its first column is the
-// rule, then come so many columns of readers, and last the reason. Rules that all
-// readers agree on have no row.
+// holds compares what was found with a table of README.md. Its first column is the rule,
+// then come the columns of readers, and last the reason. A rule on which all readers
+// agree has no row.
 func holds(t *testing.T, table string, got map[string][]string, columns int) {
 	t.Helper()
 	rows := tableOf(t, table)
@@ -402,7 +402,7 @@ func holds(t *testing.T, table string, got map[string][]string, columns int) {
 	}
 }
 
-// tableOf are the cells behind the rule, by rule, of the table between the comments
+// tableOf returns, by rule, the cells after the rule in the table between the comments
 // "differences: name" and "end".
 func tableOf(t *testing.T, name string) map[string][]string {
 	t.Helper()
@@ -429,7 +429,7 @@ func tableOf(t *testing.T, name string) map[string][]string {
 	return rows
 }
 
-// The rules of README.md name tests that are there.
+// The rules of README.md name tests that exist.
 func TestREADME_namesTestsThatExist(t *testing.T) {
 	b, err := os.ReadFile("README.md")
 	if err != nil {

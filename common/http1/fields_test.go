@@ -57,7 +57,7 @@ func TestHeader_tokensAreMembersOfEveryList(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 	for range h.Tokens("Connection") {
-		break // a loop may end early
+		break // the iterator must allow an early end
 	}
 	for token, want := range map[string]bool{"b": true, "D": true, "a, B": false, "no": false, "": false} {
 		if h.HasToken("connection", token) != want {
@@ -66,9 +66,8 @@ func TestHeader_tokensAreMembersOfEveryList(t *testing.T) {
 	}
 }
 
-// Some comparisons fold letters beyond ASCII into ASCII ones, and so see a name
-// that the next reader does not (https://github.com/golang/go/issues/71988 and
-// others began with two readers).
+// Some comparisons fold letters beyond ASCII into ASCII ones, and so find a name that
+// the next reader does not (https://github.com/golang/go/issues/71988).
 func TestSame_comparesASCIIOnly(t *testing.T) {
 	for _, row := range []struct {
 		a, b string

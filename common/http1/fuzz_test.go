@@ -13,12 +13,11 @@ import (
 	"testing"
 )
 
-// net/http is the other reader: what is accepted here it must accept too, and
-// understand the same. Refusing more is fine; differing is how requests are
-// smuggled (https://github.com/narfindustries/http-garden).
+// net/http is the second reader. It must accept all that is accepted here, with the same
+// meaning: requests are smuggled where two readers differ
+// (https://github.com/narfindustries/http-garden). Refusing more is fine.
 
-// sameFields compares a header with net/http's, which has taken out what frames
-// the message.
+// sameFields compares a header with that of net/http, which has no framing.
 func sameFields(t *testing.T, h Header, theirs http.Header) {
 	t.Helper()
 	ours := http.Header{}
@@ -28,14 +27,14 @@ func sameFields(t *testing.T, h Header, theirs http.Header) {
 	}
 	theirs = theirs.Clone()
 	theirs.Del("Content-Length")
-	ours.Del("Trailer") // net/http reads it and takes it out
+	ours.Del("Trailer") // net/http removes it
 	theirs.Del("Trailer")
 	if len(ours)+len(theirs) > 0 && !reflect.DeepEqual(ours, theirs) {
 		t.Errorf("fields differ: %q and %q", ours, theirs)
 	}
 }
 
-// special are fields that net/http itself changes, or whose values it judges.
+// special reports fields that net/http changes, or whose values it checks.
 func special(h Header) bool {
 	for f := range h.Tokens("Trailer") {
 		switch textproto.CanonicalMIMEHeaderKey(f) {
@@ -65,7 +64,7 @@ func FuzzParseRequest(f *testing.F) {
 			return
 		}
 		if _, err := url.ParseRequestURI(r.target); err != nil {
-			return // bad escapes are refused when the path is made canonical
+			return // a bad escape is refused later, when the path is made canonical
 		}
 		in := bufio.NewReader(bytes.NewReader(data[:n]))
 		q, err := http.ReadRequest(in)
@@ -85,8 +84,8 @@ func FuzzParseRequest(f *testing.F) {
 	})
 }
 
-// spaced are fields of answers that RFC 9112, section 5.1, has us mend, and chunks
-// that section 7.1.1 has us take, which net/http does not.
+// spaced matches fields and chunks of answers that RFC 9112 allows with extra space
+// (sections 5.1 and 7.1.1), and net/http does not.
 var (
 	spaced = regexp.MustCompile(`[ \t]:`)
 	padded = regexp.MustCompile(`[ \t];|[0-9a-fA-F]{17}`)
@@ -127,7 +126,7 @@ func FuzzParseAnswer(f *testing.F) {
 		theirs := Header{}
 		for name, values := range q.Header {
 			for _, v := range values {
-				theirs.Add(name, strings.TrimRight(v, " ")) // of a folded line without text
+				theirs.Add(name, strings.TrimRight(v, " ")) // left by a folded line without text
 			}
 		}
 		q.Header = http.Header{}
@@ -152,7 +151,7 @@ func FuzzChunks(f *testing.F) {
 	})
 }
 
-// sameChunks compares a chunked body, and where it ends, with what net/http reads.
+// sameChunks compares a chunked body, and its end, with what net/http reads.
 func sameChunks(t *testing.T, of side, data []byte) {
 	rest := bytes.NewReader(data)
 	b := &buffer{conn: rest, data: make([]byte, 64)}

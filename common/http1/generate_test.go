@@ -6,14 +6,14 @@ import (
 	"strings"
 )
 
-// generator makes streams that keep the rules. The same seed makes the same stream.
+// generator makes valid streams. The same seed makes the same stream.
 type generator struct{ *rand.Rand }
 
 func newGenerator(seed uint64) generator { return generator{rand.New(rand.NewPCG(seed, 1))} } //nolint:gosec // G404: the same again for the same seed
 
 func (g generator) one(of ...string) string { return of[g.IntN(len(of))] }
 
-// word is a text of up to so many letters.
+// word is a text with up to that many letters.
 func (g generator) word(limit int) string {
 	b := make([]byte, g.IntN(limit)+1)
 	for i := range b {
@@ -22,17 +22,17 @@ func (g generator) word(limit int) string {
 	return string(b)
 }
 
-// spelt is a name in any case.
+// spelt changes the case of letters at random.
 func (g generator) spelt(name string) string {
 	return g.one(name, strings.ToLower(name), strings.ToUpper(name))
 }
 
-// line is a field as it may be written: any space around its value.
+// line is a field with any space around its value.
 func (g generator) line(name, value string) string {
 	return g.spelt(name) + ":" + g.one("", " ", " \t") + value + g.one("", "", " ", "\t ") + "\r\n"
 }
 
-// fields are some fields and those given, in any order.
+// fields returns some fields and the given ones, in any order.
 func (g generator) fields(given ...string) string {
 	for range g.IntN(6) {
 		value := g.one("", g.word(20), g.word(8)+", "+g.word(8), "\""+g.word(9)+"\"", "b\xc3\xa4r", "*/*", g.word(3000))
@@ -45,7 +45,7 @@ func (g generator) fields(given ...string) string {
 	return strings.Join(given, "") + "\r\n"
 }
 
-// size is that of a body: none, small, around the buffers, or large.
+// size is the size of a body: zero, small, near that of the buffers, or large.
 func (g generator) size() int {
 	return []int{0, 1, g.IntN(100), readBuffer - 1 + g.IntN(3), g.IntN(20 << 10), 64 << 10}[g.IntN(6)]
 }
@@ -55,7 +55,7 @@ func (g generator) body() string {
 	return strings.Repeat(g.one("x", "\r\n", "0\r\n\r\n", "GET / HTTP/1.1\r\n\r\n", "\x00\xff"), n+1)[:n]
 }
 
-// chunks frames a body: sizes in any case with zeros before them, extensions, a
+// chunks frames a body, with leading zeros, digits in any case, extensions and a
 // trailer.
 func (g generator) chunks(body string) string {
 	var b strings.Builder
@@ -79,7 +79,7 @@ func (g generator) chunks(body string) string {
 	return b.String()
 }
 
-// pieces cuts a text where pauses are, and at times before its end.
+// pieces cuts a text into pieces, and sometimes cuts off its end.
 func (g generator) pieces(text string) (list []string, broken bool) {
 	if broken = g.IntN(5) == 0; broken {
 		text = text[:g.IntN(len(text))]
@@ -91,7 +91,7 @@ func (g generator) pieces(text string) (list []string, broken bool) {
 	return append(list, text), broken
 }
 
-// requests are up to three on one connection.
+// requests makes up to three requests for one connection.
 func (g generator) requests() stream {
 	var b strings.Builder
 	for n := 1 + g.IntN(3); n > 0; n-- {
@@ -116,7 +116,7 @@ func (g generator) requests() stream {
 	return stream{pieces: pieces, broken: broken, method: "GET"}
 }
 
-// answers are interim ones, and one final one.
+// answers makes interim answers and a final one.
 func (g generator) answers() stream {
 	var b strings.Builder
 	for range g.IntN(2) * g.IntN(3) {

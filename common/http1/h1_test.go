@@ -18,14 +18,14 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	log.SetOutput(io.Discard) // net/http's client speaks there of answers that it did not ask for
+	log.SetOutput(io.Discard) // net/http's client logs unsolicited answers
 	goleak.VerifyTestMain(m)
 }
 
-// patience is how long a test waits for what must come.
+// patience bounds the wait for an expected event.
 const patience = 20 * time.Second
 
-// refuse answers with the text of the error.
+// refuse is a Server.Refuse that answers with the text of the error.
 func refuse(w ResponseWriter, status int, err error) {
 	b := []byte(err.Error())
 	_ = w.Head(status, Header{{Name: "Content-Type", Value: "text/plain"}}, int64(len(b)))
@@ -33,7 +33,7 @@ func refuse(w ResponseWriter, status int, err error) {
 	_ = w.End(nil)
 }
 
-// serve runs a server on a port of its own until the test ends.
+// serve runs a server until the test ends.
 func serve(t testing.TB, s *Server) string {
 	t.Helper()
 	s.Refuse = refuse
@@ -47,8 +47,8 @@ func serve(t testing.TB, s *Server) string {
 	return addr
 }
 
-// listen gives every connection to accept, in a goroutine, and waits for all of
-// them when the test ends.
+// listen calls accept for each connection in a goroutine, and waits for all of them when
+// the test ends.
 func listen(t testing.TB, accept func(net.Conn), stop func()) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -79,7 +79,7 @@ func (f handlerFunc) ServeCall(ctx context.Context, w ResponseWriter, r *Request
 	f(ctx, w, r)
 }
 
-// reply answers whole.
+// reply writes a complete answer.
 func reply(w ResponseWriter, status int, body string) error {
 	if err := w.Head(status, nil, int64(len(body))); err != nil {
 		return err
@@ -90,7 +90,7 @@ func reply(w ResponseWriter, status int, body string) error {
 	return w.End(nil)
 }
 
-// echo answers with what it was sent: body, trailer, error.
+// echo answers with what it received: body, trailer, error.
 var echo = handlerFunc(func(_ context.Context, w ResponseWriter, r *Request) {
 	b, err := io.ReadAll(r.Body)
 	text := r.Method + " " + r.Target + " " + string(b)
@@ -103,7 +103,7 @@ var echo = handlerFunc(func(_ context.Context, w ResponseWriter, r *Request) {
 	_ = reply(w, 200, text)
 })
 
-// app is an application that writes bytes of its own making.
+// app is an application that writes raw bytes.
 type app struct {
 	net.Conn
 	t  testing.TB
@@ -132,7 +132,7 @@ func (a *app) say(text string) {
 	}
 }
 
-// answer reads one; err is that of its body.
+// answer reads an answer. err is the error of its body.
 func (a *app) answer(method string) (res *http.Response, body string, err error) {
 	a.t.Helper()
 	res, err = http.ReadResponse(a.in, &http.Request{Method: method})
@@ -144,7 +144,7 @@ func (a *app) answer(method string) (res *http.Response, body string, err error)
 	return res, string(b), err
 }
 
-// expect reads one answer, whole, with that status and body.
+// expect reads a complete answer with that status and body.
 func (a *app) expect(status int, body string) *http.Response {
 	a.t.Helper()
 	res, got, err := a.answer("GET")
@@ -154,7 +154,7 @@ func (a *app) expect(status int, body string) *http.Response {
 	return res
 }
 
-// line reads one line, as it came.
+// line reads a line with its end.
 func (a *app) line() string {
 	a.t.Helper()
 	text, err := a.in.ReadString('\n')
@@ -164,7 +164,7 @@ func (a *app) line() string {
 	return text
 }
 
-// over says that nothing more comes.
+// over checks that the connection ends.
 func (a *app) over() {
 	a.t.Helper()
 	rest, err := io.ReadAll(a.in)
@@ -184,7 +184,7 @@ func eventually(t testing.TB, what string, is func() bool) {
 	}
 }
 
-// target is a server of raw connections, which counts requests that it read.
+// target is a server of raw connections that counts the requests it read.
 type target struct {
 	addr     string
 	accepted atomic.Int32
@@ -195,10 +195,10 @@ type target struct {
 type peer struct {
 	*app
 	target *target
-	n      int32 // how many came before it
+	n      int32 // the number of earlier connections
 }
 
-// request reads one with its body; nil at the end of the connection.
+// request reads a request and its body. It returns nil at the end of the connection.
 func (p *peer) request() *http.Request {
 	r, err := http.ReadRequest(p.in)
 	if err != nil {
@@ -224,7 +224,7 @@ func (p *peer) head() {
 	}
 }
 
-// newTarget has every connection handled, and closed after.
+// newTarget calls handle for every connection and closes it after.
 func newTarget(t testing.TB, handle func(p *peer)) *target {
 	t.Helper()
 	g := &target{}
@@ -241,7 +241,7 @@ func newTarget(t testing.TB, handle func(p *peer)) *target {
 	return g
 }
 
-// transport makes one that is closed with the test.
+// transport makes a Transport that is closed when the test ends.
 func transport(t testing.TB, cfg TransportConfig) *Transport {
 	tr := NewTransport(cfg)
 	t.Cleanup(tr.Close)
@@ -250,7 +250,7 @@ func transport(t testing.TB, cfg TransportConfig) *Transport {
 
 func get(path string) *Outgoing { return &Outgoing{Method: "GET", Path: path, Host: "x"} }
 
-// watched is a body that knows whether it was closed.
+// watched is a body that records its closing.
 type watched struct {
 	io.Reader
 	closed atomic.Int32
@@ -325,7 +325,7 @@ func TestBothSides_carryBodiesAndTrailers(t *testing.T) {
 
 func newReader(s string) *bufio.Reader { return bufio.NewReader(strings.NewReader(s)) }
 
-// kept is what a pool holds: connections, and lists of them.
+// kept returns the number of connections in a pool, and of their lists.
 func kept(p *pool) (n, lists int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

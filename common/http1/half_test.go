@@ -23,7 +23,7 @@ func TestServer_answersAnApplicationThatHasEndedItsSide(t *testing.T) {
 				select {
 				case <-ctx.Done():
 					t.Error("the call was cancelled")
-				case <-time.After(3 * watchAfter): // it has been seen by then that the side was ended
+				case <-time.After(3 * watchAfter): // the watch has seen the end by then
 				}
 				_ = reply(w, 200, "fine")
 			})}))
@@ -40,8 +40,8 @@ func TestServer_answersAnApplicationThatHasEndedItsSide(t *testing.T) {
 	}
 }
 
-// UL9: an application that has closed its connection is noticed all the same, so
-// that no call outlives it: also where nothing of a stream of events moves.
+// UL9: the server still notices an application that has closed its connection, and ends
+// its call, even in a silent stream of events.
 func TestServer_noticesAnApplicationThatHasClosedItsConnection(t *testing.T) {
 	for name, events := range map[string]bool{"before it is answered": false, "in a silent stream of events": true} {
 		t.Run(name, func(t *testing.T) {

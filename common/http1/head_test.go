@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// What two readers could understand in two ways, and what is no path: hazards
+// Requests that two readers could understand differently, and targets without a path:
 // https://github.com/golang/go/issues/71988,
 // https://github.com/narfindustries/http-garden,
 // https://github.com/golang/vulndb/issues/6465 (opaque targets),
@@ -79,8 +79,8 @@ var badHeads = []struct {
 	{"too many fields", "GET / HTTP/1.1\r\nHost: a\r\n" + strings.Repeat("X: a\r\n", maxFields+1) + "\r\n", 431},
 }
 
-// L3, https://github.com/golang/vulndb/issues/6465: what is no path is no target.
-// L7, https://github.com/golang/go/issues/71988: one request in is at most one out.
+// L3, https://github.com/golang/vulndb/issues/6465: a target must be a path.
+// L7, https://github.com/golang/go/issues/71988: one request is never read as two.
 func TestServer_refusesHeadsThatCouldBeReadInTwoWays(t *testing.T) {
 	var handed atomic.Int32
 	addr := serve(t, &Server{Handler: handlerFunc(func(context.Context, ResponseWriter, *Request) { handed.Add(1) })})

@@ -36,7 +36,7 @@ func startNginx(t *testing.T, backend string) (addr string) {
 	t.Helper()
 	program, err := exec.LookPath("nginx")
 	if err != nil {
-		if program, err = exec.LookPath("/usr/sbin/nginx"); err != nil { // where the path of an ordinary user does not lead
+		if program, err = exec.LookPath("/usr/sbin/nginx"); err != nil { // not in the PATH of ordinary users
 			t.Skip("a real nginx is needed: install the package nginx")
 		}
 	}
@@ -58,9 +58,9 @@ func startNginx(t *testing.T, backend string) (addr string) {
 		t.Fatal(err)
 	}
 	ended := make(chan struct{})
-	go func() { _ = cmd.Wait(); close(ended) }() // how it ended is in what it said
+	go func() { _ = cmd.Wait(); close(ended) }() // its output says how it ended
 	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended by itself
+		_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended already
 		<-ended
 	})
 	eventually(t, "nginx listens", func() bool {
@@ -78,7 +78,7 @@ func startNginx(t *testing.T, backend string) (addr string) {
 	return addr
 }
 
-// L7: the column of nginx: it takes, or refuses, what the tables of README.md say.
+// L7: nginx takes and refuses what the tables of README.md say.
 func TestDifferential_theTableOfRequestsHoldsForNginx(t *testing.T) {
 	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -123,7 +123,7 @@ func TestDifferential_theTableOfAnswersHoldsForNginx(t *testing.T) {
 	holds(t, "answers", got, 3)
 }
 
-// L7: what keeps the rules nginx takes as we do.
+// L7: nginx takes valid messages as we do.
 func TestDifferential_generatedTrafficIsTakenByNginx(t *testing.T) {
 	s := startServers(t)
 	addr := startNginx(t, s.ours)

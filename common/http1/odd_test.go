@@ -2,8 +2,8 @@ package http1
 
 import "strings"
 
-// odd is a stream that breaks a rule, or keeps it in a way that some readers do not
-// know. rule names its row in README.md.
+// odd is a stream that breaks a rule, or is valid in a way that some readers do not
+// support. rule names its row in README.md.
 type odd struct{ rule, text string }
 
 // method is that of the request that an answer belongs to.

@@ -7,85 +7,73 @@ import (
 
 // Outgoing is one attempt at a target.
 type Outgoing struct {
-	Method string
-	Path   string // canonical, with the base path; never empty
-	Query  string // byte for byte, without "?"
-	// ForceQuery says that there is a "?" with nothing behind it.
-	ForceQuery bool
+	Method     string
+	Path       string // canonical, with the base path; never empty
+	Query      string // as it is sent, without "?"
+	ForceQuery bool   // send "?" even if Query is empty
 	Host       string // of the Host field, or :authority
-	Header     Header // end-to-end fields only; framing is the transport's
-	// Kept is the whole body where it is at hand; Body is nil then.
-	Kept []byte
-	// Body is a body that streams, nil where there is none. The transport
-	// closes it once it reads no more of it, which may be after RoundTrip has
-	// returned, and whether or not it succeeded.
+	Header     Header // end-to-end fields only, without framing
+	Kept       []byte // the whole body; Body is nil then
+	// Body is a body that streams; nil: none. The transport always closes it when it
+	// reads no more of it, which may be after RoundTrip has returned.
 	Body    io.ReadCloser
-	Length  int64         // of the body; -1: a stream, whose end the transport marks
-	Trailer func() Header // read once Body gave io.EOF; nil: none
+	Length  int64         // of the body; -1: unknown
+	Trailer func() Header // called after Body gave io.EOF; nil: none
 	Upgrade string        // "websocket", or ""
-	// Raw is the whole request as it is sent, head and body, in place of all fields
-	// above but Method. Sent is called once when Raw is read no more.
-	Raw  []byte
-	Sent func()
-	// Deadline ends the attempt, the body of its answer included; zero: only its
-	// context does.
-	Deadline time.Time
-	// NewConnection has the attempt made on a new connection.
-	NewConnection bool
-	// Borrow has the attempt return an Answer that is used again: it is valid until
-	// its Body is closed, once, and its Header is not to be changed.
+	// Raw is the whole request as it is sent, head and body. All fields above but Method
+	// are ignored then. Sent is called once, when Raw is no longer read.
+	Raw           []byte
+	Sent          func()
+	Deadline      time.Time // ends the attempt and the body of its answer; zero: only ctx does
+	NewConnection bool      // use no connection of the pool
+	// Borrow makes RoundTrip return an Answer that is reused: it is valid until its Body
+	// is closed, once, and its Header must not be changed.
 	Borrow bool
 }
 
-// Answer is what a target answered. Its body is read by one goroutine, and
-// closed by whoever has the Answer; closing it early drops the connection.
+// Answer is the answer of a target. Body is read by one goroutine and must be closed.
+// Closing it before its end drops the connection.
 type Answer struct {
 	Status  int
-	Header  Header // without framing in HTTP/1.1; hop-by-hop fields are dropped
+	Header  Header // without hop-by-hop fields, and without framing in HTTP/1.1
 	Body    io.ReadCloser
-	Length  int64 // -1: until its end
+	Length  int64 // of the body; -1: unknown
 	Trailer func() Header
-	// Ready says that the next Read will not wait for the target; nil: unknown.
-	// It is for whoever reads the body, until it is closed.
-	Ready func() bool
-	// Upgraded is the connection after 101, which the caller closes; nil
-	// otherwise.
-	Upgraded io.ReadWriteCloser
-	Reused   bool // the connection had served before
-	Closes   bool // the connection ends with the answer
-	Partial  bool // not all of Raw was sent before the answer began
+	// Ready reports that the next Read will not wait for the target; nil: unknown. Only
+	// the reader of Body calls it, until Body is closed.
+	Ready    func() bool
+	Upgraded io.ReadWriteCloser // the connection after a 101, which the caller closes
+	Reused   bool               // the connection had served an earlier attempt
+	Closes   bool               // the connection ends with the answer
+	Partial  bool               // not all of Raw was sent before the answer began
 }
 
-// Reason says in one word why an attempt failed.
+// Reason classifies why an attempt failed.
 type Reason string
 
 // The reasons.
 const (
 	ReasonConnect Reason = "connect" // no connection, TLS included
-	ReasonTimeout Reason = "timeout" // an own limit passed; not the caller's leaving
+	ReasonTimeout Reason = "timeout" // a deadline passed
 	ReasonReset   Reason = "reset"   // the connection broke
 	ReasonGarbage Reason = "garbage" // the answer is not HTTP, or breaks its rules
 	ReasonBody    Reason = "body"    // the application's body could not be read
-	ReasonUnfit   Reason = "unfit"   // the request cannot be said in the target's protocol; nothing was sent
-	ReasonGone    Reason = "gone"    // the application went away, or we are stopping
+	ReasonUnfit   Reason = "unfit"   // the request cannot be written in the target's protocol; nothing was sent
+	ReasonGone    Reason = "gone"    // ctx was cancelled: the application went away, or the process stops
 )
 
 // Error is a failed attempt.
 type Error struct {
 	Reason Reason
-	// Sent says that a byte of the request may have reached the target, so
-	// that it may have acted on it.
-	Sent bool
-	// Unseen says that nothing of an answer came on a connection that had served
-	// before. Servers close idle connections, and a request may cross the closing.
+	Sent   bool // a byte of the request may have reached the target, which may have acted on it
+	// Unseen says that a used connection broke without a byte of an answer. A server that
+	// closes an idle connection while a request is on its way looks like this.
 	Unseen bool
-	// Status is that of an answer of which only the end could not be found; 0: there
-	// was none.
-	Status int
+	Status int   // of an answer whose body has no certain end; 0: there was none
 	Err    error // never holds a header, a query or a body
 }
 
 func (e *Error) Error() string { return string(e.Reason) + ": " + e.Err.Error() }
 
-// Unwrap is the cause.
+// Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }

@@ -17,7 +17,7 @@ import (
 	"github.com/lsm/fiso/common/callctx"
 )
 
-// raw is a request as the caller wrote it; sent counts how often it was given back.
+// raw is a request with Outgoing.Raw. sent counts the calls of Sent.
 func raw(size int) (out *Outgoing, sent *atomic.Int32) {
 	sent = new(atomic.Int32)
 	body := strings.Repeat("x", size)
@@ -88,7 +88,7 @@ func TestTransport_tellsOfAnAnswerToHalfARequest(t *testing.T) {
 	}
 }
 
-// U19: what came before the request is no answer to it.
+// U19: bytes that came before the request are no answer to it.
 func TestTransport_refusesAnAnswerBeforeItsRequest(t *testing.T) {
 	said := make(chan struct{}, 1)
 	g := newTarget(t, func(p *peer) {
@@ -115,8 +115,8 @@ func TestTransport_refusesAnAnswerBeforeItsRequest(t *testing.T) {
 	}
 }
 
-// U19: on Linux, an answer that begins before its request was delivered is that of
-// another one.
+// U19: on Linux, an answer that begins before the request was delivered belongs to another
+// request.
 func TestTransport_refusesAnAnswerToARequestThatWasNotDelivered(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("only Linux tells how much of a request was acknowledged")
@@ -149,7 +149,7 @@ func TestTransport_refusesAnAnswerToARequestThatWasNotDelivered(t *testing.T) {
 	eventually(t, "it is given back", func() bool { return sent.Load() == 1 })
 }
 
-// U11: a server closes an idle connection, and the request crosses the closing.
+// U11: a server closes an idle connection while the request is on its way.
 func TestTransport_saysWhenAUsedConnectionEndedWithoutAnAnswer(t *testing.T) {
 	g := newTarget(t, func(p *peer) {
 		p.request()
@@ -185,7 +185,7 @@ func TestTransport_endsAnAttemptAtItsDeadline(t *testing.T) {
 				near, far := net.Pipe()
 				go func() {
 					_, _ = far.Read(make([]byte, 4<<10))
-					if row.answer != "" { // a pipe delivers nothing, too
+					if row.answer != "" { // a pipe delivers empty writes, too
 						_, _ = io.WriteString(far, row.answer)
 					}
 					_, _ = io.Copy(io.Discard, far)
@@ -217,8 +217,8 @@ func TestTransport_endsAnAttemptAtItsDeadline(t *testing.T) {
 	}
 }
 
-// A deadline is that of its attempt, and not of the next one on the connection. One
-// that cannot be read without waiting is looked at with patience.
+// The deadline of an attempt does not apply to the next one on the connection. A look at
+// a connection that is not a socket waits.
 func TestTransport_aDeadlineEndsWithItsAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dials := 0
@@ -231,7 +231,7 @@ func TestTransport_aDeadlineEndsWithItsAttempt(t *testing.T) {
 					if _, err := far.Read(buf); err != nil {
 						return
 					}
-					time.Sleep(time.Second) // of the bubble
+					time.Sleep(time.Second) // of fake time
 					_, _ = io.WriteString(far, ok)
 				}
 			}()
@@ -246,7 +246,7 @@ func TestTransport_aDeadlineEndsWithItsAttempt(t *testing.T) {
 			read(t, a, err)
 		}
 		send(2 * time.Second)
-		time.Sleep(time.Minute) // of the bubble
+		time.Sleep(time.Minute) // of fake time
 		send(0)
 		send(2 * time.Second)
 		if dials != 1 {

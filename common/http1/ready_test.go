@@ -6,14 +6,14 @@ import (
 	"testing"
 )
 
-// An answer that is flushed only when nothing is ready must not wait for the
-// next chunk with the last one in hand.
+// The proxy flushes when nothing is ready, so it must not hold back one chunk while it
+// waits for the next.
 func TestBody_isReadyWhenAReadWouldNotWait(t *testing.T) {
 	for name, test := range map[string]struct {
 		kind     bodyKind
 		length   int64
 		text     string
-		consumed int // bytes of the body read before
+		consumed int // bytes of the body that are read first
 		want     bool
 	}{
 		"nothing has come":         {byLength, 5, "", 0, false},

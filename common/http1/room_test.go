@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// L14, https://nvd.nist.gov/vuln/detail/CVE-2007-6750 (Slowloris): who says
-// nothing, or half a head, does not keep out those who ask.
+// L14, https://nvd.nist.gov/vuln/detail/CVE-2007-6750 (Slowloris): connections that send
+// nothing, or half a head, do not keep others out.
 func TestServer_makesRoomByClosingWhoeverAsksForNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		serving, finish := make(chan struct{}), make(chan struct{})
@@ -20,11 +20,11 @@ func TestServer_makesRoomByClosingWhoeverAsksForNothing(t *testing.T) {
 		connect := func(said string) chan struct{} {
 			c, gone := pipe(t, s)
 			read(c)
-			if said != "" { // a pipe delivers nothing, too
+			if said != "" { // a pipe delivers empty writes, too
 				_, _ = io.WriteString(c, said)
 			}
 			synctest.Wait()
-			time.Sleep(time.Millisecond) // of the bubble: so that one is older than the next
+			time.Sleep(time.Millisecond) // of fake time, so that each is older than the next
 			return gone
 		}
 		busy := connect(ask)
@@ -60,7 +60,7 @@ func open(gone chan struct{}) bool {
 	}
 }
 
-// waits answers /quick at once, and all else when it may.
+// waits answers /quick at once, and everything else when it is released.
 func waits(serving, finish chan struct{}) handlerFunc {
 	return func(_ context.Context, w ResponseWriter, r *Request) {
 		if r.Target != "/quick" {
@@ -79,7 +79,7 @@ func TestServer_letsABodyPauseAsLongAsAStreamMay(t *testing.T) {
 		a := newApp(t, c)
 		_ = c.SetDeadline(time.Time{})
 		a.say("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhe")
-		time.Sleep(4 * time.Minute) // of the bubble
+		time.Sleep(4 * time.Minute) // of fake time
 		a.say("llo")
 		a.expect(200, "POST / hello")
 	})

@@ -1,6 +1,7 @@
 package http1
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -10,70 +11,68 @@ import (
 	"time"
 )
 
-// Limits bound what an application may take. Zero values stand for the
-// defaults that are named.
+// Limits bound what one application connection may use. A zero field means its default,
+// which is the last part of its comment.
 type Limits struct {
 	Head        int           // bytes of a head; 32 KiB
-	HeadSetting string        // what sets Head, for an error
-	HeadTimeout time.Duration // from the first byte of a head to its last, and to the first one of a connection; 10 s
+	HeadSetting string        // the name of the setting of Head, for error texts
+	HeadTimeout time.Duration // to read a head, and for a new connection to send its first byte; 10 s
 	Idle        time.Duration // between two requests; 2 min
 	Body        time.Duration // between two reads of a request's body; 30 s
-	Write       time.Duration // one write of an answer that no call's context bounds; 30 s
+	Write       time.Duration // one write of an answer, unless a call's context bounds it; 30 s
 }
 
 func (l Limits) withDefaults() Limits {
-	if l.Head <= 0 {
-		l.Head = 32 << 10
+	return Limits{
+		Head:        positive(l.Head, 32<<10),
+		HeadSetting: cmp.Or(l.HeadSetting, "the server takes"),
+		HeadTimeout: positive(l.HeadTimeout, 10*time.Second),
+		Idle:        positive(l.Idle, 2*time.Minute),
+		Body:        positive(l.Body, 30*time.Second),
+		Write:       positive(l.Write, 30*time.Second),
 	}
-	if l.HeadSetting == "" {
-		l.HeadSetting = "the server takes"
-	}
-	for _, d := range []struct {
-		value *time.Duration
-		usual time.Duration
-	}{{&l.HeadTimeout, 10 * time.Second}, {&l.Idle, 2 * time.Minute}, {&l.Body, 30 * time.Second}, {&l.Write, 30 * time.Second}} {
-		if *d.value <= 0 {
-			*d.value = d.usual
-		}
-	}
-	return l
 }
 
-// Server answers connections of applications. Its fields are set before the
-// first ServeConn and not changed after.
+// positive is v, or usual if v is not positive.
+func positive[T int | time.Duration](v, usual T) T {
+	if v <= 0 {
+		return usual
+	}
+	return v
+}
+
+// Server serves connections of applications. Its fields are set before the first
+// ServeConn and do not change after.
 type Server struct {
 	Limits  Limits
 	Handler Handler
-	// Refuse answers a request that is malformed, of which nothing else is to
-	// be believed; the connection is closed after it. err says what is wrong, in
-	// a sentence for a person.
+	// Refuse answers a malformed request, after which the connection is closed. err says
+	// what is wrong, for a person to read.
 	Refuse func(w ResponseWriter, status int, err error)
-	// HTTP2 takes a connection over that begins with HTTP/2's preface, of
-	// which what was read is read again, and returns when it is done with. nil:
-	// such connections are refused.
+	// HTTP2 serves a connection that begins with the preface of HTTP/2, which it reads
+	// again, and returns when the connection is done. nil: such connections are refused.
 	HTTP2 func(net.Conn)
 
-	bodyIdle atomic.Int64 // a longer Limits.Body
+	bodyIdle atomic.Int64 // a time.Duration, in place of Limits.Body if longer
 
 	mu       sync.Mutex
 	conns    map[*serverConn]struct{}
-	stopping atomic.Bool // set with mu held
-	left     sync.Cond   // the last connection has gone; L is &mu
+	stopping atomic.Bool    // set with mu held
+	running  sync.WaitGroup // one for each of conns
 }
 
-// ServeConn serves a connection until it ends, and closes it. Calls on it get a
-// context that ends when ctx does, or when the application goes away.
+// ServeConn serves a connection until it ends, and closes it. The context of its calls
+// ends when ctx does, or when the application goes away.
 func (s *Server) ServeConn(ctx context.Context, nc net.Conn) {
 	c := newServerConn(s, nc)
 	if !s.enter(c) {
-		_ = nc.Close() // we are stopping; the application will try another time
+		_ = nc.Close() // the server is stopping
 		return
 	}
 	defer s.leave(c)
 	c.ctx.Begin(ctx)
 	defer c.ctx.End(context.Canceled)
 	c.serve()
-	c.watch.end()
 	c.returnBuffers()
 }
 
@@ -87,6 +86,7 @@ func (s *Server) enter(c *serverConn) bool {
 		s.conns = map[*serverConn]struct{}{}
 	}
 	s.conns[c] = struct{}{}
+	s.running.Add(1)
 	return true
 }
 
@@ -95,24 +95,21 @@ func (s *Server) leave(c *serverConn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, c)
-	if len(s.conns) == 0 && s.left.L != nil {
-		s.left.Broadcast()
-	}
+	s.running.Done()
 }
 
-// BodiesMayPause says that a request's body may pause for so long, if that is
-// longer than Limits.Body: as long as streams of some target may. It may be
-// called at any time.
+// BodiesMayPause lets the body of a request pause for d, if that is longer than
+// Limits.Body. It may be called at any time.
 func (s *Server) BodiesMayPause(d time.Duration) { s.bodyIdle.Store(int64(d)) }
 
-// roomShare is the share of waiting connections that make room at once, so that
-// a flood costs a look at all of them now and then, and not for each that comes.
+// MakeRoom closes one in roomShare of the waiting connections, so that in a flood not
+// every new connection makes it look at all of them.
 const roomShare = 32
 
-// MakeRoom closes connections on which no call is under way: those that never
-// asked for anything first, and of these the ones that have waited longest. It
-// is for a listener that has as many as it may: a caller that says nothing, or
-// half a head, must not keep those out who ask. It reports whether there were any.
+// MakeRoom closes some of the connections without a call, and reports whether there were
+// any. Those that never sent a request are closed first, and among them those that have
+// waited longest. A listener at its limit calls it, so that silent applications do not
+// keep others out.
 func (s *Server) MakeRoom() bool {
 	type candidate struct {
 		c     *serverConn
@@ -130,13 +127,13 @@ func (s *Server) MakeRoom() bool {
 	}
 	s.mu.Unlock()
 	slices.SortFunc(all, func(a, b candidate) int {
-		if a.asked != b.asked {
-			if b.asked {
-				return -1
-			}
-			return 1
+		switch {
+		case a.asked == b.asked:
+			return a.since.Compare(b.since)
+		case b.asked:
+			return -1
 		}
-		return a.since.Compare(b.since)
+		return 1
 	})
 	for _, a := range all[:(len(all)+roomShare-1)/roomShare] {
 		a.c.evict()
@@ -144,24 +141,17 @@ func (s *Server) MakeRoom() bool {
 	return len(all) > 0
 }
 
-// Shutdown lets calls under way end, and their connections with them; idle ones
-// are closed at once. It returns when no connection is left, or closes what is
-// left when ctx ends and returns its error.
+// Shutdown closes idle connections at once and the others after their call. It returns
+// when none is left. When ctx ends, it closes the rest and returns the error of ctx.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	s.stopping.Store(true)
-	s.left.L = &s.mu
 	for c := range s.conns {
 		c.stop()
 	}
 	s.mu.Unlock()
 	defer context.AfterFunc(ctx, s.closeAll)()
-
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for len(s.conns) > 0 {
-		s.left.Wait()
-	}
+	s.running.Wait()
 	return ctx.Err()
 }
 
@@ -170,11 +160,9 @@ func (s *Server) closeAll() {
 	defer s.mu.Unlock()
 	for c := range s.conns {
 		c.ctx.End(context.Canceled)
-		_ = c.nc.Close() // what is left has had its time
+		_ = c.nc.Close() // its time is over
 	}
 }
 
-func (s *Server) isStopping() bool { return s.stopping.Load() }
-
-// errGone is why a connection ends without a word: the application left.
+// errGone ends a connection without an answer.
 var errGone = errors.New("the application closed the connection")

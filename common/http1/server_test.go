@@ -24,7 +24,7 @@ func TestServer_readsBodies(t *testing.T) {
 		{"a GET with a body", "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi", "GET / hi"},
 		{"chunks", chunked + "5\r\nhello\r\n0a\r\n0123456789\r\n0\r\n\r\n", "POST / hello0123456789"},
 		{"chunks in capitals", strings.ToUpper(chunked) + "A\r\n0123456789\r\n0\r\n\r\n", "POST / 0123456789"},
-		// RFC 9112, section 7.1.1: what is not understood of an extension is ignored.
+		// RFC 9112, section 7.1.1: unknown extensions are ignored.
 		{"extensions", chunked + "5;x\r\nhello\r\n1 ; a=b;c = \"d;\\\"\té\" ;e\r\n!\r\n0;last\r\n\r\n", "POST / hello!"},
 		{"zeros before a size", chunked + "00000000000000000005\r\nhello\r\n0000\r\n\r\n", "POST / hello"},
 		// RFC 9112, section 2.2: empty lines before the first one are ignored.
@@ -40,7 +40,7 @@ func TestServer_readsBodies(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			a := dial(t, addr)
-			for range 2 { // the connection stays, and is where it should be
+			for range 2 { // the connection stays usable
 				a.say(row.raw)
 				if res := a.expect(200, row.want); res.Close {
 					t.Error("the connection ends")
@@ -50,7 +50,7 @@ func TestServer_readsBodies(t *testing.T) {
 	}
 }
 
-// UL9: an empty line before a request is ignored, also where its halves come apart.
+// UL9: an empty line before a request is ignored, even if its two bytes come apart.
 func TestServer_ignoresAnEmptyLineInTwoPieces(t *testing.T) {
 	c, _ := pipe(t, &Server{Handler: echo})
 	a := newApp(t, c)
@@ -87,7 +87,7 @@ func TestServer_failsBodiesThatBreakTheRules(t *testing.T) {
 		{"a bare line feed in an extension", chunked + "5;x=\"\ny\"\r\nhello\r\n0\r\n\r\n", errBare},
 		{"a bare line feed after an extension", chunked + "5;x\nhello\r\n0\r\n\r\n", errBare},
 		{"an extension that is too long", chunked + "5;" + strings.Repeat("x", maxChunkLine) + "\r\nhello\r\n0\r\n\r\n", errChunk},
-		{"too many zeros before the size", chunked + strings.Repeat("0", maxChunkSize) + "5\r\nhello\r\n0\r\n\r\n", errChunk},
+		{"too many zeros before the size", chunked + strings.Repeat("0", maxChunkDigits) + "5\r\nhello\r\n0\r\n\r\n", errChunk},
 		{"space before the size", chunked + " 5\r\nhello\r\n0\r\n\r\n", errChunk},
 		{"space after the size", chunked + "5 \r\nhello\r\n0\r\n\r\n", errChunk},
 		{"a size with plus", chunked + "+5\r\nhello\r\n0\r\n\r\n", errChunk},
@@ -162,8 +162,8 @@ func TestServer_keepsOrEndsTheConnection(t *testing.T) {
 	}
 }
 
-// UL9: an application whose body was not asked for is told that the connection ends
-// (RFC 9110, section 10.1.1).
+// UL9: an answer that came instead of 100 (Continue) says that the connection ends (RFC
+// 9110, section 10.1.1).
 func TestServer_sends100OnlyWhenTheBodyIsRead(t *testing.T) {
 	const head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-Continue\r\n\r\n"
 	t.Run("read", func(t *testing.T) {
@@ -183,7 +183,7 @@ func TestServer_sends100OnlyWhenTheBodyIsRead(t *testing.T) {
 		if res := a.expect(413, "no"); !res.Close {
 			t.Error("nobody says that the connection ends")
 		}
-		// Whether the body comes nobody knows, and so not where the next request begins.
+		// The body may come or not, so the start of the next request is unknown.
 		_, _ = io.WriteString(a.Conn, "helloGET / HTTP/1.1\r\nHost: a\r\n\r\n")
 		a.over()
 	})
@@ -221,7 +221,7 @@ func TestServer_sends100OnlyWhenTheBodyIsRead(t *testing.T) {
 	})
 }
 
-// UL12: an answer is not lost, however much of the body is under way when it comes.
+// UL12: an answer is not lost, however much of the body is unread.
 func TestServer_readsAheadWhatWasNotWanted_upToABound(t *testing.T) {
 	addr := serve(t, &Server{Handler: handlerFunc(func(_ context.Context, w ResponseWriter, _ *Request) { _ = reply(w, 413, "no") })})
 	t.Run("little", func(t *testing.T) {
@@ -234,7 +234,7 @@ func TestServer_readsAheadWhatWasNotWanted_upToABound(t *testing.T) {
 	t.Run("much", func(t *testing.T) {
 		a := dial(t, addr)
 		a.say("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10000000\r\n\r\n" + strings.Repeat("x", 400_000))
-		a.expect(413, "no") // and it is not lost to a reset
+		a.expect(413, "no") // a reset would have destroyed it
 		a.over()
 	})
 	t.Run("all of much", func(t *testing.T) {
@@ -255,7 +255,7 @@ func TestServer_interruptEndsTheReadingOfABody(t *testing.T) {
 	reading := make(chan error, 1)
 	addr := serve(t, &Server{Handler: handlerFunc(func(_ context.Context, w ResponseWriter, r *Request) {
 		if r.Method == "GET" {
-			r.Interrupt() // of a request that was read whole: nothing to end
+			r.Interrupt() // has no effect after the whole request was read
 			_ = reply(w, 200, "fine")
 			return
 		}
@@ -303,7 +303,7 @@ func TestServer_interruptAlsoEndsReadsOfWhatHasCome(t *testing.T) {
 func TestServer_interruptInTheMiddleOfTheLastReadChangesNothing(t *testing.T) {
 	addr := serve(t, &Server{Handler: handlerFunc(func(ctx context.Context, w ResponseWriter, r *Request) {
 		echo(ctx, w, r)
-		w.(*writer).c.interrupted.Store(true) // as it is where the read won
+		w.(*writer).c.interrupted.Store(true) // as if the read had won the race
 	})})
 	a := dial(t, addr)
 	for range 2 {
@@ -409,7 +409,7 @@ func TestServer_cutsOffAnswersThatAreNotWhole(t *testing.T) {
 			a := dial(t, addr)
 			a.say("GET / HTTP/" + row.version + "\r\nHost: a\r\n\r\n")
 			b, err := io.ReadAll(a.in)
-			if err == nil { // a reset is fine; an orderly end must be inside a body
+			if err == nil { // without a reset, the end must be inside the body
 				res, body, rerr := (&app{t: t, in: newReader(string(b))}).answer("GET")
 				if rerr == nil {
 					t.Errorf("it looks whole: %d %q", res.StatusCode, body)
@@ -467,8 +467,8 @@ func TestServer_writesLargeBodiesWhole(t *testing.T) {
 	}
 }
 
-// An answer may come while the body of its request is read in another
-// goroutine: 100 (Continue) must not get into it. The race detector watches.
+// 100 (Continue) must not get into an answer that begins while another goroutine reads
+// the body of the request. The race detector checks it, too.
 func TestServer_anEarlyAnswerAnd100DoNotMix(t *testing.T) {
 	addr := serve(t, &Server{Handler: handlerFunc(func(_ context.Context, w ResponseWriter, r *Request) {
 		done := make(chan struct{})

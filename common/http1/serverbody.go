@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// interrupt ends a read of the request's body, and the connection after the
-// answer: where the next request begins is then unknown.
+// interrupt ends a read of the request's body. The connection ends after the answer,
+// because the start of the next request is unknown.
 func (c *serverConn) interrupt() {
-	c.watch.mu.Lock() // or the deadline could hit the watch, which would take it for the application's leaving
+	c.watch.mu.Lock() // the watch must not see this deadline: it would end the call
 	defer c.watch.mu.Unlock()
 	if c.watch.whole {
 		return
@@ -18,25 +18,26 @@ func (c *serverConn) interrupt() {
 	c.readUntil(time.Unix(1, 0))
 }
 
-// discard reads what nobody wanted of a request's body.
+// discard reads the rest of a request's body, up to maxUnread bytes for up to a second.
+// It reports whether the body is complete.
 func (c *serverConn) discard() bool {
 	if c.body.ended() {
 		return true
 	}
 	if c.awaits100 || c.bodyUncertain || c.interrupted.Load() {
-		return false // it may or may not come
+		return false // the rest may never come
 	}
-	c.readUntil(time.Now().Add(time.Second))        // or the connection ends
-	_, _ = io.CopyN(io.Discard, &c.body, maxUnread) // the outcome is asked below
+	c.readUntil(time.Now().Add(time.Second))
+	_, _ = io.CopyN(io.Discard, &c.body, maxUnread) // c.body keeps the error
 	return c.body.ended()
 }
 
-// ErrExpect refuses an expectation that nobody here can meet.
+// ErrExpect refuses an expectation other than 100-continue.
 const ErrExpect = Fault("Expect is not 100-continue, the only expectation that is known here")
 
 var errCut = errors.New("the rest of the body is not wanted")
 
-// requestBody reads the request's body, with the deadline of the listener.
+// requestBody is Request.Body.
 type requestBody struct{ c *serverConn }
 
 func (b *requestBody) Read(p []byte) (int, error) {
@@ -53,7 +54,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 		c.bodyUncertain = !asked
 	}
 	if c.in.unused() == 0 || c.body.kind == byChunks {
-		var until time.Time // none where the body need not come: interrupt ends the wait
+		var until time.Time // none if the body may never come: interrupt ends the wait
 		if !c.bodyUncertain {
 			until = time.Now().Add(max(c.limits.Body, time.Duration(c.server.bodyIdle.Load())))
 		}

@@ -15,10 +15,9 @@ import (
 const (
 	readBuffer  = 4 << 10 // of a connection; a larger head makes it grow
 	writeBuffer = 4 << 10
-	// maxUnread is how much of a request's body is read and thrown away to
-	// keep its connection, when it was answered before it was read.
+	// maxUnread bounds the unread body that is discarded to keep a connection.
 	maxUnread  = 256 << 10
-	lingerTime = 2 * time.Second // a connection that is to close reads on for so long, without a bound on the bytes
+	lingerTime = 2 * time.Second // see linger
 )
 
 // serverConn is one connection of an application.
@@ -29,24 +28,22 @@ type serverConn struct {
 	ctx           callctx.Context // ends with the connection
 	in            buffer
 	idle          idleRead
-	buffers       *bufferPair // the buffers of in and w; nil: it has none
+	buffers       *bufferPair // the buffers of in and w; nil while it is idle
 	body          body
-	fields        Header // reused, as are these
+	fields        Header // reused for each request, like the next four
 	r             Request
 	reader        requestBody
 	w             writer
 	began         sync.Mutex // see writer
 	writeBound    writeBound
 	watch         watch
-	waitMu        sync.Mutex  // held while a deadline is set that ends a wait
-	waits         wait        // for what; guarded by waitMu
-	since         time.Time   // that it waits; guarded by waitMu
-	asked         bool        // a request came before; guarded by waitMu
-	interrupted   atomic.Bool // the body under way was interrupted
-	until         time.Time   // the read deadline, unless it was moved since
-	moved         atomic.Bool
-	awaits100     bool // the application waits for 100 (Continue)
-	bodyUncertain bool // it was answered instead, and may or may not send the body
+	waitMu        sync.Mutex  // guards the next three, and the deadline that ends a wait
+	waits         wait        // what the connection waits for
+	since         time.Time   // when the wait began
+	asked         bool        // a request came before
+	interrupted   atomic.Bool // the body of the current request was interrupted
+	awaits100     bool        // the application waits for 100 (Continue)
+	bodyUncertain bool        // no 100 (Continue) was sent, so the body may come or not
 }
 
 func newServerConn(s *Server, nc net.Conn) *serverConn {
@@ -57,10 +54,11 @@ func newServerConn(s *Server, nc net.Conn) *serverConn {
 	c.reader.c = c
 	c.r = Request{Remote: nc.RemoteAddr(), Body: &c.reader, Trailer: func() Header { return c.body.trailer }, Interrupt: c.interrupt}
 	c.w.c = c
+	c.writeBound.hook = &callctx.Hook{Do: c.cutWrite}
 	return c
 }
 
-// bufferPair are the buffers of one connection while it has something to do.
+// bufferPair holds the buffers of one connection that is not idle.
 type bufferPair struct {
 	read  [readBuffer]byte
 	write [writeBuffer]byte
@@ -68,7 +66,6 @@ type bufferPair struct {
 
 var bufferPairs = sync.Pool{New: func() any { return new(bufferPair) }}
 
-// takeBuffers gives an idle connection its buffers.
 func (c *serverConn) takeBuffers() {
 	if c.buffers == nil {
 		c.buffers, _ = bufferPairs.Get().(*bufferPair)
@@ -77,58 +74,14 @@ func (c *serverConn) takeBuffers() {
 	c.w.buf = c.buffers.write[:0]
 }
 
-// returnBuffers takes them from one that waits: what was read is used, and what was
-// to be written is on its way. One that had to grow is not kept.
+// returnBuffers is called while both buffers are empty. A buffer that has grown is not
+// reused.
 func (c *serverConn) returnBuffers() {
 	c.in.data, c.w.buf = nil, nil
 	if c.buffers != nil {
 		bufferPairs.Put(c.buffers)
 		c.buffers = nil
 	}
-}
-
-// stop ends the connection: now if it waits for a request, else after its call.
-func (c *serverConn) stop() {
-	c.waitMu.Lock()
-	defer c.waitMu.Unlock()
-	if c.waits == idle {
-		c.readUntil(time.Unix(1, 0)) // wakes it; it sees that the server stops
-	}
-}
-
-// evict ends the connection, unless a request has come meanwhile.
-func (c *serverConn) evict() {
-	c.waitMu.Lock()
-	defer c.waitMu.Unlock()
-	if c.waits == idle || c.waits == half {
-		c.waits = evicted
-		c.readUntil(time.Unix(1, 0)) // wakes it
-	}
-}
-
-// wait is what a connection waits for while no call of its is under way.
-type wait uint8
-
-const (
-	nothing wait = iota // a call is under way
-	idle                // a request
-	half                // the rest of a head
-	evicted             // its end: it made room
-)
-
-// waiting says what the connection waits for from now on, and whether that is
-// its first request. It reports whether it may.
-func (c *serverConn) waiting(what wait, first bool) bool {
-	c.waitMu.Lock()
-	defer c.waitMu.Unlock()
-	if c.waits == evicted {
-		return false
-	}
-	if c.waits == nothing {
-		c.since = time.Now()
-	}
-	c.waits, c.asked = what, !first
-	return true
 }
 
 func (c *serverConn) serve() {
@@ -138,7 +91,7 @@ func (c *serverConn) serve() {
 			c.fail(err)
 			return
 		}
-		if first && c.isHTTP2(head) {
+		if first && c.serveHTTP2(head) {
 			return
 		}
 		parsed, err := parseRequest(head, c.fields[:0])
@@ -151,13 +104,13 @@ func (c *serverConn) serve() {
 			return
 		}
 		c.fields = parsed.header
-		if !c.serveOne(&parsed) || c.server.isStopping() {
+		if !c.serveOne(&parsed) || c.server.stopping.Load() {
 			return
 		}
 	}
 }
 
-// malformed is a request that is refused before anybody looks at it.
+// malformed refuses a request before the handler sees it.
 type malformed struct {
 	status int
 	err    error
@@ -165,7 +118,7 @@ type malformed struct {
 
 func (m *malformed) Error() string { return m.err.Error() }
 
-// fail ends the connection, and says why where somebody may be listening.
+// fail answers a malformed request before the connection ends.
 func (c *serverConn) fail(err error) {
 	var m *malformed
 	if !errors.As(err, &m) {
@@ -173,28 +126,28 @@ func (c *serverConn) fail(err error) {
 	}
 	c.w.begin(false, false, 1)
 	c.server.Refuse(&c.w, m.status, m.err)
-	_ = c.w.flush() // the connection is closed next
+	_ = c.w.Flush() // the connection is closed next
 	c.linger()
 }
 
-// linger reads on for a moment, so that the answer is not lost to the reset
-// that closing a connection with unread bytes makes (RFC 9112, section 9.6).
+// linger reads for a while before the connection is closed. Closing a connection with
+// unread bytes sends a reset, which may destroy the answer on its way (RFC 9112,
+// section 9.6).
 func (c *serverConn) linger() {
 	if tcp, ok := c.nc.(interface{ CloseWrite() error }); !ok || tcp.CloseWrite() != nil {
 		return
 	}
 	c.readUntil(time.Now().Add(lingerTime))
-	_, _ = io.Copy(io.Discard, c.nc) // what it sends is not needed any more
+	_, _ = io.Copy(io.Discard, c.nc) // nobody needs it
 }
 
-// one answers one request, and reports whether the connection can go on.
+// serveOne answers one request, and reports whether the connection stays open.
 func (c *serverConn) serveOne(head *requestHead) bool {
 	r := &c.r
 	r.Method, r.Target, r.Host, r.Header, r.Length = head.method, head.target, head.host, head.header, head.length
-	switch {
-	case head.chunked:
+	if head.chunked {
 		c.body.reset(byChunks, 0)
-	default:
+	} else {
 		r.Length = max(head.length, 0)
 		c.body.reset(byLength, r.Length)
 	}
@@ -215,7 +168,7 @@ func (c *serverConn) serveOne(head *requestHead) bool {
 	switch {
 	case c.w.upgraded:
 		return false
-	case !c.w.finish():
+	case !c.w.complete():
 		c.cutOff()
 		return false
 	case c.discard() && c.w.keep && c.ctx.Err() == nil:
@@ -227,18 +180,18 @@ func (c *serverConn) serveOne(head *requestHead) bool {
 	return false
 }
 
-// cutOff has the connection end with a reset where its end would be taken for
-// that of the body. Elsewhere it must not: a reset takes with it what was sent,
-// and the application is to see what there was of its answer.
+// cutOff ends an incomplete answer. If the end of the connection would look like the end
+// of the body, the connection ends with a reset. Otherwise it must not: a reset may
+// destroy the part of the answer that is on its way.
 func (c *serverConn) cutOff() {
-	_ = c.w.flush() // it is cut off in any case
+	_ = c.w.Flush() // the connection is closed in any case
 	if tcp, ok := c.nc.(*net.TCPConn); ok && c.w.untilClose() {
-		_ = tcp.SetLinger(0) // it is closed in any case
+		_ = tcp.SetLinger(0) // the same
 	}
 }
 
-// upgrade is the protocol that a request asks for, if it does so by the rules:
-// a GET of HTTP/1.1 without a body, and Connection names Upgrade.
+// upgrade is the protocol that a request asks to change to, or "". Only a GET of
+// HTTP/1.1 without a body, whose Connection names Upgrade, may ask.
 func upgrade(head *requestHead, empty bool) string {
 	to, fields := "", 0
 	for _, f := range head.header {
@@ -251,7 +204,7 @@ func upgrade(head *requestHead, empty bool) string {
 		return ""
 	}
 	if Same(to, "h2c") {
-		return "" // RFC 9113 has done away with it; behind it nothing could be seen
+		return "" // RFC 9113 has removed it, and its calls would pass unchecked
 	}
 	return to
 }

@@ -8,43 +8,36 @@ import (
 	"time"
 )
 
-// watchAfter is how long a call may take before its connection is watched for
-// the application's leaving. Most calls are over by then, and cost nothing.
+// watchAfter is how long a call takes before its connection is watched. Most calls are
+// shorter and so need no second goroutine.
 const watchAfter = 200 * time.Millisecond
 
-// watch notices that an application goes away while its call is under way. Once
-// the request was read whole, it reads on in a goroutine of its own: what comes
-// is the next request, and waits in the buffer. A connection that is reset cancels the
-// call, and so does one that the application has closed; one of which it has ended
-// its side alone does not.
+// watch notices that an application goes away during its call. After the whole request
+// was read, a goroutine reads on: what it reads is the start of the next request, and
+// stays in the buffer. The call is cancelled if the connection is reset, or closed by the
+// application, but not if the application has ended only its side.
 type watch struct {
 	mu      sync.Mutex
 	timer   *time.Timer
-	armed   bool // the timer runs
-	serving bool
-	began   time.Time     // the call
-	whole   bool          // the request was read
-	late    bool          // the call takes long
-	reading chan struct{} // closed when the reader is done; nil: there is none
+	serving bool          // a call is in progress
+	whole   bool          // the whole request was read
+	late    bool          // the call has taken longer than watchAfter
+	reading chan struct{} // closed when the goroutine ends; nil: there is none
 }
 
-// start begins a call. The timer is that of the connection: one that runs for an
-// earlier call goes on for this one, which spares most calls setting and stopping it.
+// start is called when a call begins.
 func (w *watch) start(c *serverConn) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.serving, w.late, w.whole, w.began = true, false, c.body.ended(), time.Now()
-	switch {
-	case w.armed:
-	case w.timer == nil:
+	w.serving, w.late, w.whole = true, false, c.body.ended()
+	if w.timer == nil {
 		w.timer = time.AfterFunc(watchAfter, func() { w.due(c) })
-	default:
+	} else {
 		w.timer.Reset(watchAfter)
 	}
-	w.armed = true
 }
 
-// arm says that the request was read whole.
+// arm is called when the whole request was read.
 func (w *watch) arm(c *serverConn) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -55,20 +48,11 @@ func (w *watch) arm(c *serverConn) {
 func (w *watch) due(c *serverConn) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.armed = false
-	if !w.serving {
-		return
-	}
-	if left := watchAfter - time.Since(w.began); left > 0 {
-		w.armed = true
-		w.timer.Reset(left)
-		return
-	}
 	w.late = true
 	w.read(c)
 }
 
-// read starts the reader when it is time for it. Called with the lock held.
+// read starts the goroutine if the conditions hold. The caller holds mu.
 func (w *watch) read(c *serverConn) {
 	if !w.serving || !w.late || !w.whole || w.reading != nil || c.in.w == len(c.in.data) {
 		return
@@ -86,7 +70,7 @@ func (w *watch) read(c *serverConn) {
 			c.awaitLeaving()
 		}
 		w.mu.Lock()
-		gone := w.serving // or it was stop that ended the read
+		gone := w.serving // otherwise stop has ended the read
 		w.mu.Unlock()
 		if gone {
 			c.ctx.End(context.Canceled)
@@ -94,17 +78,16 @@ func (w *watch) read(c *serverConn) {
 	}()
 }
 
-// awaitLeaving waits until an application that has ended its side of the connection
-// is gone. It may have closed the connection or still wait for its answer, which it
-// gets however long that takes. To tell the two apart something has to be sent: 100
-// (Continue), which every client may discard (RFC 9110, section 15.2.1), and to which
-// a closed connection answers with a reset. HTTP/1.0 knows no such answer, and none
-// can be sent into one that has begun: there the writes that follow show it, or
-// keep-alive. A stream of events may be silent for long, and would hold its place for
-// nobody: an application that ends its side then is gone.
+// awaitLeaving waits until an application that has ended its side of the connection is
+// gone. The application may have closed the connection or still wait for its answer. To
+// find out, awaitLeaving sends 100 (Continue), which every client may discard (RFC 9110,
+// section 15.2.1) and a closed connection answers with a reset. In HTTP/1.0, and after
+// the answer has begun, only later writes or TCP keep-alive can show it. A stream of
+// events may be silent for long, so there the end of the application's side counts as
+// gone.
 func (c *serverConn) awaitLeaving() {
 	if c.w.minor > 0 {
-		_, _ = c.w.sendContinue() // that it fails shows below, too
+		_, _ = c.w.sendContinue() // awaitReset sees a failure, too
 	}
 	c.began.Lock()
 	gone := c.w.endless
@@ -114,19 +97,12 @@ func (c *serverConn) awaitLeaving() {
 	}
 }
 
-// end stops the timer of a connection that is over.
-func (w *watch) end() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.timer != nil {
-		w.timer.Stop()
-	}
-}
-
-// stop ends the watch, and waits until the buffer is the connection's alone.
+// stop is called when the call ends. It waits until the goroutine, which uses the buffer,
+// has ended.
 func (w *watch) stop(c *serverConn) {
 	w.mu.Lock()
 	w.serving = false
+	w.timer.Stop() // if it fires all the same, the next call is watched early
 	reading := w.reading
 	w.reading = nil
 	w.mu.Unlock()

@@ -10,7 +10,7 @@ import (
 	"github.com/lsm/fiso/common/callctx"
 )
 
-// tiny answers each read of a connection the same, and allocates nothing.
+// tiny writes the same answer after each read, and allocates nothing.
 func tiny(t *testing.T, answer string) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -49,7 +49,7 @@ func wantAllocations(t *testing.T, most float64, do func()) {
 	}
 }
 
-// An attempt: the head of the answer, its fields, and the answer.
+// The allocations of an attempt are the head of the answer, its fields and the Answer.
 func TestTransport_allocatesLittle(t *testing.T) {
 	addr := tiny(t, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nDate: today\r\nContent-Length: 100\r\n\r\n"+strings.Repeat("x", 100))
 	tr := NewTransport(TransportConfig{})
@@ -73,7 +73,7 @@ func TestTransport_allocatesLittle(t *testing.T) {
 	})
 }
 
-// A request: its head.
+// The allocation of a request is its head.
 func TestServer_allocatesLittle(t *testing.T) {
 	hi := []byte("hi")
 	s := &Server{Refuse: refuse, Handler: handlerFunc(func(_ context.Context, w ResponseWriter, _ *Request) {

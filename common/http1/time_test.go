@@ -13,11 +13,10 @@ import (
 	"time"
 )
 
-// Slow applications: hazard https://nvd.nist.gov/vuln/detail/CVE-2023-44487 and
-// its like; a Go server has no limits of its own.
+// Slow applications (https://nvd.nist.gov/vuln/detail/CVE-2023-44487).
 
-// pipe serves one end of a pipe, and gives the other. gone is closed when the
-// server is done with it.
+// pipe serves one end of a pipe and returns the other. gone is closed when the server is
+// done.
 func pipe(t *testing.T, s *Server) (client net.Conn, gone chan struct{}) {
 	t.Helper()
 	if s.Refuse == nil {
@@ -38,21 +37,21 @@ func pipe(t *testing.T, s *Server) (client net.Conn, gone chan struct{}) {
 	return client, gone
 }
 
-// after says how long it takes until a channel is closed.
+// after measures the time until a channel is closed.
 func after(c <-chan struct{}) time.Duration {
 	begin := time.Now()
 	<-c
 	return time.Since(begin)
 }
 
-// L14, https://nvd.nist.gov/vuln/detail/CVE-2007-6750: a Go server has no limits of
-// its own.
+// L14, https://nvd.nist.gov/vuln/detail/CVE-2007-6750: a Go server has no timeouts by
+// default.
 func TestServer_endsConnectionsThatAreSlow(t *testing.T) {
 	limits := Limits{HeadTimeout: 3 * time.Second, Idle: 20 * time.Second, Body: 5 * time.Second, Write: 8 * time.Second}
 	const post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n"
 	for _, row := range []struct {
 		name, raw string
-		read      bool // the application reads what it is answered
+		read      bool // the application reads its answer
 		takes     time.Duration
 		answer    string
 	}{
@@ -76,7 +75,7 @@ func TestServer_endsConnectionsThatAreSlow(t *testing.T) {
 						answer <- string(b)
 					}()
 				}
-				if row.raw != "" { // a pipe delivers nothing, too
+				if row.raw != "" { // a pipe delivers empty writes, too
 					_, _ = io.WriteString(c, row.raw)
 				}
 				took := after(gone)
@@ -104,7 +103,7 @@ func TestServer_endsADripOfAHead(t *testing.T) {
 				if _, err := io.WriteString(c, "G"); err != nil {
 					return
 				}
-				time.Sleep(time.Second) // of the bubble: the application is slow, not the test
+				time.Sleep(time.Second) // of fake time
 			}
 		})
 		if took := after(gone); took > 11*time.Second {
@@ -142,7 +141,7 @@ func TestServer_outlivesHundredsOfHalfOpenConnections(t *testing.T) {
 	})
 }
 
-// waiting is a handler that waits for the end of its context, and says when.
+// waiting is a handler that waits for the end of its context, and reports it.
 func waiting(ended chan<- time.Duration, most time.Duration) handlerFunc {
 	return func(ctx context.Context, w ResponseWriter, r *Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -166,7 +165,7 @@ func TestServer_cancelsACallWhoseApplicationGoesAway(t *testing.T) {
 				ended := make(chan time.Duration, 1)
 				c, gone := pipe(t, &Server{Handler: waiting(ended, time.Hour)})
 				_, _ = io.WriteString(c, row.raw)
-				time.Sleep(10 * time.Second) // of the bubble
+				time.Sleep(10 * time.Second) // of fake time
 				_ = c.Close()
 				if took := <-ended; took != 10*time.Second {
 					t.Errorf("it was cancelled after %v", took)
@@ -177,7 +176,7 @@ func TestServer_cancelsACallWhoseApplicationGoesAway(t *testing.T) {
 	}
 }
 
-// The watch has one timer a connection, which may be running for the call before.
+// The timer of the watch starts anew for each call.
 func TestServer_watchesACallOnlyOnceItTakesLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began, ended := make(chan time.Time, 1), make(chan time.Duration, 1)
@@ -188,12 +187,12 @@ func TestServer_watchesACallOnlyOnceItTakesLong(t *testing.T) {
 				ended <- time.Since(<-began)
 				return
 			}
-			time.Sleep(watchAfter / 2) // of the bubble
+			time.Sleep(watchAfter / 2) // of fake time
 			_ = reply(w, 200, "fine")
 		})})
 		a := newApp(t, c)
 		_ = c.SetDeadline(time.Time{})
-		for range 3 { // the timer of the first one runs out while nothing is called, or in the second
+		for range 3 {
 			a.say("GET /short HTTP/1.1\r\nHost: a\r\n\r\n")
 			a.expect(200, "fine")
 			a.say("GET /short HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -219,7 +218,7 @@ func TestServer_doesNotCancelACallWhenTheNextRequestArrives(t *testing.T) {
 		a := newApp(t, c)
 		_ = c.SetDeadline(time.Time{})
 		a.say("GET /1 HTTP/1.1\r\nHost: a\r\n\r\n")
-		time.Sleep(10 * time.Second) // of the bubble
+		time.Sleep(10 * time.Second) // of fake time
 		a.say("GET /2 HTTP/1.1\r\nHo")
 		time.Sleep(10 * time.Second)
 		go a.say("st: a\r\n\r\n")
@@ -236,7 +235,7 @@ func TestServer_doesNotCancelACallWhenTheNextRequestArrives(t *testing.T) {
 func TestServer_interruptDoesNotCancelACallThatIsWatched(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, _ := pipe(t, &Server{Handler: handlerFunc(func(ctx context.Context, w ResponseWriter, r *Request) {
-			time.Sleep(time.Second) // of the bubble: the watch has begun
+			time.Sleep(time.Second) // of fake time; the watch has started
 			r.Interrupt()
 			time.Sleep(time.Second)
 			if ctx.Err() != nil {
@@ -304,8 +303,8 @@ func TestServer_shutdownEndsWhatTakesTooLong(t *testing.T) {
 	})
 }
 
-// A request that arrives as the server stops is served, or its connection is
-// closed; it is not told that it was too slow.
+// A request that arrives while the server stops is served, or its connection is closed.
+// It is not answered 408.
 func TestServer_shutdownDoesNotBreakARequestThatJustArrived(t *testing.T) {
 	for range 200 {
 		s := &Server{Handler: echo, Refuse: refuse}
@@ -350,7 +349,7 @@ func TestTransport_limitsTime(t *testing.T) {
 	for _, row := range []struct {
 		name   string
 		cfg    TransportConfig
-		target string // what it answers, before it falls silent
+		target string // the part of its answer that it sends
 		body   bool   // the request has one that streams
 		takes  time.Duration
 		inBody bool
@@ -431,10 +430,10 @@ func TestPool_closesWhatWasUnusedForTooLong(t *testing.T) {
 			return errors.Is(err, io.EOF)
 		}
 		put("a:1")
-		time.Sleep(6 * time.Second) // of the bubble
+		time.Sleep(6 * time.Second) // of fake time
 		put("a:1")
 		put("b:1")
-		put("b:1") // one too many
+		put("b:1") // above the limit
 		if n, _ := kept(p); !closed(3) || n != 3 {
 			t.Errorf("%d are kept", n)
 		}

@@ -1,6 +1,7 @@
 package http1
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -11,10 +12,10 @@ import (
 	"time"
 )
 
-// TransportConfig says how servers are connected to. Zero values stand for the
-// defaults that are named.
+// TransportConfig configures a Transport. A zero field means its default, which is the
+// last part of its comment.
 type TransportConfig struct {
-	Dial           func(ctx context.Context, network, address string) (net.Conn, error) // of net.Dialer
+	Dial           func(ctx context.Context, network, address string) (net.Conn, error) // that of net.Dialer
 	TLS            func() *tls.Config                                                   // for the next connection; nil: plain
 	ConnectTimeout time.Duration                                                        // TLS included; 5 s
 	ResponseHeader time.Duration                                                        // from the end of the request to the head of the answer; 0: what ctx leaves
@@ -22,56 +23,42 @@ type TransportConfig struct {
 	MaxIdle        int                                                                  // unused connections kept, in all; 256
 	MaxAge         time.Duration                                                        // of a connection that is used again; 0: any
 	MaxHead        int                                                                  // bytes of an answer's head; 64 KiB
-	HeadSetting    string                                                               // what sets MaxHead, for an error
-	BodyIdle       time.Duration                                                        // a body of which nothing moves; 5 min
-	// RefuseUnasked refuses an answer that began before its request: one that is
-	// there when a new connection is first used, and, on Linux, one on a connection
-	// that served before which begins while the server's system has not taken all of
-	// the request. It is for callers to whom a wrong answer is worse than none.
+	HeadSetting    string                                                               // the name of the setting of MaxHead, for error texts
+	BodyIdle       time.Duration                                                        // between two reads of a body; 5 min
+	// RefuseUnasked refuses an answer that began before its request: on a new connection,
+	// one that is there before the request is sent, and on a used one, on Linux only, one
+	// that begins while the server's system has not acknowledged the whole request. It is
+	// for callers to whom a wrong answer is worse than none.
 	RefuseUnasked bool
 }
 
-// Transport makes attempts at requests, each on a connection of its pool. It never
-// sends a request twice, whatever happens to a connection: how often a request is
-// made is for the caller to decide. It is safe for concurrent use.
+// Transport makes attempts at requests over a pool of connections. It never sends a
+// request twice; retries are the caller's decision. It is safe for concurrent use.
 type Transport struct {
 	cfg  TransportConfig
 	pool pool
 }
 
-// NewTransport fills in the defaults.
+// NewTransport makes a Transport.
 func NewTransport(cfg TransportConfig) *Transport {
 	if cfg.Dial == nil {
 		cfg.Dial = new(net.Dialer).DialContext
 	}
-	for _, d := range []struct {
-		value *time.Duration
-		usual time.Duration
-	}{{&cfg.ConnectTimeout, 5 * time.Second}, {&cfg.Idle, 90 * time.Second}, {&cfg.BodyIdle, 5 * time.Minute}} {
-		if *d.value <= 0 {
-			*d.value = d.usual
-		}
-	}
-	if cfg.MaxIdle <= 0 {
-		cfg.MaxIdle = 256
-	}
-	if cfg.MaxHead <= 0 {
-		cfg.MaxHead = 64 << 10
-	}
-	if cfg.HeadSetting == "" {
-		cfg.HeadSetting = "is read"
-	}
-	t := &Transport{cfg: cfg}
-	t.pool.idleTimeout, t.pool.limit, t.pool.maxAge = cfg.Idle, cfg.MaxIdle, cfg.MaxAge
-	return t
+	cfg.ConnectTimeout = positive(cfg.ConnectTimeout, 5*time.Second)
+	cfg.Idle = positive(cfg.Idle, 90*time.Second)
+	cfg.BodyIdle = positive(cfg.BodyIdle, 5*time.Minute)
+	cfg.MaxIdle = positive(cfg.MaxIdle, 256)
+	cfg.MaxHead = positive(cfg.MaxHead, 64<<10)
+	cfg.HeadSetting = cmp.Or(cfg.HeadSetting, "is read")
+	return &Transport{cfg: cfg, pool: pool{idleTimeout: cfg.Idle, limit: cfg.MaxIdle, maxAge: cfg.MaxAge}}
 }
 
-// Close closes unused connections; those in use are closed when they come back.
+// Close closes unused connections. Those in use are closed after their attempt.
 func (t *Transport) Close() { t.pool.close() }
 
-// RoundTrip makes one attempt at endpoint, a host and a port. It returns when the head
-// of the answer is there, or with an error of type *Error. ctx covers the attempt, the
-// body of the answer included. interim gets 1xx answers on the way; nil drops them.
+// RoundTrip makes one attempt at endpoint, a host and a port. It returns when it has read
+// the head of the answer, or with an error of type *Error. ctx covers the attempt and the
+// body of the answer. interim gets the 1xx answers; nil drops them.
 func (t *Transport) RoundTrip(ctx context.Context, endpoint string, out *Outgoing, interim func(int, Header)) (*Answer, error) {
 	if out.Raw == nil {
 		if err := Fit(out); err != nil {
@@ -104,14 +91,14 @@ func (t *Transport) RoundTrip(ctx context.Context, endpoint string, out *Outgoin
 	}
 }
 
-// closeBody says that a body will not be read.
+// closeBody is called when nothing more is read of the body.
 func closeBody(out *Outgoing) {
 	if out.Body != nil {
-		_ = out.Body.Close() // nothing was read of it
+		_ = out.Body.Close() // nothing depends on it
 	}
 }
 
-// unsent says that nothing of a request will be read.
+// unsent is called when nothing of a request is sent.
 func unsent(out *Outgoing) {
 	closeBody(out)
 	if out.Sent != nil {
@@ -119,7 +106,7 @@ func unsent(out *Outgoing) {
 	}
 }
 
-// connect dials, and shakes hands where TLS is asked for.
+// connect dials, and makes the TLS handshake if TLS is configured.
 func (t *Transport) connect(ctx context.Context, endpoint string, deadline time.Time) (*clientConn, error) {
 	begin := time.Now()
 	limit := begin.Add(t.cfg.ConnectTimeout)
@@ -133,14 +120,14 @@ func (t *Transport) connect(ctx context.Context, endpoint string, deadline time.
 		return nil, err
 	}
 	if err := nc.SetDeadline(time.Time{}); err != nil {
-		_ = nc.Close() // no attempt on it could be ended
+		_ = nc.Close() // attempts on it could not be aborted
 		return nil, err
 	}
 	s := newSocket(nc)
 	if t.cfg.TLS != nil {
 		secure := tls.Client(s, t.cfg.TLS())
 		if err := secure.HandshakeContext(ctx); err != nil {
-			_ = nc.Close() // the handshake says what is wrong
+			_ = nc.Close() // err says what is wrong
 			return nil, handshakeFailed(ctx, err)
 		}
 		s.plain, nc = false, secure
@@ -148,7 +135,7 @@ func (t *Transport) connect(ctx context.Context, endpoint string, deadline time.
 	return newClientConn(t, endpoint, nc, s, begin), nil
 }
 
-// handshakeFailed says in words what crypto/tls says in none.
+// handshakeFailed explains errors of a handshake whose text does not.
 func handshakeFailed(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(err, io.EOF):
@@ -159,8 +146,7 @@ func handshakeFailed(ctx context.Context, err error) error {
 	return err
 }
 
-// why finds the reason of a failure: the caller's leaving, a limit of ours, or what
-// else it would be.
+// why is the reason of a failure: the end of ctx, a deadline, or otherwise.
 func (t *Transport) why(ctx context.Context, err error, otherwise Reason) Reason {
 	switch {
 	case errors.Is(context.Cause(ctx), context.Canceled):
@@ -173,4 +159,13 @@ func (t *Transport) why(ctx context.Context, err error, otherwise Reason) Reason
 		return ReasonTimeout
 	}
 	return otherwise
+}
+
+// Plain is err without the addresses that net adds, which differ for every connection.
+func Plain(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) && op.Err != nil {
+		return op.Err
+	}
+	return err
 }

@@ -18,7 +18,7 @@ import (
 
 const ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 
-// reason is that of a failure; sent whether it may have reached the target.
+// reason and sent are those of the Error.
 func reason(t *testing.T, err error) (r Reason, sent bool) {
 	t.Helper()
 	var failed *Error
@@ -51,8 +51,8 @@ func TestTransport_writesRequests(t *testing.T) {
 	}
 }
 
-// A line of HTTP/1.1 ends early where HTTP/2 or a credential lets through what
-// ends it (https://portswigger.net/research/http2).
+// HTTP/2 and credentials allow bytes that would end a line of HTTP/1.1 early
+// (https://portswigger.net/research/http2).
 func TestTransport_sendsNothingThatWouldSplitARequest(t *testing.T) {
 	tr := transport(t, TransportConfig{Dial: func(context.Context, string, string) (net.Conn, error) {
 		t.Error("it connects")
@@ -161,8 +161,8 @@ func TestTransport_readsUntilTheEndOfTheConnection(t *testing.T) {
 	}
 }
 
-// An event must not wait in a buffer for the next one: the proxy passes on what
-// it has as soon as the next Read would wait.
+// An event must not wait in a buffer for the next one: the proxy flushes when the next
+// Read would wait.
 func TestTransport_saysWhetherMoreIsThere(t *testing.T) {
 	for _, row := range []struct {
 		name, data string
@@ -310,7 +310,7 @@ func TestTransport_refusesAnswersThatCouldBeReadInTwoWays(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			g := newTarget(t, func(p *peer) {
 				p.request()
-				_, _ = io.WriteString(p.Conn, row.answer) // it may be refused before its end
+				_, _ = io.WriteString(p.Conn, row.answer) // the client may refuse it early
 				p.request()
 			})
 			tr := transport(t, TransportConfig{})
@@ -341,9 +341,8 @@ func TestTransport_refusesAnswersThatCouldBeReadInTwoWays(t *testing.T) {
 	})
 }
 
-// L7, https://github.com/golang/go/issues/71988: what other readers
-// may read in another way is taken as the RFC says, and nothing
-// more is read from the connection.
+// L7, https://github.com/golang/go/issues/71988: an answer that others may read
+// differently is read as the RFC says, and the connection is closed.
 func TestTransport_readsNothingMoreBehindAnAnswerThatOthersMayReadDifferently(t *testing.T) {
 	for _, row := range []struct{ name, answer, header string }{
 		{"bare line feeds (2.2)", "HTTP/1.1 200 OK\nX-A: 1\nContent-Length: 2\n\nhi", "[{X-A 1}]"},
@@ -368,8 +367,8 @@ func TestTransport_readsNothingMoreBehindAnAnswerThatOthersMayReadDifferently(t 
 	}
 }
 
-// UL9: answers that servers send, and that RFC 9112 has a reader take, cut their
-// connection and counted against the target's circuit.
+// UL9: answers that servers send, and that RFC 9112 allows, were refused and counted
+// against the target's circuit.
 func TestTransport_takesAnswersThatAreMerelyOdd(t *testing.T) {
 	const chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"
 	for _, row := range []struct{ name, answer, header, body, trailer string }{
@@ -412,8 +411,8 @@ func TestTransport_takesAnswersThatAreMerelyOdd(t *testing.T) {
 	}
 }
 
-// UL9: lenient where the text says so, strict where two readers could differ on where
-// an answer ends.
+// UL9: the client is lenient where RFC 9112 says so, and strict where two readers could
+// find the end of an answer in different places.
 func TestTransport_refusesChunksThatCouldEndInTwoPlaces(t *testing.T) {
 	for _, row := range []struct{ name, line string }{
 		{"a bare line feed in an extension", "2;a=\"\nb\"\r\n"},
@@ -426,7 +425,7 @@ func TestTransport_refusesChunksThatCouldEndInTwoPlaces(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			g := newTarget(t, func(p *peer) {
 				p.request()
-				_, _ = io.WriteString(p.Conn, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"+row.line+"hi\r\n0\r\n\r\n") // it may be refused before its end
+				_, _ = io.WriteString(p.Conn, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"+row.line+"hi\r\n0\r\n\r\n") // the client may refuse it early
 			})
 			a, err := transport(t, TransportConfig{}).RoundTrip(t.Context(), g.addr, get("/"), nil)
 			if err != nil {
@@ -470,7 +469,7 @@ func TestTransport_failsBodiesThatBreakOff(t *testing.T) {
 
 func TestTransport_speaksTLS(t *testing.T) {
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.Copy(w, r.Body) }))
-	s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // it speaks of the handshake that fails
+	s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // the handshake fails on purpose
 	s.StartTLS()
 	t.Cleanup(s.Close)
 	roots := x509.NewCertPool()
@@ -505,7 +504,7 @@ func TestTransport_speaksTLS(t *testing.T) {
 	})
 }
 
-// Anybody between client and server can end a connection below TLS.
+// Anybody on the way can end the TCP connection below TLS.
 func TestTransport_underTLSTheEndOfTheConnectionIsNoEndOfABody(t *testing.T) {
 	for _, closes := range []bool{true, false} {
 		s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

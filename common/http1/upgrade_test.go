@@ -9,8 +9,10 @@ import (
 	"testing"
 )
 
-// What is no upgrade by the rules is none: behind one, nothing is looked at any
-// more (https://github.com/golang/go/issues/80416, https://github.com/dotnet/yarp/issues/877).
+const preface = prefaceHead + prefaceRest
+
+// A malformed upgrade is no upgrade: after one, nothing is checked any more
+// (https://github.com/golang/go/issues/80416, https://github.com/dotnet/yarp/issues/877).
 func TestServer_seesAnUpgradeOnlyWhereItIsWellFormed(t *testing.T) {
 	addr := serve(t, &Server{Handler: handlerFunc(func(_ context.Context, w ResponseWriter, r *Request) { _ = reply(w, 200, "["+r.Upgrade+"]") })})
 	for _, row := range []struct{ name, raw, want string }{
@@ -38,7 +40,7 @@ func TestServer_seesAnUpgradeOnlyWhereItIsWellFormed(t *testing.T) {
 
 const webSocket = "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 
-// tunnelEcho upgrades, and says everything back until the other side ends.
+// tunnelEcho upgrades, and echoes until the other side ends.
 var tunnelEcho = handlerFunc(func(_ context.Context, w ResponseWriter, _ *Request) {
 	tunnel, err := w.Upgrade(Header{{Name: "Connection", Value: "Upgrade"}, {Name: "Upgrade", Value: "websocket"}})
 	if err != nil {
@@ -134,8 +136,8 @@ func TestTransport_upgrades(t *testing.T) {
 	}
 }
 
-// UL1: servers write the fields of a 101 in any order; that of RFC 6455's own
-// example has Upgrade first.
+// UL1: servers write the fields of a 101 in any order. The example of RFC 6455 has
+// Upgrade first.
 func TestTransport_upgradesWhateverTheOrderOfFields(t *testing.T) {
 	fields := []string{"Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Accept: x", "Sec-WebSocket-Protocol: chat", "Keep-Alive: timeout=5", "Date: Mon"}
 	for n := 2; n <= len(fields); n++ {
