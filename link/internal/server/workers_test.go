@@ -346,7 +346,7 @@ func TestInstance_saysWhatItHolds(t *testing.T) {
 	if strings.Contains(metrics, "fiso_link_dlq_total{") {
 		t.Error("it counts a dead letter that was not written")
 	}
-	if code, body := get(t, "http://"+l.admin+"/readyz?verbose"); code != 200 || !strings.Contains(body, "[degraded] accepted calls of crm: 1 call(s) held, whose dead letter cannot be written") {
+	if code, body := get(t, "http://"+l.admin+"/readyz?verbose"); code != 200 || !strings.Contains(body, "[degraded] accepted calls of crm: 1 call(s) held because their dead letter cannot be written") {
 		t.Errorf("%d %s", code, body)
 	}
 }
