@@ -65,7 +65,7 @@ func TestMain_commands(t *testing.T) {
 		"validate, JSON":        {nil, []string{"validate", "-o", "json", fine}, 0, "{\n  \"errors\": [],\n  \"ok\": true,\n  \"targets\": 1\n}\n", ""},
 		"validate, by variable": {map[string]string{"FISO_LINK_CONFIG": fine}, []string{"validate"}, 0, "valid", ""},
 		"validate, default":     {nil, []string{"validate"}, 1, "", "/etc/fiso/link/config.yaml"},
-		"validate, faults":      {nil, []string{"validate", bad}, 1, "", `"A" is no name for a target`},
+		"validate, faults":      {nil, []string{"validate", bad}, 1, "", `"A" is not a name for a target`},
 		"faults in JSON":        {nil, []string{"validate", "-o", "json", bad}, 1, `"code": "BAD_VALUE"`, ""},
 		"a failure in JSON":     {nil, []string{"validate", "-o", "json", "/nowhere"}, 1, `"code": "FAILED"`, ""},
 		"schema":                {nil, []string{"schema"}, 0, `"circuitBreaker"`, ""},
