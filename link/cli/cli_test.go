@@ -16,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// page is what a command printed.
+// page is the output of a command.
 type page struct {
 	mu sync.Mutex
 	b  strings.Builder
@@ -34,7 +34,7 @@ func (p *page) String() string {
 	return p.b.String()
 }
 
-// call runs one command line, with variables of the environment before it.
+// call runs one command line, with environment variables before it.
 func call(ctx context.Context, env map[string]string, args ...string) (code int, out, errs string) {
 	var o, e page
 	code = Main(ctx, args, command.IO{Out: &o, Err: &e, Getenv: func(k string) string { return env[k] }})
