@@ -15,7 +15,7 @@ func TestCompileKey_saysWhatIsWrong(t *testing.T) {
 		"a field without data": {"customer.id + path", "did you mean data.customer?"},
 		"no end":               {"data.", "Syntax error"},
 		"a truth value":        {"path == query", "a key must be a string or a number, and this is bool"},
-		"a list":               {"[path]", "a key is a text or a number"},
+		"a list":               {"[path]", "a key must be a string or a number"},
 		"work without a bound": {`data.a.replace("", data.b)`, "replace is not available for keys"},
 		"a regular expression": {`path.matches("a") ? path : query`, "matches is not available for keys"},
 		"too long":             {strings.Repeat("a", 5000), "the expression has 5000 characters; 4096 are allowed"},
