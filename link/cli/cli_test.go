@@ -112,7 +112,7 @@ func TestMain_runsUntilItIsTold(t *testing.T) {
 		go func() {
 			code <- Main(ctx, args, command.IO{Out: &errs, Err: &errs, Getenv: func(k string) string { return env[k] }})
 		}()
-		for end := time.Now().Add(10 * time.Second); !strings.Contains(errs.String(), "fiso-link listens"); {
+		for end := time.Now().Add(10 * time.Second); !strings.Contains(errs.String(), `"msg":"listening"`); {
 			if time.Now().After(end) {
 				t.Fatal(errs.String())
 			}

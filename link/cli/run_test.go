@@ -57,7 +57,7 @@ func TestRun_sendsTracesAndTellsOfEveryCall(t *testing.T) {
 	defer collector.Close()
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.URL)
 	logs, stop := running(t, nil, "run", "--log-level", "debug", file(t, good))
-	until(t, "the start", func() bool { return strings.Contains(logs.String(), "fiso-link listens") })
+	until(t, "the start", func() bool { return strings.Contains(logs.String(), `"msg":"listening"`) })
 	resp, err := http.Get("http://" + between(logs.String(), `"calls":"`, `"`) + "/link/a/") //nolint:forbidigo // a test on loopback, bounded by its own end
 	if err != nil {
 		t.Fatal(err)

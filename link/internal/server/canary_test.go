@@ -240,7 +240,7 @@ func TestCanaries_areInNoLogMetricPageProblemOrError(t *testing.T) {
 	if arrived.has(c, "of-the-application") {
 		t.Error("the application's own Authorization went on")
 	}
-	if !strings.Contains(l.log.String(), "fault of fiso-link") {
+	if !strings.Contains(l.log.String(), "internal error") {
 		t.Error("the log does not tell of the panic")
 	}
 	c.wherever(l)
@@ -325,9 +325,9 @@ func (c *canaries) reloads(l *link, good string) {
 		"no-yaml":   "targets: [{name: a, host: a, password: '" + c.secret("no-yaml") + "\n",
 		"no-secret": good + "  - {name: z, host: a, auth: {type: bearer, secretRef: {name: '" + "../x" + "', key: k}}}\n",
 	} {
-		before := strings.Count(l.log.String(), "is not valid")
+		before := strings.Count(l.log.String(), "configuration rejected")
 		l.write(bad)
-		eventually(c.t, "the log to tell of "+name, func() bool { return strings.Count(l.log.String(), "is not valid") > before })
+		eventually(c.t, "the log to tell of "+name, func() bool { return strings.Count(l.log.String(), "configuration rejected") > before })
 		c.wherever(l)
 	}
 }

@@ -228,7 +228,7 @@ func TestCheck_asksForTheHealthOfAServerOfGRPC(t *testing.T) {
 		"without a health": {"12", "", nil, ""},
 		"not let in":       {"16", "", nil, "is the credential right"},
 		"in trouble":       {"", "14", nil, "grpc-status 14"},
-		"not gRPC":         {"", "", []byte("hi"), "not in gRPC"},
+		"not gRPC":         {"", "", []byte("hi"), "which is not a gRPC answer"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -210,7 +210,7 @@ func TestInstance_countsRetriesAndShowsTheBreaker(t *testing.T) {
 	if code, body := get(t, "http://"+l.admin+"/readyz?verbose"); code != 200 || body != "[ok] listener\n[degraded] target gone: circuit open\nready\n" {
 		t.Errorf("%d %s", code, body)
 	}
-	if want := `level=WARN msg="a call failed" target=gone method=GET status=502`; !strings.Contains(l.log.String(), want) {
+	if want := `level=WARN msg="call failed" target=gone method=GET status=502`; !strings.Contains(l.log.String(), want) {
 		t.Error("the log does not tell why the call failed")
 	}
 	if !strings.Contains(l.log.String(), "circuit breaker") {
@@ -265,7 +265,7 @@ func TestInstance_neverTakesAHalfWrittenFile(t *testing.T) {
 	}
 	write(head + "targets:\n" + aTarget("y", up, "") + aTarget("x", up, ""))
 	l.look(2)
-	if code, _ := l.call("y/"); code != 200 || strings.Contains(l.log.String(), "not valid") {
+	if code, _ := l.call("y/"); code != 200 || strings.Contains(l.log.String(), "configuration rejected") {
 		t.Errorf("%d: the whole file is not taken, or half of it was: %s", code, l.log.String())
 	}
 }
@@ -346,7 +346,7 @@ func TestInstance_keepsGoingWithAFileThatIsNotValid(t *testing.T) {
 	if err := os.WriteFile(l.file, []byte("listenAddr: 127.0.0.1:1\nmetricsAddr: 127.0.0.1:0\ntargets: []\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "words about the address", func() bool { return strings.Contains(l.log.String(), "count from the next start") })
+	eventually(t, "words about the address", func() bool { return strings.Contains(l.log.String(), "restart needed") })
 }
 
 // L13, https://github.com/caddyserver/caddy/issues/6420: a stream of a target that
@@ -379,14 +379,14 @@ func TestInstance_cutsNoStreamOfATargetThatStays(t *testing.T) {
 	goes, closeGoes := stream("goes")
 	defer closeGoes()
 	l.write("targets:\n" + aTarget("stays", up, ""))
-	eventually(t, "the reload", func() bool { return strings.Contains(l.log.String(), "is reloaded") })
+	eventually(t, "the reload", func() bool { return strings.Contains(l.log.String(), "configuration reloaded") })
 	if _, err := goes.ReadString('\n'); err == nil {
 		t.Error("the stream of the removed target goes on")
 	}
 	stays, closeStays := stream("stays")
 	defer closeStays()
 	l.write("targets:\n" + aTarget("stays", up, "") + aTarget("new", up, ""))
-	eventually(t, "the other reload", func() bool { return strings.Count(l.log.String(), "is reloaded") == 2 })
+	eventually(t, "the other reload", func() bool { return strings.Count(l.log.String(), "configuration reloaded") == 2 })
 	next <- "still here"
 	if got, err := stays.ReadString('\n'); err != nil || got != "data: still here\n" {
 		t.Errorf("%q, %v", got, err)
@@ -548,7 +548,7 @@ func TestCheck_saysWhichStepFails(t *testing.T) {
 		last[s.Target] = s
 	}
 	for name, want := range map[string]string{
-		"a-good": "", "b-gone": "connection refused", "c-secret": "the file that auth.secretRef.filePath names is not there", "d-name": "nowhere.invalid", "e-mail": "HTTP",
+		"a-good": "", "b-gone": "connection refused", "c-secret": "the file that auth.secretRef.filePath names does not exist", "d-name": "nowhere.invalid", "e-mail": "HTTP",
 		"f-401": "is the credential right", "g-cert": "certificate", "h-list": "", "i-srv": "_http._tcp.nowhere.invalid",
 	} {
 		s := last[name]

@@ -195,7 +195,7 @@ func TestWebSocket_endsWhenItsServerIsGoneOrNothingMoves(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.write("targets:\n" + aTarget("stays", address, ""))
-	eventually(t, "the reload", func() bool { return strings.Contains(l.log.String(), "is reloaded") })
+	eventually(t, "the reload", func() bool { return strings.Contains(l.log.String(), "configuration reloaded") })
 	if err := <-over; err == nil || ctx.Err() != nil {
 		t.Errorf("the socket of a target that was removed: %v", err)
 	}

@@ -281,14 +281,14 @@ func TestEntry_saysThatItsWorkerFailed(t *testing.T) {
 	r.startWorkers() // it runs but once
 	<-e.workerDone
 	r.stop()
-	if !strings.Contains(l.log.String(), "accepted calls are no longer made") {
+	if !strings.Contains(l.log.String(), "worker failed") {
 		t.Error(l.log.String())
 	}
 }
 
 func newTargetSet(l *link) *targetSet {
 	nobody := func(string, string) {}
-	return &targetSet{log: slog.New(slog.NewTextHandler(&l.log, nil)), dns: discovery.SystemDNS(), refreshed: nobody, buried: nobody, unwritten: nobody, gap: func(string) {}}
+	return &targetSet{log: slog.New(slog.NewTextHandler(&l.log, nil)), dns: discovery.SystemDNS(), refreshed: nobody, onDeadLetter: nobody, onUnwritten: nobody, onGap: func(string) {}}
 }
 
 // F7: accepted calls that Kafka deleted before they were made are counted, and told
