@@ -15,8 +15,8 @@ import (
 	"github.com/lsm/fiso/link/internal/proxy"
 )
 
-// UL11: what fails at a target is in the log at info, with its reason, in one line
-// a minute for each target and code.
+// UL11: failures of a target are logged with their reason, at most one line a minute
+// for each target and code.
 func TestObserve_tellsOfFailuresOnceAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
