@@ -44,7 +44,7 @@ func Integration(ctx context.Context, module *string) error { return pipe(module
 // Bench runs the benchmarks, and then fiso-flow against the least a program could spend and fiso-link against nginx and others (e2e/bench).
 func Bench(ctx context.Context, module *string) error { return pipe(module).Bench(ctx) }
 
-// Faults runs fiso-flow on a real Apache Kafka under faults of every kind, about 25 minutes (-scenario=sigkill,brokers -scale=0.1 for less; needs java and mvn).
+// Faults runs fiso-flow on a real Apache Kafka under faults of every kind, about 40 minutes (-scenario=sigkill,brokers -scale=0.1 for less; needs java and mvn).
 func Faults(ctx context.Context, scenario *string, scale *float64) error {
 	names, share := "", 1.0
 	if scenario != nil {

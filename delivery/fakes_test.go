@@ -67,21 +67,22 @@ func (s single) Transform(ctx context.Context, m *connector.Message, into []Rout
 
 // Stage is a version with one output.
 type Stage struct {
-	Processor   Processor
-	Sink        connector.Sink
-	SinkName    string
-	DeadLetter  deadletter.Writer
-	Retry       backoff.Policy
-	MaxRetries  int
-	OnExhausted string
-	StopTheLine int
-	Batch       *Batch
+	Processor    Processor
+	Sink         connector.Sink
+	SinkName     string
+	DeadLetter   deadletter.Writer
+	Retry        backoff.Policy
+	MaxRetries   int
+	OnExhausted  string
+	StopTheLine  int
+	CountOutages bool
+	Batch        *Batch
 }
 
 func (st *Stage) version() *Version {
 	h := Handling{DeadLetter: st.DeadLetter, Retry: st.Retry, MaxRetries: st.MaxRetries, OnExhausted: st.OnExhausted}
 	return &Version{Transformer: single{st.Processor}, Handling: h, Outputs: []Output{
-		{Name: st.SinkName, Sink: st.Sink, Handling: h, StopTheLine: st.StopTheLine, Batch: st.Batch},
+		{Name: st.SinkName, Sink: st.Sink, Handling: h, StopTheLine: st.StopTheLine, CountOutages: st.CountOutages, Batch: st.Batch},
 	}}
 }
 

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/lsm/fiso/common/backoff"
 	"github.com/lsm/fiso/common/config"
 	"github.com/lsm/fiso/common/connector"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -19,6 +20,10 @@ const maxRecord = 90 << 20
 
 // defaultBatch is franz-go's, and the broker's, when nothing else is known.
 const defaultBatch = 1000012
+
+// reconnect is how long a producer waits before it tries again to reach a broker
+// that is away: franz-go's own 5 s would pass after the broker's return.
+var reconnect = backoff.Policy{Initial: 250 * time.Millisecond, Max: time.Second, Jitter: 0.2}
 
 // ProducerOptions are what a program decides, not a file. The zero value works.
 type ProducerOptions struct {
@@ -103,6 +108,7 @@ func newProducer(cfg ProducerConfig, opts ProducerOptions) (*Producer, error) {
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.ProducerBatchCompression(codecs[cfg.Compression], kgo.NoCompression()),
 		kgo.UnknownTopicRetries(1),
+		kgo.RetryBackoffFn(reconnect.Delay),
 		kgo.MaxBufferedRecords(cfg.MaxBuffered+1), // places keeps below it, so franz-go never blocks
 	)
 	p.cl, err = kgo.NewClient(append(append(conn[:len(conn):len(conn)],

@@ -15,7 +15,7 @@ import (
 // all of it.
 var short = map[string]float64{
 	"sigkill": 0.06, "sigterm": 0.1, "members": 0.1, "pause": 0.1, "reload": 0.1, "poison": 0.1,
-	"memory": 0.01, "deadletters": 0.01, "brokers": 0.01,
+	"outage": 0.01, "memory": 0.01, "deadletters": 0.01, "brokers": 0.01,
 }
 
 // TestIntegration_nothingIsLostUnderFaults plays a short form of every scenario

@@ -21,19 +21,20 @@ const (
 	Filtered             // is left out by the flow's filter
 	Rejected             // is refused by the sink for good: a dead letter
 	Broken               // is no JSON: a dead letter
+	Fails                // fails each time, by an answer that may be an outage or not: a dead letter once retries are used up
 	kinds
 )
 
 func (k Kind) String() string {
-	return [kinds]string{"plain", "flaky", "filtered", "rejected", "broken"}[k]
+	return [kinds]string{"plain", "flaky", "filtered", "rejected", "broken", "fails"}[k]
 }
 
 // Letter reports whether events of the kind end as dead letters.
-func (k Kind) Letter() bool { return k == Rejected || k == Broken }
+func (k Kind) Letter() bool { return k == Rejected || k == Broken || k == Fails }
 
 // Code is the error code of its dead letters.
 func (k Kind) Code() string {
-	return map[Kind]string{Rejected: "SINK_REJECTED", Broken: "DECODE_FAILED"}[k]
+	return map[Kind]string{Rejected: "SINK_REJECTED", Broken: "DECODE_FAILED", Fails: "SINK_DELIVERY_FAILED"}[k]
 }
 
 // Key is the name of a key.
@@ -57,6 +58,7 @@ type Arrival struct {
 	ID   string `json:"id"`
 	Data struct {
 		N       int    `json:"n"`
+		Key     string `json:"key"`
 		Kind    string `json:"kind"`
 		Version int    `json:"version"`
 	} `json:"data"`

@@ -96,7 +96,7 @@ func TestOracle_isContentWithAGoodRun(t *testing.T) {
 }
 
 func TestOracle_flagsALostEvent(t *testing.T) {
-	for _, kind := range []Kind{Plain, Flaky, Rejected, Broken} {
+	for _, kind := range []Kind{Plain, Flaky, Rejected, Broken, Fails} {
 		r := newRun()
 		r.send(0, kind)
 		v := r.Verdict()

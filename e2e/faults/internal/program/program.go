@@ -3,6 +3,7 @@
 package program
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -13,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/lsm/fiso/connectors/kafka/kafkatest"
 	"github.com/lsm/fiso/e2e/faults/internal/stage"
@@ -86,17 +88,22 @@ func choose(all []stage.Scenario, names string) ([]stage.Scenario, error) {
 	if names == "" {
 		return all, nil
 	}
+	var known []string
 	var list []stage.Scenario
+	byName := map[string]stage.Scenario{}
+	for _, s := range all {
+		known = append(known, s.Name)
+		byName[s.Name] = s
+		for _, part := range s.Parts {
+			byName[part.Name] = part
+		}
+	}
 	for _, name := range strings.Split(names, ",") {
-		i := slices.IndexFunc(all, func(s stage.Scenario) bool { return s.Name == name })
-		if i < 0 {
-			var known []string
-			for _, s := range all {
-				known = append(known, s.Name)
-			}
+		s, ok := byName[name]
+		if !ok {
 			return nil, fmt.Errorf("no scenario %q; there are %s", name, strings.Join(known, ", "))
 		}
-		list = append(list, all[i])
+		list = append(list, s)
 	}
 	return list, nil
 }
@@ -120,20 +127,37 @@ func Play(ctx context.Context, o Options, say func(format string, args ...any)) 
 		if err := c.fit(dir, max(1, sc.Brokers, o.Brokers), sc.Config, say); err != nil {
 			return results, err
 		}
-		r := stage.Play(ctx, sc, stage.Place{Kafka: c.Processes, Dir: dir, Binary: o.Binary, Scale: o.Scale, Say: say})
-		results = append(results, r)
-		say("%s", strings.Join(cells(&r), "  "))
-		for _, line := range words(&r) {
-			say("%s", line)
+		rs := playParts(ctx, sc, stage.Place{Kafka: c.Processes, Dir: dir, Binary: o.Binary, Scale: o.Scale, Say: say})
+		results = append(results, rs...)
+		for _, r := range rs {
+			say("%s", strings.Join(cells(&r), "  "))
+			for _, line := range words(&r) {
+				say("%s", line)
+			}
 		}
 		if ctx.Err() != nil {
 			return results, context.Cause(ctx)
 		}
-		if !r.Good() {
+		if slices.ContainsFunc(rs, func(r stage.Result) bool { return !r.Good() }) {
 			c.stop() // whatever it left behind is no start for the next
 		}
 	}
 	return results, nil
+}
+
+// playParts plays a scenario, or its parts side by side.
+func playParts(ctx context.Context, sc stage.Scenario, p stage.Place) []stage.Result {
+	if len(sc.Parts) == 0 {
+		return []stage.Result{stage.Play(ctx, sc, p)}
+	}
+	p.Scale *= cmp.Or(sc.Scale, 1)
+	results := make([]stage.Result, len(sc.Parts))
+	var all sync.WaitGroup
+	for i, part := range sc.Parts {
+		all.Go(func() { results[i] = stage.Play(ctx, part, p) })
+	}
+	all.Wait()
+	return results
 }
 
 // cluster is the Kafka that runs, kept for as long as it fits.

@@ -45,7 +45,9 @@ func (s *Stage) Finish(ctx context.Context) error {
 		return err
 	}
 	s.say("the last fault is over, %d of %d delivered", s.Ledger.Count(), s.Ledger.Len())
-	if err := s.Until(ctx, "settling everything", settling, func() bool { return len(s.Ledger.Unsettled(0)) == 0 }); err != nil {
+	if err := s.Until(ctx, "settling everything", settling, func() bool {
+		return len(s.Ledger.Unsettled(0)) == 0 && (s.Settled == nil || s.Settled())
+	}); err != nil {
 		return err
 	}
 	for _, m := range s.living() {

@@ -7,6 +7,9 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -65,7 +68,8 @@ func (s *Stage) start(ctx context.Context, m *Member) (*Member, error) {
 	if m.admin, err = process.FreeAddr(ctx); err != nil {
 		return nil, err
 	}
-	if m.proc, err = process.Start(ctx, io.Discard, nil, s.binary, "run", "--log-level", "info", "--metrics-addr", m.admin, m.dir); err != nil {
+	command := append(slices.Clone(s.Wrapper), s.binary, "run", "--log-level", "info", "--metrics-addr", m.admin, m.dir)
+	if m.proc, err = process.Start(ctx, io.Discard, nil, command...); err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
@@ -129,6 +133,18 @@ func (m *Member) Problem(ctx context.Context) string {
 	return text
 }
 
+// Metric is the sum of a counter or gauge over its labels.
+func (m *Member) Metric(ctx context.Context, name string) (sum float64) {
+	_, text := m.get(ctx, "/metrics")
+	for line := range strings.Lines(text) {
+		metric, value, ok := strings.Cut(strings.TrimSpace(line), " ")
+		if n, err := strconv.ParseFloat(value, 64); ok && err == nil && (metric == name || strings.HasPrefix(metric, name+"{")) {
+			sum += n
+		}
+	}
+	return sum
+}
+
 func (m *Member) get(ctx context.Context, path string) (status int, text string) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+m.admin+path, nil)
 	if err != nil {
@@ -177,7 +193,7 @@ func (m *Member) Thaw() { m.proc.Signal(syscall.SIGCONT) }
 // crash notes what may come again, before it happens.
 func (m *Member) crash() {
 	m.stage.Ledger.Crashed(m.by, ledger.Crash{
-		At: time.Now(), InFlight: m.stage.Flow.MaxInFlight * partitions, Uncommitted: m.stage.Flow.commitInterval() + commitSlack,
+		At: time.Now(), InFlight: m.stage.Flow.MaxInFlight * Partitions, Uncommitted: m.stage.Flow.commitInterval() + commitSlack,
 	})
 }
 

@@ -120,7 +120,7 @@ func usual(n int) ledger.Kind {
 // one writes one event. It is never cancelled: what may have been stored must
 // be known.
 func (p *Producer) one(key int, kind ledger.Kind) {
-	partition := key % partitions
+	partition := key % Partitions
 	n, value := p.stage.Ledger.Sent(key, partition, kind)
 	p.cl.Produce(context.Background(), &kgo.Record{
 		Topic: p.stage.Topic, Partition: int32(partition), Key: []byte(ledger.Key(key)), Value: value,

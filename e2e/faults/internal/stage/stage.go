@@ -39,10 +39,13 @@ type Scenario struct {
 	Size func(n int) int
 	// Run does it. What it does not finish is reported as a failure.
 	Run func(ctx context.Context, s *Stage) error
+	// Parts, if any, are played side by side in place of Run, each with a topic, processes
+	// and a result of its own.
+	Parts []Scenario
 }
 
-// partitions is how many the topic of every scenario has.
-const partitions = 6
+// Partitions is how many the topic of every scenario has.
+const Partitions = 6
 
 // keys is how many different keys the events have; each stands in one partition.
 const keys = 600
@@ -58,6 +61,12 @@ type Stage struct {
 	Flow Flow
 	// Topic and Letters are where events come from, and where dead letters go.
 	Topic, Letters string
+	// Wrapper is the command that starts each process: its arguments are followed
+	// by those of fiso-flow. Empty: none.
+	Wrapper []string
+	// Settled, if not nil, says that a further sink has all it should have; Finish
+	// waits for that too.
+	Settled func() bool
 	// Rand is for choices; the scenario's own goroutine uses it.
 	Rand *rand.Rand
 
@@ -112,7 +121,7 @@ func Play(ctx context.Context, sc Scenario, p Place) Result {
 		p.Say("%-11s %4.0f s  %s", sc.Name, time.Since(s.begun).Seconds(), fmt.Sprintf(format, args...))
 	}
 	s.Flow = defaultFlow(name)
-	s.Ledger = ledger.New(ledger.Options{Topic: name, Partitions: partitions, Size: s.Size})
+	s.Ledger = ledger.New(ledger.Options{Topic: name, Partitions: Partitions, Size: s.Size})
 	ctx, s.cancel = context.WithCancel(ctx)
 	defer s.cancel()
 	err := s.set(ctx)
@@ -130,7 +139,7 @@ func (s *Stage) set(ctx context.Context) (err error) {
 	if err := os.MkdirAll(s.dir, 0o755); err != nil {
 		return fmt.Errorf("make a folder to work in: %w", err)
 	}
-	if err := s.Kafka.CreateTopic(ctx, s.Topic, partitions, map[string]string{"max.message.bytes": "16777216"}); err != nil {
+	if err := s.Kafka.CreateTopic(ctx, s.Topic, Partitions, map[string]string{"max.message.bytes": "16777216"}); err != nil {
 		return err
 	}
 	if err := s.Kafka.CreateTopic(ctx, s.Letters, 1, map[string]string{"max.message.bytes": "16777216"}); err != nil {
@@ -210,6 +219,9 @@ func (s *Stage) Times(n int) int { return max(1, int(float64(n)*s.Scale+0.5)) }
 func (s *Stage) Long(d, least time.Duration) time.Duration {
 	return max(least, time.Duration(float64(d)*s.Scale))
 }
+
+// Dir is a folder for files of the scenario.
+func (s *Stage) Dir() string { return s.dir }
 
 // Between is a random time from a to b.
 func (s *Stage) Between(a, b time.Duration) time.Duration {
