@@ -9,9 +9,10 @@ import (
 	"github.com/google/cel-go/interpreter"
 )
 
-// bound is what a node is replaced by, before anything else is: a list of constants and the conversion of a constant by
-// their values, matches() by one with bounds, a search in a constant list of texts by a look into a set. It is a decorator:
-// cel-go calls it for each node, children first.
+// bound is a decorator, which cel-go calls for each node, children first. It
+// replaces a list of constants and the conversion of a constant by their
+// values, matches() by one with bounds, and a search in a constant list of
+// texts by a lookup in a set.
 func bound(node interpreter.InterpretableV2) (interpreter.InterpretableV2, error) {
 	switch node := node.(type) {
 	case interpreter.InterpretableConst:
@@ -42,8 +43,8 @@ func constant(nodes ...interpreter.InterpretableV2) bool {
 	return true
 }
 
-// fold is a node whose value does not depend on variables, as that value. An error
-// stays what it is: nobody may ask for it.
+// fold evaluates a node that does not depend on variables. If the value is an
+// error the node stays: the error counts only if the node is evaluated.
 func fold(node interpreter.InterpretableV2) interpreter.InterpretableV2 {
 	if v := node.Exec(interpreter.AsFrame(cel.NoVars())); !types.IsUnknownOrError(v) {
 		return interpreter.NewConstValue(node.ID(), v)
@@ -51,11 +52,11 @@ func fold(node interpreter.InterpretableV2) interpreter.InterpretableV2 {
 	return node
 }
 
-// inTexts is the name of in with a constant list of texts in a program.
+// inTexts is the name of "in" with a constant list of texts.
 const inTexts = "@in@texts"
 
-// newInTexts searches a constant list of texts by hashing, which matters where the list is long. A text equals texts only,
-// so every other value is not in the list.
+// newInTexts searches a constant list of texts by hash, for long lists. A text
+// equals only texts, so any other value is not in the list.
 func newInTexts(call interpreter.InterpretableCall) interpreter.InterpretableCall {
 	constant, ok := call.Args()[1].(interpreter.InterpretableConst)
 	if !ok {

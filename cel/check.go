@@ -13,10 +13,10 @@ import (
 	"github.com/lsm/fiso/common/config"
 )
 
-// Check parses an expression and checks its types. Everything that is wrong is
-// returned, each fault with its place in the file and, where there is one, a hint
-// for a person; the expression is then nil. asText says that the value is used as
-// a text, which decides what a bare word was probably meant to be.
+// Check parses an expression and checks its types. It returns all faults, each
+// with its place in the file and, if there is one, a hint for a person; the
+// expression is then nil. asText says that the value is used as text, which
+// decides what a bare word probably means.
 func (e *Env) Check(text config.Text, asText bool) (*ast.AST, config.Errors) {
 	c := checker{text: text}
 	if line, col, fault := prescan(text.Value, e.config.Limits.Characters); fault != "" {
@@ -25,7 +25,7 @@ func (e *Env) Check(text config.Text, asText bool) (*ast.AST, config.Errors) {
 	}
 	for _, at := range configReference.FindAllStringIndex(text.Value, -1) {
 		line, col := place(text.Value, at[0])
-		c.fault(line, col, text.Value[at[0]:at[1]]+" is not followed in an expression", referenceHint)
+		c.fault(line, col, text.Value[at[0]:at[1]]+" is not resolved in an expression", referenceHint)
 	}
 	if len(c.faults) > 0 {
 		return nil, c.faults
@@ -49,7 +49,7 @@ func (e *Env) Check(text config.Text, asText bool) (*ast.AST, config.Errors) {
 	return c.ast, nil
 }
 
-// checker collects what is wrong with one expression.
+// checker collects the faults of one expression.
 type checker struct {
 	text   config.Text
 	ast    *ast.AST
@@ -62,7 +62,8 @@ func (c *checker) fault(line, col int, message, hint string) {
 	c.faults = append(c.faults, err)
 }
 
-// keys faults a map literal that has the same key twice, or a key of a type that CEL has no map keys of.
+// keys reports a map literal that has the same key twice, or a key of a type
+// that CEL does not allow.
 func (c *checker) keys(m ast.MapExpr) {
 	seen := map[ref.Val]bool{}
 	for _, entry := range m.Entries() {
@@ -72,7 +73,7 @@ func (c *checker) keys(m ast.MapExpr) {
 		switch t.Kind() {
 		case types.StringKind, types.IntKind, types.UintKind, types.BoolKind:
 		case types.DynKind, types.AnyKind, types.TypeParamKind, types.ErrorKind:
-			continue // known when it is evaluated: see celjson.NewMap
+			continue // checked when it is evaluated: see celjson.NewMap
 		default:
 			c.fault(at.Line(), at.Column()+1, fmt.Sprintf("a map key is of type %s", t), "keys are texts, whole numbers, true or false: make it text with string(…)")
 			continue
@@ -80,18 +81,18 @@ func (c *checker) keys(m ast.MapExpr) {
 		if key.Kind() != ast.LiteralKind {
 			continue
 		}
-		lit := key.AsLiteral() // of a type that can be hashed, as the switch has it
+		lit := key.AsLiteral() // hashable: see the switch
 		if u, ok := lit.(types.Uint); ok && u <= math.MaxInt64 {
 			lit = types.Int(u) // 1 and 1u are one key
 		}
 		if seen[lit] {
-			c.fault(at.Line(), at.Column()+1, fmt.Sprintf("the key %v is there twice", lit.Value()), "a key can have one value only")
+			c.fault(at.Line(), at.Column()+1, fmt.Sprintf("the key %v appears twice", lit.Value()), "a key can have one value only")
 		}
 		seen[lit] = true
 	}
 }
 
-// unparse is a part of an expression as text, shortened.
+// unparse returns a part of an expression as text, shortened.
 func unparse(e ast.Expr, info *ast.SourceInfo) string {
 	text, err := parser.Unparse(e, info)
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/lsm/fiso/cel/celjson"
 )
 
-// trackers put costs in the place of the cost trackers that the extension
-// libraries bring: some of these panic over an error among the arguments, as in
+// trackers replaces the cost trackers of the extension libraries by costs: some
+// of theirs panic over an error among the arguments, as in
 // "data.missing.distinct() == [] || true", which is true.
 func trackers(whole *ast.AST, part ast.Expr) []interpreter.CostTrackerOption {
 	var all []interpreter.CostTrackerOption
@@ -34,8 +34,8 @@ func trackers(whole *ast.AST, part ast.Expr) []interpreter.CostTrackerOption {
 	return all
 }
 
-// costs is what calls cost. CEL's own numbers go by the types that it knew
-// when it compiled, and so call everything cheap that is done with data.
+// costs computes what calls cost. CEL's own costs depend on the types known
+// when the expression was compiled, and so everything about data is cheap.
 type costs struct{}
 
 // CallCost implements interpreter.ActualCostEstimator.
@@ -64,7 +64,8 @@ func (costs) CallCost(function, _ string, args []ref.Val, result ref.Val) *uint6
 	return &cost
 }
 
-// sumCost is that of joining two lists. What a macro collects is only added to.
+// sumCost is the cost of joining two lists. A list that a macro collects is not
+// copied.
 func sumCost(args []ref.Val) int {
 	if _, growing := args[0].(traits.MutableLister); growing {
 		return 1

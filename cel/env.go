@@ -14,12 +14,12 @@ import (
 	"github.com/lsm/fiso/cel/celjson"
 )
 
-// Config is what an environment has of its own.
+// Config is the configuration of an environment.
 type Config struct {
 	// Variables are what an expression sees.
 	Variables []Variable
-	// Record is the variable that somebody meant a field of who writes a bare
-	// name, as hints have it, such as data. "": hints name no field.
+	// Record is the variable whose field a bare name probably means, such as
+	// data. Hints use it; if it is "", they suggest no field.
 	Record string
 	// Libraries are the extension libraries of cel-go; nil: all of Libraries.
 	Libraries []cel.EnvOption
@@ -37,7 +37,7 @@ type Limits struct {
 	Characters     int    // of one expression; default 16,384
 	Nodes          int    // of one expression, macros expanded; default 10,000
 	Steps          uint64 // of one evaluation, as CEL counts them; default 1,000,000, as in Kubernetes
-	InterruptEvery uint   // rounds of a loop between two looks at the context; default 100
+	InterruptEvery uint   // rounds of a loop between two checks of the context; default 100
 }
 
 func (l Limits) withDefaults() Limits {
@@ -56,7 +56,8 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-// Libraries are all extension libraries that this package bounds.
+// Libraries returns all extension libraries whose functions this package
+// bounds.
 func Libraries() []cel.EnvOption {
 	return []cel.EnvOption{
 		cel.OptionalTypes(),
@@ -71,8 +72,8 @@ func Libraries() []cel.EnvOption {
 	}
 }
 
-// Env is an environment for expressions. It never changes, and is safe for
-// concurrent use. To make one takes some milliseconds.
+// Env is an environment for expressions. It is immutable and safe for
+// concurrent use. Making one takes some milliseconds.
 type Env struct {
 	env    *cel.Env
 	config Config
@@ -121,11 +122,11 @@ func New(c Config) (*Env, error) {
 	return &Env{env, c}, nil
 }
 
-// CEL is the environment as cel-go has it. Programs that are made of it are not bounded.
+// CEL returns the environment of cel-go. Programs made with it are not bounded.
 func (e *Env) CEL() *cel.Env { return e.env }
 
-// guardedFunctions replaces the functions whose work or result is out of
-// proportion to their arguments by ones that look at the arguments first.
+// guardedFunctions replaces the functions whose work or result can be out of
+// proportion to their arguments by ones that check their arguments first.
 func guardedFunctions(env *cel.Env) ([]cel.EnvOption, error) {
 	var options []cel.EnvOption
 	for name, f := range env.Functions() {
@@ -174,8 +175,9 @@ func binding(bindings []*functions.Overload, id string) functions.FunctionOp {
 	return nil
 }
 
-// ownError is a function without the one error of cel-go for a timestamp out of
-// range: all programs share it, and the first one labels it with its own node.
+// ownError wraps f to return an error of its own. cel-go has one shared error
+// for a timestamp out of range, and the first program that gets it labels it
+// with its own node.
 func ownError(f functions.FunctionOp) functions.UnaryOp {
 	return func(arg ref.Val) ref.Val {
 		v := f(arg)
@@ -186,8 +188,8 @@ func ownError(f functions.FunctionOp) functions.UnaryOp {
 	}
 }
 
-// jsonEncode is json.encode() as this package writes JSON: numbers keep their
-// digits, and a text larger than it may be fails instead of growing.
+// jsonEncode is json.encode(). Unlike cel-go's, it keeps the digits of numbers,
+// and fails if the text exceeds MaxText.
 func jsonEncode(v ref.Val) ref.Val {
 	out, err := celjson.Append(nil, v, MaxText)
 	if errors.Is(err, celjson.ErrOutput) {

@@ -19,7 +19,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	// What a person got wrong is said with a hint.
+	// A fault has a hint.
 	_, faults := env.Check(config.Text{Value: `{"total": total * 2}`}, false)
 	fmt.Println(faults[0].Message, "-", faults[0].Hint)
 

@@ -12,21 +12,21 @@ import (
 	"github.com/lsm/fiso/cel/celjson"
 )
 
-// Failure says why an evaluation gave no value. The messages of CEL may quote
-// values, so only those are passed on that are known not to.
+// Failure says why an evaluation has no value. CEL's messages may quote values,
+// so Reason is only taken from messages that do not.
 type Failure struct {
-	Reason string   // in general words, such as NoField
-	Node   ast.Expr // the part of the expression that failed; nil: not known
+	Reason string   // a general reason, such as NoField
+	Node   ast.Expr // the part of the expression that failed; nil: unknown
 	info   *ast.SourceInfo
 }
 
-// Reasons of a Failure that a caller may know more about.
+// Reasons of a Failure to which a caller may add details.
 const (
 	NoField    = "no such field"
 	NoOverload = "no such overload"
 )
 
-// Error is the reason and the part of the expression, as a person wrote it.
+// Error returns the reason and the part of the expression as it was written.
 func (f *Failure) Error() string {
 	switch {
 	case f.Node == nil:
@@ -37,7 +37,7 @@ func (f *Failure) Error() string {
 	return f.Reason + " in " + unparse(f.Node, f.info)
 }
 
-// failure is an error of cel-go without what it may quote.
+// failure converts an error of cel-go to one that quotes no value.
 func (p *Program) failure(err error) *Failure {
 	if _, ok := errors.AsType[interpreter.EvalCancelledError](err); ok {
 		return &Failure{Reason: fmt.Sprintf("it needs more than the %d steps that an expression has", p.steps)}
@@ -53,18 +53,18 @@ func (p *Program) failure(err error) *Failure {
 	return f
 }
 
-// harmless are the beginnings of messages of CEL that name no value.
+// harmless is the beginnings of CEL messages that quote no value.
 var harmless = []string{
 	NoOverload, "division by zero", "modulus by zero", "integer overflow", "unsigned integer overflow", "duration overflow",
 	"timestamp overflow", "index out of bounds", "index out of range", "type conversion error", "unsupported index type",
 	"cannot initialize optional entry", "optional.none() dereference", "NaN values cannot be ordered", "range error", "unsupported key type",
 }
 
-// panicked is what is told of a panic in cel-go or in a function of this package.
-// cel-go recovers it, and its value may be data.
+// panicked is the reason for a panic in cel-go or in a function of this
+// package. cel-go recovers it; its value may contain data.
 const panicked = "the evaluation panicked, which is a bug: please report the expression"
 
-// explain says in general words what went wrong.
+// explain says in general terms what went wrong.
 func explain(err error) string {
 	for _, known := range []error{celjson.ErrTooLarge, errWork, errPattern} {
 		if errors.Is(err, known) {
@@ -83,5 +83,5 @@ func explain(err error) string {
 			return h
 		}
 	}
-	return "it cannot be worked out for these values"
+	return "it cannot be evaluated for these values"
 }

@@ -50,7 +50,7 @@ func program(t testing.TB, e *Env, source string) *Program {
 	return p
 }
 
-// over is the activation for a record.
+// over returns the activation for a record.
 func over(t testing.TB, record string) interpreter.Activation {
 	t.Helper()
 	var doc lazyjson.Doc
@@ -64,7 +64,7 @@ func over(t testing.TB, record string) interpreter.Activation {
 	return with(t, data)
 }
 
-// with is the activation for a value of data.
+// with returns the activation for a value of data.
 func with(t testing.TB, data any) interpreter.Activation {
 	t.Helper()
 	vars, err := interpreter.NewActivation(map[string]any{"data": data})

@@ -7,12 +7,13 @@ import (
 )
 
 var (
-	// configReference is what a config value may refer to, and an expression may not: it would be code.
+	// configReference is a reference as in config values. An expression cannot
+	// have one: the referenced text would be code.
 	configReference = regexp.MustCompile(`\$\{[^{}"'\s]*\}`)
 	undeclared      = regexp.MustCompile(`^undeclared reference to '([^']*)'`)
 	overload        = regexp.MustCompile(`found no matching overload for '([^']*)' applied to '\(([^)]*)\)'`)
-	// literal is a text that somebody may have meant as such: words with dots,
-	// dashes, slashes and colons, and nothing that only CEL has.
+	// literal matches a text that was probably meant as a literal: words with
+	// dots, dashes, slashes and colons, and nothing that only CEL has.
 	literal = regexp.MustCompile(`^[A-Za-z0-9_/][A-Za-z0-9_./:#@~%+-]*$`)
 )
 
@@ -20,13 +21,13 @@ const bigLiteralHint = `64 bits do not hold it: compare the digits, as in string
 
 const referenceHint = `references work in config values only: write the value itself; a literal one is "$" + "{…}"`
 
-// reword is CEL's message without what only its authors understand.
+// reword removes the part of a CEL message that says nothing to a user.
 func reword(text string) string {
 	return strings.TrimSuffix(text, " (in container '')")
 }
 
-// hint says what to do about a fault that CEL found in a text, or "". asText says
-// that the value is used as a text.
+// hint says what to do about a fault that CEL found, or "". asText says that
+// the value is used as text.
 func (e *Env) hint(fault, text string, asText bool) string {
 	text = strings.TrimSpace(text)
 	m := undeclared.FindStringSubmatch(fault)
@@ -69,12 +70,13 @@ func (e *Env) hint(fault, text string, asText bool) string {
 	return fmt.Sprintf("did you mean %s.%s?", e.config.Record, name)
 }
 
-// asLiteral says how to write a text so that YAML and CEL both take it as one.
+// asLiteral says how to write a text so that both YAML and CEL take it as a
+// literal.
 func asLiteral(text string) string {
 	return fmt.Sprintf(`%s is read as CEL; a literal text needs quotes: '"%s"'`, text, text)
 }
 
-// overloadHint helps with operands that do not fit.
+// overloadHint is the hint for operands that do not fit.
 func overloadHint(fault string) string {
 	m := overload.FindStringSubmatch(fault)
 	if m == nil {
@@ -89,7 +91,7 @@ func overloadHint(fault string) string {
 	return ""
 }
 
-// nearest is the name that differs least, if it differs little.
+// nearest returns the name with the smallest distance, if that is small, or "".
 func nearest(name string, names []string) string {
 	best, found := 3, ""
 	if len(name) < 5 {
@@ -103,7 +105,8 @@ func nearest(name string, names []string) string {
 	return found
 }
 
-// distance is how many letters must be put in, taken out or changed.
+// distance is the Levenshtein distance: how many letters must be inserted,
+// deleted or replaced.
 func distance(a, b string) int {
 	if max(len(a), len(b)) > 64 {
 		return 64

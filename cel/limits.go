@@ -14,25 +14,25 @@ import (
 	"github.com/lsm/fiso/cel/celjson"
 )
 
-// What one function may do. An evaluation that needs more fails.
+// Bounds of a single function call. An evaluation that exceeds one fails.
 const (
 	maxDepth    = 200      // recursion of the parser
-	maxNesting  = 48       // brackets inside of brackets, looked at before parsing
-	maxElements = 100_000  // of a list that one function makes
+	maxNesting  = 48       // nested brackets, checked before parsing
+	maxElements = 100_000  // elements of a list that one function makes
 	MaxParts    = 1 << 20  // elements and members of a value handed to a function, all levels together
 	MaxText     = 32 << 20 // bytes of a text that one function makes
 	maxWork     = 1 << 25  // elementary steps of one function: comparisons, characters times states
-	maxCaptures = 1 << 22  // the same for a regular expression that extracts or replaces, which costs a lot more a step
-	maxMatches  = 1 << 23  // the same for one that only matches
-	maxPattern  = 1 << 10  // bytes of a regular expression that comes from data
+	maxCaptures = 1 << 22  // the same for a regular expression that extracts or replaces: a step costs more
+	maxMatches  = 1 << 23  // the same for a regular expression that only matches
+	maxPattern  = 1 << 10  // bytes of a regular expression
 )
 
-// errWork says that a single function would do more than it may.
+// errWork is the error of a function that would exceed its bounds.
 var errWork = errors.New("a function would do too much work on values this large")
 
-// guard looks at the arguments of a function before it runs: CEL counts what a
-// function has cost when it is over, which is too late when one call can fill
-// the memory.
+// guard checks the arguments of a function before the call. CEL counts the cost
+// of a function after the call, which is too late if one call can fill the
+// memory.
 type guard func(args []ref.Val) error
 
 func guarded(check guard, f functions.FunctionOp) functions.FunctionOp {
@@ -44,7 +44,7 @@ func guarded(check guard, f functions.FunctionOp) functions.FunctionOp {
 	}
 }
 
-// guards are by overload.
+// guards are the guards by overload.
 var guards = map[string]guard{
 	"string_replace_string_string":           guardReplace,
 	"string_replace_string_string_int":       guardReplace,
@@ -67,7 +67,7 @@ var guards = map[string]guard{
 	"regex_replace_string_string_string_int": guardRegexReplace,
 }
 
-// size is the length of a text in bytes or of a list in elements, 1 for
+// size is the length of a text in bytes or of a list in elements, and 1 for
 // anything else.
 func size(v ref.Val) int {
 	switch v := v.(type) {
@@ -106,8 +106,8 @@ func guardJoin(args []ref.Val) error {
 	return nil
 }
 
-// guardFormat counts on no clause of a format making more of a value than
-// eight times its text.
+// guardFormat assumes that a clause of a format makes at most eight times the
+// text of its value.
 func guardFormat(args []ref.Val) error {
 	t := texts{left: MaxText/8 - size(args[0])}
 	t.walk(args[1])
@@ -169,7 +169,7 @@ func guardRegexReplace(args []ref.Val) error {
 	return guardPattern(args)
 }
 
-// patternSize is the number of states of a regular expression.
+// patternSize returns the number of states of a regular expression.
 func patternSize(pattern string) (int, error) {
 	if len(pattern) > maxPattern {
 		return 0, fmt.Errorf("a regular expression is longer than %d characters", maxPattern)

@@ -9,12 +9,12 @@ import (
 	"github.com/google/cel-go/interpreter"
 )
 
-// guardedMatches is the name of matches() in a program. It is not the name in
-// an expression, for else cel-go would put its own in its place where the
-// pattern is a constant: one that matches any pattern against any text.
+// guardedMatches is the name of matches() in a program. It differs from the
+// name in an expression: otherwise cel-go would replace a call with a constant
+// pattern by its own, which has no bounds.
 const guardedMatches = "matches@guarded"
 
-// pattern is a regular expression, ready to use.
+// pattern is a compiled regular expression.
 type pattern struct {
 	source string
 	re     *regexp.Regexp
@@ -33,8 +33,8 @@ func newPattern(source string) (*pattern, error) {
 	return &pattern{source, re, n}, nil
 }
 
-// newMatches is matches() with a look at the work before it is done. It keeps
-// the pattern that was used last, which is the only one where it is a constant.
+// newMatches is matches() with a check of the work before it is done. It keeps
+// the last pattern, which is the only one if it is a constant.
 func newMatches(call interpreter.InterpretableCall) (interpreter.InterpretableCall, error) {
 	var last atomic.Pointer[pattern]
 	if constant, ok := call.Args()[1].(interpreter.InterpretableConst); ok {
@@ -50,7 +50,7 @@ func newMatches(call interpreter.InterpretableCall) (interpreter.InterpretableCa
 		s, ok := args[0].(types.String)
 		source, ok2 := args[1].(types.String)
 		if !ok || !ok2 {
-			return types.NewErr("no such overload") // not cel-go's own, which all programs share and label
+			return types.NewErr("no such overload") // not cel-go's error value, which all programs share and label
 		}
 		p := last.Load()
 		if p == nil || p.source != string(source) {

@@ -6,7 +6,7 @@ import (
 	"github.com/google/cel-go/common/types"
 )
 
-// The hints for operands that do not fit, when an expression is checked and when it is evaluated.
+// Hints for operands of types that do not fit, found when an expression is checked or evaluated.
 const (
 	mixedNumbers = "CEL does not mix whole numbers and decimals: write double(…) around the whole one"
 	mixedTexts   = "make both sides text with string(…), or both numbers with int(…) or double(…)"
@@ -14,14 +14,16 @@ const (
 	bigNumber    = "a number is too large for CEL to calculate with: string(…) gives its digits, double(…) rounds it"
 )
 
-// BigKind stands for a celjson.Big in OperandHint, which has no kind of its own in CEL.
+// BigKind stands for celjson.Big in OperandHint, which has no kind of its own
+// in CEL.
 const BigKind = types.StructKind
 
-// arithmetic are the operators that do not mix types.
+// arithmetic is the operators that do not mix types.
 var arithmetic = map[string]bool{operators.Add: true, operators.Subtract: true, operators.Multiply: true, operators.Divide: true, operators.Modulo: true}
 
-// OperandHint says what to write where a call failed with NoOverload because its
-// operands do not fit, or "". kindOf tells what an operand was.
+// OperandHint says what to write instead of a call that failed with NoOverload, or
+// "" if the types of its operands are not the reason. kindOf returns the kind of
+// an operand.
 func OperandHint(node ast.Expr, kindOf func(operand ast.Expr) types.Kind) string {
 	if node == nil || node.Kind() != ast.CallKind {
 		return ""

@@ -6,9 +6,9 @@ import (
 	"unicode/utf8"
 )
 
-// prescan refuses an expression that is too long or nests too deeply, before a
-// parser sees it: a hundred brackets can cost a parser gigabytes. It reports
-// where (counted from 1) and what, or "".
+// prescan refuses an expression that is too long or nests too deeply before it
+// is parsed: a hundred brackets can cost a parser gigabytes. It returns the
+// place (counted from 1) and the fault, or "".
 func prescan(text string, maxCharacters int) (line, col int, fault string) {
 	if n := utf8.RuneCountInString(text); n > maxCharacters {
 		return 1, 1, fmt.Sprintf("the expression has %d characters; %d are allowed", n, maxCharacters)
@@ -48,7 +48,7 @@ func prescan(text string, maxCharacters int) (line, col int, fault string) {
 	return 0, 0, ""
 }
 
-// skipText is where the string literal that begins at i ends.
+// skipText returns the end of the string literal that begins at i.
 func skipText(text string, i int) int {
 	raw := i > 0 && text[i-1]|0x20 == 'r'
 	quote := text[i : i+1]
@@ -62,7 +62,7 @@ func skipText(text string, i int) int {
 		case strings.HasPrefix(text[i:], quote):
 			return i + len(quote)
 		case text[i] == '\n' && len(quote) == 1:
-			return i // not closed: the parser will say so
+			return i // not closed: the parser reports it
 		}
 	}
 	return len(text)
@@ -75,7 +75,8 @@ func skipTo(text string, i int, end string) int {
 	return len(text)
 }
 
-// place is the line and column of a byte, both counted from 1, in characters.
+// place returns the line and column of a byte, both counted from 1, in
+// characters.
 func place(text string, i int) (line, col int) {
 	before := text[:i]
 	line = strings.Count(before, "\n") + 1

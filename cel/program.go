@@ -11,8 +11,8 @@ import (
 	"github.com/google/cel-go/interpreter"
 )
 
-// Program is an expression that is ready to be evaluated, within the limits of
-// its environment. It never changes, and is safe for concurrent use.
+// Program is an expression that can be evaluated within the limits of its
+// environment. It is immutable and safe for concurrent use.
 type Program struct {
 	program cel.Program
 	whole   *ast.AST
@@ -21,8 +21,9 @@ type Program struct {
 	cheap   bool
 }
 
-// Program makes a program of a checked expression, or of a part of it. Decorators
-// see every node after this package has put bounds to it, children first.
+// Program makes a program of a checked expression or a part of it. Decorators
+// are called for every node, children first, after this package has bounded the
+// node.
 func (e *Env) Program(whole *ast.AST, part ast.Expr, decorators ...interpreter.InterpretableDecoratorV2) (*Program, error) {
 	p := &Program{whole: whole, part: part, steps: e.config.Limits.Steps, cheap: isCheap(part)}
 	// Not cel.OptOptimize: it makes "data.missing in []" false where it is an error, hashes what cannot be hashed, and
@@ -47,16 +48,16 @@ func (e *Env) Program(whole *ast.AST, part ast.Expr, decorators ...interpreter.I
 	return p, nil
 }
 
-// Cheap reports whether the program is bounded by its own length: it has no loop,
-// and no function that could take long. Steps are then not counted, and Eval does
-// not look at its context.
+// Cheap reports whether the program is bounded by its own length: it has no
+// loop and no function that can take long. Steps are then not counted, and Eval
+// ignores its context.
 func (p *Program) Cheap() bool { return p.cheap }
 
-// ErrInterrupted is returned by Eval when its context has ended.
+// ErrInterrupted is returned by Eval if its context has ended.
 var ErrInterrupted = errors.New("the evaluation was interrupted")
 
-// Eval gives the value of the expression. A panic in an evaluation is an error.
-// The error is ErrInterrupted or a *Failure, which quotes no value.
+// Eval returns the value of the expression. The error is ErrInterrupted or a
+// *Failure, which quotes no value. A panic in the evaluation is a *Failure.
 func (p *Program) Eval(ctx context.Context, vars interpreter.Activation) (ref.Val, error) {
 	var (
 		value ref.Val
@@ -76,8 +77,8 @@ func (p *Program) Eval(ctx context.Context, vars interpreter.Activation) (ref.Va
 	return nil, p.failure(err)
 }
 
-// cheap are the operators and functions that take time in proportion to their
-// arguments and give back no more than they got. An expression of these alone,
+// cheap is the operators and functions that take time in proportion to their
+// arguments and return no more than they got. An expression of only these,
 // without a loop, is bounded by its own length.
 var cheap = map[string]bool{
 	operators.Conditional: true, operators.LogicalAnd: true, operators.LogicalOr: true, operators.LogicalNot: true,
@@ -93,7 +94,7 @@ var cheap = map[string]bool{
 	"math.@max": true, "math.@min": true, "math.abs": true, "math.ceil": true, "math.floor": true, "math.round": true, "math.trunc": true,
 }
 
-// maxCheap is how many calls a cheap expression has at most.
+// maxCheap is the maximum number of calls in a cheap expression.
 const maxCheap = 16
 
 func isCheap(e ast.Expr) bool {

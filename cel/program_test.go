@@ -74,7 +74,7 @@ func TestEval_givesWhatCELGives(t *testing.T) {
 	}
 }
 
-// What fails is told by the expression, and no value is in it.
+// A failure names the part of the expression, and quotes no value.
 func TestEval_quotesNoValue(t *testing.T) {
 	long := `data.missing == "` + strings.Repeat("é", 100) + `"`
 	for source, want := range map[string]string{
@@ -85,14 +85,14 @@ func TestEval_quotesNoValue(t *testing.T) {
 		`data.s + 1`:                                  "no such overload in data.s + 1",
 		`data.n / 0`:                                  "division by zero in data.n / 0",
 		`data.l[7]`:                                   "index out of bounds in data.l[7]",
-		`timestamp(data.s)`:                           "it cannot be worked out for these values in timestamp(data.s)",
+		`timestamp(data.s)`:                           "it cannot be evaluated for these values in timestamp(data.s)",
 		`timestamp(data.n * 1000000000000)`:           "timestamp overflow in timestamp(data.n * 1000000000000)",
 		`data.s.matches(data.s + "(")`:                `not a valid regular expression in data.s.matches(data.s + "(")`,
 		`data.n.matches("a")`:                         `no such overload in data.n.matches("a")`,
 		`regex.extract(data.s, "(")`:                  `not a valid regular expression`,
 		`regex.extract(data.s, data.s + "(")`:         `not a valid regular expression in regex.extract(data.s, data.s + "(")`,
 		`data.s.substring(9)`:                         "index out of range",
-		`base64.decode(data.s + "!")`:                 `it cannot be worked out for these values`,
+		`base64.decode(data.s + "!")`:                 `it cannot be evaluated for these values`,
 		`data.l.map(x, data.s.replace("", data.big))`: "no such overload",
 		long: "no such field: data.missing",
 	} {
@@ -114,12 +114,12 @@ func TestFailure_shortensALongExpression(t *testing.T) {
 	}
 }
 
-// F17: what would take long or fill the memory ends, in words that say which limit it met.
+// F17: an evaluation that would take long or fill the memory ends, and its error names the limit.
 // https://github.com/cert-manager/approver-policy/issues/923
 func TestEval_endsWithinItsLimits(t *testing.T) {
 	big, long := `"`+strings.Repeat("a", 1<<18)+`"`, "["+strings.TrimSuffix(strings.Repeat("1,", 1<<12), ",")+"]"
 	data := `{"big":` + big + `,"long":` + long + `,"l":[1,2,3,4,5,6,7,8,9,10],"pattern":"` + strings.Repeat("(a|aa){30}", 20) + `","endless":"` + strings.Repeat("a", 1025) + `"}`
-	const tooLarge, tooMuch, tooMany = "a value grows too large", "a function would do too much work on values this large", "it needs more than the 1000000 steps that an expression has"
+	const tooLarge, tooMuch, tooMany = "a value is too large", "a function would do too much work on values this large", "it needs more than the 1000000 steps that an expression has"
 	for source, want := range map[string]string{
 		`data.l.all(a, data.l.all(b, data.l.all(c, data.l.all(d, data.l.all(e, data.l.all(f, true))))))`:                                                         tooMany,
 		`[data.l, data.l].all(x, json.encode(data.big + string(x.size())).size() + data.big.reverse().size() > 0) && data.long.all(x, data.big.reverse() != "")`: tooMany,
@@ -137,8 +137,8 @@ func TestEval_endsWithinItsLimits(t *testing.T) {
 		`regex.extract(data.big, "(a?){30}b")`:                    tooMuch,
 		`lists.range(100000).distinct()`:                          tooMany,
 		`sets.contains(lists.range(100000), lists.range(100000))`: tooMany,
-		`data.big.matches(data.endless)`:                          "it cannot be worked out",
-		`lists.range(100001)`:                                     "it cannot be worked out",
+		`data.big.matches(data.endless)`:                          "it cannot be evaluated",
+		`lists.range(100001)`:                                     "it cannot be evaluated",
 	} {
 		t.Run(source, func(t *testing.T) {
 			began := time.Now()
@@ -170,7 +170,7 @@ func TestEval_endsWithItsContext(t *testing.T) {
 	}
 }
 
-// U2: a panic in an evaluation is an error, told without what the panic holds.
+// U2: a panic in an evaluation is an error without the value of the panic.
 func TestEval_tellsAPanic(t *testing.T) {
 	_, err := program(t, recordEnv(t), `data["a"] + 1`).Eval(t.Context(), with(t, panicking{types.String("canary")}))
 	if err == nil || err.Error() != "the evaluation panicked, which is a bug: please report the expression" {
@@ -178,7 +178,7 @@ func TestEval_tellsAPanic(t *testing.T) {
 	}
 }
 
-// panicking is a value of data that panics when it is asked for a member.
+// panicking is a value of data that panics when a member is read.
 type panicking struct{ types.String }
 
 func (p panicking) Get(ref.Val) ref.Val { panic(p.String) }

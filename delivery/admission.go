@@ -1,8 +1,9 @@
 package delivery
 
-// admit waits for room for one more message; false when the assignment ended
-// first. An assignment with nothing in flight always has room, so that neither a
-// message over the byte limit nor a stuck neighbour can stop it for good.
+// admit waits for room for one more message. It returns false if the assignment
+// ended first. An assignment with nothing in flight always has room: neither a
+// message over the byte limit nor the stuck messages of another assignment can
+// block it forever.
 func (e *Engine) admit(a *assignment, size int64) bool {
 	for !a.ended && !e.closed {
 		if e.fits(a, size) {
@@ -14,7 +15,7 @@ func (e *Engine) admit(a *assignment, size int64) bool {
 			e.waitsForBacklog = true
 		} else if !full && !a.waitsForBytes {
 			a.waitsForBytes = true
-			e.waitForBytes++
+			e.waitingForBytes++
 		}
 		e.blocked[a] = struct{}{}
 		if e.sealIdle() {
@@ -33,15 +34,16 @@ func (e *Engine) fits(a *assignment, size int64) bool {
 	return a.inFlight == 0 || a.inFlight < e.cfg.MaxInFlight && e.bytes+size <= e.cfg.MaxInFlightBytes && !e.backlogFull()
 }
 
-// maxBacklog is how many tasks are ready for a worker, or about to be, when no
-// more is accepted of an assignment that has something in flight. What is
-// transformed further ahead waits just as long for its turn, and is out of the
-// processor's cache by then: with eight partitions of 1,024 each, an event to
-// Kafka cost a tenth more.
+// maxBacklog is the backlog at which no more messages are accepted from an
+// assignment that has something in flight. A message that is transformed
+// further ahead does not leave earlier, and is out of the processor's cache by
+// then: with eight partitions of 1,024 messages each, an event to Kafka cost a
+// tenth more.
 const maxBacklog = 1024
 
-// backlog is how many tasks are ready for the least busy output, or about to be:
-// an output that is behind must not keep the others waiting.
+// backlog returns how many tasks are ready, or about to be, for the transform
+// and for the least busy output. It is the least busy one so that an output
+// that is behind does not block the others.
 func (e *Engine) backlog() int {
 	v := e.version.Load()
 	least := -1
@@ -55,8 +57,8 @@ func (e *Engine) backlog() int {
 
 func (e *Engine) backlogFull() bool { return e.backlog() >= maxBacklog }
 
-// resumeSources wakes handlers that wait for the backlog to shrink, once half of
-// it is gone.
+// resumeSources wakes handlers that wait for the backlog to shrink, once it is
+// half of maxBacklog.
 func (e *Engine) resumeSources() {
 	if e.waitsForBacklog && e.backlog() <= maxBacklog/2 {
 		e.waitsForBacklog = false
@@ -69,13 +71,13 @@ func (e *Engine) unblock(a *assignment) {
 	delete(e.blocked, a)
 	if a.waitsForBytes {
 		a.waitsForBytes = false
-		e.waitForBytes--
+		e.waitingForBytes--
 	}
 }
 
-// roomFreed wakes handlers after a message of a has left. While workers have
-// enough to do it waits until a sixteenth of the room is free, so that a full
-// engine does not change goroutines for each message.
+// roomFreed wakes handlers after a message of a was settled. While workers have
+// work it waits until a sixteenth of the room is free, so that a full engine
+// does not switch goroutines for each message.
 func (e *Engine) roomFreed(a *assignment) {
 	if len(e.blocked) == 0 {
 		return
@@ -90,7 +92,7 @@ func (e *Engine) roomFreed(a *assignment) {
 	if a.waiting > 0 && (e.backlog() == 0 || a.inFlight <= e.cfg.MaxInFlight-e.cfg.MaxInFlight/16) {
 		a.room.Broadcast()
 	}
-	if e.waitForBytes == 0 {
+	if e.waitingForBytes == 0 {
 		return
 	}
 	for b := range e.blocked {

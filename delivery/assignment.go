@@ -8,30 +8,31 @@ import (
 	"github.com/lsm/fiso/common/connector"
 )
 
-// assignment is what the engine keeps for a connector.Assignment. Its lanes are
-// its own, so the same key in another topic, or in the same partition after it
-// was lost and came back, is another lane
+// assignment is what the engine keeps for a connector.Assignment. It has its
+// own lanes: the same key in another topic, or in the same partition after it
+// was lost and assigned again, has another lane
 // (https://github.com/confluentinc/parallel-consumer/issues/184).
 type assignment struct {
 	source   *connector.Assignment
-	lanes    []laneTable // by the number of the step
-	oldest   *entry      // in the order of acceptance
+	lanes    []laneTable // index: step.number
+	oldest   *entry      // list of entries in the order of acceptance
 	newest   *entry
 	inFlight int
-	calls    []callContext // of versions in use, the current one last
-	ended    bool          // nothing is begun any more
-	empty    chan struct{} // closed when it ended and has nothing in flight
+	calls    []callContext // one for each version in use, the current one last
+	ended    bool          // no task begins any more
+	empty    chan struct{} // closed when the assignment ended and has nothing in flight
 
 	waiting       int       // handlers that wait for room
-	waitsForBytes bool      // one of them for bytes, which any assignment may free
-	room          sync.Cond // wakes them
+	waitsForBytes bool      // a handler waits for bytes, which any assignment may free
+	room          sync.Cond // wakes the handlers
 }
 
-// over reports whether the source took it away. Safe without the lock.
+// over reports whether the source ended the assignment. It needs no lock.
 func (a *assignment) over() bool { return a.source.Over() }
 
-// assignmentOf finds an assignment or makes it; nil when it is over. Called with
-// the lock held.
+// assignmentOf returns the engine's assignment for one of the source, and makes
+// it if it is new. It returns nil if the assignment is over. The caller holds
+// the lock.
 func (e *Engine) assignmentOf(of *connector.Assignment) *assignment {
 	if a := e.assignments[of]; a != nil {
 		return a
@@ -47,7 +48,8 @@ func (e *Engine) assignmentOf(of *connector.Assignment) *assignment {
 	return a
 }
 
-// insertEntry puts an entry before another into the order of acceptance; nil: last.
+// insertEntry inserts an entry into the order of acceptance before another one,
+// or last if before is nil.
 func (a *assignment) insertEntry(en, before *entry) {
 	en.in, en.newer = a, before
 	if before == nil {
@@ -75,7 +77,7 @@ func (a *assignment) unlink(en *entry) {
 	}
 }
 
-// callContext is the context of calls on v.
+// callContext returns the context of calls on v.
 func (a *assignment) callContext(v *version) context.Context {
 	if n := len(a.calls); n > 0 && a.calls[n-1].version == v {
 		return a.calls[n-1].ctx
@@ -85,8 +87,8 @@ func (a *assignment) callContext(v *version) context.Context {
 	return ctx
 }
 
-// watch owns the end of an assignment: what was not begun goes back at once,
-// calls under way have DrainTimeout.
+// watch waits for the end of an assignment. It then hands back the entries
+// without a call under way, and cancels the calls under way after DrainTimeout.
 func (e *Engine) watch(a *assignment) {
 	select {
 	case <-a.source.Context().Done():
@@ -103,8 +105,8 @@ func (e *Engine) watch(a *assignment) {
 	}
 }
 
-// end stops an assignment and returns what it had not begun, oldest first, out of
-// every account and still to be settled.
+// end stops an assignment. It returns the entries without a call under way,
+// oldest first; they are no longer counted, and the caller settles them.
 func (e *Engine) end(a *assignment) []*entry {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -121,7 +123,7 @@ func (e *Engine) end(a *assignment) []*entry {
 	e.pauses.remove(mine)
 	v.steps(func(s *step) {
 		s.ready.remove(mine)
-		s.closing.remove(mine)
+		s.keptReady.remove(mine)
 		s.removeGated(mine)
 		e.dropFromBatch(s, mine)
 	})
@@ -143,7 +145,7 @@ func (e *Engine) end(a *assignment) []*entry {
 	return back
 }
 
-// removeAssignment forgets an assignment that ended and has nothing in flight.
+// removeAssignment removes an assignment that ended and has nothing in flight.
 func (e *Engine) removeAssignment(a *assignment) {
 	delete(e.assignments, a.source)
 	for _, c := range a.calls {
@@ -152,8 +154,8 @@ func (e *Engine) removeAssignment(a *assignment) {
 	close(a.empty)
 }
 
-// releaseTasks lets go of what an entry's tasks are known by, none of which begins any
-// more.
+// releaseTasks removes the tasks of an entry of an ended assignment from the
+// held events, the gates and the kept places.
 func (e *Engine) releaseTasks(en *entry) {
 	for t := range en.tasks() {
 		e.releaseHold(t)
@@ -164,7 +166,7 @@ func (e *Engine) releaseTasks(en *entry) {
 	}
 }
 
-// cancelCalls cancels the contexts of calls for which it holds.
+// cancelCalls cancels the calls for which which is true.
 func (e *Engine) cancelCalls(which func(*assignment, *version) bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -13,9 +13,9 @@ import (
 	"github.com/lsm/fiso/delivery/fault"
 )
 
-// attempt does what is next for a task: transform its message, send its event,
-// store its dead letter, or hand out its receipt. It runs without the lock. What
-// was transformed is appended to into.
+// attempt does the next piece of work of a task: it transforms its message,
+// sends its event, stores its dead letter or calls for its receipt. It runs
+// without the lock. The result of a transform is appended to into.
 func (e *Engine) attempt(t *task, into []Routed) (outcome, []Routed) {
 	switch {
 	case t.entry.in.over():
@@ -32,7 +32,7 @@ func (e *Engine) attempt(t *task, into []Routed) (outcome, []Routed) {
 	return e.attemptTransform(t, into)
 }
 
-// storeNow goes on with the dead letter that an outcome calls for.
+// storeNow stores the dead letter at once if that is the outcome.
 func (e *Engine) storeNow(t *task, out outcome) outcome {
 	if out.kind == store {
 		return e.store(t)
@@ -75,28 +75,29 @@ func (e *Engine) attemptTransform(t *task, into []Routed) (outcome, []Routed) {
 	into = slices.DeleteFunc(into, func(r Routed) bool {
 		return slices.Contains(en.achieved, doneDelivery{v.outputs[r.Output].out.Name, r.Part})
 	})
-	if len(into) == 0 { // all was done on an older version
+	if len(into) == 0 { // an older version delivered everything
 		e.finish(t, Delivered, now)
 		return outcome{kind: done}, into
 	}
 	return outcome{kind: transformed}, into
 }
 
-// isVoid reports whether a call's error says nothing of the event, because we cut
-// the call short or its version was replaced: the task is then done again, or
-// handed back when its assignment ended, and is neither failed nor done
+// isVoid reports whether a call's error says nothing about the event, because
+// the engine cancelled the call or the version was replaced. The task is then
+// done again, or handed back if its assignment ended
 // (https://github.com/dapr/components-contrib/issues/3849).
 func (e *Engine) isVoid(ctx context.Context, t *task) bool {
 	return ctx.Err() != nil || e.version.Load() != t.step.version
 }
 
-// isTransformHold reports whether an error of the transform says nothing of the message.
+// isTransformHold reports whether an error of the transform says nothing about
+// the message.
 func isTransformHold(err error) bool {
 	class := connector.ClassOf(err)
 	return fault.CodeOf(err) == "" && (class == connector.Unavailable || class == connector.Blocked)
 }
 
-// codeOf is the code of an error of the transform.
+// codeOf returns the code of an error of the transform.
 func codeOf(err error) fault.Code {
 	if code := fault.CodeOf(err); code != "" {
 		return code
@@ -104,7 +105,7 @@ func codeOf(err error) fault.Code {
 	return fault.TransformFailed
 }
 
-// send delivers an event by itself.
+// send delivers one event.
 func (e *Engine) send(t *task) outcome {
 	begun := time.Now()
 	ctx, span := e.startSend(t.call, t)
@@ -115,7 +116,7 @@ func (e *Engine) send(t *task) outcome {
 	return e.afterSend(t.call, t, err, now)
 }
 
-// afterSend is what follows after a call of the sink.
+// afterSend decides the outcome of a call of the sink.
 func (e *Engine) afterSend(ctx context.Context, t *task, err error, now time.Time) outcome {
 	if err == nil {
 		return e.complete(t, now)
@@ -125,18 +126,18 @@ func (e *Engine) afterSend(ctx context.Context, t *task, err error, now time.Tim
 	}
 	if _, ok := errors.AsType[*cloudevent.EncodeError](err); ok {
 		e.cfg.Observer.TransformError(fault.DecodeFailed)
-		return e.giveUp(t, fault.DecodeFailed, err, false) // nothing was sent: the event itself is at fault
+		return e.giveUp(t, fault.DecodeFailed, err, false) // nothing was sent: the event itself is invalid
 	}
 	if errors.Is(err, connector.ErrInterrupted) {
 		return e.postpone(t, err)
 	}
 	class := connector.ClassOf(err)
 	if class == connector.Interrupted {
-		class = connector.Temporary // by somebody else: our call goes on
+		class = connector.Temporary // not by the engine: the context of the call has not ended
 	}
 	e.cfg.Observer.SinkError(t.step.out.Name, class)
 	if class == connector.Permanent && fault.CodeOf(err) != "" {
-		return e.giveUp(t, fault.CodeOf(err), err, false) // a rule or an expression of the sink: nothing was sent
+		return e.giveUp(t, fault.CodeOf(err), err, false) // an expression of the sink failed: nothing was sent
 	}
 	counts := e.noteFailure(t, class, err)
 	switch {
@@ -152,8 +153,8 @@ func (e *Engine) afterSend(ctx context.Context, t *task, err error, now time.Tim
 	}
 }
 
-// noteFailure tells the gate of a failure, and reports whether it counts against the
-// event.
+// noteFailure reports a failure to the gate, and returns whether it counts as a
+// retry of the event.
 func (e *Engine) noteFailure(t *task, class connector.Class, err error) (counts bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -174,8 +175,9 @@ func (e *Engine) noteFailure(t *task, class connector.Class, err error) (counts 
 	return counts
 }
 
-// giveUp is what follows when an event has failed for good, by a verdict of the
-// destination or for a reason that says nothing of it.
+// giveUp decides the outcome of an event that has failed for good. verdict is
+// true if the destination refused the event, and false if the failure says
+// nothing about the destination.
 func (e *Engine) giveUp(t *task, code fault.Code, err error, verdict bool) outcome {
 	if t.handling().OnExhausted == ExhaustedBlock {
 		return e.pause(t, &hold{CauseBlocked, string(code) + ", and the flow blocks on failures", err}, err)
@@ -213,14 +215,14 @@ func (e *Engine) mayGiveUp(t *task, err error) giveUpAnswer {
 	return p
 }
 
-// store writes the dead letter, and ends the task only when it is stored. Until
-// then the event is held, for as long as it takes
+// store writes the dead letter. The task is done only once the letter is
+// stored; until then the event is held and the write is repeated
 // (https://github.com/confluentinc/kafka-connect-jdbc/issues/1597).
 func (e *Engine) store(t *task) outcome {
 	err := e.callWriter(t)
-	stands := errors.Is(err, deadletter.ErrAlreadyStored)
+	alreadyStored := errors.Is(err, deadletter.ErrAlreadyStored)
 	switch {
-	case err == nil || stands:
+	case err == nil || alreadyStored:
 	case e.isVoid(t.call, t):
 		return outcome{kind: again}
 	default:
@@ -229,8 +231,8 @@ func (e *Engine) store(t *task) outcome {
 	}
 	e.cfg.Observer.DeadLetter(t.letter.Code)
 	cause, msg := fmt.Errorf("%s: %s", t.letter.Code, t.letter.Reason), "dead letter stored"
-	if stands {
-		cause, msg = fmt.Errorf("%w: %w", err, cause), "dead letter left where it stands"
+	if alreadyStored {
+		cause, msg = fmt.Errorf("%w: %w", err, cause), "dead letter already stored"
 	}
 	e.logGivenUp(t, msg, t.letter.Code, cause)
 	out := e.complete(t, time.Now())
@@ -240,8 +242,8 @@ func (e *Engine) store(t *task) outcome {
 	return out
 }
 
-// complete ends a task whose event was delivered, or has a dead letter that is stored;
-// where there is to be a receipt, once that is handed out.
+// complete ends a task whose event was delivered or has its dead letter stored.
+// If the output has receipts, the receipt comes first.
 func (e *Engine) complete(t *task, now time.Time) outcome {
 	if t.err == nil && t.step.out.Receipt != nil {
 		t.receipt = true
@@ -261,15 +263,17 @@ func (e *Engine) complete(t *task, now time.Time) outcome {
 	return outcome{kind: delivered}
 }
 
-// Bounds of a pause: a policy of no delay must not become a busy loop, and a
-// server's Retry-After must not hold a key for days: MaxRetryAfter of it counts.
+// Bounds of a pause. A retry policy without delay must not become a busy loop,
+// and a server's Retry-After must not block a key for days: at most
+// MaxRetryAfter of it is used.
 const (
 	minRetryPause = time.Millisecond
 	minHoldPause  = 50 * time.Millisecond
 	MaxRetryAfter = time.Hour
 )
 
-// pause is a wait before the next try: held, or a counted retry where h is nil.
+// pause is a wait before the next try. The event is held if h is not nil;
+// otherwise the try is a counted retry.
 func (e *Engine) pause(t *task, h *hold, err error) outcome {
 	t.pauses++
 	least := minRetryPause
@@ -281,15 +285,16 @@ func (e *Engine) pause(t *task, h *hold, err error) outcome {
 	e.cfg.Observer.Retry()
 	e.logRetry(t, delay, err)
 	if asked <= t.handling().Retry.Max {
-		asked = 0 // no longer than the flow's owner expects
+		asked = 0 // the retry policy has pauses of that length
 	} else {
 		e.logAsked(t, asked, delay, err)
 	}
 	return outcome{kind: pause, delay: delay, held: h, asked: asked, err: err}
 }
 
-// postpone is the wait of an event that the sink did not try: as long as the sink
-// says, without a growing backoff, and else as before a retry.
+// postpone is the wait of an event that the sink did not try: as long as the
+// sink asks for, without backoff; or as before a retry, if the sink does not
+// ask.
 func (e *Engine) postpone(t *task, err error) outcome {
 	asked := connector.RetryAfter(err)
 	if asked <= 0 {
@@ -298,8 +303,8 @@ func (e *Engine) postpone(t *task, err error) outcome {
 	return outcome{kind: pause, delay: min(max(asked, minRetryPause), MaxRetryAfter), err: err}
 }
 
-// The calls out of the engine. A panic in one is an error of the event it was
-// called for, and ends nothing else.
+// The calls out of the engine. A panic in one is an error of its event and
+// affects nothing else.
 
 func (e *Engine) transform(ctx context.Context, v *version, m *connector.Message, into []Routed) (routed []Routed, err error) {
 	n := len(into)
@@ -323,7 +328,7 @@ func (e *Engine) callSink(ctx context.Context, t *task) (err error) {
 	return t.step.out.Sink.Send(t.attached(ctx), t.event)
 }
 
-var errNoDeadLetter = errors.New("the flow names no dead letter place")
+var errNoDeadLetter = errors.New("no dead letter destination is configured")
 
 func (e *Engine) callWriter(t *task) (err error) {
 	defer func() {

@@ -12,30 +12,30 @@ import (
 	"github.com/lsm/fiso/common/connector"
 )
 
-// batch is events that are sent together: the heads of as many lanes of one
-// output, so that two events of a key are never in flight at once, in one batch
-// or in two. It collects (step.collecting), is sealed (step.sealed) and is sent
-// (Engine.sending).
+// batch is events that are sent together. They are the heads of lanes of one
+// output, so two events of a key are never under way together, in one batch or
+// in two. A batch collects (step.collecting), is sealed (step.sealed) and is
+// sent (Engine.sending).
 type batch struct {
 	step  *step
 	tasks []*task
 	bytes int64
 	due   time.Time
-	// moreWaiting: an event waits for one of these to be done.
+	// moreWaiting: an event waits in its lane behind one of these.
 	moreWaiting bool
 
-	// Of its call; made when a worker takes it.
+	// Of the call that sends it; set when a worker takes it.
 	ctx    context.Context
 	cancel context.CancelFunc
 }
 
-// addToBatch puts a lane's head into the batch that is collecting, and seals it when it
-// is full. Called with the lock held.
+// addToBatch adds a lane's head to the collecting batch, and seals the batch if
+// it is full. The caller holds the lock.
 func (e *Engine) addToBatch(l *lane) {
 	s, t := l.step, l.head
 	size := int64(t.event.Data.Len())
 	if s.collecting != nil && s.collecting.bytes+size > s.batch.MaxBytes {
-		e.closeBatch(s)
+		e.sealBatch(s)
 	}
 	if s.collecting == nil {
 		s.collecting = &batch{step: s, due: time.Now().Add(s.batch.MaxWait), tasks: make([]*task, 0, s.batch.MaxEvents)}
@@ -47,15 +47,15 @@ func (e *Engine) addToBatch(l *lane) {
 	b.bytes += size
 	b.moreWaiting = b.moreWaiting || t.next != nil
 	if len(b.tasks) >= s.batch.MaxEvents || b.bytes >= s.batch.MaxBytes {
-		e.closeBatch(s)
+		e.sealBatch(s)
 	}
 }
 
-// sealIdle seals the batches that wait in vain: all work of their output is in
-// them, none is about to come, and they are eager ones, or the source waits for
-// room, or an event waits behind one of the batch. A flow of a single key, or one
-// that keeps the order of partitions, would otherwise wait MaxWait for every
-// event. It reports whether it sealed any.
+// sealIdle seals the batches that would wait in vain: all work of their output
+// is in them, no message is being transformed, and they are eager, or the
+// source waits for room, or an event waits behind one of theirs. Otherwise a
+// flow with a single key, or one that keeps the order of partitions, would wait
+// MaxWait for each event. It reports whether it sealed any.
 func (e *Engine) sealIdle() (sealed bool) {
 	v := e.version.Load()
 	if e.transforming > 0 || v.transform.ready.n > 0 || v.transform.working > 0 {
@@ -64,19 +64,19 @@ func (e *Engine) sealIdle() (sealed bool) {
 	for i := range v.outputs {
 		s := &v.outputs[i]
 		b := s.collecting
-		if b == nil || s.ready.n+s.closing.n > 0 || s.working != len(b.tasks) {
+		if b == nil || s.ready.n+s.keptReady.n > 0 || s.working != len(b.tasks) {
 			continue
 		}
 		if s.batch.Eager || b.moreWaiting || len(e.blocked) > 0 {
-			e.closeBatch(s)
+			e.sealBatch(s)
 			sealed = true
 		}
 	}
 	return sealed
 }
 
-// closeBatch closes a batch to newcomers and leaves it to the next worker.
-func (e *Engine) closeBatch(s *step) {
+// sealBatch ends the collecting batch and queues it for the next worker.
+func (e *Engine) sealBatch(s *step) {
 	b := s.collecting
 	s.collecting = nil
 	for _, t := range b.tasks {
@@ -96,8 +96,8 @@ func (e *Engine) takeBatch(s *step) *batch {
 	return b
 }
 
-// dropFromBatch takes lanes for which gone holds out of the batch that is collecting:
-// they were not begun.
+// dropFromBatch removes the lanes for which gone is true from the collecting
+// batch.
 func (e *Engine) dropFromBatch(s *step, gone func(*lane) bool) {
 	if s.collecting == nil {
 		return
@@ -118,7 +118,7 @@ func (e *Engine) dropFromBatch(s *step, gone func(*lane) bool) {
 	}
 }
 
-// sendBatch delivers a batch. Each event has its own verdict, and only those that
+// sendBatch sends a batch. Each event has its own result, and only events that
 // failed are sent again (https://github.com/redpanda-data/connect/issues/4400).
 func (e *Engine) sendBatch(b *batch) {
 	defer b.cancel()
@@ -137,8 +137,8 @@ func (e *Engine) sendBatch(b *batch) {
 		return
 	}
 	outs := make([]outcome, len(b.tasks))
-	// Which of its events the sink cannot bear is unknown where it refused all: a
-	// bad one must not take its neighbours along, now or by its retries.
+	// If the sink refused all events, it is unknown which one it cannot take. They
+	// are sent singly, so that a bad one does not fail the others.
 	whole := len(b.tasks) > 1 && allFailed(errs) && b.ctx.Err() == nil
 	single := whole && allPermanent(errs)
 	for i, t := range b.tasks {
@@ -149,14 +149,14 @@ func (e *Engine) sendBatch(b *batch) {
 		}
 		before := t.retries
 		if outs[i] = e.afterSend(b.ctx, t, errOf(errs, i), now); outs[i].kind == store {
-			outs[i].kind = again // by a worker of its own
+			outs[i].kind = again // a worker stores it by itself
 		}
 		t.single = t.single || whole && t.retries > before
 	}
 	e.concludeAll(b, outs)
 }
 
-// finishAll is finish for a batch that was delivered as a whole.
+// finishAll is finish for a batch of which every event was delivered.
 func (e *Engine) finishAll(b *batch, now time.Time) {
 	ms := make([]*connector.Message, 0, len(b.tasks))
 	ens := make([]*entry, 0, len(b.tasks))
@@ -179,8 +179,8 @@ func (e *Engine) finishAll(b *batch, now time.Time) {
 	}
 }
 
-// concludeAll is conclude for the events of a batch; nil outcomes say that all
-// were delivered.
+// concludeAll is conclude for the events of a batch. outs is nil if all were
+// delivered.
 func (e *Engine) concludeAll(b *batch, outs []outcome) {
 	var back []*entry
 	e.mu.Lock()
@@ -207,9 +207,9 @@ func (e *Engine) concludeAll(b *batch, outs []outcome) {
 	}
 }
 
-// cancelIfCut ends a batch's call when that of one of its events has ended before
-// the batch was in anybody's hands. From then on cancelCalls does: an assignment
-// that must be let go ends the call for all, and the others are sent again.
+// cancelIfCut cancels the batch if the call context of one of its events ended
+// before a worker took the batch. Later, cancelCalls cancels it. The events of
+// other assignments are then sent again.
 func (b *batch) cancelIfCut() {
 	for _, t := range b.tasks {
 		if t.call.Err() != nil {
@@ -234,8 +234,8 @@ func allPermanent(errs []error) bool {
 	return len(errs) > 0
 }
 
-// callBatchSink returns one result an event, whatever the sink does, or nil when
-// all were delivered.
+// callBatchSink returns one result for each event, or nil if all were
+// delivered.
 func (e *Engine) callBatchSink(b *batch) (errs []error) {
 	n := len(b.tasks)
 	defer func() {
@@ -260,7 +260,7 @@ func (e *Engine) callBatchSink(b *batch) (errs []error) {
 	case 0:
 		return nil
 	default:
-		return repeat(fmt.Errorf("the sink gave %d results for a batch of %d", len(errs), n), n)
+		return repeat(fmt.Errorf("the sink returned %d results for a batch of %d events", len(errs), n), n)
 	}
 }
 
@@ -272,7 +272,7 @@ func repeat(err error, n int) []error {
 	return errs
 }
 
-// errOf is the result of one event of a batch.
+// errOf returns the result of one event of a batch.
 func errOf(errs []error, i int) error {
 	if errs == nil {
 		return nil
@@ -280,7 +280,8 @@ func errOf(errs []error, i int) error {
 	return errs[i]
 }
 
-// startSends begins a span for each event of a batch; nil without tracing.
+// startSends begins a span for each event of a batch. It returns nil without
+// tracing.
 func (e *Engine) startSends(b *batch) []trace.Span {
 	if e.cfg.Tracer == nil {
 		return nil

@@ -16,7 +16,7 @@ import (
 	"github.com/lsm/fiso/delivery/fault"
 )
 
-// batches is a batch sink that remembers the sizes of what came, and when.
+// batches is a batch sink that records the sizes of batches, and when they came.
 type batches struct {
 	mu     sync.Mutex
 	began  time.Time
@@ -39,15 +39,15 @@ func (b *batches) sink() batchFunc {
 	}
 }
 
-// Found by the simulation: an event was handed back, as its assignment was over,
-// and the one behind it joined a batch and was delivered before it.
+// Found by the simulation: an event was handed back because its assignment was over,
+// and the next one of its key joined a batch and was delivered before it.
 func TestBatch_nothingJoinsOnceItsAssignmentIsOver(t *testing.T) {
-	e := newEngine(Config{}, &Stage{Sink: new(batches).sink(), Batch: &Batch{}})
+	e := newEngine(Config{}, &testVersion{Sink: new(batches).sink(), Batch: &Batch{}})
 	ctx, cancel := context.WithCancel(t.Context())
 	out := &e.version.Load().outputs[0]
 	it := &task{entry: &entry{in: &assignment{source: connector.NewAssignment(ctx, "t-0")}}, event: new(cloudevent.Event)}
 	if !out.fitsBatch(it) {
-		t.Error("an event that is made does not join")
+		t.Error("an event does not join")
 	}
 	cancel()
 	if out.fitsBatch(it) {
@@ -55,7 +55,7 @@ func TestBatch_nothingJoinsOnceItsAssignmentIsOver(t *testing.T) {
 	}
 }
 
-// The clock sleeps until what it knows of; what is due earlier wakes it.
+// Something that is due earlier than the clock's timer wakes the clock.
 func TestBatch_isSentInTimeWhateverElseWaitsForLonger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		down := errors.New("down")
@@ -65,12 +65,12 @@ func TestBatch_isSentInTimeWhateverElseWaitsForLonger(t *testing.T) {
 			}
 			return nil
 		}}
-		r := start(t, Config{}, Stage{
+		r := start(t, Config{}, testVersion{
 			Sink: b.sink(), Batch: &Batch{MaxEvents: 10, MaxWait: time.Second},
 			Retry: backoff.Policy{Kind: backoff.Constant, Initial: time.Hour}, MaxRetries: 9,
 		})
 		r.give(r.ctx, "a")
-		after(time.Minute) // it was sent once, and waits for an hour
+		after(time.Minute) // the event was sent once, and waits for an hour
 		b1 := r.give(r.ctx, "b")
 		after(time.Second)
 		r.want(b1, nil)
@@ -96,8 +96,8 @@ func TestBatch_isSentAtTheFirstBoundReached(t *testing.T) {
 		{"one over the bytes goes alone", Config{}, Batch{MaxBytes: 1, MaxWait: time.Minute}, "ab", []int{1, 1}, []time.Duration{0, 0}},
 		{"wait", Config{}, Batch{MaxWait: 5 * time.Second}, "a b", []int{2}, []time.Duration{5 * time.Second}},
 		{"no more than may be in flight", Config{MaxInFlight: 2}, Batch{MaxWait: time.Minute}, "abcd", []int{2, 2}, []time.Duration{0, 0}},
-		// Whether the source waits again before the third is sent is a matter
-		// of whose turn it is; the first two are hurried for certain.
+		// Whether the source waits again before the third is sent depends on the
+		// scheduler; the first two are certainly sealed early.
 		{"a source that waits hurries it", Config{MaxInFlight: 2}, Batch{MaxWait: time.Minute}, "aaaa", []int{1, 1, 1, 1}, []time.Duration{0, 0}},
 		{"an event behind one of it hurries it", Config{}, Batch{MaxWait: time.Minute}, "aba", []int{2, 1}, []time.Duration{0, time.Minute}},
 		{"an event that comes behind it later hurries it", Config{}, Batch{MaxWait: time.Minute}, "a a", []int{1, 1}, []time.Duration{time.Second, time.Minute + time.Second}},
@@ -107,7 +107,7 @@ func TestBatch_isSentAtTheFirstBoundReached(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := &batches{}
-				r := start(t, tc.cfg, Stage{Sink: b.sink(), Batch: &tc.batch})
+				r := start(t, tc.cfg, testVersion{Sink: b.sink(), Batch: &tc.batch})
 				for _, k := range tc.keys {
 					if k == ' ' {
 						after(time.Second)
@@ -146,7 +146,7 @@ func TestBatch_thatIsEagerWaitsOnlyBehindOthers(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := &batches{}
 				sink := b.sink()
-				r := start(t, Config{}, Stage{
+				r := start(t, Config{}, testVersion{
 					Sink: batchFunc(func(ctx context.Context, evs []*cloudevent.Event) []error {
 						errs := sink(ctx, evs)
 						time.Sleep(tc.takes)
@@ -182,12 +182,12 @@ func TestBatch_refusedAsAWholeIsSentSingly(t *testing.T) {
 			}
 			return errs
 		}
-		r := start(t, Config{}, Stage{Sink: b.sink(), Batch: &Batch{MaxEvents: 3}, StopTheLine: 1})
+		r := start(t, Config{}, testVersion{Sink: b.sink(), Batch: &Batch{MaxEvents: 3}, StopTheLine: 1})
 		for _, key := range []string{"a", "bad", "c"} {
 			r.give(r.ctx, key)
 		}
 		after(time.Minute)
-		if got := r.morgue.codes(); len(got) != 1 || got["t-0-1"] != fault.SinkRejected {
+		if got := r.letterStore.codes(); len(got) != 1 || got["t-0-1"] != fault.SinkRejected {
 			t.Errorf("dead letters %v, want that of the bad one", got)
 		}
 		if !slices.Equal(b.sizes, []int{3, 1, 1, 1}) || r.ends.n() != 3 {
@@ -196,8 +196,8 @@ func TestBatch_refusedAsAWholeIsSentSingly(t *testing.T) {
 	})
 }
 
-// U1: in a batch, the event that cannot be written is a dead letter, and no
-// reason for the line to stop or for its neighbours to wait.
+// U1: an event of a batch that cannot be encoded becomes a dead letter; it does not
+// stop the line, and the other events do not wait.
 func TestBatch_anEventThatCannotBeWrittenIsRefusedAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &batches{}
@@ -211,12 +211,12 @@ func TestBatch_anEventThatCannotBeWrittenIsRefusedAlone(t *testing.T) {
 			return errs
 		}
 		c := &counter{}
-		r := start(t, Config{Observer: c}, Stage{Sink: b.sink(), Batch: &Batch{MaxEvents: 3}, StopTheLine: 1})
+		r := start(t, Config{Observer: c}, testVersion{Sink: b.sink(), Batch: &Batch{MaxEvents: 3}, StopTheLine: 1})
 		for _, key := range []string{"a", "bad", "c"} {
 			r.give(r.ctx, key)
 		}
 		after(time.Minute)
-		if got := r.morgue.codes(); len(got) != 1 || got["t-0-1"] != fault.DecodeFailed {
+		if got := r.letterStore.codes(); len(got) != 1 || got["t-0-1"] != fault.DecodeFailed {
 			t.Errorf("dead letters %v, want that of the bad one", got)
 		}
 		if !slices.Equal(b.sizes, []int{3}) || r.ends.n() != 3 {
@@ -236,11 +236,11 @@ func TestBatch_aSinkThatAnswersNonsenseHasFailed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := &batches{answer: answer}
-				r := start(t, Config{}, Stage{Sink: b.sink(), Batch: &Batch{MaxEvents: 2}})
+				r := start(t, Config{}, testVersion{Sink: b.sink(), Batch: &Batch{MaxEvents: 2}})
 				r.give(r.ctx, "a")
 				r.give(r.ctx, "b")
 				after(time.Minute)
-				if got := r.morgue.codes(); len(got) != 2 || got["t-0-0"] != fault.SinkDeliveryFailed {
+				if got := r.letterStore.codes(); len(got) != 2 || got["t-0-0"] != fault.SinkDeliveryFailed {
 					t.Errorf("dead letters %v", got)
 				}
 			})
@@ -248,12 +248,12 @@ func TestBatch_aSinkThatAnswersNonsenseHasFailed(t *testing.T) {
 	}
 }
 
-// One assignment's end cuts the call of a batch for all, and only its own
-// events go back: the others are sent again.
+// The end of one assignment cancels the call of a batch. Only its own events are
+// handed back; the others are sent again.
 func TestBatch_ofTwoAssignmentsLetsOnlyTheRevokedGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var fine atomic.Bool
-		r := start(t, Config{DrainTimeout: time.Second}, Stage{
+		r := start(t, Config{DrainTimeout: time.Second}, testVersion{
 			Batch: &Batch{MaxEvents: 2},
 			Sink: batchFunc(func(ctx context.Context, evs []*cloudevent.Event) []error {
 				if fine.Load() {
@@ -277,7 +277,7 @@ func TestBatch_ofTwoAssignmentsLetsOnlyTheRevokedGo(t *testing.T) {
 func TestBatch_thatCollectsIsHandedBackWithItsAssignment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &batches{}
-		r := start(t, Config{DrainTimeout: time.Minute}, Stage{Batch: &Batch{MaxWait: time.Hour}, Sink: b.sink()})
+		r := start(t, Config{DrainTimeout: time.Minute}, testVersion{Batch: &Batch{MaxWait: time.Hour}, Sink: b.sink()})
 		ctx, revoke := context.WithCancel(r.ctx)
 		gone, too, stays := r.give(ctx, "a"), r.give(ctx, "c"), r.give(r.ctx, "b")
 		synctest.Wait()
@@ -295,18 +295,18 @@ func TestBatch_thatCollectsIsHandedBackWithItsAssignment(t *testing.T) {
 
 func TestBatch_isIgnoredForASinkThatTakesNone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := start(t, Config{}, Stage{Batch: &Batch{MaxWait: time.Hour}})
+		r := start(t, Config{}, testVersion{Batch: &Batch{MaxWait: time.Hour}})
 		m := r.give(r.ctx, "a")
 		synctest.Wait()
 		r.want(m, nil)
 	})
 }
 
-// An assignment that ends while its event's call fails gets the event back, and
-// not a retry.
+// An event whose call fails while its assignment ends is handed back, and not
+// retried.
 func TestBatch_aFailureAfterTheAssignmentEndedHandsBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := start(t, Config{DrainTimeout: time.Minute}, Stage{
+		r := start(t, Config{DrainTimeout: time.Minute}, testVersion{
 			MaxRetries: 9, Batch: &Batch{MaxEvents: 2},
 			Sink: batchFunc(func(_ context.Context, evs []*cloudevent.Event) []error {
 				pass(2 * time.Second)

@@ -16,12 +16,12 @@ import (
 
 var benchEvent = &cloudevent.Event{ID: "1", Source: "s", Type: "t"}
 
-// runBench measures an engine over b.N messages of so many partitions and keys,
-// against a sink that does f. Messages come from a slab, as a source's would.
+// runBench measures an engine over b.N messages of that many partitions and keys,
+// with a sink that calls f. Messages are allocated together, as by a source.
 func runBench(b *testing.B, cfg Config, partitions, keys int, f func(context.Context) error) {
-	st := &Stage{
-		Processor: processorFunc(func(context.Context, *connector.Message) (*cloudevent.Event, error) { return benchEvent, nil }),
-		Sink:      sinkFunc(func(ctx context.Context, _ *cloudevent.Event) error { return f(ctx) }),
+	st := &testVersion{
+		Transformer: transformFunc(func(context.Context, *connector.Message) (*cloudevent.Event, error) { return benchEvent, nil }),
+		Sink:        sinkFunc(func(ctx context.Context, _ *cloudevent.Event) error { return f(ctx) }),
 	}
 	e := newEngine(cfg, st)
 	feed(b, partitions, keys, e.Run)
@@ -89,33 +89,33 @@ func BenchmarkLanes(b *testing.B) {
 	}
 }
 
-// BenchmarkFiltered is what an event costs that the processor filters out.
+// BenchmarkFiltered is the cost of an event that the transformer filters.
 func BenchmarkFiltered(b *testing.B) {
-	nothing := processorFunc(func(context.Context, *connector.Message) (*cloudevent.Event, error) { return nil, nil })
+	nothing := transformFunc(func(context.Context, *connector.Message) (*cloudevent.Event, error) { return nil, nil })
 	for _, partitions := range []int{1, 64} {
 		b.Run(fmt.Sprintf("partitions=%d", partitions), func(b *testing.B) {
-			e := newEngine(Config{}, &Stage{Processor: nothing})
+			e := newEngine(Config{}, &testVersion{Transformer: nothing})
 			feed(b, partitions, 10_000, e.Run)
 		})
 	}
 }
 
-// BenchmarkBatches is what an event costs that goes into a batch of a hundred.
+// BenchmarkBatches is the cost of an event in a batch of a hundred.
 func BenchmarkBatches(b *testing.B) {
 	for _, partitions := range []int{1, 64} {
 		b.Run(fmt.Sprintf("partitions=%d", partitions), func(b *testing.B) {
-			e := newEngine(Config{}, &Stage{
-				Batch:     &Batch{},
-				Processor: processorFunc(func(context.Context, *connector.Message) (*cloudevent.Event, error) { return benchEvent, nil }),
-				Sink:      batchFunc(func(context.Context, []*cloudevent.Event) []error { return nil }),
+			e := newEngine(Config{}, &testVersion{
+				Batch:       &Batch{},
+				Transformer: transformFunc(func(context.Context, *connector.Message) (*cloudevent.Event, error) { return benchEvent, nil }),
+				Sink:        batchFunc(func(context.Context, []*cloudevent.Event) []error { return nil }),
 			})
 			feed(b, partitions, 10_000, e.Run)
 		})
 	}
 }
 
-// BenchmarkSlowSink says how much of what 1,024 concurrent calls of 20 ms could
-// do at best, 51,200 a second, the engine reaches.
+// BenchmarkSlowSink is the share of the best rate of 1,024 concurrent calls of 20 ms,
+// 51,200 a second, that the engine reaches.
 func BenchmarkSlowSink(b *testing.B) {
 	for _, partitions := range []int{1, 8} {
 		b.Run(fmt.Sprintf("partitions=%d", partitions), func(b *testing.B) {
@@ -128,7 +128,7 @@ func BenchmarkSlowSink(b *testing.B) {
 	}
 }
 
-// spin is work of some ten microseconds of a core, as an HTTP call costs.
+// spin is work of about ten microseconds of a core, as an HTTP call costs.
 func spin(context.Context) error {
 	n := sink.Load()
 	for range 20_000 {

@@ -7,9 +7,8 @@ import (
 	"github.com/lsm/fiso/delivery/concurrency"
 )
 
-// runClock readies what waited long enough: paused lanes and batches that are
-// due. It also looks after how many workers are worth having. It is one goroutine
-// with one timer.
+// runClock makes paused lanes ready and seals batches when they are due, and
+// adjusts the number of workers. It is one goroutine with one timer.
 func (e *Engine) runClock() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -28,8 +27,8 @@ func (e *Engine) runClock() {
 	}
 }
 
-// wakeDue readies what is due and returns the time until something will be, or
-// less than 0 for nothing.
+// wakeDue makes ready what is due. It returns the time until the next call, or
+// less than 0 if there is nothing to wait for.
 func (e *Engine) wakeDue(now time.Time) time.Duration {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -52,11 +51,11 @@ func (e *Engine) wakeDue(now time.Time) time.Duration {
 			if b.due.After(now) {
 				soonest(b.due.Sub(now))
 			} else {
-				e.closeBatch(s)
+				e.sealBatch(s)
 			}
 		}
 		if n := s.waiting(); n > 0 {
-			// The workers that were woken for it may have taken work of another step.
+			// The workers woken for it may have taken work of another step.
 			e.clockWatches = true
 			e.newlyReady += n
 		}
@@ -78,15 +77,15 @@ func (e *Engine) wakeDue(now time.Time) time.Duration {
 	return in
 }
 
-// hasBacklog says that a step has more work than is under way: tasks wait although as
-// many workers are at work there as may be, or a source waits for room although
-// more are than a fast sink needs.
+// hasBacklog reports whether a step has more work than its workers do: tasks
+// wait although all workers that it may have are busy, or a source waits for
+// room although more than minWorkers are busy.
 func (e *Engine) hasBacklog(s *step) bool {
 	return s.waiting() > 0 && s.calls >= s.concurrency.Workers() || len(e.blocked) > 0 && s.calls > minWorkers
 }
 
-// remindClock wakes the clock, which computes anew when it is next needed, unless
-// it wakes by itself before at. Called with the lock held.
+// remindClock wakes the clock to compute its next wake-up again, unless it
+// wakes before at anyway. The caller holds the lock.
 func (e *Engine) remindClock(at time.Time) {
 	if !e.clockDue.IsZero() && !e.clockDue.After(at) {
 		return
@@ -97,8 +96,8 @@ func (e *Engine) remindClock(at time.Time) {
 	}
 }
 
-// watchLimits sees to it that the clock looks after the limits, now that all
-// workers that a step may have are busy.
+// watchLimits makes the clock adjust the worker limits from now on. It is
+// called when all workers that a step may have are busy.
 func (e *Engine) watchLimits() {
 	if !e.clockWatches {
 		e.clockWatches = true
@@ -106,11 +105,11 @@ func (e *Engine) watchLimits() {
 	}
 }
 
-// trimEvery is how long a worker may be of no use before it goes.
+// trimEvery is how long a worker may be parked before it is stopped.
 const trimEvery = time.Second
 
-// stopIdleWorkers lets workers go that were parked all the time since the last trim, but
-// for the few that a fast sink needs.
+// stopIdleWorkers stops the workers that were parked since the last trim, down
+// to minWorkers.
 func (e *Engine) stopIdleWorkers(now time.Time) {
 	if now.Sub(e.trimmed) < trimEvery {
 		return
@@ -124,7 +123,7 @@ func (e *Engine) stopIdleWorkers(now time.Time) {
 	e.minParked, e.trimmed = e.parked, now
 }
 
-// pauseLane pauses a lane.
+// pauseLane pauses a lane for d.
 func (e *Engine) pauseLane(l *lane, d time.Duration) {
 	l.state = lanePaused
 	l.due = time.Now().Add(d)
@@ -134,7 +133,7 @@ func (e *Engine) pauseLane(l *lane, d time.Duration) {
 	}
 }
 
-// remove takes lanes out for which gone holds.
+// remove removes the lanes for which gone is true.
 func (p *pauses) remove(gone func(*lane) bool) {
 	left := (*p)[:0]
 	for _, l := range *p {

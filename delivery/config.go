@@ -14,22 +14,22 @@ import (
 	"github.com/lsm/fiso/delivery/deadletter"
 )
 
-// What stays in order.
+// What is kept in order.
 const (
 	OrderKey       = "key"       // events of one key; an event without a key is unordered
 	OrderPartition = "partition" // everything of one assignment
 	OrderNone      = "none"
 )
 
-// What follows when an event has failed for good.
+// What happens to an event that has failed for good.
 const (
 	ExhaustedDLQ   = "dlq"   // it is stored as a dead letter, and settled
-	ExhaustedBlock = "block" // it is tried again for ever, and holds up its key
+	ExhaustedBlock = "block" // it is retried forever, and blocks its key
 	ExhaustedDrop  = "drop"  // it is counted as dropped, and settled
 )
 
-// Config is what stays the same as long as an engine lives. The zero value of
-// every field is good.
+// Config is the part of the configuration that does not change while an engine
+// runs. The zero value of every field is valid.
 type Config struct {
 	Name     string // of the flow, for logs, spans and dead letters
 	Ordering string // OrderKey when empty
@@ -43,24 +43,25 @@ type Config struct {
 	// DrainTimeout is how long calls under way may go on after their
 	// assignment ended or their version was replaced. 0: not at all.
 	DrainTimeout time.Duration
-	// StorePatience is how long a dead letter, or a receipt, may keep a worker
-	// waiting. Its event is then held, which a person can see, and the write is
-	// asked for again; its end cancels nothing (see deadletter.Writer). Default 10 s.
+	// StorePatience is how long a worker waits for a dead letter or a receipt to
+	// be written. After that the event is held, which State shows, and the write
+	// is called again. The deadline does not cancel the write under way: see
+	// deadletter.Writer. Default 10 s.
 	StorePatience time.Duration
-	Observer      Observer     // nil: nobody counts
-	Logger        *slog.Logger // nil: discarded
+	Observer      Observer     // nil: nothing is counted
+	Logger        *slog.Logger // nil: logs are discarded
 	Tracer        trace.Tracer // nil: no tracing, at no cost
 }
 
-// Transformer makes the events that a message becomes, and says which outputs
-// take them. It is safe for concurrent use.
+// Transformer makes the events of a message and decides which outputs take
+// them. It is safe for concurrent use.
 type Transformer interface {
-	// Transform appends one Routed for each event and each output that takes it.
-	// Without any, the message was filtered, or taken by no output: then the
-	// error is ErrUnrouted. Any other error of type *fault.Error is a property of
-	// the message and is never retried; one of class connector.Unavailable or
-	// connector.Blocked holds the message and is retried for ever. Events belong
-	// to the engine.
+	// Transform appends one Routed for each event and each output that takes
+	// it. If it appends none, the message is filtered; it returns ErrUnrouted
+	// if there are events, and no output takes them. Any other error of type
+	// *fault.Error is a property of the message and is never retried. An error
+	// of class connector.Unavailable or connector.Blocked holds the message
+	// and is retried forever. The engine owns the events.
 	Transform(ctx context.Context, m *connector.Message, into []Routed) ([]Routed, error)
 }
 
@@ -69,18 +70,19 @@ type Routed struct {
 	Event  *cloudevent.Event
 	Output int // index in Version.Outputs
 	Part   int // 1 for the first event of a message that becomes several, and so on; else 0
-	// Attachment is what the transformer wants the output's Sink and Receipt to
-	// have beside the event: they find it with Attachment. A batch has none.
+	// Attachment is passed from the transformer to the output's Sink and
+	// Receipt, which get it with the function Attachment. A batch has none.
 	Attachment any
 }
 
 type attachmentKey struct{}
 
-// Attachment is what the transformer attached to the event that a Sink or a
-// Receipt is called for, by the context of that call; nil: nothing.
+// Attachment returns what the transformer attached to the event for which a
+// Sink or a Receipt is called. ctx is the context of that call. It returns nil
+// if there is nothing.
 func Attachment(ctx context.Context) any { return ctx.Value(attachmentKey{}) }
 
-// attached is ctx with the task's attachment.
+// attached returns ctx with the task's attachment.
 func (t *task) attached(ctx context.Context) context.Context {
 	if t.attachment == nil {
 		return ctx
@@ -88,11 +90,11 @@ func (t *task) attached(ctx context.Context) context.Context {
 	return context.WithValue(ctx, attachmentKey{}, t.attachment)
 }
 
-// ErrUnrouted says that no output takes a message, which is then settled.
+// ErrUnrouted says that no output takes a message. The message is then settled.
 var ErrUnrouted = errors.New("no output takes the event")
 
-// Version is what a reload replaces: everything behind the source. It does not
-// change once an engine has it.
+// Version is what Swap replaces: everything behind the source. It must not
+// change after it was given to an engine.
 type Version struct {
 	Transformer Transformer
 	// Handling of messages that become no event. MaxRetries is not used.
@@ -100,7 +102,7 @@ type Version struct {
 	Outputs []Output
 }
 
-// Handling says what follows a failure.
+// Handling says what happens after a failure.
 type Handling struct {
 	// DeadLetter may be nil only when OnExhausted is block or drop.
 	DeadLetter  deadletter.Writer
@@ -111,7 +113,7 @@ type Handling struct {
 
 // Output is one destination of a version.
 type Output struct {
-	Name string // for dead letters, logs and metrics; different in a version
+	Name string // for dead letters, logs and metrics; unique in a version
 	Sink connector.Sink
 	Handling
 	// MaxInFlight bounds the deliveries under way, if it is less than Config's.
@@ -119,30 +121,31 @@ type Output struct {
 	// StopTheLine holds the output after so many events in a row were given up
 	// because of the sink. 0: never.
 	StopTheLine int
-	// CountOutages counts every failure against the event. Otherwise a failure
-	// that may be the destination's counts only if the destination has answered
+	// CountOutages counts every failure as a retry of the event. Otherwise a
+	// failure without an answer counts only if the destination has answered
 	// for another event since this one last failed.
 	CountOutages bool
-	// Batch collects events for a Sink that is a connector.BatchSink; nil, or
-	// another sink, sends one by one.
+	// Batch collects events if Sink is a connector.BatchSink. With nil or
+	// another sink, events are sent one by one.
 	Batch *Batch
-	// Receipt, where it is set, is called after an event was delivered, and after
-	// its dead letter was stored, until it returns nil; the message is settled
-	// after that. letter is nil for an event that was delivered. Until then the
-	// delivery counts as under way, for the receipt may need what the destination
-	// answered. ctx ends after Config.StorePatience: Receipt is then called again,
-	// and should wait for what it began.
+	// Receipt, if set, is called after an event was delivered and after its
+	// dead letter was stored, again and again until it returns nil. The
+	// message is settled after that. letter is nil for an event that was
+	// delivered. Until then the delivery counts as under way, as the receipt
+	// may need the destination's answer. ctx ends after Config.StorePatience.
+	// Receipt is then called again, and should wait for the write that it
+	// already started.
 	Receipt func(ctx context.Context, e *cloudevent.Event, letter *deadletter.Letter) error
 }
 
-// Batch says when a batch is sent: whichever bound is reached first. Values
-// that are not positive stand for 100 events, 1 MiB and 50 ms.
+// Batch says when a batch is sent: at the bound that is reached first. Values
+// that are not positive mean 100 events, 1 MiB and 50 ms.
 type Batch struct {
 	MaxEvents int
 	MaxBytes  int64 // of data
 	MaxWait   time.Duration
-	// Eager sends what there is at once while nothing else is under way, so that
-	// events wait for company only behind others, as in Nagle's algorithm
+	// Eager sends a batch at once if nothing else of the output is under way,
+	// so that events wait only while others are sent, as in Nagle's algorithm
 	// (RFC 896).
 	Eager bool
 }
@@ -175,8 +178,8 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// WithDefaults is a copy for an engine that has at most so many deliveries under
-// way, with what an engine makes of values that are not set.
+// WithDefaults returns a copy with the engine's defaults for values that are
+// not set, for an output with at most maxInFlight deliveries under way.
 func (b Batch) WithDefaults(maxInFlight int) *Batch {
 	if b.MaxEvents <= 0 {
 		b.MaxEvents = 100

@@ -11,55 +11,55 @@ import (
 	"github.com/lsm/fiso/common/connector"
 )
 
-// Engine moves the messages of one source. See the package comment for what it
-// promises, and DESIGN.md for how its parts fit.
+// Engine moves the messages of one source. The package comment lists its
+// guarantees, DESIGN.md describes its parts.
 type Engine struct {
 	cfg  Config
 	seed maphash.Seed
-	// version is written with mu held, and read without it only to see whether
-	// a version was replaced meanwhile.
+	// version is written with mu held. Without mu it is only compared with
+	// another version, to notice a Swap.
 	version   atomic.Pointer[version]
 	started   atomic.Bool
 	closing   chan struct{} // closed when the source has returned
 	stop      chan struct{} // closed when every assignment is empty
-	clockWake chan struct{} // tells the clock that something is due earlier
+	clockWake chan struct{} // wakes the clock: something is due earlier
 	watchers  sync.WaitGroup
 	others    sync.WaitGroup // the workers and the clock
 
-	mu           sync.Mutex // guards all below, and what they refer to
-	closed       bool       // nothing is accepted any more
+	mu           sync.Mutex // guards all fields below, and what they refer to
+	closed       bool       // no message is accepted any more
 	assignments  map[*connector.Assignment]*assignment
 	pauses       pauses
 	inFlight     int   // messages accepted and not settled
-	bytes        int64 // of those
-	transforming int   // of those, being transformed by the source
-	working      int   // tasks in workers' hands or in batches, of all versions
+	bytes        int64 // of those messages
+	transforming int   // messages being transformed by the source
+	working      int   // tasks that workers have or that are in batches, of all versions
 	sending      map[*batch]struct{}
 
 	workers      int       // goroutines
-	parked       int       // of those, waiting and not yet woken
-	waking       int       // woken or started, and not at work yet
-	minParked    int       // parked at any moment since the last trim
-	toStop       int       // parked workers that were told to go
-	newlyReady   int       // lanes and batches that became ready, and no worker was woken for
-	nextStep     int       // of the steps, see pick
+	parked       int       // workers that wait and were not woken
+	waking       int       // workers woken or started that do not run yet
+	minParked    int       // the least of parked since the last trim
+	toStop       int       // parked workers that were woken to stop
+	newlyReady   int       // lanes and batches that became ready since wakeWorkers
+	nextStep     int       // the step that pick tried last
 	wake         sync.Cond // wakes a parked worker
-	clockWatches bool      // the clock looks after the limits
-	clockDue     time.Time // when the clock wakes by itself; zero: it does not
+	clockWatches bool      // the clock adjusts the worker limits
+	clockDue     time.Time // when the clock's timer fires; zero: never
 	trimmed      time.Time
 
-	blocked         map[*assignment]struct{} // those in which a handler waits for room
-	waitForBytes    int                      // of those, waiting for bytes
+	blocked         map[*assignment]struct{} // assignments with a handler that waits for room
+	waitingForBytes int                      // how many of them wait for bytes
 	waitsForBacklog bool                     // a handler waits for the backlog to shrink
 	held            map[*task]struct{}
 	lastError       failure
 	asked           askedPause
 	spare           freeList
 
-	logs limitedLog // has its own lock, taken under mu or without
+	logs limitedLog // has its own lock, which is never taken with mu held
 }
 
-// New makes an engine that works by v as soon as it is Run.
+// New makes an engine with a first version. Run starts it.
 func New(cfg Config, v *Version) *Engine {
 	cfg = cfg.withDefaults()
 	e := &Engine{
@@ -79,9 +79,9 @@ func New(cfg Config, v *Version) *Engine {
 	return e
 }
 
-// Run moves what src hands over until ctx ends, or until src gives up. When it
-// returns, every message was settled and no goroutine of the engine is left.
-// Its error is the source's. It is called once.
+// Run moves the messages of src until ctx ends or src.Run returns. When Run
+// returns, every message is settled and no goroutine of the engine is left. It
+// returns the error of src.Run. It is called once.
 func (e *Engine) Run(ctx context.Context, src connector.Source) error {
 	if e.started.Swap(true) {
 		return errors.New("delivery: Run was called before")

@@ -30,7 +30,7 @@ func TestLanes_keepTheOrderTheyWereAskedFor(t *testing.T) {
 		t.Run("ordering="+tc.ordering, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				g := newHeldSink(t)
-				r := start(t, Config{Ordering: tc.ordering}, Stage{Sink: g})
+				r := start(t, Config{Ordering: tc.ordering}, testVersion{Sink: g})
 				var ids []string
 				for _, key := range []string{"a", "b", "a", "", ""} {
 					ids = append(ids, r.give(r.ctx, key))
@@ -55,7 +55,7 @@ func TestLanes_keepTheOrderTheyWereAskedFor(t *testing.T) {
 func TestLanes_anEmptyKeyIsAKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newHeldSink(t)
-		r := start(t, Config{}, Stage{Sink: g})
+		r := start(t, Config{}, testVersion{Sink: g})
 		for range 2 {
 			m := r.message("")
 			m.Key = []byte{}
@@ -69,7 +69,7 @@ func TestLanes_anEmptyKeyIsAKey(t *testing.T) {
 
 func TestLanes_aKeyInRetryHoldsUpItselfAndNobodyElse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := start(t, Config{MaxInFlight: 3}, Stage{MaxRetries: 9, Sink: sinkFunc(func(_ context.Context, ev *cloudevent.Event) error {
+		r := start(t, Config{MaxInFlight: 3}, testVersion{MaxRetries: 9, Sink: sinkFunc(func(_ context.Context, ev *cloudevent.Event) error {
 			if string(ev.Key) == "bad" {
 				return errBoom
 			}
@@ -77,14 +77,14 @@ func TestLanes_aKeyInRetryHoldsUpItselfAndNobodyElse(t *testing.T) {
 		})})
 		bad, behind := r.give(r.ctx, "bad"), r.give(r.ctx, "bad")
 		for range 100 {
-			m := r.give(r.ctx, "good") // has room, one at a time
+			m := r.give(r.ctx, "good") // there is room for one at a time
 			synctest.Wait()
 			r.want(m, nil)
 		}
 		r.wantUnsettled(bad)
 		r.wantUnsettled(behind)
 		if s := r.Status(); s.Working != 0 || s.Waiting != 1 || s.InFlight != 2 || s.LastError != "boom" || s.OldestAt != bad {
-			t.Errorf("status %+v, want the two in flight, the first waiting, no slot taken", s)
+			t.Errorf("status %+v, want the two in flight, the first waiting, none working", s)
 		}
 	})
 }
@@ -92,7 +92,7 @@ func TestLanes_aKeyInRetryHoldsUpItselfAndNobodyElse(t *testing.T) {
 func TestBackPressure_blocksAtMaxInFlightOfAnAssignment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newHeldSink(t)
-		r := start(t, Config{MaxInFlight: 32}, Stage{Sink: g})
+		r := start(t, Config{MaxInFlight: 32}, testVersion{Sink: g})
 		given := make(chan string, 200)
 		feed := func(ctx context.Context, n int) {
 			for range n {
@@ -108,7 +108,7 @@ func TestBackPressure_blocksAtMaxInFlightOfAnAssignment(t *testing.T) {
 		}
 		other, cancel := context.WithCancel(r.ctx)
 		defer cancel()
-		feed(other, 5) // is not blocked by its stuck neighbour
+		feed(other, 5) // is not blocked by the other assignment
 		for range 105 {
 			g.answer <- nil
 		}
@@ -122,7 +122,7 @@ func TestBackPressure_blocksAtMaxInFlightOfAnAssignment(t *testing.T) {
 func TestBackPressure_bytesAreSharedAndEachAssignmentMayHoldOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newHeldSink(t)
-		r := start(t, Config{MaxInFlightBytes: 10}, Stage{Sink: g})
+		r := start(t, Config{MaxInFlightBytes: 10}, testVersion{Sink: g})
 		big := func() *connector.Message {
 			m := r.message("")
 			m.Value = make([]byte, 60)
@@ -158,7 +158,7 @@ func TestBackPressure_bytesAreSharedAndEachAssignmentMayHoldOne(t *testing.T) {
 func TestBackPressure_bytesFreedByOneAssignmentLetAnotherGoOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newHeldSink(t)
-		r := start(t, Config{MaxInFlightBytes: 6}, Stage{Sink: g})
+		r := start(t, Config{MaxInFlightBytes: 6}, testVersion{Sink: g})
 		other, cancel := context.WithCancel(r.ctx)
 		defer cancel()
 		r.give(r.ctx, "k")
@@ -179,7 +179,7 @@ func TestBackPressure_bytesFreedByOneAssignmentLetAnotherGoOn(t *testing.T) {
 func TestProcess_endsEventsThatNeverReachTheSink(t *testing.T) {
 	for _, tc := range []struct {
 		name    string
-		process processorFunc
+		process transformFunc
 		code    fault.Code // "": filtered
 		reason  string
 	}{
@@ -193,18 +193,18 @@ func TestProcess_endsEventsThatNeverReachTheSink(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				g := newHeldSink(t)
-				r := start(t, Config{Name: "f"}, Stage{Processor: tc.process, Sink: g, SinkName: "s", MaxRetries: 5})
+				r := start(t, Config{Name: "f"}, testVersion{Transformer: tc.process, Sink: g, SinkName: "s", MaxRetries: 5})
 				m := r.give(r.ctx, "k")
 				synctest.Wait()
 				r.want(m, nil)
 				g.wantCame()
 				if tc.code == "" {
-					if len(r.morgue.letters) > 0 {
+					if len(r.letterStore.letters) > 0 {
 						t.Error("a filtered event became a dead letter")
 					}
 					return
 				}
-				l := r.morgue.letters[0]
+				l := r.letterStore.letters[0]
 				if l.Code != tc.code || l.Reason != tc.reason || l.Retries != 0 || l.Flow != "f" || l.Sink != "" || l.Message.Position.String() != m || !l.FailedAt.Equal(time.Now()) {
 					t.Errorf("letter %+v", l)
 				}
@@ -217,7 +217,7 @@ func TestProcess_waitsForWhatIsUnavailable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var down atomic.Bool
 		down.Store(true)
-		r := start(t, Config{}, Stage{Processor: processorFunc(func(ctx context.Context, m *connector.Message) (*cloudevent.Event, error) {
+		r := start(t, Config{}, testVersion{Transformer: transformFunc(func(ctx context.Context, m *connector.Message) (*cloudevent.Event, error) {
 			if down.Load() {
 				return nil, connector.AsUnavailable(errors.New("registry: 503"), 0)
 			}
@@ -247,7 +247,7 @@ func TestSink_errorsAreTreatedByTheirClass(t *testing.T) {
 		{"temporary, then fine", errBoom, 2, 3, 2 * time.Second, ""},
 		{"temporary, retries exhausted", errBoom, 99, 4, 3 * time.Second, fault.SinkDeliveryFailed},
 		{"permanent is never retried", connector.AsPermanent(errBoom), 99, 1, 0, fault.SinkRejected},
-		// U1: nothing was sent, and no other try is of use.
+		// U1: nothing was sent, and a retry cannot help.
 		{"an event that cannot be written", fmt.Errorf("send: %w", &cloudevent.EncodeError{Err: errBoom}), 99, 1, 0, fault.DecodeFailed},
 		{"unavailable does not count", connector.AsUnavailable(errBoom, 0), 20, 21, 20 * time.Second, ""},
 		{"a longer Retry-After is honoured", connector.AsTemporary(errBoom, time.Minute), 1, 2, time.Minute, ""},
@@ -260,7 +260,7 @@ func TestSink_errorsAreTreatedByTheirClass(t *testing.T) {
 				tries := 0
 				var last time.Time
 				began := time.Now()
-				r := start(t, Config{}, Stage{MaxRetries: 3, Sink: sinkFunc(func(context.Context, *cloudevent.Event) error {
+				r := start(t, Config{}, testVersion{MaxRetries: 3, Sink: sinkFunc(func(context.Context, *cloudevent.Event) error {
 					tries++
 					last = time.Now()
 					if tries <= tc.fails {
@@ -274,11 +274,11 @@ func TestSink_errorsAreTreatedByTheirClass(t *testing.T) {
 				if tries != tc.tries || last.Sub(began) != tc.took {
 					t.Errorf("%d tries in %s, want %d in %s", tries, last.Sub(began), tc.tries, tc.took)
 				}
-				if got := r.morgue.codes()[m]; got != tc.code {
+				if got := r.letterStore.codes()[m]; got != tc.code {
 					t.Errorf("dead letter %q, want %q", got, tc.code)
 				}
-				if tc.code != "" && r.morgue.letters[0].Retries != tries-1 {
-					t.Errorf("the letter says %d retries, want %d", r.morgue.letters[0].Retries, tries-1)
+				if tc.code != "" && r.letterStore.letters[0].Retries != tries-1 {
+					t.Errorf("the letter says %d retries, want %d", r.letterStore.letters[0].Retries, tries-1)
 				}
 			})
 		})
@@ -287,18 +287,18 @@ func TestSink_errorsAreTreatedByTheirClass(t *testing.T) {
 
 func TestSink_panicsAreTemporaryErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := start(t, Config{}, Stage{Sink: sinkFunc(func(context.Context, *cloudevent.Event) error { panic("oh") })})
+		r := start(t, Config{}, testVersion{Sink: sinkFunc(func(context.Context, *cloudevent.Event) error { panic("oh") })})
 		m := r.give(r.ctx, "k")
 		synctest.Wait()
 		r.want(m, nil)
-		if l := r.morgue.letters[0]; l.Code != fault.SinkDeliveryFailed || l.Reason != "the sink panicked: panic(string)" {
+		if l := r.letterStore.letters[0]; l.Code != fault.SinkDeliveryFailed || l.Reason != "the sink panicked: panic(string)" {
 			t.Errorf("letter %+v", l)
 		}
 	})
 }
 
 func TestDeadLetter_aWriterThatPanicsOrIsMissingHoldsTheEvent(t *testing.T) {
-	for name, st := range map[string]Stage{
+	for name, st := range map[string]testVersion{
 		"panics":  {DeadLetter: panicky{}},
 		"missing": {OnExhausted: ExhaustedDLQ},
 	} {
@@ -309,7 +309,7 @@ func TestDeadLetter_aWriterThatPanicsOrIsMissingHoldsTheEvent(t *testing.T) {
 				m := r.give(r.ctx, "k")
 				after(time.Hour)
 				r.wantUnsettled(m)
-				if h := r.Status().Held; len(h) != 1 || !strings.HasPrefix(h[0].Reason, "the dead letter cannot be stored: the ") {
+				if h := r.Status().Held; len(h) != 1 || !strings.HasPrefix(h[0].Reason, "the dead letter cannot be stored: ") {
 					t.Errorf("held %+v", h)
 				}
 			})
@@ -330,8 +330,8 @@ func TestOnExhausted(t *testing.T) {
 		}
 		return nil
 	})
-	fail := processorFunc(func(context.Context, *connector.Message) (*cloudevent.Event, error) { return nil, errBoom })
-	for _, st := range []Stage{{Sink: refuse}, {Processor: fail}} {
+	fail := transformFunc(func(context.Context, *connector.Message) (*cloudevent.Event, error) { return nil, errBoom })
+	for _, st := range []testVersion{{Sink: refuse}, {Transformer: fail}} {
 		t.Run("drop settles and counts", func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				st.OnExhausted = ExhaustedDrop
@@ -363,7 +363,7 @@ func TestOnExhausted(t *testing.T) {
 func TestRun_returnsTheSourcesErrorOnceAllIsSettled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newHeldSink(t)
-		e := newEngine(Config{DrainTimeout: time.Second}, &Stage{Processor: processorFunc(asIs), Sink: g})
+		e := newEngine(Config{DrainTimeout: time.Second}, &testVersion{Transformer: transformFunc(asIs), Sink: g})
 		s := &ends{t: t, by: map[string]error{}}
 		sent, queued := &connector.Message{Key: []byte("k")}, &connector.Message{Key: []byte("k"), Position: connector.PartitionOffset("", 0, 1)}
 		late := &connector.Message{Position: connector.PartitionOffset("", 0, 2)}
@@ -396,7 +396,7 @@ func TestRun_returnsTheSourcesErrorOnceAllIsSettled(t *testing.T) {
 func TestRetry_aPolicyWithoutDelayIsNoBusyLoop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tries := 0
-		r := start(t, Config{}, Stage{
+		r := start(t, Config{}, testVersion{
 			Retry: backoff.Policy{Kind: "constant", Max: 1},
 			Sink: sinkFunc(func(context.Context, *cloudevent.Event) error {
 				tries++

@@ -12,7 +12,7 @@ import (
 	"github.com/lsm/fiso/delivery/fault"
 )
 
-// orders is a source of three messages, told how each ended.
+// orders is a source of three messages that prints how each ended.
 type orders struct{ settled chan string }
 
 func (s orders) Settled(m *connector.Message, err error) {
@@ -46,7 +46,7 @@ func (upper) Transform(_ context.Context, m *connector.Message, into []delivery.
 	}}), nil
 }
 
-// printer is a sink, and a place for dead letters.
+// printer is a sink and a writer of dead letters.
 type printer struct{}
 
 func (printer) Send(_ context.Context, e *cloudevent.Event) error {

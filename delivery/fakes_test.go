@@ -18,19 +18,19 @@ import (
 
 var errBoom = errors.New("boom")
 
-// sourceFunc is a source made of its Run.
+// sourceFunc is a source whose Run is the function.
 type sourceFunc func(context.Context, connector.Handler) error
 
 func (f sourceFunc) Run(ctx context.Context, h connector.Handler) error { return f(ctx, h) }
 func (sourceFunc) Guarantees() connector.Guarantees                     { return connector.Guarantees{} }
 
-// sinkFunc is a sink made of its Send.
+// sinkFunc is a sink whose Send is the function.
 type sinkFunc func(context.Context, *cloudevent.Event) error
 
 func (f sinkFunc) Send(ctx context.Context, e *cloudevent.Event) error { return f(ctx, e) }
 func (sinkFunc) Close(context.Context) error                           { return nil }
 
-// batchFunc is a sink made of its SendBatch; Send is a batch of one.
+// batchFunc is a sink whose SendBatch is the function; Send is a batch of one.
 type batchFunc func(context.Context, []*cloudevent.Event) []error
 
 func (f batchFunc) SendBatch(ctx context.Context, es []*cloudevent.Event) []error { return f(ctx, es) }
@@ -42,20 +42,20 @@ func (f batchFunc) Send(ctx context.Context, e *cloudevent.Event) error {
 	return nil
 }
 
-// processorFunc is a processor made of its Process.
-type processorFunc func(context.Context, *connector.Message) (*cloudevent.Event, error)
+// transformFunc is a oneEventTransformer whose Process is the function.
+type transformFunc func(context.Context, *connector.Message) (*cloudevent.Event, error)
 
-func (f processorFunc) Process(ctx context.Context, m *connector.Message) (*cloudevent.Event, error) {
+func (f transformFunc) Process(ctx context.Context, m *connector.Message) (*cloudevent.Event, error) {
 	return f(ctx, m)
 }
 
-// Processor is a transformer whose messages become one event at most.
-type Processor interface {
+// oneEventTransformer makes at most one event of a message.
+type oneEventTransformer interface {
 	Process(ctx context.Context, m *connector.Message) (*cloudevent.Event, error)
 }
 
-// single is the Transformer of a Processor, for one output.
-type single struct{ p Processor }
+// single is the Transformer of a oneEventTransformer, for one output.
+type single struct{ p oneEventTransformer }
 
 func (s single) Transform(ctx context.Context, m *connector.Message, into []Routed) ([]Routed, error) {
 	e, err := s.p.Process(ctx, m)
@@ -65,9 +65,9 @@ func (s single) Transform(ctx context.Context, m *connector.Message, into []Rout
 	return into, err
 }
 
-// Stage is a version with one output.
-type Stage struct {
-	Processor    Processor
+// testVersion is a version with one output.
+type testVersion struct {
+	Transformer  oneEventTransformer
 	Sink         connector.Sink
 	SinkName     string
 	DeadLetter   deadletter.Writer
@@ -79,16 +79,16 @@ type Stage struct {
 	Batch        *Batch
 }
 
-func (st *Stage) version() *Version {
+func (st *testVersion) version() *Version {
 	h := Handling{DeadLetter: st.DeadLetter, Retry: st.Retry, MaxRetries: st.MaxRetries, OnExhausted: st.OnExhausted}
-	return &Version{Transformer: single{st.Processor}, Handling: h, Outputs: []Output{
+	return &Version{Transformer: single{st.Transformer}, Handling: h, Outputs: []Output{
 		{Name: st.SinkName, Sink: st.Sink, Handling: h, StopTheLine: st.StopTheLine, CountOutages: st.CountOutages, Batch: st.Batch},
 	}}
 }
 
-func newEngine(cfg Config, st *Stage) *Engine { return New(cfg, st.version()) }
+func newEngine(cfg Config, st *testVersion) *Engine { return New(cfg, st.version()) }
 
-// lineOf is why the first closed output waits; "" when none does.
+// lineOf returns why the first closed gate is closed; "" if none is.
 func lineOf(s State) string {
 	if len(s.Closed) == 0 {
 		return ""
@@ -96,20 +96,20 @@ func lineOf(s State) string {
 	return s.Closed[0].Why
 }
 
-// asIs makes the event that a message is, named by its position.
+// asIs makes an event of a message, with the position as its id.
 func asIs(_ context.Context, m *connector.Message) (*cloudevent.Event, error) {
 	return &cloudevent.Event{ID: m.Position.String(), Source: "test", Type: "test", Data: cloudevent.Bytes(m.Value), Key: m.Key}, nil
 }
 
-// morgue is a dead letter writer that remembers, and fails while err is set.
-type morgue struct {
+// letterStore is a dead letter writer that keeps letters, and fails while err is set.
+type letterStore struct {
 	mu      sync.Mutex
 	err     error
 	letters []*deadletter.Letter
-	write   func(context.Context, *deadletter.Letter) error // instead, when set
+	write   func(context.Context, *deadletter.Letter) error // called first, if set
 }
 
-func (m *morgue) Write(ctx context.Context, l *deadletter.Letter) error {
+func (m *letterStore) Write(ctx context.Context, l *deadletter.Letter) error {
 	if m.write != nil {
 		if err := m.write(ctx, l); err != nil {
 			return err
@@ -123,16 +123,16 @@ func (m *morgue) Write(ctx context.Context, l *deadletter.Letter) error {
 	return m.err
 }
 
-func (m *morgue) Close(context.Context) error { return nil }
+func (m *letterStore) Close(context.Context) error { return nil }
 
-func (m *morgue) fail(err error) {
+func (m *letterStore) fail(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.err = err
 }
 
-// codes are those of the letters, by position.
-func (m *morgue) codes() map[string]fault.Code {
+// codes returns the codes of the letters by position.
+func (m *letterStore) codes() map[string]fault.Code {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	by := make(map[string]fault.Code)
@@ -142,8 +142,8 @@ func (m *morgue) codes() map[string]fault.Code {
 	return by
 }
 
-// ends remembers how messages were settled, and fails the test when one is
-// settled twice.
+// ends records how messages were settled, and fails the test if one is settled
+// twice.
 type ends struct {
 	t  *testing.T
 	mu sync.Mutex
@@ -172,17 +172,17 @@ func (s *ends) n() int {
 	return len(s.by)
 }
 
-// rig is an engine that runs, and a source whose messages the test gives.
+// rig is a running engine with a source whose messages come from the test.
 type rig struct {
 	*Engine
-	t      *testing.T
-	ends   *ends
-	morgue *morgue
-	ctx    context.Context // of the run, and of assignment "a"
-	stop   context.CancelFunc
-	done   chan struct{}
-	err    error // of Run, once done
-	offset int64
+	t           *testing.T
+	ends        *ends
+	letterStore *letterStore
+	ctx         context.Context // of the run, and of assignment "a"
+	stop        context.CancelFunc
+	done        chan struct{}
+	err         error // of Run, once done
+	offset      int64
 
 	mu        sync.Mutex
 	byContext map[context.Context]*connector.Assignment
@@ -190,12 +190,12 @@ type rig struct {
 
 var testRetry = backoff.Policy{Kind: backoff.Constant, Initial: time.Second}
 
-// start runs an engine in the current bubble. A stage's missing parts are ones
-// that work.
-func start(t *testing.T, cfg Config, st Stage) *rig {
+// start runs an engine in the current bubble. Fields of st that are not set get
+// values that work.
+func start(t *testing.T, cfg Config, st testVersion) *rig {
 	t.Helper()
-	r := &rig{t: t, byContext: map[context.Context]*connector.Assignment{}, ends: &ends{t: t, by: make(map[string]error)}, morgue: &morgue{}, done: make(chan struct{})}
-	r.Engine = newEngine(cfg, r.stage(st))
+	r := &rig{t: t, byContext: map[context.Context]*connector.Assignment{}, ends: &ends{t: t, by: make(map[string]error)}, letterStore: &letterStore{}, done: make(chan struct{})}
+	r.Engine = newEngine(cfg, r.withDefaults(st))
 	r.ctx, r.stop = context.WithCancel(t.Context())
 	go func() {
 		defer close(r.done)
@@ -212,15 +212,15 @@ func start(t *testing.T, cfg Config, st Stage) *rig {
 	return r
 }
 
-func (r *rig) stage(st Stage) *Stage {
-	if st.Processor == nil {
-		st.Processor = processorFunc(asIs)
+func (r *rig) withDefaults(st testVersion) *testVersion {
+	if st.Transformer == nil {
+		st.Transformer = transformFunc(asIs)
 	}
 	if st.Sink == nil {
 		st.Sink = sinkFunc(func(context.Context, *cloudevent.Event) error { return nil })
 	}
 	if st.DeadLetter == nil && st.OnExhausted == "" {
-		st.DeadLetter = r.morgue
+		st.DeadLetter = r.letterStore
 	}
 	if st.Retry == (backoff.Policy{}) {
 		st.Retry = testRetry
@@ -228,15 +228,15 @@ func (r *rig) stage(st Stage) *Stage {
 	return &st
 }
 
-// give hands a message of assignment ctx over; key "" is none. It returns the
-// position.
+// give hands over a message of the assignment that has the context; key "" means no
+// key. It returns the position.
 func (r *rig) give(ctx context.Context, key string) string {
 	m := r.message(key)
 	r.handOver(ctx, m)
 	return m.Position.String()
 }
 
-// handOver hands messages over as those of the assignment that has the context.
+// handOver hands over messages of the assignment that has the context.
 func (r *rig) handOver(ctx context.Context, ms ...*connector.Message) {
 	r.mu.Lock()
 	a := r.byContext[ctx]
@@ -276,10 +276,10 @@ func (r *rig) wantUnsettled(position string) {
 	}
 }
 
-// pass waits: in virtual time, as nearly all tests here run in a bubble.
+// pass sleeps, mostly in virtual time: nearly all tests here run in a bubble.
 func pass(d time.Duration) { <-time.After(d) }
 
-// after lets virtual time pass and everything come to rest.
+// after lets virtual time pass and waits until every goroutine is blocked.
 func after(d time.Duration) {
 	pass(d)
 	synctest.Wait()

@@ -3,23 +3,23 @@ package delivery
 import "fmt"
 
 // gate decides which tasks of an output may begin. It closes when the
-// destination seems to be away, and when events are given up one after the
-// other: an outage must not use up retries, and an expired token must not pour a
+// destination does not answer, and when several events in a row were given up:
+// an outage must not use up retries, and an expired token must not move a whole
 // topic into the dead letter queue. A closed gate lets one task through at a
-// time, the probe. It knows nothing of lanes, calls or time, and is guarded by
-// the engine's lock.
+// time, the probe. The gate knows nothing about lanes, calls or time. The
+// engine's lock guards it.
 type gate struct {
-	stopAfter    int  // dead letters in a row that stop the line; 0: none does
+	stopAfter    int  // dead letters in a row that stop the line; 0: never
 	countOutages bool // every failure counts, and outages do not close the gate
 
 	state             gateState
-	answers           uint64 // of the destination, so far: deliveries, and verdicts on an event
-	deadLettersInARow int    // dead letters since the last delivery, those being stored too
+	answers           uint64 // of the destination so far: deliveries, and verdicts on an event
+	deadLettersInARow int    // since the last delivery, those being stored included
 	unanswered        int    // failures without an answer in a row
-	probes            int    // in vain, since the gate closed
-	probe             *task  // nil: the next that asks
-	probeFailed       bool   // the probe has failed
-	cause             error  // the last failure that kept it closed
+	failedProbes      int    // since the gate closed
+	probe             *task  // nil: the next task that asks becomes the probe
+	probeFailed       bool   // the current probe has failed
+	cause             error  // the last failure that kept the gate closed
 }
 
 type gateState uint8
@@ -30,13 +30,14 @@ const (
 	gateStopped           // too many events in a row were given up
 )
 
-// awayAfter is how many failures in a row without an answer close the gate. One
-// event that breaks the connection each time must not, while others pass.
+// awayAfter is how many failures without an answer in a row close the gate. It
+// is more than one: a single event that breaks the connection each time must
+// not close it while others pass.
 const awayAfter = 3
 
-// allows reports whether a task may begin. A task that asks at a closed gate
-// without a probe becomes the probe. Dead letters and receipts always pass: they
-// do not go to the destination.
+// allows reports whether a task may begin. If the gate is closed and has no
+// probe, the task becomes the probe. Dead letters and receipts always pass:
+// they do not go to the destination.
 func (g *gate) allows(t *task) bool {
 	if g.state == gateOpen || t.letter != nil || t.receipt || t.err != nil {
 		return true
@@ -47,33 +48,33 @@ func (g *gate) allows(t *task) bool {
 	return g.probe == t
 }
 
-// taskDelivered notes a delivery, and reports whether the gate opens. Only the probe
-// opens a stopped line: a late answer to a call from before the stop may have
-// been accepted before the token expired.
+// taskDelivered notes a delivery, and reports whether it opens the gate. Only
+// the probe opens a stopped line: the destination may have accepted a call from
+// before the stop while the token was still valid.
 func (g *gate) taskDelivered(t *task) (opens bool) {
 	g.deadLettersInARow = 0
 	return g.destinationAnswered(t) || g.state == gateStopped && g.probe == t && g.open()
 }
 
-// destinationAnswered notes an answer, and reports whether the gate opens.
+// destinationAnswered notes an answer, and reports whether it opens the gate.
 func (g *gate) destinationAnswered(t *task) (opens bool) {
 	g.answers++
 	g.unanswered = 0
-	t.answersSeen = g.answers // its own says nothing of the others'
+	t.answersSeen = g.answers // its own answer is not one for another event
 	return g.state == gateAway && g.open()
 }
 
 func (g *gate) open() bool {
-	g.state, g.probe, g.probes, g.cause = gateOpen, nil, 0, nil
+	g.state, g.probe, g.failedProbes, g.cause = gateOpen, nil, 0, nil
 	return true
 }
 
 // taskBegins notes the first try of a task.
 func (g *gate) taskBegins(t *task) { t.answersSeen = g.answers }
 
-// taskFailed notes a failure without an answer. It reports whether it counts against
-// the task: only if the destination has answered for another one since the task
-// last failed.
+// taskFailed notes a failure without an answer, and reports whether it counts
+// as a retry of the task. It counts only if the destination has answered for
+// another task since this one last failed.
 func (g *gate) taskFailed(t *task, cause error) (counts bool) {
 	counts = g.countOutages || g.answers != t.answersSeen
 	t.answersSeen = g.answers
@@ -88,14 +89,14 @@ func (g *gate) taskFailed(t *task, cause error) (counts bool) {
 		g.cause = cause
 	}
 	if g.probe == t {
-		t.pauses = max(t.pauses, g.probes) // the backoff is the gate's: probes take turns
-		g.probes++
+		t.pauses = max(t.pauses, g.failedProbes) // the backoff is that of the gate, as probes take turns
+		g.failedProbes++
 		g.probeFailed = true
 	}
 	return counts
 }
 
-// waitReason is what keeps a task waiting.
+// waitReason returns why a task waits for the gate.
 func (g *gate) waitReason() *hold {
 	if g.state == gateAway {
 		return &hold{cause: CauseUnavailable, what: "the sink is unavailable"}
@@ -103,7 +104,7 @@ func (g *gate) waitReason() *hold {
 	return &hold{cause: CauseStopped, what: "the line is stopped"}
 }
 
-// describe say for a person that the gate is closed; "" while it is open.
+// describe says for a person why the gate is closed; "" while it is open.
 func (g *gate) describe() string {
 	var s string
 	switch g.state {
@@ -120,17 +121,17 @@ func (g *gate) describe() string {
 	return s
 }
 
-// giveUpAnswer is what a gate says to a task that is to be given up.
+// giveUpAnswer is what a task that has failed for good does.
 type giveUpAnswer uint8
 
 const (
-	giveUpNow   giveUpAnswer = iota // give it up
-	probeAgain                      // it is the probe, and tries again
+	giveUpNow   giveUpAnswer = iota // it becomes a dead letter or is dropped
+	probeAgain                      // it is the probe, and is retried
 	waitForGate                     // it waits for the gate
 )
 
-// giveUp asks whether an event may be given up because of the sink. However
-// many ask at the same moment, no more than stopAfter in a row may.
+// giveUp decides whether an event may be given up because of the sink. At most
+// stopAfter events in a row may, however many workers ask at once.
 func (g *gate) giveUp(t *task, cause error) giveUpAnswer {
 	switch {
 	case g.stopAfter <= 0:
@@ -147,22 +148,22 @@ func (g *gate) giveUp(t *task, cause error) giveUpAnswer {
 		g.probe = t
 	}
 	if g.probe == t {
-		g.probes++
+		g.failedProbes++
 		return probeAgain
 	}
 	return waitForGate
 }
 
-// taskGone notes that a task is gone without a delivery.
+// taskGone notes that a task ended or left without a delivery.
 func (g *gate) taskGone(t *task) {
 	if g.probe == t {
 		g.probe = nil
 	}
 }
 
-// rotatesProbe reports whether a probe that failed leaves the next try to another
-// task. At an outage it does, for it may fail by itself; where the line is
-// stopped the head event is the probe until it passes.
+// rotatesProbe reports whether the next try goes to another task after the
+// probe t has failed. At an outage it does, since an event may fail for reasons
+// of its own. A stopped line has the same probe until that is delivered.
 func (g *gate) rotatesProbe(t *task) bool {
 	return g.state == gateAway && g.probe == t && g.probeFailed
 }

@@ -19,7 +19,7 @@ import (
 
 var errDown = errors.New("down")
 
-// heldSink is a sink that answers when the test says so, and remembers what came.
+// heldSink is a sink that answers when the test tells it to, and records its events.
 type heldSink struct {
 	t      *testing.T
 	calls  chan string // ids, as they come
@@ -42,7 +42,7 @@ func (g *heldSink) Send(ctx context.Context, ev *cloudevent.Event) error {
 
 func (g *heldSink) Close(context.Context) error { return nil }
 
-// came are the ids that reached the sink since the last call.
+// came returns the ids that reached the sink since the last call.
 func (g *heldSink) came() []string {
 	synctest.Wait()
 	var ids []string
@@ -70,7 +70,7 @@ func (g *heldSink) wantCame(want ...string) {
 func TestF1_aRevokedPartitionsQueueIsHandedBackAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newHeldSink(t)
-		r := start(t, Config{DrainTimeout: time.Minute}, Stage{Sink: g})
+		r := start(t, Config{DrainTimeout: time.Minute}, testVersion{Sink: g})
 		ctx, revoke := context.WithCancel(r.ctx)
 		sent, queued, other := r.give(ctx, "k"), r.give(ctx, "k"), r.give(r.ctx, "k")
 		g.came()
@@ -88,7 +88,7 @@ func TestF1_aRevokedPartitionsQueueIsHandedBackAtOnce(t *testing.T) {
 		r.want(late, connector.ErrInterrupted)
 		g.wantCame()
 		if len(r.Engine.assignments) != 1 {
-			t.Errorf("%d shards are left, want the one that stands", len(r.Engine.assignments))
+			t.Errorf("%d assignments are left, want 1", len(r.Engine.assignments))
 		}
 	})
 }
@@ -99,22 +99,22 @@ func TestF2_cancelledIsHandedBackAndNeverADeadLetter(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		sink sinkFunc
-		st   Stage
+		st   testVersion
 	}{
-		{"in backoff", func(context.Context, *cloudevent.Event) error { return errBoom }, Stage{MaxRetries: 9}},
+		{"in backoff", func(context.Context, *cloudevent.Event) error { return errBoom }, testVersion{MaxRetries: 9}},
 		{"in a call with no retries left", func(ctx context.Context, _ *cloudevent.Event) error {
 			<-ctx.Done()
 			return ctx.Err()
-		}, Stage{}},
+		}, testVersion{}},
 		{"in a call that answers permanent because it was cancelled", func(ctx context.Context, _ *cloudevent.Event) error {
 			<-ctx.Done()
 			return connector.AsPermanent(ctx.Err())
-		}, Stage{}},
-		{"in the transform", nil, Stage{Processor: processorFunc(func(ctx context.Context, _ *connector.Message) (*cloudevent.Event, error) {
+		}, testVersion{}},
+		{"in the transform", nil, testVersion{Transformer: transformFunc(func(ctx context.Context, _ *connector.Message) (*cloudevent.Event, error) {
 			<-ctx.Done()
 			return nil, ctx.Err()
 		})}},
-		{"while it blocks", func(context.Context, *cloudevent.Event) error { return connector.AsPermanent(errBoom) }, Stage{OnExhausted: ExhaustedBlock}},
+		{"while it blocks", func(context.Context, *cloudevent.Event) error { return connector.AsPermanent(errBoom) }, testVersion{OnExhausted: ExhaustedBlock}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -129,8 +129,8 @@ func TestF2_cancelledIsHandedBackAndNeverADeadLetter(t *testing.T) {
 				revoke()
 				after(5 * time.Second)
 				r.want(m, connector.ErrInterrupted)
-				if len(r.morgue.letters) > 0 {
-					t.Errorf("a cancelled event became a dead letter: %+v", r.morgue.letters[0])
+				if len(r.letterStore.letters) > 0 {
+					t.Errorf("a cancelled event became a dead letter: %+v", r.letterStore.letters[0])
 				}
 			})
 		})
@@ -138,29 +138,29 @@ func TestF2_cancelledIsHandedBackAndNeverADeadLetter(t *testing.T) {
 }
 
 // F2, https://github.com/dapr/components-contrib/issues/3529 and
-// https://github.com/dapr/dapr/issues/7799: a sink whose own context was cancelled, while ours stands, has failed.
+// https://github.com/dapr/dapr/issues/7799: a sink whose own context was cancelled, while that of the engine was not, has failed.
 func TestF2_somebodyElsesCancellationIsATemporaryError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tries := 0
-		r := start(t, Config{}, Stage{MaxRetries: 1, Sink: sinkFunc(func(context.Context, *cloudevent.Event) error {
+		r := start(t, Config{}, testVersion{MaxRetries: 1, Sink: sinkFunc(func(context.Context, *cloudevent.Event) error {
 			tries++
 			return context.Canceled
 		})})
 		m := r.give(r.ctx, "k")
 		after(time.Minute)
 		r.want(m, nil)
-		if tries != 2 || r.morgue.codes()[m] != "SINK_DELIVERY_FAILED" {
-			t.Errorf("%d tries and %q, want 2 and SINK_DELIVERY_FAILED", tries, r.morgue.codes()[m])
+		if tries != 2 || r.letterStore.codes()[m] != "SINK_DELIVERY_FAILED" {
+			t.Errorf("%d tries and %q, want 2 and SINK_DELIVERY_FAILED", tries, r.letterStore.codes()[m])
 		}
 	})
 }
 
 // F3, https://github.com/confluentinc/parallel-consumer/issues/184: the same
-// key in two topics, or in two epochs of one partition, is two lanes.
+// key in two topics, or in two epochs of one partition, has two lanes.
 func TestF3_lanesBelongToOneAssignment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newHeldSink(t)
-		r := start(t, Config{}, Stage{Sink: g})
+		r := start(t, Config{}, testVersion{Sink: g})
 		other, cancel := context.WithCancel(r.ctx)
 		defer cancel()
 		a1, b1 := r.give(r.ctx, "k"), r.give(other, "k")
@@ -175,11 +175,11 @@ func TestF3_lanesBelongToOneAssignment(t *testing.T) {
 }
 
 // F5, https://github.com/confluentinc/parallel-consumer/issues/857 and
-// https://github.com/vectordotdev/vector/issues/14865: letting go has a
-// deadline, and only what was revoked is let go.
+// https://github.com/vectordotdev/vector/issues/14865: the end of an
+// assignment has a deadline, and ends no other assignment.
 func TestF5_aHungCallIsCutAtTheDrainTimeoutAndOthersGoOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := start(t, Config{DrainTimeout: 10 * time.Second}, Stage{Sink: sinkFunc(func(ctx context.Context, ev *cloudevent.Event) error {
+		r := start(t, Config{DrainTimeout: 10 * time.Second}, testVersion{Sink: sinkFunc(func(ctx context.Context, ev *cloudevent.Event) error {
 			if string(ev.Key) == "hangs" {
 				<-ctx.Done()
 				return ctx.Err()
@@ -206,11 +206,11 @@ func nil2(*rig) error {
 	return nil
 }
 
-// F5, https://github.com/confluentinc/parallel-consumer/issues/857: a handler that waits for room is let go with its partition.
+// F5, https://github.com/confluentinc/parallel-consumer/issues/857: a handler that waits for room returns when its partition is revoked.
 func TestF5_aBlockedHandlerEndsWithItsAssignment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newHeldSink(t)
-		r := start(t, Config{MaxInFlight: 1, DrainTimeout: time.Second}, Stage{Sink: g})
+		r := start(t, Config{MaxInFlight: 1, DrainTimeout: time.Second}, testVersion{Sink: g})
 		ctx, revoke := context.WithCancel(r.ctx)
 		r.give(ctx, "k")
 		blocked := make(chan string)
@@ -221,21 +221,21 @@ func TestF5_aBlockedHandlerEndsWithItsAssignment(t *testing.T) {
 	})
 }
 
-// F8, https://github.com/twmb/franz-go/issues/1217: a dead letter has no
-// deadline of ours; it is only cut when its assignment is over and drained.
-// F9, https://github.com/confluentinc/kafka-connect-jdbc/issues/1597: one that
-// cannot be stored is held, said, and stored once when the queue is back.
+// F8, https://github.com/twmb/franz-go/issues/1217: the write of a
+// dead letter is cancelled only when its assignment is over and the drain timeout has passed.
+// F9, https://github.com/confluentinc/kafka-connect-jdbc/issues/1597: a
+// dead letter that cannot be stored is held, reported, and stored once when the queue is back.
 func TestF9_aDeadLetterThatCannotBeStoredIsHeldUntilItIs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sends := 0
-		r := start(t, Config{}, Stage{Sink: sinkFunc(func(_ context.Context, ev *cloudevent.Event) error {
+		r := start(t, Config{}, testVersion{Sink: sinkFunc(func(_ context.Context, ev *cloudevent.Event) error {
 			if string(ev.Key) != "bad" {
 				return nil
 			}
 			sends++
 			return connector.AsPermanent(errBoom)
 		})})
-		r.morgue.fail(errDown)
+		r.letterStore.fail(errDown)
 		bad, behind, other := r.give(r.ctx, "bad"), r.give(r.ctx, "bad"), r.give(r.ctx, "good")
 		after(time.Hour)
 		r.wantUnsettled(bad)
@@ -245,11 +245,11 @@ func TestF9_aDeadLetterThatCannotBeStoredIsHeldUntilItIs(t *testing.T) {
 		if len(s.Held) != 1 || s.Held[0].Events != 1 || s.Held[0].Reason != "the dead letter cannot be stored: down" || s.Held[0].Since != time.Hour {
 			t.Errorf("held %+v", s.Held)
 		}
-		r.morgue.fail(nil)
+		r.letterStore.fail(nil)
 		after(time.Minute)
 		r.want(bad, nil)
 		r.want(behind, nil)
-		if got := r.morgue.codes(); len(r.morgue.letters) != 2 || got[bad] != "SINK_REJECTED" || got[behind] != "SINK_REJECTED" {
+		if got := r.letterStore.codes(); len(r.letterStore.letters) != 2 || got[bad] != "SINK_REJECTED" || got[behind] != "SINK_REJECTED" {
 			t.Errorf("letters %v, want each once", got)
 		}
 		if sends != 2 {
@@ -261,41 +261,41 @@ func TestF9_aDeadLetterThatCannotBeStoredIsHeldUntilItIs(t *testing.T) {
 	})
 }
 
-// U4: a dead letter that failed again, and stands in its topic already, is settled:
-// it is counted and logged, and not tried again.
+// U4: a dead letter that failed again, and is in its topic already, is settled: it is
+// counted and logged, and not retried.
 func TestDeadLetter_oneThatStandsInItsTopicIsSettled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
-		r := start(t, Config{Logger: slog.New(slog.NewTextHandler(&log, nil))}, Stage{Sink: sinkFunc(func(context.Context, *cloudevent.Event) error {
+		r := start(t, Config{Logger: slog.New(slog.NewTextHandler(&log, nil))}, testVersion{Sink: sinkFunc(func(context.Context, *cloudevent.Event) error {
 			return connector.AsPermanent(errBoom)
 		})})
-		r.morgue.fail(fmt.Errorf("dlq-0-7: %w", deadletter.ErrAlreadyStored))
+		r.letterStore.fail(fmt.Errorf("dlq-0-7: %w", deadletter.ErrAlreadyStored))
 		bad := r.give(r.ctx, "bad")
 		after(time.Second)
 		r.want(bad, nil)
 		if s := r.Status(); len(s.Held) > 0 {
 			t.Errorf("held: %+v", s.Held)
 		}
-		if got := log.String(); strings.Count(got, "dead letter left where it stands") != 1 || !strings.Contains(got, "which stands in its topic already: SINK_REJECTED: boom") {
+		if got := log.String(); strings.Count(got, "dead letter already stored") != 1 || !strings.Contains(got, "which is in its topic already: SINK_REJECTED: boom") {
 			t.Errorf("log:\n%s", got)
 		}
 	})
 }
 
 // F10, https://github.com/getsentry/sentry-kafka-schemas/issues/482: a dead letter
-// that its place refuses for its size is held, with those words, and is not
-// tried in a hot loop; its neighbours go on.
+// that its topic refuses for its size is held, with that reason, and is not retried in a
+// hot loop; the other events go on.
 func TestF10_aLetterThatIsTooLargeIsHeldAndNotTriedInAHotLoop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		writes := 0
-		r := start(t, Config{}, Stage{
+		r := start(t, Config{}, testVersion{
 			Sink: sinkFunc(func(_ context.Context, ev *cloudevent.Event) error {
 				if string(ev.Key) == "large" {
 					return connector.AsPermanent(errBoom)
 				}
 				return nil
 			}),
-			DeadLetter: &morgue{write: func(context.Context, *deadletter.Letter) error {
+			DeadLetter: &letterStore{write: func(context.Context, *deadletter.Letter) error {
 				writes++
 				return connector.AsPermanent(errTooLarge)
 			}},
@@ -315,18 +315,18 @@ func TestF10_aLetterThatIsTooLargeIsHeldAndNotTriedInAHotLoop(t *testing.T) {
 
 var errTooLarge = errors.New("too large")
 
-// A dead letter queue that does not answer at all is seen, and takes no worker
-// away for good.
+// A dead letter queue that does not answer is reported, and does not occupy a worker
+// forever.
 func TestF9_aDeadLetterQueueThatHangsIsHeldAndSaid(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := start(t, Config{MaxInFlight: 1}, Stage{
+		r := start(t, Config{MaxInFlight: 1}, testVersion{
 			Sink: sinkFunc(func(_ context.Context, ev *cloudevent.Event) error {
 				if string(ev.Key) == "bad" {
 					return connector.AsPermanent(errBoom)
 				}
 				return nil
 			}),
-			DeadLetter: &morgue{write: func(ctx context.Context, _ *deadletter.Letter) error {
+			DeadLetter: &letterStore{write: func(ctx context.Context, _ *deadletter.Letter) error {
 				<-ctx.Done()
 				return ctx.Err()
 			}},
@@ -347,9 +347,9 @@ func TestF9_aDeadLetterQueueThatHangsIsHeldAndSaid(t *testing.T) {
 
 func TestF9_aHeldDeadLetterIsHandedBackWithItsAssignment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := start(t, Config{DrainTimeout: time.Second}, Stage{
+		r := start(t, Config{DrainTimeout: time.Second}, testVersion{
 			Sink: sinkFunc(func(context.Context, *cloudevent.Event) error { return connector.AsPermanent(errBoom) }),
-			DeadLetter: &morgue{write: func(ctx context.Context, _ *deadletter.Letter) error {
+			DeadLetter: &letterStore{write: func(ctx context.Context, _ *deadletter.Letter) error {
 				<-ctx.Done()
 				return ctx.Err()
 			}},
@@ -365,9 +365,9 @@ func TestF9_aHeldDeadLetterIsHandedBackWithItsAssignment(t *testing.T) {
 }
 
 // F13, https://github.com/vectordotdev/vector/issues/24125: a reload works while
-// the sink fails, which is when a person needs it most.
+// the sink fails.
 func TestF13_aSwapTakesUpWhatTheOldSinkFails(t *testing.T) {
-	for name, old := range map[string]Stage{
+	for name, old := range map[string]testVersion{
 		"in backoff":      {MaxRetries: 99, Sink: sinkFunc(func(context.Context, *cloudevent.Event) error { return errBoom })},
 		"unavailable":     {Sink: sinkFunc(func(context.Context, *cloudevent.Event) error { return connector.AsUnavailable(errBoom, 0) })},
 		"blocked":         {OnExhausted: ExhaustedBlock, Sink: sinkFunc(func(context.Context, *cloudevent.Event) error { return connector.AsPermanent(errBoom) })},
@@ -387,14 +387,14 @@ func TestF13_aSwapTakesUpWhatTheOldSinkFails(t *testing.T) {
 				r := start(t, Config{DrainTimeout: 10 * time.Second}, old)
 				given := []string{r.give(r.ctx, "k")}
 				for range 4 {
-					if old.Batch == nil { // a second of the key would end the collecting
+					if old.Batch == nil { // a second event of the key would seal the batch
 						given = append(given, r.give(r.ctx, "k"))
 					}
 				}
 				after(time.Second / 2)
 				g := newHeldSink(t)
 				began := time.Now()
-				if !r.Swap(t.Context(), r.stage(Stage{Sink: g}).version()) {
+				if !r.Swap(t.Context(), r.withDefaults(testVersion{Sink: g}).version()) {
 					t.Fatal("the old version is still used")
 				}
 				if took := time.Since(began); took > 10*time.Second {
@@ -408,8 +408,8 @@ func TestF13_aSwapTakesUpWhatTheOldSinkFails(t *testing.T) {
 				for _, id := range given {
 					r.want(id, nil)
 				}
-				if len(r.morgue.letters) > 0 || len(r.Status().Held) > 0 {
-					t.Errorf("letters %v, held %v", r.morgue.codes(), r.Status().Held)
+				if len(r.letterStore.letters) > 0 || len(r.Status().Held) > 0 {
+					t.Errorf("letters %v, held %v", r.letterStore.codes(), r.Status().Held)
 				}
 			})
 		})
@@ -424,22 +424,22 @@ func TestF13_theLastOfManySwapsWins(t *testing.T) {
 			<-ctx.Done()
 			return ctx.Err()
 		})
-		r := start(t, Config{DrainTimeout: time.Minute}, Stage{Sink: hangs})
+		r := start(t, Config{DrainTimeout: time.Minute}, testVersion{Sink: hangs})
 		m := r.give(r.ctx, "k")
 		var unused [4]bool
 		done := make(chan int)
 		for i := range unused {
-			st := Stage{Sink: hangs}
+			st := testVersion{Sink: hangs}
 			if i == len(unused)-1 {
 				st.Sink = nil
 			}
 			go func() {
-				unused[i] = r.Swap(t.Context(), r.stage(st).version())
+				unused[i] = r.Swap(t.Context(), r.withDefaults(st).version())
 				done <- i
 			}()
 			after(time.Second)
 			if i == 0 {
-				r.give(r.ctx, "l") // on the second stage
+				r.give(r.ctx, "l") // on the second version
 			}
 		}
 		for range unused {
@@ -453,23 +453,23 @@ func TestF13_theLastOfManySwapsWins(t *testing.T) {
 		}
 		r.want(m, nil)
 		if n := len(r.Engine.assignments[r.byContext[r.ctx]].calls); n > 1 {
-			t.Errorf("%d call contexts are kept, want that of the stage in force", n)
+			t.Errorf("%d call contexts are kept, want that of the current version", n)
 		}
 	})
 }
 
-func TestSwap_saysSoWhenTheOldStageDoesNotLetGo(t *testing.T) {
+func TestSwap_saysSoWhenTheOldVersionDoesNotLetGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
-		r := start(t, Config{DrainTimeout: time.Minute}, Stage{Sink: sinkFunc(func(context.Context, *cloudevent.Event) error {
-			<-release // whatever its context says
+		r := start(t, Config{DrainTimeout: time.Minute}, testVersion{Sink: sinkFunc(func(context.Context, *cloudevent.Event) error {
+			<-release // ignores its context
 			return nil
 		})})
 		stuck := r.give(r.ctx, "k")
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		defer cancel()
-		if r.Swap(ctx, r.stage(Stage{}).version()) {
+		if r.Swap(ctx, r.withDefaults(testVersion{}).version()) {
 			t.Error("Swap says that the old version is unused")
 		}
 		fine := r.give(r.ctx, "l")
@@ -481,13 +481,13 @@ func TestSwap_saysSoWhenTheOldStageDoesNotLetGo(t *testing.T) {
 	})
 }
 
-// F12, https://github.com/redpanda-data/connect/issues/4400: only what failed of
-// a batch is sent again, and order holds across it.
+// F12, https://github.com/redpanda-data/connect/issues/4400: only the events of
+// a batch that failed are sent again, and order is kept.
 func TestF12_onlyTheFailedEventsOfABatchAreSentAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var sent [][]string
 		failed := false
-		r := start(t, Config{}, Stage{
+		r := start(t, Config{}, testVersion{
 			MaxRetries: 1, Batch: &Batch{MaxEvents: 3, MaxWait: 100 * time.Millisecond},
 			Sink: batchFunc(func(_ context.Context, evs []*cloudevent.Event) []error {
 				errs := make([]error, len(evs))

@@ -7,50 +7,50 @@ import (
 	"time"
 )
 
-// Cause is a kind of reason for which an event is held.
+// Cause is why an event is held.
 type Cause uint8
 
 // The causes.
 const (
 	_                Cause = iota
-	CauseTransform         // the transform lacks what it needs
-	CauseUnavailable       // the destination is away
+	CauseTransform         // the transform lacks something it needs
+	CauseUnavailable       // the destination does not answer
 	CauseStopped           // the line is stopped
-	CauseBlocked           // the configuration says that failures block
+	CauseBlocked           // the event failed for good, and onExhausted is block
 	CauseDeadLetter        // its dead letter cannot be stored
 	CauseReceipt           // its receipt cannot be written
 )
 
-// hold is why a task is held.
+// hold says why a task is held.
 type hold struct {
 	cause Cause
 	what  string
-	err   error // nil: it waits behind another one
+	err   error // nil: it waits for another event
 }
 
-// words are the reason for a person.
-func (h *hold) words() string {
+// reason is the text for a person.
+func (h *hold) reason() string {
 	if h.err == nil {
 		return h.what
 	}
 	return h.what + ": " + h.err.Error()
 }
 
-// Hold is one reason and how many events it holds.
+// Hold is a reason and the events that it holds.
 type Hold struct {
-	Output string // "" where it is none's, and where there is only one
+	Output string // "" for the transform, and if there is one output only
 	Cause  Cause
 	Reason string // for a person
-	// Err is what went wrong, the last part of Reason; nil for events that wait
-	// behind another one.
+	// Err is the last part of Reason; nil for events that wait for another
+	// event.
 	Err    error
 	Events int
-	Since  time.Duration // the age of the oldest of them
+	Since  time.Duration // the age of the oldest of the events
 }
 
 const maxHolds = 8
 
-// hold marks a task as held, or as not held when h is nil.
+// hold marks a task as held, or as not held if h is nil.
 func (e *Engine) hold(t *task, h *hold) {
 	before := t.held
 	t.held = h
@@ -68,27 +68,27 @@ func (e *Engine) hold(t *task, h *hold) {
 
 func (e *Engine) releaseHold(t *task) { e.hold(t, nil) }
 
-// noteHolds fills in what a State says of held events.
+// noteHolds fills in the part of a State about held events.
 func (e *Engine) noteHolds(s *State, now time.Time) {
 	s.Retrying = len(e.pauses)
 	if len(e.held) == 0 {
 		return
 	}
 	s.HeldBy = make(map[Cause]int)
-	type group struct{ output, words string }
+	type group struct{ output, reason string }
 	by := make(map[group]*Hold)
 	for t := range e.held {
 		if t.lane.state == lanePaused {
 			s.Retrying--
 		}
 		s.HeldBy[t.held.cause]++
-		g := group{words: t.held.words()}
+		g := group{reason: t.held.reason()}
 		if t.err == nil {
 			g.output = t.step.label()
 		}
 		h := by[g]
 		if h == nil {
-			h = &Hold{Output: g.output, Cause: t.held.cause, Reason: g.words, Err: t.held.err}
+			h = &Hold{Output: g.output, Cause: t.held.cause, Reason: g.reason, Err: t.held.err}
 			by[g] = h
 		}
 		h.Events++

@@ -11,11 +11,11 @@ import (
 	"github.com/lsm/fiso/common/connector"
 )
 
-// intake is what a source hands over in one call. Where the transformer is
-// quick, the source's own goroutine transforms the messages of an intake one
-// after the other: what is filtered then costs neither an entry nor a lane nor a
-// worker, and all the others share two holds of the lock. Where it is slow, they
-// become entries as they are, and workers transform them side by side.
+// intake is the messages that a source hands over in one call. If the
+// transformer is quick, the source's goroutine transforms them one after the
+// other: a message that is filtered then needs no entry, lane or worker, and
+// the others take the lock twice in total. If it is slow, they become entries
+// at once, and workers transform them in parallel.
 type intake struct {
 	messages []accepted
 	routed   []Routed             // of all messages
@@ -25,11 +25,12 @@ type intake struct {
 	version    *version
 	call       context.Context
 	at         time.Time // when they were accepted
-	// placeholder stands in the assignment's order for what is being transformed.
+	// placeholder takes the place of the messages being transformed in the
+	// assignment's order.
 	placeholder *entry
 }
 
-// accepted is one message of an intake, and what became of it.
+// accepted is one message of an intake, and the result of its transform.
 type accepted struct {
 	m           *connector.Message
 	size        int64
@@ -40,19 +41,20 @@ type accepted struct {
 	span        trace.Span
 }
 
-// Bounds of what is transformed in one go.
+// Bounds of an inline transform.
 const (
-	// slowTransform ends it: what is behind a slow message goes to the workers.
+	// slowTransform ends it: the messages after a slow one go to the workers.
 	slowTransform = time.Millisecond
-	// maxGrowth is how many bytes events may have more than their messages.
+	// maxGrowth is how many bytes the events may have more than their
+	// messages.
 	maxGrowth = 1 << 20
 )
 
 var intakes = sync.Pool{New: func() any { return new(intake) }}
 
-// handle is what a source calls. It accepts messages, as many at a time as there
-// is room for. It blocks while there is none, and hands back what is left when
-// the assignment ends first.
+// handle is called by the source. It accepts messages, each time as many as
+// there is room for, and blocks while there is none. When the assignment ends
+// it hands back the messages that were not accepted.
 func (e *Engine) handle(of *connector.Assignment, ms []*connector.Message) {
 	in := intakes.Get().(*intake) //nolint:forcetypeassert // holds only intakes
 	in.messages = in.messages[:0]
@@ -78,9 +80,9 @@ func (e *Engine) handle(of *connector.Assignment, ms []*connector.Message) {
 	intakes.Put(in)
 }
 
-// accept waits for room and takes in as many messages as there is room for; 0
-// when the assignment is over. They are inline when they are to be transformed
-// here, and else entries already.
+// accept waits for room and accepts as many messages as fit; n is 0 if the
+// assignment is over. If inline is true the caller transforms the n messages;
+// otherwise they are entries already.
 func (e *Engine) accept(of *connector.Assignment, in *intake, ms []accepted) (n int, inline bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -113,13 +115,13 @@ func (e *Engine) accept(of *connector.Assignment, in *intake, ms []accepted) (n 
 	return n, true
 }
 
-// transformInline transforms messages until all are, or one took too long. It
-// stops when their assignment or their version ends, and leaves the rest as it
-// is.
+// transformInline transforms messages on the source's goroutine. It stops early
+// after a slow message, and when the assignment or the version ends; it leaves
+// the other messages untransformed.
 func (e *Engine) transformInline(in *intake, ms []accepted) {
 	stride := in.version.transformTime.stride()
 	if e.cfg.Tracer != nil {
-		stride = 1 // each span has its own beginning
+		stride = 1 // each span has its own start time
 	}
 	growth, unrouted := int64(0), 0
 	begun := in.at
@@ -164,7 +166,8 @@ func (e *Engine) transformInline(in *intake, ms []accepted) {
 	}
 }
 
-// grown is how many bytes the events of a message have more than the message.
+// grown returns how many bytes the events of a message have more than the
+// message.
 func grown(routed []Routed, size int64) int64 {
 	bytes := int64(0)
 	for i := range routed {
@@ -175,8 +178,8 @@ func grown(routed []Routed, size int64) int64 {
 	return max(0, bytes-size)
 }
 
-// enterIntake takes what was filtered out of the accounts, and makes entries of the
-// rest; or hands it back, when the assignment ended meanwhile.
+// enterIntake stops counting the messages that were filtered, and makes entries
+// of the others. If the assignment has ended it hands the others back.
 func (e *Engine) enterIntake(in *intake, ms []accepted) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -184,7 +187,7 @@ func (e *Engine) enterIntake(in *intake, ms []accepted) {
 	ended := a.ended || a.over()
 	if ended {
 		e.mu.Unlock()
-		e.settleRefused(ms, in.at) // before it leaves the accounts
+		e.settleRefused(ms, in.at) // before they are uncounted: see invariant 3 in DESIGN.md
 		e.mu.Lock()
 	}
 	for i := range ms {
@@ -207,9 +210,10 @@ func (e *Engine) enterIntake(in *intake, ms []accepted) {
 	e.wakeWorkers()
 }
 
-// newEntry makes an entry of an accepted message, with what was made of it where
-// its version is still in force. The entry stands before another in the order of
-// acceptance, or last. Called with the lock held.
+// newEntry makes an entry of an accepted message. It uses the message's events
+// if their version is still the current one. The entry is inserted into the
+// order of acceptance before another one, or last if before is nil. The caller
+// holds the lock.
 func (e *Engine) newEntry(in *intake, m *accepted, before *entry) {
 	en := e.spare.entry()
 	en.m, en.size, en.accepted, en.span = m.m, m.size, in.at, m.span
@@ -226,10 +230,10 @@ func (e *Engine) newEntry(in *intake, m *accepted, before *entry) {
 	more := grown(m.routed, m.size)
 	en.size += more
 	e.bytes += more
-	waits := e.laneFor(en, &v.transform) != nil // behind one that waits for its transform
+	waits := e.laneFor(en, &v.transform) != nil // the key has an entry that waits for its transform
 	switch {
 	case m.err != nil && (isTransformHold(m.err) || v.transform.OnExhausted == ExhaustedBlock):
-		e.enqueue(t, &v.transform) // it is transformed again
+		e.enqueue(t, &v.transform) // a worker transforms it again
 	case m.err != nil:
 		e.cfg.Observer.TransformError(codeOf(m.err))
 		e.noteError(m.err)
@@ -246,8 +250,9 @@ func (e *Engine) newEntry(in *intake, m *accepted, before *entry) {
 	}
 }
 
-// settleRefused settles messages that became no entries, because their assignment ended;
-// at is zero for those that were not accepted. Called without the lock.
+// settleRefused settles messages that became no entries because their
+// assignment ended. at is when they were accepted, or zero. The caller does not
+// hold the lock.
 func (e *Engine) settleRefused(ms []accepted, at time.Time) {
 	back := make([]*connector.Message, 0, len(ms))
 	for i := range ms {
@@ -268,7 +273,7 @@ func (e *Engine) settleRefused(ms []accepted, at time.Time) {
 	}
 }
 
-// sizeOf is what a message counts against MaxInFlightBytes.
+// sizeOf returns the bytes of a message that count against MaxInFlightBytes.
 func sizeOf(m *connector.Message) int64 {
 	n := len(m.Key) + len(m.Value)
 	for i := range m.Headers {

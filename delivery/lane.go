@@ -12,8 +12,9 @@ import (
 	"github.com/lsm/fiso/delivery/deadletter"
 )
 
-// entry is a message that was accepted and is not settled. Its fields belong to
-// the engine's lock, but open, and what only the holder of its task changes.
+// entry is a message that was accepted and is not settled. The engine's lock
+// guards its fields, except pending and worstEnd, and what only the worker that
+// has its task changes.
 type entry struct {
 	m        *connector.Message
 	in       *assignment
@@ -22,23 +23,25 @@ type entry struct {
 	size     int64
 	accepted time.Time
 	hash     uint64     // the name of its lanes
-	ordered  bool       // it has lanes by that name
+	ordered  bool       // it has lanes of that name
 	span     trace.Span // nil without tracing
 
-	// pending counts what is not done: deliveries, and the transform where it is
-	// still to come. Who brings it to 0 settles the message.
+	// pending counts the tasks that are not done: deliveries, and the
+	// transform if it is still to come. The task that brings it to 0 settles
+	// the message.
 	pending     atomic.Int32
-	calls       int    // tasks of it in workers' hands, of any version
-	placeholder bool   // it is no message: it stands for those of an intake
+	calls       int    // tasks of it that workers have, of any version
+	placeholder bool   // it is no message: it takes the place of those of an intake
 	first       task   // its transform, and then its first delivery
 	rest        []task // further deliveries
-	retransform *task  // its transform on a newer version, while calls of an older one go on
-	// achieved are deliveries that are done on a version that was replaced.
+	retransform *task  // its transform on a newer version, while it has calls under way on an older one
+	// achieved are the deliveries that were done on a version that was
+	// replaced.
 	achieved []doneDelivery
-	worstEnd atomic.Int32 // of the ends of its deliveries so far
+	worstEnd atomic.Int32 // the gravest end of its deliveries so far, see endRank
 }
 
-// reset makes an entry one that was never used.
+// reset clears an entry for its next use.
 func (en *entry) reset() {
 	en.pending.Store(0)
 	en.worstEnd.Store(0)
@@ -47,15 +50,15 @@ func (en *entry) reset() {
 	en.size, en.hash, en.ordered, en.calls, en.placeholder = 0, 0, false, 0, false
 }
 
-// doneDelivery names a delivery that is done, whatever the version.
+// doneDelivery names a delivery that is done, independent of the version.
 type doneDelivery struct {
 	output string
 	part   int
 }
 
-// task is work on an entry at one step: the transform, or a delivery. Its lane,
-// links and held belong to the engine's lock; the rest to the worker that has
-// it, and to nobody else.
+// task is work on an entry at one step: the transform, or a delivery. The
+// engine's lock guards its lane, next and held. Its other fields belong to the
+// worker that has the task, or to the lock while no worker has it.
 type task struct {
 	entry *entry
 	step  *step
@@ -66,43 +69,43 @@ type task struct {
 	part  int               // see Routed
 	// attachment is the transformer's, see Routed.
 	attachment any
-	routed     []Routed // transformed before its turn
+	routed     []Routed // its events, if it was transformed before its turn
 	err        error    // of the transform: the message becomes a dead letter
 
-	letter      *deadletter.Letter // given up, to be stored
-	receipt     bool               // done, but for its receipt
-	over        bool               // done, and its entry is not
+	letter      *deadletter.Letter // the dead letter to store; nil: not given up
+	receipt     bool               // only its receipt is missing
+	done        bool               // its entry has other tasks that are not
 	retries     int                // counted against MaxRetries
-	pauses      int                // since it began; each is longer than the last
-	answersSeen uint64             // of the destination when it last failed, see gate
+	pauses      int                // since it began; the backoff grows with it
+	answersSeen uint64             // gate.answers when it last failed or began
 	single      bool               // not to be sent in a batch again
-	kept        bool               // it keeps its place at the step
-	held        *hold              // nil: it is not
+	kept        bool               // it keeps its place at the step, see keepPlace
+	held        *hold              // nil: not held
 
 	call context.Context // of its calls
 }
 
-// laneState is where a lane is. It is in one place at a time, which keeps two of
-// its tasks from being side by side.
+// laneState is where a lane is. A lane has one state at a time, so two of its
+// tasks are never under way together.
 type laneState uint8
 
 const (
-	laneReady   laneState = iota // in the queue of its step
-	laneWorking                  // its head is in a worker's hands, or in a batch that is sent
-	laneJoined                   // its head is in a batch that collects
-	lanePaused                   // its head waits for a time
+	laneReady   laneState = iota // in a queue of its step
+	laneWorking                  // a worker has its head, or its head is in a batch that is sealed or sent
+	laneJoined                   // its head is in the batch that collects
+	lanePaused                   // its head waits until a time
 	laneGated                    // its head waits for the gate
-	laneBlocked                  // its head waits for calls of an older version
-	laneOver                     // it has no task and is in nobody's hands
+	laneBlocked                  // its head waits for calls on an older version, or for the end of its assignment
+	laneOver                     // it has no task left, or its assignment ended
 )
 
-// lane is a queue of tasks that one step works on one after the other: those of
-// one key, of one partition, or a single task that keeps no order.
+// lane is a queue of tasks that a step works on one after the other: the tasks
+// of one key, of one partition, or a single task without order.
 type lane struct {
 	in         *assignment
 	step       *step
-	hash       uint64 // its name among the step's lanes of the assignment
-	named      bool   // it is there
+	hash       uint64 // its name in the lane table
+	named      bool   // it is in the lane table
 	state      laneState
 	head, tail *task
 	next       *lane     // in the ready queue
@@ -120,7 +123,7 @@ func (l *lane) push(t *task) {
 	l.tail = t
 }
 
-// queue is lanes in the order they became ready.
+// queue holds lanes in the order in which they became ready.
 type queue struct {
 	head, tail *lane
 	n          int
@@ -146,7 +149,7 @@ func (q *queue) pop() *lane {
 	return l
 }
 
-// remove takes out lanes for which gone holds.
+// remove removes the lanes for which gone is true.
 func (q *queue) remove(gone func(*lane) bool) {
 	old := *q
 	*q = queue{}
@@ -157,7 +160,7 @@ func (q *queue) remove(gone func(*lane) bool) {
 	}
 }
 
-// pauses is a heap of paused lanes, the next due first (container/heap).
+// pauses is a heap of paused lanes, the one due next first (container/heap).
 type pauses []*lane
 
 func (p pauses) Len() int           { return len(p) }
@@ -167,14 +170,14 @@ func (p pauses) Swap(i, j int) {
 	p[i].index, p[j].index = i, j
 }
 
-// Push is heap.Interface's.
+// Push implements heap.Interface.
 func (p *pauses) Push(x any) {
 	l := x.(*lane) //nolint:forcetypeassert // only lanes are pushed
 	l.index = len(*p)
 	*p = append(*p, l)
 }
 
-// Pop is heap.Interface's.
+// Pop implements heap.Interface.
 func (p *pauses) Pop() any {
 	old := *p
 	l := old[len(old)-1]

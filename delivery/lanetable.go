@@ -1,14 +1,15 @@
 package delivery
 
-// laneTable holds the lanes of one step of an assignment by their names. A lane comes and goes with
-// nearly each event, and its name is a hash already: so this is a table of open
-// addresses, half full at most, which neither hashes nor allocates.
+// laneTable holds the lanes of one step of an assignment by name. A lane is
+// added and removed for nearly each event, and its name is a hash already: so
+// this is a table with open addressing, at most half full, which neither hashes
+// nor allocates.
 type laneTable struct {
-	slots []slot // a power of two
+	slots []slot // length: a power of two
 	n     int
 }
 
-// slot is free when it has no lane.
+// slot is free if lane is nil.
 type slot struct {
 	hash uint64
 	lane *lane
@@ -16,7 +17,8 @@ type slot struct {
 
 const minSlots = 64
 
-// find is where the lane of that name is, or could be put.
+// find returns the index of the lane with that name, or of the free slot for
+// it.
 func (t *laneTable) find(hash uint64) int {
 	mask := uint64(len(t.slots) - 1)
 	i := hash & mask
@@ -48,8 +50,8 @@ func (t *laneTable) put(l *lane) {
 	t.n++
 }
 
-// remove takes out the lane of that name, if it is there, and moves those
-// behind it that could not have its place.
+// remove removes the lane of that name, if it is in the table, and moves the
+// lanes behind it that belong in the free slot.
 func (t *laneTable) remove(hash uint64) {
 	if t.get(hash) == nil {
 		return

@@ -12,8 +12,8 @@ import (
 	"github.com/lsm/fiso/delivery/fault"
 )
 
-// limitedLog lets ten lines a second through and counts the rest, so that a topic
-// full of poison does not become a log full of it.
+// limitedLog allows ten lines a second and counts the others, so that a topic
+// full of bad events does not fill the log.
 type limitedLog struct {
 	mu         sync.Mutex
 	second     time.Time
@@ -23,8 +23,9 @@ type limitedLog struct {
 
 const linesPerSecond = 10
 
-// allow reports whether a line may be written, and how many were not before it.
-func (q *limitedLog) allow(now time.Time) (unsaid int, ok bool) {
+// allow reports whether a line may be written, and how many were suppressed
+// before it.
+func (q *limitedLog) allow(now time.Time) (suppressed int, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if now.Sub(q.second) >= time.Second {
@@ -34,18 +35,18 @@ func (q *limitedLog) allow(now time.Time) (unsaid int, ok bool) {
 		q.suppressed++
 		return 0, false
 	}
-	unsaid, q.suppressed = q.suppressed, 0
-	return unsaid, true
+	suppressed, q.suppressed = q.suppressed, 0
+	return suppressed, true
 }
 
 func (e *Engine) logGivenUp(t *task, what string, code fault.Code, err error) {
-	unsaid, ok := e.logs.allow(time.Now())
+	suppressed, ok := e.logs.allow(time.Now())
 	if !ok {
 		return
 	}
 	e.cfg.Logger.WarnContext(t.context(t.call), what,
 		slog.String("position", t.entry.m.Position.String()), slog.String("code", string(code)),
-		slog.Int("retries", t.retries), slog.Any("error", err), slog.Int("unsaid", unsaid))
+		slog.Int("retries", t.retries), slog.Any("error", err), slog.Int("suppressed", suppressed))
 }
 
 func (e *Engine) logRetry(t *task, delay time.Duration, err error) {
@@ -58,33 +59,33 @@ func (e *Engine) logRetry(t *task, delay time.Duration, err error) {
 		slog.Duration("delay", delay), slog.Any("error", err))
 }
 
-// logAsked tells of a pause that the sink asked for and that is longer than any
-// of the flow's own.
+// logAsked logs a pause that the sink asked for and that is longer than the
+// maximum of the retry policy.
 func (e *Engine) logAsked(t *task, asked, delay time.Duration, err error) {
-	unsaid, ok := e.logs.allow(time.Now())
+	suppressed, ok := e.logs.allow(time.Now())
 	if !ok {
 		return
 	}
 	e.cfg.Logger.WarnContext(t.context(t.call), "sink asked for a long pause",
 		slog.String("position", t.entry.m.Position.String()), slog.Duration("asked", asked), slog.Duration("delay", delay),
-		slog.Duration("longest", MaxRetryAfter), slog.Any("error", err), slog.Int("unsaid", unsaid))
+		slog.Duration("longest", MaxRetryAfter), slog.Any("error", err), slog.Int("suppressed", suppressed))
 }
 
-// logHeld tells when the first event is held and when the last goes on. Called
-// with the lock held.
+// logHeld logs when the first event is held, and when none is held any more.
+// The caller holds the lock.
 func (e *Engine) logHeld(t *task) {
 	ctx := t.context(t.entry.in.source.Context())
 	switch {
 	case t.held == nil && len(e.held) == 0:
-		e.cfg.Logger.InfoContext(ctx, "no event held any more")
+		e.cfg.Logger.InfoContext(ctx, "no events held")
 	case t.held != nil && len(e.held) == 1:
 		e.cfg.Logger.ErrorContext(ctx, "event held",
-			slog.String("position", t.entry.m.Position.String()), slog.String("reason", t.held.words()))
+			slog.String("position", t.entry.m.Position.String()), slog.String("reason", t.held.reason()))
 	}
 }
 
-// panicked logs a panic with its stack and is the error it becomes, without:
-// a stack does not belong into a dead letter.
+// panicked logs a panic with its stack, and returns it as an error without the
+// stack, which does not belong in a dead letter.
 func (e *Engine) panicked(ctx context.Context, m *connector.Message, where string, r any) error {
 	e.cfg.Logger.ErrorContext(ctx, "panic recovered",
 		slog.String("where", where), slog.String("position", m.Position.String()),
@@ -92,13 +93,13 @@ func (e *Engine) panicked(ctx context.Context, m *connector.Message, where strin
 	return fmt.Errorf("the %s panicked: %s", where, fault.DescribePanic(r))
 }
 
-// logGate tells when the gate of an output opens and closes. Called with the lock
-// held.
+// logGate logs when the gate of an output opens or closes. The caller holds the
+// lock.
 func (e *Engine) logGate(s *step) {
 	ctx := context.Background()
 	if s.gate.state == gateOpen {
-		e.cfg.Logger.InfoContext(ctx, "output goes on", slog.String("sink", s.name()))
+		e.cfg.Logger.InfoContext(ctx, "output resumed", slog.String("sink", s.name()))
 		return
 	}
-	e.cfg.Logger.ErrorContext(ctx, "output waits", slog.String("sink", s.name()), slog.String("reason", s.gate.describe()))
+	e.cfg.Logger.ErrorContext(ctx, "output paused", slog.String("sink", s.name()), slog.String("reason", s.gate.describe()))
 }

@@ -36,9 +36,9 @@ const (
 )
 
 // TestModel runs an engine between a simulated source, sink and dead letter
-// queue through random faults, assignments and reloads, and checks on the
-// history what the package comment promises. Hazards F1, F2, F3, F5, F9, F12
-// and F13 can each break a rule here, as the sources of each did:
+// queue with random faults, assignments and reloads, and checks the promises of the
+// package comment on the history. Hazards F1, F2, F3, F5, F9, F12 and F13 can each
+// break a rule here. Their sources:
 // https://github.com/redpanda-data/connect/issues/4009,
 // https://github.com/dapr/components-contrib/issues/3849,
 // https://github.com/knative/eventing-contrib/issues/596,
@@ -75,13 +75,13 @@ func model(t *testing.T, seed uint64) {
 			t.Error(b)
 		}
 		if t.Failed() {
-			t.Logf("run it again: go test ./engine -run TestModel -v -seed=%d", seed)
+			t.Logf("run it again: go test . -run TestModel -v -seed=%d", seed)
 		}
 	})
 }
 
-// account is the oracle for one record: it is in exactly one of the places
-// where a settled event may be.
+// account checks one settled record: it was filtered, delivered or stored as a dead
+// letter.
 func (w *world) account(r *record) {
 	w.rule(r.done && !r.open, "%s was never settled with nil", r.id)
 	switch {
@@ -94,11 +94,11 @@ func (w *world) account(r *record) {
 	default:
 		w.rule(r.delivered+r.buried > 0, "%s is lost", r.id)
 	}
-	// A copy too many needs a hand-over too many, or a call that was cut short.
+	// A delivery beyond the first needs another hand-over, or a call that was cut short.
 	w.rule(r.delivered <= r.handed, "%s was handed over %d times and delivered %d times", r.id, r.handed, r.delivered)
 }
 
-// scenario runs the engine through faults until all is healed and all settled.
+// scenario runs the engine with faults, ends them all, and waits until every record is settled.
 func (w *world) scenario(t *testing.T) {
 	cfg := Config{
 		Name: "model", Ordering: []string{OrderKey, OrderKey, OrderPartition, OrderNone}[w.IntN(4)],
@@ -111,7 +111,7 @@ func (w *world) scenario(t *testing.T) {
 	w.order = cfg.Ordering
 	w.slow = []float64{0, 0, 0.001, 0.02, 0.5}[w.IntN(5)]
 	w.say("%+v", cfg)
-	e := newEngine(cfg, w.stage())
+	e := newEngine(cfg, w.version())
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error)
 	var src connector.Source = w
@@ -147,9 +147,9 @@ func (w *world) say(format string, args ...any) {
 	w.note(format, args...)
 }
 
-func (w *world) stage() *Stage {
-	st := &Stage{
-		Processor: w, Sink: w, SinkName: "sim", DeadLetter: grave{w}, MaxRetries: simRetries,
+func (w *world) version() *testVersion {
+	st := &testVersion{
+		Transformer: w, Sink: w, SinkName: "sim", DeadLetter: simLetters{w}, MaxRetries: simRetries,
 		Retry: backoff.Policy{Initial: 20 * time.Millisecond, Max: time.Second, Jitter: 0.2},
 	}
 	if w.chance(0.3) {
@@ -161,21 +161,21 @@ func (w *world) stage() *Stage {
 	if w.chance(0.4) {
 		st.Batch = &Batch{MaxEvents: 1 + w.IntN(10), MaxBytes: 1 + w.Int64N(100), MaxWait: w.within(100 * time.Millisecond)}
 	}
-	w.say("stage: stop the line %d, on exhausted %q, batch %+v", st.StopTheLine, st.OnExhausted, st.Batch)
+	w.say("version: stop the line %d, on exhausted %q, batch %+v", st.StopTheLine, st.OnExhausted, st.Batch)
 	return st
 }
 
-// disturb does one thing that could go wrong in life.
+// disturb injects one fault, revocation or reload.
 func (w *world) disturb(e *Engine) {
 	switch n := w.IntN(7); n {
 	case 0, 1:
 		w.revoke(w.parts[w.IntN(len(w.parts))])
 	case 2, 3:
-		w.swap(e, w.stage())
+		w.swap(e, w.version())
 	case 4:
 		w.mu.Lock()
-		w.morgue = !w.morgue
-		w.note("dead letter queue refuses: %t", w.morgue)
+		w.refusesLetters = !w.refusesLetters
+		w.note("dead letter queue refuses: %t", w.refusesLetters)
 		w.mu.Unlock()
 	case 5:
 		w.mu.Lock()
@@ -196,7 +196,7 @@ func (w *world) disturb(e *Engine) {
 	}
 }
 
-func (w *world) swap(e *Engine, st *Stage) {
+func (w *world) swap(e *Engine, st *testVersion) {
 	began := time.Now()
 	unused := e.Swap(context.Background(), st.version())
 	w.mu.Lock()
@@ -206,20 +206,20 @@ func (w *world) swap(e *Engine, st *Stage) {
 	w.rule(unused && took <= simDrain, "Swap took %s, the old version is unused: %v", took, unused)
 }
 
-// heal ends all faults. The last stage neither blocks nor stops the line, as
-// poison would then hold for ever, which is what a person asked for.
+// heal ends all faults. The last version neither blocks nor stops the line: poison
+// would then be held forever, as configured.
 func (w *world) heal(e *Engine) {
 	w.mu.Lock()
-	w.healed, w.outage, w.morgue = true, nil, false
+	w.healed, w.outage, w.refusesLetters = true, nil, false
 	w.note("healed")
 	w.mu.Unlock()
-	st := w.stage()
+	st := w.version()
 	st.OnExhausted, st.StopTheLine = "", 0
 	w.swap(e, st)
 }
 
-// settleDown waits until every record is committed, and breaks the rule of
-// progress when that takes too long.
+// settleDown waits until every record is committed, and reports a broken rule if that
+// takes too long.
 func (w *world) settleDown(e *Engine) {
 	for range 600 {
 		pass(time.Second)

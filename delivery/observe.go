@@ -7,7 +7,7 @@ import (
 	"github.com/lsm/fiso/delivery/fault"
 )
 
-// Status is how an event ended.
+// Status is how a message or a delivery ended.
 type Status string
 
 // The ways an event can end, and the values of the status label of
@@ -18,10 +18,10 @@ const (
 	Unrouted     Status = "unrouted" // taken by no output
 	DeadLettered Status = "dead_lettered"
 	Dropped      Status = "dropped"
-	Interrupted  Status = "interrupted" // handed back to the source, not done
+	Interrupted  Status = "interrupted" // handed back to the source
 )
 
-// Phase is a part of an event's way that is timed.
+// Phase is a timed part of the processing of an event.
 type Phase string
 
 // The values of the phase label of fiso_flow_event_duration_seconds.
@@ -31,59 +31,60 @@ const (
 	PhaseTotal     Phase = "total" // from accepted to settled, waiting included
 )
 
-// Observer hears what an engine does, to count it. Calls come from many
+// Observer counts what an engine does. Its methods are called from many
 // goroutines, some with the engine's lock held: they must not block and must
 // not call the engine.
 type Observer interface {
-	// Settled counts n messages that ended, each once. One that became several
-	// deliveries ended as the gravest of them did.
+	// Settled counts n messages that ended, each once. A message with several
+	// deliveries has the gravest of their ends.
 	Settled(s Status, n int)
 	// Ended counts n deliveries of an output that ended.
 	Ended(output string, s Status, n int)
-	// Timed counts n times that a phase took d: transform and sink once a try.
-	// Of several events that were timed together, d is the mean.
+	// Timed counts n times that a phase took d. Transform and sink are timed
+	// once a try. If several were timed together, d is the mean.
 	Timed(p Phase, d time.Duration, n int)
 	// TransformError is called for each message that became no event.
 	TransformError(code fault.Code)
-	// SinkError is called for each try that the sink refused.
+	// SinkError is called for each try that failed at the sink.
 	SinkError(output string, class connector.Class)
-	// Retry is called when an event is to be tried again.
+	// Retry is called when an event will be tried again.
 	Retry()
-	// DeadLetter is called when one is stored, DeadLetterError when it could
-	// not be.
+	// DeadLetter is called when a dead letter was stored, DeadLetterError when
+	// it could not be stored.
 	DeadLetter(code fault.Code)
 	DeadLetterError()
-	// Held says how many events are held now: not given up, and not going on
-	// by themselves before something outside is mended.
+	// Held says how many events are held now: they wait until something
+	// outside the engine is repaired.
 	Held(events int)
 }
 
-// NoObserver counts nothing. An Observer that cares for a part embeds it.
+// NoObserver counts nothing. An Observer that counts only some things embeds
+// it.
 type NoObserver struct{}
 
-// Settled is Observer's.
+// Settled implements Observer.
 func (NoObserver) Settled(Status, int) {}
 
-// Ended is Observer's.
+// Ended implements Observer.
 func (NoObserver) Ended(string, Status, int) {}
 
-// Timed is Observer's.
+// Timed implements Observer.
 func (NoObserver) Timed(Phase, time.Duration, int) {}
 
-// TransformError is Observer's.
+// TransformError implements Observer.
 func (NoObserver) TransformError(fault.Code) {}
 
-// SinkError is Observer's.
+// SinkError implements Observer.
 func (NoObserver) SinkError(string, connector.Class) {}
 
-// Retry is Observer's.
+// Retry implements Observer.
 func (NoObserver) Retry() {}
 
-// DeadLetter is Observer's.
+// DeadLetter implements Observer.
 func (NoObserver) DeadLetter(fault.Code) {}
 
-// DeadLetterError is Observer's.
+// DeadLetterError implements Observer.
 func (NoObserver) DeadLetterError() {}
 
-// Held is Observer's.
+// Held implements Observer.
 func (NoObserver) Held(int) {}

@@ -81,8 +81,8 @@ func (c *counter) Held(n int) {
 func TestObserver_hearsEverythingOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &counter{}
-		r := start(t, Config{Observer: c}, Stage{MaxRetries: 1,
-			Processor: processorFunc(func(ctx context.Context, m *connector.Message) (*cloudevent.Event, error) {
+		r := start(t, Config{Observer: c}, testVersion{MaxRetries: 1,
+			Transformer: transformFunc(func(ctx context.Context, m *connector.Message) (*cloudevent.Event, error) {
 				pass(time.Second)
 				switch string(m.Key) {
 				case "filtered":
@@ -104,12 +104,12 @@ func TestObserver_hearsEverythingOnce(t *testing.T) {
 			})})
 		for i, key := range []string{"good", "filtered", "malformed", "slow", "poison"} {
 			if i == 4 {
-				r.morgue.fail(errDown)
+				r.letterStore.fail(errDown)
 			}
 			r.give(r.ctx, key)
 			after(10 * time.Second)
 		}
-		r.morgue.fail(nil)
+		r.letterStore.fail(nil)
 		after(10 * time.Second)
 		ended, end := context.WithCancel(r.ctx)
 		end()
@@ -140,7 +140,7 @@ func TestLog_saysWhatAPersonNeedsAndNoMore(t *testing.T) {
 		log := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))
 		var down atomic.Bool
 		down.Store(true)
-		r := start(t, Config{Logger: log}, Stage{MaxRetries: 1, Sink: sinkFunc(func(_ context.Context, ev *cloudevent.Event) error {
+		r := start(t, Config{Logger: log}, testVersion{MaxRetries: 1, Sink: sinkFunc(func(_ context.Context, ev *cloudevent.Event) error {
 			switch string(ev.Key) {
 			case "":
 				return connector.AsPermanent(errBoom)
@@ -163,28 +163,28 @@ func TestLog_saysWhatAPersonNeedsAndNoMore(t *testing.T) {
 		r.stop()
 		<-r.done
 		s := out.String()
-		for line, n := range map[string]int{"dead letter stored": 11, "unsaid=20": 1, "msg=\"event held\"": 1, "no event held": 1, "event retried later": 6} {
+		for line, n := range map[string]int{"dead letter stored": 11, "suppressed=20": 1, "msg=\"event held\"": 1, "no events held": 1, "event retried later": 6} {
 			if got := strings.Count(s, line); got != n {
-				t.Errorf("%q stands %d times in the log, want %d\n%s", line, got, n, s)
+				t.Errorf("%q appears %d times in the log, want %d\n%s", line, got, n, s)
 			}
 		}
 	})
 }
 
-// U11: a sink that asks for a day stops its keys for an hour at a time, and
-// nobody could see why.
+// U11: a sink that asks for a pause of a day stops its keys for an hour at a time,
+// and State did not show why.
 func TestStatus_tellsOfALongPauseThatTheSinkAskedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
 		policy := backoff.Policy{Kind: backoff.Constant, Initial: time.Second, Max: 30 * time.Second}
 		var ask atomic.Int64
-		stage := Stage{MaxRetries: 3, Retry: policy, Sink: sinkFunc(func(context.Context, *cloudevent.Event) error {
+		version := testVersion{MaxRetries: 3, Retry: policy, Sink: sinkFunc(func(context.Context, *cloudevent.Event) error {
 			if d := ask.Load(); d > 0 {
 				return connector.AsTemporary(errBoom, time.Duration(d))
 			}
 			return nil
 		})}
-		r := start(t, Config{Logger: slog.New(slog.NewTextHandler(&out, nil))}, stage)
+		r := start(t, Config{Logger: slog.New(slog.NewTextHandler(&out, nil))}, version)
 
 		ask.Store(int64(30 * time.Second))
 		first := r.give(r.ctx, "k")
@@ -198,12 +198,12 @@ func TestStatus_tellsOfALongPauseThatTheSinkAskedFor(t *testing.T) {
 			t.Errorf("asked for %v until %v", s.Asked, s.AskedUntil)
 		}
 		if want := `level=WARN msg="sink asked for a long pause" position=`; strings.Count(out.String(), want) != 1 ||
-			!strings.Contains(out.String(), " asked=24h0m0s delay=1h0m0s longest=1h0m0s error=boom unsaid=0") {
+			!strings.Contains(out.String(), " asked=24h0m0s delay=1h0m0s longest=1h0m0s error=boom suppressed=0") {
 			t.Errorf("log:\n%s", out.String())
 		}
 
 		ask.Store(0)
-		if !r.Swap(r.ctx, r.stage(stage).version()) {
+		if !r.Swap(r.ctx, r.withDefaults(version).version()) {
 			t.Fatal("the old version is still used")
 		}
 		synctest.Wait()
@@ -216,7 +216,7 @@ func TestStatus_tellsOfALongPauseThatTheSinkAskedFor(t *testing.T) {
 
 func TestStatus_groupsAndBoundsTheReasons(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := start(t, Config{}, Stage{OnExhausted: ExhaustedBlock, Sink: sinkFunc(func(_ context.Context, ev *cloudevent.Event) error {
+		r := start(t, Config{}, testVersion{OnExhausted: ExhaustedBlock, Sink: sinkFunc(func(_ context.Context, ev *cloudevent.Event) error {
 			return connector.AsPermanent(&named{string(ev.Key)})
 		})})
 		const why = "SINK_REJECTED, and the flow blocks on failures: "

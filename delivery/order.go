@@ -7,9 +7,9 @@ import (
 	"github.com/lsm/fiso/common/connector"
 )
 
-// laneOf is the name of a message's lane, or false when it keeps no order. A
-// name is a 64-bit hash: keys that collide share a lane, which costs them some
-// speed and no order, and spares a copy of the key.
+// laneOf returns the name of a message's lane; ordered is false if the message
+// has no order. A name is a 64-bit hash, which avoids a copy of the key. Keys
+// that collide share a lane: they wait for each other, and the order is kept.
 func (e *Engine) laneOf(m *connector.Message) (hash uint64, ordered bool) {
 	switch {
 	case e.cfg.Ordering == OrderPartition:
@@ -21,7 +21,8 @@ func (e *Engine) laneOf(m *connector.Message) (hash uint64, ordered bool) {
 	}
 }
 
-// laneFor is the lane of an entry's key at a step; nil: there is none.
+// laneFor returns the lane of an entry's key at a step, or nil if there is
+// none.
 func (e *Engine) laneFor(en *entry, s *step) *lane {
 	if !en.ordered {
 		return nil
@@ -29,7 +30,7 @@ func (e *Engine) laneFor(en *entry, s *step) *lane {
 	return en.in.lanes[s.number].get(en.hash)
 }
 
-// enqueue puts a task into its lane at a step. Called with the lock held.
+// enqueue appends a task to its lane at a step. The caller holds the lock.
 func (e *Engine) enqueue(t *task, s *step) {
 	t.step = s
 	en := t.entry
@@ -49,9 +50,9 @@ func (e *Engine) enqueue(t *task, s *step) {
 	e.advance(l)
 }
 
-// deliver puts the deliveries of an entry into their lanes. Those that an older
-// version achieved are left out; one at least remains. Called with the lock
-// held, and the lanes of the entry's key at the transform free.
+// deliver enqueues the deliveries of an entry. The caller has left out those
+// that are done (entry.achieved), so there is at least one; it holds the lock,
+// and no task of the entry's key waits at the transform.
 func (e *Engine) deliver(en *entry, routed []Routed) {
 	v := e.version.Load()
 	en.retransform = nil
@@ -69,9 +70,9 @@ func (e *Engine) deliver(en *entry, routed []Routed) {
 	}
 }
 
-// enqueueDeadLetter puts a message that became no event into the lane of its key at the first
-// output, so that dead letters of a key are in order, too. Called with the lock
-// held.
+// enqueueDeadLetter enqueues a message that became no event in the lane of its
+// key at the first output, so that the dead letters of a key are in order, too.
+// The caller holds the lock.
 func (e *Engine) enqueueDeadLetter(t *task) {
 	en := t.entry
 	en.retransform = nil
@@ -79,21 +80,22 @@ func (e *Engine) enqueueDeadLetter(t *task) {
 	e.enqueue(&en.first, &e.version.Load().outputs[0])
 }
 
-// popHead takes the head that is done out of its lane, and goes on with the next.
+// popHead removes the head of a lane, which is done, and starts the next task.
 func (e *Engine) popHead(l *lane) {
 	l.head = l.head.next
 	e.advance(l)
 }
 
-// advance lets a lane's head go on: into the collecting batch at once, where a
-// batch is all it lacks, and else to a worker. What was transformed before its
-// turn is delivered now. Called with the lock held.
+// advance starts a lane's head: it joins the collecting batch at once if it
+// only needs a batch; otherwise a worker will take it. If the head was
+// transformed before its turn, its deliveries are enqueued now. The caller
+// holds the lock.
 func (e *Engine) advance(l *lane) {
 	for l.head != nil && (l.head.entry == nil || l.step.out == nil && (l.head.routed != nil || l.head.err != nil)) {
 		t := l.head
 		l.head = t.next
 		switch {
-		case t.entry == nil: // it is done
+		case t.entry == nil: // its entry is settled
 		case t.err != nil:
 			e.enqueueDeadLetter(t)
 		default:
@@ -113,7 +115,7 @@ func (e *Engine) advance(l *lane) {
 	}
 }
 
-// dropLane forgets a lane that has no task left.
+// dropLane removes a lane that has no task left.
 func (e *Engine) dropLane(l *lane) {
 	l.state = laneOver
 	if l.named && !l.in.ended && l.step.version == e.version.Load() {
@@ -122,20 +124,21 @@ func (e *Engine) dropLane(l *lane) {
 	e.spare.putLane(l)
 }
 
-// removeEntry takes an entry that is settled out of every account.
+// removeEntry stops counting an entry that is settled, and frees it for its
+// next use.
 func (e *Engine) removeEntry(en *entry) {
 	e.uncount(en)
 	e.spare.putEntry(en)
 }
 
-// uncount takes an entry out of every account.
+// uncount stops counting an entry.
 func (e *Engine) uncount(en *entry) {
 	a := en.in
 	a.unlink(en)
 	a.inFlight--
 	e.inFlight--
 	e.bytes -= en.size
-	if t := en.retransform; t != nil { // it stands in a lane
+	if t := en.retransform; t != nil { // still queued in a lane
 		t.entry = nil
 		if !a.ended && t.lane.head == t && t.lane.state == laneBlocked {
 			e.advance(t.lane)
@@ -144,7 +147,7 @@ func (e *Engine) uncount(en *entry) {
 	e.afterLeft(a)
 }
 
-// afterLeft follows after messages left an assignment's accounts.
+// afterLeft is called after messages of an assignment are no longer counted.
 func (e *Engine) afterLeft(a *assignment) {
 	if a.ended && a.inFlight == 0 {
 		e.removeAssignment(a)
@@ -152,7 +155,7 @@ func (e *Engine) afterLeft(a *assignment) {
 	e.roomFreed(a)
 }
 
-// tasks are those of an entry.
+// tasks iterates over the tasks of an entry.
 func (en *entry) tasks() iter.Seq[*task] {
 	return func(yield func(*task) bool) {
 		if !yield(&en.first) {
@@ -169,8 +172,8 @@ func (en *entry) tasks() iter.Seq[*task] {
 	}
 }
 
-// freeList keeps what was used, so that a message in steady state allocates neither
-// its entry nor its lane.
+// freeList keeps used entries and lanes, so that in steady state a message
+// allocates neither.
 type freeList struct {
 	max     int // of each kind
 	entries []*entry

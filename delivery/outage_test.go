@@ -14,13 +14,13 @@ import (
 	"github.com/lsm/fiso/delivery/fault"
 )
 
-// destination is a sink that can be away, and counts its calls.
+// destination is a sink that can be unavailable, and counts its calls.
 type destination struct {
 	mu    sync.Mutex
 	away  func(*cloudevent.Event) error // nil: it takes everything
 	takes time.Duration                 // a call
 	now   int                           // calls in flight
-	most  int                           // of them at once
+	most  int                           // the maximum of now
 	calls map[string]int                // by key
 	order []string                      // ids, as they were delivered
 }
@@ -82,7 +82,7 @@ func TestOutage_costsNoDeadLettersAndOneEventAtATimeProbes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				d := &destination{takes: 10 * time.Millisecond}
-				r := start(t, Config{MaxInFlight: 500}, Stage{Sink: d, MaxRetries: 5, StopTheLine: 20, Retry: outageRetry})
+				r := start(t, Config{MaxInFlight: 500}, testVersion{Sink: d, MaxRetries: 5, StopTheLine: 20, Retry: outageRetry})
 				steady := func(seconds int) {
 					for range seconds {
 						for i := range 5 {
@@ -105,8 +105,8 @@ func TestOutage_costsNoDeadLettersAndOneEventAtATimeProbes(t *testing.T) {
 					t.Errorf("%d tries in 55 s, want one about every second", tries)
 				}
 				after(2 * time.Second)
-				if n := r.ends.n(); n < 300 || len(r.morgue.codes()) > 0 {
-					t.Errorf("%d of 305 events are settled 2 s after the return, with dead letters %v", n, r.morgue.codes())
+				if n := r.ends.n(); n < 300 || len(r.letterStore.codes()) > 0 {
+					t.Errorf("%d of 305 events are settled 2 s after the return, with dead letters %v", n, r.letterStore.codes())
 				}
 				after(time.Minute)
 				wantOrder(t, d, 305)
@@ -161,7 +161,7 @@ func TestOutage_anEventThatFailsAmongGoodOnesIsADeadLetter(t *testing.T) {
 					}
 					return nil
 				}}
-				r := start(t, Config{}, Stage{Sink: d, MaxRetries: 5, Retry: outageRetry, CountOutages: tc.count})
+				r := start(t, Config{}, testVersion{Sink: d, MaxRetries: 5, Retry: outageRetry, CountOutages: tc.count})
 				poison, behind := r.give(r.ctx, "poison"), ""
 				for range 1200 {
 					after(50 * time.Millisecond)
@@ -179,12 +179,12 @@ func TestOutage_anEventThatFailsAmongGoodOnesIsADeadLetter(t *testing.T) {
 				} else {
 					r.wantUnsettled(poison)
 				}
-				if code := r.morgue.codes()[poison]; (code == fault.SinkDeliveryFailed) != tc.letter {
+				if code := r.letterStore.codes()[poison]; (code == fault.SinkDeliveryFailed) != tc.letter {
 					t.Errorf("the dead letter is %q", code)
 				}
 				calls := d.calls["poison"]
 				if behind != "" {
-					calls-- // of the one behind it
+					calls-- // that of the event behind it
 				}
 				if tc.calls != calls && (tc.calls > 0 || calls <= 20) {
 					t.Errorf("%d calls, want %d (0: more than 20)", calls, tc.calls)

@@ -16,28 +16,28 @@ import (
 	"github.com/lsm/fiso/delivery/deadletter"
 )
 
-// manyWorld is a simulated source before an engine with several outputs, and the
-// rules that hold for what each of them gets. A message becomes one to three
-// events, each of which goes to some of the outputs.
+// manyWorld is a simulated source of an engine with several outputs, and the rules
+// for the events of each output. A message becomes one to three events, each of which
+// goes to some of the outputs.
 type manyWorld struct {
 	dice // of the scenario
 
-	mu      sync.Mutex
-	seed    uint64
-	began   time.Time
-	log     []*manyRecord
-	done    int // records that are settled, from the first
-	history []string
-	broken  []string
-	away    []bool // outputs that do not answer
-	tells   []bool // outputs that hand out receipts
-	refuses bool   // the dead letter place does
-	healed  bool
-	cancel  context.CancelFunc // of the assignment
-	busy    map[string]string  // output and key -> what is in the sink
+	mu          sync.Mutex
+	seed        uint64
+	began       time.Time
+	log         []*manyRecord
+	done        int // records that are settled, from the first
+	history     []string
+	broken      []string
+	away        []bool // outputs that do not answer
+	hasReceipts []bool // outputs that hand out receipts
+	refuses     bool   // the dead letter queue refuses letters
+	healed      bool
+	cancel      context.CancelFunc // of the assignment
+	busy        map[string]string  // output and key -> what is in the sink
 }
 
-// manyRecord is a message and what became of its deliveries.
+// manyRecord is a message and its deliveries.
 type manyRecord struct {
 	n       int
 	key     string
@@ -55,7 +55,7 @@ type manyPart struct {
 	fails                    int // tries that fail, temporarily
 	poison, breaks           bool
 	tries, delivered, buried int
-	told                     bool // of its delivery, or that it was given up
+	receipted                bool // the receipt was written
 }
 
 func (p *manyPart) String() string { return fmt.Sprintf("%d.%d to %d", p.of.n, p.part, p.output) }
@@ -64,7 +64,7 @@ func newManyWorld(seed uint64) *manyWorld {
 	w := &manyWorld{dice: newDice(seed, 77), seed: seed, began: time.Now(), busy: map[string]string{}}
 	w.away = make([]bool, 1+w.IntN(3))
 	for range w.away {
-		w.tells = append(w.tells, w.chance(0.3))
+		w.hasReceipts = append(w.hasReceipts, w.chance(0.3))
 	}
 	keys := 1 + w.IntN(6)
 	for n := range 20 + w.IntN(60) {
@@ -140,7 +140,7 @@ func (w *manyWorld) Run(ctx context.Context, handle connector.Handler) error {
 	return nil
 }
 
-// manyEnd hears how a record ended.
+// manyEnd is the Settler of a record.
 type manyEnd struct {
 	w    *manyWorld
 	r    *manyRecord
@@ -159,7 +159,7 @@ func (e *manyEnd) Settled(_ *connector.Message, err error) {
 	}
 	for _, p := range e.r.parts {
 		w.rule(p.delivered+p.buried > 0, "%d was settled, and %v is nowhere", e.r.n, p)
-		w.rule(p.told || !w.tells[p.output] || p.buried > 0, "%d was settled, and nobody was told of %v", e.r.n, p)
+		w.rule(p.receipted || !w.hasReceipts[p.output] || p.buried > 0, "%d was settled, and %v has no receipt", e.r.n, p)
 	}
 	e.r.settled = true
 	for w.done < len(w.log) && w.log[w.done].settled {
@@ -172,7 +172,7 @@ func (w *manyWorld) roll(r *manyRecord) dice {
 	return newDice(w.seed, uint64(r.n)<<20|r.rolls) //nolint:gosec // G115: small
 }
 
-// Transform routes a message as it was rolled.
+// Transform routes a message as the dice chose.
 func (w *manyWorld) Transform(_ context.Context, m *connector.Message, into []Routed) ([]Routed, error) {
 	r := w.log[m.Position.Offset]
 	if len(r.parts) == 0 {
@@ -184,7 +184,7 @@ func (w *manyWorld) Transform(_ context.Context, m *connector.Message, into []Ro
 	return into, nil
 }
 
-// manySink is one of the outputs, and its place for dead letters.
+// manySink is one of the outputs and its dead letter writer.
 type manySink struct {
 	w      *manyWorld
 	output int
@@ -249,7 +249,7 @@ func (s manySink) answer(p *manyPart, err error) error {
 		return connector.AsUnavailable(errors.New("connection refused"), 0)
 	case p.poison:
 		return connector.AsPermanent(errors.New("422"))
-	case p.breaks && !w.healed: // for ever, it would hold what has nothing beside it, as an outage does
+	case p.breaks && !w.healed: // without an end, it would hold the event forever, as an outage does
 		return connector.AsUnavailable(errors.New("connection reset"), 0)
 	case p.fails > 0:
 		p.fails--
@@ -257,13 +257,13 @@ func (s manySink) answer(p *manyPart, err error) error {
 	}
 	p.delivered++
 	w.note("%v delivered", p)
-	// A delivery whose receipt was to come when the version changed is made again.
-	w.rule(p.delivered <= p.of.handed || w.tells[s.output], "%v was delivered %d times, and handed over %d times", p, p.delivered, p.of.handed)
+	// A delivery whose receipt was not written when the version changed is made again.
+	w.rule(p.delivered <= p.of.handed || w.hasReceipts[s.output], "%v was delivered %d times, and handed over %d times", p, p.delivered, p.of.handed)
 	w.inOrder(p)
 	return nil
 }
 
-// inOrder checks that all before a delivery are done, of its output and key.
+// inOrder checks that all earlier deliveries of its output and key are done.
 func (w *manyWorld) inOrder(p *manyPart) {
 	if p.of.key == "" || p.delivered+p.buried > 1 {
 		return
@@ -291,8 +291,8 @@ func (s manySink) Write(_ context.Context, l *deadletter.Letter) error {
 	w.note("%d buried for output %d: %s", r.n, s.output, l.Reason)
 	fault := false
 	for _, p := range r.parts {
-		if p.output == s.output && (p.poison || p.breaks || p.tries > simRetries) && (p.delivered == 0 || w.tells[s.output]) {
-			p.buried++ // one of a record's parts: which, the letter does not say
+		if p.output == s.output && (p.poison || p.breaks || p.tries > simRetries) && (p.delivered == 0 || w.hasReceipts[s.output]) {
+			p.buried++ // one part of the record; the letter does not say which
 			fault = true
 		}
 	}
@@ -300,7 +300,7 @@ func (s manySink) Write(_ context.Context, l *deadletter.Letter) error {
 	return nil
 }
 
-// receipt is told of deliveries, and fails now and then.
+// receipt is the Receipt of an output; it fails at random.
 func (s manySink) receipt(_ context.Context, e *cloudevent.Event, l *deadletter.Letter) error {
 	w := s.w
 	w.mu.Lock()
@@ -310,7 +310,7 @@ func (s manySink) receipt(_ context.Context, e *cloudevent.Event, l *deadletter.
 		return errors.New("no leader")
 	}
 	w.rule((l == nil) == (p.delivered > 0) || p.of.handed > 1, "%v: letter %v after %d deliveries", p, l, p.delivered)
-	p.told = true
+	p.receipted = true
 	return nil
 }
 
@@ -321,7 +321,7 @@ func (w *manyWorld) version() *Version {
 		out := Output{Name: fmt.Sprint("o", i), Sink: s, Handling: Handling{
 			DeadLetter: s, MaxRetries: simRetries, Retry: backoff.Policy{Initial: 20 * time.Millisecond, Max: time.Second, Jitter: 0.2},
 		}}
-		if w.tells[i] {
+		if w.hasReceipts[i] {
 			out.Receipt = s.receipt
 		}
 		if w.chance(0.3) {
@@ -358,9 +358,8 @@ func (w *manyWorld) disturb(e *Engine) {
 	}
 }
 
-// An event is settled when, and only when, all outputs that take it are done;
-// each output gets the events of a key in order, and none twice however often
-// the version changes.
+// A message is settled if and only if all its deliveries are done. Each output gets
+// the events of a key in order, and none twice, however often the version changes.
 func TestModel_ofManyOutputs(t *testing.T) {
 	for seed := range modelSeeds() {
 		ok := t.Run(fmt.Sprint("seed=", seed+1), func(t *testing.T) {

@@ -14,14 +14,14 @@ import (
 	"github.com/lsm/fiso/delivery/fault"
 )
 
-// desk is an output that answers, and hands the answers out as receipts. Its
-// transformer attaches to an event where the answer is to be put.
+// desk is an output whose sink answers and whose receipts contain the answers. Its
+// transformer attaches room for the answer to each event.
 type desk struct {
-	mu      sync.Mutex
-	err     error // of receipts
-	sent    int
-	told    []string
-	patient bool // receipts wait as long as they may
+	mu       sync.Mutex
+	err      error // of receipts
+	sent     int
+	receipts []string
+	patient  bool // receipts wait until their deadline
 }
 
 func (d *desk) Transform(_ context.Context, m *connector.Message, into []Routed) ([]Routed, error) {
@@ -57,7 +57,7 @@ func (d *desk) receipt(ctx context.Context, e *cloudevent.Event, l *deadletter.L
 		if l != nil {
 			code = l.Code
 		}
-		d.told = append(d.told, fmt.Sprint(e.ID, " ", code, ": ", *Attachment(ctx).(*string))) //nolint:forcetypeassert // Transform's
+		d.receipts = append(d.receipts, fmt.Sprint(e.ID, " ", code, ": ", *Attachment(ctx).(*string))) //nolint:forcetypeassert // Transform's
 	}
 	return err
 }
@@ -75,14 +75,14 @@ func (d *desk) count() int {
 }
 
 func (d *desk) version(r *rig, maxInFlight int) *Version {
-	h := Handling{DeadLetter: r.morgue, Retry: testRetry}
+	h := Handling{DeadLetter: r.letterStore, Retry: testRetry}
 	return &Version{Transformer: d, Handling: h, Outputs: []Output{{Sink: d, Handling: h, MaxInFlight: maxInFlight, Receipt: d.receipt}}}
 }
 
-// open is a rig that works by a desk.
+// open starts a rig with a desk as its output.
 func open(t *testing.T, d *desk, maxInFlight int) *rig {
 	t.Helper()
-	r := start(t, Config{}, Stage{})
+	r := start(t, Config{}, testVersion{})
 	if !r.Swap(t.Context(), d.version(r, maxInFlight)) {
 		t.Fatal("the first version is still in use")
 	}
@@ -108,8 +108,8 @@ func TestReceipt_isHandedOutBeforeTheMessageIsSettled(t *testing.T) {
 				d.fail(nil, false)
 				after(time.Second)
 				r.want(m, nil)
-				if d.sent != 1 || len(d.told) != 1 || d.told[0] != test.want {
-					t.Errorf("%d sent, told %q", d.sent, d.told)
+				if d.sent != 1 || len(d.receipts) != 1 || d.receipts[0] != test.want {
+					t.Errorf("%d sent, receipts %q", d.sent, d.receipts)
 				}
 				if s := r.Status(); len(s.Held) != 0 {
 					t.Errorf("%+v", s)
@@ -119,7 +119,7 @@ func TestReceipt_isHandedOutBeforeTheMessageIsSettled(t *testing.T) {
 	}
 }
 
-// A receipt that does not return holds its event where a person can see it.
+// A receipt that does not return holds its event, and State shows it.
 func TestReceipt_hasThePatienceOfDeadLetters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &desk{patient: true}
@@ -135,8 +135,8 @@ func TestReceipt_hasThePatienceOfDeadLetters(t *testing.T) {
 	})
 }
 
-// Answers that wait for their receipts are as many as deliveries may be under way,
-// and their places are free again when they go, in whichever way.
+// At most as many answers wait for their receipts as deliveries may be under way, and
+// each place is free again after its delivery, however that ends.
 func TestReceipt_keepsThePlaceOfItsDelivery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &desk{err: errBoom}
@@ -172,12 +172,12 @@ func TestReceipt_keepsThePlaceOfItsDelivery(t *testing.T) {
 	})
 }
 
-// An event whose turn has not come waits as long as the sink says, however often,
-// and nothing is counted against it.
+// An event that the sink did not try waits as long as the sink says, any number of
+// times, and no try is counted.
 func TestSink_saysWhenItIsAnEventsTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tries := 0
-		r := start(t, Config{}, Stage{StopTheLine: 1, Sink: sinkFunc(func(context.Context, *cloudevent.Event) error {
+		r := start(t, Config{}, testVersion{StopTheLine: 1, Sink: sinkFunc(func(context.Context, *cloudevent.Event) error {
 			if tries++; tries <= 100 {
 				return connector.AsTemporary(fmt.Errorf("the rate is used up: %w", connector.ErrInterrupted), 10*time.Millisecond)
 			}
@@ -196,17 +196,17 @@ func TestSink_saysWhenItIsAnEventsTurn(t *testing.T) {
 	})
 }
 
-// A rule that refuses an event before it is sent says nothing of the destination.
+// A rule that refuses an event before it is sent says nothing about the destination.
 func TestLine_isNotStoppedByARuleOfTheSink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := start(t, Config{}, Stage{StopTheLine: 1, Sink: sinkFunc(func(context.Context, *cloudevent.Event) error {
+		r := start(t, Config{}, testVersion{StopTheLine: 1, Sink: sinkFunc(func(context.Context, *cloudevent.Event) error {
 			return connector.AsPermanent(fault.New(fault.SinkRejected, errBoom))
 		})})
 		for range 5 {
 			r.give(r.ctx, "")
 		}
 		after(time.Second)
-		if codes := r.morgue.codes(); len(codes) != 5 || codes["t-0-0"] != fault.SinkRejected || lineOf(r.Status()) != "" {
+		if codes := r.letterStore.codes(); len(codes) != 5 || codes["t-0-0"] != fault.SinkRejected || lineOf(r.Status()) != "" {
 			t.Errorf("%v, the line says %q", codes, lineOf(r.Status()))
 		}
 	})

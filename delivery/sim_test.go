@@ -16,39 +16,39 @@ import (
 	"github.com/lsm/fiso/delivery/fault"
 )
 
-// world is a simulated source, sink and dead letter place around one engine,
-// the history of what happened to each record, and the rules it must keep.
-// All randomness is drawn from one seed, all time is virtual.
+// world is a simulated source, sink and dead letter queue around one engine, the
+// history of each record, and the rules that it must keep. All randomness comes from one
+// seed, all time is virtual.
 type world struct {
 	began time.Time
 
-	mu      sync.Mutex
-	seed    uint64
-	dice    // the scenario's
-	history []string
-	broken  []string // rules that were
-	parts   []*part
-	records map[string]*record
-	healed  bool              // no fault any more
-	outage  func() error      // of the whole sink
-	stopped bool              // the run was told to end
-	refuses bool              // it refused events that are good, at some time
-	morgue  bool              // refuses letters
-	busy    map[string]string // lane -> the id that is in the sink now
-	working int
-	most    int // events that may be worked on at a time
-	order   string
-	slow    float64 // how many calls of the processor take their time
+	mu             sync.Mutex
+	seed           uint64
+	dice           // the scenario's
+	history        []string
+	broken         []string // rules that were broken
+	parts          []*part
+	records        map[string]*record
+	healed         bool              // no fault any more
+	outage         func() error      // of the whole sink
+	stopped        bool              // the context of Run was cancelled
+	refuses        bool              // it refused good events at some time
+	refusesLetters bool              // refuses letters
+	busy           map[string]string // lane -> the id of the event that is in the sink now
+	working        int
+	most           int // maximum of events being worked on
+	order          string
+	slow           float64 // the share of slow transforms
 }
 
-// record is one record of the simulated source and all that became of it.
+// record is one record of the simulated source and its history.
 type record struct {
 	id, lane string
 	offset   int64
-	// What it provokes.
+	// The faults that it causes.
 	filtered, malformed, poison, panics bool
 	fails                               int // tries that fail, temporarily
-	// What became of it.
+	// Its history.
 	tries, delivered, buried int
 	rolls                    uint64
 	code                     fault.Code
@@ -57,7 +57,7 @@ type record struct {
 	done                     bool // settled with nil in this epoch or before
 }
 
-// part is a partition: a log, and where it is committed.
+// part is a partition: a log and its committed offset.
 type part struct {
 	n         int
 	log       []*record
@@ -77,9 +77,9 @@ func (w *world) rule(ok bool, format string, args ...any) {
 	}
 }
 
-// dice is where chance comes from. The scenario has its own, and each call of
-// the sink one that follows from the seed, the record and how often it was
-// rolled for: so a seed repeats, however goroutines take turns.
+// dice is a source of randomness. The scenario has its own, and each call of the sink
+// has one that depends on the seed, the record and the number of its rolls: so a seed
+// gives the same result, however goroutines are scheduled.
 type dice struct{ *rand.Rand }
 
 func newDice(seed, n uint64) dice {
@@ -98,7 +98,7 @@ func (w *world) roll(r *record) dice {
 	return newDice(w.seed, uint64(partOf(r))<<40|uint64(r.offset)<<20|r.rolls) //nolint:gosec // G115: small
 }
 
-// newWorld lays out the records.
+// newWorld makes the records.
 func newWorld(seed uint64) *world {
 	w := &world{
 		began: time.Now(), seed: seed, dice: newDice(seed, 0),
@@ -135,7 +135,7 @@ func newWorld(seed uint64) *world {
 // batchWorld is a world that hands over in batches.
 type batchWorld struct{ *world }
 
-// Run hands over batches of every size, in their own order of chance.
+// Run hands over batches of random sizes.
 func (w batchWorld) Run(ctx context.Context, h connector.Handler) error {
 	return w.run(ctx, 1+w.IntN(40), h)
 }
@@ -161,7 +161,7 @@ func (w *world) run(ctx context.Context, most int, h connector.Handler) error {
 	return nil
 }
 
-// epoch is one assignment of a partition, and hears how its messages ended.
+// epoch is one assignment of a partition, and the Settler of its messages.
 type epoch struct {
 	w    *world
 	p    *part
@@ -188,7 +188,7 @@ func (w *world) assign(ctx context.Context, p *part, most int, h connector.Handl
 			ms[i] = ep.message(r)
 		}
 		h(a, ms)
-		clear(ms) // the slice is the source's again
+		clear(ms) // the engine must not use the slice any more
 		rest = rest[n:]
 	}
 	<-ctx.Done()
@@ -216,7 +216,7 @@ func (ep *epoch) message(r *record) *connector.Message {
 	return m
 }
 
-// Settled moves the committed offset up to the first hole, as a source does.
+// Settled commits up to the first message that is not settled, as a source does.
 func (ep *epoch) Settled(m *connector.Message, err error) {
 	defer ep.open.Done()
 	w, p := ep.w, ep.p
@@ -238,7 +238,7 @@ func (ep *epoch) Settled(m *connector.Message, err error) {
 	}
 }
 
-// revoke takes a partition away.
+// revoke ends the assignment of a partition.
 func (w *world) revoke(p *part) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -280,7 +280,7 @@ func (w *world) Process(ctx context.Context, m *connector.Message) (*cloudevent.
 	return asIs(ctx, m)
 }
 
-// enter and exit keep the rules that hold while an event is in the sink.
+// enter and exit check the rules for an event in the sink.
 func (w *world) enter(id string) *record {
 	r := w.records[id]
 	lane := w.laneOf(r)
@@ -299,7 +299,7 @@ func (w *world) exit(r *record) {
 	w.working--
 }
 
-// laneOf names the order that a record must keep; "" is none.
+// laneOf returns the name of a record's lane; "" if it has no order.
 func (w *world) laneOf(r *record) string {
 	part := strconv.Itoa(partOf(r))
 	switch {
@@ -312,7 +312,7 @@ func (w *world) laneOf(r *record) string {
 	}
 }
 
-// call is one call of the sink: it takes its time, and may be cut short.
+// call is one call of the sink: it takes some time, and may be cancelled.
 func (w *world) call(ctx context.Context, r *record) error {
 	w.mu.Lock()
 	roll := w.roll(r)
@@ -329,7 +329,7 @@ func (w *world) call(ctx context.Context, r *record) error {
 	}
 }
 
-// answer is the sink's verdict on one record.
+// answer is the result of the sink for one record.
 func (w *world) answer(r *record, err error) error {
 	switch {
 	case err != nil:
@@ -412,10 +412,10 @@ func (w *world) SendBatch(ctx context.Context, evs []*cloudevent.Event) []error 
 
 func (w *world) Close(context.Context) error { return nil }
 
-// grave is the simulated dead letter place.
-type grave struct{ *world }
+// simLetters is the simulated dead letter queue.
+type simLetters struct{ *world }
 
-func (g grave) Write(ctx context.Context, l *deadletter.Letter) error {
+func (g simLetters) Write(ctx context.Context, l *deadletter.Letter) error {
 	w := g.world
 	r := w.records[string(l.Message.Value)]
 	if err := w.call(ctx, r); err != nil {
@@ -423,7 +423,7 @@ func (g grave) Write(ctx context.Context, l *deadletter.Letter) error {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.morgue || (!w.healed && w.roll(r).chance(0.1)) {
+	if w.refusesLetters || (!w.healed && w.roll(r).chance(0.1)) {
 		w.note("%s refused by the dead letter queue", r.id)
 		return errors.New("no leader")
 	}

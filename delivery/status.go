@@ -2,46 +2,46 @@ package delivery
 
 import "time"
 
-// State is how an engine stands at one moment.
+// State describes an engine at one moment.
 type State struct {
-	InFlight int   // accepted and not settled
-	Bytes    int64 // of those
-	Working  int   // of those, being made, sent or stored now
-	Waiting  int   // of those, pausing before another try
-	Retrying int   // of those that pause, the ones that are not held
+	InFlight int   // messages accepted and not settled
+	Bytes    int64 // of those messages
+	Working  int   // tasks being transformed, sent or stored now, or in a batch
+	Waiting  int   // tasks that pause before another try
+	Retrying int   // of those, tasks that are not held
 	// Held are the reasons for which events are held, the most frequent first,
-	// at most eight. Held is how a flow says that something outside needs a
-	// person. HeldBy counts all that are held; nil when none is.
+	// at most eight. An event is held when something outside the engine needs
+	// a person. HeldBy counts all held events by cause; nil if there are none.
 	Held   []Hold
 	HeldBy map[Cause]int
 	// Closed are the outputs whose gates are closed.
 	Closed []Closed
-	// LastError is the last thing that went wrong with an event, and when.
+	// LastError is the last failure of an event, and when it happened.
 	LastError   string
 	LastErrorAt time.Time
-	// Asked is the pause that the sink asked for, where one under way is longer
-	// than any of the flow's own, and AskedUntil when it ends.
+	// Asked is the pause that the sink asked for, if it is under way and
+	// longer than the maximum of the retry policy; AskedUntil is when it ends.
 	Asked      time.Duration
 	AskedUntil time.Time
-	// Oldest is the age of the event that waits the longest to be settled, and
-	// OldestAt where it stands; 0 and "" when nothing is in flight.
+	// Oldest is the age of the oldest message in flight, and OldestAt its
+	// position; 0 and "" if none is in flight.
 	Oldest   time.Duration
 	OldestAt string
 }
 
-// Closed is an output that tries one event at a time, and why. Output is empty
-// where there is no other.
+// Closed is an output that tries one event at a time, and why. Output is "" if
+// there is one output only.
 type Closed struct {
 	Output, Why string
 }
 
-// failure is the last thing that went wrong.
+// failure is an error of an event.
 type failure struct {
 	err error
 	at  time.Time
 }
 
-// noteError remembers an error for Status. Called with the lock held.
+// noteError remembers an error for Status. The caller holds the lock.
 func (e *Engine) noteError(err error) {
 	if err != nil {
 		e.lastError = failure{err, time.Now()}
@@ -55,7 +55,7 @@ type askedPause struct {
 	step  *step
 }
 
-// noteAsked remembers the pause that ends last. Called with the lock held.
+// noteAsked remembers the pause that ends last. The caller holds the lock.
 func (e *Engine) noteAsked(s *step, out outcome) {
 	until := time.Now().Add(out.delay)
 	if out.asked > 0 && (e.asked.step != s || until.After(e.asked.until)) {
@@ -63,7 +63,7 @@ func (e *Engine) noteAsked(s *step, out outcome) {
 	}
 }
 
-// Status is cheap, safe for concurrent use and waits for nothing outside.
+// Status is cheap and safe for concurrent use.
 func (e *Engine) Status() State {
 	now := time.Now()
 	e.mu.Lock()

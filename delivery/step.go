@@ -7,22 +7,22 @@ import (
 	"github.com/lsm/fiso/delivery/concurrency"
 )
 
-// minWorkers is how many workers a step may have whatever it gains by them.
+// minWorkers is how many workers a step may always have.
 const minWorkers = 16
 
-// version is a Version in use. Nothing in it changes but what counts its use,
-// and the state of its steps, with the engine's lock held.
+// version is a Version in use. It does not change, except for its counters and
+// the state of its steps, which the engine's lock guards.
 type version struct {
 	transformer   Transformer
 	transform     step
 	outputs       []step
 	transformTime meanDuration  // of the transformer
-	users         int           // intakes, and tasks in workers' hands or in batches
+	users         int           // intakes, and tasks that workers have or that are in batches
 	retired       chan struct{} // made when the version is replaced, closed when users is 0
 }
 
-// step is where tasks are worked on: the transformer of a version, or an output.
-// It is guarded by the engine's lock.
+// step is where tasks are worked on: the transformer of a version, or an
+// output. The engine's lock guards it.
 type step struct {
 	Handling
 	version *version
@@ -32,14 +32,14 @@ type step struct {
 	ready       queue
 	gate        gate
 	gated       []*lane
-	working     int // tasks in workers' hands or in batches
-	calls       int // workers at work here
+	working     int // tasks that workers have or that are in batches
+	calls       int // workers busy at this step
 	concurrency *concurrency.Limit
-	most        int // of working and kept
-	// kept counts deliveries that keep their place although no worker has them,
-	// see keepPlace; closing are their lanes in the order they became ready.
-	kept    int
-	closing queue
+	maxInFlight int // bounds working + kept
+	// kept counts deliveries that keep their place while no worker has them,
+	// see keepPlace. keptReady holds their lanes when they are ready.
+	kept      int
+	keptReady queue
 
 	batches    connector.BatchSink // nil: one by one
 	batch      *Batch              // set with batches
@@ -49,39 +49,39 @@ type step struct {
 
 func newVersion(cfg Config, v *Version, old *version) *version {
 	n := &version{transformer: v.Transformer, outputs: make([]step, len(v.Outputs))}
-	n.transform = step{Handling: v.Handling, version: n, concurrency: concurrency.New(minWorkers, cfg.MaxInFlight), most: cfg.MaxInFlight}
+	n.transform = step{Handling: v.Handling, version: n, concurrency: concurrency.New(minWorkers, cfg.MaxInFlight), maxInFlight: cfg.MaxInFlight}
 	for i := range v.Outputs {
 		out := v.Outputs[i]
 		s := &n.outputs[i]
-		*s = step{Handling: out.Handling, version: n, number: i + 1, out: &out, most: cfg.MaxInFlight, gate: gate{stopAfter: out.StopTheLine, countOutages: out.CountOutages}}
+		*s = step{Handling: out.Handling, version: n, number: i + 1, out: &out, maxInFlight: cfg.MaxInFlight, gate: gate{stopAfter: out.StopTheLine, countOutages: out.CountOutages}}
 		if out.MaxInFlight > 0 {
-			s.most = min(out.MaxInFlight, cfg.MaxInFlight)
+			s.maxInFlight = min(out.MaxInFlight, cfg.MaxInFlight)
 		}
 		if many, ok := out.Sink.(connector.BatchSink); ok && out.Batch != nil {
-			s.batches, s.batch = many, out.Batch.WithDefaults(s.most)
+			s.batches, s.batch = many, out.Batch.WithDefaults(s.maxInFlight)
 		}
-		if s.concurrency = old.limitOf(out.Name, s.most); s.concurrency == nil {
-			s.concurrency = concurrency.New(minWorkers, s.most)
+		if s.concurrency = old.limitOf(out.Name, s.maxInFlight); s.concurrency == nil {
+			s.concurrency = concurrency.New(minWorkers, s.maxInFlight)
 		}
 	}
 	return n
 }
 
-// limitOf is what was learned about the output of that name, by the same bound;
-// nil: nothing.
-func (v *version) limitOf(name string, most int) *concurrency.Limit {
+// limitOf returns the limit that the output of that name has learned with the
+// same maxInFlight; nil: none.
+func (v *version) limitOf(name string, maxInFlight int) *concurrency.Limit {
 	if v == nil {
 		return nil
 	}
 	for i := range v.outputs {
-		if v.outputs[i].out.Name == name && v.outputs[i].most == most {
+		if v.outputs[i].out.Name == name && v.outputs[i].maxInFlight == maxInFlight {
 			return v.outputs[i].concurrency
 		}
 	}
 	return nil
 }
 
-// steps calls do for each step.
+// steps calls do for the transform and for each output.
 func (v *version) steps(do func(*step)) {
 	do(&v.transform)
 	for i := range v.outputs {
@@ -89,7 +89,7 @@ func (v *version) steps(do func(*step)) {
 	}
 }
 
-// use and release count what is being worked on by the version.
+// use and release count the users of the version.
 func (v *version) use(n int) { v.users += n }
 
 func (v *version) release(n int) {
@@ -98,7 +98,7 @@ func (v *version) release(n int) {
 	}
 }
 
-// beginCall and endCall count the calls of workers.
+// beginCall and endCall count the workers busy at the step.
 func (s *step) beginCall() concurrency.Round {
 	s.calls++
 	return s.concurrency.Begin()
@@ -109,7 +109,7 @@ func (s *step) endCall(r concurrency.Round, events int) {
 	s.concurrency.End(r, events)
 }
 
-// name is the output's, or "" for the transform.
+// name is the name of the output, or "" for the transform.
 func (s *step) name() string {
 	if s.out == nil {
 		return ""
@@ -117,7 +117,7 @@ func (s *step) name() string {
 	return s.out.Name
 }
 
-// label is the name of the step's output, where there are others to tell it from.
+// label is the name of the output, or "" if the version has no other output.
 func (s *step) label() string {
 	if len(s.version.outputs) < 2 {
 		return ""
@@ -125,7 +125,7 @@ func (s *step) label() string {
 	return s.name()
 }
 
-// handling is what follows a failure of the task.
+// handling says what happens after a failure of the task.
 func (t *task) handling() *Handling {
 	if t.err != nil {
 		return &t.step.version.transform.Handling
@@ -133,7 +133,7 @@ func (t *task) handling() *Handling {
 	return &t.step.Handling
 }
 
-// sink is the name of the output that failed; "" where the transform did.
+// sink is the name of the output that failed, or "" if the transform failed.
 func (t *task) sink() string {
 	if t.err != nil {
 		return ""
@@ -141,24 +141,24 @@ func (t *task) sink() string {
 	return t.step.name()
 }
 
-// fitsBatch reports whether all that a task lacks is a batch. Once its assignment is
-// over it lacks an end: workers hand back what they find not begun, and what
-// stands behind it in its lane must not be sent after all.
+// fitsBatch reports whether a task can join a batch. After the end of its
+// assignment it cannot: workers hand back what was not begun, and the tasks
+// behind it in its lane must not be sent before it.
 func (s *step) fitsBatch(t *task) bool {
 	return s.batch != nil && t.letter == nil && t.err == nil && !t.receipt && !t.single && !t.entry.in.over()
 }
 
-// callContext is the context of calls on one version. It outlives the assignment
-// by DrainTimeout, and the version's replacement too.
+// callContext is the context of the calls of an assignment on one version. It
+// ends DrainTimeout after the assignment ended or the version was replaced.
 type callContext struct {
 	version *version
 	ctx     context.Context
 	cancel  context.CancelFunc
 }
 
-// keepPlace counts a delivery among those under way although no worker has it:
-// it was made, and what its destination answered is kept for the receipt. The
-// answers that are kept are then as many as deliveries may be under way.
+// keepPlace counts a delivery as under way while no worker has it: the
+// destination answered, and the answer is kept in memory for the receipt. This
+// bounds the answers that are kept by maxInFlight.
 func (s *step) keepPlace(t *task) {
 	if s.out != nil && s.out.Receipt != nil && t.err == nil && (t.letter != nil || t.receipt) {
 		t.kept = true
@@ -166,7 +166,7 @@ func (s *step) keepPlace(t *task) {
 	}
 }
 
-// leavePlace takes that back.
+// leavePlace reverts keepPlace.
 func (s *step) leavePlace(t *task) {
 	if t.kept {
 		t.kept = false

@@ -5,18 +5,20 @@ import (
 	"time"
 )
 
-// Swap puts v in the place of the current version while the source and its
-// assignments stay. Whatever is begun from now on is done by v. Messages that
-// wait, for a retry, for a dead letter queue or for a gate, start again on it at
-// once and from the start, but for deliveries that are done, receipt included: an
-// output of the same name does not get the event again. Calls under way on the old version may
-// finish until DrainTimeout; what they do not finish, or fail at, is done again
-// by v, so no verdict of the old version becomes a dead letter after the swap.
+// Swap replaces the current version by v; the source and its assignments stay.
+// Everything that begins from now on uses v. Messages that wait, for a retry, a
+// dead letter queue or a gate, start again on v at once, from the transform.
+// Only deliveries that are done, receipt included, are left out: an output of
+// the same name does not get the event again. Calls under way on the old
+// version may finish until DrainTimeout. What they do not finish, or fail at,
+// is done again on v, so a failure on the old version makes no dead letter
+// after the swap.
 //
-// Swap cannot fail: v is in force when it returns. It reports whether the old
-// version is unused by then, so that its sinks may be closed. When ctx ends
-// first, the old version's calls are cancelled, but one has not returned. Swap
-// may be called at any time, from any goroutine, while another Swap waits too.
+// Swap cannot fail: v is in use when it returns. It returns true if the old
+// version is unused by then, so that its sinks may be closed. It returns false
+// if ctx ended first: the calls on the old version were cancelled, and at least
+// one has not returned. Swap may be called at any time, from any goroutine,
+// also while another Swap waits.
 func (e *Engine) Swap(ctx context.Context, v *Version) (unused bool) {
 	e.mu.Lock()
 	old := e.version.Load()
@@ -48,9 +50,9 @@ func (e *Engine) Swap(ctx context.Context, v *Version) (unused bool) {
 	}
 }
 
-// restart begins every entry anew on the next version, in the order in which
-// they were accepted. One with calls under way waits for them, and those of its
-// key behind it do, too.
+// restart starts every entry again on the next version, in the order of
+// acceptance. An entry with calls under way waits for them, and so do the
+// entries of its key behind it.
 func (e *Engine) restart(old, next *version) {
 	e.pauses = nil
 	old.steps(func(s *step) {
@@ -63,7 +65,7 @@ func (e *Engine) restart(old, next *version) {
 		if s.collecting != nil {
 			e.drop(s.collecting)
 		}
-		s.ready, s.closing, s.gated, s.sealed, s.collecting = queue{}, queue{}, nil, nil, nil
+		s.ready, s.keptReady, s.gated, s.sealed, s.collecting = queue{}, queue{}, nil, nil, nil
 	})
 	for _, a := range e.assignments {
 		if a.ended {
@@ -76,14 +78,14 @@ func (e *Engine) restart(old, next *version) {
 			}
 			for t := range en.tasks() {
 				e.releaseHold(t)
-				if t.over && t.step.out != nil {
-					t.over = false
+				if t.done && t.step.out != nil {
+					t.done = false
 					en.achieved = append(en.achieved, doneDelivery{t.step.out.Name, t.part})
 				}
 			}
 			t := &en.first
 			if en.calls > 0 {
-				t = new(task) // one of before may be in a worker's hands
+				t = new(task) // a worker may have one of the old tasks
 				en.retransform = t
 			} else {
 				en.pending.Store(1)
@@ -95,8 +97,7 @@ func (e *Engine) restart(old, next *version) {
 	}
 }
 
-// drop takes the tasks of a batch that is not sent out of what is being worked
-// on.
+// drop stops counting the tasks of a batch that will not be sent.
 func (e *Engine) drop(b *batch) {
 	n := len(b.tasks)
 	b.step.working -= n
@@ -104,7 +105,7 @@ func (e *Engine) drop(b *batch) {
 	e.working -= n
 }
 
-// dropCalls lets go of a replaced version's call contexts.
+// dropCalls removes the call contexts of a version that was replaced.
 func (e *Engine) dropCalls(old *version) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -15,12 +15,12 @@ import (
 	"github.com/lsm/fiso/delivery/deadletter"
 )
 
-// The attributes are those of OpenTelemetry's semantic conventions for
-// messaging. Without a Tracer nothing here allocates or asks the time.
+// Span attributes follow OpenTelemetry's semantic conventions for
+// messaging. Without a Tracer nothing here allocates or reads the clock.
 
-// startSpan begins the span of an event, from the moment its processing began,
-// under the trace that the event or else the message came with. routed is empty
-// when no event could be made.
+// startSpan begins the span of an event at the time its processing began, as a
+// child of the trace context of the event or else of the message. routed is
+// empty if no event could be made.
 func (e *Engine) startSpan(m *connector.Message, routed []Routed, begun time.Time) trace.Span {
 	if e.cfg.Tracer == nil {
 		return nil
@@ -50,7 +50,8 @@ func (e *Engine) startSpan(m *connector.Message, routed []Routed, begun time.Tim
 	return span
 }
 
-// traceContext is the names of W3C trace context, and what was found of them.
+// traceContext is a propagation.TextMapCarrier with the two headers of W3C
+// Trace Context.
 type traceContext struct{ parent, state string }
 
 const (
@@ -71,7 +72,7 @@ func parentOf(m *connector.Message, ev *cloudevent.Event) *traceContext {
 	return &traceContext{find(nameParent), find(nameState)}
 }
 
-// Get, Set and Keys make it a propagation.TextMapCarrier.
+// Get, Set and Keys implement propagation.TextMapCarrier.
 func (c *traceContext) Get(name string) string {
 	switch name {
 	case nameParent:
@@ -93,9 +94,9 @@ func (c *traceContext) Set(name, value string) {
 
 func (c *traceContext) Keys() []string { return []string{nameParent, nameState} }
 
-// startSend begins the span of a call of the sink, and gives the event the
-// trace context of that span to carry. The event is the engine's; the slice of
-// its extensions may be shared, and is replaced.
+// startSend begins the span of a call of the sink, and sets the trace context
+// of that span as extensions of the event. The engine owns the event, but its
+// slice of extensions may be shared and is therefore replaced.
 func (e *Engine) startSend(ctx context.Context, t *task) (context.Context, trace.Span) {
 	if e.cfg.Tracer == nil {
 		return ctx, nil
@@ -114,7 +115,7 @@ func (e *Engine) startSend(ctx context.Context, t *task) (context.Context, trace
 	return ctx, span
 }
 
-// withTrace is a copy of the extensions with another trace context.
+// withTrace returns a copy of the extensions with another trace context.
 func withTrace(old []cloudevent.Extension, c traceContext) []cloudevent.Extension {
 	exts := make([]cloudevent.Extension, 0, len(old)+2)
 	for _, x := range old {
@@ -153,7 +154,7 @@ func endSpan(span trace.Span, letter *deadletter.Letter, s Status) {
 	span.End()
 }
 
-// withSpan is ctx with a span, for calls and log lines.
+// withSpan returns ctx with a span, for calls and log lines.
 func withSpan(ctx context.Context, span trace.Span) context.Context {
 	if span == nil {
 		return ctx
@@ -161,5 +162,5 @@ func withSpan(ctx context.Context, span trace.Span) context.Context {
 	return trace.ContextWithSpan(ctx, span)
 }
 
-// context is ctx with the span of the message.
+// context returns ctx with the span of the message.
 func (t *task) context(ctx context.Context) context.Context { return withSpan(ctx, t.entry.span) }

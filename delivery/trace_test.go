@@ -39,9 +39,9 @@ func TestTrace_goesFromTheRecordToTheSink(t *testing.T) {
 		var log bytes.Buffer
 		shared := []cloudevent.Extension{{Name: "tenant", Value: "eu"}, {Name: nameParent, Value: aParent}, {Name: nameState, Value: "v=1"}}
 		var sent [][]cloudevent.Extension
-		r := start(t, Config{Name: "orders", Tracer: tracer, Logger: slog.New(spanLogger{slog.NewTextHandler(&log, nil)})}, Stage{
+		r := start(t, Config{Name: "orders", Tracer: tracer, Logger: slog.New(spanLogger{slog.NewTextHandler(&log, nil)})}, testVersion{
 			MaxRetries: 1, SinkName: "api",
-			Processor: processorFunc(func(ctx context.Context, m *connector.Message) (*cloudevent.Event, error) {
+			Transformer: transformFunc(func(ctx context.Context, m *connector.Message) (*cloudevent.Event, error) {
 				pass(time.Second)
 				ev, err := asIs(ctx, m)
 				ev.Extensions = shared
@@ -86,7 +86,7 @@ func TestTrace_goesFromTheRecordToTheSink(t *testing.T) {
 			}
 		}
 		if shared[1].Value != aParent {
-			t.Error("the slice that the processor keeps was changed")
+			t.Error("the slice that the transformer keeps was changed")
 		}
 		if !strings.Contains(log.String(), "trace="+aTrace) {
 			t.Errorf("the log does not name the trace: %s", log.String())
@@ -111,7 +111,7 @@ func TestTrace_ofAMalformedMessageComesFromItsHeader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		spans := tracetest.NewSpanRecorder()
 		tracer := sdk.NewTracerProvider(sdk.WithSpanProcessor(spans)).Tracer("test")
-		r := start(t, Config{Tracer: tracer}, Stage{Processor: processorFunc(func(context.Context, *connector.Message) (*cloudevent.Event, error) { return nil, errBoom })})
+		r := start(t, Config{Tracer: tracer}, testVersion{Transformer: transformFunc(func(context.Context, *connector.Message) (*cloudevent.Event, error) { return nil, errBoom })})
 		m := r.message("k")
 		m.Headers = []connector.Header{{Key: nameParent, Value: []byte(aParent)}}
 		m.Position.Offset = -1
@@ -128,7 +128,7 @@ func TestTrace_eachEventOfABatchHasItsSend(t *testing.T) {
 		spans := tracetest.NewSpanRecorder()
 		tracer := sdk.NewTracerProvider(sdk.WithSpanProcessor(spans)).Tracer("test")
 		parents := map[string]bool{}
-		r := start(t, Config{Tracer: tracer}, Stage{Batch: &Batch{MaxEvents: 2}, Sink: batchFunc(func(_ context.Context, evs []*cloudevent.Event) []error {
+		r := start(t, Config{Tracer: tracer}, testVersion{Batch: &Batch{MaxEvents: 2}, Sink: batchFunc(func(_ context.Context, evs []*cloudevent.Event) []error {
 			for _, ev := range evs {
 				p, _ := ev.Extension(nameParent)
 				parents[p] = true

@@ -7,10 +7,10 @@ import (
 	"github.com/lsm/fiso/delivery/concurrency"
 )
 
-// runWorker is a worker: it takes the next task or batch, does what is to be done,
-// and sees what follows. Nothing slow happens with the lock held.
+// runWorker is a worker. It takes a task or a batch, works on it without the
+// lock, and applies the outcome with the lock.
 func (e *Engine) runWorker() {
-	var routed []Routed // of the transform in hand
+	var routed []Routed // of the current transform
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.waking--
@@ -37,7 +37,7 @@ func (e *Engine) runWorker() {
 				e.removeEntry(back)
 			}
 			clear(routed)
-			e.newlyReady = max(0, e.newlyReady-1) // this one takes it
+			e.newlyReady = max(0, e.newlyReady-1) // this worker takes one
 			e.wakeWorkers()
 		default:
 			return
@@ -45,13 +45,13 @@ func (e *Engine) runWorker() {
 	}
 }
 
-// next is the next task or batch, and the round in which the call for it began.
-// It waits for one, and returns neither when the worker is to go.
+// next waits for a task or a batch and returns it, with the round in which its
+// call began. It returns neither if the worker is to stop.
 func (e *Engine) next() (*task, *batch, concurrency.Round) {
 	for {
 		if e.workers > e.maxWorkers() {
 			e.workers--
-			e.newlyReady++ // the call that woke this one may have been for work
+			e.newlyReady++ // it may have been woken for work
 			e.wakeWorkers()
 			return nil, nil, 0
 		}
@@ -67,7 +67,7 @@ func (e *Engine) next() (*task, *batch, concurrency.Round) {
 			e.workers--
 			return nil, nil, 0
 		case e.sealIdle():
-			continue // what was sealed is the next work
+			continue // the sealed batch is the next work
 		default:
 			e.wakeSources()
 			e.parked++
@@ -77,8 +77,8 @@ func (e *Engine) next() (*task, *batch, concurrency.Round) {
 	}
 }
 
-// pick takes work from the steps in turn, so that a slow output holds up no
-// other.
+// pick takes work from the steps in turn, so that a slow output does not block
+// the others.
 func (e *Engine) pick() (*task, *batch, concurrency.Round) {
 	v := e.version.Load()
 	n := len(v.outputs) + 1
@@ -92,7 +92,7 @@ func (e *Engine) pick() (*task, *batch, concurrency.Round) {
 			if len(s.sealed) > 0 {
 				return nil, e.takeBatch(s), s.beginCall()
 			}
-			l := s.closing.pop()
+			l := s.keptReady.pop()
 			if l == nil && !e.stepFull(s) {
 				l = s.ready.pop()
 				e.resumeSources()
@@ -103,7 +103,7 @@ func (e *Engine) pick() (*task, *batch, concurrency.Round) {
 			switch {
 			case !e.beginHead(l):
 			case s.fitsBatch(l.head):
-				e.addToBatch(l) // there is nothing to do for it but that
+				e.addToBatch(l) // nothing else is to be done for it
 			default:
 				l.head.entry.calls++
 				return l.head, nil, s.beginCall()
@@ -113,13 +113,14 @@ func (e *Engine) pick() (*task, *batch, concurrency.Round) {
 	return nil, nil, 0
 }
 
-// stepFull reports whether nothing more may begin at a step. An output that hangs
-// leaves the others as much as it has.
+// stepFull reports whether no more work may begin at a step. It counts per
+// output, so an output that hangs leaves the others their share.
 func (e *Engine) stepFull(s *step) bool {
-	return s.working+s.kept >= s.most || e.working >= e.cfg.MaxInFlight*max(1, len(s.version.outputs))
+	return s.working+s.kept >= s.maxInFlight || e.working >= e.cfg.MaxInFlight*max(1, len(s.version.outputs))
 }
 
-// beginHead begins work on a lane's head, or lets it wait for the gate.
+// beginHead begins work on a lane's head. It returns false if the head has to
+// wait for the gate.
 func (e *Engine) beginHead(l *lane) bool {
 	t, s := l.head, l.step
 	if s.gate.rotatesProbe(t) && len(s.gated) > 0 {
@@ -142,7 +143,7 @@ func (e *Engine) beginHead(l *lane) bool {
 	return true
 }
 
-// maxWorkers is how many workers are worth having.
+// maxWorkers is the sum of the worker limits of all steps.
 func (e *Engine) maxWorkers() int {
 	n := 0
 	e.version.Load().steps(func(s *step) { n += s.concurrency.Workers() })
@@ -150,21 +151,21 @@ func (e *Engine) maxWorkers() int {
 }
 
 // waiting is how many tasks and batches wait for a worker.
-func (s *step) waiting() int { return s.ready.n + s.closing.n + len(s.sealed) }
+func (s *step) waiting() int { return s.ready.n + s.keptReady.n + len(s.sealed) }
 
-// makeReady leaves a lane to the next worker.
+// makeReady queues a lane for the next worker.
 func (e *Engine) makeReady(l *lane) {
 	if l.head.kept {
-		l.step.closing.push(l)
+		l.step.keptReady.push(l)
 	} else {
 		l.step.ready.push(l)
 	}
 	e.newlyReady++
 }
 
-// wakeWorkers sees to it that workers look for what has become ready since it
-// was last called, as far as more of them may work on it. A parked worker is
-// uncounted by whoever wakes it, so that two calls never mean the same one.
+// wakeWorkers wakes or starts workers for what became ready since it was last
+// called, as far as the limits allow. It removes a worker from parked before it
+// wakes it, so that two calls never count on the same worker.
 func (e *Engine) wakeWorkers() {
 	if e.newlyReady == 0 {
 		return
@@ -196,30 +197,30 @@ func (e *Engine) wakeWorkers() {
 	}
 }
 
-// outcome is what an attempt came to.
+// outcome is the result of an attempt.
 type outcome struct {
 	kind  outcomeKind
 	delay time.Duration // of a pause
-	held  *hold         // during a pause; nil: it is a retry
-	asked time.Duration // what the sink asked for, where it is long
+	held  *hold         // during a pause; nil: it is a counted retry
+	asked time.Duration // the pause that the sink asked for, if it is long
 	err   error
 }
 
 type outcomeKind uint8
 
 const (
-	done        outcomeKind = iota // the task is over
-	delivered                      // the task is over, and the sink took the event
+	done        outcomeKind = iota // the task is done
+	delivered                      // the task is done, and the sink took the event
 	transformed                    // its events are to be delivered
-	again                          // it is to be worked on again, at once
+	again                          // the task is attempted again at once
 	store                          // its dead letter is to be stored
-	pause                          // it waits for a time
-	wait                           // it waits for the gate
-	notBegun                       // it was not begun, for its assignment is over
+	pause                          // the task waits until a time
+	wait                           // the task waits for the gate
+	notBegun                       // nothing was attempted, as the assignment is over
 )
 
-// conclude does what the attempt at a task calls for. It returns the task's entry
-// when it is to be handed back, and then forgotten.
+// conclude applies the outcome of a task. It returns the task's entry if the
+// caller must hand it back and then remove it. The caller holds the lock.
 func (e *Engine) conclude(t *task, out outcome, routed []Routed) (back *entry) {
 	en, s, l := t.entry, t.step, t.lane
 	over := out.kind == done || out.kind == delivered
@@ -235,7 +236,7 @@ func (e *Engine) conclude(t *task, out outcome, routed []Routed) (back *entry) {
 	case s.version != e.version.Load():
 		e.concludeOld(t, over)
 	case over:
-		t.over = true
+		t.done = true
 		e.concludeGate(t, out)
 		e.popHead(l)
 	case out.kind == transformed:
@@ -259,9 +260,9 @@ func (e *Engine) conclude(t *task, out outcome, routed []Routed) (back *entry) {
 		e.moveGate(s)
 	case out.kind == wait:
 		e.waitForGate(l)
-		e.moveGate(s) // it may be open again, or lack a probe, by now
+		e.moveGate(s) // the gate may be open by now, or lack a probe
 	case out.kind == notBegun:
-		l.state = laneBlocked // until the assignment's end is dealt with
+		l.state = laneBlocked // until end has run
 	}
 	switch {
 	case en.calls > 0:
@@ -273,8 +274,8 @@ func (e *Engine) conclude(t *task, out outcome, routed []Routed) (back *entry) {
 	return nil
 }
 
-// concludeOld is conclude for a task of a version that was replaced. What it
-// achieved counts; what it did not is void, and done again on the new version.
+// concludeOld is conclude for a task of a version that was replaced. Its
+// success counts; anything else is done again on the new version.
 func (e *Engine) concludeOld(t *task, over bool) {
 	en := t.entry
 	if over && t.step.out != nil {
@@ -289,7 +290,7 @@ func (e *Engine) concludeOld(t *task, over bool) {
 	}
 }
 
-// concludeGate tells the gate of a task that is over.
+// concludeGate reports a task that is done to the gate.
 func (e *Engine) concludeGate(t *task, out outcome) {
 	s := t.step
 	e.releaseHold(t)
@@ -303,7 +304,7 @@ func (e *Engine) concludeGate(t *task, out outcome) {
 	e.moveGate(s)
 }
 
-// waitForGate lets a lane wait for the gate.
+// waitForGate makes a lane wait for the gate.
 func (e *Engine) waitForGate(l *lane) {
 	s := l.step
 	l.state = laneGated
@@ -311,8 +312,8 @@ func (e *Engine) waitForGate(l *lane) {
 	e.hold(l.head, s.gate.waitReason())
 }
 
-// moveGate readies the lanes that a gate has no more reason to hold: all when it
-// is open, the first when it lacks a probe.
+// moveGate makes lanes ready that no longer have to wait for the gate: all if
+// it is open, the first if it lacks a probe.
 func (e *Engine) moveGate(s *step) {
 	switch {
 	case s.gate.state == gateOpen:
@@ -322,8 +323,8 @@ func (e *Engine) moveGate(s *step) {
 	}
 }
 
-// moveGateTo readies the first n lanes that wait for a gate. The first becomes
-// the probe, where there is none.
+// moveGateTo makes the first n lanes ready that wait for a gate. The first
+// becomes the probe if there is none.
 func (e *Engine) moveGateTo(s *step, n int) {
 	if n == 0 {
 		return
@@ -336,7 +337,7 @@ func (e *Engine) moveGateTo(s *step, n int) {
 	s.gated = append(s.gated[:0], s.gated[n:]...)
 }
 
-// removeGated takes out lanes for which gone holds.
+// removeGated removes the lanes for which gone is true.
 func (s *step) removeGated(gone func(*lane) bool) {
 	left := s.gated[:0]
 	for _, l := range s.gated {
@@ -348,12 +349,12 @@ func (s *step) removeGated(gone func(*lane) bool) {
 	s.gated = left
 }
 
-// endRank orders the ways in which deliveries end: a message counts as the
-// gravest of them.
+// endRank lists the ends of deliveries from the least to the most grave. A
+// message has the gravest end of its deliveries.
 var endRank = []Status{Filtered, Unrouted, Delivered, Dropped, DeadLettered}
 
-// finish ends a task for good. The last one of its entry settles the message.
-// Called without the lock, before the entry leaves the accounts.
+// finish ends a task. The last task of an entry settles the message. It is
+// called without the lock, before the entry is uncounted.
 func (e *Engine) finish(t *task, s Status, now time.Time) {
 	en := t.entry
 	if t.err == nil && t.step.out != nil {
@@ -367,8 +368,8 @@ func (e *Engine) finish(t *task, s Status, now time.Time) {
 	}
 }
 
-// finish counts a task as done, and reports whether it was the last, and how the
-// whole ended.
+// finish counts a task as done. It reports whether it was the last, and then
+// how the message ended.
 func (en *entry) finish(s Status) (whole Status, last bool) {
 	rank := int32(0)
 	for int(rank) < len(endRank)-1 && endRank[rank] != s {
@@ -382,7 +383,7 @@ func (en *entry) finish(s Status) (whole Status, last bool) {
 	return endRank[en.worstEnd.Load()], true
 }
 
-// handBack settles entries as interrupted. Called without the lock.
+// handBack settles entries as interrupted. It is called without the lock.
 func (e *Engine) handBack(ens []*entry) {
 	if len(ens) == 0 {
 		return
@@ -399,8 +400,8 @@ func (e *Engine) handBack(ens []*entry) {
 	e.observeTotal(ens, time.Now())
 }
 
-// observeTotal tells how long entries took, those that were accepted together at
-// once.
+// observeTotal reports how long entries took. Entries that were accepted
+// together are one report.
 func (e *Engine) observeTotal(ens []*entry, now time.Time) {
 	first := 0
 	for i, en := range ens {
@@ -412,7 +413,7 @@ func (e *Engine) observeTotal(ens []*entry, now time.Time) {
 	e.cfg.Observer.Timed(PhaseTotal, now.Sub(ens[first].accepted), len(ens)-first)
 }
 
-// settledAs counts messages that ended, if there are any.
+// settledAs counts messages that ended, if n is not 0.
 func (e *Engine) settledAs(s Status, n int) {
 	if n > 0 {
 		e.cfg.Observer.Settled(s, n)

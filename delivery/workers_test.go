@@ -9,13 +9,13 @@ import (
 	"github.com/lsm/fiso/common/cloudevent"
 )
 
-// A sink that takes 20 ms gets close to what 1,024 calls at once can do, and
-// the workers go when they are of no use any more.
+// A sink that takes 20 ms reaches nearly the rate of 1,024 calls at once, and the
+// workers stop when they are not needed any more.
 func TestWorkers_comeWhenTheyAreNeededAndGoAfter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		calls, most := 0, 0
 		gate := make(chan struct{}, 1)
-		r := start(t, Config{}, Stage{Sink: sinkFunc(func(context.Context, *cloudevent.Event) error {
+		r := start(t, Config{}, testVersion{Sink: sinkFunc(func(context.Context, *cloudevent.Event) error {
 			gate <- struct{}{}
 			calls++
 			most = max(most, calls)
@@ -32,7 +32,7 @@ func TestWorkers_comeWhenTheyAreNeededAndGoAfter(t *testing.T) {
 		}
 		synctest.Wait()
 		took := time.Since(began)
-		if best := 100_000 / 51_200.0; took.Seconds() > best*1.25 { // a trial of the limit is in it
+		if best := 100_000 / 51_200.0; took.Seconds() > best*1.25 { // includes a trial of the limit
 			t.Errorf("100,000 events took %s, at best %.2fs", took, best)
 		}
 		if most != 1024 {
@@ -51,12 +51,12 @@ func TestWorkers_comeWhenTheyAreNeededAndGoAfter(t *testing.T) {
 	})
 }
 
-// A sink that hung has all workers, as many as its one partition may have events
-// in flight; when it is quick again, limited by a core, most of them go.
+// A sink that hung has all workers, as many as its partition may have events in
+// flight. When it is quick again, limited by a core, most of them stop.
 func TestWorkers_goWhenAHungSinkTurnsFast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		core, hung := make(chan struct{}, 1), make(chan struct{})
-		r := start(t, Config{}, Stage{Sink: sinkFunc(func(context.Context, *cloudevent.Event) error {
+		r := start(t, Config{}, testVersion{Sink: sinkFunc(func(context.Context, *cloudevent.Event) error {
 			<-hung
 			core <- struct{}{}
 			pass(100 * time.Microsecond)
@@ -77,13 +77,13 @@ func TestWorkers_goWhenAHungSinkTurnsFast(t *testing.T) {
 	})
 }
 
-// All workers there are go on from the transform to a sink that hangs: others
-// must come for what still waits to be transformed.
+// All workers go on from the transform to a sink that hangs: more must be started for
+// the messages that still wait to be transformed.
 func TestWorkers_comeForAStepThatTheOthersLeft(t *testing.T) {
 	for range 20 {
 		synctest.Test(t, func(t *testing.T) {
 			sent := make(chan struct{}, 200)
-			r := start(t, Config{}, Stage{Sink: sinkFunc(func(ctx context.Context, _ *cloudevent.Event) error {
+			r := start(t, Config{}, testVersion{Sink: sinkFunc(func(ctx context.Context, _ *cloudevent.Event) error {
 				sent <- struct{}{}
 				<-ctx.Done()
 				return ctx.Err()

@@ -14,10 +14,12 @@ import (
 	"github.com/google/cel-go/common/types/traits"
 )
 
-// Big is a number as it is written in the data, of those that CEL's numbers cannot hold: an integer beyond 64 bits, which
-// is mostly an identifier, or a number beyond the range of a double. A double in its place would make one of two
-// identifiers. It equals what is written the same, and no other number; string() and JSON give what is written; left of
-// <, <=, > or >= it is ordered exactly. double() rounds it. Every other function of CEL refuses it.
+// Big is the text of a number that CEL's numbers cannot hold: an integer beyond
+// 64 bits, which is mostly an identifier, or a number beyond the range of a
+// double. As doubles, two identifiers could become equal. A Big equals only a
+// Big with the same text. string() and JSON give the text, double() rounds it.
+// As the left operand of <, <=, > or >= it is ordered exactly. Every other CEL
+// function refuses it.
 type Big string
 
 // BigType is the type of a Big in CEL.
@@ -31,7 +33,7 @@ func (b Big) Compare(other ref.Val) ref.Val {
 	case Big:
 		return b.compareBig(other)
 	case types.Int, types.Uint:
-		return b.sign() // beyond all of them
+		return b.sign() // beyond all of these
 	case types.Double:
 		return b.compareDouble(float64(other))
 	}
@@ -53,7 +55,7 @@ func (b Big) compareBig(o Big) ref.Val {
 		return types.Int(order) * b.sign()
 	}
 	if order := cmp.Compare(b.float(), o.float()); order != 0 {
-		return types.Int(order) // to round never turns an order around
+		return types.Int(order) // rounding never reverses an order
 	}
 	return types.NewErr("no such overload")
 }
@@ -67,15 +69,15 @@ func (b Big) compareDouble(d float64) ref.Val {
 	case f != d:
 		return types.Int(cmp.Compare(f, d))
 	case math.IsInf(d, 0):
-		return -b.sign() // what is written is finite
+		return -b.sign() // the number itself is finite
 	}
-	i, _ := new(big.Int).SetString(string(b), 10) // an integer that a double comes near to, so a short one
+	i, _ := new(big.Int).SetString(string(b), 10) // it is near a double, so it is a short integer
 	return types.Int(new(big.Float).SetInt(i).Cmp(big.NewFloat(d)))
 }
 
 // float is the nearest double, or an infinity.
 func (b Big) float() float64 {
-	f, _ := strconv.ParseFloat(string(b), 64) // the grammar was checked
+	f, _ := strconv.ParseFloat(string(b), 64) // the syntax was checked
 	return f
 }
 
@@ -87,7 +89,7 @@ func (b Big) Double() ref.Val {
 	return types.NewErr("range error")
 }
 
-// ConvertToNative gives what is written.
+// ConvertToNative gives the text.
 func (b Big) ConvertToNative(t reflect.Type) (any, error) {
 	if text := reflect.TypeFor[string](); text.AssignableTo(t) {
 		return string(b), nil
@@ -95,7 +97,7 @@ func (b Big) ConvertToNative(t reflect.Type) (any, error) {
 	return nil, fmt.Errorf("type conversion error from bignumber to %v", t)
 }
 
-// ConvertToType knows texts, which are exact, and doubles.
+// ConvertToType converts to a text, which is exact, or to a double.
 func (b Big) ConvertToType(t ref.Type) ref.Val {
 	switch t {
 	case types.StringType:
@@ -106,11 +108,11 @@ func (b Big) ConvertToType(t ref.Type) ref.Val {
 	return convert(b, BigType, t)
 }
 
-// Equal compares what is written.
+// Equal compares the texts.
 func (b Big) Equal(other ref.Val) ref.Val { return types.Bool(other == b) }
 
 // Type is bignumber.
 func (b Big) Type() ref.Type { return BigType }
 
-// Value is what is written.
+// Value is the text.
 func (b Big) Value() any { return string(b) }

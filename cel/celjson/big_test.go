@@ -10,7 +10,7 @@ import (
 	"github.com/google/cel-go/common/types/ref"
 )
 
-// U8: two identifiers of more than 64 bits are two, and come out as they went in.
+// U8: two identifiers of more than 64 bits are not equal, and keep their digits.
 func TestBig_isWhatIsWritten(t *testing.T) {
 	const a, b = Big("12345678901234567890123"), Big("12345678901234567890124")
 	if a.Equal(b) != types.False || a.Equal(Big("12345678901234567890123")) != types.True || types.Equal(a, types.Double(12345678901234567890123)) != types.False {

@@ -264,11 +264,11 @@ func TestAppend_writesEveryValueThatJSONHas(t *testing.T) {
 		}
 	}
 	for want, v := range map[string]ref.Val{
-		"JSON has no place for NaN": types.Double(math.NaN()), "JSON has no place for -Inf": types.Double(math.Inf(-1)),
-		"JSON has no place for a value of type type":          types.IntType,
-		"JSON has no place for a value of type optional_type": list(types.OptionalNone),
-		"JSON has no place for a map key of type double":      types.NewRefValMap(types.DefaultTypeAdapter, map[ref.Val]ref.Val{types.Double(1): types.Int(1)}),
-		"JSON has no place for a value of type error":         NewMap([]ref.Val{types.Int(1)}, []ref.Val{types.NewErr("x")}),
+		"JSON cannot represent NaN": types.Double(math.NaN()), "JSON cannot represent -Inf": types.Double(math.Inf(-1)),
+		"JSON cannot represent a value of type type":          types.IntType,
+		"JSON cannot represent a value of type optional_type": list(types.OptionalNone),
+		"JSON cannot represent a map key of type double":      types.NewRefValMap(types.DefaultTypeAdapter, map[ref.Val]ref.Val{types.Double(1): types.Int(1)}),
+		"JSON cannot represent a value of type error":         NewMap([]ref.Val{types.Int(1)}, []ref.Val{types.NewErr("x")}),
 	} {
 		if _, err := Append(nil, v, 1000); err == nil || err.Error() != want {
 			t.Errorf("got %v, want %s", err, want)
@@ -287,9 +287,9 @@ func FuzzAppendString(f *testing.F) {
 	})
 }
 
-// FuzzAppend: a document that went through CEL's values comes out as it was,
-// whichever way: as it stands, with its numbers made plain, and as values that
-// CEL itself made of what encoding/json decoded.
+// FuzzAppend: a document that is converted to CEL values is written unchanged in
+// three ways: as it is, with plain numbers, and from the values that CEL makes of the
+// result of encoding/json.
 func FuzzAppend(f *testing.F) {
 	for _, doc := range []string{`null`, `[1,1.10,-0,1e400,"\u00e9\ud800",{"a":{},"a":[]}]`, `{"b":18446744073709551615,"a":-9223372036854775808}`, `"<>&\u2028"`, `{"":0.1}`} {
 		f.Add([]byte(doc))
@@ -300,7 +300,7 @@ func FuzzAppend(f *testing.F) {
 			return
 		}
 		v := Of(d.Root())
-		out, err := Append(nil, v, 6*len(data)+8) // a byte that is no UTF-8 becomes three, a control character six
+		out, err := Append(nil, v, 6*len(data)+8) // an invalid byte becomes three bytes, a control character six
 		if err != nil || !reflect.DeepEqual(exactly(t, out), exactly(t, data)) {
 			t.Fatalf("%q became %q, %v", data, out, err)
 		}
@@ -329,7 +329,7 @@ func FuzzAppend(f *testing.F) {
 	})
 }
 
-// exactly is a document decoded, with the digits of its numbers.
+// exactly decodes a document, and keeps the digits of its numbers.
 func exactly(t *testing.T, data []byte) any {
 	t.Helper()
 	dec := json.NewDecoder(bytes.NewReader(data))

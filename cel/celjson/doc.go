@@ -1,16 +1,16 @@
-// Package celjson lets CEL work on JSON that was not decoded, and writes CEL
-// values as JSON.
+// Package celjson lets CEL work on JSON without decoding it, and writes CEL values
+// as JSON.
 //
 // Objects, lists and numbers of a document become CEL values that read the
-// document's bytes when they are asked, and that are written back as those very
-// bytes. Null, booleans and strings become CEL's own.
+// document's bytes when they are used, and that are written as the same bytes.
+// Null, booleans and strings become CEL's own values.
 //
-// A JSON number is an int where it is written as an integer that 64 bits hold,
-// a uint up to twice that, a double where it is written with a fraction or an
-// exponent, and a Big where it is beyond these. A double remembers how it
-// was written (Number) for as long as it is only carried around: 10.00 in a
-// list, a branch or a literal leaves as 10.00. No function of CEL knows Number,
-// so whoever hands values to functions strips it first, with Plain.
+// A JSON number is an int if it is written as an integer that fits into 64 bits, a
+// uint up to twice that, a double if it is written with a fraction or an exponent,
+// and a Big if none of these can hold it. A double keeps its text (Number) while it
+// is only passed on: 10.00 in a list, a branch or a literal is written as 10.00.
+// CEL's functions do not know Number, so values must be converted with Plain before
+// they are passed to a function.
 package celjson
 
 import (
@@ -23,10 +23,11 @@ import (
 	"github.com/lsm/fiso/common/lazyjson"
 )
 
-// Of is a JSON value as a CEL value. An absent value is a CEL error.
+// Of returns a JSON value as a CEL value. An absent value becomes a CEL error.
 func Of(v lazyjson.Value) ref.Val { return of(v, false) }
 
-// of makes a value; those that are plain hold no Number, also not inside.
+// of makes a value. If plain is true the value contains no Number, at any
+// level.
 func of(v lazyjson.Value, plain bool) ref.Val {
 	switch v.Kind() {
 	case lazyjson.Null:
@@ -47,8 +48,8 @@ func of(v lazyjson.Value, plain bool) ref.Val {
 	return types.NewErr("no such value")
 }
 
-// Number is a double that remembers how it was written. It is a pointer so
-// that it may be a key of a Go map.
+// Number is a double that keeps its text. It is used as a pointer so that it
+// can be a key of a Go map.
 type Number struct {
 	types.Double
 	raw []byte

@@ -11,21 +11,21 @@ import (
 	"github.com/lsm/fiso/common/lazyjson"
 )
 
-// list is a JSON list as a CEL list. It belongs to one evaluation, and is not
-// safe for concurrent use: it remembers the element that was read last, so that
-// reading one after the other takes a step and not a walk, and where all the
-// elements are once a long list is read in another order.
+// list is a JSON list as a CEL list. It belongs to one evaluation and is not
+// safe for concurrent use: it keeps the element that was read last, so that
+// reading the elements in order does not start at the beginning each time, and
+// it indexes a long list once it is read in another order.
 type list struct {
 	v     lazyjson.Value
 	plain bool
-	at    int // the index of last, when last is there
+	at    int // the index of last, if last is set
 	last  lazyjson.Value
 	all   []lazyjson.Value
 }
 
 var _ traits.Lister = (*list)(nil)
 
-// fewElements are so few that walking to one is cheap.
+// fewElements is the length up to which a list is not indexed.
 const fewElements = 16
 
 func (l *list) element(i int) lazyjson.Value {
@@ -49,7 +49,7 @@ func (l *list) element(i int) lazyjson.Value {
 	return l.last
 }
 
-// Get is the element at an index.
+// Get returns the element at an index.
 func (l *list) Get(index ref.Val) ref.Val {
 	i, err := types.IndexOrError(index)
 	if err != nil {
@@ -67,7 +67,7 @@ func (l *list) Size() ref.Val { return types.Int(l.v.Len()) }
 // IsZeroValue reports whether the list is empty.
 func (l *list) IsZeroValue() bool { return l.v.Len() == 0 }
 
-// Add is a list of the elements of both. It copies them.
+// Add returns a list of the elements of both lists. It copies them.
 func (l *list) Add(other ref.Val) ref.Val {
 	tail, ok := other.(traits.Lister)
 	if !ok {
@@ -117,7 +117,7 @@ func (l *list) Iterator() traits.Iterator {
 	return &iterator{next: l.v.First(), in: l.v, value: func(v lazyjson.Value) ref.Val { return of(v, l.plain) }}
 }
 
-// Fold visits the elements with their indexes, until f has enough.
+// Fold visits the elements with their indexes until f returns false.
 func (l *list) Fold(f traits.Folder) {
 	i := types.Int(0)
 	for e := l.v.First(); e.Kind() != lazyjson.Absent && f.FoldEntry(i, of(e, l.plain)); e = e.Next(l.v) {
@@ -134,7 +134,7 @@ func (l *list) ConvertToNative(t reflect.Type) (any, error) {
 	return types.NewRefValList(types.DefaultTypeAdapter, all).ConvertToNative(t)
 }
 
-// ConvertToType knows lists only.
+// ConvertToType converts to a list only.
 func (l *list) ConvertToType(t ref.Type) ref.Val { return convert(l, types.ListType, t) }
 
 // Type is list.
@@ -143,7 +143,7 @@ func (l *list) Type() ref.Type { return types.ListType }
 // Value is the list itself.
 func (l *list) Value() any { return l }
 
-// String says what this is, and not what is in it.
+// String shows no content.
 func (l *list) String() string { return fmt.Sprintf("list of %d", l.v.Len()) }
 
 func convert(v ref.Val, own, to ref.Type) ref.Val {
@@ -156,7 +156,7 @@ func convert(v ref.Val, own, to ref.Type) ref.Val {
 	return types.NewErr("type conversion error from '%s' to '%s'", own, to)
 }
 
-// iterator walks over the children of a container.
+// iterator iterates over the children of a container.
 type iterator struct {
 	next, in lazyjson.Value
 	value    func(lazyjson.Value) ref.Val
@@ -176,7 +176,7 @@ func (it *iterator) Next() ref.Val {
 	return v
 }
 
-// keyIterator walks over the keys of a map.
+// keyIterator iterates over the keys of a map.
 type keyIterator struct {
 	keys []ref.Val
 	sentinel
@@ -195,7 +195,7 @@ func (it *keyIterator) Next() ref.Val {
 	return key
 }
 
-// sentinel makes an iterator a CEL value, which cel-go demands and never uses.
+// sentinel makes an iterator a CEL value, which cel-go requires and never uses.
 type sentinel struct{}
 
 func (sentinel) ConvertToNative(reflect.Type) (any, error) {

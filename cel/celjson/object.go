@@ -11,17 +11,17 @@ import (
 	"github.com/lsm/fiso/common/lazyjson"
 )
 
-// object is a JSON object as a CEL map. It belongs to one evaluation, and is
-// not safe for concurrent use.
+// object is a JSON object as a CEL map. It belongs to one evaluation and is not
+// safe for concurrent use.
 type object struct {
 	v     lazyjson.Value
 	plain bool
-	keys  []ref.Val // each name once; nil until they are asked for
+	keys  []ref.Val // each name once; nil until it is needed
 }
 
 var _ traits.Mapper = (*object)(nil)
 
-// Find looks a member up. A key that is no string is in no JSON object.
+// Find looks up a member. A key that is not a string is in no JSON object.
 func (o *object) Find(key ref.Val) (ref.Val, bool) {
 	name, ok := key.(types.String)
 	if !ok {
@@ -37,7 +37,7 @@ func (o *object) Find(key ref.Val) (ref.Val, bool) {
 	return of(v, o.plain), true
 }
 
-// Get is a member, or an error where there is none.
+// Get returns a member, or an error if there is none.
 func (o *object) Get(key ref.Val) ref.Val {
 	v, found := o.Find(key)
 	if !found {
@@ -55,7 +55,8 @@ func (o *object) Contains(key ref.Val) ref.Val {
 	return types.Bool(found)
 }
 
-// names are the names of the members, each once, where its last one stands.
+// names returns the names of the members, each once, at the position of its
+// last member.
 func (o *object) names() []ref.Val {
 	if o.keys != nil || o.v.Len() == 0 {
 		return o.keys
@@ -93,7 +94,7 @@ func (o *object) IsZeroValue() bool { return o.v.Len() == 0 }
 // Iterator visits the names.
 func (o *object) Iterator() traits.Iterator { return &keyIterator{keys: o.names()} }
 
-// Fold visits names and values, until f has enough.
+// Fold visits names and values until f returns false.
 func (o *object) Fold(f traits.Folder) {
 	all := len(o.names()) == o.v.Len()
 	for m := o.v.First(); m.Kind() != lazyjson.Absent; m = m.Next(o.v) {
@@ -124,7 +125,7 @@ func (o *object) Equal(other ref.Val) ref.Val {
 
 type folder func(key, value any) bool
 
-// FoldEntry is the function itself.
+// FoldEntry calls the function.
 func (f folder) FoldEntry(key, value any) bool { return f(key, value) }
 
 // ConvertToNative decodes the object.
@@ -136,7 +137,7 @@ func (o *object) ConvertToNative(t reflect.Type) (any, error) {
 	return types.NewRefValMap(types.DefaultTypeAdapter, all).ConvertToNative(t)
 }
 
-// ConvertToType knows maps only.
+// ConvertToType converts to a map only.
 func (o *object) ConvertToType(t ref.Type) ref.Val { return convert(o, types.MapType, t) }
 
 // Type is map.
@@ -145,17 +146,17 @@ func (o *object) Type() ref.Type { return types.MapType }
 // Value is the object itself.
 func (o *object) Value() any { return o }
 
-// String says what this is, and not what is in it.
+// String shows no content.
 func (o *object) String() string { return fmt.Sprintf("map of %d", o.v.Len()) }
 
-// Map is a CEL map that remembers the order in which its entries were written.
+// Map is a CEL map that keeps the order of its entries.
 type Map struct {
 	mapper
 	keys []ref.Val
 }
 
-// mapper is what CEL asks of its own maps, beside traits.Mapper. A map that
-// lacks one of these has another value somewhere: without IsZeroValue,
+// mapper is what CEL needs of its maps, beside traits.Mapper. A map without one
+// of these behaves differently: without IsZeroValue,
 // optional.ofNonZeroValue({}) has a value.
 type mapper interface {
 	traits.Mapper
@@ -169,8 +170,8 @@ var (
 )
 
 // NewMap makes a map of keys and values, pair by pair. Of two equal keys the
-// last one counts. It is an error where a key is of a type that CEL has no map
-// keys of: some of these cannot even be hashed.
+// last one counts. It returns an error if CEL does not allow the type of a key:
+// some types cannot be hashed.
 func NewMap(keys, values []ref.Val) ref.Val {
 	all := make(map[ref.Val]ref.Val, len(keys))
 	once := make([]ref.Val, 0, len(keys))
@@ -194,7 +195,7 @@ func isKey(v ref.Val) bool {
 	return false
 }
 
-// Find looks an entry up. What is no key is in no map.
+// Find looks up an entry. A value that cannot be a key is in no map.
 func (m *Map) Find(key ref.Val) (ref.Val, bool) {
 	if _, double := key.(types.Double); !double && !isKey(key) {
 		if types.IsUnknownOrError(key) {
@@ -205,7 +206,7 @@ func (m *Map) Find(key ref.Val) (ref.Val, bool) {
 	return m.mapper.Find(key)
 }
 
-// Get is the value of an entry, or an error where there is none.
+// Get returns the value of an entry, or an error if there is none.
 func (m *Map) Get(key ref.Val) ref.Val {
 	v, found := m.Find(key)
 	if !found {
@@ -226,7 +227,7 @@ func (m *Map) Contains(key ref.Val) ref.Val {
 // Iterator visits the keys in their order.
 func (m *Map) Iterator() traits.Iterator { return &keyIterator{keys: m.keys} }
 
-// Fold visits keys and values in their order, until f has enough.
+// Fold visits keys and values in order until f returns false.
 func (m *Map) Fold(f traits.Folder) {
 	for _, key := range m.keys {
 		if value, _ := m.mapper.Find(key); !f.FoldEntry(key, value) {

@@ -10,13 +10,13 @@ import (
 	"github.com/lsm/fiso/common/lazyjson"
 )
 
-// ErrTooLarge says that a value holds more than it may.
-var ErrTooLarge = errors.New("a value grows too large")
+// ErrTooLarge says that a value exceeds its bound.
+var ErrTooLarge = errors.New("a value is too large")
 
-// Plain makes a value fit for CEL's functions: no Number is in it. It fails
-// with ErrTooLarge where the value has more than limit elements and members,
-// each counted as often as it is reached: values that share their parts can
-// be made exponentially larger than the memory they take.
+// Plain returns a value that contains no Number, for CEL's functions. It fails
+// with ErrTooLarge if the value has more than limit elements and members. A
+// part that is reached several times is counted each time: values that share
+// parts can be exponentially larger than the memory they take.
 func Plain(v ref.Val, limit int) (ref.Val, error) {
 	switch v := v.(type) {
 	case *Number:
@@ -48,8 +48,8 @@ func Plain(v ref.Val, limit int) (ref.Val, error) {
 	return v, nil
 }
 
-// Units is how many elements and members a value has, all levels together, and
-// no more than limit+1. A part of a document counts as one for eight bytes.
+// Units returns how many elements and members a value has, at all levels, but
+// at most limit+1. A part of a document counts as one for each eight bytes.
 func Units(v ref.Val, limit int) int {
 	n, _, err := count(v, limit)
 	if err != nil {
@@ -58,8 +58,8 @@ func Units(v ref.Val, limit int) int {
 	return n
 }
 
-// count counts a value's parts, and reports whether there is a Number in it or
-// may be.
+// count counts the parts of a value, and reports whether it contains or may
+// contain a Number.
 func count(v ref.Val, limit int) (n int, numbers bool, err error) {
 	w := walker{limit: limit}
 	w.walk(v)
@@ -105,7 +105,7 @@ func (w *walker) document(v lazyjson.Value, plain bool) {
 	w.numbers = w.numbers || !plain
 }
 
-// rebuild copies a value that was counted, with plain numbers inside.
+// rebuild copies a value that was counted, with plain numbers.
 func rebuild(v ref.Val) ref.Val {
 	switch v := v.(type) {
 	case *Number:

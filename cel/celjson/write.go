@@ -16,14 +16,14 @@ import (
 	"github.com/google/cel-go/common/types/traits"
 )
 
-// ErrOutput says that the output is larger than it may be.
+// ErrOutput says that the output exceeds its limit.
 var ErrOutput = errors.New("the output is too large")
 
-// Append writes a CEL value as JSON behind dst. It fails with ErrOutput when
-// dst grows beyond limit bytes, and says of any other value why JSON has no
-// place for it. What belongs to a document is written as it stands there;
-// timestamps and durations as protobuf has them, bytes in base64. Maps keep
-// the order of the literal that made them; all others are sorted by key.
+// Append appends a CEL value as JSON to dst. It fails with ErrOutput if dst
+// grows beyond limit bytes, and with another error if JSON cannot represent the
+// value. Parts of a document are written as they are in it, timestamps and
+// durations as in protobuf's JSON, bytes in base64. A Map keeps its order;
+// other maps are sorted by key.
 func Append(dst []byte, v ref.Val, limit int) ([]byte, error) {
 	w := writer{dst, limit}
 	err := w.value(v)
@@ -95,13 +95,13 @@ func (w *writer) value(v ref.Val) error {
 	case traits.Mapper:
 		return w.object(v)
 	default:
-		return fmt.Errorf("JSON has no place for a value of type %s", v.Type().TypeName())
+		return fmt.Errorf("JSON cannot represent a value of type %s", v.Type().TypeName())
 	}
 	return w.check()
 }
 
-// AppendTime writes a timestamp as a JSON string in RFC 3339, in UTC, with as
-// many digits of a second as it needs.
+// AppendTime appends a timestamp as a JSON string in RFC 3339, in UTC, with as
+// many fractional digits as it needs.
 func AppendTime(dst []byte, t time.Time) []byte {
 	t = t.UTC()
 	year, month, day := t.Date()
@@ -150,10 +150,10 @@ func (w *writer) bytes(b []byte) error {
 }
 
 // double writes the shortest text that reads back as the same double, in the
-// form that encoding/json has for it.
+// format of encoding/json.
 func (w *writer) double(f float64) error {
 	if math.IsNaN(f) || math.IsInf(f, 0) {
-		return fmt.Errorf("JSON has no place for %v", f)
+		return fmt.Errorf("JSON cannot represent %v", f)
 	}
 	format := byte('f')
 	if abs := math.Abs(f); abs != 0 && (abs < 1e-6 || abs >= 1e21) {
@@ -187,7 +187,7 @@ type entry struct {
 }
 
 func (w *writer) object(m traits.Mapper) error {
-	if n := m.Size().(types.Int); n > types.Int(w.limit) { // do not even collect them
+	if n := m.Size().(types.Int); n > types.Int(w.limit) { // do not collect the entries
 		return ErrOutput
 	}
 	var entries []entry
@@ -220,7 +220,7 @@ func (w *writer) object(m traits.Mapper) error {
 	return w.byte('}')
 }
 
-// keyText is a map key as the name of a member, as protobuf has it.
+// keyText returns a map key as the name of a member, as protobuf's JSON does.
 func keyText(key ref.Val) (string, error) {
 	switch key := key.(type) {
 	case types.String:
@@ -232,10 +232,10 @@ func keyText(key ref.Val) (string, error) {
 	case types.Bool:
 		return strconv.FormatBool(bool(key)), nil
 	}
-	return "", fmt.Errorf("JSON has no place for a map key of type %s", key.Type().TypeName())
+	return "", fmt.Errorf("JSON cannot represent a map key of type %s", key.Type().TypeName())
 }
 
-// AppendString writes s as a JSON string; what is not UTF-8 becomes U+FFFD.
+// AppendString appends s as a JSON string. Invalid UTF-8 becomes U+FFFD.
 func AppendString(dst []byte, s string) []byte {
 	const hex = "0123456789abcdef"
 	dst = append(dst, '"')

@@ -6,33 +6,34 @@ import (
 	"time"
 )
 
-// Context is a context that costs little where nobody waits for its end, which is
-// most calls: it is part of what it belongs to, and what follows its end hangs
-// in a list. It keeps the promises of context.Context, and those of the standard
-// library may be made from it. It is begun once, and ended at least once.
+// Context is a context.Context that allocates nothing as long as nobody calls Done
+// or AfterFunc, as in most calls. It is a field of its owner, and its hooks are in
+// a linked list. It keeps the promises of context.Context, and contexts of the
+// standard library may be derived from it. Begin is called once, End at least once.
 type Context struct {
-	outer  context.Context
-	within Hook // of the outer one
+	outer     context.Context
+	outerHook Hook // on the outer context
 
 	mu    sync.Mutex
-	err   error         // why it ended; nil: it did not
-	done  chan struct{} // nil: nobody asked
+	err   error         // why the context ended; nil: it has not
+	done  chan struct{} // nil until Done is called
 	hooks *Hook
 }
 
-// Begin has it end when outer does.
+// Begin makes the context end when outer does.
 func (e *Context) Begin(outer context.Context) {
 	e.outer = outer
-	e.within.inner = e
-	e.within.On(outer)
+	e.outerHook.inner = e
+	e.outerHook.On(outer)
 }
 
-// follow is what hangs on the outer context.
+// follow ends the context because the outer one has ended.
 func (e *Context) follow() { e.end(e.outer.Err()) }
 
-// End ends it, and lets go of the outer one; a second end changes nothing.
+// End ends the context and removes its hook from the outer one. A second call changes
+// nothing.
 func (e *Context) End(err error) {
-	e.within.Remove()
+	e.outerHook.Remove()
 	e.end(err)
 }
 
@@ -49,28 +50,28 @@ func (e *Context) end(err error) {
 	list := e.hooks
 	e.hooks = nil
 	for h := list; h != nil; h = h.next {
-		h.on = false // from here on, Remove comes too late
+		h.attached = false // Remove now returns false
 	}
 	e.mu.Unlock()
 	for list != nil {
 		h := list
-		list = h.next // whoever h belongs to may let go of it once it is done
+		list = h.next // the owner of h may drop it after run
 		h.run()
 	}
 }
 
-// AfterFunc is that of package context, which looks for it.
+// AfterFunc is called by context.AfterFunc, which looks for this method.
 func (e *Context) AfterFunc(f func()) (stop func() bool) {
-	h := &Hook{Do: func() { go f() }} // whoever asks waits for it, as with context.AfterFunc
+	h := &Hook{Do: func() { go f() }} // in a goroutine, as context.AfterFunc promises
 	h.put(e)
 	return h.Remove
 }
 
-// Deadline is that of the outer context: a limit of ours is none that others
-// could go by, as it may be lifted.
+// Deadline is that of the outer context. A time limit of the owner is not reported:
+// the owner may lift it.
 func (e *Context) Deadline() (time.Time, bool) { return e.outer.Deadline() }
 
-// Done is closed at the end.
+// Done returns a channel that is closed when the context ends.
 func (e *Context) Done() <-chan struct{} {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -83,8 +84,8 @@ func (e *Context) Done() <-chan struct{} {
 	return e.done
 }
 
-// Err is why it ended. An outer context that has ended is seen at once, also
-// where it has yet to tell.
+// Err returns why the context ended. It sees at once that an outer context has
+// ended, also before that context's hooks have run.
 func (e *Context) Err() error {
 	if err := e.own(); err != nil {
 		return err
@@ -101,7 +102,7 @@ func (e *Context) own() error {
 	return e.err
 }
 
-// Value is that of the outer context.
+// Value returns the value of the outer context.
 func (e *Context) Value(key any) any {
 	if key == (contextKey{}) {
 		return e
@@ -109,55 +110,55 @@ func (e *Context) Value(key any) any {
 	return e.outer.Value(key)
 }
 
-func (e *Context) ending() *Context { return e }
+func (e *Context) callContext() *Context { return e }
 
-// contextKey finds the Context that a context is made from.
+// contextKey is the key under which Value returns the Context itself.
 type contextKey struct{}
 
-// contextOf is the Context that ends when ctx does; nil: there is none.
+// contextOf returns the Context that ends exactly when ctx does, or nil.
 func contextOf(ctx context.Context) *Context {
-	if e, ok := ctx.(interface{ ending() *Context }); ok { // or a struct that one is part of
-		return e.ending()
+	if e, ok := ctx.(interface{ callContext() *Context }); ok { // a Context, or a struct that embeds one
+		return e.callContext()
 	}
 	e, _ := ctx.Value(contextKey{}).(*Context)
 	if e == nil || ctx.Done() != e.Done() {
-		return nil // one between the two may end first
+		return nil // a context between e and ctx may end first
 	}
 	return e
 }
 
-// Hook is what is done when a context ends, by the goroutine that ends it where
-// that is an Context, so it must not wait. It is part of what it is about, which
-// has one goroutine that puts it on and takes it off. Once done, it is not used
+// Hook is a function that runs when a context ends. The goroutine that ends the
+// context runs it if that is a Context, so it must not block. A Hook is a field of
+// its owner. One goroutine calls On and Remove. A Hook that has run is not used
 // again.
 type Hook struct {
 	Do func()
 
-	inner      *Context    // that follows, in place of Do: one function less for each
-	of         *Context    // that it was put on last
-	stop       func() bool // where that was another context
-	on         bool        // it is on; this and what follows are guarded by of.mu
+	inner      *Context    // ends in place of calling Do, which saves a closure
+	ctx        *Context    // where the hook was put last
+	stop       func() bool // of context.AfterFunc, for other kinds of context
+	attached   bool        // in the list; this and the fields below are guarded by ctx.mu
 	prev, next *Hook
 }
 
-// On has it done when ctx ends, at once if it has.
+// On runs the hook when ctx ends, or at once if ctx has ended.
 func (h *Hook) On(ctx context.Context) {
 	if e := contextOf(ctx); e != nil {
 		h.put(e)
 		return
 	}
-	h.of, h.stop = nil, context.AfterFunc(ctx, h.run)
+	h.ctx, h.stop = nil, context.AfterFunc(ctx, h.run)
 }
 
 func (h *Hook) put(e *Context) {
 	e.mu.Lock()
-	h.of = e
+	h.ctx = e
 	if e.err != nil {
 		e.mu.Unlock()
 		h.run()
 		return
 	}
-	h.on, h.prev, h.next = true, nil, e.hooks
+	h.attached, h.prev, h.next = true, nil, e.hooks
 	if e.hooks != nil {
 		e.hooks.prev = h
 	}
@@ -173,18 +174,18 @@ func (h *Hook) run() {
 	h.Do()
 }
 
-// Remove takes it off, and reports whether it had neither been done nor begun.
+// Remove removes the hook, and reports whether it had neither run nor begun to run.
 func (h *Hook) Remove() bool {
-	e := h.of
+	e := h.ctx
 	if e == nil {
 		return h.stop != nil && h.stop()
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if !h.on {
+	if !h.attached {
 		return false
 	}
-	h.on = false
+	h.attached = false
 	if h.prev != nil {
 		h.prev.next = h.next
 	} else {

@@ -15,7 +15,7 @@ func begun(outer context.Context) *Context {
 	return e
 }
 
-func TestEnding_keepsThePromisesOfAContext(t *testing.T) {
+func TestContext_keepsThePromisesOfAContext(t *testing.T) {
 	type key struct{}
 	e := begun(context.WithValue(t.Context(), key{}, 1))
 	if _, ok := e.Deadline(); ok || e.Err() != nil || e.Value(key{}) != 1 || context.Cause(e) != nil {
@@ -34,7 +34,7 @@ func TestEnding_keepsThePromisesOfAContext(t *testing.T) {
 	<-late.Done()
 }
 
-func TestEnding_endsWithItsOuterContext(t *testing.T) {
+func TestContext_endsWithItsOuterContext(t *testing.T) {
 	for name, between := range map[string]func(context.Context) context.Context{
 		"directly": func(ctx context.Context) context.Context { return ctx },
 		"through a value": func(ctx context.Context) context.Context {
@@ -52,7 +52,7 @@ func TestEnding_endsWithItsOuterContext(t *testing.T) {
 			standard, cancel := context.WithCancel(inner)
 			defer cancel()
 			other := begun(between(outer))
-			other.End(nil) // it lets go
+			other.End(nil) // it removes its hook
 			outer.End(context.DeadlineExceeded)
 			<-standard.Done()
 			if err := inner.Err(); err == nil {
@@ -71,7 +71,7 @@ func TestEnding_endsWithItsOuterContext(t *testing.T) {
 	}
 }
 
-func TestEnding_endsOnlyWithAllThatIsBetween(t *testing.T) {
+func TestContext_endsOnlyWithAllThatIsBetween(t *testing.T) {
 	outer := begun(t.Context())
 	between, cancel := context.WithCancel(outer)
 	inner := begun(between)
@@ -91,7 +91,7 @@ func TestHook_isDoneOnceOrRemoved(t *testing.T) {
 		hooks[i].Do = func() { done[i]++ }
 		hooks[i].On(e)
 	}
-	// The last, one between, and the first of the list; then again.
+	// The last of the list, one in the middle, and the first; then one again.
 	for _, i := range []int{0, 2, 3} {
 		if !hooks[i].Remove() || hooks[i].Remove() {
 			t.Errorf("hook %d: removed not once", i)
@@ -112,7 +112,7 @@ func TestHook_isDoneOnceOrRemoved(t *testing.T) {
 	}
 }
 
-func TestEnding_afterFuncIsThatOfContexts(t *testing.T) {
+func TestContext_afterFuncIsThatOfContexts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := begun(t.Context())
 		var ran atomic.Int32
@@ -129,7 +129,7 @@ func TestEnding_afterFuncIsThatOfContexts(t *testing.T) {
 	})
 }
 
-// Whoever ends a call and whoever takes a connection back from it meet.
+// The end of a call races with the owner that removes its hook.
 func TestHook_removedBesideTheEnd(t *testing.T) {
 	for range 1000 {
 		e := begun(t.Context())
@@ -146,16 +146,16 @@ func TestHook_removedBesideTheEnd(t *testing.T) {
 	}
 }
 
-func TestEnding_allocatesNothing(t *testing.T) {
+func TestContext_allocatesNothing(t *testing.T) {
 	outer := begun(t.Context())
 	defer outer.End(context.Canceled)
 	inner, h := &Context{}, Hook{Do: func() {}}
-	inner.outer, inner.within.inner = outer, inner
+	inner.outer, inner.outerHook.inner = outer, inner
 	if n := testing.AllocsPerRun(100, func() {
-		inner.within.On(outer)
+		inner.outerHook.On(outer)
 		h.On(inner)
 		h.Remove()
-		inner.within.Remove()
+		inner.outerHook.Remove()
 	}); n > 0 {
 		t.Errorf("%v allocations", n)
 	}

@@ -15,8 +15,7 @@ import (
 	"github.com/lsm/fiso/common/lazyjson"
 )
 
-// notJSON are payloads that come under a JSON content type and are none, with
-// what is said of them.
+// notJSON are payloads with a JSON content type that are not JSON, with their errors.
 var notJSON = []struct{ name, data, want string }{
 	{"attributes of an event", `1,"type":"refund.approved","source":"/bank"`, "not valid JSON at byte 1: there is more after the end of the value"},
 	{"the end of the event", `1}`, "not valid JSON at byte 1: there is more after the end of the value"},
@@ -30,8 +29,8 @@ var notJSON = []struct{ name, data, want string }{
 	{"nested deeper than a reader takes", strings.Repeat("[", lazyjson.MaxDepth+1) + strings.Repeat("]", lazyjson.MaxDepth+1), "nests deeper than 1000 levels"},
 }
 
-// U1: data under a JSON content type was placed in the event unchecked, so that a
-// sender could write a type and a source of their own into the event.
+// U1: data with a JSON content type became part of the event unchecked, so that a sender
+// could set the type and source of the event.
 func TestAppendJSON_refusesDataThatIsNotTheJSONItSays(t *testing.T) {
 	for _, row := range notJSON {
 		for _, contentType := range []string{"application/json", "application/json; charset=utf-8", "text/json", "application/vnd.order+JSON"} {
@@ -57,8 +56,8 @@ func TestAppendJSON_refusesDataThatIsNotTheJSONItSays(t *testing.T) {
 	}
 }
 
-// What is wrong with an event is told by its place and its kind: data and the
-// values of attributes are the sender's, and may be secret.
+// An error names the place and the kind of a fault: data and attribute values belong to
+// the sender and may be secret.
 func TestErrors_quoteNoDataAndNoValue(t *testing.T) {
 	const canary = "~canary" // not even its first byte
 	for _, data := range []string{canary, `"` + canary, `{"a":` + canary, `"\` + canary + `"`, `7` + canary, `{"` + canary + `" 1}`, `"` + canary + "\xff\"", "\"" + canary + "\n\""} {
@@ -101,8 +100,8 @@ func TestAppendJSON_refusesExtensionsThatWouldBeOtherMembers(t *testing.T) {
 	}
 }
 
-// U1: data that JSON takes at its deepest is read again by ParseJSON, from an event
-// that stands alone and from one in a batch.
+// U1: ParseJSON can read data of the greatest depth that JSON accepts again, from a single
+// event and from a batch.
 func TestJSON_isDeepAtMostWhatIsReadInABatchOrAlone(t *testing.T) {
 	nested := func(depth int) []byte { return []byte(strings.Repeat("[", depth) + strings.Repeat("]", depth)) }
 	d, err := JSON(nested(lazyjson.MaxDepth))
@@ -143,8 +142,8 @@ func TestData_isBytesOrNone(t *testing.T) {
 	}
 }
 
-// FuzzAppendJSON: for any attributes and data, AppendJSON either writes each of the
-// event's members once and no other member, or returns an error and writes nothing.
+// FuzzAppendJSON: for any attributes and data, AppendJSON either writes each member of the
+// event once and no other, or returns an error and writes nothing.
 func FuzzAppendJSON(f *testing.F) {
 	f.Add("1", "/shop", "order.created", "s", "application/json", "tenant", "acme", uint8(0), []byte(`1,"type":"refund.approved","source":"/bank"`))
 	f.Add("1", "/shop", "t", "", "text/plain; charset=utf8", "n", "7", uint8(1), []byte("ü"))
@@ -180,7 +179,7 @@ func FuzzAppendJSON(f *testing.F) {
 				t.Errorf("member %s is %s, want %s", name, member.value, value)
 			}
 			if _, there := want[member.name]; !there && member.name != "data" {
-				t.Errorf("member %q is there twice, or is not the event's own", member.name)
+				t.Errorf("member %q occurs twice, or is not the event's own", member.name)
 			}
 			delete(want, member.name)
 		}
@@ -198,8 +197,8 @@ type member struct {
 	value json.RawMessage
 }
 
-// members are those of an object, as encoding/json reads them one by one, those
-// that are there twice too; data is there once.
+// members returns the members of an object as encoding/json reads them, with duplicates;
+// data occurs once.
 func members(t *testing.T, object []byte) (list []member) {
 	d := json.NewDecoder(bytes.NewReader(object))
 	if _, err := d.Token(); err != nil {
@@ -229,8 +228,8 @@ func members(t *testing.T, object []byte) (list []member) {
 	return list
 }
 
-// FuzzJSON: JSON takes exactly the values that encoding/json takes and that are
-// UTF-8, except for those nested too deep.
+// FuzzJSON: JSON accepts exactly the values that are UTF-8 and that encoding/json accepts,
+// except those nested too deep.
 func FuzzJSON(f *testing.F) {
 	for _, row := range notJSON {
 		f.Add([]byte(row.data))
@@ -244,7 +243,7 @@ func FuzzJSON(f *testing.F) {
 	})
 }
 
-// Every byte at every place of a string of JSON, also in an escape's reach.
+// Every byte at every place of a JSON string, also after a backslash.
 func TestJSON_seesEachByteOfAString(t *testing.T) {
 	for c := range 256 {
 		for at := range 20 {

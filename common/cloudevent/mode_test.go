@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// U3: the content type decides on the mode before any attribute headers do, as both
-// bindings say in their section 3.
+// U3: the content type decides on the mode before any attribute headers do, as section 3
+// of both bindings says.
 func TestSigns_theContentTypeDecidesBeforeHeadersDo(t *testing.T) {
 	for _, row := range []struct {
 		contentType          string
@@ -53,17 +53,17 @@ func TestSigns_theContentTypeDecidesBeforeHeadersDo(t *testing.T) {
 	}
 }
 
-// U3: a reader that takes the first of two content types and one that takes the
-// last must not see two messages.
+// U3: a reader that uses the first of two content types and a reader that uses the last
+// must not see different messages.
 func TestSigns_twoContentTypesAreNone(t *testing.T) {
 	for _, row := range []struct {
 		first, second string
 		want          Mode
 		fault         string
 	}{
-		{ContentTypeJSON, "application/json", Plain, "the content type is there twice, with two values"},
-		{"application/json", ContentTypeJSON, Plain, "the content type is there twice, with two values"},
-		{ContentTypeBatch, ContentTypeJSON, Plain, "the content type is there twice, with two values"},
+		{ContentTypeJSON, "application/json", Plain, "the content type is set twice, with different values"},
+		{"application/json", ContentTypeJSON, Plain, "the content type is set twice, with different values"},
+		{ContentTypeBatch, ContentTypeJSON, Plain, "the content type is set twice, with different values"},
 		{ContentTypeJSON, ContentTypeJSON, Structured, ""},
 		{"text/plain", "text/html", Plain, ""},
 	} {
@@ -77,7 +77,7 @@ func TestSigns_twoContentTypesAreNone(t *testing.T) {
 	}
 }
 
-// U9: Quarkus and SmallRye write both.
+// U9: Quarkus and SmallRye send both.
 func TestFromHeaders_takesDataContentTypeBesideAnEqualContentType(t *testing.T) {
 	for name, pairs := range map[string][]string{
 		"before": {"ce_datacontenttype", "text/plain", "content-type", "text/plain"},

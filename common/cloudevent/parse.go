@@ -10,20 +10,20 @@ import (
 	"github.com/lsm/fiso/common/lazyjson"
 )
 
-// docs are documents to read JSON by, whose memory is used again.
+// docs are JSON documents whose memory is reused.
 var docs = sync.Pool{New: func() any { return new(lazyjson.Doc) }}
 
-// keepNodes is for how many values of JSON a document keeps memory.
+// keepNodes is the number of JSON values for which a pooled document keeps memory.
 const keepNodes = 1 << 12
 
-// Levels of JSON that stand around data.
+// Levels of JSON around the data of an event.
 const (
 	inEvent = 1
 	inBatch = 2
 )
 
-// readJSON hands the root of a document to read. levels are those of its levels
-// that only hold data.
+// readJSON parses data and calls read with its root. levels is the number of outer levels
+// that do not count for the maximum depth.
 func readJSON(data []byte, levels int, read func(lazyjson.Value) error) error {
 	d := docs.Get().(*lazyjson.Doc)
 	err := d.ParseEnvelope(data, levels)
@@ -35,22 +35,21 @@ func readJSON(data []byte, levels int, read func(lazyjson.Value) error) error {
 	return err
 }
 
-// ParseJSON fills e from an event in the structured JSON format. Everything
-// that e held before is gone, its key too, and the room of its extensions is
-// used again: a copy of e made before must not share them.
+// ParseJSON sets e from an event in the structured JSON format. Everything that e held
+// before is removed, its key too. The memory of its extensions is reused, so an earlier
+// copy of e must not share them.
 //
-// e.Data points into data where it can, and holds the member's bytes exactly as
-// they came: a number keeps its digits, an object its spaces. Data without a
-// content type is application/json, which is then set; data_base64 without one
-// has none. Under a content type that is not JSON (see IsJSON), a data string
-// becomes its text; data_base64 is decoded. An attribute that is null is absent.
+// e.Data points into data where possible, and holds the bytes of the member as they came:
+// a number keeps its digits, an object its spaces. For data without a content type
+// application/json is set; for data_base64 without one nothing is set. If the content
+// type is not JSON (see IsJSON), a data string becomes its text. data_base64 is decoded.
+// An attribute that is null counts as absent.
 //
-// It is an error, and leaves e empty, if the JSON is not valid, not in UTF-8 or
-// data nests deeper than 1000, if specversion is missing or not 1.0, if a member is
-// there twice (readers differ on which one counts), if an attribute is empty or
-// not of its type, if data and data_base64 are both there, or if data does not
-// fit its content type. Whether the required attributes are there is for
-// Validate to say.
+// It is an error, and empties e, if the JSON is not valid or not in UTF-8, if data nests
+// deeper than 1000, if specversion is missing or not 1.0, if a member occurs twice
+// (readers differ in which one they use), if an attribute is empty or not of its type, if
+// there are both data and data_base64, or if data does not match its content type.
+// Validate checks the required attributes.
 func ParseJSON(data []byte, e *Event) error {
 	p := parser{builder: newBuilder(e)}
 	if err := readJSON(data, inEvent, p.members); err != nil {
@@ -63,12 +62,12 @@ func ParseJSON(data []byte, e *Event) error {
 // parser collects the members of one event.
 type parser struct {
 	builder
-	data, base64 lazyjson.Value // absent until they were seen
+	data, base64 lazyjson.Value // absent until they are found
 }
 
 func (p *parser) members(event lazyjson.Value) error {
 	if event.Kind() != lazyjson.Object {
-		return fmt.Errorf("an event is an object in braces, and this is %s", event.Kind())
+		return fmt.Errorf("an event must be an object, and this is %s", event.Kind())
 	}
 	for m := event.First(); m.Kind() != lazyjson.Absent; m = m.Next(event) {
 		if err := p.member(m); err != nil {
@@ -102,13 +101,13 @@ func (p *parser) member(m lazyjson.Value) error {
 		}
 		x := Extension{Name: name, Value: string(m.Raw()), Kind: kindOf(m)}
 		if !x.fits() {
-			return fmt.Errorf("attribute %.64s: the number is no whole one of 32 bits: CloudEvents has no others, send a string", name)
+			return fmt.Errorf("attribute %.64s: the number is not a 32-bit integer, and CloudEvents has no other numbers: send a string", name)
 		}
 		return p.extension(x)
 	}
 }
 
-// kindOf is the kind of a value that is a number or a boolean.
+// kindOf returns the kind of a value that is a number or a boolean.
 func kindOf(m lazyjson.Value) Kind {
 	if m.Kind() == lazyjson.True || m.Kind() == lazyjson.False {
 		return Boolean
@@ -116,7 +115,7 @@ func kindOf(m lazyjson.Value) Kind {
 	return Integer
 }
 
-// memberName is the text of a member's name; the usual ones cost no allocation.
+// memberName returns the name of a member; the usual ones are not allocated.
 func memberName(m lazyjson.Value) string {
 	name := m.NameView()
 	for _, known := range [...]string{
@@ -132,13 +131,13 @@ func memberName(m lazyjson.Value) string {
 
 func once(to *lazyjson.Value, name string, m lazyjson.Value) error {
 	if to.Kind() != lazyjson.Absent {
-		return fmt.Errorf("member %s is there twice", name)
+		return fmt.Errorf("member %s occurs twice", name)
 	}
 	*to = m
 	return nil
 }
 
-// finish places the data, now that its content type is known.
+// finish sets the data, once its content type is known.
 func (p *parser) finish() error {
 	if !p.builder.finish() {
 		return errors.New("attribute specversion is missing")
@@ -146,12 +145,12 @@ func (p *parser) finish() error {
 	e, kind := p.e, p.data.Kind()
 	switch {
 	case p.base64.Kind() != lazyjson.Absent && kind != lazyjson.Absent:
-		return errors.New("data and data_base64 are both there")
+		return errors.New("data and data_base64 are both set")
 	case p.base64.Kind() != lazyjson.Absent:
 		return p.decodeBase64()
 	case kind == lazyjson.Absent:
 	case e.DataContentType == "":
-		e.DataContentType = plainJSON // "exactly equivalent", spec.md says
+		e.DataContentType = plainJSON // "exactly equivalent" by the specification of CloudEvents
 		e.Data = Data{bytes: p.data.Raw(), json: true}
 	case IsJSON(e.DataContentType):
 		e.Data = Data{bytes: p.data.Raw(), json: true}
@@ -192,19 +191,18 @@ func (p *parser) decodeBase64() error {
 	return nil
 }
 
-// SplitBatch cuts a batch in the JSON format into its events, unread: each is
-// the bytes as they stand in data, for ParseJSON. So one event that is at fault
-// is found at fault alone; only JSON that is not valid, or not an array of
-// objects, fails as a whole. The result of an empty batch is empty.
+// SplitBatch splits a batch in the JSON format into its events, as their bytes in data,
+// for ParseJSON. Thus a faulty event does not fail the others; only JSON that is not
+// valid, or not an array of objects, fails the batch. An empty batch has an empty result.
 func SplitBatch(data []byte) ([][]byte, error) {
 	events := [][]byte{}
 	err := readJSON(data, inBatch, func(batch lazyjson.Value) error {
 		if batch.Kind() != lazyjson.Array {
-			return fmt.Errorf("a batch is a list in brackets, and this is %s", batch.Kind())
+			return fmt.Errorf("a batch must be a list, and this is %s", batch.Kind())
 		}
 		for e := batch.First(); e.Kind() != lazyjson.Absent; e = e.Next(batch) {
 			if e.Kind() != lazyjson.Object {
-				return fmt.Errorf("element %d is no event in braces", len(events)+1)
+				return fmt.Errorf("element %d is not an object", len(events)+1)
 			}
 			events = append(events, e.Raw())
 		}

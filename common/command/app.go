@@ -19,36 +19,35 @@ const (
 	ExitUsage  = 2 // the command line cannot be understood
 )
 
-// IO is the outside of a command: where it reads and writes, and the
-// environment it sees.
+// IO is the input, the output and the environment of a command.
 type IO struct {
 	In       io.Reader
 	Out, Err io.Writer
-	// Terminal reports whether Err is one; logs are then readable lines, and
-	// JSON otherwise. OutTerminal is the same for Out.
+	// Terminal reports whether Err is a terminal. Logs are then lines for a person,
+	// and JSON otherwise. OutTerminal is the same for Out.
 	Terminal, OutTerminal bool
-	// Getenv reads one variable of the environment.
+	// Getenv returns the value of an environment variable.
 	Getenv func(string) string
 }
 
-// App is one call of a command line. IO and Name are required.
+// App runs one command line. IO and Name are required.
 type App struct {
 	IO
 	Name string // of the program
-	// Code is the stable code of an error that is not about a configuration file,
+	// Code returns the stable code of an error that is not about a configuration file,
 	// or "". It may be nil.
 	Code func(error) string
 
 	output string // text | json
 }
 
-// JSON reports whether the result is to be printed as JSON (--output json). A
-// command then prints one document.
+// JSON reports whether to print the result as JSON (--output json). A command then
+// prints one document.
 func (a *App) JSON() bool { return a.output == "json" }
 
-// Execute runs a command line and returns the exit code. root gets the flag
-// --output; without the name of a command it runs the command run, which is one
-// of its own.
+// Execute runs a command line and returns the exit code. It adds the flag --output
+// to root. Without the name of a command it runs the command run, which is one of
+// root's.
 func (a *App) Execute(ctx context.Context, args []string, root, run *cobra.Command) int {
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.PersistentFlags().StringVarP(&a.output, "output", "o", "text", "how to print the result: text or json")
@@ -68,7 +67,7 @@ func (a *App) Execute(ctx context.Context, args []string, root, run *cobra.Comma
 	return a.exitCode(root.ExecuteContext(ctx))
 }
 
-// exitCode says what went wrong, and returns the exit code for it.
+// exitCode prints an error and returns its exit code.
 func (a *App) exitCode(err error) int {
 	if err == nil {
 		return ExitGood
@@ -84,8 +83,8 @@ func (a *App) exitCode(err error) int {
 	return ExitFailed
 }
 
-// Printf prints the result for a person. What strangers wrote steers no terminal.
-// A reader that went away (a closed pipe) is no failure of the command.
+// Printf prints the result for a person. Foreign text in it cannot control the
+// terminal. It ignores write errors, such as a closed pipe.
 func (a *App) Printf(format string, args ...any) { printText(a.Out, format, args) }
 
 // Errorf is Printf on standard error.

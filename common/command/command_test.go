@@ -22,13 +22,13 @@ import (
 	"github.com/lsm/fiso/common/config"
 )
 
-// result is what a command line left behind.
+// result is the exit code and the output of a command line.
 type result struct {
 	code      int
 	out, errs string
 }
 
-// call runs one command line of a program whose commands return these errors.
+// call runs a command line of a program whose command run returns the error fail.
 func call(t *testing.T, fail error, args ...string) result {
 	t.Helper()
 	var out, errs bytes.Buffer
@@ -231,10 +231,10 @@ func TestTraced_saysWhenTheLastTracesAreLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var logs bytes.Buffer
 		ctx, cancel := context.WithCancel(t.Context())
-		cancel() // the program was told to stop: the last traces are sent all the same
+		cancel() // the program stops: the last traces are sent nevertheless
 		begun := time.Now()
 		sendLast(ctx, func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }, slog.New(slog.NewTextHandler(&logs, nil)))
-		if !strings.Contains(logs.String(), `msg="the last traces were not sent" error="context deadline exceeded"`) || time.Since(begun) != 3*time.Second {
+		if !strings.Contains(logs.String(), `msg="last traces lost" error="context deadline exceeded"`) || time.Since(begun) != 3*time.Second {
 			t.Errorf("after %v the log is %s", time.Since(begun), &logs)
 		}
 	})

@@ -1,8 +1,7 @@
-// Package command is what the commands of Fiso have in common on the outside:
-// exit codes, output for a person or as JSON, how errors and the faults of
-// configuration files are shown, usage errors, and the signals that end a
-// process. It is for a main that builds its commands with cobra; what the
-// commands do is the program's.
+// Package command is the common shell of Fiso's commands: exit codes, output for a
+// person or as JSON, printing of errors and of faults in configuration files, usage
+// errors, and the signals that end a process. It is for a main that builds its
+// commands with cobra. The program decides what the commands do.
 //
 //	func main() { os.Exit(command.Main(cli.Main)) }
 //

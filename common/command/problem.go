@@ -6,11 +6,12 @@ import (
 	"github.com/lsm/fiso/common/config"
 )
 
-// ErrReported is a failure that the command itself has printed: ExitFailed.
+// ErrReported is an error that the command has already printed. Its exit code is
+// ExitFailed.
 var ErrReported = errors.New("failed")
 
-// Problem is one error as --output json prints it. Code is that of a fault of a
-// configuration file, or what App.Code says, or FAILED.
+// Problem is one error as --output json prints it. Code is that of the configuration
+// fault, or the result of App.Code, or FAILED.
 type Problem struct {
 	Code    string `json:"code"`
 	Message string `json:"message"`
@@ -21,7 +22,7 @@ type Problem struct {
 	Hint    string `json:"hint,omitempty"`
 }
 
-// Problems is an error with one entry for each fault of a configuration file.
+// Problems lists an error: one entry for each fault of a configuration file.
 func (a *App) Problems(err error) []Problem {
 	if err == nil {
 		return []Problem{}
@@ -43,17 +44,17 @@ func (a *App) Problems(err error) []Problem {
 	return []Problem{{Code: code, Message: err.Error()}}
 }
 
-// reportError prints an error for a person on standard error, or as JSON on
-// standard output.
+// reportError prints an error as text on standard error, or as JSON on standard
+// output.
 func (a *App) reportError(err error) {
 	if a.JSON() {
-		// The same error in text would be all there is left to say.
+		// If JSON cannot be printed, the error is printed as text.
 		if a.PrintJSON(map[string]any{"ok": false, "errors": a.Problems(err)}) == nil {
 			return
 		}
 	}
 	if _, ok := errors.AsType[config.Errors](err); ok {
-		a.Errorf("%v\n", err) // each begins with its file, where editors look for it
+		a.Errorf("%v\n", err) // each line begins with its file, for editors
 		return
 	}
 	a.Errorf("%s: %v\n", a.Name, err)

@@ -9,11 +9,11 @@ import (
 	"github.com/mattn/go-isatty"
 )
 
-// Main calls run with the arguments and the outside of the process, and returns
-// its exit code, with which main exits. ctx ends with SIGINT or SIGTERM; a second
-// signal ends the process at once. SIGHUP ends ctx where the process runs in a
-// terminal: the terminal was closed. Elsewhere SIGHUP asks for a reload, and is
-// ignored, since files are followed anyway.
+// Main calls run with the arguments and the IO of the process. It returns the exit
+// code for os.Exit. ctx ends with SIGINT or SIGTERM; a second signal ends the process
+// at once. If the process runs in a terminal, SIGHUP also ends ctx, because the
+// terminal was closed. Otherwise SIGHUP is ignored: operators send it to ask for a
+// reload, and files are followed anyway.
 func Main(run func(ctx context.Context, args []string, io IO) int) int {
 	io := IO{
 		In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
@@ -25,7 +25,7 @@ func Main(run func(ctx context.Context, args []string, io IO) int) int {
 	return run(ctx, os.Args[1:], io)
 }
 
-// signalContext is a context that ends with the signals that Main names.
+// signalContext returns a context that ends with the signals that Main names.
 func signalContext(terminal bool) (context.Context, context.CancelFunc) {
 	ends := []os.Signal{os.Interrupt, syscall.SIGTERM}
 	if terminal {

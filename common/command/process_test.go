@@ -13,7 +13,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// U34: SIGHUP, by which operators ask for a reload, ended the process without a
+// U34: SIGHUP, which operators send to ask for a reload, ended the process without a
 // drain.
 func TestMain_endsWithSIGHUPInATerminalOnly(t *testing.T) {
 	for _, row := range []struct {

@@ -10,8 +10,8 @@ import (
 	"github.com/lsm/fiso/common/telemetry"
 )
 
-// Logger is the log on standard error. level is that of a flag; "": that of
-// FISO_LOG_LEVEL, or info. A level that is not known is a usage error.
+// Logger returns the log on standard error. level is the value of a flag; "" uses
+// FISO_LOG_LEVEL, or info. An unknown level is a usage error.
 func (a *App) Logger(level string) (*slog.Logger, error) {
 	if level == "" {
 		level = a.Getenv("FISO_LOG_LEVEL")
@@ -23,12 +23,12 @@ func (a *App) Logger(level string) (*slog.Logger, error) {
 	return telemetry.Logger(a.Err, l, a.Terminal), nil
 }
 
-// lastSpansTimeout bounds how long the last traces may take to be sent.
+// lastSpansTimeout bounds how long sending the last traces may take.
 const lastSpansTimeout = 3 * time.Second
 
-// Traced calls run with traces by OTEL_*, and sends the last ones when it
-// returns. The provider is nil where traces are off. release is that of
-// VersionCommand.
+// Traced calls run with a provider of traces that the OTEL_* variables configure, and
+// sends the last traces when run returns. The provider is nil if traces are off.
+// release is that of VersionCommand.
 func (a *App) Traced(ctx context.Context, release string, log *slog.Logger, run func(trace.TracerProvider) error) error {
 	shutdown, provider, err := telemetry.Tracing(ctx, a.Name, version(release), log)
 	if err != nil {
@@ -46,6 +46,6 @@ func sendLast(ctx context.Context, shutdown func(context.Context) error, log *sl
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastSpansTimeout)
 	defer cancel()
 	if err := shutdown(ctx); err != nil {
-		log.Warn("the last traces were not sent", "error", err)
+		log.Warn("last traces lost", "error", err)
 	}
 }

@@ -6,15 +6,15 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// usageError is a command line that cannot be understood.
+// usageError is the error of a command line that cannot be understood.
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
-// Usagef is an error for a command line that cannot be understood: ExitUsage.
+// Usagef returns a usage error. Its exit code is ExitUsage.
 func Usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
-// Args makes a usage error of arguments that break the rule.
+// Args makes the errors of an argument rule usage errors.
 func Args(rule cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if err := rule(c, args); err != nil {
@@ -24,12 +24,12 @@ func Args(rule cobra.PositionalArgs) cobra.PositionalArgs {
 	}
 }
 
-// suggestDistance is how many letters of an unknown command may differ from one
-// that there is.
+// suggestDistance is the largest edit distance at which a command is suggested for an
+// unknown one.
 const suggestDistance = 2
 
-// UnknownCommand is the rule for a command that has commands of its own and takes
-// no arguments: an argument is a command that there is not.
+// UnknownCommand is the argument rule of a command that has subcommands and takes no
+// arguments: an argument is an unknown command.
 func UnknownCommand(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil

@@ -8,8 +8,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// VersionCommand prints the version of the program. release is what the release
-// build set; "": what the go command recorded.
+// VersionCommand prints the version of the program. release is the version that the
+// release build sets; "" uses what the go command recorded.
 func (a *App) VersionCommand(release string) *cobra.Command {
 	return &cobra.Command{
 		Use:     "version",
@@ -33,8 +33,8 @@ func version(release string) string {
 	return versionOf(release, info)
 }
 
-// versionOf is the release's version, else that of the module, else "dev" with
-// the commit it was built from, where one is known.
+// versionOf returns the release's version, or that of the module, or "dev" with the
+// commit if it is known.
 func versionOf(release string, info *debug.BuildInfo) string {
 	switch {
 	case release != "":

@@ -2,9 +2,9 @@ package config
 
 import "strings"
 
-// align is where the character number offset of a scalar's value stands in the
-// file. It walks the written form beside the value, because quotes, escapes,
-// folding and indentation are in the one and not in the other.
+// align returns where character number offset of a scalar's value is in the file. It walks
+// the written form together with the value, because quotes, escapes, folding and indentation
+// are only in the written form.
 func align(src *source, n *node, offset int) position {
 	value := []rune(n.text)
 	offset = min(max(offset, 0), len(value))
@@ -23,7 +23,7 @@ func align(src *source, n *node, offset int) position {
 	return w.advance(value, offset)
 }
 
-// alignLiteral counts lines: a literal's own are those of the file.
+// alignLiteral counts lines: the lines of a literal are lines of the file.
 func alignLiteral(src *source, n *node, offset int) position {
 	before := string([]rune(n.text)[:offset])
 	line := strings.Count(before, "\n")
@@ -31,8 +31,8 @@ func alignLiteral(src *source, n *node, offset int) position {
 	return position{n.at.line + 1 + line, indentation(src, n) + column + 1}
 }
 
-// indentation is how far a block scalar is indented: the first line that is
-// not blank, less the spaces that belong to its value.
+// indentation returns the indentation of a block scalar: that of its first line that is not
+// blank, minus the spaces that belong to its value.
 func indentation(src *source, n *node) int {
 	values := strings.Split(n.text, "\n")
 	for i, value := range values {
@@ -48,15 +48,15 @@ type cursor struct {
 	src     *source
 	at      position
 	style   style
-	block   bool // a folded block, whose lines begin after indent characters
+	block   bool // a folded block scalar, whose lines begin after indent characters
 	indent  int
 	runes   []rune // of the line number lineOf
-	textEnd int    // how many of them stand before the blanks at the end of the line
+	textEnd int    // number of runes before trailing blanks
 	lineOf  int
 }
 
-// advance walks past the written form of the first offset characters of value,
-// up to where the next one stands.
+// advance walks past the written form of the first offset characters of value, to the begin
+// of the next one.
 func (w *cursor) advance(value []rune, offset int) position {
 	for _, r := range value[:offset] {
 		w.skip(r)
@@ -88,19 +88,18 @@ func (w *cursor) skip(r rune) {
 	}
 }
 
-// end reports whether nothing but space is left of the line, and a line is
-// left below.
+// end reports whether only blanks are left of the line and another line follows.
 func (w *cursor) end() bool {
 	return w.blank() && w.at.line < len(w.src.lines)
 }
 
-// blank reports whether nothing but space is left of the line.
+// blank reports whether only blanks are left of the line.
 func (w *cursor) blank() bool {
 	w.line()
 	return w.at.column-1 >= w.textEnd
 }
 
-// continued reports whether the line ends in a backslash here.
+// continued reports whether a backslash ends the line here.
 func (w *cursor) continued() bool {
 	rest := w.rest(w.line())
 	return len(rest) == 1 && rest[0] == '\\' && w.at.line < len(w.src.lines)
@@ -116,7 +115,7 @@ func (w *cursor) line() []rune {
 
 func (w *cursor) rest(line []rune) []rune { return line[min(w.at.column-1, len(line)):] }
 
-// next goes to the first character of the next line that is not indentation.
+// next moves to the first character of the next line after its indentation.
 func (w *cursor) next() {
 	w.at.line++
 	w.at.column = leading(w.src.line(w.at.line)) + 1
@@ -125,7 +124,7 @@ func (w *cursor) next() {
 	}
 }
 
-// escape is how many characters an escape in double quotes takes.
+// escape returns the length in characters of an escape in double quotes.
 func escape(rest []rune) int {
 	if len(rest) < 2 {
 		return 1

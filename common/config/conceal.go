@@ -9,12 +9,11 @@ import (
 	"unicode"
 )
 
-// A part that holds credentials is tagged secret:"true". Of what stands there an
-// error shows keys, numbers, truth values, and texts that cannot be a secret: a
-// value of an enum, a duration, a size, an expression. All other texts of the part
-// are hidden, also where they stand at a wrong place or have a wrong type. So are
-// values under a key that is not in the schema and not near one that is. A field
-// tagged secret:"false" in such a part is shown.
+// A part with credentials is tagged secret:"true". Of its content an error shows keys,
+// numbers, truth values, and texts that cannot be a secret: a value of an enum, a duration, a
+// size, an expression. All other texts of the part are hidden, even at a wrong place or with
+// a wrong type. Values under an unknown key are hidden too, unless a known key is similar. A
+// field tagged secret:"false" in such a part is shown.
 
 // hideSecrets hides every text of a value that may be a secret.
 func (d *decoder) hideSecrets(n *node, t reflect.Type, enum []string) {
@@ -60,7 +59,7 @@ func (d *decoder) hideSecretsInStruct(n *node, t reflect.Type) {
 	}
 }
 
-// wordKey matches a key that may be a misspelt one; a secret has digits, or is long.
+// wordKey matches a key that may be misspelt; a secret has digits or is longer.
 var wordKey = regexp.MustCompile(`^[A-Za-z_.-]{1,40}$`)
 
 // plainKey matches a key that is only a name, perhaps with blanks.
@@ -75,7 +74,7 @@ func (d *decoder) hideSecretsInMap(n *node) {
 	}
 }
 
-// hideAll hides every text and number of a value, and its keys.
+// hideAll hides all texts, numbers and keys of a value.
 func (d *decoder) hideAll(n *node) {
 	if n.anchorAt.line > 0 {
 		d.src.hidePlace(n)
@@ -91,11 +90,11 @@ func (d *decoder) hideAll(n *node) {
 			d.hideAll(item)
 		}
 	case n.kind == null || n.kind != boolKind && n.text != "" && !isOnlyReferences(n.text):
-		d.src.hide(n) // of nothing, too: an alias or an anchor may stand there
+		d.src.hide(n) // also a null: it may have an alias or an anchor
 	}
 }
 
-// cannotBeSecret reports whether a scalar in the place of a t cannot be a secret.
+// cannotBeSecret reports whether a scalar for a value of type t cannot be a secret.
 func cannotBeSecret(n *node, t reflect.Type, enum []string) bool {
 	switch n.kind {
 	case boolKind:
@@ -117,7 +116,7 @@ func cannotBeSecret(n *node, t reflect.Type, enum []string) bool {
 	return err == nil
 }
 
-// isOnlyReferences reports whether a text consists of references alone.
+// isOnlyReferences reports whether a text consists of references only.
 func isOnlyReferences(text string) bool {
 	parts, err := parseParts(text)
 	for _, p := range parts {
@@ -128,7 +127,7 @@ func isOnlyReferences(text string) bool {
 	return err == nil
 }
 
-// mayHoldCredential reports whether a value of the type can hold a credential.
+// mayHoldCredential reports whether a value of type t can hold a credential.
 func mayHoldCredential(t reflect.Type) bool { return mayHoldCredentialIn(t, nil) }
 
 func mayHoldCredentialIn(t reflect.Type, around []reflect.Type) bool {
@@ -146,8 +145,8 @@ func mayHoldCredentialIn(t reflect.Type, around []reflect.Type) bool {
 	return slices.ContainsFunc(fields(t), func(f field) bool { return f.secret || mayHoldCredentialIn(f.typ, around) })
 }
 
-// reportSplitText reports a pair of a mapping in { } that is the rest of the text before
-// it, which a comma ended: {password: abc,def} is password: abc, and a key def.
+// reportSplitText reports a pair of a mapping in { } that is the rest of the text before it,
+// which a comma ended: {password: abc,def} has the text abc and the key def.
 func (d *decoder) reportSplitText(n *node, i int, path string) bool {
 	if !d.looksLikeSplitText(n, i) {
 		return false
@@ -156,15 +155,15 @@ func (d *decoder) reportSplitText(n *node, i int, path string) bool {
 	d.src.hideKey(p.key)
 	d.hideAll(p.value)
 	hint := "put the text in quotes, or a list in [ ]"
-	if p.value.kind != null { // {A: a,B: b} is two keys in YAML, but one text here: it may be a secret with a comma
+	if p.value.kind != null { // {A: a,B: b} has two keys in YAML, but may be a secret with a comma
 		hint += "; before another key, put a blank behind the comma"
 	}
 	d.failAt(CodeSyntax, p.key.at, 1, before, atPath(before, plainSentence("a comma ends a text inside of { }")), plainSentence(hint))
 	return true
 }
 
-// looksLikeSplitText reports whether a pair of a mapping in { } looks like the rest of the text
-// before it.
+// looksLikeSplitText reports whether a pair of a mapping in { } looks like the rest of the
+// text before it.
 func (d *decoder) looksLikeSplitText(n *node, i int) bool {
 	if i == 0 || i >= len(n.pairs) {
 		return false
@@ -176,7 +175,7 @@ func (d *decoder) looksLikeSplitText(n *node, i int) bool {
 	line, _ := d.src.characters(p.key.at.line)
 	from := min(p.key.at.column-1, len(line))
 	if before.kind == stringKind && from > 0 && line[from-1] == ',' {
-		return true // no blank follows the comma
+		return true // the comma has no blank after it
 	}
 	if p.value.kind != null || p.value.text != "" {
 		return false
@@ -191,7 +190,7 @@ func (d *decoder) looksLikeSplitText(n *node, i int) bool {
 	return (next == len(line) || line[next] != ':') && last >= 0 && line[last] == ','
 }
 
-// markUndecoded records a part without a schema so far: no error shows its texts.
+// markUndecoded records a part that has no schema yet: no error shows its texts.
 func (s *source) markUndecoded(n *node) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -217,14 +216,14 @@ func (s *source) markUndecoded(n *node) {
 	s.undecoded[n] = all
 }
 
-// markDecoded ends markUndecoded: a schema reads the part.
+// markDecoded ends markUndecoded, because a schema now reads the part.
 func (s *source) markDecoded(n *node) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.undecoded, n)
 }
 
-// visiblePath is a path of keys with its hidden keys masked.
+// visiblePath returns a path of keys with its hidden keys masked.
 func (s *source) visiblePath(path string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -5,9 +5,9 @@ import (
 	"reflect"
 )
 
-// Defaults sets every field of *v that is zero and has a default tag, nested
-// structs included; nil pointers stay nil. It panics when a default tag does
-// not parse (a programming error that a test of the package finds).
+// Defaults sets every zero field of *v that has a default tag, also in nested structs; nil
+// pointers stay nil. It panics if a default tag does not parse, which is a programming error
+// that a test of the package finds.
 func Defaults(v any) {
 	p := reflect.ValueOf(v)
 	if p.Kind() != reflect.Pointer || p.IsNil() {

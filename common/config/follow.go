@@ -8,25 +8,25 @@ import (
 	"time"
 )
 
-// checkInterval is how often, at most, a followed file is looked at.
+// checkInterval is how often a followed file is checked at most.
 const checkInterval = time.Second
 
-// followed is a value made from files, and made again when one of them changes.
-// It is safe for concurrent use.
+// followed is a value made from files, and made again when one of them changes. It is safe for
+// concurrent use.
 type followed[T any] struct {
 	files []string
 	make  func(contents [][]byte) (T, error)
 
-	// reading is held while the files are read. A file system may answer slowly;
-	// meanwhile other callers get the previous value.
+	// reading is held while the files are read. A file system may answer slowly; meanwhile other
+	// callers get the previous value.
 	reading sync.Mutex
-	sum     [sha256.Size]byte // of what value was made of; guarded by looking
+	sum     [sha256.Size]byte // of the contents that value was made from; guarded by reading
 
 	mu      sync.Mutex // guards the rest
-	value   T          // the last one that could be made
-	made    bool       // there is one
-	err     error      // why the files hold none now
-	since   time.Time  // when err was seen first
+	value   T          // the last good value
+	made    bool       // there is a value
+	err     error      // why the files now hold no value
+	since   time.Time  // since when there is an error
 	checked time.Time
 }
 
@@ -37,15 +37,15 @@ func newFollowed[T any](make func(contents [][]byte) (T, error), files ...string
 	return f, err
 }
 
-// lastGood is the value of the files, or the last good one: files are faulty while
-// two of them are replaced, or until a person corrects a mistake.
+// lastGood returns the value of the files, or the last good one: files may be faulty while two
+// of them are being replaced, or until a person corrects a mistake.
 func (f *followed[T]) lastGood() (T, error) { return f.valueNotOlder(math.MaxInt64) }
 
-// current is the value of the files, or an error if they hold none.
+// current returns the value of the files, or an error if they hold none.
 func (f *followed[T]) current() (T, error) { return f.valueNotOlder(0) }
 
-// valueNotOlder is the value of the files, or the last good one if the files became
-// faulty less than grace ago.
+// valueNotOlder returns the value of the files, or the last good one if the files became faulty
+// less than grace ago.
 func (f *followed[T]) valueNotOlder(grace time.Duration) (T, error) {
 	f.refresh()
 	f.mu.Lock()
@@ -57,7 +57,7 @@ func (f *followed[T]) valueNotOlder(grace time.Duration) (T, error) {
 	return f.value, nil
 }
 
-// refresh reads the files, once a second at most.
+// refresh reads the files, at most once a second.
 func (f *followed[T]) refresh() {
 	fresh, made := f.freshness()
 	switch {
@@ -118,7 +118,7 @@ func (f *followed[T]) setError(err error) {
 	f.err, f.checked = err, now
 }
 
-// freshness reports whether the files need no look, and whether there is a value.
+// freshness reports whether the files need no check yet, and whether there is a value.
 func (f *followed[T]) freshness() (fresh, made bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -6,9 +6,8 @@ import (
 	"github.com/goccy/go-yaml/token"
 )
 
-// Bounds on a file. They stand before the YAML library, which has places that
-// take time with the square of what they are given, and before the walk over
-// its tree, which would follow aliases for ever.
+// Limits of a file. They are checked before the YAML library runs, which takes quadratic time
+// on some input, and before its tree is walked, which would follow aliases for ever.
 // See https://github.com/kubernetes/kubernetes/issues/83253 and
 // https://github.com/golang/vulndb/issues/4768.
 const (
@@ -23,10 +22,10 @@ const (
 	maxTokens     = 200_000
 )
 
-// checkText refuses text that takes the lexer too long.
+// checkText refuses text that would take the lexer too long.
 func checkText(text string) *fault {
 	if len(text) > MaxFile {
-		return &fault{code: CodeTooLarge, said: plainSentence("the file is larger than 1 MiB"), hinted: plainSentence("split it, or move large values to files of their own")}
+		return &fault{code: CodeTooLarge, message: plainSentence("the file is larger than 1 MiB"), hint: plainSentence("split it, or move large values to files of their own")}
 	}
 	blank, run, line := 0, 0, 1
 	for i := 0; i < len(text); i++ {
@@ -43,20 +42,19 @@ func checkText(text string) *fault {
 			blank, run = 0, 0
 		}
 		if blank > maxBlankLines+1 || run > maxAngleRun {
-			return &fault{code: CodeTooLarge, at: position{line, 1}, said: plainSentence("more than 100 blank lines, or 1000 '<', in a row"), hinted: plainSentence("remove them")}
+			return &fault{code: CodeTooLarge, at: position{line, 1}, message: plainSentence("more than 100 blank lines, or 1000 '<', in a row"), hint: plainSentence("remove them")}
 		}
 	}
 	return nil
 }
 
-// checkTokens refuses tokens that take the parser too long: it is
-// recursive in depth, and quadratic in the keys of a mapping, in values left
-// out, and in the length of the paths it notes.
+// checkTokens refuses tokens that would take the parser too long: it is recursive in depth, and
+// quadratic in the keys of a mapping, in omitted values, and in the length of paths.
 func checkTokens(tokens token.Tokens) *fault {
 	g := tokenChecker{total: len(tokens)}
 	if g.total > maxTokens {
 		at := tokens[maxTokens].Position
-		return &fault{code: CodeTooLarge, at: position{at.Line, at.Column}, said: plainSentence("too many entries"), hinted: plainSentence("split the file, or the list")}
+		return &fault{code: CodeTooLarge, at: position{at.Line, at.Column}, message: plainSentence("too many entries"), hint: plainSentence("split the file, or the list")}
 	}
 	for _, tk := range tokens {
 		if f := g.add(tk); f != nil {
@@ -66,11 +64,11 @@ func checkTokens(tokens token.Tokens) *fault {
 	return nil
 }
 
-// openCollection is a collection that is open: the column of its entries (0 in flow
-// style), how many it has, and how long the path to it is.
+// openCollection is a collection that is open: the column of its entries (0 in flow style), the
+// number of entries, and the length of its path.
 type openCollection struct {
 	column, entries, path int
-	list                  bool // in flow style: [ ] and not { }
+	list                  bool // in flow style: [ ], not { }
 }
 
 type tokenChecker struct {
@@ -94,7 +92,7 @@ func (g *tokenChecker) add(tk *token.Token) *fault {
 			g.levels = g.levels[:len(g.levels)-1]
 		}
 	case token.MappingKeyType:
-		return &fault{code: CodeSyntax, at: at, said: plainSentence("keys written with ? are not supported"), hinted: plainSentence("write key: value")}
+		return &fault{code: CodeSyntax, at: at, message: plainSentence("keys written with ? are not supported"), hint: plainSentence("write key: value")}
 	case token.SequenceEntryType:
 		g.entry(tk.Position.Column, 8)
 	case token.MappingValueType:
@@ -110,9 +108,9 @@ func (g *tokenChecker) add(tk *token.Token) *fault {
 	}
 	switch {
 	case len(g.levels) > maxDepth:
-		return &fault{code: CodeTooDeep, at: at, said: plainSentence("nested more than 100 deep")}
+		return &fault{code: CodeTooDeep, at: at, message: plainSentence("nested more than 100 deep")}
 	case g.effort > maxEffort || g.paths > maxPaths:
-		return &fault{code: CodeTooLarge, at: at, said: plainSentence("too many entries"), hinted: plainSentence("split the file, or the list")}
+		return &fault{code: CodeTooLarge, at: at, message: plainSentence("too many entries"), hint: plainSentence("split the file, or the list")}
 	}
 	return nil
 }
@@ -123,7 +121,7 @@ func (g *tokenChecker) key(tk *token.Token) *fault {
 	}
 	if n := keyLength(tk); n > maxKey*4 {
 		p := tk.Prev.Position
-		return &fault{code: CodeTooLarge, at: position{p.Line, p.Column}, said: plainSentence("a key is longer than 1024 characters")}
+		return &fault{code: CodeTooLarge, at: position{p.Line, p.Column}, message: plainSentence("a key is longer than 1024 characters")}
 	}
 	if g.flow == 0 {
 		g.entry(tk.Prev.Position.Column, keyLength(tk))
@@ -133,8 +131,8 @@ func (g *tokenChecker) key(tk *token.Token) *fault {
 	return nil
 }
 
-// entry notes an entry of a block collection: a new collection when it stands
-// deeper than the last.
+// entry records an entry of a block collection. An entry that is indented deeper than the last
+// begins a new collection.
 func (g *tokenChecker) entry(column, key int) {
 	if g.flow > 0 {
 		return
@@ -166,8 +164,8 @@ func (g *tokenChecker) count(l *openCollection, key int) {
 	g.paths += key
 }
 
-// valueOmitted reports whether a value seems to be left out after tk, which makes
-// the parser move all tokens behind it.
+// valueOmitted reports whether the value after tk seems to be omitted, which makes the parser
+// move all following tokens.
 func (g *tokenChecker) valueOmitted(tk *token.Token) bool {
 	switch tk.Type {
 	case token.MappingValueType, token.SequenceEntryType:

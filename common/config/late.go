@@ -2,8 +2,8 @@ package config
 
 import "sync"
 
-// unansweredCalls counts, for each path, the calls that the file system did not
-// answer in time. It is safe for concurrent use.
+// unansweredCalls counts, for each path, the calls that the file system did not answer in time.
+// It is safe for concurrent use.
 type unansweredCalls struct {
 	mu    sync.Mutex
 	paths map[string]int
@@ -24,7 +24,7 @@ func (l *unansweredCalls) has(path string) bool {
 	return l.paths[path] > 0
 }
 
-// add counts a call, unless it is over by now.
+// add counts a call, unless it has ended meanwhile.
 func (l *unansweredCalls) add(c *unansweredCall) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -34,7 +34,7 @@ func (l *unansweredCalls) add(c *unansweredCall) {
 	}
 }
 
-// end notes that a call is over.
+// end records that a call has ended.
 func (l *unansweredCalls) end(c *unansweredCall) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

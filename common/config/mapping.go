@@ -18,7 +18,7 @@ func (b *builder) mapping(at position, values []*ast.MappingValueNode, depth int
 		}
 		if first, again := seen[key.text]; again {
 			b.fail(CodeDuplicateKey, key.at, key.span(), newSentence("key %s is set twice", key.shownAsKey()),
-				newSentence("it is set on line %d already", first.line))
+				newSentence("it is already set on line %d", first.line))
 			out.faulty = append(out.faulty, pair{key: key, value: val})
 			continue
 		}
@@ -36,10 +36,10 @@ func (b *builder) mapping(at position, values []*ast.MappingValueNode, depth int
 	return out
 }
 
-// key is a mapping's key: a scalar, taken as it is written.
+// key returns a mapping's key: a scalar, as it is written.
 func (b *builder) key(n ast.MapKeyNode, depth int) *node {
 	key := *b.node(n, depth+1)
-	key.at = beginOf(n) // of the alias, where it is one
+	key.at = beginOf(n) // of the alias, if it is one
 	if !key.scalar() {
 		b.fail(CodeSyntax, key.at, 1, newSentence("a key must be text, found %s", foundValue{&key}), sentence{})
 		return &node{at: key.at, kind: stringKind, size: 1, height: 1}
@@ -47,7 +47,7 @@ func (b *builder) key(n ast.MapKeyNode, depth int) *node {
 	return &key
 }
 
-// merge adds the keys of a mapping, or of a list of them, that are not set.
+// merge adds the keys of a mapping, or of a list of mappings, that are not set.
 func (b *builder) merge(out, from *node, seen map[string]position) {
 	switch from.kind {
 	case mapping:
@@ -63,7 +63,7 @@ func (b *builder) merge(out, from *node, seen map[string]position) {
 		return
 	default:
 		b.fail(CodeSyntax, from.at, from.span(), newSentence("<< merges mappings, found %s", foundValue{from}), sentence{})
-		out.faulty = append(out.faulty, pair{key: from, value: from}) // it belongs to no key
+		out.faulty = append(out.faulty, pair{key: from, value: from}) // it has no key
 		return
 	}
 	for _, p := range from.pairs {

@@ -9,9 +9,9 @@ import (
 	"github.com/goccy/go-yaml/token"
 )
 
-// parse reads one document within the bounds of guard.go. The node is nil for
-// a file without a value. Faults beside a node are those that leave the rest
-// of the file readable. From the line unread on nothing was understood; 0: all was.
+// parse reads one document within the limits of guard.go. The node is nil for a file without a
+// value. If both a node and faults are returned, the rest of the file could be parsed. Nothing
+// from the line unread on was parsed; 0: all was.
 func parse(text string) (root *node, faults []*fault, unread int) {
 	if f := checkText(text); f != nil {
 		return nil, []*fault{f}, 1
@@ -29,7 +29,7 @@ func parse(text string) (root *node, faults []*fault, unread int) {
 			continue
 		}
 		if root != nil {
-			b.fail(CodeSyntax, beginOf(doc.Body), 1, plainSentence("a second YAML document in the file"), plainSentence("keep one document a file"))
+			b.fail(CodeSyntax, beginOf(doc.Body), 1, plainSentence("a second YAML document in the file"), plainSentence("keep one document per file"))
 			b.unread = beginOf(doc.Body).line
 			break
 		}
@@ -40,12 +40,12 @@ func parse(text string) (root *node, faults []*fault, unread int) {
 	return root, b.faults, b.unread
 }
 
-// parseYAML calls the library, which is known to panic on some input.
+// parseYAML calls the library, which panics on some input.
 func parseYAML(text string) (file *ast.File, err error) {
 	var last *token.Token
 	defer func() {
 		if r := recover(); r != nil {
-			f := &fault{code: CodeSyntax, at: position{1, 1}, said: plainSentence("not valid YAML: it confuses the reader near here")}
+			f := &fault{code: CodeSyntax, at: position{1, 1}, message: plainSentence("not valid YAML: the parser fails near here")}
 			if last != nil && last.Position != nil {
 				f.at = position{max(1, last.Position.Line), max(1, last.Position.Column)}
 			}
@@ -65,23 +65,23 @@ func parseYAML(text string) (file *ast.File, err error) {
 	return parser.Parse(joinColons(tokens), 0, parser.AllowDuplicateMapKey())
 }
 
-// builder turns the library's tree into ours.
+// builder converts the library's tree to nodes.
 type builder struct {
-	anchors map[string]*node // nil while the anchor's own value is read
+	anchors map[string]*node // nil while the anchor's value is being read
 	aliased int
 	faults  []*fault
 	fatal   bool
-	unread  int // line from which on nothing was read; 0: none
+	unread  int // first line that was not read; 0: all were read
 }
 
 func (b *builder) fail(code string, at position, span int, message, hint sentence) {
 	if len(b.faults) >= maxErrors {
 		return
 	}
-	b.faults = append(b.faults, &fault{code: code, at: at, span: span, said: message, hinted: hint})
+	b.faults = append(b.faults, &fault{code: code, at: at, span: span, message: message, hint: hint})
 }
 
-// failAndStop is fail for faults after which nothing more is read.
+// failAndStop is fail for a fault after which nothing more is read.
 func (b *builder) failAndStop(code string, at position, message sentence, hint string) *node {
 	if !b.fatal {
 		b.fail(code, at, 1, message, plainSentence(hint))
@@ -146,21 +146,21 @@ func (b *builder) alias(n *ast.AliasNode, depth int) *node {
 	target, known := b.anchors[name]
 	switch {
 	case !known:
-		b.fail(CodeSyntax, beginOf(n), len(name)+1, newSentence("alias *%s has no anchor above it", name), newSentence("write &%s before the value it stands for", name))
+		b.fail(CodeSyntax, beginOf(n), len(name)+1, newSentence("alias *%s has no anchor above it", name), newSentence("write &%s before the value that it refers to", name))
 		return &node{at: beginOf(n), size: 1, height: 1}
 	case target == nil:
-		return b.failAndStop(CodeTooManyAliases, beginOf(n), newSentence("alias *%s stands inside of the value it means", name), "")
+		return b.failAndStop(CodeTooManyAliases, beginOf(n), newSentence("alias *%s refers to a value that contains it", name), "")
 	case depth+target.height > maxDepth:
 		return b.failAndStop(CodeTooDeep, beginOf(n), plainSentence("nested more than 100 deep"), "")
 	}
 	if b.aliased += target.size; b.aliased > maxAliased {
-		return b.failAndStop(CodeTooManyAliases, beginOf(n), plainSentence("the aliases of the file stand for more than 10000 values"), "write the values out, or split the file")
+		return b.failAndStop(CodeTooManyAliases, beginOf(n), plainSentence("the aliases of the file expand to more than 10000 values"), "write the values, or split the file")
 	}
 	return target
 }
 
-// tag accepts the tags of plain YAML types where they change nothing, and
-// !!str, which makes text of a number.
+// tag accepts the tags of plain YAML types if they change nothing, and !!str, which makes a text
+// of a number.
 func (b *builder) tag(n *ast.TagNode, depth int) *node {
 	tag := n.Start.Value
 	value := &node{at: beginOf(n), size: 1, height: 1}
@@ -190,8 +190,7 @@ func (b *builder) scalar(n ast.Node) *node {
 	return out
 }
 
-// sizeUnit is how many bytes of text weigh as much as a value of its own,
-// where aliases are counted.
+// sizeUnit is how many bytes of text count as one value when aliases are counted.
 const sizeUnit = 128
 
 func (b *builder) read(n ast.Node, out *node) {
@@ -230,7 +229,7 @@ func (b *builder) read(n ast.Node, out *node) {
 	out.text = tk.Value
 }
 
-// beginOf is where a value begins in the file.
+// beginOf returns where a value begins in the file.
 func beginOf(n ast.Node) position {
 	tk := n.GetToken()
 	switch v := n.(type) {

@@ -51,7 +51,7 @@ func (d *decoder) check(n *node, path string, ok bool, message sentence) {
 	}
 }
 
-// number reads a float as YAML writes it. Infinities and NaN are no settings.
+// number parses a float as YAML writes it. Infinities and NaN are not allowed.
 func number(text string) (float64, error) {
 	if i, err := strconv.ParseInt(text, 0, 64); err == nil {
 		return float64(i), nil
@@ -63,7 +63,7 @@ func number(text string) (float64, error) {
 	return f, err
 }
 
-// text is the value of a scalar where text is due.
+// text returns the value of a scalar if text is expected.
 func (d *decoder) text(n *node, path, expected string) (string, bool) {
 	switch {
 	case n.kind == stringKind:
@@ -80,8 +80,8 @@ func (d *decoder) text(n *node, path, expected string) (string, bool) {
 	return "", false
 }
 
-// unquoted is the value of a scalar where something else than text is due.
-// Text will do only when it comes from outside, as ${PORT} does.
+// unquoted returns the value of a scalar if something other than text is expected. Text is allowed
+// only if a reference such as ${PORT} inserted it.
 func (d *decoder) unquoted(n *node, path, expected string, kinds ...kind) (string, bool) {
 	for _, k := range kinds {
 		if n.kind == k {
@@ -211,7 +211,7 @@ func (d *decoder) list(n *node, path string) Strings {
 	return list
 }
 
-// item is a text of a list. A number is taken as it is written, as in [503].
+// item returns a text of a list. A number is taken as it is written, as in [503].
 func (d *decoder) item(n *node, path, expected string) (string, bool) {
 	if n.kind == intKind || n.kind == floatKind {
 		return n.text, true

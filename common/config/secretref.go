@@ -6,7 +6,7 @@ import (
 	"regexp"
 )
 
-// secret decodes a secret: its files are kept, and read when they change.
+// secret decodes a secret. It keeps the files, which are read when they change.
 func (d *decoder) secret(n *node, path string) Secret {
 	if n.kind == mapping && n.pair("secretRef") != nil {
 		d.hideSecrets(n.pair("secretRef").value, reflect.TypeFor[secretRefKeys](), nil)
@@ -57,31 +57,31 @@ func (d *decoder) secret(n *node, path string) Secret {
 	return d.checkSecretReadable(n, path, newSecret(all...))
 }
 
-// checkSecretReadable reads a secret once, so that a missing or empty file is said now. No
-// text is no secret, also where a variable is set to it.
+// checkSecretReadable reads a secret once, to report a missing or empty file now. An empty text is not
+// a secret, also if it is the value of a variable.
 func (d *decoder) checkSecretReadable(n *node, path string, s Secret) Secret {
 	value, err := s.Reveal()
 	if err != nil {
 		d.failAt(CodeBadInterpolation, n.at, n.span(), path, atPath(path, plainSentence(err.Error())), plainSentence("make the file readable, or correct its path"))
 		return Secret{}
 	}
-	if value == "" { // of variables that are set to nothing
+	if value == "" { // the variables are set to empty texts
 		return Secret{}
 	}
 	d.src.lockAndReplaceInMessages(value, Mask)
 	return s
 }
 
-// secretDir is where the Secrets that secretRef names are mounted.
+// secretDir is where the Secrets of secretRef are mounted.
 const secretDir = "/etc/fiso/secrets"
 
-// secretRefKeys is what stands under secretRef. People write the secret itself there.
+// secretRefKeys are the keys below secretRef. By mistake, people write the secret itself there.
 type secretRefKeys struct {
 	Name string `yaml:"name" required:"true" doc:"name the Secret"`
 	Key  string `yaml:"key" required:"true" doc:"name the key in the Secret"`
 }
 
-// secretFile is the file that {secretRef: {name, key}} stands for.
+// secretFile returns the file of {secretRef: {name, key}}.
 func (d *decoder) secretFile(n *node, path string) (string, bool) {
 	before := len(d.errs)
 	for _, p := range n.pairs {
@@ -117,10 +117,10 @@ func (d *decoder) secretFile(n *node, path string) (string, bool) {
 	return filepath.Join(dir, to.Name, to.Key), true
 }
 
-// secretName is what Kubernetes allows; it keeps a reference inside its folder.
+// secretName matches the names that Kubernetes allows; they keep a reference inside its folder.
 var secretName = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]*$`)
 
-// textOfSecretRef is the value of a secretRef where plain text is due.
+// textOfSecretRef returns the value of a secretRef if plain text is expected.
 func (d *decoder) textOfSecretRef(n *node, path string) (string, bool) {
 	file, ok := d.secretFile(n, path)
 	if !ok {

@@ -6,34 +6,33 @@ import (
 	"unicode/utf8"
 )
 
-// source is a file as errors show it: its lines, and what they must not show.
-// Raw parts of one file may be decoded concurrently, so it has a lock.
+// source is a file as errors show it: its lines, and what they must not show. It has a lock because
+// Raw parts of one file may be decoded concurrently.
 //
-// An error shows the place, the key and the line. A value is shown where the
-// schema knows its key and the key takes no credential (see conceal.go); of lines
-// that the schema says nothing of, see lines.go.
+// An error shows the position, the key and the line. A value is shown if the schema knows its key and
+// the key is not for a credential (see conceal.go). For lines outside the schema, see lines.go.
 type source struct {
 	file  string
 	lines []string
 
-	topKeys []string // the keys that stand at the margin
+	topKeys []string // the keys at the margin
 
-	lastSplit struct { // see characters, which keeps the last line
+	lastSplit struct { // the last result of characters
 		sync.Mutex
-		number int
-		line   []rune
-		ink    int
+		number  int
+		line    []rune
+		textLen int
 	}
 
 	mu              sync.Mutex
-	underCredential []uint8           // by line, what underCredentialKey found
-	unparsedFrom    int               // from this line on the file was not understood; 0: all was
-	masked          map[int]int       // line -> first column that is hidden
-	undecoded       map[*node][]*node // what stands in parts whose keys are not known yet
-	hidden          map[*node]bool    // values, and keys, that are hidden
-	keys            map[string]bool   // texts of keys that are hidden
-	replacements    map[string]string // value -> what is shown instead
-	longestFirst    []string          // those that are looked for inside of others; nil: to be made
+	underCredential []uint8           // by line: the result of underCredentialKey
+	unparsedFrom    int               // first line that was not parsed; 0: all were parsed
+	masked          map[int]int       // line -> first hidden column
+	undecoded       map[*node][]*node // part without a schema yet -> its values
+	hidden          map[*node]bool    // hidden values and keys
+	keys            map[string]bool   // texts of hidden keys
+	replacements    map[string]string // value -> shown text
+	longestFirst    []string          // replaced values to find inside other texts; nil: not sorted yet
 }
 
 func newSource(file, text string) *source {
@@ -50,7 +49,7 @@ func (s *source) pos(at position) Pos {
 	return Pos{s.file, at.line, at.column}
 }
 
-// hide masks a value in every line shown, and in every message.
+// hide masks a value in every shown line and in every message.
 func (s *source) hide(n *node) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -69,7 +68,7 @@ func (s *source) hide(n *node) {
 	}
 }
 
-// hideKey is hide for a key, which stands in paths, too.
+// hideKey is hide for a key, which is also a part of paths.
 func (s *source) hideKey(n *node) {
 	s.hide(n)
 	s.mu.Lock()
@@ -77,14 +76,14 @@ func (s *source) hideKey(n *node) {
 	s.keys[n.text] = true
 }
 
-// hidePlace masks a line from where a value begins.
+// hidePlace masks a line from the begin of a value.
 func (s *source) hidePlace(n *node) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mask(n.begin())
 }
 
-// hideExpanded hides the text that references expanded to, if the value is hidden.
+// hideExpanded hides the text that references in a value expand to, if the value is hidden.
 func (s *source) hideExpanded(n *node, text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -93,8 +92,8 @@ func (s *source) hideExpanded(n *node, text string) {
 	}
 }
 
-// lastLine is the last line of a value: the line of the closing quote, or the last
-// line that is indented deeper than the one where the value began.
+// lastLine returns the last line of a value: that of the closing quote, or the last line that is
+// indented deeper than the one where the value begins.
 func (s *source) lastLine(n *node) int {
 	if n.style == singleQuoted || n.style == doubleQuoted {
 		w := cursor{src: s, at: position{n.at.line, n.at.column + 1}, style: n.style}
@@ -121,23 +120,21 @@ func (s *source) mask(from position) {
 	}
 }
 
-// replaceInMessages makes every message show another text in place of a value.
-// The caller holds the lock.
+// replaceInMessages makes messages show another text in place of a value. Called with the lock held.
 func (s *source) replaceInMessages(value, shown string) {
 	if value != "" {
 		s.replacements[value], s.longestFirst = shown, nil
 	}
 }
 
-// lockAndReplaceInMessages is replaceInMessages with the lock.
+// lockAndReplaceInMessages is replaceInMessages that takes the lock.
 func (s *source) lockAndReplaceInMessages(value, shown string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.replaceInMessages(value, shown)
 }
 
-// finishErrors gives each error its line of the file and its texts, without what
-// is hidden.
+// finishErrors sets the line of the file and the texts of each error, without hidden values.
 func (s *source) finishErrors(errs Errors) Errors {
 	if s == nil {
 		return errs.sorted()
@@ -156,11 +153,11 @@ func (s *source) finishErrors(errs Errors) Errors {
 			lines[e.Pos.Line] = at
 		}
 		e.Line = at.line
-		// The parser knows no keys: what it says of a hidden place is hidden.
+		// The parser knows no keys: its text about a hidden place is hidden.
 		hidden := e.parsed && e.Pos.Column > at.cut
-		if e.said.format != "" {
-			e.Message, e.Hint = s.render(e.said, hidden), s.render(e.hinted, hidden)
-			e.said, e.hinted = sentence{}, sentence{}
+		if e.message.format != "" {
+			e.Message, e.Hint = s.render(e.message, hidden), s.render(e.hint, hidden)
+			e.message, e.hint = sentence{}, sentence{}
 			continue
 		}
 		e.Message, e.Hint = s.withoutHidden(e.Message), s.withoutHidden(e.Hint)
@@ -175,23 +172,22 @@ func (s *source) line(number int) string {
 	return s.lines[number-1]
 }
 
-// characters are those of a line, and ink is how many of them stand before the
-// blanks at its end. They are kept for the next call, which mostly is about the
-// same line: one line may hold all values of a file.
-func (s *source) characters(number int) (line []rune, ink int) {
+// characters returns those of a line, and how many of them precede trailing blanks. It caches the last
+// line, because one line may hold all values of a file.
+func (s *source) characters(number int) (line []rune, textLen int) {
 	s.lastSplit.Lock()
 	defer s.lastSplit.Unlock()
 	if s.lastSplit.number != number {
 		text := s.line(number)
 		s.lastSplit.number, s.lastSplit.line = number, []rune(text)
-		s.lastSplit.ink = utf8.RuneCountInString(strings.TrimRight(text, " \t"))
+		s.lastSplit.textLen = utf8.RuneCountInString(strings.TrimRight(text, " \t"))
 	}
-	return s.lastSplit.line, s.lastSplit.ink
+	return s.lastSplit.line, s.lastSplit.textLen
 }
 
 func leading(line string) int { return len(line) - len(strings.TrimLeft(line, " \t")) }
 
-// byteOffset is where the character of a column begins in a line.
+// byteOffset returns the byte at which the character of a column begins.
 func byteOffset(line string, column int) int {
 	for i := range line {
 		if column--; column == 0 {

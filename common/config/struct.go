@@ -67,22 +67,22 @@ func (d *decoder) field(n *node, v reflect.Value, f field, path string) {
 	}
 	if f.file && v.Kind() == reflect.String && !isPath(v.String()) {
 		d.hideAll(value)
-		d.badValue(value, key, plainSentence("this is no path of a file"), plainSentence("put the text into a file, and write that file's path"))
+		d.badValue(value, key, plainSentence("this is not the path of a file"), plainSentence("put the text into a file, and write that file's path"))
 		return
 	}
 	d.enum(value, v, f, key)
 }
 
-// isPath reports whether a text can be a path: people write the text of a key or
-// a certificate in its stead.
+// isPath reports whether a text can be a path. By mistake, people write the text of a key or a
+// certificate in its place.
 func isPath(text string) bool {
 	return len(text) < maxPath && !strings.ContainsAny(text, "\n\r\x00") && !pemText.MatchString(text)
 }
 
-// maxPath is how long a path may be, as Linux has it.
+// maxPath is the length limit of a path, as in Linux.
 const maxPath = 4096
 
-// inPart says in which part of the file a fault is.
+// inPart adds the part of the file to a sentence.
 func inPart(path string, w sentence) sentence {
 	if path == "" {
 		return w
@@ -90,8 +90,8 @@ func inPart(path string, w sentence) sentence {
 	return newSentence(w.format+" in %s", append(w.args, keyName(path))...)
 }
 
-// missing is where an absent key of a mapping is reported: at the key, when
-// it stands there without a value, or at the mapping.
+// missing returns where an absent key of a mapping is reported: at the key if it is there without a
+// value, or at the mapping.
 func (d *decoder) missing(n *node, path, key string) (position, int) {
 	if p := n.pair(key); p != nil {
 		return p.key.at, p.key.span()
@@ -102,7 +102,7 @@ func (d *decoder) missing(n *node, path, key string) (position, int) {
 	return n.at, 1
 }
 
-// enum checks a text, or each of a list, against the values its tag allows.
+// enum checks a text, or each text of a list, against the allowed values of its tag.
 func (d *decoder) enum(n *node, v reflect.Value, f field, path string) {
 	if len(f.enum) == 0 {
 		return
@@ -135,7 +135,7 @@ func (d *decoder) enum(n *node, v reflect.Value, f field, path string) {
 	}
 }
 
-// validate calls Validate of the structs inlined in v, and of v.
+// validate calls Validate of the structs inlined in v, and then that of v.
 func (d *decoder) validate(n *node, v reflect.Value, path string) {
 	for i := range v.NumField() {
 		if strings.HasSuffix(v.Type().Field(i).Tag.Get("yaml"), ",inline") {
@@ -143,7 +143,7 @@ func (d *decoder) validate(n *node, v reflect.Value, path string) {
 		}
 	}
 	if !v.Addr().CanInterface() {
-		return // of an unexported type: its owner calls it, or has it promoted
+		return // an unexported type: its owner calls or promotes Validate
 	}
 	validator, ok := v.Addr().Interface().(interface{ Validate() error })
 	if !ok {
@@ -155,15 +155,15 @@ func (d *decoder) validate(n *node, v reflect.Value, path string) {
 	}
 }
 
-// addValidateFault reports one fault of Validate at the key it names,
-// unless the errors before say as much, and closer to the cause.
+// addValidateFault reports one fault of Validate at its key, unless an earlier error is at the same key
+// and closer to the cause.
 func (d *decoder) addValidateFault(n *node, path string, err error, before Errors) {
 	var positioned *Error
 	if errors.As(err, &positioned) {
 		d.errs = append(d.errs, positioned)
 		return
 	}
-	f := &fault{code: CodeBadValue, said: newSentence("%s", err.Error())}
+	f := &fault{code: CodeBadValue, message: newSentence("%s", err.Error())}
 	errors.As(err, &f)
 	key := under(path, d.src.visiblePath(f.key))
 	if d.hasErrorAt(key, before) {
@@ -174,10 +174,10 @@ func (d *decoder) addValidateFault(n *node, path string, err error, before Error
 		place, span = n.owner.at, n.owner.span()
 	}
 	place, span = locate(n, place, span, f.key)
-	d.failAt(f.code, place, span, key, atPath(key, f.said), f.hinted)
+	d.failAt(f.code, place, span, key, atPath(key, f.message), f.hint)
 }
 
-// hasErrorAt reports whether a key, one above or one below it has an error.
+// hasErrorAt reports whether there is an error at a key, or at one above or below it.
 func (d *decoder) hasErrorAt(key string, errs Errors) bool {
 	if key == "" {
 		return false
@@ -193,7 +193,7 @@ func (d *decoder) hasErrorAt(key string, errs Errors) bool {
 	})
 }
 
-// isUnder reports whether the path child is under parent.
+// isUnder reports whether the path child is below parent.
 func isUnder(child, parent string) bool {
 	rest, ok := strings.CutPrefix(child, parent)
 	return ok && rest != "" && (rest[0] == '.' || rest[0] == '[')

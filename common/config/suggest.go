@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// reportUnknownKey reports a key that no field has, with the key that was meant. Its value
-// is shown where the key that was meant takes no credential.
+// reportUnknownKey reports an unknown key with the most similar known one. Its value is shown if the
+// known key is not for a credential.
 func (d *decoder) reportUnknownKey(n *node, i int, path string) {
 	p := n.pairs[i]
 	meant, hint := d.nearestField(d.scopes[len(d.scopes)-1], p.key.text)
@@ -25,8 +25,7 @@ func (d *decoder) reportUnknownKey(n *node, i int, path string) {
 	d.failAt(CodeUnknownKey, p.key.at, p.key.span(), d.src.visiblePath(under(path, p.key.text)), message, plainSentence(hint))
 }
 
-// nearestField is the field that a key was meant to be, nil when none is near, and what
-// to do.
+// nearestField returns the field that a misspelt key most likely means, or nil, and a hint.
 func (d *decoder) nearestField(here scope, key string) (*field, string) {
 	known := fields(here.typ)
 	if near := nearest(key, keys(known)); near != "" {
@@ -55,7 +54,7 @@ func (d *decoder) nearestField(here scope, key string) (*field, string) {
 	return nil, "known keys: " + strings.Join(names, ", ")
 }
 
-// findElsewhere looks for a key one level down and in the structs around.
+// findElsewhere searches for a key one level below and in the enclosing structs.
 func (d *decoder) findElsewhere(here scope, key string) (*field, string) {
 	for _, f := range fields(here.typ) {
 		if t := nested(f.typ); t != nil {
@@ -79,7 +78,7 @@ func (d *decoder) findElsewhere(here scope, key string) (*field, string) {
 	return nil, ""
 }
 
-// fieldOf is the field of a struct with that key, nil when there is none.
+// fieldOf returns the field of a struct with that key, or nil.
 func fieldOf(t reflect.Type, key string) *field {
 	for _, f := range fields(t) {
 		if f.key == key {
@@ -97,8 +96,7 @@ func keys(all []field) []string {
 	return names
 }
 
-// nearest is the known name that a misspelt one was most likely meant to be,
-// or "" when none is near: a third of its letters may differ.
+// nearest returns the most similar known name, or "" if more than a third of the letters differ.
 func nearest(name string, known []string) string {
 	best, least := "", max(1, len([]rune(name))/3)+1
 	if len(name) > 64 {
@@ -115,8 +113,8 @@ func nearest(name string, known []string) string {
 	return best
 }
 
-// distance counts the letters to insert, remove, change or swap with their
-// neighbour (Damerau-Levenshtein, each place edited once).
+// distance counts the letters to insert, remove, change or swap with their neighbour
+// (Damerau-Levenshtein, each place edited once).
 func distance(a, b string) int {
 	x, y := []rune(a), []rune(b)
 	before, last := make([]int, len(y)+1), make([]int, len(y)+1)

@@ -6,9 +6,8 @@ import (
 	"strings"
 )
 
-// Table is a Markdown table of the keys of the struct v, or of what v points
-// to: key, type, default and meaning, from its tags and in their order. Keys of
-// nested structs are written as paths.
+// Table returns a Markdown table of the keys of v, a struct or a pointer to one: key, type, default and
+// meaning, from its tags and in their order. Keys of nested structs are written as paths.
 func Table(v any) string {
 	var b strings.Builder
 	b.WriteString("| key | type | default | meaning |\n|---|---|---|---|\n")
@@ -37,8 +36,7 @@ func rows(b *strings.Builder, t reflect.Type, path string, around []reflect.Type
 	}
 }
 
-// entries is the struct whose keys stand below a field, and how the path to
-// them goes on.
+// entries returns the struct of the keys below a field, and the path from the field to them.
 func entries(t reflect.Type) (reflect.Type, string) {
 	switch {
 	case nested(t) != nil:

@@ -19,7 +19,7 @@ var (
 	unmarshaler  = reflect.TypeFor[encoding.TextUnmarshaler]()
 )
 
-// hasOwnRules reports whether a type is decoded by rules of its own.
+// hasOwnRules reports whether a type has its own rules for decoding.
 func hasOwnRules(t reflect.Type) bool {
 	switch t {
 	case secretType, textType, rawType, fieldsType, bytesType, stringsType, durationType, timeType:
@@ -28,7 +28,7 @@ func hasOwnRules(t reflect.Type) bool {
 	return reflect.PointerTo(t).Implements(unmarshaler)
 }
 
-// value decodes n into v. A null leaves v as it is.
+// value decodes n into v. A null leaves v unchanged.
 func (d *decoder) value(n *node, v reflect.Value, path string) {
 	if v.Type() == rawType {
 		d.src.markUndecoded(n)
@@ -73,7 +73,7 @@ func (d *decoder) slice(n *node, v reflect.Value, path string) {
 		d.wrongType(n, path, "a list", plainSentence(hint))
 		return
 	}
-	if n.kind != sequence { // a list of one
+	if n.kind != sequence { // a single item
 		n = &node{kind: sequence, at: n.at, items: []*node{n}, size: n.size, height: n.height}
 	}
 	list := reflect.MakeSlice(v.Type(), len(n.items), len(n.items))
@@ -107,8 +107,7 @@ func (d *decoder) mapping(n *node, v reflect.Value, path string) {
 	v.Set(out)
 }
 
-// anyValue decodes what may be anything: string, int64, float64, bool, []any,
-// map[string]any or nil.
+// anyValue decodes a value of any type: string, int64, float64, bool, []any, map[string]any or nil.
 func (d *decoder) anyValue(n *node, path string) any {
 	switch n.kind {
 	case mapping:

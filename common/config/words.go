@@ -11,8 +11,8 @@ import (
 	"unicode/utf8"
 )
 
-// sentence is a text of an Error. Its values are inserted by finishErrors, when it
-// is known which of them may be shown.
+// sentence is a text of an Error. finishErrors inserts its values once it is known which of them may be
+// shown.
 type sentence struct {
 	format string
 	args   []any
@@ -25,16 +25,16 @@ func plainSentence(text string) sentence { return sentence{"%s", []any{keyName(t
 
 func (w sentence) String() string { return fmt.Sprintf(w.format, w.args...) }
 
-// keyName is a key, or other words that are no value of the file: they are shown.
+// keyName is a key, or other text that is not a value of the file: it is shown.
 type keyName string
 
-// shownText is a text of the file after expansion. It is masked if its node is.
+// shownText is a text of the file after expansion. It is masked if its node is hidden.
 type shownText struct {
 	node *node
 	text string
 }
 
-// shownAsKey is a key in quotes, where it is no more than a name.
+// shownAsKey returns a key in quotes if it is only a name, and otherwise a shownText.
 func (n *node) shownAsKey() any {
 	if plainKey.MatchString(n.text) {
 		return keyName(strconv.Quote(n.text))
@@ -48,8 +48,8 @@ type quotedText struct{ node *node }
 // foundValue describes a node, for "expected …, found …".
 type foundValue struct{ node *node }
 
-// render is the sentence with its hidden values masked; hidden masks all values.
-// The caller holds the lock.
+// render returns the sentence with its hidden values masked; hidden masks all values. Called with the
+// lock held.
 func (s *source) render(w sentence, hidden bool) string {
 	args := make([]any, len(w.args))
 	for i, arg := range w.args {
@@ -78,7 +78,7 @@ func (s *source) render(w sentence, hidden bool) string {
 	return fmt.Sprintf(w.format, args...)
 }
 
-// renderArgument is a value that Validate puts into a sentence. A number is shown.
+// renderArgument returns a value that Validate puts into a sentence. A number is shown.
 func (s *source) renderArgument(arg any) any {
 	switch reflect.ValueOf(arg).Kind() {
 	case reflect.Bool, reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64, reflect.Uint, reflect.Uint8, reflect.Uint16,
@@ -88,9 +88,8 @@ func (s *source) renderArgument(arg any) any {
 	return s.withoutHidden(fmt.Sprint(arg))
 }
 
-// withoutHidden is a text with its hidden values masked, longer ones first. A value
-// that is a plain word (a password "secret") is masked only as a whole word: ***
-// inside of a longer word would reveal it.
+// withoutHidden returns a text with its hidden values masked, longer ones first. A value that is a plain
+// word (a password "secret") is masked only as a whole word: *** inside a longer word would reveal it.
 func (s *source) withoutHidden(text string) string {
 	if shown, ok := s.replacements[text]; ok {
 		return shown
@@ -112,8 +111,8 @@ func (s *source) withoutHidden(text string) string {
 	return Redact(text)
 }
 
-// minSearchedRunes is the shortest value that is masked inside of other texts: a
-// shorter one would mask half of every sentence.
+// minSearchedRunes is the length of the shortest value that is masked inside other texts: masking shorter
+// ones would make sentences unreadable.
 const minSearchedRunes = 4
 
 func replaceWholeWords(text, value, shown string) string {

@@ -15,23 +15,23 @@ import (
 // lines is a source: each line of a text is a message.
 type lines struct{ from io.Reader }
 
-// Guarantees are none but order: a line that was read is gone.
+// Guarantees declares order only: the source cannot read a line twice.
 func (s *lines) Guarantees() connector.Guarantees { return connector.Guarantees{Orders: true} }
 
 func (s *lines) Run(ctx context.Context, handle connector.Handler) error {
-	text := connector.NewAssignment(ctx, "lines") // all that it reads, in one order
+	text := connector.NewAssignment(ctx, "lines") // one assignment for all lines
 	end := &end{}
 	for n, in := int64(1), bufio.NewScanner(s.from); !text.Over() && in.Scan(); n++ {
 		m := &connector.Message{Value: []byte(in.Text()), Position: connector.Sequence("lines", n)}
 		m.Bind(end)
 		end.unsettled.Add(1)
-		handle(text, []*connector.Message{m}) // may block: that is the back-pressure
+		handle(text, []*connector.Message{m}) // may block: this is the back-pressure
 	}
 	end.unsettled.Wait()
 	return nil
 }
 
-// end hears how messages ended.
+// end receives the result of each message.
 type end struct{ unsettled sync.WaitGroup }
 
 func (e *end) Settled(m *connector.Message, err error) {
@@ -47,17 +47,17 @@ type printer struct{ to io.Writer }
 func (s *printer) Send(_ context.Context, e *cloudevent.Event) error {
 	line, err := e.AppendJSON(nil)
 	if err != nil {
-		return err // permanent, by its type: no printer takes this event
+		return err // *cloudevent.EncodeError is permanent: a retry cannot help
 	}
 	if _, err := fmt.Fprintf(s.to, "%s\n", line); err != nil {
-		return connector.AsUnavailable(err, 0) // says nothing of the event
+		return connector.AsUnavailable(err, 0) // the destination failed, not the event
 	}
 	return nil
 }
 
 func (s *printer) Close(context.Context) error { return nil }
 
-// The code of README.md, put together.
+// Example_author runs the code that README.md shows.
 func Example_author() {
 	source, sink := &lines{strings.NewReader("one\ntwo\n")}, &printer{to: writerFunc(func(b []byte) { fmt.Print(string(b)) })}
 	err := source.Run(context.Background(), connector.Each(func(ctx context.Context, m *connector.Message) {

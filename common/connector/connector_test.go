@@ -77,35 +77,35 @@ func TestClass_hasANameForLogs(t *testing.T) {
 	}
 }
 
-// verdicts counts what it hears.
-type verdicts struct {
+// resultCounter counts the results that it receives.
+type resultCounter struct {
 	n    atomic.Int32
 	last atomic.Value
 }
 
-func (v *verdicts) Settled(_ *Message, err error) {
+func (v *resultCounter) Settled(_ *Message, err error) {
 	v.n.Add(1)
 	v.last.Store([]error{err})
 }
 
 func TestSettle_theFirstVerdictCountsAndNoOther(t *testing.T) {
-	var v verdicts
+	var v resultCounter
 	var m Message
 	m.Bind(&v)
 	if m.IsSettled() {
 		t.Error("a new message is settled")
 	}
 	if !m.Settle(ErrInterrupted) || m.Settle(nil) || !m.IsSettled() {
-		t.Error("the first verdict did not count, or the second did")
+		t.Error("the first result did not count, or the second did")
 	}
 	if got := v.last.Load().([]error)[0]; !errors.Is(got, ErrInterrupted) || v.n.Load() != 1 {
-		t.Errorf("the source heard %d verdicts, the last %v", v.n.Load(), got)
+		t.Errorf("the source heard %d results, the last %v", v.n.Load(), got)
 	}
 }
 
 func TestSettle_isHeardOnceHoweverManyCall(t *testing.T) {
 	for range 100 {
-		var v verdicts
+		var v resultCounter
 		var m Message
 		m.Bind(&v)
 		var won atomic.Int32
@@ -131,7 +131,7 @@ func TestSettle_worksWithoutASource(t *testing.T) {
 	}
 }
 
-// ledger is a source's side of messages that remembers in what calls it heard.
+// ledger is a Settler that records single and batch calls.
 type ledger struct {
 	singles int
 	batches [][]*Message
@@ -156,22 +156,22 @@ func TestSettleAll_tellsTheSourceAtOnce(t *testing.T) {
 	ms[2].Settle(nil)
 	SettleAll(ms, ErrInterrupted)
 	if l.singles != 1 || len(l.batches) != 2 || !slices.Equal(l.batches[0], ms[:2]) || !slices.Equal(l.batches[1], ms[3:]) || !errors.Is(l.err, ErrInterrupted) {
-		t.Errorf("the source heard %d single verdicts and the batches %v, the last %v", l.singles, l.batches, l.err)
+		t.Errorf("the source heard %d single results and the batches %v, the last %v", l.singles, l.batches, l.err)
 	}
 	SettleAll(ms, nil)
 	if l.singles != 1 || len(l.batches) != 2 {
-		t.Error("a second verdict counted")
+		t.Error("a second result counted")
 	}
 }
 
 func TestSettleAll_worksWithAnySource(t *testing.T) {
-	var v verdicts
-	ms := []*Message{new(Message), new(Message), new(Message)} // the first is bound to nobody
+	var v resultCounter
+	ms := []*Message{new(Message), new(Message), new(Message)} // the first is not bound
 	ms[1].Bind(&v)
 	ms[2].Bind(&v)
 	SettleAll(ms, nil)
 	if v.n.Load() != 2 || !ms[0].IsSettled() {
-		t.Errorf("the source heard %d verdicts of 2", v.n.Load())
+		t.Errorf("the source heard %d results of 2", v.n.Load())
 	}
 	SettleAll(nil, nil)
 }

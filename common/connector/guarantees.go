@@ -1,23 +1,23 @@
 package connector
 
-// Guarantees is what a source promises beyond the contract of Source. Whatever
-// depends on such a promise asks for it here, never for the name or the type of
-// a connector.
+// Guarantees is what a source promises beyond the contract of Source. Code that
+// depends on a promise checks the field here, never the name or the type of a
+// connector.
 type Guarantees struct {
-	// Redelivers: the source keeps what was not settled with nil and hands it
-	// over again, also after a crash, without help of the sender. A flow may
-	// leave out a dead letter place only of such a source's own.
+	// Redelivers: the source keeps every message that was not settled with nil and
+	// hands it over again, also after a crash, without the sender's help. Only a flow
+	// with such a source may leave out the place for dead letters.
 	Redelivers bool
-	// Orders: messages of one key are handed over in the order in which they
+	// Orders: messages with the same key are handed over in the order in which they
 	// were sent.
 	Orders bool
-	// Rewinds: the source can be told to read again from an earlier position,
-	// and one reader's position does not move another's.
+	// Rewinds: the source can read again from an earlier position. The position of
+	// one reader does not move that of another.
 	Rewinds bool
-	// Assigns: what the source reads is shared out among its readers, so one
-	// that runs well may have nothing to read.
+	// Assigns: the readers share what there is to read, so a healthy reader may have
+	// nothing to read.
 	Assigns bool
-	// Transacts: progress can be made part of a transaction of a sink of the
+	// Transacts: the source's progress can be part of a transaction of a sink of the
 	// same connector. See TransactionalSink.
 	Transacts bool
 }

@@ -2,9 +2,9 @@ package connector
 
 import "strconv"
 
-// Position is where a message stood, in the terms of its source: a partition
-// and an offset, a sequence number in a stream, or only the name of the stream.
-// The zero value is no position. Positions are comparable.
+// Position is the place of a message in its source: a partition and an offset, a
+// sequence number in a stream, or only the name of the stream. The zero value is
+// no position. Positions are comparable.
 type Position struct {
 	Stream    string // topic, stream or endpoint
 	Partition int32  // 0 without HasPartition
@@ -21,23 +21,23 @@ const (
 	partitioned
 )
 
-// PartitionOffset is the position of a record in a partition of a topic.
+// PartitionOffset returns the position of a record in a partition of a topic.
 func PartitionOffset(topic string, partition int32, offset int64) Position {
 	return Position{topic, partition, offset, partitioned}
 }
 
-// Sequence is the position of a message in a stream without partitions.
+// Sequence returns the position of a message in a stream without partitions.
 func Sequence(stream string, n int64) Position { return Position{stream, 0, n, sequenced} }
 
-// Known reports whether the position is that of one message, so that String
+// Known reports whether the position belongs to one message only, so that String
 // identifies the message when it is delivered again.
 func (p Position) Known() bool { return p.kind != unnumbered }
 
-// HasPartition reports whether the stream is made of partitions.
+// HasPartition reports whether the stream has partitions.
 func (p Position) HasPartition() bool { return p.kind == partitioned }
 
-// String is "<topic>-<partition>-<offset>", "<stream>-<sequence>" or the name of
-// the stream.
+// String returns "<topic>-<partition>-<offset>", "<stream>-<sequence>" or the name
+// of the stream.
 func (p Position) String() string { return string(p.Append(make([]byte, 0, len(p.Stream)+24))) }
 
 // Append appends String to b.

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// The README shows the function of the example, which is compiled and run.
+// The README shows the function of the example, which the tests compile and run.
 func TestREADME_showsTheExampleThatRuns(t *testing.T) {
 	readme, err := os.ReadFile("../README.md")
 	if err != nil {
@@ -23,7 +23,8 @@ func TestREADME_showsTheExampleThatRuns(t *testing.T) {
 	}
 }
 
-// The page for authors shows the connector of author_test.go, which is compiled and run.
+// The page for authors shows the connector of author_test.go, which the tests
+// compile and run.
 func TestREADME_showsTheConnectorThatRuns(t *testing.T) {
 	readme, err := os.ReadFile("README.md")
 	if err != nil {
@@ -37,7 +38,7 @@ func TestREADME_showsTheConnectorThatRuns(t *testing.T) {
 	for _, block := range strings.Split(string(readme), "```go\n")[1:] {
 		block, _, _ = strings.Cut(block, "```")
 		if strings.HasPrefix(block, "connectortest.") {
-			continue // the call, with a harness of the reader's own
+			continue // the call of the suite, whose harness the reader writes
 		}
 		if shown++; !strings.Contains(string(example), block) {
 			t.Errorf("author_test.go does not have, as it is:\n%s", block)

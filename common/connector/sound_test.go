@@ -8,7 +8,7 @@ import (
 	"github.com/lsm/fiso/common/cloudevent"
 )
 
-// U1: an event that cannot be written is refused alone.
+// U1: an event that cannot be written does not fail the others of its batch.
 func TestSendSound_refusesTheGuiltyAlone(t *testing.T) {
 	event := func(id, data string) *cloudevent.Event {
 		return &cloudevent.Event{ID: id, DataContentType: "application/json", Data: cloudevent.Bytes([]byte(data))}

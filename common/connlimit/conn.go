@@ -9,29 +9,29 @@ import (
 	"time"
 )
 
-// phase is how far the request of a connection is.
+// phase is the progress of a connection's request.
 type phase int32
 
 const (
 	phaseIdle      phase = iota // between two requests
 	phaseFirst                  // no request yet
-	phaseReceiving              // the caller sends the body, or reads the answer
+	phaseReceiving              // the caller sends the body or reads the answer
 	phaseWorking                // the handler works
 )
 
-// Conn is a connection of a Listener. The methods for its phase are safe on a
-// nil Conn.
+// Conn is a connection of a Listener. Receiving and Working may be called on a nil
+// Conn.
 type Conn struct {
 	net.Conn
 	listener   *Listener
 	once       sync.Once
 	phase      atomic.Int32
 	since      atomic.Int64 // when the phase began
-	writeBegan atomic.Int64 // when the write under way began; 0: none is
+	writeBegan atomic.Int64 // when the current write began; 0: there is none
 
 	mu          sync.Mutex
-	readingHead bool // a head is awaited or on its way
-	headBytes   int  // bytes of it so far
+	readingHead bool // a head is awaited or being read
+	headBytes   int  // bytes of the head so far
 }
 
 // phaseSince returns the phase of a connection and when it began. A connection
@@ -49,8 +49,8 @@ func (c *Conn) setPhase(p phase) {
 	c.phase.Store(int32(p))
 }
 
-// Receiving says that the head of a request was read and its body follows. It
-// changes nothing while another request of the connection is worked on.
+// Receiving reports that the head of a request was read and its body follows. It has
+// no effect while a handler works on another request of the connection.
 func (c *Conn) Receiving() {
 	if c == nil {
 		return
@@ -61,8 +61,8 @@ func (c *Conn) Receiving() {
 	}
 }
 
-// Working says that a request is worked on: the connection is not closed for
-// another until the answer is sent.
+// Working reports that a handler works on a request: the connection is not closed to
+// make room until the answer is sent.
 func (c *Conn) Working() {
 	if c != nil {
 		c.setReadingHead(false)
@@ -70,7 +70,7 @@ func (c *Conn) Working() {
 	}
 }
 
-// setReadingHead says whether a head is read next.
+// setReadingHead records whether a head is read next.
 func (c *Conn) setReadingHead(heading bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -84,7 +84,7 @@ func (c *Conn) headSize() int {
 	return c.headBytes
 }
 
-// Read counts the bytes of a head.
+// Read counts the bytes of heads.
 func (c *Conn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	c.mu.Lock()
@@ -116,7 +116,7 @@ func (c *Conn) CloseWrite() error {
 	return nil
 }
 
-// Close closes the connection and makes it count no more, once.
+// Close closes the connection and frees its slot, once.
 func (c *Conn) Close() error {
 	defer c.once.Do(func() {
 		c.setReadingHead(false)
@@ -130,7 +130,7 @@ func (c *Conn) Close() error {
 
 type connKey struct{}
 
-// ConnContext is http.Server's: it lets Of find the connection.
+// ConnContext is for http.Server.ConnContext: it lets Of find the connection.
 func ConnContext(ctx context.Context, c net.Conn) context.Context {
 	if c := unwrap(c); c != nil {
 		return context.WithValue(ctx, connKey{}, c)
@@ -144,8 +144,8 @@ func Of(ctx context.Context) *Conn {
 	return c
 }
 
-// ConnState is http.Server's: a request is worked on until its answer is sent,
-// which is after the handler returned.
+// ConnState is for http.Server.ConnState: a request is worked on until its answer is
+// sent, which is after the handler returned.
 func ConnState(c net.Conn, state http.ConnState) {
 	if l := unwrap(c); l != nil && state == http.StateIdle {
 		l.setPhase(phaseIdle)
@@ -157,7 +157,7 @@ func ConnState(c net.Conn, state http.ConnState) {
 	}
 }
 
-// unwrap finds the Conn, also below TLS.
+// unwrap finds the Conn, also beneath TLS.
 func unwrap(c net.Conn) *Conn {
 	if under, ok := c.(interface{ NetConn() net.Conn }); ok {
 		c = under.NetConn()

@@ -1,27 +1,26 @@
-// Package connlimit bounds the connections of an http.Server, so that callers
-// that open connections and hold them do not keep others out:
+// Package connlimit limits the connections of an http.Server, so that callers that
+// hold connections open do not keep others out:
 //
 //	limited := connlimit.New(listener, 1024, time.Second)
 //	server := &http.Server{Handler: h, ConnContext: connlimit.ConnContext, ConnState: connlimit.ConnState}
 //	err := server.Serve(limited)
 //
-// The handler calls Receiving and Working to say how far the request of a
-// connection is. When the bound is reached, a new connection closes another, in
-// this order:
+// The handler calls Receiving and Working to report the phase of a connection's
+// request. At the limit, a new connection closes an existing one, in this order:
 //
-//   - the one that has been idle, since its last answer, for the longest time;
-//   - the one whose first head has been awaited for the longest time, once that
-//     is more than a tenth of slowTimeout: a client sends a head with its
-//     connection, a flood of connections sends none;
-//   - the one that sends its body or reads its answer most slowly, once that takes
-//     longer than slowTimeout.
+//   - the connection that has been idle, since its last answer, for the longest time;
+//   - the connection whose first head has been awaited for the longest time, once that
+//     exceeds a tenth of slowTimeout: a client sends a head as soon as it connects, a
+//     flood of connections sends none;
+//   - the connection whose body or answer takes the longest time, once that exceeds
+//     slowTimeout.
 //
-// While requests are worked on at all connections, a new one waits, and further
-// ones wait in the system's queue.
+// While handlers work on all connections, a new one waits, and further ones wait in
+// the system's queue.
 //
-// Incomplete heads may hold 4 MiB together, in bytes as received: net/http uses
-// up to twenty times as much for them. Beyond that, the connection with the
-// largest head is closed.
+// All incomplete heads together may hold 4 MiB, in bytes as received: net/http uses
+// up to twenty times as much for them. Beyond that, the connection with the largest
+// head is closed.
 package connlimit
 
 import (
@@ -31,26 +30,26 @@ import (
 	"time"
 )
 
-// maxHeadBytes bounds the incomplete heads of all connections.
+// maxHeadBytes limits the incomplete heads of all connections together.
 const maxHeadBytes = 4 << 20
 
-// Listener is a listener with a bound of connections.
+// Listener is a net.Listener with a limited number of connections.
 type Listener struct {
 	net.Listener
 	slots       chan struct{}
 	slowTimeout time.Duration
-	becameIdle  chan struct{} // a request was answered
+	becameIdle  chan struct{} // signals that a request was answered
 	close       sync.Once
 	done        chan struct{}
-	started     time.Time    // the zero of all times here
-	headBytes   atomic.Int64 // bytes of heads that are not complete
+	started     time.Time    // all times are relative to this
+	headBytes   atomic.Int64 // in incomplete heads
 
 	mu    sync.Mutex
 	conns map[*Conn]struct{}
 }
 
-// New bounds the connections of l to n. A caller that takes longer than
-// slowTimeout to send a request or to read an answer may be closed for another.
+// New limits the connections of l to n. At the limit, a caller that takes longer than
+// slowTimeout to send a request or to read an answer may be disconnected.
 func New(l net.Listener, n int, slowTimeout time.Duration) *Listener {
 	return &Listener{
 		Listener: l, slowTimeout: slowTimeout, slots: make(chan struct{}, n), becameIdle: make(chan struct{}, 1), done: make(chan struct{}),
@@ -58,7 +57,7 @@ func New(l net.Listener, n int, slowTimeout time.Duration) *Listener {
 	}
 }
 
-// Accept waits for a connection, and until it is within the bound.
+// Accept waits for a connection and for a free slot.
 func (l *Listener) Accept() (net.Conn, error) {
 	inner, err := l.Listener.Accept()
 	if err != nil {
@@ -78,7 +77,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 		case <-l.becameIdle:
 		case <-again.C:
 		case <-l.done:
-			_ = inner.Close() // nobody will answer it
+			_ = inner.Close() // no handler will answer it
 			return nil, net.ErrClosed
 		}
 	}
@@ -95,7 +94,7 @@ func (l *Listener) track(inner net.Conn) *Conn {
 
 func (l *Listener) now() time.Duration { return time.Since(l.started) }
 
-// closeOldest closes one connection, or returns how long none may be closed.
+// closeOldest closes one connection, or returns how long to wait before the next try.
 func (l *Listener) closeOldest() time.Duration {
 	again := l.slowTimeout
 	for _, o := range l.oldestByPhase() {
@@ -110,7 +109,7 @@ func (l *Listener) closeOldest() time.Duration {
 			left += l.slowTimeout
 		}
 		if left <= 0 {
-			_ = o.conn.Close() // nothing to do about an error
+			_ = o.conn.Close() // an error changes nothing
 			return 0
 		}
 		again = min(again, left)
@@ -118,15 +117,15 @@ func (l *Listener) closeOldest() time.Duration {
 	return again
 }
 
-// candidate is a connection that may be closed, and when its phase began.
+// candidate is a connection that may be closed, and the begin of its phase.
 type candidate struct {
 	conn  *Conn
 	phase phase
 	since time.Duration
 }
 
-// oldestByPhase returns the connection that has been in a phase for the longest
-// time, for each phase but the last, in the order in which they are closed.
+// oldestByPhase returns, for each phase but phaseWorking, the connection that has been
+// in it for the longest time. Connections are closed in that order of phases.
 func (l *Listener) oldestByPhase() [phaseWorking]candidate {
 	var oldest [phaseWorking]candidate
 	l.mu.Lock()
@@ -140,8 +139,7 @@ func (l *Listener) oldestByPhase() [phaseWorking]candidate {
 	return oldest
 }
 
-// dropLargestHead closes the connection that has sent the most without
-// completing a head.
+// dropLargestHead closes the connection with the largest incomplete head.
 func (l *Listener) dropLargestHead() {
 	var largest *Conn
 	most := -1
@@ -153,14 +151,14 @@ func (l *Listener) dropLargestHead() {
 	}
 	l.mu.Unlock()
 	if largest != nil {
-		_ = largest.Close() // nothing to do about an error
+		_ = largest.Close() // an error changes nothing
 	}
 }
 
-// Len is how many connections there are.
+// Len returns the number of connections.
 func (l *Listener) Len() int { return len(l.slots) }
 
-// Close closes the listener and lets Accept return.
+// Close closes the listener and makes Accept return.
 func (l *Listener) Close() error {
 	l.close.Do(func() { close(l.done) })
 	return l.Listener.Close()

@@ -25,7 +25,7 @@ var benchmarks = []struct {
 
 func indented(data []byte) []byte {
 	var b bytes.Buffer
-	_ = json.Indent(&b, data, "", "      ") // it is JSON
+	_ = json.Indent(&b, data, "", "      ") // the input is valid JSON
 	return b.Bytes()
 }
 
@@ -52,7 +52,7 @@ func BenchmarkParse(b *testing.B) {
 	}
 }
 
-// BenchmarkValid is encoding/json on the same documents, which keeps nothing.
+// BenchmarkValid is encoding/json on the same documents, which keeps no values.
 func BenchmarkValid(b *testing.B) {
 	for _, doc := range benchmarks {
 		b.Run(doc.name, func(b *testing.B) {

@@ -1,45 +1,44 @@
-// Package lazyjson reads JSON without decoding it, for programs that pass most
-// of a document on and look at a few of its fields. One pass checks the whole
-// document by RFC 8259 and notes where every value stands; after that a field is
-// found by comparing bytes, and a value that nobody asks for is never decoded.
+// Package lazyjson reads JSON without decoding it, for programs that look at a few fields
+// of a document and pass the rest on. One pass checks the whole document by RFC 8259 and
+// records where every value is. After that a field is found by comparing bytes, and only
+// requested values are decoded.
 //
 //	var d lazyjson.Doc
 //	if err := d.Parse(record); err != nil { … }
 //	id := d.Root().Member("customer").Member("id")
 //	out = append(out, id.Raw()...) // the record's own digits
 //
-// The check is that of encoding/json, and stricter in two things: strings have
-// to be UTF-8, and nesting ends at MaxDepth. Of two members with the same name
-// the last one counts, as in encoding/json.
+// The check is that of encoding/json, with two more rules: strings must be UTF-8, and
+// nesting is limited to MaxDepth. If several members have the same name, the last one
+// counts, as in encoding/json.
 //
-// A Doc and its values are for one goroutine at a time. A Doc keeps the bytes
-// that it was given: they must not change while the Doc or a Value of it is in use.
+// A Doc and its values must be used by one goroutine at a time. A Doc keeps the bytes that
+// it was given: they must not change while the Doc or one of its values is in use.
 package lazyjson
 
 import "strconv"
 
-// MaxDepth is how deeply objects and arrays may nest. Events are not deeper, and
-// programs that read by recursion need memory for each level.
+// MaxDepth is how deeply objects and arrays may nest. Real events are less deep, and
+// recursive readers need memory for each level.
 const MaxDepth = 1000
 
-// Kind is what a value is.
+// Kind is the type of a value.
 type Kind uint8
 
-// The kinds of JSON values. The zero Kind is that of the zero Value, which
-// stands for a value that is not there.
+// The kinds of JSON values. The zero Kind is that of the zero Value, which is absent.
 const (
 	Absent Kind = iota
 	Null
 	False
 	True
-	Number // with a fraction, an exponent, or "-0"
+	Number // with a fraction or an exponent, or "-0"
 	Integer
 	String
 	Array
 	Object
 )
 
-// String is the kind as a word for a person.
+// String returns the name of the kind for a person.
 func (k Kind) String() string {
 	switch k {
 	case Null:
@@ -59,8 +58,7 @@ func (k Kind) String() string {
 	}
 }
 
-// SyntaxError says where a document stops being JSON. Its text never quotes
-// the document.
+// SyntaxError says where a document is not valid JSON. Its text never quotes the document.
 type SyntaxError struct {
 	Offset int // bytes before the fault
 	Fault  string
@@ -70,17 +68,17 @@ func (e *SyntaxError) Error() string {
 	return "not valid JSON at byte " + strconv.Itoa(e.Offset) + ": " + e.Fault
 }
 
-// node is one value of the document. A document is its nodes in the order in
-// which the values begin, so that the children of a container follow it.
+// node is one value of the document. A document is a list of nodes, in the order in which
+// the values begin, so that the children of a container follow it.
 type node struct {
 	start, end uint32 // the value's bytes, quotes and brackets included
-	key        uint32 // where its name begins, after the quote; 0 outside of objects
-	next       uint32 // the node after this one and all inside it; while it is open: the container around it
-	count      uint32 // children, of a container; while it is open: those so far of the container around it
+	key        uint32 // where the member's name begins, after the quote; 0 outside of objects
+	next       uint32 // the node after this one and its children; of an open container: the container around it
+	count      uint32 // children of a container; of an open container: the children so far of the container around it
 	kind       Kind
-	odd        bool  // a string with escapes or more than ASCII
-	keyLen     uint8 // length of its name; oddKey where that has to be read first
+	special    bool  // a string with escapes or non-ASCII characters
+	keyLen     uint8 // length of the member's name, or unknownLen
 }
 
-// oddKey is the length of a name that is longer, or is more than plain ASCII.
-const oddKey = 255
+// unknownLen is the keyLen of a name that is longer than 254 bytes or not plain ASCII.
+const unknownLen = 255

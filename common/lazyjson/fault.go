@@ -2,14 +2,14 @@ package lazyjson
 
 import "bytes"
 
-// fault is what is wrong with a document.
+// fault is the kind of a syntax error.
 type fault uint8
 
 const (
 	fine fault = iota
 	truncated
 	noValue
-	noWord
+	noLiteral
 	noName
 	noColon
 	noComma
@@ -29,7 +29,7 @@ var faults = [...]string{
 	fine:          "",
 	truncated:     "it ends too early",
 	noValue:       "not the beginning of a value",
-	noWord:        "neither true, false nor null",
+	noLiteral:     "neither true, false nor null",
 	noName:        "the name of a member is missing",
 	noColon:       "a colon is missing after the name of a member",
 	noComma:       "a comma or } is missing after a member",
@@ -45,8 +45,8 @@ var faults = [...]string{
 	byteOrderMark: "a byte order mark, which JSON does not have",
 }
 
-// at is the fault in words. What is missing where the document ends is missing
-// because it ends.
+// at returns the text of a fault at byte i. At the end of the document, every fault is that
+// the document ends too early.
 func (f fault) at(i int, data []byte) string {
 	switch {
 	case i >= len(data):
@@ -57,8 +57,7 @@ func (f fault) at(i int, data []byte) string {
 	return faults[f]
 }
 
-// unseparated is the fault of a value that is followed by neither a comma nor
-// the closing bracket that is due.
+// unseparated returns the fault of a value without a comma or closing bracket after it.
 func unseparated(closer byte) fault {
 	if closer == '}' {
 		return noComma

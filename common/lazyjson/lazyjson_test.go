@@ -43,7 +43,7 @@ func FuzzLazyJSON(f *testing.F) {
 			t.Fatalf("%d nodes for %d bytes", n, len(data))
 		}
 		dec := json.NewDecoder(bytes.NewReader(data))
-		dec.UseNumber() // it keeps the digits, and takes numbers beyond a double's range
+		dec.UseNumber() // keeps the digits, and accepts numbers beyond the range of float64
 		var want any
 		if err := dec.Decode(&want); err != nil {
 			t.Fatalf("%q: encoding/json cannot decode what it calls valid: %v", data, err)
@@ -81,8 +81,8 @@ func checkFault(t *testing.T, data []byte, err error) {
 	}
 }
 
-// whole decodes a value the way encoding/json does: of members with the same
-// name the last counts, and numbers keep their digits.
+// whole decodes a value as encoding/json does: the last member of a name counts, and numbers
+// keep their digits.
 func whole(v Value) any {
 	switch v.Kind() {
 	case Null:

@@ -2,19 +2,19 @@ package lazyjson
 
 import "math"
 
-// Doc is one parsed document. The zero Doc holds nothing; Parse may be called
-// again and reuses its memory.
+// Doc is one parsed document. The zero Doc is empty. Parse may be called again and reuses
+// the memory.
 type Doc struct {
 	data  []byte
 	nodes []node
-	texts map[uint32]string // long texts that were decoded, by node
+	texts map[uint32]string // decoded long texts, by node
 }
 
-// Parse checks data and notes where its values stand. Its error is a *SyntaxError.
+// Parse checks data and records where its values are. Its error is a *SyntaxError.
 func (d *Doc) Parse(data []byte) error { return d.ParseEnvelope(data, 0) }
 
-// ParseEnvelope is Parse for a document that holds other documents, such as a
-// batch of events with data: its outermost levels do not count for MaxDepth.
+// ParseEnvelope is Parse for a document that holds other documents, such as a batch of
+// events with data: its outermost levels do not count for MaxDepth.
 func (d *Doc) ParseEnvelope(data []byte, levels int) error {
 	d.texts = nil
 	if uint64(len(data)) >= math.MaxUint32 {
@@ -31,8 +31,8 @@ func (d *Doc) ParseEnvelope(data []byte, levels int) error {
 	return nil
 }
 
-// Release forgets the document, and keeps up to keep nodes' memory for the
-// next one. Values of the document must not be used any more.
+// Release empties the document, and keeps memory for at most keep nodes. Values of the
+// document must not be used after it.
 func (d *Doc) Release(keep int) {
 	d.data, d.nodes, d.texts = nil, d.nodes[:0], nil
 	if cap(d.nodes) > keep {
@@ -40,17 +40,17 @@ func (d *Doc) Release(keep int) {
 	}
 }
 
-// none stands for "no container is open".
+// none means that no container is open.
 const none = math.MaxUint32
 
-// walker goes through a document once, without recursion: the containers that
-// are open are linked by their nodes.
+// walker reads a document once, without recursion: open containers are linked by their
+// nodes.
 type walker struct {
 	data  []byte
-	nodes []node // room for nodes, of which n are taken
+	nodes []node // the first n are used
 	n     int
 	open  uint32 // the innermost open container, or none
-	depth int    // containers that are open
+	depth int    // number of open containers
 
 	maxDepth int
 }
@@ -59,7 +59,7 @@ type walker struct {
 func (w *walker) walk() (i int, f fault) {
 	data := w.data
 	var (
-		closer byte   // the bracket that ends the innermost open container, 0 outside of all
+		closer byte   // closing bracket of the innermost open container; 0: none is open
 		count  uint32 // its children so far
 	)
 	for {
@@ -79,7 +79,7 @@ func (w *walker) walk() (i int, f fault) {
 		switch {
 		case c == '"':
 			v.kind = String
-			i, v.odd, f = text(data, i+1)
+			i, v.special, f = text(data, i+1)
 		case c-'0' <= 9 || c == '-':
 			i, v.kind, f = number(data, i)
 		case c == '{' || c == '[':
@@ -93,13 +93,13 @@ func (w *walker) walk() (i int, f fault) {
 				continue
 			}
 		default:
-			i, v.kind, f = word(data, i)
+			i, v.kind, f = literal(data, i)
 		}
 		if f != fine {
 			return i, f
 		}
 		v.end = uint32(i)
-		// What was read may have been the last of several containers.
+		// The value may be the last one of several containers.
 		for i, c = peek(data, i); c == closer && closer != 0; i, c = peek(data, i) {
 			i++
 			count, closer = w.close(i, count)
@@ -114,7 +114,7 @@ func (w *walker) walk() (i int, f fault) {
 	}
 }
 
-// next is the node for one more value.
+// next returns the node of the next value.
 func (w *walker) next() *node {
 	if w.n == len(w.nodes) {
 		w.grow()
@@ -130,9 +130,8 @@ func (w *walker) grow() {
 	w.nodes = w.nodes[:cap(w.nodes)]
 }
 
-// close ends the innermost open container, which has count children, before
-// byte i. It returns the children so far and the closing bracket of the one
-// around it.
+// close ends the innermost open container, which has count children, before byte i. It
+// returns the children so far and the closing bracket of the container around it.
 func (w *walker) close(i int, count uint32) (uint32, byte) {
 	v := &w.nodes[w.open]
 	w.open, count, v.count = v.next, v.count, count
@@ -144,8 +143,8 @@ func (w *walker) close(i int, count uint32) (uint32, byte) {
 	return count, w.data[w.nodes[w.open].start] + 2
 }
 
-// container is the kind of what begins with a bracket. Both closing brackets
-// stand two places behind their opening ones in ASCII.
+// container returns the kind of a value that begins with a bracket. In ASCII both closing
+// brackets come two places after their opening ones.
 func container(c byte) Kind {
 	if c == '{' {
 		return Object
@@ -153,15 +152,15 @@ func container(c byte) Kind {
 	return Array
 }
 
-// name reads the name of a member, which begins at from, after its quote, and
-// the colon that follows it.
+// name reads the name of a member, which begins at from, after its quote, and the colon
+// after it.
 func (v *node) name(data []byte, from int) (int, fault) {
-	i, odd, f := text(data, from)
+	i, special, f := text(data, from)
 	if f != fine {
 		return i, f
 	}
-	v.key, v.keyLen = uint32(from), oddKey
-	if n := i - 1 - from; !odd && n < oddKey {
+	v.key, v.keyLen = uint32(from), unknownLen
+	if n := i - 1 - from; !special && n < unknownLen {
 		v.keyLen = uint8(n)
 	}
 	i, c := peek(data, i)
@@ -171,7 +170,7 @@ func (v *node) name(data []byte, from int) (int, fault) {
 	return i + 1, fine
 }
 
-// end checks that nothing but white space is left.
+// end checks that only white space is left.
 func end(data []byte, i int) (int, fault) {
 	if i, _ = peek(data, i); i < len(data) {
 		return i, more
@@ -179,8 +178,8 @@ func end(data []byte, i int) (int, fault) {
 	return i, fine
 }
 
-// peek is where the next byte that is no white space stands, and that byte;
-// 0 at the end.
+// peek returns the place of the next byte that is not white space, and that byte; 0 at the
+// end.
 func peek(data []byte, i int) (int, byte) {
 	if i < len(data) && data[i] > ' ' {
 		return i, data[i]

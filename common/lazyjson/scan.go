@@ -11,18 +11,17 @@ const (
 	highs = 0x8080808080808080
 )
 
-// specials marks, by their high bits, the bytes of x that end plain text: a
-// quote, a backslash, a control, or what is not ASCII. A borrow can only spoil
-// marks above the lowest, which is the one that counts. Flipping one bit makes
-// the quote the smallest byte above the controls, so that one comparison finds
-// both.
+// specials sets the high bit of each byte of x that ends plain text: a quote, a backslash,
+// a control character, or a byte that is not ASCII. A borrow can set wrong bits only above
+// the lowest one, and only that is used. The xor makes the quote the smallest byte above
+// the control characters, so that one comparison finds both.
 func specials(x uint64) uint64 {
 	return ((x ^ ones*2 - ones*('"'^2+1)) | (x ^ ones*'\\' - ones) | x) & highs
 }
 
-// plain skips the plain text of a string, eight bytes at a time where so many
-// are left.
-func plain(data []byte, i int) int {
+// skipPlain skips the plain text of a string, eight bytes at a time as long as there are so
+// many.
+func skipPlain(data []byte, i int) int {
 	for i+8 <= len(data) {
 		if stop := specials(binary.LittleEndian.Uint64(data[i:])); stop != 0 {
 			return i + bits.TrailingZeros64(stop)>>3
@@ -35,9 +34,9 @@ func plain(data []byte, i int) int {
 	return i
 }
 
-// prose skips plain text by two words a turn, as long as both are: names and
-// numbers of orders are over before that pays.
-func prose(data []byte, i int) int {
+// skipLongPlain skips long plain text by 16 bytes at a time. The short names and numbers of usual
+// events end before that pays.
+func skipLongPlain(data []byte, i int) int {
 	for i+16 <= len(data) {
 		two := data[i : i+16]
 		if specials(binary.LittleEndian.Uint64(two))|specials(binary.LittleEndian.Uint64(two[8:])) != 0 {
@@ -48,15 +47,15 @@ func prose(data []byte, i int) int {
 	return i
 }
 
-// text reads a string that begins at i, after its quote, and returns where it
-// ends, after its quote. odd says that it holds more than plain text.
-func text(data []byte, i int) (end int, odd bool, f fault) {
+// text reads a string that begins at i, after its quote, and returns where it ends, after
+// its quote. special reports that the string is not plain text only.
+func text(data []byte, i int) (end int, special bool, f fault) {
 	long := i + 16
-	for i+8 <= len(data) { // as plain does it, without the call
+	for i+8 <= len(data) { // the same as skipPlain, inlined
 		stop := specials(binary.LittleEndian.Uint64(data[i:]))
 		if stop == 0 {
 			if i += 8; i >= long {
-				i = prose(data, i)
+				i = skipLongPlain(data, i)
 			}
 			continue
 		}
@@ -65,15 +64,15 @@ func text(data []byte, i int) (end int, odd bool, f fault) {
 		}
 		break
 	}
-	if i = plain(data, i); i < len(data) && data[i] == '"' {
+	if i = skipPlain(data, i); i < len(data) && data[i] == '"' {
 		return i + 1, false, fine
 	}
-	i, f = oddText(data, i)
+	i, f = specialText(data, i)
 	return i, true, f
 }
 
-// oddText reads the rest of a string from the first byte on that is not plain.
-func oddText(data []byte, i int) (int, fault) {
+// specialText reads the rest of a string from its first byte that is not plain.
+func specialText(data []byte, i int) (int, fault) {
 	for i < len(data) {
 		switch c := data[i]; {
 		case c == '"':
@@ -83,23 +82,23 @@ func oddText(data []byte, i int) (int, fault) {
 			if i, f = escape(data, i); f != fine {
 				return i, f
 			}
-			i = plain(data, i)
+			i = skipPlain(data, i)
 		case c < ' ':
 			return i, control
 		case c >= 0x80:
 			from := i
-			if i = foreign(data, i); !utf8.Valid(data[from:i]) {
+			if i = skipNonASCII(data, i); !utf8.Valid(data[from:i]) {
 				return from + validUTF8(data[from:i]), notUTF8
 			}
 		default:
-			i = plain(data, i)
+			i = skipPlain(data, i)
 		}
 	}
 	return i, truncated
 }
 
-// foreign skips text in which not everything is ASCII.
-func foreign(data []byte, i int) int {
+// skipNonASCII skips text that is not all ASCII.
+func skipNonASCII(data []byte, i int) int {
 	for i+8 <= len(data) {
 		x := binary.LittleEndian.Uint64(data[i:])
 		if stop := specials(x) &^ x; stop != 0 {
@@ -113,7 +112,7 @@ func foreign(data []byte, i int) int {
 	return i
 }
 
-// validUTF8 is how many bytes of data are UTF-8 before the first that is not.
+// validUTF8 returns the length of the longest prefix of data that is UTF-8.
 func validUTF8(data []byte) int {
 	i := 0
 	for i < len(data) {
@@ -126,7 +125,7 @@ func validUTF8(data []byte) int {
 	return i
 }
 
-// escape checks the escape at i, and returns where it ends.
+// escape checks the escape sequence at i, and returns where it ends.
 func escape(data []byte, i int) (int, fault) {
 	if i+1 == len(data) {
 		return i + 1, truncated
@@ -160,8 +159,8 @@ func unhex(c byte) rune {
 	return -1
 }
 
-// word reads one of the three names of JSON.
-func word(data []byte, i int) (int, Kind, fault) {
+// literal reads one of the three literals of JSON.
+func literal(data []byte, i int) (int, Kind, fault) {
 	w, kind := "", Absent
 	if i < len(data) {
 		switch data[i] {
@@ -182,11 +181,11 @@ func word(data []byte, i int) (int, Kind, fault) {
 	for j := 0; i < len(data) && data[i] == w[j]; j++ {
 		i++
 	}
-	return i, Absent, noWord
+	return i, Absent, noLiteral
 }
 
-// number reads a number. It is an Integer when it has neither a fraction nor
-// an exponent, and is not "-0", which an integer would lose.
+// number reads a number. It is an Integer if it has neither fraction nor exponent and is
+// not "-0", which an integer cannot represent.
 func number(data []byte, i int) (int, Kind, fault) {
 	kind := Integer
 	minus := data[i] == '-'
@@ -212,7 +211,7 @@ func number(data []byte, i int) (int, Kind, fault) {
 	return i, kind, fine
 }
 
-// fraction reads what follows the integral part of a number.
+// fraction reads the part of a number after the integral part.
 func fraction(data []byte, i int) (int, fault) {
 	if data[i] == '.' {
 		from := i + 1

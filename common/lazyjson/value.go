@@ -8,14 +8,14 @@ import (
 	"unsafe"
 )
 
-// Value is one value of a document. The zero Value is absent: it is not even
-// null. Values are small and passed around by value.
+// Value is one value of a document. The zero Value is absent, which differs from null.
+// Values are small and passed by value.
 type Value struct {
 	doc *Doc
 	n   uint32
 }
 
-// Root is the document itself; absent when nothing was parsed.
+// Root returns the outermost value; it is absent if nothing was parsed.
 func (d *Doc) Root() Value {
 	if len(d.nodes) == 0 {
 		return Value{}
@@ -25,7 +25,7 @@ func (d *Doc) Root() Value {
 
 func (v Value) node() *node { return &v.doc.nodes[v.n] }
 
-// Kind is what the value is.
+// Kind returns the kind of the value.
 func (v Value) Kind() Kind {
 	if v.doc == nil {
 		return Absent
@@ -33,7 +33,7 @@ func (v Value) Kind() Kind {
 	return v.node().kind
 }
 
-// Raw is the value as it stands in the document. Nobody may change it.
+// Raw returns the bytes of the value in the document. They must not be changed.
 func (v Value) Raw() []byte {
 	if v.doc == nil {
 		return nil
@@ -42,8 +42,8 @@ func (v Value) Raw() []byte {
 	return v.doc.data[n.start:n.end:n.end]
 }
 
-// Len is the number of elements or of members, counting each of those that
-// share a name; 0 for any other value.
+// Len returns the number of elements or members, including members with the same name; 0
+// for any other value.
 func (v Value) Len() int {
 	if v.doc == nil {
 		return 0
@@ -51,8 +51,8 @@ func (v Value) Len() int {
 	return int(v.node().count)
 }
 
-// Member finds a member of an object by its name; the last one where several
-// have it. It is absent in everything that is no object.
+// Member returns the member of an object with that name; the last one if there are several.
+// It is absent if there is none or the value is not an object.
 func (v Value) Member(name string) Value {
 	if v.Kind() != Object {
 		return Value{}
@@ -62,7 +62,7 @@ func (v Value) Member(name string) Value {
 	for i := v.n + 1; i < end; {
 		n := &nodes[i]
 		switch {
-		case n.keyLen == oddKey:
+		case n.keyLen == unknownLen:
 			if (Value{v.doc, i}).Name() == name {
 				found = i
 			}
@@ -77,9 +77,9 @@ func (v Value) Member(name string) Value {
 	return Value{v.doc, found}
 }
 
-// Index finds an element of a list, counting from 0. It is absent in
-// everything that is no list, and beyond its ends. It takes time in proportion
-// to i; to visit all, use First and Next.
+// Index returns element i of an array, counting from 0. It is absent if there is none or
+// the value is not an array. It takes time in proportion to i; use First and Next to visit
+// all elements.
 func (v Value) Index(i int) Value {
 	if v.Kind() != Array || i < 0 || i >= v.Len() {
 		return Value{}
@@ -91,7 +91,7 @@ func (v Value) Index(i int) Value {
 	return Value{v.doc, at}
 }
 
-// First is the first element or member of a container, absent when it is empty.
+// First returns the first element or member of a container; absent if it is empty.
 func (v Value) First() Value {
 	if v.Len() == 0 {
 		return Value{}
@@ -99,7 +99,7 @@ func (v Value) First() Value {
 	return Value{v.doc, v.n + 1}
 }
 
-// Next is the value after this one in the container in, absent after the last.
+// Next returns the value after this one in the container in; absent after the last one.
 func (v Value) Next(in Value) Value {
 	next := v.node().next
 	if next >= in.node().next {
@@ -108,32 +108,32 @@ func (v Value) Next(in Value) Value {
 	return Value{v.doc, next}
 }
 
-// Name is the name of a member, decoded; "" for any other value.
+// Name returns the decoded name of a member; "" for any other value.
 func (v Value) Name() string {
 	n := v.node()
 	if n.key == 0 {
 		return ""
 	}
-	if n.keyLen != oddKey {
+	if n.keyLen != unknownLen {
 		return string(v.doc.data[n.key:][:n.keyLen])
 	}
 	end, _, _ := text(v.doc.data, int(n.key))
 	return decode(v.doc.data[n.key : end-1])
 }
 
-// NameView is Name without a copy where the document's bytes are the name: it
-// may be used only for as long as the document is.
+// NameView is Name without a copy if the bytes of the document are the name. The result must
+// not be used longer than the document.
 func (v Value) NameView() string {
 	n := v.node()
-	if n.key == 0 || n.keyLen == oddKey {
+	if n.key == 0 || n.keyLen == unknownLen {
 		return v.Name()
 	}
 	return unsafe.String(&v.doc.data[n.key], int(n.keyLen))
 }
 
-// Text is the text of a string, decoded; "" for any other value. A \u escape of
-// half a surrogate pair becomes U+FFFD, as in encoding/json. A long text is
-// decoded once, and shared by all who ask for it after that.
+// Text returns the decoded text of a string; "" for any other value. A \u escape of half a
+// surrogate pair becomes U+FFFD, as in encoding/json. A long text is decoded once and
+// cached.
 func (v Value) Text() string {
 	if v.Kind() != String {
 		return ""
@@ -141,11 +141,11 @@ func (v Value) Text() string {
 	n := v.node()
 	raw := v.doc.data[n.start+1 : n.end-1]
 	if len(raw) <= shortText {
-		return decodeIf(n.odd, raw)
+		return decodeIf(n.special, raw)
 	}
 	text, ok := v.doc.texts[v.n]
 	if !ok {
-		text = decodeIf(n.odd, raw)
+		text = decodeIf(n.special, raw)
 		if v.doc.texts == nil {
 			v.doc.texts = map[uint32]string{}
 		}
@@ -154,36 +154,35 @@ func (v Value) Text() string {
 	return text
 }
 
-// View is Text without a copy where the document's bytes are the text: it may
-// be used only for as long as the document is.
+// View is Text without a copy if the bytes of the document are the text. The result must not
+// be used longer than the document.
 func (v Value) View() string {
 	if v.Kind() != String {
 		return ""
 	}
 	n := v.node()
 	raw := v.doc.data[n.start+1 : n.end-1]
-	if n.odd && bytes.IndexByte(raw, '\\') >= 0 {
+	if n.special && bytes.IndexByte(raw, '\\') >= 0 {
 		return v.Text()
 	}
 	return unsafe.String(unsafe.SliceData(raw), len(raw))
 }
 
-// shortText is how many bytes are decoded anew each time.
+// shortText is the length in bytes up to which a text is decoded each time.
 const shortText = 128
 
-func decodeIf(odd bool, raw []byte) string {
-	if odd {
+func decodeIf(special bool, raw []byte) string {
+	if special {
 		return decode(raw)
 	}
 	return string(raw)
 }
 
-// Plain reports whether the value is a string whose bytes between the quotes
-// are its text.
-func (v Value) Plain() bool { return v.Kind() == String && !v.node().odd }
+// Plain reports whether the value is a string whose bytes between the quotes are its text.
+func (v Value) Plain() bool { return v.Kind() == String && !v.node().special }
 
-// HasLoneSurrogate reports whether a string escapes one half of a surrogate pair
-// without the other: two strings that differ only there have the same Text.
+// HasLoneSurrogate reports whether a string escapes one half of a surrogate pair without the
+// other: two strings that differ only there have the same Text.
 func (v Value) HasLoneSurrogate() bool {
 	if v.Kind() != String || v.Plain() {
 		return false
@@ -205,13 +204,13 @@ func (v Value) HasLoneSurrogate() bool {
 	return false
 }
 
-// Int is the value of an Integer that fits; ok is false for anything else.
+// Int returns the value of an Integer; ok is false for other kinds and if it does not fit.
 func (v Value) Int() (i int64, ok bool) {
 	if v.Kind() != Integer {
 		return 0, false
 	}
 	raw := v.Raw()
-	if len(raw) > 18 { // near the limits: let the library see to overflow
+	if len(raw) > 18 { // the library checks for overflow
 		i, err := strconv.ParseInt(string(raw), 10, 64)
 		return i, err == nil
 	}
@@ -228,17 +227,16 @@ func (v Value) Int() (i int64, ok bool) {
 	return i, true
 }
 
-// Float is the value of a number, the nearest that a double can hold; 0 for
-// anything else.
+// Float returns the value of a number as the nearest float64; 0 for anything else.
 func (v Value) Float() float64 {
 	if k := v.Kind(); k != Number && k != Integer {
 		return 0
 	}
-	f, _ := strconv.ParseFloat(string(v.Raw()), 64) // beyond the range it is ±Inf
+	f, _ := strconv.ParseFloat(string(v.Raw()), 64) // ±Inf beyond the range
 	return f
 }
 
-// decode undoes the escapes of a checked string.
+// decode resolves the escapes of a checked string.
 func decode(raw []byte) string {
 	if bytes.IndexByte(raw, '\\') < 0 {
 		return string(raw)
@@ -270,7 +268,7 @@ func decode(raw []byte) string {
 	return string(out)
 }
 
-// hex4 is the number of a \uXXXX escape, or -1 when raw does not begin with one.
+// hex4 returns the value of a \uXXXX escape, or -1 if raw does not begin with one.
 func hex4(raw []byte) rune {
 	if len(raw) < 6 || raw[0] != '\\' || raw[1] != 'u' {
 		return -1
@@ -290,7 +288,7 @@ func unescape(c byte) byte {
 		return '\r'
 	case 't':
 		return '\t'
-	default: // a quote, a slash or a backslash is itself
+	default: // a quote, a slash or a backslash
 		return c
 	}
 }

@@ -6,11 +6,10 @@ import (
 	"time"
 )
 
-// debouncer knows which content of each file was acted upon, and passes a new
-// one on once it was seen unchanged for a while: a half-written file is not
-// passed on, and a file that is absent for a moment is not removed (F14,
-// https://github.com/kubernetes/kubernetes/issues/93686). It is a plain value
-// without a clock.
+// debouncer records which content of each file was handled. A new content is due once
+// it has been the same for a while, so that a half-written file is not loaded. A file
+// counts as removed only once it has been absent for a while (F14,
+// https://github.com/kubernetes/kubernetes/issues/93686). The caller passes the time.
 type debouncer struct {
 	still  time.Duration // how long a content must not change
 	absent time.Duration // how long a file must be absent
@@ -18,28 +17,28 @@ type debouncer struct {
 }
 
 type fileState struct {
-	acted sum  // the content that was acted upon
-	known bool // acted is set; false: never, or as removed
-	wait  bool // there is a candidate
-	seen  sum  // the candidate
-	gone  bool // the candidate is "absent"
-	since time.Time
+	handled   sum  // the content that was handled last
+	known     bool // a content was handled; false: none, or the removal
+	pending   bool // there is a candidate, which is not due yet
+	candidate sum  // the content that is the candidate
+	gone      bool // the candidate is the removal
+	since     time.Time
 }
 
 func newDebouncer(still, absent time.Duration) *debouncer {
 	return &debouncer{still: still, absent: absent, files: map[string]*fileState{}}
 }
 
-// event is a file whose new content, or whose absence, is due to be acted upon.
+// event is a file whose new content or removal is due.
 type event struct {
 	path string
 	gone bool
 	sum  sum
 }
 
-// observe takes in the contents that all files have now. It returns what is due,
-// in the order of paths, and when the next may be (0: nothing is pending).
-// Without complete, a file that is not among them is not absent.
+// observe receives the current contents of all files. It returns what is due, in order
+// of paths, and how long until something else may be due (0: nothing is pending).
+// Without complete, a file that is not in contents does not count as absent.
 func (d *debouncer) observe(now time.Time, contents map[string]sum, complete bool) (due []event, again time.Duration) {
 	for path, content := range contents {
 		f := d.files[path]
@@ -47,12 +46,12 @@ func (d *debouncer) observe(now time.Time, contents map[string]sum, complete boo
 			f = &fileState{}
 			d.files[path] = f
 		}
-		if f.known && f.acted == content {
-			f.wait = false
+		if f.known && f.handled == content {
+			f.pending = false
 			continue
 		}
-		if !f.wait || f.gone || f.seen != content {
-			f.wait, f.gone, f.seen, f.since = true, false, content, now
+		if !f.pending || f.gone || f.candidate != content {
+			f.pending, f.gone, f.candidate, f.since = true, false, content, now
 		}
 		if left := d.still - now.Sub(f.since); left > 0 {
 			again = sooner(again, left)
@@ -73,12 +72,12 @@ func (d *debouncer) observeAbsent(now time.Time, contents map[string]sum) (due [
 		if _, there := contents[path]; there {
 			continue
 		}
-		if !f.known { // it came and went before it was acted upon
+		if !f.known { // it was removed before it was handled
 			delete(d.files, path)
 			continue
 		}
-		if !f.wait || !f.gone {
-			f.wait, f.gone, f.since = true, true, now
+		if !f.pending || !f.gone {
+			f.pending, f.gone, f.since = true, true, now
 		}
 		if left := d.absent - now.Sub(f.since); left > 0 {
 			again = sooner(again, left)
@@ -89,26 +88,26 @@ func (d *debouncer) observeAbsent(now time.Time, contents map[string]sum) (due [
 	return due, again
 }
 
-// done records that a content of a file was acted upon.
+// done records that a content of a file was handled.
 func (d *debouncer) done(path string, content sum) {
-	d.files[path] = &fileState{acted: content, known: true}
+	d.files[path] = &fileState{handled: content, known: true}
 }
 
-// again makes a content due at the next call of observe, though it was acted upon.
+// again makes a content due at the next call of observe, though it was handled.
 func (d *debouncer) again(path string, content sum) {
-	d.files[path] = &fileState{known: true, wait: true, seen: content}
+	d.files[path] = &fileState{known: true, pending: true, candidate: content}
 }
 
-// current reports whether a content is the one that was acted upon.
+// current reports whether content is the one that was handled last.
 func (d *debouncer) current(path string, content sum) bool {
 	f := d.files[path]
-	return f != nil && f.known && f.acted == content
+	return f != nil && f.known && f.handled == content
 }
 
-// forget makes a file new when it is seen again.
+// forget makes a file count as new when it is seen again.
 func (d *debouncer) forget(path string) { delete(d.files, path) }
 
-// sooner is the smaller of two waits, where 0 means none.
+// sooner returns the smaller of two waits, where 0 means none.
 func sooner(a, b time.Duration) time.Duration {
 	if a == 0 || b > 0 && b < a {
 		return b

@@ -8,14 +8,14 @@ import (
 
 var one, two = sum{1}, sum{2}
 
-// F14: a content is passed on once it was seen unchanged for a while, and a file
-// counts as removed once it was absent for longer.
+// F14: a content is due once it has been the same for a while, and a file counts as
+// removed once it has been absent for longer.
 // https://github.com/kubernetes/kubernetes/issues/93686
 func TestDebouncer_passesOnWhatStaysTheSame(t *testing.T) {
 	type look struct {
 		at       time.Duration
 		contents map[string]sum
-		unlisted bool // the files could not all be listed
+		unlisted bool // the list of files is incomplete
 		due      []event
 		again    time.Duration
 	}

@@ -11,19 +11,19 @@ import (
 	"github.com/lsm/fiso/common/config"
 )
 
-// Follower follows files. Make one with New. Its methods are called by one
-// goroutine at a time.
+// Follower follows files. Make one with New. Its methods are called by one goroutine
+// at a time.
 type Follower[T any] struct {
 	o         Options[T]
 	debouncer *debouncer
 	files     map[string]*loadedFile
 }
 
-// loadedFile is what the follower keeps of a file that was loaded.
+// loadedFile is the state of a file that was loaded.
 type loadedFile struct {
-	refs    []string // of the content that was loaded last
-	good    []string // of the last content that could be used
-	retried sum      // the content that was loaded once more
+	refs    []string // of the last loaded content
+	good    []string // of the last content without an error
+	retried sum      // the faulty content that was loaded once more
 }
 
 // Change is a file whose new content was loaded, or that was removed.
@@ -33,36 +33,35 @@ type Change[T any] struct {
 	Loaded[T]
 }
 
-// Look is what a look at all files found.
+// Look is the result of one check of all files.
 type Look[T any] struct {
 	Changes []Change[T]
 	// Err says why the files cannot be listed.
 	Err error
 
-	contents map[string]bool // of the files that are listed: see Current
+	contents map[string]bool // by path of a listed file: whether it is current
 }
 
-// Listed reports whether a file is there.
+// Listed reports whether a file exists.
 func (l Look[T]) Listed(path string) bool {
 	_, there := l.contents[path]
 	return there
 }
 
-// Current reports whether a file is there and holds the content that was loaded
+// Current reports whether a file exists and its content is the one that was loaded
 // last.
 func (l Look[T]) Current(path string) bool { return l.contents[path] }
 
-// New makes a Follower. Nothing is read before First.
+// New makes a Follower. It reads nothing before First.
 func New[T any](o Options[T]) *Follower[T] {
 	o = o.withDefaults()
 	return &Follower[T]{o: o, debouncer: newDebouncer(o.Debounce, o.Absent), files: map[string]*loadedFile{}}
 }
 
-// First reads and loads all files as they are, in the order of their paths. It
-// is called once, before any other method. Where they cannot be listed, it loads
-// none.
+// First reads and loads all files at once, in order of their paths. It is called once,
+// before any other method. If the files cannot be listed, it loads none.
 func (f *Follower[T]) First(ctx context.Context) Look[T] {
-	f.watch(ctx) // before the files are read, so that no change falls between
+	f.watch(ctx) // before the files are read, so that no change is missed
 	contents, err := f.scan(ctx)
 	look := Look[T]{Err: err, contents: map[string]bool{}}
 	if err != nil {
@@ -76,7 +75,7 @@ func (f *Follower[T]) First(ctx context.Context) Look[T] {
 	return look
 }
 
-// Run looks at the files until ctx ends, and hands over what each look found.
+// Run checks the files until ctx ends, and calls apply with each result.
 func (f *Follower[T]) Run(ctx context.Context, apply func(Look[T])) {
 	var events <-chan struct{}
 	if f.o.Watcher != nil {
@@ -107,12 +106,12 @@ func (f *Follower[T]) Run(ctx context.Context, apply func(Look[T])) {
 	}
 }
 
-// loadBudget is how long a look goes on loading files. The rest is left to the
-// next look, so that a save takes effect while many large files are new.
+// loadBudget bounds how long one Look loads files. The next Look loads the rest, so
+// that a saved file takes effect soon even while many large files are new.
 const loadBudget = time.Second
 
-// Look looks at the files once; now is the time of the look. It returns when to
-// look again (0: whenever). What it found is incomplete when ctx has ended.
+// Look checks the files once, at the time now. It returns how long until the next
+// check is needed (0: none is). The result is incomplete if ctx has ended.
 func (f *Follower[T]) Look(ctx context.Context, now time.Time) (look Look[T], again time.Duration) {
 	contents, err := f.scan(ctx)
 	look = Look[T]{Err: err, contents: map[string]bool{}}
@@ -124,7 +123,7 @@ func (f *Follower[T]) Look(ctx context.Context, now time.Time) (look Look[T], ag
 		sums[path] = c.whole()
 	}
 	due, again := f.debouncer.observe(now, sums, err == nil)
-	// Small files first: a large one may take a second.
+	// Small files first: loading a large one may take a second.
 	slices.SortStableFunc(due, func(a, b event) int {
 		return cmp.Compare(len(contents[a.path].data), len(contents[b.path].data))
 	})
@@ -151,7 +150,7 @@ func (f *Follower[T]) Look(ctx context.Context, now time.Time) (look Look[T], ag
 	return look, again
 }
 
-// Forget makes a file new when it is seen again.
+// Forget makes a file count as new when it is seen again.
 func (f *Follower[T]) Forget(path string) {
 	f.debouncer.forget(path)
 	delete(f.files, path)
@@ -172,8 +171,8 @@ func (f *Follower[T]) scan(ctx context.Context) (map[string]content, error) {
 	return scan(ctx, files, f.refs, f.o.Read), err
 }
 
-// refs are the files that a file refers to, as far as it was loaded. Those of its
-// last content that could be used are among them: a program goes on with that.
+// refs returns the files that a file refers to, as far as they are known. They include
+// those of its last good content, which the program still uses.
 func (f *Follower[T]) refs(path string) []string {
 	known := f.files[path]
 	if known == nil {
@@ -182,7 +181,8 @@ func (f *Follower[T]) refs(path string) []string {
 	return slices.Concat(known.refs, known.good)
 }
 
-// load loads a content, and records as its sum what Load has read.
+// load loads a content and records it as handled, with the references as Load read
+// them.
 func (f *Follower[T]) load(ctx context.Context, path string, c content) Change[T] {
 	file := f.files[path]
 	if file == nil {
@@ -211,8 +211,8 @@ func (f *Follower[T]) load(ctx context.Context, path string, c content) Change[T
 	return Change[T]{Path: path, Loaded: loaded}
 }
 
-// watch tells the watcher which files matter now. Polling covers for what cannot
-// be watched.
+// watch passes the current paths to the watcher. Polling finds changes of files that
+// cannot be watched.
 func (f *Follower[T]) watch(ctx context.Context) {
 	if f.o.Watcher == nil {
 		return
@@ -222,12 +222,12 @@ func (f *Follower[T]) watch(ctx context.Context) {
 		paths = append(paths, f.refs(path)...)
 	}
 	if err := f.askWatcher(ctx, func() error { return f.o.Watcher.Watch(paths) }); err != nil {
-		f.o.Logger.Debug("not everything can be watched: polling covers for it", "error", err)
+		f.o.Logger.Debug("file watch failed", "error", err)
 	}
 }
 
-// askWatcher calls the watcher, which asks file systems about their directories.
-// While one does not answer, the watcher is not called again.
+// askWatcher calls the watcher, which accesses file systems. While one of these does
+// not answer, the watcher is not called again.
 func (f *Follower[T]) askWatcher(ctx context.Context, call func() error) error {
 	_, err := config.WithFileTimeout(ctx, "watches of "+strings.Join(f.o.Dirs, ", "), func() (struct{}, error) { return struct{}{}, call() })
 	return err

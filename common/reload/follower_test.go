@@ -18,7 +18,7 @@ import (
 	"github.com/lsm/fiso/common/config"
 )
 
-// manualWatcher speaks when it is told to.
+// manualWatcher signals a change when the test says so.
 type manualWatcher struct {
 	mu      sync.Mutex
 	changes chan struct{}
@@ -44,9 +44,9 @@ func (w *manualWatcher) watches(path string) bool {
 func (w *manualWatcher) Changes() <-chan struct{} { return w.changes }
 func (w *manualWatcher) Close() error             { return w.err }
 
-// program follows the files of a directory. A content is a list of words: the
-// value, and then "ref=path", "text=path" (a file that is read when the content
-// is loaded), "bad" (a fault) or "slow" (it takes two seconds to load).
+// program follows the files of a directory. A content is a list of words: the value,
+// then "ref=path", "text=path" (a file that Load reads), "bad" (Load returns an error)
+// or "slow" (Load takes two seconds).
 type program struct {
 	t        *testing.T
 	dir      string
@@ -56,7 +56,7 @@ type program struct {
 
 	mu      sync.Mutex
 	listErr error
-	got     []string // what was handed over since the last expect
+	got     []string // the changes since the last expect
 	last    Look[string]
 	logs    bytes.Buffer
 }
@@ -90,7 +90,7 @@ func (p *program) load(_ context.Context, f File) (l Loaded[string]) {
 		case key == "ref":
 			l.Refs = append(l.Refs, path)
 		case key == "text":
-			data, _ := os.ReadFile(path) // a file that is absent has no text
+			data, _ := os.ReadFile(path) // an absent file has no text
 			l.Texts[path] = config.TrimValue(string(data))
 			l.Value += "+" + l.Texts[path]
 		case key == "bad":
@@ -118,7 +118,7 @@ func (p *program) apply(look Look[string]) {
 	}
 }
 
-// following runs a test of a program in a bubble of virtual time.
+// following runs a test of a program in virtual time.
 func following(t *testing.T, test func(p *program)) {
 	t.Helper()
 	dir := t.TempDir()
@@ -129,7 +129,7 @@ func following(t *testing.T, test func(p *program)) {
 	})
 }
 
-// newProgram makes a program whose files are followed from start on.
+// newProgram makes a program, which follows its files from start on.
 func newProgram(t *testing.T, dir string) *program {
 	p := &program{t: t, dir: dir, watcher: newManualWatcher(), stop: func() {}}
 	p.follower = New(Options[string]{
@@ -144,7 +144,7 @@ func (p *program) put(name, text string) {
 	put(p.t, filepath.Join(p.dir, name), text)
 }
 
-// start begins to follow, until stop.
+// start begins to follow the files, until stop.
 func (p *program) start() {
 	p.apply(p.follower.First(p.t.Context()))
 	ctx, cancel := context.WithCancel(p.t.Context())
@@ -154,7 +154,7 @@ func (p *program) start() {
 	synctest.Wait()
 }
 
-// event has the watcher report a change, and waits for what comes of it.
+// event makes the watcher signal a change, and waits for the effects.
 func (p *program) event() {
 	select {
 	case p.watcher.changes <- struct{}{}:
@@ -168,7 +168,7 @@ func (p *program) pass(d time.Duration) {
 	synctest.Wait()
 }
 
-// expect compares what was handed over since the last call.
+// expect compares the changes since the last call.
 func (p *program) expect(want ...string) {
 	p.t.Helper()
 	p.mu.Lock()
@@ -274,17 +274,17 @@ func TestFollower_followsTheFilesThatAContentRefersTo(t *testing.T) {
 			}
 		}
 		p.pass(time.Minute)
-		p.expect("a.conf first") // what stood in ref when it was loaded is not known; text is
+		p.expect("a.conf first") // the content of ref at the load is not known, that of text is
 		put(t, ref, "x")
 		p.event()
 		p.expect("a.conf first")
-		put(t, text, "one") // it only ends in another way
+		put(t, text, "one") // only the line break at its end changes
 		p.event()
 		p.expect()
 		put(t, text, "two")
 		p.event()
 		p.expect("b.conf second+two")
-		// A content that is bad refers to what the last good one did.
+		// A faulty content keeps the references of the last good one.
 		p.put("b.conf", "third bad")
 		p.event()
 		p.pass(time.Minute)
@@ -295,8 +295,8 @@ func TestFollower_followsTheFilesThatAContentRefersTo(t *testing.T) {
 	})
 }
 
-// U16: Load may read a file in the moment of its replacement, and then say that
-// the content is faulty, while the look before and after sees no difference.
+// U16: Load may read a file while it is being replaced and report a fault, though the
+// checks before and after it see no difference.
 func TestFollower_loadsAFaultOnceMoreWhereItsFilesCouldBeRead(t *testing.T) {
 	ref := filepath.Join(t.TempDir(), "ref")
 	following(t, func(p *program) {
@@ -315,8 +315,7 @@ func TestFollower_loadsAFaultOnceMoreWhereItsFilesCouldBeRead(t *testing.T) {
 	})
 }
 
-// U16: files that take long to load hold up no other for long, and none is
-// forgotten.
+// U16: files that take long to load do not delay others for long, and all are loaded.
 func TestFollower_loadsSmallFilesFirstAndForASecond(t *testing.T) {
 	following(t, func(p *program) {
 		p.start()
@@ -337,7 +336,7 @@ func TestFollower_loadsSmallFilesFirstAndForASecond(t *testing.T) {
 			t.Fatal(err)
 		}
 		p.pass(time.Minute)
-		p.expect("4.conf large-4") // the last was removed before it was loaded
+		p.expect("4.conf large-4") // 5.conf was removed before it was loaded
 	})
 }
 
@@ -379,7 +378,7 @@ func TestFollower_endsWithItsContext(t *testing.T) {
 		p.follower.o.Load = func(context.Context, File) Loaded[string] { cancel(); return Loaded[string]{} }
 		p.put("b.conf", "second")
 		var applied int
-		p.follower.Run(ctx, func(Look[string]) { applied++ }) // it loads the first, and ends
+		p.follower.Run(ctx, func(Look[string]) { applied++ }) // it loads the first file and ends
 		if applied != 1 {
 			t.Errorf("%d looks were handed over, want the one that found the files", applied)
 		}
@@ -398,7 +397,7 @@ func TestFollower_goesOnWithoutItsWatcher(t *testing.T) {
 		p.pass(6 * time.Second)
 		p.expect("a.conf first", "a.conf second")
 		p.stop()
-		for _, want := range []string{"not everything can be watched: polling covers for it", "close file watcher", "no more watches"} {
+		for _, want := range []string{"file watch failed", "close file watcher", "no more watches"} {
 			if !strings.Contains(p.logs.String(), want) {
 				t.Errorf("the log lacks %q: %s", want, p.logs.String())
 			}

@@ -8,43 +8,42 @@ import (
 	"github.com/lsm/fiso/common/config"
 )
 
-// File is a file as it was read.
+// File is a file with its content.
 type File struct {
 	Path string
 	Data []byte
-	Err  error // why it cannot be read, though it is listed
+	Err  error // why a listed file cannot be read
 }
 
-// Loaded is what a content means.
+// Loaded is the result of loading a content.
 type Loaded[T any] struct {
 	Value T
 	Err   error // why the content cannot be used
-	// Refs are the files that the content refers to, also of one that cannot be
-	// used, as far as they are known: it is loaded again when one of them changes.
+	// Refs are the files that the content refers to, as far as they are known, also if
+	// Err is set. The content is loaded again when one of them changes.
 	Refs []string
-	// Texts are what Load read of files that the content refers to, by path, with
-	// or without what config.TrimValue takes off. A content that refers to a new
-	// file without saying its text is loaded again once that file was read.
+	// Texts are the texts of referred files as Load has read them, by path, with or
+	// without what config.TrimValue removes. A content that refers to a new file, and
+	// does not return its text here, is loaded again once that file was read.
 	Texts map[string]string
 }
 
-// Options say what a Follower follows. List and Load are required.
+// Options configure a Follower. List and Load are required.
 type Options[T any] struct {
-	// List names the files. With an error it names those it could find, and no
-	// file counts as removed.
+	// List returns the paths of the files. With an error it returns those it could find,
+	// and no file counts as removed.
 	List func(ctx context.Context) ([]string, error)
-	// Load finds out what a content means. It may take its time, up to the end of
-	// ctx.
+	// Load loads a content. It may take as long as ctx lasts.
 	Load func(ctx context.Context, f File) Loaded[T]
-	// Dirs are the files and directories that the Watcher watches, beside the
-	// files that contents refer to.
+	// Dirs are the files and directories to watch, besides the files that contents refer
+	// to.
 	Dirs []string
-	// Watcher is closed by Close. Nil: the files are only polled.
+	// Watcher is closed by Close. If it is nil, the files are only polled.
 	Watcher Watcher
-	// Debounce is how long a content must not change before it is loaded; default
+	// Debounce is how long a content must stay the same before it is loaded; default
 	// 100ms.
 	Debounce time.Duration
-	// Poll is how often the files are looked at without an event; default 5s.
+	// Poll is how often the files are checked without an event; default 5s.
 	Poll time.Duration
 	// Absent is how long a file must be absent before it counts as removed;
 	// default Poll.

@@ -10,10 +10,10 @@ import (
 	"github.com/lsm/fiso/common/config"
 )
 
-// sum is a hash. That of a file that cannot be read is one of the reason.
+// sum is a hash of a file's content, or of the error of reading it.
 type sum [sha256.Size]byte
 
-// reading is what a file holds, or why it cannot be read.
+// reading is the content of a file, or the error of reading it.
 type reading struct {
 	data []byte
 	err  error
@@ -23,12 +23,12 @@ type reading struct {
 // content is a listed file with the files that it refers to.
 type content struct {
 	reading
-	refs map[string]sum // the zero sum: it was not read
-	// refsRead: it refers to files, and all of them could be read.
+	refs map[string]sum // the zero sum: the file was not read
+	// refsRead: there are references, and all these files could be read.
 	refsRead bool
 }
 
-// whole is the sum of a file's content and those of the files it refers to.
+// whole returns the sum of a file's content and of the files it refers to.
 func (c content) whole() sum {
 	h := sha256.New()
 	h.Write(c.sum[:])
@@ -45,14 +45,14 @@ func (c content) whole() sum {
 	return sum(h.Sum(nil))
 }
 
-// scan reads the files, and those that they refer to as far as that is known.
+// scan reads the files and those that they refer to, as far as they are known.
 func scan(ctx context.Context, files []string, refs func(string) []string, read func(context.Context, string) ([]byte, error)) map[string]content {
 	var all []string
 	for _, f := range files {
 		all = append(append(all, f), refs(f)...)
 	}
 	readings := readAll(ctx, all, read)
-	values := map[string]sum{} // of files that are referred to
+	values := map[string]sum{} // of referred files, by path
 	contents := make(map[string]content, len(files))
 	for _, f := range files {
 		c := content{reading: readings[f], refs: map[string]sum{}}
@@ -70,11 +70,11 @@ func scan(ctx context.Context, files []string, refs func(string) []string, read 
 	return contents
 }
 
-// maxReaders bounds how many files are read at a time. There are several, so
-// that the files of a file system that does not answer time out together.
+// maxReaders bounds how many files are read at a time. It is more than one so that the
+// files of a file system that does not answer time out together.
 const maxReaders = 16
 
-// readAll reads each of the files once.
+// readAll reads each file once.
 func readAll(ctx context.Context, paths []string, read func(context.Context, string) ([]byte, error)) map[string]reading {
 	slices.Sort(paths)
 	paths = slices.Compact(paths)
@@ -99,7 +99,7 @@ func readAll(ctx context.Context, paths []string, read func(context.Context, str
 	return readings
 }
 
-// value is the sum of the file as others refer to it: see Loaded.Texts.
+// value returns the sum of a file that others refer to: see Loaded.Texts.
 func (r reading) value() sum {
 	if r.err != nil {
 		return r.sum
@@ -107,7 +107,7 @@ func (r reading) value() sum {
 	return sumOf(string(r.data))
 }
 
-// sumOf is the sum of a text that config.TrimValue was applied to, or not yet.
+// sumOf returns the sum of a text, whether config.TrimValue was applied to it or not.
 func sumOf(text string) sum { return sha256.Sum256([]byte(config.TrimValue(text))) }
 
 func newReading(data []byte, err error) reading {

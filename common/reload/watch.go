@@ -12,33 +12,31 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// Watcher says that something may have changed. It may miss a change, and may
-// report one that did not happen: a Follower compares contents, and polls.
+// Watcher signals that something may have changed. It may miss a change and may report
+// one that did not happen, because a Follower compares contents and also polls.
 type Watcher interface {
-	// Watch sets what is watched, files or directories, in place of what was.
-	// It is called often with the same paths; what does not exist now is
-	// tried again then.
+	// Watch replaces the set of watched files and directories. It is called often with the
+	// same paths; a path that does not exist now is tried again then.
 	Watch(paths []string) error
-	// Changes has capacity one and is never closed.
+	// Changes returns a channel with capacity one that is never closed.
 	Changes() <-chan struct{}
 	// Close ends the watcher's goroutine.
 	Close() error
 }
 
-// dirWatcher watches directories by the operating system's means, never single
-// files: an editor replaces a file by a rename, and Kubernetes a whole
-// directory by its ..data link, and a watch on the old file hears nothing more
-// (https://github.com/open-feature/flagd/issues/42).
+// dirWatcher watches directories, never single files: an editor replaces a file by a
+// rename, Kubernetes replaces a whole directory by its ..data link, and a watch on the
+// old file gets no more events (https://github.com/open-feature/flagd/issues/42).
 type dirWatcher struct {
 	notify  *fsnotify.Watcher
 	changes chan struct{}
 	done    chan struct{}
 
 	mu   sync.Mutex
-	dirs map[string]os.FileInfo // watched, and what it was when it was added
+	dirs map[string]os.FileInfo // what is watched, with its file info when it was added
 }
 
-// NewWatcher is the Watcher of a real file system.
+// NewWatcher returns the Watcher of the real file system.
 func NewWatcher(log *slog.Logger) (Watcher, error) {
 	n, err := fsnotify.NewWatcher()
 	if err != nil {
@@ -49,7 +47,7 @@ func NewWatcher(log *slog.Logger) (Watcher, error) {
 	return w, nil
 }
 
-// listen owns the goroutine; it ends when the notifier is closed.
+// listen owns the goroutine, which ends when the notifier is closed.
 func (w *dirWatcher) listen(log *slog.Logger) {
 	defer close(w.done)
 	for {
@@ -62,11 +60,11 @@ func (w *dirWatcher) listen(log *slog.Logger) {
 			if !ok {
 				return
 			}
-			log.Debug("file watcher: looking at everything again", "error", err)
+			log.Debug("file watcher error", "error", err)
 		}
 		select {
 		case w.changes <- struct{}{}:
-		default: // one is waiting already
+		default: // a signal is pending already
 		}
 	}
 }
@@ -88,9 +86,9 @@ func (w *dirWatcher) Watch(paths []string) error {
 		}
 	}
 	var errs []error
-	alive := w.notify.WatchList() // without those whose directory was removed
+	alive := w.notify.WatchList() // without removed directories
 	for dir, was := range w.dirs {
-		// A directory of the same name may be another one now.
+		// A directory of the same name may be a new one.
 		if now, ok := want[dir]; !ok || !os.SameFile(was, now) || !slices.Contains(alive, dir) {
 			if err := w.notify.Remove(dir); err != nil && !errors.Is(err, fsnotify.ErrNonExistentWatch) {
 				errs = append(errs, err)

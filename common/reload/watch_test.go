@@ -12,8 +12,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// F14, https://github.com/open-feature/flagd/issues/42: the watch dies with its
-// directory, and must come back with it.
+// F14, https://github.com/open-feature/flagd/issues/42: a watch ends with its
+// directory, and must be set again on the new one.
 func TestWatcher_survivesTheDirectoryBeingReplaced(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "flows")
 	if err := os.Mkdir(dir, 0o700); err != nil {
@@ -35,7 +35,7 @@ func TestWatcher_survivesTheDirectoryBeingReplaced(t *testing.T) {
 		}
 	}
 	watch()
-	watch() // again with the same is nothing new
+	watch() // the same paths again change nothing
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}

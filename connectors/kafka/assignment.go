@@ -14,7 +14,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Why the context of an assignment ended; context.Cause gives it to handlers.
+// The causes with which the context of an assignment ends; handlers read them by
+// context.Cause.
 var (
 	errRevoked = errors.New("partition taken away by a rebalance")
 	errLost    = errors.New("partition lost: the group went on without this member")
@@ -23,44 +24,45 @@ var (
 )
 
 // assignment reads one partition from a position until the partition is revoked, lost
-// or rewound. After it was closed it commits nothing.
+// or rewound. After close it commits nothing.
 type assignment struct {
 	part     *partition
-	member   string // of the group, when the assignment began
+	member   string // id in the group when the assignment began
 	ctx      context.Context
 	cancel   context.CancelCauseFunc
-	contract *connector.Assignment // what handlers know it by
+	contract *connector.Assignment // passed to the handler
 	session  *session
 
 	mu    sync.Mutex
 	state assignmentState
-	// prev held the same partition before; nothing is handed over while its
-	// messages are in flight, so that two of one key are never side by side.
-	// nil once that is over, or was waited for long enough.
+	// prev is the previous assignment of this partition. Nothing is handed over while
+	// messages of prev are in flight, so that two messages of one key are never
+	// processed at once. nil after prev has drained or the drain timeout has passed.
 	prev *assignment
-	// doneAfterClose is what was done after the assignment was closed, in any order, also
-	// by those before: the next one need not do it again.
+	// doneAfterClose are the records settled with nil after close, in any order,
+	// including those of earlier assignments. The next assignment does not hand them
+	// over again.
 	doneAfterClose []settle.Run
-	logChanged     bool // the log may not be what it was
+	logChanged     bool // the log may hold other records now
 	tracker        *settle.Tracker
-	// buffer holds what was fetched and not yet handed over, oldest first.
+	// buffer holds fetched records that are not handed over yet, oldest first.
 	buffer           []batch
 	buffered         int64         // bytes in buffer
-	full             bool          // that is enough, and fetching waits for room
-	lastBuffered     int64         // buffered at the last look, while full
-	fetched          int64         // offset after the newest record ever buffered
+	full             bool          // fetching waits until the buffer shrinks
+	lastBuffered     int64         // buffered at the last check, while full
+	fetched          int64         // offset after the newest record that was ever buffered
 	refused          bool          // a message was settled with an error
-	rewinding        bool          // because of that, hand over no more and rewind
-	rewindDelay      time.Duration // before the rewind
-	waitsFor         waitReason    // what the pump waits for, on wake
-	committed        int64         // -1 while nothing was committed
-	committedChanges uint64        // the tracker's Changes at the last commit
-	end              int64         // of the log; -1 while unknown
-	progress         time.Time     // as of the last look
-	watermarkMoved   bool          // the watermark did, since then
+	rewinding        bool          // set after refused: hand over no more, and rewind
+	rewindDelay      time.Duration // wait before the rewind
+	waitsFor         waitReason    // what the pump waits for
+	committed        int64         // offset; -1: nothing
+	committedChanges uint64        // Changes of the tracker at the last commit
+	end              int64         // of the log; -1: unknown
+	progress         time.Time     // when the watermark last moved, as of the last check
+	watermarkMoved   bool          // the watermark moved since the last check
 
-	wake    chan struct{} // to the pump; holds one
-	drained chan struct{} // closed once it ended and nothing is in flight, of it or of those before
+	wake    chan struct{} // wakes the pump; capacity 1
+	drained chan struct{} // closed when this assignment has ended and neither it nor an earlier one has messages in flight
 }
 
 type assignmentState uint8
@@ -81,21 +83,21 @@ const (
 	waitIdle               // something is in flight
 )
 
-// batch is what one fetch brought for one partition, in one allocation.
+// batch holds the records that one fetch returned for one partition, in one allocation.
 type batch struct {
 	records []record
-	next    int // of records, the first not handed over
+	next    int // index of the first record that is not handed over
 }
 
-// record is a message with what is needed to settle it; a Message is bound to
-// the record that holds it, so that settling costs no search and no closure.
+// record is a message with the data needed to settle it. A Message is bound to its
+// record, so settling needs no lookup and no closure.
 type record struct {
 	connector.Message
 	a       *assignment
 	number  uint64
 	size    int64
 	epoch   int32
-	control bool // a transaction marker: moves the position, is no message
+	control bool // a transaction marker; moves the position and is not handed over
 }
 
 // Settled is called by Message.Settle.
@@ -122,7 +124,7 @@ func (r *record) SettledBatch(ms []*connector.Message, err error) {
 	}
 }
 
-// settled ends one message.
+// settled records how one message was settled.
 func (a *assignment) settled(r *record, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -130,8 +132,8 @@ func (a *assignment) settled(r *record, err error) {
 	a.afterSettled()
 }
 
-// settledBatch ends the messages at the front that belong to a, and returns their
-// number.
+// settledBatch settles the messages at the front of ms that belong to a, and returns
+// their number.
 func (a *assignment) settledBatch(ms []*connector.Message, err error) int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -147,14 +149,15 @@ func (a *assignment) settledBatch(ms []*connector.Message, err error) int {
 	return n
 }
 
-// settle needs mu, as does afterSettled, which follows once all are settled.
+// settle settles one message. The caller holds mu, and calls afterSettled after the last
+// settle.
 func (a *assignment) settle(r *record, err error) {
 	if r.size > largeRecord {
 		a.session.large.Add(-r.size)
 		a.session.wakePoller()
 	}
 	if a.state == closed {
-		a.tracker.Settle(r.number, false) // no longer in flight
+		a.tracker.Settle(r.number, false) // it is no longer in flight
 		if err == nil && r.epoch >= 0 && !a.logChanged {
 			a.doneAfterClose = append(a.doneAfterClose, settle.Run{From: r.Position.Offset, To: r.Position.Offset + 1, Epoch: r.epoch})
 		}
@@ -168,13 +171,15 @@ func (a *assignment) settle(r *record, err error) {
 	}
 }
 
+// afterSettled wakes the pump if it need not wait any longer. It needs mu.
 func (a *assignment) afterSettled() {
 	wake := false
 	switch a.waitsFor {
 	case waitRecords:
 		wake = a.rewinding
 	case waitWindow:
-		// Not for each message: a pump that is woken for one hands over one.
+		// The pump waits for a sixteenth of the window: waking it for each message
+		// would hand over one message per call.
 		wake = a.rewinding || a.tracker.Ahead() <= a.session.window-a.session.window/16
 	case waitIdle:
 		wake = a.tracker.InFlight() == 0
@@ -185,16 +190,16 @@ func (a *assignment) afterSettled() {
 	a.checkDrained()
 }
 
-// noteProgress needs mu. It is called when the progress is read, at least by the
-// commit loop, and not for each message.
+// noteProgress needs mu. It runs when the time of progress is read, at least once per
+// commit interval, and not for each message.
 func (a *assignment) noteProgress() {
 	if a.watermarkMoved {
 		a.progress, a.watermarkMoved = time.Now(), false
 	}
 }
 
-// appendBatch appends what a fetch brought. Records below what was buffered before
-// are dropped: order and tracker rest on rising offsets.
+// appendBatch adds fetched records to the buffer. It drops records below the position:
+// the tracker needs rising offsets.
 func (a *assignment) appendBatch(b batch) {
 	for len(b.records) > 0 && b.records[0].Position.Offset < a.position() {
 		b.records = b.records[1:]
@@ -229,19 +234,19 @@ func (a *assignment) position() int64 {
 	return a.fetched
 }
 
-// largeRecord is the size beyond which a record in flight counts against the
-// room for unpacking: its batch is large too.
+// largeRecord is the size from which a record in flight counts against the memory for
+// unpacking, because its batch is large too.
 const largeRecord = ordinaryBatch
 
-// Bounds of one call of the handler. More saves nothing, and the source cannot take
-// back what is handed over.
+// Bounds of one call of the handler. Larger calls are not faster, and the source cannot
+// take messages back.
 const (
 	maxHandlerMessages = 256
 	maxHandlerBytes    = 1 << 20
 )
 
-// pump hands messages over until the assignment ends. It is the assignment's
-// own goroutine: a handler that blocks holds up this partition and no other.
+// pump hands messages over until the assignment ends. Each assignment has its own pump
+// goroutine, so a handler that blocks delays this partition only.
 func (a *assignment) pump(handle connector.Handler) {
 	a.awaitPrev()
 	var ms []*connector.Message
@@ -252,7 +257,7 @@ func (a *assignment) pump(handle connector.Handler) {
 		}
 		if len(ms) > 0 {
 			handle(a.contract, ms)
-			clear(ms) // else a partition at rest keeps the last records in memory
+			clear(ms) // an idle partition must not keep the last records in memory
 			continue
 		}
 		select {
@@ -264,10 +269,10 @@ func (a *assignment) pump(handle connector.Handler) {
 	a.rewind()
 }
 
-// awaitPrev waits for the messages in flight of the previous assignment, at most for
-// the drain timeout, and takes over which of them are done. The end of this
-// assignment does not end the wait: the next one would find nothing in flight here,
-// and hand over records beside the previous one.
+// awaitPrev waits, at most for the drain timeout, until the messages of prev are
+// settled, and remembers which of them are done. It goes on waiting when this
+// assignment ends: otherwise the next assignment would see nothing in flight here and
+// start while messages of prev are still processed.
 func (a *assignment) awaitPrev() {
 	if a.prev == nil {
 		return
@@ -285,7 +290,7 @@ func (a *assignment) awaitPrev() {
 	a.checkDrained()
 }
 
-// mergedDoneAfterClose is what was done after the assignment was closed, in order.
+// mergedDoneAfterClose returns doneAfterClose in order.
 func (a *assignment) mergedDoneAfterClose() []settle.Run {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -296,8 +301,8 @@ func (a *assignment) mergedDoneAfterClose() []settle.Run {
 	return all
 }
 
-// next appends the messages to hand over to ms, none when there is none yet, or
-// returns false when this assignment hands over no more.
+// next appends the messages to hand over to ms. It returns false when this assignment
+// hands over no more.
 func (a *assignment) next(ms []*connector.Message) ([]*connector.Message, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -333,7 +338,8 @@ func (a *assignment) next(ms []*connector.Message) ([]*connector.Message, bool) 
 	return ms, true
 }
 
-// popRecord removes the oldest record from the buffer; taken follows.
+// popRecord removes the oldest record from the buffer. The caller then calls
+// releaseBuffered.
 func (a *assignment) popRecord() *record {
 	b := &a.buffer[0]
 	r := &b.records[b.next]
@@ -345,8 +351,8 @@ func (a *assignment) popRecord() *record {
 	return r
 }
 
-// releaseBuffered counts bytes that left the buffer, and lets fetching go on when it ran
-// low.
+// releaseBuffered counts bytes that left the buffer, and resumes fetching when the
+// buffer is low.
 func (a *assignment) releaseBuffered(bytes int64) {
 	if bytes == 0 {
 		return
@@ -363,7 +369,7 @@ func (a *assignment) releaseBuffered(bytes int64) {
 }
 
 // finish ends the assignment: it hands over no more messages, drops its buffer and
-// ends its context. Messages in flight can be settled until close. A second call
+// cancels its context. Messages in flight can be settled until close. A second call
 // changes nothing.
 func (a *assignment) finish(cause error) {
 	a.mu.Lock()
@@ -379,7 +385,7 @@ func (a *assignment) finish(cause error) {
 	a.cancel(cause)
 }
 
-// close closes the assignment: from now on settling changes nothing, and nothing is
+// close finishes the assignment. After it, settling moves no watermark and nothing is
 // committed.
 func (a *assignment) close(cause error) {
 	a.finish(cause)
@@ -410,8 +416,8 @@ func (a *assignment) signal() {
 	}
 }
 
-// toCommit is what to commit, and whether there is anything new in it: a
-// watermark that moved or, with ahead, more that is done beyond it.
+// toCommit returns what to commit, and whether it is new: the watermark moved or, with
+// ahead, more records beyond it are done.
 func (a *assignment) toCommit(ahead bool) (commitMark, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -426,7 +432,7 @@ func (a *assignment) toCommit(ahead bool) (commitMark, bool) {
 	return m, true
 }
 
-// open reports whether the assignment may still commit as that member.
+// open reports whether the assignment is not closed and began under this member id.
 func (a *assignment) open(member string) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -439,8 +445,8 @@ func (a *assignment) noteCommitted(m commitMark) {
 	a.committed, a.committedChanges = max(a.committed, m.Offset), m.changes
 }
 
-// forget drops what is done beyond the watermark, because the log was changed. The
-// next commit says so.
+// forget drops the records that are done beyond the watermark, because the log may have
+// changed. The next commit no longer lists them.
 func (a *assignment) forget() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -458,7 +464,7 @@ func (a *assignment) noteEnd(end int64) {
 	}
 }
 
-// status is how the partition stands.
+// status returns the partition's status.
 func (a *assignment) status() connector.PartitionStatus {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -473,7 +479,7 @@ func (a *assignment) status() connector.PartitionStatus {
 	return st
 }
 
-// wait waits for done, for ctx, or for a time.
+// wait returns when done is closed, ctx ends or d has passed.
 func wait(ctx context.Context, d time.Duration, done <-chan struct{}) {
 	t := time.NewTimer(d)
 	defer t.Stop()

@@ -5,23 +5,23 @@ import (
 	"time"
 )
 
-// How long fetching waits for partitions whose buffer is full.
+// Bounds of the wait for partitions whose buffer is full.
 const (
-	progressInterval  = 25 * time.Millisecond // between two looks at how they get on
-	maxProgressChecks = 8                     // at most, before fetching goes on without them
-	// progressDivisor is the part of its share that a partition must hand over between
-	// two looks, to be waited for.
+	progressInterval  = 25 * time.Millisecond // between two checks of their progress
+	maxProgressChecks = 8                     // then fetching goes on without them
+	// progressDivisor: a partition must hand over this fraction of its share between
+	// two checks, or fetching no longer waits for it.
 	progressDivisor = 32
 )
 
 // awaitBuffers waits, before the next fetch, for partitions whose buffer is full, as
-// long as they make progress. A partition that makes none is no longer fetched, so
-// that it does not delay others.
+// long as they make progress. A partition without progress is paused, so that it does
+// not delay others.
 //
-// To pause a full partition at once would be simpler, and slow: franz-go has one
-// fetch in flight at each broker. While a partition is paused, that fetch may ask
-// only for partitions that are read to their ends, and then waits there for
-// fetchMaxWait; the paused partition waits as long, whatever its backlog is.
+// Pausing a full partition at once would be simpler, and slow: franz-go has one fetch
+// in flight at each broker. While a partition is paused, that fetch may ask only for
+// partitions that are read to their ends, and then waits at the broker for
+// fetchMaxWait. The paused partition waits as long, however large its backlog is.
 func (r *session) awaitBuffers(ctx context.Context) {
 	for n := 1; r.fullBuffers.Load() > 0; n++ {
 		t := time.NewTimer(progressInterval)
@@ -39,8 +39,8 @@ func (r *session) awaitBuffers(ctx context.Context) {
 	}
 }
 
-// markFull records that the buffer is full, unless the partition is paused anyway.
-// It needs mu.
+// markFull records that the buffer is full, unless the partition is already paused for
+// it. It needs mu.
 func (a *assignment) markFull() {
 	if a.full || a.part.holding(holdFull) {
 		return
@@ -63,8 +63,8 @@ func (a *assignment) unmarkFull() {
 	}
 }
 
-// checkProgress pauses a full partition that makes too little progress, or that was
-// waited for long enough.
+// checkProgress pauses a full partition that makes too little progress, or, without
+// more, any full partition.
 func (a *assignment) checkProgress(more bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -75,7 +75,7 @@ func TestCheck_namesTheStepThatFails(t *testing.T) {
 	}
 }
 
-// U23: a new cluster has no coordinator until it is first asked for one.
+// U23: a new cluster has no coordinator until the first request for one.
 func TestCheck_waitsForTheFirstCoordinator(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
 	f := c.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.FindCoordinator}, Err: kerr.CoordinatorNotAvailable, Count: 5})
@@ -113,7 +113,7 @@ func TestSink_check(t *testing.T) {
 		if !strings.Contains(names(steps), "authenticate by SCRAM-SHA-256") {
 			t.Errorf("steps %s", names(steps))
 		}
-		_ = s.Close(t.Context()) // nothing is under way
+		_ = s.Close(t.Context()) // nothing is in flight
 	}
 }
 
@@ -167,7 +167,7 @@ func TestClassify(t *testing.T) {
 
 func TestPlaces_firstComeFirstServed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPlaces(3, 100)
+		p := newInFlightLimit(3, 100)
 		if err := p.acquire(t.Context(), 60); err != nil {
 			t.Fatal(err)
 		}
@@ -191,7 +191,7 @@ func TestPlaces_firstComeFirstServed(t *testing.T) {
 			t.Error("there is no room yet")
 		}
 		p.release(60)
-		if err := <-big; err != nil { // alone, as it is larger than all
+		if err := <-big; err != nil { // it is larger than the limit, so it waits until it is alone
 			t.Error(err)
 		}
 		if synctest.Wait(); len(small) > 0 {
@@ -213,7 +213,7 @@ func TestPlaces_firstComeFirstServed(t *testing.T) {
 	})
 }
 
-// has reports whether so many places are free.
+// has reports whether n more records would be accepted.
 func (p *inFlightLimit) has(n int) bool {
 	ok := p.number.TryAcquire(int64(n))
 	if ok {

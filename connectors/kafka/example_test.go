@@ -42,7 +42,7 @@ func Example() {
 	err = source.Run(ctx, func(_ *connector.Assignment, ms []*connector.Message) {
 		for _, m := range ms {
 			fmt.Printf("%s: %s\n", m.Position, m.Value)
-			m.Settle(nil) // done; an error would bring it back
+			m.Settle(nil) // done; after an error it is delivered again
 		}
 		cancel()
 	})

@@ -8,16 +8,16 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// budgetPollInterval is how often the polling goroutine looks whether there is room for
-// partitions that wait for it, when nothing wakes it.
+// budgetPollInterval is how often the polling goroutine checks whether waiting
+// partitions fit the budget, when nothing wakes it.
 const budgetPollInterval = 250 * time.Millisecond
 
-// heldBytes is what the session holds of what was polled: what waits to be handed
-// over, and the large records in flight. Of small ones in flight the engine has
-// a bound of its own.
+// heldBytes returns the bytes that the session holds: records that wait to be handed
+// over, and large records in flight. The number of small records in flight is bounded
+// by the engine.
 func (r *session) heldBytes() int64 { return r.buffered.Load() + r.large.Load() }
 
-// pollFetches polls, and lets partitions be fetched again that wait for the budget.
+// pollFetches resumes partitions that fit the budget again, and polls.
 func (r *session) pollFetches(ctx context.Context) kgo.Fetches {
 	if r.releaseWaiting() == 0 {
 		return r.cl.PollFetches(ctx)
@@ -27,18 +27,18 @@ func (r *session) pollFetches(ctx context.Context) kgo.Fetches {
 	return r.cl.PollFetches(ctx)
 }
 
-// holdForBudget pauses a partition until its next batch fits the budget. Meanwhile
-// others are fetched, and release what they hold.
+// holdForBudget pauses a partition until its next batch fits the budget. Other
+// partitions are fetched meanwhile, and free memory as they are handed over.
 func (r *session) holdForBudget(p *partition, need int64) {
 	if r.unpack.fits(need, 0) {
-		return // franz-go asks again by itself
+		return // franz-go fetches it again by itself
 	}
 	p.mu.Lock()
 	p.need = need
 	p.mu.Unlock()
 	if p.hold(holdBudget) {
 		r.waitingForBudget.Add(1)
-		r.log.Debug("waiting for room to unpack the next batch", "topic", p.topic, "partition", p.partition, "bytes", need)
+		r.log.Debug("waiting for memory to unpack the next batch", "topic", p.topic, "partition", p.partition, "bytes", need)
 	}
 }
 
@@ -82,18 +82,18 @@ func (r *session) wakePoller() {
 	}
 }
 
-// fetchSize is how much a fetch asks for, by the cost of the last ones.
+// fetchSize is how many bytes a fetch asks for, given the cost of earlier ones.
 type fetchSize struct {
-	ratio            float64 // of cost to bytes on the wire
-	total, partition int32   // asked for now
+	ratio            float64 // cost per byte on the wire
+	total, partition int32   // current limits, in bytes
 }
 
-// adaptFetch asks brokers for less if records cost more than their bytes on the wire,
-// because they are compressed or tiny: a compressed batch over the unpacker's budget
-// is fetched in vain, and the unpacker cannot refuse uncompressed ones.
+// adaptFetch asks brokers for less when records cost more memory than their bytes on
+// the wire, because they are compressed or tiny. A compressed batch over the budget
+// would be fetched in vain, and the unpacker cannot refuse uncompressed batches.
 func (r *session) adaptFetch(c charge) {
 	if c.wire < 1<<10 {
-		return // says nothing
+		return // too little for an estimate
 	}
 	cfg, p := &r.src.cfg, &r.fetchSize
 	p.ratio = max(1, float64(c.cost)/float64(c.wire), p.ratio*0.95)
@@ -106,12 +106,12 @@ func (r *session) adaptFetch(c charge) {
 }
 
 const (
-	minFetchBytes = 16 << 10 // asked for at the least; the first batch always comes whole
-	minShareBytes = 2 << 20  // that a partition's part of a fetch may unpack to
+	minFetchBytes = 16 << 10 // least to ask for; the first batch always comes whole
+	minShareBytes = 2 << 20  // least that one partition's part of a fetch may unpack to
 )
 
-// powerOfTwo is want, within bounds, rounded down to a power of two so that it changes
-// rarely.
+// powerOfTwo returns want within bounds, rounded down to a power of two so that the
+// limit changes rarely.
 func powerOfTwo(want float64, most int64) int32 {
 	n := int64(1) << (bits.Len64(uint64(max(want, minFetchBytes))) - 1)
 	return int32(min(n, most)) // the configuration keeps most within 1 GiB

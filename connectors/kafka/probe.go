@@ -9,9 +9,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 )
 
-// probeLoop looks at the cluster once an interval: whether it answers and has
-// the topics, and where partitions end. So the lag is known of partitions that
-// are idle, paused or were never committed.
+// probeLoop asks the cluster, once per interval, for the topics and the ends of
+// partitions. So the lag is known also of partitions that are idle, paused or without a
+// commit.
 func (r *session) probeLoop() {
 	for retry := 1; ; retry++ {
 		ctx, cancel := context.WithTimeout(r.ctx, commitTimeout)
@@ -41,8 +41,8 @@ func (r *session) probe(ctx context.Context) error {
 	return r.probeEnds(ctx)
 }
 
-// probeTopics sees whether the topics are there. The first look that is
-// answered is kept: what appears after it is later.
+// probeTopics checks that the topics exist, and remembers the first answer: partitions
+// that appear after it are later ones.
 func (r *session) probeTopics(ctx context.Context) error {
 	if r.src.pattern != nil && r.src.snapshot() != nil {
 		return nil // franz-go looks for new topics of a pattern by itself
@@ -61,13 +61,13 @@ func (r *session) probeTopics(ctx context.Context) error {
 		}
 	}
 	if problem == nil && r.src.health.get(aspectTopics) != nil {
-		r.cl.ForceMetadataRefresh() // the topic is there now; do not wait for the next look
+		r.cl.ForceMetadataRefresh() // the topic exists now; do not wait for the next refresh
 	}
 	r.src.health.set(aspectTopics, problem)
 	return nil
 }
 
-// rememberTopics keeps the first look at the topics.
+// rememberTopics stores the topics of the first probe.
 func (s *Source) rememberTopics(details kadm.TopicDetails) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -87,8 +87,8 @@ func (s *Source) rememberTopics(details kadm.TopicDetails) {
 	}
 }
 
-// forgetTopic takes a topic out of the first look: what has its name now came later,
-// and is read from its start.
+// forgetTopic removes a topic from the first probe's snapshot: a topic that has its
+// name now is a later one, and is read from its start.
 func (s *Source) forgetTopic(topic string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -35,7 +35,7 @@ func newTestProducer(t *testing.T, c *kafkatest.Cluster, opts ProducerOptions, c
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 		defer cancel()
-		_ = p.Close(ctx) // some tests leave a record under way
+		_ = p.Close(ctx) // some tests leave a record in flight
 	})
 	return p
 }
@@ -91,7 +91,7 @@ func TestProducer_saysWhereARecordStands(t *testing.T) {
 	}
 }
 
-// franz-go goes on writing to the topic that it knows, and fails for ever.
+// franz-go would go on writing to the deleted topic, and fail for ever.
 func TestProducer_goesOnInATopicThatWasMadeAnew(t *testing.T) {
 	for name, create := range map[string]bool{"by itself": true, "by somebody": false} {
 		t.Run(name, func(t *testing.T) {
@@ -214,15 +214,16 @@ func TestProducer_aSizeThatMayNotBeAskedForIsTheDefault(t *testing.T) {
 }
 
 // F8, https://github.com/twmb/franz-go/issues/1217: after REQUEST_TIMED_OUT and a
-// cancelled context the next record was "deduplicated" away and reported as
-// stored. What is reported stored must be there, whatever ended meanwhile.
+// cancelled context, the broker dropped the next record as a duplicate and reported it
+// as stored. A record that is reported as stored must exist, whatever contexts ended
+// meanwhile.
 func TestProducer_whatIsReportedStoredIsThere(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
 	p := newTestProducer(t, c, ProducerOptions{})
 	if err := p.Produce(t.Context(), Record{Topic: "t", Value: []byte("first")}); err != nil {
 		t.Fatal(err)
 	}
-	// Answered with a timeout and written all the same, over and over.
+	// The broker answers with a timeout and still stores the record, again and again.
 	f := c.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: "t", Err: kerr.RequestTimedOut, Count: 2})
 	var stored []string
 	var mu sync.Mutex
@@ -239,7 +240,7 @@ func TestProducer_whatIsReportedStoredIsThere(t *testing.T) {
 		})
 		if i%2 == 0 {
 			eventually(t, "under way", func() bool {
-				return !p.places.has(p.cfg.MaxBuffered) || f.Hits() > 1
+				return !p.inFlight.has(p.cfg.MaxBuffered) || f.Hits() > 1
 			})
 			cancel()
 		} else {
@@ -258,8 +259,8 @@ func TestProducer_whatIsReportedStoredIsThere(t *testing.T) {
 	}
 }
 
-// F8, https://github.com/twmb/franz-go/issues/1217: the end of a context ends the
-// wait for a record, and not the record.
+// F8, https://github.com/twmb/franz-go/issues/1217: the end of a context ends the wait
+// for a record, and does not cancel the record.
 func TestProducer_aContextEndsTheWaitAndNotTheRecord(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
 	p := newTestProducer(t, c, ProducerOptions{}, func(cfg *ProducerConfig) {
@@ -322,15 +323,15 @@ func TestProducer_closeWaitsAndThenRefuses(t *testing.T) {
 		c.Fake.SleepControl(func() { <-release })
 		return nil, nil, false
 	})
-	fate := make(chan error, 1)
-	go func() { fate <- p.Produce(t.Context(), Record{Topic: "t", Value: []byte("x")}) }()
-	eventually(t, "under way", func() bool { return !p.places.has(p.cfg.MaxBuffered) })
+	outcome := make(chan error, 1)
+	go func() { outcome <- p.Produce(t.Context(), Record{Topic: "t", Value: []byte("x")}) }()
+	eventually(t, "under way", func() bool { return !p.inFlight.has(p.cfg.MaxBuffered) })
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if err := p.Close(ctx); err == nil || !strings.Contains(err.Error(), "still under way") {
+	if err := p.Close(ctx); err == nil || !strings.Contains(err.Error(), "still in flight") {
 		t.Errorf("Close = %v", err)
 	}
-	if err := <-fate; !errors.Is(err, connector.ErrClosed) {
+	if err := <-outcome; !errors.Is(err, connector.ErrClosed) {
 		t.Errorf("the record under way: %v", err)
 	}
 	if err := p.Produce(t.Context(), Record{Topic: "t"}); !errors.Is(err, connector.ErrClosed) {
@@ -404,19 +405,19 @@ func TestSink_sendReturnsWhenItsContextEnds(t *testing.T) {
 		return nil, nil, false
 	})
 	ctx, cancel := context.WithCancel(t.Context())
-	fates := make(chan error, 3)
-	go func() { fates <- s.Send(ctx, e) }()
+	outcomes := make(chan error, 3)
+	go func() { outcomes <- s.Send(ctx, e) }()
 	go func() {
 		for _, err := range s.SendBatch(ctx, []*cloudevent.Event{e, e}) {
-			fates <- err
+			outcomes <- err
 		}
 	}()
 	eventually(t, "three under way", func() bool {
-		return !s.p.places.has(s.p.cfg.MaxBuffered - 2)
+		return !s.p.inFlight.has(s.p.cfg.MaxBuffered - 2)
 	})
 	cancel()
 	for range 3 {
-		if err := <-fates; connector.ClassOf(err) != connector.Interrupted {
+		if err := <-outcomes; connector.ClassOf(err) != connector.Interrupted {
 			t.Errorf("%v, class %v", err, connector.ClassOf(err))
 		}
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// link is a network that can be cut.
+// link is a network whose connections can be closed and refused.
 type link struct {
 	kfake.VirtualNetwork
 	mu    sync.Mutex
@@ -45,7 +45,7 @@ func (l *link) set(cut bool) {
 	l.conns = nil
 }
 
-// franz-go's own backoff lets 5 s pass after the return of a broker.
+// With franz-go's own backoff, 5 s may pass before it notices that a broker is back.
 func TestProducer_noticesTheReturnOfItsBrokerWithinTwoSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var l link
@@ -61,7 +61,7 @@ func TestProducer_noticesTheReturnOfItsBrokerWithinTwoSeconds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer p.Close(t.Context()) //nolint:errcheck // nothing is under way
+		defer p.Close(t.Context()) //nolint:errcheck // nothing is in flight
 		if err := p.Produce(t.Context(), Record{Topic: "t", Value: []byte("before")}); err != nil {
 			t.Fatal(err)
 		}

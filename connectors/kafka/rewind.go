@@ -5,18 +5,18 @@ import (
 	"time"
 )
 
-// How long a partition rests before a message that was refused comes again: it
-// doubles while the same one is refused.
+// Bounds of the wait before a refused message is handed over again. The wait doubles
+// while the same message is refused.
 const (
 	minRewindDelay = 100 * time.Millisecond
 	maxRewindDelay = 10 * time.Second
 )
 
-// refuse is what follows a message settled with an error while the assignment
-// was live. The first time, handing over goes on for the rest, as the trouble
-// may be that of one message. When it is the same one again, handing over stops
-// at once: else all that is behind it would be delivered twice a round. It
-// needs mu.
+// refuse schedules a rewind after a message was settled with an error while the
+// assignment was live. The first time, messages behind it are handed over meanwhile, as
+// only one message may be at fault. When the same message is refused again, handing
+// over stops at once: otherwise every message behind it would be delivered again in
+// each round. It needs mu.
 func (a *assignment) refuse(offset int64) {
 	a.refused = true
 	rest, again := a.part.nextRewindDelay(offset)
@@ -34,10 +34,9 @@ func (a *assignment) refuse(offset int64) {
 	})
 }
 
-// rewind begins the partition again at the oldest record that is not settled,
-// after a message was settled with an error while the assignment was live. It
-// is the last thing the pump does. What is in flight may end first, so that no
-// two messages of a key are side by side.
+// rewind restarts the partition at the oldest unsettled record, after a message was
+// refused. It is the last thing that the pump does. It waits for messages in flight, so
+// that no two messages of one key are processed at once.
 func (a *assignment) rewind() {
 	if a.ctx.Err() != nil {
 		return
@@ -56,21 +55,21 @@ func (a *assignment) rewind() {
 		pos := a.restartPosition()
 		a.close(errRewound)
 		if r.assign(p, pos) {
-			r.log.Info("a message was refused; handing over again", "topic", p.topic, "partition", p.partition, "offset", pos.offset)
+			r.log.Info("message refused, reading again", "topic", p.topic, "partition", p.partition, "offset", pos.offset)
 			r.seek(p, pos.offset)
 		}
 	})
 }
 
-// restartPosition is the position of what is not done: the oldest of it, and what is done
-// beyond that.
+// restartPosition returns the offset of the oldest unsettled record, and what is done
+// beyond it.
 func (a *assignment) restartPosition() position {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return position{offset: a.tracker.Watermark(), committed: a.committed, end: a.end, done: a.tracker.DoneAhead(math.MaxInt)}
 }
 
-// awaitIdle waits until nothing is in flight, the drain timeout at most.
+// awaitIdle waits until nothing is in flight, at most for the drain timeout.
 func (a *assignment) awaitIdle() {
 	t := time.NewTimer(a.session.drain)
 	defer t.Stop()
@@ -92,13 +91,13 @@ func (a *assignment) awaitIdle() {
 	}
 }
 
-// nextRewindDelay is how long to wait before the record at offset comes again, and
-// whether it was that record the last time too.
+// nextRewindDelay returns the wait before the record at offset is handed over again,
+// and whether the previous refusal was of the same record.
 func (p *partition) nextRewindDelay(offset int64) (rest time.Duration, again bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.rewindDelay == 0 || p.restAt != offset {
-		p.rewindDelay, p.restAt = minRewindDelay, offset
+	if p.rewindDelay == 0 || p.rewindOffset != offset {
+		p.rewindDelay, p.rewindOffset = minRewindDelay, offset
 		return p.rewindDelay, false
 	}
 	p.rewindDelay = min(2*p.rewindDelay, maxRewindDelay)

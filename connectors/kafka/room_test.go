@@ -28,7 +28,7 @@ func backlog(t *testing.T, n int) *kafkatest.Cluster {
 	return c
 }
 
-// narrow is a buffer that one partition's fetches fill over and over.
+// narrow sets a buffer that one partition's fetches fill again and again.
 func narrow(fetchMaxWait time.Duration) func(*SourceConfig) {
 	return func(cfg *SourceConfig) {
 		cfg.FetchMaxPartitionBytes, cfg.FetchMaxBytes, cfg.MaxBufferedBytes = 50<<10, 100<<10, 100<<10
@@ -44,9 +44,9 @@ func TestSource_aBacklogDoesNotWaitForNewsOfAnotherPartition(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Now and then the handler lets the buffer become full, and then goes on.
-	// Were the partition left out of fetching each time, it would wait for news
-	// of partition 1 each time, three seconds.
+	// From time to time the handler lets the buffer become full, and then continues. If
+	// the partition were paused each time, it would wait for records of partition 1
+	// each time, three seconds.
 	var n atomic.Int64
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)

@@ -1,33 +1,34 @@
-// Package concurrency finds how many workers are worth having for a destination
-// of which nothing is known. It is for module delivery: one Limit for each output
-// and one for the transformer. A slow destination needs as many workers as there
-// may be; a fast one on a busy machine gains nothing beyond a few.
+// Package concurrency finds how many workers are useful for a destination of
+// unknown speed. It is for module delivery: one Limit for each output and one for
+// the transformer. A slow destination needs as many workers as are allowed; a fast
+// one on a busy machine gains nothing from more than a few.
 //
 // The algorithm is that of BBR (Cardwell, Cheng, Gunn, Yeganeh and Jacobson:
 // "BBR: Congestion-Based Congestion Control", ACM Queue 14(5), 2016), with workers
-// in place of packets: the workers that are needed are the best rate seen lately
-// times the time that an event takes when none queues. The limit is a multiple of
-// that, so it grows as long as more workers bring more. The time comes from
-// Little's law (calls under way = rate × time), so no call is timed. It is known
-// only while few calls are under way, so now and then the limit falls to the
-// fewest for a moment. Such a trial is BBR's PROBE_RTT.
+// in place of packets: the number of workers needed is the best recent rate times
+// the time that an event takes when none queues. The limit is a multiple of that,
+// so it grows while more workers increase the rate. The time follows from
+// Little's law (calls under way = rate × time), so no call is timed. It can be
+// measured only while few calls are under way, so the limit falls to the minimum
+// for a moment from time to time. Such a trial is BBR's PROBE_RTT.
 //
-// Three things are added, each for a destination that BBR serves badly:
+// Three rules are added, each for a destination that BBR serves badly:
 //
-//   - A call that began two rounds ago is stuck, and gets a worker on top. Without
-//     that, a destination at which one call of ten takes ten times as long had
-//     68 % of its best rate.
-//   - Where no call ends at all, the limit grows by itself.
-//   - Where more than the fewest workers bring less than a quarter more, the
-//     fewest are enough, until a trial says otherwise or calls take much longer.
+//   - A call that began two rounds ago is stuck, and the limit grows by one for
+//     it. Without this rule, a destination at which one call of ten takes ten times
+//     as long had 68 % of its best rate.
+//   - While no call ends at all, the limit grows by itself.
+//   - If more workers than the minimum increase the rate by less than a quarter,
+//     the minimum is used, until a trial finds otherwise or calls take much
+//     longer.
 //
 // # Why this one
 //
-// Compared in simulations, by the part of the best rate and the mean number of
-// workers of at most 1024. The first column is the hill climbing that was here
-// before. Gradient2 and Vegas are those of Netflix's concurrency-limits with their
-// defaults, judging once a round. A shared machine has another capacity each
-// second, and next to none for a tenth of the time.
+// Simulations compare the share of the best rate and the mean number of workers,
+// of at most 1024. The first column is the hill climbing that was used before.
+// Gradient2 and Vegas are those of Netflix's concurrency-limits with their
+// defaults, updated once a round. A shared machine has a different capacity each
+// second, and almost none for a tenth of the time.
 //
 //	                                  hill climbing  Gradient2    Vegas        this
 //	20 ms sink                        99.5 %  1019   71.0 %  727  87.0 %  891  99.0 %  1013
@@ -44,7 +45,7 @@
 //	shared machine, bound by the CPU   100 %    81    100 %  251   100 %   24   100 %    33
 //	shared machine, 20 ms             95.5 %   923   45.5 %  282  26.6 %  162  98.9 %  1011
 //
-// Gradient2 with room to double in
-// each round, and Vegas with a queue of half the limit, are as quick as this one,
-// and then hold 900 workers where a few do.
+// Gradient2 that may double in each round, and Vegas with a queue of half the
+// limit, are as quick as this one, and then have 900 workers where a few are
+// enough.
 package concurrency

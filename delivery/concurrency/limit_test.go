@@ -13,8 +13,8 @@ var (
 	hanging  = destination{hangs: true}
 )
 
-// Each destination is met after another one, or from the start, by a few seeds where
-// chance plays a part.
+// Each destination comes after another one, or from the start, with a few seeds if it is
+// random.
 func TestLimit_findsTheWorkersThatAreWorthHaving(t *testing.T) {
 	tests := []struct {
 		name      string
@@ -88,8 +88,8 @@ func TestLimit_findsTheWorkersThatAreWorthHaving(t *testing.T) {
 	}
 }
 
-// Between two bursts nobody looks. That takes no workers from the next one, but
-// for the burst in which a trial began.
+// Look is not called between two bursts. That does not lower the limit for the next
+// one, except for the burst in which a trial began.
 func TestLimit_keepsWhatBurstsNeed(t *testing.T) {
 	s := newSimulation(0, nil)
 	s.run(sink20ms, time.Second, func(int) {})
@@ -137,7 +137,7 @@ func TestLimit_staysWithinItsBounds(t *testing.T) {
 
 func TestLimit_countsEventsNotCalls(t *testing.T) {
 	now, l := time.Unix(1, 0), New(16, 1024)
-	for range 10 { // batches that hold less the more workers there are: nothing is gained by more
+	for range 10 { // batches get smaller with more workers, so more do not increase the rate
 		for range 3 {
 			l.Look(now)
 			now = now.Add(LookEvery)

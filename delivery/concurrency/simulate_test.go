@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// destination is what workers call in a simulation.
+// destination is a simulated destination.
 type destination struct {
 	latency  time.Duration // of a call, beside what it waits for capacity
 	jitter   float64       // a call takes latency, plus or minus up to this part of it
@@ -17,7 +17,7 @@ type destination struct {
 	source   float64 // events a second; 0: there is always work
 }
 
-// best is the rate that workers could reach.
+// best is the highest rate that workers can reach.
 func (d destination) best(workers int) float64 {
 	if d.hangs {
 		return 0
@@ -37,11 +37,11 @@ func (d destination) best(workers int) float64 {
 	return best
 }
 
-// noise is the part of its capacity that a destination has from look to look.
+// noise is the share of its capacity that a destination has, for each look.
 type noise func(r *rand.Rand) func() float64
 
-// shared is a machine that others use too: another part of it each second, and
-// next to nothing for a tenth of the time.
+// shared is a shared machine: a different share of it each second, and almost nothing
+// for a tenth of the time.
 func shared(r *rand.Rand) func() float64 {
 	looks, part, stalled := 0, 1.0, 0
 	return func() float64 {
@@ -61,8 +61,8 @@ func shared(r *rand.Rand) func() float64 {
 	}
 }
 
-// overcommitted is a machine that works in bursts of up to 0.3 s and stands
-// nearly still for as long.
+// overcommitted is a machine that works in bursts of up to 0.3 s and almost stops for
+// as long in between.
 func overcommitted(r *rand.Rand) func() float64 {
 	left, on := 0, false
 	return func() float64 {
@@ -79,7 +79,7 @@ func overcommitted(r *rand.Rand) func() float64 {
 
 const step = time.Millisecond / 2
 
-// simulation runs a limit against a destination. Calls wait in turn for capacity.
+// simulation runs a limit with a destination. Calls wait for capacity in a queue.
 type simulation struct {
 	limit   *Limit
 	now     time.Time
@@ -104,7 +104,7 @@ func newSimulation(seed uint64, n noise) *simulation {
 	return s
 }
 
-// run goes on for a time and calls watch after each look.
+// run simulates a duration and calls watch after each look.
 func (s *simulation) run(d destination, length time.Duration, watch func(workers int)) {
 	part := s.noise()
 	for range int(length / step) {
@@ -149,7 +149,7 @@ func (s *simulation) end(calls []Round) {
 	s.done += float64(len(calls))
 }
 
-// serve gives the calls that wait their turn at a capacity.
+// serve lets waiting calls use the capacity.
 func (s *simulation) serve(d destination, capacity float64) {
 	if d.knee > 0 {
 		capacity *= min(1, float64(d.knee)/float64(max(1, s.busy)))

@@ -9,7 +9,7 @@ import (
 	"github.com/lsm/fiso/common/connector"
 )
 
-// asRead is a letter as a flow reads it that consumes a topic of dead letters.
+// asRead is a letter as a flow reads it from a topic of dead letters.
 func asRead(l *Letter, topic string) *connector.Message {
 	m := stored(l)
 	m.Position = connector.PartitionOffset(topic, 0, 7)
@@ -17,11 +17,11 @@ func asRead(l *Letter, topic string) *connector.Message {
 }
 
 // U4: a flow that read its own dead letters wrote 40,000 of one record in eight
-// seconds. One that reads those of another is what reprocessing is.
+// seconds. A flow that reads those of another one must work: it reprocesses them.
 func TestKafka_aLetterThatStandsInItsTopicIsNotWrittenAgain(t *testing.T) {
 	mine, other := letter(), letter()
 	other.Flow = "others"
-	replayed := letter() // the topic for dead letters is another cluster's "dlq"
+	replayed := letter() // dead letters go to another cluster's "dlq"
 	replayed.Message.Position.Stream = "dlq"
 	plain := letter().Message
 	plain.Position.Stream = "dlq"
@@ -49,15 +49,15 @@ func TestKafka_aLetterThatStandsInItsTopicIsNotWrittenAgain(t *testing.T) {
 			if errors.Is(err, ErrAlreadyStored) != tc.stands || (err != nil) != tc.stands || (produced == 0) != tc.stands {
 				t.Errorf("%v, %d produced", err, produced)
 			}
-			if want := "dlq-0-7: the record is a dead letter of this flow, which stands in its topic already: let the flow not read dlq"; tc.stands && err.Error() != want {
+			if want := "dlq-0-7: the record is a dead letter of this flow, which is in its topic already: configure the flow not to read dlq"; tc.stands && err.Error() != want {
 				t.Errorf("%v", err)
 			}
 		})
 	}
 }
 
-// U4: flows that read each other's dead letters end at a number of them, whatever
-// their topics are called, and the record stays where it was read.
+// U4: flows that read each other's dead letters stop at MaxDeadLetters, whatever their
+// topics are called, and the record stays unsettled.
 func TestKafka_lettersGoRoundACircleOnlySoOften(t *testing.T) {
 	var last []connector.Header
 	k := to("dlq-a", func(_ string, _, _ []byte, hs []connector.Header) error { last = hs; return nil })
@@ -76,7 +76,7 @@ func TestKafka_lettersGoRoundACircleOnlySoOften(t *testing.T) {
 	for range 2 {
 		last = nil
 		err := k.Write(t.Context(), l)
-		if last != nil || errors.Is(err, ErrAlreadyStored) || !strings.HasPrefix(words(err), "32 dead letters were made of the record at dlq-b-3-42 in a row (fiso-dead-letter-count): the flows that read dlq-b and dlq-a go round in a circle: ") {
+		if last != nil || errors.Is(err, ErrAlreadyStored) || !strings.HasPrefix(words(err), "32 dead letters were made of the record at dlq-b-3-42 in a row (fiso-dead-letter-count): the flows that read dlq-b and dlq-a form a loop: ") {
 			t.Errorf("one more: %v", err)
 		}
 	}
@@ -89,7 +89,7 @@ func words(err error) string {
 	return err.Error()
 }
 
-// U4: a count that is no number of ours must not hold an event.
+// U4: an invalid count must not hold an event.
 func TestKafka_aBrokenCountIsNone(t *testing.T) {
 	for _, count := range []string{"", "x", "-1", "1e9", "99999999999999999999"} {
 		k := to("dlq", func(_ string, _, _ []byte, hs []connector.Header) error {
@@ -106,7 +106,7 @@ func TestKafka_aBrokenCountIsNone(t *testing.T) {
 	}
 }
 
-// U24: headers that a caller of an HTTP source sends hold no flow, and settle no event that is stored nowhere.
+// U24: headers from a caller of an HTTP source do not hold the flow, and do not settle an event that is not stored.
 func TestKafka_headersOfACallerAreNoEarlierDeath(t *testing.T) {
 	for name, headers := range map[string][]connector.Header{
 		"a count of deaths":           {h(HeaderDeadLetterCount, strconv.Itoa(MaxDeadLetters))},

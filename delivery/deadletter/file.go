@@ -11,32 +11,32 @@ import (
 	"github.com/lsm/fiso/common/connector"
 )
 
-// File appends letters to a file, one JSON object a line, and counts a letter
-// as stored only when it is synced to disk in the file that then has the name.
-// Several processes may write to one file, and others may rename, delete or
-// truncate it (logrotate): see store. Writers that come while a sync is under
-// way share the next one.
+// File appends letters to a file, one JSON object a line. A letter is stored
+// when it is synced to disk in the file that is then at path. Several processes
+// may write to one file, and other programs may rename, delete or truncate it
+// (logrotate): see store. Letters that are written during a sync share the next
+// one.
 type File struct {
 	path string
 	open func(path string) (disk, error)
 
 	mu     sync.Mutex
-	next   *syncGroup // collecting; nil when nobody waits
+	next   *syncGroup // collecting; nil when no Write waits
 	closed bool
 
-	writing chan struct{} // held by whoever touches the disk, and what is below
+	writing chan struct{} // semaphore: guards the disk and the field below
 	file    disk          // nil: to be opened
 }
 
-// syncGroup is the letters that share one sync. The first of their writers to get
-// its turn stores all of them.
+// syncGroup is letters that share one sync. The first of their writers that
+// gets File.writing stores all of them.
 type syncGroup struct {
 	data   []byte
-	stored bool // or failed with err; both belong to who has the turn
+	stored bool // or failed with err; both guarded by File.writing
 	err    error
 }
 
-// OpenFile opens or makes the file at path, readable by its owner only.
+// OpenFile opens or creates the file at path, readable by its owner only.
 func OpenFile(path string) (*File, error) {
 	f, err := openDisk(path)
 	if err != nil {
@@ -45,11 +45,11 @@ func OpenFile(path string) (*File, error) {
 	return &File{path: path, open: openDisk, file: f, writing: make(chan struct{}, 1)}, nil
 }
 
-// openDisk makes the name durable, too: without a sync of the directory a crash
-// can lose a file that was itself synced.
+// openDisk also syncs the directory: otherwise a crash could lose a file that
+// was itself synced.
 func openDisk(path string) (disk, error) {
 	if st, err := os.Stat(path); err == nil && !st.Mode().IsRegular() {
-		return nil, fmt.Errorf("open dead letter file: %s is no regular file", path)
+		return nil, fmt.Errorf("open dead letter file: %s is not a regular file", path)
 	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
@@ -66,15 +66,15 @@ func syncDir(path string) error {
 	if err != nil {
 		return fmt.Errorf("open its directory: %w", err)
 	}
-	defer func() { _ = dir.Close() }() // opened to sync, nothing was written
+	defer func() { _ = dir.Close() }() // nothing was written
 	if err := dir.Sync(); err != nil {
 		return fmt.Errorf("sync its directory: %w", err)
 	}
 	return nil
 }
 
-// Write implements Writer. A disk that hangs is not left alone before it
-// answers: what it holds cannot be taken back.
+// Write implements Writer. Once the write to the disk has begun, Write waits
+// for it, also if ctx ends: it cannot be undone.
 func (w *File) Write(ctx context.Context, l *Letter) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -101,7 +101,7 @@ func (w *File) Write(ctx context.Context, l *Letter) error {
 	return g.err
 }
 
-// addToGroup adds a line to the group that is collecting.
+// addToGroup adds a line to the collecting group.
 func (w *File) addToGroup(line []byte) (*syncGroup, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -115,7 +115,7 @@ func (w *File) addToGroup(line []byte) (*syncGroup, error) {
 	return w.next, nil
 }
 
-// closeGroup closes a group to newcomers.
+// closeGroup ends the collecting of a group.
 func (w *File) closeGroup(g *syncGroup) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

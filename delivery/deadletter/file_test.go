@@ -85,8 +85,8 @@ func TestFile_aTimeThatJSONCannotHoldStandsInItsHeader(t *testing.T) {
 	}
 }
 
-// F10, https://github.com/elastic/logstash/issues/10881: an entry that a crash
-// cut short must not stop the reader, or stand between whole ones.
+// F10, https://github.com/elastic/logstash/issues/10881: a line that a crash
+// left unfinished must not stop the reader, or be joined with the next one.
 func TestF10_aTornLastLineIsPassedOverAndKeptApart(t *testing.T) {
 	for name, whole := range map[string]int{"after whole lines": 2, "alone": 0} {
 		t.Run(name, func(t *testing.T) {
@@ -148,10 +148,10 @@ func TestReadFile_namesABrokenLineAndGoesOn(t *testing.T) {
 		got = append(got, msg)
 	}
 	want := []string{
-		"order-events", "line 2: cut short by a crash or a full disk, and never counted as stored",
-		`line 3: no dead letter: bytes are neither a string nor {"base64": …}`,
-		`line 4: no dead letter: bytes are neither a string nor {"base64": …}`,
-		"line 5: no dead letter of ours: header fiso-original-topic is missing", "order-events",
+		"order-events", "line 2: unfinished, because of a crash or a full disk; it was never reported as stored",
+		`line 3: not a dead letter: bytes are neither a string nor {"base64": …}`,
+		`line 4: not a dead letter: bytes are neither a string nor {"base64": …}`,
+		"line 5: not a dead letter of fiso: header fiso-original-topic is missing", "order-events",
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
@@ -160,7 +160,7 @@ func TestReadFile_namesABrokenLineAndGoesOn(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-		break // may be left at any time
+		break // may stop at any time
 	}
 	for _, err := range ReadFile(path + ".not") {
 		if !errors.Is(err, os.ErrNotExist) {
@@ -180,7 +180,7 @@ type failing struct{}
 
 func (*failing) Read([]byte) (int, error) { return 0, errDisk }
 
-// faultyDisk is a file that fails when it is told to, and counts.
+// faultyDisk is a file with injected failures that counts syncs.
 type faultyDisk struct {
 	disk
 	syncs                       int
@@ -234,8 +234,8 @@ func (d *faultyDisk) Truncate(size int64) error {
 	return d.disk.Truncate(size)
 }
 
-// U17: what a failed write leaves is cut off, or at least kept apart from the
-// next letter.
+// U17: the rest of a failed write is cut off, or at least ended before the next
+// letter.
 func TestFile_aFailedWriteSpoilsNoOtherLetter(t *testing.T) {
 	for _, tc := range []struct {
 		name string
@@ -279,7 +279,7 @@ func TestFile_aFailedWriteSpoilsNoOtherLetter(t *testing.T) {
 	}
 }
 
-// collected are the bytes that wait for a sync.
+// collected returns how many bytes wait for a sync.
 func (w *File) collected() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -338,7 +338,7 @@ func TestFile_writersShareASync(t *testing.T) {
 	if d.syncs != 2 {
 		t.Errorf("%d syncs for 51 letters, want 2", d.syncs)
 	}
-	if n := len(all(t, path)); n != 52 { // the one that stopped waiting, too
+	if n := len(all(t, path)); n != 52 { // including the one whose Write stopped waiting
 		t.Errorf("%d letters", n)
 	}
 }

@@ -15,30 +15,29 @@ import (
 // The headers of a dead letter, spec section 3.5.
 const (
 	HeaderTopic     = "fiso-original-topic"
-	HeaderPartition = "fiso-original-partition" // only where the source is a broker
-	HeaderOffset    = "fiso-original-offset"    // only where the source is a broker
-	// HeaderTime is when the source says that the record was made, RFC 3339 in
-	// UTC, or milliseconds since 1970 where that has no such year; only where the
-	// source says so.
+	HeaderPartition = "fiso-original-partition" // only if the source is a broker
+	HeaderOffset    = "fiso-original-offset"    // only if the source is a broker
+	// HeaderTime is when the record was made, if the source says so: RFC 3339
+	// in UTC, or milliseconds since 1970 if RFC 3339 has no such year.
 	HeaderTime     = "fiso-original-timestamp"
 	HeaderCode     = "fiso-error-code"
 	HeaderMessage  = "fiso-error-message"
 	HeaderRetries  = "fiso-retry-count"
 	HeaderFailedAt = "fiso-failed-at" // RFC 3339, UTC
 	HeaderFlow     = "fiso-flow-name"
-	HeaderSink     = "fiso-sink"         // the sink that failed; absent where it was the transform
-	HeaderPart     = "fiso-part"         // number of the event, from 0, where the message became several
-	HeaderReplays  = "fiso-replay-count" // set by a replay, kept by us
-	// HeaderDeadLetterCount is how many dead letters in a row were made of the record,
-	// this one included: more than one where a flow reads dead letters.
+	HeaderSink     = "fiso-sink"         // the sink that failed; absent if the transform failed
+	HeaderPart     = "fiso-part"         // number of the event, from 0, if the message became several
+	HeaderReplays  = "fiso-replay-count" // set by a replay; not changed here
+	// HeaderDeadLetterCount is how many dead letters in a row were made of the
+	// record, this one included: more than one if a flow reads dead letters.
 	HeaderDeadLetterCount = "fiso-dead-letter-count"
 )
 
 // MaxReason is the longest error message that is stored, in bytes.
 const MaxReason = 1024
 
-// isOwnHeader reports whether a header is one that a death replaces. The replay count
-// belongs to the record's life, not to one death.
+// isOwnHeader reports whether a header is replaced by each dead letter. The
+// replay count is not: it belongs to the record.
 func isOwnHeader(name string) bool {
 	switch name {
 	case HeaderTopic, HeaderPartition, HeaderOffset, HeaderTime, HeaderCode, HeaderMessage,
@@ -48,9 +47,9 @@ func isOwnHeader(name string) bool {
 	return false
 }
 
-// Headers are the letter's: the message's own, in their order and untouched,
-// without those of an earlier death, and then ours. They do not grow however
-// often a record dies.
+// Headers returns the headers of a letter: those of the message, unchanged and
+// in order, without those of an earlier dead letter, and then ours. Their
+// number does not grow with the number of dead letters of a record.
 func Headers(l *Letter) []connector.Header {
 	h := make([]connector.Header, 0, len(l.Message.Headers)+12)
 	for _, own := range l.Message.Headers {
@@ -85,8 +84,8 @@ func Headers(l *Letter) []connector.Header {
 	return h
 }
 
-// formatTime is at in a form that parseTime reads back. RFC 3339 has no year
-// beyond 9999, which a source has that takes other units for milliseconds.
+// formatTime formats at for parseTime. RFC 3339 has no year beyond 9999, which
+// a source yields that takes other units for milliseconds.
 func formatTime(at time.Time) string {
 	if at = at.UTC(); at.Year() < 0 || at.Year() > 9999 {
 		return strconv.FormatInt(at.UnixMilli(), 10)
@@ -102,7 +101,8 @@ func parseTime(s string) (time.Time, bool) {
 	return time.UnixMilli(ms).UTC(), err == nil
 }
 
-// truncate is s as valid UTF-8 of at most MaxReason bytes, cut between runes.
+// truncate returns s as valid UTF-8 of at most MaxReason bytes, cut between
+// runes.
 func truncate(s string) string {
 	s = strings.ToValidUTF8(s, "\uFFFD")
 	if len(s) <= MaxReason {
@@ -116,12 +116,11 @@ func truncate(s string) string {
 	return s[:n] + more
 }
 
-// Parse reads a stored record back: m as it stands in the dead letter place.
-// The letter's message has the original position and no header of a death; it
-// shares m's bytes, and has m's time where no header says when the record was
-// made. An error names every header that is missing or broken, and comes with
-// the letter as far as it could be read, so that a person can still be shown a
-// record that somebody else damaged.
+// Parse reads a stored record: m as it is in the topic or the file. The
+// letter's message has the original position and none of our headers. It shares
+// m's bytes, and has m's time if no header says when the record was made. An
+// error names every header that is missing or invalid; Parse then also returns
+// what could be read, so that a damaged record can still be shown to a person.
 func Parse(m *connector.Message) (*Letter, error) {
 	own := &connector.Message{Key: m.Key, Value: m.Value, Time: m.Time, ID: m.ID}
 	l := &Letter{Message: own}
@@ -147,7 +146,7 @@ func Parse(m *connector.Message) (*Letter, error) {
 		if at, known := parseTime(s); known {
 			own.Time = at
 		} else {
-			p.fault("%s is no RFC 3339 time", HeaderTime)
+			p.fault("%s is not an RFC 3339 time", HeaderTime)
 		}
 	}
 	l.Code = fault.Code(p.required(HeaderCode))
@@ -160,11 +159,11 @@ func Parse(m *connector.Message) (*Letter, error) {
 	}
 	at, err := time.Parse(time.RFC3339Nano, p.required(HeaderFailedAt))
 	if err != nil && p.seen[HeaderFailedAt] != "" {
-		p.fault("%s is no RFC 3339 time", HeaderFailedAt)
+		p.fault("%s is not an RFC 3339 time", HeaderFailedAt)
 	}
 	l.FailedAt = at.UTC()
 	if len(p.faults) > 0 {
-		return l, fmt.Errorf("no dead letter of ours: %w", errors.Join(p.faults...))
+		return l, fmt.Errorf("not a dead letter of fiso: %w", errors.Join(p.faults...))
 	}
 	return l, nil
 }
@@ -187,28 +186,30 @@ func (p *parser) required(name string) string {
 	return s
 }
 
-// number is a count of at most so many bits; "" was reported as missing.
+// number parses a count of at most that many bits. "" is 0: required has
+// reported it.
 func (p *parser) number(name, s string, bits int) int {
 	if s == "" {
 		return 0
 	}
 	n, err := strconv.ParseUint(s, 10, bits)
 	if err != nil {
-		p.fault("%s is no number: %.32q", name, s)
+		p.fault("%s is not a number: %.32q", name, s)
 		return 0
 	}
 	return int(n) //nolint:gosec // G115: at most 63 bits
 }
 
-// Replay is what of a message is to be delivered again.
+// Replay is the part of a message that is to be delivered again.
 type Replay struct {
 	Sink string
 	Part int // as Letter.Part
 }
 
-// Replayed reports whether a message is a dead letter of a sink of this flow that
-// was put back to be delivered, and what of it. Headers are their sender's own:
-// only a message of a broker, whose writers are trusted with the topic, is one.
+// Replayed reports whether a message is a dead letter of a sink of this flow
+// that was put back into its topic, and which part is to be delivered. Any
+// sender can set headers, so only a message of a broker counts: writers to its
+// topic are trusted.
 func Replayed(m *connector.Message, flow string) (r Replay, ok bool) {
 	if !m.Position.Known() {
 		return r, false

@@ -72,7 +72,7 @@ func TestHeaders_nameThePartOfAMessageThatWasSplit(t *testing.T) {
 	if err != nil || back.Part != 3 {
 		t.Errorf("part %d, %v", back.Part, err)
 	}
-	l.Message.Headers = hs // it dies again, whole
+	l.Message.Headers = hs // it becomes a dead letter again
 	l.Part = 0
 	if again := text(Headers(l)); slices.ContainsFunc(again, func(h string) bool { return strings.HasPrefix(h, "fiso-part") }) {
 		t.Errorf("headers %q", again)
@@ -80,7 +80,7 @@ func TestHeaders_nameThePartOfAMessageThatWasSplit(t *testing.T) {
 }
 
 // F10, https://github.com/spring-projects/spring-kafka/issues/1996: headers must
-// not grow with each death.
+// not grow with each dead letter.
 func TestF10_aSecondDeathReplacesTheFirstAndKeepsTheReplayCount(t *testing.T) {
 	first := letter()
 	again := letter()
@@ -151,12 +151,12 @@ func TestParse_namesEveryFaultAndKeepsWhatItCanRead(t *testing.T) {
 		h("own", "1"), h(HeaderTopic, "orders"), h(HeaderPartition, "3000000000"), h(HeaderRetries, "-1"), h(HeaderFailedAt, "yesterday"), h(HeaderReplays, "x"), h(HeaderCode, "NEW_CODE"),
 	}}
 	l, err := Parse(m)
-	want := `no dead letter of ours: fiso-replay-count is no number: "x"
-fiso-original-partition is no number: "3000000000"
+	want := `not a dead letter of fiso: fiso-replay-count is not a number: "x"
+fiso-original-partition is not a number: "3000000000"
 header fiso-original-offset is missing
-fiso-retry-count is no number: "-1"
+fiso-retry-count is not a number: "-1"
 header fiso-flow-name is missing
-fiso-failed-at is no RFC 3339 time`
+fiso-failed-at is not an RFC 3339 time`
 	if err == nil || err.Error() != want {
 		t.Errorf("error\n%v\nwant\n%s", err, want)
 	}
@@ -168,7 +168,7 @@ fiso-failed-at is no RFC 3339 time`
 	}
 }
 
-// U5: a letter is dated when it is written, so a header has its record's time.
+// U5: a letter has the time of its write, so a header has the time of the record.
 func TestHeaders_keepTheTimeOfTheRecord(t *testing.T) {
 	for name, tc := range map[string]struct {
 		at   time.Time
@@ -197,7 +197,7 @@ func TestHeaders_keepTheTimeOfTheRecord(t *testing.T) {
 	broken := &connector.Message{Headers: append(Headers(letter()), h(HeaderTime, "yesterday"))}
 	broken.Time = time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
 	back, err := Parse(broken)
-	if err == nil || err.Error() != "no dead letter of ours: fiso-original-timestamp is no RFC 3339 time" || !back.Message.Time.Equal(broken.Time) {
+	if err == nil || err.Error() != "not a dead letter of fiso: fiso-original-timestamp is not an RFC 3339 time" || !back.Message.Time.Equal(broken.Time) {
 		t.Errorf("a broken time: %v, %v; want the time of the record that holds the letter", back.Message.Time, err)
 	}
 }
@@ -228,7 +228,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil || !same(again, l) {
 			t.Fatalf("%v: %+v became %+v", err, l, again)
 		}
-		// Dying again, as what it is now, adds nothing to what it carries.
+		// Another dead letter of it adds no headers.
 		if twice := Headers(&Letter{Message: once, Reason: l.Reason, FailedAt: l.FailedAt}); len(twice) > max(len(once.Headers), 11) {
 			t.Fatalf("%d headers became %d", len(once.Headers), len(twice))
 		}
@@ -240,14 +240,14 @@ func ExampleParse() {
 		Message: &connector.Message{Value: []byte("{"), Position: connector.PartitionOffset("orders", 0, 7)},
 		Code:    fault.DecodeFailed, Reason: "unexpected end of JSON", FailedAt: time.Unix(0, 0), Flow: "order-events",
 	}
-	record := &connector.Message{Value: l.Message.Value, Headers: Headers(l)} // as it stands in the topic
+	record := &connector.Message{Value: l.Message.Value, Headers: Headers(l)} // as it is in the topic
 	back, err := Parse(record)
 	fmt.Println(back.Message.Position, back.Code, strconv.Quote(back.Reason), err)
 	// Output: orders-0-7 DECODE_FAILED "unexpected end of JSON" <nil>
 }
 
-// Headers are their sender's own: only what a broker kept, and names this flow, is
-// taken for a dead letter that was put back.
+// Any sender can set headers: only a message of a broker that names this flow counts as
+// a replayed dead letter.
 func TestReplayed_tellsWhatOfAMessageIsToBeDeliveredAgain(t *testing.T) {
 	l := letter()
 	l.Part = 3

@@ -10,43 +10,45 @@ import (
 	"github.com/lsm/fiso/common/connector"
 )
 
-// Producer writes records to topics. The program hands in that of a connector:
-// this package knows no Kafka client. Its errors name the topic.
+// Producer writes records to topics. The program passes the producer of a
+// connector: this package does not depend on a Kafka client. Errors of a
+// Producer name the topic.
 type Producer interface {
-	// Begin starts to write one record. ctx bounds the wait for room, and no
-	// more; after an error nothing was written, nor will be. The record is dated
-	// when it is written: retention counts from there, and with the time of the
-	// source a broker could delete it at once.
+	// Begin starts to write one record. ctx bounds only the wait for room;
+	// after an error nothing is written. The record has the time of the write:
+	// retention counts from there, and a broker could delete a record with the
+	// time of the source at once.
 	Begin(ctx context.Context, topic string, key, value []byte, headers []connector.Header) (Pending, error)
-	// Close waits for records under way until ctx ends, and then gives them up.
+	// Close waits for records under way until ctx ends, and then gives them
+	// up.
 	Close(ctx context.Context) error
 }
 
 // Pending is a record under way.
 type Pending interface {
-	// Wait returns nil once all in-sync replicas have the record. When ctx ends
-	// first, it returns an error and the record stays under way. It may be called
-	// again.
+	// Wait returns nil once all in-sync replicas have the record. If ctx ends
+	// first, it returns an error and the record stays under way. It may be
+	// called again.
 	Wait(ctx context.Context) error
 }
 
-// KafkaConfig is what a Kafka is made of.
+// KafkaConfig is the configuration of a Kafka.
 type KafkaConfig struct {
-	Producer Producer // closed with the Kafka
+	Producer Producer // closed by Kafka.Close
 	Topic    string
-	// TooLarge is the producer's error, found with errors.Is, for a record over
-	// the broker's size limit; nil when it has none.
+	// TooLarge is the producer's error for a record over the broker's size
+	// limit, matched with errors.Is; nil if it has none.
 	TooLarge error
 }
 
 // Kafka writes letters to a topic: key, value and headers of the record as it
-// was read, and our headers behind its own.
+// was read, followed by our headers.
 type Kafka struct {
 	KafkaConfig
 
 	mu      sync.Mutex
 	closed  bool
-	pending map[*Letter]write // begun, and not yet asked for their result
+	pending map[*Letter]write // begun, result not yet returned
 }
 
 // write is a letter under way.
@@ -55,7 +57,8 @@ type write struct {
 	asked time.Time // when its result was last asked for
 }
 
-// resultTTL is how long a write waits to be asked for its result.
+// resultTTL is how long the result of a write is kept for the next Write of its
+// letter.
 const resultTTL = 10 * time.Minute
 
 // NewKafka returns a writer to a topic.
@@ -63,11 +66,11 @@ func NewKafka(c KafkaConfig) *Kafka {
 	return &Kafka{KafkaConfig: c, pending: make(map[*Letter]write)}
 }
 
-// Write implements Writer. The end of ctx does not cancel the record, it only
-// ends the wait for it; written again, the same letter waits for the same record.
+// Write implements Writer. The end of ctx ends only the wait; the record stays
+// under way. The next Write of the same letter waits for that record.
 func (k *Kafka) Write(ctx context.Context, l *Letter) error {
 	if err := ctx.Err(); err != nil {
-		return err // nothing was begun, so nothing is stored twice
+		return err // nothing was begun
 	}
 	if err := refuseLoop(l, k.Topic); err != nil {
 		return err
@@ -80,13 +83,13 @@ func (k *Kafka) Write(ctx context.Context, l *Letter) error {
 	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return fmt.Errorf("waiting for topic %s to take a dead letter: %w", k.Topic, err)
 	}
-	k.forget(l) // it has its fate, or nobody will ask again
+	k.forget(l) // the result is known, or the caller was cancelled and will not write it again
 	return k.explain(l, err)
 }
 
-// begin joins the write of l that is under way, or begins it.
+// begin returns the write of l that is under way, or begins one.
 func (k *Kafka) begin(ctx context.Context, l *Letter) (Pending, error) {
-	w, err := k.under(l)
+	w, err := k.pendingWrite(l)
 	if w != nil || err != nil {
 		return w, err
 	}
@@ -100,8 +103,8 @@ func (k *Kafka) begin(ctx context.Context, l *Letter) (Pending, error) {
 	return w, nil
 }
 
-// under is the write of l that is under way; nil: there is none.
-func (k *Kafka) under(l *Letter) (Pending, error) {
+// pendingWrite returns the write of l that is under way; nil: there is none.
+func (k *Kafka) pendingWrite(l *Letter) (Pending, error) {
 	now := time.Now()
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -114,7 +117,7 @@ func (k *Kafka) under(l *Letter) (Pending, error) {
 	}
 	for other, w := range k.pending {
 		if now.Sub(w.asked) > resultTTL {
-			delete(k.pending, other) // its event was handed back
+			delete(k.pending, other) // its event was handed back, so no Write will follow
 		}
 	}
 	return nil, nil //nolint:nilnil // nothing is under way, which is no error
@@ -126,7 +129,7 @@ func (k *Kafka) forget(l *Letter) {
 	delete(k.pending, l)
 }
 
-// explain adds to a producer's error what a person needs to act on it.
+// explain adds to a producer's error what a person can do about it.
 func (k *Kafka) explain(l *Letter, err error) error {
 	if k.TooLarge == nil || !errors.Is(err, k.TooLarge) {
 		return err
@@ -135,7 +138,7 @@ func (k *Kafka) explain(l *Letter, err error) error {
 		l.Message.Position, size(l), k.Topic, err)
 }
 
-// size is about what the record of a letter takes, uncompressed.
+// size is roughly the size of a letter's record, uncompressed.
 func size(l *Letter) int {
 	n := len(l.Message.Key) + len(l.Message.Value)
 	for _, h := range Headers(l) {

@@ -13,8 +13,8 @@ import (
 
 var errTooLarge = errors.New("MESSAGE_TOO_LARGE")
 
-// producerFunc is a producer whose records have their fates from a function, which
-// is called on a goroutine of its own.
+// producerFunc is a producer that gets the result of a record from a function, which
+// runs on its own goroutine.
 type producerFunc func(topic string, key, value []byte, headers []connector.Header) error
 
 func (f producerFunc) Begin(_ context.Context, topic string, key, value []byte, headers []connector.Header) (Pending, error) {
@@ -42,7 +42,7 @@ func (p *pending) Wait(ctx context.Context) error {
 	}
 }
 
-// to is a writer to a topic.
+// to returns a writer to a topic.
 func to(topic string, p producerFunc) *Kafka { return NewKafka(KafkaConfig{Producer: p, Topic: topic}) }
 
 func TestKafka_writesTheRecordAsItWasRead(t *testing.T) {
@@ -84,8 +84,7 @@ func TestKafka_saysWhatToDoAboutALetterThatIsTooLarge(t *testing.T) {
 	}
 }
 
-// A record that the producer does not begin is none, and its letter may be written
-// again.
+// A letter whose record the producer did not begin may be written again.
 func TestKafka_writesALetterAgainThatWasNotBegun(t *testing.T) {
 	p := &refusing{}
 	k := NewKafka(KafkaConfig{Producer: p, Topic: "dlq"})
@@ -99,7 +98,7 @@ func TestKafka_writesALetterAgainThatWasNotBegun(t *testing.T) {
 	}
 }
 
-// refusing is a producer that begins nothing.
+// refusing is a producer whose Begin fails.
 type refusing struct{ asked int }
 
 func (p *refusing) Begin(context.Context, string, []byte, []byte, []connector.Header) (Pending, error) {
@@ -109,8 +108,8 @@ func (p *refusing) Begin(context.Context, string, []byte, []byte, []connector.He
 
 func (*refusing) Close(context.Context) error { return errTooLarge }
 
-// F9: a letter that waits longer than its caller is stored once, however often
-// it is written again meanwhile.
+// F9: a letter whose write takes longer than its caller waits is stored once, however
+// often it is written again meanwhile.
 func TestF9_aLetterWrittenAgainJoinsItsOwnProduce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan error)

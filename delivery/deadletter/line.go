@@ -15,12 +15,12 @@ import (
 	"github.com/lsm/fiso/common/connector"
 )
 
-// line is a record in a dead letter file. Bytes that are text stand as text,
-// all others in base64, so that a person can read the file and nothing is lost.
+// line is a record in a dead letter file. Bytes that are valid text are written
+// as text, others in base64: a person can read the file, and nothing is lost.
 type line struct {
 	Time    time.Time    `json:"time,omitzero"`
-	Key     *payload     `json:"key,omitempty"`   // absent: none
-	Value   *payload     `json:"value,omitempty"` // absent: none (a tombstone)
+	Key     *payload     `json:"key,omitempty"`   // absent: no key
+	Value   *payload     `json:"value,omitempty"` // absent: no value (a tombstone)
 	Headers []lineHeader `json:"headers"`
 }
 
@@ -29,7 +29,7 @@ type lineHeader struct {
 	Value *payload `json:"value,omitempty"`
 }
 
-// payload is a JSON string when the bytes are valid UTF-8, else {"base64": …}.
+// payload is a JSON string if the bytes are valid UTF-8, else {"base64": …}.
 type payload []byte
 
 func (p payload) MarshalJSON() ([]byte, error) {
@@ -39,7 +39,7 @@ func (p payload) MarshalJSON() ([]byte, error) {
 	return encode(map[string][]byte{"base64": p})
 }
 
-// encode is json.Marshal that leaves <, > and & for people to read.
+// encode is json.Marshal that does not escape <, > and &, for people to read.
 func encode(v any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -65,7 +65,7 @@ func (p *payload) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// bytes of an absent payload are nil, of an empty one they are not.
+// bytes returns nil for an absent payload, and an empty slice for an empty one.
 func (p *payload) bytes() []byte {
 	if p == nil {
 		return nil
@@ -80,11 +80,11 @@ func newPayload(b []byte) *payload {
 	return (*payload)(&b)
 }
 
-// encodeLine is the letter's record as one line.
+// encodeLine encodes a letter as one line.
 func encodeLine(l *Letter) ([]byte, error) {
 	rec := line{Time: l.Message.Time.UTC(), Key: newPayload(l.Message.Key), Value: newPayload(l.Message.Value)}
 	if y := rec.Time.Year(); y < 0 || y > 9999 {
-		rec.Time = time.Time{} // RFC 3339 has no such year, and that must not hold the event up
+		rec.Time = time.Time{} // RFC 3339 has no such year; the letter is stored without it
 	}
 	for _, h := range Headers(l) {
 		rec.Headers = append(rec.Headers, lineHeader{payload(h.Key), newPayload(h.Value)})
@@ -92,15 +92,15 @@ func encodeLine(l *Letter) ([]byte, error) {
 	return encode(rec)
 }
 
-// ReadFile reads the letters of a file, oldest first, without holding more than
-// one in memory. A line that is no dead letter is yielded as an error that
-// names it, with the letter as far as it could be read or nil, and reading goes
-// on. An unfinished last line was never counted as stored and is passed over,
-// and so are NULs before a line, which a truncation by others may leave.
+// ReadFile reads the letters of a file, oldest first, one at a time. A line
+// that is not a dead letter is yielded as an error that names it, with what
+// could be read of the letter, or nil; reading goes on after it. An unfinished
+// last line is skipped: its Write never returned nil. NULs before a line are
+// skipped, too: a truncation by another program may leave them.
 func ReadFile(path string) iter.Seq2[*Letter, error] {
 	return func(yield func(*Letter, error) bool) {
 		if st, err := os.Stat(path); err == nil && !st.Mode().IsRegular() {
-			yield(nil, fmt.Errorf("read dead letters: %s is no regular file", path))
+			yield(nil, fmt.Errorf("read dead letters: %s is not a regular file", path))
 			return
 		}
 		f, err := os.Open(path)
@@ -127,7 +127,7 @@ func read(r io.Reader) iter.Seq2[*Letter, error] {
 			skipNULs(in)
 			data, err := in.ReadBytes('\n')
 			if errors.Is(err, io.EOF) {
-				return // what stands before it is torn
+				return // the last line is unfinished
 			}
 			if err != nil {
 				yield(nil, fmt.Errorf("line %d: %w", n, err))
@@ -144,12 +144,12 @@ func read(r io.Reader) iter.Seq2[*Letter, error] {
 	}
 }
 
-// skipNULs holds none of them: there may be gigabytes.
+// skipNULs skips NULs without reading them into memory: there may be gigabytes.
 func skipNULs(in *bufio.Reader) {
 	for {
 		b, err := in.ReadByte()
 		if err != nil {
-			return // the next read meets it again
+			return // the next read returns it again
 		}
 		if b != 0 {
 			_ = in.UnreadByte() // it was just read
@@ -158,7 +158,7 @@ func skipNULs(in *bufio.Reader) {
 	}
 }
 
-var errIncompleteLine = errors.New("cut short by a crash or a full disk, and never counted as stored")
+var errIncompleteLine = errors.New("unfinished, because of a crash or a full disk; it was never reported as stored")
 
 func parseLine(data []byte) (*Letter, error) {
 	var rec line
@@ -166,7 +166,7 @@ func parseLine(data []byte) (*Letter, error) {
 		if syntax, ok := errors.AsType[*json.SyntaxError](err); ok && syntax.Offset >= int64(len(data)) {
 			return nil, errIncompleteLine
 		}
-		return nil, fmt.Errorf("no dead letter: %w", err)
+		return nil, fmt.Errorf("not a dead letter: %w", err)
 	}
 	m := &connector.Message{Key: rec.Key.bytes(), Value: rec.Value.bytes(), Time: rec.Time}
 	for _, h := range rec.Headers {

@@ -2,7 +2,7 @@
 
 package deadletter
 
-// Here, one process at a time may write to a file.
+// Without locks, only one process at a time may write to a file.
 
 func tryLock(disk) (bool, error) { return true, nil }
 

@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// tryLock locks a file against every other opening of it, in this process and
-// in others. It reports false when somebody else has the lock.
+// tryLock locks a file against every other open file of it, in this process and
+// in others. It returns false if it is locked already.
 func tryLock(f disk) (bool, error) {
 	err := flock(f, syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
@@ -19,10 +19,10 @@ func tryLock(f disk) (bool, error) {
 }
 
 func unlock(f disk) {
-	_ = flock(f, syscall.LOCK_UN) // it fails for a closed file only, which has no lock
+	_ = flock(f, syscall.LOCK_UN) // fails only for a closed file, which has no lock
 }
 
-// lockable fails where the file system knows no locks.
+// lockable returns an error if the file system has no locks.
 func lockable(f disk) error {
 	locked, err := tryLock(f)
 	if err != nil {

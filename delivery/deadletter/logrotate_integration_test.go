@@ -17,12 +17,12 @@ import (
 	"testing"
 )
 
-// logrotate is the real one, with a configuration for a file.
+// logrotate is the real program, with a configuration for a file.
 func logrotate(t *testing.T, path, directives string) (rotate func()) {
 	t.Helper()
 	program, err := exec.LookPath("logrotate")
 	if err != nil {
-		// It stands where the path of an ordinary user does not lead.
+		// It is often not in the PATH of an ordinary user.
 		if program, err = exec.LookPath("/usr/sbin/logrotate"); err != nil {
 			t.Skip("logrotate is missing: install the package logrotate")
 		}
@@ -38,7 +38,7 @@ func logrotate(t *testing.T, path, directives string) (rotate func()) {
 	}
 }
 
-// rotated are all files that logrotate made of one, unpacked, and the file.
+// rotated returns the file and all files that logrotate made of it, unpacked.
 func rotated(t *testing.T, path string) []string {
 	t.Helper()
 	paths, err := filepath.Glob(path + "*")
@@ -59,8 +59,8 @@ func rotated(t *testing.T, path string) []string {
 	return paths
 }
 
-// U17: whatever logrotate does, and whoever writes meanwhile, a letter that was
-// answered as stored stands in one of the files.
+// U17: whatever logrotate does, and whichever processes write meanwhile, a letter that
+// was reported as stored is in one of the files.
 func TestFile_losesNothingToLogrotate(t *testing.T) {
 	for name, directives := range map[string]string{
 		"create":           "create",
@@ -133,8 +133,8 @@ func TestFile_losesNothingToLogrotate(t *testing.T) {
 	}
 }
 
-// U17: copytruncate copies and then truncates, and loses what is written in
-// between, as its manual says. Beside that nothing is lost, and no NULs appear.
+// U17: copytruncate copies and then truncates, and loses what is written in between, as
+// its manual says. Nothing else is lost, and no NULs appear.
 func TestFile_goesOnAfterCopytruncate(t *testing.T) {
 	w, d, path := withDisk(t)
 	rotate := logrotate(t, path, "copytruncate")

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// disk is what File needs of *os.File.
+// disk is the part of *os.File that File uses.
 type disk interface {
 	io.Writer
 	io.ReaderAt
@@ -21,16 +21,16 @@ type disk interface {
 	Close() error
 }
 
-// lockRetryInterval is the time between two tries to lock a file that another process
-// has locked, which is for as long as a write and a sync take.
+// lockRetryInterval is the time between two tries to lock a file that another
+// process has locked, for the duration of a write and a sync.
 const lockRetryInterval = time.Millisecond
 
-// store appends data to the file that has the name, and syncs it, under a lock.
+// store appends data to the file at path and syncs it, under a lock.
 //
-// A program that rotates files asks for no lock. So once the data is synced,
-// store looks whether the file still has the name and the data, and otherwise
-// writes it again, to the file that has the name now: a letter may then stand
-// in both, and is never in none.
+// A program that rotates files takes no lock. So after the sync, store checks
+// that the file is still the one at path and still contains the data. If not,
+// it writes the data again, to the file that is at path now: a letter may then
+// be in both files.
 func (w *File) store(ctx context.Context, data []byte) error {
 	for {
 		if err := w.lockNamed(ctx); err != nil {
@@ -49,7 +49,7 @@ func (w *File) store(ctx context.Context, data []byte) error {
 	}
 }
 
-// lockNamed locks the file that has the name, which may be a new one.
+// lockNamed locks the file at path, which may have been replaced by a new one.
 func (w *File) lockNamed(ctx context.Context) error {
 	for {
 		if w.file == nil {
@@ -70,7 +70,7 @@ func (w *File) lockNamed(ctx context.Context) error {
 		if kept {
 			return nil
 		}
-		_ = w.file.Close() // it unlocks; all that counts in it is synced
+		_ = w.file.Close() // unlocks it; every stored letter in it is synced
 		w.file = nil
 	}
 }
@@ -92,29 +92,31 @@ func (w *File) lock(ctx context.Context) error {
 	}
 }
 
-// isNamedFile reports whether the file has the name still, and at least size bytes.
+// isNamedFile reports whether the open file is still the one at path, and has
+// at least size bytes.
 func (w *File) isNamedFile(size int64) (bool, error) {
 	ours, err := w.file.Stat()
 	if err != nil {
-		return false, fmt.Errorf("look at %s: %w", w.path, err)
+		return false, fmt.Errorf("stat %s: %w", w.path, err)
 	}
 	named, err := os.Stat(w.path)
 	if errors.Is(err, os.ErrNotExist) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("look at %s: %w", w.path, err)
+		return false, fmt.Errorf("stat %s: %w", w.path, err)
 	}
 	return os.SameFile(ours, named) && ours.Size() >= size, nil
 }
 
 // appendLines appends whole lines to a locked file and syncs them, or leaves
-// the file as it was. It returns where they end. A line that somebody's crash
-// left unfinished gets its end first; what others wrote is never cut.
+// the file as it was. It returns the offset of their end. If a crash of another
+// process left an unfinished line, that line is ended first; appendLines never
+// cuts what others wrote.
 //
-// After a sync that failed the kernel may forget the pages and call the next
-// sync good, so what was not synced is cut off and written anew by whoever
-// tries again.
+// After a failed sync the kernel may drop the pages and report the next sync as
+// a success. So lines that were not synced are cut off, and the caller writes
+// them again.
 func appendLines(f disk, lines []byte) (end int64, err error) {
 	st, err := f.Stat()
 	if err != nil {
@@ -136,9 +138,9 @@ func appendLines(f disk, lines []byte) (end int64, err error) {
 	if err == nil {
 		return start + int64(len(lines)), nil
 	}
-	// Never to a size that the file no longer has: that would fill it up.
+	// Truncating to a size beyond the end would fill the file with NULs.
 	if st, statErr := f.Stat(); statErr == nil && st.Size() > start {
-		_ = f.Truncate(start) // else the next line begins with its end
+		_ = f.Truncate(start) // if this fails, the next append ends the line
 	}
 	return 0, err
 }

@@ -25,8 +25,8 @@ func numbered(who string, n int) *Letter {
 	return l
 }
 
-// values counts the letters of files by their value, and fails for a line that
-// is none.
+// values counts the letters of files by their value, and fails for an invalid
+// line.
 func values(t *testing.T, paths ...string) map[string]int {
 	t.Helper()
 	found := map[string]int{}
@@ -42,14 +42,14 @@ func values(t *testing.T, paths ...string) map[string]int {
 	return found
 }
 
-// otherProcess is this test as another process, which writes letters to a file
-// and says which are stored.
+// otherProcess is this test in another process, which writes letters to a file and
+// reports which are stored.
 const otherProcess = "FISO_TEST_WRITE_LETTERS"
 
 func TestOtherProcess(t *testing.T) {
 	path, n, ok := strings.Cut(os.Getenv(otherProcess), "|")
 	if !ok {
-		return // nothing to see: it is a part of the tests below
+		return // it runs only as a part of the tests below
 	}
 	count, err := strconv.Atoi(n)
 	if err != nil {
@@ -66,7 +66,7 @@ func TestOtherProcess(t *testing.T) {
 	}
 }
 
-// startOther starts the other process; wait is how many letters it stored.
+// startOther starts the other process; wait returns how many letters it stored.
 func startOther(t *testing.T, path string, count int) (wait func() int) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestOtherProcess$", "-test.count=1")
@@ -93,7 +93,7 @@ func startOther(t *testing.T, path string, count int) (wait func() int) {
 	}
 }
 
-// U17: two processes on one file, and writes of one of them that fail: 40 of 45
+// U17: two processes write to one file, and writes of one of them fail: 40 of 45
 // letters of the other were cut off.
 func TestFile_twoProcessesShareAFileAndCutNothingOfEachOther(t *testing.T) {
 	w, d, path := withDisk(t)
@@ -120,7 +120,7 @@ func TestFile_twoProcessesShareAFileAndCutNothingOfEachOther(t *testing.T) {
 	for i := range each {
 		for _, who := range []string{"own", "other"} {
 			if v := fmt.Sprintf("%s %d", who, i); found[v] != 1 {
-				t.Errorf("letter %q stands there %d times", v, found[v])
+				t.Errorf("letter %q is in the file %d times", v, found[v])
 			}
 		}
 	}
@@ -143,14 +143,14 @@ func TestFile_aFailedWriteCutsNothingOfAnother(t *testing.T) {
 		t.Errorf("Write: %v", err)
 	}
 	if stored == nil && values(t, path)["other 0"] != 1 {
-		t.Error("a letter that was answered as stored is gone")
+		t.Error("a letter that was reported as stored is gone")
 	}
 	if !errors.Is(stored, context.DeadlineExceeded) {
 		t.Errorf("the other's write: %v; want it to wait", stored)
 	}
 }
 
-// U17: in one process too, as two flows, or two versions of a flow.
+// U17: the same in one process, with two flows or two versions of a flow.
 func TestFile_twoOpeningsShareAFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "dlq.jsonl")
 	var wg sync.WaitGroup
@@ -170,8 +170,8 @@ func TestFile_twoOpeningsShareAFile(t *testing.T) {
 	}
 }
 
-// U17: a letter that went into a file that was renamed or deleted was answered
-// as stored.
+// U17: a letter that was written to a renamed or deleted file was reported as
+// stored.
 func TestFile_writesToTheFileThatHasTheName(t *testing.T) {
 	for _, row := range []struct {
 		name   string
@@ -206,7 +206,7 @@ func TestFile_writesToTheFileThatHasTheName(t *testing.T) {
 				}
 				found := values(t, path)
 				if found["before 0"] != 0 || found["after 0"] != 1 || found["after 1"] != 1 {
-					t.Errorf("the file that has the name holds %v; want the letters after it was rotated", found)
+					t.Errorf("the file at the path holds %v; want the letters after it was rotated", found)
 				}
 				data, err := os.ReadFile(path)
 				if err != nil || bytes.IndexByte(data, 0) >= 0 {
@@ -217,8 +217,8 @@ func TestFile_writesToTheFileThatHasTheName(t *testing.T) {
 	}
 }
 
-// U17: a failed write after a truncation by others filled the file up to where
-// it had ended.
+// U17: a failed write after a truncation by another program filled the file up to its
+// former end.
 func TestFile_aFailedWriteNeverFillsUpATruncatedFile(t *testing.T) {
 	w, d, path := withDisk(t)
 	if err := w.Write(t.Context(), letter()); err != nil {
@@ -233,7 +233,7 @@ func TestFile_aFailedWriteNeverFillsUpATruncatedFile(t *testing.T) {
 	}
 }
 
-// U17: a truncation by others may leave NULs, of any number.
+// U17: a truncation by another program may leave any number of NULs.
 func TestReadFile_passesOverNULs(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "dlq.jsonl")
 	w := open(t, path)
@@ -255,7 +255,7 @@ func TestReadFile_passesOverNULs(t *testing.T) {
 		}
 		got = append(got, string(l.Message.Value))
 	}
-	if want := []string{"n 0", path + ": line 2: cut short by a crash or a full disk, and never counted as stored", "n 1", "n 2"}; fmt.Sprint(got) != fmt.Sprint(want) {
+	if want := []string{"n 0", path + ": line 2: unfinished, because of a crash or a full disk; it was never reported as stored", "n 1", "n 2"}; fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("got %q", got)
 	}
 }
@@ -277,7 +277,7 @@ func TestFile_waitsForTheLockOfAnotherNoLongerThanItsContext(t *testing.T) {
 		t.Fatal(err)
 	}
 	if found := values(t, path); len(found) != 1 || found["a 1"] != 1 {
-		t.Errorf("the file holds %v; want the letter that was answered as stored", found)
+		t.Errorf("the file holds %v; want the letter that was reported as stored", found)
 	}
 }
 
@@ -305,15 +305,15 @@ func TestFile_saysWhyItCannotReachItsFile(t *testing.T) {
 	}
 }
 
-// U17: a pipe takes letters and keeps none, and nobody may wait for its other end.
+// U17: a pipe does not store letters, and must not block until its other end is opened.
 func TestFile_isARegularOne(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "pipe")
 	must(t, configtest.Pipe(path))
-	if _, err := OpenFile(path); err == nil || !strings.Contains(err.Error(), path+" is no regular file") {
+	if _, err := OpenFile(path); err == nil || !strings.Contains(err.Error(), path+" is not a regular file") {
 		t.Errorf("OpenFile: %v", err)
 	}
 	for _, err := range ReadFile(path) {
-		if err == nil || !strings.Contains(err.Error(), path+" is no regular file") {
+		if err == nil || !strings.Contains(err.Error(), path+" is not a regular file") {
 			t.Errorf("ReadFile: %v", err)
 		}
 	}

@@ -1,11 +1,11 @@
-// Package fault holds the stable codes that say why an event could not be
-// delivered. The same code stands in the dead letter's fiso-error-code header,
-// in metrics and in the output of the command line.
+// Package fault defines the stable codes that say why an event could not be
+// delivered. The same code is in the dead letter's fiso-error-code header, in
+// metrics and in the output of the command line.
 package fault
 
 import "errors"
 
-// Code names a reason. Codes are part of the contract and never change.
+// Code is a reason. Codes are part of the contract and never change.
 type Code string
 
 // The codes of the contract, section 3.5.
@@ -20,7 +20,7 @@ const (
 	SinkRejected       Code = "SINK_REJECTED"
 )
 
-// Error is a failure with its code. Its text is for a person and holds no
+// Error is a failure with its code. Its text is for a person and contains no
 // payload and no secret.
 type Error struct {
 	Code Code
@@ -33,7 +33,7 @@ func New(code Code, err error) *Error { return &Error{code, err} }
 func (e *Error) Error() string { return e.Err.Error() }
 func (e *Error) Unwrap() error { return e.Err }
 
-// CodeOf is the code in err's chain, or "" when there is none.
+// CodeOf returns the code in err's chain, or "" if there is none.
 func CodeOf(err error) Code {
 	if f, ok := errors.AsType[*Error](err); ok {
 		return f.Code

@@ -57,7 +57,7 @@ func TestCodes_neverChange(t *testing.T) {
 	}
 }
 
-// U2: what a panic holds may be a part of an event, and is told to nobody.
+// U2: the value of a panic may be a part of an event, and is not shown.
 func TestDescribePanic_tellsNoPayload(t *testing.T) {
 	var m map[string]int
 	for want, do := range map[string]func(){

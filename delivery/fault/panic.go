@@ -5,8 +5,9 @@ import (
 	"runtime"
 )
 
-// DescribePanic is a recovered value for logs and errors: the text of the runtime's own panics. Any other value may hold a
-// part of a file or of an event, so only its type is told.
+// DescribePanic describes a recovered value for logs and errors: the text of a
+// runtime panic; otherwise only the type, as the value may contain a part of a
+// file or of an event.
 func DescribePanic(r any) string {
 	if err, ok := r.(runtime.Error); ok {
 		return err.Error()

@@ -158,7 +158,7 @@ func TestDlq_readsTheTopicOfTheFlow(t *testing.T) {
 	call(t, "dlq", "list", "--flow", file).wants(t, 0, "no dead letter of fiso-flow", "")
 	call(t, "dlq", "show", "--flow", file, "0:1").wants(t, 0, "from       orders, partition 2, offset 2", "")
 	call(t, "dlq", "show", "--flow", file, "0:4").wants(t, 0, "from       hooks\n", "")
-	call(t, "dlq", "show", "--flow", file, "0:5").wants(t, 0, "damaged    no dead letter of ours", "")
+	call(t, "dlq", "show", "--flow", file, "0:5").wants(t, 0, "damaged    not a dead letter of fiso", "")
 	call(t, "check", file).wants(t, 1, "ok    ", "")
 }
 

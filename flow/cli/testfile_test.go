@@ -60,8 +60,8 @@ func TestTest_saysWhatIsWrong(t *testing.T) {
 		"other error":     {"{name: x, input: '{', error: TRANSFORM_FAILED}", "expected the error TRANSFORM_FAILED, got DECODE_FAILED"},
 		"other message":   {"{name: x, input: {}, error: TRANSFORM_FAILED, message: too large}", `expected an error that says "too large"`},
 		"an error":        {"{name: x, input: {}, output: {}}", "TRANSFORM_FAILED: transform.cel: no such field: data.legacy_id"},
-		"bad input":       {"{name: x, input: {a: .inf}, output: {}}", "has no form in JSON"},
-		"bad output":      {"{name: x, input: {legacy_id: 1, order_status: 2}, output: {a: .inf}}", "has no form in JSON"},
+		"bad input":       {"{name: x, input: {a: .inf}, output: {}}", "cannot be written in JSON"},
+		"bad output":      {"{name: x, input: {legacy_id: 1, order_status: 2}, output: {a: .inf}}", "cannot be written in JSON"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()

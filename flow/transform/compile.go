@@ -22,22 +22,21 @@ const (
 	wantList                   // events
 )
 
-// expression is one CEL expression, or a part of one, ready to be evaluated.
+// expression is a CEL expression, or a part of one, that can be evaluated.
 type expression struct {
 	name    string    // its key in the file, for error messages
-	path    *path     // set when it only names something
-	native  condition // what is certain of it without cel-go; nil when that is nothing
+	path    *path     // set if it only names a variable or a place in data
+	native  condition // evaluated before program; nil: none
 	program *cel.Program
-	whole   *ast.AST // that the expression is a part of
+	whole   *ast.AST // the expression that this is a part of
 }
 
-// compiler compiles the expressions of one flow, and collects what is wrong
-// with them.
+// compiler compiles the expressions of one flow and collects their faults.
 type compiler struct {
 	env     *cel.Env
 	factory interpreter.AttributeFactory
 	faults  config.Errors
-	splits  bool // what is compiled sees an element of transform.split
+	splits  bool // the expression being compiled sees an element of transform.split
 }
 
 func newCompiler() (*compiler, error) {
@@ -50,7 +49,7 @@ func newCompiler() (*compiler, error) {
 	return &compiler{env: env, factory: factory}, nil
 }
 
-// check parses a text and checks its types; nil when it is at fault.
+// check parses a text and checks its types. It returns nil if there are faults.
 func (c *compiler) check(name string, text config.Text, want resultUse) *ast.AST {
 	a, faults := c.env.Check(text, want == wantText || want == wantBytes)
 	for _, f := range faults {
@@ -69,12 +68,12 @@ func (c *compiler) check(name string, text config.Text, want resultUse) *ast.AST
 	return a
 }
 
-// parents faults uses of parent where there is none.
+// parents reports uses of parent where it is not defined.
 func (c *compiler) parents(name string, text config.Text, a *ast.AST) {
 	ast.PreOrderVisit(a.Expr(), ast.NewExprVisitor(func(e ast.Expr) {
 		if e.Kind() == ast.IdentKind && a.ReferenceMap()[e.ID()] != nil && a.ReferenceMap()[e.ID()].Name == varParent {
 			at := a.SourceInfo().GetStartLocation(e.ID())
-			c.fault(name, text, at.Line(), at.Column()+1, "parent is the data that transform.split takes apart, for cel, fields and cloudevents to see beside the element", "write data")
+			c.fault(name, text, at.Line(), at.Column()+1, "parent is the data of a message that transform.split splits; only cel, fields and cloudevents see it", "write data")
 		}
 	}))
 }
@@ -92,7 +91,7 @@ func (c *compiler) add(name string, e *config.Error) {
 	c.faults = append(c.faults, e)
 }
 
-// expression compiles a text into one expression; nil when it is at fault.
+// expression compiles a text. It returns nil if there are faults.
 func (c *compiler) expression(name string, text config.Text, want resultUse) *expression {
 	a := c.check(name, text, want)
 	if a == nil {
@@ -118,7 +117,7 @@ func (c *compiler) part(name string, text config.Text, whole *ast.AST, e ast.Exp
 	return x
 }
 
-// wrongType says why values of a type cannot be used, or "".
+// wrongType says why a value of type t cannot be used, or "".
 func wrongType(t *types.Type, want resultUse) (fault, hint string) {
 	optional := t.Kind() == types.OpaqueKind && t.TypeName() == "optional_type"
 	if optional && want != wantJSON {
@@ -128,23 +127,23 @@ func wrongType(t *types.Type, want resultUse) (fault, hint string) {
 	case kind == types.DynKind || kind == types.AnyKind:
 	case want == wantBool:
 		if kind != types.BoolKind {
-			return fmt.Sprintf("it gives a %s where true or false is due", t), `compare it with something, as in data.region == "eu"`
+			return fmt.Sprintf("it returns a %s where true or false is expected", t), `compare it with something, as in data.region == "eu"`
 		}
 	case want == wantList:
 		if kind != types.ListKind {
-			return fmt.Sprintf("it gives a %s where a list is due", t), "name a list, as in data.items"
+			return fmt.Sprintf("it returns a %s where a list is expected", t), "name a list, as in data.items"
 		}
 	case want == wantBytes && kind == types.BytesKind:
 	case want == wantText || want == wantBytes:
 		switch kind {
 		case types.StringKind, types.IntKind, types.UintKind, types.DoubleKind, types.BoolKind, types.TimestampKind, types.NullTypeKind:
 		default:
-			return fmt.Sprintf("it gives a %s where text is due", t), "make it text with string(…)"
+			return fmt.Sprintf("it returns a %s where text is expected", t), "make it text with string(…)"
 		}
 	case optional:
-		return "it gives an optional value, which JSON has no place for", "end it with .orValue(null)"
+		return "it returns an optional value, which JSON cannot represent", "end it with .orValue(null)"
 	case kind == types.TypeKind:
-		return "it gives a type, which JSON has no place for", "make it text with string(type(…))"
+		return "it returns a type, which JSON cannot represent", "make it text with string(type(…))"
 	}
 	return "", ""
 }

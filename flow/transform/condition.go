@@ -11,27 +11,28 @@ import (
 	"github.com/lsm/fiso/common/lazyjson"
 )
 
-// The conditions: see native.go for what they may say.
+// The conditions, see native.go.
 type (
-	// boolOperand is an operand that is true or false itself.
+	// boolOperand is an operand that is itself true or false.
 	boolOperand struct{ operand }
-	// celCondition is a part that only cel-go knows.
+	// celCondition is a part that only cel-go can evaluate.
 	celCondition struct{}
 	notCondition struct{ condition }
-	// logicalCondition is && (end: no) or || (end: yes).
+	// logicalCondition is && (decisive: no) or || (decisive: yes).
 	logicalCondition struct {
-		parts []condition
-		end   truthValue
+		parts    []condition
+		decisive truthValue
 	}
 	ternaryCondition struct{ when, then, otherwise condition }
 	equalCondition   struct{ a, b operand }
-	// orderCondition is <, <=, > or >=: the orders that make it true.
+	// orderCondition is <, <=, > or >=. true holds the orders that make it
+	// true.
 	orderCondition struct {
 		a, b operand
 		true [3]bool // less, equal, greater
 	}
-	// membershipCondition is in: with a literal list of texts or of integers, or with a list
-	// or an object in data.
+	// membershipCondition is in: with a literal list of texts or of integers,
+	// or with a list or an object in data.
 	membershipCondition struct {
 		operand operand
 		list    []scalar
@@ -42,7 +43,7 @@ type (
 		object operand // nil: headers
 		name   string
 	}
-	// textCondition is startsWith() and its like.
+	// textCondition is startsWith(), endsWith() or contains().
 	textCondition struct {
 		a, b operand
 		test func(s, part string) bool
@@ -64,11 +65,11 @@ func (t boolOperand) holds(v *vars) truthValue {
 func (n notCondition) holds(v *vars) truthValue { return n.condition.holds(v).not() }
 
 func (j logicalCondition) holds(v *vars) truthValue {
-	all := j.end.not()
+	all := j.decisive.not()
 	for _, part := range j.parts {
 		switch part.holds(v) {
-		case j.end:
-			return j.end
+		case j.decisive:
+			return j.decisive
 		case undecided:
 			all = undecided
 		}
@@ -90,7 +91,7 @@ func (e equalCondition) holds(v *vars) truthValue { return e.a.of(v).equal(e.b.o
 
 func (o orderCondition) holds(v *vars) truthValue {
 	if order, ok := o.a.of(v).compare(o.b.of(v)); ok {
-		return verdictOf(o.true[order+1])
+		return truthOf(o.true[order+1])
 	}
 	return undecided
 }
@@ -102,14 +103,14 @@ func (a membershipCondition) holds(v *vars) truthValue {
 	}
 	if a.in == nil {
 		if s.kind == lazyjson.Number && a.list[0].kind == lazyjson.Integer {
-			return undecided // cel-go has its own ways with the two
+			return undecided // cel-go compares these in its own way
 		}
-		return verdictOf(slices.ContainsFunc(a.list, func(e scalar) bool { return e.equal(s) == yes }))
+		return truthOf(slices.ContainsFunc(a.list, func(e scalar) bool { return e.equal(s) == yes }))
 	}
 	in := a.in.of(v)
 	switch {
 	case in.kind == lazyjson.Object && s.kind == lazyjson.String:
-		return verdictOf(in.whole.Member(s.text).Kind() != lazyjson.Absent)
+		return truthOf(in.whole.Member(s.text).Kind() != lazyjson.Absent)
 	case in.kind != lazyjson.Array:
 		return undecided
 	}
@@ -135,7 +136,7 @@ func (p hasCondition) holds(v *vars) truthValue {
 		return no
 	}
 	if object := p.object.of(v); object.kind == lazyjson.Object {
-		return verdictOf(object.whole.Member(p.name).Kind() != lazyjson.Absent)
+		return truthOf(object.whole.Member(p.name).Kind() != lazyjson.Absent)
 	}
 	return undecided
 }
@@ -145,20 +146,20 @@ func (t textCondition) holds(v *vars) truthValue {
 	if a.kind != lazyjson.String || b.kind != lazyjson.String {
 		return undecided
 	}
-	return verdictOf(t.test(a.text, b.text))
+	return truthOf(t.test(a.text, b.text))
 }
 
-// textTests are the functions of textual.
+// textTests are the functions of textCondition.
 var textTests = map[string]func(s, part string) bool{"startsWith": strings.HasPrefix, "endsWith": strings.HasSuffix, "contains": strings.Contains}
 
-// orders are what makes an operator true: less, equal, greater.
+// orders says which orders make an operator true: less, equal, greater.
 var orders = map[string][3]bool{
 	operators.Less: {true, false, false}, operators.LessEquals: {true, true, false},
 	operators.Greater: {false, false, true}, operators.GreaterEquals: {false, true, true},
 }
 
-// conditionOf is what can be said of a part of an expression without cel-go;
-// a gap where that is nothing.
+// conditionOf returns the condition for a part of an expression. It is a
+// celCondition if nothing can be decided without cel-go.
 func conditionOf(e ast.Expr) condition {
 	if o := operandOf(e); o != nil {
 		return boolOperand{o}
@@ -183,9 +184,9 @@ func callCondition(c ast.CallExpr) condition {
 	name, args := c.FunctionName(), c.Args()
 	switch name {
 	case operators.LogicalAnd, operators.LogicalOr:
-		j := logicalCondition{end: no}
+		j := logicalCondition{decisive: no}
 		if name == operators.LogicalOr {
-			j.end = yes
+			j.decisive = yes
 		}
 		for _, arg := range args {
 			j.parts = append(j.parts, conditionOf(arg))
@@ -248,7 +249,8 @@ func inCondition(args []ast.Expr) condition {
 	return a
 }
 
-// operandOf is a value that can be read without cel-go, or nil.
+// operandOf returns the operand for a value that can be read without cel-go, or
+// nil.
 func operandOf(e ast.Expr) operand {
 	switch e.Kind() {
 	case ast.LiteralKind:
@@ -308,12 +310,12 @@ func literalOf(e ast.Expr) operand {
 	return nil
 }
 
-// nativeCondition is the condition that an expression is, or nil. Where it has gaps,
-// these must be cheap: cel-go gives up an expression that is not, where a
-// condition after it would not.
+// nativeCondition returns the condition for an expression, or nil. Only a cheap
+// expression has one: cel-go may end another one at a limit where the condition
+// would have a result.
 func nativeCondition(e ast.Expr, cheap bool) condition {
 	switch c := conditionOf(e).(type) {
-	case celCondition, boolOperand: // a lone literal or place is known by itself
+	case celCondition, boolOperand: // a lone literal or path needs no condition
 	default:
 		if cheap {
 			return c

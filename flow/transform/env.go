@@ -17,14 +17,13 @@ const (
 	varID      = "id"
 	varSubject = "subject"
 	varHeaders = "headers"
-	varParent  = "parent" // the data of the whole message, where it is split
+	varParent  = "parent" // the data of the whole message, if it is split
 )
 
 // variables are their names, in the order in which a message lists them.
 var variables = []string{varData, varTime, varSource, varType, varID, varSubject, varHeaders}
 
-// environment is the one CEL environment of all expressions, made when it is
-// first needed.
+// environment is the CEL environment of all expressions, made on first use.
 var environment = sync.OnceValues(func() (*cel.Env, error) {
 	return cel.New(cel.Config{
 		Record: varData,

@@ -18,7 +18,8 @@ import (
 	"github.com/lsm/fiso/delivery/fault"
 )
 
-// value evaluates the expression. Its error has a code, and no payload in it.
+// value evaluates the expression. Its error has a code, and contains no
+// payload.
 func (x *expression) value(v *vars) (ref.Val, error) {
 	if x.path != nil {
 		return x.lookup(v)
@@ -51,7 +52,7 @@ func (x *expression) lookup(v *vars) (ref.Val, error) {
 	return celjson.Of(found), nil
 }
 
-// find is the place in data that the expression names.
+// find returns the value in data at the path of the expression.
 func (x *expression) find(v *vars) (lazyjson.Value, error) {
 	found, steps := x.path.find(v.root())
 	switch {
@@ -63,10 +64,10 @@ func (x *expression) find(v *vars) (lazyjson.Value, error) {
 	return found, x.failed(x.path.missing(steps))
 }
 
-// decodeFailed is the error of an event whose data was needed and is not JSON.
+// decodeFailed is the error for data that was needed and is not JSON.
 func (v *vars) decodeFailed() error { return fault.New(fault.DecodeFailed, v.undecodable) }
 
-// failed is an error in the words given.
+// failed returns an error of the transform that names the expression.
 func (x *expression) failed(format string, args ...any) error {
 	return fault.New(fault.TransformFailed, fmt.Errorf(x.name+": "+format, args...))
 }
@@ -82,14 +83,14 @@ func (x *expression) bool(v *vars) (bool, error) {
 	}
 	b, ok := result.(types.Bool)
 	if !ok {
-		return false, x.failed("it gave %s where true or false is due", describe(result))
+		return false, x.failed("it returned %s where true or false is expected", describe(result))
 	}
 	return bool(b), nil
 }
 
-// text evaluates an attribute: texts are taken as they are, numbers in decimal
-// with the digits they came with, timestamps in RFC 3339. Null and an optional
-// without a value give false.
+// text evaluates an attribute: texts are unchanged, numbers in decimal with
+// their own digits, timestamps in RFC 3339. ok is false for null and for an
+// optional without a value.
 func (x *expression) text(v *vars) (string, bool, error) {
 	result, err := x.value(v)
 	if err != nil {
@@ -127,10 +128,10 @@ func (x *expression) asText(result ref.Val) (string, bool, error) {
 		}
 		return strings.Trim(string(out), `"`), true, nil
 	}
-	return "", false, x.failed("it gave %s where text is due", describe(result))
+	return "", false, x.failed("it returned %s where text is expected", describe(result))
 }
 
-// describe is the kind of a value, for a person.
+// describe names the type of a value for a person.
 func describe(v ref.Val) string {
 	switch v.Type() {
 	case types.NullType:
@@ -142,16 +143,16 @@ func describe(v ref.Val) string {
 	}
 }
 
-// failure turns what went wrong in an evaluation into an error with a code.
+// failure converts an error of an evaluation to one with a code.
 func (x *expression) failure(v *vars, err error) error {
 	if errors.Is(err, cel.ErrInterrupted) {
 		if v.ctx.Err() == nil || errors.Is(context.Cause(v.ctx), context.DeadlineExceeded) {
-			return fault.New(fault.TransformTimeout, fmt.Errorf("%s: it gave no result within %v", x.name, v.timeout))
+			return fault.New(fault.TransformTimeout, fmt.Errorf("%s: it had no result within %v", x.name, v.timeout))
 		}
 		return fmt.Errorf("%s: %w", x.name, connector.ErrInterrupted)
 	}
 	if v.undecodable != nil {
-		// An error in spite of CEL's && and ||, which do without an operand where the other one decides: data was needed.
+		// && and || did not ignore the error, so data was needed.
 		return v.decodeFailed()
 	}
 	f, ok := errors.AsType[*cel.Failure](err)
@@ -171,7 +172,8 @@ func (x *expression) failure(v *vars, err error) error {
 	return x.failed("%v", err)
 }
 
-// kindOf is the kind of an operand: of the value where it is a place in data, else as far as the checker knew it.
+// kindOf returns the kind of an operand: that of the value if it is a place in
+// data, otherwise the one that the checker found.
 func (x *expression) kindOf(e ast.Expr, v *vars) types.Kind {
 	if p := pathOf(e); p != nil && p.root == varData {
 		found, _ := p.find(v.root())

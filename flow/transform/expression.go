@@ -11,18 +11,17 @@ import (
 	"github.com/lsm/fiso/common/connector"
 )
 
-// Expression is a CEL expression in the configuration of a sink: a record key,
-// a header, a workflow id. It sees the finished event: data, time, source,
-// type, id and subject are those of the event that is delivered, and headers
-// are its extension attributes. It never changes, and is safe for concurrent
-// use.
+// Expression is a CEL expression in the configuration of a sink, such as a
+// record key or a header. It sees the finished event: data, time, source, type,
+// id and subject are those of the event that is delivered, and headers are its
+// extension attributes. It is immutable and safe for concurrent use.
 type Expression struct {
 	x    *expression
 	pool sync.Pool
 }
 
-// NewExpression compiles a sink's expression; key is the path of its key, such
-// as sink.config.key. What is wrong with it is returned as config.Errors.
+// NewExpression compiles a sink's expression. key is the path of its key, such
+// as sink.config.key. Faults are returned as config.Errors.
 func NewExpression(key string, text config.Text) (*Expression, error) {
 	c, err := newCompiler()
 	if err != nil {
@@ -42,9 +41,9 @@ func (c *compiler) onFinished(key string, text config.Text, want resultUse) *Exp
 	return e
 }
 
-// Eval gives the value for an event: a text or bytes as they are, a number in
-// decimal, a timestamp in RFC 3339. It is nil when the expression gives null
-// or an optional without a value. Errors have a code, as those of Process do.
+// Eval returns the value for an event: a text or bytes unchanged, a number in
+// decimal, a timestamp in RFC 3339, and nil for null or an optional without a
+// value. Errors have a code, as those of Transform do.
 func (e *Expression) Eval(ctx context.Context, event *cloudevent.Event) ([]byte, error) {
 	v, release := e.vars(ctx, event)
 	defer release()
@@ -69,7 +68,7 @@ func (e *Expression) holds(ctx context.Context, event *cloudevent.Event) (bool, 
 	return e.x.bool(v)
 }
 
-// vars is what the expression sees of a finished event.
+// vars returns the variables of a finished event.
 func (e *Expression) vars(ctx context.Context, event *cloudevent.Event) (v *vars, release func()) {
 	v = e.pool.Get().(*vars)
 	v.ctx, v.timeout = ctx, defaultTimeout

@@ -50,7 +50,7 @@ func mustNew(t testing.TB, cfg Config) *Transformer {
 	return p
 }
 
-// Process makes the event of a message that becomes one, or none.
+// Process returns the event of a message that becomes at most one.
 func (p *Transformer) Process(ctx context.Context, m *connector.Message) (*cloudevent.Event, error) {
 	var one [1]delivery.Routed
 	events, err := p.Transform(ctx, m, one[:0])
@@ -62,9 +62,9 @@ func (p *Transformer) Process(ctx context.Context, m *connector.Message) (*cloud
 
 // The three ways to evaluate an expression. Each gives JSON or an error.
 type ways struct {
-	reference cel.Program // cel-go as it comes, without an option of this package, over decoded values
+	reference cel.Program // cel-go without the options of this package, over decoded values
 	lazy      *expression // this package's program over lazy values
-	template  *template   // as a flow runs it
+	template  *template   // as in a flow
 }
 
 func newWays(source string) (*ways, error) {
@@ -87,14 +87,14 @@ func newWays(source string) (*ways, error) {
 	if len(c.faults) > 0 {
 		return nil, c.faults
 	}
-	if w.lazy.path != nil { // make it a program all the same
+	if w.lazy.path != nil { // a program instead of the path
 		w.lazy.path = nil
 		w.lazy.program, err = c.env.Program(checked, checked.Expr(), newPlan(checked.Expr(), c.factory).decorate)
 	}
 	return w, err
 }
 
-// plainEnv is what an expression means: CEL with its libraries and nothing of this package.
+// plainEnv is the reference: CEL with its libraries, without this package.
 var plainEnv = sync.OnceValues(func() (*cel.Env, error) {
 	return cel.NewEnv(
 		cel.Variable("data", cel.DynType), cel.Variable("time", cel.TimestampType), cel.Variable("source", cel.StringType),
@@ -105,7 +105,7 @@ var plainEnv = sync.OnceValues(func() (*cel.Env, error) {
 	)
 })
 
-// reference is a program that is not optimized and counts nothing. It can be interrupted, for a fuzz target finds loops.
+// reference is a program that is not optimized and counts no steps. It can be interrupted, because fuzzing finds loops.
 func reference(source string) (*cel.Ast, cel.Program, error) {
 	env, err := plainEnv()
 	if err != nil {
@@ -119,7 +119,7 @@ func reference(source string) (*cel.Ast, cel.Program, error) {
 	return checked, program, err
 }
 
-// evaluate gives the value of a program over a decoded document.
+// evaluate returns the value of a program over a decoded document.
 func evaluate(program cel.Program, doc string) (ref.Val, error) {
 	data, err := decodeAll([]byte(doc))
 	if err != nil {
@@ -171,7 +171,7 @@ func (w *ways) byTemplate(v *vars) (string, error) {
 	return string(out), err
 }
 
-// decodeAll is encoding/json with the numbers as this package has them.
+// decodeAll is encoding/json with the number types of this package.
 func decodeAll(doc []byte) (any, error) {
 	d := json.NewDecoder(bytes.NewReader(doc))
 	d.UseNumber()
@@ -209,7 +209,7 @@ func numbers(v any) any {
 
 var errNotJSON = errors.New("not a value that JSON has")
 
-// toGo is a CEL value in Go's own types, written apart from celjson.
+// toGo converts a CEL value to Go types, independently of celjson.
 func toGo(v ref.Val) (any, error) {
 	switch v := v.(type) {
 	case types.Null:
@@ -249,8 +249,8 @@ func toGo(v ref.Val) (any, error) {
 	return nil, errNotJSON
 }
 
-// sameJSON compares by value: the order of members and the way a number is
-// written do not count.
+// sameJSON compares by value: it ignores the order of members and the notation of
+// numbers.
 func sameJSON(t testing.TB, a, b string) bool {
 	t.Helper()
 	da, err := decodeAll([]byte(a))

@@ -15,12 +15,12 @@ import (
 	"github.com/lsm/fiso/delivery/fault"
 )
 
-// maxSubject is how many bytes of a key still make a subject.
+// maxSubject is the maximum length in bytes of a key that becomes the subject.
 const maxSubject = 256
 
-// incoming fills v with the event that a message is: a CloudEvent that it
-// holds, with its own attributes, or what the defaults make of it, whose id and
-// subject wait until somebody asks (vars.name). It returns the payload.
+// incoming fills v with the event that a message is: the CloudEvent in it, or
+// one with default attributes, whose id and subject are made later
+// (makeIDAndSubject). It returns the payload.
 func (p *Transformer) incoming(v *vars, m *connector.Message) ([]byte, error) {
 	h := scanHeaders(m.Headers)
 	e := &v.event
@@ -40,9 +40,9 @@ func (p *Transformer) incoming(v *vars, m *connector.Message) ([]byte, error) {
 		if cloudevent.ValidContentType(h.ContentType) {
 			e.DataContentType = h.ContentType
 		}
-		v.plain, v.unnamed = true, true
+		v.plain, v.idPending = true, true
 	}
-	if err == nil && !v.unnamed {
+	if err == nil && !v.idPending {
 		err = e.Validate()
 	}
 	if err != nil {
@@ -56,16 +56,16 @@ func (p *Transformer) incoming(v *vars, m *connector.Message) ([]byte, error) {
 	return e.Data.Bytes(), nil
 }
 
-var errBatch = errors.New("a batch of CloudEvents is not one event: only the http source takes batches apart")
+var errBatch = errors.New("a batch of CloudEvents is not one event: only the http source splits batches")
 
-// name gives a message that is no CloudEvent its id and its subject, unless
-// that was done. Both are one text, which saves memory being asked for twice.
-func (v *vars) name() {
-	if !v.unnamed {
+// makeIDAndSubject sets id and subject of a message that is not a CloudEvent,
+// if they are not set yet. Both share one text, which saves an allocation.
+func (v *vars) makeIDAndSubject() {
+	if !v.idPending {
 		return
 	}
-	v.unnamed = false
-	m, names := v.message, v.names[:0]
+	v.idPending = false
+	m, names := v.message, v.idBuffer[:0]
 	switch {
 	case m.Position.Known():
 		names = m.Position.Append(names)
@@ -78,15 +78,14 @@ func (v *vars) name() {
 	if isText(m.Key) {
 		names = append(names, m.Key...)
 	}
-	v.names = names
+	v.idBuffer = names
 	both := v.keepText(names)
 	v.event.ID, v.event.Subject = both[:id], both[id:]
 }
 
 const defaultType = "fiso.event"
 
-// isText reports whether a key can be read by a person, and is not too long
-// for a subject.
+// isText reports whether a key is readable text and short enough for a subject.
 func isText(key []byte) bool {
 	if len(key) == 0 || len(key) > maxSubject {
 		return false
@@ -108,7 +107,7 @@ func isText(key []byte) bool {
 	return true
 }
 
-// randomID is a random UUID (RFC 9562, version 4).
+// randomID returns a random UUID (RFC 9562, version 4).
 func randomID() string {
 	var u [16]byte
 	_, _ = rand.Read(u[:]) // it never fails
@@ -128,20 +127,20 @@ func scanHeaders(headers []connector.Header) (h eventHeaders) {
 	for i := range headers {
 		name := headers[i].Key
 		if n := len(name); n < len("tracestate") || n > len("ce_specversion") {
-			continue // most are told apart without being read
+			continue // the length excludes most headers
 		}
 		switch {
 		case h.Add(name, headers[i].Value):
 		case strings.EqualFold(name, "traceparent"):
-			h.traceparent = text8(headers[i].Value)
+			h.traceparent = validUTF8(headers[i].Value)
 		case strings.EqualFold(name, "tracestate"):
-			h.tracestate = text8(headers[i].Value)
+			h.tracestate = validUTF8(headers[i].Value)
 		}
 	}
 	return h
 }
 
-func text8(b []byte) string { return strings.ToValidUTF8(string(b), "\ufffd") }
+func validUTF8(b []byte) string { return strings.ToValidUTF8(string(b), "\ufffd") }
 
 func pairs(headers []connector.Header) iter.Seq2[string, []byte] {
 	return func(yield func(string, []byte) bool) {
@@ -153,7 +152,7 @@ func pairs(headers []connector.Header) iter.Seq2[string, []byte] {
 	}
 }
 
-// addTrace sets an extension of distributed tracing, unless the event has it.
+// addTrace sets an extension for tracing, unless the event has it.
 func addTrace(e *cloudevent.Event, name, value string) {
 	if value == "" {
 		return
@@ -163,9 +162,9 @@ func addTrace(e *cloudevent.Event, name, value string) {
 	}
 }
 
-// declare says what the data of a message that is no CloudEvent, and has no
-// content type, is. A CloudEvent without one keeps none. doc is the data, if an
-// expression has read it, which spares another look.
+// declare sets the content type of a message that is not a CloudEvent and has
+// no content type, from its data. A CloudEvent without one keeps none. doc is
+// the data, if an expression has read it, so that it is not parsed again.
 func declare(e *cloudevent.Event, doc *lazyjson.Doc) {
 	payload := e.Data.Bytes()
 	if len(payload) == 0 {

@@ -13,12 +13,12 @@ import (
 
 const envelope = `{"specversion":"1.0","id":"inside","source":"/inside","type":"inside","attempt":7,"sampled":true,"data":{"a":1}}`
 
-// copies are attributes in headers that say something else than the envelope.
+// copies is attributes in headers that differ from the envelope.
 func copies(prefix string) []string {
 	return []string{prefix + "specversion", "1.0", prefix + "id", "outside", prefix + "source", "/outside", prefix + "type", "outside"}
 }
 
-// U3: the content type decides, and the envelope counts, whatever stands beside it.
+// U3: the content type decides the mode, and the envelope counts, whatever the headers say.
 func TestProcess_readsTheEnvelopeAndNotTheCopiesOfItsAttributes(t *testing.T) {
 	p := mustNew(t, Config{})
 	for name, m := range map[string]*connector.Message{
@@ -40,11 +40,11 @@ func TestProcess_readsTheEnvelopeAndNotTheCopiesOfItsAttributes(t *testing.T) {
 	}
 }
 
-// U3: what nobody can read as one event is refused, and not taken for something else.
+// U3: a message in a mode that cannot be read as one event is refused.
 func TestProcess_refusesAModeThatItCannotRead(t *testing.T) {
 	p := mustNew(t, Config{})
 	for contentType, want := range map[string]string{
-		"application/cloudevents-batch+json":          "a batch of CloudEvents is not one event: only the http source takes batches apart",
+		"application/cloudevents-batch+json":          "a batch of CloudEvents is not one event: only the http source splits batches",
 		"application/cloudevents+avro":                "application/cloudevents+avro is not supported",
 		"application/cloudevents+json; charset=utf-7": "charset utf-7 is not supported: send UTF-8",
 	} {
@@ -56,13 +56,13 @@ func TestProcess_refusesAModeThatItCannotRead(t *testing.T) {
 		}
 	}
 	m := &connector.Message{Value: []byte(envelope), Headers: headers("content-type", "application/json", "content-type", "application/cloudevents+json")}
-	if e, err := p.Process(t.Context(), m); fault.CodeOf(err) != fault.DecodeFailed || !strings.Contains(err.Error(), "twice, with two values") {
+	if e, err := p.Process(t.Context(), m); fault.CodeOf(err) != fault.DecodeFailed || !strings.Contains(err.Error(), "set twice, with different values") {
 		t.Errorf("two content types: %v, %v", e, err)
 	}
 }
 
-// U9: a CloudEvent keeps what it said of its data, also that it said nothing; of
-// a message that is none, the payload says it.
+// U9: a CloudEvent keeps its content type, or has none if it had none; for any other
+// message the payload decides.
 func TestProcess_givesNoCloudEventATypeItDidNotHave(t *testing.T) {
 	p := mustNew(t, Config{})
 	const core = `"specversion":"1.0","id":"1","source":"/s","type":"t"`
@@ -70,7 +70,7 @@ func TestProcess_givesNoCloudEventATypeItDidNotHave(t *testing.T) {
 	for _, row := range []struct {
 		name      string
 		m         *connector.Message
-		want, out string // its content type, and how it leaves as JSON
+		want, out string // its content type, and its JSON form
 	}{
 		{"binary without a type", &connector.Message{Value: []byte(`{"a":1}`), Headers: headers(copies("ce_")...)}, "", `"data_base64":"eyJhIjoxfQ=="`},
 		{"binary without a type and a body", &connector.Message{Value: []byte{}, Headers: headers(copies("ce-")...)}, "", ``},
@@ -98,8 +98,8 @@ func TestProcess_givesNoCloudEventATypeItDidNotHave(t *testing.T) {
 	}
 }
 
-// U9: what a message is does not depend on whether an expression has read it:
-// what is named JSON unread is data to an expression, and nothing else is.
+// U9: the content type of a message does not depend on whether an expression has
+// read it: a payload is JSON if and only if expressions can read it as data.
 func TestProcess_namesTheTypeOfWhatAnExpressionHasRead(t *testing.T) {
 	nested := func(depth int) string { return strings.Repeat(`{"a":`, depth) + "1" + strings.Repeat("}", depth) }
 	for value, want := range map[string]string{
@@ -123,7 +123,7 @@ func TestProcess_namesTheTypeOfWhatAnExpressionHasRead(t *testing.T) {
 	}
 }
 
-// U9: integers and booleans of extensions go through a flow as what they are.
+// U9: integers and booleans of extensions keep their type.
 func TestProcess_keepsTheKindsOfExtensions(t *testing.T) {
 	m := &connector.Message{Value: []byte(envelope), Headers: headers("content-type", "application/cloudevents+json")}
 	e, err := mustNew(t, Config{Type: text(`"made"`)}).Process(t.Context(), m)
@@ -136,7 +136,7 @@ func TestProcess_keepsTheKindsOfExtensions(t *testing.T) {
 	}
 }
 
-// U9: a message without a time makes an event without one, whose time is null.
+// U9: the event of a message without a time has none, and time is null.
 func TestProcess_hasNoTimeWhereThereIsNone(t *testing.T) {
 	m := message(`{"a":1}`)
 	m.Time = time.Time{}
@@ -146,8 +146,8 @@ func TestProcess_hasNoTimeWhereThereIsNone(t *testing.T) {
 	}
 }
 
-// U1, U9: what a transform copies from the record leaves as JSON that receivers
-// take, or not at all.
+// U1, U9: data that a transform copies from the record is sent as valid JSON, or
+// not at all.
 func TestProcess_writesNoOutputThatIsNotJSON(t *testing.T) {
 	p := mustNew(t, Config{CEL: text(`{"all": data}`)})
 	e, err := p.Process(t.Context(), message("{\"a\":\"\xff\"}"))
@@ -160,8 +160,8 @@ func TestProcess_writesNoOutputThatIsNotJSON(t *testing.T) {
 	}
 }
 
-// U1: data that only passes is not parsed: what it is counts where it becomes
-// part of JSON, in the sink.
+// U1: data that is only passed on is not parsed: the sink checks it when it becomes
+// part of JSON.
 func TestProcess_passesDataByteForByte(t *testing.T) {
 	const forged = `1,"type":"refund.approved","source":"/bank"`
 	p := mustNew(t, Config{Type: text(`"order.created"`)})

@@ -9,8 +9,8 @@ import (
 	"github.com/google/cel-go/common/types"
 )
 
-// generator writes expressions of what native knows, and of some of what it
-// does not.
+// generator writes expressions that native.go can evaluate, and some that it
+// cannot.
 type generator struct{ *rand.Rand }
 
 func pick[T any](g generator, all ...T) T { return all[g.IntN(len(all))] }
@@ -126,7 +126,7 @@ func FuzzNative(f *testing.F) {
 	})
 }
 
-// natively are conditions that cel-go must not be needed for, on record.
+// natively is conditions that must be decided without cel-go, on record.
 var natively = map[string]truthValue{
 	`data.region == "eu"`: yes, `data.region != "eu"`: no, `"eu" == data.region`: yes, `data.total > 44`: yes, `data.total == 44.98`: yes, `data.customer.id <= 8812`: yes,
 	`data.vip`: yes, `!data.vip`: no, `data.none == null`: yes, `data.customer == null`: no, `data.customer == "x"`: no, `data.region > "eu"`: no, `data.region < "ev"`: yes,

@@ -9,8 +9,8 @@ import (
 	"github.com/lsm/fiso/cel/celjson"
 )
 
-// The four wrappers do the same to four kinds of node, which cel-go tells
-// apart by the interfaces that they have.
+// The four wrappers make the value of a node plain. There are four because cel-go
+// distinguishes nodes by the interfaces that they implement.
 type (
 	plainAttribute struct {
 		interpreter.InterpretableAttribute

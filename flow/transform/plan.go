@@ -11,22 +11,23 @@ import (
 	"github.com/lsm/fiso/cel/celjson"
 )
 
-// programPlan is what has to be known of an expression while cel-go turns it into a
-// program, node by node: which nodes are handed to functions, and so must give
-// plain values (see celjson.Plain), and how map literals were written.
+// programPlan is what the decorator knows about an expression while cel-go
+// makes a program of it, node by node: which nodes are passed to functions and
+// so must have plain values (see celjson.Plain), and how map literals were
+// written.
 type programPlan struct {
 	arguments map[int64]strictness
 	nodes     map[int64]ast.Expr
 	factory   interpreter.AttributeFactory
 }
 
-// strictness says how thoroughly an argument is made plain.
+// strictness says how deep an argument is made plain.
 type strictness int
 
 const (
-	scalars strictness = iota + 1 // the value itself; a list stays what it is
-	deep                          // all that is in it too
-	key                           // the same for what picks a member or element
+	scalars strictness = iota + 1 // the value itself; a list stays as it is
+	deep                          // and everything in it
+	key                           // the same, for a node that selects a member or element
 )
 
 func newPlan(root ast.Expr, factory interpreter.AttributeFactory) *programPlan {
@@ -54,7 +55,7 @@ func (p *programPlan) call(c ast.CallExpr) {
 	switch c.FunctionName() {
 	case operators.Conditional, operators.LogicalAnd, operators.LogicalOr, operators.LogicalNot, operators.NotStrictlyFalse,
 		operators.OptSelect, "optional.of", "optional.ofNonZeroValue", "hasValue", "value", "or", "orValue", "dyn", "size", "json.encode":
-		return // these only pass their arguments on
+		return // these only pass on their arguments
 	case operators.Index, operators.OptIndex, "cel.@mapInsert":
 		if len(args) > 1 {
 			p.argument(args[1], key)
@@ -68,8 +69,8 @@ func (p *programPlan) call(c ast.CallExpr) {
 	}
 }
 
-// argument marks a node. A comprehension is marked at its result, as its own
-// node has to stay one that cel-go knows how to interrupt.
+// argument marks a node. For a comprehension it marks the result, as cel-go can
+// only interrupt the comprehension node if that stays unwrapped.
 func (p *programPlan) argument(e ast.Expr, how strictness) {
 	for e.Kind() == ast.ComprehensionKind {
 		e = e.AsComprehension().Result()
@@ -112,7 +113,7 @@ func (p *programPlan) decorate(i interpreter.InterpretableV2) (interpreter.Inter
 	return i, nil
 }
 
-// literal makes a map literal keep its order, and folds one of constants.
+// literal makes a map literal keep its order, and evaluates one of constants.
 func (p *programPlan) literal(c interpreter.InterpretableConstructor) (_ interpreter.InterpretableV2, constant bool) {
 	e := p.nodes[c.ID()]
 	if c.Type() != types.MapType || e == nil || e.Kind() != ast.MapKind {

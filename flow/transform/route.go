@@ -9,7 +9,7 @@ import (
 	"github.com/lsm/fiso/delivery/deadletter"
 )
 
-// route is an output, and which events it takes.
+// route is an output, and the condition for its events.
 type route struct {
 	name string
 	when *Expression // nil: it takes every event
@@ -28,10 +28,10 @@ func (c *compiler) routes(all []Route) []route {
 	return out
 }
 
-// target is the output that alone takes an event: the one whose dead letter was
-// replayed, so that the others do not get it twice. It is -1 where there is none:
-// an output that is gone lets the event be routed anew, and so does one whose
-// condition holds no more, unless the others had the event then.
+// target returns the output whose dead letter was replayed, which alone takes
+// the event, or -1. If that output is gone the event is routed like a new one.
+// If its condition is no longer true, none is true if the other outputs had the
+// event before: then no output takes it.
 func (p *Transformer) target(ctx context.Context, e *cloudevent.Event, r deadletter.Replay) (target int, none bool, err error) {
 	for i := range p.routes {
 		if p.routes[i].name != r.Sink {

@@ -14,9 +14,9 @@ import (
 // maxSplit is how many events one message may become.
 const maxSplit = 10_000
 
-// parts appends the events of a message that transform.split takes apart, and
-// gives their number. Of each, data is an element of the list, and parent the data
-// of the whole; its id is that of the message with #0, #1 and so on behind it.
+// parts appends the events of a message that is split, and returns their
+// number. The data of each is an element of the list, and parent is the data of
+// the message; the id is that of the message with #0, #1 and so on appended.
 func (p *Transformer) parts(v *vars, into []delivery.Routed) ([]delivery.Routed, int, error) {
 	list, err := p.list(v)
 	if err != nil {
@@ -36,7 +36,7 @@ func (p *Transformer) parts(v *vars, into []delivery.Routed) ([]delivery.Routed,
 	return into, n, nil
 }
 
-// list is the elements of transform.split, as JSON of its own.
+// list evaluates transform.split and returns the list as JSON.
 func (p *Transformer) list(v *vars) (lazyjson.Value, error) {
 	x := p.split
 	var none lazyjson.Value
@@ -46,10 +46,10 @@ func (p *Transformer) list(v *vars) (lazyjson.Value, error) {
 	}
 	lister, ok := result.(traits.Lister)
 	if !ok {
-		return none, x.failed("it gave %s where a list is due", describe(result))
+		return none, x.failed("it returned %s where a list is expected", describe(result))
 	}
 	if size, ok := lister.Size().Value().(int64); !ok || size > maxSplit {
-		return none, x.failed("it gave %v events; a message may become %d", lister.Size().Value(), maxSplit)
+		return none, x.failed("it returned %v events; a message may become at most %d", lister.Size().Value(), maxSplit)
 	}
 	raw, err := x.encode(nil, result, p.limit)
 	if err != nil {
@@ -62,11 +62,12 @@ func (p *Transformer) list(v *vars) (lazyjson.Value, error) {
 	return doc.Root(), nil
 }
 
-// part appends one event of a message, for the outputs that take it.
+// part appends one event of a message that is split, for the outputs that take
+// it.
 func (p *Transformer) part(whole *vars, id string, n int, data []byte, into []delivery.Routed) ([]delivery.Routed, error) {
 	v := p.pool.Get().(*vars)
 	defer func() {
-		v.limited, v.cancel = nil, nil // the whole's
+		v.limited, v.cancel = nil, nil // they belong to whole
 		v.release()
 		p.pool.Put(v)
 	}()
@@ -81,7 +82,7 @@ func (p *Transformer) part(whole *vars, id string, n int, data []byte, into []de
 	if err != nil {
 		return into, err
 	}
-	if p.ownID {
+	if p.customID {
 		e.ID += suffix
 	}
 	return p.route(whole.ctx, whole.message, e, n+1, into)

@@ -13,7 +13,7 @@ import (
 	"github.com/lsm/fiso/delivery/fault"
 )
 
-// transformed tells what a message becomes, an event in a line.
+// transformed returns the events of a message, one a line.
 func transformed(t *testing.T, p *Transformer, m *connector.Message) ([]string, error) {
 	t.Helper()
 	routed, err := p.Transform(t.Context(), m, nil)
@@ -51,7 +51,7 @@ func TestTransform_splitsAMessageIntoEvents(t *testing.T) {
 	}
 }
 
-// If one of the events cannot be made, none is sent: the message is the dead letter.
+// If one of the events cannot be made, none is sent, and the message becomes the dead letter.
 func TestTransform_failsAsAWholeWhereAnEventCannotBeMade(t *testing.T) {
 	for name, row := range map[string]struct {
 		cfg   Config
@@ -60,10 +60,10 @@ func TestTransform_failsAsAWholeWhereAnEventCannotBeMade(t *testing.T) {
 		says  string
 	}{
 		"an element without a field":  {Config{Split: text(`data.items`), CEL: text(`data.sku`)}, `{"items":[{"sku":"a"},{}]}`, fault.TransformFailed, "no such field: data.sku"},
-		"no list":                     {Config{Split: text(`data.items`)}, `{"items":{"a":1}}`, fault.TransformFailed, "where a list is due"},
+		"no list":                     {Config{Split: text(`data.items`)}, `{"items":{"a":1}}`, fault.TransformFailed, "where a list is expected"},
 		"no such field":               {Config{Split: text(`data.items`)}, `{}`, fault.TransformFailed, "no such field: data.items"},
 		"no JSON":                     {Config{Split: text(`data.items`)}, `{`, fault.DecodeFailed, ""},
-		"more events than may become": {Config{Split: text(`data`)}, "[" + strings.Repeat("1,", 10_000) + "1]", fault.TransformFailed, "it gave 10001 events; a message may become 10000"},
+		"more events than may become": {Config{Split: text(`data`)}, "[" + strings.Repeat("1,", 10_000) + "1]", fault.TransformFailed, "it returned 10001 events; a message may become at most 10000"},
 		"a condition that fails":      {Config{Split: text(`data`), Routes: []Route{{Name: "a", When: text(`data.b`), Key: "sinks[0].when"}}}, `[{"b":true},{}]`, fault.TransformFailed, "sinks[0].when"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -93,7 +93,7 @@ func TestNew_saysWhereParentIsNone(t *testing.T) {
 	}
 }
 
-// replayed is a message that was a dead letter of a sink, put back into the topic.
+// replayed is a dead letter of a sink that was put back into the topic.
 func replayed(value, flow, sink, part string) *connector.Message {
 	m := message(value)
 	m.Headers = headers(deadletter.HeaderReplays, "1", deadletter.HeaderFlow, flow, deadletter.HeaderSink, sink)

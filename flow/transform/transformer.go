@@ -11,25 +11,25 @@ import (
 	"github.com/lsm/fiso/delivery"
 )
 
-// Transformer turns messages into events. It is made by New, never changes, and
-// is safe for concurrent use.
+// Transformer turns messages into events. It is immutable and safe for
+// concurrent use.
 type Transformer struct {
 	flow       string
 	source     string
-	filter     *expression // nil: everything passes
+	filter     *expression // nil: every message passes
 	attributes []attribute
-	output     *template   // nil: the payload passes as it is
+	output     *template   // nil: the payload is passed on unchanged
 	split      *expression // nil: a message becomes one event
-	ownID      bool        // an expression makes the id
-	routes     []route     // none: one output takes everything
+	customID   bool        // cloudevents.id is set
+	routes     []route     // empty: one output takes everything
 	all        bool
 	timeout    time.Duration
 	limit      int
 	pool       sync.Pool // of *vars
 }
 
-// New compiles a flow's expressions. What is wrong with them is returned as
-// config.Errors, all of it, with its places in the file.
+// New compiles a flow's expressions. It returns all faults as config.Errors,
+// with their places in the file.
 func New(cfg Config) (*Transformer, error) {
 	c, err := newCompiler()
 	if err != nil {
@@ -53,7 +53,7 @@ func New(cfg Config) (*Transformer, error) {
 		p.split = c.expression("transform.split", cfg.Split, wantList)
 	}
 	c.splits = p.split != nil
-	p.attributes, p.ownID = c.attributes(&cfg), !cfg.ID.IsZero()
+	p.attributes, p.customID = c.attributes(&cfg), !cfg.ID.IsZero()
 	switch {
 	case !cfg.CEL.IsZero() && len(cfg.Fields) > 0:
 		c.fault("transform.cel", cfg.CEL, 1, 1, "transform has both cel and fields", "keep one of the two")
@@ -70,11 +70,11 @@ func New(cfg Config) (*Transformer, error) {
 	return p, nil
 }
 
-// Transform appends the events that a message becomes, once for each output that
-// takes them: see delivery.Transformer. It appends nothing where the filter says
-// that the message is not for this flow, and where transform.split gives no event.
-// Errors have a code (fault.CodeOf), except for connector.ErrInterrupted when ctx
-// ended first. Events hold on to m's bytes, where they are not transformed.
+// Transform appends the events of a message, once for each output that takes
+// them: see delivery.Transformer. It appends nothing if the filter refuses the
+// message, or if transform.split has no elements. Errors have a code
+// (fault.CodeOf), except connector.ErrInterrupted, which is returned if ctx
+// ended. Events without a transform share m's bytes.
 func (p *Transformer) Transform(ctx context.Context, m *connector.Message, into []delivery.Routed) ([]delivery.Routed, error) {
 	v := p.pool.Get().(*vars)
 	v.ctx, v.timeout = ctx, p.timeout
@@ -104,13 +104,13 @@ func (p *Transformer) transform(v *vars, m *connector.Message, into []delivery.R
 	return into, err
 }
 
-// read finds out what event a message is, and asks the filter.
+// read reads the event of a message and evaluates the filter.
 func (p *Transformer) read(v *vars, m *connector.Message) (pass bool, err error) {
 	payload, err := p.incoming(v, m)
 	if err != nil {
 		return false, err
 	}
-	if v.payload = payload; len(payload) == 0 && !v.unnamed {
+	if v.payload = payload; len(payload) == 0 && !v.idPending {
 		v.payload = nil // a CloudEvent with no bytes of data has none
 	}
 	if p.filter != nil {
@@ -118,7 +118,7 @@ func (p *Transformer) read(v *vars, m *connector.Message) (pass bool, err error)
 			return false, err
 		}
 	}
-	v.name()
+	v.makeIDAndSubject()
 	return true, nil
 }
 
@@ -135,17 +135,17 @@ func (p *Transformer) write(v *vars) (*cloudevent.Event, error) {
 	out.Key = m.Key
 	holds := len(m.Key) + len(m.Value)
 	if p.output != nil {
-		holds += out.Data.Len() // else they are the record's own
+		holds += out.Data.Len() // otherwise data is the record's value
 	}
 	return v.keepEvent(out, holds), nil
 }
 
-// begin is the outgoing event but for its data. Where no expression makes an
-// attribute, nothing sees a difference to the incoming one, which then becomes
-// it: an event is large, and copying it costs.
+// begin makes the outgoing event without its data. Without expressions for
+// attributes it is the incoming event itself: an event is large, and a copy
+// costs time.
 func (p *Transformer) begin(v *vars) (*cloudevent.Event, error) {
 	if p.output != nil {
-		v.event.DataSchema = "" // it describes data that is no longer there; no expression sees it
+		v.event.DataSchema = "" // it describes the incoming data; no expression sees it
 	}
 	if len(p.attributes) == 0 {
 		return &v.event, nil
@@ -176,11 +176,11 @@ func (p *Transformer) fill(v *vars, e *cloudevent.Event) (err error) {
 	return nil
 }
 
-// outgoing is the event in the making. The incoming one, which the expressions
-// see, stays as it is.
+// outgoing is the event being made. The incoming event, which the expressions
+// see, does not change.
 type outgoing struct {
 	cloudevent.Event
-	own  bool // the extensions are no longer the incoming event's
+	own  bool // Extensions is a copy, and no longer shared with the incoming event
 	used bool // to be cleared before the next event
 }
 
@@ -195,8 +195,8 @@ func (o *outgoing) setExtension(name, value string) {
 	o.SetExtension(name, value)
 }
 
-// apply evaluates the expression of an attribute. Null takes an attribute
-// away that may be missing.
+// apply evaluates the expression of an attribute and sets it. Null removes an
+// optional attribute.
 func (a *attribute) apply(v *vars, o *outgoing) error {
 	value, ok, err := a.text(v)
 	if err != nil {
@@ -204,9 +204,9 @@ func (a *attribute) apply(v *vars, o *outgoing) error {
 	}
 	if a.required && value == "" {
 		if !ok {
-			return a.failed("it gave null, and an event cannot be without it")
+			return a.failed("it returned null, but the attribute is required")
 		}
-		return a.failed("it gave an empty text, and an event cannot be without it")
+		return a.failed("it returned an empty text, but the attribute is required")
 	}
 	a.set(o, value)
 	return nil

@@ -60,7 +60,7 @@ var documents = []string{
 	" {\"legacy_id\" : [ 1 , 2 ] ,\n \"order_status\" : { } }\n",
 }
 
-// same checks one expression on one document, all three ways.
+// same evaluates one expression on one document in all three ways.
 func same(t testing.TB, w *ways, source, doc string) {
 	t.Helper()
 	v := newVars(t, doc)
@@ -83,7 +83,7 @@ func same(t testing.TB, w *ways, source, doc string) {
 	}
 }
 
-// isLimit reports whether an expression was ended by a limit of this package.
+// isLimit reports whether a limit of this package ended an evaluation.
 func isLimit(err error) bool {
 	if err == nil {
 		return false

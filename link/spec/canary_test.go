@@ -89,7 +89,7 @@ func TestParse_saysWhatIsWrongWithASecretInTheWrongPlaceWithoutShowingIt(t *test
 		"a key in the base path":   {"basePath: /x?key=CANARY", "basePath: the path has a character that cannot stand in one"},
 		"a key in a pattern":       {"allowedPaths: ['/x**?key=CANARY']", "allowedPaths[0]: "},
 		"a secret in a token URL":  {"auth: {type: oauth2, clientID: c, secretRef: {envVar: A}, tokenURL: 'https://h:x/?client_secret=CANARY'}", "tokenURL: is not a URL"},
-		"a key for its file":       {"tls: {certFile: c, keyFile: '-----BEGIN PRIVATE KEY----- CANARY'}", "tls.keyFile: this is no path of a file"},
+		"a key for its file":       {"tls: {certFile: c, keyFile: '-----BEGIN PRIVATE KEY----- CANARY'}", "tls.keyFile: this is not the path of a file"},
 		"a certificate for a file": {"tls: {caFile: |\n      -----BEGIN CERTIFICATE-----\n      CANARY\n      -----END CERTIFICATE-----\n    }", ""},
 		"a secret for its file":    {"auth: {type: bearer, secretRef: {filePath: |\n      first\n      CANARY\n    , zebra: 1}}", ""},
 	} {

@@ -43,7 +43,7 @@ func TestSpoil_changesEveryValueWithACanaryAndEveryLine(t *testing.T) {
 	}
 }
 
-// failures notes what a test says of its failures.
+// failures records the failures of a test.
 type failures struct {
 	testing.TB
 	said []string

@@ -7,10 +7,9 @@ import (
 	"testing"
 )
 
-// ShowsNothingSpoilt reads a file with canaries in all the ways of Spoil, and
-// fails where an error of read shows a part of the canary, or where fewer files
-// than atLeast are refused, so that little was tried. With -short it tries one
-// way in eight.
+// ShowsNothingSpoilt calls read with every variant that Spoil makes of text, which holds canaries. It fails
+// if an error of read shows a part of a canary, or if fewer than atLeast variants are refused, which would
+// test too little. With -short it tries every eighth variant.
 func ShowsNothingSpoilt(t testing.TB, text string, atLeast int, read func(text string) error) {
 	t.Helper()
 	refused, told, one := 0, 0, 1
@@ -36,17 +35,16 @@ func ShowsNothingSpoilt(t testing.TB, text string, atLeast int, read func(text s
 	}
 }
 
-// Spoil yields a file in the ways in which people spoil one, each with a name: the
-// values that hold a canary written in another form, their keys and their lines
-// changed, and lines of the whole file lost, doubled, shifted and cut.
+// Spoil yields named variants of a file with the faults that people make: values with a canary written in
+// another form, their keys and lines changed, and lines of the whole file lost, doubled, shifted and cut.
 func Spoil(text string) iter.Seq2[string, string] {
 	return func(yield func(name, text string) bool) {
 		_ = spoilValues(text, yield) && spoilLines(text, yield)
 	}
 }
 
-// forms are other forms of a value. ‹ is the first half of the canary and › the
-// second; what was before and behind the canary in the value stays.
+// forms are other forms of a value. ‹ is the first half of the canary and › the second; the rest of the
+// value stays.
 var forms = []string{
 	"[‹›]", "[‹, ›]", "[[‹›]]", "{x: ‹›}", "{‹›: x}", "{‹›}", "{x: [‹, ›]}", "- ‹›", "- ‹\n- ›", "? ‹›",
 	`"‹›`, `'‹›`, `‹›"`, `‹›'`, `"‹›"x`, `'‹›'x`, `"‹"›`, `"‹\›"`, `"‹›\`, `"‹\n›"`, "‹'›", `‹"›`, "'‹''›'",
@@ -84,7 +82,7 @@ func spoilValues(text string, yield func(name, text string) bool) bool {
 	}
 }
 
-// extent is where the value around a canary begins and ends.
+// extent returns where the value around a canary begins and ends.
 func extent(text string, at int) (start, end int) {
 	start = strings.LastIndexAny(text[:at], " \t\n[{,") + 1
 	end = len(text)

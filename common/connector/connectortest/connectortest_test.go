@@ -12,15 +12,15 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// everything is what the connectors in memory promise.
+// everything is the features of the connectors in memory.
 var everything = connectortest.Features{
 	Guarantees: connector.Guarantees{Orders: true, Redelivers: true},
 	Keys:       true, Partitions: true, Concurrent: true, Answers: true, Reports: true,
 	Batch: true, Temporary: true, Permanent: true, Unavailable: true, Blocked: true, RetryAfter: true, Reconnects: true,
 }
 
-// timing is short for a connector that is to fail, and long for one that is to
-// pass on a machine that is busy.
+// timing is short for a connector that must fail, and long for one that must pass
+// on a busy machine.
 func timing(fault string) connectortest.Timing {
 	if fault == "" {
 		return connectortest.Timing{Timeout: 20 * time.Second, Window: 20 * time.Millisecond}
@@ -46,7 +46,7 @@ func TestRunSource_asksNothingThatIsNotPromised(t *testing.T) {
 		if s.Name == "declares what it guarantees" {
 			continue // the source in memory declares more
 		}
-		// A source that keeps no order and brings nothing back is within its rights.
+		// The contract allows a source without order and redelivery.
 		for _, fault := range []string{"", "never commits", "loses what was refused", "loses the key", "does not say where a message stood", "reports nothing"} {
 			failures := record(t, func(t testing.TB) {
 				s.Run(t, modest, func(t testing.TB) connectortest.SourceHarness {
@@ -85,7 +85,7 @@ func TestRunSink_asksNothingThatIsNotPromised(t *testing.T) {
 	}
 }
 
-// A suite is worth what it fails: each source here does one thing wrong.
+// A suite is only as good as the faults it finds: each source here has one fault.
 func TestRunSource_failsASourceThatBreaksTheContract(t *testing.T) {
 	for _, tc := range []struct {
 		fault, want string
@@ -97,27 +97,27 @@ func TestRunSource_failsASourceThatBreaksTheContract(t *testing.T) {
 		{"loses the key", "want \"a\"", connectortest.SourceHandsOver},
 		{"does not say where a message stood", "has no position", connectortest.SourceHandsOver},
 		{"counts offsets backwards", "after offset", connectortest.SourceHandsOver},
-		{"makes messages up", "in vain for", connectortest.SourceHandsOver},
+		{"makes messages up", "not handed over within", connectortest.SourceHandsOver},
 		{"uses its buffers again", "changed after it was handed over", connectortest.SourceHandsOver},
 		{"hands over with an ended context", "with a context that has ended", connectortest.SourceHandsOver},
 		{"never commits", "everything settled is committed", connectortest.SourceHandsOver},
 		{"gives up at once", "Run returned by itself: cannot read", connectortest.SourceHandsOver},
 		{"forgets its commits", "are handed over again", connectortest.SourceSettlesInAnyOrder},
 		{"forgets its commits", "want the second half alone", connectortest.SourceGoesOn},
-		{"settles by itself", "was settled by somebody else", connectortest.SourceSettlesInAnyOrder},
+		{"settles by itself", "was settled by the source", connectortest.SourceSettlesInAnyOrder},
 		{"settles by itself", "unsettled until the handler settles it", connectortest.SourceLeavesSettlingToTheHandler},
-		{"loses what was refused", "in vain for", connectortest.SourceLeavesSettlingToTheHandler},
-		{"loses what was refused", "in vain for", connectortest.SourceBringsBackRefused},
+		{"loses what was refused", "not handed over within", connectortest.SourceLeavesSettlingToTheHandler},
+		{"loses what was refused", "not handed over within", connectortest.SourceBringsBackRefused},
 		{"commits over a hole", "committed past an unsettled message", connectortest.SourceHoldsAtUnsettled},
-		{"commits over a hole", "in vain for", connectortest.SourceBringsBackRefused},
-		{"commits everything when it stops", "in vain for", connectortest.SourceStopsWithUnsettled},
-		{"commits everything when it stops", "in vain for", connectortest.SourceHoldsAtUnsettled},
+		{"commits over a hole", "not handed over within", connectortest.SourceBringsBackRefused},
+		{"commits everything when it stops", "not handed over within", connectortest.SourceStopsWithUnsettled},
+		{"commits everything when it stops", "not handed over within", connectortest.SourceHoldsAtUnsettled},
 		{"runs on after it was stopped", "its context having ended before", connectortest.SourceStopsAtOnce},
 		{"gives up at once", "an error, not nil: cannot read", connectortest.SourceStopsAtOnce},
 		{"ends with an error", "an error after its context ended, not nil: context canceled", connectortest.SourceGoesOn},
 		{"ignores its context", "the context of a message ends", connectortest.SourceEndsContexts},
 		{"waits for ever", "Run returns after its context ended", connectortest.SourceStopsWithoutSettle},
-		{"counts late verdicts", "in vain for", connectortest.SourceStopsWithoutSettle},
+		{"counts late results", "not handed over within", connectortest.SourceStopsWithoutSettle},
 		{"reads without bound", "holds the source back", connectortest.SourceIsHeldBack},
 		{"serves one partition at a time", "messages of another partition", connectortest.SourceServesSideBySide},
 		{"answers before it is settled", "nobody is answered before", connectortest.SourceAnswers},
@@ -125,7 +125,7 @@ func TestRunSource_failsASourceThatBreaksTheContract(t *testing.T) {
 		{"never answers", "is answered", connectortest.SourceAnswers},
 		{"reports nothing", "Status counts", connectortest.SourceReports},
 		{"reports a problem it has not", "Status has no problem", connectortest.SourceReports},
-		{"skips what came while it was away", "in vain for", connectortest.SourceReconnects},
+		{"skips what came while it was away", "not handed over within", connectortest.SourceReconnects},
 		{"hands over nothing", "without a message", connectortest.SourceHandsOver},
 		{"turns a call around", "in one call", connectortest.SourceHandsOver},
 		{"mixes partitions in a call", "of different partitions", connectortest.SourceHandsOver},
@@ -163,7 +163,7 @@ func TestRunSource_failsASourceThatIsNoReporter(t *testing.T) {
 }
 
 func TestRunSource_saysThatRunDoesNotReturn(t *testing.T) {
-	// The scenario fails before it stops the source, which then hangs.
+	// The scenario fails before it stops the source, which then never returns.
 	failures := record(t, func(t testing.TB) {
 		f := everything
 		connectortest.SourceLeavesSettlingToTheHandler(t, f, func(t testing.TB) connectortest.SourceHarness {
@@ -176,7 +176,7 @@ func TestRunSource_saysThatRunDoesNotReturn(t *testing.T) {
 	failsWith(t, failures, "Run has not returned")
 }
 
-// Each sink here does one thing wrong.
+// Each sink here has one fault.
 func TestRunSink_failsASinkThatBreaksTheContract(t *testing.T) {
 	for _, tc := range []struct {
 		fault, want string

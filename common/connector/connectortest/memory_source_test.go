@@ -19,14 +19,14 @@ const (
 	memDrain      = 20 * time.Millisecond
 )
 
-// place is a broker in memory: two partitions and the commits of one group.
-// fault names what a source that reads from it does wrong, if anything.
+// place is a broker in memory: two partitions and the commits of one group. fault
+// names what its source does wrong; "" is nothing.
 type place struct {
 	fault string
-	end   chan struct{} // closed when the scenario is over, so that no fault leaks
+	end   chan struct{} // closed when the scenario is over, to end goroutines
 
 	mu        sync.Mutex
-	changed   chan struct{} // closed and made anew at each change
+	changed   chan struct{} // closed and replaced at each change
 	records   [memPartitions][]connectortest.Input
 	committed [memPartitions]int64
 	taken     int
@@ -44,7 +44,7 @@ func newPlace(t testing.TB, fault string) *place {
 	return p
 }
 
-// change runs f with the lock held and wakes whoever waits.
+// change runs f with the lock held, and wakes all waiters.
 func (p *place) change(f func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -83,7 +83,7 @@ func (p *place) harness() connectortest.SourceHarness {
 		Produce:    p.produce,
 		Committed:  p.commits,
 		Taken:      func(testing.TB) int { p.mu.Lock(); defer p.mu.Unlock(); return p.taken },
-		ReadAhead:  6, // a batch of three a partition
+		ReadAhead:  6, // three messages for each partition
 		Disconnect: func(testing.TB) { p.change(func() { p.epoch++ }) },
 		Answer: func(_ testing.TB, value string) (ok, answered bool) {
 			p.mu.Lock()
@@ -94,12 +94,12 @@ func (p *place) harness() connectortest.SourceHarness {
 	}
 }
 
-// memSource reads a place. Its fields but p and serial are guarded by p.mu.
+// memSource reads a place. p.mu guards all fields but p and serial.
 type memSource struct {
 	p      *place
-	serial sync.Mutex // held by the handler, for the fault of one lane for all
+	serial sync.Mutex // held during a call of the handler, for a source that serves one partition at a time
 
-	over     bool // Run has returned: verdicts no longer count
+	over     bool // Run has returned: results no longer count
 	inFlight [memPartitions]map[int64]memState
 	mark     [memPartitions]int64
 }
@@ -120,8 +120,8 @@ func newMemSource(p *place) *memSource {
 	return s
 }
 
-// memMost is how many messages a call hands over at most.
-const memMost = 3
+// maxPerCall bounds how many messages one call hands over.
+const maxPerCall = 3
 
 func (s *memSource) Guarantees() connector.Guarantees {
 	return connector.Guarantees{Orders: true, Redelivers: true, Transacts: s.p.fault == "declares what it does not keep"}
@@ -158,7 +158,7 @@ func (s *memSource) Run(ctx context.Context, handle connector.Handler) error {
 	return nil
 }
 
-// serve hands over one partition.
+// serve reads one partition.
 func (s *memSource) serve(a *connector.Assignment, n int, handle connector.Handler) {
 	p, ctx := s.p, a.Context()
 	next, epoch := int64(-1), 0
@@ -174,7 +174,7 @@ func (s *memSource) serve(a *connector.Assignment, n int, handle connector.Handl
 			clear(s.inFlight[n])
 		}
 		changed := p.changed
-		for len(ms) < memMost && next < int64(len(p.records[n])) && len(s.inFlight[n]) < memWindow {
+		for len(ms) < maxPerCall && next < int64(len(p.records[n])) && len(s.inFlight[n]) < memWindow {
 			ms = append(ms, s.take(n, next))
 			next++
 		}
@@ -204,11 +204,11 @@ func (s *memSource) serve(a *connector.Assignment, n int, handle connector.Handl
 	}
 }
 
-// take makes the message at an offset. The lock is held.
+// take makes the message at an offset. Called with the lock held.
 func (s *memSource) take(n int, offset int64) *connector.Message {
 	r := s.p.records[n][offset]
 	if other := offset ^ 2; s.p.fault == "hands over out of order" && int(other) < len(s.p.records[n]) {
-		r = s.p.records[n][other] // the next of its key, or the one before
+		r = s.p.records[n][other] // the next or the previous message of the same key
 	}
 	if s.p.fault == "loses the key" {
 		r.Key = "lost"
@@ -269,8 +269,7 @@ func (s *memSource) handOver(a *connector.Assignment, ms []*connector.Message, h
 	handle(a, ms)
 }
 
-// drain waits a short time for what is in flight, and ends the counting of
-// verdicts.
+// drain waits a short time for messages in flight; then results no longer count.
 func (s *memSource) drain() {
 	timeout := time.NewTimer(memDrain)
 	defer timeout.Stop()
@@ -286,7 +285,7 @@ func (s *memSource) drain() {
 		}
 		changed := s.p.changed
 		if open == 0 {
-			s.over = s.p.fault != "counts late verdicts"
+			s.over = s.p.fault != "counts late results"
 			s.p.mu.Unlock()
 			return
 		}
@@ -299,13 +298,13 @@ func (s *memSource) drain() {
 			if s.p.fault == "waits for ever" {
 				<-s.p.end
 			}
-			s.p.change(func() { s.over = s.p.fault != "counts late verdicts" })
+			s.p.change(func() { s.over = s.p.fault != "counts late results" })
 			return
 		}
 	}
 }
 
-// memSettler hears of the end of one message.
+// memSettler receives the result of one message.
 type memSettler struct {
 	s      *memSource
 	n      int
@@ -366,7 +365,7 @@ func (s *memSource) Status() connector.Status {
 	return status
 }
 
-// mute is a source that is no Reporter.
+// mute hides the Status of a source.
 type mute struct{ s *memSource }
 
 func (m mute) Guarantees() connector.Guarantees { return m.s.Guarantees() }

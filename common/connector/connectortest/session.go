@@ -11,7 +11,7 @@ import (
 	"github.com/lsm/fiso/common/connector"
 )
 
-// sourceEnv is a scenario of a source under way.
+// sourceEnv is a running scenario of a source.
 type sourceEnv struct {
 	env
 	f Features
@@ -25,12 +25,12 @@ func newSourceEnv(t testing.TB, f Features, n NewSource) *sourceEnv {
 	return &sourceEnv{env{t, h.withDefaults()}, f, h}
 }
 
-// delivery is a message as it was handed over.
+// delivery is a message that was handed over.
 type delivery struct {
 	a     *connector.Assignment
-	ctx   context.Context // of a; here because it is under test
+	ctx   context.Context // of a; stored because it is tested
 	m     *connector.Message
-	value string // copied at once: the message's own bytes are looked at later
+	value string // a copy, to compare with the message's bytes later
 	input Input
 }
 
@@ -40,7 +40,7 @@ type session struct {
 	source connector.Source
 	cancel context.CancelFunc
 	done   chan struct{}
-	err    error // of Run; to be read once done is closed
+	err    error // of Run; valid once done is closed
 
 	mu     sync.Mutex
 	got    []*delivery
@@ -48,14 +48,14 @@ type session struct {
 	faults []string
 }
 
-// settleAll is the handler that is done with everything at once.
+// settleAll is a handler that settles every message with nil at once.
 func settleAll(d *delivery) { d.m.Settle(nil) }
 
-// settleNone is the handler that settles nothing.
+// settleNone is a handler that settles no message.
 func settleNone(*delivery) {}
 
-// handBack is the handler that waits for the context and settles with
-// ErrInterrupted then, from a goroutine of its own.
+// handBack is a handler that starts a goroutine, which waits until the context
+// ends and then settles with ErrInterrupted.
 func (e *sourceEnv) handBack(d *delivery) {
 	go func() {
 		<-d.ctx.Done()
@@ -63,8 +63,7 @@ func (e *sourceEnv) handBack(d *delivery) {
 	}()
 }
 
-// start runs a new source. It is stopped at the end of the scenario at the
-// latest.
+// start runs a new source. It stops at the latest when the scenario ends.
 func (e *sourceEnv) start(handle func(*delivery)) *session {
 	e.Helper()
 	ctx, cancel := context.WithCancel(e.Context())
@@ -95,8 +94,8 @@ func (s *session) takeFaults() []string {
 	return faults
 }
 
-// handleAll is the handler that the source gets. It checks what is promised of a
-// call, and hands the messages on one by one.
+// handleAll is the handler of the source. It checks each call, and passes the
+// messages on one by one.
 func (s *session) handleAll(a *connector.Assignment, ms []*connector.Message, handle func(*delivery)) {
 	s.mu.Lock()
 	if s.active[a]++; s.active[a] > 1 {
@@ -116,7 +115,7 @@ func (s *session) handleAll(a *connector.Assignment, ms []*connector.Message, ha
 	s.mu.Unlock()
 }
 
-// check asserts that messages may be in one call. Called with mu held.
+// check asserts that a call may hold these messages. Called with mu held.
 func (s *session) check(a *connector.Assignment, ms []*connector.Message) {
 	if len(ms) == 0 {
 		s.fault("assignment %s is handed over without a message", a)
@@ -131,7 +130,7 @@ func (s *session) check(a *connector.Assignment, ms []*connector.Message) {
 	}
 }
 
-// fault is reported when the session ends. Called with mu held.
+// fault records a fault, to be reported when the session ends. Called with mu held.
 func (s *session) fault(format string, args ...any) {
 	s.faults = append(s.faults, fmt.Sprintf(format, args...))
 }
@@ -146,14 +145,14 @@ func (s *session) stop() {
 	}
 }
 
-// deliveries are those so far, in order.
+// deliveries returns the deliveries so far, in order.
 func (s *session) deliveries() []*delivery {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.got)
 }
 
-// values are the values of deliveries so far, in order.
+// values returns the values of the deliveries so far, in order.
 func (s *session) values() []string {
 	var list []string
 	for _, d := range s.deliveries() {
@@ -162,7 +161,7 @@ func (s *session) values() []string {
 	return list
 }
 
-// running fails the scenario if Run returned by itself.
+// running fails the scenario if Run has returned too early.
 func (s *session) running() {
 	s.e.Helper()
 	select {
@@ -187,11 +186,11 @@ func (s *session) hasAll(inputs []Input) {
 		return list
 	}
 	if !s.e.wait(func() bool { s.running(); return len(missing()) == 0 }) {
-		s.e.Fatalf("waited %v in vain for %q to be handed over; %q were", s.e.timing.Timeout, missing(), s.values())
+		s.e.Fatalf("%q not handed over within %v; handed over: %q", missing(), s.e.timing.Timeout, s.values())
 	}
 }
 
-// find is the first delivery of a value, which must be there.
+// find returns the first delivery of a value, and fails the scenario without one.
 func (s *session) find(value string) *delivery {
 	s.e.Helper()
 	for _, d := range s.deliveries() {
@@ -240,8 +239,8 @@ func (s *session) once() {
 	}
 }
 
-// committed waits until the commits cover exactly the deliveries of a session,
-// where the harness can tell.
+// committed waits until the commits cover exactly the deliveries of a session. It
+// does nothing if the harness cannot tell.
 func (s *session) committed() {
 	s.e.Helper()
 	if s.e.h.Committed == nil {
@@ -263,7 +262,7 @@ func (s *session) committed() {
 	})
 }
 
-// inputs makes n messages; every key in turn.
+// inputs makes n messages with the keys in turn.
 func inputs(prefix string, n int, keys ...string) []Input {
 	list := make([]Input, n)
 	for i := range list {

@@ -6,7 +6,7 @@ import (
 	"github.com/lsm/fiso/common/connector"
 )
 
-// SourceDeclares checks that a source promises no more than its scenarios prove.
+// SourceDeclares checks that a source declares no guarantee that is not tested.
 func SourceDeclares(t testing.TB, f Features, n NewSource) {
 	e := newSourceEnv(t, f, n)
 	if declared := e.h.New(e).Guarantees(); !f.Guarantees.Covers(declared) {
@@ -15,7 +15,7 @@ func SourceDeclares(t testing.TB, f Features, n NewSource) {
 }
 
 // SourceMakesFewAssignments checks that a source makes assignments for what it
-// reads and not for messages: a handler keeps state, and order, for each.
+// reads and not for messages: a handler keeps state, and order, for each assignment.
 func SourceMakesFewAssignments(t testing.TB, f Features, n NewSource) {
 	e := newSourceEnv(t, f, n)
 	keys := []string{"a", "b", "c", "d"}
@@ -43,7 +43,7 @@ func SourceMakesFewAssignments(t testing.TB, f Features, n NewSource) {
 	s.stop()
 }
 
-// assignments is how many a session has seen.
+// assignments returns how many assignments a session has seen.
 func (e *sourceEnv) assignments(s *session) int {
 	seen := map[*connector.Assignment]bool{}
 	for _, d := range s.deliveries() {

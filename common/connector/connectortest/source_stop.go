@@ -8,8 +8,8 @@ import (
 	"github.com/lsm/fiso/common/connector"
 )
 
-// SourceStopsAtOnce checks that Run returns nil without ado if its context has
-// ended before it began.
+// SourceStopsAtOnce checks that Run returns nil at once if its context ended before
+// the call.
 func SourceStopsAtOnce(t testing.TB, f Features, n NewSource) {
 	e := newSourceEnv(t, f, n)
 	source := e.h.New(e)
@@ -30,7 +30,7 @@ func SourceStopsAtOnce(t testing.TB, f Features, n NewSource) {
 }
 
 // SourceEndsContexts checks that the context of a message ends when the source
-// stops, so that a handler that waits on it gets away.
+// stops, so that a handler that waits for it returns.
 func SourceEndsContexts(t testing.TB, f Features, n NewSource) {
 	e := newSourceEnv(t, f, n)
 	var wait gate
@@ -50,8 +50,8 @@ func SourceEndsContexts(t testing.TB, f Features, n NewSource) {
 	s.stop()
 }
 
-// SourceStopsWithUnsettled checks that what is handed back when the source
-// stops comes again, all of it.
+// SourceStopsWithUnsettled checks that all messages that are handed back when the
+// source stops are handed over again.
 func SourceStopsWithUnsettled(t testing.TB, f Features, n NewSource) {
 	e := newSourceEnv(t, f, n)
 	in := inputs("m", 4, "a", "b")
@@ -70,8 +70,8 @@ func SourceStopsWithUnsettled(t testing.TB, f Features, n NewSource) {
 	}
 }
 
-// SourceStopsWithoutSettle checks that Run returns even if a message is never settled,
-// and that a verdict that comes after it changes nothing.
+// SourceStopsWithoutSettle checks that Run returns even if a message is never
+// settled, and that a later call of Settle changes nothing.
 func SourceStopsWithoutSettle(t testing.TB, f Features, n NewSource) {
 	e := newSourceEnv(t, f, n)
 	in := inputs("m", 3, "a")
@@ -101,7 +101,7 @@ func SourceGoesOn(t testing.TB, f Features, n NewSource) {
 		e.h.Produce(e, second...)
 	}
 	again := e.start(settleAll)
-	if f.Answers { // somebody must be there to answer
+	if f.Answers { // a source must run to answer
 		e.h.Produce(e, second...)
 	}
 	again.hasAll(second)
@@ -113,9 +113,8 @@ func SourceGoesOn(t testing.TB, f Features, n NewSource) {
 	again.stop()
 }
 
-// SourceIsHeldBack checks that a handler that blocks holds the source up: it
-// is given no more of the partition, and the source does not read without
-// bound.
+// SourceIsHeldBack checks the back-pressure of a handler that blocks: it gets no
+// more messages of the partition, and the source bounds how many it reads ahead.
 func SourceIsHeldBack(t testing.TB, f Features, n NewSource) {
 	e := newSourceEnv(t, f, n)
 	in := inputs("m", max(64, 4*e.h.ReadAhead), "a")
@@ -143,8 +142,8 @@ func SourceIsHeldBack(t testing.TB, f Features, n NewSource) {
 	s.stop()
 }
 
-// SourceServesSideBySide checks that a handler that blocks one partition holds
-// up no other.
+// SourceServesSideBySide checks that a handler that blocks one partition does not
+// hold up another.
 func SourceServesSideBySide(t testing.TB, f Features, n NewSource) {
 	e := newSourceEnv(t, f, n)
 	keys := make([]string, 32)
@@ -187,8 +186,8 @@ func SourceServesSideBySide(t testing.TB, f Features, n NewSource) {
 	s.stop()
 }
 
-// SourceReports checks that Status tells what is in flight, and that there is
-// nothing left to do once all is settled. It is asked all the time.
+// SourceReports checks that Status reports what is in flight, and no lag once all
+// messages are settled. Status is called all the time.
 func SourceReports(t testing.TB, f Features, n NewSource) {
 	e := newSourceEnv(t, f, n)
 	in := inputs("m", 4, "a")
@@ -220,11 +219,11 @@ func SourceReports(t testing.TB, f Features, n NewSource) {
 		return inFlight == 0 && lag == 0 && reporter.Status().Problem == ""
 	})
 	s.stop()
-	reporter.Status() // must not panic or block after the end
+	reporter.Status() // must neither panic nor block after Run returned
 }
 
-// SourceReconnects checks that a source whose connections break goes on by
-// itself and loses nothing. It may hand messages over again.
+// SourceReconnects checks that a source whose connections break goes on without help
+// and loses nothing. It may hand messages over again.
 func SourceReconnects(t testing.TB, f Features, n NewSource) {
 	e := newSourceEnv(t, f, n)
 	before, after := inputs("before", 5, "a", "b"), inputs("after", 5, "a", "b")
@@ -238,7 +237,7 @@ func SourceReconnects(t testing.TB, f Features, n NewSource) {
 	s.stop()
 }
 
-// gate blocks whoever waits until it is opened.
+// gate blocks callers of wait until it is opened.
 type gate struct {
 	once sync.Once
 	mu   sync.Mutex

@@ -4,5 +4,5 @@ package kafkatest
 
 import "os/exec"
 
-// killWithParent does nothing where the system cannot.
+// killWithParent does nothing: only Linux supports it.
 func killWithParent(*exec.Cmd) {}

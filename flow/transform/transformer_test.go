@@ -97,19 +97,19 @@ func TestProcess_failsInWordsWithoutTheData(t *testing.T) {
 		"no overload":       {Config{CEL: text(`data.a * 1.5`)}, `{"a":7}`, fault.TransformFailed, "transform.cel: no such overload in data.a * 1.5: " + mixedNumbers},
 		"division":          {Config{CEL: text(`1 / data.a`)}, `{"a":0}`, fault.TransformFailed, "transform.cel: division by zero in 1 / data.a"},
 		"conversion":        {Config{CEL: text(`int(data.a)`)}, `{"a":"secret"}`, fault.TransformFailed, "transform.cel: type conversion error in int(data.a)"},
-		"timestamp":         {Config{CEL: text(`timestamp(data.a)`)}, `{"a":"secret"}`, fault.TransformFailed, "transform.cel: it cannot be worked out for these values in timestamp(data.a)"},
+		"timestamp":         {Config{CEL: text(`timestamp(data.a)`)}, `{"a":"secret"}`, fault.TransformFailed, "transform.cel: it cannot be evaluated for these values in timestamp(data.a)"},
 		"pattern":           {Config{CEL: text(`"a".matches(data.a)`)}, `{"a":"(secret"}`, fault.TransformFailed, `transform.cel: not a valid regular expression in "a".matches(data.a)`},
-		"long pattern":      {Config{CEL: text(`"a".matches(data.a)`)}, `{"a":"` + big + `"}`, fault.TransformFailed, `transform.cel: it cannot be worked out for these values in "a".matches(data.a)`},
-		"filter":            {Config{Filter: text(`data.a`)}, `{"a":"secret"}`, fault.TransformFailed, "filter: it gave a string where true or false is due"},
-		"filter null":       {Config{Filter: text(`data.a`)}, `{"a":null}`, fault.TransformFailed, "filter: it gave null where true or false is due"},
-		"filter int":        {Config{Filter: text(`data.a`)}, `{"a":1}`, fault.TransformFailed, "filter: it gave an int where true or false is due"},
+		"long pattern":      {Config{CEL: text(`"a".matches(data.a)`)}, `{"a":"` + big + `"}`, fault.TransformFailed, `transform.cel: it cannot be evaluated for these values in "a".matches(data.a)`},
+		"filter":            {Config{Filter: text(`data.a`)}, `{"a":"secret"}`, fault.TransformFailed, "filter: it returned a string where true or false is expected"},
+		"filter null":       {Config{Filter: text(`data.a`)}, `{"a":null}`, fault.TransformFailed, "filter: it returned null where true or false is expected"},
+		"filter int":        {Config{Filter: text(`data.a`)}, `{"a":1}`, fault.TransformFailed, "filter: it returned an int where true or false is expected"},
 		"filter missing":    {Config{Filter: text(`data.a`)}, `{}`, fault.TransformFailed, "filter: no such field: data.a"},
-		"id null":           {Config{ID: text(`data.a`)}, `{"a":null}`, fault.TransformFailed, "cloudevents.id: it gave null, and an event cannot be without it"},
-		"id empty":          {Config{ID: text(`data.a`)}, `{"a":""}`, fault.TransformFailed, "cloudevents.id: it gave an empty text, and an event cannot be without it"},
-		"id of a list":      {Config{ID: text(`data.a`)}, `{"a":[]}`, fault.TransformFailed, "cloudevents.id: it gave a list where text is due"},
+		"id null":           {Config{ID: text(`data.a`)}, `{"a":null}`, fault.TransformFailed, "cloudevents.id: it returned null, but the attribute is required"},
+		"id empty":          {Config{ID: text(`data.a`)}, `{"a":""}`, fault.TransformFailed, "cloudevents.id: it returned an empty text, but the attribute is required"},
+		"id of a list":      {Config{ID: text(`data.a`)}, `{"a":[]}`, fault.TransformFailed, "cloudevents.id: it returned a list where text is expected"},
 		"id missing":        {Config{ID: text(`data.a`)}, `{}`, fault.TransformFailed, "cloudevents.id: no such field: data.a"},
-		"no number":         {Config{CEL: text(`{"a": 0.0 / double(data.a)}`)}, `{"a":0}`, fault.TransformFailed, "transform.cel: JSON has no place for NaN"},
-		"id no number":      {Config{ID: text(`dyn(0.0 / double(data.a))`)}, `{"a":0}`, fault.TransformFailed, "cloudevents.id: JSON has no place for NaN"},
+		"no number":         {Config{CEL: text(`{"a": 0.0 / double(data.a)}`)}, `{"a":0}`, fault.TransformFailed, "transform.cel: JSON cannot represent NaN"},
+		"id no number":      {Config{ID: text(`dyn(0.0 / double(data.a))`)}, `{"a":0}`, fault.TransformFailed, "cloudevents.id: JSON cannot represent NaN"},
 		"no JSON":           {Config{CEL: text(`data`)}, `{"secret"`, fault.DecodeFailed, "not valid JSON at byte 9: it ends too early"},
 		"empty":             {Config{CEL: text(`data`)}, ``, fault.DecodeFailed, "the value is empty, and an expression needs data; a record without a value has null"},
 		"large path":        {Config{CEL: text(`data`), MaxOutputBytes: 100}, `"` + big + `"`, fault.OutputTooLarge, "the output is larger than the 100 bytes that transform.maxOutputBytes allows"},
@@ -284,13 +284,13 @@ func TestProcess_keepsADataSchemaOnlyForTheDataItDescribes(t *testing.T) {
 	}
 }
 
-// F17: the timeout holds inside of loops, where nothing else is asked.
+// F17: the timeout ends loops, too.
 // https://github.com/cel-expr/cel-go/issues/509
 func TestProcess_endsWithItsTime(t *testing.T) {
 	loop := text(`data.all(x, data.all(y, data.all(z, x + y + z > 0)))`)
 	value := "[" + strings.TrimSuffix(strings.Repeat("1,", 300), ",") + "]"
 	_, err := mustNew(t, Config{CEL: loop, Timeout: time.Nanosecond}).Process(t.Context(), message(value))
-	if fault.CodeOf(err) != fault.TransformTimeout || err.Error() != "transform.cel: it gave no result within 1ns" {
+	if fault.CodeOf(err) != fault.TransformTimeout || err.Error() != "transform.cel: it had no result within 1ns" {
 		t.Errorf("got %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -336,7 +336,7 @@ func TestProcess_allocatesLittle(t *testing.T) {
 		cfg  Config
 		most float64
 	}{
-		// Events, and what belongs to them, come in blocks (store): a fraction an event.
+		// Events are allocated in blocks (store.go): a fraction of an allocation for each event.
 		"the contract's example": {Config{CEL: text(example)}, 0},
 		"a pass":                 {Config{}, 0},
 		"a filter":               {Config{Filter: text(`data.region == "eu"`), CEL: text(example)}, 0},
@@ -367,8 +367,8 @@ func TestProcess_allocatesNothingForWhatTheFilterDrops(t *testing.T) {
 	}
 }
 
-// An event outlives the memory that made it, so what shares a block with it
-// must not change it, whatever it is.
+// An event outlives the vars that made it, so events that share a block with it must
+// not change it.
 func TestProcess_keepsEventsApartThatShareMemory(t *testing.T) {
 	p := mustNew(t, Config{Fields: config.Fields{field("v", "data.v")}, Subject: text(`"s" + data.v`)})
 	var kept []*cloudevent.Event
@@ -378,7 +378,7 @@ func TestProcess_keepsEventsApartThatShareMemory(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_ = append(e.Data.Bytes(), ' ') // must not reach the next one's
+		_ = append(e.Data.Bytes(), ' ') // must not change the next event
 		kept = append(kept, e)
 	}
 	for i, e := range kept {
@@ -412,9 +412,9 @@ func FuzzProcess(f *testing.F) {
 	})
 }
 
-// FuzzIncoming_keepsTheIdentity: of a record in the Kafka binding, in binary
-// or structured mode, the attributes go through a flow as they came, and the
-// data's digits with them; what it costs is in proportion to the record.
+// FuzzIncoming_keepsTheIdentity: the attributes of a record in the Kafka binding, in
+// binary or structured mode, and the digits of its data do not change; the cost is in
+// proportion to the record.
 func FuzzIncoming_keepsTheIdentity(f *testing.F) {
 	f.Add(false, "id-1", "customer", "acme", []byte(`{"n":1.10}`))
 	f.Add(true, "é\"\\", "", "\x00", []byte(`{"big":123456789012345678901234567890,"n":1,"n":2}`))
@@ -428,7 +428,7 @@ func FuzzIncoming_keepsTheIdentity(f *testing.F) {
 		if m.Headers = headers("content-type", "application/cloudevents+json"); structured {
 			written, err := in.AppendJSON(nil)
 			if err != nil {
-				return // it cannot be sent so
+				return // it cannot be sent in this mode
 			}
 			m.Value = written
 		} else {
@@ -464,7 +464,7 @@ func FuzzIncoming_keepsTheIdentity(f *testing.F) {
 	})
 }
 
-// U2: a key that is known only when the event is there is an error of the event where it cannot be one.
+// U2: a map key from data that is of an invalid type is an error of the event.
 func TestProcess_refusesAMapKeyThatIsNone(t *testing.T) {
 	for source, want := range map[string]string{
 		`{dyn(b"x"): 1}`:                         "TRANSFORM_FAILED transform.cel: unsupported key type in {dyn(b\"\\170\"): 1}",

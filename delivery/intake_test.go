@@ -14,7 +14,7 @@ import (
 	"github.com/lsm/fiso/delivery/fault"
 )
 
-// warm lets the engine find out that its processor is quick.
+// warm makes calls until the engine knows that its transformer is quick.
 func (r *rig) warm() {
 	r.t.Helper()
 	for range minSamples {
@@ -22,11 +22,11 @@ func (r *rig) warm() {
 	}
 	synctest.Wait()
 	if !r.Engine.version.Load().transformTime.isQuick() {
-		r.t.Fatal("the processor does not count as quick")
+		r.t.Fatal("the transformer does not count as quick")
 	}
 }
 
-// giveAll hands a run over and returns the positions.
+// giveAll hands several messages over at once and returns the positions.
 func (r *rig) giveAll(ctx context.Context, keys ...string) []string {
 	ms := make([]*connector.Message, len(keys))
 	at := make([]string, len(keys))
@@ -38,7 +38,7 @@ func (r *rig) giveAll(ctx context.Context, keys ...string) []string {
 	return at
 }
 
-// byKey is a processor that does for a key what is asked, and else what asIs does.
+// byKey is a transformer that calls a function for a key, and then does what asIs does.
 type byKey map[string]func(context.Context) error
 
 var errFilter = fault.New("FILTER", errBoom) // filters the message out, in a byKey
@@ -56,12 +56,12 @@ func (b byKey) Process(ctx context.Context, m *connector.Message) (*cloudevent.E
 
 func filter(context.Context) error { return errFilter }
 
-func TestRun_ofAQuickProcessorIsMadeByTheSourceItself(t *testing.T) {
+func TestIntake_ofAQuickTransformerIsMadeByTheSourceItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &counter{}
 		block := make(chan struct{})
-		r := start(t, Config{Observer: c}, Stage{
-			Processor: byKey{
+		r := start(t, Config{Observer: c}, testVersion{
+			Transformer: byKey{
 				"filtered":  filter,
 				"malformed": func(context.Context) error { return fault.New(fault.DecodeFailed, errBoom) },
 				"panics":    func(context.Context) error { panic("boom") },
@@ -75,7 +75,7 @@ func TestRun_ofAQuickProcessorIsMadeByTheSourceItself(t *testing.T) {
 		})
 		r.warm()
 		at := r.giveAll(r.ctx, "filtered", "a", "filtered", "malformed", "panics", "a")
-		r.want(at[0], nil) // settled before the source goes on
+		r.want(at[0], nil) // settled before handle returns
 		r.want(at[2], nil)
 		synctest.Wait()
 		r.wantUnsettled(at[1])
@@ -85,7 +85,7 @@ func TestRun_ofAQuickProcessorIsMadeByTheSourceItself(t *testing.T) {
 		for _, p := range at {
 			r.want(p, nil)
 		}
-		if codes := r.morgue.codes(); codes[at[3]] != fault.DecodeFailed || codes[at[4]] != fault.TransformFailed || len(codes) != 2 {
+		if codes := r.letterStore.codes(); codes[at[3]] != fault.DecodeFailed || codes[at[4]] != fault.TransformFailed || len(codes) != 2 {
 			t.Errorf("dead letters %v", codes)
 		}
 		c.mu.Lock()
@@ -96,11 +96,11 @@ func TestRun_ofAQuickProcessorIsMadeByTheSourceItself(t *testing.T) {
 	})
 }
 
-func TestRun_leavesWhatIsBehindASlowEventToTheWorkers(t *testing.T) {
+func TestIntake_leavesWhatIsBehindASlowEventToTheWorkers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow := 0
 		var mu sync.Mutex
-		r := start(t, Config{}, Stage{Processor: byKey{"slow": func(context.Context) error {
+		r := start(t, Config{}, testVersion{Transformer: byKey{"slow": func(context.Context) error {
 			mu.Lock()
 			slow++
 			mu.Unlock()
@@ -115,19 +115,19 @@ func TestRun_leavesWhatIsBehindASlowEventToTheWorkers(t *testing.T) {
 		began := time.Now()
 		at := r.giveAll(r.ctx, keys...)
 		if took := time.Since(began); took > maxStride*time.Second {
-			t.Errorf("a run held its partition up for %v, beyond what is timed together", took)
+			t.Errorf("an intake held its partition up for %v, beyond what is timed together", took)
 		}
 		synctest.Wait()
-		r.want(at[len(at)-1], nil) // although slow ones are still being made
+		r.want(at[len(at)-1], nil) // although slow ones are still being transformed
 		r.wantUnsettled(at[2*maxStride-1])
 		after(time.Minute)
 		r.want(at[2*maxStride-1], nil)
 	})
 }
 
-func TestRun_ofASlowProcessorIsMadeSideBySide(t *testing.T) {
+func TestIntake_ofASlowTransformerIsMadeSideBySide(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := start(t, Config{}, Stage{Processor: processorFunc(func(ctx context.Context, m *connector.Message) (*cloudevent.Event, error) {
+		r := start(t, Config{}, testVersion{Transformer: transformFunc(func(ctx context.Context, m *connector.Message) (*cloudevent.Event, error) {
 			pass(time.Millisecond)
 			return asIs(ctx, m)
 		})})
@@ -147,10 +147,10 @@ func TestRun_ofASlowProcessorIsMadeSideBySide(t *testing.T) {
 	})
 }
 
-func TestRun_isAdmittedInParts(t *testing.T) {
+func TestIntake_isAdmittedInParts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		free := make(chan struct{})
-		r := start(t, Config{MaxInFlight: 4}, Stage{Sink: sinkFunc(func(_ context.Context, ev *cloudevent.Event) error {
+		r := start(t, Config{MaxInFlight: 4}, testVersion{Sink: sinkFunc(func(_ context.Context, ev *cloudevent.Event) error {
 			if string(ev.Key) != "warm" {
 				<-free
 			}
@@ -181,9 +181,9 @@ func TestRun_isAdmittedInParts(t *testing.T) {
 	})
 }
 
-func TestRun_handsBackWhatHasNoRoomWhenItsAssignmentEnds(t *testing.T) {
+func TestIntake_handsBackWhatHasNoRoomWhenItsAssignmentEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := start(t, Config{MaxInFlight: 1}, Stage{Sink: sinkFunc(func(ctx context.Context, ev *cloudevent.Event) error {
+		r := start(t, Config{MaxInFlight: 1}, testVersion{Sink: sinkFunc(func(ctx context.Context, ev *cloudevent.Event) error {
 			if string(ev.Key) == "warm" {
 				return nil
 			}
@@ -201,15 +201,15 @@ func TestRun_handsBackWhatHasNoRoomWhenItsAssignmentEnds(t *testing.T) {
 	})
 }
 
-// What a stage achieved before it was replaced is void, what it filtered out
-// is not; and Swap waits for the run.
-func TestRun_onAStageThatIsReplacedIsMadeAgain(t *testing.T) {
+// Events of an intake whose version was replaced are transformed again; messages that
+// it filtered are not. Swap waits for the intake.
+func TestIntake_onAVersionThatIsReplacedIsMadeAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hang := make(chan struct{})
 		old := &collector{}
-		r := start(t, Config{DrainTimeout: time.Hour}, Stage{
-			Processor: byKey{"filtered": filter, "hangs": func(context.Context) error { <-hang; return nil }},
-			Sink:      old,
+		r := start(t, Config{DrainTimeout: time.Hour}, testVersion{
+			Transformer: byKey{"filtered": filter, "hangs": func(context.Context) error { <-hang; return nil }},
+			Sink:        old,
 		})
 		r.warm()
 		warm := old.n()
@@ -221,15 +221,15 @@ func TestRun_onAStageThatIsReplacedIsMadeAgain(t *testing.T) {
 		}()
 		synctest.Wait()
 		if s := r.Status(); s.InFlight != 4 || s.Working != 4 || s.OldestAt == "" {
-			t.Errorf("a run that is being made shows as %+v", s)
+			t.Errorf("an intake that is being made shows as %+v", s)
 		}
 		fresh := &collector{}
 		swapped := make(chan bool, 1)
-		go func() { swapped <- r.Swap(t.Context(), r.stage(Stage{Sink: fresh}).version()) }()
+		go func() { swapped <- r.Swap(t.Context(), r.withDefaults(testVersion{Sink: fresh}).version()) }()
 		synctest.Wait()
 		select {
 		case <-swapped:
-			t.Error("Swap did not wait for the run")
+			t.Error("Swap did not wait for the intake")
 		default:
 		}
 		close(hang)
@@ -247,12 +247,12 @@ func TestRun_onAStageThatIsReplacedIsMadeAgain(t *testing.T) {
 	})
 }
 
-func TestRun_ofAnAssignmentThatEndsIsHandedBack(t *testing.T) {
+func TestIntake_ofAnAssignmentThatEndsIsHandedBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sent := &collector{}
-		r := start(t, Config{DrainTimeout: time.Second}, Stage{
-			Processor: byKey{"filtered": filter, "hangs": func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }},
-			Sink:      sent,
+		r := start(t, Config{DrainTimeout: time.Second}, testVersion{
+			Transformer: byKey{"filtered": filter, "hangs": func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }},
+			Sink:        sent,
 		})
 		r.warm()
 		warm := sent.n()
@@ -261,24 +261,24 @@ func TestRun_ofAnAssignmentThatEndsIsHandedBack(t *testing.T) {
 		began := time.Now()
 		at := r.giveAll(ctx, "filtered", "a", "hangs", "b")
 		if took := time.Since(began); took != time.Minute+time.Second {
-			t.Errorf("the run ended after %v, want the drain timeout after the minute", took)
+			t.Errorf("the intake ended after %v, want the drain timeout after the minute", took)
 		}
 		synctest.Wait()
 		r.want(at[0], nil)
 		for _, p := range at[1:] {
 			r.want(p, connector.ErrInterrupted)
 		}
-		if s := r.Status(); s.InFlight != 0 || s.Bytes != 0 || sent.n() != warm || len(r.morgue.codes()) != 0 {
+		if s := r.Status(); s.InFlight != 0 || s.Bytes != 0 || sent.n() != warm || len(r.letterStore.codes()) != 0 {
 			t.Errorf("%d sent, status %+v", sent.n()-warm, s)
 		}
 	})
 }
 
-// What was filtered out is settled also when the run ends right behind it.
-func TestRun_settlesWhatItFilteredBeforeItsAssignmentEnded(t *testing.T) {
+// A filtered message is settled also if it is the last of its intake.
+func TestIntake_settlesWhatItFilteredBeforeItsAssignmentEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, revoke := context.WithCancel(t.Context())
-		r := start(t, Config{}, Stage{Processor: byKey{
+		r := start(t, Config{}, testVersion{Transformer: byKey{
 			"filtered": filter,
 			"last":     func(context.Context) error { revoke(); return errFilter },
 		}})
@@ -296,12 +296,12 @@ func TestRun_settlesWhatItFilteredBeforeItsAssignmentEnded(t *testing.T) {
 	})
 }
 
-// What is made joins the batch with no worker between, one of a key at a time.
-func TestRun_joinsTheBatchAtOnce(t *testing.T) {
+// An event joins the batch without a worker, one of each key at a time.
+func TestIntake_joinsTheBatchAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
 		var sent [][]string
-		r := start(t, Config{}, Stage{
+		r := start(t, Config{}, testVersion{
 			Batch: &Batch{MaxEvents: 3, MaxWait: time.Second},
 			Sink: batchFunc(func(_ context.Context, evs []*cloudevent.Event) []error {
 				mu.Lock()
@@ -315,13 +315,13 @@ func TestRun_joinsTheBatchAtOnce(t *testing.T) {
 			}),
 		})
 		// Of two calls that end together one may not be counted, so there are more
-		// than have to be.
+		// calls than needed.
 		for i := range 3 * minSamples {
 			r.give(r.ctx, "w"+strconv.Itoa(i))
 		}
 		after(time.Second)
 		if !r.Engine.version.Load().transformTime.isQuick() {
-			t.Fatal("the processor does not count as quick")
+			t.Fatal("the transformer does not count as quick")
 		}
 		sent = nil
 		at := r.giveAll(r.ctx, "a", "a", "b", "a", "c", "d")
@@ -337,12 +337,12 @@ func TestRun_joinsTheBatchAtOnce(t *testing.T) {
 	})
 }
 
-// Events that outgrow their messages count for what they hold.
-func TestRun_countsWhatItsEventsHold(t *testing.T) {
+// Events that are larger than their messages count with their own size.
+func TestIntake_countsWhatItsEventsHold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		block := make(chan struct{})
-		r := start(t, Config{}, Stage{
-			Processor: processorFunc(func(ctx context.Context, m *connector.Message) (*cloudevent.Event, error) {
+		r := start(t, Config{}, testVersion{
+			Transformer: transformFunc(func(ctx context.Context, m *connector.Message) (*cloudevent.Event, error) {
 				ev, err := asIs(ctx, m)
 				if string(m.Key) == "big" {
 					ev.Data = cloudevent.Bytes(make([]byte, maxGrowth))
@@ -396,7 +396,7 @@ func TestLanes_areFoundWhateverCameAndWent(t *testing.T) {
 	want := map[uint64]*lane{}
 	d := newDice(1, 1)
 	for range 20_000 {
-		hash := d.Uint64N(300) * 0x1_0000_0040 // many with the same place
+		hash := d.Uint64N(300) * 0x1_0000_0040 // many with the same home slot
 		if l := want[hash]; l != nil {
 			table.remove(hash)
 			delete(want, hash)
@@ -417,19 +417,19 @@ func TestLanes_areFoundWhateverCameAndWent(t *testing.T) {
 	}
 }
 
-// What is made far ahead of its turn waits just as long, in memory that others
-// need. No shard goes without because of it.
+// An event that is transformed far ahead of its turn waits just as long, so no more
+// is accepted. No assignment is blocked by another one.
 func TestBackPressure_noMoreIsAcceptedThanIsSoonWorkedOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		free := make(chan struct{})
-		r := start(t, Config{MaxInFlight: 4 * maxBacklog}, Stage{Sink: sinkFunc(func(_ context.Context, ev *cloudevent.Event) error {
+		r := start(t, Config{MaxInFlight: 4 * maxBacklog}, testVersion{Sink: sinkFunc(func(_ context.Context, ev *cloudevent.Event) error {
 			if string(ev.Key) != "warm" {
 				<-free
 			}
 			return nil
 		})})
 		r.warm()
-		const shards, run = 8, 256
+		const assignments, each = 8, 256
 		var all []string
 		var handlers sync.WaitGroup
 		give := func(n int) {
@@ -441,25 +441,25 @@ func TestBackPressure_noMoreIsAcceptedThanIsSoonWorkedOn(t *testing.T) {
 				all = append(all, ms[i].Position.String())
 			}
 			handlers.Go(func() {
-				for some := range slices.Chunk(ms, run) {
+				for some := range slices.Chunk(ms, each) {
 					r.handOver(ctx, some...)
 				}
 			})
 		}
-		for range shards - 1 {
+		for range assignments - 1 {
 			give(maxBacklog)
 		}
 		synctest.Wait()
 		before := r.Status()
-		// The last one to find room takes a run of its own, and those that have
-		// nothing in flight one event. Workers that came meanwhile took some.
-		if ready := before.InFlight - before.Working; ready < maxBacklog-minWorkers || ready > maxBacklog+run+shards {
-			t.Errorf("%d wait for a worker, want %d to %d", ready, maxBacklog-minWorkers, maxBacklog+run+shards)
+		// The last assignment that found room took a whole intake, and those with
+		// nothing in flight one event each. Workers have taken some of them.
+		if ready := before.InFlight - before.Working; ready < maxBacklog-minWorkers || ready > maxBacklog+each+assignments {
+			t.Errorf("%d wait for a worker, want %d to %d", ready, maxBacklog-minWorkers, maxBacklog+each+assignments)
 		}
-		give(run)
+		give(each)
 		synctest.Wait()
 		if r.Status().InFlight == before.InFlight {
-			t.Error("a shard that has nothing in flight found no room")
+			t.Error("an assignment that has nothing in flight found no room")
 		}
 		close(free)
 		handlers.Wait()

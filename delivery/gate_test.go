@@ -14,7 +14,7 @@ import (
 	"github.com/lsm/fiso/delivery/fault"
 )
 
-// token is a sink that refuses everything while its token is expired.
+// token is a sink that refuses every event while its token is expired.
 type token struct {
 	expired atomic.Bool
 	class   func(error) error
@@ -38,19 +38,19 @@ func (k *token) Send(context.Context, *cloudevent.Event) error {
 
 func (k *token) Close(context.Context) error { return nil }
 
-// U7: an event on which a sink's expression fails keeps the code of that, and says nothing of the destination.
+// U7: an event for which a sink's expression fails keeps the code of that error, and says nothing about the destination.
 func TestLine_isNotStoppedByAnExpressionOfTheSink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newToken()
 		k.class = func(err error) error {
 			return connector.AsPermanent(fmt.Errorf("make the record's key: %w", fault.New(fault.DecodeFailed, err)))
 		}
-		r := start(t, Config{}, Stage{Sink: k, StopTheLine: 5})
+		r := start(t, Config{}, testVersion{Sink: k, StopTheLine: 5})
 		for range 20 {
 			r.give(r.ctx, "")
 		}
 		after(time.Minute)
-		codes := r.morgue.codes()
+		codes := r.letterStore.codes()
 		for id, code := range codes {
 			if code != fault.DecodeFailed {
 				t.Errorf("%s has the code %s", id, code)
@@ -73,13 +73,13 @@ func TestLine_stopsAfterSoManyInARowHoweverManyFailAtOnce(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				k := newToken()
 				k.class = class
-				r := start(t, Config{}, Stage{Sink: k, StopTheLine: 5})
+				r := start(t, Config{}, testVersion{Sink: k, StopTheLine: 5})
 				var given []string
 				for range 200 {
 					given = append(given, r.give(r.ctx, ""))
 				}
 				after(10 * time.Minute)
-				if n := len(r.morgue.codes()); n != 5 {
+				if n := len(r.letterStore.codes()); n != 5 {
 					t.Errorf("%d dead letters, want 5", n)
 				}
 				s := r.Status()
@@ -116,7 +116,7 @@ func held(s State) (events int) {
 
 func TestLine_aDeliveryBetweenEndsTheRow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := start(t, Config{}, Stage{StopTheLine: 2, Sink: sinkFunc(func(_ context.Context, ev *cloudevent.Event) error {
+		r := start(t, Config{}, testVersion{StopTheLine: 2, Sink: sinkFunc(func(_ context.Context, ev *cloudevent.Event) error {
 			if string(ev.Key) == "bad" {
 				return connector.AsPermanent(errBoom)
 			}
@@ -134,7 +134,7 @@ func TestLine_aDeliveryBetweenEndsTheRow(t *testing.T) {
 func TestLine_faultsOfTheRecordNeitherCountNorReset(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newToken()
-		r := start(t, Config{}, Stage{StopTheLine: 1, Sink: k, Processor: processorFunc(func(ctx context.Context, m *connector.Message) (*cloudevent.Event, error) {
+		r := start(t, Config{}, testVersion{StopTheLine: 1, Sink: k, Transformer: transformFunc(func(ctx context.Context, m *connector.Message) (*cloudevent.Event, error) {
 			switch string(m.Key) {
 			case "malformed":
 				return nil, errBoom
@@ -153,23 +153,23 @@ func TestLine_faultsOfTheRecordNeitherCountNorReset(t *testing.T) {
 		malformed := r.give(r.ctx, "malformed")
 		after(time.Hour)
 		r.wantUnsettled(two)
-		r.want(malformed, nil) // it needs no sink
+		r.want(malformed, nil) // its dead letter needs no sink
 	})
 }
 
 func TestLine_aSwapMovesIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := start(t, Config{}, Stage{StopTheLine: 2, Sink: newToken()})
+		r := start(t, Config{}, testVersion{StopTheLine: 2, Sink: newToken()})
 		for range 50 {
 			r.give(r.ctx, "")
 		}
 		after(time.Hour)
-		if !r.Swap(t.Context(), r.stage(Stage{StopTheLine: 2}).version()) {
+		if !r.Swap(t.Context(), r.withDefaults(testVersion{StopTheLine: 2}).version()) {
 			t.Fatal("the old version is still used")
 		}
 		after(time.Second)
-		if n, s := r.ends.n(), r.Status(); n != 50 || lineOf(s) != "" || len(r.morgue.letters) != 2 {
-			t.Errorf("%d of 50 settled, %d letters, %+v", n, len(r.morgue.letters), s)
+		if n, s := r.ends.n(), r.Status(); n != 50 || lineOf(s) != "" || len(r.letterStore.letters) != 2 {
+			t.Errorf("%d of 50 settled, %d letters, %+v", n, len(r.letterStore.letters), s)
 		}
 	})
 }
@@ -177,7 +177,7 @@ func TestLine_aSwapMovesIt(t *testing.T) {
 func TestLine_anotherProbeTakesOverWhenItsAssignmentEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newToken()
-		r := start(t, Config{}, Stage{StopTheLine: 1, Sink: k})
+		r := start(t, Config{}, testVersion{StopTheLine: 1, Sink: k})
 		ctx, revoke := context.WithCancel(r.ctx)
 		r.give(ctx, "")
 		after(time.Second)
@@ -203,7 +203,7 @@ func TestLine_anotherProbeTakesOverWhenItsAssignmentEnds(t *testing.T) {
 func TestLine_stopsDropsToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &counter{}
-		r := start(t, Config{Observer: c}, Stage{StopTheLine: 3, OnExhausted: ExhaustedDrop, Sink: newToken()})
+		r := start(t, Config{Observer: c}, testVersion{StopTheLine: 3, OnExhausted: ExhaustedDrop, Sink: newToken()})
 		for range 20 {
 			r.give(r.ctx, "")
 		}

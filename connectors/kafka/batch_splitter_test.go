@@ -19,9 +19,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// refuse has the embedded broker refuse every batch for which guilty holds, as a
-// whole, as a broker does. Batches of other partitions in the same request are
-// put off. It counts the requests.
+// refuse makes the embedded broker refuse, as a whole, every batch for which guilty
+// returns true, as a real broker does. Batches of other partitions in the same request
+// get a temporary error. It counts the requests.
 func refuse(c *kafkatest.Cluster, with *kerr.Error, guilty func(batch []byte) bool) *atomic.Int32 {
 	seen := new(atomic.Int32)
 	c.Fake.ControlKey(int16(kmsg.Produce), func(kreq kmsg.Request) (kmsg.Response, error, bool) {
@@ -40,7 +40,7 @@ func refuse(c *kafkatest.Cluster, with *kerr.Error, guilty func(batch []byte) bo
 	return seen
 }
 
-// answer is a forged answer, an error for each batch.
+// answer returns a forged response with an error for each batch.
 func answer(req *kmsg.ProduceRequest, to func(batch []byte) *kerr.Error) *kmsg.ProduceResponse {
 	resp := req.ResponseKind().(*kmsg.ProduceResponse)
 	for _, rt := range req.Topics {
@@ -74,7 +74,7 @@ func newTestSink(t *testing.T, c interface{ Brokers() []string }, change ...func
 	return s
 }
 
-// events are n events with a key each; those in guilty say so in their data.
+// events returns n events with a key each; the data of those in guilty says so.
 func events(n int, guilty ...int) []*cloudevent.Event {
 	all := make([]*cloudevent.Event, n)
 	for i := range all {
@@ -96,7 +96,7 @@ func values(rs []*kgo.Record) []string {
 }
 
 // sendTogether sends events that share a batch: they wait behind a record whose answer
-// is kept back until all of them do. It returns once the fates of all are known.
+// is withheld until all of them wait. It returns once all outcomes are known.
 func sendTogether(t *testing.T, c *kafkatest.Cluster, s *Sink, sent []*cloudevent.Event) []error {
 	t.Helper()
 	alone := func(word string) error {
@@ -126,8 +126,8 @@ func sendTogether(t *testing.T, c *kafkatest.Cluster, s *Sink, sent []*cloudeven
 	return <-errs
 }
 
-// U6: a broker's refusal of a batch was the verdict of every record in it, and of
-// whatever else waited for the partition.
+// U6: when a broker refused a batch, every record in it failed, and every other record
+// that waited for the partition.
 func TestSink_aRefusedBatchCostsOnlyTheGuiltyRecord(t *testing.T) {
 	for name, tc := range map[string]struct {
 		events int
@@ -172,7 +172,8 @@ func TestSink_aRefusedBatchCostsOnlyTheGuiltyRecord(t *testing.T) {
 			if got := values(all(t, c, "t")); !slices.Equal(got, want) {
 				t.Errorf("stored %d records, want %d, each once and in order: %v", len(got), len(want), got)
 			}
-			// Of the two records before, the second is seen again when it wakes.
+			// Of the two earlier records, the second counts again: the fake broker
+			// passes its request once more when it wakes.
 			if before := int32(6); seen.Load() > before+tc.most {
 				t.Errorf("%d produce requests, want at most %d", seen.Load(), before+tc.most)
 			}
@@ -180,16 +181,16 @@ func TestSink_aRefusedBatchCostsOnlyTheGuiltyRecord(t *testing.T) {
 	}
 }
 
-// U6: with records of several partitions and topics in one queue.
+// U6: records of several partitions and topics in one queue.
 func TestProducer_aRefusalReachesNeitherOtherPartitionsNorTopics(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 4, "u": 1}})
 	refuse(c, kerr.InvalidTimestamp, func(batch []byte) bool { return bytes.Contains(batch, []byte("guilty")) })
 	p := newTestProducer(t, c, ProducerOptions{}, func(cfg *ProducerConfig) { cfg.Compression, cfg.Linger = "none", 20*time.Millisecond })
-	type fate struct {
+	type outcome struct {
 		guilty bool
 		err    error
 	}
-	fates := make(chan fate)
+	outcomes := make(chan outcome)
 	const n = 200
 	for i := range n {
 		guilty, topic := i%50 == 0, "t"
@@ -201,11 +202,11 @@ func TestProducer_aRefusalReachesNeitherOtherPartitionsNorTopics(t *testing.T) {
 			word = "guilty"
 		}
 		go func() {
-			fates <- fate{guilty, p.Produce(t.Context(), Record{Topic: topic, Key: fmt.Append(nil, i), Value: fmt.Appendf(nil, "%s %d", word, i)})}
+			outcomes <- outcome{guilty, p.Produce(t.Context(), Record{Topic: topic, Key: fmt.Append(nil, i), Value: fmt.Appendf(nil, "%s %d", word, i)})}
 		}()
 	}
 	for range n {
-		if f := <-fates; f.guilty != (f.err != nil) || f.guilty && !errors.Is(f.err, kerr.InvalidTimestamp) {
+		if f := <-outcomes; f.guilty != (f.err != nil) || f.guilty && !errors.Is(f.err, kerr.InvalidTimestamp) {
 			t.Errorf("guilty %t: %v", f.guilty, f.err)
 		}
 	}
@@ -215,7 +216,7 @@ func TestProducer_aRefusalReachesNeitherOtherPartitionsNorTopics(t *testing.T) {
 }
 
 // U6: a topic whose max.message.bytes was lowered after the producer asked for it
-// refuses full batches, and no record of them is too large.
+// refuses full batches, although no single record is too large.
 func TestSink_aBatchThatBecameTooLargeIsWrittenInParts(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
 	refuse(c, kerr.MessageTooLarge, func(batch []byte) bool { return len(batch) > 2000 })
@@ -233,8 +234,8 @@ func TestSink_aBatchThatBecameTooLargeIsWrittenInParts(t *testing.T) {
 	}
 }
 
-// U6: franz-go fails, with a refused batch, all that waits for the partition: more
-// than one batch may hold.
+// U6: with a refused batch, franz-go fails all records that wait for the partition,
+// which may be more than one batch holds.
 func TestSink_recordsWrittenApartKeepToTheLimitOfTheTopic(t *testing.T) {
 	const limit = 4000
 	c := kafkatest.Embedded(t, kafkatest.Options{})
@@ -262,7 +263,7 @@ func TestSink_recordsWrittenApartKeepToTheLimitOfTheTopic(t *testing.T) {
 	}
 }
 
-// U6: what a person reads of a refusal says what to do.
+// U6: the error of a refused record says what to do.
 func TestSink_aRefusalSaysWhatToDo(t *testing.T) {
 	for name, tc := range map[string]struct {
 		answer *kerr.Error
@@ -282,10 +283,10 @@ func TestSink_aRefusalSaysWhatToDo(t *testing.T) {
 	}
 }
 
-// U6: what an outage cuts short is no refusal.
+// U6: records that an outage interrupts are not refused.
 func TestSink_recordsWrittenApartHaveTheirDeadline(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
-	says := kerr.InvalidRecord // to the first batch
+	says := kerr.InvalidRecord // answer to the first batch
 	c.Fake.ControlKey(int16(kmsg.Produce), func(kreq kmsg.Request) (kmsg.Response, error, bool) {
 		c.Fake.KeepControl()
 		defer func() { says = kerr.NotLeaderForPartition }()

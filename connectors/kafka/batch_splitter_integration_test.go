@@ -15,8 +15,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
-// U6: of sixty events one is refused by a real broker, and fifty-nine are there,
-// in order.
+// U6: a real broker refuses one of sixty events, and stores the other fifty-nine in
+// order.
 func TestReal_aRefusalReachesOnlyTheRecordThatCausedIt(t *testing.T) {
 	c := kafkatest.Real(t, kafkatest.RealOptions{})
 	for name, tc := range map[string]struct {
@@ -82,19 +82,19 @@ func TestReal_aRefusalReachesOnlyTheRecordThatCausedIt(t *testing.T) {
 	}
 }
 
-// U5: the broker's own words on a topic that was created for dead letters, and on
-// one that was not.
+// U5: the configuration, as the broker reports it, of a topic that was created for dead
+// letters, and of one that was not.
 func TestReal_aTopicForDeadLettersIsKeptForEver(t *testing.T) {
 	c := kafkatest.Real(t, kafkatest.RealOptions{Config: map[string]string{"log.retention.ms": "1000", "log.cleanup.policy": "compact"}})
 	p, err := NewProducer(ProducerConfig{ClientConfig: ClientConfig{Brokers: c.Brokers()}}, ProducerOptions{CreateTopics: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = p.Close(t.Context()) }) // nothing is under way
+	t.Cleanup(func() { _ = p.Close(t.Context()) }) // nothing is in flight
 	if err := c.CreateTopic(t.Context(), "others", 1, nil); err != nil {
 		t.Fatal(err)
 	}
-	// A broker may not have heard yet of a topic that was just created.
+	// A broker may not know a topic yet that was just created.
 	eventually(t, "the record is stored", func() bool {
 		err = p.Produce(t.Context(), Record{Topic: "letters", Value: []byte("without a key")})
 		return !errors.Is(err, ErrNoTopic)

@@ -6,18 +6,18 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// inFlightLimit bounds what is under way, by number and by bytes. Who comes first is
-// served first. One larger than all bytes together waits until it is alone.
+// inFlightLimit bounds the records in flight, by number and by bytes. Waiting calls are
+// served in order. A record larger than the limit of bytes waits until it is alone.
 type inFlightLimit struct {
 	number, bytes *semaphore.Weighted
-	all           int64 // bytes
+	all           int64 // limit of bytes
 }
 
-func newPlaces(number int, bytes int64) *inFlightLimit {
+func newInFlightLimit(number int, bytes int64) *inFlightLimit {
 	return &inFlightLimit{number: semaphore.NewWeighted(int64(number)), bytes: semaphore.NewWeighted(bytes), all: bytes}
 }
 
-// acquire takes a place, or returns ctx's cause when ctx ends first.
+// acquire counts a record, or returns ctx's cause when ctx ends first.
 func (p *inFlightLimit) acquire(ctx context.Context, bytes int64) error {
 	if ctx.Err() != nil || p.number.Acquire(ctx, 1) != nil {
 		return context.Cause(ctx)
@@ -29,7 +29,7 @@ func (p *inFlightLimit) acquire(ctx context.Context, bytes int64) error {
 	return nil
 }
 
-// try takes a place if one is free.
+// try counts a record if the limit allows it now.
 func (p *inFlightLimit) try(bytes int64) bool {
 	if !p.number.TryAcquire(1) {
 		return false
