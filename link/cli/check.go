@@ -15,12 +15,12 @@ func (a *app) checkCommand() *cobra.Command {
 	var timeout time.Duration
 	c := &cobra.Command{
 		Use:   "check [file]",
-		Short: "Try every target step by step, and say which step fails",
-		Long: `Tries, for each target: whether its name has an address, whether it can be
-connected to, TLS included, whether its credential can be had, and one request
-that is safe: OPTIONS, or of gRPC the health check. Of targets that need Kafka,
-it tries brokers, login, topics and group, and writes nothing. Nothing else is
-sent.`,
+		Short: "Test every target step by step, and say which step fails",
+		Long: `Tests for each target whether its name resolves, whether it accepts connections
+(TLS included), whether its credential is available, and whether it answers one
+harmless request: OPTIONS, or the health check for gRPC. For targets that need
+Kafka, it tests brokers, login, topics and group, and writes nothing. It sends
+nothing else.`,
 		Example: `  fiso-link check config.yaml
   fiso-link check --timeout 5s -o json config.yaml`,
 		Args: command.Args(cobra.MaximumNArgs(1)),
@@ -38,12 +38,12 @@ sent.`,
 			return a.printSteps(steps)
 		},
 	}
-	c.Flags().DurationVar(&timeout, "timeout", 30*time.Second, "longest time for all of it")
+	c.Flags().DurationVar(&timeout, "timeout", 30*time.Second, "time limit for all tests")
 	return c
 }
 
-// printSteps prints what was tried. What a server answered passes for no line of
-// ours.
+// printSteps prints the result of each step. A server's answer is escaped, so that it
+// cannot imitate a line of fiso-link.
 func (a *app) printSteps(steps []server.Step) error {
 	failed := 0
 	for _, s := range steps {
@@ -57,7 +57,7 @@ func (a *app) printSteps(steps []server.Step) error {
 		}
 	}
 	if a.JSON() {
-		if err := a.PrintJSON(map[string]any{"ok": failed == 0, "steps": printable(steps)}); err != nil {
+		if err := a.PrintJSON(map[string]any{"ok": failed == 0, "steps": stepResults(steps)}); err != nil {
 			return err
 		}
 	} else if failed > 0 {
@@ -69,17 +69,17 @@ func (a *app) printSteps(steps []server.Step) error {
 	return nil
 }
 
-type printed struct {
+type stepResult struct {
 	Target string `json:"target"`
 	Step   string `json:"step"`
 	OK     bool   `json:"ok"`
 	Error  string `json:"error,omitempty"`
 }
 
-func printable(steps []server.Step) []printed {
-	out := []printed{}
+func stepResults(steps []server.Step) []stepResult {
+	out := []stepResult{}
 	for _, s := range steps {
-		p := printed{Target: s.Target, Step: s.Name, OK: s.Err == nil}
+		p := stepResult{Target: s.Target, Step: s.Name, OK: s.Err == nil}
 		if s.Err != nil {
 			p.Error = s.Err.Error()
 		}

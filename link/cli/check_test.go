@@ -10,8 +10,8 @@ import (
 	"github.com/lsm/fiso/link/internal/server"
 )
 
-// U22: what a server answers neither steers a terminal nor passes for a line of the
-// command's own.
+// U22: a server's answer can neither control the terminal nor imitate a line of the
+// command.
 func TestCheck_printsWhatServersAnswerAsOneLineOfText(t *testing.T) {
 	var out, errs strings.Builder
 	a := newApp(command.IO{Out: &out, Err: &errs})

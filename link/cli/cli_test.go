@@ -16,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// page is what a command printed.
+// page is the output of a command.
 type page struct {
 	mu sync.Mutex
 	b  strings.Builder
@@ -34,7 +34,7 @@ func (p *page) String() string {
 	return p.b.String()
 }
 
-// call runs one command line, with variables of the environment before it.
+// call runs one command line, with environment variables before it.
 func call(ctx context.Context, env map[string]string, args ...string) (code int, out, errs string) {
 	var o, e page
 	code = Main(ctx, args, command.IO{Out: &o, Err: &e, Getenv: func(k string) string { return env[k] }})
@@ -65,7 +65,7 @@ func TestMain_commands(t *testing.T) {
 		"validate, JSON":        {nil, []string{"validate", "-o", "json", fine}, 0, "{\n  \"errors\": [],\n  \"ok\": true,\n  \"targets\": 1\n}\n", ""},
 		"validate, by variable": {map[string]string{"FISO_LINK_CONFIG": fine}, []string{"validate"}, 0, "valid", ""},
 		"validate, default":     {nil, []string{"validate"}, 1, "", "/etc/fiso/link/config.yaml"},
-		"validate, faults":      {nil, []string{"validate", bad}, 1, "", `"A" is no name for a target`},
+		"validate, faults":      {nil, []string{"validate", bad}, 1, "", `"A" is not a name for a target`},
 		"faults in JSON":        {nil, []string{"validate", "-o", "json", bad}, 1, `"code": "BAD_VALUE"`, ""},
 		"a failure in JSON":     {nil, []string{"validate", "-o", "json", "/nowhere"}, 1, `"code": "FAILED"`, ""},
 		"schema":                {nil, []string{"schema"}, 0, `"circuitBreaker"`, ""},
@@ -112,7 +112,7 @@ func TestMain_runsUntilItIsTold(t *testing.T) {
 		go func() {
 			code <- Main(ctx, args, command.IO{Out: &errs, Err: &errs, Getenv: func(k string) string { return env[k] }})
 		}()
-		for end := time.Now().Add(10 * time.Second); !strings.Contains(errs.String(), "fiso-link listens"); {
+		for end := time.Now().Add(10 * time.Second); !strings.Contains(errs.String(), `"msg":"listening"`); {
 			if time.Now().After(end) {
 				t.Fatal(errs.String())
 			}

@@ -29,7 +29,7 @@ func until(t *testing.T, what string, holds func() bool) {
 	}
 }
 
-// running runs a command line until stop.
+// running runs a command line until stop is called.
 func running(t *testing.T, env map[string]string, args ...string) (errs *page, stop func() int) {
 	t.Helper()
 	errs = &page{}
@@ -41,7 +41,7 @@ func running(t *testing.T, env map[string]string, args ...string) (errs *page, s
 	return errs, func() int { cancel(); return <-code }
 }
 
-// between is what stands in s after before, up to after.
+// between returns the text of s between before and after.
 func between(s, before, after string) string {
 	_, rest, _ := strings.Cut(s, before)
 	word, _, _ := strings.Cut(rest, after)
@@ -57,7 +57,7 @@ func TestRun_sendsTracesAndTellsOfEveryCall(t *testing.T) {
 	defer collector.Close()
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.URL)
 	logs, stop := running(t, nil, "run", "--log-level", "debug", file(t, good))
-	until(t, "the start", func() bool { return strings.Contains(logs.String(), "fiso-link listens") })
+	until(t, "the start", func() bool { return strings.Contains(logs.String(), `"msg":"listening"`) })
 	resp, err := http.Get("http://" + between(logs.String(), `"calls":"`, `"`) + "/link/a/") //nolint:forbidigo // a test on loopback, bounded by its own end
 	if err != nil {
 		t.Fatal(err)

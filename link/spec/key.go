@@ -23,8 +23,8 @@ const (
 	KeyMethod  = "method"
 )
 
-// keyEnvironment is made when it is first needed: that takes some milliseconds,
-// and memory. A key is made while a caller waits, so its limits are low.
+// keyEnvironment is made at first use, because that takes milliseconds and memory. A
+// key is computed while a caller waits, so its limits are low.
 var keyEnvironment = sync.OnceValues(func() (*cel.Env, error) {
 	return cel.New(cel.Config{
 		Record: KeyData,
@@ -37,12 +37,12 @@ var keyEnvironment = sync.OnceValues(func() (*cel.Env, error) {
 	})
 })
 
-// notForKeys are functions whose work or result can be out of proportion to
-// their arguments. A key needs none of these.
-var notForKeys = []string{"matches", "replace", "join", "format", "strings.quote"}
+// unboundedFunctions can take time or memory out of proportion to their arguments. Keys
+// do not need them.
+var unboundedFunctions = []string{"matches", "replace", "join", "format", "strings.quote"}
 
-// CompileKey checks the expression for a record's key; nil for an empty one. Its
-// error is a *config.Error with its place in the file.
+// CompileKey compiles the expression for a record's key; nil for an empty one. Its
+// error is a *config.Error with its position in the file.
 func CompileKey(text config.Text) (*cel.Program, error) {
 	if text.IsZero() {
 		return nil, nil
@@ -64,11 +64,11 @@ func CompileKey(text config.Text) (*cel.Program, error) {
 	switch out := checked.GetType(root.ID()); out.Kind() {
 	case types.StringKind, types.IntKind, types.UintKind, types.DoubleKind, types.DynKind:
 	default:
-		return nil, fault(fmt.Sprintf("a key is a text or a number, and this is %s", out), "make it a text with string(…)")
+		return nil, fault(fmt.Sprintf("a key must be a string or a number, and this is %s", out), "convert it with string(…)")
 	}
 	unbounded := ""
 	ast.PostOrderVisit(root, ast.NewExprVisitor(func(e ast.Expr) {
-		if e.Kind() == ast.CallKind && slices.Contains(notForKeys, e.AsCall().FunctionName()) {
+		if e.Kind() == ast.CallKind && slices.Contains(unboundedFunctions, e.AsCall().FunctionName()) {
 			unbounded = e.AsCall().FunctionName()
 		}
 	}))

@@ -1,5 +1,5 @@
-// Command fiso-link makes outbound calls safe: an application calls localhost,
-// and fiso-link the world.
+// Command fiso-link is a sidecar that makes outbound calls safe: an application calls
+// localhost, and fiso-link makes the outbound call.
 package main
 
 import (

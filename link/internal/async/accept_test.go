@@ -66,7 +66,7 @@ func TestAccept_keepsNoParameterOfTheCredentials(t *testing.T) {
 	}
 }
 
-// parameter is a credential in the query.
+// parameter is a credential in a query parameter.
 type parameter struct{ fixed }
 
 func (*parameter) WithoutOwn(string) string { return "kept" }
@@ -99,7 +99,7 @@ func TestAccept_claimsNothingThatKafkaDidNotTake(t *testing.T) {
 	}
 }
 
-// log is a target.Log without Kafka.
+// log is a target.RecordStore without Kafka.
 type log func(context.Context) error
 
 func (l log) Append(ctx context.Context, _ kafka.Record) (connector.Position, error) {
@@ -127,7 +127,7 @@ func TestAccept_saysWhenItDoesNotKnow(t *testing.T) {
 	}
 }
 
-// A cluster that hangs is not waited for longer than the application is.
+// The wait for a cluster that hangs ends with the application's call.
 func TestStore_leavesAWriteThatIsNotAnswered(t *testing.T) {
 	w := newWorld(t, "async: {topic: calls}", map[string]int32{"calls": 1})
 	if _, err := w.to.Records.Append(t.Context(), kafka.Record{Topic: "calls"}); err != nil {

@@ -12,15 +12,15 @@ import (
 )
 
 var (
-	errBodyTooLarge = errors.New("the answer is larger than is kept")
-	errUpgrade      = errors.New("nobody is there who could speak another protocol")
+	errBodyTooLarge = errors.New("the answer is larger than maxBodyBytes")
+	errUpgrade      = errors.New("a stored call cannot be upgraded")
 )
 
-// responseWriter takes a target's answer in the application's place. It is a
+// responseWriter records the answer of a target for the worker. It is a
 // call.ResponseWriter.
 type responseWriter struct {
-	keep, most int // bytes of the body that are kept, and read
-	status     int // 0: there was none
+	keep, most int // bytes of the body to keep, and to read
+	status     int // 0: no answer
 	header     call.Header
 	body       []byte
 	read       int
@@ -31,14 +31,13 @@ type responseWriter struct {
 // Inform drops interim answers.
 func (*responseWriter) Inform(int, call.Header) error { return nil }
 
-// Head takes the head.
+// Head records status and header.
 func (a *responseWriter) Head(status int, h call.Header, _ int64) error {
 	a.status, a.header = status, h
 	return nil
 }
 
-// Write keeps the body while it is small enough, and ends the answer when it is
-// not.
+// Write keeps the body up to keep bytes, and fails after most bytes.
 func (a *responseWriter) Write(p []byte) (int, error) {
 	if a.read += len(p); a.read > a.most {
 		a.truncated, a.body = true, nil
@@ -50,27 +49,28 @@ func (a *responseWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Flush has nothing to do.
 func (*responseWriter) Flush() error { return nil }
 
-// End says that the answer is whole.
+// End marks the answer as complete.
 func (a *responseWriter) End(call.Header) error { a.whole = true; return nil }
 
-// Begun reports whether there is a head.
+// Begun reports whether the head has arrived.
 func (a *responseWriter) Begun() bool { return a.status != 0 }
 
-// Bound and Unbound change nothing: no write waits.
+// Bound and Unbound do nothing: writes never block.
 func (a *responseWriter) Bound(context.Context) {}
 func (a *responseWriter) Unbound()              {}
 
-// Upgrade is refused: only calls that ask for none are kept.
+// Upgrade fails: calls that ask for an upgrade are never stored.
 func (*responseWriter) Upgrade(call.Header) (io.ReadWriteCloser, error) { return nil, errUpgrade }
 
-// secretFields are fields of an answer that prove something, or set what does.
+// secretFields are fields of an answer that carry or request credentials. They are not
+// copied into replies.
 var secretFields = []string{"Set-Cookie", "Set-Cookie2", "Authorization", "Proxy-Authorization", "WWW-Authenticate", "Proxy-Authenticate", "Authentication-Info", "Proxy-Authentication-Info"}
 
-// reply is how a call ended, as an event. code is that of its dead letter, or "".
-func reply(topic, target string, r *request, code string) kafka.Record {
+// replyRecord returns the reply event of a call. code is that of its dead letter, or
+// "".
+func replyRecord(topic, target string, r *request, code string) kafka.Record {
 	a := r.answer
 	h := make(call.Header, 0, len(a.header))
 	h = append(h, a.header...)

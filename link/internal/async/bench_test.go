@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// BenchmarkWorker is a backlog of accepted calls to a target that answers at once,
-// or after 5 ms: the time of a call, the start of the worker included.
+// BenchmarkWorker makes a backlog of accepted calls to a target that answers at once,
+// or after 5 ms. It reports the time of a call, the start of the worker included.
 func BenchmarkWorker(b *testing.B) {
 	for name, settings := range map[string]string{
 		"at once":     "async: {topic: calls, key: 'headers[\"k\"]'}",

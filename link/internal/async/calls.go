@@ -15,15 +15,15 @@ import (
 	"github.com/lsm/fiso/link/internal/resilience"
 )
 
-// calls makes the calls of a worker. It is what the delivery engine needs of one:
-// Transform reads a record, Send makes the call, and reply stores how it ended.
-// A request goes from one to the next as the attachment of its event.
+// calls is the transformer and the sink of a worker's delivery engine. Transform reads
+// a record, Send makes the call, and reply stores its result. The request travels
+// between them as the attachment of its event.
 type calls struct {
 	Config
 	store *Store
 }
 
-// Transform makes one event of a record.
+// Transform decodes a record into one event.
 func (c *calls) Transform(_ context.Context, m *connector.Message, into []delivery.Routed) ([]delivery.Routed, error) {
 	r, err := decode(m, c.Target.Spec.Name)
 	if err != nil {
@@ -32,26 +32,28 @@ func (c *calls) Transform(_ context.Context, m *connector.Message, into []delive
 	return append(into, delivery.Routed{Event: &r.event, Attachment: r}), nil
 }
 
-// Send makes a call once, attempts of the target's retry included.
+// Send makes a call once. The walk may retry it within that, as the target's retry
+// says.
 func (c *calls) Send(ctx context.Context, _ *cloudevent.Event) error {
 	r, spec := attached(ctx), c.Target.Spec
 	v := judge{
-		trial: c.Target.Breaker.State() != resilience.Closed,
-		owns:  c.Target.Credential != nil,
-		whole: spec.Async.ReplyTopic != "",
+		trial:         c.Target.Breaker.State() != resilience.Closed,
+		ownCredential: c.Target.Credential != nil,
+		needsWhole:    spec.Async.ReplyTopic != "",
 	}
 	r.answer = &responseWriter{most: int(spec.Async.MaxBodyBytes)}
-	if v.whole {
+	if v.needsWhole {
 		r.answer.keep = r.answer.most
 	}
 	return v.of(r.answer, c.Deliver(ctx, r.answer, c.Target, r.call()))
 }
 
-// Close has nothing to let go of: the target is the caller's.
+// Close does nothing: the owner of the target closes it.
 func (*calls) Close(context.Context) error { return nil }
 
-// reply stores how a call ended. It is the receipt of a delivery: a reply that may
-// be on its way to Kafka is waited for and not written again.
+// reply stores the reply of a call. It is the receipt of the delivery. If an earlier
+// reply may already be on its way to Kafka, reply waits for it instead of writing
+// another.
 func (c *calls) reply(ctx context.Context, _ *cloudevent.Event, letter *deadletter.Letter) error {
 	r, spec := attached(ctx), c.Target.Spec
 	code := ""
@@ -62,7 +64,7 @@ func (c *calls) reply(ctx context.Context, _ *cloudevent.Event, letter *deadlett
 		r.ended = time.Now()
 	}
 	for {
-		err := r.storeReply(ctx, c.store, func() kafka.Record { return reply(spec.Async.ReplyTopic, spec.Name, r, code) })
+		err := r.storeReply(ctx, c.store, func() kafka.Record { return replyRecord(spec.Async.ReplyTopic, spec.Name, r, code) })
 		switch {
 		case err == nil:
 			return nil
@@ -76,7 +78,7 @@ func (c *calls) reply(ctx context.Context, _ *cloudevent.Event, letter *deadlett
 	}
 }
 
-// storeReply goes on to wait for the reply that is under way, or begins one.
+// storeReply waits for the reply under way, or begins to write one.
 func (r *request) storeReply(ctx context.Context, s *Store, record func() kafka.Record) (err error) {
 	if r.reply == nil {
 		if r.reply, err = s.producer.Begin(ctx, record()); err != nil {

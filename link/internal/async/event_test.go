@@ -42,7 +42,7 @@ func TestRequest_carriesItsIDWhereTheKeyIsEmpty(t *testing.T) {
 	}
 }
 
-// What stands in a topic goes onto a wire.
+// A record's parts go onto the wire, so a malformed record is refused.
 func FuzzDecode(f *testing.F) {
 	f.Add("POST", "/a?x=1", "X-A", "b", "crm", "fiso.link.request")
 	f.Add("G T", "/ HTTP/1.1\r\nX: y", "X\r\nY", "a\r\nb", "erp", "other")

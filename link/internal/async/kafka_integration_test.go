@@ -11,9 +11,9 @@ import (
 	"github.com/lsm/fiso/connectors/kafka/kafkatest"
 )
 
-// A real Kafka, an outage of the target, and a worker that ends in the middle and
-// begins again: each call has one reply or dead letter, and those of a key were made
-// in order.
+// With a real Kafka, an outage of the target and a worker that stops midway and starts
+// again, each call has one reply or dead letter, and the calls of a key were made in
+// order.
 func TestReal_everyAcceptedCallEndsOnce(t *testing.T) {
 	const calls = 400
 	c := kafkatest.Real(t, kafkatest.RealOptions{})
@@ -23,7 +23,7 @@ func TestReal_everyAcceptedCallEndsOnce(t *testing.T) {
 		}
 	}
 	w := newWorldOn(t, &kafkatest.Cluster{Admin: c.Admin}, "retry: {maxAttempts: 1, initialInterval: 1ms, maxInterval: 20ms}\ncircuitBreaker: {enabled: false}\nasync: {topic: calls, replyTopic: answers, key: 'headers[\"k\"]'}")
-	done := map[string]int{} // by key, the last call
+	done := map[string]int{} // the last call of each key
 	half := make(chan struct{})
 	w.answers(func(n int, rw http.ResponseWriter, r *http.Request) {
 		if n > 100 && n <= 120 {

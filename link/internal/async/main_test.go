@@ -33,7 +33,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// world is a target, Kafka, and fiso-link's part between them, in one process.
+// world is a target, a fake Kafka, and a proxy and a worker between them, in one
+// process.
 type world struct {
 	t       testing.TB
 	kafka   *kafkatest.Cluster
@@ -45,8 +46,8 @@ type world struct {
 	stop    func()           // ends the worker
 
 	mu        sync.Mutex
-	calls     []seen         // that reached the target
-	buried    map[string]int // by code
+	calls     []seen         // calls that reached the target
+	buried    map[string]int // dead letters by code
 	unwritten map[string]int
 	gaps      int
 	handle    func(n int, w http.ResponseWriter, r *http.Request) // nil: 200 "done"
@@ -58,14 +59,13 @@ type seen struct {
 	header                 http.Header
 }
 
-// newWorld is a world whose target has settings of its own. The worker is begun by
-// work.
+// newWorld makes a world whose target has further settings. work starts the worker.
 func newWorld(t testing.TB, settings string, topics map[string]int32) *world {
 	t.Helper()
 	return newWorldOn(t, kafkatest.Embedded(t, kafkatest.Options{Topics: topics}), settings)
 }
 
-// newWorldOn is a world with a Kafka of its own.
+// newWorldOn is newWorld with a given Kafka.
 func newWorldOn(t testing.TB, c *kafkatest.Cluster, settings string) *world {
 	t.Helper()
 	w := &world{t: t, kafka: c, buried: map[string]int{}, unwritten: map[string]int{}, stop: func() {}}
@@ -106,14 +106,14 @@ func (w *world) build(address, settings string) {
 	w.proxy = &proxy.Proxy{Target: func(string) (*target.Target, func()) { return w.to, func() {} }, Defer: Accept, Publish: Publish}
 }
 
-// ended is a context that has: nobody waits.
+// ended is a context that has ended, so nothing waits on it.
 func ended() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	return ctx
 }
 
-// work begins a worker, with the target's own walk or another one.
+// work starts a worker; change adjusts its configuration.
 func (w *world) work(change ...func(*Config)) {
 	w.t.Helper()
 	c := Config{
@@ -177,7 +177,7 @@ func (w *world) count(of map[string]int, what string) int {
 	return of[what]
 }
 
-// send makes one call by the proxy, and returns its answer.
+// send makes one call through the proxy, and returns its answer.
 func (w *world) send(method, path, body string, fields ...string) *responseWriter {
 	w.t.Helper()
 	a := &responseWriter{keep: 1 << 20, most: 1 << 20}
@@ -192,7 +192,7 @@ func newRequest(method, path, body string, fields ...string) *call.Request {
 	}
 }
 
-// accept makes a call that is accepted, and returns its id.
+// accept sends a call to be made later, and returns its id.
 func (w *world) accept(method, path, body string, fields ...string) string {
 	w.t.Helper()
 	a := w.send(method, path, body, append(fields, "Prefer", "respond-async")...)
@@ -212,7 +212,7 @@ func header(fields ...string) (h call.Header) {
 	return h
 }
 
-// deny lets no record into topics that which names.
+// deny makes the brokers refuse every record for the topics that which selects.
 func (w *world) deny(which func(topic string) bool) {
 	w.kafka.Fake.ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
 		w.kafka.Fake.KeepControl()
@@ -239,8 +239,8 @@ func (w *world) deny(which func(topic string) bool) {
 	})
 }
 
-// hangUp has brokers hang up on every record for topics that which names: nobody
-// learns whether they have it.
+// hangUp makes the brokers close the connection on every record for the topics that
+// which selects, so that its outcome stays unknown.
 func (w *world) hangUp(which func(topic string) bool) {
 	w.kafka.Fake.ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
 		w.kafka.Fake.KeepControl()
@@ -257,7 +257,7 @@ func (w *world) hangUp(which func(topic string) bool) {
 	})
 }
 
-// admin may do to topics what kafkatest.Admin does not.
+// admin offers topic operations that kafkatest.Admin lacks.
 func (w *world) admin() *kadm.Client {
 	w.t.Helper()
 	cl, err := kgo.NewClient(kgo.SeedBrokers(w.kafka.Brokers()...))
@@ -268,7 +268,7 @@ func (w *world) admin() *kadm.Client {
 	return kadm.NewClient(cl)
 }
 
-// deleteBefore has the topic's only partition begin at an offset.
+// deleteBefore deletes the records of the topic's only partition before an offset.
 func (w *world) deleteBefore(topic string, at int64) {
 	w.t.Helper()
 	offsets := kadm.Offsets{}
@@ -293,7 +293,7 @@ func (w *world) records(topic string) []*kgo.Record {
 	return rs
 }
 
-// settled waits until the group has committed so many records of the topic.
+// settled waits until the group has committed that many records of the topic.
 func (w *world) settled(n int64) {
 	w.t.Helper()
 	eventually(w.t, strconv.FormatInt(n, 10)+" settled records", func() bool {

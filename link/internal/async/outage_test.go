@@ -17,8 +17,8 @@ import (
 	"github.com/lsm/fiso/link/internal/target"
 )
 
-// F11: an outage is not any call's fault. Whatever shape it has, the topic does
-// not run into the dead letters, and everything is delivered when it is over.
+// F11: an outage counts against no call. Whatever its form, no call becomes a dead
+// letter, and all are delivered when it is over.
 // https://github.com/vectordotdev/vector/issues/24543
 func TestF11_anOutageFillsNoDeadLetterTopic(t *testing.T) {
 	t.Parallel()
@@ -55,8 +55,8 @@ func TestF11_anOutageFillsNoDeadLetterTopic(t *testing.T) {
 	}
 }
 
-// F11: what says that the target is away counts against no call, whatever the
-// breaker is for. https://github.com/vectordotdev/vector/issues/24543
+// F11: an answer that shows that the target is away counts against no call, whatever
+// the circuit breaker is set to. https://github.com/vectordotdev/vector/issues/24543
 func TestF11_aTargetThatIsAwayCountsAgainstNoCall(t *testing.T) {
 	t.Parallel()
 	for name, outage := range map[string]http.HandlerFunc{
@@ -69,7 +69,7 @@ func TestF11_aTargetThatIsAwayCountsAgainstNoCall(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, "timeout: 200ms\nretry: {maxAttempts: 1, initialInterval: 1ms, maxInterval: 2ms}\ncircuitBreaker: {enabled: false}\nasync: {topic: calls, maxInFlight: 4, maxRetries: 0}", map[string]int32{"calls": 1})
 			var mu sync.Mutex
-			under, most := 0, 0 // calls at the target, after the first that found it away
+			under, most := 0, 0 // calls at the target, after the first one that failed
 			w.answers(func(n int, rw http.ResponseWriter, r *http.Request) {
 				if n > 12 {
 					return
@@ -95,7 +95,7 @@ func TestF11_aTargetThatIsAwayCountsAgainstNoCall(t *testing.T) {
 	}
 }
 
-// F11: a refused connection is no fault of a call, which is made when the target is
+// F11: a refused connection counts against no call; the call is made when the target is
 // back. https://github.com/vectordotdev/vector/issues/24543
 func TestF11_aTargetThatIsRestartedCountsAgainstNoCall(t *testing.T) {
 	t.Parallel()
@@ -119,9 +119,9 @@ func TestF11_aTargetThatIsRestartedCountsAgainstNoCall(t *testing.T) {
 	}
 }
 
-// F11: a target that takes no call at all is more likely wrong than all of them:
-// after so many in a row, calls wait, and are delivered when it is mended.
-// https://github.com/vectordotdev/vector/issues/24543
+// F11: when a target refuses every call, the target is more likely wrong than all the
+// calls: after enough dead letters in a row, calls wait, and are delivered when the
+// target is repaired. https://github.com/vectordotdev/vector/issues/24543
 func TestF11_aTargetThatRefusesEverythingFillsNoDeadLetterTopic(t *testing.T) {
 	t.Parallel()
 	for name, status := range map[string]int{"for good": 403, "each time": 500} {
@@ -134,7 +134,7 @@ func TestF11_aTargetThatRefusesEverythingFillsNoDeadLetterTopic(t *testing.T) {
 			}
 			w.work()
 			eventually(t, "words about the rest", func() bool {
-				return strings.Contains(w.worker.Status().Problem, fmt.Sprintf("7 call(s) wait: 3 calls in a row became dead letters, and no more do until one is delivered; the last answer: the target answered %d", status))
+				return strings.Contains(w.worker.Status().Problem, fmt.Sprintf("7 call(s) wait: 3 calls in a row became dead letters, so one at a time is tried until one is delivered; the last answer: the target answered %d", status))
 			})
 			w.answers(nil)
 			w.settled(10)
@@ -145,7 +145,7 @@ func TestF11_aTargetThatRefusesEverythingFillsNoDeadLetterTopic(t *testing.T) {
 	}
 }
 
-// What fiso-link's own rules refuse says nothing of the target.
+// Calls that fiso-link's own rules refuse do not count as failures of the target.
 func TestWorker_stopsNoLineForItsOwnRules(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "async: {topic: calls, stopTheLine: {consecutive: 1}}", map[string]int32{"calls": 1})
@@ -160,7 +160,7 @@ func TestWorker_stopsNoLineForItsOwnRules(t *testing.T) {
 	}
 }
 
-// F11: a credential that its target refuses is no call's fault either.
+// F11: a credential that the target refuses counts against no call.
 // https://github.com/vectordotdev/vector/issues/24543
 func TestF11_anExpiredTokenFillsNoDeadLetterTopic(t *testing.T) {
 	t.Parallel()

@@ -9,13 +9,13 @@ import (
 	"github.com/lsm/fiso/delivery/fault"
 )
 
-// Status is how a worker stands.
+// Status is the state of a worker.
 type Status struct {
 	connector.Status
 	Held int // dead letters and replies that could not be written yet
 }
 
-// Status is how the worker stands. It is cheap, and safe for concurrent use.
+// Status returns the state of the worker. It is cheap, and safe for concurrent use.
 func (w *Worker) Status() Status {
 	e := w.engine.Status()
 	s := Status{Status: w.source.Status(), Held: e.HeldBy[delivery.CauseDeadLetter] + e.HeldBy[delivery.CauseReceipt]}
@@ -28,7 +28,7 @@ func (w *Worker) Status() Status {
 		what  string
 	}{{delivery.CauseDeadLetter, DeadLetter}, {delivery.CauseReceipt, Reply}} {
 		if n := e.HeldBy[u.cause]; n > 0 {
-			problems = append(problems, fmt.Sprintf("%d call(s) held, whose %s cannot be written: %s", n, u.what, lastError(&e, u.cause)))
+			problems = append(problems, fmt.Sprintf("%d call(s) held because their %s cannot be written: %s", n, u.what, lastError(&e, u.cause)))
 		}
 	}
 	if why := w.waiting(&e); why != "" {
@@ -38,20 +38,21 @@ func (w *Worker) Status() Status {
 	return s
 }
 
-// waiting says which calls wait for the target; "": none does.
+// waiting describes the calls that wait for the target; "": none.
 func (w *Worker) waiting(e *delivery.State) string {
 	n := e.Retrying + e.HeldBy[delivery.CauseUnavailable] + e.HeldBy[delivery.CauseStopped]
 	switch {
 	case n == 0:
 		return ""
 	case e.HeldBy[delivery.CauseStopped] > 0:
-		return fmt.Sprintf("%d call(s) wait: %d calls in a row became dead letters, and no more do until one is delivered; the last answer: %s",
+		return fmt.Sprintf("%d call(s) wait: %d calls in a row became dead letters, so one at a time is tried until one is delivered; the last answer: %s",
 			n, w.calls.Target.Spec.Async.StopTheLine.Consecutive, lastError(e, delivery.CauseStopped))
 	}
 	return fmt.Sprintf("%d call(s) wait: %s", n, lastError(e, delivery.CauseUnavailable))
 }
 
-// lastError is that of an event that is held for a cause, or the last of all.
+// lastError returns the error of an event held for that cause, or else the last error
+// of the engine.
 func lastError(e *delivery.State, c delivery.Cause) string {
 	for _, h := range e.Held {
 		if h.Cause == c && h.Err != nil {
@@ -61,14 +62,14 @@ func lastError(e *delivery.State, c delivery.Cause) string {
 	return e.LastError
 }
 
-// observer counts what fiso-link counts.
+// observer reports events of the engine to the metrics.
 type observer struct {
 	delivery.NoObserver
 	Config
 }
 
-// DeadLetter is called for each that is stored.
+// DeadLetter is called for each dead letter that was stored.
 func (o observer) DeadLetter(code fault.Code) { o.OnDeadLetter(string(code)) }
 
-// DeadLetterError is called for each try to store one that failed.
+// DeadLetterError is called for each failed attempt to store a dead letter.
 func (o observer) DeadLetterError() { o.OnUnwritten(DeadLetter) }

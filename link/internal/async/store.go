@@ -10,19 +10,19 @@ import (
 	"github.com/lsm/fiso/delivery/deadletter"
 )
 
-// Bounds of what is under way to Kafka, for each store.
+// Bounds of the records in flight to Kafka, per store.
 const (
 	maxRecords = 4096
 	maxBytes   = 16 << 20
 )
 
-// Store keeps records in Kafka. It is a target.Log.
+// Store writes records to Kafka. It is a target.RecordStore.
 type Store struct {
 	producer *kafka.Producer
 }
 
-// NewStore connects to nothing. timeout is how long a record is tried; create
-// says whether topics that are missing are made.
+// NewStore returns a store that has not connected yet. timeout is how long a record is
+// retried; with create, missing topics are created.
 func NewStore(brokers kafka.ClientConfig, timeout time.Duration, create bool, log *slog.Logger) (*Store, error) {
 	p, err := kafka.NewProducer(kafka.ProducerConfig{
 		ClientConfig: brokers, DeliveryTimeout: timeout, MaxBuffered: maxRecords, MaxBufferedSize: maxBytes,
@@ -33,13 +33,13 @@ func NewStore(brokers kafka.ClientConfig, timeout time.Duration, create bool, lo
 	return &Store{producer: p}, nil
 }
 
-// Append is target.Log's. The end of ctx ends the wait for the record, and not
-// the record: see kafka.Producer.
+// Append implements target.RecordStore. When ctx ends, Append stops waiting, but the
+// record is not cancelled: see kafka.Producer.
 func (s *Store) Append(ctx context.Context, r kafka.Record) (connector.Position, error) {
 	return s.producer.Append(ctx, r)
 }
 
-// Begin is deadletter.Producer's.
+// Begin implements deadletter.Producer.
 func (s *Store) Begin(ctx context.Context, topic string, key, value []byte, headers []connector.Header) (deadletter.Pending, error) {
 	w, err := s.producer.Begin(ctx, kafka.Record{Topic: topic, Key: key, Value: value, Headers: headers})
 	if err != nil {
@@ -48,6 +48,6 @@ func (s *Store) Begin(ctx context.Context, topic string, key, value []byte, head
 	return w, nil
 }
 
-// Close waits for what is under way until ctx ends, and lets go. Nothing is
-// appended meanwhile or after.
+// Close waits for records in flight until ctx ends, and closes the producer. Append
+// must not be called during Close or after it.
 func (s *Store) Close(ctx context.Context) error { return s.producer.Close(ctx) }

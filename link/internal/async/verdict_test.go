@@ -12,8 +12,8 @@ import (
 	"github.com/lsm/fiso/link/internal/proxy"
 )
 
-// The outage rule: what says that the target is away is no verdict on a call, and
-// what fiso-link or the credential lacks never counts against one.
+// What shows that the target is away counts against no call, nor does what fiso-link or
+// the credential lacks.
 func TestJudge_givesEveryEndItsClass(t *testing.T) {
 	refused := func(code call.Code) error { return proxy.Refuse(code, "why", 0) }
 	for name, test := range map[string]struct {
@@ -21,7 +21,7 @@ func TestJudge_givesEveryEndItsClass(t *testing.T) {
 		status int
 		err    error
 		want   connector.Class
-		reason string // "": it is done
+		reason string // "": no error
 	}{
 		"done":                         {status: 204},
 		"a verdict":                    {status: 500, want: connector.Temporary, reason: "the target answered 500 Internal Server Error"},
@@ -31,13 +31,13 @@ func TestJudge_givesEveryEndItsClass(t *testing.T) {
 		"busy":                         {status: 503, want: connector.Unavailable, reason: "the target answered 503 Service Unavailable"},
 		"refused":                      {status: 422, want: connector.Permanent, reason: "the target answered 422 Unprocessable Entity"},
 		"a caller's credential":        {status: 401, want: connector.Permanent, reason: "the target answered 401 Unauthorized"},
-		"a credential of ours":         {judge{owns: true}, 401, nil, connector.Blocked, "the target answered 401 Unauthorized: it refuses the credential of this target"},
+		"a credential of ours":         {judge{ownCredential: true}, 401, nil, connector.Blocked, "the target answered 401 Unauthorized: the target refused the credential that is configured for it"},
 		"no credential":                {err: refused(call.CredentialUnavailable), want: connector.Blocked, reason: "CREDENTIAL_UNAVAILABLE: why"},
 		"an old credential":            {err: refused(call.CredentialExpired), want: connector.Blocked, reason: "CREDENTIAL_EXPIRED: why"},
 		"nobody there":                 {err: refused(call.ConnectFailed), want: connector.Unavailable, reason: "CONNECT_FAILED: why"},
 		"no answer in time":            {err: refused(call.UpstreamTimeout), want: connector.Unavailable, reason: "UPSTREAM_TIMEOUT: why"},
 		"a connection that broke":      {err: refused(call.UpstreamReset), want: connector.Unavailable, reason: "UPSTREAM_RESET: why"},
-		"half an answer":               {judge{whole: true}, 200, refused(call.UpstreamReset), connector.Unavailable, "UPSTREAM_RESET: why"},
+		"half an answer":               {judge{needsWhole: true}, 200, refused(call.UpstreamReset), connector.Unavailable, "UPSTREAM_RESET: why"},
 		"half an answer of no concern": {status: 200, err: refused(call.UpstreamReset)},
 		"no HTTP":                      {err: refused(call.UpstreamGarbage), want: connector.Temporary, reason: "UPSTREAM_GARBAGE: why"},
 		"no place":                     {err: refused(call.TooManyCalls), want: connector.Temporary, reason: "TOO_MANY_CALLS: why"},
@@ -58,7 +58,7 @@ func TestJudge_givesEveryEndItsClass(t *testing.T) {
 	}
 }
 
-// A call whose turn has not come was not tried, and is when fiso-link says.
+// A call that a limit held back was not tried, and is tried when fiso-link says.
 func TestJudge_aCallWhoseTurnHasNotComeWasNotTried(t *testing.T) {
 	for _, code := range []call.Code{call.RateLimited, call.TooManyCalls, call.CircuitOpen} {
 		err := judge{}.of(&responseWriter{}, proxy.Refuse(code, "why", 3*time.Second))
@@ -77,10 +77,11 @@ func TestJudge_aBusyTargetSaysWhenToComeAgain(t *testing.T) {
 	}
 }
 
-// UL6: a call whose body is too large to be signed stays so: trying again helps nobody.
+// UL6: a call whose body is too large to be signed is a dead letter at once: retrying
+// cannot help.
 func TestJudge_refusesACallThatCannotBeSigned(t *testing.T) {
 	for _, code := range []call.Code{call.BodyTooLarge, call.BadRequest} {
-		err := judge{owns: true}.of(&responseWriter{}, proxy.Refuse(code, "raise retry.maxBodyBytes", 0))
+		err := judge{ownCredential: true}.of(&responseWriter{}, proxy.Refuse(code, "raise retry.maxBodyBytes", 0))
 		if connector.ClassOf(err) != connector.Permanent || fault.CodeOf(err) != fault.SinkRejected || err.Error() != string(code)+": raise retry.maxBodyBytes" {
 			t.Errorf("%s: %v", code, err)
 		}

@@ -14,34 +14,34 @@ import (
 	"github.com/lsm/fiso/link/spec"
 )
 
-// Credential is a target.Credential that can be watched, and has an end.
+// Credential is a target.Credential that can expire and be closed.
 type Credential interface {
 	target.Credential
-	// Expiry is when what would be sent now ends; false: not known, or never.
+	// Expiry returns when the credential in use ends; false: not known, or never.
 	Expiry() (time.Time, bool)
-	// Close ends what is done in the background, and waits for it. Calls are
-	// over by then.
+	// Close ends background work, and waits for it. No call uses the credential any
+	// more.
 	Close()
 }
 
-// What Refreshed is told.
+// Arguments of Refreshed.
 const (
 	Success = "success"
 	Failure = "failure"
 )
 
-// Parts are what credentials are made with. The zero value will do where
-// nothing comes from Vault.
+// Parts are the dependencies of credentials. The zero value works if nothing comes from
+// Vault.
 type Parts struct {
 	Env   func(string) (string, bool) // nil: os.LookupEnv
 	Vault *Vault                      // nil: the configuration has none
-	// HTTP fetches tokens. nil: a client with the system's authorities. It
-	// follows no redirect, whatever its own rule: a secret goes to the
-	// configured address alone.
+	// HTTP fetches tokens. nil: a client that trusts the system's authorities.
+	// Redirects are never followed, whatever the client's own policy: a secret goes to
+	// the configured address only.
 	HTTP *http.Client
-	// Refreshed hears Success when a secret or token was read for the first
-	// time or has changed, and Failure when it could not be had. It may be
-	// called from several goroutines. nil: nobody is told.
+	// Refreshed is called with Success when a secret or token was first read or has
+	// changed, and with Failure when it could not be read. It may be called
+	// concurrently. May be nil.
 	Refreshed func(status string)
 	Log       *slog.Logger // nil: nothing is logged
 }
@@ -65,9 +65,9 @@ func (p Parts) filled() Parts {
 	return p
 }
 
-// New is the credential of a validated configuration; nil where its type is
-// none. It waits for nothing and does not fail because a secret is missing: a
-// target may come before its Secret does. Calls then say what is missing.
+// New returns the credential of a validated configuration; nil for type none. It does
+// not block, and does not fail if a secret is missing: a target may be created before
+// its Secret. Calls then fail with an error that says what is missing.
 func New(s *spec.Auth, p Parts) (Credential, error) {
 	p = p.filled()
 	switch s.Type {
@@ -78,19 +78,19 @@ func New(s *spec.Auth, p Parts) (Credential, error) {
 	case "oauth2":
 		return newOAuth2(s, p)
 	}
-	owns, refs := owned{authorization}, []named{{"auth.secretRef", s.SecretRef}}
-	var prove func([]string) (wireCredential, error)
+	owns, refs := owned{authorization}, []keyedRef{{"auth.secretRef", s.SecretRef}}
+	var build func([]string) (wireCredential, error)
 	parameter := ""
 	covers := func(call.Header) bool { return false }
 	switch s.Type {
 	case "bearer":
-		prove = newBearer
+		build = newBearer
 	case "basic":
-		prove = func(v []string) (wireCredential, error) { return newBasic(s.Username, v[0]) }
+		build = func(v []string) (wireCredential, error) { return newBasic(s.Username, v[0]) }
 	case "apiKey":
 		if s.Query != "" {
 			parameter = foldName(s.Query)
-			prove = func(v []string) (wireCredential, error) { return newQuery(s.Query, v[0]) }
+			build = func(v []string) (wireCredential, error) { return newQuery(s.Query, v[0]) }
 			break
 		}
 		name := s.Header
@@ -98,19 +98,19 @@ func New(s *spec.Auth, p Parts) (Credential, error) {
 			name = "X-API-Key"
 		}
 		owns = append(owns, name)
-		prove = func(v []string) (wireCredential, error) { return newHeader(name, v[0]) }
+		build = func(v []string) (wireCredential, error) { return newHeader(name, v[0]) }
 	case "sigv4":
-		owns = append(owns, amzDate, amzToken) // amzHash says what the body is, and proves nothing
+		owns = append(owns, amzDate, amzToken) // not amzHash: it describes the body and authenticates nothing
 		covers = coversBody(s.Service)
-		refs = append(refs, named{"auth.accessKeyRef", s.AccessKeyRef})
+		refs = append(refs, keyedRef{"auth.accessKeyRef", s.AccessKeyRef})
 		if s.SessionTokenRef != nil {
-			refs = append(refs, named{"auth.sessionTokenRef", s.SessionTokenRef})
+			refs = append(refs, keyedRef{"auth.sessionTokenRef", s.SessionTokenRef})
 		}
-		prove = newSigV4(s)
+		build = newSigV4(s)
 	default:
 		return nil, fmt.Errorf("auth.type %q is not known", s.Type)
 	}
-	secrets, err := newSecrets(refs, prove, p)
+	secrets, err := newSecrets(refs, build, p)
 	if err != nil {
 		return nil, err
 	}
@@ -119,10 +119,9 @@ func New(s *spec.Auth, p Parts) (Credential, error) {
 
 const authorization = "Authorization"
 
-// owned are fields that a caller cannot send past the credential.
+// owned lists fields that a caller cannot send to the target.
 type owned []string
 
-// Owns reports whether the field is one of them.
 func (o owned) Owns(field string) bool {
 	for _, name := range o {
 		if http1.Same(name, field) {
@@ -132,8 +131,8 @@ func (o owned) Owns(field string) bool {
 	return false
 }
 
-// certificate is presented by the transport; a caller's Authorization, which
-// could stand for somebody else, still does not go on.
+// certificate is presented by the transport. A caller's Authorization is still dropped:
+// it could identify somebody else.
 type certificate struct{ owned }
 
 func (certificate) Apply(context.Context, *call.Outgoing) error { return nil }
@@ -141,16 +140,16 @@ func (certificate) Renew(context.Context, *call.Outgoing) bool  { return false }
 func (certificate) Expiry() (at time.Time, ok bool)             { return at, false }
 func (certificate) Close()                                      {}
 
-// staticCredential is a credential that is sent as it is kept.
+// staticCredential is sent as it was read.
 type staticCredential struct {
 	owned
-	parameter string // of the query, folded; "": none
+	parameter string // folded name of the query parameter; "": none
 	covers    func(call.Header) bool
 	secrets   *secrets
 }
 
-// WithoutOwn is a caller's query without the parameter that carries the
-// credential, however it is spelt: for a call that is kept before it is made.
+// WithoutOwn returns a caller's query without the parameter that carries the
+// credential, in any spelling. It is for calls that are stored before they are made.
 func (c *staticCredential) WithoutOwn(query string) string {
 	if c.parameter == "" {
 		return query
@@ -158,11 +157,11 @@ func (c *staticCredential) WithoutOwn(query string) string {
 	return withoutParameters(query, func(name string) bool { return name == c.parameter })
 }
 
-// CoversBody reports whether the credential of a call with that header is made
-// of the whole body too.
+// CoversBody reports whether the credential of a call with that header signs the whole
+// body.
 func (c *staticCredential) CoversBody(h call.Header) bool { return c.covers(h) }
 
-// Apply puts it onto an attempt.
+// Apply adds the credential to an attempt.
 func (c *staticCredential) Apply(ctx context.Context, out *call.Outgoing) error {
 	p, err := c.secrets.get(ctx)
 	if err != nil {
@@ -174,19 +173,19 @@ func (c *staticCredential) Apply(ctx context.Context, out *call.Outgoing) error 
 	return p.apply(ctx, out)
 }
 
-// expiryMargin is what a token that has its end written in it needs at least to get
-// to the target: ends are whole seconds.
+// expiryMargin is the lifetime that a token with an expiry needs to reach the target:
+// expiries are whole seconds.
 const expiryMargin = time.Second
 
-// Renew looks at the secrets again.
+// Renew reads the secrets again.
 func (c *staticCredential) Renew(ctx context.Context, out *call.Outgoing) bool {
 	return c.secrets.renew(ctx, out)
 }
 
-// Expiry is when the token or the lease ends.
+// Expiry returns when the token or the lease ends.
 func (c *staticCredential) Expiry() (time.Time, bool) { return c.secrets.expiry() }
 
-// Close lets go of leases.
+// Close releases leases.
 func (c *staticCredential) Close() { c.secrets.close() }
 
 func unavailable(err error) error {

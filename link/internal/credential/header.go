@@ -10,7 +10,7 @@ import (
 	"github.com/lsm/fiso/link/internal/call"
 )
 
-// headerField is a proof that is one field of the header.
+// headerField is a credential in one field of the header.
 type headerField struct {
 	name, value string
 	end         time.Time
@@ -36,9 +36,9 @@ func newBasic(user, password string) (wireCredential, error) {
 	return &headerField{name: authorization, value: "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))}, nil
 }
 
-// jwtEnd is the exp of a token that is a JWT (RFC 7519, section 4.1.4), zero
-// where it is none or has none. Whether the token is genuine is for the target
-// to say: here it only spares it tokens that cannot be good any more.
+// jwtEnd returns the exp of a token that is a JWT (RFC 7519, section 4.1.4), else zero.
+// It does not verify the token, which the target does: it only keeps expired tokens
+// from being sent.
 func jwtEnd(token string) time.Time {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {

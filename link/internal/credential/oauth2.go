@@ -20,20 +20,20 @@ import (
 )
 
 const (
-	// fetchTimeout is the longest time of one request for a token, or to Vault.
+	// fetchTimeout bounds one request for a token, or to Vault.
 	fetchTimeout = 10 * time.Second
-	// clockSkew is what a token needs at least to be sent, where it lives long
-	// enough: clocks differ, and calls take their time.
+	// clockSkew is the lifetime that a token needs to be sent, if it lives long enough:
+	// clocks differ, and calls take time.
 	clockSkew = 10 * time.Second
 )
 
-// fetchRetry is how long a failed fetch is remembered.
+// fetchRetry is how long a failed fetch is not repeated.
 var fetchRetry = backoff.Policy{Initial: time.Second, Max: 30 * time.Second, Jitter: 0.3}
 
-// oauth2Client is OAuth2's client credentials (RFC 6749, section 4.4): a token that is
-// fetched by one request at a time, however many calls wait for it, and renewed
-// ahead of its end by a call that still uses the old one. Nothing is fetched for
-// a target that is not called.
+// oauth2Client authenticates with OAuth2 client credentials (RFC 6749, section 4.4).
+// One request at a time fetches a token, however many calls wait for it. A call that
+// still uses the old token renews it before its end. A target that is not called
+// fetches nothing.
 type oauth2Client struct {
 	owned
 	spec    *spec.Auth
@@ -47,17 +47,17 @@ type oauth2Client struct {
 
 	mu       sync.Mutex
 	running  sync.WaitGroup
-	fetching *fetch // nil: none under way
-	last     *fetch // that failed, until it may be tried again
+	fetching *fetch // in flight; nil: none
+	last     *fetch // last failed fetch, until it may be repeated
 	failures int
 	again    time.Time
-	pace     renewalLimiter
+	renewals renewalLimiter
 }
 
-// token is one that was fetched.
+// token is a fetched token.
 type token struct {
 	headerField
-	renew time.Time // when another is fetched; zero: not before a 401
+	renew time.Time // when to fetch another; zero: only after a 401
 }
 
 // fetch is one fetch. err is set before done is closed.
@@ -66,7 +66,7 @@ type fetch struct {
 	err  error
 }
 
-// clientSecret is the client's secret, which goes on no call.
+// clientSecret is the client's secret; it is not sent with calls.
 type clientSecret string
 
 func (clientSecret) apply(context.Context, *call.Outgoing) error { return nil }
@@ -75,8 +75,8 @@ func (clientSecret) expires() time.Time                          { return time.T
 
 func newOAuth2(s *spec.Auth, p Parts) (Credential, error) {
 	silent := p
-	silent.Refreshed = func(string) {} // tokens are what is counted
-	secrets, err := newSecrets([]named{{"auth.secretRef", s.SecretRef}}, func(v []string) (wireCredential, error) { return clientSecret(v[0]), nil }, silent)
+	silent.Refreshed = func(string) {} // fetches of tokens are counted, not reads of the secret
+	secrets, err := newSecrets([]keyedRef{{"auth.secretRef", s.SecretRef}}, func(v []string) (wireCredential, error) { return clientSecret(v[0]), nil }, silent)
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +98,7 @@ func (t *token) usable(now time.Time) bool {
 	return t != nil && (t.end.IsZero() || now.Before(t.end))
 }
 
-// Apply puts the token onto an attempt, and fetches one where there is none.
+// Apply adds the token to an attempt, and fetches one if there is none.
 func (c *oauth2Client) Apply(ctx context.Context, out *call.Outgoing) error {
 	t, now := c.now.Load(), time.Now()
 	if !t.usable(now) {
@@ -107,27 +107,27 @@ func (c *oauth2Client) Apply(ctx context.Context, out *call.Outgoing) error {
 			return unavailable(err)
 		}
 		if t = c.now.Load(); !t.usable(time.Now()) {
-			return unavailable(errors.New("the token server gives tokens that end at once: compare the clocks, and the lifetime it is set to"))
+			return unavailable(errors.New("the token server gives tokens that expire at once: compare the clocks, and check the token lifetime of the server"))
 		}
 	} else if !t.renew.IsZero() && now.After(t.renew) {
-		c.joinOrStartFetch(false) // and this call goes on with what there is
+		c.joinOrStartFetch(false) // this call uses the old token
 	}
 	return t.apply(ctx, out)
 }
 
-// Renew fetches another token, unless that was done meanwhile.
+// Renew fetches another token, unless another call already has.
 func (c *oauth2Client) Renew(ctx context.Context, out *call.Outgoing) bool {
 	if t := c.now.Load(); t.usable(time.Now()) && !t.isOn(out) {
 		return true
 	}
 	c.mu.Lock()
-	// Between looking and locking a fetch may have ended.
+	// A fetch may have ended before c.mu was locked.
 	if t := c.now.Load(); t.usable(time.Now()) && !t.isOn(out) {
 		c.mu.Unlock()
 		return true
 	}
 	f := c.fetching
-	if f == nil && c.pace.allow(time.Now()) {
+	if f == nil && c.renewals.allow(time.Now()) {
 		f = c.startFetch(true)
 	}
 	c.mu.Unlock()
@@ -138,7 +138,7 @@ func (c *oauth2Client) Renew(ctx context.Context, out *call.Outgoing) bool {
 	return t.usable(time.Now()) && !t.isOn(out)
 }
 
-// Expiry is when the token ends.
+// Expiry returns when the token ends.
 func (c *oauth2Client) Expiry() (time.Time, bool) {
 	if t := c.now.Load(); t != nil && !t.end.IsZero() {
 		return t.end, true
@@ -146,7 +146,7 @@ func (c *oauth2Client) Expiry() (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// Close ends a fetch under way.
+// Close cancels a fetch in flight, and waits for it.
 func (c *oauth2Client) Close() {
 	c.mu.Lock()
 	c.cancel()
@@ -166,13 +166,13 @@ func (f *fetch) wait(ctx context.Context) error {
 	}
 }
 
-// joinOrStartFetch gives the fetch under way, or begins one. After a failure it gives that
-// one, for a while.
+// joinOrStartFetch returns the fetch in flight, or starts one. After a failure it
+// returns the failed fetch for a while.
 func (c *oauth2Client) joinOrStartFetch(force bool) *fetch {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if t := c.now.Load(); t.usable(time.Now()) && (t.renew.IsZero() || time.Now().Before(t.renew)) {
-		return fetched // between looking and locking another fetch has ended
+		return fetched // another fetch ended before c.mu was locked
 	}
 	return c.startFetch(force)
 }
@@ -184,7 +184,7 @@ var fetched = func() *fetch {
 	return f
 }()
 
-// startFetch begins a fetch; c.mu is held.
+// startFetch starts a fetch. c.mu must be held.
 func (c *oauth2Client) startFetch(force bool) *fetch {
 	switch {
 	case c.fetching != nil:
@@ -203,7 +203,7 @@ func (c *oauth2Client) startFetch(force bool) *fetch {
 	return f
 }
 
-// endFetch ends a fetch.
+// endFetch records the result of a fetch.
 func (c *oauth2Client) endFetch(f *fetch, t *token, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -217,10 +217,10 @@ func (c *oauth2Client) endFetch(f *fetch, t *token, err error) {
 		f.err, c.last, c.again = err, f, time.Now().Add(fetchRetry.Delay(c.failures))
 		if c.ctx.Err() == nil {
 			c.parts.Refreshed(Failure)
-			c.parts.Log.Warn("no token could be fetched", "error", err.Error(), "in_use", c.now.Load().usable(time.Now()))
+			c.parts.Log.Warn("token fetch failed", "error", err.Error(), "in_use", c.now.Load().usable(time.Now()))
 		}
 		if t := c.now.Load(); t != nil {
-			later := *t // a renewal ahead of time is tried again at the same pace
+			later := *t // an early renewal that failed is tried again after the same delay
 			later.renew = c.again
 			c.now.Store(&later)
 		}
@@ -228,7 +228,7 @@ func (c *oauth2Client) endFetch(f *fetch, t *token, err error) {
 	close(f.done)
 }
 
-// requestToken fetches a token.
+// requestToken requests a token.
 func (c *oauth2Client) requestToken() (*token, error) {
 	ctx, cancel := context.WithTimeout(c.ctx, fetchTimeout)
 	defer cancel()
@@ -253,18 +253,18 @@ func (c *oauth2Client) requestToken() (*token, error) {
 		return nil, describeRefusal(err)
 	}
 	if got.Type() != "Bearer" && (c.spec.TokenType == "" || !strings.EqualFold(got.Type(), c.spec.TokenType)) {
-		return nil, errors.New("the token server says that its tokens are not of type Bearer, and fiso-link presents no other: if they are, write the token_type of its answer as auth.tokenType")
+		return nil, errors.New("the token server says that its tokens are not of type Bearer, and fiso-link sends only bearer tokens: if they are, set auth.tokenType to the token_type of its answer")
 	}
 	return newToken(got, asked)
 }
 
 func newToken(got *oauth2.Token, asked time.Time) (*token, error) {
 	if control(got.AccessToken) {
-		return nil, errors.New("the token server gave a token with a line break or another control character in it")
+		return nil, errors.New("the token server gave a token that contains a line break or another control character")
 	}
 	t := &token{headerField: headerField{name: authorization, value: "Bearer " + got.AccessToken, end: got.Expiry}}
 	if !t.end.IsZero() {
-		t.end = t.end.Add(-time.Since(asked)) // it is counted from the answer, and lives since before
+		t.end = t.end.Add(-time.Since(asked)) // expires_in counts from the answer, but the token's life began before
 	} else {
 		t.end = jwtEnd(got.AccessToken)
 	}
@@ -273,18 +273,19 @@ func newToken(got *oauth2.Token, asked time.Time) (*token, error) {
 	}
 	life := t.end.Sub(asked)
 	if life <= 0 {
-		return nil, errors.New("the token server gave a token that has ended already: compare the clocks")
+		return nil, errors.New("the token server gave an expired token: compare the clocks")
 	}
 	t.end = t.end.Add(-min(clockSkew, life/10))
 	t.renew = asked.Add(life * 3 / 4)
 	return t, nil
 }
 
-// describeRefusal says why there was no token, in words of ours: answers repeat secrets.
+// describeRefusal describes why there is no token, without quoting the answer, which
+// may repeat secrets.
 func describeRefusal(err error) error {
 	var answer *oauth2.RetrieveError
 	if !errors.As(err, &answer) || answer.Response == nil {
-		return fmt.Errorf("no token could be fetched from tokenURL: %s", describeFailure(err))
+		return fmt.Errorf("fetch a token from tokenURL: %s", describeFailure(err))
 	}
 	hint := "see its log"
 	switch code := answer.Response.StatusCode; {
@@ -293,7 +294,7 @@ func describeRefusal(err error) error {
 	case code == 404 || code == 405:
 		hint = "is tokenURL the address of its token endpoint?"
 	case code < 300:
-		hint = "its answer is no token (RFC 6749, section 5.1)"
+		hint = "its answer is not a token response (RFC 6749, section 5.1)"
 	}
 	return fmt.Errorf("the token server answered %d: %s", answer.Response.StatusCode, hint)
 }

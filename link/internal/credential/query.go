@@ -9,7 +9,7 @@ import (
 	"github.com/lsm/fiso/link/internal/call"
 )
 
-// queryParameter is a proof in the query.
+// queryParameter is a credential in the query.
 type queryParameter struct{ name, pair string }
 
 func newQuery(name, key string) (wireCredential, error) {
@@ -28,10 +28,10 @@ func (p *queryParameter) apply(_ context.Context, out *call.Outgoing) error {
 func (p *queryParameter) isOn(out *call.Outgoing) bool { return strings.HasSuffix(out.Query, p.pair) }
 func (p *queryParameter) expires() time.Time           { return time.Time{} }
 
-// withoutParameters is the query without the parameters whose folded name is one to drop,
-// all else byte for byte. Both & and ; separate, because some servers take
-// either; a parameter goes with the separator behind it, so that what stands
-// around it is not joined.
+// withoutParameters returns the query without the parameters whose folded name drop
+// selects, all else byte for byte. Both & and ; separate, because some servers accept
+// either. A parameter is removed with the separator after it, so that its neighbours
+// are not joined.
 func withoutParameters(query string, drop func(name string) bool) string {
 	var b strings.Builder
 	dropped := false
@@ -57,7 +57,8 @@ func withoutParameters(query string, drop func(name string) bool) string {
 	}
 	kept := b.String()
 	if last := query[len(query)-1]; last != '&' && last != ';' {
-		// The last parameter went: the separator before it has nothing to part.
+		// The last parameter was removed, so the separator before it has nothing to
+		// separate.
 		kept = trimOneSpace(kept)
 	}
 	return kept
@@ -70,10 +71,10 @@ func trimOneSpace(s string) string {
 	return s
 }
 
-// foldName is what servers may take a parameter's name for: unescaped, however often
-// it was escaped, without case, white space around it, what stands behind a NUL
-// or a bracket (key[] and key[0] are key to many), and with the points and
-// spaces that PHP takes for underscores.
+// foldName returns the name that some servers may read: unescaped as often as it was
+// escaped, in lower case, without surrounding white space and what follows a NUL or a
+// bracket (many read key[] and key[0] as key), and with the dots and spaces that PHP
+// reads as underscores.
 func foldName(name string) string {
 	for {
 		next := unescape(name)
@@ -90,8 +91,8 @@ func foldName(name string) string {
 
 var underscores = strings.NewReplacer(".", "_", " ", "_")
 
-// unescape undoes %XX, %uXXXX of older Windows servers (below U+0100) and +,
-// once, and leaves what is no escape.
+// unescape decodes %XX, %uXXXX of older Windows servers (below U+0100) and + once, and
+// keeps what is not an escape.
 func unescape(s string) string {
 	if !strings.ContainsAny(s, "%+") {
 		return s

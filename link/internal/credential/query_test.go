@@ -7,7 +7,8 @@ import (
 	"github.com/lsm/fiso/link/spec"
 )
 
-// L4: golang CVE-2022-2880 and its kin: what one reader drops, another one sees.
+// L4: golang CVE-2022-2880 and similar: one server may see a parameter that another one
+// drops.
 func TestAPIKeyInTheQuery_removesTheCallersInEverySpelling(t *testing.T) {
 	c := mustNew(t, spec.Auth{Type: "apiKey", Query: "api_key", SecretRef: &spec.SecretRef{EnvVar: "TOKEN"}}, new(watch).parts(nil))
 	for _, q := range []struct{ name, query, kept string }{
@@ -72,7 +73,7 @@ func FuzzWithout(f *testing.F) {
 	})
 }
 
-// What is kept before it is sent has no copy of the parameter either.
+// A stored query does not hold the parameter either.
 func TestStored_takesItsParameterOffACallersQuery(t *testing.T) {
 	for name, test := range map[string]struct {
 		auth spec.Auth

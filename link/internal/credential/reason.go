@@ -10,14 +10,14 @@ import (
 	"github.com/lsm/fiso/link/internal/tunnel"
 )
 
-var errRedirect = errors.New("it sends to another address, which is not followed: configure that address, if it is the right one")
+var errRedirect = errors.New("it redirects to another address, which is not followed: configure that address if it is the right one")
 
-// refuseRedirect keeps a secret from going anywhere but to the configured address.
+// refuseRedirect keeps a secret from going to any other address than the configured
+// one.
 func refuseRedirect(*http.Request, []*http.Request) error { return errRedirect }
 
-// describeFailure is why a request failed, in words that are known to hold nothing of
-// the request or the answer: errors of a network and of a proxy do not, and all others
-// may.
+// describeFailure describes why a request failed. It quotes only errors of the network
+// and of a proxy, which hold nothing of the request or the answer.
 func describeFailure(err error) string {
 	var (
 		network     *net.OpError
@@ -42,5 +42,5 @@ func describeFailure(err error) string {
 	case errors.As(err, &name):
 		return name.Error()
 	}
-	return "the answer is none that it should give, or was cut off"
+	return "the answer is malformed or was cut off"
 }

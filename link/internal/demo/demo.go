@@ -1,7 +1,6 @@
-// Package demo is fiso-link at work on a stage: a real instance between a small
-// application and a service that fails in the ways that services do. The script
-// makes things go wrong, the ledger counts on both sides, and the end says
-// whether every promise was kept.
+// Package demo shows fiso-link at work: a real server between a small application and a
+// service that fails as real services do. A script causes the failures, both sides
+// count, and the summary says whether every promise was kept.
 package demo
 
 import (
@@ -24,15 +23,15 @@ import (
 	_ "embed"
 )
 
-// Options say how the demo runs.
+// Options configure the demo.
 type Options struct {
-	// Out is where a person watches; Terminal, whether it can be redrawn.
+	// Out is where progress is shown. Terminal says whether it can be redrawn.
 	Out      io.Writer
 	Terminal bool
-	// Length is how long calls are made; 16 s when zero. What goes wrong comes
-	// in fixed parts of it, and a step that needs longer gets it.
+	// Length is how long calls are made; default 16 s. Failures happen at fixed
+	// fractions of it, and a step that needs longer gets it.
 	Length time.Duration
-	// Keep leaves everything running after the totals, until ctx ends.
+	// Keep keeps everything running after the totals, until ctx ends.
 	Keep bool
 }
 
@@ -42,14 +41,14 @@ var ErrBroken = errors.New("a promise was broken")
 //go:embed config.yaml
 var configFile string
 
-// reloaded is what the file gets while fiso-link runs: one more target.
-const reloaded = `  - name: weather             # came while it ran
+// reloaded is added to the file while fiso-link runs: one more target.
+const reloaded = `  - name: weather             # added while it ran
     protocol: http
     host: UPSTREAM
     basePath: /weather
 `
 
-// demo is everything that runs during a demo.
+// demo holds everything that runs during a demo.
 type demo struct {
 	opts     Options
 	ledger   *ledger
@@ -57,13 +56,13 @@ type demo struct {
 	app      *application
 	dir      string // of the configuration, the secrets and the log
 	address  string // of the upstream
-	calls    string // where fiso-link takes calls
-	metrics  string // where it shows its metrics
+	calls    string // address of fiso-link for calls
+	metrics  string // address of its metrics
 	group    sync.WaitGroup
 }
 
-// Run performs the demo, and returns what was counted; the error is ErrBroken
-// where that does not add up. It ends early when ctx does.
+// Run runs the demo, and returns the summary; the error is ErrBroken if a promise was
+// not kept. It ends early when ctx does.
 func Run(ctx context.Context, opts Options) (Summary, error) {
 	if opts.Length <= 0 {
 		opts.Length = 16 * time.Second
@@ -75,7 +74,7 @@ func Run(ctx context.Context, opts Options) (Summary, error) {
 
 func (s *demo) run(ctx context.Context) (sum Summary, err error) {
 	ctx, cancel := context.WithCancel(ctx)
-	defer s.group.Wait() // everything that is started here is waited for here
+	defer s.group.Wait() // wait for everything started here
 	defer cancel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -83,8 +82,8 @@ func (s *demo) run(ctx context.Context) (sum Summary, err error) {
 	}
 	s.address = listener.Addr().String()
 	server := &http.Server{Handler: s.upstream.handler(), ReadHeaderTimeout: 5 * time.Second}
-	s.group.Go(func() { _ = server.Serve(listener) }) // it ends when it is closed, and only then
-	defer func() { _ = server.Close() }()             // nobody is left who calls it
+	s.group.Go(func() { _ = server.Serve(listener) }) // returns when it is closed
+	defer func() { _ = server.Close() }()             // no caller is left
 	remove, err := s.writeFiles()
 	if err != nil {
 		return sum, err
@@ -94,7 +93,7 @@ func (s *demo) run(ctx context.Context) (sum Summary, err error) {
 	if err != nil {
 		return sum, fmt.Errorf("keep fiso-link's log: %w", err)
 	}
-	defer func() { _ = log.Close() }() // it goes with its folder
+	defer func() { _ = log.Close() }() // the folder is removed anyway
 	up := make(chan struct{})
 	link, err := sidecar.New(sidecar.Options{
 		File: s.path(), PollInterval: 100 * time.Millisecond,
@@ -114,11 +113,11 @@ func (s *demo) run(ctx context.Context) (sum Summary, err error) {
 	<-up
 	sum, err = s.play(ctx)
 	stop()
-	<-ended // before the service goes
+	<-ended // before the service stops
 	return sum, errors.Join(err, failure)
 }
 
-// play is the story: calls are made while the script goes on, and then counted.
+// play makes calls while the script runs, then counts.
 func (s *demo) play(ctx context.Context) (Summary, error) {
 	s.introduce()
 	s.app = newApplication(s.calls, s.ledger)
@@ -161,12 +160,12 @@ func (s *demo) play(ctx context.Context) (Summary, error) {
 	return sum, nil
 }
 
-// writeFiles writes the configuration and the secrets into a folder of their own.
+// writeFiles writes the configuration and the secrets into a temporary folder.
 func (s *demo) writeFiles() (remove func(), err error) {
 	if s.dir, err = os.MkdirTemp("", "fiso-link-demo-"); err != nil {
 		return nil, fmt.Errorf("make a folder for the configuration: %w", err)
 	}
-	remove = func() { _ = os.RemoveAll(s.dir) } // in the system's temporary folder: swept anyway
+	remove = func() { _ = os.RemoveAll(s.dir) } // in the system's temporary folder, which is cleaned anyway
 	err = errors.Join(
 		s.save("client-secret", s.upstream.clientSecret), s.save("partner-key", s.upstream.partnerKey()),
 		s.save("config.yaml", s.fill(configFile)),
@@ -178,7 +177,8 @@ func (s *demo) writeFiles() (remove func(), err error) {
 	return remove, nil
 }
 
-// fill puts this demo's places and times into a part of the configuration.
+// fill inserts the addresses, paths and times of this demo into a part of the
+// configuration.
 func (s *demo) fill(text string) string {
 	reset := max(s.opts.Length/16, 100*time.Millisecond)
 	return strings.NewReplacer("UPSTREAM", s.address, "FOLDER", s.dir, "RESET", reset.String()).Replace(text)
@@ -187,7 +187,7 @@ func (s *demo) fill(text string) string {
 func (s *demo) path() string    { return filepath.Join(s.dir, "config.yaml") }
 func (s *demo) logPath() string { return filepath.Join(s.dir, "fiso-link.log") }
 
-// save writes a file as an editor does: beside it, then over it.
+// save writes a file as editors do: to a second file, which then replaces the first.
 func (s *demo) save(name, text string) error {
 	path := filepath.Join(s.dir, name)
 	if err := errors.Join(os.WriteFile(path+".tmp", []byte(text), 0o600), os.Rename(path+".tmp", path)); err != nil {

@@ -6,15 +6,14 @@ import (
 	"time"
 )
 
-// waitTimeout is how long the script waits for what must happen.
+// waitTimeout is how long the script waits for a condition.
 const waitTimeout = 15 * time.Second
 
-// step is something that goes wrong, or that a person does, at a part of the
-// demo's length.
+// step is a failure, or an action of a person, at a fraction of the demo's length.
 type step struct {
 	at float64
 	do func(ctx context.Context) error
-	// holds is waited for before the script goes on; nil: nothing is.
+	// holds must become true before the script continues; nil: no condition.
 	holds func() bool
 }
 
@@ -36,7 +35,7 @@ func (s *demo) script(ctx context.Context) error {
 	return nil
 }
 
-// await waits for a condition; one that does not come shows in the totals.
+// await waits for a condition. If it times out, the totals show it.
 func (s *demo) await(ctx context.Context, holds func() bool) {
 	late := time.NewTimer(waitTimeout)
 	defer late.Stop()
@@ -67,14 +66,14 @@ func (s *demo) steps() []step {
 		{0.10, be(flaky, "the shop fails every fifth time: 503, or it takes the order and cuts the connection"), func() bool {
 			return s.upstream.repeated() && s.ledger.outcome("UPSTREAM_RESET") > 0
 		}},
-		{0.28, be(healthy, "the shop is well again"), nil},
+		{0.28, be(healthy, "the shop works again"), nil},
 		{0.33, func(context.Context) error {
 			issued = s.upstream.seen().issued
 			s.upstream.revoke()
-			says("the shop takes the token back before its end: the next call hears 401")
+			says("the shop revokes the token before its end: the next call gets 401")
 			return nil
 		}, func() bool { seen := s.upstream.seen(); return seen.issued > issued && seen.stale > 0 }},
-		{0.42, be(unavailable, "the shop goes away: 503 to everything"), func() bool { return s.ledger.outcome("CIRCUIT_OPEN") > 4 }},
+		{0.42, be(unavailable, "the shop is down: 503 to everything"), func() bool { return s.ledger.outcome("CIRCUIT_OPEN") > 4 }},
 		{0.55, be(healthy, "the shop is back"), func() bool { _, closed := s.ledger.breakerChanges(); return closed > 0 }},
 		{0.65, func(ctx context.Context) error {
 			says("the application calls the partner 12 times at once; its rateLimit is 8 a second")

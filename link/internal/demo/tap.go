@@ -5,17 +5,17 @@ import (
 	"log/slog"
 )
 
-// logTap hands fiso-link's log on, and shows what it says of breakers and reloads.
+// logTap passes fiso-link's log on, and shows changes of breakers and reloads.
 type logTap struct {
 	slog.Handler
 	ledger *ledger
 	target string
 }
 
-// Handle tells the ledger what the demo is about.
+// Handle passes a record on, and adds news to the ledger.
 func (t *logTap) Handle(ctx context.Context, r slog.Record) error {
 	switch r.Message {
-	case "circuit breaker":
+	case "circuit breaker changed":
 		to := ""
 		r.Attrs(func(a slog.Attr) bool {
 			if a.Key == "to" {
@@ -24,8 +24,8 @@ func (t *logTap) Handle(ctx context.Context, r slog.Record) error {
 			return true
 		})
 		t.ledger.breakerChanged(t.target, to)
-	case "the configuration is reloaded":
-		t.ledger.say("★", "fiso-link: the configuration is reloaded")
+	case "configuration reloaded":
+		t.ledger.say("★", "fiso-link: configuration reloaded")
 	}
 	return t.Handler.Handle(ctx, r)
 }

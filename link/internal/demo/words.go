@@ -13,9 +13,9 @@ func (s *demo) printf(format string, args ...any) {
 	_, _ = fmt.Fprintf(s.opts.Out, format, args...)
 }
 
-// introduce says what is about to happen.
+// introduce prints what will happen.
 func (s *demo) introduce() {
-	s.printf("fiso-link at work, for about %.0f seconds: a real instance on %s\n%s\n", s.opts.Length.Seconds(), s.calls, drawing)
+	s.printf("fiso-link at work, for about %.0f seconds: a real server on %s\n%s\n", s.opts.Length.Seconds(), s.calls, drawing)
 }
 
 // conclude prints the totals.
@@ -44,7 +44,7 @@ func (s *demo) conclude(t Summary) {
 	}
 }
 
-// keep says what is left running and how to look at it.
+// keep prints what keeps running and how to look at it.
 func (s *demo) keep() {
 	s.printf(`
 Still running, until Ctrl-C:

@@ -25,7 +25,7 @@ func (m *attempts) attempt(ctx context.Context) (a *call.Answer, err error) {
 	}
 	permit, wait, ok := t.Breaker.AllowAt(path)
 	if !ok {
-		return nil, &refusal{code: call.CircuitOpen, detail: "the target has failed too often and is given a rest", after: max(wait, time.Second)}
+		return nil, &refusal{code: call.CircuitOpen, detail: "the target failed too often, so it is not called for a while", after: max(wait, time.Second)}
 	}
 	m.permit, m.outcome, m.path, m.timedOut = permit, resilience.Inconclusive, 0, false
 	defer func() {
@@ -69,8 +69,8 @@ func (m *attempts) attempt(ctx context.Context) (a *call.Answer, err error) {
 		m.path = path
 	}
 	if permit.Trial() && (m.outcome != resilience.Success || isStream(a) || a.Upgraded != nil) {
-		// What failed is over, and the next attempt has to know; a trial that is
-		// a stream may last, and the calls that wait for its verdict may not.
+		// A failed attempt is over, and the next attempt must know its outcome. A trial
+		// that is a stream may last, but the calls that wait for its verdict must not.
 		m.noteOutcome()
 	}
 	return a, err
@@ -88,7 +88,7 @@ func (m *attempts) excuseTarget(err error) error {
 		case m.timedOut:
 			began = m.limitMark
 		default:
-			return err // a limit that has nothing to do with the application
+			return err // a limit that does not depend on the application
 		}
 		if !l.callerSlowSince(began) {
 			return err
@@ -134,7 +134,7 @@ func (m *attempts) send(ctx context.Context, address string, out *call.Outgoing)
 	returned := false
 	defer func() {
 		if !returned && out.Body != nil {
-			_ = out.Body.Close() // a panic: nobody else will, and the call would wait for it
+			_ = out.Body.Close() // after a panic nothing else closes it, and the call would wait for it
 		}
 	}()
 	var timer *time.Timer
@@ -148,9 +148,9 @@ func (m *attempts) send(ctx context.Context, address string, out *call.Outgoing)
 	a, err = t.Transport.RoundTrip(ctx, address, out, m.interim)
 	returned = true
 	if m.timedOut = timer != nil && !timer.Stop(); m.timedOut && err == nil {
-		_ = a.Body.Close() // it was cut
+		_ = a.Body.Close() // the call has ended
 		if a.Upgraded != nil {
-			_ = a.Upgraded.Close() // the same
+			_ = a.Upgraded.Close() // as above
 		}
 		return nil, &call.Error{Reason: call.Timeout, Sent: true, Err: context.DeadlineExceeded}
 	}
@@ -162,7 +162,7 @@ func (m *attempts) outgoing() *call.Outgoing {
 	c, t := m.c, m.c.Target
 	out := &m.first
 	if m.last != nil {
-		out = &call.Outgoing{} // whoever sends the one before may still look at it
+		out = &call.Outgoing{} // the sender of the previous attempt may still read it
 	}
 	*out = call.Outgoing{
 		Method: c.Method, Path: t.Spec.BasePath + c.Path, Query: c.Query, ForceQuery: c.HasQuery, Host: t.Host,
@@ -184,7 +184,7 @@ func (m *attempts) outgoing() *call.Outgoing {
 	return out
 }
 
-// outcomeOf is what an attempt says about its target.
+// outcomeOf returns what an attempt says about its target.
 func outcomeOf(a *call.Answer, err error) resilience.Outcome {
 	switch {
 	case err == nil && httpStatus(a) < 500:
@@ -199,7 +199,7 @@ func outcomeOf(a *call.Answer, err error) resilience.Outcome {
 	return resilience.Failure
 }
 
-// reasonOf is why a call ended, if it did; otherwise the one that is named.
+// reasonOf returns why a call ended, or otherwise if it has not.
 func reasonOf(ctx context.Context, otherwise call.Reason) call.Reason {
 	switch {
 	case limitEnded(ctx):
@@ -210,7 +210,7 @@ func reasonOf(ctx context.Context, otherwise call.Reason) call.Reason {
 	return otherwise
 }
 
-// credentialFailure is the error of a call that has no credential.
+// credentialFailure returns the error of a call that has no credential.
 func credentialFailure(ctx context.Context, err error) error {
 	if reasonOf(ctx, "") == call.Gone {
 		return &call.Error{Reason: call.Gone, Err: err}
@@ -219,5 +219,5 @@ func credentialFailure(ctx context.Context, err error) error {
 	if errors.As(err, &u) {
 		return &refusal{code: u.Code, detail: u.Error()}
 	}
-	return &refusal{code: call.CredentialUnavailable, detail: "the target's credential cannot be had"}
+	return &refusal{code: call.CredentialUnavailable, detail: "the target's credential is unavailable"}
 }

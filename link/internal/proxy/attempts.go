@@ -11,7 +11,7 @@ import (
 	"github.com/lsm/fiso/link/internal/resilience"
 )
 
-// perform makes the call, as often as is safe and useful, and streams the
+// perform makes the call, with retries that are safe and allowed, and streams the
 // answer back.
 func (p *Proxy) perform(ctx context.Context, w call.ResponseWriter, c *Call) error {
 	t := c.Target
@@ -32,8 +32,8 @@ func (p *Proxy) perform(ctx context.Context, w call.ResponseWriter, c *Call) err
 	t.Budget.CallBegan()
 	defer t.Budget.CallEnded()
 	if c.HTTP2 && c.Header.IsGRPC() {
-		// Whether it is a stream only its service knows, and its head may come
-		// with its end. It has a deadline of its own (grpc-timeout).
+		// Only the service knows whether the call is a stream, and its head may come
+		// with its end. The call has its own deadline (grpc-timeout).
 		limit.becomeStream(t.Retired, t.Spec.Timeouts.Idle)
 	}
 	defer m.endSpan()
@@ -59,19 +59,19 @@ type attempts struct {
 	last        *call.Outgoing // the last attempt
 	tracer      trace.Tracer
 	span        trace.Span // of the last attempt; nil: none
-	resends     int        // attempts so far, whatever for
+	resends     int        // attempts so far, for any reason
 	unprocessed unprocessedCount
 	// What the last attempt holds:
 	address         [1]string // tried, at first
 	first           call.Outgoing
-	releaseEndpoint func(resilience.Outcome) // of the endpoint; nil: nothing
+	releaseEndpoint func(resilience.Outcome) // releases the endpoint; nil: none held
 	permit          resilience.Permit
 	outcome         resilience.Outcome
-	path            uint64      // that it may be true of alone; 0: it is true of the target
-	end             func(error) // of the context of its own; nil: it has none
-	limitMark       waitMark    // where it has a limit of its own
-	timedOut        bool        // that has passed
-	// What the call says of the target, once an attempt has said something:
+	path            uint64      // the path that the outcome concerns; 0: the whole target
+	end             func(error) // ends the attempt's own context; nil: it has none
+	limitMark       waitMark    // when its own limit began
+	timedOut        bool        // its own limit has expired
+	// The outcome of the call, after an attempt with an outcome:
 	callOutcome resilience.Outcome
 	callPath    uint64 // the path
 	hasOutcome  bool
@@ -161,7 +161,7 @@ func (m *attempts) run(ctx context.Context) (a *call.Answer, err error) {
 		}
 		if !m.body.detachAttempt() {
 			m.reportIfDecided(a)
-			return a, err // meanwhile more of it was read than is kept
+			return a, err // meanwhile more of the body was read than is kept
 		}
 		if err == nil {
 			m.discardResponse(a)
@@ -223,7 +223,7 @@ func (m *attempts) toRefusal(ctx context.Context, err error) error {
 	}
 	why := failed.Reason
 	if why == call.Connect {
-		why = reasonOf(ctx, why) // the call's own limit has cut it
+		why = reasonOf(ctx, why) // the call's own limit ended it
 	}
 	switch why {
 	case call.Connect:
@@ -231,11 +231,11 @@ func (m *attempts) toRefusal(ctx context.Context, err error) error {
 	case call.Timeout:
 		return &refusal{code: call.UpstreamTimeout, detail: "the target did not answer in time"}
 	case call.Garbage:
-		return &refusal{code: call.UpstreamGarbage, detail: "the target's answer cannot be passed on: " + failed.Err.Error()}
+		return &refusal{code: call.UpstreamGarbage, detail: "the target's answer cannot be forwarded: " + failed.Err.Error()}
 	case call.Body:
 		return errBody(ctx, failed.Err)
 	case call.Unfit:
-		return &refusal{code: call.BadRequest, detail: "the request cannot be passed on: " + failed.Err.Error()}
+		return &refusal{code: call.BadRequest, detail: "the request cannot be forwarded: " + failed.Err.Error()}
 	case call.Gone:
 		return failed
 	}

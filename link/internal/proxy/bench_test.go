@@ -11,13 +11,13 @@ import (
 	"github.com/lsm/fiso/link/internal/target"
 )
 
-// nowhere is an application that takes every answer and keeps nothing.
+// nowhere is an application that discards every answer.
 type nowhere struct{ recorder }
 
 func (w *nowhere) Head(int, call.Header, int64) error { w.begun = true; return nil }
 func (*nowhere) Write(p []byte) (int, error)          { return len(p), nil }
 
-// What the walk of a call costs without any network.
+// The cost of a call in this package, without a network.
 func BenchmarkProxy_ServeCall(b *testing.B) {
 	for _, bm := range []struct {
 		name   string

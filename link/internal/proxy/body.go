@@ -26,10 +26,10 @@ type resendableBody struct {
 	changed    sync.Cond  // a read ended, or the body's use did; L is &mu
 	reading    bool
 	total      int    // bytes read of the body
-	kept       []byte // all of them, or nil when there were too many
-	err        error  // of the request's body, sticky; io.EOF: it was read whole
+	kept       []byte // all bytes read; nil if there were too many
+	err        error  // first error of the request's body; io.EOF: it was read whole
 	last       *attemptBody
-	openBodies int // handles
+	openBodies int // open attemptBodies
 	over       bool
 }
 

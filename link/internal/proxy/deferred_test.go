@@ -51,7 +51,7 @@ func TestAsync_isWhatAsksForItAndCanBe(t *testing.T) {
 	}
 }
 
-// What accepts calls does not use up what makes them, and is bounded all the same.
+// Accepting calls does not use up the limits for making them, and is limited as well.
 func TestAsync_hasARateOfItsOwnForAccepting(t *testing.T) {
 	to := newTargetOf(t, "async: {topic: t}\nrateLimit: {requestsPerSecond: 0.001, burst: 2}", target.Parts{Transport: always(200, "")})
 	p := Proxy{Target: only(to), Defer: func(_ context.Context, w call.ResponseWriter, c *Call) error { return c.Answer(w, 202, nil, nil) }}
@@ -66,8 +66,8 @@ func TestAsync_hasARateOfItsOwnForAccepting(t *testing.T) {
 	}
 }
 
-// A Kafka that is slow to take calls keeps none from the target that is called now,
-// and those that wait for it are bounded all the same.
+// A slow Kafka blocks no direct calls to the target, and the calls that wait for it are
+// limited as well.
 func TestAsync_hasPlacesOfItsOwnForAccepting(t *testing.T) {
 	to := newTargetOf(t, "async: {topic: t}\nmaxConcurrent: 1", target.Parts{Transport: always(200, "")})
 	entered, release := make(chan struct{}), make(chan struct{})
@@ -152,8 +152,8 @@ func TestReadBody(t *testing.T) {
 	}
 }
 
-// L14: whoever sends a body byte by byte, for a call of which it is needed whole, holds a
-// place of the target for its timeout and no longer (https://nvd.nist.gov/vuln/detail/CVE-2007-6750).
+// L14: a caller that sends byte by byte a body that must be read whole holds a place of
+// the target for its timeout at most (https://nvd.nist.gov/vuln/detail/CVE-2007-6750).
 func TestReadBody_endsWithTheTimeoutOfTheTarget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		to := newTargetOf(t, "async: {topic: t}\ntimeout: 10s", target.Parts{})
@@ -178,13 +178,13 @@ func TestAnswer_failsWithTheApplicationsConnection(t *testing.T) {
 	}
 }
 
-// failsLater is an application that goes away after the head.
+// failsLater is an application that leaves after the head.
 type failsLater struct{ recorder }
 
 func (*failsLater) Write([]byte) (int, error) { return 0, errBroken }
 
-// A call that is made later obeys the rules of that time, and counts as one of
-// its own kind, unless it only waited for its turn.
+// A deferred call obeys the rules of the time when it is made, and counts with its own
+// mode, unless it only waited.
 func TestDeliver_isAnyOtherCall(t *testing.T) {
 	for name, test := range map[string]struct {
 		settings, path string
@@ -255,7 +255,7 @@ func TestDeliver_sendsThePathAndQueryAsTheyWereKept(t *testing.T) {
 	}
 }
 
-// Nobody listens to a stream that was ordered by record.
+// A stored call ends with the timeout even if its answer is a stream: nobody reads it.
 func TestDeliver_endsAStreamWithTheTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		to := newTargetOf(t, "timeout: 3s", target.Parts{Transport: trip(func(ctx context.Context, _ string, _ *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
@@ -270,7 +270,7 @@ func TestDeliver_endsAStreamWithTheTimeout(t *testing.T) {
 	})
 }
 
-// untilDone is a body that says nothing until its call ends.
+// untilDone is a body that sends nothing until its call ends.
 type untilDone struct{ ctx context.Context }
 
 func (b *untilDone) Read([]byte) (int, error) {

@@ -22,9 +22,9 @@ type callLimit struct {
 	bodyWait    callerWait   // for the application's body
 	readWait    callerWait   // for the application to take the answer
 	// Of a stream:
-	idleTimeout time.Duration // that ends it
-	timer       *time.Timer   // nil: it is none
-	unhook      func() bool   // from the target's end
+	idleTimeout time.Duration // the pause that ends the stream
+	timer       *time.Timer   // nil: not a stream
+	unhook      func() bool   // stops watching the target's end
 }
 
 // begin bounds a call by the target's total time. callLimit is the context of the
@@ -100,9 +100,9 @@ func limitEnded(ctx context.Context) bool {
 // callerWait measures how long a call waits for its application, in one direction.
 // One goroutine begins and ends waits; others may read.
 type callerWait struct {
-	spent   atomic.Int64 // in those that are over
-	longest atomic.Int64 // of those
-	since   atomic.Int64 // beginning of the one under way, and one more; 0: there is none
+	spent   atomic.Int64 // total of past waits
+	longest atomic.Int64 // longest past wait
+	since   atomic.Int64 // start of the current wait, plus one; 0: none
 }
 
 func (w *callerWait) begin(now int64) { w.since.Store(now + 1) }

@@ -57,7 +57,7 @@ func TestRecord_isOfTheApplicationsLeavingWhereverItShows(t *testing.T) {
 	}
 }
 
-// failingWriter fails for good after so many uses.
+// failingWriter fails permanently after n uses.
 type failingWriter struct {
 	recorder
 	left int
@@ -76,7 +76,7 @@ func (w *failingWriter) Head(int, call.Header, int64) error { w.begun = true; re
 func (w *failingWriter) Write(p []byte) (int, error)        { return len(p), w.use() }
 func (w *failingWriter) Flush() error                       { return w.use() }
 
-// parts is a body that comes byte by byte.
+// parts is a body that is read byte by byte.
 type parts struct{}
 
 func (*parts) Read(p []byte) (int, error) { return copy(p, "x"), nil }
@@ -111,7 +111,7 @@ func TestProxy_passesInterimAnswersRedirectsAndTrailersOn(t *testing.T) {
 	}
 }
 
-// The trailer of a request goes on where its framing has a place for one.
+// The trailer of a request is forwarded if its framing can carry one.
 func TestProxy_passesTheTrailerOfARequestOn(t *testing.T) {
 	for name, test := range map[string]struct {
 		settings string

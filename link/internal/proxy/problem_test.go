@@ -15,14 +15,14 @@ import (
 	"github.com/lsm/fiso/link/internal/target"
 )
 
-// failing is a transport that fails.
+// failing is a transport that always fails.
 func failing(reason call.Reason, err error) trip {
 	return func(context.Context, string, *call.Outgoing, func(int, call.Header)) (*call.Answer, error) {
 		return nil, &call.Error{Reason: reason, Sent: true, Err: err}
 	}
 }
 
-// problemCase is a call that fiso-link answers itself.
+// problemCase is a call that fiso-link itself answers.
 type problemCase struct {
 	settings string
 	cred     target.Credential
@@ -179,7 +179,7 @@ func TestPercentEncode_keepsPrintableASCII(t *testing.T) {
 	}
 }
 
-// A status that has no number of gRPC would be read as success.
+// Without a gRPC status for it, an HTTP status would be read as success.
 func TestProblem_everyStatusHasACodeOfGRPC(t *testing.T) {
 	for _, code := range []call.Code{
 		call.BadRequest, call.BadPath, call.HostNotAllowed, call.OriginNotAllowed, call.PathNotAllowed, call.MethodNotAllowed, call.UnknownTarget,
@@ -218,7 +218,7 @@ func TestProblem_doesNotFollowAnAnswerThatHasBegun(t *testing.T) {
 				a := answer(200, "")
 				a.Body, a.Length = io.NopCloser(io.MultiReader(strings.NewReader("half"), &failingReader{test.err})), 8
 				to := newTargetOf(t, "", target.Parts{Transport: trip(func(context.Context, string, *call.Outgoing, func(int, call.Header)) (*call.Answer, error) {
-					time.Sleep(time.Second) // that the target takes, and not the application
+					time.Sleep(time.Second) // the target takes that time, not the application
 					return a, nil
 				})})
 				w, record := makeCall(t.Context(), to, request("GET", "/link/crm/", ""))
@@ -230,7 +230,7 @@ func TestProblem_doesNotFollowAnAnswerThatHasBegun(t *testing.T) {
 	}
 }
 
-// One that answers in the proxy's place may fail after it has begun.
+// Publish and Defer may fail after the answer has begun.
 func TestProblem_ofAnAnswerBegunElsewhereIsOnlyRecorded(t *testing.T) {
 	to := newTargetOf(t, "protocol: kafka\nkafka: {topic: t}", target.Parts{})
 	var record CallRecord

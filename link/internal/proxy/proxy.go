@@ -17,62 +17,61 @@ import (
 	"github.com/lsm/fiso/link/internal/urlpath"
 )
 
-// Prefix is where calls to targets begin.
+// Prefix begins the paths of calls to targets.
 const Prefix = "/link/"
 
-// Proxy answers calls. Its fields are set before the first call and not
-// changed after.
+// Proxy answers calls. Its fields must not change after the first call.
 type Proxy struct {
 	Guard Guard
-	// Target finds a target by name; release is called when the call no longer
-	// uses it. nil: there is none of that name.
+	// Target finds a target by name; release is called when the call no longer uses it.
+	// A nil target: no such name.
 	Target func(name string) (t *target.Target, release func())
-	// Observe hears of every call once it is over. It must not block.
+	// Observe is called after each call. It must not block.
 	Observe func(CallRecord)
-	// Tracer makes the spans of calls and attempts. nil: none; the trace context
-	// of an application then goes on as it came.
+	// Tracer makes the spans of calls and attempts. nil: no spans, and the
+	// application's trace context is forwarded unchanged.
 	Tracer trace.Tracer
-	// Publish answers a call of a target that publishes (protocol kafka), and
-	// Defer one that is to be made later (Prefer: respond-async). Its error is
-	// made by Refuse, or one of the application's connection. nil: refused.
+	// Publish answers a call to a target of protocol kafka, and Defer one to be made
+	// later (Prefer: respond-async). Their errors are made by Refuse, or are errors of
+	// the application's connection. nil: such calls are refused.
 	Publish, Defer func(ctx context.Context, w call.ResponseWriter, c *Call) error
 }
 
-// Call is a call on its way: who it is for, and what of it goes on.
+// Call is a call in progress.
 type Call struct {
 	*call.Request
 	Target *target.Target
 	Path   string // canonical, without the target's base path
 	Query  string
-	// HasQuery says that the request target had a "?".
+	// HasQuery: the request target had a "?".
 	HasQuery      bool
 	began         time.Time
 	record        CallRecord
 	grpcNamed     bool       // the target was named by TargetField
 	responseBroke bool       // the answer broke after its head
-	callerCut     bool       // it did, and that says nothing of the target
+	callerCut     bool       // it broke because of the caller, which says nothing about the target
 	state         string     // the tracestate that goes with the record's Traceparent
 	span          trace.Span // nil: none
 }
 
-// CallRecord is what became of a call, for metrics, logs and traces. It holds no
-// secret: neither query nor body, and of the header the trace alone.
+// CallRecord is the result of a call, for metrics, logs and traces. It holds no secret:
+// no query, no body, and of the header only the trace.
 type CallRecord struct {
-	Target, Method string // "" where there is no such target
-	Status         int    // as the application sees it; 499: it went away
+	Target, Method string // "": unknown target
+	Status         int    // as the application sees it; 499: the application left
 	Code           call.Code
-	Detail         string // what stands beside the code
+	Detail         string // text of the problem
 	Mode           string // sync, stream; async: accepted; delivery: made later; publish
 	Duration       time.Duration
 	Attempts       int
 	Renewed        bool   // the credential was renewed after a 401
-	Stack          string // where the call panicked; "": it did not
-	// Traceparent is the W3C trace context of the call: that of its span, or
-	// without traces what the application sent, which may be anything.
+	Stack          string // stack of a panic; "": none
+	// Traceparent is the W3C trace context of the call: that of its span or, without
+	// traces, the application's, unchecked.
 	Traceparent string
 }
 
-// statusGone is the status of a call whose application went away (as nginx has it).
+// statusGone is the status of a call whose application left (as in nginx).
 const statusGone = 499
 
 // ServeCall answers one call.
@@ -94,19 +93,19 @@ func (p *Proxy) observe(c *Call) {
 	}
 }
 
-// handleSafely is walk, and survives a panic: one call must not end those of others.
-// What was panicked with may hold anything, and is not shown.
+// handleSafely runs walk, and turns a panic into an error: it must not end other calls.
+// The panic value may hold secrets, so it is not shown.
 func (p *Proxy) handleSafely(ctx context.Context, w call.ResponseWriter, c *Call, walk func(*Proxy, context.Context, call.ResponseWriter, *Call) error) (err error) {
 	defer func() {
 		if recover() != nil {
 			c.record.Stack = string(debug.Stack())
-			err = &refusal{code: call.Internal, detail: "fiso-link failed; its log has the stack"}
+			err = &refusal{code: call.Internal, detail: "fiso-link failed; see its log for the stack"}
 		}
 	}()
 	return walk(p, ctx, w, c)
 }
 
-// methodLabel keeps the number of methods that a metric may see small.
+// methodLabel bounds the number of methods in metrics.
 func methodLabel(m string) string {
 	switch m {
 	case "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS":
@@ -115,8 +114,8 @@ func methodLabel(m string) string {
 	return "OTHER"
 }
 
-// handle takes a call to its target and the answer back. Its error is of type
-// *refusal, or one of the application's connection.
+// handle makes the call to a target and returns its answer. Its error is a *refusal, or
+// an error of the application's connection.
 func (p *Proxy) handle(ctx context.Context, w call.ResponseWriter, c *Call) error {
 	if code, detail := p.Guard.refuse(c.Request); code != "" {
 		return &refusal{code: code, detail: detail}
@@ -144,10 +143,10 @@ func (p *Proxy) handle(ctx context.Context, w call.ResponseWriter, c *Call) erro
 	return p.perform(ctx, w, c)
 }
 
-// acquire takes a place at a target: one of rateLimit, and one of maxConcurrent,
-// which the caller gives back. A call that is only accepted takes neither from the target,
-// from which it will when it is made, but from others as large: where Kafka is slow
-// to take calls, those to the target go on.
+// acquire takes one call of rateLimit, and one of maxConcurrent, which the caller
+// returns. A call that is only accepted uses separate limits of the same size: it uses
+// those of the target later, when it is made, and a slow Kafka must not block direct
+// calls.
 func acquire(t *target.Target, accepted bool) (place *resilience.Concurrency, err error) {
 	bucket, places := t.Rate, t.Concurrency
 	if accepted {
@@ -157,7 +156,7 @@ func acquire(t *target.Target, accepted bool) (place *resilience.Concurrency, er
 		return nil, &refusal{code: call.RateLimited, detail: "the target's rateLimit is used up", after: wait}
 	}
 	if !places.TryAcquire() {
-		return nil, &refusal{code: call.TooManyCalls, detail: "the target has maxConcurrent calls under way", after: time.Second}
+		return nil, &refusal{code: call.TooManyCalls, detail: "the target has maxConcurrent calls in flight", after: time.Second}
 	}
 	return places, nil
 }
@@ -169,8 +168,7 @@ func handled(ctx context.Context, by func(context.Context, call.ResponseWriter, 
 	return by(ctx, w, c)
 }
 
-// prefersAsync reports whether the application wants its call made later
-// (RFC 7240).
+// prefersAsync reports whether the application wants its call made later (RFC 7240).
 func prefersAsync(h call.Header) bool {
 	for member := range h.Tokens("Prefer") {
 		name, _, _ := strings.Cut(member, ";")
@@ -207,7 +205,7 @@ func (p *Proxy) route(c *Call) (release func(), err error) {
 	return release, nil
 }
 
-// admit checks what may be called, in the one form that goes onto the wire.
+// admit checks path and method, in the form that is sent.
 func (c *Call) admit(path string) error {
 	canon, err := urlpath.Path(path, c.Target.AllowsEncodedSlashes)
 	switch {
@@ -223,7 +221,7 @@ func (c *Call) admit(path string) error {
 	return nil
 }
 
-// refusal is an error that fiso-link answers itself.
+// refusal is an error that fiso-link itself answers.
 type refusal struct {
 	code   call.Code
 	detail string
@@ -232,8 +230,8 @@ type refusal struct {
 
 func (r *refusal) Error() string { return string(r.code) + ": " + r.detail }
 
-// Refuse is an error that is answered as a problem with that code, for those
-// who answer calls in the proxy's place (Publish, Defer).
+// Refuse returns an error that is answered as a problem with that code. It is for
+// Publish and Defer.
 func Refuse(code call.Code, detail string, after time.Duration) error {
 	return &refusal{code: code, detail: detail, after: after}
 }
@@ -250,7 +248,7 @@ func (p *Proxy) answerError(w call.ResponseWriter, c *Call, err error) {
 		if c.record.Status == 0 {
 			c.record.Status = r.code.Status()
 		}
-		return // it is cut off, and the listener sees to that
+		return // the listener cuts the answer off
 	}
 	c.record.Status = r.code.Status()
 	problem := call.NewProblem(r.code, c.record.Target, r.detail)
@@ -264,8 +262,8 @@ func (p *Proxy) answerError(w call.ResponseWriter, c *Call, err error) {
 	}
 	body := problem.JSON()
 	if w.Head(problem.Status, h, int64(len(body))) != nil {
-		return // the application is gone
+		return // the application has left
 	}
-	_, _ = w.Write(body) // the same
-	_ = w.End(nil)       // the same
+	_, _ = w.Write(body) // as above
+	_ = w.End(nil)       // as above
 }

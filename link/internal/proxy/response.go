@@ -11,20 +11,20 @@ import (
 	"github.com/lsm/fiso/link/internal/call"
 )
 
-// Buffers carry bodies of answers: small ones what is small, and streams, which
-// keep theirs for as long as they last; large ones save large bodies system calls.
+// Buffers for bodies of answers: small ones for small bodies and for streams, which
+// hold theirs for long; large ones save system calls on large bodies.
 var (
 	smallBuffers = sync.Pool{New: func() any { b := make([]byte, 16<<10); return &b }}
 	largeBuffers = sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }}
 )
 
-// streamResponse streams an answer to the application: what has come is passed on before
-// anything is waited for.
+// streamResponse streams an answer to the application. What has arrived is forwarded
+// before waiting for more.
 func (c *Call) streamResponse(ctx context.Context, w call.ResponseWriter, a *call.Answer, m *attempts) error {
 	limit := &m.limit
-	defer func() { _ = a.Body.Close() }() // once read, it gives the connection back; before, it drops it
+	defer func() { _ = a.Body.Close() }() // if the body was read, the connection is reused, else closed
 	c.record.Status = a.Status
-	a.Header.Del(call.ErrorField) // a target does not speak for us
+	a.Header.Del(call.ErrorField) // only fiso-link sets it
 	if a.Upgraded != nil {
 		return c.tunnel(ctx, w, a, limit)
 	}
@@ -48,7 +48,7 @@ func (c *Call) streamResponse(ctx context.Context, w call.ResponseWriter, a *cal
 	return w.End(trailer)
 }
 
-// isStream reports whether an answer goes on for as long as it likes.
+// isStream reports whether an answer may last without limit.
 func isStream(a *call.Answer) bool {
 	return a.Header.IsEventStream() || responseBegins(a.Header.Get("Content-Type"), "application/grpc")
 }
@@ -95,8 +95,8 @@ func (c *Call) copyBody(w call.ResponseWriter, a *call.Answer, m *attempts) erro
 	}
 }
 
-// callerDidNotRead is an answer that the application did not take: it has left, or was too
-// slow.
+// callerDidNotRead returns the error of an answer that the application did not read: it
+// left, or was too slow.
 func (c *Call) callerDidNotRead(limit *callLimit, err error) error {
 	if !limitEnded(limit) {
 		return err
@@ -105,16 +105,15 @@ func (c *Call) callerDidNotRead(limit *callLimit, err error) error {
 	return errCallerSlow
 }
 
-// errCallerSlow is a call whose application let its time pass. Its head was sent, so the
-// application sees its connection cut, or its stream reset.
+// errCallerSlow is the error of a call whose application used up the call's time. The
+// head was sent, so its connection is cut, or its stream reset.
 var errCallerSlow = &refusal{code: call.RequestTimeout, detail: "the application did not take the answer in time"}
 
-// breakResponse is an answer that ended before its end. The application sees its
-// connection cut, or its stream reset, which is the only way to tell it (RFC 9112,
-// section 8). A stream that rests too long says nothing of its target, and neither
-// does an answer that its application was slow to take. One without a length may
-// be a stream that is not known as such, which the application holds for longer
-// than timeout.
+// breakResponse returns the error of an incomplete answer. The application's connection
+// is cut, or its stream reset, which is the only way to report it (RFC 9112, section
+// 8). It says nothing about the target if a stream paused too long, if the application
+// was slow, or if the answer has no length: that may be an unrecognised stream, which
+// the application reads for longer than timeout.
 func (c *Call) breakResponse(limit *callLimit, a *call.Answer, err error) error {
 	switch call.ReasonOf(err) {
 	case call.Gone, call.Body:
@@ -134,16 +133,16 @@ func (c *Call) breakResponse(limit *callLimit, a *call.Answer, err error) error 
 	return &refusal{code: call.UpstreamReset, detail: "the answer broke off"}
 }
 
-// tunnel carries a WebSocket, both ways, until one side ends it.
+// tunnel copies a WebSocket in both directions until one side ends it.
 func (c *Call) tunnel(ctx context.Context, w call.ResponseWriter, a *call.Answer, limit *callLimit) error {
 	c.record.Mode = "stream"
 	limit.becomeStream(c.Target.Retired, c.Target.Spec.Timeouts.Idle)
-	defer func() { _ = a.Upgraded.Close() }() // the other side sees that it is over
+	defer func() { _ = a.Upgraded.Close() }() // ends the target's side
 	app, err := w.Upgrade(upgradeAnswer(a.Header, "websocket"))
 	if err != nil {
 		return err
 	}
-	defer context.AfterFunc(ctx, func() { _, _ = app.Close(), a.Upgraded.Close() })() // both ends of pass see it
+	defer context.AfterFunc(ctx, func() { _, _ = app.Close(), a.Upgraded.Close() })() // ends both directions
 	near, far := &side{ReadWriteCloser: app}, &side{ReadWriteCloser: a.Upgraded}
 	var both sync.WaitGroup
 	both.Go(func() { copyOneWay(near, far, limit) })
@@ -151,7 +150,7 @@ func (c *Call) tunnel(ctx context.Context, w call.ResponseWriter, a *call.Answer
 	both.Wait()
 	near.stop()
 	far.stop()
-	_ = app.Close() // that of the target is closed by the defer above
+	_ = app.Close() // the defer above closes the target's side
 	return nil
 }
 
@@ -163,7 +162,7 @@ const tunnelLinger = 30 * time.Second
 type side struct {
 	io.ReadWriteCloser
 	over  atomic.Int32 // directions that have ended
-	timer *time.Timer  // closes the other side; set by whoever ends the second direction
+	timer *time.Timer  // closes the other side; set when the second direction ends
 }
 
 // ended notes that one direction has ended. With the second, other is closed after
@@ -200,7 +199,7 @@ func copyOneWay(to, from *side, limit *callLimit) {
 			limit.progressed(nil)
 		}
 		if err != nil {
-			break // how the protocol inside ends is its own
+			break // the protocol inside reports its own errors
 		}
 	}
 	if delivers {
@@ -210,7 +209,8 @@ func copyOneWay(to, from *side, limit *callLimit) {
 	from.ended(to)
 }
 
-// closeWrite ends what is written to a connection, or all of it where it has no half.
+// closeWrite ends the write direction of a connection, or closes it if it has no
+// half-close.
 func closeWrite(c io.Closer) {
 	half, ok := c.(interface{ CloseWrite() error })
 	if !ok || half.CloseWrite() != nil {

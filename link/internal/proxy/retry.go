@@ -23,7 +23,7 @@ func (m *attempts) shouldRetry(ctx context.Context, a *call.Answer, err error) (
 	if err != nil {
 		var failed *call.Error
 		if !errors.As(err, &failed) {
-			return 0, false // ours: circuit open, no credential
+			return 0, false // fiso-link's own refusal: circuit open, no credential
 		}
 		wanted, sent = t.RetriesOn(failed.Reason), failed.Sent
 	} else if wanted = t.RetriesStatus(httpStatus(a)); wanted {
@@ -34,7 +34,7 @@ func (m *attempts) shouldRetry(ctx context.Context, a *call.Answer, err error) (
 	}
 	wait := max(t.Backoff.Delay(attempts), asked)
 	if asked > t.Spec.Retry.MaxInterval || wait >= m.limit.remaining() {
-		return 0, false // more patience than we have: the application hears at once
+		return 0, false // too long to wait: answer the application now
 	}
 	return wait, true
 }
@@ -42,16 +42,16 @@ func (m *attempts) shouldRetry(ctx context.Context, a *call.Answer, err error) (
 // unprocessedCount counts the attempts that a target never took.
 type unprocessedCount struct{ unserved, refused int }
 
-// Bounds of those that go again at once: connections may go away one after
-// another, each after one request of many; a target that refuses has too much to do.
+// Bounds of requests that are sent again at once. Connections may be closed one after
+// another, each after one request of many; a target that refuses is overloaded.
 const (
 	maxUnserved = 64
 	maxRefused  = 1
 )
 
-// resendAtOnce reports whether the target never took the request, which then goes again
-// at once, on another connection where that one goes away. That is no retry: it
-// counts neither as an attempt nor in the budget.
+// resendAtOnce reports whether the target did not process the request, which is then
+// sent again at once, on another connection if that one is closing. It is not a retry:
+// it counts neither as an attempt nor in the budget.
 func (m *attempts) resendAtOnce(ctx context.Context, err error) bool {
 	var failed *call.Error
 	if !errors.As(err, &failed) || failed.Sent || ctx.Err() != nil {
@@ -73,10 +73,10 @@ func (m *attempts) resendAtOnce(ctx context.Context, err error) bool {
 	return true
 }
 
-// isSafe reports whether the request may reach the target twice (RFC 9110,
-// section 9.2.2; draft-ietf-httpapi-idempotency-key-header). A key counts only
-// if the target sees it. What opens a WebSocket begins a session: it is no
-// ordinary GET.
+// isSafe reports whether the request may reach the target twice (RFC 9110, section
+// 9.2.2; draft-ietf-httpapi-idempotency-key-header). A key counts only if the target
+// gets it. A WebSocket handshake begins a session, so it is not safe although it is a
+// GET.
 func (m *attempts) isSafe() bool {
 	switch m.c.Method {
 	case "GET", "HEAD", "OPTIONS", "PUT", "DELETE":
@@ -99,7 +99,7 @@ func retryAfter(s string, now time.Time) time.Duration {
 	return 0
 }
 
-// sleep waits; false when the call ended first.
+// sleep waits for d; false: the call ended first.
 func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

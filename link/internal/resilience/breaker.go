@@ -12,10 +12,10 @@ type State int
 const (
 	Closed   State = iota // calls go through
 	HalfOpen              // a few trials go through
-	Open                  // none does
+	Open                  // no call goes through
 )
 
-// String is the state in words.
+// String returns the name of the state.
 func (s State) String() string { return [...]string{"closed", "half-open", "open"}[s] }
 
 // Outcome is what a call or an attempt says about its target.
@@ -66,7 +66,7 @@ type pathSuccess struct {
 // from opening the circuit.
 const otherPathSuccessTTL = 5 * time.Minute
 
-// NewBreaker is a closed one.
+// NewBreaker returns a closed breaker.
 func NewBreaker(cfg BreakerConfig) *Breaker {
 	return &Breaker{cfg: cfg, window: window{slice: max(cfg.ResetTimeout/windowSlices, time.Millisecond)}}
 }
@@ -82,8 +82,8 @@ type Permit struct {
 // Trial reports whether a half-open breaker gave the permit.
 func (p Permit) Trial() bool { return p.trial }
 
-// Allow asks for a permit. If there is none, wait says when to ask again, for
-// Retry-After.
+// Allow asks for a permit. If it is refused, wait is the time after which to ask again,
+// for Retry-After.
 func (b *Breaker) Allow() (p Permit, wait time.Duration, ok bool) { return b.AllowAt(0) }
 
 // AllowAt is Allow for a path, by its number; see DoneAt. A path whose trial failed
@@ -236,7 +236,7 @@ func notify(told func()) {
 	}
 }
 
-// State is the current state. An open breaker whose resetTimeout is over is
+// State returns the current state. An open breaker whose resetTimeout is over is
 // half-open.
 func (b *Breaker) State() State {
 	if b == nil {

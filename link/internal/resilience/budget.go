@@ -6,8 +6,8 @@ import (
 )
 
 const (
-	// minRetriesAtOnce is how many retries are always allowed at once: a share of
-	// little traffic would be none.
+	// minRetriesAtOnce retries are always allowed at once: a share of little traffic
+	// would round to none.
 	minRetriesAtOnce = 3
 	// budgetWindow is the time for which a call counts as traffic.
 	budgetWindow = 10 * time.Second
@@ -21,12 +21,12 @@ type Budget struct {
 	share float64
 
 	mu      sync.Mutex
-	calls   int // under way
-	retries int // waiting or under way
+	calls   int // in flight
+	retries int // waiting or in flight
 	recent  window
 }
 
-// NewBudget is a budget of that share, from 0 (no retries) to 1.
+// NewBudget returns a budget with that share of the calls, from 0 (no retries) to 1.
 func NewBudget(share float64) *Budget {
 	return &Budget{share: share, recent: window{slice: budgetWindow / windowSlices}}
 }
@@ -46,8 +46,8 @@ func (b *Budget) CallEnded() {
 	b.calls--
 }
 
-// TryRetry asks for a retry. The function that it returns is called once the attempt
-// is over; nil: the budget is used up.
+// TryRetry asks for a retry. The caller calls giveBack when the attempt is over; nil:
+// the budget is used up.
 func (b *Budget) TryRetry() (giveBack func()) {
 	if b.share <= 0 {
 		return nil

@@ -11,8 +11,8 @@ import (
 // Rate is a token bucket. A nil *Rate lets everything through.
 type Rate struct{ l *rate.Limiter }
 
-// NewRate allows so many calls a second, and burst at once; burst 0 is the calls of
-// one second.
+// NewRate allows perSecond calls a second on average, and burst at once; burst 0 means
+// the calls of one second.
 func NewRate(perSecond float64, burst int) *Rate {
 	if burst <= 0 {
 		burst = max(1, int(math.Ceil(min(perSecond, 1<<30))))
@@ -20,7 +20,7 @@ func NewRate(perSecond float64, burst int) *Rate {
 	return &Rate{rate.NewLimiter(rate.Limit(perSecond), burst)}
 }
 
-// Allow asks for a call. If there is none, wait says when there will be.
+// Allow asks for a call. If it is refused, wait is the time until there is room.
 func (r *Rate) Allow() (wait time.Duration, ok bool) {
 	if r == nil {
 		return 0, true
@@ -29,23 +29,23 @@ func (r *Rate) Allow() (wait time.Duration, ok bool) {
 	if r.l.AllowN(now, 1) {
 		return 0, true
 	}
-	// Reserved and cancelled at once, to learn how long it would take.
+	// Reserved and cancelled at once, to learn how long the wait would be.
 	res := r.l.ReserveN(now, 1)
 	wait = res.DelayFrom(now)
 	res.CancelAt(now)
 	return max(wait, time.Millisecond), false
 }
 
-// Concurrency bounds calls at once.
+// Concurrency limits concurrent calls.
 type Concurrency struct {
 	limit    int64
 	inFlight atomic.Int64
 }
 
-// NewConcurrency allows so many calls at once.
+// NewConcurrency allows most concurrent calls.
 func NewConcurrency(most int) *Concurrency { return &Concurrency{limit: int64(most)} }
 
-// TryAcquire reports whether another call may begin; Release ends it.
+// TryAcquire reports whether another call may begin. Release ends it.
 func (c *Concurrency) TryAcquire() bool {
 	if c.inFlight.Add(1) > c.limit {
 		c.inFlight.Add(-1)

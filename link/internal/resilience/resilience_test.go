@@ -17,7 +17,7 @@ func breaker(change ...func(*BreakerConfig)) *Breaker {
 	return NewBreaker(cfg)
 }
 
-// attempt makes one attempt with an outcome, and reports whether it was let through.
+// attempt makes one attempt with that outcome, and reports whether it was allowed.
 func attempt(b *Breaker, o Outcome) bool {
 	p, _, ok := b.Allow()
 	if ok {
@@ -67,8 +67,8 @@ func TestBreaker_closesAfterTrialsThatSucceed(t *testing.T) {
 	})
 }
 
-// L12: a trial that says nothing gives its place back; otherwise the breaker would
-// stay half-open for ever: https://github.com/getnora-io/nora/issues/607.
+// L12: an inconclusive trial returns its permit; otherwise the breaker would stay
+// half-open forever: https://github.com/getnora-io/nora/issues/607.
 func TestBreaker_takesTheTrialsPlaceBackWhateverItsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := breaker()
@@ -111,7 +111,7 @@ func TestBreaker_boundsTrialsUnderRace(t *testing.T) {
 	})
 }
 
-// An answer that was long under way when the breaker opened is no trial.
+// An attempt that began before the circuit opened is not a trial.
 func TestBreaker_takesNoOutcomeOfAnEarlierPeriod(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := breaker()
@@ -143,7 +143,7 @@ func TestBreaker_opensByRatioOfTheLastWhile(t *testing.T) {
 		if b.State() != Closed {
 			t.Error("it opened before there were enough outcomes")
 		}
-		time.Sleep(31 * time.Second) // all of it is forgotten
+		time.Sleep(31 * time.Second) // the whole window is over
 		for range 6 {
 			attempt(b, Success)
 		}
@@ -196,7 +196,7 @@ func TestBudget_isAShareOfTheLastTenSecondsToo(t *testing.T) {
 			b.CallEnded()
 		}
 		taken := 0
-		for range 50 { // one after the other: none waits when the next is asked for
+		for range 50 { // one after the other, so none waits at the next request
 			hold := []func(){b.TryRetry(), b.TryRetry(), b.TryRetry(), b.TryRetry()}
 			for _, give := range hold {
 				if give != nil {
@@ -231,7 +231,7 @@ func TestRate_saysWhenTheNextCallMayCome(t *testing.T) {
 				t.Fatal("the burst was refused")
 			}
 		}
-		for range 5 { // asking costs nothing
+		for range 5 { // a refused call uses nothing up
 			if wait, ok := r.Allow(); ok || wait != 100*time.Millisecond {
 				t.Fatalf("wait %v, %v", wait, ok)
 			}
@@ -324,8 +324,9 @@ func TestBreaker_onePathAloneDoesNotOpenItWhileOthersAreWell(t *testing.T) {
 	}
 }
 
-// UL18: nor does it keep the circuit from closing when the target is well again. UL36:
-// that the circuit is half-open is told, also by a call that stands back.
+// UL18: a path that always fails does not keep the circuit from closing when the target
+// works again. UL36: the change to half-open is reported even if the first call leaves
+// its trial to others.
 func TestBreaker_aPathThatFailsATrialLeavesTheNextToOthers(t *testing.T) {
 	const good, bad = 1, 2
 	for name, test := range map[string]struct {

@@ -17,10 +17,10 @@ type Timeouts struct {
 	armed       bool
 }
 
-// NewTimeouts are timeouts of that duration.
+// NewTimeouts returns timeouts of that duration.
 func NewTimeouts(after time.Duration) *Timeouts { return &Timeouts{after: after} }
 
-// Timeout is one timeout. It is embedded in what it ends, and used once.
+// Timeout is one timeout, used once. It is embedded in what it ends.
 type Timeout struct {
 	until      time.Time
 	do         func()
@@ -28,7 +28,7 @@ type Timeout struct {
 	prev, next *Timeout
 }
 
-// Start calls do when the timeout expires, counted from now. do must not wait.
+// Start calls do when the timeout expires, counted from now. do must not block.
 func (t *Timeouts) Start(x *Timeout, now time.Time, do func()) {
 	x.until, x.do, x.active = now.Add(t.after), do, true
 	t.mu.Lock()

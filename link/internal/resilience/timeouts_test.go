@@ -33,7 +33,7 @@ func TestTimeouts_endWhatTakesLonger(t *testing.T) {
 		if want := []time.Duration{time.Hour + 11*time.Second, 3*time.Hour + 13*time.Second}; !slices.Equal(ended, want) {
 			t.Errorf("ended %v, want %v", ended, want)
 		}
-		ts.Stop(&all[1]) // it has passed
+		ts.Stop(&all[1]) // it has expired
 		again := time.Now()
 		var more Timeout
 		ts.Start(&more, again, func() { note(time.Since(again)) })

@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-// UL17: what the SDKs of AWS upload through fiso-link is what the store has, byte
-// for byte. UL6: every signature is one that AWS's own library makes of the call
-// as it arrived, and a path in plain characters names the same object.
+// UL17: what the AWS SDKs upload through fiso-link is what the store has, byte for
+// byte. UL6: every signature equals the one that AWS's own library makes of the call as
+// it arrived, and a path with unescaped characters names the same object.
 func TestRealSDKs_uploadToS3AndSendToSQSByteForByte(t *testing.T) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{"secret": "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "id": "AKIDEXAMPLE"} {

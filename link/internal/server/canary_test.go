@@ -26,13 +26,13 @@ import (
 	"github.com/lsm/fiso/link/spec"
 )
 
-// canaries are secrets, and every form in which one could be shown.
+// canaries are secrets, in every form in which one could be shown.
 type canaries struct {
 	t     *testing.T
 	forms map[string]string // form to name
 }
 
-// secret is a new one.
+// secret returns a new secret.
 func (c *canaries) secret(name string) string {
 	s := "c4n4ry+" + name + "/=?&"
 	c.know(name, s)
@@ -47,7 +47,7 @@ func (c *canaries) know(name, s string) {
 	for form, text := range map[string]string{"": s, "in a URL": url.QueryEscape(s), "in a path": url.PathEscape(s), "in JSON": strings.Trim(string(quoted), `"`)} {
 		c.forms[text] = strings.TrimSpace(name + " " + form)
 	}
-	for _, before := range []string{"", "x", "xx"} { // base64 of something that ends in it
+	for _, before := range []string{"", "x", "xx"} { // base64 of a text that ends in it
 		for _, enc := range []*base64.Encoding{base64.StdEncoding, base64.URLEncoding} {
 			text := enc.EncodeToString([]byte(before + s))
 			c.forms[text[4*((len(before)+2)/3):len(text)-4]] = name + " in base64"
@@ -55,7 +55,7 @@ func (c *canaries) know(name, s string) {
 	}
 }
 
-// file is a file with a new secret.
+// file returns a file with a new secret.
 func (c *canaries) file(name string) string {
 	f := filepath.Join(c.t.TempDir(), name)
 	if err := os.WriteFile(f, []byte(c.secret(name)), 0o600); err != nil {
@@ -64,14 +64,14 @@ func (c *canaries) file(name string) string {
 	return "{filePath: " + f + "}"
 }
 
-// variable is a variable with a new secret.
+// variable returns an environment variable with a new secret.
 func (c *canaries) variable(name string) string {
 	v := "FISO_TEST_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
 	c.t.Setenv(v, c.secret(name))
 	return "{envVar: " + v + "}"
 }
 
-// absent reports each form that is in an output.
+// absent fails for each form that an output contains.
 func (c *canaries) absent(where, output string) {
 	c.t.Helper()
 	for text, name := range c.forms {
@@ -81,7 +81,8 @@ func (c *canaries) absent(where, output string) {
 	}
 }
 
-// credentials are every type, from files and the environment.
+// credentials returns targets with every type of credential, from files and the
+// environment.
 func (c *canaries) credentials(tokens string) map[string]string {
 	return map[string]string{
 		"bearer":     "{type: bearer, secretRef: " + c.file("bearer-file") + "}",
@@ -118,7 +119,7 @@ func (c *canaries) tokens() string {
 	return s.URL
 }
 
-// arrivals is what reached the targets, by query and fields of credentials.
+// arrivals records the query and the credential fields that reached the targets.
 type arrivals struct {
 	mu sync.Mutex
 	b  strings.Builder
@@ -142,8 +143,8 @@ func (a *arrivals) has(c *canaries, name string) bool {
 	return false
 }
 
-// repeating are targets that repeat what they were sent where an error could
-// quote it.
+// repeating starts targets that repeat what they were sent where an error could quote
+// it.
 func repeating(t *testing.T, arrived *arrivals) map[string]string {
 	said := func(p *peer) string {
 		r, ok := p.head()
@@ -176,15 +177,15 @@ func repeating(t *testing.T, arrived *arrivals) map[string]string {
 	}
 }
 
-// panicking is a transport that panics with what it was to send.
+// panicking is a transport that panics with its request.
 type panicking struct{ call.Transport }
 
 func (panicking) RoundTrip(_ context.Context, _ string, out *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
 	panic(fmt.Sprint(out))
 }
 
-// L10, https://github.com/hashicorp/go-retryablehttp/issues/206 and CVE-2024-45336:
-// whatever happens, a secret goes to its target and nowhere else.
+// L10, https://github.com/hashicorp/go-retryablehttp/issues/206 and CVE-2024-45336: a
+// secret goes to its target and nowhere else, whatever happens.
 func TestCanaries_areInNoLogMetricPageProblemOrError(t *testing.T) {
 	c := &canaries{t: t, forms: map[string]string{}}
 	ca := newAuthority(t)
@@ -240,7 +241,7 @@ func TestCanaries_areInNoLogMetricPageProblemOrError(t *testing.T) {
 	if arrived.has(c, "of-the-application") {
 		t.Error("the application's own Authorization went on")
 	}
-	if !strings.Contains(l.log.String(), "fault of fiso-link") {
+	if !strings.Contains(l.log.String(), "internal error") {
 		t.Error("the log does not tell of the panic")
 	}
 	c.wherever(l)
@@ -268,7 +269,7 @@ func TestCanaries_areInNoLogMetricPageProblemOrError(t *testing.T) {
 	c.absent("the log at the end", l.log.String())
 }
 
-// described is all that a span tells.
+// described returns everything that a span shows.
 func described(s sdk.ReadOnlySpan) string {
 	var b strings.Builder
 	all := s.Attributes()
@@ -283,8 +284,8 @@ func described(s sdk.ReadOnlySpan) string {
 	return b.String()
 }
 
-// problem calls a target with secrets of the application's own, and returns what
-// fiso-link answered; "" where the target did.
+// problem calls a target with secrets of the application's own, and returns the problem
+// that fiso-link answered; "": the target answered.
 func (l *link) problem(t *testing.T, target, secret string) string {
 	r, err := http.NewRequestWithContext(t.Context(), "POST", "http://"+l.calls+"/link/"+target+"/a?q="+url.QueryEscape(secret), strings.NewReader(secret))
 	if err != nil {
@@ -299,14 +300,14 @@ func (l *link) problem(t *testing.T, target, secret string) string {
 		return err.Error()
 	}
 	defer func() { _ = resp.Body.Close() }()
-	body, _ := io.ReadAll(resp.Body) // of a chunk that breaks off there is no end
+	body, _ := io.ReadAll(resp.Body) // a chunk that breaks off has no end
 	if resp.Header.Get("fiso-error") == "" {
 		return ""
 	}
 	return fmt.Sprint(resp.Header, string(body))
 }
 
-// wherever looks at every page and at the log.
+// wherever searches every page and the log.
 func (c *canaries) wherever(l *link) {
 	c.t.Helper()
 	for _, page := range []string{"/", "/healthz", "/metrics", "/readyz", "/readyz?verbose"} {
@@ -316,7 +317,7 @@ func (c *canaries) wherever(l *link) {
 	c.absent("the log", l.log.String())
 }
 
-// reloads has the instance read files that are wrong.
+// reloads makes the server read invalid files.
 func (c *canaries) reloads(l *link, good string) {
 	for name, bad := range map[string]string{
 		"misplaced": "targets: [{name: a, host: a, auth: {type: bearer, secretRef: " + c.secret("misplaced")[:12] + "}}]\n",
@@ -325,9 +326,9 @@ func (c *canaries) reloads(l *link, good string) {
 		"no-yaml":   "targets: [{name: a, host: a, password: '" + c.secret("no-yaml") + "\n",
 		"no-secret": good + "  - {name: z, host: a, auth: {type: bearer, secretRef: {name: '" + "../x" + "', key: k}}}\n",
 	} {
-		before := strings.Count(l.log.String(), "is not valid")
+		before := strings.Count(l.log.String(), "configuration rejected")
 		l.write(bad)
-		eventually(c.t, "the log to tell of "+name, func() bool { return strings.Count(l.log.String(), "is not valid") > before })
+		eventually(c.t, "the log to tell of "+name, func() bool { return strings.Count(l.log.String(), "configuration rejected") > before })
 		c.wherever(l)
 	}
 }

@@ -19,18 +19,18 @@ import (
 	"github.com/lsm/fiso/link/spec"
 )
 
-// Step is one thing that Check tried.
+// Step is one test of Check.
 type Step struct {
 	Target string
 	Name   string
-	Err    error // nil when it worked
+	Err    error // nil: it succeeded
 }
 
-// Check tries every target step by step, and stops with each at its first
-// failure. Nothing but one safe request is sent.
+// Check tests every target step by step; a failed step ends the test of its target.
+// Beside connecting and authenticating it sends one harmless request.
 func Check(ctx context.Context, cfg *spec.Config) ([]Step, error) {
 	nobody := func(string, string) {}
-	r := &targetSet{log: slog.New(slog.DiscardHandler), dns: discovery.SystemDNS(), refreshed: nobody, buried: nobody, unwritten: nobody, gap: func(string) {}}
+	r := &targetSet{log: slog.New(slog.DiscardHandler), dns: discovery.SystemDNS(), refreshed: nobody, onDeadLetter: nobody, onUnwritten: nobody, onGap: func(string) {}}
 	var vault *credential.Vault
 	if cfg.Vault != nil {
 		var err error
@@ -61,7 +61,7 @@ func byName(targets []spec.Target) []*spec.Target {
 	return all
 }
 
-// checkKafka tries what the topics of a target need.
+// checkKafka tests the topics that a target needs.
 func (e *targetEntry) checkKafka(ctx context.Context) (steps []Step) {
 	s := e.target.Spec
 	add := func(more []connector.Step) {
@@ -79,7 +79,7 @@ func (e *targetEntry) checkKafka(ctx context.Context) (steps []Step) {
 		_ = sink.Close(ctx) // nothing was written
 		at := slices.IndexFunc(more, func(s connector.Step) bool { return s.Name == "topic "+name })
 		if len(steps) > 0 && at > 0 {
-			more = more[at:] // the cluster was tried before
+			more = more[at:] // the cluster was tested before
 		}
 		add(more)
 	}
@@ -102,7 +102,7 @@ func (e *targetEntry) check(ctx context.Context) (steps []Step) {
 		return steps
 	}
 	t := e.target
-	ctx, cancel := context.WithTimeout(ctx, t.TotalTimeout()) // one that is silent must not take the time of the others
+	ctx, cancel := context.WithTimeout(ctx, t.TotalTimeout()) // a silent target must not use up the time of the others
 	defer cancel()
 	step := func(err error, format string, args ...any) bool {
 		steps = append(steps, Step{t.Spec.Name, fmt.Sprintf(format, args...), err})
@@ -118,7 +118,7 @@ func (e *targetEntry) check(ctx context.Context) (steps []Step) {
 	}
 	out, name := checkRequest(t.Spec)
 	out.Host = t.Host
-	if t.Credential != nil && !step(t.Credential.Apply(ctx, out), "have the credential (%s)", t.Spec.Auth.Type) {
+	if t.Credential != nil && !step(t.Credential.Apply(ctx, out), "get the credential (%s)", t.Spec.Auth.Type) {
 		return steps
 	}
 	a, err := t.Transport.RoundTrip(ctx, address, out, nil)
@@ -126,29 +126,29 @@ func (e *targetEntry) check(ctx context.Context) (steps []Step) {
 	if errors.As(err, &failed) && failed.Reason == call.Connect {
 		cause := failed.Err
 		if inner := errors.Unwrap(cause); inner != nil {
-			cause = inner // the step says what was being done
+			cause = inner // the step already says what was being done
 		}
-		step(fmt.Errorf("%w: do host, port and tls say where the target is, and can this machine reach it?", cause), "connect to %s", address)
+		step(fmt.Errorf("%w: are host, port and tls correct, and can this machine reach the target?", cause), "connect to %s", address)
 		return steps
 	}
 	step(nil, "connect to %s", address)
 	var body []byte
 	if err == nil {
 		body, err = io.ReadAll(io.LimitReader(a.Body, 64<<10))
-		_ = a.Body.Close() // it is known
+		_ = a.Body.Close() // it was read
 	}
 	if !step(err, "%s", name) {
 		return steps
 	}
 	if t.Spec.Protocol == "grpc" {
-		step(health(a, body), "be let in, and find it serving")
+		step(health(a, body), "be authorised, and find it serving")
 	} else if a.Status == 401 || a.Status == 403 {
-		step(fmt.Errorf("the target answers %d: is the credential right, and may it do this?", a.Status), "be let in")
+		step(fmt.Errorf("the target answers %d: is the credential right, and is it allowed to do this?", a.Status), "be authorised")
 	}
 	return steps
 }
 
-// tunnelTo tries the proxy alone.
+// tunnelTo tests the proxy only.
 func (e *targetEntry) tunnelTo(ctx context.Context, address string) error {
 	ctx, cancel := context.WithTimeout(ctx, e.target.Spec.Timeouts.Connect)
 	defer cancel()
@@ -159,21 +159,21 @@ func (e *targetEntry) tunnelTo(ctx context.Context, address string) error {
 	return c.Close()
 }
 
-// checkRequest is a request that changes nothing: OPTIONS, or of gRPC the health check
-// (https://grpc.io/docs/guides/health-checking), which servers have or do not know.
+// checkRequest returns a request that changes nothing: OPTIONS, or the gRPC health
+// check (https://grpc.io/docs/guides/health-checking), which not every server has.
 func checkRequest(s *spec.Target) (out *call.Outgoing, name string) {
 	if s.Protocol != "grpc" {
 		return &call.Outgoing{Method: "OPTIONS", Path: s.BasePath + "/"}, "OPTIONS " + s.BasePath + "/"
 	}
 	out = &call.Outgoing{
-		Method: "POST", Path: s.BasePath + "/grpc.health.v1.Health/Check", Kept: make([]byte, 5), Length: 5, // a message of nothing: the server as a whole
+		Method: "POST", Path: s.BasePath + "/grpc.health.v1.Health/Check", Kept: make([]byte, 5), Length: 5, // an empty message asks about the whole server
 		Header: call.Header{{Name: "Content-Type", Value: "application/grpc"}, {Name: "TE", Value: "trailers"}},
 	}
 	return out, "ask for its health"
 }
 
-// health is what is wrong with the answer to a health check. Not to know the
-// question is none.
+// health returns what is wrong with the answer to a health check. A server without the
+// health service is healthy.
 func health(a *call.Answer, body []byte) error {
 	status := a.Header.Get("grpc-status")
 	if status == "" && a.Trailer != nil {
@@ -181,9 +181,9 @@ func health(a *call.Answer, body []byte) error {
 	}
 	switch {
 	case a.Status != 200 || status == "":
-		return fmt.Errorf("the target answers %d, and not in gRPC: is it a server of gRPC?", a.Status)
+		return fmt.Errorf("the target answers %d, which is not a gRPC answer: is it a gRPC server?", a.Status)
 	case status == "7" || status == "16":
-		return fmt.Errorf("the target answers grpc-status %s: is the credential right, and may it do this?", status)
+		return fmt.Errorf("the target answers grpc-status %s: is the credential right, and is it allowed to do this?", status)
 	case status == "0" && bytes.Equal(body, []byte{0, 0, 0, 0, 2, 8, 2}):
 		return errors.New("the target answers that it is not serving")
 	case status != "0" && status != "5" && status != "12":

@@ -9,8 +9,8 @@ import (
 	"github.com/lsm/fiso/common/config/configtest"
 )
 
-// UL14: neither the log, nor the report on readiness, nor the answer that the
-// application gets shows what stands where a reference to a secret is due.
+// UL14: neither the log, nor the readiness report, nor the answer to the application
+// shows a text that stands in the place of a reference to a secret.
 func TestInstance_showsNoSecretThatStandsInTheWrongPlace(t *testing.T) {
 	up := upstream(t, "a")
 	l := start(t, "targets:\n"+aTarget("x", up, ""))
@@ -49,8 +49,8 @@ func TestInstance_showsNoSecretThatStandsInTheWrongPlace(t *testing.T) {
 	}
 }
 
-// UL19: a header that stands in a file is sent as the file is, and so is one that a
-// Secret holds.
+// UL19: a header whose value is in a file or in a Secret is sent with the current
+// content.
 func TestInstance_followsFilesThatHeadersName(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("FISO_SECRETS_DIR", dir)
@@ -76,7 +76,7 @@ func TestInstance_followsFilesThatHeadersName(t *testing.T) {
 	sends("x", "orders")
 	sends("y", "first")
 	put("team", "pay")
-	put("s/k", "other") // as long as before
+	put("s/k", "other") // same length as before
 	sends("x", "pay")
 	sends("y", "other")
 	if err := os.Remove(filepath.Join(dir, "team")); err != nil {

@@ -19,13 +19,13 @@ import (
 	"github.com/lsm/fiso/link/internal/discovery"
 )
 
-// names is a DNS server that a test plays tricks with.
+// names is a DNS server whose answers tests control.
 type names struct {
 	address string
 	end     chan struct{}
 
 	mu    sync.Mutex
-	tells map[string]func(m *dns.Msg) // by name; nil: it never answers
+	tells map[string]func(m *dns.Msg) // answers by name; nil: never answer
 	asked map[string]int
 }
 
@@ -52,7 +52,7 @@ func newNames(t *testing.T) *names {
 	return n
 }
 
-// ServeDNS answers what it was told to; there is no AAAA.
+// ServeDNS gives the configured answer; there are no AAAA records.
 func (n *names) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 	name := strings.TrimSuffix(q.Question[0].Name, ".")
 	n.mu.Lock()
@@ -82,7 +82,7 @@ func (n *names) tell(name string, how func(m *dns.Msg)) {
 	n.tells[name] = how
 }
 
-// is says which addresses a name has, for no time at all.
+// is answers with these addresses and a TTL of 0.
 func is(addresses ...string) func(m *dns.Msg) {
 	return func(m *dns.Msg) {
 		for _, a := range addresses {
@@ -93,13 +93,13 @@ func is(addresses ...string) func(m *dns.Msg) {
 
 func fails(code int) func(m *dns.Msg) { return func(m *dns.Msg) { m.Rcode = code } }
 
-// asks has an instance ask this server alone.
+// asks makes the server ask only this DNS server.
 func (n *names) asks(i *Server) {
 	*i.targets.dns = discovery.DNS{Servers: discovery.Servers{Addresses: []string{n.address}, Attempts: 3}, System: &net.Resolver{
 		PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			c, err := new(net.Dialer).DialContext(ctx, network, n.address)
 			if err == nil {
-				context.AfterFunc(ctx, func() { _ = c.Close() }) // net waits for its answer beyond ctx
+				context.AfterFunc(ctx, func() { _ = c.Close() }) // net waits for the answer beyond the end of ctx
 			}
 			return c, err
 		},
@@ -133,7 +133,7 @@ func at(t *testing.T, wait chan struct{}, addresses ...string) (port string) {
 }
 
 func TestDNS_aNameThatMovesTakesNewCallsWithItAndLetsOldOnesEnd(t *testing.T) {
-	t.Parallel() // it waits more than it works
+	t.Parallel() // mostly waiting
 	n, wait := newNames(t), make(chan struct{})
 	port := at(t, wait, "127.0.0.1", "127.0.0.2")
 	n.tell("moves.example", is("127.0.0.1"))
@@ -152,7 +152,7 @@ func TestDNS_aNameThatMovesTakesNewCallsWithItAndLetsOldOnesEnd(t *testing.T) {
 	n.tell("moves.example", is("127.0.0.2"))
 	moved := time.Now()
 	eventually(t, "calls at the new address", func() bool { _, body := l.call("x/"); return body == "127.0.0.2\n" })
-	if took := time.Since(moved); took > 5*time.Second { // a TTL of 0 holds for a second
+	if took := time.Since(moved); took > 5*time.Second { // a TTL of 0 counts as a second
 		t.Errorf("new calls went to the old address for %v", took)
 	}
 	close(wait)
@@ -161,7 +161,7 @@ func TestDNS_aNameThatMovesTakesNewCallsWithItAndLetsOldOnesEnd(t *testing.T) {
 	}
 }
 
-// UL5: what a person wrote into the hosts file (hostAliases, --add-host) lost to DNS.
+// UL5: an entry of the hosts file (hostAliases, --add-host) lost to DNS.
 func TestDNS_aCallGoesWhereTheHostsFileSays(t *testing.T) {
 	n := newNames(t)
 	port := at(t, nil, "127.0.0.1", "127.0.0.2")
@@ -177,7 +177,7 @@ func TestDNS_aCallGoesWhereTheHostsFileSays(t *testing.T) {
 }
 
 func TestDNS_thatFlapsFailsNoCall(t *testing.T) {
-	t.Parallel() // it waits more than it works
+	t.Parallel() // mostly waiting
 	n := newNames(t)
 	port := at(t, nil, "127.0.0.1")
 	var mu sync.Mutex
@@ -200,7 +200,7 @@ func TestDNS_thatFlapsFailsNoCall(t *testing.T) {
 }
 
 func TestDNS_thatHangsHoldsUpNoOtherTarget(t *testing.T) {
-	t.Parallel() // it waits more than it works
+	t.Parallel() // mostly waiting
 	n := newNames(t)
 	port := at(t, nil, "127.0.0.1")
 	n.tell("hangs.example", nil)
@@ -228,7 +228,7 @@ func TestDNS_thatHangsHoldsUpNoOtherTarget(t *testing.T) {
 }
 
 func TestDNS_oddAnswersFailInWordsOrNotAtAll(t *testing.T) {
-	t.Parallel() // it waits more than it works
+	t.Parallel() // mostly waiting
 	n := newNames(t)
 	port := at(t, nil, "127.0.0.1")
 	many := []string{"127.0.0.1"}
@@ -245,7 +245,7 @@ func TestDNS_oddAnswersFailInWordsOrNotAtAll(t *testing.T) {
 	n.tell("forged.example", func(m *dns.Msg) { is("127.0.0.1")(m); m.Id++ })
 	text := "targets:\n"
 	for _, name := range []string{"many", "alias", "broken", "empty", "nowhere", "forged"} {
-		timeout := map[bool]string{true: "1s", false: "10s"}[name == "forged"] // which waits for the right answer
+		timeout := map[bool]string{true: "1s", false: "10s"}[name == "forged"] // "forged" must wait for the right answer
 		text += aTarget(name, name+".example:"+port, ", timeout: "+timeout+", retry: {maxAttempts: 1}")
 	}
 	l := start(t, text, n.asks)
@@ -253,7 +253,7 @@ func TestDNS_oddAnswersFailInWordsOrNotAtAll(t *testing.T) {
 		"many": "", "alias": "127.0.0.1\n", "broken": "CONNECT_FAILED", "empty": "there is no such name", "nowhere": "look up nowhere.example: there is no such name", "forged": "",
 	} {
 		t.Run(name, func(t *testing.T) {
-			if name == "many" { // most of them are nobody's
+			if name == "many" { // nothing listens at most of them
 				e := l.i.targets.entries["many"].target.Endpoints.(*discovery.Endpoints)
 				_, done, err := e.Pick(t.Context(), nil)
 				if err != nil {

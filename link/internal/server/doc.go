@@ -1,5 +1,5 @@
-// Package server is one running fiso-link: the listener, the targets of its
-// configuration file, which it follows, and the server that tells how they
-// stand. A file that does not validate changes nothing; a target that did not
-// change keeps its connections, its breaker and its calls.
+// Package server is one running fiso-link: the listeners for calls and for health and
+// metrics, the targets, and the reload of the configuration file. An invalid file
+// changes nothing. A target that did not change keeps its connections, its breaker and
+// its calls.
 package server

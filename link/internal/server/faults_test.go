@@ -17,18 +17,18 @@ import (
 const (
 	okHead  = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"
 	chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-	// What the application sees of an answer, beside a code of ours.
+	// The application's view of an answer, beside fiso-link's codes.
 	cutOff = "cut off"
 	whole  = "whole"
 )
 
-// faulty are the ways in which a target breaks, stage by stage, and what the
-// application sees of them.
+// faulty lists the ways in which a target fails, stage by stage, and the application's
+// view of each.
 var faulty = []struct {
 	name  string
 	treat func(p *peer)
 	sees  string
-	slow  bool // it takes the call's whole time
+	slow  bool // the call takes its whole timeout
 }{
 	{"accept, closed", func(*peer) {}, "UPSTREAM_RESET", false},
 	{"accept, reset", (*peer).reset, "UPSTREAM_RESET", false},
@@ -89,15 +89,15 @@ var faulty = []struct {
 	{"503 each time", func(p *peer) { p.request(); p.say("HTTP/1.1 503 No\r\nContent-Length: 5\r\n\r\nhello") }, whole, false},
 }
 
-// drained waits until the other side had the time to read what was said: a reset
-// takes what it has not.
+// drained waits until the other side could read what was sent: a reset discards what it
+// has not read.
 func (p *peer) drained() {
 	_ = p.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
 	_, _ = p.in.ReadByte()
 }
 
-// asked are calls of each kind, with how often the target may be asked for it: at
-// most the attempts of the configuration.
+// asked lists calls of each kind, with how often the target may receive them: at most
+// the configured attempts.
 var asked = []struct {
 	name, method string
 	body         func() io.Reader
@@ -111,7 +111,7 @@ var asked = []struct {
 	{"POST in chunks", "POST", inChunks, false, once},
 	{"POST in chunks with a key", "POST", inChunks, true, func(n int, _ bool) int { return n }},
 	{"POST too large to keep", "POST", large, false, once},
-	{"PUT too large to keep", "PUT", large, false, func(n int, _ bool) int { return n }}, // while little of it was read
+	{"PUT too large to keep", "PUT", large, false, func(n int, _ bool) int { return n }}, // while only little of it was read
 }
 
 func small() io.Reader    { return strings.NewReader("hello") }
@@ -125,17 +125,18 @@ func once(attempts int, unsafe bool) int {
 	return 1
 }
 
-// also are outcomes that depend on who is faster: a reset may come while we still
-// connect, and takes with it what was not read; and a machine may be slow.
+// also lists outcomes that depend on timing: a reset may arrive during the connect, and
+// discards what was not read; and a machine may be slow.
 func also(sees string, slow bool, got string) bool {
 	return sees == cutOff && got == "UPSTREAM_RESET" || sees == cutOff && slow && got == "UPSTREAM_TIMEOUT" || sees == "UPSTREAM_RESET" && got == "CONNECT_FAILED"
 }
 
-// L11, https://github.com/golang/go/issues/19943 and https://github.com/traefik/traefik/issues/8990:
-// wherever a target breaks, it is asked for nothing twice that could do harm, and
-// an answer that broke never looks whole.
+// L11, https://github.com/golang/go/issues/19943 and
+// https://github.com/traefik/traefik/issues/8990: wherever a target fails, it never
+// receives a call twice that could do harm, and an answer that broke off never looks
+// whole.
 func TestFaults_ofATargetAreNeverDoneTwiceAndNeverLookWhole(t *testing.T) {
-	t.Parallel() // it waits more than it works
+	t.Parallel() // mostly waiting
 	retries := []struct {
 		name, text string
 		attempts   int
@@ -161,7 +162,7 @@ func TestFaults_ofATargetAreNeverDoneTwiceAndNeverLookWhole(t *testing.T) {
 	l := start(t, text)
 	for i, stage := range faulty {
 		t.Run(stage.name, func(t *testing.T) {
-			var all sync.WaitGroup // side by side: those that take their time would take it one after the other
+			var all sync.WaitGroup // concurrently, because some take the whole timeout
 			for _, retry := range retries {
 				most := 0
 				for _, call := range asked {
@@ -189,12 +190,12 @@ func TestFaults_ofATargetAreNeverDoneTwiceAndNeverLookWhole(t *testing.T) {
 	}
 }
 
-// outcome is what the application sees of a call: a code of ours, that it was cut
-// off, or that it is whole.
+// outcome returns the application's view of a call: a code of fiso-link, cut off, or
+// whole.
 func (l *link) outcome(t *testing.T, method, target, name string, body func() io.Reader, key bool) string {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{ // without it net/http gives up after five
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{ // without a hook net/http gives up after five interim answers
 		Got1xxResponse: func(int, textproto.MIMEHeader) error { return nil },
 	})
 	var b io.Reader
@@ -230,21 +231,21 @@ func (l *link) outcome(t *testing.T, method, target, name string, body func() io
 	return whole
 }
 
-// L11, https://github.com/golang/go/issues/19943: a connection that the target closes
-// just as it is used again is where libraries send a request once more.
+// L11, https://github.com/golang/go/issues/19943: when a target closes a connection
+// just as it is used again, libraries may send a request twice.
 func TestFaults_aConnectionThatClosesAsItIsUsedAgainDoublesNothing(t *testing.T) {
 	up := newRaw(t, func(p *peer) {
 		for n := 0; p.request(); n++ {
 			p.say(okHead + "hello")
 			switch p.raw.connections() % 4 {
 			case 0:
-				return // at once, without a word about it
+				return // at once, without Connection: close
 			case 1:
-				_, _ = p.in.Peek(1) // with the next request on its way
+				_, _ = p.in.Peek(1) // while the next request is on its way
 				p.reset()
 				return
 			case 2:
-				p.head() // when it was read
+				p.head() // after it was read
 				return
 			}
 			if n == 2 {

@@ -13,8 +13,8 @@ import (
 	"github.com/lsm/fiso/link/spec"
 )
 
-// followedKeys are the keys that name a file, and the test that shows that it is
-// followed.
+// followedKeys lists the keys that name a file, and for each the test that shows that
+// it is followed.
 var followedKeys = map[string]string{
 	"targets[].tls.caFile":   "TestInstance_followsTheFilesOfTLS",
 	"targets[].tls.certFile": "common/config TestTLS_followsItsFiles",
@@ -44,8 +44,8 @@ var followedKeys = map[string]string{
 	"vault.auth.tokenRef.filePath": "internal/credential: read for every login",
 }
 
-// UL7: every file that a configuration names is followed. A key that is new has
-// to be followed, and to be named here.
+// UL7: every file that a configuration names is followed. A new key must be followed,
+// and listed here.
 func TestFiles_areFollowedWhicheverKeyNamesThem(t *testing.T) {
 	found := map[string]bool{}
 	for _, key := range configtest.FileKeys(spec.Config{}) {
@@ -61,8 +61,8 @@ func TestFiles_areFollowedWhicheverKeyNamesThem(t *testing.T) {
 	}
 }
 
-// UL7: an authority that was rotated counts for the next connection to a target,
-// in either protocol, and nothing is reloaded for it.
+// UL7: a rotated authority is used for the next connection to a target, in both
+// protocols, without a reload.
 func TestInstance_followsTheFilesOfTLS(t *testing.T) {
 	s := httptest.NewUnstartedServer(http.HandlerFunc(speaking))
 	s.EnableHTTP2 = true

@@ -18,8 +18,8 @@ import (
 	"github.com/lsm/fiso/common/http1"
 )
 
-// flood opens connections that never finish what they say, and keeps them open
-// until the test ends.
+// flood opens connections that never finish their request, and keeps them open until
+// the test ends.
 func flood(t *testing.T, address string, n int, say func(i int) string) []net.Conn {
 	t.Helper()
 	all := make([]net.Conn, 0, n)
@@ -39,7 +39,7 @@ func flood(t *testing.T, address string, n int, say func(i int) string) []net.Co
 	return all
 }
 
-// manyFiles skips where a flood does not fit the limit on open files.
+// manyFiles skips the test if the limit on open files is too low for a flood.
 func manyFiles(t *testing.T, n uint64) {
 	t.Helper()
 	var limit syscall.Rlimit
@@ -51,11 +51,11 @@ func manyFiles(t *testing.T, n uint64) {
 	}
 }
 
-// honest makes calls, each on a connection of its own, and returns the median of
-// their times. Every one has to be answered.
+// honest makes calls, each on its own connection, and returns the median of their
+// times. Every call must be answered.
 func honest(t *testing.T, url string, n int) time.Duration {
 	t.Helper()
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 8 * time.Second} // who waits for a half-open one waits for ten
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 8 * time.Second} // waiting for a half-open connection would take ten
 	took := make([]time.Duration, n)
 	for i := range took {
 		began := time.Now()
@@ -74,7 +74,7 @@ func honest(t *testing.T, url string, n int) time.Duration {
 	return took[n/2]
 }
 
-// inUse is the memory of heap and stacks.
+// inUse returns the memory of heap and stacks.
 func inUse() int64 {
 	runtime.GC()
 	var m runtime.MemStats
@@ -107,10 +107,10 @@ func TestFlood_ofHalfOpenConnectionsKeepsNobodyOut(t *testing.T) {
 	}
 }
 
-// L14, https://nvd.nist.gov/vuln/detail/CVE-2007-6750: whoever is slow is told so,
-// where HTTP has words for it, and then let go of.
+// L14, https://nvd.nist.gov/vuln/detail/CVE-2007-6750: a slow client gets an HTTP error
+// if HTTP has one for the case, and is then disconnected.
 func TestFlood_ofSlowCallersEndsByItself(t *testing.T) {
-	t.Parallel() // it waits more than it works
+	t.Parallel() // mostly waiting
 	manyFiles(t, 6000)
 	up := newRaw(t, func(p *peer) {
 		if p.request() {
@@ -131,7 +131,7 @@ func TestFlood_ofSlowCallersEndsByItself(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer dripping.Wait()
 	defer cancel()
-	for i := range 30 { // some say a byte now and then, which changes nothing
+	for i := range 30 { // some send a byte now and then, which changes nothing
 		dripping.Go(func() {
 			for tick := time.NewTicker(100 * time.Millisecond); ctx.Err() == nil; <-tick.C {
 				_, _ = io.WriteString(conns[i*len(kinds)+1], "a")
@@ -165,8 +165,8 @@ func TestFlood_ofSlowCallersEndsByItself(t *testing.T) {
 	}
 }
 
-// L14, https://nvd.nist.gov/vuln/detail/CVE-2023-45288 and its kin: what is too large
-// is refused in words that can be read.
+// L14, https://nvd.nist.gov/vuln/detail/CVE-2023-45288 and similar: a request that is
+// too large is refused with a readable error.
 func TestFlood_ofLargeHeadsIsRefusedInWords(t *testing.T) {
 	l := start(t, "targets:\n"+aTarget("x", upstream(t, "x"), ""))
 	var fields strings.Builder
@@ -193,7 +193,7 @@ func TestFlood_ofLargeHeadsIsRefusedInWords(t *testing.T) {
 }
 
 func TestInstance_aRequestOfAStreamMayPauseAsLongAsItsTargetSays(t *testing.T) {
-	t.Parallel() // it waits more than it works
+	t.Parallel() // mostly waiting
 	up := newRaw(t, func(p *peer) {
 		r, ok := p.head()
 		if !ok {

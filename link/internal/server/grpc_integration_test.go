@@ -34,13 +34,13 @@ import (
 
 type text = wrapperspb.StringValue
 
-// service answers whatever method is called by what the name says.
+// service is a gRPC service in which the name of the method decides the answer.
 type service struct {
 	addr    string
 	server  *grpc.Server
 	calls   atomic.Int32
 	began   chan struct{} // a call that waits has begun
-	ended   chan error    // how it ended
+	ended   chan error    // how the call ended
 	refused atomic.Int32  // calls to be answered UNAVAILABLE
 	md      atomic.Pointer[metadata.MD]
 }
@@ -113,8 +113,8 @@ func (s *service) handle(_ any, stream grpc.ServerStream) error {
 	}
 }
 
-// application is a client of gRPC that talks to fiso-link and nothing else, and
-// a context that names the target.
+// application returns a gRPC client that is connected to fiso-link, and a context that
+// names the target.
 func application(t *testing.T, l *link, target string) (*grpc.ClientConn, context.Context) {
 	t.Helper()
 	c, err := grpc.NewClient("passthrough:///"+l.calls, grpc.WithTransportCredentials(insecure.NewCredentials()))
@@ -186,7 +186,7 @@ func TestGRPC_byAPrefix(t *testing.T) {
 
 func TestGRPC_streams(t *testing.T) {
 	s := newService(t)
-	l := start(t, s.target(", timeout: 1s")) // which is not for streams
+	l := start(t, s.target(", timeout: 1s")) // does not apply to streams
 	c, ctx := application(t, l, "crm")
 	var m text
 
@@ -314,9 +314,9 @@ func TestGRPC_retriesWhatIsSafe(t *testing.T) {
 	}
 }
 
-// L13: a stream of a target that did not change survives a reload
-// (https://github.com/caddyserver/caddy/issues/6420); one of a target that did
-// ends by the drain deadline.
+// L13: a stream of an unchanged target survives a reload
+// (https://github.com/caddyserver/caddy/issues/6420); one of a changed target ends by
+// the drain deadline.
 func TestGRPC_streamsAndReloads(t *testing.T) {
 	s := newService(t)
 	l := start(t, s.target(""))
@@ -360,7 +360,7 @@ func TestGRPC_throughMutualTLS(t *testing.T) {
 	}
 }
 
-// selfSigned makes a certificate for either end, and writes it with its key.
+// selfSigned makes a certificate for client and server, and writes it with its key.
 func selfSigned(t *testing.T, dir string) tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

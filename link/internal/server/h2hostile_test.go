@@ -15,7 +15,8 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// framed is a target that shakes hands and then treats each of its streams so.
+// framed is a target that completes the handshake and then handles each stream with
+// treat.
 func framed(t *testing.T, settings string, treat func(f *http2.Framer, stream uint32)) string {
 	t.Helper()
 	r := newRaw(t, func(p *peer) {
@@ -51,8 +52,8 @@ func block(fields ...string) []byte {
 	return b.Bytes()
 }
 
-// UL13: whatever a target of HTTP/2 sends, its calls end in their time with 502 or
-// 504, the circuit counts them, what they held is given back, and the instance stops.
+// UL13: whatever an HTTP/2 target sends, its calls end in time with 502 or 504, the
+// circuit counts them, their permits are returned, and the server stops.
 func TestHTTP2_aHostileTargetHoldsNobodyUp(t *testing.T) {
 	for name, test := range map[string]struct {
 		settings string

@@ -15,13 +15,14 @@ import (
 	"time"
 )
 
-// overNode starts an instance whose target is a server of Node.js that speaks HTTP/2.
+// overNode starts a fiso-link server whose target is a Node.js server that speaks
+// HTTP/2.
 func overNode(t *testing.T) *link {
 	return start(t, fmt.Sprintf("targets:\n  - {name: node, protocol: h2c, host: crm.example, endpoints: ['%s']}\n", servedBy(t, "h2-server.js")))
 }
 
-// UL12: a server that goes away after each request fails none, and none is served
-// twice: those above the last one that a GOAWAY names go again.
+// UL12: a server that closes its connection after each request fails no call, and
+// serves none twice: streams above the last one that a GOAWAY names are sent again.
 func TestRealNode_thatGoesAwayAfterEachRequestFailsNoPOST(t *testing.T) {
 	l := overNode(t)
 	const rounds, parallel = 5, 30
@@ -60,7 +61,7 @@ func TestRealNode_thatGoesAwayAfterEachRequestFailsNoPOST(t *testing.T) {
 }
 
 // UL12: an answer that comes before the body was read reaches the application, however
-// much of the body is under way.
+// much of the body is in flight.
 func TestRealNode_anAnswerBeforeTheBodyWasReadIsNotLost(t *testing.T) {
 	l := overNode(t)
 	overH2 := &http.Client{Transport: http2Client(t)}

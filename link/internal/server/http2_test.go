@@ -19,7 +19,7 @@ import (
 	"github.com/lsm/fiso/link/spec"
 )
 
-// http2Client is an application that speaks HTTP/2 with prior knowledge.
+// http2Client is an HTTP/2 client with prior knowledge.
 func http2Client(t *testing.T) *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
@@ -50,7 +50,7 @@ func (l *link) post(c *http.Transport, path string, fields ...string) (*http.Res
 	return resp, string(b)
 }
 
-// speaking answers with the protocol that it was called in.
+// speaking answers with the protocol of the request.
 func speaking(w http.ResponseWriter, r *http.Request) {
 	b, _ := io.ReadAll(r.Body)
 	if r.ProtoMajor == 2 && strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
@@ -60,7 +60,7 @@ func speaking(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "%s %s %s", r.Proto, r.Host, b)
 }
 
-// secureServer is one with TLS, and the target's settings for it.
+// secureServer is a TLS server, with the target's settings for it.
 func secureServer(t *testing.T, h2 bool) (addr, tls string) {
 	t.Helper()
 	s := httptest.NewUnstartedServer(http.HandlerFunc(speaking))
@@ -75,7 +75,7 @@ func secureServer(t *testing.T, h2 bool) (addr, tls string) {
 	return s.Listener.Addr().String(), ", tls: {caFile: " + ca + ", serverName: example.com}"
 }
 
-// plain is a server with HTTP/2 and without TLS.
+// plain is an HTTP/2 server without TLS.
 func plain(t *testing.T) string {
 	t.Helper()
 	s := httptest.NewUnstartedServer(http.HandlerFunc(speaking))
@@ -103,7 +103,7 @@ func TestHTTP2_eitherSideMaySpeakIt(t *testing.T) {
 		{"https", "", "HTTP/1.1 crm.example hello", ""},
 		{"https", "application/grpc", "HTTP/2.0 crm.example hello", ""},
 		{"https1", "application/grpc", "", "BAD_REQUEST"},
-		{"https1", "", "HTTP/1.1 crm.example hello", ""}, // whose breaker knows nothing of that
+		{"https1", "", "HTTP/1.1 crm.example hello", ""}, // the breaker does not count it
 		{"nowhere", "", "UNKNOWN_TARGET", "UNKNOWN_TARGET"},
 	} {
 		resp, body := l.post(c, "/link/"+test.target+"/", "Content-Type", test.kind)
@@ -142,9 +142,9 @@ func TestHTTP2_isGuardedAsEver(t *testing.T) {
 	}
 }
 
-// L6: https://github.com/golang/go/issues/80416. HTTP/2 begins with its preface and
-// in no other way: a request that asks to upgrade is one of HTTP/1.1, and what follows
-// it is read as the next.
+// L6: https://github.com/golang/go/issues/80416. HTTP/2 begins with its preface only: a
+// request with Upgrade is an HTTP/1.1 request, and what follows it is read as the next
+// one.
 func TestHTTP2_isNotUpgradedTo(t *testing.T) {
 	seen := make(chan http.Header, 1)
 	up := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen <- r.Header }))
@@ -190,7 +190,7 @@ func TestHTTP2_streamsEndByTheDrainDeadline(t *testing.T) {
 	for path, whole := range map[string]bool{"short": true, "long": false} {
 		t.Run(path, func(t *testing.T) {
 			l := start(t, "targets:\n"+aTarget("x", up.Listener.Addr().String(), ""), func(i *Server) {
-				if whole { // however slow the machine
+				if whole { // even on a slow machine
 					i.cfg.DrainTimeout = 10 * time.Second
 				}
 			})
@@ -228,7 +228,7 @@ func TestCheck_asksForTheHealthOfAServerOfGRPC(t *testing.T) {
 		"without a health": {"12", "", nil, ""},
 		"not let in":       {"16", "", nil, "is the credential right"},
 		"in trouble":       {"", "14", nil, "grpc-status 14"},
-		"not gRPC":         {"", "", []byte("hi"), "not in gRPC"},
+		"not gRPC":         {"", "", []byte("hi"), "which is not a gRPC answer"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// largeServer answers with a field of the size that the request names.
+// largeServer answers with a field of the size that the request gives.
 func largeServer(t *testing.T, h2c bool, closed func()) string {
 	t.Helper()
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -35,8 +35,8 @@ func largeServer(t *testing.T, h2c bool, closed func()) string {
 	return s.Listener.Addr().String()
 }
 
-// UL11: limits of heads could not be set, and an answer over one was said not to be
-// HTTP.
+// UL11: limits of heads were not configurable, and an answer over the limit was
+// reported as not HTTP.
 func TestLimits_ofHeadsAreThoseOfTheConfiguration(t *testing.T) {
 	one, two := largeServer(t, false, nil), largeServer(t, true, nil)
 	targets := func(more string) string {
@@ -86,7 +86,7 @@ func TestLimits_ofHeadsAreThoseOfTheConfiguration(t *testing.T) {
 	}
 }
 
-// UL11: how long a connection to a target is kept could not be set.
+// UL11: how long an unused connection to a target is kept was not configurable.
 func TestLimits_anUnusedConnectionIsClosedAsConfigured(t *testing.T) {
 	for name, h2c := range map[string]bool{"HTTP/1.1": false, "HTTP/2": true} {
 		t.Run(name, func(t *testing.T) {

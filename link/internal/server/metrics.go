@@ -11,53 +11,52 @@ import (
 	"github.com/lsm/fiso/link/internal/proxy"
 )
 
-// metrics are those of the contract, section 4.3. Labels are bounded: names of
-// targets, methods of a fixed set, statuses, numbers of attempts.
+// metrics are those of the specification, section 4.3. Labels are bounded: names of
+// targets, a fixed set of methods, statuses, numbers of attempts.
 type metrics struct {
 	requests  *prometheus.CounterVec
 	durations *prometheus.HistogramVec
 	retries   *prometheus.CounterVec
 	refreshes *prometheus.CounterVec
 	reloads   *prometheus.CounterVec
-	letters   *prometheus.CounterVec // dead ones
-	failures  *prometheus.CounterVec // to write them
-	replies   *prometheus.CounterVec // that could not be written
-	gaps      *prometheus.CounterVec // in topics of accepted calls
+	letters   *prometheus.CounterVec // dead letters
+	failures  *prometheus.CounterVec // attempts to write dead letters that failed
+	replies   *prometheus.CounterVec // attempts to write replies that failed
+	gaps      *prometheus.CounterVec // gaps in topics of accepted calls
 
-	// Looking a series up by its labels costs more than counting, so those of
-	// calls are kept by what makes them one. Their number is bounded by what
-	// bounds the labels.
+	// Looking up a series by its labels costs more than counting, so the metrics of
+	// calls are cached by their labels. The labels are bounded, and so is the cache.
 	mu    sync.RWMutex
-	known map[series]counted
+	known map[callLabels]callMetrics
 }
 
-// series are the labels of a call.
-type series struct {
+// callLabels are the labels of a call.
+type callLabels struct {
 	target, method, mode string
 	status               int
 }
 
-// counted is where calls with the same labels are counted.
-type counted struct {
+// callMetrics are the metrics of calls with the same labels.
+type callMetrics struct {
 	requests prometheus.Counter
 	duration prometheus.Observer
 }
 
-func (m *metrics) of(s series) counted {
+func (m *metrics) of(s callLabels) callMetrics {
 	m.mu.RLock()
 	c, ok := m.known[s]
 	m.mu.RUnlock()
 	if ok {
 		return c
 	}
-	c = counted{m.requests.WithLabelValues(s.target, s.method, strconv.Itoa(s.status), s.mode), m.durations.WithLabelValues(s.target, s.method)}
+	c = callMetrics{m.requests.WithLabelValues(s.target, s.method, strconv.Itoa(s.status), s.mode), m.durations.WithLabelValues(s.target, s.method)}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.known[s] = c
 	return c
 }
 
-// unknownTarget is the label of calls that no target was found for.
+// unknownTarget is the label of calls to a target that does not exist.
 const unknownTarget = "unknown"
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -67,15 +66,15 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		return c
 	}
 	m := &metrics{
-		known:     map[series]counted{},
-		requests:  counter("requests_total", "Calls that ended, by the status that the application saw (499: it went away) and by mode: sync, stream, async (accepted), delivery (made later), publish.", "target", "method", "status", "mode"),
+		known:     map[callLabels]callMetrics{},
+		requests:  counter("requests_total", "Calls that ended, by the status that the application saw (499: it left) and by mode: sync, stream, async (accepted), delivery (made later), publish.", "target", "method", "status", "mode"),
 		retries:   counter("retries_total", "Attempts beyond the first, by number.", "target", "attempt"),
-		refreshes: counter("auth_refresh_total", "Credentials that were read or fetched anew, by success or failure.", "target", "status"),
-		reloads:   counter("reloads_total", "Changed configuration files, by whether they were taken over: success or failure.", "status"),
+		refreshes: counter("auth_refresh_total", "Credentials that were read or fetched, by success or failure.", "target", "status"),
+		reloads:   counter("reloads_total", "Reloads of a changed configuration file, by success or failure.", "status"),
 		letters:   counter("dlq_total", "Accepted calls that became dead letters, by the code of the error.", "target", "code"),
-		failures:  counter("dlq_failures_total", "Tries to write a dead letter that failed; the call is held meanwhile.", "target"),
-		replies:   counter("reply_failures_total", "Tries to write a reply that failed; the call is held meanwhile.", "target"),
-		gaps:      counter("source_gaps_total", "Times that a topic no longer had accepted calls that were not made: Kafka had deleted them.", "target"),
+		failures:  counter("dlq_failures_total", "Failed attempts to write a dead letter; the call is held meanwhile.", "target"),
+		replies:   counter("reply_failures_total", "Failed attempts to write a reply; the call is held meanwhile.", "target"),
+		gaps:      counter("source_gaps_total", "Times that Kafka had deleted accepted calls before they were made.", "target"),
 		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: "fiso", Subsystem: "link", Name: "request_duration_seconds", Help: "Time a call took, retries included; streams until their end.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
@@ -91,7 +90,7 @@ func (m *metrics) observe(r proxy.CallRecord) {
 	if name == "" {
 		name = unknownTarget
 	}
-	c := m.of(series{name, r.Method, r.Mode, r.Status})
+	c := m.of(callLabels{name, r.Method, r.Mode, r.Status})
 	c.requests.Inc()
 	c.duration.Observe(r.Duration.Seconds())
 	for n := 2; n <= r.Attempts; n++ {
@@ -109,23 +108,22 @@ func (m *metrics) countUnwritten(target, what string) {
 	m.failures.WithLabelValues(target).Inc()
 }
 
-// stateGauges are gauges of what is now, read when they are asked for.
+// stateGauges are gauges whose values are read when they are collected.
 type stateGauges struct {
 	targets                    *targetSet
 	circuit, expiry, lag, held *prometheus.Desc
 }
 
-func newStanding(r *targetSet) *stateGauges {
+func newStateGauges(r *targetSet) *stateGauges {
 	return &stateGauges{
 		targets: r,
 		circuit: prometheus.NewDesc("fiso_link_circuit_state", "State of the circuit breaker: 0 closed, 1 half-open, 2 open.", []string{"target"}, nil),
-		expiry:  prometheus.NewDesc("fiso_link_credential_expiry_seconds", "Seconds until the credential in use ends; below 0: it has.", []string{"target"}, nil),
+		expiry:  prometheus.NewDesc("fiso_link_credential_expiry_seconds", "Seconds until the credential in use ends; negative: it has ended.", []string{"target"}, nil),
 		lag:     prometheus.NewDesc("fiso_link_consumer_lag", "Accepted calls that are not settled, by partition of their topic.", []string{"target", "partition"}, nil),
 		held:    prometheus.NewDesc("fiso_link_async_held", "Calls that are held because their dead letter or reply cannot be written.", []string{"target"}, nil),
 	}
 }
 
-// Describe names the gauges.
 func (s *stateGauges) Describe(c chan<- *prometheus.Desc) {
 	c <- s.circuit
 	c <- s.expiry

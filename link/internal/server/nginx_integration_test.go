@@ -28,8 +28,8 @@ import (
 	"github.com/lsm/fiso/link/internal/urlpath"
 )
 
-// nginx is a real one, which closes a connection after every seventh request, in
-// front of a backend that counts what it is asked.
+// nginx is a real nginx that closes a connection after every seventh request, in front
+// of a backend that counts requests.
 type nginx struct {
 	t       *testing.T
 	dir     string
@@ -37,7 +37,7 @@ type nginx struct {
 	process *os.Process
 
 	mu   sync.Mutex
-	made map[string]int // by the field X-Case
+	made map[string]int // number of requests, by the field X-Case
 }
 
 const nginxConf = `daemon off;
@@ -75,7 +75,7 @@ func startNginx(t *testing.T) *nginx {
 	return startNginxFor(t, "")
 }
 
-// startNginxFor is startNginx before a backend of the test's own.
+// startNginxFor is startNginx in front of the test's own backend.
 func startNginxFor(t *testing.T, behind string) *nginx {
 	t.Helper()
 	program, err := exec.LookPath("nginx")
@@ -112,7 +112,7 @@ func startNginxFor(t *testing.T, behind string) *nginx {
 	}
 	n.process = cmd.Process
 	ended := make(chan struct{})
-	go func() { _ = cmd.Wait(); close(ended) }() // how it ended is in what it said
+	go func() { _ = cmd.Wait(); close(ended) }() // its log says how it ended
 	t.Cleanup(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended by itself
 		<-ended
@@ -140,11 +140,11 @@ func (n *nginx) write(name string, data []byte) {
 }
 
 func (n *nginx) read(name string) string {
-	b, _ := os.ReadFile(filepath.Join(n.dir, name)) // none is nothing
+	b, _ := os.ReadFile(filepath.Join(n.dir, name)) // a missing file counts as empty
 	return string(b)
 }
 
-// backend answers with the digest of what it is sent, and counts.
+// backend answers with the digest of the request, and counts it.
 func (n *nginx) backend(w http.ResponseWriter, r *http.Request) {
 	n.mu.Lock()
 	n.made[r.Header.Get("X-Case")]++
@@ -167,7 +167,7 @@ func digest(b []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// unknown hides the length of a body, so that it goes in chunks.
+// unknown hides the length of a body, so that it is sent in chunks.
 type unknown struct{ io.Reader }
 
 // send makes a call as an application does.
@@ -195,8 +195,8 @@ func plainClient(t *testing.T) *http.Client {
 	return c
 }
 
-// L11, https://github.com/golang/go/issues/19943: nginx closes its connections all
-// the time; no unkeyed POST is doubled by that, and none fails.
+// L11, https://github.com/golang/go/issues/19943: nginx often closes its connections;
+// no unkeyed POST is executed twice because of that, and none fails.
 func TestRealNginx_thatClosesOftenDoublesAndFailsNoPOST(t *testing.T) {
 	n := startNginx(t)
 	l := start(t, "targets:\n"+aTarget("nginx", n.address, ""))
@@ -265,7 +265,7 @@ func TestRealNginx_carriesBodiesWholeBothWays(t *testing.T) {
 	if resp, b, err = l.send(client, "GET", "/files/big", "range", nil, "Range", "bytes=10-19"); err != nil || resp.StatusCode != 206 || !bytes.Equal(b, big[10:20]) {
 		t.Errorf("a range: %v %v", resp, err)
 	}
-	for range 3 { // each leaves the connection as it should be
+	for range 3 { // each must leave the connection usable
 		if resp, b, err = l.send(client, "HEAD", "/files/big", "head", nil); err != nil || resp.StatusCode != 200 || resp.ContentLength != int64(len(big)) || len(b) != 0 {
 			t.Errorf("HEAD: %v, %v", resp, err)
 		}
@@ -304,7 +304,7 @@ func TestRealNginx_getsABodyThatWaitsFor100Continue(t *testing.T) {
 	}
 }
 
-// nginx replaces its workers, and with them all connections, while it is called.
+// nginx replaces its workers, and with them all connections, during calls.
 func TestRealNginx_thatReloadsFailsNoIdempotentCall(t *testing.T) {
 	n := startNginx(t)
 	l := start(t, "targets:\n"+aTarget("nginx", n.address, ", retry: {initialInterval: 10ms}"))
@@ -344,8 +344,9 @@ func TestRealNginx_thatReloadsFailsNoIdempotentCall(t *testing.T) {
 	all.Wait()
 }
 
-// L1 and L2, https://github.com/traefik/traefik/issues/11746 and CVE-2019-9901: what
-// nginx sees is the canonical form, and what it makes of that is inside allowedPaths.
+// L1 and L2, https://github.com/traefik/traefik/issues/11746 and CVE-2019-9901: nginx
+// receives the canonical path, and its own normalised form is still within
+// allowedPaths.
 func TestRealNginx_seesCanonicalPathsThatAreAllowedAsItReadsThem(t *testing.T) {
 	n := startNginx(t)
 	l := start(t, "targets:\n"+aTarget("nginx", n.address, ", allowedPaths: [/public/**], encodedSlashes: allow"))
@@ -375,7 +376,7 @@ func TestRealNginx_seesCanonicalPathsThatAreAllowedAsItReadsThem(t *testing.T) {
 			t.Fatalf("%q: %q, %v", b.String(), answer, err)
 		}
 	}
-	_ = n.process.Signal(syscall.SIGUSR1) // it writes its log at once, but be sure
+	_ = n.process.Signal(syscall.SIGUSR1) // reopen the log, to be sure that it is written
 	arrived := 0
 	for line := range strings.Lines(n.read("access.log")) {
 		var seen [3]string

@@ -11,30 +11,30 @@ import (
 	"github.com/lsm/fiso/link/internal/proxy"
 )
 
-// observe counts a call, and tells of it where it failed at the target or at us,
-// and of every call where the level is debug.
-func (i *Server) observe(r proxy.CallRecord) {
-	i.metrics.observe(r)
+// observe counts a call, and logs it: failures of a target at warn, a panic of
+// fiso-link at error, every call at debug.
+func (s *Server) observe(r proxy.CallRecord) {
+	s.metrics.observe(r)
 	if r.Stack != "" {
-		i.logCall(r, slog.LevelError, "a call ended in a fault of fiso-link: please report it", slog.String("stack", r.Stack))
+		s.logCall(r, slog.LevelError, "internal error", slog.String("action", "please report it"), slog.String("stack", r.Stack))
 		return
 	}
 	if r.Code != "" && r.Code.Status() >= 500 {
-		more, due := i.told.allow(r.Target, r.Code, time.Now())
+		more, due := s.failures.allow(r.Target, r.Code, time.Now())
 		switch {
 		case due && more > 0:
-			i.logCall(r, slog.LevelWarn, "a call failed", slog.Int("not_logged", more))
+			s.logCall(r, slog.LevelWarn, "call failed", slog.Int("not_logged", more))
 		case due:
-			i.logCall(r, slog.LevelWarn, "a call failed")
+			s.logCall(r, slog.LevelWarn, "call failed")
 		}
 	}
-	i.logCall(r, slog.LevelDebug, "call")
+	s.logCall(r, slog.LevelDebug, "call")
 }
 
-// logCall logs a call, with the trace that it belongs to.
-func (i *Server) logCall(r proxy.CallRecord, level slog.Level, words string, more ...slog.Attr) {
+// logCall logs a call with the trace that it belongs to.
+func (s *Server) logCall(r proxy.CallRecord, level slog.Level, msg string, more ...slog.Attr) {
 	ctx := context.Background()
-	if !i.o.Logger.Enabled(ctx, level) {
+	if !s.o.Logger.Enabled(ctx, level) {
 		return
 	}
 	ctx = telemetry.Extract(ctx, r.Traceparent, "")
@@ -45,11 +45,11 @@ func (i *Server) logCall(r proxy.CallRecord, level slog.Level, words string, mor
 	if r.Code != "" {
 		attrs = append(attrs, slog.String("code", string(r.Code)), slog.String("reason", r.Detail))
 	}
-	i.o.Logger.LogAttrs(ctx, level, words, append(attrs, more...)...)
+	s.o.Logger.LogAttrs(ctx, level, msg, append(attrs, more...)...)
 }
 
-// failureLog keeps what fails from filling the log: one line a minute for each target
-// and code. The zero value works.
+// failureLog limits the log of failures to one line a minute for each target and code.
+// The zero value works.
 type failureLog struct {
 	mu   sync.Mutex
 	last map[failure]*logCount
@@ -61,17 +61,18 @@ type failure struct {
 }
 
 type logCount struct {
-	at   time.Time // of the last one
-	more int       // failures since, of which there is none
+	at   time.Time // time of the last line
+	more int       // failures since then, which have no line
 }
 
 const (
 	logInterval = time.Minute
-	// maxFailureKeys bounds what is remembered of targets that are no longer configured.
+	// maxFailureKeys bounds the entries, which include targets that are no longer
+	// configured.
 	maxFailureKeys = 4096
 )
 
-// allow reports whether a failure has its line now, and how many before it had none.
+// allow reports whether to log a failure now, and how many before it were not logged.
 func (t *failureLog) allow(target string, code call.Code, now time.Time) (more int, due bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -15,8 +15,8 @@ import (
 	"github.com/lsm/fiso/link/internal/proxy"
 )
 
-// UL11: what fails at a target is in the log at info, with its reason, in one line
-// a minute for each target and code.
+// UL11: failures of a target are logged with their reason, at most one line a minute
+// for each target and code.
 func TestObserve_tellsOfFailuresOnceAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
@@ -36,10 +36,10 @@ func TestObserve_tellsOfFailuresOnceAMinute(t *testing.T) {
 		i.observe(proxy.CallRecord{Target: "crm", Status: 200, Code: call.UpstreamReset, Detail: "the answer broke off", Mode: "sync"})
 		lines := said()
 		want := []string{
-			`level=WARN msg="a call failed" target=crm method=GET status=502 mode=sync attempts=3 took=0s code=CONNECT_FAILED reason="because of crm"`,
-			`level=WARN msg="a call failed" target=crm method=GET status=504 mode=sync attempts=3 took=0s code=UPSTREAM_TIMEOUT reason="because of crm"`,
-			`level=WARN msg="a call failed" target=erp method=GET status=502 mode=sync attempts=3 took=0s code=CONNECT_FAILED reason="because of erp"`,
-			`level=WARN msg="a call failed" target=crm method="" status=200 mode=sync attempts=0 took=0s code=UPSTREAM_RESET reason="the answer broke off"`,
+			`level=WARN msg="call failed" target=crm method=GET status=502 mode=sync attempts=3 took=0s code=CONNECT_FAILED reason="because of crm"`,
+			`level=WARN msg="call failed" target=crm method=GET status=504 mode=sync attempts=3 took=0s code=UPSTREAM_TIMEOUT reason="because of crm"`,
+			`level=WARN msg="call failed" target=erp method=GET status=502 mode=sync attempts=3 took=0s code=CONNECT_FAILED reason="because of erp"`,
+			`level=WARN msg="call failed" target=crm method="" status=200 mode=sync attempts=0 took=0s code=UPSTREAM_RESET reason="the answer broke off"`,
 		}
 		if len(lines) != len(want) {
 			t.Fatalf("%q", lines)

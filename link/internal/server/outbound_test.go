@@ -17,14 +17,14 @@ import (
 	"github.com/lsm/fiso/link/spec"
 )
 
-// outbound is a proxy that lets anna through, who has the password, and connects to
-// what it knows of.
+// outbound is a proxy that accepts user anna with her password, and connects to the
+// names it knows.
 type outbound struct {
 	url   string
 	knows map[string]string
 
 	mu   sync.Mutex
-	told []string // whole heads
+	told []string // complete heads of requests
 }
 
 func newOutbound(t *testing.T, knows map[string]string) *outbound {
@@ -89,9 +89,9 @@ func secretFile(t *testing.T, text string) string {
 	return path
 }
 
-// UL10: a target behind a proxy is reached by a tunnel, with a name that the proxy
-// looks up; the proxy learns the address, and nothing of the call or its credential.
-// UL32: what is wrong with it is not said of the target.
+// UL10: a target behind a proxy is reached through a tunnel, by a name that the proxy
+// resolves; the proxy learns the address, and nothing of the call or its credential.
+// UL32: a failure of the proxy is not reported as one of the target.
 func TestProxy_isToldTheAddressOfATargetAndNothingElse(t *testing.T) {
 	o := newOutbound(t, map[string]string{"crm.invalid:8080": upstream(t, "crm")})
 	proxied := ", port: 8080, proxy: {url: '" + o.url + "', username: anna, secretRef: {filePath: " + secretFile(t, "pr0xy\n") + "}, noProxy: [127.0.0.1]}"
@@ -151,7 +151,7 @@ func TestProxy_isToldTheAddressOfATargetAndNothingElse(t *testing.T) {
 }
 
 // UL10: token fetches and Vault obeyed HTTPS_PROXY, and calls did not. Now each has a
-// key, and none looks at the environment without it.
+// key, and the environment is used only if a key says so.
 func TestProxy_ofTokensAndVaultIsAskedLikeThatOfCalls(t *testing.T) {
 	tokens := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -185,8 +185,9 @@ func TestProxy_ofTokensAndVaultIsAskedLikeThatOfCalls(t *testing.T) {
 	}
 }
 
-// UL31: noProxy held for a name until DNS had said what it stands for, and its address
-// was then asked of the proxy, with a call in clear and its credential in the tunnel.
+// UL31: noProxy held for a name only until DNS resolved it. Its address was then
+// requested through the proxy, with an unencrypted call and its credential in the
+// tunnel.
 func TestProxy_isNotAskedForTheAddressOfANameThatIsDirect(t *testing.T) {
 	o := newOutbound(t, nil)
 	_, port, err := net.SplitHostPort(upstream(t, "near"))
@@ -194,7 +195,7 @@ func TestProxy_isNotAskedForTheAddressOfANameThatIsDirect(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := newNames(t)
-	n.tell("near.corp", is("0.0.0.0")) // this machine, by an address that is not in noProxy by itself
+	n.tell("near.corp", is("0.0.0.0")) // this machine, by an address that noProxy does not list
 	proxied := ", port: " + port + ", proxy: {url: '" + o.url + "', noProxy: [.corp]}"
 	auth := ", auth: {type: bearer, secretRef: {filePath: " + secretFile(t, "s3cret") + "}}"
 	l := start(t, "targets:\n"+aTarget("near", "near.corp", proxied+auth)+aTarget("records", "near.corp", proxied+", srv: _near.corp"), n.asks)

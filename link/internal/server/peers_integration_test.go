@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// foreign is a program of another language in testdata/peers.
+// foreign is a program in another language, in testdata/peers.
 func foreign(ctx context.Context, t *testing.T, file string, args ...string) *exec.Cmd {
 	t.Helper()
 	home := os.Getenv("FISO_PEERS_HOME")
@@ -31,7 +31,7 @@ func foreign(ctx context.Context, t *testing.T, file string, args ...string) *ex
 	return cmd
 }
 
-// servedBy runs a peer that serves until the test ends, and gives its address.
+// servedBy runs a peer that serves until the test ends, and returns its address.
 func servedBy(t *testing.T, file string, args ...string) string {
 	t.Helper()
 	cmd := foreign(context.WithoutCancel(t.Context()), t, file, args...)
@@ -46,7 +46,7 @@ func servedBy(t *testing.T, file string, args ...string) string {
 	}
 	t.Cleanup(func() {
 		_ = cmd.Process.Signal(syscall.SIGKILL) // it may have ended by itself
-		_ = cmd.Wait()                          // killed is how it ends
+		_ = cmd.Wait()                          // it was killed
 	})
 	port, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
@@ -55,8 +55,8 @@ func servedBy(t *testing.T, file string, args ...string) string {
 	return "127.0.0.1:" + strings.TrimSpace(port)
 }
 
-// UL1: servers write the fields of their 101 in orders of their own, and close
-// first while the application still talks; nothing of what they sent is lost.
+// UL1: servers order the fields of their 101 differently, and may close first while the
+// application still sends; nothing that they sent is lost.
 func TestRealWebSockets_ofNodeAndPythonWorkDirectlyAndBehindNginx(t *testing.T) {
 	for _, server := range []string{"ws-server.js", "ws_server.py"} {
 		address := servedBy(t, server)

@@ -2,5 +2,5 @@
 
 package server
 
-// raceEnabled: the race detector allocates by itself.
+// raceEnabled: with the race detector, allocation counts are meaningless.
 const raceEnabled = true

@@ -11,13 +11,13 @@ import (
 	"time"
 )
 
-// raw is a target that says bytes of its own making, and counts what it is asked.
+// raw is a target that writes arbitrary bytes, and counts requests.
 type raw struct {
 	address string
 
 	mu       sync.Mutex
 	accepted int
-	heads    map[string]int // by the field X-Case
+	heads    map[string]int // number of heads read, by the field X-Case
 }
 
 // peer is one connection of a raw target.
@@ -28,7 +28,7 @@ type peer struct {
 	end chan struct{} // closed at the end of the test
 }
 
-// newRaw runs a target that treats each of its connections so, and closes it after.
+// newRaw runs a target that handles each connection with treat, and then closes it.
 func newRaw(t *testing.T, treat func(p *peer)) *raw {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -62,8 +62,7 @@ func newRaw(t *testing.T, treat func(p *peer)) *raw {
 	return r
 }
 
-// head reads the head of a request, which counts: from there on the target may
-// have acted.
+// head reads the head of a request and counts it: after that the target may have acted.
 func (p *peer) head() (*http.Request, bool) {
 	r, err := http.ReadRequest(p.in)
 	if err != nil {
@@ -87,7 +86,7 @@ func (p *peer) request() bool {
 
 func (p *peer) say(text string) { _, _ = io.WriteString(p.TCPConn, text) }
 
-// endlessly says it until the other side has had enough.
+// endlessly writes text until the other side closes.
 func (p *peer) endlessly(text string) {
 	text = strings.Repeat(text, 64)
 	for {
@@ -97,7 +96,7 @@ func (p *peer) endlessly(text string) {
 	}
 }
 
-// stall waits until the other side has had enough.
+// stall waits until the other side closes.
 func (p *peer) stall() {
 	gone := make(chan struct{})
 	go func() { _, _ = io.Copy(io.Discard, p.in); close(gone) }()
@@ -109,7 +108,7 @@ func (p *peer) stall() {
 	}
 }
 
-// reset ends the connection with a reset.
+// reset closes the connection with a reset.
 func (p *peer) reset() {
 	_ = p.SetLinger(0)
 	_ = p.TCPConn.Close()

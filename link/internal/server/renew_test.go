@@ -13,13 +13,12 @@ import (
 	"time"
 )
 
-// rotating is a service that takes the latest token alone, and the token server
-// that gives it.
+// rotating is a service that accepts only the latest token, and its token server.
 type rotating struct {
 	version atomic.Int64
 	service string
 	tokens  string
-	held    chan struct{} // a token is given once this is closed
+	held    chan struct{} // tokens are issued when this is closed
 }
 
 func (r *rotating) token() string { return fmt.Sprint("token-", r.version.Load()) }
@@ -64,8 +63,8 @@ func (l *link) upload(target string, size int) (int, string) {
 	return resp.StatusCode, string(b)
 }
 
-// UL2: a call whose body is too large to be kept hears the target's 401, and the
-// one after it has another credential.
+// UL2: a call whose body is too large to be kept gets the target's 401, and the next
+// call has a new credential.
 func TestRenew_alsoAfterABodyThatIsNotKept(t *testing.T) {
 	for _, kind := range []string{"oauth2", "bearer"} {
 		t.Run(kind, func(t *testing.T) {
@@ -98,7 +97,7 @@ func TestRenew_alsoAfterABodyThatIsNotKept(t *testing.T) {
 	}
 }
 
-// UL2: a token server that is silent takes no answer away.
+// UL2: a silent token server does not delay the answer beyond the call's time.
 func TestRenew_givesTheAnswerWhereNoTokenComes(t *testing.T) {
 	for name, size := range map[string]int{"a body that is kept": 10, "a body that is not": 100 << 10} {
 		t.Run(name, func(t *testing.T) {

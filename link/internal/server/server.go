@@ -27,42 +27,41 @@ import (
 	"github.com/lsm/fiso/link/spec"
 )
 
-// Options are what a process decides. The zero value but for File works.
+// Options are the settings of a process. Only File is required.
 type Options struct {
 	File        string
 	ListenAddr  string // instead of the file's
 	MetricsAddr string // the same
 	Logger      *slog.Logger
-	// OnListening hears where the instance listens, once it does. nil: nobody.
+	// OnListening is called with both addresses when the server listens. May be nil.
 	OnListening func(calls, metrics net.Addr)
-	// PollInterval is how often the files are looked at; default a second.
+	// PollInterval is how often the file is checked; default one second.
 	PollInterval time.Duration
-	// Tracing makes the spans of calls. nil: there are none, at no cost.
+	// Tracing makes the spans of calls. nil: no spans, at no cost.
 	Tracing trace.TracerProvider
 }
 
 // Server is one running fiso-link.
 type Server struct {
-	o       Options
-	cfg     *spec.Config
-	vault   *credential.Vault // nil: none
-	files   *reload.Follower[*spec.Config]
-	targets *targetSet
-	metrics *metrics
-	told    failureLog
-	proxy   *proxy.Proxy
-	server  *http1.Server // of connections; those that speak HTTP/2 are handed to http2
-	http2   *h2.Server
-	admin   *admin.Server
-	calls   net.Listener
+	o        Options
+	cfg      *spec.Config
+	vault    *credential.Vault // nil: none
+	files    *reload.Follower[*spec.Config]
+	targets  *targetSet
+	metrics  *metrics
+	failures failureLog
+	proxy    *proxy.Proxy
+	server   *http1.Server // serves connections, and hands those of HTTP/2 to http2
+	http2    *h2.Server
+	admin    *admin.Server
+	calls    net.Listener
 
 	mu    sync.Mutex
-	fault error // of the file as it is; nil: it is in force
+	fault error // of the current file; nil: it is in use
 	drain bool
 }
 
-// New reads the file, and listens; nothing is called before Run. An error says
-// what to do.
+// New reads the file and listens. Calls are served by Run.
 func New(o Options) (*Server, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -70,12 +69,12 @@ func New(o Options) (*Server, error) {
 	if o.PollInterval <= 0 {
 		o.PollInterval = time.Second
 	}
-	i := &Server{o: o, files: follow(o)}
-	cfg, err := i.first()
+	s := &Server{o: o, files: follow(o)}
+	cfg, err := s.first()
 	if err != nil {
 		return nil, err
 	}
-	i.cfg = cfg
+	s.cfg = cfg
 	if o.ListenAddr != "" {
 		cfg.ListenAddr = o.ListenAddr
 	}
@@ -84,163 +83,164 @@ func New(o Options) (*Server, error) {
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	i.metrics = newMetrics(registry)
-	i.proxy = &proxy.Proxy{Observe: i.observe, Defer: async.Accept, Publish: async.Publish}
-	i.targets = &targetSet{
-		log: o.Logger, dns: discovery.SystemDNS(), deliver: i.proxy.Deliver, buried: i.metrics.countDeadLetter, unwritten: i.metrics.countUnwritten,
-		gap:       func(target string) { i.metrics.gaps.WithLabelValues(target).Inc() },
-		refreshed: func(target, status string) { i.metrics.refreshes.WithLabelValues(target, status).Inc() },
+	s.metrics = newMetrics(registry)
+	s.proxy = &proxy.Proxy{Observe: s.observe, Defer: async.Accept, Publish: async.Publish}
+	s.targets = &targetSet{
+		log: o.Logger, dns: discovery.SystemDNS(), deliver: s.proxy.Deliver, onDeadLetter: s.metrics.countDeadLetter, onUnwritten: s.metrics.countUnwritten,
+		onGap:     func(target string) { s.metrics.gaps.WithLabelValues(target).Inc() },
+		refreshed: func(target, status string) { s.metrics.refreshes.WithLabelValues(target, status).Inc() },
 	}
-	i.proxy.Target = i.targets.find
-	registry.MustRegister(newStanding(i.targets))
+	s.proxy.Target = s.targets.find
+	registry.MustRegister(newStateGauges(s.targets))
 	if cfg.Vault != nil {
-		if i.vault, err = credential.NewVault(cfg.Vault, credential.Parts{Log: o.Logger}); err != nil {
+		if s.vault, err = credential.NewVault(cfg.Vault, credential.Parts{Log: o.Logger}); err != nil {
 			return nil, err
 		}
 	}
-	if err := i.targets.replace(cfg, i.vault); err != nil {
-		return nil, errors.Join(err, i.closeVault())
+	if err := s.targets.replace(cfg, s.vault); err != nil {
+		return nil, errors.Join(err, s.closeVault())
 	}
-	if err := i.listen(registry); err != nil {
-		i.targets.stop()
-		return nil, errors.Join(err, i.closeVault())
+	if err := s.listen(registry); err != nil {
+		s.targets.stop()
+		return nil, errors.Join(err, s.closeVault())
 	}
-	return i, nil
+	return s, nil
 }
 
-func (i *Server) closeVault() error {
-	if i.vault != nil {
-		i.vault.Close()
+func (s *Server) closeVault() error {
+	if s.vault != nil {
+		s.vault.Close()
 	}
 	return nil
 }
 
-// listen takes both addresses.
-func (i *Server) listen(registry *prometheus.Registry) error {
-	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", i.cfg.ListenAddr)
+// listen opens both addresses.
+func (s *Server) listen(registry *prometheus.Registry) error {
+	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", s.cfg.ListenAddr)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("%s is in use by another process: stop that, or set listenAddr or --listen-addr", i.cfg.ListenAddr)
+		return fmt.Errorf("%s is in use by another process: stop it, or set another address with listenAddr or --listen-addr", s.cfg.ListenAddr)
 	}
 	if err != nil {
-		return fmt.Errorf("listen for calls on %s (listenAddr or --listen-addr): %w", i.cfg.ListenAddr, err)
+		return fmt.Errorf("listen for calls on %s (listenAddr or --listen-addr): %w", s.cfg.ListenAddr, err)
 	}
-	i.calls = l
-	i.admin, err = admin.New(admin.Options{
-		Addr: i.cfg.MetricsAddr, Setting: "metricsAddr or --metrics-addr", Registry: registry, Ready: i.report, Logger: i.o.Logger,
+	s.calls = l
+	s.admin, err = admin.New(admin.Options{
+		Addr: s.cfg.MetricsAddr, Setting: "metricsAddr or --metrics-addr", Registry: registry, Ready: s.report, Logger: s.o.Logger,
 	})
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
 	addr, _ := l.Addr().(*net.TCPAddr)
-	i.proxy.Guard = proxy.Guard{Loopback: addr.IP.IsLoopback(), Hosts: i.cfg.AllowedHosts, Origins: i.cfg.AllowedOrigins}
-	if i.o.Tracing != nil {
-		i.proxy.Tracer = i.o.Tracing.Tracer("github.com/lsm/fiso/link")
+	s.proxy.Guard = proxy.Guard{Loopback: addr.IP.IsLoopback(), Hosts: s.cfg.AllowedHosts, Origins: s.cfg.AllowedOrigins}
+	if s.o.Tracing != nil {
+		s.proxy.Tracer = s.o.Tracing.Tracer("github.com/lsm/fiso/link")
 	}
-	i.http2 = &h2.Server{Handler: i.proxy, Refuse: refuse, Limits: h2.Limits{Head: int(i.cfg.MaxHeaderBytes)}}
-	i.server = &http1.Server{Handler: i.proxy, Refuse: refuseStatus, HTTP2: i.http2.ServeConn, Limits: http1.Limits{Head: int(i.cfg.MaxHeaderBytes), HeadSetting: call.RequestHeadSetting}}
-	i.bodiesMayPause(i.cfg)
+	s.http2 = &h2.Server{Handler: s.proxy, Refuse: refuse, Limits: h2.Limits{Head: int(s.cfg.MaxHeaderBytes)}}
+	s.server = &http1.Server{Handler: s.proxy, Refuse: refuseStatus, HTTP2: s.http2.ServeConn, Limits: http1.Limits{Head: int(s.cfg.MaxHeaderBytes), HeadSetting: call.RequestHeadSetting}}
+	s.bodiesMayPause(s.cfg)
 	return nil
 }
 
-// refuseStatus is refuse for a request of HTTP/1.1.
+// refuseStatus is refuse for an HTTP/1.1 request.
 func refuseStatus(w call.ResponseWriter, status int, err error) { refuse(w, call.CodeOf(status), err) }
 
-// refuse answers a request that is malformed.
+// refuse answers a malformed request.
 func refuse(w call.ResponseWriter, code call.Code, err error) {
 	p := call.NewProblem(code, "", err.Error())
 	body := p.JSON()
 	if w.Head(p.Status, p.Header(), int64(len(body))) != nil {
-		return // the application is gone
+		return // the application has left
 	}
-	_, _ = w.Write(body) // the same
-	_ = w.End(nil)       // the same
+	_, _ = w.Write(body) // as above
+	_ = w.End(nil)       // as above
 }
 
-// Run serves until ctx ends, and then lets calls under way finish for the drain
-// timeout. It returns when nothing of the instance is left.
-func (i *Server) Run(ctx context.Context) error {
-	if i.o.OnListening != nil {
-		i.o.OnListening(i.calls.Addr(), i.admin.Addr())
+// Run serves until ctx ends, then lets calls in flight finish for the drain timeout.
+// When it returns, nothing of the server is left.
+func (s *Server) Run(ctx context.Context) error {
+	if s.o.OnListening != nil {
+		s.o.OnListening(s.calls.Addr(), s.admin.Addr())
 	}
-	i.o.Logger.Info("fiso-link listens", "calls", i.calls.Addr().String(), "metrics", i.admin.Addr().String(), "targets", len(i.cfg.Targets))
+	s.o.Logger.Info("listening", "calls", s.calls.Addr().String(), "metrics", s.admin.Addr().String(), "targets", len(s.cfg.Targets))
 	beside, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	var others sync.WaitGroup
 	others.Go(func() {
-		if err := i.admin.Run(beside); err != nil {
-			i.o.Logger.Error("health and metrics are no longer served", "error", err)
+		if err := s.admin.Run(beside); err != nil {
+			s.o.Logger.Error("health and metrics listener failed", "error", err)
 		}
 	})
-	i.targets.startWorkers()
+	s.targets.startWorkers()
 	following := make(chan struct{})
-	others.Go(func() { defer close(following); i.files.Run(ctx, i.apply) })
+	others.Go(func() { defer close(following); s.files.Run(ctx, s.apply) })
 	var conns sync.WaitGroup
-	others.Go(func() { i.accept(beside, &conns) })
+	others.Go(func() { s.accept(beside, &conns) })
 	<-ctx.Done()
-	i.o.Logger.Info("stopping: calls under way finish")
-	i.mu.Lock()
-	i.drain = true
-	i.mu.Unlock()
-	_ = i.calls.Close() // accept ends
-	<-following         // no worker begins from here on
-	i.targets.stopWorkers()
-	limit, cancel := context.WithTimeout(beside, i.cfg.DrainTimeout)
+	s.o.Logger.Info("stopping")
+	s.mu.Lock()
+	s.drain = true
+	s.mu.Unlock()
+	_ = s.calls.Close() // accept ends
+	<-following         // no worker starts any more
+	s.targets.stopWorkers()
+	limit, cancel := context.WithTimeout(beside, s.cfg.DrainTimeout)
 	defer cancel()
-	others.Go(func() { _ = i.http2.Shutdown(limit) }) // server says it when ctx ends first
-	if err := i.server.Shutdown(limit); err != nil {
-		i.o.Logger.Warn("calls were cut off: they took longer than drainTimeout", "drainTimeout", i.cfg.DrainTimeout.String())
+	others.Go(func() { _ = s.http2.Shutdown(limit) }) // s.server reports it if ctx ends first
+	if err := s.server.Shutdown(limit); err != nil {
+		s.o.Logger.Warn("calls cut off after drain timeout", "drainTimeout", s.cfg.DrainTimeout.String())
 	}
 	stop()
-	others.Wait() // accept, which may have had one more connection in hand
+	others.Wait() // accept may still hold one more connection
 	conns.Wait()
-	i.targets.stop()
-	return i.closeVault()
+	s.targets.stop()
+	return s.closeVault()
 }
 
-// Close gives everything back. It is for an Instance that never runs.
-func (i *Server) Close() error {
-	i.targets.stop()
-	return errors.Join(i.calls.Close(), i.admin.Close(), i.closeVault())
+// Close releases everything. It is for a Server that never runs.
+func (s *Server) Close() error {
+	s.targets.stop()
+	return errors.Join(s.calls.Close(), s.admin.Close(), s.closeVault())
 }
 
-// accept serves connections, so many at once. One more waits until there is room,
-// which connections make that ask for nothing; further ones wait in the kernel.
-func (i *Server) accept(ctx context.Context, conns *sync.WaitGroup) {
-	places := make(chan struct{}, i.cfg.MaxConnections)
+// accept serves up to maxConnections connections. One more waits until there is room,
+// which unused connections make; further ones wait in the kernel's queue.
+func (s *Server) accept(ctx context.Context, conns *sync.WaitGroup) {
+	places := make(chan struct{}, s.cfg.MaxConnections)
 	for {
-		c, err := i.calls.Accept()
+		c, err := s.calls.Accept()
 		if err != nil {
 			if errors.Is(err, net.ErrClosed) {
 				return
 			}
-			i.o.Logger.Warn("a connection could not be accepted", "error", err)
+			s.o.Logger.Warn("accept failed", "error", err)
 			select {
-			case <-time.After(100 * time.Millisecond): // too many files, most likely: it passes
+			case <-time.After(100 * time.Millisecond): // most likely too many open files, which is temporary
 			case <-ctx.Done():
 				return
 			}
 			continue
 		}
-		i.acquireConnection(places)
+		s.acquireConnection(places)
 		conns.Go(func() {
 			defer func() { <-places }()
-			i.server.ServeConn(ctx, c)
+			s.server.ServeConn(ctx, c)
 		})
 	}
 }
 
-// acquireConnection takes a place. It ends with the calls under way, if not before.
-func (i *Server) acquireConnection(places chan struct{}) {
+// acquireConnection takes one of the places for connections. It returns at the latest
+// when calls in flight have ended.
+func (s *Server) acquireConnection(places chan struct{}) {
 	for {
 		select {
 		case places <- struct{}{}:
 			return
 		default:
-			if !i.server.MakeRoom() {
-				i.http2.CloseIdle()
+			if !s.server.MakeRoom() {
+				s.http2.CloseIdle()
 			}
 		}
-		pause := time.NewTimer(50 * time.Millisecond) // where all are at work
+		pause := time.NewTimer(50 * time.Millisecond) // poll: all connections may be in use
 		select {
 		case places <- struct{}{}:
 			pause.Stop()
@@ -250,27 +250,27 @@ func (i *Server) acquireConnection(places chan struct{}) {
 	}
 }
 
-// report is how the instance stands: ready once it listens, until it drains.
-func (i *Server) report() admin.Report {
-	i.mu.Lock()
-	fault, drain := i.fault, i.drain
-	i.mu.Unlock()
+// report returns health and readiness: ready once the server listens, until it drains.
+func (s *Server) report() admin.Report {
+	s.mu.Lock()
+	fault, drain := s.fault, s.drain
+	s.mu.Unlock()
 	r := admin.Report{Ready: !drain, Checks: []admin.Check{{Name: "listener", OK: !drain}}}
 	if drain {
 		r.Checks[0].Reason = "stopping"
 	}
-	i.targets.each(func(e *targetEntry) {
-		// A target that fails, and a worker that waits, leave the Pod in service: the
-		// other calls work.
+	s.targets.each(func(e *targetEntry) {
+		// A failing target or a waiting worker does not make the Pod unready: other
+		// calls work.
 		c := admin.Check{Name: "target " + e.target.Spec.Name, OK: true}
-		if s := e.target.Breaker.State(); s != resilience.Closed {
-			c.OK, c.Reason = false, "circuit "+s.String()
+		if state := e.target.Breaker.State(); state != resilience.Closed {
+			c.OK, c.Reason = false, "circuit "+state.String()
 		}
 		r.Checks = append(r.Checks, c)
 		if e.worker != nil {
-			s, name := e.worker.Status(), "accepted calls of "+e.target.Spec.Name
-			r.Checks = append(r.Checks, admin.Check{Name: name, OK: s.Problem == "", Reason: s.Problem})
-			for _, n := range s.Notes {
+			status, name := e.worker.Status(), "accepted calls of "+e.target.Spec.Name
+			r.Checks = append(r.Checks, admin.Check{Name: name, OK: status.Problem == "", Reason: status.Problem})
+			for _, n := range status.Notes {
 				r.Notes = append(r.Notes, name+": "+n)
 			}
 		}

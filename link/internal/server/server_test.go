@@ -27,7 +27,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// book is a log that a test reads.
+// book is a log that tests can read while it is written.
 type book struct {
 	mu sync.Mutex
 	b  strings.Builder
@@ -45,7 +45,7 @@ func (l *book) String() string {
 	return l.b.String()
 }
 
-// link is an instance under test.
+// link is a fiso-link server under test.
 type link struct {
 	t            testing.TB
 	file         string
@@ -56,8 +56,8 @@ type link struct {
 	looks        int
 }
 
-// start runs an instance with these targets until the test ends. adjust changes what
-// no file says.
+// start runs a server with these targets until the test ends. adjust changes settings
+// that the file does not have.
 func start(t testing.TB, targets string, adjust ...func(*Server)) *link {
 	t.Helper()
 	l := &link{t: t, file: filepath.Join(t.TempDir(), "config.yaml")}
@@ -88,7 +88,7 @@ func start(t testing.TB, targets string, adjust ...func(*Server)) *link {
 	return l
 }
 
-// byHand leaves it to the test to look at the file: see look.
+// byHand disables polling: the test checks the file with look.
 func byHand(i *Server) {
 	o := i.o
 	o.PollInterval = time.Hour
@@ -96,7 +96,7 @@ func byHand(i *Server) {
 	i.files.First(context.Background())
 }
 
-// look looks at the file so many times, as far apart as a content must stand still.
+// look checks the file n times, as far apart as a content must stay unchanged.
 func (l *link) look(times int) {
 	for range times {
 		l.looks++
@@ -107,7 +107,7 @@ func (l *link) look(times int) {
 
 const head = "listenAddr: 127.0.0.1:0\nmetricsAddr: 127.0.0.1:0\ndrainTimeout: 300ms\n"
 
-// write replaces the file as an editor does that writes beside and renames.
+// write replaces the file as editors do: write a second file and rename it.
 func (l *link) write(targets string) {
 	l.t.Helper()
 	beside := l.file + ".new"
@@ -148,8 +148,8 @@ func eventually(t testing.TB, what string, holds func() bool) {
 	}
 }
 
-// shows waits until the metrics have all these lines: a call is counted once it is
-// over, which its application may see earlier. It returns the metrics.
+// shows waits until the metrics have all these lines, and returns the metrics. A call
+// is counted shortly after the application has its answer.
 func (l *link) shows(lines ...string) (metrics string) {
 	l.t.Helper()
 	for _, want := range lines {
@@ -161,7 +161,7 @@ func (l *link) shows(lines ...string) (metrics string) {
 	return metrics
 }
 
-// upstream answers its name and what it was sent.
+// upstream answers with its name and what it was sent.
 func upstream(t *testing.T, name string) string {
 	t.Helper()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -199,8 +199,8 @@ func TestInstance_callsItsTargetsWithTheirCredential(t *testing.T) {
 	}
 }
 
-// UL11: a target that fails leaves the Pod in service, and log and /readyz say what
-// is wrong.
+// UL11: a failing target leaves the Pod in service; the log and /readyz say what is
+// wrong.
 func TestInstance_countsRetriesAndShowsTheBreaker(t *testing.T) {
 	l := start(t, "targets:\n"+aTarget("gone", "127.0.0.1:1", ", retry: {initialInterval: 1ms}, circuitBreaker: {failureThreshold: 1}"))
 	if code, body := l.call("gone/"); code != 502 || !strings.Contains(body, "CONNECT_FAILED") {
@@ -210,7 +210,7 @@ func TestInstance_countsRetriesAndShowsTheBreaker(t *testing.T) {
 	if code, body := get(t, "http://"+l.admin+"/readyz?verbose"); code != 200 || body != "[ok] listener\n[degraded] target gone: circuit open\nready\n" {
 		t.Errorf("%d %s", code, body)
 	}
-	if want := `level=WARN msg="a call failed" target=gone method=GET status=502`; !strings.Contains(l.log.String(), want) {
+	if want := `level=WARN msg="call failed" target=gone method=GET status=502`; !strings.Contains(l.log.String(), want) {
 		t.Error("the log does not tell why the call failed")
 	}
 	if !strings.Contains(l.log.String(), "circuit breaker") {
@@ -218,8 +218,8 @@ func TestInstance_countsRetriesAndShowsTheBreaker(t *testing.T) {
 	}
 }
 
-// F14, https://github.com/kubernetes/kubernetes/issues/93686: a ConfigMap is
-// swapped by a link to a folder, and nothing but the content counts.
+// F14, https://github.com/kubernetes/kubernetes/issues/93686: a ConfigMap is swapped by
+// a symbolic link to a folder, and only the content counts.
 func TestInstance_followsItsFileThroughLinksThatAreSwapped(t *testing.T) {
 	dir := t.TempDir()
 	write := func(version, targets string) {
@@ -246,7 +246,7 @@ func TestInstance_followsItsFileThroughLinksThatAreSwapped(t *testing.T) {
 }
 
 // F14, https://github.com/kubernetes/kubernetes/issues/93686: a file that is written in
-// place is half a file for a moment, and may be a valid one.
+// place is incomplete for a moment, and may still be valid.
 func TestInstance_neverTakesAHalfWrittenFile(t *testing.T) {
 	up := upstream(t, "a")
 	l := start(t, "targets:\n"+aTarget("x", up, ""), byHand)
@@ -265,13 +265,13 @@ func TestInstance_neverTakesAHalfWrittenFile(t *testing.T) {
 	}
 	write(head + "targets:\n" + aTarget("y", up, "") + aTarget("x", up, ""))
 	l.look(2)
-	if code, _ := l.call("y/"); code != 200 || strings.Contains(l.log.String(), "not valid") {
+	if code, _ := l.call("y/"); code != 200 || strings.Contains(l.log.String(), "configuration rejected") {
 		t.Errorf("%d: the whole file is not taken, or half of it was: %s", code, l.log.String())
 	}
 }
 
-// UL21: a file that was emptied, as by a template that failed or a full disk, took
-// all targets away: it stayed the same, and was valid.
+// UL21: an emptied file, for example after a failed template or on a full disk, removed
+// all targets: it was valid.
 func TestInstance_keepsItsTargetsWhereTheFileHasNone(t *testing.T) {
 	l := start(t, "targets:\n"+aTarget("x", upstream(t, "a"), ""), byHand)
 	for name, text := range map[string]string{"empty": "", "a comment": "# to do\n", "cut off": head, "cut off in targets": head + "targets:\n"} {
@@ -293,7 +293,7 @@ func TestInstance_keepsItsTargetsWhereTheFileHasNone(t *testing.T) {
 	}
 }
 
-// U16: a named pipe in the file's place held up the goroutine that looks, for good.
+// U16: a named pipe in the file's place blocked the goroutine that polls, for good.
 func TestInstance_saysThatItsFileIsNone(t *testing.T) {
 	up := upstream(t, "a")
 	l := start(t, "targets:\n"+aTarget("x", up, ""), byHand)
@@ -346,7 +346,7 @@ func TestInstance_keepsGoingWithAFileThatIsNotValid(t *testing.T) {
 	if err := os.WriteFile(l.file, []byte("listenAddr: 127.0.0.1:1\nmetricsAddr: 127.0.0.1:0\ntargets: []\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "words about the address", func() bool { return strings.Contains(l.log.String(), "count from the next start") })
+	eventually(t, "words about the address", func() bool { return strings.Contains(l.log.String(), "restart needed") })
 }
 
 // L13, https://github.com/caddyserver/caddy/issues/6420: a stream of a target that
@@ -379,14 +379,14 @@ func TestInstance_cutsNoStreamOfATargetThatStays(t *testing.T) {
 	goes, closeGoes := stream("goes")
 	defer closeGoes()
 	l.write("targets:\n" + aTarget("stays", up, ""))
-	eventually(t, "the reload", func() bool { return strings.Contains(l.log.String(), "is reloaded") })
+	eventually(t, "the reload", func() bool { return strings.Contains(l.log.String(), "configuration reloaded") })
 	if _, err := goes.ReadString('\n'); err == nil {
 		t.Error("the stream of the removed target goes on")
 	}
 	stays, closeStays := stream("stays")
 	defer closeStays()
 	l.write("targets:\n" + aTarget("stays", up, "") + aTarget("new", up, ""))
-	eventually(t, "the other reload", func() bool { return strings.Count(l.log.String(), "is reloaded") == 2 })
+	eventually(t, "the other reload", func() bool { return strings.Count(l.log.String(), "configuration reloaded") == 2 })
 	next <- "still here"
 	if got, err := stays.ReadString('\n'); err != nil || got != "data: still here\n" {
 		t.Errorf("%q, %v", got, err)
@@ -401,7 +401,7 @@ func TestInstance_letsCallsFinishWhenItStops(t *testing.T) {
 		_, _ = io.WriteString(w, "done")
 	}))
 	defer s.Close()
-	l := start(t, "targets:\n"+aTarget("x", s.Listener.Addr().String(), ""), func(i *Server) { i.cfg.DrainTimeout = 10 * time.Second }) // however slow the machine
+	l := start(t, "targets:\n"+aTarget("x", s.Listener.Addr().String(), ""), func(i *Server) { i.cfg.DrainTimeout = 10 * time.Second }) // even on a slow machine
 	answer := make(chan string, 1)
 	go func() { _, body := l.call("x/"); answer <- body }()
 	<-begun
@@ -548,7 +548,7 @@ func TestCheck_saysWhichStepFails(t *testing.T) {
 		last[s.Target] = s
 	}
 	for name, want := range map[string]string{
-		"a-good": "", "b-gone": "connection refused", "c-secret": "the file that auth.secretRef.filePath names is not there", "d-name": "nowhere.invalid", "e-mail": "HTTP",
+		"a-good": "", "b-gone": "connection refused", "c-secret": "the file that auth.secretRef.filePath names does not exist", "d-name": "nowhere.invalid", "e-mail": "HTTP",
 		"f-401": "is the credential right", "g-cert": "certificate", "h-list": "", "i-srv": "_http._tcp.nowhere.invalid",
 	} {
 		s := last[name]
@@ -562,8 +562,8 @@ func TestCheck_saysWhichStepFails(t *testing.T) {
 	}
 }
 
-// UL22: a certificate of one target that could not be read ended check, so that
-// nothing was said of the others.
+// UL22: an unreadable certificate of one target ended check, so that the others were
+// not tested.
 func TestCheck_goesOnAfterATargetThatCannotBeMade(t *testing.T) {
 	cfg, err := spec.Parse("config.yaml", []byte("targets:\n  - {name: a, host: a.example, tls: {caFile: /nowhere}}\n"+aTarget("b", upstream(t, "b"), "")))
 	if err != nil {

@@ -11,8 +11,7 @@ import (
 	"testing"
 )
 
-// quick is an upstream that answers every request the same, and allocates
-// nothing for it.
+// quick is an upstream that gives every request the same answer, without allocating.
 func quick(tb testing.TB, size int) string {
 	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -31,7 +30,7 @@ func quick(tb testing.TB, size int) string {
 				defer func() { _ = c.Close() }()
 				buf := make([]byte, 16<<10)
 				for {
-					if _, err := c.Read(buf); err != nil { // a request of the benchmark is one piece
+					if _, err := c.Read(buf); err != nil { // a request of the benchmark arrives in one read
 						return
 					}
 					if _, err := c.Write(reply); err != nil {
@@ -44,14 +43,14 @@ func quick(tb testing.TB, size int) string {
 	return l.Addr().String()
 }
 
-// caller is a connection to an instance whose target has a bearer token.
+// caller is a connection to a server whose target has a bearer token.
 func caller(tb testing.TB, method string, sent, size int) (call func()) {
 	tb.Helper()
 	secret := filepath.Join(tb.TempDir(), "token")
 	if err := os.WriteFile(secret, []byte("t"), 0o600); err != nil {
 		tb.Fatal(err)
 	}
-	l := start(tb, "targets:\n"+aTarget("crm", quick(tb, size), ", auth: {type: bearer, secretRef: {filePath: '"+secret+"'}}, allowedPaths: ['/api/**']"), func(i *Server) { i.o.Logger = slog.New(slog.DiscardHandler) }) // at debug, each call is told of
+	l := start(tb, "targets:\n"+aTarget("crm", quick(tb, size), ", auth: {type: bearer, secretRef: {filePath: '"+secret+"'}}, allowedPaths: ['/api/**']"), func(i *Server) { i.o.Logger = slog.New(slog.DiscardHandler) }) // at debug level, every call is logged
 	c, err := net.Dial("tcp", l.calls)
 	if err != nil {
 		tb.Fatal(err)
@@ -100,8 +99,8 @@ func BenchmarkCall(b *testing.B) {
 	}
 }
 
-// What a whole call costs in allocations: its head and that of its answer, the
-// fields of both and those that go out, and what a call is.
+// The allocations of a whole call: the heads and fields of request and answer, in and
+// out, and the call itself.
 func TestCall_allocatesLittle(t *testing.T) {
 	for _, row := range []struct {
 		name, method string

@@ -15,15 +15,15 @@ import (
 	"testing"
 )
 
-// UL10: through a real proxy, with a password, by a name that the proxy knows and this
-// machine's DNS does not.
+// UL10: through a real proxy, with a password, by a name that only the proxy can
+// resolve.
 func TestRealSquid_tunnelsCallsWithAPassword(t *testing.T) {
 	const helper = "/usr/lib/squid/basic_ncsa_auth"
 	program, err := exec.LookPath("/usr/sbin/squid")
 	if err != nil {
 		t.Skip("squid is needed; on Debian: apt-get install squid")
 	}
-	dir, err := os.MkdirTemp("", "squid") //nolint:usetesting // its helper runs as another user, who must read there
+	dir, err := os.MkdirTemp("", "squid") //nolint:usetesting // a helper of squid runs as another user, which must read it
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +36,7 @@ func TestRealSquid_tunnelsCallsWithAPassword(t *testing.T) {
 		t.Fatal(err)
 	}
 	address := l.Addr().String()
-	_ = l.Close() // squid listens there now
+	_ = l.Close() // squid listens there next
 	at := func(name string) string { return filepath.Join(dir, name) }
 	for name, text := range map[string]string{
 		"hosts":     "127.0.0.1 crm.invalid\n",
@@ -57,7 +57,7 @@ cache deny all
 shutdown_lifetime 0 seconds
 `, address, at("hosts"), helper, at("passwords"), at("access.log"), at("cache.log")),
 	} {
-		if err := os.WriteFile(at(name), []byte(text), 0o644); err != nil { //nolint:gosec // the same
+		if err := os.WriteFile(at(name), []byte(text), 0o644); err != nil { //nolint:gosec // as above
 			t.Fatal(err)
 		}
 	}
@@ -69,7 +69,7 @@ shutdown_lifetime 0 seconds
 	}
 	t.Cleanup(func() {
 		_ = squid.Process.Signal(syscall.SIGTERM) // it may have ended by itself
-		_ = squid.Wait()                          // so it ends
+		_ = squid.Wait()                          // the process was terminated
 		if t.Failed() {
 			log, _ := os.ReadFile(at("cache.log"))
 			t.Logf("squid: %s%s", said.String(), log)
@@ -78,7 +78,7 @@ shutdown_lifetime 0 seconds
 	eventually(t, "squid", func() bool {
 		c, err := net.Dial("tcp", address)
 		if err == nil {
-			_ = c.Close() // it is there
+			_ = c.Close() // squid listens
 		}
 		return err == nil
 	})

@@ -12,13 +12,13 @@ import (
 	"time"
 )
 
-// rfc6455 is the answer to a handshake in the order of fields that RFC 6455,
-// section 1.3, has; Go's own servers sort them.
+// rfc6455 is the answer to a handshake with the field order of RFC 6455, section 1.3;
+// Go's servers sort the fields.
 const rfc6455 = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
 	"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
 
-// closesFirst is a WebSocket server that sends so many bytes, ends its side and
-// still reads, until the application is done.
+// closesFirst is a WebSocket server that sends n bytes, ends its side, and reads until
+// the application is done.
 func closesFirst(t *testing.T, sends int) (address string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -45,9 +45,9 @@ func closesFirst(t *testing.T, sends int) (address string) {
 	return l.Addr().String()
 }
 
-// UL1: the end of the target's side ends neither what it sent before nor what
-// the application still says: closing the application's connection while it
-// talks would reset it, and take with it what it has not read yet.
+// UL1: the end of the target's side loses neither what it sent before nor what the
+// application still sends. Closing the application's connection while it sends would
+// reset it, and discard what it has not read yet.
 func TestWebSocket_keepsTheTailOfAServerThatClosesFirst(t *testing.T) {
 	const sends = 6 << 20
 	l := start(t, "targets:\n"+aTarget("ws", closesFirst(t, sends), ", timeout: 1s, timeouts: {idle: 20s}"))

@@ -28,12 +28,12 @@ type targetSet struct {
 	log       *slog.Logger
 	refreshed func(target, status string)
 	dns       *discovery.DNS
-	// Of targets whose calls are made later.
-	deliver   func(ctx context.Context, w call.ResponseWriter, t *target.Target, r *call.Request) error
-	buried    func(target, code string)
-	unwritten func(target, what string)
-	gap       func(target string)
-	started   bool // workers run; set before the first reload
+	// For the workers of targets with async.
+	deliver      func(ctx context.Context, w call.ResponseWriter, t *target.Target, r *call.Request) error
+	onDeadLetter func(target, code string)
+	onUnwritten  func(target, what string)
+	onGap        func(target string)
+	started      bool // workers run; set before the first reload
 
 	mu      sync.RWMutex
 	entries map[string]*targetEntry
@@ -45,19 +45,19 @@ type targetEntry struct {
 	target     *target.Target
 	credential credential.Credential // nil: none
 	proxy      *credential.Proxy     // nil: none
-	vault      *spec.Vault           // that it was built with
+	vault      *spec.Vault           // it was built with
 	end        context.CancelFunc    // ends its calls
-	brokers    *kafka.ClientConfig   // that it was built with; nil: it needs none
-	store      *async.Store          // nil: it accepts and publishes nothing
-	worker     *async.Worker         // nil: none of its calls are made later
-	stopWorker context.CancelFunc    // nil: it was not started
-	workerDone chan struct{}         // closed once it ended; nil: the same
-	leave      func()                // is release
+	brokers    *kafka.ClientConfig   // it was built with; nil: none
+	store      *async.Store          // nil: the target stores no records
+	worker     *async.Worker         // nil: no calls are made later
+	stopWorker context.CancelFunc    // nil: not started
+	workerDone chan struct{}         // closed when the worker has ended; nil: not started
+	leave      func()                // the method release
 
 	mu      sync.Mutex
 	calls   int
 	retired bool
-	idle    chan struct{} // closed once it is gone and no call uses it
+	idle    chan struct{} // closed when the target is retired and no call uses it
 }
 
 // find is proxy.Proxy.Target.
@@ -82,7 +82,7 @@ func (e *targetEntry) release() {
 	}
 }
 
-// each calls do for every target, in the order of their names.
+// each calls do for every target, in order of name.
 func (r *targetSet) each(do func(*targetEntry)) {
 	r.mu.RLock()
 	all := make([]*targetEntry, 0, len(r.entries))
@@ -101,9 +101,9 @@ func (r *targetSet) each(do func(*targetEntry)) {
 	}
 }
 
-// replace takes the targets of a configuration over: those that did not change
-// stay as they are, new ones are built before any old one goes. On an error
-// nothing has changed.
+// replace replaces the targets by those of a configuration. Targets that did not change
+// are kept; new ones are built before old ones are retired. On an error nothing has
+// changed.
 func (r *targetSet) replace(c *spec.Config, vault *credential.Vault) error {
 	next := map[string]*targetEntry{}
 	var fresh []*targetEntry
@@ -139,12 +139,12 @@ func (r *targetSet) replace(c *spec.Config, vault *credential.Vault) error {
 	return nil
 }
 
-// matches reports whether a target is still what the configuration asks for.
+// matches reports whether the entry was built from the same configuration.
 func (e *targetEntry) matches(s *spec.Target, c *spec.Config) bool {
 	return reflect.DeepEqual(e.target.Spec, s) && reflect.DeepEqual(e.vault, c.Vault) && (e.brokers == nil || sameBrokers(*e.brokers, c.Brokers()))
 }
 
-// build makes a target. It connects to nothing.
+// build builds a target. It connects to nothing.
 func (r *targetSet) build(s *spec.Target, c *spec.Config, vault *credential.Vault) (*targetEntry, error) {
 	if s.Protocol == "kafka" {
 		return r.buildTopic(s, c)
@@ -168,7 +168,7 @@ func (r *targetSet) build(s *spec.Target, c *spec.Config, vault *credential.Vaul
 	parts := target.Parts{
 		Endpoints: endpoints, Transport: transport, Retired: ended,
 		BreakerChanged: func(from, to resilience.State) {
-			log.Warn("circuit breaker", "from", from.String(), "to", to.String())
+			log.Warn("circuit breaker changed", "from", from.String(), "to", to.String())
 		},
 	}
 	if cred != nil {
@@ -205,9 +205,9 @@ func asCloser(c credential.Credential) error {
 	return nil
 }
 
-// proxyOf is the proxy that a target is behind. There is none, either, for a name that
-// is connected to directly: its addresses, which the proxy might be for, are no other
-// place.
+// proxyOf returns the proxy of a target; nil if there is none, or if noProxy has the
+// target's name. Connections to the addresses of such a name do not use the proxy
+// either.
 func proxyOf(s *spec.Target, parts credential.Parts) (*credential.Proxy, error) {
 	proxy, err := credential.NewProxy("proxy", s.Proxy, s.UsesTLS(), parts)
 	if err != nil || len(s.Endpoints) > 0 || proxy.Tunnel().ProxyFor(hostPort(s)) != "" {
@@ -222,7 +222,7 @@ func hostPort(s *spec.Target) string {
 	return net.JoinHostPort(host, strconv.Itoa(port))
 }
 
-// resolver is where the addresses of a target come from.
+// resolver returns the source of a target's addresses.
 func (r *targetSet) resolver(s *spec.Target, proxy *tunnel.Proxy) discovery.Resolver {
 	switch {
 	case len(s.Endpoints) > 0:
@@ -230,15 +230,14 @@ func (r *targetSet) resolver(s *spec.Target, proxy *tunnel.Proxy) discovery.Reso
 	case s.SRV != "":
 		return r.dns.SRV(s.SRV)
 	case proxy != nil:
-		return discovery.Static{hostPort(s)} // the proxy looks the name up, which DNS here need not know
+		return discovery.Static{hostPort(s)} // the proxy resolves the name, which may be unknown here
 	}
 	host, port := s.Address()
 	return r.dns.Host(host, port)
 }
 
-// retire lets go of a target once no call uses it, and ends its calls when they
-// take longer than patience. Its worker ends at once: what it has under way gets
-// the drain timeout that it was made with.
+// retire closes a target when no call uses it, and ends its calls after patience. Its
+// worker is stopped at once, and drains by its own timeout.
 func (r *targetSet) retire(e *targetEntry, patience time.Duration) {
 	if e.stopWorker != nil {
 		e.stopWorker()
@@ -270,11 +269,11 @@ func (r *targetSet) close(e *targetEntry) {
 	e.target.Close()
 	e.proxy.Close()
 	if err := errors.Join(asCloser(e.credential), e.closeKafka()); err != nil {
-		r.log.Warn("records to Kafka were given up", "target", e.target.Spec.Name, "error", err)
+		r.log.Warn("kafka records abandoned", "target", e.target.Spec.Name, "error", err)
 	}
 }
 
-// stop lets go of all targets; their calls are over.
+// stop closes all targets. Their calls are over.
 func (r *targetSet) stop() {
 	r.mu.Lock()
 	old := r.entries

@@ -23,7 +23,7 @@ import (
 	"time"
 )
 
-// authority signs certificates, and is trusted by who has its file.
+// authority is a certificate authority, trusted by clients that have its file.
 type authority struct {
 	t    *testing.T
 	cert *x509.Certificate
@@ -70,8 +70,8 @@ func (a *authority) sign(c *x509.Certificate) (*x509.Certificate, *ecdsa.Private
 	return made, key
 }
 
-// issue is a certificate for a name, or for 127.0.0.1, until then; files has it
-// with its key.
+// issue returns a certificate for a name or for 127.0.0.1, valid until then; files
+// holds it with its key.
 func (a *authority) issue(name string, until time.Time) (c tls.Certificate, certFile, keyFile string) {
 	a.t.Helper()
 	template := &x509.Certificate{
@@ -94,7 +94,7 @@ func (a *authority) issue(name string, until time.Time) (c tls.Certificate, cert
 	return tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key}, certFile, keyFile
 }
 
-// secure runs a server with such a certificate.
+// secure runs a server with that certificate.
 func secure(t *testing.T, config *tls.Config) string {
 	t.Helper()
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") }))
@@ -145,8 +145,8 @@ func TestTLS_saysWhatIsWrongWithTheTargetsCertificate(t *testing.T) {
 	}
 }
 
-// An attacker between us and the target can end a connection, but not in the
-// target's name: a body that ends with it is whole only if TLS says so.
+// An attacker on the network can close a connection, but cannot forge the target's
+// close_notify: a body that ends with its connection is complete only with it.
 func TestTLS_aBodyWhoseEndTLSDoesNotConfirmIsCutOff(t *testing.T) {
 	ca := newAuthority(t)
 	cert, _, _ := ca.issue("127.0.0.1", time.Now().Add(time.Hour))

@@ -28,7 +28,7 @@ const (
 	aParent = "b7ad6b7169203331"
 )
 
-// post makes a call that has a canary wherever a caller can put one.
+// post makes a call with a canary wherever a caller can put one.
 func post(t *testing.T, url string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader("canary-body"))
@@ -44,11 +44,11 @@ func post(t *testing.T, url string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, _ = io.Copy(io.Discard, resp.Body) // the upstream saw it, that is enough
-	_ = resp.Body.Close()                 // the same
+	_, _ = io.Copy(io.Discard, resp.Body) // only what the upstream received matters
+	_ = resp.Body.Close()                 // as above
 }
 
-// secretive is an upstream that fails once, and is full of canaries itself.
+// secretive is an upstream that fails once, and whose answers hold canaries.
 func secretive(t *testing.T) (address string, parents func() []string) {
 	t.Helper()
 	var mu sync.Mutex
@@ -67,7 +67,7 @@ func secretive(t *testing.T) (address string, parents func() []string) {
 	return s.Listener.Addr().String(), func() []string { mu.Lock(); defer mu.Unlock(); return seen }
 }
 
-// serveOnce runs an instance for one call, and returns its log.
+// serveOnce runs a server for one call, and returns its log.
 func serveOnce(t *testing.T, o Options, level slog.Level, up string) string {
 	t.Helper()
 	token := filepath.Join(t.TempDir(), "token")
@@ -103,7 +103,7 @@ func TestInstance_sendsTracesWithoutSecrets(t *testing.T) {
 	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		mu.Lock()
 		defer mu.Unlock()
-		_, _ = sent.ReadFrom(r.Body) // what is missing shows below
+		_, _ = sent.ReadFrom(r.Body) // missing bytes show below
 	}))
 	defer collector.Close()
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.URL)
@@ -139,7 +139,8 @@ func TestInstance_sendsTracesWithoutSecrets(t *testing.T) {
 	}
 }
 
-// Without traces, a trace of the application's passes by and names log lines.
+// Without tracing, the application's trace context is forwarded and appears in log
+// lines.
 func TestInstance_leavesATraceAloneWithoutTraces(t *testing.T) {
 	up, parents := secretive(t)
 	log := serveOnce(t, Options{}, slog.LevelDebug, up)
@@ -156,7 +157,7 @@ func TestInstance_leavesATraceAloneWithoutTraces(t *testing.T) {
 	}
 }
 
-// A fault of ours is told of at every level, with the trace of its call.
+// A panic is logged at every log level, with the trace of its call.
 func TestInstance_tellsOfItsOwnFaults(t *testing.T) {
 	var log book
 	i := &Server{o: Options{Logger: telemetry.Logger(&log, slog.LevelError, false)}, metrics: newMetrics(prometheus.NewRegistry())}

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// trailing answers with what it saw of the request's trailer, and with one of its own.
+// trailing answers with the request's trailer as it received it, and with a trailer of
+// its own.
 func trailing(w http.ResponseWriter, r *http.Request) {
 	b, _ := io.ReadAll(r.Body)
 	w.Header().Set("Trailer", "Content-Digest, X-Sum")
@@ -20,8 +21,7 @@ func trailing(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Sum", "1")
 }
 
-// trailerServer is a server of Go's, which reads no trailer of HTTP/2 that was not
-// announced.
+// trailerServer is a Go server, which reads no HTTP/2 trailer that was not announced.
 func trailerServer(t *testing.T, h2c bool) string {
 	s := httptest.NewUnstartedServer(http.HandlerFunc(trailing))
 	if h2c {
@@ -33,8 +33,8 @@ func trailerServer(t *testing.T, h2c bool) string {
 	return s.Listener.Addr().String()
 }
 
-// UL9: RFC 9110, sections 6.5, 6.6.2 and 10.1.4. Trailer was removed, so that Go's
-// servers saw no trailer of a request over HTTP/2, TE reached no target of HTTP/1.1,
+// UL9: RFC 9110, sections 6.5, 6.6.2 and 10.1.4. Trailer was removed, so that Go
+// servers saw no trailer of a request over HTTP/2; TE was removed for HTTP/1.1 targets;
 // and digests were dropped.
 func TestTrailers_passBothWaysOverEveryProtocol(t *testing.T) {
 	l := start(t, "targets:\n"+aTarget("one", trailerServer(t, false), "")+
@@ -45,7 +45,7 @@ func TestTrailers_passBothWaysOverEveryProtocol(t *testing.T) {
 	for _, row := range []struct {
 		name, target, body string
 		by                 *http.Transport
-		length             bool // the body has one: in HTTP/1.1 there is no trailer then
+		length             bool // the body has a length, so HTTP/1.1 has no trailer
 		want               string
 	}{
 		{"HTTP/1.1 to HTTP/1.1", "one", "hello", one, false, "map[Content-Digest:[a] X-Up:[42]]"},

@@ -13,8 +13,8 @@ import (
 	"github.com/lsm/fiso/link/spec"
 )
 
-// newTransport is how a target is spoken to. One of protocol https gets gRPC in
-// HTTP/2, which gRPC needs, and everything else in HTTP/1.1.
+// newTransport returns the transport of a target. With protocol https, gRPC calls use
+// HTTP/2, which gRPC needs, and all others HTTP/1.1.
 func newTransport(s *spec.Target, dial tunnel.Dial) (call.Transport, error) {
 	one := http1.TransportConfig{Dial: dial, ConnectTimeout: s.Timeouts.Connect, ResponseHeader: s.Timeouts.ResponseHeader, BodyIdle: s.Timeouts.Idle, Idle: s.Timeouts.IdleConnection, MaxHead: int(s.MaxAnswerHead), HeadSetting: call.AnswerHeadSetting}
 	two := h2.TransportConfig{Dial: dial, ConnectTimeout: s.Timeouts.Connect, ResponseHeader: s.Timeouts.ResponseHeader, Idle: s.Timeouts.IdleConnection, MaxHead: int(s.MaxAnswerHead)}
@@ -41,11 +41,11 @@ func newTransport(s *spec.Target, dial tunnel.Dial) (call.Transport, error) {
 	case !s.UsesTLS():
 		return http1.NewTransport(one), nil
 	}
-	two.TLS.NextProtos = []string{"h2", "http/1.1"} // so that a server without h2 says so by its choice
+	two.TLS.NextProtos = []string{"h2", "http/1.1"} // a server without h2 chooses http/1.1
 	return &protocolSwitch{http1: http1.NewTransport(one), http2: h2.NewTransport(two)}, nil
 }
 
-// protocolSwitch speaks what a call needs.
+// protocolSwitch selects the transport by the call.
 type protocolSwitch struct{ http1, http2 call.Transport }
 
 func (e *protocolSwitch) RoundTrip(ctx context.Context, endpoint string, out *call.Outgoing, interim func(int, call.Header)) (*call.Answer, error) {
@@ -54,7 +54,7 @@ func (e *protocolSwitch) RoundTrip(ctx context.Context, endpoint string, out *ca
 	}
 	a, err := e.http2.RoundTrip(ctx, endpoint, out, interim)
 	if errors.Is(err, h2.ErrNoHTTP2) {
-		// The caller asks for what the target has not; it is well all the same.
+		// The target lacks what the caller asks for, but is healthy.
 		err = &call.Error{Reason: call.Unfit, Err: h2.ErrNoHTTP2}
 	}
 	return a, err

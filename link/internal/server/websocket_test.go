@@ -21,7 +21,7 @@ import (
 func sockets(t *testing.T) (address string, closedWith chan websocket.StatusCode) {
 	t.Helper()
 	closedWith = make(chan websocket.StatusCode, 10)
-	var all sync.WaitGroup // the server itself forgets those it has upgraded
+	var all sync.WaitGroup // the server does not track upgraded connections
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		all.Add(1)
 		defer all.Done()
@@ -99,7 +99,7 @@ func TestWebSocket_carriesMessagesPingsAndCloseCodes(t *testing.T) {
 		}
 	}
 	read := make(chan error, 1)
-	go func() { _, _, err := c.Read(t.Context()); read <- err }() // who waits for a pong has to read
+	go func() { _, _, err := c.Read(t.Context()); read <- err }() // a pong is only received while reading
 	for range 3 {
 		if err := c.Ping(t.Context()); err != nil {
 			t.Fatal(err)
@@ -155,10 +155,10 @@ func TestWebSocket_carriesManyMessagesBothWaysAtOnce(t *testing.T) {
 	all.Wait()
 }
 
-// L13, https://github.com/caddyserver/caddy/issues/6420: and by no reload that leaves
-// its target as it was.
+// L13, https://github.com/caddyserver/caddy/issues/6420: a reload that does not change
+// its target does not end a WebSocket either.
 func TestWebSocket_endsWhenItsServerIsGoneOrNothingMoves(t *testing.T) {
-	t.Parallel() // it waits more than it works
+	t.Parallel() // mostly waiting
 	address, _ := sockets(t)
 	l := start(t, "targets:\n"+aTarget("ws", address, ", timeouts: {idle: 2s}")+aTarget("stays", address, ""))
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -195,7 +195,7 @@ func TestWebSocket_endsWhenItsServerIsGoneOrNothingMoves(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.write("targets:\n" + aTarget("stays", address, ""))
-	eventually(t, "the reload", func() bool { return strings.Contains(l.log.String(), "is reloaded") })
+	eventually(t, "the reload", func() bool { return strings.Contains(l.log.String(), "configuration reloaded") })
 	if err := <-over; err == nil || ctx.Err() != nil {
 		t.Errorf("the socket of a target that was removed: %v", err)
 	}
@@ -207,8 +207,8 @@ func TestWebSocket_endsWhenItsServerIsGoneOrNothingMoves(t *testing.T) {
 	}
 }
 
-// L6, https://github.com/golang/go/issues/80416: nothing but a WebSocket is upgraded
-// to, and that only where it may be called.
+// L6, https://github.com/golang/go/issues/80416: only WebSockets are upgraded, and only
+// where they are allowed.
 func TestWebSocket_isTheOnlyUpgradeAndOnlyWhereItIsAllowed(t *testing.T) {
 	address, _ := sockets(t)
 	l := start(t, "targets:\n"+aTarget("ws", address, ", allowedPaths: [/echo, /no]"))

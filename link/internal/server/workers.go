@@ -14,11 +14,11 @@ import (
 	"github.com/lsm/fiso/link/spec"
 )
 
-// storeCloseTimeout is how long a store of a target that is gone waits for Kafka: nobody
-// waits for what it has under way.
+// storeCloseTimeout is how long the store of a removed target waits for records in
+// flight: nobody waits for their result.
 const storeCloseTimeout = 2 * time.Second
 
-// buildTopic makes a target that is a topic. It connects to nothing.
+// buildTopic builds a target of protocol kafka. It connects to nothing.
 func (r *targetSet) buildTopic(s *spec.Target, c *spec.Config) (*targetEntry, error) {
 	ended, end := context.WithCancel(context.Background())
 	e := &targetEntry{end: end, idle: make(chan struct{})}
@@ -35,7 +35,7 @@ func (r *targetSet) buildTopic(s *spec.Target, c *spec.Config) (*targetEntry, er
 	return e, nil
 }
 
-// openStore opens where accepted calls, or published bodies, go.
+// openStore opens the store for accepted calls or published bodies.
 func (e *targetEntry) openStore(c *spec.Config, timeout time.Duration, log *slog.Logger) (err error) {
 	brokers := c.Brokers()
 	e.brokers = &brokers
@@ -43,20 +43,20 @@ func (e *targetEntry) openStore(c *spec.Config, timeout time.Duration, log *slog
 	return err
 }
 
-// addWorker gives a target a worker, which is not started.
+// addWorker adds a worker to a target, without starting it.
 func (r *targetSet) addWorker(e *targetEntry, c *spec.Config, log *slog.Logger) (err error) {
 	name := e.target.Spec.Name
 	e.worker, err = async.NewWorker(async.Config{
 		Target: e.target, Brokers: c.Brokers(), Deliver: r.deliver, Drain: max(c.DrainTimeout, time.Millisecond), Logger: log,
-		OnDeadLetter: func(code string) { r.buried(name, code) }, OnUnwritten: func(what string) { r.unwritten(name, what) },
-		OnGap: func() { r.gap(name) },
+		OnDeadLetter: func(code string) { r.onDeadLetter(name, code) }, OnUnwritten: func(what string) { r.onUnwritten(name, what) },
+		OnGap: func() { r.onGap(name) },
 	})
 	return err
 }
 
-// startWorker starts the worker of a target, if it has one, once that of the target
-// before it has let go of its partitions: so nothing is made twice, and no key
-// is worked on by two.
+// startWorker starts the worker of a target, if it has one, after the previous worker
+// has released its partitions, so that no call is made twice and no key is in two
+// workers.
 func (e *targetEntry) startWorker(before *targetEntry, log *slog.Logger) {
 	if e.worker == nil {
 		return
@@ -70,18 +70,19 @@ func (e *targetEntry) startWorker(before *targetEntry, log *slog.Logger) {
 			<-before.workerDone
 		}
 		if err := e.worker.Run(ctx); err != nil {
-			log.Error("accepted calls are no longer made: please report it, and restart fiso-link", "target", e.target.Spec.Name, "error", err)
+			log.Error("worker failed", "action", "report it, and restart fiso-link", "target", e.target.Spec.Name, "error", err)
 		}
 	}()
 }
 
-// startWorkers starts all workers; those of targets that come later start with them.
+// startWorkers starts all workers. Workers of targets that are added later start at
+// once.
 func (r *targetSet) startWorkers() {
 	r.started = true
 	r.each(func(e *targetEntry) { e.startWorker(nil, r.log) })
 }
 
-// stopWorkers tells all workers to stop, and waits for none.
+// stopWorkers stops all workers, without waiting.
 func (r *targetSet) stopWorkers() {
 	r.each(func(e *targetEntry) {
 		if e.stopWorker != nil {
@@ -90,7 +91,7 @@ func (r *targetSet) stopWorkers() {
 	})
 }
 
-// closeKafka lets go of Kafka. The worker has ended by then.
+// closeKafka closes the worker and the store. The worker must have ended.
 func (e *targetEntry) closeKafka() error {
 	ctx, cancel := context.WithTimeout(context.Background(), storeCloseTimeout)
 	defer cancel()
@@ -106,9 +107,9 @@ func (e *targetEntry) closeKafka() error {
 	return err
 }
 
-// sameBrokers reports whether two configurations connect to Kafka alike. Secrets
-// are read anew for every connection: only where they are read from counts, and
-// what they are where that is the file itself.
+// sameBrokers reports whether two configurations connect to Kafka in the same way. A
+// secret in a file is compared by its file, because it is read for each connection; one
+// in the configuration, by its value.
 func sameBrokers(a, b kafka.ClientConfig) bool {
 	x, y := a.SASL, b.SASL
 	return slices.Equal(a.Brokers, b.Brokers) && reflect.DeepEqual(a.TLS, b.TLS) && x.Mechanism == y.Mechanism && x.Username == y.Username &&

@@ -23,7 +23,7 @@ import (
 	"github.com/lsm/fiso/link/spec"
 )
 
-// later makes a call that is accepted.
+// later sends a call to be made later.
 func (l *link) later(t *testing.T, path, body string) (int, string) {
 	t.Helper()
 	req, err := http.NewRequest(http.MethodPost, "http://"+l.calls+"/link/"+path, strings.NewReader(body))
@@ -43,7 +43,7 @@ func (l *link) later(t *testing.T, path, body string) (int, string) {
 	return resp.StatusCode, string(b)
 }
 
-// ledger is an upstream that counts what it was asked, by body.
+// ledger is an upstream that counts requests, by body.
 type ledger struct {
 	mu    sync.Mutex
 	times map[string]int
@@ -109,8 +109,8 @@ func TestInstance_makesCallsLaterAndPublishes(t *testing.T) {
 	}
 }
 
-// A target that is changed while calls are under way: nothing is lost, nothing is
-// made twice, and accepting goes on.
+// While a target with calls in flight is changed, nothing is lost, no call is made
+// twice, and calls are accepted.
 func TestInstance_swapsTheWorkerOfAChangedTarget(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"calls": 2}})
 	up, address := newLedger(t)
@@ -141,7 +141,7 @@ func TestInstance_swapsTheWorkerOfAChangedTarget(t *testing.T) {
 	}
 }
 
-// A stop lets calls under way end, and a start goes on from there.
+// A stop lets calls in flight finish, and the next start continues from there.
 func TestInstance_stopsAndGoesOn(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"calls": 1}})
 	up, address := newLedger(t)
@@ -259,7 +259,7 @@ func TestSameBrokers(t *testing.T) {
 	}
 }
 
-// A worker that cannot go on says so, and the rest of fiso-link goes on.
+// A worker that fails is logged, and the rest of fiso-link continues.
 func TestEntry_saysThatItsWorkerFailed(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"calls": 1}})
 	_, address := newLedger(t)
@@ -278,21 +278,21 @@ func TestEntry_saysThatItsWorkerFailed(t *testing.T) {
 	if err := e.worker.Run(ran); err != nil {
 		t.Fatal(err)
 	}
-	r.startWorkers() // it runs but once
+	r.startWorkers() // a worker can run only once
 	<-e.workerDone
 	r.stop()
-	if !strings.Contains(l.log.String(), "accepted calls are no longer made") {
+	if !strings.Contains(l.log.String(), "worker failed") {
 		t.Error(l.log.String())
 	}
 }
 
 func newTargetSet(l *link) *targetSet {
 	nobody := func(string, string) {}
-	return &targetSet{log: slog.New(slog.NewTextHandler(&l.log, nil)), dns: discovery.SystemDNS(), refreshed: nobody, buried: nobody, unwritten: nobody, gap: func(string) {}}
+	return &targetSet{log: slog.New(slog.NewTextHandler(&l.log, nil)), dns: discovery.SystemDNS(), refreshed: nobody, onDeadLetter: nobody, onUnwritten: nobody, onGap: func(string) {}}
 }
 
-// F7: accepted calls that Kafka deleted before they were made are counted, and told
-// of. https://github.com/confluentinc/parallel-consumer/issues/409
+// F7: accepted calls that Kafka deleted before they were made are counted and logged.
+// https://github.com/confluentinc/parallel-consumer/issues/409
 func TestF7_callsThatKafkaDeletedAreCounted(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"calls": 1}})
 	up, address := newLedger(t)
@@ -326,7 +326,7 @@ func TestF7_callsThatKafkaDeletedAreCounted(t *testing.T) {
 	}
 }
 
-// What cannot be written is told of, and leaves the Pod in service.
+// Dead letters that cannot be written are reported, and leave the Pod in service.
 func TestInstance_saysWhatItHolds(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"calls": 1}})
 	for _, topic := range []string{"calls-dlq", "answers"} {
@@ -346,7 +346,7 @@ func TestInstance_saysWhatItHolds(t *testing.T) {
 	if strings.Contains(metrics, "fiso_link_dlq_total{") {
 		t.Error("it counts a dead letter that was not written")
 	}
-	if code, body := get(t, "http://"+l.admin+"/readyz?verbose"); code != 200 || !strings.Contains(body, "[degraded] accepted calls of crm: 1 call(s) held, whose dead letter cannot be written") {
+	if code, body := get(t, "http://"+l.admin+"/readyz?verbose"); code != 200 || !strings.Contains(body, "[degraded] accepted calls of crm: 1 call(s) held because their dead letter cannot be written") {
 		t.Errorf("%d %s", code, body)
 	}
 }

@@ -27,16 +27,16 @@ const (
 	maxKey     = 4 << 10 // bytes
 )
 
-// Request is what the expression for a record's key sees of a call.
+// Request is the part of a call that the expression for a record's key can use.
 type Request struct {
 	Method, Path, Query string
 	Header              call.Header
 	Body                []byte
 }
 
-// RecordKey is the key of the record of a call; nil: it has none. An error is
-// about this call: a field that it lacks, a body that is no JSON. It does not
-// show the body.
+// RecordKey evaluates the key of a call's record; nil: no key. An error concerns this
+// call only, such as a missing field or a body that is not JSON, and does not show the
+// body.
 func (t *Target) RecordKey(ctx context.Context, r Request) ([]byte, error) {
 	if t.key == nil {
 		return nil, nil
@@ -63,11 +63,11 @@ func recordKey(ctx context.Context, program *cel.Program, r Request, timeout tim
 var (
 	errNotJSON = errors.New("the body is not JSON")
 	errUnfit   = errors.New("a value of the call does not fit the expression")
-	errSlow    = fmt.Errorf("it takes longer than %v", keyTimeout)
+	errSlow    = fmt.Errorf("the evaluation takes longer than %v", keyTimeout)
 )
 
-// keyFailure says which field is missing, or that the call needs too many steps.
-// What else goes wrong is about its values.
+// keyFailure describes a failed evaluation without values of the call: a missing field,
+// too many steps, or else a value that does not fit.
 func keyFailure(err error) error {
 	f, ok := errors.AsType[*cel.Failure](err)
 	switch {
@@ -81,7 +81,7 @@ func keyFailure(err error) error {
 	return errUnfit
 }
 
-// fieldName is the name of the field that a node selects, if the expression has it.
+// fieldName returns the name of the field that a node selects; "" if it is computed.
 func fieldName(node ast.Expr) string {
 	if node == nil {
 		return ""
@@ -98,8 +98,8 @@ func fieldName(node ast.Expr) string {
 	return ""
 }
 
-// keyVars are the variables of the expression. The body is read when the
-// expression asks for it.
+// keyVars are the variables of the expression. The body is parsed only if the
+// expression uses it.
 type keyVars struct {
 	*Request
 	doc         lazyjson.Doc
@@ -142,8 +142,7 @@ func (v *keyVars) body() ref.Val {
 	return data
 }
 
-// headersByName are the fields by their names in lower case; of those that
-// repeat, the last.
+// headersByName returns the fields by lower-case name; the last one of a name counts.
 func headersByName(h call.Header) map[string]string {
 	out := make(map[string]string, len(h))
 	for _, f := range h {
@@ -152,7 +151,7 @@ func headersByName(h call.Header) map[string]string {
 	return out
 }
 
-// keyText is a key as bytes.
+// keyText converts a key to bytes.
 func keyText(v ref.Val) ([]byte, error) {
 	var s string
 	switch v := v.(type) {
@@ -169,10 +168,10 @@ func keyText(v ref.Val) ([]byte, error) {
 	case types.Double:
 		s = decimal(float64(v))
 	default:
-		return nil, fmt.Errorf("a key is a text or a number, and this is of type %s", v.Type().TypeName())
+		return nil, fmt.Errorf("a key must be a string or a number, and this is of type %s", v.Type().TypeName())
 	}
 	if len(s) > maxKey {
-		return nil, fmt.Errorf("a key has at most %d bytes, and this has %d", maxKey, len(s))
+		return nil, fmt.Errorf("a key can have at most %d bytes, and this has %d", maxKey, len(s))
 	}
 	if s == "" {
 		return nil, nil

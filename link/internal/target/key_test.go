@@ -12,7 +12,7 @@ import (
 	"github.com/lsm/fiso/link/spec"
 )
 
-// key is a target whose records have a key.
+// key makes a target whose records have a key.
 func key(t *testing.T, expression string) *Target {
 	t.Helper()
 	program, err := spec.CompileKey(config.Text{Value: expression})
@@ -58,7 +58,7 @@ func TestRecordKey(t *testing.T) {
 	}
 }
 
-// L10: what the call holds is not repeated.
+// L10: errors do not show values of the call.
 // https://github.com/hashicorp/go-retryablehttp/issues/206
 func TestRecordKey_saysWhatTheCallLacks(t *testing.T) {
 	for name, test := range map[string]struct{ expression, body, want string }{
@@ -82,7 +82,7 @@ func TestRecordKey_saysWhatTheCallLacks(t *testing.T) {
 	}
 }
 
-// F17: nested loops over a body end by their cost.
+// F17: nested loops over a body end at the cost limit.
 // https://github.com/cert-manager/approver-policy/issues/923
 func TestF17_anEvaluationIsBounded(t *testing.T) {
 	body := []byte(`{"l": [` + strings.TrimSuffix(strings.Repeat("1,", 2000), ",") + `]}`)

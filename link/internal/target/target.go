@@ -37,13 +37,13 @@ type Credential interface {
 
 // CredentialError is why a call could not be given its credential.
 type CredentialError struct {
-	Code call.Code // CredentialUnavailable or CredentialExpired; BadRequest or BodyTooLarge where it is the call that cannot have one
+	Code call.Code // CredentialUnavailable or CredentialExpired; BadRequest or BodyTooLarge if the call is at fault
 	Err  error     // holds no secret
 }
 
 func (u *CredentialError) Error() string { return u.Err.Error() }
 
-// Unwrap is the cause.
+// Unwrap returns the cause.
 func (u *CredentialError) Unwrap() error { return u.Err }
 
 // Endpoints are the addresses of a target.
@@ -55,23 +55,23 @@ type Endpoints interface {
 	Close()
 }
 
-// RecordStore is where records are stored for good: Kafka. It is safe for concurrent
-// use.
+// RecordStore stores records durably, in Kafka. It is safe for concurrent use.
 type RecordStore interface {
-	// Append returns once all in-sync replicas have the record, or it is known
-	// that they do not, or ctx ended. The record's bytes are the log's.
+	// Append returns when all in-sync replicas have the record, when it is known that
+	// they do not, or when ctx ends. The caller must not modify the record's bytes
+	// afterwards.
 	Append(ctx context.Context, r kafka.Record) (connector.Position, error)
 }
 
-// Parts are what a Target needs beside its configuration.
+// Parts are the dependencies of a Target beside its configuration.
 type Parts struct {
 	Credential     Credential // nil: none
 	Endpoints      Endpoints
 	Transport      call.Transport
-	Records        RecordStore                     // nil: the target needs none
-	BreakerChanged func(from, to resilience.State) // of the breaker; nil: nobody is told
-	// Retired ends when calls that still use the target are to end: it was
-	// changed or removed, and they had the time to drain. nil: never.
+	Records        RecordStore                     // nil: the target stores no records
+	BreakerChanged func(from, to resilience.State) // called when the breaker changes state; may be nil
+	// Retired ends when calls that still use the target must end: it was changed or
+	// removed, and the drain timeout is over. nil: never.
 	Retired context.Context
 }
 
@@ -79,14 +79,14 @@ type Parts struct {
 type Target struct {
 	Parts
 	Spec                 *spec.Target
-	Host                 string // what the target sees as Host
+	Host                 string // Host that the target sees
 	Rules                *urlpath.Rules
 	AllowsEncodedSlashes bool
 	Rate                 *resilience.Rate
-	AcceptRate           *resilience.Rate // of calls that are accepted and made later
+	AcceptRate           *resilience.Rate // of calls that are accepted to be made later
 	key                  *cel.Program     // of records; nil: they have no key
 	Concurrency          *resilience.Concurrency
-	AcceptConcurrency    *resilience.Concurrency // of calls that are accepted and made later
+	AcceptConcurrency    *resilience.Concurrency // of calls that are accepted to be made later
 	Breaker              *resilience.Breaker
 	Budget               *resilience.Budget
 	Timeouts             *resilience.Timeouts // of ordinary calls
@@ -159,7 +159,7 @@ func (t *Target) Removes(field string) bool {
 	return len(t.removedFields) > 0 && t.removedFields[strings.ToLower(field)]
 }
 
-// StorableQuery is a caller's query without the parameter that the credential
+// StorableQuery returns a caller's query without the parameter that the credential
 // replaces.
 func (t *Target) StorableQuery(query string) string {
 	if c, ok := t.Credential.(interface{ WithoutOwn(query string) string }); ok {
@@ -175,7 +175,7 @@ func (t *Target) CoversBody(h call.Header) bool {
 	return ok && c.CoversBody(h)
 }
 
-// SetFields are the fields that every call gets, sorted by name.
+// SetFields returns the fields that every call gets, sorted by name.
 func (t *Target) SetFields() call.Header { return t.setFields }
 
 // RetriesOn reports whether the configuration wants a failure retried.
@@ -192,10 +192,10 @@ func (t *Target) RetriesStatus(status int) bool {
 	return status >= 0 && status < len(t.retriedStatuses) && t.retriedStatuses[status]
 }
 
-// TotalTimeout bounds a call that is not a stream.
+// TotalTimeout returns the time limit of a call that is not a stream.
 func (t *Target) TotalTimeout() time.Duration { return t.Spec.Timeout }
 
-// Close closes connections and ends look-ups, once no call uses the target.
+// Close closes connections and ends DNS look-ups. No call uses the target any more.
 func (t *Target) Close() {
 	if t.Transport != nil {
 		t.Transport.Close()

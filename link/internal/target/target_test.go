@@ -79,7 +79,7 @@ func TestTarget_allowsEverythingThatItsConfigurationDoesNotBound(t *testing.T) {
 	} else {
 		permit.Done(resilience.Failure)
 	}
-	to.Close() // of parts that are not there
+	to.Close() // without parts
 }
 
 func TestTarget_ofAPatternThatIsNoneIsNot(t *testing.T) {

@@ -6,10 +6,10 @@ import (
 	"github.com/lsm/fiso/common/backoff"
 )
 
-// renewalLimiter keeps 401s from becoming a storm on whoever gives credentials out: a
-// target that answers nothing else is not to be helped by new ones. The first
-// goes through at once, those that follow after longer and longer waits, until
-// there was peace for a while. It is not safe for concurrent use.
+// renewalLimiter limits renewals after a 401, so that a target that always answers 401
+// causes no storm on the token server or Vault. The first renewal passes at once, later
+// ones after growing waits, which are reset after a quiet time. It is not safe for
+// concurrent use.
 type renewalLimiter struct {
 	rounds int
 	last   time.Time
