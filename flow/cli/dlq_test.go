@@ -240,3 +240,42 @@ errorHandling: {onExhausted: block}
 	call(t, "dlq", "list", "--flow", "/does/not/exist").wants(t, 1, "", "/does/not/exist")
 	call(t, "dlq", "show", "--flow", "/does/not/exist", "1").wants(t, 1, "", "/does/not/exist")
 }
+
+// A dead letter of one sink of several is shown with what would go to that sink.
+func TestDlq_showsWhatTheSinkThatFailedWouldGet(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "letters")
+	flow := func(when string) string {
+		return write(t, dir, "orders.yaml", `name: orders
+source: {type: kafka, config: {brokers: b, topic: orders, consumerGroup: g}}
+transform: {split: data.items}
+sinks:
+  - {name: eu, when: '`+when+`', type: stdout}
+  - {name: all, type: stdout}
+routing: all
+errorHandling: {deadLetter: {type: file, config: {path: "`+path+`"}}}
+`)
+	}
+	w, err := deadletter.OpenFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = w.Write(t.Context(), &deadletter.Letter{
+		Message: &connector.Message{Value: []byte(`{"items":[{"n":1},{"n":2}]}`), Position: connector.PartitionOffset("orders", 0, 7)},
+		Code:    fault.SinkRejected, Reason: "422", FailedAt: time.Now(), Flow: "orders", Sink: "eu", Part: 2,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	file := flow("true")
+	r := call(t, "dlq", "show", "--flow", file, "1")
+	r.wants(t, 0, "sink       eu\n", "")
+	r.wants(t, 0, `today      it would be sent to eu: {"specversion":"1.0","id":"orders-0-7#1"`, "")
+	if got := decode[shownLetter](t, call(t, "dlq", "show", "--flow", file, "1", "-o", "json")); got.Sink != "eu" || len(got.Now.Events) != 1 || got.Now.Events[0].Sink != "eu" {
+		t.Errorf("as JSON: %+v", got.Now)
+	}
+	call(t, "dlq", "show", "--flow", flow("data.n > 5"), "1").wants(t, 0, "today      no sink would take it\n", "")
+}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -13,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lsm/fiso/common/command"
+	"github.com/lsm/fiso/common/connector"
 	"github.com/lsm/fiso/common/terminal"
 	"github.com/lsm/fiso/delivery"
 	"github.com/lsm/fiso/delivery/deadletter"
@@ -152,7 +154,12 @@ func (a *app) show(ctx context.Context, flow *plan.Plan, s plan.StoredLetter) sh
 
 // replay processes the record with the current flow.
 func (a *app) replay(ctx context.Context, flow *plan.Plan, l *deadletter.Letter) replayResult {
-	all, err := flow.Process(ctx, l.Message)
+	m := l.Message
+	if !flow.AtMostOneDelivery() { // put back, it would go to the sink that failed alone
+		m = &connector.Message{Key: m.Key, Value: m.Value, Time: m.Time, Position: m.Position, ID: m.ID}
+		m.Headers = append(deadletter.Headers(l), connector.Header{Key: deadletter.HeaderReplays, Value: []byte("1")})
+	}
+	all, err := flow.Process(ctx, m)
 	switch {
 	case errors.Is(err, delivery.ErrUnrouted):
 		return replayResult{Verdict: "unrouted"}
@@ -209,6 +216,9 @@ func (a *app) printLetter(l shownLetter) {
 	}
 	row("code", "%s", l.Code)
 	row("message", "%s", l.Message)
+	if l.Sink != "" {
+		row("sink", "%s", l.Sink)
+	}
 	row("failed at", "%s, after %d retries, in flow %s", l.FailedAt.Format(time.RFC3339), l.Retries, l.Flow)
 	if partition, ok := l.Original["partition"]; ok {
 		row("from", "%v, partition %v, offset %v", l.Original["topic"], partition, l.Original["offset"])
@@ -222,9 +232,16 @@ func (a *app) printLetter(l shownLetter) {
 	a.Printf("%-10s %s\n", "value", indent(l.Value.String(), 11))
 	switch l.Now.Verdict {
 	case "passes":
-		row("today", "it would be sent: %s", l.Now.Event)
+		if l.Now.Event != nil {
+			row("today", "it would be sent: %s", l.Now.Event)
+		}
+		for _, e := range l.Now.Events {
+			row("today", "it would be sent to %s: %s", e.Sink, cmp.Or(string(e.Event), e.Message))
+		}
 	case "filtered":
 		row("today", "the filter would leave it out")
+	case "unrouted":
+		row("today", "no sink would take it")
 	case "fails":
 		row("today", "it would fail again: %s: %s", l.Now.Code, l.Now.Message)
 	}
