@@ -1,180 +1,123 @@
 package gotest
 
 import (
-	"bufio"
 	"fmt"
+	"io"
 	"os"
 	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"text/tabwriter"
+
+	"golang.org/x/tools/cover"
 
 	"github.com/lsm/fiso/.ci/repo"
 )
 
-// coverage is what the tests of one module reached of its own code.
-type coverage struct{ files []*fileCoverage }
-
-type fileCoverage struct {
-	name           string // seen from the repository
-	total, covered int    // statements
-	blocks         map[string]*block
+// Bound says how much of each module's code the tests must reach.
+type Bound struct {
+	// Percent is that share.
+	Percent float64
+	// Unbound are folders of modules whose coverage is printed and not judged.
+	Unbound []string
 }
 
-type block struct {
-	firstLine, lastLine, statements int
-	reached                         bool
-}
-
-func (c *coverage) percent() float64 {
-	total, covered := 0, 0
-	for _, f := range c.files {
-		total, covered = total+f.total, covered+f.covered
-	}
-	return percent(covered, total)
-}
-
-// percent of nothing is everything: a module of types alone has no statement to reach.
-func percent(covered, total int) float64 {
-	if total == 0 {
-		return 100
-	}
-	return 100 * float64(covered) / float64(total)
-}
-
-// worst names the n files with the most statements not reached, with the lines.
-func (c *coverage) worst(n int) string {
-	files := slices.Clone(c.files)
-	slices.SortFunc(files, func(a, b *fileCoverage) int {
-		if d := (b.total - b.covered) - (a.total - a.covered); d != 0 {
-			return d
-		}
-		return strings.Compare(a.name, b.name)
-	})
-	var lines []string
-	for _, f := range files {
-		if f.covered < f.total && len(lines) < n {
-			lines = append(lines, fmt.Sprintf("  %s: %d of %d statements not reached, lines %s", f.name, f.total-f.covered, f.total, f.missing()))
-		}
-	}
-	return strings.Join(lines, "\n")
-}
-
-// missing are the lines of the blocks that no test reached, the first 8 ranges.
-func (f *fileCoverage) missing() string {
-	var open []*block
-	for _, b := range f.blocks {
-		if !b.reached && b.statements > 0 {
-			open = append(open, b)
-		}
-	}
-	slices.SortFunc(open, func(a, b *block) int { return a.firstLine - b.firstLine })
-	var ranges [][2]int
-	for _, b := range open {
-		if last := len(ranges) - 1; last >= 0 && b.firstLine <= ranges[last][1]+1 {
-			ranges[last][1] = max(ranges[last][1], b.lastLine)
-			continue
-		}
-		ranges = append(ranges, [2]int{b.firstLine, b.lastLine})
-	}
-	var texts []string
-	for i, r := range ranges {
-		if i == 8 {
-			texts = append(texts, "…")
-			break
-		}
-		texts = append(texts, fmt.Sprintf("%d-%d", r[0], r[1]))
-	}
-	return strings.Join(texts, ", ")
-}
-
-// profileLine is a line of a coverage profile: file:line.column,line.column statements count.
-var profileLine = regexp.MustCompile(`^(.+):(\d+)\.(\d+),(\d+)\.(\d+) (\d+) (\d+)$`)
-
-// readCoverage reads the profile of a module. Each package's tests report every
-// package of the module, so a block counts as reached when any of them did.
-func readCoverage(m *repo.Module, profile string) (*coverage, error) {
-	in, err := os.Open(profile)
+// Coverage prints how much of the code of each module the tests reached, as the
+// profile of a run says, and refuses a module below the bound.
+func Coverage(out io.Writer, profile string, modules []*repo.Module, bound Bound) error {
+	files, err := cover.ParseProfiles(profile)
 	if err != nil {
-		return nil, fmt.Errorf("reading the coverage of %s: %w", m.Path, err)
+		return fmt.Errorf("reading the coverage: %w", err)
 	}
-	defer in.Close() //nolint:errcheck // only read from
-	files := map[string]*fileCoverage{}
-	lines := bufio.NewScanner(in)
-	for lines.Scan() {
-		parts := profileLine.FindStringSubmatch(lines.Text())
-		if parts == nil {
-			continue // the mode line
-		}
-		f := files[parts[1]]
-		if f == nil {
-			f = &fileCoverage{name: path.Join(m.Dir, strings.TrimPrefix(parts[1], m.Path+"/")), blocks: map[string]*block{}}
-			files[parts[1]] = f
-		}
-		f.add(parts)
-	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("reading the coverage of %s: %w", m.Path, err)
-	}
-	c := &coverage{}
-	for _, f := range files {
-		own, err := counts(m, f.name)
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "module\tcoverage\t")
+	var faults []string
+	for _, m := range modules {
+		own, err := ownFiles(m, files)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		if own {
-			f.sum()
-			c.files = append(c.files, f)
-		}
-	}
-	return c, nil
-}
-
-func (f *fileCoverage) add(parts []string) {
-	key := strings.Join(parts[2:6], ".")
-	b := f.blocks[key]
-	if b == nil {
-		b = &block{firstLine: number(parts[2]), lastLine: number(parts[4]), statements: number(parts[6])}
-		f.blocks[key] = b
-	}
-	b.reached = b.reached || number(parts[7]) > 0
-}
-
-func (f *fileCoverage) sum() {
-	for _, b := range f.blocks {
-		f.total += b.statements
-		if b.reached {
-			f.covered += b.statements
+		percent := reached(own)
+		fmt.Fprintf(w, "%s\t%.1f %%\t\n", m.Dir, percent)
+		if percent < bound.Percent && !slices.Contains(bound.Unbound, m.Dir) {
+			faults = append(faults, fmt.Sprintf("%s: the tests reach %.1f %% of its code, %.0f %% is due; farthest off:%s",
+				m.Dir, percent, bound.Percent, worst(m, own, 10)))
 		}
 	}
-}
-
-// number reads digits that the pattern has already checked; counts beyond an
-// int stay positive, which is all that is asked of them.
-func number(digits string) int {
-	n := 0
-	for _, d := range digits {
-		if n > 1<<40 {
-			break
-		}
-		n = n*10 + int(d-'0')
+	_ = w.Flush() // prints to out, whose faults have nowhere to be told
+	for _, f := range faults {
+		fmt.Fprintln(out, f)
 	}
-	return n
+	if len(faults) > 0 {
+		return fmt.Errorf("coverage: %w: %d modules, listed above", ErrFailed, len(faults))
+	}
+	return nil
 }
 
 // generated is the line that marks a file as made by a program, as `go help generate` puts it.
 var generated = regexp.MustCompile(`(?m)^// Code generated .* DO NOT EDIT\.$`)
 
-// counts tells whether a file is the module's own code: all is, but for the
-// wiring of a command (cmd/*/main.go) and for files that a program made.
-func counts(m *repo.Module, file string) (bool, error) {
-	if path.Base(file) == "main.go" && path.Base(path.Dir(path.Dir(file))) == "cmd" {
-		return false, nil
+// ownFiles are those of the module's own code: all but the wiring of a command
+// (cmd/*/main.go) and what a program made.
+func ownFiles(m *repo.Module, files []*cover.Profile) ([]*cover.Profile, error) {
+	var own []*cover.Profile
+	for _, f := range files {
+		name, inside := strings.CutPrefix(f.FileName, m.Path+"/")
+		if !inside || !slices.Contains(m.Files, path.Join(m.Dir, name)) || path.Base(name) == "main.go" && path.Base(path.Dir(path.Dir(name))) == "cmd" {
+			continue
+		}
+		src, err := os.ReadFile(filepath.Join(m.Abs(), filepath.FromSlash(name)))
+		if err != nil {
+			return nil, fmt.Errorf("reading a file of the coverage: %w", err)
+		}
+		if !generated.Match(src) {
+			own = append(own, f)
+		}
 	}
-	src, err := os.ReadFile(filepath.Join(m.Root, filepath.FromSlash(file)))
-	if err != nil {
-		return false, fmt.Errorf("reading a file of the coverage: %w", err)
+	return own, nil
+}
+
+// reached is the share of the statements that a test reached, in percent. A
+// module of types alone has no statement to reach.
+func reached(files []*cover.Profile) float64 {
+	all, missed := 0, 0
+	for _, f := range files {
+		for _, b := range f.Blocks {
+			all += b.NumStmt
+		}
+		missed += missing(f)
 	}
-	return !generated.Match(src), nil
+	if all == 0 {
+		return 100
+	}
+	return 100 * float64(all-missed) / float64(all)
+}
+
+func missing(f *cover.Profile) (statements int) {
+	for _, b := range f.Blocks {
+		if b.Count == 0 {
+			statements += b.NumStmt
+		}
+	}
+	return statements
+}
+
+// worst names the n files with the most statements that no test reached, with the lines.
+func worst(m *repo.Module, files []*cover.Profile, n int) string {
+	slices.SortStableFunc(files, func(a, b *cover.Profile) int { return missing(b) - missing(a) })
+	var text strings.Builder
+	for _, f := range files[:min(n, len(files))] {
+		if missing(f) == 0 {
+			break
+		}
+		fmt.Fprintf(&text, "\n  %s: %d statements not reached, lines", path.Join(m.Dir, strings.TrimPrefix(f.FileName, m.Path+"/")), missing(f))
+		for _, b := range f.Blocks {
+			if b.Count == 0 && b.NumStmt > 0 {
+				fmt.Fprintf(&text, " %d-%d", b.StartLine, b.EndLine)
+			}
+		}
+	}
+	return text.String()
 }

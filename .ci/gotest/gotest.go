@@ -1,155 +1,135 @@
-// Package gotest runs the tests of the modules and tells how they went: which
-// failed and what they printed, which were skipped and why, and how much of
-// each module's own code they reached.
+// Package gotest runs tests by gotestsum, which prints a line for each package
+// and what a failed test said, and reads how much of the code they reached.
 package gotest
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"os/exec"
-	"path/filepath"
+	"os"
 	"strings"
-	"time"
 
 	"github.com/lsm/fiso/.ci/repo"
 )
 
 // Options say which tests to run and what to ask of them.
 type Options struct {
-	// Out receives the report; nothing else is printed.
+	// Root is the absolute folder that the tests run from.
+	Root string
+	// Tools is the folder of the module whose go.mod names gotestsum.
+	Tools string
+	// Out receives the report.
 	Out io.Writer
-	// Tags are build tags, such as integration. Tests with a tag are another
-	// run of the same packages, so they are not measured for coverage.
-	Tags string
-	// Run is the pattern of the tests to run; empty runs all.
-	Run string
-	// Packages are the packages to test, by module folder, in place of all.
-	Packages map[string][]string
-	// MinCoverage is the share of each module's own code, in percent, that its
-	// tests must reach; 0 does not measure.
-	MinCoverage float64
-	// Unbound are folders of modules whose coverage is told and not judged:
-	// those that hold programs which try other programs, and fail by themselves.
-	Unbound []string
+	// Packages are patterns of packages, seen from Root.
+	Packages []string
+	// Args are further arguments of `go test`.
+	Args []string
+	// Profile is the absolute file to keep what the tests reached of the modules
+	// in; empty does not measure.
+	Profile string
+	// Modules are those to measure.
+	Modules []*repo.Module
 	// NoRace leaves the race detector out, for tests that need the time.
 	NoRace bool
 	// NoSkips makes a skipped test a failure.
 	NoSkips bool
-	// Timeout bounds one package's tests; 0 leaves the go command's 10 minutes.
-	Timeout time.Duration
 	// Env are settings for the tests.
 	Env []string
-	// CoverDir is the absolute folder that keeps the coverage profiles.
-	CoverDir string
 }
 
-// ErrFailed is what Run returns, wrapped, when a test or a bound failed. What
-// failed has been printed by then.
+// ErrFailed is what Run and Coverage return, wrapped, when a test or a bound
+// failed. What failed has been printed by then.
 var ErrFailed = errors.New("not all is well")
 
-// Run tests the modules one after the other and prints a table at the end. It
-// goes on after a module that failed, so that one run shows all faults.
-func Run(ctx context.Context, modules []*repo.Module, opts Options) error {
-	race, note := raceDetector(ctx)
-	race = race && !opts.NoRace
-	if note != "" && !opts.NoRace {
-		fmt.Fprintln(opts.Out, note)
-	}
-	var results []*result
-	for _, m := range modules {
-		patterns := m.Patterns()
-		if opts.Packages != nil {
-			patterns = opts.Packages[m.Dir]
-		}
-		if len(patterns) == 0 {
-			fmt.Fprintf(opts.Out, "?   \t%s\t[no Go files]\n", m.Path)
-			continue
-		}
-		res, err := runModule(ctx, m, patterns, race, opts)
-		if err != nil {
-			return err
-		}
-		results = append(results, res)
-	}
-	return summarize(opts, results)
-}
-
-// raceDetector tells whether -race can be used: it needs cgo and a C compiler.
-func raceDetector(ctx context.Context) (bool, string) {
-	out, err := repo.Cmd{Args: []string{"go", "env", "CGO_ENABLED", "CC"}}.Output(ctx)
+// Run tests all packages with one `go test`, which compiles what they share
+// once. go vet is the linter's work.
+func Run(ctx context.Context, opts Options) error {
+	sum, err := tool(ctx, opts.Tools, "gotestsum")
 	if err != nil {
-		return false, "running without -race: " + err.Error()
+		return err
 	}
-	enabled, compiler, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
-	if name, _, _ := strings.Cut(compiler, " "); enabled == "1" && name != "" {
-		if _, err := exec.LookPath(name); err == nil {
-			return true, ""
-		}
+	events, err := os.CreateTemp("", "fiso-test-*.json")
+	if err != nil {
+		return fmt.Errorf("making a file for the events of the tests: %w", err)
 	}
-	return false, "running without -race: no C compiler found (install gcc to have the race detector)"
-}
+	defer os.Remove(events.Name()) //nolint:errcheck // a leftover in the temporary folder harms nobody
+	defer events.Close()           //nolint:errcheck // only read from
 
-func runModule(ctx context.Context, m *repo.Module, patterns []string, race bool, opts Options) (*result, error) {
-	args := []string{"go", "test", "-json", "-shuffle=on"}
-	if race {
-		args = append(args, "-race")
+	args := []string{
+		sum, "--format=pkgname-and-test-fails", "--format-hide-empty-pkg", "--jsonfile-timing-events=" + events.Name(),
+		"--", "-shuffle=on", "-vet=off",
 	}
-	if opts.Tags != "" {
-		args = append(args, "-tags="+opts.Tags)
-	}
-	if opts.Run != "" {
-		args = append(args, "-run="+opts.Run)
-	}
-	if opts.Timeout > 0 {
-		args = append(args, "-timeout="+opts.Timeout.String())
-	}
-	profile := ""
-	if opts.MinCoverage > 0 {
-		own, err := packages(ctx, m, patterns)
-		if err != nil {
-			return nil, err
+	if !opts.NoRace {
+		if note := withoutRace(ctx); note == "" {
+			args = append(args, "-race")
+		} else {
+			fmt.Fprintln(opts.Out, note)
 		}
-		profile = ProfilePath(opts.CoverDir, m)
-		args = append(args, "-covermode=atomic", "-coverpkg="+strings.Join(own, ","), "-coverprofile="+profile)
 	}
-	res := newResult(m)
-	began := time.Now()
-	events := newEventPrinter(opts.Out, res)
-	// The exit code only repeats what the events say, but for a run that never
-	// came to a test.
-	err := repo.Cmd{Dir: m.Abs(), Env: opts.Env, Out: events, Args: append(args, patterns...)}.Run(ctx)
-	events.close()
+	if opts.Profile != "" {
+		args = append(args, "-covermode=atomic", "-coverpkg="+ownPackages(opts.Modules), "-coverprofile="+opts.Profile)
+	}
+	args = append(append(args, opts.Args...), opts.Packages...)
+	err = repo.Cmd{Dir: opts.Root, Env: opts.Env, Out: opts.Out, Args: args}.Run(ctx)
 	if ctx.Err() != nil {
-		return nil, fmt.Errorf("testing %s: %w", m.Path, ctx.Err())
+		return fmt.Errorf("testing: %w", ctx.Err())
 	}
-	if err != nil && res.failed == 0 {
-		res.fail(fmt.Sprintf("go test: %v", err))
+	if err != nil {
+		return fmt.Errorf("tests: %w, see above", ErrFailed)
 	}
-	res.seconds = time.Since(began).Seconds()
-	if profile != "" && res.failed == 0 {
-		if res.coverage, err = readCoverage(m, profile); err != nil {
-			return nil, err
+	if n := skipped(events); n > 0 && opts.NoSkips {
+		return fmt.Errorf("tests: %w: %d were skipped, and none may be here", ErrFailed, n)
+	}
+	return nil
+}
+
+// tool gives the path of a tool that a go.mod names, after building it where it is not there yet.
+func tool(ctx context.Context, dir, name string) (string, error) {
+	out, err := repo.Cmd{Dir: dir, Args: []string{"go", "tool", "-n", name}}.Output(ctx)
+	if err != nil {
+		return "", fmt.Errorf("building %s: %w", name, err)
+	}
+	return strings.TrimSpace(string(out)), nil
+}
+
+// ownPackages are patterns for all packages of the modules. The root module's
+// covers every other: their paths begin with its path.
+func ownPackages(modules []*repo.Module) string {
+	var patterns []string
+	for _, m := range modules {
+		patterns = append(patterns, m.Path+"/...")
+		if m.Dir == "." {
+			break
 		}
 	}
-	return res, nil
+	return strings.Join(patterns, ",")
 }
 
-// packages are the import paths of the module's packages.
-func packages(ctx context.Context, m *repo.Module, patterns []string) ([]string, error) {
-	out, err := repo.Cmd{Dir: m.Abs(), Args: append([]string{"go", "list"}, patterns...)}.Output(ctx)
+// withoutRace says why -race cannot be used, if so: it needs cgo, which Go
+// turns off by itself where there is no C compiler.
+func withoutRace(ctx context.Context) string {
+	enabled, err := repo.Cmd{Args: []string{"go", "env", "CGO_ENABLED"}}.Output(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("listing the packages of %s: %w", m.Path, err)
+		return "running without -race: " + err.Error()
 	}
-	return strings.Fields(string(out)), nil
+	if strings.TrimSpace(string(enabled)) != "1" {
+		return "running without -race: no C compiler found (install gcc to have the race detector)"
+	}
+	return ""
 }
 
-// ProfilePath is where a module's coverage profile is kept.
-func ProfilePath(dir string, m *repo.Module) string {
-	name := strings.ReplaceAll(m.Dir, "/", "_")
-	if m.Dir == "." {
-		name = "root"
+// skipped counts the tests that were skipped.
+func skipped(events io.Reader) (n int) {
+	lines := json.NewDecoder(events)
+	for {
+		var event struct{ Action, Test string }
+		if lines.Decode(&event) != nil {
+			return n
+		}
+		if event.Action == "skip" && event.Test != "" {
+			n++
+		}
 	}
-	return filepath.Join(dir, name+".out")
 }

@@ -7,9 +7,9 @@
 //
 //	hazard: F1
 //	fault: what a revoked partition held counts as done
-//	tests: flow ./engine ^TestF1_
+//	tests: delivery . ^TestF1_
 //
-//	--- flow/engine/shard.go
+//	--- delivery/assignment.go
 //	<<<<
 //	e.settle(it, Interrupted, time.Now())
 //	====

@@ -3,25 +3,25 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/lsm/fiso/.ci/gotest"
 	"github.com/lsm/fiso/.ci/repo"
 )
 
-// minCoverage is the share of each module's own code that its tests must reach, in percent.
-const minCoverage = 95
-
-// unbound are modules that the bound is not for. What e2e holds are programs
-// that run whole processes against each other and judge them: what counts is
-// what they find there. Their logic has tests all the same.
-var unbound = []string{"e2e"}
+// coverage is what the tests must reach of each module's own code. What e2e
+// holds are programs that run whole processes against each other and judge them:
+// what counts is what they find there. Their logic has tests all the same.
+var coverage = gotest.Bound{Percent: 95, Unbound: []string{"e2e"}}
 
 // Pipeline works on the tree at Root and prints to Out. Every method reads the
 // tree anew, since some of them change it. Methods are not made to run side by side.
@@ -32,6 +32,8 @@ type Pipeline struct {
 	Out io.Writer
 	// Module restricts the work to the module in that folder; empty means all.
 	Module string
+	// Tools is the folder of the module whose go.mod names the tools; empty means Root.
+	Tools string
 }
 
 // open reads the tree and selects the modules to work on.
@@ -77,23 +79,70 @@ func (p *Pipeline) dir(elem ...string) (string, error) {
 	return dir, nil
 }
 
-// Test runs the tests of the modules with the race detector and measures how
-// much of each module's own code they reach; then those in virtual time.
-func (p *Pipeline) Test(ctx context.Context) error {
+// Test runs the tests of the modules with the race detector, all at once, and
+// measures how much of each module's own code they reach together. It tells them to be short: what
+// tries many seeds or takes long does less, or is left to TestAll.
+func (p *Pipeline) Test(ctx context.Context) error { return p.test(ctx, true) }
+
+// TestAll runs the tests in full, module after module: what a module's code is
+// reached by has to be its own tests.
+func (p *Pipeline) TestAll(ctx context.Context) error {
 	_, modules, err := p.open(ctx)
 	if err != nil {
 		return err
 	}
-	cover, err := p.dir(".build", "cover")
+	var failed []error
+	for _, m := range modules {
+		one := *p
+		one.Module = m.Dir
+		failed = append(failed, one.test(ctx, false))
+	}
+	return errors.Join(failed...)
+}
+
+func (p *Pipeline) test(ctx context.Context, short bool) error {
+	r, modules, err := p.open(ctx)
 	if err != nil {
 		return err
 	}
-	err = gotest.Run(ctx, modules, gotest.Options{Out: p.Out, MinCoverage: minCoverage, Unbound: unbound, CoverDir: cover})
-	if err != nil && !errors.Is(err, gotest.ErrFailed) {
+	opts := p.testOptions(r, modules)
+	if opts.Profile, err = p.profile(); err != nil {
 		return err
 	}
-	return errors.Join(err, p.virtual(ctx))
+	if short {
+		opts.Args = []string{"-short"}
+	}
+	for _, m := range modules {
+		for _, pattern := range m.Patterns() {
+			opts.Packages = append(opts.Packages, below(m, pattern))
+		}
+	}
+	if len(opts.Packages) == 0 {
+		return nil
+	}
+	err = gotest.Run(ctx, opts)
+	if err == nil || errors.Is(err, gotest.ErrFailed) {
+		err = errors.Join(err, p.virtual(ctx, r, opts, short))
+	}
+	if err != nil {
+		return err
+	}
+	return gotest.Coverage(p.Out, opts.Profile, modules, coverage)
 }
+
+func (p *Pipeline) testOptions(r *repo.Repo, modules []*repo.Module) gotest.Options {
+	return gotest.Options{Root: r.Root, Tools: cmp.Or(p.Tools, r.Root), Out: p.Out, Modules: modules}
+}
+
+// profile is the absolute file that keeps what the last run of the tests
+// reached, of one module or of all.
+func (p *Pipeline) profile() (string, error) {
+	dir, err := p.dir(".build", "cover")
+	return filepath.Join(dir, cmp.Or(strings.ReplaceAll(p.Module, "/", "_"), "all")+".out"), err
+}
+
+// below is a pattern of packages in a module, seen from the repository.
+func below(m *repo.Module, pattern string) string { return "./" + path.Join(m.Dir, pattern) }
 
 // Build compiles every package and puts the commands into .build/bin.
 func (p *Pipeline) Build(ctx context.Context) error {

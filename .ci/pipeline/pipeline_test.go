@@ -3,7 +3,6 @@ package pipeline_test
 import (
 	"bytes"
 	"context"
-	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -17,6 +16,14 @@ import (
 	"github.com/lsm/fiso/.ci/repo"
 	"github.com/lsm/fiso/.ci/repo/repotest"
 )
+
+// The tests fetch nothing, so what they run stands ready.
+func TestMain(m *testing.M) {
+	if err := (repo.Cmd{Args: []string{"go", "tool", "-n", "gotestsum"}}).Run(context.Background()); err != nil {
+		panic(err)
+	}
+	m.Run()
+}
 
 // tree is a small repository that passes every check.
 func tree() repotest.Files {
@@ -47,7 +54,7 @@ func at(t *testing.T, files repotest.Files) (*pipeline.Pipeline, *bytes.Buffer) 
 	root := repotest.Tree(t, files)
 	repotest.Write(t, root, ".cache/bin/v2.15.0-"+runtime.Version()+"/golangci-lint", "#!/bin/sh\necho \"$PWD $*\"\n! grep -q LINT *.go\n")
 	out := &bytes.Buffer{}
-	return &pipeline.Pipeline{Root: root, Out: out}, out
+	return &pipeline.Pipeline{Root: root, Out: out, Tools: "."}, out
 }
 
 // mustSay fails the test where the pipeline did not print one of the texts.
@@ -70,12 +77,10 @@ func mustRefuse(t *testing.T, err error, text string) {
 
 func TestCheck_passesAGoodTreeAndLeavesItAsItIs(t *testing.T) {
 	p, out := at(t, tree())
-	tested := 0
-	err := p.Check(t.Context(), func(context.Context) error { tested++; return nil })
-	if err != nil || tested != 1 {
-		t.Errorf("%v, tested %d times\n%s", err, tested, out)
+	if err := p.Check(t.Context()); err != nil {
+		t.Errorf("%v\n%s", err, out)
 	}
-	mustSay(t, out, "git could not list the files", "── rules: good after", "tidy: nothing to change", "linting example.com/x/common",
+	mustSay(t, out, "DONE 2 tests", "common   100.0 %", "git could not list the files", "── rules: good after", "tidy: nothing to change", "linting example.com/x/common",
 		"go get example.com/x/connectors/kafka@v0.1.0: the README's example compiles", "go install example.com/x/flow/cmd/fiso-flow@v0.1.0: done")
 	for name, want := range tree() {
 		if got, err := os.ReadFile(filepath.Join(p.Root, name)); err != nil || string(got) != want {
@@ -90,21 +95,17 @@ func TestCheck_refuses(t *testing.T) {
 		"a go.mod that is untidy":  {"flow/go.mod", "module example.com/x/flow\n\ngo 1.26.0\n\nrequire example.com/x/common v0.1.0\n", "commit it: flow/go.mod", "tidy: changed flow/go.mod"},
 		"what the linter refuses":  {"common/lint.go", "package common\n\n// LINT is refused.\nconst LINT = 1\n", "the linter refuses common", "linting example.com/x/flow"},
 		"what gofmt would change":  {"common/form.go", "package common\nconst  A=1\n", "1 files are not in gofmt's form", "common/form.go: not in gofmt's form; run: gofmt -w common/form.go"},
+		"a test that fails":        {"common/red_test.go", "package common\n\nimport \"testing\"\n\nfunc TestRed(t *testing.T) { t.Error(\"red\") }\n", "not all is well", "── the tests in full: FAILED"},
 		"a README without example": {"connectors/kafka/README.md", "# K\n", "no ```go block", "as a user gets it: FAILED"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			files := tree()
 			files[c.file] = c.content
 			p, out := at(t, files)
-			mustRefuse(t, p.Check(t.Context(), func(context.Context) error { return nil }), c.err)
+			mustRefuse(t, p.Check(t.Context()), c.err)
 			mustSay(t, out, c.said)
 		})
 	}
-	t.Run("tests that fail", func(t *testing.T) {
-		p, out := at(t, tree())
-		mustRefuse(t, p.Check(t.Context(), func(context.Context) error { return errors.New("red") }), "red")
-		mustSay(t, out, "── test: FAILED")
-	})
 	t.Run("a module that is too heavy", func(t *testing.T) {
 		p, out := at(t, tree())
 		repotest.Commands(t, false, map[string]string{"go": "echo k8s.io/api"})
@@ -125,18 +126,24 @@ func TestBuild_putsCommandsIntoOneFolder(t *testing.T) {
 }
 
 func TestTest_measuresEveryModule(t *testing.T) {
-	p, out := at(t, tree())
+	files := tree()
+	files["common/short_test.go"] = "package common\n\nimport \"testing\"\n\nfunc TestShort(t *testing.T) {\n\tif !testing.Short() {\n\t\tt.Error(\"in full\")\n\t}\n}\n"
+	p, out := at(t, files)
+	mustRefuse(t, p.Cover(t.Context()), "nothing is measured yet, run: go tool mage test")
 	p.Module = "common"
 	if err := p.Test(t.Context()); err != nil {
-		t.Error(err)
+		t.Errorf("%v\n%s", err, out)
 	}
-	mustSay(t, out, "100.0 %", "2 passed, 0 failed, 0 skipped")
-	out.Reset()
-	p.Module = ""
+	mustSay(t, out, "common   100.0 %", "DONE 3 tests")
 	if err := p.Cover(t.Context()); err != nil {
 		t.Error(err)
 	}
-	mustSay(t, out, "common: .build/cover/common.html", "flow: not measured yet, run: go tool mage test")
+	mustSay(t, out, ".build/cover/common.html")
+	mustRefuse(t, p.TestAll(t.Context()), "not all is well")
+	mustSay(t, out, "in full")
+
+	repotest.Write(t, p.Root, ".build/cover/common.out", "no profile")
+	mustRefuse(t, p.Cover(t.Context()), "go tool cover")
 	if err := p.Clean(); err != nil {
 		t.Error(err)
 	}
@@ -238,13 +245,13 @@ func TestIntegration_fetchesKafkaOnceAndTakesNoSkip(t *testing.T) {
 			t.Errorf("%v\n%s", err, out)
 		}
 	}
-	mustSay(t, out, "1 passed, 0 failed, 0 skipped")
+	mustSay(t, out, "DONE 1 tests")
 	if n := strings.Count(out.String(), "fetching Apache Kafka"); n != 1 {
 		t.Errorf("fetched %d times", n)
 	}
 	t.Setenv("SKIP", "1")
-	mustRefuse(t, p.Integration(t.Context()), "1 faults")
-	mustSay(t, out, "TestReal: k_integration_test.go:15: no disk", "1 tests were skipped, and none may be here")
+	mustRefuse(t, p.Integration(t.Context()), "1 were skipped, and none may be here")
+	mustSay(t, out, "k_integration_test.go:15: no disk")
 }
 
 // withVault adds a module whose integration tests want the real Vault, and
@@ -290,7 +297,7 @@ func TestIntegration_buildsVaultOnceWhereItIsWanted(t *testing.T) {
 			t.Errorf("%v\n%s", err, out)
 		}
 	}
-	mustSay(t, out, "1 passed, 0 failed, 0 skipped")
+	mustSay(t, out, "DONE 1 tests")
 	if n := strings.Count(out.String(), "building Vault"); n != 1 {
 		t.Errorf("built %d times", n)
 	}
@@ -346,7 +353,7 @@ func TestIntegration_installsPeersOnceWhereTheyAreWanted(t *testing.T) {
 			t.Errorf("%v\n%s", err, out)
 		}
 	}
-	mustSay(t, out, "1 passed, 0 failed, 0 skipped")
+	mustSay(t, out, "DONE 1 tests")
 	if n := strings.Count(out.String(), "installing ws@"); n != 1 {
 		t.Errorf("installed %d times", n)
 	}
@@ -402,14 +409,16 @@ func TestBenchAndFuzz_findWhatThereIs(t *testing.T) {
 	if err := p.Bench(t.Context()); err != nil {
 		t.Error(err)
 	}
+	mustSay(t, out, "BenchmarkName", "allocs/op", "PASS")
+	repotest.Write(t, p.Root, "common/c.go", "package common\n")
+	mustRefuse(t, p.Bench(t.Context()), "go test -run=^$ -bench=.")
+
+	// Fuzzing compiles all of the standard library once more.
+	repotest.Commands(t, false, map[string]string{"go": `echo "$@"`})
 	if err := p.Fuzz(t.Context(), 10*time.Millisecond); err != nil {
 		t.Error(err)
 	}
-	mustSay(t, out, "BenchmarkName", "allocs/op", "example.com/x/common FuzzName, for 10ms", "PASS")
-
-	repotest.Write(t, p.Root, "common/c.go", "package common\n")
-	mustRefuse(t, p.Bench(t.Context()), "go test -run=^$ -bench=.")
-	mustRefuse(t, p.Fuzz(t.Context(), time.Millisecond), "go test -run=^$ -fuzz=^FuzzName$")
+	mustSay(t, out, "example.com/x/common FuzzName, for 10ms", "test -run=^$ -fuzz=^FuzzName$ -fuzztime=10ms -fuzzminimizetime=2s ./.")
 }
 
 // https://go.dev/issue/75804
@@ -520,7 +529,7 @@ func TestEveryTarget_refusesATreeItCannotRead(t *testing.T) {
 	for name, target := range map[string]func(context.Context) error{
 		"mutants": mutants,
 		"build":   p.Build, "test": p.Test, "lint": p.Lint, "tidy": p.Tidy, "generate": p.Generate, "drift": p.Drift, "rules": p.Rules,
-		"weight": p.Weight, "proxy": p.Proxy, "integration": p.Integration, "faults": func(ctx context.Context) error { return p.Faults(ctx, "", 1) }, "bench": p.Bench, "cover": p.Cover,
+		"weight": p.Weight, "proxy": p.Proxy, "integration": p.Integration, "faults": func(ctx context.Context) error { return p.Faults(ctx, "", 1) }, "bench": p.Bench,
 	} {
 		mustRefuse(t, target(t.Context()), "no go.mod found in")
 		if t.Failed() {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -38,9 +39,8 @@ func (p *Pipeline) Integration(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var with []*repo.Module
+	opts := p.testOptions(r, modules)
 	var names []string
-	packages := map[string][]string{}
 	kafka, vault, peers := false, false, false
 	for _, m := range modules {
 		found, err := grep(r, m, isIntegration, integrationTest)
@@ -62,43 +62,39 @@ func (p *Pipeline) Integration(ctx context.Context) error {
 			} else {
 				kafka = true
 			}
-			packages[m.Dir] = append(packages[m.Dir], dir)
+			opts.Packages = append(opts.Packages, below(m, dir))
 			names = append(names, found[dir]...)
 		}
-		if len(found) > 0 {
-			with = append(with, m)
-		}
 	}
-	if len(with) == 0 {
+	if len(names) == 0 {
 		p.say("no integration tests: there is no file …integration_test.go with a test in it")
 		return nil
 	}
-	env := []string{"FISO_INTEGRATION=require"}
+	opts.Env = []string{"FISO_INTEGRATION=require"}
 	if kafka {
 		home, err := p.kafkaHome(ctx, r)
 		if err != nil {
 			return err
 		}
-		env = append(env, "FISO_KAFKA_HOME="+home)
+		opts.Env = append(opts.Env, "FISO_KAFKA_HOME="+home)
 	}
 	if vault {
 		home, err := p.vaultHome(ctx)
 		if err != nil {
 			return err
 		}
-		env = append(env, "FISO_VAULT_HOME="+home)
+		opts.Env = append(opts.Env, "FISO_VAULT_HOME="+home)
 	}
 	if peers {
 		home, err := p.peersHome(ctx)
 		if err != nil {
 			return err
 		}
-		env = append(env, "FISO_PEERS_HOME="+home)
+		opts.Env = append(opts.Env, "FISO_PEERS_HOME="+home)
 	}
-	return gotest.Run(ctx, with, gotest.Options{
-		Out: p.Out, Tags: "integration", Run: "^(" + strings.Join(names, "|") + ")$", Packages: packages, NoSkips: true, Timeout: integrationTimeout,
-		Env: env,
-	})
+	opts.NoSkips = true
+	opts.Args = []string{"-tags=integration", "-run=^(" + strings.Join(names, "|") + ")$", "-timeout=" + integrationTimeout.String()}
+	return gotest.Run(ctx, opts)
 }
 
 // benchProgram is the folder, seen from the repository, of the program that
@@ -211,29 +207,21 @@ func (p *Pipeline) eachMatch(ctx context.Context, pattern *regexp.Regexp, do fun
 	return nil
 }
 
-// Cover makes a page for each module from the last run of the tests that shows
-// which lines they reach.
+// Cover makes a page from the last run of the tests that shows which lines they reach.
 func (p *Pipeline) Cover(ctx context.Context) error {
-	_, modules, err := p.open(ctx)
+	profile, err := p.profile()
 	if err != nil {
 		return err
 	}
-	dir, err := p.dir(".build", "cover")
-	if err != nil {
+	if _, err := os.Stat(profile); err != nil {
+		return errors.New("nothing is measured yet, run: go tool mage test")
+	}
+	page := strings.TrimSuffix(profile, ".out") + ".html"
+	show := repo.Cmd{Dir: p.Root, Args: []string{"go", "tool", "cover", "-html=" + profile, "-o", page}}
+	if err := show.Run(ctx); err != nil {
 		return err
 	}
-	for _, m := range modules {
-		profile := gotest.ProfilePath(dir, m)
-		if _, err := os.Stat(profile); err != nil {
-			p.say("%s: not measured yet, run: go tool mage test", m.Dir)
-			continue
-		}
-		page := strings.TrimSuffix(profile, ".out") + ".html"
-		if err := p.goTool(ctx, m, "tool", "cover", "-html="+profile, "-o", page); err != nil {
-			return err
-		}
-		p.say("%s: .build/cover/%s", m.Dir, filepath.Base(page))
-	}
+	p.say(".build/cover/%s", filepath.Base(page))
 	return nil
 }
 
@@ -271,35 +259,32 @@ const virtualTag = "synctests"
 
 var virtualTests = regexp.MustCompile(`(?m)^//go:build (` + virtualTag + `)\b`)
 
-// virtual runs the packages whose tests ask for virtual time: many seeds, and
-// fewer once more under the race detector, which is ten times slower.
-func (p *Pipeline) virtual(ctx context.Context) error {
-	r, modules, err := p.open(ctx)
-	if err != nil {
-		return err
-	}
-	var with []*repo.Module
-	packages := map[string][]string{}
-	for _, m := range modules {
+// virtual runs the packages whose tests ask for virtual time, in the way that
+// opts say. In full they run once more without the race detector, which is ten
+// times faster and tries more seeds.
+func (p *Pipeline) virtual(ctx context.Context, r *repo.Repo, opts gotest.Options, short bool) error {
+	opts.Packages, opts.Profile = nil, ""
+	for _, m := range opts.Modules {
 		found, err := grep(r, m, isTest, virtualTests)
 		if err != nil {
 			return err
 		}
-		if len(found) > 0 {
-			with, packages[m.Dir] = append(with, m), sortedKeys(found)
+		for _, dir := range sortedKeys(found) {
+			opts.Packages = append(opts.Packages, below(m, dir))
 		}
 	}
-	if len(with) == 0 {
+	if len(opts.Packages) == 0 {
 		return nil
 	}
-	p.say("tests in virtual time, without the race detector and then with it")
-	opts := gotest.Options{Out: p.Out, Tags: virtualTag, Packages: packages, Timeout: integrationTimeout, NoRace: true}
-	err = gotest.Run(ctx, with, opts)
-	if err != nil && !errors.Is(err, gotest.ErrFailed) {
+	p.say("tests in virtual time")
+	opts.Args = append(slices.Clone(opts.Args), "-tags="+virtualTag, "-timeout="+integrationTimeout.String())
+	err := gotest.Run(ctx, opts)
+	if short || err != nil && !errors.Is(err, gotest.ErrFailed) {
 		return err
 	}
-	opts.NoRace = false
-	return errors.Join(err, gotest.Run(ctx, with, opts))
+	p.say("tests in virtual time, without the race detector")
+	opts.NoRace = true
+	return errors.Join(err, gotest.Run(ctx, opts))
 }
 
 // simulation is the folder, seen from the repository, of the simulation.

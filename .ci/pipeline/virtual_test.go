@@ -7,16 +7,16 @@ import (
 const virtualTest = "//go:build synctests\n\npackage simulation\n\nimport (\n\t\"flag\"\n\t\"fmt\"\n\t\"testing\"\n)\n\nvar seeds = flag.Int(\"seeds\", 3, \"\")\n\n" +
 	"func TestSimulation(t *testing.T) {\n\tfmt.Println(\"seeds:\", *seeds)\n\tif *seeds == 13 {\n\t\tt.Error(\"unlucky\")\n\t}\n}\n"
 
-func TestTest_runsWhatIsInVirtualTimeTwice(t *testing.T) {
+func TestTestAll_runsWhatIsInVirtualTimeTwice(t *testing.T) {
 	files := tree()
 	files["flow/simulation/doc.go"] = "// Package simulation simulates.\npackage simulation\n"
 	files["flow/simulation/s_test.go"] = virtualTest
 	p, out := at(t, files)
 	p.Module = "flow"
-	if err := p.Test(t.Context()); err != nil {
+	if err := p.TestAll(t.Context()); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
-	mustSay(t, out, "tests in virtual time, without the race detector and then with it", "ok  \texample.com/x/flow/simulation", "1 passed, 0 failed")
+	mustSay(t, out, "tests in virtual time\n", "tests in virtual time, without the race detector\n", "DONE 1 tests")
 }
 
 func TestTest_tellsOfAFaultInVirtualTime(t *testing.T) {
@@ -25,7 +25,7 @@ func TestTest_tellsOfAFaultInVirtualTime(t *testing.T) {
 	p, out := at(t, files)
 	p.Module = "flow"
 	mustRefuse(t, p.Test(t.Context()), "not all is well")
-	mustSay(t, out, "failed: example.com/x/flow/simulation TestRed")
+	mustSay(t, out, "FAIL: flow/simulation TestRed")
 }
 
 func TestSimulate_showsWhatTheProgramSays(t *testing.T) {

@@ -35,7 +35,7 @@ type Rule func(r *repo.Repo) ([]Finding, error)
 
 // All are the rules that only read files, so that they take no time.
 func All() []Rule {
-	return []Rule{Layout, Replacements, Documents, Arrows, Sleeps, Links, MachinePaths, Hazards, Mutants}
+	return []Rule{Layout, Replacements, Documents, Arrows, Sleeps, Links, MachinePaths, Glossary, Hazards, Mutants}
 }
 
 // Check applies the rules and gives all findings, in the order of the rules.
@@ -54,7 +54,7 @@ func Check(r *repo.Repo, list []Rule) ([]Finding, error) {
 // topLevel is all that may stand at the top of the repository (spec, section 2),
 // then what the tools demand there.
 var topLevel = []string{
-	"go.work", "magefile.go", "flow", "link", "operator", "common", "connectors", "e2e", "deploy",
+	"go.work", "magefile.go", "flow", "link", "operator", "common", "cel", "delivery", "connectors", "e2e", "deploy",
 	".github", ".ci", "README.md", "LICENSE",
 	"go.mod", "go.sum", "go.work.sum", ".gitignore", ".gitattributes", ".editorconfig", ".golangci.yml", ".goreleaser.yaml", ".dockerignore",
 }

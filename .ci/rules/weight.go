@@ -4,32 +4,29 @@ import (
 	"context"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/lsm/fiso/.ci/repo"
 )
 
-// heavy says what must not be compiled into a program that uses a module of
-// ours, tests apart: prefixes of import paths, by module folder.
-var heavy = []struct {
-	module string
-	never  []string
+// technologies say which modules may be compiled with what, tests apart: prefixes
+// of import paths, and folders. A connector is a library of its own, which brings
+// its one technology and nothing else's; what all parts share brings none.
+var technologies = []struct {
+	paths   []string
+	modules []string
 }{
-	// The words all parts share pull no broker, no cluster and no expression language in.
-	{"common", []string{
-		"github.com/twmb/franz-go", "github.com/google/cel-go", "github.com/valyala/fasthttp",
-		"go.temporal.io", "k8s.io", "sigs.k8s.io",
-	}},
-	// A connector is a library of its own: it brings its one technology and nothing else's.
-	{"connectors/kafka", []string{"go.temporal.io", "k8s.io", "sigs.k8s.io", "github.com/google/cel-go", "github.com/valyala/fasthttp"}},
-	{"connectors/http", []string{"go.temporal.io", "k8s.io", "sigs.k8s.io", "github.com/google/cel-go", "github.com/twmb/franz-go"}},
-	{"*", []string{
-		"github.com/gin-gonic/gin", "github.com/labstack/echo", "github.com/gofiber/fiber", "github.com/go-chi/chi",
-	}},
+	{[]string{"github.com/twmb/franz-go"}, []string{"connectors/kafka", "flow", "link", "e2e"}},
+	{[]string{"github.com/google/cel-go"}, []string{"cel", "flow", "link", "e2e"}},
+	{[]string{"github.com/valyala/fasthttp"}, []string{"e2e"}},
+	{[]string{"go.temporal.io"}, []string{"connectors/temporal", "flow", "e2e"}},
+	{[]string{"k8s.io", "sigs.k8s.io"}, []string{"operator", "e2e"}},
+	{[]string{"github.com/gin-gonic/gin", "github.com/labstack/echo", "github.com/gofiber/fiber", "github.com/go-chi/chi"}, nil},
 }
 
 // Weight refuses a module that compiles, directly or not, something that the
-// list above keeps out of it.
+// table above keeps out of it.
 func Weight(ctx context.Context, r *repo.Repo, modules []*repo.Module) ([]Finding, error) {
 	var found []Finding
 	for _, m := range modules {
@@ -56,8 +53,8 @@ func Weight(ctx context.Context, r *repo.Repo, modules []*repo.Module) ([]Findin
 func Kept(dir string, packages []string) []string {
 	var bad []string
 	for _, pkg := range packages {
-		for _, h := range heavy {
-			if matches(h.module, dir) && hasPrefix(pkg, h.never) {
+		for _, t := range technologies {
+			if hasPrefix(pkg, t.paths) && !slices.Contains(t.modules, dir) {
 				bad = append(bad, pkg)
 				break
 			}

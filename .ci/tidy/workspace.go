@@ -112,7 +112,7 @@ func listAll(ctx context.Context, r *repo.Repo) error {
 	for _, m := range r.Modules {
 		patterns := m.Patterns()
 		if m.Dir == "." {
-			patterns = append(patterns, ".") // the magefile
+			patterns = append(patterns, ".", "tool") // the magefile, and what it runs
 		}
 		if len(patterns) == 0 {
 			continue

@@ -50,14 +50,14 @@ func start(t *testing.T, o Options, mount ...func(*Server)) *Server {
 	return s
 }
 
-// answer is what a server answered, read to the end.
+// answer is a complete response.
 type answer struct {
 	status int
 	header http.Header
 	body   string
 }
 
-// do sends a request on a connection of its own.
+// do sends a request on a new connection.
 func do(t *testing.T, url, method string, header ...string) answer {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, url, nil)
@@ -83,11 +83,11 @@ func do(t *testing.T, url, method string, header ...string) answer {
 	return answer{response.StatusCode, response.Header, string(body)}
 }
 
-// at is the URL of a path.
+// at returns the URL of a path.
 func at(s *Server, path string) string { return "http://" + s.Addr().String() + path }
 
-// UL11: what is wrong in a process that is ready is not shown as ok.
-// U22: what a server answered steers no terminal.
+// UL11: a fault in a process that is ready is not shown as ok.
+// U22: the answer of a server cannot control the terminal.
 func TestServer_answersWhatItIsAsked(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	counter := prometheus.NewCounter(prometheus.CounterOpts{Name: "fiso_test_total", Help: "A test."})
@@ -218,7 +218,7 @@ func TestNew_saysWhatToChangeWhenItCannotListen(t *testing.T) {
 		o    Options
 		want string
 	}{
-		{Options{Addr: addr, Setting: "--metrics-addr or FISO_METRICS_ADDR"}, "metrics address " + addr + " is in use by another process: stop that, or set --metrics-addr or FISO_METRICS_ADDR"},
+		{Options{Addr: addr, Setting: "--metrics-addr or FISO_METRICS_ADDR"}, "metrics address " + addr + " is in use by another process: stop it, or set --metrics-addr or FISO_METRICS_ADDR"},
 		{Options{Addr: addr}, "or set another address"},
 		{Options{Addr: "no port"}, `listen on metrics address "no port" (set another address to change it): listen tcp`},
 	} {
@@ -253,8 +253,8 @@ func TestServer_boundsWhatACallerMayTake(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close() //nolint:errcheck // a test
-	// Exactly what the server reads before it refuses (net/http allows 4 KiB
-	// more): bytes left unread would reset the connection under the answer.
+	// Exactly what the server reads before it refuses (net/http allows 4 KiB more):
+	// unread bytes would reset the connection before the client reads the answer.
 	const begin = "GET /healthz HTTP/1.1\r\nX-Long: "
 	if _, err := io.WriteString(c, begin+strings.Repeat("x", maxHeaderBytes+4096-len(begin))); err != nil {
 		t.Fatal(err)
@@ -264,11 +264,10 @@ func TestServer_boundsWhatACallerMayTake(t *testing.T) {
 	}
 }
 
-// L14, https://nvd.nist.gov/vuln/detail/CVE-2007-6750 (Slowloris): a caller that
-// fills the metrics port with connections would have the probes fail, and the
-// process be killed.
-// U13: so did 64 requests whose body never came, and 64 callers that did not
-// read their answers.
+// L14, https://nvd.nist.gov/vuln/detail/CVE-2007-6750 (Slowloris): a caller that fills
+// the metrics port with connections makes the probes fail, and the process is killed.
+// U13: so did 64 requests whose body never came, and 64 callers that did not read
+// their answers.
 func TestServer_givesThePlaceOfWhoeverAsksForNothingToTheNext(t *testing.T) {
 	for _, row := range []struct{ name, said string }{
 		{"says nothing", ""},
@@ -293,7 +292,7 @@ func TestServer_givesThePlaceOfWhoeverAsksForNothingToTheNext(t *testing.T) {
 			if line, err := firstLine(dial(t, s, probe)); err != nil || line != "HTTP/1.1 200 OK\r\n" {
 				t.Fatalf("%q, %v", line, err)
 			}
-			// A caller that does not read has a moment, again for each connection.
+			// A caller that does not read has slowCallerTimeout, again for each connection.
 			if took := time.Since(begin); took > readTimeout/2 {
 				t.Errorf("a probe took %v", took)
 			}
@@ -301,8 +300,8 @@ func TestServer_givesThePlaceOfWhoeverAsksForNothingToTheNext(t *testing.T) {
 	}
 }
 
-// U31: each connection beyond the bound waited for a quarter of a second, so 500
-// that said nothing held a probe up for two, and a kubelet waits for one.
+// U31: each connection beyond the limit waited for 250 ms, so 500 idle connections
+// delayed a probe by two seconds, and a kubelet waits for one.
 func TestServer_aFloodOfConnectionsHoldsUpNoProbe(t *testing.T) {
 	s := start(t, Options{})
 	for range 500 {
@@ -319,7 +318,7 @@ func TestServer_aFloodOfConnectionsHoldsUpNoProbe(t *testing.T) {
 
 const probe = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
-// dial opens a connection that ends with the test, and sends what it says.
+// dial opens a connection until the end of the test, and sends said.
 func dial(t *testing.T, s *Server, said string) net.Conn {
 	t.Helper()
 	c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", s.Addr().String())
@@ -394,7 +393,7 @@ func TestServer_opensNoMoreConnectionsThanItAnswers(t *testing.T) {
 			runtime.Gosched()
 		}
 	}
-	ask() // one more
+	ask() // one more than the limit
 	select {
 	case err := <-ended:
 		close(finish)
@@ -405,7 +404,7 @@ func TestServer_opensNoMoreConnectionsThanItAnswers(t *testing.T) {
 		t.Errorf("%d are answered at once, want %d", n, maxConnections)
 	}
 	close(finish)
-	for range maxConnections + 1 { // the place of one that was answered goes to the one that waits
+	for range maxConnections + 1 { // the waiting connection replaces an answered one
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
@@ -417,7 +416,7 @@ func TestServer_stopsWhileItsConnectionsAreAllTaken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := connlimit.New(inner, 0, patience)
+	l := connlimit.New(inner, 0, slowCallerTimeout)
 	c, err := net.Dial("tcp", inner.Addr().String())
 	if err != nil {
 		t.Fatal(err)

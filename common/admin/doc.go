@@ -4,13 +4,13 @@
 //	GET /readyz    200 or 503; ?verbose says why, &output=json for programs
 //	GET /metrics   Prometheus
 //
-// Other components mount pages beside them with Handle.
+// Other components add pages with Handle.
 //
 //	s, err := admin.New(admin.Options{Addr: ":9090", Registry: registry, Ready: supervisor.Report, Logger: log})
 //	if err != nil { … }        // the port is in use
 //	err = s.Run(ctx)           // until ctx ends
 //
-// The listener has timeouts and limits, takes no bodies, and lets nobody keep a
-// probe out by holding connections. On a loopback address it also refuses
-// what a web page in the user's browser could send: see guard.
+// The listener has timeouts and limits and refuses request bodies. Callers that hold
+// connections cannot keep a probe out. On a loopback address the server also refuses
+// requests that a web page in the user's browser could send: see refuseWebPages.
 package admin

@@ -11,15 +11,14 @@ import (
 	"github.com/lsm/fiso/common/connlimit"
 )
 
-// bodyTimeout is how long the rest of a body that nobody wants may take to come,
-// so that its sender has read the answer when the connection is closed.
+// bodyTimeout bounds how long the body of a refused request is read, so that its
+// sender can read the answer before the connection is closed.
 const bodyTimeout = 500 * time.Millisecond
 
-// bodiless answers a request with a body at once and closes its connection:
-// nothing here takes one, and net/http would wait for it before it answers.
-// Meanwhile the connection gives way to any other; that of a request without a
-// body is kept until it is answered.
-func bodiless(next http.Handler) http.Handler {
+// refuseBodies answers a request with a body at once and closes its connection: no
+// handler reads a body, and net/http would wait for it before the answer. Until then
+// the connection may be closed to make room for another one.
+func refuseBodies(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength == 0 {
 			connlimit.Of(r.Context()).Working()
@@ -27,14 +26,14 @@ func bodiless(next http.Handler) http.Handler {
 			return
 		}
 		w.Header().Set("Connection", "close")
-		// A server that cannot do this (httptest's recorder) waits for nobody.
+		// An error means that the writer has no connection, as httptest's recorder.
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
 		serveText(w, http.StatusRequestEntityTooLarge, "content too large: send no body, this port takes none\n")
 	})
 }
 
-// onlyReads answers 405 to everything but GET and HEAD.
-func onlyReads(next http.Handler) http.Handler {
+// allowOnlyReads answers 405 to everything but GET and HEAD.
+func allowOnlyReads(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			w.Header().Set("Allow", "GET, HEAD")
@@ -45,12 +44,11 @@ func onlyReads(next http.Handler) http.Handler {
 	})
 }
 
-// guard keeps web pages out of a loopback listener: being reachable from this
-// machine alone is no protection from the browser that runs on it. A page can
-// reach it by its own name that resolves to 127.0.0.1 (then Host is that name),
-// or across sites (then Origin is another). Both are refused with 403.
+// refuseWebPages refuses requests of web pages to a loopback listener, with 403. A
+// browser on this machine lets a page reach it in two ways: by a name that resolves
+// to 127.0.0.1 (Host is then that name), or across sites (Origin is then another).
 // Hazard L9: https://github.com/golang/go/issues/23993.
-func guard(next http.Handler) http.Handler {
+func refuseWebPages(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case !loopbackHost(r.Host):
@@ -63,8 +61,8 @@ func guard(next http.Handler) http.Handler {
 	})
 }
 
-// loopbackHost reports whether a Host, with or without a port, is localhost or
-// a loopback address.
+// loopbackHost reports whether host, with or without a port, is localhost or a
+// loopback address.
 func loopbackHost(host string) bool {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
@@ -77,9 +75,9 @@ func loopbackHost(host string) bool {
 	return err == nil && ip.Unmap().IsLoopback()
 }
 
-// crossSite reports whether a browser says that another page sent the request.
-// Programs that are no browser send none of these headers. A person who follows
-// a link to us from another page is let in: that page does not see the answer.
+// crossSite reports whether a browser says that another page sent the request. Other
+// programs send none of these headers. A link from another page is allowed, because
+// that page does not see the answer.
 func crossSite(r *http.Request) bool {
 	h := r.Header
 	if site := h.Get("Sec-Fetch-Site"); site == "cross-site" || site == "same-site" {

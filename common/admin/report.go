@@ -12,20 +12,20 @@ import (
 type Report struct {
 	Ready  bool    `json:"ready"`
 	Checks []Check `json:"checks"`
-	// Notes are for a person and change nothing about readiness, such as a
-	// file that was not taken over on reload.
+	// Notes are remarks for a person that do not change readiness, such as a file that
+	// a reload refused.
 	Notes []string `json:"notes"`
 }
 
-// Check is one part of a process. One that is not OK is shown as not ready, or as
-// degraded where the process is ready all the same.
+// Check is the state of one part of a process. A check that is not OK is shown as "not
+// ready", or as "degraded" if the process is ready nevertheless.
 type Check struct {
 	Name   string `json:"name"` // such as "flow order-events"
 	OK     bool   `json:"ok"`
-	Reason string `json:"reason,omitempty"` // for a person; no secrets
+	Reason string `json:"reason,omitempty"` // for a person; holds no secret
 }
 
-// text is the report as lines for a person.
+// text formats the report as lines for a person.
 func (r Report) text() string {
 	var b strings.Builder
 	for _, c := range r.Checks {
@@ -56,8 +56,8 @@ func (r Report) summary() string {
 	return "not ready\n"
 }
 
-// oneLine keeps a reason, which may hold words of a broker or an answer, from
-// looking like lines of ours and from steering a terminal.
+// oneLine makes a reason safe to print. It may quote a broker or a server, and must
+// neither look like a line of the report nor control the terminal.
 func oneLine(s string) string {
 	return terminal.Line(strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == '\n' || r == '\r' }), " "))
 }
@@ -89,19 +89,19 @@ func serveJSON(w http.ResponseWriter, status int, report Report, verbose bool) {
 		Ready bool `json:"ready"`
 	}{report.Ready}
 	if verbose {
-		// Empty lists, not null, for programs that walk over them.
+		// Lists are empty and never null, for programs that iterate over them.
 		report.Checks = append([]Check{}, report.Checks...)
 		report.Notes = append([]string{}, report.Notes...)
 		v = report
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v) // the caller has gone: nobody to tell
+	_ = json.NewEncoder(w).Encode(v) // it fails only if the caller is gone
 }
 
 func serveText(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
-	_, _ = w.Write([]byte(text)) // the caller has gone: nobody to tell
+	_, _ = w.Write([]byte(text)) // it fails only if the caller is gone
 }

@@ -16,50 +16,49 @@ import (
 	"github.com/lsm/fiso/common/connlimit"
 )
 
-// Limits of the listener. A scrape of all metrics is a matter of
-// milliseconds; who needs longer is stuck, or means no good.
+// Limits of the listener. A scrape of all metrics takes milliseconds; a caller that
+// needs longer is stuck or hostile.
 const (
 	maxConnections = 64
 	maxHeaderBytes = 16 << 10
 	readTimeout    = 10 * time.Second
 	writeTimeout   = 30 * time.Second
 	idleTimeout    = 2 * time.Minute
-	// patience is how long a caller may take to read a part of its answer
-	// where others wait for its connection, and a tenth of it to send its
-	// request; a probe waits for a second.
-	patience = 250 * time.Millisecond
-	// shutdownTimeout is how long answers under way may take once Run is to
-	// end; then their connections are closed.
+	// slowCallerTimeout is how long a caller may take to read a part of its answer while
+	// other callers wait for a connection. It has a tenth of that to send its request.
+	// A probe times out after a second.
+	slowCallerTimeout = 250 * time.Millisecond
+	// shutdownTimeout is how long answers under way may take after the context of Run has
+	// ended. Then their connections are closed.
 	shutdownTimeout = 2 * time.Second
 )
 
-// Options say what a Server shows and where.
+// Options configure a Server.
 type Options struct {
-	// Addr is the address to listen on, host:port. Port 0 takes a free one.
+	// Addr is the address to listen on, host:port. Port 0 chooses a free port.
 	Addr string
-	// Setting is what a person changes to move the server to another port,
-	// for the error when it is in use; such as "--metrics-addr or
-	// FISO_METRICS_ADDR". "" leaves it at "another address".
+	// Setting names the setting of the address, for errors, such as "--metrics-addr or
+	// FISO_METRICS_ADDR". "" is "another address".
 	Setting string
-	// Registry is what /metrics shows; nil shows nothing.
+	// Registry holds the metrics of /metrics; nil is an empty one.
 	Registry *prometheus.Registry
-	// Ready is asked at each /readyz, from any goroutine; it must not block.
+	// Ready is called for each request of /readyz, from any goroutine. It must not block.
 	// Nil is always ready.
 	Ready func() Report
-	// Logger is told what goes wrong within the server; nil for nobody.
+	// Logger logs errors of the server; it may be nil.
 	Logger *slog.Logger
 }
 
-// Server is the server on the metrics port. It listens from New on, and
-// answers while Run does.
+// Server is the server on the metrics port. It listens from New on, and answers
+// during Run.
 type Server struct {
 	listener net.Listener
 	mux      *http.ServeMux
 	http     *http.Server
 }
 
-// New listens, so that a port in use is known before anything starts. Whoever
-// has a Server calls Run, or Close if it does not come to that.
+// New opens the port, so that a port in use is an error before anything starts. The
+// caller calls Run, or Close if Run is never called.
 func New(o Options) (*Server, error) {
 	var listen net.ListenConfig
 	listener, err := listen.Listen(context.Background(), "tcp", o.Addr)
@@ -82,58 +81,57 @@ func New(o Options) (*Server, error) {
 	s.mux.Handle("/metrics", promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{
 		ErrorLog: errorLog, ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: 8,
 	}))
-	handler := onlyReads(s.mux)
+	handler := allowOnlyReads(s.mux)
 	if addr, ok := listener.Addr().(*net.TCPAddr); ok && addr.IP.IsLoopback() {
-		handler = guard(handler)
+		handler = refuseWebPages(handler)
 	}
 	s.http = &http.Server{
-		Handler: bodiless(handler), ErrorLog: errorLog, MaxHeaderBytes: maxHeaderBytes,
+		Handler: refuseBodies(handler), ErrorLog: errorLog, MaxHeaderBytes: maxHeaderBytes,
 		ConnContext: connlimit.ConnContext, ConnState: connlimit.ConnState,
 		ReadHeaderTimeout: readTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 	}
 	return s, nil
 }
 
-// listenError says what to do about an address that cannot be had.
+// listenError says what to do about an address that cannot be opened.
 func listenError(o Options, err error) error {
 	setting := o.Setting
 	if setting == "" {
 		setting = "another address"
 	}
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("metrics address %s is in use by another process: stop that, or set %s", o.Addr, setting)
+		return fmt.Errorf("metrics address %s is in use by another process: stop it, or set %s", o.Addr, setting)
 	}
 	return fmt.Errorf("listen on metrics address %q (set %s to change it): %w", o.Addr, setting, err)
 }
 
-// Handle mounts a handler beside those of the server, by the patterns of
-// http.ServeMux; "GET /{$}" is the page for people. Only GET and HEAD reach it,
-// and all limits hold. It is called before Run, and panics on a pattern that is
-// taken, as ServeMux does. The context of a request ends with Run's, and the
-// handler must return then; one that streams moves its write deadline on by
-// http.ResponseController.
+// Handle adds a handler for a pattern of http.ServeMux; "GET /{$}" is the page for
+// people. The handler gets only GET and HEAD, and all limits apply. Handle is called
+// before Run, and panics if the pattern is taken, as ServeMux does. The context of a
+// request ends with that of Run, and the handler must then return. A handler that
+// streams extends its write deadline by http.ResponseController.
 func (s *Server) Handle(pattern string, h http.Handler) { s.mux.Handle(pattern, h) }
 
-// Addr is the address that the server listens on.
+// Addr returns the address that the server listens on.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
-// Run answers until ctx ends, then lets answers under way finish for two
-// seconds, closes what is left, and returns nil. It returns an error only if
-// the listener breaks. It is called once.
+// Run answers until ctx ends. Then it gives answers under way two seconds, closes all
+// connections and returns nil. It returns an error only if the listener breaks. It is
+// called once.
 func (s *Server) Run(ctx context.Context) error {
 	s.http.BaseContext = func(net.Listener) context.Context { return ctx }
 	served := make(chan error, 1)
-	go func() { served <- s.http.Serve(connlimit.New(s.listener, maxConnections, patience)) }()
+	go func() { served <- s.http.Serve(connlimit.New(s.listener, maxConnections, slowCallerTimeout)) }()
 	select {
 	case err := <-served:
-		_ = s.http.Close() // the error that broke it is the one to tell
+		_ = s.http.Close() // err is the cause
 		return fmt.Errorf("serve metrics: %w", err)
 	case <-ctx.Done():
 	}
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
 	if s.http.Shutdown(grace) != nil {
-		_ = s.http.Close() // whoever is still there had its time
+		_ = s.http.Close() // calls that exceed the timeout
 	}
 	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve metrics: %w", err)
@@ -141,5 +139,5 @@ func (s *Server) Run(ctx context.Context) error {
 	return nil
 }
 
-// Close gives the address back. It is for a Server that never runs.
+// Close closes the listener. It is for a Server that never runs.
 func (s *Server) Close() error { return s.listener.Close() }

@@ -8,14 +8,14 @@ import (
 	"unicode/utf8"
 )
 
-// maxExtensions bounds what is read from outside: a lookup among extensions is
-// a walk, so their number must not be the sender's choice.
+// maxExtensions bounds the extensions of a received event: the lookup of an extension is
+// linear, so a sender must not choose their number.
 const maxExtensions = 256
 
-// Attributes yields the attributes of e by name, specversion first and the
-// extensions last, in their order; absent ones are left out. datacontenttype is
-// not among them, because every protocol binding has a place of its own for it.
-// Values are plain text: see EncodeHeader for HTTP. It is an iter.Seq2.
+// Attributes yields the attributes of e: specversion first, the extensions last in their
+// order, without absent ones. It leaves out datacontenttype, which every protocol
+// binding stores elsewhere. Values are plain text: see EncodeHeader for HTTP. It is an
+// iter.Seq2.
 func (e *Event) Attributes(yield func(name, value string) bool) {
 	ok := yield("specversion", SpecVersion)
 	optional := func(name, value string) {
@@ -36,11 +36,10 @@ func (e *Event) Attributes(yield func(name, value string) bool) {
 	}
 }
 
-// Validate reports everything that keeps e from being a CloudEvent: a required
-// attribute that is missing, a content type that is none, an extension whose
-// name is not allowed or there twice or whose value is not of its kind, a time
-// that RFC 3339 cannot write. It does not look into data, and does not parse
-// source and dataschema as URIs.
+// Validate reports everything that makes e an invalid CloudEvent: a missing required
+// attribute, an invalid content type, an extension with a name that is not allowed or
+// not unique or with a value that is not of its kind, and a time that RFC 3339 cannot
+// express. It does not check data, nor that source and dataschema are URIs.
 func (e *Event) Validate() error {
 	var faults []error
 	for _, required := range [...]struct{ name, value string }{{"id", e.ID}, {"source", e.Source}, {"type", e.Type}} {
@@ -65,7 +64,7 @@ func (e *Event) Validate() error {
 	return errors.Join(faults...)
 }
 
-// checkExtension reports what keeps the extension at i from being one.
+// checkExtension reports what is invalid about extension i.
 func (e *Event) checkExtension(i int) error {
 	x := &e.Extensions[i]
 	switch {
@@ -74,7 +73,7 @@ func (e *Event) checkExtension(i int) error {
 	case coreBit(x.Name) != 0 || x.Name == "data":
 		return fmt.Errorf("extension %s: the name belongs to CloudEvents itself", x.Name)
 	case i < maxExtensions && hasExtension(e.Extensions[:i], x.Name):
-		return fmt.Errorf("extension %s is there twice", x.Name)
+		return fmt.Errorf("extension %s occurs twice", x.Name)
 	case !x.fits():
 		return fmt.Errorf("extension %s: the value is not of its kind, which is %s", x.Name, x.Kind)
 	}
@@ -82,7 +81,7 @@ func (e *Event) checkExtension(i int) error {
 }
 
 func errContentType(s string) error {
-	return fmt.Errorf("attribute datacontenttype: %.40q is no content type such as application/json", s)
+	return fmt.Errorf("attribute datacontenttype: %.40q is not a content type such as application/json", s)
 }
 
 var errTooMany = fmt.Errorf("more than %d extension attributes", maxExtensions)
@@ -94,18 +93,18 @@ func errName(name string) error {
 	return fmt.Errorf("attribute name %q is not allowed: lower-case letters and digits only", name)
 }
 
-// validName reports whether name may be that of an attribute.
+// validName reports whether name is allowed for an attribute.
 func validName(name string) bool {
 	for i := 0; i < len(name); i++ {
-		if !inNames[name[i]] {
+		if !nameBytes[name[i]] {
 			return false
 		}
 	}
 	return name != ""
 }
 
-// inNames are the bytes that names consist of.
-var inNames = func() (in [256]bool) {
+// nameBytes marks the bytes that are allowed in names.
+var nameBytes = func() (in [256]bool) {
 	for _, c := range []byte("abcdefghijklmnopqrstuvwxyz0123456789") {
 		in[c] = true
 	}
@@ -121,8 +120,8 @@ func hasExtension(extensions []Extension, name string) bool {
 	return false
 }
 
-// coreBit is a bit of its own for each attribute that CloudEvents defines, and
-// 0 for any other name.
+// coreBit returns a different bit for each attribute that CloudEvents defines, and 0 for
+// any other name.
 func coreBit(name string) uint16 {
 	switch name {
 	case "specversion":
@@ -146,31 +145,31 @@ func coreBit(name string) uint16 {
 	}
 }
 
-// builder fills an event attribute by attribute, and refuses a second one of
-// the same name: which of two counts is a thing on which readers differ, and
-// that has been the way around more than one check.
+// builder sets the attributes of an event one by one, and refuses a name that is set
+// twice: readers differ in which of two values they use, and attackers have used that to
+// get around checks.
 type builder struct {
 	e    *Event
 	seen uint16 // bits of coreBit
 }
 
-// newBuilder empties e, keeping the room of its extensions.
+// newBuilder empties e, and keeps the memory of its extensions.
 func newBuilder(e *Event) builder {
 	*e = Event{Extensions: e.Extensions[:0]}
 	return builder{e: e}
 }
 
-// set takes one attribute over.
+// set sets one attribute.
 func (b *builder) set(name, value string) error {
 	bit := coreBit(name)
 	if bit == 0 {
 		return b.extension(Extension{Name: name, Value: value})
 	}
 	if b.seen&bit != 0 {
-		return fmt.Errorf("attribute %s is there twice", name)
+		return fmt.Errorf("attribute %s occurs twice", name)
 	}
 	if value == "" {
-		return fmt.Errorf("attribute %s is empty: CloudEvents has it with a value or not at all", name)
+		return fmt.Errorf("attribute %s is empty: set a value or leave it out", name)
 	}
 	b.seen |= bit
 	e := b.e
@@ -203,14 +202,14 @@ func (b *builder) set(name, value string) error {
 func (b *builder) time(value string) error {
 	t, ok := parseTime(value)
 	if !ok {
-		return fmt.Errorf("attribute time: %.40q is no RFC 3339 time such as 2026-01-31T12:00:00Z", value)
+		return fmt.Errorf("attribute time: %.40q is not an RFC 3339 time such as 2026-01-31T12:00:00Z", value)
 	}
 	b.e.Time = t
 	return checkYear(t)
 }
 
-// checkYear reports a time that has no four digits for its year in UTC, in which
-// times are written.
+// checkYear returns an error if the year of t in UTC, in which times are written, does
+// not have four digits.
 func checkYear(t time.Time) error {
 	if y := t.UTC().Year(); y < 0 || y > 9999 {
 		return fmt.Errorf("attribute time: the year in UTC, %d, cannot be written as RFC 3339", y)
@@ -218,8 +217,8 @@ func checkYear(t time.Time) error {
 	return nil
 }
 
-// extension takes an extension over. Upper case is folded, as other receivers
-// do: senders that write camel case are many.
+// extension sets an extension. It converts the name to lower case, as other receivers do,
+// because many senders use camel case.
 func (b *builder) extension(x Extension) error {
 	name, lower := x.Name, strings.ToLower(x.Name)
 	switch {
@@ -228,7 +227,7 @@ func (b *builder) extension(x Extension) error {
 	case coreBit(lower) != 0 || lower == "data":
 		return fmt.Errorf("attribute name %q is not allowed: %s belongs to CloudEvents itself", name, lower)
 	case hasExtension(b.e.Extensions, lower):
-		return fmt.Errorf("attribute %s is there twice", lower)
+		return fmt.Errorf("attribute %s occurs twice", lower)
 	case len(b.e.Extensions) >= maxExtensions:
 		return errTooMany
 	}
@@ -237,11 +236,11 @@ func (b *builder) extension(x Extension) error {
 	return nil
 }
 
-// finish reports whether there was a specversion at all.
+// finish reports whether there was a specversion.
 func (b *builder) finish() bool { return b.seen&coreBit("specversion") != 0 }
 
-// text is b as a string, with each byte that is no UTF-8 replaced, as
-// encoding/json does it: an attribute reads the same however it was escaped.
+// text converts b to a string and replaces bytes that are not UTF-8, as encoding/json
+// does, so that an attribute reads the same however it was escaped.
 func text(b []byte) string {
 	if utf8.Valid(b) {
 		return string(b)

@@ -65,7 +65,7 @@ func TestFromHeaders_readsBackWhatAttributesGave(t *testing.T) {
 		found, err := FromHeaders(prefix, headers(pairs...), &got)
 		want.Data, want.Time = Data{}, want.Time.UTC()
 		for i := range want.Extensions {
-			want.Extensions[i].Kind = Text // headers have no other
+			want.Extensions[i].Kind = Text // headers have no other kind
 		}
 		if err != nil || !found || !reflect.DeepEqual(&got, want) {
 			t.Errorf("%s: %v %v\ngot  %+v\nwant %+v", prefix, found, err, &got, want)
@@ -73,7 +73,7 @@ func TestFromHeaders_readsBackWhatAttributesGave(t *testing.T) {
 	}
 }
 
-// U33: senders that write both had every event refused where their HTTP library
+// U33: an event with both content types was refused if the HTTP library of its sender had
 // added a charset.
 func TestFromHeaders_takesTwoContentTypesThatSayTheSame(t *testing.T) {
 	for _, row := range []struct{ name, own, contentType string }{
@@ -94,25 +94,25 @@ func TestFromHeaders_takesTwoContentTypesThatSayTheSame(t *testing.T) {
 
 func TestFromHeaders_saysWhatIsNoEventAndWhatIsABadOne(t *testing.T) {
 	for _, tc := range []struct {
-		name, want string // "" for: no event, no error
+		name, want string // "" means: neither event nor error
 		pairs      []string
 	}{
 		{"no headers", "", nil},
 		{"no specversion", "", []string{"ce_id", "1", "content-type", "text/plain"}},
 		{"old specversion", `specversion "0.3" is not supported`, []string{"ce_specversion", "0.3"}},
-		{"twice", "attribute id is there twice", []string{"ce_id", "1", "CE_ID", "2"}},
-		{"content type twice", "header content-type is there twice", []string{"content-type", "a/b", "Content-Type", "a/b"}},
+		{"twice", "attribute id occurs twice", []string{"ce_id", "1", "CE_ID", "2"}},
+		{"content type twice", "header content-type occurs twice", []string{"content-type", "a/b", "Content-Type", "a/b"}},
 		{"bad name", `attribute name "a-b" is not allowed`, []string{"ce_a-b", "1"}},
 		{"data as an extension", `data belongs to CloudEvents itself`, []string{"ce_data", "1"}},
 		{"empty subject", "attribute subject is empty", []string{"ce_specversion", "1.0", "ce_subject", ""}},
 		{"empty content type", "attribute datacontenttype is empty", []string{"ce_specversion", "1.0", "content-type", ""}},
-		{"content type that is none", `attribute datacontenttype: "json" is no content type`, []string{"ce_specversion", "1.0", "content-type", "json"}},
+		{"content type that is none", `attribute datacontenttype: "json" is not a content type`, []string{"ce_specversion", "1.0", "content-type", "json"}},
 		{"two content types", "ce_datacontenttype and content-type differ", []string{"ce_specversion", "1.0", "ce_datacontenttype", "text/plain", "content-type", "text/html"}},
 		{"two content types in other charsets", "ce_datacontenttype and content-type differ", []string{"ce_specversion", "1.0", "ce_datacontenttype", "text/plain", "content-type", "text/plain; charset=latin1"}},
 		{"two content types with other parameters", "ce_datacontenttype and content-type differ", []string{"ce_specversion", "1.0", "ce_datacontenttype", "application/json", "content-type", "application/json; profile=x"}},
 		{"not UTF-8", `attribute "subject": the value is not UTF-8`, []string{"ce_specversion", "1.0", "ce_subject", "a\xff"}},
 		{"content type not UTF-8", `attribute "datacontenttype": the value is not UTF-8`, []string{"ce_specversion", "1.0", "content-type", "a/b\xff"}},
-		{"bad time", "no RFC 3339 time", []string{"ce_time", "noon"}},
+		{"bad time", "not an RFC 3339 time", []string{"ce_time", "noon"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			e := *full()
@@ -132,7 +132,7 @@ func TestEncodeHeader_keepsEveryByteThatCouldEndTheHeaderOut(t *testing.T) {
 		"plain-~!/":    "plain-~!/",
 		"":             "",
 		`a "b" 100%`:   "a%20%22b%22%20100%25",
-		"Euro € 😀":     "Euro%20%E2%82%AC%20%F0%9F%98%80", // the binding's own example
+		"Euro € 😀":     "Euro%20%E2%82%AC%20%F0%9F%98%80", // the example of the HTTP binding
 		"x\r\nSet: y":  "x%0D%0ASet:%20y",
 		"\x7f\x00":     "%7F%00",
 		"bad \xff end": "bad%20%EF%BF%BD%20end",
@@ -184,9 +184,9 @@ func TestValidate_namesEveryFault(t *testing.T) {
 		{"empty", &Event{}, []string{"attribute id is missing", "attribute source is missing", "attribute type is missing"}},
 		{"extensions", &Event{ID: "1", Source: "s", Type: "t", Extensions: []Extension{{Name: "a"}, {Name: "a"}, {Name: "A"}, {}, {Name: "id"}, {Name: "data"}, {Name: "n", Kind: Integer}, {Name: "b", Value: "TRUE", Kind: Boolean}, {Name: "k", Kind: 9}}}, []string{
 			"extension n: the value is not of its kind, which is Integer", "extension b: the value is not of its kind, which is Boolean", "extension k: the value is not of its kind, which is unknown",
-			"extension a is there twice", `attribute name "A"`, `attribute name ""`, "extension id: the name belongs", "extension data: the name belongs",
+			"extension a occurs twice", `attribute name "A"`, `attribute name ""`, "extension id: the name belongs", "extension data: the name belongs",
 		}},
-		{"content type", &Event{ID: "1", Source: "s", Type: "t", DataContentType: "json"}, []string{`attribute datacontenttype: "json" is no content type`}},
+		{"content type", &Event{ID: "1", Source: "s", Type: "t", DataContentType: "json"}, []string{`attribute datacontenttype: "json" is not a content type`}},
 		{"year", &Event{ID: "1", Source: "s", Type: "t", Time: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)}, []string{"the year in UTC, 10000, cannot be written"}},
 		{"many", many, []string{"more than 256 extension attributes"}},
 	} {

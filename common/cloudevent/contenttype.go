@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Content types of the structured and the batched JSON format.
+// Content types of the structured and the batched mode in JSON.
 const (
 	ContentTypeJSON  = "application/cloudevents+json"
 	ContentTypeBatch = "application/cloudevents-batch+json"
@@ -14,10 +14,10 @@ const (
 
 const plainJSON = "application/json"
 
-// IsJSON reports whether a content type declares JSON: a subtype json or
-// …+json in any case, with any parameters.
+// IsJSON reports whether a content type is JSON: a subtype json or …+json in any case,
+// with any parameters.
 func IsJSON(contentType string) bool {
-	if contentType == plainJSON { // nearly all there is
+	if contentType == plainJSON { // the usual case
 		return true
 	}
 	_, subtype, _ := strings.Cut(mediaType(contentType), "/")
@@ -26,10 +26,10 @@ func IsJSON(contentType string) bool {
 		len(subtype) > len(suffix) && strings.EqualFold(subtype[len(subtype)-len(suffix):], suffix)
 }
 
-// isText reports whether a content type is text in any charset.
+// isText reports whether a content type is text/*, with any charset.
 func isText(contentType string) bool { return hasPrefixFold(contentType, "text/") }
 
-// mediaType is a content type without its parameters.
+// mediaType returns a content type without its parameters.
 func mediaType(contentType string) string {
 	if i := strings.IndexByte(contentType, ';'); i >= 0 {
 		contentType = contentType[:i]
@@ -41,8 +41,7 @@ func hasPrefixFold(s, prefix string) bool {
 	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
 }
 
-// inUTF8 reports whether text under a content type is UTF-8: it names no other
-// charset.
+// inUTF8 reports whether a content type names no charset other than UTF-8.
 func inUTF8(contentType string) bool {
 	if strings.IndexByte(contentType, ';') < 0 || isUsual(contentType) {
 		return true
@@ -51,8 +50,8 @@ func inUTF8(contentType string) bool {
 	return err == nil && isUTF8(params["charset"])
 }
 
-// isUsual reports whether s is one of the few content types with a parameter
-// that nearly all senders use, which then need no parser.
+// isUsual reports whether s is one of the few content types with a parameter that nearly
+// all senders use, which need no parser.
 func isUsual(s string) bool {
 	switch s {
 	case "application/json; charset=utf-8", "application/json;charset=utf-8", "text/plain; charset=utf-8", "text/plain;charset=utf-8",
@@ -62,8 +61,7 @@ func isUsual(s string) bool {
 	return false
 }
 
-// isUTF8 reports whether a charset is UTF-8, or a part of it. "utf8" is what
-// many write for it.
+// isUTF8 reports whether a charset is UTF-8 or a subset of it. Many senders write "utf8".
 func isUTF8(charset string) bool {
 	for _, name := range [...]string{"", "utf-8", "utf8", "us-ascii"} {
 		if strings.EqualFold(charset, name) {
@@ -73,8 +71,8 @@ func isUTF8(charset string) bool {
 	return false
 }
 
-// sameType reports whether two content types say the same: HTTP libraries write
-// a charset of UTF-8 behind the type that they were given.
+// sameType reports whether two content types are equal but for a charset of UTF-8, which
+// HTTP libraries append.
 func sameType(a, b string) bool {
 	kind, params, err := mime.ParseMediaType(a)
 	other, others, otherErr := mime.ParseMediaType(b)
@@ -86,8 +84,8 @@ func sameType(a, b string) bool {
 	return kind == other && maps.Equal(params, others)
 }
 
-// ValidContentType reports whether s is a media type by RFC 2046: type, slash,
-// subtype and parameters.
+// ValidContentType reports whether s is a media type by RFC 2046: type, slash, subtype
+// and parameters.
 func ValidContentType(s string) bool {
 	if s == plainJSON || isUsual(s) {
 		return true

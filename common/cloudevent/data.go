@@ -1,27 +1,23 @@
 package cloudevent
 
-import (
-	"fmt"
-	"unicode/utf8"
-)
+import "fmt"
 
-// Data is the payload of an event. The zero value is none, which is not the
-// same as data of no bytes. Whoever holds the bytes leaves them as they are
-// while the event is in use.
+// Data is the payload of an event. The zero value means no data, which differs from data
+// without bytes. The bytes must not be changed while the event is in use.
 //
-// Data remembers whether its bytes are known to be one value of JSON: because
-// JSON or ParseJSON has walked over them. AppendJSON checks what is not known,
-// so that nothing else is ever placed in an event in the JSON format.
+// Data remembers whether its bytes are known to be one JSON value, because JSON or
+// ParseJSON has checked them. AppendJSON checks all other data, so that only valid JSON
+// becomes part of an event in the JSON format.
 type Data struct {
 	bytes []byte
 	json  bool
 }
 
-// Bytes is data of which nothing is known. Nil is none.
+// Bytes makes data of unchecked bytes. Nil means no data.
 func Bytes(b []byte) Data { return Data{bytes: b} }
 
-// JSON is data that is one value of JSON in UTF-8, nested no deeper than what
-// ParseJSON takes, white space around it allowed. Anything else is an error.
+// JSON makes data of one JSON value in UTF-8, with white space around it allowed, nested
+// no deeper than ParseJSON accepts. Anything else is an error.
 func JSON(b []byte) (Data, error) {
 	if err := checkJSON(b); err != nil {
 		return Data{}, err
@@ -29,22 +25,22 @@ func JSON(b []byte) (Data, error) {
 	return Data{bytes: b, json: true}, nil
 }
 
-// Bytes are the payload, nil when there is none. They are not a copy.
+// Bytes returns the payload, not a copy; nil when there is none.
 func (d Data) Bytes() []byte { return d.bytes }
 
-// Len is the number of bytes.
+// Len returns the number of bytes.
 func (d Data) Len() int { return len(d.bytes) }
 
-// EncodeError says that an event cannot be written in the JSON format. It
-// concerns this one event, and trying again is no use: a sink returns it as it
-// is, and connector.ClassOf knows it as permanent.
+// EncodeError says that an event cannot be written in the JSON format. Another attempt
+// cannot help. A sink returns it as it is, and connector.ClassOf classifies it as
+// Permanent.
 type EncodeError struct{ Err error }
 
 func (e *EncodeError) Error() string { return "write the event as JSON: " + e.Err.Error() }
 func (e *EncodeError) Unwrap() error { return e.Err }
 
-// CheckData is the *EncodeError that AppendJSON would return for the data: it
-// is not JSON though its content type says so. Otherwise it is nil.
+// CheckData returns the *EncodeError that AppendJSON would return for data that is not
+// JSON though its content type says so, or nil.
 func (e *Event) CheckData() error {
 	if e.Data.json || len(e.Data.bytes) == 0 || !IsJSON(e.DataContentType) {
 		return nil
@@ -55,24 +51,5 @@ func (e *Event) CheckData() error {
 	return nil
 }
 
-// inBatch is how many values stand around data at most: an event and a batch.
-const inBatch = 2
-
-// checkJSON reports what keeps b from being one value of JSON (RFC 8259).
-func checkJSON(b []byte) error {
-	s := scanner{data: b}
-	return s.document(func() error { return s.value(inBatch) })
-}
-
-// errNotUTF8 says where b stops being UTF-8.
-func errNotUTF8(b []byte) error {
-	at := 0
-	for at < len(b) {
-		r, size := utf8.DecodeRune(b[at:])
-		if r == utf8.RuneError && size <= 1 {
-			break
-		}
-		at += size
-	}
-	return fmt.Errorf("invalid UTF-8 at byte %d", at)
-}
+// checkJSON returns an error if b is not one JSON value (RFC 8259).
+func checkJSON(b []byte) error { return readJSON(b, 0, nil) }

@@ -11,25 +11,26 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"github.com/lsm/fiso/common/lazyjson"
 )
 
-// notJSON are payloads that come under a JSON content type and are none, with
-// what is said of them.
+// notJSON are payloads with a JSON content type that are not JSON, with their errors.
 var notJSON = []struct{ name, data, want string }{
-	{"attributes of an event", `1,"type":"refund.approved","source":"/bank"`, "invalid JSON at byte 1: ',' after the value"},
-	{"the end of the event", `1}`, "invalid JSON at byte 1: '}' after the value"},
-	{"text", `hello`, "invalid JSON at byte 0: 'h' where a value is due"},
-	{"lines of JSON", "{\"a\":1}\n{\"a\":2}\n", "invalid JSON at byte 8: '{' after the value"},
-	{"byte order mark", "\xef\xbb\xbf{}", "it begins with a byte order mark"},
-	{"NaN", `{"a":NaN}`, "invalid JSON at byte 5: 'N' where a value is due"},
-	{"bytes that are not UTF-8", "{\"a\":\"\xff\"}", "invalid UTF-8 at byte 6"},
-	{"half a surrogate in bytes", "{\"a\":\"\xed\xa0\x80\"}", "invalid UTF-8 at byte 6"},
+	{"attributes of an event", `1,"type":"refund.approved","source":"/bank"`, "not valid JSON at byte 1: there is more after the end of the value"},
+	{"the end of the event", `1}`, "not valid JSON at byte 1: there is more after the end of the value"},
+	{"text", `hello`, "not valid JSON at byte 0: not the beginning of a value"},
+	{"lines of JSON", "{\"a\":1}\n{\"a\":2}\n", "not valid JSON at byte 8: there is more after the end of the value"},
+	{"byte order mark", "\xef\xbb\xbf{}", "a byte order mark, which JSON does not have"},
+	{"NaN", `{"a":NaN}`, "not valid JSON at byte 5: not the beginning of a value"},
+	{"bytes that are not UTF-8", "{\"a\":\"\xff\"}", "not valid JSON at byte 6: bytes that are not UTF-8"},
+	{"half a surrogate in bytes", "{\"a\":\"\xed\xa0\x80\"}", "not valid JSON at byte 6: bytes that are not UTF-8"},
 	{"white space", " \n", "it ends too early"},
-	{"nested deeper than a reader takes", strings.Repeat("[", maxDepth) + strings.Repeat("]", maxDepth), "nested deeper than 1000"},
+	{"nested deeper than a reader takes", strings.Repeat("[", lazyjson.MaxDepth+1) + strings.Repeat("]", lazyjson.MaxDepth+1), "nests deeper than 1000 levels"},
 }
 
-// U1: data under a JSON content type was placed in the event unchecked, so that a
-// sender could write a type and a source of their own into the event.
+// U1: data with a JSON content type became part of the event unchecked, so that a sender
+// could set the type and source of the event.
 func TestAppendJSON_refusesDataThatIsNotTheJSONItSays(t *testing.T) {
 	for _, row := range notJSON {
 		for _, contentType := range []string{"application/json", "application/json; charset=utf-8", "text/json", "application/vnd.order+JSON"} {
@@ -55,6 +56,32 @@ func TestAppendJSON_refusesDataThatIsNotTheJSONItSays(t *testing.T) {
 	}
 }
 
+// An error names the place and the kind of a fault: data and attribute values belong to
+// the sender and may be secret.
+func TestErrors_quoteNoDataAndNoValue(t *testing.T) {
+	const canary = "~canary" // not even its first byte
+	for _, data := range []string{canary, `"` + canary, `{"a":` + canary, `"\` + canary + `"`, `7` + canary, `{"` + canary + `" 1}`, `"` + canary + "\xff\"", "\"" + canary + "\n\""} {
+		_, err := JSON([]byte(data))
+		event := `{"specversion":"1.0","id":"` + canary + `","data":` + data + `}`
+		for name, err := range map[string]error{
+			"data":       err,
+			"an event":   ParseJSON([]byte(event), new(Event)),
+			"a batch":    func() error { _, err := SplitBatch([]byte("[" + event + "]")); return err }(),
+			"to be sent": (&Event{DataContentType: plainJSON, Data: Bytes([]byte(data))}).CheckData(),
+		} {
+			if err == nil || strings.ContainsAny(err.Error(), "~") || strings.Contains(err.Error(), "canary") {
+				t.Errorf("%s of %q: %v", name, data, err)
+			}
+		}
+	}
+	for _, value := range []string{`4242`, `true`, `["canary"]`} {
+		err := ParseJSON([]byte(`{"specversion":"1.0","id":`+value+`}`), new(Event))
+		if err == nil || strings.Contains(err.Error(), strings.Trim(value, `[]"`)) {
+			t.Errorf("an id that is %s: %v", value, err)
+		}
+	}
+}
+
 func TestAppendJSON_refusesExtensionsThatWouldBeOtherMembers(t *testing.T) {
 	for name, extensions := range map[string][]Extension{
 		"a core attribute": {{Name: "type", Value: "forged"}},
@@ -73,16 +100,15 @@ func TestAppendJSON_refusesExtensionsThatWouldBeOtherMembers(t *testing.T) {
 	}
 }
 
-// U1: data that JSON takes at its deepest is read again by ParseJSON, from an event
-// that stands alone and from one in a batch.
+// U1: ParseJSON can read data of the greatest depth that JSON accepts again, from a single
+// event and from a batch.
 func TestJSON_isDeepAtMostWhatIsReadInABatchOrAlone(t *testing.T) {
 	nested := func(depth int) []byte { return []byte(strings.Repeat("[", depth) + strings.Repeat("]", depth)) }
-	deepest := maxDepth - inBatch + 1
-	d, err := JSON(nested(deepest))
+	d, err := JSON(nested(lazyjson.MaxDepth))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := JSON(nested(deepest + 1)); err == nil || !strings.Contains(err.Error(), "nested deeper than 1000") {
+	if _, err := JSON(nested(lazyjson.MaxDepth + 1)); err == nil || !strings.Contains(err.Error(), "nests deeper than 1000 levels") {
 		t.Errorf("one deeper: %v", err)
 	}
 	e := &Event{ID: "1", Source: "/s", Type: "t", DataContentType: "application/json", Data: d}
@@ -116,8 +142,8 @@ func TestData_isBytesOrNone(t *testing.T) {
 	}
 }
 
-// FuzzAppendJSON: for any attributes and data, AppendJSON either writes each of the
-// event's members once and no other member, or returns an error and writes nothing.
+// FuzzAppendJSON: for any attributes and data, AppendJSON either writes each member of the
+// event once and no other, or returns an error and writes nothing.
 func FuzzAppendJSON(f *testing.F) {
 	f.Add("1", "/shop", "order.created", "s", "application/json", "tenant", "acme", uint8(0), []byte(`1,"type":"refund.approved","source":"/bank"`))
 	f.Add("1", "/shop", "t", "", "text/plain; charset=utf8", "n", "7", uint8(1), []byte("ü"))
@@ -153,7 +179,7 @@ func FuzzAppendJSON(f *testing.F) {
 				t.Errorf("member %s is %s, want %s", name, member.value, value)
 			}
 			if _, there := want[member.name]; !there && member.name != "data" {
-				t.Errorf("member %q is there twice, or is not the event's own", member.name)
+				t.Errorf("member %q occurs twice, or is not the event's own", member.name)
 			}
 			delete(want, member.name)
 		}
@@ -171,8 +197,8 @@ type member struct {
 	value json.RawMessage
 }
 
-// members are those of an object, as encoding/json reads them one by one, those
-// that are there twice too; data is there once.
+// members returns the members of an object as encoding/json reads them, with duplicates;
+// data occurs once.
 func members(t *testing.T, object []byte) (list []member) {
 	d := json.NewDecoder(bytes.NewReader(object))
 	if _, err := d.Token(); err != nil {
@@ -202,8 +228,8 @@ func members(t *testing.T, object []byte) (list []member) {
 	return list
 }
 
-// FuzzJSON: JSON takes exactly the values that encoding/json takes and that are
-// UTF-8, except for those nested too deep.
+// FuzzJSON: JSON accepts exactly the values that are UTF-8 and that encoding/json accepts,
+// except those nested too deep.
 func FuzzJSON(f *testing.F) {
 	for _, row := range notJSON {
 		f.Add([]byte(row.data))
@@ -211,13 +237,13 @@ func FuzzJSON(f *testing.F) {
 	f.Add([]byte(`{"a": [1, -0.5e+7, "text of more than eight bytes \" \\ \u00e9 é", true, null]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		_, err := JSON(data)
-		if want := json.Valid(data) && utf8.Valid(data); (err == nil) != want && !(want && strings.Contains(err.Error(), "nested deeper")) {
+		if want := json.Valid(data) && utf8.Valid(data); (err == nil) != want && !(want && strings.Contains(err.Error(), "nests deeper")) {
 			t.Errorf("%q: %v, want valid = %v", data, err, want)
 		}
 	})
 }
 
-// Every byte at every place of a string of JSON, also in an escape's reach.
+// Every byte at every place of a JSON string, also after a backslash.
 func TestJSON_seesEachByteOfAString(t *testing.T) {
 	for c := range 256 {
 		for at := range 20 {

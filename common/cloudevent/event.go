@@ -1,54 +1,52 @@
-// Package cloudevent holds a CloudEvent 1.0 as Fiso moves it: attributes as
-// plain fields, data as bytes that are not parsed where they only pass, and codecs
-// that append to a buffer. Convert to and from the CloudEvents SDK's own type
-// with package cesdk.
+// Package cloudevent holds a CloudEvent 1.0 as Fiso moves it: attributes are plain
+// fields, data is bytes that are parsed only if necessary, and encoders append to a
+// buffer. Package cesdk converts to and from the event of the CloudEvents SDK.
 package cloudevent
 
 import "time"
 
-// SpecVersion is the only version of CloudEvents that Fiso speaks.
+// SpecVersion is the only version of CloudEvents that Fiso supports.
 const SpecVersion = "1.0"
 
-// Event is one CloudEvent. The zero value is empty and not valid: ID, Source
-// and Type are required (see Validate). An Event is not safe for concurrent
-// change; a sink that is given one only reads it.
+// Event is one CloudEvent. The zero value is empty and not valid: ID, Source and Type
+// are required (see Validate). An Event must not be changed concurrently; a sink only
+// reads it.
 type Event struct {
 	ID              string
 	Source          string
 	Type            string
 	Subject         string    // "" when absent
 	Time            time.Time // zero when absent
-	DataContentType string    // "" when absent: nothing is then known of the data
+	DataContentType string    // "" when absent: the type of the data is then unknown
 	DataSchema      string    // "" when absent
 	Extensions      []Extension
-	// Data is the payload; the zero value when there is none.
+	// Data is the payload; the zero value means that there is none.
 	Data Data
-	// Key is the partition key for sinks that have partitions: the key of the
-	// source record unless the flow says otherwise. Nil when there is none.
-	// It is no CloudEvents attribute.
+	// Key is the partition key for sinks with partitions: the key of the source record
+	// unless the flow sets another. Nil when there is none. It is not an attribute of
+	// CloudEvents.
 	Key []byte
 }
 
-// Extension is one extension attribute. Names are lower-case letters and
-// digits; a value is held as its text (CloudEvents 1.0, section "Type System").
+// Extension is one extension attribute. Its name has lower-case letters and digits; its
+// value is stored as text (CloudEvents 1.0, section "Type System").
 type Extension struct {
 	Name, Value string
-	// Kind is what the JSON format writes the value as. Headers of the binary
-	// mode have texts alone.
+	// Kind is the JSON type of the value. Headers of the binary mode hold texts only.
 	Kind Kind
 }
 
 // Kind is the type of an extension's value.
 type Kind uint8
 
-// The kinds that the JSON format tells apart. Bytes, URIs and times are texts.
+// The kinds that the JSON format distinguishes. Bytes, URIs and times are texts.
 const (
 	Text    Kind = iota
 	Integer      // of 32 bits
 	Boolean
 )
 
-// String is the kind as CloudEvents calls it.
+// String returns the name of the kind in CloudEvents.
 func (k Kind) String() string {
 	switch k {
 	case Text:
@@ -62,7 +60,7 @@ func (k Kind) String() string {
 	}
 }
 
-// fits reports whether the value may stand in JSON as what its kind says.
+// fits reports whether the value is valid JSON of its kind.
 func (x *Extension) fits() bool {
 	switch x.Kind {
 	case Text:
@@ -76,7 +74,7 @@ func (x *Extension) fits() bool {
 	}
 }
 
-// isInteger reports whether s is a whole number of 32 bits as JSON writes it.
+// isInteger reports whether s is a 32-bit integer as JSON writes it.
 func isInteger(s string) bool {
 	digits := s
 	if s != "" && s[0] == '-' {
@@ -105,11 +103,11 @@ func (e *Event) Extension(name string) (string, bool) {
 	return "", false
 }
 
-// SetExtension sets an extension attribute to a text, in place of one of that
+// SetExtension sets an extension attribute to a text. It replaces one with the same
 // name.
 func (e *Event) SetExtension(name, value string) { e.Extend(Extension{Name: name, Value: value}) }
 
-// Extend sets an extension attribute, in place of one of that name.
+// Extend sets an extension attribute. It replaces one with the same name.
 func (e *Event) Extend(x Extension) {
 	for i := range e.Extensions {
 		if e.Extensions[i].Name == x.Name {

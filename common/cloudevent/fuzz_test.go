@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 )
 
-// headerBlock are headers from a text of "name: value" lines, as a fuzzer writes them.
+// headerBlock yields the headers of a text with "name: value" lines.
 func headerBlock(block string) func(yield func(string, []byte) bool) {
 	return func(yield func(string, []byte) bool) {
 		for line := range strings.SplitSeq(block, "\n") {
@@ -22,9 +22,8 @@ func headerBlock(block string) func(yield func(string, []byte) bool) {
 	}
 }
 
-// FuzzFromHeaders: whatever the headers are, of either binding, an event that
-// is read is written again as headers that give the same event, and one that
-// is not leaves nothing behind.
+// FuzzFromHeaders: for any headers of either binding, an event that is read can be written
+// as headers that give the same event, and a failed read leaves the event empty.
 func FuzzFromHeaders(f *testing.F) {
 	f.Add(true, "ce-specversion:1.0\nce-id:a%20b\nce-source:\"/x\"\nce-type:t\nContent-Type:text/plain")
 	f.Add(false, "ce_specversion:1.0\nce_id:a%20b\nce_time:2026-01-31t12:00:00z\nCE_Tenant:acme")
@@ -68,8 +67,8 @@ func FuzzFromHeaders(f *testing.F) {
 	})
 }
 
-// FuzzHeader: what is written to an HTTP header reads back as it was, and what
-// is read from one is text.
+// FuzzHeader: a value that is written to an HTTP header is read as the same value, and a
+// value that is read is UTF-8.
 func FuzzHeader(f *testing.F) {
 	for _, s := range []string{"", "plain", `a "b" %`, "é\r\nx: y", "\xff", `"\"%41\\"`, "%", "%4", "%zz"} {
 		f.Add(s)
@@ -85,9 +84,9 @@ func FuzzHeader(f *testing.F) {
 	})
 }
 
-// FuzzParseJSON_agreesWithEncodingJSON: what is accepted means what
-// encoding/json takes it for, byte for byte where bytes are promised, and what
-// it costs is in proportion to its size.
+// FuzzParseJSON_agreesWithEncodingJSON: an accepted event has the meaning that
+// encoding/json gives it, byte for byte where that is promised, and its memory is in
+// proportion to its size.
 func FuzzParseJSON_agreesWithEncodingJSON(f *testing.F) {
 	f.Add(encode(f, full()))
 	f.Add([]byte(`{"specversion":"1.0","\u0069d":"\ud83d\ude00","n":1e5,"b":true,"data":{"a":1,"a":2}}`))

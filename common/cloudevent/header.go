@@ -8,27 +8,24 @@ import (
 	"unicode/utf8"
 )
 
-// The prefixes that mark an attribute among the headers of a message in binary
-// mode.
+// The prefixes of attributes among the headers of a message in binary mode.
 const (
 	HTTPPrefix  = "ce-"
 	KafkaPrefix = "ce_"
 )
 
-// FromHeaders fills e with the attributes that the headers of a message in
-// binary mode carry: names that begin with prefix, in any case, and
-// content-type. It reports false, with e empty, when there is no specversion
-// among them: the message is no CloudEvent in binary mode. That it is none in
-// another mode is for Signs to say, before.
+// FromHeaders sets e from the headers of a message in binary mode: the names that begin
+// with prefix, in any case, and content-type. It returns false and empties e if there is
+// no specversion among them: the message is then not a CloudEvent in binary mode. The
+// caller first checks with ModeDetector that it is not one in another mode.
 //
-// Values under HTTPPrefix are decoded as by DecodeHeader; any other are taken
-// as they are. A header that is there twice, a name, a specversion or a content
-// type that is not allowed, a core attribute that is empty, a time that is none
-// and a value that is not UTF-8 are errors, and leave e empty. An attribute
-// datacontenttype, for which the bindings have content-type instead, is taken
-// when it says the same, or is the only one. Everything that e held before is
-// gone, as with ParseJSON; data and key are the caller's to set. Whether the
-// required attributes are there is for Validate to say.
+// With HTTPPrefix, values are decoded as by DecodeHeader; otherwise they are taken as
+// they are. It is an error, and empties e, if a header occurs twice, if a name,
+// specversion, content type or time is not valid, if a core attribute is empty, or if a
+// value is not UTF-8. The bindings use content-type in place of an attribute
+// datacontenttype; that one is accepted if it is equal or if it is the only one.
+// Everything that e held before is removed, as in ParseJSON. The caller sets data and
+// key. Validate checks the required attributes.
 func FromHeaders(prefix string, headers iter.Seq2[string, []byte], e *Event) (bool, error) {
 	b := newBuilder(e)
 	found, err := b.headers(prefix, headers)
@@ -49,7 +46,7 @@ func (b *builder) headers(prefix string, headers iter.Seq2[string, []byte]) (boo
 			}
 		case strings.EqualFold(name, contentTypeHeader):
 			if seen {
-				return false, errors.New("header content-type is there twice")
+				return false, errors.New("header content-type occurs twice")
 			}
 			contentType, seen = value, true
 		}
@@ -70,7 +67,7 @@ func (b *builder) headers(prefix string, headers iter.Seq2[string, []byte]) (boo
 	return true, b.header("datacontenttype", contentType, false)
 }
 
-// header takes one attribute over.
+// header sets one attribute.
 func (b *builder) header(name string, value []byte, encoded bool) error {
 	if string(value) == plainJSON { // no allocation
 		return b.set(name, plainJSON)
@@ -90,9 +87,9 @@ func (b *builder) header(name string, value []byte, encoded bool) error {
 
 var errHeaderUTF8 = errors.New("the value is not UTF-8")
 
-// AppendHeaders appends the attributes of e as lines of an HTTP header in
-// binary mode, "ce-id: 42\r\n", and returns the longer slice: Attributes with
-// HTTPPrefix and EncodeHeader, without garbage.
+// AppendHeaders appends the attributes of e as header lines of the HTTP binary mode,
+// "ce-id: 42\r\n". It is the same as Attributes with HTTPPrefix and EncodeHeader, but
+// allocates only to grow dst.
 func (e *Event) AppendHeaders(dst []byte) []byte {
 	dst = append(dst, HTTPPrefix+"specversion: "+SpecVersion+"\r\n"...)
 	dst = appendLine(dst, HTTPPrefix+"id", e.ID)
@@ -126,11 +123,10 @@ func appendLine(dst []byte, name, value string) []byte {
 
 const upperHex = "0123456789ABCDEF"
 
-// EncodeHeader makes an attribute value fit for an HTTP header, as the HTTP
-// binding says (section 3.1.3.2): space, double quote, percent and everything
-// that is not printable ASCII is percent-encoded as UTF-8. A value that needs
-// nothing is returned as it is. The result holds no byte that could end the
-// header.
+// EncodeHeader encodes an attribute value for an HTTP header, by section 3.1.3.2 of the
+// HTTP binding: space, double quote, percent and everything that is not printable ASCII
+// is percent-encoded as UTF-8. Other values are returned unchanged. The result holds no
+// byte that could end the header.
 func EncodeHeader(value string) string {
 	i := 0
 	for i < len(value) && plainInHeader(value[i]) {
@@ -153,10 +149,10 @@ func EncodeHeader(value string) string {
 
 func plainInHeader(c byte) bool { return c > ' ' && c < 0x7f && c != '"' && c != '%' }
 
-// DecodeHeader undoes EncodeHeader, in the binding's order: a value in double
-// quotes is unquoted, then one round of percent-decoding. A percent sign that
-// begins no escape stays. A result that is not UTF-8 is an error, as the
-// binding demands: it could be the id of more than one event.
+// DecodeHeader reverses EncodeHeader, in the order of the binding: it unquotes a value in
+// double quotes, and then decodes percent-encoding once. A percent sign that begins no
+// escape is kept. A result that is not UTF-8 is an error, as the binding demands: it
+// could be the id of more than one event.
 func DecodeHeader(value string) (string, error) {
 	if strings.ContainsAny(value, `"%`) {
 		value = decodeHeader(value)
@@ -186,7 +182,7 @@ func decodeHeader(value string) string {
 	return string(b)
 }
 
-// unescapeQuoted takes the backslashes out of an RFC 7230 quoted string.
+// unescapeQuoted removes the backslashes of an RFC 7230 quoted string.
 func unescapeQuoted(s string) string {
 	if strings.IndexByte(s, '\\') < 0 {
 		return s
@@ -201,7 +197,7 @@ func unescapeQuoted(s string) string {
 	return string(b)
 }
 
-// unhex is the value of a hexadecimal digit, or 16.
+// unhex returns the value of a hexadecimal digit, or 16.
 func unhex(c byte) byte {
 	switch {
 	case c >= '0' && c <= '9':

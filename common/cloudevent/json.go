@@ -5,19 +5,18 @@ import (
 	"unicode/utf8"
 )
 
-// AppendJSON appends e in the structured JSON format and returns the longer
-// slice. It allocates only to grow dst.
+// AppendJSON appends e in the structured JSON format. It allocates only to grow dst.
 //
-// Data whose content type is JSON (see IsJSON) is placed as it is, once it was
-// checked (see Data). Data of a type text/* in UTF-8 goes as a JSON string if
-// it is UTF-8, and anything else, also data without a content type, as
-// data_base64. No data leaves the member out, and so does data of no bytes under
-// a JSON type or none: HTTP cannot tell the two apart.
+// If the content type is JSON (see IsJSON), the bytes of the data are checked (see Data)
+// and appended as they are. UTF-8 data of a type text/* in UTF-8 becomes a JSON string.
+// All other data, also without a content type, becomes data_base64. The member is left
+// out if there is no data, and also if the data has no bytes and the type is JSON or
+// missing: HTTP cannot distinguish the two.
 //
-// Bytes in attributes that are no UTF-8 become U+FFFD. The time is written in
-// UTC with as many digits of a second as it has. The error is an *EncodeError,
-// with dst as it was: data is not JSON though its content type says so, or an
-// extension is none. Required attributes are not looked for: see Validate.
+// Bytes of attributes that are not UTF-8 become U+FFFD. The time is written in UTC with
+// as many digits of a second as it has. The error is an *EncodeError, and dst is then
+// unchanged: data is not JSON though its content type says so, or an extension is not
+// valid. Validate checks the required attributes.
 func (e *Event) AppendJSON(dst []byte) ([]byte, error) {
 	before := len(dst)
 	dst = append(dst, `{"specversion":"`+SpecVersion+`"`...)
@@ -45,8 +44,8 @@ func (e *Event) AppendJSON(dst []byte) ([]byte, error) {
 	return append(dst, '}'), nil
 }
 
-// AppendBatch appends events in the batched JSON format. One that AppendJSON
-// refuses fails the batch, with dst as it was: see connector.SendSound.
+// AppendBatch appends events in the batched JSON format. If AppendJSON refuses one of
+// them, the batch fails and dst is unchanged: see connector.SendEncodable.
 func AppendBatch(dst []byte, events []*Event) ([]byte, error) {
 	before := len(dst)
 	dst = append(dst, '[')
@@ -83,13 +82,13 @@ func (e *Event) appendData(dst []byte) ([]byte, error) {
 	}
 }
 
-// dataIsText reports whether data can be a JSON string.
+// dataIsText reports whether the data can be written as a JSON string.
 func (e *Event) dataIsText() bool {
 	return isText(e.DataContentType) && inUTF8(e.DataContentType) && utf8.Valid(e.Data.bytes)
 }
 
-// DataIsBinary reports whether data is what the JSON format calls Binary: bytes
-// that AppendJSON writes as data_base64.
+// DataIsBinary reports whether AppendJSON writes the data as data_base64, which the JSON
+// format calls Binary.
 func (e *Event) DataIsBinary() bool {
 	return e.Data.bytes != nil && !IsJSON(e.DataContentType) && !e.dataIsText()
 }
@@ -112,12 +111,11 @@ func appendMember(dst []byte, name, value string) []byte {
 	return appendString(append(dst, name...), value)
 }
 
-// appendString appends s as a JSON string: quotes, backslashes and control
-// characters escaped, what is no UTF-8 replaced by U+FFFD as encoding/json
-// does, everything else as it is.
+// appendString appends s as a JSON string: it escapes quotes, backslashes and control
+// characters, and replaces bytes that are not UTF-8 by U+FFFD, as encoding/json does.
 func appendString[T string | []byte](dst []byte, s T) []byte {
 	dst = append(dst, '"')
-	if plain(s) {
+	if isPlainASCII(s) {
 		dst = append(dst, s...)
 		return append(dst, '"')
 	}
@@ -146,9 +144,9 @@ func appendString[T string | []byte](dst []byte, s T) []byte {
 	return append(dst, '"')
 }
 
-// plain reports whether s is ASCII of which nothing has to be escaped, as
-// nearly all attributes are. It looks at eight bytes at a time.
-func plain[T string | []byte](s T) bool {
+// isPlainASCII reports whether s is ASCII without a character to escape, as nearly all
+// attributes are. It checks eight bytes at a time.
+func isPlainASCII[T string | []byte](s T) bool {
 	const (
 		ones = 0x0101010101010101
 		high = 0x8080808080808080
@@ -157,9 +155,8 @@ func plain[T string | []byte](s T) bool {
 		w := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
 			uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
 		quote, slash := w^ones*'"', w^ones*'\\'
-		// A byte below n has its high bit set in w-ones*n, and so has one
-		// above a byte that borrowed: it may say no where yes is due, never
-		// the other way round.
+		// A byte below n sets its high bit in w-ones*n. A borrow may also set the bit of a
+		// higher byte: the result may be a wrong false, never a wrong true.
 		if (w|(w-ones*' ')|(quote-ones)|(slash-ones))&high != 0 {
 			return false
 		}
@@ -173,7 +170,7 @@ func plain[T string | []byte](s T) bool {
 	return true
 }
 
-// runeSize is the length of the rune at i, or 0 if the bytes there are none.
+// runeSize returns the length of the rune at i, or 0 if it is not valid UTF-8.
 func runeSize[T string | []byte](s T, i int) int {
 	var b [utf8.UTFMax]byte
 	n := copy(b[:], s[i:min(i+utf8.UTFMax, len(s))])

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/lsm/fiso/common/lazyjson"
 )
 
 // full is an event with every attribute.
@@ -23,7 +25,7 @@ func full() *Event {
 	}
 }
 
-// known is data that JSON has checked.
+// known makes data that JSON has checked.
 func known(s string) Data {
 	d, err := JSON([]byte(s))
 	if err != nil {
@@ -32,7 +34,7 @@ func known(s string) Data {
 	return d
 }
 
-// encode is e in the JSON format.
+// encode writes e in the JSON format.
 func encode(t testing.TB, e *Event) []byte {
 	t.Helper()
 	b, err := e.AppendJSON(nil)
@@ -60,7 +62,7 @@ func TestAppendJSON_placesDataByItsContentType(t *testing.T) {
 	for _, tc := range []struct {
 		name, contentType string
 		data              []byte
-		want              string // what follows the other members
+		want              string // the members after the fixed ones
 	}{
 		{"no data", "application/json", nil, ``},
 		{"empty data of JSON would break the event", "application/json", []byte{}, ``},
@@ -149,15 +151,15 @@ func TestAppendBatch_isAnArrayThatSplitsBack(t *testing.T) {
 
 func TestSplitBatch_refusesWhatIsNoArrayOfObjects(t *testing.T) {
 	for in, want := range map[string]string{
-		``:               "it ends too early, at byte 0, where a batch in brackets is due",
-		`{}`:             "where a batch in brackets is due",
-		`[{},1]`:         "element 2 is no event in braces",
-		`[{}`:            "where a comma or the end is due",
-		`[{},]`:          "where a value is due",
-		`[{}] []`:        "after the value",
-		`[{"a":tru}]`:    "in true",
-		`[{"a" 1}]`:      "where a colon is due",
-		"\xef\xbb\xbf[]": "it begins with a byte order mark",
+		``:               "not valid JSON at byte 0: it ends too early",
+		`{}`:             "a batch must be a list, and this is an object",
+		`[{},1]`:         "element 2 is not an object",
+		`[{}`:            "it ends too early",
+		`[{},]`:          "not the beginning of a value",
+		`[{}] []`:        "there is more after the end of the value",
+		`[{"a":tru}]`:    "neither true, false nor null",
+		`[{"a" 1}]`:      "a colon is missing",
+		"\xef\xbb\xbf[]": "a byte order mark, which JSON does not have",
 	} {
 		if got, err := SplitBatch([]byte(in)); err == nil || !strings.Contains(err.Error(), want) || got != nil {
 			t.Errorf("SplitBatch(%q) = %v, %v, want an error with %q", in, got, err, want)
@@ -178,11 +180,11 @@ func TestParseJSON_readsWhatAppendJSONWrites(t *testing.T) {
 	}
 }
 
-// U9: among them types that are implied or not, and the kinds of extensions.
+// U9: among them implied content types, and the kinds of extensions.
 func TestParseJSON_takesMembersAsTheFormatSays(t *testing.T) {
 	json := func(data string) Event { return Event{DataContentType: "application/json", Data: known(data)} }
 	for _, tc := range []struct {
-		name, members string // beside specversion
+		name, members string // besides specversion
 		want          Event
 	}{
 		{"data keeps digits and spaces", `"data": {"n" : 1.10e+02,"i":98765432109876543210} `, json(`{"n" : 1.10e+02,"i":98765432109876543210}`)},
@@ -221,55 +223,55 @@ func TestParseJSON_takesMembersAsTheFormatSays(t *testing.T) {
 	}
 }
 
-// U9: among them attributes that are empty, or not of their type.
+// U9: among them attributes that are empty or not of their type.
 func TestParseJSON_refusesWithWordsThatSayWhy(t *testing.T) {
 	many := `{"specversion":"1.0"`
 	for i := range maxExtensions + 1 {
 		many += `,"x` + strings.Repeat("a", i) + `":1`
 	}
 	for _, tc := range []struct{ name, in, want string }{
-		{"nothing", ``, "it ends too early, at byte 0"},
-		{"not an object", `[]`, `'[' where an event in braces is due`},
+		{"nothing", ``, "not valid JSON at byte 0: it ends too early"},
+		{"not an object", `[]`, "an event must be an object, and this is a list"},
 		{"no specversion", `{"id":"1"}`, "specversion is missing"},
 		{"old specversion", `{"specversion":"0.3"}`, `specversion "0.3" is not supported: only CloudEvents 1.0 is`},
-		{"specversion as a number", `{"specversion":1.0}`, "attribute specversion must be a string, is 1.0"},
-		{"id as a boolean", `{"id":true}`, "attribute id must be a string, is true"},
-		{"empty subject", `{"subject":""}`, "attribute subject is empty: CloudEvents has it with a value or not at all"},
+		{"specversion as a number", `{"specversion":1.0}`, "attribute specversion must be a string, and this is a number"},
+		{"id as a boolean", `{"id":true}`, "attribute id must be a string, and this is a boolean"},
+		{"empty subject", `{"subject":""}`, "attribute subject is empty: set a value or leave it out"},
 		{"empty dataschema", `{"dataschema":""}`, "attribute dataschema is empty"},
 		{"empty datacontenttype", `{"datacontenttype":""}`, "attribute datacontenttype is empty"},
-		{"a content type that is none", `{"datacontenttype":"json"}`, `attribute datacontenttype: "json" is no content type such as application/json`},
-		{"a content type with a parameter that is none", `{"datacontenttype":"text/plain; x"}`, `"text/plain; x" is no content type`},
-		{"a number with a fraction", `{"n":1.5}`, `attribute n: the number is no whole one of 32 bits: CloudEvents has no others, send a string`},
-		{"a number with an exponent", `{"n":1e3}`, "attribute n: the number is no whole one"},
-		{"a number above 32 bits", `{"n":2147483648}`, "attribute n: the number is no whole one"},
-		{"a number below 32 bits", `{"n":-2147483649}`, "attribute n: the number is no whole one"},
+		{"a content type that is none", `{"datacontenttype":"json"}`, `attribute datacontenttype: "json" is not a content type such as application/json`},
+		{"a content type with a parameter that is none", `{"datacontenttype":"text/plain; x"}`, `"text/plain; x" is not a content type`},
+		{"a number with a fraction", `{"n":1.5}`, `attribute n: the number is not a 32-bit integer, and CloudEvents has no other numbers: send a string`},
+		{"a number with an exponent", `{"n":1e3}`, "attribute n: the number is not a 32-bit integer"},
+		{"a number above 32 bits", `{"n":2147483648}`, "attribute n: the number is not a 32-bit integer"},
+		{"a number below 32 bits", `{"n":-2147483649}`, "attribute n: the number is not a 32-bit integer"},
 		{"half a surrogate pair", `{"id":"\ud83d"}`, `attribute "id" has half of a surrogate pair`},
 		{"the other half", `{"id":"\ude00"}`, `attribute "id" has half of a surrogate pair`},
 		{"half a pair and another escape", `{"id":"\ud83d\n"}`, `attribute "id" has half of a surrogate pair`},
-		{"bytes that are not UTF-8", "{\"specversion\":\"1.0\",\"data\":{\"a\":\"\xff\"}}", "invalid UTF-8 at byte 34"},
-		{"a byte order mark", "\xef\xbb\xbf{}", "it begins with a byte order mark"},
+		{"bytes that are not UTF-8", "{\"specversion\":\"1.0\",\"data\":{\"a\":\"\xff\"}}", "not valid JSON at byte 34: bytes that are not UTF-8"},
+		{"a byte order mark", "\xef\xbb\xbf{}", "a byte order mark, which JSON does not have"},
 		{"text that its charset may not hold", `{"specversion":"1.0","data":"ü","datacontenttype":"text/plain; charset=latin1"}`, "cannot become bytes of the charset"},
 		{"a time after the year 9999 in UTC", `{"time":"9999-12-31T23:59:59-01:00"}`, "attribute time: the year in UTC, 10000, cannot be written as RFC 3339"},
 		{"a leap second after the year 9999", `{"time":"9999-12-31T23:59:60Z"}`, "attribute time: the year in UTC, 10000, cannot"},
 		{"a time before the year 0 in UTC", `{"time":"0000-01-01T00:00:00+01:00"}`, "attribute time: the year in UTC, -1, cannot"},
 		{"object attribute", `{"tenant":{}}`, `attribute "tenant" must be a string, number or boolean`},
-		{"twice", `{"id":"1","id":"2"}`, "attribute id is there twice"},
-		{"extension twice", `{"tenant":"1","Tenant":"2"}`, "attribute tenant is there twice"},
-		{"data twice", `{"data":1,"data":2}`, "member data is there twice"},
-		{"both data", `{"specversion":"1.0","data":1,"data_base64":""}`, "data and data_base64 are both there"},
+		{"twice", `{"id":"1","id":"2"}`, "attribute id occurs twice"},
+		{"extension twice", `{"tenant":"1","Tenant":"2"}`, "attribute tenant occurs twice"},
+		{"data twice", `{"data":1,"data":2}`, "member data occurs twice"},
+		{"both data", `{"specversion":"1.0","data":1,"data_base64":""}`, "data and data_base64 are both set"},
 		{"core name in upper case", `{"ID":"1"}`, `attribute name "ID" is not allowed: id belongs to CloudEvents itself`},
 		{"data in upper case", `{"Data":"1"}`, `data belongs to CloudEvents itself`},
 		{"bad name", `{"my_ext":"1"}`, `attribute name "my_ext" is not allowed: lower-case letters and digits only`},
 		{"empty name", `{"":"1"}`, `attribute name "" is not allowed`},
 		{"long bad name is cut", `{"` + strings.Repeat("é", 99) + `":"1"}`, strings.Repeat("é", 32) + `…" is not allowed`},
-		{"bad time", `{"time":"yesterday"}`, `attribute time: "yesterday" is no RFC 3339 time such as`},
+		{"bad time", `{"time":"yesterday"}`, `attribute time: "yesterday" is not an RFC 3339 time such as`},
 		{"object under text", `{"specversion":"1.0","datacontenttype":"text/plain","data":{}}`, `data must be a string, because datacontenttype is "text/plain"`},
 		{"bad base64", `{"specversion":"1.0","data_base64":"%"}`, "data_base64: illegal base64"},
 		{"base64 as a number", `{"specversion":"1.0","data_base64":7}`, "data_base64 must be a string"},
 		{"base64 that would smuggle members in", `{"specversion":"1.0","datacontenttype":"a/b+json","data_base64":"MSwiaWQiOiJ4Ig=="}`,
-			`data_base64 is not what datacontenttype "a/b+json" says: invalid JSON at byte 1: ',' after the value`},
+			`data_base64 is not what datacontenttype "a/b+json" says: not valid JSON at byte 1: there is more after the end of the value`},
 		{"too many extensions", many + "}", "more than 256 extension attributes"},
-		{"too deep", `{"data":` + strings.Repeat("[", maxDepth+1), "nested deeper than 1000"},
+		{"too deep", `{"data":` + strings.Repeat("[", lazyjson.MaxDepth+1), "nests deeper than 1000 levels"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			got := *full()
@@ -320,7 +322,7 @@ func FuzzParseJSON(f *testing.F) {
 			e.Extensions, again.Extensions = nil, nil
 		}
 		if e.Data.Len() == 0 && again.Data.Len() == 0 {
-			e.Data, again.Data = Data{}, Data{} // none, and of no bytes
+			e.Data, again.Data = Data{}, Data{} // one may have no data, the other data without bytes
 		}
 		if !reflect.DeepEqual(e, again) {
 			t.Fatalf("%q: %+v came back as %+v", data, e, again)
@@ -363,7 +365,7 @@ func BenchmarkAppendJSON(b *testing.B) {
 	b.SetBytes(int64(len(dst)))
 }
 
-// What AppendJSON takes longer for data that nobody has checked.
+// The additional cost of AppendJSON for unchecked data.
 func BenchmarkCheckData(b *testing.B) {
 	for name, data := range map[string]string{
 		"small": string(full().Data.Bytes()),
@@ -400,19 +402,19 @@ func BenchmarkParseJSON(b *testing.B) {
 	}
 }
 
-// Every byte at every place of a word, and of what is left behind it.
+// Every byte at every place of an eight-byte word, and of the rest after it.
 func TestAppendString_seesEachByteThatNeedsMore(t *testing.T) {
 	for c := range 256 {
 		for at := range 19 {
 			s := []byte("abcdefghijklmnopqrs")
 			s[at] = byte(c)
 			want := c >= ' ' && c < 0x80 && c != '"' && c != '\\'
-			if plain(s) != want || plain(string(s)) != want {
+			if isPlainASCII(s) != want || isPlainASCII(string(s)) != want {
 				t.Fatalf("byte %#x at %d: plain is %v", c, at, !want)
 			}
 			if at > 0 {
 				s[at-1] = ' ' // above the least plain byte
-				if plain(s) != want {
+				if isPlainASCII(s) != want {
 					t.Fatalf("byte %#x at %d, above a space: plain is %v", c, at, !want)
 				}
 			}
@@ -420,7 +422,8 @@ func TestAppendString_seesEachByteThatNeedsMore(t *testing.T) {
 	}
 }
 
-// U21: a text that UTF-8 cannot say would become another text, and two that differ one.
+// U21: a text that is not valid Unicode would become another text, and two different
+// texts could become the same.
 func TestParseJSON_refusesTextThatNoBytesStandFor(t *testing.T) {
 	for name, data := range map[string]string{"a first half": `"a\ud800"`, "a second half": `"\udc00b"`, "halves in the wrong order": `"\udc00\ud800"`} {
 		t.Run(name, func(t *testing.T) {

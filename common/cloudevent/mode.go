@@ -7,32 +7,33 @@ import (
 	"strings"
 )
 
-// Mode is how a message carries events.
+// Mode is the way in which a message carries events.
 type Mode uint8
 
 // The modes of the HTTP and the Kafka binding.
 const (
-	Plain      Mode = iota // the message is no CloudEvent
+	Plain      Mode = iota // the message is not a CloudEvent
 	Binary                 // attributes in headers, data in the body
 	Structured             // one event in the JSON format in the body
-	Batched                // a list of them
+	Batched                // a list of events in the JSON format in the body
 )
 
-// Signs are the headers that decide on a message's mode. The zero value has
-// seen none of them.
-type Signs struct {
-	// ContentType is the content type; of several, the last.
+// ModeDetector collects the headers that decide on a message's mode. The zero value has
+// none.
+type ModeDetector struct {
+	// ContentType is the content type; the last one if there are several.
 	ContentType string
-	// Prefix is HTTPPrefix or KafkaPrefix, whichever specversion had; "": none.
+	// Prefix is the prefix of the specversion header, HTTPPrefix or KafkaPrefix; "" if
+	// there is none.
 	Prefix string
 
-	envelope bool // a content type is one of CloudEvents
-	differ   bool // there are two content types
+	envelope bool // a content type is that of CloudEvents
+	differ   bool // there are two different content types
 }
 
-// See looks at one header, whose name may be in any case, and reports whether
-// it was one of the signs.
-func (s *Signs) See(name string, value []byte) bool {
+// Add looks at one header, whose name may be in any case, and reports whether the header
+// matters for the mode.
+func (s *ModeDetector) Add(name string, value []byte) bool {
 	switch {
 	case strings.EqualFold(name, contentTypeHeader):
 		s.contentType(value)
@@ -48,7 +49,7 @@ func (s *Signs) See(name string, value []byte) bool {
 
 const contentTypeHeader = "content-type"
 
-func (s *Signs) contentType(value []byte) {
+func (s *ModeDetector) contentType(value []byte) {
 	before := s.ContentType
 	if string(value) == plainJSON { // no allocation
 		s.ContentType = plainJSON
@@ -59,14 +60,14 @@ func (s *Signs) contentType(value []byte) {
 	s.envelope = s.envelope || hasPrefixFold(strings.TrimSpace(s.ContentType), "application/cloudevents")
 }
 
-// Mode decides, as the bindings say: by the content type first. One of
-// CloudEvents means that the body holds the envelope, and copies of attributes
-// in headers then count for nothing. Every source decides by this function.
+// Mode returns the mode, as the bindings define it: the content type decides first. If
+// it is that of CloudEvents, the body holds the event, and attributes in headers are
+// ignored. Every source uses this function.
 //
-// It is an error if the content type is one of CloudEvents and not in JSON, is
-// malformed, names a charset that is not UTF-8, or is there twice with two
-// values: of such a message nobody can say what it is.
-func (s *Signs) Mode() (Mode, error) {
+// It is an error if the content type is that of CloudEvents but not JSON, is malformed,
+// names a charset other than UTF-8, or occurs twice with different values: the mode is
+// then ambiguous.
+func (s *ModeDetector) Mode() (Mode, error) {
 	switch {
 	case s.envelope:
 		return s.structured()
@@ -77,9 +78,9 @@ func (s *Signs) Mode() (Mode, error) {
 	}
 }
 
-func (s *Signs) structured() (Mode, error) {
+func (s *ModeDetector) structured() (Mode, error) {
 	if s.differ {
-		return Plain, errors.New("the content type is there twice, with two values")
+		return Plain, errors.New("the content type is set twice, with different values")
 	}
 	if s.ContentType == ContentTypeJSON {
 		return Structured, nil

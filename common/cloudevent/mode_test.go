@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// U3: the content type decides on the mode before any attribute headers do, as both
-// bindings say in their section 3.
+// U3: the content type decides on the mode before any attribute headers do, as section 3
+// of both bindings says.
 func TestSigns_theContentTypeDecidesBeforeHeadersDo(t *testing.T) {
 	for _, row := range []struct {
 		contentType          string
@@ -30,14 +30,14 @@ func TestSigns_theContentTypeDecidesBeforeHeadersDo(t *testing.T) {
 	} {
 		for _, prefix := range []string{"", HTTPPrefix, KafkaPrefix} {
 			t.Run(row.contentType+" beside "+prefix, func(t *testing.T) {
-				var s Signs
-				if row.contentType != "" && !s.See("Content-Type", []byte(row.contentType)) {
+				var s ModeDetector
+				if row.contentType != "" && !s.Add("Content-Type", []byte(row.contentType)) {
 					t.Error("the content type is no sign")
 				}
 				want := row.bare
 				if prefix != "" {
 					want = row.beside
-					if !s.See(strings.ToUpper(prefix)+"SpecVersion", []byte("1.0")) || s.See(prefix+"id", []byte("1")) {
+					if !s.Add(strings.ToUpper(prefix)+"SpecVersion", []byte("1.0")) || s.Add(prefix+"id", []byte("1")) {
 						t.Error("specversion is no sign, or id is one")
 					}
 				}
@@ -53,23 +53,23 @@ func TestSigns_theContentTypeDecidesBeforeHeadersDo(t *testing.T) {
 	}
 }
 
-// U3: a reader that takes the first of two content types and one that takes the
-// last must not see two messages.
+// U3: a reader that uses the first of two content types and a reader that uses the last
+// must not see different messages.
 func TestSigns_twoContentTypesAreNone(t *testing.T) {
 	for _, row := range []struct {
 		first, second string
 		want          Mode
 		fault         string
 	}{
-		{ContentTypeJSON, "application/json", Plain, "the content type is there twice, with two values"},
-		{"application/json", ContentTypeJSON, Plain, "the content type is there twice, with two values"},
-		{ContentTypeBatch, ContentTypeJSON, Plain, "the content type is there twice, with two values"},
+		{ContentTypeJSON, "application/json", Plain, "the content type is set twice, with different values"},
+		{"application/json", ContentTypeJSON, Plain, "the content type is set twice, with different values"},
+		{ContentTypeBatch, ContentTypeJSON, Plain, "the content type is set twice, with different values"},
 		{ContentTypeJSON, ContentTypeJSON, Structured, ""},
 		{"text/plain", "text/html", Plain, ""},
 	} {
-		var s Signs
-		s.See("content-type", []byte(row.first))
-		s.See("content-type", []byte(row.second))
+		var s ModeDetector
+		s.Add("content-type", []byte(row.first))
+		s.Add("content-type", []byte(row.second))
 		got, err := s.Mode()
 		if got != row.want || (err == nil) != (row.fault == "") || err != nil && err.Error() != row.fault || s.ContentType != row.second {
 			t.Errorf("%s, %s: mode %d, %v, content type %s", row.first, row.second, got, err, s.ContentType)
@@ -77,7 +77,7 @@ func TestSigns_twoContentTypesAreNone(t *testing.T) {
 	}
 }
 
-// U9: Quarkus and SmallRye write both.
+// U9: Quarkus and SmallRye send both.
 func TestFromHeaders_takesDataContentTypeBesideAnEqualContentType(t *testing.T) {
 	for name, pairs := range map[string][]string{
 		"before": {"ce_datacontenttype", "text/plain", "content-type", "text/plain"},

@@ -1,43 +1,58 @@
 package cloudevent
 
 import (
-	"bytes"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"unicode/utf8"
+	"strings"
+	"sync"
+
+	"github.com/lsm/fiso/common/lazyjson"
 )
 
-// ParseJSON fills e from an event in the structured JSON format. Everything
-// that e held before is gone, its key too, and the room of its extensions is
-// used again: a copy of e made before must not share them.
+// docs are JSON documents whose memory is reused.
+var docs = sync.Pool{New: func() any { return new(lazyjson.Doc) }}
+
+// keepNodes is the number of JSON values for which a pooled document keeps memory.
+const keepNodes = 1 << 12
+
+// Levels of JSON around the data of an event.
+const (
+	inEvent = 1
+	inBatch = 2
+)
+
+// readJSON parses data and calls read with its root. levels is the number of outer levels
+// that do not count for the maximum depth.
+func readJSON(data []byte, levels int, read func(lazyjson.Value) error) error {
+	d := docs.Get().(*lazyjson.Doc)
+	err := d.ParseEnvelope(data, levels)
+	if err == nil && read != nil {
+		err = read(d.Root())
+	}
+	d.Release(keepNodes)
+	docs.Put(d)
+	return err
+}
+
+// ParseJSON sets e from an event in the structured JSON format. Everything that e held
+// before is removed, its key too. The memory of its extensions is reused, so an earlier
+// copy of e must not share them.
 //
-// e.Data points into data where it can, and holds the member's bytes exactly as
-// they came: a number keeps its digits, an object its spaces. Data without a
-// content type is application/json, which is then set; data_base64 without one
-// has none. Under a content type that is not JSON (see IsJSON), a data string
-// becomes its text; data_base64 is decoded. An attribute that is null is absent.
+// e.Data points into data where possible, and holds the bytes of the member as they came:
+// a number keeps its digits, an object its spaces. For data without a content type
+// application/json is set; for data_base64 without one nothing is set. If the content
+// type is not JSON (see IsJSON), a data string becomes its text. data_base64 is decoded.
+// An attribute that is null counts as absent.
 //
-// It is an error, and leaves e empty, if the JSON is not valid, not in UTF-8 or
-// nested deeper than 1000, if specversion is missing or not 1.0, if a member is
-// there twice (readers differ on which one counts), if an attribute is empty or
-// not of its type, if data and data_base64 are both there, or if data does not
-// fit its content type. Whether the required attributes are there is for
-// Validate to say.
+// It is an error, and empties e, if the JSON is not valid or not in UTF-8, if data nests
+// deeper than 1000, if specversion is missing or not 1.0, if a member occurs twice
+// (readers differ in which one they use), if an attribute is empty or not of its type, if
+// there are both data and data_base64, or if data does not match its content type.
+// Validate checks the required attributes.
 func ParseJSON(data []byte, e *Event) error {
 	p := parser{builder: newBuilder(e)}
-	s := scanner{data: data}
-	err := s.document(func() error {
-		if s.peek() != '{' {
-			return s.fail("where an event in braces is due")
-		}
-		return s.object(inBatch-1, p.member)
-	})
-	if err == nil {
-		err = p.finish()
-	}
-	if err != nil {
+	if err := readJSON(data, inEvent, p.members); err != nil {
 		*e = Event{}
 		return fmt.Errorf("parse CloudEvent: %w", err)
 	}
@@ -47,109 +62,122 @@ func ParseJSON(data []byte, e *Event) error {
 // parser collects the members of one event.
 type parser struct {
 	builder
-	data, base64 []byte // the members as they stood there; nil if absent
+	data, base64 lazyjson.Value // absent until they are found
 }
 
-func (p *parser) member(rawName, value []byte) error {
-	name := memberName(rawName)
+func (p *parser) members(event lazyjson.Value) error {
+	if event.Kind() != lazyjson.Object {
+		return fmt.Errorf("an event must be an object, and this is %s", event.Kind())
+	}
+	for m := event.First(); m.Kind() != lazyjson.Absent; m = m.Next(event) {
+		if err := p.member(m); err != nil {
+			return err
+		}
+	}
+	return p.finish()
+}
+
+func (p *parser) member(m lazyjson.Value) error {
+	name := memberName(m)
 	switch name {
 	case "data":
-		return once(&p.data, name, value)
+		return once(&p.data, name, m)
 	case "data_base64":
-		return once(&p.base64, name, value)
+		return once(&p.base64, name, m)
 	}
-	switch value[0] {
-	case '"':
-		if loneSurrogate(value) {
+	switch m.Kind() {
+	case lazyjson.String:
+		if m.HasLoneSurrogate() {
 			return fmt.Errorf("attribute %.64q has half of a surrogate pair, which is no character", name)
 		}
-		return p.set(name, unquote(value))
-	case 'n': // null
+		return p.set(name, strings.Clone(m.View()))
+	case lazyjson.Null:
 		return nil
-	case '{', '[':
+	case lazyjson.Object, lazyjson.Array:
 		return fmt.Errorf("attribute %.64q must be a string, number or boolean", name)
 	default:
 		if coreBit(name) != 0 {
-			return fmt.Errorf("attribute %s must be a string, is %.40s", name, value)
+			return fmt.Errorf("attribute %s must be a string, and this is %s", name, m.Kind())
 		}
-		x := Extension{Name: name, Value: string(value), Kind: kindOf(value)}
+		x := Extension{Name: name, Value: string(m.Raw()), Kind: kindOf(m)}
 		if !x.fits() {
-			return fmt.Errorf("attribute %.64s: the number is no whole one of 32 bits: CloudEvents has no others, send a string", name)
+			return fmt.Errorf("attribute %.64s: the number is not a 32-bit integer, and CloudEvents has no other numbers: send a string", name)
 		}
 		return p.extension(x)
 	}
 }
 
-// kindOf is the kind of a value that is a number or a boolean.
-func kindOf(value []byte) Kind {
-	if value[0] == 't' || value[0] == 'f' {
+// kindOf returns the kind of a value that is a number or a boolean.
+func kindOf(m lazyjson.Value) Kind {
+	if m.Kind() == lazyjson.True || m.Kind() == lazyjson.False {
 		return Boolean
 	}
 	return Integer
 }
 
-// memberName is the text of a member's name; the usual ones cost no
-// allocation.
-func memberName(raw []byte) string {
+// memberName returns the name of a member; the usual ones are not allocated.
+func memberName(m lazyjson.Value) string {
+	name := m.NameView()
 	for _, known := range [...]string{
 		"specversion", "id", "source", "type", "subject", "time", "datacontenttype", "dataschema",
 		"data", "data_base64", "traceparent", "tracestate",
 	} {
-		if len(raw) == len(known)+2 && string(raw[1:len(raw)-1]) == known {
+		if name == known {
 			return known
 		}
 	}
-	return unquote(raw)
+	return strings.Clone(name)
 }
 
-func once(to *[]byte, name string, value []byte) error {
-	if *to != nil {
-		return fmt.Errorf("member %s is there twice", name)
+func once(to *lazyjson.Value, name string, m lazyjson.Value) error {
+	if to.Kind() != lazyjson.Absent {
+		return fmt.Errorf("member %s occurs twice", name)
 	}
-	*to = value
+	*to = m
 	return nil
 }
 
-// finish places the data, now that its content type is known.
+// finish sets the data, once its content type is known.
 func (p *parser) finish() error {
 	if !p.builder.finish() {
 		return errors.New("attribute specversion is missing")
 	}
-	e := p.e
+	e, kind := p.e, p.data.Kind()
 	switch {
-	case p.base64 != nil && p.data != nil:
-		return errors.New("data and data_base64 are both there")
-	case p.base64 != nil:
+	case p.base64.Kind() != lazyjson.Absent && kind != lazyjson.Absent:
+		return errors.New("data and data_base64 are both set")
+	case p.base64.Kind() != lazyjson.Absent:
 		return p.decodeBase64()
-	case p.data == nil:
+	case kind == lazyjson.Absent:
 	case e.DataContentType == "":
-		e.DataContentType = plainJSON // "exactly equivalent", spec.md says
-		e.Data = Data{bytes: p.data, json: true}
+		e.DataContentType = plainJSON // "exactly equivalent" by the specification of CloudEvents
+		e.Data = Data{bytes: p.data.Raw(), json: true}
 	case IsJSON(e.DataContentType):
-		e.Data = Data{bytes: p.data, json: true}
-	case p.data[0] == '"':
-		if loneSurrogate(p.data) {
+		e.Data = Data{bytes: p.data.Raw(), json: true}
+	case kind == lazyjson.String:
+		if p.data.HasLoneSurrogate() {
 			return errors.New("data is text with half of a surrogate pair, which is no character: send data_base64")
 		}
-		s := unquote(p.data)
+		s := p.data.View()
 		if !inUTF8(e.DataContentType) && !isASCII(s) {
 			return fmt.Errorf("data is text, and cannot become bytes of the charset that datacontenttype %.64q names: send data_base64", e.DataContentType)
 		}
 		e.Data = Bytes([]byte(s))
-	case p.data[0] != 'n':
+	case kind != lazyjson.Null:
 		return fmt.Errorf("data must be a string, because datacontenttype is %.64q", e.DataContentType)
 	}
 	return nil
 }
 
 func (p *parser) decodeBase64() error {
-	if p.base64[0] == 'n' { // null
+	switch p.base64.Kind() {
+	case lazyjson.Null:
 		return nil
-	}
-	if p.base64[0] != '"' {
+	case lazyjson.String:
+	default:
 		return errors.New("data_base64 must be a string")
 	}
-	decoded, err := base64.StdEncoding.AppendDecode([]byte{}, []byte(unquote(p.base64)))
+	decoded, err := base64.StdEncoding.AppendDecode([]byte{}, []byte(p.base64.View()))
 	if err != nil {
 		return fmt.Errorf("data_base64: %w", err)
 	}
@@ -163,24 +191,22 @@ func (p *parser) decodeBase64() error {
 	return nil
 }
 
-// SplitBatch cuts a batch in the JSON format into its events, unread: each is
-// the bytes as they stand in data, for ParseJSON. So one event that is at fault
-// is found at fault alone; only JSON that is not valid, or not an array of
-// objects, fails as a whole. The result of an empty batch is empty.
+// SplitBatch splits a batch in the JSON format into its events, as their bytes in data,
+// for ParseJSON. Thus a faulty event does not fail the others; only JSON that is not
+// valid, or not an array of objects, fails the batch. An empty batch has an empty result.
 func SplitBatch(data []byte) ([][]byte, error) {
 	events := [][]byte{}
-	s := scanner{data: data}
-	err := s.document(func() error {
-		if s.peek() != '[' {
-			return s.fail("where a batch in brackets is due")
+	err := readJSON(data, inBatch, func(batch lazyjson.Value) error {
+		if batch.Kind() != lazyjson.Array {
+			return fmt.Errorf("a batch must be a list, and this is %s", batch.Kind())
 		}
-		return s.array(0, func(value []byte) error {
-			if value[0] != '{' {
-				return fmt.Errorf("element %d is no event in braces", len(events)+1)
+		for e := batch.First(); e.Kind() != lazyjson.Absent; e = e.Next(batch) {
+			if e.Kind() != lazyjson.Object {
+				return fmt.Errorf("element %d is not an object", len(events)+1)
 			}
-			events = append(events, value)
-			return nil
-		})
+			events = append(events, e.Raw())
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("parse batch of CloudEvents: %w", err)
@@ -188,53 +214,9 @@ func SplitBatch(data []byte) ([][]byte, error) {
 	return events, nil
 }
 
-// unquote is the text of a JSON string that was walked over already.
-func unquote(raw []byte) string {
-	if bytes.IndexByte(raw, '\\') < 0 {
-		return text(raw[1 : len(raw)-1])
-	}
-	var s string
-	// Valid by now: it cannot fail.
-	_ = json.Unmarshal(raw, &s)
-	return s
-}
-
-// loneSurrogate reports whether a JSON string escapes one half of a surrogate
-// pair without the other: two texts that differ only there would become one.
-func loneSurrogate(raw []byte) bool {
-	for i := bytes.IndexByte(raw, '\\'); i >= 0 && i < len(raw); {
-		switch high := escaped(raw[i:]); {
-		case high>>10 == 0xD800>>10:
-			if escaped(raw[i+6:])>>10 != 0xDC00>>10 {
-				return true
-			}
-			i += 12
-		case high>>10 == 0xDC00>>10:
-			return true
-		case raw[i] == '\\':
-			i += 2
-		default:
-			i++
-		}
-	}
-	return false
-}
-
-// escaped is the code of a \u escape that raw, walked over already, begins
-// with, or 0.
-func escaped(raw []byte) (code uint32) {
-	if len(raw) < 6 || raw[0] != '\\' || raw[1] != 'u' {
-		return 0
-	}
-	for _, c := range raw[2:6] {
-		code = code<<4 | uint32(unhex(c))
-	}
-	return code
-}
-
 func isASCII(s string) bool {
 	for i := range len(s) {
-		if s[i] >= utf8.RuneSelf {
+		if s[i] >= 0x80 {
 			return false
 		}
 	}

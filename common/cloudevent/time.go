@@ -2,10 +2,10 @@ package cloudevent
 
 import "time"
 
-// parseTime reads a time by RFC 3339, to the letter: time.Parse takes more,
-// such as a comma for the point, an hour of one digit or an offset of 24 hours
-// (https://github.com/golang/go/issues/54580), and no leap second. A leap
-// second becomes the second after it; what is finer than a nanosecond is cut off.
+// parseTime parses exactly RFC 3339. time.Parse accepts more, such as a comma for the
+// point, an hour of one digit or an offset of 24 hours
+// (https://github.com/golang/go/issues/54580), and no leap second. A leap second becomes
+// the next second. Digits beyond nanoseconds are dropped.
 func parseTime(s string) (time.Time, bool) {
 	// 2006-01-02T15:04:05
 	const least = 19
@@ -27,12 +27,12 @@ func parseTime(s string) (time.Time, bool) {
 	nano, rest, ok := fraction(rest)
 	offset, valid := zone(rest)
 	t := time.Date(year, time.Month(month), day, hour, minute, min(second, 59), nano, time.UTC)
-	if bad || !ok || !valid || t.Day() != day { // as 31 April is 1 May
+	if bad || !ok || !valid || t.Day() != day { // 31 April would become 1 May
 		return time.Time{}, false
 	}
 	t = t.Add(-offset)
 	if second == 60 {
-		// They are inserted at the end of a day in UTC.
+		// Leap seconds are inserted at the end of a day in UTC.
 		if t.Hour() != 23 || t.Minute() != 59 {
 			return time.Time{}, false
 		}
@@ -41,7 +41,7 @@ func parseTime(s string) (time.Time, bool) {
 	return t, true
 }
 
-// fraction reads the digits of a second after the point, if there is one.
+// fraction parses the digits of a second after the point, if there is one.
 func fraction(s string) (nano int, rest string, ok bool) {
 	if s == "" || s[0] != '.' {
 		return 0, s, true
@@ -56,7 +56,7 @@ func fraction(s string) (nano int, rest string, ok bool) {
 	return nano, s[n:], n > 0
 }
 
-// zone reads Z or an offset from UTC.
+// zone parses Z or an offset from UTC.
 func zone(s string) (time.Duration, bool) {
 	if s == "Z" || s == "z" {
 		return 0, true
@@ -76,13 +76,15 @@ func zone(s string) (time.Duration, bool) {
 	return offset, true
 }
 
-// formatTime writes a time as the JSON format and all bindings do, in UTC.
+// formatTime formats a time in UTC, as the JSON format and all bindings do.
 func formatTime(t time.Time) string {
 	var room [len(time.RFC3339Nano)]byte
 	return string(appendTime(room[:0], t))
 }
 
-// appendTime is formatTime for a buffer.
+// appendTime is formatTime that appends to a buffer.
 func appendTime(dst []byte, t time.Time) []byte {
 	return t.UTC().AppendFormat(dst, time.RFC3339Nano)
 }
+
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }

@@ -2,37 +2,37 @@ package config
 
 import "strings"
 
-// align is where the character number offset of a scalar's value stands in the
-// file. It walks the written form beside the value, because quotes, escapes,
-// folding and indentation are in the one and not in the other.
-func align(src *source, n *node, offset int) place {
+// align returns where character number offset of a scalar's value is in the file. It walks
+// the written form together with the value, because quotes, escapes, folding and indentation
+// are only in the written form.
+func align(src *source, n *node, offset int) position {
 	value := []rune(n.text)
 	offset = min(max(offset, 0), len(value))
 	switch n.style {
 	case literal:
 		return alignLiteral(src, n, offset)
 	case folded:
-		w := writer{src: src, at: n.at, indent: indentation(src, n), block: true}
+		w := cursor{src: src, at: n.at, indent: indentation(src, n), block: true}
 		w.next()
-		return w.follow(value, offset)
+		return w.advance(value, offset)
 	case singleQuoted, doubleQuoted:
-		w := writer{src: src, at: place{n.at.line, n.at.column + 1}, style: n.style}
-		return w.follow(value, offset)
+		w := cursor{src: src, at: position{n.at.line, n.at.column + 1}, style: n.style}
+		return w.advance(value, offset)
 	}
-	w := writer{src: src, at: n.at}
-	return w.follow(value, offset)
+	w := cursor{src: src, at: n.at}
+	return w.advance(value, offset)
 }
 
-// alignLiteral counts lines: a literal's own are those of the file.
-func alignLiteral(src *source, n *node, offset int) place {
+// alignLiteral counts lines: the lines of a literal are lines of the file.
+func alignLiteral(src *source, n *node, offset int) position {
 	before := string([]rune(n.text)[:offset])
 	line := strings.Count(before, "\n")
 	column := offset - len([]rune(before[:strings.LastIndexByte(before, '\n')+1]))
-	return place{n.at.line + 1 + line, indentation(src, n) + column + 1}
+	return position{n.at.line + 1 + line, indentation(src, n) + column + 1}
 }
 
-// indentation is how far a block scalar is indented: the first line that is
-// not blank, less the spaces that belong to its value.
+// indentation returns the indentation of a block scalar: that of its first line that is not
+// blank, minus the spaces that belong to its value.
 func indentation(src *source, n *node) int {
 	values := strings.Split(n.text, "\n")
 	for i, value := range values {
@@ -43,23 +43,23 @@ func indentation(src *source, n *node) int {
 	return 0
 }
 
-// writer is a place in the written form of a scalar.
-type writer struct {
-	src    *source
-	at     place
-	style  style
-	block  bool // a folded block, whose lines begin after indent characters
-	indent int
-	runes  []rune // of the line number have
-	ink    int    // how many of them stand before the blanks at the end of the line
-	have   int
+// cursor is a place in the written form of a scalar.
+type cursor struct {
+	src     *source
+	at      position
+	style   style
+	block   bool // a folded block scalar, whose lines begin after indent characters
+	indent  int
+	runes   []rune // of the line number lineOf
+	textEnd int    // number of runes before trailing blanks
+	lineOf  int
 }
 
-// follow walks past the written form of the first offset characters of value,
-// up to where the next one stands.
-func (w *writer) follow(value []rune, offset int) place {
+// advance walks past the written form of the first offset characters of value, to the begin
+// of the next one.
+func (w *cursor) advance(value []rune, offset int) position {
 	for _, r := range value[:offset] {
-		w.past(r)
+		w.skip(r)
 	}
 	if offset < len(value) && (w.end() || w.style == doubleQuoted && w.continued()) {
 		w.next()
@@ -67,13 +67,13 @@ func (w *writer) follow(value []rune, offset int) place {
 	return w.at
 }
 
-func (w *writer) past(r rune) {
+func (w *cursor) skip(r rune) {
 	line := w.line()
 	rest := w.rest(line)
 	switch {
 	case w.style == doubleQuoted && w.continued():
 		w.next()
-		w.past(r)
+		w.skip(r)
 	case w.style == doubleQuoted && len(rest) > 0 && rest[0] == '\\':
 		w.at.column += escape(rest)
 	case w.style == singleQuoted && r == '\'' && len(rest) > 1:
@@ -82,42 +82,41 @@ func (w *writer) past(r rune) {
 		w.next()
 	case r != '\n' && w.end():
 		w.next()
-		w.past(r)
+		w.skip(r)
 	case r != '\n':
 		w.at.column++
 	}
 }
 
-// end reports whether nothing but space is left of the line, and a line is
-// left below.
-func (w *writer) end() bool {
+// end reports whether only blanks are left of the line and another line follows.
+func (w *cursor) end() bool {
 	return w.blank() && w.at.line < len(w.src.lines)
 }
 
-// blank reports whether nothing but space is left of the line.
-func (w *writer) blank() bool {
+// blank reports whether only blanks are left of the line.
+func (w *cursor) blank() bool {
 	w.line()
-	return w.at.column-1 >= w.ink
+	return w.at.column-1 >= w.textEnd
 }
 
-// continued reports whether the line ends in a backslash here.
-func (w *writer) continued() bool {
+// continued reports whether a backslash ends the line here.
+func (w *cursor) continued() bool {
 	rest := w.rest(w.line())
 	return len(rest) == 1 && rest[0] == '\\' && w.at.line < len(w.src.lines)
 }
 
-func (w *writer) line() []rune {
-	if w.have != w.at.line {
-		w.runes, w.ink = w.src.characters(w.at.line)
-		w.have = w.at.line
+func (w *cursor) line() []rune {
+	if w.lineOf != w.at.line {
+		w.runes, w.textEnd = w.src.characters(w.at.line)
+		w.lineOf = w.at.line
 	}
 	return w.runes
 }
 
-func (w *writer) rest(line []rune) []rune { return line[min(w.at.column-1, len(line)):] }
+func (w *cursor) rest(line []rune) []rune { return line[min(w.at.column-1, len(line)):] }
 
-// next goes to the first character of the next line that is not indentation.
-func (w *writer) next() {
+// next moves to the first character of the next line after its indentation.
+func (w *cursor) next() {
 	w.at.line++
 	w.at.column = leading(w.src.line(w.at.line)) + 1
 	if w.block {
@@ -125,7 +124,7 @@ func (w *writer) next() {
 	}
 }
 
-// escape is how many characters an escape in double quotes takes.
+// escape returns the length in characters of an escape in double quotes.
 func escape(rest []rune) int {
 	if len(rest) < 2 {
 		return 1

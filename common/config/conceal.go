@@ -9,45 +9,44 @@ import (
 	"unicode"
 )
 
-// A part that holds credentials is tagged secret:"true". Of what stands there an
-// error shows keys, numbers, truth values, and texts that cannot be a secret: a
-// value of an enum, a duration, a size, an expression. All other texts of the part
-// are hidden, also where they stand at a wrong place or have a wrong type. So are
-// values under a key that is not in the schema and not near one that is. A field
-// tagged secret:"false" in such a part is shown.
+// A part with credentials is tagged secret:"true". Of its content an error shows keys,
+// numbers, truth values, and texts that cannot be a secret: a value of an enum, a duration, a
+// size, an expression. All other texts of the part are hidden, even at a wrong place or with
+// a wrong type. Values under an unknown key are hidden too, unless a known key is similar. A
+// field tagged secret:"false" in such a part is shown.
 
-// close hides the texts in a value of a part with credentials that may be a secret.
-func (d *decoder) close(n *node, t reflect.Type, enum []string) {
+// hideSecrets hides every text of a value that may be a secret.
+func (d *decoder) hideSecrets(n *node, t reflect.Type, enum []string) {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
 	switch {
 	case t == textType || t == fieldsType:
 	case nested(t) != nil && n.kind == mapping:
-		d.closeStruct(n, t)
+		d.hideSecretsInStruct(n, t)
 	case t.Kind() == reflect.Map && n.kind == mapping:
-		d.closeMap(n)
+		d.hideSecretsInMap(n)
 	case (t.Kind() == reflect.Slice || t == stringsType) && n.kind == sequence:
 		for _, item := range n.items {
-			d.close(item, t.Elem(), enum)
+			d.hideSecrets(item, t.Elem(), enum)
 		}
-	case n.kind != null && n.scalar() && harmless(n, t, enum):
+	case n.kind != null && n.scalar() && cannotBeSecret(n, t, enum):
 	default:
 		d.hideAll(n)
 	}
 }
 
-func (d *decoder) closeStruct(n *node, t reflect.Type) {
-	for i, p := range slices.Concat(n.pairs, n.again) {
+func (d *decoder) hideSecretsInStruct(n *node, t reflect.Type) {
+	for i, p := range slices.Concat(n.pairs, n.faulty) {
 		f := fieldOf(t, p.key.text)
 		switch {
-		case f == nil && d.tail(n, i):
+		case f == nil && d.looksLikeSplitText(n, i):
 			d.src.hideKey(p.key)
 			d.hideAll(p.value)
 		case f == nil:
 			if near := nearest(p.key.text, keys(fields(t))); near != "" {
 				f = fieldOf(t, near)
-				d.close(p.value, f.typ, f.enum)
+				d.hideSecrets(p.value, f.typ, f.enum)
 				continue
 			}
 			if !wordKey.MatchString(p.key.text) {
@@ -55,35 +54,34 @@ func (d *decoder) closeStruct(n *node, t reflect.Type) {
 			}
 			d.hideAll(p.value)
 		case !f.open:
-			d.close(p.value, f.typ, f.enum)
+			d.hideSecrets(p.value, f.typ, f.enum)
 		}
 	}
 }
 
-// wordKey is a key that may be a slip of somebody who meant one of ours; a secret
-// has digits in it, or is long.
+// wordKey matches a key that may be misspelt; a secret has digits or is longer.
 var wordKey = regexp.MustCompile(`^[A-Za-z_.-]{1,40}$`)
 
-// plainKey is a key that is no more than a name, be it with a blank too many.
+// plainKey matches a key that is only a name, perhaps with blanks.
 var plainKey = regexp.MustCompile(`^(?:[A-Za-z0-9_.-]{0,64}|[A-Za-z_. -]{1,40})$`)
 
-func (d *decoder) closeMap(n *node) {
-	for i, p := range slices.Concat(n.pairs, n.again) {
-		if !plainKey.MatchString(p.key.text) || d.tail(n, i) {
+func (d *decoder) hideSecretsInMap(n *node) {
+	for i, p := range slices.Concat(n.pairs, n.faulty) {
+		if !plainKey.MatchString(p.key.text) || d.looksLikeSplitText(n, i) {
 			d.src.hideKey(p.key)
 		}
 		d.hideAll(p.value)
 	}
 }
 
-// hideAll hides every text and number of a value, and its keys.
+// hideAll hides all texts, numbers and keys of a value.
 func (d *decoder) hideAll(n *node) {
-	if n.from.line > 0 {
+	if n.anchorAt.line > 0 {
 		d.src.hidePlace(n)
 	}
 	switch {
 	case n.kind == mapping:
-		for _, p := range slices.Concat(n.pairs, n.again) {
+		for _, p := range slices.Concat(n.pairs, n.faulty) {
 			d.src.hideKey(p.key)
 			d.hideAll(p.value)
 		}
@@ -91,13 +89,13 @@ func (d *decoder) hideAll(n *node) {
 		for _, item := range n.items {
 			d.hideAll(item)
 		}
-	case n.kind == null || n.kind != boolKind && n.text != "" && !refersOnly(n.text):
-		d.src.hide(n) // of nothing, too: an alias or an anchor may stand there
+	case n.kind == null || n.kind != boolKind && n.text != "" && !isOnlyReferences(n.text):
+		d.src.hide(n) // also a null: it may have an alias or an anchor
 	}
 }
 
-// harmless reports whether a scalar cannot be a secret where t is due.
-func harmless(n *node, t reflect.Type, enum []string) bool {
+// cannotBeSecret reports whether a scalar for a value of type t cannot be a secret.
+func cannotBeSecret(n *node, t reflect.Type, enum []string) bool {
 	switch n.kind {
 	case boolKind:
 		return true
@@ -118,8 +116,8 @@ func harmless(n *node, t reflect.Type, enum []string) bool {
 	return err == nil
 }
 
-// refersOnly reports whether a text names where its value is, and holds nothing else.
-func refersOnly(text string) bool {
+// isOnlyReferences reports whether a text consists of references only.
+func isOnlyReferences(text string) bool {
 	parts, err := parseParts(text)
 	for _, p := range parts {
 		if p.literal != "" || p.fallback != nil && *p.fallback != "" {
@@ -129,44 +127,44 @@ func refersOnly(text string) bool {
 	return err == nil
 }
 
-// bears reports whether a credential can stand somewhere in a value of the type.
-func bears(t reflect.Type) bool { return bearsIn(t, nil) }
+// mayHoldCredential reports whether a value of type t can hold a credential.
+func mayHoldCredential(t reflect.Type) bool { return mayHoldCredentialIn(t, nil) }
 
-func bearsIn(t reflect.Type, around []reflect.Type) bool {
+func mayHoldCredentialIn(t reflect.Type, around []reflect.Type) bool {
 	switch {
 	case t == secretType || t == rawType:
 		return true
-	case special(t) || slices.Contains(around, t):
+	case hasOwnRules(t) || slices.Contains(around, t):
 		return false
 	case t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice || t.Kind() == reflect.Map:
-		return bearsIn(t.Elem(), around)
+		return mayHoldCredentialIn(t.Elem(), around)
 	case t.Kind() != reflect.Struct:
 		return false
 	}
 	around = append(around[:len(around):len(around)], t)
-	return slices.ContainsFunc(fields(t), func(f field) bool { return f.secret || bearsIn(f.typ, around) })
+	return slices.ContainsFunc(fields(t), func(f field) bool { return f.secret || mayHoldCredentialIn(f.typ, around) })
 }
 
-// severed reports a pair of a mapping in { } that is the rest of the text before
-// it, which a comma ended: {password: abc,def} is password: abc, and a key def.
-func (d *decoder) severed(n *node, i int, path string) bool {
-	if !d.tail(n, i) {
+// reportSplitText reports a pair of a mapping in { } that is the rest of the text before it,
+// which a comma ended: {password: abc,def} has the text abc and the key def.
+func (d *decoder) reportSplitText(n *node, i int, path string) bool {
+	if !d.looksLikeSplitText(n, i) {
 		return false
 	}
 	p, before := n.pairs[i], under(path, n.pairs[i-1].key.text)
 	d.src.hideKey(p.key)
 	d.hideAll(p.value)
 	hint := "put the text in quotes, or a list in [ ]"
-	if p.value.kind != null { // {A: a,B: b} is two keys in YAML, but one text here: it may be a secret with a comma
+	if p.value.kind != null { // {A: a,B: b} has two keys in YAML, but may be a secret with a comma
 		hint += "; before another key, put a blank behind the comma"
 	}
-	d.failAt(CodeSyntax, p.key.at, 1, before, at(before, plainly("a comma ends a text inside of { }")), plainly(hint))
+	d.failAt(CodeSyntax, p.key.at, 1, before, atPath(before, plainSentence("a comma ends a text inside of { }")), plainSentence(hint))
 	return true
 }
 
-// tail reports whether a pair of a mapping in { } looks like the rest of the text
-// before it.
-func (d *decoder) tail(n *node, i int) bool {
+// looksLikeSplitText reports whether a pair of a mapping in { } looks like the rest of the
+// text before it.
+func (d *decoder) looksLikeSplitText(n *node, i int) bool {
 	if i == 0 || i >= len(n.pairs) {
 		return false
 	}
@@ -177,7 +175,7 @@ func (d *decoder) tail(n *node, i int) bool {
 	line, _ := d.src.characters(p.key.at.line)
 	from := min(p.key.at.column-1, len(line))
 	if before.kind == stringKind && from > 0 && line[from-1] == ',' {
-		return true // no blank follows the comma
+		return true // the comma has no blank after it
 	}
 	if p.value.kind != null || p.value.text != "" {
 		return false
@@ -192,9 +190,8 @@ func (d *decoder) tail(n *node, i int) bool {
 	return (next == len(line) || line[next] != ':') && last >= 0 && line[last] == ','
 }
 
-// unknown notes a part whose keys are not known yet: its texts are not shown
-// beside a fault of something else.
-func (s *source) unknown(n *node) {
+// markUndecoded records a part that has no schema yet: no error shows its texts.
+func (s *source) markUndecoded(n *node) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var all []*node
@@ -205,29 +202,29 @@ func (s *source) unknown(n *node) {
 			return
 		}
 		seen[n] = true
-		if n.scalar() || n.from.line > 0 {
+		if n.scalar() || n.anchorAt.line > 0 {
 			all = append(all, n)
 		}
 		for _, item := range n.items {
 			walk(item)
 		}
-		for _, p := range slices.Concat(n.pairs, n.again) {
+		for _, p := range slices.Concat(n.pairs, n.faulty) {
 			walk(p.value)
 		}
 	}
 	walk(n)
-	s.raws[n] = all
+	s.undecoded[n] = all
 }
 
-// known is the end of unknown: the part is read by a schema.
-func (s *source) known(n *node) {
+// markDecoded ends markUndecoded, because a schema now reads the part.
+func (s *source) markDecoded(n *node) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.raws, n)
+	delete(s.undecoded, n)
 }
 
-// path is a path of keys without those that are hidden.
-func (s *source) path(path string) string {
+// visiblePath returns a path of keys with its hidden keys masked.
+func (s *source) visiblePath(path string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for key := range s.keys {

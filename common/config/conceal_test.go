@@ -47,8 +47,8 @@ func (p *plugin) Validate() error {
 		fmt.Errorf("%s is not known", p.Account.Username))
 }
 
-// U20, UL14: the errors of a faulty file show no text of a part that holds
-// credentials, for every way in which configtest spoils the file.
+// U20, UL14: the errors of a faulty file show no text of a part with credentials, for every fault that
+// configtest makes.
 func TestErrors_showNoCredentialOfASpoiltFile(t *testing.T) {
 	for name, text := range map[string]string{
 		"in lines": "name: a\ntoken: CANARY\nport: 1\naccount:\n  type: basic\n  username: CANARY\n  password: 'CANARY'\n  scopes: [CANARY]\n" +
@@ -66,7 +66,7 @@ func TestErrors_showNoCredentialOfASpoiltFile(t *testing.T) {
 	}
 }
 
-// What is no secret is shown as it was written: people need it.
+// What is not secret is shown as it was written, because people need it.
 func TestErrors_showWhatIsNoSecretInAPartThatHoldsCredentials(t *testing.T) {
 	for text, want := range map[string]string{
 		"account: {type: bassic}":    "f.yaml:1:17: account.type: unknown value \"bassic\"\n  1 | account: {type: bassic}\n    |                 ^^^^^^ did you mean \"basic\"? (basic, bearer)",
@@ -77,12 +77,12 @@ func TestErrors_showWhatIsNoSecretInAPartThatHoldsCredentials(t *testing.T) {
 		"account: {header: [a]}":     "f.yaml:1:19: account.header: expected text, found a list\n  1 | account: {header: [a]}\n    |                   ^",
 		"account: {tpye: basic}":     "f.yaml:1:11: unknown key \"tpye\" in account\n  1 | account: {tpye: basic}\n    |           ^^^^ did you mean \"type\"?",
 		"account: {usrname: hunter}": "f.yaml:1:11: unknown key \"usrname\" in account\n  1 | account: {usrname: ***\n    |           ^^^^^^^ did you mean \"username\"?",
-		"account: hunter2":           "f.yaml:1:10: account: expected a mapping, found what is not shown here\n  1 | account: ***\n    |          ^^^ write its keys below, each on its own line",
+		"account: hunter2":           "f.yaml:1:10: account: expected a mapping, found a hidden value\n  1 | account: ***\n    |          ^^^ write its keys below, each on its own line",
 		"account: true":              "f.yaml:1:10: account: expected a mapping, found true\n  1 | account: true\n    |          ^^^^ write its keys below, each on its own line",
 		"{name: [a], account: {key: data.id, size: 1MiB, wait: 5s, username: '${A}', retries: 2, type: basic}}": "f.yaml:1:8: name: expected text, found a list\n" +
 			"  1 | {name: [a], account: {key: data.id, size: 1MiB, wait: 5s, username: '${A}', retries: 2, type: basic}}\n    |        ^",
-		"account: {username: hunter2, username: x}": "f.yaml:1:30: key \"username\" is set twice\n  1 | account: {username: ***\n    |                        ^ it is set on line 1 already",
-		"keyFile: \"a\\nb\"":                        "f.yaml:1:10: keyFile: this is no path of a file\n  1 | keyFile: ***\n    |          ^^^ put the text into a file, and write that file's path",
+		"account: {username: hunter2, username: x}": "f.yaml:1:30: key \"username\" is set twice\n  1 | account: {username: ***\n    |                        ^ it is already set on line 1",
+		"keyFile: \"a\\nb\"":                        "f.yaml:1:10: keyFile: this is not the path of a file\n  1 | keyFile: ***\n    |          ^^^ put the text into a file, and write that file's path",
 		"token: a: b":                               "f.yaml:1:8: not valid YAML: mapping value is not allowed in this context\n  1 | token: ***\n    |        ^ a text with a colon and a blank in it needs quotes",
 		"name: @a":                                  "f.yaml:1:7: not valid YAML: '@' is a reserved character\n  1 | name: @a\n    |       ^ a text that begins with it needs quotes",
 		"name: 'a":                                  "f.yaml:1:7: not valid YAML: could not find end character of single-quoted text\n  1 | name: 'a\n    |       ^ close the quotes",
@@ -96,8 +96,7 @@ func TestErrors_showWhatIsNoSecretInAPartThatHoldsCredentials(t *testing.T) {
 	}
 }
 
-// UL19: a password that is a word of ours does not show through the words of a fault,
-// by what is masked of them.
+// UL19: a password that is a word of an error text is not revealed by the masks in that text.
 func TestErrors_maskValuesAndNoWordsOfTheirOwn(t *testing.T) {
 	var s service
 	err := config.Decode("f.yaml", []byte("token: secret\nsecretRef: x\nconfig: {account: {username: type, type: basic}}\n"), &s)

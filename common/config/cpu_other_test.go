@@ -6,5 +6,5 @@ import "time"
 
 var began = time.Now()
 
-// spent is the time since the tests began: here nobody tells how much of it was theirs.
+// spent returns the time since the tests began: the CPU time is not known here.
 func spent() time.Duration { return time.Since(began) }

@@ -7,8 +7,7 @@ import (
 	"time"
 )
 
-// spent is the time that this process has had a core, which other work on the
-// machine does not make longer.
+// spent returns the CPU time of this process, which does not depend on other work on the machine.
 func spent() time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {

@@ -368,14 +368,14 @@ func TestDecode_acceptsTagsThatChangeNothing(t *testing.T) {
 	}
 }
 
-// faultsOf are the faults that an error of this package holds.
+// faultsOf returns the faults in an error of this package.
 func faultsOf(err error) Errors {
 	faults, _ := errors.AsType[Errors](err)
 	return faults
 }
 
-// A file of nothing but null, and a part of one, are checked like empty ones.
-// Found by flow/spec's FuzzParse: such a flow had no name, and was valid.
+// A file that is only null, and such a part of a file, are checked like empty ones. Found by FuzzParse of
+// flow/spec: such a flow had no name, and was valid.
 func TestDecode_aNullIsCheckedLikeAnEmptyFile(t *testing.T) {
 	type part struct {
 		Name string `yaml:"name" required:"true"`

@@ -5,9 +5,9 @@ import (
 	"reflect"
 )
 
-// Defaults sets every field of *v that is zero and has a default tag, nested
-// structs included; nil pointers stay nil. It panics when a default tag does
-// not parse (a programming error that a test of the package finds).
+// Defaults sets every zero field of *v that has a default tag, also in nested structs; nil
+// pointers stay nil. It panics if a default tag does not parse, which is a programming error
+// that a test of the package finds.
 func Defaults(v any) {
 	p := reflect.ValueOf(v)
 	if p.Kind() != reflect.Pointer || p.IsNil() {
@@ -20,7 +20,7 @@ func setDefaults(v reflect.Value) {
 	switch {
 	case v.Kind() == reflect.Pointer && !v.IsNil():
 		setDefaults(v.Elem())
-	case v.Kind() == reflect.Struct && !special(v.Type()):
+	case v.Kind() == reflect.Struct && !hasOwnRules(v.Type()):
 		for _, f := range fields(v.Type()) {
 			fv := v.FieldByIndex(f.index)
 			if f.def != "" && fv.IsZero() {
@@ -39,13 +39,13 @@ func fromText(v reflect.Value, text string) error {
 		v.Set(reflect.New(v.Type().Elem()))
 		return fromText(v.Elem(), text)
 	}
-	d := &decoder{file: &file{options: defaultOptions(), src: newSource("", "")}}
+	d := &decoder{sharedState: &sharedState{options: defaultOptions(), src: newSource("", "")}}
 	n := &node{kind: stringKind, text: text}
 	if v.Type() == textType {
 		v.Set(reflect.ValueOf(Text{Value: text}))
 		return nil
 	}
-	if k := v.Kind(); k != reflect.String && !special(v.Type()) {
+	if k := v.Kind(); k != reflect.String && !hasOwnRules(v.Type()) {
 		root, faults, _ := parse(text)
 		if len(faults) > 0 || root == nil {
 			return fmt.Errorf("%q does not parse", text)

@@ -9,13 +9,13 @@ import (
 	"strings"
 )
 
-// Pos is a place in a file. Line and Column count from 1, in characters.
+// Pos is a position in a file. Line and Column count from 1, in characters.
 type Pos struct {
 	File         string
 	Line, Column int
 }
 
-// String is file:line:column, as compilers write it.
+// String formats the position as file:line:column, as compilers do.
 func (p Pos) String() string {
 	if p.Line == 0 {
 		return p.File
@@ -23,7 +23,7 @@ func (p Pos) String() string {
 	return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column)
 }
 
-// The codes of an Error. They are stable: scripts may rely on them.
+// The codes of an Error. They are stable, so scripts may use them.
 const (
 	CodeUnknownKey       = "UNKNOWN_KEY"
 	CodeWrongType        = "WRONG_TYPE"
@@ -38,22 +38,21 @@ const (
 	CodeCEL              = "CEL"
 )
 
-// Error is one fault of a file, in words for the person who wrote the file.
+// Error is one fault of a file, described for its author.
 type Error struct {
 	Pos     Pos
-	Line    string // the line of the file, secrets masked; empty when there is none
+	Line    string // the line of the file with secrets masked; "" when there is none
 	Key     string // path of the key, such as sink.config.url
 	Message string
-	Hint    string // what to do about it, or ""
+	Hint    string // what to do, or ""
 	Code    string // one of the Code constants
 
-	span         int   // characters under the caret
-	said, hinted words // message and hint until the error is finished
-	parsed       bool  // the parser found it, which knows no keys
+	span          int      // number of characters to underline
+	message, hint sentence // texts of Message and Hint before finishErrors
+	parsed        bool     // found by the parser, which knows no keys
 }
 
-// Error is the position and the message, the line itself and, under a caret,
-// the hint.
+// Error returns the position and the message, then the line and, under a caret, the hint.
 func (e *Error) Error() string {
 	var b strings.Builder
 	if at := e.Pos.String(); at != "" {
@@ -77,7 +76,7 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// MarshalJSON is the error as --output json shows it.
+// MarshalJSON writes the error as --output json shows it.
 func (e *Error) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
 		File    string `json:"file"`
@@ -90,10 +89,10 @@ func (e *Error) MarshalJSON() ([]byte, error) {
 	}{e.Pos.File, e.Pos.Line, e.Pos.Column, e.Key, e.Code, e.Message, e.Hint})
 }
 
-// Errors are all the faults of a file, in the order of their positions.
+// Errors are all faults of a file, in order of their positions.
 type Errors []*Error
 
-// Error is every fault, one below the other.
+// Error returns the texts of all faults.
 func (e Errors) Error() string {
 	parts := make([]string, len(e))
 	for i, fault := range e {
@@ -111,9 +110,8 @@ func (e Errors) Unwrap() []error {
 	return errs
 }
 
-// Join is the faults of several steps (a file, its Raw parts, the expressions
-// in it) as one Errors in order, or nil when there are none. An error that has
-// no position comes first.
+// Join joins the faults of several steps (a file, its Raw parts, its expressions) into one
+// Errors in order, or returns nil if there are none. An error without a position comes first.
 func Join(errs ...error) error {
 	var all Errors
 	for _, err := range flatten(errors.Join(errs...)) {
@@ -129,8 +127,8 @@ func Join(errs ...error) error {
 	return all.sorted()
 }
 
-// sorted orders by position and drops what is said twice, which happens when
-// a Validate calls that of an embedded struct.
+// sorted sorts by position and drops duplicates, which occur when a Validate calls that of an
+// embedded struct.
 func (e Errors) sorted() Errors {
 	slices.SortStableFunc(e, func(a, b *Error) int {
 		return cmp.Or(strings.Compare(a.Pos.File, b.Pos.File), a.Pos.Line-b.Pos.Line, a.Pos.Column-b.Pos.Column)
@@ -144,10 +142,10 @@ func (e Errors) sorted() Errors {
 	})
 }
 
-// maxShown is how much of a long line is shown around the fault.
+// maxShown is how many characters of a long line are shown around a fault.
 const maxShown = 120
 
-// window cuts a long line down to what stands around column.
+// window cuts a long line to the characters around column.
 func window(line []rune, column int) ([]rune, int) {
 	if len(line) <= maxShown {
 		return line, min(column, len(line)+1)
@@ -165,8 +163,7 @@ func window(line []rune, column int) ([]rune, int) {
 	return shown, column - from
 }
 
-// padding is n characters of space that keep the tabs of line, so that the
-// caret stands where it should.
+// padding returns n characters of space with the tabs of line, so that the caret is aligned.
 func padding(line []rune, n int) string {
 	pad := make([]rune, n)
 	for i := range pad {
@@ -178,7 +175,7 @@ func padding(line []rune, n int) string {
 	return string(pad)
 }
 
-// printable replaces what a terminal would obey rather than show.
+// printable replaces characters that would control a terminal.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' && r != '\t' && r != '\n' || r >= 0x7f && r < 0xa0 || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {

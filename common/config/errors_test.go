@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// Each row is what a person reads. Compared to the letter.
+// Each row is the exact text that a person reads.
 func TestErrors_areWordsThatHelp(t *testing.T) {
 	for _, test := range []struct{ name, text, want string }{
 		{"unknown key, near one", "in:\n  namme: x\n", `
@@ -42,7 +42,7 @@ f.yaml:2:3: missing key "name" in in
 		{"duplicate key", "s: a\ni: 1\ns: b\n", `
 f.yaml:3:1: key "s" is set twice
   3 | s: b
-    | ^ it is set on line 1 already`},
+    | ^ it is already set on line 1`},
 		{"number for text", "s: 5\n", `
 f.yaml:1:4: s: expected text, found the number 5
   1 | s: 5
@@ -172,13 +172,13 @@ f.yaml:1:5: ch: a chan int cannot be set from a file
   1 | ch: 1
     |     ^`},
 		{"scalar for the file", "just text\n", `
-f.yaml:1:1: expected a mapping, found what is not shown here
+f.yaml:1:1: expected a mapping, found a hidden value
   1 | ***
     | ^^^ write its keys below, each on its own line`},
 		{"two documents", "s: a\n---\ns: b\n", `
 f.yaml:3:1: a second YAML document in the file
   3 | s: b
-    | ^ keep one document a file`},
+    | ^ keep one document per file`},
 		{"tab", "in:\n\tname: x\n", `
 f.yaml:2:1: not valid YAML: found character '\t' that cannot start any token
   2 | 	name: x
@@ -190,9 +190,9 @@ f.yaml:2:1: not valid YAML: ',' or ']' must be specified
 		{"unknown alias", "s: *nowhere\n", `
 f.yaml:1:4: alias *nowhere has no anchor above it
   1 | s: *nowhere
-    |    ^^^^^^^^ write &nowhere before the value it stands for`},
+    |    ^^^^^^^^ write &nowhere before the value that it refers to`},
 		{"alias in itself", "any: &a [*a]\n", `
-f.yaml:1:10: alias *a stands inside of the value it means
+f.yaml:1:10: alias *a refers to a value that contains it
   1 | any: &a [*a]
     |          ^`},
 		{"tag", "s: !env HOME\n", `
@@ -204,11 +204,11 @@ f.yaml:1:1: keys written with ? are not supported
   1 | ? a
     | ^ write key: value`},
 		{"merge of text", "in: {<<: x, name: n}\n", `
-f.yaml:1:10: << merges mappings, found what is not shown here
+f.yaml:1:10: << merges mappings, found a hidden value
   1 | in: {<<: ***
     |          ^`},
 		{"merge of a list of text", "in: {<<: [x], name: n}\n", `
-f.yaml:1:11: << merges mappings, found what is not shown here
+f.yaml:1:11: << merges mappings, found a hidden value
   1 | in: {<<: [***
     |           ^`},
 		{"a mapping as key", "any: &a [x]\nm: {*a : b}\n", `

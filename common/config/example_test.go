@@ -36,8 +36,8 @@ type Flow struct {
 	} `yaml:"source" required:"true"`
 }
 
-// A connector's settings are decoded when its type is known. All faults are
-// told at once, each at its place in the file.
+// A connector's settings are decoded once its type is known. All faults are reported together, each at
+// its position in the file.
 func Example() {
 	file := `source:
   type: kafka

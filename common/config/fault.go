@@ -5,32 +5,32 @@ import (
 	"strings"
 )
 
-// fault is an error on its way to a position: one of Validate knows its key,
-// one of the parser its place.
+// fault is an error without its position yet: one of Validate has a key, one of the parser a
+// place.
 type fault struct {
-	code         string
-	key          string
-	at           place
-	span         int
-	said, hinted words
+	code          string
+	key           string
+	at            position
+	span          int
+	message, hint sentence
 }
 
 func (f *fault) Error() string {
 	if f.key == "" {
-		return f.said.String()
+		return f.message.String()
 	}
-	return f.key + ": " + f.said.String()
+	return f.key + ": " + f.message.String()
 }
 
-// Fault is a fault of one field, for use in Validate: key is the path of yaml
-// keys below the struct, such as "sasl.password" or "topics[1]", and the
-// decoder turns it into a position. Join several with errors.Join. Of args that
-// are text, what is a secret in the file is not shown; the format is.
+// Fault returns a fault of one field, for use in Validate. key is the path of yaml keys below
+// the struct, such as "sasl.password" or "topics[1]"; the decoder turns it into a position.
+// Join several with errors.Join. The error masks texts in args that are secrets in the file,
+// but not format.
 func Fault(key, format string, args ...any) error {
-	return &fault{code: CodeBadValue, key: key, said: say(format, args...)}
+	return &fault{code: CodeBadValue, key: key, message: newSentence(format, args...)}
 }
 
-// flatten is an error taken apart where errors.Join put it together.
+// flatten splits an error that errors.Join made.
 func flatten(err error) []error {
 	if err == nil {
 		return nil
@@ -46,15 +46,15 @@ func flatten(err error) []error {
 	return all
 }
 
-// locate follows a path of keys as far as the file has it. It answers the
-// value, or where the nearest parent stands, and how wide to underline it.
-func locate(n *node, at place, span int, path string) (place, int) {
+// locate follows a path of keys as far as the file has it. It returns the position of the
+// value, or of the nearest parent, and how many characters to underline.
+func locate(n *node, at position, span int, path string) (position, int) {
 	for path != "" && n != nil {
 		var step string
 		step, path = nextStep(path)
 		if i, err := strconv.Atoi(step); err == nil && n.kind != mapping {
 			if n.kind != sequence && path == "" && n.kind != null {
-				return n.at, n.span() // the only item, written without a list
+				return n.at, n.span() // a single item that is not written as a list
 			}
 			if i < 0 || i >= len(n.items) {
 				return at, span
@@ -75,7 +75,7 @@ func locate(n *node, at place, span int, path string) (place, int) {
 	return at, span
 }
 
-// nextStep takes the first key, or index, off a path such as a.b[1].c.
+// nextStep splits the first key or index off a path such as a.b[1].c.
 func nextStep(path string) (step, rest string) {
 	i := strings.IndexAny(path, ".[")
 	if i < 0 {
@@ -84,7 +84,7 @@ func nextStep(path string) (step, rest string) {
 	return strings.TrimSuffix(path[:i], "]"), strings.TrimLeft(path[i:], ".[")
 }
 
-// under is the path of a key below a parent.
+// under returns the path of a key below a parent.
 func under(path, key string) string {
 	if path == "" || key == "" {
 		return path + key

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// field is what the tags of a struct's field say.
+// field holds the tags of a struct's field.
 type field struct {
 	index    []int
 	key      string
@@ -14,13 +14,13 @@ type field struct {
 	enum     []string
 	required bool
 	file     bool
-	secret   bool // a part that holds credentials, see conceal.go
-	open     bool // of such a part, but shown
+	secret   bool // a part with credentials, see conceal.go
+	open     bool // in such a part, but shown
 	blanks   bool // blanks around the text are kept
 }
 
-// fields are the fields of a struct that a file can set, those of inlined
-// structs included.
+// fields returns the fields of a struct that a file can set, including those of inlined
+// structs.
 func fields(t reflect.Type) []field {
 	var all []field
 	for i := range t.NumField() {
@@ -53,13 +53,13 @@ func fields(t reflect.Type) []field {
 	return all
 }
 
-// nested is the struct type that a field's keys belong to, nil when it is no
-// mapping of known keys.
+// nested returns the struct type of a field's keys, or nil if the field is not a mapping of
+// known keys.
 func nested(t reflect.Type) reflect.Type {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	if t.Kind() != reflect.Struct || special(t) {
+	if t.Kind() != reflect.Struct || hasOwnRules(t) {
 		return nil
 	}
 	return t

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// Files are the files that the struct v, or what v points to, refers to, each
-// once and in order: those of secrets, of fields tagged file:"true", and what
-// ${file:…} and secretRef name inside of its Raw parts. Watch them.
+// Files returns the files that v, a struct or a pointer to one, refers to, each once and in
+// order: those of secrets, of fields tagged file:"true", and of ${file:…} and secretRef in its
+// Raw parts. Watch them.
 func Files(v any) []string {
 	var files []string
 	collect(reflect.ValueOf(v), &files)
@@ -42,7 +42,7 @@ func collect(v reflect.Value, files *[]string) {
 			collect(v.MapIndex(key), files)
 		}
 	case reflect.Struct:
-		if special(v.Type()) {
+		if hasOwnRules(v.Type()) {
 			return
 		}
 		for _, f := range fields(v.Type()) {
@@ -58,9 +58,9 @@ func collect(v reflect.Value, files *[]string) {
 	}
 }
 
-// files are those that a Raw part names, whatever its type will be.
+// files returns the files that a Raw part refers to, whatever its type is.
 func (r *raw) files() []string {
-	d := &decoder{file: r.file, interpolate: true}
+	d := &decoder{sharedState: r.file, interpolate: true}
 	var all []string
 	seen := map[*node]bool{}
 	var walk func(n *node)

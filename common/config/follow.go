@@ -8,46 +8,45 @@ import (
 	"time"
 )
 
-// recheck is how often, at most, a followed file is looked at.
-const recheck = time.Second
+// checkInterval is how often a followed file is checked at most.
+const checkInterval = time.Second
 
-// followed is a value made from the contents of files, and made again when one
-// of them changes. It is safe for concurrent use.
+// followed is a value made from files, and made again when one of them changes. It is safe for
+// concurrent use.
 type followed[T any] struct {
 	files []string
 	make  func(contents [][]byte) (T, error)
 
-	// looking is held while the files are read, which may take as long as a
-	// file system takes to answer. Meanwhile others get the value of before.
-	looking sync.Mutex
-	sum     [sha256.Size]byte // of what value was made of; guarded by looking
+	// reading is held while the files are read. A file system may answer slowly; meanwhile other
+	// callers get the previous value.
+	reading sync.Mutex
+	sum     [sha256.Size]byte // of the contents that value was made from; guarded by reading
 
 	mu      sync.Mutex // guards the rest
-	value   T          // the last one that could be made
-	made    bool       // there is one
-	err     error      // why the files hold none now
-	since   time.Time  // when err was seen first
+	value   T          // the last good value
+	made    bool       // there is a value
+	err     error      // why the files now hold no value
+	since   time.Time  // since when there is an error
 	checked time.Time
 }
 
-// follow makes the value for the first time.
-func follow[T any](make func(contents [][]byte) (T, error), files ...string) (*followed[T], error) {
+// newFollowed reads the files and makes the first value.
+func newFollowed[T any](make func(contents [][]byte) (T, error), files ...string) (*followed[T], error) {
 	f := &followed[T]{files: files, make: make}
-	_, err := f.now()
+	_, err := f.current()
 	return f, err
 }
 
-// last is the value of the files, or the last one that they held: they do not
-// hold what they should for a moment while two are replaced, and until somebody
-// mends it after a mistake.
-func (f *followed[T]) last() (T, error) { return f.within(math.MaxInt64) }
+// lastGood returns the value of the files, or the last good one: files may be faulty while two
+// of them are being replaced, or until a person corrects a mistake.
+func (f *followed[T]) lastGood() (T, error) { return f.valueNotOlder(math.MaxInt64) }
 
-// now is the value of the files, or why they hold none.
-func (f *followed[T]) now() (T, error) { return f.within(0) }
+// current returns the value of the files, or an error if they hold none.
+func (f *followed[T]) current() (T, error) { return f.valueNotOlder(0) }
 
-// within is the value of the files, or the one that they held so long ago at
-// most, or why they hold none.
-func (f *followed[T]) within(grace time.Duration) (T, error) {
+// valueNotOlder returns the value of the files, or the last good one if the files became faulty
+// less than grace ago.
+func (f *followed[T]) valueNotOlder(grace time.Duration) (T, error) {
 	f.refresh()
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -58,24 +57,24 @@ func (f *followed[T]) within(grace time.Duration) (T, error) {
 	return f.value, nil
 }
 
-// refresh looks at the files, once a second at most.
+// refresh reads the files, at most once a second.
 func (f *followed[T]) refresh() {
-	fresh, made := f.state()
+	fresh, made := f.freshness()
 	switch {
 	case fresh:
 		return
 	case !made:
-		f.looking.Lock()
-	case !f.looking.TryLock():
+		f.reading.Lock()
+	case !f.reading.TryLock():
 		return
 	}
-	defer f.looking.Unlock()
-	if fresh, _ = f.state(); fresh {
+	defer f.reading.Unlock()
+	if fresh, _ = f.freshness(); fresh {
 		return
 	}
 	contents, err := f.read()
 	if err != nil {
-		f.note(err)
+		f.setError(err)
 		return
 	}
 	h := sha256.New()
@@ -85,7 +84,7 @@ func (f *followed[T]) refresh() {
 	}
 	sum := [sha256.Size]byte(h.Sum(nil))
 	if made && sum == f.sum {
-		f.note(nil)
+		f.setError(nil)
 		return
 	}
 	value, err := f.make(contents)
@@ -95,7 +94,7 @@ func (f *followed[T]) refresh() {
 		f.value, f.made = value, true
 		f.mu.Unlock()
 	}
-	f.note(err)
+	f.setError(err)
 }
 
 func (f *followed[T]) read() ([][]byte, error) {
@@ -109,7 +108,7 @@ func (f *followed[T]) read() ([][]byte, error) {
 	return contents, nil
 }
 
-func (f *followed[T]) note(err error) {
+func (f *followed[T]) setError(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	now := time.Now()
@@ -119,10 +118,10 @@ func (f *followed[T]) note(err error) {
 	f.err, f.checked = err, now
 }
 
-// state reports whether the files need no look, and whether there is a value.
-func (f *followed[T]) state() (fresh, made bool) {
+// freshness reports whether the files need no check yet, and whether there is a value.
+func (f *followed[T]) freshness() (fresh, made bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	fresh = f.made && len(f.files) == 0 || !f.checked.IsZero() && time.Since(f.checked) < recheck
+	fresh = f.made && len(f.files) == 0 || !f.checked.IsZero() && time.Since(f.checked) < checkInterval
 	return fresh, f.made
 }

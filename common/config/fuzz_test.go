@@ -11,8 +11,8 @@ import (
 	"github.com/goccy/go-yaml"
 )
 
-// FuzzDecode: whatever the file, no panic, bounded time, and errors that have
-// a place in the file, a code and words.
+// FuzzDecode: any file is decoded without a panic and in bounded time, and each error has a position in
+// the file, a code and a text.
 func FuzzDecode(f *testing.F) {
 	for _, seed := range []string{
 		"", "a", "s: x\ni: 5\n", "in: {name: n}\nlist: [{name: a}]\n", "x: |\n  a\n   b\n", "x: >-\n a\n\n b", "s: \"\\u00e9\\\n  b\"",
@@ -60,8 +60,8 @@ func checkErrors(t *testing.T, text string, err error) {
 	}
 }
 
-// FuzzDecode_agreesWithTheLibrary: what both read, both read alike. Where they
-// are meant to differ (aliases, merge keys, tags, numbers) the text is left out.
+// FuzzDecode_agreesWithTheLibrary: a text that both Decode and the library accept means the same to both.
+// Texts that are meant to differ (aliases, merge keys, tags, numbers) are skipped.
 func FuzzDecode_agreesWithTheLibrary(f *testing.F) {
 	for _, seed := range []string{
 		"a: b", "a: [b, 'c', \"d\\n\"]", "a:\n- b\n- c: d\n  e: |\n    f\n", "a: >\n  b\n  c\n", "a: {b: true, c: null}", "a: b\n  c", "a:\nb:\n", "'a b': c # d",

@@ -30,8 +30,8 @@ func (size sized) staircase(step string) string {
 	return b.String()
 }
 
-// hostile are files that are known to be dear to some YAML reader,
-// or to be dear to ours if its bounds did not hold.
+// hostile returns files that are expensive for some YAML reader, or would be for this one without its
+// limits.
 func (size sized) hostile() map[string]string {
 	long := strings.Repeat("k", 900)
 	return map[string]string{
@@ -112,7 +112,7 @@ func (size sized) hostile() map[string]string {
 	}
 }
 
-// bomb is a billion laughs.
+// bomb is a "billion laughs" file.
 func bomb() string {
 	s := "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n"
 	for i := 1; i < 12; i++ {
@@ -122,20 +122,22 @@ func bomb() string {
 }
 
 // F19: the faults of https://github.com/kubernetes/kubernetes/issues/83253 (CVE-2019-11253) and
-// https://github.com/go-yaml/yaml/issues/515, and of a walker that lost the
-// library's own budget, https://github.com/golang/vulndb/issues/4768.
+// https://github.com/go-yaml/yaml/issues/515, and of a walk that bypassed the library's own limit,
+// https://github.com/golang/vulndb/issues/4768.
 //
-// Every one is tried at a quarter of the size limit, and those that come
-// closest to the time limit at the whole.
+// Every file is tried at a quarter of the size limit, and the slowest ones at the full limit.
 func TestDecode_isBoundedOnHostileFiles(t *testing.T) {
 	size := sized(MaxFile / 4)
 	if raceEnabled {
-		size = MaxFile / 32 // the race detector is slow, and finds nothing more in more
+		size = MaxFile / 32 // the race detector is slow, and larger files show it nothing new
+	}
+	if testing.Short() {
+		size /= 4
 	}
 	for name, text := range size.hostile() {
 		t.Run(name, func(t *testing.T) { bounded(t, text) })
 	}
-	if raceEnabled {
+	if raceEnabled || testing.Short() {
 		return
 	}
 	worst := sized(MaxFile).hostile()
@@ -145,7 +147,7 @@ func TestDecode_isBoundedOnHostileFiles(t *testing.T) {
 }
 
 func bounded(t *testing.T, text string) {
-	limit := 3 * time.Second // of a core; each takes less than one
+	limit := 3 * time.Second // CPU time; each takes less than one second
 	var v struct {
 		A any      `yaml:"a"`
 		S string   `yaml:"s"`
@@ -155,7 +157,7 @@ func bounded(t *testing.T, text string) {
 	began := spent()
 	err := Decode("hostile.yaml", []byte(text), &v, Interpolate(), Env(value))
 	shown := fmt.Sprint(err)
-	// What the race detector and its heap cost says nothing of Decode; .ci/run runs this test without it, too.
+	// The memory of the race detector does not count; .ci/run also runs this test without it.
 	if took := spent() - began; took > limit && !raceEnabled {
 		t.Errorf("took %v, want at most %v", took, limit)
 	}
@@ -164,13 +166,13 @@ func bounded(t *testing.T, text string) {
 	}
 }
 
-// One line may hold all of a file's credentials, and a credential may be long:
-// each is hidden without another walk over the whole line or the whole value.
+// One line may hold all credentials of a file, and a credential may be long: hiding one must not walk the
+// whole line or the whole value again.
 func TestConceal_isBoundedOnHostileFiles(t *testing.T) {
 	const n = 3000
 	size := MaxFile - 1<<15
 	if raceEnabled {
-		size /= 8 // the race detector is slow, and finds nothing more in more
+		size /= 8 // the race detector is slow, and larger files show it nothing new
 	}
 	pad := strings.Repeat("x", size/n-16)
 	pairs := func(value string) string {
@@ -196,7 +198,7 @@ func TestConceal_isBoundedOnHostileFiles(t *testing.T) {
 			}
 			began := spent()
 			err := Decode("hostile.yaml", []byte(text), &v)
-			if took := spent() - began; took > 3*time.Second && !raceEnabled { // of a core; each takes less than one
+			if took := spent() - began; took > 3*time.Second && !raceEnabled { // CPU time; each takes less than one second
 				t.Errorf("took %v", took)
 			}
 			if want := strings.Contains(text, "zebra"); (err != nil) != want {

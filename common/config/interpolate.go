@@ -8,21 +8,20 @@ import (
 	"unicode/utf8"
 )
 
-// part is a piece of an interpolated text: literal text, an environment
-// variable, or a file.
+// part is a piece of an interpolated text: literal text, an environment variable or a file.
 type part struct {
 	literal, env, file string
-	fallback           *string // what ${ENV:-default} says
-	offset             int     // of a reference: characters before it
+	fallback           *string // the default of ${ENV:-default}
+	offset             int     // number of characters before a reference
 }
 
 var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// errReference says how references are written. The text itself is not
-// quoted: it may be a secret with a dollar sign in it.
-var errReference = errors.New("this ${…} is none: write ${ENV}, ${ENV:-default} or ${file:/path}, and $${ for a plain ${")
+// errReference explains how to write a reference. It does not quote the text, which may be a
+// secret with a dollar sign.
+var errReference = errors.New("this ${…} is not a reference: write ${ENV}, ${ENV:-default} or ${file:/path}, and $${ for a plain ${")
 
-// parseParts takes a text apart into literals and references.
+// parseParts splits a text into literals and references.
 func parseParts(text string) ([]part, error) {
 	var parts []part
 	var plain strings.Builder
@@ -72,20 +71,20 @@ func (p *part) parse(inside string) bool {
 	return envName.MatchString(name)
 }
 
-// refers reports whether a scalar holds a reference that is followed here.
+// refers reports whether a scalar has a reference that is replaced here.
 func (d *decoder) refers(n *node) bool {
 	return d.interpolate && strings.Contains(n.text, "${")
 }
 
-// expand is the text of a scalar with its references followed. What comes in
-// is never read as YAML.
+// expand returns the text of a scalar with its references replaced. Inserted text is never
+// parsed as YAML.
 func (d *decoder) expand(n *node, path string) (string, bool) {
 	if !d.refers(n) {
 		return n.text, true
 	}
 	parts, err := parseParts(n.text)
 	if err != nil {
-		d.reference(n, parts[0], path, plainly(err.Error()), "")
+		d.reference(n, parts[0], path, plainSentence(err.Error()), "")
 		return "", false
 	}
 	var b strings.Builder
@@ -99,14 +98,14 @@ func (d *decoder) expand(n *node, path string) (string, bool) {
 	return b.String(), true
 }
 
-// maxExpanded bounds what references bring in, in one Decode.
+// maxExpanded bounds the bytes that references insert in one Decode.
 const maxExpanded = 16 << 20
 
-// resolve is the value of one part.
+// resolve returns the value of one part.
 func (d *decoder) resolve(n *node, p part, path string) (string, bool) {
 	value, ok := d.follow(n, p, path)
 	if d.expanded += len(value); ok && d.expanded > maxExpanded {
-		d.reference(n, p, path, plainly("the references of this part bring in more than 16 MiB"), "")
+		d.reference(n, p, path, plainSentence("the references of this part insert more than 16 MiB"), "")
 		return "", false
 	}
 	return value, ok
@@ -120,24 +119,24 @@ func (d *decoder) follow(n *node, p part, path string) (string, bool) {
 			return *p.fallback, true
 		}
 		if !ok {
-			d.reference(n, p, path, plainly("environment variable "+p.env+" is not set"), "set it, or give a default: ${"+p.env+":-…}")
+			d.reference(n, p, path, plainSentence("environment variable "+p.env+" is not set"), "set it, or give a default: ${"+p.env+":-…}")
 			return "", false
 		}
-		d.src.conceal(value, "${"+p.env+"}")
+		d.src.lockAndReplaceInMessages(value, "${"+p.env+"}")
 		return value, true
 	case p.file != "":
 		value, err := d.read(p.file)
 		if err != nil {
-			d.reference(n, p, path, plainly(err.Error()), "make the file readable, or correct its path")
+			d.reference(n, p, path, plainSentence(err.Error()), "make the file readable, or correct its path")
 			return "", false
 		}
-		d.src.conceal(value, "${file:"+p.file+"}")
+		d.src.lockAndReplaceInMessages(value, "${file:"+p.file+"}")
 		return value, true
 	}
 	return p.literal, true
 }
 
-// reference reports a reference that cannot be followed, where it stands.
-func (d *decoder) reference(n *node, p part, path string, message words, hint string) {
-	d.failAt(CodeBadInterpolation, align(d.src, n, p.offset), 2, path, at(path, message), plainly(hint))
+// reference reports a reference that cannot be resolved, at its position.
+func (d *decoder) reference(n *node, p part, path string, message sentence, hint string) {
+	d.failAt(CodeBadInterpolation, align(d.src, n, p.offset), 2, path, atPath(path, message), plainSentence(hint))
 }

@@ -7,16 +7,15 @@ import (
 	"strings"
 )
 
-// JSON is the part as a JSON document: mappings in the order of the file, and
-// numbers with the digits they have there. References are not followed. An
-// absent part is null.
+// JSON returns the part as a JSON document: mappings in the order of the file, and numbers with
+// the digits of the file. References are not replaced. An absent part is null.
 func (r Raw) JSON() ([]byte, error) {
 	if r.IsZero() {
 		return []byte("null"), nil
 	}
 	doc, err := r.part.node.appendJSON(nil)
 	if err != nil {
-		return nil, r.part.file.src.finish(Errors{{Pos: r.Pos(), Key: r.part.path, Message: err.Error(), Code: CodeBadValue}})
+		return nil, r.part.file.src.finishErrors(Errors{{Pos: r.Pos(), Key: r.part.path, Message: err.Error(), Code: CodeBadValue}})
 	}
 	return doc, nil
 }
@@ -62,8 +61,8 @@ func (n *node) appendPairs(dst []byte) ([]byte, error) {
 	return append(dst, '}'), nil
 }
 
-// appendNumber keeps a number as it is written where JSON writes it so too;
-// others (0x1F, 1_000, .5) are converted.
+// appendNumber appends a number as it is written if that is valid JSON; others (0x1F, 1_000, .5)
+// are converted.
 func (n *node) appendNumber(dst []byte) ([]byte, error) {
 	if json.Valid([]byte(n.text)) {
 		return append(dst, n.text...), nil
@@ -77,13 +76,13 @@ func (n *node) appendNumber(dst []byte) ([]byte, error) {
 			return append(dst, doc...), nil
 		}
 	}
-	return nil, fmt.Errorf("the number %s has no form in JSON", n.text)
+	return nil, fmt.Errorf("the number %s cannot be written in JSON", n.text)
 }
 
 func appendText(dst []byte, s string) []byte {
 	doc, err := json.Marshal(s)
 	if err != nil {
-		panic(err) // text always has a form
+		panic(err) // a string can always be encoded
 	}
 	return append(dst, doc...)
 }

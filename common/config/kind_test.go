@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// code is a list item with a text of its own, as the statuses of a sink are.
+// code is a list item that decodes from text, as the statuses of a sink are.
 type code string
 
 func (c *code) UnmarshalText(text []byte) error {
@@ -32,13 +32,13 @@ type lists struct {
 	} `yaml:"items"`
 }
 
-// U11, UL19: a single value may stand where a list is due, and a number in a list
-// of texts is the text that was written.
+// U11, UL19: a single value is accepted as a list of one, and a number in a list of texts is the text as
+// written.
 func TestDecode_takesASingleValueForAListOfOne(t *testing.T) {
 	var got lists
 	err := Decode("f.yaml", []byte("codes: 409\nnumbers: 5\ntexts: a\nsecrets: {secretRef: {name: a, key: b}}\nnames: 0503\n"), &got,
 		env("FISO_SECRETS_DIR", t.TempDir()))
-	if err == nil || !strings.Contains(err.Error(), "a/b: no such file") { // the reference is understood
+	if err == nil || !strings.Contains(err.Error(), "a/b: no such file") { // the reference is resolved
 		t.Errorf("got %v", err)
 	}
 	got = lists{}
@@ -54,7 +54,7 @@ func TestDecode_takesASingleValueForAListOfOne(t *testing.T) {
 	}
 }
 
-// U11: of what is no list of one, the fault says what to write.
+// U11: if a value cannot be a list of one, the fault says what to write.
 func TestDecode_saysHowAListIsWritten(t *testing.T) {
 	for text, want := range map[string]string{
 		"codes: 40\n": "f.yaml:1:8: codes[0]: write a code of three characters\n  1 | codes: 40\n    |        ^^",
@@ -69,8 +69,8 @@ func TestDecode_saysHowAListIsWritten(t *testing.T) {
 	}
 }
 
-// U11: within { } a colon without a blank behind it is a part of the text, in a
-// list too, and the library ends the text there.
+// U11: within { } a colon without a blank after it is a part of the text, also in a list, where the
+// library ends the text.
 func TestDecode_readsTextsWithColonsInListsInsideOfMappings(t *testing.T) {
 	for text, want := range map[string]Strings{
 		"{brokers: [kafka:9092], topic: t}":                         {"kafka:9092"},
@@ -89,7 +89,7 @@ func TestDecode_readsTextsWithColonsInListsInsideOfMappings(t *testing.T) {
 			t.Errorf("%s: got %q, %q, %v", text, got.Brokers, got.Topic, err)
 		}
 	}
-	for text, want := range map[string]string{ // with a blank it is a mapping
+	for text, want := range map[string]string{ // with a blank after the colon it is a mapping
 		"{brokers: [a: 1], topic: t}": "f.yaml:1:12: brokers[0]: expected text, found a mapping",
 	} {
 		if err := Decode("f.yaml", []byte(text), &lists{}); err == nil || !strings.HasPrefix(err.Error(), want) {
@@ -98,7 +98,7 @@ func TestDecode_readsTextsWithColonsInListsInsideOfMappings(t *testing.T) {
 	}
 }
 
-// U11: a comma ends a text inside of { }, and what stands behind it is no key.
+// U11: a comma ends a text inside { }, and the text after it is not a key.
 func TestDecode_saysThatACommaEndsAText(t *testing.T) {
 	for text, want := range map[string]string{
 		"{topic: abc,rest}": "f.yaml:1:13: topic: a comma ends a text inside of { }\n  1 | {topic: abc,***\n    |             ^ put the text in quotes, or a list in [ ]",
@@ -128,8 +128,8 @@ func TestDecode_saysThatACommaEndsAText(t *testing.T) {
 	}
 }
 
-// U11: blanks around a text are cut off, as a line break is that a file or a
-// variable ends with, unless they belong to it.
+// U11: blanks around a text are removed, such as the line break at the end of a file or variable, unless
+// they belong to the text.
 func TestDecode_cutsOffBlanksAroundATextUnlessTheyBelongToIt(t *testing.T) {
 	var got lists
 	text := "topic: ' t '\nprefix: 'Bearer '\nbrokers: ['a:1 ', \" b:2\"]\nnames: ${NAMES}\n"
@@ -141,7 +141,7 @@ func TestDecode_cutsOffBlanksAroundATextUnlessTheyBelongToIt(t *testing.T) {
 	}
 }
 
-// U11: a byte order mark at the begin is none of the file's text; any other is named.
+// U11: a byte order mark at the begin is not part of the file's text; elsewhere it is reported.
 func TestDecode_namesAByteOrderMark(t *testing.T) {
 	if got := good(t, "\ufeffs: x\n"); got.S != "x" {
 		t.Errorf("got %q", got.S)

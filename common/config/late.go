@@ -2,30 +2,30 @@ package config
 
 import "sync"
 
-// lateCalls counts, for each path, the calls that the file system did not
-// answer in time. It is safe for concurrent use.
-type lateCalls struct {
+// unansweredCalls counts, for each path, the calls that the file system did not answer in time.
+// It is safe for concurrent use.
+type unansweredCalls struct {
 	mu    sync.Mutex
 	paths map[string]int
 }
 
-// unanswered are the late calls of this process.
-var unanswered = lateCalls{paths: map[string]int{}}
+// unansweredByPath holds the unanswered calls of this process.
+var unansweredByPath = unansweredCalls{paths: map[string]int{}}
 
-// lateCall is one call; unanswered.mu guards its fields.
-type lateCall struct {
+// unansweredCall is one call; unansweredByPath.mu guards its fields.
+type unansweredCall struct {
 	path          string
 	over, counted bool
 }
 
-func (l *lateCalls) has(path string) bool {
+func (l *unansweredCalls) has(path string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.paths[path] > 0
 }
 
-// late counts a call, unless it is over by now.
-func (l *lateCalls) late(c *lateCall) {
+// add counts a call, unless it has ended meanwhile.
+func (l *unansweredCalls) add(c *unansweredCall) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !c.over {
@@ -34,8 +34,8 @@ func (l *lateCalls) late(c *lateCall) {
 	}
 }
 
-// end notes that a call is over.
-func (l *lateCalls) end(c *lateCall) {
+// end records that a call has ended.
+func (l *unansweredCalls) end(c *unansweredCall) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c.over = true

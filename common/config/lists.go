@@ -7,9 +7,9 @@ import (
 	"github.com/goccy/go-yaml/token"
 )
 
-// joinColons mends what the lexer takes apart: within { } it ends a text of a list
-// at a colon, as in {brokers: [kafka:9092]}. A colon without a blank behind it is a
-// part of the text (YAML 1.2, 7.3.3).
+// joinColons joins tokens that the lexer splits: within { } it ends a text of a list at a colon,
+// as in {brokers: [kafka:9092]}. A colon without a blank after it belongs to the text (YAML 1.2,
+// 7.3.3).
 func joinColons(tokens token.Tokens) token.Tokens {
 	if !slices.ContainsFunc(tokens, func(tk *token.Token) bool { return tk.Type == token.SequenceStartType }) {
 		return tokens

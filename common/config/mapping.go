@@ -2,9 +2,9 @@ package config
 
 import "github.com/goccy/go-yaml/ast"
 
-func (b *builder) mapping(at place, values []*ast.MappingValueNode, depth int) *node {
+func (b *builder) mapping(at position, values []*ast.MappingValueNode, depth int) *node {
 	out := &node{kind: mapping, at: at, size: 1, height: 1}
-	seen := make(map[string]place, len(values))
+	seen := make(map[string]position, len(values))
 	var merges []*node
 	for _, v := range values {
 		if _, ok := v.Key.(*ast.MergeKeyNode); ok {
@@ -17,9 +17,9 @@ func (b *builder) mapping(at place, values []*ast.MappingValueNode, depth int) *
 			return out
 		}
 		if first, again := seen[key.text]; again {
-			b.fail(CodeDuplicateKey, key.at, key.span(), say("key %s is set twice", key.shownAsKey()),
-				say("it is set on line %d already", first.line))
-			out.again = append(out.again, pair{key: key, value: val})
+			b.fail(CodeDuplicateKey, key.at, key.span(), newSentence("key %s is set twice", key.shownAsKey()),
+				newSentence("it is already set on line %d", first.line))
+			out.faulty = append(out.faulty, pair{key: key, value: val})
 			continue
 		}
 		seen[key.text] = key.at
@@ -36,34 +36,34 @@ func (b *builder) mapping(at place, values []*ast.MappingValueNode, depth int) *
 	return out
 }
 
-// key is a mapping's key: a scalar, taken as it is written.
+// key returns a mapping's key: a scalar, as it is written.
 func (b *builder) key(n ast.MapKeyNode, depth int) *node {
 	key := *b.node(n, depth+1)
-	key.at = start(n) // of the alias, where it is one
+	key.at = beginOf(n) // of the alias, if it is one
 	if !key.scalar() {
-		b.fail(CodeSyntax, key.at, 1, say("a key must be text, found %s", found{&key}), words{})
+		b.fail(CodeSyntax, key.at, 1, newSentence("a key must be text, found %s", foundValue{&key}), sentence{})
 		return &node{at: key.at, kind: stringKind, size: 1, height: 1}
 	}
 	return &key
 }
 
-// merge adds the keys of a mapping, or of a list of them, that are not set.
-func (b *builder) merge(out, from *node, seen map[string]place) {
+// merge adds the keys of a mapping, or of a list of mappings, that are not set.
+func (b *builder) merge(out, from *node, seen map[string]position) {
 	switch from.kind {
 	case mapping:
 	case sequence:
 		for _, item := range from.items {
 			if item.kind != mapping {
-				b.fail(CodeSyntax, item.at, item.span(), say("<< merges mappings, found %s", found{item}), words{})
-				out.again = append(out.again, pair{key: item, value: item})
+				b.fail(CodeSyntax, item.at, item.span(), newSentence("<< merges mappings, found %s", foundValue{item}), sentence{})
+				out.faulty = append(out.faulty, pair{key: item, value: item})
 				continue
 			}
 			b.merge(out, item, seen)
 		}
 		return
 	default:
-		b.fail(CodeSyntax, from.at, from.span(), say("<< merges mappings, found %s", found{from}), words{})
-		out.again = append(out.again, pair{key: from, value: from}) // it belongs to no key
+		b.fail(CodeSyntax, from.at, from.span(), newSentence("<< merges mappings, found %s", foundValue{from}), sentence{})
+		out.faulty = append(out.faulty, pair{key: from, value: from}) // it has no key
 		return
 	}
 	for _, p := range from.pairs {

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// place is a position inside one file.
-type place struct{ line, column int }
+// position is a position in one file.
+type position struct{ line, column int }
 
 type kind int
 
@@ -20,7 +20,7 @@ const (
 	sequence
 )
 
-// style is how a scalar was written.
+// style is how a scalar is written.
 type style int
 
 const (
@@ -31,30 +31,30 @@ const (
 	folded
 )
 
-// node is a value of the file, free of what the YAML library calls it.
-// Aliases point to the node of their anchor: the tree shares, and its size and
-// height, as seen by one who walks it, were bounded when it was built.
+// node is a value of the file, independent of the YAML library. Aliases point to the node of
+// their anchor, so the tree shares nodes. Its size and height, as a walk sees them, are bounded
+// when it is built.
 type node struct {
-	kind  kind
-	style style
-	at    place
-	text  string // of a scalar: its value; of an unquoted one: as it is written
-	pairs []pair
-	items []*node
-	again []pair // what is an error: keys that are set twice, and merged texts
-	owner *node  // the key whose value this is
-	from  place  // where its anchor or its tag begins; zero: it has none
+	kind     kind
+	style    style
+	at       position
+	text     string // the value of a scalar; as it is written if it is not quoted
+	pairs    []pair
+	items    []*node
+	faulty   []pair   // errors: keys that are set twice, and merged texts
+	owner    *node    // the key of this value
+	anchorAt position // the begin of its anchor or tag; zero: it has none
 
-	size, height int // with everything below
+	size, height int // including all children
 }
 
 type pair struct {
 	key    *node
 	value  *node
-	merged bool // came in by <<
+	merged bool // merged by <<
 }
 
-// get is the value of a key, nil when it is absent or null.
+// get returns the value of a key, nil when it is absent or null.
 func (n *node) get(key string) *node {
 	if p := n.pair(key); p != nil && p.value.kind != null {
 		return p.value
@@ -62,7 +62,7 @@ func (n *node) get(key string) *node {
 	return nil
 }
 
-// pair is the key with its value, nil when the key is absent.
+// pair returns the key with its value, nil when the key is absent.
 func (n *node) pair(key string) *pair {
 	if n == nil {
 		return nil
@@ -75,20 +75,20 @@ func (n *node) pair(key string) *pair {
 	return nil
 }
 
-// begin is where all that is written of a value begins.
-func (n *node) begin() place {
-	if n.from.line > 0 {
-		return n.from
+// begin returns where a value begins, with its anchor or tag.
+func (n *node) begin() position {
+	if n.anchorAt.line > 0 {
+		return n.anchorAt
 	}
 	return n.at
 }
 
 func (n *node) scalar() bool { return n.kind != mapping && n.kind != sequence }
 
-// describe names what was found, for the words "expected …, found …".
+// describe describes a value, for "expected …, found …".
 func (n *node) describe(hidden bool) string {
 	if hidden && n.scalar() && n.kind != null && n.kind != boolKind {
-		return "what is not shown here"
+		return "a hidden value"
 	}
 	switch n.kind {
 	case null:
@@ -105,7 +105,7 @@ func (n *node) describe(hidden bool) string {
 	return "the text " + quote(n.text)
 }
 
-// span is how many characters of its first line a node takes.
+// span returns how many characters of its first line a value has.
 func (n *node) span() int {
 	switch {
 	case !n.scalar() || n.style == literal || n.style == folded:
@@ -121,7 +121,7 @@ func firstLine(s string) string {
 	return line
 }
 
-// quote shows a value of the file in a message, and not all of a long one.
+// quote quotes a value of the file for a message, and shortens a long one.
 func quote(s string) string {
 	if r := []rune(s); len(r) > 60 {
 		return fmt.Sprintf("%q…", string(r[:60]))

@@ -9,11 +9,11 @@ import (
 	"github.com/goccy/go-yaml/token"
 )
 
-// parse reads one document within the bounds of guard.go. The node is nil for
-// a file without a value. Faults beside a node are those that leave the rest
-// of the file readable. From the line unread on nothing was understood; 0: all was.
+// parse reads one document within the limits of guard.go. The node is nil for a file without a
+// value. If both a node and faults are returned, the rest of the file could be parsed. Nothing
+// from the line unread on was parsed; 0: all was.
 func parse(text string) (root *node, faults []*fault, unread int) {
-	if f := guardText(text); f != nil {
+	if f := checkText(text); f != nil {
 		return nil, []*fault{f}, 1
 	}
 	if f := guardEncoding(text); f != nil {
@@ -29,8 +29,8 @@ func parse(text string) (root *node, faults []*fault, unread int) {
 			continue
 		}
 		if root != nil {
-			b.fail(CodeSyntax, start(doc.Body), 1, plainly("a second YAML document in the file"), plainly("keep one document a file"))
-			b.unread = start(doc.Body).line
+			b.fail(CodeSyntax, beginOf(doc.Body), 1, plainSentence("a second YAML document in the file"), plainSentence("keep one document per file"))
+			b.unread = beginOf(doc.Body).line
 			break
 		}
 		if root = b.node(doc.Body, 0); b.fatal {
@@ -40,14 +40,14 @@ func parse(text string) (root *node, faults []*fault, unread int) {
 	return root, b.faults, b.unread
 }
 
-// parseYAML calls the library, which is known to panic on some input.
+// parseYAML calls the library, which panics on some input.
 func parseYAML(text string) (file *ast.File, err error) {
 	var last *token.Token
 	defer func() {
 		if r := recover(); r != nil {
-			f := &fault{code: CodeSyntax, at: place{1, 1}, said: plainly("not valid YAML: it confuses the reader near here")}
+			f := &fault{code: CodeSyntax, at: position{1, 1}, message: plainSentence("not valid YAML: the parser fails near here")}
 			if last != nil && last.Position != nil {
-				f.at = place{max(1, last.Position.Line), max(1, last.Position.Column)}
+				f.at = position{max(1, last.Position.Line), max(1, last.Position.Column)}
 			}
 			file, err = nil, f
 		}
@@ -59,32 +59,32 @@ func parseYAML(text string) (file *ast.File, err error) {
 	if n := len(tokens); n > 0 {
 		last = tokens[n-1]
 	}
-	if f := guardTokens(tokens); f != nil {
+	if f := checkTokens(tokens); f != nil {
 		return nil, f
 	}
 	return parser.Parse(joinColons(tokens), 0, parser.AllowDuplicateMapKey())
 }
 
-// builder turns the library's tree into ours.
+// builder converts the library's tree to nodes.
 type builder struct {
-	anchors map[string]*node // nil while the anchor's own value is read
+	anchors map[string]*node // nil while the anchor's value is being read
 	aliased int
 	faults  []*fault
 	fatal   bool
-	unread  int // line from which on nothing was read; 0: none
+	unread  int // first line that was not read; 0: all were read
 }
 
-func (b *builder) fail(code string, at place, span int, message, hint words) {
+func (b *builder) fail(code string, at position, span int, message, hint sentence) {
 	if len(b.faults) >= maxErrors {
 		return
 	}
-	b.faults = append(b.faults, &fault{code: code, at: at, span: span, said: message, hinted: hint})
+	b.faults = append(b.faults, &fault{code: code, at: at, span: span, message: message, hint: hint})
 }
 
-// stop is fail for faults after which nothing more is read.
-func (b *builder) stop(code string, at place, message words, hint string) *node {
+// failAndStop is fail for a fault after which nothing more is read.
+func (b *builder) failAndStop(code string, at position, message sentence, hint string) *node {
 	if !b.fatal {
-		b.fail(code, at, 1, message, plainly(hint))
+		b.fail(code, at, 1, message, plainSentence(hint))
 	}
 	b.fatal = true
 	return &node{at: at, size: 1, height: 1}
@@ -95,13 +95,13 @@ func (b *builder) node(n ast.Node, depth int) *node {
 		return &node{size: 1, height: 1}
 	}
 	if depth > maxDepth {
-		return b.stop(CodeTooDeep, start(n), plainly("nested more than 100 deep"), "")
+		return b.failAndStop(CodeTooDeep, beginOf(n), plainSentence("nested more than 100 deep"), "")
 	}
 	switch n := n.(type) {
 	case *ast.MappingNode:
-		return b.mapping(start(n), n.Values, depth)
+		return b.mapping(beginOf(n), n.Values, depth)
 	case *ast.MappingValueNode:
-		return b.mapping(start(n), []*ast.MappingValueNode{n}, depth)
+		return b.mapping(beginOf(n), []*ast.MappingValueNode{n}, depth)
 	case *ast.SequenceNode:
 		return b.sequence(n, depth)
 	case *ast.AnchorNode:
@@ -115,7 +115,7 @@ func (b *builder) node(n ast.Node, depth int) *node {
 }
 
 func (b *builder) sequence(n *ast.SequenceNode, depth int) *node {
-	out := &node{kind: sequence, at: start(n), size: 1, height: 1}
+	out := &node{kind: sequence, at: beginOf(n), size: 1, height: 1}
 	for _, item := range n.Values {
 		out.add(b.node(item, depth+1))
 	}
@@ -136,7 +136,7 @@ func (b *builder) anchor(n *ast.AnchorNode, depth int) *node {
 	name := n.Name.String()
 	b.anchors[name] = nil
 	value := b.node(n.Value, depth)
-	value.from = start(n)
+	value.anchorAt = beginOf(n)
 	b.anchors[name] = value
 	return value
 }
@@ -146,28 +146,28 @@ func (b *builder) alias(n *ast.AliasNode, depth int) *node {
 	target, known := b.anchors[name]
 	switch {
 	case !known:
-		b.fail(CodeSyntax, start(n), len(name)+1, say("alias *%s has no anchor above it", name), say("write &%s before the value it stands for", name))
-		return &node{at: start(n), size: 1, height: 1}
+		b.fail(CodeSyntax, beginOf(n), len(name)+1, newSentence("alias *%s has no anchor above it", name), newSentence("write &%s before the value that it refers to", name))
+		return &node{at: beginOf(n), size: 1, height: 1}
 	case target == nil:
-		return b.stop(CodeTooManyAliases, start(n), say("alias *%s stands inside of the value it means", name), "")
+		return b.failAndStop(CodeTooManyAliases, beginOf(n), newSentence("alias *%s refers to a value that contains it", name), "")
 	case depth+target.height > maxDepth:
-		return b.stop(CodeTooDeep, start(n), plainly("nested more than 100 deep"), "")
+		return b.failAndStop(CodeTooDeep, beginOf(n), plainSentence("nested more than 100 deep"), "")
 	}
 	if b.aliased += target.size; b.aliased > maxAliased {
-		return b.stop(CodeTooManyAliases, start(n), plainly("the aliases of the file stand for more than 10000 values"), "write the values out, or split the file")
+		return b.failAndStop(CodeTooManyAliases, beginOf(n), plainSentence("the aliases of the file expand to more than 10000 values"), "write the values, or split the file")
 	}
 	return target
 }
 
-// tag accepts the tags of plain YAML types where they change nothing, and
-// !!str, which makes text of a number.
+// tag accepts the tags of plain YAML types if they change nothing, and !!str, which makes a text
+// of a number.
 func (b *builder) tag(n *ast.TagNode, depth int) *node {
 	tag := n.Start.Value
-	value := &node{at: start(n), size: 1, height: 1}
+	value := &node{at: beginOf(n), size: 1, height: 1}
 	if n.Value != nil {
 		value = b.node(n.Value, depth)
 	}
-	value.from = start(n)
+	value.anchorAt = beginOf(n)
 	if tag == "!!str" && value.scalar() {
 		made := *value
 		made.kind = stringKind
@@ -179,19 +179,18 @@ func (b *builder) tag(n *ast.TagNode, depth int) *node {
 			return value
 		}
 	}
-	b.fail(CodeSyntax, start(n), len(tag), say("tag %q is not supported here", tag), plainly("remove it"))
+	b.fail(CodeSyntax, beginOf(n), len(tag), newSentence("tag %q is not supported here", tag), plainSentence("remove it"))
 	return value
 }
 
 func (b *builder) scalar(n ast.Node) *node {
-	out := &node{at: start(n), size: 1, height: 1}
+	out := &node{at: beginOf(n), size: 1, height: 1}
 	b.read(n, out)
 	out.size += len(out.text) / sizeUnit
 	return out
 }
 
-// sizeUnit is how many bytes of text weigh as much as a value of its own,
-// where aliases are counted.
+// sizeUnit is how many bytes of text count as one value when aliases are counted.
 const sizeUnit = 128
 
 func (b *builder) read(n ast.Node, out *node) {
@@ -224,14 +223,14 @@ func (b *builder) read(n ast.Node, out *node) {
 	case *ast.BoolNode:
 		out.kind = boolKind
 	default:
-		b.fail(CodeSyntax, out.at, 1, plainly("this kind of YAML value is not supported"), words{})
+		b.fail(CodeSyntax, out.at, 1, plainSentence("this kind of YAML value is not supported"), sentence{})
 		return
 	}
 	out.text = tk.Value
 }
 
-// start is where a value begins in the file.
-func start(n ast.Node) place {
+// beginOf returns where a value begins in the file.
+func beginOf(n ast.Node) position {
 	tk := n.GetToken()
 	switch v := n.(type) {
 	case *ast.MappingNode:
@@ -242,7 +241,7 @@ func start(n ast.Node) place {
 		tk = v.Key.GetToken()
 	}
 	if tk == nil || tk.Position == nil {
-		return place{1, 1}
+		return position{1, 1}
 	}
-	return place{max(1, tk.Position.Line), max(1, tk.Position.Column)}
+	return position{max(1, tk.Position.Line), max(1, tk.Position.Column)}
 }

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// U4: what two parts of a file do together is a fault of one of them, at its place.
+// U4: a conflict between two parts of a file is reported at one of them.
 func TestRawFault_pointsAtItsKey(t *testing.T) {
 	var v struct {
 		Source struct {

@@ -133,15 +133,15 @@ f.yaml:5:11: source.config.port: environment variable PORT is not set
   5 |     port: ${PORT}
     |           ^^ set it, or give a default: ${PORT:-…}`},
 		{"unclosed", "topic: ${STAGE", `
-f.yaml:5:12: source.config.topic: this ${…} is none: write ${ENV}, ${ENV:-default} or ${file:/path}, and $${ for a plain ${
+f.yaml:5:12: source.config.topic: this ${…} is not a reference: write ${ENV}, ${ENV:-default} or ${file:/path}, and $${ for a plain ${
   5 |     topic: ${STAGE
     |            ^^`},
 		{"no name", "topic: ${a b}", `
-f.yaml:5:12: source.config.topic: this ${…} is none: write ${ENV}, ${ENV:-default} or ${file:/path}, and $${ for a plain ${
+f.yaml:5:12: source.config.topic: this ${…} is not a reference: write ${ENV}, ${ENV:-default} or ${file:/path}, and $${ for a plain ${
   5 |     topic: ${a b}
     |            ^^`},
 		{"relative file", "topic: ${file:x}", `
-f.yaml:5:12: source.config.topic: this ${…} is none: write ${ENV}, ${ENV:-default} or ${file:/path}, and $${ for a plain ${
+f.yaml:5:12: source.config.topic: this ${…} is not a reference: write ${ENV}, ${ENV:-default} or ${file:/path}, and $${ for a plain ${
   5 |     topic: ${file:x}
     |            ^^`},
 		{"no file", "topic: ${file:/no/such}", `
@@ -210,7 +210,7 @@ f.yaml:5:12: source.config.topic: open /no/secrets/a/b: no such file or director
 func TestRaw_boundsWhatReferencesBringIn(t *testing.T) {
 	large := tempFile(t, "large", strings.Repeat("x", MaxFile))
 	_, err := decodeSource(t, "brokers: b\ntopic: "+strings.Repeat("${file:"+large+"}", 20))
-	if err == nil || !strings.Contains(err.Error(), "bring in more than 16 MiB") {
+	if err == nil || !strings.Contains(err.Error(), "insert more than 16 MiB") {
 		t.Errorf("got %.200v", err)
 	}
 }

@@ -12,15 +12,15 @@ import (
 	"time"
 )
 
-// ErrEmpty is why a file that is read for its value holds none.
+// ErrEmpty says that a file that should hold a value is empty.
 var ErrEmpty = errors.New("is empty: put the value there")
 
-// ReadFile reads the regular file at path, through links, of at most limit
-// bytes. Anything else is refused before it is opened, since opening or reading
-// a named pipe, a socket or a device may block for ever or never end. The file
-// system has a few seconds to answer: see Within.
+// ReadFile reads the regular file at path, of at most limit bytes; path may be a link. It refuses
+// other files before it opens them: opening or reading a named pipe, a socket or a device may
+// block for ever or never end. The time for an answer of the file system is limited: see
+// WithFileTimeout.
 func ReadFile(ctx context.Context, path string, limit int64) ([]byte, error) {
-	return Within(ctx, path, func() ([]byte, error) { return readRegular(path, limit) })
+	return WithFileTimeout(ctx, path, func() ([]byte, error) { return readRegular(path, limit) })
 }
 
 func readRegular(path string, limit int64) ([]byte, error) {
@@ -29,12 +29,12 @@ func readRegular(path string, limit int64) ([]byte, error) {
 			return nil, err
 		}
 	}
-	// Without O_NONBLOCK, opening a pipe that took the file's place since waits for a writer.
+	// A pipe may have replaced the file. Without O_NONBLOCK, opening it would wait for a writer.
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, err // names the file already
+		return nil, err // it names the file
 	}
-	defer func() { _ = f.Close() }() // only read from
+	defer func() { _ = f.Close() }() // nothing was written
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
@@ -52,7 +52,7 @@ func readRegular(path string, limit int64) ([]byte, error) {
 	return data, nil
 }
 
-// sizeText is a size for a person.
+// sizeText formats a size for a person.
 func sizeText(n int64) string {
 	if n%(1<<20) == 0 {
 		return fmt.Sprintf("%d MiB", n>>20)
@@ -76,8 +76,8 @@ func regular(path string, info fs.FileInfo) error {
 	return fmt.Errorf("%s is %s: only a regular file can be read", path, kind)
 }
 
-// readValue reads a value from a file, without what TrimValue takes off. A
-// file without a value is an error: it is being written, or was emptied.
+// readValue reads a value from a file and applies TrimValue. A file without a value is an error:
+// it is being written, or was emptied.
 func readValue(path string) (string, error) {
 	data, err := ReadFile(context.Background(), path, MaxFile)
 	if err != nil {
@@ -94,39 +94,38 @@ func valueIn(path string, data []byte) (string, error) {
 	return text, nil
 }
 
-// TrimValue is a value without what editors and shells put around one: a byte
-// order mark before it, and line breaks at its end.
+// TrimValue removes what editors and shells add to a value: a byte order mark at its begin, and
+// line breaks at its end.
 func TrimValue(text string) string {
 	return strings.TrimRight(strings.TrimPrefix(text, "\ufeff"), "\r\n")
 }
 
-// fileTimeout is how long a file system may take to answer. A network file
-// system whose server is gone does not answer at all.
+// fileTimeout is how long a file system may take to answer. A network file system whose server is
+// down does not answer at all.
 const fileTimeout = 5 * time.Second
 
-// Within asks a file system about path and waits for its answer, for a few seconds
-// or until ctx ends. A call into the operating system cannot be ended: it stays
-// behind until it returns, with its thread. So that such calls do not add up, no
-// call for the same path is made while one is late, by its own time and not that of
-// ctx: Within then returns the same error at once.
-func Within[T any](ctx context.Context, path string, ask func() (T, error)) (T, error) {
+// WithFileTimeout calls ask, which accesses the file system at path, and waits for its result for
+// fileTimeout or until ctx ends. A system call cannot be cancelled: it keeps its thread until it
+// returns. To bound the number of such calls, WithFileTimeout returns an error at once while an
+// earlier call for the same path has exceeded fileTimeout and not returned.
+func WithFileTimeout[T any](ctx context.Context, path string, ask func() (T, error)) (T, error) {
 	type answer struct {
 		value T
 		err   error
 	}
 	var none T
-	if unanswered.has(path) {
-		return none, silent(path)
+	if unansweredByPath.has(path) {
+		return none, errNotAnswering(path)
 	}
-	call := &lateCall{path: path}
+	call := &unansweredCall{path: path}
 	done, late := make(chan answer, 1), make(chan struct{})
 	timer := time.AfterFunc(fileTimeout, func() {
-		unanswered.late(call)
+		unansweredByPath.add(call)
 		close(late)
 	})
 	go func() {
 		defer timer.Stop()
-		defer unanswered.end(call)
+		defer unansweredByPath.end(call)
 		value, err := ask()
 		done <- answer{value, err}
 	}()
@@ -136,10 +135,10 @@ func Within[T any](ctx context.Context, path string, ask func() (T, error)) (T, 
 	case <-ctx.Done():
 		return none, ctx.Err()
 	case <-late:
-		return none, silent(path)
+		return none, errNotAnswering(path)
 	}
 }
 
-func silent(path string) error {
+func errNotAnswering(path string) error {
 	return fmt.Errorf("%s: the file system does not answer: check what is mounted there", path)
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/lsm/fiso/common/config/configtest"
 )
 
-// irregular makes one of everything that is no regular file, by name, and says
-// how it is called.
+// irregular makes one of each kind of file that is not regular. It returns the description of each, by
+// path.
 func irregular(t *testing.T) map[string]string {
 	t.Helper()
 	dir := t.TempDir()
@@ -39,8 +39,8 @@ func irregular(t *testing.T) map[string]string {
 	}
 }
 
-// U16: a named pipe in the place of a file was opened, and that waited for a
-// writer for ever; /dev/zero was read without an end.
+// U16: a named pipe in place of a file was opened, which waited for a writer for ever; /dev/zero was read
+// without end.
 func TestReadFile_readsRegularFilesOnly(t *testing.T) {
 	for path, kind := range irregular(t) {
 		want := path + " is " + kind + ": only a regular file can be read"
@@ -74,7 +74,7 @@ func TestReadFile_isBounded(t *testing.T) {
 	if _, err := ReadFile(t.Context(), path, 9); err == nil || err.Error() != path+" is larger than 9 bytes" {
 		t.Errorf("got %v", err)
 	}
-	if err := os.Truncate(path, 1<<40); err != nil { // a hole: no disk is that large
+	if err := os.Truncate(path, 1<<40); err != nil { // a sparse file: no disk is that large
 		t.Fatal(err)
 	}
 	if _, err := ReadFile(t.Context(), path, 1<<20); err == nil || err.Error() != path+" is larger than 1 MiB" {
@@ -82,7 +82,7 @@ func TestReadFile_isBounded(t *testing.T) {
 	}
 }
 
-// A file that grows faster than it is read ends at the limit, too.
+// Reading a file that grows faster than it is read also ends at the limit.
 func TestReadFile_ofAFileThatGrowsEnds(t *testing.T) {
 	path := tempFile(t, "f", "")
 	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
@@ -127,7 +127,7 @@ func TestWithin_givesUpACallThatHangsAndMakesNoSecondOne(t *testing.T) {
 		hang := func() (string, error) { calls.Add(1); <-release; return "late", nil }
 		begun := time.Now()
 		for range 3 {
-			_, err := Within(t.Context(), "/mnt/dead", hang)
+			_, err := WithFileTimeout(t.Context(), "/mnt/dead", hang)
 			if want := "/mnt/dead: the file system does not answer: check what is mounted there"; err == nil || err.Error() != want {
 				t.Errorf("got %v, want %s", err, want)
 			}
@@ -135,12 +135,12 @@ func TestWithin_givesUpACallThatHangsAndMakesNoSecondOne(t *testing.T) {
 		if took := time.Since(begun); took != fileTimeout || calls.Load() != 1 {
 			t.Errorf("%d calls took %v, want one and %v", calls.Load(), took, fileTimeout)
 		}
-		if got, err := Within(t.Context(), "/mnt/alive", func() (string, error) { return "other", nil }); got != "other" || err != nil {
+		if got, err := WithFileTimeout(t.Context(), "/mnt/alive", func() (string, error) { return "other", nil }); got != "other" || err != nil {
 			t.Errorf("another path: %q, %v", got, err)
 		}
-		close(release) // it is mounted again
+		close(release) // the file system answers again
 		synctest.Wait()
-		if got, err := Within(t.Context(), "/mnt/dead", func() (string, error) { return "back", nil }); got != "back" || err != nil {
+		if got, err := WithFileTimeout(t.Context(), "/mnt/dead", func() (string, error) { return "back", nil }); got != "back" || err != nil {
 			t.Errorf("got %q, %v", got, err)
 		}
 	})
@@ -151,29 +151,29 @@ func TestWithin_endsWithItsContext(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		release := make(chan struct{})
 		go cancel()
-		_, err := Within(ctx, "/mnt/slow", func() (int, error) { <-release; return 0, nil })
+		_, err := WithFileTimeout(ctx, "/mnt/slow", func() (int, error) { <-release; return 0, nil })
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}
-		time.Sleep(fileTimeout) // the call that stays behind is late
+		time.Sleep(fileTimeout) // the pending call exceeds the timeout
 		synctest.Wait()
-		_, err = Within(t.Context(), "/mnt/slow", func() (int, error) { t.Error("a second call is made"); return 0, nil })
+		_, err = WithFileTimeout(t.Context(), "/mnt/slow", func() (int, error) { t.Error("a second call is made"); return 0, nil })
 		if err == nil || !strings.Contains(err.Error(), "does not answer") {
 			t.Errorf("got %v", err)
 		}
 		close(release)
 		synctest.Wait()
-		if got, err := Within(t.Context(), "/mnt/slow", func() (int, error) { return 1, nil }); got != 1 || err != nil {
+		if got, err := WithFileTimeout(t.Context(), "/mnt/slow", func() (int, error) { return 1, nil }); got != 1 || err != nil {
 			t.Errorf("got %d, %v", got, err)
 		}
 	})
 }
 
 func TestWithin_countsNoCallThatEndedInTime(t *testing.T) {
-	c := &lateCall{path: "/mnt/just"}
-	unanswered.end(c)
-	unanswered.late(c)
-	if unanswered.has(c.path) {
+	c := &unansweredCall{path: "/mnt/just"}
+	unansweredByPath.end(c)
+	unansweredByPath.add(c)
+	if unansweredByPath.has(c.path) {
 		t.Error("a call that is over counts as late")
 	}
 }

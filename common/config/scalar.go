@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// basic decodes a string, a number or a truth value.
-func (d *decoder) basic(n *node, v reflect.Value, path string) {
+// scalar decodes a string, a number or a truth value.
+func (d *decoder) scalar(n *node, v reflect.Value, path string) {
 	switch v.Kind() {
 	case reflect.String:
 		if text, ok := d.text(n, path, "text"); ok {
@@ -19,39 +19,39 @@ func (d *decoder) basic(n *node, v reflect.Value, path string) {
 	case reflect.Bool:
 		if text, ok := d.unquoted(n, path, "true or false", boolKind); ok {
 			b, err := strconv.ParseBool(strings.ToLower(text))
-			d.check(n, path, err == nil, say("%s is neither true nor false", content{n, text}))
+			d.check(n, path, err == nil, newSentence("%s is neither true nor false", shownText{n, text}))
 			v.SetBool(b)
 		}
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		if text, ok := d.unquoted(n, path, "a whole number", intKind); ok {
 			i, err := strconv.ParseInt(text, 0, v.Type().Bits())
-			d.check(n, path, err == nil, say("%s is not a whole number from %d to %d", content{n, text}, int64(-1)<<(v.Type().Bits()-1), int64(1)<<(v.Type().Bits()-1)-1))
+			d.check(n, path, err == nil, newSentence("%s is not a whole number from %d to %d", shownText{n, text}, int64(-1)<<(v.Type().Bits()-1), int64(1)<<(v.Type().Bits()-1)-1))
 			v.SetInt(i)
 		}
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		if text, ok := d.unquoted(n, path, "a whole number, 0 or more", intKind); ok {
 			i, err := strconv.ParseUint(strings.TrimPrefix(text, "+"), 0, v.Type().Bits())
-			d.check(n, path, err == nil, say("%s is not a whole number from 0 to %d", content{n, text}, uint64(1)<<v.Type().Bits()-1))
+			d.check(n, path, err == nil, newSentence("%s is not a whole number from 0 to %d", shownText{n, text}, uint64(1)<<v.Type().Bits()-1))
 			v.SetUint(i)
 		}
 	case reflect.Float32, reflect.Float64:
 		if text, ok := d.unquoted(n, path, "a number", intKind, floatKind); ok {
 			f, err := number(text)
-			d.check(n, path, err == nil, say("%s is not a number that fits", content{n, text}))
+			d.check(n, path, err == nil, newSentence("%s is not a number that fits", shownText{n, text}))
 			v.SetFloat(f)
 		}
 	default:
-		d.bad(n, path, say("a %s cannot be set from a file", keyName(v.Type().String())), words{})
+		d.badValue(n, path, newSentence("a %s cannot be set from a file", keyName(v.Type().String())), sentence{})
 	}
 }
 
-func (d *decoder) check(n *node, path string, ok bool, message words) {
+func (d *decoder) check(n *node, path string, ok bool, message sentence) {
 	if !ok {
-		d.bad(n, path, message, words{})
+		d.badValue(n, path, message, sentence{})
 	}
 }
 
-// number reads a float as YAML writes it. Infinities and NaN are no settings.
+// number parses a float as YAML writes it. Infinities and NaN are not allowed.
 func number(text string) (float64, error) {
 	if i, err := strconv.ParseInt(text, 0, 64); err == nil {
 		return float64(i), nil
@@ -63,25 +63,25 @@ func number(text string) (float64, error) {
 	return f, err
 }
 
-// text is the value of a scalar where text is due.
+// text returns the value of a scalar if text is expected.
 func (d *decoder) text(n *node, path, expected string) (string, bool) {
 	switch {
 	case n.kind == stringKind:
 		text, ok := d.expand(n, path)
-		d.src.alike(n, text)
+		d.src.hideExpanded(n, text)
 		return text, ok
 	case n.kind == mapping && d.interpolate && n.pair("secretRef") != nil:
-		return d.referred(n, path)
+		return d.textOfSecretRef(n, path)
 	case !n.scalar():
-		d.wrong(n, path, expected, words{})
+		d.wrongType(n, path, expected, sentence{})
 	default:
-		d.wrong(n, path, expected, say("put it in quotes%s", quotes{n}))
+		d.wrongType(n, path, expected, newSentence("put it in quotes%s", quotedText{n}))
 	}
 	return "", false
 }
 
-// unquoted is the value of a scalar where something else than text is due.
-// Text will do only when it comes from outside, as ${PORT} does.
+// unquoted returns the value of a scalar if something other than text is expected. Text is allowed
+// only if a reference such as ${PORT} inserted it.
 func (d *decoder) unquoted(n *node, path, expected string, kinds ...kind) (string, bool) {
 	for _, k := range kinds {
 		if n.kind == k {
@@ -103,7 +103,7 @@ func (d *decoder) unquoted(n *node, path, expected string, kinds ...kind) (strin
 			hint = "write true or false"
 		}
 	}
-	d.wrong(n, path, expected, plainly(hint))
+	d.wrongType(n, path, expected, plainSentence(hint))
 	return "", false
 }
 
@@ -112,9 +112,9 @@ func (d *decoder) special(n *node, v reflect.Value, path string) {
 	case secretType:
 		v.Set(reflect.ValueOf(d.secret(n, path)))
 	case textType:
-		v.Set(reflect.ValueOf(d.code(n, path)))
+		v.Set(reflect.ValueOf(d.celText(n, path)))
 	case fieldsType:
-		v.Set(reflect.ValueOf(d.ordered(n, path)))
+		v.Set(reflect.ValueOf(d.celFields(n, path)))
 	case stringsType:
 		v.Set(reflect.ValueOf(d.list(n, path)))
 	case bytesType:
@@ -136,12 +136,12 @@ func (d *decoder) size(n *node, v reflect.Value, path string) {
 			return
 		}
 	} else if n.kind != intKind {
-		d.wrong(n, path, "a size such as 1MiB", words{})
+		d.wrongType(n, path, "a size such as 1MiB", sentence{})
 		return
 	}
 	size, err := ParseBytes(text)
 	if err != nil {
-		d.bad(n, path, say("%s is not a size", content{n, text}), plainly("write a number of bytes, or one with a unit, such as 1MiB"))
+		d.badValue(n, path, newSentence("%s is not a size", shownText{n, text}), plainSentence("write a number of bytes, or one with a unit, such as 1MiB"))
 		return
 	}
 	v.SetInt(int64(size))
@@ -157,25 +157,25 @@ func (d *decoder) duration(n *node, v reflect.Value, path string) {
 		}
 		t, err := time.ParseDuration(text)
 		if err != nil {
-			d.bad(n, path, say("%s is not a duration", content{n, text}), plainly("write a number and a unit, such as 200ms, 5s or 1h30m"))
+			d.badValue(n, path, newSentence("%s is not a duration", shownText{n, text}), plainSentence("write a number and a unit, such as 200ms, 5s or 1h30m"))
 			return
 		}
 		v.SetInt(int64(t))
 	case intKind, floatKind:
 		if n.text != "0" {
-			d.wrong(n, path, expected, say("say the unit: %ss or %sms", n.text, n.text))
+			d.wrongType(n, path, expected, newSentence("say the unit: %ss or %sms", n.text, n.text))
 			return
 		}
 		v.SetInt(0)
 	default:
-		d.wrong(n, path, expected, words{})
+		d.wrongType(n, path, expected, sentence{})
 	}
 }
 
 func (d *decoder) time(n *node, v reflect.Value, path string) {
 	const example = "a time such as 2026-01-31T12:00:00Z"
 	if n.kind != stringKind {
-		d.wrong(n, path, example, words{})
+		d.wrongType(n, path, example, sentence{})
 		return
 	}
 	text, ok := d.expand(n, path)
@@ -184,7 +184,7 @@ func (d *decoder) time(n *node, v reflect.Value, path string) {
 	}
 	t, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		d.bad(n, path, say("%s is not a time", content{n, text}), plainly("write "+example[2:]+" (RFC 3339)"))
+		d.badValue(n, path, newSentence("%s is not a time", shownText{n, text}), plainSentence("write "+example[2:]+" (RFC 3339)"))
 		return
 	}
 	v.Set(reflect.ValueOf(t))
@@ -211,7 +211,7 @@ func (d *decoder) list(n *node, path string) Strings {
 	return list
 }
 
-// item is a text of a list. A number is taken as it is written, as in [503].
+// item returns a text of a list. A number is taken as it is written, as in [503].
 func (d *decoder) item(n *node, path, expected string) (string, bool) {
 	if n.kind == intKind || n.kind == floatKind {
 		return n.text, true
@@ -223,7 +223,7 @@ func (d *decoder) item(n *node, path, expected string) (string, bool) {
 func (d *decoder) unmarshal(n *node, v reflect.Value, path string) {
 	text := n.text
 	if !n.scalar() {
-		d.wrong(n, path, "text", words{})
+		d.wrongType(n, path, "text", sentence{})
 		return
 	}
 	if n.kind == stringKind {
@@ -233,6 +233,6 @@ func (d *decoder) unmarshal(n *node, v reflect.Value, path string) {
 		}
 	}
 	if err := v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(text)); err != nil {
-		d.bad(n, path, say("%s", err.Error()), words{})
+		d.badValue(n, path, newSentence("%s", err.Error()), sentence{})
 	}
 }

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// FuzzParseBytes: a size is what its number and its unit multiply to, and what
-// String writes reads back as the same size.
+// FuzzParseBytes: a size is its number times its unit, and parsing the result of String gives the same
+// size.
 func FuzzParseBytes(f *testing.F) {
 	for _, s := range []string{"", "0", "1MiB", "1.5 GiB", "512", "-1", "1e3kB", "9007199254740993", "1e999", "NaN", "Inf", "0x10", "1_000", " 7 B ", "KiB"} {
 		f.Add(s)
@@ -39,15 +39,14 @@ func FuzzParseBytes(f *testing.F) {
 		if exact, ok := new(big.Rat).SetString(text); ok && !strings.Contains(text, "/") {
 			exact.Mul(exact, new(big.Rat).SetInt64(factor))
 			off := new(big.Rat).Sub(exact, new(big.Rat).SetInt64(int64(size)))
-			if off.Abs(off).Cmp(big.NewRat(2, 1)) >= 0 { // a double rounds, and the fraction is dropped
+			if off.Abs(off).Cmp(big.NewRat(2, 1)) >= 0 { // float64 rounds, and the fraction is dropped
 				t.Errorf("%q is %s, and became %d", s, exact.FloatString(3), size)
 			}
 		}
 	})
 }
 
-// FuzzParseParts: taking a text apart loses nothing of it. Put together again,
-// with $${ where ${ stands in plain text, it is the text.
+// FuzzParseParts: the parts of a text, joined again with $${ for each ${ in plain text, are the text.
 func FuzzParseParts(f *testing.F) {
 	for _, s := range []string{"", "plain", "${A}", "a${A:-b}c${file:/x}", "$${A}", "$$${A}", "${", "${}", "${A:-}}", "${A:-${B}}", "${file:x}", "é${É}", "$", "$$"} {
 		f.Add(s)

@@ -5,22 +5,22 @@ import (
 	"strings"
 )
 
-// Schema is the JSON Schema (draft 2020-12) of the struct v, or of what v
-// points to, made from its tags. It marshals the same way every time. A Raw is
-// an object of any keys: whoever knows its type puts Schema of that there.
+// Schema returns the JSON Schema (draft 2020-12) of v, a struct or a pointer to one, from its tags.
+// It marshals to the same bytes every time. A Raw is an object with any keys: a caller that knows
+// its type inserts the Schema of that.
 func Schema(v any) map[string]any {
 	s := schemaOf(structType(v), nil)
 	s["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	return s
 }
 
-// InterpolatedSchema is Schema of a part in which ${ENV} and ${file:/path} are
-// followed: a number, a duration or one of several words may be such a text.
+// InterpolatedSchema is Schema of a part in which ${ENV} and ${file:/path} are replaced: a number, a
+// duration or an enum value may then be such a text.
 func InterpolatedSchema(v any) map[string]any {
 	return orReference(Schema(v))
 }
 
-// orReference is s with a reference allowed in each place of a value.
+// orReference returns s with a reference allowed in place of each value.
 func orReference(s object) object {
 	if properties, ok := s["properties"].(object); ok {
 		for name, p := range properties {
@@ -67,8 +67,8 @@ const (
 
 type object = map[string]any
 
-// schemaOf is the schema of a type; around are the structs it stands in, so
-// that one which holds itself comes to an end.
+// schemaOf returns the schema of a type. around are the enclosing structs: a struct in itself ends
+// the recursion.
 func schemaOf(t reflect.Type, around []reflect.Type) object {
 	if s := schemaOfSpecial(t); s != nil {
 		return s
@@ -122,7 +122,7 @@ func schemaOfSpecial(t reflect.Type) object {
 	case timeType:
 		return object{"type": "string", "format": "date-time"}
 	}
-	if special(t) {
+	if hasOwnRules(t) {
 		return object{"type": []string{"string", "number", "boolean"}}
 	}
 	return nil
@@ -172,7 +172,7 @@ func schemaOfStruct(t reflect.Type, around []reflect.Type) object {
 	return s
 }
 
-// addEnum puts the values to the text itself, or to the items of a list.
+// addEnum adds the allowed values to the text itself, or to the items of a list.
 func addEnum(p object, f field) {
 	if forms, ok := p["anyOf"].([]any); ok && f.typ != stringsType {
 		for _, form := range forms {
@@ -191,7 +191,7 @@ func addEnum(p object, f field) {
 	p["enum"] = f.enum
 }
 
-// defaultValue is a default as JSON has it: a number is a number.
+// defaultValue returns a default as a JSON value: a number is a number.
 func defaultValue(f field) any {
 	v := reflect.New(f.typ).Elem()
 	if err := fromText(v, f.def); err != nil {
@@ -200,7 +200,7 @@ func defaultValue(f field) any {
 	for v.Kind() == reflect.Pointer {
 		v = v.Elem()
 	}
-	if v.Type() == stringsType || !special(v.Type()) {
+	if v.Type() == stringsType || !hasOwnRules(v.Type()) {
 		return v.Interface()
 	}
 	return strings.TrimSpace(f.def)

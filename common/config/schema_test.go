@@ -26,7 +26,7 @@ type documented struct {
 	Matrix  [][]map[string]bool `yaml:"matrix"`
 }
 
-// golden compares with a file, which GOLDEN=write writes.
+// golden compares got with a file; GOLDEN=write writes the file.
 func golden(t *testing.T, file, got string) {
 	t.Helper()
 	if os.Getenv("GOLDEN") == "write" {

@@ -8,27 +8,25 @@ import (
 	"time"
 )
 
-// Mask is what a secret prints as, wherever it is printed.
+// Mask is printed in place of a secret.
 const Mask = "***"
 
-// Secret is a value that never prints: not in a log, an error, JSON or YAML.
-// It may be written as text, with ${ENV} and ${file:/path} inside. A secret
-// from a file is followed when the file changes. The zero value is "not set".
-// It is safe for concurrent use and may be copied.
+// Secret is a value that never prints: not in a log, an error, JSON or YAML. It may be written as
+// text with ${ENV} and ${file:/path} in it. A secret from a file follows the file. The zero value is
+// "not set". It is safe for concurrent use and may be copied.
 type Secret struct{ s *sealed }
 
-// sealed keeps a secret one pointer farther away than fmt follows. In a field
-// that is not exported fmt cannot call Format, and for a verb like %s it prints
-// what the first pointer points to.
+// sealed holds the secret behind one more pointer than fmt follows. fmt cannot call Format on an
+// unexported field, and with a verb like %s it prints what the first pointer points to.
 type sealed struct{ *secret }
 
-// secret is the text of its parts.
+// secret is a text as its parts.
 type secret struct {
 	parts []secretPart
 	text  followed[string]
 }
 
-// secretPart is literal text, or the file it is read from.
+// secretPart is literal text, or the file to read the text from.
 type secretPart struct{ literal, file string }
 
 func newSecret(parts ...secretPart) Secret {
@@ -42,7 +40,7 @@ func newSecret(parts ...secretPart) Secret {
 	return Secret{&sealed{s}}
 }
 
-// join is the value that the contents of the files make.
+// join makes the value from the contents of the files.
 func (s *secret) join(contents [][]byte) (string, error) {
 	var b strings.Builder
 	for _, p := range s.parts {
@@ -60,17 +58,17 @@ func (s *secret) join(contents [][]byte) (string, error) {
 	return b.String(), nil
 }
 
-// NewSecret is a secret with a fixed value.
+// NewSecret returns a secret with a fixed value.
 func NewSecret(value string) Secret { return newSecret(secretPart{literal: value}) }
 
-// SecretFile is a secret that is read from a file, without what TrimValue takes
-// off, and read again when the file changes.
+// SecretFile returns a secret that is read from a file, by the rules of TrimValue, and read again when
+// the file changes.
 func SecretFile(path string) Secret { return newSecret(secretPart{file: path}) }
 
 // IsZero reports whether the secret is not set.
 func (s Secret) IsZero() bool { return s.s == nil }
 
-// Files are the files the secret is read from.
+// Files returns the files that the secret is read from.
 func (s Secret) Files() []string {
 	if s.s == nil {
 		return nil
@@ -78,21 +76,20 @@ func (s Secret) Files() []string {
 	return slices.Clone(s.s.text.files)
 }
 
-// grace is how long a secret is used that its files no longer hold. Files are
-// replaced in steps, but what was taken away must not work for ever.
-const grace = time.Minute
+// staleSecretTTL is how long a secret is used after its files no longer hold it. Files are replaced in
+// steps, but a removed secret must not work for ever.
+const staleSecretTTL = time.Minute
 
-// Reveal is the secret's value, for one that we present. Files are looked at
-// once a second at most. While one is away, empty or cannot be read, the last
-// value stays for a minute; then there is none, and the error says why.
+// Reveal returns the value of a secret that this process presents to others. Files are checked at most
+// once a second. While a file is missing, empty or cannot be read, Reveal returns the last value for a
+// minute, and then an error that says why there is none.
 func (s Secret) Reveal() (string, error) {
-	return s.reveal(func(f *followed[string]) (string, error) { return f.within(grace) })
+	return s.reveal(func(f *followed[string]) (string, error) { return f.valueNotOlder(staleSecretTTL) })
 }
 
-// Current is the secret's value, for one that others present to us. While a
-// file is away, empty or cannot be read, there is none: whoever empties the
-// file of a secret may want nobody to be let in by it.
-func (s Secret) Current() (string, error) { return s.reveal((*followed[string]).now) }
+// Current returns the value of a secret that others present to this process. While a file is missing,
+// empty or cannot be read, it returns an error: an operator may empty the file to let nobody in.
+func (s Secret) Current() (string, error) { return s.reveal((*followed[string]).current) }
 
 func (s Secret) reveal(value func(*followed[string]) (string, error)) (string, error) {
 	if s.s == nil {
@@ -105,7 +102,7 @@ func (s Secret) reveal(value func(*followed[string]) (string, error)) (string, e
 	return text, nil
 }
 
-// String is the mask.
+// String returns the mask.
 func (s Secret) String() string {
 	if s.s == nil {
 		return ""
@@ -113,14 +110,14 @@ func (s Secret) String() string {
 	return Mask
 }
 
-// GoString is the mask.
+// GoString returns the mask.
 func (s Secret) GoString() string { return s.String() }
 
 // Format prints the mask for every verb.
 func (s Secret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(s.String())) }
 
-// LogValue is the mask.
+// LogValue returns the mask.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
-// MarshalText is the mask, also in JSON and YAML.
+// MarshalText returns the mask, also for JSON and YAML.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }

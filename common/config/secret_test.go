@@ -16,7 +16,7 @@ import (
 	"github.com/lsm/fiso/common/config/configtest"
 )
 
-// canary is a secret that must come out nowhere.
+// canary is a secret that must not appear in any output.
 const canary = "c4n4ry-in-the-mine"
 
 type holder struct {
@@ -132,8 +132,8 @@ f.yaml:1:45: config.url: cannot reach http://${TOKEN}@host
 	}
 }
 
-// UL8: the line break of a shell and the byte order mark of an editor are no part
-// of a secret, whether it comes from the environment or from a file.
+// UL8: the line break of a shell and the byte order mark of an editor are not part of a secret, from the
+// environment or from a file.
 func TestSecret_isTrimmedWhereverItComesFrom(t *testing.T) {
 	const written = "\ufeffs3cret \r\n"
 	path := tempFile(t, "secret", written)
@@ -163,7 +163,7 @@ func TestSecret_isReadAgainWhenItsFileChanges(t *testing.T) {
 		}
 		reveal("pre-mid-first")
 		write(t, path, "second, longer")
-		reveal("pre-mid-first") // looked a moment ago
+		reveal("pre-mid-first") // the file was checked less than a second ago
 		time.Sleep(2 * time.Second)
 		reveal("pre-mid-second, longer")
 		time.Sleep(2 * time.Second)
@@ -204,9 +204,9 @@ func TestSecret_staysForAMinuteAfterItsFileHoldsNone(t *testing.T) {
 				t.Errorf("%s: now %q, %v; want %s", bad.name, got, err, bad.want)
 			}
 		}
-		time.Sleep(grace)
+		time.Sleep(staleSecretTTL)
 		if got, err := k.Password.Reveal(); got != "" || err == nil || err.Error() != "read secret: "+path+" is a named pipe: only a regular file can be read" {
-			t.Errorf("after %v: revealed %q, %v", grace, got, err)
+			t.Errorf("after %v: revealed %q, %v", staleSecretTTL, got, err)
 		}
 		if err := os.Remove(path); err != nil {
 			t.Fatal(err)
@@ -239,13 +239,13 @@ func TestFollowed_servesTheLastValueWhileAFileHangs(t *testing.T) {
 		if _, err := s.Reveal(); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(2 * time.Second) // virtual: it is to be looked at
-		s.s.text.looking.Lock()     // and somebody does
+		time.Sleep(2 * time.Second) // virtual: the file is due for a check
+		s.s.text.reading.Lock()     // another caller reads it
 		begun := time.Now()
 		if got, err := s.Reveal(); got != "value" || err != nil || time.Since(begun) != 0 {
 			t.Errorf("got %q, %v after %v", got, err, time.Since(begun))
 		}
-		s.s.text.looking.Unlock()
+		s.s.text.reading.Unlock()
 	})
 }
 
@@ -320,7 +320,7 @@ func TestErrors_hideASecretThatStandsWhereItsReferenceIsDue(t *testing.T) {
 		}
 	}
 	var v pointing
-	want := "f.yaml:1:13: ref.file: expected text, found what is not shown here\n  1 | ref: {file: ***\n    |             ^^ put it in quotes"
+	want := "f.yaml:1:13: ref.file: expected text, found a hidden value\n  1 | ref: {file: ***\n    |             ^^ put it in quotes"
 	if err := Decode("f.yaml", []byte("ref: {file: 12}\n"), &v); err == nil || err.Error() != want {
 		t.Errorf("got\n%v\nwant\n%s", err, want)
 	}

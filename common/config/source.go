@@ -6,51 +6,50 @@ import (
 	"unicode/utf8"
 )
 
-// source is a file as errors show it: its lines, and what must not be seen.
-// Raw parts of one file are decoded later and perhaps side by side, so it locks.
+// source is a file as errors show it: its lines, and what they must not show. It has a lock because
+// Raw parts of one file may be decoded concurrently.
 //
-// An error shows the place, the key and the line. A value is shown where the
-// schema knows its key and the key takes no credential (see conceal.go); of lines
-// that the schema says nothing of, see lines.go.
+// An error shows the position, the key and the line. A value is shown if the schema knows its key and
+// the key is not for a credential (see conceal.go). For lines outside the schema, see lines.go.
 type source struct {
 	file  string
 	lines []string
 
-	top []string // the keys that stand at the margin
+	topKeys []string // the keys at the margin
 
-	cut struct { // see characters
+	lastSplit struct { // the last result of characters
 		sync.Mutex
-		number int
-		line   []rune
-		ink    int
+		number  int
+		line    []rune
+		textLen int
 	}
 
-	mu      sync.Mutex
-	below   []uint8           // by line, what beneath found out
-	unread  int               // from this line on the file was not understood; 0: all was
-	masked  map[int]int       // line -> first column that is hidden
-	raws    map[*node][]*node // what stands in parts whose keys are not known yet
-	hidden  map[*node]bool    // values, and keys, that are hidden
-	keys    map[string]bool   // texts of keys that are hidden
-	veiled  map[string]string // value -> what is shown instead
-	ordered []string          // those that are looked for inside of others; nil: to be made
+	mu              sync.Mutex
+	underCredential []uint8           // by line: the result of underCredentialKey
+	unparsedFrom    int               // first line that was not parsed; 0: all were parsed
+	masked          map[int]int       // line -> first hidden column
+	undecoded       map[*node][]*node // part without a schema yet -> its values
+	hidden          map[*node]bool    // hidden values and keys
+	keys            map[string]bool   // texts of hidden keys
+	replacements    map[string]string // value -> shown text
+	longestFirst    []string          // replaced values to find inside other texts; nil: not sorted yet
 }
 
 func newSource(file, text string) *source {
 	return &source{
 		file: file, lines: strings.Split(text, "\n"), masked: map[int]int{},
-		raws: map[*node][]*node{}, hidden: map[*node]bool{}, keys: map[string]bool{}, veiled: map[string]string{},
+		undecoded: map[*node][]*node{}, hidden: map[*node]bool{}, keys: map[string]bool{}, replacements: map[string]string{},
 	}
 }
 
-func (s *source) pos(at place) Pos {
+func (s *source) pos(at position) Pos {
 	if s == nil {
 		return Pos{}
 	}
 	return Pos{s.file, at.line, at.column}
 }
 
-// hide masks a value in every line shown, and in every message.
+// hide masks a value in every shown line and in every message.
 func (s *source) hide(n *node) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -59,17 +58,17 @@ func (s *source) hide(n *node) {
 	}
 	s.hidden[n] = true
 	s.mask(n.begin())
-	last := s.last(n)
+	last := s.lastLine(n)
 	for line := n.begin().line + 1; line <= last; line++ {
-		s.mask(place{line, 1})
+		s.mask(position{line, 1})
 	}
-	s.veil(n.text, Mask)
+	s.replaceInMessages(n.text, Mask)
 	for line := range strings.SplitSeq(n.text, "\n") {
-		s.veil(strings.TrimSpace(line), Mask)
+		s.replaceInMessages(strings.TrimSpace(line), Mask)
 	}
 }
 
-// hideKey is hide for a key, which stands in paths, too.
+// hideKey is hide for a key, which is also a part of paths.
 func (s *source) hideKey(n *node) {
 	s.hide(n)
 	s.mu.Lock()
@@ -77,29 +76,29 @@ func (s *source) hideKey(n *node) {
 	s.keys[n.text] = true
 }
 
-// hidePlace masks a line from where a value begins.
+// hidePlace masks a line from the begin of a value.
 func (s *source) hidePlace(n *node) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mask(n.begin())
 }
 
-// alike veils what the references of a value bring in, where the value is hidden.
-func (s *source) alike(n *node, text string) {
+// hideExpanded hides the text that references in a value expand to, if the value is hidden.
+func (s *source) hideExpanded(n *node, text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.hidden[n] {
-		s.veil(text, Mask)
+		s.replaceInMessages(text, Mask)
 	}
 }
 
-// last is the last line that a value may reach to: that of the closing quote,
-// or the last that is indented deeper than where the value began.
-func (s *source) last(n *node) int {
+// lastLine returns the last line of a value: that of the closing quote, or the last line that is
+// indented deeper than the one where the value begins.
+func (s *source) lastLine(n *node) int {
 	if n.style == singleQuoted || n.style == doubleQuoted {
-		w := writer{src: s, at: place{n.at.line, n.at.column + 1}, style: n.style}
+		w := cursor{src: s, at: position{n.at.line, n.at.column + 1}, style: n.style}
 		value := []rune(n.text)
-		return w.follow(value, len(value)).line
+		return w.advance(value, len(value)).line
 	}
 	indent := leading(s.line(n.at.line))
 	last := n.at.line
@@ -115,29 +114,28 @@ func (s *source) last(n *node) int {
 	return last
 }
 
-func (s *source) mask(from place) {
+func (s *source) mask(from position) {
 	if at, ok := s.masked[from.line]; !ok || from.column < at {
 		s.masked[from.line] = from.column
 	}
 }
 
-// veil replaces a value by what is shown instead wherever a message has it.
-func (s *source) veil(value, shown string) {
+// replaceInMessages makes messages show another text in place of a value. Called with the lock held.
+func (s *source) replaceInMessages(value, shown string) {
 	if value != "" {
-		s.veiled[value], s.ordered = shown, nil
+		s.replacements[value], s.longestFirst = shown, nil
 	}
 }
 
-// conceal is veil for callers that do not hold the lock.
-func (s *source) conceal(value, shown string) {
+// lockAndReplaceInMessages is replaceInMessages that takes the lock.
+func (s *source) lockAndReplaceInMessages(value, shown string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.veil(value, shown)
+	s.replaceInMessages(value, shown)
 }
 
-// finish puts the line of the file to each error, and makes its sentences,
-// without what must not be seen.
-func (s *source) finish(errs Errors) Errors {
+// finishErrors sets the line of the file and the texts of each error, without hidden values.
+func (s *source) finishErrors(errs Errors) Errors {
 	if s == nil {
 		return errs.sorted()
 	}
@@ -151,18 +149,18 @@ func (s *source) finish(errs Errors) Errors {
 	for _, e := range errs {
 		at, ok := lines[e.Pos.Line]
 		if !ok {
-			at.line, at.cut = s.shown(e.Pos.Line)
+			at.line, at.cut = s.visibleLine(e.Pos.Line)
 			lines[e.Pos.Line] = at
 		}
 		e.Line = at.line
-		// The parser knows no keys: what it says of a hidden place is hidden.
+		// The parser knows no keys: its text about a hidden place is hidden.
 		hidden := e.parsed && e.Pos.Column > at.cut
-		if e.said.format != "" {
-			e.Message, e.Hint = s.render(e.said, hidden), s.render(e.hinted, hidden)
-			e.said, e.hinted = words{}, words{}
+		if e.message.format != "" {
+			e.Message, e.Hint = s.render(e.message, hidden), s.render(e.hint, hidden)
+			e.message, e.hint = sentence{}, sentence{}
 			continue
 		}
-		e.Message, e.Hint = s.without(e.Message), s.without(e.Hint)
+		e.Message, e.Hint = s.withoutHidden(e.Message), s.withoutHidden(e.Hint)
 	}
 	return errs.sorted()
 }
@@ -174,23 +172,22 @@ func (s *source) line(number int) string {
 	return s.lines[number-1]
 }
 
-// characters are those of a line, and ink is how many of them stand before the
-// blanks at its end. They are kept for the next call, which mostly is about the
-// same line: one line may hold all values of a file.
-func (s *source) characters(number int) (line []rune, ink int) {
-	s.cut.Lock()
-	defer s.cut.Unlock()
-	if s.cut.number != number {
+// characters returns those of a line, and how many of them precede trailing blanks. It caches the last
+// line, because one line may hold all values of a file.
+func (s *source) characters(number int) (line []rune, textLen int) {
+	s.lastSplit.Lock()
+	defer s.lastSplit.Unlock()
+	if s.lastSplit.number != number {
 		text := s.line(number)
-		s.cut.number, s.cut.line = number, []rune(text)
-		s.cut.ink = utf8.RuneCountInString(strings.TrimRight(text, " \t"))
+		s.lastSplit.number, s.lastSplit.line = number, []rune(text)
+		s.lastSplit.textLen = utf8.RuneCountInString(strings.TrimRight(text, " \t"))
 	}
-	return s.cut.line, s.cut.ink
+	return s.lastSplit.line, s.lastSplit.textLen
 }
 
 func leading(line string) int { return len(line) - len(strings.TrimLeft(line, " \t")) }
 
-// byteOffset is where the character of a column begins in a line.
+// byteOffset returns the byte at which the character of a column begins.
 func byteOffset(line string, column int) int {
 	for i := range line {
 		if column--; column == 0 {

@@ -11,22 +11,22 @@ import (
 // structure decodes a mapping into a struct and checks it.
 func (d *decoder) structure(n *node, v reflect.Value, path string) {
 	if n.kind != mapping {
-		if bears(v.Type()) || path == "" {
+		if mayHoldCredential(v.Type()) || path == "" {
 			d.hideAll(n)
 		}
-		d.wrong(n, path, "a mapping", plainly("write its keys below, each on its own line"))
+		d.wrongType(n, path, "a mapping", plainSentence("write its keys below, each on its own line"))
 		return
 	}
 	d.scopes = append(slices.Clone(d.scopes), scope{v.Type(), path})
 	known := fields(v.Type())
 	for i, p := range n.pairs {
 		if !slices.ContainsFunc(known, func(f field) bool { return f.key == p.key.text }) {
-			d.unknown(n, i, path)
+			d.reportUnknownKey(n, i, path)
 		}
 	}
-	for _, p := range n.again {
+	for _, p := range n.faulty {
 		i := slices.IndexFunc(known, func(f field) bool { return f.key == p.key.text })
-		if i < 0 || bears(known[i].typ) || known[i].secret {
+		if i < 0 || mayHoldCredential(known[i].typ) || known[i].secret {
 			d.hideAll(p.value)
 		}
 	}
@@ -41,58 +41,58 @@ func (d *decoder) field(n *node, v reflect.Value, f field, path string) {
 	key := under(path, f.key)
 	value := n.get(f.key)
 	if value == nil {
-		if p := n.pair(f.key); p != nil && (f.secret || bears(f.typ)) {
+		if p := n.pair(f.key); p != nil && (f.secret || mayHoldCredential(f.typ)) {
 			d.hideAll(p.value)
 		}
 		if f.required && !d.guessed[key] {
 			at, span := d.missing(n, path, f.key)
-			d.failAt(CodeMissingKey, at, span, key, inside(path, say("missing key %q", keyName(f.key))), plainly(f.doc))
+			d.failAt(CodeMissingKey, at, span, key, inPart(path, newSentence("missing key %q", keyName(f.key))), plainSentence(f.doc))
 		}
 		if v.Type() == rawType {
 			at, _ := d.missing(n, path, f.key)
-			v.Set(reflect.ValueOf(Raw{&raw{file: d.file, at: at, path: key, scopes: d.scopes}}))
+			v.Set(reflect.ValueOf(Raw{&raw{file: d.sharedState, at: at, path: key, scopes: d.scopes}}))
 		}
 		return
 	}
 	if f.secret {
-		d.close(value, f.typ, f.enum)
+		d.hideSecrets(value, f.typ, f.enum)
 	}
 	before := len(d.errs)
 	d.value(value, v, key)
 	if len(d.errs) > before {
 		return
 	}
-	if v.Kind() == reflect.String && !f.blanks && !special(v.Type()) {
+	if v.Kind() == reflect.String && !f.blanks && !hasOwnRules(v.Type()) {
 		v.SetString(strings.TrimSpace(v.String()))
 	}
 	if f.file && v.Kind() == reflect.String && !isPath(v.String()) {
 		d.hideAll(value)
-		d.bad(value, key, plainly("this is no path of a file"), plainly("put the text into a file, and write that file's path"))
+		d.badValue(value, key, plainSentence("this is not the path of a file"), plainSentence("put the text into a file, and write that file's path"))
 		return
 	}
 	d.enum(value, v, f, key)
 }
 
-// isPath reports whether a text can be a path: people write the text of a key or
-// a certificate in its stead.
+// isPath reports whether a text can be a path. By mistake, people write the text of a key or a
+// certificate in its place.
 func isPath(text string) bool {
 	return len(text) < maxPath && !strings.ContainsAny(text, "\n\r\x00") && !pemText.MatchString(text)
 }
 
-// maxPath is how long a path may be, as Linux has it.
+// maxPath is the length limit of a path, as in Linux.
 const maxPath = 4096
 
-// inside says in which part of the file a fault is.
-func inside(path string, w words) words {
+// inPart adds the part of the file to a sentence.
+func inPart(path string, w sentence) sentence {
 	if path == "" {
 		return w
 	}
-	return say(w.format+" in %s", append(w.args, keyName(path))...)
+	return newSentence(w.format+" in %s", append(w.args, keyName(path))...)
 }
 
-// missing is where an absent key of a mapping is reported: at the key, when
-// it stands there without a value, or at the mapping.
-func (d *decoder) missing(n *node, path, key string) (place, int) {
+// missing returns where an absent key of a mapping is reported: at the key if it is there without a
+// value, or at the mapping.
+func (d *decoder) missing(n *node, path, key string) (position, int) {
 	if p := n.pair(key); p != nil {
 		return p.key.at, p.key.span()
 	}
@@ -102,7 +102,7 @@ func (d *decoder) missing(n *node, path, key string) (place, int) {
 	return n.at, 1
 }
 
-// enum checks a text, or each of a list, against the values its tag allows.
+// enum checks a text, or each text of a list, against the allowed values of its tag.
 func (d *decoder) enum(n *node, v reflect.Value, f field, path string) {
 	if len(f.enum) == 0 {
 		return
@@ -131,11 +131,11 @@ func (d *decoder) enum(n *node, v reflect.Value, f field, path string) {
 		if near := nearest(value, f.enum); near != "" {
 			hint = fmt.Sprintf("did you mean %q? (%s)", near, strings.Join(f.enum, ", "))
 		}
-		d.bad(nodes[i], path, say("unknown value %s", content{nodes[i], value}), plainly(hint))
+		d.badValue(nodes[i], path, newSentence("unknown value %s", shownText{nodes[i], value}), plainSentence(hint))
 	}
 }
 
-// validate calls Validate of the structs inlined in v, and of v.
+// validate calls Validate of the structs inlined in v, and then that of v.
 func (d *decoder) validate(n *node, v reflect.Value, path string) {
 	for i := range v.NumField() {
 		if strings.HasSuffix(v.Type().Field(i).Tag.Get("yaml"), ",inline") {
@@ -143,7 +143,7 @@ func (d *decoder) validate(n *node, v reflect.Value, path string) {
 		}
 	}
 	if !v.Addr().CanInterface() {
-		return // of an unexported type: its owner calls it, or has it promoted
+		return // an unexported type: its owner calls or promotes Validate
 	}
 	validator, ok := v.Addr().Interface().(interface{ Validate() error })
 	if !ok {
@@ -151,22 +151,22 @@ func (d *decoder) validate(n *node, v reflect.Value, path string) {
 	}
 	before := d.errs
 	for _, err := range flatten(validator.Validate()) {
-		d.invalid(n, path, err, before)
+		d.addValidateFault(n, path, err, before)
 	}
 }
 
-// invalid turns one fault of Validate into an error at the key it names,
-// unless the errors before say as much, and closer to the cause.
-func (d *decoder) invalid(n *node, path string, err error, before Errors) {
+// addValidateFault reports one fault of Validate at its key, unless an earlier error is at the same key
+// and closer to the cause.
+func (d *decoder) addValidateFault(n *node, path string, err error, before Errors) {
 	var positioned *Error
 	if errors.As(err, &positioned) {
 		d.errs = append(d.errs, positioned)
 		return
 	}
-	f := &fault{code: CodeBadValue, said: say("%s", err.Error())}
+	f := &fault{code: CodeBadValue, message: newSentence("%s", err.Error())}
 	errors.As(err, &f)
-	key := under(path, d.src.path(f.key))
-	if d.known(key, before) {
+	key := under(path, d.src.visiblePath(f.key))
+	if d.hasErrorAt(key, before) {
 		return
 	}
 	place, span := n.at, 1
@@ -174,11 +174,11 @@ func (d *decoder) invalid(n *node, path string, err error, before Errors) {
 		place, span = n.owner.at, n.owner.span()
 	}
 	place, span = locate(n, place, span, f.key)
-	d.failAt(f.code, place, span, key, at(key, f.said), f.hinted)
+	d.failAt(f.code, place, span, key, atPath(key, f.message), f.hint)
 }
 
-// known reports whether a key, one above or one below it has an error.
-func (d *decoder) known(key string, errs Errors) bool {
+// hasErrorAt reports whether there is an error at a key, or at one above or below it.
+func (d *decoder) hasErrorAt(key string, errs Errors) bool {
 	if key == "" {
 		return false
 	}
@@ -189,12 +189,12 @@ func (d *decoder) known(key string, errs Errors) bool {
 		if e.Key == "" || e.Code == CodeUnknownKey {
 			return false
 		}
-		return e.Key == key || below(e.Key, key) || below(key, e.Key)
+		return e.Key == key || isUnder(e.Key, key) || isUnder(key, e.Key)
 	})
 }
 
-// below reports whether the path child is under parent.
-func below(child, parent string) bool {
+// isUnder reports whether the path child is below parent.
+func isUnder(child, parent string) bool {
 	rest, ok := strings.CutPrefix(child, parent)
 	return ok && rest != "" && (rest[0] == '.' || rest[0] == '[')
 }

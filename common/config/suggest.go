@@ -7,27 +7,26 @@ import (
 	"strings"
 )
 
-// unknown reports a key that no field has, with the key that was meant. Its value
-// is shown where the key that was meant takes no credential.
-func (d *decoder) unknown(n *node, i int, path string) {
+// reportUnknownKey reports an unknown key with the most similar known one. Its value is shown if the
+// known key is not for a credential.
+func (d *decoder) reportUnknownKey(n *node, i int, path string) {
 	p := n.pairs[i]
-	meant, hint := d.meant(d.scopes[len(d.scopes)-1], p.key.text)
-	if meant == nil && d.severed(n, i, path) {
+	meant, hint := d.nearestField(d.scopes[len(d.scopes)-1], p.key.text)
+	if meant == nil && d.reportSplitText(n, i, path) {
 		return
 	}
 	switch {
 	case meant == nil:
 		d.hideAll(p.value)
-	case meant.secret || bears(meant.typ):
-		d.close(p.value, meant.typ, meant.enum)
+	case meant.secret || mayHoldCredential(meant.typ):
+		d.hideSecrets(p.value, meant.typ, meant.enum)
 	}
-	message := inside(path, say("unknown key %s", content{p.key, p.key.text}))
-	d.failAt(CodeUnknownKey, p.key.at, p.key.span(), d.src.path(under(path, p.key.text)), message, plainly(hint))
+	message := inPart(path, newSentence("unknown key %s", shownText{p.key, p.key.text}))
+	d.failAt(CodeUnknownKey, p.key.at, p.key.span(), d.src.visiblePath(under(path, p.key.text)), message, plainSentence(hint))
 }
 
-// meant is the field that a key was meant to be, nil when none is near, and what
-// to do.
-func (d *decoder) meant(here scope, key string) (*field, string) {
+// nearestField returns the field that a misspelt key most likely means, or nil, and a hint.
+func (d *decoder) nearestField(here scope, key string) (*field, string) {
 	known := fields(here.typ)
 	if near := nearest(key, keys(known)); near != "" {
 		if d.guessed == nil {
@@ -36,7 +35,7 @@ func (d *decoder) meant(here scope, key string) (*field, string) {
 		d.guessed[under(here.path, near)] = true
 		return fieldOf(here.typ, near), fmt.Sprintf("did you mean %q?", near)
 	}
-	if f, hint := d.elsewhere(here, key); f != nil {
+	if f, hint := d.findElsewhere(here, key); f != nil {
 		return f, hint
 	}
 	for _, f := range known {
@@ -55,8 +54,8 @@ func (d *decoder) meant(here scope, key string) (*field, string) {
 	return nil, "known keys: " + strings.Join(names, ", ")
 }
 
-// elsewhere looks for a key one level down and in the structs around.
-func (d *decoder) elsewhere(here scope, key string) (*field, string) {
+// findElsewhere searches for a key one level below and in the enclosing structs.
+func (d *decoder) findElsewhere(here scope, key string) (*field, string) {
 	for _, f := range fields(here.typ) {
 		if t := nested(f.typ); t != nil {
 			if inner := fieldOf(t, key); inner != nil {
@@ -79,7 +78,7 @@ func (d *decoder) elsewhere(here scope, key string) (*field, string) {
 	return nil, ""
 }
 
-// fieldOf is the field of a struct with that key, nil when there is none.
+// fieldOf returns the field of a struct with that key, or nil.
 func fieldOf(t reflect.Type, key string) *field {
 	for _, f := range fields(t) {
 		if f.key == key {
@@ -97,8 +96,7 @@ func keys(all []field) []string {
 	return names
 }
 
-// nearest is the known name that a misspelt one was most likely meant to be,
-// or "" when none is near: a third of its letters may differ.
+// nearest returns the most similar known name, or "" if more than a third of the letters differ.
 func nearest(name string, known []string) string {
 	best, least := "", max(1, len([]rune(name))/3)+1
 	if len(name) > 64 {
@@ -115,8 +113,8 @@ func nearest(name string, known []string) string {
 	return best
 }
 
-// distance counts the letters to insert, remove, change or swap with their
-// neighbour (Damerau-Levenshtein, each place edited once).
+// distance counts the letters to insert, remove, change or swap with their neighbour
+// (Damerau-Levenshtein, each place edited once).
 func distance(a, b string) int {
 	x, y := []rune(a), []rune(b)
 	before, last := make([]int, len(y)+1), make([]int, len(y)+1)

@@ -9,28 +9,28 @@ import (
 	"github.com/goccy/go-yaml/token"
 )
 
-// byteOrderMark at the begin of a file is left out (see Decode).
+// byteOrderMark is removed from the begin of a file (see Decode).
 const byteOrderMark = '\ufeff'
 
-// guardEncoding refuses what is no text: the library would drop or guess it.
+// guardEncoding refuses bytes that are not text, which the library would drop or reinterpret.
 func guardEncoding(text string) *fault {
 	if strings.HasPrefix(text, "\xff\xfe") || strings.HasPrefix(text, "\xfe\xff") {
-		return &fault{code: CodeSyntax, at: place{1, 1}, said: plainly("the file begins with the byte order mark of UTF-16"), hinted: plainly("save it as UTF-8")}
+		return &fault{code: CodeSyntax, at: position{1, 1}, message: plainSentence("the file begins with the byte order mark of UTF-16"), hint: plainSentence("save it as UTF-8")}
 	}
 	line, column := 1, 1
 	for i, r := range text {
 		if r == utf8.RuneError {
 			if _, size := utf8.DecodeRuneInString(text[i:]); size == 1 {
-				return &fault{code: CodeSyntax, at: place{line, column}, said: plainly("the file is not valid UTF-8"), hinted: plainly("save it as UTF-8")}
+				return &fault{code: CodeSyntax, at: position{line, column}, message: plainSentence("the file is not valid UTF-8"), hint: plainSentence("save it as UTF-8")}
 			}
 		}
 		if r == byteOrderMark {
-			return &fault{code: CodeSyntax, at: place{line, column}, said: plainly("a byte order mark (U+FEFF) inside of the file"),
-				hinted: plainly("remove it; editors do not show it, and where it is meant, write it as \\ufeff in double quotes")}
+			return &fault{code: CodeSyntax, at: position{line, column}, message: plainSentence("a byte order mark (U+FEFF) inside of the file"),
+				hint: plainSentence("remove it; editors do not show it, and where it is meant, write it as \\ufeff in double quotes")}
 		}
 		if r < ' ' && r != '\t' && r != '\n' || r == 0x7f {
-			return &fault{code: CodeSyntax, at: place{line, column}, said: say("a control character (%U) in the file", r),
-				hinted: plainly("remove it, or write it as an escape in double quotes")}
+			return &fault{code: CodeSyntax, at: position{line, column}, message: newSentence("a control character (%U) in the file", r),
+				hint: plainSentence("remove it, or write it as an escape in double quotes")}
 		}
 		if column++; r == '\n' {
 			line, column = line+1, 1
@@ -39,7 +39,7 @@ func guardEncoding(text string) *fault {
 	return nil
 }
 
-// quoted is what the library quotes of the file: a character it may, no more.
+// quoted matches texts of the file in the library's messages, except single characters.
 var quoted = regexp.MustCompile(`"(?:[^"\\]|\\.){2,}"`)
 
 func syntaxFault(err error) *fault {
@@ -47,9 +47,9 @@ func syntaxFault(err error) *fault {
 	if errors.As(err, &f) {
 		return f
 	}
-	f = &fault{code: CodeSyntax, at: place{1, 1}}
+	f = &fault{code: CodeSyntax, at: position{1, 1}}
 	message := "not valid YAML"
-	// Not err.Error: it draws the file around the fault, in square time.
+	// err.Error would draw the file around the fault, in quadratic time.
 	var syntax interface {
 		GetMessage() string
 		GetToken() *token.Token
@@ -57,15 +57,15 @@ func syntaxFault(err error) *fault {
 	if errors.As(err, &syntax) {
 		message += ": " + quoted.ReplaceAllString(syntax.GetMessage(), "it")
 		if tk := syntax.GetToken(); tk != nil && tk.Position != nil {
-			f.at = place{max(1, tk.Position.Line), max(1, tk.Position.Column)}
+			f.at = position{max(1, tk.Position.Line), max(1, tk.Position.Column)}
 		}
 	}
-	f.hinted = plainly(syntaxHint(message))
-	f.said = plainly(strings.ReplaceAll(message, "\t", `\t`))
+	f.hint = plainSentence(syntaxHint(message))
+	f.message = plainSentence(strings.ReplaceAll(message, "\t", `\t`))
 	return f
 }
 
-// syntaxHint is what to do about the faults that people make most.
+// syntaxHint returns what to do about the most common faults.
 func syntaxHint(message string) string {
 	switch {
 	case strings.Contains(message, "\t"):

@@ -6,9 +6,8 @@ import (
 	"strings"
 )
 
-// Table is a Markdown table of the keys of the struct v, or of what v points
-// to: key, type, default and meaning, from its tags and in their order. Keys of
-// nested structs are written as paths.
+// Table returns a Markdown table of the keys of v, a struct or a pointer to one: key, type, default and
+// meaning, from its tags and in their order. Keys of nested structs are written as paths.
 func Table(v any) string {
 	var b strings.Builder
 	b.WriteString("| key | type | default | meaning |\n|---|---|---|---|\n")
@@ -37,13 +36,12 @@ func rows(b *strings.Builder, t reflect.Type, path string, around []reflect.Type
 	}
 }
 
-// entries is the struct whose keys stand below a field, and how the path to
-// them goes on.
+// entries returns the struct of the keys below a field, and the path from the field to them.
 func entries(t reflect.Type) (reflect.Type, string) {
 	switch {
 	case nested(t) != nil:
 		return nested(t), ""
-	case special(t):
+	case hasOwnRules(t):
 		return nil, ""
 	case t.Kind() == reflect.Slice && nested(t.Elem()) != nil:
 		return nested(t.Elem()), "[]"
@@ -106,7 +104,7 @@ func typeName(t reflect.Type) string {
 	case reflect.Float32, reflect.Float64:
 		return "number"
 	case reflect.Struct:
-		if !special(t) {
+		if !hasOwnRules(t) {
 			return "mapping"
 		}
 	case reflect.Interface:

@@ -5,29 +5,28 @@ import (
 	"strings"
 )
 
-// Text is a string that remembers where it stood, for languages inside of the
-// configuration (CEL) whose errors have positions of their own. A number or a
-// truth value written without quotes is kept as it is written. References
-// such as ${ENV} are not followed in it: they would be code.
+// Text is a string that remembers its position, for expressions in the configuration (CEL) whose errors
+// have positions of their own. A number or a truth value without quotes is kept as it is written.
+// References such as ${ENV} are not replaced in it: the inserted text would be code.
 type Text struct {
 	Value string
 	from  *origin
 }
 
-// origin is where a text comes from.
+// origin is the place of a text in a file.
 type origin struct {
 	src  *source
 	node *node
 	path string
 }
 
-// String is the text.
+// String returns the text.
 func (t Text) String() string { return t.Value }
 
 // IsZero reports whether there is no text.
 func (t Text) IsZero() bool { return t.Value == "" }
 
-// Key is the path of the key whose value the text is.
+// Key returns the path of the text's key.
 func (t Text) Key() string {
 	if t.from == nil {
 		return ""
@@ -35,8 +34,8 @@ func (t Text) Key() string {
 	return t.from.path
 }
 
-// At is the position in the file of a line and column of the text. Both count
-// from 1, in characters. A text made by a program has no position.
+// At returns the position in the file of a line and column of the text. Both count from 1, in
+// characters. A text made by a program has no position.
 func (t Text) At(line, column int) Pos {
 	if t.from == nil {
 		return Pos{}
@@ -44,18 +43,17 @@ func (t Text) At(line, column int) Pos {
 	return t.from.src.pos(align(t.from.src, t.from.node, offset(t.Value, line, column)))
 }
 
-// Error is a fault of the text at one of its lines and columns, with the code
-// CEL.
+// Error returns a fault of the text at one of its lines and columns, with the code CEL.
 func (t Text) Error(line, column int, message, hint string) *Error {
 	e := &Error{Pos: t.At(line, column), Key: t.Key(), Message: message, Hint: hint, Code: CodeCEL, span: 1}
 	if t.from == nil {
 		return e
 	}
-	e.said, e.hinted = plainly(message), plainly(hint) // they are of the expression, which is shown
-	return t.from.src.finish(Errors{e})[0]
+	e.message, e.hint = plainSentence(message), plainSentence(hint) // they quote the expression only, which may be shown
+	return t.from.src.finishErrors(Errors{e})[0]
 }
 
-// offset is how many characters of text stand before a line and column.
+// offset returns how many characters of text precede a line and column.
 func offset(text string, line, column int) int {
 	before := 0
 	for ; line > 1; line-- {
@@ -69,10 +67,10 @@ func offset(text string, line, column int) int {
 	return before + min(max(column, 1)-1, len([]rune(firstLine(text))))
 }
 
-// code decodes a Text.
-func (d *decoder) code(n *node, path string) Text {
+// celText decodes a Text.
+func (d *decoder) celText(n *node, path string) Text {
 	if !n.scalar() {
-		d.wrong(n, path, "an expression as text", plainly("write it in one line, or below a |"))
+		d.wrongType(n, path, "an expression as text", plainSentence("write it in one line, or below a |"))
 		return Text{}
 	}
 	return Text{Value: n.text, from: &origin{d.src, n, path}}
@@ -84,23 +82,23 @@ type Field struct {
 	Value Text
 }
 
-// Fields is a mapping of names to expressions that keeps the order of the file.
+// Fields maps names to expressions, in the order of the file.
 type Fields []Field
 
-// ordered decodes Fields.
-func (d *decoder) ordered(n *node, path string) Fields {
+// celFields decodes Fields.
+func (d *decoder) celFields(n *node, path string) Fields {
 	if n.kind != mapping {
-		d.wrong(n, path, "a mapping of names to expressions", words{})
+		d.wrongType(n, path, "a mapping of names to expressions", sentence{})
 		return nil
 	}
 	var out Fields
 	for _, p := range n.pairs {
 		key := under(path, p.key.text)
 		if p.value.kind == null && p.value.text == "" {
-			d.wrong(p.key, key, "an expression", plainly("write null where null is meant"))
+			d.wrongType(p.key, key, "an expression", plainSentence("write null where null is meant"))
 			continue
 		}
-		out = append(out, Field{p.key.text, d.code(p.value, key)})
+		out = append(out, Field{p.key.text, d.celText(p.value, key)})
 	}
 	return out
 }

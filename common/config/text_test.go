@@ -6,7 +6,7 @@ import (
 )
 
 func TestText_knowsWhereItsCharactersStand(t *testing.T) {
-	// Each text has an X; its place in the file is what At must find.
+	// Each text has an X, and At must return its position in the file.
 	for _, test := range []struct{ name, text string }{
 		{"plain", "x: a + X"},
 		{"plain, number", "x: X"},

@@ -62,7 +62,7 @@ func sign(t *testing.T, c *x509.Certificate, by *authority) (*x509.Certificate, 
 	return made, key
 }
 
-// issue writes a certificate and its key, for the name common and localhost.
+// issue writes a certificate and its key for the names common and localhost.
 func (a *authority) issue(t *testing.T, certFile, keyFile, common string) {
 	t.Helper()
 	cert, key := sign(t, &x509.Certificate{
@@ -77,15 +77,15 @@ func (a *authority) issue(t *testing.T, certFile, keyFile, common string) {
 	write(t, keyFile, encode("PRIVATE KEY", der))
 }
 
-// connection is both ends of one; net.Pipe will not do, since in a failing
-// handshake both ends write.
+// connection returns both ends of a TCP connection. net.Pipe is not enough: both sides write in a failing
+// handshake.
 func connection(t *testing.T) (a, b net.Conn) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = l.Close() }() // has accepted its one connection
+	defer func() { _ = l.Close() }() // only one connection is needed
 	if a, err = net.Dial("tcp", l.Addr().String()); err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +95,7 @@ func connection(t *testing.T) (a, b net.Conn) {
 	return a, b
 }
 
-// handshake answers whom each side saw, and the error of the first that failed.
+// handshake returns the name of the peer that each side saw, and the first error.
 func handshake(t *testing.T, client, server *tls.Config) (seenByClient, seenByServer string, err error) {
 	t.Helper()
 	a, b := connection(t)
@@ -104,7 +104,7 @@ func handshake(t *testing.T, client, server *tls.Config) (seenByClient, seenBySe
 	go func() {
 		err := s.Handshake()
 		if err == nil {
-			_, err = s.Write([]byte("x")) // the client learns here whether it was accepted
+			_, err = s.Write([]byte("x")) // the client now learns whether it was accepted
 		}
 		_ = s.Close()
 		done <- err
@@ -127,7 +127,7 @@ func handshake(t *testing.T, client, server *tls.Config) (seenByClient, seenBySe
 	return seenByClient, seenByServer, nil
 }
 
-// UL7: certificates, keys and authorities are those of the files as they are now.
+// UL7: certificates, keys and authorities are those that the files hold now.
 func TestTLS_followsItsFiles(t *testing.T) {
 	dir := t.TempDir()
 	in := func(name string) string { return filepath.Join(dir, name) }
@@ -155,7 +155,7 @@ func TestTLS_followsItsFiles(t *testing.T) {
 
 		one.issue(t, in("server.pem"), in("server.key"), "server-two")
 		one.issue(t, in("client.pem"), in("client.key"), "client-two")
-		expect("server-1", "client-1") // looked a moment ago
+		expect("server-1", "client-1") // the files were checked less than a second ago
 		time.Sleep(2 * time.Second)
 		expect("server-two", "client-two")
 
@@ -172,7 +172,7 @@ func TestTLS_followsItsFiles(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		expect("server-two", "client-of-two")
 
-		// UL7: the authorities that a client trusts are followed like all else.
+		// UL7: the authorities that a client trusts are followed too.
 		two.issue(t, in("server.pem"), in("server.key"), "server-of-two")
 		time.Sleep(2 * time.Second)
 		if _, _, err := handshake(t, client(), server); err == nil || !strings.Contains(err.Error(), "unknown authority") {
@@ -219,7 +219,7 @@ func TestTLS_refusesStrangers(t *testing.T) {
 	}
 }
 
-// dialling is what goes wrong for a client.
+// dialling makes the configuration of a client, for its errors.
 func dialling(s TLS) func() (*tls.Config, error) {
 	return func() (*tls.Config, error) {
 		_, err := s.Client()

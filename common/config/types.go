@@ -6,8 +6,7 @@ import (
 	"strings"
 )
 
-// Bytes is a size: a number of bytes, or a number with a unit as in 512KiB,
-// 1MiB, 2GB.
+// Bytes is a size: a number of bytes, or a number with a unit as in 512KiB, 1MiB, 2GB.
 type Bytes int64
 
 var units = []struct {
@@ -18,7 +17,7 @@ var units = []struct {
 	{"kB", 1e3}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"B", 1}, {"", 1},
 }
 
-// ParseBytes reads a size such as "1MiB".
+// ParseBytes parses a size such as "1MiB".
 func ParseBytes(s string) (Bytes, error) {
 	for _, u := range units {
 		num, ok := strings.CutSuffix(strings.TrimSpace(s), u.suffix)
@@ -34,7 +33,7 @@ func ParseBytes(s string) (Bytes, error) {
 	return 0, fmt.Errorf("%q is not a size: write a number of bytes, or one with a unit, such as 1MiB", s)
 }
 
-// String is the size with the largest unit that divides it.
+// String formats the size with the largest unit that divides it.
 func (b Bytes) String() string {
 	for _, u := range []struct {
 		suffix string
@@ -47,6 +46,5 @@ func (b Bytes) String() string {
 	return strconv.FormatInt(int64(b), 10)
 }
 
-// Strings is a list of strings that may also be written as one string with
-// commas: [a, b] or "a,b".
+// Strings is a list of strings, which may also be written as one string with commas: [a, b] or "a,b".
 type Strings []string

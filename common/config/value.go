@@ -19,8 +19,8 @@ var (
 	unmarshaler  = reflect.TypeFor[encoding.TextUnmarshaler]()
 )
 
-// special reports whether a type is decoded by rules of its own.
-func special(t reflect.Type) bool {
+// hasOwnRules reports whether a type has its own rules for decoding.
+func hasOwnRules(t reflect.Type) bool {
 	switch t {
 	case secretType, textType, rawType, fieldsType, bytesType, stringsType, durationType, timeType:
 		return true
@@ -28,17 +28,17 @@ func special(t reflect.Type) bool {
 	return reflect.PointerTo(t).Implements(unmarshaler)
 }
 
-// value decodes n into v. A null leaves v as it is.
+// value decodes n into v. A null leaves v unchanged.
 func (d *decoder) value(n *node, v reflect.Value, path string) {
 	if v.Type() == rawType {
-		d.src.unknown(n)
-		v.Set(reflect.ValueOf(Raw{&raw{file: d.file, node: n, at: n.at, path: path, scopes: d.scopes}}))
+		d.src.markUndecoded(n)
+		v.Set(reflect.ValueOf(Raw{&raw{file: d.sharedState, node: n, at: n.at, path: path, scopes: d.scopes}}))
 		return
 	}
 	if n.kind == null {
 		return
 	}
-	if special(v.Type()) {
+	if hasOwnRules(v.Type()) {
 		d.special(n, v, path)
 		return
 	}
@@ -54,33 +54,33 @@ func (d *decoder) value(n *node, v reflect.Value, path string) {
 	case reflect.Map:
 		d.mapping(n, v, path)
 	case reflect.Interface:
-		v.Set(reflect.ValueOf(d.free(n, path)))
+		v.Set(reflect.ValueOf(d.anyValue(n, path)))
 	default:
-		d.basic(n, v, path)
+		d.scalar(n, v, path)
 	}
 }
 
 func (d *decoder) slice(n *node, v reflect.Value, path string) {
 	elem := v.Type().Elem()
 	if n.kind != sequence && (nested(elem) != nil || !n.scalar() && elem != secretType) {
-		if bears(elem) {
+		if mayHoldCredential(elem) {
 			d.hideAll(n)
 		}
 		hint := "write it in [ ]"
 		if n.kind == mapping {
 			hint = "write - before it"
 		}
-		d.wrong(n, path, "a list", plainly(hint))
+		d.wrongType(n, path, "a list", plainSentence(hint))
 		return
 	}
-	if n.kind != sequence { // a list of one
+	if n.kind != sequence { // a single item
 		n = &node{kind: sequence, at: n.at, items: []*node{n}, size: n.size, height: n.height}
 	}
 	list := reflect.MakeSlice(v.Type(), len(n.items), len(n.items))
 	for i, item := range n.items {
 		at := fmt.Sprintf("%s[%d]", path, i)
 		if item.kind == null {
-			d.wrong(item, at, "a value", plainly("remove the empty item, or write its value"))
+			d.wrongType(item, at, "a value", plainSentence("remove the empty item, or write its value"))
 			continue
 		}
 		setDefaults(list.Index(i))
@@ -91,12 +91,12 @@ func (d *decoder) slice(n *node, v reflect.Value, path string) {
 
 func (d *decoder) mapping(n *node, v reflect.Value, path string) {
 	if n.kind != mapping {
-		d.wrong(n, path, "a mapping", words{})
+		d.wrongType(n, path, "a mapping", sentence{})
 		return
 	}
 	out := reflect.MakeMapWithSize(v.Type(), len(n.pairs))
 	for i, p := range n.pairs {
-		if d.severed(n, i, path) {
+		if d.reportSplitText(n, i, path) {
 			continue
 		}
 		item := reflect.New(v.Type().Elem()).Elem()
@@ -107,37 +107,36 @@ func (d *decoder) mapping(n *node, v reflect.Value, path string) {
 	v.Set(out)
 }
 
-// free decodes what may be anything: string, int64, float64, bool, []any,
-// map[string]any or nil.
-func (d *decoder) free(n *node, path string) any {
+// anyValue decodes a value of any type: string, int64, float64, bool, []any, map[string]any or nil.
+func (d *decoder) anyValue(n *node, path string) any {
 	switch n.kind {
 	case mapping:
 		out := make(map[string]any, len(n.pairs))
 		for _, p := range n.pairs {
-			out[p.key.text] = d.free(p.value, under(path, p.key.text))
+			out[p.key.text] = d.anyValue(p.value, under(path, p.key.text))
 		}
 		return out
 	case sequence:
 		out := make([]any, len(n.items))
 		for i, item := range n.items {
-			out[i] = d.free(item, fmt.Sprintf("%s[%d]", path, i))
+			out[i] = d.anyValue(item, fmt.Sprintf("%s[%d]", path, i))
 		}
 		return out
 	case stringKind:
 		text, _ := d.expand(n, path)
 		return text
 	case intKind:
-		return freeBasic[int64](d, n, path)
+		return anyScalar[int64](d, n, path)
 	case floatKind:
-		return freeBasic[float64](d, n, path)
+		return anyScalar[float64](d, n, path)
 	case boolKind:
-		return freeBasic[bool](d, n, path)
+		return anyScalar[bool](d, n, path)
 	}
 	return nil
 }
 
-func freeBasic[T any](d *decoder, n *node, path string) T {
+func anyScalar[T any](d *decoder, n *node, path string) T {
 	var out T
-	d.basic(n, reflect.ValueOf(&out).Elem(), path)
+	d.scalar(n, reflect.ValueOf(&out).Elem(), path)
 	return out
 }

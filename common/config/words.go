@@ -11,66 +11,65 @@ import (
 	"unicode/utf8"
 )
 
-// words are a sentence of an Error whose values are put in when it is finished:
-// by then it is known which of them may be shown.
-type words struct {
+// sentence is a text of an Error. finishErrors inserts its values once it is known which of them may be
+// shown.
+type sentence struct {
 	format string
 	args   []any
 }
 
-func say(format string, args ...any) words { return words{format, args} }
+func newSentence(format string, args ...any) sentence { return sentence{format, args} }
 
-// plainly is a sentence without values.
-func plainly(text string) words { return words{"%s", []any{keyName(text)}} }
+// plainSentence is a sentence without values.
+func plainSentence(text string) sentence { return sentence{"%s", []any{keyName(text)}} }
 
-func (w words) String() string { return fmt.Sprintf(w.format, w.args...) }
+func (w sentence) String() string { return fmt.Sprintf(w.format, w.args...) }
 
-// keyName is a key, or other words that are no value of the file: they are shown.
+// keyName is a key, or other text that is not a value of the file: it is shown.
 type keyName string
 
-// content is a text of the file, with what its references bring in. It is shown
-// where its node may be.
-type content struct {
+// shownText is a text of the file after expansion. It is masked if its node is hidden.
+type shownText struct {
 	node *node
 	text string
 }
 
-// shownAsKey is a key in quotes, where it is no more than a name.
+// shownAsKey returns a key in quotes if it is only a name, and otherwise a shownText.
 func (n *node) shownAsKey() any {
 	if plainKey.MatchString(n.text) {
 		return keyName(strconv.Quote(n.text))
 	}
-	return content{n, n.text}
+	return shownText{n, n.text}
 }
 
-// quotes is the text in quotes behind a colon, or nothing where it is hidden.
-type quotes struct{ node *node }
+// quotedText is a colon and the text in quotes, or nothing if the node is hidden.
+type quotedText struct{ node *node }
 
-// found is what stands in the file, for the words "expected …, found …".
-type found struct{ node *node }
+// foundValue describes a node, for "expected …, found …".
+type foundValue struct{ node *node }
 
-// render is the sentence without what must not be seen. The caller holds the
-// lock. hidden: the place of the fault is hidden, and so is every value.
-func (s *source) render(w words, hidden bool) string {
+// render returns the sentence with its hidden values masked; hidden masks all values. Called with the
+// lock held.
+func (s *source) render(w sentence, hidden bool) string {
 	args := make([]any, len(w.args))
 	for i, arg := range w.args {
 		switch arg := arg.(type) {
 		case keyName:
 			args[i] = string(arg)
-		case content:
+		case shownText:
 			args[i] = quote(Mask)
 			if !hidden && !s.hidden[arg.node] {
-				args[i] = quote(s.without(arg.text))
+				args[i] = quote(s.withoutHidden(arg.text))
 			}
-		case quotes:
+		case quotedText:
 			args[i] = ""
 			if !hidden && !s.hidden[arg.node] {
 				args[i] = ": " + strconv.Quote(arg.node.text)
 			}
-		case found:
+		case foundValue:
 			args[i] = Redact(arg.node.describe(hidden || s.hidden[arg.node]))
 		default:
-			args[i] = s.argument(arg)
+			args[i] = s.renderArgument(arg)
 			if _, text := args[i].(string); text && hidden {
 				args[i] = Mask
 			}
@@ -79,45 +78,44 @@ func (s *source) render(w words, hidden bool) string {
 	return fmt.Sprintf(w.format, args...)
 }
 
-// argument is a value that Validate puts into a sentence. A number is shown.
-func (s *source) argument(arg any) any {
+// renderArgument returns a value that Validate puts into a sentence. A number is shown.
+func (s *source) renderArgument(arg any) any {
 	switch reflect.ValueOf(arg).Kind() {
 	case reflect.Bool, reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64, reflect.Uint, reflect.Uint8, reflect.Uint16,
 		reflect.Uint32, reflect.Uint64, reflect.Float32, reflect.Float64:
 		return arg
 	}
-	return s.without(fmt.Sprint(arg))
+	return s.withoutHidden(fmt.Sprint(arg))
 }
 
-// without is a text without the values that are hidden, longer ones first. A
-// value that is a plain word (a password "secret") is replaced only where it
-// stands alone: *** inside of a longer word would tell what it was.
-func (s *source) without(text string) string {
-	if shown, ok := s.veiled[text]; ok {
+// withoutHidden returns a text with its hidden values masked, longer ones first. A value that is a plain
+// word (a password "secret") is masked only as a whole word: *** inside a longer word would reveal it.
+func (s *source) withoutHidden(text string) string {
+	if shown, ok := s.replacements[text]; ok {
 		return shown
 	}
-	if s.ordered == nil {
-		for v := range s.veiled {
-			if utf8.RuneCountInString(v) >= shortest {
-				s.ordered = append(s.ordered, v)
+	if s.longestFirst == nil {
+		for v := range s.replacements {
+			if utf8.RuneCountInString(v) >= minSearchedRunes {
+				s.longestFirst = append(s.longestFirst, v)
 			}
 		}
-		slices.SortFunc(s.ordered, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) })
+		slices.SortFunc(s.longestFirst, func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) })
 	}
-	for _, v := range s.ordered {
-		text = replace(text, v, s.veiled[v])
+	for _, v := range s.longestFirst {
+		text = replaceWholeWords(text, v, s.replacements[v])
 		if quoted := strings.Trim(strconv.Quote(v), `"`); quoted != v {
-			text = strings.ReplaceAll(text, quoted, s.veiled[v])
+			text = strings.ReplaceAll(text, quoted, s.replacements[v])
 		}
 	}
 	return Redact(text)
 }
 
-// shortest is how long a value is at least that is looked for inside of others:
-// a shorter one would veil half of every sentence.
-const shortest = 4
+// minSearchedRunes is the length of the shortest value that is masked inside other texts: masking shorter
+// ones would make sentences unreadable.
+const minSearchedRunes = 4
 
-func replace(text, value, shown string) string {
+func replaceWholeWords(text, value, shown string) string {
 	if strings.ContainsFunc(value, func(r rune) bool { return !unicode.IsLetter(r) }) {
 		return strings.ReplaceAll(text, value, shown)
 	}
@@ -131,7 +129,7 @@ func replace(text, value, shown string) string {
 		before, _ := utf8.DecodeLastRuneInString(text[:at])
 		after, _ := utf8.DecodeRuneInString(text[at+len(value):])
 		b.WriteString(text[:at])
-		if letter(before) || letter(after) {
+		if isWordRune(before) || isWordRune(after) {
 			b.WriteString(value)
 		} else {
 			b.WriteString(shown)
@@ -140,4 +138,4 @@ func replace(text, value, shown string) string {
 	}
 }
 
-func letter(r rune) bool { return r == '_' || unicode.IsLetter(r) || unicode.IsDigit(r) }
+func isWordRune(r rune) bool { return r == '_' || unicode.IsLetter(r) || unicode.IsDigit(r) }

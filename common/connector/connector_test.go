@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -24,7 +25,7 @@ func TestClassOf_theOutermostMarkCounts(t *testing.T) {
 		{"unmarked is temporary", cause, Temporary, 0},
 		{"nil is temporary", nil, Temporary, 0},
 		{"permanent", AsPermanent(cause), Permanent, 0},
-		{"unavailable", AsUnavailable(cause), Unavailable, 0},
+		{"unavailable", AsUnavailable(cause, 0), Unavailable, 0},
 		{"temporary with a delay", AsTemporary(cause, 7*time.Second), Temporary, 7 * time.Second},
 		{"a negative delay is none", AsTemporary(cause, -time.Second), Temporary, 0},
 		{"interrupted", ErrInterrupted, Interrupted, 0},
@@ -36,7 +37,7 @@ func TestClassOf_theOutermostMarkCounts(t *testing.T) {
 		{"wrapped", fmt.Errorf("send: %w", AsPermanent(cause)), Permanent, 0},
 		{"wrapped with a delay", fmt.Errorf("send: %w", AsTemporary(cause, time.Minute)), Temporary, time.Minute},
 		{"wrapped cancel", fmt.Errorf("send: %w", context.Canceled), Interrupted, 0},
-		{"joined", errors.Join(cause, AsUnavailable(cause)), Unavailable, 0},
+		{"joined", errors.Join(cause, AsUnavailable(cause, 0)), Unavailable, 0},
 		{"the outer mark", AsPermanent(fmt.Errorf("give up: %w", AsTemporary(cause, time.Minute))), Permanent, 0},
 		{"a mark over a cancel", AsTemporary(context.Canceled, 0), Temporary, 0},
 	} {
@@ -54,7 +55,7 @@ func TestClassOf_theOutermostMarkCounts(t *testing.T) {
 func TestMarks_keepTheCauseItsWordsAndNil(t *testing.T) {
 	cause := errors.New("boom")
 	for name, mark := range map[string]func(error) error{
-		"AsPermanent": AsPermanent, "AsUnavailable": AsUnavailable,
+		"AsPermanent": AsPermanent, "AsBlocked": AsBlocked,
 		"AsTemporary": func(err error) error { return AsTemporary(err, time.Second) },
 	} {
 		if err := mark(nil); err != nil {
@@ -68,7 +69,7 @@ func TestMarks_keepTheCauseItsWordsAndNil(t *testing.T) {
 
 func TestClass_hasANameForLogs(t *testing.T) {
 	for class, want := range map[Class]string{
-		Temporary: "temporary", Permanent: "permanent", Unavailable: "unavailable", Interrupted: "interrupted", Class(99): "temporary",
+		Temporary: "temporary", Permanent: "permanent", Unavailable: "unavailable", Blocked: "blocked", Interrupted: "interrupted", Class(99): "temporary",
 	} {
 		if got := class.String(); got != want {
 			t.Errorf("%d is %q, want %q", class, got, want)
@@ -76,35 +77,35 @@ func TestClass_hasANameForLogs(t *testing.T) {
 	}
 }
 
-// verdicts counts what it hears.
-type verdicts struct {
+// resultCounter counts the results that it receives.
+type resultCounter struct {
 	n    atomic.Int32
 	last atomic.Value
 }
 
-func (v *verdicts) Settled(_ *Message, err error) {
+func (v *resultCounter) Settled(_ *Message, err error) {
 	v.n.Add(1)
 	v.last.Store([]error{err})
 }
 
 func TestSettle_theFirstVerdictCountsAndNoOther(t *testing.T) {
-	var v verdicts
+	var v resultCounter
 	var m Message
 	m.Bind(&v)
 	if m.IsSettled() {
 		t.Error("a new message is settled")
 	}
 	if !m.Settle(ErrInterrupted) || m.Settle(nil) || !m.IsSettled() {
-		t.Error("the first verdict did not count, or the second did")
+		t.Error("the first result did not count, or the second did")
 	}
 	if got := v.last.Load().([]error)[0]; !errors.Is(got, ErrInterrupted) || v.n.Load() != 1 {
-		t.Errorf("the source heard %d verdicts, the last %v", v.n.Load(), got)
+		t.Errorf("the source heard %d results, the last %v", v.n.Load(), got)
 	}
 }
 
 func TestSettle_isHeardOnceHoweverManyCall(t *testing.T) {
 	for range 100 {
-		var v verdicts
+		var v resultCounter
 		var m Message
 		m.Bind(&v)
 		var won atomic.Int32
@@ -130,7 +131,7 @@ func TestSettle_worksWithoutASource(t *testing.T) {
 	}
 }
 
-// ledger is a source's side of messages that remembers in what calls it heard.
+// ledger is a Settler that records single and batch calls.
 type ledger struct {
 	singles int
 	batches [][]*Message
@@ -155,38 +156,39 @@ func TestSettleAll_tellsTheSourceAtOnce(t *testing.T) {
 	ms[2].Settle(nil)
 	SettleAll(ms, ErrInterrupted)
 	if l.singles != 1 || len(l.batches) != 2 || !slices.Equal(l.batches[0], ms[:2]) || !slices.Equal(l.batches[1], ms[3:]) || !errors.Is(l.err, ErrInterrupted) {
-		t.Errorf("the source heard %d single verdicts and the batches %v, the last %v", l.singles, l.batches, l.err)
+		t.Errorf("the source heard %d single results and the batches %v, the last %v", l.singles, l.batches, l.err)
 	}
 	SettleAll(ms, nil)
 	if l.singles != 1 || len(l.batches) != 2 {
-		t.Error("a second verdict counted")
+		t.Error("a second result counted")
 	}
 }
 
 func TestSettleAll_worksWithAnySource(t *testing.T) {
-	var v verdicts
-	ms := []*Message{new(Message), new(Message), new(Message)} // the first is bound to nobody
+	var v resultCounter
+	ms := []*Message{new(Message), new(Message), new(Message)} // the first is not bound
 	ms[1].Bind(&v)
 	ms[2].Bind(&v)
 	SettleAll(ms, nil)
 	if v.n.Load() != 2 || !ms[0].IsSettled() {
-		t.Errorf("the source heard %d verdicts of 2", v.n.Load())
+		t.Errorf("the source heard %d results of 2", v.n.Load())
 	}
 	SettleAll(nil, nil)
 }
 
 func TestPosition_isAStableID(t *testing.T) {
 	for want, p := range map[string]Position{
-		"orders-3-42":               {"orders", 3, 42},
-		"-0-0":                      {},
-		"http--1--1":                {"http", -1, -1},
-		"a-b-0-9223372036854775807": {"a-b", 0, 1<<63 - 1},
+		"orders-3-42":               PartitionOffset("orders", 3, 42),
+		"":                          {},
+		"http":                      {Stream: "http"},
+		"stream-17":                 Sequence("stream", 17),
+		"a-b-0-9223372036854775807": PartitionOffset("a-b", 0, 1<<63-1),
 	} {
 		if got := p.String(); got != want {
 			t.Errorf("%+v is %q, want %q", p, got, want)
 		}
-		if known := p.Partition >= 0 && p.Offset >= 0; p.Known() != known {
-			t.Errorf("%q known = %v", want, p.Known())
+		if known := strings.ContainsAny(want, "0123456789"); p.Known() != known || p.HasPartition() != (known && p.Stream != "stream") {
+			t.Errorf("%q known = %v, with a partition = %v", want, p.Known(), p.HasPartition())
 		}
 	}
 }

@@ -8,30 +8,38 @@ import (
 	"github.com/lsm/fiso/common/cloudevent"
 )
 
-// Class says what the caller of a sink should do about an error.
+// Class tells the caller of a sink what to do about an error.
 type Class int
 
 const (
-	// Temporary: try again after a while; give up after the configured number
-	// of retries. An error without a mark is temporary.
+	// Temporary: the destination refused this event and may accept it later. Retry
+	// after a backoff; give up after the configured number of retries. An error
+	// without a class is temporary.
 	Temporary Class = iota
-	// Permanent: this event will never be taken; trying again is no use.
+	// Permanent: the destination will never accept this event. Do not retry.
 	Permanent
-	// Unavailable: the destination as a whole is away, whatever the event;
-	// hold, try again, and do not count it against the event.
+	// Unavailable: the destination may be down, whatever the event is: it cannot be
+	// reached, did not answer in time, or says that it is busy. Wait, and retry. The
+	// attempt counts against the event only if the destination has answered for
+	// another event since this one last failed.
 	Unavailable
-	// Interrupted: the work was cut short by a shutdown, a rebalance or a
-	// reload. It is neither failed nor done.
+	// Blocked: a part of the destination that this event needs is down, such as one
+	// partition of a topic. Wait, and retry. The attempt never counts.
+	Blocked
+	// Interrupted: a shutdown, a rebalance or a reload cut the work short. The event
+	// has neither failed nor is it done.
 	Interrupted
 )
 
-// String is the class's name in lower case, for logs.
+// String returns the class's name in lower case, for logs.
 func (c Class) String() string {
 	switch c {
 	case Permanent:
 		return "permanent"
 	case Unavailable:
 		return "unavailable"
+	case Blocked:
+		return "blocked"
 	case Interrupted:
 		return "interrupted"
 	default:
@@ -39,11 +47,11 @@ func (c Class) String() string {
 	}
 }
 
-// ErrInterrupted settles a message that was not begun, or not finished,
-// because its context ended.
+// ErrInterrupted settles a message that was not begun or not finished because its
+// context ended.
 var ErrInterrupted = errors.New("interrupted: handed back unsettled")
 
-// ErrClosed is returned by a sink that was closed.
+// ErrClosed is the error of a sink after Close.
 var ErrClosed = errors.New("closed")
 
 type classified struct {
@@ -56,29 +64,35 @@ func (e *classified) Error() string { return e.err.Error() }
 func (e *classified) Unwrap() error { return e.err }
 
 // AsPermanent marks err as permanent. A nil err stays nil.
-func AsPermanent(err error) error { return mark(err, Permanent, 0) }
+func AsPermanent(err error) error { return classify(err, Permanent, 0) }
 
-// AsUnavailable marks err as an outage of the whole destination. A nil err
-// stays nil.
-func AsUnavailable(err error) error { return mark(err, Unavailable, 0) }
-
-// AsTemporary marks err as temporary, with the delay the destination asked
-// for (0: it asked for none). A nil err stays nil.
-func AsTemporary(err error, retryAfter time.Duration) error {
-	return mark(err, Temporary, max(retryAfter, 0))
+// AsUnavailable marks err as a possible outage of the destination. retryAfter is
+// the delay that the destination asked for; 0 is none. A nil err stays nil.
+func AsUnavailable(err error, retryAfter time.Duration) error {
+	return classify(err, Unavailable, max(retryAfter, 0))
 }
 
-func mark(err error, c Class, after time.Duration) error {
+// AsBlocked marks err as an outage of a part of the destination. A nil err stays
+// nil.
+func AsBlocked(err error) error { return classify(err, Blocked, 0) }
+
+// AsTemporary marks err as temporary. retryAfter is the delay that the destination
+// asked for; 0 is none. A nil err stays nil.
+func AsTemporary(err error, retryAfter time.Duration) error {
+	return classify(err, Temporary, max(retryAfter, 0))
+}
+
+func classify(err error, c Class, after time.Duration) error {
 	if err == nil {
 		return nil
 	}
 	return &classified{class: c, after: after, err: err}
 }
 
-// ClassOf is the class of err: the outermost mark in its chain counts.
-// ErrInterrupted and context.Canceled are interruptions; an event that cannot be
-// written, a *cloudevent.EncodeError, is permanent; a deadline that passed is
-// temporary, as is everything without a mark.
+// ClassOf returns the class of err: that of the outermost mark in its chain.
+// Without a mark, ErrInterrupted and context.Canceled are Interrupted, a
+// *cloudevent.EncodeError is Permanent, and everything else is Temporary, also an
+// exceeded deadline.
 func ClassOf(err error) Class {
 	if c, ok := errors.AsType[*classified](err); ok {
 		return c.class
@@ -92,7 +106,7 @@ func ClassOf(err error) Class {
 	return Temporary
 }
 
-// RetryAfter is the delay the destination asked for, or 0.
+// RetryAfter returns the delay that the destination asked for, or 0.
 func RetryAfter(err error) time.Duration {
 	if c, ok := errors.AsType[*classified](err); ok {
 		return c.after

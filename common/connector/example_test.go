@@ -11,7 +11,7 @@ import (
 	"github.com/lsm/fiso/common/connector"
 )
 
-// deliver sends one event, and tries again as the class of the error says.
+// deliver sends one event, and retries as the class of the error demands.
 func deliver(ctx context.Context, sink connector.Sink, e *cloudevent.Event) error {
 	retry := backoff.Policy{Kind: backoff.Exponential, Initial: 200 * time.Millisecond, Max: 30 * time.Second, Jitter: 0.2}
 	for attempt := 1; ; attempt++ {
@@ -36,7 +36,7 @@ func (s *flaky) Send(_ context.Context, e *cloudevent.Event) error {
 	}
 	b, err := e.AppendJSON(nil)
 	if err != nil {
-		return err // permanent, by its type
+		return err // *cloudevent.EncodeError is permanent
 	}
 	fmt.Println(string(b))
 	return nil

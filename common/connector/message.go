@@ -1,60 +1,36 @@
 package connector
 
 import (
-	"strconv"
 	"sync/atomic"
 	"time"
 )
 
-// Message is what a source hands over: the bytes as they came, where they
-// stood, and one method that ends it. The bytes belong to the message and may
-// be read until it is settled and after; nobody may change them.
+// Message is what a source hands over: the bytes as they came, their position, and
+// Settle. The bytes belong to the message: they may be read also after it is
+// settled, and must not be changed.
 type Message struct {
 	Key     []byte // nil when the source has none; empty is a key
 	Value   []byte // nil is a Kafka tombstone
 	Headers []Header
-	Time    time.Time // when the source says it was made
-	// Position is where the message stood.
+	Time    time.Time // when it was made, according to the source
+	// Position is where the message is in its source.
 	Position Position
-	// ID identifies the message where Position does not: an id that is the
-	// same when its sender sends it again, or "" when there is none.
+	// ID identifies the message where Position does not. It stays the same when the
+	// sender sends the message again. It is "" when there is none.
 	ID string
 
 	settler Settler
 	settled atomic.Bool
 }
 
-// Header is one header of a message. Names may repeat, and keep their order.
+// Header is one header of a message. Names may repeat; their order is kept.
 type Header struct {
 	Key   string
 	Value []byte
 }
 
-// Position names where a message stood. Sources that are no broker use the
-// name of the endpoint as Topic, and -1 for both numbers.
-type Position struct {
-	Topic     string
-	Partition int32
-	Offset    int64
-}
-
-// String is "<topic>-<partition>-<offset>", the id that stays the same when a
-// record is delivered again.
-func (p Position) String() string {
-	b := make([]byte, 0, len(p.Topic)+24)
-	b = append(b, p.Topic...)
-	b = append(b, '-')
-	b = strconv.AppendInt(b, int64(p.Partition), 10)
-	b = append(b, '-')
-	b = strconv.AppendInt(b, p.Offset, 10)
-	return string(b)
-}
-
-// Known reports whether the position names a place in a broker.
-func (p Position) Known() bool { return p.Partition >= 0 && p.Offset >= 0 }
-
-// Header returns the first header of that name, and whether there is one.
-// Names are compared byte for byte.
+// Header returns the value of the first header of that name, and whether there is
+// one. Names are compared byte for byte.
 func (m *Message) Header(name string) ([]byte, bool) {
 	for i := range m.Headers {
 		if m.Headers[i].Key == name {
@@ -64,32 +40,31 @@ func (m *Message) Header(name string) ([]byte, bool) {
 	return nil, false
 }
 
-// Settler is the side of a source that hears how a message ended. It is one
-// method on the source's own type, so that a message costs no closure.
+// Settler is the part of a source that receives the results of messages. It is a
+// method of the source's own type, so that a message needs no closure.
 type Settler interface {
-	// Settled is called exactly once a message, from any goroutine. It does
+	// Settled is called exactly once for each message, from any goroutine. It must
 	// not block.
 	Settled(m *Message, err error)
 }
 
-// BatchSettler is a Settler that can hear of many messages at once, which
-// spares it a lock for each.
+// BatchSettler is a Settler that can receive many results in one call, so that it
+// takes its lock once.
 type BatchSettler interface {
 	Settler
-	// SettledBatch is Settled for several messages of one source, and called on
-	// the settler of the first. They may be of different assignments; the slice
-	// is the caller's.
+	// SettledBatch is Settled for several messages of one source. It is called on the
+	// settler of the first one. The messages may belong to different assignments. The
+	// settler must not keep the slice.
 	SettledBatch(ms []*Message, err error)
 }
 
-// Bind names who hears of m's end. A source calls it once, before it hands
-// the message over.
+// Bind sets the Settler of m. A source calls it once, before it hands m over.
 func (m *Message) Bind(s Settler) { m.settler = s }
 
-// Settle ends the message: nil means done with (delivered, filtered, or stored
-// in the dead letter queue), an error means not done, and what follows belongs
-// to the source. It is safe for concurrent use. The first call counts and
-// returns true; any other changes nothing and returns false.
+// Settle ends the message. nil means done: delivered, filtered, or stored as a
+// dead letter. An error means not done: the source decides what follows. Settle is
+// safe for concurrent use. The first call counts and returns true; later calls
+// change nothing and return false.
 func (m *Message) Settle(err error) bool {
 	if !m.settled.CompareAndSwap(false, true) {
 		return false
@@ -100,24 +75,24 @@ func (m *Message) Settle(err error) bool {
 	return true
 }
 
-// Settler is who was bound, so that a source finds its own part of a message.
+// Settler returns the Settler that was bound, for sources that keep state in it.
 func (m *Message) Settler() Settler { return m.settler }
 
-// SettleAll is Settle for several messages of one source. Those that were
-// settled before stay as they are.
+// SettleAll is Settle for several messages of one source. It skips messages that
+// are already settled.
 func SettleAll(ms []*Message, err error) {
-	first := 0 // of those that are settled here and not told yet
+	first := 0 // index of the first message whose settler is not called yet
 	for i, m := range ms {
 		if !m.settled.CompareAndSwap(false, true) {
-			tell(ms[first:i], err)
+			notifySettler(ms[first:i], err)
 			first = i + 1
 		}
 	}
-	tell(ms[first:], err)
+	notifySettler(ms[first:], err)
 }
 
-// tell lets the source hear of messages.
-func tell(ms []*Message, err error) {
+// notifySettler calls the settlers of ms.
+func notifySettler(ms []*Message, err error) {
 	if len(ms) > 1 {
 		if s, ok := ms[0].settler.(BatchSettler); ok {
 			s.SettledBatch(ms, err)

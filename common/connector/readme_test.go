@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// The README shows the function of the example, which is compiled and run.
+// The README shows the function of the example, which the tests compile and run.
 func TestREADME_showsTheExampleThatRuns(t *testing.T) {
 	readme, err := os.ReadFile("../README.md")
 	if err != nil {
@@ -20,5 +20,31 @@ func TestREADME_showsTheExampleThatRuns(t *testing.T) {
 	body, _, ok2 := strings.Cut(rest, "\n}\n")
 	if !ok || !ok2 || !strings.Contains(string(readme), "// deliver sends"+body+"\n}\n") {
 		t.Error("common/README.md does not show deliver of connector/example_test.go as it is")
+	}
+}
+
+// The page for authors shows the connector of author_test.go, which the tests
+// compile and run.
+func TestREADME_showsTheConnectorThatRuns(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	example, err := os.ReadFile("author_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := 0
+	for _, block := range strings.Split(string(readme), "```go\n")[1:] {
+		block, _, _ = strings.Cut(block, "```")
+		if strings.HasPrefix(block, "connectortest.") {
+			continue // the call of the suite, whose harness the reader writes
+		}
+		if shown++; !strings.Contains(string(example), block) {
+			t.Errorf("author_test.go does not have, as it is:\n%s", block)
+		}
+	}
+	if shown != 2 {
+		t.Errorf("%d parts are shown, want a source and a sink", shown)
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/lsm/fiso/common/cloudevent"
 )
 
-// U1: an event that cannot be written is refused alone.
+// U1: an event that cannot be written does not fail the others of its batch.
 func TestSendSound_refusesTheGuiltyAlone(t *testing.T) {
 	event := func(id, data string) *cloudevent.Event {
 		return &cloudevent.Event{ID: id, DataContentType: "application/json", Data: cloudevent.Bytes([]byte(data))}
@@ -27,7 +27,7 @@ func TestSendSound_refusesTheGuiltyAlone(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			var sent []string
-			errs := SendSound(row.events, func(events []*cloudevent.Event) []error {
+			errs := SendEncodable(row.events, func(events []*cloudevent.Event) []error {
 				for _, e := range events {
 					sent = append(sent, e.ID)
 				}

@@ -1,26 +1,26 @@
-// Package connlimit bounds the connections of an http.Server, so that callers
-// who open connections and hold them keep nobody out:
+// Package connlimit limits the connections of an http.Server, so that callers that
+// hold connections open do not keep others out:
 //
 //	limited := connlimit.New(listener, 1024, time.Second)
 //	server := &http.Server{Handler: h, ConnContext: connlimit.ConnContext, ConnState: connlimit.ConnState}
 //	err := server.Serve(limited)
 //
-// The handler says with Receiving and Working how far the request of a
-// connection is. A connection beyond the bound takes the place of another, in
-// this order:
+// The handler calls Receiving and Working to report the phase of a connection's
+// request. At the limit, a new connection closes an existing one, in this order:
 //
-//   - of the one that is idle, since its last answer, for the longest time;
-//   - of the one whose first head is awaited for the longest time, once that is
-//     more than a tenth of the patience of the listener: a head comes as one with
-//     its connection, and whoever floods a port with connections sends none;
-//   - of the one whose body or whose reading of the answer is the slowest, once
-//     that takes longer than the patience.
+//   - the connection that has been idle, since its last answer, for the longest time;
+//   - the connection whose first head has been awaited for the longest time, once that
+//     exceeds a tenth of slowTimeout: a client sends a head as soon as it connects, a
+//     flood of connections sends none;
+//   - the connection whose body or answer takes the longest time, once that exceeds
+//     slowTimeout.
 //
-// Where all are worked on, it waits, and further ones do in the system's queue.
+// While handlers work on all connections, a new one waits, and further ones wait in
+// the system's queue.
 //
-// Heads that are not complete may have 4 MiB together, in bytes as they came:
-// net/http makes up to twenty times as much of them. Beyond that, the connection
-// with the largest is closed.
+// All incomplete heads together may hold 4 MiB, in bytes as received: net/http uses
+// up to twenty times as much for them. Beyond that, the connection with the largest
+// head is closed.
 package connlimit
 
 import (
@@ -30,35 +30,34 @@ import (
 	"time"
 )
 
-// maxHeads is how many bytes all heads that are not complete may have.
-const maxHeads = 4 << 20
+// maxHeadBytes limits the incomplete heads of all connections together.
+const maxHeadBytes = 4 << 20
 
-// Listener is a listener with a bound of connections.
+// Listener is a net.Listener with a limited number of connections.
 type Listener struct {
 	net.Listener
-	slots    chan struct{}
-	patience time.Duration
-	freed    chan struct{} // a connection is no longer worked on
-	close    sync.Once
-	done     chan struct{}
-	born     time.Time    // what moments are counted from
-	heads    atomic.Int64 // bytes of heads that are not complete
+	slots       chan struct{}
+	slowTimeout time.Duration
+	becameIdle  chan struct{} // signals that a request was answered
+	close       sync.Once
+	done        chan struct{}
+	started     time.Time    // all times are relative to this
+	headBytes   atomic.Int64 // in incomplete heads
 
 	mu    sync.Mutex
 	conns map[*Conn]struct{}
 }
 
-// New bounds the connections of l to n. Patience is how long a caller may take to
-// send a request or to read an answer before its connection may be closed for
-// another.
-func New(l net.Listener, n int, patience time.Duration) *Listener {
+// New limits the connections of l to n. At the limit, a caller that takes longer than
+// slowTimeout to send a request or to read an answer may be disconnected.
+func New(l net.Listener, n int, slowTimeout time.Duration) *Listener {
 	return &Listener{
-		Listener: l, patience: patience, slots: make(chan struct{}, n), freed: make(chan struct{}, 1), done: make(chan struct{}),
-		born: time.Now(), conns: map[*Conn]struct{}{},
+		Listener: l, slowTimeout: slowTimeout, slots: make(chan struct{}, n), becameIdle: make(chan struct{}, 1), done: make(chan struct{}),
+		started: time.Now(), conns: map[*Conn]struct{}{},
 	}
 }
 
-// Accept waits for a connection and for a place for it.
+// Accept waits for a connection and for a free slot.
 func (l *Listener) Accept() (net.Conn, error) {
 	inner, err := l.Listener.Accept()
 	if err != nil {
@@ -67,50 +66,50 @@ func (l *Listener) Accept() (net.Conn, error) {
 	for {
 		select {
 		case l.slots <- struct{}{}:
-			return l.enter(inner), nil
+			return l.track(inner), nil
 		default:
 		}
-		again := time.NewTimer(l.makeRoom())
+		again := time.NewTimer(l.closeOldest())
 		select {
 		case l.slots <- struct{}{}:
 			again.Stop()
-			return l.enter(inner), nil
-		case <-l.freed:
+			return l.track(inner), nil
+		case <-l.becameIdle:
 		case <-again.C:
 		case <-l.done:
-			_ = inner.Close() // nobody will answer it
+			_ = inner.Close() // no handler will answer it
 			return nil, net.ErrClosed
 		}
 	}
 }
 
-func (l *Listener) enter(inner net.Conn) *Conn {
-	c := &Conn{Conn: inner, l: l, heading: true}
-	c.set(phaseFirst)
+func (l *Listener) track(inner net.Conn) *Conn {
+	c := &Conn{Conn: inner, listener: l, readingHead: true}
+	c.setPhase(phaseFirst)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.conns[c] = struct{}{}
 	return c
 }
 
-func (l *Listener) now() time.Duration { return time.Since(l.born) }
+func (l *Listener) now() time.Duration { return time.Since(l.started) }
 
-// makeRoom closes one connection, or says when to look again.
-func (l *Listener) makeRoom() time.Duration {
-	again := l.patience
-	for _, o := range l.oldest() {
+// closeOldest closes one connection, or returns how long to wait before the next try.
+func (l *Listener) closeOldest() time.Duration {
+	again := l.slowTimeout
+	for _, o := range l.oldestByPhase() {
 		if o.conn == nil {
 			continue
 		}
 		left := o.since - l.now()
 		switch o.phase {
 		case phaseFirst:
-			left += l.patience / 10
+			left += l.slowTimeout / 10
 		case phaseReceiving:
-			left += l.patience
+			left += l.slowTimeout
 		}
 		if left <= 0 {
-			_ = o.conn.Close() // it is given up
+			_ = o.conn.Close() // an error changes nothing
 			return 0
 		}
 		again = min(again, left)
@@ -118,30 +117,29 @@ func (l *Listener) makeRoom() time.Duration {
 	return again
 }
 
-// standing is a connection, and since when it has been in a phase.
-type standing struct {
+// candidate is a connection that may be closed, and the begin of its phase.
+type candidate struct {
 	conn  *Conn
 	phase phase
 	since time.Duration
 }
 
-// oldest is those that have been for the longest time in each phase but the last,
-// in the order in which they make room.
-func (l *Listener) oldest() [phaseWorking]standing {
-	var oldest [phaseWorking]standing
+// oldestByPhase returns, for each phase but phaseWorking, the connection that has been
+// in it for the longest time. Connections are closed in that order of phases.
+func (l *Listener) oldestByPhase() [phaseWorking]candidate {
+	var oldest [phaseWorking]candidate
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for c := range l.conns {
-		p, since := c.standing()
+		p, since := c.phaseSince()
 		if p != phaseWorking && (oldest[p].conn == nil || since < oldest[p].since) {
-			oldest[p] = standing{c, p, since}
+			oldest[p] = candidate{c, p, since}
 		}
 	}
 	return oldest
 }
 
-// dropLargestHead closes the connection that has sent the most without
-// completing a head.
+// dropLargestHead closes the connection with the largest incomplete head.
 func (l *Listener) dropLargestHead() {
 	var largest *Conn
 	most := -1
@@ -153,14 +151,14 @@ func (l *Listener) dropLargestHead() {
 	}
 	l.mu.Unlock()
 	if largest != nil {
-		_ = largest.Close() // it is given up
+		_ = largest.Close() // an error changes nothing
 	}
 }
 
-// Len is how many connections there are.
+// Len returns the number of connections.
 func (l *Listener) Len() int { return len(l.slots) }
 
-// Close closes the listener and lets Accept return.
+// Close closes the listener and makes Accept return.
 func (l *Listener) Close() error {
 	l.close.Do(func() { close(l.done) })
 	return l.Listener.Close()

@@ -16,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// door is a listener whose callers are pipes, so that the clock can be a test's.
+// door is a listener of in-memory pipes, so that tests can use virtual time.
 type door struct{ calls chan net.Conn }
 
 func (d door) Accept() (net.Conn, error) {
@@ -29,13 +29,13 @@ func (d door) Accept() (net.Conn, error) {
 func (d door) Close() error { return nil }
 func (door) Addr() net.Addr { return nil }
 
-// place is a connection that was accepted, and its caller's end.
+// place is an accepted connection with the caller's end.
 type place struct {
 	*Conn
 	caller net.Conn
 }
 
-// closed says whether the server's end was closed.
+// closed reports whether the server's end was closed.
 func (p place) closed() bool {
 	_ = p.caller.SetReadDeadline(time.Now())
 	_, err := p.caller.Read(make([]byte, 1))
@@ -44,14 +44,14 @@ func (p place) closed() bool {
 
 const patience = time.Second
 
-// limited takes both places of a Listener, lets before say what they are at, and
-// tells check how long a third caller waited for one of them.
+// limited fills a Listener with two connections and calls before with them. It then
+// opens a third, and calls check with how long that one waited for a slot.
 func limited(t *testing.T, before func(first, second place), check func(first, second place, waited time.Duration)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		d := door{make(chan net.Conn, 3)}
 		l := New(d, 2, patience)
-		defer time.AfterFunc(time.Hour, func() { _ = l.Close() }).Stop() // nobody ever makes room
+		defer time.AfterFunc(time.Hour, func() { _ = l.Close() }).Stop() // in case no connection is ever closed
 		enter := func() place {
 			caller, server := net.Pipe()
 			d.calls <- server
@@ -78,8 +78,8 @@ func limited(t *testing.T, before func(first, second place), check func(first, s
 	})
 }
 
-// U13, U15: who makes room, and when.
-// U31: those whose first head has not come make it soon, for a flood is of such.
+// U13, U15: which connection makes room, and when.
+// U31: connections without a first head make room early, for a flood consists of them.
 func TestListener_makesRoom(t *testing.T) {
 	for _, row := range []struct {
 		name          string
@@ -105,7 +105,7 @@ func TestListener_makesRoom(t *testing.T) {
 		}, false, true, 0},
 		{"a body that takes its time, and not a request that is worked on", func(first, second place) {
 			first.Working()
-			first.Receiving() // another stream of it
+			first.Receiving() // another stream of the connection
 			second.Receiving()
 		}, false, true, patience},
 		{"an answer that is not read", func(first, second place) {
@@ -131,7 +131,7 @@ func TestListener_whereAllAreWorkedOnACallerWaits(t *testing.T) {
 		second.Working()
 		go func() {
 			time.Sleep(time.Minute)
-			ConnState(first.Conn, http.StateActive) // says nothing
+			ConnState(first.Conn, http.StateActive) // has no effect
 			ConnState(first.Conn, http.StateIdle)
 		}()
 	}, func(first, second place, waited time.Duration) {
@@ -164,7 +164,7 @@ func TestListener_stopsWhileACallerWaits(t *testing.T) {
 }
 
 func TestConn_isFoundUnderTLS(t *testing.T) {
-	c := &Conn{l: New(nil, 1, patience)}
+	c := &Conn{listener: New(nil, 1, patience)}
 	ctx := ConnContext(t.Context(), tls.Server(c, nil))
 	if Of(ctx) != c {
 		t.Error("not found")
@@ -173,7 +173,7 @@ func TestConn_isFoundUnderTLS(t *testing.T) {
 	if ctx := ConnContext(context.Background(), other); Of(ctx) != nil {
 		t.Error("found what is not there")
 	}
-	Of(context.Background()).Working() // a handler need not know how it is served
+	Of(context.Background()).Working() // no effect without a Listener
 	Of(context.Background()).Receiving()
 }
 
@@ -210,7 +210,7 @@ func TestConn_endsGently(t *testing.T) {
 	}
 }
 
-// U15: heads that never end were kept, each at many times its size.
+// U15: heads that never ended were kept, each at many times its size.
 func TestListener_boundsTheHeadsThatAreNotComplete(t *testing.T) {
 	d := door{make(chan net.Conn, 4)}
 	l := New(d, 4, patience)
@@ -226,31 +226,31 @@ func TestListener_boundsTheHeadsThatAreNotComplete(t *testing.T) {
 		p.receive(bytes)
 		return p
 	}
-	complete := enter(maxHeads)
+	complete := enter(maxHeadBytes)
 	complete.Receiving()
-	complete.receive(maxHeads) // a body
-	large, small := enter(0), enter(maxHeads/4)
-	large.receive(maxHeads / 2)
-	if l.Len() != 3 || l.heads.Load() != 3*maxHeads/4 {
-		t.Fatalf("%d connections with heads of %d bytes", l.Len(), l.heads.Load())
+	complete.receive(maxHeadBytes) // a body
+	large, small := enter(0), enter(maxHeadBytes/4)
+	large.receive(maxHeadBytes / 2)
+	if l.Len() != 3 || l.headBytes.Load() != 3*maxHeadBytes/4 {
+		t.Fatalf("%d connections with heads of %d bytes", l.Len(), l.headBytes.Load())
 	}
 	ConnState(complete.Conn, http.StateIdle)
-	complete.receive(maxHeads/4 + 1) // another head
+	complete.receive(maxHeadBytes/4 + 1) // the next head
 	if l.Len() != 2 || !large.closed() || small.closed() || complete.closed() {
 		t.Errorf("closed: %v, %v, %v; want the largest head alone to be closed", large.closed(), small.closed(), complete.closed())
 	}
 	small.Working()
 	_ = complete.Close()
-	if n := l.heads.Load(); n != 0 {
+	if n := l.headBytes.Load(); n != 0 {
 		t.Errorf("%d bytes of no head are counted", n)
 	}
 }
 
-// receive has the server read so many bytes.
+// receive makes the server read that many bytes.
 func (p place) receive(bytes int) {
 	go func() { _, _ = p.caller.Write(make([]byte, bytes)) }()
 	_, _ = io.ReadFull(p.Conn, make([]byte, bytes))
 }
 
-// wholeConn is a connection that cannot close one half.
+// wholeConn is a connection that cannot close one direction only.
 type wholeConn struct{ net.Conn }

@@ -10,7 +10,7 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// addAttrs writes attributes, and reports whether any was.
+// addAttrs writes attributes, and reports whether it wrote any.
 func addAttrs(e *zerolog.Event, attrs []slog.Attr) bool {
 	wrote := false
 	for _, a := range attrs {
@@ -19,8 +19,8 @@ func addAttrs(e *zerolog.Event, attrs []slog.Attr) bool {
 	return wrote
 }
 
-// addAttr writes one attribute by slog's rules: empty ones and empty groups are
-// left out, a group without a key is written in place.
+// addAttr writes one attribute by slog's rules: empty attributes and groups are left
+// out, and the attributes of a group without a key are written without a group.
 func addAttr(e *zerolog.Event, a slog.Attr) bool {
 	a.Value = a.Value.Resolve()
 	if a.Equal(slog.Attr{}) {
@@ -61,8 +61,8 @@ func addGroup(e *zerolog.Event, key string, attrs []slog.Attr) bool {
 	return true
 }
 
-// addAny writes a value as the words it has for itself, or else as JSON. A
-// value that panics must not take the process with it.
+// addAny writes a value by its own text methods, or else as JSON. A panic of these must
+// not end the process.
 func addAny(e *zerolog.Event, key string, v any) {
 	defer func() {
 		if p := recover(); p != nil {

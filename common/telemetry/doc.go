@@ -1,6 +1,6 @@
-// Package telemetry sets up what a process tells about itself: logs, written
-// against log/slog with zerolog underneath, and OpenTelemetry traces. Both are
-// values to pass on; nothing global is set.
+// Package telemetry sets up logs and OpenTelemetry traces of a process. Programs log by
+// log/slog; zerolog writes the lines. Both results are values to pass on; nothing
+// global is set.
 //
 //	level, err := telemetry.ParseLevel(os.Getenv("FISO_LOG_LEVEL"))
 //	log := telemetry.Logger(os.Stderr, level, telemetry.Terminal(os.Stderr))

@@ -16,18 +16,18 @@ import (
 	"github.com/lsm/fiso/common/config"
 )
 
-// otlpConfig is where traces go and how, as OTEL_* says.
+// otlpConfig is the configuration of the exporter, from the OTEL_* variables.
 type otlpConfig struct {
 	url     string
 	headers http.Header
 	timeout time.Duration // of one attempt
 	gzip    bool
-	tls     *tls.Config // nil: the system's
+	tls     *tls.Config // nil: the system's defaults
 }
 
-// otlpFromEnv reads the variables of the OTLP exporter; each may be said for
-// traces alone (OTEL_EXPORTER_OTLP_TRACES_…), which wins. It is nil if traces
-// are off: disabled, or without an endpoint. An error names the variable.
+// otlpFromEnv reads the variables of the OTLP exporter. OTEL_EXPORTER_OTLP_TRACES_…
+// overrides each of them. The result is nil if traces are off: disabled, or without an
+// endpoint. An error names the variable.
 func otlpFromEnv() (*otlpConfig, error) {
 	if strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true") {
 		return nil, nil
@@ -51,7 +51,7 @@ func otlpFromEnv() (*otlpConfig, error) {
 	return cfg, nil
 }
 
-// otlpVar is the value of an OTLP variable and the name it was found under.
+// otlpVar returns the value of an OTLP variable and the name under which it was found.
 func otlpVar(name string) (value, found string) {
 	found = "OTEL_EXPORTER_OTLP_TRACES_" + name
 	if value = os.Getenv(found); value != "" {
@@ -85,8 +85,8 @@ func (c *otlpConfig) protocol() error {
 	}
 }
 
-// readHeaders reads key=value,key=value with percent-encoded values. They hold
-// secrets: an error shows none.
+// readHeaders reads key=value,key=value with percent-encoded values. Values are secrets,
+// so errors do not show them.
 func (c *otlpConfig) readHeaders() error {
 	value, name := otlpVar("HEADERS")
 	c.headers = http.Header{}
@@ -111,7 +111,7 @@ func (c *otlpConfig) readTimeout() error {
 	}
 	ms, err := strconv.Atoi(value)
 	if err != nil || ms <= 0 || ms > 3_600_000 {
-		return fmt.Errorf("%s: %.40q is no number of milliseconds such as 10000", name, value)
+		return fmt.Errorf("%s: %.40q is not a number of milliseconds such as 10000", name, value)
 	}
 	c.timeout = time.Duration(ms) * time.Millisecond
 	return nil

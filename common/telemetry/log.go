@@ -14,8 +14,8 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// ParseLevel reads the name of a log level: debug, info, warn or error, in any
-// case. "" is info.
+// ParseLevel parses the name of a log level: debug, info, warn or error, in any case.
+// "" is info.
 func ParseLevel(name string) (slog.Level, error) {
 	switch strings.ToLower(name) {
 	case "debug":
@@ -31,7 +31,7 @@ func ParseLevel(name string) (slog.Level, error) {
 	}
 }
 
-// levelName is the name of the level that l reaches.
+// levelName returns the name of the highest named level that is not above l.
 func levelName(l slog.Level) string {
 	switch {
 	case l < slog.LevelInfo:
@@ -45,14 +45,14 @@ func levelName(l slog.Level) string {
 	}
 }
 
-// Terminal reports whether a person reads along.
+// Terminal reports whether f is a terminal.
 func Terminal(f *os.File) bool { return isatty.IsTerminal(f.Fd()) }
 
-// Logger writes one record a line to w, those of level and above: as JSON, or
-// as a line for a person if terminal is set. A record logged with a context
-// that holds a span carries its trace_id and span_id. Durations are written as
-// 1.5s, times in RFC 3339. It is safe for concurrent use; a write to w is never
-// part of a line only. A level that can change, a *slog.LevelVar, is followed.
+// Logger writes one line for each record of level and above to w: as JSON, or as a line
+// for a person if terminal is set. If the context of a record holds a span, the line
+// has its trace_id and span_id. Durations are written as 1.5s, times in RFC 3339. It is
+// safe for concurrent use, and calls w.Write once for each line. level may change, as a
+// *slog.LevelVar does.
 func Logger(w io.Writer, level slog.Leveler, terminal bool) *slog.Logger {
 	if terminal {
 		w = console(w)
@@ -60,7 +60,7 @@ func Logger(w io.Writer, level slog.Leveler, terminal bool) *slog.Logger {
 	return slog.New(&handler{out: zerolog.New(zerolog.SyncWriter(w)), level: level})
 }
 
-// console turns JSON lines into readable ones. It honours NO_COLOR.
+// console converts JSON lines to readable ones. It honours NO_COLOR.
 func console(w io.Writer) io.Writer {
 	c := zerolog.NewConsoleWriter()
 	c.Out = w
@@ -81,18 +81,18 @@ func console(w io.Writer) io.Writer {
 	return c
 }
 
-// timeLayout has milliseconds of constant width, so that lines sort.
+// timeLayout has milliseconds of constant width, so that lines can be sorted.
 const timeLayout = "2006-01-02T15:04:05.000Z07:00"
 
-// handler is a slog.Handler whose lines zerolog encodes. The names of fields
-// are written here and not left to zerolog, which keeps its own in globals.
+// handler is a slog.Handler that encodes lines with zerolog. It sets the names of fields
+// itself, because zerolog keeps its names in global variables.
 type handler struct {
 	out   zerolog.Logger
 	level slog.Leveler
 	scope []scope
 }
 
-// scope is one call of WithGroup (a name) or WithAttrs (attributes).
+// scope is the result of one call of WithGroup (a name) or WithAttrs (attributes).
 type scope struct {
 	group string
 	attrs []slog.Attr
@@ -135,9 +135,9 @@ func (h *handler) Handle(ctx context.Context, r slog.Record) error {
 	return nil
 }
 
-// addScope writes scopes from the outside in, the record's own attributes in
-// the innermost, and reports whether there were any. A group without any is
-// left out.
+// addScope writes scopes from the outermost to the innermost, which also gets the
+// record's own attributes. It reports whether it wrote an attribute. A group without
+// attributes is left out.
 func addScope(e *zerolog.Event, scopes []scope, r slog.Record) bool {
 	wrote := false
 	for i, s := range scopes {

@@ -50,7 +50,7 @@ func TestLogger_keepsTheRulesOfSlog(t *testing.T) {
 	}
 }
 
-// secret shows its words, not its insides.
+// secret is a value that prints as ***.
 type secret struct{ Value string }
 
 func (secret) String() string { return "***" }
@@ -67,7 +67,7 @@ type bad struct{}
 
 func (*bad) Error() string { panic("boom") }
 
-// fields logs one record and returns it without its time.
+// fields logs one record and returns its fields without the time.
 func fields(t *testing.T, log func(*slog.Logger)) string {
 	t.Helper()
 	var b bytes.Buffer

@@ -20,9 +20,8 @@ import (
 	"github.com/lsm/fiso/common/backoff"
 )
 
-// client sends spans by OTLP over HTTP. It stands in for the one of
-// otlptracehttp, which compiles all of grpc in (its internal/otlpconfig imports
-// it); common must not pull that into every program.
+// client sends spans by OTLP over HTTP. It replaces otlptracehttp, which compiles all of
+// grpc into every program (its internal/otlpconfig imports grpc).
 type client struct {
 	cfg  *otlpConfig
 	http *http.Client
@@ -31,12 +30,11 @@ type client struct {
 	warned atomic.Int64
 }
 
-// maxAttempts bounds the tries for one batch of spans. There is a newer one
-// waiting behind it.
+// maxAttempts bounds the attempts for one batch of spans, because newer batches wait.
 const maxAttempts = 5
 
-// warnEvery bounds how often failures are logged: a collector that is away is
-// worth one line now and then, not one a batch.
+// warnEvery bounds how often failures are logged: a collector that is down should not
+// cost a log line for each batch.
 const warnEvery = time.Minute
 
 func newClient(cfg *otlpConfig, log *slog.Logger) *client {
@@ -60,12 +58,11 @@ func (c *client) Stop(context.Context) error {
 	return nil
 }
 
-// UploadTraces implements otlptrace.Client. Spans that cannot be sent are lost,
-// and it says so in our log: an error would end in OpenTelemetry's global
-// handler, which writes to stderr past it.
+// UploadTraces implements otlptrace.Client. It logs spans that cannot be sent and returns
+// nil: OpenTelemetry's global handler would write an error to stderr, not to the log.
 func (c *client) UploadTraces(ctx context.Context, spans []*tracepb.ResourceSpans) error {
-	// TracesData is ExportTraceServiceRequest on the wire, and the message of a
-	// package that needs no grpc.
+	// TracesData is the same on the wire as ExportTraceServiceRequest, whose package needs
+	// grpc.
 	body, err := proto.Marshal(&tracepb.TracesData{ResourceSpans: spans})
 	if err == nil {
 		err = c.post(ctx, body)
@@ -81,10 +78,10 @@ func (c *client) warn(err error) {
 	if last != 0 && now-last < int64(warnEvery) || !c.warned.CompareAndSwap(last, now) {
 		return
 	}
-	c.log.Warn("traces were not exported and are lost", "error", err)
+	c.log.Warn("traces lost", "error", err)
 }
 
-// post sends one body, again while that makes sense.
+// post sends one body, and retries if a retry can help.
 func (c *client) post(ctx context.Context, body []byte) error {
 	policy := backoff.Policy{Initial: time.Second, Max: 5 * time.Second, Jitter: 0.2}
 	for attempt := 1; ; attempt++ {
@@ -102,8 +99,8 @@ func (c *client) post(ctx context.Context, body []byte) error {
 	}
 }
 
-// try sends a body once. With an error comes the least time to wait before the
-// next try, below 0 if there should be none.
+// try sends a body once. With an error it returns the least time to wait before the next
+// attempt; below 0 there must be none.
 func (c *client) try(ctx context.Context, body []byte) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.timeout)
 	defer cancel()
@@ -113,14 +110,14 @@ func (c *client) try(ctx context.Context, body []byte) (time.Duration, error) {
 	}
 	response, err := c.http.Do(request)
 	if err != nil {
-		// The URL that url.Error prints may hold credentials.
+		// The URL in url.Error may hold credentials.
 		if u, ok := errors.AsType[*url.Error](err); ok {
 			err = u.Err
 		}
 		return 0, fmt.Errorf("send to %s: %w", request.URL.Host, err)
 	}
-	defer response.Body.Close()                                       //nolint:errcheck // nothing is left to lose
-	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, 64<<10)) // so that the connection is used again
+	defer response.Body.Close()                                       //nolint:errcheck // the body is not needed
+	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, 64<<10)) // so that the connection can be reused
 	switch code := response.StatusCode; {
 	case code >= 200 && code < 300:
 		return 0, nil
@@ -136,13 +133,13 @@ func (c *client) request(ctx context.Context, body []byte) (*http.Request, error
 	if c.cfg.gzip {
 		var b bytes.Buffer
 		z := gzip.NewWriter(&b)
-		_, _ = z.Write(body) // to memory: it does not fail
+		_, _ = z.Write(body) // memory writes do not fail
 		_ = z.Close()
 		body = b.Bytes()
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.cfg.url, bytes.NewReader(body))
 	if err != nil {
-		return nil, errors.New("the OTLP endpoint is no URL")
+		return nil, errors.New("the OTLP endpoint is not a URL")
 	}
 	for name, values := range c.cfg.headers {
 		request.Header[name] = values
@@ -155,7 +152,7 @@ func (c *client) request(ctx context.Context, body []byte) (*http.Request, error
 	return request, nil
 }
 
-// retryAfter is the delay in seconds that an answer asks for, a minute at most.
+// retryAfter returns the delay in seconds that an answer asks for, at most a minute.
 func retryAfter(r *http.Response) time.Duration {
 	seconds, err := strconv.Atoi(r.Header.Get("Retry-After"))
 	if err != nil || seconds < 0 {

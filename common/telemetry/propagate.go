@@ -6,8 +6,8 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 )
 
-// Extract is ctx with the remote span that W3C headers name, as the parent of
-// spans to come. Headers that are empty or not valid change nothing.
+// Extract returns ctx with the remote span that W3C headers name, as the parent of new
+// spans. Empty or invalid headers change nothing.
 func Extract(ctx context.Context, traceparent, tracestate string) context.Context {
 	if traceparent == "" {
 		return ctx
@@ -15,14 +15,14 @@ func Extract(ctx context.Context, traceparent, tracestate string) context.Contex
 	return propagation.TraceContext{}.Extract(ctx, &headers{traceparent, tracestate})
 }
 
-// Inject is the W3C headers that name the span of ctx; empty without one.
+// Inject returns the W3C headers for the span of ctx; empty if there is none.
 func Inject(ctx context.Context) (traceparent, tracestate string) {
 	var h headers
 	propagation.TraceContext{}.Inject(ctx, &h)
 	return h.parent, h.state
 }
 
-// headers carries the two headers of W3C trace context without a map.
+// headers holds the two headers of W3C trace context without a map.
 type headers struct{ parent, state string }
 
 func (h *headers) Get(key string) string {

@@ -13,20 +13,19 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 )
 
-// Tracing sets traces up by the environment, as OpenTelemetry defines it:
-// OTEL_EXPORTER_OTLP_ENDPOINT and its kin (also …_TRACES_…: PROTOCOL, HEADERS,
-// TIMEOUT, COMPRESSION, CERTIFICATE, CLIENT_CERTIFICATE, CLIENT_KEY),
-// OTEL_TRACES_EXPORTER, OTEL_TRACES_SAMPLER and …_ARG, OTEL_BSP_*,
-// OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES, OTEL_SDK_DISABLED. The protocol
-// is http/protobuf. service and version are the resource's, unless the
-// environment names another.
+// Tracing sets up traces from the environment variables that OpenTelemetry defines:
+// OTEL_EXPORTER_OTLP_ENDPOINT, PROTOCOL, HEADERS, TIMEOUT, COMPRESSION, CERTIFICATE,
+// CLIENT_CERTIFICATE and CLIENT_KEY (each also as OTEL_EXPORTER_OTLP_TRACES_…),
+// OTEL_TRACES_EXPORTER, OTEL_TRACES_SAMPLER and …_ARG, OTEL_BSP_*, OTEL_SERVICE_NAME,
+// OTEL_RESOURCE_ATTRIBUTES, OTEL_SDK_DISABLED. The protocol is http/protobuf. service
+// and version describe the resource, unless the environment overrides them.
 //
-// Without an endpoint traces are off: the provider does nothing, Enabled says
-// so, and shutdown is empty. An error names the variable at fault.
+// Without an endpoint traces are off: the provider does nothing, Enabled returns false,
+// and shutdown does nothing. An error names the faulty variable.
 //
-// The caller owns the provider, whose goroutine runs until shutdown, which
-// sends what is left for as long as its context lasts. Spans that cannot be
-// sent are dropped, and log is told at most once a minute.
+// The caller owns the provider. Its goroutine runs until shutdown, which sends the
+// remaining spans for as long as its context lasts. Spans that cannot be sent are
+// dropped; log gets a warning at most once a minute.
 func Tracing(ctx context.Context, service, version string, log *slog.Logger) (shutdown func(context.Context) error, provider trace.TracerProvider, err error) {
 	off := func(context.Context) error { return nil }
 	cfg, err := otlpFromEnv()
@@ -39,7 +38,7 @@ func Tracing(ctx context.Context, service, version string, log *slog.Logger) (sh
 	res, err := resource.New(ctx,
 		resource.WithTelemetrySDK(),
 		resource.WithAttributes(attribute.String("service.name", service), attribute.String("service.version", version)),
-		resource.WithFromEnv(), // last: it wins
+		resource.WithFromEnv(), // last, so that it overrides the others
 	)
 	if err != nil {
 		return off, noop.NewTracerProvider(), fmt.Errorf("set up tracing: OTEL_RESOURCE_ATTRIBUTES: %w", err)
@@ -52,8 +51,8 @@ func Tracing(ctx context.Context, service, version string, log *slog.Logger) (sh
 	return p.Shutdown, p, nil
 }
 
-// Enabled reports whether a provider of Tracing makes spans that go anywhere,
-// so that a caller can leave tracing out where it would cost.
+// Enabled reports whether the spans of a provider of Tracing are exported. A caller can
+// avoid the cost of tracing if they are not.
 func Enabled(provider trace.TracerProvider) bool {
 	_, ok := provider.(*sdktrace.TracerProvider)
 	return ok

@@ -203,7 +203,7 @@ func TestTracing_refusesWithTheNameOfTheVariable(t *testing.T) {
 		{"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL:"},
 		{"OTEL_EXPORTER_OTLP_HEADERS", "token", "OTEL_EXPORTER_OTLP_HEADERS: it must be key=value"},
 		{"OTEL_EXPORTER_OTLP_HEADERS", "token=%zz", "OTEL_EXPORTER_OTLP_HEADERS: it must be key=value"},
-		{"OTEL_EXPORTER_OTLP_TIMEOUT", "10s", `OTEL_EXPORTER_OTLP_TIMEOUT: "10s" is no number of milliseconds`},
+		{"OTEL_EXPORTER_OTLP_TIMEOUT", "10s", `OTEL_EXPORTER_OTLP_TIMEOUT: "10s" is not a number of milliseconds`},
 		{"OTEL_EXPORTER_OTLP_TIMEOUT", "0", "OTEL_EXPORTER_OTLP_TIMEOUT:"},
 		{"OTEL_EXPORTER_OTLP_COMPRESSION", "zstd", `OTEL_EXPORTER_OTLP_COMPRESSION: "zstd" is not supported: use gzip or none`},
 		{"OTEL_EXPORTER_OTLP_CERTIFICATE", filepath.Join(dir, "absent"), "OTEL_EXPORTER_OTLP_CERTIFICATE: open "},
@@ -347,7 +347,7 @@ func TestUpload_saysThatTheURLIsNone(t *testing.T) {
 	var b bytes.Buffer
 	c := newClient(&otlpConfig{url: "http://user:hunter2@%zz", timeout: time.Second}, Logger(&b, slog.LevelInfo, false))
 	_ = c.UploadTraces(t.Context(), nil)
-	if !strings.Contains(b.String(), "the OTLP endpoint is no URL") || strings.Contains(b.String(), "hunter2") {
+	if !strings.Contains(b.String(), "the OTLP endpoint is not a URL") || strings.Contains(b.String(), "hunter2") {
 		t.Error(b.String())
 	}
 }

@@ -1,6 +1,6 @@
-// Package terminal makes text of strangers, such as what stands in a dead
-// letter or what a server answered, safe to print for a person: it can neither
-// steer the terminal nor pass for a line of the program's own.
+// Package terminal makes foreign text, such as a dead letter or a server's answer,
+// safe to print on a terminal: it can neither control the terminal nor look like a
+// line of the program's own.
 package terminal
 
 import (
@@ -10,11 +10,11 @@ import (
 	"unicode/utf8"
 )
 
-// Text is s with all that no person sees escaped as in Go (\x1b, \u202e), but
-// for line breaks and tabs.
+// Text returns s with all characters that are not visible escaped as in Go (\x1b,
+// \u202e), except line breaks and tabs.
 func Text(s string) string { return escape(s, "\n\t") }
 
-// Line is Text in one line: line breaks and tabs are escaped, too.
+// Line is Text for one line: it escapes line breaks and tabs too.
 func Line(s string) string { return escape(s, "") }
 
 func escape(s, keep string) string {

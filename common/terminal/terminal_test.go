@@ -2,7 +2,7 @@ package terminal
 
 import "testing"
 
-// U22: what a stranger wrote steers no terminal.
+// U22: foreign text cannot control the terminal.
 func TestText_steersNoTerminal(t *testing.T) {
 	for _, tc := range []struct{ name, in, text, line string }{
 		{"plain", "order 42: Größe, 価格, 😀", "order 42: Größe, 価格, 😀", "order 42: Größe, 価格, 😀"},

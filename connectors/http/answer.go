@@ -13,13 +13,13 @@ import (
 const (
 	// maxSnippet is how much of an answer an error quotes, in bytes.
 	maxSnippet = 200
-	// maxRetryAfter bounds what is passed on of what a destination asks for. How
-	// much of that is waited is for the caller to say: a flow waits an hour.
+	// maxRetryAfter bounds the delay passed on from a Retry-After. The caller decides
+	// how much of it to wait: a flow waits up to an hour.
 	maxRetryAfter = 7 * 24 * time.Hour
 )
 
-// parseRetryAfter reads a Retry-After header, seconds or an HTTP date, as a
-// delay between 0 and maxRetryAfter. What cannot be read is 0: no wish.
+// parseRetryAfter reads a Retry-After header, seconds or an HTTP date, as a delay
+// between 0 and maxRetryAfter. 0: there is none, or it cannot be read.
 func parseRetryAfter(s string) time.Duration {
 	s = strings.TrimSpace(s)
 	if s == "" {
@@ -28,7 +28,7 @@ func parseRetryAfter(s string) time.Duration {
 	if strings.Trim(s, "0123456789") == "" {
 		n, err := strconv.ParseInt(s, 10, 64)
 		if err != nil || n > int64(maxRetryAfter/time.Second) {
-			return maxRetryAfter // digits only, so it was too large
+			return maxRetryAfter // only digits, so the number is too large
 		}
 		return time.Duration(n) * time.Second
 	}
@@ -39,7 +39,8 @@ func parseRetryAfter(s string) time.Duration {
 	return min(max(time.Until(at), 0), maxRetryAfter)
 }
 
-// statusText is such as "422 Unprocessable Entity".
+// statusText returns the status with its standard text, such as "422 Unprocessable
+// Entity".
 func statusText(status int) string {
 	text := nethttp.StatusText(status)
 	if text == "" {
@@ -48,8 +49,8 @@ func statusText(status int) string {
 	return strconv.Itoa(status) + " " + text
 }
 
-// snippet is the start of an answer, on one line and without characters that
-// could mislead a terminal or a log.
+// snippet returns the start of an answer on one line, without characters that could
+// mislead a terminal or a log.
 func snippet(answer []byte) string {
 	var b strings.Builder
 	gap := "" // what to put before the next character
@@ -72,13 +73,13 @@ func snippet(answer []byte) string {
 	return b.String()
 }
 
-// redirectDetail says why a redirect is an error. The host alone is named: a
-// Location's query is where tokens live.
+// redirectDetail explains why a redirect is an error. It names only the host, because
+// the query of a Location may hold a token.
 func redirectDetail(location string) string {
-	const never = "a redirect is neither delivered nor followed"
+	const text = "a redirect is neither delivered nor followed"
 	u, err := url.Parse(location)
 	if err != nil || u.Host == "" {
-		return never
+		return text
 	}
-	return never + " (it points to host " + snippet([]byte(u.Host)) + "; if that is right, change url)"
+	return text + " (it points to host " + snippet([]byte(u.Host)) + "; if that is right, change url)"
 }

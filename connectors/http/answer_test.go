@@ -64,7 +64,7 @@ func TestVerdicts_knowAnyNumber(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for status, want := range map[int]verdict{-1: temporary, 0: temporary, 42: temporary, 100: permanent, 200: delivered, 299: delivered, 300: permanent, 499: permanent, 599: temporary, 600: temporary, 1 << 30: temporary} {
+	for status, want := range map[int]statusVerdict{-1: temporary, 0: temporary, 42: temporary, 100: permanent, 200: delivered, 299: delivered, 300: permanent, 499: permanent, 599: temporary, 600: temporary, 1 << 30: temporary} {
 		if got := table.of(status); got != want {
 			t.Errorf("%d is %d; want %d", status, got, want)
 		}

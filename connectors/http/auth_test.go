@@ -75,7 +75,7 @@ func TestSink_followsARotatedToken(t *testing.T) {
 	eventually(t, "the new token is used", func() bool { return token() == "Bearer the second" })
 }
 
-func TestSink_withoutItsCredentialIsUnavailable(t *testing.T) {
+func TestSink_withoutItsCredentialIsBlocked(t *testing.T) {
 	p := newPeer(t, says(okAnswer))
 	for name, secret := range map[string]config.Secret{
 		"no file":    config.SecretFile(filepath.Join(t.TempDir(), "none")),
@@ -87,7 +87,7 @@ func TestSink_withoutItsCredentialIsUnavailable(t *testing.T) {
 			cfg.Auth = SinkAuth{Type: "bearer", Token: secret}
 			s := newSink(t, cfg)
 			err := s.Send(t.Context(), order("1"))
-			wantClass(t, err, connector.Unavailable)
+			wantClass(t, err, connector.Blocked)
 			if strings.Contains(err.Error(), "canary") {
 				t.Errorf("text is %q", err)
 			}
@@ -101,7 +101,7 @@ func TestSink_withoutItsCredentialIsUnavailable(t *testing.T) {
 	}
 }
 
-// L10: credentials leave by the side door, in errors and in redirects.
+// L10: credentials leak through errors and redirects.
 // https://github.com/hashicorp/go-retryablehttp/issues/206
 // https://github.com/stefanwichmann/kelvin/issues/150
 func TestSink_secretsAppearInNoError(t *testing.T) {
@@ -155,7 +155,7 @@ func checkNoSecret(t *testing.T, where string, err error) {
 	}
 	text := err.Error()
 	for _, bad := range []string{"s3cret", "c4n4ry", "dXNlcjpjNG40cn", "sig="} {
-		// The query of the URL is shown by no error; an answer may quote it.
+		// Errors never show the query of the URL, even if the answer quotes it.
 		if strings.Contains(strings.ReplaceAll(text, "to /path?sig=s3cret", ""), bad) {
 			t.Errorf("%s: %q holds %q", where, text, bad)
 		}

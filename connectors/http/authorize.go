@@ -22,12 +22,11 @@ const defaultSignatureHeader = "X-Hub-Signature-256"
 
 var errDenied = errors.New("the credential is missing or wrong")
 
-// authorizer checks what a caller presents. Comparisons take the same time
-// whatever the caller sent.
+// authorizer checks the credential of a caller. Comparisons take constant time.
 type authorizer struct {
 	kind    string
 	user    string
-	secrets []config.Secret // any will do
+	secrets []config.Secret // any of them is accepted
 
 	header, timestamp string // hmac
 	prefix            string
@@ -66,7 +65,7 @@ func newAuthorizer(a SourceAuth) *authorizer {
 	return auth
 }
 
-// challenge is the WWW-Authenticate header of a refusal.
+// challenge returns the WWW-Authenticate header of a refusal.
 func (a *authorizer) challenge() string {
 	switch a.kind {
 	case authBasic:
@@ -78,8 +77,8 @@ func (a *authorizer) challenge() string {
 	}
 }
 
-// before checks what can be checked before the body is read.
-func (a *authorizer) before(h nethttp.Header) error {
+// checkHeader checks everything that does not need the body.
+func (a *authorizer) checkHeader(h nethttp.Header) error {
 	switch a.kind {
 	case authBearer:
 		scheme, token, _ := strings.Cut(h.Get("Authorization"), " ")
@@ -103,8 +102,8 @@ func (a *authorizer) before(h nethttp.Header) error {
 	return nil
 }
 
-// body checks the signature of the body.
-func (a *authorizer) body(h nethttp.Header, body []byte) error {
+// checkBody checks the signature of the body.
+func (a *authorizer) checkBody(h nethttp.Header, body []byte) error {
 	if a.kind != authHMAC {
 		return nil
 	}
@@ -123,15 +122,14 @@ func (a *authorizer) body(h nethttp.Header, body []byte) error {
 	})
 }
 
-// signature reads the signature header, and the time of signing where there is
-// one.
+// signature reads the signature header and, if configured, checks the time of signing.
 func (a *authorizer) signature(h nethttp.Header) ([]byte, error) {
 	if a.timestamp != "" {
 		seconds, err := strconv.ParseInt(h.Get(a.timestamp), 10, 64)
 		if err != nil {
 			return nil, errDenied
 		}
-		// Compared as whole seconds: a duration overflows on a hostile number.
+		// Whole seconds, because a time.Duration overflows on a hostile number.
 		now, tolerance := time.Now().Unix(), int64(a.tolerance/time.Second)
 		if seconds < now-tolerance || seconds > now+tolerance {
 			return nil, errors.New("the time of signing is too far from now; check the clocks of both sides")
@@ -140,7 +138,7 @@ func (a *authorizer) signature(h nethttp.Header) ([]byte, error) {
 	return parseSignature(h.Get(a.header), a.prefix, a.decode, a.hash().Size())
 }
 
-// parseSignature reads "sha256=<hex>" and its kin, also without the prefix.
+// parseSignature reads "sha256=<hex>" and the like, with or without the prefix.
 func parseSignature(value, prefix string, decode func(string) ([]byte, error), size int) ([]byte, error) {
 	text := strings.TrimPrefix(strings.TrimSpace(value), prefix)
 	if len(text) > 4*size {
@@ -153,16 +151,16 @@ func parseSignature(value, prefix string, decode func(string) ([]byte, error), s
 	return mac, nil
 }
 
-// anySecret reports nil when one of the secrets fits. One that cannot be read
-// does not fit; the error says so only when none does.
-func (a *authorizer) anySecret(fits func(secret string) bool) error {
+// anySecret returns nil if one of the secrets matches. A secret that cannot be read is
+// skipped; its error is returned only if no other secret matches.
+func (a *authorizer) anySecret(matches func(secret string) bool) error {
 	var unreadable error
 	found := false
 	for _, s := range a.secrets {
 		value, err := s.Current()
 		if err != nil {
 			unreadable = errUnreadable{err}
-		} else if value != "" && fits(value) {
+		} else if value != "" && matches(value) {
 			found = true
 		}
 	}
@@ -176,11 +174,11 @@ func (a *authorizer) anySecret(fits func(secret string) bool) error {
 	}
 }
 
-// errUnreadable is our own fault, not the caller's.
+// errUnreadable says that a secret of the source cannot be read. The caller is not at
+// fault.
 type errUnreadable struct{ error }
 
-// equal compares in a time that does not depend on the content: hashes have
-// one length.
+// equal compares in constant time. It compares hashes, because they have equal lengths.
 func equal(a, b string) bool {
 	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
 	return subtle.ConstantTimeCompare(x[:], y[:]) == 1

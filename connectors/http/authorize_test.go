@@ -20,7 +20,7 @@ import (
 
 func secret(s string) config.Secret { return config.NewSecret(s) }
 
-// sign is a signature as GitHub writes it.
+// sign returns a signature in the form of GitHub.
 func sign(key, text string) string {
 	mac := hmac.New(sha256.New, []byte(key))
 	mac.Write([]byte(text))
@@ -118,7 +118,7 @@ func TestSource_cannotJudgeWithoutItsOwnSecret(t *testing.T) {
 	ask(t, "POST", s.url, "x", "Authorization", "Bearer b").want(t, 200, "")
 }
 
-// U20: whoever empties the file of a secret may want nobody to be let in by it.
+// U20: an empty secret file lets nobody in: its owner may have emptied it for that.
 func TestAuthorizer_letsNobodyInByASecretThatWasEmptied(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "secret")
 	if err := os.WriteFile(file, []byte("key"), 0o600); err != nil {

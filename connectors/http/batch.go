@@ -11,13 +11,13 @@ import (
 	"github.com/lsm/fiso/common/connector"
 )
 
-// ContentTypeResults is the media type of an answer that has a verdict for
-// each event of a batch: {"results": [{"status": 200}, {"status": 422,
-// "detail": "no such order"}]}, one entry an event, in their order. The source
-// of this package answers so, and the sink understands it.
+// ContentTypeResults is the media type of an answer with a verdict for each event of a
+// batch: {"results": [{"status": 200}, {"status": 422, "detail": "no such order"}]},
+// one entry for each event, in order. The source of this package sends it and the sink
+// reads it.
 const ContentTypeResults = "application/vnd.fiso.results+json"
 
-// results is the body of such an answer.
+// results is the body of a ContentTypeResults answer.
 type results struct {
 	Results []result `json:"results"`
 }
@@ -28,18 +28,17 @@ type result struct {
 	Detail string `json:"detail,omitempty"`
 }
 
-// SendBatch delivers events in one request, which needs mode batch. A 2xx
-// delivers all of them; any other answer is the verdict on each. Two answers
-// have a verdict for each event: one of ContentTypeResults, and 207 with that
-// body in any JSON type. A 207 without it is temporary.
+// SendBatch delivers events in one request, which requires mode batch. A 2xx delivers
+// all of them; any other answer is the verdict on each. Two kinds of answer have a
+// verdict for each event: one of type ContentTypeResults, and a 207 with that body in
+// any JSON type. A 207 without that body is temporary.
 //
-// A permanent verdict on a batch as a whole does not say which event is at
-// fault: send the events one by one with Send, which makes batches of one, to
-// find out.
+// A permanent verdict on a whole batch does not say which event is at fault. To find
+// out, send the events one by one with Send, which makes batches of one.
 //
-// In the other modes the events go one by one. After the first that may be
-// tried again, the rest is not sent, so that no later event of a key overtakes
-// it; their errors are of the class unavailable.
+// In the other modes, SendBatch sends the events one by one. After the first event that
+// may be retried it sends no more, so that no later event of a key overtakes it; the
+// events that were not sent get ErrInterrupted.
 func (s *Sink) SendBatch(ctx context.Context, events []*cloudevent.Event) []error {
 	if s.mode != ModeBatch {
 		return s.sendSingly(ctx, events)
@@ -52,12 +51,12 @@ func (s *Sink) SendBatch(ctx context.Context, events []*cloudevent.Event) []erro
 	}
 	defer s.end()
 	var errs []error
-	err := s.post(ctx, events, func(a *answer, secret string) (taken bool) {
-		errs, taken = s.judgeEach(a, secret, len(events))
+	err := s.post(ctx, nil, events, func(x *exchange, secret string) (taken bool) {
+		errs, taken = s.judgeEach(x, secret, len(events))
 		return taken
 	})
 	if _, ok := errors.AsType[*cloudevent.EncodeError](err); ok {
-		return connector.SendSound(events, func(sound []*cloudevent.Event) []error { return s.SendBatch(ctx, sound) })
+		return connector.SendEncodable(events, func(sound []*cloudevent.Event) []error { return s.SendBatch(ctx, sound) })
 	}
 	if err != nil {
 		return repeat(err, len(events))
@@ -79,9 +78,9 @@ func (s *Sink) sendSingly(ctx context.Context, events []*cloudevent.Event) []err
 		if connector.ClassOf(err) == connector.Permanent {
 			continue
 		}
-		rest := err // the context ended, or the sink was closed: that holds for all
+		rest := err // the context ended or the sink was closed, which applies to all events
 		if connector.ClassOf(err) != connector.Interrupted && !errors.Is(err, connector.ErrClosed) {
-			rest = connector.AsUnavailable(fmt.Errorf("%s: not sent, because an event before it failed", s.target.name))
+			rest = fmt.Errorf("%s: not sent, because an event before it failed: %w", s.target.name, connector.ErrInterrupted)
 		}
 		for j := i + 1; j < len(events); j++ {
 			errs[j] = rest
@@ -91,21 +90,21 @@ func (s *Sink) sendSingly(ctx context.Context, events []*cloudevent.Event) []err
 	return errs
 }
 
-// judgeEach reads a verdict for each event from an answer that has them. It
-// reports false when the status alone counts.
-func (s *Sink) judgeEach(a *answer, secret string, n int) ([]error, bool) {
-	kind, _, err := mime.ParseMediaType(string(a.contentType))
+// judgeEach reads the verdict for each event from the answer. It reports false if the
+// answer has none, so that the status decides.
+func (s *Sink) judgeEach(x *exchange, secret string, n int) ([]error, bool) {
+	kind, _, err := mime.ParseMediaType(x.contentType)
 	if err != nil {
 		kind = ""
 	}
-	status := a.status
+	status := x.status
 	explicit := kind == ContentTypeResults
 	if !explicit && status != 207 {
 		return nil, false
 	}
 	var body results
 	if explicit || cloudevent.IsJSON(kind) {
-		err = json.Unmarshal(a.body, &body)
+		err = json.Unmarshal(x.body, &body)
 	}
 	if err != nil || len(body.Results) != n {
 		if status != 207 {
@@ -114,11 +113,11 @@ func (s *Sink) judgeEach(a *answer, secret string, n int) ([]error, bool) {
 		detail := fmt.Sprintf("the answer does not have one result for each of the %d events", n)
 		return repeat(connector.AsTemporary(newStatusError(s.target.name, status, detail), 0), n), true
 	}
-	return s.eachVerdict(a, secret, body.Results), true
+	return s.eachVerdict(x, secret, body.Results), true
 }
 
-// eachVerdict is nil when every event was delivered.
-func (s *Sink) eachVerdict(a *answer, secret string, list []result) []error {
+// eachVerdict returns nil if every event was delivered.
+func (s *Sink) eachVerdict(x *exchange, secret string, list []result) []error {
 	var errs []error
 	for i, r := range list {
 		if s.verdicts.of(r.Status) == delivered {
@@ -130,7 +129,7 @@ func (s *Sink) eachVerdict(a *answer, secret string, list []result) []error {
 		name := fmt.Sprintf("%s: event %d of %d", s.target.name, i+1, len(list))
 		detail := snippet(s.credential.redact([]byte(r.Detail), secret))
 		err := newStatusError(name, r.Status, detail)
-		errs[i] = s.verdicts.classified(err, string(a.retryAfter))
+		errs[i] = s.verdicts.classified(err, x.retryAfter)
 	}
 	return errs
 }

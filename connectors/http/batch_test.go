@@ -49,7 +49,7 @@ func TestSink_batchModeSendsManyEventsAtOnce(t *testing.T) {
 		if err != nil || len(parts) != n || r.r.Header.Get("Content-Type") != "application/cloudevents-batch+json; charset=utf-8" {
 			t.Errorf("%v: %s", err, r.body)
 		}
-		// A key for a batch of many would be false: it may be cut differently next time.
+		// A batch of several has no key: its events may be batched differently next time.
 		if key := r.r.Header.Get("Idempotency-Key"); (key == "0") != (n == 1) {
 			t.Errorf("idempotency key of a batch of %d is %q", n, key)
 		}
@@ -65,8 +65,8 @@ func TestSink_batchModeSendsManyEventsAtOnce(t *testing.T) {
 	}
 }
 
-// U1: an event that cannot be written takes no neighbour with it, and no request
-// is made for such events alone.
+// U1: an event that cannot be encoded fails alone, and a request is not made if no
+// other event is left.
 func TestSink_batchModeRefusesTheGuiltyAlone(t *testing.T) {
 	got := make(chan seen, 2)
 	srv := httptest.NewServer(nethttp.HandlerFunc(func(_ nethttp.ResponseWriter, r *nethttp.Request) {
@@ -100,7 +100,7 @@ func TestSink_batchModeRefusesTheGuiltyAlone(t *testing.T) {
 	}
 }
 
-// F12: a failure of some events must not repeat, or fail, the others.
+// F12: the failure of some events must not repeat or fail the others.
 // https://github.com/redpanda-data/connect/issues/4400
 // https://github.com/redpanda-data/connect/issues/4387
 func TestSink_batchVerdicts(t *testing.T) {
@@ -112,13 +112,13 @@ func TestSink_batchVerdicts(t *testing.T) {
 		text                      string
 	}{
 		{name: "all", line: "200 OK", body: "fine", want: "ok ok ok"},
-		{name: "none now", line: "503 Service Unavailable", body: "later", want: "temporary temporary temporary"},
+		{name: "none now", line: "503 Service Unavailable", body: "later", want: "unavailable unavailable unavailable"},
 		{name: "none ever", line: "400 Bad Request", body: "no", want: "permanent permanent permanent"},
-		{name: "one by one in 207", line: "207 Multi-Status", headers: "Content-Type: application/json\r\n", body: mixed, want: "ok permanent temporary", text: ": event 2 of 3: 422 Unprocessable Entity: no such order"},
-		{name: "one by one in 200", line: "200 OK", headers: typed, body: mixed, want: "ok permanent temporary"},
-		{name: "one by one in 503", line: "503 Service Unavailable", headers: typed, body: mixed, want: "ok permanent temporary"},
+		{name: "one by one in 207", line: "207 Multi-Status", headers: "Content-Type: application/json\r\n", body: mixed, want: "ok permanent unavailable", text: ": event 2 of 3: 422 Unprocessable Entity: no such order"},
+		{name: "one by one in 200", line: "200 OK", headers: typed, body: mixed, want: "ok permanent unavailable"},
+		{name: "one by one in 503", line: "503 Service Unavailable", headers: typed, body: mixed, want: "ok permanent unavailable"},
 		{name: "all well in 503", line: "503 Service Unavailable", headers: typed, body: `{"results":[{"status":200},{"status":200},{"status":200}]}`, want: "ok ok ok"},
-		{name: "plain JSON in 503", line: "503 Service Unavailable", headers: "Content-Type: application/json\r\n", body: mixed, want: "temporary temporary temporary"},
+		{name: "plain JSON in 503", line: "503 Service Unavailable", headers: "Content-Type: application/json\r\n", body: mixed, want: "unavailable unavailable unavailable"},
 		{name: "too few", line: "207 Multi-Status", headers: typed, body: `{"results":[{"status":200}]}`, want: "temporary temporary temporary", text: "one result for each of the 3 events"},
 		{name: "too few in 400", line: "400 Bad Request", headers: typed, body: `{"results":[]}`, want: "permanent permanent permanent"},
 		{name: "not JSON", line: "207 Multi-Status", headers: typed, body: `<xml>`, want: "temporary temporary temporary"},
@@ -156,8 +156,8 @@ func classes(errs []error, n int) string {
 	return strings.Join(list, " ")
 }
 
-// F12, the order: after an event that will be tried again nothing is sent that
-// could overtake it.
+// F12, order: after an event that will be retried, nothing is sent that could overtake
+// it.
 func TestSink_withoutBatchModeABatchStopsBeforeItOvertakes(t *testing.T) {
 	var mu sync.Mutex
 	var got []string
@@ -176,7 +176,7 @@ func TestSink_withoutBatchModeABatchStopsBeforeItOvertakes(t *testing.T) {
 	})
 	s := newSink(t, sinkConfig(p.url))
 	errs := s.SendBatch(t.Context(), orders(6))
-	if c := classes(errs, 6); c != "ok permanent ok temporary unavailable unavailable" {
+	if c := classes(errs, 6); c != "ok permanent ok unavailable interrupted interrupted" {
 		t.Errorf("classes are %s", c)
 	}
 	if strings.Join(got, "") != "0123" {
@@ -192,7 +192,7 @@ func TestSink_aBatchHasOneErrorEachWhenItCannotBeSent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c := classes(s.SendBatch(t.Context(), orders(2)), 2); c != "temporary temporary" {
+	if c := classes(s.SendBatch(t.Context(), orders(2)), 2); c != "unavailable unavailable" {
 		t.Errorf("refused: %s", c)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -216,7 +216,7 @@ func FuzzBatchAnswer(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		a := answer{status: 207, contentType: []byte(ContentTypeResults), body: body}
+		a := exchange{status: 207, contentType: ContentTypeResults, body: body}
 		errs, taken := s.judgeEach(&a, "", 2)
 		if !taken || errs != nil && len(errs) != 2 {
 			t.Fatalf("%v %v", errs, taken)
@@ -228,9 +228,9 @@ func FuzzBatchAnswer(f *testing.F) {
 	})
 }
 
-// F11, F12: in batch mode an event that is sent alone has the verdict that the
-// answer gives for it; the 207 around it is no delivery. Found by simulation: a
-// batch refused event by event, resent singly, counted as delivered.
+// F11, F12: in batch mode, an event that is sent alone gets the verdict in the answer;
+// the 207 around it does not deliver it. Found by simulation: a batch was refused event
+// by event, resent singly, and counted as delivered.
 // https://github.com/redpanda-data/connect/issues/4400
 func TestSink_aBatchOfOneHasTheVerdictOfItsEvent(t *testing.T) {
 	for name, row := range map[string]struct {
@@ -240,7 +240,7 @@ func TestSink_aBatchOfOneHasTheVerdictOfItsEvent(t *testing.T) {
 		ok     bool
 	}{
 		"refused for good":     {207, `{"results":[{"status":422}]}`, connector.Permanent, false},
-		"refused for now":      {207, `{"results":[{"status":503}]}`, connector.Temporary, false},
+		"refused for now":      {207, `{"results":[{"status":503}]}`, connector.Unavailable, false},
 		"delivered":            {207, `{"results":[{"status":204}]}`, 0, true},
 		"no verdict":           {207, ``, connector.Temporary, false},
 		"refused by the whole": {400, `{}`, connector.Permanent, false},
@@ -249,7 +249,7 @@ func TestSink_aBatchOfOneHasTheVerdictOfItsEvent(t *testing.T) {
 			srv := httptest.NewServer(nethttp.HandlerFunc(func(w nethttp.ResponseWriter, _ *nethttp.Request) {
 				w.Header().Set("Content-Type", "application/json")
 				w.WriteHeader(row.status)
-				_, _ = io.WriteString(w, row.body) // the sink complains
+				_, _ = io.WriteString(w, row.body) // a failure shows in the result of the sink
 			}))
 			defer srv.Close()
 			err := newSink(t, batchConfig(srv.URL)).Send(t.Context(), order("1"))

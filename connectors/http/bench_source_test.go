@@ -15,9 +15,8 @@ import (
 	"github.com/lsm/fiso/common/connector"
 )
 
-// BenchmarkReceive posts events of 500 bytes and of 100 KB to a source that
-// settles them at once. CPU time is that of the process, fasthttp's client
-// included.
+// BenchmarkReceive posts events of 500 bytes and of 100 KB to a source that settles
+// them at once. CPU time is that of the process, the client of fasthttp included.
 func BenchmarkReceive(b *testing.B) {
 	for _, size := range []int{500, 100_000} {
 		for _, callers := range []int{1, 64} {
@@ -29,7 +28,9 @@ func BenchmarkReceive(b *testing.B) {
 				}
 				ctx, cancel := context.WithCancel(b.Context())
 				done := make(chan error, 1)
-				go func() { done <- s.Run(ctx, func(_ context.Context, m *connector.Message) { m.Settle(nil) }) }()
+				go func() {
+					done <- s.Run(ctx, connector.Each(func(_ context.Context, m *connector.Message) { m.Settle(nil) }))
+				}()
 				url := "http://" + (<-address).String()
 				client := &fasthttp.Client{MaxConnsPerHost: callers}
 				body, err := sized(size).AppendJSON(nil)

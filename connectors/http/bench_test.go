@@ -21,7 +21,7 @@ import (
 	"github.com/lsm/fiso/common/config"
 )
 
-// sized is an event that is about n bytes as a structured one.
+// sized returns an event of about n bytes in structured form.
 func sized(n int) *cloudevent.Event {
 	e := order("orders-3-1234567")
 	e.Time = time.Date(2026, 1, 2, 3, 4, 5, 6000000, time.UTC)
@@ -31,8 +31,8 @@ func sized(n int) *cloudevent.Event {
 	return e
 }
 
-// taker answers every request with 200. It is fasthttp's server, so that most
-// of the CPU that is measured is the client's.
+// taker answers every request with 200. It is the server of fasthttp, so that most of
+// the measured CPU is the client's.
 func taker(tb testing.TB) (url string) {
 	tb.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -43,7 +43,7 @@ func taker(tb testing.TB) (url string) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_ = srv.Serve(ln) // until it is closed
+		_ = srv.Serve(ln) // returns when it is closed
 	}()
 	tb.Cleanup(func() {
 		_ = ln.Close()
@@ -52,8 +52,8 @@ func taker(tb testing.TB) (url string) {
 	return "http://" + ln.Addr().String() + "/callbacks/order-result"
 }
 
-// BenchmarkSend compares Send with the floor, a bare POST of bytes that are
-// ready, and with net/http. CPU time is that of the process, server included.
+// BenchmarkSend compares Send with the floor, which is a bare POST of prepared bytes,
+// and with net/http. CPU time is that of the process, server included.
 func BenchmarkSend(b *testing.B) {
 	url, e := taker(b), sized(500)
 	ready := written(e.AppendJSON(nil))
@@ -107,7 +107,7 @@ func BenchmarkSend(b *testing.B) {
 	}
 }
 
-// parallel shares b.N calls among callers and reports the CPU time of each.
+// parallel divides b.N calls among callers and reports the CPU time of each call.
 func parallel(b *testing.B, callers int, call func() error) {
 	var left atomic.Int64
 	left.Store(int64(b.N))
@@ -137,7 +137,7 @@ func cpu() time.Duration {
 	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }
 
-// What a call costs in allocations, with a context that can end it: nothing.
+// A call does not allocate, even with a context that can end it.
 func TestSink_allocatesLittle(t *testing.T) {
 	url, e := taker(t), sized(500)
 	for _, row := range []struct {

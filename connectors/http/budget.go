@@ -8,64 +8,66 @@ import (
 )
 
 const (
-	// firstRead is how much of a body is read before its length is believed: a
-	// caller that announces much and sends nothing holds no more than this.
+	// firstRead is how many bytes of a body are read before its Content-Length is
+	// trusted. A caller that announces a large body and sends nothing holds no more
+	// than this.
 	firstRead = 16 << 10
-	// firstRoom is the first buffer for a body of unknown length.
-	firstRoom = 2 << 10
-	// headerCost is what a field of a header takes beside its text, in the
-	// request and in the message that is made of it.
+	// firstBuffer is the size, in bytes, of the first buffer for a body of unknown
+	// length.
+	firstBuffer = 2 << 10
+	// headerCost is the memory that a header field takes in addition to its text, in
+	// the request and in the message made from it.
 	headerCost = 200
 )
 
-// read reads the whole body. Bytes are held before they are read: for a small
-// body at once, for a large one when it has begun to come.
+// read reads the whole body. It reserves bytes of the budget before it reads them: for
+// a small body all at once, for a large one the rest after the first firstRead bytes.
 func (t *route) read(a *arrival, s *Source, w nethttp.ResponseWriter, r *nethttp.Request) ([]byte, *problem) {
-	most := int64(s.cfg.MaxBodyBytes)
-	if r.ContentLength > most {
+	limit := int64(s.cfg.MaxBodyBytes)
+	if r.ContentLength > limit {
 		return nil, s.tooLarge()
 	}
 	length, room := r.ContentLength, int64(firstRead)
 	if length < 0 {
-		length, room = most, firstRoom
+		length, room = limit, firstBuffer
 	}
 	first, head := min(length, firstRead), headerSize(r.Header)
-	if head > firstRead && t.crowded(head+first) { // it would wait with its large head in memory
+	if head > firstRead && t.mustWait(head+first) { // its large head would stay in memory while it waits
 		return nil, busy(tooManyBytes)
 	}
-	if p := t.hold(a, head+first, s.cfg.ReadTimeout); p != nil {
+	if p := t.reserve(a, head+first, s.cfg.ReadTimeout); p != nil {
 		return nil, p
 	}
-	from := nethttp.MaxBytesReader(w, r.Body, most)
-	body, err := fill(make([]byte, 0, min(length, room)), from, int(first))
+	from := nethttp.MaxBytesReader(w, r.Body, limit)
+	body, err := readUpTo(make([]byte, 0, min(length, room)), from, int(first))
 	if err == nil && first < length && int64(len(body)) == first {
-		if p := t.hold(a, length-first, s.cfg.ReadTimeout); p != nil {
+		if p := t.reserve(a, length-first, s.cfg.ReadTimeout); p != nil {
 			return nil, p
 		}
 		if r.ContentLength > 0 {
 			body = append(make([]byte, 0, length), body...)
 		}
-		body, err = fill(body, from, int(length))
+		body, err = readUpTo(body, from, int(length))
 	}
 	if err == nil {
-		err = ended(from)
+		err = readEnd(from)
 	}
-	dropped := t.whole(a, head+int64(cap(body)))
+	dropped := t.bodyDone(a, head+int64(cap(body)))
 	switch {
 	case err != nil && dropped != nil:
 		return nil, dropped
 	case err != nil:
 		return nil, s.readFailed(err)
 	}
-	// The request is here. From now on the caller waits for us, and the deadline
-	// for reading must not look like a caller that went away. Not every server
-	// behind w can do this, and then it has no deadline either.
+	// The body is read. The read deadline must not end the request while the caller
+	// waits for its answer. A ResponseWriter without support for deadlines has none to
+	// lift.
 	_ = a.body.SetReadDeadline(time.Time{})
 	return body, nil
 }
 
-// fill reads into b until it has length bytes, or the body ends.
-func fill(b []byte, from io.Reader, length int) ([]byte, error) {
+// readUpTo reads into b until it has length bytes or the body ends.
+func readUpTo(b []byte, from io.Reader, length int) ([]byte, error) {
 	for len(b) < length {
 		if len(b) == cap(b) {
 			b = append(make([]byte, 0, min(2*len(b), length)), b...)
@@ -82,8 +84,8 @@ func fill(b []byte, from io.Reader, length int) ([]byte, error) {
 	return b, nil
 }
 
-// ended reads the end of a body whose bytes are all there.
-func ended(from io.Reader) error {
+// readEnd checks that no bytes follow the expected end of a body.
+func readEnd(from io.Reader) error {
 	var one [1]byte
 	n, err := from.Read(one[:])
 	switch {
@@ -95,7 +97,7 @@ func ended(from io.Reader) error {
 	return err
 }
 
-// headerSize is what a header takes in memory, roughly.
+// headerSize estimates the memory that a header takes, in bytes.
 func headerSize(h nethttp.Header) int64 {
 	n := 0
 	for name, values := range h {
@@ -106,29 +108,29 @@ func headerSize(h nethttp.Header) int64 {
 	return int64(n)
 }
 
-// hold takes bytes from the budget for a. It waits for them, bounded, behind
-// those that came before.
-func (t *route) hold(a *arrival, bytes int64, most time.Duration) *problem {
-	if p := t.obtain(a, bytes, time.Now().Add(most)); p != nil {
+// reserve takes bytes from the budget for a. It waits for them up to timeout, first
+// come, first served.
+func (t *route) reserve(a *arrival, bytes int64, timeout time.Duration) *problem {
+	if p := t.takeBudget(a, bytes, time.Now().Add(timeout)); p != nil {
 		return p
 	}
-	if a.slept { // that was not the caller's time
-		a.slept = false
-		_ = a.body.SetReadDeadline(time.Now().Add(most))
+	if a.waited { // the wait does not count against the caller's read timeout
+		a.waited = false
+		_ = a.body.SetReadDeadline(time.Now().Add(timeout))
 	}
 	return nil
 }
 
-// obtain is hold's part under the lock. While the budget is used up, uploads that
-// are slow make room for the first that waits.
-func (t *route) obtain(a *arrival, bytes int64, until time.Time) *problem {
+// takeBudget is the part of reserve that needs the lock. While the budget is used up,
+// it ends slow uploads to make room for the first in the queue.
+func (t *route) takeBudget(a *arrival, bytes int64, until time.Time) *problem {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	a.reading = false
 	if !t.fitsNow(bytes) {
 		place := t.queue.PushBack(a)
-		t.parked += a.bytes
-		defer t.unpark(place, a.bytes)
+		t.waitingForBudget += a.bytes
+		defer t.removeWaiting(place, a.bytes)
 		for t.queue.Front() != place || !t.fits(bytes) {
 			now, again := time.Now(), until
 			switch {
@@ -137,7 +139,7 @@ func (t *route) obtain(a *arrival, bytes int64, until time.Time) *problem {
 			case !now.Before(until):
 				return busy(tooManyBytes)
 			case t.queue.Front() == place && !t.dropSlowest(now):
-				again = now.Add(min(until.Sub(now), patience/4))
+				again = now.Add(min(until.Sub(now), slowTimeout/4))
 			}
 			t.sleep(a, again)
 		}
@@ -151,55 +153,57 @@ func (t *route) obtain(a *arrival, bytes int64, until time.Time) *problem {
 	return nil
 }
 
-const tooManyBytes = "too much is being read or worked on"
+const tooManyBytes = "too many bytes are being read or processed"
 
-// crowded says whether hold would wait.
-func (t *route) crowded(bytes int64) bool {
+// mustWait reports whether reserve would wait.
+func (t *route) mustWait(bytes int64) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return !t.fitsNow(bytes)
 }
 
-// fitsNow says whether so many bytes can be held and nobody waits.
+// fitsNow reports whether the budget has room for bytes and no arrival waits for room.
 func (t *route) fitsNow(bytes int64) bool { return t.queue.Len() == 0 && t.fits(bytes) }
 
-// fits says whether so many bytes can be held. Where all that is held belongs to
-// arrivals that wait for more, the first goes beyond the budget: nobody else
-// would ever make room.
-func (t *route) fits(bytes int64) bool { return t.held+bytes <= t.budget || t.held == t.parked }
+// fits reports whether the budget has room for bytes. If arrivals in the queue hold all
+// of the budget, the first of them may exceed it, because nobody else would ever free
+// bytes.
+func (t *route) fits(bytes int64) bool {
+	return t.held+bytes <= t.budget || t.held == t.waitingForBudget
+}
 
-// unpark takes an arrival from the queue and lets the next one look.
-func (t *route) unpark(place *list.Element, bytes int64) {
+// removeWaiting removes an arrival from the queue and wakes the next one.
+func (t *route) removeWaiting(place *list.Element, bytes int64) {
 	t.queue.Remove(place)
-	t.parked -= bytes
+	t.waitingForBudget -= bytes
 	t.wakeFirst()
 }
 
 func (t *route) wakeFirst() {
 	if e := t.queue.Front(); e != nil {
-		e.Value.(*arrival).rouse()
+		e.Value.(*arrival).signal()
 	}
 }
 
-// release gives bytes back.
+// release returns bytes to the budget.
 func (t *route) release(bytes int64) {
 	t.held -= bytes
 	t.wakeFirst()
 }
 
-// whole says that the body of a has come to an end, and how much is held for it
-// from now on. It returns why a was dropped meanwhile.
-func (t *route) whole(a *arrival, bytes int64) *problem {
+// bodyDone records that the body of a has been read, or has failed, and sets how many
+// bytes it holds from now on. It returns the reason if a was dropped meanwhile.
+func (t *route) bodyDone(a *arrival, bytes int64) *problem {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	a.reading, a.whole = false, time.Now()
+	a.reading, a.bodyRead = false, time.Now()
 	t.release(a.bytes - bytes)
 	a.bytes = bytes
 	return a.dropped
 }
 
-// dropSlowest ends the upload that has taken the longest since it was last given
-// bytes, if that is longer than patience.
+// dropSlowest ends the upload whose last reservation is the oldest, if that was more
+// than slowTimeout ago.
 func (t *route) dropSlowest(now time.Time) bool {
 	var slowest *arrival
 	for e := t.arrivals.Front(); e != nil; e = e.Next() {
@@ -207,19 +211,19 @@ func (t *route) dropSlowest(now time.Time) bool {
 			slowest = a
 		}
 	}
-	if slowest == nil || now.Sub(slowest.since) < patience {
+	if slowest == nil || now.Sub(slowest.since) < slowTimeout {
 		return false
 	}
 	t.drop(slowest, busy("the body came slowly, and others wait"))
 	return true
 }
 
-// drop ends an arrival, wherever it is.
+// drop ends an arrival in whatever state it is.
 func (t *route) drop(a *arrival, p *problem) {
 	if a.reading {
 		_ = a.body.SetReadDeadline(time.Unix(1, 0)) // reading fails now
 	}
-	t.leave(a)
+	t.unlink(a)
 	a.dropped = p
-	a.rouse()
+	a.signal()
 }

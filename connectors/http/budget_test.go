@@ -13,7 +13,7 @@ import (
 	"github.com/lsm/fiso/common/connector"
 )
 
-// listener is what the source listens on.
+// listener returns the listener of the source.
 func (s *running) listener(t *testing.T) *listener {
 	t.Helper()
 	s.listeners.mu.Lock()
@@ -25,7 +25,7 @@ func (s *running) listener(t *testing.T) *listener {
 	return l
 }
 
-// path is the route that the source has.
+// path returns the route of the source.
 func (s *running) path(t *testing.T) *route {
 	t.Helper()
 	l := s.listener(t)
@@ -40,9 +40,9 @@ func (t *route) holds() (held int64, waiting, arrivals int) {
 	return t.held, t.queue.Len(), t.arrivals.Len()
 }
 
-// U15: 1,024 callers with 1 MiB each took 1.4 GiB. However many there are, the
-// bodies that are read and not settled stay within the budget, and all others
-// wait for their turn.
+// U15: 1,024 callers with 1 MiB each took 1.4 GiB. However many callers there are, the
+// bodies that are read and not settled stay within the budget, and the other callers
+// wait.
 func TestSource_holdsNoMoreBytesThanItsBudget(t *testing.T) {
 	const callers, size = 32, 256 << 10
 	for _, row := range []struct {
@@ -92,13 +92,13 @@ func TestSource_holdsNoMoreBytesThanItsBudget(t *testing.T) {
 	}
 }
 
-// U15: waiting is bounded, and the answer says when to come again.
+// U15: waiting is bounded, and the answer says when to send again.
 func TestSource_answersBusyWhenTheBudgetStaysUsedUp(t *testing.T) {
 	cfg := sourceConfig()
 	cfg.MaxBodyBytes, cfg.MaxBufferedBytes, cfg.ReadTimeout = 20, 1, 50*time.Millisecond
 	messages := make(chan *connector.Message, 1)
 	s := startSource(t, cfg, SourceOptions{}, func(_ context.Context, m *connector.Message) { messages <- m })
-	first := post(t.Context(), client, s.url, strings.NewReader("x")) // one is always taken
+	first := post(t.Context(), client, s.url, strings.NewReader("x")) // one body always fits
 	m := <-messages
 	a := ask(t, "POST", s.url, "x")
 	if a.want(t, 503, "BUSY"); a.Header.Get("Retry-After") != "1" {
@@ -113,8 +113,8 @@ func TestSource_answersBusyWhenTheBudgetStaysUsedUp(t *testing.T) {
 	(<-second).want(t, 200, "")
 }
 
-// U15: a request with a large head does not wait, because its head is in memory
-// already.
+// U15: a request with a large head does not wait, because its head would stay in memory
+// meanwhile.
 func TestSource_aLargeHeadWaitsForNoRoom(t *testing.T) {
 	cfg := sourceConfig()
 	cfg.MaxBodyBytes, cfg.MaxBufferedBytes = 1<<10, 100<<10
@@ -124,7 +124,7 @@ func TestSource_aLargeHeadWaitsForNoRoom(t *testing.T) {
 	first := post(t.Context(), client, s.url, strings.NewReader("x"))
 	m := <-messages
 	second := make(chan answered, 1)
-	go func() { second <- ask(t, "POST", s.url, "x", "X-Large", large) }() // 60 KiB, once its value is copied
+	go func() { second <- ask(t, "POST", s.url, "x", "X-Large", large) }() // counted as 60 KiB, because the value is copied
 	n := <-messages
 	ask(t, "POST", s.url, "x", "X-Large", large).want(t, 503, "BUSY")
 	m.Settle(nil)
@@ -133,7 +133,7 @@ func TestSource_aLargeHeadWaitsForNoRoom(t *testing.T) {
 	(<-second).want(t, 200, "")
 }
 
-// U15: a length is the caller's word, and holds nothing.
+// U15: a Content-Length alone reserves nothing: it is only the caller's claim.
 func TestSource_aLengthWithoutABodyHoldsLittle(t *testing.T) {
 	cfg := sourceConfig()
 	cfg.MaxBufferedBytes = 2 << 20
@@ -149,10 +149,10 @@ func TestSource_aLengthWithoutABodyHoldsLittle(t *testing.T) {
 	ask(t, "POST", s.url, strings.Repeat("x", 100<<10)).want(t, 200, "")
 }
 
-// U15: an upload that stopped holds its bytes only as long as nobody needs them.
+// U15: an upload that stopped keeps its bytes only until another caller needs them.
 func TestSource_anUploadThatStoppedMakesRoom(t *testing.T) {
 	cfg := sourceConfig()
-	cfg.MaxBufferedBytes = 1 << 20 // one body, and no head beside it
+	cfg.MaxBufferedBytes = 1 << 20 // room for one body, without a head
 	s := startSource(t, cfg, SourceOptions{}, new(collect).handle)
 	stopped := dialRaw(t, s.url, nil)
 	stopped.say(begin(1<<20-1<<10) + strings.Repeat("x", 100<<10))
@@ -168,13 +168,13 @@ func TestSource_anUploadThatStoppedMakesRoom(t *testing.T) {
 	}
 }
 
-// U15: uploads that each wait for what another holds do not wait for ever.
+// U15: uploads that wait for bytes which the others hold do not deadlock.
 func TestSource_uploadsDoNotWaitForEachOther(t *testing.T) {
 	cfg := sourceConfig()
 	cfg.MaxBufferedBytes, cfg.MaxBodyBytes = 64<<10, 64<<10
 	s := startSource(t, cfg, SourceOptions{}, new(collect).handle)
 	var all []*raw
-	for range 3 { // three beginnings fill the budget
+	for range 3 { // the first bytes of three bodies fill the budget
 		c := dialRaw(t, s.url, nil)
 		c.say(begin(60<<10) + strings.Repeat("x", firstRead-1))
 		all = append(all, c)
@@ -187,11 +187,11 @@ func TestSource_uploadsDoNotWaitForEachOther(t *testing.T) {
 	for _, c := range all {
 		c.answer().want(t, 200, "")
 	}
-	eventually(t, "nothing is held", func() bool { held, _, _ := path.holds(); return held == 0 && path.parked == 0 })
+	eventually(t, "nothing is held", func() bool { held, _, _ := path.holds(); return held == 0 && path.waitingForBudget == 0 })
 }
 
-// U15: callers without the secret took all permits by bodies that never came, and
-// by bodies with a wrong signature.
+// U15: callers without the secret took all permits with bodies that never arrived, and
+// with bodies that had a wrong signature.
 func TestSource_callersWithoutTheSecretKeepNobodyOut(t *testing.T) {
 	for _, row := range []struct{ name, said string }{
 		{"no body", begin(1000, "X-Hub-Signature-256: "+sign("wrong", "x"))},
@@ -213,7 +213,7 @@ func TestSource_callersWithoutTheSecretKeepNobodyOut(t *testing.T) {
 			if n := s.inFlight(); n != 0 {
 				t.Errorf("%d permits are taken", n)
 			}
-			// A caller that is told to come again does so; the slow ones have a second.
+			// A caller that gets 503 sends again; slow callers have a second.
 			eventually(t, "an honest caller is heard", func() bool {
 				a := ask(t, "POST", s.url, "x", "X-Hub-Signature-256", sign("s", "x"))
 				return a.StatusCode == 200
@@ -222,7 +222,7 @@ func TestSource_callersWithoutTheSecretKeepNobodyOut(t *testing.T) {
 	}
 }
 
-// U15: five connections of HTTP/2 were enough to take all permits.
+// U15: five HTTP/2 connections were enough to take all permits.
 func TestSource_streamsThatSendNothingKeepNobodyOut(t *testing.T) {
 	cfg := sourceConfig()
 	cfg.MaxRequests = 8
@@ -255,13 +255,13 @@ func TestSource_refusesAWrongTokenBeforeTheBody(t *testing.T) {
 	c.say(begin(1000, "Authorization: Bearer x"))
 	c.answer().want(t, 401, "UNAUTHORIZED")
 	_ = c.SetReadDeadline(time.Now().Add(20 * time.Second))
-	if _, err := c.br.ReadByte(); err != io.EOF { // and nobody waits for it: the read timeout is 30 s
+	if _, err := c.br.ReadByte(); err != io.EOF { // the connection is closed at once, not after the read timeout of 30 s
 		t.Errorf("the connection is open: %v", err)
 	}
 }
 
 func TestSource_takesABodyInPieces(t *testing.T) {
-	for _, size := range []int{0, 1, firstRoom, firstRoom + 1, firstRead - 1, firstRead, firstRead + 1, 100_000, 1 << 20} {
+	for _, size := range []int{0, 1, firstBuffer, firstBuffer + 1, firstRead - 1, firstRead, firstRead + 1, 100_000, 1 << 20} {
 		for _, known := range []bool{true, false} {
 			var c collect
 			s := startSource(t, sourceConfig(), SourceOptions{}, c.handle)

@@ -2,17 +2,18 @@ package http
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"time"
 
 	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/common/http1"
 )
 
-// Check reads the credential, resolves the host, connects, and asks OPTIONS of
-// the URL, which has no effect. The status of the answer stands in the step's
-// name and is not judged: many servers do not allow OPTIONS where they take
-// events.
+// Check reads the credential, resolves the host, connects, and sends OPTIONS to the
+// URL, which has no effect. The step names the status of the answer but does not judge
+// it: many servers that accept events do not allow OPTIONS.
 func (s *Sink) Check(ctx context.Context) []connector.Step {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
@@ -32,23 +33,24 @@ func (s *Sink) Check(ctx context.Context) []connector.Step {
 	if s.target.tls != nil {
 		name += " with TLS"
 	}
-	deadline, _ := ctx.Deadline()
-	cn, err := s.pool.dial(ctx, deadline)
-	if !step(name, err) {
-		return steps
-	}
-	defer s.pool.discard(cn)
 	probe := []byte(s.target.probeLine)
 	probe = s.credential.appendQuery(probe, secret, s.target.hasQuery)
 	probe = append(probe, s.target.fixed...)
 	probe = s.credential.appendHeader(probe, secret)
 	probe = append(probe, "Content-Length: 0\r\nConnection: close\r\n\r\n"...)
-	name = "ask OPTIONS of the URL"
-	if err = cn.bound(ctx, time.Now(), deadline); err == nil {
-		err = cn.exchange(ctx, probe, func() {}, maxAnswer)
+	x := &exchange{out: http1.Outgoing{Method: "OPTIONS", Raw: probe, NewConnection: true, Borrow: true}}
+	x.out.Deadline, _ = ctx.Deadline()
+	_, err = s.roundTrip(ctx, x, maxAnswer)
+	if failed, ok := errors.AsType[*http1.Error](err); ok && (failed.Reason == http1.ReasonConnect || !failed.Sent && ctx.Err() != nil) {
+		step(name, explain(err))
+		return steps
 	}
-	if err == nil {
-		name += ": " + statusText(cn.answer.status)
+	step(name, nil)
+	name = "ask OPTIONS of the URL"
+	if err != nil {
+		err = explain(err)
+	} else {
+		name += ": " + statusText(x.status)
 	}
 	step(name, err)
 	return steps

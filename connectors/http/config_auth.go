@@ -19,8 +19,8 @@ const (
 
 const defaultKeyHeader = "X-API-Key"
 
-// SinkAuth is the credential that a sink presents. Secrets that come from a
-// file are followed when it changes.
+// SinkAuth is the credential that a sink presents. A secret from a file is read again
+// when the file changes.
 type SinkAuth struct {
 	Type     string        `yaml:"type" default:"none" enum:"none|bearer|basic|apiKey" doc:"Kind of credential."`
 	Token    config.Secret `yaml:"token" doc:"The token of type bearer."`
@@ -31,7 +31,7 @@ type SinkAuth struct {
 	Query    string        `yaml:"query" secret:"false" doc:"The query parameter that carries the key of type apiKey, for APIs that take it nowhere else."`
 }
 
-// validate joins all faults of the block, with keys as its owner sees them.
+// validate joins all faults of the block. Keys are named as in the configuration file.
 func (a *SinkAuth) validate() error {
 	fields := []authField{
 		{"token", authBearer, !a.Token.IsZero(), true},
@@ -52,15 +52,16 @@ func (a *SinkAuth) validate() error {
 	return errors.Join(faults...)
 }
 
-// checkUsername refuses what basic authentication would cut in two (RFC 7617, 2).
+// checkUsername refuses a colon, at which basic authentication would split the name
+// (RFC 7617, section 2).
 func checkUsername(name string) error {
 	if strings.ContainsAny(name, ":\r\n\x00") {
-		return config.Fault("auth.username", "a user name for basic has no colon and no line break; what stands behind a colon belongs to password")
+		return config.Fault("auth.username", "a user name for basic must not have a colon or a line break; write the part after the colon into auth.password")
 	}
 	return nil
 }
 
-// headerName is the header that the credential occupies, or "".
+// headerName returns the header that carries the credential, or "".
 func (a *SinkAuth) headerName() string {
 	switch {
 	case a.Type == authBearer || a.Type == authBasic:
@@ -71,14 +72,15 @@ func (a *SinkAuth) headerName() string {
 	return ""
 }
 
-// authField is one key of an auth block: the type it belongs to, whether it is
-// set, and whether its type needs it.
+// authField is one key of an auth block: the type that it belongs to, whether it is
+// set, and whether its type requires it.
 type authField struct {
 	key, of       string
 	set, required bool
 }
 
-// checkAuthFields finds keys that are missing, and keys that would be ignored.
+// checkAuthFields finds required keys that are missing and keys that the type would
+// ignore.
 func checkAuthFields(kind string, fields []authField) []error {
 	var faults []error
 	for _, f := range fields {

@@ -17,8 +17,7 @@ const (
 	ModeBatch      = "batch"      // a JSON array of events
 )
 
-// SinkConfig is the configuration of a Sink. Fields left at zero have the
-// defaults that their tags name.
+// SinkConfig is the configuration of a Sink. A zero field takes the default in its tag.
 type SinkConfig struct {
 	URL    string `yaml:"url" required:"true" doc:"Where to send, http or https."`
 	Method string `yaml:"method" default:"POST" enum:"POST|PUT|PATCH" doc:"Method of the request."`
@@ -50,18 +49,18 @@ func (c *SinkConfig) validateURL() error {
 	u, err := url.Parse(c.URL)
 	switch {
 	case c.URL == "":
-		return nil // required says so
+		return nil // reported by the tag required
 	case err != nil:
 		// url.Error quotes the whole URL, which may hold a password.
-		return config.Fault("url", "this is no URL; write one such as http://orders:8080/events")
+		return config.Fault("url", "not a URL; write one such as http://orders:8080/events")
 	case u.Scheme != "http" && u.Scheme != "https":
 		return config.Fault("url", "the scheme must be http or https; write http://… or https://…")
 	case u.User != nil:
 		return config.Fault("url", "a URL must not hold a user or password; use auth: {type: basic, username: …, password: …}")
 	case u.Hostname() == "" || !plainHost(u.Host):
-		return config.Fault("url", "the URL names no host; write one such as http://orders:8080/events")
+		return config.Fault("url", "the URL has no valid host; write one such as http://orders:8080/events")
 	case !validPort(u.Port()):
-		return config.Fault("url", "the URL has no port that there is; write one from 1 to 65535, or none")
+		return config.Fault("url", "the port is not valid; write one from 1 to 65535, or none")
 	case strings.Contains(c.URL, "#"):
 		return config.Fault("url", "a fragment (#…) is never sent to a server; leave it out")
 	case !validTarget(u.RequestURI()):
@@ -72,7 +71,8 @@ func (c *SinkConfig) validateURL() error {
 	return nil
 }
 
-// validPort reports whether a port can be dialled; none stands for the scheme's.
+// validPort reports whether a port can be dialled. "" is the default port of the
+// scheme.
 func validPort(port string) bool {
 	n, err := strconv.Atoi(port)
 	return port == "" || err == nil && n >= 1 && n <= 65535

@@ -12,8 +12,8 @@ import (
 	"github.com/lsm/fiso/common/config"
 )
 
-// SourceConfig is the configuration of a Source. Fields left at zero have the
-// defaults that their tags name.
+// SourceConfig is the configuration of a Source. A zero field takes the default in its
+// tag.
 type SourceConfig struct {
 	Listen string         `yaml:"listen" default:":8080" doc:"Address to listen on, as host:port or :port. Sources with the same address share one listener, each with its path."`
 	Path   string         `yaml:"path" default:"/" doc:"Path of this source, matched exactly."`
@@ -36,8 +36,8 @@ type SourceConfig struct {
 	MaxHeaderBytes config.Bytes  `yaml:"maxHeaderBytes" default:"64KiB" doc:"Largest header of a request. The same for all sources of a listener."`
 }
 
-// SourceAuth is what a caller of a source must present. Secrets that come from
-// a file are followed when it changes.
+// SourceAuth is the credential that a caller must present. A secret from a file is read
+// again when the file changes.
 type SourceAuth struct {
 	Type     string          `yaml:"type" default:"none" enum:"none|bearer|basic|hmac" doc:"Kind of proof."`
 	Token    config.Secret   `yaml:"token" doc:"The token of type bearer."`
@@ -65,9 +65,9 @@ func (c *SourceConfig) Validate() error {
 	}
 	_, port, err := net.SplitHostPort(c.Listen)
 	fault(err != nil || port == "" || port != "0" && !validPort(port), "listen", "write host:port or :port, such as :8080")
-	fault(!validPath(c.Path), "path", "write the path of a URL that begins with /, without a query and without . and .. in it, such as /events")
+	fault(!validPath(c.Path), "path", "write a URL path that begins with /, has no query and no . or .. segments, such as /events")
 	for _, host := range c.Hosts {
-		fault(host == "" || strings.ContainsAny(host, "/ "), "hosts", "%q is no name of a host; write it without scheme and path", host)
+		fault(host == "" || strings.ContainsAny(host, "/ "), "hosts", "%q is not a host name; write it without scheme and path", host)
 	}
 	fault(!c.TLS.IsZero() && c.TLS.CertFile == "" && c.TLS.KeyFile == "", "tls.certFile", "a listener with TLS needs certFile and keyFile")
 	for _, d := range []struct {
@@ -91,12 +91,12 @@ func (c *SourceConfig) Validate() error {
 func validPath(p string) bool {
 	u, err := url.Parse(p)
 	if err != nil || u.EscapedPath() != p || u.Path != p || !strings.HasPrefix(p, "/") {
-		return false // with a query, or with something that is percent-encoded
+		return false // it has a query or percent-encoded characters
 	}
 	return path.Clean(p) == strings.TrimSuffix(p, "/") || p == "/"
 }
 
-// validate joins all faults of the block, with keys as its owner sees them.
+// validate joins all faults of the block. Keys are named as in the configuration file.
 func (a *SourceAuth) validate() error {
 	bearer, hmac := len(a.Tokens) > 0, len(a.Secrets) > 0
 	faults := checkAuthFields(a.Type, []authField{
@@ -113,11 +113,11 @@ func (a *SourceAuth) validate() error {
 	faults = append(faults, checkUsername(a.Username))
 	for key, header := range map[string]string{"auth.header": a.Header, "auth.timestampHeader": a.TimestampHeader} {
 		if header != "" && !validToken(header) {
-			faults = append(faults, config.Fault(key, "this is no name of a header; use letters, digits and -"))
+			faults = append(faults, config.Fault(key, "not a header name; use letters, digits and -"))
 		}
 	}
 	if a.TimestampHeader != "" && strings.EqualFold(a.TimestampHeader, cmp.Or(a.Header, defaultSignatureHeader)) {
-		faults = append(faults, config.Fault("auth.timestampHeader", "this header holds the signature already"))
+		faults = append(faults, config.Fault("auth.timestampHeader", "this header already holds the signature; name another one"))
 	}
 	if a.Type == authHMAC && a.Tolerance <= 0 {
 		faults = append(faults, config.Fault("auth.tolerance", "must be more than 0, such as 5m"))

@@ -13,7 +13,7 @@ func sinkConfig(url string) SinkConfig { return SinkConfig{URL: url} }
 
 func sourceConfig() SourceConfig { return SourceConfig{Listen: "127.0.0.1:0"} }
 
-// keysOf are the keys of the faults of a file, in order.
+// keysOf returns the keys of the faults in order.
 func keysOf(t *testing.T, file string, v any) []string {
 	t.Helper()
 	err := config.Decode("flow.yaml", []byte(file), v, config.Interpolate())

@@ -16,7 +16,7 @@ import (
 	"github.com/lsm/fiso/common/connector/connectortest"
 )
 
-// destination is a server that a conformance scenario looks at and makes fail.
+// destination is a server that a conformance scenario inspects and makes fail.
 type destination struct {
 	srv  *httptest.Server
 	mode string
@@ -27,7 +27,7 @@ type destination struct {
 	status int
 	after  string
 	reject string
-	block  chan struct{} // nil: open
+	block  chan struct{} // nil: not blocked
 }
 
 func (d *destination) ServeHTTP(w nethttp.ResponseWriter, r *nethttp.Request) {
@@ -58,7 +58,7 @@ func (d *destination) ServeHTTP(w nethttp.ResponseWriter, r *nethttp.Request) {
 	d.take(w, r, body)
 }
 
-// take keeps the events of a request, but for the rejected one.
+// take records the events of a request, except the rejected one.
 func (d *destination) take(w nethttp.ResponseWriter, r *nethttp.Request, body []byte) {
 	in := []*cloudevent.Event{new(cloudevent.Event)}
 	var err error
@@ -110,7 +110,7 @@ func (d *destination) take(w nethttp.ResponseWriter, r *nethttp.Request, body []
 func TestSink_conforms(t *testing.T) {
 	for _, mode := range []string{ModeStructured, ModeBinary, ModeBatch} {
 		t.Run(mode, func(t *testing.T) {
-			features := connectortest.Features{Batch: true, Temporary: true, Permanent: true, RetryAfter: true, Reconnects: true}
+			features := connectortest.Features{Batch: true, Temporary: true, Permanent: true, Unavailable: true, RetryAfter: true, Reconnects: true}
 			connectortest.RunSink(t, features, func(t testing.TB) connectortest.SinkHarness { return sinkHarness(t, mode) })
 		})
 	}
@@ -138,9 +138,8 @@ func sinkHarness(t testing.TB, mode string) connectortest.SinkHarness {
 		Fail: func(_ testing.TB, class connector.Class, n int, after time.Duration) {
 			d.mu.Lock()
 			defer d.mu.Unlock()
-			if d.fail, d.status, d.after = n, 503, ""; class == connector.Permanent {
-				d.status = 400
-			}
+			d.fail, d.after = n, ""
+			d.status = map[connector.Class]int{connector.Temporary: 500, connector.Permanent: 400, connector.Unavailable: 503}[class]
 			if after > 0 {
 				d.after = after.String()
 				d.after = strings.TrimSuffix(d.after, "s")
@@ -167,7 +166,7 @@ func sinkHarness(t testing.TB, mode string) connectortest.SinkHarness {
 	}
 }
 
-// callers produce for a source by HTTP, and remember their answers.
+// callers send events to a source by HTTP and record the answers.
 type callers struct {
 	url     chan string // of the newest source
 	mu      sync.Mutex
@@ -187,7 +186,7 @@ func (c *callers) post(t testing.TB, value, body string, headers ...string) {
 	}
 	resp, err := client.Do(r)
 	if err != nil {
-		return // the source went away; nobody was told anything
+		return // the source went away without an answer
 	}
 	defer func() { _ = resp.Body.Close() }()
 	c.mu.Lock()
@@ -208,7 +207,7 @@ func (c *callers) address() string {
 	return c.current
 }
 
-// single posts each input by itself, in binary mode.
+// single posts each input separately, in binary mode.
 func (c *callers) single(t testing.TB, inputs ...connectortest.Input) {
 	for _, in := range inputs {
 		c.wait.Go(func() {
@@ -217,7 +216,7 @@ func (c *callers) single(t testing.TB, inputs ...connectortest.Input) {
 	}
 }
 
-// batch posts all inputs in one batch, whose order counts.
+// batch posts all inputs in one batch, in order.
 func (c *callers) batch(t testing.TB, inputs ...connectortest.Input) {
 	var events []*cloudevent.Event
 	for _, in := range inputs {
@@ -230,14 +229,15 @@ func (c *callers) batch(t testing.TB, inputs ...connectortest.Input) {
 	})
 }
 
-// byID hands the id of an event over as its value, which is what the
-// scenarios compare.
+// byID passes the id of an event as its value, which the scenarios compare.
 type byID struct{ *Source }
 
 func (s byID) Run(ctx context.Context, handle connector.Handler) error {
-	return s.Source.Run(ctx, func(ctx context.Context, m *connector.Message) {
-		m.Value = []byte(m.ID)
-		handle(ctx, m)
+	return s.Source.Run(ctx, func(a *connector.Assignment, ms []*connector.Message) {
+		for _, m := range ms {
+			m.Value = []byte(m.ID)
+		}
+		handle(a, ms)
 	})
 }
 
@@ -277,7 +277,7 @@ func TestSource_conforms(t *testing.T) {
 		connectortest.RunSource(t, features, harness((*callers).single))
 	})
 	t.Run("requests of a batch", func(t *testing.T) {
-		features := connectortest.Features{Keys: true, Ordered: true, Reports: true}
+		features := connectortest.Features{Guarantees: connector.Guarantees{Orders: true}, Keys: true, Reports: true}
 		connectortest.RunSource(t, features, harness((*callers).batch))
 	})
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/lsm/fiso/common/connector"
 )
 
-// U15: as many connections as one likes took all descriptors. Beyond the bound,
-// the idle make room, then the slow.
+// U15: connections without a limit took all descriptors. Beyond the limit, idle
+// connections are closed first, then slow ones.
 func TestSource_boundsItsConnections(t *testing.T) {
 	for _, row := range []struct{ name, said string }{
 		{"idle", ""},
@@ -36,7 +36,7 @@ func TestSource_boundsItsConnections(t *testing.T) {
 	}
 }
 
-// U15: a caller that waits for its answer loses its connection to nobody.
+// U15: a caller that waits for its answer keeps its connection.
 func TestSource_aConnectionThatIsWorkedOnStays(t *testing.T) {
 	cfg := sourceConfig()
 	cfg.MaxConnections = 2

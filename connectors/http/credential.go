@@ -12,8 +12,8 @@ import (
 	"github.com/lsm/fiso/common/connector"
 )
 
-// credential writes a secret into a request. It reads the secret for each
-// request, so that a rotated one is used from the next request on.
+// credential writes a secret into requests. It reads the secret for each request, so
+// that a rotated secret is used from the next request on.
 type credential struct {
 	kind   string
 	user   string
@@ -38,8 +38,8 @@ func newCredential(a SinkAuth) credential {
 	return c
 }
 
-// reveal is the secret now. Its failure is about the sink, not about the event
-// in hand, and so it is of the class unavailable.
+// reveal returns the current secret. A failure concerns the sink and not the event, so
+// its class is blocked.
 func (c *credential) reveal() (string, error) {
 	if c.kind == authNone || c.kind == "" {
 		return "", nil
@@ -53,7 +53,7 @@ func (c *credential) reveal() (string, error) {
 		err = errors.New("the secret holds a line break or another control character")
 	}
 	if err != nil {
-		return "", connector.AsUnavailable(fmt.Errorf("credential (auth.type %s): %w", c.kind, err))
+		return "", connector.AsBlocked(fmt.Errorf("credential (auth.type %s): %w", c.kind, err))
 	}
 	return value, nil
 }
@@ -92,8 +92,8 @@ func (c *credential) appendHeader(dst []byte, value string) []byte {
 	return append(dst, "\r\n"...)
 }
 
-// redact removes the credential from an answer, in the forms in which it was
-// sent: servers have been seen to echo a request in their error page.
+// redact removes the credential from an answer, in every form in which it was sent:
+// some servers echo the request in their error pages.
 func (c *credential) redact(answer []byte, value string) []byte {
 	if value == "" {
 		return answer

@@ -12,30 +12,30 @@ import (
 	"github.com/lsm/fiso/common/connector"
 )
 
-// eventIn is one event of a request, checked and not yet handed over.
-type eventIn struct {
-	id    string // of the CloudEvent or the Idempotency-Key; "" when unknown
-	key   []byte // partitionkey; nil when there is none
+// decodedEvent is one event of a request, checked but not yet handed over.
+type decodedEvent struct {
+	id    string // of the CloudEvent, or the Idempotency-Key; "": none
+	key   []byte // the extension partitionkey; nil: none
 	value []byte
 	time  time.Time
 }
 
-// decoder reads requests of one source.
+// decoder decodes the requests of one source.
 type decoder struct {
 	maxEvents int
-	secret    string // header that carries a signature, lower-case
+	secret    string // the header that carries the signature, in lower case; not handed over
 }
 
-// decoded is what a request holds.
+// decoded is the content of a request.
 type decoded struct {
-	events  []eventIn
-	headers []connector.Header // of every message; shared, and never changed
+	events  []decodedEvent
+	headers []connector.Header // of every message; shared and read-only
 	batch   bool
 }
 
-// decode finds out the mode of a request and checks the envelope. What the
-// data is, is for the flow to say: plain JSON is not parsed here, and an array
-// of it is one message.
+// decode detects the mode of a request and checks the envelope. It does not check the
+// data, which is up to the flow: plain JSON is not parsed, and a plain JSON array is
+// one message.
 func (d *decoder) decode(h nethttp.Header, body []byte) (*decoded, *problem) {
 	mode, err := modeOf(h)
 	if err != nil {
@@ -47,29 +47,29 @@ func (d *decoder) decode(h nethttp.Header, body []byte) (*decoded, *problem) {
 		if p != nil {
 			return nil, p
 		}
-		return &decoded{events: []eventIn{e}, headers: d.headers(h, "")}, nil
+		return &decoded{events: []decodedEvent{e}, headers: d.headers(h, "")}, nil
 	case cloudevent.Batched:
 		return d.batch(h, body)
 	case cloudevent.Binary:
 		return d.binary(h, body)
 	}
 	if h.Get("Ce-Id") != "" {
-		return nil, badEvent("the event: the header ce-specversion is missing: CloudEvents requires it")
+		return nil, badEvent("the event: the header ce-specversion is missing; CloudEvents requires it")
 	}
 	return &decoded{
-		events:  []eventIn{{id: idempotencyKey(h), value: body, time: time.Now()}},
+		events:  []decodedEvent{{id: idempotencyKey(h), value: body, time: time.Now()}},
 		headers: d.headers(h, ""),
 	}, nil
 }
 
 func modeOf(h nethttp.Header) (cloudevent.Mode, error) {
-	var signs cloudevent.Signs
+	var detector cloudevent.ModeDetector
 	for _, name := range [...]string{"Content-Type", "Ce-Specversion"} {
 		for _, value := range h[name] {
-			signs.See(name, []byte(value))
+			detector.Add(name, []byte(value))
 		}
 	}
-	return signs.Mode()
+	return detector.Mode()
 }
 
 func (d *decoder) binary(h nethttp.Header, body []byte) (*decoded, *problem) {
@@ -89,7 +89,7 @@ func (d *decoder) binary(h nethttp.Header, body []byte) (*decoded, *problem) {
 	if err != nil {
 		return nil, badEvent("the event: " + err.Error())
 	}
-	return &decoded{events: []eventIn{identify(&e, body)}, headers: d.headers(h, "")}, nil
+	return &decoded{events: []decodedEvent{identify(&e, body)}, headers: d.headers(h, "")}, nil
 }
 
 func (d *decoder) batch(h nethttp.Header, body []byte) (*decoded, *problem) {
@@ -102,7 +102,7 @@ func (d *decoder) batch(h nethttp.Header, body []byte) (*decoded, *problem) {
 		return nil, &problem{status: 413, code: codeTooLarge, detail: detail}
 	}
 	out := &decoded{
-		events:  make([]eventIn, len(parts)),
+		events:  make([]decodedEvent, len(parts)),
 		headers: d.headers(h, cloudevent.ContentTypeJSON),
 		batch:   true,
 	}
@@ -115,20 +115,20 @@ func (d *decoder) batch(h nethttp.Header, body []byte) (*decoded, *problem) {
 	return out, nil
 }
 
-func parseEvent(body []byte, what string) (eventIn, *problem) {
+func parseEvent(body []byte, what string) (decodedEvent, *problem) {
 	var e cloudevent.Event
 	err := cloudevent.ParseJSON(body, &e)
 	if err == nil {
 		err = e.Validate()
 	}
 	if err != nil {
-		return eventIn{}, badEvent(what + ": " + err.Error())
+		return decodedEvent{}, badEvent(what + ": " + err.Error())
 	}
 	return identify(&e, body), nil
 }
 
-func identify(e *cloudevent.Event, value []byte) eventIn {
-	in := eventIn{id: e.ID, value: value, time: e.Time}
+func identify(e *cloudevent.Event, value []byte) decodedEvent {
+	in := decodedEvent{id: e.ID, value: value, time: e.Time}
 	if in.time.IsZero() {
 		in.time = time.Now()
 	}
@@ -138,8 +138,8 @@ func identify(e *cloudevent.Event, value []byte) eventIn {
 	return in
 }
 
-// idempotencyKey is the caller's name for a request; quotes around it belong
-// to the header's syntax and not to the key.
+// idempotencyKey returns the Idempotency-Key of a request without quotes, which belong
+// to the header's syntax.
 func idempotencyKey(h nethttp.Header) string {
 	key := h.Get("Idempotency-Key")
 	if n := len(key); n > 2 && key[0] == '"' && key[n-1] == '"' {
@@ -148,15 +148,15 @@ func idempotencyKey(h nethttp.Header) string {
 	return key
 }
 
-// notForwarded are credentials, and headers that concern one hop or the
-// request as a whole.
+// notForwarded are headers with credentials, and headers that concern one hop or the
+// whole request.
 var notForwarded = []string{
 	"authorization", "connection", "content-length", "cookie", "expect", "keep-alive", "te", "trailer",
 	"transfer-encoding", "upgrade",
 }
 
-// headers are those of the request, names in lower case and in order, values
-// as they came. contentType, if not empty, replaces the request's own.
+// headers returns the request's headers, names in lower case and sorted, values
+// unchanged. contentType, if not empty, replaces the request's own.
 func (d *decoder) headers(h nethttp.Header, contentType string) []connector.Header {
 	out := make([]connector.Header, 0, len(h))
 	for _, name := range slices.Sorted(maps.Keys(h)) {
@@ -165,7 +165,7 @@ func (d *decoder) headers(h nethttp.Header, contentType string) []connector.Head
 			continue
 		}
 		if contentType != "" && (lower == "content-type" || lower == "idempotency-key" || strings.HasPrefix(lower, cloudevent.HTTPPrefix)) {
-			continue // of the batch, not of its events
+			continue // it describes the batch, not its events
 		}
 		for _, value := range h[name] {
 			out = append(out, connector.Header{Key: lower, Value: []byte(value)})

@@ -4,5 +4,5 @@ package http
 
 import "math"
 
-// descriptors are not bounded here.
+// descriptors returns no bound: these systems have none that can be asked.
 func descriptors() int { return math.MaxInt }

@@ -71,9 +71,11 @@ func ExampleSource() {
 	defer stop()
 	done := make(chan error, 1)
 	go func() {
-		done <- source.Run(ctx, func(_ context.Context, m *connector.Message) {
-			fmt.Printf("%s: %s\n", m.ID, m.Value)
-			m.Settle(nil) // done with; an error would make the caller send it again
+		done <- source.Run(ctx, func(_ *connector.Assignment, ms []*connector.Message) {
+			for _, m := range ms {
+				fmt.Printf("%s: %s\n", m.ID, m.Value)
+				m.Settle(nil) // done; with an error, the caller would send it again
+			}
 		})
 	}()
 

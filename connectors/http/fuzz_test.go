@@ -12,8 +12,8 @@ import (
 	"github.com/lsm/fiso/common/config"
 )
 
-// FuzzParseRetryAfter_agreesWithTheStandard: seconds are seconds however many
-// digits they have, a date is the time until then, anything else is no wish.
+// FuzzParseRetryAfter_agreesWithTheStandard: digits are seconds, however many there
+// are; a date is the time until then; anything else is 0.
 func FuzzParseRetryAfter_agreesWithTheStandard(f *testing.F) {
 	for _, s := range []string{"", "7", "-1", "0", "07", " 120 ", "99999999999999999999", "1.5", "+5", "\x00", "Fri, 31 Dec 9999 23:59:59 GMT", "Wed, 25 Nov 2026 00:00:00 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"} {
 		f.Add(s)
@@ -41,7 +41,7 @@ func FuzzParseRetryAfter_agreesWithTheStandard(f *testing.F) {
 	})
 }
 
-// FuzzAuthorize: whatever the headers, only who has the secret is let in.
+// FuzzAuthorize: whatever the headers are, only a caller with the secret is let in.
 func FuzzAuthorize(f *testing.F) {
 	const canary = "c4n4ry-c4n4ry"
 	basic := base64.StdEncoding.EncodeToString([]byte("u:" + canary))
@@ -58,7 +58,7 @@ func FuzzAuthorize(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, authorization, signature, signed, body string) {
 		h := nethttp.Header{"Authorization": {authorization}, "X-Hub-Signature-256": {signature}, "X-Time": {signed}}
-		mac := func(text string) bool { // as the sender computes it, whatever the case of its digits
+		mac := func(text string) bool { // as the sender computes it; its digits may be of either case
 			return strings.EqualFold(strings.TrimPrefix(strings.TrimSpace(signature), "sha256="), strings.TrimPrefix(sign(canary, text), "sha256="))
 		}
 		decoded, _ := base64.StdEncoding.DecodeString(strings.TrimSpace(authorization[min(len(authorization), len("Basic ")):]))
@@ -69,9 +69,9 @@ func FuzzAuthorize(f *testing.F) {
 			"timed":  mac(signed + "." + body),
 		}
 		for kind, auth := range auths {
-			err := auth.before(h)
+			err := auth.checkHeader(h)
 			if err == nil {
-				err = auth.body(h, []byte(body))
+				err = auth.checkBody(h, []byte(body))
 			}
 			if err == nil && !has[kind] {
 				t.Errorf("%s: let in by %q, %q, %q", kind, authorization, signature, signed)
@@ -83,9 +83,9 @@ func FuzzAuthorize(f *testing.F) {
 	})
 }
 
-// FuzzDecode_keepsWhatWasSent: of a request that is taken, every event is the
-// bytes that were sent, and a flow that reads them finds the event that the
-// source saw, in each of the modes of the HTTP binding.
+// FuzzDecode_keepsWhatWasSent: each event of an accepted request has the bytes that
+// were sent, and a flow that reads them gets the event that the source saw, in each
+// mode of the HTTP binding.
 func FuzzDecode_keepsWhatWasSent(f *testing.F) {
 	f.Add(uint8(0), "a b", "k", []byte(`{"n":1.10}`))
 	f.Add(uint8(1), "%41\"", "\xff", []byte(`[]`))
@@ -138,5 +138,5 @@ func FuzzDecode_keepsWhatWasSent(f *testing.F) {
 	})
 }
 
-// replaced has a U+FFFD for each byte that is no UTF-8, as encoding/json does it.
+// replaced replaces each byte that is not UTF-8 by U+FFFD, as encoding/json does.
 func replaced(s string) string { return string([]rune(s)) }

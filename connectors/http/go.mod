@@ -6,7 +6,6 @@ require (
 	github.com/lsm/fiso/common v0.1.0
 	github.com/valyala/fasthttp v1.65.0
 	go.uber.org/goleak v1.3.0
-	golang.org/x/sys v0.49.0
 )
 
 require (
@@ -15,4 +14,5 @@ require (
 	github.com/klauspost/compress v1.18.0 // indirect
 	github.com/stretchr/testify v1.11.0 // indirect
 	github.com/valyala/bytebufferpool v1.0.0 // indirect
+	golang.org/x/sys v0.49.0 // indirect
 )

@@ -17,7 +17,7 @@ import (
 	"github.com/lsm/fiso/common/connector"
 )
 
-// raw is a connection on which a test says what it wants.
+// raw is a connection on which a test writes its own bytes.
 type raw struct {
 	net.Conn
 	t  *testing.T
@@ -49,7 +49,7 @@ func (c *raw) say(text string) {
 	}
 }
 
-// halfClose says that nothing more will be said.
+// halfClose closes the writing half.
 func (c *raw) halfClose() {
 	c.t.Helper()
 	if err := c.Conn.(interface{ CloseWrite() error }).CloseWrite(); err != nil {
@@ -57,7 +57,7 @@ func (c *raw) halfClose() {
 	}
 }
 
-// silent reports whether no answer comes for a moment.
+// silent reports whether no answer arrives for a short time.
 func (c *raw) silent() bool {
 	_ = c.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
 	_, err := c.br.Peek(1)
@@ -79,14 +79,14 @@ func (c *raw) answer() answered {
 	return answered{resp, string(text)}
 }
 
-// begin is the head of a request.
+// begin returns the head of a request.
 func begin(length int, headers ...string) string {
 	return "POST / HTTP/1.1\r\nHost: 127.0.0.1\r\n" + strings.Join(append(headers, ""), "\r\n") + "Content-Length: " + strconv.Itoa(length) + "\r\n\r\n"
 }
 
-// U12: a caller that closed its half of the connection was told 200 for an event
-// that nobody had delivered: net/http ends the request's context then, and says
-// 200 where a handler returns without an answer.
+// U12: a caller that closed its half of the connection got 200 for an event that was
+// not delivered: net/http then ends the context of the request, and answers 200 if a
+// handler returns without an answer.
 func TestSource_halfClosingIsNoLeaving(t *testing.T) {
 	const batch = `[{"specversion":"1.0","id":"1","source":"/","type":"t"},{"specversion":"1.0","id":"2","source":"/","type":"t"}]`
 	single, many := begin(1)+"x", begin(len(batch), "Content-Type: application/cloudevents-batch+json")+batch
@@ -134,8 +134,8 @@ func TestSource_halfClosingIsNoLeaving(t *testing.T) {
 	}
 }
 
-// U12: of a request that was not handed over, every caller hears 503; the answer
-// was 200 or 503 by chance.
+// U12: the caller of a request that was not handed over always gets 503. It got 200 or
+// 503 at random.
 func TestSource_whatIsHandedBackIsNeverAccepted(t *testing.T) {
 	for _, row := range []struct {
 		name    string
@@ -180,7 +180,7 @@ func TestSource_whatIsHandedBackIsNeverAccepted(t *testing.T) {
 	}
 }
 
-// U12: a handler that panics has an answer, too.
+// U12: a caller gets an answer even if the handler panics.
 func TestSource_aPanicIsNoAnswer200(t *testing.T) {
 	s := startSource(t, sourceConfig(), SourceOptions{}, func(context.Context, *connector.Message) { panic("boom") })
 	c := dialRaw(t, s.url, nil)

@@ -8,16 +8,16 @@ import (
 	"github.com/lsm/fiso/common/config"
 )
 
-// ownHeaders are set by the sink, or belong to one hop of the connection.
-// Changing them would break the framing or the identity of an event.
+// ownHeaders are set by the sink or belong to one hop of the connection. Changing them
+// would break the framing or the identity of an event.
 var ownHeaders = []string{
 	"connection", "content-length", "content-type", "expect", "host", "idempotency-key", "keep-alive",
 	"proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer", "traceparent",
 	"tracestate", "transfer-encoding", "upgrade",
 }
 
-// validateHeaders checks the headers a user added; taken is the header that
-// the credential occupies.
+// validateHeaders checks the configured headers. taken is the header that carries the
+// credential.
 func validateHeaders(headers map[string]string, taken string) []error {
 	var faults []error
 	seen := map[string]string{}
@@ -28,7 +28,7 @@ func validateHeaders(headers map[string]string, taken string) []error {
 			continue
 		}
 		if other, ok := seen[lower]; ok {
-			faults = append(faults, config.Fault(key, "the header is there twice, also as %s", other))
+			faults = append(faults, config.Fault(key, "the header is set twice, also as %s; leave one of the two out", other))
 		}
 		seen[lower] = name
 		if strings.EqualFold(name, taken) {
@@ -41,18 +41,35 @@ func validateHeaders(headers map[string]string, taken string) []error {
 	return faults
 }
 
+// CheckHeader returns nil if SinkOptions.Headers may set a header of that name, else a
+// config.Fault of key.
+func (c *SinkConfig) CheckHeader(key, name string) error {
+	if err := checkHeaderName(key, name); err != nil {
+		return err
+	}
+	if strings.EqualFold(name, c.Auth.headerName()) {
+		return config.Fault(key, "auth sets this header already; leave one of the two out")
+	}
+	for other := range c.Headers {
+		if strings.EqualFold(other, name) {
+			return config.Fault(key, "headers sets this header already; leave one of the two out")
+		}
+	}
+	return nil
+}
+
 func checkHeaderName(key, name string) error {
 	lower := strings.ToLower(name)
 	switch {
 	case !validToken(name):
-		return config.Fault(key, "this is no name of a header; use letters, digits and -")
+		return config.Fault(key, "not a header name; use letters, digits and -")
 	case slices.Contains(ownHeaders, lower), strings.HasPrefix(lower, "ce-"):
 		return config.Fault(key, "this header is set by the sink itself and cannot be changed")
 	}
 	return nil
 }
 
-// validToken reports whether s may be the name of a header (RFC 9110, token).
+// validToken reports whether s is a header name (RFC 9110, token).
 func validToken(s string) bool {
 	for i := range len(s) {
 		c := s[i]
@@ -64,7 +81,7 @@ func validToken(s string) bool {
 	return s != ""
 }
 
-// validFieldValue reports whether s may be the value of a header as it is.
+// validFieldValue reports whether s may be sent as a header value unchanged.
 func validFieldValue(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; c < ' ' && c != '\t' || c == 0x7f {
@@ -74,7 +91,7 @@ func validFieldValue(s string) bool {
 	return true
 }
 
-// validTarget reports whether s may stand in a request line.
+// validTarget reports whether s may be sent in a request line.
 func validTarget(s string) bool {
 	for i := range len(s) {
 		if s[i] <= ' ' || s[i] >= 0x7f {
@@ -84,8 +101,8 @@ func validTarget(s string) bool {
 	return s != ""
 }
 
-// plainHost reports whether s may stand in a Host header: what url.Parse
-// leaves in a host can still hold bytes that only a resolver would refuse.
+// plainHost reports whether s may be sent in a Host header. url.Parse lets some bytes
+// pass in a host that only a resolver would refuse.
 func plainHost(s string) bool {
 	for i := range len(s) {
 		c := s[i]

@@ -18,7 +18,8 @@ import (
 	"github.com/lsm/fiso/common/connector"
 )
 
-// secured has a source listen with TLS, and returns what trusts it.
+// secured makes a source listen with TLS, and returns the client configuration that
+// trusts it.
 func secured(t *testing.T, cfg *SourceConfig) *tls.Config {
 	t.Helper()
 	ca, cert, key := certificates(t)
@@ -34,7 +35,7 @@ func secured(t *testing.T, cfg *SourceConfig) *tls.Config {
 	return &tls.Config{RootCAs: pool}
 }
 
-// http2 sends all requests over one connection.
+// http2 returns a client that sends all requests over one connection.
 func http2(t *testing.T, trust *tls.Config) *nethttp.Client {
 	t.Helper()
 	transport := &nethttp.Transport{TLSClientConfig: trust, ForceAttemptHTTP2: true}
@@ -44,7 +45,7 @@ func http2(t *testing.T, trust *tls.Config) *nethttp.Client {
 
 func secure(url string) string { return strings.Replace(url, "http://", "https://", 1) }
 
-// post sends a request in the background and reports its status, or the error.
+// post sends a request in the background and returns its status or error.
 func post(ctx context.Context, c *nethttp.Client, url string, body io.Reader) <-chan answered {
 	out := make(chan answered, 1)
 	go func() {
@@ -63,7 +64,7 @@ func post(ctx context.Context, c *nethttp.Client, url string, body io.Reader) <-
 	return out
 }
 
-// U12: over HTTP/2 a caller can leave, by resetting its stream.
+// U12: over HTTP/2 a caller can leave by resetting its stream.
 func TestSource_whoeverWaitsForItsTurnMayGoAway(t *testing.T) {
 	messages, blocked := make(chan *connector.Message, 2), make(chan struct{})
 	cfg := sourceConfig()
@@ -91,7 +92,7 @@ func TestSource_whoeverWaitsForItsTurnMayGoAway(t *testing.T) {
 	}
 }
 
-// U12: an event that was handed over is settled though its stream was reset.
+// U12: an event that was handed over is settled even if its stream is reset.
 func TestSource_anEventIsSettledThoughItsStreamIsReset(t *testing.T) {
 	messages := make(chan *connector.Message, 1)
 	cfg := sourceConfig()
@@ -113,7 +114,7 @@ func TestSource_anEventIsSettledThoughItsStreamIsReset(t *testing.T) {
 	}
 }
 
-// frame is a frame of HTTP/2.
+// frame returns an HTTP/2 frame.
 func frame(kind, flags byte, stream uint32, payload string) string {
 	b := binary.BigEndian.AppendUint32(nil, uint32(len(payload)))[1:]
 	b = append(b, kind, flags)
@@ -153,7 +154,7 @@ func rawHTTP2(t *testing.T, trust *tls.Config, url string) (net.Conn, map[uint16
 	return c, settings
 }
 
-// U20: a head of HTTP/2 that never ended lived for the idle timeout, 121 s.
+// U20: an HTTP/2 head that never ended was kept for the idle timeout, 121 s.
 // https://nvd.nist.gov/vuln/detail/CVE-2023-45288
 func TestSource_endsAHeadOfHTTP2ThatNeverEnds(t *testing.T) {
 	cfg := sourceConfig()
@@ -161,7 +162,7 @@ func TestSource_endsAHeadOfHTTP2ThatNeverEnds(t *testing.T) {
 	trust := secured(t, &cfg)
 	s := startSource(t, cfg, SourceOptions{}, new(collect).handle)
 	c, _ := rawHTTP2(t, trust, s.url)
-	if _, err := io.WriteString(c, frame(frameHeaders, 0, 1, "\x83")); err != nil { // :method POST, and more to come
+	if _, err := io.WriteString(c, frame(frameHeaders, 0, 1, "\x83")); err != nil { // :method POST, without END_HEADERS
 		t.Fatal(err)
 	}
 	ended := make(chan error, 1)
@@ -187,7 +188,8 @@ func TestSource_endsAHeadOfHTTP2ThatNeverEnds(t *testing.T) {
 	}
 }
 
-// U15: what a connection may send unasked lies in memory beside the budget.
+// U15: data that a connection may send without being asked is held outside the budget,
+// and is bounded.
 func TestSource_boundsWhatAConnectionOfHTTP2MayDo(t *testing.T) {
 	cfg := sourceConfig()
 	trust := secured(t, &cfg)
@@ -204,7 +206,7 @@ func TestSource_boundsWhatAConnectionOfHTTP2MayDo(t *testing.T) {
 	}
 }
 
-// U15: a refusal ends its stream, and not the connection with all others.
+// U15: a refusal ends its stream, and not the connection with all other streams.
 func TestSource_aRefusalOverHTTP2EndsNoOtherStream(t *testing.T) {
 	messages := make(chan *connector.Message, 1)
 	cfg := sourceConfig()
@@ -224,7 +226,7 @@ func TestSource_aRefusalOverHTTP2EndsNoOtherStream(t *testing.T) {
 	}
 }
 
-// U15: a caller that resets its stream while it waits for room leaves the queue.
+// U15: a caller that resets its stream while it waits for bytes leaves the queue.
 func TestSource_whoeverWaitsForRoomMayGoAway(t *testing.T) {
 	messages := make(chan *connector.Message, 2)
 	cfg := sourceConfig()

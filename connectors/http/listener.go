@@ -17,30 +17,30 @@ import (
 )
 
 const (
-	// linger is how long a shared listener stays open without a source, and how
-	// long a request waits for the next source of its path, so that a source that
-	// restarts refuses nobody.
-	linger = 5 * time.Second
-	// patience is how long a caller may take to send its body before its place
-	// may be given to another; for the head of its first request, a tenth of it.
-	patience = time.Second
-	// answerWrite is how long a caller may take to read its answer.
-	answerWrite = 10 * time.Second
+	// pathLinger is how long a shared listener stays open without a source, and how
+	// long a request waits for the next source of its path, so that requests are not
+	// refused while a source restarts.
+	pathLinger = 5 * time.Second
+	// slowTimeout is how long a caller may take to send its body before another caller
+	// may take its place. For the head of its first request it is a tenth of that.
+	slowTimeout = time.Second
+	// answerWriteTimeout is how long a caller may take to read its answer.
+	answerWriteTimeout = 10 * time.Second
 )
 
-// Listeners lets several sources of a process share a listener by path. The
-// zero value is ready. Whoever owns it closes it.
+// Listeners lets several sources of a process share a port by path. The zero value is
+// ready to use. Its owner must call Close.
 type Listeners struct {
-	mu     sync.Mutex
-	open   map[string]*listener // by listen address as configured
-	closed bool
-	end    chan struct{}  // closed with the Listeners, if any was replaced
-	ending sync.WaitGroup // listeners that were replaced
-	alone  bool           // for one source: no lingering
-	linger time.Duration  // 0: linger; for tests
+	mu           sync.Mutex
+	open         map[string]*listener // by listen address as configured
+	closed       bool
+	stopReplaced chan struct{}  // closed by Close; nil: no listener was replaced
+	replaced     sync.WaitGroup // the goroutines of listeners that were replaced
+	single       bool           // only one source uses it: the port closes with the source
+	linger       time.Duration  // 0: pathLinger; set by tests
 }
 
-// settings are those parts of a configuration that a listener has once.
+// settings is the part of a configuration that belongs to the port.
 type settings struct {
 	tls                 config.TLS
 	read, headers, idle time.Duration
@@ -48,8 +48,8 @@ type settings struct {
 	maxConnections      int
 }
 
-// differs names the first key in which two settings differ, or is empty.
-func (s settings) differs(o settings) string {
+// firstDifference returns the first key in which two settings differ, or "".
+func (s settings) firstDifference(o settings) string {
 	switch {
 	case s.tls != o.tls:
 		return "tls"
@@ -67,7 +67,7 @@ func (s settings) differs(o settings) string {
 	return ""
 }
 
-// paths are the routes of a port, which outlive its listener.
+// paths are the routes of a port. They outlive its listener.
 type paths struct {
 	mu     sync.RWMutex
 	routes map[string]*route
@@ -80,20 +80,20 @@ type listener struct {
 	address  string
 	settings settings
 	socket   net.Listener
-	bounded  *connlimit.Listener // the socket, with a bound of connections
+	bounded  *connlimit.Listener // the socket with a limit of connections
 	server   *nethttp.Server
 	loopback bool
 	done     chan struct{} // closed when the server has stopped
-	err      error         // why; read after done
+	err      error         // why it stopped; read after done is closed
 
 	linger time.Duration
 
 	*paths
-	used  int         // sources that joined and did not leave; guarded by Listeners.mu
-	timer *time.Timer // guarded by Listeners.mu
+	used  int         // sources on this port; guarded by Listeners.mu
+	timer *time.Timer // closes the port after linger; guarded by Listeners.mu
 }
 
-// join gives s its path on its address, and listens if nobody does yet.
+// join gives s its path on its address, and opens the port if it is not open.
 func (ls *Listeners) join(s *Source) (*listener, error) {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
@@ -114,13 +114,13 @@ func (ls *Listeners) join(s *Source) (*listener, error) {
 		}
 		ls.open[s.cfg.Listen] = l
 	}
-	if key := l.settings.differs(want); key != "" {
+	if key := l.settings.firstDifference(want); key != "" {
 		return nil, fmt.Errorf("listen %s: another source listens there with a different %s; give both the same, or another address", s.cfg.Listen, key)
 	}
-	if err := l.give(s); err != nil {
+	if err := l.addPath(s); err != nil {
 		return nil, err
 	}
-	if opened { // not before the path is there: a caller must not hear 404
+	if opened { // after addPath, so that no caller gets 404
 		l.serve()
 	}
 	l.used++
@@ -131,15 +131,15 @@ func (ls *Listeners) join(s *Source) (*listener, error) {
 	return l, nil
 }
 
-// leave ends what join began. The last to leave a listener closes it, after a
-// while if it is shared.
+// leave undoes join. When the last source leaves, the port closes: at once if it is not
+// shared, else after linger.
 func (ls *Listeners) leave(l *listener) {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
 	l.used--
 	switch {
 	case l.used > 0 || ls.open[l.address] != l:
-	case ls.alone:
+	case ls.single:
 		ls.shut(l)
 	default:
 		l.timer = time.AfterFunc(ls.lingers(), func() {
@@ -152,16 +152,16 @@ func (ls *Listeners) leave(l *listener) {
 	}
 }
 
-// lingers is how long a listener stays open without a source.
+// lingers returns how long a listener stays open without a source.
 func (ls *Listeners) lingers() time.Duration {
-	if ls.alone {
+	if ls.single {
 		return 0
 	}
-	return cmp.Or(ls.linger, linger)
+	return cmp.Or(ls.linger, pathLinger)
 }
 
-// Close closes all listeners at once. Sources that still run return an error;
-// end their contexts first.
+// Close closes all listeners at once. Sources that still run return an error, so end
+// their contexts first.
 func (ls *Listeners) Close() {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
@@ -172,15 +172,14 @@ func (ls *Listeners) Close() {
 	for _, l := range ls.open {
 		ls.shut(l)
 	}
-	if ls.end != nil {
-		close(ls.end)
+	if ls.stopReplaced != nil {
+		close(ls.stopReplaced)
 	}
-	ls.ending.Wait()
+	ls.replaced.Wait()
 }
 
-// shut closes a listener and waits until its server has stopped. Requests that
-// no source has taken are told to come again. Answers that are being written get
-// a moment.
+// shut closes a listener and waits until its server has stopped. Requests that no
+// source has taken are answered 503. Answers being written get a short time to finish.
 func (ls *Listeners) shut(l *listener) {
 	delete(ls.open, l.address)
 	if l.timer != nil {
@@ -194,7 +193,8 @@ func (ls *Listeners) shut(l *listener) {
 	l.shut()
 }
 
-// listen opens a port, or goes on with one that is open; serve answers there.
+// listen opens a port, or takes over an open one. Requests are answered once serve is
+// called.
 func listen(address string, port *os.File, all *paths, s settings, linger time.Duration, logger *slog.Logger) (*listener, error) {
 	if port != nil {
 		defer port.Close() //nolint:errcheck // the socket has a descriptor of its own
@@ -218,7 +218,7 @@ func listen(address string, port *os.File, all *paths, s settings, linger time.D
 	if tcp, ok := l.socket.Addr().(*net.TCPAddr); ok {
 		l.loopback = tcp.IP.IsLoopback()
 	}
-	l.bounded = connlimit.New(l.socket, connections(s.maxConnections), patience)
+	l.bounded = connlimit.New(l.socket, connections(s.maxConnections), slowTimeout)
 	return l, nil
 }
 
@@ -231,8 +231,8 @@ func (l *listener) stopped() bool {
 	}
 }
 
-// give gives s its path.
-func (l *listener) give(s *Source) error {
+// addPath assigns the path of s to s.
+func (l *listener) addPath(s *Source) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	t := l.routes[s.cfg.Path]
@@ -240,25 +240,25 @@ func (l *listener) give(s *Source) error {
 		t = newRoute(l.linger)
 		l.routes[s.cfg.Path] = t
 	}
-	if !t.give(s) {
+	if !t.setSource(s) {
 		return fmt.Errorf("listen %s: another source has the path %s already; give this one a path of its own", l.address, s.cfg.Path)
 	}
 	return nil
 }
 
-// take takes the path from s.
-func (l *listener) take(s *Source) {
+// removePath frees the path of s.
+func (l *listener) removePath(s *Source) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	l.routes[s.cfg.Path].take(s)
+	l.routes[s.cfg.Path].unsetSource(s)
 }
 
-// ServeHTTP answers a request. It has one way out, and that writes an answer:
-// where a handler returns without one, net/http says 200.
+// ServeHTTP answers a request. It has only one exit, which writes an answer: net/http
+// says 200 if a handler returns without one.
 func (l *listener) ServeHTTP(w nethttp.ResponseWriter, r *nethttp.Request) {
 	reply := l.respond(w, r)
-	// Not every server behind w can do this; then the answer is not bounded.
-	_ = nethttp.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerWrite))
+	// A ResponseWriter without support for deadlines leaves the write unbounded.
+	_ = nethttp.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerWriteTimeout))
 	reply.write(w, r)
 }
 

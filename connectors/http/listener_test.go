@@ -24,7 +24,7 @@ import (
 	"github.com/lsm/fiso/common/connector"
 )
 
-// freeAddress is an address that nobody listens on at the moment.
+// freeAddress returns an address on which nobody listens now.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -61,7 +61,7 @@ func TestListeners_sourcesShareAPortByPath(t *testing.T) {
 	if err := first.stop(); err != nil {
 		t.Error(err)
 	}
-	// The port stays open for a source that restarts, as in a reload.
+	// The port stays open while a source restarts, as in a reload.
 	ask(t, "POST", first.url, "between").want(t, 503, "STOPPING")
 	third := startSource(t, cfg, opts, b.handle)
 	ask(t, "POST", third.url, "back").want(t, 200, "")
@@ -102,7 +102,7 @@ func TestListeners_saysWhatIsInTheWay(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = s.Run(t.Context(), new(collect).handle)
+		err = s.Run(t.Context(), connector.Each(new(collect).handle))
 		if err == nil || !strings.Contains(err.Error(), row.want) || !strings.Contains(s.Status().Problem, row.want) {
 			t.Errorf("error is %v; want %q in it", err, row.want)
 		}
@@ -122,7 +122,7 @@ func TestListeners_closedTakesNobody(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Run(t.Context(), new(collect).handle); err == nil || !strings.Contains(err.Error(), "closed") {
+	if err := s.Run(t.Context(), connector.Each(new(collect).handle)); err == nil || !strings.Contains(err.Error(), "closed") {
 		t.Errorf("error is %v", err)
 	}
 }
@@ -137,7 +137,7 @@ func TestListeners_reopensWhatFailedOrChanged(t *testing.T) {
 	ls.mu.Lock()
 	_ = ls.open[cfg.Listen].socket.Close() // accepting fails
 	ls.mu.Unlock()
-	<-first.gaveUp
+	<-first.drainExpired
 	if err := first.stop(); err == nil {
 		t.Error("a listener that failed went unnoticed")
 	}
@@ -146,7 +146,7 @@ func TestListeners_reopensWhatFailedOrChanged(t *testing.T) {
 	if err := second.stop(); err != nil {
 		t.Error(err)
 	}
-	cfg.ReadTimeout = time.Second // nobody is left to mind
+	cfg.ReadTimeout = time.Second // no other source remains whose settings could differ
 	third := startSource(t, cfg, opts, new(collect).handle)
 	ask(t, "POST", third.url, "x").want(t, 200, "")
 }
@@ -165,14 +165,14 @@ func TestListeners_closeAPortThatNobodyTookOver(t *testing.T) {
 		return len(ls.open)
 	}
 	synctest.Test(t, func(t *testing.T) {
-		// The server's own goroutine waits on the network, outside of the
-		// bubble's clock, so the listener is a stand-in here.
+		// The goroutine of a real server waits on the network, outside of the fake
+		// clock, so this listener is a stand-in.
 		l := &listener{address: cfg.Listen, settings: s.settings(), done: make(chan struct{}), paths: newPaths(), server: &nethttp.Server{}}
 		close(l.done)
 		ls.open = map[string]*listener{cfg.Listen: l}
 		l.used = 1
 		ls.leave(l)
-		time.Sleep(linger - time.Millisecond)
+		time.Sleep(pathLinger - time.Millisecond)
 		synctest.Wait()
 		if open() != 1 {
 			t.Error("the port was closed at once")
@@ -191,7 +191,7 @@ func TestListen_failsOnWhatIsNoAddress(t *testing.T) {
 	}
 }
 
-// certificates writes a CA and a certificate for 127.0.0.1, good for both ends.
+// certificates writes a CA and a certificate for 127.0.0.1 that serves both sides.
 func certificates(t *testing.T) (ca string, cert, key string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -245,14 +245,18 @@ func TestSinkAndSource_speakMutualTLS(t *testing.T) {
 
 	out := sinkConfig(url)
 	out.TLS = config.TLS{CAFile: ca, CertFile: cert, KeyFile: key}
-	sink := newSink(t, out)
+	dialled := 0
+	sink := newSink(t, out, SinkOptions{Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+		dialled++
+		return new(net.Dialer).DialContext(ctx, network, address)
+	}})
 	for range 2 {
 		if err := sink.Send(t.Context(), order("1")); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if len(c.messages()) != 2 || idleConn(sink).look(t.Context()) != nil {
-		t.Errorf("%d messages", len(c.messages()))
+	if len(c.messages()) != 2 || dialled != 1 {
+		t.Errorf("%d messages on %d connections", len(c.messages()), dialled)
 	}
 	if steps := sink.Check(t.Context()); len(steps) != 2 || steps[1].Err != nil || !strings.HasSuffix(steps[0].Name, " with TLS") {
 		t.Errorf("check: %v", steps)
@@ -265,11 +269,11 @@ func TestSinkAndSource_speakMutualTLS(t *testing.T) {
 	} {
 		out.TLS = bad
 		err := newSink(t, out).Send(t.Context(), order("1"))
-		if wantClass(t, err, connector.Temporary); len(c.messages()) != 2 {
+		if wantClass(t, err, connector.Unavailable); len(c.messages()) != 2 {
 			t.Errorf("%s: the event arrived", name)
 		}
 	}
-	// Plain HTTP is answered by the server itself, and nothing arrives.
+	// net/http itself answers plain HTTP, and the source gets nothing.
 	wantClass(t, newSink(t, sinkConfig(s.url)).Send(t.Context(), order("1")), connector.Permanent)
 }
 
@@ -285,7 +289,7 @@ func TestSource_speaksHTTP2(t *testing.T) {
 	cfg.TLS = config.TLS{CertFile: cert, KeyFile: key}
 	cfg.ReadTimeout, cfg.HeaderTimeout = 50*time.Millisecond, 50*time.Millisecond
 	s := startSource(t, cfg, SourceOptions{}, func(ctx context.Context, m *connector.Message) {
-		time.AfterFunc(100*time.Millisecond, func() { c.handle(ctx, m) }) // longer than a read may take
+		time.AfterFunc(100*time.Millisecond, func() { c.handle(ctx, m) }) // longer than the read timeout
 	})
 	transport := &nethttp.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: true}
 	defer transport.CloseIdleConnections()

@@ -22,13 +22,7 @@ import (
 	"github.com/lsm/fiso/common/connector"
 )
 
-func idleConn(s *Sink) *conn {
-	s.pool.mu.Lock()
-	defer s.pool.mu.Unlock()
-	return s.pool.idle[0]
-}
-
-// senders are the ways in which a sink sends one event.
+// senders are the ways to send one event.
 var senders = []struct {
 	name, mode string
 	send       func(*Sink, context.Context, *cloudevent.Event) error
@@ -44,8 +38,8 @@ var senders = []struct {
 	}},
 }
 
-// U19: a second 200 that came after the first was read was the answer to the
-// next event, which the server in fact refused.
+// U19: a second 200 that arrived after the first was read was taken for the answer to
+// the next event, which the server refused.
 func TestSink_aSecondAnswerNeverCountsForTheNextEvent(t *testing.T) {
 	for _, how := range senders {
 		t.Run(how.name, func(t *testing.T) {
@@ -78,8 +72,7 @@ func TestSink_aSecondAnswerNeverCountsForTheNextEvent(t *testing.T) {
 	}
 }
 
-// cork holds back what is written until it is let go, so that it arrives in one
-// piece.
+// cork holds written bytes back until release, so that they arrive in one piece.
 type cork struct {
 	net.Conn
 	held *bytes.Buffer // nil: nothing is held back
@@ -92,14 +85,14 @@ func (c *cork) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-func (c *cork) letGo() error {
+func (c *cork) release() error {
 	_, err := c.held.WriteTo(c.Conn)
 	c.held = nil
 	return err
 }
 
-// U19: TLS reads ahead, so a second answer may be in this process where no
-// look at the socket finds it.
+// U19: TLS reads ahead, so a second answer may already be in this process, where a look
+// at the socket does not find it.
 func TestSink_aSecondAnswerThatTLSHoldsNeverCountsForTheNextEvent(t *testing.T) {
 	ca, certFile, keyFile := certificates(t)
 	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
@@ -118,8 +111,8 @@ func TestSink_aSecondAnswerThatTLSHoldsNeverCountsForTheNextEvent(t *testing.T) 
 				below := c.(*tls.Conn).NetConn().(*cork)
 				below.held = new(bytes.Buffer)
 				_, _ = io.WriteString(c, okAnswer)
-				_, _ = io.WriteString(c, okAnswer) // a record of its own
-				return below.letGo() == nil
+				_, _ = io.WriteString(c, okAnswer) // in a separate TLS record
+				return below.release() == nil
 			})
 			cfg := sinkConfig(strings.Replace(p.url, "http://", "https://", 1))
 			cfg.TLS = config.TLS{CAFile: ca}
@@ -140,8 +133,8 @@ func TestSink_aSecondAnswerThatTLSHoldsNeverCountsForTheNextEvent(t *testing.T) 
 	}
 }
 
-// U19: a second answer that arrives when the next request is under way, and
-// before the server has all of it.
+// U19: a second answer arrives while the next request is being sent, before the server
+// has all of it.
 func TestSink_anAnswerToARequestThatTheServerHasNotReadIsNone(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("only Linux tells how much of a request was acknowledged")
@@ -158,7 +151,7 @@ func TestSink_anAnswerToARequestThatTheServerHasNotReadIsNone(t *testing.T) {
 			<-ends
 			return false
 		})
-		// The server's system takes little, the client's all of a request.
+		// The server's receive buffer is small; the client's send buffer takes a whole request.
 		dial := func(ctx context.Context, network, address string) (net.Conn, error) {
 			c, err := new(net.Dialer).DialContext(ctx, network, address)
 			if err == nil {
@@ -180,7 +173,7 @@ func TestSink_anAnswerToARequestThatTheServerHasNotReadIsNone(t *testing.T) {
 	}
 }
 
-// U19: a server that speaks first is no HTTP server.
+// U19: a server that sends first is not an HTTP server.
 func TestSink_asksNothingOfAServerThatSpeaksFirst(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -199,13 +192,13 @@ func TestSink_asksNothingOfAServerThatSpeaksFirst(t *testing.T) {
 		return c, err
 	}
 	err = newSink(t, sinkConfig("http://"+ln.Addr().String()), SinkOptions{Dial: dial}).Send(t.Context(), order("1"))
-	wantClass(t, err, connector.Temporary)
-	if !errors.Is(err, errUnasked) {
+	wantClass(t, err, connector.Unavailable)
+	if !strings.Contains(err.Error(), "bytes that no request asked for") {
 		t.Errorf("error is %v", err)
 	}
 }
 
-// U19: where a connection cannot be looked at without waiting, it is waited for.
+// U19: a connection that cannot be inspected without waiting is read with a wait.
 func TestSink_looksPatientlyWhereItCannotLookOtherwise(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var dialled int
@@ -235,8 +228,8 @@ func TestSink_looksPatientlyWhereItCannotLookOtherwise(t *testing.T) {
 	})
 }
 
-// U11: servers close idle connections without a word. 200 of 400 events were
-// dead letters under maxRetries 0, and no server had seen them.
+// U11: servers close idle connections without notice. 200 of 400 events became dead
+// letters under maxRetries 0, and no server had seen them.
 func TestSink_aServerThatClosesIdleConnectionsCostsNoEvent(t *testing.T) {
 	for _, how := range senders {
 		t.Run(how.name, func(t *testing.T) {
@@ -258,15 +251,15 @@ func TestSink_aServerThatClosesIdleConnectionsCostsNoEvent(t *testing.T) {
 	}
 }
 
-// U11: once for a call, on a new connection, and only when nothing of an answer
-// came.
+// U11: a call sends again only once, on a new connection, and only before the first
+// byte of an answer.
 func TestSink_sendsOnceMoreWhatFailsOnAUsedConnection(t *testing.T) {
 	const closing = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 	for _, row := range []struct {
 		name     string
-		second   string // what the server says to the second request before it closes
+		second   string // the answer to the second request, before the server closes
 		requests int64
-		want     string // in the error; "": delivered
+		want     string // part of the error; "": delivered
 	}{
 		{"not a word", "", 3, ""},
 		{"408 and the end", closing, 3, ""},
@@ -303,7 +296,7 @@ func TestSink_sendsOnceMoreWhatFailsOnAUsedConnection(t *testing.T) {
 		if err := s.Send(t.Context(), order("1")); err != nil {
 			t.Fatal(err)
 		}
-		wantClass(t, s.Send(t.Context(), order("2")), connector.Temporary)
+		wantClass(t, s.Send(t.Context(), order("2")), connector.Unavailable)
 		if n := p.requests.Load(); n != 3 {
 			t.Errorf("%d requests; want 3: the second event twice", n)
 		}
@@ -356,7 +349,7 @@ func TestSink_sendsOnceMoreWhatFailsOnAUsedConnection(t *testing.T) {
 	})
 }
 
-// U19: the way out that the README names.
+// U19: the setting that README.md recommends.
 func TestSink_canGiveEachRequestAConnectionOfItsOwn(t *testing.T) {
 	p := newPeer(t, says(okAnswer))
 	cfg := sinkConfig(p.url)
@@ -372,29 +365,7 @@ func TestSink_canGiveEachRequestAConnectionOfItsOwn(t *testing.T) {
 	}
 }
 
-func TestSocket_readsOnlyWhatItCan(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = ln.Close() }()
-	nc, err := net.Dial("tcp", ln.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := newConn(nc, time.Now())
-	if err := c.look(t.Context()); err != nil {
-		t.Errorf("a quiet connection: %v", err)
-	}
-	if err := c.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.look(t.Context()); err == nil {
-		t.Error("a closed connection counts as open")
-	}
-}
-
-// U11: the same with calls side by side.
+// U11: the same with concurrent calls.
 func TestSink_outlivesARestartOfTheServerUnderLoad(t *testing.T) {
 	var closing sync.Map
 	p := newPeer(t, func(n int64, c net.Conn, r *nethttp.Request) bool {

@@ -18,8 +18,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// The server and the client that the benchmarks compare with leave
-	// goroutines that sleep.
+	// The fasthttp server and client of the benchmarks leave sleeping goroutines.
 	goleak.VerifyTestMain(m,
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"),
@@ -34,7 +33,7 @@ func order(id string) *cloudevent.Event {
 	}
 }
 
-// newSink closes the sink when the test ends.
+// newSink returns a sink that is closed when the test ends.
 func newSink(t *testing.T, cfg SinkConfig, opts ...SinkOptions) *Sink {
 	t.Helper()
 	s, err := NewSink(cfg, append(opts, SinkOptions{})[0])
@@ -49,22 +48,21 @@ func newSink(t *testing.T, cfg SinkConfig, opts ...SinkOptions) *Sink {
 	return s
 }
 
-// peer is a server that answers with the bytes a test wants, and counts what
-// it was sent.
+// peer is a server that answers with bytes of the test and counts the requests.
 type peer struct {
 	url      string
 	requests atomic.Int64
 	conns    atomic.Int64
 }
 
-// newPeer answers the n-th request (from 1) by answer, and closes the
-// connection when that returns false.
+// newPeer returns a peer that answers the n-th request (from 1) by answer, and closes
+// the connection if answer returns false.
 func newPeer(t *testing.T, answer func(n int64, c net.Conn, r *nethttp.Request) bool) *peer {
 	t.Helper()
 	return newPeerOn(t, func(c net.Conn) net.Conn { return c }, answer)
 }
 
-// newPeerOn is newPeer on what wrap makes of each connection.
+// newPeerOn is newPeer with each connection wrapped by wrap.
 func newPeerOn(t *testing.T, wrap func(net.Conn) net.Conn, answer func(n int64, c net.Conn, r *nethttp.Request) bool) *peer {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -112,7 +110,7 @@ func (p *peer) serve(c net.Conn, answer func(int64, net.Conn, *nethttp.Request) 
 	}
 }
 
-// says answers every request with the same bytes.
+// says returns an answer function with constant bytes.
 func says(answer string) func(int64, net.Conn, *nethttp.Request) bool {
 	return func(_ int64, c net.Conn, _ *nethttp.Request) bool {
 		_, err := io.WriteString(c, answer)
@@ -122,7 +120,7 @@ func says(answer string) func(int64, net.Conn, *nethttp.Request) bool {
 
 const okAnswer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
-// eventually waits for a condition that another goroutine brings about.
+// eventually waits for a condition that another goroutine fulfils.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	deadline := time.After(10 * time.Second)
@@ -147,7 +145,7 @@ func wantClass(t *testing.T, err error, want connector.Class) {
 	}
 }
 
-// written is an event or a batch in the JSON format.
+// written is an event or a batch in JSON format.
 func written(b []byte, err error) []byte {
 	if err != nil {
 		panic(err)

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// hastyNginx closes a connection that is idle for 5 ms, without a word.
+// hastyNginx closes a connection that is idle for 5 ms, without notice.
 const hastyNginx = `daemon off;
 worker_processes 2;
 pid nginx.pid;
@@ -29,13 +29,13 @@ http {
 }
 `
 
-// startNginx runs a real nginx until the test ends. Access is how many requests
+// startNginx runs a real nginx until the test ends. The result counts the requests that
 // it read.
 func startNginx(t *testing.T) (address string, access func() int) {
 	t.Helper()
 	program, err := exec.LookPath("nginx")
 	if err != nil {
-		// It stands where the path of an ordinary user does not lead.
+		// It is not on the PATH of an ordinary user.
 		if program, err = exec.LookPath("/usr/sbin/nginx"); err != nil {
 			t.Skip("nginx is missing: install the package nginx")
 		}
@@ -58,7 +58,7 @@ func startNginx(t *testing.T) (address string, access func() int) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = cmd.Wait() }) // it was told to end
+	t.Cleanup(func() { _ = cmd.Wait() }) // it was told to stop; its exit status does not matter
 	eventually(t, "nginx listens", func() bool {
 		c, err := net.Dial("tcp", address)
 		if err == nil {
@@ -75,8 +75,8 @@ func startNginx(t *testing.T) (address string, access func() int) {
 	}
 }
 
-// U11: events that come about as far apart as the server keeps a connection
-// for. Of 3,200 of them, 283 failed.
+// U11: events come at about the interval at which the server closes idle connections.
+// Of 3,200 such events, 283 failed.
 func TestSink_losesNoEventToAServerThatClosesIdleConnections(t *testing.T) {
 	address, access := startNginx(t)
 	const callers, each = 8, 400

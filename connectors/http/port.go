@@ -7,20 +7,20 @@ import (
 	"time"
 )
 
-// retirement is how long the connections of a listener that was replaced may take
-// to be answered: as long as a caller may wait, and more.
-const retirement = 2 * time.Minute
+// replacedTimeout is how long the connections of a replaced listener may take to be
+// answered. It exceeds the default answerTimeout.
+const replacedTimeout = 2 * time.Minute
 
-// replace ends a listener, of which there may be none, before another one of its
-// address. It returns what that goes on with, so that a reload that changes what
-// belongs to the port refuses nobody: the port, in whose queue callers wait
-// meanwhile, and the paths with the requests that are on their way. The port is
-// nil where the listener has failed, and on a system that cannot keep it.
+// replace stops a listener, which may be nil, before another one of its address is
+// started. It returns what the next one takes over, so that a reload that changes the
+// port's settings refuses nobody: the port, in whose queue callers wait meanwhile, and
+// the paths with the requests under way. The port is nil if the listener has failed, or
+// on a system that cannot duplicate it.
 func (ls *Listeners) replace(l *listener) (*os.File, *paths) {
 	if l == nil {
 		return nil, newPaths()
 	}
-	port := l.keep()
+	port := l.duplicatePort()
 	if port == nil {
 		ls.shut(l)
 		return nil, newPaths()
@@ -29,19 +29,20 @@ func (ls *Listeners) replace(l *listener) (*os.File, *paths) {
 	if l.timer != nil {
 		l.timer.Stop()
 	}
-	// Not Shutdown: a request that arrives meanwhile would have no answer.
-	_ = l.bounded.Close() // the port is open still
+	// Not Shutdown, which would close connections with a new request unanswered.
+	_ = l.bounded.Close() // port keeps the socket open
 	l.server.SetKeepAlivesEnabled(false)
 	<-l.done
-	if ls.end == nil {
-		ls.end = make(chan struct{})
+	if ls.stopReplaced == nil {
+		ls.stopReplaced = make(chan struct{})
 	}
-	ls.ending.Go(func() { l.finish(ls.end) })
+	ls.replaced.Go(func() { l.drain(ls.stopReplaced) })
 	return port, l.paths
 }
 
-// keep is the port of a listener under a descriptor of its own.
-func (l *listener) keep() *os.File {
+// duplicatePort returns the port of a listener under a descriptor of its own; nil: it
+// cannot.
+func (l *listener) duplicatePort() *os.File {
 	tcp, ok := l.socket.(*net.TCPListener)
 	if !ok || l.stopped() {
 		return nil
@@ -53,37 +54,37 @@ func (l *listener) keep() *os.File {
 	return port
 }
 
-// finish waits, bounded, until all connections of a listener that takes no more
-// have been answered, and shuts it.
-func (l *listener) finish(end <-chan struct{}) {
-	tick, limit := time.NewTicker(patience/10), time.NewTimer(retirement)
+// drain waits up to replacedTimeout until all connections of a replaced listener are
+// answered, and shuts it.
+func (l *listener) drain(end <-chan struct{}) {
+	tick, limit := time.NewTicker(slowTimeout/10), time.NewTimer(replacedTimeout)
 	defer tick.Stop()
 	defer limit.Stop()
-	for ended := false; !ended && l.bounded.Len() > 0; {
+	for stop := false; !stop && l.bounded.Len() > 0; {
 		select {
 		case <-tick.C:
 		case <-limit.C:
-			ended = true
+			stop = true
 		case <-end:
-			ended = true
+			stop = true
 		}
 	}
 	l.shut()
 }
 
-// shut ends the server of a listener. Answers that are being written get a moment.
+// shut stops the server of a listener. Answers being written get a second to finish.
 func (l *listener) shut() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	if l.server.Shutdown(ctx) != nil {
-		// Connections that are still open have nothing to be answered: all
-		// sources have left. Closing a socket twice is its only failure.
+		// No source is left to answer the connections that are still open. Close fails
+		// only for a socket that is closed already.
 		_ = l.server.Close()
 	}
 	<-l.done
 }
 
-// open opens the port of an address, unless it is open.
+// open opens the port of an address, or continues with the one that is open.
 func open(address string, port *os.File) (net.Listener, error) {
 	if port != nil {
 		return net.FileListener(port)
@@ -91,7 +92,7 @@ func open(address string, port *os.File) (net.Listener, error) {
 	return net.Listen("tcp", address)
 }
 
-// serve answers callers.
+// serve starts to answer requests.
 func (l *listener) serve() {
 	go func() {
 		defer close(l.done)

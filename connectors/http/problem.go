@@ -7,19 +7,18 @@ import (
 	"time"
 )
 
-// problem is an answer that refuses a request: application/problem+json
-// (RFC 9457) with a code that stays the same. Detail never holds a secret, nor
-// an error of the flow.
+// problem refuses a request: application/problem+json (RFC 9457) with a stable code.
+// The detail never holds a secret or an error of the flow.
 type problem struct {
 	status     int
 	code       string
 	detail     string
 	retryAfter time.Duration // 0: none
-	header     [2]string     // one more header, such as Allow
+	header     [2]string     // an additional header, such as Allow; name and value
 	closing    bool          // the body was not read: close the connection
 }
 
-// Codes of problems.
+// Codes of problems. They are stable.
 const (
 	codeNotFound     = "NOT_FOUND"
 	codeMethod       = "METHOD_NOT_ALLOWED"
@@ -35,7 +34,7 @@ const (
 	codeFailed       = "FAILED"
 )
 
-// stopping is the answer while no source serves a path that had one.
+// stopping is the answer while a path that had a source has none.
 func stopping() *problem {
 	return &problem{
 		status: 503, code: codeStopping, retryAfter: time.Second, closing: true,
@@ -43,7 +42,7 @@ func stopping() *problem {
 	}
 }
 
-// busy is the answer while a source has as much as it may have.
+// busy is the answer while a source is at one of its limits.
 func busy(why string) *problem {
 	return &problem{
 		status: 503, code: codeBusy, retryAfter: time.Second,
@@ -51,7 +50,7 @@ func busy(why string) *problem {
 	}
 }
 
-// reply is what is answered to a request.
+// reply is the answer to a request.
 type reply interface {
 	write(w nethttp.ResponseWriter, r *nethttp.Request)
 }
@@ -64,11 +63,11 @@ func (p *problem) write(w nethttp.ResponseWriter, r *nethttp.Request) {
 		h.Set(p.header[0], p.header[1])
 	}
 	setRetryAfter(h, p.retryAfter)
-	if p.closing && r.ProtoMajor < 2 { // over HTTP/2 the stream ends, and no other one with it
+	if p.closing && r.ProtoMajor < 2 { // over HTTP/2 only the stream ends
 		h.Set("Connection", "close")
-		// Of what was not read, as much is thrown away as comes at once, so that
-		// a caller that still sends can read the answer.
-		_ = nethttp.NewResponseController(w).SetReadDeadline(time.Now().Add(patience))
+		// net/http discards the rest of the body for this long, so that a caller that
+		// is still sending can read the answer.
+		_ = nethttp.NewResponseController(w).SetReadDeadline(time.Now().Add(slowTimeout))
 	}
 	writeJSON(w, p.status, map[string]any{
 		"type": "about:blank", "title": nethttp.StatusText(p.status), "status": p.status,
@@ -90,6 +89,7 @@ func writeJSON(w nethttp.ResponseWriter, status int, v any) {
 	}
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
-	// A caller that went away does not read its answer; nothing is lost by it.
+	// A caller that went away does not read its answer, so a failed write loses
+	// nothing.
 	_, _ = w.Write(body)
 }

@@ -2,5 +2,6 @@
 
 package http
 
-// raceEnabled: the race detector allocates by itself.
+// raceEnabled reports whether the race detector is on, which makes allocations of its
+// own.
 const raceEnabled = true

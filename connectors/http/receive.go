@@ -12,8 +12,7 @@ import (
 	"time"
 )
 
-// admit checks host, origin, method and credential.
-func (s *Source) admit(r *nethttp.Request, loopback bool) *problem {
+func (s *Source) checkRequest(r *nethttp.Request, loopback bool) *problem {
 	if !s.allowedHost(r.Host, loopback) {
 		return &problem{status: 403, code: codeForbidden, detail: "this source does not answer to the host of the request; see its configuration key hosts"}
 	}
@@ -27,10 +26,10 @@ func (s *Source) admit(r *nethttp.Request, loopback bool) *problem {
 	default:
 		return &problem{status: 405, code: codeMethod, header: [2]string{"Allow", "OPTIONS, POST"}, detail: "send events with POST"}
 	}
-	if p := s.denied(s.auth.before(r.Header)); p != nil {
+	if p := s.denied(s.auth.checkHeader(r.Header)); p != nil {
 		return p
 	}
-	if p := plain(r.Header); p != nil {
+	if p := refuseEncoded(r.Header); p != nil {
 		return p
 	}
 	if s.full() {
@@ -39,9 +38,9 @@ func (s *Source) admit(r *nethttp.Request, loopback bool) *problem {
 	return nil
 }
 
-// plain refuses a body that is encoded, and one whose type is said twice: a
-// reader may believe either.
-func plain(h nethttp.Header) *problem {
+// refuseEncoded refuses an encoded body, and a duplicate Content-Type, of which readers
+// could pick different ones.
+func refuseEncoded(h nethttp.Header) *problem {
 	for _, encodings := range h.Values("Content-Encoding") {
 		for encoding := range strings.SplitSeq(encodings, ",") {
 			if encoding = strings.TrimSpace(encoding); encoding != "" && !strings.EqualFold(encoding, "identity") {
@@ -50,13 +49,13 @@ func plain(h nethttp.Header) *problem {
 		}
 	}
 	if len(h.Values("Content-Type")) > 1 {
-		return unsupported("the header Content-Type stands there more than once")
+		return unsupported("the header Content-Type is there more than once; send it once")
 	}
 	return nil
 }
 
-// allowedHost keeps a browser out that was led to a loopback address by a name
-// of the attacker's (DNS rebinding).
+// allowedHost checks the host of the request. On a loopback address it keeps out
+// browsers that were led there by a foreign name (DNS rebinding).
 func (s *Source) allowedHost(host string, loopback bool) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
@@ -68,14 +67,14 @@ func (s *Source) allowedHost(host string, loopback bool) bool {
 	return !loopback || host == "localhost" || net.ParseIP(host).IsLoopback()
 }
 
-// denied is the answer to a credential that does not pass.
+// denied returns the answer for a failed credential check; nil: it passed.
 func (s *Source) denied(err error) *problem {
 	var unreadable errUnreadable
 	switch {
 	case err == nil:
 		return nil
 	case errors.As(err, &unreadable):
-		s.logger.Error("http source: cannot read the credential to compare with", "path", s.cfg.Path, "error", err)
+		s.logger.Error("http source cannot read its credential", "path", s.cfg.Path, "error", err)
 		return &problem{status: 503, code: codeFailed, retryAfter: time.Second, detail: "the source cannot check credentials now"}
 	}
 	return &problem{
@@ -90,7 +89,7 @@ func (s *Source) readFailed(err error) *problem {
 	case errors.As(err, &tooLarge):
 		return s.tooLarge()
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return &problem{status: 408, code: codeReadFailed, closing: true, detail: "the body did not come in time"}
+		return &problem{status: 408, code: codeReadFailed, closing: true, detail: "the body did not arrive in time"}
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return &problem{status: 400, code: codeReadFailed, closing: true, detail: "the body ended early"}
 	}
@@ -104,9 +103,9 @@ func (s *Source) tooLarge() *problem {
 	}
 }
 
-// handshake answers OPTIONS: the abuse protection of CloudEvents webhooks, by
-// which a sender asks whether it may. Who may is decided by the credential of
-// each request, so every sender is told yes.
+// handshake answers OPTIONS, the abuse protection of CloudEvents webhooks, in which a
+// sender asks for permission. Every sender is allowed, because each request is checked
+// by its credential.
 type handshake struct{}
 
 func (handshake) write(w nethttp.ResponseWriter, r *nethttp.Request) {
@@ -121,7 +120,7 @@ func (handshake) write(w nethttp.ResponseWriter, r *nethttp.Request) {
 	w.WriteHeader(nethttp.StatusOK)
 }
 
-// allowedRate grants the rate asked for, a number of requests a minute.
+// allowedRate grants the rate that the sender asks for, in requests a minute.
 func allowedRate(asked string) string {
 	if n, err := strconv.ParseUint(asked, 10, 31); err == nil && n > 0 {
 		return asked

@@ -9,59 +9,59 @@ import (
 	"github.com/lsm/fiso/common/connlimit"
 )
 
-// route is one path of a listener. It has the requests until a source takes them
-// with their whole body, and outlives its sources: an upload holds up no reload,
-// and goes to the source that is there when it is complete.
+// route is one path of a listener. It holds each request until a source takes it with
+// its whole body. It outlives its sources: an upload does not delay a reload, and goes
+// to the source that serves the path when the upload is complete.
 type route struct {
 	linger time.Duration // how long a request waits for the next source
 
-	mu       sync.Mutex
-	source   *Source // nil: the last one has left, and no other has come
-	left     time.Time
-	closed   bool
-	most     int   // arrivals, as the source or the last one has it
-	budget   int64 // bytes held, likewise
-	arrivals list.List
-	queue    list.List // arrivals that wait for bytes, first come first served
-	held     int64     // of requests that arrive, or are not settled
-	parked   int64     // of held: by arrivals in the queue
+	mu               sync.Mutex
+	source           *Source // nil: the path has no source now
+	sourceLeft       time.Time
+	closed           bool
+	maxArrivals      int   // limit of the current or last source
+	budget           int64 // limit of bytes held, likewise
+	arrivals         list.List
+	queue            list.List // arrivals that wait for bytes, in order
+	held             int64     // bytes of arrivals and of unsettled requests
+	waitingForBudget int64     // the part of held that arrivals in the queue have
 }
 
 // arrival is a request that no source has taken yet.
 type arrival struct {
-	body    *nethttp.ResponseController
-	left    <-chan struct{} // closed when the caller has certainly gone; may be nil
-	whole   time.Time       // when its body was there
-	elem    *list.Element   // in arrivals
-	bytes   int64           // held
-	reading bool            // its body is being read
-	since   time.Time       // when it came, or was last given bytes
-	slept   bool            // it has waited for us since its read deadline was set
-	dropped *problem        // why it has to end
-	wake    chan struct{}   // while it waits
+	body       *nethttp.ResponseController
+	callerGone <-chan struct{} // closed when the caller has gone; nil: cannot be known
+	bodyRead   time.Time       // when its body was complete
+	element    *list.Element   // in arrivals
+	bytes      int64           // reserved from the budget
+	reading    bool            // its body is being read
+	since      time.Time       // when it came, or last reserved bytes
+	waited     bool            // it waited for the source after its read deadline was set
+	dropped    *problem        // why it has to end; nil: it may go on
+	wake       chan struct{}   // wakes it; nil: it never waited
 }
 
 func newRoute(linger time.Duration) *route { return &route{linger: linger} }
 
-// give gives the path to s, unless another source has it.
-func (t *route) give(s *Source) bool {
+// setSource gives the path to s. It reports false if another source has it.
+func (t *route) setSource(s *Source) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.source != nil {
 		return false
 	}
-	t.source, t.most = s, s.cfg.MaxRequests
+	t.source, t.maxArrivals = s, s.cfg.MaxRequests
 	t.budget = int64(max(s.cfg.MaxBufferedBytes, s.cfg.MaxBodyBytes))
 	t.wakeAll()
 	return true
 }
 
-// take takes the path from s.
-func (t *route) take(s *Source) {
+// unsetSource frees the path if s has it.
+func (t *route) unsetSource(s *Source) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.source == s {
-		t.source, t.left = nil, time.Now()
+		t.source, t.sourceLeft = nil, time.Now()
 		t.wakeAll()
 	}
 }
@@ -76,20 +76,20 @@ func (t *route) shut() {
 	}
 }
 
-// respond finds the answer to a request. Sources may come and go meanwhile: what
-// one did not begin goes to the next.
+// respond answers a request. Sources may come and go meanwhile: a request that one
+// source did not begin goes to the next.
 func (t *route) respond(w nethttp.ResponseWriter, r *nethttp.Request, loopback bool) reply {
-	a, p := t.arrive(w, r)
+	a, p := t.addArrival(w, r)
 	if p != nil {
 		p.closing = true
 		return p
 	}
-	defer t.depart(a)
-	var body []byte // nil: not read
+	defer t.removeArrival(a)
+	var body []byte // nil: not read yet
 	for {
 		s, p := t.await(a)
 		if p == nil {
-			p = s.admit(r, loopback)
+			p = s.checkRequest(r, loopback)
 		}
 		if p == nil && r.Method == nethttp.MethodOptions {
 			return handshake{}
@@ -107,52 +107,55 @@ func (t *route) respond(w nethttp.ResponseWriter, r *nethttp.Request, loopback b
 	}
 }
 
-// arrive counts a request in. Where there are too many, the slowest makes room.
-func (t *route) arrive(w nethttp.ResponseWriter, r *nethttp.Request) (*arrival, *problem) {
+// addArrival counts a request in. If there are too many, it ends the slowest upload to
+// make room.
+func (t *route) addArrival(w nethttp.ResponseWriter, r *nethttp.Request) (*arrival, *problem) {
 	connlimit.Of(r.Context()).Receiving()
-	a := &arrival{body: nethttp.NewResponseController(w), left: left(r), since: time.Now()}
+	a := &arrival{body: nethttp.NewResponseController(w), callerGone: callerGone(r), since: time.Now()}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed {
 		return nil, stopping()
 	}
-	if t.arrivals.Len() >= t.most && !t.dropSlowest(a.since) {
+	if t.arrivals.Len() >= t.maxArrivals && !t.dropSlowest(a.since) {
 		return nil, busy("too many requests are on their way")
 	}
-	a.elem = t.arrivals.PushBack(a)
+	a.element = t.arrivals.PushBack(a)
 	return a, nil
 }
 
-// left says when a caller has gone. Over HTTP/1 nobody can tell: one that has
-// said all it has to say looks the same, and it waits for its answer.
-func left(r *nethttp.Request) <-chan struct{} {
+// callerGone returns a channel that is closed when the caller has gone. Over HTTP/1
+// this cannot be known: a caller that has closed only its half of the connection looks
+// the same, and waits for its answer.
+func callerGone(r *nethttp.Request) <-chan struct{} {
 	if r.ProtoMajor < 2 {
 		return nil
 	}
 	return r.Context().Done()
 }
 
-// depart ends what arrive began, of a request that no source has taken.
-func (t *route) depart(a *arrival) {
+// removeArrival undoes addArrival. A source may have taken the request meanwhile.
+func (t *route) removeArrival(a *arrival) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.leave(a)
+	t.unlink(a)
 	t.release(a.bytes)
 	a.bytes = 0
 }
 
-// pass takes a request from the arrivals, with the bytes that it holds: it is a
-// source's now.
-func (t *route) pass(a *arrival) (bytes int64) {
+// handToSource removes a request from the arrivals and passes the bytes that it holds
+// to the source.
+func (t *route) handToSource(a *arrival) (bytes int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.leave(a)
+	t.unlink(a)
 	bytes, a.bytes = a.bytes, 0
 	return bytes
 }
 
-// back undoes pass, also beyond the bounds: what is here need not come again.
-func (t *route) back(a *arrival, bytes int64) {
+// returnFromSource undoes handToSource, even beyond the limits: a request that has been
+// read need not be sent again.
+func (t *route) returnFromSource(a *arrival, bytes int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	a.bytes = bytes
@@ -161,17 +164,17 @@ func (t *route) back(a *arrival, bytes int64) {
 		a.dropped = stopping()
 		return
 	}
-	a.elem = t.arrivals.PushBack(a)
+	a.element = t.arrivals.PushBack(a)
 }
 
-// settled gives bytes back that were passed to a source.
+// settled returns the bytes of a settled request to the budget.
 func (t *route) settled(bytes int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.release(bytes)
 }
 
-// await waits, bounded, for a source to have the path.
+// await waits for a source of the path, for linger at most.
 func (t *route) await(a *arrival) (*Source, *problem) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -183,8 +186,8 @@ func (t *route) await(a *arrival) (*Source, *problem) {
 		if s != nil && s.ctx.Err() == nil {
 			return s, nil
 		}
-		until := t.left.Add(t.linger)
-		if s != nil { // it is about to leave
+		until := t.sourceLeft.Add(t.linger)
+		if s != nil { // its context has ended, and it is about to leave
 			until = time.Now().Add(t.linger)
 		}
 		if !time.Now().Before(until) {
@@ -194,47 +197,48 @@ func (t *route) await(a *arrival) (*Source, *problem) {
 	}
 }
 
-// sleep waits without the lock until a is woken, or until the moment comes.
+// sleep waits, without the lock, until a is woken, its caller has gone, or until has
+// passed.
 func (t *route) sleep(a *arrival, until time.Time) {
 	if a.wake == nil {
 		a.wake = make(chan struct{}, 1)
 	}
 	t.mu.Unlock()
-	a.slept = true
-	_ = a.body.SetReadDeadline(time.Time{}) // it is set again before the body is read
+	a.waited = true
+	_ = a.body.SetReadDeadline(time.Time{}) // reserve sets it again
 	timer := time.NewTimer(time.Until(until))
-	gone := false
+	isGone := false
 	select {
 	case <-a.wake:
 	case <-timer.C:
-	case <-a.left:
-		gone = true
+	case <-a.callerGone:
+		isGone = true
 	}
 	timer.Stop()
 	t.mu.Lock()
-	if gone && a.dropped == nil {
-		a.dropped = stopping() // nobody reads it
+	if isGone && a.dropped == nil {
+		a.dropped = stopping() // the caller has gone and does not read it
 	}
 }
 
 func (t *route) wakeAll() {
 	for e := t.arrivals.Front(); e != nil; e = e.Next() {
-		e.Value.(*arrival).rouse()
+		e.Value.(*arrival).signal()
 	}
 }
 
-func (a *arrival) rouse() {
+func (a *arrival) signal() {
 	select {
 	case a.wake <- struct{}{}:
-	default: // it is awake, or has been woken
+	default: // it is not waiting, or is woken already
 	}
 }
 
-// leave takes a from the arrivals, if it is there.
-func (t *route) leave(a *arrival) {
+// unlink removes a from the arrivals, if it is there.
+func (t *route) unlink(a *arrival) {
 	a.reading = false
-	if a.elem != nil {
-		t.arrivals.Remove(a.elem)
-		a.elem = nil
+	if a.element != nil {
+		t.arrivals.Remove(a.element)
+		a.element = nil
 	}
 }

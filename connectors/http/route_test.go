@@ -11,7 +11,7 @@ import (
 	"github.com/lsm/fiso/common/connector"
 )
 
-// reload is two sources after each other on one port.
+// reload is two consecutive sources on one port.
 type reload struct {
 	t     *testing.T
 	ls    *Listeners
@@ -19,7 +19,7 @@ type reload struct {
 	first *running
 }
 
-func newReload(t *testing.T, cfg SourceConfig, handle connector.Handler) *reload {
+func newReload(t *testing.T, cfg SourceConfig, handle func(context.Context, *connector.Message)) *reload {
 	r := &reload{t: t, ls: &Listeners{}, cfg: cfg}
 	t.Cleanup(r.ls.Close)
 	r.cfg.Listen = freeAddress(t)
@@ -27,7 +27,7 @@ func newReload(t *testing.T, cfg SourceConfig, handle connector.Handler) *reload
 	return r
 }
 
-// stop ends the first source, which must not take long.
+// stop ends the first source and checks that this is quick.
 func (r *reload) stop() {
 	r.t.Helper()
 	begin := time.Now()
@@ -39,13 +39,13 @@ func (r *reload) stop() {
 	}
 }
 
-func (r *reload) second(handle connector.Handler) *running {
+func (r *reload) second(handle func(context.Context, *connector.Message)) *running {
 	r.t.Helper()
 	return startSource(r.t, r.cfg, SourceOptions{Listeners: r.ls}, handle)
 }
 
-// U15: one upload that had stopped made a reload last 20 s, in which all callers
-// heard 503. It goes on, to the source that is there when it is complete.
+// U15: one stalled upload made a reload last 20 s, in which all callers got 503. It now
+// goes on, and goes to the source that serves the path when it is complete.
 func TestReload_isNotHeldByAnUpload(t *testing.T) {
 	var one, two collect
 	r := newReload(t, sourceConfig(), one.handle)
@@ -66,8 +66,8 @@ func TestReload_isNotHeldByAnUpload(t *testing.T) {
 	}
 }
 
-// U15: an upload is judged by the source that is there when it is complete, and by
-// no secret or limit of the one under which it began.
+// U15: an upload is checked by the source that serves the path when it is complete, not
+// by the secret or limits of the source under which it began.
 func TestReload_theNextSourceJudgesAnUpload(t *testing.T) {
 	cfg := sourceConfig()
 	cfg.Auth = SourceAuth{Type: "hmac", Secret: secret("old")}
@@ -95,13 +95,13 @@ func TestReload_theNextSourceJudgesAnUpload(t *testing.T) {
 	}
 }
 
-// U15: what the old source did not begin, and what its flow handed back, is the
-// next one's, and its callers notice nothing.
+// U15: events that the old source did not begin, or that its flow handed back, go to
+// the next source, and their callers do not notice.
 func TestReload_refusesNobody(t *testing.T) {
 	for _, row := range []struct {
 		name  string
-		begun func(*connector.Message) // what becomes of the event that the handler has
-		by    int                      // events that the next source gets
+		begun func(*connector.Message) // settles the event that the handler has
+		by    int                      // number of events that the next source gets
 	}{
 		{"handed back", func(m *connector.Message) { m.Settle(connector.ErrInterrupted) }, 5},
 		{"delivered", func(m *connector.Message) { m.Settle(nil) }, 4},
@@ -135,8 +135,8 @@ func TestReload_refusesNobody(t *testing.T) {
 	}
 }
 
-// U32: a reload that changed what belongs to the port closed it for a while, so
-// callers were refused; and a port that was open before its path answered 404.
+// U32: a reload that changed settings of the port closed it for a while, so callers
+// were refused; and a port that was open before its path was added answered 404.
 func TestReload_refusesNobodyWhenThePortChanges(t *testing.T) {
 	var c collect
 	r := newReload(t, sourceConfig(), c.handle)
@@ -168,8 +168,8 @@ func TestReload_refusesNobodyWhenThePortChanges(t *testing.T) {
 	callers.Wait()
 }
 
-// U32: what is on its way when the port changes goes to the next source, too, on
-// the connection that it has; and a connection that says nothing holds up no end.
+// U32: requests under way when the port changes go to the next source, too, on their
+// connections; and a silent connection does not delay the end.
 func TestReload_whatIsOnItsWayOutlivesItsPort(t *testing.T) {
 	var one, two collect
 	r := newReload(t, sourceConfig(), one.handle)
@@ -198,8 +198,8 @@ func TestReload_whatIsOnItsWayOutlivesItsPort(t *testing.T) {
 	}
 }
 
-// U15: a part of a batch that was handed back is the caller's to send again: the
-// rest of it is done.
+// U15: if part of a batch was handed back, the caller must send that part again; the
+// rest is done.
 func TestReload_aBatchThatWasBegunIsAnswered(t *testing.T) {
 	begun := make(chan *connector.Message, 2)
 	r := newReload(t, sourceConfig(), func(_ context.Context, m *connector.Message) { begun <- m })
@@ -219,7 +219,7 @@ func TestReload_aBatchThatWasBegunIsAnswered(t *testing.T) {
 	<-stopped
 }
 
-// U15: what was read under one configuration is checked by the next one's.
+// U15: a request that was read under one configuration is checked under the next one.
 func TestReload_theNextSourceDecidesWhoMaySend(t *testing.T) {
 	for _, row := range []struct {
 		name   string
@@ -251,7 +251,7 @@ func TestReload_theNextSourceDecidesWhoMaySend(t *testing.T) {
 	}
 }
 
-// U15: a stop waits for no upload, and each hears that it has to come again.
+// U15: a stop waits for no upload, and each caller is told to send again.
 func TestStop_isNotHeldByAnUpload(t *testing.T) {
 	for name, shared := range map[string]*Listeners{"a port of its own": nil, "a shared port": {}} {
 		t.Run(name, func(t *testing.T) {
@@ -278,7 +278,7 @@ func TestStop_isNotHeldByAnUpload(t *testing.T) {
 	}
 }
 
-// U15: whoever waits for a source that does not come is told so.
+// U15: a caller that waits for a source which does not come is told so.
 func TestRoute_aSourceThatDoesNotComeIsNotAwaitedForEver(t *testing.T) {
 	ls := Listeners{linger: 50 * time.Millisecond}
 	defer ls.Close()

@@ -8,17 +8,18 @@ import (
 	"github.com/lsm/fiso/common/connlimit"
 )
 
-// Bounds of HTTP/2. What a connection may send unasked lies in memory beside the
-// budget for bodies: as little as the protocol allows.
+// Limits of HTTP/2. Data that a connection may send without being asked is held outside
+// the budget for bodies, so these are as low as the protocol allows.
 const (
-	maxStreams      = 100
-	maxFrame        = 16 << 10
-	receiveWindow   = 64 << 10
-	leastPingAnswer = time.Second
+	maxStreams     = 100
+	maxFrame       = 16 << 10
+	receiveWindow  = 64 << 10
+	minPingTimeout = time.Second
 )
 
-// newServer has the limits of a listener. A head of HTTP/2 that never ends hides
-// from net/http's timeouts; but its sender may not answer a ping before the end.
+// newServer returns a server with the limits of a listener. The timeouts of net/http do
+// not cover an HTTP/2 head that never ends. Pings do: its sender cannot answer one
+// before the end of the head.
 func newServer(s settings, logger *slog.Logger) *nethttp.Server {
 	return &nethttp.Server{
 		ReadTimeout: s.read, ReadHeaderTimeout: s.headers, IdleTimeout: s.idle,
@@ -28,13 +29,13 @@ func newServer(s settings, logger *slog.Logger) *nethttp.Server {
 		HTTP2: &nethttp.HTTP2Config{
 			MaxConcurrentStreams: maxStreams, MaxReadFrameSize: maxFrame,
 			MaxReceiveBufferPerConnection: receiveWindow, MaxReceiveBufferPerStream: receiveWindow,
-			SendPingTimeout: s.headers / 2, PingTimeout: max(s.headers/2, leastPingAnswer),
+			SendPingTimeout: s.headers / 2, PingTimeout: max(s.headers/2, minPingTimeout),
 		},
 	}
 }
 
-// connections bounds a number of connections by half of the descriptors that the
-// process may have, so that the other half is left for everything else.
+// connections limits a number of connections to half of the descriptors that the
+// process may have, and leaves the other half for everything else.
 func connections(wanted int) int {
 	return max(1, min(wanted, descriptors()/2))
 }

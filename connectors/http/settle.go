@@ -11,54 +11,55 @@ import (
 	"github.com/lsm/fiso/common/connlimit"
 )
 
-// request is the events of one HTTP request on their way to being settled.
+// request holds the events of one HTTP request until all are settled.
 type request struct {
 	source    *Source
 	route     *route
-	bytes     int64 // held until all are settled
-	slots     []slot
+	bytes     int64 // reserved from the budget until all are settled
+	tracked   []trackedMessage
 	batch     bool
 	unsettled atomic.Int32
 	done      chan struct{} // closed when all are settled
 }
 
-// slot is one message and how it ended.
-type slot struct {
+// trackedMessage is one message and its outcome.
+type trackedMessage struct {
 	connector.Message
 	request *request
 	err     error // valid once request.done is closed
 }
 
-// Settled is called once a message, from any goroutine.
-func (t *slot) Settled(_ *connector.Message, err error) {
-	t.err = err
-	if t.request.unsettled.Add(-1) == 0 {
-		close(t.request.done)
-		t.request.route.settled(t.request.bytes)
-		t.request.source.exit()
+// Settled is called once for each message, from any goroutine.
+func (m *trackedMessage) Settled(_ *connector.Message, err error) {
+	m.err = err
+	r := m.request
+	if r.unsettled.Add(-1) == 0 {
+		close(r.done)
+		r.route.settled(r.bytes)
+		r.source.exit()
 	}
 }
 
 func (s *Source) newRequest(t *route, in *decoded, bytes int64) *request {
-	r := &request{source: s, route: t, bytes: bytes, slots: make([]slot, len(in.events)), batch: in.batch, done: make(chan struct{})}
+	r := &request{source: s, route: t, bytes: bytes, tracked: make([]trackedMessage, len(in.events)), batch: in.batch, done: make(chan struct{})}
 	r.unsettled.Store(int32(len(in.events)))
-	for i := range r.slots {
-		t, e := &r.slots[i], &in.events[i]
-		t.request = r
-		t.Key, t.Value, t.Headers, t.Time, t.ID = e.key, e.value, in.headers, e.time, e.id
-		t.Position = connector.Position{Topic: s.name, Partition: -1, Offset: -1}
-		t.Bind(t)
+	for i := range r.tracked {
+		m, e := &r.tracked[i], &in.events[i]
+		m.request = r
+		m.Key, m.Value, m.Headers, m.Time, m.ID = e.key, e.value, in.headers, e.time, e.id
+		m.Position = connector.Position{Stream: s.name}
+		m.Bind(m)
 	}
 	return r
 }
 
-// accept takes a request whose body is there, and waits for its answer. It
-// reports false when the source has ended and nothing of the request was begun:
-// then the request is for the next source, also where this one would refuse it.
+// accept takes a request with its whole body and waits for its answer. It reports false
+// if the source has ended and none of the events was begun. The request then goes to
+// the next source, even if this one would refuse it.
 func (s *Source) accept(t *route, a *arrival, r *nethttp.Request, body []byte) (answer reply, taken bool) {
-	in, p := s.understand(r.Header, body)
+	in, p := s.decodeRequest(r.Header, body)
 	if p != nil {
-		return p, s.serves() // once s has ended, the next source judges
+		return p, s.serves() // if s has ended, the next source decides
 	}
 	if len(in.events) == 0 {
 		return &request{batch: true}, true
@@ -67,117 +68,123 @@ func (s *Source) accept(t *route, a *arrival, r *nethttp.Request, body []byte) (
 		return p, serving
 	}
 	connlimit.Of(r.Context()).Working()
-	req := s.newRequest(t, in, t.pass(a))
+	req := s.newRequest(t, in, t.handToSource(a))
 	if answer = s.deliver(a, req); answer == nil {
-		t.back(a, req.bytes)
+		t.returnFromSource(a, req.bytes)
 	}
 	return answer, answer != nil
 }
 
-// understand checks what needs the body, and decodes it.
-func (s *Source) understand(h nethttp.Header, body []byte) (*decoded, *problem) {
-	if int64(len(body)) > int64(s.cfg.MaxBodyBytes) { // another source read it
+// decodeRequest makes the checks that need the body, and decodes it.
+func (s *Source) decodeRequest(h nethttp.Header, body []byte) (*decoded, *problem) {
+	if int64(len(body)) > int64(s.cfg.MaxBodyBytes) { // a source with another limit read it
 		return nil, s.tooLarge()
 	}
-	if p := s.denied(s.auth.body(h, body)); p != nil {
+	if p := s.denied(s.auth.checkBody(h, body)); p != nil {
 		return nil, p
 	}
 	return s.decoder.decode(h, body)
 }
 
-// deliver hands the events over and returns how they ended, once they are
-// settled. A caller that goes away, or waits for too long, changes nothing about
-// events that were handed over: they are settled all the same. It returns nil
-// when the source ended before it began any of them.
+// deliver hands the events over and returns their outcome once they are settled. Events
+// that were handed over are settled even if the caller goes away or waits for too long.
+// It returns nil if the source ended and no event was begun.
 func (s *Source) deliver(a *arrival, req *request) reply {
-	timer := time.NewTimer(s.cfg.AnswerTimeout - time.Since(a.whole))
+	timer := time.NewTimer(s.cfg.AnswerTimeout - time.Since(a.bodyRead))
 	defer timer.Stop()
 	select {
-	case s.turn <- struct{}{}:
+	case s.handling <- struct{}{}:
 		s.handOver(req)
 	case <-timer.C:
-		req.giveBack()
+		req.handBack()
 		return req
-	case <-a.left:
-		req.giveBack()
+	case <-a.callerGone:
+		req.handBack()
 		return req
 	case <-s.ctx.Done():
-		req.giveBack()
+		req.handBack()
 		return nil
 	}
-	var otherwise *problem
+	var early *problem
 	select {
 	case <-req.done:
-	case <-a.left:
-		otherwise = notSettled("the caller has gone") // nobody reads it
+	case <-a.callerGone:
+		early = notSettled("the caller has gone")
 	case <-timer.C:
-		otherwise = notSettled("the event was not settled in time; the work goes on, and sending it again with the same id is safe")
-	case <-s.gaveUp:
-		otherwise = stopping()
+		early = notSettled("the event was not settled in time and is still being processed; sending it again with the same id is safe")
+	case <-s.drainExpired:
+		early = stopping()
 	}
 	select {
-	case <-req.done: // also where something else happened at the same moment
-		if s.ctx.Err() != nil && req.untouched() {
+	case <-req.done: // it may have been settled at the same moment
+		if s.ctx.Err() != nil && req.allInterrupted() {
 			return nil
 		}
 		return req
 	default:
-		return otherwise
+		return early
 	}
 }
 
-// handOver calls the handler with each event in order, while it has the turn.
-// What a handler that panics did not settle has failed.
+// handOver calls the handler with the events in order; the caller holds the token of
+// handling. If the handler panics, its unsettled events fail.
 func (s *Source) handOver(req *request) {
 	defer func() {
-		<-s.turn
+		<-s.handling
 		if v := recover(); v != nil {
-			s.logger.Error("http source: the handler panicked", "panic", v, "stack", string(debug.Stack()))
+			s.logger.Error("http source handler panicked", "panic", v, "stack", string(debug.Stack()))
 			req.settle(fmt.Errorf("the handler panicked: %v", v))
 		}
 	}()
-	for i := range req.slots {
-		s.handle(s.ctx, &req.slots[i].Message)
-	}
+	s.handle(s.assignment, req.messages())
 }
 
-// giveBack settles the events of a request that was not handed over.
-func (r *request) giveBack() { r.settle(connector.ErrInterrupted) }
+// messages returns the messages of the request in order.
+func (r *request) messages() []*connector.Message {
+	ms := make([]*connector.Message, len(r.tracked))
+	for i := range r.tracked {
+		ms[i] = &r.tracked[i].Message
+	}
+	return ms
+}
 
-// settle ends whatever is not settled yet.
+// handBack settles the events of a request that was not handed over.
+func (r *request) handBack() { r.settle(connector.ErrInterrupted) }
+
+// settle settles the events that are not settled yet.
 func (r *request) settle(err error) {
-	for i := range r.slots {
-		r.slots[i].Settle(err)
+	for i := range r.tracked {
+		r.tracked[i].Settle(err)
 	}
 }
 
-// untouched says whether every event, settled by now, was handed back unbegun.
-func (r *request) untouched() bool {
-	for i := range r.slots {
-		if r.slots[i].err == nil || connector.ClassOf(r.slots[i].err) != connector.Interrupted {
+// allInterrupted reports whether every event was handed back unbegun. All must be
+// settled.
+func (r *request) allInterrupted() bool {
+	for i := range r.tracked {
+		if r.tracked[i].err == nil || connector.ClassOf(r.tracked[i].err) != connector.Interrupted {
 			return false
 		}
 	}
 	return true
 }
 
-// write says how the events ended: 200 when all are done, else 503 as long as
-// any may be sent again, and 500 when the handler marked each failure as
-// permanent. In a batch each event has its own status.
+// write answers with the outcome: 200 if all events are done, 503 if any may be sent
+// again, else 500. In a batch, each event has its own status.
 func (r *request) write(w nethttp.ResponseWriter, req *nethttp.Request) {
 	status, wait := 200, time.Duration(0)
-	list := make([]result, len(r.slots))
-	for i := range r.slots {
-		t := &r.slots[i]
-		list[i] = result{ID: t.ID, Status: 200}
-		if t.err == nil {
+	list := make([]result, len(r.tracked))
+	for i := range r.tracked {
+		m := &r.tracked[i]
+		list[i] = result{ID: m.ID, Status: 200}
+		if m.err == nil {
 			continue
 		}
 		list[i].Status, list[i].Detail = 503, "not settled; send it again"
-		if connector.ClassOf(t.err) == connector.Permanent {
+		if connector.ClassOf(m.err) == connector.Permanent {
 			list[i].Status, list[i].Detail = 500, "failed"
 		} else {
-			wait = max(wait, time.Second, connector.RetryAfter(t.err))
+			wait = max(wait, time.Second, connector.RetryAfter(m.err))
 		}
 		if status != 503 {
 			status = list[i].Status
@@ -192,7 +199,7 @@ func (r *request) write(w nethttp.ResponseWriter, req *nethttp.Request) {
 	switch status {
 	case 200:
 		w.Header().Set("Content-Type", "application/json")
-		writeJSON(w, 200, accepted{ID: list[0].ID, Status: "accepted"})
+		writeJSON(w, 200, eventAnswer{ID: list[0].ID, Status: "accepted"})
 	case 500:
 		(&problem{status: 500, code: codeFailed, detail: "the event failed"}).write(w, req)
 	default:
@@ -202,8 +209,8 @@ func (r *request) write(w nethttp.ResponseWriter, req *nethttp.Request) {
 	}
 }
 
-// accepted is the answer to one event that is settled.
-type accepted struct {
+// eventAnswer is the answer to a single event that was settled.
+type eventAnswer struct {
 	ID     string `json:"id,omitempty"`
 	Status string `json:"status"`
 }

@@ -11,9 +11,10 @@ import (
 	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/config"
 	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/common/http1"
 )
 
-// maxAnswer and maxBatchAnswer are how much of an answer is read, in bytes.
+// maxAnswer and maxBatchAnswer limit how many bytes of an answer are read.
 const (
 	maxAnswer      = 64 << 10
 	maxBatchAnswer = 1 << 20
@@ -26,13 +27,17 @@ type Sink struct {
 	verdicts   *verdicts
 	mode       string
 	timeout    time.Duration
-	pool       *pool
+	headers    func(ctx context.Context, e *cloudevent.Event) ([]connector.Header, error) // nil: none
+	transport  *http1.Transport
+	slots      chan struct{} // a token for each call that has a connection or dials one
+	contexts   contexts
 	requests   sync.Pool // of *requestWriter
+	exchanges  sync.Pool // of *exchange
 
 	mu      sync.Mutex
-	running int
+	running int // calls under way
 	closed  bool
-	idle    chan struct{} // closed when the last call after Close ends
+	idle    chan struct{} // closed when the sink is closed and no call is under way
 }
 
 var (
@@ -40,14 +45,18 @@ var (
 	_ connector.Checker   = (*Sink)(nil)
 )
 
-// SinkOptions are for Go programs; the zero value is right for most.
+// SinkOptions are options for Go programs. The zero value is right for most.
 type SinkOptions struct {
-	// Dial opens a connection instead of a net.Dialer. TLS goes on top of it.
+	// Dial opens connections instead of a net.Dialer. The sink adds TLS.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Headers returns additional headers for the request of an event.
+	// SinkConfig.CheckHeader says which names are allowed. Send returns its error. It
+	// is not called in batch mode, where a request has many events. nil: none.
+	Headers func(ctx context.Context, e *cloudevent.Event) ([]connector.Header, error)
 }
 
-// NewSink builds a sink and connects to nothing yet. It fills in defaults, and
-// fails when the configuration is at fault or a TLS file cannot be read.
+// NewSink builds a sink without connecting. It fills in defaults, and fails if the
+// configuration is not valid or a TLS file cannot be read.
 func NewSink(cfg SinkConfig, opts SinkOptions) (*Sink, error) {
 	config.Defaults(&cfg)
 	if cfg.URL == "" {
@@ -69,18 +78,18 @@ func NewSink(cfg SinkConfig, opts SinkOptions) (*Sink, error) {
 	}
 	s := &Sink{
 		target: t, credential: newCredential(cfg.Auth), verdicts: table,
-		mode: cfg.Mode, timeout: cfg.Timeout,
-		pool: &pool{
-			dialer: opts.Dial, address: t.address, tls: t.tls,
-			dialTimeout: cfg.ConnectTimeout, idleTimeout: cfg.IdleTimeout, maxAge: cfg.MaxAge,
-			slots: make(chan struct{}, cfg.MaxConnections),
-			conns: map[*conn]struct{}{}, groups: map[<-chan struct{}]*group{},
-		},
-		idle: make(chan struct{}),
+		mode: cfg.Mode, timeout: cfg.Timeout, headers: opts.Headers,
+		transport: http1.NewTransport(http1.TransportConfig{
+			Dial: opts.Dial, TLS: t.tls, ConnectTimeout: cfg.ConnectTimeout, Idle: cfg.IdleTimeout, MaxIdle: cfg.MaxConnections, MaxAge: cfg.MaxAge,
+			MaxHead: maxAnswerHeader, HeadSetting: "16KiB", BodyIdle: bodyIdle, RefuseUnasked: true,
+		}),
+		slots: make(chan struct{}, cfg.MaxConnections),
+		idle:  make(chan struct{}),
 	}
+	s.exchanges.New = func() any { return &exchange{out: http1.Outgoing{Method: cfg.Method, Borrow: true}} }
 	s.requests.New = func() any {
 		r := new(requestWriter)
-		r.done = func() {
+		r.release = func() {
 			if cap(r.buf) <= keepBuffer {
 				s.requests.Put(r)
 			}
@@ -90,8 +99,8 @@ func NewSink(cfg SinkConfig, opts SinkOptions) (*Sink, error) {
 	return s, nil
 }
 
-// Send delivers one event in one request; in batch mode, in a batch of one.
-// See the package comment for the classes of its errors.
+// Send delivers one event in one request; in batch mode, in a batch of one. The package
+// comment describes its errors.
 func (s *Sink) Send(ctx context.Context, e *cloudevent.Event) error {
 	if err := s.begin(); err != nil {
 		return err
@@ -99,13 +108,17 @@ func (s *Sink) Send(ctx context.Context, e *cloudevent.Event) error {
 	defer s.end()
 	one := [1]*cloudevent.Event{e}
 	if s.mode != ModeBatch {
-		return s.post(ctx, one[:], nil)
+		headers, err := s.headersOf(ctx, e)
+		if err != nil {
+			return err
+		}
+		return s.post(ctx, headers, one[:], nil)
 	}
-	// A server that gives each event of a batch its verdict gives a batch of
-	// one its verdict too: a 207 by itself delivers nothing.
+	// A server that answers a batch with a verdict for each event does so for a batch
+	// of one, too. The 207 alone delivers nothing.
 	var errs []error
-	err := s.post(ctx, one[:], func(a *answer, secret string) (taken bool) {
-		errs, taken = s.judgeEach(a, secret, 1)
+	err := s.post(ctx, nil, one[:], func(x *exchange, secret string) (taken bool) {
+		errs, taken = s.judgeEach(x, secret, 1)
 		return taken
 	})
 	if err == nil && len(errs) > 0 {
@@ -114,11 +127,28 @@ func (s *Sink) Send(ctx context.Context, e *cloudevent.Event) error {
 	return err
 }
 
-// post sends one request with events, and returns the verdict on all of them.
-// Each, if not nil, is given the answer first, and may take the verdict over by
-// returning true. A request that no server saw, because the connection had been
-// used before and was at its end, is sent a second time, on a new one.
-func (s *Sink) post(ctx context.Context, events []*cloudevent.Event, each func(a *answer, secret string) bool) error {
+// headersOf returns the additional headers of an event.
+func (s *Sink) headersOf(ctx context.Context, e *cloudevent.Event) ([]connector.Header, error) {
+	if s.headers == nil {
+		return nil, nil
+	}
+	headers, err := s.headers(ctx, e)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", s.target.name, err)
+	}
+	for _, h := range headers {
+		if !validFieldValue(string(h.Value)) {
+			return nil, connector.AsPermanent(fmt.Errorf("%s: header %s: the value holds a line break or another control character", s.target.name, h.Key))
+		}
+	}
+	return headers, nil
+}
+
+// post sends one request with events and returns the verdict on all of them. If each is
+// not nil, it gets the answer first; by returning true it takes over the verdict. A
+// request that no server saw, because its reused connection was closed, is sent once
+// more on a new connection.
+func (s *Sink) post(ctx context.Context, headers []connector.Header, events []*cloudevent.Event, each func(x *exchange, secret string) bool) error {
 	secret, err := s.credential.reveal()
 	if err != nil {
 		return fmt.Errorf("%s: %w", s.target.name, err)
@@ -130,86 +160,55 @@ func (s *Sink) post(ctx context.Context, events []*cloudevent.Event, each func(a
 	if each != nil {
 		limit = maxBatchAnswer
 	}
-	now := time.Now()
-	deadline := now.Add(s.timeout)
+	deadline := time.Now().Add(s.timeout)
 	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
 		deadline = d
 	}
-	cn, err := s.pool.acquire(ctx, now, deadline)
-	if err != nil {
+	if err := s.takeSlot(ctx, deadline); err != nil {
 		return s.transportError(ctx, err)
 	}
-	defer func() {
-		if cn != nil {
-			s.pool.release(cn)
-		}
-	}()
-	err = s.exchange(ctx, cn, now, deadline, secret, events, limit)
+	defer func() { <-s.slots }()
+	shared := s.contexts.enter(ctx)
+	if shared == nil {
+		return s.transportError(ctx, connector.ErrClosed)
+	}
+	defer s.contexts.leave(shared)
+	x := s.exchanges.Get().(*exchange)
+	defer s.recycle(x)
+	x.headers, x.out.Deadline = headers, deadline
+	again, err := s.try(shared, x, secret, events, limit)
 	if _, ok := errors.AsType[*cloudevent.EncodeError](err); ok {
-		return fmt.Errorf("%s: %w", s.target.name, err) // nothing was sent, and the connection is as it was
+		return fmt.Errorf("%s: %w", s.target.name, err) // nothing was sent
 	}
-	if cn.unseen(err) && ctx.Err() == nil {
-		if cn, err = s.pool.replace(ctx, cn, deadline); err != nil {
-			return s.transportError(ctx, err)
-		}
-		err = s.exchange(ctx, cn, time.Now(), deadline, secret, events, limit)
+	if again && ctx.Err() == nil {
+		x.out.NewConnection = true
+		_, err = s.try(shared, x, secret, events, limit)
 	}
 	if err != nil {
 		return s.transportError(ctx, err)
 	}
-	if each != nil && each(&cn.answer, secret) {
+	if each != nil && each(x, secret) {
 		return nil
 	}
-	return s.judge(&cn.answer, secret)
+	return s.judge(x, secret)
 }
 
-// exchange sends a request on a connection and receives the answer.
-func (s *Sink) exchange(
-	ctx context.Context, cn *conn, now, deadline time.Time, secret string, events []*cloudevent.Event, limit int,
-) error {
-	if err := cn.bound(ctx, now, deadline); err != nil {
-		cn.spent = true
-		return err
-	}
-	// The buffer is written and sent at once, so that calls that wait for
-	// their answer, of which there may be many, hold none.
-	r := s.requests.Get().(*requestWriter)
-	request, err := r.write(s.target, &s.credential, secret, s.mode, events)
-	if err != nil {
-		r.done()
-		return err
-	}
-	return cn.exchange(ctx, request, r.done, limit)
-}
-
-// judge turns an answer into nil or an error with a class.
-func (s *Sink) judge(a *answer, secret string) error {
-	if s.verdicts.of(a.status) == delivered {
+// judge turns an answer into nil or a classified error.
+func (s *Sink) judge(x *exchange, secret string) error {
+	if s.verdicts.of(x.status) == delivered {
 		return nil
 	}
 	var detail string
-	if a.status/100 == 3 {
-		detail = redirectDetail(string(a.location))
+	if x.status/100 == 3 {
+		detail = redirectDetail(x.location)
 	} else {
-		detail = snippet(s.credential.redact(a.body, secret))
+		detail = snippet(s.credential.redact(x.body, secret))
 	}
-	err := newStatusError(s.target.name, a.status, detail)
-	return s.verdicts.classified(err, string(a.retryAfter))
+	err := newStatusError(s.target.name, x.status, detail)
+	return s.verdicts.classified(err, x.retryAfter)
 }
 
-// transportError puts a failure without an answer in words. It is temporary,
-// or an interruption when ctx was cancelled.
-func (s *Sink) transportError(ctx context.Context, err error) error {
-	if ctxErr := ctx.Err(); ctxErr != nil {
-		return fmt.Errorf("%s: %w", s.target.name, ctxErr)
-	}
-	if s.pool.isClosed() {
-		return fmt.Errorf("%s: %w", s.target.name, connector.ErrClosed)
-	}
-	return connector.AsTemporary(fmt.Errorf("%s: %w", s.target.name, err), 0)
-}
-
-// begin counts a call in, unless the sink is closed.
+// begin counts a call in. It fails if the sink is closed.
 func (s *Sink) begin() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -229,8 +228,8 @@ func (s *Sink) end() {
 	}
 }
 
-// Close waits for calls under way until ctx ends, then closes all connections.
-// It may be called many times, also at once.
+// Close waits for calls under way until ctx ends, then closes all connections. It may
+// be called several times, also concurrently.
 func (s *Sink) Close(ctx context.Context) error {
 	s.mu.Lock()
 	if !s.closed {
@@ -240,7 +239,8 @@ func (s *Sink) Close(ctx context.Context) error {
 		}
 	}
 	s.mu.Unlock()
-	defer s.pool.close()
+	defer s.transport.Close()
+	defer s.contexts.close()
 	select {
 	case <-s.idle:
 		return nil

@@ -17,14 +17,14 @@ import (
 	"github.com/lsm/fiso/common/connector"
 )
 
-// seen is one request as the server got it.
+// seen is one request as the server received it.
 type seen struct {
 	r    *nethttp.Request
 	body string
 }
 
-// sendOne sends an event with cfg (whose URL is set here) and returns the
-// request that it became.
+// sendOne sends an event with cfg, whose URL it sets, and returns the request that the
+// server received.
 func sendOne(t *testing.T, cfg SinkConfig, path string, e *cloudevent.Event) seen {
 	t.Helper()
 	got := make(chan seen, 1)
@@ -95,7 +95,7 @@ func TestSink_binaryModeCarriesAttributesAsHeaders(t *testing.T) {
 	}
 }
 
-// U9: data of which nobody said what it is gains no type on its way.
+// U9: an event without a content type is sent without one.
 func TestSink_binaryModeNamesNoContentTypeThatTheEventDoesNotHave(t *testing.T) {
 	cfg := sinkConfig("")
 	cfg.Mode = ModeBinary
@@ -114,8 +114,8 @@ func TestSink_binaryModeNamesNoContentTypeThatTheEventDoesNotHave(t *testing.T) 
 	}
 }
 
-// U1: what is not the JSON that its type says is refused before it is sent, and
-// goes byte for byte where it is the body.
+// U1: data that is not the JSON of its content type is refused before it is sent. Where
+// the data is the body, it is sent byte for byte.
 func TestSink_sendsNoDataThatCouldForgeTheEvent(t *testing.T) {
 	const forged = `1,"type":"refund.approved","source":"/bank"`
 	for _, mode := range []string{ModeStructured, ModeBatch, ModeBinary} {
@@ -139,7 +139,7 @@ func TestSink_sendsNoDataThatCouldForgeTheEvent(t *testing.T) {
 				return
 			}
 			_, ok := errors.AsType[*cloudevent.EncodeError](err)
-			want := `write the event as JSON: data is not what datacontenttype "application/json" says: invalid JSON at byte 1: ',' after the value`
+			want := `write the event as JSON: data is not what datacontenttype "application/json" says: not valid JSON at byte 1: there is more after the end of the value`
 			if !ok || connector.ClassOf(err) != connector.Permanent || !strings.Contains(err.Error(), want) {
 				t.Errorf("%v, want a permanent error with %s", err, want)
 			}
@@ -168,7 +168,7 @@ func TestSink_verdicts(t *testing.T) {
 		name, answer string
 		retryOn      []Statuses
 		rejectOn     []Statuses
-		want         error // nil: delivered; else see class
+		want         error // nil: delivered
 		class        connector.Class
 		after        time.Duration
 		text         string
@@ -180,20 +180,20 @@ func TestSink_verdicts(t *testing.T) {
 		{name: "chunked", answer: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-T: 1\r\n\r\n"},
 		{name: "408", answer: status("408 Request Timeout", ""), want: io.EOF, class: connector.Temporary, text: "408 Request Timeout"},
 		{name: "425", answer: status("425 Too Early", ""), want: io.EOF, class: connector.Temporary},
-		{name: "429 with seconds", answer: status("429 Too Many Requests", "Retry-After: 7\r\n"), want: io.EOF, class: connector.Temporary, after: 7 * time.Second},
+		{name: "429 with seconds", answer: status("429 Too Many Requests", "Retry-After: 7\r\n"), want: io.EOF, class: connector.Unavailable, after: 7 * time.Second},
 		{name: "500", answer: status("500 Internal Server Error", ""), want: io.EOF, class: connector.Temporary},
-		{name: "503 for a year", answer: status("503 Service Unavailable", "Retry-After: 31536000\r\n"), want: io.EOF, class: connector.Temporary, after: 7 * 24 * time.Hour},
+		{name: "503 for a year", answer: status("503 Service Unavailable", "Retry-After: 31536000\r\n"), want: io.EOF, class: connector.Unavailable, after: 7 * 24 * time.Hour},
 		{name: "status of no class", answer: status("799 Odd", ""), want: io.EOF, class: connector.Temporary, text: ": 799: because"},
 		{name: "400", answer: status("400 Bad Request", ""), want: io.EOF, class: connector.Permanent, text: "400 Bad Request: because"},
 		{name: "401", answer: status("401 Unauthorized", ""), want: io.EOF, class: connector.Permanent},
 		{name: "404 with a wish", answer: status("404 Not Found", "Retry-After: 7\r\n"), want: io.EOF, class: connector.Permanent},
 		{name: "304", answer: "HTTP/1.1 304 Not Modified\r\n\r\n", want: io.EOF, class: connector.Permanent},
 		{name: "101", answer: "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", want: io.EOF, class: connector.Permanent},
-		{name: "only interim", answer: strings.Repeat("HTTP/1.1 102 Processing\r\n\r\n", 20), want: io.EOF, class: connector.Temporary, text: "interim"},
+		{name: "only interim", answer: strings.Repeat("HTTP/1.1 102 Processing\r\n\r\n", 20), want: io.EOF, class: connector.Unavailable, text: "interim"},
 		{name: "retryOn a code", answer: status("409 Conflict", "Retry-After: 2\r\n"), retryOn: []Statuses{{409, 409}}, want: io.EOF, class: connector.Temporary, after: 2 * time.Second},
 		{name: "rejectOn a class", answer: status("501 Not Implemented", ""), rejectOn: []Statuses{{500, 599}}, want: io.EOF, class: connector.Permanent},
-		{name: "not HTTP", answer: "SSH-2.0-OpenSSH\r\n\r\n", want: io.EOF, class: connector.Temporary, text: "not HTTP/1.1"},
-		{name: "header too large", answer: "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 20<<10), want: io.EOF, class: connector.Temporary, text: "larger than 16KiB"},
+		{name: "not HTTP", answer: "SSH-2.0-OpenSSH\r\n\r\n", want: io.EOF, class: connector.Unavailable, text: "not HTTP/1.1"},
+		{name: "header too large", answer: "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 20<<10), want: io.EOF, class: connector.Unavailable, text: "larger than 16KiB"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			p := newPeer(t, says(row.answer))
@@ -217,7 +217,7 @@ func TestSink_verdicts(t *testing.T) {
 	}
 }
 
-// status is an answer with a body.
+// status returns an answer with a body.
 func status(line, headers string) string {
 	return "HTTP/1.1 " + line + "\r\n" + headers + "Content-Length: 9\r\n\r\n because\n"
 }
@@ -230,7 +230,7 @@ func TestSink_statusCanBeReadFromTheError(t *testing.T) {
 	}
 }
 
-// F11: a redirect is no delivery, and following one turns a POST into a GET
+// F11: a redirect is not a delivery, and following one turns a POST into a GET
 // without its event. https://github.com/formancehq/ledger/issues/1990
 // https://github.com/sourcegraph/sourcegraph-public-snapshot/issues/46346
 func TestSink_neverFollowsARedirect(t *testing.T) {
@@ -249,8 +249,8 @@ func TestSink_neverFollowsARedirect(t *testing.T) {
 	}
 }
 
-// L11: net/http retries by itself, and more so with Idempotency-Key. Here the
-// server counts. https://github.com/golang/go/issues/19943
+// L11: net/http retries on its own, and more often with Idempotency-Key. Here the
+// server counts requests. https://github.com/golang/go/issues/19943
 func TestSink_isExecutedOnceWhateverBreaksOnANewConnection(t *testing.T) {
 	for _, method := range []string{"POST", "PUT", "PATCH"} {
 		t.Run(method, func(t *testing.T) {
@@ -258,7 +258,7 @@ func TestSink_isExecutedOnceWhateverBreaksOnANewConnection(t *testing.T) {
 			cfg := sinkConfig(p.url)
 			cfg.Method = method
 			err := newSink(t, cfg).Send(t.Context(), order("1"))
-			wantClass(t, err, connector.Temporary)
+			wantClass(t, err, connector.Unavailable)
 			if !strings.Contains(err.Error(), "closed before an answer") {
 				t.Errorf("text is %q", err)
 			}
@@ -310,12 +310,12 @@ func TestSink_readsTheAnswerOfAServerThatDidNotReadTheRequest(t *testing.T) {
 	e.Data = cloudevent.Bytes([]byte(`"` + strings.Repeat("x", 4<<20) + `"`))
 	err := newSink(t, sinkConfig(srv.URL)).Send(t.Context(), e)
 	if s, ok := errors.AsType[*StatusError](err); !ok || s.Status != 413 {
-		// The kernel may throw the answer away with the rest of the request.
-		wantClass(t, err, connector.Temporary)
+		// The kernel may discard the answer with the rest of the request.
+		wantClass(t, err, connector.Unavailable)
 	}
 }
 
-// RFC 9112, 9.3: a server that refuses a request need not read it, nor close.
+// RFC 9112, section 9.3: a server that refuses a request need not read it or close.
 func TestSink_hearsARefusalWhileItStillSends(t *testing.T) {
 	large := order("1")
 	large.Data = cloudevent.Bytes([]byte(`"` + strings.Repeat("x", 16<<20) + `"`))
@@ -325,7 +325,7 @@ func TestSink_hearsARefusalWhileItStillSends(t *testing.T) {
 	}{
 		{"on a new connection", status("413 Content Too Large", ""), "413 ", false},
 		{"on a used connection", status("413 Content Too Large", ""), "413 ", true},
-		{"200 is no delivery of half a request", okAnswer, "the server answered and read no further", false},
+		{"200 is no delivery of half a request", okAnswer, "the server answered before it read the whole request", false},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			ends := make(chan struct{})
@@ -379,7 +379,7 @@ func TestSink_aCallEndsWhenItsContextDoes(t *testing.T) {
 	for _, row := range []struct {
 		name string
 		dial func(ctx context.Context, network, address string) (net.Conn, error)
-		one  bool // only one connection, and another call has it
+		one  bool // there is one connection, and another call has it
 	}{
 		{name: "waiting for an answer"},
 		{name: "dialling", dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -403,7 +403,7 @@ func TestSink_aCallEndsWhenItsContextDoes(t *testing.T) {
 			for range n {
 				go func() { errs <- s.Send(ctx, order("1")) }()
 			}
-			eventually(t, "the call is under way", func() bool { return len(s.pool.slots) > 0 })
+			eventually(t, "the call is under way", func() bool { return len(s.slots) > 0 })
 			cancel()
 			for range n {
 				err := <-errs
@@ -430,12 +430,12 @@ func TestSink_aCallEndsAfterItsTimeout(t *testing.T) {
 	cfg.Timeout, cfg.MaxConnections = 20*time.Millisecond, 1
 	s := newSink(t, cfg)
 	errs := make(chan error, 2)
-	for range 2 { // one waits for the answer, one for the connection
+	for range 2 { // one call waits for the answer, the other for the connection
 		go func() { errs <- s.Send(t.Context(), order("1")) }()
 	}
 	for range 2 {
 		err := <-errs
-		wantClass(t, err, connector.Temporary)
+		wantClass(t, err, connector.Unavailable)
 		if timeout, ok := errors.AsType[net.Error](err); !ok || !timeout.Timeout() {
 			t.Errorf("error is %v", err)
 		}
@@ -541,5 +541,42 @@ func TestSink_closeCutsCallsOffWhenItsTimeIsUp(t *testing.T) {
 	}
 	if err := <-sent; !errors.Is(err, connector.ErrClosed) {
 		t.Errorf("the call that was cut off: %v", err)
+	}
+}
+
+func TestSink_headersOfAnEventGoWithItsRequestAlone(t *testing.T) {
+	got := make(chan nethttp.Header, 2)
+	srv := httptest.NewServer(nethttp.HandlerFunc(func(_ nethttp.ResponseWriter, r *nethttp.Request) { got <- r.Header }))
+	defer srv.Close()
+	value := "a"
+	failed := errors.New("no header")
+	s, err := NewSink(sinkConfig(srv.URL), SinkOptions{Headers: func(_ context.Context, e *cloudevent.Event) ([]connector.Header, error) {
+		if value == "" {
+			return nil, failed
+		}
+		return []connector.Header{{Key: "X-Tenant", Value: []byte(value + e.ID)}}, nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close(t.Context()) }()
+	for _, id := range []string{"1", "2"} {
+		if err := s.Send(t.Context(), order(id)); err != nil {
+			t.Fatal(err)
+		}
+		if h := <-got; h.Get("X-Tenant") != "a"+id || h.Get("Idempotency-Key") != id {
+			t.Errorf("headers %v", h)
+		}
+	}
+	value = "a\r\nX-Forged: 1"
+	if err := s.Send(t.Context(), order("3")); connector.ClassOf(err) != connector.Permanent || !strings.Contains(err.Error(), "header X-Tenant: the value holds a line break") {
+		t.Errorf("a line break: %v", err)
+	}
+	value = ""
+	if err := s.Send(t.Context(), order("4")); !errors.Is(err, failed) {
+		t.Errorf("a header that fails: %v", err)
+	}
+	if len(got) != 0 {
+		t.Error("a request was sent all the same")
 	}
 }

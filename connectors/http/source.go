@@ -17,7 +17,7 @@ import (
 
 const defaultDrain = 20 * time.Second
 
-// Source receives events by HTTP. Many sources share a port through Listeners.
+// Source receives events by HTTP. Several sources share a port through Listeners.
 type Source struct {
 	cfg       SourceConfig
 	name      string
@@ -29,19 +29,20 @@ type Source struct {
 	drain     time.Duration
 	listening func(net.Addr)
 
-	turn   chan struct{} // holds a token while the handler is called
-	gaveUp chan struct{} // closed when Run stops waiting for what is in flight
+	handling     chan struct{} // holds a token while the handler runs
+	drainExpired chan struct{} // closed when Run stops waiting for requests in flight
 
-	mu      sync.Mutex
-	state   state
-	problem string        // for Status
-	running int           // requests that have unsettled events
-	idle    chan struct{} // closed once stopping and nothing is running
-	ctx     context.Context
-	handle  connector.Handler
+	mu         sync.Mutex
+	state      state
+	problem    string        // for Status
+	running    int           // requests with unsettled events
+	idle       chan struct{} // closed when the source is ending and running is 0
+	ctx        context.Context
+	assignment *connector.Assignment // of all messages
+	handle     connector.Handler
 }
 
-// state of a source; it only ever moves forward.
+// state of a source. It only moves forward.
 type state int
 
 const (
@@ -55,25 +56,25 @@ var (
 	_ connector.Reporter = (*Source)(nil)
 )
 
-// SourceOptions are for Go programs; the zero value is right for most.
+// SourceOptions are options for Go programs. The zero value is right for most.
 type SourceOptions struct {
-	// Listeners is shared by the sources of a process. Nil: the source has its
-	// address for itself.
+	// Listeners is shared by the sources of a process. nil: the source has its port for
+	// itself.
 	Listeners *Listeners
-	// Name is the topic in the position of messages; default: the path.
+	// Name is the stream in the position of messages; default: the path.
 	Name string
-	// Logger is told what goes wrong. Default: nothing is logged.
+	// Logger logs failures. nil: nothing is logged.
 	Logger *slog.Logger
-	// DrainTimeout is how long Run waits, when its context ends, for messages
-	// that were handed over. Default 20s.
+	// DrainTimeout is how long Run waits, after its context has ended, for messages
+	// that were handed over. 0: 20s.
 	DrainTimeout time.Duration
-	// Listening is called once the source takes requests, with the address in
-	// use. It is for those who listen on port 0.
+	// Listening is called with the address once the source takes requests. It is for
+	// programs that listen on port 0.
 	Listening func(net.Addr)
 }
 
-// NewSource builds a source that does not listen yet. It fills in defaults, and
-// fails when the configuration is at fault.
+// NewSource builds a source without listening. It fills in defaults, and fails if the
+// configuration is not valid.
 func NewSource(cfg SourceConfig, opts SourceOptions) (*Source, error) {
 	config.Defaults(&cfg)
 	if err := errors.Join(cfg.Validate(), cfg.TLS.Validate()); err != nil {
@@ -83,7 +84,7 @@ func NewSource(cfg SourceConfig, opts SourceOptions) (*Source, error) {
 		cfg: cfg, name: opts.Name, auth: newAuthorizer(cfg.Auth), decoder: decoder{maxEvents: cfg.MaxBatchEvents},
 		browsers:  nethttp.NewCrossOriginProtection(),
 		listeners: opts.Listeners, logger: opts.Logger, drain: opts.DrainTimeout, listening: opts.Listening,
-		turn: make(chan struct{}, 1), gaveUp: make(chan struct{}), idle: make(chan struct{}),
+		handling: make(chan struct{}, 1), drainExpired: make(chan struct{}), idle: make(chan struct{}),
 		problem: "not listening yet",
 	}
 	if s.name == "" {
@@ -93,7 +94,7 @@ func NewSource(cfg SourceConfig, opts SourceOptions) (*Source, error) {
 		s.decoder.secret = strings.ToLower(s.auth.header)
 	}
 	if s.listeners == nil {
-		s.listeners = &Listeners{alone: true}
+		s.listeners = &Listeners{single: true}
 	}
 	if s.logger == nil {
 		s.logger = slog.New(slog.DiscardHandler)
@@ -111,10 +112,18 @@ func (s *Source) settings() settings {
 	}
 }
 
-// Run listens and hands messages to handle, one at a time, until ctx ends. Those
-// in flight then get the drain timeout to be settled and answered; requests that
-// were not handed over go to the next source of the path, or are answered with
-// 503. It fails when it cannot listen.
+// SourceGuarantees is what every Source guarantees: nothing beyond the contract. A
+// caller keeps an event until it is told that the event is settled, and otherwise sends
+// it again.
+var SourceGuarantees = connector.Guarantees{}
+
+// Guarantees returns SourceGuarantees.
+func (s *Source) Guarantees() connector.Guarantees { return SourceGuarantees }
+
+// Run listens and hands messages to handle, those of one request in one call, until ctx
+// ends. Messages in flight are then settled and answered within the drain timeout.
+// Requests that were not handed over go to the next source of the path, or are answered
+// with 503. Run fails if it cannot listen.
 func (s *Source) Run(ctx context.Context, handle connector.Handler) error {
 	if err := s.start(ctx, handle); err != nil {
 		return err
@@ -134,13 +143,13 @@ func (s *Source) Run(ctx context.Context, handle connector.Handler) error {
 	case <-l.done:
 		err = fmt.Errorf("http source: listen %s: %w", s.cfg.Listen, l.err)
 	}
-	l.take(s)
+	l.removePath(s)
 	s.stop(err)
 	s.await()
 	return err
 }
 
-// start lets Run run once.
+// start makes sure that Run runs only once.
 func (s *Source) start(ctx context.Context, handle connector.Handler) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -148,10 +157,11 @@ func (s *Source) start(ctx context.Context, handle connector.Handler) error {
 		return errors.New("http source: Run was called before; make a new source")
 	}
 	s.state, s.ctx, s.handle = serving, ctx, handle
+	s.assignment = connector.NewAssignment(ctx, s.name)
 	return nil
 }
 
-// stop refuses further requests.
+// stop makes the source refuse further requests.
 func (s *Source) stop(cause error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -164,7 +174,7 @@ func (s *Source) stop(cause error) {
 	}
 }
 
-// await waits for what is in flight, bounded.
+// await waits for requests in flight, up to the drain timeout.
 func (s *Source) await() {
 	timer := time.NewTimer(s.drain)
 	defer timer.Stop()
@@ -174,29 +184,29 @@ func (s *Source) await() {
 		s.mu.Lock()
 		left := s.running
 		s.mu.Unlock()
-		s.logger.Warn("http source: stopped with requests unsettled; their callers are told to send them again", "path", s.cfg.Path, "requests", left)
+		s.logger.Warn("http source stopped with unsettled requests", "path", s.cfg.Path, "requests", left)
 	}
-	close(s.gaveUp)
+	close(s.drainExpired)
 }
 
-const tooManyRequests = "too many requests are being worked on"
+const tooManyRequests = "too many requests are being processed"
 
-// full says whether enter would refuse.
+// full reports whether enter would refuse a request.
 func (s *Source) full() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.state == serving && s.running >= s.cfg.MaxRequests
 }
 
-// serves says whether the source has not ended.
+// serves reports whether the source is running.
 func (s *Source) serves() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.state == serving
 }
 
-// enter counts a request in whose body and sender are known. It reports false
-// when the source is stopping, and the request is for the next one.
+// enter counts in a request whose body has been read and whose sender has been checked.
+// It reports false if the source is ending and the request is for the next one.
 func (s *Source) enter() (bool, *problem) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -210,7 +220,7 @@ func (s *Source) enter() (bool, *problem) {
 	return true, nil
 }
 
-// exit counts a request out, all of whose events are settled.
+// exit counts out a request whose events are all settled.
 func (s *Source) exit() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -226,7 +236,7 @@ func (s *Source) setProblem(problem string) {
 	s.problem = problem
 }
 
-// Status says whether the source listens.
+// Status reports why the source does not listen, if so.
 func (s *Source) Status() connector.Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -47,12 +47,12 @@ func TestSource_aCallerDoesNotWaitForEver(t *testing.T) {
 		}
 	})
 	ask(t, "POST", s.url, "late").want(t, 503, "NOT_SETTLED")
-	(<-messages).Settle(nil) // the work goes on
+	(<-messages).Settle(nil) // it can still be settled
 
 	answers := make(chan answered, 1)
 	go func() { answers <- ask(t, "POST", s.url, "block") }()
 	<-messages
-	ask(t, "POST", s.url, "behind").want(t, 503, "NOT_SETTLED") // was never handed over
+	ask(t, "POST", s.url, "behind").want(t, 503, "NOT_SETTLED") // it is never handed over
 	close(blocked)
 	<-answers
 	if len(messages) != 0 {
@@ -60,9 +60,9 @@ func TestSource_aCallerDoesNotWaitForEver(t *testing.T) {
 	}
 }
 
-// L14: slow headers and slow bodies must not hold a connection for ever.
+// L14: slow headers and slow bodies do not hold a connection for ever.
 // https://github.com/golang/go/issues/65051 (CVE-2023-45288)
-// L7: one request with two lengths is none. https://github.com/golang/go/issues/71988
+// L7: a request with two lengths is refused. https://github.com/golang/go/issues/71988
 func TestSource_boundsSlowCallers(t *testing.T) {
 	cfg := sourceConfig()
 	cfg.HeaderTimeout, cfg.ReadTimeout = 20*time.Millisecond, 40*time.Millisecond
@@ -88,7 +88,7 @@ func TestSource_boundsSlowCallers(t *testing.T) {
 			if err := c.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
 				t.Fatal(err)
 			}
-			text, err := io.ReadAll(c) // until the server closes
+			text, err := io.ReadAll(c) // ends when the server closes
 			var timeout net.Error
 			if errors.As(err, &timeout) && timeout.Timeout() || !strings.HasPrefix(string(text), row.want) {
 				t.Errorf("answer is %q (%v); want %q", text, err, row.want)
@@ -106,7 +106,7 @@ func TestSource_aCallerThatWaitsIsNotTakenForSlow(t *testing.T) {
 	ask(t, "POST", s.url, "x").want(t, 200, "")
 }
 
-// L9: any web page can call a port on loopback.
+// L9: any web page can send requests to a port on loopback.
 // https://github.com/golang/go/issues/23993
 // https://github.com/modelcontextprotocol/go-sdk/issues/760
 func TestSource_keepsBrowsersOut(t *testing.T) {

@@ -21,12 +21,12 @@ import (
 // running is a source under test.
 type running struct {
 	*Source
-	url  string // with the path
+	url  string // including the path
 	stop func() error
 }
 
 // startSource runs a source until the test ends or stop is called.
-func startSource(t *testing.T, cfg SourceConfig, opts SourceOptions, handle connector.Handler) *running {
+func startSource(t *testing.T, cfg SourceConfig, opts SourceOptions, handle func(context.Context, *connector.Message)) *running {
 	t.Helper()
 	address := make(chan net.Addr, 1)
 	opts.Listening = func(a net.Addr) { address <- a }
@@ -36,7 +36,7 @@ func startSource(t *testing.T, cfg SourceConfig, opts SourceOptions, handle conn
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- s.Run(ctx, handle) }()
+	go func() { done <- s.Run(ctx, connector.Each(handle)) }()
 	stop := sync.OnceValue(func() error { cancel(); return <-done })
 	t.Cleanup(func() { _ = stop() })
 	select {
@@ -49,19 +49,19 @@ func startSource(t *testing.T, cfg SourceConfig, opts SourceOptions, handle conn
 	}
 }
 
-// client keeps no connection, so that no goroutine is left after a test.
+// client keeps no connections, so that no goroutine is left after a test.
 var client = &nethttp.Client{
 	Transport: &nethttp.Transport{DisableKeepAlives: true},
 	Timeout:   20 * time.Second,
 }
 
-// answered is an answer with its body read.
+// answered is an answer whose body has been read.
 type answered struct {
 	*nethttp.Response
 	body string
 }
 
-// ask sends a request; headers come in pairs.
+// ask sends a request. Headers come in pairs of name and value.
 func ask(t *testing.T, method, url, body string, headers ...string) answered {
 	t.Helper()
 	r, err := nethttp.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
@@ -86,7 +86,7 @@ func ask(t *testing.T, method, url, body string, headers ...string) answered {
 	return answered{resp, string(text)}
 }
 
-// want checks a status and, of a problem, its code.
+// want checks the status and, of a problem, its code.
 func (a answered) want(t *testing.T, status int, code string) {
 	t.Helper()
 	var p struct {
@@ -105,7 +105,7 @@ func (a answered) want(t *testing.T, status int, code string) {
 	}
 }
 
-// collect is a handler that settles with nil and keeps the messages.
+// collect returns a handler that settles with nil and records the messages.
 type collect struct {
 	mu  sync.Mutex
 	got []*connector.Message
@@ -126,7 +126,7 @@ func (c *collect) messages() []*connector.Message {
 
 const structured = `{"specversion":"1.0","id":"e1","source":"/s","type":"t","time":"2026-01-02T03:04:05Z","partitionkey":"k1","data":{"n":1}}`
 
-// U3, U9: the rows that name them.
+// U3, U9: see the rows that name them.
 func TestSource_takesEveryMode(t *testing.T) {
 	var c collect
 	s := startSource(t, SourceConfig{Listen: "127.0.0.1:0", Path: "/in"}, SourceOptions{}, c.handle)
@@ -134,7 +134,7 @@ func TestSource_takesEveryMode(t *testing.T) {
 	for _, row := range []struct {
 		name, body string
 		headers    []string
-		value      string // as handed over; default: the body
+		value      string // handed over; "": the body
 		id, key    string
 		time       bool // at
 		contentIs  string
@@ -144,10 +144,10 @@ func TestSource_takesEveryMode(t *testing.T) {
 			id: "e1", key: "k1", time: true, contentIs: "application/cloudevents+json; charset=UTF-8"},
 		{name: "binary", body: "hello", headers: []string{"Content-Type", "text/plain", "ce-specversion", "1.0", "ce-id", "e%201", "ce-source", "/s", "ce-type", "t", "ce-partitionkey", "k1", "ce-time", "2026-01-02T03:04:05Z"},
 			id: "e 1", key: "k1", time: true, contentIs: "text/plain"},
-		// U3: what stands in headers beside an envelope is a copy of it, and not what counts.
+		// U3: attributes in headers beside an envelope are copies and do not count.
 		{name: "structured with copies of attributes", body: structured, headers: []string{"Content-Type", "application/cloudevents+json;charset=utf8", "ce-specversion", "1.0", "ce-id", "other", "ce-source", "/other", "ce-type", "other", "ce-partitionkey", "other"},
 			id: "e1", key: "k1", time: true, contentIs: "application/cloudevents+json;charset=utf8"},
-		// U9: what Quarkus sends.
+		// U9: the form that Quarkus sends.
 		{name: "binary with two equal content types", body: "hello", headers: []string{"Content-Type", "text/plain", "ce-datacontenttype", "text/plain", "ce-specversion", "1.0", "ce-id", "e1", "ce-source", "/s", "ce-type", "t"}, id: "e1", contentIs: "text/plain"},
 		{name: "plain JSON", body: `[1,2]`, headers: []string{"Content-Type", "application/json", "Idempotency-Key", "i1"}, id: "i1", contentIs: "application/json"},
 		{name: "plain, key in quotes", body: `{`, headers: []string{"Content-Type", "application/x+json", "Idempotency-Key", `"i 1"`}, id: "i 1", contentIs: "application/x+json"},
@@ -159,7 +159,7 @@ func TestSource_takesEveryMode(t *testing.T) {
 			before := len(c.messages())
 			a := ask(t, "POST", s.url, row.body, row.headers...)
 			a.want(t, 200, "")
-			var ok accepted
+			var ok eventAnswer
 			if err := json.Unmarshal([]byte(a.body), &ok); err != nil || ok.Status != "accepted" || ok.ID != row.id {
 				t.Errorf("answer is %s", a.body)
 			}
@@ -172,7 +172,7 @@ func TestSource_takesEveryMode(t *testing.T) {
 			if string(m.Value) != row.body || m.Value == nil || m.ID != row.id || string(m.Key) != row.key || (m.Key == nil) != (row.key == "") || string(contentType) != row.contentIs {
 				t.Errorf("message is %q key %q id %q content %q", m.Value, m.Key, m.ID, contentType)
 			}
-			if m.Position != (connector.Position{Topic: "/in", Partition: -1, Offset: -1}) || m.Time.IsZero() || row.time && !m.Time.Equal(at) {
+			if m.Position != (connector.Position{Stream: "/in"}) || m.Time.IsZero() || row.time && !m.Time.Equal(at) {
 				t.Errorf("position %v, time %v", m.Position, m.Time)
 			}
 		})
@@ -199,12 +199,13 @@ func TestSource_passesHeadersOnWithoutCredentials(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("headers are %q; want %q", got, want)
 	}
-	if m.Position.Topic != "hooks" {
-		t.Errorf("topic is %q", m.Position.Topic)
+	if m.Position.Stream != "hooks" {
+		t.Errorf("topic is %q", m.Position.Stream)
 	}
 }
 
-// U3: each event of a batch is its own, whatever attributes the request has.
+// U3: each event of a batch has its own attributes, whatever attributes the request
+// has.
 func TestSource_handsABatchOverInOrder(t *testing.T) {
 	var c collect
 	s := startSource(t, sourceConfig(), SourceOptions{}, c.handle)
@@ -220,7 +221,7 @@ func TestSource_handsABatchOverInOrder(t *testing.T) {
 		t.Fatalf("messages are %v", list)
 	}
 	for _, m := range list {
-		// Each is a structured event of its own; key and attributes of the request are not its.
+		// Each is a separate structured event; it takes no key or attributes from the request.
 		if _, there := m.Header("ce-id"); there {
 			t.Errorf("headers are %q", m.Headers)
 		}
@@ -236,7 +237,8 @@ func TestSource_handsABatchOverInOrder(t *testing.T) {
 	}
 }
 
-// U20: the second of two fields was not seen, and a compressed body passed.
+// U20: the second of two Content-Encoding fields was ignored, and a compressed body
+// passed.
 func TestSource_refusesWhatItCannotTake(t *testing.T) {
 	const event, batch = "application/cloudevents+json", "application/cloudevents-batch+json"
 	var c collect
@@ -260,10 +262,10 @@ func TestSource_refusesWhatItCannotTake(t *testing.T) {
 		{"a batch with one bad event", `[` + small + `,{}]`, []string{"Content-Type", batch}, 400, "BAD_EVENT", "event 2 of 2"},
 		{"a batch of too many", `[` + small + `,` + small + `,` + small + `]`, []string{"Content-Type", batch}, 413, "TOO_LARGE", "at most 2"},
 		{"a body of too much", strings.Repeat("x", 201), nil, 413, "TOO_LARGE", "200 (maxBodyBytes)"},
-		{"no content type", `x`, []string{"Content-Type", "json", "Ce-Id", "1", "Ce-Specversion", "1.0", "Ce-Source", "/", "Ce-Type", "t"}, 400, "BAD_EVENT", `\"json\" is no content type`},
+		{"no content type", `x`, []string{"Content-Type", "json", "Ce-Id", "1", "Ce-Specversion", "1.0", "Ce-Source", "/", "Ce-Type", "t"}, 400, "BAD_EVENT", `\"json\" is not a content type`},
 		{"an id that is not UTF-8", `x`, []string{"Ce-Id", "%C0%A0", "Ce-Specversion", "1.0", "Ce-Source", "/", "Ce-Type", "t"}, 400, "BAD_EVENT", `the value is not UTF-8`},
-		{"a number of no kind", `{"specversion":"1.0","id":"1","source":"/","type":"t","n":1.5}`, []string{"Content-Type", event}, 400, "BAD_EVENT", "no whole one of 32 bits"},
-		{"two content types", small, []string{"Content-Type", event, "Content-Type", "application/json"}, 415, "UNSUPPORTED_CONTENT", "stands there more than once"},
+		{"a number of no kind", `{"specversion":"1.0","id":"1","source":"/","type":"t","n":1.5}`, []string{"Content-Type", event}, 400, "BAD_EVENT", "is not a 32-bit integer"},
+		{"two content types", small, []string{"Content-Type", event, "Content-Type", "application/json"}, 415, "UNSUPPORTED_CONTENT", "is there more than once"},
 		{"another format beside attributes", `x`, []string{"Content-Type", "application/cloudevents+avro", "Ce-Id", "1", "Ce-Specversion", "1.0", "Ce-Source", "/", "Ce-Type", "t"}, 415, "UNSUPPORTED_CONTENT", "cloudevents+avro"},
 		{"another format", `x`, []string{"Content-Type", "application/cloudevents+avro"}, 415, "UNSUPPORTED_CONTENT", "cloudevents+avro"},
 		{"a malformed type", `x`, []string{"Content-Type", "application/cloudevents+json; ;="}, 415, "UNSUPPORTED_CONTENT", "malformed"},
@@ -318,7 +320,7 @@ func TestSource_answersTheHandshakeOfWebhooks(t *testing.T) {
 	}
 }
 
-// F2: an interruption is neither done nor failed; the caller is told to come
+// F2: an interrupted event is neither done nor failed; the caller is told to send it
 // again. https://github.com/dapr/components-contrib/issues/3849
 func TestSource_tellsHowAnEventEnded(t *testing.T) {
 	for _, row := range []struct {
@@ -447,7 +449,7 @@ func TestSource_givesUpAfterTheDrainTimeout(t *testing.T) {
 	if !strings.Contains(log.String(), "requests=1") {
 		t.Errorf("log is %s", log.String())
 	}
-	m.Settle(nil) // too late, and no harm
+	m.Settle(nil) // too late, and harmless
 }
 
 func TestSource_aHandlerThatPanicsSettlesNothing(t *testing.T) {
@@ -468,7 +470,7 @@ func TestSource_aHandlerThatPanicsSettlesNothing(t *testing.T) {
 
 func TestSource_runsOnce(t *testing.T) {
 	s := startSource(t, sourceConfig(), SourceOptions{}, new(collect).handle)
-	if err := s.Run(t.Context(), new(collect).handle); err == nil || !strings.Contains(err.Error(), "make a new source") {
+	if err := s.Run(t.Context(), connector.Each(new(collect).handle)); err == nil || !strings.Contains(err.Error(), "make a new source") {
 		t.Errorf("error is %v", err)
 	}
 }

@@ -12,10 +12,10 @@ import (
 
 const userAgent = "fiso-connector-http"
 
-// target is where a sink sends to, with everything of a request that is the
-// same for each.
+// target is the destination of a sink, with the parts of a request that are always the
+// same.
 type target struct {
-	name      string // "POST http://host/path", for errors: never with a query
+	name      string // "POST http://host/path", for errors; never with a query
 	host      string // without port, for DNS
 	address   string // host:port, for dialling
 	line      string // "POST /path?query"
@@ -25,7 +25,7 @@ type target struct {
 	tls       func() *tls.Config // for the next connection; nil for http
 }
 
-// newTarget expects a configuration that was validated.
+// newTarget requires a validated configuration.
 func newTarget(cfg *SinkConfig) (*target, error) {
 	u, err := url.Parse(cfg.URL)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/lsm/fiso/common/config/configtest"
 )
 
-// UL7: a caFile that was rotated counts for the next connection to the server.
+// UL7: the next connection to the server uses a rotated caFile.
 func TestTarget_followsCAFile(t *testing.T) {
 	configtest.FollowsCAFile(t, func(caFile string) func(address string) (net.Conn, error) {
 		to, err := newTarget(&SinkConfig{URL: "https://example.com/", Method: "POST", TLS: config.TLS{CAFile: caFile}})

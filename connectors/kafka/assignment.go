@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"sync"
@@ -13,7 +14,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Why the context of an assignment ended; context.Cause gives it to handlers.
+// The causes with which the context of an assignment ends; handlers read them by
+// context.Cause.
 var (
 	errRevoked = errors.New("partition taken away by a rebalance")
 	errLost    = errors.New("partition lost: the group went on without this member")
@@ -21,45 +23,46 @@ var (
 	errRewound = errors.New("partition is read again from an earlier record")
 )
 
-// assignment is one hold on one partition: from the position it starts at,
-// until the partition is taken away, lost or rewound. Of what happens to its
-// messages after it was closed it commits nothing.
+// assignment reads one partition from a position until the partition is revoked, lost
+// or rewound. After close it commits nothing.
 type assignment struct {
-	part   *partition
-	member string // of the group, when the assignment began
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	run    *session
+	part     *partition
+	member   string // id in the group when the assignment began
+	ctx      context.Context
+	cancel   context.CancelCauseFunc
+	contract *connector.Assignment // passed to the handler
+	session  *session
 
 	mu    sync.Mutex
 	state assignmentState
-	// prev held the same partition before; nothing is handed over while its
-	// messages are in flight, so that two of one key are never side by side.
-	// nil once that is over, or was waited for long enough.
+	// prev is the previous assignment of this partition. Nothing is handed over while
+	// messages of prev are in flight, so that two messages of one key are never
+	// processed at once. nil after prev has drained or the drain timeout has passed.
 	prev *assignment
-	// late is what was done after the assignment was closed, in any order, also
-	// by those before: the next one need not do it again.
-	late    []settle.Run
-	unsure  bool // the log may not be what it was
-	tracker *settle.Tracker
-	// buffer holds what was fetched and not yet handed over, oldest first.
-	buffer    []batch
-	buffered  int64         // bytes in buffer
-	full      bool          // that is enough, and fetching waits for room
-	seen      int64         // buffered at the last look, while full
-	fetched   int64         // offset after the newest record ever buffered
-	refused   bool          // a message was settled with an error
-	over      bool          // because of that, hand over no more and rewind
-	rest      time.Duration // before the rewind
-	waits     waits         // what the pump waits for, on wake
-	committed int64         // -1 while nothing was committed
-	noted     uint64        // the tracker's Changes at the last commit
-	end       int64         // of the log; -1 while unknown
-	progress  time.Time     // as of the last look
-	moved     bool          // the watermark did, since then
+	// doneAfterClose are the records settled with nil after close, in any order,
+	// including those of earlier assignments. The next assignment does not hand them
+	// over again.
+	doneAfterClose []settle.Run
+	logChanged     bool // the log may hold other records now
+	tracker        *settle.Tracker
+	// buffer holds fetched records that are not handed over yet, oldest first.
+	buffer           []batch
+	buffered         int64         // bytes in buffer
+	full             bool          // fetching waits until the buffer shrinks
+	lastBuffered     int64         // buffered at the last check, while full
+	fetched          int64         // offset after the newest record that was ever buffered
+	refused          bool          // a message was settled with an error
+	rewinding        bool          // set after refused: hand over no more, and rewind
+	rewindDelay      time.Duration // wait before the rewind
+	waitsFor         waitReason    // what the pump waits for
+	committed        int64         // offset; -1: nothing
+	committedChanges uint64        // Changes of the tracker at the last commit
+	end              int64         // of the log; -1: unknown
+	progress         time.Time     // when the watermark last moved, as of the last check
+	watermarkMoved   bool          // the watermark moved since the last check
 
-	wake    chan struct{} // to the pump; holds one
-	drained chan struct{} // closed once it ended and nothing is in flight, of it or of those before
+	wake    chan struct{} // wakes the pump; capacity 1
+	drained chan struct{} // closed when this assignment has ended and neither it nor an earlier one has messages in flight
 }
 
 type assignmentState uint8
@@ -70,31 +73,31 @@ const (
 	closed                   // settling changes nothing
 )
 
-// waits is what a pump waits for.
-type waits uint8
+// waitReason is what a pump waits for.
+type waitReason uint8
 
 const (
-	nothing    waits = iota
-	forRecords       // the buffer is empty
-	forRoom          // the window is full
-	forIdle          // something is in flight
+	waitNone    waitReason = iota
+	waitRecords            // the buffer is empty
+	waitWindow             // the window is full
+	waitIdle               // something is in flight
 )
 
-// batch is what one fetch brought for one partition, in one allocation.
+// batch holds the records that one fetch returned for one partition, in one allocation.
 type batch struct {
 	records []record
-	next    int // of records, the first not handed over
+	next    int // index of the first record that is not handed over
 }
 
-// record is a message with what is needed to settle it; a Message is bound to
-// the record that holds it, so that settling costs no search and no closure.
+// record is a message with the data needed to settle it. A Message is bound to its
+// record, so settling needs no lookup and no closure.
 type record struct {
 	connector.Message
 	a       *assignment
 	number  uint64
 	size    int64
 	epoch   int32
-	control bool // a transaction marker: moves the position, is no message
+	control bool // a transaction marker; moves the position and is not handed over
 }
 
 // Settled is called by Message.Settle.
@@ -105,8 +108,9 @@ func newAssignment(run *session, p *partition, pos position, prev *assignment) *
 	tracker := settle.New(pos.offset)
 	tracker.Remember(pos.done)
 	return &assignment{
-		part: p, run: run, member: p.member, ctx: ctx, cancel: cancel, prev: prev,
-		tracker: tracker, fetched: pos.offset, committed: pos.committed,
+		part: p, session: run, member: p.member, ctx: ctx, cancel: cancel, prev: prev,
+		contract: connector.NewAssignment(ctx, fmt.Sprintf("%s-%d", p.topic, p.partition)),
+		tracker:  tracker, fetched: pos.offset, committed: pos.committed,
 		end: pos.end, progress: time.Now(),
 		wake: make(chan struct{}, 1), drained: make(chan struct{}),
 	}
@@ -120,7 +124,7 @@ func (r *record) SettledBatch(ms []*connector.Message, err error) {
 	}
 }
 
-// settled is the end of one message.
+// settled records how one message was settled.
 func (a *assignment) settled(r *record, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -128,8 +132,8 @@ func (a *assignment) settled(r *record, err error) {
 	a.afterSettled()
 }
 
-// settledBatch is the end of those messages at the front that are of a. It
-// returns how many they are.
+// settledBatch settles the messages at the front of ms that belong to a, and returns
+// their number.
 func (a *assignment) settledBatch(ms []*connector.Message, err error) int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -145,36 +149,39 @@ func (a *assignment) settledBatch(ms []*connector.Message, err error) int {
 	return n
 }
 
-// settle needs mu, as does afterSettled, which follows once all are settled.
+// settle settles one message. The caller holds mu, and calls afterSettled after the last
+// settle.
 func (a *assignment) settle(r *record, err error) {
 	if r.size > largeRecord {
-		a.run.large.Add(-r.size)
-		a.run.roomFreed()
+		a.session.large.Add(-r.size)
+		a.session.wakePoller()
 	}
 	if a.state == closed {
-		a.tracker.Settle(r.number, false) // no longer in flight
-		if err == nil && r.epoch >= 0 && !a.unsure {
-			a.late = append(a.late, settle.Run{From: r.Position.Offset, To: r.Position.Offset + 1, Epoch: r.epoch})
+		a.tracker.Settle(r.number, false) // it is no longer in flight
+		if err == nil && r.epoch >= 0 && !a.logChanged {
+			a.doneAfterClose = append(a.doneAfterClose, settle.Run{From: r.Position.Offset, To: r.Position.Offset + 1, Epoch: r.epoch})
 		}
 		return
 	}
 	if a.tracker.Settle(r.number, err == nil) {
-		a.moved = true
+		a.watermarkMoved = true
 	}
 	if err != nil && a.state == live && !a.refused {
 		a.refuse(r.Position.Offset)
 	}
 }
 
+// afterSettled wakes the pump if it need not wait any longer. It needs mu.
 func (a *assignment) afterSettled() {
 	wake := false
-	switch a.waits {
-	case forRecords:
-		wake = a.over
-	case forRoom:
-		// Not for each message: a pump that is woken for one hands over one.
-		wake = a.over || a.tracker.Ahead() <= a.run.window-a.run.window/16
-	case forIdle:
+	switch a.waitsFor {
+	case waitRecords:
+		wake = a.rewinding
+	case waitWindow:
+		// The pump waits for a sixteenth of the window: waking it for each message
+		// would hand over one message per call.
+		wake = a.rewinding || a.tracker.Ahead() <= a.session.window-a.session.window/16
+	case waitIdle:
 		wake = a.tracker.InFlight() == 0
 	}
 	if wake {
@@ -183,17 +190,17 @@ func (a *assignment) afterSettled() {
 	a.checkDrained()
 }
 
-// noteProgress needs mu. The time is asked for when somebody looks, the commit
-// loop at the least, and not for each message.
+// noteProgress needs mu. It runs when the time of progress is read, at least once per
+// commit interval, and not for each message.
 func (a *assignment) noteProgress() {
-	if a.moved {
-		a.progress, a.moved = time.Now(), false
+	if a.watermarkMoved {
+		a.progress, a.watermarkMoved = time.Now(), false
 	}
 }
 
-// push appends what a fetch brought. Records below what was buffered before
-// are dropped: order and tracker rest on rising offsets.
-func (a *assignment) push(b batch) {
+// appendBatch adds fetched records to the buffer. It drops records below the position:
+// the tracker needs rising offsets.
+func (a *assignment) appendBatch(b batch) {
 	for len(b.records) > 0 && b.records[0].Position.Offset < a.position() {
 		b.records = b.records[1:]
 	}
@@ -212,10 +219,10 @@ func (a *assignment) push(b batch) {
 	a.buffer = append(a.buffer, b)
 	a.buffered += bytes
 	a.fetched = b.records[len(b.records)-1].Position.Offset + 1
-	if a.run.tooMuch(a.run.buffered.Add(bytes), a.buffered) {
-		a.fill()
+	if a.session.bufferFull(a.session.buffered.Add(bytes), a.buffered) {
+		a.markFull()
 	}
-	if a.waits == forRecords {
+	if a.waitsFor == waitRecords {
 		a.signal()
 	}
 }
@@ -227,30 +234,30 @@ func (a *assignment) position() int64 {
 	return a.fetched
 }
 
-// largeRecord is the size beyond which a record in flight counts against the
-// room for unpacking: its batch is large too.
+// largeRecord is the size from which a record in flight counts against the memory for
+// unpacking, because its batch is large too.
 const largeRecord = ordinaryBatch
 
-// What one call of a batch handler may get. More saves nothing, and what is
-// handed over is out of the source's hands.
+// Bounds of one call of the handler. Larger calls are not faster, and the source cannot
+// take messages back.
 const (
-	mostMessages = 256
-	mostBytes    = 1 << 20
+	maxHandlerMessages = 256
+	maxHandlerBytes    = 1 << 20
 )
 
-// pump hands messages over until the assignment ends. It is the assignment's
-// own goroutine: a handler that blocks holds up this partition and no other.
-func (a *assignment) pump(h handler) {
+// pump hands messages over until the assignment ends. Each assignment has its own pump
+// goroutine, so a handler that blocks delays this partition only.
+func (a *assignment) pump(handle connector.Handler) {
 	a.awaitPrev()
 	var ms []*connector.Message
 	for {
 		var ok bool
-		if ms, ok = a.next(ms[:0], h.most); !ok {
+		if ms, ok = a.next(ms[:0]); !ok {
 			break
 		}
 		if len(ms) > 0 {
-			h.handle(a.ctx, ms)
-			clear(ms) // else a partition at rest keeps the last records in memory
+			handle(a.contract, ms)
+			clear(ms) // an idle partition must not keep the last records in memory
 			continue
 		}
 		select {
@@ -262,77 +269,78 @@ func (a *assignment) pump(h handler) {
 	a.rewind()
 }
 
-// awaitPrev waits for what is in flight of the assignment before, the drain
-// timeout at most, and learns what became of it. Its own end does not cut that
-// short: who comes next would find nothing in flight of it, and hand over beside
-// the one before.
+// awaitPrev waits, at most for the drain timeout, until the messages of prev are
+// settled, and remembers which of them are done. It goes on waiting when this
+// assignment ends: otherwise the next assignment would see nothing in flight here and
+// start while messages of prev are still processed.
 func (a *assignment) awaitPrev() {
 	if a.prev == nil {
 		return
 	}
-	wait(a.run.base, a.run.drain, a.prev.drained)
-	late := a.prev.doneLate()
+	wait(a.session.base, a.session.drain, a.prev.drained)
+	late := a.prev.mergedDoneAfterClose()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.prev = nil
 	late = slices.DeleteFunc(late, func(r settle.Run) bool { return r.To <= a.tracker.Watermark() })
-	if !a.unsure && len(late) > 0 {
+	if !a.logChanged && len(late) > 0 {
 		a.tracker.Remember(settle.Merge(a.tracker.DoneAhead(math.MaxInt), late))
-		a.late = append(a.late, late...)
+		a.doneAfterClose = append(a.doneAfterClose, late...)
 	}
 	a.checkDrained()
 }
 
-// doneLate is what was done after the assignment was closed, in order.
-func (a *assignment) doneLate() []settle.Run {
+// mergedDoneAfterClose returns doneAfterClose in order.
+func (a *assignment) mergedDoneAfterClose() []settle.Run {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	var all []settle.Run
-	for _, r := range a.late {
+	for _, r := range a.doneAfterClose {
 		all = settle.Merge(all, []settle.Run{r})
 	}
 	return all
 }
 
-// next appends the messages to hand over to ms, none when there is none yet, or
-// returns false when this assignment hands over no more.
-func (a *assignment) next(ms []*connector.Message, most int) ([]*connector.Message, bool) {
+// next appends the messages to hand over to ms. It returns false when this assignment
+// hands over no more.
+func (a *assignment) next(ms []*connector.Message) ([]*connector.Message, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.waits = nothing
-	if a.state != live || a.over {
+	a.waitsFor = waitNone
+	if a.state != live || a.rewinding {
 		return nil, false
 	}
 	var taken, bytes int64
-	for len(ms) < most && bytes < mostBytes && len(a.buffer) > 0 && a.tracker.Ahead() < a.run.window {
-		r := a.take()
+	for len(ms) < maxHandlerMessages && bytes < maxHandlerBytes && len(a.buffer) > 0 && a.tracker.Ahead() < a.session.window {
+		r := a.popRecord()
 		taken += r.size
 		if r.control || a.tracker.Remembered(r.Position.Offset, r.epoch) {
 			if a.tracker.Skip(r.Position.Offset, r.epoch) {
-				a.moved = true
+				a.watermarkMoved = true
 			}
 			continue
 		}
 		r.number, _ = a.tracker.HandOver(r.Position.Offset, r.epoch)
 		if r.size > largeRecord {
-			a.run.large.Add(r.size)
+			a.session.large.Add(r.size)
 		}
 		ms = append(ms, &r.Message)
 		bytes += r.size
 	}
-	a.taken(taken)
+	a.releaseBuffered(taken)
 	switch {
 	case len(ms) > 0:
 	case len(a.buffer) == 0:
-		a.waits = forRecords
+		a.waitsFor = waitRecords
 	default:
-		a.waits = forRoom
+		a.waitsFor = waitWindow
 	}
 	return ms, true
 }
 
-// take removes the oldest record from the buffer; taken follows.
-func (a *assignment) take() *record {
+// popRecord removes the oldest record from the buffer. The caller then calls
+// releaseBuffered.
+func (a *assignment) popRecord() *record {
 	b := &a.buffer[0]
 	r := &b.records[b.next]
 	b.next++
@@ -343,42 +351,42 @@ func (a *assignment) take() *record {
 	return r
 }
 
-// taken counts bytes that left the buffer, and lets fetching go on when it ran
-// low.
-func (a *assignment) taken(bytes int64) {
+// releaseBuffered counts bytes that left the buffer, and resumes fetching when the
+// buffer is low.
+func (a *assignment) releaseBuffered(bytes int64) {
 	if bytes == 0 {
 		return
 	}
 	a.buffered -= bytes
-	total := a.run.buffered.Add(-bytes)
-	a.run.roomFreed()
-	if a.run.lowEnough(total, a.buffered) {
-		a.ease()
+	total := a.session.buffered.Add(-bytes)
+	a.session.wakePoller()
+	if a.session.bufferLow(total, a.buffered) {
+		a.unmarkFull()
 		a.part.release(holdFull)
-	} else if !a.run.tooMuch(total, a.buffered) {
-		a.ease()
+	} else if !a.session.bufferFull(total, a.buffered) {
+		a.unmarkFull()
 	}
 }
 
-// finish ends the assignment: no message is handed over any more, the buffer
-// is dropped, the context ends. What is in flight can still be settled, until
-// close. A second call changes nothing.
+// finish ends the assignment: it hands over no more messages, drops its buffer and
+// cancels its context. Messages in flight can be settled until close. A second call
+// changes nothing.
 func (a *assignment) finish(cause error) {
 	a.mu.Lock()
 	if a.state == live {
 		a.state = draining
-		a.run.buffered.Add(-a.buffered)
-		a.run.roomFreed()
+		a.session.buffered.Add(-a.buffered)
+		a.session.wakePoller()
 		a.buffer, a.buffered = nil, 0
-		a.ease()
+		a.unmarkFull()
 	}
 	a.checkDrained()
 	a.mu.Unlock()
 	a.cancel(cause)
 }
 
-// close makes an end of it: from here on settling changes nothing, and nothing
-// of this assignment is committed.
+// close finishes the assignment. After it, settling moves no watermark and nothing is
+// committed.
 func (a *assignment) close(cause error) {
 	a.finish(cause)
 	a.mu.Lock()
@@ -401,21 +409,21 @@ func (a *assignment) checkDrained() {
 
 // signal needs mu.
 func (a *assignment) signal() {
-	a.waits = nothing
+	a.waitsFor = waitNone
 	select {
 	case a.wake <- struct{}{}:
 	default:
 	}
 }
 
-// toCommit is what to commit, and whether there is anything new in it: a
-// watermark that moved or, with ahead, more that is done beyond it.
-func (a *assignment) toCommit(ahead bool) (mark, bool) {
+// toCommit returns what to commit, and whether it is new: the watermark moved or, with
+// ahead, more records beyond it are done.
+func (a *assignment) toCommit(ahead bool) (commitMark, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.noteProgress()
-	m := mark{EpochOffset: kgo.EpochOffset{Offset: a.tracker.Watermark(), Epoch: a.tracker.Epoch()}, changes: a.tracker.Changes()}
-	if a.state == closed || m.Offset <= a.committed && (!ahead || m.changes == a.noted) {
+	m := commitMark{EpochOffset: kgo.EpochOffset{Offset: a.tracker.Watermark(), Epoch: a.tracker.Epoch()}, changes: a.tracker.Changes()}
+	if a.state == closed || m.Offset <= a.committed && (!ahead || m.changes == a.committedChanges) {
 		return m, false
 	}
 	if ahead {
@@ -424,26 +432,26 @@ func (a *assignment) toCommit(ahead bool) (mark, bool) {
 	return m, true
 }
 
-// open reports whether the assignment may still commit as that member.
+// open reports whether the assignment is not closed and began under this member id.
 func (a *assignment) open(member string) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.state != closed && a.member == member
 }
 
-func (a *assignment) noteCommitted(m mark) {
+func (a *assignment) noteCommitted(m commitMark) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.committed, a.noted = max(a.committed, m.Offset), m.changes
+	a.committed, a.committedChanges = max(a.committed, m.Offset), m.changes
 }
 
-// forget takes back what is known to be done beyond the watermark, once the log
-// turns out not to be what it was. The next commit says so.
+// forget drops the records that are done beyond the watermark, because the log may have
+// changed. The next commit no longer lists them.
 func (a *assignment) forget() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.tracker.Forget()
-	a.late, a.unsure = nil, true
+	a.doneAfterClose, a.logChanged = nil, true
 }
 
 func (a *assignment) noteEnd(end int64) {
@@ -456,13 +464,13 @@ func (a *assignment) noteEnd(end int64) {
 	}
 }
 
-// status is how the partition stands.
+// status returns the partition's status.
 func (a *assignment) status() connector.PartitionStatus {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.noteProgress()
 	st := connector.PartitionStatus{
-		Topic: a.part.topic, Partition: a.part.partition, Committed: a.committed,
+		Stream: a.part.topic, Partition: a.part.partition, Committed: a.committed,
 		End: a.end, Lag: -1, InFlight: a.tracker.InFlight(), Progress: a.progress,
 	}
 	if a.end >= 0 {
@@ -471,7 +479,7 @@ func (a *assignment) status() connector.PartitionStatus {
 	return st
 }
 
-// wait waits for done, for ctx, or for a time.
+// wait returns when done is closed, ctx ends or d has passed.
 func wait(ctx context.Context, d time.Duration, done <-chan struct{}) {
 	t := time.NewTimer(d)
 	defer t.Stop()

@@ -9,7 +9,8 @@ import (
 	"github.com/lsm/fiso/connectors/kafka/kafkatest"
 )
 
-// manyEvents are such as a flow makes of Kafka records, with keys of their own.
+// manyEvents returns events like those that a flow makes of Kafka records, each with
+// its own key.
 func manyEvents(n int) []*cloudevent.Event {
 	data := fmt.Appendf(nil, `{"order":"%0450d"}`, 7)
 	events := make([]*cloudevent.Event, n)
@@ -22,8 +23,7 @@ func manyEvents(n int) []*cloudevent.Event {
 	return events
 }
 
-// The broker is a fake in the same process, whose work and allocations are
-// counted too.
+// The fake broker runs in the same process, so its work and allocations count too.
 func BenchmarkSink_SendBatch(b *testing.B) {
 	for _, mode := range []string{ModeBinary, ModeStructured} {
 		for _, n := range []int{1, 100} {
@@ -33,7 +33,7 @@ func BenchmarkSink_SendBatch(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				defer func() { _ = s.Close(b.Context()) }() // nothing is under way
+				defer func() { _ = s.Close(b.Context()) }() // nothing is in flight
 				events := manyEvents(n)
 				b.ReportAllocs()
 				for i := 0; b.Loop(); i++ {

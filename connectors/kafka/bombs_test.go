@@ -30,7 +30,7 @@ type bomb struct {
 
 var zstdBomb = bomb{codec: kgo.ZstdCompression(), attrs: 4, records: 1, value: 47 << 20}
 
-// unpacked are the records of the batch as they stand in it.
+// unpacked returns the records of the batch in Kafka's format.
 func (b bomb) unpacked() []byte {
 	value := make([]byte, b.value)
 	var all, one []byte
@@ -51,7 +51,7 @@ func (b bomb) unpacked() []byte {
 	return all
 }
 
-// batch is the record batch on the wire.
+// batch returns the record batch as it is sent.
 func (b bomb) batch(t testing.TB) []byte {
 	t.Helper()
 	raw := b.unpacked()
@@ -74,7 +74,7 @@ func (b bomb) batch(t testing.TB) []byte {
 	return out
 }
 
-// plant writes a batch to partitions of topic t, so many times to each.
+// plant writes a batch to partitions of topic t, the given number of times to each.
 func plant(t testing.TB, c *kafkatest.Cluster, batch []byte, times int, partitions ...int32) {
 	t.Helper()
 	cl, err := kgo.NewClient(kgo.SeedBrokers(c.Brokers()...), kgo.DisableClientMetrics())
@@ -111,7 +111,7 @@ func partitions(n int32) []int32 {
 	return all
 }
 
-// peak is the most memory that the process had since the last call, in MiB.
+// peak returns the process's largest memory use since the last call, in MiB.
 func peak(b *testing.B) float64 {
 	b.Helper()
 	text, err := os.ReadFile("/proc/self/status")
@@ -130,10 +130,10 @@ func peak(b *testing.B) float64 {
 	return float64(kb) / 1024
 }
 
-// What 100 small batches that unpack to much cost in memory, the broker in the
-// same process, which has the packed ones.
+// The memory that 100 small batches need that unpack to much. The broker runs in the
+// same process and holds the packed batches.
 func BenchmarkSource_batchesThatUnpackToMuch(b *testing.B) {
-	debug.SetMemoryLimit(160 << 20) // as fiso-flow does while little lives
+	debug.SetMemoryLimit(160 << 20) // as fiso-flow sets it while its heap is small
 	defer debug.SetMemoryLimit(-1)
 	for name, bomb := range map[string]bomb{
 		"zstd, one record":      zstdBomb,
@@ -156,7 +156,7 @@ func BenchmarkSource_batchesThatUnpackToMuch(b *testing.B) {
 				ended := make(chan error, 1)
 				all := make(chan struct{}, 100*bomb.records)
 				go func() {
-					ended <- src.Run(ctx, func(_ context.Context, m *connector.Message) { m.Settle(nil); all <- struct{}{} })
+					ended <- src.Run(ctx, connector.Each(func(_ context.Context, m *connector.Message) { m.Settle(nil); all <- struct{}{} }))
 				}()
 				for range 100 * bomb.records {
 					<-all

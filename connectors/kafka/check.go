@@ -15,7 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Check tries, step by step, what the source needs.
+// Check tries, step by step, all that the source needs.
 func (s *Source) Check(ctx context.Context) []connector.Step {
 	c := checker{cfg: &s.cfg.ClientConfig, dial: s.opts.Dial}
 	c.cluster(ctx)
@@ -39,7 +39,7 @@ func (s *Source) Check(ctx context.Context) []connector.Step {
 	return c.steps
 }
 
-// Check tries, step by step, what the sink needs. It writes nothing.
+// Check tries, step by step, all that the sink needs. It writes nothing.
 func (s *Sink) Check(ctx context.Context) []connector.Step {
 	c := checker{cfg: &s.cfg.ClientConfig, dial: s.p.opts.Dial}
 	c.cluster(ctx)
@@ -47,15 +47,15 @@ func (s *Sink) Check(ctx context.Context) []connector.Step {
 	c.step("topic "+s.cfg.Topic, func() error {
 		return c.topic(ctx, s.cfg.Topic, "the sink does not create it, and until then every event for it waits")
 	})
-	c.keeps(ctx, s.cfg.Topic, func(t topicConfig) (string, []string, error) {
-		return "topic " + s.cfg.Topic, t.dangers(s.cfg.Timestamp == TimestampEvent), nil
+	c.checkRetention(ctx, s.cfg.Topic, func(t topicConfig) (string, []string, error) {
+		return "topic " + s.cfg.Topic, t.retentionRisks(s.cfg.Timestamp == TimestampEvent), nil
 	})
 	c.leaders(ctx, []string{s.cfg.Topic})
 	return c.steps
 }
 
-// checker collects steps and tries none after one that failed, except that a
-// topic which does not exist keeps nobody from trying the brokers.
+// checker collects steps. It tries none after a failed step, except that a missing
+// topic does not keep the brokers from being tried.
 type checker struct {
 	cfg    *ClientConfig
 	dial   DialFunc
@@ -80,12 +80,12 @@ func (c *checker) close() {
 	}
 }
 
-// cluster resolves and connects to each broker of the configuration, then
-// speaks Kafka over TLS and SASL as configured.
+// cluster resolves and connects to each configured broker, then sends a request over
+// TLS and SASL as configured.
 func (c *checker) cluster(ctx context.Context) {
 	for _, broker := range c.cfg.brokers() {
 		addr := address(broker)
-		host, _, _ := net.SplitHostPort(addr) // Validate saw to it
+		host, _, _ := net.SplitHostPort(addr) // Validate has checked it
 		if c.dial == nil {
 			c.step("resolve "+host, func() error {
 				_, err := net.DefaultResolver.LookupHost(ctx, host)
@@ -101,7 +101,7 @@ func (c *checker) cluster(ctx context.Context) {
 	if c.cfg.SASL.Mechanism != "" {
 		name = "authenticate by " + c.cfg.SASL.Mechanism
 	}
-	c.step(name, func() error { return c.speak(ctx) })
+	c.step(name, func() error { return c.handshake(ctx) })
 }
 
 func (c *checker) connect(ctx context.Context, addr string) error {
@@ -126,17 +126,17 @@ func (c *checker) handshakes(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		_ = conn.Close() // it was only tried
+		_ = conn.Close() // only the handshake matters
 	}
 	return nil
 }
 
-func (c *checker) speak(ctx context.Context) error {
+func (c *checker) handshake(ctx context.Context) error {
 	opts, err := c.cfg.options(c.dial, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}
-	// The last error of a connection says more than a timeout does.
+	// The last connection error says more than a timeout does.
 	var h health
 	if c.cl, err = kgo.NewClient(append(opts, kgo.WithHooks(&h), kgo.RequestRetries(1))...); err != nil {
 		return err
@@ -151,9 +151,8 @@ func (c *checker) speak(ctx context.Context) error {
 	return err
 }
 
-// topic sees whether the topic exists; without says what happens as long as it
-// does not.
-func (c *checker) topic(ctx context.Context, topic, without string) error {
+// topic checks that the topic exists. consequence says what happens until it does.
+func (c *checker) topic(ctx context.Context, topic, consequence string) error {
 	m, err := c.adm.Metadata(ctx, topic)
 	if err != nil {
 		return err
@@ -166,7 +165,7 @@ func (c *checker) topic(ctx context.Context, topic, without string) error {
 		return nil
 	}
 	if err = topicProblem(topic, d.Err); errors.Is(err, ErrNoTopic) {
-		err = fmt.Errorf("%w; %s", err, without)
+		err = fmt.Errorf("%w; %s", err, consequence)
 	}
 	return err
 }
@@ -184,19 +183,19 @@ func (c *checker) matching(ctx context.Context, reads func(string) bool) ([]stri
 	return topics, nil
 }
 
-// group waits a while for a coordinator: a new cluster has none until it is first
-// asked for one, and then takes seconds to make its topic of offsets.
+// group waits for a coordinator: a new cluster has none until the first request for
+// one, and then takes seconds to create its topic of offsets.
 func (c *checker) group(ctx context.Context, group string) error {
-	patience := time.After(coordinatorWithin)
+	timeout := time.After(coordinatorTimeout)
 	for {
-		err := c.coordinated(ctx, group)
-		if !isAny(err, notYet) {
+		err := c.tryCoordinator(ctx, group)
+		if !isAny(err, coordinatorPending) {
 			return err
 		}
 		select {
-		case <-time.After(coordinatorLook):
+		case <-time.After(coordinatorRetry):
 			continue
-		case <-patience:
+		case <-timeout:
 		case <-ctx.Done():
 		}
 		return fmt.Errorf("the cluster has no coordinator for the group yet: %w", err)
@@ -204,21 +203,21 @@ func (c *checker) group(ctx context.Context, group string) error {
 }
 
 const (
-	coordinatorWithin = 5 * time.Second
-	coordinatorLook   = 200 * time.Millisecond
+	coordinatorTimeout = 5 * time.Second
+	coordinatorRetry   = 200 * time.Millisecond
 )
 
-// notYet is what a coordinator that comes up answers, or others for it.
-var notYet = []error{kerr.CoordinatorNotAvailable, kerr.CoordinatorLoadInProgress, kerr.NotCoordinator}
+// coordinatorPending are the errors while a coordinator starts.
+var coordinatorPending = []error{kerr.CoordinatorNotAvailable, kerr.CoordinatorLoadInProgress, kerr.NotCoordinator}
 
-// coordinated tries the group's coordinator once.
-func (c *checker) coordinated(ctx context.Context, group string) error {
+// tryCoordinator connects to the group's coordinator once.
+func (c *checker) tryCoordinator(ctx context.Context, group string) error {
 	at := c.adm.FindGroupCoordinators(ctx, group)[group]
-	if isAny(at.Err, notYet) {
+	if isAny(at.Err, coordinatorPending) {
 		return at.Err
 	}
 	if at.Err == nil {
-		if err := c.reach(ctx, kgo.BrokerMetadata{NodeID: at.NodeID, Host: at.Host, Port: at.Port}); err != nil {
+		if err := c.reachBroker(ctx, kgo.BrokerMetadata{NodeID: at.NodeID, Host: at.Host, Port: at.Port}); err != nil {
 			return fmt.Errorf("find the group's coordinator: %w", err)
 		}
 	}
@@ -228,13 +227,13 @@ func (c *checker) coordinated(ctx context.Context, group string) error {
 	}
 	g := groups[group]
 	if errors.Is(g.Err, kerr.GroupIDNotFound) {
-		return nil // it will be there once it is used
+		return nil // the group will exist once it is used
 	}
 	if g.Err != nil {
 		return fmt.Errorf("describe the group: %w", g.Err)
 	}
 	if g.ProtocolType != "" && g.ProtocolType != "consumer" {
-		return fmt.Errorf("the group is used by something that is no consumer (%s)", g.ProtocolType)
+		return fmt.Errorf("the group is used by something that is not a consumer (%s)", g.ProtocolType)
 	}
 	return nil
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/lsm/fiso/connectors/kafka/kafkatest"
 )
 
-// U10: brokers whose advertised.listeners name a host that only they know.
+// U10: brokers advertise a host that only they can resolve.
 func TestReal_checkNamesTheAdvertisedAddressThatDoesNotAnswer(t *testing.T) {
 	c := kafkatest.Real(t, kafkatest.RealOptions{Advertised: "kafka-internal.invalid"})
 	if err := c.CreateTopic(t.Context(), "t", 2, nil); err != nil {
@@ -34,7 +34,7 @@ func TestReal_checkNamesTheAdvertisedAddressThatDoesNotAnswer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = sink.Close(context.Background()) }() // nothing is under way
+	defer func() { _ = sink.Close(context.Background()) }() // nothing is in flight
 	for role, check := range map[string]func(context.Context) []connector.Step{"source": source.Check, "sink": sink.Check} {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		steps := check(ctx)

@@ -17,14 +17,14 @@ import (
 )
 
 const (
-	mostLeaders = 32              // brokers that a check speaks to, for one role
-	reachTime   = 3 * time.Second // for one of them; they are tried side by side
+	maxLeaders   = 32              // brokers that one step connects to
+	reachTimeout = 3 * time.Second // per broker; all are tried concurrently
 )
 
-// leaders speaks to the brokers that lead the partitions of topics, at the
-// addresses that they advertise: records are written to and read from these,
-// and not from the addresses of the configuration. Of a topic that does not
-// exist any broker may come to lead a partition.
+// leaders connects to the brokers that lead the topics' partitions, at the addresses
+// that they advertise: clients write to and read from these, not the configured
+// addresses. Any broker may come to lead a partition of a missing topic, so all are
+// tried then.
 func (c *checker) leaders(ctx context.Context, topics []string) {
 	if c.failed {
 		return
@@ -34,36 +34,36 @@ func (c *checker) leaders(ctx context.Context, topics []string) {
 		c.step("brokers of "+strings.Join(topics, ", "), func() error { return err })
 		return
 	}
-	brokers, orphans := leadersOf(m, topics)
+	brokers, leaderless := leadersOf(m, topics)
 	c.step("partition leaders: "+list(brokers), func() error {
-		errs := make([]error, min(len(brokers), mostLeaders))
+		errs := make([]error, min(len(brokers), maxLeaders))
 		var all sync.WaitGroup
 		for i := range errs {
-			all.Go(func() { errs[i] = c.reach(ctx, brokers[i]) })
+			all.Go(func() { errs[i] = c.reachBroker(ctx, brokers[i]) })
 		}
 		all.Wait()
-		return errors.Join(append(errs, orphans)...)
+		return errors.Join(append(errs, leaderless)...)
 	})
 }
 
-// list names brokers with their addresses, and says which are not tried.
+// list names brokers with their addresses, and says how many are not tried.
 func list(brokers []kgo.BrokerMetadata) string {
 	if len(brokers) == 0 {
 		return "none"
 	}
 	var names []string
-	for _, b := range brokers[:min(len(brokers), mostLeaders)] {
+	for _, b := range brokers[:min(len(brokers), maxLeaders)] {
 		names = append(names, fmt.Sprintf("broker %d at %s", b.NodeID, advertised(b)))
 	}
-	if more := len(brokers) - mostLeaders; more > 0 {
+	if more := len(brokers) - maxLeaders; more > 0 {
 		names = append(names, fmt.Sprintf("%d more that are not tried", more))
 	}
 	return strings.Join(names, ", ")
 }
 
-// leadersOf are the brokers to speak to, and an error that names the partitions
-// which nobody leads.
-func leadersOf(m kadm.Metadata, topics []string) (brokers []kgo.BrokerMetadata, orphans error) {
+// leadersOf returns the brokers to connect to, and an error that names the partitions
+// without a leader.
+func leadersOf(m kadm.Metadata, topics []string) (brokers []kgo.BrokerMetadata, leaderless error) {
 	needed := map[int32]bool{}
 	var without []string
 	for _, topic := range topics {
@@ -87,15 +87,15 @@ func leadersOf(m kadm.Metadata, topics []string) (brokers []kgo.BrokerMetadata, 
 	}
 	slices.SortFunc(brokers, func(a, b kgo.BrokerMetadata) int { return int(a.NodeID - b.NodeID) })
 	if n := len(without); n > 0 {
-		orphans = fmt.Errorf("no broker leads %s (%d partitions); look at the brokers that hold their replicas", strings.Join(without[:min(n, 8)], ", "), n)
+		leaderless = fmt.Errorf("no broker leads %s (%d partitions); look at the brokers that hold their replicas", strings.Join(without[:min(n, 8)], ", "), n)
 	}
-	return brokers, orphans
+	return brokers, leaderless
 }
 
-// reach has a broker answer at the address that it advertises, over TLS and
-// SASL as configured.
-func (c *checker) reach(ctx context.Context, b kgo.BrokerMetadata) error {
-	ctx, cancel := context.WithTimeout(ctx, min(reachTime, c.cfg.DialTimeout))
+// reachBroker sends a request to a broker at its advertised address, over TLS and SASL
+// as configured.
+func (c *checker) reachBroker(ctx context.Context, b kgo.BrokerMetadata) error {
+	ctx, cancel := context.WithTimeout(ctx, min(reachTimeout, c.cfg.DialTimeout))
 	defer cancel()
 	req := kmsg.NewPtrMetadataRequest()
 	req.Topics = []kmsg.MetadataRequestTopic{} // none

@@ -32,14 +32,14 @@ func checkSink(t *testing.T, cfg SinkConfig) []connector.Step {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = s.Close(context.Background()) }() // nothing is under way
+	defer func() { _ = s.Close(context.Background()) }() // nothing is in flight
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
 	defer cancel()
 	return s.Check(ctx)
 }
 
-// advertise has the cluster tell of two brokers: its own, number 0, and number
-// 7 at an address where nobody answers. leaders are those of topic t.
+// advertise makes the cluster's metadata name two brokers: its own, number 0, and
+// number 7 at an address where nothing listens. leaders are the leaders of topic t.
 func advertise(c *kafkatest.Cluster, dead string, leaders ...int32) {
 	c.Fake.ControlKey(int16(kmsg.Metadata), func(req kmsg.Request) (kmsg.Response, error, bool) {
 		c.Fake.KeepControl()
@@ -71,19 +71,19 @@ func advertise(c *kafkatest.Cluster, dead string, leaders ...int32) {
 func hostPort(addr string) (string, int32) {
 	host, port, _ := strings.Cut(addr, ":")
 	var n int32
-	_, _ = fmt.Sscan(port, &n) // a test's own address
+	_, _ = fmt.Sscan(port, &n) // the address comes from this test
 	return host, n
 }
 
-// U10: a bootstrap address that answers says nothing of the brokers that records
-// are read from and written to. Each leader is spoken to where it says it is.
+// U10: a bootstrap address that answers does not show that clients reach the brokers
+// that lead partitions. Check connects to each leader at its advertised address.
 func TestCheck_namesTheAdvertisedAddressThatDoesNotAnswer(t *testing.T) {
 	const dead = "kafka-internal.invalid:9092"
 	for _, tc := range []struct {
 		name    string
 		leaders []int32
 		step    string
-		want    []string // "": all is well
+		want    []string // "": no error
 	}{
 		{"every leader answers", []int32{0, 0}, "partition leaders: broker 0 at ", nil},
 		{"one of two leaders does not", []int32{0, 7}, dead, []string{" answers, but broker 7 advertises " + dead + ", which does not: ", "no such host", "look at advertised.listeners of that broker, and whether it runs"}},
@@ -126,7 +126,7 @@ func TestCheck_namesTheAdvertisedAddressThatDoesNotAnswer(t *testing.T) {
 	}
 }
 
-// U10: the coordinator of the group may be another broker than every leader.
+// U10: the coordinator of the group may be a broker that leads no partition.
 func TestCheck_namesTheCoordinatorThatDoesNotAnswer(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
 	advertise(c, "kafka-internal.invalid:9092", 0)
@@ -145,8 +145,7 @@ func TestCheck_namesTheCoordinatorThatDoesNotAnswer(t *testing.T) {
 	}
 }
 
-// U10: a missing topic is said with what follows from it, and does not end the
-// check.
+// U10: Check says what follows from a missing topic, and continues.
 func TestCheck_saysWhatHappensWithoutTheTopic(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{})
 	for want, steps := range map[string][]connector.Step{
@@ -169,7 +168,7 @@ func TestCheck_saysWhatHappensWithoutTheTopic(t *testing.T) {
 
 func TestList_isBounded(t *testing.T) {
 	var brokers []kgo.BrokerMetadata
-	for n := range int32(mostLeaders + 2) {
+	for n := range int32(maxLeaders + 2) {
 		brokers = append(brokers, kgo.BrokerMetadata{NodeID: n, Host: "b", Port: 1})
 	}
 	if got := list(brokers); !strings.HasPrefix(got, "broker 0 at b:1, ") || !strings.HasSuffix(got, "broker 31 at b:1, 2 more that are not tried") {

@@ -11,6 +11,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/lsm/fiso/common/config"
@@ -74,7 +75,7 @@ func TestCheck_namesTheStepThatFails(t *testing.T) {
 	}
 }
 
-// U23: a new cluster has no coordinator until it is first asked for one.
+// U23: a new cluster has no coordinator until the first request for one.
 func TestCheck_waitsForTheFirstCoordinator(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
 	f := c.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.FindCoordinator}, Err: kerr.CoordinatorNotAvailable, Count: 5})
@@ -112,7 +113,7 @@ func TestSink_check(t *testing.T) {
 		if !strings.Contains(names(steps), "authenticate by SCRAM-SHA-256") {
 			t.Errorf("steps %s", names(steps))
 		}
-		_ = s.Close(t.Context()) // nothing is under way
+		_ = s.Close(t.Context()) // nothing is in flight
 	}
 }
 
@@ -124,19 +125,19 @@ func TestClassify(t *testing.T) {
 	}{
 		"too large":         {kerr.MessageTooLarge, connector.Permanent, "max.message.bytes"},
 		"invalid":           {kerr.InvalidRecord, connector.Permanent, "INVALID_RECORD"},
-		"no topic":          {kerr.UnknownTopicOrPartition, connector.Unavailable, "create topic t"},
-		"credentials":       {kerr.SaslAuthenticationFailed, connector.Unavailable, "check sasl.mechanism"},
-		"mechanism":         {kerr.UnsupportedSaslMechanism, connector.Unavailable, "does not take this"},
-		"rights":            {kerr.TopicAuthorizationFailed, connector.Unavailable, "grant it"},
-		"replicas":          {kerr.NotEnoughReplicas, connector.Unavailable, "NOT_ENOUGH_REPLICAS"},
-		"undelivered":       {errUndelivered, connector.Unavailable, "no broker took"},
-		"dial":              {&net.OpError{Op: "dial", Err: errors.New("refused")}, connector.Unavailable, "refused"},
+		"no topic":          {kerr.UnknownTopicOrPartition, connector.Blocked, "create topic t"},
+		"credentials":       {kerr.SaslAuthenticationFailed, connector.Blocked, "check sasl.mechanism"},
+		"mechanism":         {kerr.UnsupportedSaslMechanism, connector.Blocked, "does not take this"},
+		"rights":            {kerr.TopicAuthorizationFailed, connector.Blocked, "grant it"},
+		"replicas":          {kerr.NotEnoughReplicas, connector.Blocked, "NOT_ENOUGH_REPLICAS"},
+		"undelivered":       {errUndelivered, connector.Blocked, "no broker took"},
+		"dial":              {&net.OpError{Op: "dial", Err: errors.New("refused")}, connector.Blocked, "refused"},
 		"reset":             {&net.OpError{Op: "read", Err: io.EOF}, connector.Temporary, "EOF"},
-		"authority":         {x509.UnknownAuthorityError{}, connector.Unavailable, "check tls.caFile"},
-		"certificate":       {&tls.CertificateVerificationError{Err: errors.New("bad")}, connector.Unavailable, "check tls.caFile"},
-		"no tls there":      {tls.RecordHeaderError{Msg: "odd"}, connector.Unavailable, "check tls.caFile"},
-		"first read":        {&kgo.ErrFirstReadEOF{}, connector.Unavailable, "check tls and sasl"},
-		"closed":            {kgo.ErrClientClosed, connector.Unavailable, "closed"},
+		"authority":         {x509.UnknownAuthorityError{}, connector.Blocked, "check tls.caFile"},
+		"certificate":       {&tls.CertificateVerificationError{Err: errors.New("bad")}, connector.Blocked, "check tls.caFile"},
+		"no tls there":      {tls.RecordHeaderError{Msg: "odd"}, connector.Blocked, "check tls.caFile"},
+		"first read":        {&kgo.ErrFirstReadEOF{}, connector.Blocked, "check tls and sasl"},
+		"closed":            {kgo.ErrClientClosed, connector.Blocked, "closed"},
 		"timed out":         {kerr.RequestTimedOut, connector.Temporary, "REQUEST_TIMED_OUT"},
 		"unknown":           {errors.New("odd"), connector.Temporary, "odd"},
 		"cancelled":         {context.Canceled, connector.Interrupted, "canceled"},
@@ -165,41 +166,60 @@ func TestClassify(t *testing.T) {
 }
 
 func TestPlaces_firstComeFirstServed(t *testing.T) {
-	p := newPlaces(2, 100)
-	if err := p.acquire(t.Context(), 60); err != nil {
-		t.Fatal(err)
+	synctest.Test(t, func(t *testing.T) {
+		p := newInFlightLimit(3, 100)
+		if err := p.acquire(t.Context(), 60); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancelCause(t.Context())
+		why := errors.New("why")
+		gone, big, small := make(chan error, 1), make(chan error, 1), make(chan error, 1)
+		go func() { gone <- p.acquire(ctx, 70) }()
+		synctest.Wait()
+		go func() { big <- p.acquire(t.Context(), 500) }()
+		synctest.Wait()
+		go func() { small <- p.acquire(t.Context(), 1) }()
+		synctest.Wait()
+		if p.try(1) {
+			t.Error("a newcomer went past those that wait")
+		}
+		cancel(why)
+		if err := <-gone; !errors.Is(err, why) {
+			t.Errorf("cancelled: %v", err)
+		}
+		if synctest.Wait(); len(big)+len(small) > 0 {
+			t.Error("there is no room yet")
+		}
+		p.release(60)
+		if err := <-big; err != nil { // it is larger than the limit, so it waits until it is alone
+			t.Error(err)
+		}
+		if synctest.Wait(); len(small) > 0 {
+			t.Error("it is not alone")
+		}
+		p.release(500)
+		if err := <-small; err != nil {
+			t.Error(err)
+		}
+		p.release(1)
+		if !p.has(3) || !p.try(100) || p.try(1) {
+			t.Error("places or bytes were not given back")
+		}
+		over, end := context.WithCancel(t.Context())
+		end()
+		if err := p.acquire(over, 1); !errors.Is(err, context.Canceled) {
+			t.Errorf("a context that ended: %v", err)
+		}
+	})
+}
+
+// has reports whether n more records would be accepted.
+func (p *inFlightLimit) has(n int) bool {
+	ok := p.number.TryAcquire(int64(n))
+	if ok {
+		p.number.Release(int64(n))
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	gone, big, small := make(chan error, 1), make(chan error, 1), make(chan error, 1)
-	queued := func(n int) {
-		eventually(t, "queued", func() bool { p.mu.Lock(); defer p.mu.Unlock(); return len(p.waiting) == n })
-	}
-	go func() { gone <- p.acquire(ctx, 70) }()
-	queued(1)
-	go func() { big <- p.acquire(t.Context(), 500) }()
-	queued(2)
-	go func() { small <- p.acquire(t.Context(), 1) }()
-	queued(3)
-	cancel()
-	if err := <-gone; !errors.Is(err, context.Canceled) {
-		t.Errorf("cancelled: %v", err)
-	}
-	p.release(60)
-	if err := <-big; err != nil { // alone, as it is larger than all
-		t.Error(err)
-	}
-	queued(1)
-	p.release(500)
-	if err := <-small; err != nil {
-		t.Error(err)
-	}
-	p.release(1)
-	w := &waiter{bytes: 7, ready: make(chan struct{})}
-	p.take(7) // served just as it left: the place is given back
-	p.leave(w)
-	if p.count != 2 || p.bytes != 100 {
-		t.Errorf("%d places and %d bytes left, want 2 and 100", p.count, p.bytes)
-	}
+	return ok
 }
 
 func TestClient_logsFranzGoLower(t *testing.T) {

@@ -10,11 +10,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// DialFunc opens a connection; kfake's VirtualNetwork and toxiproxy fit.
+// DialFunc opens a connection. It fits the VirtualNetwork of kfake, and toxiproxy.
 type DialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
 
-// options are what franz-go needs to reach the cluster. Files that TLS names
-// are read here, so that a fault in them is known at once.
+// options returns the franz-go options to reach the cluster. It reads the TLS files, so
+// that a fault in them is reported at once.
 func (c *ClientConfig) options(dial DialFunc, logger *slog.Logger) ([]kgo.Opt, error) {
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(c.brokers()...),
@@ -22,9 +22,8 @@ func (c *ClientConfig) options(dial DialFunc, logger *slog.Logger) ([]kgo.Opt, e
 		kgo.SoftwareNameAndVersion("fiso", version()),
 		kgo.DialTimeout(c.DialTimeout),
 		kgo.MetadataMaxAge(c.MetadataMaxAge),
-		kgo.MetadataMinAge(time.Second), // between looks that a missing leader or topic asks for
-		// What is sent to the brokers unasked stays off: a client that talks
-		// to them about itself needs rights that nobody thinks to grant.
+		kgo.MetadataMinAge(time.Second), // between refreshes that a missing leader or topic causes
+		// Client metrics stay off: sending them needs rights that are rarely granted.
 		kgo.DisableClientMetrics(),
 		kgo.WithLogger(kgoLogger{logger}),
 	}
@@ -41,7 +40,7 @@ func (c *ClientConfig) options(dial DialFunc, logger *slog.Logger) ([]kgo.Opt, e
 	return append(opts, kgo.Dialer(dial)), nil
 }
 
-// version is that of this module in the running binary.
+// version returns the version of this module in the running binary.
 func version() string {
 	const path = "github.com/lsm/fiso/connectors/kafka"
 	if info, ok := debug.ReadBuildInfo(); ok {
@@ -54,9 +53,9 @@ func version() string {
 	return "dev"
 }
 
-// kgoLogger passes franz-go's log on, one level lower: what it calls info is
-// of interest only to who looks into this connector. Errors worth a person's
-// attention are reported by the source and the producer themselves.
+// kgoLogger passes franz-go's log on, one level lower: its info messages matter only
+// when debugging this connector. The source and the producer report errors that need
+// attention themselves.
 type kgoLogger struct{ l *slog.Logger }
 
 func (k kgoLogger) Level() kgo.LogLevel {

@@ -15,22 +15,22 @@ import (
 // commitTimeout bounds one commit in the background.
 const commitTimeout = 15 * time.Second
 
-// commitWhileDraining bounds one during a drain, which must not end late
-// because a broker does not answer.
+// commitWhileDraining bounds one commit during a drain, so that a broker that does not
+// answer does not delay the end of the drain.
 const commitWhileDraining = time.Second
 
-// errFenced stops a commit whose member or assignments are not what they were
-// when it was put together.
-var errFenced = errors.New("the partitions changed hands before the commit")
+// errFenced stops a commit when the member or its assignments changed since the commit
+// was prepared.
+var errFenced = errors.New("the partitions were reassigned before the commit")
 
-// mark is what a commit says of one partition.
-type mark struct {
+// commitMark is what a commit contains for one partition.
+type commitMark struct {
 	kgo.EpochOffset
 	done    []settle.Run // beyond the offset
-	changes uint64       // of the tracker, up to here
+	changes uint64       // Changes of the tracker
 }
 
-// commitLoop commits what moved, once an interval: watermarks, and what is done
+// commitLoop commits, once per interval, the watermarks that moved and the records done
 // beyond them.
 func (r *session) commitLoop() {
 	t := time.NewTicker(r.src.cfg.CommitInterval)
@@ -45,7 +45,7 @@ func (r *session) commitLoop() {
 		err := r.commit(ctx, r.live())
 		cancel()
 		if errors.Is(err, errFenced) || errors.Is(err, kerr.RebalanceInProgress) {
-			err = nil // the next one will do
+			err = nil // the next commit includes it
 		}
 		if r.ctx.Err() == nil {
 			r.src.health.set(aspectCommit, err)
@@ -53,24 +53,24 @@ func (r *session) commitLoop() {
 	}
 }
 
-// flush commits what is settled, and tries again while ctx lasts: what is not
-// committed now will be delivered again, to another.
+// flush commits what is settled, and retries until ctx ends: what is not committed now
+// is delivered again to another member.
 func (r *session) flush(ctx context.Context, all []*assignment) {
 	for retry := 1; ; retry++ {
 		err := r.commit(ctx, all)
-		if err == nil || errors.Is(err, errFenced) || isAny(err, gone) {
+		if err == nil || errors.Is(err, errFenced) || isAny(err, lostMembership) {
 			return
 		}
-		wait(ctx, backoff(retry), nil)
+		wait(ctx, retryBackoff.Delay(retry), nil)
 		if ctx.Err() != nil {
-			r.log.Warn("last commit of partitions let go failed; settled messages may be delivered again", "error", err)
+			r.log.Warn("last commit of released partitions failed", "error", err)
 			return
 		}
 	}
 }
 
-// commit commits what moved. Commits are made one at a time, and an assignment's
-// committed offset never goes down.
+// commit commits what moved. One commit runs at a time, and an assignment's committed
+// offset never falls.
 func (r *session) commit(ctx context.Context, all []*assignment) error {
 	select {
 	case r.commits <- struct{}{}:
@@ -78,20 +78,20 @@ func (r *session) commit(ctx context.Context, all []*assignment) error {
 	case <-ctx.Done():
 		return fmt.Errorf("commit: %w", ctx.Err())
 	}
-	marks := map[tp]mark{}
+	marks := map[tp]commitMark{}
 	by := map[tp]*assignment{}
 	for _, a := range all {
-		if m, ok := a.toCommit(!r.noAhead.Load()); ok {
+		if m, ok := a.toCommit(!r.noMetadata.Load()); ok {
 			marks[a.part.tp], by[a.part.tp] = m, a
 		}
 	}
 	if len(by) == 0 {
 		return nil
 	}
-	// Asked once franz-go has put the member's id and generation into the
-	// request. A join between our reading the watermarks and that moment would
-	// otherwise lend the new generation to offsets of the old: the commit of a
-	// zombie, which the broker cannot tell from a good one.
+	// The fence runs after franz-go has put the member's id and generation into the
+	// request. If the member joined again after the watermarks were read, the request
+	// would otherwise commit offsets of the old generation under the new one, and the
+	// broker could not tell that they are stale.
 	// https://github.com/IBM/sarama/issues/2118
 	fence := func(req *kmsg.OffsetCommitRequest) error {
 		for _, a := range by {
@@ -102,7 +102,7 @@ func (r *session) commit(ctx context.Context, all []*assignment) error {
 		return nil
 	}
 	failures, err := r.send(ctx, marks, fence)
-	if err == nil && r.tooLong(failures) {
+	if err == nil && r.metadataTooLong(failures) {
 		for at, m := range marks {
 			m.done = nil
 			marks[at] = m
@@ -117,7 +117,7 @@ func (r *session) commit(ctx context.Context, all []*assignment) error {
 		switch err := failures[at]; {
 		case err == nil:
 			a.noteCommitted(marks[at])
-		case isAny(err, gone):
+		case isAny(err, lostMembership):
 			lost = append(lost, a)
 		}
 	}
@@ -137,13 +137,13 @@ func firstFailure(failures map[tp]error) error {
 	return nil
 }
 
-// tooLong reports whether the broker takes less metadata than what is done beyond
-// the offsets needs. From then on this session does without: offsets are what
-// matters.
-func (r *session) tooLong(failures map[tp]error) bool {
+// metadataTooLong reports whether the broker refused a commit because its metadata,
+// which lists the records done beyond the offset, is too long. The session then commits
+// offsets only.
+func (r *session) metadataTooLong(failures map[tp]error) bool {
 	for _, err := range failures {
-		if errors.Is(err, kerr.OffsetMetadataTooLarge) && !r.noAhead.Swap(true) {
-			r.log.Warn("the broker's offset.metadata.max.bytes is too small to note what is done beyond the committed offset; after a crash that comes again: set it to 4096")
+		if errors.Is(err, kerr.OffsetMetadataTooLarge) && !r.noMetadata.Swap(true) {
+			r.log.Warn("commit metadata refused, committing offsets only", "hint", "set offset.metadata.max.bytes of the broker to 4096")
 			return true
 		}
 	}
@@ -151,14 +151,14 @@ func (r *session) tooLong(failures map[tp]error) bool {
 }
 
 // send commits and returns the error of each partition.
-func (r *session) send(ctx context.Context, marks map[tp]mark, fence func(*kmsg.OffsetCommitRequest) error) (failures map[tp]error, err error) {
+func (r *session) send(ctx context.Context, marks map[tp]commitMark, fence func(*kmsg.OffsetCommitRequest) error) (failures map[tp]error, err error) {
 	first := r.src.firstStart()
 	pre := func(req *kmsg.OffsetCommitRequest) error {
 		for _, t := range req.Topics {
 			for i := range t.Partitions {
 				p := &t.Partitions[i]
 				m := marks[tp{t.Topic, p.Partition}]
-				metadata := formatMetadata(first, settle.Encode(m.Offset, placeOf(t.TopicID, p.Partition), m.done, maxDone))
+				metadata := formatMetadata(first, settle.Encode(m.Offset, partitionID(t.TopicID, p.Partition), m.done, maxDone))
 				p.Metadata = &metadata
 			}
 		}
@@ -171,8 +171,8 @@ func (r *session) send(ctx context.Context, marks map[tp]mark, fence func(*kmsg.
 		}
 		offsets[at.topic][at.partition] = m.EpochOffset
 	}
-	if r.stops() {
-		req, resp, err := r.askDirect(ctx, offsets, pre)
+	if r.isStopping() {
+		req, resp, err := r.commitDirect(ctx, offsets, pre)
 		if err != nil {
 			return nil, err
 		}

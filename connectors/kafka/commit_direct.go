@@ -9,12 +9,12 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// askDirect sends a commit without franz-go's leave. While a join is under way
-// franz-go commits nothing, and a join takes as long as the slowest member of
-// the group takes to let go of a partition: one that stops meanwhile would
-// leave without its last commit. The coordinator takes it, as that of the
-// generation before; once the next has begun, it refuses it.
-func (r *session) askDirect(ctx context.Context, offsets map[string]map[int32]kgo.EpochOffset, pre func(*kmsg.OffsetCommitRequest) error) (*kmsg.OffsetCommitRequest, *kmsg.OffsetCommitResponse, error) {
+// commitDirect sends a commit without franz-go's group management. franz-go commits
+// nothing during a join, and a join lasts until the slowest member of the group has
+// drained: a member that stops meanwhile would leave without its last commit. The
+// coordinator accepts the commit under the previous generation until the next one has
+// begun.
+func (r *session) commitDirect(ctx context.Context, offsets map[string]map[int32]kgo.EpochOffset, pre func(*kmsg.OffsetCommitRequest) error) (*kmsg.OffsetCommitRequest, *kmsg.OffsetCommitResponse, error) {
 	names := make([]string, 0, len(offsets))
 	for name := range offsets {
 		names = append(names, name)
@@ -49,9 +49,9 @@ func (r *session) askDirect(ctx context.Context, offsets map[string]map[int32]kg
 	return req, resp, nil
 }
 
-// leaveDirect says goodbye to the group without franz-go, which waits with its
-// own for the join under way to end. A member that stays behind as a ghost
-// keeps the group waiting for it. One with a name of its own stays on purpose.
+// leaveDirect leaves the group without franz-go's group management, which waits for a
+// running join to end. A member that does not leave keeps the group waiting until its
+// session times out. A static member stays on purpose.
 func (r *session) leaveDirect() error {
 	if r.src.cfg.InstanceID != "" {
 		return nil
@@ -71,7 +71,7 @@ func (r *session) leaveDirect() error {
 	return kerr.ErrorForCode(resp.ErrorCode)
 }
 
-// answers are the errors that a commit's answer gives, by partition.
+// answers returns the error of each partition in a commit's response.
 func answers(req *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse) map[tp]error {
 	names := map[[16]byte]string{}
 	for _, t := range req.Topics {

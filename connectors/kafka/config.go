@@ -16,7 +16,7 @@ type ClientConfig struct {
 	TLS      config.TLS     `yaml:"tls" doc:"TLS to the brokers."`
 	SASL     SASLConfig     `yaml:"sasl" secret:"true" doc:"How to authenticate to the brokers."`
 	ClientID string         `yaml:"clientId" default:"fiso" doc:"Name under which brokers log this client."`
-	// Timeouts are the client's own; the broker has others.
+	// These timeouts are the client's; the broker has others.
 	DialTimeout    time.Duration `yaml:"dialTimeout" default:"10s" doc:"How long a connection may take to open."`
 	MetadataMaxAge time.Duration `yaml:"metadataMaxAge" default:"1m" doc:"How often to look for new partitions, and new topics of a pattern."`
 }
@@ -46,8 +46,8 @@ const (
 
 var mechanisms = []string{MechanismPlain, MechanismSCRAM256, MechanismSCRAM512, MechanismOAUTHBEARER}
 
-// SASLConfig is how to authenticate. Secrets are read again for every
-// authentication, so one that was rotated is used at the next connection.
+// SASLConfig is how to authenticate. Secrets are read for every authentication, so a
+// rotated secret is used at the next connection.
 type SASLConfig struct {
 	Mechanism  string         `yaml:"mechanism" enum:"PLAIN|SCRAM-SHA-256|SCRAM-SHA-512|OAUTHBEARER" doc:"How to authenticate; nothing: not at all."`
 	Username   string         `yaml:"username" doc:"User, for PLAIN and SCRAM."`
@@ -91,7 +91,7 @@ func (c *SASLConfig) ValidateAt(at string) error {
 	return errors.Join(faults...)
 }
 
-// bearer is the OAUTHBEARER token, wherever it stands.
+// bearer returns the OAUTHBEARER token, from token or tokenFile.
 func (c *SASLConfig) bearer() config.Secret {
 	if c.TokenFile == "" {
 		return c.Token

@@ -7,17 +7,17 @@ import (
 	"github.com/lsm/fiso/common/config"
 )
 
-// ProducerConfig is how a Producer writes. Records are always written
-// idempotently and count as stored once all in-sync replicas have them.
+// ProducerConfig is how a Producer writes. Records are always written idempotently, and
+// are stored once all in-sync replicas have them.
 type ProducerConfig struct {
 	ClientConfig `yaml:",inline"`
 
 	Compression     string        `yaml:"compression" default:"zstd" enum:"none|gzip|snappy|lz4|zstd" doc:"Compression of batches; zstd at its fastest level."`
-	Linger          time.Duration `yaml:"linger" default:"0s" doc:"How long a batch waits for company; with 0, only while others are on their way to the broker."`
-	DeliveryTimeout time.Duration `yaml:"deliveryTimeout" default:"30s" doc:"How long a record may be tried before its error is reported. One whose fate is unknown is waited for longer, until the broker answers."`
-	MaxBuffered     int           `yaml:"maxBuffered" default:"10000" doc:"Records under way at once; more wait."`
-	MaxBufferedSize config.Bytes  `yaml:"maxBufferedBytes" default:"64MiB" doc:"Bytes under way at once; more wait."`
-	MaxMessageBytes config.Bytes  `yaml:"maxMessageBytes" default:"0" doc:"Largest batch to send; 0: what the broker says of the topic (max.message.bytes)."`
+	Linger          time.Duration `yaml:"linger" default:"0s" doc:"How long a batch waits for more records; with 0, only while other batches are in flight."`
+	DeliveryTimeout time.Duration `yaml:"deliveryTimeout" default:"30s" doc:"How long a record may be tried before its error is reported. A record that may be stored waits longer, for the broker's answer."`
+	MaxBuffered     int           `yaml:"maxBuffered" default:"10000" doc:"Records in flight at once; more wait."`
+	MaxBufferedSize config.Bytes  `yaml:"maxBufferedBytes" default:"64MiB" doc:"Bytes in flight at once; more wait."`
+	MaxMessageBytes config.Bytes  `yaml:"maxMessageBytes" default:"0" doc:"Largest batch to send; 0: the topic's max.message.bytes."`
 }
 
 // Validate reports everything that is wrong with c.
@@ -42,13 +42,13 @@ const (
 	ModeStructured = "structured"
 )
 
-// What the timestamp of a Sink's records is.
+// Values of SinkConfig.Timestamp.
 const (
 	TimestampNow   = "now"
 	TimestampEvent = "event"
 )
 
-// SinkConfig is where a Sink writes CloudEvents, and in which form.
+// SinkConfig is where and how a Sink writes CloudEvents.
 type SinkConfig struct {
 	ProducerConfig `yaml:",inline"`
 

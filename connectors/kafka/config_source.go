@@ -16,38 +16,38 @@ type SourceConfig struct {
 
 	Topic         string         `yaml:"topic" doc:"Topic to read. One of topic, topics and topicsPattern."`
 	Topics        config.Strings `yaml:"topics" doc:"Topics to read."`
-	TopicsPattern string         `yaml:"topicsPattern" doc:"Regular expression of the topics to read, those that appear later too."`
+	TopicsPattern string         `yaml:"topicsPattern" doc:"Regular expression of the topics to read, including topics that appear later."`
 
-	ConsumerGroup      string      `yaml:"consumerGroup" required:"true" doc:"Group whose members share the partitions and whose commits say where to go on."`
+	ConsumerGroup      string      `yaml:"consumerGroup" required:"true" doc:"Group whose members share the partitions, and whose commits say where to continue."`
 	StartOffset        StartOffset `yaml:"startOffset" default:"latest" doc:"Where to begin when the group has no commit: earliest, latest, an offset, or an RFC 3339 time."`
 	OnOffsetOutOfRange string      `yaml:"onOffsetOutOfRange" default:"earliest" enum:"earliest|hold" doc:"When the broker no longer has the committed offset: resume at the earliest record left, or hold the partition."`
 	InstanceID         string      `yaml:"instanceId" doc:"Name of this member that stays the same across restarts (static membership): a restart within sessionTimeout moves no partition."`
-	Isolation          string      `yaml:"isolation" default:"read_committed" enum:"read_committed|read_uncommitted" doc:"Whether records of open and aborted transactions are kept back."`
+	Isolation          string      `yaml:"isolation" default:"read_committed" enum:"read_committed|read_uncommitted" doc:"Whether to leave out records of open and aborted transactions (read_committed)."`
 
 	CommitInterval    time.Duration `yaml:"commitInterval" default:"1s" doc:"How often to commit what was settled."`
 	SessionTimeout    time.Duration `yaml:"sessionTimeout" default:"45s" doc:"How long a member may be silent before its partitions are given to others."`
-	HeartbeatInterval time.Duration `yaml:"heartbeatInterval" default:"3s" doc:"How often to tell the group that this member lives."`
-	RebalanceTimeout  time.Duration `yaml:"rebalanceTimeout" default:"1m" doc:"How long a rebalance waits for a member to let go of its partitions."`
+	HeartbeatInterval time.Duration `yaml:"heartbeatInterval" default:"3s" doc:"How often this member sends a heartbeat to the group."`
+	RebalanceTimeout  time.Duration `yaml:"rebalanceTimeout" default:"1m" doc:"How long a rebalance waits for a member to give up its partitions."`
 
-	FetchMinBytes          config.Bytes  `yaml:"fetchMinBytes" default:"1" doc:"Least the broker gathers before it answers, within fetchMaxWait."`
-	FetchMaxBytes          config.Bytes  `yaml:"fetchMaxBytes" default:"16MiB" doc:"Most that one broker sends at once."`
-	FetchMaxPartitionBytes config.Bytes  `yaml:"fetchMaxPartitionBytes" default:"1MiB" doc:"Most that one partition sends at once; a larger single batch still comes."`
+	FetchMinBytes          config.Bytes  `yaml:"fetchMinBytes" default:"1" doc:"Least bytes that the broker collects before it answers, within fetchMaxWait."`
+	FetchMaxBytes          config.Bytes  `yaml:"fetchMaxBytes" default:"16MiB" doc:"Most bytes that one broker sends in one fetch."`
+	FetchMaxPartitionBytes config.Bytes  `yaml:"fetchMaxPartitionBytes" default:"1MiB" doc:"Most bytes that one partition sends in one fetch; a larger single batch is sent whole."`
 	FetchMaxWait           time.Duration `yaml:"fetchMaxWait" default:"500ms" doc:"How long the broker waits for fetchMinBytes."`
 	MaxBufferedBytes       config.Bytes  `yaml:"maxBufferedBytes" default:"32MiB" doc:"Bytes fetched and waiting to be handed over, beyond which fetching pauses."`
-	MaxBatchBytes          config.Bytes  `yaml:"maxBatchBytes" default:"48MiB" doc:"Most that one compressed batch may unpack to; a larger one holds its partition."`
+	MaxBatchBytes          config.Bytes  `yaml:"maxBatchBytes" default:"48MiB" doc:"Most memory that one compressed batch may unpack to; a larger batch holds its partition."`
 }
 
-// StartOffset is earliest, latest, an offset or an RFC 3339 time. In a file an
-// offset may be written as the number that it is.
+// StartOffset is earliest, latest, an offset or an RFC 3339 time. In a file an offset
+// may be written as a number.
 type StartOffset string
 
-// UnmarshalText takes any text; SourceConfig.Validate checks it.
+// UnmarshalText accepts any text; SourceConfig.Validate checks it.
 func (s *StartOffset) UnmarshalText(text []byte) error {
 	*s = StartOffset(text)
 	return nil
 }
 
-// start is startOffset, read.
+// start is a parsed StartOffset.
 type start struct {
 	kind   startKind
 	offset int64
@@ -110,7 +110,7 @@ func (c *SourceConfig) Validate() error {
 	return errors.Join(faults...)
 }
 
-// maxFetch is the largest size that fits Kafka's protocol with room to spare.
+// maxFetch is the largest size of a fetch; it is well within Kafka's protocol.
 const maxFetch = config.Bytes(1 << 30)
 
 func fits(key string, v config.Bytes) error {
@@ -143,7 +143,7 @@ func (c *SourceConfig) validateTopics() error {
 	return errors.Join(faults...)
 }
 
-// topics are the topics named one by one.
+// topics returns the topics that are named one by one.
 func (c *SourceConfig) topics() []string {
 	if c.Topic != "" {
 		return []string{c.Topic}

@@ -17,7 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// line dials, and can cut every connection it made.
+// line dials, and can close every connection that it made.
 type line struct {
 	mu    sync.Mutex
 	conns []net.Conn
@@ -37,13 +37,13 @@ func (l *line) cut(testing.TB) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, c := range l.conns {
-		_ = c.Close() // it may be closed already
+		_ = c.Close() // it may already be closed
 	}
 	l.conns = nil
 }
 
 func TestSource_conforms(t *testing.T) {
-	features := connectortest.Features{Ordered: true, Keys: true, Partitions: true, Concurrent: true, Redelivers: true, Reports: true, Reconnects: true, Batches: true}
+	features := connectortest.Features{Guarantees: SourceGuarantees, Keys: true, Partitions: true, Concurrent: true, Reports: true, Reconnects: true}
 	connectortest.RunSource(t, features, func(t testing.TB) connectortest.SourceHarness {
 		c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 4}})
 		var l line
@@ -114,8 +114,8 @@ func sinkHarness(t testing.TB) connectortest.SinkHarness {
 			err := kerr.UnknownServerError
 			switch class {
 			case connector.Permanent:
-				err, n = kerr.InvalidRecord, 2*n // the batch, and then the record alone
-			case connector.Unavailable:
+				err, n = kerr.InvalidRecord, 2*n // first for the batch, then for the record alone
+			case connector.Blocked:
 				err = kerr.TopicAuthorizationFailed
 			}
 			c.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: "t", Err: err, Count: n})
@@ -132,7 +132,7 @@ func sinkHarness(t testing.TB) connectortest.SinkHarness {
 	}
 }
 
-// eventOf reads a record of the binary mode back.
+// eventOf returns the event of a record in binary mode.
 func eventOf(t testing.TB, r *kgo.Record) *cloudevent.Event {
 	t.Helper()
 	e := new(cloudevent.Event)
@@ -151,11 +151,11 @@ func eventOf(t testing.TB, r *kgo.Record) *cloudevent.Event {
 }
 
 func TestSink_conforms(t *testing.T) {
-	connectortest.RunSink(t, connectortest.Features{Batch: true, Temporary: true, Unavailable: true, Reconnects: true}, sinkHarness)
+	connectortest.RunSink(t, connectortest.Features{Batch: true, Temporary: true, Blocked: true, Reconnects: true}, sinkHarness)
 }
 
-// The broker refuses a whole batch of ours or none of it, so that one event is
-// refused alone is shown for Send.
+// The broker refuses a whole batch or nothing, so only Send shows that one event is
+// refused alone.
 func TestSink_conformsWithPermanentErrors(t *testing.T) {
 	connectortest.RunSink(t, connectortest.Features{Permanent: true}, sinkHarness)
 }

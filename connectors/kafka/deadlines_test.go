@@ -20,7 +20,7 @@ func TestDeadlines_giveEachRecordAllOfItsTimeAndLittleMore(t *testing.T) {
 			if ctx.Err() != nil {
 				t.Fatal("a record was given a context that is over")
 			}
-			if len(d.older) > 2*sharing {
+			if len(d.older) > 2*sharesPerTimeout {
 				t.Fatalf("%d contexts are kept", len(d.older))
 			}
 			time.Sleep(700 * time.Millisecond)

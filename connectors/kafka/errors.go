@@ -13,25 +13,32 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// ErrTooLarge is in the chain of the error when the broker, or a limit of our
-// own, refuses a record for its size.
+// ErrTooLarge is in the chain of the error when the broker, or our own limit, refuses a
+// record for its size.
 var ErrTooLarge = errors.New("record is too large")
 
 // ErrNoTopic is in the chain of the error when the topic does not exist.
 var ErrNoTopic = errors.New("topic does not exist")
 
-// errUndelivered is the fate of a record that no broker took in time.
+// ErrOutcomeUnknown is in the chain of the error when the wait for a record ended
+// before the broker's answer.
+var ErrOutcomeUnknown = errors.New("the answer was not waited for, and the record may be stored")
+
+// errUndelivered is the error of a record that no broker accepted within the delivery
+// timeout.
 var errUndelivered = errors.New("no broker took the record")
 
-// permanent are the answers about one record that will be the same tomorrow.
+// permanent are the errors about one record that a retry does not change.
 var permanent = []error{
 	kerr.MessageTooLarge, kerr.RecordListTooLarge, kerr.InvalidRecord, kerr.CorruptMessage,
 	kerr.InvalidTimestamp, kerr.UnsupportedForMessageFormat,
 }
 
-// unavailable are the answers that would meet any record: rights, credentials,
-// a topic or cluster that is not there.
-var unavailable = []error{
+// blocked are the errors that say nothing about the record: missing rights, wrong
+// credentials, a missing topic or cluster. They never count against the record. An
+// unreachable leader of one partition is among them, although other partitions may be
+// writable.
+var blocked = []error{
 	kerr.SaslAuthenticationFailed, kerr.IllegalSaslState, kerr.UnsupportedSaslMechanism,
 	kerr.TopicAuthorizationFailed, kerr.GroupAuthorizationFailed, kerr.ClusterAuthorizationFailed,
 	kerr.TransactionalIDAuthorizationFailed, kerr.SecurityDisabled,
@@ -41,8 +48,8 @@ var unavailable = []error{
 	kgo.ErrClientClosed,
 }
 
-// classify gives the error of a produce to topic its class and its words. It
-// is the one place that knows what an answer of Kafka means for a record.
+// classify gives the error of a write to topic its class and its text. Only classify
+// decides what a Kafka error means for a record.
 func classify(topic string, err error) error {
 	switch {
 	case err == nil:
@@ -52,15 +59,15 @@ func classify(topic string, err error) error {
 	case errors.Is(err, kerr.MessageTooLarge), errors.Is(err, kerr.RecordListTooLarge):
 		return connector.AsPermanent(fmt.Errorf("write to topic %s: %w: raise max.message.bytes of the topic or make the record smaller: %w", topic, ErrTooLarge, err))
 	case errors.Is(err, kerr.UnknownTopicOrPartition), errors.Is(err, ErrNoTopic):
-		return connector.AsUnavailable(fmt.Errorf("%w: create topic %s, or check its name: %w", ErrNoTopic, topic, err))
+		return connector.AsBlocked(fmt.Errorf("%w: create topic %s, or check its name: %w", ErrNoTopic, topic, err))
 	case errors.Is(err, kgo.ErrClientClosed), errors.Is(err, connector.ErrClosed):
-		return connector.AsUnavailable(fmt.Errorf("write to topic %s: %w", topic, connector.ErrClosed))
+		return connector.AsBlocked(fmt.Errorf("write to topic %s: %w", topic, connector.ErrClosed))
 	case isAny(err, permanent):
 		return connector.AsPermanent(fmt.Errorf("write to topic %s: %w", topic, explain(err)))
-	case isAny(err, unavailable), unreachable(err):
-		return connector.AsUnavailable(fmt.Errorf("write to topic %s: %w", topic, explain(err)))
+	case isAny(err, blocked), unreachable(err):
+		return connector.AsBlocked(fmt.Errorf("write to topic %s: %w", topic, explain(err)))
 	default:
-		// Temporary, or an interruption, which its own cause tells.
+		// Temporary, or interrupted, which its cause says.
 		return fmt.Errorf("write to topic %s: %w", topic, err)
 	}
 }
@@ -74,7 +81,7 @@ func isAny(err error, of []error) bool {
 	return false
 }
 
-// unreachable reports whether err says that no broker could be spoken to.
+// unreachable reports whether err says that no broker could be reached.
 func unreachable(err error) bool {
 	if errors.Is(err, context.Canceled) {
 		return false
@@ -100,7 +107,7 @@ func isTLS(err error) bool {
 	return ok
 }
 
-// explain adds what to do next to an error that a person will read.
+// explain adds a hint on what to do to an error.
 func explain(err error) error {
 	hint := ""
 	switch {
@@ -125,7 +132,7 @@ func explain(err error) error {
 		hint = "check tls.caFile and tls.serverName, and that the port is the broker's TLS port"
 	default:
 		if _, ok := errors.AsType[*kgo.ErrFirstReadEOF](err); ok {
-			hint = "the broker hung up at the first word: check tls and sasl, one side uses them and the other does not"
+			hint = "the broker closed the connection at the first request: check tls and sasl, one side uses them and the other does not"
 		}
 	}
 	if hint == "" {
@@ -134,12 +141,12 @@ func explain(err error) error {
 	return fmt.Errorf("%w (%s)", err, hint)
 }
 
-// gone are the answers to a commit that mean this member is no longer one, or
-// no longer the one that it was.
-var gone = []error{kerr.UnknownMemberID, kerr.IllegalGeneration, kerr.FencedInstanceID, kerr.StaleMemberEpoch}
+// lostMembership are the errors of a commit that mean that this member was expelled or
+// joined again meanwhile.
+var lostMembership = []error{kerr.UnknownMemberID, kerr.IllegalGeneration, kerr.FencedInstanceID, kerr.StaleMemberEpoch}
 
-// topicProblem says what is wrong with a topic that cannot be read. A nil err
-// is a topic that is not there.
+// topicProblem describes why a topic cannot be read. A nil err means that it does not
+// exist.
 func topicProblem(topic string, err error) error {
 	if err == nil || errors.Is(err, kerr.UnknownTopicOrPartition) || errors.Is(err, kerr.UnknownTopicID) {
 		return fmt.Errorf("%w: create topic %s, or check its name", ErrNoTopic, topic)

@@ -39,9 +39,11 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	err = source.Run(ctx, func(_ context.Context, m *connector.Message) {
-		fmt.Printf("%s: %s\n", m.Position, m.Value)
-		m.Settle(nil) // done; an error would bring it back
+	err = source.Run(ctx, func(_ *connector.Assignment, ms []*connector.Message) {
+		for _, m := range ms {
+			fmt.Printf("%s: %s\n", m.Position, m.Value)
+			m.Settle(nil) // done; after an error it is delivered again
+		}
 		cancel()
 	})
 	if err != nil {

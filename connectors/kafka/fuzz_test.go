@@ -11,8 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// FuzzSink_writesWhatReadsBack: an event written as a record, in either mode
-// of the Kafka binding, is read back as the event it was.
+// FuzzSink_writesWhatReadsBack: an event written as a record, in either mode of the
+// Kafka binding, reads back as the same event.
 func FuzzSink_writesWhatReadsBack(f *testing.F) {
 	f.Add(false, "id", "sub", "text/plain", "acme", []byte("k"), []byte("x"), int64(1))
 	f.Add(true, "é%20\"", "", "", "a\nb", []byte(nil), []byte(`{"n":1.10}`), int64(0))
@@ -34,7 +34,7 @@ func FuzzSink_writesWhatReadsBack(f *testing.F) {
 		if structured {
 			mode = ModeStructured
 		}
-		both := flight{records: make([]sent, 2)} // they share their memory
+		both := produceCall{records: make([]sent, 2)} // both share one allocation
 		if err := both.load(mode, e, e); (err == nil) == (structured && e.CheckData() != nil) {
 			t.Fatalf("load: %v, the data: %v", err, e.CheckData())
 		} else if err != nil {
@@ -81,9 +81,9 @@ func readsBack(t *testing.T, r *kgo.Record, e *cloudevent.Event, structured bool
 	}
 }
 
-// FuzzMetadata: what a committed offset's metadata says comes from whoever else
-// is, or was, in the group. What is read of it is written and read as the same,
-// and names nothing as done but rising runs beyond the offset.
+// FuzzMetadata: a commit's metadata may come from any tool that is or was in the group.
+// What is read from it is written and read as the same, and lists only rising runs
+// beyond the offset as done.
 func FuzzMetadata(f *testing.F) {
 	for _, s := range []string{"", metadataMark, metadataMark + " first=1767225600000", metadataMark + " first=-1 done=", metadataMark + " first=99999999999999999999", "somebody else's", metadataMark + " later=x done=AAAA first=1"} {
 		f.Add(s, int64(7))
@@ -106,7 +106,7 @@ func FuzzMetadata(f *testing.F) {
 	})
 }
 
-// FuzzParseStart: a position is one of the four that the contract names.
+// FuzzParseStart: a valid position is one of the four documented forms.
 func FuzzParseStart(f *testing.F) {
 	for _, s := range []string{"earliest", "latest", "0", "-1", "9223372036854775808", "2026-01-31T12:00:00Z", "2026-01-31", ""} {
 		f.Add(s)

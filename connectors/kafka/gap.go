@@ -10,12 +10,12 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// retryFetch is how long a partition rests after an error that may pass.
+// retryFetch is how long a partition is paused after a temporary error.
 const retryFetch = 2 * time.Second
 
-// fetchFailed deals with the error of one partition. It runs on the polling
-// goroutine. franz-go itself retries what is worth retrying; what comes here
-// needs a decision, or would be asked for again at once without end.
+// fetchFailed handles the fetch error of one partition. It runs on the polling
+// goroutine. franz-go retries most errors itself; the errors that reach fetchFailed
+// need a decision, or franz-go would repeat the request at once and without end.
 func (r *session) fetchFailed(p *partition, a *assignment, err error) {
 	if loss, ok := errors.AsType[*kgo.ErrDataLoss](err); ok && a != nil {
 		a.forget()
@@ -23,15 +23,15 @@ func (r *session) fetchFailed(p *partition, a *assignment, err error) {
 		return
 	}
 	if full, ok := errors.AsType[*errNoRoom](err); ok {
-		r.awaitRoomFor(p, full.need)
+		r.holdForBudget(p, full.need)
 		return
 	}
 	if batch, text, ok := tooLarge(err, int64(r.src.cfg.MaxBatchBytes)); ok {
-		// Asking again gives the same batch, and skipping it is for a person
-		// to decide.
+		// The next fetch would return the same batch, and only a person may decide to
+		// skip it.
 		if p.hold(holdGap) {
 			p.setProblem(fmt.Sprintf("%s partition %d is on hold: %s; raise maxBatchBytes to read it, or reset the group's offset to %d to leave it out", p.topic, p.partition, text, batch.NextOffset))
-			r.log.Error("a batch is too large to unpack; the partition is on hold, raise maxBatchBytes", "topic", p.topic, "partition", p.partition, "from", batch.Offset, "to", batch.NextOffset-1, "maxBatchBytes", r.src.cfg.MaxBatchBytes)
+			r.log.Error("partition held, batch too large to unpack", "topic", p.topic, "partition", p.partition, "from", batch.Offset, "to", batch.NextOffset-1, "maxBatchBytes", r.src.cfg.MaxBatchBytes)
 		}
 		return
 	}
@@ -41,29 +41,30 @@ func (r *session) fetchFailed(p *partition, a *assignment, err error) {
 			r.spawn(func() { r.outOfRange(p, a) })
 		}
 	case errors.Is(err, kerr.UnknownTopicID):
-		r.src.forget(p.topic)
-		r.failed(fmt.Errorf("topic %s was deleted and created again: %w", p.topic, err))
+		r.src.forgetTopic(p.topic)
+		r.fail(fmt.Errorf("topic %s was deleted and created again: %w", p.topic, err))
 	case a == nil && !r.isStarting(p):
-		// franz-go drops a partition whose commit it may not read, and never
-		// asks again within the session.
-		r.failed(fmt.Errorf("read the commit of %s partition %d: %w", p.topic, p.partition, explain(err)))
+		// franz-go drops a partition whose commit it may not read, and never asks for
+		// it again within the session.
+		r.fail(fmt.Errorf("read the commit of %s partition %d: %w", p.topic, p.partition, explain(err)))
 	default:
 		r.fetchLater(p, err)
 	}
 }
 
-// fetchLater lets a partition rest, and says why.
+// fetchLater pauses a partition for a while and sets its problem.
 func (r *session) fetchLater(p *partition, err error) {
 	if !p.hold(holdError) {
 		return
 	}
 	p.setProblem(fmt.Sprintf("read %s partition %d: %v", p.topic, p.partition, explain(err)))
-	r.log.Warn("fetch failed; trying again", "topic", p.topic, "partition", p.partition, "error", err)
+	r.log.Warn("fetch failed", "retryIn", retryFetch, "topic", p.topic, "partition", p.partition, "error", err)
 	r.spawn(func() {
 		if r.pause(retryFetch) {
 			p.release(holdError)
 		}
-		// Said until the next failure, or for good when there is none.
+		// The problem is kept for as long again, so that it does not come and go while
+		// the error lasts.
 		if r.pause(retryFetch) {
 			p.mu.Lock()
 			if p.holds&(holdError|holdGap) == 0 {
@@ -89,8 +90,8 @@ func (r *session) isStarting(p *partition) bool {
 	return p.starting
 }
 
-// outOfRange finds out what the broker has left of a partition whose next
-// offset it refused, and resumes there. franz-go by itself would go to the
+// outOfRange asks the broker for the offsets that it still has of a partition whose
+// next offset it refused, and resumes reading there. franz-go by itself would go to the
 // first record of about the same time or, when there is none, to the end.
 func (r *session) outOfRange(p *partition, a *assignment) {
 	for retry := 1; ; retry++ {
@@ -102,19 +103,19 @@ func (r *session) outOfRange(p *partition, a *assignment) {
 			r.resume(p, a, first, end)
 			return
 		}
-		r.log.Warn("offset out of range, and the range is not known", "topic", p.topic, "partition", p.partition, "error", err)
-		if !r.pause(backoff(retry)) {
+		r.log.Warn("offset out of range, listing offsets failed", "topic", p.topic, "partition", p.partition, "error", err)
+		if !r.pause(retryBackoff.Delay(retry)) {
 			return
 		}
 	}
 }
 
-// resume goes on at the earliest record left, unless it is to hold.
+// resume continues at the earliest record left, unless the partition is to be held.
 func (r *session) resume(p *partition, a *assignment, first, end int64) {
 	next := a.position()
 	if next >= first {
-		// Not retention: the log may not be what it was. Where retention has
-		// merely caught up with us, what is done beyond the gap stays done.
+		// This is not retention: the log may have changed. Where retention has only
+		// passed our position, the records done beyond the gap stay done.
 		a.forget()
 	}
 	if next >= first && next <= end {
@@ -140,7 +141,7 @@ func (r *session) resume(p *partition, a *assignment, first, end int64) {
 	})
 }
 
-// holdAt puts the partition on hold when gaps are to be decided by a person.
+// holdAt holds the partition if onOffsetOutOfRange is hold, and reports whether it did.
 func (r *session) holdAt(p *partition, g Gap) bool {
 	if r.src.cfg.OnOffsetOutOfRange != "hold" {
 		return false
@@ -150,10 +151,10 @@ func (r *session) holdAt(p *partition, g Gap) bool {
 	return true
 }
 
-// moveTo goes on reading at offset, across a gap. It runs on the polling
-// goroutine. Forward the assignment stays as it is, and the gap counts as
-// settled once all before it is. Backward, what was read and committed is void:
-// the broker has lost it, and other records take its place.
+// moveTo continues reading at offset, across a gap. It runs on the polling goroutine.
+// When offset is ahead, the assignment stays, and the gap counts as settled once all
+// records before it are. When offset is behind, the broker has lost what was read and
+// committed, and a new assignment reads the records that took its place.
 func (r *session) moveTo(p *partition, a *assignment, offset int64) {
 	if !r.isCurrent(p, a) {
 		return
@@ -162,7 +163,7 @@ func (r *session) moveTo(p *partition, a *assignment, offset int64) {
 		skip := make([]record, 1)
 		skip[0].a, skip[0].control, skip[0].epoch = a, true, -1
 		skip[0].Position.Offset = offset - 1
-		a.push(batch{records: skip})
+		a.appendBatch(batch{records: skip})
 	} else {
 		a.close(errRewound)
 		r.assign(p, position{offset: offset, committed: -1, end: -1})
@@ -170,7 +171,7 @@ func (r *session) moveTo(p *partition, a *assignment, offset int64) {
 	r.seek(p, offset)
 }
 
-// isCurrent reports whether a is what reads p now.
+// isCurrent reports whether a is the current assignment of p.
 func (r *session) isCurrent(p *partition, a *assignment) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -181,13 +182,13 @@ func (r *session) seek(p *partition, offset int64) {
 	r.cl.SetOffsets(map[string]map[int32]kgo.EpochOffset{p.topic: {p.partition: {Epoch: -1, Offset: offset}}})
 }
 
-// truncated deals with a log whose end was lost: franz-go found by the leader's
-// epochs where it parted from what we read, and goes on there.
+// truncated handles a log that lost its end. franz-go compared leader epochs to find
+// the offset where the log differs from what was read, and continues there.
 func (r *session) truncated(p *partition, a *assignment, loss *kgo.ErrDataLoss) {
 	g := Gap{Topic: p.topic, Partition: p.partition, From: loss.ConsumedTo, To: loss.ResetTo}
 	r.src.gap(g)
 	if !r.holdAt(p, g) {
-		// What is older is still there, and is not done with before it is settled.
-		r.moveTo(p, a, min(loss.ResetTo, a.again().offset))
+		// Records before the loss still exist, and some of them may not be settled.
+		r.moveTo(p, a, min(loss.ResetTo, a.restartPosition().offset))
 	}
 }

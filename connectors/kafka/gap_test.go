@@ -15,8 +15,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// F7: franz-go's own default goes to records of about the same time and, failing
-// that, to the end: https://pkg.go.dev/github.com/twmb/franz-go/pkg/kgo#ConsumeResetOffset
+// F7: by default franz-go continues at records of about the same time or, when there
+// are none, at the end:
+// https://pkg.go.dev/github.com/twmb/franz-go/pkg/kgo#ConsumeResetOffset
 // https://github.com/confluentinc/parallel-consumer/issues/409
 func TestSource_aCommitTheBrokerNoLongerHasIsAGap(t *testing.T) {
 	for name, tc := range map[string]struct {
@@ -70,8 +71,7 @@ func TestSource_holdsAtAGapWhenTold(t *testing.T) {
 	}
 }
 
-// A gap in the middle of consuming must not let the commit pass over what is
-// still in flight before it.
+// A gap while consuming must not let the commit pass records in flight before it.
 func TestSource_aGapAheadOfUnsettledRecords(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
 	fill(t, c, "t", 0, 0, 3)
@@ -119,8 +119,8 @@ func TestSource_aRefusedFetchIsSaidAndTriedAgain(t *testing.T) {
 	eventually(t, "no problem any more", func() bool { return m.Status().Problem == "" })
 }
 
-// A batch that unpacks to more than it may does not take the process down
-// (https://github.com/twmb/franz-go/pull/1461), and is not skipped either.
+// A batch that unpacks to more than the limit neither ends the process
+// (https://github.com/twmb/franz-go/pull/1461) nor is skipped.
 func TestSource_aBatchTooLargeToUnpackHoldsItsPartition(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 2}, Client: []kgo.Opt{kgo.ProducerBatchCompression(kgo.ZstdCompression()), kgo.ProducerBatchMaxBytes(8 << 20)}})
 	if err := c.Produce(t.Context(), &kgo.Record{Topic: "t", Value: []byte(strings.Repeat("0", 4<<20))}); err != nil {
@@ -176,8 +176,8 @@ func TestSource_truncatedLogIsReadFromWhereItParted(t *testing.T) {
 	}
 }
 
-// What was in flight when the log lost its end is not done with, and what was
-// done ahead of it may be another record by now.
+// Records that were in flight when the log lost its end are not done, and offsets done
+// beyond them may hold other records now.
 func TestSource_truncatedLogForgetsWhatIsDoneAhead(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
 	fill(t, c, "t", 0, 0, 10)

@@ -10,21 +10,21 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// The callbacks of franz-go's group management. It runs them one at a time,
-// without locks of its own; heartbeats go on meanwhile.
+// The callbacks of franz-go's group management. franz-go runs them one at a time and
+// holds no lock; heartbeats continue meanwhile.
 
-// onAssigned is called at the begin of every generation, with what is new.
-// Where to start is known later: adjust.
+// onAssigned is called at the start of every generation, with the new partitions. Their
+// start positions are found later, by adjust.
 func (r *session) onAssigned(_ context.Context, cl *kgo.Client, added map[string][]int32) {
 	r.src.health.set(aspectGroup, nil)
 	member, _ := cl.GroupMetadata()
 	r.mu.Lock()
 	var stale []*assignment
 	var again []*partition
-	// A member that the group had expelled can come back within one join,
-	// under a new id, and find the partitions it had before to be "kept":
-	// franz-go says nothing of them. Others may have read on there, so they
-	// are lost to us and read anew from what is committed by now.
+	// A member that the group expelled can come back within one join, under a new id,
+	// and franz-go treats its partitions as kept, without a callback. Other members may
+	// have read them meanwhile, so they are lost and read again from the current
+	// commit.
 	// https://github.com/twmb/franz-go/issues/1326
 	for _, p := range r.parts {
 		if p.member != member || p.current != nil && !p.current.open(member) {
@@ -45,26 +45,26 @@ func (r *session) onAssigned(_ context.Context, cl *kgo.Client, added map[string
 			r.parts[at] = &partition{tp: at, cl: cl, member: member}
 		}
 	}
-	r.divide()
+	r.shareBuffer()
 	r.mu.Unlock()
 	for _, a := range stale {
 		a.close(errLost)
 	}
 	if len(again) > 0 {
-		r.log.Warn("the group went on without this member; reading again from what is committed", "partitions", len(again))
-		r.begin(again)
+		r.log.Warn("rejoined: the group went on without this member", "partitions", len(again))
+		r.findAndAssign(again)
 	}
 }
 
-// divide shares the buffer out. It needs mu.
-func (r *session) divide() {
+// shareBuffer computes each partition's share of the buffer. It needs mu.
+func (r *session) shareBuffer() {
 	total := int64(r.src.cfg.MaxBufferedBytes)
 	least := int64(r.src.cfg.FetchMaxPartitionBytes)
-	r.share.Store(min(total, max(least, total/int64(max(1, len(r.parts))))))
+	r.partitionShare.Store(min(total, max(least, total/int64(max(1, len(r.parts))))))
 }
 
-// onFetched sees the commits as the broker has them, for what we keep in their
-// metadata. adjust, which has the offsets alone, is called next.
+// onFetched reads the metadata of the group's commits. franz-go calls adjust next,
+// which gets the offsets only.
 func (r *session) onFetched(_ context.Context, _ *kgo.Client, resp *kmsg.OffsetFetchResponse) error {
 	done := map[tp][]settle.Run{}
 	for _, g := range resp.Groups {
@@ -74,7 +74,7 @@ func (r *session) onFetched(_ context.Context, _ *kgo.Client, resp *kmsg.OffsetF
 					continue
 				}
 				first, _ := parseMetadata(*p.Metadata)
-				r.src.learnFirst(first)
+				r.src.noteFirstStart(first)
 				done[tp{t.Topic, p.Partition}] = doneIn(*p.Metadata, p.Offset, t.TopicID, p.Partition)
 			}
 		}
@@ -85,13 +85,13 @@ func (r *session) onFetched(_ context.Context, _ *kgo.Client, resp *kmsg.OffsetF
 	return nil
 }
 
-// adjust is called with the committed offsets of new partitions before any of
-// their records is fetched. Those that have one start there, at once. The
-// others are paused and started apart (begin), so that one partition without a
-// leader holds up neither its siblings nor the next rebalance.
+// adjust is called with the committed offsets of new partitions before any of their
+// records is fetched. Partitions with a commit start at it at once. The others are
+// paused and started by findAndAssign, so that a partition without a leader delays
+// neither the others nor the next rebalance.
 //
-// It must not return an error of its own: franz-go takes context.Canceled for
-// leaving the group, and any other for the loss of all partitions.
+// It must not return an error of its own: franz-go takes context.Canceled for leaving
+// the group, and any other error for the loss of all partitions.
 func (r *session) adjust(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -106,14 +106,14 @@ func (r *session) adjust(ctx context.Context, offsets map[string]map[int32]kgo.O
 				continue
 			}
 			if at := offset.EpochOffset(); at.Offset >= 0 {
-				pos, epoch := r.goOn(p, position{offset: at.Offset, committed: at.Offset, end: -1, done: r.fetched[p.tp]}, at.Epoch)
+				pos, epoch := r.resumePosition(p, position{offset: at.Offset, committed: at.Offset, end: -1, done: r.fetched[p.tp]}, at.Epoch)
 				ready[p] = pos
 				numbers[n] = kgo.NewOffset().At(pos.offset).WithEpoch(epoch)
 				continue
 			}
 			p.hold(holdStart)
 			unknown = append(unknown, p)
-			numbers[n] = kgo.NewOffset().At(0) // a place to hold; paused until it is set
+			numbers[n] = kgo.NewOffset().At(0) // placeholder; paused until the start is set
 		}
 	}
 	r.fetched = nil
@@ -123,21 +123,21 @@ func (r *session) adjust(ctx context.Context, offsets map[string]map[int32]kgo.O
 			r.assign(p, pos)
 		}
 	})
-	r.begin(unknown)
+	r.findAndAssign(unknown)
 	return offsets, nil
 }
 
-// goOn is where to go on with a partition that the group took from this session
-// without a chance to commit, and gave it again: where it had come to by itself,
-// if that is further than the group's commit. What was settled is done with,
-// also when brokers went away before it was committed; and a coordinator that
-// has just started may for a moment answer with an older commit than the newest
-// it acknowledged, or with none. Of what is beyond, another that had the
-// partition meanwhile may have done what this session did not. It needs mu.
-func (r *session) goOn(p *partition, pos position, epoch int32) (position, int32) {
-	before := r.tails[p.tp]
+// resumePosition returns where to continue with a partition that this session lost
+// without a chance to commit, and got again: at its own watermark, if that is ahead of
+// the group's commit. Settled records stay done even if the brokers were away before
+// the commit, and a coordinator that has just started may for a moment answer with an
+// older commit than the newest it acknowledged, or with none. Records beyond the
+// position count as done if the commit or the earlier assignment says so: another
+// member may have done some of them. It needs mu.
+func (r *session) resumePosition(p *partition, pos position, epoch int32) (position, int32) {
+	before := r.newest[p.tp]
 	if before == nil || !errors.Is(context.Cause(before.ctx), errLost) {
-		return pos, epoch // what was let go in order is committed
+		return pos, epoch // a partition that was revoked is committed
 	}
 	before.mu.Lock()
 	defer before.mu.Unlock()
@@ -148,8 +148,8 @@ func (r *session) goOn(p *partition, pos position, epoch int32) (position, int32
 	return pos, epoch
 }
 
-// assign makes the assignment and starts its pump. It runs on the polling
-// goroutine. A partition that is no longer ours is left alone, and false.
+// assign makes the assignment and starts its pump. It runs on the polling goroutine. It
+// returns false, and does nothing, for a partition that is no longer ours.
 func (r *session) assign(p *partition, pos position) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -160,25 +160,25 @@ func (r *session) assign(p *partition, pos position) bool {
 		p.current.close(errRewound)
 	}
 	if len(pos.done) > 0 {
-		r.log.Debug("not handing over again what is done beyond the committed offset", "topic", p.topic, "partition", p.partition, "offset", pos.offset, "offsets", covered(pos.done))
+		r.log.Debug("skipping records done beyond the committed offset", "topic", p.topic, "partition", p.partition, "offset", pos.offset, "offsets", countOffsets(pos.done))
 	}
-	a := newAssignment(r, p, pos, r.tails[p.tp])
+	a := newAssignment(r, p, pos, r.newest[p.tp])
 	p.current = a
 	r.src.health.set(aspectSession, nil)
-	r.tails[p.tp] = a
-	r.wg.Go(func() { a.pump(r.handler) })
+	r.newest[p.tp] = a
+	r.wg.Go(func() { a.pump(r.handle) })
 	return true
 }
 
-// onRevoked is called with the partitions that must be let go: what is in
-// flight there may finish, what is settled is committed, the rest goes back.
-// The other partitions work on meanwhile. franz-go lets the group wait until
-// this returns, so it is bounded well below the rebalance timeout.
+// onRevoked is called with the partitions to give up: messages in flight may finish,
+// settled ones are committed, and the others are delivered again. Other partitions
+// continue meanwhile. The group waits until onRevoked returns, so it is bounded well
+// below the rebalance timeout.
 func (r *session) onRevoked(_ context.Context, cl *kgo.Client, gone map[string][]int32) {
 	r.revokes <- struct{}{}
 	defer func() { <-r.revokes }()
 	member, _ := cl.GroupMetadata()
-	parts := r.disown(gone)
+	parts := r.removePartitions(gone)
 	var ours []*partition
 	for _, p := range parts {
 		if p.member == member {
@@ -198,8 +198,8 @@ func (r *session) onRevoked(_ context.Context, cl *kgo.Client, gone map[string][
 	clearHolds(parts)
 }
 
-// onLost is called when the group went on without this member: whatever was in
-// flight is another's now, and nothing is committed.
+// onLost is called when the group went on without this member: other members may
+// already read its partitions, so nothing is committed.
 func (r *session) onLost(context.Context, *kgo.Client, map[string][]int32) {
 	r.mu.Lock()
 	parts := r.owned()
@@ -216,8 +216,8 @@ func (r *session) onLost(context.Context, *kgo.Client, map[string][]int32) {
 	}
 }
 
-// disown takes partitions out of what is ours; nothing more is handed to them.
-func (r *session) disown(gone map[string][]int32) []*partition {
+// removePartitions removes partitions from parts and returns them.
+func (r *session) removePartitions(gone map[string][]int32) []*partition {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var parts []*partition
@@ -229,12 +229,11 @@ func (r *session) disown(gone map[string][]int32) []*partition {
 			}
 		}
 	}
-	r.divide()
+	r.shareBuffer()
 	return parts
 }
 
-// finish ends the assignments of parts and returns those that can still be
-// settled.
+// finish finishes the assignments of parts and returns them; they can still be settled.
 func (r *session) finish(parts []*partition, cause error) []*assignment {
 	var open []*assignment
 	r.mu.Lock()
@@ -250,7 +249,7 @@ func (r *session) finish(parts []*partition, cause error) []*assignment {
 	return open
 }
 
-// awaitDrained waits until nothing is in flight any more, drain at most.
+// awaitDrained waits until no message is in flight, at most for the drain timeout.
 func (r *session) awaitDrained(all []*assignment) {
 	ctx, cancel := context.WithTimeout(r.base, r.drain)
 	defer cancel()
@@ -262,14 +261,13 @@ func (r *session) awaitDrained(all []*assignment) {
 			case <-a.drained:
 				waiting = false
 			case <-tick.C:
-				// A drain may take long, and whoever stops us may not wait for
-				// its end: what is settled meanwhile is committed as ever. One
-				// that fails is made again, at the latest by flush.
+				// The process may be killed before the drain ends, so settled messages
+				// are committed meanwhile. flush repeats a commit that fails.
 				soon, stop := context.WithTimeout(ctx, commitWhileDraining)
 				_ = r.commit(soon, all)
 				stop()
 			case <-ctx.Done():
-				r.log.Warn("messages still in flight after the drain timeout; they will be delivered again",
+				r.log.Warn("messages in flight after the drain timeout",
 					"topic", a.part.topic, "partition", a.part.partition, "inFlight", a.status().InFlight, "waited", r.drain)
 				waiting = false
 			}
@@ -277,17 +275,17 @@ func (r *session) awaitDrained(all []*assignment) {
 	}
 }
 
-// clearHolds forgets pauses, which franz-go would remember for the next time
-// the partition is ours.
+// clearHolds resumes partitions. franz-go would remember the pauses for the next time
+// it gets the partition.
 func clearHolds(parts []*partition) {
 	for _, p := range parts {
-		for _, why := range []holdReason{holdFull, holdStart, holdGap, holdError, holdRoom} {
+		for _, why := range []holdReason{holdFull, holdStart, holdGap, holdError, holdBudget} {
 			p.release(why)
 		}
 	}
 }
 
-// pause waits, unless the session ends before; it reports whether it goes on.
+// pause waits for d, and reports whether the session still runs.
 func (r *session) pause(d time.Duration) bool {
 	wait(r.ctx, d, nil)
 	return r.ctx.Err() == nil

@@ -21,7 +21,7 @@ import (
 
 // F1: join and leave lose nothing and, as everything is settled at once, duplicate
 // nothing. https://github.com/redpanda-data/connect/issues/4009: a cooperative
-// rebalance dropped what was polled and not yet settled.
+// rebalance dropped records that were polled and not settled.
 func TestSource_membersComeAndGoWithoutLossOrDuplicates(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Brokers: 2, Topics: map[string]int32{"t": 6}})
 	stop := make(chan struct{})
@@ -66,7 +66,7 @@ func TestSource_membersComeAndGoWithoutLossOrDuplicates(t *testing.T) {
 	}
 }
 
-// F5: while a revoked partition drains, the ones that stay go on.
+// F5: while a revoked partition drains, the kept partitions continue.
 // https://github.com/vectordotdev/vector/issues/14865
 // https://github.com/knative-extensions/eventing-kafka-broker/issues/3085
 func TestSource_keptPartitionsWorkWhileARevokedOneDrains(t *testing.T) {
@@ -133,8 +133,8 @@ func TestSource_aDrainThatTakesTooLongIsCutShort(t *testing.T) {
 	}
 }
 
-// A drain may take as long as the slowest call, and whoever stops a process may
-// kill it before: what is settled meanwhile is committed meanwhile.
+// A drain may take as long as the slowest call, and the process may be killed before it
+// ends, so records that settle during the drain are committed during the drain.
 func TestSource_commitsWhileItDrains(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
 	fill(t, c, "t", 0, 0, 3)
@@ -162,9 +162,9 @@ func TestSource_commitsWhileItDrains(t *testing.T) {
 	}
 }
 
-// F4: a member that was expelled commits nothing for the time before when it comes
-// back, and reads on from what is committed by then, or from where it had come to
-// by itself, also where franz-go calls the partition kept.
+// F4: an expelled member that comes back commits nothing from before, and continues
+// from the current commit or from its own watermark, also where franz-go treats the
+// partition as kept.
 // https://github.com/IBM/sarama/issues/2118, https://github.com/twmb/franz-go/issues/1326
 func TestSource_anExpelledMemberReadsOnFromWhatIsSettled(t *testing.T) {
 	for _, code := range []*kerr.Error{kerr.UnknownMemberID, kerr.IllegalGeneration} {
@@ -203,10 +203,10 @@ func TestSource_anExpelledMemberReadsOnFromWhatIsSettled(t *testing.T) {
 	}
 }
 
-// A coordinator that has just started may answer with an older commit than the
-// newest it acknowledged, or with none: on Apache Kafka 4 it does for a second
-// when all brokers were killed. A commit that went down again would hand over
-// everything since, and one that is missing, under startOffset latest, nothing.
+// A coordinator that has just started may answer with an older commit than the newest
+// it acknowledged, or with none: Apache Kafka 4 does so for a second after all brokers
+// were killed. Starting at the older commit would deliver every later record again, and
+// starting without one, under startOffset latest, would skip records.
 func TestSource_anOlderCommitThanItsOwnMovesNothingBack(t *testing.T) {
 	for name, offset := range map[string]int64{"older": 3, "none": -1} {
 		t.Run(name, func(t *testing.T) {
@@ -230,8 +230,8 @@ func TestSource_anOlderCommitThanItsOwnMovesNothingBack(t *testing.T) {
 	}
 }
 
-// What one that lost a partition knows to be done is no more than its own: the
-// commit tells what another did there meanwhile.
+// An assignment that was lost knows only what it did itself; the commit says what
+// another member did there meanwhile.
 func TestSource_whatAnotherDidStaysDoneForOneThatComesBack(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
 	fill(t, c, "t", 0, 0, 10)
@@ -247,7 +247,7 @@ func TestSource_whatAnotherDidStaysDoneForOneThatComesBack(t *testing.T) {
 	}
 }
 
-// staleCommit is the answer of a coordinator that knows of an older commit.
+// staleCommit returns the answer of a coordinator that knows only an older commit.
 func staleCommit(req *kmsg.OffsetFetchRequest, offset int64, done []settle.Run) kmsg.Response {
 	resp := req.ResponseKind().(*kmsg.OffsetFetchResponse)
 	for _, g := range req.Groups {
@@ -258,7 +258,7 @@ func staleCommit(req *kmsg.OffsetFetchRequest, offset int64, done []settle.Run) 
 			topic.Topic, topic.TopicID = t.Topic, t.TopicID
 			p := kmsg.NewOffsetFetchResponseGroupTopicPartition()
 			p.Offset, p.LeaderEpoch = offset, -1
-			metadata := formatMetadata(1, settle.Encode(offset, placeOf(t.TopicID, p.Partition), done, maxDone))
+			metadata := formatMetadata(1, settle.Encode(offset, partitionID(t.TopicID, p.Partition), done, maxDone))
 			p.Metadata = &metadata
 			topic.Partitions = append(topic.Partitions, p)
 			group.Topics = append(group.Topics, topic)
@@ -268,8 +268,9 @@ func staleCommit(req *kmsg.OffsetFetchRequest, offset int64, done []settle.Run) 
 	return resp
 }
 
-// F4: what was lost belongs to somebody else, whose commits a late one would
-// take back. https://github.com/vectordotdev/vector/issues/9587
+// F4: a lost partition belongs to another member, whose commits a late one would
+// overwrite.
+// https://github.com/vectordotdev/vector/issues/9587
 func TestSource_lostPartitionsAreNeverCommitted(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
 	fill(t, c, "t", 0, 0, 10)
@@ -297,7 +298,7 @@ func TestSource_lostPartitionsAreNeverCommitted(t *testing.T) {
 		t.Errorf("committed %d of what was lost", got)
 	}
 	out.Remove()
-	// Once it is this member's again, what was done meanwhile is done.
+	// When this member gets it back, records done meanwhile stay done.
 	eventually(t, "the others", func() bool { return m.count() >= 15 })
 	if got := m.offsets(0)[10:]; !slices.Equal(got, []int64{1, 3, 5, 7, 9}) {
 		t.Errorf("handed over %v again, want what was not done", got)
@@ -308,9 +309,9 @@ func TestSource_lostPartitionsAreNeverCommitted(t *testing.T) {
 	eventually(t, "commit", func() bool { return committed(t, c, 0) == 10 })
 }
 
-// A partition may be lost and come back several times while one call takes its
-// time. An assignment in between has nothing in flight of its own; who comes next
-// must wait all the same.
+// A partition may be lost and come back several times during one long call. An
+// assignment in between has no messages in flight of its own, and the next one must
+// still wait.
 func TestAssignment_isDrainedOnceThoseBeforeItAre(t *testing.T) {
 	run := &session{base: t.Context(), drain: time.Minute, window: 10}
 	part := &partition{tp: tp{"t", 0}}
@@ -322,7 +323,7 @@ func TestAssignment_isDrainedOnceThoseBeforeItAre(t *testing.T) {
 	for range 3 {
 		a := newAssignment(run, part, position{}, before)
 		var pump sync.WaitGroup
-		pump.Go(func() { a.pump(handler{}) })
+		pump.Go(func() { a.pump(nil) })
 		defer pump.Wait()
 		a.close(errLost)
 		select {
@@ -334,12 +335,12 @@ func TestAssignment_isDrainedOnceThoseBeforeItAre(t *testing.T) {
 	}
 	msg.Settle(nil)
 	<-before.drained
-	if got, want := before.doneLate(), []settle.Run{{From: 3, To: 4, Epoch: 1}}; !slices.Equal(got, want) {
+	if got, want := before.mergedDoneAfterClose(), []settle.Run{{From: 3, To: 4, Epoch: 1}}; !slices.Equal(got, want) {
 		t.Errorf("the last knows of %v, want %v", got, want)
 	}
 }
 
-// What a log that was cut short holds is not what was done there before.
+// The records of a truncated log are not the ones that were done there before.
 func TestAssignment_learnsNothingOfALogThatIsNotWhatItWas(t *testing.T) {
 	run := &session{base: t.Context(), drain: time.Minute, window: 10}
 	part := &partition{tp: tp{"t", 0}}
@@ -352,14 +353,14 @@ func TestAssignment_learnsNothingOfALogThatIsNotWhatItWas(t *testing.T) {
 	records[0].Settle(nil)
 	a.forget()
 	records[1].Settle(nil)
-	if got := a.doneLate(); len(got) > 0 {
+	if got := a.mergedDoneAfterClose(); len(got) > 0 {
 		t.Errorf("it says that %v is done", got)
 	}
 }
 
-// F4, https://github.com/IBM/sarama/issues/2118: between reading the watermarks
-// and sending them the member may have joined anew, and the commit of a zombie
-// would carry the new generation, which no broker can tell from a good one.
+// F4, https://github.com/IBM/sarama/issues/2118: the member may join again between
+// reading the watermarks and sending them. The stale commit would carry the new
+// generation, and no broker could tell it from a valid one.
 func TestCommit_isFencedByTheMembershipItWasReadUnder(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
 	fill(t, c, "t", 0, 0, 5)
@@ -432,7 +433,7 @@ func TestSource_saysWhichBrokerCannotBeReached(t *testing.T) {
 		t.Fatal(err)
 	}
 	addr := l.Addr().String()
-	_ = l.Close() // nobody listens there now
+	_ = l.Close() // nothing listens there now
 	c := kafkatest.Embedded(t, kafkatest.Options{})
 	m := begin(t, testSource(c, func(cfg *SourceConfig) { cfg.Brokers = []string{addr} }), nil)
 	eventually(t, "the problem", func() bool {

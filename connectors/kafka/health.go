@@ -11,7 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// aspect is one thing that can be wrong with a source.
+// aspect is one part of the source that can fail.
 type aspect int
 
 const (
@@ -19,14 +19,14 @@ const (
 	aspectProbe                 // the cluster does not answer
 	aspectTopics                // a topic is missing or refused
 	aspectGroup                 // the group refuses this member
-	aspectStart                 // where to start cannot be found out
+	aspectStart                 // the start positions cannot be found
 	aspectCommit                // commits are refused
 	aspectSession               // the session was given up and starts over
 	aspects
 )
 
-// health is what is wrong at the moment, an error an aspect. It hears from
-// franz-go by its hooks.
+// health holds the current error of each aspect. franz-go reports connection and group
+// errors to it by hooks.
 type health struct {
 	mu   sync.Mutex
 	errs [aspects]error
@@ -43,8 +43,8 @@ func (h *health) set(a aspect, err error) {
 	h.errs[a] = err
 }
 
-// problems are all that is wrong, in words for a person. What follows from a
-// cluster that cannot be reached is not repeated.
+// problems returns the current errors as texts. When no broker can be reached, the
+// failed probe that follows from it is left out.
 func (h *health) problems() []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -58,23 +58,23 @@ func (h *health) problems() []string {
 	return all
 }
 
-// OnBrokerConnect hears of every connection that was tried.
+// OnBrokerConnect is called by franz-go after every attempt to connect.
 func (h *health) OnBrokerConnect(meta kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
 	if err != nil {
 		if errors.Is(err, io.EOF) {
-			err = fmt.Errorf("%w: the broker hung up before the connection was ready: check tls, and sasl with its credentials", err)
+			err = fmt.Errorf("%w: the broker closed the connection before it was ready: check tls, and sasl with its credentials", err)
 		}
 		err = fmt.Errorf("broker %s:%d: %w", meta.Host, meta.Port, explain(err))
 	}
 	h.set(aspectConnect, err)
 }
 
-// OnGroupManageError hears when the group refused this member.
+// OnGroupManageError is called by franz-go when the group refused this member.
 func (h *health) OnGroupManageError(err error) {
 	h.set(aspectGroup, fmt.Errorf("consumer group: %w", explain(err)))
 }
 
-// unreachable reports whether the cluster does not answer, or lets nobody in.
+// unreachable reports whether the cluster does not answer or refuses connections.
 func (h *health) unreachable() bool {
 	return h.get(aspectConnect) != nil || h.get(aspectProbe) != nil
 }

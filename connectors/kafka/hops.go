@@ -8,15 +8,15 @@ import (
 	"github.com/lsm/fiso/common/cloudevent"
 )
 
-// HopsExtension is the CloudEvents extension that counts the sinks of flows that
-// an event has passed: see ProducerOptions.MaxHops.
+// HopsExtension is the CloudEvents extension that counts the sinks that an event has
+// passed: see ProducerOptions.MaxHops.
 const HopsExtension = "fisohops"
 
-// ErrTooManyHops is in the chain of the error for an event that passed MaxHops
-// sinks before.
+// ErrTooManyHops is in the chain of the error for an event that has already passed
+// MaxHops sinks.
 var ErrTooManyHops = errors.New("flows seem to read what they write")
 
-// hops is how many sinks the event has passed. What is no count of ours is none.
+// hops returns how many sinks the event has passed. A value that is not a count is 0.
 func hops(e *cloudevent.Event) int {
 	v, ok := e.Extension(HopsExtension)
 	if !ok {
@@ -29,17 +29,17 @@ func hops(e *cloudevent.Event) int {
 	return int(n)
 }
 
-// hopsFault is the error of an event that has passed too many sinks, or nil.
+// hopsFault returns the error of an event that has passed too many sinks, or nil.
 func hopsFault(e *cloudevent.Event, most int) error {
 	if most == 0 || hops(e) < most {
 		return nil
 	}
-	return fmt.Errorf("the event passed %d sinks before this one (extension %s), and %w: break the circle, or begin the count anew where it goes round on purpose",
+	return fmt.Errorf("the event passed %d sinks before this one (extension %s), and %w: break the cycle, or reset the extension where the cycle is intended",
 		hops(e), HopsExtension, ErrTooManyHops)
 }
 
-// hop is the header with the count of an event of the binary mode.
-func (f *flight) hop(e *cloudevent.Event) {
+// hop adds the header with the incremented count, for binary mode.
+func (f *produceCall) hop(e *cloudevent.Event) {
 	if f.maxHops == 0 {
 		return
 	}
@@ -48,8 +48,9 @@ func (f *flight) hop(e *cloudevent.Event) {
 	f.header(cloudevent.KafkaPrefix+HopsExtension, f.since(at))
 }
 
-// counted is e with its count, for the structured mode. It holds until the next one.
-func (f *flight) counted(e *cloudevent.Event) *cloudevent.Event {
+// counted returns e with the incremented count, for structured mode. The result is
+// valid until the next call.
+func (f *produceCall) counted(e *cloudevent.Event) *cloudevent.Event {
 	if f.maxHops == 0 {
 		return e
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// readBack is the event of a record, in either mode.
+// readBack returns the event of a record, in either mode.
 func readBack(t *testing.T, r *kgo.Record) *cloudevent.Event {
 	t.Helper()
 	for _, h := range r.Headers {
@@ -27,8 +27,8 @@ func readBack(t *testing.T, r *kgo.Record) *cloudevent.Event {
 	return e
 }
 
-// U4: an event that goes round between flows and topics ends as a permanent error,
-// after as many records as are allowed.
+// U4: an event that circles between flows and topics ends with a permanent error after
+// the allowed number of records.
 func TestSink_anEventGoesRoundOnlySoOften(t *testing.T) {
 	for _, mode := range []string{ModeBinary, ModeStructured} {
 		t.Run(mode, func(t *testing.T) {
@@ -37,7 +37,7 @@ func TestSink_anEventGoesRoundOnlySoOften(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer func() { _ = s.Close(t.Context()) }() // nothing is under way
+			defer func() { _ = s.Close(t.Context()) }() // nothing is in flight
 			e := &cloudevent.Event{ID: "1", Source: "/s", Type: "t", Extensions: []cloudevent.Extension{{Name: "tenant", Value: "x"}}}
 			for n := 1; n <= 3; n++ {
 				if err := s.Send(t.Context(), e); err != nil {
@@ -68,8 +68,8 @@ func TestSink_anEventGoesRoundOnlySoOften(t *testing.T) {
 	}
 }
 
-// U4: a count of somebody else's making is none, and a sink that does not count
-// leaves one alone.
+// U4: a value that is not a count is 0, and a sink that does not count leaves the
+// extension unchanged.
 func TestSink_aBrokenCountIsNone(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
 	for _, tc := range []struct {

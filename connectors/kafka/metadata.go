@@ -8,19 +8,18 @@ import (
 	"github.com/lsm/fiso/connectors/kafka/internal/settle"
 )
 
-// Our commits carry metadata, "fiso first=<ms> done=<text>", either part only
-// where there is something to say. A member that takes the partition over reads
-// when the group first started, so that one which comes a moment later can tell
-// a partition that was there then from one that appeared since; and what is done
-// beyond the offset. Metadata of others begins differently and is left alone.
+// Commits of this package carry metadata, "fiso first=<ms> done=<text>", where either
+// part may be missing. first is when the group first started: with it, a member that
+// takes a partition over can tell whether the partition existed then. done lists the
+// records that are done beyond the offset. Metadata without the mark belongs to another
+// tool and is ignored.
 const metadataMark = "fiso"
 
-// maxDone bounds the text of what is done beyond the offset, in characters. A
-// broker takes 4096 of metadata (offset.metadata.max.bytes) if nothing else is
-// set.
+// maxDone bounds the text of done, in characters. Brokers accept 4096 bytes of metadata
+// by default (offset.metadata.max.bytes).
 const maxDone = 2800
 
-// maxRuns bounds what is gathered for that text, which holds fewer.
+// maxRuns bounds the runs that are collected for done, whose text holds fewer.
 const maxRuns = 1 << 14
 
 func formatMetadata(first int64, done string) string {
@@ -37,8 +36,8 @@ func formatMetadata(first int64, done string) string {
 	return metadataMark + b.String()
 }
 
-// parseMetadata reads what formatMetadata wrote; 0 and "" stand for nothing.
-// Parts that a later version may add are passed over.
+// parseMetadata reads what formatMetadata wrote; 0 and "" mean that the part is
+// missing. It ignores unknown parts, which a later version may add.
 func parseMetadata(s string) (first int64, done string) {
 	rest, ok := strings.CutPrefix(s, metadataMark+" ")
 	if !ok {
@@ -58,23 +57,23 @@ func parseMetadata(s string) (first int64, done string) {
 	return first, done
 }
 
-// doneIn is what metadata says to be done beyond the offset it was committed
-// with. The topic's id binds it to that topic: one that has its name now, or its
-// mirror in another cluster, has other records there.
+// doneIn returns the runs that metadata lists as done beyond the offset it was
+// committed with. They are bound to the topic's id: a topic of the same name, created
+// again or in another cluster, holds other records.
 func doneIn(metadata string, offset int64, topic [16]byte, partition int32) []settle.Run {
 	_, done := parseMetadata(metadata)
 	if done == "" || len(done) > maxDone {
 		return nil
 	}
-	return settle.Decode(done, offset, placeOf(topic, partition))
+	return settle.Decode(done, offset, partitionID(topic, partition))
 }
 
-func placeOf(topic [16]byte, partition int32) []byte {
+func partitionID(topic [16]byte, partition int32) []byte {
 	return binary.BigEndian.AppendUint32(topic[:], uint32(partition))
 }
 
-// covered is how many offsets the runs hold.
-func covered(runs []settle.Run) (n int64) {
+// countOffsets returns how many offsets the runs hold.
+func countOffsets(runs []settle.Run) (n int64) {
 	for _, r := range runs {
 		n += r.To - r.From
 	}

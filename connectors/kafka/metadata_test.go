@@ -21,9 +21,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kversion"
 )
 
-// holding is a handler that settles everything but some offsets of each
-// partition, which it gives back when their context ends.
-func holding(offsets ...int64) connector.Handler {
+// holding returns a handler that settles all records except some offsets of each
+// partition, which it hands back when their context ends.
+func holding(offsets ...int64) func(context.Context, *connector.Message) {
 	return func(ctx context.Context, m *connector.Message) {
 		if !slices.Contains(offsets, m.Position.Offset) {
 			m.Settle(nil)
@@ -46,7 +46,7 @@ func admin(t testing.TB, c brokers) *kadm.Client {
 	return adm
 }
 
-// commitOf is what the group has committed of a partition.
+// commitOf returns the group's commit of a partition.
 func commitOf(t testing.TB, c brokers, group, topic string, partition int32) kadm.OffsetResponse {
 	t.Helper()
 	all, err := admin(t, c).FetchOffsets(t.Context(), group)
@@ -57,14 +57,14 @@ func commitOf(t testing.TB, c brokers, group, topic string, partition int32) kad
 	return at
 }
 
-// doneAhead is how many offsets the group's commit says to be done beyond it.
+// doneAhead returns how many offsets the group's commit lists as done beyond it.
 func doneAhead(t testing.TB, c brokers, partition int32) int64 {
 	t.Helper()
 	at := commitOf(t, c, "g", "t", partition)
-	return covered(doneIn(at.Metadata, at.At, at.TopicID, partition))
+	return countOffsets(doneIn(at.Metadata, at.At, at.TopicID, partition))
 }
 
-// recommit writes a commit as another tool does.
+// recommit commits like another tool.
 func recommit(t testing.TB, c brokers, offset int64, metadata string) {
 	t.Helper()
 	var at kadm.Offsets
@@ -74,7 +74,7 @@ func recommit(t testing.TB, c brokers, offset int64, metadata string) {
 	}
 }
 
-// crash ends a member that cannot commit any more.
+// crash ends a member without letting it commit.
 func crash(m *member, c *kafkatest.Cluster) {
 	m.t.Helper()
 	f := c.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Topic: "t", Err: kerr.UnknownMemberID, Count: -1})
@@ -113,7 +113,7 @@ func TestMetadata_comesBackAsItWas(t *testing.T) {
 	}
 }
 
-// Confluent's parallel consumer shows that it works:
+// Confluent's parallel consumer does the same:
 // https://github.com/confluentinc/parallel-consumer
 func TestSource_aStuckRecordCostsNoRedeliveryOfOthers(t *testing.T) {
 	const n = 1000
@@ -142,7 +142,7 @@ func TestSource_aStuckRecordCostsNoRedeliveryOfOthers(t *testing.T) {
 			if got := committed(t, c, 0); got != 0 {
 				t.Errorf("committed %d past the unsettled record 0", got)
 			}
-			// The second one crashes as well, before it has read all again.
+			// The second member also crashes, before it has read all records again.
 			again := begin(t, cfg, holding(0), func(o *SourceOptions) { o.Window = 10 })
 			eventually(t, "the stuck one again", func() bool { return again.count() == 1 })
 			crash(again, c)
@@ -178,8 +178,8 @@ func TestSource_aRebalanceRepeatsNothingThatIsDone(t *testing.T) {
 	}
 }
 
-// Two commits, the start and what is done ahead, and no more while nothing new
-// is done, however long that takes.
+// Two commits are made, the start and the records done beyond it, and no more until
+// something new is done.
 func TestSource_commitsWhatIsDoneAheadOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var net kfake.VirtualNetwork
@@ -209,7 +209,8 @@ func TestSource_commitsWhatIsDoneAheadOnce(t *testing.T) {
 	})
 }
 
-// What does not fit is handed over again; nothing that was not done is left out.
+// Records that do not fit the metadata are delivered again; no record that was not done
+// is left out.
 func TestSource_moreThanFitsIsHandedOverAgain(t *testing.T) {
 	const n = 20_000
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
@@ -270,8 +271,8 @@ func TestSource_aBrokerThatTakesNoLongMetadataGetsOffsetsAlone(t *testing.T) {
 	}
 }
 
-// Metadata that belongs to another offset, to another topic of that name, or is
-// another tool's, makes nothing be left out.
+// Metadata of another offset, of another topic of that name, or of another tool leaves
+// no record out.
 func TestSource_believesOnlyItsOwnMetadata(t *testing.T) {
 	for name, change := range map[string]func(t *testing.T, c *kafkatest.Cluster, own kadm.OffsetResponse){
 		"reset by a tool": func(t *testing.T, c *kafkatest.Cluster, _ kadm.OffsetResponse) { recommit(t, c, 2, "") },
@@ -288,10 +289,10 @@ func TestSource_believesOnlyItsOwnMetadata(t *testing.T) {
 			recommit(t, c, 2, "fiso done="+strings.Repeat("A", 4000))
 		},
 		"of another leader epoch": func(t *testing.T, c *kafkatest.Cluster, own kadm.OffsetResponse) {
-			recommit(t, c, 2, formatMetadata(0, settle.Encode(2, placeOf(own.TopicID, 0), []settle.Run{{From: 3, To: 10, Epoch: 99}}, maxDone)))
+			recommit(t, c, 2, formatMetadata(0, settle.Encode(2, partitionID(own.TopicID, 0), []settle.Run{{From: 3, To: 10, Epoch: 99}}, maxDone)))
 		},
 		"of a topic that had the name": func(t *testing.T, c *kafkatest.Cluster, _ kadm.OffsetResponse) {
-			recommit(t, c, 2, formatMetadata(0, settle.Encode(2, placeOf([16]byte{1}, 0), []settle.Run{{From: 3, To: 10}}, maxDone)))
+			recommit(t, c, 2, formatMetadata(0, settle.Encode(2, partitionID([16]byte{1}, 0), []settle.Run{{From: 3, To: 10}}, maxDone)))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -310,7 +311,7 @@ func TestSource_believesOnlyItsOwnMetadata(t *testing.T) {
 	}
 }
 
-// What retention deletes is a gap, and what is done beyond it stays done.
+// Records that retention deletes are a gap, and records done beyond it stay done.
 func TestSource_aGapOfRetentionForgetsNothingElse(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
 	fill(t, c, "t", 0, 0, 10)
@@ -330,8 +331,8 @@ func TestSource_aGapOfRetentionForgetsNothingElse(t *testing.T) {
 	}
 }
 
-// An offset that is out of range without retention's doing says that the log
-// may not be what it was.
+// An offset that is out of range for another reason than retention means that the log
+// may have changed.
 func TestSource_anOutOfRangeThatPassesForgetsWhatIsDoneAhead(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
 	fill(t, c, "t", 0, 0, 10)
@@ -360,7 +361,8 @@ func TestSource_remembersOnOlderBrokers(t *testing.T) {
 	}
 }
 
-// An expelled member reads the commits itself, another way than one that joins.
+// An expelled member reads the commits itself, by another path than a member that
+// joins.
 func TestSource_anExpelledMemberRemembersWhatIsDone(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
 	fill(t, c, "t", 0, 0, 10)

@@ -12,13 +12,12 @@ import (
 	"github.com/lsm/fiso/common/config"
 )
 
-// topicName is Kafka's rule for the name of a topic, and for that of a static
-// member of a group.
+// topicName is Kafka's rule for topic names, and for the ids of static members.
 var topicName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
 
 const topicRule = "use letters, digits, '.', '_' and '-', 249 at most, and not '.' or '..' alone"
 
-// checkTopic is a fault of key unless Kafka takes name for a topic.
+// checkTopic returns a fault of key unless name is a valid topic name.
 func checkTopic(key, name string) error {
 	switch {
 	case strings.TrimSpace(name) == "":
@@ -31,8 +30,8 @@ func checkTopic(key, name string) error {
 
 func validName(name string) bool { return topicName.MatchString(name) && name != "." && name != ".." }
 
-// checkGroup is a fault unless Kafka takes name for a consumer group, and a
-// person can tell it from others.
+// checkGroup returns a fault unless name is a valid consumer group whose name is
+// readable in logs.
 func checkGroup(name string) error {
 	const key = "consumerGroup"
 	switch {
@@ -70,7 +69,7 @@ func checkBroker(broker string) error {
 
 const defaultPort = "9092"
 
-// address is a broker with its port.
+// address returns the broker's address with its port.
 func address(broker string) string {
 	if !strings.Contains(broker, ":") {
 		return net.JoinHostPort(broker, defaultPort)
@@ -78,7 +77,7 @@ func address(broker string) string {
 	return broker
 }
 
-// brokers are the brokers without the blanks that people write around them.
+// brokers returns the brokers' addresses without surrounding blanks.
 func (c *ClientConfig) brokers() []string {
 	out := make([]string, len(c.Brokers))
 	for i, b := range c.Brokers {

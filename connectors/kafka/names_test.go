@@ -8,7 +8,7 @@ import (
 	"github.com/lsm/fiso/connectors/kafka/kafkatest"
 )
 
-// U11: blanks around a broker are no part of its address.
+// U11: blanks around a broker's address are not part of it.
 func TestSource_readsFromABrokerWrittenWithBlanks(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
 	fill(t, c, "t", 0, 0, 1)

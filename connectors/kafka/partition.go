@@ -7,45 +7,44 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// tp names a partition.
+// tp identifies a partition.
 type tp struct {
 	topic     string
 	partition int32
 }
 
-// partition is one that the group gave to this member, whether or not an
-// assignment reads it at the moment.
+// partition is a partition that the group gave to this member, whether or not an
+// assignment reads it now.
 type partition struct {
 	tp
 	cl *kgo.Client
 
 	// Guarded by session.mu:
-	member   string      // of the group, that it was given to
-	current  *assignment // nil until its start is known
-	starting bool        // a goroutine finds out where to start
+	member   string      // id of the member that the group gave it to
+	current  *assignment // nil until its start position is known
+	starting bool        // a goroutine looks for the start position
 
-	mu      sync.Mutex
-	holds   holdReason
-	need    int64  // under holdRoom: what the next batch costs, 0 unknown
-	problem string // for a person; "" while all is well
-	rest    time.Duration
-	restAt  int64 // the record that was last refused, which rest is about
+	mu           sync.Mutex
+	holds        holdReason
+	need         int64  // under holdBudget: cost of the next batch in bytes; 0: unknown
+	problem      string // shown in Status; "": none
+	rewindDelay  time.Duration
+	rewindOffset int64 // offset of the refused record that rewindDelay is for
 }
 
-// holdReason says why a partition is not fetched; several may hold at once.
+// holdReason is why a partition is not fetched; several reasons may hold at once.
 type holdReason uint8
 
 const (
-	holdFull  holdReason = 1 << iota // enough is buffered
-	holdStart                        // it is not known yet where to start
-	holdGap                          // what should come next is not there
-	holdError                        // the broker refused; asked again later
-	holdRoom                         // there is no room to unpack the next batch
+	holdFull   holdReason = 1 << iota // its buffer is full
+	holdStart                         // its start position is not known yet
+	holdGap                           // its next records are missing or too large
+	holdError                         // a fetch failed; retried later
+	holdBudget                        // no memory to unpack the next batch
 )
 
-// hold pauses fetching for a reason, and reports whether it did not hold
-// already. The lock is kept while franz-go is told, so that the last word is
-// the right one.
+// hold pauses fetching for a reason, and reports whether the reason is new. The lock
+// covers the call of franz-go, so that hold and release reach franz-go in their order.
 func (p *partition) hold(why holdReason) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -59,7 +58,7 @@ func (p *partition) hold(why holdReason) bool {
 	return true
 }
 
-// release takes a reason back, and lets fetching go on with the last one.
+// release removes a reason, and resumes fetching when it was the last one.
 func (p *partition) release(why holdReason) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -72,7 +71,7 @@ func (p *partition) release(why holdReason) {
 	}
 }
 
-// holding reports whether that reason holds.
+// holding reports whether a reason holds.
 func (p *partition) holding(why holdReason) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -9,9 +9,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 )
 
-// probeLoop looks at the cluster once an interval: whether it answers and has
-// the topics, and where partitions end. So the lag is known of partitions that
-// are idle, paused or were never committed.
+// probeLoop asks the cluster, once per interval, for the topics and the ends of
+// partitions. So the lag is known also of partitions that are idle, paused or without a
+// commit.
 func (r *session) probeLoop() {
 	for retry := 1; ; retry++ {
 		ctx, cancel := context.WithTimeout(r.ctx, commitTimeout)
@@ -26,7 +26,7 @@ func (r *session) probeLoop() {
 			r.src.health.set(aspectConnect, nil)
 			retry = 0
 		} else {
-			rest = min(rest, backoff(retry))
+			rest = min(rest, retryBackoff.Delay(retry))
 		}
 		if !r.pause(rest) {
 			return
@@ -41,8 +41,8 @@ func (r *session) probe(ctx context.Context) error {
 	return r.probeEnds(ctx)
 }
 
-// probeTopics sees whether the topics are there. The first look that is
-// answered is kept: what appears after it is later.
+// probeTopics checks that the topics exist, and remembers the first answer: partitions
+// that appear after it are later ones.
 func (r *session) probeTopics(ctx context.Context) error {
 	if r.src.pattern != nil && r.src.snapshot() != nil {
 		return nil // franz-go looks for new topics of a pattern by itself
@@ -51,7 +51,7 @@ func (r *session) probeTopics(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.src.remember(details)
+	r.src.rememberTopics(details)
 	var problem error
 	if r.src.pattern == nil {
 		for _, topic := range r.src.cfg.topics() {
@@ -61,39 +61,39 @@ func (r *session) probeTopics(ctx context.Context) error {
 		}
 	}
 	if problem == nil && r.src.health.get(aspectTopics) != nil {
-		r.cl.ForceMetadataRefresh() // the topic is there now; do not wait for the next look
+		r.cl.ForceMetadataRefresh() // the topic exists now; do not wait for the next refresh
 	}
 	r.src.health.set(aspectTopics, problem)
 	return nil
 }
 
-// remember keeps the first look at the topics.
-func (s *Source) remember(details kadm.TopicDetails) {
+// rememberTopics stores the topics of the first probe.
+func (s *Source) rememberTopics(details kadm.TopicDetails) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.known != nil {
+	if s.partitionsSeen != nil {
 		return
 	}
-	s.known = &snapshot{at: time.Now(), topics: map[string]known{}}
+	s.partitionsSeen = &snapshot{at: time.Now(), topics: map[string]topicPartitions{}}
 	for topic, d := range details {
 		if d.Err != nil || !s.reads(topic) {
 			continue
 		}
-		k := known{partitions: map[int32]bool{}}
+		k := topicPartitions{partitions: map[int32]bool{}}
 		for n := range d.Partitions {
 			k.partitions[n] = true
 		}
-		s.known.topics[topic] = k
+		s.partitionsSeen.topics[topic] = k
 	}
 }
 
-// forget takes a topic out of the first look: what has its name now came later,
-// and is read from its start.
-func (s *Source) forget(topic string) {
+// forgetTopic removes a topic from the first probe's snapshot: a topic that has its
+// name now is a later one, and is read from its start.
+func (s *Source) forgetTopic(topic string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.known != nil {
-		delete(s.known.topics, topic)
+	if s.partitionsSeen != nil {
+		delete(s.partitionsSeen.topics, topic)
 	}
 }
 

@@ -7,32 +7,39 @@ import (
 	"sync"
 	"time"
 
+	"github.com/lsm/fiso/common/backoff"
 	"github.com/lsm/fiso/common/config"
 	"github.com/lsm/fiso/common/connector"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// maxRecord is the largest record that is tried at all. franz-go writes no
+// maxRecord is the largest record, in bytes, that is sent at all. franz-go writes no
 // request above 100 MiB.
 const maxRecord = 90 << 20
 
-// defaultBatch is franz-go's, and the broker's, when nothing else is known.
+// defaultBatch is the largest batch, in bytes, when the topic's limit is not known: the
+// default of franz-go and of brokers.
 const defaultBatch = 1000012
 
-// ProducerOptions are what a program decides, not a file. The zero value works.
+// requestBackoff is the wait before a producer retries a request. With franz-go's own
+// backoff, 5 s may pass before it notices that a broker is back.
+var requestBackoff = backoff.Policy{Initial: 250 * time.Millisecond, Max: time.Second, Jitter: 0.2}
+
+// ProducerOptions are settings of the program that are not in a file. The zero value
+// works.
 type ProducerOptions struct {
 	// Logger takes the producer's log; nil: none.
 	Logger *slog.Logger
-	// CreateTopics creates a topic that does not exist when it is first written
-	// to: with the broker's defaults for partitions and replicas, and for ever
-	// (cleanup.policy delete, retention.ms and retention.bytes -1). A topic that
-	// exists and may lose records is logged as a warning.
+	// CreateTopics creates a missing topic at its first record, with the broker's
+	// defaults for partitions and replicas and unlimited retention (cleanup.policy
+	// delete, retention.ms and retention.bytes -1). For an existing topic that may lose
+	// records, a warning is logged.
 	CreateTopics bool
-	// MaxHops is how many sinks an event may pass, this one included, of those
-	// that count: a Sink then adds 1 to the extension HopsExtension of each event,
-	// and refuses one that passed so many before (ErrTooManyHops, permanent). So
-	// an event ends that goes round between topics and flows. 0: no count.
+	// MaxHops is how many sinks with MaxHops set an event may pass, this one included.
+	// The Sink adds 1 to the extension HopsExtension of each event, and refuses an
+	// event that has passed MaxHops sinks (ErrTooManyHops, permanent). This ends events
+	// that circle between topics and flows. 0: no count.
 	MaxHops int
 	// Dial opens connections, for tests; nil: the net package does.
 	Dial DialFunc
@@ -40,7 +47,7 @@ type ProducerOptions struct {
 	Options []kgo.Opt
 }
 
-// Record is one record to write, or one that was read.
+// Record is a record to write, or one that was read.
 type Record struct {
 	Topic   string
 	Key     []byte // nil: none
@@ -48,17 +55,17 @@ type Record struct {
 	Headers []connector.Header
 	Time    time.Time // zero: now
 
-	// Partition and Offset are where the record stands; set by ReadTopic, not
-	// looked at by Produce.
+	// Partition and Offset are set by ReadTopic and ignored by Produce.
 	Partition int32
 	Offset    int64
 }
 
 // Producer writes records. It is safe for concurrent use.
 //
-// A record that is under way is never given up for a context: franz-go would
-// take the sequence number of one whose fate it does not know for free, and the
-// broker would then drop the next record as a duplicate while it says "stored".
+// The end of a context ends the wait for a record and never cancels the record itself.
+// franz-go would reuse the sequence number of a cancelled record whose outcome it does
+// not know, and the broker would drop the next record as a duplicate and answer that it
+// is stored.
 // https://github.com/twmb/franz-go/issues/1217
 type Producer struct {
 	cfg  ProducerConfig
@@ -66,12 +73,13 @@ type Producer struct {
 	log  *slog.Logger
 	cl   *kgo.Client
 	adm  *kadm.Client
-	// apart writes records above the topic's limit, which may still fit when
-	// compressed, and those of a refused batch, to find the ones at fault.
-	apart     apart
-	places    *places
-	oneLarge  *places
-	deadlines deadlines
+	// splitter writes records above the topic's limit, which may still fit when
+	// compressed, and records of a refused batch, to find the ones that the broker
+	// refuses.
+	splitter   batchSplitter
+	inFlight   *inFlightLimit
+	largeLimit *inFlightLimit // of records above the topic's limit: one at a time
+	deadlines  deadlines
 
 	mu     sync.Mutex
 	topics map[string]*topicState
@@ -80,7 +88,8 @@ type Producer struct {
 	once   sync.Once
 }
 
-// NewProducer is a producer by cfg, with defaults filled in. It dials nothing.
+// NewProducer returns a producer for cfg, with defaults filled in. It opens no
+// connection.
 func NewProducer(cfg ProducerConfig, opts ProducerOptions) (*Producer, error) {
 	config.Defaults(&cfg)
 	if err := cfg.Validate(); err != nil {
@@ -91,7 +100,7 @@ func NewProducer(cfg ProducerConfig, opts ProducerOptions) (*Producer, error) {
 
 func newProducer(cfg ProducerConfig, opts ProducerOptions) (*Producer, error) {
 	p := &Producer{cfg: cfg, opts: opts, log: opts.Logger, topics: make(map[string]*topicState), deadlines: deadlines{timeout: cfg.DeliveryTimeout},
-		places: newPlaces(cfg.MaxBuffered, int64(cfg.MaxBufferedSize)), oneLarge: newPlaces(1, maxRecord)}
+		inFlight: newInFlightLimit(cfg.MaxBuffered, int64(cfg.MaxBufferedSize)), largeLimit: newInFlightLimit(1, maxRecord)}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
 	}
@@ -103,7 +112,8 @@ func newProducer(cfg ProducerConfig, opts ProducerOptions) (*Producer, error) {
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.ProducerBatchCompression(codecs[cfg.Compression], kgo.NoCompression()),
 		kgo.UnknownTopicRetries(1),
-		kgo.MaxBufferedRecords(cfg.MaxBuffered+1), // places keeps below it, so franz-go never blocks
+		kgo.RetryBackoffFn(requestBackoff.Delay),
+		kgo.MaxBufferedRecords(cfg.MaxBuffered+1), // inFlight keeps below it, so franz-go never blocks
 	)
 	p.cl, err = kgo.NewClient(append(append(conn[:len(conn):len(conn)],
 		kgo.ProducerLinger(cfg.Linger),
@@ -112,8 +122,8 @@ func newProducer(cfg ProducerConfig, opts ProducerOptions) (*Producer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("kafka producer: %w: %w", errOptions, err)
 	}
-	p.apart.limit = p.batchMax
-	p.apart.client, err = kgo.NewClient(append(append(conn[:len(conn):len(conn)],
+	p.splitter.maxBatch = p.batchMax
+	p.splitter.client, err = kgo.NewClient(append(append(conn[:len(conn):len(conn)],
 		kgo.ManualFlushing(),
 		kgo.ProducerBatchMaxBytes(maxRecord),
 	), opts.Options...)...)
@@ -125,42 +135,66 @@ func newProducer(cfg ProducerConfig, opts ProducerOptions) (*Producer, error) {
 	return p, nil
 }
 
-// codecs are the codecs by name. Of zstd it is the fastest level, 1 in franz-go's
-// library: the usual one saves 0.3 % of the bytes of records of a few hundred
-// each, and costs a third more CPU.
+// codecs are the codecs by name. zstd has its fastest level, 1 in franz-go's library:
+// the default level saves 0.3 % of the bytes for records of a few hundred bytes, and
+// costs a third more CPU.
 var codecs = map[string]kgo.CompressionCodec{
 	"none": kgo.NoCompression(), "gzip": kgo.GzipCompression(), "snappy": kgo.SnappyCompression(),
 	"lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression().WithLevel(1),
 }
 
-// Produce writes one record and returns nil once all in-sync replicas have it.
-// ctx bounds the wait for a place among the records under way, and no more:
-// after that Produce returns with the record's fate, which may take until
-// deliveryTimeout and, while the broker owes an answer, longer. The record's
-// bytes must not be changed before. For the classes of errors see errors.go.
+// Produce writes one record and returns nil once all in-sync replicas have it. When ctx
+// ends first, it returns an error; ErrOutcomeUnknown is in its chain if the record may
+// be stored. For the classes of errors see errors.go.
 func (p *Producer) Produce(ctx context.Context, r Record) error {
 	_, err := p.Append(ctx, r)
 	return err
 }
 
-// Append is Produce that also says where the record stands. Its offset is -1
-// where the broker stored the record and did not say where: it had it already
-// when franz-go had to ask again.
+// Append is Produce that also returns the record's position. The offset is -1 if the
+// broker stored the record at an earlier attempt whose answer was lost.
 func (p *Producer) Append(ctx context.Context, r Record) (connector.Position, error) {
-	f := newFlight(1)
-	r.load(f)
-	if err := p.send(ctx, r.Topic, f); err != nil {
+	w, err := p.Begin(ctx, r)
+	if err == nil {
+		err = w.Wait(ctx)
+	}
+	if err != nil {
 		return connector.Position{}, err
 	}
-	<-f.landed
-	if err := f.records[0].err; err != nil {
-		return connector.Position{}, err
-	}
-	stored := &f.records[0].record
-	return connector.Position{Topic: stored.Topic, Partition: stored.Partition, Offset: stored.Offset}, nil
+	return w.Position(), nil
 }
 
-// enter notes a call, unless the producer is closed.
+// Begin starts to write one record. ctx bounds only the wait for the limits of records
+// in flight. After an error the record is not written. Its bytes must not change before
+// the outcome is known.
+func (p *Producer) Begin(ctx context.Context, r Record) (*Write, error) {
+	f := newProduceCall(1)
+	r.load(f)
+	if err := p.send(ctx, r.Topic, f); err != nil {
+		return nil, err
+	}
+	return &Write{f}, nil
+}
+
+// Write is one record that a Producer began to write.
+type Write struct{ f *produceCall }
+
+// Wait returns the record's outcome: nil once all in-sync replicas have it. That may
+// take deliveryTimeout and, while a broker's answer is outstanding, longer. When ctx
+// ends first, Wait returns ErrOutcomeUnknown and the record stays in flight. Wait may
+// be called again, from any goroutine.
+func (w *Write) Wait(ctx context.Context) error {
+	w.f.wait(ctx)
+	return w.f.outcome(ctx, 0)
+}
+
+// Position is the record's position, once Wait has returned nil.
+func (w *Write) Position() connector.Position {
+	stored := &w.f.records[0].record
+	return connector.PartitionOffset(stored.Topic, stored.Partition, stored.Offset)
+}
+
+// enter counts a call, and returns false if the producer is closed.
 func (p *Producer) enter() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -171,8 +205,8 @@ func (p *Producer) enter() bool {
 	return true
 }
 
-// Close waits for records under way until ctx ends, and then lets go; what is
-// still under way fails. It may be called again.
+// Close waits for records in flight until ctx ends; records that are still in flight
+// then fail. It may be called again.
 func (p *Producer) Close(ctx context.Context) error {
 	p.mu.Lock()
 	p.closed = true
@@ -183,9 +217,9 @@ func (p *Producer) Close(ctx context.Context) error {
 	select {
 	case <-idle:
 	case <-ctx.Done():
-		err = fmt.Errorf("kafka producer: records were still under way: %w", context.Cause(ctx))
+		err = fmt.Errorf("kafka producer: close: records were still in flight: %w", context.Cause(ctx))
 	}
-	p.once.Do(func() { p.cl.Close(); p.apart.client.Close(); p.deadlines.close() })
+	p.once.Do(func() { p.cl.Close(); p.splitter.client.Close(); p.deadlines.close() })
 	<-idle
 	return err
 }

@@ -35,7 +35,7 @@ func newTestProducer(t *testing.T, c *kafkatest.Cluster, opts ProducerOptions, c
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 		defer cancel()
-		_ = p.Close(ctx) // some tests leave a record under way
+		_ = p.Close(ctx) // some tests leave a record in flight
 	})
 	return p
 }
@@ -79,7 +79,7 @@ func TestProducer_saysWhereARecordStands(t *testing.T) {
 	p := newTestProducer(t, c, ProducerOptions{})
 	for offset := range int64(3) {
 		at, err := p.Append(t.Context(), Record{Topic: "t", Value: []byte("v")})
-		if want := (connector.Position{Topic: "t", Offset: offset}); err != nil || at != want {
+		if want := (connector.PartitionOffset("t", 0, offset)); err != nil || at != want {
 			t.Errorf("%v, %v", at, err)
 		}
 	}
@@ -91,7 +91,7 @@ func TestProducer_saysWhereARecordStands(t *testing.T) {
 	}
 }
 
-// franz-go goes on writing to the topic that it knows, and fails for ever.
+// franz-go would go on writing to the deleted topic, and fail for ever.
 func TestProducer_goesOnInATopicThatWasMadeAnew(t *testing.T) {
 	for name, create := range map[string]bool{"by itself": true, "by somebody": false} {
 		t.Run(name, func(t *testing.T) {
@@ -129,7 +129,7 @@ func TestProducer_aMissingTopic(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{})
 	p := newTestProducer(t, c, ProducerOptions{})
 	err := p.Produce(t.Context(), Record{Topic: "t", Value: []byte("x")})
-	if !errors.Is(err, ErrNoTopic) || connector.ClassOf(err) != connector.Unavailable || !strings.Contains(err.Error(), "create topic t") {
+	if !errors.Is(err, ErrNoTopic) || connector.ClassOf(err) != connector.Blocked || !strings.Contains(err.Error(), "create topic t") {
 		t.Errorf("missing topic: %v, class %v", err, connector.ClassOf(err))
 	}
 	creating := newTestProducer(t, c, ProducerOptions{CreateTopics: true})
@@ -149,12 +149,12 @@ func TestProducer_aTopicThatCannotBeCreated(t *testing.T) {
 	c.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.CreateTopics}, Err: kerr.PolicyViolation, Topic: "t"})
 	p := newTestProducer(t, c, ProducerOptions{CreateTopics: true})
 	err := p.Produce(t.Context(), Record{Topic: "t"})
-	if connector.ClassOf(err) != connector.Unavailable || !errors.Is(err, kerr.PolicyViolation) {
+	if connector.ClassOf(err) != connector.Blocked || !errors.Is(err, kerr.PolicyViolation) {
 		t.Errorf("%v, class %v", err, connector.ClassOf(err))
 	}
 	c.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Metadata}, Err: kerr.TopicAuthorizationFailed, Topic: "t", Count: -1})
 	err = p.Produce(t.Context(), Record{Topic: "t"})
-	if connector.ClassOf(err) != connector.Unavailable || !strings.Contains(err.Error(), "grant") {
+	if connector.ClassOf(err) != connector.Blocked || !strings.Contains(err.Error(), "grant") {
 		t.Errorf("%v, class %v", err, connector.ClassOf(err))
 	}
 }
@@ -214,15 +214,16 @@ func TestProducer_aSizeThatMayNotBeAskedForIsTheDefault(t *testing.T) {
 }
 
 // F8, https://github.com/twmb/franz-go/issues/1217: after REQUEST_TIMED_OUT and a
-// cancelled context the next record was "deduplicated" away and reported as
-// stored. What is reported stored must be there, whatever ended meanwhile.
+// cancelled context, the broker dropped the next record as a duplicate and reported it
+// as stored. A record that is reported as stored must exist, whatever contexts ended
+// meanwhile.
 func TestProducer_whatIsReportedStoredIsThere(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
 	p := newTestProducer(t, c, ProducerOptions{})
 	if err := p.Produce(t.Context(), Record{Topic: "t", Value: []byte("first")}); err != nil {
 		t.Fatal(err)
 	}
-	// Answered with a timeout and written all the same, over and over.
+	// The broker answers with a timeout and still stores the record, again and again.
 	f := c.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: "t", Err: kerr.RequestTimedOut, Count: 2})
 	var stored []string
 	var mu sync.Mutex
@@ -239,9 +240,7 @@ func TestProducer_whatIsReportedStoredIsThere(t *testing.T) {
 		})
 		if i%2 == 0 {
 			eventually(t, "under way", func() bool {
-				p.places.mu.Lock()
-				defer p.places.mu.Unlock()
-				return p.places.count < p.cfg.MaxBuffered || f.Hits() > 1
+				return !p.inFlight.has(p.cfg.MaxBuffered) || f.Hits() > 1
 			})
 			cancel()
 		} else {
@@ -260,9 +259,13 @@ func TestProducer_whatIsReportedStoredIsThere(t *testing.T) {
 	}
 }
 
-func TestProducer_contextBoundsTheWaitForAPlaceOnly(t *testing.T) {
+// F8, https://github.com/twmb/franz-go/issues/1217: the end of a context ends the wait
+// for a record, and does not cancel the record.
+func TestProducer_aContextEndsTheWaitAndNotTheRecord(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
-	p := newTestProducer(t, c, ProducerOptions{}, func(cfg *ProducerConfig) { cfg.MaxBuffered = 1 })
+	p := newTestProducer(t, c, ProducerOptions{}, func(cfg *ProducerConfig) {
+		cfg.MaxBuffered, cfg.Linger = 1, 100*time.Millisecond // a record is not sent before its context ends
+	})
 	if err := p.Produce(t.Context(), Record{Topic: "t"}); err != nil {
 		t.Fatal(err)
 	}
@@ -273,22 +276,29 @@ func TestProducer_contextBoundsTheWaitForAPlaceOnly(t *testing.T) {
 	})
 	first, ctx1 := make(chan error, 1), cancelled(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	go func() { first <- p.Produce(ctx, Record{Topic: "t", Value: []byte("under way")}) }()
-	eventually(t, "no place", func() bool { p.places.mu.Lock(); defer p.places.mu.Unlock(); return p.places.count == 0 })
+	w, err := p.Begin(ctx, Record{Topic: "t", Value: []byte("under way")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { first <- w.Wait(ctx) }()
 	cancel()
+	if err := <-first; !errors.Is(err, ErrOutcomeUnknown) || connector.ClassOf(err) != connector.Interrupted ||
+		err.Error() != "write to topic t: the answer was not waited for, and the record may be stored: context canceled" {
+		t.Errorf("the wait that ended: %v, class %v", err, connector.ClassOf(err))
+	}
 	waiting, cancelWaiting := context.WithCancel(t.Context())
 	second := make(chan error, 1)
 	go func() { second <- p.Produce(waiting, Record{Topic: "t", Value: []byte("never")}) }()
 	cancelWaiting()
-	if err := <-second; connector.ClassOf(err) != connector.Interrupted {
+	if err := <-second; connector.ClassOf(err) != connector.Interrupted || errors.Is(err, ErrOutcomeUnknown) {
 		t.Errorf("waiting for a place: %v, class %v", err, connector.ClassOf(err))
 	}
 	if err := p.Produce(ctx1, Record{Topic: "t"}); connector.ClassOf(err) != connector.Interrupted {
 		t.Errorf("with a context that ended: %v", err)
 	}
 	close(release)
-	if err := <-first; err != nil {
-		t.Errorf("the record under way: %v; its context may not matter", err)
+	if err := w.Wait(t.Context()); err != nil || w.Position() != connector.PartitionOffset("t", 0, 1) {
+		t.Errorf("the record under way: %v at %v; the context of an earlier wait may not matter", err, w.Position())
 	}
 	if n := len(all(t, c, "t")); n != 2 {
 		t.Errorf("%d records stored, want 2", n)
@@ -313,15 +323,15 @@ func TestProducer_closeWaitsAndThenRefuses(t *testing.T) {
 		c.Fake.SleepControl(func() { <-release })
 		return nil, nil, false
 	})
-	fate := make(chan error, 1)
-	go func() { fate <- p.Produce(t.Context(), Record{Topic: "t", Value: []byte("x")}) }()
-	eventually(t, "under way", func() bool { p.places.mu.Lock(); defer p.places.mu.Unlock(); return p.places.count < p.cfg.MaxBuffered })
+	outcome := make(chan error, 1)
+	go func() { outcome <- p.Produce(t.Context(), Record{Topic: "t", Value: []byte("x")}) }()
+	eventually(t, "under way", func() bool { return !p.inFlight.has(p.cfg.MaxBuffered) })
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if err := p.Close(ctx); err == nil || !strings.Contains(err.Error(), "still under way") {
+	if err := p.Close(ctx); err == nil || !strings.Contains(err.Error(), "still in flight") {
 		t.Errorf("Close = %v", err)
 	}
-	if err := <-fate; !errors.Is(err, connector.ErrClosed) {
+	if err := <-outcome; !errors.Is(err, connector.ErrClosed) {
 		t.Errorf("the record under way: %v", err)
 	}
 	if err := p.Produce(t.Context(), Record{Topic: "t"}); !errors.Is(err, connector.ErrClosed) {
@@ -395,21 +405,19 @@ func TestSink_sendReturnsWhenItsContextEnds(t *testing.T) {
 		return nil, nil, false
 	})
 	ctx, cancel := context.WithCancel(t.Context())
-	fates := make(chan error, 3)
-	go func() { fates <- s.Send(ctx, e) }()
+	outcomes := make(chan error, 3)
+	go func() { outcomes <- s.Send(ctx, e) }()
 	go func() {
 		for _, err := range s.SendBatch(ctx, []*cloudevent.Event{e, e}) {
-			fates <- err
+			outcomes <- err
 		}
 	}()
 	eventually(t, "three under way", func() bool {
-		s.p.places.mu.Lock()
-		defer s.p.places.mu.Unlock()
-		return s.p.places.count == s.p.cfg.MaxBuffered-3
+		return !s.p.inFlight.has(s.p.cfg.MaxBuffered - 2)
 	})
 	cancel()
 	for range 3 {
-		if err := <-fates; connector.ClassOf(err) != connector.Interrupted {
+		if err := <-outcomes; connector.ClassOf(err) != connector.Interrupted {
 			t.Errorf("%v, class %v", err, connector.ClassOf(err))
 		}
 	}

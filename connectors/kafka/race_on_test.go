@@ -2,5 +2,5 @@
 
 package kafka
 
-// raceEnabled: the race detector allocates by itself.
+// raceEnabled skips allocation tests: the race detector allocates.
 const raceEnabled = true

@@ -14,15 +14,16 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// ReadOptions say where ReadTopic begins. The zero value reads all there is.
+// ReadOptions are the options of ReadTopic. The zero value reads the whole topic.
 type ReadOptions struct {
-	// Since leaves out what is older, by the records' own time.
+	// Since starts each partition at its first record with this timestamp or a later
+	// one.
 	Since time.Time
 	// MaxBatchBytes is the most that one compressed batch may unpack to. 0:
 	// 48 MiB.
 	MaxBatchBytes int64
-	// OnSkip is told of each batch that unpacks to more and is left out. nil:
-	// ReadTopic ends at the first, and returns it as its error.
+	// OnSkip is called for each batch that unpacks to more and is left out. nil:
+	// ReadTopic ends at the first such batch, and returns its error.
 	OnSkip func(Skip) error
 	// Dial opens connections, for tests; nil: the net package does.
 	Dial DialFunc
@@ -32,22 +33,22 @@ type ReadOptions struct {
 type Skip struct {
 	Partition int32
 	From, To  int64 // offsets, To included
-	Err       error // why, and what to do
+	Err       error // the reason, and what to do
 }
 
-// readBuffer is what ReadTopic has unpacked before it asks for more.
+// readBuffer is how many bytes ReadTopic unpacks before they are polled.
 const readBuffer = 32 << 20
 
 const (
-	readBatch = 48 << 20 // as maxBatchBytes of a source
-	readFetch = 16 << 20 // as its fetchMaxBytes
+	readBatch = 48 << 20 // as the default of maxBatchBytes
+	readFetch = 16 << 20 // as the default of fetchMaxBytes
 )
 
-// ReadTopic calls fn with each record of a topic, from its start, or from a
-// time, to where it ended when ReadTopic was called. Records of open and aborted
-// transactions are left out. Those of a partition come in order, one call at a
-// time; fn may keep the bytes. No group is joined and nothing is committed. It
-// returns the first error of fn, or why the topic cannot be read.
+// ReadTopic calls fn with each record of a topic, from its start, or from a time, to
+// the end that the topic had when ReadTopic was called. Records of open and aborted
+// transactions are left out. Records of one partition come in order, one call at a
+// time; fn may keep the bytes. ReadTopic joins no group and commits nothing. It returns
+// the first error of fn, or why the topic cannot be read.
 func ReadTopic(ctx context.Context, cfg ClientConfig, topic string, opts ReadOptions, fn func(Record) error) error {
 	config.Defaults(&cfg)
 	if err := cfg.Validate(); err != nil {
@@ -117,14 +118,14 @@ func readTopic(ctx context.Context, cfg ClientConfig, topic string, opts ReadOpt
 	return nil
 }
 
-// readIdle is how long ReadTopic waits for a broker that sends nothing. It
-// reports that rather than taking it for the end.
+// readIdle is how long ReadTopic waits for a broker that sends nothing. It then returns
+// an error rather than taking the silence for the end.
 const readIdle = 30 * time.Second
 
-// span is what is left to read of a partition.
+// span is the range of offsets that is left to read of a partition.
 type span struct{ from, to int64 }
 
-// bounds are the spans to read; partitions without records have none.
+// bounds returns the spans to read; partitions without records have none.
 func bounds(ctx context.Context, adm *kadm.Client, topic string, since time.Time) (map[int32]*span, error) {
 	list := func() (kadm.ListedOffsets, error) { return adm.ListStartOffsets(ctx, topic) }
 	if !since.IsZero() {
@@ -151,7 +152,7 @@ func bounds(ctx context.Context, adm *kadm.Client, topic string, since time.Time
 	return left, nil
 }
 
-// reader is one call of ReadTopic.
+// reader is the state of one call of ReadTopic.
 type reader struct {
 	cl     *kgo.Client
 	unpack *unpacker
@@ -175,7 +176,7 @@ func (r *reader) fetched(fetches kgo.Fetches) error {
 	return failed
 }
 
-// partition passes on what a fetch brought of one partition.
+// partition passes the fetched records of one partition to fn.
 func (r *reader) partition(f kgo.FetchTopicPartition, b *span) error {
 	for _, rec := range f.Records {
 		if rec.Offset >= b.to {
@@ -188,12 +189,12 @@ func (r *reader) partition(f kgo.FetchTopicPartition, b *span) error {
 		}
 		b.from = rec.Offset + 1
 	}
-	// The last offsets before the end may be gone; a later record tells.
+	// The last offsets before the end may hold no record; a later record shows that.
 	if len(f.Records) > 0 && f.Records[len(f.Records)-1].Offset >= b.to-1 {
 		b.from = b.to
 	}
 	if _, full := errors.AsType[*errNoRoom](f.Err); full || f.Err == nil {
-		return nil // there is room now, and franz-go asks again
+		return nil // memory is free again, and franz-go repeats the fetch
 	}
 	if batch, text, ok := tooLarge(f.Err, r.opts.MaxBatchBytes); ok {
 		return r.skip(batch, text, b)
@@ -201,7 +202,7 @@ func (r *reader) partition(f kgo.FetchTopicPartition, b *span) error {
 	return fmt.Errorf("partition %d: %w", f.Partition, explain(f.Err))
 }
 
-// skip goes on behind a batch that cannot be unpacked.
+// skip continues after a batch that cannot be unpacked.
 func (r *reader) skip(batch *kgo.ErrDecompressTooLarge, text string, b *span) error {
 	skipped := Skip{
 		Partition: batch.Partition, From: max(batch.Offset, b.from), To: batch.NextOffset - 1,
@@ -218,7 +219,7 @@ func (r *reader) skip(batch *kgo.ErrDecompressTooLarge, text string, b *span) er
 	return nil
 }
 
-// fromKgo is a record of franz-go as one of ours.
+// fromKgo converts a record of franz-go.
 func fromKgo(r *kgo.Record) Record {
 	out := Record{Topic: r.Topic, Key: r.Key, Value: r.Value, Time: timeOf(r), Partition: r.Partition, Offset: r.Offset}
 	for _, h := range r.Headers {

@@ -7,10 +7,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// load puts events into f as records of a mode. What can change after Send has
-// returned is copied, since a record may be under way still. An error is an
-// *cloudevent.EncodeError, of one of the events, and leaves f of no use.
-func (f *flight) load(mode string, events ...*cloudevent.Event) (err error) {
+// load puts events into f as records of a mode. It copies all that the caller may
+// change after Send returns, since a record may still be in flight. The error is the
+// *cloudevent.EncodeError of one event, and f must not be used after it.
+func (f *produceCall) load(mode string, events ...*cloudevent.Event) (err error) {
 	size, headers := 0, 0
 	for _, e := range events {
 		size += roomFor(e)
@@ -37,7 +37,7 @@ func (f *flight) load(mode string, events ...*cloudevent.Event) (err error) {
 			}
 			f.attributes(e)
 		}
-		// For readers that know W3C trace context and no CloudEvents.
+		// For consumers that read W3C trace context and no CloudEvents.
 		for _, name := range [...]string{"traceparent", "tracestate"} {
 			if v, ok := e.Extension(name); ok {
 				f.header(name, f.text(v))
@@ -48,9 +48,9 @@ func (f *flight) load(mode string, events ...*cloudevent.Event) (err error) {
 	return nil
 }
 
-// attributes are the headers of the binary mode: what e.Attributes yields, in
-// that order, written without a string for the time or a name for the rest.
-func (f *flight) attributes(e *cloudevent.Event) {
+// attributes adds the headers of binary mode: the same, in the same order, as
+// e.Attributes yields, without allocating strings.
+func (f *produceCall) attributes(e *cloudevent.Event) {
 	f.header(cloudevent.KafkaPrefix+"specversion", specVersion)
 	f.optional(cloudevent.KafkaPrefix+"id", e.ID)
 	f.optional(cloudevent.KafkaPrefix+"source", e.Source)
@@ -78,8 +78,8 @@ func (f *flight) attributes(e *cloudevent.Event) {
 	}
 }
 
-// extensionHeader is the header of an extension. Those that every traced event
-// has are not put together anew each time.
+// extensionHeader returns the header name of an extension. The names that every traced
+// event has are not built each time.
 func extensionHeader(name string) string {
 	switch name {
 	case "traceparent":
@@ -90,44 +90,44 @@ func extensionHeader(name string) string {
 	return cloudevent.KafkaPrefix + name
 }
 
-func (f *flight) optional(name, value string) {
+func (f *produceCall) optional(name, value string) {
 	if value != "" {
 		f.header(name, f.text(value))
 	}
 }
 
-func (f *flight) header(name string, value []byte) {
+func (f *produceCall) header(name string, value []byte) {
 	f.headers = append(f.headers, kgo.RecordHeader{Key: name, Value: value})
 }
 
-func (f *flight) copy(b []byte) []byte {
+func (f *produceCall) copy(b []byte) []byte {
 	at := len(f.bytes)
 	f.bytes = append(f.bytes, b...)
 	return f.since(at)
 }
 
-func (f *flight) text(s string) []byte {
+func (f *produceCall) text(s string) []byte {
 	at := len(f.bytes)
 	f.bytes = append(f.bytes, s...)
 	return f.since(at)
 }
 
-// since is what was appended since at. When bytes grew meanwhile, earlier
-// parts keep the array that they were written to.
-func (f *flight) since(at int) []byte { return f.bytes[at:len(f.bytes):len(f.bytes)] }
+// since returns what was appended since at. If bytes was reallocated meanwhile, earlier
+// parts keep their old array.
+func (f *produceCall) since(at int) []byte { return f.bytes[at:len(f.bytes):len(f.bytes)] }
 
-// Values that records share; nobody writes to them.
+// Header values that records share. They must not be modified.
 var (
 	specVersion    = []byte(cloudevent.SpecVersion)
 	jsonType       = []byte("application/json")
 	structuredType = []byte(cloudevent.ContentTypeJSON + "; charset=UTF-8")
 )
 
-// maxHeaders is the most headers that an event has beside its extensions: its
-// attributes, content type, trace context and count of hops.
+// maxHeaders is the most headers that an event has besides its extensions: attributes,
+// content type, trace context and hops.
 const maxHeaders = 11
 
-// roomFor is what e takes in either mode, unless its data is escaped.
+// roomFor returns about how many bytes e takes in either mode. Escaped data takes more.
 func roomFor(e *cloudevent.Event) int {
 	const names, timestamp = 160, len("2006-01-02T15:04:05.999999999Z")
 	n := names + timestamp + len(e.Key) + e.Data.Len() + len(e.ID) + len(e.Source) + len(e.Type) + len(e.Subject) + len(e.DataSchema) + len(e.DataContentType)
@@ -137,8 +137,8 @@ func roomFor(e *cloudevent.Event) int {
 	return n
 }
 
-// load is r as the only record of f.
-func (r *Record) load(f *flight) {
+// load puts r into f as its only record.
+func (r *Record) load(f *produceCall) {
 	out := &f.records[0].record
 	out.Key, out.Value, out.Timestamp = r.Key, r.Value, r.Time
 	if len(r.Headers) > 0 {
@@ -149,7 +149,8 @@ func (r *Record) load(f *flight) {
 	}
 }
 
-// sizeOf is at least what the record takes uncompressed, in a batch of its own.
+// sizeOf returns an upper bound of the record's uncompressed size, in a batch of its
+// own.
 func sizeOf(r *kgo.Record) int64 {
 	const batch, perRecord, perHeader = 61, 30, 10
 	n := batch + perRecord + len(r.Key) + len(r.Value)
@@ -159,8 +160,8 @@ func sizeOf(r *kgo.Record) int64 {
 	return int64(n)
 }
 
-// timeOf is the time of a record; zero when it has none, which Kafka writes as
-// -1, or one that RFC 3339 cannot write.
+// timeOf returns the time of a record. It is zero if the record has none, which Kafka
+// writes as -1, or one that RFC 3339 cannot express.
 func timeOf(r *kgo.Record) time.Time {
 	const none, year0, year10000 = -1, -62167219200000, 253402300800000
 	if ms := r.Timestamp.UnixMilli(); ms == none || ms < year0 || ms >= year10000 {

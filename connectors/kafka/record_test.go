@@ -19,7 +19,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// allOf is an event that has all there is.
+// allOf returns an event that has every attribute.
 func allOf() *cloudevent.Event {
 	return &cloudevent.Event{
 		ID: "1", Source: "/s", Type: "t", Subject: "sub", DataSchema: "/schema", DataContentType: "text/plain",
@@ -28,8 +28,8 @@ func allOf() *cloudevent.Event {
 	}
 }
 
-// loaded is load, which must not fail.
-func loaded(t *testing.T, f *flight, mode string, events ...*cloudevent.Event) {
+// loaded calls load, which must not fail.
+func loaded(t *testing.T, f *produceCall, mode string, events ...*cloudevent.Event) {
 	t.Helper()
 	if err := f.load(mode, events...); err != nil {
 		t.Fatal(err)
@@ -40,7 +40,7 @@ func TestFlight_binaryHeadersAreTheAttributesInTheirOrder(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
 		event *cloudevent.Event
-		more  []string // behind the attributes
+		more  []string // headers after the attributes
 	}{
 		{"all there is", allOf(), []string{"content-type=text/plain", "traceparent=00-1", "tracestate=a=b"}},
 		{"JSON", &cloudevent.Event{ID: "1", Source: "/s", Type: "t", DataContentType: "application/json"}, []string{"content-type=application/json"}},
@@ -52,7 +52,7 @@ func TestFlight_binaryHeadersAreTheAttributesInTheirOrder(t *testing.T) {
 				want = append(want, "ce_"+name+"="+value)
 				return true
 			})
-			f := newFlight(1)
+			f := newProduceCall(1)
 			loaded(t, f, ModeBinary, tc.event)
 			for _, h := range f.records[0].record.Headers {
 				got = append(got, h.Key+"="+string(h.Value))
@@ -70,15 +70,16 @@ func TestFlight_recordsOfABatchKeepApart(t *testing.T) {
 			var events []*cloudevent.Event
 			for i := range 50 {
 				e := allOf()
-				// Escapes make the structured form longer than there is room for.
+				// Escapes make the structured form longer than the space reserved for
+				// it.
 				e.ID, e.Data, e.Key = strings.Repeat("\x01", 20*i)+fmt.Sprint(i), cloudevent.Bytes(fmt.Append(nil, "data", i)), fmt.Append(nil, "key", i)
 				events = append(events, e)
 			}
 			events[7].Key, events[8].Data, events[9].Key, events[9].Data = nil, cloudevent.Data{}, []byte{}, cloudevent.Bytes([]byte{})
-			f := newFlight(len(events))
+			f := newProduceCall(len(events))
 			loaded(t, f, mode, events...)
 			for i, e := range events {
-				alone := newFlight(1)
+				alone := newProduceCall(1)
 				loaded(t, alone, mode, e)
 				got, want := &f.records[i].record, &alone.records[0].record
 				same := bytes.Equal(got.Key, want.Key) && bytes.Equal(got.Value, want.Value) && len(got.Headers) == len(want.Headers)
@@ -95,7 +96,7 @@ func TestFlight_recordsOfABatchKeepApart(t *testing.T) {
 
 func TestFlight_keepsNothingOfTheEvent(t *testing.T) {
 	e := allOf()
-	f := newFlight(1)
+	f := newProduceCall(1)
 	loaded(t, f, ModeBinary, e)
 	e.Key[0], e.Data.Bytes()[0] = 'X', 'X'
 	if r := &f.records[0].record; string(r.Key) != "k" || string(r.Value) != "data" {
@@ -103,7 +104,7 @@ func TestFlight_keepsNothingOfTheEvent(t *testing.T) {
 	}
 }
 
-// U1: in structured mode, data that is not the JSON its type says is refused,
+// U1: in structured mode, data that is not the JSON its content type says is refused,
 // alone; in binary mode it is the record's value, byte for byte.
 func TestSink_writesNoDataThatCouldForgeTheEvent(t *testing.T) {
 	const forged = `1,"type":"refund.approved","source":"/bank"`
@@ -114,7 +115,7 @@ func TestSink_writesNoDataThatCouldForgeTheEvent(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer func() { _ = s.Close(t.Context()) }() // nothing is under way
+			defer func() { _ = s.Close(t.Context()) }() // nothing is in flight
 			events := manyEvents(3)
 			events[1].Data = cloudevent.Bytes([]byte(forged))
 			errs := append(slices.Concat(s.SendBatch(t.Context(), events), make([]error, 3))[:3], s.Send(t.Context(), events[1]))
@@ -126,7 +127,7 @@ func TestSink_writesNoDataThatCouldForgeTheEvent(t *testing.T) {
 				}
 			}
 			if guilty := errs[1]; guilty != nil {
-				want := `write the event as JSON: data is not what datacontenttype "application/json" says: invalid JSON at byte 1: ',' after the value`
+				want := `write the event as JSON: data is not what datacontenttype "application/json" says: not valid JSON at byte 1: there is more after the end of the value`
 				if !strings.Contains(guilty.Error(), want) {
 					t.Errorf("%v, want it to have %s", guilty, want)
 				}
@@ -142,7 +143,7 @@ func TestSink_writesNoDataThatCouldForgeTheEvent(t *testing.T) {
 	}
 }
 
-// U9: a timestamp of -1 is Kafka's for none.
+// U9: a timestamp of -1 means none.
 func TestTimeOf_minusOneIsNone(t *testing.T) {
 	for ms, none := range map[int64]bool{
 		-1: true, 0: false, 1700000000123: false, -2: false, 253402300799999: false, 253402300800000: true, 1<<63 - 1: true,
@@ -170,7 +171,7 @@ func TestSink_eachEventOfABatchHasItsOwnFate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = s.Close(t.Context()) }() // nothing is under way
+	defer func() { _ = s.Close(t.Context()) }() // nothing is in flight
 	events := manyEvents(4)
 	noise := make([]byte, 60000)
 	_, _ = rand.Read(noise) // never fails
@@ -190,28 +191,26 @@ func TestSink_eachEventOfABatchHasItsOwnFate(t *testing.T) {
 	}
 }
 
-// More events than may be under way take turns.
+// A batch may hold more events than may be in flight at once.
 func TestSink_aBatchLargerThanWhatMayBeUnderWay(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 3}})
 	s, err := NewSink(SinkConfig{ProducerConfig: ProducerConfig{ClientConfig: ClientConfig{Brokers: c.Brokers()}, MaxBuffered: 3}, Topic: "t"}, ProducerOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = s.Close(t.Context()) }() // nothing is under way
+	defer func() { _ = s.Close(t.Context()) }() // nothing is in flight
 	if errs := s.SendBatch(t.Context(), manyEvents(20)); errs != nil {
 		t.Fatal(errs)
 	}
 	if n := len(all(t, c, "t")); n != 20 {
 		t.Errorf("%d records stored, want 20", n)
 	}
-	s.p.places.mu.Lock()
-	defer s.p.places.mu.Unlock()
-	if s.p.places.count != 3 || s.p.places.bytes != s.p.places.all {
-		t.Errorf("places left: %d, %d bytes", s.p.places.count, s.p.places.bytes)
+	if !s.p.inFlight.has(3) || !s.p.inFlight.try(s.p.inFlight.all) {
+		t.Error("places or bytes were not given back")
 	}
 }
 
-// franz-go and the fake broker are counted too.
+// The allocations of franz-go and of the fake broker count too.
 func TestSink_aBatchAllocatesLittle(t *testing.T) {
 	const n, most = 100, 1.0
 	for _, mode := range []string{ModeBinary, ModeStructured} {
@@ -220,7 +219,7 @@ func TestSink_aBatchAllocatesLittle(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer func() { _ = s.Close(t.Context()) }() // nothing is under way
+		defer func() { _ = s.Close(t.Context()) }() // nothing is in flight
 		events := manyEvents(n)
 		got := testing.AllocsPerRun(100, func() {
 			if errs := s.SendBatch(t.Context(), events); errs != nil {
@@ -234,7 +233,7 @@ func TestSink_aBatchAllocatesLittle(t *testing.T) {
 	}
 }
 
-// No record of a batch is lost on the way to its error.
+// Each record of a batch gets its own error.
 func TestSink_aBatchThatNoBrokerTakesFailsInTime(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 3}})
 	c.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: "t", Err: kerr.NotLeaderForPartition, Count: -1})
@@ -242,13 +241,13 @@ func TestSink_aBatchThatNoBrokerTakesFailsInTime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = s.Close(t.Context()) }() // nothing is under way
+	defer func() { _ = s.Close(t.Context()) }() // nothing is in flight
 	errs := s.SendBatch(t.Context(), manyEvents(5))
 	if len(errs) != 5 {
 		t.Fatalf("%d errors", len(errs))
 	}
 	for i, err := range errs {
-		if connector.ClassOf(err) != connector.Unavailable || !strings.Contains(err.Error(), "no broker took the record within 1s") {
+		if connector.ClassOf(err) != connector.Blocked || !strings.Contains(err.Error(), "no broker took the record within 1s") {
 			t.Errorf("event %d: %v, class %v", i, err, connector.ClassOf(err))
 		}
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 )
 
-// keepAll is the configuration of a topic that a Producer creates: the broker's
-// own may delete records after some days, or keep one of each key.
+// keepAll is the configuration of a topic that a Producer creates. With the broker's
+// defaults, records may be deleted after some days, or compacted.
 func keepAll() map[string]*string {
 	return map[string]*string{cleanupPolicy: kadm.StringPtr("delete"), retentionMS: kadm.StringPtr("-1"), retentionBytes: kadm.StringPtr("-1")}
 }
@@ -29,7 +29,7 @@ const (
 	beforeMaxMS    = "message.timestamp.before.max.ms"
 )
 
-// topicConfig is the configuration of a topic, as far as the broker tells.
+// topicConfig holds the keys of a topic's configuration that the broker returned.
 type topicConfig map[string]string
 
 func describe(ctx context.Context, adm *kadm.Client, topic string) (topicConfig, error) {
@@ -51,15 +51,16 @@ func describe(ctx context.Context, adm *kadm.Client, topic string) (topicConfig,
 	return all, nil
 }
 
-// limit is the value of a key that bounds something. Below zero, or not known,
-// there is no bound.
+// limit returns the value of a key that is a bound. A negative or missing value is no
+// bound.
 func (t topicConfig) limit(key string) (n int64, bounded bool) {
 	n, err := strconv.ParseInt(t[key], 10, 64)
 	return n, err == nil && n >= 0
 }
 
-// within is a bound in milliseconds. What is more than a duration can hold is none.
-func (t topicConfig) within(key string) (time.Duration, bool) {
+// millis returns a bound given in milliseconds. A value that overflows a duration is no
+// bound.
+func (t topicConfig) millis(key string) (time.Duration, bool) {
 	n, bounded := t.limit(key)
 	return time.Duration(n) * time.Millisecond, bounded && n <= int64(maxDuration/time.Millisecond)
 }
@@ -68,13 +69,13 @@ const maxDuration = time.Duration(1<<63 - 1)
 
 func (t topicConfig) compacts() bool { return strings.Contains(t[cleanupPolicy], "compact") }
 
-// deletes says when the broker deletes records, or "".
+// deletes describes when the broker deletes records; "": never.
 func (t topicConfig) deletes() string {
 	if !strings.Contains(t[cleanupPolicy], "delete") {
 		return ""
 	}
 	var when []string
-	if d, bounded := t.within(retentionMS); bounded {
+	if d, bounded := t.millis(retentionMS); bounded {
 		when = append(when, fmt.Sprintf("after %v (%s)", d, retentionMS))
 	}
 	if n, bounded := t.limit(retentionBytes); bounded {
@@ -83,7 +84,7 @@ func (t topicConfig) deletes() string {
 	return strings.Join(when, " and ")
 }
 
-// String says what a person wants to know of the topic.
+// String lists the keys that decide what the topic keeps.
 func (t topicConfig) String() string {
 	var all []string
 	for _, key := range []string{cleanupPolicy, retentionMS, retentionBytes} {
@@ -94,48 +95,49 @@ func (t topicConfig) String() string {
 	return strings.Join(all, ", ")
 }
 
-// skewed is how far clocks may differ without anybody noticing.
-const skewed = time.Minute
+// clockSkew is a difference between clocks that is common and goes unnoticed.
+const clockSkew = time.Minute
 
-// losses is how a topic loses records that nobody wants to lose, such as dead
-// letters: dated when they are written, some of them without a key.
-func (t topicConfig) losses() (warnings []string, fault error) {
+// lossRisks describes how a topic may lose records that must be kept, such as dead
+// letters: they are dated when they are written, and some have no key.
+func (t topicConfig) lossRisks() (warnings []string, fault error) {
 	if t.compacts() {
 		fault = fmt.Errorf("%s=%s: the broker refuses records without a key, and keeps only the last of each key: set it to delete",
 			cleanupPolicy, t[cleanupPolicy])
 	}
 	if when := t.deletes(); when != "" {
-		warnings = append(warnings, "the broker deletes records "+when+", whether somebody looked at them or not: raise it, or set it to -1")
+		warnings = append(warnings, "the broker deletes records "+when+", also those that nobody has read: raise it, or set it to -1")
 	}
 	for _, key := range []string{beforeMaxMS, afterMaxMS} {
-		if d, bounded := t.within(key); bounded && d < skewed && t[timestampType] != "LogAppendTime" {
+		if d, bounded := t.millis(key); bounded && d < clockSkew && t[timestampType] != "LogAppendTime" {
 			warnings = append(warnings, fmt.Sprintf("%s=%v: a record is refused when the clocks of broker and client differ by more: raise it", key, d))
 		}
 	}
 	return warnings, fault
 }
 
-// dangers is what a topic does to events, dated by the event if so configured.
-func (t topicConfig) dangers(byEvent bool) (warnings []string) {
+// retentionRisks describes how a topic may delete or refuse events. With byEvent,
+// records have the times of their events.
+func (t topicConfig) retentionRisks(byEvent bool) (warnings []string) {
 	if t.compacts() {
 		warnings = append(warnings, "a record without a key is refused, as the topic is compacted")
 	}
 	if !byEvent || t[timestampType] == "LogAppendTime" {
 		return warnings
 	}
-	if d, bounded := t.within(retentionMS); bounded && strings.Contains(t[cleanupPolicy], "delete") {
+	if d, bounded := t.millis(retentionMS); bounded && strings.Contains(t[cleanupPolicy], "delete") {
 		warnings = append(warnings, fmt.Sprintf("with timestamp: event, the broker may delete an event that is older than %v as soon as it is written (%s)", d, retentionMS))
 	}
 	for _, bound := range [][2]string{{beforeMaxMS, "older than"}, {afterMaxMS, "further ahead than"}} {
-		if d, bounded := t.within(bound[0]); bounded {
+		if d, bounded := t.millis(bound[0]); bounded {
 			warnings = append(warnings, fmt.Sprintf("with timestamp: event, an event %s %v is refused (%s)", bound[1], d, bound[0]))
 		}
 	}
 	return warnings
 }
 
-// Check tries, step by step, what writing to topic needs. It writes nothing, and
-// creates nothing.
+// Check tries, step by step, all that writing to topic needs. It writes and creates
+// nothing.
 func (p *Producer) Check(ctx context.Context, topic string) []connector.Step {
 	c := checker{cfg: &p.cfg.ClientConfig, dial: p.opts.Dial}
 	c.cluster(ctx)
@@ -153,16 +155,16 @@ func (p *Producer) Check(ctx context.Context, topic string) []connector.Step {
 		c.leaders(ctx, []string{topic})
 		return c.steps
 	}
-	c.keeps(ctx, topic, func(conf topicConfig) (string, []string, error) {
-		warnings, fault := conf.losses()
+	c.checkRetention(ctx, topic, func(conf topicConfig) (string, []string, error) {
+		warnings, fault := conf.lossRisks()
 		return name + " (" + conf.String() + ")", warnings, fault
 	})
 	c.leaders(ctx, []string{topic})
 	return c.steps
 }
 
-// keeps adds to the step that found the topic what the topic keeps.
-func (c *checker) keeps(ctx context.Context, topic string, judge func(topicConfig) (name string, warnings []string, fault error)) {
+// checkRetention adds to the topic's step what the topic keeps.
+func (c *checker) checkRetention(ctx context.Context, topic string, judge func(topicConfig) (name string, warnings []string, fault error)) {
 	if c.failed {
 		return
 	}
@@ -172,7 +174,7 @@ func (c *checker) keeps(ctx context.Context, topic string, judge func(topicConfi
 	}
 	conf, err := describe(ctx, c.adm, topic)
 	if err != nil {
-		step.Warning = fmt.Sprintf("what the topic keeps is not known: grant this user DESCRIBE_CONFIGS on it: %v", err)
+		step.Warning = fmt.Sprintf("the topic's retention is not known: grant this user DESCRIBE_CONFIGS on it: %v", err)
 		return
 	}
 	name, warnings, fault := judge(conf)

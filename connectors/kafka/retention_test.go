@@ -18,8 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// U5: a topic that was created with the broker's defaults lost its records after
-// seven days.
+// U5: a topic created with the broker's defaults lost its records after seven days.
 func TestProducer_aTopicThatItCreatesIsKeptForEver(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{})
 	p := newTestProducer(t, c, ProducerOptions{CreateTopics: true})
@@ -78,7 +77,7 @@ func TestSink_datesARecordWhenItIsWritten(t *testing.T) {
 	}
 }
 
-// U5: a person is told before anything is lost.
+// U5: the check warns before records are lost.
 func TestTopicConfig_saysHowATopicLosesRecords(t *testing.T) {
 	for name, tc := range map[string]struct {
 		conf     topicConfig
@@ -88,9 +87,9 @@ func TestTopicConfig_saysHowATopicLosesRecords(t *testing.T) {
 		"kept for ever": {topicConfig{cleanupPolicy: "delete", retentionMS: "-1", retentionBytes: "-1"}, "", nil},
 		"nothing known": {topicConfig{}, "", nil},
 		"a week": {topicConfig{cleanupPolicy: "delete", retentionMS: "604800000", retentionBytes: "-1"}, "",
-			[]string{"the broker deletes records after 168h0m0s (retention.ms), whether somebody looked at them or not: raise it, or set it to -1"}},
+			[]string{"the broker deletes records after 168h0m0s (retention.ms), also those that nobody has read: raise it, or set it to -1"}},
 		"bytes and days": {topicConfig{cleanupPolicy: "delete", retentionMS: "1000", retentionBytes: "1048576"}, "",
-			[]string{"the broker deletes records after 1s (retention.ms) and beyond 1048576 bytes of a partition (retention.bytes), whether somebody looked at them or not: raise it, or set it to -1"}},
+			[]string{"the broker deletes records after 1s (retention.ms) and beyond 1048576 bytes of a partition (retention.bytes), also those that nobody has read: raise it, or set it to -1"}},
 		"the largest number": {topicConfig{cleanupPolicy: "delete", retentionMS: "9223372036854775807"}, "", nil},
 		"compacted": {topicConfig{cleanupPolicy: "compact", retentionMS: "1000"},
 			"cleanup.policy=compact: the broker refuses records without a key, and keeps only the last of each key: set it to delete", nil},
@@ -103,7 +102,7 @@ func TestTopicConfig_saysHowATopicLosesRecords(t *testing.T) {
 		"the usual hour":           {topicConfig{afterMaxMS: "3600000"}, "", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			warnings, fault := tc.conf.losses()
+			warnings, fault := tc.conf.lossRisks()
 			if got := text(fault); got != tc.fault || !slices.Equal(warnings, tc.warnings) {
 				t.Errorf("fault %q\nwarnings %q", got, warnings)
 			}
@@ -118,24 +117,25 @@ func text(err error) string {
 	return err.Error()
 }
 
-// U5: timestamp: event brings back what the default keeps away.
+// U5: with timestamp: event, the risks that the default avoids return, and the check
+// names them.
 func TestTopicConfig_saysWhatHappensToOldEvents(t *testing.T) {
 	conf := topicConfig{cleanupPolicy: "delete", retentionMS: "604800000", beforeMaxMS: "9223372036854775807", afterMaxMS: "3600000"}
 	want := []string{
 		"with timestamp: event, the broker may delete an event that is older than 168h0m0s as soon as it is written (retention.ms)",
 		"with timestamp: event, an event further ahead than 1h0m0s is refused (message.timestamp.after.max.ms)",
 	}
-	if got := conf.dangers(true); !slices.Equal(got, want) {
+	if got := conf.retentionRisks(true); !slices.Equal(got, want) {
 		t.Errorf("by event: %q", got)
 	}
-	if got := conf.dangers(false); got != nil {
+	if got := conf.retentionRisks(false); got != nil {
 		t.Errorf("by now: %q", got)
 	}
 	conf[timestampType] = "LogAppendTime"
-	if got := conf.dangers(true); got != nil {
+	if got := conf.retentionRisks(true); got != nil {
 		t.Errorf("by event, and the broker dates records itself: %q", got)
 	}
-	if got := (topicConfig{cleanupPolicy: "compact"}).dangers(false); !slices.Equal(got, []string{"a record without a key is refused, as the topic is compacted"}) {
+	if got := (topicConfig{cleanupPolicy: "compact"}).retentionRisks(false); !slices.Equal(got, []string{"a record without a key is refused, as the topic is compacted"}) {
 		t.Errorf("compacted: %q", got)
 	}
 }
@@ -153,7 +153,7 @@ func TestProducer_checkSaysWhatTheTopicKeeps(t *testing.T) {
 		"compacted":            {configs: map[string]string{cleanupPolicy: "compact"}, last: "cleanup.policy=compact", fault: "set it to delete"},
 		"missing, to create":   {create: true, last: "topic t (missing; the first record creates it, and nothing in it is deleted)"},
 		"missing":              {last: "topic t", fault: "create topic t, or check its name"},
-		"may not be looked at": {configs: map[string]string{}, refuse: kerr.TopicAuthorizationFailed, last: "topic t", warn: "what the topic keeps is not known: grant this user DESCRIBE_CONFIGS on it: TOPIC_AUTH"},
+		"may not be looked at": {configs: map[string]string{}, refuse: kerr.TopicAuthorizationFailed, last: "topic t", warn: "the topic's retention is not known: grant this user DESCRIBE_CONFIGS on it: TOPIC_AUTH"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := kafkatest.Embedded(t, kafkatest.Options{})
@@ -182,7 +182,7 @@ func kadmOf(t *testing.T, c *kafkatest.Cluster) *kadm.Client {
 	return newTestProducer(t, c, ProducerOptions{}).adm
 }
 
-// U5: a dead letter queue with retention is said in the log, once.
+// U5: a dead letter queue with retention is logged once.
 func TestProducer_warnsOfATopicThatMayLoseRecords(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{})
 	if err := c.CreateTopic(t.Context(), "t", 1, map[string]string{cleanupPolicy: "compact,delete", retentionMS: "1000"}); err != nil {
@@ -206,7 +206,7 @@ func TestProducer_warnsOfATopicThatMayLoseRecords(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if n := strings.Count(log.String(), `msg="the topic may lose records" topic=t reason=`); n != tc.want {
+			if n := strings.Count(log.String(), `msg="topic may lose records" topic=t reason=`); n != tc.want {
 				t.Errorf("%d warnings, want %d:\n%s", n, tc.want, &log)
 			}
 			if most := p.batchMax("t"); tc.most > 0 && most != int32(tc.most) {

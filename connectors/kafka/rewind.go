@@ -5,79 +5,78 @@ import (
 	"time"
 )
 
-// How long a partition rests before a message that was refused comes again: it
-// doubles while the same one is refused.
+// Bounds of the wait before a refused message is handed over again. The wait doubles
+// while the same message is refused.
 const (
-	rewindLeast = 100 * time.Millisecond
-	rewindMost  = 10 * time.Second
+	minRewindDelay = 100 * time.Millisecond
+	maxRewindDelay = 10 * time.Second
 )
 
-// refuse is what follows a message settled with an error while the assignment
-// was live. The first time, handing over goes on for the rest, as the trouble
-// may be that of one message. When it is the same one again, handing over stops
-// at once: else all that is behind it would be delivered twice a round. It
-// needs mu.
+// refuse schedules a rewind after a message was settled with an error while the
+// assignment was live. The first time, messages behind it are handed over meanwhile, as
+// only one message may be at fault. When the same message is refused again, handing
+// over stops at once: otherwise every message behind it would be delivered again in
+// each round. It needs mu.
 func (a *assignment) refuse(offset int64) {
 	a.refused = true
-	rest, again := a.part.nextRest(offset)
+	rest, again := a.part.nextRewindDelay(offset)
 	if again {
-		a.over, a.rest = true, rest
+		a.rewinding, a.rewindDelay = true, rest
 		return
 	}
 	time.AfterFunc(rest, func() {
 		a.mu.Lock()
 		defer a.mu.Unlock()
-		a.over = true
-		if a.waits != nothing {
+		a.rewinding = true
+		if a.waitsFor != waitNone {
 			a.signal()
 		}
 	})
 }
 
-// rewind begins the partition again at the oldest record that is not settled,
-// after a message was settled with an error while the assignment was live. It
-// is the last thing the pump does. What is in flight may end first, so that no
-// two messages of a key are side by side.
+// rewind restarts the partition at the oldest unsettled record, after a message was
+// refused. It is the last thing that the pump does. It waits for messages in flight, so
+// that no two messages of one key are processed at once.
 func (a *assignment) rewind() {
 	if a.ctx.Err() != nil {
 		return
 	}
 	a.awaitIdle()
-	wait(a.ctx, a.rest, nil)
+	wait(a.ctx, a.rewindDelay, nil)
 	if a.ctx.Err() != nil {
 		return
 	}
-	r, p := a.run, a.part
+	r, p := a.session, a.part
 	r.onPoll(func() {
 		if !r.isCurrent(p, a) {
 			return
 		}
 		a.finish(errRewound)
-		pos := a.again()
+		pos := a.restartPosition()
 		a.close(errRewound)
 		if r.assign(p, pos) {
-			r.log.Info("a message was refused; handing over again", "topic", p.topic, "partition", p.partition, "offset", pos.offset)
+			r.log.Info("message refused, reading again", "topic", p.topic, "partition", p.partition, "offset", pos.offset)
 			r.seek(p, pos.offset)
 		}
 	})
 }
 
-// again is the position of what is not done: the oldest of it, and what is done
-// beyond that.
-func (a *assignment) again() position {
+// restartPosition returns the offset of the oldest unsettled record, and what is done
+// beyond it.
+func (a *assignment) restartPosition() position {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return position{offset: a.tracker.Watermark(), committed: a.committed, end: a.end, done: a.tracker.DoneAhead(math.MaxInt)}
 }
 
-// awaitIdle waits until nothing is in flight, the drain timeout at most.
+// awaitIdle waits until nothing is in flight, at most for the drain timeout.
 func (a *assignment) awaitIdle() {
-	t := time.NewTimer(a.run.drain)
+	t := time.NewTimer(a.session.drain)
 	defer t.Stop()
 	for {
 		a.mu.Lock()
 		idle := a.tracker.InFlight() == 0
-		a.waits = forIdle
+		a.waitsFor = waitIdle
 		a.mu.Unlock()
 		if idle {
 			return
@@ -92,15 +91,15 @@ func (a *assignment) awaitIdle() {
 	}
 }
 
-// nextRest is how long to wait before the record at offset comes again, and
-// whether it was that record the last time too.
-func (p *partition) nextRest(offset int64) (rest time.Duration, again bool) {
+// nextRewindDelay returns the wait before the record at offset is handed over again,
+// and whether the previous refusal was of the same record.
+func (p *partition) nextRewindDelay(offset int64) (rest time.Duration, again bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.rest == 0 || p.restAt != offset {
-		p.rest, p.restAt = rewindLeast, offset
-		return p.rest, false
+	if p.rewindDelay == 0 || p.rewindOffset != offset {
+		p.rewindDelay, p.rewindOffset = minRewindDelay, offset
+		return p.rewindDelay, false
 	}
-	p.rest = min(2*p.rest, rewindMost)
-	return p.rest, true
+	p.rewindDelay = min(2*p.rewindDelay, maxRewindDelay)
+	return p.rewindDelay, true
 }

@@ -28,7 +28,7 @@ func backlog(t *testing.T, n int) *kafkatest.Cluster {
 	return c
 }
 
-// narrow is a buffer that one partition's fetches fill over and over.
+// narrow sets a buffer that one partition's fetches fill again and again.
 func narrow(fetchMaxWait time.Duration) func(*SourceConfig) {
 	return func(cfg *SourceConfig) {
 		cfg.FetchMaxPartitionBytes, cfg.FetchMaxBytes, cfg.MaxBufferedBytes = 50<<10, 100<<10, 100<<10
@@ -44,20 +44,20 @@ func TestSource_aBacklogDoesNotWaitForNewsOfAnotherPartition(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Now and then the handler lets the buffer become full, and then goes on.
-	// Were the partition left out of fetching each time, it would wait for news
-	// of partition 1 each time, three seconds.
+	// From time to time the handler lets the buffer become full, and then continues. If
+	// the partition were paused each time, it would wait for records of partition 1
+	// each time, three seconds.
 	var n atomic.Int64
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		done <- src.Run(ctx, func(_ context.Context, m *connector.Message) {
+		done <- src.Run(ctx, connector.Each(func(_ context.Context, m *connector.Message) {
 			if n.Load()%100 == 0 {
 				eventually(t, "a full buffer, or the end", func() bool { return fullOrAt(src, all) })
 			}
 			m.Settle(nil)
 			n.Add(1)
-		})
+		}))
 	}()
 	eventually(t, "all of partition 0", func() bool { return n.Load() == all })
 	cancel()
@@ -84,9 +84,9 @@ func fullOrAt(src *Source, end int64) bool {
 }
 
 func TestAwaitRoom_endsWithItsContext(t *testing.T) {
-	r := &session{room: make(chan struct{}, 1)}
-	r.full.Add(1)
+	r := &session{buffersFreed: make(chan struct{}, 1)}
+	r.fullBuffers.Add(1)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	r.awaitRoom(ctx)
+	r.awaitBuffers(ctx)
 }

@@ -10,9 +10,9 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 )
 
-// mechanism is c for franz-go, which asks it again for every authentication:
-// a password or token that was rotated is used from the next connection on.
-// It is nil when there is none.
+// mechanism returns c for franz-go, or nil when there is none. franz-go calls it for
+// every authentication, so a rotated password or token is used from the next connection
+// on.
 func (c *SASLConfig) mechanism() sasl.Mechanism {
 	conf := *c
 	switch conf.Mechanism {

@@ -17,43 +17,44 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// errOptions marks what franz-go refuses before anything is dialled.
+// errOptions marks an error of franz-go's options, found before any connection is
+// opened.
 var errOptions = errors.New("franz-go refuses its options")
 
-// leaveTimeout bounds the last commit, and then the goodbye to the group.
+// leaveTimeout bounds the last commit, and separately leaving the group.
 const leaveTimeout = 5 * time.Second
 
-// session is one life of a franz-go client in the group. A source has one at a
-// time, and a new one only when franz-go cannot go on with the old.
+// session is one franz-go client in the group, from join to leave. A source has one
+// session at a time, and starts a new one only when franz-go cannot continue.
 type session struct {
-	src *Source
-	log *slog.Logger
-	cl  *kgo.Client
-	adm *kadm.Client
-	handler
-	base   context.Context // the caller's values, without its end
-	ctx    context.Context // ends when the session does, before the drain
-	failed context.CancelCauseFunc
+	src    *Source
+	log    *slog.Logger
+	cl     *kgo.Client
+	adm    *kadm.Client
+	handle connector.Handler
+	base   context.Context // the caller's context without its cancellation
+	ctx    context.Context // ends when the session ends, before the drain
+	fail   context.CancelCauseFunc
 	window int
 	drain  time.Duration
 
-	commits  chan struct{} // holds one token: one commit at a time
-	revokes  chan struct{} // holds one while onRevoked runs
-	buffered atomic.Int64  // bytes waiting to be handed over, all partitions
-	large    atomic.Int64  // bytes of large records that were handed over and are not settled
-	share    atomic.Int64  // of buffered, what one partition may hold
-	full     atomic.Int64  // partitions that fetching waits for
-	room     chan struct{} // tells it that there are none left; holds one
-	unpack   *unpacker
-	crowded  atomic.Int64 // partitions that wait for room to unpack
-	pace     pace         // of the polling goroutine
-	noAhead  atomic.Bool  // the broker has no room for what is done beyond a watermark
-	wg       sync.WaitGroup
+	commits          chan struct{} // capacity 1: holding the token allows one commit
+	revokes          chan struct{} // capacity 1: full while onRevoked runs
+	buffered         atomic.Int64  // bytes of all partitions that wait to be handed over
+	large            atomic.Int64  // bytes of large records in flight
+	partitionShare   atomic.Int64  // bytes of buffered that one partition may hold
+	fullBuffers      atomic.Int64  // partitions with a full buffer that fetching waits for
+	buffersFreed     chan struct{} // signals that fullBuffers is 0; capacity 1
+	unpack           *unpacker
+	waitingForBudget atomic.Int64 // partitions paused by holdBudget
+	fetchSize        fetchSize    // owned by the polling goroutine
+	noMetadata       atomic.Bool  // the broker refused metadata: commit offsets only
+	wg               sync.WaitGroup
 
 	mu       sync.Mutex
 	parts    map[tp]*partition
-	tails    map[tp]*assignment  // the newest assignment of each, also when it ended
-	fetched  map[tp][]settle.Run // what the commits on their way to adjust say
+	newest   map[tp]*assignment  // the newest assignment of each partition, also after it ended
+	fetched  map[tp][]settle.Run // records done beyond the commits that adjust gets next
 	stopping bool
 
 	cmdMu    sync.Mutex
@@ -62,22 +63,22 @@ type session struct {
 	pollDone bool
 }
 
-// runSession joins the group and serves until ctx ends or the session fails,
-// and then drains, commits and leaves. It returns the failure.
-func (s *Source) runSession(ctx context.Context, h handler) error {
+// runSession joins the group and reads until ctx ends or the session fails, and then
+// drains, commits and leaves. It returns the failure.
+func (s *Source) runSession(ctx context.Context, handle connector.Handler) error {
 	base := context.WithoutCancel(ctx)
 	clientCtx, kill := context.WithCancel(base)
 	defer kill()
-	inner, failed := context.WithCancelCause(ctx)
-	defer failed(nil)
+	inner, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
 	r := &session{
-		src: s, log: s.log, handler: h, base: base, ctx: inner, failed: failed,
+		src: s, log: s.log, handle: handle, base: base, ctx: inner, fail: fail,
 		window: s.opts.Window, drain: s.opts.DrainTimeout,
-		commits: make(chan struct{}, 1), revokes: make(chan struct{}, 1), room: make(chan struct{}, 1), parts: map[tp]*partition{}, tails: map[tp]*assignment{},
+		commits: make(chan struct{}, 1), revokes: make(chan struct{}, 1), buffersFreed: make(chan struct{}, 1), parts: map[tp]*partition{}, newest: map[tp]*assignment{},
 	}
-	r.share.Store(int64(s.cfg.MaxBufferedBytes))
+	r.partitionShare.Store(int64(s.cfg.MaxBufferedBytes))
 	var err error
-	if r.unpack, err = newUnpacker(int64(s.cfg.MaxBatchBytes), int64(s.cfg.MaxBufferedBytes), r.held); err != nil {
+	if r.unpack, err = newUnpacker(int64(s.cfg.MaxBatchBytes), int64(s.cfg.MaxBufferedBytes), r.heldBytes); err != nil {
 		return err
 	}
 	opts := slices.Concat(s.conn, s.groupOptions(), []kgo.Opt{
@@ -114,7 +115,7 @@ func (s *Source) setSession(r *session) {
 	s.session = r
 }
 
-// stop ends all assignments, commits what is settled and leaves the group.
+// stop ends all assignments, drains them, commits what is settled and leaves the group.
 func (r *session) stop(kill context.CancelFunc) {
 	r.mu.Lock()
 	r.stopping = true
@@ -128,24 +129,24 @@ func (r *session) stop(kill context.CancelFunc) {
 	for _, a := range open {
 		a.close(errStopped)
 	}
-	// What onRevoked drains is no longer among parts, and may be under way still:
-	// who leaves now hands it to another. It ends by itself, and in time.
+	// onRevoked may still drain partitions that are no longer in parts. Leaving now
+	// would give them to another member before that, so wait; the drain is bounded.
 	r.revokes <- struct{}{}
 	<-r.revokes
 	ctx, cancel = context.WithTimeout(r.base, leaveTimeout)
 	defer cancel()
 	if err := r.cl.LeaveGroupContext(ctx); err != nil {
 		if err := r.leaveDirect(); err != nil {
-			// The group finds out by itself after the session timeout.
-			r.log.Warn("left the group without a goodbye", "error", err)
+			// The group removes this member after the session timeout.
+			r.log.Warn("leaving the group failed", "error", err)
 		}
-		kill() // a join that hangs would keep Close waiting
+		kill() // Close would wait for a join that hangs
 	}
 	r.cl.Close()
 }
 
-// waitAll waits for pumps and starters; one whose handler ignores its context
-// is left behind after the drain timeout, and said so.
+// waitAll waits for the goroutines of the session. After the drain timeout it abandons
+// those whose handler ignores its context.
 func (r *session) waitAll() {
 	done := make(chan struct{})
 	go func() { r.wg.Wait(); close(done) }()
@@ -154,11 +155,11 @@ func (r *session) waitAll() {
 	select {
 	case <-done:
 	case <-t.C:
-		r.log.Error("a handler did not return although its context ended long ago; its messages are given up")
+		r.log.Error("handlers did not return, abandoning them", "waited", r.drain)
 	}
 }
 
-// pollLoop is the one goroutine that polls. It never blocks on a handler.
+// pollLoop is the only goroutine that polls. It never waits for a handler.
 func (r *session) pollLoop() {
 	for {
 		ctx, cancel := context.WithCancel(r.base)
@@ -168,7 +169,7 @@ func (r *session) pollLoop() {
 			cancel()
 		}
 		r.cmdMu.Unlock()
-		r.awaitRoom(ctx)
+		r.awaitBuffers(ctx)
 		fetches := r.pollFetches(ctx)
 		cancel()
 		over := fetches.IsClientClosed()
@@ -182,14 +183,13 @@ func (r *session) pollLoop() {
 	}
 }
 
-// onPoll runs fn on the polling goroutine, between two polls, and returns once
-// it ran; false when there will be no more polls.
+// onPoll runs fn on the polling goroutine, between two polls, and returns when fn has
+// run. It returns false when there are no more polls.
 //
-// Assignments are made, and positions set, here and only here: what was polled
-// before fn belongs to the past and was distributed already, what is polled
-// after it was fetched at the new position. Without this a fetch of an earlier
-// assignment, in the hands of the poll loop while a rebalance took the
-// partition away and gave it back, would be handed to the new one.
+// Assignments are made and positions set only here: records polled before fn are
+// already distributed, and records polled after it were fetched at the new position.
+// Otherwise, when a rebalance takes a partition away and gives it back while the poll
+// loop holds a fetch of the old assignment, that fetch would reach the new one.
 func (r *session) onPoll(fn func()) bool {
 	done := make(chan struct{})
 	r.cmdMu.Lock()
@@ -217,7 +217,7 @@ func (r *session) runCommands(last bool) {
 	}
 }
 
-// distribute gives each assignment what was fetched for it.
+// distribute appends fetched records to their assignments.
 func (r *session) distribute(fetches kgo.Fetches) {
 	var all charge
 	charges := r.unpack.take(fetches)
@@ -236,7 +236,7 @@ func (r *session) distribute(fetches kgo.Fetches) {
 		if a != nil && len(f.Records) > 0 {
 			for left := f.Records; len(left) > 0; {
 				n := slabFit(left)
-				a.push(slab(a, left[:n], unpacked.largest))
+				a.appendBatch(slab(a, left[:n], unpacked.largest))
 				left = left[n:]
 			}
 			a.noteEnd(r.endOf(f.FetchPartition))
@@ -249,7 +249,7 @@ func (r *session) distribute(fetches kgo.Fetches) {
 	r.adaptFetch(all)
 }
 
-// endOf is the end of the log as a reader of this isolation sees it.
+// endOf returns the end of the log as this isolation level sees it.
 func (r *session) endOf(f kgo.FetchPartition) int64 {
 	if r.src.cfg.Isolation == "read_committed" {
 		return f.LastStableOffset
@@ -257,26 +257,26 @@ func (r *session) endOf(f kgo.FetchPartition) int64 {
 	return f.HighWatermark
 }
 
-// tooMuch reports whether a partition that holds own bytes, of total in all,
-// should fetch no more for now.
-func (r *session) tooMuch(total, own int64) bool {
-	return own >= r.share.Load() || total >= int64(r.src.cfg.MaxBufferedBytes)
+// bufferFull reports whether a partition that holds own bytes, of total bytes in all,
+// should pause fetching.
+func (r *session) bufferFull(total, own int64) bool {
+	return own >= r.partitionShare.Load() || total >= int64(r.src.cfg.MaxBufferedBytes)
 }
 
-// lowEnough reports whether a partition may fetch again. One that holds nothing
-// always may: what others hold must not starve it.
-func (r *session) lowEnough(total, own int64) bool {
-	return own <= 0 || own < r.share.Load()/2 && total < int64(r.src.cfg.MaxBufferedBytes)*3/4
+// bufferLow reports whether a partition may fetch again. A partition that holds nothing
+// always may, so that others cannot starve it.
+func (r *session) bufferLow(total, own int64) bool {
+	return own <= 0 || own < r.partitionShare.Load()/2 && total < int64(r.src.cfg.MaxBufferedBytes)*3/4
 }
 
-// stops reports whether the session drains and leaves.
-func (r *session) stops() bool {
+// isStopping reports whether stop has begun.
+func (r *session) isStopping() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.stopping
 }
 
-// owned needs mu.
+// owned returns the partitions of this member. It needs mu.
 func (r *session) owned() []*partition {
 	all := make([]*partition, 0, len(r.parts))
 	for _, p := range r.parts {
@@ -285,7 +285,7 @@ func (r *session) owned() []*partition {
 	return all
 }
 
-// live are the assignments that may have something to commit.
+// live returns the current assignments.
 func (r *session) live() []*assignment {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -309,10 +309,10 @@ func (r *session) status() (parts []connector.PartitionStatus, problems []string
 			parts = append(parts, p.current.status())
 			continue
 		}
-		parts = append(parts, connector.PartitionStatus{Topic: at.topic, Partition: at.partition, Committed: -1, End: -1, Lag: -1})
+		parts = append(parts, connector.PartitionStatus{Stream: at.topic, Partition: at.partition, Committed: -1, End: -1, Lag: -1})
 	}
 	slices.SortFunc(parts, func(a, b connector.PartitionStatus) int {
-		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
+		return cmp.Or(cmp.Compare(a.Stream, b.Stream), cmp.Compare(a.Partition, b.Partition))
 	})
 	slices.Sort(problems)
 	return parts, problems

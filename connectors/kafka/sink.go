@@ -10,15 +10,15 @@ import (
 	"github.com/lsm/fiso/common/connector"
 )
 
-// Sink writes CloudEvents to one topic, by the Kafka protocol binding of
-// CloudEvents. The record's key is the event's Key. It is a connector.Sink and
-// Checker, safe for concurrent use.
+// Sink writes CloudEvents to one topic, by the Kafka protocol binding of CloudEvents.
+// The record's key is the event's Key. It is a connector.Sink and Checker, safe for
+// concurrent use.
 type Sink struct {
 	cfg SinkConfig
 	p   *Producer
 }
 
-// NewSink is a sink by cfg, with defaults filled in. It dials nothing.
+// NewSink returns a sink for cfg, with defaults filled in. It opens no connection.
 func NewSink(cfg SinkConfig, opts ProducerOptions) (*Sink, error) {
 	config.Defaults(&cfg)
 	if err := cfg.Validate(); err != nil {
@@ -31,11 +31,10 @@ func NewSink(cfg SinkConfig, opts ProducerOptions) (*Sink, error) {
 	return &Sink{cfg, p}, nil
 }
 
-// Send writes e and returns nil once all in-sync replicas have it. When ctx ends
-// first, Send returns its error, an interruption, and the record stays under
-// way: it may be stored all the same.
+// Send writes e and returns nil once all in-sync replicas have it. When ctx ends first,
+// Send returns an interruption and the record stays in flight: it may still be stored.
 func (s *Sink) Send(ctx context.Context, e *cloudevent.Event) error {
-	f := newFlight(1)
+	f := newProduceCall(1)
 	if err := s.load(f, e); err != nil {
 		return classify(s.cfg.Topic, err)
 	}
@@ -43,18 +42,18 @@ func (s *Sink) Send(ctx context.Context, e *cloudevent.Event) error {
 		return err
 	}
 	f.wait(ctx)
-	return s.fate(ctx, &f.records[0])
+	return f.outcome(ctx, 0)
 }
 
-// SendBatch writes events side by side and returns each one's error, or nil. One
+// SendBatch writes events concurrently and returns the error of each, or nil. An event
 // that cannot be written as JSON is refused alone.
 func (s *Sink) SendBatch(ctx context.Context, events []*cloudevent.Event) []error {
 	if len(events) == 0 {
 		return nil
 	}
-	f := newFlight(len(events))
-	if s.load(f, events...) != nil { // of one of them, or more
-		return connector.SendSound(events, func(sound []*cloudevent.Event) []error { return s.SendBatch(ctx, sound) })
+	f := newProduceCall(len(events))
+	if s.load(f, events...) != nil { // at least one event cannot be encoded
+		return connector.SendEncodable(events, func(sound []*cloudevent.Event) []error { return s.SendBatch(ctx, sound) })
 	}
 	if err := s.p.send(ctx, s.cfg.Topic, f); err != nil {
 		return slices.Repeat([]error{err}, len(events))
@@ -62,7 +61,7 @@ func (s *Sink) SendBatch(ctx context.Context, events []*cloudevent.Event) []erro
 	f.wait(ctx)
 	var errs []error
 	for i := range f.records {
-		err := s.fate(ctx, &f.records[i])
+		err := f.outcome(ctx, i)
 		if err != nil && errs == nil {
 			errs = make([]error, len(events))
 		}
@@ -73,9 +72,9 @@ func (s *Sink) SendBatch(ctx context.Context, events []*cloudevent.Event) []erro
 	return errs
 }
 
-// load puts events into f; see flight.load for its error. A record without a
-// timestamp is dated by franz-go, when it is written.
-func (s *Sink) load(f *flight, events ...*cloudevent.Event) error {
+// load puts events into f; see produceCall.load for its error. franz-go sets the
+// timestamp of records that have none, when it writes them.
+func (s *Sink) load(f *produceCall, events ...*cloudevent.Event) error {
 	f.maxHops = s.p.opts.MaxHops
 	if err := f.load(s.cfg.Mode, events...); err != nil {
 		return err
@@ -89,13 +88,5 @@ func (s *Sink) load(f *flight, events ...*cloudevent.Event) error {
 	return nil
 }
 
-// fate is that of a record, or that its answer was not waited for.
-func (s *Sink) fate(ctx context.Context, r *sent) error {
-	if r.known.Load() {
-		return r.err
-	}
-	return fmt.Errorf("write to topic %s: the answer was not waited for: %w", s.cfg.Topic, ctx.Err())
-}
-
-// Close waits for events under way until ctx ends.
+// Close waits for events in flight until ctx ends.
 func (s *Sink) Close(ctx context.Context) error { return s.p.Close(ctx) }

@@ -7,17 +7,18 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// recordOverhead is about what a record costs beside its bytes.
+// recordOverhead is about how many bytes a record needs in memory beside its key, value
+// and headers.
 const recordOverhead = 256
 
-// The most records in one slab, and bytes of more than one: as long as one record
-// is in flight, the memory of all is.
+// Bounds of one slab that holds more than one record: one record in flight keeps the
+// whole slab in memory.
 const (
 	slabRecords = 1024
 	slabBytes   = ordinaryBatch
 )
 
-// slabFit is how many of the records, from the first on, one slab takes.
+// slabFit returns how many of the records, from the first on, fit one slab.
 func slabFit(in []*kgo.Record) int {
 	size := sizeOf(in[0])
 	for n := 1; n < min(len(in), slabRecords); n++ {
@@ -28,10 +29,10 @@ func slabFit(in []*kgo.Record) int {
 	return min(len(in), slabRecords)
 }
 
-// slab turns records into messages, all in one allocation and their headers in
-// another. Keys and values stay where franz-go unpacked them, unless that is a
-// batch of largest bytes, and large: a small record that is long in flight would
-// keep all of it.
+// slab turns records into messages, with one allocation for the records and one for
+// their headers. Keys and values stay where franz-go unpacked them, except that small
+// records of a large batch (largest is its size in bytes) are copied: one of them in
+// flight would keep the whole batch in memory.
 func slab(a *assignment, in []*kgo.Record, largest int) batch {
 	headers := 0
 	for _, r := range in {
@@ -39,12 +40,12 @@ func slab(a *assignment, in []*kgo.Record, largest int) batch {
 	}
 	all := make([]connector.Header, 0, headers)
 	out := make([]record, len(in))
-	var apart arena
+	var small arena
 	for i, from := range in {
 		r := &out[i]
 		r.a, r.epoch, r.control = a, from.LeaderEpoch, from.Attrs.IsControl()
 		r.Key, r.Value, r.Time = from.Key, from.Value, timeOf(from)
-		r.Position = connector.Position{Topic: from.Topic, Partition: from.Partition, Offset: from.Offset}
+		r.Position = connector.PartitionOffset(from.Topic, from.Partition, from.Offset)
 		r.size = int64(len(from.Key) + len(from.Value) + recordOverhead)
 		first := len(all)
 		for _, h := range from.Headers {
@@ -55,20 +56,20 @@ func slab(a *assignment, in []*kgo.Record, largest int) batch {
 			r.Headers = all[first:len(all):len(all)]
 		}
 		if largest > ordinaryBatch && r.size < int64(largest)/2 {
-			apart.move(&r.Message)
+			small.move(&r.Message)
 		}
 		r.Bind(r)
 	}
 	return batch{records: out}
 }
 
-// arena copies small things into blocks of a size that may stay in memory for
-// the sake of one of them.
+// arena copies small keys, values and headers into blocks. One of them in flight keeps
+// one block in memory.
 type arena struct{ free []byte }
 
 const arenaBlock = 16 << 10
 
-// move gives the message copies of its bytes.
+// move replaces the message's bytes by copies.
 func (b *arena) move(m *connector.Message) {
 	m.Key, m.Value = b.bytes(m.Key), b.bytes(m.Value)
 	for i := range m.Headers {
@@ -82,7 +83,7 @@ func (b *arena) bytes(from []byte) []byte {
 	case from == nil:
 		return nil
 	case n == 0:
-		return []byte{} // one that is cut from the batch would keep it
+		return []byte{} // an empty slice of the batch would keep the batch in memory
 	case n > arenaBlock/4:
 		return append([]byte(nil), from...)
 	case n > len(b.free):

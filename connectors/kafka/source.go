@@ -13,55 +13,56 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/lsm/fiso/common/backoff"
 	"github.com/lsm/fiso/common/config"
 	"github.com/lsm/fiso/common/connector"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// SourceOptions are what a program decides, not a file. The zero value works.
+// SourceOptions are settings of the program that are not in a file. The zero value
+// works.
 type SourceOptions struct {
 	// Logger takes the source's log; nil: none.
 	Logger *slog.Logger
-	// Window is how many records of a partition may be handed over and be at
-	// or beyond the oldest one that is not settled; beyond it handing over
-	// waits. 0: 1024.
+	// Window is how many records of a partition may be handed over beyond the oldest
+	// unsettled one, which counts too. At this bound handing over waits. 0: 1024.
 	Window int
-	// DrainTimeout is how long messages in flight may take to be settled when
-	// their partition is taken away or the source stops; never more than half
-	// of the group's rebalance timeout. 0: 20s.
+	// DrainTimeout is how long the source waits for messages in flight when their
+	// partition is taken away or the source stops; at most half of the group's
+	// rebalance timeout. 0: 20s.
 	DrainTimeout time.Duration
-	// Exclude are topics that are not read though TopicsPattern matches them.
+	// Exclude are topics that are not read although TopicsPattern matches them.
 	Exclude []string
-	// OnGap is told of every gap, from any goroutine. It must not block.
+	// OnGap is called for every gap, from any goroutine. It must not block.
 	OnGap func(Gap)
 	// Dial opens connections, for tests; nil: the net package does.
 	Dial DialFunc
-	// ProbeInterval is how often the ends of partitions are asked for, and
-	// whether the topics are there. 0: 5s.
+	// ProbeInterval is how often the source asks for the topics and the ends of
+	// partitions. 0: 5s.
 	ProbeInterval time.Duration
 	// Options are added to franz-go's, for tests.
 	Options []kgo.Opt
 }
 
-// Gap is a range of offsets that the source did not get to read, because the
-// broker no longer has them. To is where reading resumes; it is below From when
-// the broker lost the end of its log.
+// Gap is a range of offsets that the source could not read, because the broker no
+// longer has them. Reading resumes at To, which is below From when the broker lost the
+// end of its log.
 type Gap struct {
 	Topic     string
 	Partition int32
 	From, To  int64
 }
 
-// String says it for a person.
+// String describes the gap.
 func (g Gap) String() string {
 	return fmt.Sprintf("%s partition %d: the broker no longer has offset %d, the next it has is %d", g.Topic, g.Partition, g.From, g.To)
 }
 
-// notesKept is how many notes Status shows.
-const notesKept = 16
+// maxNotes is how many notes Status keeps.
+const maxNotes = 16
 
 // Source consumes topics as a member of a consumer group. See the package
-// comment for what it promises. It is a connector.BatchSource, Reporter and
+// comment for what it promises. It is a connector.Source, Reporter and
 // Checker.
 type Source struct {
 	cfg     SourceConfig
@@ -73,15 +74,15 @@ type Source struct {
 	health  health
 	started atomic.Bool
 
-	mu      sync.Mutex
-	session *session // nil unless running
-	notes   []string
-	known   *snapshot // topics at the first look; nil before
-	first   int64     // when the group first started, in ms; 0 unknown
+	mu             sync.Mutex
+	session        *session // nil unless running
+	notes          []string
+	partitionsSeen *snapshot // topics at the first probe; nil before
+	first          int64     // when the group first started, in ms; 0: unknown
 }
 
-// NewSource is a source by cfg, with defaults filled in. It fails on a
-// configuration that cannot work, and dials nothing.
+// NewSource returns a source for cfg, with defaults filled in. It fails on an invalid
+// configuration and opens no connection.
 func NewSource(cfg SourceConfig, opts SourceOptions) (*Source, error) {
 	config.Defaults(&cfg)
 	if err := cfg.Validate(); err != nil {
@@ -106,33 +107,23 @@ func NewSource(cfg SourceConfig, opts SourceOptions) (*Source, error) {
 	return s, nil
 }
 
-// Run hands messages to handle until ctx ends. A cluster that cannot be
-// reached, refused credentials and missing topics are Status().Problem, and
-// tried again until they are mended; Run returns an error only when franz-go
-// refuses its options, and when it is called twice.
+// SourceGuarantees is what every Source guarantees.
+var SourceGuarantees = connector.Guarantees{Redelivers: true, Orders: true, Rewinds: true, Assigns: true}
+
+// Guarantees is SourceGuarantees.
+func (s *Source) Guarantees() connector.Guarantees { return SourceGuarantees }
+
+// Run hands messages to handle until ctx ends: up to 256 in a call, of about 1 MiB, and
+// never more than may be unsettled. When the cluster cannot be reached, credentials are
+// refused or topics are missing, Status().Problem says so and Run retries. Run returns
+// an error only when franz-go refuses its options, or when it is called twice.
 func (s *Source) Run(ctx context.Context, handle connector.Handler) error {
-	return s.serve(ctx, handler{most: 1, handle: func(ctx context.Context, ms []*connector.Message) { handle(ctx, ms[0]) }})
-}
-
-// RunBatches is Run for a handler that takes up to 256 messages at once, of
-// about 1 MiB, and never more than may be unsettled.
-func (s *Source) RunBatches(ctx context.Context, handle connector.BatchHandler) error {
-	return s.serve(ctx, handler{mostMessages, handle})
-}
-
-// handler takes over at most so many messages at once.
-type handler struct {
-	most   int
-	handle connector.BatchHandler
-}
-
-func (s *Source) serve(ctx context.Context, h handler) error {
 	if s.started.Swap(true) {
 		return errors.New("kafka source: Run was called before")
 	}
 	for retry := 1; ; retry++ {
 		began := time.Now()
-		err := s.runSession(ctx, h)
+		err := s.runSession(ctx, handle)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -142,18 +133,16 @@ func (s *Source) serve(ctx context.Context, h handler) error {
 		if time.Since(began) > time.Minute {
 			retry = 1
 		}
-		s.log.Error("kafka source starts over", "error", err)
+		s.log.Error("kafka source restarting", "error", err)
 		s.health.set(aspectSession, err)
-		wait(ctx, backoff(retry), nil)
+		wait(ctx, retryBackoff.Delay(retry), nil)
 	}
 }
 
-// backoff doubles from 200ms to 10s.
-func backoff(retry int) time.Duration {
-	return min(10*time.Second, 100*time.Millisecond<<min(retry, 10))
-}
+// retryBackoff is the wait before the source retries.
+var retryBackoff = backoff.Policy{Initial: 200 * time.Millisecond, Max: 10 * time.Second}
 
-// Status is how the source stands.
+// Status returns the state of the source and its partitions.
 func (s *Source) Status() connector.Status {
 	s.mu.Lock()
 	session, notes := s.session, slices.Clone(s.notes)
@@ -173,12 +162,12 @@ func (s *Source) note(text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.notes = append(s.notes, time.Now().UTC().Format(time.RFC3339)+" "+text)
-	if len(s.notes) > notesKept {
-		s.notes = slices.Delete(s.notes, 0, len(s.notes)-notesKept)
+	if len(s.notes) > maxNotes {
+		s.notes = slices.Delete(s.notes, 0, len(s.notes)-maxNotes)
 	}
 }
 
-// gap reports a gap wherever a person or a program may look.
+// gap reports a gap in the log, in Status and to OnGap.
 func (s *Source) gap(g Gap) {
 	s.log.Error("gap in the offsets", "topic", g.Topic, "partition", g.Partition, "from", g.From, "to", g.To)
 	s.note(g.String())
@@ -195,12 +184,11 @@ func (s *Source) reads(topic string) bool {
 	return slices.Contains(s.cfg.topics(), topic)
 }
 
-// groupOptions are what franz-go needs to be a member of the group.
+// groupOptions returns the options that make franz-go a member of the group.
 //
-// BlockRebalanceOnPoll is left off on purpose: with it, polling waits while a
-// revoke callback runs, so a partition that takes its time to drain would
-// starve the ones that stay. Stale fetches are kept out another way: see
-// session.onPoll.
+// BlockRebalanceOnPoll is off on purpose: with it, polling stops while a revoke
+// callback runs, so a partition that drains slowly would starve the partitions that
+// stay. session.onPoll keeps stale fetches out instead.
 func (s *Source) groupOptions() []kgo.Opt {
 	isolation := kgo.ReadCommitted()
 	if s.cfg.Isolation == "read_uncommitted" {
@@ -210,11 +198,12 @@ func (s *Source) groupOptions() []kgo.Opt {
 		kgo.ConsumerGroup(s.cfg.ConsumerGroup),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.DisableAutoCommit(),
-		// Nothing is skipped by franz-go's own decision; see gap.go.
+		// franz-go must not skip records by its own decision; see gap.go.
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.ConsumeStartOffset(kgo.NoResetOffset().AtEnd()),
 		kgo.FetchIsolationLevel(isolation),
-		// Transaction markers move the position, or lag would never be none.
+		// Transaction markers move the position; without them the lag would never reach
+		// 0.
 		kgo.KeepControlRecords(),
 		kgo.SessionTimeout(s.cfg.SessionTimeout),
 		kgo.HeartbeatInterval(s.cfg.HeartbeatInterval),

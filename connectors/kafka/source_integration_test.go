@@ -22,7 +22,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// place is a topic and a group of its own on a real cluster.
+// place is a topic and a group for one test on a real cluster.
 type place struct {
 	c     *kafkatest.RealCluster
 	topic string
@@ -69,7 +69,7 @@ func (p place) committed(partition int32) int64 {
 	return -1
 }
 
-// cable is a network that can be cut, for good.
+// cable is a network that can be cut for good.
 type cable struct {
 	mu    sync.Mutex
 	gone  bool
@@ -212,7 +212,7 @@ func TestReal_oneBroker(t *testing.T) {
 		eventually(t, "all are handed over", func() bool { return m.count() == 1001 })
 		eventually(t, "what is done is committed", func() bool {
 			at := commitOf(t, c, p.topic, p.topic, 0)
-			return covered(doneIn(at.Metadata, at.At, at.TopicID, 0)) == 1000
+			return countOffsets(doneIn(at.Metadata, at.At, at.TopicID, 0)) == 1000
 		})
 		wire.cut()
 		m.stop()

@@ -19,8 +19,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// eventually waits for ok, and fails with what say returns when it takes more
-// than a while.
+// eventually waits until ok returns true, and fails with the text of say after a
+// timeout.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	deadline := time.NewTimer(20 * time.Second)
@@ -36,7 +36,7 @@ func eventually(t testing.TB, what string, ok func() bool) {
 	}
 }
 
-// testSource is a config that meets a test's patience.
+// testSource returns a configuration with short timeouts.
 func testSource(c *kafkatest.Cluster, change ...func(*SourceConfig)) SourceConfig {
 	cfg := SourceConfig{
 		ClientConfig:  ClientConfig{Brokers: config.Strings(c.Brokers())},
@@ -64,8 +64,8 @@ type member struct {
 	seen   []*connector.Message
 }
 
-// begin runs a source whose handler is handle; nil settles everything.
-func begin(t testing.TB, cfg SourceConfig, handle connector.Handler, opts ...func(*SourceOptions)) *member {
+// begin runs a source with handler handle; nil settles everything.
+func begin(t testing.TB, cfg SourceConfig, handle func(context.Context, *connector.Message), opts ...func(*SourceOptions)) *member {
 	t.Helper()
 	m := &member{t: t, done: make(chan error, 1)}
 	o := SourceOptions{ProbeInterval: 50 * time.Millisecond, DrainTimeout: 5 * time.Second, OnGap: func(g Gap) {
@@ -87,12 +87,12 @@ func begin(t testing.TB, cfg SourceConfig, handle connector.Handler, opts ...fun
 	ctx, cancel := context.WithCancel(context.Background())
 	m.cancel = cancel
 	go func() {
-		m.done <- src.Run(ctx, func(ctx context.Context, msg *connector.Message) {
+		m.done <- src.Run(ctx, connector.Each(func(ctx context.Context, msg *connector.Message) {
 			m.mu.Lock()
 			m.seen = append(m.seen, msg)
 			m.mu.Unlock()
 			handle(ctx, msg)
-		})
+		}))
 	}()
 	t.Cleanup(func() { m.stop() })
 	return m
@@ -112,7 +112,7 @@ func (m *member) stop() {
 	}
 }
 
-// offsets are those handed over, of a partition, in order.
+// offsets returns the offsets of a partition that were handed over, in order.
 func (m *member) offsets(partition int32) []int64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -235,7 +235,7 @@ func TestSource_messageIsTheRecordByteForByte(t *testing.T) {
 }
 
 // F3, https://github.com/knative/eventing-contrib/issues/596: the next success
-// committed past the failed one.
+// committed past the failed record.
 func TestSource_commitsNothingPastAnUnsettledRecord(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
 	fill(t, c, "t", 0, 0, 20)
@@ -397,7 +397,7 @@ func TestSource_runIsCalledOnce(t *testing.T) {
 }
 
 // beginBatches runs a source that hands over in batches; stop ends it.
-func beginBatches(t *testing.T, cfg SourceConfig, opts SourceOptions, handle connector.BatchHandler) (src *Source) {
+func beginBatches(t *testing.T, cfg SourceConfig, opts SourceOptions, handle connector.Handler) (src *Source) {
 	t.Helper()
 	src, err := NewSource(cfg, opts)
 	if err != nil {
@@ -405,7 +405,7 @@ func beginBatches(t *testing.T, cfg SourceConfig, opts SourceOptions, handle con
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- src.RunBatches(ctx, handle) }()
+	go func() { done <- src.Run(ctx, handle) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -423,7 +423,7 @@ func TestSource_handsOverInBatchesNoMoreThanTheWindow(t *testing.T) {
 	var open []*connector.Message
 	var offsets []int64
 	var most, largest int
-	beginBatches(t, testSource(c), SourceOptions{Window: window}, func(_ context.Context, ms []*connector.Message) {
+	beginBatches(t, testSource(c), SourceOptions{Window: window}, func(_ *connector.Assignment, ms []*connector.Message) {
 		mu.Lock()
 		defer mu.Unlock()
 		for _, m := range ms {
@@ -451,14 +451,14 @@ func TestSource_handsOverInBatchesNoMoreThanTheWindow(t *testing.T) {
 	}
 }
 
-// Of a batch some may be refused: the partition then begins again at the
-// oldest of them, as it does for single messages.
+// When some messages of a batch are refused, the partition restarts at the oldest of
+// them, as for single messages.
 func TestSource_bringsBackWhatABatchRefused(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
 	fill(t, c, "t", 0, 0, 50)
 	var mu sync.Mutex
 	refused, done := false, map[int64]bool{}
-	src := beginBatches(t, testSource(c), SourceOptions{}, func(_ context.Context, ms []*connector.Message) {
+	src := beginBatches(t, testSource(c), SourceOptions{}, func(_ *connector.Assignment, ms []*connector.Message) {
 		mu.Lock()
 		defer mu.Unlock()
 		for i, m := range ms {

@@ -15,23 +15,23 @@ import (
 // position is where an assignment starts.
 type position struct {
 	offset    int64
-	committed int64        // -1: nothing is committed, or what was is void
+	committed int64        // -1: no commit, or the committed offset no longer exists
 	end       int64        // -1: unknown
-	set       bool         // not committed anywhere yet: commit it first
-	done      []settle.Run // beyond the offset, not to be handed over again
+	set       bool         // chosen by startOffset, not committed yet
+	done      []settle.Run // done beyond the offset; not handed over again
 }
 
-// snapshot is what topics there were at the source's first look.
+// snapshot holds the topics and partitions that the source's first probe saw.
 type snapshot struct {
 	at     time.Time
-	topics map[string]known
+	topics map[string]topicPartitions
 }
 
-type known struct{ partitions map[int32]bool }
+type topicPartitions struct{ partitions map[int32]bool }
 
-// learnFirst keeps the earliest of what commits say about when the group first
-// started.
-func (s *Source) learnFirst(ms int64) {
+// noteFirstStart keeps the earliest time at which, by the metadata of commits, the
+// group first started.
+func (s *Source) noteFirstStart(ms int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if ms > 0 && (s.first == 0 || ms < s.first) {
@@ -45,10 +45,10 @@ func (s *Source) firstStart() int64 {
 	return s.first
 }
 
-// begin finds out where partitions start, in a goroutine of its own that ends
-// with the session, and assigns them. It tries again what fails for as long as
-// they are ours.
-func (r *session) begin(parts []*partition) {
+// findAndAssign finds the start positions of partitions and assigns them, in a
+// goroutine that ends with the session. It retries until it succeeds or the group takes
+// the partitions away.
+func (r *session) findAndAssign(parts []*partition) {
 	var mine []*partition
 	r.mu.Lock()
 	for _, p := range parts {
@@ -59,12 +59,12 @@ func (r *session) begin(parts []*partition) {
 		}
 	}
 	if len(mine) > 0 {
-		r.wg.Go(func() { r.beginAll(mine) })
+		r.wg.Go(func() { r.assignWhenFound(mine) })
 	}
 	r.mu.Unlock()
 }
 
-func (r *session) beginAll(parts []*partition) {
+func (r *session) assignWhenFound(parts []*partition) {
 	for retry := 1; ; retry++ {
 		if parts = r.stillOurs(parts); len(parts) == 0 {
 			r.src.health.set(aspectStart, nil)
@@ -80,15 +80,15 @@ func (r *session) beginAll(parts []*partition) {
 			return
 		}
 		if err != nil && !errors.Is(err, errFenced) {
-			r.src.health.set(aspectStart, fmt.Errorf("find where to start: %w", explain(err)))
+			r.src.health.set(aspectStart, fmt.Errorf("find the start positions: %w", explain(err)))
 		}
-		if len(r.stillOurs(parts)) > 0 && !r.pause(backoff(retry)) {
+		if len(r.stillOurs(parts)) > 0 && !r.pause(retryBackoff.Delay(retry)) {
 			return
 		}
 	}
 }
 
-// stillOurs are those that the group did not take back and that have no
+// stillOurs returns the partitions that the group has not taken back and that have no
 // assignment yet.
 func (r *session) stillOurs(parts []*partition) []*partition {
 	r.mu.Lock()
@@ -102,9 +102,9 @@ func (r *session) stillOurs(parts []*partition) []*partition {
 	return ours
 }
 
-// startAt assigns partitions at their positions and lets them be fetched. One
-// that franz-go has not yet taken up (adjust returned a moment ago) is taken up at
-// the offset that is set here, and not at the placeholder.
+// startAt assigns partitions at their positions and resumes fetching. When franz-go has
+// not begun to read a partition yet (adjust returned a moment ago), it begins at the
+// offset set here and not at the placeholder.
 func (r *session) startAt(found map[*partition]position) {
 	r.onPoll(func() {
 		set := map[string]map[int32]kgo.EpochOffset{}
@@ -127,8 +127,8 @@ func (r *session) startAt(found map[*partition]position) {
 	})
 }
 
-// findStarts reads the group's commits, and resolves startOffset for the
-// partitions that have none. Partitions that cannot be told now are left out.
+// findStarts reads the group's commits, and resolves startOffset for the partitions
+// without one. It leaves out partitions whose start cannot be found now.
 func (r *session) findStarts(parts []*partition) (map[*partition]position, error) {
 	ctx, cancel := context.WithTimeout(r.ctx, commitTimeout)
 	defer cancel()
@@ -138,7 +138,7 @@ func (r *session) findStarts(parts []*partition) (map[*partition]position, error
 	}
 	commits.Each(func(o kadm.OffsetResponse) {
 		first, _ := parseMetadata(o.Metadata)
-		r.src.learnFirst(first)
+		r.src.noteFirstStart(first)
 	})
 	found, missing := r.committedStarts(parts, commits)
 	if len(missing) == 0 {
@@ -158,7 +158,7 @@ func (r *session) findStarts(parts []*partition) (map[*partition]position, error
 			want = start{kind: startEarliest}
 		}
 		if pos, ok := l.resolve(p.tp, want); ok {
-			r.log.Info("no commit yet: starting", "topic", p.topic, "partition", p.partition, "offset", pos.offset)
+			r.log.Info("starting without a commit", "topic", p.topic, "partition", p.partition, "offset", pos.offset)
 			found[p] = pos
 		}
 	}
@@ -168,8 +168,8 @@ func (r *session) findStarts(parts []*partition) (map[*partition]position, error
 	return found, nil
 }
 
-// committedStarts are the positions of partitions whose place is known, and the
-// partitions that have none.
+// committedStarts returns the positions of partitions that have a commit or were read
+// before in this session, and the partitions that have neither.
 func (r *session) committedStarts(parts []*partition, commits kadm.OffsetResponses) (found map[*partition]position, missing []*partition) {
 	found = map[*partition]position{}
 	r.mu.Lock()
@@ -181,7 +181,7 @@ func (r *session) committedStarts(parts []*partition, commits kadm.OffsetRespons
 		if ok {
 			pos = position{offset: c.At, committed: c.At, end: -1, done: doneIn(c.Metadata, c.At, c.TopicID, p.partition)}
 		}
-		if pos, _ = r.goOn(p, pos, -1); pos.offset >= 0 {
+		if pos, _ = r.resumePosition(p, pos, -1); pos.offset >= 0 {
 			found[p] = pos
 		} else {
 			missing = append(missing, p)
@@ -190,9 +190,9 @@ func (r *session) committedStarts(parts []*partition, commits kadm.OffsetRespons
 	return found, missing
 }
 
-// isLater reports whether a partition without a commit appeared after the group
-// first started, and is therefore read from its start, whatever startOffset
-// says. https://github.com/knative-extensions/eventing-kafka/issues/549,
+// isLater reports whether a partition without a commit appeared after the group first
+// started. Such a partition is read from its start, regardless of startOffset.
+// https://github.com/knative-extensions/eventing-kafka/issues/549,
 // https://github.com/apache/kafka/pull/22784
 func (s *Source) isLater(at tp, commits kadm.OffsetResponses, known *snapshot) bool {
 	was := known.topics[at.topic].partitions[at.partition]
@@ -203,11 +203,11 @@ func (s *Source) isLater(at tp, commits kadm.OffsetResponses, known *snapshot) b
 		}
 	})
 	if !started {
-		return !was // the group starts now; what came after our first look is later
+		return !was // the group starts now: a partition is later if our first probe did not see it
 	}
-	// The group has started. If it did so after our first look, which saw the
-	// partition, then the partition was there at the start, and another member
-	// was merely quicker than us.
+	// The group has started before. If our first probe saw the partition and is older
+	// than that start, the partition existed at the start, and another member was
+	// faster than this one.
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return !was || s.first == 0 || known.at.UnixMilli() > s.first
@@ -216,10 +216,11 @@ func (s *Source) isLater(at tp, commits kadm.OffsetResponses, known *snapshot) b
 func (s *Source) snapshot() *snapshot {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.known
+	return s.partitionsSeen
 }
 
-// listing is the bounds of partitions, and the offsets of a time.
+// listing holds the first and end offsets of partitions, and the offsets of
+// startOffset's time.
 type listing struct{ starts, ends, times kadm.ListedOffsets }
 
 func (r *session) list(ctx context.Context, parts []*partition) (l listing, err error) {
@@ -231,7 +232,7 @@ func (r *session) list(ctx context.Context, parts []*partition) (l listing, err 
 			topics = append(topics, p.topic)
 		}
 	}
-	// An error of one broker leaves the partitions of the others listed.
+	// When one broker fails, the partitions of the others are still listed.
 	var errs [3]error
 	l.starts, errs[0] = r.adm.ListStartOffsets(ctx, topics...)
 	l.ends, errs[1] = r.listEnds(ctx, topics...)
@@ -251,14 +252,14 @@ func (r *session) listEnds(ctx context.Context, topics ...string) (kadm.ListedOf
 	return r.adm.ListEndOffsets(ctx, topics...)
 }
 
-// bounds are the first offset of a partition and its end.
+// bounds returns the first offset and the end of a partition.
 func (l listing) bounds(at tp) (first, end int64, ok bool) {
 	s, ok1 := l.starts.Lookup(at.topic, at.partition)
 	e, ok2 := l.ends.Lookup(at.topic, at.partition)
 	return s.Offset, e.Offset, ok1 && ok2 && s.Err == nil && e.Err == nil && s.Offset >= 0 && e.Offset >= 0
 }
 
-// resolve is the position that want comes to.
+// resolve returns the position that want stands for.
 func (l listing) resolve(at tp, want start) (position, bool) {
 	first, end, ok := l.bounds(at)
 	if !ok {
@@ -283,19 +284,19 @@ func (l listing) resolve(at tp, want start) (position, bool) {
 	return pos, true
 }
 
-// commitStarts commits the positions that startOffset came to, before anything
-// is delivered: a crash before the first ordinary commit must not let `latest`
-// be resolved anew, past records that were already seen.
+// commitStarts commits the positions that startOffset stands for before any record is
+// delivered. Without it, after a crash before the first ordinary commit, `latest` would
+// be resolved again, past records that were already seen.
 // https://github.com/knative-extensions/eventing-kafka/issues/549
 func (r *session) commitStarts(found map[*partition]position) error {
-	marks := map[tp]mark{}
+	marks := map[tp]commitMark{}
 	members := map[*partition]string{}
 	r.mu.Lock()
 	for p, pos := range found {
 		if !pos.set || r.parts[p.tp] != p {
 			continue
 		}
-		marks[p.tp] = mark{EpochOffset: kgo.EpochOffset{Epoch: -1, Offset: pos.offset}}
+		marks[p.tp] = commitMark{EpochOffset: kgo.EpochOffset{Epoch: -1, Offset: pos.offset}}
 		members[p] = p.member
 	}
 	r.mu.Unlock()
@@ -303,7 +304,7 @@ func (r *session) commitStarts(found map[*partition]position) error {
 		return nil
 	}
 	if r.src.firstStart() == 0 {
-		r.src.learnFirst(time.Now().UnixMilli())
+		r.src.noteFirstStart(time.Now().UnixMilli())
 	}
 	ctx, cancel := context.WithTimeout(r.ctx, commitTimeout)
 	defer cancel()

@@ -20,7 +20,7 @@ func TestSource_startOffsetIsWhereTheGroupBegins(t *testing.T) {
 	base := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	for name, tc := range map[string]struct {
 		start string
-		want  []int64 // handed over of the ten that were there, and one more
+		want  []int64 // offsets handed over, of ten existing records and a later one
 	}{
 		"earliest":              {"earliest", []int64{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10}},
 		"latest":                {"latest", []int64{10}},
@@ -64,9 +64,9 @@ func TestSource_anOffsetBelowTheLogIsRaisedToItsStart(t *testing.T) {
 	}
 }
 
-// F6, https://github.com/knative-extensions/eventing-kafka/issues/549 and #420:
-// a restart before the first commit resolved `latest` anew and skipped what had
-// come in between.
+// F6, https://github.com/knative-extensions/eventing-kafka/issues/549 and #420: a
+// restart before the first commit resolved `latest` again and skipped the records in
+// between.
 func TestSource_latestIsCommittedBeforeTheFirstDelivery(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 2}})
 	fill(t, c, "t", 0, 0, 10)
@@ -106,7 +106,7 @@ func TestSource_laterPartitionsAreReadFromTheirStart(t *testing.T) {
 	if err := c.AddPartitions(t.Context(), "t", 3); err != nil {
 		t.Fatal(err)
 	}
-	fill(t, c, "t", 2, 0, 5)            // before the source can know of the partition
+	fill(t, c, "t", 2, 0, 5)            // before the source knows the partition
 	m.session.cl.ForceMetadataRefresh() // instead of waiting for metadataMaxAge
 	eventually(t, "the later partition", func() bool { return len(m.offsets(2)) == 5 })
 	if got := m.offsets(0); len(got) != 0 {
@@ -152,7 +152,7 @@ func TestSource_waitsForAMissingTopic(t *testing.T) {
 func TestSource_isLater(t *testing.T) {
 	before, after := time.UnixMilli(1000), time.UnixMilli(3000)
 	look := func(at time.Time) *snapshot {
-		return &snapshot{at: at, topics: map[string]known{"t": {partitions: map[int32]bool{0: true, 1: true}}}}
+		return &snapshot{at: at, topics: map[string]topicPartitions{"t": {partitions: map[int32]bool{0: true, 1: true}}}}
 	}
 	commits := func(topic string, first string) (r map[string]map[int32]kafkaOffset) {
 		return map[string]map[int32]kafkaOffset{topic: {0: commitAt(topic, 0, 5, first)}}
@@ -191,8 +191,8 @@ func TestSource_isLater(t *testing.T) {
 	}
 }
 
-// A start may be found before franz-go has taken the partition up. It counts then,
-// too, and nothing is fetched from the placeholder.
+// A start may be found before franz-go has begun to read the partition. It still
+// counts, and nothing is fetched from the placeholder.
 func TestSource_anOffsetThatIsSetEarlyIsWhereFranzGoBegins(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
 	for i := range 5 {

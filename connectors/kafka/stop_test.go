@@ -16,8 +16,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// A rebalance lasts as long as the slowest member takes to drain. franz-go
-// commits nothing meanwhile and does not leave; a clean stop must all the same.
+// A rebalance lasts until the slowest member has drained. Meanwhile franz-go neither
+// commits nor leaves, and a clean stop must do both.
 func TestSource_aStopCommitsAndLeavesWhileTheGroupWaitsForAnotherMember(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1, "u": 2}})
 	var joins atomic.Int64 // of A
@@ -43,7 +43,7 @@ func TestSource_aStopCommitsAndLeavesWhileTheGroupWaitsForAnotherMember(t *testi
 	a := begin(t, named("A", "t"), nil)
 	eventually(t, "A to have its partition", func() bool { return a.assigned() == 1 })
 	begin(t, named("C", "u"), nil)
-	<-letGo // B must let go of a partition, and drains
+	<-letGo // B must give up a partition, and drains
 	before := joins.Load()
 	begin(t, named("D", "u"), nil)
 	eventually(t, "A to join again", func() bool { return joins.Load() > before })
@@ -64,9 +64,9 @@ func TestSource_aStopCommitsAndLeavesWhileTheGroupWaitsForAnotherMember(t *testi
 	b.stop()
 }
 
-// F5: a rebalance takes a partition away, and while what is in flight there drains,
-// the member is told to stop. It must not leave before the drain has ended: who
-// gets the partition would deliver the same once more.
+// F5: a rebalance takes a partition away, and the member is stopped while messages are
+// still in flight there. It must not leave before the drain has ended: the next owner
+// of the partition would deliver them again.
 // https://github.com/twmb/franz-go/issues/204
 func TestSource_aStopWaitsForTheDrainOfARevokedPartition(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

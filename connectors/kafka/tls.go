@@ -7,9 +7,8 @@ import (
 	"net"
 )
 
-// dialler is dial, or one of the network, with TLS on top where it is asked for.
-// It stands in place of kgo.DialTLSConfig, which keeps the authorities that it was
-// given for ever.
+// dialler returns dial, or a dialler of package net when dial is nil, with TLS if it is
+// configured. kgo.DialTLSConfig would keep its first authorities for ever.
 func (c *ClientConfig) dialler(dial DialFunc) (DialFunc, error) {
 	if dial == nil {
 		dial = (&net.Dialer{Timeout: c.DialTimeout}).DialContext
@@ -29,8 +28,8 @@ func (c *ClientConfig) dialler(dial DialFunc) (DialFunc, error) {
 	}, nil
 }
 
-// overTLS dials by dial and speaks TLS over what comes of it, each time as next
-// says.
+// overTLS returns a dialler that makes TLS connections over those of dial, with the
+// current configuration of next.
 func overTLS(dial DialFunc, next func() *tls.Config) DialFunc {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := dial(ctx, network, addr)

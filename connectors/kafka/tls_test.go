@@ -9,7 +9,7 @@ import (
 	"github.com/lsm/fiso/common/config/configtest"
 )
 
-// UL7: a caFile that was rotated counts for the next connection to a broker.
+// UL7: a rotated caFile is used for the next connection to a broker.
 func TestDialler_followsCAFile(t *testing.T) {
 	configtest.FollowsCAFile(t, func(caFile string) func(address string) (net.Conn, error) {
 		dial, err := (&ClientConfig{DialTimeout: 10 * time.Second, TLS: config.TLS{CAFile: caFile, ServerName: "example.com"}}).dialler(nil)

@@ -12,17 +12,17 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// topicState is what the broker says of a topic, asked when it is first used,
-// and again after a broker said that it does not know it.
+// topicState is what the broker says about a topic. It is asked at the first record,
+// and again after a broker answered that the topic is unknown.
 type topicState struct {
-	ask   chan struct{} // holds one token
-	ready atomic.Bool   // set with ask held, once the topic is known
+	ask   chan struct{} // capacity 1: the call that holds the token asks
+	ready atomic.Bool   // the topic is known; set with ask held
 	max   atomic.Int32  // largest batch; set before ready
-	id    kadm.TopicID  // zero: not known yet, or the broker has none; with ask held
+	id    kadm.TopicID  // zero: not known, or the broker has no ids; guarded by ask
 }
 
-// batchMax is the largest batch of a topic. franz-go asks once, at the topic's
-// first record, which prepare goes before.
+// batchMax returns the largest batch of a topic, in bytes. franz-go calls it once, at
+// the topic's first record, after prepare.
 func (p *Producer) batchMax(topic string) int32 {
 	if s := p.topic(topic); s.ready.Load() {
 		return s.max.Load()
@@ -30,8 +30,8 @@ func (p *Producer) batchMax(topic string) int32 {
 	return defaultBatch
 }
 
-// prepare asks the broker about a topic before its first record: whether it is
-// there, and how large a batch it takes. One call asks, others wait for it.
+// prepare asks the broker, before a topic's first record, whether the topic exists and
+// how large a batch it accepts. One call asks; others wait for it.
 func (p *Producer) prepare(ctx context.Context, topic string) (*topicState, error) {
 	s := p.topic(topic)
 	if s.ready.Load() {
@@ -53,13 +53,13 @@ func (p *Producer) prepare(ctx context.Context, topic string) (*topicState, erro
 		return nil, err
 	}
 	if s.id != (kadm.TopicID{}) && s.id != id {
-		// A topic made anew. franz-go goes on writing to the one that it knows,
-		// and fails for ever. Only a topic that is another one is forgotten:
-		// sequence numbers that begin again in the same log could be taken for
-		// ones that it has.
+		// The topic was deleted and created again. franz-go would go on writing to the
+		// old topic and fail for ever. It forgets the topic only when the id differs:
+		// in the same log, sequence numbers that start again could be taken for
+		// duplicates.
 		p.cl.PurgeTopicsFromProducing(topic)
-		p.apart.client.PurgeTopicsFromProducing(topic)
-		p.log.Warn("the topic was made anew", "topic", topic)
+		p.splitter.client.PurgeTopicsFromProducing(topic)
+		p.log.Warn("topic was recreated", "topic", topic)
 	}
 	s.id = id
 	s.max.Store(p.askMax(ctx, topic))
@@ -67,10 +67,10 @@ func (p *Producer) prepare(ctx context.Context, topic string) (*topicState, erro
 	return s, nil
 }
 
-// doubt has the broker asked about a topic again, before its next record.
-func (p *Producer) doubt(topic string) { p.topic(topic).ready.Store(false) }
+// recheckTopic makes the next record ask the broker about the topic again.
+func (p *Producer) recheckTopic(topic string) { p.topic(topic).ready.Store(false) }
 
-// topic is what is known of a topic.
+// topic returns the state of a topic.
 func (p *Producer) topic(name string) *topicState {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -82,7 +82,7 @@ func (p *Producer) topic(name string) *topicState {
 	return s
 }
 
-// ensure sees that the topic exists, and creates it if it may.
+// ensure returns the id of the topic, and creates the topic if that is allowed.
 func (p *Producer) ensure(ctx context.Context, topic string) (kadm.TopicID, error) {
 	id, err := p.lookUp(ctx, topic)
 	switch {
@@ -99,9 +99,9 @@ func (p *Producer) ensure(ctx context.Context, topic string) (kadm.TopicID, erro
 		return p.lookUp(ctx, topic)
 	}
 	if err != nil {
-		return id, fmt.Errorf("create the topic, to be kept for ever (%s=-1), or let somebody create it who may: %w", retentionMS, err)
+		return id, fmt.Errorf("create the topic with unlimited retention (%s=-1): grant this user CREATE, or create it with another user: %w", retentionMS, err)
 	}
-	p.log.Info("created topic", "topic", topic)
+	p.log.Info("topic created", "topic", topic)
 	return resp.ID, nil
 }
 
@@ -121,9 +121,9 @@ func (p *Producer) lookUp(ctx context.Context, topic string) (id kadm.TopicID, e
 	return id, kerr.UnknownTopicOrPartition
 }
 
-// askMax is the topic's max.message.bytes, within what franz-go takes, unless
-// maxMessageBytes is set. A user without the right to ask gets the default:
-// larger records then go alone.
+// askMax returns maxMessageBytes if it is set, or the topic's max.message.bytes within
+// what franz-go accepts. A user that may not read the configuration gets the default,
+// and larger records are then sent alone.
 func (p *Producer) askMax(ctx context.Context, topic string) int32 {
 	set := int32(p.cfg.MaxMessageBytes)
 	if set > 0 && !p.opts.CreateTopics {
@@ -131,7 +131,7 @@ func (p *Producer) askMax(ctx context.Context, topic string) int32 {
 	}
 	conf, err := describe(ctx, p.adm, topic)
 	if err != nil {
-		p.log.Debug("the topic's configuration is not known; using the default of max.message.bytes, or maxMessageBytes", "topic", topic, "error", err)
+		p.log.Debug("topic configuration unknown, using the default batch size", "topic", topic, "error", err)
 		return cmp.Or(set, defaultBatch)
 	}
 	if p.opts.CreateTopics {
@@ -146,13 +146,13 @@ func (p *Producer) askMax(ctx context.Context, topic string) int32 {
 	return defaultBatch
 }
 
-// warn logs how a topic that is to keep everything loses records.
+// warn logs how a topic that must keep all records may lose some.
 func (p *Producer) warn(topic string, conf topicConfig) {
-	warnings, fault := conf.losses()
+	warnings, fault := conf.lossRisks()
 	if fault != nil {
 		warnings = append(warnings, fault.Error())
 	}
 	for _, w := range warnings {
-		p.log.Warn("the topic may lose records", "topic", topic, "reason", w)
+		p.log.Warn("topic may lose records", "topic", topic, "reason", w)
 	}
 }

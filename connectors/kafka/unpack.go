@@ -12,39 +12,38 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// unpacker is the decompressor of a reader, with a budget. franz-go unpacks all
-// batches of a fetch before anything of it can be polled, so 100 batches of
-// 10 KiB can take gigabytes. The unpacker refuses a batch that there is no room
-// for. franz-go then hands over what it has of that partition, and asks for the
-// refused batch again; when the batch was the partition's first, it reports
-// errNoRoom instead, and the reader asks again once there is room.
+// unpacker is the decompressor of a reader, with a memory budget. franz-go unpacks all
+// batches of a fetch before any of it can be polled, so 100 batches of 10 KiB can take
+// gigabytes. The unpacker refuses a batch that does not fit the budget. franz-go then
+// hands over the earlier batches of that partition and fetches the refused one again.
+// When the refused batch was the partition's first, franz-go reports errNoRoom instead,
+// and the reader fetches again once it fits.
 //
-// Batches of ordinary size are refused for what franz-go holds alone: what a
-// stuck partition holds must not keep others from being read. A large batch must
-// fit beside all that is held, or find nothing held. One that is too large to be
-// unpacked even so is kgo.ErrMaxDecompress.
+// For a batch of ordinary size only the memory that franz-go holds counts, so that a
+// stuck partition does not keep others from being read. A large batch must fit beside
+// all memory held, or wait until nothing is held. A batch that does not fit even then
+// is kgo.ErrMaxDecompress.
 type unpacker struct {
 	inner  kgo.Decompressor
-	batch  int64        // most that one batch may unpack to
-	buffer int64        // most that may be unpacked and not yet polled when another batch is begun
-	held   func() int64 // what was polled and is held by the reader still
+	batch  int64        // largest unpacked batch, in bytes
+	buffer int64        // bytes unpacked and not polled, from which on no batch is unpacked
+	held   func() int64 // bytes that were polled and that the reader still holds
 
-	// turn lets one batch be unpacked at a time, so that at most one is not
-	// counted in sum yet.
-	turn sync.Mutex
+	// unpackMu serializes unpacking, so that at most one batch is missing in sum.
+	unpackMu sync.Mutex
 
 	mu      sync.Mutex
-	fresh   []charge      // unpacked a moment ago, and of no known partition yet
-	waiting map[tp]charge // of franz-go's, until polled
-	sum     int64         // of the cost of both
+	fresh   []charge      // just unpacked; the partition is not known yet
+	waiting map[tp]charge // unpacked and not polled
+	sum     int64         // cost of fresh and waiting
 }
 
 // charge is what some unpacked records cost.
 type charge struct {
 	unpacked int   // bytes
-	largest  int   // batch of them, in unpacked bytes
-	cost     int64 // bytes, with what the records cost beside theirs
-	wire     int64 // bytes as they came
+	largest  int   // largest batch, in unpacked bytes
+	cost     int64 // bytes of memory, with the overhead of each record
+	wire     int64 // bytes on the wire
 	broker   int32
 	at       time.Time
 }
@@ -57,28 +56,28 @@ func (c *charge) add(other charge) {
 	c.wire += other.wire
 }
 
-// staleAfter is when a charge is dropped that was not polled: franz-go threw its
-// records away, as it does at a rebalance, without a word. A reader that lives
-// polls far more often.
+// staleAfter is the age at which a charge that was not polled is dropped. franz-go has
+// then discarded its records, as it does at a rebalance without reporting it; a live
+// reader polls far more often.
 const staleAfter = 5 * time.Second
 
-// errNoRoom is the refusal of a batch that there is no room for yet.
-type errNoRoom struct{ need int64 } // 0: unknown, the batch was not looked at
+// errNoRoom refuses a batch that does not fit the budget now.
+type errNoRoom struct{ need int64 } // bytes; 0: unknown, the batch was not unpacked
 
 func (e *errNoRoom) Error() string {
-	return "no room to unpack a batch, until some of what is held was handed over"
+	return "no memory to unpack a batch until records that are held were handed over"
 }
 
-// ordinaryBatch is the cost up to which a batch is not large. Producers make
-// batches of 16 KiB to 1 MiB.
+// ordinaryBatch is the largest cost, in bytes, of a batch that is not large. Producers
+// make batches of 16 KiB to 1 MiB.
 const ordinaryBatch = 1 << 20
 
-// newUnpacker is a decompressor for batches of up to batch bytes, which keeps
-// what is unpacked and not yet polled to about buffer. held is what the reader
-// holds of what was polled.
+// newUnpacker returns a decompressor for batches of up to batch bytes, which keeps the
+// bytes that are unpacked and not polled to about buffer. held returns how many polled
+// bytes the reader holds.
 func newUnpacker(batch, buffer int64, held func() int64) (*unpacker, error) {
-	// Only a client of franz-go makes a decompressor with a bound.
-	cl, err := kgo.NewClient(kgo.MaxDecompressBatchBytes(int(batch)), kgo.WithPools(sized{batch}))
+	// Only a franz-go client can make a decompressor with a bound.
+	cl, err := kgo.NewClient(kgo.MaxDecompressBatchBytes(int(batch)), kgo.WithPools(sizedBuffers{batch}))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errOptions, err)
 	}
@@ -96,16 +95,16 @@ var (
 	_ kgo.HookFetchBatchRead = (*unpacker)(nil)
 )
 
-// Decompress is called by franz-go, by one goroutine a broker.
+// Decompress is called by franz-go, by one goroutine per broker.
 func (u *unpacker) Decompress(src []byte, codec kgo.CompressionCodecType) ([]byte, error) {
-	u.turn.Lock()
-	defer u.turn.Unlock()
+	u.unpackMu.Lock()
+	defer u.unpackMu.Unlock()
 	if !u.fits(0, 0) {
 		return nil, &errNoRoom{}
 	}
 	out, err := u.inner.Decompress(src, codec)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // franz-go looks for its own
+		return nil, err //nolint:wrapcheck // franz-go compares this error
 	}
 	cost := weigh(out)
 	if cost > u.batch+u.buffer {
@@ -124,8 +123,8 @@ func (u *unpacker) Decompress(src []byte, codec kgo.CompressionCodecType) ([]byt
 	return out, nil
 }
 
-// fits reports whether there is room for a batch of that cost (0: of ordinary
-// size) beside what is held and what was given away already.
+// fits reports whether a batch of that cost (0: of ordinary size) fits beside the
+// memory that is held and the given bytes.
 func (u *unpacker) fits(cost, given int64) bool {
 	if u.hasRoom(cost, given) {
 		return true
@@ -143,7 +142,7 @@ func (u *unpacker) hasRoom(cost, given int64) bool {
 	return others == 0 || others+cost <= u.batch+2*u.buffer
 }
 
-// unpolled is the cost of what franz-go has unpacked and not handed over.
+// unpolled returns the cost of what franz-go has unpacked and not handed over.
 func (u *unpacker) unpolled() int64 {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -168,14 +167,14 @@ func (u *unpacker) dropStale() {
 	}
 }
 
-// drop takes what waits of a partition out of the account. It needs mu.
+// drop removes the charge of a partition. It needs mu.
 func (u *unpacker) drop(at tp) {
 	u.sum -= u.waiting[at].cost
 	delete(u.waiting, at)
 }
 
-// OnFetchBatchRead tells of which partition a batch is, compressed or not. It is
-// called by the goroutine that had it unpacked, at once.
+// OnFetchBatchRead is called by franz-go with the partition of each batch, compressed
+// or not, by the goroutine that unpacked it, right after.
 func (u *unpacker) OnFetchBatchRead(broker kgo.BrokerMetadata, topic string, partition int32, m kgo.FetchBatchMetrics) {
 	if m.NumRecords == 0 {
 		return
@@ -185,7 +184,7 @@ func (u *unpacker) OnFetchBatchRead(broker kgo.BrokerMetadata, topic string, par
 	defer u.mu.Unlock()
 	cost := int64(m.UncompressedBytes) + int64(m.NumRecords)*recordOverhead
 	i := slices.IndexFunc(u.fresh, func(c charge) bool { return c.unpacked == m.UncompressedBytes })
-	if m.CompressionType != 0 && i >= 0 { // in the account already
+	if m.CompressionType != 0 && i >= 0 { // Decompress has counted it
 		cost = u.fresh[i].cost
 		u.fresh = slices.Delete(u.fresh, i, i+1)
 	} else {
@@ -197,14 +196,15 @@ func (u *unpacker) OnFetchBatchRead(broker kgo.BrokerMetadata, topic string, par
 	u.waiting[at] = c
 }
 
-// OnBrokerRead hears of an answer to a fetch, before any of it is unpacked. A
-// broker has one fetch under way, which is sent when the one before was polled,
-// or was dropped. What was polled just now may not be taken yet.
+// OnBrokerRead is called by franz-go for each answer, before a fetch in it is unpacked.
+// A broker has one fetch in flight, which is sent after the previous one was polled or
+// discarded. So charges of this broker that are still waiting were discarded, except
+// those that were polled just now and are not taken yet.
 func (u *unpacker) OnBrokerRead(broker kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, _ error) {
 	if key != fetchKey {
 		return
 	}
-	before := time.Now().Add(-takenWithin)
+	before := time.Now().Add(-takeTimeout)
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for at, c := range u.waiting {
@@ -214,13 +214,13 @@ func (u *unpacker) OnBrokerRead(broker kgo.BrokerMetadata, key int16, _ int, _, 
 	}
 }
 
-// takenWithin is how long after a poll its charges are surely taken.
-const takenWithin = 100 * time.Millisecond
+// takeTimeout bounds the time between a poll and take.
+const takeTimeout = 100 * time.Millisecond
 
 const fetchKey = 1
 
-// take hands what was polled over to the reader, in the order of EachPartition.
-// It stays in the account until release, so that it is never in none.
+// take returns the charges of what was polled, in the order of EachPartition. They stay
+// in sum until release, when the reader counts the records itself.
 func (u *unpacker) take(fetches kgo.Fetches) (all []charge) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -232,26 +232,26 @@ func (u *unpacker) take(fetches kgo.Fetches) (all []charge) {
 	return all
 }
 
-// release takes a charge out of the account: the reader has what it stands for
-// in its own, or is done with it.
+// release removes a charge: the reader now counts its records, or has dropped them.
 func (u *unpacker) release(c charge) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.sum -= c.cost
 }
 
-// headerOverhead is about what a header costs beside its bytes.
+// headerOverhead is about how many bytes a header needs in memory besides its key and
+// value.
 const headerOverhead = 48
 
-// weigh is what the records of an unpacked batch will cost in memory: their
-// bytes, and for each record and header what it needs beside these. Records as
-// small as 7 bytes are possible, and headers of 2.
+// weigh returns how many bytes the records of an unpacked batch will need in memory:
+// their bytes, and the overhead of each record and header. A record can be as small as
+// 7 bytes, a header 2.
 func weigh(records []byte) int64 {
 	cost := int64(len(records))
 	for len(records) > 0 {
 		size, n := binary.Varint(records)
 		if n <= 0 || size < leastRecord || size > int64(len(records)-n) {
-			break // franz-go reads no further either
+			break // franz-go stops here too
 		}
 		cost += recordOverhead + headerOverhead*countHeaders(records[n:n+int(size)])
 		records = records[n+int(size):]
@@ -261,7 +261,7 @@ func weigh(records []byte) int64 {
 
 const leastRecord = 6 // attributes, two deltas, no key, no value, no headers
 
-// countHeaders is how many headers a record says that it has.
+// countHeaders returns the number of headers that a record claims.
 func countHeaders(record []byte) int64 {
 	record = record[1:] // attributes
 	for field := range 4 {
@@ -285,13 +285,13 @@ func countHeaders(record []byte) int64 {
 	return headers
 }
 
-// sized gives codecs that do not know how much they will write a place of about
-// the size, so that what they write is not written twice.
-type sized struct{ most int64 }
+// sizedBuffers gives codecs that do not know the unpacked size a buffer of about that
+// size, so that it need not grow and be copied.
+type sizedBuffers struct{ most int64 }
 
 // GetDecompressBytes is called by franz-go before it unpacks.
-func (s sized) GetDecompressBytes(src []byte, codec kgo.CompressionCodecType) []byte {
-	const spare = 512 // that a buffer wants free at its end
+func (s sizedBuffers) GetDecompressBytes(src []byte, codec kgo.CompressionCodecType) []byte {
+	const spare = 512 // bytes.Buffer wants free space at its end
 	switch codec {
 	case kgo.CodecGzip:
 		if len(src) < 4 {
@@ -307,10 +307,9 @@ func (s sized) GetDecompressBytes(src []byte, codec kgo.CompressionCodecType) []
 }
 
 // PutDecompressBytes is called when unpacking failed.
-func (sized) PutDecompressBytes([]byte) {}
+func (sizedBuffers) PutDecompressBytes([]byte) {}
 
-// tooLarge says of a batch that cannot be unpacked where it stands, and what to
-// do; false when err is something else.
+// tooLarge describes a batch that cannot be unpacked; false when err is another error.
 func tooLarge(err error, most int64) (*kgo.ErrDecompressTooLarge, string, bool) {
 	batch, ok := errors.AsType[*kgo.ErrDecompressTooLarge](err)
 	if !ok {

@@ -12,8 +12,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// U14: a real broker stores what unpacks to a thousand times its size, and hands
-// out as many batches as fit into a fetch, packed.
+// U14: a real broker stores batches that unpack to a thousand times their size, and
+// sends as many packed batches as fit into a fetch.
 func TestReal_boundsWhatFetchesUnpackTo(t *testing.T) {
 	const parts, batch, buffer = 20, 12 << 20, 1 << 20
 	c := kafkatest.Real(t, kafkatest.RealOptions{})

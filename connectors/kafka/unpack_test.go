@@ -18,7 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// codecs pack batches that unpack to about 3 MiB.
+// codecs are the codecs of batches that unpack to about 3 MiB.
 var codecs3MiB = map[string]bomb{
 	"gzip":                {codec: kgo.GzipCompression(), attrs: 1, records: 1, value: 3 << 20},
 	"snappy":              {codec: kgo.SnappyCompression(), attrs: 2, records: 1, value: 3 << 20},
@@ -27,7 +27,7 @@ var codecs3MiB = map[string]bomb{
 	"zstd, small records": {codec: kgo.ZstdCompression(), attrs: 4, records: 3 << 10, value: 1 << 10},
 }
 
-// most keeps the most that a running source held unpacked.
+// most records the most bytes that a running source held unpacked.
 type most struct {
 	src  atomic.Pointer[Source]
 	seen atomic.Int64
@@ -44,15 +44,15 @@ func (m *most) OnFetchBatchRead(kgo.BrokerMetadata, string, int32, kgo.FetchBatc
 	if r == nil {
 		return
 	}
-	// In this order, and without what is on its way from one account to the other,
-	// in which it stands in both: nothing counts twice.
-	now := r.held()
+	// Records that move from one account to the other are in both for a moment; this
+	// order, without those in transit, counts none twice.
+	now := r.heldBytes()
 	now += notPolled(r.unpack)
 	for was := m.seen.Load(); now > was && !m.seen.CompareAndSwap(was, now); was = m.seen.Load() {
 	}
 }
 
-// notPolled is the cost of what was unpacked and not polled.
+// notPolled returns the cost of what was unpacked and not polled.
 func notPolled(u *unpacker) (cost int64) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -65,8 +65,8 @@ func notPolled(u *unpacker) (cost int64) {
 	return cost
 }
 
-// U14: what fetches unpack to is bounded in all, whatever they are packed with;
-// what does not fit at once is read on later, and nothing is left out.
+// U14: the memory that fetches unpack to is bounded in total, for every codec; batches
+// that do not fit at once are read later, and none is left out.
 func TestSource_boundsWhatFetchesUnpackTo(t *testing.T) {
 	const (
 		parts  = 20
@@ -75,6 +75,9 @@ func TestSource_boundsWhatFetchesUnpackTo(t *testing.T) {
 	)
 	for name, b := range codecs3MiB {
 		t.Run(name, func(t *testing.T) {
+			if testing.Short() && name != "zstd" {
+				t.Skip("takes seconds")
+			}
 			c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": parts}})
 			plant(t, c, b.batch(t), 2, partitions(parts)...)
 			var m most
@@ -95,7 +98,7 @@ func TestSource_boundsWhatFetchesUnpackTo(t *testing.T) {
 			eventually(t, "partitions wait for room", func() bool {
 				s.Source.mu.Lock()
 				defer s.Source.mu.Unlock()
-				return s.session != nil && s.session.crowded.Load() >= parts/2
+				return s.session != nil && s.session.waitingForBudget.Load() >= parts/2
 			})
 			close(slow)
 			eventually(t, "all records", func() bool { return handled.Load() == int64(2*parts*b.records) })
@@ -109,8 +112,7 @@ func TestSource_boundsWhatFetchesUnpackTo(t *testing.T) {
 	}
 }
 
-// U14: a large record that nobody settles takes the room of other large ones, and
-// of nobody else.
+// U14: a large record that is not settled takes memory only from other large ones.
 func TestSource_aStuckLargeRecordHoldsUpNoOrdinaryPartition(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 3}})
 	plant(t, c, codecs3MiB["zstd"].batch(t), 1, 0, 1)
@@ -140,8 +142,8 @@ func TestSource_aStuckLargeRecordHoldsUpNoOrdinaryPartition(t *testing.T) {
 	eventually(t, "the other large record", func() bool { return len(m.offsets(1-is)) == 1 })
 }
 
-// U14: records and headers cost more than their bytes, and one batch can hold
-// millions of them. What it says names the place and the key to raise.
+// U14: records and headers cost more than their bytes, and one batch can hold millions
+// of them. The error names the place and the key to raise.
 func TestSource_aBatchOfTooManyRecordsHoldsItsPartition(t *testing.T) {
 	for name, b := range map[string]bomb{
 		"tiny records": {codec: kgo.ZstdCompression(), attrs: 4, records: 30_000},
@@ -167,8 +169,8 @@ func TestSource_aBatchOfTooManyRecordsHoldsItsPartition(t *testing.T) {
 	}
 }
 
-// U14: the reader of dead letters has the same budget, and leaves out a batch
-// that it cannot unpack, and that batch alone.
+// U14: ReadTopic, which reads dead letters, has the same budget, and leaves out only a
+// batch that it cannot unpack.
 func TestReadTopic_leavesOutWhatItCannotUnpack(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 2}})
 	fill(t, c, "t", 0, 0, 2)
@@ -223,14 +225,14 @@ func TestWeigh(t *testing.T) {
 	}
 }
 
-// What franz-go throws away without a word does not take room for ever.
+// Batches that franz-go discards without a report do not take memory for ever.
 func TestUnpacker_forgetsWhatIsNeverPolled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u, err := newUnpacker(1<<20, 1<<10, func() int64 { return 0 })
 		if err != nil {
 			t.Fatal(err)
 		}
-		c, err := kgo.DefaultCompressor(kgo.SnappyCompression()) // zstd ends with channels, in no bubble
+		c, err := kgo.DefaultCompressor(kgo.SnappyCompression()) // zstd uses channels that do not work in a synctest bubble
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -244,14 +246,14 @@ func TestUnpacker_forgetsWhatIsNeverPolled(t *testing.T) {
 			t.Fatal(err)
 		}
 		read(1)
-		if full, ok := errors.AsType[*errNoRoom](unpack()); !ok || !strings.Contains(full.Error(), "no room to unpack") {
+		if full, ok := errors.AsType[*errNoRoom](unpack()); !ok || !strings.Contains(full.Error(), "no memory to unpack") {
 			t.Error("a second batch found room that the first has")
 		}
 		u.OnBrokerRead(kgo.BrokerMetadata{NodeID: 1}, fetchKey, 0, 0, 0, nil)
 		if err := unpack(); err == nil {
 			t.Error("what was polled just now takes no room")
 		}
-		time.Sleep(2 * takenWithin) // of the bubble's clock
+		time.Sleep(2 * takeTimeout) // of the bubble's clock
 		u.OnBrokerRead(kgo.BrokerMetadata{NodeID: 2}, fetchKey, 0, 0, 0, nil)
 		u.OnBrokerRead(kgo.BrokerMetadata{NodeID: 1}, fetchKey+1, 0, 0, 0, nil)
 		if err := unpack(); err == nil {
@@ -307,10 +309,10 @@ func TestSlab_copiesSmallRecordsOutOfALargeBatch(t *testing.T) {
 	}
 }
 
-// An empty key, value or header of a record points into its batch, too.
+// An empty key, value or header of a record also points into its batch.
 func TestSlab_keepsNoBatchForWhatIsEmpty(t *testing.T) {
 	freed := make(chan struct{})
-	records := func() []record { // the batch is known within alone
+	records := func() []record { // nothing outside this function refers to the batch
 		whole := make([]byte, ordinaryBatch+1)
 		runtime.AddCleanup(&whole[0], func(freed chan struct{}) { close(freed) }, freed)
 		empty := whole[100:100:100]
@@ -330,8 +332,8 @@ func TestSlab_keepsNoBatchForWhatIsEmpty(t *testing.T) {
 	}
 }
 
-// A record in flight keeps its slab in memory, so no large record that is settled
-// may be in it.
+// A record in flight keeps its slab in memory, so a slab must not hold a large record
+// that is settled already.
 func TestSource_aRecordInFlightKeepsNoLargeNeighbour(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
 	cl, err := kgo.NewClient(kgo.SeedBrokers(c.Brokers()...), kgo.DisableClientMetrics(), kgo.DefaultProduceTopic("t"), kgo.ProducerBatchMaxBytes(8<<20))
@@ -350,14 +352,14 @@ func TestSource_aRecordInFlightKeepsNoLargeNeighbour(t *testing.T) {
 	freed, stuck, done := make(chan struct{}), make(chan *connector.Message, 2), make(chan error, 1)
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
-		done <- src.Run(ctx, func(_ context.Context, m *connector.Message) {
+		done <- src.Run(ctx, connector.Each(func(_ context.Context, m *connector.Message) {
 			if string(m.Value) == "stuck" {
 				stuck <- m
 				return
 			}
 			runtime.AddCleanup(&m.Value[0], func(freed chan struct{}) { close(freed) }, freed)
 			m.Settle(nil)
-		})
+		}))
 	}()
 	before, after := <-stuck, <-stuck
 	eventually(t, "the large record is freed", func() bool {
@@ -387,22 +389,22 @@ func TestAdaptFetch_asksForWhatFitsOnceUnpacked(t *testing.T) {
 			cost, wire      int64
 			most, partition int32
 		}{
-			{512, 512, 0, 0}, // says nothing
+			{512, 512, 0, 0}, // too little to tell
 			{1 << 20, 1 << 20, 16 << 20, 1 << 20},
 			{8 << 20, 1 << 20, 4 << 20, 1 << 20},
 			{100 << 20, 1 << 20, 256 << 10, 256 << 10},
-			{9000 << 20, 1 << 20, leastFetch, leastFetch},
+			{9000 << 20, 1 << 20, minFetchBytes, minFetchBytes},
 		} {
 			r.adaptFetch(charge{cost: tc.cost, wire: tc.wire})
-			if r.pace.most != tc.most || r.pace.partition != tc.partition {
-				t.Errorf("%d bytes of %d on the wire: asks for %d and %d, want %d and %d", tc.cost, tc.wire, r.pace.most, r.pace.partition, tc.most, tc.partition)
+			if r.fetchSize.total != tc.most || r.fetchSize.partition != tc.partition {
+				t.Errorf("%d bytes of %d on the wire: asks for %d and %d, want %d and %d", tc.cost, tc.wire, r.fetchSize.total, r.fetchSize.partition, tc.most, tc.partition)
 			}
 		}
 		for range 1000 {
 			r.adaptFetch(charge{cost: 1 << 20, wire: 1 << 20})
 		}
-		if r.pace.most != 16<<20 {
-			t.Errorf("asks for %d long after", r.pace.most)
+		if r.fetchSize.total != 16<<20 {
+			t.Errorf("asks for %d long after", r.fetchSize.total)
 		}
 	})
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// A whole cluster, a producer and a source in virtual time: defaults of
-// seconds and minutes cost none.
+// A cluster, a producer and a source run in virtual time, so default timeouts of
+// seconds and minutes cost no time.
 func TestSource_runsInVirtualTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var net kfake.VirtualNetwork
@@ -45,10 +45,10 @@ func TestSource_runsInVirtualTime(t *testing.T) {
 		var got []int64
 		done := make(chan error)
 		go func() {
-			done <- src.Run(ctx, func(_ context.Context, m *connector.Message) {
+			done <- src.Run(ctx, connector.Each(func(_ context.Context, m *connector.Message) {
 				got = append(got, m.Position.Offset)
 				m.Settle(nil)
-			})
+			}))
 		}()
 		time.Sleep(time.Minute) // of the bubble's clock
 		synctest.Wait()
@@ -62,7 +62,7 @@ func TestSource_runsInVirtualTime(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
-		_ = p.Close(t.Context()) // nothing is under way
+		_ = p.Close(t.Context()) // nothing is in flight
 		c.Close()
 	})
 }
@@ -108,7 +108,7 @@ func TestSource_commitsThatAreRefusedAreAProblem(t *testing.T) {
 	eventually(t, "commit", func() bool { return committed(t, c, 0) == 5 && m.Status().Problem == "" })
 }
 
-// A handler that ignores its context keeps Run no longer than the drain.
+// A handler that ignores its context delays Run by the drain timeout at most.
 func TestSource_aHandlerThatDoesNotReturnIsLeftBehind(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": 1}})
 	fill(t, c, "t", 0, 0, 1)
@@ -157,8 +157,8 @@ func TestNotes_areBounded(t *testing.T) {
 	for range 100 {
 		s.gap(Gap{"t", 0, 1, 2})
 	}
-	if n := len(s.Status().Notes); n != notesKept {
-		t.Errorf("%d notes, want %d", n, notesKept)
+	if n := len(s.Status().Notes); n != maxNotes {
+		t.Errorf("%d notes, want %d", n, maxNotes)
 	}
 }
 

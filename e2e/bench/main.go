@@ -1,14 +1,13 @@
-// Command bench measures fiso-flow against the floor, the least that a Go
-// program could spend on the same work, and fiso-link against nginx and others.
-// Run it from the top of the repository:
+// Command bench compares fiso-flow with the floor, the minimal Go program for the same work, and
+// fiso-link with nginx and other proxies. Run it in the top directory of the repository:
 //
 //	go run ./e2e/bench            # fiso-flow, about eight minutes
 //	go run ./e2e/bench link       # fiso-link, about eight minutes
-//	go run ./e2e/bench --quick    # of either: about two
-//	go run ./e2e/bench flows      # 1 to 1,000 flows at rest in a process, about six
+//	go run ./e2e/bench --quick    # either of them, about two minutes
+//	go run ./e2e/bench flows      # 1 to 1,000 idle flows in a process, about six minutes
 //
-// It starts itself again as the broker, the floor and the like, so that what
-// each spends can be told apart.
+// It starts itself again as the broker, the floor and other roles, so that the CPU time of each
+// can be measured separately.
 package main
 
 import (
@@ -37,6 +36,6 @@ func main() {
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(1) //nolint:forbidigo // the end of main
+		os.Exit(1) //nolint:forbidigo // end of main
 	}
 }

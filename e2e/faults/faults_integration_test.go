@@ -11,15 +11,14 @@ import (
 	"github.com/lsm/fiso/e2e/faults/internal/stage"
 )
 
-// short is how much of each scenario is played here; go tool mage faults plays
-// all of it.
+// short is the scale of each scenario in this test; go tool mage faults runs all at scale 1.
 var short = map[string]float64{
 	"sigkill": 0.06, "sigterm": 0.1, "members": 0.1, "pause": 0.1, "reload": 0.1, "poison": 0.1,
-	"memory": 0.01, "deadletters": 0.01, "brokers": 0.01,
+	"outage": 0.01, "memory": 0.01, "deadletters": 0.01, "brokers": 0.01,
 }
 
-// TestIntegration_nothingIsLostUnderFaults plays a short form of every scenario
-// on a real Kafka, with the same oracle as the long form.
+// TestIntegration_nothingIsLostUnderFaults runs a short form of every scenario on a real Kafka,
+// with the same oracle as the long form.
 func TestIntegration_nothingIsLostUnderFaults(t *testing.T) {
 	if err := kafkatest.Available(); err != nil {
 		t.Skipf("a real Kafka is needed: %v", err)

@@ -1,11 +1,11 @@
-// Command faults runs whole fiso-flow processes on a real Apache Kafka and
-// breaks what can break: processes, brokers, the service, the dead letter topic.
-// It ends with a table, and with exit code 1 when a promise was broken.
+// Command faults runs whole fiso-flow processes on a real Apache Kafka and causes faults in
+// processes, brokers, the service and the dead letter topic. It prints a table, and exits with 1
+// if a guarantee was broken.
 //
-//	go tool mage faults                          # all of it, which fetches Kafka
+//	go tool mage faults                          # all scenarios; downloads Kafka
 //	go run ./e2e/faults --scenario sigkill,pause --scale 0.1
 //
-// It needs java 17, and the folder of Kafka's jars in FISO_KAFKA_HOME.
+// It needs Java 17, and the directory of Kafka's jars in FISO_KAFKA_HOME.
 package main
 
 import (
@@ -24,6 +24,6 @@ func main() {
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "faults:", err)
-		os.Exit(1) //nolint:forbidigo // the end of main
+		os.Exit(1) //nolint:forbidigo // end of main
 	}
 }

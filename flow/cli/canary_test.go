@@ -10,8 +10,8 @@ import (
 	"github.com/lsm/fiso/common/config/configtest"
 )
 
-// U20: neither the log nor the report on readiness nor a command shows a credential
-// of a flow file that was saved with a fault.
+// U20: log, readiness report and commands show no credential of a flow file that was saved with a
+// fault.
 func TestRun_showsNoCredentialOfAFileThatWasSavedWithAFault(t *testing.T) {
 	dir, admin, listen := t.TempDir(), freeAddr(t), freeAddr(t)
 	file := filepath.Join(dir, "orders.yaml")

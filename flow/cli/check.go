@@ -7,8 +7,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/lsm/fiso/flow/blueprint"
+	"github.com/lsm/fiso/common/command"
 	"github.com/lsm/fiso/flow/pipeline"
+	"github.com/lsm/fiso/flow/plan"
 )
 
 func (a *app) checkCommand() *cobra.Command {
@@ -21,7 +22,7 @@ source, sink and the place for dead letters, step by step. It changes nothing
 there, and says which step fails.`,
 		Example: `  fiso-flow check order-events.yaml`,
 		RunE: func(c *cobra.Command, args []string) error {
-			flows, err := blueprint.ParseDir(a.paths(args)...)
+			flows, err := plan.ParseDir(a.paths(args)...)
 			if err != nil {
 				return err
 			}
@@ -32,7 +33,7 @@ there, and says which step fails.`,
 	return c
 }
 
-// checkedFlow is one flow as --output json prints it.
+// checkedFlow is the result for one flow in --output json.
 type checkedFlow struct {
 	Flow  string        `json:"flow"`
 	OK    bool          `json:"ok"`
@@ -49,33 +50,33 @@ type checkedStep struct {
 	Step  string `json:"step"`
 	OK    bool   `json:"ok"`
 	Error string `json:"error,omitempty"`
-	// Warning is what a person should know though the step worked.
+	// Warning is a remark on a step that succeeded.
 	Warning string `json:"warning,omitempty"`
 }
 
-func (a *app) checked(ctx context.Context, flows []*blueprint.Blueprint, timeout time.Duration) error {
+func (a *app) checked(ctx context.Context, flows []*plan.Plan, timeout time.Duration) error {
 	good := true
 	results := make([]checkedFlow, 0, len(flows))
 	for _, f := range flows {
 		r := checkFlow(ctx, f, timeout)
 		good = good && r.OK
-		if a.output != "json" {
-			a.printChecked(r) // each as it comes: a check takes seconds
+		if !a.JSON() {
+			a.printChecked(r) // print each result at once: a check takes seconds
 		}
 		results = append(results, r)
 	}
-	if a.output == "json" {
-		if err := a.printJSON(map[string]any{"ok": good, "flows": results}); err != nil {
+	if a.JSON() {
+		if err := a.PrintJSON(map[string]any{"ok": good, "flows": results}); err != nil {
 			return err
 		}
 	}
 	if !good {
-		return errReported
+		return command.ErrReported
 	}
 	return nil
 }
 
-func checkFlow(ctx context.Context, f *blueprint.Blueprint, timeout time.Duration) checkedFlow {
+func checkFlow(ctx context.Context, f *plan.Plan, timeout time.Duration) checkedFlow {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	loader := pipeline.NewLoader(pipeline.Options{Stdout: io.Discard})
@@ -97,20 +98,20 @@ func checkFlow(ctx context.Context, f *blueprint.Blueprint, timeout time.Duratio
 }
 
 func (a *app) printChecked(r checkedFlow) {
-	a.printf("%s\n", r.Flow)
+	a.Printf("%s\n", r.Flow)
 	for _, p := range r.Parts {
-		a.printf("  %s: %s\n", p.Part, p.What)
+		a.Printf("  %s: %s\n", p.Part, p.What)
 		if len(p.Steps) == 0 {
-			a.printf("    nothing to try\n")
+			a.Printf("    nothing to try\n")
 		}
 		for _, s := range p.Steps {
 			switch {
 			case !s.OK:
-				a.printf("    FAIL  %s: %s\n", s.Step, indented(s.Error, 10))
+				a.Printf("    FAIL  %s: %s\n", s.Step, indent(s.Error, 10))
 			case s.Warning != "":
-				a.printf("    warn  %s: %s\n", s.Step, indented(s.Warning, 10))
+				a.Printf("    warn  %s: %s\n", s.Step, indent(s.Warning, 10))
 			default:
-				a.printf("    ok    %s\n", s.Step)
+				a.Printf("    ok    %s\n", s.Step)
 			}
 		}
 	}

@@ -9,8 +9,8 @@ import (
 	"github.com/lsm/fiso/connectors/kafka/kafkatest"
 )
 
-// U10: source, sink and dead letters need brokers at the addresses that they
-// advertise, and not the bootstrap address alone.
+// U10: source, sink and dead letters must reach the brokers at the advertised addresses, not only
+// at the bootstrap address.
 func TestCheck_failsForEachRoleWhoseBrokersAdvertiseADeadAddress(t *testing.T) {
 	cluster := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"orders": 1, "out": 1}})
 	broker := cluster.Brokers()[0]

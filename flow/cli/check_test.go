@@ -4,10 +4,11 @@ import (
 	"bytes"
 	"testing"
 
+	"github.com/lsm/fiso/common/command"
 	"github.com/lsm/fiso/connectors/kafka/kafkatest"
 )
 
-// U5: a broker deletes the dead letters of a topic with the usual retention.
+// U5: with default retention, a broker deletes the dead letters of a topic.
 func TestCheck_warnsOfDeadLettersThatTheBrokerDeletes(t *testing.T) {
 	c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"in": 1, "fiso-dlq-a": 1}})
 	text := "name: a\nsource: {type: kafka, config: {brokers: '" + c.Brokers()[0] + "', topic: in, consumerGroup: g}}\nsink: {type: stdout}\n"
@@ -23,10 +24,10 @@ func TestCheck_warnsOfDeadLettersThatTheBrokerDeletes(t *testing.T) {
 	call(t, "check", file).wants(t, 1, "retention.bytes=-1): cleanup.policy=compact: the broker refuses records without a key, and keeps only the last of each key: set it to delete\n", "")
 }
 
-// U22: what a server answered adds no line that passes for a step of its own.
+// U22: a server's answer cannot add a line that looks like a step.
 func TestCheck_indentsTheFurtherLinesOfAFault(t *testing.T) {
 	var out bytes.Buffer
-	a := &app{IO: IO{Out: &out}}
+	a := newApp(command.IO{Out: &out})
 	forged := "refused\n    ok    topic orders"
 	a.printChecked(checkedFlow{Flow: "a", Parts: []checkedPart{{Part: "sink", What: "w", Steps: []checkedStep{
 		{Step: "send", Error: forged}, {Step: "read", OK: true, Warning: forged},

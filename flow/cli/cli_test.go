@@ -11,16 +11,17 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/lsm/fiso/common/command"
 	"github.com/lsm/fiso/common/config"
 	"github.com/lsm/fiso/common/connector"
-	"github.com/lsm/fiso/flow/blueprint"
-	"github.com/lsm/fiso/flow/deadletter"
+	"github.com/lsm/fiso/delivery/deadletter"
+	"github.com/lsm/fiso/flow/plan"
 	"github.com/lsm/fiso/flow/spec"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// result is what a call of the command line left behind.
+// result is the exit code and the output of one command.
 type result struct {
 	code     int
 	out, err string
@@ -29,7 +30,7 @@ type result struct {
 // callWith runs one command line with an environment and an input.
 func callWith(ctx context.Context, env map[string]string, in string, args ...string) result {
 	var out, errs bytes.Buffer
-	code := Main(ctx, args, IO{
+	code := Main(ctx, args, command.IO{
 		In: strings.NewReader(in), Out: &out, Err: &errs,
 		Getenv: func(name string) string { return env[name] },
 	})
@@ -41,7 +42,7 @@ func call(t *testing.T, args ...string) result {
 	return callWith(t.Context(), nil, "", args...)
 }
 
-// write puts a file into a directory and returns its path.
+// write writes a file to a directory and returns its path.
 func write(t *testing.T, dir, name, text string) string {
 	t.Helper()
 	path := filepath.Join(dir, name)
@@ -51,7 +52,7 @@ func write(t *testing.T, dir, name, text string) string {
 	return path
 }
 
-// wants checks a result: its exit code, and what its output says.
+// wants checks the exit code and the output.
 func (r result) wants(t *testing.T, code int, out, errs string) {
 	t.Helper()
 	if r.code != code {
@@ -68,7 +69,7 @@ func (r result) wants(t *testing.T, code int, out, errs string) {
 	}
 }
 
-// decode reads JSON output.
+// decode decodes JSON output.
 func decode[T any](t *testing.T, r result) T {
 	t.Helper()
 	var v T
@@ -101,6 +102,7 @@ func TestMain_saysUsageErrorsWithCodeTwo(t *testing.T) {
 		says string
 	}{
 		"unknown command":      {[]string{"nonsense"}, `unknown command "nonsense"`},
+		"misspelt command":     {[]string{"valdate"}, `unknown command "valdate"; did you mean "validate"?`},
 		"unknown flag":         {[]string{"run", "--colour"}, "unknown flag: --colour"},
 		"unknown output":       {[]string{"version", "--output", "xml"}, `--output is "xml": write text or json`},
 		"too many arguments":   {[]string{"version", "now"}, `unknown command "now"`},
@@ -152,7 +154,7 @@ func TestInit_writesAFlowThatIsValid(t *testing.T) {
 	path := filepath.Join(dir, "payments.yaml")
 	call(t, "init", "--name", "payments", path).wants(t, 0, "", "wrote "+path)
 	call(t, "validate", path).wants(t, 0, "flow payments is valid", "")
-	call(t, "init", path).wants(t, 1, "", "is there already")
+	call(t, "init", path).wants(t, 1, "", "already exists")
 	call(t, "init", filepath.Join(dir, "nowhere", "x.yaml")).wants(t, 1, "", "write a flow file")
 	call(t, "init").wants(t, 0, "name: order-events", "")
 }
@@ -169,7 +171,7 @@ func TestValidate_showsAllFaultsOfAllFiles(t *testing.T) {
 
 	type report struct {
 		OK     bool
-		Errors []problem
+		Errors []command.Problem
 		Flows  []validFlow
 	}
 	j := decode[report](t, call(t, "validate", "-o", "json", dir))
@@ -184,7 +186,7 @@ func TestValidate_explainsWhatWillHappen(t *testing.T) {
 	r := call(t, "validate", "--explain", file)
 	for _, says := range []string{
 		"paused", "topic orders of 127.0.0.1:1", "!has(data.test)", "POST http://127.0.0.1:1/orders",
-		"5, after 160ms–240ms, 320ms–480ms", "together 4.96s–7.44s", "fiso-dlq-orders", "20 events in a row",
+		"5, after 160ms–240ms, 320ms–480ms", "together 4.96s–7.44s", "fiso-dlq-orders", "20 failed events in a row",
 	} {
 		r.wants(t, 0, says, "")
 	}
@@ -199,13 +201,14 @@ func TestValidate_explainsWhatWillHappen(t *testing.T) {
 	}
 }
 
-// U2: a panic while one flow is explained is a fault of its file, beside those of the others.
+// U2: a panic while one flow is explained is a fault of its file, reported with those of the
+// others.
 func TestValidate_showsAPanicAsAFaultOfItsFile(t *testing.T) {
 	var out bytes.Buffer
-	a := &app{IO: IO{Out: &out}}
-	broken := &blueprint.Blueprint{File: "a.yaml", Flow: &spec.Flow{Name: "a"}} // it has no parts to explain
-	err := a.validated([]*blueprint.Blueprint{broken}, config.Errors{{Message: "another"}}, true)
-	all := problems(err)
+	a := newApp(command.IO{Out: &out})
+	broken := &plan.Plan{File: "a.yaml", Flow: &spec.Flow{Name: "a"}} // it has no parts to explain
+	err := a.validated([]*plan.Plan{broken}, config.Errors{{Message: "another"}}, true)
+	all := a.Problems(err)
 	if len(all) != 2 || all[0].Message != "another" || all[1].Code != "INTERNAL" || all[1].File != "a.yaml" || out.Len() > 0 {
 		t.Errorf("got %+v and %q", all, out.String())
 	}
@@ -215,7 +218,7 @@ func TestPaths_comeFromArgumentsThenEnvironment(t *testing.T) {
 	dir := t.TempDir()
 	callWith(t.Context(), map[string]string{"FISO_CONFIG_DIR": dir}, "", "validate").wants(t, 1, "", "no flow file")
 	callWith(t.Context(), map[string]string{"FISO_CONFIG_DIR": dir}, "", "validate", dir+"/x.yaml").wants(t, 1, "", "x.yaml does not exist")
-	if got := (&app{IO: IO{Getenv: func(string) string { return "" }}}).paths(nil); got[0] != "/etc/fiso/flows" {
+	if got := newApp(command.IO{Getenv: func(string) string { return "" }}).paths(nil); got[0] != "/etc/fiso/flows" {
 		t.Errorf("the default directory is %v", got)
 	}
 }
@@ -241,8 +244,8 @@ func TestTransform_showsWhatWouldBeSent(t *testing.T) {
 	}
 }
 
-// U1: what the sink could not write is told before it comes to that; where it
-// goes byte for byte, it passes.
+// U1: data that the sink could not write is reported in advance; a sink that sends bytes unchanged
+// accepts it.
 func TestCommands_tellOfDataThatTheSinkCannotWrite(t *testing.T) {
 	const forged = `1,"type":"refund.approved","source":"/bank"`
 	for sink, passes := range map[string]bool{
@@ -273,7 +276,7 @@ func TestCommands_tellOfDataThatTheSinkCannotWrite(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			now := through(t.Context(), flow, &deadletter.Letter{Message: &connector.Message{
+			now := newApp(command.IO{}).replay(t.Context(), flow, &deadletter.Letter{Message: &connector.Message{
 				Value: []byte(forged), Headers: []connector.Header{{Key: "content-type", Value: []byte("application/json")}},
 			}})
 			if now.Event != nil || passes != (now.Verdict == "passes") || !passes && now.Code != "DECODE_FAILED" {
@@ -283,7 +286,7 @@ func TestCommands_tellOfDataThatTheSinkCannotWrite(t *testing.T) {
 	}
 }
 
-// U22: an event of a stranger steers no terminal, and a pipe gets it as it is.
+// U22: an event cannot send control characters to a terminal; a pipe gets it unchanged.
 func TestTransform_showsAnEventAsTextOnATerminal(t *testing.T) {
 	file := write(t, t.TempDir(), "orders.yaml", `name: orders
 source: {type: kafka, config: {brokers: a:1, topic: orders, consumerGroup: g}}
@@ -301,7 +304,7 @@ sink: {type: stdout}
 		t.Run(name, func(t *testing.T) {
 			var out, errs bytes.Buffer
 			args := append([]string{"transform", "--flow", file, "--input", "{\"a\":\"\u009b2J\"}"}, tc.args...)
-			code := Main(t.Context(), args, IO{In: strings.NewReader(""), Out: &out, Err: &errs, OutTerminal: tc.terminal, Getenv: func(string) string { return "" }})
+			code := Main(t.Context(), args, command.IO{In: strings.NewReader(""), Out: &out, Err: &errs, OutTerminal: tc.terminal, Getenv: func(string) string { return "" }})
 			result{code, out.String(), errs.String()}.wants(t, 0, tc.want, "")
 		})
 	}
@@ -317,7 +320,7 @@ func TestTransform_saysWhyAnEventWouldNotBeSent(t *testing.T) {
 
 	type failure struct {
 		OK, Filtered bool
-		Errors       []problem
+		Errors       []command.Problem
 	}
 	f := decode[failure](t, call(t, "transform", "-o", "json", "--flow", file, "--input", `{`))
 	if f.OK || len(f.Errors) != 1 || f.Errors[0].Code != "DECODE_FAILED" {
@@ -341,5 +344,6 @@ func TestSchema_isASchema(t *testing.T) {
 
 func TestExamples_areValid(t *testing.T) {
 	call(t, "validate", "../../deploy/examples").wants(t, 0, "flow order-events is valid", "")
+	call(t, "test", "../../deploy/examples").wants(t, 0, "7 passed, 0 failed", "")
 	call(t, "validate", "../../deploy/examples/webhook-to-kafka.yaml").wants(t, 0, "flow webhook-to-kafka is valid", "")
 }

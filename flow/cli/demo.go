@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/lsm/fiso/common/command"
 	"github.com/lsm/fiso/flow/demo"
 )
 
@@ -22,7 +23,7 @@ away for a while; changes the flow while it runs; and ends with the totals that
 prove that nothing was lost. It needs nothing installed and leaves nothing.`,
 		Example: `  fiso-flow demo
   fiso-flow demo --keep`,
-		Args: arguments(cobra.NoArgs),
+		Args: command.Args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			return demo.Run(c.Context(), demo.Options{
 				Out: a.Out, Terminal: a.OutTerminal, Length: length, Keep: keep, Run: runFlows,

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/lsm/fiso/common/command"
 )
 
 func TestDemo_provesThatNothingIsLost(t *testing.T) {
@@ -22,7 +24,7 @@ func TestDemo_keepsRunningWhenAsked(t *testing.T) {
 	var out output
 	code := make(chan int, 1)
 	go func() {
-		code <- Main(ctx, []string{"demo", "--length", "1s", "--keep"}, IO{In: strings.NewReader(""), Out: &out, Err: &out, Getenv: func(string) string { return "" }})
+		code <- Main(ctx, []string{"demo", "--length", "1s", "--keep"}, command.IO{In: strings.NewReader(""), Out: &out, Err: &out, Getenv: func(string) string { return "" }})
 	}()
 	until(t, "the demo to stay", func() bool { return strings.Contains(out.String(), "Still running, until Ctrl-C") })
 	cancel()

@@ -10,14 +10,15 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/lsm/fiso/common/command"
 	"github.com/lsm/fiso/common/terminal"
-	"github.com/lsm/fiso/flow/blueprint"
+	"github.com/lsm/fiso/flow/plan"
 )
 
-// maxGroups bounds what dlq list remembers; further messages count as one.
+// maxGroups limits the groups that dlq list keeps. Further messages share one group for each code.
 const maxGroups = 10_000
 
-// others stands for the messages over that bound.
+// others is the message of groups beyond maxGroups.
 const others = "(further messages)"
 
 func (a *app) dlqCommand() *cobra.Command {
@@ -26,26 +27,21 @@ func (a *app) dlqCommand() *cobra.Command {
 		Short: "Look at what could not be delivered",
 		Long: `The dead letter queue holds what could not be delivered: the record as it came,
 and why it failed. Looking changes nothing, and may be done while the flow runs.`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usagef("unknown command %q for dlq", args[0])
-			}
-			return nil
-		},
-		RunE: func(*cobra.Command, []string) error { return usagef("say what to do: dlq list or dlq show") },
+		Args: command.UnknownCommand,
+		RunE: func(*cobra.Command, []string) error { return command.Usagef("say what to do: dlq list or dlq show") },
 	}
 	c.AddCommand(a.dlqListCommand(), a.dlqShowCommand())
 	return c
 }
 
-// group is the dead letters with one code and one message.
+// group is the dead letters with the same code and message.
 type group struct {
 	Code    string    `json:"code"`
 	Message string    `json:"message"`
 	Count   int       `json:"count"`
 	First   time.Time `json:"first"`
 	Last    time.Time `json:"last"`
-	Example string    `json:"example"` // place of the last one, for dlq show
+	Example string    `json:"example"` // place of the last letter, for dlq show
 }
 
 func (a *app) dlqListCommand() *cobra.Command {
@@ -59,7 +55,7 @@ func (a *app) dlqListCommand() *cobra.Command {
 		Use:     "list --flow F",
 		Short:   "List dead letters, grouped by code and message",
 		Example: "  fiso-flow dlq list --flow order-events.yaml --since 24h",
-		Args:    arguments(cobra.NoArgs),
+		Args:    command.Args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			flow, err := oneFlow(file)
 			if err != nil {
@@ -75,8 +71,8 @@ func (a *app) dlqListCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if a.output == "json" {
-				return a.printJSON(map[string]any{"flow": flow.Name(), "deadLetters": total, "groups": groups})
+			if a.JSON() {
+				return a.PrintJSON(map[string]any{"flow": flow.Name(), "deadLetters": total, "groups": groups})
 			}
 			a.printGroups(flow, groups, total, limit)
 			return nil
@@ -93,13 +89,13 @@ func readTimeout(c *cobra.Command, timeout *time.Duration) {
 	c.Flags().DurationVar(timeout, "timeout", time.Minute, "longest time to read the dead letter queue")
 }
 
-func groupLetters(ctx context.Context, flow *blueprint.Blueprint, since time.Time) ([]*group, int, error) {
+func groupLetters(ctx context.Context, flow *plan.Plan, since time.Time) ([]*group, int, error) {
 	type key struct{ code, message string }
 	var (
 		groups = map[key]*group{}
 		total  int
 	)
-	err := flow.ReadDeadLetters(ctx, since, func(s blueprint.StoredLetter) error {
+	err := flow.ReadDeadLetters(ctx, since, func(s plan.StoredLetter) error {
 		count := max(1, s.Unread)
 		total += count
 		k := key{"UNKNOWN", "no dead letter of fiso-flow"}
@@ -143,19 +139,19 @@ func groupLetters(ctx context.Context, flow *blueprint.Blueprint, since time.Tim
 	return list, total, nil
 }
 
-func (a *app) printGroups(flow *blueprint.Blueprint, groups []*group, total, limit int) {
-	a.printf("%s: %d dead letters in %s\n", flow.Name(), total, flow.DeadLetters())
+func (a *app) printGroups(flow *plan.Plan, groups []*group, total, limit int) {
+	a.Printf("%s: %d dead letters in %s\n", flow.Name(), total, flow.DeadLetters())
 	if total == 0 {
 		return
 	}
 	t := tabwriter.NewWriter(a.Out, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(t, "COUNT\tCODE\tLAST\tEXAMPLE\tMESSAGE") // see printf
+	_, _ = fmt.Fprintln(t, "COUNT\tCODE\tLAST\tEXAMPLE\tMESSAGE") // errors are ignored, as in Printf
 	shown := groups
 	if limit > 0 && len(groups) > limit {
 		shown = groups[:limit]
 	}
 	for _, g := range shown {
-		last := "-" // no record of the group says when it failed
+		last := "-" // no letter of the group has a time
 		if !g.Last.IsZero() {
 			last = g.Last.Format(time.RFC3339)
 		}
@@ -163,7 +159,7 @@ func (a *app) printGroups(flow *blueprint.Blueprint, groups []*group, total, lim
 	}
 	_ = t.Flush()
 	if len(shown) < len(groups) {
-		a.printf("… and %d more groups (--limit 0 shows all)\n", len(groups)-len(shown))
+		a.Printf("… and %d more groups (--limit 0 shows all)\n", len(groups)-len(shown))
 	}
-	a.printf("\nOne of them: fiso-flow dlq show --flow %s %s\n", flow.File, groups[0].Example)
+	a.Printf("\nOne of them: fiso-flow dlq show --flow %s %s\n", flow.File, groups[0].Example)
 }

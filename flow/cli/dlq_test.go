@@ -11,11 +11,11 @@ import (
 	"github.com/lsm/fiso/common/connector"
 	"github.com/lsm/fiso/connectors/kafka"
 	"github.com/lsm/fiso/connectors/kafka/kafkatest"
-	"github.com/lsm/fiso/flow/deadletter"
-	"github.com/lsm/fiso/flow/fault"
+	"github.com/lsm/fiso/delivery/deadletter"
+	"github.com/lsm/fiso/delivery/fault"
 )
 
-// someLetters are three dead letters, the last one not of ours.
+// someLetters returns three dead letters; the last one is not of fiso-flow.
 func someLetters() []*deadletter.Letter {
 	at := time.Now().Add(-time.Hour).UTC().Truncate(time.Second)
 	letter := func(offset int64, value string, code fault.Code, reason string, ago time.Duration) *deadletter.Letter {
@@ -23,7 +23,7 @@ func someLetters() []*deadletter.Letter {
 			Message: &connector.Message{
 				Key: []byte("k"), Value: []byte(value), Time: at,
 				Headers:  []connector.Header{{Key: "tenant", Value: []byte{0xff}}},
-				Position: connector.Position{Topic: "orders", Partition: 2, Offset: offset},
+				Position: connector.PartitionOffset("orders", 2, offset),
 			},
 			Code: code, Reason: reason, Retries: 1, FailedAt: at.Add(-ago), Flow: "orders", Sink: "http",
 		}
@@ -36,7 +36,7 @@ func someLetters() []*deadletter.Letter {
 	}
 }
 
-// withFile is a flow with a dead letter file, and the letters in it.
+// withFile writes a flow with a dead letter file that holds the letters.
 func withFile(t *testing.T, letters ...*deadletter.Letter) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -81,6 +81,9 @@ func TestDlqList_groupsByCodeAndMessage(t *testing.T) {
 }
 
 func TestDlqList_boundsWhatItRemembers(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	var letters []*deadletter.Letter
 	for i := range maxGroups + 2 {
 		l := *someLetters()[1]
@@ -95,7 +98,7 @@ func TestDlqList_boundsWhatItRemembers(t *testing.T) {
 	}
 	errs := make(chan error, len(letters))
 	for _, l := range letters {
-		go func() { errs <- f.Write(t.Context(), l) }() // side by side: they share a sync
+		go func() { errs <- f.Write(t.Context(), l) }() // concurrently: the letters share a sync
 	}
 	for range letters {
 		if err := <-errs; err != nil {
@@ -140,7 +143,7 @@ func TestDlq_readsTheTopicOfTheFlow(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	foreign := &deadletter.Letter{Message: &connector.Message{Position: connector.Position{Topic: "hooks", Partition: -1, Offset: -1}},
+	foreign := &deadletter.Letter{Message: &connector.Message{Position: connector.Position{Stream: "hooks"}},
 		Code: fault.DecodeFailed, Flow: "orders", FailedAt: time.Now()}
 	for _, l := range append(someLetters(), foreign) {
 		if err := p.Produce(t.Context(), kafka.Record{Topic: "fiso-dlq-orders", Key: l.Message.Key, Value: l.Message.Value, Headers: deadletter.Headers(l)}); err != nil {
@@ -155,12 +158,12 @@ func TestDlq_readsTheTopicOfTheFlow(t *testing.T) {
 	call(t, "dlq", "list", "--flow", file).wants(t, 0, "no dead letter of fiso-flow", "")
 	call(t, "dlq", "show", "--flow", file, "0:1").wants(t, 0, "from       orders, partition 2, offset 2", "")
 	call(t, "dlq", "show", "--flow", file, "0:4").wants(t, 0, "from       hooks\n", "")
-	call(t, "dlq", "show", "--flow", file, "0:5").wants(t, 0, "damaged    no dead letter of ours", "")
+	call(t, "dlq", "show", "--flow", file, "0:5").wants(t, 0, "damaged    not a dead letter of fiso", "")
 	call(t, "check", file).wants(t, 1, "ok    ", "")
 }
 
-// U14: a batch that unpacks to more than may be costs the view of that batch, and
-// of no other letter.
+// U14: a batch that decompresses to more than the limit is skipped alone; all other letters are
+// shown.
 func TestDlq_goesOnPastABatchThatItCannotUnpack(t *testing.T) {
 	cluster := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"orders": 1, "fiso-dlq-orders": 1}})
 	p, err := kafka.NewProducer(kafka.ProducerConfig{ClientConfig: kafka.ClientConfig{Brokers: cluster.Brokers()}, MaxMessageBytes: 8 << 20}, kafka.ProducerOptions{})
@@ -173,7 +176,7 @@ func TestDlq_goesOnPastABatchThatItCannotUnpack(t *testing.T) {
 		}
 	}()
 	letters := someLetters()
-	letters[1].Message.Value = make([]byte, 4<<20) // some 100 bytes on the wire
+	letters[1].Message.Value = make([]byte, 4<<20) // about 100 bytes when compressed
 	for _, l := range letters {
 		if err := p.Produce(t.Context(), kafka.Record{Topic: "fiso-dlq-orders", Key: l.Message.Key, Value: l.Message.Value, Headers: deadletter.Headers(l)}); err != nil {
 			t.Fatal(err)
@@ -194,7 +197,7 @@ func TestDlq_goesOnPastABatchThatItCannotUnpack(t *testing.T) {
 	call(t, "dlq", "show", "--flow", raised, "0:1").wants(t, 0, "from       orders, partition 2, offset 2", "")
 }
 
-// U22: what a stranger wrote into a dead letter steers no terminal and adds no line.
+// U22: foreign content in a dead letter cannot control a terminal or add a line.
 func TestDlq_showsWhatStrangersWroteAsText(t *testing.T) {
 	letter := someLetters()[0]
 	letter.Code, letter.Reason = fault.SinkRejected, "\x1b[2J422\nvalue      forged"
@@ -215,7 +218,7 @@ func TestDlq_showsWhatStrangersWroteAsText(t *testing.T) {
 	}
 }
 
-// U23: a flow of which nothing failed yet has no topic for dead letters, and that is no error.
+// U23: a flow without failures has no dead letter topic yet, which is no error.
 func TestDlq_aTopicThatIsMissingHoldsNone(t *testing.T) {
 	cluster := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"orders": 1}})
 	file := write(t, t.TempDir(), "orders.yaml", fmt.Sprintf(`name: orders
@@ -236,4 +239,43 @@ errorHandling: {onExhausted: block}
 	call(t, "dlq", "show", "--flow", file, "1").wants(t, 1, "", "this flow has no dead letter queue")
 	call(t, "dlq", "list", "--flow", "/does/not/exist").wants(t, 1, "", "/does/not/exist")
 	call(t, "dlq", "show", "--flow", "/does/not/exist", "1").wants(t, 1, "", "/does/not/exist")
+}
+
+// A dead letter of one sink of several is shown with what would go to that sink.
+func TestDlq_showsWhatTheSinkThatFailedWouldGet(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "letters")
+	flow := func(when string) string {
+		return write(t, dir, "orders.yaml", `name: orders
+source: {type: kafka, config: {brokers: b, topic: orders, consumerGroup: g}}
+transform: {split: data.items}
+sinks:
+  - {name: eu, when: '`+when+`', type: stdout}
+  - {name: all, type: stdout}
+routing: all
+errorHandling: {deadLetter: {type: file, config: {path: "`+path+`"}}}
+`)
+	}
+	w, err := deadletter.OpenFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = w.Write(t.Context(), &deadletter.Letter{
+		Message: &connector.Message{Value: []byte(`{"items":[{"n":1},{"n":2}]}`), Position: connector.PartitionOffset("orders", 0, 7)},
+		Code:    fault.SinkRejected, Reason: "422", FailedAt: time.Now(), Flow: "orders", Sink: "eu", Part: 2,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	file := flow("true")
+	r := call(t, "dlq", "show", "--flow", file, "1")
+	r.wants(t, 0, "sink       eu\n", "")
+	r.wants(t, 0, `today      it would be sent to eu: {"specversion":"1.0","id":"orders-0-7#1"`, "")
+	if got := decode[shownLetter](t, call(t, "dlq", "show", "--flow", file, "1", "-o", "json")); got.Sink != "eu" || len(got.Now.Events) != 1 || got.Now.Events[0].Sink != "eu" {
+		t.Errorf("as JSON: %+v", got.Now)
+	}
+	call(t, "dlq", "show", "--flow", flow("data.n > 5"), "1").wants(t, 0, "today      no sink would take it\n", "")
 }

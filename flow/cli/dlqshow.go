@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -12,12 +13,15 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/lsm/fiso/common/command"
+	"github.com/lsm/fiso/common/connector"
 	"github.com/lsm/fiso/common/terminal"
-	"github.com/lsm/fiso/flow/blueprint"
-	"github.com/lsm/fiso/flow/deadletter"
+	"github.com/lsm/fiso/delivery"
+	"github.com/lsm/fiso/delivery/deadletter"
+	"github.com/lsm/fiso/flow/plan"
 )
 
-// shownLetter is one dead letter as --output json prints it.
+// shownLetter is one dead letter in --output json.
 type shownLetter struct {
 	Place    string         `json:"place"`
 	Code     string         `json:"code"`
@@ -32,10 +36,10 @@ type shownLetter struct {
 	Value    *content       `json:"value,omitempty"`
 	Headers  []shownHeader  `json:"headers"`
 	Fault    string         `json:"fault,omitempty"`
-	Now      today          `json:"now"`
+	Now      replayResult   `json:"now"`
 }
 
-// content is bytes as text where they are text, else in base64.
+// content is bytes: as text if they are valid UTF-8, else in base64.
 type content struct {
 	Text   string `json:"text,omitempty"`
 	Base64 string `json:"base64,omitempty"`
@@ -46,10 +50,11 @@ type shownHeader struct {
 	Value *content `json:"value"`
 }
 
-// today is what would become of the event now.
-type today struct {
-	Verdict string          `json:"verdict"` // passes, filtered or fails
+// replayResult says what would happen to the event now.
+type replayResult struct {
+	Verdict string          `json:"verdict"` // passes, filtered, unrouted or fails
 	Event   json.RawMessage `json:"event,omitempty"`
+	Events  []sentEvent     `json:"events,omitempty"` // of a flow with split or several sinks
 	Code    string          `json:"code,omitempty"`
 	Message string          `json:"message,omitempty"`
 }
@@ -68,7 +73,7 @@ func (a *app) dlqShowCommand() *cobra.Command {
 flow as it is today, without sending it. PLACE is what dlq list shows under
 EXAMPLE: partition:offset of a topic, or the number of a line of a file.`,
 		Example: "  fiso-flow dlq show --flow order-events.yaml 0:17",
-		Args:    arguments(cobra.ExactArgs(1)),
+		Args:    command.Args(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
 			flow, err := oneFlow(file)
 			if err != nil {
@@ -80,9 +85,9 @@ EXAMPLE: partition:offset of a topic, or the number of a line of a file.`,
 			if err != nil {
 				return err
 			}
-			shown := show(c.Context(), flow, found)
-			if a.output == "json" {
-				return a.printJSON(shown)
+			shown := a.show(c.Context(), flow, found)
+			if a.JSON() {
+				return a.PrintJSON(shown)
 			}
 			a.printLetter(shown)
 			return nil
@@ -93,11 +98,11 @@ EXAMPLE: partition:offset of a topic, or the number of a line of a file.`,
 	return c
 }
 
-func findLetter(ctx context.Context, flow *blueprint.Blueprint, place string) (blueprint.StoredLetter, error) {
-	var found blueprint.StoredLetter
-	err := flow.ReadDeadLetters(ctx, time.Time{}, func(s blueprint.StoredLetter) error {
+func findLetter(ctx context.Context, flow *plan.Plan, place string) (plan.StoredLetter, error) {
+	var found plan.StoredLetter
+	err := flow.ReadDeadLetters(ctx, time.Time{}, func(s plan.StoredLetter) error {
 		switch {
-		case s.Unread > 0 && within(place, s):
+		case s.Unread > 0 && isUnreadablePlace(place, s):
 			return s.Err
 		case s.Place == place:
 			found = s
@@ -114,8 +119,8 @@ func findLetter(ctx context.Context, flow *blueprint.Blueprint, place string) (b
 	return found, fmt.Errorf("no dead letter at %s of %s: see 'fiso-flow dlq list' for the places there are", place, flow.DeadLetters())
 }
 
-// within reports whether place is one of the records that could not be read.
-func within(place string, s blueprint.StoredLetter) bool {
+// isUnreadablePlace reports whether place is in the range of records that could not be read.
+func isUnreadablePlace(place string, s plan.StoredLetter) bool {
 	var partition, offset, inPartition, from int
 	if _, err := fmt.Sscanf(place, "%d:%d", &partition, &offset); err != nil {
 		return false
@@ -124,7 +129,7 @@ func within(place string, s blueprint.StoredLetter) bool {
 	return err == nil && partition == inPartition && offset >= from && offset < from+s.Unread
 }
 
-func show(ctx context.Context, flow *blueprint.Blueprint, s blueprint.StoredLetter) shownLetter {
+func (a *app) show(ctx context.Context, flow *plan.Plan, s plan.StoredLetter) shownLetter {
 	shown := shownLetter{Place: s.Place, Headers: []shownHeader{}}
 	if s.Err != nil {
 		shown.Fault = s.Err.Error()
@@ -135,7 +140,7 @@ func show(ctx context.Context, flow *blueprint.Blueprint, s blueprint.StoredLett
 	}
 	shown.Code, shown.Message, shown.Flow, shown.Sink = string(l.Code), l.Reason, l.Flow, l.Sink
 	shown.FailedAt, shown.Retries, shown.Replays = l.FailedAt, l.Retries, l.Replays
-	shown.Original = map[string]any{"topic": l.Message.Position.Topic}
+	shown.Original = map[string]any{"topic": l.Message.Position.Stream}
 	if l.Message.Position.Known() {
 		shown.Original["partition"], shown.Original["offset"] = l.Message.Position.Partition, l.Message.Position.Offset
 	}
@@ -143,23 +148,34 @@ func show(ctx context.Context, flow *blueprint.Blueprint, s blueprint.StoredLett
 	for _, h := range l.Message.Headers {
 		shown.Headers = append(shown.Headers, shownHeader{h.Key, contentOf(h.Value)})
 	}
-	shown.Now = through(ctx, flow, l)
+	shown.Now = a.replay(ctx, flow, l)
 	return shown
 }
 
-// through takes the record through the flow as it is today.
-func through(ctx context.Context, flow *blueprint.Blueprint, l *deadletter.Letter) today {
-	e, err := flow.Process(ctx, l.Message)
-	switch {
-	case err != nil:
-		p := problems(err)[0]
-		return today{Verdict: "fails", Code: p.Code, Message: p.Message}
-	case e == nil:
-		return today{Verdict: "filtered"}
+// replay processes the record with the current flow.
+func (a *app) replay(ctx context.Context, flow *plan.Plan, l *deadletter.Letter) replayResult {
+	m := l.Message
+	if !flow.AtMostOneDelivery() { // put back, it would go to the sink that failed alone
+		m = &connector.Message{Key: m.Key, Value: m.Value, Time: m.Time, Position: m.Position, ID: m.ID}
+		m.Headers = append(deadletter.Headers(l), connector.Header{Key: deadletter.HeaderReplays, Value: []byte("1")})
 	}
-	now := today{Verdict: "passes"}
-	if shown, err := e.AppendJSON(nil); err == nil {
-		now.Event = shown // else the sink takes bytes that cannot be shown as JSON
+	all, err := flow.Process(ctx, m)
+	switch {
+	case errors.Is(err, delivery.ErrUnrouted):
+		return replayResult{Verdict: "unrouted"}
+	case err != nil:
+		p := a.Problems(err)[0]
+		return replayResult{Verdict: "fails", Code: p.Code, Message: p.Message}
+	case len(all) == 0:
+		return replayResult{Verdict: "filtered"}
+	}
+	now := replayResult{Verdict: "passes"}
+	if !flow.AtMostOneDelivery() {
+		now.Events = sentEvents(all)
+		return now
+	}
+	if shown, err := all[0].Event.AppendJSON(nil); err == nil {
+		now.Event = shown // otherwise the sink takes bytes that are not JSON
 	}
 	return now
 }
@@ -184,15 +200,15 @@ func (c *content) String() string {
 	return c.Text
 }
 
-// indented is text whose second line and later ones begin with so many spaces,
-// so that none of them passes for a row of the command's own.
-func indented(text string, spaces int) string {
+// indent indents all lines of text but the first, so that none of them looks like a row of the
+// command.
+func indent(text string, spaces int) string {
 	return strings.ReplaceAll(text, "\n", "\n"+strings.Repeat(" ", spaces))
 }
 
 func (a *app) printLetter(l shownLetter) {
 	row := func(name, format string, args ...any) {
-		a.printf("%-10s %s\n", name, terminal.Line(fmt.Sprintf(format, args...)))
+		a.Printf("%-10s %s\n", name, terminal.Line(fmt.Sprintf(format, args...)))
 	}
 	row("place", "%s", l.Place)
 	if l.Fault != "" {
@@ -200,6 +216,9 @@ func (a *app) printLetter(l shownLetter) {
 	}
 	row("code", "%s", l.Code)
 	row("message", "%s", l.Message)
+	if l.Sink != "" {
+		row("sink", "%s", l.Sink)
+	}
 	row("failed at", "%s, after %d retries, in flow %s", l.FailedAt.Format(time.RFC3339), l.Retries, l.Flow)
 	if partition, ok := l.Original["partition"]; ok {
 		row("from", "%v, partition %v, offset %v", l.Original["topic"], partition, l.Original["offset"])
@@ -210,12 +229,19 @@ func (a *app) printLetter(l shownLetter) {
 	for _, h := range l.Headers {
 		row("header", "%s: %v", h.Name, h.Value)
 	}
-	a.printf("%-10s %s\n", "value", indented(l.Value.String(), 11))
+	a.Printf("%-10s %s\n", "value", indent(l.Value.String(), 11))
 	switch l.Now.Verdict {
 	case "passes":
-		row("today", "it would be sent: %s", l.Now.Event)
+		if l.Now.Event != nil {
+			row("today", "it would be sent: %s", l.Now.Event)
+		}
+		for _, e := range l.Now.Events {
+			row("today", "it would be sent to %s: %s", e.Sink, cmp.Or(string(e.Event), e.Message))
+		}
 	case "filtered":
 		row("today", "the filter would leave it out")
+	case "unrouted":
+		row("today", "no sink would take it")
 	case "fails":
 		row("today", "it would fail again: %s: %s", l.Now.Code, l.Now.Message)
 	}

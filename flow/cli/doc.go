@@ -1,4 +1,3 @@
-// Package cli is the command line of fiso-flow: what a person types, and what
-// they read in answer. Each command has a file of its own; everything it does
-// stands in the packages beside this one.
+// Package cli implements the command line of fiso-flow. Each command has its own file; the work is
+// done by the packages next to this one.
 package cli

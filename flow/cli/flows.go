@@ -5,14 +5,15 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/lsm/fiso/flow/blueprint"
+	"github.com/lsm/fiso/common/command"
+	"github.com/lsm/fiso/flow/plan"
 	"github.com/lsm/fiso/flow/spec"
 )
 
-// defaultDir is where flow files are looked for when nobody says where.
+// defaultDir is the directory of flow files if neither argument nor environment names one.
 const defaultDir = "/etc/fiso/flows"
 
-// paths are those that were named, else the environment's, else the default.
+// paths returns the paths from the arguments, else from the environment, else the default.
 func (a *app) paths(args []string) []string {
 	if len(args) > 0 {
 		return args
@@ -23,19 +24,19 @@ func (a *app) paths(args []string) []string {
 	return []string{defaultDir}
 }
 
-// flowFlag adds --flow, which names the one flow a command is about.
+// flowFlag adds the flag --flow, which names one flow file.
 func flowFlag(c *cobra.Command, file *string) {
 	c.Flags().StringVarP(file, "flow", "f", "", "flow file (required)")
 }
 
-// oneFlow reads the flow that --flow names.
-func oneFlow(file string) (*blueprint.Blueprint, error) {
+// oneFlow parses the flow file that --flow names.
+func oneFlow(file string) (*plan.Plan, error) {
 	if file == "" {
-		return nil, usagef("--flow is missing: name a flow file")
+		return nil, command.Usagef("--flow is missing: name a flow file")
 	}
 	data, err := spec.Read(context.Background(), file)
 	if err != nil {
 		return nil, err
 	}
-	return blueprint.Parse(file, data)
+	return plan.Parse(file, data)
 }

@@ -8,10 +8,11 @@ import (
 
 	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/config"
+	"github.com/lsm/fiso/flow/plan"
 )
 
-// FuzzParseTests: a file of tests that is read gives records that can be made
-// and judged; one that is not says where.
+// FuzzParseTests: a test file that parses gives records that can be built and compared; otherwise
+// the error has a position.
 func FuzzParseTests(f *testing.F) {
 	f.Add([]byte(good))
 	f.Add([]byte("tests: [{name: a, input: \"\\xff\", output: 1e999}]\n"))
@@ -32,16 +33,16 @@ func FuzzParseTests(f *testing.F) {
 			if err != nil {
 				continue
 			}
-			if c.Filtered && c.judge(nil, nil) != "" || c.Error != "" && c.judge(nil, nil) == "" {
+			if c.Filtered && c.compareOutcome(nil, nil) != "" || c.Error != "" && c.compareOutcome(nil, nil) == "" {
 				t.Errorf("%+v was judged wrongly", c)
 			}
-			c.judge(&cloudevent.Event{Data: cloudevent.Bytes(m.Value)}, nil)
+			c.compareOutcome([]plan.Delivery{{Sink: "s", Event: &cloudevent.Event{Data: cloudevent.Bytes(m.Value)}}}, nil)
 		}
 	})
 }
 
-// FuzzSameJSON: every document equals itself, whatever its numbers are, and
-// two are the same in either order.
+// FuzzSameJSON: every document equals itself, whatever its numbers are, and the comparison is
+// symmetric.
 func FuzzSameJSON(f *testing.F) {
 	for _, s := range []string{`{"a":1,"b":[1.0,1e2]}`, `1e999999999`, `-0`, `0e-999999999`, `[{"a":null}]`, `""`} {
 		f.Add([]byte(s), []byte(`1`))

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/lsm/fiso/common/command"
 )
 
 //go:embed init.yaml
@@ -23,17 +25,17 @@ func (a *app) initCommand() *cobra.Command {
 to a new file. An existing file is never overwritten.`,
 		Example: `  fiso-flow init > order-events.yaml
   fiso-flow init --name payments payments.yaml`,
-		Args: arguments(cobra.MaximumNArgs(1)),
+		Args: command.Args(cobra.MaximumNArgs(1)),
 		RunE: func(_ *cobra.Command, args []string) error {
 			text := strings.ReplaceAll(initFile, "order-events", name)
 			if len(args) == 0 {
-				a.printf("%s", text)
+				a.Printf("%s", text)
 				return nil
 			}
 			if err := writeNew(args[0], text); err != nil {
 				return err
 			}
-			a.errorf("wrote %s\nnext: fiso-flow validate --explain %s\n", args[0], args[0])
+			a.Errorf("wrote %s\nnext: fiso-flow validate --explain %s\n", args[0], args[0])
 			return nil
 		},
 	}
@@ -44,7 +46,7 @@ to a new file. An existing file is never overwritten.`,
 func writeNew(path, text string) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
 	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%s is there already: name another file, or remove it first", path)
+		return fmt.Errorf("%s already exists: name another file, or remove it first", path)
 	}
 	if err != nil {
 		return fmt.Errorf("write a flow file: %w", err)

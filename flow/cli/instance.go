@@ -13,26 +13,23 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/lsm/fiso/common/admin"
-	"github.com/lsm/fiso/flow/blueprint"
+	"github.com/lsm/fiso/common/reload"
 	"github.com/lsm/fiso/flow/metrics"
 	"github.com/lsm/fiso/flow/pipeline"
+	"github.com/lsm/fiso/flow/plan"
 	"github.com/lsm/fiso/flow/supervisor"
 )
 
-// lastSpans bounds how long the traces of the last events may take to be sent.
-const lastSpans = 3 * time.Second
-
-// instance is one running fiso-flow: its flows, and the server that tells how
-// they stand.
+// instance is one running fiso-flow: its flows and its admin server.
 type instance struct {
 	paths       []string
 	metricsAddr string
 	log         *slog.Logger
 	tracing     trace.TracerProvider // nil: off
 	stdout      io.Writer
-	listening   func(addr string) // may be nil
-	// startTimeout is how long what the flows read from may take to answer
-	// before the start is refused; 0: for ever.
+	listening   func(addr string) // called with the address of the admin server; may be nil
+	// startTimeout limits how long the servers of the sources may take to answer before the start
+	// fails; 0: no limit.
 	startTimeout time.Duration
 }
 
@@ -41,7 +38,7 @@ func (i instance) run(ctx context.Context) error {
 	if i.metricsAddr == "" {
 		i.metricsAddr = defaultMetricsAddr
 	}
-	var flows *supervisor.Supervisor // set before the server answers
+	var flows *supervisor.Supervisor // set before the server answers requests
 	registry := prometheus.NewRegistry()
 	server, err := admin.New(admin.Options{
 		Addr: i.metricsAddr, Setting: "--metrics-addr or FISO_METRICS_ADDR",
@@ -61,8 +58,8 @@ func (i instance) run(ctx context.Context) error {
 	return i.serve(ctx, flows, server)
 }
 
-// supervise makes the supervisor, which reads no file before it runs, and
-// returns what closes the things its flows share.
+// supervise creates the supervisor, which reads no file before it runs. It also returns a function
+// that closes what the flows share.
 func (i instance) supervise(registry *prometheus.Registry) (*supervisor.Supervisor, func(), error) {
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	counters, err := metrics.New(registry)
@@ -70,9 +67,9 @@ func (i instance) supervise(registry *prometheus.Registry) (*supervisor.Supervis
 		return nil, nil, err
 	}
 	loader := pipeline.NewLoader(pipeline.Options{Logger: i.log, Metrics: counters, Tracing: i.tracing, Stdout: i.stdout})
-	options := supervisor.Options{Paths: i.paths, Load: loader.Load, Refers: blueprint.Refers, Recorder: counters, Logger: i.log}
-	if w, err := supervisor.NewWatcher(i.log); err != nil {
-		i.log.Warn("files are looked at every few seconds only: the system offers no more watches", "error", err)
+	options := supervisor.Options{Paths: i.paths, Load: loader.Load, Refers: plan.ReferencedFiles, Recorder: counters, Logger: i.log}
+	if w, err := reload.NewWatcher(i.log); err != nil {
+		i.log.Warn("cannot watch files, polling instead", "error", err)
 	} else {
 		options.Watcher = w
 	}
@@ -80,8 +77,8 @@ func (i instance) supervise(registry *prometheus.Registry) (*supervisor.Supervis
 	return flows, loader.Close, err
 }
 
-// serve runs the flows, and beside them the server, for as long as they take:
-// also while they drain, when its answer is "not ready".
+// serve runs the flows and the admin server. The server runs until all flows have drained;
+// meanwhile it answers "not ready".
 func (i instance) serve(ctx context.Context, flows *supervisor.Supervisor, server *admin.Server) error {
 	ctx, refuse := context.WithCancelCause(ctx)
 	defer refuse(nil)
@@ -89,13 +86,13 @@ func (i instance) serve(ctx context.Context, flows *supervisor.Supervisor, serve
 	var others sync.WaitGroup
 	others.Go(func() {
 		if err := server.Run(beside); err != nil {
-			i.log.Error("health and metrics are no longer served", "error", err)
+			i.log.Error("admin server failed", "error", err)
 		}
 	})
 	others.Go(func() { followHeap(beside) })
 	var refused error
 	others.Go(func() {
-		s := standing{report: flows.Report, log: i.log, start: i.startTimeout}
+		s := statusLogger{report: flows.Report, log: i.log, start: i.startTimeout}
 		if refused = s.follow(beside); refused != nil {
 			refuse(refused)
 		}

@@ -19,7 +19,7 @@ import (
 	"github.com/lsm/fiso/connectors/kafka/kafkatest"
 )
 
-// orderService counts what arrives, and refuses the order called "fraud".
+// orderService counts orders and refuses the order named "fraud".
 type orderService struct {
 	mu   sync.Mutex
 	seen map[string]int
@@ -71,8 +71,7 @@ func (s *orderService) setAway(away bool) {
 	s.away = away
 }
 
-// poison are records that can never be delivered, and what they should be
-// called.
+// poison returns records that can never be delivered, by error code and a number.
 func poison() map[string]*kgo.Record {
 	deep := strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000)
 	return map[string]*kgo.Record{
@@ -85,10 +84,9 @@ func poison() map[string]*kgo.Record {
 	}
 }
 
-// TestIntegration_runOnARealKafka is the main job as shipped: the command, a
-// real broker with SASL and TLS, which is restarted on the way, a sink that is
-// away for a while, a reload meanwhile, and dead letters that come back byte
-// for byte.
+// TestIntegration_runOnARealKafka runs the command as released with a real broker with SASL and
+// TLS. The broker restarts, the sink is down for a while, the flow is reloaded meanwhile, and dead
+// letters hold the original bytes.
 func TestIntegration_runOnARealKafka(t *testing.T) {
 	large := map[string]string{"message.max.bytes": "20971520", "replica.fetch.max.bytes": "20971520"}
 	cluster := kafkatest.Real(t, kafkatest.RealOptions{SASL: true, TLS: true, Config: large})
@@ -153,8 +151,7 @@ errorHandling: {maxRetries: 1000, maxInterval: 1s}
 	if len(service.bad) > 0 {
 		t.Errorf("out of order: %v", service.bad)
 	}
-	// What was committed before the broker went never comes again; what was in
-	// flight then may.
+	// What was committed before the broker restart never comes again; what was in flight then may.
 	for id, n := range service.seen {
 		if before := id[len(id)-6:] < fmt.Sprintf("%06d", each); n > 2 || n > 1 && before {
 			t.Errorf("order %s came %d times", id, n)
@@ -166,7 +163,7 @@ errorHandling: {maxRetries: 1000, maxInterval: 1s}
 	}
 }
 
-// lag is how many records of the topic the group has not committed.
+// lag returns how many records of the topic the group has not committed.
 func lag(t *testing.T, cluster *kafkatest.RealCluster) int64 {
 	t.Helper()
 	committed, err := cluster.Committed(t.Context(), "g", "orders")
@@ -198,7 +195,7 @@ func produce(t *testing.T, cluster *kafkatest.RealCluster, each, customers, from
 	}
 }
 
-// sameBytes compares each dead letter with the record it was.
+// sameBytes compares each dead letter with its original record.
 func sameBytes(t *testing.T, sent map[string]*kgo.Record, letters []*kgo.Record) {
 	t.Helper()
 	if len(letters) != len(sent) {

@@ -9,25 +9,22 @@ import (
 	"time"
 )
 
-// The garbage collector by itself lets the heap grow to twice what lives in it,
-// and further while it is at work. A flow as shipped that stands before a slow
-// sink keeps 32 MiB fetched and 32 MiB in flight, and what is made of them on
-// the way; so that this, and the garbage beside it, stays within 256 MiB, the
-// collector is told to begin before memoryGoal is passed. That costs nothing
-// while little lives. Where more lives, because flows are many or their settings
-// generous, the limit leaves so much beside it that the collector need not run
-// all the time.
+// By default the garbage collector lets the heap grow to twice its live size, and further during a
+// collection. A flow with default settings and a slow sink holds 32 MiB fetched, 32 MiB in flight,
+// and what the transform makes of them. To keep this and its garbage within 256 MiB, the memory
+// limit makes the collector start before memoryTarget is exceeded. That costs nothing while little
+// is live. If more is live, because there are many flows or generous settings, the limit adds
+// enough room that the collector does not run all the time.
 const (
-	memoryGoal  = 160 << 20
-	memorySpare = 24 << 20 // and an eighth of what is in use
+	memoryTarget = 160 << 20
+	memorySpare  = 24 << 20 // plus an eighth of the memory in use
 )
 
-// The limit of the runtime is not one of the heap: it is compared with all that
-// the runtime holds and has not given back, so stacks and its own tables count,
-// too. A thousand flows have 20,000 goroutines. Memory that it holds for the
-// heap and does not use now (free, unused) is not counted as in use.
+// The memory limit of Go covers all memory that the runtime holds and has not released: also
+// stacks (a thousand flows have 20,000 goroutines) and internal tables. Heap memory that the
+// runtime holds without using it (free, unused) does not count as in use.
 const (
-	metricLive     = "/gc/heap/live:bytes" // at the end of the last collection
+	metricLive     = "/gc/heap/live:bytes" // after the last collection
 	metricTotal    = "/memory/classes/total:bytes"
 	metricReleased = "/memory/classes/heap/released:bytes"
 	metricObjects  = "/memory/classes/heap/objects:bytes"
@@ -35,33 +32,32 @@ const (
 	metricUnused   = "/memory/classes/heap/unused:bytes"
 )
 
-// What was made while a collection ran counts as alive at its end. On busy cores
-// that is much, and dead soon: were the limit to follow it, it would make room
-// for the next collection to run late too. So it follows the least of leastOf
-// looks.
-const leastOf = 4
+// Objects that are allocated during a collection count as live at its end. On busy cores these are
+// many, and most are dead soon after. A limit that followed them would let the next collection
+// start late as well. So the limit follows the smallest of the last minOverSamples samples.
+const minOverSamples = 4
 
-// memoryLimit is the limit to set where so many bytes lived in the heap at the
-// last looks, and so many are in use beside it.
+// memoryLimit returns the memory limit. recent are the last samples of the live heap; beside is
+// the memory in use outside the heap, in bytes.
 func memoryLimit(beside uint64, recent ...uint64) int64 {
 	used := beside + slices.Min(recent)
-	return max(memoryGoal, int64(used+used/8)+memorySpare)
+	return max(memoryTarget, int64(used+used/8)+memorySpare)
 }
 
-// followHeap sets the limit of the Go runtime by what is in use, until ctx ends.
-// A limit that somebody set (GOMEMLIMIT) stands.
+// followHeap adapts the memory limit of the Go runtime to the memory in use until ctx ends. It
+// does nothing if a limit is set (GOMEMLIMIT).
 func followHeap(ctx context.Context) {
 	if debug.SetMemoryLimit(-1) != math.MaxInt64 {
 		return
 	}
 	defer debug.SetMemoryLimit(math.MaxInt64)
-	var recent [leastOf]uint64
-	tick := time.NewTicker(lookEvery)
+	var recent [minOverSamples]uint64
+	tick := time.NewTicker(startPollInterval)
 	defer tick.Stop()
 	for n := 0; ; n++ {
 		live, beside := memoryInUse()
-		recent[n%leastOf] = live
-		debug.SetMemoryLimit(memoryLimit(beside, recent[:min(n+1, leastOf)]...))
+		recent[n%minOverSamples] = live
+		debug.SetMemoryLimit(memoryLimit(beside, recent[:min(n+1, minOverSamples)]...))
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -70,8 +66,8 @@ func followHeap(ctx context.Context) {
 	}
 }
 
-// memoryInUse is what lived in the heap after the last collection, and what the
-// runtime holds beside the heap.
+// memoryInUse returns the live heap after the last collection, and the memory that the runtime
+// uses outside the heap.
 func memoryInUse() (live, beside uint64) {
 	samples := []metrics.Sample{
 		{Name: metricLive}, {Name: metricTotal}, {Name: metricReleased}, {Name: metricObjects}, {Name: metricFree}, {Name: metricUnused},

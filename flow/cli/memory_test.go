@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// U18: the limit is compared with all that the runtime holds.
+// U18: the limit covers all memory that the runtime holds.
 func TestMemoryLimit_boundsTheHeapAndNeverStarvesTheCollector(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -21,7 +21,7 @@ func TestMemoryLimit_boundsTheHeapAndNeverStarvesTheCollector(t *testing.T) {
 		{"a stalled flow, as shipped", 16 << 20, []uint64{100 << 20}, 160 << 20},
 		{"what was made while the collector ran", 16 << 20, []uint64{220 << 20, 100 << 20, 240 << 20}, 160 << 20},
 		{"generous settings", 0, []uint64{1 << 30, 2 << 30}, 9<<27 + 24<<20},
-		{"many flows", 128 << 20, []uint64{128 << 20}, 9<<25 + 24<<20}, // it was 160 MiB, less than what was in use
+		{"many flows", 128 << 20, []uint64{128 << 20}, 9<<25 + 24<<20}, // the limit was 160 MiB, less than the memory in use
 	} {
 		if got := memoryLimit(c.beside, c.recent...); got != c.want {
 			t.Errorf("%s: %d MiB, want %d MiB", c.name, got>>20, c.want>>20)
@@ -29,10 +29,10 @@ func TestMemoryLimit_boundsTheHeapAndNeverStarvesTheCollector(t *testing.T) {
 	}
 }
 
-// U18: the limit was taken for one of the heap. 500 flows at rest hold more than
-// it in stacks and tables, and the collector ran all the time.
+// U18: the limit was set as if it covered only the heap. 500 idle flows hold more than that in
+// stacks and tables, so the collector ran all the time.
 func TestFollowHeap_leavesRoomBesideTheStacksOfManyGoroutines(t *testing.T) {
-	defer debug.FreeOSMemory() // stacks are freed by a collection
+	defer debug.FreeOSMemory() // a collection frees the stacks
 	release := make(chan struct{})
 	var parked, ended sync.WaitGroup
 	for range 3000 {
@@ -43,7 +43,7 @@ func TestFollowHeap_leavesRoomBesideTheStacksOfManyGoroutines(t *testing.T) {
 	defer ended.Wait()
 	defer close(release)
 	_, beside := memoryInUse()
-	if beside < memoryGoal {
+	if beside < memoryTarget {
 		t.Fatalf("%d MiB beside the heap are too few for this test", beside>>20)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -57,7 +57,7 @@ func TestFollowHeap_leavesRoomBesideTheStacksOfManyGoroutines(t *testing.T) {
 	<-done
 }
 
-// deep calls f on a stack of about 64 bytes a level.
+// deep calls f on a stack of about 64 bytes per level.
 func deep(levels int, f func()) {
 	var frame [32]byte
 	if levels == 0 {
@@ -73,7 +73,7 @@ func TestFollowHeap_setsALimitAndLeavesOneThatIsSet(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { followHeap(ctx); close(done) }()
-	until(t, "the limit", func() bool { return debug.SetMemoryLimit(-1) == memoryGoal })
+	until(t, "the limit", func() bool { return debug.SetMemoryLimit(-1) == memoryTarget })
 	cancel()
 	<-done
 	if debug.SetMemoryLimit(-1) != math.MaxInt64 {

@@ -2,18 +2,18 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"log/slog"
-	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/lsm/fiso/common/telemetry"
 )
 
-// defaultMetricsAddr is where health and metrics listen when nobody says where.
+// defaultMetricsAddr is the address for health and metrics if neither flag nor environment sets
+// one.
 const defaultMetricsAddr = ":9090"
 
 func (a *app) runCommand() *cobra.Command {
@@ -39,18 +39,17 @@ arguments override it.`,
 		Example: `  fiso-flow run order-events.yaml
   fiso-flow run --metrics-addr 127.0.0.1:9095 --log-level debug flows/`,
 		RunE: func(c *cobra.Command, args []string) error {
-			if level == "" {
-				level = a.Getenv("FISO_LOG_LEVEL")
-			}
 			if metricsAddr == "" {
 				metricsAddr = a.Getenv("FISO_METRICS_ADDR")
 			}
-			log, err := logger(a.Err, level, a.Terminal)
+			log, err := a.Logger(level)
 			if err != nil {
-				return usageError{err}
+				return err
 			}
-			i := instance{paths: a.paths(args), metricsAddr: metricsAddr, log: log, stdout: a.Out, startTimeout: startTimeout}
-			return i.traced(c.Context())
+			return a.Traced(c.Context(), Version, log, func(tracing trace.TracerProvider) error {
+				i := instance{paths: a.paths(args), metricsAddr: metricsAddr, log: log, tracing: tracing, stdout: a.Out, startTimeout: startTimeout}
+				return i.run(c.Context())
+			})
 		},
 	}
 	c.Flags().StringVar(&metricsAddr, "metrics-addr", "", "where /healthz, /readyz and /metrics listen (FISO_METRICS_ADDR, "+defaultMetricsAddr+")")
@@ -59,42 +58,8 @@ arguments override it.`,
 	return c
 }
 
-func logger(w io.Writer, level string, terminal bool) (*slog.Logger, error) {
-	if level == "" {
-		level = "info"
-	}
-	l, err := telemetry.ParseLevel(level)
-	if err != nil {
-		return nil, err
-	}
-	return telemetry.Logger(w, l, terminal), nil
-}
-
-// traced runs the instance with traces by OTEL_*.
-func (i instance) traced(ctx context.Context) error {
-	info, _ := debug.ReadBuildInfo()
-	shutdown, provider, err := telemetry.Tracing(ctx, "fiso-flow", buildVersion(Version, info), i.log)
-	if err != nil {
-		return err
-	}
-	if telemetry.Enabled(provider) {
-		i.tracing = provider
-	}
-	err = i.run(ctx)
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastSpans)
-	defer cancel()
-	if err := shutdown(last); err != nil {
-		i.log.Warn("the last traces were not sent", "error", err)
-	}
-	return err
-}
-
-// runFlows is the instance of the demo: one directory, a free port.
+// runFlows runs the flows of one directory for the demo, with metrics on a free port.
 func runFlows(ctx context.Context, dir string, log io.Writer, listening func(addr string)) error {
-	l, err := logger(log, "info", false)
-	if err != nil {
-		return fmt.Errorf("set up the log: %w", err)
-	}
-	i := instance{paths: []string{dir}, metricsAddr: "127.0.0.1:0", log: l, stdout: io.Discard, listening: listening}
+	i := instance{paths: []string{dir}, metricsAddr: "127.0.0.1:0", log: telemetry.Logger(log, slog.LevelInfo, false), stdout: io.Discard, listening: listening}
 	return i.run(ctx)
 }

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -17,12 +16,13 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/lsm/fiso/common/command"
 	"github.com/lsm/fiso/connectors/kafka"
 	"github.com/lsm/fiso/connectors/kafka/kafkatest"
 	"github.com/lsm/fiso/flow/supervisor"
 )
 
-// output is a buffer that is read while a command writes to it.
+// output is a buffer that can be read while a command writes to it.
 type output struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -40,7 +40,7 @@ func (o *output) String() string {
 	return o.buf.String()
 }
 
-// until waits for a condition, and fails the test with what it was for.
+// until waits for a condition, or fails the test with its description.
 func until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
@@ -73,25 +73,25 @@ func get(t *testing.T, url string) (int, string) {
 	return resp.StatusCode, string(body)
 }
 
-// freeAddr is an address that nobody listens on.
+// freeAddr returns an address on which nothing listens.
 func freeAddr(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = l.Close() }() // its port is what is wanted
+	defer func() { _ = l.Close() }() // only its port is needed
 	return l.Addr().String()
 }
 
-// running starts "fiso-flow run" and returns its output and how to stop it.
+// running starts "fiso-flow run" and returns its output and a function that stops it.
 func running(t *testing.T, env map[string]string, args ...string) (logs *output, stop func() int) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	logs = new(output)
 	code := make(chan int, 1)
 	go func() {
-		code <- Main(ctx, args, IO{In: strings.NewReader(""), Out: logs, Err: logs, Getenv: func(n string) string { return env[n] }})
+		code <- Main(ctx, args, command.IO{In: strings.NewReader(""), Out: logs, Err: logs, Getenv: func(n string) string { return env[n] }})
 	}()
 	stop = sync.OnceValue(func() int {
 		cancel()
@@ -220,21 +220,6 @@ errorHandling: {onExhausted: block}
 	}
 }
 
-func TestRun_warnsWhenTheLastTracesAreLost(t *testing.T) {
-	var logs output
-	l, err := logger(&logs, "", true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	i := instance{paths: []string{write(t, t.TempDir(), "orders.yaml", orders)}, metricsAddr: "127.0.0.1:0", log: l, stdout: io.Discard}
-	if err := i.traced(ctx); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func TestCheck_saysWhichStepFails(t *testing.T) {
 	file := write(t, t.TempDir(), "orders.yaml", orders)
 	r := call(t, "check", "--timeout", "5s", file)
@@ -292,7 +277,7 @@ func TestStanding_logsWhatBecomesReadyAndWhatStops(t *testing.T) {
 			problem = "source: broker away"
 		)
 		set := func(p string) { mu.Lock(); problem = p; mu.Unlock() }
-		s := standing{log: slog.New(slog.NewTextHandler(&logs, nil)), report: func() supervisor.Report {
+		s := statusLogger{log: slog.New(slog.NewTextHandler(&logs, nil)), report: func() supervisor.Report {
 			mu.Lock()
 			defer mu.Unlock()
 			return supervisor.Report{Flows: []supervisor.FlowReport{{Name: "x", Phase: "running", Problem: problem, Unreached: problem != ""}}}
@@ -302,7 +287,7 @@ func TestStanding_logsWhatBecomesReadyAndWhatStops(t *testing.T) {
 		go func() { ended <- s.follow(ctx) }()
 		for _, p := range []string{"source: broker away", "", "held", ""} {
 			set(p)
-			time.Sleep(2 * settleTime)
+			time.Sleep(2 * unreadyGrace)
 		}
 		cancel()
 		if err := <-ended; err != nil {
@@ -323,23 +308,6 @@ func TestStanding_logsWhatBecomesReadyAndWhatStops(t *testing.T) {
 	})
 }
 
-func TestBuildVersion_namesTheBuild(t *testing.T) {
-	commit := []debug.BuildSetting{{Key: "vcs.revision", Value: "0123456789abcdef"}}
-	for want, got := range map[string]string{
-		"v1.2.3":           buildVersion("v1.2.3", nil),
-		"dev":              buildVersion("", nil),
-		"v0.1.0":           buildVersion("", &debug.BuildInfo{Main: debug.Module{Version: "v0.1.0"}}),
-		"dev-0123456789ab": buildVersion("", &debug.BuildInfo{Main: debug.Module{Version: "(devel)"}, Settings: commit}),
-	} {
-		if got != want {
-			t.Errorf("got %s, expected %s", got, want)
-		}
-	}
-	if got := buildVersion("", &debug.BuildInfo{}); got != "dev" {
-		t.Errorf("without anything known it is %s", got)
-	}
-}
-
 // brokenPipe fails every write.
 type brokenPipe struct{}
 
@@ -354,7 +322,7 @@ func TestMain_failsWhenItsResultCannotBePrinted(t *testing.T) {
 		{"transform", "--flow", file, "--input", "{}"},
 	} {
 		var errs bytes.Buffer
-		code := Main(t.Context(), append(args, "-o", "json"), IO{In: strings.NewReader(""), Out: brokenPipe{}, Err: &errs, Getenv: func(string) string { return "" }})
+		code := Main(t.Context(), append(args, "-o", "json"), command.IO{In: strings.NewReader(""), Out: brokenPipe{}, Err: &errs, Getenv: func(string) string { return "" }})
 		if code != 1 || !strings.Contains(errs.String(), "broken pipe") {
 			t.Errorf("%v: exit code %d, %q", args, code, errs.String())
 		}
@@ -369,7 +337,7 @@ func (brokenInput) Read([]byte) (int, error) { return 0, errors.New("no terminal
 func TestTransform_failsWhenItsInputCannotBeRead(t *testing.T) {
 	file := write(t, t.TempDir(), "orders.yaml", orders)
 	var errs bytes.Buffer
-	code := Main(t.Context(), []string{"transform", "--flow", file, "--input", "-"}, IO{In: brokenInput{}, Out: io.Discard, Err: &errs, Getenv: func(string) string { return "" }})
+	code := Main(t.Context(), []string{"transform", "--flow", file, "--input", "-"}, command.IO{In: brokenInput{}, Out: io.Discard, Err: &errs, Getenv: func(string) string { return "" }})
 	if code != 1 || !strings.Contains(errs.String(), "read the event from standard input: no terminal") {
 		t.Errorf("exit code %d, %q", code, errs.String())
 	}

@@ -3,7 +3,8 @@ package cli
 import (
 	"github.com/spf13/cobra"
 
-	"github.com/lsm/fiso/flow/blueprint"
+	"github.com/lsm/fiso/common/command"
+	"github.com/lsm/fiso/flow/plan"
 )
 
 func (a *app) schemaCommand() *cobra.Command {
@@ -14,9 +15,9 @@ func (a *app) schemaCommand() *cobra.Command {
 server, put it beside your flows and begin a flow file with the line
 # yaml-language-server: $schema=flow.schema.json`,
 		Example: `  fiso-flow schema > flow.schema.json`,
-		Args:    arguments(cobra.NoArgs),
+		Args:    command.Args(cobra.NoArgs),
 		RunE: func(*cobra.Command, []string) error {
-			return a.printJSON(blueprint.Schema())
+			return a.PrintJSON(plan.Schema())
 		},
 	}
 }

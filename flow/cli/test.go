@@ -6,7 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/lsm/fiso/flow/blueprint"
+	"github.com/lsm/fiso/common/command"
+	"github.com/lsm/fiso/flow/plan"
 	"github.com/lsm/fiso/flow/spec"
 )
 
@@ -36,7 +37,7 @@ a test fails, so that CI can run it.`,
 	}
 }
 
-// testResult is one test as --output json prints it.
+// testResult is the result of one test in --output json.
 type testResult struct {
 	File  string `json:"file"`
 	Test  string `json:"test"`
@@ -67,22 +68,22 @@ func (a *app) runTests(c *cobra.Command, files []string) error {
 			failed++
 		}
 	}
-	if a.output == "json" {
-		if err := a.printJSON(map[string]any{"ok": failed == 0, "tests": results}); err != nil {
+	if a.JSON() {
+		if err := a.PrintJSON(map[string]any{"ok": failed == 0, "tests": results}); err != nil {
 			return err
 		}
 	} else {
 		for _, r := range results {
 			if r.OK {
-				a.printf("ok    %s: %s\n", r.File, r.Test)
+				a.Printf("ok    %s: %s\n", r.File, r.Test)
 			} else {
-				a.printf("FAIL  %s: %s\n    %s\n", r.File, r.Test, r.Fault)
+				a.Printf("FAIL  %s: %s\n    %s\n", r.File, r.Test, r.Fault)
 			}
 		}
-		a.printf("%d passed, %d failed\n", len(results)-failed, failed)
+		a.Printf("%d passed, %d failed\n", len(results)-failed, failed)
 	}
 	if failed > 0 {
-		return errReported
+		return command.ErrReported
 	}
 	return nil
 }
@@ -104,11 +105,11 @@ func runTestFile(c *cobra.Command, file string) ([]testResult, error) {
 	return results, nil
 }
 
-func runTest(c *cobra.Command, t *testCase, flow *blueprint.Blueprint) string {
+func runTest(c *cobra.Command, t *testCase, flow *plan.Plan) string {
 	m, err := t.message()
 	if err != nil {
 		return err.Error()
 	}
-	e, err := flow.Process(c.Context(), m)
-	return t.judge(e, err)
+	all, err := flow.Process(c.Context(), m)
+	return t.compareOutcome(all, err)
 }

@@ -16,17 +16,18 @@ import (
 	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/config"
 	"github.com/lsm/fiso/common/connector"
-	"github.com/lsm/fiso/flow/fault"
+	"github.com/lsm/fiso/delivery"
+	"github.com/lsm/fiso/delivery/fault"
+	"github.com/lsm/fiso/flow/plan"
 )
 
-// testFile is a file of transform tests, beside the flow it is about.
+// testFile is a file of transform tests, in the directory of the flow file.
 type testFile struct {
 	Flow  string     `yaml:"flow" doc:"Flow file, relative to this one; default: the name of this file without _test."`
 	Tests []testCase `yaml:"tests" required:"true" doc:"The tests."`
 }
 
-// testCase is one event in and what should come out. What is not named is not
-// compared.
+// testCase is one input and its expected result. Fields that are not set are not compared.
 type testCase struct {
 	Name      string            `yaml:"name" required:"true" doc:"What the test claims."`
 	Input     config.Raw        `yaml:"input" doc:"The payload: YAML that becomes JSON, or text that is taken as it is."`
@@ -39,22 +40,32 @@ type testCase struct {
 
 	Output   config.Raw        `yaml:"output" doc:"Data of the outgoing event, compared as JSON."`
 	Event    map[string]string `yaml:"event" doc:"Attributes of the outgoing event."`
+	Sink     string            `yaml:"sink" doc:"The sink that takes the event."`
+	Events   []expected        `yaml:"events" doc:"Instead of output and event: all events, in order, once for each sink that takes one."`
 	Filtered bool              `yaml:"filtered" doc:"The event is filtered out."`
+	Unrouted bool              `yaml:"unrouted" doc:"No sink takes the event."`
 	Error    string            `yaml:"error" doc:"The code the event fails with."`
 	Message  string            `yaml:"message" blanks:"keep" doc:"A part of the failure's words."`
 }
 
-// Validate checks that a test expects one thing.
+// expected is one of several expected events.
+type expected struct {
+	Output config.Raw        `yaml:"output" doc:"Data of the event, compared as JSON."`
+	Event  map[string]string `yaml:"event" doc:"Attributes of the event."`
+	Sink   string            `yaml:"sink" doc:"The sink that takes it."`
+}
+
+// Validate checks that the test sets exactly one kind of result.
 func (c *testCase) Validate() error {
 	var errs []error
 	want := 0
-	for _, set := range []bool{!c.Output.IsZero() || len(c.Event) > 0, c.Filtered, c.Error != ""} {
+	for _, set := range []bool{!c.Output.IsZero() || len(c.Event) > 0 || c.Sink != "", len(c.Events) > 0, c.Filtered, c.Unrouted, c.Error != ""} {
 		if set {
 			want++
 		}
 	}
 	if want != 1 {
-		errs = append(errs, config.Fault("name", "a test expects one of: output and event, filtered, or error"))
+		errs = append(errs, config.Fault("name", "a test expects one of: output, event and sink; events; filtered; unrouted; or error"))
 	}
 	if c.Message != "" && c.Error == "" {
 		errs = append(errs, config.Fault("message", "goes with error"))
@@ -62,14 +73,14 @@ func (c *testCase) Validate() error {
 	return errors.Join(errs...)
 }
 
-// isTestFile tells a file of tests from a flow file by its name.
+// isTestFile reports whether path is a test file, judged by its name.
 func isTestFile(path string) bool {
 	base := strings.TrimSuffix(strings.TrimSuffix(filepath.Base(path), ".yaml"), ".yml")
 	return strings.HasSuffix(base, "_test")
 }
 
-// findTests lists the test files at a path: the file itself, the one beside a
-// flow file, or all of a directory.
+// findTests returns the test files for path: path itself, the test file of a flow file, or all
+// test files of a directory.
 func findTests(path string) ([]string, error) {
 	info, err := os.Stat(path)
 	switch {
@@ -78,7 +89,7 @@ func findTests(path string) ([]string, error) {
 	case info.IsDir():
 		var found []string
 		for _, ext := range []string{"yaml", "yml"} {
-			// The pattern is ours; only a malformed one is an error.
+			// Glob fails only for a malformed pattern, which this is not.
 			names, _ := filepath.Glob(filepath.Join(path, "*_test."+ext))
 			found = append(found, names...)
 		}
@@ -94,7 +105,7 @@ func findTests(path string) ([]string, error) {
 	return []string{beside}, nil
 }
 
-// readTests reads one file of tests; Flow of the result is a path.
+// readTests reads a test file. Flow of the result is relative to the working directory.
 func readTests(path string) (*testFile, error) {
 	data, err := config.ReadFile(context.Background(), path, config.MaxFile)
 	if err != nil {
@@ -103,7 +114,7 @@ func readTests(path string) (*testFile, error) {
 	return parseTests(path, data)
 }
 
-// parseTests reads what a file of tests says.
+// parseTests parses the content of a test file.
 func parseTests(path string, data []byte) (*testFile, error) {
 	var f testFile
 	if err := config.Decode(path, data, &f); err != nil {
@@ -119,11 +130,11 @@ func parseTests(path string, data []byte) (*testFile, error) {
 	return &f, nil
 }
 
-// message is the record that the test describes.
+// message returns the record that the test describes.
 func (c *testCase) message() (*connector.Message, error) {
 	m := &connector.Message{
 		Time:     c.Time,
-		Position: connector.Position{Topic: c.Topic, Partition: c.Partition, Offset: c.Offset},
+		Position: connector.PartitionOffset(c.Topic, c.Partition, c.Offset),
 	}
 	if m.Time.IsZero() {
 		m.Time = time.Now()
@@ -143,40 +154,68 @@ func (c *testCase) message() (*connector.Message, error) {
 	}
 	var text string
 	if json.Unmarshal(value, &text) == nil {
-		value = []byte(text) // written as text: the record's own bytes
+		value = []byte(text) // text is used as it is
 	}
 	m.Value = value
 	return m, nil
 }
 
-// judge says what is wrong with the outcome, or "".
-func (c *testCase) judge(e *cloudevent.Event, err error) string {
+// compareOutcome describes how the outcome differs from the expected one, or returns "".
+func (c *testCase) compareOutcome(all []plan.Delivery, err error) string {
+	unrouted := errors.Is(err, delivery.ErrUnrouted)
 	switch {
 	case c.Error != "":
-		if err == nil {
-			return fmt.Sprintf("expected the error %s, and it passed", c.Error)
-		}
-		if code := string(fault.CodeOf(err)); code != c.Error {
-			return fmt.Sprintf("expected the error %s, got %s: %v", c.Error, code, err)
-		}
-		if !strings.Contains(err.Error(), c.Message) {
-			return fmt.Sprintf("expected an error that says %q, got: %v", c.Message, err)
-		}
+		return c.judgeError(err)
+	case c.Unrouted && unrouted:
 		return ""
+	case unrouted:
+		return "no sink takes it"
 	case err != nil:
 		return fmt.Sprintf("%s: %v", fault.CodeOf(err), err)
+	case c.Unrouted && len(all) > 0:
+		return "expected no sink to take it, and " + all[0].Sink + " does"
+	case c.Filtered && len(all) > 0:
+		return "expected it to be filtered, and it passed"
 	case c.Filtered:
-		if e != nil {
-			return "expected it to be filtered, and it passed"
-		}
 		return ""
-	case e == nil:
+	case len(all) == 0:
 		return "it was filtered"
 	}
-	return c.compare(e)
+	want := c.Events
+	if len(want) == 0 {
+		want = []expected{{c.Output, c.Event, c.Sink}}
+	}
+	if len(all) != len(want) {
+		return fmt.Sprintf("it becomes %d events for sinks, expected %d", len(all), len(want))
+	}
+	for i := range want {
+		if fault := want[i].compare(all[i]); fault != "" && len(want) > 1 {
+			return fmt.Sprintf("event %d: %s", i+1, fault)
+		} else if fault != "" {
+			return fault
+		}
+	}
+	return ""
 }
 
-func (c *testCase) compare(e *cloudevent.Event) string {
+func (c *testCase) judgeError(err error) string {
+	if err == nil {
+		return fmt.Sprintf("expected the error %s, and it passed", c.Error)
+	}
+	if code := string(fault.CodeOf(err)); code != c.Error {
+		return fmt.Sprintf("expected the error %s, got %s: %v", c.Error, code, err)
+	}
+	if !strings.Contains(err.Error(), c.Message) {
+		return fmt.Sprintf("expected an error that says %q, got: %v", c.Message, err)
+	}
+	return ""
+}
+
+func (c *expected) compare(d plan.Delivery) string {
+	if c.Sink != "" && c.Sink != d.Sink {
+		return fmt.Sprintf("the sink is %s, expected %s", d.Sink, c.Sink)
+	}
+	e := d.Event
 	got := attributes(e)
 	for _, name := range sortedKeys(c.Event) {
 		if got[name] != c.Event[name] {
@@ -200,8 +239,8 @@ func (c *testCase) compare(e *cloudevent.Event) string {
 	return ""
 }
 
-// sameJSON compares two documents by value: order of members and the way a
-// number is written do not matter, its value does.
+// sameJSON reports whether two JSON documents have the same value. The order of members and the
+// notation of numbers do not matter.
 func sameJSON(a, b []byte) bool {
 	x, errA := decodeJSON(a)
 	y, errB := decodeJSON(b)
@@ -224,7 +263,7 @@ func sameValue(a, b any) bool {
 			return false
 		}
 		if a == n {
-			return true // also of what is too large to be worked out, such as 1e9999999
+			return true // also for numbers that are too large to compute, such as 1e9999999
 		}
 		x, okX := new(big.Rat).SetString(a.String())
 		y, okY := new(big.Rat).SetString(n.String())

@@ -60,8 +60,8 @@ func TestTest_saysWhatIsWrong(t *testing.T) {
 		"other error":     {"{name: x, input: '{', error: TRANSFORM_FAILED}", "expected the error TRANSFORM_FAILED, got DECODE_FAILED"},
 		"other message":   {"{name: x, input: {}, error: TRANSFORM_FAILED, message: too large}", `expected an error that says "too large"`},
 		"an error":        {"{name: x, input: {}, output: {}}", "TRANSFORM_FAILED: transform.cel: no such field: data.legacy_id"},
-		"bad input":       {"{name: x, input: {a: .inf}, output: {}}", "has no form in JSON"},
-		"bad output":      {"{name: x, input: {legacy_id: 1, order_status: 2}, output: {a: .inf}}", "has no form in JSON"},
+		"bad input":       {"{name: x, input: {a: .inf}, output: {}}", "cannot be written in JSON"},
+		"bad output":      {"{name: x, input: {legacy_id: 1, order_status: 2}, output: {a: .inf}}", "cannot be written in JSON"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -73,6 +73,58 @@ func TestTest_saysWhatIsWrong(t *testing.T) {
 			r.wants(t, 1, "0 passed, 1 failed", "")
 		})
 	}
+}
+
+const split = `name: orders
+source: {type: kafka, config: {brokers: b, topic: t, consumerGroup: g}}
+filter: 'data.?test != optional.of(true)'
+transform: {split: data.items, cel: '{"sku": data.sku, "order": parent.id}'}
+sinks:
+  - {name: big, when: data.sku.startsWith("b"), type: stdout}
+  - {name: all, when: data.sku != "z", type: stdout}
+routing: all
+`
+
+func TestTest_judgesEachOfSeveralEvents(t *testing.T) {
+	for name, c := range map[string]struct{ test, says string }{
+		"all as claimed": {"{name: x, input: {id: o, items: [{sku: a}, {sku: b}]}, events: [{sink: all, output: {sku: a, order: o}}, " +
+			"{sink: big, event: {id: 'test-0-0#1'}}, {sink: all, event: {id: 'test-0-0#1'}}]}", "ok    "},
+		"no event":        {"{name: x, input: {id: o, items: []}, filtered: true}", "ok    "},
+		"no sink":         {"{name: x, input: {id: o, items: [{sku: z}]}, unrouted: true}", "ok    "},
+		"one of one":      {"{name: x, input: {id: o, items: [{sku: a}]}, sink: all}", "ok    "},
+		"too many":        {"{name: x, input: {id: o, items: [{sku: b}]}, output: {sku: b, order: o}}", "it becomes 2 events for sinks, expected 1"},
+		"another sink":    {"{name: x, input: {id: o, items: [{sku: a}]}, sink: big}", "the sink is all, expected big"},
+		"another output":  {"{name: x, input: {id: o, items: [{sku: b}]}, events: [{}, {output: {sku: c}}]}", "event 2: the output is"},
+		"nobody takes it": {"{name: x, input: {id: o, items: [{sku: z}]}, sink: all}", "no sink takes it"},
+		"somebody does":   {"{name: x, input: {id: o, items: [{sku: a}]}, unrouted: true}", "expected no sink to take it, and all does"},
+		"it is filtered":  {"{name: x, input: {test: true}, unrouted: true}", "it was filtered"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			write(t, dir, "orders.yaml", split)
+			r := call(t, "test", write(t, dir, "orders_test.yaml", "tests: ["+c.test+"]\n"))
+			want := 1
+			if strings.HasPrefix(c.says, "ok") {
+				want = 0
+			}
+			r.wants(t, want, c.says, "")
+		})
+	}
+}
+
+func TestTransform_showsEachOfSeveralEventsAndItsSink(t *testing.T) {
+	file := write(t, t.TempDir(), "orders.yaml", split)
+	type shown struct {
+		Sink  string
+		Event struct{ ID string }
+	}
+	got := decode[[]shown](t, call(t, "transform", "-o", "json", "--flow", file, "--input", `{"id":"o","items":[{"sku":"a"},{"sku":"b"}]}`))
+	if len(got) != 3 || got[0].Sink != "all" || got[0].Event.ID != "input-0-0#0" || got[1].Sink != "big" || got[1].Event.ID != "input-0-0#1" || got[2].Sink != "all" {
+		t.Errorf("got %+v", got)
+	}
+	call(t, "transform", "--flow", file, "--input", `{"id":"o","items":[{"sku":"z"}]}`).wants(t, 0, "", "no sink takes it: acknowledged, counted as unrouted, and not sent")
+	call(t, "transform", "-o", "json", "--flow", file, "--input", `{"id":"o","items":[{"sku":"z"}]}`).wants(t, 0, `"unrouted": true`, "")
+	call(t, "transform", "--flow", file, "--input", `{"test":true}`).wants(t, 0, "", "filtered: acknowledged, counted, and not sent")
 }
 
 func TestTest_refusesFilesThatAreNone(t *testing.T) {

@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -11,10 +12,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/lsm/fiso/common/command"
 	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/delivery"
+	"github.com/lsm/fiso/flow/plan"
 )
 
-// maxInput bounds what transform reads as one event.
+// maxInput limits the size of the input event.
 const maxInput = 64 << 20
 
 func (a *app) transformCommand() *cobra.Command {
@@ -26,14 +30,15 @@ func (a *app) transformCommand() *cobra.Command {
 		Use:   "transform --flow F --input J",
 		Short: "Take one event through a flow, and print what would be sent",
 		Long: `Takes one event through the filter and the transform of a flow, and prints the
-CloudEvent that the sink would be given. Nothing is connected and nothing sent.`,
+CloudEvent that the sink would be given; of a flow with transform.split or several
+sinks, a list of them, each with its sink. Nothing is connected and nothing sent.`,
 		Example: `  fiso-flow transform --flow order-events.yaml --input '{"legacy_id": "A-1", "order_status": "PAID"}'
   fiso-flow transform --flow order-events.yaml --input @order.json
   kcat -C -t orders -c 1 | fiso-flow transform --flow order-events.yaml --input -`,
-		Args: arguments(cobra.NoArgs),
+		Args: command.Args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if !c.Flags().Changed("input") {
-				return usagef("--input is missing: give the event itself, @file, or - for standard input")
+				return command.Usagef("--input is missing: give the event itself, @file, or - for standard input")
 			}
 			flow, err := oneFlow(file)
 			if err != nil {
@@ -43,29 +48,27 @@ CloudEvent that the sink would be given. Nothing is connected and nothing sent.`
 			if err != nil {
 				return err
 			}
-			m := &connector.Message{Value: value, Time: time.Now(), Position: connector.Position{Topic: "input", Partition: 0, Offset: 0}}
+			m := &connector.Message{Value: value, Time: time.Now(), Position: connector.PartitionOffset("input", 0, 0)}
 			if key != "" {
 				m.Key = []byte(key)
 			}
 			for _, h := range headers {
 				name, text, ok := strings.Cut(h, "=")
 				if !ok {
-					return usagef("--header %q: write name=value", h)
+					return command.Usagef("--header %q: write name=value", h)
 				}
 				m.Headers = append(m.Headers, connector.Header{Key: name, Value: []byte(text)})
 			}
-			e, err := flow.Process(c.Context(), m)
+			all, err := flow.Process(c.Context(), m)
 			switch {
+			case errors.Is(err, delivery.ErrUnrouted):
+				return a.notSent("unrouted", "no sink takes it: acknowledged, counted as unrouted, and not sent")
 			case err != nil:
-				return a.failed(err)
-			case e == nil:
-				return a.filtered()
+				return a.printFailure(err)
+			case len(all) == 0:
+				return a.notSent("filtered", "filtered: acknowledged, counted, and not sent")
 			}
-			shown, err := e.AppendJSON(nil)
-			if err != nil {
-				return a.unshown(err)
-			}
-			return a.printRaw(shown)
+			return a.printDeliveries(flow, all)
 		},
 	}
 	flowFlag(c, &file)
@@ -93,47 +96,85 @@ func (a *app) readInput(input string) ([]byte, error) {
 	return []byte(input), nil
 }
 
-// failed prints why an event would become a dead letter.
-func (a *app) failed(err error) error {
-	if a.output == "json" {
-		if err := a.printJSON(map[string]any{"ok": false, "errors": problems(err)}); err != nil {
+// printFailure prints why the event would become a dead letter.
+func (a *app) printFailure(err error) error {
+	if a.JSON() {
+		if err := a.PrintJSON(map[string]any{"ok": false, "errors": a.Problems(err)}); err != nil {
 			return err
 		}
-		return errReported
+		return command.ErrReported
 	}
-	a.errorf("dead letter %s: %v\n", problems(err)[0].Code, err)
-	return errReported
+	a.Errorf("dead letter %s: %v\n", a.Problems(err)[0].Code, err)
+	return command.ErrReported
 }
 
-// unshown is for an event that its sink takes byte for byte, and that is not the
-// JSON which the command would show.
-func (a *app) unshown(err error) error {
-	if a.output == "json" {
-		return a.printJSON(map[string]any{"ok": true, "message": err.Error()})
+// printUnshowable handles an event that the sink sends byte for byte and that is not valid JSON,
+// so that it cannot be shown as JSON.
+func (a *app) printUnshowable(err error) error {
+	if a.JSON() {
+		return a.PrintJSON(map[string]any{"ok": true, "message": err.Error()})
 	}
-	a.errorf("sent byte for byte, and not shown: %v\n", err)
+	a.Errorf("sent byte for byte, and not shown: %v\n", err)
 	return nil
 }
 
-func (a *app) filtered() error {
-	if a.output == "json" {
-		return a.printJSON(map[string]any{"ok": true, "filtered": true})
+func (a *app) notSent(status, text string) error {
+	if a.JSON() {
+		return a.PrintJSON(map[string]any{"ok": true, status: true})
 	}
-	a.errorf("filtered: acknowledged, counted, and not sent\n")
+	a.Errorf("%s\n", text)
 	return nil
 }
 
-// printRaw prints a JSON document, indented, its numbers as they are. Strings in
-// JSON may hold control characters beyond ASCII, which steer some terminals: a
-// terminal gets them escaped, and a file or a pipe exactly as they are.
+// sentEvent is one of several events in the output.
+type sentEvent struct {
+	Sink    string          `json:"sink"`
+	Event   json.RawMessage `json:"event,omitempty"`
+	Message string          `json:"message,omitempty"` // why the event is not shown
+}
+
+// printDeliveries prints the event, or a list of events if the flow uses split or several sinks.
+func (a *app) printDeliveries(flow *plan.Plan, all []plan.Delivery) error {
+	if flow.AtMostOneDelivery() {
+		shown, err := all[0].Event.AppendJSON(nil)
+		if err != nil {
+			return a.printUnshowable(err)
+		}
+		return a.printRaw(shown)
+	}
+	doc, err := json.Marshal(sentEvents(all))
+	if err != nil {
+		return fmt.Errorf("print the events: %w", err)
+	}
+	return a.printRaw(doc)
+}
+
+func sentEvents(all []plan.Delivery) []sentEvent {
+	list := make([]sentEvent, 0, len(all))
+	for _, d := range all {
+		sent := sentEvent{Sink: d.Sink}
+		shown, err := d.Event.AppendJSON(nil)
+		if err != nil {
+			sent.Message = err.Error()
+		} else {
+			sent.Event = shown
+		}
+		list = append(list, sent)
+	}
+	return list
+}
+
+// printRaw prints a JSON document indented, without changing its numbers. JSON strings may hold
+// non-ASCII control characters that some terminals execute: on a terminal they are escaped, in a
+// file or pipe they are kept.
 func (a *app) printRaw(doc []byte) error {
-	if a.output == "json" || !a.OutTerminal {
-		return a.printJSON(json.RawMessage(doc))
+	if a.JSON() || !a.OutTerminal {
+		return a.PrintJSON(json.RawMessage(doc))
 	}
 	var text bytes.Buffer
 	if err := json.Indent(&text, doc, "", "  "); err != nil {
 		return fmt.Errorf("print the event: %w", err)
 	}
-	a.printf("%s\n", text.Bytes())
+	a.Printf("%s\n", text.Bytes())
 	return nil
 }

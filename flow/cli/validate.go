@@ -7,7 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/lsm/fiso/flow/blueprint"
+	"github.com/lsm/fiso/common/command"
+	"github.com/lsm/fiso/flow/plan"
 	"github.com/lsm/fiso/flow/spec"
 )
 
@@ -21,7 +22,7 @@ every CEL expression. All faults of all files are shown, each with its line.`,
 		Example: `  fiso-flow validate flows/
   fiso-flow validate --explain order-events.yaml`,
 		RunE: func(_ *cobra.Command, args []string) error {
-			flows, err := blueprint.ParseDir(a.paths(args)...)
+			flows, err := plan.ParseDir(a.paths(args)...)
 			return a.validated(flows, err, explain)
 		},
 	}
@@ -29,14 +30,14 @@ every CEL expression. All faults of all files are shown, each with its line.`,
 	return c
 }
 
-// validFlow is one flow as --output json prints it.
+// validFlow is one flow in --output json.
 type validFlow struct {
-	File        string                 `json:"file"`
-	Flow        string                 `json:"flow"`
-	Explanation *blueprint.Explanation `json:"explanation,omitempty"`
+	File        string            `json:"file"`
+	Flow        string            `json:"flow"`
+	Explanation *plan.Explanation `json:"explanation,omitempty"`
 }
 
-func (a *app) validated(flows []*blueprint.Blueprint, err error, explain bool) error {
+func (a *app) validated(flows []*plan.Plan, err error, explain bool) error {
 	valid := make([]validFlow, 0, len(flows))
 	for _, f := range flows {
 		v := validFlow{File: f.File, Flow: f.Name()}
@@ -50,28 +51,28 @@ func (a *app) validated(flows []*blueprint.Blueprint, err error, explain bool) e
 		}
 		valid = append(valid, v)
 	}
-	if a.output == "json" {
-		result := map[string]any{"ok": err == nil, "flows": valid, "errors": problems(err)}
-		if err := a.printJSON(result); err != nil {
+	if a.JSON() {
+		result := map[string]any{"ok": err == nil, "flows": valid, "errors": a.Problems(err)}
+		if err := a.PrintJSON(result); err != nil {
 			return err
 		}
 		if err != nil {
-			return errReported
+			return command.ErrReported
 		}
 		return nil
 	}
 	for _, v := range valid {
 		if v.Explanation != nil {
-			a.printf("%s", explanation(v.Explanation))
+			a.Printf("%s", explanation(v.Explanation))
 		} else {
-			a.printf("%s: flow %s is valid\n", v.File, v.Flow)
+			a.Printf("%s: flow %s is valid\n", v.File, v.Flow)
 		}
 	}
 	return err
 }
 
-// explanation is an Explanation as a person reads it.
-func explanation(e *blueprint.Explanation) string {
+// explanation formats an Explanation for reading.
+func explanation(e *plan.Explanation) string {
 	var b strings.Builder
 	row := func(name, text string) {
 		if text != "" {
@@ -80,12 +81,19 @@ func explanation(e *blueprint.Explanation) string {
 	}
 	fmt.Fprintf(&b, "%s (%s) is valid, and this will happen:\n", e.Flow, e.File)
 	if e.Paused {
-		row("paused", "it holds its place and fetches nothing")
+		row("paused", "it fetches nothing and keeps its commits")
 	}
 	row("reads", e.Source)
 	row("keeps", e.Filter)
 	row("becomes", e.Transform)
-	row("goes to", e.Sink)
+	if len(e.Sinks) == 0 {
+		row("goes to", e.Sink)
+	} else {
+		row("goes to", e.Routing)
+	}
+	for _, s := range e.Sinks {
+		row("", "- "+s)
+	}
 	row("order", e.Ordering)
 	row("in flight", e.InFlight)
 	row("batches", e.Batch)
@@ -98,8 +106,8 @@ func explanation(e *blueprint.Explanation) string {
 	return b.String()
 }
 
-// schedule is the retries in a line, with the time they take together.
-func schedule(waits []blueprint.Wait) string {
+// schedule formats the retries in one line, with their total time.
+func schedule(waits []plan.Wait) string {
 	if len(waits) == 0 {
 		return "none"
 	}

@@ -1,8 +1,6 @@
-// Package demo is fiso-flow's main job on a stage: an embedded Kafka broker, a
-// small order service, and a real fiso-flow between them. It produces orders,
-// some of which cannot be delivered, takes the service away for a while,
-// changes the flow while it runs, and ends with the totals that prove that
-// nothing was lost.
+// Package demo shows fiso-flow with an embedded Kafka broker and a small order service. The demo
+// produces orders, some of which cannot be delivered, makes the service unavailable for a while,
+// changes the flow while it runs, and ends with totals that show that no event was lost.
 package demo
 
 import (
@@ -24,65 +22,64 @@ import (
 	_ "embed"
 )
 
-// Options say how the demo runs.
+// Options configure the demo.
 type Options struct {
-	// Out is where a person watches; Terminal, whether it can be redrawn.
+	// Out is where the demo prints. Terminal: Out is a terminal that can be redrawn.
 	Out      io.Writer
 	Terminal bool
-	// Length is how long orders are produced; 15 s when zero. The service is
-	// away and the flow reloaded in fixed parts of it.
+	// Length is how long orders are produced; default 15 s. The outage of the service and the
+	// reload of the flow happen at fixed fractions of it.
 	Length time.Duration
-	// Keep leaves everything running after the totals, until ctx ends.
+	// Keep keeps everything running after the totals, until ctx ends.
 	Keep bool
-	// Run runs fiso-flow on a directory of flow files until ctx ends. It calls
-	// listening with the address of its metrics.
+	// Run runs fiso-flow on a directory of flow files until ctx ends. It calls listening with the
+	// address of the metrics.
 	Run func(ctx context.Context, dir string, log io.Writer, listening func(addr string)) error
 }
 
-// ErrNotProven is returned when the totals do not add up.
-var ErrNotProven = errors.New("the totals do not add up")
+// ErrTotalsWrong is returned when the totals do not add up.
+var ErrTotalsWrong = errors.New("the totals do not add up")
 
 //go:embed order-events.yaml
 var flowFile string
 
-// The flow's change in the middle of the demo: one more field.
+// The change of the flow during the demo: one more field.
 const (
 	oldField = `"status": data.order_status}`
 	newField = `"status": data.order_status, "amount_cents": data.amount_cents}`
 )
 
 const (
-	topic       = "orders"
-	deadLetters = "fiso-dlq-order-events"
-	perSecond   = 24
-	settleTime  = 30 * time.Second
+	topic         = "orders"
+	deadLetters   = "fiso-dlq-order-events"
+	perSecond     = 24
+	settleTimeout = 30 * time.Second
 )
 
-// stage is everything that runs during a demo.
-type stage struct {
+// demo is the state of a running demo.
+type demo struct {
 	opts    Options
 	ledger  *ledger
 	service *service
-	dir     string // flow files, and the log
+	dir     string // directory of the flow files and the log
 	metrics atomic.Value
 	brokers []string
 }
 
-// Run performs the demo and returns nil when its totals add up. It ends early
-// when ctx does.
+// Run runs the demo and returns nil if the totals add up. It ends early when ctx ends.
 func Run(ctx context.Context, opts Options) error {
 	if opts.Length == 0 {
 		opts.Length = 15 * time.Second
 	}
-	s := &stage{opts: opts, ledger: newLedger()}
+	s := &demo{opts: opts, ledger: newLedger()}
 	s.service = &service{ledger: s.ledger}
 	return s.run(ctx)
 }
 
-func (s *stage) run(ctx context.Context) (err error) {
+func (s *demo) run(ctx context.Context) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	var running workers
-	defer func() { // everything started here is waited for here
+	defer func() { // wait for everything that was started here
 		cancel()
 		err = errors.Join(err, running.wait())
 	}()
@@ -107,18 +104,18 @@ func (s *stage) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer remove()
-	s.introduce()
-	return s.play(ctx, &running)
+	s.printIntroduction()
+	return s.runStory(ctx, &running)
 }
 
-// writeFlow lays the flow file out in a folder of its own, with the broker and
-// the service of this demo in place of its defaults.
-func (s *stage) writeFlow(serviceURL string) (remove func(), err error) {
+// writeFlow writes the flow file to a new directory, with the addresses of this demo's broker and
+// service.
+func (s *demo) writeFlow(serviceURL string) (remove func(), err error) {
 	s.dir, err = os.MkdirTemp("", "fiso-demo-")
 	if err != nil {
-		return nil, fmt.Errorf("make a folder for the flow: %w", err)
+		return nil, fmt.Errorf("create a directory for the flow: %w", err)
 	}
-	remove = func() { _ = os.RemoveAll(s.dir) } // in the system's temporary folder: swept anyway
+	remove = func() { _ = os.RemoveAll(s.dir) } // in the temporary directory of the system, so errors do not matter
 	text := strings.NewReplacer(
 		"${KAFKA_BROKERS:-kafka.infra.svc:9092}", strings.Join(s.brokers, ","),
 		"${ORDER_SERVICE:-http://order-service:8080}", serviceURL,
@@ -131,11 +128,11 @@ func (s *stage) writeFlow(serviceURL string) (remove func(), err error) {
 	return remove, nil
 }
 
-func (s *stage) path() string    { return filepath.Join(s.dir, "order-events.yaml") }
-func (s *stage) logPath() string { return filepath.Join(s.dir, "fiso-flow.log") }
+func (s *demo) path() string    { return filepath.Join(s.dir, "order-events.yaml") }
+func (s *demo) logPath() string { return filepath.Join(s.dir, "fiso-flow.log") }
 
-// save writes the flow as an editor does: beside it, then over it.
-func (s *stage) save(text string) error {
+// save replaces the flow file atomically, as an editor does.
+func (s *demo) save(text string) error {
 	draft := s.path() + ".tmp"
 	if err := os.WriteFile(draft, []byte(text), 0o600); err != nil {
 		return fmt.Errorf("write the flow: %w", err)
@@ -146,14 +143,14 @@ func (s *stage) save(text string) error {
 	return nil
 }
 
-// play is the story: fiso-flow starts, orders come, the service goes away and
-// returns, the flow changes, the orders stop, everything settles.
-func (s *stage) play(ctx context.Context, running *workers) error {
+// runStory runs the steps of the demo: fiso-flow starts, orders arrive, the service fails and
+// returns, the flow changes, the orders stop, and all orders settle.
+func (s *demo) runStory(ctx context.Context, running *workers) error {
 	log, err := os.Create(s.logPath())
 	if err != nil {
 		return fmt.Errorf("keep fiso-flow's log: %w", err)
 	}
-	defer func() { _ = log.Close() }() // it goes with its folder
+	defer func() { _ = log.Close() }() // the file is deleted with its directory
 
 	flowCtx, stopFlow := context.WithCancel(ctx)
 	defer stopFlow()
@@ -166,28 +163,28 @@ func (s *stage) play(ctx context.Context, running *workers) error {
 	produced := running.start(func() error { return s.produce(ctx) })
 	running.start(func() error { return s.incidents(ctx) })
 
-	err = s.settle(ctx, produced, flowEnded)
+	err = s.waitUntilSettled(ctx, produced, flowEnded)
 	stopShow()
 	<-shown
 	if err != nil {
 		return err
 	}
-	s.conclude()
-	if s.opts.Keep && s.ledger.sum().proven() {
-		s.keep()
+	s.printTotals()
+	if s.opts.Keep && s.ledger.totals().addUp() {
+		s.waitForInterrupt()
 		<-ctx.Done()
 	}
 	stopFlow()
-	<-flowEnded // a clean stop, before the broker goes
-	if t := s.ledger.sum(); !t.proven() {
+	<-flowEnded // let the flow stop before the broker does
+	if t := s.ledger.totals(); !t.addUp() {
 		return fmt.Errorf("%w: %d orders missing, %d in the wrong place, %d duplicates, %d out of order",
-			ErrNotProven, len(t.lost), len(t.unexpected), t.duplicates, len(t.disorder))
+			ErrTotalsWrong, len(t.lost), len(t.unexpected), t.duplicates, len(t.disorder))
 	}
 	return nil
 }
 
-// settle waits until every order that was produced is somewhere.
-func (s *stage) settle(ctx context.Context, produced, flowEnded <-chan struct{}) error {
+// waitUntilSettled waits until every produced order is delivered or a dead letter.
+func (s *demo) waitUntilSettled(ctx context.Context, produced, flowEnded <-chan struct{}) error {
 	var deadline <-chan time.Time
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
@@ -197,15 +194,15 @@ func (s *stage) settle(ctx context.Context, produced, flowEnded <-chan struct{})
 			return stopped(ctx)
 		case <-flowEnded:
 			if ctx.Err() != nil {
-				return stopped(ctx) // fiso-flow was told so too, and was quicker
+				return stopped(ctx) // fiso-flow got the same signal and stopped first
 			}
 			return errors.New("fiso-flow ended before the demo did")
 		case <-produced:
-			produced, deadline = nil, time.After(settleTime)
+			produced, deadline = nil, time.After(settleTimeout)
 		case <-deadline:
-			return nil // the totals say what is missing
+			return nil // the totals show what is missing
 		case <-tick.C:
-			if produced == nil && s.ledger.sum().waiting == 0 {
+			if produced == nil && s.ledger.totals().waiting == 0 {
 				return nil
 			}
 		}
@@ -216,13 +213,13 @@ func stopped(ctx context.Context) error {
 	return fmt.Errorf("stopped before the end: %w", context.Cause(ctx))
 }
 
-// produce sends orders at an even pace.
-func (s *stage) produce(ctx context.Context) error {
+// produce sends orders at a constant rate.
+func (s *demo) produce(ctx context.Context) error {
 	p, err := kafka.NewProducer(kafka.ProducerConfig{ClientConfig: kafka.ClientConfig{Brokers: s.brokers}}, kafka.ProducerOptions{})
 	if err != nil {
 		return fmt.Errorf("produce orders: %w", err)
 	}
-	defer func() { _ = p.Close(context.WithoutCancel(ctx)) }() // every order was acknowledged before
+	defer func() { _ = p.Close(context.WithoutCancel(ctx)) }() // every order is already acknowledged
 	var make orders
 	tick := time.NewTicker(time.Second / perSecond)
 	defer tick.Stop()
@@ -232,11 +229,11 @@ func (s *stage) produce(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-end:
-			s.ledger.say("■", "the last order is produced")
+			s.ledger.addNews("■", "the last order is produced")
 			return nil
 		case <-tick.C:
 			o := make.next()
-			s.ledger.made(o)
+			s.ledger.orderProduced(o)
 			if err := p.Produce(ctx, kafka.Record{Topic: topic, Key: []byte(o.key), Value: o.value}); err != nil {
 				return fmt.Errorf("produce order %s: %w", o.id, err)
 			}
@@ -244,21 +241,21 @@ func (s *stage) produce(ctx context.Context) error {
 	}
 }
 
-// incidents is what goes wrong, and what a person changes, at fixed parts of
-// the demo's length.
-func (s *stage) incidents(ctx context.Context) error {
+// incidents causes the failures and the change of the flow, at fixed fractions of the demo's
+// length.
+func (s *demo) incidents(ctx context.Context) error {
 	steps := []struct {
 		at float64
 		do func() error
 	}{
 		{0.25, func() error {
 			s.service.away.Store(true)
-			s.ledger.say("!", "the order service goes away: 503 to everything")
+			s.ledger.addNews("!", "the order service goes away: 503 to everything")
 			return nil
 		}},
 		{0.40, func() error {
 			s.service.away.Store(false)
-			s.ledger.say("!", "the order service is back")
+			s.ledger.addNews("!", "the order service is back")
 			return nil
 		}},
 		{0.60, func() error {
@@ -266,7 +263,7 @@ func (s *stage) incidents(ctx context.Context) error {
 			if err != nil {
 				return fmt.Errorf("change the flow: %w", err)
 			}
-			s.ledger.say("★", "the flow file is saved with one more field: fiso-flow reloads it")
+			s.ledger.addNews("★", "the flow file is saved with one more field: fiso-flow reloads it")
 			return s.save(strings.Replace(string(text), oldField, newField, 1))
 		}},
 	}

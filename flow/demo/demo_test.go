@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// buffer is what a person sees, read while it is written.
+// buffer is the output, which can be read while it is written.
 type buffer struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -68,7 +68,7 @@ func TestOrders_areAlwaysTheSameAndMostlyGood(t *testing.T) {
 		}
 		kinds[o.kind]++
 	}
-	if kinds[good] < 300 || kinds[malformed] == 0 || kinds[incomplete] == 0 || kinds[fraud] == 0 {
+	if kinds[good] < 300 || kinds[notJSON] == 0 || kinds[missingField] == 0 || kinds[refused] == 0 {
 		t.Errorf("kinds of 360 orders: %v", kinds)
 	}
 }
@@ -94,29 +94,29 @@ func TestService_answersByWhatItIsGiven(t *testing.T) {
 	if got := post(`{"data": {"order_id": "C1-0002"}}`); got != 503 {
 		t.Errorf("while it is away it answers %d", got)
 	}
-	if sum := s.ledger.sum(); sum.delivered != 1 || sum.withAmount != 1 || sum.retries != 1 {
+	if sum := s.ledger.totals(); sum.delivered != 1 || sum.withAmount != 1 || sum.retries != 1 {
 		t.Errorf("the ledger has %+v", sum)
 	}
 }
 
 func TestLedger_seesWhatIsWrong(t *testing.T) {
 	l := newLedger()
-	for id, k := range map[string]kind{"C1-0001": good, "C1-0002": good, "C2-0001": fraud, "C2-0002": malformed, "C3-0001": good} {
-		l.made(order{id: id, kind: k})
+	for id, k := range map[string]kind{"C1-0001": good, "C1-0002": good, "C2-0001": refused, "C2-0002": notJSON, "C3-0001": good} {
+		l.orderProduced(order{id: id, kind: k})
 	}
-	l.arrived("C1-0002", "PAID", false)
-	l.arrived("C1-0001", "PAID", false) // out of order
-	l.arrived("C1-0001", "PAID", false) // twice
-	l.arrived("C2-0001", "PAID", false) // should have been refused
-	l.buried("C2-0002", "DECODE_FAILED", "not JSON")
-	l.buried("C2-0002", "DECODE_FAILED", "not JSON") // twice
-	sum := l.sum()
-	if sum.proven() || len(sum.lost) != 1 || len(sum.unexpected) != 1 || len(sum.disorder) != 1 || sum.duplicates != 2 {
+	l.orderDelivered("C1-0002", "PAID", false)
+	l.orderDelivered("C1-0001", "PAID", false) // out of order
+	l.orderDelivered("C1-0001", "PAID", false) // twice
+	l.orderDelivered("C2-0001", "PAID", false) // should have been refused
+	l.orderDeadLettered("C2-0002", "DECODE_FAILED", "not JSON")
+	l.orderDeadLettered("C2-0002", "DECODE_FAILED", "not JSON") // twice
+	sum := l.totals()
+	if sum.addUp() || len(sum.lost) != 1 || len(sum.unexpected) != 1 || len(sum.disorder) != 1 || sum.duplicates != 2 {
 		t.Errorf("the sum is %+v", sum)
 	}
 	var out buffer
-	s := &stage{opts: Options{Out: &out}, ledger: l}
-	s.conclude()
+	s := &demo{opts: Options{Out: &out}, ledger: l}
+	s.printTotals()
 	for _, says := range []string{"THE TOTALS DO NOT ADD UP", "missing: C3-0001", "in the wrong place: C2-0001", "out of order: C1-0002 before C1-0001"} {
 		if !strings.Contains(out.String(), says) {
 			t.Errorf("the totals do not say %q:\n%s", says, out.String())
@@ -126,13 +126,13 @@ func TestLedger_seesWhatIsWrong(t *testing.T) {
 
 func TestLedger_keepsABoundedPast(t *testing.T) {
 	l := newLedger()
-	for range keptNews + 10 {
-		l.say("!", "again")
+	for range maxNews + 10 {
+		l.addNews("!", "again")
 	}
-	if fresh, n := l.since(0); len(fresh) != keptNews || n != keptNews+10 {
+	if fresh, n := l.since(0); len(fresh) != maxNews || n != maxNews+10 {
 		t.Errorf("%d of %d kept", len(fresh), n)
 	}
-	if fresh, _ := l.since(keptNews + 8); len(fresh) != 2 {
+	if fresh, _ := l.since(maxNews + 8); len(fresh) != 2 {
 		t.Errorf("%d are new", len(fresh))
 	}
 }
@@ -142,9 +142,9 @@ func TestScreen_redrawsItsPanel(t *testing.T) {
 	var out buffer
 	s := &screen{out: &out, terminal: true, ledger: l, service: &service{ledger: l}, length: time.Second}
 	s.draw()
-	l.made(order{id: "C1-0001"})
-	l.arrived("C1-0001", "PAID", false)
-	l.say("!", "%s", strings.Repeat("long ", 50))
+	l.orderProduced(order{id: "C1-0001"})
+	l.orderDelivered("C1-0001", "PAID", false)
+	l.addNews("!", "%s", strings.Repeat("long ", 50))
 	s.service.away.Store(true)
 	s.draw()
 	for _, says := range []string{"● answering", "\x1b[24A", "away: 503 to everything", "C1-0001 PAID delivered", "…", "████"} {
@@ -155,7 +155,7 @@ func TestScreen_redrawsItsPanel(t *testing.T) {
 }
 
 func TestWatchDeadLetters_namesLettersWithoutAnOrder(t *testing.T) {
-	if id := letterID(&connector.Message{Value: []byte("?"), Position: connector.Position{Topic: "d", Partition: 1, Offset: 2}}); id != "d-1-2" {
+	if id := letterID(&connector.Message{Value: []byte("?"), Position: connector.PartitionOffset("d", 1, 2)}); id != "d-1-2" {
 		t.Errorf("it is called %s", id)
 	}
 	if id := letterID(&connector.Message{Value: []byte(`{"legacy_id": "C3-0012"`)}); id != "C3-0012" {

@@ -6,7 +6,7 @@ import (
 	"github.com/lsm/fiso/common/config/configdoc"
 )
 
-// The demo runs the file that deploy/examples shows.
+// The demo uses the same file as deploy/examples.
 func TestGenerated_exampleIsTheDemosFlow(t *testing.T) {
 	configdoc.File(t, "../../deploy/examples/order-events.yaml", []byte(flowFile))
 }

@@ -9,32 +9,31 @@ import (
 	"time"
 )
 
-// ledger is the demo's proof: what was produced against what arrived. It is
-// safe for concurrent use.
+// ledger compares what was produced with what arrived. It is safe for concurrent use.
 type ledger struct {
 	start time.Time
 
 	mu         sync.Mutex
 	produced   map[string]kind
 	delivered  map[string]int
-	dead       map[string]string // order id, or position, to error code
+	dead       map[string]string // order id (or position) to error code
 	deadAgain  int
 	last       map[string]string // customer to the last order that arrived
 	disorder   []string
 	retries    int
-	withAmount int // orders that came in the new form, after the reload
+	withAmount int // orders with the new field, after the reload
 	news       []news
-	total      int // news ever written, to print each once
+	total      int // number of news so far, to print each once
 }
 
-// news is one line of what happened.
+// news is one line about what happened.
 type news struct {
 	at   time.Duration
 	mark string
 	text string
 }
 
-const keptNews = 500
+const maxNews = 500
 
 func newLedger() *ledger {
 	return &ledger{
@@ -46,34 +45,34 @@ func newLedger() *ledger {
 	}
 }
 
-func (l *ledger) say(mark, format string, args ...any) {
+func (l *ledger) addNews(mark, format string, args ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.sayLocked(mark, format, args...)
+	l.addNewsLocked(mark, format, args...)
 }
 
-func (l *ledger) sayLocked(mark, format string, args ...any) {
+func (l *ledger) addNewsLocked(mark, format string, args ...any) {
 	l.total++
 	l.news = append(l.news, news{time.Since(l.start), mark, fmt.Sprintf(format, args...)})
-	if len(l.news) > keptNews {
-		l.news = slices.Delete(l.news, 0, len(l.news)-keptNews)
+	if len(l.news) > maxNews {
+		l.news = slices.Delete(l.news, 0, len(l.news)-maxNews)
 	}
 }
 
-func (l *ledger) made(o order) {
+func (l *ledger) orderProduced(o order) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.produced[o.id] = o.kind
 }
 
-func (l *ledger) retried(id string) {
+func (l *ledger) orderRetried(id string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.retries++
-	l.sayLocked("↻", "%s answered 503, will be tried again", id)
+	l.addNewsLocked("↻", "%s answered 503, will be tried again", id)
 }
 
-func (l *ledger) arrived(id, status string, amount bool) {
+func (l *ledger) orderDelivered(id, status string, amount bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.delivered[id]++
@@ -87,13 +86,13 @@ func (l *ledger) arrived(id, status string, amount bool) {
 	if amount {
 		l.withAmount++
 		if l.withAmount == 1 {
-			l.sayLocked("★", "%s is the first order in the new form", id)
+			l.addNewsLocked("★", "%s is the first order in the new form", id)
 		}
 	}
-	l.sayLocked("✓", "%s %s delivered", id, status)
+	l.addNewsLocked("✓", "%s %s delivered", id, status)
 }
 
-func (l *ledger) buried(id, code, reason string) {
+func (l *ledger) orderDeadLettered(id, code, reason string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if _, again := l.dead[id]; again {
@@ -104,10 +103,10 @@ func (l *ledger) buried(id, code, reason string) {
 	if _, answer, ok := strings.Cut(reason, "/callbacks/order-result: "); ok {
 		reason = answer // the address is the same for all
 	}
-	l.sayLocked("✗", "%s dead letter %s: %s", id, code, reason)
+	l.addNewsLocked("✗", "%s dead letter %s: %s", id, code, reason)
 }
 
-// totals is the ledger at one moment.
+// totals is a snapshot of the ledger.
 type totals struct {
 	produced, delivered, dead, waiting int
 	duplicates, retries, withAmount    int
@@ -117,7 +116,7 @@ type totals struct {
 	elapsed                            time.Duration
 }
 
-func (l *ledger) sum() totals {
+func (l *ledger) totals() totals {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	t := totals{
@@ -147,12 +146,12 @@ func (l *ledger) sum() totals {
 	return t
 }
 
-// proven reports whether every order is where it belongs, once and in order.
-func (t totals) proven() bool {
+// addUp reports whether every order arrived where it should, once and in order.
+func (t totals) addUp() bool {
 	return len(t.lost) == 0 && len(t.unexpected) == 0 && len(t.disorder) == 0 && t.duplicates == 0
 }
 
-// codeList is "2 DECODE_FAILED, 3 SINK_REJECTED".
+// codeList formats the codes as "2 DECODE_FAILED, 3 SINK_REJECTED".
 func (t totals) codeList() string {
 	var parts []string
 	for _, code := range slices.Sorted(maps.Keys(t.codes)) {
@@ -161,7 +160,7 @@ func (t totals) codeList() string {
 	return strings.Join(parts, ", ")
 }
 
-// since returns the news after the first n, and how many there are now.
+// since returns the news after the first n, and the number of news so far.
 func (l *ledger) since(n int) ([]news, int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

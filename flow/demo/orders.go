@@ -5,28 +5,28 @@ import (
 	"fmt"
 )
 
-// kind is what an order is meant to show.
+// kind is what an order demonstrates.
 type kind int
 
 const (
-	good       kind = iota
-	malformed       // not JSON at all
-	incomplete      // JSON without the field that the flow reads
-	fraud           // the order service refuses it for good
+	good         kind = iota
+	notJSON           // not JSON at all
+	missingField      // JSON without a field that the flow reads
+	refused           // the order service refuses it permanently
 )
 
-// order is one record on its way to the topic.
+// order is one record for the topic.
 type order struct {
-	id    string // "C3-0007": customer 3's seventh
-	key   string // the customer, so that each customer's orders stay in order
+	id    string // "C3-0007": the seventh order of customer 3
+	key   string // the customer, so that the orders of a customer stay in order
 	kind  kind
 	value []byte
 }
 
 const customers = 5
 
-// orders makes an endless, always equal sequence of orders: mostly good ones,
-// and now and then one of each kind that cannot be delivered.
+// orders generates an endless, deterministic sequence of orders: mostly good ones, with some of
+// each kind that cannot be delivered.
 type orders struct {
 	made    int
 	perCust [customers]int
@@ -43,14 +43,14 @@ func (g *orders) next() order {
 	status := []string{"NEW", "PAID", "SHIPPED"}[g.perCust[c]%3]
 	switch {
 	case g.made%37 == 11:
-		o.kind = malformed
+		o.kind = notJSON
 		o.value = []byte(`{"legacy_id": "` + o.id + `", "order_status": PAID`)
 		return o
 	case g.made%53 == 17:
-		o.kind = incomplete
+		o.kind = missingField
 		status = ""
 	case g.made%41 == 29:
-		o.kind = fraud
+		o.kind = refused
 		status = "FRAUD"
 	}
 	o.value = encode(o.id, status, 1999+100*g.made)
@@ -64,7 +64,7 @@ func encode(id, status string, cents int) []byte {
 		Cents  int    `json:"amount_cents"`
 	}{id, status, cents})
 	if err != nil {
-		panic(err) // three plain fields always encode
+		panic(err) // three plain fields can always be encoded
 	}
 	return b
 }

@@ -10,8 +10,7 @@ import (
 	"unicode/utf8"
 )
 
-// screen shows the ledger as it grows: a panel that redraws itself in a
-// terminal, plain lines anywhere else.
+// screen shows the ledger: as a panel that is redrawn on a terminal, otherwise as plain lines.
 type screen struct {
 	out      io.Writer
 	terminal bool
@@ -20,7 +19,7 @@ type screen struct {
 	length   time.Duration
 
 	seen  int // news already printed
-	drawn int // lines of the panel to draw over
+	drawn int // lines of the panel to overwrite
 }
 
 const (
@@ -30,7 +29,7 @@ const (
 	plainFrame = 2 * time.Second
 )
 
-// run draws until ctx ends, and then once more.
+// run draws until ctx ends, and once more after that.
 func (s *screen) run(ctx context.Context) {
 	every := plainFrame
 	if s.terminal {
@@ -57,8 +56,7 @@ func (s *screen) draw() {
 	s.lines()
 }
 
-// lines prints what is worth a line (a delivery is not: there are hundreds),
-// and one line of figures.
+// lines prints the news except deliveries, of which there are hundreds, and one line of totals.
 func (s *screen) lines() {
 	fresh, n := s.ledger.since(s.seen)
 	s.seen = n
@@ -72,7 +70,7 @@ func (s *screen) lines() {
 			s.printf("%6.1fs  %s %s\n", x.at.Seconds(), x.mark, x.text)
 		}
 	}
-	t := s.ledger.sum()
+	t := s.ledger.totals()
 	if retried > 0 {
 		s.printf("%6.1fs  ↻ %d answers of 503, to be tried again\n", t.elapsed.Seconds(), retried)
 	}
@@ -81,7 +79,7 @@ func (s *screen) lines() {
 }
 
 func (s *screen) panel() {
-	t := s.ledger.sum()
+	t := s.ledger.totals()
 	state := "\x1b[32m● answering\x1b[0m"
 	if s.service.away.Load() {
 		state = "\x1b[31m● away: 503 to everything\x1b[0m"
@@ -115,7 +113,7 @@ func (s *screen) panel() {
 	s.printf("%s", b.String())
 }
 
-// lines are the last few news of a kind, always as many, so that the panel keeps
+// lines returns the last news of a kind, padded to a fixed number of rows so that the panel keeps
 // its height.
 func lines(all []news, which func(news) bool) []string {
 	rows := make([]string, 0, panelNews)
@@ -128,7 +126,7 @@ func lines(all []news, which func(news) bool) []string {
 	return append(rows, make([]string, panelNews-len(rows))...)
 }
 
-// printf writes to the person; a screen that went away does not stop the demo.
+// printf ignores errors: a closed output does not stop the demo.
 func (s *screen) printf(format string, args ...any) {
 	_, _ = fmt.Fprintf(s.out, format, args...)
 }

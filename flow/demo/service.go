@@ -7,15 +7,14 @@ import (
 	"sync/atomic"
 )
 
-// service is the application of the demo: an order service that takes
-// CloudEvents by POST, refuses fraud for good, and is away for a while when
-// told to. It knows nothing of Kafka or of Fiso.
+// service is the order service of the demo. It takes CloudEvents by POST, refuses fraud
+// permanently, and answers 503 while it is switched off. It does not know Kafka or Fiso.
 type service struct {
 	ledger *ledger
 	away   atomic.Bool
 }
 
-// maxOrder bounds what the service reads of one request.
+// maxOrder limits the request body.
 const maxOrder = 1 << 20
 
 func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -37,12 +36,12 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case s.away.Load():
-		s.ledger.retried(event.Data.OrderID)
+		s.ledger.orderRetried(event.Data.OrderID)
 		http.Error(w, "down for maintenance", http.StatusServiceUnavailable)
 	case event.Data.Status == "FRAUD":
 		http.Error(w, "order "+event.Data.OrderID+" looks fraudulent", http.StatusUnprocessableEntity)
 	default:
-		s.ledger.arrived(event.Data.OrderID, event.Data.Status, event.Data.Cents != nil)
+		s.ledger.orderDelivered(event.Data.OrderID, event.Data.Status, event.Data.Cents != nil)
 		w.WriteHeader(http.StatusNoContent)
 	}
 }

@@ -5,15 +5,14 @@ import (
 	"sync"
 )
 
-// workers are goroutines with one owner, who waits for them. The zero value is
-// ready.
+// workers runs goroutines and waits for them. The zero value is ready.
 type workers struct {
 	group sync.WaitGroup
 	mu    sync.Mutex
 	errs  []error
 }
 
-// start runs f, and returns a channel that is closed when f has ended.
+// start runs f in a goroutine, and returns a channel that is closed when f has ended.
 func (w *workers) start(f func() error) <-chan struct{} {
 	done := make(chan struct{})
 	w.group.Go(func() {
@@ -27,13 +26,13 @@ func (w *workers) start(f func() error) <-chan struct{} {
 	return done
 }
 
-// wait returns what went wrong, once all have ended.
+// wait waits until all goroutines have ended and returns their errors.
 func (w *workers) wait() error {
 	w.group.Wait()
 	return errors.Join(w.errs...)
 }
 
-// ended drops the error that only says that something was told to end.
+// ended drops err if it is the expected error of a stopped part.
 func ended(err, expected error) error {
 	if errors.Is(err, expected) {
 		return nil

@@ -8,9 +8,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// histogram counts durations, many of the same length at once where they were
-// measured together, which a prometheus.Histogram cannot: it would be called,
-// and search its buckets, for each. It is exposed as one.
+// histogram counts durations and is exported as a Prometheus histogram. Events that were measured
+// together have the same duration; histogram counts them in one call. A prometheus.Histogram needs
+// one call, with a search of the buckets, for each event.
 type histogram struct {
 	desc   *prometheus.Desc
 	bounds []time.Duration
@@ -19,14 +19,14 @@ type histogram struct {
 	series map[labels]*series
 }
 
-// labels are those of a series, in the order of the description.
+// labels are the label values of a series, in the order of the description.
 type labels struct{ flow, phase string }
 
-// series is one set of labels. It is safe for concurrent use.
+// series is the histogram of one set of labels. It is safe for concurrent use.
 type series struct {
 	labels labels
-	bounds []time.Duration // upper ones, included
-	counts []atomic.Uint64 // of each bucket alone, and of what is beyond the last
+	bounds []time.Duration // upper bounds, inclusive
+	counts []atomic.Uint64 // per bucket, not cumulative; the last one counts what exceeds all bounds
 	sum    atomic.Int64    // in ns
 }
 
@@ -38,7 +38,7 @@ func newHistogram(name, help string, bounds ...time.Duration) *histogram {
 	}
 }
 
-// of is the series of those labels.
+// of returns the series with these labels, and adds it if it is missing.
 func (h *histogram) of(flow, phase string) *series {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -51,7 +51,7 @@ func (h *histogram) of(flow, phase string) *series {
 	return s
 }
 
-// observe counts n times d.
+// observe counts the duration d n times.
 func (s *series) observe(d time.Duration, n int) {
 	i := 0
 	for i < len(s.bounds) && d > s.bounds[i] {
@@ -61,23 +61,23 @@ func (s *series) observe(d time.Duration, n int) {
 	s.sum.Add(int64(d) * int64(n))
 }
 
-// Describe and Collect make it a prometheus.Collector.
+// Describe and Collect implement prometheus.Collector.
 func (h *histogram) Describe(out chan<- *prometheus.Desc) { out <- h.desc }
 
 func (h *histogram) Collect(out chan<- prometheus.Metric) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, s := range h.series {
-		if s.moved() {
+		if s.hasSamples() {
 			out <- s.metric(h.desc)
 		}
 	}
 }
 
-// moved reports whether the series has counted anything. Until then it is not
-// exposed: it has 22 lines, and a process may have a thousand flows with three
-// each, most of them at rest. No rate or quantile needs its zeros.
-func (s *series) moved() bool {
+// hasSamples reports whether the series has counted anything. Empty series are not exported: a
+// series has 22 lines, a process may have a thousand flows with three series each, and most of
+// them are idle. Rates and quantiles do not need the zeros.
+func (s *series) hasSamples() bool {
 	for i := range s.counts {
 		if s.counts[i].Load() > 0 {
 			return true
@@ -86,8 +86,8 @@ func (s *series) moved() bool {
 	return false
 }
 
-// metric is how the series stands. What is counted meanwhile may be in the sum
-// already and in its bucket with the next scrape.
+// metric returns a snapshot of the series. A duration that is observed at the same time may be in
+// the sum now and in its bucket only at the next scrape.
 func (s *series) metric(desc *prometheus.Desc) prometheus.Metric {
 	sum := time.Duration(s.sum.Load()).Seconds()
 	buckets := make(map[float64]uint64, len(s.bounds))

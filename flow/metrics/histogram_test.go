@@ -12,11 +12,11 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 
-	"github.com/lsm/fiso/flow/engine"
+	"github.com/lsm/fiso/delivery"
 )
 
-// What a scrape sees must not depend on our own counting of durations.
-func TestTook_isExposedAsPrometheusOwnHistogramWould(t *testing.T) {
+// The exported histogram must not differ from one of Prometheus.
+func TestTimed_isExposedAsPrometheusOwnHistogramWould(t *testing.T) {
 	m, reg := made(t)
 	theirs := prometheus.NewRegistry()
 	vec := prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -27,7 +27,7 @@ func TestTook_isExposedAsPrometheusOwnHistogramWould(t *testing.T) {
 	theirs.MustRegister(vec)
 	f := m.Flow("orders")
 	for _, d := range []time.Duration{0, 1, 10 * time.Microsecond, 10*time.Microsecond + 1, 3 * time.Millisecond, time.Minute, time.Hour} {
-		f.Took(engine.PhaseSink, d, 3)
+		f.Timed(delivery.PhaseSink, d, 3)
 		for range 3 {
 			vec.WithLabelValues("orders", "sink").Observe(d.Seconds())
 		}
@@ -40,8 +40,8 @@ func TestTook_isExposedAsPrometheusOwnHistogramWould(t *testing.T) {
 	}
 }
 
-// U18: a thousand flows at rest made a page of 6 MiB.
-func TestTook_isExposedOnceItMoves(t *testing.T) {
+// U18: the metrics of a thousand idle flows were 6 MiB.
+func TestTimed_isExposedOnceItMoves(t *testing.T) {
 	m, reg := made(t)
 	f := m.Flow("orders")
 	series := func() int {
@@ -54,13 +54,13 @@ func TestTook_isExposedOnceItMoves(t *testing.T) {
 	if n := series(); n != 0 {
 		t.Errorf("%d series at rest", n)
 	}
-	f.Took(engine.PhaseSink, time.Hour, 1) // beyond the last bucket, too
+	f.Timed(delivery.PhaseSink, time.Hour, 1) // beyond the last bucket
 	if n := series(); n != 1 {
 		t.Errorf("%d series, want one", n)
 	}
 }
 
-// text is the exposition of a registry.
+// text returns the exposition of a registry.
 func text(t *testing.T, reg *prometheus.Registry) io.Reader {
 	t.Helper()
 	families, err := reg.Gather()
@@ -76,14 +76,14 @@ func text(t *testing.T, reg *prometheus.Registry) io.Reader {
 	return &out
 }
 
-func TestTook_losesNothingFromManyGoroutines(t *testing.T) {
+func TestTimed_losesNothingFromManyGoroutines(t *testing.T) {
 	m, reg := made(t)
 	f := m.Flow("orders")
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
 			for range 1000 {
-				f.Took(engine.PhaseTotal, time.Millisecond, 2)
+				f.Timed(delivery.PhaseTotal, time.Millisecond, 2)
 			}
 		})
 	}
@@ -107,7 +107,7 @@ func TestTook_losesNothingFromManyGoroutines(t *testing.T) {
 	}
 }
 
-// BenchmarkTook is what counting a duration costs.
+// BenchmarkTook measures one counted duration.
 func BenchmarkTook(b *testing.B) {
 	m, err := New(prometheus.NewRegistry())
 	if err != nil {
@@ -115,6 +115,6 @@ func BenchmarkTook(b *testing.B) {
 	}
 	f := m.Flow("orders")
 	for b.Loop() {
-		f.Took(engine.PhaseTransform, time.Microsecond, 1)
+		f.Timed(delivery.PhaseTransform, time.Microsecond, 1)
 	}
 }

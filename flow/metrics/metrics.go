@@ -1,7 +1,7 @@
-// Package metrics counts what flows do, as Prometheus metrics under the prefix
-// fiso_flow_. Counters of a flow go on across its reloads, and stay after it
-// is removed, so that they are monotonic as long as the process lives. Labels
-// are bounded: flow names, and words of a fixed set.
+// Package metrics counts what flows do, as Prometheus metrics with the prefix fiso_flow_. The
+// counters of a flow continue across reloads and stay after the flow is removed, so that they
+// never decrease while the process runs. Label values are bounded: flow and sink names, and fixed
+// words.
 package metrics
 
 import (
@@ -13,8 +13,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Metrics holds the metrics of all flows of a process. It is safe for
-// concurrent use, and is the supervisor's Recorder.
+// Metrics holds the metrics of all flows of a process. It is safe for concurrent use and
+// implements supervisor.Recorder.
 type Metrics struct {
 	events          *prometheus.CounterVec
 	durations       *histogram
@@ -22,6 +22,8 @@ type Metrics struct {
 	deadLetters     *prometheus.CounterVec
 	dlqErrors       *prometheus.CounterVec
 	sinkErrors      *prometheus.CounterVec
+	sinkEvents      *prometheus.CounterVec
+	sinkTries       *prometheus.CounterVec
 	retries         *prometheus.CounterVec
 	gaps            *prometheus.CounterVec
 	held            *prometheus.GaugeVec
@@ -30,10 +32,10 @@ type Metrics struct {
 
 	mu    sync.Mutex
 	flows map[string]*Flow
-	live  map[string]*source
+	live  map[string]*flowGauges
 }
 
-// New makes the metrics and registers them.
+// New creates the metrics and registers them.
 func New(reg prometheus.Registerer) (*Metrics, error) {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "fiso", Subsystem: "flow", Name: name, Help: help}, append([]string{"flow"}, labels...))
@@ -42,10 +44,10 @@ func New(reg prometheus.Registerer) (*Metrics, error) {
 		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "fiso", Subsystem: "flow", Name: name, Help: help}, []string{"flow"})
 	}
 	m := &Metrics{
-		events: counter("events_total", "Events that ended, by how: delivered, filtered, dead_lettered, dropped, or interrupted (handed back to the source).", "status"),
+		events: counter("events_total", "Events that ended, by how: delivered, filtered, unrouted (no sink takes it), dead_lettered, dropped, or interrupted (handed back to the source).", "status"),
 		durations: newHistogram("fiso_flow_event_duration_seconds",
 			"Time an event took: transform and sink for each try, total from accepted to settled.",
-			// From what a bare transform takes to the longest sensible timeout.
+			// from the time of a minimal transform to the longest useful timeout
 			10*time.Microsecond, 50*time.Microsecond, 100*time.Microsecond, 500*time.Microsecond,
 			time.Millisecond, 2500*time.Microsecond, 5*time.Millisecond, 10*time.Millisecond, 25*time.Millisecond, 50*time.Millisecond,
 			100*time.Millisecond, 250*time.Millisecond, 500*time.Millisecond,
@@ -54,18 +56,20 @@ func New(reg prometheus.Registerer) (*Metrics, error) {
 		deadLetters:     counter("dlq_total", "Dead letters stored."),
 		dlqErrors:       counter("dlq_errors_total", "Tries to store a dead letter that failed; the event is held and tried again."),
 		sinkErrors:      counter("sink_delivery_errors_total", "Tries to deliver that the sink did not take, retries included."),
+		sinkEvents:      counter("sink_events_total", "Events that ended for a sink, by how: delivered, dead_lettered or dropped.", "sink", "status"),
+		sinkTries:       counter("sink_errors_total", "Tries that a sink did not take, by what that means: temporary, unavailable, blocked or permanent.", "sink", "class"),
 		retries:         counter("retries_total", "Events that were put back to be tried again."),
 		gaps:            counter("source_gaps_total", "Times that the source no longer had records which were not yet read."),
 		held:            gauge("held_events", "Events that wait for something outside to be mended: a sink that is down, a dead letter that is refused."),
 		reloads:         counter("reloads_total", "Changed flow files, by whether they were taken over: success or failure.", "status"),
 		valid:           gauge("config_valid", "1 when the flow's file is valid as it stands, 0 when an older version of it runs on."),
 		flows:           map[string]*Flow{},
-		live:            map[string]*source{},
+		live:            map[string]*flowGauges{},
 	}
 	var errs []error
 	for _, c := range []prometheus.Collector{
-		m.events, m.durations, m.transformErrors, m.deadLetters, m.dlqErrors, m.sinkErrors,
-		m.retries, m.gaps, m.held, m.reloads, m.valid, sources{m},
+		m.events, m.durations, m.transformErrors, m.deadLetters, m.dlqErrors, m.sinkErrors, m.sinkEvents, m.sinkTries,
+		m.retries, m.gaps, m.held, m.reloads, m.valid, gaugeCollector{m},
 	} {
 		errs = append(errs, reg.Register(c))
 	}
@@ -75,7 +79,7 @@ func New(reg prometheus.Registerer) (*Metrics, error) {
 	return m, nil
 }
 
-// Reloaded counts a changed flow that was taken over, or was not.
+// Reloaded counts a changed flow file; ok reports whether the change is in force.
 func (m *Metrics) Reloaded(flow string, ok bool) {
 	status := "failure"
 	if ok {
@@ -84,7 +88,7 @@ func (m *Metrics) Reloaded(flow string, ok bool) {
 	m.reloads.WithLabelValues(flow, status).Inc()
 }
 
-// Valid says whether the flow's file is valid as it stands.
+// Valid records whether the flow file is valid now.
 func (m *Metrics) Valid(flow string, ok bool) {
 	g := m.valid.WithLabelValues(flow)
 	g.Set(0)
@@ -93,12 +97,12 @@ func (m *Metrics) Valid(flow string, ok bool) {
 	}
 }
 
-// Forget drops the gauges of a flow that was removed. Its counters stay.
+// Forget deletes the gauges of a removed flow. Its counters stay.
 func (m *Metrics) Forget(flow string) {
 	m.valid.DeleteLabelValues(flow)
 	m.held.DeleteLabelValues(flow)
 	m.mu.Lock()
 	delete(m.live, flow)
-	delete(m.flows, flow) // made anew, on the same counters, when it comes back
+	delete(m.flows, flow) // if the flow comes back, Flow finds the same counters again
 	m.mu.Unlock()
 }

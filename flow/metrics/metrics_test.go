@@ -9,8 +9,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/lsm/fiso/common/connector"
-	"github.com/lsm/fiso/flow/engine"
-	"github.com/lsm/fiso/flow/fault"
+	"github.com/lsm/fiso/delivery"
+	"github.com/lsm/fiso/delivery/fault"
 )
 
 func made(t *testing.T) (*Metrics, *prometheus.Registry) {
@@ -23,7 +23,7 @@ func made(t *testing.T) (*Metrics, *prometheus.Registry) {
 	return m, reg
 }
 
-// shows compares metrics of the given names with the exposition text.
+// shows compares the named metrics with the exposition text.
 func shows(t *testing.T, reg *prometheus.Registry, want string, names ...string) {
 	t.Helper()
 	if err := testutil.GatherAndCompare(reg, strings.NewReader(want), names...); err != nil {
@@ -38,11 +38,14 @@ func TestFlow_movesEveryCounter(t *testing.T) {
 		f.Settled(s, 1)
 	}
 	for _, p := range append(phases, "something new") {
-		f.Took(p, time.Millisecond, 1)
+		f.Timed(p, time.Millisecond, 1)
 	}
 	f.TransformError(fault.TransformTimeout)
 	f.TransformError("SOMETHING_NEW")
-	f.SinkError(connector.Temporary)
+	f.SinkError("s", connector.Temporary)
+	f.Ended("s", delivery.Delivered, 2)
+	f.Ended("t", delivery.DeadLettered, 1)
+	f.Ended("t", "something new", 1)
 	f.Retry()
 	f.DeadLetter(fault.SinkRejected)
 	f.DeadLetterError()
@@ -62,14 +65,34 @@ func TestFlow_movesEveryCounter(t *testing.T) {
 			t.Errorf("%s did not move", family.GetName())
 		}
 	}
-	shows(t, reg, `# HELP fiso_flow_events_total Events that ended, by how: delivered, filtered, dead_lettered, dropped, or interrupted (handed back to the source).
+	shows(t, reg, `# HELP fiso_flow_events_total Events that ended, by how: delivered, filtered, unrouted (no sink takes it), dead_lettered, dropped, or interrupted (handed back to the source).
 # TYPE fiso_flow_events_total counter
 fiso_flow_events_total{flow="orders",status="dead_lettered"} 1
 fiso_flow_events_total{flow="orders",status="delivered"} 1
 fiso_flow_events_total{flow="orders",status="dropped"} 1
 fiso_flow_events_total{flow="orders",status="filtered"} 1
 fiso_flow_events_total{flow="orders",status="interrupted"} 1
+fiso_flow_events_total{flow="orders",status="unrouted"} 1
 `, "fiso_flow_events_total")
+	shows(t, reg, `# HELP fiso_flow_sink_errors_total Tries that a sink did not take, by what that means: temporary, unavailable, blocked or permanent.
+# TYPE fiso_flow_sink_errors_total counter
+fiso_flow_sink_errors_total{class="blocked",flow="orders",sink="s"} 0
+fiso_flow_sink_errors_total{class="blocked",flow="orders",sink="t"} 0
+fiso_flow_sink_errors_total{class="permanent",flow="orders",sink="s"} 0
+fiso_flow_sink_errors_total{class="permanent",flow="orders",sink="t"} 0
+fiso_flow_sink_errors_total{class="temporary",flow="orders",sink="s"} 1
+fiso_flow_sink_errors_total{class="temporary",flow="orders",sink="t"} 0
+fiso_flow_sink_errors_total{class="unavailable",flow="orders",sink="s"} 0
+fiso_flow_sink_errors_total{class="unavailable",flow="orders",sink="t"} 0
+# HELP fiso_flow_sink_events_total Events that ended for a sink, by how: delivered, dead_lettered or dropped.
+# TYPE fiso_flow_sink_events_total counter
+fiso_flow_sink_events_total{flow="orders",sink="s",status="dead_lettered"} 0
+fiso_flow_sink_events_total{flow="orders",sink="s",status="delivered"} 2
+fiso_flow_sink_events_total{flow="orders",sink="s",status="dropped"} 0
+fiso_flow_sink_events_total{flow="orders",sink="t",status="dead_lettered"} 1
+fiso_flow_sink_events_total{flow="orders",sink="t",status="delivered"} 0
+fiso_flow_sink_events_total{flow="orders",sink="t",status="dropped"} 0
+`, "fiso_flow_sink_events_total", "fiso_flow_sink_errors_total")
 	if n := testutil.ToFloat64(m.transformErrors.WithLabelValues("orders", "OTHER")); n != 1 {
 		t.Errorf("an unknown code counts %v under OTHER", n)
 	}
@@ -77,16 +100,16 @@ fiso_flow_events_total{flow="orders",status="interrupted"} 1
 
 func TestMetrics_goOnAcrossReloadsAndRemoval(t *testing.T) {
 	m, reg := made(t)
-	m.Flow("orders").Settled(engine.Delivered, 1)
-	m.Flow("orders").Settled(engine.Delivered, 1)
+	m.Flow("orders").Settled(delivery.Delivered, 1)
+	m.Flow("orders").Settled(delivery.Delivered, 1)
 	m.Reloaded("orders", true)
 	m.Reloaded("orders", false)
 	m.Valid("orders", true)
 	m.Valid("gone", false)
-	m.Flow("gone").Settled(engine.Delivered, 1)
+	m.Flow("gone").Settled(delivery.Delivered, 1)
 	m.Flow("gone").Held(1)
 	m.Forget("gone")
-	m.Flow("gone").Settled(engine.Delivered, 1)
+	m.Flow("gone").Settled(delivery.Delivered, 1)
 	shows(t, reg, `# HELP fiso_flow_config_valid 1 when the flow's file is valid as it stands, 0 when an older version of it runs on.
 # TYPE fiso_flow_config_valid gauge
 fiso_flow_config_valid{flow="orders"} 1
@@ -100,7 +123,7 @@ fiso_flow_held_events{flow="gone"} 0
 fiso_flow_held_events{flow="orders"} 0
 `, "fiso_flow_config_valid", "fiso_flow_reloads_total", "fiso_flow_held_events")
 	for _, name := range []string{"orders", "gone"} {
-		if n := testutil.ToFloat64(m.events.WithLabelValues(name, string(engine.Delivered))); n != 2 {
+		if n := testutil.ToFloat64(m.events.WithLabelValues(name, string(delivery.Delivered))); n != 2 {
 			t.Errorf("%s: %v delivered", name, n)
 		}
 	}
@@ -108,22 +131,22 @@ fiso_flow_held_events{flow="orders"} 0
 
 func TestWatch_showsTheSourceWhileItRuns(t *testing.T) {
 	m, reg := made(t)
-	one := func() Live {
-		return Live{InFlight: 3, Partitions: []connector.PartitionStatus{
-			{Topic: "orders", Partition: 0, Lag: 7},
-			{Topic: "orders", Partition: 1, Lag: -1}, // not known yet
-			{Topic: "hook", Partition: -1, Lag: 3},   // of no broker
+	one := func() Gauges {
+		return Gauges{InFlight: 3, Partitions: []connector.PartitionStatus{
+			{Stream: "orders", Partition: 0, Lag: 7},
+			{Stream: "orders", Partition: 1, Lag: -1}, // lag not known yet
+			{Stream: "hook", Partition: -1, Lag: 3},   // source without partitions
 		}}
 	}
-	many := func() Live {
-		return Live{Partitions: []connector.PartitionStatus{
-			{Topic: "a", Partition: 0, Lag: 1}, {Topic: "b", Partition: 0, Lag: 2},
+	many := func() Gauges {
+		return Gauges{Partitions: []connector.PartitionStatus{
+			{Stream: "a", Partition: 0, Lag: 1}, {Stream: "b", Partition: 0, Lag: 2},
 		}}
 	}
 	m.Watch("orders", false, one)
 	stop := m.Watch("many", true, many)
 	stopOld := m.Watch("clash", false, one)
-	stopNew := m.Watch("clash", false, many) // must not spoil the scrape
+	stopNew := m.Watch("clash", false, many) // must not fail the scrape
 	stopOld()
 	shows(t, reg, `# HELP fiso_flow_consumer_lag Records of an assigned partition that are not yet settled. partition is the number, or topic/number for a flow of several topics.
 # TYPE fiso_flow_consumer_lag gauge
@@ -150,13 +173,13 @@ func TestNew_twiceOnOneRegistryFails(t *testing.T) {
 	}
 }
 
-// An event must not look up labels or allocate.
+// Counting an event must not look up labels or allocate.
 func TestFlow_allocatesNothingAnEvent(t *testing.T) {
 	m, _ := made(t)
 	f := m.Flow("orders")
 	if n := testing.AllocsPerRun(100, func() {
-		f.Settled(engine.Delivered, 1)
-		f.Took(engine.PhaseTotal, time.Millisecond, 3)
+		f.Settled(delivery.Delivered, 1)
+		f.Timed(delivery.PhaseTotal, time.Millisecond, 3)
 		f.Held(0)
 	}); n != 0 {
 		t.Errorf("%v allocations an event", n)

@@ -13,56 +13,56 @@ var (
 	inFlightDesc = prometheus.NewDesc("fiso_flow_in_flight", "Events accepted from the source and not yet settled.", []string{"flow"}, nil)
 )
 
-// Live is what a running flow shows at each scrape.
-type Live struct {
+// Gauges are values of a running flow that are read at each scrape.
+type Gauges struct {
 	Partitions []connector.PartitionStatus
 	InFlight   int // accepted and not yet settled
 }
 
-// source is where the gauges of a flow come from: they are asked for at each
-// scrape, so that they go when the partitions and the flow go.
-type source struct {
-	live       func() Live
+// flowGauges is where the gauges of a flow are read at each scrape. Series of lost partitions and
+// removed flows disappear with it.
+type flowGauges struct {
+	live       func() Gauges
 	manyTopics bool
 }
 
-// Watch makes a running flow's lag and events in flight part of every scrape,
-// until stop is called. With manyTopics the partition label names the topic
-// too: partition numbers alone would collide.
-func (m *Metrics) Watch(flow string, manyTopics bool, live func() Live) (stop func()) {
-	s := &source{live, manyTopics}
+// Watch adds the lag and the events in flight of a running flow to every scrape, until stop is
+// called. With manyTopics the partition label includes the topic, because partition numbers of
+// several topics would collide.
+func (m *Metrics) Watch(flow string, manyTopics bool, live func() Gauges) (stop func()) {
+	s := &flowGauges{live, manyTopics}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.live[flow] = s
 	return func() {
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		if m.live[flow] == s { // not that of a successor
+		if m.live[flow] == s { // a newer version of the flow may have replaced it
 			delete(m.live, flow)
 		}
 	}
 }
 
-// sources collects the gauges of all sources that are watched.
-type sources struct{ m *Metrics }
+// gaugeCollector collects the gauges of all watched flows.
+type gaugeCollector struct{ m *Metrics }
 
-func (c sources) Describe(ch chan<- *prometheus.Desc) {
+func (c gaugeCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- lagDesc
 	ch <- inFlightDesc
 }
 
-func (c sources) Collect(ch chan<- prometheus.Metric) {
+func (c gaugeCollector) Collect(ch chan<- prometheus.Metric) {
 	c.m.mu.Lock()
-	live := make(map[string]*source, len(c.m.live))
+	live := make(map[string]*flowGauges, len(c.m.live))
 	for name, s := range c.m.live {
 		live[name] = s
 	}
 	c.m.mu.Unlock()
 	for name, s := range live {
 		now := s.live()
-		lag := map[string]int64{} // one a label: two would spoil the whole scrape
+		lag := map[string]int64{} // summed by label: duplicate series would fail the whole scrape
 		for _, p := range now.Partitions {
-			if p.Partition >= 0 && p.Lag >= 0 { // known, and of a broker
+			if p.Partition >= 0 && p.Lag >= 0 { // the source has partitions, and the lag is known
 				lag[s.label(p)] += p.Lag
 			}
 		}
@@ -73,10 +73,10 @@ func (c sources) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-func (s *source) label(p connector.PartitionStatus) string {
+func (s *flowGauges) label(p connector.PartitionStatus) string {
 	n := strconv.Itoa(int(p.Partition))
 	if s.manyTopics {
-		return p.Topic + "/" + n
+		return p.Stream + "/" + n
 	}
 	return n
 }

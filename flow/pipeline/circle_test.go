@@ -11,7 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// between is a flow from topics to a sink, with the brokers as they are.
+// between returns a flow from topics to a sink that uses brokers unchanged.
 func (in *instance) between(name, topics, sink, more string) string {
 	return fmt.Sprintf("name: %s\nsource: {type: kafka, config: {brokers: %q, topics: [%s], consumerGroup: %s, startOffset: earliest, commitInterval: 50ms, metadataMaxAge: 1s}}\nsink: %s\n%s\n",
 		name, strings.Join(in.kafka.Brokers(), ","), topics, name, sink, more)
@@ -47,8 +47,8 @@ func (in *instance) ended(flow, status string) float64 {
 	return in.metric("fiso_flow_events_total", map[string]string{"flow": flow, "status": status})
 }
 
-// U4: brokers that go by two names hide from validate that the flow reads its own
-// dead letters. Each is tried once more, and makes no other one.
+// U4: validate cannot see that two broker names are one cluster and that the flow reads its own
+// dead letters. Each of them is tried once more and makes no other one.
 func TestFlow_itsOwnDeadLettersUnderAnotherNameMakeNoMore(t *testing.T) {
 	in := prepare(t)
 	in.topic("orders-dlq")
@@ -64,13 +64,13 @@ func TestFlow_itsOwnDeadLettersUnderAnotherNameMakeNoMore(t *testing.T) {
 		in.produce("orders", "k", fmt.Sprint(n))
 	}
 	in.until("three dead letters, tried again", func() bool { return in.ended("orders", "dead_lettered") == 6 })
-	if n := in.count("orders-dlq"); n != 3 || !strings.Contains(in.log.String(), "Left a dead letter where it stands") {
+	if n := in.count("orders-dlq"); n != 3 || !strings.Contains(in.log.String(), "dead letter already stored") {
 		t.Errorf("%d dead letters, want 3", n)
 	}
 }
 
-// U4: flows that read each other's dead letters, in files that no one checked
-// together: the last of a bounded number is held and says why.
+// U4: flows in separate files read each other's dead letters. After a bounded number of rounds the
+// last one is held, with a reason.
 func TestFlow_deadLettersThatGoRoundAreHeldInTheEnd(t *testing.T) {
 	in := prepare(t)
 	in.topic("fiso-dlq-a", "fiso-dlq-b")
@@ -83,13 +83,12 @@ func TestFlow_deadLettersThatGoRoundAreHeldInTheEnd(t *testing.T) {
 	if a, b := in.count("fiso-dlq-a"), in.count("fiso-dlq-b"); a != 16 || b != 16 {
 		t.Errorf("%d and %d dead letters, want 16 each", a, b)
 	}
-	if log := in.log.String(); !strings.Contains(log, "32 dead letters were made of the record at fiso-dlq-b-0-15 in a row (fiso-dead-letter-count): the flows that read fiso-dlq-b and fiso-dlq-a go round in a circle") {
+	if log := in.log.String(); !strings.Contains(log, "32 dead letters were made of the record at fiso-dlq-b-0-15 in a row (fiso-dead-letter-count): the flows that read fiso-dlq-b and fiso-dlq-a form a loop") {
 		t.Error("the log does not say why")
 	}
 }
 
-// U4: an event that goes round between two flows and their topics ends as one dead
-// letter.
+// U4: an event that circulates between two flows ends as one dead letter.
 func TestFlow_anEventThatGoesRoundBecomesADeadLetter(t *testing.T) {
 	in := prepare(t)
 	in.put("a.yaml", in.between("a", "orders", in.toTopic("other"), ""))
@@ -102,8 +101,8 @@ func TestFlow_anEventThatGoesRoundBecomesADeadLetter(t *testing.T) {
 	}
 }
 
-// U6: of sixty events that are sent together the broker refuses one, and one becomes
-// a dead letter.
+// U6: if the broker refuses one of sixty events that are sent together, only that one becomes a
+// dead letter.
 func TestFlow_oneRefusedRecordIsOneDeadLetter(t *testing.T) {
 	in := prepare(t)
 	in.put("a.yaml", in.between("a", "orders", in.toTopic("other"), fmt.Sprintf("errorHandling: {deadLetter: {type: kafka, config: {brokers: %q, compression: none}}}", strings.Join(in.kafka.Brokers(), ","))))
@@ -125,7 +124,7 @@ func TestFlow_oneRefusedRecordIsOneDeadLetter(t *testing.T) {
 			for _, rp := range rt.Partitions {
 				p := kmsg.NewProduceResponseTopicPartition()
 				p.Partition, p.ErrorCode = rp.Partition, kerr.InvalidRecord.Code
-				// A dead letter has the name of its source in a header.
+				// Only a dead letter has the source of the record in a header.
 				refused = refused || bytes.Contains(rp.Records, []byte("guilty")) && !bytes.Contains(rp.Records, []byte("fiso-original-topic"))
 				t.Partitions = append(t.Partitions, p)
 			}

@@ -1,4 +1,3 @@
-// Package pipeline runs a blueprint: it builds the source, the engine, the sink
-// and the place for dead letters, takes over changed ones while the source goes
-// on, counts, and says how the flow stands.
+// Package pipeline runs a plan. It builds the source, the engine, the sinks and the dead letter
+// queues, replaces changed ones while the source keeps running, and reports metrics and status.
 package pipeline

@@ -15,8 +15,8 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
-	"github.com/lsm/fiso/flow/blueprint"
-	"github.com/lsm/fiso/flow/deadletter"
+	"github.com/lsm/fiso/delivery/deadletter"
+	"github.com/lsm/fiso/flow/plan"
 )
 
 func TestFlow_deliversFiltersAndKeepsDeadLetters(t *testing.T) {
@@ -100,7 +100,8 @@ errorHandling: {maxRetries: 1, initialInterval: 1ms, maxInterval: 2ms}`))
 	}
 }
 
-// U7: a topic that holds what the flow is not for, in formats that it does not read, makes no dead letters.
+// U7: records that the filter excludes make no dead letters, even in formats that the flow cannot
+// decode.
 func TestFlow_filtersWhatIsNoJSON(t *testing.T) {
 	in := prepare(t)
 	in.put("orders.yaml", in.flow("orders", `filter: headers.?kind.orValue("") == "order" && data != null && data.region == "eu"
@@ -153,12 +154,12 @@ func TestReload_ofTheTransformMovesNoPartitionAndLosesNothing(t *testing.T) {
 		}
 	}
 	if in.service.got(`{"v":6,"n":"last"}`)+in.service.got(`{"n":"last","v":6}`) != 1 {
-		t.Errorf("the last was not made by the last version: %v", in.service.bodies[len(in.service.bodies)-1])
+		t.Errorf("the last event was not made by the last version: %v", in.service.bodies[len(in.service.bodies)-1])
 	}
 	if now := strings.Count(in.log.String(), "assigned"); now != joined {
 		t.Errorf("partitions were assigned %d times more", now-joined)
 	}
-	if strings.Count(in.log.String(), "flow starts") != 1 {
+	if strings.Count(in.log.String(), "flow started") != 1 {
 		t.Error("the flow was started again")
 	}
 }
@@ -189,29 +190,32 @@ func TestReload_ofTheSourceGoesOnWhereTheOldOneCommitted(t *testing.T) {
 	in.until("the other topic", func() bool { return in.service.got("elsewhere") == 1 })
 }
 
-// F13: https://github.com/vectordotdev/vector/issues/24125 and #15952, a
-// reload while the sink hangs or fails is when a person needs it.
+// F13: a reload works while the sink hangs or fails, which is when users need it.
+// https://github.com/vectordotdev/vector/issues/24125 and #15952
 func TestReload_worksWhileTheSinkDoesNot(t *testing.T) {
 	in := prepare(t)
 	broken := newService(t)
-	release := make(chan struct{})
+	hangs, release := make(chan struct{}, 1), make(chan struct{})
 	broken.answers(func(body string) int {
 		if strings.Contains(body, "hangs") {
+			hangs <- struct{}{}
 			<-release
 		}
 		return 503
 	})
 	defer close(release)
-	in.put("orders.yaml", strings.Replace(in.flow("orders", "delivery: {drainTimeout: 200ms}"), in.service.URL, broken.URL, 1))
+	const settings = "delivery: {drainTimeout: 200ms}\nerrorHandling: {initialInterval: 1ms, maxInterval: 10ms}"
+	in.put("orders.yaml", strings.Replace(in.flow("orders", settings), in.service.URL, broken.URL, 1))
 	in.start(Options{})
+	in.produce("orders", "h", `{"n":"hangs"}`)
+	<-hangs
 	for n := range 10 {
 		in.produce("orders", fmt.Sprint(n), fmt.Sprintf(`{"n":"fails-%d."}`, n))
 	}
-	in.produce("orders", "h", `{"n":"hangs"}`)
 	in.until("retries", func() bool {
 		return in.metric("fiso_flow_retries_total", map[string]string{"flow": "orders"}) >= 10
 	})
-	in.put("orders.yaml", in.flow("orders", "delivery: {drainTimeout: 200ms}"))
+	in.put("orders.yaml", in.flow("orders", settings))
 	in.until("all at the new sink", func() bool { return in.service.all() == 11 && in.service.got("hangs") == 1 })
 	in.until("the commit", func() bool { return in.committed() == 11 })
 	if in.metric("fiso_flow_dlq_total", map[string]string{"flow": "orders"}) != 0 {
@@ -292,7 +296,7 @@ func TestTrace_goesFromTheRecordToTheSink(t *testing.T) {
 	}
 }
 
-// Two versions of a flow share the dead letter file during a reload.
+// During a reload, two versions of a flow share the dead letter file.
 func TestHTTPSource_answersOnceSettledAndKeepsDeadLettersInAFile(t *testing.T) {
 	in := prepare(t)
 	port := freePort(t)
@@ -389,7 +393,7 @@ func TestSupervisor_refusesAFlowWhosePartsCannotBeBuilt(t *testing.T) {
 
 func TestCheck_saysWhichStepFails(t *testing.T) {
 	in := prepare(t)
-	b, err := blueprint.Parse("a.yaml", []byte(in.flow("orders", "")))
+	b, err := plan.Parse("a.yaml", []byte(in.flow("orders", "")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -409,7 +413,7 @@ func TestCheck_saysWhichStepFails(t *testing.T) {
 	if steps := checks[2].Steps; !strings.Contains(steps[len(steps)-2].Name, "the first record creates it") || !strings.HasPrefix(steps[len(steps)-1].Name, "partition leaders: broker ") {
 		t.Errorf("steps = %+v", steps)
 	}
-	if b, err = blueprint.Parse("a.yaml", []byte(in.flow("missing", ""))); err != nil {
+	if b, err = plan.Parse("a.yaml", []byte(in.flow("missing", ""))); err != nil {
 		t.Fatal(err)
 	}
 	in.service.Close()
@@ -419,7 +423,7 @@ func TestCheck_saysWhichStepFails(t *testing.T) {
 	}
 }
 
-// freePort is an address of loopback that nobody listens on.
+// freePort returns a loopback address on which nothing listens.
 func freePort(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -10,10 +10,10 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/lsm/fiso/flow/deadletter"
+	"github.com/lsm/fiso/delivery/deadletter"
 )
 
-// forgers are payloads that are not what a JSON content type says of them.
+// forgers are payloads that do not match their JSON content type.
 var forgers = map[string]string{
 	"attributes":      `1,"type":"refund.approved","source":"/bank"`,
 	"the event's end": `1},{"type":"refund.approved"`,
@@ -25,13 +25,13 @@ var forgers = map[string]string{
 	"nesting":         `{"a":"refund","b":` + strings.Repeat("[", 2000) + strings.Repeat("]", 2000) + `}`,
 }
 
-// U1: data that is not the JSON its content type says could forge the event
-// around it. In every sink that writes JSON it is a dead letter, alone, before
-// anything is sent; where it goes byte for byte, nobody looks at it.
+// U1: data that is not the JSON that its content type claims could forge the event around it. In
+// every sink that writes JSON such an event is a dead letter, alone, before anything is sent. A
+// sink that sends bytes unchanged does not check them.
 func TestFlow_noPayloadForgesTheEventAroundIt(t *testing.T) {
 	for name, row := range map[string]struct {
 		sink   string
-		passes bool // byte for byte
+		passes bool // the sink sends the bytes unchanged
 	}{
 		"http structured":            {"{type: http, config: {url: URL}}", false},
 		"http batch":                 {"{type: http, config: {url: URL, mode: batch}}\ndelivery: {batch: {maxEvents: 7, maxWait: 20ms}}", false},
@@ -105,7 +105,7 @@ func TestFlow_noPayloadForgesTheEventAroundIt(t *testing.T) {
 	}
 }
 
-// delivered is everything that arrived, wherever it did.
+// delivered returns everything that arrived at any sink.
 func delivered(t *testing.T, in *instance, printed *log) []byte {
 	t.Helper()
 	all := []byte(printed.String())
@@ -122,8 +122,8 @@ func delivered(t *testing.T, in *instance, printed *log) []byte {
 	return all
 }
 
-// U1, U3: the same through the http source, in each of its modes; an event of a
-// batch is its own, whatever attributes the request has.
+// U1, U3: the same through the http source in each of its modes. The events of a batch are
+// independent of the attributes of the request.
 func TestHTTPSource_noBodyForgesAnEvent(t *testing.T) {
 	in := prepare(t)
 	port := freePort(t)

@@ -20,6 +20,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/goleak"
 
+	"github.com/lsm/fiso/common/reload"
 	"github.com/lsm/fiso/connectors/kafka/kafkatest"
 	"github.com/lsm/fiso/flow/metrics"
 	"github.com/lsm/fiso/flow/supervisor"
@@ -27,8 +28,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience is how long a condition may take to come true. It is long: it is
-// only ever used up by a test that fails.
+// patience limits the wait for a condition. It is long, because only a failing test uses all of
+// it.
 const patience = 30 * time.Second
 
 // service is the application that a flow delivers to.
@@ -73,7 +74,7 @@ func (s *service) answers(f func(body string) int) {
 	s.answer = f
 }
 
-// got is how often each text was part of a delivered body.
+// got counts how often each text was part of a delivered body.
 func (s *service) got(text string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -88,7 +89,7 @@ func (s *service) got(text string) int {
 
 func (s *service) all() int { return s.got("") }
 
-// log is a buffer that many may write to.
+// log is a buffer for concurrent writers.
 type log struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -106,8 +107,8 @@ func (l *log) String() string {
 	return l.b.String()
 }
 
-// instance is a whole fiso-flow but for its command line: an embedded broker,
-// a service, a directory of flow files, and the supervisor over it.
+// instance is fiso-flow without its command line: an embedded broker, a service, a directory of
+// flow files, and a supervisor.
 type instance struct {
 	t       *testing.T
 	kafka   *kafkatest.Cluster
@@ -120,7 +121,7 @@ type instance struct {
 	stop    func()
 }
 
-// prepare makes everything but the supervisor.
+// prepare creates everything except the supervisor.
 func prepare(t *testing.T) *instance {
 	t.Helper()
 	return &instance{
@@ -129,7 +130,7 @@ func prepare(t *testing.T) *instance {
 	}
 }
 
-// start runs the instance over the files that were put.
+// start runs the supervisor on the flow files.
 func (in *instance) start(o Options) {
 	in.t.Helper()
 	o.Logger = slog.New(slog.NewTextHandler(in.log, nil))
@@ -139,7 +140,7 @@ func (in *instance) start(o Options) {
 	}
 	o.Metrics = m
 	in.loader = NewLoader(o)
-	watcher, err := supervisor.NewWatcher(o.Logger)
+	watcher, err := reload.NewWatcher(o.Logger)
 	if err != nil {
 		in.t.Fatal(err)
 	}
@@ -169,7 +170,7 @@ func (in *instance) start(o Options) {
 	})
 }
 
-// flow is the text of a flow from Kafka to the service; more stands behind it.
+// flow returns a flow from Kafka to the service, followed by more.
 func (in *instance) flow(topic, more string) string {
 	return fmt.Sprintf(`name: orders
 source:
@@ -182,7 +183,7 @@ sink:
 `, strings.Join(in.kafka.Brokers(), ","), topic, in.service.URL, more)
 }
 
-// put replaces a flow file as an editor does.
+// put replaces a flow file atomically, as an editor does.
 func (in *instance) put(name, text string) {
 	in.t.Helper()
 	tmp := filepath.Join(in.dir, "."+name)
@@ -221,7 +222,7 @@ func (in *instance) until(what string, holds func() bool) {
 	}
 }
 
-// reloaded waits until so many reloads of the flow were taken over.
+// reloaded waits until n reloads of the flow have succeeded.
 func (in *instance) reloaded(n float64) {
 	in.t.Helper()
 	in.until(fmt.Sprintf("reload %v", n), func() bool {
@@ -238,7 +239,7 @@ func (in *instance) committed() int64 {
 	return at[0]
 }
 
-// metric is the value of one metric, the count of a histogram, or -1.
+// metric returns the value of a metric, or the count of a histogram, or -1 if there is none.
 func (in *instance) metric(name string, labels map[string]string) float64 {
 	in.t.Helper()
 	families, err := in.reg.Gather()

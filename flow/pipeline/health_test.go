@@ -7,18 +7,18 @@ import (
 	"time"
 
 	"github.com/lsm/fiso/common/connector"
-	"github.com/lsm/fiso/flow/engine"
+	"github.com/lsm/fiso/delivery"
 	"github.com/lsm/fiso/flow/supervisor"
 )
 
-// U11, among others: a sink that asked for a day was seen nowhere.
+// U11 (among others): a pause of a day that the sink asked for was shown nowhere.
 func TestHealth_saysWhyAFlowIsNotReady(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	good := []connector.PartitionStatus{{Topic: "orders", Partition: 3, Lag: 5, Progress: now}}
+	good := []connector.PartitionStatus{{Stream: "orders", Partition: 3, Lag: 5, Progress: now}}
 	stuck := func(n int) []connector.PartitionStatus {
 		var all []connector.PartitionStatus
 		for i := range n {
-			all = append(all, connector.PartitionStatus{Topic: "orders", Partition: int32(i), Lag: 1, Progress: now.Add(-3 * time.Minute)})
+			all = append(all, connector.PartitionStatus{Stream: "orders", Partition: int32(i), Lag: 1, Progress: now.Add(-3 * time.Minute)})
 		}
 		return all
 	}
@@ -26,23 +26,23 @@ func TestHealth_saysWhyAFlowIsNotReady(t *testing.T) {
 		name string
 		h    *health
 		src  connector.Status
-		eng  engine.State
-		want string // "" for ready
+		eng  delivery.State
+		want string // "": ready
 		note string
 	}{
-		{"it works", &health{broker: true}, connector.Status{Partitions: good}, engine.State{}, "", ""},
-		{"the source has a problem", &health{broker: true}, connector.Status{Problem: "broker b:9092: connection refused"}, engine.State{}, "source: broker b:9092: connection refused", ""},
-		{"no partition yet", &health{broker: true, began: now.Add(-time.Second)}, connector.Status{}, engine.State{}, "starting: no partition is assigned yet", ""},
-		{"no partition for this member", &health{broker: true, began: now.Add(-time.Minute)}, connector.Status{}, engine.State{}, "", ""},
-		{"it had one, and waits for another", &health{broker: true, assigned: true, began: now}, connector.Status{}, engine.State{}, "", ""},
-		{"no broker has partitions", &health{began: now}, connector.Status{}, engine.State{}, "", ""},
-		{"the line is stopped", &health{}, connector.Status{}, engine.State{Line: "the line is stopped: 401"}, "the line is stopped: 401", ""},
-		{"dead letters are refused", &health{}, connector.Status{}, engine.State{Held: []engine.Hold{{Reason: "too large", Events: 1, Since: 61400 * time.Millisecond}, {Reason: "away", Events: 2, Since: 12 * time.Millisecond}}},
+		{"it works", &health{assigns: true}, connector.Status{Partitions: good}, delivery.State{}, "", ""},
+		{"the source has a problem", &health{assigns: true}, connector.Status{Problem: "broker b:9092: connection refused"}, delivery.State{}, "source: broker b:9092: connection refused", ""},
+		{"no partition yet", &health{assigns: true, started: now.Add(-time.Second)}, connector.Status{}, delivery.State{}, "starting: no partition is assigned yet", ""},
+		{"no partition for this member", &health{assigns: true, started: now.Add(-time.Minute)}, connector.Status{}, delivery.State{}, "", ""},
+		{"it had one, and waits for another", &health{assigns: true, assigned: true, started: now}, connector.Status{}, delivery.State{}, "", ""},
+		{"no broker has partitions", &health{started: now}, connector.Status{}, delivery.State{}, "", ""},
+		{"the line is stopped", &health{}, connector.Status{}, delivery.State{Closed: []delivery.Closed{{Why: "the line is stopped: 401"}}}, "the line is stopped: 401", ""},
+		{"dead letters are refused", &health{}, connector.Status{}, delivery.State{Held: []delivery.Hold{{Reason: "too large", Events: 1, Since: 61400 * time.Millisecond}, {Reason: "away", Events: 2, Since: 12 * time.Millisecond}}},
 			"1 event held for 1m1s: too large; 2 events held for 12ms: away", ""},
-		{"lag without progress", &health{}, connector.Status{Partitions: stuck(1)}, engine.State{}, "no progress on orders/0 for 3m0s, with 1 event behind", ""},
-		{"many of those", &health{}, connector.Status{Partitions: stuck(9)}, engine.State{}, "and on 4 more partitions", ""},
-		{"a gap", &health{}, connector.Status{Notes: []string{"a gap"}}, engine.State{LastError: "boom", LastErrorAt: now}, "", "a gap|last error, 2026-01-02T03:04:05Z: boom"},
-		{"a long pause", &health{}, connector.Status{}, engine.State{Asked: 24 * time.Hour, AskedUntil: now}, "",
+		{"lag without progress", &health{}, connector.Status{Partitions: stuck(1)}, delivery.State{}, "no progress on orders/0 for 3m0s, with 1 event behind", ""},
+		{"many of those", &health{}, connector.Status{Partitions: stuck(9)}, delivery.State{}, "and on 4 more partitions", ""},
+		{"a gap", &health{}, connector.Status{Notes: []string{"a gap"}}, delivery.State{LastError: "boom", LastErrorAt: now}, "", "a gap|last error, 2026-01-02T03:04:05Z: boom"},
+		{"a long pause", &health{}, connector.Status{}, delivery.State{Asked: 24 * time.Hour, AskedUntil: now}, "",
 			"the sink asked for a pause of 24h0m0s (Retry-After, of which at most 1h0m0s is kept): the next try is at 2026-01-02T03:04:05Z"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -58,8 +58,10 @@ func TestHealth_saysWhyAFlowIsNotReady(t *testing.T) {
 	}
 }
 
-// failing is a source that gives up at once, and says nothing of itself.
+// failing is a source that fails at once and has no status.
 type failing struct{ err error }
+
+func (failing) Guarantees() connector.Guarantees { return connector.Guarantees{} }
 
 func (f failing) Run(context.Context, connector.Handler) error { return f.err }
 
@@ -78,13 +80,13 @@ func TestPipeline_ofASourceThatGivesUpSaysWhoDid(t *testing.T) {
 	if err := p.Run(t.Context()); err == nil || err.Error() != "source: context deadline exceeded" {
 		t.Errorf("error = %v", err)
 	}
-	if s := p.Status(); s.Problem != "" || p.live().InFlight != 0 {
+	if s := p.Status(); s.Problem != "" || p.metrics().InFlight != 0 {
 		t.Errorf("status = %+v", s)
 	}
-	if err := p.Swap(t.Context(), stranger{}); err == nil {
+	if err := p.Swap(t.Context(), foreignPlan{}); err == nil {
 		t.Error("swaps to anything")
 	}
 }
 
-// stranger is a definition that is not ours.
-type stranger struct{ supervisor.Definition }
+// foreignPlan is a plan of another type.
+type foreignPlan struct{ supervisor.Plan }

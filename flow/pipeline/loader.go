@@ -11,38 +11,35 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	fisohttp "github.com/lsm/fiso/connectors/http"
-	"github.com/lsm/fiso/flow/blueprint"
 	"github.com/lsm/fiso/flow/metrics"
+	"github.com/lsm/fiso/flow/plan"
 	"github.com/lsm/fiso/flow/supervisor"
 )
 
-// Options are what a process decides for all its flows. The zero value works.
+// Options are settings of a process for all its flows. The zero value works.
 type Options struct {
 	Logger  *slog.Logger         // nil: discarded
-	Metrics *metrics.Metrics     // nil: nobody counts
-	Tracing trace.TracerProvider // nil: no tracing, at no cost
-	Stdout  io.Writer            // of the stdout sink; nil: os.Stdout
-	// Stall is how long a partition may have lag without progress before its
-	// flow is not ready; default 2m.
+	Metrics *metrics.Metrics     // nil: no metrics
+	Tracing trace.TracerProvider // nil: no tracing
+	Stdout  io.Writer            // for the stdout sink; nil: os.Stdout
+	// Stall is how long a partition may have lag without progress before the flow is not ready;
+	// default 2m.
 	Stall time.Duration
-	// FirstAssignment is how long a flow may wait for its first partition
-	// before it counts as ready without one, as a member of a group with more
-	// members than partitions is; default 15s.
+	// FirstAssignment is how long a flow without a partition is not ready after its start; default
+	// 15s. Later it is ready, because a group may have more members than partitions.
 	FirstAssignment time.Duration
-	// Dial opens every connection of the flows, for tests on a network of
-	// their own; nil: the net package does.
+	// Dial opens every connection of the flows; nil: the net package. Tests set it.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
-// Loader reads flow files for a supervisor, and builds what they say. What the
-// flows of a process share, ports and dead letter files, is the Loader's; so a
-// process needs one.
+// Loader reads flow files and builds flows for a supervisor. It owns what the flows of a process
+// share, such as ports and dead letter files, so a process needs exactly one.
 type Loader struct {
 	o   Options
-	env blueprint.Env
+	env plan.Env
 }
 
-// NewLoader fills in the defaults of o.
+// NewLoader returns a Loader; zero fields of o get their defaults.
 func NewLoader(o Options) *Loader {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -56,32 +53,33 @@ func NewLoader(o Options) *Loader {
 	if o.FirstAssignment <= 0 {
 		o.FirstAssignment = 15 * time.Second
 	}
-	return &Loader{o: o, env: blueprint.Env{
+	return &Loader{o: o, env: plan.Env{
 		Logger: o.Logger, Stdout: o.Stdout, OnGap: func() {},
 		Listeners: new(fisohttp.Listeners), Dial: o.Dial,
 	}}
 }
 
-// Env is what parts of a flow are built with, for those who build single ones.
-func (l *Loader) Env() blueprint.Env { return l.env }
+// Env returns what parts of a flow are built with, for callers that build single parts.
+func (l *Loader) Env() plan.Env { return l.env }
 
-// Load is supervisor.Options.Load: blueprint.Parse, with the means to build.
-func (l *Loader) Load(file string, data []byte) (supervisor.Definition, error) {
-	b, err := blueprint.Parse(file, data)
+// Load implements supervisor.Options.Load: it calls plan.Parse and returns a Plan that can be
+// built.
+func (l *Loader) Load(file string, data []byte) (supervisor.Plan, error) {
+	p, err := plan.Parse(file, data)
 	if err != nil {
 		return nil, err
 	}
-	return &definition{Blueprint: b, loader: l}, nil
+	return &builder{Plan: p, loader: l}, nil
 }
 
-// Close closes what the flows shared, once none runs any more.
+// Close closes what the flows shared. Call it when no flow runs any more.
 func (l *Loader) Close() { l.env.Listeners.Close() }
 
-// definition is a blueprint that can be built.
-type definition struct {
-	*blueprint.Blueprint
+// builder is a plan with the Loader that builds it. It implements supervisor.Plan.
+type builder struct {
+	*plan.Plan
 	loader *Loader
 }
 
-// Build makes the flow's parts. It connects to nothing.
-func (d *definition) Build() (supervisor.Pipeline, error) { return d.loader.Build(d.Blueprint) }
+// Build builds the parts of the flow. It opens no connection.
+func (b *builder) Build() (supervisor.Pipeline, error) { return b.loader.Build(b.Plan) }

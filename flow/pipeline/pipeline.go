@@ -8,73 +8,72 @@ import (
 	"time"
 
 	"github.com/lsm/fiso/common/connector"
-	"github.com/lsm/fiso/flow/blueprint"
-	"github.com/lsm/fiso/flow/engine"
+	"github.com/lsm/fiso/delivery"
 	"github.com/lsm/fiso/flow/metrics"
+	"github.com/lsm/fiso/flow/plan"
 	"github.com/lsm/fiso/flow/supervisor"
 )
 
-// closing bounds how long sinks and dead letter queues that nobody uses any
-// more may take to let go. It is less than a supervisor's grace.
-const closing = 5 * time.Second
+// closeTimeout limits how long sinks and dead letter queues may take to close. It is shorter than
+// the grace of a supervisor.
+const closeTimeout = 5 * time.Second
 
-// Pipeline is a flow that is built: see supervisor.Pipeline for what its
-// methods owe.
+// Pipeline is a flow that was built. It implements supervisor.Pipeline.
 type Pipeline struct {
 	loader     *Loader
 	name       string
 	manyTopics bool
 	log        *slog.Logger
 	source     connector.Source
-	engine     *engine.Engine
+	engine     *delivery.Engine
 	health     health
 
-	mu      sync.Mutex // guards what Swap replaces
-	outputs *blueprint.Outputs
+	mu      sync.Mutex // guards the fields that Swap changes
+	outputs *plan.Outputs
 }
 
-// Build makes the parts of a flow. It connects to nothing.
-func (l *Loader) Build(b *blueprint.Blueprint) (p *Pipeline, err error) {
-	err = b.Guard(func() error {
-		p, err = l.build(b)
+// Build builds the parts of a flow. It opens no connection.
+func (l *Loader) Build(flow *plan.Plan) (p *Pipeline, err error) {
+	err = flow.Guard(func() error {
+		p, err = l.build(flow)
 		return err
 	})
 	return p, err
 }
 
-func (l *Loader) build(b *blueprint.Blueprint) (*Pipeline, error) {
+func (l *Loader) build(flow *plan.Plan) (*Pipeline, error) {
 	env := l.env
-	env.Logger = l.o.Logger.With("flow", b.Name())
-	cfg := b.Engine()
+	env.Logger = l.o.Logger.With("flow", flow.Name())
+	cfg := flow.Engine()
 	cfg.Logger = env.Logger
 	if l.o.Metrics != nil {
-		counters := l.o.Metrics.Flow(b.Name())
+		counters := l.o.Metrics.Flow(flow.Name())
 		cfg.Observer, env.OnGap = counters, counters.Gap
 	}
 	if l.o.Tracing != nil {
 		cfg.Tracer = l.o.Tracing.Tracer("github.com/lsm/fiso/flow")
 	}
-	source, err := b.Source(env)
+	source, err := flow.Source(env)
 	if err != nil {
 		return nil, err
 	}
-	outputs, err := b.Outputs(env, nil)
+	outputs, err := flow.Outputs(env, nil)
 	if err != nil {
 		return nil, err
 	}
 	return &Pipeline{
-		loader: l, name: b.Name(), manyTopics: b.ManyTopics(), log: env.Logger,
-		source: source, engine: engine.New(cfg, b.Stage(outputs)), outputs: outputs,
-		health: health{broker: b.Broker(), stall: l.o.Stall, first: l.o.FirstAssignment},
+		loader: l, name: flow.Name(), manyTopics: flow.ManyStreams(), log: env.Logger,
+		source: source, engine: delivery.New(cfg, flow.Version(outputs)), outputs: outputs,
+		health: health{assigns: flow.Guarantees().Assigns, stall: l.o.Stall, first: l.o.FirstAssignment},
 	}, nil
 }
 
-// Run moves events until ctx ends, and returns once all are settled or handed
-// back and every connection is let go of.
+// Run moves events until ctx ends. It returns once all events are settled or handed back and all
+// connections are closed.
 func (p *Pipeline) Run(ctx context.Context) error {
 	p.health.begin(time.Now())
 	if m := p.loader.o.Metrics; m != nil {
-		defer m.Watch(p.name, p.manyTopics, p.live)()
+		defer m.Watch(p.name, p.manyTopics, p.metrics)()
 	}
 	err := p.engine.Run(ctx, p.source)
 	p.Close()
@@ -84,7 +83,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	return nil
 }
 
-// Close lets go of the sink and the place for dead letters.
+// Close closes the sinks and dead letter queues.
 func (p *Pipeline) Close() {
 	p.mu.Lock()
 	outputs := p.outputs
@@ -92,26 +91,26 @@ func (p *Pipeline) Close() {
 	p.release(outputs)
 }
 
-func (p *Pipeline) release(o *blueprint.Outputs) {
-	ctx, cancel := context.WithTimeout(context.Background(), closing)
+func (p *Pipeline) release(o *plan.Outputs) {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	if err := o.Close(ctx); err != nil {
-		p.log.Warn("a sink or dead letter queue that is no longer used does not close", "error", err)
+		p.log.Warn("cannot close unused sink or dead letter queue", "error", err)
 	}
 }
 
-// Swap takes over transform, sink and error handling of d. Sink and dead letter
-// queue stay as they are, connections and all, where their settings did not
-// change.
-func (p *Pipeline) Swap(ctx context.Context, d supervisor.Definition) error {
-	next, ok := d.(*definition)
+// Swap replaces transform, sinks and error handling by those of to. Sinks and dead letter queues
+// with unchanged settings keep their connections. Swap fails only if a part of to cannot be
+// built; then nothing has changed.
+func (p *Pipeline) Swap(ctx context.Context, to supervisor.Plan) error {
+	next, ok := to.(*builder)
 	if !ok {
-		return fmt.Errorf("cannot swap to a %T", d)
+		return fmt.Errorf("cannot swap to a %T", to)
 	}
 	return next.Guard(func() error { return p.swap(ctx, next) })
 }
 
-func (p *Pipeline) swap(ctx context.Context, next *definition) error {
+func (p *Pipeline) swap(ctx context.Context, next *builder) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	env := p.loader.env
@@ -121,29 +120,27 @@ func (p *Pipeline) swap(ctx context.Context, next *definition) error {
 		return err
 	}
 	old := p.outputs
-	if err := p.engine.Swap(ctx, next.Stage(outputs)); err != nil {
-		// The new stage is in force all the same; only the old one's calls
-		// hang, and closing below ends them.
-		p.log.Warn("calls to the replaced sink do not return", "error", err)
+	if !p.engine.Swap(ctx, next.Version(outputs)) {
+		p.log.Warn("closing replaced sink with calls in flight") // by release, below
 	}
 	p.outputs = outputs
 	p.release(old.Without(outputs))
 	return nil
 }
 
-// Status says how the flow stands.
+// Status returns the status of the flow.
 func (p *Pipeline) Status() supervisor.Status {
-	return p.health.judge(time.Now(), p.reported(), p.engine.Status())
+	return p.health.judge(time.Now(), p.sourceStatus(), p.engine.Status())
 }
 
-// reported is how the source says it stands; nothing when it does not.
-func (p *Pipeline) reported() connector.Status {
+// sourceStatus returns the status of the source, or the zero value if the source reports none.
+func (p *Pipeline) sourceStatus() connector.Status {
 	if r, ok := p.source.(connector.Reporter); ok {
 		return r.Status()
 	}
 	return connector.Status{}
 }
 
-func (p *Pipeline) live() metrics.Live {
-	return metrics.Live{Partitions: p.reported().Partitions, InFlight: p.engine.Status().InFlight}
+func (p *Pipeline) metrics() metrics.Gauges {
+	return metrics.Gauges{Partitions: p.sourceStatus().Partitions, InFlight: p.engine.Status().InFlight}
 }

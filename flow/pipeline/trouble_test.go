@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// F9: https://github.com/confluentinc/kafka-connect-jdbc/issues/1597. A dead
-// letter that cannot be stored is held and said so, and nothing is committed;
-// a reload that names a better place sets it free.
+// F9: https://github.com/confluentinc/kafka-connect-jdbc/issues/1597. A dead letter that cannot be
+// stored is held and reported, and nothing is committed. A reload with a working place lets the
+// event continue.
 func TestDeadLetter_thatCannotBeStoredIsHeldUntilAReloadHelps(t *testing.T) {
 	in := prepare(t)
 	in.service.answers(func(string) int { return 400 })
@@ -35,7 +35,7 @@ func TestDeadLetter_thatCannotBeStoredIsHeldUntilAReloadHelps(t *testing.T) {
 	in.until("to be ready", func() bool { return in.sup.Report().Ready })
 }
 
-// One expired token must not pour a topic into the dead letter queue (F11).
+// One expired token must not send a whole topic to the dead letter queue (F11).
 // https://github.com/vectordotdev/vector/issues/24543
 func TestStopTheLine_isNotReadyAndGoesOnWithTheSink(t *testing.T) {
 	in := prepare(t)
@@ -56,7 +56,7 @@ func TestStopTheLine_isNotReadyAndGoesOnWithTheSink(t *testing.T) {
 	}
 }
 
-// F7: a gap in the offsets is counted and noted, never silent.
+// F7: a gap in the offsets is counted and noted.
 // https://github.com/confluentinc/parallel-consumer/issues/409
 func TestGap_isCountedAndNoted(t *testing.T) {
 	in := prepare(t)

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// dice is where chance comes from. What is decided for one event is rolled with
-// dice of its own, so that it does not depend on how goroutines take turns.
+// dice is the source of randomness. Each event has its own dice, so that its decisions do not
+// depend on goroutine scheduling.
 type dice struct{ *rand.Rand }
 
 func newDice(seed uint64, of ...int) dice {
@@ -22,10 +22,10 @@ func newDice(seed uint64, of ...int) dice {
 
 func (d dice) chance(p float64) bool { return d.Float64() < p }
 
-// between is a time of least to most.
+// between returns a duration from least to most.
 func (d dice) between(least, most time.Duration) time.Duration {
 	return least + time.Duration(d.Int64N(int64(most-least)+1))
 }
 
-// one is one of many.
+// one returns one of the values.
 func one[T any](d dice, of ...T) T { return of[d.IntN(len(of))] }

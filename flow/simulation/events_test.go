@@ -13,22 +13,22 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// kind is what an event provokes.
+// kind is what an event causes in the flow.
 type kind uint8
 
 const (
 	good      kind = iota
-	flaky          // refused a few times, for now
+	flaky          // refused temporarily a few times
 	dropped        // filtered by the flow
-	malformed      // no JSON
-	bare           // lacks what the transform asks for
-	poison         // refused for good
-	stubborn       // refused for now, always
+	malformed      // not JSON
+	bare           // lacks a field that the transform needs
+	poison         // refused permanently
+	stubborn       // always refused temporarily
 )
 
 var kinds = [...]string{"good", "flaky", "dropped", "malformed", "bare", "poison", "stubborn"}
 
-// buried reports whether only the dead letter queue takes such an event.
+// buried reports whether such an event must become a dead letter.
 func (k kind) buried() bool { return k >= malformed }
 
 // event is one record that is sent to the flow.
@@ -36,21 +36,46 @@ type event struct {
 	n     int
 	key   string // "": none
 	kind  kind
-	fails int // times that a flaky one is refused
+	fails int // number of refusals of a flaky event
 	part  int32
+	good  bool // every unit of it can be delivered
+
+	pieces int // number of events that the record is split into; 0: not split
+	units  []*unit
+	away   string // the sink that is down while the event is sent
+	last   bool   // part of the epilogue
+
+	// set for a dead letter that is put back
+	again   *event
+	raw     []byte
+	headers []kgo.RecordHeader
+}
+
+// number returns the number in the data of the event.
+func (e *event) number() int {
+	if e.again != nil {
+		return e.again.n
+	}
+	return e.n
 }
 
 func (e *event) value() []byte {
-	switch e.kind {
-	case malformed:
-		return fmt.Appendf(nil, "#%d is no JSON", e.n)
-	case bare:
-		return fmt.Appendf(nil, `{"n":%d,"kind":"bare"}`, e.n)
+	more := ""
+	if e.pieces > 0 {
+		more = `,"lines":` + [...]string{"", "[0]", "[0,1]", "[0,1,2]"}[e.pieces]
 	}
-	return fmt.Appendf(nil, `{"n":%d,"kind":%q,"must":true}`, e.n, kinds[e.kind])
+	switch {
+	case e.raw != nil:
+		return e.raw
+	case e.kind == malformed:
+		return fmt.Appendf(nil, "#%d is no JSON", e.n)
+	case e.kind == bare:
+		return fmt.Appendf(nil, `{"n":%d,"kind":"bare"%s}`, e.n, more)
+	}
+	return fmt.Appendf(nil, `{"n":%d,"kind":%q,"must":true%s}`, e.n, kinds[e.kind], more)
 }
 
-// lane names what must stay in order with the event; "" is nothing.
+// lane names the order that the event belongs to; "": unordered.
 func (e *event) lane(ordering string) string {
 	part := strconv.Itoa(int(e.part))
 	switch {
@@ -62,11 +87,11 @@ func (e *event) lane(ordering string) string {
 	return part + "/" + e.key
 }
 
-// epilogue is how many events, two of each partition, are sent after the last
-// fault: they must be delivered, by the last version of the flow.
+// epilogue is the number of events, two per partition, that are sent after the last fault. They
+// must be delivered by the last version of the flow.
 const epilogue = 2 * partitions
 
-// makeEvents are the events of a seed.
+// makeEvents returns the events of a seed.
 func makeEvents(d dice, p *plan) []*event {
 	all := make([]*event, p.events)
 	for n := range all {
@@ -94,18 +119,21 @@ func makeEvents(d dice, p *plan) []*event {
 		all[n] = e
 	}
 	for i, e := range all[len(all)-epilogue:] {
-		*e = event{n: e.n, part: int32(i % partitions)} //nolint:gosec // G115: one of six
+		*e = event{n: e.n, part: int32(i % partitions), good: true, last: true} //nolint:gosec // G115: one of six
+	}
+	for _, e := range all {
+		p.setUnits(e)
 	}
 	return all
 }
 
-// feed sends events in bursts over a time, and returns once all are stored.
+// feed sends events in bursts over a duration and returns when all are stored.
 func (w *world) feed(ctx context.Context, d dice, events []*event, over time.Duration) {
 	var wg sync.WaitGroup
 	for len(events) > 0 {
 		burst := min(len(events), 1+d.IntN(1+2*len(w.events)/40))
 		for _, e := range events[:burst] {
-			r := &kgo.Record{Topic: topic, Partition: e.part, Value: e.value()}
+			r := &kgo.Record{Topic: topic, Partition: e.part, Value: e.value(), Headers: e.headers}
 			if e.key != "" {
 				r.Key = []byte(e.key)
 			}
@@ -125,7 +153,7 @@ func (w *world) feed(ctx context.Context, d dice, events []*event, over time.Dur
 		}
 	}
 	stored := make(chan struct{})
-	go func() { wg.Wait(); close(stored) }() // ends with the producer
+	go func() { wg.Wait(); close(stored) }() // ends when the producer does
 	select {
 	case <-stored:
 	case <-time.After(settle):

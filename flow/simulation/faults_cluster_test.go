@@ -12,8 +12,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Errors that the cluster may answer, by request. Those that touch commits or
-// membership may have settled events delivered again.
+// Errors that the cluster may answer, by request. After an error of commits or membership, settled
+// events may be delivered again.
 var (
 	fetching = []*kerr.Error{kerr.NotLeaderForPartition, kerr.FencedLeaderEpoch, kerr.UnknownLeaderEpoch, kerr.OffsetOutOfRange, kerr.KafkaStorageError, kerr.OffsetNotAvailable, kerr.UnknownTopicOrPartition, kerr.UnknownServerError}
 	asking   = []*kerr.Error{kerr.NotLeaderForPartition, kerr.LeaderNotAvailable, kerr.KafkaStorageError, kerr.UnknownTopicOrPartition}
@@ -23,7 +23,7 @@ var (
 	answers = []struct {
 		key  kmsg.Key
 		errs []*kerr.Error
-		hurt bool // may cost commits or membership
+		hurt bool // affects commits or membership
 	}{
 		{kmsg.Fetch, fetching, false},
 		{kmsg.ListOffsets, asking, false},
@@ -41,12 +41,12 @@ var (
 	}
 )
 
-// brokerErrors lets the cluster answer a few requests of a kind with an error.
+// brokerErrors makes the cluster answer a few requests of one kind with an error.
 func brokerErrors(w *world, d dice) {
 	a := answers[d.IntN(len(answers))]
 	f := kfake.Fault{Keys: []kmsg.Key{a.key}, Err: one(d, a.errs...), Count: one(d, 1, 1, 3, 10, 50)}
 	if a.key == kmsg.Produce {
-		f.Topic = letters // what is produced to the flow must arrive, to be counted
+		f.Topic = letters // records for the flow must be stored, because they are counted
 	}
 	long := d.between(time.Second, 20*time.Second)
 	text := fmt.Sprintf("%d times the cluster answers %s with %s", f.Count, a.key.Name(), f.Err.Message)
@@ -63,8 +63,7 @@ func brokerErrors(w *world, d dice) {
 	})
 }
 
-// connectionsCut has the cluster close the connections that the next requests
-// come on.
+// connectionsCut makes the cluster close the connections of the next requests.
 func connectionsCut(w *world, d dice) {
 	happened.count("connections cut")
 	left := 1 + d.IntN(20)
@@ -74,7 +73,7 @@ func connectionsCut(w *world, d dice) {
 	until := time.Now().Add(10 * time.Second)
 	w.kafka.Fake.ControlKey(int16(key), func(req kmsg.Request) (kmsg.Response, error, bool) {
 		if r, ok := req.(*kmsg.ProduceRequest); ok && isOrders(r, orders) {
-			w.kafka.Fake.KeepControl() // what is produced to the flow must arrive, to be counted
+			w.kafka.Fake.KeepControl() // records for the flow must be stored, because they are counted
 			return nil, nil, false
 		}
 		if left == 0 || time.Now().After(until) {
@@ -97,15 +96,15 @@ func coordinatorsMove(w *world, d dice) {
 	happened.count("coordinators move")
 	w.history.note("the coordinators move")
 	if g := w.kafka.Fake.GroupInfo(group); g != nil && g.State != "Stable" {
-		// kfake does not wait, at the new place, for members that have not
-		// joined yet. A cluster gives them the whole rebalance timeout.
+		// After a move, kfake does not wait for members that have not joined yet. A real cluster
+		// waits for the rebalance timeout.
 		w.history.add(entry{what: excuse, text: "the coordinators move during a rebalance", until: w.since() + noticed})
 	}
 	w.kafka.Fake.RehashCoordinators()
 }
 
-// nodesGo adds a broker for a while. Each has a name and a port of its own:
-// kfake mistakes one that comes back under its old name.
+// nodesGo adds a broker for a while. Each has a new name and port: kfake mishandles a broker that
+// comes back with its old name.
 func nodesGo(w *world, d dice) {
 	if !w.take("nodes") {
 		return
@@ -120,9 +119,8 @@ func nodesGo(w *world, d dice) {
 	w.must(w.addNode(node, port))
 	w.lasts("nodes", d.between(time.Second, 40*time.Second), func() {
 		happened.count("node goes")
-		// kfake forgets a member whose JoinGroup waits for its answer on a
-		// broker that goes, as soon as the rest of the group has joined. A
-		// cluster would wait for it.
+		// kfake forgets a member whose JoinGroup waits on a broker that is removed, as soon as the
+		// rest of the group has joined. A real cluster would wait for it.
 		w.history.add(entry{what: excuse, text: fmt.Sprintf("node %d goes", node), until: w.since() + noticed})
 		w.removeNode(node, port)
 	})
@@ -144,9 +142,9 @@ func (w *world) must(err error) {
 	}
 }
 
-// retention deletes the beginning of a partition, often before it was read. A
-// record is left: of a log without any, kfake says that it ended at 0, which
-// looks as if the cluster had lost it.
+// retention deletes the beginning of a partition, often before it was read. It leaves one record:
+// for an empty log, kfake reports end offset 0, which looks as if the cluster had lost the
+// records.
 func retention(w *world, d dice) {
 	p := w.kafka.Fake.PartitionInfo(topic, d.Int32N(partitions))
 	at := min(p.HighWatermark-1, w.commits()[p.Partition]+int64(d.IntN(60)))

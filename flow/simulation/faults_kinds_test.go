@@ -6,12 +6,13 @@ import (
 	"time"
 )
 
-// fault begins one trouble, and returns at once. What goes on has a goroutine
-// of its own in w.troubles, and ends by itself.
+// fault starts one disturbance and returns at once. If the disturbance lasts, its goroutine is in
+// w.troubles and ends by itself.
 type fault func(w *world, d dice)
 
 var faults = map[string]fault{
 	"sink":         sinkTrouble,
+	"copy":         copyTrouble,
 	"slow":         slowSink,
 	"letters":      lettersRefused,
 	"broker":       brokerErrors,
@@ -26,7 +27,7 @@ var faults = map[string]fault{
 	"reload":       reload,
 }
 
-// trouble lets faults happen for as long as the plan says.
+// trouble causes faults for the time of the plan.
 func (w *world) trouble(d dice) {
 	for w.since() < w.plan.over {
 		time.Sleep(d.between(0, w.plan.pace))
@@ -36,7 +37,7 @@ func (w *world) trouble(d dice) {
 	}
 }
 
-// take marks a thing as in trouble; false when it is already.
+// take marks a thing as disturbed; it returns false if it is already.
 func (w *world) take(what string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

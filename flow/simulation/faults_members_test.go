@@ -4,7 +4,7 @@ package simulation
 
 import "time"
 
-// someone takes a member that is in no trouble; nil: all are.
+// someone takes a member that is not disturbed, or returns nil.
 func (w *world) someone(d dice) *member {
 	for _, n := range d.Perm(members) {
 		if m := w.members[n]; w.take(m.name) {
@@ -14,7 +14,7 @@ func (w *world) someone(d dice) *member {
 	return nil
 }
 
-// crash kills a member, which comes back.
+// crash kills a member and starts it again later.
 func crash(w *world, d dice) {
 	m := w.someone(d)
 	if m == nil {
@@ -25,7 +25,7 @@ func crash(w *world, d dice) {
 	w.lasts(m.name, d.between(0, time.Minute), m.start)
 }
 
-// stopAndJoin stops a member cleanly, which comes back.
+// stopAndJoin stops a member cleanly and starts it again later.
 func stopAndJoin(w *world, d dice) {
 	m := w.someone(d)
 	if m == nil {
@@ -38,8 +38,8 @@ func stopAndJoin(w *world, d dice) {
 	})
 }
 
-// isolate cuts a member off for a while, which goes on then as if nothing had
-// happened: a zombie, when it took long.
+// isolate cuts a member off the network for a while. The member continues afterwards; if its
+// session has expired, it is a zombie.
 func isolate(w *world, d dice) {
 	m := w.someone(d)
 	if m == nil {
@@ -90,11 +90,16 @@ func (w *world) countReload(m *member) {
 	}
 }
 
-// change draws what a person might change.
+// change makes a random change to the settings.
 func (m *member) change(d dice) {
 	f := &m.file
 	f.version++
 	f.paused, f.invalid = false, false
+	if s := m.w.plan.sinks; s != nil && s.changes && d.chance(0.4) {
+		f.copied = !f.copied
+		happened.count(map[bool]string{true: "sink added", false: "sink removed"}[f.copied])
+		return
+	}
 	switch d.IntN(6) {
 	case 0:
 		f.inFlight = one(d, 3, 16, 256, 1024) // replaces the source

@@ -8,7 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
-// for lasts a while, and then undoes what was done. what is taken meanwhile.
+// lasts undoes a disturbance after d. It marks what as disturbed until then.
 func (w *world) lasts(what string, d time.Duration, undo func()) {
 	w.troubles.Go(func() {
 		defer w.release(what)
@@ -17,22 +17,34 @@ func (w *world) lasts(what string, d time.Duration, undo func()) {
 	})
 }
 
-// sinkTrouble is an outage of the service, in one of its forms.
+// sinkTrouble is an outage of the service.
 func sinkTrouble(w *world, d dice) {
 	if !w.take("service") {
 		return
 	}
+	w.outage(d, "service", w.service)
+}
+
+// copyTrouble is an outage of the service of copySink.
+func copyTrouble(w *world, d dice) {
+	if w.copy == nil || !w.take("copy") {
+		return
+	}
+	w.outage(d, "copy", w.copy)
+}
+
+func (w *world) outage(d dice, name string, s *service) {
 	trial := one(d, trials...)
-	happened.count("service " + trial)
-	w.history.note("the service %s", trial)
-	w.service.set(trial, w.plan.latency)
-	w.lasts("service", d.between(0, 40*time.Second), func() {
-		w.history.note("the service works again")
-		w.service.set("", w.plan.latency)
+	happened.count(name + " " + trial)
+	w.history.note("the %s %s", name, trial)
+	s.set(trial, w.plan.latency)
+	w.lasts(name, d.between(0, 40*time.Second), func() {
+		w.history.note("the %s works again", name)
+		s.set("", w.plan.latency)
 	})
 }
 
-// slowSink is a service that takes its time.
+// slowSink makes the service answer slowly.
 func slowSink(w *world, d dice) {
 	if !w.take("service") {
 		return
@@ -47,9 +59,8 @@ func slowSink(w *world, d dice) {
 	})
 }
 
-// lettersRefused is a dead letter queue that takes nothing. A dead letter that
-// is under way when its event is handed back may yet be stored, and nobody can
-// know: such events may be settled twice.
+// lettersRefused makes the cluster refuse dead letters. A dead letter that is in flight when its
+// event is handed back may still be stored, and no one can know: such events may be settled twice.
 func lettersRefused(w *world, d dice) {
 	if !w.take("letters") {
 		return

@@ -19,46 +19,47 @@ import (
 	"github.com/lsm/fiso/flow/supervisor"
 )
 
-// member is one fiso-flow instance: a directory of flow files, and the process
-// over it, which may die and be started again.
+// member is one fiso-flow instance: a directory of flow files and a process, which may die and be
+// started again.
 type member struct {
 	w      *world
 	name   string
 	dir    string
 	life   int
 	file   settings
-	most   int // events in flight, of a partition, by any file of this life
+	most   int // most events in flight per partition, over all flow files of this life
 	wire   *wire
 	sup    *supervisor.Supervisor
 	cancel context.CancelFunc
-	ended  chan struct{} // closed when this life is over
+	ended  chan struct{} // closed when this life ends
 }
 
-// settings are what a reload may change.
+// settings are the parts of the flow file that a reload may change.
 type settings struct {
-	version  int    // of the transform
+	version  int    // version of the transform
 	inFlight int    // a change replaces the source
 	mode     string // of the sink
 	retries  int
 	line     int
 	paused   bool
 	invalid  bool
+	copied   bool // copySink is in the flow file
 }
 
 func (m *member) who() string { return fmt.Sprintf("%s.%d", m.name, m.life) }
 
-// text is the flow file. Dead letters are not compressed: zstd's decoders have
-// finalizers that close channels, which a bubble's garbage must not.
+// text returns the flow file. Dead letters are not compressed: zstd decoders have finalizers that
+// close channels, which fails in a synctest bubble.
 func (m *member) text() string {
 	s, p := m.file, m.w.plan
-	cel := fmt.Sprintf(`'{"n": data.n, "v": %d, "must": data.must}'`, s.version)
+	transform := fmt.Sprintf(`cel: '{"n": data.n, "v": %d, "must": data.must}'`, s.version)
+	if p.split {
+		transform = fmt.Sprintf(`split: data.lines, cel: '{"n": parent.n, "v": %d, "must": parent.must, "p": data}'`, s.version)
+	}
 	if s.invalid {
-		cel = `'{"n": dta.n}'`
+		transform = `cel: '{"n": dta.n}'`
 	}
-	batch := ""
-	if s.mode == "batch" {
-		batch = "\n  batch: {maxEvents: 20, maxWait: 50ms}"
-	}
+	sinks, batch := m.sinks()
 	return fmt.Sprintf(`name: sim
 paused: %t
 source:
@@ -71,10 +72,8 @@ source:
     sessionTimeout: %s
     clientId: %s
 filter: 'data.kind != "dropped"'
-transform: {cel: %s}
-sink:
-  type: http
-  config: {url: "http://%s/in", mode: %s, timeout: 30s, maxConnections: 64, headers: {Sim-Member: %q}}
+transform: {%s}
+%s
 delivery:
   ordering: %s
   maxInFlight: %d
@@ -85,13 +84,16 @@ errorHandling:
   maxInterval: 5s
   stopTheLine: {consecutive: %d}
   deadLetter: {type: kafka, config: {brokers: %q, compression: none}}
-`, s.paused, strings.Join(m.w.brokers, ","), topic, group, p.start, p.session, m.who(), cel,
-		serviceAddr, s.mode, m.who(), p.ordering, s.inFlight, drain, batch, s.retries, s.line, strings.Join(m.w.brokers, ","))
+`, s.paused, strings.Join(m.w.brokers, ","), topic, group, p.start, p.session, m.who(), transform,
+		sinks, p.ordering, s.inFlight, drain, batch, s.retries, s.line, strings.Join(m.w.brokers, ","))
 }
 
-// write replaces the file as an editor does.
+// write replaces the flow file atomically, as an editor does.
 func (m *member) write() {
 	m.most = max(m.most, m.file.inFlight)
+	if !m.file.invalid && m.w.plan.sinks != nil {
+		m.w.history.add(entry{what: filed, who: m.who(), n: m.file.version, without: !m.file.copied})
+	}
 	tmp := filepath.Join(m.dir, ".sim.tmp")
 	if err := os.WriteFile(tmp, []byte(m.text()), 0o600); err != nil {
 		m.w.t.Error(err)
@@ -101,12 +103,12 @@ func (m *member) write() {
 	}
 }
 
-// start begins a new life, wired as package cli does it.
+// start starts a new life, wired like package cli does.
 func (m *member) start() {
 	m.life++
 	m.most = 0
 	m.w.history.move("%s starts", m.who())
-	m.file.invalid = false // nothing starts from an invalid file
+	m.file.invalid = false // a process does not start with an invalid file
 	m.write()
 	m.wire = newWire(&m.w.net)
 	log := m.w.logger(m.who())
@@ -135,14 +137,13 @@ func (m *member) start() {
 	})
 }
 
-// drain is what calls under way have when a partition is let go.
+// drain is how long calls in flight may take when a partition is revoked.
 const drain = 20 * time.Second
 
-// mostDrain is what a clean stop may take: the drain, a last commit, the
-// goodbye, and letting go of the outputs.
+// mostDrain limits a clean stop: drain, last commit, leaving the group, closing the outputs.
 const mostDrain = 60 * time.Second
 
-// stop ends the life as SIGTERM does.
+// stop ends the life like SIGTERM.
 func (m *member) stop() {
 	m.w.history.move("%s is told to stop", m.who())
 	m.cancel()
@@ -155,8 +156,8 @@ func (m *member) stop() {
 	m.cancel = nil
 }
 
-// crash ends the life as SIGKILL does: nothing more of what it does arrives
-// anywhere. What is left of it in memory ends by and by.
+// crash ends the life like SIGKILL: nothing it does from now on arrives anywhere. Its goroutines
+// end later.
 func (m *member) crash() {
 	m.w.history.add(entry{what: excuse, who: m.who(), text: "crashes", until: m.w.since(), most: m.most})
 	m.cut()
@@ -164,19 +165,20 @@ func (m *member) crash() {
 	m.cancel = nil
 }
 
-// cut takes the network away, and lets the session run out.
+// cut disconnects the network and lets the session expire.
 func (m *member) cut() {
 	wire, who := m.wire, m.who()
 	wire.cut()
 	m.w.troubles.Go(func() {
 		time.Sleep(m.w.plan.session)
 		if wire.isCut() {
+			m.w.history.move("the session of %s is over", who) // kfake may have ended it already
 			m.w.expel("the session of "+who, func(g kfake.GroupMember) bool { return g.ClientID == who })
 		}
 	})
 }
 
-// expel takes members out of the group.
+// expel removes members from the group.
 func (w *world) expel(what string, which func(kfake.GroupMember) bool) {
 	g := w.kafka.Fake.GroupInfo(group)
 	if g == nil {

@@ -4,16 +4,14 @@ package simulation
 
 import (
 	"context"
-	"strconv"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// observe hangs the world's eyes into the cluster. What refuses dead letters
-// comes before what notes them, so that only those are noted that were let
-// through.
+// observe adds the observers of the cluster. The one that refuses dead letters comes before the
+// one that records them, so that only accepted ones are recorded.
 func (w *world) observe() {
 	orders := w.kafka.Fake.TopicInfo(topic).TopicID
 	w.kafka.Fake.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
@@ -41,7 +39,7 @@ func (w *world) observe() {
 	})
 }
 
-// noteMembers remembers when each member of the group was last heard of.
+// noteMembers records when each member of the group last sent a request.
 func (w *world) noteMembers() {
 	for _, key := range []kmsg.Key{kmsg.JoinGroup, kmsg.SyncGroup, kmsg.Heartbeat} {
 		w.kafka.Fake.ControlKey(int16(key), func(req kmsg.Request) (kmsg.Response, error, bool) {
@@ -52,6 +50,7 @@ func (w *world) noteMembers() {
 				id = r.MemberID
 			case *kmsg.SyncGroupRequest:
 				id = r.MemberID
+				w.noteOwners(r)
 			case *kmsg.HeartbeatRequest:
 				id = r.MemberID
 			}
@@ -63,17 +62,43 @@ func (w *world) noteMembers() {
 	}
 }
 
-// mostJoin is the longest that a member waits for the answer to JoinGroup.
+// noteOwners records new owners of partitions when the leader of the group sends the assignment.
+func (w *world) noteOwners(r *kmsg.SyncGroupRequest) {
+	if len(r.GroupAssignment) == 0 {
+		return // not the leader
+	}
+	owners := map[int32]string{}
+	for _, m := range r.GroupAssignment {
+		var a kmsg.ConsumerMemberAssignment
+		if err := a.ReadFrom(m.MemberAssignment); err != nil {
+			w.broken("an assignment of the group cannot be read: %v", err)
+		}
+		for _, t := range a.Topics {
+			for _, p := range t.Partitions {
+				owners[p] = m.MemberID
+			}
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for p := range int32(partitions) {
+		if w.owners[p] != owners[p] {
+			w.history.add(entry{what: owned, part: p, who: owners[p]})
+		}
+	}
+	w.owners = owners
+}
+
+// mostJoin is how long a member waits at most for the answer to JoinGroup.
 const mostJoin = 75 * time.Second
 
-// stall notices a rebalance that lasts longer than any may. A cluster ends one
-// after the rebalance timeout, with whoever has joined by then. kfake begins the
-// timeout anew for each JoinGroup, and members whose JoinGroup is not answered
-// send another; it may count too few, too, so that those who wait are never
-// enough. Only a group without members begins to count anew.
+// stall detects a rebalance that lasts too long. A real cluster ends a rebalance after the
+// rebalance timeout, with the members that have joined. kfake restarts the timeout at each
+// JoinGroup, and members without an answer send another one; kfake may also count too few members,
+// so that the rebalance never completes. Only a group without members starts to count again.
 type stall struct {
 	epoch int32
-	since time.Time // zero: no rebalance is under way
+	since time.Time // zero: no rebalance
 }
 
 func (s *stall) endless(g *kfake.GroupInfo) bool {
@@ -91,10 +116,10 @@ func (s *stall) endless(g *kfake.GroupInfo) bool {
 	return true
 }
 
-// expelGhosts takes members out of the group that nobody is any more. kfake
-// does that by itself, but not for one whose JoinGroup waits for an answer, and
-// each further JoinGroup puts off the end of the rebalance: a group with such a
-// ghost might never come to an end of it. A real cluster does not wait for them.
+// expelGhosts removes group members that no longer exist. kfake does that itself, but not while
+// their JoinGroup waits for an answer, and each further JoinGroup postpones the end of the
+// rebalance: with such a ghost a rebalance might never end. A real cluster does not wait for
+// ghosts.
 func (w *world) expelGhosts(ctx context.Context) {
 	t := time.NewTicker(5 * time.Second)
 	defer t.Stop()
@@ -122,84 +147,7 @@ func (w *world) expelGhosts(ctx context.Context) {
 	}
 }
 
-func (w *world) refuseLetters(req *kmsg.ProduceRequest, orders [16]byte) (kmsg.Response, error, bool) {
-	w.mu.Lock()
-	code := w.refuses
-	w.mu.Unlock()
-	if code == 0 || isOrders(req, orders) {
-		return nil, nil, false
-	}
-	resp := req.ResponseKind().(*kmsg.ProduceResponse)
-	for _, t := range req.Topics {
-		rt := kmsg.NewProduceResponseTopic()
-		rt.Topic, rt.TopicID = t.Topic, t.TopicID
-		for _, p := range t.Partitions {
-			rp := kmsg.NewProduceResponseTopicPartition()
-			rp.Partition, rp.ErrorCode = p.Partition, code
-			rt.Partitions = append(rt.Partitions, rp)
-		}
-		resp.Topics = append(resp.Topics, rt)
-	}
-	return resp, nil, true
-}
-
-func isOrders(req *kmsg.ProduceRequest, orders [16]byte) bool {
-	return len(req.Topics) == 0 || req.Topics[0].Topic == topic || req.Topics[0].TopicID == orders
-}
-
-func (w *world) noteLetters(req *kmsg.ProduceRequest, orders [16]byte) {
-	if isOrders(req, orders) {
-		return
-	}
-	for _, t := range req.Topics {
-		for _, p := range t.Partitions {
-			var b kmsg.RecordBatch
-			if err := b.ReadFrom(p.Records); err != nil {
-				w.broken("a dead letter batch cannot be read: %v", err)
-				continue
-			}
-			if w.sentBefore(b, p.Partition) {
-				continue
-			}
-			records, err := kfake.BatchRecords(b)
-			if err != nil {
-				w.broken("dead letters cannot be read: %v", err)
-			}
-			for _, r := range records {
-				w.noteLetter(r)
-			}
-		}
-	}
-}
-
-// sentBefore reports whether a batch is one that the producer sends again,
-// because no answer came: the cluster stores it once.
-func (w *world) sentBefore(b kmsg.RecordBatch, part int32) bool {
-	id := [4]int64{b.ProducerID, int64(b.ProducerEpoch), int64(b.FirstSequence), int64(part)}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	again := w.batches[id]
-	w.batches[id] = true
-	return again
-}
-
-func (w *world) noteLetter(r kmsg.Record) {
-	e := entry{what: lettered}
-	for _, h := range r.Headers {
-		switch v := string(h.Value); h.Key {
-		case "fiso-original-partition":
-			n, _ := strconv.Atoi(v) // readLetters looks at faults
-			e.part = int32(n)       //nolint:gosec // G115: one of six
-		case "fiso-original-offset":
-			e.offset, _ = strconv.ParseInt(v, 10, 64) // likewise
-		case "fiso-error-code":
-			e.text = v
-		}
-	}
-	w.history.add(e)
-}
-
-// watchCommits follows what the group has committed.
+// watchCommits records the commits of the group.
 func (w *world) watchCommits(ctx context.Context) {
 	t := time.NewTicker(100 * time.Millisecond)
 	defer t.Stop()

@@ -10,15 +10,15 @@ import (
 	"time"
 )
 
-// lastVersion is that of the transform which every member runs in the end.
+// lastVersion is the version of the transform that every member runs at the end.
 const lastVersion = 1_000_000
 
-// shortSession is longer than a member may take to drain. kfake lets the session
-// of a member run out that waits for others to join, and answers its JoinGroup
-// no more; a cluster keeps it alive for as long as it waits.
+// shortSession is longer than a member may take to drain. kfake lets the session of a member
+// expire while it waits for others to join, and never answers its JoinGroup. A real cluster keeps
+// a waiting member alive.
 const shortSession = 30 * time.Second
 
-// plan is what a seed decides beforehand.
+// plan is everything that a seed decides in advance.
 type plan struct {
 	seed                    uint64
 	events                  int
@@ -26,18 +26,19 @@ type plan struct {
 	ordering                string
 	start                   string
 	session                 time.Duration
-	latency                 time.Duration // of the service, at most
-	lossy                   float64       // share of answers that get lost
+	latency                 time.Duration // maximum, of the service
+	lossy                   float64       // share of answers that are lost
 	flaky, poison, stubborn float64
-	over                    time.Duration // of events and faults
-	pace                    time.Duration // between faults, at most
-	faults                  []string      // kinds that may happen
+	over                    time.Duration // duration of events and faults
+	pace                    time.Duration // maximum, between faults
+	faults                  []string      // kinds of faults that may happen
 	file                    settings
+	split                   bool       // each record becomes one to three events
+	sinks                   *sinksPlan // nil: one sink
 }
 
-// newPlan draws a plan. Not every seed has every kind of fault: rules that are
-// strict while some kinds stay away are tried too. only, if not empty, names
-// the kinds instead.
+// newPlan draws a plan. Many seeds leave out some kinds of faults, because some rules are stricter
+// without them. If only is not empty, it names the kinds.
 func newPlan(seed uint64, only string) *plan {
 	d := newDice(seed, 0)
 	p := &plan{
@@ -61,6 +62,10 @@ func newPlan(seed uint64, only string) *plan {
 			p.faults = append(p.faults, kind)
 		}
 	}
+	p.severalSinks(newDice(seed, 30))
+	if p.sinks != nil && p.sinks.trouble {
+		p.faults = append(p.faults, troubleOfCopy, troubleOfCopy)
+	}
 	if only != "" {
 		p.faults = nil
 		for kind := range strings.SplitSeq(only, ",") {
@@ -72,11 +77,21 @@ func newPlan(seed uint64, only string) *plan {
 	return p
 }
 
-// kindsOfFaults in their order, which seeds rest upon.
+// troubleOfCopy is the kind of fault that needs several sinks.
+const troubleOfCopy = "copy"
+
+// kindsOfFaults returns the kinds without troubleOfCopy. Seeds depend on their order.
 func kindsOfFaults() []string {
-	return slices.Sorted(maps.Keys(faults))
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(faults)), func(kind string) bool { return kind == troubleOfCopy })
 }
 
 func (p *plan) String() string {
-	return fmt.Sprintf("%d events of %d keys over %s, order by %s, start at %s, faults %v, %+v", p.events, p.keys, p.over, p.ordering, p.start, p.faults, p.file)
+	s := fmt.Sprintf("%d events of %d keys over %s, order by %s, start at %s, faults %v, %+v", p.events, p.keys, p.over, p.ordering, p.start, p.faults, p.file)
+	if p.split {
+		s += ", split"
+	}
+	if p.sinks != nil {
+		s += fmt.Sprintf(", several sinks %+v", *p.sinks)
+	}
+	return s
 }

@@ -5,32 +5,31 @@ package simulation
 import (
 	"bufio"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 )
 
-// service is the application that events are delivered to.
+// service is the application that a sink delivers to.
 type service struct {
-	w  *world
-	ln net.Listener
+	w    *world
+	sink string
+	ln   net.Listener
 
 	mu     sync.Mutex
 	conns  map[net.Conn]struct{}
-	tries  map[int]int   // of each event
-	trial  string        // what is wrong with it; "": nothing
-	slow   time.Duration // the longest that an answer takes
-	healed bool          // no answer is lost any more
+	tries  map[[2]int]int // by event and piece
+	trial  string         // the current outage; "": none
+	slow   time.Duration  // maximum time of an answer
+	healed bool           // answers are no longer lost
+	mended bool           // it accepts what it refused before
 	ended  chan struct{}
 	wg     sync.WaitGroup
 }
 
-// Trials of the whole service.
+// Outages of the whole service.
 const (
 	sinkFails   = "answers 503"
 	sinkDenies  = "answers 401" // an expired token
@@ -44,12 +43,12 @@ const (
 
 var trials = []string{sinkFails, sinkDenies, sinkMoved, sinkBusy, sinkHangs, sinkDrops, sinkAbsent, sinkHalfway}
 
-func (w *world) newService() *service {
-	ln, err := w.net.Listen("tcp", serviceAddr)
+func (w *world) newService(sink, addr string) *service {
+	ln, err := w.net.Listen("tcp", addr)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	s := &service{w: w, ln: ln, conns: map[net.Conn]struct{}{}, tries: map[int]int{}, slow: w.plan.latency, ended: make(chan struct{})}
+	s := &service{w: w, sink: sink, ln: ln, conns: map[net.Conn]struct{}{}, tries: map[[2]int]int{}, slow: w.plan.latency, ended: make(chan struct{})}
 	s.wg.Go(s.accept)
 	return s
 }
@@ -79,7 +78,7 @@ func (s *service) close() {
 	s.wg.Wait()
 }
 
-// cut ends all connections.
+// cut closes all connections.
 func (s *service) cut() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -97,21 +96,22 @@ func (s *service) set(trial string, slow time.Duration) {
 	}
 }
 
-// got is a CloudEvent as it arrives.
+// heal ends the faults of the service.
+func (s *service) heal() {
+	s.mu.Lock()
+	s.healed = true
+	s.mu.Unlock()
+	s.set("", s.w.plan.latency)
+}
+
+// got is a CloudEvent that arrived.
 type got struct {
 	ID   string `json:"id"`
 	Data struct {
 		N int `json:"n"`
-		V int `json:"v"` // of the transform
+		V int `json:"v"` // version of the transform
+		P int `json:"p"` // number of the piece
 	} `json:"data"`
-}
-
-// verdict is what the service says to one request.
-type verdict struct {
-	status []int // of each event
-	after  string
-	wait   time.Duration
-	drop   bool // no answer
 }
 
 func (s *service) serve(c net.Conn) {
@@ -158,115 +158,4 @@ func parse(head http.Header, body []byte) (events []got, batch bool, err error) 
 	}
 	events = make([]got, 1)
 	return events, false, json.Unmarshal(body, &events[0])
-}
-
-// judge decides what becomes of a request when it arrives.
-func (s *service) judge(events []got) verdict {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.tries[events[0].Data.N]++
-	d := newDice(s.w.plan.seed, 1, events[0].Data.N, s.tries[events[0].Data.N])
-	v := verdict{status: make([]int, len(events))}
-	if s.slow > 0 {
-		v.wait = d.between(0, s.slow)
-	}
-	whole := 0
-	switch s.trial {
-	case sinkFails:
-		whole = one(d, 500, 502, 503, 504)
-	case sinkDenies:
-		whole = one(d, 401, 403)
-	case sinkMoved:
-		whole = 302
-	case sinkBusy:
-		whole, v.after = 429, one(d, "1", "7", time.Now().UTC().Add(5*time.Second).Format(http.TimeFormat))
-	case sinkHangs:
-		whole, v.wait = 503, 10*time.Minute
-	case sinkDrops, sinkAbsent:
-		whole, v.drop = 503, true
-	case sinkHalfway:
-		v.drop = true
-	}
-	if !s.healed && s.w.plan.lossy > 0 && d.chance(s.w.plan.lossy) {
-		v.drop = true
-	}
-	for i, e := range events {
-		if whole != 0 {
-			v.status[i] = whole
-			continue
-		}
-		v.status[i] = s.opinion(d, s.w.event(e.Data.N), &v)
-	}
-	return v
-}
-
-// opinion is the status for one event by its kind.
-func (s *service) opinion(d dice, e *event, v *verdict) int {
-	switch {
-	case e == nil:
-		return 400
-	case e.kind == poison:
-		return []int{400, 404, 409, 422, 301}[e.n%5]
-	case e.kind == stubborn:
-		return 503
-	case e.kind == flaky && e.fails > 0:
-		e.fails--
-		status := one(d, 408, 425, 429, 500, 503)
-		if d.chance(0.3) {
-			v.after = one(d, "1", "2")
-		}
-		return status
-	}
-	return one(d, 200, 202, 204)
-}
-
-// answer notes what was accepted, says so, and reports whether the connection
-// goes on.
-func (s *service) answer(c net.Conn, who string, events []got, v verdict, batch bool) bool {
-	for i, e := range events {
-		what := delivered
-		if v.status[i]/100 != 2 {
-			what = refused
-		}
-		happened.count(fmt.Sprint("answer ", v.status[i]))
-		s.w.history.add(entry{what: what, who: who, n: e.Data.N, text: fmt.Sprintf("%d %s v%d", v.status[i], e.ID, e.Data.V)})
-	}
-	if v.after != "" {
-		happened.count("answer with Retry-After")
-	}
-	sent := false
-	if !v.drop {
-		_, err := io.WriteString(c, response(v, batch))
-		sent = err == nil
-	}
-	if sent {
-		return true
-	}
-	for i, e := range events {
-		if v.status[i]/100 == 2 {
-			s.w.history.add(entry{what: unanswered, who: who, n: e.Data.N})
-		}
-	}
-	return false
-}
-
-func response(v verdict, batch bool) string {
-	var b strings.Builder
-	status, body, kind := v.status[0], "", "text/plain"
-	if batch {
-		var each []string
-		for _, s := range v.status {
-			each = append(each, `{"status":`+strconv.Itoa(s)+`}`)
-		}
-		status, kind, body = 207, "application/json", `{"results":[`+strings.Join(each, ",")+`]}`
-	}
-	fmt.Fprintf(&b, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\n", status, http.StatusText(status), kind)
-	if v.after != "" {
-		fmt.Fprintf(&b, "Retry-After: %s\r\n", v.after)
-	}
-	if status != 204 {
-		fmt.Fprintf(&b, "Content-Length: %d\r\n", len(body))
-	}
-	b.WriteString("\r\n" + body)
-	return b.String()
 }

@@ -9,10 +9,10 @@ import (
 	"testing/synctest"
 )
 
-// lastLines is how much of a history a failure shows.
+// lastLines is how many lines of the history a failure shows.
 const lastLines = 120
 
-// TestSimulation runs seeds. Each is a world of its own.
+// TestSimulation runs seeds, each in its own world.
 func TestSimulation(t *testing.T) {
 	if *oneSeed != 0 {
 		simulate(t, *oneSeed, testing.Verbose())
@@ -22,7 +22,7 @@ func TestSimulation(t *testing.T) {
 	if n == 0 {
 		n = usualSeeds
 		if testing.Short() {
-			n = 10
+			n = 4
 		}
 	}
 	report(t, n)
@@ -35,7 +35,7 @@ func TestSimulation(t *testing.T) {
 	}
 }
 
-// simulate runs one seed and judges it.
+// simulate runs one seed and judges its history.
 func simulate(t *testing.T, seed uint64, all bool) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPlan(seed, *onlyThat)

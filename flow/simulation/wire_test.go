@@ -16,7 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 )
 
-// wire is the network as one life of a member has it. It can be cut.
+// wire is the network of one life of a member. It can be cut.
 type wire struct {
 	net *kfake.VirtualNetwork
 
@@ -28,18 +28,18 @@ type wire struct {
 type wired struct {
 	net.Conn
 	wire   *wire
-	closed atomic.Bool // by its owner
+	closed atomic.Bool // closed by its owner
 }
 
 func newWire(n *kfake.VirtualNetwork) *wire { return &wire{net: n, conns: map[*wired]struct{}{}} }
 
-// dialError is one of the operating system: franz-go treats an error that is
-// none of the network's in another way, and may dial again without a pause.
+// dialError is an error of the operating system. franz-go treats other errors differently, and may
+// dial again without a pause.
 func dialError(why syscall.Errno) error {
 	return &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", why)}
 }
 
-// Dial is what the member opens connections with.
+// Dial opens the connections of the member.
 func (w *wire) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	w.mu.Lock()
 	down := w.down
@@ -70,18 +70,18 @@ func (c *wired) Read(b []byte) (int, error) {
 	return n, c.real("read", err)
 }
 
-// wayThere is how long what is written takes. Without it a request that fails
-// at once, and is made again at once, would stop the time of the bubble.
+// wayThere is how long a write takes. Without it, a request that fails and is repeated at once
+// would stop the virtual time.
 const wayThere = 100 * time.Microsecond
 
 func (c *wired) Write(b []byte) (int, error) {
-	time.Sleep(wayThere) // of the bubble's clock
+	time.Sleep(wayThere) // virtual time
 	n, err := c.Conn.Write(b)
 	return n, c.real("write", err)
 }
 
-// real is the error that a connection of the operating system would give in
-// place of a pipe's, which franz-go takes for none that passes.
+// real converts an error of a pipe to the one of a real connection, because franz-go takes pipe
+// errors as permanent.
 func (c *wired) real(op string, err error) error {
 	switch {
 	case !errors.Is(err, io.ErrClosedPipe):
@@ -100,7 +100,7 @@ func (c *wired) Close() error {
 	return c.Conn.Close()
 }
 
-// cut ends all connections and refuses new ones.
+// cut closes all connections and refuses new ones.
 func (w *wire) cut() {
 	w.mu.Lock()
 	w.down = true
@@ -124,9 +124,9 @@ func (w *wire) isCut() bool {
 	return w.down
 }
 
-// sockets are the connections that brokers accepted, by the broker's address.
-// A broker that goes closes them; kfake by itself would go on answering there
-// as one that leads nothing, also when a broker of that name is back.
+// sockets are the connections that brokers accepted, by address. A broker that is removed closes
+// them. kfake would continue to answer on them as a broker that leads nothing, even after a broker
+// with that name is back.
 type sockets struct {
 	net *kfake.VirtualNetwork
 
@@ -158,7 +158,7 @@ func (l *socket) Accept() (net.Conn, error) {
 	return c, err
 }
 
-// close ends what was accepted at an address.
+// close closes the connections that an address accepted.
 func (s *sockets) close(address string) {
 	s.mu.Lock()
 	conns := s.conns[address]

@@ -5,12 +5,10 @@ package simulation
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -31,12 +29,12 @@ const (
 	firstPort   = 9092
 	serviceAddr = "127.0.0.1:8080"
 
-	// settle is how long after the last fault everything may take to be
-	// settled and committed: sessions run out, retries wait, the line probes.
+	// settle is how long after the last fault everything may take to be settled and committed:
+	// sessions expire, retries wait, a stopped line probes.
 	settle = 5 * time.Minute
 )
 
-// world is a cluster, a service, and the members between them.
+// world is a cluster, its members and the services that they deliver to.
 type world struct {
 	t        *testing.T
 	plan     *plan
@@ -46,40 +44,38 @@ type world struct {
 	kafka    *kafkatest.Cluster
 	brokers  []string
 	service  *service
+	copy     *service // of copySink; nil: no copySink
 	events   []*event
 	members  []*member
 	producer *kgo.Client
 
 	lives    sync.WaitGroup // of members
-	troubles sync.WaitGroup // faults that go on
+	troubles sync.WaitGroup // faults in progress
 
 	mu      sync.Mutex
-	breaks  []string // rules that were broken, seen while it ran
+	breaks  []string // rules that were seen to be broken during the run
 	busy    map[string]bool
-	added   int                  // brokers, so far
-	heard   map[string]time.Time // of members of the group, by id
-	refuses int16                // what the cluster answers to dead letters; 0: it takes them
-	batches map[[4]int64]bool    // of dead letters, that were sent
+	added   int                  // number of added brokers
+	heard   map[string]time.Time // last request of each group member, by id
+	owners  map[int32]string     // member id by partition
+	refuses int16                // error code of the cluster for dead letters; 0: stored
+	batches map[batchID]bool     // batches of dead letters that were sent
 	healed  bool
 	stored  []stored
 	ends    map[int32]int64
 }
 
-// stored is a dead letter as it stands in its topic.
-type stored struct {
-	part       int32
-	offset     int64
-	code       string
-	key, value string
-}
-
 func newWorld(t *testing.T, p *plan) *world {
-	w := &world{t: t, plan: p, history: &history{began: time.Now()}, busy: map[string]bool{}, heard: map[string]time.Time{}, batches: map[[4]int64]bool{}}
+	w := &world{t: t, plan: p, history: &history{began: time.Now()}, busy: map[string]bool{}, heard: map[string]time.Time{}, batches: map[batchID]bool{}}
 	w.events = makeEvents(newDice(p.seed, 2), p)
 	w.sockets = &sockets{net: &w.net, conns: map[string][]net.Conn{}}
+	topics := map[string]int32{topic: partitions}
+	for _, t := range p.letterTopics() {
+		topics[t] = 2
+	}
 	var err error
 	w.kafka, err = kafkatest.Start(kafkatest.Options{
-		Brokers: brokers, Port: firstPort, Topics: map[string]int32{topic: partitions, letters: 2},
+		Brokers: brokers, Port: firstPort, Topics: topics,
 		Options: []kfake.Opt{kfake.ListenFn(w.sockets.Listen)}, Client: []kgo.Opt{kgo.Dialer(w.net.DialContext)},
 	})
 	if err != nil {
@@ -94,7 +90,10 @@ func newWorld(t *testing.T, p *plan) *world {
 	}
 	w.observe()
 	w.noteMembers()
-	w.service = w.newService()
+	w.service = w.newService(mainSink, serviceAddr)
+	if p.sinks != nil {
+		w.copy = w.newService(copySink, copyAddr)
+	}
 	dir := t.TempDir()
 	for n := range members {
 		m := &member{w: w, name: string(rune('A' + n)), file: p.file}
@@ -109,7 +108,7 @@ func newWorld(t *testing.T, p *plan) *world {
 
 func (w *world) since() time.Duration { return time.Since(w.history.began) }
 
-// broken notes that a rule was.
+// broken records a broken rule.
 func (w *world) broken(format string, args ...any) {
 	s := fmt.Sprintf(format, args...)
 	w.history.note("BROKEN: %s", s)
@@ -119,14 +118,27 @@ func (w *world) broken(format string, args ...any) {
 }
 
 func (w *world) event(n int) *event {
-	if n < 0 || n >= len(w.events) {
-		w.broken("the service was sent event %d, which there is not", n)
-		return nil
+	w.mu.Lock()
+	known := n >= 0 && n < len(w.events)
+	var e *event
+	if known {
+		e = w.events[n]
 	}
-	return w.events[n]
+	w.mu.Unlock()
+	if !known {
+		w.broken("the service was sent event %d, which there is not", n)
+	}
+	return e
 }
 
-// run is the whole life of a world.
+// addEvents adds events beyond the plan.
+func (w *world) addEvents(events []*event) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.events = append(w.events, events...)
+}
+
+// run runs the world from start to end.
 func (w *world) run(ctx context.Context) {
 	watched, unwatch := context.WithCancel(ctx)
 	var watch sync.WaitGroup
@@ -136,44 +148,59 @@ func (w *world) run(ctx context.Context) {
 		m.start()
 	}
 	w.until("a start of all partitions", time.Minute, func() bool { return len(w.commits()) == partitions })
-	last := len(w.events) - epilogue
-	w.troubles.Go(func() { w.feed(ctx, newDice(w.plan.seed, 3), w.events[:last], w.plan.over) })
+	first, last := w.events[:len(w.events)-epilogue], w.events[len(w.events)-epilogue:]
+	w.troubles.Go(func() { w.feed(ctx, newDice(w.plan.seed, 3), first, w.plan.over) })
 	w.trouble(newDice(w.plan.seed, 4))
 	w.troubles.Wait()
 	w.heal()
-	w.feed(ctx, newDice(w.plan.seed, 5), w.events[last:], 0)
-	w.ends = w.logEnds()
-	w.until("all to be settled and committed", settle, w.settled)
+	w.afterHeal(ctx)
+	w.feed(ctx, newDice(w.plan.seed, 5), last, 0)
+	w.untilSettled()
 	w.until("all members to be in the group", settle, w.joined)
 	for _, m := range w.members {
 		m.stop()
 	}
 	w.lives.Wait()
-	w.readLetters(ctx)
+	w.stored = w.readLetters(ctx)
 	unwatch()
 	watch.Wait()
 	w.lookAtCommits()
 	w.close()
 }
 
+// services calls do for the service of each sink.
+func (w *world) services(do func(*service)) {
+	do(w.service)
+	if w.copy != nil {
+		do(w.copy)
+	}
+}
+
+// othersTrouble reports whether the service of the other sink has an outage.
+func (w *world) othersTrouble(s *service) (trouble bool) {
+	w.services(func(other *service) {
+		other.mu.Lock()
+		defer other.mu.Unlock()
+		trouble = trouble || other != s && other.trial != ""
+	})
+	return trouble
+}
+
 func (w *world) close() {
 	w.producer.Close()
-	w.service.close()
+	w.services((*service).close)
 	w.kafka.Close()
 }
 
-// heal ends all that troubles the world.
+// heal ends all faults.
 func (w *world) heal() {
 	w.mu.Lock()
 	w.healed, w.refuses = true, 0
 	w.mu.Unlock()
-	w.service.mu.Lock()
-	w.service.healed = true
-	w.service.mu.Unlock()
-	w.service.set("", w.plan.latency)
+	w.services(func(s *service) { s.heal() })
 	for _, m := range w.members {
 		m.file.paused, m.file.invalid = false, false
-		m.file.version = lastVersion
+		m.file.version, m.file.copied = lastVersion, w.plan.sinks != nil && !w.plan.sinks.gone
 		w.history.move("%s gets its last file", m.who())
 		m.write()
 		if !m.running() {
@@ -181,7 +208,7 @@ func (w *world) heal() {
 		}
 	}
 	w.history.note("no more faults from here on")
-	time.Sleep(mostDrain) // until the last version is taken over, be it after a drain
+	time.Sleep(mostDrain) // the last version is in force by then, even after a drain
 }
 
 // until waits for a condition.
@@ -209,9 +236,9 @@ func (w *world) settled() bool {
 	return true
 }
 
-// joined reports whether the group knows of all members. One whose JoinGroup
-// kfake does not answer goes on with what it had until it has waited long enough:
-// only then does its log say so (oracle.unanswered).
+// joined reports whether the group has all members. A member to which kfake does not answer
+// JoinGroup continues with its old assignment until it has waited long enough, and only then logs
+// that (oracle.unanswered).
 func (w *world) joined() bool {
 	g := w.kafka.Fake.GroupInfo(group)
 	if g == nil {
@@ -238,67 +265,4 @@ func (w *world) logEnds() map[int32]int64 {
 		ends[p.Partition] = p.HighWatermark
 	}
 	return ends
-}
-
-// readLetters reads the dead letter queue back.
-func (w *world) readLetters(ctx context.Context) {
-	all, err := w.kafka.Records(ctx, letters)
-	if err != nil {
-		w.broken("the dead letter queue cannot be read: %v", err)
-	}
-	for _, r := range all {
-		head := map[string]string{}
-		for _, h := range r.Headers {
-			head[h.Key] = string(h.Value)
-		}
-		s := stored{code: head["fiso-error-code"], key: string(r.Key), value: string(r.Value)}
-		var errs [2]error
-		var p int
-		p, errs[0] = strconv.Atoi(head["fiso-original-partition"])
-		s.offset, errs[1] = strconv.ParseInt(head["fiso-original-offset"], 10, 64)
-		s.part = int32(p) //nolint:gosec // G115: one of six
-		if errs[0] != nil || errs[1] != nil {
-			w.broken("a dead letter does not say where it stood: %v", head)
-		}
-		w.stored = append(w.stored, s)
-	}
-}
-
-// logger puts a member's log into the history.
-func (w *world) logger(who string) *slog.Logger { return slog.New(&logbook{h: w.history, who: who}) }
-
-// logbook is a slog.Handler.
-type logbook struct {
-	h     *history
-	who   string
-	attrs []slog.Attr
-}
-
-func (l *logbook) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelInfo }
-
-func (l *logbook) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return &logbook{h: l.h, who: l.who, attrs: append(l.attrs[:len(l.attrs):len(l.attrs)], attrs...)}
-}
-
-func (l *logbook) WithGroup(string) slog.Handler { return l }
-
-func (l *logbook) Handle(_ context.Context, r slog.Record) error {
-	e := entry{who: l.who, text: r.Level.String() + " " + r.Message}
-	r.Attrs(func(a slog.Attr) bool {
-		if r.Message == "gap in the offsets" {
-			e.what = gapped
-			switch a.Key {
-			case "partition":
-				e.part = int32(a.Value.Int64()) //nolint:gosec // G115: one of six
-			case "from":
-				e.offset = a.Value.Int64()
-			case "to":
-				e.upTo = a.Value.Int64()
-			}
-		}
-		e.text += fmt.Sprintf(" %s=%v", a.Key, a.Value)
-		return true
-	})
-	l.h.add(e)
-	return nil
 }

@@ -13,18 +13,18 @@ import (
 	"github.com/lsm/fiso/common/config"
 )
 
-// List names the flow files at a path, sorted: the file itself, or the *.yaml
-// and *.yml of a directory. Directories below it are not entered. Names that
-// begin with a dot are left out: editors and the ..data links of Kubernetes
-// keep such; and so are *_test.yaml, which hold transform tests.
+// List returns the sorted paths of the flow files at path: path itself if it is a file, or the
+// *.yaml and *.yml files of the directory. It does not enter subdirectories. It skips names that
+// begin with a dot (editors and the ..data links of Kubernetes use them) and *_test.yaml, which
+// hold transform tests.
 func List(ctx context.Context, path string) ([]string, error) {
-	return config.Within(ctx, path, func() ([]string, error) { return listed(path) })
+	return config.WithFileTimeout(ctx, path, func() ([]string, error) { return listed(path) })
 }
 
 func listed(path string) ([]string, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s does not exist: make it (fiso-flow init writes a first flow file), or name another place as an argument or with FISO_CONFIG_DIR", path)
+		return nil, fmt.Errorf("%s does not exist: create it (fiso-flow init writes a first flow file), or name another place as an argument or with FISO_CONFIG_DIR", path)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read flow files: %w", err)
@@ -49,7 +49,7 @@ func listed(path string) ([]string, error) {
 	return files, nil
 }
 
-// Read reads a flow file: a regular one, and of no more than 1 MiB.
+// Read reads a flow file, which must be a regular file of at most 1 MiB.
 func Read(ctx context.Context, file string) ([]byte, error) {
 	data, err := config.ReadFile(ctx, file, config.MaxFile)
 	if err != nil {
@@ -58,23 +58,9 @@ func Read(ctx context.Context, file string) ([]byte, error) {
 	return data, nil
 }
 
-// File is a flow and the file it stands in.
-type File struct {
-	Path string
-	Flow *Flow
-}
-
-// ParseDir reads all flow files at the paths (see List). It returns every flow
-// that could be read, and config.Errors with the faults of all files. No file
-// at all is a fault, and so are two files that define one flow.
-func ParseDir(paths ...string) ([]File, error) {
-	return ParseAll(paths, func(path string, data []byte) (File, error) {
-		flow, err := Parse(path, data)
-		return File{path, flow}, err
-	}, func(f File) string { return f.Flow.Name })
-}
-
-// ParseAll is ParseDir for a reader of one's own. name is the flow's name.
+// ParseAll reads all flow files at the paths (see List) with parse; name returns the name of a
+// flow. ParseAll returns every flow without faults, and config.Errors with the faults of all
+// files. It is a fault if there is no file, or if two files define the same flow.
 func ParseAll[T any](paths []string, parse func(file string, data []byte) (T, error), name func(T) string) ([]T, error) {
 	var (
 		flows  []T
@@ -123,7 +109,7 @@ func listAll(paths []string) ([]string, error) {
 	return nil, NoFlow(strings.Join(paths, ", "))
 }
 
-// The codes of faults that are not of a file's content.
+// Codes of faults that do not concern the content of one file.
 const (
 	CodeNoFlow        = "NO_FLOW"
 	CodeDuplicateFlow = "DUPLICATE_FLOW"
@@ -138,7 +124,7 @@ func NoFlow(path string) *config.Error {
 	}
 }
 
-// Duplicate is the fault of two files that define one flow.
+// Duplicate is the fault of two files that define the same flow.
 func Duplicate(name, first, second string) *config.Error {
 	return &config.Error{
 		Pos: config.Pos{File: second}, Key: "name", Code: CodeDuplicateFlow,
@@ -146,13 +132,13 @@ func Duplicate(name, first, second string) *config.Error {
 	}
 }
 
-// Faults is err as config.Errors: its own, those of all it joins, or one that
-// says it of the file.
+// Faults converts err to config.Errors. It flattens joined errors; an error that is not a
+// config.Error becomes a fault of the file.
 func Faults(file string, err error) config.Errors {
 	if err == nil {
 		return nil
 	}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { // not errors.As: each one counts
+	if joined, ok := err.(interface{ Unwrap() []error }); ok { // not errors.As, which would return only the first
 		var all config.Errors
 		for _, e := range joined.Unwrap() {
 			all = append(all, Faults(file, e)...)

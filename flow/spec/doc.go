@@ -1,11 +1,11 @@
-// Package spec holds the flow file: one YAML file is one flow, and a directory
-// of them is an instance of fiso-flow.
+// Package spec defines the flow file. One YAML file is one flow; a directory of flow files is one
+// instance of fiso-flow.
 //
-// Parse reads one file and ParseDir a directory, strictly: an unknown key, a
-// wrong type or a bad value is a config.Error with file, line and column, and
-// all errors of all files come back together. A whole FlowDefinition object of
-// Kubernetes is accepted as a file as well; its spec is the same body.
+// Parse reads one file, ParseAll reads directories. Both are strict: an unknown key, a wrong type
+// or a bad value is a config.Error with file, line and column, and the errors of all files are
+// returned together. A FlowDefinition object of Kubernetes is accepted as a file too; its spec is
+// the same body.
 //
-// What is inside source.config and sink.config belongs to the connector of
-// that type and stays undecoded here: package blueprint decodes it.
+// The content of source.config and sink.config depends on the connector type and is not decoded
+// here: package plan decodes it.
 package spec

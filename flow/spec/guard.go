@@ -8,13 +8,13 @@ import (
 	"strings"
 
 	"github.com/lsm/fiso/common/config"
-	eventfault "github.com/lsm/fiso/flow/fault"
+	eventfault "github.com/lsm/fiso/delivery/fault"
 )
 
 // CodeInternal is the code of a fault that is a bug in fiso-flow.
 const CodeInternal = "INTERNAL"
 
-// Panic is a panic of fiso-flow over one flow file, as a fault of that file. It unwraps to config.Errors.
+// Panic is a panic of fiso-flow while it worked on one flow file. It unwraps to config.Errors.
 type Panic struct {
 	faults config.Errors
 	Stack  string // for the log
@@ -23,9 +23,10 @@ type Panic struct {
 func (p *Panic) Error() string { return p.faults.Error() }
 func (p *Panic) Unwrap() error { return p.faults }
 
-// Guard calls do, which works on one flow file: parses it, explains it, builds its parts or takes an event through
-// them. A panic in do becomes a *Panic, so that a bug in fiso-flow costs one file and neither the process nor the flows
-// that run. A stack overflow cannot be recovered; the bounds on files and expressions keep it out.
+// Guard calls do, which works on one flow file: parse it, explain it, build its parts, or process
+// an event. Guard converts a panic in do to a *Panic, so that a bug fails one file, not the
+// process and the running flows. A stack overflow cannot be recovered; the limits on files and
+// expressions prevent it.
 func Guard(file string, do func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -42,7 +43,8 @@ func Guard(file string, do func() error) (err error) {
 	return do()
 }
 
-// panicSite is the function that panicked. It is called by the deferred function that recovers.
+// panicSite returns the name of the function that panicked. Call it in the deferred function that
+// recovers.
 func panicSite() string {
 	callers := make([]uintptr, 32)
 	frames := runtime.CallersFrames(callers[:runtime.Callers(1, callers)])

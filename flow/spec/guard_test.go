@@ -8,7 +8,8 @@ import (
 	"github.com/lsm/fiso/common/config"
 )
 
-// U2: a panic over a file is a fault of the file, in words without what the panic holds.
+// U2: a panic while a file is handled is a fault of that file. Its text shows nothing of the panic
+// value.
 func TestGuard_makesAPanicAFaultOfTheFile(t *testing.T) {
 	var m map[any]bool
 	for name, row := range map[string]struct {
@@ -46,7 +47,7 @@ func TestGuard_makesAPanicAFaultOfTheFile(t *testing.T) {
 	}
 }
 
-// U2: the other files of a directory are read on.
+// U2: the other files of the directory are still read.
 func TestParseAll_readsOnAfterAPanic(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "a.yaml", "x")

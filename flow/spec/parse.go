@@ -9,30 +9,20 @@ import (
 	"github.com/lsm/fiso/common/config"
 )
 
-// Parse reads one flow file strictly. Its error is of type config.Errors and
-// holds every fault of the file, in order of position.
-func Parse(file string, data []byte) (*Flow, error) {
-	flow, errs := Examine(file, data)
-	if len(errs) > 0 {
-		return nil, errs
-	}
-	return flow, nil
-}
-
-// Examine is Parse for a caller that has further checks to make: with faults
-// it still returns what could be read, or nil when nothing could.
-func Examine(file string, data []byte) (*Flow, config.Errors) {
+// Parse reads one flow file strictly. Its errors are all faults of the file, in order of position.
+// With faults it still returns the flow as far as it could be decoded, or nil if nothing could.
+func Parse(file string, data []byte, types *Types) (*Flow, config.Errors) {
 	var (
 		flow *Flow
 		err  error
 	)
 	if isDefinition(data) {
-		var d definition
+		d := flowDefinition{Spec: specBody{Flow: Flow{types: types}}}
 		err = config.Decode(file, data, &d)
 		d.Spec.named(d.Metadata.Name)
 		flow = &d.Spec.Flow
 	} else {
-		var b bare
+		b := bareFile{Body: specBody{Flow: Flow{types: types}}}
 		err = config.Decode(file, data, &b)
 		flow = &b.Body.Flow
 	}
@@ -43,46 +33,46 @@ func Examine(file string, data []byte) (*Flow, config.Errors) {
 	if !ok {
 		return nil, config.Errors{{Pos: config.Pos{File: file, Line: 1, Column: 1}, Code: config.CodeSyntax, Message: err.Error()}}
 	}
-	return flow, explainLater(errs)
+	return flow, explainFutureKeys(errs)
 }
 
-// bare is a file that is the body alone.
-type bare struct {
-	Body body `yaml:",inline"`
+// bareFile is a file that holds only the flow body.
+type bareFile struct {
+	Body specBody `yaml:",inline"`
 }
 
-// Validate asks for the name, which nothing else can give.
-func (b *bare) Validate() error {
+// Validate requires the name: a bare file has no metadata.name to take it from.
+func (b *bareFile) Validate() error {
 	if b.Body.Flow.Name == "" {
 		return fault("name", "missing: give the flow a name, as in name: order-events")
 	}
 	return nil
 }
 
-// body is what stands under spec, which may hold what is the operator's.
-type body struct {
+// specBody is the content of the key spec, which may also hold fields of the operator.
+type specBody struct {
 	Flow    Flow       `yaml:",inline"`
 	Runtime config.Raw `yaml:"runtime" doc:"The operator's part of a FlowDefinition; ignored in a file."`
 }
 
-// named gives the flow the object's name when it has none of its own.
-func (b *body) named(name string) {
+// named sets the name of the flow to that of the object if the flow has none.
+func (b *specBody) named(name string) {
 	if b.Flow.Name == "" {
 		b.Flow.Name = name
 	}
 }
 
-// definition is a FlowDefinition object of Kubernetes.
-type definition struct {
+// flowDefinition is a FlowDefinition object of Kubernetes.
+type flowDefinition struct {
 	APIVersion string     `yaml:"apiVersion" required:"true" enum:"fiso.io/v1alpha1"`
 	Kind       string     `yaml:"kind" required:"true" enum:"FlowDefinition"`
 	Metadata   metadata   `yaml:"metadata"`
-	Spec       body       `yaml:"spec" required:"true"`
+	Spec       specBody   `yaml:"spec" required:"true"`
 	Status     config.Raw `yaml:"status"`
 }
 
-// metadata is Kubernetes' ObjectMeta, of which only the name matters here. The
-// rest is listed so that a slip in a key is still found.
+// metadata is ObjectMeta of Kubernetes. Only the name is used; the other keys are listed so that a
+// misspelt key is reported.
 type metadata struct {
 	Name              string     `yaml:"name"`
 	GenerateName      config.Raw `yaml:"generateName"`
@@ -101,8 +91,8 @@ type metadata struct {
 	DeletionGrace     config.Raw `yaml:"deletionGracePeriodSeconds"`
 }
 
-// Validate lets the object's name and the flow's be one.
-func (d *definition) Validate() error {
+// Validate requires that metadata.name and the name of the flow are equal.
+func (d *flowDefinition) Validate() error {
 	switch name := d.Metadata.Name; {
 	case name == "" && d.Spec.Flow.Name == "":
 		return fault("metadata.name", "missing: it is the flow's name")
@@ -114,7 +104,7 @@ func (d *definition) Validate() error {
 	return nil
 }
 
-// A FlowDefinition shows itself by a key that no body has.
+// Keys that occur in a FlowDefinition and never in a flow body.
 var (
 	blockKey = regexp.MustCompile(`(?m)^["']?(apiVersion|kind)["']?[ \t]*:`)
 	flowKey  = regexp.MustCompile(`^[{\s]*["']?(apiVersion|kind)["']?[ \t]*:|["'](apiVersion|kind)["'][ \t]*:`)

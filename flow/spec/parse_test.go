@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -13,7 +14,7 @@ import (
 	"github.com/lsm/fiso/common/config/configtest"
 )
 
-// printed is the flow of the contract's section 3.1, word for word.
+// printed is the flow of section 3.1 of the contract, verbatim.
 const printed = `name: order-events
 source:
   type: kafka                     # kafka | grpc | http | (connectors to come)
@@ -35,14 +36,34 @@ errorHandling:
   backoff: exponential            # exponential | linear | constant
 `
 
-// minimal is the least that is a flow; more stands behind it.
+// minimal returns the smallest valid flow, followed by more.
 func minimal(more string) string {
 	return "name: orders\nsource: {type: kafka, config: {brokers: b}}\nsink: {type: stdout}\n" + more
 }
 
+// withSinks returns a flow with these sinks.
+func withSinks(sinks string) string {
+	return "name: a\nsource: {type: kafka}\nsinks: [" + sinks + "]\n"
+}
+
+// types are the connector types that the test files use.
+var types = &Types{
+	Sources: []string{"kafka", "http"}, Sinks: []string{"http", "kafka", "stdout"}, DeadLetters: []string{"kafka", "file"},
+	KeepsDeadLetters: func(source string) bool { return source == "kafka" },
+}
+
+// parse is Parse, but returns a nil error if there is no fault.
+func parse(file string, data []byte) (*Flow, error) {
+	f, errs := Parse(file, data, types)
+	if len(errs) > 0 {
+		return f, errs
+	}
+	return f, nil
+}
+
 func parsed(t *testing.T, text string) *Flow {
 	t.Helper()
-	f, err := Parse("flow.yaml", []byte(text))
+	f, err := parse("flow.yaml", []byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +72,7 @@ func parsed(t *testing.T, text string) *Flow {
 
 func TestParse_readsTheFlowOfTheContractAsPrinted(t *testing.T) {
 	f := parsed(t, printed)
-	if f.Name != "order-events" || f.Source.Type != "kafka" || f.Sink.Type != "http" || f.SinkName() != "http" ||
+	if f.Name != "order-events" || f.Source.Type != "kafka" || f.Sink.Type != "http" || f.Outputs()[0].Name != "http" ||
 		f.Transform.CEL.Value != `{"order_id": data.legacy_id, "timestamp": time, "status": data.order_status}` ||
 		f.DeadLetterTopic() != "fiso-dlq-order-events" || f.Source.Config.IsZero() {
 		t.Errorf("flow = %+v", f)
@@ -115,8 +136,25 @@ func TestParse_saysWhatIsWrongAndWhere(t *testing.T) {
 		{"another guarantee", minimal("delivery: {guarantee: maybe}\n"), "4:23", []string{`"maybe"`, "at-least-once"}},
 		{"interceptors", minimal("interceptors: []\n"), "4:1", []string{"interceptors is known, but not in this version"}},
 		{"a schema", minimal("schema: {type: avro}\n"), "4:1", []string{"schema is known, but not in this version"}},
-		{"a split", minimal("transform: {split: data.items}\n"), "4:13", []string{"transform.split is known, but not in this version"}},
-		{"several sinks", "name: a\nsource: {type: kafka}\nsinks: [{type: http}]\n", "3:1", []string{"sinks is known, but not in this version"}},
+		{"no sink", "name: a\nsource: {type: kafka}\n", "1:1", []string{"name where events go, in sink or in sinks"}},
+		{"a sink without a type", "name: a\nsource: {type: kafka}\nsink: {name: b}\n", "3:", []string{"sink.type: missing: write http, kafka or stdout"}},
+		{"a sink and sinks", minimal("sinks: [{name: a, type: http}]\n"), "3:", []string{"sink: does not go with sinks: make it one of them"}},
+		{"a sink of a list without a type", withSinks("{name: a}"), "3:9", []string{`missing key "type" in sinks[0]`}},
+		{"a sink of a list without a name", withSinks("{type: http}"), "3:9", []string{`missing key "name" in sinks[0]`}},
+		{"a sink of a list with a name that is no label", withSinks("{name: A, type: http}"), "3:16", []string{`"A" is no name`}},
+		{"two sinks of one name", withSinks("{name: a, when: 'true', type: http}, {name: a, type: stdout}"), "3:53", []string{"a is the name of sinks[0] too"}},
+		{"a sink of a type that comes later", withSinks("{name: a, type: temporal}"), "3:25", []string{"not in this version"}},
+		{"a sink that gets nothing", withSinks("{name: a, type: http}, {name: b, type: stdout}"), "3:32", []string{"sinks[1]: gets no event: sinks[0] has no when and takes them all", "routing: all"}},
+		{"a routing that is none", withSinks("{name: a, type: http}") + "routing: any\n", "4:10", []string{"any", "first", "all"}},
+		{"a sink's dead letters of no known type", withSinks("{name: a, type: http, errorHandling: {deadLetter: {type: s3}}}"), "3:66", []string{`"s3"`, "kafka or file"}},
+		{"a sink's dead letters without a type", withSinks("{name: a, type: http, errorHandling: {deadLetter: {config: {path: x}}}}"), "3:", []string{"sinks[0].errorHandling.deadLetter.type: missing: write kafka or file"}},
+		{"a sink's dead letter topic beside a file", withSinks("{name: a, type: http, errorHandling: {deadLetterTopic: t}}") + "errorHandling: {deadLetter: {type: file, config: {path: x}}}\n",
+			"3:64", []string{"sinks[0].errorHandling.deadLetterTopic: does not go with the deadLetter of type file that the flow names"}},
+		{"a sink's dead letters without a place", "name: a\nsource: {type: http}\nsinks: [{name: a, type: stdout, errorHandling: {onExhausted: dlq}}]\nerrorHandling: {onExhausted: block}\n",
+			"3:62", []string{"http is no broker that could keep dead letters: name a place in deadLetter"}},
+		{"a sink's retries below zero", withSinks("{name: a, type: http, errorHandling: {maxRetries: -1}}"), "3:59", []string{"from 0 to 1000"}},
+		{"a sink's intervals the wrong way round", withSinks("{name: a, type: http, errorHandling: {initialInterval: 5s, maxInterval: 1s}}"), "3:81", []string{"less than initialInterval"}},
+		{"an outage that is none", minimal("errorHandling: {outage: wait}\n"), "4:25", []string{"wait", "hold", "count"}},
 		{"a field without a name", minimal("transform: {fields: {'': data.a}}\n"), "4:", []string{"has no name"}},
 		{"a timeout of nothing", minimal("transform: {timeout: 0s}\n"), "4:22", []string{"from 1ms to 1m0s"}},
 		{"an output of nothing", minimal("transform: {maxOutputBytes: 0}\n"), "4:29", []string{"0 is out of bounds"}},
@@ -138,8 +176,8 @@ func TestParse_saysWhatIsWrongAndWhere(t *testing.T) {
 		{"a list", "- a\n", "1:1", []string{"flow.yaml"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			f, err := Parse("flow.yaml", []byte(tc.text))
-			if err == nil || f != nil {
+			f, err := parse("flow.yaml", []byte(tc.text))
+			if err == nil {
 				t.Fatalf("passes: %+v", f)
 			}
 			errs, ok := errors.AsType[config.Errors](err)
@@ -156,7 +194,7 @@ func TestParse_saysWhatIsWrongAndWhere(t *testing.T) {
 }
 
 func TestParse_saysAllThatIsWrongAtOnce(t *testing.T) {
-	_, err := Parse("flow.yaml", []byte("name: Bad\nsource: {type: nats}\nsink: {type: stdout}\npauesd: 1\nerrorHandling: {jitter: 2}\n"))
+	_, err := parse("flow.yaml", []byte("name: Bad\nsource: {type: nats}\nsink: {type: stdout}\npauesd: 1\nerrorHandling: {jitter: 2}\n"))
 	errs, _ := errors.AsType[config.Errors](err)
 	var lines []string
 	for _, e := range errs {
@@ -167,8 +205,8 @@ func TestParse_saysAllThatIsWrongAtOnce(t *testing.T) {
 	}
 }
 
-func TestExamine_returnsWhatCouldBeRead(t *testing.T) {
-	f, errs := Examine("flow.yaml", []byte(minimal("pauesd: 1\n")))
+func TestParse_returnsWhatCouldBeRead(t *testing.T) {
+	f, errs := Parse("flow.yaml", []byte(minimal("pauesd: 1\n")), types)
 	if len(errs) != 1 || f == nil || f.Name != "orders" || f.Sink.Type != "stdout" {
 		t.Errorf("flow = %+v, errors = %v", f, errs)
 	}
@@ -199,7 +237,7 @@ func TestParse_acceptsAFlowDefinition(t *testing.T) {
 		{"a typo in the metadata", strings.Replace(head, "labels", "lables", 1) + body, "5:3", "labels"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			_, err := Parse("flow.yaml", []byte(tc.text))
+			_, err := parse("flow.yaml", []byte(tc.text))
 			if err == nil || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), "flow.yaml:"+tc.at) {
 				t.Errorf("error lacks %q at %s: %v", tc.want, tc.at, err)
 			}
@@ -207,7 +245,7 @@ func TestParse_acceptsAFlowDefinition(t *testing.T) {
 	}
 }
 
-// U11: a byte order mark hides neither what kind of file it is nor its first key.
+// U11: a byte order mark hides neither the kind of file nor its first key.
 func TestParse_takesAFlowDefinitionWithAByteOrderMark(t *testing.T) {
 	text := "apiVersion: fiso.io/v1alpha1\nkind: FlowDefinition\nmetadata: {name: orders}\nspec: {source: {type: kafka, config: {brokers: b}}, sink: {type: stdout}}\n"
 	for _, mark := range []string{"", "\ufeff"} {
@@ -220,7 +258,11 @@ func TestParse_takesAFlowDefinitionWithAByteOrderMark(t *testing.T) {
 	}
 }
 
-func TestParseDir_readsFlowFilesAndNothingElse(t *testing.T) {
+func parseAll(paths ...string) ([]*Flow, error) {
+	return ParseAll(paths, parse, func(f *Flow) string { return f.Name })
+}
+
+func TestParseAll_readsFlowFilesAndNothingElse(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "b.yaml", minimal(""))
 	write(t, dir, "a.yml", strings.Replace(minimal(""), "orders", "other", 1))
@@ -228,20 +270,20 @@ func TestParseDir_readsFlowFilesAndNothingElse(t *testing.T) {
 	write(t, dir, "notes.txt", "junk")
 	write(t, dir, "..data/c.yaml", "junk")
 	write(t, dir, "sub.yaml/c.yaml", "junk")
-	files, err := ParseDir(dir)
+	files, err := parseAll(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(files) != 2 || files[0].Flow.Name != "other" || files[1].Flow.Name != "orders" || files[1].Path != filepath.Join(dir, "b.yaml") {
+	if len(files) != 2 || files[0].Name != "other" || files[1].Name != "orders" {
 		t.Errorf("files = %+v", files)
 	}
-	one, err := ParseDir(filepath.Join(dir, "b.yaml"))
+	one, err := parseAll(filepath.Join(dir, "b.yaml"))
 	if err != nil || len(one) != 1 {
 		t.Errorf("a single file: %v, %v", one, err)
 	}
 }
 
-func TestParseDir_saysWhatToDo(t *testing.T) {
+func TestParseAll_saysWhatToDo(t *testing.T) {
 	empty := t.TempDir()
 	twice := t.TempDir()
 	write(t, twice, "a.yaml", minimal(""))
@@ -262,7 +304,7 @@ func TestParseDir_saysWhatToDo(t *testing.T) {
 		{"a huge file", huge, []string{"read flow file: " + huge + "/a.yaml is larger than 1 MiB"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			_, err := ParseDir(tc.dir)
+			_, err := parseAll(tc.dir)
 			if err == nil {
 				t.Fatal("passes")
 			}
@@ -276,7 +318,7 @@ func TestParseDir_saysWhatToDo(t *testing.T) {
 	if _, err := List(t.Context(), string([]byte{0})); err == nil {
 		t.Error("a name with a NUL passes")
 	}
-	pipe := filepath.Join(empty, "pipe.yaml") // U16: it was opened, and that waited for a writer
+	pipe := filepath.Join(empty, "pipe.yaml") // U16: opening it waited for a writer
 	if err := configtest.Pipe(pipe); err != nil {
 		t.Fatal(err)
 	}
@@ -285,7 +327,7 @@ func TestParseDir_saysWhatToDo(t *testing.T) {
 			t.Errorf("got %v, want %s", err, want)
 		}
 	}
-	if _, err := ParseDir(empty); err == nil || err.Error() != pipe+": read flow file: "+pipe+" is a named pipe: only a regular file can be read" {
+	if _, err := parseAll(empty); err == nil || err.Error() != pipe+": read flow file: "+pipe+" is a named pipe: only a regular file can be read" {
 		t.Errorf("got %v", err)
 	}
 }
@@ -301,7 +343,7 @@ func write(t *testing.T, dir, name, text string) {
 	}
 }
 
-// F19: a file of any content is read or refused, and never brings us down.
+// F19: any content is either parsed or refused, and never causes a crash.
 // https://github.com/go-yaml/yaml/issues/666, https://github.com/golang/vulndb/issues/4768
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(printed))
@@ -312,9 +354,9 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("{"))
 	f.Add([]byte(""))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		flow, err := Parse("f.yaml", data)
-		if (flow == nil) == (err == nil) {
-			t.Fatalf("flow %v and error %v", flow, err)
+		flow, err := parse("f.yaml", data)
+		if flow == nil && err == nil {
+			t.Fatal("neither a flow nor an error")
 		}
 		if err == nil && !label.MatchString(flow.Name) {
 			t.Fatalf("a flow named %q", flow.Name)
@@ -323,4 +365,44 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("error without its file: %v", err)
 		}
 	})
+}
+
+// What a sink does not set has the value of the flow.
+func TestErrorHandling_ofASinkIsTheFlowsWithWhatItNamesItself(t *testing.T) {
+	f := parsed(t, withSinks("{name: a, when: 'true', type: http}, {name: b, type: http, errorHandling: {deadLetterTopic: bs, maxRetries: 0, backoff: constant, initialInterval: 1s, maxInterval: 2s, jitter: 0, onExhausted: drop, outage: count, stopTheLine: {consecutive: 3}}}")+
+		"errorHandling: {maxRetries: 7, deadLetterTopic: as}\n")
+	outs := f.Outputs()
+	a, b := f.ErrorHandling.WithOverride(&outs[0].ErrorHandling), f.ErrorHandling.WithOverride(&outs[1].ErrorHandling)
+	if a.MaxRetries != 7 || a.DeadLetterTopic != "as" || a.OnExhausted != "dlq" || a.Outage != "hold" || a.StopTheLine.Consecutive != 20 || a.Jitter != 0.2 {
+		t.Errorf("a: %+v", a)
+	}
+	want := ErrorHandling{
+		DeadLetterTopic: "bs", Backoff: "constant", InitialInterval: time.Second, MaxInterval: 2 * time.Second,
+		OnExhausted: "drop", Outage: "count", StopTheLine: StopTheLine{3},
+	}
+	if !reflect.DeepEqual(b, want) {
+		t.Errorf("b: %+v", b)
+	}
+	file := parsed(t, withSinks("{name: a, type: http, errorHandling: {deadLetter: {type: file, config: {path: x}}}}"))
+	if got := file.ErrorHandling.WithOverride(&file.Outputs()[0].ErrorHandling); got.DeadLetter.Type != "file" || got.DeadLetterTopic != "" {
+		t.Errorf("file: %+v", got)
+	}
+}
+
+// A reload would ignore a change of a field without the tag, or restart a flow without need.
+func TestFlow_everyFieldSaysWhatAReloadCosts(t *testing.T) {
+	var walk func(path string, typ reflect.Type)
+	walk = func(path string, typ reflect.Type) {
+		for i := range typ.NumField() {
+			f := typ.Field(i)
+			switch cost := f.Tag.Get("reload"); {
+			case !f.IsExported(), cost == "restart", cost == "swap", cost == "none":
+			case cost == "" && f.Type.Kind() == reflect.Struct && f.Type != reflect.TypeFor[config.Text]():
+				walk(path+f.Name+".", f.Type)
+			default:
+				t.Errorf("%s%s: reload:%q; write restart, swap or none", path, f.Name, cost)
+			}
+		}
+	}
+	walk("", reflect.TypeFor[Flow]())
 }

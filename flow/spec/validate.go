@@ -2,15 +2,16 @@ package spec
 
 import (
 	"errors"
+	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/lsm/fiso/common/config"
 )
 
-// Bounds of what a file may ask for. They are wide: they catch a slip of the
-// unit or a zero too many, not an opinion.
+// Limits of the values in a file. They are wide: they catch a wrong unit or an extra zero.
 const (
 	maxInFlight      = 65536
 	maxRetries       = 1000
@@ -21,7 +22,7 @@ const (
 	maxInterval      = 24 * time.Hour
 	maxDrain         = 30 * time.Minute
 	maxName          = 63  // DNS-1123 label, so that the name fits Kubernetes objects
-	maxTopic         = 249 // Kafka's own bound
+	maxTopic         = 249 // limit of Kafka
 )
 
 var (
@@ -29,21 +30,21 @@ var (
 	topic = regexp.MustCompile(`^[a-zA-Z0-9._-]+$`)
 )
 
-// fault is a fault of the key, in this package's short form.
+// fault is a short form of config.Fault.
 func fault(key, format string, args ...any) error {
 	return config.Fault(key, format, args...)
 }
 
-// Validate checks what one struct alone can tell; Parse adds the name, which
-// may come from the FlowDefinition around it. It joins all faults.
+// Validate checks the fields of this struct; Parse checks that there is a name, which may come
+// from the FlowDefinition. Validate returns all faults joined.
 func (f *Flow) Validate() error {
-	return errors.Join(f.validateName(), f.validateTypes(), f.validateDeadLetter())
+	return errors.Join(f.validateName(), f.validateTypes(), f.validateSinks(), f.validateDeadLetter())
 }
 
 func (f *Flow) validateName() error { return validName("name", f.Name) }
 
-// validName checks a flow's name where it stands; none at all is not its
-// business.
+// validName checks the name of a flow or sink. An empty name is valid here: other checks require
+// it.
 func validName(key, name string) error {
 	switch {
 	case name == "":
@@ -56,7 +57,7 @@ func validName(key, name string) error {
 	return nil
 }
 
-// suggestName is the nearest name that is allowed.
+// suggestName returns a valid name that is close to name.
 func suggestName(name string) string {
 	s := strings.Map(func(r rune) rune {
 		switch {
@@ -75,26 +76,59 @@ func suggestName(name string) string {
 }
 
 func (f *Flow) validateTypes() error {
-	return errors.Join(
-		oneOf("source.type", "source", f.Source.Type, sourceTypes, laterSources),
-		oneOf("sink.type", "sink", f.Sink.Type, sinkTypes, laterSinks),
-		oneOf("errorHandling.deadLetter.type", "dead letter place", f.ErrorHandling.DeadLetter.Type, deadLetterTypes, nil),
-	)
+	errs := []error{
+		oneOf("source.type", "source", f.Source.Type, f.types.Sources, futureSources),
+		oneOf("sink.type", "sink", f.Sink.Type, f.types.Sinks, futureSinks),
+		oneOf("errorHandling.deadLetter.type", "dead letter place", f.ErrorHandling.DeadLetter.Type, f.types.DeadLetters, nil),
+	}
+	for i, s := range f.Sinks {
+		errs = append(errs, oneOf(fmt.Sprintf("sinks[%d].type", i), "sink", s.Type, f.types.Sinks, futureSinks),
+			oneOf(fmt.Sprintf("sinks[%d].errorHandling.deadLetter.type", i), "dead letter place", s.ErrorHandling.DeadLetter.Type, f.types.DeadLetters, nil))
+	}
+	return errors.Join(errs...)
 }
 
-// The connector types of this version, and those that the contract names and
-// a later version brings.
+// validateSinks checks that there is either one sink or a list of sinks, that the names in the
+// list are distinct, and that each sink in the list can get an event.
+func (f *Flow) validateSinks() error {
+	one := f.Sink.Type != "" || f.Sink.Name != "" || !f.Sink.Config.IsZero()
+	switch {
+	case len(f.Sinks) == 0 && !one:
+		return fault("sink", "missing: name where events go, in sink or in sinks")
+	case len(f.Sinks) == 0 && f.Sink.Type == "":
+		return fault("sink.type", "missing: write %s", list(f.types.Sinks))
+	case len(f.Sinks) > 0 && one:
+		return fault("sink", "does not go with sinks: make it one of them")
+	}
+	var errs []error
+	named := map[string]int{}
+	takesAll := -1
+	for i, s := range f.Sinks {
+		key := fmt.Sprintf("sinks[%d]", i)
+		if first, twice := named[s.Name]; twice {
+			errs = append(errs, fault(key+".name", "%s is the name of sinks[%d] too: give each sink a name of its own", s.Name, first))
+		}
+		named[s.Name] = i
+		errs = append(errs, validName(key+".name", s.Name))
+		if takesAll >= 0 && f.Routing != "all" {
+			errs = append(errs, fault(key, "gets no event: sinks[%d] has no when and takes them all; give it one, put it last, or set routing: all", takesAll))
+		}
+		if s.When.IsZero() {
+			takesAll = i
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Connector types of the contract that a later version implements.
 var (
-	sourceTypes     = []string{"kafka", "http"}
-	laterSources    = []string{"grpc"}
-	sinkTypes       = []string{"http", "kafka", "stdout"}
-	laterSinks      = []string{"grpc", "temporal"}
-	deadLetterTypes = []string{"kafka", "file"}
+	futureSources = []string{"grpc"}
+	futureSinks   = []string{"grpc", "temporal"}
 )
 
 func oneOf(key, what, value string, known, later []string) error {
 	if value == "" {
-		return nil // required says so, where it is
+		return nil // the check of required fields reports an empty type
 	}
 	for _, k := range known {
 		if k == value {
@@ -118,22 +152,38 @@ func list(words []string) string {
 
 func (f *Flow) validateDeadLetter() error {
 	e := &f.ErrorHandling
-	var errs []error
-	if e.DeadLetter.Type == "" && !e.DeadLetter.Config.IsZero() {
-		errs = append(errs, fault("errorHandling.deadLetter.type", "missing: write kafka or file"))
-	}
-	if e.DeadLetter.Type == "file" && e.DeadLetterTopic != "" {
-		errs = append(errs, fault("errorHandling.deadLetterTopic", "does not go with deadLetter of type file: remove one of the two"))
-	}
-	if f.Source.Type == "http" && e.DeadLetter.Type == "" && e.OnExhausted != "block" {
+	errs := []error{f.oneDeadLetterPlace("errorHandling", e.DeadLetter, e.DeadLetterTopic, e.DeadLetter.Type)}
+	nowhere := e.DeadLetter.Type == "" && slices.Contains(f.types.Sources, f.Source.Type) && !f.types.KeepsDeadLetters(f.Source.Type)
+	if nowhere && e.OnExhausted != "block" {
 		errs = append(errs, fault("source.type",
-			"http is no broker that could keep dead letters: name a place in errorHandling.deadLetter (type: file with config.path, or type: kafka with config.brokers), or set errorHandling.onExhausted: block"))
+			"%s is no broker that could keep dead letters: name a place in errorHandling.deadLetter (type: file with config.path, or type: kafka with config.brokers), or set errorHandling.onExhausted: block", f.Source.Type))
+		nowhere = false
+	}
+	for i, s := range f.Sinks {
+		key := fmt.Sprintf("sinks[%d].errorHandling", i)
+		own := e.WithOverride(&s.ErrorHandling)
+		errs = append(errs, f.oneDeadLetterPlace(key, s.ErrorHandling.DeadLetter, s.ErrorHandling.DeadLetterTopic, own.DeadLetter.Type))
+		if nowhere && own.DeadLetter.Type == "" && own.OnExhausted == "dlq" {
+			errs = append(errs, fault(key+".onExhausted", "%s is no broker that could keep dead letters: name a place in deadLetter", f.Source.Type))
+		}
 	}
 	return errors.Join(errs...)
 }
 
-// Validate checks the bounds of a transform; its expressions are checked where
-// they are compiled.
+// oneDeadLetterPlace checks that key names only one place for dead letters.
+func (f *Flow) oneDeadLetterPlace(key string, place DeadLetter, topic, kind string) error {
+	switch {
+	case place.Type == "" && !place.Config.IsZero():
+		return fault(key+".deadLetter.type", "missing: write %s", list(f.types.DeadLetters))
+	case kind == "file" && topic != "" && place.Type == "":
+		return fault(key+".deadLetterTopic", "does not go with the deadLetter of type file that the flow names: name a deadLetter of type kafka beside it")
+	case kind == "file" && topic != "":
+		return fault(key+".deadLetterTopic", "does not go with deadLetter of type file: remove one of the two")
+	}
+	return nil
+}
+
+// Validate checks the limits of a transform. Expressions are checked when they are compiled.
 func (t *Transform) Validate() error {
 	var errs []error
 	for _, f := range t.Fields {
@@ -147,7 +197,7 @@ func (t *Transform) Validate() error {
 	)...)
 }
 
-// Validate checks the bounds of delivery.
+// Validate checks the limits of delivery.
 func (d *Delivery) Validate() error {
 	var guarantee error
 	switch d.Guarantee {
@@ -164,7 +214,7 @@ func (d *Delivery) Validate() error {
 	)
 }
 
-// Validate checks the bounds of a batch.
+// Validate checks the limits of a batch.
 func (b *Batch) Validate() error {
 	return errors.Join(
 		between("maxEvents", int64(b.MaxEvents), 1, maxBatchEvents),
@@ -192,7 +242,16 @@ func (e *ErrorHandling) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Validate checks the bound.
+// Validate checks the values that the sink overrides.
+func (o *OutputErrorHandling) Validate() error {
+	e := ErrorHandling{InitialInterval: time.Second, MaxInterval: time.Second}.WithOverride(o)
+	if o.InitialInterval == nil || o.MaxInterval == nil { // the other interval has the value of the flow
+		e.MaxInterval = max(e.MaxInterval, e.InitialInterval)
+	}
+	return e.Validate()
+}
+
+// Validate checks the limit.
 func (s *StopTheLine) Validate() error {
 	return between("consecutive", int64(s.Consecutive), 0, 1_000_000)
 }

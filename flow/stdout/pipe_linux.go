@@ -7,14 +7,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// room is what a pipe may hold that nobody has read yet: as much as Linux gives
-// to anybody (fs.pipe-max-size). The usual 64 KiB are two batches, and have the
-// writer and the reader wait for each other at every one.
-const room = 1 << 20
+// pipeSize is the largest pipe that Linux allows to any user by default (fs.pipe-max-size). The
+// default of 64 KiB holds two batches, so writer and reader would wait for each other at every
+// batch.
+const pipeSize = 1 << 20
 
-// widen gives w more room where it is a pipe. It is fast without, so no error
-// is one.
-func widen(w io.Writer) {
+// growPipe enlarges the pipe behind w, if w is a pipe. Errors are ignored, because a small pipe
+// works too.
+func growPipe(w io.Writer) {
 	f, ok := w.(*os.File)
 	if !ok {
 		return
@@ -24,8 +24,8 @@ func widen(w io.Writer) {
 		return
 	}
 	_ = conn.Control(func(fd uintptr) {
-		if have, err := unix.FcntlInt(fd, unix.F_GETPIPE_SZ, 0); err == nil && have < room {
-			_, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, room)
+		if have, err := unix.FcntlInt(fd, unix.F_GETPIPE_SZ, 0); err == nil && have < pipeSize {
+			_, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, pipeSize)
 		}
 	})
 }

@@ -16,7 +16,7 @@ func TestNew_givesAPipeRoom(t *testing.T) {
 	defer r.Close() //nolint:errcheck // nothing was written
 	defer w.Close() //nolint:errcheck // the same
 	New(w)
-	if got, err := unix.FcntlInt(w.Fd(), unix.F_GETPIPE_SZ, 0); err != nil || got < room {
+	if got, err := unix.FcntlInt(w.Fd(), unix.F_GETPIPE_SZ, 0); err != nil || got < pipeSize {
 		t.Errorf("the pipe holds %d bytes, %v", got, err)
 	}
 }
@@ -32,5 +32,5 @@ func TestNew_takesWhatIsNoPipe(t *testing.T) {
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
-	New(f) // its sends fail, and say so
+	New(f) // its sends return errors
 }

@@ -4,5 +4,5 @@ package stdout
 
 import "io"
 
-// widen does nothing: only Linux lets a pipe's size be set.
-func widen(io.Writer) {}
+// growPipe does nothing: only Linux can change the size of a pipe.
+func growPipe(io.Writer) {}

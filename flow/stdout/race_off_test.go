@@ -2,5 +2,5 @@
 
 package stdout
 
-// raceEnabled: the race detector allocates by itself.
+// raceEnabled: the race detector allocates memory.
 const raceEnabled = false

@@ -1,4 +1,4 @@
-// Package stdout is the sink for trying a flow out: every event as one line of
+// Package stdout implements a sink for trying out flows: it writes every event as one line of
 // structured CloudEvents JSON.
 package stdout
 
@@ -16,39 +16,38 @@ import (
 // Config has no settings: the sink writes to the standard output of fiso-flow.
 type Config struct{}
 
-// Sink writes events to an io.Writer, one line each. It is a
-// connector.BatchSink, safe for concurrent use; lines never mix.
+// Sink writes events to an io.Writer, one line each. It implements connector.BatchSink and is safe
+// for concurrent use: lines never mix.
 type Sink struct {
-	mu     sync.Mutex // around Write alone: events become lines side by side
-	w      io.Writer
-	torn   bool // the last thing written is part of a line
-	closed bool
+	mu             sync.Mutex // guards Write, not the encoding of events
+	w              io.Writer
+	lineUnfinished bool // the last write ended within a line
+	closed         bool
 
 	lines sync.Pool // of *lines
 }
 
-// lines are events about to be written.
+// lines is a buffer of encoded events.
 type lines struct {
 	bytes []byte
-	ends  []int // where each line ends
+	ends  []int // end of each line in bytes
 }
 
 var _ connector.BatchSink = (*Sink)(nil)
 
-// New is a sink that writes to w. It never closes w. Where w is a pipe, it has
-// the pipe hold up to 1 MiB, if the system lets it: what stands in there counts
-// as delivered, as with any pipe, and is lost if its reader ends.
+// New returns a sink that writes to w and never closes it. If w is a pipe, New enlarges it up to 1
+// MiB if the system allows that. Lines in the pipe count as delivered, and are lost if the reader
+// exits.
 func New(w io.Writer) *Sink {
-	widen(w)
+	growPipe(w)
 	return &Sink{w: w, lines: sync.Pool{New: func() any { return new(lines) }}}
 }
 
-// keep bounds the buffers that are kept between events: those of a batch of
-// 1 MiB of data fit.
-const keep = 2 << 20
+// maxKeptBuffer limits the size of buffers in the pool. A batch with 1 MiB of data fits.
+const maxKeptBuffer = 2 << 20
 
-// Send writes one line. An error of the writer is temporary; what was written
-// of the line by then stays written, on a line of its own.
+// Send writes one line. A write error is temporary. If part of the line was written, it stays as a
+// line of its own.
 func (s *Sink) Send(ctx context.Context, e *cloudevent.Event) error {
 	events := [1]*cloudevent.Event{e}
 	if errs := s.SendBatch(ctx, events[:]); errs != nil {
@@ -57,16 +56,16 @@ func (s *Sink) Send(ctx context.Context, e *cloudevent.Event) error {
 	return nil
 }
 
-// SendBatch writes a line for each event, all in one call of the writer. When
-// that fails midway, the events whose lines are out are delivered, and the
-// others have the error. One that cannot be written as JSON is refused alone.
+// SendBatch writes a line for each event in a single Write. If the write fails midway, events
+// whose lines were written completely are delivered and the others get the error. An event that
+// cannot be encoded as JSON gets an error of its own.
 func (s *Sink) SendBatch(ctx context.Context, events []*cloudevent.Event) []error {
 	if err := ctx.Err(); err != nil {
 		return slices.Repeat([]error{fmt.Errorf("write to stdout: %w", err)}, len(events))
 	}
 	l := s.lines.Get().(*lines)
 	defer s.recycle(l)
-	var errs []error // nil while all is well
+	var errs []error // nil: no failure so far
 	fail := func(i int, err error) {
 		if errs == nil {
 			errs = make([]error, len(events))
@@ -94,8 +93,8 @@ func (s *Sink) SendBatch(ctx context.Context, events []*cloudevent.Event) []erro
 	return errs
 }
 
-// write writes whole lines, and returns how much of them is out. A line that
-// an earlier call left unfinished is ended first, so that it spoils no other.
+// write writes whole lines and returns how many bytes were written. It first ends a line that an
+// earlier call left unfinished, so that the two do not mix.
 func (s *Sink) write(b []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -104,26 +103,26 @@ func (s *Sink) write(b []byte) (int, error) {
 		return 0, connector.ErrClosed
 	case len(b) == 0:
 		return 0, nil
-	case s.torn:
+	case s.lineUnfinished:
 		if _, err := s.w.Write([]byte{'\n'}); err != nil {
 			return 0, err
 		}
-		s.torn = false
+		s.lineUnfinished = false
 	}
 	n, err := s.w.Write(b)
-	s.torn = n > 0 && b[n-1] != '\n'
+	s.lineUnfinished = n > 0 && b[n-1] != '\n'
 	return n, err
 }
 
 func (s *Sink) recycle(l *lines) {
-	if cap(l.bytes) > keep {
+	if cap(l.bytes) > maxKeptBuffer {
 		return
 	}
 	l.bytes, l.ends = l.bytes[:0], l.ends[:0]
 	s.lines.Put(l)
 }
 
-// Close makes further sends fail. It may be called twice.
+// Close makes later sends fail. It may be called twice.
 func (s *Sink) Close(context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -50,12 +50,12 @@ func TestSink_keepsNoHugeBuffer(t *testing.T) {
 	if err := s.Send(t.Context(), event(`"`+strings.Repeat("x", 2<<20)+`"`)); err != nil {
 		t.Fatal(err)
 	}
-	if l := s.lines.Get().(*lines); cap(l.bytes) > keep {
+	if l := s.lines.Get().(*lines); cap(l.bytes) > maxKeptBuffer {
 		t.Errorf("keeps %d bytes", cap(l.bytes))
 	}
 }
 
-// writes is a writer that remembers each call, and takes no more than room.
+// writes is a writer that records each call and accepts at most room bytes.
 type writes struct {
 	calls []string
 	room  int
@@ -105,7 +105,7 @@ func TestSink_whatOfABatchIsOutIsDelivered(t *testing.T) {
 		name      string
 		room      int
 		delivered int
-		next      string // what goes before the next line
+		next      string // written before the next line
 	}{
 		{"nothing", 0, 0, ""},
 		{"half a line", 10, 0, "\n"},
@@ -137,7 +137,7 @@ func TestSink_whatOfABatchIsOutIsDelivered(t *testing.T) {
 	}
 }
 
-// U1: an event that cannot be written is refused alone, and no line has a part of it.
+// U1: an event that cannot be encoded is refused alone, and no part of it is written.
 func TestSink_refusesTheGuiltyAlone(t *testing.T) {
 	for _, room := range []int{1 << 20, 0} {
 		w := &writes{room: room}

@@ -1,27 +1,26 @@
-// Package supervisor owns the flows of an instance: it reads their files,
-// starts them all or none, watches the files, and brings each running flow to
-// what its file says, one flow at a time and without a word to the others.
+// Package supervisor owns the flows of an instance. It reads the flow files, starts all flows or
+// none, watches the files, and applies changes to each running flow separately, without disturbing
+// the others.
 //
-// # Who does what
+// # Goroutines
 //
-// Supervisor.Run is one goroutine. It alone looks at files (scan), decides
-// which states of them to believe (book), and which definition each flow shall
-// have (roster). It never waits for a flow.
+// Supervisor.Run is one goroutine. Only it follows the files (package common/reload), decides
+// which file owns which flow name (settleNames), and sets the wanted plan of each flow
+// (updateFlows). It never waits for a flow.
 //
-// Each flow has one owner goroutine (flow.own). It alone builds, starts, swaps
-// and stops that flow's pipeline, so that nothing about one flow happens twice
-// at a time. It is told what is wanted, never what to do: a definition that
-// arrives while it is busy replaces the one that waits, and the last wins.
+// Each flow has one owner goroutine (flow.run). Only it builds, starts, swaps and stops the
+// pipeline of the flow, so these steps never overlap. The owner gets a wanted plan, not commands:
+// a plan that arrives while the owner is busy replaces the waiting one.
 //
-// # What is promised
+// # Guarantees
 //
-//   - A file that is not valid changes nothing but the log, a metric and the
-//     report. A content is acted upon only after it stood still for a moment,
-//     and a file counts as removed only after it was away for several seconds,
-//     in a directory that can be listed.
-//   - A change of transform, sink or error handling is swapped into the
-//     running pipeline. A change of the source builds the new pipeline first,
-//     then drains the old one, then starts the new one.
-//   - A pipeline that ends by itself is started again, with growing waits, and
-//     the report says why it ended.
+//   - A file that is not valid has no effect except on the log, a metric and the
+//     report. A changed file is loaded only after it was stable for a moment. A
+//     file counts as removed only after it was missing for several seconds from a
+//     directory that can be listed.
+//   - A change of transform, sink or error handling is swapped into the running
+//     pipeline. For a change of the source, the new pipeline is built first; then
+//     the old one drains and the new one starts.
+//   - A pipeline that ends by itself is started again with backoff, and the report
+//     says why it ended.
 package supervisor

@@ -19,12 +19,11 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// world is what the fakes of one test share: a history of what happened, and
-// faults to come.
+// world is shared by the fakes of one test: the history of calls, and the faults to inject.
 type world struct {
 	mu      sync.Mutex
 	history []string
-	running map[string]int // pipelines in Run, by flow
+	running map[string]int // active pipelines by flow
 	faults  map[string]func(ctx context.Context) error
 	status  map[string]Status
 	valid   map[string]bool
@@ -48,8 +47,8 @@ func (w *world) log(format string, args ...any) {
 	w.history = append(w.history, fmt.Sprintf(format, args...))
 }
 
-// fault makes the step ("build orders", "run orders", "swap orders", "drain
-// orders") do what f does; nil: nothing unusual.
+// fault makes a step ("build orders", "run orders", "swap orders", "drain orders") call f; nil:
+// the step succeeds.
 func (w *world) fault(step string, f func(context.Context) error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -66,8 +65,8 @@ func (w *world) step(ctx context.Context, step string) error {
 	return f(ctx)
 }
 
-// take returns the history since the last call.
-func (w *world) take() []string {
+// takeHistory returns the history since the last call.
+func (w *world) takeHistory() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	h := w.history
@@ -93,7 +92,7 @@ func (w *world) Forget(flow string) {
 	w.forgot = append(w.forgot, flow)
 }
 
-// forgotten takes the names whose gauges were dropped, in order.
+// forgotten returns the names whose gauges were deleted since the last call, in order.
 func (w *world) forgotten() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -120,15 +119,14 @@ func (w *world) isValid(flow string) bool {
 	return w.valid[flow]
 }
 
-// counted is how often a reload was counted, by "flow outcome".
+// counted returns how often a reload was counted; what is "flow outcome".
 func (w *world) counted(what string) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.reloads[what]
 }
 
-// def is a fake definition, read from a line such as
-// "orders source=a stage=b paused refs=/x".
+// def is a fake plan, parsed from a line such as "orders source=a stage=b paused refs=/x".
 type def struct {
 	w                   *world
 	name, source, stage string
@@ -136,7 +134,7 @@ type def struct {
 	refs                []string
 }
 
-func (w *world) load(file string, data []byte) (Definition, error) {
+func (w *world) load(file string, data []byte) (Plan, error) {
 	w.mu.Lock()
 	w.loads[string(data)]++
 	w.mu.Unlock()
@@ -160,7 +158,7 @@ func (w *world) load(file string, data []byte) (Definition, error) {
 			d.stage = value
 		case "paused":
 			d.paused = true
-		case "watches": // known by its name, as a secret is
+		case "watches": // compared by its path, like a secret
 			d.refs = append(d.refs, value)
 		case "refs":
 			d.refs = append(d.refs, value)
@@ -176,7 +174,7 @@ func (w *world) load(file string, data []byte) (Definition, error) {
 	return d, nil
 }
 
-// refers names the references of a file that load refuses.
+// refers returns the references of a file that load refuses.
 func (w *world) refers(_ string, data []byte) (refs []string) {
 	for _, word := range strings.Fields(string(data)) {
 		if ref, ok := strings.CutPrefix(word, "refs="); ok {
@@ -186,7 +184,7 @@ func (w *world) refers(_ string, data []byte) (refs []string) {
 	return refs
 }
 
-// loaded is how often a content was loaded.
+// loaded returns how often a content was loaded.
 func (w *world) loaded(content string) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -197,7 +195,7 @@ func (d *def) Name() string                { return d.name }
 func (d *def) Paused() bool                { return d.paused }
 func (d *def) Files() []string             { return d.refs }
 func (d *def) SourceKey() string           { return d.source }
-func (d *def) StageKey() string            { return d.stage }
+func (d *def) VersionKey() string          { return d.stage }
 func (d *def) DrainTimeout() time.Duration { return 20 * time.Second }
 func (d *def) String() string              { return d.name + "/" + d.source + "/" + d.stage }
 
@@ -208,8 +206,7 @@ func (d *def) Build() (Pipeline, error) {
 	return &pipe{w: d.w, d: d}, nil
 }
 
-// pipe is a fake pipeline. It fails the world's history when two of one flow
-// run side by side.
+// pipe is a fake pipeline. It records a failure if two pipelines of one flow run at the same time.
 type pipe struct {
 	w *world
 	d *def
@@ -238,7 +235,7 @@ func (p *pipe) Run(ctx context.Context) error {
 	return err
 }
 
-func (p *pipe) Swap(ctx context.Context, next Definition) error {
+func (p *pipe) Swap(ctx context.Context, next Plan) error {
 	if err := p.w.step(ctx, "swap "+p.d.name); err != nil {
 		return err
 	}
@@ -255,7 +252,7 @@ func (p *pipe) Status() Status {
 
 func (p *pipe) Close() { p.w.log("closed %v", p.d) }
 
-// fakeWatcher speaks when told to.
+// fakeWatcher notifies when the test asks for it.
 type fakeWatcher struct {
 	changes chan struct{}
 	mu      sync.Mutex
@@ -285,8 +282,7 @@ func (f *fakeWatcher) speak() {
 	}
 }
 
-// instance is a supervisor under test over a real directory, in a bubble of
-// virtual time.
+// instance is a supervisor under test on a real directory, in a synctest bubble.
 type instance struct {
 	*world
 	t       *testing.T
@@ -297,13 +293,13 @@ type instance struct {
 	ended   chan error
 }
 
-// start runs a supervisor over the files, given as name and content in turn.
+// start runs a supervisor on files, which alternate name and content.
 func start(t *testing.T, dir string, files ...string) *instance {
 	t.Helper()
 	return startWith(t, dir, func(*Supervisor) {}, files...)
 }
 
-// startWith is start with something changed before it runs.
+// startWith is start, with a change to the supervisor before it runs.
 func startWith(t *testing.T, dir string, change func(*Supervisor), files ...string) *instance {
 	t.Helper()
 	in := &instance{world: newWorld(), t: t, dir: dir, watcher: newFakeWatcher(), ended: make(chan error, 1)}
@@ -325,7 +321,7 @@ func startWith(t *testing.T, dir string, change func(*Supervisor), files ...stri
 	return in
 }
 
-// put writes a file at once.
+// put writes a file.
 func (in *instance) put(name, text string) {
 	in.t.Helper()
 	if err := os.WriteFile(filepath.Join(in.dir, name), []byte(text), 0o600); err != nil {
@@ -340,22 +336,22 @@ func (in *instance) remove(name string) {
 	}
 }
 
-// told lets the watcher speak and the debounce pass.
-func (in *instance) told() {
+// notify triggers the watcher and waits for the debounce.
+func (in *instance) notify() {
 	in.watcher.speak()
-	in.pass(250 * time.Millisecond)
+	in.advance(250 * time.Millisecond)
 }
 
-// pass lets virtual time pass.
-func (in *instance) pass(d time.Duration) {
+// advance advances the virtual time.
+func (in *instance) advance(d time.Duration) {
 	time.Sleep(d) // virtual time of the bubble
 	synctest.Wait()
 }
 
-// expect compares what happened since the last look.
+// expect compares the history since the last call.
 func (in *instance) expect(want ...string) {
 	in.t.Helper()
-	got := in.take()
+	got := in.takeHistory()
 	if !slices.Equal(got, want) {
 		in.t.Fatalf("happened:\n\t%s\nexpected:\n\t%s", strings.Join(got, "\n\t"), strings.Join(want, "\n\t"))
 	}

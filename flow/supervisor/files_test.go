@@ -15,8 +15,7 @@ import (
 	"github.com/lsm/fiso/common/config/configtest"
 )
 
-// irregular are ways to put something at a path that no read of a file should
-// meet, and what a person is told of it.
+// irregular are things at a path that are not regular files, and the reported fault of each.
 var irregular = []struct {
 	name, want string
 	make       func(path string) error
@@ -40,21 +39,21 @@ var irregular = []struct {
 	}},
 }
 
-// U16: a named pipe among the flow files stopped the supervisor for good: no
-// reload, no answer to /readyz, no end.
+// U16: a named pipe among the flow files stopped the supervisor for good: no reload, no answer to
+// /readyz, no exit.
 func TestSupervisor_isNotStoppedByAFileThatIsNone(t *testing.T) {
 	for _, odd := range irregular {
 		t.Run(odd.name, func(t *testing.T) {
 			dir := t.TempDir()
 			synctest.Test(t, func(t *testing.T) {
 				in := start(t, dir, "a.yaml", "orders stage=1")
-				in.take()
+				in.takeHistory()
 				path := filepath.Join(dir, "b.yaml")
 				if err := odd.make(path); err != nil {
 					t.Fatal(err)
 				}
 				in.put("a.yaml", "orders stage=2")
-				in.told()
+				in.notify()
 				in.expect("swapped orders//2")
 				r := in.s.Report()
 				if want := "file is not valid and not in force: read flow file: " + path + " " + odd.want; !r.Ready || len(r.Notes) != 1 || r.Notes[0] != want {
@@ -68,7 +67,7 @@ func TestSupervisor_isNotStoppedByAFileThatIsNone(t *testing.T) {
 	}
 }
 
-// U16: likewise in the place of a secret.
+// U16: the same in place of a secret.
 func TestSupervisor_isNotStoppedByASecretThatIsNoFile(t *testing.T) {
 	for _, odd := range irregular {
 		t.Run(odd.name, func(t *testing.T) {
@@ -78,7 +77,7 @@ func TestSupervisor_isNotStoppedByASecretThatIsNoFile(t *testing.T) {
 			}
 			synctest.Test(t, func(t *testing.T) {
 				in := start(t, dir, "a.yaml", "orders watches="+ref, "b.yaml", "other")
-				in.take()
+				in.takeHistory()
 				if err := os.Remove(ref); err != nil {
 					t.Fatal(err)
 				}
@@ -86,9 +85,9 @@ func TestSupervisor_isNotStoppedByASecretThatIsNoFile(t *testing.T) {
 					t.Fatal(err)
 				}
 				in.put("b.yaml", "other stage=2")
-				in.told()
+				in.notify()
 				in.expect("swapped other//2")
-				want := in.dir + "/a.yaml: a file that it refers to cannot be used: " + ref + " " + odd.want
+				want := in.dir + "/a.yaml: cannot use a file that it refers to: " + ref + " " + odd.want
 				if r := in.s.Report(); !r.Ready || len(r.Notes) != 1 || !strings.HasSuffix(r.Notes[0], want) {
 					t.Errorf("report = %+v, want %s", r, want)
 				}
@@ -100,7 +99,7 @@ func TestSupervisor_isNotStoppedByASecretThatIsNoFile(t *testing.T) {
 	}
 }
 
-// U20: a secret's file that was emptied was reported nowhere.
+// U20: a secret file that became empty was not reported.
 func TestSupervisor_saysThatASecretIsEmptyOrAway(t *testing.T) {
 	dir, ref := t.TempDir(), filepath.Join(t.TempDir(), "secret")
 	for _, bad := range []struct {
@@ -117,14 +116,14 @@ func TestSupervisor_saysThatASecretIsEmptyOrAway(t *testing.T) {
 			}
 			synctest.Test(t, func(t *testing.T) {
 				in := start(t, dir, "a.yaml", "orders watches="+ref)
-				in.take()
+				in.takeHistory()
 				if err := bad.make(); err != nil {
 					t.Fatal(err)
 				}
-				in.told()
-				in.pass(20 * time.Second)
-				in.expect() // the flow goes on
-				want := in.dir + "/a.yaml: a file that it refers to cannot be used: " + bad.want
+				in.notify()
+				in.advance(20 * time.Second)
+				in.expect() // the flow keeps running
+				want := in.dir + "/a.yaml: cannot use a file that it refers to: " + bad.want
 				if r := in.s.Report(); !r.Ready || len(r.Notes) != 1 || r.Notes[0] != "file is not valid and not in force: "+want {
 					t.Errorf("report = %+v, want %s", r, want)
 				}
@@ -134,7 +133,7 @@ func TestSupervisor_saysThatASecretIsEmptyOrAway(t *testing.T) {
 				if err := os.WriteFile(ref, []byte("t"), 0o600); err != nil {
 					t.Fatal(err)
 				}
-				in.told()
+				in.notify()
 				if r := in.s.Report(); len(r.Notes) != 0 || !in.isValid("orders") || !in.logged("flow file is valid again") {
 					t.Errorf("report = %+v", r)
 				}
@@ -144,12 +143,12 @@ func TestSupervisor_saysThatASecretIsEmptyOrAway(t *testing.T) {
 	}
 }
 
-// A key that stands where its file is due is shown nowhere.
+// A key in place of its file name is never shown.
 func TestSupervisor_showsNoNameOfAFileThatNeverWas(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		in := start(t, dir, "a.yaml", "orders watches=/c4n4ry")
-		want := in.dir + "/a.yaml: a file that it refers to cannot be used: no such file or directory: " +
+		want := in.dir + "/a.yaml: cannot use a file that it refers to: no such file or directory: " +
 			"make the file readable, or correct its path, under a key such as caFile, keyFile or tokenFile"
 		if err := <-in.ended; err == nil || !strings.HasSuffix(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)
@@ -165,7 +164,7 @@ func TestSupervisor_startsNoFlowWhoseSecretIsEmpty(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		in := start(t, dir, "a.yaml", "orders watches="+ref)
-		want := in.dir + "/a.yaml: a file that it refers to cannot be used: " + ref + " is empty: put the value there"
+		want := in.dir + "/a.yaml: cannot use a file that it refers to: " + ref + " is empty: put the value there"
 		if err := <-in.ended; err == nil || !strings.HasSuffix(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)
 		}
@@ -173,27 +172,26 @@ func TestSupervisor_startsNoFlowWhoseSecretIsEmpty(t *testing.T) {
 	})
 }
 
-// deadMount makes reads below a path hang, as on a network file system whose
-// server is gone.
+// deadMount makes reads below a path hang, like a network file system whose server is down.
 type deadMount struct {
 	path    string
 	release chan struct{}
 }
 
-func (m deadMount) read(ctx context.Context, path string, limit int64) ([]byte, error) {
+func (m deadMount) read(ctx context.Context, path string) ([]byte, error) {
 	if !strings.HasPrefix(path, m.path) {
-		return config.ReadFile(ctx, path, limit)
+		return readFile(ctx, path)
 	}
-	return config.Within(ctx, path, func() ([]byte, error) {
+	return config.WithFileTimeout(ctx, path, func() ([]byte, error) {
 		<-m.release
 		return os.ReadFile(path)
 	})
 }
 
-// U16: a read that hangs makes its file a fault, and stops nothing else.
+// U16: a read that hangs is a fault of its file and stops nothing else.
 func TestSupervisor_worksOnWhileAFileSystemDoesNotAnswer(t *testing.T) {
 	dir, mount := t.TempDir(), t.TempDir()
-	for i := range 2 * readers {
+	for i := range 32 { // more than are read at a time
 		name := fmt.Sprintf("%02d.yaml", i)
 		if err := os.WriteFile(filepath.Join(mount, name), fmt.Appendf(nil, "flow-%02d", i), 0o600); err != nil {
 			t.Fatal(err)
@@ -206,32 +204,32 @@ func TestSupervisor_worksOnWhileAFileSystemDoesNotAnswer(t *testing.T) {
 		dead := deadMount{dir + "/0", make(chan struct{})} // 00.yaml to 09.yaml
 		var hang bool
 		in := startWith(t, dir, func(s *Supervisor) {
-			s.read = func(ctx context.Context, path string, limit int64) ([]byte, error) {
+			s.read = func(ctx context.Context, path string) ([]byte, error) {
 				if hang {
-					return dead.read(ctx, path, limit)
+					return dead.read(ctx, path)
 				}
-				return config.ReadFile(ctx, path, limit)
+				return readFile(ctx, path)
 			}
 		}, "a.yaml", "orders stage=1")
-		in.take()
+		in.takeHistory()
 		hang = true
 		in.put("a.yaml", "orders stage=2")
 		in.watcher.speak()
-		in.pass(time.Second) // the reads hang
+		in.advance(time.Second) // the reads hang
 		if r := in.s.Report(); !r.Ready {
 			t.Errorf("report = %+v", r)
 		}
-		in.pass(10 * time.Second)
+		in.advance(10 * time.Second)
 		in.expect("swapped orders//2")
 		want := "file is not valid and not in force: read flow file: " + dir + "/00.yaml: the file system does not answer: check what is mounted there"
 		if r := in.s.Report(); !r.Ready || len(r.Notes) != 10 || r.Notes[0] != want {
 			t.Errorf("report = %+v, want %s", r, want)
 		}
 		in.put("a.yaml", "orders stage=3")
-		in.told() // what is known to hang is not waited for again
+		in.notify() // a read that is known to hang is not awaited again
 		in.expect("swapped orders//3")
 		close(dead.release)
-		in.pass(10 * time.Second)
+		in.advance(10 * time.Second)
 		in.expect()
 		if r := in.s.Report(); !r.Ready || len(r.Notes) != 0 {
 			t.Errorf("report = %+v", r)
@@ -240,7 +238,7 @@ func TestSupervisor_worksOnWhileAFileSystemDoesNotAnswer(t *testing.T) {
 	})
 }
 
-// U16: nor does it keep the process from ending, at any time.
+// U16: a read that hangs does not keep the process from exiting.
 func TestSupervisor_endsWhileAFileSystemDoesNotAnswer(t *testing.T) {
 	for _, when := range []string{"start", "run"} {
 		t.Run(when, func(t *testing.T) {
@@ -254,7 +252,7 @@ func TestSupervisor_endsWhileAFileSystemDoesNotAnswer(t *testing.T) {
 				in := startWith(t, dir, func(s *Supervisor) { s.read = dead.read }, files...)
 				in.put("b.yaml", "other")
 				in.watcher.speak()
-				in.pass(time.Second)
+				in.advance(time.Second)
 				begun := time.Now()
 				if err := in.finish(); err != nil || time.Since(begun) != 0 {
 					t.Errorf("ended after %v: %v", time.Since(begun), err)
@@ -273,7 +271,7 @@ func TestReport_answersWhileAFileIsUnderstood(t *testing.T) {
 		release := make(chan struct{})
 		in.fault("load b.yaml", func(context.Context) error { <-release; return nil })
 		in.put("b.yaml", "other")
-		in.told()
+		in.notify()
 		if r := in.s.Report(); !r.Ready || len(r.Flows) != 1 {
 			t.Errorf("report = %+v", r)
 		}
@@ -284,12 +282,12 @@ func TestReport_answersWhileAFileIsUnderstood(t *testing.T) {
 	})
 }
 
-// U16: files that take long to understand hold up no other's reload for long.
+// U16: files that take long to parse do not delay the reload of others for long.
 func TestReload_doesNotWaitForManyLargeFiles(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		in := start(t, dir, "z.yaml", "orders stage=1")
-		in.take()
+		in.takeHistory()
 		large := map[string]string{}
 		for i := range 10 {
 			name := fmt.Sprintf("%d.yaml", i)
@@ -300,11 +298,11 @@ func TestReload_doesNotWaitForManyLargeFiles(t *testing.T) {
 		for _, stage := range []string{"2", "3"} {
 			in.put("z.yaml", "orders stage="+stage)
 			in.watcher.speak()
-			in.pass(7 * time.Second) // three of ten large ones
+			in.advance(7 * time.Second) // three of ten large files
 			in.expect("swapped orders//" + stage)
 		}
-		in.remove("9.yaml") // before anybody looked at it
-		in.pass(time.Minute)
+		in.remove("9.yaml") // before it was loaded
+		in.advance(time.Minute)
 		in.expect()
 		if r := in.s.Report(); len(r.Notes) != 9 {
 			t.Errorf("report = %+v", r)
@@ -318,8 +316,8 @@ func TestReload_doesNotWaitForManyLargeFiles(t *testing.T) {
 	})
 }
 
-// U16: files with faults were read and understood again every few seconds; 40
-// large ones kept two cores busy.
+// U16: faulty files were read and parsed again every few seconds; 40 large ones kept two cores
+// busy.
 func TestReload_understandsAContentOnce(t *testing.T) {
 	dir, ref := t.TempDir(), filepath.Join(t.TempDir(), "secret")
 	synctest.Test(t, func(t *testing.T) {
@@ -328,9 +326,10 @@ func TestReload_understandsAContentOnce(t *testing.T) {
 		in.put("b.yaml", "never pauesd")
 		in.put("c.yaml", late)
 		in.put("d.yaml", "orders source=2")
-		in.told()
-		in.pass(time.Minute)
-		// What a file refers to is known once it was loaded; then it counts for the content.
+		in.notify()
+		in.advance(time.Minute)
+		// The references of a file are known after it was loaded; then they are part of the
+		// content.
 		for content, want := range map[string]int{"never pauesd": 1, late: 2, "orders source=2": 1} {
 			if got := in.loaded(content); got != want {
 				t.Errorf("%q was loaded %d times, want %d", content, got, want)
@@ -342,10 +341,10 @@ func TestReload_understandsAContentOnce(t *testing.T) {
 		if err := os.WriteFile(ref, []byte("x"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		in.told()
+		in.notify()
 		in.expect("run orders//", "run late/x/")
 		in.remove("a.yaml") // the file that was in the way
-		in.pass(11 * time.Second)
+		in.advance(11 * time.Second)
 		in.expect("drained orders//", "run orders/2/")
 		if r := in.s.Report(); len(r.Notes) != 1 || in.loaded("orders source=2") != 1 {
 			t.Errorf("report = %+v, loaded %d times", r, in.loaded("orders source=2"))
@@ -354,8 +353,8 @@ func TestReload_understandsAContentOnce(t *testing.T) {
 	})
 }
 
-// U16: a secret that is missing for the moment in which it is replaced, after it was
-// scanned and when its flow file is loaded, must not make the fault stay.
+// U16: a secret is missing for a moment while it is replaced, after the scan and when its flow
+// file is loaded. The fault must not stay.
 func TestReload_loadsOnceMoreWhatFailedThoughItsFilesCouldBeRead(t *testing.T) {
 	dir, ref := t.TempDir(), filepath.Join(t.TempDir(), "secret")
 	if err := os.WriteFile(ref, []byte("x"), 0o600); err != nil {
@@ -363,8 +362,8 @@ func TestReload_loadsOnceMoreWhatFailedThoughItsFilesCouldBeRead(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		in := start(t, dir, "a.yaml", "orders refs="+ref)
-		in.pass(10 * time.Second)
-		in.take()
+		in.advance(10 * time.Second)
+		in.takeHistory()
 		before, failures := in.loaded("orders refs="+ref), 1
 		in.fault("load a.yaml", func(context.Context) error {
 			if failures--; failures >= 0 {
@@ -375,12 +374,12 @@ func TestReload_loadsOnceMoreWhatFailedThoughItsFilesCouldBeRead(t *testing.T) {
 		if err := os.WriteFile(ref, []byte("y"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		in.told()
+		in.notify()
 		in.expect()
 		if r := in.s.Report(); len(r.Notes) != 1 {
 			t.Errorf("report = %+v", r)
 		}
-		in.pass(10 * time.Second)
+		in.advance(10 * time.Second)
 		in.expect("drained orders/x/", "run orders/y/")
 		if r := in.s.Report(); len(r.Notes) != 0 {
 			t.Errorf("report = %+v", r)
@@ -389,8 +388,8 @@ func TestReload_loadsOnceMoreWhatFailedThoughItsFilesCouldBeRead(t *testing.T) {
 		if err := os.WriteFile(ref, []byte("z"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		in.told()
-		in.pass(time.Minute)
+		in.notify()
+		in.advance(time.Minute)
 		if n := in.loaded("orders refs="+ref) - before; n != 4 {
 			t.Errorf("loaded %d times, want twice for each content", n)
 		}
@@ -398,58 +397,58 @@ func TestReload_loadsOnceMoreWhatFailedThoughItsFilesCouldBeRead(t *testing.T) {
 	})
 }
 
-// U16: a file that cannot be seen has no claim to the name of another one: while two
-// files of one flow were removed, the second one's flow was started for seconds.
+// U16: a missing file has no claim to the name of another one. While two files of one flow were
+// removed, the flow of the second ran for seconds.
 func TestReload_startsNothingFromAFileThatIsAway(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		in := start(t, dir, "a.yaml", "orders")
 		in.put("b.yaml", "orders source=2")
-		in.told()
-		in.take()
+		in.notify()
+		in.takeHistory()
 		in.remove("b.yaml")
-		in.told()
+		in.notify()
 		in.remove("a.yaml")
-		in.told()
-		in.pass(time.Second)
+		in.notify()
+		in.advance(time.Second)
 		in.expect()
-		in.pass(time.Minute)
+		in.advance(time.Minute)
 		in.expect("drained orders//")
 		_ = in.finish()
 	})
 }
 
-// U16: nor has a file that was saved anew, before it is read.
+// U16: the same for a file that was saved and is not read yet.
 func TestReload_startsNothingFromAContentThatIsNoMore(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		in := start(t, dir, "a.yaml", "orders")
 		in.put("b.yaml", "orders source=2")
-		in.told()
-		in.take()
+		in.notify()
+		in.takeHistory()
 		in.put("b.yaml", "orders source=3")
 		in.remove("a.yaml")
-		in.told()
-		in.pass(time.Minute)
+		in.notify()
+		in.advance(time.Minute)
 		in.expect("drained orders//", "run orders/3/")
 		_ = in.finish()
 	})
 }
 
-// One that is back has its claim again, as it was read.
+// A file that is back has its claim again, with the content that was read.
 func TestReload_offersTheNameToAFileThatIsBack(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		in := start(t, dir, "a.yaml", "orders")
 		in.put("b.yaml", "orders source=2")
-		in.told()
-		in.take()
+		in.notify()
+		in.takeHistory()
 		in.remove("b.yaml")
-		in.told()
+		in.notify()
 		in.remove("a.yaml")
-		in.told()
+		in.notify()
 		in.put("b.yaml", "orders source=2")
-		in.told()
+		in.notify()
 		in.expect("drained orders//", "run orders/2/")
 		if n := in.loaded("orders source=2"); n != 1 {
 			t.Errorf("loaded %d times", n)

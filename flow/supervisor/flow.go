@@ -10,51 +10,50 @@ import (
 	"github.com/lsm/fiso/common/backoff"
 )
 
-// errEnded is the reason of a pipeline that returned without being told to.
-var errEnded = errors.New("the source ended by itself")
+// errEnded is the reason of a pipeline that returned without being stopped.
+var errEnded = errors.New("the source stopped by itself")
 
-// flow brings one flow to what is wanted of it. All fields without a word are
-// its owner goroutine's alone.
+// flow keeps one flow in its wanted state. Only the owner goroutine uses the fields above mu.
 type flow struct {
 	name    string
 	log     *slog.Logger
 	record  Recorder
 	restart backoff.Policy
 	grace   time.Duration
-	wake    chan struct{} // capacity one: want changed
-	done    chan struct{} // closed when the owner is gone and nothing runs
+	wake    chan struct{} // capacity 1: want has changed
+	done    chan struct{} // closed when the owner goroutine has ended and nothing runs
 	cancel  context.CancelFunc
 
-	cur      *running
-	served   Definition // the last one that was taken over
-	tried    Definition // what the last attempt that failed was for
+	current  *running
+	applied  Plan // the last plan that came into force
+	tried    Plan // the plan of the last failed attempt
 	attempts int
 	retryAt  time.Time
 
-	mu    sync.Mutex // guards what the report reads and others write
-	want  Definition
-	built Pipeline // for the first start of want
-	pipe  Pipeline // that of cur
+	mu    sync.Mutex // guards the fields below, which other goroutines read or write
+	want  Plan
+	built Pipeline // built before the start, for the first launch
+	pipe  Pipeline // the pipeline of current, for report
 	state state
-	note  string // why the definition that is wanted does not run yet
+	note  string // why the wanted plan is not in force yet
 }
 
-// running is a pipeline in its Run, and the definition that it serves.
+// running is a pipeline whose Run is active, and its plan.
 type running struct {
-	def     Definition
+	plan    Plan
 	pipe    Pipeline
 	stop    context.CancelFunc
-	ended   chan error // capacity one
+	ended   chan error // capacity 1
 	started time.Time
 }
 
-// state is what a person sees of a flow's life.
+// state is the part of a flow's status that users see.
 type state struct {
 	phase  string // starting, running, paused, failed, stopping
-	reason string // of failed
+	reason string // only in phase failed
 }
 
-func newFlow(name string, want Definition, built Pipeline, o Options) *flow {
+func newFlow(name string, want Plan, built Pipeline, o Options) *flow {
 	return &flow{
 		name: name, log: o.Logger.With("flow", name), record: o.Recorder,
 		restart: o.Restart, grace: o.Grace,
@@ -63,31 +62,31 @@ func newFlow(name string, want Definition, built Pipeline, o Options) *flow {
 	}
 }
 
-// start runs the owner. It begins once all of after are closed: flows that
-// hold what this one may need, such as a port.
+// start starts the owner goroutine. It waits until all of after are closed: flows that may hold
+// what this one needs, such as a port.
 func (f *flow) start(ctx context.Context, after []<-chan struct{}) {
 	ctx, f.cancel = context.WithCancel(ctx)
-	go f.own(ctx, after)
+	go f.run(ctx, after)
 }
 
-// set says what is wanted from now on. It does not wait.
-func (f *flow) set(d Definition) {
+// set replaces the wanted plan. It does not block.
+func (f *flow) set(d Plan) {
 	f.mu.Lock()
 	f.want = d
 	f.mu.Unlock()
 	select {
 	case f.wake <- struct{}{}:
-	default: // the owner has yet to look, and will see this
+	default: // already signalled; the owner will read this plan
 	}
 }
 
-func (f *flow) wanted() Definition {
+func (f *flow) wanted() Plan {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.want
 }
 
-func (f *flow) own(ctx context.Context, after []<-chan struct{}) {
+func (f *flow) run(ctx context.Context, after []<-chan struct{}) {
 	defer close(f.done)
 	for _, d := range after {
 		select {
@@ -98,32 +97,31 @@ func (f *flow) own(ctx context.Context, after []<-chan struct{}) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for ctx.Err() == nil {
-		if wait := f.converge(ctx); wait > 0 {
+		if wait := f.reconcile(ctx); wait > 0 {
 			timer.Reset(wait)
 		} else {
 			timer.Stop()
 		}
 		var ended chan error
-		if f.cur != nil {
-			ended = f.cur.ended
+		if f.current != nil {
+			ended = f.current.ended
 		}
 		select {
 		case <-ctx.Done():
 		case <-f.wake:
 		case <-timer.C:
 		case err := <-ended:
-			f.fell(ctx, err)
+			f.exited(ctx, err)
 		}
 	}
-	f.show(state{phase: "stopping"}, "")
-	f.halt()
-	f.discard()
+	f.setState(state{phase: "stopping"}, "")
+	f.stopPipeline()
+	f.closeUnused()
 }
 
-// converge does the one thing that brings the flow nearer to what is wanted,
-// and returns how long to wait before trying again what failed (0: nothing
-// is due).
-func (f *flow) converge(ctx context.Context) time.Duration {
+// reconcile takes one step towards the wanted plan. It returns how long to wait before a failed
+// step is tried again, or 0 if none is due.
+func (f *flow) reconcile(ctx context.Context) time.Duration {
 	want := f.wanted()
 	if want == f.tried {
 		if left := time.Until(f.retryAt); left > 0 {
@@ -136,61 +134,61 @@ func (f *flow) converge(ctx context.Context) time.Duration {
 	switch {
 	case want.Paused():
 		f.pause()
-	case f.cur == nil:
+	case f.current == nil:
 		err = f.launch(ctx, want)
-	case f.cur.def == want:
-	case f.cur.def.SourceKey() != want.SourceKey():
+	case f.current.plan == want:
+	case f.current.plan.SourceKey() != want.SourceKey():
 		err = f.replace(ctx, want)
-	case f.cur.def.StageKey() != want.StageKey():
+	case f.current.plan.VersionKey() != want.VersionKey():
 		err = f.swap(ctx, want)
 	default:
-		f.cur.def = want // it only reads differently
+		f.current.plan = want // the same settings, written differently
 	}
 	if err != nil {
-		return f.postpone(want, err)
+		return f.retryLater(want, err)
 	}
 	if ctx.Err() == nil {
-		f.took(want)
+		f.setServed(want)
 	}
 	return 0
 }
 
-// took notes that want is what the flow does now.
-func (f *flow) took(want Definition) {
+// setServed records that want is in force.
+func (f *flow) setServed(want Plan) {
 	phase := "running"
-	if f.cur == nil {
+	if f.current == nil {
 		phase = "paused"
 	}
-	f.show(state{phase: phase}, "")
-	if f.served != nil && f.served != want {
+	f.setState(state{phase: phase}, "")
+	if f.applied != nil && f.applied != want {
 		f.record.Reloaded(f.name, true)
-		f.log.Info("flow is reloaded", "phase", phase)
+		f.log.Info("flow reloaded", "phase", phase)
 	}
-	f.served = want
+	f.applied = want
 }
 
-// postpone notes that want could not be had and when to try again.
-func (f *flow) postpone(want Definition, err error) time.Duration {
+// retryLater records a failed attempt to apply want and schedules the next one.
+func (f *flow) retryLater(want Plan, err error) time.Duration {
 	f.attempts++
 	wait := max(f.restart.Delay(f.attempts), time.Nanosecond)
 	f.tried, f.retryAt = want, time.Now().Add(wait)
 	if f.attempts == 1 {
 		logPanic(f.log, err)
 	}
-	if f.served != nil && f.served != want {
+	if f.applied != nil && f.applied != want {
 		f.record.Reloaded(f.name, false)
 	}
-	if f.cur == nil {
-		f.log.Error("flow does not run: trying again", "error", err, "in", wait)
-		f.show(state{phase: "failed", reason: err.Error()}, "")
+	if f.current == nil {
+		f.log.Error("flow failed, will retry", "error", err, "wait", wait)
+		f.setState(state{phase: "failed", reason: err.Error()}, "")
 	} else {
-		f.log.Error("changed flow cannot be taken over: the running one goes on", "error", err, "in", wait)
-		f.show(state{phase: "running"}, "the changed file cannot be taken over: "+err.Error())
+		f.log.Error("cannot apply changed flow, will retry", "error", err, "wait", wait)
+		f.setState(state{phase: "running"}, "the changed file cannot be applied: "+err.Error())
 	}
 	return wait
 }
 
-func (f *flow) show(s state, note string) {
+func (f *flow) setState(s state, note string) {
 	f.mu.Lock()
 	f.state, f.note = s, note
 	f.mu.Unlock()

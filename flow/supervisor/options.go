@@ -7,94 +7,90 @@ import (
 	"time"
 
 	"github.com/lsm/fiso/common/backoff"
+	"github.com/lsm/fiso/common/reload"
 )
 
-// Definition is a flow as its file says, checked as a whole; nothing of it is
-// built and nothing was connected. It does not change.
-type Definition interface {
-	// Name is unique in the instance.
+// Plan is a flow file that passed all checks. Nothing is built or connected yet. A Plan is
+// immutable.
+type Plan interface {
+	// Name returns the name of the flow, which is unique in the instance.
 	Name() string
-	// Paused flows hold their place: no pipeline runs.
+	// Paused reports whether the flow must not run. Its source keeps its commits.
 	Paused() bool
-	// Files are the further files that the flow refers to.
+	// Files returns the other files that the flow refers to.
 	Files() []string
-	// SourceKey is equal for two definitions whose source and engine bounds
-	// are the same; where it differs, a reload needs a new pipeline.
+	// SourceKey is equal for plans with the same source and engine settings. If it differs, a
+	// reload needs a new pipeline.
 	SourceKey() string
-	// StageKey is equal for two definitions whose transform, sink and error
-	// handling are the same; where only it differs, Pipeline.Swap will do.
-	StageKey() string
-	// DrainTimeout bounds how long Pipeline.Run goes on after its context.
+	// VersionKey is equal for plans with the same transform, sinks and error handling. If only it
+	// differs, Pipeline.Swap is enough.
+	VersionKey() string
+	// DrainTimeout limits how long Pipeline.Run continues after its context ended.
 	DrainTimeout() time.Duration
-	// Build makes the flow's parts. It connects to nothing.
+	// Build builds the parts of the flow. It opens no connection.
 	Build() (Pipeline, error)
 }
 
-// Pipeline is a flow that is built. Its owner calls Run or Close once, and
-// Swap not beside either's return.
+// Pipeline is a flow that was built. Its owner calls either Run or Close, once. Swap is only
+// called while Run is active.
 type Pipeline interface {
-	// Run moves events until ctx ends, drains, lets go of everything and
-	// returns nil; an error, or an early nil, means that it ended by itself.
+	// Run moves events until ctx ends, drains, closes everything and returns nil. An error, or nil
+	// before ctx ended, means that the flow stopped by itself.
 	Run(ctx context.Context) error
-	// Swap takes over transform, sink and error handling of a definition with
-	// the same SourceKey while the source keeps running. After an error the
-	// pipeline works on as before.
-	Swap(ctx context.Context, d Definition) error
+	// Swap replaces transform, sinks and error handling by those of d, which has the same
+	// SourceKey, while the source keeps running. An error means that nothing changed: the
+	// supervisor tries the swap again, or replaces the pipeline if ctx had ended. Once d is in
+	// force, Swap returns nil, even if calls that began earlier are still active.
+	Swap(ctx context.Context, d Plan) error
 	// Status is cheap and safe for concurrent use.
 	Status() Status
-	// Close lets go of a pipeline that is not run.
+	// Close closes a pipeline that was never run.
 	Close()
 }
 
-// Status is how a pipeline stands at one moment.
+// Status is the state of a pipeline at one moment.
 type Status struct {
-	// Problem is empty while the flow works, or says for a person why it does
-	// not: then it is not ready.
+	// Problem says for the user why the flow does not work. Empty: the flow is ready.
 	Problem string
-	// Unreached: what it reads from has not answered since it runs.
+	// Unreached: the servers of the source have not answered since the start.
 	Unreached bool
-	// Notes are remarks for a person that do not make the flow unready.
+	// Notes are remarks for the user that do not make the flow unready.
 	Notes []string
 }
 
-// Recorder counts what happens to configuration. It is safe for concurrent use.
+// Recorder counts configuration changes. It is safe for concurrent use.
 type Recorder interface {
-	// Reloaded counts a changed definition that was taken over, or was not.
+	// Reloaded counts a changed flow; ok reports whether the change is in force.
 	Reloaded(flow string, ok bool)
-	// Valid says whether the flow's file is valid as it stands.
+	// Valid records whether the flow file is valid now.
 	Valid(flow string, ok bool)
-	// Forget drops the gauges of a flow that was removed.
+	// Forget deletes the gauges of a removed flow.
 	Forget(flow string)
 }
 
-// Options say what a Supervisor owns. Paths and Load are required.
+// Options configure a Supervisor. Paths and Load are required.
 type Options struct {
 	// Paths are directories of flow files, or single files.
 	Paths []string
-	// Load reads a flow file: strictly, and without any connection. Its error
-	// is shown to a person as it is.
-	Load func(file string, data []byte) (Definition, error)
-	// Refers names the further files that a flow file refers to which Load has
-	// refused, as far as it can: it is loaded again when one of them changes.
-	// It may be nil.
+	// Load parses a flow file strictly and opens no connection. Its error is shown to users
+	// unchanged.
+	Load func(file string, data []byte) (Plan, error)
+	// Refers returns the files that a faulty flow file refers to, as far as they are known. The
+	// flow file is loaded again when one of them changes. Optional.
 	Refers func(file string, data []byte) []string
-	// Watcher is closed by Run. Nil: the files are only polled.
-	Watcher Watcher
-	// Recorder may be nil.
+	// Watcher is closed by Run. nil: the files are only polled.
+	Watcher reload.Watcher
+	// Recorder is optional.
 	Recorder Recorder
-	// Logger may be nil.
+	// Logger is optional.
 	Logger *slog.Logger
-	// Debounce is how long a changed file must stand still before it is
-	// believed; default 100ms.
-	Debounce time.Duration
-	// Poll is how often the files are looked at without being told, and how
-	// long a file must be away before its flow stops; default 5s.
-	Poll time.Duration
-	// Restart says how long to wait before a flow that ended by itself is
-	// started again; default 1s doubling to 1m.
+	// Debounce and Poll are passed to package reload.
+	Debounce, Poll time.Duration
+	// Restart is the backoff before a flow that stopped by itself is started again; default 1s,
+	// doubling to 1m.
 	Restart backoff.Policy
-	// Grace is added to a flow's drain timeout before its pipeline is given
-	// up as stuck; default 10s.
+	// Grace is added to the drain timeout of a flow. A pipeline, or a swap, that takes longer is
+	// abandoned as stuck; default 10s.
 	Grace time.Duration
 }
 
@@ -110,12 +106,6 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Recorder == nil {
 		o.Recorder = noRecorder{}
-	}
-	if o.Debounce <= 0 {
-		o.Debounce = 100 * time.Millisecond
-	}
-	if o.Poll <= 0 {
-		o.Poll = 5 * time.Second
 	}
 	if o.Restart == (backoff.Policy{}) {
 		o.Restart = backoff.Policy{Kind: backoff.Exponential, Initial: time.Second, Max: time.Minute, Jitter: 0.2}

@@ -7,32 +7,32 @@ import (
 	"github.com/lsm/fiso/common/admin"
 )
 
-// Report is how the instance stands at one moment.
+// Report is the state of the instance at one moment.
 type Report struct {
-	// Ready is false while a flow does not do its work.
+	// Ready is false while a flow is not ready.
 	Ready bool
-	// Flows are in order of their names.
+	// Flows are sorted by name.
 	Flows []FlowReport
-	// Notes are remarks that do not make the instance unready, such as a
-	// changed file that is not valid.
+	// Notes are remarks that do not make the instance unready, such as a changed file that is not
+	// valid.
 	Notes []string
 }
 
-// FlowReport is how one flow stands.
+// FlowReport is the state of one flow.
 type FlowReport struct {
 	Name    string
 	Phase   string // starting, running, paused, failed or stopping
-	Problem string // why it is not ready; empty when it is
-	// Unreached: what it reads from has not answered since it runs.
+	Problem string // why the flow is not ready; empty: ready
+	// Unreached: the servers of the source have not answered since the start.
 	Unreached bool
 	Notes     []string
 }
 
-// Report is cheap, and safe for concurrent use.
+// Report is cheap and safe for concurrent use.
 func (s *Supervisor) Report() Report {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r := Report{Ready: s.phase == "running" && len(s.flows) > 0}
+	r := Report{Ready: s.state == "running" && len(s.flows) > 0}
 	for _, f := range s.flows {
 		fr := f.report()
 		r.Ready = r.Ready && fr.Problem == ""
@@ -40,16 +40,16 @@ func (s *Supervisor) Report() Report {
 	}
 	slices.SortFunc(r.Flows, func(a, b FlowReport) int { return strings.Compare(a.Name, b.Name) })
 	switch {
-	case s.phase != "running":
-		r.Notes = append(r.Notes, "fiso-flow is "+s.phase)
+	case s.state != "running":
+		r.Notes = append(r.Notes, "fiso-flow is "+s.state)
 	case len(s.flows) == 0:
 		r.Notes = append(r.Notes, "there is no flow: all flow files were removed")
 	}
-	if s.away != "" {
-		r.Notes = append(r.Notes, "flow files cannot be listed: "+s.away)
+	if s.listFault != "" {
+		r.Notes = append(r.Notes, "flow files cannot be listed: "+s.listFault)
 	}
-	for _, f := range s.sorted() {
-		if f.fault != nil && s.phase == "running" {
+	for _, f := range s.sortedFiles() {
+		if f.fault != nil && s.state == "running" {
 			r.Notes = append(r.Notes, "file is not valid and not in force: "+fileError(f.path, f.fault).Error())
 		}
 	}
@@ -66,7 +66,7 @@ func (f *flow) report() FlowReport {
 	}
 	switch {
 	case st.phase == "paused":
-		r.Notes = append(r.Notes, "paused: it holds its place and fetches nothing")
+		r.Notes = append(r.Notes, "paused: it fetches nothing and keeps its commits")
 	case st.phase == "failed":
 		r.Problem = st.reason
 	case st.phase != "running":
@@ -79,7 +79,7 @@ func (f *flow) report() FlowReport {
 	return r
 }
 
-// Admin is the report as the admin server shows it under /readyz.
+// Admin converts the report for /readyz of the admin server.
 func (r Report) Admin() admin.Report {
 	out := admin.Report{Ready: r.Ready, Notes: slices.Clone(r.Notes)}
 	for _, f := range r.Flows {

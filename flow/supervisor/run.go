@@ -5,67 +5,69 @@ import (
 	"time"
 )
 
-// pause stops what runs; the commits in the source hold the flow's place.
+// pause stops the pipeline. The commits of the source stay, so that the flow continues there
+// later.
 func (f *flow) pause() {
-	f.halt()
-	f.discard()
+	f.stopPipeline()
+	f.closeUnused()
 }
 
-// launch starts want where nothing runs.
-func (f *flow) launch(ctx context.Context, want Definition) error {
+// launch builds and starts want; no pipeline runs yet.
+func (f *flow) launch(ctx context.Context, want Plan) error {
 	p, err := f.build(want)
 	if err != nil {
 		return err
 	}
-	f.begin(ctx, want, p)
+	f.startPipeline(ctx, want, p)
 	return nil
 }
 
-// replace builds want beside the running pipeline, drains that, and starts the
-// new one where the old one committed.
-func (f *flow) replace(ctx context.Context, want Definition) error {
+// replace builds want while the old pipeline runs, drains and stops the old one, and starts the
+// new one, which continues at the last commits.
+func (f *flow) replace(ctx context.Context, want Plan) error {
 	p, err := f.build(want)
 	if err != nil {
 		return err
 	}
-	f.log.Info("source changed: the running flow drains, the new one takes over")
-	f.show(state{phase: "running"}, "draining before a reload")
-	f.halt()
+	f.log.Info("source changed, replacing pipeline")
+	f.setState(state{phase: "running"}, "draining before a reload")
+	f.stopPipeline()
 	if ctx.Err() != nil {
 		p.Close()
 		return nil
 	}
-	f.begin(ctx, want, p)
+	f.startPipeline(ctx, want, p)
 	return nil
 }
 
-// swap takes want over into the running pipeline. It waits no longer than a
-// drain would: a swap that hangs ends in a replacement, so that a reload works
-// while the sink does not (F13, https://github.com/vectordotdev/vector/issues/24125).
-func (f *flow) swap(ctx context.Context, want Definition) error {
+// swap applies want to the running pipeline. It waits at most as long as a drain. If the swap
+// hangs, swap replaces the pipeline, so that a reload works while the sink does not answer (F13,
+// https://github.com/vectordotdev/vector/issues/24125).
+func (f *flow) swap(ctx context.Context, want Plan) error {
 	bounded, cancel := context.WithTimeout(ctx, want.DrainTimeout()+f.grace)
 	defer cancel()
-	err := f.cur.pipe.Swap(bounded, want)
+	err := f.current.pipe.Swap(bounded, want)
 	switch {
 	case err == nil:
-		f.cur.def = want
+		f.current.plan = want
 		return nil
 	case ctx.Err() != nil:
 		return nil
 	case bounded.Err() != nil:
-		f.log.Warn("swap takes too long: the flow is replaced as a whole", "error", err)
+		f.log.Warn("swap timed out, replacing pipeline", "error", err)
 		return f.replace(ctx, want)
 	}
 	return err
 }
 
-// build uses what was built for the start, once.
-func (f *flow) build(want Definition) (Pipeline, error) {
+// build returns the pipeline that was built before the start, if it still fits, or builds a new
+// one.
+func (f *flow) build(want Plan) (Pipeline, error) {
 	f.mu.Lock()
 	p, wanted := f.built, f.want
 	f.built = nil
 	f.mu.Unlock()
-	if p != nil && wanted == want && f.cur == nil {
+	if p != nil && wanted == want && f.current == nil {
 		return p, nil
 	}
 	if p != nil {
@@ -74,8 +76,8 @@ func (f *flow) build(want Definition) (Pipeline, error) {
 	return want.Build()
 }
 
-// discard closes what was built and never run.
-func (f *flow) discard() {
+// closeUnused closes a pipeline that was built and never run.
+func (f *flow) closeUnused() {
 	f.mu.Lock()
 	p := f.built
 	f.built = nil
@@ -85,51 +87,51 @@ func (f *flow) discard() {
 	}
 }
 
-func (f *flow) begin(ctx context.Context, def Definition, p Pipeline) {
+func (f *flow) startPipeline(ctx context.Context, def Plan, p Pipeline) {
 	run, stop := context.WithCancel(ctx)
-	r := &running{def: def, pipe: p, stop: stop, ended: make(chan error, 1), started: time.Now()}
-	f.cur = r
+	r := &running{plan: def, pipe: p, stop: stop, ended: make(chan error, 1), started: time.Now()}
+	f.current = r
 	f.mu.Lock()
 	f.pipe = p
 	f.mu.Unlock()
-	f.log.Info("flow starts")
+	f.log.Info("flow started")
 	go func() { r.ended <- p.Run(run) }()
 }
 
-// halt stops what runs and waits for it, bounded: a pipeline that does not
-// come back is given up and said so, rather than the flow.
-func (f *flow) halt() {
-	r := f.cur
+// stopPipeline stops the pipeline and waits for it, but no longer than drain timeout plus grace:
+// then it abandons the pipeline and logs an error, so that the flow can continue.
+func (f *flow) stopPipeline() {
+	r := f.current
 	if r == nil {
 		return
 	}
 	r.stop()
-	stuck := time.NewTimer(r.def.DrainTimeout() + f.grace)
+	stuck := time.NewTimer(r.plan.DrainTimeout() + f.grace)
 	defer stuck.Stop()
 	select {
 	case err := <-r.ended:
 		if err != nil {
-			f.log.Error("flow ended with an error", "error", err)
+			f.log.Error("flow stopped with an error", "error", err)
 		}
 	case <-stuck.C:
-		f.log.Error("flow does not stop: it is given up", "after", r.def.DrainTimeout()+f.grace)
+		f.log.Error("flow did not stop in time", "after", r.plan.DrainTimeout()+f.grace)
 	}
-	f.clear()
+	f.clearPipeline()
 }
 
-func (f *flow) clear() {
-	f.cur = nil
+func (f *flow) clearPipeline() {
+	f.current = nil
 	f.mu.Lock()
 	f.pipe = nil
 	f.mu.Unlock()
 }
 
-// fell takes note of a pipeline that ended by itself. One that had run well
-// for longer than the longest wait begins its count anew.
-func (f *flow) fell(ctx context.Context, err error) {
-	r := f.cur
+// exited records a pipeline that ended by itself and schedules a restart. If it had run longer
+// than the longest backoff, the backoff starts again.
+func (f *flow) exited(ctx context.Context, err error) {
+	r := f.current
 	r.stop()
-	f.clear()
+	f.clearPipeline()
 	if ctx.Err() != nil {
 		return
 	}
@@ -139,8 +141,8 @@ func (f *flow) fell(ctx context.Context, err error) {
 	if time.Since(r.started) > f.restart.Max {
 		f.attempts = 0
 	}
-	f.postpone(r.def, err)
-	if want := f.wanted(); want != r.def {
-		f.tried = nil // a newer definition need not wait
+	f.retryLater(r.plan, err)
+	if want := f.wanted(); want != r.plan {
+		f.tried = nil // apply a newer plan without waiting
 	}
 }

@@ -5,116 +5,120 @@ import (
 	"errors"
 	"strings"
 	"sync"
-	"time"
 
-	"github.com/lsm/fiso/common/config"
+	"github.com/lsm/fiso/common/reload"
 	"github.com/lsm/fiso/flow/spec"
 )
 
-// Supervisor owns the flows of an instance. Make one with New.
+// Supervisor owns the flows of an instance. Create one with New.
 type Supervisor struct {
-	o    Options
-	book *book
-	// read is config.ReadFile, but in tests.
-	read func(ctx context.Context, path string, limit int64) ([]byte, error)
-	// found are files that flows refer to and that could be read once.
+	o        Options
+	follower *reload.Follower[Plan]
+	// read is readFile; tests replace it.
+	read func(ctx context.Context, path string) ([]byte, error)
+	// found are the referenced files that could be read at least once.
 	found map[string]bool
 
-	// mu guards the rest: Run writes, Report reads. No file is read under it.
-	mu      sync.Mutex
-	files   map[string]*file
-	flows   map[string]*flow
-	leaving map[string]*flow // removed, and still draining
-	away    string           // why the files cannot be listed
-	phase   string           // starting, running, stopping
+	// mu guards the fields below: Run writes them, Report reads them. Do not read files while
+	// holding it.
+	mu        sync.Mutex
+	files     map[string]*file
+	flows     map[string]*flow
+	draining  map[string]*flow // removed, and still draining
+	listFault string           // why the files cannot be listed
+	state     string           // starting, running, stopping
 }
 
-// New checks the options. Nothing is read and nothing runs before Run.
+// New checks the options. It reads no file and starts nothing.
 func New(o Options) (*Supervisor, error) {
 	o, err := o.withDefaults()
 	if err != nil {
 		return nil, err
 	}
-	return &Supervisor{
-		o: o, book: newBook(o.Debounce, o.Poll), read: config.ReadFile, found: map[string]bool{}, phase: "starting",
-		files: map[string]*file{}, flows: map[string]*flow{}, leaving: map[string]*flow{},
-	}, nil
+	s := &Supervisor{
+		o: o, read: readFile, found: map[string]bool{}, state: "starting",
+		files: map[string]*file{}, flows: map[string]*flow{}, draining: map[string]*flow{},
+	}
+	s.follower = reload.New(reload.Options[Plan]{
+		List: s.list, Load: s.load, Dirs: o.Paths, Watcher: o.Watcher, Debounce: o.Debounce, Poll: o.Poll, Logger: o.Logger,
+		Read: func(ctx context.Context, path string) ([]byte, error) { return s.read(ctx, path) },
+	})
+	return s, nil
 }
 
-// Run starts all flows and keeps them as their files say, until ctx ends and
-// every flow has drained, each within its own drain timeout. It returns an
-// error at once, with the faults of all files, when a single one of them
-// cannot be taken; then nothing was started. It is called once.
+// Run starts all flows and applies changes of their files until ctx ends, and returns when every
+// flow has drained within its drain timeout. If a file is not valid or a flow cannot be built, Run
+// starts no flow and returns the faults of all files. Call Run once.
 func (s *Supervisor) Run(ctx context.Context) error {
-	if s.o.Watcher != nil {
-		defer s.closeWatcher()
-	}
-	// The owners' context outlives ctx only until stop, so that all flows are
-	// told to stop at the same moment and none is forgotten.
+	defer s.follower.Close()
+	// The context of the owners ends at stop, not with ctx: all flows then stop at the same
+	// moment, also those that were just added.
 	owners, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	err := s.begin(ctx, owners)
+	err := s.startAll(ctx, owners)
 	if ctx.Err() != nil && len(s.flows) == 0 {
-		return nil // told to stop before anything ran
+		return nil // stopped before a flow was started
 	}
 	if err != nil {
 		return err
 	}
-	s.follow(ctx, owners)
+	s.follower.Run(ctx, func(look reload.Look[Plan]) { s.apply(owners, look) })
 	s.setPhase("stopping")
-	s.o.Logger.Info("stopping: flows drain")
+	s.o.Logger.Info("draining flows")
 	stop()
 	s.wait()
 	return nil
 }
 
-// begin takes all files or none.
-func (s *Supervisor) begin(ctx, owners context.Context) error {
-	s.watch(ctx) // before the first look, so that no change falls between
-	snap := s.scan(ctx)
-	if snap.err != nil {
-		return snap.err
+// list returns the flow files of all configured paths.
+func (s *Supervisor) list(ctx context.Context) (files []string, err error) {
+	for _, p := range s.o.Paths {
+		found, fault := spec.List(ctx, p)
+		files, err = append(files, found...), errors.Join(err, fault)
 	}
-	if len(snap.files) == 0 {
+	return files, err
+}
+
+// startAll starts the flows of all files, or none if there is a fault.
+func (s *Supervisor) startAll(ctx, owners context.Context) error {
+	look := s.follower.First(ctx)
+	if look.Err != nil {
+		return look.Err
+	}
+	if len(look.Changes) == 0 {
 		return spec.NoFlow(strings.Join(s.o.Paths, ", "))
 	}
-	s.book.accept(snap)
-	loads := map[string]loaded{}
-	for _, path := range snap.sorted() {
-		loads[path] = s.load(ctx, path, snap.files[path])
-	}
-	built, err := s.buildAll(s.note(loads))
+	built, err := s.buildAll(s.recordFirst(look.Changes))
 	if err != nil {
 		return err
 	}
-	s.launch(owners, built)
-	s.watch(ctx)
+	s.startFlows(owners, built)
 	return nil
 }
 
-// note takes what all files say, and returns what is wrong with it.
-func (s *Supervisor) note(loads map[string]loaded) []error {
+// recordFirst records all files and returns their faults.
+func (s *Supervisor) recordFirst(changes []reload.Change[Plan]) []error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for path, l := range loads {
-		f := &file{path: path}
-		f.set(l)
-		s.files[path] = f
+	for _, c := range changes {
+		f := &file{path: c.Path}
+		f.set(c.Loaded)
+		s.files[c.Path] = f
 	}
-	s.settleNames()
+	s.assignNames()
 	var faults []error
-	for _, f := range s.sorted() {
+	for _, f := range s.sortedFiles() {
 		faults = append(faults, f.fault)
 		logPanic(s.o.Logger, f.fault)
 	}
 	return faults
 }
 
-// launch puts all files in force and starts their flows.
-func (s *Supervisor) launch(owners context.Context, built map[string]Pipeline) {
+// startFlows puts all files in force and starts their flows.
+func (s *Supervisor) startFlows(owners context.Context, built map[string]Pipeline) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, f := range s.sorted() {
+	for _, f := range s.sortedFiles() {
 		f.commit()
 		s.o.Recorder.Valid(f.def.Name(), true)
 		s.flows[f.def.Name()] = newFlow(f.def.Name(), f.def, built[f.def.Name()], s.o)
@@ -122,17 +126,17 @@ func (s *Supervisor) launch(owners context.Context, built map[string]Pipeline) {
 	for _, fl := range s.flows {
 		fl.start(owners, nil)
 	}
-	s.phase = "running"
+	s.state = "running"
 }
 
-// buildAll builds every flow that is not paused, if there is no fault yet, and
-// closes what was built when there is one after all.
+// buildAll builds every flow that is not paused. If there is a fault, it closes what it built and
+// returns the faults.
 func (s *Supervisor) buildAll(faults []error) (map[string]Pipeline, error) {
 	if err := joinFaults(faults); err != nil {
 		return nil, err
 	}
 	built := map[string]Pipeline{}
-	for _, f := range s.sorted() {
+	for _, f := range s.sortedFiles() {
 		if f.next.Paused() {
 			continue
 		}
@@ -153,40 +157,14 @@ func (s *Supervisor) buildAll(faults []error) (map[string]Pipeline, error) {
 	return built, err
 }
 
-// follow looks at the files whenever the watcher speaks, and every Poll.
-func (s *Supervisor) follow(ctx, owners context.Context) {
-	var changes <-chan struct{}
-	if s.o.Watcher != nil {
-		changes = s.o.Watcher.Changes()
-	}
-	next := time.Now().Add(s.o.Poll)
-	timer := time.NewTimer(s.o.Poll)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-changes:
-			if soon := time.Now().Add(s.o.Debounce); soon.Before(next) {
-				next = soon
-				timer.Reset(s.o.Debounce)
-			}
-		case <-timer.C:
-			wait := sooner(s.o.Poll, s.look(ctx, owners, time.Now()))
-			next = time.Now().Add(wait)
-			timer.Reset(wait)
-		}
-	}
-}
-
-// wait returns once no flow runs any more. Each is bounded by itself.
+// wait returns when no flow runs any more. Each flow limits its own time to stop.
 func (s *Supervisor) wait() {
 	s.mu.Lock()
 	var all []*flow
 	for _, f := range s.flows {
 		all = append(all, f)
 	}
-	for _, f := range s.leaving {
+	for _, f := range s.draining {
 		all = append(all, f)
 	}
 	s.mu.Unlock()
@@ -197,39 +175,11 @@ func (s *Supervisor) wait() {
 
 func (s *Supervisor) setPhase(p string) {
 	s.mu.Lock()
-	s.phase = p
+	s.state = p
 	s.mu.Unlock()
 }
 
-// watch tells the watcher which files matter now. Polling covers for what it
-// cannot watch.
-func (s *Supervisor) watch(ctx context.Context) {
-	if s.o.Watcher == nil {
-		return
-	}
-	paths := append([]string(nil), s.o.Paths...)
-	for _, f := range s.files {
-		paths = append(paths, f.refs()...)
-	}
-	if err := s.watching(ctx, func() error { return s.o.Watcher.Watch(paths) }); err != nil {
-		s.o.Logger.Debug("not everything can be watched: polling covers for it", "error", err)
-	}
-}
-
-func (s *Supervisor) closeWatcher() {
-	if err := s.watching(context.Background(), s.o.Watcher.Close); err != nil {
-		s.o.Logger.Warn("close file watcher", "error", err)
-	}
-}
-
-// watching calls the watcher, which asks file systems about their directories.
-// While one does not answer, the watcher is not called again.
-func (s *Supervisor) watching(ctx context.Context, call func() error) error {
-	_, err := config.Within(ctx, "watches of "+s.o.Paths[0], func() (struct{}, error) { return struct{}{}, call() })
-	return err
-}
-
-// joinFaults makes one error of the faults of many files.
+// joinFaults joins the faults of several files to one error.
 func joinFaults(errs []error) error {
 	if all := spec.Faults("", errors.Join(errs...)); len(all) > 0 {
 		return all

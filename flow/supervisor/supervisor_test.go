@@ -69,7 +69,7 @@ func TestSupervisor_refusesToStart(t *testing.T) {
 					t.Errorf("error %q lacks %q", err, want)
 				}
 			}
-			for _, h := range w.take() {
+			for _, h := range w.takeHistory() {
 				if h != "closed good//" {
 					t.Errorf("half-started: %s", h)
 				}
@@ -92,15 +92,15 @@ func TestReload_ofTheStageSwapsAndOfTheSourceReplaces(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		in := start(t, dir, "a.yaml", "orders source=1 stage=1", "b.yaml", "other source=1")
-		in.take()
+		in.takeHistory()
 		in.put("a.yaml", "orders source=1 stage=2")
-		in.told()
+		in.notify()
 		in.expect("swapped orders/1/2")
 		in.put("a.yaml", "orders source=2 stage=2")
-		in.told()
+		in.notify()
 		in.expect("drained orders/1/2", "run orders/2/2")
-		in.put("a.yaml", "   orders source=2 stage=2") // only written differently
-		in.told()
+		in.put("a.yaml", "   orders source=2 stage=2") // the same settings, written differently
+		in.notify()
 		in.expect()
 		if n := in.counted("orders true"); n != 2 {
 			t.Errorf("%d reloads were counted, not 2", n)
@@ -114,7 +114,7 @@ func TestReload_withoutAWatcherIsFoundByPolling(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		in := start(t, dir, "a.yaml", "orders stage=1")
 		in.put("a.yaml", "orders stage=2")
-		in.pass(6 * time.Second) // the watcher said nothing
+		in.advance(6 * time.Second) // without a notification
 		in.expect("run orders//1", "swapped orders//2")
 		_ = in.finish()
 	})
@@ -124,9 +124,9 @@ func TestReload_ofAnInvalidFileKeepsTheRunningFlowAndSaysSo(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		in := start(t, dir, "a.yaml", "orders stage=1")
-		in.take()
+		in.takeHistory()
 		in.put("a.yaml", "orders pauesd")
-		in.told()
+		in.notify()
 		in.expect()
 		r := in.s.Report()
 		if !r.Ready || len(r.Notes) != 1 || !strings.Contains(r.Notes[0], `unknown key "pauesd"`) {
@@ -138,12 +138,12 @@ func TestReload_ofAnInvalidFileKeepsTheRunningFlowAndSaysSo(t *testing.T) {
 		if !in.logged("pauesd") {
 			t.Error("the log does not say why")
 		}
-		in.pass(time.Minute) // said once, however often it is looked at
+		in.advance(time.Minute) // logged once, however often it is polled
 		if in.counted("orders false") != 1 {
 			t.Errorf("counted %d times", in.counted("orders false"))
 		}
 		in.put("a.yaml", "orders stage=3")
-		in.told()
+		in.notify()
 		in.expect("swapped orders//3")
 		if r := in.s.Report(); len(r.Notes) != 0 || !in.isValid("orders") {
 			t.Errorf("the note stays: %+v", r)
@@ -152,42 +152,42 @@ func TestReload_ofAnInvalidFileKeepsTheRunningFlowAndSaysSo(t *testing.T) {
 	})
 }
 
-// F14: a half-written state never becomes the running flow, even when it is
-// valid by itself. https://github.com/jimmidyson/configmap-reload/issues/190
+// F14: a half-written file never becomes the running flow, even if it is valid.
+// https://github.com/jimmidyson/configmap-reload/issues/190
 func TestReload_neverTakesAHalfWrittenFile(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		in := start(t, dir, "a.yaml", "orders stage=1")
-		in.take()
+		in.takeHistory()
 		for i, text := range []string{"", "ord", "orders", "orders stage", "orders stage=2"} {
 			in.put("a.yaml", text)
 			in.watcher.speak()
-			in.pass(time.Duration(60+i) * time.Millisecond)
+			in.advance(time.Duration(60+i) * time.Millisecond)
 			in.expect()
 		}
-		in.pass(250 * time.Millisecond)
+		in.advance(250 * time.Millisecond)
 		in.expect("swapped orders//2")
 		_ = in.finish()
 	})
 }
 
-// F13: a reload that comes during another is not dropped.
+// F13: a reload that arrives during another one is not dropped.
 // https://github.com/fluent/fluent-bit/issues/8457
 func TestReload_ofManySavesInARowTakesTheLast(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		in := start(t, dir, "a.yaml", "orders source=0")
-		in.take()
-		// The old pipeline drains slowly, while more is saved than is taken.
+		in.takeHistory()
+		// The old pipeline drains slowly while the file is saved several times.
 		in.fault("drain orders", func(context.Context) error {
 			time.Sleep(10 * time.Second) // virtual time
 			return nil
 		})
 		for _, n := range []string{"1", "2", "3", "4"} {
 			in.put("a.yaml", "orders source="+n)
-			in.told()
+			in.notify()
 		}
-		in.pass(time.Minute)
+		in.advance(time.Minute)
 		in.expect("drained orders/0/", "run orders/1/", "drained orders/1/", "run orders/4/")
 		in.fault("drain orders", nil)
 		_ = in.finish()
@@ -199,14 +199,14 @@ func TestReload_leavesOtherFlowsAlone(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		in := start(t, dir, "a.yaml", "slow source=1 stage=1", "b.yaml", "quick stage=1")
-		in.take()
+		in.takeHistory()
 		in.fault("swap slow", func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
 		in.put("a.yaml", "slow source=1 stage=2")
-		in.told()
+		in.notify()
 		in.put("b.yaml", "quick stage=2")
-		in.told()
+		in.notify()
 		in.expect("swapped quick//2")
-		in.pass(31 * time.Second) // the swap hangs, and ends in a replacement
+		in.advance(31 * time.Second) // the swap hangs and ends in a replacement
 		in.expect("drained slow/1/1", "run slow/1/2")
 		_ = in.finish()
 	})
@@ -216,17 +216,17 @@ func TestReload_thatCannotBeBuiltKeepsTheOldAndTriesAgain(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		in := start(t, dir, "a.yaml", "orders source=1")
-		in.take()
+		in.takeHistory()
 		in.fault("build orders", broken)
 		in.put("a.yaml", "orders source=2")
-		in.told()
+		in.notify()
 		in.expect()
 		f := in.flow("orders")
 		if f.Problem != "" || len(f.Notes) != 1 || !strings.Contains(f.Notes[0], "broken on purpose") {
 			t.Errorf("report = %+v", f)
 		}
 		in.fault("build orders", nil)
-		in.pass(5 * time.Second)
+		in.advance(5 * time.Second)
 		in.expect("drained orders/1/", "run orders/2/")
 		if f := in.flow("orders"); len(f.Notes) != 0 {
 			t.Errorf("notes stay: %v", f.Notes)
@@ -242,21 +242,21 @@ func TestReload_thatCannotBeSwappedKeepsTheOldAndTriesAgain(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		in := start(t, dir, "a.yaml", "orders stage=1")
-		in.take()
+		in.takeHistory()
 		in.fault("swap orders", broken)
 		in.put("a.yaml", "orders stage=2")
-		in.told()
+		in.notify()
 		in.expect()
-		// A newer definition does not wait for the older one's retry.
+		// A newer plan does not wait for the retry of the older one.
 		in.fault("swap orders", nil)
 		in.put("a.yaml", "orders stage=3")
-		in.told()
+		in.notify()
 		in.expect("swapped orders//3")
 		_ = in.finish()
 	})
 }
 
-// U2: a panic over one file, however it is met, is logged with its stack, and every flow runs on.
+// U2: a panic on one file, in any step, is logged with its stack, and every flow keeps running.
 func TestReload_thatPanicsIsAFaultOfItsFile(t *testing.T) {
 	for name, tc := range map[string]struct{ step, change string }{
 		"while it is read":    {"load", "orders stage=2"},
@@ -267,25 +267,25 @@ func TestReload_thatPanicsIsAFaultOfItsFile(t *testing.T) {
 			dir := t.TempDir()
 			synctest.Test(t, func(t *testing.T) {
 				in := start(t, dir, "a.yaml", "orders", "b.yaml", "billing")
-				in.take()
+				in.takeHistory()
 				in.fault(tc.step, func(context.Context) error {
 					return spec.Guard("a.yaml", func() error { panic("canary") })
 				})
 				in.put("a.yaml", tc.change)
-				in.told()
+				in.notify()
 				in.expect()
 				report := in.s.Report()
 				said := append(report.Notes, in.flow("orders").Notes...)
 				if !report.Ready || len(said) != 1 || !strings.Contains(said[0], "fiso-flow panicked on this file, which is a bug in fiso-flow") {
 					t.Errorf("report = %+v", report)
 				}
-				if !in.logged("recovered from a panic over a flow file") || !in.logged("supervisor_test.go") || in.logged("canary") {
+				if !in.logged("recovered panic in flow") || !in.logged("supervisor_test.go") || in.logged("canary") {
 					t.Errorf("logged %s", in.logs.String())
 				}
 				in.fault(tc.step, nil)
 				in.put("a.yaml", tc.change+" refs="+filepath.Join(dir, "b.yaml"))
-				in.told()
-				if len(in.take()) == 0 {
+				in.notify()
+				if len(in.takeHistory()) == 0 {
 					t.Error("the flow is not reloaded once the fault is gone")
 				}
 				_ = in.finish()
@@ -294,7 +294,7 @@ func TestReload_thatPanicsIsAFaultOfItsFile(t *testing.T) {
 	}
 }
 
-// U2: at the start it is a fault of the file, too.
+// U2: at the start, too, it is a fault of the file.
 func TestSupervisor_refusesToStartOnAPanic(t *testing.T) {
 	for _, step := range []string{"load", "build orders"} {
 		in := &instance{world: newWorld(), t: t, dir: t.TempDir()}
@@ -316,14 +316,14 @@ func TestPause_stopsTheFlowAndGoesOnLater(t *testing.T) {
 		in := start(t, dir, "a.yaml", "orders source=1", "b.yaml", "held paused")
 		in.expect("run orders/1/")
 		in.put("a.yaml", "orders source=1 paused")
-		in.told()
+		in.notify()
 		in.expect("drained orders/1/")
 		r := in.s.Report()
 		if f := in.flow("orders"); !r.Ready || f.Phase != "paused" || f.Problem != "" || len(f.Notes) != 1 {
 			t.Errorf("report = %+v", f)
 		}
 		in.put("a.yaml", "orders source=1")
-		in.told()
+		in.notify()
 		in.expect("run orders/1/")
 		_ = in.finish()
 	})
@@ -338,17 +338,17 @@ func TestFlow_thatEndsByItselfIsStartedAgainWithGrowingWaits(t *testing.T) {
 		in.fault("run orders", broken)
 		in.fault("drain orders", nil)
 		in.put("a.yaml", "orders source=2")
-		in.told()
+		in.notify()
 		in.expect("drained orders//", "run orders/2/", "fell orders/2/")
 		if p := w(in); p != "broken on purpose" || in.s.Report().Ready {
 			t.Errorf("problem = %q", p)
 		}
-		in.pass(time.Minute)
-		if n := len(in.take()) / 2; n < 4 || n > 7 { // 1, 2, 4, 8, 16, 32 s apart
+		in.advance(time.Minute)
+		if n := len(in.takeHistory()) / 2; n < 4 || n > 7 { // 1, 2, 4, 8, 16, 32 s apart
 			t.Errorf("%d starts within a minute", n)
 		}
 		in.fault("run orders", nil)
-		in.pass(2 * time.Minute)
+		in.advance(2 * time.Minute)
 		in.expect("run orders/2/")
 		if !in.s.Report().Ready {
 			t.Error("not ready again")
@@ -368,7 +368,7 @@ func TestFlow_thatEndsWithoutAnErrorIsNotTakenForDone(t *testing.T) {
 		fl.start(t.Context(), nil)
 		close(quit)
 		synctest.Wait()
-		if r := fl.report(); r.Phase != "failed" || r.Problem != "the source ended by itself" {
+		if r := fl.report(); r.Phase != "failed" || r.Problem != "the source stopped by itself" {
 			t.Errorf("report = %+v", r)
 		}
 		fl.cancel()
@@ -376,7 +376,7 @@ func TestFlow_thatEndsWithoutAnErrorIsNotTakenForDone(t *testing.T) {
 	})
 }
 
-// earlyEnd is a pipeline whose Run returns nil without being told to.
+// earlyEnd is a pipeline whose Run returns nil without being stopped.
 type earlyEnd struct {
 	Pipeline
 	quit chan struct{}
@@ -401,14 +401,15 @@ func TestFlow_logsAnErrorWhileItDrains(t *testing.T) {
 		if err := in.finish(); err != nil {
 			t.Error(err)
 		}
-		if !in.logged("ended with an error") || !in.logged("broken on purpose") {
+		if !in.logged("flow stopped with an error") || !in.logged("broken on purpose") {
 			t.Error("an error while draining is not logged")
 		}
 	})
 }
 
-// A pipeline that hangs for ever is given up, not the flow (F13).
-// https://github.com/vectordotdev/vector/issues/15952, https://github.com/vectordotdev/vector/issues/25330
+// A pipeline that hangs forever is abandoned, but not its flow (F13).
+// https://github.com/vectordotdev/vector/issues/15952,
+// https://github.com/vectordotdev/vector/issues/25330
 func TestFlow_thatDoesNotStopIsGivenUp(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -416,12 +417,12 @@ func TestFlow_thatDoesNotStopIsGivenUp(t *testing.T) {
 		release := make(chan struct{})
 		in.fault("drain orders", func(context.Context) error { <-release; return nil })
 		in.put("a.yaml", "orders source=2")
-		in.told()
+		in.notify()
 		if f := in.flow("orders"); f.Problem != "" || len(f.Notes) != 1 || f.Notes[0] != "draining before a reload" {
 			t.Errorf("report = %+v", f)
 		}
-		in.pass(31 * time.Second)
-		if !in.logged("does not stop") {
+		in.advance(31 * time.Second)
+		if !in.logged("flow did not stop in time") {
 			t.Error("the log does not say so")
 		}
 		in.fault("drain orders", nil)

@@ -5,20 +5,21 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
+
+	"github.com/lsm/fiso/common/reload"
 )
 
-// real is a supervisor over a real directory and the operating system's
-// notifications. Polling is off, so that only those can be what works.
+// real is a supervisor on a real directory with the notifications of the operating system. Polling
+// is off, so only notifications can trigger a reload.
 type real struct {
 	*instance
 }
 
 func startReal(t *testing.T, dir string) *real {
 	t.Helper()
-	watcher, err := NewWatcher(slog.New(slog.DiscardHandler))
+	watcher, err := reload.NewWatcher(slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +42,7 @@ func startReal(t *testing.T, dir string) *real {
 	return &real{instance: in}
 }
 
-// until waits for the condition, and fails after a long time.
+// until waits for the condition, or fails after a long time.
 func (r *real) until(what string, holds func() bool) {
 	r.t.Helper()
 	limit := time.After(20 * time.Second)
@@ -51,12 +52,12 @@ func (r *real) until(what string, holds func() bool) {
 		select {
 		case <-tick.C:
 		case <-limit:
-			r.t.Fatalf("waited in vain for: %s; happened: %v", what, r.take())
+			r.t.Fatalf("waited in vain for: %s; happened: %v", what, r.takeHistory())
 		}
 	}
 }
 
-// happened waits for one thing to stand in the history.
+// happened waits until the history contains what.
 func (r *real) happened(what string) {
 	r.t.Helper()
 	r.until(what, func() bool {
@@ -76,7 +77,7 @@ func TestWatcher_seesAnEditorsRename(t *testing.T) {
 	put(t, filepath.Join(dir, "a.yaml"), "orders stage=1")
 	r := startReal(t, dir)
 	r.happened("run orders//1")
-	for _, n := range []string{"2", "3"} { // twice: the watch must outlive the first
+	for _, n := range []string{"2", "3"} { // twice: the watch must survive the first change
 		r.put(".a.yaml.swp", "orders stage="+n)
 		if err := os.Rename(filepath.Join(dir, ".a.yaml.swp"), filepath.Join(dir, "a.yaml")); err != nil {
 			t.Fatal(err)
@@ -105,9 +106,8 @@ func TestWatcher_seesAWriteInPlace(t *testing.T) {
 	r.happened("swapped orders//2")
 }
 
-// F14: Kubernetes replaces a ConfigMap by turning the link ..data to another
-// directory; the files themselves hear nothing.
-// https://github.com/jimmidyson/configmap-reload/issues/190
+// F14: Kubernetes replaces a ConfigMap by pointing the link ..data to another directory; the files
+// get no notification. https://github.com/jimmidyson/configmap-reload/issues/190
 func TestWatcher_seesAConfigMapSwap(t *testing.T) {
 	dir := t.TempDir()
 	swap := func(version, text string) {
@@ -152,78 +152,6 @@ func TestWatcher_seesFilesComeAndReferencesChange(t *testing.T) {
 	r.happened("run extra//")
 	put(t, ref, "two")
 	r.happened("run orders/two/")
-}
-
-// F14, https://github.com/open-feature/flagd/issues/42: the watch dies with its
-// directory, and must come back with it.
-func TestWatcher_survivesTheDirectoryBeingReplaced(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "flows")
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	w, err := NewWatcher(slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := w.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
-	watch := func() {
-		t.Helper()
-		if err := w.Watch([]string{dir, filepath.Join(dir, "ref"), filepath.Join(dir, "..", "no", "such")}); err != nil {
-			t.Error(err)
-		}
-	}
-	watch()
-	watch() // again with the same is nothing new
-	if err := os.RemoveAll(dir); err != nil {
-		t.Fatal(err)
-	}
-	<-w.Changes()
-	watch()
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	watch()
-	drain(w)
-	put(t, filepath.Join(dir, "a.yaml"), "orders")
-	<-w.Changes()
-	if err := os.Rename(dir, dir+".old"); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	<-w.Changes()
-	watch()
-	drain(w)
-	put(t, filepath.Join(dir, "a.yaml"), "orders")
-	<-w.Changes()
-	if err := w.Watch(nil); err != nil {
-		t.Error(err)
-	}
-}
-
-func TestWatcher_thatIsClosedSaysSo(t *testing.T) {
-	w, err := NewWatcher(slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Watch([]string{t.TempDir()}); err == nil || !strings.Contains(err.Error(), "closed") {
-		t.Errorf("error = %v", err)
-	}
-}
-
-func drain(w Watcher) {
-	select {
-	case <-w.Changes():
-	default:
-	}
 }
 
 func put(t *testing.T, path, text string) {

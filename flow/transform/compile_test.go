@@ -8,7 +8,7 @@ import (
 
 	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/config"
-	"github.com/lsm/fiso/flow/fault"
+	"github.com/lsm/fiso/delivery/fault"
 )
 
 func TestNew_saysWhatIsWrongAndWhatToDo(t *testing.T) {
@@ -23,7 +23,7 @@ func TestNew_saysWhatIsWrongAndWhatToDo(t *testing.T) {
 		"literal type":      {Config{Type: text("order.created")}, "cloudevents.type", 1, 1, "undeclared reference to 'order'", literal("order.created")},
 		"literal word":      {Config{Type: text("orders")}, "cloudevents.type", 1, 1, "undeclared reference to 'orders'", literal("orders")},
 		"literal with dash": {Config{Type: text("order-created")}, "cloudevents.type", 1, 1, "undeclared reference to 'order'", literal("order-created")},
-		"literal path":      {Config{Source_: text("/orders/eu")}, "cloudevents.source", 1, 1, "Syntax error", literal("/orders/eu")},
+		"literal path":      {Config{EventSource: text("/orders/eu")}, "cloudevents.source", 1, 1, "Syntax error", literal("/orders/eu")},
 		"literal address":   {Config{DataSchema: text("https://a.example/s")}, "cloudevents.dataschema", 1, 6, "Syntax error", literal("https://a.example/s")},
 		"field":             {Config{CEL: text(`{"a": order_id}`)}, "transform.cel", 1, 7, "undeclared reference to 'order_id'", "did you mean data.order_id?"},
 		"lone field":        {Config{Fields: config.Fields{field("a", "order_id")}}, "transform.fields.a", 1, 1, "undeclared reference to 'order_id'", "did you mean data.order_id? " + literal("order_id")},
@@ -34,12 +34,12 @@ func TestNew_saysWhatIsWrongAndWhatToDo(t *testing.T) {
 		"mixed numbers":     {Config{CEL: text(`1 * 1.5`)}, "transform.cel", 1, 3, "found no matching overload for '_*_' applied to '(int, double)'", "CEL does not mix whole numbers and decimals: write double(…) around the whole one"},
 		"mixed types":       {Config{CEL: text(`id + 1`)}, "transform.cel", 1, 4, "found no matching overload for '_+_' applied to '(string, int)'", "make both sides text with string(…), or both numbers with int(…) or double(…)"},
 		"no such overload":  {Config{CEL: text(`size(true)`)}, "transform.cel", 1, 5, "found no matching overload for 'size' applied to '(bool)'", ""},
-		"filter":            {Config{Filter: text(`"eu"`)}, "filter", 1, 1, "it gives a string where true or false is due", `compare it with something, as in data.region == "eu"`},
-		"list as text":      {Config{ID: text(`[1]`)}, "cloudevents.id", 1, 1, "it gives a list(int) where text is due", "make it text with string(…)"},
-		"bytes as text":     {Config{ID: text(`b"x"`)}, "cloudevents.id", 1, 1, "it gives a bytes where text is due", "make it text with string(…)"},
-		"optional output":   {Config{CEL: text(`data.?a`)}, "transform.cel", 1, 1, "it gives an optional value, which JSON has no place for", "end it with .orValue(null)"},
-		"type output":       {Config{CEL: text(`type(data)`)}, "transform.cel", 1, 1, "it gives a type, which JSON has no place for", "make it text with string(type(…))"},
-		"twice a key":       {Config{CEL: text(`{"a": 1, "b": {"c": 1, "c": 2}}`)}, "transform.cel", 1, 24, "the key c is there twice", "a key can have one value only"},
+		"filter":            {Config{Filter: text(`"eu"`)}, "filter", 1, 1, "it returns a string where true or false is expected", `compare it with something, as in data.region == "eu"`},
+		"list as text":      {Config{ID: text(`[1]`)}, "cloudevents.id", 1, 1, "it returns a list(int) where text is expected", "make it text with string(…)"},
+		"bytes as text":     {Config{ID: text(`b"x"`)}, "cloudevents.id", 1, 1, "it returns a bytes where text is expected", "make it text with string(…)"},
+		"optional output":   {Config{CEL: text(`data.?a`)}, "transform.cel", 1, 1, "it returns an optional value, which JSON cannot represent", "end it with .orValue(null)"},
+		"type output":       {Config{CEL: text(`type(data)`)}, "transform.cel", 1, 1, "it returns a type, which JSON cannot represent", "make it text with string(type(…))"},
+		"twice a key":       {Config{CEL: text(`{"a": 1, "b": {"c": 1, "c": 2}}`)}, "transform.cel", 1, 24, "the key c appears twice", "a key can have one value only"},
 		// U2: these were hashed, and a type that cannot be hashed ended the process.
 		"bytes as a key":     {Config{CEL: text(`{b"x": 1}`)}, "transform.cel", 1, 2, "a map key is of type bytes", keyHint},
 		"bytes as a lookup":  {Config{CEL: text(`{"a": {bytes("x"): 1}}`)}, "transform.cel", 1, 13, "a map key is of type bytes", keyHint},
@@ -48,16 +48,16 @@ func TestNew_saysWhatIsWrongAndWhatToDo(t *testing.T) {
 		"a decimal as a key": {Config{CEL: text(`{1.5: 1}`)}, "transform.cel", 1, 2, "a map key is of type double", keyHint},
 		"null as a key":      {Config{Filter: text(`{null: true}[null]`)}, "filter", 1, 2, "a map key is of type null_type", keyHint},
 		"a long literal":     {Config{Filter: text(`data.id == 12345678901234567890123`)}, "filter", 1, 12, "invalid int literal", bigLiteralHint},
-		"twice a number":     {Config{CEL: text(`{1: 1, 1u: 2}`)}, "transform.cel", 1, 8, "the key 1 is there twice", "a key can have one value only"},
-		"twice a field":      {Config{Fields: config.Fields{field("a", "1"), field("a", "2")}}, "transform.fields", 1, 1, `the field "a" is there twice`, "a field can have one value only"},
+		"twice a number":     {Config{CEL: text(`{1: 1, 1u: 2}`)}, "transform.cel", 1, 8, "the key 1 appears twice", "a key can have one value only"},
+		"twice a field":      {Config{Fields: config.Fields{field("a", "1"), field("a", "2")}}, "transform.fields", 1, 1, `the field "a" appears twice`, "a field can have one value only"},
 		"cel and fields":     {Config{CEL: text("1"), Fields: config.Fields{field("a", "1")}}, "transform.cel", 1, 1, "transform has both cel and fields", "keep one of the two"},
 		"blank":              {Config{CEL: text("  ")}, "transform.cel", 1, 1, "the expression is empty", ""},
 		"bad regex":          {Config{CEL: text(`data.a.matches("(")`)}, "transform.cel", 1, 16, "invalid matches argument", ""},
 		"long regex":         {Config{CEL: text(`data.a.matches("` + strings.Repeat("a", 1025) + `")`)}, "transform.cel", 1, 15, "a regular expression is longer than 1024 characters", ""},
 		"bad time":           {Config{CEL: text(`timestamp("x")`)}, "transform.cel", 1, 11, "invalid timestamp argument", ""},
-		"extension name":     {Config{Extensions: config.Fields{field("Tenant-Id", "id")}}, "cloudevents.extensions.Tenant-Id", 1, 1, `an extension cannot be called "Tenant-Id"`, "use lower-case letters and digits, up to 20 of them"},
-		"extension reserved": {Config{Extensions: config.Fields{field("time", "id")}}, "cloudevents.extensions.time", 1, 1, "time is an attribute of its own and no extension", "use lower-case letters and digits, up to 20 of them"},
-		"extension no name":  {Config{Extensions: config.Fields{field("", "id")}}, "cloudevents.extensions.", 1, 1, `an extension cannot be called ""`, "use lower-case letters and digits, up to 20 of them"},
+		"extension name":     {Config{Extensions: config.Fields{field("Tenant-Id", "id")}}, "cloudevents.extensions.Tenant-Id", 1, 1, `an extension cannot be named "Tenant-Id"`, "use lower-case letters and digits, up to 20 of them"},
+		"extension reserved": {Config{Extensions: config.Fields{field("time", "id")}}, "cloudevents.extensions.time", 1, 1, "time is an attribute and not an extension", "use lower-case letters and digits, up to 20 of them"},
+		"extension no name":  {Config{Extensions: config.Fields{field("", "id")}}, "cloudevents.extensions.", 1, 1, `an extension cannot be named ""`, "use lower-case letters and digits, up to 20 of them"},
 		"too long":           {Config{CEL: text(strings.Repeat("1+", 9000) + "1")}, "transform.cel", 1, 1, "the expression has 18001 characters; 16384 are allowed", ""},
 		"too deep":           {Config{CEL: text("1 +\n  " + strings.Repeat("[", 100))}, "transform.cel", 2, 51, "the expression nests deeper than 48 levels", ""},
 	} {
@@ -89,9 +89,9 @@ func TestNew_saysWhatIsWrongAndWhatToDo(t *testing.T) {
 	}
 }
 
-// exprOf is the one expression of a configuration.
+// exprOf returns the only expression of a configuration.
 func exprOf(cfg Config) string {
-	for _, x := range []config.Text{cfg.CEL, cfg.Filter, cfg.ID, cfg.Type, cfg.Source_, cfg.DataSchema} {
+	for _, x := range []config.Text{cfg.CEL, cfg.Filter, cfg.ID, cfg.Type, cfg.EventSource, cfg.DataSchema} {
 		if !x.IsZero() {
 			return x.Value
 		}
@@ -114,8 +114,8 @@ func faultIn(t *testing.T, cfg Config, k config.Text) *config.Error {
 		cfg.ID = k
 	case !cfg.Type.IsZero():
 		cfg.Type = k
-	case !cfg.Source_.IsZero():
-		cfg.Source_ = k
+	case !cfg.EventSource.IsZero():
+		cfg.EventSource = k
 	case !cfg.DataSchema.IsZero():
 		cfg.DataSchema = k
 	case len(cfg.Fields) > 0:
@@ -129,7 +129,7 @@ func faultIn(t *testing.T, cfg Config, k config.Text) *config.Error {
 	return faults[0]
 }
 
-// U11: a reference in an expression was a literal text that no event has, so that everything was filtered.
+// U11: a reference in an expression was a literal text that equals no event's value, so that everything was filtered.
 func TestNew_refusesAReferenceInAnExpression(t *testing.T) {
 	for name, row := range map[string]struct {
 		cfg       Config
@@ -138,7 +138,7 @@ func TestNew_refusesAReferenceInAnExpression(t *testing.T) {
 		"filter":       {Config{Filter: text(`data.region == "${REGION}"`)}, "filter", "${REGION}"},
 		"cel":          {Config{CEL: text("{\"a\": 1,\n  \"b\": ${REGION}}")}, "transform.cel", "${REGION}"},
 		"field":        {Config{Fields: config.Fields{field("a", `"${file:/etc/x}"`)}}, "transform.fields.a", "${file:/etc/x}"},
-		"attribute":    {Config{Source_: text(`"/orders/${REGION:-eu}"`)}, "cloudevents.source", "${REGION:-eu}"},
+		"attribute":    {Config{EventSource: text(`"/orders/${REGION:-eu}"`)}, "cloudevents.source", "${REGION:-eu}"},
 		"extension":    {Config{Extensions: config.Fields{field("tenant", `"${TENANT}"`)}}, "cloudevents.extensions.tenant", "${TENANT}"},
 		"two of them":  {Config{Filter: text(`"${A}" == "${B}"`)}, "filter", "${A}"},
 		"in a comment": {Config{Filter: text("true // ${A}")}, "filter", "${A}"},
@@ -147,7 +147,7 @@ func TestNew_refusesAReferenceInAnExpression(t *testing.T) {
 			_, err := New(row.cfg)
 			faults, _ := errors.AsType[config.Errors](err)
 			want := 1 + strings.Count(exprOf(row.cfg), "${B}")
-			if len(faults) != want || faults[0].Key != row.key || faults[0].Message != row.want+" is not followed in an expression" || faults[0].Hint != referenceHint {
+			if len(faults) != want || faults[0].Key != row.key || faults[0].Message != row.want+" is not resolved in an expression" || faults[0].Hint != referenceHint {
 				t.Errorf("got %v", err)
 			}
 		})
@@ -155,7 +155,7 @@ func TestNew_refusesAReferenceInAnExpression(t *testing.T) {
 	if e := faultIn(t, Config{Filter: text("x")}, decodedText(t, `data.region == "${REGION}"`)); e.Pos.Line != 1 || e.Pos.Column != len(`k: 'data.region == "$`) {
 		t.Errorf("at %v", e.Pos)
 	}
-	if _, err := NewExpression("sink.config.key", text(`"${REGION}-" + id`)); err == nil || !strings.Contains(err.Error(), "${REGION} is not followed in an expression") {
+	if _, err := NewExpression("sink.config.key", text(`"${REGION}-" + id`)); err == nil || !strings.Contains(err.Error(), "${REGION} is not resolved in an expression") {
 		t.Errorf("got %v", err)
 	}
 	for _, source := range []string{`"$" + "{REGION}"`, `"${" + id + "}"`, `"$REGION"`, `"$$"`} {
@@ -165,7 +165,7 @@ func TestNew_refusesAReferenceInAnExpression(t *testing.T) {
 	}
 }
 
-// decodedText is a text as a file has it.
+// decodedText is a text decoded from a file.
 func decodedText(t *testing.T, s string) config.Text {
 	t.Helper()
 	var decoded struct {
@@ -199,23 +199,6 @@ func TestNew_refusesDeepNestingInNoTime(t *testing.T) {
 		_, err := New(Config{CEL: text(source)})
 		if took, used := time.Since(start), heap()-before; took > 3*time.Second || used > 1<<30 {
 			t.Errorf("%.20s…: %v and %d MiB, %v", source, took, used>>20, err)
-		}
-	}
-}
-
-func TestPrescan_knowsTextsAndComments(t *testing.T) {
-	deep := strings.Repeat("[", 100)
-	for _, source := range []string{
-		`"` + deep + `"`, `'` + deep + `'`, `"""` + deep + "\n" + `"` + deep + `"""`, `r"\` + deep + `"`, `"\"` + deep + `"`, "1 // " + deep, "1 // " + deep + "\n",
-		`b'` + deep + `'`, strings.Repeat("true ? 1 : ", 60) + "1",
-	} {
-		if _, _, fault := prescan(source); fault != "" {
-			t.Errorf("%.30s: %s", source, fault)
-		}
-	}
-	for _, source := range []string{`"a" + ` + deep, "'a\n" + deep, "// a\n" + deep, `r"\"` + deep} {
-		if _, _, fault := prescan(source); fault == "" {
-			t.Errorf("%.30s passed", source)
 		}
 	}
 }
@@ -267,7 +250,7 @@ func TestExpression_readsTheFinishedEvent(t *testing.T) {
 		}
 	}
 	for source, want := range map[string]string{
-		`data.nothing`: "sink.config.key: no such field: data.nothing", `data.l`: "sink.config.key: it gave a list where text is due",
+		`data.nothing`: "sink.config.key: no such field: data.nothing", `data.l`: "sink.config.key: it returned a list where text is expected",
 	} {
 		x, err := NewExpression("sink.config.key", text(source))
 		if err != nil {

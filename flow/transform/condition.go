@@ -8,124 +8,125 @@ import (
 	"github.com/google/cel-go/common/operators"
 	"github.com/google/cel-go/common/types"
 
-	"github.com/lsm/fiso/flow/internal/lazyjson"
+	"github.com/lsm/fiso/common/lazyjson"
 )
 
-// The conditions: see native.go for what they may say.
+// The conditions, see native.go.
 type (
-	// truth is an operand that is true or false itself.
-	truth struct{ operand }
-	// gap is a part that only cel-go knows.
-	gap    struct{}
-	negate struct{ condition }
-	// junction is && (end: no) or || (end: yes).
-	junction struct {
-		parts []condition
-		end   verdict
+	// boolOperand is an operand that is itself true or false.
+	boolOperand struct{ operand }
+	// celCondition is a part that only cel-go can evaluate.
+	celCondition struct{}
+	notCondition struct{ condition }
+	// logicalCondition is && (decisive: no) or || (decisive: yes).
+	logicalCondition struct {
+		parts    []condition
+		decisive truthValue
 	}
-	choice   struct{ when, then, otherwise condition }
-	equality struct{ a, b operand }
-	// ordering is <, <=, > or >=: the orders that make it true.
-	ordering struct {
+	ternaryCondition struct{ when, then, otherwise condition }
+	equalCondition   struct{ a, b operand }
+	// orderCondition is <, <=, > or >=. true holds the orders that make it
+	// true.
+	orderCondition struct {
 		a, b operand
 		true [3]bool // less, equal, greater
 	}
-	// among is in: with a literal list of texts or of integers, or with a list
-	// or an object in data.
-	among struct {
-		value operand
-		list  []scalar
-		in    operand // instead of list
+	// membershipCondition is in: with a literal list of texts or of integers,
+	// or with a list or an object in data.
+	membershipCondition struct {
+		operand operand
+		list    []scalar
+		in      operand // instead of list
 	}
-	// presence is has().
-	presence struct {
+	// hasCondition is has().
+	hasCondition struct {
 		object operand // nil: headers
 		name   string
 	}
-	// textual is startsWith() and its like.
-	textual struct {
+	// textCondition is startsWith(), endsWith() or contains().
+	textCondition struct {
 		a, b operand
 		test func(s, part string) bool
 	}
 )
 
-func (gap) holds(*vars) verdict { return unsure }
+func (celCondition) holds(*vars) truthValue { return undecided }
 
-func (t truth) holds(v *vars) verdict {
+func (t boolOperand) holds(v *vars) truthValue {
 	switch t.of(v).kind {
 	case lazyjson.True:
 		return yes
 	case lazyjson.False:
 		return no
 	}
-	return unsure
+	return undecided
 }
 
-func (n negate) holds(v *vars) verdict { return n.condition.holds(v).not() }
+func (n notCondition) holds(v *vars) truthValue { return n.condition.holds(v).not() }
 
-func (j junction) holds(v *vars) verdict {
-	all := j.end.not()
+func (j logicalCondition) holds(v *vars) truthValue {
+	all := j.decisive.not()
 	for _, part := range j.parts {
 		switch part.holds(v) {
-		case j.end:
-			return j.end
-		case unsure:
-			all = unsure
+		case j.decisive:
+			return j.decisive
+		case undecided:
+			all = undecided
 		}
 	}
 	return all
 }
 
-func (c choice) holds(v *vars) verdict {
+func (c ternaryCondition) holds(v *vars) truthValue {
 	switch c.when.holds(v) {
 	case yes:
 		return c.then.holds(v)
 	case no:
 		return c.otherwise.holds(v)
 	}
-	return unsure
+	return undecided
 }
 
-func (e equality) holds(v *vars) verdict { return e.a.of(v).equal(e.b.of(v)) }
+func (e equalCondition) holds(v *vars) truthValue { return e.a.of(v).equal(e.b.of(v)) }
 
-func (o ordering) holds(v *vars) verdict {
+func (o orderCondition) holds(v *vars) truthValue {
 	if order, ok := o.a.of(v).compare(o.b.of(v)); ok {
-		return verdictOf(o.true[order+1])
+		return truthOf(o.true[order+1])
 	}
-	return unsure
+	return undecided
 }
 
-func (a among) holds(v *vars) verdict {
-	s := a.value.of(v)
+func (a membershipCondition) holds(v *vars) truthValue {
+	s := a.operand.of(v)
 	if s.kind == lazyjson.Absent || s.isContainer() {
-		return unsure
+		return undecided
 	}
 	if a.in == nil {
 		if s.kind == lazyjson.Number && a.list[0].kind == lazyjson.Integer {
-			return unsure // cel-go has its own ways with the two
+			return undecided // cel-go compares these in its own way
 		}
-		return verdictOf(slices.ContainsFunc(a.list, func(e scalar) bool { return e.equal(s) == yes }))
+		return truthOf(slices.ContainsFunc(a.list, func(e scalar) bool { return e.equal(s) == yes }))
 	}
 	in := a.in.of(v)
 	switch {
 	case in.kind == lazyjson.Object && s.kind == lazyjson.String:
-		return verdictOf(in.whole.Member(s.text).Kind() != lazyjson.Absent)
+		return truthOf(in.whole.Member(s.text).Kind() != lazyjson.Absent)
 	case in.kind != lazyjson.Array:
-		return unsure
+		return undecided
 	}
 	found := no
 	for e := in.whole.First(); e.Kind() != lazyjson.Absent; e = e.Next(in.whole) {
 		switch scalarOf(e).equal(s) {
 		case yes:
 			return yes
-		case unsure:
-			found = unsure
+		case undecided:
+			found = undecided
 		}
 	}
 	return found
 }
 
-func (p presence) holds(v *vars) verdict {
+func (p hasCondition) holds(v *vars) truthValue {
 	if p.object == nil {
 		for i := range v.headers {
 			if v.headers[i].Key == p.name {
@@ -135,33 +136,33 @@ func (p presence) holds(v *vars) verdict {
 		return no
 	}
 	if object := p.object.of(v); object.kind == lazyjson.Object {
-		return verdictOf(object.whole.Member(p.name).Kind() != lazyjson.Absent)
+		return truthOf(object.whole.Member(p.name).Kind() != lazyjson.Absent)
 	}
-	return unsure
+	return undecided
 }
 
-func (t textual) holds(v *vars) verdict {
+func (t textCondition) holds(v *vars) truthValue {
 	a, b := t.a.of(v), t.b.of(v)
 	if a.kind != lazyjson.String || b.kind != lazyjson.String {
-		return unsure
+		return undecided
 	}
-	return verdictOf(t.test(a.text, b.text))
+	return truthOf(t.test(a.text, b.text))
 }
 
-// textTests are the functions of textual.
+// textTests are the functions of textCondition.
 var textTests = map[string]func(s, part string) bool{"startsWith": strings.HasPrefix, "endsWith": strings.HasSuffix, "contains": strings.Contains}
 
-// orders are what makes an operator true: less, equal, greater.
+// orders says which orders make an operator true: less, equal, greater.
 var orders = map[string][3]bool{
 	operators.Less: {true, false, false}, operators.LessEquals: {true, true, false},
 	operators.Greater: {false, false, true}, operators.GreaterEquals: {false, true, true},
 }
 
-// conditionOf is what can be said of a part of an expression without cel-go;
-// a gap where that is nothing.
+// conditionOf returns the condition for a part of an expression. It is a
+// celCondition if nothing can be decided without cel-go.
 func conditionOf(e ast.Expr) condition {
 	if o := operandOf(e); o != nil {
-		return truth{o}
+		return boolOperand{o}
 	}
 	switch e.Kind() {
 	case ast.CallKind:
@@ -169,32 +170,32 @@ func conditionOf(e ast.Expr) condition {
 	case ast.SelectKind:
 		if s := e.AsSelect(); s.IsTestOnly() {
 			if isHeaders(s.Operand()) {
-				return presence{nil, s.FieldName()}
+				return hasCondition{nil, s.FieldName()}
 			}
 			if p := pathOf(s.Operand()); p != nil && p.root == varData {
-				return presence{member{p}, s.FieldName()}
+				return hasCondition{member{p}, s.FieldName()}
 			}
 		}
 	}
-	return gap{}
+	return celCondition{}
 }
 
 func callCondition(c ast.CallExpr) condition {
 	name, args := c.FunctionName(), c.Args()
 	switch name {
 	case operators.LogicalAnd, operators.LogicalOr:
-		j := junction{end: no}
+		j := logicalCondition{decisive: no}
 		if name == operators.LogicalOr {
-			j.end = yes
+			j.decisive = yes
 		}
 		for _, arg := range args {
 			j.parts = append(j.parts, conditionOf(arg))
 		}
 		return j
 	case operators.LogicalNot:
-		return negate{conditionOf(args[0])}
+		return notCondition{conditionOf(args[0])}
 	case operators.Conditional:
-		return choice{conditionOf(args[0]), conditionOf(args[1]), conditionOf(args[2])}
+		return ternaryCondition{conditionOf(args[0]), conditionOf(args[1]), conditionOf(args[2])}
 	case operators.In:
 		return inCondition(args)
 	}
@@ -202,53 +203,54 @@ func callCondition(c ast.CallExpr) condition {
 		args = append([]ast.Expr{c.Target()}, args...)
 	}
 	if len(args) != 2 {
-		return gap{}
+		return celCondition{}
 	}
 	a, b := operandOf(args[0]), operandOf(args[1])
 	if a == nil || b == nil {
-		return gap{}
+		return celCondition{}
 	}
 	switch name {
 	case operators.Equals:
-		return equality{a, b}
+		return equalCondition{a, b}
 	case operators.NotEquals:
-		return negate{equality{a, b}}
+		return notCondition{equalCondition{a, b}}
 	}
 	if when, ok := orders[name]; ok {
-		return ordering{a, b, when}
+		return orderCondition{a, b, when}
 	}
 	if test := textTests[name]; test != nil {
-		return textual{a, b, test}
+		return textCondition{a, b, test}
 	}
-	return gap{}
+	return celCondition{}
 }
 
 func inCondition(args []ast.Expr) condition {
 	value := operandOf(args[0])
 	if value == nil {
-		return gap{}
+		return celCondition{}
 	}
 	if p := pathOf(args[1]); p != nil && p.root == varData {
-		return among{value: value, in: member{p}}
+		return membershipCondition{operand: value, in: member{p}}
 	}
 	if args[1].Kind() != ast.ListKind {
-		return gap{}
+		return celCondition{}
 	}
-	a := among{value: value}
+	a := membershipCondition{operand: value}
 	for _, e := range args[1].AsList().Elements() {
 		c, ok := operandOf(e).(constant)
 		if !ok || c.kind != lazyjson.String && c.kind != lazyjson.Integer || len(a.list) > 0 && a.list[0].kind != c.kind {
-			return gap{}
+			return celCondition{}
 		}
 		a.list = append(a.list, c.scalar)
 	}
 	if len(a.list) == 0 {
-		return gap{}
+		return celCondition{}
 	}
 	return a
 }
 
-// operandOf is a value that can be read without cel-go, or nil.
+// operandOf returns the operand for a value that can be read without cel-go, or
+// nil.
 func operandOf(e ast.Expr) operand {
 	switch e.Kind() {
 	case ast.LiteralKind:
@@ -308,12 +310,12 @@ func literalOf(e ast.Expr) operand {
 	return nil
 }
 
-// native is the condition that an expression is, or nil. Where it has gaps,
-// these must be cheap: cel-go gives up an expression that is not, where a
-// condition after it would not.
-func native(e ast.Expr, cheap bool) condition {
+// nativeCondition returns the condition for an expression, or nil. Only a cheap
+// expression has one: cel-go may end another one at a limit where the condition
+// would have a result.
+func nativeCondition(e ast.Expr, cheap bool) condition {
 	switch c := conditionOf(e).(type) {
-	case gap, truth: // a lone literal or place is known by itself
+	case celCondition, boolOperand: // a lone literal or path needs no condition
 	default:
 		if cheap {
 			return c

@@ -8,16 +8,16 @@ import (
 	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/config"
 	"github.com/lsm/fiso/common/connector"
-	"github.com/lsm/fiso/flow/fault"
+	"github.com/lsm/fiso/delivery/fault"
 )
 
-// avro is the begin of a record in Confluent's framing, which is no JSON.
+// avro is the beginning of a record in Confluent's framing, which is not JSON.
 const avro = "\x00\x00\x00\x00\x07\x02\x08"
 
 const notJSON = "not valid JSON at byte 0: not the beginning of a value"
 
-// told is what Process makes of a message, in a line.
-func told(t *testing.T, cfg Config, m *connector.Message) string {
+// outcome describes in a line what Process makes of a message.
+func outcome(t *testing.T, cfg Config, m *connector.Message) string {
 	t.Helper()
 	e, err := mustNew(t, cfg).Process(t.Context(), m)
 	switch {
@@ -29,7 +29,7 @@ func told(t *testing.T, cfg Config, m *connector.Message) string {
 	return "passed: " + string(e.Data.Bytes())
 }
 
-// U7: whatever the bytes are, they are decoded when an expression needs them and no sooner.
+// U7: data is decoded only when an expression needs it, whatever the payload is.
 func TestProcess_decodesDataThatIsNeededOnly(t *testing.T) {
 	const failed = "DECODE_FAILED: " + notJSON
 	for name, row := range map[string]struct{ filter, cel, want string }{
@@ -70,14 +70,14 @@ func TestProcess_decodesDataThatIsNeededOnly(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			m := message(avro)
 			m.Headers = headers("tenant", "acme")
-			if got := told(t, Config{Filter: text(row.filter), CEL: text(row.cel)}, m); got != row.want {
+			if got := outcome(t, Config{Filter: text(row.filter), CEL: text(row.cel)}, m); got != row.want {
 				t.Errorf("got %q, want %q", got, row.want)
 			}
 		})
 	}
 }
 
-// U7: also where the record is a CloudEvent whose data is of another type, and for attributes.
+// U7: the same for a CloudEvent whose data is of another type, and for attributes.
 func TestProcess_decodesTheDataOfACloudEventWhenItIsNeeded(t *testing.T) {
 	binary := func() *connector.Message {
 		m := message(avro)
@@ -96,7 +96,7 @@ func TestProcess_decodesTheDataOfACloudEventWhenItIsNeeded(t *testing.T) {
 		"a field reads":       {Config{Fields: config.Fields{field("a", `type`), field("b", `data.id`)}}, "DECODE_FAILED: " + notJSON},
 		"the filter needs it": {Config{Filter: text(`data.id == 1`)}, "DECODE_FAILED: " + notJSON},
 	} {
-		if got := told(t, row.cfg, binary()); got != row.want {
+		if got := outcome(t, row.cfg, binary()); got != row.want {
 			t.Errorf("%s: got %q, want %q", name, got, row.want)
 		}
 	}
@@ -131,18 +131,18 @@ func TestProcess_seesNullInATombstone(t *testing.T) {
 			whole := message(strings.Replace(structured, "}", `,"subject":"customer-7"}`, 1))
 			whole.Headers = headers("content-type", "application/cloudevents+json")
 			for kind, m := range map[string]*connector.Message{"a tombstone": tombstone, "an empty CloudEvent": empty, "a structured CloudEvent": whole} {
-				if got := told(t, Config{Filter: text(row.filter), CEL: text(row.cel)}, m); got != row.want {
+				if got := outcome(t, Config{Filter: text(row.filter), CEL: text(row.cel)}, m); got != row.want {
 					t.Errorf("%s: got %q, want %q", kind, got, row.want)
 				}
 			}
 		})
 	}
-	if trace := mustNew(t, Config{CEL: text(`data`)}).Trace(t.Context(), message("")); !errors.Is(trace.Err, errEmpty) {
-		t.Errorf("an empty value gives %v", trace.Err)
+	if _, err := mustNew(t, Config{CEL: text(`data`)}).Process(t.Context(), message("")); !errors.Is(err, errEmpty) {
+		t.Errorf("an empty value gives %v", err)
 	}
 }
 
-// U7: a sink's expression decodes the finished event's data when it needs them.
+// U7: a sink's expression decodes the finished event's data only when it needs it.
 func TestExpression_decodesDataThatIsNeededOnly(t *testing.T) {
 	for name, row := range map[string]struct {
 		source string

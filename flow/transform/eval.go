@@ -7,35 +7,33 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/google/cel-go/common/ast"
 	"github.com/google/cel-go/common/types"
 	"github.com/google/cel-go/common/types/ref"
-	"github.com/google/cel-go/interpreter"
 
+	"github.com/lsm/fiso/cel"
+	"github.com/lsm/fiso/cel/celjson"
 	"github.com/lsm/fiso/common/connector"
-	"github.com/lsm/fiso/flow/fault"
-	"github.com/lsm/fiso/flow/internal/celjson"
-	"github.com/lsm/fiso/flow/internal/lazyjson"
+	"github.com/lsm/fiso/common/lazyjson"
+	"github.com/lsm/fiso/delivery/fault"
 )
 
-// value evaluates the expression. Its error has a code, and no payload in it.
+// value evaluates the expression. Its error has a code, and contains no
+// payload.
 func (x *expression) value(v *vars) (ref.Val, error) {
 	if x.path != nil {
 		return x.lookup(v)
 	}
 	if x.native != nil {
-		if is := x.native.holds(v); is != unsure {
+		if is := x.native.holds(v); is != undecided {
 			return types.Bool(is == yes), nil
 		}
 	}
-	var (
-		result ref.Val
-		err    error
-	)
-	if x.cheap {
-		result, _, err = x.program.Eval(v)
-	} else {
-		result, _, err = x.program.ContextEval(v.context(), v)
+	ctx := v.ctx
+	if !x.program.Cheap() {
+		ctx = v.context()
 	}
+	result, err := x.program.Eval(ctx, v)
 	if err != nil {
 		return nil, x.failure(v, err)
 	}
@@ -54,7 +52,7 @@ func (x *expression) lookup(v *vars) (ref.Val, error) {
 	return celjson.Of(found), nil
 }
 
-// find is the place in data that the expression names.
+// find returns the value in data at the path of the expression.
 func (x *expression) find(v *vars) (lazyjson.Value, error) {
 	found, steps := x.path.find(v.root())
 	switch {
@@ -66,10 +64,10 @@ func (x *expression) find(v *vars) (lazyjson.Value, error) {
 	return found, x.failed(x.path.missing(steps))
 }
 
-// decodeFailed is the error of an event whose data was needed and is not JSON.
+// decodeFailed is the error for data that was needed and is not JSON.
 func (v *vars) decodeFailed() error { return fault.New(fault.DecodeFailed, v.undecodable) }
 
-// failed is an error in the words given.
+// failed returns an error of the transform that names the expression.
 func (x *expression) failed(format string, args ...any) error {
 	return fault.New(fault.TransformFailed, fmt.Errorf(x.name+": "+format, args...))
 }
@@ -85,14 +83,14 @@ func (x *expression) bool(v *vars) (bool, error) {
 	}
 	b, ok := result.(types.Bool)
 	if !ok {
-		return false, x.failed("it gave %s where true or false is due", describe(result))
+		return false, x.failed("it returned %s where true or false is expected", describe(result))
 	}
 	return bool(b), nil
 }
 
-// text evaluates an attribute: texts are taken as they are, numbers in decimal
-// with the digits they came with, timestamps in RFC 3339. Null and an optional
-// without a value give false.
+// text evaluates an attribute: texts are unchanged, numbers in decimal with
+// their own digits, timestamps in RFC 3339. ok is false for null and for an
+// optional without a value.
 func (x *expression) text(v *vars) (string, bool, error) {
 	result, err := x.value(v)
 	if err != nil {
@@ -130,10 +128,10 @@ func (x *expression) asText(result ref.Val) (string, bool, error) {
 		}
 		return strings.Trim(string(out), `"`), true, nil
 	}
-	return "", false, x.failed("it gave %s where text is due", describe(result))
+	return "", false, x.failed("it returned %s where text is expected", describe(result))
 }
 
-// describe is the kind of a value, for a person.
+// describe names the type of a value for a person.
 func describe(v ref.Val) string {
 	switch v.Type() {
 	case types.NullType:
@@ -145,83 +143,53 @@ func describe(v ref.Val) string {
 	}
 }
 
-// failure turns what went wrong in an evaluation into an error with a code. The
-// messages of CEL may quote the event's data, so only those are passed on that
-// are known not to.
+// failure converts an error of an evaluation to one with a code.
 func (x *expression) failure(v *vars, err error) error {
-	if errors.Is(err, interpreter.InterruptError{}) {
+	if errors.Is(err, cel.ErrInterrupted) {
 		if v.ctx.Err() == nil || errors.Is(context.Cause(v.ctx), context.DeadlineExceeded) {
-			return fault.New(fault.TransformTimeout, fmt.Errorf("%s: it gave no result within %v", x.name, v.timeout))
+			return fault.New(fault.TransformTimeout, fmt.Errorf("%s: it had no result within %v", x.name, v.timeout))
 		}
 		return fmt.Errorf("%s: %w", x.name, connector.ErrInterrupted)
 	}
 	if v.undecodable != nil {
-		// An error in spite of CEL's && and ||, which do without an operand where the other one decides: data was needed.
+		// && and || did not ignore the error, so data was needed.
 		return v.decodeFailed()
 	}
-	if _, ok := errors.AsType[interpreter.EvalCancelledError](err); ok {
-		return x.failed("it needs more than the %d steps that an expression has", maxCost)
+	f, ok := errors.AsType[*cel.Failure](err)
+	if !ok || f.Node == nil {
+		return x.failed("%v", err)
 	}
-	where, missing, advice := "", "", ""
-	if e, ok := errors.AsType[*types.Err](err); ok {
-		if node := x.plan.nodes[e.NodeID()]; node != nil {
-			where, advice = unparse(node, x.whole.SourceInfo()), x.mixed(node, v)
-			if p := pathOf(node); p != nil && p.root == varData {
-				if found, steps := p.find(v.root()); found.Kind() == lazyjson.Absent {
-					missing = p.missing(steps)
-				}
-			}
+	if p := pathOf(f.Node); p != nil && p.root == varData {
+		if found, steps := p.find(v.root()); found.Kind() == lazyjson.Absent {
+			return x.failed("%s", p.missing(steps))
 		}
 	}
-	what := explain(err)
-	switch {
-	case missing != "":
-		return x.failed("%s", missing)
-	case where == "":
-		return x.failed("%s", what)
-	case what == noField:
-		return x.failed("%s: %s", what, where)
+	if f.Reason == cel.NoOverload {
+		if hint := cel.OperandHint(f.Node, func(operand ast.Expr) types.Kind { return x.kindOf(operand, v) }); hint != "" {
+			return x.failed("%v: %s", err, hint)
+		}
 	}
-	if what == noOverload && advice != "" {
-		return x.failed("%s in %s: %s", what, where, advice)
-	}
-	return x.failed("%s in %s", what, where)
+	return x.failed("%v", err)
 }
 
-const (
-	noField    = "no such field"
-	noOverload = "no such overload"
-)
-
-// harmless are the beginnings of messages of CEL that name no value.
-var harmless = []string{
-	noOverload, "division by zero", "modulus by zero", "integer overflow", "unsigned integer overflow", "duration overflow",
-	"timestamp overflow", "index out of bounds", "index out of range", "type conversion error", "unsupported index type",
-	"cannot initialize optional entry", "optional.none() dereference", "NaN values cannot be ordered", "range error", "unsupported key type",
-}
-
-// panicked is what is told of a panic in cel-go or in a function of this package. cel-go recovers it, and its value may be
-// data; the fuzz targets look for these words.
-const panicked = "the evaluation panicked, which is a bug: please report the expression"
-
-// explain says in general words what went wrong.
-func explain(err error) string {
-	for _, known := range []error{celjson.ErrTooLarge, errWork, errPattern} {
-		if errors.Is(err, known) {
-			return known.Error()
+// kindOf returns the kind of an operand: that of the value if it is a place in
+// data, otherwise the one that the checker found.
+func (x *expression) kindOf(e ast.Expr, v *vars) types.Kind {
+	if p := pathOf(e); p != nil && p.root == varData {
+		found, _ := p.find(v.root())
+		switch celjson.Of(found).(type) {
+		case types.Int:
+			return types.IntKind
+		case types.Uint:
+			return types.UintKind
+		case *celjson.Number:
+			return types.DoubleKind
+		case celjson.Big:
+			return cel.BigKind
+		case types.String:
+			return types.StringKind
 		}
+		return types.UnspecifiedKind
 	}
-	message := err.Error()
-	if strings.HasPrefix(message, "internal error: ") {
-		return panicked
-	}
-	if strings.HasPrefix(message, "no such key") {
-		return noField
-	}
-	for _, h := range harmless {
-		if strings.HasPrefix(message, h) {
-			return h
-		}
-	}
-	return "it cannot be worked out for these values"
+	return x.whole.GetType(e.ID()).Kind()
 }

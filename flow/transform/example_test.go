@@ -20,16 +20,17 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	e, err := p.Process(context.Background(), &connector.Message{
+	events, err := p.Transform(context.Background(), &connector.Message{
 		Key:      []byte("customer-7"),
 		Value:    []byte(`{"legacy_id": 9007199254740993, "order_status": "shipped", "total": 10.00}`),
 		Time:     time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC),
-		Position: connector.Position{Topic: "orders", Partition: 2, Offset: 41},
-	})
+		Position: connector.PartitionOffset("orders", 2, 41),
+	}, nil)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
+	e := events[0].Event // one, as the flow does not split, for its only sink
 	fmt.Println(e.ID, e.Source, e.Type, e.Subject)
 	fmt.Println(string(e.Data.Bytes()))
 	// Output:

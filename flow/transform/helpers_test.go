@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"strconv"
 	"strings"
 	"sync"
@@ -16,9 +17,11 @@ import (
 	"github.com/google/cel-go/common/types/traits"
 	"github.com/google/cel-go/ext"
 
+	"github.com/lsm/fiso/cel/celjson"
+	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/config"
 	"github.com/lsm/fiso/common/connector"
-	"github.com/lsm/fiso/flow/internal/celjson"
+	"github.com/lsm/fiso/delivery"
 )
 
 func text(s string) config.Text { return config.Text{Value: s} }
@@ -31,11 +34,11 @@ var noon = time.Date(2026, 3, 1, 12, 0, 0, 500_000_000, time.UTC)
 func message(value string) *connector.Message {
 	return &connector.Message{
 		Key: []byte("customer-7"), Value: []byte(value), Time: noon,
-		Position: connector.Position{Topic: "orders", Partition: 2, Offset: 41},
+		Position: connector.PartitionOffset("orders", 2, 41),
 	}
 }
 
-func mustNew(t testing.TB, cfg Config) *Pipeline {
+func mustNew(t testing.TB, cfg Config) *Transformer {
 	t.Helper()
 	if cfg.Flow == "" {
 		cfg.Flow = "f"
@@ -47,11 +50,21 @@ func mustNew(t testing.TB, cfg Config) *Pipeline {
 	return p
 }
 
+// Process returns the event of a message that becomes at most one.
+func (p *Transformer) Process(ctx context.Context, m *connector.Message) (*cloudevent.Event, error) {
+	var one [1]delivery.Routed
+	events, err := p.Transform(ctx, m, one[:0])
+	if err != nil || len(events) == 0 {
+		return nil, err
+	}
+	return events[0].Event, nil
+}
+
 // The three ways to evaluate an expression. Each gives JSON or an error.
 type ways struct {
-	reference cel.Program // cel-go as it comes, without an option of this package, over decoded values
+	reference cel.Program // cel-go without the options of this package, over decoded values
 	lazy      *expression // this package's program over lazy values
-	template  *template   // as a flow runs it
+	template  *template   // as in a flow
 }
 
 func newWays(source string) (*ways, error) {
@@ -66,23 +79,22 @@ func newWays(source string) (*ways, error) {
 	if w.template = c.template("transform.cel", text(source)); len(c.faults) > 0 {
 		return nil, c.faults
 	}
-	ast, issues := c.env.Compile(source)
-	if issues.Err() != nil {
-		return nil, issues.Err()
+	checked, faults := c.env.Check(text(source), false)
+	if faults != nil {
+		return nil, faults
 	}
-	w.lazy = c.part("lazy", text(source), ast.NativeRep(), ast.NativeRep().Expr())
+	w.lazy = c.part("lazy", text(source), checked, checked.Expr())
 	if len(c.faults) > 0 {
 		return nil, c.faults
 	}
-	if w.lazy.path != nil { // make it a program all the same
+	if w.lazy.path != nil { // a program instead of the path
 		w.lazy.path = nil
-		w.lazy.plan = newPlan(ast.NativeRep(), ast.NativeRep().Expr(), c.factory)
-		w.lazy.program, err = c.env.Program(ast, programOptions(w.lazy.plan, false)...)
+		w.lazy.program, err = c.env.Program(checked, checked.Expr(), newPlan(checked.Expr(), c.factory).decorate)
 	}
 	return w, err
 }
 
-// plainEnv is what an expression means: CEL with its libraries and nothing of this package.
+// plainEnv is the reference: CEL with its libraries, without this package.
 var plainEnv = sync.OnceValues(func() (*cel.Env, error) {
 	return cel.NewEnv(
 		cel.Variable("data", cel.DynType), cel.Variable("time", cel.TimestampType), cel.Variable("source", cel.StringType),
@@ -93,7 +105,7 @@ var plainEnv = sync.OnceValues(func() (*cel.Env, error) {
 	)
 })
 
-// reference is a program that is not optimized and counts nothing. It can be interrupted, for a fuzz target finds loops.
+// reference is a program that is not optimized and counts no steps. It can be interrupted, because fuzzing finds loops.
 func reference(source string) (*cel.Ast, cel.Program, error) {
 	env, err := plainEnv()
 	if err != nil {
@@ -107,7 +119,7 @@ func reference(source string) (*cel.Ast, cel.Program, error) {
 	return checked, program, err
 }
 
-// evaluate gives the value of a program over a decoded document.
+// evaluate returns the value of a program over a decoded document.
 func evaluate(program cel.Program, doc string) (ref.Val, error) {
 	data, err := decodeAll([]byte(doc))
 	if err != nil {
@@ -159,7 +171,7 @@ func (w *ways) byTemplate(v *vars) (string, error) {
 	return string(out), err
 }
 
-// decodeAll is encoding/json with the numbers as this package has them.
+// decodeAll is encoding/json with the number types of this package.
 func decodeAll(doc []byte) (any, error) {
 	d := json.NewDecoder(bytes.NewReader(doc))
 	d.UseNumber()
@@ -195,7 +207,9 @@ func numbers(v any) any {
 	return v
 }
 
-// toGo is a CEL value in Go's own types, written apart from celjson.
+var errNotJSON = errors.New("not a value that JSON has")
+
+// toGo converts a CEL value to Go types, independently of celjson.
 func toGo(v ref.Val) (any, error) {
 	switch v := v.(type) {
 	case types.Null:
@@ -224,7 +238,7 @@ func toGo(v ref.Val) (any, error) {
 			}
 			name, ok := key.ConvertToType(types.StringType).(types.String)
 			if !ok {
-				return nil, errPattern
+				return nil, errNotJSON
 			}
 			all[string(name)] = e
 		}
@@ -232,11 +246,11 @@ func toGo(v ref.Val) (any, error) {
 	case types.String, types.Bytes, types.Int, types.Uint, types.Double, types.Bool:
 		return v.Value(), nil
 	}
-	return nil, errPattern
+	return nil, errNotJSON
 }
 
-// sameJSON compares by value: the order of members and the way a number is
-// written do not count.
+// sameJSON compares by value: it ignores the order of members and the notation of
+// numbers.
 func sameJSON(t testing.TB, a, b string) bool {
 	t.Helper()
 	da, err := decodeAll([]byte(a))

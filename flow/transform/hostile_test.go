@@ -8,10 +8,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/lsm/fiso/flow/fault"
+	"github.com/lsm/fiso/delivery/fault"
 )
 
-// hostile are expressions that try to fill the memory or to run for ever.
+// hostile is expressions that try to fill the memory or to run forever.
 func hostile() map[string]string {
 	doubling := func(op string) string {
 		var b strings.Builder
@@ -100,8 +100,8 @@ func hostileRecord() string {
 }
 
 // F17: nested loops, https://github.com/cert-manager/approver-policy/issues/923;
-// an interrupt that only loops see, https://github.com/cel-expr/cel-go/issues/509;
-// one that is not there without an option, https://github.com/temporalio/deputy/issues/153.
+// only loops check an interrupt, https://github.com/cel-expr/cel-go/issues/509;
+// no interrupt without an option, https://github.com/temporalio/deputy/issues/153.
 func TestProcess_endsEveryHostileExpressionInTimeAndMemory(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
@@ -150,14 +150,14 @@ func patience() time.Duration {
 	return 10 * time.Second
 }
 
-// heap is all that was ever allocated.
+// heap is the total of all allocations.
 func heap() uint64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return m.TotalAlloc
 }
 
-// peak is what the heap has taken from the system.
+// peak is the memory that the heap got from the system.
 func peak() uint64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)

@@ -5,24 +5,23 @@ import (
 	"encoding/hex"
 	"errors"
 	"iter"
-	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/connector"
-	"github.com/lsm/fiso/flow/fault"
-	"github.com/lsm/fiso/flow/internal/lazyjson"
+	"github.com/lsm/fiso/common/lazyjson"
+	"github.com/lsm/fiso/delivery/fault"
 )
 
-// maxSubject is how many bytes of a key still make a subject.
+// maxSubject is the maximum length in bytes of a key that becomes the subject.
 const maxSubject = 256
 
-// incoming fills v with the event that a message is: a CloudEvent that it
-// holds, with its own attributes, or what the defaults make of it, whose id and
-// subject wait until somebody asks (vars.name). It returns the payload.
-func (p *Pipeline) incoming(v *vars, m *connector.Message) ([]byte, error) {
+// incoming fills v with the event that a message is: the CloudEvent in it, or
+// one with default attributes, whose id and subject are made later
+// (makeIDAndSubject). It returns the payload.
+func (p *Transformer) incoming(v *vars, m *connector.Message) ([]byte, error) {
 	h := scanHeaders(m.Headers)
 	e := &v.event
 	v.headers, v.message = m.Headers, m
@@ -41,9 +40,9 @@ func (p *Pipeline) incoming(v *vars, m *connector.Message) ([]byte, error) {
 		if cloudevent.ValidContentType(h.ContentType) {
 			e.DataContentType = h.ContentType
 		}
-		v.plain, v.nameless = true, true
+		v.plain, v.idPending = true, true
 	}
-	if err == nil && !v.nameless {
+	if err == nil && !v.idPending {
 		err = e.Validate()
 	}
 	if err != nil {
@@ -57,23 +56,19 @@ func (p *Pipeline) incoming(v *vars, m *connector.Message) ([]byte, error) {
 	return e.Data.Bytes(), nil
 }
 
-var errBatch = errors.New("a batch of CloudEvents is not one event: only the http source takes batches apart")
+var errBatch = errors.New("a batch of CloudEvents is not one event: only the http source splits batches")
 
-// name gives a message that is no CloudEvent its id and its subject, unless
-// that was done. Both are one text, which saves memory being asked for twice.
-func (v *vars) name() {
-	if !v.nameless {
+// makeIDAndSubject sets id and subject of a message that is not a CloudEvent,
+// if they are not set yet. Both share one text, which saves an allocation.
+func (v *vars) makeIDAndSubject() {
+	if !v.idPending {
 		return
 	}
-	v.nameless = false
-	m, names := v.message, v.names[:0]
+	v.idPending = false
+	m, names := v.message, v.idBuffer[:0]
 	switch {
 	case m.Position.Known():
-		names = append(names, m.Position.Topic...)
-		names = append(names, '-')
-		names = strconv.AppendInt(names, int64(m.Position.Partition), 10)
-		names = append(names, '-')
-		names = strconv.AppendInt(names, m.Position.Offset, 10)
+		names = m.Position.Append(names)
 	case m.ID != "":
 		names = append(names, m.ID...)
 	default:
@@ -83,15 +78,14 @@ func (v *vars) name() {
 	if isText(m.Key) {
 		names = append(names, m.Key...)
 	}
-	v.names = names
+	v.idBuffer = names
 	both := v.keepText(names)
 	v.event.ID, v.event.Subject = both[:id], both[id:]
 }
 
 const defaultType = "fiso.event"
 
-// isText reports whether a key can be read by a person, and is not too long
-// for a subject.
+// isText reports whether a key is readable text and short enough for a subject.
 func isText(key []byte) bool {
 	if len(key) == 0 || len(key) > maxSubject {
 		return false
@@ -113,7 +107,7 @@ func isText(key []byte) bool {
 	return true
 }
 
-// randomID is a random UUID (RFC 9562, version 4).
+// randomID returns a random UUID (RFC 9562, version 4).
 func randomID() string {
 	var u [16]byte
 	_, _ = rand.Read(u[:]) // it never fails
@@ -123,30 +117,30 @@ func randomID() string {
 	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
 }
 
-// marks are the headers that say what a message is.
-type marks struct {
-	cloudevent.Signs
+// eventHeaders are the headers that say what a message is.
+type eventHeaders struct {
+	cloudevent.ModeDetector
 	traceparent, tracestate string
 }
 
-func scanHeaders(headers []connector.Header) (h marks) {
+func scanHeaders(headers []connector.Header) (h eventHeaders) {
 	for i := range headers {
 		name := headers[i].Key
 		if n := len(name); n < len("tracestate") || n > len("ce_specversion") {
-			continue // most are told apart without being read
+			continue // the length excludes most headers
 		}
 		switch {
-		case h.See(name, headers[i].Value):
+		case h.Add(name, headers[i].Value):
 		case strings.EqualFold(name, "traceparent"):
-			h.traceparent = text8(headers[i].Value)
+			h.traceparent = validUTF8(headers[i].Value)
 		case strings.EqualFold(name, "tracestate"):
-			h.tracestate = text8(headers[i].Value)
+			h.tracestate = validUTF8(headers[i].Value)
 		}
 	}
 	return h
 }
 
-func text8(b []byte) string { return strings.ToValidUTF8(string(b), "\ufffd") }
+func validUTF8(b []byte) string { return strings.ToValidUTF8(string(b), "\ufffd") }
 
 func pairs(headers []connector.Header) iter.Seq2[string, []byte] {
 	return func(yield func(string, []byte) bool) {
@@ -158,7 +152,7 @@ func pairs(headers []connector.Header) iter.Seq2[string, []byte] {
 	}
 }
 
-// addTrace sets an extension of distributed tracing, unless the event has it.
+// addTrace sets an extension for tracing, unless the event has it.
 func addTrace(e *cloudevent.Event, name, value string) {
 	if value == "" {
 		return
@@ -168,24 +162,24 @@ func addTrace(e *cloudevent.Event, name, value string) {
 	}
 }
 
-// declare says what the data of a message that is no CloudEvent, and has no
-// content type, is. A CloudEvent without one keeps none. doc is the data, if an
-// expression has read it, which spares another look.
+// declare sets the content type of a message that is not a CloudEvent and has
+// no content type, from its data. A CloudEvent without one keeps none. doc is
+// the data, if an expression has read it, so that it is not parsed again.
 func declare(e *cloudevent.Event, doc *lazyjson.Doc) {
 	payload := e.Data.Bytes()
 	if len(payload) == 0 {
 		return
 	}
-	isText, isJSON := utf8.Valid(payload), doc.Root().Kind() != lazyjson.Absent
-	if isText && !isJSON {
+	isJSON := doc.Root().Kind() != lazyjson.Absent
+	if !isJSON {
 		if data, err := cloudevent.JSON(payload); err == nil {
 			e.Data, isJSON = data, true
 		}
 	}
 	switch {
-	case isText && isJSON:
+	case isJSON:
 		e.DataContentType = "application/json"
-	case isText:
+	case utf8.Valid(payload):
 		e.DataContentType = "text/plain; charset=utf-8"
 	default:
 		e.DataContentType = "application/octet-stream"

@@ -6,10 +6,11 @@ import (
 	"github.com/google/cel-go/interpreter"
 )
 
-// keyAttribute is an attribute that picks a member or an element of another one, as data.code does in
-// data.prices[data.code]. cel-go does not evaluate such a node: it resolves the attribute and makes a qualifier of the
-// value. So the value is made plain there. It has to stay an attribute, because in data.prices[data.skus[data.code]] it
-// gets a qualifier of its own.
+// keyAttribute is an attribute that selects a member or an element, as
+// data.code does in data.prices[data.code]. cel-go does not evaluate such a
+// node: it resolves the attribute and makes a qualifier of the value. So the
+// value is made plain here. The node must stay an attribute, because in
+// data.prices[data.skus[data.code]] it has a qualifier of its own.
 type keyAttribute struct {
 	interpreter.InterpretableAttribute
 	factory interpreter.AttributeFactory
@@ -21,7 +22,7 @@ func (k keyAttribute) Exec(f *interpreter.ExecutionFrame) ref.Val {
 	return deep.apply(k.InterpretableAttribute.Exec(f))
 }
 
-// Resolve is the value of the key.
+// Resolve returns the value of the key.
 func (k keyAttribute) Resolve(vars interpreter.Activation) (any, error) {
 	v, err := k.InterpretableAttribute.Resolve(vars)
 	if err != nil {
@@ -37,7 +38,7 @@ func (k keyAttribute) Resolve(vars interpreter.Activation) (any, error) {
 	return v, nil
 }
 
-// Qualify is the member or element of an object or list.
+// Qualify returns the member or element of an object or list.
 func (k keyAttribute) Qualify(vars interpreter.Activation, object any) (any, error) {
 	q, err := k.qualifier(vars)
 	if err != nil {

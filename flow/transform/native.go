@@ -5,56 +5,56 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/lsm/fiso/flow/internal/lazyjson"
+	"github.com/lsm/fiso/common/lazyjson"
 )
 
-// What an expression means is cel-go's to say. Conditions that are made of
-// comparisons, has(), in and the like over places in the event are worked out
-// here first, over the bytes, and only as far as the answer is beyond doubt:
-// a verdict is yes or no where cel-go gives true or false. Everything else, all
-// errors among it, is unsure, and cel-go is asked. As unsure covers whatever
-// cel-go may say, "no and unsure" is no, as in CEL "false && error" is false.
-type verdict uint8
+// truthValue is the result of a condition. cel-go defines what an expression means.
+// Conditions made of comparisons, has(), in and the like over places in the event
+// are evaluated here first, over the bytes. The result is yes or no only if cel-go
+// would return true or false. Everything else, including all errors, is undecided,
+// and cel-go evaluates the expression. "no and undecided" is no, because in CEL
+// "false && error" is false.
+type truthValue uint8
 
 const (
-	unsure verdict = iota
+	undecided truthValue = iota
 	no
 	yes
 )
 
-func verdictOf(b bool) verdict {
+func truthOf(b bool) truthValue {
 	if b {
 		return yes
 	}
 	return no
 }
 
-// not is the opposite; unsure stays.
-func (d verdict) not() verdict {
-	if d == unsure {
-		return unsure
+// not is the negation; undecided stays undecided.
+func (d truthValue) not() truthValue {
+	if d == undecided {
+		return undecided
 	}
 	return no + yes - d
 }
 
 // condition is a node that gives true or false.
-type condition interface{ holds(v *vars) verdict }
+type condition interface{ holds(v *vars) truthValue }
 
 // operand is a node that gives a value.
 type operand interface{ of(v *vars) scalar }
 
-// scalar is a value; only of lists and objects it is not all.
+// scalar is a value. For lists and objects, whole has their content.
 type scalar struct {
-	kind  lazyjson.Kind // Absent: unsure
-	text  string        // of a String, valid as long as the event's bytes are
-	int   int64         // of an Integer that 64 bits hold
+	kind  lazyjson.Kind // Absent: undecided
+	text  string        // of a String; valid as long as the event's bytes
+	int   int64         // of an Integer that fits into 64 bits
 	float float64       // of a Number
 	whole lazyjson.Value
 }
 
 func textScalar(s string) scalar { return scalar{kind: lazyjson.String, text: s} }
 
-// scalarOf reads a value of a document, with the types that celjson gives.
+// scalarOf reads a value of a document, with the types of celjson.
 func scalarOf(v lazyjson.Value) scalar {
 	s := scalar{kind: v.Kind(), whole: v}
 	switch s.kind {
@@ -63,11 +63,11 @@ func scalarOf(v lazyjson.Value) scalar {
 	case lazyjson.Integer:
 		var ok bool
 		if s.int, ok = v.Int(); !ok {
-			return scalar{} // a uint or a big number: rare enough for cel-go
+			return scalar{} // a uint or a big number: left to cel-go
 		}
 	case lazyjson.Number:
 		if s.float = v.Float(); math.IsInf(s.float, 0) {
-			return scalar{} // a big number, too
+			return scalar{} // a big number: left to cel-go
 		}
 	}
 	return s
@@ -75,22 +75,23 @@ func scalarOf(v lazyjson.Value) scalar {
 
 func (s scalar) isContainer() bool { return s.kind >= lazyjson.Array }
 
-// equal is cel-go's types.Equal: values of different types are not equal, but
-// for numbers.
-func (s scalar) equal(t scalar) verdict {
+// equal is cel-go's types.Equal: values of different types are not equal,
+// except numbers.
+func (s scalar) equal(t scalar) truthValue {
 	switch {
 	case s.kind == lazyjson.Absent || t.kind == lazyjson.Absent || s.isContainer() && t.isContainer():
-		return unsure
+		return undecided
 	case s.kind == lazyjson.String && t.kind == lazyjson.String:
-		return verdictOf(s.text == t.text)
+		return truthOf(s.text == t.text)
 	}
 	if order, ok := s.compare(t); ok {
-		return verdictOf(order == 0)
+		return truthOf(order == 0)
 	}
-	return verdictOf(s.kind == t.kind)
+	return truthOf(s.kind == t.kind)
 }
 
-// compare orders numbers, and texts byte by byte; ok is false for all else.
+// compare orders numbers, and texts byte by byte; ok is false for anything
+// else.
 func (s scalar) compare(t scalar) (order int, ok bool) {
 	switch {
 	case s.kind == lazyjson.String && t.kind == lazyjson.String:

@@ -1,68 +1,16 @@
 package transform
 
 import (
-	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common/ast"
-	"github.com/google/cel-go/common/overloads"
 	"github.com/google/cel-go/common/types"
 	"github.com/google/cel-go/common/types/ref"
-	"github.com/google/cel-go/common/types/traits"
 	"github.com/google/cel-go/interpreter"
 
-	"github.com/lsm/fiso/flow/internal/celjson"
+	"github.com/lsm/fiso/cel/celjson"
 )
 
-// callNode is what a call is replaced by: matches() by one with bounds, a search in a constant list of texts by a look
-// into a set, a conversion of a constant by its value; or the call itself.
-func callNode(call interpreter.InterpretableCall) (interpreter.InterpretableV2, error) {
-	args := call.Args()
-	switch {
-	case call.Function() == "matches" && len(args) == 2:
-		return newMatches(call)
-	case call.OverloadID() == overloads.InList:
-		return newInTexts(call), nil
-	case len(args) == 1 && (call.Function() == overloads.TypeConvertTimestamp || call.Function() == overloads.TypeConvertDuration):
-		if _, constant := args[0].(interpreter.InterpretableConst); constant {
-			// An error stays a call: nobody may ask for its value.
-			if v := call.Exec(interpreter.AsFrame(cel.NoVars())); !types.IsUnknownOrError(v) {
-				return interpreter.NewConstValue(call.ID(), v), nil
-			}
-		}
-	}
-	return call, nil
-}
-
-// inTexts is the name of in with a constant list of texts in a program.
-const inTexts = "@in@texts"
-
-// newInTexts searches a constant list of texts by hashing, which matters where the list is long. A text equals texts only,
-// so every other value is not in the list.
-func newInTexts(call interpreter.InterpretableCall) interpreter.InterpretableCall {
-	constant, ok := call.Args()[1].(interpreter.InterpretableConst)
-	if !ok {
-		return call
-	}
-	list, ok := constant.Value().(traits.Lister)
-	if !ok {
-		return call
-	}
-	texts := map[types.String]bool{}
-	for it := list.Iterator(); it.HasNext() == types.True; {
-		text, ok := it.Next().(types.String)
-		if !ok {
-			return call
-		}
-		texts[text] = true
-	}
-	search := func(args ...ref.Val) ref.Val {
-		text, ok := args[0].(types.String)
-		return types.Bool(ok && texts[text])
-	}
-	return interpreter.NewCall(call.ID(), inTexts, call.OverloadID(), call.Args(), search)
-}
-
-// The four wrappers do the same to four kinds of node, which cel-go tells
-// apart by the interfaces that they have.
+// The four wrappers make the value of a node plain. There are four because cel-go
+// distinguishes nodes by the interfaces that they implement.
 type (
 	plainAttribute struct {
 		interpreter.InterpretableAttribute

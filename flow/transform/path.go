@@ -8,11 +8,11 @@ import (
 	"github.com/google/cel-go/common/operators"
 	"github.com/google/cel-go/common/types"
 
-	"github.com/lsm/fiso/flow/internal/lazyjson"
+	"github.com/lsm/fiso/common/lazyjson"
 )
 
-// path is an expression that only names something: a variable, or a place in
-// data such as data.items[0]["sku"]. It is looked up without CEL.
+// path is an expression that only names a variable or a place in data, such as
+// data.items[0]["sku"]. It is looked up without CEL.
 type path struct {
 	root  string
 	steps []step
@@ -25,7 +25,7 @@ type step struct {
 	list  bool
 }
 
-// pathOf is the path that e is, or nil.
+// pathOf returns the path that e is, or nil.
 func pathOf(e ast.Expr) *path {
 	switch e.Kind() {
 	case ast.IdentKind:
@@ -56,7 +56,7 @@ func pathOf(e ast.Expr) *path {
 	return nil
 }
 
-// then is the path with one step more; only data has steps.
+// then appends a step to the path; only data has steps.
 func (p *path) then(s step) *path {
 	if p == nil || p.root != varData {
 		return nil
@@ -65,8 +65,8 @@ func (p *path) then(s step) *path {
 	return p
 }
 
-// find is the value at the path, or how many steps were taken to where there
-// is nothing.
+// find returns the value at the path and the number of steps taken. If there is
+// no value, the last step taken failed.
 func (p *path) find(v lazyjson.Value) (_ lazyjson.Value, steps int) {
 	for i, s := range p.steps {
 		if s.list {
@@ -81,7 +81,7 @@ func (p *path) find(v lazyjson.Value) (_ lazyjson.Value, steps int) {
 	return v, len(p.steps)
 }
 
-// missing says that there is nothing after so many steps of the path.
+// missing is the message that there is nothing after so many steps of the path.
 func (p *path) missing(steps int) string {
 	what := "no such field: "
 	if p.steps[steps-1].list {
@@ -90,7 +90,7 @@ func (p *path) missing(steps int) string {
 	return what + p.prefix(steps)
 }
 
-// prefix is how the first steps of the path are written.
+// prefix is the first steps of the path as text.
 func (p *path) prefix(steps int) string {
 	var b strings.Builder
 	b.WriteString(p.root)

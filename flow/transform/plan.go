@@ -1,45 +1,42 @@
 package transform
 
 import (
-	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common/ast"
 	"github.com/google/cel-go/common/operators"
 	"github.com/google/cel-go/common/types"
 	"github.com/google/cel-go/common/types/ref"
 	"github.com/google/cel-go/interpreter"
 
-	"github.com/lsm/fiso/flow/internal/celjson"
+	"github.com/lsm/fiso/cel"
+	"github.com/lsm/fiso/cel/celjson"
 )
 
-// plan is what has to be known of an expression while cel-go turns it into a
-// program, node by node: which nodes are handed to functions, and so must give
-// plain values (see celjson.Plain), and how map literals were written.
-type plan struct {
+// programPlan is what the decorator knows about an expression while cel-go
+// makes a program of it, node by node: which nodes are passed to functions and
+// so must have plain values (see celjson.Plain), and how map literals were
+// written.
+type programPlan struct {
 	arguments map[int64]strictness
 	nodes     map[int64]ast.Expr
-	overloads map[string]string // the functions that are called, by the overloads that the checker chose
 	factory   interpreter.AttributeFactory
 }
 
-// strictness says how thoroughly an argument is made plain.
+// strictness says how deep an argument is made plain.
 type strictness int
 
 const (
-	scalars strictness = iota + 1 // the value itself; a list stays what it is
-	deep                          // all that is in it too
-	key                           // the same for what picks a member or element
+	scalars strictness = iota + 1 // the value itself; a list stays as it is
+	deep                          // and everything in it
+	key                           // the same, for a node that selects a member or element
 )
 
-func newPlan(whole *ast.AST, root ast.Expr, factory interpreter.AttributeFactory) *plan {
-	p := &plan{arguments: map[int64]strictness{}, nodes: map[int64]ast.Expr{}, overloads: map[string]string{}, factory: factory}
+func newPlan(root ast.Expr, factory interpreter.AttributeFactory) *programPlan {
+	p := &programPlan{arguments: map[int64]strictness{}, nodes: map[int64]ast.Expr{}, factory: factory}
 	ast.PreOrderVisit(root, ast.NewExprVisitor(func(e ast.Expr) {
 		p.nodes[e.ID()] = e
 		switch e.Kind() {
 		case ast.CallKind:
 			p.call(e.AsCall())
-			for _, id := range whole.GetOverloadIDs(e.ID()) {
-				p.overloads[id] = e.AsCall().FunctionName()
-			}
 		case ast.MapKind:
 			for _, entry := range e.AsMap().Entries() {
 				p.argument(entry.AsMapEntry().Key(), key)
@@ -49,20 +46,7 @@ func newPlan(whole *ast.AST, root ast.Expr, factory interpreter.AttributeFactory
 	return p
 }
 
-// trackers put costs in the place of the cost trackers that the extension
-// libraries bring: some of these panic over an error among the arguments, as in
-// "data.missing.distinct() == [] || true", which is true.
-func (p *plan) trackers() []interpreter.CostTrackerOption {
-	all := make([]interpreter.CostTrackerOption, 0, len(p.overloads))
-	for id, name := range p.overloads {
-		all = append(all, interpreter.OverloadCostTracker(id, func(args []ref.Val, result ref.Val) *uint64 {
-			return costs{}.CallCost(name, id, args, result)
-		}))
-	}
-	return all
-}
-
-func (p *plan) call(c ast.CallExpr) {
+func (p *programPlan) call(c ast.CallExpr) {
 	args := c.Args()
 	if c.IsMemberFunction() {
 		args = append([]ast.Expr{c.Target()}, args...)
@@ -71,7 +55,7 @@ func (p *plan) call(c ast.CallExpr) {
 	switch c.FunctionName() {
 	case operators.Conditional, operators.LogicalAnd, operators.LogicalOr, operators.LogicalNot, operators.NotStrictlyFalse,
 		operators.OptSelect, "optional.of", "optional.ofNonZeroValue", "hasValue", "value", "or", "orValue", "dyn", "size", "json.encode":
-		return // these only pass their arguments on
+		return // these only pass on their arguments
 	case operators.Index, operators.OptIndex, "cel.@mapInsert":
 		if len(args) > 1 {
 			p.argument(args[1], key)
@@ -85,9 +69,9 @@ func (p *plan) call(c ast.CallExpr) {
 	}
 }
 
-// argument marks a node. A comprehension is marked at its result, as its own
-// node has to stay one that cel-go knows how to interrupt.
-func (p *plan) argument(e ast.Expr, how strictness) {
+// argument marks a node. For a comprehension it marks the result, as cel-go can
+// only interrupt the comprehension node if that stays unwrapped.
+func (p *programPlan) argument(e ast.Expr, how strictness) {
 	for e.Kind() == ast.ComprehensionKind {
 		e = e.AsComprehension().Result()
 	}
@@ -95,18 +79,10 @@ func (p *plan) argument(e ast.Expr, how strictness) {
 }
 
 // decorate is called by cel-go for every node, children first.
-func (p *plan) decorate(i interpreter.InterpretableV2) (interpreter.InterpretableV2, error) {
+func (p *programPlan) decorate(i interpreter.InterpretableV2) (interpreter.InterpretableV2, error) {
 	switch node := i.(type) {
 	case interpreter.InterpretableConst:
 		return i, nil
-	case interpreter.InterpretableCall:
-		var err error
-		if i, err = callNode(node); err != nil {
-			return nil, err
-		}
-		if _, constant := i.(interpreter.InterpretableConst); constant {
-			return i, nil
-		}
 	case interpreter.InterpretableConstructor:
 		var constant bool
 		if i, constant = p.literal(node); constant {
@@ -137,21 +113,20 @@ func (p *plan) decorate(i interpreter.InterpretableV2) (interpreter.Interpretabl
 	return i, nil
 }
 
-// literal folds a literal of constants, and makes a map literal keep its order.
-func (p *plan) literal(c interpreter.InterpretableConstructor) (_ interpreter.InterpretableV2, constant bool) {
-	constant = true
+// literal makes a map literal keep its order, and evaluates one of constants.
+func (p *programPlan) literal(c interpreter.InterpretableConstructor) (_ interpreter.InterpretableV2, constant bool) {
+	e := p.nodes[c.ID()]
+	if c.Type() != types.MapType || e == nil || e.Kind() != ast.MapKind {
+		return c, false
+	}
+	node := newMapLiteral(c, e.AsMap())
 	for _, v := range c.InitVals() {
-		_, ok := v.(interpreter.InterpretableConst)
-		constant = constant && ok
-	}
-	var node interpreter.InterpretableV2 = c
-	if e := p.nodes[c.ID()]; c.Type() == types.MapType && e != nil && e.Kind() == ast.MapKind {
-		node = newMapLiteral(c, e.AsMap())
-	}
-	if constant {
-		if v := node.Exec(interpreter.AsFrame(cel.NoVars())); !types.IsUnknownOrError(v) {
-			return interpreter.NewConstValue(c.ID(), v), true
+		if _, constant := v.(interpreter.InterpretableConst); !constant {
+			return node, false
 		}
+	}
+	if v := node.Exec(interpreter.AsFrame(interpreter.EmptyActivation())); !types.IsUnknownOrError(v) {
+		return interpreter.NewConstValue(c.ID(), v), true
 	}
 	return node, false
 }
@@ -166,7 +141,7 @@ func (s strictness) apply(v ref.Val) ref.Val {
 	if s == scalars {
 		return v
 	}
-	plain, err := celjson.Plain(v, maxParts)
+	plain, err := celjson.Plain(v, cel.MaxParts)
 	if err != nil {
 		return types.WrapErr(err)
 	}

@@ -2,5 +2,5 @@
 
 package transform
 
-// raced: under the race detector a sync.Pool forgets things at random.
+// raced: the race detector makes sync.Pool drop items at random.
 const raced = true

@@ -7,15 +7,14 @@ import (
 	"github.com/lsm/fiso/common/cloudevent"
 )
 
-// store is where outgoing events are put. An event lives until it is settled,
-// long after Process is over, so its memory cannot be used again; but it can be
-// asked for in blocks, which the collector takes back when all in them are
-// gone. An event that stays for long keeps what shares its blocks: at most
-// eventBlock events that hold maxShared bytes each, and textBlock bytes. That
-// is why what is large never shares.
-type store struct {
-	events []cloudevent.Event // empty ones
-	texts  []byte             // ids, subjects and data, up to its length
+// eventMemory allocates outgoing events in blocks. An event lives until it is
+// settled, long after Transform has returned, so its memory cannot be reused; a
+// block is collected when all events in it are gone. An event that lives long
+// keeps its blocks alive: up to eventBlock events of maxShared bytes each, and
+// textBlock bytes. So nothing larger than maxShared shares a block.
+type eventMemory struct {
+	events []cloudevent.Event // unused events
+	texts  []byte             // ids, subjects and data; the capacity beyond its length is unused
 }
 
 const (
@@ -24,9 +23,9 @@ const (
 	maxShared  = 2 << 10
 )
 
-// keepEvent is e where nobody else changes it. Beside its attributes it holds on to
-// so many bytes.
-func (s *store) keepEvent(e *cloudevent.Event, holds int) *cloudevent.Event {
+// keepEvent copies e to memory of its own. holds is how many bytes it keeps
+// alive beside its attributes.
+func (s *eventMemory) keepEvent(e *cloudevent.Event, holds int) *cloudevent.Event {
 	holds += len(e.ID) + len(e.Source) + len(e.Type) + len(e.Subject) + len(e.DataContentType) + len(e.DataSchema)
 	if holds > maxShared || len(e.Extensions) > 0 {
 		own := *e
@@ -41,8 +40,8 @@ func (s *store) keepEvent(e *cloudevent.Event, holds int) *cloudevent.Event {
 	return kept
 }
 
-// keep copies bytes to where nobody changes them any more.
-func (s *store) keep(b []byte) []byte {
+// keep copies bytes to memory that is not changed any more.
+func (s *eventMemory) keep(b []byte) []byte {
 	if len(b) > maxShared {
 		return bytes.Clone(b)
 	}
@@ -55,7 +54,8 @@ func (s *store) keep(b []byte) []byte {
 }
 
 // keepText is keep for a text.
-func (s *store) keepText(b []byte) string { return view(s.keep(b)) }
+func (s *eventMemory) keepText(b []byte) string { return view(s.keep(b)) }
 
-// view is bytes as a text without a copy, valid as long as nobody changes them.
+// view returns bytes as a text without a copy. It is valid as long as the bytes
+// do not change.
 func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

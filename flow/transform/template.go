@@ -8,33 +8,34 @@ import (
 	"github.com/google/cel-go/common/types"
 	"github.com/google/cel-go/common/types/ref"
 
+	"github.com/lsm/fiso/cel"
+	"github.com/lsm/fiso/cel/celjson"
 	"github.com/lsm/fiso/common/config"
-	"github.com/lsm/fiso/flow/fault"
-	"github.com/lsm/fiso/flow/internal/celjson"
+	"github.com/lsm/fiso/delivery/fault"
 )
 
-// template writes the output of a transform: texts that are known when the
-// flow loads, and between them the values that are not. Places in data are
-// copied from the record's own bytes.
+// template writes the output of a transform: text that is known when the flow
+// loads, and dynamic values in between. Places in data are copied from the
+// record's bytes.
 type template struct {
-	holes []hole
+	parts []dynamicPart
 	tail  []byte
 }
 
-// hole is a value, and the text before it.
-type hole struct {
-	before []byte
+// dynamicPart is a dynamic value and the text before it.
+type dynamicPart struct {
+	prefix []byte
 	value  *expression
 }
 
-// builder makes a template out of the literals of an expression.
+// builder makes a template of the literals of an expression.
 type builder struct {
 	*compiler
 	name  string
 	text  config.Text
 	whole *ast.AST
 	made  template
-	fixed []byte // text since the last hole
+	fixed []byte // text since the last dynamic part
 }
 
 // template compiles transform.cel.
@@ -53,7 +54,7 @@ func (c *compiler) fields(name string, fields config.Fields) *template {
 	seen := map[string]bool{}
 	for i, f := range fields {
 		if seen[f.Name] {
-			c.fault(name, f.Value, 1, 1, fmt.Sprintf("the field %q is there twice", f.Name), "a field can have one value only")
+			c.fault(name, f.Value, 1, 1, fmt.Sprintf("the field %q appears twice", f.Name), "a field can have one value only")
 			continue
 		}
 		seen[f.Name] = true
@@ -74,12 +75,12 @@ func (b *builder) finish() *template {
 	return &b.made
 }
 
-// add adds a value to the template: literals piece by piece, anything else as
-// a hole.
+// add adds a value to the template: a literal as text, anything else as a
+// dynamic part.
 func (b *builder) add(e ast.Expr) {
 	switch e.Kind() {
 	case ast.LiteralKind:
-		if out, err := celjson.Append(b.fixed, e.AsLiteral(), maxText); err == nil {
+		if out, err := celjson.Append(b.fixed, e.AsLiteral(), cel.MaxText); err == nil {
 			b.fixed = out
 			return
 		}
@@ -95,7 +96,7 @@ func (b *builder) add(e ast.Expr) {
 		}
 	}
 	value := b.part(b.name, b.text, b.whole, e)
-	b.made.holes = append(b.made.holes, hole{b.fixed, value})
+	b.made.parts = append(b.made.parts, dynamicPart{b.fixed, value})
 	b.fixed = nil
 }
 
@@ -124,8 +125,8 @@ func (b *builder) object(m ast.MapExpr) {
 	b.fixed = append(b.fixed, '}')
 }
 
-// hasNames reports whether all keys of a literal are known texts, and all of
-// its entries are there for sure.
+// hasNames reports whether all keys of a literal are literal texts, and none of
+// its entries is optional.
 func hasNames(m ast.MapExpr) bool {
 	for _, entry := range m.Entries() {
 		e := entry.AsMapEntry()
@@ -142,9 +143,9 @@ func hasNames(m ast.MapExpr) bool {
 // write appends the output for one event to dst, up to limit bytes.
 func (t *template) write(dst []byte, v *vars, limit int) ([]byte, error) {
 	var err error
-	for i := range t.holes {
-		h := &t.holes[i]
-		dst = append(dst, h.before...)
+	for i := range t.parts {
+		h := &t.parts[i]
+		dst = append(dst, h.prefix...)
 		if dst, err = h.value.write(dst, v, limit); err != nil {
 			return dst, err
 		}
@@ -167,7 +168,7 @@ func (x *expression) write(dst []byte, v *vars, limit int) ([]byte, error) {
 	return x.encode(dst, value, limit)
 }
 
-// encode appends a value that was worked out.
+// encode appends an evaluated value.
 func (x *expression) encode(dst []byte, value ref.Val, limit int) ([]byte, error) {
 	out, err := celjson.Append(dst, value, limit)
 	switch {
@@ -179,7 +180,7 @@ func (x *expression) encode(dst []byte, value ref.Val, limit int) ([]byte, error
 	return out, nil
 }
 
-// copy appends what a path names, without a CEL value in between.
+// copy appends the value at a path without making a CEL value.
 func (x *expression) copy(dst []byte, v *vars, limit int) ([]byte, error) {
 	switch x.path.root {
 	case varData:

@@ -10,13 +10,13 @@ import (
 func values(t *testing.T, record string, want map[string]string) {
 	t.Helper()
 	for source, want := range want {
-		if got := told(t, Config{CEL: text(source)}, message(record)); got != want {
+		if got := outcome(t, Config{CEL: text(source)}, message(record)); got != want {
 			t.Errorf("%s gave %q, want %q", source, got, want)
 		}
 	}
 }
 
-// U8: an index may be an index by a variable, however deep.
+// U8: an index may itself be indexed by a variable, at any depth.
 func TestProcess_indexesByWhatAnIndexGives(t *testing.T) {
 	values(t, `{"prices":{"s1":1.50,"s2":2},"skus":{"c1":"s1","id":"s2"},"code":"c1","codes":["c1"],"i":0,"l":[[0,1],[1.0]],"n":1.0}`, map[string]string{
 		`data.prices[data.skus[data.code]]`:                                      `passed: 1.50`,
@@ -37,7 +37,7 @@ func TestProcess_indexesByWhatAnIndexGives(t *testing.T) {
 	})
 }
 
-// U8: as in CEL's own maps and lists, what is empty has no value.
+// U8: as for CEL's own maps and lists, an empty one is a zero value.
 func TestProcess_takesWhatIsEmptyForNoValue(t *testing.T) {
 	values(t, `{"o":{},"l":[],"one":{"a":1}}`, map[string]string{
 		`optional.ofNonZeroValue({}).hasValue()`:           `passed: false`,
@@ -51,8 +51,8 @@ func TestProcess_takesWhatIsEmptyForNoValue(t *testing.T) {
 	})
 }
 
-// U8: a missing field is an error that || and && may do without, whatever function it is handed to. Trackers of cel-go
-// panicked over some.
+// U8: a missing field is an error that || and && may ignore, whatever function gets it. Some cost trackers of cel-go
+// panicked over it.
 func TestProcess_doesWithoutAnErrorInsideOfAFunction(t *testing.T) {
 	for _, call := range []string{
 		`data.missing.distinct() == []`, `data.missing.sort() == []`, `data.missing.sortBy(x, x) == []`, `lists.range(data.missing).sort() == []`,
@@ -66,7 +66,7 @@ func TestProcess_doesWithoutAnErrorInsideOfAFunction(t *testing.T) {
 		`regex.replace(data.missing, "a", "b") == ""`, `strings.quote(data.missing) == ""`, `data.missing.reverse() == ""`, `data.missing in []`, `data.missing in ["a"]`, `data.missing in data.l`,
 		`timestamp(data.missing) == time`, `int("x") == 1`, `timestamp(data.s) == time`, `duration(data.s) == duration("1s")`, `optional.of(data.missing).hasValue()`, `1 / 0 == 1`,
 	} {
-		// The loop makes cel-go count steps, which is where it panicked.
+		// The loop makes cel-go count steps, where it panicked.
 		for _, counted := range []string{`data.l.exists(x, x == 1)`, `true`} {
 			values(t, `{"l":[1],"s":"text"}`, map[string]string{
 				call + ` || ` + counted:                       `passed: true`,
@@ -129,7 +129,7 @@ func TestProcess_keepsTheDigitsOfBigNumbers(t *testing.T) {
 	}
 }
 
-// U11: the error says which function makes operands of two types fit.
+// U11: the error says which function converts an operand so that the types fit.
 func TestProcess_saysHowToMixTypes(t *testing.T) {
 	const failed, in = "TRANSFORM_FAILED: transform.cel: ", "no such overload in "
 	values(t, `{"n":7,"d":1.5,"u":18446744073709551615,"big":123456789012345678901,"s":"a","items":[{"n":2}],"nothing":null}`, map[string]string{
@@ -150,7 +150,7 @@ func TestProcess_saysHowToMixTypes(t *testing.T) {
 	})
 }
 
-// U11: an error names the part of this expression that failed, whatever failed before in another one.
+// U11: an error names the part of its own expression, also after a failure in another one.
 func TestProcess_namesItsOwnPartInAnErrorThatIsShared(t *testing.T) {
 	const failed = `TRANSFORM_FAILED: transform.cel: timestamp overflow in `
 	values(t, `{"n":999999999999999,"a":1}`, map[string]string{

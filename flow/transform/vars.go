@@ -6,38 +6,39 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common/types"
 	"github.com/google/cel-go/common/types/ref"
+	"github.com/google/cel-go/interpreter"
 
+	"github.com/lsm/fiso/cel/celjson"
 	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/connector"
-	"github.com/lsm/fiso/flow/internal/celjson"
-	"github.com/lsm/fiso/flow/internal/lazyjson"
+	"github.com/lsm/fiso/common/lazyjson"
 )
 
 // keepNodes is how much memory for a document is kept for the next event.
 const keepNodes = 1 << 14
 
-// vars is what the expressions see of one event, and the memory they share.
-// Each event has one to itself; it is reused.
+// vars is the variables of one event, and the memory for their values. One
+// event uses it at a time; it is reused for the next.
 type vars struct {
-	event       cloudevent.Event   // expressions see its data as doc
-	plain       bool               // the message was no CloudEvent
-	outgoing    outgoing           // what is made of it
-	message     *connector.Message // where it comes from; nil for a sink's expressions
-	nameless    bool               // id and subject of the event are not made yet: see name
-	headers     []connector.Header
-	payload     []byte // what data is read from; nil: there is none, and data is null
-	decoded     bool   // data was asked for: doc holds the payload, or undecodable says why not
-	undecodable error
-	doc         lazyjson.Doc
-	data        ref.Val // data as a CEL value, once it was asked for
-	named       ref.Val // headers as a CEL value, likewise
-	time        time.Time
-	out         []byte // what is written, before it is copied to its size
-	names       []byte // likewise, of id and subject
-	store              // where outgoing events live
+	event        cloudevent.Event   // expressions see its data as doc
+	plain        bool               // the message is not a CloudEvent
+	outgoing     outgoing           // the event being made
+	message      *connector.Message // the message of the event; nil for a sink's expressions
+	idPending    bool               // id and subject are not made yet, see makeIDAndSubject
+	headers      []connector.Header
+	payload      []byte // the bytes of data; nil: data is null
+	decoded      bool   // decode was called: doc holds the payload, or undecodable says why not
+	undecodable  error
+	doc          lazyjson.Doc
+	dataValue    ref.Val // data as a CEL value, once it was needed
+	headersValue ref.Val // headers as a CEL value, once they were needed
+	time         time.Time
+	out          []byte // buffer for the output
+	idBuffer     []byte // buffer for id and subject
+	parent       *vars  // of the message that was split; nil: not split
+	eventMemory         // where outgoing events live
 
 	ctx     context.Context // the caller's
 	timeout time.Duration
@@ -45,7 +46,7 @@ type vars struct {
 	cancel  context.CancelFunc
 }
 
-// release forgets the event, and keeps the memory for the next one.
+// release clears the event, and keeps memory for the next one.
 func (v *vars) release() {
 	if v.cancel != nil {
 		v.cancel()
@@ -54,20 +55,20 @@ func (v *vars) release() {
 	if v.outgoing.used {
 		v.outgoing = outgoing{}
 	}
-	v.message, v.plain, v.nameless, v.headers = nil, false, false, nil
-	v.payload, v.decoded, v.undecodable = nil, false, nil
-	v.data, v.named, v.time = nil, nil, time.Time{}
+	v.message, v.plain, v.idPending, v.headers = nil, false, false, nil
+	v.payload, v.decoded, v.undecodable, v.parent = nil, false, nil, nil
+	v.dataValue, v.headersValue, v.time = nil, nil, time.Time{}
 	v.ctx, v.limited, v.cancel = nil, nil, nil
 	v.doc.Release(keepNodes)
 	if cap(v.out) > 1<<16 {
 		v.out = nil
 	}
-	if cap(v.names) > 1<<16 {
-		v.names = nil
+	if cap(v.idBuffer) > 1<<16 {
+		v.idBuffer = nil
 	}
 }
 
-// context is the caller's, ended when the event has taken its time. The clock
+// context returns the caller's context with the timeout of the event, which
 // starts with the first expression that needs it.
 func (v *vars) context() context.Context {
 	if v.limited == nil {
@@ -76,9 +77,9 @@ func (v *vars) context() context.Context {
 	return v.limited
 }
 
-// root is data. The payload is decoded when it is first asked for, so that an
-// expression that asks for something else works on any payload. It is absent
-// when undecodable says why.
+// root returns data. The payload is decoded on the first call, so that
+// expressions that do not use data accept any payload. The result is absent if
+// undecodable is set.
 func (v *vars) root() lazyjson.Value {
 	if !v.decoded {
 		v.decode()
@@ -103,28 +104,33 @@ func (v *vars) decode() {
 	}
 }
 
-// ResolveName implements cel.Activation.
+// ResolveName implements interpreter.Activation.
 func (v *vars) ResolveName(name string) (any, bool) {
 	switch name {
 	case varData:
-		if v.data == nil {
+		if v.dataValue == nil {
 			root := v.root()
 			if v.undecodable != nil {
-				return types.WrapErr(v.undecodable), true // CEL's && and || may yet do without
+				return types.WrapErr(v.undecodable), true // && and || may ignore it
 			}
-			v.data = celjson.Of(root)
+			v.dataValue = celjson.Of(root)
 		}
-		return v.data, true
+		return v.dataValue, true
 	case varTime:
 		if v.time.IsZero() {
-			return types.NullValue, true // Kafka has records without one
+			return types.NullValue, true // Kafka has records without a time
 		}
 		return types.Timestamp{Time: v.time.UTC()}, true
-	case varHeaders:
-		if v.named == nil {
-			v.named = headerMap(v.headers)
+	case varParent:
+		if v.parent == nil {
+			return types.NullValue, true
 		}
-		return v.named, true
+		return v.parent.ResolveName(varData)
+	case varHeaders:
+		if v.headersValue == nil {
+			v.headersValue = headerMap(v.headers)
+		}
+		return v.headersValue, true
 	}
 	if text, ok := v.text(name); ok {
 		return types.String(text), true
@@ -132,28 +138,28 @@ func (v *vars) ResolveName(name string) (any, bool) {
 	return nil, false
 }
 
-// text is the value of a variable that is a string.
+// text returns the value of a variable that is a string.
 func (v *vars) text(name string) (string, bool) {
 	switch name {
 	case varID:
-		v.name()
+		v.makeIDAndSubject()
 		return v.event.ID, true
 	case varSource:
 		return v.event.Source, true
 	case varType:
 		return v.event.Type, true
 	case varSubject:
-		v.name()
+		v.makeIDAndSubject()
 		return v.event.Subject, true
 	}
 	return "", false
 }
 
-// Parent implements cel.Activation.
-func (v *vars) Parent() cel.Activation { return nil }
+// Parent implements interpreter.Activation.
+func (v *vars) Parent() interpreter.Activation { return nil }
 
-// headerMap is the headers by name. Of several with one name the last counts,
-// as in Kafka's own lastHeader; what is not UTF-8 becomes U+FFFD.
+// headerMap returns the headers by name. Of several with one name the last
+// counts, as in Kafka's lastHeader. Invalid UTF-8 becomes U+FFFD.
 func headerMap(headers []connector.Header) ref.Val {
 	m := make(map[string]string, len(headers))
 	for _, h := range headers {

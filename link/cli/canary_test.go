@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// L10, https://github.com/hashicorp/go-retryablehttp/issues/206: a secret that was
-// written where it does not belong is in no output either.
+// L10, https://github.com/hashicorp/go-retryablehttp/issues/206: no output shows a
+// secret that is in a wrong place of the configuration.
 func TestCommands_neverShowASecretThatStandsInTheWrongPlace(t *testing.T) {
 	const canary = "c4n4ry-0f-4-s3cret"
 	for name, text := range map[string]string{

@@ -2,29 +2,28 @@ package cli
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/lsm/fiso/common/command"
 	"github.com/lsm/fiso/common/terminal"
-	"github.com/lsm/fiso/link/internal/instance"
+	"github.com/lsm/fiso/link/internal/server"
 )
 
 func (a *app) checkCommand() *cobra.Command {
 	var timeout time.Duration
 	c := &cobra.Command{
 		Use:   "check [file]",
-		Short: "Try every target step by step, and say which step fails",
-		Long: `Tries, for each target: whether its name has an address, whether it can be
-connected to, TLS included, whether its credential can be had, and one request
-that is safe: OPTIONS, or of gRPC the health check. Of targets that need Kafka,
-it tries brokers, login, topics and group, and writes nothing. Nothing else is
-sent.`,
+		Short: "Test every target step by step, and say which step fails",
+		Long: `Tests for each target whether its name resolves, whether it accepts connections
+(TLS included), whether its credential is available, and whether it answers one
+harmless request: OPTIONS, or the health check for gRPC. For targets that need
+Kafka, it tests brokers, login, topics and group, and writes nothing. It sends
+nothing else.`,
 		Example: `  fiso-link check config.yaml
   fiso-link check --timeout 5s -o json config.yaml`,
-		Args: arguments(cobra.MaximumNArgs(1)),
+		Args: command.Args(cobra.MaximumNArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
 			cfg, err := a.read(a.file(args))
 			if err != nil {
@@ -32,56 +31,55 @@ sent.`,
 			}
 			ctx, cancel := context.WithTimeout(c.Context(), timeout)
 			defer cancel()
-			steps, err := instance.Check(ctx, cfg)
+			steps, err := server.Check(ctx, cfg)
 			if err != nil {
 				return err
 			}
-			return a.tellSteps(steps)
+			return a.printSteps(steps)
 		},
 	}
-	c.Flags().DurationVar(&timeout, "timeout", 30*time.Second, "longest time for all of it")
+	c.Flags().DurationVar(&timeout, "timeout", 30*time.Second, "time limit for all tests")
 	return c
 }
 
-// stepsFailed is how many steps failed; what they were is printed already.
-type stepsFailed int
-
-func (n stepsFailed) Error() string { return fmt.Sprintf("%d step(s) failed", int(n)) }
-
-// tellSteps prints what was tried. What a server answered steers no terminal, and
-// passes for no line of ours.
-func (a *app) tellSteps(steps []instance.Step) (err error) {
-	failed := stepsFailed(0)
+// printSteps prints the result of each step. A server's answer is escaped, so that it
+// cannot imitate a line of fiso-link.
+func (a *app) printSteps(steps []server.Step) error {
+	failed := 0
 	for _, s := range steps {
 		mark, why := "ok", ""
 		if s.Err != nil {
 			failed++
 			mark, why = "FAILED", ": "+s.Err.Error()
 		}
-		if a.output != "json" {
-			fmt.Fprintf(a.Out, "%-6s %-20s %s\n", mark, s.Target, terminal.Line(s.Name+why))
+		if !a.JSON() {
+			a.Printf("%-6s %-20s %s\n", mark, s.Target, terminal.Line(s.Name+why))
 		}
 	}
-	if a.output == "json" {
-		err = a.json(map[string]any{"steps": printable(steps)})
+	if a.JSON() {
+		if err := a.PrintJSON(map[string]any{"ok": failed == 0, "steps": stepResults(steps)}); err != nil {
+			return err
+		}
+	} else if failed > 0 {
+		a.Errorf("%s: %d step(s) failed\n", a.Name, failed)
 	}
 	if failed > 0 {
-		return errors.Join(err, failed)
+		return command.ErrReported
 	}
-	return err
+	return nil
 }
 
-type printed struct {
+type stepResult struct {
 	Target string `json:"target"`
 	Step   string `json:"step"`
 	OK     bool   `json:"ok"`
 	Error  string `json:"error,omitempty"`
 }
 
-func printable(steps []instance.Step) []printed {
-	out := []printed{}
+func stepResults(steps []server.Step) []stepResult {
+	out := []stepResult{}
 	for _, s := range steps {
-		p := printed{Target: s.Target, Step: s.Name, OK: s.Err == nil}
+		p := stepResult{Target: s.Target, Step: s.Name, OK: s.Err == nil}
 		if s.Err != nil {
 			p.Error = s.Err.Error()
 		}

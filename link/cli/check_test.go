@@ -6,20 +6,21 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/lsm/fiso/link/internal/instance"
+	"github.com/lsm/fiso/common/command"
+	"github.com/lsm/fiso/link/internal/server"
 )
 
-// U22: what a server answers neither steers a terminal nor passes for a line of the
-// command's own.
+// U22: a server's answer can neither control the terminal nor imitate a line of the
+// command.
 func TestCheck_printsWhatServersAnswerAsOneLineOfText(t *testing.T) {
-	var out strings.Builder
-	a := &app{IO: IO{Out: &out}}
-	err := a.tellSteps([]instance.Step{{Target: "crm", Name: "OPTIONS /", Err: errors.New("it says \x1b[2J\nok     crm")}})
+	var out, errs strings.Builder
+	a := newApp(command.IO{Out: &out, Err: &errs})
+	err := a.printSteps([]server.Step{{Target: "crm", Name: "OPTIONS /", Err: errors.New("it says \x1b[2J\nok     crm")}})
 	if want := `FAILED crm                  OPTIONS /: it says \x1b[2J\nok     crm` + "\n"; out.String() != want {
 		t.Errorf("printed %q, want %q", &out, want)
 	}
-	if err == nil || err.Error() != "1 step(s) failed" {
-		t.Error(err)
+	if !errors.Is(err, command.ErrReported) || errs.String() != "fiso-link: 1 step(s) failed\n" {
+		t.Errorf("%v, standard error %q", err, &errs)
 	}
 }
 

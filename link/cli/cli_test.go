@@ -10,11 +10,13 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/lsm/fiso/common/command"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// page is what a command printed.
+// page is the output of a command.
 type page struct {
 	mu sync.Mutex
 	b  strings.Builder
@@ -32,10 +34,10 @@ func (p *page) String() string {
 	return p.b.String()
 }
 
-// call runs one command line, with variables of the environment before it.
+// call runs one command line, with environment variables before it.
 func call(ctx context.Context, env map[string]string, args ...string) (code int, out, errs string) {
 	var o, e page
-	code = Main(ctx, args, IO{Out: &o, Err: &e, Getenv: func(k string) string { return env[k] }})
+	code = Main(ctx, args, command.IO{Out: &o, Err: &e, Getenv: func(k string) string { return env[k] }})
 	return code, o.String(), e.String()
 }
 
@@ -60,10 +62,10 @@ func TestMain_commands(t *testing.T) {
 		err  string
 	}{
 		"validate":              {nil, []string{"validate", fine}, 0, "valid, 1 target(s)", ""},
-		"validate, JSON":        {nil, []string{"validate", "-o", "json", fine}, 0, `"targets": 1`, ""},
+		"validate, JSON":        {nil, []string{"validate", "-o", "json", fine}, 0, "{\n  \"errors\": [],\n  \"ok\": true,\n  \"targets\": 1\n}\n", ""},
 		"validate, by variable": {map[string]string{"FISO_LINK_CONFIG": fine}, []string{"validate"}, 0, "valid", ""},
 		"validate, default":     {nil, []string{"validate"}, 1, "", "/etc/fiso/link/config.yaml"},
-		"validate, faults":      {nil, []string{"validate", bad}, 1, "", `"A" is no name for a target`},
+		"validate, faults":      {nil, []string{"validate", bad}, 1, "", `"A" is not a name for a target`},
 		"faults in JSON":        {nil, []string{"validate", "-o", "json", bad}, 1, `"code": "BAD_VALUE"`, ""},
 		"a failure in JSON":     {nil, []string{"validate", "-o", "json", "/nowhere"}, 1, `"code": "FAILED"`, ""},
 		"schema":                {nil, []string{"schema"}, 0, `"circuitBreaker"`, ""},
@@ -78,6 +80,7 @@ func TestMain_commands(t *testing.T) {
 		"run, no file":          {nil, []string{"run", "/nowhere"}, 1, "", "does not exist"},
 		"run, level":            {nil, []string{"run", "--log-level", "loud", fine}, 2, "", "loud"},
 		"unknown command":       {nil, []string{"dance"}, 2, "", `unknown command "dance"`},
+		"misspelt command":      {nil, []string{"valdate"}, 2, "", `unknown command "valdate"; did you mean "validate"?`},
 		"unknown flag":          {nil, []string{"run", "--dance"}, 2, "", "Try 'fiso-link --help'"},
 		"two files":             {nil, []string{"run", "a", "b"}, 2, "", "accepts at most 1 arg"},
 		"an argument to none":   {nil, []string{"schema", "x"}, 2, "", "unknown command"},
@@ -107,9 +110,9 @@ func TestMain_runsUntilItIsTold(t *testing.T) {
 		code := make(chan int, 1)
 		env := map[string]string{"FISO_LINK_CONFIG": file(t, good), "FISO_LOG_LEVEL": "info"}
 		go func() {
-			code <- Main(ctx, args, IO{Out: &errs, Err: &errs, Getenv: func(k string) string { return env[k] }})
+			code <- Main(ctx, args, command.IO{Out: &errs, Err: &errs, Getenv: func(k string) string { return env[k] }})
 		}()
-		for end := time.Now().Add(10 * time.Second); !strings.Contains(errs.String(), "fiso-link listens"); {
+		for end := time.Now().Add(10 * time.Second); !strings.Contains(errs.String(), `"msg":"listening"`); {
 			if time.Now().After(end) {
 				t.Fatal(errs.String())
 			}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/lsm/fiso/common/command"
 	"github.com/lsm/fiso/link/internal/demo"
 )
 
@@ -17,28 +18,31 @@ func (a *app) demoCommand() *cobra.Command {
 	)
 	c := &cobra.Command{
 		Use:   "demo",
-		Short: "See it work: a service that fails, and an application that hardly notices",
-		Long: `Starts a small service that fails in the ways that services do, and fiso-link
-before it; makes calls; and shows live what becomes of them: tokens that end and
-are renewed, a circuit that opens and closes, retries, a rate limit, paths that
-are refused, a stream that a reload does not cut. It ends with the totals, and
-fails if a promise was broken. It needs nothing installed and leaves nothing.`,
+		Short: "Show fiso-link at work between an application and a failing service",
+		Long: `Starts a small service that fails as real services do, with fiso-link in front
+of it, makes calls, and shows live what happens to them: tokens expire and are
+renewed, a circuit opens and closes, calls are retried, rate-limited and refused,
+and a stream survives a reload. It ends with the totals, and fails if a promise
+was broken. It needs nothing installed and leaves nothing behind.`,
 		Example: `  fiso-link demo
   fiso-link demo --keep`,
-		Args: arguments(cobra.NoArgs),
+		Args: command.Args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			o := demo.Options{Out: a.Out, Terminal: a.OutTerminal, Length: length, Keep: keep}
-			if a.output == "json" {
+			if a.JSON() {
 				o.Out, o.Terminal, o.Keep = io.Discard, false, false
 			}
 			sum, err := demo.Run(c.Context(), o)
-			if a.output == "json" && (err == nil || errors.Is(err, demo.ErrBroken)) {
-				err = errors.Join(err, a.json(sum))
+			if !a.JSON() || err != nil && !errors.Is(err, demo.ErrBroken) {
+				return err
 			}
-			return err
+			if printed := a.PrintJSON(sum); printed != nil || err == nil {
+				return printed
+			}
+			return command.ErrReported // the totals say which promise was broken
 		},
 	}
-	c.Flags().BoolVar(&keep, "keep", false, "leave everything running after the totals, until Ctrl-C")
-	c.Flags().DurationVar(&length, "length", 16*time.Second, "how long calls are made")
+	c.Flags().BoolVar(&keep, "keep", false, "keep everything running after the totals, until Ctrl-C")
+	c.Flags().DurationVar(&length, "length", 16*time.Second, "how long to make calls")
 	return c
 }

@@ -3,80 +3,59 @@ package cli
 import (
 	"context"
 	"log/slog"
-	"time"
 
 	"github.com/spf13/cobra"
+	"go.opentelemetry.io/otel/trace"
 
-	"github.com/lsm/fiso/common/telemetry"
-	"github.com/lsm/fiso/link/internal/instance"
+	"github.com/lsm/fiso/common/command"
+	"github.com/lsm/fiso/link/internal/server"
 )
 
-// lastSpans is how long the last traces may take to be sent.
-const lastSpans = 3 * time.Second
-
 func (a *app) runCommand() *cobra.Command {
-	var o instance.Options
+	var o server.Options
 	var level string
 	c := &cobra.Command{
 		Use:   "run [file]",
-		Short: "Serve the targets of a configuration file until told to stop",
-		Long: `Serves the targets of the file, and follows the file while it runs: a change is
-taken over without cutting the calls of targets that did not change, and a file
-that is not valid changes nothing.
+		Short: "Serve the targets of a configuration file until stopped",
+		Long: `Serves the targets of the file, and reloads the file when it changes: calls of
+targets that did not change are not cut off, and an invalid file changes nothing.
 
-SIGTERM and Ctrl-C let calls under way finish; a second signal ends at once.
-SIGHUP does nothing (files are followed anyway), but ends it in a terminal.
+SIGTERM and Ctrl-C let calls in flight finish; a second signal exits at once.
+SIGHUP is ignored (files are followed anyway), except in a terminal, where it
+ends the process.
 
 Environment: FISO_LINK_CONFIG (` + defaultFile + `), FISO_LOG_LEVEL (info;
-debug tells of every call), and OTEL_* as OpenTelemetry defines them: traces are
-sent where OTEL_EXPORTER_OTLP_ENDPOINT says. Flags and arguments override it.`,
+debug logs every call), and OTEL_* as OpenTelemetry defines them: traces are sent
+to OTEL_EXPORTER_OTLP_ENDPOINT. Flags and arguments override the environment.`,
 		Example: `  fiso-link run config.yaml
   fiso-link run --listen-addr 127.0.0.1:3600 --log-level debug config.yaml`,
-		Args: arguments(cobra.MaximumNArgs(1)),
+		Args: command.Args(cobra.MaximumNArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
-			if level == "" {
-				level = a.Getenv("FISO_LOG_LEVEL")
-			}
-			l, err := telemetry.ParseLevel(level)
+			log, err := a.Logger(level)
 			if err != nil {
-				return usageError{err}
+				return err
 			}
-			o.File, o.Log = a.file(args), telemetry.Logger(a.Err, l, a.Terminal)
-			// net/http tells of peers that break the rules of HTTP/2 by package log,
-			// as often as they do.
+			o.File, o.Logger = a.file(args), log
+			// net/http logs each violation of HTTP/2 by a peer with package log, so log
+			// at debug level.
 			slog.SetLogLoggerLevel(slog.LevelDebug)
-			slog.SetDefault(o.Log) //nolint:forbidigo // it is where package log writes
-			return traced(c.Context(), o)
+			slog.SetDefault(o.Logger) //nolint:forbidigo // package log writes there
+			return a.Traced(c.Context(), Version, log, func(tracing trace.TracerProvider) error {
+				o.Tracing = tracing
+				return run(c.Context(), o)
+			})
 		},
 	}
-	c.Flags().StringVar(&o.ListenAddr, "listen-addr", "", "where applications call, instead of the file's listenAddr")
-	c.Flags().StringVar(&o.MetricsAddr, "metrics-addr", "", "where /healthz, /readyz and /metrics listen, instead of the file's metricsAddr")
+	c.Flags().StringVar(&o.ListenAddr, "listen-addr", "", "address for calls of applications, instead of the file's listenAddr")
+	c.Flags().StringVar(&o.MetricsAddr, "metrics-addr", "", "address of /healthz, /readyz and /metrics, instead of the file's metricsAddr")
 	c.Flags().StringVar(&level, "log-level", "", "debug, info, warn or error (FISO_LOG_LEVEL, info)")
 	return c
 }
 
-// traced runs an instance with traces by OTEL_*.
-func traced(ctx context.Context, o instance.Options) error {
-	shutdown, provider, err := telemetry.Tracing(ctx, "fiso-link", buildVersion(), o.Log)
+func run(ctx context.Context, o server.Options) error {
+	s, err := server.New(o)
 	if err != nil {
 		return err
 	}
-	if telemetry.Enabled(provider) {
-		o.Tracing = provider
-	}
-	err = run(ctx, o)
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastSpans)
-	defer cancel()
-	if err := shutdown(last); err != nil {
-		o.Log.Warn("the last traces were not sent", "error", err)
-	}
-	return err
-}
-
-func run(ctx context.Context, o instance.Options) error {
-	i, err := instance.New(o)
-	if err != nil {
-		return err
-	}
-	return i.Run(ctx)
+	return s.Run(ctx)
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/lsm/fiso/common/command"
 )
 
 // until waits for a condition.
@@ -27,19 +29,19 @@ func until(t *testing.T, what string, holds func() bool) {
 	}
 }
 
-// running runs a command line until stop.
+// running runs a command line until stop is called.
 func running(t *testing.T, env map[string]string, args ...string) (errs *page, stop func() int) {
 	t.Helper()
 	errs = &page{}
 	ctx, cancel := context.WithCancel(context.Background())
 	code := make(chan int, 1)
 	go func() {
-		code <- Main(ctx, args, IO{Out: errs, Err: errs, Getenv: func(k string) string { return env[k] }})
+		code <- Main(ctx, args, command.IO{Out: errs, Err: errs, Getenv: func(k string) string { return env[k] }})
 	}()
 	return errs, func() int { cancel(); return <-code }
 }
 
-// between is what stands in s after before, up to after.
+// between returns the text of s between before and after.
 func between(s, before, after string) string {
 	_, rest, _ := strings.Cut(s, before)
 	word, _, _ := strings.Cut(rest, after)
@@ -55,7 +57,7 @@ func TestRun_sendsTracesAndTellsOfEveryCall(t *testing.T) {
 	defer collector.Close()
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.URL)
 	logs, stop := running(t, nil, "run", "--log-level", "debug", file(t, good))
-	until(t, "the start", func() bool { return strings.Contains(logs.String(), "fiso-link listens") })
+	until(t, "the start", func() bool { return strings.Contains(logs.String(), `"msg":"listening"`) })
 	resp, err := http.Get("http://" + between(logs.String(), `"calls":"`, `"`) + "/link/a/") //nolint:forbidigo // a test on loopback, bounded by its own end
 	if err != nil {
 		t.Fatal(err)
@@ -83,8 +85,9 @@ func TestRun_refusesTracesThatCannotWork(t *testing.T) {
 }
 
 func TestHelp_ofEveryCommandSaysWhatItDoesAndShowsHow(t *testing.T) {
-	a := &app{IO: IO{Out: io.Discard, Err: io.Discard, Getenv: os.Getenv}}
-	commands := append([]*cobra.Command{a.root()}, a.root().Commands()...)
+	a := newApp(command.IO{Out: io.Discard, Err: io.Discard, Getenv: os.Getenv})
+	root, _ := a.root()
+	commands := append([]*cobra.Command{root}, root.Commands()...)
 	for _, c := range commands {
 		if c.Short == "" || len(c.Long) <= len(c.Short) || !strings.Contains(c.Example, "  fiso-link ") || strings.HasSuffix(c.Short, ".") {
 			t.Errorf("%s: %q, %q, %q", c.Name(), c.Short, c.Long, c.Example)

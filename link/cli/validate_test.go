@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// UL19: validate needs no Secret, wherever its reference stands; run does. A number
-// among the reasons to retry is a status.
+// UL19: unlike run, validate needs no Secret, wherever its reference is. A number in
+// retry.on is a status.
 func TestValidate_readsNoSecret(t *testing.T) {
 	t.Setenv("FISO_SECRETS_DIR", t.TempDir())
 	f := file(t, `asyncBrokers: [a:1]

@@ -6,8 +6,9 @@ import (
 	"strings"
 )
 
-// Authority is what the target sees as Host (RFC 9110, section 7.2): its host, an IPv6
-// address in brackets and without its zone, and its port unless that is the default.
+// Authority returns the Host that the target sees (RFC 9110, section 7.2): its host,
+// with an IPv6 address in brackets and without its zone, and its port unless that is
+// the default.
 func (t *Target) Authority() string {
 	host, port := t.Address()
 	host, _, _ = strings.Cut(host, "%")

@@ -7,8 +7,8 @@ import (
 	"github.com/lsm/fiso/common/config/configtest"
 )
 
-// The canary stands wherever a configuration may hold a credential, be it only
-// because people put one there.
+// The canary is in every place where a configuration may hold a credential, or where
+// people have put one by mistake.
 var withCanaries = map[string]string{
 	"in lines": `listenAddr: "127.0.0.1:3500"
 targets:
@@ -60,7 +60,7 @@ asyncSASL:
 `,
 }
 
-// UL14: whatever is wrong with a configuration, its faults show no credential.
+// UL14: no fault of a configuration shows a credential, whatever is wrong.
 func TestParse_showsNoCredentialOfASpoiltFile(t *testing.T) {
 	t.Setenv("FISO_SECRETS_DIR", t.TempDir())
 	for name, text := range withCanaries {
@@ -77,19 +77,19 @@ func TestParse_showsNoCredentialOfASpoiltFile(t *testing.T) {
 	}
 }
 
-// UL14: the places where people have put secrets, and what is said of them.
+// UL14: a secret in a wrong place is reported without being shown.
 func TestParse_saysWhatIsWrongWithASecretInTheWrongPlaceWithoutShowingIt(t *testing.T) {
 	for name, test := range map[string]struct{ text, want string }{
 		"a header in a list":       {"headers: {set: {Authorization: [CANARY]}}", "headers.set.Authorization: expected text, found a list"},
 		"headers in a list":        {"headers: {set: [CANARY]}", "headers.set: expected a mapping, found a list"},
-		"a header of a bad name":   {"headers: {set: {'Authorization ': CANARY}}", "is no name of a header"},
+		"a header of a bad name":   {"headers: {set: {'Authorization ': CANARY}}", "is not a header name"},
 		"a header of our own":      {"headers: {set: {Host: CANARY}}", "Host is set by fiso-link itself"},
 		"a header beside set":      {"headers: {Authorization: CANARY}", `unknown key "Authorization"`},
 		"a name with its password": {`auth: {type: basic, username: "user:CANARY", secretRef: {envVar: A}}`, "a user name for basic has no colon"},
 		"a key in the base path":   {"basePath: /x?key=CANARY", "basePath: the path has a character that cannot stand in one"},
 		"a key in a pattern":       {"allowedPaths: ['/x**?key=CANARY']", "allowedPaths[0]: "},
-		"a secret in a token URL":  {"auth: {type: oauth2, clientID: c, secretRef: {envVar: A}, tokenURL: 'https://h:x/?client_secret=CANARY'}", "tokenURL: is no URL"},
-		"a key for its file":       {"tls: {certFile: c, keyFile: '-----BEGIN PRIVATE KEY----- CANARY'}", "tls.keyFile: this is no path of a file"},
+		"a secret in a token URL":  {"auth: {type: oauth2, clientID: c, secretRef: {envVar: A}, tokenURL: 'https://h:x/?client_secret=CANARY'}", "tokenURL: is not a URL"},
+		"a key for its file":       {"tls: {certFile: c, keyFile: '-----BEGIN PRIVATE KEY----- CANARY'}", "tls.keyFile: this is not the path of a file"},
 		"a certificate for a file": {"tls: {caFile: |\n      -----BEGIN CERTIFICATE-----\n      CANARY\n      -----END CERTIFICATE-----\n    }", ""},
 		"a secret for its file":    {"auth: {type: bearer, secretRef: {filePath: |\n      first\n      CANARY\n    , zebra: 1}}", ""},
 	} {

@@ -17,15 +17,14 @@ func Parse(name string, data []byte, opts ...config.Option) (*Config, error) {
 		return nil, config.Errors{{Pos: config.Pos{File: name, Line: 1, Column: 1}, Code: config.CodeSyntax, Message: err.Error()}}
 	}
 	for i := range c.Targets {
-		c.Targets[i].forgetPlaces()
+		c.Targets[i].clearPositions()
 	}
 	return c, nil
 }
 
-// forgetPlaces takes expressions off the file that they stood in: a target is
-// compared with the one of the file before, and what changed elsewhere in the
-// file does not change it.
-func (t *Target) forgetPlaces() {
+// clearPositions removes the positions of expressions: a reload compares targets, and a
+// target that only moved within the file has not changed.
+func (t *Target) clearPositions() {
 	if t.Async != nil {
 		t.Async.Key = config.Text{Value: t.Async.Key.Value}
 	}
@@ -34,7 +33,7 @@ func (t *Target) forgetPlaces() {
 	}
 }
 
-// Schema is the JSON Schema of a configuration file.
+// Schema returns the JSON Schema of a configuration file.
 func Schema() map[string]any {
 	s := config.InterpolatedSchema(&Config{})
 	s["title"] = "fiso-link configuration"

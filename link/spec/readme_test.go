@@ -15,11 +15,11 @@ func TestGenerated_README(t *testing.T) {
 	configdoc.README(t, "../README.md", spec.Config{}, spec.Target{})
 }
 
-// Every configuration that the READMEs show is one, and so is the one to copy.
+// Every configuration in the READMEs, and the example in deploy, is valid.
 func TestREADME_examplesAreValid(t *testing.T) {
 	for _, tc := range []struct {
 		file  string
-		least int // as many examples at the least
+		least int // number of examples at least
 	}{{"../README.md", 4}, {"../../README.md", 1}, {"../../deploy/link/config.yaml", 1}} {
 		text, err := os.ReadFile(tc.file)
 		if err != nil {

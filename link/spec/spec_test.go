@@ -10,7 +10,7 @@ import (
 	"github.com/lsm/fiso/common/config"
 )
 
-// The example of the contract, with what it leaves to the reader filled in.
+// The example of the specification, with its omissions filled in.
 const example = `
 listenAddr: "127.0.0.1:3500"
 metricsAddr: ":9091"
@@ -103,56 +103,56 @@ func TestTarget_UsesTLS(t *testing.T) {
 	}
 }
 
-// Every fault is told in words that say what to write instead.
+// Every fault says what to write instead.
 func TestParse_saysWhatIsWrong(t *testing.T) {
 	target := func(s string) string { return "targets:\n  - name: crm\n    host: crm.example\n    " + s + "\n" }
 	for name, test := range map[string]struct{ text, want string }{
 		"an unknown key":            {target("allowedPath: [/a]"), `did you mean "allowedPaths"?`},
-		"a name":                    {"targets: [{name: CRM, host: a}]", `"CRM" is no name for a target`},
+		"a name":                    {"targets: [{name: CRM, host: a}]", `"CRM" is not a name for a target`},
 		"no targets":                {"listenAddr: 127.0.0.1:3500", `missing key "targets"`},
 		"no name":                   {"targets: [{host: a}]", `missing key "name"`},
-		"a name twice":              {"targets: [{name: a, host: a}, {name: a, host: b}]", `"a" is the name of targets[0] too`},
+		"a name twice":              {"targets: [{name: a, host: a}, {name: a, host: b}]", `"a" is also the name of targets[0]`},
 		"no host":                   {"targets: [{name: a}]", "targets[0].host: missing"},
 		"a URL for a host":          {"targets: [{name: a, host: 'https://a'}]", "write the host alone"},
-		"no host at all":            {"targets: [{name: a, host: 'a b'}]", `"a b" is no host`},
-		"an empty label":            {"targets: [{name: a, host: 'a..b'}]", "is no host"},
-		"a port beyond":             {"targets: [{name: a, host: 'a:70000'}]", "is no host"},
+		"no host at all":            {"targets: [{name: a, host: 'a b'}]", `"a b" is not a host`},
+		"an empty label":            {"targets: [{name: a, host: 'a..b'}]", "is not a host"},
+		"a port beyond":             {"targets: [{name: a, host: 'a:70000'}]", "is not a host"},
 		"two ports":                 {"targets: [{name: a, host: 'a:80', port: 81}]", "host has a port already"},
 		"a port out of bounds":      {target("port: 70000"), "70000 is out of bounds"},
 		"srv and endpoints":         {target("srv: _http._tcp.a\n    endpoints: ['a:1']"), "keep one of the two"},
-		"an endpoint without port":  {target("endpoints: [a]"), `endpoints[0]: "a" is no endpoint`},
+		"an endpoint without port":  {target("endpoints: [a]"), `endpoints[0]: "a" is not an endpoint`},
 		"TLS for http":              {target("protocol: http\n    tls: {enabled: true}"), "protocol http has no TLS"},
 		"TLS for h2c":               {target("protocol: h2c\n    tls: {enabled: true}"), "protocol h2c has no TLS; write protocol: https, or grpc"},
 		"gRPC without POST":         {target("protocol: grpc\n    allowedMethods: [GET]"), "allowedMethods: calls of gRPC are POST: add it"},
 		"gRPC, later":               {"asyncBrokers: [a:1]\n" + target("protocol: grpc\n    async: {topic: a}"), "async: a call of gRPC cannot be made later"},
 		"gRPC with a query":         {target("protocol: grpc\n    auth: {type: apiKey, query: k, secretRef: {envVar: A}}"), "auth.query: a call of gRPC has no query; write header"},
 		"a protocol":                {target("protocol: htps"), `did you mean "https"?`},
-		"an address":                {"listenAddr: '3500'", `"3500" is no address to listen on`},
+		"an address":                {"listenAddr: '3500'", `"3500" is not an address to listen on`},
 		"a pattern":                 {target("allowedPaths: [/ok, api]"), "allowedPaths[1]: the path does not begin with a slash"},
 		"a character":               {target("allowedCharacters: ['#', '/']"), "allowedCharacters[1]: write ?, #, ; or letters, in quotes"},
 		"a proxy with a password":   {target("proxy: {url: 'http://u:CANARY@p:1'}"), "proxy.url: has more than scheme, host and port; the user goes into username, the password into secretRef"},
-		"a proxy of another kind":   {target("proxy: {url: 'socks5://p:1'}"), "proxy.url: is no URL: write it whole, as http://proxy:3128"},
+		"a proxy of another kind":   {target("proxy: {url: 'socks5://p:1'}"), "proxy.url: is not a URL: write a complete one, as http://proxy:3128"},
 		"a proxy's user":            {target("proxy: {url: 'http://p:1', username: u}"), "proxy.username: username and secretRef go together"},
 		"a proxy's odd user":        {target("proxy: {url: 'http://p:1', username: 'u:p', secretRef: {envVar: A}}"), "proxy.username: a user name for basic has no colon"},
 		"a proxy without a place":   {target("proxy: {noProxy: a}"), `missing key "url" in targets[0].proxy`},
-		"an environment, and more":  {target("proxy: {url: environment, noProxy: a}"), "proxy.url: environment says all there is"},
+		"an environment, and more":  {target("proxy: {url: environment, noProxy: a}"), "proxy.url: environment takes everything from the environment"},
 		"a proxy's Vault":           {target("proxy: {url: 'http://p:1', username: u, secretRef: {vaultRef: {path: a, key: b}}}"), "proxy.secretRef: vaultRef needs the block vault"},
 		"a token's proxy":           {target("auth: {type: bearer, secretRef: {envVar: A}, proxy: {url: environment}}"), "auth.proxy: is not used by auth of type bearer"},
 		"a token's proxy's Vault":   {target("auth: {type: oauth2, tokenURL: 'https://a/t', clientID: c, secretRef: {envVar: A}, proxy: {url: 'http://p:1', username: u, secretRef: {vaultRef: {path: a, key: b}}}}"), "auth.proxy.secretRef: vaultRef needs the block vault"},
 		"Vault's proxy's Vault":     {"vault: {address: 'https://v', auth: {method: approle, roleID: r, secretID: {envVar: A}}, proxy: {url: 'http://p:1', username: u, secretRef: {vaultRef: {path: a, key: b}}}}\n" + target(""), "vault.proxy.secretRef: cannot come from Vault"},
-		"a proxy to Kafka":          {"asyncBrokers: [a:1]\ntargets: [{name: a, protocol: kafka, kafka: {topic: b}, proxy: {url: environment}}]", "proxy: Kafka is not spoken through a proxy of HTTP; remove it"},
+		"a proxy to Kafka":          {"asyncBrokers: [a:1]\ntargets: [{name: a, protocol: kafka, kafka: {topic: b}, proxy: {url: environment}}]", "proxy: connections to Kafka do not use an HTTP proxy; remove it"},
 		"a method":                  {target("allowedMethods: [get]"), "write it in capitals"},
-		"CONNECT":                   {target("allowedMethods: [CONNECT]"), "never passed on"},
+		"CONNECT":                   {target("allowedMethods: [CONNECT]"), "never forwarded"},
 		"a base path that climbs":   {target("basePath: /a/.."), "basePath: the path has a segment of dots"},
 		"a base path with a slash":  {target("basePath: /a/"), "write it as /a"},
-		"a header name":             {target("headers: {set: {'a long name': c}}"), `headers.set.a long name: "a long name" is no name of a header`},
+		"a header name":             {target("headers: {set: {'a long name': c}}"), `headers.set.a long name: "a long name" is not a header name`},
 		"a header of ours":          {target("headers: {remove: [Transfer-Encoding]}"), "is set by fiso-link itself"},
-		"a header value":            {target(`headers: {set: {a: "b\nc"}}`), "has no line break"},
-		"a reason to retry":         {target("retry: {on: [connekt]}"), `"connekt" is no reason to retry`},
+		"a header value":            {target(`headers: {set: {a: "b\nc"}}`), "cannot contain a line break"},
+		"a reason to retry":         {target("retry: {on: [connekt]}"), `"connekt" is not a reason to retry`},
 		"too many attempts":         {target("retry: {maxAttempts: 100}"), "100 is out of bounds"},
 		"intervals":                 {target("retry: {initialInterval: 1m}"), "1m0s is more than maxInterval, 30s"},
-		"a share":                   {target("circuitBreaker: {failureRatio: 2}"), "2 is no share"},
-		"a rate":                    {target("rateLimit: {requestsPerSecond: 0}"), "0 is no rate"},
+		"a share":                   {target("circuitBreaker: {failureRatio: 2}"), "2 is not a share"},
+		"a rate":                    {target("rateLimit: {requestsPerSecond: 0}"), "0 is not a rate"},
 		"a timeout":                 {target("timeout: 0s"), "0s is out of bounds"},
 		"a head that fits nothing":  {target("maxResponseHeaderBytes: 100"), "100 is out of bounds: from 1024 to 1048576"},
 		"no life of a connection":   {target("timeouts: {idleConnection: 0s}"), "0s is out of bounds: from 1ms"},
@@ -160,8 +160,8 @@ func TestParse_saysWhatIsWrong(t *testing.T) {
 		"a key of another type":     {target("auth: {type: bearer, username: u, secretRef: {envVar: A}}"), "username: is not used by auth of type bearer"},
 		"header and query":          {target("auth: {type: apiKey, header: A, query: a, secretRef: {envVar: A}}"), "keep one of the two"},
 		"a user name":               {target("auth: {type: basic, username: 'a:b', secretRef: {envVar: A}}"), "has no colon"},
-		"a token URL":               {target("auth: {type: oauth2, tokenURL: a, clientID: b, secretRef: {envVar: A}}"), "tokenURL: is no URL"},
-		"a parameter with a key":    {target("auth: {type: oauth2, tokenURL: 'https://a/t', clientID: b, secretRef: {envVar: A}, params: {client_secret: x}}"), "auth.params: client_secret is not set here: write it as secretRef, with clientAuth: post"},
+		"a token URL":               {target("auth: {type: oauth2, tokenURL: a, clientID: b, secretRef: {envVar: A}}"), "tokenURL: is not a URL"},
+		"a parameter with a key":    {target("auth: {type: oauth2, tokenURL: 'https://a/t', clientID: b, secretRef: {envVar: A}, params: {client_secret: x}}"), "auth.params: client_secret cannot be set here: write it as secretRef, with clientAuth: post"},
 		"TLS of a plain token URL":  {target("auth: {type: oauth2, tokenURL: 'http://a/t', clientID: b, secretRef: {envVar: A}, tls: {caFile: /ca}}"), "auth.tls: tokenURL is not fetched by TLS"},
 		"parameters of a bearer":    {target("auth: {type: bearer, secretRef: {envVar: A}, params: {a: b}}"), "auth.params: is not used by auth of type bearer"},
 		"mtls without certificate":  {target("auth: {type: mtls}"), "presents the certificate of tls.certFile"},
@@ -171,28 +171,28 @@ func TestParse_saysWhatIsWrong(t *testing.T) {
 		"a secret in no Vault":      {target("auth: {type: bearer, secretRef: {vaultRef: {path: a, key: b}}}"), "needs the block vault"},
 		"Vault without a role":      {"vault: {address: 'https://v', auth: {method: kubernetes}}", "role: missing: the method kubernetes needs it"},
 		"approle without its ids":   {"vault: {address: 'https://v', auth: {method: approle}}", "secretID: missing"},
-		"Vault's way in from Vault": {"vault: {address: 'https://v', auth: {method: token, tokenRef: {vaultRef: {path: a, key: b}}}}", "which it is the way into"},
-		"a port of Vault":           {"vault: {address: 'https://v:99999', auth: {method: token}}", "vault.address: has no port that there is: write one from 1 to 65535"}, // U11
-		"a port of a token server":  {target("auth: {type: oauth2, clientID: c, secretRef: {envVar: A}, tokenURL: 'https://a:0/t'}"), "auth.tokenURL: has no port that there is"},
+		"Vault's way in from Vault": {"vault: {address: 'https://v', auth: {method: token, tokenRef: {vaultRef: {path: a, key: b}}}}", "the login at Vault needs it"},
+		"a port of Vault":           {"vault: {address: 'https://v:99999', auth: {method: token}}", "vault.address: has an invalid port: write one from 1 to 65535"}, // U11
+		"a port of a token server":  {target("auth: {type: oauth2, clientID: c, secretRef: {envVar: A}, tokenURL: 'https://a:0/t'}"), "auth.tokenURL: has an invalid port"},
 		"a text that a comma ends":  {target("headers: {set: {A: b,c}}"), "headers.set.A: a comma ends a text inside of { }"},
-		"an address of Vault":       {"vault: {address: v, auth: {method: token}}", "is no URL"},
+		"an address of Vault":       {"vault: {address: v, auth: {method: token}}", "is not a URL"},
 		"async without brokers":     {target("async: {topic: a}"), "name the brokers in asyncBrokers"},
-		"an async topic":            {target("async: {topic: 'a b'}"), `"a b" is no name of a Kafka topic`},
+		"an async topic":            {target("async: {topic: 'a b'}"), `"a b" is not a name of a Kafka topic`},
 		"kafka without a topic":     {"asyncBrokers: [a:1]\ntargets: [{name: a, protocol: kafka}]", "add kafka: {topic: …}"},
 		"kafka with all the rest":   {"asyncBrokers: [a:1]\ntargets: [{name: a, protocol: kafka, host: a, kafka: {topic: a}, async: {topic: b}, auth: {type: basic}}]", "has no host"},
-		"a broker":                  {"asyncBrokers: ['kafka://a:1']", "asyncBrokers[0]: \"kafka://a:1\" is no broker: write host:port"},
-		"a broker's port":           {"asyncBrokers: [a:abc]", "asyncBrokers[0]: \"a:abc\" is no broker: write host:port"},
-		"a broker's port, too high": {"asyncBrokers: [a:99999]", "asyncBrokers[0]: \"a:99999\" is no broker: write host:port"},
+		"a broker":                  {"asyncBrokers: ['kafka://a:1']", "asyncBrokers[0]: \"kafka://a:1\" is not a broker: write host:port"},
+		"a broker's port":           {"asyncBrokers: [a:abc]", "asyncBrokers[0]: \"a:abc\" is not a broker: write host:port"},
+		"a broker's port, too high": {"asyncBrokers: [a:99999]", "asyncBrokers[0]: \"a:99999\" is not a broker: write host:port"},
 		"a login without a user":    {"asyncBrokers: [a:1]\nasyncSASL: {mechanism: PLAIN, password: x}", "asyncSASL.username: is required for PLAIN"},
 		"a topic for two":           {"asyncBrokers: [a:1]\ntargets: [{name: a, host: a, async: {topic: t}}, {name: b, host: b, async: {topic: t}}]", "targets[1].async.topic: t holds the calls of targets[0] already"},
-		"replies among requests":    {target("async: {topic: a, replyTopic: a}"), "an answer would be taken for one"},
-		"letters among requests":    {target("async: {topic: a, deadLetterTopic: a}"), "a dead letter would be tried for ever"},
-		"letters among others'":     {"asyncBrokers: [a:1]\ntargets: [{name: a, host: a, async: {topic: t, deadLetterTopic: u}}, {name: b, host: b, async: {topic: u}}]", "targets[0].async.deadLetterTopic: the requests of targets[1] are in u, and nothing else may be"},
-		"letters by default there":  {"asyncBrokers: [a:1]\ntargets: [{name: a, host: a, async: {topic: t}}, {name: b, host: b, async: {topic: t-dlq}}]", "targets[0].async.topic: the requests of targets[1] are in t-dlq"},
-		"replies among others'":     {"asyncBrokers: [a:1]\ntargets: [{name: a, host: a, async: {topic: t}}, {name: b, host: b, async: {topic: u, replyTopic: t}}]", "targets[1].async.replyTopic: the requests of targets[0] are in t"},
-		"publishing among requests": {"asyncBrokers: [a:1]\ntargets: [{name: a, host: a, async: {topic: t}}, {name: b, protocol: kafka, kafka: {topic: t}}]", "targets[1].kafka.topic: the requests of targets[0] are in t"},
+		"replies among requests":    {target("async: {topic: a, replyTopic: a}"), "a reply would be read as one"},
+		"letters among requests":    {target("async: {topic: a, deadLetterTopic: a}"), "a dead letter would be retried forever"},
+		"letters among others'":     {"asyncBrokers: [a:1]\ntargets: [{name: a, host: a, async: {topic: t, deadLetterTopic: u}}, {name: b, host: b, async: {topic: u}}]", "targets[0].async.deadLetterTopic: u holds the requests of targets[1] and must hold nothing else"},
+		"letters by default there":  {"asyncBrokers: [a:1]\ntargets: [{name: a, host: a, async: {topic: t}}, {name: b, host: b, async: {topic: t-dlq}}]", "targets[0].async.topic: t-dlq holds the requests of targets[1]"},
+		"replies among others'":     {"asyncBrokers: [a:1]\ntargets: [{name: a, host: a, async: {topic: t}}, {name: b, host: b, async: {topic: u, replyTopic: t}}]", "targets[1].async.replyTopic: t holds the requests of targets[0]"},
+		"publishing among requests": {"asyncBrokers: [a:1]\ntargets: [{name: a, host: a, async: {topic: t}}, {name: b, protocol: kafka, kafka: {topic: t}}]", "targets[1].kafka.topic: t holds the requests of targets[0]"},
 		"a long topic":              {target("async: {topic: " + strings.Repeat("a", 248) + "}"), "the name of its dead letter topic is too long"},
-		"a topic of dots":           {target("async: {topic: ..}"), `".." is no name of a Kafka topic`},
+		"a topic of dots":           {target("async: {topic: ..}"), `".." is not a name of a Kafka topic`},
 		"a key that is no CEL":      {target("async: {topic: a, key: order-id}"), `a literal text needs quotes: '"order-id"'`},
 		"a key of kafka":            {"asyncBrokers: [a:1]\ntargets: [{name: a, protocol: kafka, kafka: {topic: a, key: dat.id}}]", "undeclared reference to 'dat'"},
 		"a short timeout":           {target("async: {topic: a, timeout: 1ms}"), "1ms is out of bounds: from 1s"},
@@ -227,7 +227,7 @@ func TestParse_takesEveryKindOfCredential(t *testing.T) {
 	}
 }
 
-// What stands elsewhere in the file does not make a target another one.
+// A change elsewhere in the file does not change a target.
 func TestParse_aTargetIsTheSameWhereverItStands(t *testing.T) {
 	const targets = "asyncBrokers: [a:1]\ntargets: [{name: a, host: a, async: {topic: a, key: data.id}}, {name: b, protocol: kafka, kafka: {topic: b, key: data.id}}]\n"
 	one, errOne := parse(t, targets)

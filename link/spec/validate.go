@@ -14,16 +14,15 @@ import (
 	"github.com/lsm/fiso/common/config"
 )
 
-// Bounds of what a file may ask for. They are wide: they catch a slip of the
-// unit or a zero too many, not an opinion.
+// Bounds of values in a file. They are wide, to catch a wrong unit or an extra zero.
 const (
 	maxName       = 63 // DNS-1123 label, so that the name fits Kubernetes objects
 	maxAttempts   = 20
 	maxTime       = 24 * time.Hour
-	maxKept       = 16 << 20 // body bytes kept for another attempt
+	maxKeptBody   = 16 << 20 // body bytes kept for another attempt
 	maxAsyncBody  = 8 << 20
 	maxConcurrent = 1 << 20
-	leastHead     = 1 << 10
+	minHead       = 1 << 10
 	maxHead       = 1 << 20
 )
 
@@ -33,12 +32,12 @@ var (
 	topicName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
 )
 
-// Validate checks what no single target can tell.
+// Validate checks what concerns several targets.
 func (c *Config) Validate() error {
 	errs := []error{
 		address("listenAddr", c.ListenAddr), address("metricsAddr", c.MetricsAddr),
-		within("drainTimeout", c.DrainTimeout, 0, maxTime), number("maxConnections", c.MaxConnections, 1, maxConcurrent),
-		number("maxHeaderBytes", int(c.MaxHeaderBytes), leastHead, maxHead),
+		duration("drainTimeout", c.DrainTimeout, 0, maxTime), number("maxConnections", c.MaxConnections, 1, maxConcurrent),
+		number("maxHeaderBytes", int(c.MaxHeaderBytes), minHead, maxHead),
 	}
 	errs = append(errs, c.validateBrokers())
 	seen := map[string]int{}
@@ -46,7 +45,7 @@ func (c *Config) Validate() error {
 		t := &c.Targets[i]
 		at := fmt.Sprintf("targets[%d]", i)
 		if first, ok := seen[t.Name]; ok && t.Name != "" {
-			errs = append(errs, config.Fault(at+".name", "%q is the name of targets[%d] too: a name is a place in the path, give each its own", t.Name, first))
+			errs = append(errs, config.Fault(at+".name", "%q is also the name of targets[%d]: the name selects the target in the path, so give each its own", t.Name, first))
 		} else {
 			seen[t.Name] = i
 		}
@@ -54,7 +53,7 @@ func (c *Config) Validate() error {
 			errs = append(errs, config.Fault(at+".name", "this target needs Kafka: name the brokers in asyncBrokers, as in asyncBrokers: [kafka:9092]"))
 		}
 		if c.Vault == nil {
-			for key, ref := range t.Auth.refs() {
+			for key, ref := range t.Auth.secretRefs() {
 				if ref != nil && ref.VaultRef != nil {
 					errs = append(errs, config.Fault(at+".auth."+key, "vaultRef needs the block vault at the top of the file, with address and auth"))
 				}
@@ -73,8 +72,8 @@ func (c *Config) Validate() error {
 func (t *Target) Validate() error {
 	errs := []error{
 		t.validateName(), t.validatePlace(), t.validateAuth(), t.validateRules(),
-		within("timeout", t.Timeout, time.Millisecond, maxTime), number("maxConcurrent", t.MaxConcurrent, 1, maxConcurrent),
-		number("maxResponseHeaderBytes", int(t.MaxAnswerHead), leastHead, maxHead),
+		duration("timeout", t.Timeout, time.Millisecond, maxTime), number("maxConcurrent", t.MaxConcurrent, 1, maxConcurrent),
+		number("maxResponseHeaderBytes", int(t.MaxAnswerHead), minHead, maxHead),
 	}
 	if t.Protocol == "kafka" {
 		errs = append(errs, t.validateKafka())
@@ -87,9 +86,9 @@ func (t *Target) Validate() error {
 func (t *Target) validateName() error {
 	switch {
 	case t.Name == "":
-		return nil // required says so
+		return nil // reported as missing: required
 	case len(t.Name) > maxName || !label.MatchString(t.Name):
-		return config.Fault("name", "%q is no name for a target: use up to 63 lower-case letters, digits and dashes", t.Name)
+		return config.Fault("name", "%q is not a name for a target: use up to 63 lower-case letters, digits and dashes", t.Name)
 	}
 	return nil
 }
@@ -97,8 +96,8 @@ func (t *Target) validateName() error {
 // UsesKafka reports whether the target needs asyncBrokers.
 func (t *Target) UsesKafka() bool { return t.Async != nil || t.Protocol == "kafka" }
 
-// UsesTLS reports whether the target is spoken to through TLS: https always is,
-// and grpc where tls is given or the port is 443.
+// UsesTLS reports whether connections to the target use TLS: always for https, and for
+// grpc if tls is given or the port is 443.
 func (t *Target) UsesTLS() bool {
 	switch t.Protocol {
 	case "https":
@@ -110,10 +109,11 @@ func (t *Target) UsesTLS() bool {
 	return false
 }
 
-// HTTP2 reports whether the target is spoken to in HTTP/2.
+// HTTP2 reports whether every call to the target uses HTTP/2.
 func (t *Target) HTTP2() bool { return t.Protocol == "h2c" || t.Protocol == "grpc" }
 
-// Address is the target's host and port, the default port filled in.
+// Address returns the target's host and port, with the default port if none is
+// configured.
 func (t *Target) Address() (host string, port int) {
 	host, port = t.hostPort()
 	switch {
@@ -126,7 +126,7 @@ func (t *Target) Address() (host string, port int) {
 	return host, port
 }
 
-// hostPort is the host, and the port where one is given.
+// hostPort returns the host, and the port if one is given.
 func (t *Target) hostPort() (host string, port int) {
 	host, port = t.Host, t.Port
 	if h, p, err := net.SplitHostPort(t.Host); err == nil {
@@ -147,7 +147,7 @@ func (t *Target) validatePlace() error {
 	case strings.Contains(t.Host, "://"):
 		errs = append(errs, config.Fault("host", "%q is a URL; write the host alone, and the rest as protocol and basePath", t.Host))
 	case !validHost(t.Host):
-		errs = append(errs, config.Fault("host", "%q is no host: write a name or an address, with or without a port", t.Host))
+		errs = append(errs, config.Fault("host", "%q is not a host: write a name or an address, with or without a port", t.Host))
 	case t.Port != 0 && hasPort(t.Host):
 		errs = append(errs, config.Fault("port", "host has a port already; keep one of the two"))
 	}
@@ -157,7 +157,7 @@ func (t *Target) validatePlace() error {
 	}
 	for i, e := range t.Endpoints {
 		if _, _, err := net.SplitHostPort(e); err != nil || !validHost(e) {
-			errs = append(errs, config.Fault(fmt.Sprintf("endpoints[%d]", i), "%q is no endpoint: write host:port", e))
+			errs = append(errs, config.Fault(fmt.Sprintf("endpoints[%d]", i), "%q is not an endpoint: write host:port", e))
 		}
 	}
 	if (t.Protocol == "http" || t.Protocol == "h2c") && !t.TLS.IsZero() {
@@ -166,7 +166,7 @@ func (t *Target) validatePlace() error {
 	return errors.Join(append(errs, t.validateGRPC())...)
 }
 
-// validateGRPC checks what calls of gRPC cannot be without.
+// validateGRPC checks that the configuration allows gRPC calls.
 func (t *Target) validateGRPC() error {
 	if t.Protocol != "grpc" {
 		return nil
@@ -217,26 +217,26 @@ func address(key, s string) error {
 			return nil
 		}
 	}
-	return config.Fault(key, "%q is no address to listen on: write host:port, as 127.0.0.1:3500 or :3500", s)
+	return config.Fault(key, "%q is not an address to listen on: write host:port, as 127.0.0.1:3500 or :3500", s)
 }
 
-func within(key string, d, least, most time.Duration) error {
-	if d < least || d > most {
-		return config.Fault(key, "%v is out of bounds: from %v to %v", d, least, most)
+func duration(key string, d, low, high time.Duration) error {
+	if d < low || d > high {
+		return config.Fault(key, "%v is out of bounds: from %v to %v", d, low, high)
 	}
 	return nil
 }
 
-func number(key string, n, least, most int) error {
-	if n < least || n > most {
-		return config.Fault(key, "%d is out of bounds: from %d to %d", n, least, most)
+func number(key string, n, low, high int) error {
+	if n < low || n > high {
+		return config.Fault(key, "%d is out of bounds: from %d to %d", n, low, high)
 	}
 	return nil
 }
 
 func share(key string, f float64) error {
 	if !(f >= 0 && f <= 1) {
-		return config.Fault(key, "%v is no share: write a number from 0 to 1", f)
+		return config.Fault(key, "%v is not a share: write a number from 0 to 1", f)
 	}
 	return nil
 }

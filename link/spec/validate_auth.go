@@ -11,13 +11,14 @@ import (
 	"github.com/lsm/fiso/common/config"
 )
 
-// refs are the secrets that a credential is made of, by key.
-func (a *Auth) refs() map[string]*SecretRef {
+// secretRefs returns the references to the secrets of a credential, by key.
+func (a *Auth) secretRefs() map[string]*SecretRef {
 	return map[string]*SecretRef{"secretRef": a.SecretRef, "accessKeyRef": a.AccessKeyRef, "sessionTokenRef": a.SessionTokenRef}
 }
 
-// belongs are the keys of auth that each type uses; those with a star it needs.
-var belongs = map[string][]string{
+// keysByType lists the keys of auth that each type uses; those with a star are
+// required.
+var keysByType = map[string][]string{
 	"none":   {},
 	"bearer": {"secretRef*"},
 	"apiKey": {"secretRef*", "header", "query"},
@@ -27,8 +28,8 @@ var belongs = map[string][]string{
 	"sigv4":  {"secretRef*", "accessKeyRef*", "sessionTokenRef", "region*", "service*"},
 }
 
-// set are the keys of auth that the file gives a value.
-func (a *Auth) set() map[string]bool {
+// setKeys reports which keys of auth the file gives a value.
+func (a *Auth) setKeys() map[string]bool {
 	return map[string]bool{
 		"secretRef": a.SecretRef != nil, "header": a.Header != "", "query": a.Query != "", "username": a.Username != "",
 		"tokenURL": a.TokenURL != "", "clientID": a.ClientID != "", "scopes": len(a.Scopes) > 0, "audience": a.Audience != "",
@@ -38,14 +39,14 @@ func (a *Auth) set() map[string]bool {
 	}
 }
 
-// Validate checks that the keys are those of the type.
+// Validate checks that the keys match the type.
 func (a *Auth) Validate() error {
-	keys, known := belongs[a.Type]
+	keys, known := keysByType[a.Type]
 	if !known {
-		return nil // the enum says so
+		return nil // reported by the enum
 	}
 	var errs []error
-	set := a.set()
+	set := a.setKeys()
 	for _, key := range keys {
 		if name, needed := strings.CutSuffix(key, "*"); needed && !set[name] {
 			errs = append(errs, config.Fault(name, "missing: auth of type %s needs it", a.Type))
@@ -72,16 +73,15 @@ func (a *Auth) Validate() error {
 		errs = append(errs, config.Fault("tls", "tokenURL is not fetched by TLS: write it with https://, or remove tls"))
 	}
 	for _, name := range slices.Sorted(maps.Keys(a.Params)) {
-		if key, own := ownParams[name]; own {
-			errs = append(errs, config.Fault("params", "%s is not set here%s", name, key))
+		if key, own := reservedParams[name]; own {
+			errs = append(errs, config.Fault("params", "%s cannot be set here%s", name, key))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// ownParams are parameters of the request for a token that have a key of their
-// own, or none.
-var ownParams = map[string]string{
+// reservedParams are token request parameters that params cannot set, with a hint.
+var reservedParams = map[string]string{
 	"grant_type": ": it is client_credentials", "scope": ": write it as scopes", "audience": ": write it as audience",
 	"client_id": ": write it as clientID", "client_secret": ": write it as secretRef, with clientAuth: post",
 }
@@ -105,7 +105,7 @@ func (t *Target) validateAuth() error {
 	return nil
 }
 
-// Validate checks that one form is used, whole.
+// Validate checks that exactly one form is used, and is complete.
 func (r *SecretRef) Validate() error {
 	forms := 0
 	for _, used := range []bool{r.FilePath != "", r.EnvVar != "", r.VaultRef != nil, r.Name != "" || r.Key != ""} {
@@ -124,7 +124,7 @@ func (r *SecretRef) Validate() error {
 	return nil
 }
 
-// Validate checks that what the method needs is there.
+// Validate checks that the keys that the method needs are set.
 func (a *VaultAuth) Validate() error {
 	var errs []error
 	need := func(key string, ok bool) {
@@ -141,7 +141,7 @@ func (a *VaultAuth) Validate() error {
 	}
 	for key, ref := range map[string]*SecretRef{"secretID": a.SecretID, "tokenRef": a.TokenRef} {
 		if ref != nil && ref.VaultRef != nil {
-			errs = append(errs, config.Fault(key, "cannot come from Vault, which it is the way into"))
+			errs = append(errs, config.Fault(key, "cannot come from Vault: the login at Vault needs it"))
 		}
 	}
 	return errors.Join(errs...)
@@ -151,22 +151,23 @@ func (a *VaultAuth) Validate() error {
 func (v *Vault) Validate() error {
 	var errs []error
 	if ref := v.Proxy.secretRef(); ref != nil && ref.VaultRef != nil {
-		errs = append(errs, config.Fault("proxy.secretRef", "cannot come from Vault, which it is the way into"))
+		errs = append(errs, config.Fault("proxy.secretRef", "cannot come from Vault: the login at Vault needs it"))
 	}
-	if v.Address != "" { // required says so
+	if v.Address != "" { // reported as missing: required
 		errs = append(errs, checkURL("address", v.Address, "https://vault:8200"))
 	}
 	return errors.Join(errs...)
 }
 
-// checkURL checks where requests are sent to. It does not quote it.
+// checkURL checks the URL of a server. Its error does not quote the URL, which may hold
+// a secret.
 func checkURL(key, text, example string) error {
 	u, err := url.Parse(text)
 	if err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http" {
-		return config.Fault(key, "is no URL: write it whole, as %s", example)
+		return config.Fault(key, "is not a URL: write a complete one, as %s", example)
 	}
 	if n, err := strconv.Atoi(u.Port()); u.Port() != "" && (err != nil || n < 1 || n > 65535) {
-		return config.Fault(key, "has no port that there is: write one from 1 to 65535, or none")
+		return config.Fault(key, "has an invalid port: write one from 1 to 65535, or none")
 	}
 	return nil
 }

@@ -7,21 +7,20 @@ import (
 	"time"
 
 	"github.com/lsm/fiso/common/config"
-	"github.com/lsm/fiso/link/internal/key"
 )
 
 const (
 	maxInFlight = 4096
-	maxTopic    = 249 // what Kafka takes
+	maxTopic    = 249 // Kafka's limit
 )
 
-// validateBrokers checks how Kafka is connected to, and that no two targets
-// make each other's calls: a topic holds those of one.
+// validateBrokers checks the connection to Kafka, and that no two targets share a topic
+// of requests: each would make the other's calls.
 func (c *Config) validateBrokers() error {
 	errs := []error{c.AsyncSASL.ValidateAt("asyncSASL")}
 	for i, b := range c.AsyncBrokers {
 		if !validHost(b) {
-			errs = append(errs, config.Fault(fmt.Sprintf("asyncBrokers[%d]", i), "%q is no broker: write host:port, as kafka:9092", b))
+			errs = append(errs, config.Fault(fmt.Sprintf("asyncBrokers[%d]", i), "%q is not a broker: write host:port, as kafka:9092", b))
 		}
 	}
 	holds := map[string]int{}
@@ -39,13 +38,13 @@ func (c *Config) validateBrokers() error {
 	return errors.Join(append(errs, c.validateLoops(holds))...)
 }
 
-// validateLoops checks that nothing but requests goes into a topic of requests: a
-// dead letter of one target could be another's, and there and back for ever.
+// validateLoops checks that only requests go into a topic of requests. Otherwise a dead
+// letter of one target could become a request of another, and loop forever.
 func (c *Config) validateLoops(holds map[string]int) error {
 	var errs []error
 	check := func(at int, key, topic string) {
 		if of, ok := holds[topic]; ok && of != at && topic != "" {
-			errs = append(errs, config.Fault(fmt.Sprintf("targets[%d].%s", at, key), "the requests of targets[%d] are in %s, and nothing else may be: name another", of, topic))
+			errs = append(errs, config.Fault(fmt.Sprintf("targets[%d].%s", at, key), "%s holds the requests of targets[%d] and must hold nothing else: name another topic", topic, of))
 		}
 	}
 	for i := range c.Targets {
@@ -67,7 +66,7 @@ func (c *Config) validateLoops(holds map[string]int) error {
 func (t *Target) validateKafka() error {
 	var errs []error
 	if t.Kafka == nil {
-		errs = append(errs, config.Fault("protocol", "kafka needs to know the topic: add kafka: {topic: …}"))
+		errs = append(errs, config.Fault("protocol", "kafka needs a topic: add kafka: {topic: …}"))
 	}
 	if t.Auth.Type != "" && t.Auth.Type != "none" {
 		errs = append(errs, config.Fault("auth", "a target of protocol kafka has no credential of its own; asyncSASL and asyncTLS are those of the brokers"))
@@ -76,7 +75,7 @@ func (t *Target) validateKafka() error {
 		errs = append(errs, config.Fault("async", "a target of protocol kafka publishes at once; remove async"))
 	}
 	if t.Proxy != nil {
-		errs = append(errs, config.Fault("proxy", "Kafka is not spoken through a proxy of HTTP; remove it"))
+		errs = append(errs, config.Fault("proxy", "connections to Kafka do not use an HTTP proxy; remove it"))
 	}
 	if t.Host != "" {
 		errs = append(errs, config.Fault("host", "a target of protocol kafka has no host; the brokers are in asyncBrokers"))
@@ -89,16 +88,16 @@ func (a *Async) Validate() error {
 	errs := []error{
 		topic("topic", a.Topic), topic("replyTopic", a.ReplyTopic), topic("deadLetterTopic", a.DeadLetterTopic), expression(a.Key),
 		number("maxInFlight", a.MaxInFlight, 1, maxInFlight), number("maxRetries", a.MaxRetries, 0, 1000),
-		number("maxBodyBytes", int(a.MaxBodyBytes), 0, maxAsyncBody), within("timeout", a.Timeout, time.Second, maxTime),
+		number("maxBodyBytes", int(a.MaxBodyBytes), 0, maxAsyncBody), duration("timeout", a.Timeout, time.Second, maxTime),
 	}
 	if a.DeadLetterTopic == "" && len(a.DeadLetters()) > maxTopic {
 		errs = append(errs, config.Fault("topic", "with -dlq, the name of its dead letter topic is too long: name one in deadLetterTopic"))
 	}
 	if a.Topic != "" && a.ReplyTopic == a.Topic {
-		errs = append(errs, config.Fault("replyTopic", "the requests are in this topic: an answer would be taken for one; name another"))
+		errs = append(errs, config.Fault("replyTopic", "this topic holds the requests, and a reply would be read as one; name another"))
 	}
 	if a.Topic != "" && a.DeadLetterTopic == a.Topic {
-		errs = append(errs, config.Fault("deadLetterTopic", "the requests are in this topic: a dead letter would be tried for ever; name another"))
+		errs = append(errs, config.Fault("deadLetterTopic", "this topic holds the requests, and a dead letter would be retried forever; name another"))
 	}
 	return errors.Join(errs...)
 }
@@ -110,18 +109,18 @@ func (s *StopTheLine) Validate() error { return number("consecutive", s.Consecut
 func (k *Kafka) Validate() error {
 	return errors.Join(
 		topic("topic", k.Topic), expression(k.Key), number("maxBodyBytes", int(k.MaxBodyBytes), 0, maxAsyncBody),
-		within("timeout", k.Timeout, time.Second, maxTime),
+		duration("timeout", k.Timeout, time.Second, maxTime),
 	)
 }
 
 func expression(text config.Text) error {
-	_, err := key.Compile(text)
+	_, err := CompileKey(text)
 	return err
 }
 
 func topic(key, name string) error {
 	if name != "" && (!topicName.MatchString(name) || strings.Trim(name, ".") == "") {
-		return config.Fault(key, "%q is no name of a Kafka topic: use letters, digits, '.', '_' and '-'", name)
+		return config.Fault(key, "%q is not a name of a Kafka topic: use letters, digits, '.', '_' and '-'", name)
 	}
 	return nil
 }

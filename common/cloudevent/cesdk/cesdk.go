@@ -1,6 +1,6 @@
-// Package cesdk converts events to and from those of the CloudEvents SDK. It is a
-// package of its own because of what the SDK brings along: with it, a linker has
-// to keep every method of every type, and a binary doubles.
+// Package cesdk converts events to and from those of the CloudEvents SDK. It is separate
+// because of the SDK's cost: with it, the linker keeps every method of every type, which
+// doubles the size of a binary.
 package cesdk
 
 import (
@@ -15,10 +15,10 @@ import (
 	"github.com/lsm/fiso/common/cloudevent"
 )
 
-// To is e as the event of the CloudEvents SDK. Data is shared, not copied;
-// the key is not part of it. It fails where the SDK finds the event not valid,
-// such as a source that is no URI reference, and where data is not the JSON that
-// its content type says: the SDK would write it into the event as it is.
+// To converts e to an event of the CloudEvents SDK. It shares data and drops the key. It
+// is an error if the SDK finds the event not valid, for example because the source is not
+// a URI reference, or if data is not JSON though its content type says so: the SDK would
+// write it into the event unchecked.
 func To(e *cloudevent.Event) (event.Event, error) {
 	out := event.New(event.CloudEventsVersionV1)
 	out.SetID(e.ID)
@@ -51,8 +51,8 @@ func To(e *cloudevent.Event) (event.Event, error) {
 	return out, nil
 }
 
-// keepSpaces undoes that the SDK's setters trim white space: an id with a space is
-// another id than the one without.
+// keepSpaces restores the white space that the SDK's setters trim: an id with a space
+// differs from one without.
 func keepSpaces(out *event.Event, e *cloudevent.Event) {
 	c, ok := out.Context.(*event.EventContextV1)
 	if !ok {
@@ -65,8 +65,8 @@ func keepSpaces(out *event.Event, e *cloudevent.Event) {
 	}
 }
 
-// native is the value of an extension as the SDK holds it. One that is not of
-// its kind is a text.
+// native returns the value of an extension in the SDK's type. A value that is not of its
+// kind is a text.
 func native(x cloudevent.Extension) any {
 	var value any
 	var err error
@@ -84,9 +84,9 @@ func native(x cloudevent.Extension) any {
 	return value
 }
 
-// placesJSON reports whether the SDK places data of a content type as JSON. It
-// knows a list of types and no suffix +json: data of such a type it would write
-// as a string that holds JSON, which base64 keeps it from.
+// placesJSON reports whether the SDK writes data of a content type as JSON. The SDK knows
+// a list of types but no suffix +json: it would write data of such a type as a string
+// that holds JSON. As base64 the data stays as it is.
 func placesJSON(contentType string) bool {
 	switch strings.ToLower(mediaType(contentType)) {
 	case "application/json", "text/json", cloudevent.ContentTypeJSON, cloudevent.ContentTypeBatch:
@@ -96,12 +96,11 @@ func placesJSON(contentType string) bool {
 	}
 }
 
-// From is an event of the CloudEvents SDK as ours; one of version 0.3 is
-// raised to 1.0. Extensions are in order of their names; those that are neither
-// integers nor booleans become text. Data is shared, not copied. It fails if the
-// event is not valid, or if its data is not JSON although its content type says
-// so. Data without a content type is JSON where the SDK would write it as JSON
-// and it is, and bytes of no type otherwise.
+// From converts an event of the CloudEvents SDK; version 0.3 becomes 1.0. Extensions are
+// sorted by name; those that are neither integers nor booleans become text. Data is
+// shared. It is an error if the event is not valid, or if data is not JSON though its
+// content type says so. Data without a content type becomes JSON if it is valid JSON and
+// the SDK would write it as JSON; otherwise it has no type.
 func From(in event.Event) (*cloudevent.Event, error) {
 	e, err := from(in)
 	if err != nil {
@@ -154,7 +153,7 @@ func takeData(e *cloudevent.Event, in event.Event) error {
 	return nil
 }
 
-// kind is the kind of an extension's value, which the SDK has normalised.
+// kind returns the kind of an extension's value, which the SDK has normalised.
 func kind(value any) cloudevent.Kind {
 	switch value.(type) {
 	case int32:
@@ -166,7 +165,7 @@ func kind(value any) cloudevent.Kind {
 	}
 }
 
-// mediaType is a content type without its parameters.
+// mediaType returns a content type without its parameters.
 func mediaType(contentType string) string {
 	kind, _, _ := strings.Cut(contentType, ";")
 	return strings.TrimSpace(kind)

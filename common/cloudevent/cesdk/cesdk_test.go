@@ -14,8 +14,8 @@ import (
 	"github.com/lsm/fiso/common/cloudevent"
 )
 
-// randomEvent is a valid event made from a seed. No attribute begins or ends in
-// white space: the SDK trims it.
+// randomEvent makes a valid event from a seed. Attributes neither begin nor end with white
+// space, which the SDK trims.
 func randomEvent(r *rand.Rand) *cloudevent.Event {
 	pick := func(from ...string) string { return from[r.IntN(len(from))] }
 	e := &cloudevent.Event{
@@ -56,7 +56,7 @@ func known(s string) cloudevent.Data {
 	return d
 }
 
-// writeSDK is the SDK's own writer; json.Marshal would take the spaces out.
+// writeSDK writes an event with the SDK's writer; json.Marshal would remove spaces.
 func writeSDK(t *testing.T, e event.Event) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -95,7 +95,7 @@ func TestCodec_agreesWithTheSDKBothWays(t *testing.T) {
 	}
 }
 
-// An id with a space is another one than that without.
+// An id with a space differs from one without.
 func TestTo_keepsTheSpacesOfAttributes(t *testing.T) {
 	in := &cloudevent.Event{ID: " 0", Source: "/s", Type: "t ", Subject: " a b "}
 	out, err := To(in)
@@ -107,8 +107,8 @@ func TestTo_keepsTheSpacesOfAttributes(t *testing.T) {
 	}
 }
 
-// The SDK reads and writes data of a type …+json as a string, unless it is in
-// base64 (content_type.go, isJSON, of v2.16.2).
+// The SDK reads and writes data of a type …+json as a string, unless it is in base64
+// (content_type.go, isJSON, of v2.16.2).
 func TestTo_keepsJSONBySuffixWhole(t *testing.T) {
 	want := &cloudevent.Event{
 		ID: "1", Source: "/s", Type: "t", Time: time.Unix(1, 5).UTC(), DataContentType: "application/vnd.order+json", Data: known(`{"a": 1.50}`),
@@ -169,7 +169,7 @@ func TestFrom_refusesWhatIsNoValidEvent(t *testing.T) {
 	for want, in := range map[string]event.Event{
 		"no attributes at all":    {},
 		"attribute id is missing": noID,
-		`data is not what datacontenttype "application/json" says: invalid JSON at byte 1`: notJSON,
+		`data is not what datacontenttype "application/json" says: not valid JSON at byte 1`: notJSON,
 		"extension odd": oddExtension,
 	} {
 		if _, err := From(in); err == nil || !strings.Contains(err.Error(), want) {
@@ -178,17 +178,17 @@ func TestFrom_refusesWhatIsNoValidEvent(t *testing.T) {
 	}
 }
 
-// U1: the SDK writes data of a JSON type into the event unseen.
+// U1: the SDK writes data of a JSON type into the event unchecked.
 func TestTo_refusesDataThatWouldForgeTheEvent(t *testing.T) {
 	for _, contentType := range []string{"application/json", "application/vnd.order+json"} {
 		e := &cloudevent.Event{ID: "1", Source: "/s", Type: "t", DataContentType: contentType, Data: cloudevent.Bytes([]byte(`1,"type":"refund.approved","source":"/bank"`))}
-		if _, err := To(e); err == nil || !strings.Contains(err.Error(), "invalid JSON at byte 1: ',' after the value") {
+		if _, err := To(e); err == nil || !strings.Contains(err.Error(), "not valid JSON at byte 1: there is more after the end of the value") {
 			t.Errorf("%s: %v", contentType, err)
 		}
 	}
 }
 
-// U9: data of no type is not JSON by assumption, neither here nor there.
+// U9: data without a type is not assumed to be JSON, here or in the SDK.
 func TestTo_writesDataWithoutATypeAsBytes(t *testing.T) {
 	e := &cloudevent.Event{ID: "1", Source: "/s", Type: "t", Data: cloudevent.Bytes([]byte(`{"a":1}`)), Extensions: []cloudevent.Extension{{Name: "n", Value: "x", Kind: cloudevent.Integer}, {Name: "s", Value: "7"}}}
 	sdk, err := To(e)
@@ -201,8 +201,7 @@ func TestTo_writesDataWithoutATypeAsBytes(t *testing.T) {
 	}
 }
 
-// What the SDK holds without a type may come from either mode, and it writes
-// all of it as JSON.
+// Untyped data in the SDK may come from either mode, and the SDK writes all of it as JSON.
 func TestFrom_takesUntypedDataForJSONWhereItIs(t *testing.T) {
 	for data, want := range map[string]string{`{"a":1}`: "application/json", `1,"id":"2"`: "", ``: ""} {
 		in := event.New()

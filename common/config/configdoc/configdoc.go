@@ -1,15 +1,14 @@
-// Package configdoc keeps what is written about configuration equal to the
-// structs it is decoded into: the tables in READMEs, a JSON Schema in a file.
+// Package configdoc keeps generated documentation of configuration equal to its structs: the tables in
+// READMEs, and files with a JSON Schema.
 //
-// It is called from tests. A test whose name begins with TestGenerated compares
-// a committed file with what the code would write:
+// Tests call it. A test whose name begins with TestGenerated compares a committed file with the generated
+// text:
 //
 //	func TestGenerated_README(t *testing.T) {
 //		configdoc.README(t, "README.md", kafka.SourceConfig{}, kafka.SinkConfig{})
 //	}
 //
-// With FISO_GENERATE=1 in the environment, which is how `go tool mage generate`
-// runs these tests, the file is written instead.
+// With FISO_GENERATE=1 in the environment, as in `go tool mage generate`, the test writes the file.
 package configdoc
 
 import (
@@ -22,7 +21,7 @@ import (
 	"github.com/lsm/fiso/common/config"
 )
 
-// generate is the setting of the environment that makes files be written.
+// generate is the environment setting with which files are written.
 const generate = "FISO_GENERATE"
 
 const (
@@ -30,14 +29,14 @@ const (
 	closing = "<!-- /config -->"
 )
 
-// README compares the configuration tables of a Markdown file with the structs,
-// and fails the test where one differs. A table stands between two lines,
+// README compares the configuration tables of a Markdown file with the structs, and fails the test if one
+// differs. A table is between two lines,
 //
 //	<!-- config: kafka.SourceConfig -->
 //	<!-- /config -->
 //
-// of which the first names a struct by its package and type. Every struct needs
-// a place in the file, and every place a struct.
+// of which the first names a struct by its package and type. Every struct must have a table, and every table
+// a struct.
 func README(t testing.TB, file string, structs ...any) {
 	t.Helper()
 	have, err := os.ReadFile(file)
@@ -53,8 +52,7 @@ func README(t testing.TB, file string, structs ...any) {
 	File(t, file, want)
 }
 
-// File compares a generated file with what it should be, and fails the test
-// where they differ.
+// File compares a generated file with want, and fails the test if they differ.
 func File(t testing.TB, file string, want []byte) {
 	t.Helper()
 	have, err := os.ReadFile(file)
@@ -66,7 +64,7 @@ func File(t testing.TB, file string, want []byte) {
 		return
 	}
 	if os.Getenv(generate) == "" {
-		t.Errorf("%s is not what the code would write (first difference in line %d); run: go tool mage generate", file, difference(have, want))
+		t.Errorf("%s differs from the generated text (first difference in line %d); run: go tool mage generate", file, difference(have, want))
 		return
 	}
 	if err := os.WriteFile(file, want, 0o644); err != nil {
@@ -74,7 +72,7 @@ func File(t testing.TB, file string, want []byte) {
 	}
 }
 
-// fill puts the tables of the structs between their lines.
+// fill replaces the text between the lines with the tables of the structs.
 func fill(text []byte, structs []any) ([]byte, error) {
 	tables := map[string]string{}
 	for _, s := range structs {
@@ -91,7 +89,7 @@ func fill(text []byte, structs []any) ([]byte, error) {
 			inside = strings.TrimSpace(strings.TrimSuffix(strings.TrimPrefix(mark, opening), "-->"))
 			table, ok := tables[inside]
 			if !ok {
-				return nil, fmt.Errorf("a table of %s is asked for (once more, or unknown); the test gives %s", inside, known(structs))
+				return nil, fmt.Errorf("the table of %s is repeated or unknown; the test has %s", inside, known(structs))
 			}
 			delete(tables, inside)
 			made.WriteString(line + "\n" + table + "\n")
@@ -106,12 +104,12 @@ func fill(text []byte, structs []any) ([]byte, error) {
 		return nil, fmt.Errorf("the table of %s is not closed by %s", inside, closing)
 	}
 	for missing := range tables {
-		return nil, fmt.Errorf("no place for the table of %s: add a line %s%s --> and a line %s", missing, opening, missing, closing)
+		return nil, fmt.Errorf("there is no table of %s: add a line %s%s --> and a line %s", missing, opening, missing, closing)
 	}
 	return []byte(made.String()), nil
 }
 
-// name is package and type of a struct or of what points to one, such as kafka.SourceConfig.
+// name returns package and type of a struct or of a pointer to one, such as kafka.SourceConfig.
 func name(s any) string {
 	return strings.TrimLeft(fmt.Sprintf("%T", s), "*")
 }
@@ -124,7 +122,7 @@ func known(structs []any) string {
 	return strings.Join(names, ", ")
 }
 
-// difference is the number of the first line that two texts do not share.
+// difference returns the number of the first line in which two texts differ.
 func difference(a, b []byte) int {
 	left, right := bytes.Split(a, []byte("\n")), bytes.Split(b, []byte("\n"))
 	for i := range min(len(left), len(right)) {

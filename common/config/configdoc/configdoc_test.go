@@ -25,7 +25,7 @@ const (
 	end        = "<!-- /config -->\n"
 )
 
-// recorder is a test that keeps what it is failed with.
+// recorder records the failures of a test.
 type recorder struct {
 	testing.TB
 	said string
@@ -35,7 +35,7 @@ func (r *recorder) Helper()                           {}
 func (r *recorder) Errorf(format string, args ...any) { r.said += fmt.Sprintf(format, args...) }
 func (r *recorder) Fatalf(format string, args ...any) { r.said += fmt.Sprintf(format, args...) }
 
-// readme writes a file, calls README on it, and gives what that says and what the file is then.
+// readme writes a file, calls README on it, and returns the failure and the new text of the file.
 func readme(t *testing.T, text string, structs ...any) (said, now string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "README.md")
@@ -56,7 +56,7 @@ func TestREADME_writesTablesWhenAskedAndComparesThemOtherwise(t *testing.T) {
 	want := "# Title\n\n" + serverMark + "\n" + config.Table(server{}) + "\n" + end + "\nbetween\n\n" + clientMark + "\n" + config.Table(client{}) + "\n" + end + "end"
 
 	said, now := readme(t, text, server{}, &client{})
-	if !strings.Contains(said, "README.md is not what the code would write (first difference in line 4); run: go tool mage generate") || now != text {
+	if !strings.Contains(said, "README.md differs from the generated text (first difference in line 4); run: go tool mage generate") || now != text {
 		t.Errorf("said %q, and the file is\n%s", said, now)
 	}
 	t.Setenv("FISO_GENERATE", "1")
@@ -74,9 +74,9 @@ func TestREADME_refuses(t *testing.T) {
 		text string
 		want string
 	}{
-		"a struct without a place":      {"# Title\n", "no place for the table of configdoc_test.server: add a line <!-- config: configdoc_test.server -->"},
-		"a place without a struct":      {clientMark + end, "a table of configdoc_test.client is asked for (once more, or unknown); the test gives configdoc_test.server"},
-		"two places for one struct":     {serverMark + end + serverMark + end, "a table of configdoc_test.server is asked for (once more"},
+		"a struct without a place":      {"# Title\n", "there is no table of configdoc_test.server: add a line <!-- config: configdoc_test.server -->"},
+		"a place without a struct":      {clientMark + end, "the table of configdoc_test.client is repeated or unknown; the test has configdoc_test.server"},
+		"two places for one struct":     {serverMark + end + serverMark + end, "the table of configdoc_test.server is repeated"},
 		"a table that nothing closes":   {serverMark + "rest\n", "the table of configdoc_test.server is not closed by <!-- /config -->"},
 		"a table that another one ends": {serverMark + clientMark + end, "the table of configdoc_test.server is not closed"},
 	} {
@@ -94,7 +94,7 @@ func TestFile_isMadeWhereItIsMissing(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "schema.json")
 	rec := &recorder{TB: t}
 	configdoc.File(rec, file, []byte("{}\n"))
-	if !strings.Contains(rec.said, "schema.json is not what the code would write") {
+	if !strings.Contains(rec.said, "schema.json differs from the generated text") {
 		t.Errorf("said %q", rec.said)
 	}
 	t.Setenv("FISO_GENERATE", "1")

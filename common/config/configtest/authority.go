@@ -18,8 +18,8 @@ import (
 	"time"
 )
 
-// Authority is the PEM of a certificate authority that nobody is signed by, for
-// tests of files that are rotated.
+// Authority returns the PEM of a certificate authority that has signed nothing, for tests that replace
+// files.
 func Authority(t testing.TB) []byte {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -34,14 +34,13 @@ func Authority(t testing.TB) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
 
-// FollowsCAFile checks that each connection trusts the authorities that caFile
-// holds by then: a server is refused until its certificate stands there. connector
-// is called once, with a caFile; what it gives dials an address and names the
-// server example.com.
+// FollowsCAFile checks that each new connection trusts the authorities that caFile holds at that time: a
+// server is refused until its certificate is in the file. connector is called once with the path of a
+// caFile; the function that it returns dials an address and expects the server name example.com.
 func FollowsCAFile(t *testing.T, connector func(caFile string) func(address string) (net.Conn, error)) {
 	t.Helper()
 	server := httptest.NewUnstartedServer(http.NotFoundHandler())
-	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0) // of handshakes that fail, as they should
+	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0) // some handshakes must fail
 	server.StartTLS()
 	defer server.Close()
 	caFile := filepath.Join(t.TempDir(), "ca.pem")
@@ -55,7 +54,7 @@ func FollowsCAFile(t *testing.T, connector func(caFile string) func(address stri
 	connect := func() error {
 		conn, err := dial(server.Listener.Addr().String())
 		if err == nil {
-			_ = conn.Close() // it was only tried
+			_ = conn.Close() // only the handshake matters
 		}
 		return err
 	}
@@ -70,7 +69,7 @@ func FollowsCAFile(t *testing.T, connector func(caFile string) func(address stri
 	}
 }
 
-// PEM is a certificate as a file has it.
+// PEM returns a certificate in the form of a file.
 func PEM(c *x509.Certificate) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})
 }

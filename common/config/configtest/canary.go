@@ -6,18 +6,16 @@ import (
 	"strings"
 )
 
-// Canary stands in a file where a secret may be. It has two halves, for a file can
-// be spoilt in the middle of a secret.
+// Canary is written in place of a secret. It has two halves, because a fault may split a secret.
 const (
-	Canary = head + tail
-	head   = "c4n4ry0f4"
-	tail   = "s3cr3tt4l3"
+	Canary     = canaryHead + canaryTail
+	canaryHead = "c4n4ry0f4"
+	canaryTail = "s3cr3tt4l3"
 )
 
-// Shown is what of the canary is in a text, with the text around it; "" when
-// nothing is.
+// Shown returns a part of the canary in a text, with the text around it; "" if there is none.
 func Shown(text string) string {
-	for _, part := range []string{head[:6], tail[:6], tail[4:]} {
+	for _, part := range []string{canaryHead[:6], canaryTail[:6], canaryTail[4:]} {
 		if at := strings.Index(text, part); at >= 0 {
 			return text[max(0, at-200):min(len(text), at+100)]
 		}
@@ -25,7 +23,7 @@ func Shown(text string) string {
 	return ""
 }
 
-// ShownBy is Shown of all forms of an error: as text, as JSON, and as fmt prints it.
+// ShownBy is Shown for all forms of an error: its text, its JSON, and the output of fmt.
 func ShownBy(err error) string {
 	if err == nil {
 		return ""

@@ -21,7 +21,7 @@ func TestSpoil_changesEveryValueWithACanaryAndEveryLine(t *testing.T) {
 		seen[name] = text
 	}
 	for name, want := range map[string]string{
-		`value 12 on line 2 as "‹,›"`:    "a: 1\nb: {c: " + head + "," + tail + "}\n",
+		`value 12 on line 2 as "‹,›"`:    "a: 1\nb: {c: " + canaryHead + "," + canaryTail + "}\n",
 		`value 12 on line 2 as "[‹›]"`:   "a: 1\nb: {c: [" + Canary + "]}\n",
 		"line 1 lost":                    "b: {c: " + Canary + "}\n",
 		"line 2 doubled":                 file + "b: {c: " + Canary + "}\n",
@@ -43,7 +43,7 @@ func TestSpoil_changesEveryValueWithACanaryAndEveryLine(t *testing.T) {
 	}
 }
 
-// failures notes what a test says of its failures.
+// failures records the failures of a test.
 type failures struct {
 	testing.TB
 	said []string
@@ -62,7 +62,7 @@ func TestShowsNothingSpoilt_failsWhereACanaryIsShownOrLittleIsRefused(t *testing
 		read func(text string) error
 		want string
 	}{
-		{"a canary is shown", func(text string) error { return errors.New(text) }, head},
+		{"a canary is shown", func(text string) error { return errors.New(text) }, canaryHead},
 		{"nothing is refused", func(string) error { return nil }, "only 0 files were refused"},
 		{"all are refused, and nothing is shown", func(string) error { return errors.New("refused") }, ""},
 	} {
@@ -77,7 +77,7 @@ func TestShowsNothingSpoilt_failsWhereACanaryIsShownOrLittleIsRefused(t *testing
 }
 
 func TestShown_findsHalvesInEveryFormOfAnError(t *testing.T) {
-	for text, want := range map[string]bool{"a " + head + " b": true, "a " + tail: true, "all is well": false} {
+	for text, want := range map[string]bool{"a " + canaryHead + " b": true, "a " + canaryTail: true, "all is well": false} {
 		if got := Shown(text); (got != "") != want || want && !strings.Contains(got, text) {
 			t.Errorf("%q: got %q", text, got)
 		}

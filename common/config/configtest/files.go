@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// FileKeys are the keys of a configuration of v's type that name files, in order:
-// those tagged file:"true", as tls.caFile or targets[].tls.caFile. Secrets that
-// follow their files by themselves are not among them.
+// FileKeys returns the keys that name files in a configuration of v's type, in order: those tagged
+// file:"true", such as tls.caFile or targets[].tls.caFile. Secrets follow their files without help and are
+// left out.
 func FileKeys(v any) []string {
 	var keys []string
 	walkFiles(reflect.TypeOf(v), "", nil, &keys)

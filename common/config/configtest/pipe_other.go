@@ -4,5 +4,5 @@ package configtest
 
 import "errors"
 
-// Pipe fails: there are no named pipes among files here.
+// Pipe fails: this system has no named pipes in its file system.
 func Pipe(string) error { return errors.ErrUnsupported }

@@ -1,12 +1,12 @@
-// Package connectortest is the conformance suite of Fiso's connectors: the
-// promises of package connector as scenarios that run against a connector and
-// the real thing behind it. It asserts what a lost message would break: that
-// what was not settled comes back.
+// Package connectortest is the conformance suite of Fiso's connectors. It tests the
+// promises of package connector, as scenarios that run against a connector and the
+// real system behind it. Above all it asserts that messages that were not settled
+// are delivered again.
 //
 //	func TestSource_conforms(t *testing.T) {
-//		features := connectortest.Features{Ordered: true, Partitions: true, Redelivers: true}
+//		features := connectortest.Features{Partitions: true, Guarantees: connector.Guarantees{Orders: true, Redelivers: true}}
 //		connectortest.RunSource(t, features, func(t testing.TB) connectortest.SourceHarness {
-//			topic := newTopic(t) // a place of its own for each scenario
+//			topic := newTopic(t) // a new topic for each scenario
 //			return connectortest.SourceHarness{
 //				New:     func(t testing.TB) connector.Source { return newSource(t, topic) },
 //				Produce: func(t testing.TB, in ...connectortest.Input) { produce(t, topic, in) },
@@ -14,12 +14,12 @@
 //		})
 //	}
 //
-// Features is the sheet of a connector's guarantees and selects the scenarios.
-// Each scenario has its own test, its own harness, and is a function too, for
-// a test that wants that one alone. Each ends with a look at the goroutines:
-// none may be left but those that were there before. Scenarios therefore do
-// not run in parallel with other tests.
+// Features declares what a connector guarantees, and selects the scenarios. Each
+// scenario has its own subtest and its own harness. It is also a function, for a
+// test that wants that scenario only. At its end it checks that no goroutine is
+// left that was not there before, so scenarios must not run in parallel with other
+// tests.
 //
-// Nothing sleeps. What must happen is waited for up to a deadline, what must
-// not is watched for a window of time; see Timing.
+// Nothing sleeps. A scenario waits for what must happen until a deadline, and
+// watches for what must not happen during a window of time; see Timing.
 package connectortest

@@ -8,53 +8,49 @@ import (
 	"github.com/lsm/fiso/common/connector"
 )
 
-// Features says what a connector guarantees. A field that is set is a promise
-// to its users, and runs the scenarios that prove it.
+// Features says what a connector guarantees. A field that is set is a promise to
+// users, and selects the scenarios that test it.
 type Features struct {
-	// Of a source.
+	// Of a source:
 
-	// Ordered: messages of one key are handed over in the order in which they
-	// were produced, one at a time.
-	Ordered bool
+	// Guarantees is what the source declares. With Orders, messages with the same key
+	// are handed over in the order in which they were produced. With Redelivers, a
+	// message that was not settled with nil is handed over again, at the latest to
+	// the next source of the harness, and a message that was is not.
+	connector.Guarantees
 	// Keys: a message carries the key it was produced with.
 	Keys bool
-	// Partitions: messages stand in numbered partitions, at offsets that grow;
-	// one key stays in one partition, and many keys fill more than one.
+	// Partitions: messages are in numbered partitions, at growing offsets. All
+	// messages of a key are in one partition, and many keys use more than one.
 	Partitions bool
-	// Concurrent: a handler that blocks one partition holds up no other.
+	// Concurrent: a handler that blocks one partition does not hold up another.
 	Concurrent bool
-	// Redelivers: what was not settled with nil is handed over again, at the
-	// latest to the next source at the same place; what was is not.
-	Redelivers bool
-	// Answers: whoever sent a message is told how it was settled, once it is.
+	// Answers: the sender of a message is told its result, once it is settled.
 	Answers bool
 	// Reports: the source is a connector.Reporter.
 	Reports bool
-	// Batches: the source is a connector.BatchSource. Each scenario then runs
-	// both ways.
-	Batches bool
 
-	// Of a sink.
+	// Of a sink:
 
 	// Batch: the sink is a connector.BatchSink with a result for each event.
 	Batch bool
-	// Temporary, Permanent and Unavailable: the destination can fail in that
-	// way, and the error says so by its class.
-	Temporary, Permanent, Unavailable bool
-	// RetryAfter: a delay that the destination asks for is in the error.
+	// Temporary, Permanent, Unavailable and Blocked: the destination can fail in that
+	// way, and the error has that class.
+	Temporary, Permanent, Unavailable, Blocked bool
+	// RetryAfter: the error holds the delay that the destination asks for.
 	RetryAfter bool
 
-	// Of both.
+	// Of both:
 
-	// Reconnects: a connection that breaks is made again, and nothing is lost.
+	// Reconnects: a broken connection is opened again, and nothing is lost.
 	Reconnects bool
 }
 
-// Timing bounds the waiting of a scenario. The zero value means the defaults.
+// Timing bounds how long a scenario waits. Zero fields have the defaults.
 type Timing struct {
-	// Timeout is how long to wait for what must happen; 30s by default.
+	// Timeout is how long to wait for what must happen; default 30s.
 	Timeout time.Duration
-	// Window is how long to watch for what must not; 200ms by default.
+	// Window is how long to watch for what must not happen; default 200ms.
 	Window time.Duration
 }
 
@@ -68,64 +64,69 @@ func (t Timing) withDefaults() Timing {
 	return t
 }
 
-// Input is a message to produce. Values are different within a scenario.
+// Input is a message to produce. All values of a scenario are different.
 type Input struct {
 	Key, Value string
 }
 
-// Partition names a partition.
+// Partition identifies a partition.
 type Partition struct {
 	Topic  string
 	Number int32
 }
 
-// SourceHarness is one empty place to read from, and the means to look at it.
-// What it starts it stops by t.Cleanup.
+// partitionOf returns the partition of a message.
+func partitionOf(m *connector.Message) Partition {
+	return Partition{m.Position.Stream, m.Position.Partition}
+}
+
+// SourceHarness is one empty place to read from, such as a topic, with functions to
+// use and inspect it. It stops what it starts by t.Cleanup.
 type SourceHarness struct {
 	Timing
-	// New makes a source at this place, as a second process would: one that
-	// goes on where those before it got to. It waits only shortly (less than
-	// Timeout) for messages that are never settled when it stops.
+	// New makes a source that reads this place, as a second process would: it starts
+	// where the sources before it stopped. When it stops, it waits less than Timeout
+	// for messages that are never settled.
 	New func(t testing.TB) connector.Source
-	// Produce puts messages there, in order, and returns before anybody has
-	// settled them. It may be called before a source runs, unless the source
-	// Answers: then it is called only while one does.
+	// Produce adds messages to the place, in order, and returns before they are
+	// settled. It may be called before a source runs, unless the source Answers: then
+	// it is called only while a source runs.
 	Produce func(t testing.TB, inputs ...Input)
-	// Committed is the next offset of each partition by which a source started
-	// now would begin; a partition without a commit may be left out. Optional.
+	// Committed returns, for each partition, the offset at which a new source would
+	// start. Partitions without a commit may be left out. Optional.
 	Committed func(t testing.TB) map[Partition]int64
-	// Taken is how many messages sources took from the place so far, handed
-	// over or not, and ReadAhead is how many at most may be taken while the
-	// first is being handled. Optional; without them only the handing over is
-	// watched.
+	// Taken returns how many messages the sources have taken from the place so far,
+	// handed over or not. ReadAhead is how many may be taken at most while the first
+	// one is being handled. Optional; without them the scenario watches only which
+	// messages are handed over.
 	Taken     func(t testing.TB) int
 	ReadAhead int
-	// Disconnect breaks the connections of the source. For Reconnects.
+	// Disconnect breaks the connections of the source. Needed for Reconnects.
 	Disconnect func(t testing.TB)
-	// Answer reports whether the sender of a value was told how it ended, and
-	// whether it was told that it is done. For Answers.
+	// Answer reports whether the sender of a value was answered, and with ok that
+	// the answer was that the message is done. Needed for Answers.
 	Answer func(t testing.TB, value string) (ok, answered bool)
 }
 
-// SinkHarness is one empty destination, and the means to look at it and to
-// make it fail. What it starts it stops by t.Cleanup.
+// SinkHarness is one empty destination, with functions to inspect it and to make it
+// fail. It stops what it starts by t.Cleanup.
 type SinkHarness struct {
 	Timing
-	// New makes a sink for this destination.
+	// New makes a sink of this destination.
 	New func(t testing.TB) connector.Sink
-	// Received is what the destination has taken so far, in any order.
+	// Received returns the events that the destination has so far, in any order.
 	Received func(t testing.TB) []*cloudevent.Event
-	// Fail makes the next n calls fail so that their error has that class.
-	// With retryAfter > 0 the destination asks for that delay. For Temporary,
-	// Permanent, Unavailable and RetryAfter.
+	// Fail makes the next n calls fail with an error of that class. With
+	// retryAfter > 0 the destination asks for that delay. Needed for Temporary,
+	// Permanent, Unavailable, Blocked and RetryAfter.
 	Fail func(t testing.TB, class connector.Class, n int, retryAfter time.Duration)
-	// Reject makes the destination refuse the event of that id for good, also
-	// within a batch. For Batch together with Permanent.
+	// Reject makes the destination refuse the event with that id permanently, also
+	// within a batch. Needed for Batch with Permanent.
 	Reject func(t testing.TB, id string)
-	// Block makes the destination hold calls until release, which may be
-	// called twice. Without it nothing is asked about calls under way.
+	// Block makes the destination hold calls until release, which may be called
+	// twice. Without Block, scenarios about calls under way are skipped.
 	Block func(t testing.TB) (release func())
-	// Disconnect breaks the connections of the sink. For Reconnects.
+	// Disconnect breaks the connections of the sink. Needed for Reconnects.
 	Disconnect func(t testing.TB)
 }
 

@@ -14,8 +14,8 @@ import (
 	"github.com/lsm/fiso/common/connector/connectortest"
 )
 
-// shelf is a destination in memory. fault names what a sink that delivers to
-// it does wrong, if anything.
+// shelf is a destination in memory. fault names what its sink does wrong; "" is
+// nothing.
 type shelf struct {
 	fault string
 	end   chan struct{}
@@ -72,7 +72,9 @@ func (d *shelf) failure(class connector.Class, after time.Duration) error {
 	case connector.Permanent:
 		return connector.AsPermanent(err)
 	case connector.Unavailable:
-		return connector.AsUnavailable(err)
+		return connector.AsUnavailable(err, 0)
+	case connector.Blocked:
+		return connector.AsBlocked(err)
 	default:
 		if d.fault == "forgets the delay" {
 			after = 0
@@ -84,7 +86,7 @@ func (d *shelf) failure(class connector.Class, after time.Duration) error {
 	}
 }
 
-// put is what the destination does with one event.
+// put stores one event, as the destination would.
 func (d *shelf) put(e *cloudevent.Event) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -145,7 +147,7 @@ type memSink struct {
 	closed bool
 }
 
-// begin counts a call under way, unless the sink is closed.
+// begin counts a call under way, and fails if the sink is closed.
 func (s *memSink) begin() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -261,7 +263,7 @@ func (s *memSink) Close(ctx context.Context) error {
 	}
 }
 
-// single is a sink that is no BatchSink.
+// single hides the batch calls of a sink.
 type single struct{ s *memSink }
 
 func (s single) Send(ctx context.Context, e *cloudevent.Event) error { return s.s.Send(ctx, e) }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -18,14 +19,14 @@ const (
 	memDrain      = 20 * time.Millisecond
 )
 
-// place is a broker in memory: two partitions and the commits of one group.
-// fault names what a source that reads from it does wrong, if anything.
+// place is a broker in memory: two partitions and the commits of one group. fault
+// names what its source does wrong; "" is nothing.
 type place struct {
 	fault string
-	end   chan struct{} // closed when the scenario is over, so that no fault leaks
+	end   chan struct{} // closed when the scenario is over, to end goroutines
 
 	mu        sync.Mutex
-	changed   chan struct{} // closed and made anew at each change
+	changed   chan struct{} // closed and replaced at each change
 	records   [memPartitions][]connectortest.Input
 	committed [memPartitions]int64
 	taken     int
@@ -43,7 +44,7 @@ func newPlace(t testing.TB, fault string) *place {
 	return p
 }
 
-// change runs f with the lock held and wakes whoever waits.
+// change runs f with the lock held, and wakes all waiters.
 func (p *place) change(f func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -78,11 +79,11 @@ func (p *place) commits(testing.TB) map[connectortest.Partition]int64 {
 func (p *place) harness() connectortest.SourceHarness {
 	return connectortest.SourceHarness{
 		Timing:     timing(p.fault),
-		New:        func(testing.TB) connector.Source { return memBatches{newMemSource(p)} },
+		New:        func(testing.TB) connector.Source { return newMemSource(p) },
 		Produce:    p.produce,
 		Committed:  p.commits,
 		Taken:      func(testing.TB) int { p.mu.Lock(); defer p.mu.Unlock(); return p.taken },
-		ReadAhead:  6, // a batch of three a partition
+		ReadAhead:  6, // three messages for each partition
 		Disconnect: func(testing.TB) { p.change(func() { p.epoch++ }) },
 		Answer: func(_ testing.TB, value string) (ok, answered bool) {
 			p.mu.Lock()
@@ -93,12 +94,12 @@ func (p *place) harness() connectortest.SourceHarness {
 	}
 }
 
-// memSource reads a place. Its fields but p and serial are guarded by p.mu.
+// memSource reads a place. p.mu guards all fields but p and serial.
 type memSource struct {
 	p      *place
-	serial sync.Mutex // held by the handler, for the fault of one lane for all
+	serial sync.Mutex // held during a call of the handler, for a source that serves one partition at a time
 
-	over     bool // Run has returned: verdicts no longer count
+	over     bool // Run has returned: results no longer count
 	inFlight [memPartitions]map[int64]memState
 	mark     [memPartitions]int64
 }
@@ -119,28 +120,14 @@ func newMemSource(p *place) *memSource {
 	return s
 }
 
+// maxPerCall bounds how many messages one call hands over.
+const maxPerCall = 3
+
+func (s *memSource) Guarantees() connector.Guarantees {
+	return connector.Guarantees{Orders: true, Redelivers: true, Transacts: s.p.fault == "declares what it does not keep"}
+}
+
 func (s *memSource) Run(ctx context.Context, handle connector.Handler) error {
-	return s.run(ctx, 1, func(ctx context.Context, ms []*connector.Message) { handle(ctx, ms[0]) })
-}
-
-// memBatches is a source that hands over in batches, too.
-type memBatches struct{ *memSource }
-
-func (s memBatches) RunBatches(ctx context.Context, handle connector.BatchHandler) error {
-	return s.run(ctx, 3, func(ctx context.Context, ms []*connector.Message) {
-		switch s.p.fault {
-		case "hands over an empty batch":
-			handle(ctx, nil)
-		case "turns a batch around":
-			slices.Reverse(ms)
-		case "mixes partitions in a batch":
-			ms[0].Position.Partition++
-		}
-		handle(ctx, ms)
-	})
-}
-
-func (s *memSource) run(ctx context.Context, most int, handle connector.BatchHandler) error {
 	if s.p.fault == "runs on after it was stopped" && ctx.Err() != nil {
 		<-s.p.end
 	}
@@ -152,7 +139,7 @@ func (s *memSource) run(ctx context.Context, most int, handle connector.BatchHan
 	}
 	var wait sync.WaitGroup
 	for n := range s.inFlight {
-		wait.Go(func() { s.serve(ctx, n, most, handle) })
+		wait.Go(func() { s.serve(connector.NewAssignment(ctx, "mem-"+strconv.Itoa(n)), n, handle) })
 	}
 	wait.Wait()
 	s.drain()
@@ -171,9 +158,9 @@ func (s *memSource) run(ctx context.Context, most int, handle connector.BatchHan
 	return nil
 }
 
-// serve hands over one partition.
-func (s *memSource) serve(ctx context.Context, n, most int, handle connector.BatchHandler) {
-	p := s.p
+// serve reads one partition.
+func (s *memSource) serve(a *connector.Assignment, n int, handle connector.Handler) {
+	p, ctx := s.p, a.Context()
 	next, epoch := int64(-1), 0
 	for {
 		var ms []*connector.Message
@@ -187,7 +174,7 @@ func (s *memSource) serve(ctx context.Context, n, most int, handle connector.Bat
 			clear(s.inFlight[n])
 		}
 		changed := p.changed
-		for len(ms) < most && next < int64(len(p.records[n])) && len(s.inFlight[n]) < memWindow {
+		for len(ms) < maxPerCall && next < int64(len(p.records[n])) && len(s.inFlight[n]) < memWindow {
 			ms = append(ms, s.take(n, next))
 			next++
 		}
@@ -204,26 +191,35 @@ func (s *memSource) serve(ctx context.Context, n, most int, handle connector.Bat
 			connector.SettleAll(ms, connector.ErrInterrupted)
 			return
 		}
-		s.handOver(ctx, ms, handle)
+		switch p.fault {
+		case "makes an assignment a message":
+			for i := range ms {
+				s.handOver(connector.NewAssignment(ctx, a.String()), ms[i:i+1], handle)
+			}
+			continue
+		case "makes two assignments a partition":
+			a = connector.NewAssignment(ctx, a.String())
+		}
+		s.handOver(a, ms, handle)
 	}
 }
 
-// take makes the message at an offset. The lock is held.
+// take makes the message at an offset. Called with the lock held.
 func (s *memSource) take(n int, offset int64) *connector.Message {
 	r := s.p.records[n][offset]
 	if other := offset ^ 2; s.p.fault == "hands over out of order" && int(other) < len(s.p.records[n]) {
-		r = s.p.records[n][other] // the next of its key, or the one before
+		r = s.p.records[n][other] // the next or the previous message of the same key
 	}
 	if s.p.fault == "loses the key" {
 		r.Key = "lost"
 	}
 	m := &connector.Message{
 		Key: []byte(r.Key), Value: []byte(r.Value),
-		Position: connector.Position{Topic: "mem", Partition: int32(n), Offset: offset},
+		Position: connector.PartitionOffset("mem", int32(n), offset),
 	}
 	switch s.p.fault {
 	case "does not say where a message stood":
-		m.Position = connector.Position{Topic: "mem", Partition: -1, Offset: -1}
+		m.Position = connector.Position{Stream: "mem"}
 	case "counts offsets backwards":
 		m.Position.Offset = 1000 - offset
 	case "makes messages up":
@@ -238,23 +234,31 @@ func (s *memSource) take(n int, offset int64) *connector.Message {
 	return m
 }
 
-func (s *memSource) handOver(ctx context.Context, ms []*connector.Message, handle connector.BatchHandler) {
+func (s *memSource) handOver(a *connector.Assignment, ms []*connector.Message, handle connector.Handler) {
 	m := ms[0]
 	switch s.p.fault {
 	case "hands over side by side":
-		go handle(ctx, ms)
+		go handle(a, ms)
 		return
 	case "ignores its context":
-		ctx = context.Background()
+		a = connector.NewAssignment(context.Background(), a.String())
 	case "hands over with an ended context":
-		ended, cancel := context.WithCancel(ctx)
+		ended, cancel := context.WithCancel(a.Context())
 		cancel()
-		ctx = ended
+		a = connector.NewAssignment(ended, a.String())
+	case "hands over nothing":
+		handle(a, nil)
+	case "turns a call around":
+		slices.Reverse(ms)
+	case "mixes partitions in a call":
+		if len(ms) > 1 {
+			ms[0].Position = connector.PartitionOffset("mem", 7, ms[0].Position.Offset)
+		}
 	case "serves one partition at a time":
 		s.serial.Lock()
 		defer s.serial.Unlock()
 	case "hands over twice":
-		handle(ctx, ms)
+		handle(a, ms)
 	case "uses its buffers again":
 		defer func() { copy(m.Value, "XXXXX") }()
 	case "settles by itself":
@@ -262,11 +266,10 @@ func (s *memSource) handOver(ctx context.Context, ms []*connector.Message, handl
 	case "answers before it is settled":
 		s.p.change(func() { s.p.answers[string(m.Value)] = true })
 	}
-	handle(ctx, ms)
+	handle(a, ms)
 }
 
-// drain waits a short time for what is in flight, and ends the counting of
-// verdicts.
+// drain waits a short time for messages in flight; then results no longer count.
 func (s *memSource) drain() {
 	timeout := time.NewTimer(memDrain)
 	defer timeout.Stop()
@@ -282,7 +285,7 @@ func (s *memSource) drain() {
 		}
 		changed := s.p.changed
 		if open == 0 {
-			s.over = s.p.fault != "counts late verdicts"
+			s.over = s.p.fault != "counts late results"
 			s.p.mu.Unlock()
 			return
 		}
@@ -295,13 +298,13 @@ func (s *memSource) drain() {
 			if s.p.fault == "waits for ever" {
 				<-s.p.end
 			}
-			s.p.change(func() { s.over = s.p.fault != "counts late verdicts" })
+			s.p.change(func() { s.over = s.p.fault != "counts late results" })
 			return
 		}
 	}
 }
 
-// memSettler hears of the end of one message.
+// memSettler receives the result of one message.
 type memSettler struct {
 	s      *memSource
 	n      int
@@ -352,7 +355,7 @@ func (s *memSource) Status() connector.Status {
 	for n := range s.inFlight {
 		end := int64(len(s.p.records[n]))
 		status.Partitions = append(status.Partitions, connector.PartitionStatus{
-			Topic: "mem", Partition: int32(n), Committed: s.p.committed[n], End: end,
+			Stream: "mem", Partition: int32(n), Committed: s.p.committed[n], End: end,
 			Lag: end - s.mark[n], InFlight: len(s.inFlight[n]),
 		})
 	}
@@ -362,7 +365,9 @@ func (s *memSource) Status() connector.Status {
 	return status
 }
 
-// mute is a source that is no Reporter.
+// mute hides the Status of a source.
 type mute struct{ s *memSource }
+
+func (m mute) Guarantees() connector.Guarantees { return m.s.Guarantees() }
 
 func (m mute) Run(ctx context.Context, handle connector.Handler) error { return m.s.Run(ctx, handle) }

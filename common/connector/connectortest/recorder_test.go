@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// recorder is a test that may fail without failing the one it belongs to.
+// recorder is a testing.TB whose failures do not fail the real test.
 type recorder struct {
 	testing.TB // for what is not recorded
 
@@ -21,8 +21,7 @@ type recorder struct {
 	cleanups []func()
 }
 
-// record runs f as a test of its own would be run, clean-ups included, and
-// returns what failed.
+// record runs f like a test, clean-ups included, and returns its failures.
 func record(t *testing.T, f func(t testing.TB)) []string {
 	ctx, cancel := context.WithCancel(t.Context())
 	r := &recorder{TB: t, ctx: ctx, cancel: cancel}
@@ -71,7 +70,7 @@ func (r *recorder) Fatalf(format string, args ...any) {
 	runtime.Goexit()
 }
 
-// failsWith asserts that one of the failures holds these words.
+// failsWith asserts that one of the failures contains want.
 func failsWith(t *testing.T, failures []string, want string) {
 	t.Helper()
 	for _, f := range failures {

@@ -13,7 +13,7 @@ type SourceScenario struct {
 	Run  func(t testing.TB, f Features, n NewSource)
 }
 
-// SourceScenarios are those that a source with these features must pass.
+// SourceScenarios returns the scenarios that a source with these features must pass.
 func SourceScenarios(f Features) []SourceScenario {
 	var list []SourceScenario
 	add := func(when bool, name string, run func(testing.TB, Features, NewSource)) {
@@ -21,13 +21,15 @@ func SourceScenarios(f Features) []SourceScenario {
 			list = append(list, SourceScenario{name, run})
 		}
 	}
+	add(true, "declares what it guarantees", SourceDeclares)
 	add(true, "hands over everything", SourceHandsOver)
+	add(true, "makes few assignments", SourceMakesFewAssignments)
 	add(true, "settles in any order", SourceSettlesInAnyOrder)
 	add(true, "leaves settling to the handler", SourceLeavesSettlingToTheHandler)
 	add(true, "stops at once", SourceStopsAtOnce)
 	add(true, "ends contexts when it stops", SourceEndsContexts)
 	add(true, "stops with unsettled messages", SourceStopsWithUnsettled)
-	add(true, "gives up what is never settled", SourceGivesUp)
+	add(true, "gives up what is never settled", SourceStopsWithoutSettle)
 	add(true, "is held back by the handler", SourceIsHeldBack)
 	add(f.Concurrent, "serves partitions side by side", SourceServesSideBySide)
 	add(f.Redelivers, "holds at an unsettled message", SourceHoldsAtUnsettled)
@@ -36,11 +38,6 @@ func SourceScenarios(f Features) []SourceScenario {
 	add(f.Answers, "answers once settled", SourceAnswers)
 	add(f.Reports, "reports how it stands", SourceReports)
 	add(f.Reconnects, "reconnects", SourceReconnects)
-	if f.Batches {
-		for _, s := range list {
-			list = append(list, SourceScenario{s.Name + ", in batches", inBatches(s.Run)})
-		}
-	}
 	return list
 }
 
@@ -58,7 +55,7 @@ type SinkScenario struct {
 	Run  func(t testing.TB, f Features, n NewSink)
 }
 
-// SinkScenarios are those that a sink with these features must pass.
+// SinkScenarios returns the scenarios that a sink with these features must pass.
 func SinkScenarios(f Features) []SinkScenario {
 	var list []SinkScenario
 	add := func(when bool, name string, run func(testing.TB, Features, NewSink)) {
@@ -68,12 +65,12 @@ func SinkScenarios(f Features) []SinkScenario {
 	}
 	add(true, "delivers events whole", SinkDelivers)
 	add(true, "delivers concurrently", SinkDeliversConcurrently)
-	add(true, "keeps nothing of an event", SinkKeepsNothing)
-	add(true, "lets no data forge an event", SinkForgesNothing)
+	add(true, "keeps nothing of an event", SinkCopiesEvents)
+	add(true, "lets no data forge an event", SinkKeepsDataApart)
 	add(true, "stops when the context ends", SinkStopsWithContext)
 	add(true, "closes twice and for good", SinkCloses)
 	add(true, "waits for calls when it closes", SinkWaitsForCalls)
-	add(f.Temporary || f.Permanent || f.Unavailable, "classifies errors", SinkClassifies)
+	add(f.Temporary || f.Permanent || f.Unavailable || f.Blocked, "classifies errors", SinkClassifies)
 	add(f.RetryAfter, "passes on the delay asked for", SinkPassesDelayOn)
 	add(f.Batch, "delivers batches", SinkDeliversBatches)
 	add(f.Batch && f.Permanent, "tells the events of a batch apart", SinkTellsBatchApart)
@@ -89,15 +86,15 @@ func RunSink(t *testing.T, f Features, n NewSink) {
 	}
 }
 
-// env is what scenarios of both kinds have in common.
+// env is the common part of source and sink scenarios.
 type env struct {
 	testing.TB
 	timing Timing
 }
 
-// checkGoroutines fails t in the end if goroutines are left that were not there
-// at the beginning. Called before the harness is made, it looks after
-// everything of the harness is cleaned up.
+// checkGoroutines fails t at its end if goroutines are left that were not there at
+// the beginning. It is called before the harness is made, so that its check runs
+// after the harness is cleaned up.
 func checkGoroutines(t testing.TB) {
 	before := goleak.IgnoreCurrent()
 	t.Cleanup(func() {
@@ -107,15 +104,15 @@ func checkGoroutines(t testing.TB) {
 	})
 }
 
-// until waits for what must happen, and fails the scenario if it does not.
+// until waits until something has happened, and fails the scenario at the timeout.
 func (e *env) until(what string, happened func() bool) {
 	e.Helper()
 	if !e.wait(happened) {
-		e.Fatalf("waited %v in vain: %s", e.timing.Timeout, what)
+		e.Fatalf("not within %v: %s", e.timing.Timeout, what)
 	}
 }
 
-// wait reports whether something happened within the timeout.
+// wait reports whether something happens within the timeout.
 func (e *env) wait(happened func() bool) bool {
 	timeout := time.NewTimer(e.timing.Timeout)
 	defer timeout.Stop()
@@ -139,11 +136,11 @@ func (e *env) closed(what string, c <-chan struct{}) {
 	select {
 	case <-c:
 	case <-timeout.C:
-		e.Fatalf("waited %v in vain: %s", e.timing.Timeout, what)
+		e.Fatalf("not within %v: %s", e.timing.Timeout, what)
 	}
 }
 
-// throughout watches what must stay true for a window of time.
+// throughout fails the scenario unless a condition holds during the whole window.
 func (e *env) throughout(what string, holds func() bool) {
 	e.Helper()
 	end := time.NewTimer(e.timing.Window)
@@ -152,7 +149,7 @@ func (e *env) throughout(what string, holds func() bool) {
 	defer tick.Stop()
 	for {
 		if !holds() {
-			e.Fatalf("not so: %s", what)
+			e.Fatalf("did not stay true: %s", what)
 		}
 		select {
 		case <-tick.C:

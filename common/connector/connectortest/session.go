@@ -11,7 +11,7 @@ import (
 	"github.com/lsm/fiso/common/connector"
 )
 
-// sourceEnv is a scenario of a source under way.
+// sourceEnv is a running scenario of a source.
 type sourceEnv struct {
 	env
 	f Features
@@ -25,11 +25,12 @@ func newSourceEnv(t testing.TB, f Features, n NewSource) *sourceEnv {
 	return &sourceEnv{env{t, h.withDefaults()}, f, h}
 }
 
-// delivery is a message as it was handed over.
+// delivery is a message that was handed over.
 type delivery struct {
-	ctx   context.Context // here because it is under test
+	a     *connector.Assignment
+	ctx   context.Context // of a; stored because it is tested
 	m     *connector.Message
-	value string // copied at once: the message's own bytes are looked at later
+	value string // a copy, to compare with the message's bytes later
 	input Input
 }
 
@@ -39,22 +40,22 @@ type session struct {
 	source connector.Source
 	cancel context.CancelFunc
 	done   chan struct{}
-	err    error // of Run; to be read once done is closed
+	err    error // of Run; valid once done is closed
 
 	mu     sync.Mutex
 	got    []*delivery
-	active map[Partition]int
+	active map[*connector.Assignment]int // calls of the handler under way
 	faults []string
 }
 
-// settleAll is the handler that is done with everything at once.
+// settleAll is a handler that settles every message with nil at once.
 func settleAll(d *delivery) { d.m.Settle(nil) }
 
-// leaveAll is the handler that settles nothing.
-func leaveAll(*delivery) {}
+// settleNone is a handler that settles no message.
+func settleNone(*delivery) {}
 
-// handBack is the handler that waits for the context and settles with
-// ErrInterrupted then, from a goroutine of its own.
+// handBack is a handler that starts a goroutine, which waits until the context
+// ends and then settles with ErrInterrupted.
 func (e *sourceEnv) handBack(d *delivery) {
 	go func() {
 		<-d.ctx.Done()
@@ -62,15 +63,14 @@ func (e *sourceEnv) handBack(d *delivery) {
 	}()
 }
 
-// start runs a new source. It is stopped at the end of the scenario at the
-// latest.
+// start runs a new source. It stops at the latest when the scenario ends.
 func (e *sourceEnv) start(handle func(*delivery)) *session {
 	e.Helper()
 	ctx, cancel := context.WithCancel(e.Context())
-	s := &session{e: e, source: e.h.New(e), cancel: cancel, done: make(chan struct{}), active: map[Partition]int{}}
+	s := &session{e: e, source: e.h.New(e), cancel: cancel, done: make(chan struct{}), active: map[*connector.Assignment]int{}}
 	go func() {
 		defer close(s.done)
-		s.err = s.source.Run(ctx, func(ctx context.Context, m *connector.Message) { s.handle(ctx, m, handle) })
+		s.err = s.source.Run(ctx, func(a *connector.Assignment, ms []*connector.Message) { s.handleAll(a, ms, handle) })
 	}()
 	e.Cleanup(func() {
 		cancel()
@@ -94,20 +94,45 @@ func (s *session) takeFaults() []string {
 	return faults
 }
 
-func (s *session) handle(ctx context.Context, m *connector.Message, handle func(*delivery)) {
-	d := &delivery{ctx: ctx, m: m, value: string(m.Value)}
-	d.input = Input{string(m.Key), d.value}
-	p := Partition{m.Position.Topic, m.Position.Partition}
+// handleAll is the handler of the source. It checks each call, and passes the
+// messages on one by one.
+func (s *session) handleAll(a *connector.Assignment, ms []*connector.Message, handle func(*delivery)) {
 	s.mu.Lock()
-	s.got = append(s.got, d)
-	if s.active[p]++; s.active[p] > 1 && s.e.f.Ordered {
-		s.faults = append(s.faults, fmt.Sprintf("%d messages of partition %v are being handed over at once: %q is one", s.active[p], p, d.value))
+	if s.active[a]++; s.active[a] > 1 {
+		s.fault("assignment %s is handed over %d times at once", a, s.active[a])
 	}
+	s.check(a, ms)
 	s.mu.Unlock()
-	handle(d)
+	for _, m := range ms {
+		d := &delivery{a: a, ctx: a.Context(), m: m, value: string(m.Value), input: Input{string(m.Key), string(m.Value)}}
+		s.mu.Lock()
+		s.got = append(s.got, d)
+		s.mu.Unlock()
+		handle(d)
+	}
 	s.mu.Lock()
-	s.active[p]--
+	s.active[a]--
 	s.mu.Unlock()
+}
+
+// check asserts that a call may hold these messages. Called with mu held.
+func (s *session) check(a *connector.Assignment, ms []*connector.Message) {
+	if len(ms) == 0 {
+		s.fault("assignment %s is handed over without a message", a)
+		return
+	}
+	for i, m := range ms {
+		if partitionOf(m) != partitionOf(ms[0]) {
+			s.fault("%s and %s are handed over in one call, and are of different partitions", ms[0].Position, m.Position)
+		} else if m.Position.Known() && i > 0 && m.Position.Offset <= ms[i-1].Position.Offset {
+			s.fault("%s comes after %s in one call", m.Position, ms[i-1].Position)
+		}
+	}
+}
+
+// fault records a fault, to be reported when the session ends. Called with mu held.
+func (s *session) fault(format string, args ...any) {
+	s.faults = append(s.faults, fmt.Sprintf(format, args...))
 }
 
 // stop ends the context of Run and waits for it to return.
@@ -120,14 +145,14 @@ func (s *session) stop() {
 	}
 }
 
-// deliveries are those so far, in order.
+// deliveries returns the deliveries so far, in order.
 func (s *session) deliveries() []*delivery {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.got)
 }
 
-// values are the values of deliveries so far, in order.
+// values returns the values of the deliveries so far, in order.
 func (s *session) values() []string {
 	var list []string
 	for _, d := range s.deliveries() {
@@ -136,7 +161,7 @@ func (s *session) values() []string {
 	return list
 }
 
-// running fails the scenario if Run returned by itself.
+// running fails the scenario if Run has returned too early.
 func (s *session) running() {
 	s.e.Helper()
 	select {
@@ -161,11 +186,11 @@ func (s *session) hasAll(inputs []Input) {
 		return list
 	}
 	if !s.e.wait(func() bool { s.running(); return len(missing()) == 0 }) {
-		s.e.Fatalf("waited %v in vain for %q to be handed over; %q were", s.e.timing.Timeout, missing(), s.values())
+		s.e.Fatalf("%q not handed over within %v; handed over: %q", missing(), s.e.timing.Timeout, s.values())
 	}
 }
 
-// find is the first delivery of a value, which must be there.
+// find returns the first delivery of a value, and fails the scenario without one.
 func (s *session) find(value string) *delivery {
 	s.e.Helper()
 	for _, d := range s.deliveries() {
@@ -181,7 +206,7 @@ func (s *session) find(value string) *delivery {
 // the inputs.
 func (s *session) inOrder(inputs []Input) {
 	s.e.Helper()
-	if !s.e.f.Ordered {
+	if !s.e.f.Orders {
 		return
 	}
 	rank, key := map[string]int{}, map[string]string{}
@@ -214,8 +239,8 @@ func (s *session) once() {
 	}
 }
 
-// committed waits until the commits cover exactly the deliveries of a session,
-// where the harness can tell.
+// committed waits until the commits cover exactly the deliveries of a session. It
+// does nothing if the harness cannot tell.
 func (s *session) committed() {
 	s.e.Helper()
 	if s.e.h.Committed == nil {
@@ -223,7 +248,7 @@ func (s *session) committed() {
 	}
 	want := map[Partition]int64{}
 	for _, d := range s.deliveries() {
-		p := Partition{d.m.Position.Topic, d.m.Position.Partition}
+		p := partitionOf(d.m)
 		want[p] = max(want[p], d.m.Position.Offset+1)
 	}
 	s.e.until("everything settled is committed", func() bool {
@@ -237,7 +262,7 @@ func (s *session) committed() {
 	})
 }
 
-// inputs makes n messages; every key in turn.
+// inputs makes n messages with the keys in turn.
 func inputs(prefix string, n int, keys ...string) []Input {
 	list := make([]Input, n)
 	for i := range list {

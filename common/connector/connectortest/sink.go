@@ -15,7 +15,7 @@ import (
 	"github.com/lsm/fiso/common/connector"
 )
 
-// sinkEnv is a scenario of a sink under way.
+// sinkEnv is a running scenario of a sink.
 type sinkEnv struct {
 	env
 	f    Features
@@ -23,8 +23,7 @@ type sinkEnv struct {
 	sink connector.Sink
 }
 
-// newSinkEnv makes a sink that is closed at the end of the scenario at the
-// latest.
+// newSinkEnv makes a sink, which is closed at the latest when the scenario ends.
 func newSinkEnv(t testing.TB, f Features, n NewSink) *sinkEnv {
 	t.Helper()
 	checkGoroutines(t)
@@ -40,7 +39,7 @@ func newSinkEnv(t testing.TB, f Features, n NewSink) *sinkEnv {
 	return e
 }
 
-// event is a whole and valid event with that id.
+// event returns a complete and valid event with that id.
 func event(id string) *cloudevent.Event {
 	return &cloudevent.Event{
 		ID: id, Source: "/connectortest", Type: "connectortest.event", Subject: "subject of " + id,
@@ -52,14 +51,14 @@ func event(id string) *cloudevent.Event {
 	}
 }
 
-// send delivers an event within the timeout; the error of Send is returned.
+// send delivers an event within the timeout, and returns the error of Send.
 func (e *sinkEnv) send(event *cloudevent.Event) error {
 	ctx, cancel := context.WithTimeout(e.Context(), e.timing.Timeout)
 	defer cancel()
 	return e.sink.Send(ctx, event)
 }
 
-// sent fails the scenario unless an event is delivered.
+// sent delivers an event, and fails the scenario on an error.
 func (e *sinkEnv) sent(event *cloudevent.Event) {
 	e.Helper()
 	if err := e.send(event); err != nil {
@@ -95,8 +94,8 @@ func (e *sinkEnv) received(want ...*cloudevent.Event) {
 	}
 }
 
-// difference says where two events differ in attributes or data; keys and the
-// order of extensions are no matter.
+// difference describes how the attributes or data of two events differ. It ignores
+// keys and the order of extensions.
 func difference(got, want *cloudevent.Event) string {
 	if !got.Time.Equal(want.Time) {
 		return fmt.Sprintf("time is %v, was %v", got.Time, want.Time)
@@ -115,7 +114,7 @@ func difference(got, want *cloudevent.Event) string {
 	return ""
 }
 
-// clone is a copy that shares nothing.
+// clone returns a deep copy.
 func clone(e *cloudevent.Event) *cloudevent.Event {
 	c := *e
 	c.Extensions, c.Key = append([]cloudevent.Extension(nil), e.Extensions...), bytes.Clone(e.Key)
@@ -123,8 +122,8 @@ func clone(e *cloudevent.Event) *cloudevent.Event {
 	return &c
 }
 
-// SinkDelivers checks that events of every kind of data arrive once and whole,
-// and that Send does not change them.
+// SinkDelivers checks that events with every kind of data arrive once and
+// unchanged, and that Send does not change them.
 func SinkDelivers(t testing.TB, f Features, n NewSink) {
 	e := newSinkEnv(t, f, n)
 	text, binary, untyped, none, bare := event("text"), event("binary"), event("untyped"), event("none"), event("bare")
@@ -168,8 +167,8 @@ func SinkDeliversConcurrently(t testing.TB, f Features, n NewSink) {
 	e.received(all...)
 }
 
-// SinkKeepsNothing checks that an event may be used again once Send returned.
-func SinkKeepsNothing(t testing.TB, f Features, n NewSink) {
+// SinkCopiesEvents checks that the caller may change an event once Send returned.
+func SinkCopiesEvents(t testing.TB, f Features, n NewSink) {
 	e := newSinkEnv(t, f, n)
 	reused := event("first")
 	first := clone(reused)
@@ -189,15 +188,15 @@ func SinkKeepsNothing(t testing.TB, f Features, n NewSink) {
 	e.received(first, second)
 }
 
-// SinkClassifies checks that each kind of failure has its class, that the sink
-// does not retry by itself, and that it works again after.
+// SinkClassifies checks that the error of each kind of failure has its class, that
+// the sink does not retry, and that it works again afterwards.
 func SinkClassifies(t testing.TB, f Features, n NewSink) {
 	e := newSinkEnv(t, f, n)
 	var delivered []*cloudevent.Event
 	for _, c := range []struct {
 		class   connector.Class
 		promise bool
-	}{{connector.Temporary, f.Temporary}, {connector.Permanent, f.Permanent}, {connector.Unavailable, f.Unavailable}} {
+	}{{connector.Temporary, f.Temporary}, {connector.Permanent, f.Permanent}, {connector.Unavailable, f.Unavailable}, {connector.Blocked, f.Blocked}} {
 		if !c.promise {
 			continue
 		}
@@ -219,8 +218,8 @@ func SinkClassifies(t testing.TB, f Features, n NewSink) {
 	e.received(delivered...)
 }
 
-// SinkPassesDelayOn checks that the delay a destination asks for is in the
-// error.
+// SinkPassesDelayOn checks that the error holds the delay that the destination asks
+// for.
 func SinkPassesDelayOn(t testing.TB, f Features, n NewSink) {
 	e := newSinkEnv(t, f, n)
 	const asked = 7 * time.Second
@@ -231,8 +230,8 @@ func SinkPassesDelayOn(t testing.TB, f Features, n NewSink) {
 	}
 }
 
-// SinkReconnects checks that a sink whose connections break delivers again
-// after retries by its caller.
+// SinkReconnects checks that a sink delivers again after its connections broke, once
+// its caller retries.
 func SinkReconnects(t testing.TB, f Features, n NewSink) {
 	e := newSinkEnv(t, f, n)
 	e.sent(event("before"))
@@ -247,7 +246,7 @@ func SinkReconnects(t testing.TB, f Features, n NewSink) {
 	})
 }
 
-// isClosed asserts the error of a sink that was closed.
+// isClosed asserts that err is that of a closed sink.
 func (e *sinkEnv) isClosed(call string, err error) {
 	e.Helper()
 	if !errors.Is(err, connector.ErrClosed) {

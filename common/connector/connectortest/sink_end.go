@@ -9,9 +9,9 @@ import (
 	"github.com/lsm/fiso/common/connector"
 )
 
-// SinkStopsWithContext checks that Send returns promptly when its context
-// ends, before the call and, where the harness can block the destination,
-// during it, and that this is an interruption and no failure.
+// SinkStopsWithContext checks that Send returns promptly with an interruption, not a
+// failure, when its context ends: before the call and, if the harness can block the
+// destination, during it.
 func SinkStopsWithContext(t testing.TB, f Features, n NewSink) {
 	e := newSinkEnv(t, f, n)
 	ended, cancel := context.WithCancel(e.Context())
@@ -35,8 +35,8 @@ func SinkStopsWithContext(t testing.TB, f Features, n NewSink) {
 	}
 }
 
-// SinkCloses checks that Close may be called twice and by many at once, and
-// that nothing is delivered after it.
+// SinkCloses checks that Close may be called twice and concurrently, and that
+// nothing is delivered after it.
 func SinkCloses(t testing.TB, f Features, n NewSink) {
 	e := newSinkEnv(t, f, n)
 	x := event("before")
@@ -62,8 +62,8 @@ func SinkCloses(t testing.TB, f Features, n NewSink) {
 	e.received(x)
 }
 
-// SinkWaitsForCalls checks that Close lets calls under way finish, and waits
-// no longer than its context allows.
+// SinkWaitsForCalls checks that Close waits for calls under way, but no longer than
+// its context allows.
 func SinkWaitsForCalls(t testing.TB, f Features, n NewSink) {
 	e := newSinkEnv(t, f, n)
 	if e.h.Block == nil {
@@ -94,8 +94,7 @@ func SinkWaitsForCalls(t testing.TB, f Features, n NewSink) {
 	e.closesInTime(n)
 }
 
-// closesInTime checks Close with a context that ends before the call under way
-// does.
+// closesInTime checks Close with a context that ends before the call under way does.
 func (e *sinkEnv) closesInTime(n NewSink) {
 	e.Helper()
 	h := n(e)
@@ -112,7 +111,7 @@ func (e *sinkEnv) closesInTime(n NewSink) {
 	closing := make(chan struct{})
 	go func() {
 		defer close(closing)
-		_ = sink.Close(ended) // it may report that it was cut short
+		_ = sink.Close(ended) // an error is allowed: Close was cut short
 	}()
 	e.closed("Close returns when its context ends, whatever is under way", closing)
 	cancel()
@@ -120,10 +119,10 @@ func (e *sinkEnv) closesInTime(n NewSink) {
 	e.closed("the call returns", call.done)
 }
 
-// sending is a call of Send under way.
+// sending is a running call of Send.
 type sending struct {
 	done chan struct{}
-	err  error // to be read once done is closed
+	err  error // valid once done is closed
 }
 
 func (s *sending) returned() bool { return isClosed(s.done) }
@@ -137,7 +136,7 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-// call begins to send an event.
+// call starts to send an event.
 func (e *sinkEnv) call(ctx context.Context, x *cloudevent.Event) *sending {
 	s := &sending{done: make(chan struct{})}
 	go func() {
@@ -147,7 +146,7 @@ func (e *sinkEnv) call(ctx context.Context, x *cloudevent.Event) *sending {
 	return s
 }
 
-// batch sends events together.
+// batch sends events in one call.
 func (e *sinkEnv) batch(events ...*cloudevent.Event) []error {
 	e.Helper()
 	sink, ok := e.sink.(connector.BatchSink)
@@ -159,8 +158,8 @@ func (e *sinkEnv) batch(events ...*cloudevent.Event) []error {
 	return sink.SendBatch(ctx, events)
 }
 
-// checkBatch asserts the shape of the result for n events, and calls check
-// with each event's own.
+// checkBatch asserts that there is one result for each of n events, and calls check
+// with each result.
 func (e *sinkEnv) checkBatch(results []error, n int, check func(i int, err error)) {
 	e.Helper()
 	if results == nil {
@@ -174,7 +173,7 @@ func (e *sinkEnv) checkBatch(results []error, n int, check func(i int, err error
 	}
 }
 
-// SinkDeliversBatches checks that batches of any size arrive whole.
+// SinkDeliversBatches checks that all events of batches of any size arrive.
 func SinkDeliversBatches(t testing.TB, f Features, n NewSink) {
 	e := newSinkEnv(t, f, n)
 	var all []*cloudevent.Event
@@ -193,8 +192,8 @@ func SinkDeliversBatches(t testing.TB, f Features, n NewSink) {
 	e.received(all...)
 }
 
-// SinkTellsBatchApart checks that one event that is refused does not take the
-// others of its batch with it, and has the error to itself.
+// SinkTellsBatchApart checks that when one event of a batch is refused, it alone has
+// an error and the others are delivered.
 func SinkTellsBatchApart(t testing.TB, f Features, n NewSink) {
 	e := newSinkEnv(t, f, n)
 	events := []*cloudevent.Event{event("1"), event("2"), event("refused"), event("4")}

@@ -8,10 +8,10 @@ import (
 	"github.com/lsm/fiso/common/connector"
 )
 
-// SinkForgesNothing checks that data that is not the JSON its content type says
-// never becomes a part of the event around it: the event arrives byte for byte,
-// or is refused for good, and its neighbours in a batch arrive.
-func SinkForgesNothing(t testing.TB, f Features, n NewSink) {
+// SinkKeepsDataApart checks that data that is not JSON, though its content type says
+// so, never becomes a part of the event around it: the event arrives byte for byte
+// or is refused permanently, and the other events of its batch arrive.
+func SinkKeepsDataApart(t testing.TB, f Features, n NewSink) {
 	e := newSinkEnv(t, f, n)
 	forger := func(id string) *cloudevent.Event {
 		x := event(id)

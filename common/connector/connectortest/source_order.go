@@ -11,9 +11,9 @@ import (
 
 var errRefused = errors.New("connectortest: not done")
 
-// SourceHandsOver checks that every message arrives as it was produced, once
-// in a run without faults, in order and one at a time where that is promised,
-// and that its bytes stay what they are after it was settled.
+// SourceHandsOver checks that every message arrives as it was produced: once in a
+// run without faults, in order and one at a time where that is promised. It also
+// checks that the message's bytes do not change after it was settled.
 func SourceHandsOver(t testing.TB, f Features, n NewSource) {
 	e := newSourceEnv(t, f, n)
 	in := inputs("m", 40, "a", "b", "c", "d")
@@ -55,8 +55,7 @@ func SourceHandsOver(t testing.TB, f Features, n NewSource) {
 
 func ascends(e *sourceEnv, offsets map[Partition]int64, d *delivery) {
 	e.Helper()
-	at := d.m.Position
-	p := Partition{at.Topic, at.Partition}
+	at, p := d.m.Position, partitionOf(d.m)
 	if !at.Known() {
 		e.Errorf("%q has no position: %v", d.value, at)
 	} else if last, ok := offsets[p]; ok && at.Offset <= last {
@@ -65,13 +64,13 @@ func ascends(e *sourceEnv, offsets map[Partition]int64, d *delivery) {
 	offsets[p] = at.Offset
 }
 
-// SourceSettlesInAnyOrder checks that messages may be settled in any order and
-// from many goroutines at once, after the handler has returned, and that
-// nothing of it comes again.
+// SourceSettlesInAnyOrder checks that messages may be settled in any order and from
+// many goroutines at once, after the handler has returned, and that none of them is
+// handed over again.
 func SourceSettlesInAnyOrder(t testing.TB, f Features, n NewSource) {
 	e := newSourceEnv(t, f, n)
 	in := inputs("m", 8, "a")
-	s := e.start(leaveAll)
+	s := e.start(settleNone)
 	e.h.Produce(e, in...)
 	s.hasAll(in)
 	all := s.deliveries()
@@ -80,7 +79,7 @@ func SourceSettlesInAnyOrder(t testing.TB, f Features, n NewSource) {
 	for _, d := range all {
 		wait.Go(func() {
 			if !d.m.Settle(nil) {
-				e.Errorf("%q was settled by somebody else", d.value)
+				e.Errorf("%q was settled by the source", d.value)
 			}
 		})
 	}
@@ -100,12 +99,12 @@ func SourceSettlesInAnyOrder(t testing.TB, f Features, n NewSource) {
 	again.stop()
 }
 
-// SourceLeavesSettlingToTheHandler checks that a message is not taken for done
-// because the handler returned, and that the first verdict counts.
+// SourceLeavesSettlingToTheHandler checks that a message is not done when the
+// handler returns, and that the first call of Settle counts.
 func SourceLeavesSettlingToTheHandler(t testing.TB, f Features, n NewSource) {
 	e := newSourceEnv(t, f, n)
 	in := inputs("m", 2, "a")
-	s := e.start(leaveAll)
+	s := e.start(settleNone)
 	e.h.Produce(e, in...)
 	s.hasAll(in)
 	all := s.deliveries()
@@ -114,10 +113,10 @@ func SourceLeavesSettlingToTheHandler(t testing.TB, f Features, n NewSource) {
 	})
 	for _, d := range all {
 		if !d.m.Settle(errRefused) {
-			e.Errorf("the first verdict on %q did not count", d.value)
+			e.Errorf("the first Settle of %q did not count", d.value)
 		}
 		if d.m.Settle(nil) {
-			e.Errorf("the second verdict on %q counted", d.value)
+			e.Errorf("the second Settle of %q counted", d.value)
 		}
 	}
 	s.stop()
@@ -128,8 +127,8 @@ func SourceLeavesSettlingToTheHandler(t testing.TB, f Features, n NewSource) {
 	}
 }
 
-// SourceHoldsAtUnsettled checks that progress never passes a message that is
-// not settled, however many after it are, and that it comes back.
+// SourceHoldsAtUnsettled checks that progress never passes a message that is not
+// settled, however many messages after it are, and that it is handed over again.
 func SourceHoldsAtUnsettled(t testing.TB, f Features, n NewSource) {
 	e := newSourceEnv(t, f, n)
 	in := inputs("m", 8, "a")
@@ -144,8 +143,8 @@ func SourceHoldsAtUnsettled(t testing.TB, f Features, n NewSource) {
 	e.h.Produce(e, in...)
 	s.hasAll(in)
 	if e.h.Committed != nil {
-		at := s.find(open).m.Position
-		p := Partition{at.Topic, at.Partition}
+		m := s.find(open).m
+		at, p := m.Position, partitionOf(m)
 		e.until("what stands before the unsettled message is committed", func() bool { return e.h.Committed(e)[p] >= at.Offset })
 		e.throughout("nothing is committed past an unsettled message", func() bool { return e.h.Committed(e)[p] <= at.Offset })
 	}
@@ -159,8 +158,8 @@ func SourceHoldsAtUnsettled(t testing.TB, f Features, n NewSource) {
 	again.stop()
 }
 
-// SourceBringsBackRefused checks that a message settled with an error comes
-// back, though those around it are done.
+// SourceBringsBackRefused checks that a message settled with an error is handed over
+// again, though the messages around it are done.
 func SourceBringsBackRefused(t testing.TB, f Features, n NewSource) {
 	e := newSourceEnv(t, f, n)
 	in := inputs("m", 5, "a")
@@ -180,12 +179,12 @@ func SourceBringsBackRefused(t testing.TB, f Features, n NewSource) {
 	again.stop()
 }
 
-// SourceAnswers checks that the sender is told nothing before its message is
-// settled, and the truth once it is.
+// SourceAnswers checks that the sender gets no answer before its message is settled,
+// and the right answer afterwards.
 func SourceAnswers(t testing.TB, f Features, n NewSource) {
 	e := newSourceEnv(t, f, n)
 	in := []Input{{"a", "done"}, {"b", "refused"}, {"c", "interrupted"}}
-	s := e.start(leaveAll)
+	s := e.start(settleNone)
 	e.h.Produce(e, in...)
 	s.hasAll(in)
 	e.throughout("nobody is answered before the message is settled", func() bool {
@@ -196,14 +195,14 @@ func SourceAnswers(t testing.TB, f Features, n NewSource) {
 		}
 		return true
 	})
-	verdicts := map[string]error{"done": nil, "refused": errRefused, "interrupted": connector.ErrInterrupted}
-	for value, verdict := range verdicts {
-		s.find(value).m.Settle(verdict)
+	results := map[string]error{"done": nil, "refused": errRefused, "interrupted": connector.ErrInterrupted}
+	for value, result := range results {
+		s.find(value).m.Settle(result)
 	}
-	for value, verdict := range verdicts {
+	for value, result := range results {
 		e.until("the sender of "+value+" is answered", func() bool { _, answered := e.h.Answer(e, value); return answered })
-		if ok, _ := e.h.Answer(e, value); ok != (verdict == nil) {
-			e.Errorf("the sender of %q was told done = %v, though it was settled with %v", value, ok, verdict)
+		if ok, _ := e.h.Answer(e, value); ok != (result == nil) {
+			e.Errorf("the sender of %q was told done = %v, though it was settled with %v", value, ok, result)
 		}
 	}
 	s.stop()

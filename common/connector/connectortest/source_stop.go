@@ -8,8 +8,8 @@ import (
 	"github.com/lsm/fiso/common/connector"
 )
 
-// SourceStopsAtOnce checks that Run returns nil without ado if its context has
-// ended before it began.
+// SourceStopsAtOnce checks that Run returns nil at once if its context ended before
+// the call.
 func SourceStopsAtOnce(t testing.TB, f Features, n NewSource) {
 	e := newSourceEnv(t, f, n)
 	source := e.h.New(e)
@@ -19,7 +19,9 @@ func SourceStopsAtOnce(t testing.TB, f Features, n NewSource) {
 	var err error
 	go func() {
 		defer close(done)
-		err = source.Run(ctx, func(_ context.Context, m *connector.Message) { m.Settle(connector.ErrInterrupted) })
+		err = source.Run(ctx, func(_ *connector.Assignment, ms []*connector.Message) {
+			connector.SettleAll(ms, connector.ErrInterrupted)
+		})
 	}()
 	e.closed("Run returns, its context having ended before", done)
 	if err != nil {
@@ -28,7 +30,7 @@ func SourceStopsAtOnce(t testing.TB, f Features, n NewSource) {
 }
 
 // SourceEndsContexts checks that the context of a message ends when the source
-// stops, so that a handler that waits on it gets away.
+// stops, so that a handler that waits for it returns.
 func SourceEndsContexts(t testing.TB, f Features, n NewSource) {
 	e := newSourceEnv(t, f, n)
 	var wait gate
@@ -48,8 +50,8 @@ func SourceEndsContexts(t testing.TB, f Features, n NewSource) {
 	s.stop()
 }
 
-// SourceStopsWithUnsettled checks that what is handed back when the source
-// stops comes again, all of it.
+// SourceStopsWithUnsettled checks that all messages that are handed back when the
+// source stops are handed over again.
 func SourceStopsWithUnsettled(t testing.TB, f Features, n NewSource) {
 	e := newSourceEnv(t, f, n)
 	in := inputs("m", 4, "a", "b")
@@ -68,12 +70,12 @@ func SourceStopsWithUnsettled(t testing.TB, f Features, n NewSource) {
 	}
 }
 
-// SourceGivesUp checks that Run returns even if a message is never settled,
-// and that a verdict that comes after it changes nothing.
-func SourceGivesUp(t testing.TB, f Features, n NewSource) {
+// SourceStopsWithoutSettle checks that Run returns even if a message is never
+// settled, and that a later call of Settle changes nothing.
+func SourceStopsWithoutSettle(t testing.TB, f Features, n NewSource) {
 	e := newSourceEnv(t, f, n)
 	in := inputs("m", 3, "a")
-	s := e.start(leaveAll)
+	s := e.start(settleNone)
 	e.h.Produce(e, in...)
 	s.hasAll(in)
 	s.stop()
@@ -99,7 +101,7 @@ func SourceGoesOn(t testing.TB, f Features, n NewSource) {
 		e.h.Produce(e, second...)
 	}
 	again := e.start(settleAll)
-	if f.Answers { // somebody must be there to answer
+	if f.Answers { // a source must run to answer
 		e.h.Produce(e, second...)
 	}
 	again.hasAll(second)
@@ -111,9 +113,8 @@ func SourceGoesOn(t testing.TB, f Features, n NewSource) {
 	again.stop()
 }
 
-// SourceIsHeldBack checks that a handler that blocks holds the source up: it
-// is given no more of the partition, and the source does not read without
-// bound.
+// SourceIsHeldBack checks the back-pressure of a handler that blocks: it gets no
+// more messages of the partition, and the source bounds how many it reads ahead.
 func SourceIsHeldBack(t testing.TB, f Features, n NewSource) {
 	e := newSourceEnv(t, f, n)
 	in := inputs("m", max(64, 4*e.h.ReadAhead), "a")
@@ -130,7 +131,7 @@ func SourceIsHeldBack(t testing.TB, f Features, n NewSource) {
 	e.h.Produce(e, in...)
 	e.until("a message is handed over", func() bool { return len(s.deliveries()) > 0 })
 	e.throughout("a handler that blocks holds the source back", func() bool {
-		if f.Ordered && len(s.deliveries()) > 1 {
+		if len(s.deliveries()) > e.assignments(s) {
 			return false
 		}
 		return e.h.Taken == nil || e.h.Taken(e) <= e.h.ReadAhead
@@ -141,8 +142,8 @@ func SourceIsHeldBack(t testing.TB, f Features, n NewSource) {
 	s.stop()
 }
 
-// SourceServesSideBySide checks that a handler that blocks one partition holds
-// up no other.
+// SourceServesSideBySide checks that a handler that blocks one partition does not
+// hold up another.
 func SourceServesSideBySide(t testing.TB, f Features, n NewSource) {
 	e := newSourceEnv(t, f, n)
 	keys := make([]string, 32)
@@ -152,14 +153,14 @@ func SourceServesSideBySide(t testing.TB, f Features, n NewSource) {
 	in := inputs("m", 2*len(keys), keys...)
 	var wait gate
 	var mu sync.Mutex
-	blocked := int32(-1)
+	var blocked *connector.Assignment
 	var others []*delivery
 	s := e.start(func(d *delivery) {
 		mu.Lock()
-		if blocked < 0 {
-			blocked = d.m.Position.Partition
+		if blocked == nil {
+			blocked = d.a
 		}
-		mine := blocked == d.m.Position.Partition
+		mine := blocked == d.a
 		if !mine {
 			others = append(others, d)
 		}
@@ -185,12 +186,12 @@ func SourceServesSideBySide(t testing.TB, f Features, n NewSource) {
 	s.stop()
 }
 
-// SourceReports checks that Status tells what is in flight, and that there is
-// nothing left to do once all is settled. It is asked all the time.
+// SourceReports checks that Status reports what is in flight, and no lag once all
+// messages are settled. Status is called all the time.
 func SourceReports(t testing.TB, f Features, n NewSource) {
 	e := newSourceEnv(t, f, n)
 	in := inputs("m", 4, "a")
-	s := e.start(leaveAll)
+	s := e.start(settleNone)
 	reporter, ok := s.source.(connector.Reporter)
 	if !ok {
 		e.Fatalf("%T is no connector.Reporter", s.source)
@@ -218,11 +219,11 @@ func SourceReports(t testing.TB, f Features, n NewSource) {
 		return inFlight == 0 && lag == 0 && reporter.Status().Problem == ""
 	})
 	s.stop()
-	reporter.Status() // must not panic or block after the end
+	reporter.Status() // must neither panic nor block after Run returned
 }
 
-// SourceReconnects checks that a source whose connections break goes on by
-// itself and loses nothing. It may hand messages over again.
+// SourceReconnects checks that a source whose connections break goes on without help
+// and loses nothing. It may hand messages over again.
 func SourceReconnects(t testing.TB, f Features, n NewSource) {
 	e := newSourceEnv(t, f, n)
 	before, after := inputs("before", 5, "a", "b"), inputs("after", 5, "a", "b")
@@ -236,7 +237,7 @@ func SourceReconnects(t testing.TB, f Features, n NewSource) {
 	s.stop()
 }
 
-// gate blocks whoever waits until it is opened.
+// gate blocks callers of wait until it is opened.
 type gate struct {
 	once sync.Once
 	mu   sync.Mutex

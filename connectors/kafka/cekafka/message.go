@@ -11,10 +11,10 @@ import (
 	"github.com/lsm/fiso/common/connector"
 )
 
-// message is a record as the SDK sees it. It is a binding.MessageWrapper, as
-// binding.ToEvent spins for ever on an event in a type that is none.
+// message is a record as the SDK sees it. It is a binding.MessageWrapper, because
+// binding.ToEvent loops for ever on an event inside a type that is not.
 type message struct {
-	wrapped // the event, or one of unknown encoding
+	wrapped // the event, or unknown
 	from    delivery
 }
 
@@ -35,11 +35,11 @@ func newMessage(d delivery) *message {
 	return m
 }
 
-// read is the CloudEvent that a record holds, in either mode.
+// read returns the CloudEvent of a record, in either mode.
 func read(m *connector.Message) (*cloudevent.Event, bool) {
-	var signs cloudevent.Signs
+	var signs cloudevent.ModeDetector
 	for _, h := range m.Headers {
-		signs.See(h.Key, h.Value)
+		signs.Add(h.Key, h.Value)
 	}
 	e := new(cloudevent.Event)
 	mode, err := signs.Mode()
@@ -61,10 +61,11 @@ func read(m *connector.Message) (*cloudevent.Event, bool) {
 	return e, err == nil
 }
 
-// GetWrappedMessage is the event.
+// GetWrappedMessage returns the event.
 func (m *message) GetWrappedMessage() binding.Message { return m.wrapped }
 
-// Context is that of the partition: it ends when the partition is taken away.
+// Context returns the context of the assignment, which ends when the partition is taken
+// away.
 func (m *message) Context() context.Context { return m.from.ctx }
 
 // Finish settles the record.
@@ -76,7 +77,7 @@ func (m *message) Finish(err error) error {
 	return nil
 }
 
-// unknown is a record that is no CloudEvent.
+// unknown is a record that is not a CloudEvent.
 type unknown struct{}
 
 func (unknown) ReadEncoding() binding.Encoding { return binding.EncodingUnknown }

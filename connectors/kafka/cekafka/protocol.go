@@ -13,8 +13,8 @@ import (
 	"github.com/lsm/fiso/common/connector"
 )
 
-// Protocol sends by a sink and receives from a source; either may be nil. It is
-// safe for concurrent use.
+// Protocol sends by a sink and receives from a source; either may be nil. It is safe
+// for concurrent use.
 type Protocol struct {
 	source connector.Source
 	sink   connector.Sink
@@ -36,8 +36,8 @@ var (
 	_ protocol.Closer   = (*Protocol)(nil)
 )
 
-// New is a protocol over a source and a sink, either of which may be nil. The
-// sink is closed by Close; the source runs within OpenInbound.
+// New returns a protocol over a source and a sink, either of which may be nil. Close
+// closes the sink; OpenInbound runs the source.
 func New(source connector.Source, sink connector.Sink) *Protocol {
 	return &Protocol{source: source, sink: sink, incoming: make(chan delivery), closed: make(chan struct{})}
 }
@@ -45,7 +45,7 @@ func New(source connector.Source, sink connector.Sink) *Protocol {
 // OpenInbound runs the source until ctx ends or the protocol is closed.
 func (p *Protocol) OpenInbound(ctx context.Context) error {
 	if p.source == nil {
-		return errors.New("cekafka: nothing to receive from: the protocol has no source")
+		return errors.New("cekafka: open inbound: the protocol has no source; pass one to New")
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -58,7 +58,7 @@ func (p *Protocol) OpenInbound(ctx context.Context) error {
 		}
 	}()
 	defer p.stop()
-	return p.source.Run(ctx, func(ctx context.Context, m *connector.Message) {
+	return p.source.Run(ctx, connector.Each(func(ctx context.Context, m *connector.Message) {
 		select {
 		case p.incoming <- delivery{ctx, m}:
 		case <-ctx.Done():
@@ -66,12 +66,11 @@ func (p *Protocol) OpenInbound(ctx context.Context) error {
 		case <-p.closed:
 			m.Settle(connector.ErrInterrupted)
 		}
-	})
+	}))
 }
 
-// Receive returns the next message, or io.EOF when the source has ended. A
-// record that is no CloudEvent is a message of unknown encoding, which the SDK
-// refuses.
+// Receive returns the next message, or io.EOF when the source has ended. A record that
+// is not a CloudEvent is a message of unknown encoding, which the SDK refuses.
 func (p *Protocol) Receive(ctx context.Context) (binding.Message, error) {
 	select {
 	case d := <-p.incoming:
@@ -83,32 +82,31 @@ func (p *Protocol) Receive(ctx context.Context) (binding.Message, error) {
 	}
 }
 
-// Send writes a message and returns once it is stored. The message's own
-// transformers are applied.
+// Send applies the transformers to a message, writes it, and returns once it is stored.
 func (p *Protocol) Send(ctx context.Context, in binding.Message, transformers ...binding.Transformer) (err error) {
 	defer func() { err = errors.Join(err, in.Finish(err)) }()
 	if p.sink == nil {
-		return errors.New("cekafka: nothing to send by: the protocol has no sink")
+		return errors.New("cekafka: send: the protocol has no sink; pass one to New")
 	}
 	e, err := binding.ToEvent(ctx, in, transformers...)
 	if err != nil {
-		return fmt.Errorf("cekafka: read the message: %w", err)
+		return fmt.Errorf("cekafka: send: read the message: %w", err)
 	}
 	out, err := cesdk.From(*e)
 	if err != nil {
-		return fmt.Errorf("cekafka: %w", err)
+		return fmt.Errorf("cekafka: send: %w", err)
 	}
-	// The Kafka binding's mapping of keys: the partitioning extension.
+	// The Kafka protocol binding takes the key from the partitioning extension.
 	if key, ok := out.Extension(partitionKey); ok {
 		out.Key = []byte(key)
 	}
 	return p.sink.Send(ctx, out)
 }
 
-// partitionKey is the extension that names a record's key.
+// partitionKey is the extension that holds a record's key.
 const partitionKey = "partitionkey"
 
-// Close ends receiving, and closes the sink. It may be called twice.
+// Close ends receiving and closes the sink. It may be called twice.
 func (p *Protocol) Close(ctx context.Context) error {
 	p.stop()
 	if p.sink == nil {

@@ -18,35 +18,35 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// messages is a source that hands over what it holds, and then waits.
+// messages is a source that hands over its messages once, and then waits.
 type messages []*connector.Message
 
+func (s messages) Guarantees() connector.Guarantees { return connector.Guarantees{} }
+
 func (s messages) Run(ctx context.Context, handle connector.Handler) error {
-	for _, m := range s {
-		handle(ctx, m)
-	}
+	handle(connector.NewAssignment(ctx, "t-0"), s)
 	<-ctx.Done()
 	return nil
 }
 
-// taken is a sink that keeps what it is sent.
-type taken struct {
+// recordingSink is a sink that keeps the events it is sent.
+type recordingSink struct {
 	events []*cloudevent.Event
 	closed int
 }
 
-func (s *taken) Send(_ context.Context, e *cloudevent.Event) error {
+func (s *recordingSink) Send(_ context.Context, e *cloudevent.Event) error {
 	s.events = append(s.events, e)
 	return nil
 }
-func (s *taken) Close(context.Context) error { s.closed++; return nil }
+func (s *recordingSink) Close(context.Context) error { s.closed++; return nil }
 
-// verdict keeps how a message was settled.
+// verdict records how a message was settled.
 type verdict struct{ err error }
 
 func (v *verdict) Settled(_ *connector.Message, err error) { v.err = err }
 
-func message1(v *verdict, value string, headers ...string) *connector.Message {
+func boundMessage(v *verdict, value string, headers ...string) *connector.Message {
 	m := &connector.Message{Value: []byte(value)}
 	for i := 0; i < len(headers); i += 2 {
 		m.Headers = append(m.Headers, connector.Header{Key: headers[i], Value: []byte(headers[i+1])})
@@ -69,9 +69,9 @@ func open(t *testing.T, p *Protocol) {
 func TestProtocol_readsBothModesAndSettlesWhenFinished(t *testing.T) {
 	var binary, structured, refused verdict
 	p := New(messages{
-		message1(&binary, `{"a":1}`, "ce_specversion", "1.0", "ce_id", "b", "ce_source", "/s", "ce_type", "t", "content-type", "application/json"),
-		message1(&structured, `{"specversion":"1.0","id":"s","source":"/s","type":"t","data":{"a":1}}`, "content-type", "application/cloudevents+json; charset=UTF-8"),
-		message1(&refused, `{"specversion":"1.0","id":"r","source":"/s","type":"t"}`, "content-type", "application/cloudevents+json"),
+		boundMessage(&binary, `{"a":1}`, "ce_specversion", "1.0", "ce_id", "b", "ce_source", "/s", "ce_type", "t", "content-type", "application/json"),
+		boundMessage(&structured, `{"specversion":"1.0","id":"s","source":"/s","type":"t","data":{"a":1}}`, "content-type", "application/cloudevents+json; charset=UTF-8"),
+		boundMessage(&refused, `{"specversion":"1.0","id":"r","source":"/s","type":"t"}`, "content-type", "application/cloudevents+json"),
 	}, nil)
 	open(t, p)
 	for _, want := range []struct {
@@ -108,7 +108,7 @@ func TestProtocol_readsTheEnvelopeAndNotTheCopiesOfItsAttributes(t *testing.T) {
 		"application/cloudevents+avro": "", "application/cloudevents-batch+json": "", "application/cloudevents+json; charset=latin1": "",
 	} {
 		var v verdict
-		m := newMessage(delivery{m: message1(&v, `{"specversion":"1.0","id":"inside","source":"/s","type":"t","data":{"a":1}}`, append(copies, "content-type", contentType)...)})
+		m := newMessage(delivery{m: boundMessage(&v, `{"specversion":"1.0","id":"inside","source":"/s","type":"t","data":{"a":1}}`, append(copies, "content-type", contentType)...)})
 		e, err := binding.ToEvent(t.Context(), m)
 		if want == "" {
 			if err == nil || m.ReadEncoding() != binding.EncodingUnknown {
@@ -122,7 +122,7 @@ func TestProtocol_readsTheEnvelopeAndNotTheCopiesOfItsAttributes(t *testing.T) {
 
 func TestProtocol_aRecordThatIsNoEventIsOfUnknownEncoding(t *testing.T) {
 	var v verdict
-	p := New(messages{message1(&v, "plain"), message1(&v, "{", "content-type", cloudevent.ContentTypeJSON)}, nil)
+	p := New(messages{boundMessage(&v, "plain"), boundMessage(&v, "{", "content-type", cloudevent.ContentTypeJSON)}, nil)
 	open(t, p)
 	for range 2 {
 		m, err := p.Receive(t.Context())
@@ -142,7 +142,7 @@ func TestProtocol_aRecordThatIsNoEventIsOfUnknownEncoding(t *testing.T) {
 
 func TestProtocol_endsWithEOF(t *testing.T) {
 	var v verdict
-	m := message1(&v, "never received")
+	m := boundMessage(&v, "never received")
 	p := New(messages{m}, nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -162,7 +162,7 @@ func TestProtocol_endsWithEOF(t *testing.T) {
 }
 
 func TestProtocol_sends(t *testing.T) {
-	var s taken
+	var s recordingSink
 	p := New(nil, &s)
 	e := event.New()
 	e.SetID("1")

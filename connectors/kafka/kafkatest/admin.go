@@ -10,8 +10,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Admin prepares a cluster for a test and looks at what came of it. It is the
-// same for an embedded cluster and a real one, and safe for concurrent use.
+// Admin prepares a cluster for a test and reads its state. It works for embedded and
+// real clusters, and is safe for concurrent use.
 type Admin struct {
 	brokers []string
 	opts    []kgo.Opt
@@ -23,7 +23,7 @@ func newAdmin(brokers []string, opts []kgo.Opt) (Admin, error) {
 	opts = append([]kgo.Opt{
 		kgo.SeedBrokers(brokers...), kgo.DisableClientMetrics(),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.UnknownTopicRetries(10),
-		kgo.ProducerBatchMaxBytes(32 << 20), // how large a record may be is the broker's to say
+		kgo.ProducerBatchMaxBytes(32 << 20), // only the broker limits the size of a record
 	}, opts...)
 	cl, err := kgo.NewClient(opts...)
 	if err != nil {
@@ -44,14 +44,14 @@ func (a *Admin) CreateTopic(ctx context.Context, topic string, partitions int32,
 	return firstErr("create topic", topic, err, resp.Err)
 }
 
-// AddPartitions gives a topic so many partitions in all.
+// AddPartitions raises a topic's number of partitions to total.
 func (a *Admin) AddPartitions(ctx context.Context, topic string, total int) error {
 	resp, err := a.adm.UpdatePartitions(ctx, total, topic)
-	a.cl.PurgeTopicsFromProducing(topic) // so that Produce sees them
+	a.cl.PurgeTopicsFromProducing(topic) // so that Produce sees the new ones
 	return firstErr("add partitions to", topic, err, resp[topic].Err)
 }
 
-// DeleteRecords deletes what a partition holds below offset.
+// DeleteRecords deletes the records of a partition below offset.
 func (a *Admin) DeleteRecords(ctx context.Context, topic string, partition int32, offset int64) error {
 	var to kadm.Offsets
 	to.AddOffset(topic, partition, offset, -1)
@@ -87,7 +87,7 @@ func (a *Admin) ProduceTx(ctx context.Context, id string, commit bool, records .
 	return errors.Join(err, cl.EndTransaction(ctx, kgo.TransactionEndTry(commit)))
 }
 
-// Committed are a group's committed offsets of a topic, by partition.
+// Committed returns a group's committed offsets of a topic, by partition.
 func (a *Admin) Committed(ctx context.Context, group, topic string) (map[int32]int64, error) {
 	all, err := a.adm.FetchOffsets(ctx, group)
 	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
@@ -108,7 +108,7 @@ func (a *Admin) Commit(ctx context.Context, group, topic string, partition int32
 	return firstErr("commit", topic, err, resp[topic][partition].Err)
 }
 
-// Ends are the ends of a topic's partitions.
+// Ends returns the end offsets of a topic's partitions.
 func (a *Admin) Ends(ctx context.Context, topic string) (map[int32]int64, error) {
 	all, err := a.adm.ListEndOffsets(ctx, topic)
 	if err != nil {
@@ -121,7 +121,8 @@ func (a *Admin) Ends(ctx context.Context, topic string) (map[int32]int64, error)
 	return out, nil
 }
 
-// Records are all committed records of a topic, by partition and offset.
+// Records returns all records of a topic without those of open and aborted
+// transactions, in order within each partition.
 func (a *Admin) Records(ctx context.Context, topic string) ([]*kgo.Record, error) {
 	ends, err := a.Ends(ctx, topic)
 	if err != nil {

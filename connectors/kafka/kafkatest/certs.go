@@ -16,11 +16,11 @@ import (
 	"time"
 )
 
-// Certs are PEM files of an authority made for one test: its certificate, and a
-// certificate and key for a client.
+// Certs are the PEM files of a certificate authority made for one test: its
+// certificate, and a certificate and key for a client.
 type Certs struct {
 	CA, ClientCert, ClientKey string
-	broker                    string // key and certificate, as brokers want them
+	broker                    string // key and certificate in one file, as brokers need it
 }
 
 func makeCerts(dir string) (Certs, error) {
@@ -42,14 +42,14 @@ func makeCerts(dir string) (Certs, error) {
 		os.WriteFile(c.ClientKey, client.key, 0o600))
 }
 
-// issued is a certificate and its key, as PEM and as they are.
+// issued is a certificate and its key, in PEM and parsed.
 type issued struct {
 	cert, key []byte
 	parsed    *x509.Certificate
 	private   *ecdsa.PrivateKey
 }
 
-// leaf is a certificate for name on this machine.
+// leaf returns a certificate template for name on this machine.
 func leaf(ca *x509.Certificate, serial int64, name string) *x509.Certificate {
 	return &x509.Certificate{
 		SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: name},
@@ -59,8 +59,8 @@ func leaf(ca *x509.Certificate, serial int64, name string) *x509.Certificate {
 	}
 }
 
-// sign makes a key for the template and has the authority sign it; one without
-// an authority signs itself.
+// sign makes a key for the template and signs it by the authority, or by itself when by
+// is empty.
 func sign(template *x509.Certificate, by issued) (issued, error) {
 	private, err0 := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if by.private == nil {
@@ -73,6 +73,6 @@ func sign(template *x509.Certificate, by issued) (issued, error) {
 
 func block(kind string, der []byte) []byte {
 	var out bytes.Buffer
-	_ = pem.Encode(&out, &pem.Block{Type: kind, Bytes: der}) // a buffer takes everything
+	_ = pem.Encode(&out, &pem.Block{Type: kind, Bytes: der}) // writing to a buffer does not fail
 	return out.Bytes()
 }

@@ -9,26 +9,27 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Options are those of an embedded cluster. The zero value is one broker on a
+// Options are the options of an embedded cluster. The zero value is one broker on a
 // free port of 127.0.0.1, without topics.
 type Options struct {
-	// Brokers is how many there are. 0: 1.
+	// Brokers is the number of brokers. 0: 1.
 	Brokers int
-	// Port is the first broker's; the others follow. 0: free ones.
+	// Port is the first broker's port; the others use the following ones. 0: free
+	// ports.
 	Port int
-	// Topics are created, with so many partitions each.
+	// Topics are the topics to create, with their numbers of partitions.
 	Topics map[string]int32
-	// Dir keeps what is written across starts; "": memory.
+	// Dir keeps the cluster's data across starts; "": memory.
 	Dir string
-	// Options are added to kfake's: SASL, TLS, an own network.
+	// Options are added to kfake's: SASL, TLS, a network of one's own.
 	Options []kfake.Opt
-	// Client are added to the options of the cluster's own client; needed
-	// where Options ask for SASL, TLS or another network.
+	// Client are added to the options of the cluster's Admin client; needed when
+	// Options set SASL, TLS or another network.
 	Client []kgo.Opt
 }
 
-// Cluster is an embedded cluster. Its Fake forges answers and moves leaders;
-// see package kfake.
+// Cluster is an embedded cluster. Fake forges answers and moves leaders; see package
+// kfake.
 type Cluster struct {
 	Admin
 	Fake *kfake.Cluster
@@ -63,7 +64,7 @@ func Start(o Options) (*Cluster, error) {
 	return c, nil
 }
 
-// Embedded starts an embedded cluster that ends with the test.
+// Embedded starts an embedded cluster and stops it when the test ends.
 func Embedded(t testing.TB, o Options) *Cluster {
 	t.Helper()
 	c, err := Start(o)
@@ -80,5 +81,5 @@ func (c *Cluster) Close() {
 	c.Fake.Close()
 }
 
-// Brokers are the addresses to connect to.
+// Brokers returns the addresses to connect to.
 func (a *Admin) Brokers() []string { return slices.Clone(a.brokers) }

@@ -114,7 +114,7 @@ func TestStart_portInUse(t *testing.T) {
 	}
 }
 
-// fakeJava puts a java on PATH that behaves like Kafka's start and end.
+// fakeJava puts a script named java on PATH that behaves like Kafka's start and stop.
 func fakeJava(t *testing.T, script string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -139,7 +139,7 @@ func TestReal_startsStopsAndRestartsItsProcesses(t *testing.T) {
 		t.Errorf("brokers %v, certificates %+v", c.Brokers(), c.Certs)
 	}
 	c.Restart(1)
-	c.patience = time.Millisecond // too little for a shell: it is killed
+	c.stopTimeout = time.Millisecond // too short for a shell, so it is killed
 	c.Restart(1)
 	c.Kill(2)
 	c.Kill(2) // it is dead already
@@ -162,12 +162,12 @@ func TestReal_startsStopsAndRestartsItsProcesses(t *testing.T) {
 
 func TestReal_saysWhyABrokerDoesNotStart(t *testing.T) {
 	for want, script := range map[string]string{
-		"no such luck":       "echo no such luck >&2; exit 1",
-		"ended at its start": `case "$*" in *StorageTool*) exit 0;; esac; echo going down; exit 1`,
+		"no such luck":      "echo no such luck >&2; exit 1",
+		"the process ended": `case "$*" in *StorageTool*) exit 0;; esac; echo going down; exit 1`,
 	} {
 		fakeJava(t, script)
 		java := filepath.Join(os.Getenv(HomeEnv), "java")
-		c := &Processes{java: java, home: os.Getenv(HomeEnv), opts: RealOptions{Brokers: 1}, patience: time.Second}
+		c := &Processes{java: java, home: os.Getenv(HomeEnv), opts: RealOptions{Brokers: 1}, stopTimeout: time.Second}
 		err := c.boot(t.TempDir())
 		c.stopAll()
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -186,7 +186,7 @@ func TestReal_saysWhyABrokerDoesNotStart(t *testing.T) {
 	}
 }
 
-// skipped is a test that notes that it was skipped.
+// skipped is a testing.TB that records why it was skipped.
 type skipped struct {
 	testing.TB
 	why string
@@ -236,7 +236,7 @@ func TestCerts_cannotBeWritten(t *testing.T) {
 	}
 }
 
-// failing is a test that has failed, and keeps what it is told.
+// failing is a testing.TB of a failed test that records its messages.
 type failing struct {
 	testing.TB
 	said []string

@@ -5,6 +5,8 @@ import (
 	"syscall"
 )
 
-// endsWithUs has a process killed when this one ends, however that comes about: a
-// test that its own timeout ends runs no cleanup.
-func endsWithUs(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }
+// killWithParent makes the kernel kill the process when this one ends in any way: a
+// test that exceeds its timeout runs no cleanup.
+func killWithParent(cmd *exec.Cmd) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+}

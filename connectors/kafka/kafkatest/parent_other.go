@@ -4,5 +4,5 @@ package kafkatest
 
 import "os/exec"
 
-// endsWithUs does nothing where the system cannot.
-func endsWithUs(*exec.Cmd) {}
+// killWithParent does nothing: only Linux supports it.
+func killWithParent(*exec.Cmd) {}

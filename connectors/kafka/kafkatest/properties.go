@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// properties are a broker's server.properties. Clients come by EXTERNAL, with
-// whatever security the test asks for; brokers and the test's own Admin by
+// properties returns a broker's server.properties. Clients connect to the listener
+// EXTERNAL, with the security that the test asks for; brokers and the test's Admin to
 // INTERNAL, with none.
 func (c *Processes) properties(b *broker) string {
 	n := strconv.Itoa(len(c.brokers))
@@ -90,8 +90,8 @@ func (c *Processes) saslProperties(p map[string]string) {
 	p[external+"oauthbearer.sasl.jaas.config"] = module + `oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker";`
 }
 
-// UnsecuredToken is an OAUTHBEARER token for User that the brokers of Real take
-// without asking anybody, for so long.
+// UnsecuredToken returns an OAUTHBEARER token for User, valid for life, that the
+// brokers of Real accept without verification.
 func UnsecuredToken(life time.Duration) string {
 	enc := base64.RawURLEncoding.EncodeToString
 	now := time.Now()

@@ -13,57 +13,57 @@ import (
 	"time"
 )
 
-// HomeEnv names the folder of jars that Real starts Apache Kafka from. Fill it
-// with `mvn dependency:copy-dependencies` on kafka-pom.xml, which stands beside
-// this file.
+// HomeEnv is the environment variable with the folder of jars that Real starts Apache
+// Kafka from. Fill the folder with `mvn dependency:copy-dependencies` on kafka-pom.xml
+// in this package.
 const HomeEnv = "FISO_KAFKA_HOME"
 
-// The one user that a cluster with SASL knows, for PLAIN and both SCRAMs. For
-// OAUTHBEARER any unsecured token does: see UnsecuredToken.
+// The only user of a cluster with SASL, for PLAIN and both SCRAMs. OAUTHBEARER accepts
+// any unsecured token: see UnsecuredToken.
 const (
 	User     = "alice"
 	Password = "alice-secret"
 )
 
-// startLimit bounds the start of a broker, which reads its logs anew when it was
-// killed.
+// startLimit bounds the start of a broker. A broker that was killed reads its logs
+// again first.
 const startLimit = 3 * time.Minute
 
-// RealOptions are those of a real cluster. The zero value is one broker that
-// speaks to everybody.
+// RealOptions are the options of a real cluster. The zero value is one broker without
+// authentication.
 type RealOptions struct {
-	// Brokers is how many there are, 1 or 3. 0: 1.
+	// Brokers is the number of brokers, 1 or 3. 0: 1.
 	Brokers int
-	// SASL asks clients to authenticate: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512
-	// or OAUTHBEARER.
+	// SASL requires clients to authenticate: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or
+	// OAUTHBEARER.
 	SASL bool
-	// TLS encrypts, with certificates made for the test.
+	// TLS encrypts connections, with certificates made for the test.
 	TLS bool
-	// ClientCerts asks clients for a certificate; only with TLS.
+	// ClientCerts requires clients to present a certificate; only with TLS.
 	ClientCerts bool
-	// Advertised is the host that brokers tell clients to connect to. "": where
-	// they listen.
+	// Advertised is the host that brokers advertise to clients. "": the address that
+	// they listen on.
 	Advertised string
 	// Config is added to each broker's server.properties.
 	Config map[string]string
 }
 
 // Processes is a cluster of Apache Kafka brokers, each a process of its own, for
-// programs. Its Admin goes in by a listener that needs neither SASL nor TLS.
-// Brokers count from 1. Its methods are not made to run side by side.
+// programs. Its Admin uses a listener without SASL and TLS. The ids of brokers start at
+// 1. Its methods must not be called concurrently.
 type Processes struct {
 	Admin
-	// Certs are the files for TLS; empty without it.
+	// Certs are the files for TLS; empty without TLS.
 	Certs   Certs
 	java    string
 	home    string
 	opts    RealOptions
 	brokers []*broker
-	// patience is how long a broker may take to end in order.
-	patience time.Duration
+	// stopTimeout is how long a broker may take to stop before it is killed.
+	stopTimeout time.Duration
 }
 
-// RealCluster is Processes for a test: what fails there fails the test.
+// RealCluster is Processes for a test: an error fails the test.
 type RealCluster struct {
 	*Processes
 	t testing.TB
@@ -78,9 +78,9 @@ type broker struct {
 	done                       chan struct{} // closed when the process ended
 }
 
-// Real starts Apache Kafka (KRaft, every broker a controller too) on free ports
-// of 127.0.0.1, and stops it when the test ends. It skips the test where jars
-// or java are missing, and fails it when the cluster is not up in time.
+// Real starts Apache Kafka (KRaft, every broker is also a controller) on free ports of
+// 127.0.0.1, and stops it when the test ends. It skips the test when jars or java are
+// missing, and fails it when the cluster does not start in time.
 func Real(t testing.TB, o RealOptions) *RealCluster {
 	t.Helper()
 	if err := Available(); err != nil {
@@ -95,19 +95,19 @@ func Real(t testing.TB, o RealOptions) *RealCluster {
 	return c
 }
 
-// Available says what is missing to run a real Kafka, or nil.
+// Available returns what is missing to run a real Kafka, or nil.
 func Available() error {
 	if os.Getenv(HomeEnv) == "" {
 		return fmt.Errorf("set %s to a folder of its jars (mvn -f kafka-pom.xml dependency:copy-dependencies -DoutputDirectory=…)", HomeEnv)
 	}
 	if _, err := exec.LookPath("java"); err != nil {
-		return errors.New("java 17 runs it, and there is no java on PATH")
+		return errors.New("no java on PATH; install java 17")
 	}
 	return nil
 }
 
-// StartReal is Real for programs: the brokers keep what they store in dir, and
-// Close stops them.
+// StartReal is Real for programs: the brokers store their data in dir, and Close stops
+// them.
 func StartReal(dir string, o RealOptions) (*Processes, error) {
 	if err := Available(); err != nil {
 		return nil, fmt.Errorf("start Kafka: %w", err)
@@ -117,7 +117,7 @@ func StartReal(dir string, o RealOptions) (*Processes, error) {
 		return nil, fmt.Errorf("start Kafka: %w", err)
 	}
 	o.Brokers = max(o.Brokers, 1)
-	c := &Processes{java: java, home: os.Getenv(HomeEnv), opts: o, patience: 30 * time.Second}
+	c := &Processes{java: java, home: os.Getenv(HomeEnv), opts: o, stopTimeout: 30 * time.Second}
 	if o.TLS {
 		if c.Certs, err = makeCerts(dir); err != nil {
 			return nil, err
@@ -128,7 +128,7 @@ func StartReal(dir string, o RealOptions) (*Processes, error) {
 			break
 		}
 		c.stopAll()
-		if try == 3 { // a port may have been taken between choosing and using it
+		if try == 3 { // another process may have taken a chosen port
 			return nil, fmt.Errorf("start Kafka: %w", err)
 		}
 	}
@@ -139,13 +139,13 @@ func StartReal(dir string, o RealOptions) (*Processes, error) {
 	return c, nil
 }
 
-// Close ends all brokers at once.
+// Close kills all brokers.
 func (c *Processes) Close() {
 	c.close()
 	c.stopAll()
 }
 
-// end is Close, and shows the logs of a test that failed.
+// end closes the cluster, and logs the brokers' logs if the test failed.
 func (c *RealCluster) end() {
 	c.Close()
 	if !c.t.Failed() {
@@ -158,7 +158,7 @@ func (c *RealCluster) end() {
 	}
 }
 
-// Brokers are the addresses for clients.
+// Brokers returns the addresses for clients.
 func (c *Processes) Brokers() []string {
 	return c.addrs(func(b *broker) int { return b.external })
 }
@@ -171,7 +171,7 @@ func (c *Processes) addrs(port func(*broker) int) []string {
 	return all
 }
 
-// boot makes new brokers and starts them.
+// boot creates brokers and starts them.
 func (c *Processes) boot(dir string) error {
 	ports, err := freePorts(3 * c.opts.Brokers)
 	if err != nil {
@@ -187,12 +187,12 @@ func (c *Processes) boot(dir string) error {
 			return err
 		}
 	}
-	return c.up(c.brokers)
+	return c.startAll(c.brokers)
 }
 
-// up starts brokers together, since none is up before a majority is, and waits
-// until all are.
-func (c *Processes) up(brokers []*broker) error {
+// startAll starts brokers together, since none is ready before a majority runs, and
+// waits until all are ready.
+func (c *Processes) startAll(brokers []*broker) error {
 	for _, b := range brokers {
 		if err := c.launch(b); err != nil {
 			return err
@@ -206,7 +206,7 @@ func (c *Processes) up(brokers []*broker) error {
 	return nil
 }
 
-// format writes the broker's properties and prepares its folder.
+// format writes the broker's properties and formats its storage.
 func (c *Processes) format(b *broker) error {
 	if err := os.MkdirAll(b.dir, 0o755); err != nil {
 		return err
@@ -239,30 +239,30 @@ func (c *Processes) jvm(main string, args ...string) []string {
 
 func (b *broker) file(name string) string { return filepath.Join(b.dir, name) }
 
-// launch starts the process; await sees it up.
+// launch starts the process; await waits until it is ready.
 func (c *Processes) launch(b *broker) error {
 	log, err := os.OpenFile(b.file("log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
-	//nolint:noctx // the broker outlives every context here; end and stopAll see to its end
+	//nolint:noctx // the broker outlives every context here; end and stopAll stop it
 	b.cmd = exec.Command(c.java, c.jvm("kafka.Kafka", b.file("server.properties"))...)
 	b.cmd.Stdout, b.cmd.Stderr, b.cmd.Dir = log, log, b.dir
-	endsWithUs(b.cmd)
+	killWithParent(b.cmd)
 	if err := b.cmd.Start(); err != nil {
 		return errors.Join(err, log.Close())
 	}
 	b.done = make(chan struct{})
 	go func(cmd *exec.Cmd, done chan struct{}) {
-		_ = cmd.Wait() // how it ended is in its log
+		_ = cmd.Wait() // its log says how it ended
 		_ = log.Close()
 		close(done)
 	}(b.cmd, b.done)
 	return nil
 }
 
-// await waits until the broker takes connections of clients, which it does once
-// it is unfenced.
+// await waits until the broker accepts connections of clients, which it does once it is
+// unfenced.
 func (c *Processes) await(b *broker) error {
 	deadline := time.NewTimer(startLimit)
 	defer deadline.Stop()
@@ -270,29 +270,29 @@ func (c *Processes) await(b *broker) error {
 	defer tick.Stop()
 	for {
 		log, err := os.ReadFile(b.file("log"))
-		if err == nil && strings.Contains(string(log[b.logged(log):]), "Kafka Server started") {
+		if err == nil && strings.Contains(string(log[b.lastStart(log):]), "Kafka Server started") {
 			return nil
 		}
 		select {
 		case <-b.done:
-			log, _ = os.ReadFile(b.file("log")) // all of it, now that it ended
-			return fmt.Errorf("broker %d ended at its start:\n%s", b.id, tail(log))
+			log, _ = os.ReadFile(b.file("log")) // all of it, now that the process has ended
+			return fmt.Errorf("start broker %d: the process ended:\n%s", b.id, tail(log))
 		case <-deadline.C:
-			return fmt.Errorf("broker %d was not up after %v:\n%s", b.id, startLimit, tail(log))
+			return fmt.Errorf("start broker %d: not ready after %v:\n%s", b.id, startLimit, tail(log))
 		case <-tick.C:
 		}
 	}
 }
 
-// logged is where the newest run of the broker begins in its log.
-func (b *broker) logged(log []byte) int {
+// lastStart returns where the log of the broker's last start begins.
+func (b *broker) lastStart(log []byte) int {
 	return max(0, strings.LastIndex(string(log), "initiating startup")-1, strings.LastIndex(string(log), "Registered signal handlers")-1)
 }
 
-// Kill ends a broker at once, as a power cut does.
+// Kill kills a broker, like a power cut.
 func (c *Processes) Kill(id int) { c.halt(c.brokers[id-1], os.Kill) }
 
-// Stop ends a broker in order: it hands its partitions over first.
+// Stop stops a broker gracefully: it hands its partitions over first.
 func (c *Processes) Stop(id int) { c.halt(c.brokers[id-1], os.Interrupt) }
 
 // Start starts brokers that were stopped or killed, together, and waits until
@@ -306,7 +306,7 @@ func (c *Processes) Start(ids ...int) error {
 		}
 		brokers = append(brokers, b)
 	}
-	return c.up(brokers)
+	return c.startAll(brokers)
 }
 
 // Start starts brokers that were stopped or killed, together, and waits until
@@ -325,13 +325,13 @@ func (c *Processes) halt(b *broker, sig os.Signal) {
 	if b.cmd == nil || b.cmd.Process == nil {
 		return
 	}
-	_ = b.cmd.Process.Signal(sig) // it may have ended by itself
-	t := time.NewTimer(c.patience)
+	_ = b.cmd.Process.Signal(sig) // it may have ended already
+	t := time.NewTimer(c.stopTimeout)
 	defer t.Stop()
 	select {
 	case <-b.done:
 	case <-t.C:
-		_ = b.cmd.Process.Kill() // it did not listen
+		_ = b.cmd.Process.Kill() // it did not stop in time
 		<-b.done
 	}
 	b.cmd = nil
@@ -343,13 +343,13 @@ func (c *Processes) stopAll() {
 	}
 }
 
-// tail is the end of a log, enough to see what went wrong.
+// tail returns the end of a log.
 func tail(log []byte) string {
 	const most = 6000
 	return string(log[max(0, len(log)-most):])
 }
 
-// freePorts are ports that nobody listens on at the moment.
+// freePorts returns ports that nobody listens on now.
 func freePorts(n int) ([]int, error) {
 	var ports []int
 	for range n {
@@ -357,7 +357,7 @@ func freePorts(n int) ([]int, error) {
 		if err != nil {
 			return nil, err
 		}
-		defer func() { _ = l.Close() }() // all held until all are chosen
+		defer func() { _ = l.Close() }() // held until all ports are chosen
 		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
 	}
 	return ports, nil

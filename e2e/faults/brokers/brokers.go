@@ -1,9 +1,8 @@
-// Package brokers takes the brokers away: three of them are restarted one after
-// the other, each is killed under the producer, and at last all are killed and
-// stay away for a minute. It proves that two fiso-flow processes outlive that by
-// themselves, lose nothing that the producer was told is stored, and go on
-// when a broker does. What they settle while nothing can be committed may come
-// again if the group gives them up meanwhile; a restart in order repeats nothing.
+// Package brokers stops brokers: it restarts three of them one after the other, kills each under
+// the producer, and finally kills all and keeps them down for a minute. The scenario proves that
+// two fiso-flow processes survive that without help, lose no acknowledged record, and continue
+// when a broker does. Events that they settle while nothing can be committed may come again if the
+// group removes the processes meanwhile; a rolling restart repeats nothing.
 package brokers
 
 import (
@@ -14,7 +13,7 @@ import (
 	"github.com/lsm/fiso/e2e/faults/internal/stage"
 )
 
-// Scenario is this one.
+// Scenario is the scenario of this package.
 var Scenario = stage.Scenario{Name: "brokers", Title: "three brokers: rolling restarts, kill -9, all away for a minute", Brokers: 3, Faults: 10, Run: run}
 
 const brokers = 3
@@ -53,13 +52,13 @@ func run(ctx context.Context, s *stage.Stage) error {
 	return s.Finish(ctx)
 }
 
-// one takes one broker away and brings it back.
+// one stops one broker and starts it again.
 func one(ctx context.Context, s *stage.Stage, id int, kill bool, of int) error {
 	if kill {
 		s.Fault(fmt.Sprintf("kill -9 of broker %d, fault", id), of)
 		ended := s.Outage()
 		s.Kafka.Kill(id)
-		if err := s.Progress(ctx, 500); err != nil { // without it
+		if err := s.Progress(ctx, 500); err != nil { // while the broker is down
 			return err
 		}
 		ended()

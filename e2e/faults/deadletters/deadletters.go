@@ -1,7 +1,7 @@
-// Package deadletters lets the broker refuse the dead letter topic for minutes,
-// first because the flow may not write to it, then because everything is too
-// large for it, and takes that back. It proves that what cannot be stored is held, that
-// /readyz says so, and that each dead letter stands there once afterwards.
+// Package deadletters makes the broker refuse dead letters for minutes: first the flow may not
+// write to the topic, then every record is too large for it. The scenario proves that events whose
+// dead letters cannot be stored are held, that /readyz reports it, and that afterwards each dead
+// letter is stored once.
 package deadletters
 
 import (
@@ -15,7 +15,7 @@ import (
 	"github.com/lsm/fiso/e2e/faults/internal/stage"
 )
 
-// Scenario is this one.
+// Scenario is the scenario of this package.
 var Scenario = stage.Scenario{
 	Name: "deadletters", Title: "the dead letter topic refused, and back", Faults: 4, Run: run,
 	Config: map[string]string{
@@ -68,7 +68,7 @@ func kind(n int) ledger.Kind {
 	return ledger.Plain
 }
 
-// acls are the right to write to the dead letter topic, taken from everybody.
+// acls is the ACL that denies everyone to write to the dead letter topic.
 func acls(s *stage.Stage) *kadm.ACLBuilder {
 	return kadm.NewACLs().Topics(s.Letters).ResourcePatternType(kadm.ACLPatternLiteral).
 		Operations(kadm.OpWrite).Deny("User:*").DenyHosts("*")

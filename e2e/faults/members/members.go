@@ -1,6 +1,6 @@
-// Package members lets fiso-flow processes join and leave a group of one to
-// four, fifty times each, while all deliver. It proves that a rebalance loses
-// nothing, repeats nothing, and lets every partition go on.
+// Package members makes fiso-flow processes join and leave a group of one to four members, fifty
+// times each, while all deliver. The scenario proves that a rebalance loses nothing, repeats
+// nothing, and lets every partition continue.
 package members
 
 import (
@@ -11,7 +11,7 @@ import (
 	"github.com/lsm/fiso/e2e/faults/internal/stage"
 )
 
-// Scenario is this one.
+// Scenario is the scenario of this package.
 var Scenario = stage.Scenario{Name: "members", Title: "joins and leaves of a group of 1 to 4", Faults: 100, Run: run}
 
 const most = 4

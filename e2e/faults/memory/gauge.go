@@ -9,7 +9,7 @@ import (
 	"github.com/lsm/fiso/e2e/faults/internal/stage"
 )
 
-// gauge looks at the resident memory of a process again and again.
+// gauge samples the resident memory of a process.
 type gauge struct {
 	idle int64
 	stop func()
@@ -18,7 +18,7 @@ type gauge struct {
 	most int64
 }
 
-// idle measures a process that has nothing to do, and goes on measuring.
+// idle measures an idle process, and continues to sample it.
 func idle(ctx context.Context, s *stage.Stage, m *stage.Member) (*gauge, error) {
 	if err := s.Until(ctx, "the start", time.Minute, func() bool { return m.Ready(ctx) }); err != nil {
 		return nil, err
@@ -55,7 +55,7 @@ func (g *gauge) look(ctx context.Context, m *stage.Member) {
 	}
 }
 
-// over is the most memory over that of the idle process, in bytes.
+// over returns the most memory above that of the idle process, in bytes.
 func (g *gauge) over() int64 {
 	g.mu.Lock()
 	defer g.mu.Unlock()

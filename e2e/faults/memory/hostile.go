@@ -14,7 +14,7 @@ import (
 	"github.com/lsm/fiso/e2e/faults/internal/stage"
 )
 
-// hostileFlow looks at everything of an event, and sends it on.
+// hostileFlow reads every part of an event and delivers it.
 const hostileFlow = `name: hostile
 source:
   type: kafka
@@ -28,13 +28,13 @@ sink:
 errorHandling: {deadLetterTopic: fiso-dlq-%[2]s, stopTheLine: {consecutive: 0}}
 `
 
-// victim is the process that is sent what is hostile.
+// victim is the process that gets the hostile records.
 type victim struct {
 	*stage.Member
 	stage *stage.Stage
 	topic string
 	cl    *kgo.Client
-	marks atomic.Int64 // the newest mark delivered
+	marks atomic.Int64 // the newest mark that was delivered
 	sent  int64
 }
 
@@ -57,7 +57,7 @@ func hostile(ctx context.Context, s *stage.Stage) (err error) {
 		return err
 	}
 	defer g.stop()
-	if _, err := v.mark(ctx); err != nil { // so that nothing is done for the first time
+	if _, err := v.mark(ctx); err != nil { // so that the measured ones are not the first
 		return err
 	}
 	if err := v.records(ctx, g); err != nil {
@@ -69,7 +69,7 @@ func hostile(ctx context.Context, s *stage.Stage) (err error) {
 	return v.Stop(ctx)
 }
 
-// take notes the marks among what is delivered.
+// take records the marks among the delivered events.
 func (v *victim) take(body []byte) {
 	const label = `"mark":`
 	at := bytes.Index(body, []byte(label))
@@ -82,8 +82,8 @@ func (v *victim) take(body []byte) {
 	}
 }
 
-// mark sends an ordinary record to the same place as what is hostile, and
-// returns how long it took until it was delivered.
+// mark sends an ordinary record to the same partition as the hostile ones, and returns how long
+// its delivery took.
 func (v *victim) mark(ctx context.Context) (time.Duration, error) {
 	v.sent++
 	r := &kgo.Record{Topic: v.topic, Key: []byte("key"), Value: fmt.Appendf(nil, `{"mark":%d}`, v.sent)}
@@ -95,7 +95,7 @@ func (v *victim) mark(ctx context.Context) (time.Duration, error) {
 	return time.Since(begun), err
 }
 
-// records sends hostile records one by one.
+// records sends the hostile records one by one.
 func (v *victim) records(ctx context.Context, g *gauge) error {
 	var faults []error
 	slowest := time.Duration(0)
@@ -118,12 +118,12 @@ func (v *victim) records(ctx context.Context, g *gauge) error {
 	return errors.Join(append(faults, g.judge())...)
 }
 
-// client writes to one partition for a key, and lets the broker judge sizes.
+// client writes to one partition and does not check sizes, so that the broker does.
 func client(s *stage.Stage, c kgo.CompressionCodec) (*kgo.Client, error) {
 	cl, err := kgo.NewClient(kgo.SeedBrokers(s.Kafka.Brokers()...), kgo.DisableClientMetrics(), kgo.ProducerBatchCompression(c),
 		kgo.BrokerMaxWriteBytes(1<<30), kgo.ProducerBatchMaxBytes(1<<30-1), kgo.MaxBufferedBytes(1<<30))
 	if err != nil {
-		return nil, fmt.Errorf("make the producer of what is hostile: %w", err)
+		return nil, fmt.Errorf("create the hostile producer: %w", err)
 	}
 	return cl, nil
 }

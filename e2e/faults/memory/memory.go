@@ -1,9 +1,8 @@
-// Package memory lets the service stall for minutes over a backlog of gigabytes,
-// in records of 10 KB and of 1 MiB, before a fiso-flow as shipped, and then sends
-// it records and batches that are made to cost as much as they can. It proves
-// that resident memory stays within 256 MiB over that of an idle process, that
-// fetching stops while the service stalls and goes on within a second, and that
-// no hostile record costs more than a second.
+// Package memory stalls the service for minutes with a backlog of gigabytes, in records of 10 KB
+// and of 1 MiB, for a fiso-flow with default settings. Then it sends records and batches that are
+// designed to be expensive. The scenario proves that resident memory stays within 256 MiB above
+// that of an idle process, that fetching stops during the stall and continues within a second, and
+// that no hostile record takes more than a second.
 package memory
 
 import (
@@ -15,22 +14,22 @@ import (
 	"github.com/lsm/fiso/e2e/faults/internal/stage"
 )
 
-// Scenario is this one.
+// Scenario is the scenario of this package.
 var Scenario = stage.Scenario{Name: "memory", Title: "a service that stalls over a backlog of gigabytes, and hostile records", Faults: 1, Size: size, Run: run}
 
 const (
-	backlog = 3 << 30   // bytes, in the long form
-	least   = 256 << 20 // far more than a flow takes in
-	every   = 100       // of the records one is large
+	backlog = 3 << 30   // bytes, at scale 1
+	least   = 256 << 20 // far more than a flow buffers
+	every   = 100       // one of this many records is large
 	small   = 10_000
-	large   = 1<<20 - 2<<10 // with its key and the broker's overhead 1 MiB
+	large   = 1<<20 - 2<<10 // 1 MiB with its key and the overhead of the broker
 
-	// bound is the most resident memory over that of an idle process.
+	// bound limits the resident memory above that of an idle process.
 	bound = 256 << 20
-	// quiet is the most that may be read in a second when fetching has stopped:
-	// heartbeats, and looks at how far the topic reaches.
+	// quiet is the most that may be read in a second after fetching has stopped: heartbeats, and
+	// requests for the end of the topic.
 	quiet = 32 << 10
-	// prompt is how soon all must go on.
+	// prompt is how soon everything must continue.
 	prompt = time.Second
 )
 
@@ -52,8 +51,8 @@ func run(ctx context.Context, s *stage.Stage) error {
 }
 
 func stall(ctx context.Context, s *stage.Stage) error {
-	// As shipped, but for a request that may hang as long as the service does:
-	// one that is given up is sent again, and would be there twice.
+	// Default settings, except that a request may wait as long as the service stalls: a request
+	// that timed out would be sent again and delivered twice.
 	s.Flow.Plain, s.Flow.SinkTimeout, s.Flow.MaxInFlight = true, time.Hour, 1024
 	m, err := s.Start(ctx, "as-shipped", false)
 	if err != nil {
@@ -90,7 +89,7 @@ func stall(ctx context.Context, s *stage.Stage) error {
 	return g.judge()
 }
 
-// stopped looks whether the process still fetches.
+// stopped checks that the process has stopped fetching.
 func stopped(ctx context.Context, s *stage.Stage, m *stage.Member) error {
 	before, err := m.Read()
 	if err != nil {
@@ -112,7 +111,7 @@ func stopped(ctx context.Context, s *stage.Stage, m *stage.Member) error {
 	return nil
 }
 
-// resumes ends the stall and looks how soon the process delivers and fetches.
+// resumes ends the stall and checks how soon the process delivers and fetches.
 func resumes(ctx context.Context, s *stage.Stage, m *stage.Member) error {
 	before, err := m.Read()
 	if err != nil {

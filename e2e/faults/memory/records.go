@@ -10,7 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// hostileRecord is made to cost as much as it can.
+// hostileRecord is designed to be as expensive as possible.
 type hostileRecord struct {
 	name string
 	kgo.Record
@@ -19,7 +19,7 @@ type hostileRecord struct {
 // mib is the size of a hostile record.
 const mib = 1<<20 - 1<<10
 
-// records are all of them, of 1 MiB each at most.
+// records returns all hostile records, of at most 1 MiB each.
 func records() []hostileRecord {
 	var all []hostileRecord
 	value := func(name, text string) {
@@ -61,8 +61,8 @@ func records() []hostileRecord {
 	return all
 }
 
-// bombs sends batches that are small until they are unpacked: first ones that
-// the source takes, then ones that it must not, which hold their partition.
+// bombs sends batches that are small until they are decompressed: first some that the source
+// accepts, then some that it must refuse, which block their partition.
 func (v *victim) bombs(ctx context.Context, g *gauge) error {
 	for _, b := range []struct {
 		name     string

@@ -1,7 +1,7 @@
-// Package pause stops a fiso-flow process with SIGSTOP for longer than its
-// session lasts, so that another takes over, and lets it go on with what it
-// thinks are its partitions. It proves that such a zombie commits nothing that
-// is not its own any more, finds out, and joins again.
+// Package pause stops a fiso-flow process with SIGSTOP for longer than its session timeout, so
+// that another process takes over, and then continues it. The zombie still believes that it owns
+// its partitions. The scenario proves that it commits nothing for partitions that it has lost,
+// detects the loss, and joins the group again.
 package pause
 
 import (
@@ -11,7 +11,7 @@ import (
 	"github.com/lsm/fiso/e2e/faults/internal/stage"
 )
 
-// Scenario is this one.
+// Scenario is the scenario of this package.
 var Scenario = stage.Scenario{Name: "pause", Title: "SIGSTOP for longer than the session lasts", Faults: 10, Run: run}
 
 func run(ctx context.Context, s *stage.Stage) error {

@@ -1,7 +1,7 @@
-// Package poison sends as many events as the machine takes, of which one in a
-// hundred can never be delivered: no JSON, or refused by the service for good.
-// It proves that each of them, and nothing else, becomes a dead letter, byte for
-// byte and once, and that nobody waits for them.
+// Package poison sends events as fast as the machine takes them. One in a hundred can never be
+// delivered: it is not JSON, or the service refuses it permanently. The scenario proves that
+// exactly these events become dead letters, once and with the original bytes, and that no other
+// event waits for them.
 package poison
 
 import (
@@ -11,10 +11,10 @@ import (
 	"github.com/lsm/fiso/e2e/faults/internal/stage"
 )
 
-// Scenario is this one.
+// Scenario is the scenario of this package.
 var Scenario = stage.Scenario{Name: "poison", Title: "one event in a hundred is poison", Run: run}
 
-// events is how many there are in the long form.
+// events is the number of events at scale 1.
 const events = 300_000
 
 func run(ctx context.Context, s *stage.Stage) error {

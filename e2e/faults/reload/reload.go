@@ -1,8 +1,7 @@
-// Package reload changes the flow file of a running process fifty times, half
-// of them while the service refuses everything, some of them in quick
-// succession, and every fifth in a way that changes the source too. It proves
-// that each change takes effect, the last one wins, and nothing is lost,
-// repeated or reordered.
+// Package reload changes the flow file of a running process fifty times: half of the times while
+// the service refuses everything, some in quick succession, and every fifth also changes the
+// source. The scenario proves that each change takes effect, that the last one wins, and that
+// nothing is lost, repeated or reordered.
 package reload
 
 import (
@@ -12,7 +11,7 @@ import (
 	"github.com/lsm/fiso/e2e/faults/internal/stage"
 )
 
-// Scenario is this one.
+// Scenario is the scenario of this package.
 var Scenario = stage.Scenario{Name: "reload", Title: "reloads, half of them while the service refuses everything", Faults: 50, Run: run}
 
 func run(ctx context.Context, s *stage.Stage) error {

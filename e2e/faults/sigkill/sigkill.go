@@ -1,9 +1,8 @@
-// Package sigkill ends one of two fiso-flow processes with SIGKILL, a hundred
-// times, while both deliver, and starts it again. One is a static member, which
-// comes back to its partitions at once; the other's partitions go to the first
-// when its session is over. It proves that a crash loses nothing and keeps the
-// order of each key, and that what comes again is what was in flight or settled
-// since the last commit, under the same ids.
+// Package sigkill kills one of two fiso-flow processes with SIGKILL, a hundred times, while both
+// deliver, and starts it again. One is a static member and gets its partitions back at once; the
+// partitions of the other move when its session expires. The scenario proves that a crash loses
+// nothing and keeps the order of each key, and that only events in flight, or settled since the
+// last commit, come again, with the same ids.
 package sigkill
 
 import (
@@ -13,7 +12,7 @@ import (
 	"github.com/lsm/fiso/e2e/faults/internal/stage"
 )
 
-// Scenario is this one.
+// Scenario is the scenario of this package.
 var Scenario = stage.Scenario{Name: "sigkill", Title: "SIGKILL to one of two processes", Faults: 100, Run: run}
 
 func run(ctx context.Context, s *stage.Stage) error {

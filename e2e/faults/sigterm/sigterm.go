@@ -1,7 +1,7 @@
-// Package sigterm ends one of two fiso-flow processes with SIGTERM, fifty times,
-// while both deliver, some of the events are refused for a while, and every
-// other time the service refuses everything. It proves that a clean stop ends
-// with exit code 0 in time, loses nothing and repeats nothing.
+// Package sigterm stops one of two fiso-flow processes with SIGTERM, fifty times, while both
+// deliver. Some events are refused temporarily, and every other time the service refuses
+// everything. The scenario proves that a clean stop exits with 0 in time, loses nothing and
+// repeats nothing.
 package sigterm
 
 import (
@@ -11,7 +11,7 @@ import (
 	"github.com/lsm/fiso/e2e/faults/internal/stage"
 )
 
-// Scenario is this one.
+// Scenario is the scenario of this package.
 var Scenario = stage.Scenario{Name: "sigterm", Title: "SIGTERM to one of two processes", Faults: 50, Run: run}
 
 func run(ctx context.Context, s *stage.Stage) error {

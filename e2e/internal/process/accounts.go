@@ -9,11 +9,10 @@ import (
 	"time"
 )
 
-// ticks is the unit of the kernel's accounts in /proc: USER_HZ, which is 100
-// on every Linux that Go runs on.
+// ticks is the unit of CPU times in /proc: USER_HZ, which is 100 on every Linux that Go supports.
 const ticks = 100
 
-// CPU is what the process has spent, user and system.
+// CPU returns the CPU time of the process, user and system.
 func (p *Process) CPU() (time.Duration, error) {
 	text, err := account(p.pid(), "stat")
 	if err != nil {
@@ -22,8 +21,8 @@ func (p *Process) CPU() (time.Duration, error) {
 	return parseStat(text)
 }
 
-// Family is what the process and its children have spent, and the resident
-// memory that they have now, in bytes; pages they share count for each.
+// Family returns the CPU time and the resident memory in bytes of the process and its children.
+// Shared pages count for each of them.
 func (p *Process) Family() (cpu time.Duration, resident int64, err error) {
 	text, err := account(p.pid(), fmt.Sprintf("task/%d/children", p.pid()))
 	if err != nil {
@@ -46,13 +45,13 @@ func (p *Process) Family() (cpu time.Duration, resident int64, err error) {
 	return cpu, resident, nil
 }
 
-// Peak is the most resident memory that the process had, in bytes.
+// Peak returns the largest resident memory so far, in bytes.
 func (p *Process) Peak() (int64, error) { return p.memory("VmHWM:") }
 
-// Resident is the resident memory that the process has now, in bytes.
+// Resident returns the current resident memory in bytes.
 func (p *Process) Resident() (int64, error) { return p.memory("VmRSS:") }
 
-// Read is how many bytes the process has read, from files and connections.
+// Read returns how many bytes the process has read from files and connections.
 func (p *Process) Read() (int64, error) {
 	text, err := account(p.pid(), "io")
 	if err != nil {
@@ -62,17 +61,17 @@ func (p *Process) Read() (int64, error) {
 	line, _, _ := strings.Cut(rest, "\n")
 	n, err := strconv.ParseInt(line, 10, 64)
 	if err != nil {
-		return 0, errors.New("the accounts of the process do not say what it read")
+		return 0, errors.New("no rchar in /proc/<pid>/io")
 	}
 	return n, nil
 }
 
-// Sockets is how many sockets the process has open.
+// Sockets returns the number of open sockets of the process.
 func (p *Process) Sockets() (int, error) {
 	dir := fmt.Sprintf("/proc/%d/fd", p.pid())
 	open, err := os.ReadDir(dir)
 	if err != nil {
-		return 0, fmt.Errorf("read the accounts of the process: %w", err)
+		return 0, fmt.Errorf("read process statistics: %w", err)
 	}
 	n := 0
 	for _, fd := range open {
@@ -96,18 +95,18 @@ func (p *Process) pid() int { return p.cmd.Process.Pid }
 func account(pid int, name string) (string, error) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, name))
 	if err != nil {
-		return "", fmt.Errorf("read the accounts of the process: %w", err)
+		return "", fmt.Errorf("read process statistics: %w", err)
 	}
 	return string(data), nil
 }
 
 func parseStat(stat string) (time.Duration, error) {
-	// The name, in parentheses, may hold anything; utime and stime are the
-	// 12th and 13th field after it.
+	// The name in parentheses may contain anything. utime and stime are the 12th and 13th field
+	// after it.
 	_, rest, _ := strings.Cut(stat[max(0, strings.LastIndex(stat, ")")):], " ")
 	all := strings.Fields(rest)
 	if len(all) < 13 {
-		return 0, fmt.Errorf("these accounts of a process are not understood: %q", stat)
+		return 0, fmt.Errorf("unexpected format of /proc/<pid>/stat: %q", stat)
 	}
 	user, err1 := strconv.ParseInt(all[11], 10, 64)
 	system, err2 := strconv.ParseInt(all[12], 10, 64)
@@ -119,7 +118,7 @@ func parseSize(status, key string) (int64, error) {
 	size, _, found := strings.Cut(rest, "kB")
 	kb, err := strconv.ParseInt(strings.TrimSpace(size), 10, 64)
 	if !found || err != nil {
-		return 0, errors.New("the accounts of the process do not say its memory")
+		return 0, errors.New("no such memory value in /proc/<pid>/status")
 	}
 	return kb << 10, nil
 }

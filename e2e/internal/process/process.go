@@ -1,5 +1,4 @@
-// Package process runs programs for those of this module that judge them, and
-// reads what the kernel accounts to them.
+// Package process runs programs under test, and reads what the kernel reports about them.
 package process
 
 import (
@@ -15,24 +14,24 @@ import (
 	"time"
 )
 
-// Flow is the package of fiso-flow's command.
+// Flow is the package path of fiso-flow.
 const Flow = "github.com/lsm/fiso/flow/cmd/fiso-flow"
 
-// Link is the package of fiso-link's command.
+// Link is the package path of fiso-link.
 const Link = "github.com/lsm/fiso/link/cmd/fiso-link"
 
-// patience is how long a process may take to end after SIGTERM.
+// patience is how long a process may take to exit after SIGTERM.
 const patience = 30 * time.Second
 
-// Process is a program while it runs, and how it ended.
+// Process is a program that runs or has ended.
 type Process struct {
 	cmd   *exec.Cmd
-	said  tail // on stderr
+	said  tail // end of stderr
 	ended chan struct{}
-	err   error // once ended
+	err   error // set when the process has ended
 }
 
-// Start starts a command whose stdout goes to out. It is killed when ctx ends.
+// Start starts a command with stdout out. The process is killed when ctx ends.
 func Start(ctx context.Context, out io.Writer, env []string, args ...string) (*Process, error) {
 	p := &Process{ended: make(chan struct{})}
 	p.cmd = exec.CommandContext(ctx, args[0], args[1:]...)
@@ -49,17 +48,17 @@ func Start(ctx context.Context, out io.Writer, env []string, args ...string) (*P
 	return p, nil
 }
 
-// Signal sends a signal. A process that has ended does not get it, which Ended
-// and Failure tell.
+// Signal sends a signal. It has no effect on a process that has ended; Ended and Failure report
+// that.
 func (p *Process) Signal(s syscall.Signal) { _ = p.cmd.Process.Signal(s) }
 
-// Kill ends the process at once and waits for its end.
+// Kill kills the process and waits until it has ended.
 func (p *Process) Kill() {
 	p.Signal(syscall.SIGKILL)
 	<-p.ended
 }
 
-// Stop asks the process to end, and fails unless it does so well and in time.
+// Stop sends SIGTERM. It fails unless the process exits with 0 in time.
 func (p *Process) Stop(ctx context.Context) error {
 	p.Signal(syscall.SIGTERM)
 	limit := time.NewTimer(patience)
@@ -68,7 +67,7 @@ func (p *Process) Stop(ctx context.Context) error {
 	case <-p.ended:
 	case <-limit.C:
 		p.Kill()
-		return fmt.Errorf("did not end within %v of SIGTERM; it said:\n%s", patience, p.Said())
+		return fmt.Errorf("did not end within %v of SIGTERM; last output:\n%s", patience, p.Said())
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
@@ -78,18 +77,18 @@ func (p *Process) Stop(ctx context.Context) error {
 // Ended is closed when the process has ended.
 func (p *Process) Ended() <-chan struct{} { return p.ended }
 
-// Failure is why an ended process ended, if not well.
+// Failure returns why an ended process failed, or nil.
 func (p *Process) Failure() error {
 	if p.err == nil {
 		return nil
 	}
-	return fmt.Errorf("%w; it said:\n%s", p.err, p.Said())
+	return fmt.Errorf("%w; last output:\n%s", p.err, p.Said())
 }
 
-// Said is the end of what it wrote to stderr.
+// Said returns the end of what the process wrote to stderr.
 func (p *Process) Said() string { return p.said.String() }
 
-// tail keeps the end of what is written to it.
+// tail keeps the last bytes that are written to it.
 type tail struct {
 	mu   sync.Mutex
 	kept []byte
@@ -97,7 +96,7 @@ type tail struct {
 
 const tailKept = 16 << 10
 
-// Write takes all there is.
+// Write never fails.
 func (t *tail) Write(b []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -122,11 +121,11 @@ func Build(ctx context.Context, to, pkg string) error {
 	return nil
 }
 
-// FreeAddr is an address on which nobody listens.
+// FreeAddr returns an address on which nothing listens.
 func FreeAddr(ctx context.Context) (string, error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
-		return "", fmt.Errorf("look for a free port: %w", err)
+		return "", fmt.Errorf("find a free port: %w", err)
 	}
 	addr := l.Addr().String()
 	return addr, errors.Join(l.Close())

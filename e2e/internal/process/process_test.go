@@ -40,7 +40,7 @@ func shell(t *testing.T, script string) *Process {
 func TestProcess_tellsHowItEnded(t *testing.T) {
 	p := shell(t, `echo "$GREETING and good-bye" >&2; exit 3`)
 	<-p.Ended()
-	if err := p.Stop(t.Context()); err == nil || !strings.Contains(err.Error(), "exit status 3; it said:\nhello and good-bye") {
+	if err := p.Stop(t.Context()); err == nil || !strings.Contains(err.Error(), "exit status 3; last output:\nhello and good-bye") {
 		t.Error(err)
 	}
 	p = shell(t, `trap 'exit 0' TERM; while :; do sleep 0.01; done`)
@@ -66,7 +66,7 @@ func TestProcess_tellsHowItEnded(t *testing.T) {
 	if _, err := p.CPU(); err == nil {
 		t.Error("a dead process has accounts")
 	}
-	p.Signal(syscall.SIGTERM) // changes nothing
+	p.Signal(syscall.SIGTERM) // has no effect
 }
 
 func TestProcess_stopWaitsNoLongerThanItsContext(t *testing.T) {
@@ -108,7 +108,7 @@ func TestFamily_hasTheChildren(t *testing.T) {
 		_, family, err := p.Family()
 		alone, err2 := p.Resident()
 		if err == nil && err2 == nil && family > alone {
-			break // the children are there
+			break // the children are running
 		}
 		if t.Context().Err() != nil {
 			t.Fatal(family, alone, err, err2)

@@ -29,19 +29,19 @@ import (
 	"github.com/lsm/fiso/connectors/kafka/kafkatest"
 )
 
-// service is a target that writes down what it was asked to do.
+// service is a target that records the calls it executed.
 type service struct {
 	mu       sync.Mutex
-	at       map[string][]time.Time // when it executed each call, by Idempotency-Key
+	at       map[string][]time.Time // times of execution of each call, by Idempotency-Key
 	body     map[string]string
-	confused []string // keys that came with two bodies
-	sick     bool     // it answers 500
+	confused []string // keys that came with different bodies
+	sick     bool     // answer 500
 }
 
 func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		return // its caller was killed
+		return // the caller was killed
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -88,7 +88,7 @@ func freePort(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = l.Close() }() // only its number is wanted
+	defer func() { _ = l.Close() }() // only the port number is needed
 	return l.Addr().String()
 }
 
@@ -145,7 +145,7 @@ func get(url string) (int, string, error) {
 	return resp.StatusCode, string(b), err
 }
 
-// post asks for a call to be made later; "": it was not accepted.
+// post sends a call to be made later, and returns its id; "": it was not accepted.
 func (s *sidecar) post(path, body, key string) string {
 	req, err := http.NewRequest("POST", "http://"+s.calls+path, strings.NewReader(body))
 	if err != nil {
@@ -178,7 +178,7 @@ func wait(t *testing.T, what string, patience time.Duration, holds func() bool) 
 
 func pause(d time.Duration) { <-time.After(d) }
 
-// letters are the ids of a topic's dead letters.
+// letters returns the ids of the dead letters in a topic.
 func letters(t *testing.T, c *kafkatest.RealCluster, topic string) map[string]bool {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -198,9 +198,9 @@ func letters(t *testing.T, c *kafkatest.RealCluster, topic string) map[string]bo
 	return ids
 }
 
-// Whatever was accepted is executed at least once, under one id, or is a dead
-// letter; through kills of fiso-link, restarts of the broker and an outage of the
-// target. What comes twice is what a kill had under way.
+// Every accepted call is executed at least once, under one id, or becomes a dead
+// letter, in spite of kills of fiso-link, restarts of the broker and an outage of the
+// target. Only calls in flight at a kill are executed twice.
 func TestHistory_acceptedIsExecutedOrADeadLetter(t *testing.T) {
 	const total, senders = 6000, 8
 	c := kafkatest.Real(t, kafkatest.RealOptions{})
@@ -239,7 +239,7 @@ targets:
 				}
 				mu.Unlock()
 				if id == "" {
-					pause(20 * time.Millisecond) // fiso-link, or the broker, is away
+					pause(20 * time.Millisecond) // fiso-link or the broker is down
 				}
 			}
 		})
@@ -261,7 +261,7 @@ targets:
 	again, bound := 0, 0
 	for _, times := range target.executed() {
 		again += len(times) - 1
-		for _, kill := range kills { // committed each second, and a second more for the commit; what was at hand
+		for _, kill := range kills { // settled since the last commit (one a second, plus one for the commit itself), or in flight
 			for _, at := range times {
 				if d := kill.Sub(at); d > -500*time.Millisecond && d < 3*time.Second {
 					bound++
@@ -285,7 +285,8 @@ targets:
 	t.Logf("accepted %d, not accepted %d, executed %d, made again %d (bound %d), kills %d", len(accepted), refused, len(target.at), again, bound, len(kills))
 }
 
-// chaos breaks things, one after the other, and returns when fiso-link was killed.
+// chaos causes one failure after the other, and returns the times at which fiso-link
+// was killed.
 func chaos(c *kafkatest.RealCluster, link *sidecar, target *service) (kills []time.Time) {
 	kill := func() {
 		link.kill()
@@ -310,8 +311,8 @@ func chaos(c *kafkatest.RealCluster, link *sidecar, target *service) (kills []ti
 	return kills
 }
 
-// While the dead letter topic takes nothing, or is gone, nothing is lost, the
-// readiness page and a metric say so, and calls of other targets do not notice.
+// While the dead letter topic refuses records, or is gone, nothing is lost, the
+// readiness page and a metric report it, and calls to other targets are not affected.
 func TestHistory_aDeadLetterTopicThatTakesNothingLosesNothing(t *testing.T) {
 	c := kafkatest.Real(t, kafkatest.RealOptions{})
 	if err := c.CreateTopic(t.Context(), "calls", 2, nil); err != nil {
@@ -340,9 +341,9 @@ targets:
 	if _, err := admin.DeleteTopics(t.Context(), "calls-dlq"); err != nil {
 		t.Fatal(err)
 	}
-	delete(accepted, slices.Collect(maps.Keys(accepted))[0])        // it went with the topic
-	two, one := "2", "1"                                            // in-sync replicas, of which there is one: every write is refused
-	wait(t, "the topic to be made anew", time.Minute, func() bool { // its end takes a moment
+	delete(accepted, slices.Collect(maps.Keys(accepted))[0])        // deleted with the topic
+	two, one := "2", "1"                                            // min.insync.replicas: with a single replica, 2 refuses every write
+	wait(t, "the topic to be made anew", time.Minute, func() bool { // deletion takes a moment
 		_, err := admin.CreateTopic(t.Context(), 1, 1, map[string]*string{"min.insync.replicas": &two}, "calls-dlq")
 		return err == nil
 	})
@@ -382,7 +383,7 @@ func metrics(s *sidecar) string {
 	return text
 }
 
-// latency is the median time of calls to another target.
+// latency returns the median time of calls to another target.
 func latency(t *testing.T, s *sidecar) time.Duration {
 	t.Helper()
 	var took []time.Duration

@@ -66,7 +66,7 @@ func TestAccept_keepsNoParameterOfTheCredentials(t *testing.T) {
 	}
 }
 
-// parameter is a credential in the query.
+// parameter is a credential in a query parameter.
 type parameter struct{ fixed }
 
 func (*parameter) WithoutOwn(string) string { return "kept" }
@@ -99,7 +99,7 @@ func TestAccept_claimsNothingThatKafkaDidNotTake(t *testing.T) {
 	}
 }
 
-// log is a target.Log without Kafka.
+// log is a target.RecordStore without Kafka.
 type log func(context.Context) error
 
 func (l log) Append(ctx context.Context, _ kafka.Record) (connector.Position, error) {
@@ -112,14 +112,14 @@ func TestAccept_saysWhenItDoesNotKnow(t *testing.T) {
 		err  error
 		code call.Code
 	}{
-		"no answer":      {errUnknown, call.AsyncOutcomeUnknown},
+		"no answer":      {kafka.ErrOutcomeUnknown, call.AsyncOutcomeUnknown},
 		"given up":       {connector.ErrClosed, call.AsyncOutcomeUnknown},
 		"refused":        {errBroken, call.AsyncUnavailable},
 		"above a limit":  {kafka.ErrTooLarge, call.BodyTooLarge},
-		"a broker's end": {connector.AsUnavailable(errBroken), call.AsyncUnavailable},
+		"a broker's end": {connector.AsUnavailable(errBroken, 0), call.AsyncUnavailable},
 	} {
 		to := *w.to
-		to.Log = log(func(context.Context) error { return test.err })
+		to.Records = log(func(context.Context) error { return test.err })
 		w.proxy.Target = func(string) (*target.Target, func()) { return &to, func() {} }
 		if a := w.send("GET", "/link/crm/", "", "Prefer", "respond-async"); a.header.Get("fiso-error") != string(test.code) {
 			t.Errorf("%s: %d %s", name, a.status, a.body)
@@ -127,10 +127,10 @@ func TestAccept_saysWhenItDoesNotKnow(t *testing.T) {
 	}
 }
 
-// A cluster that hangs is not waited for longer than the application is.
+// The wait for a cluster that hangs ends with the application's call.
 func TestStore_leavesAWriteThatIsNotAnswered(t *testing.T) {
 	w := newWorld(t, "async: {topic: calls}", map[string]int32{"calls": 1})
-	if _, err := w.to.Log.Append(t.Context(), kafka.Record{Topic: "calls"}); err != nil {
+	if _, err := w.to.Records.Append(t.Context(), kafka.Record{Topic: "calls"}); err != nil {
 		t.Fatal(err)
 	}
 	asked, hang := make(chan struct{}), make(chan struct{})
@@ -141,8 +141,8 @@ func TestStore_leavesAWriteThatIsNotAnswered(t *testing.T) {
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { <-asked; cancel() }()
-	_, err := w.to.Log.Append(ctx, kafka.Record{Topic: "calls"})
-	if !errors.Is(err, errUnknown) {
+	_, err := w.to.Records.Append(ctx, kafka.Record{Topic: "calls"})
+	if !errors.Is(err, kafka.ErrOutcomeUnknown) {
 		t.Error(err)
 	}
 	close(hang)

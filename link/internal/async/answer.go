@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"strconv"
-	"time"
 
 	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/connectors/kafka"
@@ -13,15 +12,15 @@ import (
 )
 
 var (
-	errEnough  = errors.New("the answer is larger than is kept")
-	errUpgrade = errors.New("nobody is there who could speak another protocol")
+	errBodyTooLarge = errors.New("the answer is larger than maxBodyBytes")
+	errUpgrade      = errors.New("a stored call cannot be upgraded")
 )
 
-// answer takes a target's answer in the application's place. It is a
+// responseWriter records the answer of a target for the worker. It is a
 // call.ResponseWriter.
-type answer struct {
-	keep, most int // bytes of the body that are kept, and read
-	status     int // 0: there was none
+type responseWriter struct {
+	keep, most int // bytes of the body to keep, and to read
+	status     int // 0: no answer
 	header     call.Header
 	body       []byte
 	read       int
@@ -30,20 +29,19 @@ type answer struct {
 }
 
 // Inform drops interim answers.
-func (*answer) Inform(int, call.Header) error { return nil }
+func (*responseWriter) Inform(int, call.Header) error { return nil }
 
-// Head takes the head.
-func (a *answer) Head(status int, h call.Header, _ int64) error {
+// Head records status and header.
+func (a *responseWriter) Head(status int, h call.Header, _ int64) error {
 	a.status, a.header = status, h
 	return nil
 }
 
-// Write keeps the body while it is small enough, and ends the answer when it is
-// not.
-func (a *answer) Write(p []byte) (int, error) {
+// Write keeps the body up to keep bytes, and fails after most bytes.
+func (a *responseWriter) Write(p []byte) (int, error) {
 	if a.read += len(p); a.read > a.most {
 		a.truncated, a.body = true, nil
-		return 0, errEnough
+		return 0, errBodyTooLarge
 	}
 	if a.read <= a.keep {
 		a.body = append(a.body, p...)
@@ -51,34 +49,36 @@ func (a *answer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Flush has nothing to do.
-func (*answer) Flush() error { return nil }
+func (*responseWriter) Flush() error { return nil }
 
-// End says that the answer is whole.
-func (a *answer) End(call.Header) error { a.whole = true; return nil }
+// End marks the answer as complete.
+func (a *responseWriter) End(call.Header) error { a.whole = true; return nil }
 
-// Begun reports whether there is a head.
-func (a *answer) Begun() bool { return a.status != 0 }
+// Begun reports whether the head has arrived.
+func (a *responseWriter) Begun() bool { return a.status != 0 }
 
-// Bound and Unbound change nothing: no write waits.
-func (a *answer) Bound(context.Context) {}
-func (a *answer) Unbound()              {}
+// Bound and Unbound do nothing: writes never block.
+func (a *responseWriter) Bound(context.Context) {}
+func (a *responseWriter) Unbound()              {}
 
-// Upgrade is refused: only calls that ask for none are kept.
-func (*answer) Upgrade(call.Header) (io.ReadWriteCloser, error) { return nil, errUpgrade }
+// Upgrade fails: calls that ask for an upgrade are never stored.
+func (*responseWriter) Upgrade(call.Header) (io.ReadWriteCloser, error) { return nil, errUpgrade }
 
-// private are fields of an answer that prove something, or set what does.
-var private = []string{"Set-Cookie", "Set-Cookie2", "Authorization", "Proxy-Authorization", "WWW-Authenticate", "Proxy-Authenticate", "Authentication-Info", "Proxy-Authentication-Info"}
+// secretFields are fields of an answer that carry or request credentials. They are not
+// copied into replies.
+var secretFields = []string{"Set-Cookie", "Set-Cookie2", "Authorization", "Proxy-Authorization", "WWW-Authenticate", "Proxy-Authenticate", "Authentication-Info", "Proxy-Authentication-Info"}
 
-// reply is how a call ended, as an event. code is that of its dead letter, or "".
-func reply(topic, target string, r *request, a *answer, code string, now time.Time) kafka.Record {
+// replyRecord returns the reply event of a call. code is that of its dead letter, or
+// "".
+func replyRecord(topic, target string, r *request, code string) kafka.Record {
+	a := r.answer
 	h := make(call.Header, 0, len(a.header))
 	h = append(h, a.header...)
-	for _, name := range private {
+	for _, name := range secretFields {
 		h.Del(name)
 	}
-	e := cloudevent.Event{ID: r.id + "-reply", Source: source(target), Type: typeReply, Time: now, DataContentType: typeOf(h)}
-	e.SetExtension("fisorequestid", r.id)
+	e := cloudevent.Event{ID: r.event.ID + "-reply", Source: source(target), Type: typeReply, Time: r.ended, DataContentType: typeOf(h)}
+	e.SetExtension("fisorequestid", r.event.ID)
 	if a.status != 0 {
 		e.SetExtension("fisostatus", strconv.Itoa(a.status))
 	}
@@ -90,5 +90,5 @@ func reply(topic, target string, r *request, a *answer, code string, now time.Ti
 		e.SetExtension("fisotruncated", "true")
 		body = nil
 	}
-	return kafka.Record{Topic: topic, Key: r.key, Value: body, Headers: headers(&e, h), Time: now}
+	return kafka.Record{Topic: topic, Key: r.event.Key, Value: body, Headers: headers(&e, h), Time: r.ended}
 }

@@ -1,10 +1,10 @@
-// Package async makes calls by way of Kafka. Accept puts a call into a topic and
-// says so; a Worker reads the topic as a member of a consumer group and makes the
-// calls, at least once, by the same walk as any other (proxy.Deliver). Publish
-// puts a body into a topic, and that is the call.
+// Package async makes calls through Kafka. Accept stores a call in a topic. A Worker
+// reads the topic as a member of a consumer group and makes the calls at least once,
+// through the same walk as any other call (proxy.Deliver). Publish stores a body in a
+// topic, which is the whole call.
 //
-// A record is settled when its target answered for good, and the reply is
-// stored; or when its dead letter is. Neither a target that is away nor a topic
-// that cannot be written to settles anything: the worker waits, its places fill
-// up, and it fetches no more.
+// A record is settled when the target gave a final answer and the reply is stored, or
+// when the dead letter is stored. While the target is away, or a topic cannot be
+// written to, calls are held and the worker fetches no more than its bounds. Ordering,
+// retries and holding are done by package delivery.
 package async

@@ -12,20 +12,21 @@ import (
 
 	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/connectors/kafka"
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/proxy"
 )
 
-// What a stored call looks like: a CloudEvent in binary mode, and the caller's
-// header beside its attributes, in order and as it was spelt.
+// A stored call is a CloudEvent in binary mode. Headers with the prefix http- hold the
+// caller's header fields, in order and as they were spelt.
 const (
 	typeRequest = "fiso.link.request"
 	typeReply   = "fiso.link.reply"
 
 	extTarget = "fisotarget"
 	extMethod = "fisomethod"
-	extPath   = "fisopath" // and query
+	extPath   = "fisopath" // path and query
 
 	fieldPrefix   = "http-"
 	contentType   = "content-type"
@@ -33,33 +34,37 @@ const (
 	maxIdentifier = 200
 )
 
-// request is a call that is to be made.
+// request is a stored call and its progress.
 type request struct {
-	id, method, path string
-	header           call.Header
-	body, key        []byte
+	event        cloudevent.Event // ID, Data and Key of the call
+	method, path string
+	header       call.Header
+
+	answer *responseWriter // of the last try to make the call
+	ended  time.Time       // time of the reply; zero: no reply yet
+	reply  *kafka.Write    // reply under way; nil: none
 }
 
 func source(target string) string { return "fiso-link/" + target }
 
-// encode is a call as a record.
+// encode returns the record that stores a call.
 func encode(c *proxy.Call, id string, body, key []byte, now time.Time) kafka.Record {
-	a, path := c.To.Spec.Async, c.Path
+	a, path := c.Target.Spec.Async, c.Path
 	if c.HasQuery {
-		path += "?" + c.To.KeepsQuery(c.Query)
+		path += "?" + c.Target.StorableQuery(c.Query)
 	}
 	h := withoutPreference(c.Forwarded())
 	e := cloudevent.Event{
-		ID: id, Source: source(c.To.Spec.Name), Type: typeRequest, Time: now, DataContentType: typeOf(h),
-		Extensions: []cloudevent.Extension{{Name: extTarget, Value: c.To.Spec.Name}, {Name: extMethod, Value: c.Method}, {Name: extPath, Value: path}},
+		ID: id, Source: source(c.Target.Spec.Name), Type: typeRequest, Time: now, DataContentType: typeOf(h),
+		Extensions: []cloudevent.Extension{{Name: extTarget, Value: c.Target.Spec.Name}, {Name: extMethod, Value: c.Method}, {Name: extPath, Value: path}},
 	}
-	trace(&e, c)
+	setTrace(&e, c)
 	return kafka.Record{Topic: a.Topic, Key: key, Value: body, Headers: headers(&e, h), Time: now}
 }
 
-// typeOf is the content type as an attribute. One that is no content type, as
-// HTTP carries them too, stays among the fields alone: a record with it would be
-// no CloudEvent.
+// typeOf returns the content type as an event attribute, or "" if it is malformed: the
+// record would then be no valid CloudEvent. A malformed one is kept as an http- header
+// only.
 func typeOf(h call.Header) string {
 	if t := h.Get(contentType); cloudevent.ValidContentType(t) {
 		return t
@@ -67,8 +72,9 @@ func typeOf(h call.Header) string {
 	return ""
 }
 
-// trace gives an event the trace of the call, by the CloudEvents extension.
-func trace(e *cloudevent.Event, c *proxy.Call) {
+// setTrace adds the trace context of the call to an event (CloudEvents distributed
+// tracing extension).
+func setTrace(e *cloudevent.Event, c *proxy.Call) {
 	parent, state := c.Trace()
 	if parent == "" {
 		return
@@ -79,7 +85,8 @@ func trace(e *cloudevent.Event, c *proxy.Call) {
 	}
 }
 
-// headers are those of a record: the event's attributes, and fields of HTTP.
+// headers returns the headers of a record: the attributes of the event, and HTTP fields
+// with a prefix.
 func headers(e *cloudevent.Event, fields call.Header) []connector.Header {
 	out := make([]connector.Header, 0, len(fields)+len(e.Extensions)+8)
 	for name, value := range e.Attributes {
@@ -94,18 +101,18 @@ func headers(e *cloudevent.Event, fields call.Header) []connector.Header {
 	return out
 }
 
-// withoutPreference takes off what the application asked of us, and not of the
-// target: a target that understands it too would put the call off once more.
+// withoutPreference removes respond-async and wait from Prefer: they are meant for
+// fiso-link. A target that understands them would defer the call again.
 func withoutPreference(h call.Header) call.Header {
 	out := h[:0]
 	for _, f := range h {
-		if call.Same(f.Name, "Prefer") {
+		if http1.Same(f.Name, "Prefer") {
 			var kept []string
 			for member := range strings.SplitSeq(f.Value, ",") {
 				member = strings.Trim(member, " \t")
 				name, _, _ := strings.Cut(member, ";")
 				name, _, _ = strings.Cut(name, "=")
-				if name = strings.TrimRight(name, " \t"); name != "" && !call.Same(name, "respond-async") && !call.Same(name, "wait") {
+				if name = strings.TrimRight(name, " \t"); name != "" && !http1.Same(name, "respond-async") && !http1.Same(name, "wait") {
 					kept = append(kept, member)
 				}
 			}
@@ -118,36 +125,37 @@ func withoutPreference(h call.Header) call.Header {
 	return out
 }
 
-// token is a method, or a field's name (RFC 9110, section 5.6.2).
+// token matches a method or a field name (RFC 9110, section 5.6.2).
 var token = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
 
-// decode reads a record back. What stands in a topic may have been put there by
-// anybody, and goes onto a wire: nothing is believed.
+// decode reads a stored call. Anybody with access may have written the record, and its
+// parts go onto the wire, so decode checks all of them.
 func decode(m *connector.Message, target string) (*request, error) {
-	var e cloudevent.Event
-	switch ok, err := cloudevent.FromHeaders(cloudevent.KafkaPrefix, pairs(m.Headers), &e); {
+	r := &request{}
+	e := &r.event
+	switch ok, err := cloudevent.FromHeaders(cloudevent.KafkaPrefix, pairs(m.Headers), e); {
 	case err != nil:
-		return nil, fmt.Errorf("the record is no valid CloudEvent: %w", err)
+		return nil, fmt.Errorf("the record is not a valid CloudEvent: %w", err)
 	case !ok:
-		return nil, errors.New("the record is no CloudEvent in binary mode")
+		return nil, errors.New("the record is not a CloudEvent in binary mode")
 	}
 	if err := e.Validate(); err != nil {
-		return nil, fmt.Errorf("the record is no valid CloudEvent: %w", err)
+		return nil, fmt.Errorf("the record is not a valid CloudEvent: %w", err)
 	}
 	if e.Type != typeRequest {
-		return nil, fmt.Errorf("the event is of type %.64q, and no %s", e.Type, typeRequest)
+		return nil, fmt.Errorf("the event has type %.64q, expected %s", e.Type, typeRequest)
 	}
 	if to, _ := e.Extension(extTarget); to != target {
-		return nil, fmt.Errorf("the event is for the target %.64q, and this topic belongs to %s", to, target)
+		return nil, fmt.Errorf("the event is for target %.64q, but this topic belongs to target %s", to, target)
 	}
-	r := &request{id: e.ID, body: m.Value, key: m.Key}
+	e.Data, e.Key = cloudevent.Bytes(m.Value), m.Key
 	r.method, _ = e.Extension(extMethod)
 	r.path, _ = e.Extension(extPath)
 	if !token.MatchString(r.method) {
-		return nil, fmt.Errorf("%s is no method", extMethod)
+		return nil, fmt.Errorf("%s is not a method", extMethod)
 	}
 	if !strings.HasPrefix(r.path, "/") || strings.ContainsFunc(r.path, func(c rune) bool { return c <= ' ' || c >= 0x7f || c == '#' }) {
-		return nil, fmt.Errorf("%s is no path", extPath)
+		return nil, fmt.Errorf("%s is not a path", extPath)
 	}
 	for _, h := range m.Headers {
 		name, ok := strings.CutPrefix(h.Key, fieldPrefix)
@@ -155,7 +163,7 @@ func decode(m *connector.Message, target string) (*request, error) {
 			continue
 		}
 		if !token.MatchString(name) || bytes.ContainsFunc(h.Value, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }) {
-			return nil, fmt.Errorf("%.64q is no field of a header", h.Key)
+			return nil, fmt.Errorf("header %.64q is not a valid HTTP field", h.Key)
 		}
 		r.header.Add(name, string(h.Value))
 	}
@@ -172,14 +180,15 @@ func pairs(hs []connector.Header) iter.Seq2[string, []byte] {
 	}
 }
 
-// call is the request as the proxy takes it, anew for each time it is made.
+// call returns a new request for the proxy; each try needs its own.
 func (r *request) call() *call.Request {
 	h := slices.Clone(r.header)
-	if h.Get(idempotency) == "" { // an empty one is none
-		h.Set(idempotency, cloudevent.EncodeHeader(r.id))
+	if h.Get(idempotency) == "" { // an empty key counts as missing
+		h.Set(idempotency, cloudevent.EncodeHeader(r.event.ID))
 	}
+	body := r.event.Data.Bytes()
 	return &call.Request{
-		Method: r.method, Target: r.path, Header: h, Body: bytes.NewReader(r.body), Length: int64(len(r.body)),
+		Method: r.method, Target: r.path, Header: h, Body: bytes.NewReader(body), Length: int64(len(body)),
 		Interrupt: func() {}, Trailer: func() call.Header { return nil },
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/connector"
 )
 
@@ -23,7 +24,7 @@ func TestWithoutPreference_keepsWhatIsNotForUs(t *testing.T) {
 }
 
 func TestRequest_carriesAnIDThatIsNoHeaderValueEncoded(t *testing.T) {
-	r := request{id: "a\r\nX: ü", method: "POST", path: "/", body: []byte("b")}
+	r := request{event: cloudevent.Event{ID: "a\r\nX: ü", Data: cloudevent.Bytes([]byte("b"))}, method: "POST", path: "/"}
 	c := r.call()
 	c.Interrupt()
 	if got := c.Header.Get("Idempotency-Key"); got != "a%0D%0AX:%20%C3%BC" || c.Trailer() != nil {
@@ -35,13 +36,13 @@ func TestRequest_carriesAnIDThatIsNoHeaderValueEncoded(t *testing.T) {
 }
 
 func TestRequest_carriesItsIDWhereTheKeyIsEmpty(t *testing.T) {
-	r := request{id: "a", method: "POST", path: "/", header: header("idempotency-key", "")}
+	r := request{event: cloudevent.Event{ID: "a"}, method: "POST", path: "/", header: header("idempotency-key", "")}
 	if c := r.call(); c.Header.Get("Idempotency-Key") != "a" || len(c.Header) != 1 || r.header.Get("Idempotency-Key") != "" {
 		t.Error(c.Header)
 	}
 }
 
-// What stands in a topic goes onto a wire.
+// A record's parts go onto the wire, so a malformed record is refused.
 func FuzzDecode(f *testing.F) {
 	f.Add("POST", "/a?x=1", "X-A", "b", "crm", "fiso.link.request")
 	f.Add("G T", "/ HTTP/1.1\r\nX: y", "X\r\nY", "a\r\nb", "erp", "other")

@@ -15,8 +15,8 @@ import (
 	"github.com/lsm/fiso/link/internal/target"
 )
 
-// F9: a Kafka that says nothing about a dead letter is told of like one that
-// refuses it, and the dead letter stands there once all the same.
+// F9: a dead letter that Kafka never confirms is reported like one that Kafka refuses,
+// and is stored once all the same.
 // https://github.com/confluentinc/kafka-connect-jdbc/issues/1597
 func TestF9_aDeadLetterThatKafkaIsSilentAboutIsHeld(t *testing.T) {
 	t.Parallel()
@@ -29,7 +29,7 @@ func TestF9_aDeadLetterThatKafkaIsSilentAboutIsHeld(t *testing.T) {
 	w.work()
 	eventually(t, "words about the dead letter", func() bool {
 		s := w.worker.Status()
-		return s.Held == 1 && strings.Contains(s.Problem, "1 call(s) held, whose dead letter cannot be written: no word from Kafka yet")
+		return s.Held == 1 && strings.Contains(s.Problem, "1 call(s) held because their dead letter cannot be written: waiting for topic calls-dlq to take a dead letter: ")
 	})
 	silent.Store(false)
 	w.settled(1)
@@ -38,7 +38,49 @@ func TestF9_aDeadLetterThatKafkaIsSilentAboutIsHeld(t *testing.T) {
 	}
 }
 
-// The drain timeout is that of the worker, and not of each record that waits behind
+// F9: the same for a reply.
+// https://github.com/confluentinc/kafka-connect-jdbc/issues/1597
+func TestF9_aReplyThatKafkaIsSilentAboutIsHeld(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "async: {topic: calls, replyTopic: answers, timeout: 1s}", map[string]int32{"calls": 1, "answers": 1})
+	var silent atomic.Bool
+	silent.Store(true)
+	w.hangUp(func(topic string) bool { return topic == "answers" && silent.Load() })
+	w.accept("POST", "/link/crm/", "")
+	w.work()
+	eventually(t, "words about the reply", func() bool {
+		s := w.worker.Status()
+		return s.Held == 1 && strings.Contains(s.Problem, "1 call(s) held because their reply cannot be written: waiting for Kafka to take the reply: ")
+	})
+	silent.Store(false)
+	w.settled(1)
+	if n := len(w.records("answers")); n != 1 || len(w.seen()) != 1 || w.worker.Status().Held != 0 || w.count(w.unwritten, Reply) == 0 {
+		t.Errorf("%d replies, %d calls, %+v", n, len(w.seen()), w.worker.Status())
+	}
+}
+
+// U5: a dead letter with its record's time could be deleted as soon as it was stored,
+// after a long outage.
+func TestWorker_datesADeadLetterWhenItIsWritten(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "async: {topic: calls}", map[string]int32{"calls": 1})
+	began := time.Now().Truncate(time.Millisecond)
+	if err := w.kafka.Produce(t.Context(), &kgo.Record{
+		Topic: "calls", Value: []byte("no event"), Timestamp: time.UnixMilli(1700000000123),
+		Headers: []kgo.RecordHeader{{Key: "fiso-original-timestamp", Value: []byte("of an earlier death")}, {Key: "fiso-sink", Value: []byte("of an earlier death")}},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	w.work()
+	w.settled(1)
+	rs := w.records("calls-dlq")
+	if len(rs) != 1 || headerOf(rs[0], "fiso-original-timestamp") != "2023-11-14T22:13:20.123Z" || headerOf(rs[0], "fiso-sink") != "" ||
+		headerOf(rs[0], "fiso-dead-letter-count") != "1" || rs[0].Timestamp.Before(began) {
+		t.Errorf("%v at %v", rs[0].Headers, rs[0].Timestamp)
+	}
+}
+
+// The drain timeout is for the whole worker, not for each record that waits behind
 // another.
 func TestWorker_stopsInTimeWhateverKafkaDoes(t *testing.T) {
 	t.Parallel()
@@ -53,25 +95,15 @@ func TestWorker_stopsInTimeWhateverKafkaDoes(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.work(func(c *Config) { c.Drain = 10 * time.Millisecond })
-	eventually(t, "records behind the one that is held", func() bool { return w.worker.lanes.behind() == records-1 })
+	eventually(t, "records behind the one that is held", func() bool { return w.worker.engine.Status().InFlight == records })
 	began := time.Now()
 	w.stop()
-	if took := time.Since(began); took > records*grace/2 { // where each had its own, they took more than this
+	if took := time.Since(began); took > records*abandonGrace/2 { // with a timeout for each record it would take longer
 		t.Errorf("it took %v", took)
 	}
 }
 
-func (l *lanes) behind() (n int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, waiting := range l.busy {
-		n += len(waiting)
-	}
-	return n
-}
-
-// Answers that wait for their reply to be stored are as many as calls may be made
-// at once.
+// At most maxInFlight answers wait for their reply to be stored.
 func TestWorker_boundsTheAnswersThatItKeeps(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "async: {topic: calls, replyTopic: answers, maxInFlight: 2}", map[string]int32{"calls": 1, "answers": 1})
@@ -93,8 +125,7 @@ func TestWorker_boundsTheAnswersThatItKeeps(t *testing.T) {
 	}
 }
 
-// A fault of ours with one record is that record's, and ends neither the process nor
-// the next one.
+// A bug that one record triggers ends neither the process nor the next record.
 func TestWorker_outlivesAPanic(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "async: {topic: calls, maxInFlight: 1}", map[string]int32{"calls": 1})
@@ -115,7 +146,7 @@ func TestWorker_outlivesAPanic(t *testing.T) {
 	}
 }
 
-// F7: calls that Kafka deleted before they were made are told of.
+// F7: calls that Kafka deleted before they were made are reported.
 // https://github.com/confluentinc/parallel-consumer/issues/409
 func TestF7_callsThatKafkaDeletedAreToldOf(t *testing.T) {
 	t.Parallel()

@@ -21,11 +21,11 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/lsm/fiso/common/config"
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/connectors/kafka"
 	"github.com/lsm/fiso/connectors/kafka/kafkatest"
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/discovery"
-	"github.com/lsm/fiso/link/internal/h1"
 	"github.com/lsm/fiso/link/internal/proxy"
 	"github.com/lsm/fiso/link/internal/target"
 	"github.com/lsm/fiso/link/spec"
@@ -33,19 +33,21 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// world is a target, Kafka, and fiso-link's part between them, in one process.
+// world is a target, a fake Kafka, and a proxy and a worker between them, in one
+// process.
 type world struct {
-	t       *testing.T
+	t       testing.TB
 	kafka   *kafkatest.Cluster
 	brokers kafka.ClientConfig
 	to      *target.Target
 	proxy   *proxy.Proxy
 	worker  *Worker
-	stop    func() // ends the worker
+	up      *httptest.Server // the target
+	stop    func()           // ends the worker
 
 	mu        sync.Mutex
-	calls     []seen         // that reached the target
-	buried    map[string]int // by code
+	calls     []seen         // calls that reached the target
+	buried    map[string]int // dead letters by code
 	unwritten map[string]int
 	gaps      int
 	handle    func(n int, w http.ResponseWriter, r *http.Request) // nil: 200 "done"
@@ -57,15 +59,19 @@ type seen struct {
 	header                 http.Header
 }
 
-// newWorld is a world whose target has settings of its own. The worker is begun by
-// work.
-func newWorld(t *testing.T, settings string, topics map[string]int32) *world {
+// newWorld makes a world whose target has further settings. work starts the worker.
+func newWorld(t testing.TB, settings string, topics map[string]int32) *world {
 	t.Helper()
-	w := &world{t: t, buried: map[string]int{}, unwritten: map[string]int{}, stop: func() {}}
-	w.kafka = kafkatest.Embedded(t, kafkatest.Options{Topics: topics})
-	up := httptest.NewServer(http.HandlerFunc(w.serve))
-	t.Cleanup(up.Close)
-	w.build(up.Listener.Addr().String(), settings)
+	return newWorldOn(t, kafkatest.Embedded(t, kafkatest.Options{Topics: topics}), settings)
+}
+
+// newWorldOn is newWorld with a given Kafka.
+func newWorldOn(t testing.TB, c *kafkatest.Cluster, settings string) *world {
+	t.Helper()
+	w := &world{t: t, kafka: c, buried: map[string]int{}, unwritten: map[string]int{}, stop: func() {}}
+	w.up = httptest.NewServer(http.HandlerFunc(w.serve))
+	t.Cleanup(w.up.Close)
+	w.build(w.up.Listener.Addr().String(), settings)
 	return w
 }
 
@@ -92,7 +98,7 @@ func (w *world) build(address, settings string) {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { _ = store.Close(ended()) })
-	w.to, err = target.New(s, target.Parts{Endpoints: discovery.New(discovery.Static{address}), Transport: h1.NewTransport(h1.TransportConfig{}), Log: store})
+	w.to, err = target.New(s, target.Parts{Endpoints: discovery.New(discovery.Static{address}), Transport: http1.NewTransport(http1.TransportConfig{}), Records: store})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -100,21 +106,21 @@ func (w *world) build(address, settings string) {
 	w.proxy = &proxy.Proxy{Target: func(string) (*target.Target, func()) { return w.to, func() {} }, Defer: Accept, Publish: Publish}
 }
 
-// ended is a context that has: nobody waits.
+// ended is a context that has ended, so nothing waits on it.
 func ended() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	return ctx
 }
 
-// work begins a worker, with the target's own walk or another one.
+// work starts a worker; change adjusts its configuration.
 func (w *world) work(change ...func(*Config)) {
 	w.t.Helper()
 	c := Config{
-		Target: w.to, Brokers: w.brokers, Deliver: w.proxy.Deliver, Drain: 2 * time.Second, Log: slog.New(slog.DiscardHandler),
-		Buried:    func(code string) { w.mu.Lock(); defer w.mu.Unlock(); w.buried[code]++ },
-		Unwritten: func(what string) { w.mu.Lock(); defer w.mu.Unlock(); w.unwritten[what]++ },
-		Gap:       func() { w.mu.Lock(); defer w.mu.Unlock(); w.gaps++ },
+		Target: w.to, Brokers: w.brokers, Deliver: w.proxy.Deliver, Drain: 2 * time.Second, Logger: slog.New(slog.DiscardHandler),
+		OnDeadLetter: func(code string) { w.mu.Lock(); defer w.mu.Unlock(); w.buried[code]++ },
+		OnUnwritten:  func(what string) { w.mu.Lock(); defer w.mu.Unlock(); w.unwritten[what]++ },
+		OnGap:        func() { w.mu.Lock(); defer w.mu.Unlock(); w.gaps++ },
 	}
 	for _, fn := range change {
 		fn(&c)
@@ -171,10 +177,10 @@ func (w *world) count(of map[string]int, what string) int {
 	return of[what]
 }
 
-// send makes one call by the proxy, and returns its answer.
-func (w *world) send(method, path, body string, fields ...string) *answer {
+// send makes one call through the proxy, and returns its answer.
+func (w *world) send(method, path, body string, fields ...string) *responseWriter {
 	w.t.Helper()
-	a := &answer{keep: 1 << 20, most: 1 << 20}
+	a := &responseWriter{keep: 1 << 20, most: 1 << 20}
 	w.proxy.ServeCall(w.t.Context(), a, newRequest(method, path, body, fields...))
 	return a
 }
@@ -186,7 +192,7 @@ func newRequest(method, path, body string, fields ...string) *call.Request {
 	}
 }
 
-// accept makes a call that is accepted, and returns its id.
+// accept sends a call to be made later, and returns its id.
 func (w *world) accept(method, path, body string, fields ...string) string {
 	w.t.Helper()
 	a := w.send(method, path, body, append(fields, "Prefer", "respond-async")...)
@@ -206,7 +212,7 @@ func header(fields ...string) (h call.Header) {
 	return h
 }
 
-// deny lets no record into topics that which names.
+// deny makes the brokers refuse every record for the topics that which selects.
 func (w *world) deny(which func(topic string) bool) {
 	w.kafka.Fake.ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
 		w.kafka.Fake.KeepControl()
@@ -233,8 +239,8 @@ func (w *world) deny(which func(topic string) bool) {
 	})
 }
 
-// hangUp has brokers hang up on every record for topics that which names: nobody
-// learns whether they have it.
+// hangUp makes the brokers close the connection on every record for the topics that
+// which selects, so that its outcome stays unknown.
 func (w *world) hangUp(which func(topic string) bool) {
 	w.kafka.Fake.ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
 		w.kafka.Fake.KeepControl()
@@ -251,7 +257,7 @@ func (w *world) hangUp(which func(topic string) bool) {
 	})
 }
 
-// admin may do to topics what kafkatest.Admin does not.
+// admin offers topic operations that kafkatest.Admin lacks.
 func (w *world) admin() *kadm.Client {
 	w.t.Helper()
 	cl, err := kgo.NewClient(kgo.SeedBrokers(w.kafka.Brokers()...))
@@ -262,7 +268,7 @@ func (w *world) admin() *kadm.Client {
 	return kadm.NewClient(cl)
 }
 
-// deleteBefore has the topic's only partition begin at an offset.
+// deleteBefore deletes the records of the topic's only partition before an offset.
 func (w *world) deleteBefore(topic string, at int64) {
 	w.t.Helper()
 	offsets := kadm.Offsets{}
@@ -287,7 +293,7 @@ func (w *world) records(topic string) []*kgo.Record {
 	return rs
 }
 
-// settled waits until the group has committed so many records of the topic.
+// settled waits until the group has committed that many records of the topic.
 func (w *world) settled(n int64) {
 	w.t.Helper()
 	eventually(w.t, strconv.FormatInt(n, 10)+" settled records", func() bool {
@@ -312,7 +318,7 @@ func headerOf(r *kgo.Record, name string) string {
 	return ""
 }
 
-func eventually(t *testing.T, what string, holds func() bool) {
+func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	for end := time.Now().Add(30 * time.Second); !holds(); {
 		if time.Now().After(end) {

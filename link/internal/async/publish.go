@@ -12,17 +12,17 @@ import (
 	"github.com/lsm/fiso/link/internal/proxy"
 )
 
-// Publish answers a call of a target that is a topic: 200 once Kafka has the
-// body. It is proxy.Proxy.Publish.
+// Publish handles a call to a target of protocol kafka. It answers 200 once Kafka has
+// the body. It is proxy.Proxy.Publish.
 func Publish(ctx context.Context, w call.ResponseWriter, c *proxy.Call) error {
-	k := c.To.Spec.Kafka
+	k := c.Target.Spec.Kafka
 	switch {
 	case c.Method != "POST":
-		return proxy.Refuse(call.MethodNotAllowed, "a topic is published to by POST", 0)
+		return proxy.Refuse(call.MethodNotAllowed, "publish to a topic with POST", 0)
 	case c.Path != "/":
-		return proxy.Refuse(call.PathNotAllowed, "a topic has no paths: publish to /link/"+c.To.Spec.Name, 0)
+		return proxy.Refuse(call.PathNotAllowed, "a topic has no paths: publish to /link/"+c.Target.Spec.Name, 0)
 	}
-	h, err := published(c)
+	h, err := publishedHeaders(c)
 	if err != nil {
 		return err
 	}
@@ -30,7 +30,7 @@ func Publish(ctx context.Context, w call.ResponseWriter, c *proxy.Call) error {
 	if err != nil {
 		return err
 	}
-	at, err := put(ctx, c, kafka.Record{Topic: k.Topic, Key: key, Value: body, Headers: h}, k.Timeout)
+	at, err := storeRecord(ctx, c, kafka.Record{Topic: k.Topic, Key: key, Value: body, Headers: h}, k.Timeout)
 	if err != nil {
 		return err
 	}
@@ -38,14 +38,14 @@ func Publish(ctx context.Context, w call.ResponseWriter, c *proxy.Call) error {
 		Topic     string `json:"topic"`
 		Partition int32  `json:"partition"`
 		Offset    int64  `json:"offset"` // -1: the broker did not say
-	}{at.Topic, at.Partition, at.Offset}
+	}{at.Stream, at.Partition, at.Offset}
 	return c.Answer(w, 200, call.Header{{Name: "Content-Type", Value: "application/json"}}, answerJSON(stored))
 }
 
-// published is what of a call's header goes into the record: its content type,
-// the attributes of a CloudEvent in binary mode by the binding of Kafka, and the
-// trace.
-func published(c *proxy.Call) ([]connector.Header, error) {
+// publishedHeaders returns the record headers of a published body: its content type and
+// trace context, or, for a CloudEvent in binary mode, its attributes (Kafka protocol
+// binding).
+func publishedHeaders(c *proxy.Call) ([]connector.Header, error) {
 	var e cloudevent.Event
 	ok, err := cloudevent.FromHeaders(cloudevent.HTTPPrefix, func(yield func(string, []byte) bool) {
 		for _, f := range c.Header {
@@ -58,10 +58,10 @@ func published(c *proxy.Call) ([]connector.Header, error) {
 		err = e.Validate()
 	}
 	if err != nil {
-		return nil, proxy.Refuse(call.BadRequest, fmt.Sprintf("the ce- headers are no CloudEvent: %v", err), 0)
+		return nil, proxy.Refuse(call.BadRequest, fmt.Sprintf("the ce- headers are not a valid CloudEvent: %v", err), 0)
 	}
 	if ok {
-		trace(&e, c)
+		setTrace(&e, c)
 		return headers(&e, nil), nil
 	}
 	var out []connector.Header

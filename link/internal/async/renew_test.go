@@ -8,11 +8,12 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
 )
 
-// UL2: a call that was accepted and whose body is too large to be kept is not
-// tried with a dead token for ever.
+// UL2: a stored call whose body is too large to be kept for a retry still renews the
+// credential after a 401.
 func TestWorker_renewsTheCredentialOfACallThatIsNotKept(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "retry: {maxBodyBytes: 1KiB, initialInterval: 1ms, maxInterval: 5ms}\nasync: {topic: calls}", map[string]int32{"calls": 1})
@@ -31,7 +32,7 @@ func TestWorker_renewsTheCredentialOfACallThatIsNotKept(t *testing.T) {
 	}
 }
 
-// renewable is a credential that is another one after each renewal.
+// renewable is a credential that changes with each renewal.
 type renewable struct{ n atomic.Int64 }
 
 func (c *renewable) Apply(_ context.Context, out *call.Outgoing) error {
@@ -39,4 +40,4 @@ func (c *renewable) Apply(_ context.Context, out *call.Outgoing) error {
 	return nil
 }
 func (c *renewable) Renew(context.Context, *call.Outgoing) bool { c.n.Add(1); return true }
-func (*renewable) Owns(field string) bool                       { return call.Same(field, "Authorization") }
+func (*renewable) Owns(field string) bool                       { return http1.Same(field, "Authorization") }

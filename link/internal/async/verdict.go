@@ -6,72 +6,75 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/delivery/fault"
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/proxy"
 )
 
-// outcome is what a try to make a call came to.
-type outcome int
-
-const (
-	delivered   outcome = iota
-	refused             // for good: trying again is no use
-	failed              // by the call, or by the target: again, and it counts
-	doubtful            // more likely by the target: it counts if that is well otherwise
-	away                // the target is not there, whatever the call: again, and it does not count
-	turn                // it was not its turn
-	interrupted         // it was cut short by us
-)
-
-// verdict is an outcome, and what follows from it.
-type verdict struct {
-	outcome
-	reason string        // for a person; no secrets
-	after  time.Duration // when the target, or we, said to come again
+// judge turns the result of a try into nil or an error whose class tells the delivery
+// engine what to do.
+type judge struct {
+	// trial: the circuit was not closed when the try began, so a failure says more
+	// about the target than about the call.
+	trial         bool
+	ownCredential bool // the target has its own credential
+	needsWhole    bool // only a complete answer counts
 }
 
-// longestAsked is the longest wait that a target may ask for. What waits holds up
-// those with its key.
-const longestAsked = time.Hour
+// notTried is the error of a call that was not tried because a limit or the open
+// circuit held it back.
+type notTried struct{ error }
 
-// judge is the verdict on a try. owns says that the target has a credential of
-// its own; whole, that its answer has to be, unless it is a stream of events,
-// which may have no end.
-func judge(a *answer, err error, owns, whole bool) verdict {
+// Unwrap tells the engine that the call was not tried.
+func (notTried) Unwrap() error { return connector.ErrInterrupted }
+
+// of classifies the answer, and the error of the walk. A stream of events may never
+// end, so its head is enough.
+func (j judge) of(a *responseWriter, err error) error {
 	code, detail, after, ok := proxy.Refused(err)
 	endless := code == call.UpstreamTimeout && a.header.IsEventStream()
-	if a.status != 0 && (err == nil || errors.Is(err, errEnough) || !whole || endless) {
-		return judgeStatus(a, owns)
+	if a.status != 0 && (err == nil || errors.Is(err, errBodyTooLarge) || !j.needsWhole || endless) {
+		return j.status(a)
 	}
 	if !ok {
-		return verdict{outcome: interrupted}
+		return connector.ErrInterrupted
 	}
-	v := verdict{failed, string(code) + ": " + detail, after}
+	reason := errors.New(string(code) + ": " + detail)
 	switch code {
 	case call.RateLimited, call.TooManyCalls, call.CircuitOpen:
-		v.outcome = turn
-	case call.ConnectFailed, call.CredentialUnavailable, call.CredentialExpired:
-		v.outcome = away
+		return connector.AsTemporary(notTried{reason}, after)
+	case call.ConnectFailed, call.UpstreamTimeout, call.UpstreamReset:
+		return connector.AsUnavailable(reason, after)
+	case call.CredentialUnavailable, call.CredentialExpired:
+		return connector.AsBlocked(reason)
 	case call.BadPath, call.PathNotAllowed, call.MethodNotAllowed, call.BadRequest, call.BodyTooLarge, call.UpgradeRefused:
-		v.outcome = refused
+		return connector.AsPermanent(fault.New(fault.SinkRejected, reason)) // fiso-link refused it: nothing was sent
 	}
-	return v
+	return j.failed(reason, after)
 }
 
-func judgeStatus(a *answer, owns bool) verdict {
-	v := verdict{refused, fmt.Sprintf("the target answered %d %s", a.status, http.StatusText(a.status)), min(proxy.RetryAfter(a.header), longestAsked)}
+// status classifies an answer by its status.
+func (j judge) status(a *responseWriter) error {
+	reason := fmt.Errorf("the target answered %d %s", a.status, http.StatusText(a.status))
+	after := proxy.RetryAfter(a.header)
 	switch s := a.status; {
 	case s >= 200 && s < 300:
-		v.outcome = delivered
-	case s == 401 && owns:
-		v.outcome = away // an expired token must not pour a topic into the dead letters
-		v.reason += ": it refuses the credential of this target"
-	case s == 429, s >= 500 && v.after > 0:
-		v.outcome = away
-	case s == 502, s == 503, s == 504:
-		v.outcome = doubtful
+		return nil
+	case s == 401 && j.ownCredential: // an expired token must not turn a whole topic into dead letters
+		return connector.AsBlocked(fmt.Errorf("%w: the target refused the credential that is configured for it", reason))
+	case s == 429, s == 502, s == 503, s == 504, s >= 500 && after > 0:
+		return connector.AsUnavailable(reason, after)
 	case s == 408, s == 425, s >= 500:
-		v.outcome = failed
+		return j.failed(reason, after)
 	}
-	return v
+	return connector.AsPermanent(reason)
+}
+
+// failed counts against the call if the circuit was closed, else against the target.
+func (j judge) failed(reason error, after time.Duration) error {
+	if j.trial {
+		return connector.AsUnavailable(reason, after)
+	}
+	return connector.AsTemporary(reason, after)
 }

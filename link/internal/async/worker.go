@@ -3,150 +3,106 @@ package async
 import (
 	"context"
 	"log/slog"
-	"sync/atomic"
 	"time"
 
-	"github.com/lsm/fiso/common/backoff"
 	"github.com/lsm/fiso/common/connector"
 	"github.com/lsm/fiso/connectors/kafka"
+	"github.com/lsm/fiso/delivery"
+	"github.com/lsm/fiso/delivery/deadletter"
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/target"
 )
 
-// Config is what a Worker is made of.
+// Config configures a Worker.
 type Config struct {
 	Target  *target.Target
 	Brokers kafka.ClientConfig
-	// Deliver makes a call: proxy.Proxy.Deliver.
+	// Deliver makes a call. It is proxy.Proxy.Deliver.
 	Deliver func(ctx context.Context, w call.ResponseWriter, t *target.Target, r *call.Request) error
-	// Drain is how long what is under way may take when the worker ends, or a
-	// partition is taken away.
-	Drain time.Duration
-	Log   *slog.Logger
-	// Buried hears of each dead letter that was stored, by its code; Unwritten
-	// of each try to store one, or a reply, that failed.
-	Buried    func(code string)
-	Unwritten func(what string)
-	// Gap hears of accepted calls that the topic no longer had when it was read.
-	// It must not block.
-	Gap func()
+	// Drain is how long calls in flight may take when the worker stops or a partition
+	// is revoked.
+	Drain  time.Duration
+	Logger *slog.Logger
+	// OnDeadLetter is called for each dead letter that was stored, with its code;
+	// OnUnwritten for each failed attempt to store a dead letter or a reply.
+	OnDeadLetter func(code string)
+	OnUnwritten  func(what string)
+	// OnGap is called when Kafka deleted accepted calls before they were read. It must
+	// not block.
+	OnGap func()
 }
 
-// What Unwritten is told.
+// Arguments of OnUnwritten.
 const (
 	DeadLetter = "dead letter"
 	Reply      = "reply"
 )
 
-// queue is how many messages may be at hand for each that may be at work.
-const queue = 4
+// Bounds of records that were received and not settled.
+const (
+	queuePerCall = 4 // records of a partition for each call of maxInFlight
+	queueBytes   = 16 << 20
+)
 
-// hold is the wait before a dead letter or a reply is tried again.
-var hold = backoff.Policy{Initial: 200 * time.Millisecond, Max: 10 * time.Second, Jitter: 0.2}
+// maxSilence bounds how long Kafka may leave a dead letter or a reply unconfirmed
+// before its call counts as held.
+const maxSilence = 15 * time.Second
 
-// silence is how long Kafka may say nothing about a dead letter or a reply, at
-// most, before it is told of.
-const silence = 15 * time.Second
-
-// Worker makes the calls of one target that were accepted.
+// Worker makes the accepted calls of one target.
 type Worker struct {
-	Config
-	source *kafka.Source
-	store  *Store // of dead letters and replies
-	lanes  *lanes
-	places chan struct{} // one for each call under way, until its answer is stored
-	well   atomic.Int64  // calls that the target answered
-	held   held
-	line   line
+	source  *kafka.Source
+	letters deadletter.Writer
+	calls   *calls
+	engine  *delivery.Engine
 }
 
-// NewWorker connects to nothing; Close gives back what it holds.
+// NewWorker returns a worker that has not connected yet. Close releases what it holds.
 func NewWorker(c Config) (*Worker, error) {
 	a, name := c.Target.Spec.Async, c.Target.Spec.Name
-	const least = 30 * time.Second // half of what the connector has by itself
+	const minDrain = 30 * time.Second // half of the connector's default RebalanceTimeout
 	source, err := kafka.NewSource(kafka.SourceConfig{
 		ClientConfig: c.Brokers, Topic: a.Topic, ConsumerGroup: a.Group(name),
-		StartOffset:      "earliest",              // what was accepted before the first worker began is not skipped
-		RebalanceTimeout: 2 * max(c.Drain, least), // so that the drain may take as long as it says
+		StartOffset:      "earliest",                 // calls accepted before the first worker started must be made
+		RebalanceTimeout: 2 * max(c.Drain, minDrain), // leaves room for the whole drain
 		MaxBufferedBytes: 8 << 20, FetchMaxBytes: 4 << 20,
-	}, kafka.SourceOptions{Logger: c.Log, Window: queue * a.MaxInFlight, DrainTimeout: c.Drain, OnGap: func(kafka.Gap) { c.Gap() }})
+	}, kafka.SourceOptions{Logger: c.Logger, Window: queuePerCall * a.MaxInFlight, DrainTimeout: c.Drain, OnGap: func(kafka.Gap) { c.OnGap() }})
 	if err != nil {
 		return nil, err
 	}
-	store, err := NewStore(c.Brokers, a.Timeout, true, c.Log)
+	store, err := NewStore(c.Brokers, a.Timeout, true, c.Logger)
 	if err != nil {
 		return nil, err
 	}
-	w := &Worker{Config: c, source: source, store: store, places: make(chan struct{}, a.MaxInFlight), line: line{most: a.StopTheLine.Consecutive}}
-	w.lanes = newLanes(queue*a.MaxInFlight, w.handle)
+	w := &Worker{source: source, calls: &calls{Config: c, store: store}}
+	w.letters = deadletter.NewKafka(deadletter.KafkaConfig{
+		Producer: store, Topic: a.DeadLetters(), TooLarge: kafka.ErrTooLarge,
+	})
+	w.engine = delivery.New(delivery.Config{
+		Name: name, MaxInFlight: queuePerCall * a.MaxInFlight, MaxInFlightBytes: queueBytes, DrainTimeout: c.Drain,
+		StorePatience: min(2*a.Timeout, maxSilence), Observer: observer{Config: c}, Logger: c.Logger,
+	}, w.version())
 	return w, nil
 }
 
-// Run makes calls until ctx ends, and then until those under way are over, or
-// the drain timeout is; what was not begun is handed back.
-func (w *Worker) Run(ctx context.Context) error {
-	defer w.lanes.wait()
-	return w.source.RunBatches(ctx, func(ctx context.Context, ms []*connector.Message) {
-		for _, m := range ms {
-			if !w.lanes.put(ctx, m) {
-				m.Settle(connector.ErrInterrupted)
-			}
-		}
-	})
+// version returns the engine's pipeline: it makes calls, and stores replies if there is
+// a reply topic.
+func (w *Worker) version() *delivery.Version {
+	c, a := w.calls, w.calls.Target.Spec.Async
+	h := delivery.Handling{DeadLetter: w.letters, Retry: c.Target.Backoff, MaxRetries: a.MaxRetries}
+	out := delivery.Output{Sink: c, Handling: h, MaxInFlight: a.MaxInFlight, StopTheLine: a.StopTheLine.Consecutive}
+	if a.ReplyTopic != "" {
+		out.Receipt = c.reply
+	}
+	return &delivery.Version{Transformer: c, Handling: h, Outputs: []delivery.Output{out}}
 }
 
-// Close waits for what is still written, until ctx ends. Run is over, or never
-// was called.
-func (w *Worker) Close(ctx context.Context) error { return w.store.Close(ctx) }
+// Run makes calls until ctx ends, then waits up to the drain timeout for calls in
+// flight. Records whose call had not begun stay unsettled.
+func (w *Worker) Run(ctx context.Context) error { return w.engine.Run(ctx, w.source) }
 
-// Check tries what the worker needs, step by step, and writes nothing.
+// Close waits for dead letters and replies in flight, until ctx ends. Run must have
+// returned, or never been called.
+func (w *Worker) Close(ctx context.Context) error { return w.letters.Close(ctx) }
+
+// Check tests brokers, login, topics and group step by step, and writes nothing.
 func (w *Worker) Check(ctx context.Context) []connector.Step { return w.source.Check(ctx) }
-
-// Status is how the worker stands. It is cheap, and safe for concurrent use.
-func (w *Worker) Status() Status {
-	s := Status{Status: w.source.Status(), Held: w.held.count()}
-	for _, reason := range []string{w.held.reason(), w.held.away()} {
-		if reason == "" {
-			continue
-		}
-		if s.Problem != "" {
-			s.Problem += "; "
-		}
-		s.Problem += reason
-	}
-	return s
-}
-
-// Status is how a worker stands.
-type Status struct {
-	connector.Status
-	Held int // dead letters and replies that could not be written yet
-}
-
-// patient is a context that outlives ctx by the drain timeout: what was begun
-// may end.
-func (w *Worker) patient(ctx context.Context) (context.Context, func()) {
-	late, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(ctx, func() {
-		drain := time.NewTimer(w.Drain)
-		defer drain.Stop()
-		select {
-		case <-drain.C:
-			cancel()
-		case <-late.Done():
-		}
-	})
-	return late, func() { stop(); cancel() }
-}
-
-// sleep waits; false when ctx ended first.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}

@@ -51,8 +51,8 @@ func TestWorker_makesTheCallThatWasAccepted(t *testing.T) {
 	}
 }
 
-// A content type that is none is the application's and the target's affair: the
-// record is a CloudEvent without it, and the call and its reply carry it.
+// A malformed content type is the application's and the target's affair: the record is
+// a CloudEvent without it, and the call and its reply carry it.
 func TestWorker_makesACallWhoseContentTypeIsNone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "async: {topic: calls, replyTopic: answers}", map[string]int32{"calls": 1, "answers": 1})
@@ -71,12 +71,12 @@ func TestWorker_makesACallWhoseContentTypeIsNone(t *testing.T) {
 	}
 }
 
-// What becomes of a call, by what its target answers. Whatever it is, the call is
-// settled once, and the reply topic hears of it.
+// Each call is settled once, and the reply topic gets its result, whatever the target
+// answers.
 func TestWorker_endsEveryCallOneWay(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		answers string // statuses, the last one for ever
+		answers string // statuses in turn; the last one repeats
 		code    string // of the dead letter
 		calls   int
 		retries string
@@ -132,8 +132,8 @@ func TestWorker_endsEveryCallOneWay(t *testing.T) {
 	}
 }
 
-// By default, a call that is alone in always failing dies before it has opened the
-// breaker.
+// With the defaults, a single call that always fails becomes a dead letter before it
+// opens the circuit.
 func TestWorker_aCallThatIsAloneInFailingDies(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "async: {topic: calls}", map[string]int32{"calls": 1})
@@ -146,7 +146,8 @@ func TestWorker_aCallThatIsAloneInFailingDies(t *testing.T) {
 	}
 }
 
-// One call that always fails dies, though others hide that from the breaker.
+// A call that always fails becomes a dead letter, even if the successes of other calls
+// keep the circuit closed.
 func TestWorker_tellsACallThatFailsFromAnOutage(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "retry: {maxAttempts: 1, initialInterval: 1ms, maxInterval: 2ms}\ncircuitBreaker: {failureThreshold: 2, resetTimeout: 1ms}\nasync: {topic: calls, maxRetries: 2}", map[string]int32{"calls": 1})
@@ -201,24 +202,24 @@ func TestWorker_buriesWhatIsNoCall(t *testing.T) {
 		return out
 	}
 	bad := map[string][]kgo.RecordHeader{
-		"no CloudEvent":          nil,
-		"no valid CloudEvent":    event("ce_specversion", "0.3"),
-		"is no valid":            event("ce_id", ""),
-		"is of type":             event("ce_type", "other"),
-		"is for the target":      event("ce_fisotarget", "erp"),
-		"is no method":           event("ce_fisomethod", "G T"),
-		"is no path":             event("ce_fisopath", "/ HTTP/1.1\r\nX: y"),
-		"is no field":            event("http-X", "a\r\nb"),
-		`"http-X" is no field`:   event("http-X", "a\x01b"),
-		"no path":                event("ce_fisopath", "/?a#b"),
-		`"http-X Y" is no field`: event("http-X Y", "a"),
+		"not a CloudEvent":                     nil,
+		"not a valid CloudEvent":               event("ce_specversion", "0.3"),
+		"is not a valid":                       event("ce_id", ""),
+		"has type":                             event("ce_type", "other"),
+		"is for target":                        event("ce_fisotarget", "erp"),
+		"is not a method":                      event("ce_fisomethod", "G T"),
+		"is not a path":                        event("ce_fisopath", "/ HTTP/1.1\r\nX: y"),
+		"not a valid HTTP field":               event("http-X", "a\r\nb"),
+		`"http-X" is not a valid HTTP field`:   event("http-X", "a\x01b"),
+		"is not a p":                           event("ce_fisopath", "/?a#b"),
+		`"http-X Y" is not a valid HTTP field`: event("http-X Y", "a"),
 	}
 	w := newWorld(t, "async: {topic: calls, deadLetterTopic: dead}", map[string]int32{"calls": 1, "dead": 1})
 	var records []*kgo.Record
 	for want, hs := range bad {
 		records = append(records, &kgo.Record{Topic: "calls", Value: []byte(want), Headers: hs})
 	}
-	records = append(records, &kgo.Record{Topic: "calls", Key: []byte("k"), Value: []byte("is no path"), Headers: append(event("ce_fisopath", "no"),
+	records = append(records, &kgo.Record{Topic: "calls", Key: []byte("k"), Value: []byte("is not a path"), Headers: append(event("ce_fisopath", "no"),
 		kgo.RecordHeader{Key: "fiso-error-code", Value: []byte("EARLIER")}, kgo.RecordHeader{Key: "fiso-replay-count", Value: []byte("2")})})
 	if err := w.kafka.Produce(t.Context(), records...); err != nil {
 		t.Fatal(err)
@@ -297,8 +298,8 @@ func TestWorker_keepsTheOrderOfAKeyAndHoldsUpNoOther(t *testing.T) {
 	}
 }
 
-// A dead letter that cannot be written is held, told of, and written when that
-// works again; sync calls do not notice.
+// A dead letter that cannot be written is held, reported, and written when that works
+// again; sync calls are not affected.
 func TestWorker_holdsACallWhoseDeadLetterCannotBeWritten(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "async: {topic: calls, replyTopic: answers}", map[string]int32{"calls": 1, "calls-dlq": 1, "answers": 1})
@@ -310,13 +311,15 @@ func TestWorker_holdsACallWhoseDeadLetterCannotBeWritten(t *testing.T) {
 	w.work()
 	eventually(t, "words about the dead letter", func() bool {
 		s := w.worker.Status()
-		return s.Held == 1 && strings.Contains(s.Problem, "1 call(s) held, whose dead letter cannot be written: write to topic calls-dlq")
+		return s.Held == 1 && strings.Contains(s.Problem, "1 call(s) held because their dead letter cannot be written: write to topic calls-dlq")
 	})
 	if a := w.send("GET", "/link/crm/", ""); a.status != 422 {
 		t.Errorf("a sync call is answered %d", a.status)
 	}
 	denied.Store("answers")
-	eventually(t, "words about the reply", func() bool { return strings.Contains(w.worker.Status().Problem, "whose reply cannot be written") })
+	eventually(t, "words about the reply", func() bool {
+		return strings.Contains(w.worker.Status().Problem, "because their reply cannot be written")
+	})
 	denied.Store("")
 	w.settled(1)
 	if n := len(w.records("calls-dlq")); n != 1 {
@@ -353,7 +356,7 @@ func TestWorker_repliesWithoutABodyThatItsTopicDoesNotTake(t *testing.T) {
 	if err := w.kafka.CreateTopic(t.Context(), "answers", 1, map[string]string{"max.message.bytes": "1000"}); err != nil {
 		t.Fatal(err)
 	}
-	body := make([]byte, 8<<10) // that no compression makes small
+	body := make([]byte, 8<<10) // random, so that compression does not shrink it
 	if _, err := rand.Read(body); err != nil {
 		t.Fatal(err)
 	}
@@ -366,8 +369,8 @@ func TestWorker_repliesWithoutABodyThatItsTopicDoesNotTake(t *testing.T) {
 	}
 }
 
-// Someone waits for the answer, so half of one is a failure; where nobody does, the
-// head says that the call was made.
+// With a reply topic, an incomplete answer is a failure; without one, the head shows
+// that the call was made.
 func TestWorker_anAnswerThatBreaksOff(t *testing.T) {
 	t.Parallel()
 	for settings, want := range map[string]int{"": 1, ", replyTopic: answers": 2} {
@@ -393,8 +396,8 @@ func TestWorker_anAnswerThatBreaksOff(t *testing.T) {
 	}
 }
 
-// A stream of events has no end to wait for: the call was made, and is not made
-// again for the want of one.
+// A stream of events may never end: its head shows that the call was made, and it is
+// not made again.
 func TestWorker_makesACallThatIsAnsweredByAStreamOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "timeout: 500ms\nasync: {topic: calls, replyTopic: answers}", map[string]int32{"calls": 1})
@@ -413,7 +416,7 @@ func TestWorker_makesACallThatIsAnsweredByAStreamOnce(t *testing.T) {
 	}
 }
 
-// A clean stop repeats nothing: calls under way end, those that wait go back.
+// A clean stop repeats nothing: calls in flight end, waiting ones stay unsettled.
 func TestWorker_stopsCleanly(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "circuitBreaker: {enabled: false}\nasync: {topic: calls, maxInFlight: 2, maxRetries: 1000}", map[string]int32{"calls": 1})
@@ -454,7 +457,7 @@ func TestWorker_stopsCleanly(t *testing.T) {
 	}
 }
 
-// What is held when the worker stops goes back, and comes again.
+// A call that is held when the worker stops stays unsettled, and is delivered again.
 func TestWorker_handsBackWhatIsHeld(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "async: {topic: calls, replyTopic: answers, deadLetterTopic: dead}", map[string]int32{"calls": 1, "dead": 1})
@@ -477,8 +480,8 @@ func TestWorker_handsBackWhatIsHeld(t *testing.T) {
 	}
 }
 
-// A call that takes longer than the drain timeout is cut, and made again by who
-// comes next.
+// A call that takes longer than the drain timeout is cut off, and made again by the
+// next worker.
 func TestWorker_cutsWhatTakesLongerThanTheDrain(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "async: {topic: calls}", map[string]int32{"calls": 1})
@@ -512,12 +515,12 @@ func TestWorker_saysThatCallsWait(t *testing.T) {
 		t.Error(steps)
 	}
 	w.stop()
-	if w.worker.held.away() != "" {
+	if p := w.worker.Status().Problem; strings.Contains(p, "wait") {
 		t.Error("it still waits")
 	}
 }
 
-// A dead letter topic that is deleted while the worker runs is made anew.
+// A dead letter topic that is deleted while the worker runs is created again.
 func TestWorker_makesADeadLetterTopicThatIsGone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "async: {topic: calls}", map[string]int32{"calls": 1})
@@ -549,21 +552,8 @@ func TestNewWorker_refusesWhatCannotWork(t *testing.T) {
 	}
 }
 
-func TestBounded_isValidTextOfAtMostAKibibyte(t *testing.T) {
-	for name, test := range map[string]struct{ text, want string }{
-		"short":      {"a", "a"},
-		"no UTF-8":   {"a\xff", "a\uFFFD"},
-		"long":       {strings.Repeat("a", 2000), strings.Repeat("a", 1021) + "…"},
-		"long, wide": {strings.Repeat("ü", 1000), strings.Repeat("ü", 510) + "…"},
-	} {
-		if got := bounded(test.text); got != test.want || len(got) > maxReason {
-			t.Errorf("%s: %d bytes, %q", name, len(got), got)
-		}
-	}
-}
-
 func TestAnswer_takesNoInterimAnswerAndNoOtherProtocol(t *testing.T) {
-	a := &answer{}
+	a := &responseWriter{}
 	if _, err := a.Upgrade(nil); a.Inform(103, nil) != nil || err == nil || a.Begun() {
 		t.Error(err, a)
 	}

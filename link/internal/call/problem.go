@@ -5,11 +5,11 @@ import (
 	"net/http"
 )
 
-// Code is a stable name of an error that fiso-link itself answers: it stands
-// in the header fiso-error and in the body, and programs may rely on it.
+// Code is the stable name of an error that fiso-link itself answers. It is in the
+// header fiso-error and in the body, and programs may rely on it.
 type Code string
 
-// The codes. The README has them with their meaning.
+// The codes. README.md explains them.
 const (
 	BadRequest            Code = "BAD_REQUEST"
 	BadPath               Code = "BAD_PATH"
@@ -46,7 +46,7 @@ var statuses = map[Code]int{
 	AsyncUnavailable: 503, AsyncOutcomeUnknown: 503, KeyFailed: 400, UpgradeRefused: 400, Internal: 500,
 }
 
-// Status is the HTTP status that goes with the code.
+// Status returns the HTTP status of the code.
 func (c Code) Status() int {
 	if s := statuses[c]; s != 0 {
 		return s
@@ -54,36 +54,52 @@ func (c Code) Status() int {
 	return http.StatusInternalServerError
 }
 
-// Problem is the body of such an answer: application/problem+json (RFC 9457).
+// CodeOf returns the code for a malformed request that is refused with status.
+func CodeOf(status int) Code {
+	switch status {
+	case http.StatusRequestTimeout:
+		return RequestTimeout
+	case http.StatusExpectationFailed:
+		return ExpectationFailed
+	case http.StatusRequestHeaderFieldsTooLarge:
+		return HeaderTooLarge
+	}
+	return BadRequest
+}
+
+// Problem is the body of an error answer: application/problem+json (RFC 9457).
 type Problem struct {
-	Type   string `json:"type"` // about:blank: the title is that of the status
+	Type   string `json:"type"` // about:blank: the title is the text of the status
 	Title  string `json:"title"`
 	Status int    `json:"status"`
 	Code   Code   `json:"code"`
-	// Detail says what happened and what to do next, for a person. No secret,
-	// and nothing of the request that could be one.
+	// Detail tells a person what happened and what to do next. It holds no secret, and
+	// nothing of the request that could be one.
 	Detail string `json:"detail,omitempty"`
 	Target string `json:"target,omitempty"`
 }
 
-// NewProblem is the problem of a code.
+// NewProblem returns the problem of a code.
 func NewProblem(code Code, target, detail string) Problem {
 	return Problem{Type: "about:blank", Title: http.StatusText(code.Status()), Status: code.Status(), Code: code, Detail: detail, Target: target}
 }
 
-// JSON is the problem as it is sent.
+// JSON returns the body to send.
 func (p Problem) JSON() []byte {
 	b, err := json.Marshal(p)
 	if err != nil {
-		panic(err) // texts and a number
+		panic(err) // cannot happen: texts and a number
 	}
 	return append(b, '\n')
 }
 
-// ErrorField is the field of an answer that says that it is ours, and no target's.
+// ErrorField is the header field that marks an answer of fiso-link itself, not of a
+// target.
 const ErrorField = "fiso-error"
 
-// Header is that of the answer. The caller adds Retry-After where it is due.
+// Header returns the header of the answer. The caller adds Retry-After where needed.
 func (p Problem) Header() Header {
-	return Header{{"Content-Type", "application/problem+json"}, {ErrorField, string(p.Code)}, {"Cache-Control", "no-store"}}
+	return Header{
+		{Name: "Content-Type", Value: "application/problem+json"}, {Name: ErrorField, Value: string(p.Code)}, {Name: "Cache-Control", Value: "no-store"},
+	}
 }

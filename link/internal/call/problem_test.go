@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// codes are those that the source declares.
+// codes returns the codes that the source declares.
 func codes(t *testing.T) []Code {
 	t.Helper()
 	file, err := parser.ParseFile(token.NewFileSet(), "problem.go", nil, 0)

@@ -101,13 +101,13 @@ func TestSecret_thatCannotBeSentIsRefusedWithoutShowingIt(t *testing.T) {
 		{"a line break inside", "holds a line break", write("lf", canary+"\nX-Admin: yes")},
 		{"a carriage return inside", "holds a line break", write("cr", canary+"\rX")},
 		{"a NUL", "control character", write("nul", canary+"\x00")},
-		{"nothing", "holds nothing", write("empty", "\n")},
-		{"no file", "is not there: is the Secret mounted", fromFile(filepath.Join(dir, "gone"))},
+		{"nothing", "is empty", write("empty", "\n")},
+		{"no file", "does not exist: is the Secret mounted", fromFile(filepath.Join(dir, "gone"))},
 		{"a folder", "cannot be read: it must be a regular file", fromFile(dir)},
 		{"a named pipe", "cannot be read: it must be a regular file", fromFile(pipe)}, // U16
 		{"too large", "at most 1 MiB", write("large", strings.Repeat(canary, 1<<18))},
-		{"no variable", "the environment variable that auth.secretRef.envVar names holds nothing", &spec.SecretRef{EnvVar: "NONE"}},
-		{"no mounted Secret", "the file of the Secret that auth.secretRef names, under /etc/fiso/secrets, is not there", &spec.SecretRef{Name: "fiso-test-gone", Key: "key"}},
+		{"no variable", "the environment variable that auth.secretRef.envVar names is empty", &spec.SecretRef{EnvVar: "NONE"}},
+		{"no mounted Secret", "the file of the Secret that auth.secretRef names, under /etc/fiso/secrets, does not exist", &spec.SecretRef{Name: "fiso-test-gone", Key: "key"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for _, auth := range []spec.Auth{
@@ -131,13 +131,13 @@ func TestSecret_thatCannotBeSentIsRefusedWithoutShowingIt(t *testing.T) {
 }
 
 func TestSecret_fileThatMayNotBeReadSaysSo(t *testing.T) {
-	if got := unread(&fs.PathError{Err: syscall.EACCES}); !strings.Contains(got, "may not be read: give the user") {
+	if got := errUnreadable(&fs.PathError{Err: syscall.EACCES}); !strings.Contains(got, "may not be read: give the user") {
 		t.Error(got)
 	}
 }
 
 // F14, https://github.com/jimmidyson/configmap-reload/issues/190: a mounted Secret
-// changes by a swap of the folder it is in.
+// changes by a swap of its folder.
 func TestSecret_followsTheSwapOfAMountedOne(t *testing.T) {
 	dir := t.TempDir()
 	swap := func(version, text string) {
@@ -146,7 +146,7 @@ func TestSecret_followsTheSwapOfAMountedOne(t *testing.T) {
 			t.Fatal(err)
 		}
 		writeFile(t, filepath.Join(folder, "token"), text)
-		same := time.Unix(1700000000, 0) // of one size and one time, as a reproducible mount makes them
+		same := time.Unix(1700000000, 0) // equal sizes and times, as reproducible mounts have
 		if err := os.Chtimes(filepath.Join(folder, "token"), same, same); err != nil {
 			t.Fatal(err)
 		}
@@ -172,8 +172,8 @@ func TestSecret_followsTheSwapOfAMountedOne(t *testing.T) {
 			t.Error(old.Header)
 		}
 		swap("..v2", "two")
-		sends(t, c, "Authorization", "Bearer one") // looked at less than a second ago
-		time.Sleep(recheck)
+		sends(t, c, "Authorization", "Bearer one") // checked less than a second ago
+		time.Sleep(checkInterval)
 		sends(t, c, "Authorization", "Bearer two")
 		if !c.Renew(t.Context(), old) {
 			t.Error("a call with the old one was not made again with the new one")
@@ -212,18 +212,18 @@ func TestSecret_isUsedForAMinuteWhenItsFileGoes(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 60 {
-			time.Sleep(recheck)
+			time.Sleep(checkInterval)
 			sends(t, c, "Authorization", "Bearer "+canary)
 		}
 		if !strings.Contains(w.logged(), "in_use=true") || strings.Count(w.logged(), "\n") != 1 {
 			t.Errorf("logged %s", w.logged())
 		}
-		time.Sleep(recheck)
+		time.Sleep(checkInterval)
 		refuses(t, c, call.CredentialUnavailable, "is the Secret mounted")
 		writeFile(t, path, canary+"2")
-		time.Sleep(recheck)
+		time.Sleep(checkInterval)
 		sends(t, c, "Authorization", "Bearer "+canary+"2")
-		if !strings.Contains(w.logged(), "can be read again") {
+		if !strings.Contains(w.logged(), "secret readable again") {
 			t.Error(w.logged())
 		}
 		w.keepsQuiet(t)
@@ -237,7 +237,7 @@ func TestSecret_halfWrittenDoesNotTakeThePlaceOfAGoodOne(t *testing.T) {
 		mustApply(t, c)
 		for _, text := range []string{"", "\n", "a\nb"} {
 			writeFile(t, path, text)
-			time.Sleep(recheck)
+			time.Sleep(checkInterval)
 			sends(t, c, "Authorization", "Bearer good")
 		}
 	})
@@ -252,7 +252,7 @@ func TestBearer_neverSendsAnExpiredToken(t *testing.T) {
 		if at, ok := c.Expiry(); !ok || !at.Equal(end) {
 			t.Errorf("ends at %v, want %v", at, end)
 		}
-		time.Sleep(time.Minute - margin - 1)
+		time.Sleep(time.Minute - expiryMargin - 1)
 		mustApply(t, c)
 		time.Sleep(time.Nanosecond)
 		refuses(t, c, call.CredentialExpired, "has expired: put a new one there")
@@ -262,7 +262,7 @@ func TestBearer_neverSendsAnExpiredToken(t *testing.T) {
 			t.Error("another expired token is no reason for another attempt")
 		}
 		writeFile(t, path, expiring(end.Add(time.Hour)))
-		time.Sleep(recheck)
+		time.Sleep(checkInterval)
 		mustApply(t, c)
 	})
 }
@@ -303,7 +303,7 @@ func TestApply_allocatesNothingWhileTheSecretStays(t *testing.T) {
 				t.Fatal(err)
 			}
 		})
-		if n >= 0.5 { // a look at the source, once a second, may fall in between
+		if n >= 0.5 { // the check of the source, once a second, may fall in between
 			t.Errorf("%s: %v allocations a call", auth.Type, n)
 		}
 	}
@@ -311,41 +311,41 @@ func TestApply_allocatesNothingWhileTheSecretStays(t *testing.T) {
 
 func TestApply_waitsForNobodyWhileThereIsSomethingToUse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := mustNew(t, spec.Auth{Type: "bearer", SecretRef: &spec.SecretRef{EnvVar: "TOKEN"}}, new(watch).parts(nil)).(*stored)
+		c := mustNew(t, spec.Auth{Type: "bearer", SecretRef: &spec.SecretRef{EnvVar: "TOKEN"}}, new(watch).parts(nil)).(*staticCredential)
 		mustApply(t, c)
-		time.Sleep(recheck)
-		c.secrets.turn <- struct{}{} // somebody looks, and it takes long
+		time.Sleep(checkInterval)
+		c.secrets.checking <- struct{}{} // a check in progress
 		var calls sync.WaitGroup
 		for range 64 {
 			calls.Go(func() { sends(t, c, "Authorization", "Bearer c4n4ry-env") })
 		}
 		calls.Wait()
-		<-c.secrets.turn
+		<-c.secrets.checking
 	})
 }
 
 func TestApply_endsWithItsCall(t *testing.T) {
-	c := mustNew(t, spec.Auth{Type: "bearer", SecretRef: &spec.SecretRef{EnvVar: "TOKEN"}}, new(watch).parts(nil)).(*stored)
-	c.secrets.turn <- struct{}{}
+	c := mustNew(t, spec.Auth{Type: "bearer", SecretRef: &spec.SecretRef{EnvVar: "TOKEN"}}, new(watch).parts(nil)).(*staticCredential)
+	c.secrets.checking <- struct{}{}
 	if err := c.Apply(ended(t), &call.Outgoing{}); err == nil || !strings.Contains(err.Error(), "the call ended before") {
 		t.Error(err)
 	}
-	<-c.secrets.turn
+	<-c.secrets.checking
 }
 
-// swapped is one of two files that are replaced at a moment between their reads.
+// swapped is one of two files that are replaced between their reads.
 type swapped struct {
 	source
 	name  string
 	reads *int // of both
 }
 
-func (s swapped) read(context.Context) (reading, error) {
+func (s swapped) read(context.Context) (secretReading, error) {
 	*s.reads++
 	if *s.reads == 1 {
-		return reading{text: s.name + "1"}, nil
+		return secretReading{text: s.name + "1"}, nil
 	}
-	return reading{text: s.name + "2"}, nil
+	return secretReading{text: s.name + "2"}, nil
 }
 
 func (swapped) where() string { return "a test" }
@@ -353,9 +353,9 @@ func (swapped) where() string { return "a test" }
 func TestSecrets_ofOneCredentialAreNeverHalfOldHalfNew(t *testing.T) {
 	reads := 0
 	s := &secrets{
-		parts: Parts{}.filled(), turn: make(chan struct{}, 1),
+		parts: Parts{}.filled(), checking: make(chan struct{}, 1),
 		sources: []source{swapped{name: "key", reads: &reads}, swapped{name: "secret", reads: &reads}},
-		prove:   func(v []string) (proof, error) { return text(v[0] + ":" + v[1]), nil },
+		build:   func(v []string) (wireCredential, error) { return clientSecret(v[0] + ":" + v[1]), nil },
 	}
 	if got := mustGet(t, s); got != "key2:secret2" {
 		t.Errorf("got %s", got)

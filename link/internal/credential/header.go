@@ -10,33 +10,35 @@ import (
 	"github.com/lsm/fiso/link/internal/call"
 )
 
-// field is a proof that is one field of the header.
-type field struct {
+// headerField is a credential in one field of the header.
+type headerField struct {
 	name, value string
 	end         time.Time
 }
 
-func (f *field) put(_ context.Context, out *call.Outgoing) error {
+func (f *headerField) apply(_ context.Context, out *call.Outgoing) error {
 	out.Header.Set(f.name, f.value)
 	return nil
 }
 
-func (f *field) on(out *call.Outgoing) bool { return out.Header.Get(f.name) == f.value }
-func (f *field) expires() time.Time         { return f.end }
+func (f *headerField) isOn(out *call.Outgoing) bool { return out.Header.Get(f.name) == f.value }
+func (f *headerField) expires() time.Time           { return f.end }
 
-func proveBearer(values []string) (proof, error) {
-	return &field{name: authorization, value: "Bearer " + values[0], end: jwtEnd(values[0])}, nil
+func newBearer(values []string) (wireCredential, error) {
+	return &headerField{name: authorization, value: "Bearer " + values[0], end: jwtEnd(values[0])}, nil
 }
 
-func proveHeader(name, key string) (proof, error) { return &field{name: name, value: key}, nil }
-
-func proveBasic(user, password string) (proof, error) {
-	return &field{name: authorization, value: "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))}, nil
+func newHeader(name, key string) (wireCredential, error) {
+	return &headerField{name: name, value: key}, nil
 }
 
-// jwtEnd is the exp of a token that is a JWT (RFC 7519, section 4.1.4), zero
-// where it is none or has none. Whether the token is genuine is for the target
-// to say: here it only spares it tokens that cannot be good any more.
+func newBasic(user, password string) (wireCredential, error) {
+	return &headerField{name: authorization, value: "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))}, nil
+}
+
+// jwtEnd returns the exp of a token that is a JWT (RFC 7519, section 4.1.4), else zero.
+// It does not verify the token, which the target does: it only keeps expired tokens
+// from being sent.
 func jwtEnd(token string) time.Time {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {

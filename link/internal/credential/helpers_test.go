@@ -23,10 +23,10 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// canary is in every secret of these tests, and must be in nothing else.
+// canary is part of every secret of these tests, and must appear nowhere else.
 const canary = "c4n4ry"
 
-// watch hears what a credential says of itself.
+// watch records what a credential reports and logs.
 type watch struct {
 	mu       sync.Mutex
 	statuses []string
@@ -66,7 +66,7 @@ func (w *watch) refreshed() string {
 	return strings.Join(w.statuses, " ")
 }
 
-// keepsQuiet fails where the canary was logged.
+// keepsQuiet fails if the canary was logged.
 func (w *watch) keepsQuiet(t *testing.T) {
 	t.Helper()
 	if log := w.logged(); strings.Contains(log, canary) {
@@ -84,7 +84,7 @@ func mustNew(t *testing.T, s spec.Auth, p Parts) Credential {
 	return c
 }
 
-// apply makes an attempt; it is GET /p with the query and fields.
+// apply adds the credential to an attempt: GET /p with the query and fields.
 func apply(t *testing.T, c Credential, query string, fields ...call.Field) (*call.Outgoing, error) {
 	t.Helper()
 	out := &call.Outgoing{Method: "GET", Path: "/p", Query: query, Host: "api.example.com", Header: fields}
@@ -112,11 +112,11 @@ func sends(t *testing.T, c Credential, name, want string) {
 	}
 }
 
-// refuses checks that an attempt cannot be proven, and what is said.
+// refuses checks that an attempt gets no credential, and the error.
 func refuses(t *testing.T, c Credential, code call.Code, words string) {
 	t.Helper()
 	out, err := apply(t, c, "")
-	var u *target.Unproven
+	var u *target.CredentialError
 	if !errors.As(err, &u) || u.Code != code || !strings.Contains(u.Error(), words) {
 		t.Errorf("got %v, want %s with %q", err, code, words)
 	}

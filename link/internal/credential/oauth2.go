@@ -20,21 +20,21 @@ import (
 )
 
 const (
-	// fetchLimit is the longest time of one request for a token, or to Vault.
-	fetchLimit = 10 * time.Second
-	// skew is what a token needs at least to be sent, where it lives long
-	// enough: clocks differ, and calls take their time.
-	skew = 10 * time.Second
+	// fetchTimeout bounds one request for a token, or to Vault.
+	fetchTimeout = 10 * time.Second
+	// clockSkew is the lifetime that a token needs to be sent, if it lives long enough:
+	// clocks differ, and calls take time.
+	clockSkew = 10 * time.Second
 )
 
-// refetch is how long a failed fetch is remembered.
-var refetch = backoff.Policy{Initial: time.Second, Max: 30 * time.Second, Jitter: 0.3}
+// fetchRetry is how long a failed fetch is not repeated.
+var fetchRetry = backoff.Policy{Initial: time.Second, Max: 30 * time.Second, Jitter: 0.3}
 
-// client is OAuth2's client credentials (RFC 6749, section 4.4): a token that is
-// fetched by one request at a time, however many calls wait for it, and renewed
-// ahead of its end by a call that still uses the old one. Nothing is fetched for
-// a target that is not called.
-type client struct {
+// oauth2Client authenticates with OAuth2 client credentials (RFC 6749, section 4.4).
+// One request at a time fetches a token, however many calls wait for it. A call that
+// still uses the old token renews it before its end. A target that is not called
+// fetches nothing.
+type oauth2Client struct {
 	owned
 	spec    *spec.Auth
 	parts   Parts
@@ -47,40 +47,40 @@ type client struct {
 
 	mu       sync.Mutex
 	running  sync.WaitGroup
-	flight   *flight // nil: none under way
-	last     *flight // that failed, until it may be tried again
+	fetching *fetch // in flight; nil: none
+	last     *fetch // last failed fetch, until it may be repeated
 	failures int
 	again    time.Time
-	pace     pace
+	renewals renewalLimiter
 }
 
-// token is one that was fetched.
+// token is a fetched token.
 type token struct {
-	field
-	renew time.Time // when another is fetched; zero: not before a 401
+	headerField
+	renew time.Time // when to fetch another; zero: only after a 401
 }
 
-// flight is one fetch. err is set before done is closed.
-type flight struct {
+// fetch is one fetch. err is set before done is closed.
+type fetch struct {
 	done chan struct{}
 	err  error
 }
 
-// text is the client's secret, which goes on no call.
-type text string
+// clientSecret is the client's secret; it is not sent with calls.
+type clientSecret string
 
-func (text) put(context.Context, *call.Outgoing) error { return nil }
-func (text) on(*call.Outgoing) bool                    { return false }
-func (text) expires() time.Time                        { return time.Time{} }
+func (clientSecret) apply(context.Context, *call.Outgoing) error { return nil }
+func (clientSecret) isOn(*call.Outgoing) bool                    { return false }
+func (clientSecret) expires() time.Time                          { return time.Time{} }
 
 func newOAuth2(s *spec.Auth, p Parts) (Credential, error) {
 	silent := p
-	silent.Refreshed = func(string) {} // tokens are what is counted
-	secrets, err := newSecrets([]named{{"auth.secretRef", s.SecretRef}}, func(v []string) (proof, error) { return text(v[0]), nil }, silent)
+	silent.Refreshed = func(string) {} // fetches of tokens are counted, not reads of the secret
+	secrets, err := newSecrets([]keyedRef{{"auth.secretRef", s.SecretRef}}, func(v []string) (wireCredential, error) { return clientSecret(v[0]), nil }, silent)
 	if err != nil {
 		return nil, err
 	}
-	c := &client{owned: owned{authorization}, spec: s, parts: p, secrets: secrets}
+	c := &oauth2Client{owned: owned{authorization}, spec: s, parts: p, secrets: secrets}
 	if c.proxy, err = NewProxy("auth.proxy", s.Proxy, usesTLS(s.TokenURL), p); err != nil {
 		secrets.close()
 		return nil, err
@@ -98,56 +98,56 @@ func (t *token) usable(now time.Time) bool {
 	return t != nil && (t.end.IsZero() || now.Before(t.end))
 }
 
-// Apply puts the token onto an attempt, and fetches one where there is none.
-func (c *client) Apply(ctx context.Context, out *call.Outgoing) error {
+// Apply adds the token to an attempt, and fetches one if there is none.
+func (c *oauth2Client) Apply(ctx context.Context, out *call.Outgoing) error {
 	t, now := c.now.Load(), time.Now()
 	if !t.usable(now) {
-		f := c.fetch(false)
+		f := c.joinOrStartFetch(false)
 		if err := f.wait(ctx); err != nil {
 			return unavailable(err)
 		}
 		if t = c.now.Load(); !t.usable(time.Now()) {
-			return unavailable(errors.New("the token server gives tokens that end at once: compare the clocks, and the lifetime it is set to"))
+			return unavailable(errors.New("the token server gives tokens that expire at once: compare the clocks, and check the token lifetime of the server"))
 		}
 	} else if !t.renew.IsZero() && now.After(t.renew) {
-		c.fetch(false) // and this call goes on with what there is
+		c.joinOrStartFetch(false) // this call uses the old token
 	}
-	return t.put(ctx, out)
+	return t.apply(ctx, out)
 }
 
-// Renew fetches another token, unless that was done meanwhile.
-func (c *client) Renew(ctx context.Context, out *call.Outgoing) bool {
-	if t := c.now.Load(); t.usable(time.Now()) && !t.on(out) {
+// Renew fetches another token, unless another call already has.
+func (c *oauth2Client) Renew(ctx context.Context, out *call.Outgoing) bool {
+	if t := c.now.Load(); t.usable(time.Now()) && !t.isOn(out) {
 		return true
 	}
 	c.mu.Lock()
-	// Between looking and locking a fetch may have ended.
-	if t := c.now.Load(); t.usable(time.Now()) && !t.on(out) {
+	// A fetch may have ended before c.mu was locked.
+	if t := c.now.Load(); t.usable(time.Now()) && !t.isOn(out) {
 		c.mu.Unlock()
 		return true
 	}
-	f := c.flight
-	if f == nil && c.pace.allow(time.Now()) {
-		f = c.start(true)
+	f := c.fetching
+	if f == nil && c.renewals.allow(time.Now()) {
+		f = c.startFetch(true)
 	}
 	c.mu.Unlock()
 	if f == nil || f.wait(ctx) != nil {
 		return false
 	}
 	t := c.now.Load()
-	return t.usable(time.Now()) && !t.on(out)
+	return t.usable(time.Now()) && !t.isOn(out)
 }
 
-// Expiry is when the token ends.
-func (c *client) Expiry() (time.Time, bool) {
+// Expiry returns when the token ends.
+func (c *oauth2Client) Expiry() (time.Time, bool) {
 	if t := c.now.Load(); t != nil && !t.end.IsZero() {
 		return t.end, true
 	}
 	return time.Time{}, false
 }
 
-// Close ends a fetch under way.
-func (c *client) Close() {
+// Close cancels a fetch in flight, and waits for it.
+func (c *oauth2Client) Close() {
 	c.mu.Lock()
 	c.cancel()
 	c.mu.Unlock()
@@ -157,7 +157,7 @@ func (c *client) Close() {
 	c.secrets.close()
 }
 
-func (f *flight) wait(ctx context.Context) error {
+func (f *fetch) wait(ctx context.Context) error {
 	select {
 	case <-f.done:
 		return f.err
@@ -166,61 +166,61 @@ func (f *flight) wait(ctx context.Context) error {
 	}
 }
 
-// fetch gives the fetch under way, or begins one. After a failure it gives that
-// one, for a while.
-func (c *client) fetch(force bool) *flight {
+// joinOrStartFetch returns the fetch in flight, or starts one. After a failure it
+// returns the failed fetch for a while.
+func (c *oauth2Client) joinOrStartFetch(force bool) *fetch {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if t := c.now.Load(); t.usable(time.Now()) && (t.renew.IsZero() || time.Now().Before(t.renew)) {
-		return landed // between looking and locking another fetch has ended
+		return fetched // another fetch ended before c.mu was locked
 	}
-	return c.start(force)
+	return c.startFetch(force)
 }
 
-// landed is a fetch that has succeeded.
-var landed = func() *flight {
-	f := &flight{done: make(chan struct{})}
+// fetched is a fetch that has succeeded.
+var fetched = func() *fetch {
+	f := &fetch{done: make(chan struct{})}
 	close(f.done)
 	return f
 }()
 
-// start begins a fetch; c.mu is held.
-func (c *client) start(force bool) *flight {
+// startFetch starts a fetch. c.mu must be held.
+func (c *oauth2Client) startFetch(force bool) *fetch {
 	switch {
-	case c.flight != nil:
-		return c.flight
+	case c.fetching != nil:
+		return c.fetching
 	case c.last != nil && !force && time.Now().Before(c.again):
 		return c.last
 	case c.ctx.Err() != nil:
-		return &flight{done: landed.done, err: errors.New("fiso-link is stopping")}
+		return &fetch{done: fetched.done, err: errors.New("fiso-link is stopping")}
 	}
-	f := &flight{done: make(chan struct{})}
-	c.flight = f
+	f := &fetch{done: make(chan struct{})}
+	c.fetching = f
 	c.running.Go(func() {
-		t, err := c.get()
-		c.land(f, t, err)
+		t, err := c.requestToken()
+		c.endFetch(f, t, err)
 	})
 	return f
 }
 
-// land ends a fetch.
-func (c *client) land(f *flight, t *token, err error) {
+// endFetch records the result of a fetch.
+func (c *oauth2Client) endFetch(f *fetch, t *token, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.flight, c.last = nil, nil
+	c.fetching, c.last = nil, nil
 	if err == nil {
 		c.failures = 0
 		c.now.Store(t)
 		c.parts.Refreshed(Success)
 	} else {
 		c.failures++
-		f.err, c.last, c.again = err, f, time.Now().Add(refetch.Delay(c.failures))
+		f.err, c.last, c.again = err, f, time.Now().Add(fetchRetry.Delay(c.failures))
 		if c.ctx.Err() == nil {
 			c.parts.Refreshed(Failure)
-			c.parts.Log.Warn("no token could be fetched", "error", err.Error(), "in_use", c.now.Load().usable(time.Now()))
+			c.parts.Log.Warn("token fetch failed", "error", err.Error(), "in_use", c.now.Load().usable(time.Now()))
 		}
 		if t := c.now.Load(); t != nil {
-			later := *t // a renewal ahead of time is tried again at the same pace
+			later := *t // an early renewal that failed is tried again after the same delay
 			later.renew = c.again
 			c.now.Store(&later)
 		}
@@ -228,15 +228,15 @@ func (c *client) land(f *flight, t *token, err error) {
 	close(f.done)
 }
 
-// get fetches a token.
-func (c *client) get() (*token, error) {
-	ctx, cancel := context.WithTimeout(c.ctx, fetchLimit)
+// requestToken requests a token.
+func (c *oauth2Client) requestToken() (*token, error) {
+	ctx, cancel := context.WithTimeout(c.ctx, fetchTimeout)
 	defer cancel()
 	secret, err := c.secrets.get(ctx)
 	if err != nil {
 		return nil, err
 	}
-	conf := clientcredentials.Config{ClientID: c.spec.ClientID, ClientSecret: string(secret.(text)), TokenURL: c.spec.TokenURL, Scopes: c.spec.Scopes, AuthStyle: oauth2.AuthStyleInHeader}
+	conf := clientcredentials.Config{ClientID: c.spec.ClientID, ClientSecret: string(secret.(clientSecret)), TokenURL: c.spec.TokenURL, Scopes: c.spec.Scopes, AuthStyle: oauth2.AuthStyleInHeader}
 	if c.spec.ClientAuth == "post" {
 		conf.AuthStyle = oauth2.AuthStyleInParams
 	}
@@ -250,21 +250,21 @@ func (c *client) get() (*token, error) {
 	asked := time.Now()
 	got, err := conf.Token(context.WithValue(ctx, oauth2.HTTPClient, c.http))
 	if err != nil {
-		return nil, refused(err)
+		return nil, describeRefusal(err)
 	}
 	if got.Type() != "Bearer" && (c.spec.TokenType == "" || !strings.EqualFold(got.Type(), c.spec.TokenType)) {
-		return nil, errors.New("the token server says that its tokens are not of type Bearer, and fiso-link presents no other: if they are, write the token_type of its answer as auth.tokenType")
+		return nil, errors.New("the token server says that its tokens are not of type Bearer, and fiso-link sends only bearer tokens: if they are, set auth.tokenType to the token_type of its answer")
 	}
 	return newToken(got, asked)
 }
 
 func newToken(got *oauth2.Token, asked time.Time) (*token, error) {
 	if control(got.AccessToken) {
-		return nil, errors.New("the token server gave a token with a line break or another control character in it")
+		return nil, errors.New("the token server gave a token that contains a line break or another control character")
 	}
-	t := &token{field: field{name: authorization, value: "Bearer " + got.AccessToken, end: got.Expiry}}
+	t := &token{headerField: headerField{name: authorization, value: "Bearer " + got.AccessToken, end: got.Expiry}}
 	if !t.end.IsZero() {
-		t.end = t.end.Add(-time.Since(asked)) // it is counted from the answer, and lives since before
+		t.end = t.end.Add(-time.Since(asked)) // expires_in counts from the answer, but the token's life began before
 	} else {
 		t.end = jwtEnd(got.AccessToken)
 	}
@@ -273,18 +273,19 @@ func newToken(got *oauth2.Token, asked time.Time) (*token, error) {
 	}
 	life := t.end.Sub(asked)
 	if life <= 0 {
-		return nil, errors.New("the token server gave a token that has ended already: compare the clocks")
+		return nil, errors.New("the token server gave an expired token: compare the clocks")
 	}
-	t.end = t.end.Add(-min(skew, life/10))
+	t.end = t.end.Add(-min(clockSkew, life/10))
 	t.renew = asked.Add(life * 3 / 4)
 	return t, nil
 }
 
-// refused says why there was no token, in words of ours: answers repeat secrets.
-func refused(err error) error {
+// describeRefusal describes why there is no token, without quoting the answer, which
+// may repeat secrets.
+func describeRefusal(err error) error {
 	var answer *oauth2.RetrieveError
 	if !errors.As(err, &answer) || answer.Response == nil {
-		return fmt.Errorf("no token could be fetched from tokenURL: %s", reason(err))
+		return fmt.Errorf("fetch a token from tokenURL: %s", describeFailure(err))
 	}
 	hint := "see its log"
 	switch code := answer.Response.StatusCode; {
@@ -293,7 +294,7 @@ func refused(err error) error {
 	case code == 404 || code == 405:
 		hint = "is tokenURL the address of its token endpoint?"
 	case code < 300:
-		hint = "its answer is no token (RFC 6749, section 5.1)"
+		hint = "its answer is not a token response (RFC 6749, section 5.1)"
 	}
 	return fmt.Errorf("the token server answered %d: %s", answer.Response.StatusCode, hint)
 }

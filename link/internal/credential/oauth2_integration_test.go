@@ -21,9 +21,10 @@ import (
 	"github.com/lsm/fiso/link/spec"
 )
 
-// tokenStore keeps tokens in memory; the library's own never ends its goroutine.
+// tokenStore keeps tokens in memory; the goroutine of the library's own store never
+// ends.
 type tokenStore struct {
-	oauth2.TokenStore // what client credentials do without
+	oauth2.TokenStore // methods that client credentials do not use
 
 	mu     sync.Mutex
 	tokens map[string]oauth2.TokenInfo
@@ -49,7 +50,7 @@ func (s *tokenStore) GetByAccess(_ context.Context, access string) (oauth2.Token
 	return s.tokens[access], nil
 }
 
-// authority is a token server, and an API that takes its tokens alone.
+// authority is a token server, and an API that accepts only its tokens.
 type authority struct {
 	web     *httptest.Server
 	fetches atomic.Int64
@@ -95,7 +96,7 @@ func (a *authority) credential(t *testing.T, w *watch, change ...func(*spec.Auth
 	return mustNew(t, auth, w.parts(nil))
 }
 
-// calls the API with what the attempt carries.
+// call calls the API with the credential of the attempt.
 func (a *authority) calls(t *testing.T, out *call.Outgoing) int {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), "GET", a.web.URL+"/api", nil)

@@ -19,7 +19,7 @@ import (
 	"github.com/lsm/fiso/link/spec"
 )
 
-// wire answers requests without a network, so that time can be of the test.
+// wire answers requests without a network, so that synctest controls time.
 type wire func(w http.ResponseWriter, r *http.Request)
 
 func (f wire) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -63,7 +63,7 @@ func answer(w http.ResponseWriter, body string) {
 	_, _ = io.WriteString(w, body)
 }
 
-func newClient(t *testing.T, w *watch, serve wire, change ...func(*spec.Auth)) *client {
+func newClient(t *testing.T, w *watch, serve wire, change ...func(*spec.Auth)) *oauth2Client {
 	t.Helper()
 	auth := spec.Auth{Type: "oauth2", TokenURL: "http://tokens.example.com/token", ClientID: "me", SecretRef: &spec.SecretRef{EnvVar: "TOKEN"}}
 	for _, fn := range change {
@@ -71,7 +71,7 @@ func newClient(t *testing.T, w *watch, serve wire, change ...func(*spec.Auth)) *
 	}
 	p := w.parts(nil)
 	p.HTTP = &http.Client{Transport: serve}
-	return mustNew(t, auth, p).(*client)
+	return mustNew(t, auth, p).(*oauth2Client)
 }
 
 func TestOAuth2_asksAsItIsConfigured(t *testing.T) {
@@ -142,7 +142,7 @@ func TestOAuth2_renewsAheadAndNeverSendsAnExpiredToken(t *testing.T) {
 		sends(t, c, "Authorization", "Bearer t1")
 		s.takes = 5 * time.Second
 		time.Sleep(time.Nanosecond)
-		sends(t, c, "Authorization", "Bearer t1") // which has begun to fetch
+		sends(t, c, "Authorization", "Bearer t1") // the call has started a fetch
 		sends(t, c, "Authorization", "Bearer t1")
 		time.Sleep(6 * time.Second)
 		sends(t, c, "Authorization", "Bearer t2")
@@ -203,7 +203,7 @@ func TestOAuth2_fetchesOnceForAHundred401s(t *testing.T) {
 			})
 		}
 		calls.Wait()
-		if !c.Renew(t.Context(), old) { // a straggler, whose token another call has replaced
+		if !c.Renew(t.Context(), old) { // a late call, whose token another call has replaced
 			t.Error("not renewed")
 		}
 		if n := s.n.Load(); n != 2 {
@@ -270,7 +270,7 @@ func TestOAuth2_callsAndCloseDoNotWaitForATokenServerThatHangs(t *testing.T) {
 	})
 }
 
-// Answers that repeat what was sent are known; none of them may be seen.
+// Some servers repeat what they were sent; none of it may be shown.
 func TestOAuth2_showsNothingOfAWrongAnswer(t *testing.T) {
 	for _, c := range []struct {
 		name, words string
@@ -280,14 +280,14 @@ func TestOAuth2_showsNothingOfAWrongAnswer(t *testing.T) {
 		{"refused", "answered 401: is the client registered there", 401, `{"error":"invalid_client","error_description":"` + canary + `"}`},
 		{"a scope", "answered 400: is the client registered there", 400, `{"error":"` + canary + `"}`},
 		{"another page", "answered 404: is tokenURL the address", 404, "<html>" + canary},
-		{"a redirect", "it sends to another address, which is not followed", 307, canary},
-		{"no token", "the answer is none that it should give", 200, `{"access":"` + canary + `"}`},
-		{"an error with 200", "answered 200: its answer is no token", 200, `{"error":"` + canary + `"}`},
-		{"no JSON", "the answer is none that it should give", 200, canary},
-		{"another type", "write the token_type of its answer as auth.tokenType", 200, `{"access_token":"` + canary + `","token_type":"mac"}`},
-		{"a line break", "a token with a line break", 200, `{"access_token":"` + canary + `\nX-Admin: y"}`},
-		{"in the past", "has ended already", 200, `{"access_token":"` + canary + `","expires_in":-5}`},
-		{"a JWT in the past", "has ended already", 200, `{"access_token":"` + expiring(time.Unix(1e9, 0)) + `"}`},
+		{"a redirect", "it redirects to another address, which is not followed", 307, canary},
+		{"no token", "the answer is malformed", 200, `{"access":"` + canary + `"}`},
+		{"an error with 200", "answered 200: its answer is not a token", 200, `{"error":"` + canary + `"}`},
+		{"no JSON", "the answer is malformed", 200, canary},
+		{"another type", "set auth.tokenType to the token_type of its answer", 200, `{"access_token":"` + canary + `","token_type":"mac"}`},
+		{"a line break", "a token that contains a line break", 200, `{"access_token":"` + canary + `\nX-Admin: y"}`},
+		{"in the past", "gave an expired token", 200, `{"access_token":"` + canary + `","expires_in":-5}`},
+		{"a JWT in the past", "gave an expired token", 200, `{"access_token":"` + expiring(time.Unix(1e9, 0)) + `"}`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := &watch{}
@@ -335,6 +335,6 @@ func TestOAuth2_saysSoWhereTokensEndAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newClient(t, new(watch), func(w http.ResponseWriter, _ *http.Request) { answer(w, `{"access_token":"t","expires_in":1}`) })
 		c.parts.Refreshed = func(string) { time.Sleep(2 * time.Second) }
-		refuses(t, c, call.CredentialUnavailable, "tokens that end at once")
+		refuses(t, c, call.CredentialUnavailable, "tokens that expire at once")
 	})
 }

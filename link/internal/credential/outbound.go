@@ -14,15 +14,15 @@ import (
 	"github.com/lsm/fiso/link/spec"
 )
 
-// Proxy is an outbound proxy and what proves us there. A nil one is none.
+// Proxy is an outbound proxy with its credential. A nil *Proxy connects directly.
 type Proxy struct {
 	*tunnel.Proxy
-	password *stored // nil: none
+	password *staticCredential // nil: none
 }
 
-// NewProxy is the proxy of a validated configuration; nil where there is none. key is
-// where it stands in the configuration; secure says that TLS is spoken inside. It
-// reads nothing before it is used.
+// NewProxy returns the proxy of a validated configuration; nil if there is none. key is
+// its place in the configuration; secure says whether the tunnel carries TLS. It reads
+// no secret yet.
 func NewProxy(key string, s *spec.Proxy, secure bool, p Parts) (*Proxy, error) {
 	if s == nil {
 		return nil, nil
@@ -31,12 +31,12 @@ func NewProxy(key string, s *spec.Proxy, secure bool, p Parts) (*Proxy, error) {
 		return &Proxy{Proxy: tunnel.New(s, secure, nil)}, nil
 	}
 	p = p.filled()
-	p.Refreshed = func(string) {} // credentials of calls are what is counted
-	secrets, err := newSecrets([]named{{key + ".secretRef", s.SecretRef}}, func(v []string) (proof, error) { return proveBasic(s.Username, v[0]) }, p)
+	p.Refreshed = func(string) {} // only credentials of calls are counted
+	secrets, err := newSecrets([]keyedRef{{key + ".secretRef", s.SecretRef}}, func(v []string) (wireCredential, error) { return newBasic(s.Username, v[0]) }, p)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", key, err)
 	}
-	password := &stored{owned: owned{authorization}, secrets: secrets}
+	password := &staticCredential{owned: owned{authorization}, secrets: secrets}
 	return &Proxy{password: password, Proxy: tunnel.New(s, secure, func(ctx context.Context) (string, error) {
 		var out call.Outgoing
 		if err := password.Apply(ctx, &out); err != nil {
@@ -46,13 +46,13 @@ func NewProxy(key string, s *spec.Proxy, secure bool, p Parts) (*Proxy, error) {
 	})}, nil
 }
 
-// usesTLS reports whether a URL is one of https, in letters of either case.
+// usesTLS reports whether a URL has the scheme https, in any case.
 func usesTLS(text string) bool {
 	u, err := url.Parse(text)
 	return err == nil && u.Scheme == "https"
 }
 
-// Tunnel is the proxy alone; nil where there is none.
+// Tunnel returns the proxy without its credential; nil if there is none.
 func (p *Proxy) Tunnel() *tunnel.Proxy {
 	if p == nil {
 		return nil
@@ -60,17 +60,17 @@ func (p *Proxy) Tunnel() *tunnel.Proxy {
 	return p.Proxy
 }
 
-// Close lets go of the password.
+// Close releases the password.
 func (p *Proxy) Close() {
 	if p != nil && p.password != nil {
 		p.password.Close()
 	}
 }
 
-// outbound connects to token servers and Vault: directly but for the proxy,
-// whatever the environment says.
-func outbound(settings *tls.Config, proxy *Proxy) *http.Transport {
+// newHTTPClient returns a transport for token servers and Vault. It connects directly
+// or through the proxy, never as the environment says.
+func newHTTPClient(settings *tls.Config, proxy *Proxy) *http.Transport {
 	return &http.Transport{
-		DialContext: proxy.Tunnel().Around(new(net.Dialer).DialContext), ForceAttemptHTTP2: true, IdleConnTimeout: time.Minute, TLSClientConfig: settings,
+		DialContext: proxy.Tunnel().Wrap(new(net.Dialer).DialContext), ForceAttemptHTTP2: true, IdleConnTimeout: time.Minute, TLSClientConfig: settings,
 	}
 }

@@ -19,12 +19,12 @@ import (
 
 // UL10
 func TestOutbound_looksAtNoEnvironment(t *testing.T) {
-	if outbound(nil, nil).Proxy != nil {
+	if newHTTPClient(nil, nil).Proxy != nil {
 		t.Error("a proxy is looked for")
 	}
 }
 
-// UL10: what is missing is named by the key where it stands.
+// UL10: a missing password is reported by its key.
 func TestProxy_saysWhereItsPasswordIsMissing(t *testing.T) {
 	s := &spec.Proxy{URL: "http://127.0.0.1:1", Username: "anna", SecretRef: &spec.SecretRef{VaultRef: &spec.VaultRef{Path: "a", Key: "b"}}}
 	if _, err := NewProxy("auth.proxy", s, true, Parts{}); err == nil || !strings.HasPrefix(err.Error(), "auth.proxy: vaultRef needs the block vault") {
@@ -40,7 +40,7 @@ func TestProxy_saysWhereItsPasswordIsMissing(t *testing.T) {
 		t.Error(p, err)
 	}
 	p, err := NewProxy("proxy", &spec.Proxy{URL: s.URL}, true, Parts{})
-	if err != nil || p.Through("a:1") != s.URL {
+	if err != nil || p.ProxyFor("a:1") != s.URL {
 		t.Error(p, err)
 	}
 	p.Close()
@@ -59,13 +59,14 @@ func TestProxy_withoutItsPasswordIsNotAsked(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.Close()
-	_, err = p.Around(nil)(context.Background(), "tcp", "a.example:443")
-	if err == nil || !strings.Contains(err.Error(), "the environment variable that proxy.secretRef.envVar names holds nothing") {
+	_, err = p.Wrap(nil)(context.Background(), "tcp", "a.example:443")
+	if err == nil || !strings.Contains(err.Error(), "the environment variable that proxy.secretRef.envVar names is empty") {
 		t.Error(err)
 	}
 }
 
-// UL32: a token server and Vault that are not reached because of the proxy were said to answer wrongly.
+// UL32: a proxy that is down was reported as a wrong answer of the token server or
+// Vault.
 func TestProxy_isNamedWhereItIsTheFault(t *testing.T) {
 	refuses := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }))
 	defer refuses.Close()
@@ -107,7 +108,7 @@ func TestProxy_isNamedWhereItIsTheFault(t *testing.T) {
 	}
 }
 
-// UL10: a URL whose scheme is in capitals was connected to directly.
+// UL10: a URL whose scheme is in capitals bypassed the proxy.
 func TestProxy_ofTheEnvironmentIsThatOfTheScheme(t *testing.T) {
 	t.Setenv("HTTPS_PROXY", "http://a:1")
 	t.Setenv("HTTP_PROXY", "")
@@ -117,14 +118,14 @@ func TestProxy_ofTheEnvironmentIsThatOfTheScheme(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if via := v.proxy.Through("v:443"); via != want {
+		if via := v.proxy.ProxyFor("v:443"); via != want {
 			t.Errorf("%s: through %q", address, via)
 		}
 		v.Close()
 	}
 }
 
-// UL10, UL7: a password that was changed counts for the next tunnel.
+// UL10, UL7: a changed password is used for the next tunnel.
 func TestProxy_followsTheFileOfItsPassword(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "password")
 	write := func(password string) {
@@ -141,7 +142,7 @@ func TestProxy_followsTheFileOfItsPassword(t *testing.T) {
 		defer p.Close()
 		for _, want := range []string{"one", "another"} {
 			write(want)
-			time.Sleep(2 * recheck)
+			time.Sleep(2 * checkInterval)
 			var out call.Outgoing
 			err := p.password.Apply(t.Context(), &out)
 			if _, got, _ := (&http.Request{Header: http.Header{"Authorization": {out.Header.Get("Authorization")}}}).BasicAuth(); got != want || err != nil {

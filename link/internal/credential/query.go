@@ -9,15 +9,15 @@ import (
 	"github.com/lsm/fiso/link/internal/call"
 )
 
-// parameter is a proof in the query.
-type parameter struct{ name, pair string }
+// queryParameter is a credential in the query.
+type queryParameter struct{ name, pair string }
 
-func proveQuery(name, key string) (proof, error) {
-	return &parameter{fold(name), url.QueryEscape(name) + "=" + url.QueryEscape(key)}, nil
+func newQuery(name, key string) (wireCredential, error) {
+	return &queryParameter{foldName(name), url.QueryEscape(name) + "=" + url.QueryEscape(key)}, nil
 }
 
-func (p *parameter) put(_ context.Context, out *call.Outgoing) error {
-	query := without(out.Query, func(name string) bool { return name == p.name })
+func (p *queryParameter) apply(_ context.Context, out *call.Outgoing) error {
+	query := withoutParameters(out.Query, func(name string) bool { return name == p.name })
 	if query != "" {
 		query += "&"
 	}
@@ -25,14 +25,14 @@ func (p *parameter) put(_ context.Context, out *call.Outgoing) error {
 	return nil
 }
 
-func (p *parameter) on(out *call.Outgoing) bool { return strings.HasSuffix(out.Query, p.pair) }
-func (p *parameter) expires() time.Time         { return time.Time{} }
+func (p *queryParameter) isOn(out *call.Outgoing) bool { return strings.HasSuffix(out.Query, p.pair) }
+func (p *queryParameter) expires() time.Time           { return time.Time{} }
 
-// without is the query without the parameters whose folded name is one to drop,
-// all else byte for byte. Both & and ; separate, because some servers take
-// either; a parameter goes with the separator behind it, so that what stands
-// around it is not joined.
-func without(query string, drop func(name string) bool) string {
+// withoutParameters returns the query without the parameters whose folded name drop
+// selects, all else byte for byte. Both & and ; separate, because some servers accept
+// either. A parameter is removed with the separator after it, so that its neighbours
+// are not joined.
+func withoutParameters(query string, drop func(name string) bool) string {
 	var b strings.Builder
 	dropped := false
 	for rest := query; rest != ""; {
@@ -42,7 +42,7 @@ func without(query string, drop func(name string) bool) string {
 		}
 		pair := strings.TrimRight(rest[:n], "&;")
 		name, _, _ := strings.Cut(pair, "=")
-		if name != "" && drop(fold(name)) {
+		if name != "" && drop(foldName(name)) {
 			if !dropped {
 				dropped = true
 				b.WriteString(query[:len(query)-len(rest)])
@@ -57,24 +57,25 @@ func without(query string, drop func(name string) bool) string {
 	}
 	kept := b.String()
 	if last := query[len(query)-1]; last != '&' && last != ';' {
-		// The last parameter went: the separator before it has nothing to part.
-		kept = trimOne(kept)
+		// The last parameter was removed, so the separator before it has nothing to
+		// separate.
+		kept = trimOneSpace(kept)
 	}
 	return kept
 }
 
-func trimOne(s string) string {
+func trimOneSpace(s string) string {
 	if n := len(s); n > 0 && (s[n-1] == '&' || s[n-1] == ';') {
 		return s[:n-1]
 	}
 	return s
 }
 
-// fold is what servers may take a parameter's name for: unescaped, however often
-// it was escaped, without case, white space around it, what stands behind a NUL
-// or a bracket (key[] and key[0] are key to many), and with the points and
-// spaces that PHP takes for underscores.
-func fold(name string) string {
+// foldName returns the name that some servers may read: unescaped as often as it was
+// escaped, in lower case, without surrounding white space and what follows a NUL or a
+// bracket (many read key[] and key[0] as key), and with the dots and spaces that PHP
+// reads as underscores.
+func foldName(name string) string {
 	for {
 		next := unescape(name)
 		if next == name {
@@ -90,8 +91,8 @@ func fold(name string) string {
 
 var underscores = strings.NewReplacer(".", "_", " ", "_")
 
-// unescape undoes %XX, %uXXXX of older Windows servers (below U+0100) and +,
-// once, and leaves what is no escape.
+// unescape decodes %XX, %uXXXX of older Windows servers (below U+0100) and + once, and
+// keeps what is not an escape.
 func unescape(s string) string {
 	if !strings.ContainsAny(s, "%+") {
 		return s

@@ -7,7 +7,8 @@ import (
 	"github.com/lsm/fiso/link/spec"
 )
 
-// L4: golang CVE-2022-2880 and its kin: what one reader drops, another one sees.
+// L4: golang CVE-2022-2880 and similar: one server may see a parameter that another one
+// drops.
 func TestAPIKeyInTheQuery_removesTheCallersInEverySpelling(t *testing.T) {
 	c := mustNew(t, spec.Auth{Type: "apiKey", Query: "api_key", SecretRef: &spec.SecretRef{EnvVar: "TOKEN"}}, new(watch).parts(nil))
 	for _, q := range []struct{ name, query, kept string }{
@@ -62,17 +63,17 @@ func FuzzWithout(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, query string) {
 		drop := func(name string) bool { return name == "key" }
-		got := without(query, drop)
-		if again := without(got, drop); again != got {
+		got := withoutParameters(query, drop)
+		if again := withoutParameters(got, drop); again != got {
 			t.Errorf("%q became %q, and then %q", query, got, again)
 		}
-		if same := without(query, func(string) bool { return false }); same != query {
+		if same := withoutParameters(query, func(string) bool { return false }); same != query {
 			t.Errorf("%q became %q, with nothing to drop", query, same)
 		}
 	})
 }
 
-// What is kept before it is sent has no copy of the parameter either.
+// A stored query does not hold the parameter either.
 func TestStored_takesItsParameterOffACallersQuery(t *testing.T) {
 	for name, test := range map[string]struct {
 		auth spec.Auth

@@ -10,15 +10,15 @@ import (
 	"github.com/lsm/fiso/link/internal/tunnel"
 )
 
-var errRedirect = errors.New("it sends to another address, which is not followed: configure that address, if it is the right one")
+var errRedirect = errors.New("it redirects to another address, which is not followed: configure that address if it is the right one")
 
-// noRedirect keeps a secret from going anywhere but to the configured address.
-func noRedirect(*http.Request, []*http.Request) error { return errRedirect }
+// refuseRedirect keeps a secret from going to any other address than the configured
+// one.
+func refuseRedirect(*http.Request, []*http.Request) error { return errRedirect }
 
-// reason is why a request failed, in words that are known to hold nothing of
-// the request or the answer: errors of a network and of a proxy do not, and all others
-// may.
-func reason(err error) string {
+// describeFailure describes why a request failed. It quotes only errors of the network
+// and of a proxy, which hold nothing of the request or the answer.
+func describeFailure(err error) string {
 	var (
 		network     *net.OpError
 		name        *net.DNSError
@@ -42,5 +42,5 @@ func reason(err error) string {
 	case errors.As(err, &name):
 		return name.Error()
 	}
-	return "the answer is none that it should give, or was cut off"
+	return "the answer is malformed or was cut off"
 }

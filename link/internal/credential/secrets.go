@@ -12,69 +12,69 @@ import (
 )
 
 const (
-	// recheck is how often secrets are looked at, at most.
-	recheck = time.Second
-	// grace is how long a secret is used that can no longer be read. It
-	// bridges files that are replaced, not secrets that were taken away.
-	grace = time.Minute
+	// checkInterval is the least time between two reads of a secret.
+	checkInterval = time.Second
+	// unreadableTTL is how long a secret is used that can no longer be read. It bridges
+	// the replacement of files, not the removal of secrets.
+	unreadableTTL = time.Minute
 )
 
-// proof is a credential ready for the wire. It does not change.
-type proof interface {
-	// put puts it onto an attempt.
-	put(ctx context.Context, out *call.Outgoing) error
-	// on reports whether it is on an attempt.
-	on(out *call.Outgoing) bool
-	// expires is when it ends by what is written in it; zero: not known.
+// wireCredential is a credential ready for the wire. It is immutable.
+type wireCredential interface {
+	// apply adds the credential to an attempt.
+	apply(ctx context.Context, out *call.Outgoing) error
+	// isOn reports whether an attempt carries the credential.
+	isOn(out *call.Outgoing) bool
+	// expires returns the expiry that the credential itself states; zero: not known.
 	expires() time.Time
 }
 
-// source is where a secret comes from.
+// source is the place of a secret.
 type source interface {
-	// read is the secret now.
-	read(ctx context.Context) (reading, error)
-	// refresh makes the next read look where the secret truly is.
+	// read returns the current secret.
+	read(ctx context.Context) (secretReading, error)
+	// refresh makes the next read bypass a cache.
 	refresh(ctx context.Context)
-	// where names the place for a person, without the secret.
+	// where describes the place for a person, without the secret.
 	where() string
 	close()
 }
 
-// reading is what a source gives.
-type reading struct {
+// secretReading is the result of reading a source.
+type secretReading struct {
 	text  string
-	until time.Time // it must not be used any longer; zero: no end
-	stale error     // why it may be an older one; nil: it is not
+	until time.Time // the secret must not be used after it; zero: no end
+	stale error     // why the secret may be outdated; nil: it is current
 }
 
-// secrets are those of one credential, and the proof they make. They are read
-// together, so that an access key never goes with another one's secret.
+// secrets holds the sources of one credential. They are read together, so that an
+// access key is never combined with the secret of another.
 type secrets struct {
-	sources []source
-	prove   func(values []string) (proof, error)
-	parts   Parts
-	turn    chan struct{} // held by whoever reads
-	now     atomic.Pointer[state]
+	sources  []source
+	build    func(values []string) (wireCredential, error)
+	parts    Parts
+	checking chan struct{} // a semaphore: held while the sources are read
+	now      atomic.Pointer[state]
 }
 
-// state is what was found out last. It does not change.
+// state is the result of the last check. It is immutable.
 type state struct {
-	values  []string
-	proof   proof // nil: there is none to be had
-	until   time.Time
-	checked time.Time
-	failure error     // why it cannot be read, or may be old; nil: all is well
-	since   time.Time // when it could not be read for the first time; zero: it can
+	values     []string
+	credential wireCredential // nil: unavailable
+	until      time.Time
+	checked    time.Time
+	failure    error     // why the secrets cannot be read, or may be outdated; nil: none
+	since      time.Time // when reading first failed; zero: it succeeds
 }
 
-// named is a reference and the key it stands at.
-type named struct {
+// keyedRef is a reference and its key in the configuration.
+type keyedRef struct {
 	key string
 	ref *spec.SecretRef
 }
 
-func newSecrets(refs []named, prove func([]string) (proof, error), p Parts) (*secrets, error) {
-	s := &secrets{prove: prove, parts: p, turn: make(chan struct{}, 1)}
+func newSecrets(refs []keyedRef, build func([]string) (wireCredential, error), p Parts) (*secrets, error) {
+	s := &secrets{build: build, parts: p, checking: make(chan struct{}, 1)}
 	for _, ref := range refs {
 		src, err := newSource(ref.key, ref.ref, p)
 		if err != nil {
@@ -92,26 +92,26 @@ func (s *secrets) close() {
 	}
 }
 
-// usable reports whether the proof may still be used, as far as leases go.
+// usable reports whether the lease of the credential, if any, has not ended.
 func (st *state) usable(now time.Time) bool {
-	return st != nil && st.proof != nil && (st.until.IsZero() || now.Before(st.until))
+	return st != nil && st.credential != nil && (st.until.IsZero() || now.Before(st.until))
 }
 
-// fresh reports whether there is nothing to look at yet.
+// fresh reports whether no check is due.
 func (st *state) fresh(now time.Time) bool {
-	return st != nil && now.Sub(st.checked) < recheck && (st.proof == nil || st.usable(now))
+	return st != nil && now.Sub(st.checked) < checkInterval && (st.credential == nil || st.usable(now))
 }
 
-// get is the proof now. Whoever finds it unchecked for a second checks; others
-// wait for that only where there is nothing they could use.
-func (s *secrets) get(ctx context.Context) (proof, error) {
+// get returns the current credential. A call that finds it unchecked for a second
+// checks it; other calls wait for the check only if they have nothing usable.
+func (s *secrets) get(ctx context.Context) (wireCredential, error) {
 	st, now := s.now.Load(), time.Now()
 	if !st.fresh(now) {
 		if st.usable(now) {
 			select {
-			case s.turn <- struct{}{}:
+			case s.checking <- struct{}{}:
 			default:
-				return st.proof, nil
+				return st.credential, nil
 			}
 		} else if err := s.wait(ctx); err != nil {
 			return nil, err
@@ -119,24 +119,24 @@ func (s *secrets) get(ctx context.Context) (proof, error) {
 		if st = s.now.Load(); !st.fresh(now) {
 			st = s.check(ctx, st)
 		}
-		<-s.turn
+		<-s.checking
 	}
-	if st.proof == nil {
+	if st.credential == nil {
 		return nil, unavailable(st.failure)
 	}
-	return st.proof, nil
+	return st.credential, nil
 }
 
 func (s *secrets) wait(ctx context.Context) error {
 	select {
-	case s.turn <- struct{}{}:
+	case s.checking <- struct{}{}:
 		return nil
 	case <-ctx.Done():
 		return unavailable(errors.New("the call ended before its credential could be read"))
 	}
 }
 
-// check reads the secrets. The caller has the turn.
+// check reads the secrets. The caller holds s.checking.
 func (s *secrets) check(ctx context.Context, old *state) *state {
 	if old == nil {
 		old = &state{}
@@ -145,12 +145,12 @@ func (s *secrets) check(ctx context.Context, old *state) *state {
 	values, until, stale, err := s.read(ctx, old.values)
 	now := time.Now()
 	next.checked = now
-	if err == nil && (old.proof == nil || !slices.Equal(values, old.values)) {
-		if next.proof, err = s.prove(values); err == nil {
+	if err == nil && (old.credential == nil || !slices.Equal(values, old.values)) {
+		if next.credential, err = s.build(values); err == nil {
 			next.values = values
 			s.parts.Refreshed(Success)
 		} else {
-			next.proof = old.proof
+			next.credential = old.credential
 		}
 	}
 	if err == nil {
@@ -162,38 +162,40 @@ func (s *secrets) check(ctx context.Context, old *state) *state {
 		}
 	}
 	if ctx.Err() != nil && err != nil {
-		// This call's end says nothing about the secret: others try for themselves.
+		// The end of this call says nothing about the secret, so the next call checks
+		// again.
 		next.checked = time.Time{}
 		if !next.usable(now) {
-			next.proof = nil
+			next.credential = nil
 		}
 		return &next
 	}
-	s.tell(old, &next)
-	if err != nil && (!next.usable(now) || now.Sub(next.since) >= grace) {
-		next.proof = nil
+	s.logFailure(old, &next)
+	if err != nil && (!next.usable(now) || now.Sub(next.since) >= unreadableTTL) {
+		next.credential = nil
 	}
 	s.now.Store(&next)
 	return &next
 }
 
-// tell counts a failure, and says once that there is one, and once that it is over.
-func (s *secrets) tell(old, next *state) {
+// logFailure counts a failure, and logs once when reading begins to fail and once when
+// it succeeds again.
+func (s *secrets) logFailure(old, next *state) {
 	switch {
 	case next.failure != nil:
 		if !errors.Is(next.failure, old.failure) {
 			s.parts.Refreshed(Failure)
 		}
 		if old.failure == nil {
-			s.parts.Log.Warn("a secret cannot be read", "error", next.failure.Error(), "in_use", next.proof != nil)
+			s.parts.Log.Warn("secret unreadable", "error", next.failure.Error(), "in_use", next.credential != nil)
 		}
 	case old.failure != nil:
-		s.parts.Log.Info("a secret can be read again", "source", s.sources[0].where())
+		s.parts.Log.Info("secret readable again", "source", s.sources[0].where())
 	}
 }
 
-// read reads all of them. Where they changed it reads until it has seen the
-// same twice: files are not replaced all at one instant.
+// read reads all secrets. If they changed, it reads until two results are equal: files
+// are not replaced all at one instant.
 func (s *secrets) read(ctx context.Context, old []string) (values []string, until time.Time, stale, err error) {
 	for range 4 {
 		values, until, stale, err = s.readOnce(ctx)
@@ -209,7 +211,7 @@ func (s *secrets) readOnce(ctx context.Context) (values []string, until time.Tim
 	for _, src := range s.sources {
 		r, err := src.read(ctx)
 		if err == nil {
-			err = whole(r.text, src.where())
+			err = checkValue(r.text, src.where())
 		}
 		if err != nil {
 			return nil, until, nil, err
@@ -225,10 +227,10 @@ func (s *secrets) readOnce(ctx context.Context) (values []string, until time.Tim
 	return values, until, stale, nil
 }
 
-// renew looks at the secrets after a 401, unless another call already has:
-// then what is there now is not what the attempt had.
+// renew reads the secrets again after a 401, unless another call already has: then the
+// current ones differ from those of the attempt.
 func (s *secrets) renew(ctx context.Context, out *call.Outgoing) bool {
-	if st := s.now.Load(); st.other(out) {
+	if st := s.now.Load(); st.differsFrom(out) {
 		return true
 	}
 	for _, src := range s.sources {
@@ -237,30 +239,30 @@ func (s *secrets) renew(ctx context.Context, out *call.Outgoing) bool {
 	if s.wait(ctx) != nil {
 		return false
 	}
-	defer func() { <-s.turn }()
+	defer func() { <-s.checking }()
 	st := s.now.Load()
-	if st.other(out) {
+	if st.differsFrom(out) {
 		return true
 	}
-	return s.check(ctx, st).other(out)
+	return s.check(ctx, st).differsFrom(out)
 }
 
-// other reports whether there is a good proof that is not the one on out.
-func (st *state) other(out *call.Outgoing) bool {
+// differsFrom reports whether there is a valid credential other than the one on out.
+func (st *state) differsFrom(out *call.Outgoing) bool {
 	now := time.Now()
-	if !st.usable(now) || st.proof.on(out) {
+	if !st.usable(now) || st.credential.isOn(out) {
 		return false
 	}
-	end := st.proof.expires()
+	end := st.credential.expires()
 	return end.IsZero() || now.Before(end)
 }
 
 func (s *secrets) expiry() (time.Time, bool) {
 	st := s.now.Load()
-	if st == nil || st.proof == nil {
+	if st == nil || st.credential == nil {
 		return time.Time{}, false
 	}
-	end := st.proof.expires()
+	end := st.credential.expires()
 	if end.IsZero() || !st.until.IsZero() && st.until.Before(end) {
 		end = st.until
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/target"
 	"github.com/lsm/fiso/link/spec"
@@ -25,58 +26,58 @@ const (
 	amzHash  = "X-Amz-Content-Sha256"
 )
 
-// presigned are the parameters by which a query would prove a call, folded.
+// presigned are the query parameters of a presigned request, folded.
 var presigned = map[string]bool{
 	"x-amz-algorithm": true, "x-amz-credential": true, "x-amz-date": true, "x-amz-expires": true,
 	"x-amz-signedheaders": true, "x-amz-signature": true, "x-amz-security-token": true,
 }
 
-// Values of X-Amz-Content-Sha256 that are no hash.
+// Values of X-Amz-Content-Sha256 that are not a hash.
 const (
 	unsignedBody = "UNSIGNED-PAYLOAD"
-	// unsignedChunks is a body in the frames of aws-chunked, which the store takes
-	// off; neither they nor the trailer in the last one are signed.
+	// unsignedChunks marks a body in aws-chunked frames, which the store removes.
+	// Neither the frames nor the trailer in the last one are signed.
 	unsignedChunks = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
 )
 
-// signature is a proof that is made anew for every attempt.
+// signature is a credential that is computed for each attempt.
 type signature struct {
 	keys            aws.Credentials
 	signer          *v4.Signer
 	region, service string
 }
 
-// ofS3 reports whether a service has S3's rules: its paths are escaped once and
-// not twice, and it takes bodies that are not signed.
+// ofS3 reports whether a service follows the rules of S3: paths are escaped once
+// instead of twice, and bodies may be unsigned.
 func ofS3(service string) bool {
 	return service == "s3" || strings.HasPrefix(service, "s3-") || service == "s3express"
 }
 
-// newSigV4 gives what makes a signature of secret, access key and, where there
-// is one, session token.
-func newSigV4(s *spec.Auth) func([]string) (proof, error) {
+// newSigV4 returns a function that builds a signature from the secret, the access key
+// and, optionally, the session token.
+func newSigV4(s *spec.Auth) func([]string) (wireCredential, error) {
 	options := func(o *v4.SignerOptions) { o.DisableURIPathEscaping = ofS3(s.Service) }
-	return func(values []string) (proof, error) {
+	return func(values []string) (wireCredential, error) {
 		keys := aws.Credentials{SecretAccessKey: values[0], AccessKeyID: values[1]}
 		if len(values) > 2 {
 			keys.SessionToken = values[2]
 		}
-		// A signer keeps what it derived by the access key alone: another secret
-		// needs another signer.
+		// A signer caches derived keys by access key only, so another secret needs
+		// another signer.
 		signer := v4.NewSigner(options)
 		return &signature{keys: keys, signer: signer, region: s.Region, service: s.Service}, nil
 	}
 }
 
-// coversBody reports whether the signature of a call with that header needs the
-// body: the service takes no other, and the caller does not say the hash.
+// coversBody reports whether the signature of a call with that header needs the whole
+// body: the service requires its hash, and the caller does not send it.
 func coversBody(service string) func(call.Header) bool {
 	return func(h call.Header) bool { return !ofS3(service) && h.Get(amzHash) == "" }
 }
 
-// put signs the attempt as it goes on the wire. Signed are Host, Content-Type
-// and the fields of Amazon's own; others may be changed on the way.
-func (s *signature) put(ctx context.Context, out *call.Outgoing) error {
+// apply signs the attempt as it goes onto the wire. Host, Content-Type and Amazon's own
+// fields are signed; others may be changed on the way.
+func (s *signature) apply(ctx context.Context, out *call.Outgoing) error {
 	hash, err := s.payload(out)
 	if err != nil {
 		return err
@@ -84,18 +85,18 @@ func (s *signature) put(ctx context.Context, out *call.Outgoing) error {
 	if ofS3(s.service) {
 		out.Path = escapeAll(out.Path) // S3 signs this form, however the path was sent
 	}
-	out.Query = without(out.Query, func(name string) bool { return presigned[name] })
+	out.Query = withoutParameters(out.Query, func(name string) bool { return presigned[name] })
 	for _, name := range []string{authorization, amzDate, amzToken, amzHash} {
 		out.Header.Del(name)
 	}
 	header := http.Header{amzHash: {hash}}
 	for _, f := range out.Header {
-		if n := len("x-amz-"); call.Same(f.Name, "Content-Type") || len(f.Name) > n && call.Same(f.Name[:n], "x-amz-") {
+		if n := len("x-amz-"); http1.Same(f.Name, "Content-Type") || len(f.Name) > n && http1.Same(f.Name[:n], "x-amz-") {
 			header.Add(f.Name, f.Value)
 		}
 	}
-	// Opaque keeps the path as it is, and no scheme keeps a default port in Host.
-	// A semicolon separates nothing at Amazon.
+	// Opaque keeps the path unchanged, and the empty scheme keeps a default port in
+	// Host. Amazon does not treat a semicolon as a separator.
 	u := &url.URL{Host: out.Host, Opaque: "//" + out.Host + out.Path, RawQuery: strings.ReplaceAll(out.Query, ";", "%3B")}
 	r := (&http.Request{Method: out.Method, URL: u, Host: out.Host, Header: header}).WithContext(ctx)
 	if err := s.signer.SignHTTP(ctx, s.keys, r, hash, s.service, s.region, time.Now()); err != nil {
@@ -109,40 +110,40 @@ func (s *signature) put(ctx context.Context, out *call.Outgoing) error {
 	return nil
 }
 
-// payload is what is signed of the body: its hash where it is at hand, otherwise
-// what the caller says of it, and that it is unsigned where the service takes that.
+// payload returns the body hash to sign: that of the body if it is known, else the
+// caller's, else "unsigned" if the service accepts it.
 func (s *signature) payload(out *call.Outgoing) (string, error) {
 	given := out.Header.Get(amzHash)
 	switch {
 	case given == unsignedChunks:
 		return given, nil
 	case strings.HasPrefix(given, "STREAMING-"):
-		return "", &target.Unproven{Code: call.BadRequest, Err: errors.New("the SDK signed the body chunk by chunk with keys of its own, and fiso-link signs with others: " +
+		return "", &target.CredentialError{Code: call.BadRequest, Err: errors.New("the SDK signed the body chunk by chunk with its own keys, which fiso-link cannot replace: " +
 			"let it send the body unsigned, with anonymous credentials, or without chunks (Java: chunkedEncodingEnabled(false); AWS_REQUEST_CHECKSUM_CALCULATION=when_required)")}
 	case ofS3(s.service) && out.Header.HasToken("Content-Encoding", "aws-chunked"):
-		return "", &target.Unproven{Code: call.BadRequest, Err: errors.New("the body is in frames (content-encoding: aws-chunked), which the store would keep as part of the object, " +
+		return "", &target.CredentialError{Code: call.BadRequest, Err: errors.New("the body is in frames (content-encoding: aws-chunked), which the store would keep as part of the object, " +
 			"because x-amz-content-sha256 is not " + unsignedChunks + ": send both or neither")}
 	case out.Body == nil && (out.Kept != nil || out.Length == 0):
 		sum := sha256.Sum256(out.Kept)
 		return hex.EncodeToString(sum[:]), nil
 	case isHash(given):
-		return given, nil // which the service compares with the body
+		return given, nil // the service compares it with the body
 	case ofS3(s.service):
 		return unsignedBody, nil
 	}
-	return "", &target.Unproven{Code: call.BodyTooLarge, Err: errors.New("services other than S3 want the hash of the whole body signed, and this body is larger than the target's retry.maxBodyBytes: " +
+	return "", &target.CredentialError{Code: call.BodyTooLarge, Err: errors.New("services other than S3 require the hash of the whole body, and this body is larger than the target's retry.maxBodyBytes: " +
 		"raise that, or send the hash as x-amz-content-sha256")}
 }
 
-// isHash reports whether s is a SHA-256 as it is signed.
+// isHash reports whether s is a SHA-256 hash in hex.
 func isHash(s string) bool {
 	b, err := hex.DecodeString(s)
 	return err == nil && len(b) == sha256.Size && s == strings.ToLower(s)
 }
 
-// escapeAll escapes what a canonical path may have plain and S3's form of it has
-// not: all but unreserved characters and slashes (AWS, "Create a canonical
-// request", UriEncode). To S3 both are the same object.
+// escapeAll escapes what S3's form of a canonical path does not allow: all but
+// unreserved characters and slashes (AWS, "Create a canonical request", UriEncode).
+// Both forms name the same object.
 func escapeAll(path string) string {
 	const digits = "0123456789ABCDEF"
 	b := make([]byte, 0, len(path)+16)
@@ -157,7 +158,7 @@ func escapeAll(path string) string {
 	return string(b)
 }
 
-func (s *signature) on(out *call.Outgoing) bool {
+func (s *signature) isOn(out *call.Outgoing) bool {
 	return strings.Contains(out.Header.Get(authorization), "Credential="+s.keys.AccessKeyID+"/") && out.Header.Get(amzToken) == s.keys.SessionToken
 }
 

@@ -68,15 +68,15 @@ func TestSigV4_signsThePathThatGoesOut(t *testing.T) {
 	})
 }
 
-// UL17: what a caller says of a body that is sent in frames, or that nobody has
-// seen whole, is what is signed. UL6: where the service takes no unsigned body,
-// the call says what to do.
+// UL17: the caller's description of a body is signed if the body is sent in frames or
+// was not read whole. UL6: if the service does not accept unsigned bodies, the error
+// says what to do.
 func TestSigV4_signsWhatTheBodyIs(t *testing.T) {
 	const (
 		chunks  = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
-		refused = "BAD_REQUEST: the SDK signed the body chunk by chunk with keys of its own"
+		refused = "BAD_REQUEST: the SDK signed the body chunk by chunk with its own keys"
 		framed  = "BAD_REQUEST: the body is in frames (content-encoding: aws-chunked)"
-		large   = "BODY_TOO_LARGE: services other than S3 want the hash of the whole body signed, and this body is larger than the target's retry.maxBodyBytes: raise that"
+		large   = "BODY_TOO_LARGE: services other than S3 require the hash of the whole body, and this body is larger than the target's retry.maxBodyBytes: raise that"
 	)
 	hello, other := hashOf("hello"), hashOf("other")
 	for _, test := range []struct {
@@ -120,7 +120,7 @@ func TestSigV4_signsWhatTheBodyIs(t *testing.T) {
 			c := signer(t, test.service, nil)
 			err := c.Apply(t.Context(), out)
 			got := out.Header.Get(amzHash)
-			var u *target.Unproven
+			var u *target.CredentialError
 			if errors.As(err, &u) {
 				got = string(u.Code) + ": " + u.Error()
 			}
@@ -130,7 +130,7 @@ func TestSigV4_signsWhatTheBodyIs(t *testing.T) {
 			if test.framed && out.Header.Get("Content-Encoding") != "gzip, aws-chunked" {
 				t.Error("what the store needs to take the frames off is gone")
 			}
-			if ahead := c.(*stored).CoversBody(header("X-Amz-Content-Sha256", test.given)); ahead != (test.service == "sqs" && test.given == "") {
+			if ahead := c.(*staticCredential).CoversBody(header("X-Amz-Content-Sha256", test.given)); ahead != (test.service == "sqs" && test.given == "") {
 				t.Errorf("the body has to be at hand: %v", ahead)
 			}
 		})

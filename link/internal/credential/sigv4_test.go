@@ -33,7 +33,7 @@ func sign(t *testing.T, c Credential, out *call.Outgoing) *call.Outgoing {
 	return out
 }
 
-// signatureOf is that of the Authorization.
+// signatureOf returns the signature in the Authorization field.
 func signatureOf(out *call.Outgoing) string {
 	_, s, _ := strings.Cut(out.Header.Get("Authorization"), "Signature=")
 	return s
@@ -80,8 +80,8 @@ func TestSigV4_signsTheAttemptAsItGoesOut(t *testing.T) {
 	})
 }
 
-// byHand is the signature as AWS's guide has it, step by step, of a request
-// whose canonical form is given.
+// byHand computes the signature step by step, as AWS's guide describes, for a request
+// with a given canonical form.
 func byHand(service string, canonical ...string) string {
 	return byHandWith("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "20150830T123600Z", service, canonical...)
 }
@@ -159,7 +159,7 @@ func TestSigV4_signsWithAnotherSecretOfTheSameAccessKey(t *testing.T) {
 		c := mustNew(t, spec.Auth{Type: "sigv4", Region: "us-east-1", Service: "service", SecretRef: fromFile(path), AccessKeyRef: fromFile(secretFile(t, "AKIDEXAMPLE"))}, Parts{})
 		first := signatureOf(sign(t, c, &call.Outgoing{Method: "GET", Path: "/"}))
 		writeFile(t, path, "corrected")
-		time.Sleep(recheck)
+		time.Sleep(checkInterval)
 		second := sign(t, c, &call.Outgoing{Method: "GET", Path: "/"})
 		clean := mustNew(t, spec.Auth{Type: "sigv4", Region: "us-east-1", Service: "service", SecretRef: fromFile(path), AccessKeyRef: fromFile(secretFile(t, "AKIDEXAMPLE"))}, Parts{})
 		if got := signatureOf(second); got == first || got != signatureOf(sign(t, clean, &call.Outgoing{Method: "GET", Path: "/"})) {

@@ -12,12 +12,12 @@ import (
 	"github.com/lsm/fiso/link/spec"
 )
 
-// secretsDir is where the Secrets that references name are mounted.
+// secretsDir is the default folder where the Secrets of references are mounted.
 const secretsDir = "/etc/fiso/secrets"
 
-// newSource is where a reference points to, which stands at key. What it names is in
-// no error: people write the secret itself in its place, and errors reach the
-// application.
+// newSource returns the source of the reference at key. Errors do not show the
+// reference's value: people write the secret itself there by mistake, and errors reach
+// the application.
 func newSource(key string, ref *spec.SecretRef, p Parts) (source, error) {
 	switch {
 	case ref == nil:
@@ -29,9 +29,9 @@ func newSource(key string, ref *spec.SecretRef, p Parts) (source, error) {
 		return p.Vault.source(key, ref.VaultRef)
 	case ref.EnvVar != "":
 		value, _ := p.Env(ref.EnvVar)
-		return variable{"the environment variable that " + key + ".envVar names", config.TrimValue(value)}, nil
+		return envVariable{"the environment variable that " + key + ".envVar names", config.TrimValue(value)}, nil
 	case ref.FilePath != "":
-		return file{ref.FilePath, "the file that " + key + ".filePath names"}, nil
+		return fileSource{ref.FilePath, "the file that " + key + ".filePath names"}, nil
 	}
 	for _, name := range []string{ref.Name, ref.Key} {
 		if name == "" || name[0] == '.' || strings.ContainsAny(name, "/\\\x00") {
@@ -42,51 +42,55 @@ func newSource(key string, ref *spec.SecretRef, p Parts) (source, error) {
 	if dir == "" {
 		dir = secretsDir
 	}
-	return file{filepath.Join(dir, ref.Name, ref.Key), "the file of the Secret that " + key + " names, under " + dir + ","}, nil
+	return fileSource{filepath.Join(dir, ref.Name, ref.Key), "the file of the Secret that " + key + " names, under " + dir + ","}, nil
 }
 
-// file holds a secret. It is read whole at each look: a secret is small, and
-// times and sizes may be the same when a mounted Secret was swapped for another.
-type file struct{ path, what string }
+// fileSource is a file that holds a secret. It is read whole at each check: it is
+// small, and its time and size may stay the same when a mounted Secret is swapped.
+type fileSource struct{ path, what string }
 
-func (f file) read(context.Context) (reading, error) {
+func (f fileSource) read(context.Context) (secretReading, error) {
 	text, err := config.SecretFile(f.path).Reveal()
 	if err != nil {
-		return reading{}, fmt.Errorf("%s %s", f.where(), unread(err))
+		return secretReading{}, fmt.Errorf("%s %s", f.where(), errUnreadable(err))
 	}
-	return reading{text: text}, nil
+	return secretReading{text: text}, nil
 }
 
-// unread says what to do about a file that cannot be read.
-func unread(err error) string {
+// errUnreadable says what to do about a file that cannot be read.
+func errUnreadable(err error) string {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return "is not there: is the Secret mounted, and the path right?"
+		return "does not exist: is the Secret mounted, and the path right?"
 	case errors.Is(err, config.ErrEmpty):
-		return "holds nothing: put the secret there"
+		return "is empty: put the secret there"
 	case errors.Is(err, fs.ErrPermission):
 		return "may not be read: give the user that fiso-link runs as permission to"
 	}
 	return "cannot be read: it must be a regular file of at most 1 MiB"
 }
 
-func (f file) refresh(context.Context) {}
-func (f file) where() string           { return f.what }
-func (f file) close()                  {}
+func (f fileSource) refresh(context.Context) {}
+func (f fileSource) where() string           { return f.what }
+func (f fileSource) close()                  {}
 
-// variable is of the environment, which does not change while a process runs.
-type variable struct{ what, value string }
+// envVariable is an environment variable. The environment does not change while a
+// process runs.
+type envVariable struct{ what, value string }
 
-func (v variable) read(context.Context) (reading, error) { return reading{text: v.value}, nil }
-func (v variable) refresh(context.Context)               {}
-func (v variable) where() string                         { return v.what }
-func (v variable) close()                                {}
+func (v envVariable) read(context.Context) (secretReading, error) {
+	return secretReading{text: v.value}, nil
+}
+func (v envVariable) refresh(context.Context) {}
+func (v envVariable) where() string           { return v.what }
+func (v envVariable) close()                  {}
 
-// whole refuses what cannot be a secret on the wire: nothing, and what would
-// end a header field and begin another. It does not show the value.
-func whole(text, where string) error {
+// checkValue refuses values that cannot be sent as a secret: empty ones, and those with
+// control characters, which could begin another header field. Its error does not show
+// the value.
+func checkValue(text, where string) error {
 	if text == "" {
-		return fmt.Errorf("%s holds nothing: put the secret there", where)
+		return fmt.Errorf("%s is empty: put the secret there", where)
 	}
 	if control(text) {
 		return fmt.Errorf("%s holds a line break or another control character within the secret: write it on one line", where)

@@ -13,11 +13,11 @@ import (
 	"github.com/lsm/fiso/common/config"
 )
 
-// maxAnswer bounds the answer of a token server.
+// maxAnswer bounds the answer of a token server, in bytes.
 const maxAnswer = 1 << 20
 
-// fetcher is a client for requests for tokens: base, with connections of its own
-// where base has none, or there is anything to know of them.
+// fetcher returns the client for token requests: base, with a transport for the TLS
+// settings and the proxy unless base has its own and neither is configured.
 func fetcher(base *http.Client, settings config.TLS, proxy *Proxy) (*http.Client, error) {
 	client := *base
 	if client.Transport == nil || !settings.IsZero() || proxy != nil {
@@ -27,15 +27,15 @@ func fetcher(base *http.Client, settings config.TLS, proxy *Proxy) (*http.Client
 		}
 		client.Transport = t
 	}
-	client.Transport = lenient{client.Transport}
+	client.Transport = lenientTransport{client.Transport}
 	return &client, nil
 }
 
-// lenient hands on the answers of token servers in the form of RFC 6749, section
-// 5.1, which many miss in ways that leave no doubt.
-type lenient struct{ http.RoundTripper }
+// lenientTransport rewrites answers of token servers to the form of RFC 6749, section
+// 5.1, if they differ in ways that leave no doubt.
+type lenientTransport struct{ http.RoundTripper }
 
-func (l lenient) RoundTrip(r *http.Request) (*http.Response, error) {
+func (l lenientTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	answer, err := l.RoundTripper.RoundTrip(r)
 	if err != nil {
 		return nil, err
@@ -50,22 +50,22 @@ func (l lenient) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	body = bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\ufeff")))
 	if bytes.HasPrefix(body, []byte("{")) {
-		answer.Header.Set("Content-Type", "application/json") // not text/plain, where a form is looked for
+		answer.Header.Set("Content-Type", "application/json") // with text/plain, the library would parse a form
 		body = wholeSeconds(body)
 	}
 	answer.Body, answer.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	return answer, nil
 }
 
-// CloseIdleConnections is what http.Client looks for.
-func (l lenient) CloseIdleConnections() {
+// CloseIdleConnections is called by http.Client.
+func (l lenientTransport) CloseIdleConnections() {
 	if t, ok := l.RoundTripper.(*transport); ok {
 		t.CloseIdleConnections()
 	}
 }
 
-// wholeSeconds is an answer whose expires_in is a whole number, whether it was
-// text, had a fraction or was empty, which says nothing.
+// wholeSeconds returns the answer with a whole number as expires_in, if it was a string
+// or a fraction, and without it if it was empty.
 func wholeSeconds(body []byte) []byte {
 	var all map[string]json.RawMessage
 	if json.Unmarshal(body, &all) != nil || all["expires_in"] == nil {

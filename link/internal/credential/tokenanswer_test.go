@@ -17,7 +17,7 @@ import (
 	"github.com/lsm/fiso/link/spec"
 )
 
-// UL8: what real token servers answer is read where it leaves no doubt.
+// UL8: the answers of real token servers are read if they leave no doubt.
 func TestOAuth2_readsAnswersOfRealServers(t *testing.T) {
 	const token = `{"access_token":"t","token_type":"Bearer","expires_in":3599}`
 	with := func(life string) string { return strings.Replace(token, "3599", life, 1) }
@@ -59,7 +59,7 @@ func TestOAuth2_readsAnswersOfRealServers(t *testing.T) {
 	}
 }
 
-// UL8: what leaves a doubt is refused.
+// UL8: ambiguous answers are refused.
 func TestOAuth2_refusesAnswersThatLeaveADoubt(t *testing.T) {
 	for name, body := range map[string]string{
 		"a life that is no number": `{"access_token":"` + canary + `","expires_in":"an hour"}`,
@@ -69,21 +69,21 @@ func TestOAuth2_refusesAnswersThatLeaveADoubt(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := &watch{}
-			refuses(t, newClient(t, w, func(w http.ResponseWriter, _ *http.Request) { answer(w, body) }), call.CredentialUnavailable, "the answer is none that it should give")
+			refuses(t, newClient(t, w, func(w http.ResponseWriter, _ *http.Request) { answer(w, body) }), call.CredentialUnavailable, "the answer is malformed")
 			w.keepsQuiet(t)
 		})
 	}
 }
 
-// UL8: a server that calls bearer tokens by another name is understood where the
-// configuration says so, and otherwise the error names the key.
+// UL8: another token_type for bearer tokens is accepted if it is configured; otherwise
+// the error names the key.
 func TestOAuth2_takesAnotherNameOfBearerThatIsConfigured(t *testing.T) {
 	for _, test := range []struct{ says, configured, fault string }{
 		{"BearerToken", "BearerToken", ""},
 		{"bearertoken", "BearerToken", ""},
 		{"bearer", "BearerToken", ""},
-		{"BearerToken", "", "write the token_type of its answer as auth.tokenType"},
-		{"DPoP", "BearerToken", "write the token_type of its answer as auth.tokenType"},
+		{"BearerToken", "", "set auth.tokenType to the token_type of its answer"},
+		{"DPoP", "BearerToken", "set auth.tokenType to the token_type of its answer"},
 	} {
 		c := newClient(t, new(watch), func(w http.ResponseWriter, _ *http.Request) {
 			answer(w, `{"access_token":"t","token_type":"`+test.says+`"}`)
@@ -97,7 +97,8 @@ func TestOAuth2_takesAnotherNameOfBearerThatIsConfigured(t *testing.T) {
 	}
 }
 
-// UL8: the token server may have an authority of its own.
+// UL8: a private certificate authority of the token server is trusted if it is
+// configured.
 func TestOAuth2_trustsTheAuthorityOfItsTLS(t *testing.T) {
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { answer(w, `{"access_token":"t"}`) }))
 	server.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
@@ -116,8 +117,8 @@ func TestOAuth2_trustsTheAuthorityOfItsTLS(t *testing.T) {
 	}
 }
 
-// UL8: what editors and shells put around a secret is no part of it, wherever
-// the secret comes from.
+// UL8: line breaks and byte order marks that editors and shells add are removed,
+// wherever the secret comes from.
 func TestSecret_isTrimmedWhereverItComesFrom(t *testing.T) {
 	const written = "\ufeff" + canary + "\r\n"
 	p := new(watch).parts(nil)

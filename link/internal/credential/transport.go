@@ -9,15 +9,15 @@ import (
 	"github.com/lsm/fiso/common/config"
 )
 
-// transport asks for tokens and secrets. It follows the files of its TLS: an
-// http.Transport keeps the authorities that it was made with, through a proxy in
-// any case, so that others need another one.
+// transport sends requests to token servers and Vault. It follows the files of its TLS
+// settings: an http.Transport keeps the authorities it was made with, so changed ones
+// need a new http.Transport.
 type transport struct {
 	next  func() *tls.Config
 	proxy *Proxy // nil: none
 
 	mu      sync.Mutex
-	roots   *x509.CertPool // of current
+	roots   *x509.CertPool // authorities of current
 	current *http.Transport
 }
 
@@ -41,12 +41,12 @@ func (t *transport) now() *http.Transport {
 			t.current.CloseIdleConnections()
 		}
 		t.roots = settings.RootCAs
-		t.current = outbound(settings, t.proxy)
+		t.current = newHTTPClient(settings, t.proxy)
 	}
 	return t.current
 }
 
-// CloseIdleConnections is what http.Client looks for.
+// CloseIdleConnections is called by http.Client.
 func (t *transport) CloseIdleConnections() {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -14,8 +14,8 @@ import (
 	"github.com/lsm/fiso/link/spec"
 )
 
-// rotating is a server with TLS, and the settings for it: their caFile holds
-// another authority until trust is called.
+// rotating is a TLS server with client settings whose caFile holds another authority
+// until trust is called.
 func rotating(t *testing.T, handler http.HandlerFunc) (s *httptest.Server, settings config.TLS, trust func()) {
 	t.Helper()
 	s = httptest.NewUnstartedServer(handler)
@@ -27,7 +27,7 @@ func rotating(t *testing.T, handler http.HandlerFunc) (s *httptest.Server, setti
 	return s, config.TLS{CAFile: ca, ServerName: "example.com"}, func() { writeFile(t, ca, string(configtest.PEM(s.Certificate()))) }
 }
 
-// becomes waits until a credential can be had.
+// becomes waits until the credential is available.
 func becomes(t *testing.T, c Credential, want string) {
 	t.Helper()
 	end := time.Now().Add(time.Minute)
@@ -50,8 +50,8 @@ func becomes(t *testing.T, c Credential, want string) {
 	}
 }
 
-// UL7: an authority that was rotated counts for the next request to the token
-// server, and idle connections under the one before are closed.
+// UL7: a rotated authority is used for the next request to the token server, and idle
+// connections under the old one are closed.
 func TestOAuth2_followsTheAuthorityOfItsTLS(t *testing.T) {
 	server, settings, trust := rotating(t, func(w http.ResponseWriter, _ *http.Request) { answer(w, `{"access_token":"t"}`) })
 	c := mustNew(t, spec.Auth{Type: "oauth2", TokenURL: server.URL, ClientID: "me", SecretRef: &spec.SecretRef{EnvVar: "TOKEN"}, TLS: settings}, new(watch).parts(nil))
@@ -60,7 +60,7 @@ func TestOAuth2_followsTheAuthorityOfItsTLS(t *testing.T) {
 	becomes(t, c, "Bearer t")
 }
 
-// UL7: the same of Vault.
+// UL7: the same for Vault.
 func TestVault_followsTheAuthorityOfItsTLS(t *testing.T) {
 	f := newFakeVault()
 	f.kv["p"] = `{"data":{"k":"v"}}`

@@ -18,17 +18,17 @@ import (
 	"github.com/lsm/fiso/link/spec"
 )
 
-// Vault reads secrets for all targets: a secret that several name is read once,
-// and what one reading gave stays together. It owns a goroutine for each secret
-// in use. It is safe for concurrent use.
+// Vault reads secrets for all targets. A secret that several targets use is read once,
+// and the fields of one reading stay together. It owns a goroutine for each secret in
+// use. It is safe for concurrent use.
 type Vault struct {
-	spec   *spec.Vault
-	parts  Parts
-	http   *http.Client
-	proxy  *Proxy // nil: none
-	proof  source // secret id, or token; nil with kubernetes
-	ctx    context.Context
-	cancel context.CancelFunc
+	spec        *spec.Vault
+	parts       Parts
+	http        *http.Client
+	proxy       *Proxy // nil: none
+	loginSecret source // secret id or token; a file of the service account token for kubernetes
+	ctx         context.Context
+	cancel      context.CancelFunc
 
 	mu     sync.Mutex
 	logins map[string]*login // by role
@@ -41,8 +41,8 @@ type leaseKey struct{ role, path string }
 // defaultTokenFile is where Kubernetes mounts the service account's token.
 const defaultTokenFile = "/var/run/secrets/kubernetes.io/serviceaccount/token"
 
-// NewVault is the Vault of a validated configuration. It connects to nothing
-// until a secret is named. Of the parts it uses Env and Log.
+// NewVault returns the Vault of a validated configuration. It does not connect until a
+// secret is requested. Of p it uses Env and Log.
 func NewVault(s *spec.Vault, p Parts) (*Vault, error) {
 	p = p.filled()
 	p.Vault = nil
@@ -57,9 +57,9 @@ func NewVault(s *spec.Vault, p Parts) (*Vault, error) {
 	}
 	v := &Vault{
 		spec: s, parts: p, proxy: proxy, logins: map[string]*login{}, leases: map[leaseKey]*lease{},
-		http: &http.Client{Transport: t, Timeout: fetchLimit, CheckRedirect: noRedirect},
+		http: &http.Client{Transport: t, Timeout: fetchTimeout, CheckRedirect: refuseRedirect},
 	}
-	if v.proof, err = v.newProof(&s.Auth, p); err != nil {
+	if v.loginSecret, err = v.newLoginSecret(&s.Auth, p); err != nil {
 		proxy.Close()
 		return nil, fmt.Errorf("vault.auth: %w", err)
 	}
@@ -67,23 +67,23 @@ func NewVault(s *spec.Vault, p Parts) (*Vault, error) {
 	return v, nil
 }
 
-// newProof is where the secret of a login is.
-func (v *Vault) newProof(a *spec.VaultAuth, p Parts) (source, error) {
+// newLoginSecret returns the source of the secret that a login needs.
+func (v *Vault) newLoginSecret(a *spec.VaultAuth, p Parts) (source, error) {
 	switch {
 	case a.Method == "kubernetes" && a.TokenFile == "":
-		return file{defaultTokenFile, "the file " + defaultTokenFile}, nil
+		return fileSource{defaultTokenFile, "the file " + defaultTokenFile}, nil
 	case a.Method == "kubernetes":
-		return file{a.TokenFile, "the file that vault.auth.tokenFile names"}, nil
+		return fileSource{a.TokenFile, "the file that vault.auth.tokenFile names"}, nil
 	case a.Method == "token" && a.TokenRef == nil:
 		value, _ := p.Env("VAULT_TOKEN")
-		return variable{"the environment variable VAULT_TOKEN", config.TrimValue(value)}, nil
+		return envVariable{"the environment variable VAULT_TOKEN", config.TrimValue(value)}, nil
 	case a.Method == "token":
 		return newSource("vault.auth.tokenRef", a.TokenRef, p)
 	}
 	return newSource("vault.auth.secretID", a.SecretID, p)
 }
 
-// Close ends what reads and renews, and waits for it. Leases are left to end.
+// Close stops reading and renewing, and waits for it. Leases are not revoked.
 func (v *Vault) Close() {
 	v.cancel()
 	v.run.Wait()
@@ -91,12 +91,12 @@ func (v *Vault) Close() {
 	v.proxy.Close()
 }
 
-// client speaks with a token, "" for none. The library reads the environment
-// for much that the configuration says here; what it found is put right.
+// client returns a client with a token; "": none. The library takes settings from the
+// environment, which client overrides with the configuration's.
 func (v *Vault) client(token string) (*api.Client, error) {
-	c, err := api.NewClient(&api.Config{Address: v.spec.Address, HttpClient: v.http, DisableRedirects: true, Timeout: fetchLimit})
+	c, err := api.NewClient(&api.Config{Address: v.spec.Address, HttpClient: v.http, DisableRedirects: true, Timeout: fetchTimeout})
 	if err != nil {
-		return nil, errors.New("the client of Vault cannot be made: check vault.address, and that no VAULT_… variable of the environment is malformed")
+		return nil, errors.New("create a Vault client: check vault.address, and that no VAULT_… environment variable is malformed")
 	}
 	c.ClearNamespace()
 	if v.spec.Namespace != "" {
@@ -106,7 +106,7 @@ func (v *Vault) client(token string) (*api.Client, error) {
 	return c, nil
 }
 
-// source is a field of a secret, which is read from now on.
+// source returns a field of a secret, which Vault reads from now on.
 func (v *Vault) source(at string, ref *spec.VaultRef) (source, error) {
 	role := ref.Role
 	if role != "" && v.spec.Auth.Method != "kubernetes" {
@@ -125,10 +125,10 @@ func (v *Vault) source(at string, ref *spec.VaultRef) (source, error) {
 	if l == nil {
 		lg := v.logins[role]
 		if lg == nil {
-			lg = &login{vault: v, role: role, turn: make(chan struct{}, 1)}
+			lg = &login{vault: v, role: role, mu: make(chan struct{}, 1)}
 			v.logins[role] = lg
 		}
-		l = &lease{vault: v, login: lg, path: key.path, wake: make(chan struct{}, 1), next: make(chan struct{})}
+		l = &lease{vault: v, login: lg, path: key.path, wake: make(chan struct{}, 1), current: make(chan struct{})}
 		var ctx context.Context
 		ctx, l.cancel = context.WithCancel(v.ctx)
 		v.leases[key] = l
@@ -141,7 +141,7 @@ func (v *Vault) source(at string, ref *spec.VaultRef) (source, error) {
 // vaultField is one field of a secret in Vault.
 type vaultField struct {
 	lease    *lease
-	at       string // the key of the reference
+	at       string // key of the reference in the configuration
 	key      string
 	leaseKey leaseKey
 	once     sync.Once
@@ -149,21 +149,21 @@ type vaultField struct {
 
 func (f *vaultField) where() string { return "the field that " + f.at + ".vaultRef names in Vault" }
 
-func (f *vaultField) read(ctx context.Context) (reading, error) {
+func (f *vaultField) read(ctx context.Context) (secretReading, error) {
 	h, err := f.lease.get(ctx)
 	if err != nil {
-		return reading{}, err
+		return secretReading{}, err
 	}
 	value, found := h.data[f.key]
 	if !found {
-		return reading{}, fmt.Errorf("%s is not there, or is no text: correct vaultRef.key", f.where())
+		return secretReading{}, fmt.Errorf("%s does not exist, or is not text: correct vaultRef.key", f.where())
 	}
-	return reading{text: config.TrimValue(value), until: h.until(), stale: h.err}, nil
+	return secretReading{text: config.TrimValue(value), until: h.until(), stale: h.err}, nil
 }
 
 func (f *vaultField) refresh(ctx context.Context) { f.lease.refresh(ctx) }
 
-// close ends the reading of a secret that nobody else names.
+// close stops reading the secret if no other field uses it.
 func (f *vaultField) close() {
 	f.once.Do(func() {
 		v := f.lease.vault
@@ -176,33 +176,33 @@ func (f *vaultField) close() {
 	})
 }
 
-// retry is when Vault is asked again after it failed.
-var retry = backoff.Policy{Initial: 500 * time.Millisecond, Max: 30 * time.Second, Jitter: 0.3}
+// vaultRetry is the delay before Vault is asked again after a failure.
+var vaultRetry = backoff.Policy{Initial: 500 * time.Millisecond, Max: 30 * time.Second, Jitter: 0.3}
 
-// vaultError says what did not work, in words of ours: Vault's may repeat what
-// it was sent.
+// vaultError describes a failure without quoting Vault, whose errors may repeat what it
+// was sent.
 func vaultError(doing string, err error) error {
 	var answer *api.ResponseError
 	if !errors.As(err, &answer) {
-		return fmt.Errorf("%s: Vault cannot be asked: %s", doing, reason(err))
+		return fmt.Errorf("%s: request to Vault failed: %s", doing, describeFailure(err))
 	}
 	hint := "see Vault's log"
 	switch code := answer.StatusCode; {
 	case code == 400:
 		hint = "is vault.auth right, and the path?"
 	case code == 403:
-		hint = "may the login's policy do that?"
+		hint = "does the login's policy allow it?"
 	case code == 404:
-		hint = "there is nothing at that path; version 2 of KV has data/ in it, as secret/data/crm"
+		hint = "the path does not exist; paths of KV version 2 contain data/, as secret/data/crm"
 	case code == 429 || code == 472 || code == 473:
-		hint = "it is busy, or a standby"
+		hint = "it is overloaded, or a standby"
 	case code == 503:
 		hint = "it is sealed, or down for maintenance"
 	}
 	return fmt.Errorf("%s: Vault answered %d: %s", doing, answer.StatusCode, hint)
 }
 
-// status is that of Vault's answer; 0: there was none.
+// status returns the status of Vault's answer; 0: no answer.
 func status(err error) int {
 	var answer *api.ResponseError
 	if errors.As(err, &answer) {
@@ -211,8 +211,8 @@ func status(err error) int {
 	return 0
 }
 
-// texts are the fields of a secret that are text, or print as one. Version 2 of
-// KV has them one level down, beside what it knows of them.
+// texts returns the fields of a secret as text. KV version 2 nests them one level
+// deeper, beside metadata.
 func texts(s *api.Secret) map[string]string {
 	data := s.Data
 	if inner, ok := data["data"].(map[string]any); ok {
@@ -220,7 +220,7 @@ func texts(s *api.Secret) map[string]string {
 			data = inner
 		}
 	} else if _, ok := data["metadata"].(map[string]any); ok && data["data"] == nil {
-		return nil // version 2, deleted
+		return nil // deleted in KV version 2
 	}
 	all := make(map[string]string, len(data))
 	for key, value := range data {

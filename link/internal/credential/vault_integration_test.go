@@ -54,7 +54,7 @@ func startVault(t *testing.T) *realVault {
 		t.Fatal(err)
 	}
 	done := make(chan struct{})
-	go func() { _ = cmd.Wait(); close(done) }() // how it ended is in what it said
+	go func() { _ = cmd.Wait(); close(done) }() // its log says how it ended
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill() // it may have ended by itself
 		<-done
@@ -77,7 +77,7 @@ func startVault(t *testing.T) *realVault {
 	return nil
 }
 
-// do asks Vault as root, and gives the answer.
+// do sends a request to Vault as root, and returns the answer.
 func (v *realVault) do(method, path string, body any) map[string]any {
 	v.t.Helper()
 	text, err := json.Marshal(body)
@@ -107,7 +107,7 @@ func (v *realVault) do(method, path string, body any) map[string]any {
 	return into
 }
 
-// by is our Vault, over the real one.
+// by returns a Vault that uses the real one.
 func (v *realVault) by(w *watch, auth spec.VaultAuth) *Vault {
 	v.t.Helper()
 	ours, err := NewVault(&spec.Vault{Address: v.addr, Auth: auth}, w.parts(nil))
@@ -124,7 +124,7 @@ func (v *realVault) policy() {
 	v.do("PUT", "sys/policies/acl/app", object{"policy": `path "secret/data/*" { capabilities = ["read"] } path "kv1/*" { capabilities = ["read"] } path "rabbitmq/creds/*" { capabilities = ["read"] }`})
 }
 
-// eventually waits until it is so.
+// eventually waits for a condition.
 func eventually(t *testing.T, within time.Duration, what string, so func() bool) {
 	t.Helper()
 	deadline := time.After(within)
@@ -191,8 +191,8 @@ func realAppRole(t *testing.T, v *realVault) {
 	l := ours.logins[""]
 	ours.mu.Unlock()
 	token := func() *vaultToken {
-		l.turn <- struct{}{}
-		defer func() { <-l.turn }()
+		l.mu <- struct{}{}
+		defer func() { <-l.mu }()
 		return l.token
 	}
 	first := token()
@@ -206,8 +206,8 @@ func realAppRole(t *testing.T, v *realVault) {
 	w.keepsQuiet(t)
 }
 
-// realKubernetes logs in with the token of a service account. Whether it is
-// genuine Vault asks the API of the cluster, which is a small one here.
+// realKubernetes logs in with a service account token. Vault verifies it with the API
+// of the cluster, which is a small fake here.
 func realKubernetes(t *testing.T, v *realVault) {
 	account := serviceAccount("default", "app")
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -231,7 +231,7 @@ func realKubernetes(t *testing.T, v *realVault) {
 	w := &watch{}
 	c := bearerFrom(t, w, v.by(w, spec.VaultAuth{Method: "kubernetes", Role: "app", TokenFile: file}), "secret/data/k8s", "token")
 	refuses(t, c, call.CredentialUnavailable, "logging in at Vault by kubernetes: Vault answered 403")
-	writeFile(t, file, account) // the kubelet gives another one: the next login reads it
+	writeFile(t, file, account) // the kubelet rotates the token: the next login reads it
 	eventually(t, 20*time.Second, "logged in with the new token of the service account", func() bool {
 		out, err := apply(t, c, "")
 		return err == nil && out.Header.Get("Authorization") == "Bearer "+canary
@@ -239,7 +239,8 @@ func realKubernetes(t *testing.T, v *realVault) {
 	w.keepsQuiet(t)
 }
 
-// serviceAccount is a token like Kubernetes's, but for its signature.
+// serviceAccount returns a token like that of Kubernetes, but with an invalid
+// signature.
 func serviceAccount(namespace, name string) string {
 	enc := func(v any) string {
 		b, _ := json.Marshal(v) // maps of texts
@@ -262,7 +263,7 @@ func realKV1(t *testing.T, v *realVault) {
 	w.keepsQuiet(t)
 }
 
-// rabbits is the part of RabbitMQ's management API that Vault makes users with.
+// rabbits is the part of RabbitMQ's management API with which Vault creates users.
 type rabbits struct {
 	mu    sync.Mutex
 	users map[string]string
@@ -291,7 +292,7 @@ func (r *rabbits) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 }
 
-// valid reports whether a user and password are those of one that is there.
+// valid reports whether a user exists with that password.
 func (r *rabbits) valid(name, password string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -309,8 +310,8 @@ func realDynamic(t *testing.T, v *realVault) {
 	v.do("POST", "rabbitmq/roles/app", object{"vhosts": `{"/":{"write":".*","read":".*"}}`})
 	w := &watch{}
 	ours := v.by(w, v.approle("1h", "2h"))
-	both, err := newSecrets([]named{{"a", fromVault("rabbitmq/creds/app", "username")}, {"b", fromVault("rabbitmq/creds/app", "password")}},
-		func(s []string) (proof, error) { return text(s[0] + "\x00" + s[1]), nil }, w.parts(ours).filled())
+	both, err := newSecrets([]keyedRef{{"a", fromVault("rabbitmq/creds/app", "username")}, {"b", fromVault("rabbitmq/creds/app", "password")}},
+		func(s []string) (wireCredential, error) { return clientSecret(s[0] + "\x00" + s[1]), nil }, w.parts(ours).filled())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -326,8 +327,8 @@ func realDynamic(t *testing.T, v *realVault) {
 		seen[got] = true
 		<-time.After(20 * time.Millisecond)
 	}
-	// Three seconds each, renewed to eight: the second came at the end of the
-	// first one's longest life, and no sooner.
+	// Each lease has 3 s, and at most 8 s after renewals: the second secret came at the
+	// end of the first one's maximum lifetime, not earlier.
 	if len(seen) != 3 || time.Since(began) < 8*time.Second {
 		t.Errorf("%d credentials in %v", len(seen), time.Since(began))
 	}
@@ -340,9 +341,9 @@ func realRefusals(t *testing.T, v *realVault) {
 	ours := v.by(w, auth)
 	v.do("POST", "secret/data/some", object{"data": object{"token": canary}})
 	for _, c := range []struct{ name, path, key, words string }{
-		{"no such secret", "secret/data/none", "token", "Vault answered 404: there is nothing at that path"},
-		{"no such field", "secret/data/some", "other", "names in Vault is not there, or is no text: correct vaultRef.key"},
-		{"not allowed", "sys/auth", "token", "Vault answered 403: may the login's policy do that?"},
+		{"no such secret", "secret/data/none", "token", "Vault answered 404: the path does not exist"},
+		{"no such field", "secret/data/some", "other", "names in Vault does not exist, or is not text: correct vaultRef.key"},
+		{"not allowed", "sys/auth", "token", "Vault answered 403: does the login's policy allow it?"},
 		{"version 2 without data/", "secret/some", "token", "Vault answered 403"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -13,46 +13,46 @@ import (
 	"github.com/hashicorp/vault/api"
 )
 
-// reread is how often a secret that has no lease is read again, as Vault's own
-// agent does. A 401 does it at once.
-const reread = 5 * time.Minute
+// rereadInterval is how often a secret without a lease is read again (as Vault Agent
+// does). After a 401 it is read at once.
+const rereadInterval = 5 * time.Minute
 
-// startSpread is over what time the first reads spread that no call waits for.
+// startSpread is the time over which first reads are spread that no call waits for.
 const startSpread = 2 * time.Second
 
-// lease is one secret of Vault, kept up to date by a goroutine of its own.
+// lease is one secret of Vault. Its own goroutine keeps it up to date.
 type lease struct {
 	vault  *Vault
 	login  *login
 	path   string
-	users  int // guarded by vault.mu
+	users  int // fields in use; guarded by vault.mu
 	cancel context.CancelFunc
-	now    atomic.Pointer[held]
+	now    atomic.Pointer[leaseData]
 	wake   chan struct{}
 
-	mu     sync.Mutex
-	next   chan struct{} // closed once a step that begins from now on is over
-	force  bool          // the next step reads, whatever there is
-	forced chan struct{} // closed once such a step is over; nil: none is due
-	pace   pace
+	mu       sync.Mutex
+	current  chan struct{} // closed when the next step has ended
+	force    bool          // the next step reads even if the secret is valid
+	forced   chan struct{} // closed when that step has ended; nil: not requested is due
+	renewals renewalLimiter
 
 	failures int // of the goroutine alone
 }
 
-// held is what was read. It does not change.
-type held struct {
+// leaseData is the result of a read. It is immutable.
+type leaseData struct {
 	data  map[string]string
 	id    string // of the lease; "": none
 	ends  time.Time
 	life  time.Duration
-	renew bool // the lease can be
+	renew bool // the lease is renewable
 	token *vaultToken
 	due   time.Time
-	err   error // of the last attempt; nil: it went well
+	err   error // of the last attempt; nil: it succeeded
 }
 
-// until is when the data must not be used any longer; zero: no end.
-func (h *held) until() time.Time {
+// until returns when the data must no longer be used; zero: no end.
+func (h *leaseData) until() time.Time {
 	if h.id == "" {
 		return time.Time{}
 	}
@@ -62,7 +62,7 @@ func (h *held) until() time.Time {
 	return h.ends
 }
 
-func (h *held) usable(now time.Time) bool {
+func (h *leaseData) usable(now time.Time) bool {
 	if h == nil || h.data == nil {
 		return false
 	}
@@ -70,12 +70,12 @@ func (h *held) usable(now time.Time) bool {
 	return end.IsZero() || now.Before(end)
 }
 
-// readingLease is what a lease does, for errors: the path is not shown, for people write
-// a secret there.
+// readingLease names the operation in errors. The path is not shown: people write
+// secrets there by mistake.
 const readingLease = "reading the secret that vaultRef names"
 
-// get is the secret. It waits for the first read, and for no other.
-func (l *lease) get(ctx context.Context) (*held, error) {
+// get returns the secret. It waits for the first read only.
+func (l *lease) get(ctx context.Context) (*leaseData, error) {
 	for range 2 {
 		h := l.now.Load()
 		if h.usable(time.Now()) {
@@ -85,27 +85,27 @@ func (l *lease) get(ctx context.Context) (*held, error) {
 			if h.data == nil {
 				return nil, h.err
 			}
-			return nil, fmt.Errorf("the lease of the secret that vaultRef names has ended, and there is no other: %w", h.err)
+			return nil, fmt.Errorf("the lease of the secret that vaultRef names has ended, and reading it again failed: %w", h.err)
 		}
 		if err := l.await(ctx, false); err != nil {
 			return nil, err
 		}
 	}
-	return nil, errors.New(readingLease + ": Vault gives leases that end at once")
+	return nil, errors.New(readingLease + ": Vault gives leases that expire at once")
 }
 
-// refresh reads the secret after a 401, as often as is decent.
-func (l *lease) refresh(ctx context.Context) { _ = l.await(ctx, true) } // what there is says the rest
+// refresh reads the secret after a 401, unless the limiter refuses.
+func (l *lease) refresh(ctx context.Context) { _ = l.await(ctx, true) } // get returns the error
 
-// await waits for a step.
+// await waits for the end of the next step. With force, that step reads the secret.
 func (l *lease) await(ctx context.Context, force bool) error {
 	l.mu.Lock()
-	wait := l.next
+	wait := l.current
 	if force {
 		switch {
 		case l.forced != nil:
 			wait = l.forced
-		case l.pace.allow(time.Now()):
+		case l.renewals.allow(time.Now()):
 			l.force, l.forced = true, wait
 		default:
 			l.mu.Unlock()
@@ -127,7 +127,7 @@ func (l *lease) await(ctx context.Context, force bool) error {
 	}
 }
 
-// run keeps the secret up to date.
+// run keeps the secret up to date until ctx ends.
 func (l *lease) run(ctx context.Context) {
 	timer := time.NewTimer(rand.N(startSpread))
 	defer timer.Stop()
@@ -139,8 +139,8 @@ func (l *lease) run(ctx context.Context) {
 		case <-l.wake:
 		}
 		l.mu.Lock()
-		force, over, next := l.force, l.next, make(chan struct{})
-		l.force, l.next = false, next
+		force, over, next := l.force, l.current, make(chan struct{})
+		l.force, l.current = false, next
 		l.mu.Unlock()
 		wait := l.step(ctx, force)
 		l.mu.Lock()
@@ -153,9 +153,9 @@ func (l *lease) run(ctx context.Context) {
 	}
 }
 
-// step does what is due, and says how long nothing else is.
+// step does what is due, and returns the time until the next step.
 func (l *lease) step(ctx context.Context, force bool) time.Duration {
-	ctx, cancel := context.WithTimeout(ctx, 2*fetchLimit)
+	ctx, cancel := context.WithTimeout(ctx, 2*fetchTimeout)
 	defer cancel()
 	old := l.now.Load()
 	for try := 1; ; try++ {
@@ -164,10 +164,10 @@ func (l *lease) step(ctx context.Context, force bool) time.Duration {
 			return l.failed(old, err, 0)
 		}
 		h := old
-		if force || !l.keeps(ctx, &h, token) {
+		if force || !l.staysUsable(ctx, &h, token) {
 			if h, err = l.read(ctx, token); err != nil {
 				if status(err) == 403 && try == 1 && (old == nil || old.token == token) {
-					l.login.drop(token) // it may have been revoked, as when Vault lost its memory
+					l.login.drop(token) // it may have been revoked, for example by a restart of Vault
 					continue
 				}
 				return l.failed(old, vaultError(readingLease, err), status(err))
@@ -183,8 +183,9 @@ func (l *lease) step(ctx context.Context, force bool) time.Duration {
 	}
 }
 
-// keeps reports whether what there is goes on being good, renewed if need be.
-func (l *lease) keeps(ctx context.Context, h **held, token *vaultToken) bool {
+// staysUsable reports whether the current lease remains valid, after a renewal if one
+// is due.
+func (l *lease) staysUsable(ctx context.Context, h **leaseData, token *vaultToken) bool {
 	old, now := *h, time.Now()
 	if !old.usable(now) || old.id != "" && old.token != token {
 		return false
@@ -201,7 +202,7 @@ func (l *lease) keeps(ctx context.Context, h **held, token *vaultToken) bool {
 	}
 	life := time.Duration(s.LeaseDuration) * time.Second
 	if life <= old.life/3 {
-		return false // near the longest life a lease may have
+		return false // the lease is near its maximum lifetime
 	}
 	renewed := *old
 	renewed.err, renewed.renew = nil, s.Renewable
@@ -210,11 +211,11 @@ func (l *lease) keeps(ctx context.Context, h **held, token *vaultToken) bool {
 	return true
 }
 
-// notFound stands for the 404 that the library gives as nothing at all.
+// notFound is the error for a 404, which the library returns as a nil secret.
 var notFound = &api.ResponseError{StatusCode: http.StatusNotFound}
 
-// read reads the secret anew.
-func (l *lease) read(ctx context.Context, token *vaultToken) (*held, error) {
+// read reads the secret.
+func (l *lease) read(ctx context.Context, token *vaultToken) (*leaseData, error) {
 	asked := time.Now()
 	s, err := token.client.Logical().ReadWithContext(ctx, l.path)
 	if err != nil {
@@ -223,15 +224,15 @@ func (l *lease) read(ctx context.Context, token *vaultToken) (*held, error) {
 	if s == nil {
 		return nil, notFound
 	}
-	h := &held{data: texts(s), token: token}
+	h := &leaseData{data: texts(s), token: token}
 	if h.data == nil {
 		return nil, notFound
 	}
 	life := time.Duration(s.LeaseDuration) * time.Second
 	if s.LeaseID == "" {
-		every := reread
+		every := rereadInterval
 		if life > 0 {
-			every = min(every, life) // KV version 1 says so by a ttl of the secret
+			every = min(every, life) // a KV version 1 secret may have a ttl
 		}
 		h.due = asked.Add(every*4/5 + rand.N(every*2/5+1))
 		return h, nil
@@ -241,16 +242,16 @@ func (l *lease) read(ctx context.Context, token *vaultToken) (*held, error) {
 	return h, nil
 }
 
-// failed remembers why, and says when to try again. What was read stays, as
-// long as its lease; a secret without one that is gone, or may not be read any
-// more, does not.
-func (l *lease) failed(old *held, err error, code int) time.Duration {
+// failed records the error, and returns when to try again. The last secret is kept as
+// long as its lease; without a lease, it is dropped if it no longer exists or access
+// was denied.
+func (l *lease) failed(old *leaseData, err error, code int) time.Duration {
 	l.failures++
-	h := held{err: err}
+	h := leaseData{err: err}
 	if old != nil && (old.id != "" || code != http.StatusForbidden && code != http.StatusNotFound) {
 		h = *old
 		h.err = err
 	}
 	l.now.Store(&h)
-	return retry.Delay(l.failures)
+	return vaultRetry.Delay(l.failures)
 }

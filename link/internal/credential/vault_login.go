@@ -11,23 +11,23 @@ import (
 	"github.com/hashicorp/vault/api"
 )
 
-// login gets tokens of Vault for one role. Leases live no longer than the token
-// they were asked for with, so a token is renewed for as long as it can be.
+// login logs in at Vault for one role. A lease does not outlive the token that it was
+// requested with, so a token is renewed as long as possible.
 type login struct {
 	vault *Vault
 	role  string
-	turn  chan struct{} // held by whoever uses what follows
+	mu    chan struct{} // a semaphore that guards the fields below
 	token *vaultToken   // nil: none yet, or refused
 }
 
-// vaultToken is one login. Its client does not change.
+// vaultToken is the result of one login. Its client does not change.
 type vaultToken struct {
-	client    *api.Client
-	given     string        // method token: what was in the file
-	life      time.Duration // at the login; 0: it does not end
-	renewable bool
-	renew     time.Time    // when it is; zero: never. Guarded by login.turn.
-	end       atomic.Int64 // Unix nanoseconds; 0: never. Leases read it.
+	client     *api.Client
+	configured string        // method token: the configured token
+	life       time.Duration // lifetime at the login; 0: unlimited
+	renewable  bool
+	renew      time.Time    // when to renew; zero: never. Guarded by login.mu.
+	end        atomic.Int64 // Unix nanoseconds; 0: never. Leases read it concurrently.
 }
 
 func newVaultToken(c *api.Client, life time.Duration, renewable bool, asked time.Time) *vaultToken {
@@ -36,7 +36,7 @@ func newVaultToken(c *api.Client, life time.Duration, renewable bool, asked time
 	return t
 }
 
-// extend gives the token a life from when it was asked for.
+// extend sets the end of the token to asked + life.
 func (t *vaultToken) extend(life time.Duration, asked time.Time) {
 	if life <= 0 {
 		t.renew = time.Time{}
@@ -47,7 +47,7 @@ func (t *vaultToken) extend(life time.Duration, asked time.Time) {
 	t.end.Store(asked.Add(life).UnixNano())
 }
 
-// ends is when the token ends, and its leases with it; zero: never.
+// ends returns when the token and its leases end; zero: never.
 func (t *vaultToken) ends() time.Time {
 	if end := t.end.Load(); end != 0 {
 		return time.Unix(0, end)
@@ -63,65 +63,65 @@ func (t *vaultToken) usable(now time.Time) bool {
 	return end.IsZero() || now.Before(end)
 }
 
-// get is a token that is good, renewed or new where it is time; next is when it
-// should be asked for again, zero: not for its sake.
+// get returns a valid token, renewed or new if that is due. next is when get should be
+// called again; zero: the token needs no renewal.
 func (l *login) get(ctx context.Context) (t *vaultToken, next time.Time, err error) {
 	select {
-	case l.turn <- struct{}{}:
+	case l.mu <- struct{}{}:
 	case <-ctx.Done():
-		return nil, next, errors.New("no login at Vault in time")
+		return nil, next, errors.New("the login at Vault did not finish in time")
 	}
-	defer func() { <-l.turn }()
+	defer func() { <-l.mu }()
 	now := time.Now()
 	method := l.vault.spec.Auth.Method
 	var given string
-	if method == "token" { // followed, for whoever writes it may change it
-		given, err = l.given(ctx)
+	if method == "token" { // the configured token may have changed
+		given, err = l.loginData(ctx)
 	}
-	if err == nil && l.token.usable(now) && l.token.given == given {
+	if err == nil && l.token.usable(now) && l.token.configured == given {
 		if l.token.renew.IsZero() || now.Before(l.token.renew) || l.renew(ctx, now) {
 			return l.token, l.token.renew, nil
 		}
 	}
 	if method != "token" {
-		given, err = l.given(ctx)
+		given, err = l.loginData(ctx)
 	}
 	var fresh *vaultToken
 	if err == nil {
-		fresh, err = l.enter(ctx, given, now)
+		fresh, err = l.logIn(ctx, given, now)
 	}
 	if err == nil {
 		l.token = fresh
 		return fresh, fresh.renew, nil
 	}
-	if l.token.usable(now) { // as long as it lasts
-		l.vault.parts.Log.Warn("the login at Vault cannot be renewed", "role", l.role, "error", err.Error())
-		l.token.renew = now.Add(retry.Delay(4))
+	if l.token.usable(now) { // the old token is used until it ends
+		l.vault.parts.Log.Warn("vault login failed", "role", l.role, "error", err.Error())
+		l.token.renew = now.Add(vaultRetry.Delay(4))
 		return l.token, l.token.renew, nil
 	}
 	return nil, next, err
 }
 
-// given is what a login is made with.
-func (l *login) given(ctx context.Context) (string, error) {
-	r, err := l.vault.proof.read(ctx)
+// loginData reads the secret that the login sends.
+func (l *login) loginData(ctx context.Context) (string, error) {
+	r, err := l.vault.loginSecret.read(ctx)
 	if err == nil {
-		err = whole(r.text, l.vault.proof.where())
+		err = checkValue(r.text, l.vault.loginSecret.where())
 	}
 	return r.text, err
 }
 
-// drop forgets a token that Vault refuses.
+// drop discards a token that Vault refuses.
 func (l *login) drop(t *vaultToken) {
-	l.turn <- struct{}{} // held for no longer than a request takes
+	l.mu <- struct{}{} // held at most for the time of one request
 	if l.token == t {
 		l.token = nil
 	}
-	<-l.turn
+	<-l.mu
 }
 
-// renew reports whether the token lives on, for long enough to be worth it: near
-// its longest life Vault gives less and less, and another login is due.
+// renew renews the token, and reports whether it lives long enough. Near its maximum
+// lifetime Vault grants less and less, and another login is needed.
 func (l *login) renew(ctx context.Context, now time.Time) bool {
 	t := l.token
 	if !t.renewable {
@@ -136,11 +136,11 @@ func (l *login) renew(ctx context.Context, now time.Time) bool {
 	return life == 0 || life > t.life/3
 }
 
-// enter logs in.
-func (l *login) enter(ctx context.Context, given string, now time.Time) (*vaultToken, error) {
+// logIn logs in.
+func (l *login) logIn(ctx context.Context, given string, now time.Time) (*vaultToken, error) {
 	auth := l.vault.spec.Auth
 	if auth.Method == "token" {
-		return l.known(ctx, given, now)
+		return l.lookUpToken(ctx, given, now)
 	}
 	body := map[string]any{"role": l.role, "jwt": given}
 	if auth.Method == "approle" {
@@ -168,9 +168,9 @@ func (l *login) enter(ctx context.Context, given string, now time.Time) (*vaultT
 	return newVaultToken(c, time.Duration(s.Auth.LeaseDuration)*time.Second, s.Auth.Renewable, now), nil
 }
 
-// known learns how long a token that was given lives. A token that may not be
-// asked about is used as it is.
-func (l *login) known(ctx context.Context, given string, now time.Time) (*vaultToken, error) {
+// lookUpToken asks Vault how long a configured token lives. A token that may not ask is
+// used as it is.
+func (l *login) lookUpToken(ctx context.Context, given string, now time.Time) (*vaultToken, error) {
 	c, err := l.vault.client(given)
 	if err != nil {
 		return nil, err
@@ -180,14 +180,14 @@ func (l *login) known(ctx context.Context, given string, now time.Time) (*vaultT
 		return nil, vaultError("looking up the token for Vault", err)
 	}
 	ttl, _ := s.Data["ttl"].(json.Number)
-	seconds, _ := ttl.Int64() // 0, which never ends, where it is not said
+	seconds, _ := ttl.Int64() // 0, unlimited, if Vault does not say
 	renewable, _ := s.Data["renewable"].(bool)
 	life := time.Duration(seconds) * time.Second
-	if t := l.token; t.usable(now) && t.given == given {
-		t.extend(life, now) // it is the same, and so are its leases
+	if t := l.token; t.usable(now) && t.configured == given {
+		t.extend(life, now) // same token, so its leases remain
 		return t, nil
 	}
 	t := newVaultToken(c, life, renewable, now)
-	t.given = given
+	t.configured = given
 	return t, nil
 }

@@ -18,21 +18,21 @@ import (
 	"github.com/lsm/fiso/link/spec"
 )
 
-// fakeVault answers like Vault as far as these tests need it; what Vault truly
-// does is asked of a real one, in vault_integration_test.go.
+// fakeVault behaves like Vault as far as these tests need. vault_integration_test.go
+// tests against a real one.
 type fakeVault struct {
 	mu       sync.Mutex
 	asked    map[string]int // by method and path
 	tokens   map[string]bool
 	logins   int
-	life     int               // of tokens, seconds; 0: they do not end
-	longest  int               // what is left to a token or lease at its renewal; 0: all of it
+	life     int               // lifetime of tokens, seconds; 0: unlimited
+	longest  int               // lifetime that a renewal grants, seconds; 0: the full lifetime
 	fixed    bool              // tokens cannot be renewed
 	kv       map[string]string // answers by path
-	leased   int               // how many dynamic secrets were given
-	lease    int               // their life, seconds
+	leased   int               // number of dynamic secrets issued
+	lease    int               // their lifetime, seconds
 	lastBody string
-	status   int // of every answer; 0: as it should be
+	status   int // status of every answer; 0: the regular one
 	takes    time.Duration
 }
 
@@ -105,7 +105,7 @@ func (f *fakeVault) left(life int) int {
 	return life
 }
 
-// vaultBy is a Vault over the fake; auth by token unless changed.
+// vaultBy returns a Vault that uses the fake, with auth by token unless changed.
 func vaultBy(t *testing.T, w *watch, f *fakeVault, change ...func(*spec.Vault)) *Vault {
 	t.Helper()
 	s := &spec.Vault{Address: "http://vault.example.com:8200", Auth: spec.VaultAuth{Method: "token", TokenRef: &spec.SecretRef{EnvVar: "TOKEN"}}}
@@ -161,7 +161,7 @@ func TestVault_logsInByEachMethod(t *testing.T) {
 	}
 }
 
-// UL8: the token of the environment has no line break at its end.
+// UL8: the line break at the end of VAULT_TOKEN is removed.
 func TestVault_trimsTheTokenOfTheEnvironment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, f := &watch{}, newFakeVault()
@@ -186,10 +186,10 @@ func TestVault_readsBothVersionsOfKV(t *testing.T) {
 		{"a number", `{"data":{"k":12345678901234567890}}`, "k", "12345678901234567890", ""},
 		{"a value with a line break at its end", `{"data":{"k":"\ufeffv\r\n"}}`, "k", "v", ""}, // UL8
 		{"a truth", `{"data":{"k":true}}`, "k", "true", ""},
-		{"no such field", `{"data":{"k":"` + canary + `"}}`, "x", "", "is not there, or is no text: correct vaultRef.key"},
-		{"a field that is no text", `{"data":{"k":["` + canary + `"]}}`, "k", "", "or is no text"},
-		{"deleted", `{"data":{"data":null,"metadata":{"deletion_time":"2026-01-01T00:00:00Z"}}}`, "k", "", "there is nothing at that path"},
-		{"no JSON", canary, "k", "", "the answer is none that it should give"},
+		{"no such field", `{"data":{"k":"` + canary + `"}}`, "x", "", "does not exist, or is not text: correct vaultRef.key"},
+		{"a field that is no text", `{"data":{"k":["` + canary + `"]}}`, "k", "", "or is not text"},
+		{"deleted", `{"data":{"data":null,"metadata":{"deletion_time":"2026-01-01T00:00:00Z"}}}`, "k", "", "the path does not exist"},
+		{"no JSON", canary, "k", "", "the answer is malformed"},
 		{"a line break", `{"data":{"k":"` + canary + `\nX: y"}}`, "k", "", "the field that auth.secretRef.vaultRef names in Vault holds a line break"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -230,11 +230,11 @@ func TestVault_readsASecretOnceForAll(t *testing.T) {
 	})
 }
 
-// pair is a credential that shows which user and which password go together.
+// pair is a credential that shows which user and password were read together.
 func pair(t *testing.T, w *watch, v *Vault) *secrets {
 	t.Helper()
-	s, err := newSecrets([]named{{"a", fromVault("database/creds/app", "username")}, {"b", fromVault("database/creds/app", "password")}},
-		func(v []string) (proof, error) { return text(v[0] + ":" + v[1]), nil }, w.parts(v).filled())
+	s, err := newSecrets([]keyedRef{{"a", fromVault("database/creds/app", "username")}, {"b", fromVault("database/creds/app", "password")}},
+		func(v []string) (wireCredential, error) { return clientSecret(v[0] + ":" + v[1]), nil }, w.parts(v).filled())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -248,7 +248,7 @@ func mustGet(t *testing.T, s *secrets) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(p.(text))
+	return string(p.(clientSecret))
 }
 
 func TestVault_renewsALeaseAndReadsAnotherWhereItCannot(t *testing.T) {
@@ -267,7 +267,7 @@ func TestVault_renewsALeaseAndReadsAnotherWhereItCannot(t *testing.T) {
 		if end, ok := s.expiry(); !ok || time.Until(end) <= 0 || time.Until(end) > 90*time.Second {
 			t.Errorf("ends at %v", end)
 		}
-		f.change(func() { f.longest = 10 }) // it nears the longest life it may have
+		f.change(func() { f.longest = 10 }) // near the maximum lifetime
 		time.Sleep(62 * time.Second)
 		if got := mustGet(t, s); got != "user2:pass2" {
 			t.Error(got)
@@ -355,8 +355,8 @@ func TestVault_secretThatIsGoneIsUsedForAMinuteAtMost(t *testing.T) {
 		f.change(func() { delete(f.kv, "kv/a") })
 		time.Sleep(7 * time.Minute)
 		mustApply(t, c)
-		time.Sleep(grace + time.Second)
-		refuses(t, c, call.CredentialUnavailable, "Vault answered 404: there is nothing at that path")
+		time.Sleep(unreadableTTL + time.Second)
+		refuses(t, c, call.CredentialUnavailable, "Vault answered 404: the path does not exist")
 	})
 }
 
@@ -378,7 +378,7 @@ func TestVault_renewsItsTokenAndLogsInAgain(t *testing.T) {
 			if f.logins != 1 || f.count("auth/token/renew-self") < 10 {
 				t.Errorf("%d logins, %d renewals", f.logins, f.count("auth/token/renew-self"))
 			}
-			f.change(func() { f.longest = 5 }) // it nears its longest life: its leases end with it
+			f.change(func() { f.longest = 5 }) // near its maximum lifetime, and its leases end with it
 			time.Sleep(time.Minute)
 			if got := mustGet(t, s); f.logins < 2 || got == "user1:pass1" {
 				t.Errorf("%d logins, still %s", f.logins, got)
@@ -415,7 +415,7 @@ func TestVault_renewsItsTokenAndLogsInAgain(t *testing.T) {
 			if p, err := s.get(t.Context()); err == nil {
 				t.Errorf("a lease whose token has ended was used: %v", p)
 			}
-			if !strings.Contains(w.logged(), "the login at Vault cannot be renewed") {
+			if !strings.Contains(w.logged(), "vault login failed") {
 				t.Error(w.logged())
 			}
 			w.keepsQuiet(t)
@@ -444,7 +444,7 @@ func TestVault_followsTheFileOfItsToken(t *testing.T) {
 		f.kv["kv/a"] = `{"data":{"k":"one"}}`
 		c := bearerFrom(t, w, vaultBy(t, w, f, func(s *spec.Vault) { s.Auth.TokenRef = fromFile(path) }), "kv/a", "k")
 		mustApply(t, c)
-		time.Sleep(500 * time.Second) // looked up again: it is the same one, with less to live
+		time.Sleep(500 * time.Second) // looked up again: the same token, with less time left
 		if n := f.count("auth/token/lookup-self"); n != 2 {
 			t.Errorf("looked up %d times", n)
 		}
@@ -484,8 +484,8 @@ func TestVault_showsNothingOfAWrongAnswer(t *testing.T) {
 		status int
 		words  string
 	}{
-		{400, "is vault.auth right"}, {403, "may the login's policy do that?"}, {404, "version 2 of KV"},
-		{429, "it is busy"}, {500, "see Vault's log"}, {503, "it is sealed"},
+		{400, "is vault.auth right"}, {403, "does the login's policy allow it?"}, {404, "KV version 2"},
+		{429, "it is overloaded"}, {500, "see Vault's log"}, {503, "it is sealed"},
 	} {
 		t.Run(fmt.Sprint(c.status), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -502,7 +502,7 @@ func TestVault_showsNothingOfAWrongAnswer(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w, f := &watch{}, newFakeVault()
 			f.status = 307
-			refuses(t, bearerFrom(t, w, vaultBy(t, w, f), "kv/a", "k"), call.CredentialUnavailable, "it sends to another address, which is not followed")
+			refuses(t, bearerFrom(t, w, vaultBy(t, w, f), "kv/a", "k"), call.CredentialUnavailable, "it redirects to another address, which is not followed")
 			w.keepsQuiet(t)
 		})
 	})
@@ -526,22 +526,22 @@ func TestVault_showsNothingOfAWrongAnswer(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(v.Close)
-		refuses(t, bearerFrom(t, w, v, "kv/a", "k"), call.CredentialUnavailable, "Vault cannot be asked: dial tcp 127.0.0.1:1")
+		refuses(t, bearerFrom(t, w, v, "kv/a", "k"), call.CredentialUnavailable, "request to Vault failed: dial tcp 127.0.0.1:1")
 	})
 	t.Run("no token of ours", func(t *testing.T) {
 		w := &watch{}
 		v := vaultBy(t, w, newFakeVault(), func(s *spec.Vault) { s.Auth.TokenRef = nil })
-		refuses(t, bearerFrom(t, w, v, "kv/a", "k"), call.CredentialUnavailable, "the environment variable VAULT_TOKEN holds nothing")
+		refuses(t, bearerFrom(t, w, v, "kv/a", "k"), call.CredentialUnavailable, "the environment variable VAULT_TOKEN is empty")
 	})
 	t.Run("no token of the service account", func(t *testing.T) {
 		w := &watch{}
 		v := vaultBy(t, w, newFakeVault(), func(s *spec.Vault) { s.Auth = spec.VaultAuth{Method: "kubernetes", Role: "a"} })
-		refuses(t, bearerFrom(t, w, v, "kv/a", "k"), call.CredentialUnavailable, defaultTokenFile+" is not there")
+		refuses(t, bearerFrom(t, w, v, "kv/a", "k"), call.CredentialUnavailable, defaultTokenFile+" does not exist")
 	})
 	t.Run("an environment that the library cannot read", func(t *testing.T) {
 		t.Setenv("VAULT_HEADERS", "{"+canary)
 		w := &watch{}
-		refuses(t, bearerFrom(t, w, vaultBy(t, w, newFakeVault()), "kv/a", "k"), call.CredentialUnavailable, "no VAULT_… variable of the environment is malformed")
+		refuses(t, bearerFrom(t, w, vaultBy(t, w, newFakeVault()), "kv/a", "k"), call.CredentialUnavailable, "no VAULT_… environment variable is malformed")
 		byRole := vaultBy(t, w, newFakeVault(), func(s *spec.Vault) {
 			s.Auth = spec.VaultAuth{Method: "approle", RoleID: "r", SecretID: &spec.SecretRef{EnvVar: "TOKEN"}}
 		})
@@ -612,7 +612,7 @@ func TestVault_hangsNeitherCallsNorClose(t *testing.T) {
 			time.Sleep(time.Second)
 			v.Close()
 		}()
-		time.Sleep(recheck)
+		time.Sleep(checkInterval)
 		synctest.Wait()
 		refuses(t, c, call.CredentialUnavailable, "")
 	})

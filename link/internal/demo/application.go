@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// application is the one that fiso-link is for: it knows localhost, and no
+// application is the caller in the demo. It knows the address of fiso-link, and no
 // credential.
 type application struct {
 	base   string
@@ -23,8 +23,8 @@ type application struct {
 }
 
 const (
-	maxAnswer = 64 << 10         // is read of an answer
-	enough    = 15 * time.Second // for a call: fiso-link answers before
+	maxAnswer   = 64 << 10         // bytes read of an answer
+	callTimeout = 15 * time.Second // of a call; fiso-link answers earlier
 )
 
 func newApplication(address string, l *ledger) *application {
@@ -33,16 +33,16 @@ func newApplication(address string, l *ledger) *application {
 
 func (a *application) close() { a.client.CloseIdleConnections() }
 
-// traffic makes calls of every kind until moment ends; one that was begun is
+// traffic makes calls of every kind until the context until ends; calls that began are
 // finished, within ctx.
-func (a *application) traffic(ctx, moment context.Context, callers *sync.WaitGroup) {
+func (a *application) traffic(ctx, until context.Context, callers *sync.WaitGroup) {
 	every := func(d time.Duration, do func(n int)) {
 		callers.Go(func() {
 			tick := time.NewTicker(d)
 			defer tick.Stop()
 			for n := 0; ; n++ {
 				select {
-				case <-moment.Done():
+				case <-until.Done():
 					return
 				case <-tick.C:
 					do(n)
@@ -63,8 +63,8 @@ func (a *application) traffic(ctx, moment context.Context, callers *sync.WaitGro
 	every(700*time.Millisecond, func(n int) { get("shop", []string{"admin/users", "orders/%2e%2e/admin"}[n%2]) })
 }
 
-// post makes an order that is known by its number, and with a key, if wanted,
-// that makes it safe to repeat.
+// post sends an order with a number and, if keyed, with an Idempotency-Key, which makes
+// it safe to retry.
 func (a *application) post(ctx context.Context, keyed bool) {
 	id, key := fmt.Sprintf("A-%04d", a.orders.Add(1)), ""
 	if keyed {
@@ -84,10 +84,10 @@ func (a *application) burst(ctx context.Context, target, path string, n int) {
 	all.Wait()
 }
 
-// call makes one call, and writes down what came of it; 0: nothing did.
+// call makes one call, records its result, and returns its status; 0: no answer.
 func (a *application) call(ctx context.Context, target, method, path, order, key string) int {
 	began := time.Now()
-	limited, cancel := context.WithTimeout(ctx, enough)
+	limited, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	var body []byte
 	resp, err := a.do(limited, method, target+"/"+path, order, key)
@@ -124,13 +124,12 @@ func (a *application) do(ctx context.Context, method, path, order, key string) (
 	return a.client.Do(req)
 }
 
-// read follows the news by one connection for as long as that holds; another one
-// is needed only when it is cut.
+// read reads the news stream, and connects again only if it is cut.
 func (a *application) read(ctx context.Context) {
 	for ctx.Err() == nil {
 		resp, err := a.do(ctx, http.MethodGet, "news/stream", "", "")
 		if err != nil {
-			return // it is over, or the ledger misses the events
+			return // the demo is over, or the ledger will show the missing events
 		}
 		a.ledger.connected()
 		lines := bufio.NewScanner(resp.Body)

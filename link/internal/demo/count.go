@@ -12,23 +12,23 @@ import (
 	"time"
 )
 
-// Summary is what was counted on all sides: by the application, by the service,
-// and by fiso-link's own metrics. The calls are the sum of what they came to.
+// Summary holds the counts of the application, the service, and fiso-link's metrics.
+// Calls is the sum of the results of calls.
 type Summary struct {
 	Calls            int `json:"calls"`
 	Answered         int `json:"answered"`
 	TargetFailed     int `json:"targetFailed"` // the target's own 5xx, after all attempts
-	NoAnswer         int `json:"noAnswer"`     // 502 and 504 of fiso-link's
+	NoAnswer         int `json:"noAnswer"`     // fiso-link's 502 and 504
 	RefusedByBreaker int `json:"refusedByBreaker"`
 	RateLimited      int `json:"rateLimited"`
-	Refused          int `json:"refused"` // paths, and a target that there was not yet
+	Refused          int `json:"refused"` // by path, or because the target did not exist yet
 
 	Retried   int `json:"retried"`
 	Refreshed int `json:"refreshed"`
 	Opened    int `json:"opened"`
 	Closed    int `json:"closed"`
 
-	Orders        int `json:"orders"`        // POST, without a key
+	Orders        int `json:"orders"`        // POST without a key
 	OrdersTwice   int `json:"ordersTwice"`   // of them, executed more than once
 	KeyedOrders   int `json:"keyedOrders"`   // POST with Idempotency-Key
 	KeyedRepeated int `json:"keyedRepeated"` // of them, sent more than once
@@ -39,11 +39,11 @@ type Summary struct {
 	Missing     int `json:"missing"`
 	Connections int `json:"connections"`
 
-	Forbidden   int      `json:"forbidden"` // requests that no rule allows, and that arrived
-	Unproven    int      `json:"unproven"`  // requests without a valid credential, those after the revocation apart
+	Forbidden   int      `json:"forbidden"` // requests that arrived although no rule allows them
+	Unproven    int      `json:"unproven"`  // requests without a valid credential, except those just after the revocation
 	SecretsSeen int      `json:"secretsSeen"`
-	Measured    int      `json:"measured"` // calls by fiso-link's metrics
-	Broken      []string `json:"broken"`   // promises
+	Measured    int      `json:"measured"` // calls counted by fiso-link's metrics
+	Broken      []string `json:"broken"`   // broken promises
 }
 
 // Names of metrics.
@@ -52,12 +52,12 @@ const (
 	retries  = "fiso_link_retries_total"
 )
 
-// count asks everybody, once fiso-link's own count is at its end.
-func (s *stage) count(ctx context.Context) (Summary, error) {
+// count collects the counts of all sides, after fiso-link has counted the last call.
+func (s *demo) count(ctx context.Context) (Summary, error) {
 	var m map[string]float64
 	var text string
 	var err error
-	s.await(ctx, func() bool { // a call is counted once it is over, which its application may see earlier
+	s.await(ctx, func() bool { // fiso-link counts a call shortly after the application has its answer
 		m, text, err = s.scrape(ctx)
 		return err != nil || int(total(m, requests)) >= s.ledger.requests()
 	})
@@ -75,12 +75,12 @@ func (s *stage) count(ctx context.Context) (Summary, error) {
 	sum.Retried = int(total(m, retries))
 	sum.Refreshed = int(m[`fiso_link_auth_refresh_total{status="success",target="shop"}`])
 	s.upstream.check(s.ledger.asked(), &sum)
-	sum.Broken = sum.broken()
+	sum.Broken = sum.brokenPromises()
 	return sum, nil
 }
 
-// scrape reads fiso-link's metrics, as Prometheus does.
-func (s *stage) scrape(ctx context.Context) (values map[string]float64, text string, err error) {
+// scrape reads fiso-link's metrics as Prometheus does.
+func (s *demo) scrape(ctx context.Context) (values map[string]float64, text string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.metrics+"/metrics", nil)
@@ -99,7 +99,7 @@ func (s *stage) scrape(ctx context.Context) (values map[string]float64, text str
 	return parse(string(b)), string(b), nil
 }
 
-// parse reads Prometheus' text format: a name with its labels, and a value.
+// parse reads Prometheus's text format: values by name with labels.
 func parse(text string) map[string]float64 {
 	values := map[string]float64{}
 	for line := range strings.Lines(text) {
@@ -114,7 +114,7 @@ func parse(text string) map[string]float64 {
 	return values
 }
 
-// total is the sum over all labels.
+// total returns the sum over all labels of a metric.
 func total(m map[string]float64, name string) (sum float64) {
 	for k, v := range m {
 		if strings.HasPrefix(k, name+"{") {
@@ -124,17 +124,17 @@ func total(m map[string]float64, name string) (sum float64) {
 	return sum
 }
 
-// requests are the calls, and the connections to the news.
+// requests returns the number of calls and connections to the news.
 func (l *ledger) requests() int { l.mu.Lock(); defer l.mu.Unlock(); return l.calls + l.conns }
 
-// asked are the orders, and whether the application was told that they are taken.
+// asked returns the orders, and whether the answer said that they are taken.
 func (l *ledger) asked() map[string]bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return maps.Clone(l.orders)
 }
 
-// sum is the application's side of the summary.
+// sum returns the application's part of the summary.
 func (l *ledger) sum() Summary {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -148,7 +148,7 @@ func (l *ledger) sum() Summary {
 	}
 }
 
-// check is the service's side.
+// check adds the service's part of the summary.
 func (u *upstream) check(orders map[string]bool, sum *Summary) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -174,8 +174,8 @@ func (u *upstream) check(orders map[string]bool, sum *Summary) {
 	sum.Forbidden, sum.Unproven = u.forbidden, u.unproven+u.expired
 }
 
-// broken are the promises that were not kept.
-func (t *Summary) broken() []string {
+// brokenPromises returns the promises that were not kept.
+func (t *Summary) brokenPromises() []string {
 	known := t.Answered + t.TargetFailed + t.NoAnswer + t.RefusedByBreaker + t.RateLimited + t.Refused
 	broken := []string{}
 	for _, promise := range []struct {

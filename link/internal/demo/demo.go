@@ -1,7 +1,6 @@
-// Package demo is fiso-link at work on a stage: a real instance between a small
-// application and a service that fails in the ways that services do. The script
-// makes things go wrong, the ledger counts on both sides, and the end says
-// whether every promise was kept.
+// Package demo shows fiso-link at work: a real server between a small application and a
+// service that fails as real services do. A script causes the failures, both sides
+// count, and the summary says whether every promise was kept.
 package demo
 
 import (
@@ -19,20 +18,20 @@ import (
 	"time"
 
 	"github.com/lsm/fiso/common/telemetry"
-	"github.com/lsm/fiso/link/internal/instance"
+	sidecar "github.com/lsm/fiso/link/internal/server"
 
 	_ "embed"
 )
 
-// Options say how the demo runs.
+// Options configure the demo.
 type Options struct {
-	// Out is where a person watches; Terminal, whether it can be redrawn.
+	// Out is where progress is shown. Terminal says whether it can be redrawn.
 	Out      io.Writer
 	Terminal bool
-	// Length is how long calls are made; 16 s when zero. What goes wrong comes
-	// in fixed parts of it, and a step that needs longer gets it.
+	// Length is how long calls are made; default 16 s. Failures happen at fixed
+	// fractions of it, and a step that needs longer gets it.
 	Length time.Duration
-	// Keep leaves everything running after the totals, until ctx ends.
+	// Keep keeps everything running after the totals, until ctx ends.
 	Keep bool
 }
 
@@ -42,40 +41,40 @@ var ErrBroken = errors.New("a promise was broken")
 //go:embed config.yaml
 var configFile string
 
-// reloaded is what the file gets while fiso-link runs: one more target.
-const reloaded = `  - name: weather             # came while it ran
+// reloaded is added to the file while fiso-link runs: one more target.
+const reloaded = `  - name: weather             # added while it ran
     protocol: http
     host: UPSTREAM
     basePath: /weather
 `
 
-// stage is everything that runs during a demo.
-type stage struct {
+// demo holds everything that runs during a demo.
+type demo struct {
 	opts     Options
 	ledger   *ledger
 	upstream *upstream
 	app      *application
 	dir      string // of the configuration, the secrets and the log
 	address  string // of the upstream
-	calls    string // where fiso-link takes calls
-	metrics  string // where it shows its metrics
+	calls    string // address of fiso-link for calls
+	metrics  string // address of its metrics
 	group    sync.WaitGroup
 }
 
-// Run performs the demo, and returns what was counted; the error is ErrBroken
-// where that does not add up. It ends early when ctx does.
+// Run runs the demo, and returns the summary; the error is ErrBroken if a promise was
+// not kept. It ends early when ctx does.
 func Run(ctx context.Context, opts Options) (Summary, error) {
 	if opts.Length <= 0 {
 		opts.Length = 16 * time.Second
 	}
-	s := &stage{opts: opts, ledger: newLedger()}
+	s := &demo{opts: opts, ledger: newLedger()}
 	s.upstream = newUpstream(s.ledger, max(2*time.Second, opts.Length/3))
 	return s.run(ctx)
 }
 
-func (s *stage) run(ctx context.Context) (sum Summary, err error) {
+func (s *demo) run(ctx context.Context) (sum Summary, err error) {
 	ctx, cancel := context.WithCancel(ctx)
-	defer s.group.Wait() // everything that is started here is waited for here
+	defer s.group.Wait() // wait for everything started here
 	defer cancel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -83,9 +82,9 @@ func (s *stage) run(ctx context.Context) (sum Summary, err error) {
 	}
 	s.address = listener.Addr().String()
 	server := &http.Server{Handler: s.upstream.handler(), ReadHeaderTimeout: 5 * time.Second}
-	s.group.Go(func() { _ = server.Serve(listener) }) // it ends when it is closed, and only then
-	defer func() { _ = server.Close() }()             // nobody is left who calls it
-	remove, err := s.lay()
+	s.group.Go(func() { _ = server.Serve(listener) }) // returns when it is closed
+	defer func() { _ = server.Close() }()             // no caller is left
+	remove, err := s.writeFiles()
 	if err != nil {
 		return sum, err
 	}
@@ -94,12 +93,12 @@ func (s *stage) run(ctx context.Context) (sum Summary, err error) {
 	if err != nil {
 		return sum, fmt.Errorf("keep fiso-link's log: %w", err)
 	}
-	defer func() { _ = log.Close() }() // it goes with its folder
+	defer func() { _ = log.Close() }() // the folder is removed anyway
 	up := make(chan struct{})
-	link, err := instance.New(instance.Options{
-		File: s.path(), Every: 100 * time.Millisecond,
-		Log: slog.New(&tap{telemetry.Logger(log, slog.LevelInfo, false).Handler(), s.ledger, ""}),
-		Listening: func(calls, metrics net.Addr) {
+	link, err := sidecar.New(sidecar.Options{
+		File: s.path(), PollInterval: 100 * time.Millisecond,
+		Logger: slog.New(&logTap{telemetry.Logger(log, slog.LevelInfo, false).Handler(), s.ledger, ""}),
+		OnListening: func(calls, metrics net.Addr) {
 			s.calls, s.metrics = calls.String(), metrics.String()
 			close(up)
 		},
@@ -114,12 +113,12 @@ func (s *stage) run(ctx context.Context) (sum Summary, err error) {
 	<-up
 	sum, err = s.play(ctx)
 	stop()
-	<-ended // before the service goes
+	<-ended // before the service stops
 	return sum, errors.Join(err, failure)
 }
 
-// play is the story: calls are made while the script goes on, and then counted.
-func (s *stage) play(ctx context.Context) (Summary, error) {
+// play makes calls while the script runs, then counts.
+func (s *demo) play(ctx context.Context) (Summary, error) {
 	s.introduce()
 	s.app = newApplication(s.calls, s.ledger)
 	defer s.app.close()
@@ -161,12 +160,12 @@ func (s *stage) play(ctx context.Context) (Summary, error) {
 	return sum, nil
 }
 
-// lay writes the configuration and the secrets into a folder of their own.
-func (s *stage) lay() (remove func(), err error) {
+// writeFiles writes the configuration and the secrets into a temporary folder.
+func (s *demo) writeFiles() (remove func(), err error) {
 	if s.dir, err = os.MkdirTemp("", "fiso-link-demo-"); err != nil {
 		return nil, fmt.Errorf("make a folder for the configuration: %w", err)
 	}
-	remove = func() { _ = os.RemoveAll(s.dir) } // in the system's temporary folder: swept anyway
+	remove = func() { _ = os.RemoveAll(s.dir) } // in the system's temporary folder, which is cleaned anyway
 	err = errors.Join(
 		s.save("client-secret", s.upstream.clientSecret), s.save("partner-key", s.upstream.partnerKey()),
 		s.save("config.yaml", s.fill(configFile)),
@@ -178,17 +177,18 @@ func (s *stage) lay() (remove func(), err error) {
 	return remove, nil
 }
 
-// fill puts this demo's places and times into a part of the configuration.
-func (s *stage) fill(text string) string {
+// fill inserts the addresses, paths and times of this demo into a part of the
+// configuration.
+func (s *demo) fill(text string) string {
 	reset := max(s.opts.Length/16, 100*time.Millisecond)
 	return strings.NewReplacer("UPSTREAM", s.address, "FOLDER", s.dir, "RESET", reset.String()).Replace(text)
 }
 
-func (s *stage) path() string    { return filepath.Join(s.dir, "config.yaml") }
-func (s *stage) logPath() string { return filepath.Join(s.dir, "fiso-link.log") }
+func (s *demo) path() string    { return filepath.Join(s.dir, "config.yaml") }
+func (s *demo) logPath() string { return filepath.Join(s.dir, "fiso-link.log") }
 
-// save writes a file as an editor does: beside it, then over it.
-func (s *stage) save(name, text string) error {
+// save writes a file as editors do: to a second file, which then replaces the first.
+func (s *demo) save(name, text string) error {
 	path := filepath.Join(s.dir, name)
 	if err := errors.Join(os.WriteFile(path+".tmp", []byte(text), 0o600), os.Rename(path+".tmp", path)); err != nil {
 		return fmt.Errorf("write %s: %w", name, err)

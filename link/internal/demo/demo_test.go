@@ -20,7 +20,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// buffer is what a person sees, read while it is written.
+// buffer holds the output, and can be read while it is written.
 type buffer struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -58,7 +58,7 @@ func TestRun_keepsEveryPromise(t *testing.T) {
 		t.Errorf("it took %v", took)
 	}
 	out.says(t, "every promise was kept", "the circuit of shop is open", "the circuit of shop is closed", "429 RATE_LIMITED", "403 PATH_NOT_ALLOWED", "400 BAD_PATH",
-		"comes again with its key", "the token back before its end", "the configuration is reloaded", "first call of weather is answered: 200", "sees the new key")
+		"comes again with its key", "the token before its end", "configuration reloaded", "first call of weather is answered: 200", "sees the new key")
 	if parts := sum.Answered + sum.TargetFailed + sum.NoAnswer + sum.RefusedByBreaker + sum.RateLimited + sum.Refused; parts != sum.Calls || sum.Measured != sum.Calls {
 		t.Errorf("%d calls are %d by their ends, and %d by the metrics", sum.Calls, parts, sum.Measured)
 	}
@@ -76,7 +76,7 @@ func TestRun_endsWhenThePersonWantsIt(t *testing.T) {
 	}
 }
 
-// good is a summary whose promises were all kept.
+// good is a summary in which every promise was kept.
 func good() Summary {
 	return Summary{
 		Calls: 13, Answered: 4, TargetFailed: 2, NoAnswer: 1, RefusedByBreaker: 3, RateLimited: 1, Refused: 2, Measured: 13,
@@ -86,7 +86,7 @@ func good() Summary {
 
 func TestSummary_saysWhichPromiseWasBroken(t *testing.T) {
 	fine := good()
-	if broken := fine.broken(); len(broken) != 0 {
+	if broken := fine.brokenPromises(); len(broken) != 0 {
 		t.Errorf("all was well: %q", broken)
 	}
 	for want, change := range map[string]func(*Summary){
@@ -109,19 +109,19 @@ func TestSummary_saysWhichPromiseWasBroken(t *testing.T) {
 		t.Run(want, func(t *testing.T) {
 			s := good()
 			change(&s)
-			if broken := s.broken(); len(broken) != 1 || !strings.Contains(broken[0], want) {
+			if broken := s.brokenPromises(); len(broken) != 1 || !strings.Contains(broken[0], want) {
 				t.Errorf("got %q", broken)
 			}
 			var out buffer
-			s.Broken = s.broken()
-			(&stage{opts: Options{Out: &out}}).conclude(s)
+			s.Broken = s.brokenPromises()
+			(&demo{opts: Options{Out: &out}}).conclude(s)
 			out.says(t, "BROKEN: ", want)
 		})
 	}
 }
 
-// ask sends a request to the upstream, and is what it answered; 0: the
-// connection was cut.
+// ask sends a request to the upstream, and returns its answer; status 0: the connection
+// was cut.
 func ask(t *testing.T, u *upstream, method, path string, fields ...string) (status int, body string) {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), method, path, nil)
@@ -166,8 +166,8 @@ func TestUpstream_countsWhatItIsAskedToDo(t *testing.T) {
 		t.Errorf("it saw %+v", s)
 	}
 	u.tokens["good"] = time.Now().Add(time.Minute)
-	u.be(moody)
-	u.requests["POST"] = 3 // the second of these fails, after it was taken
+	u.setState(flaky)
+	u.requests["POST"] = 3 // the second of these fails after the order was taken
 	for _, id := range []string{"A-1", "A-1", "A-2"} {
 		ask(t, u, "POST", "/shop/orders", "Authorization", "Bearer good", "X-Order", id)
 	}
@@ -197,7 +197,7 @@ func TestLedger_seesSecretsAndGaps(t *testing.T) {
 		l.event(n)
 	}
 	l.connected()
-	l.event(1) // a new connection begins anew, and that there is one is told apart
+	l.event(1) // a new connection starts at 1 again, and is counted separately
 	l.called("shop", time.Millisecond, 401, "")
 	if s := l.sum(); s.SecretsSeen != 1 || s.Missing != 1 || s.Events != 4 || s.Connections != 2 || s.Calls != 1 || s.Answered != 0 {
 		t.Errorf("got %+v", s)
@@ -210,7 +210,7 @@ func TestLedger_seesSecretsAndGaps(t *testing.T) {
 	}
 }
 
-// A fiso-link that is not well shows in what the application writes down.
+// The application's counts show when fiso-link misbehaves.
 func TestApplication_writesDownWhatItCannotHear(t *testing.T) {
 	l := newLedger()
 	streams := 0
@@ -222,7 +222,7 @@ func TestApplication_writesDownWhatItCannotHear(t *testing.T) {
 			if streams++; streams == 3 {
 				cancel()
 			}
-			_, _ = io.WriteString(w, "id: 1\n\n") // a reader that left shows below
+			_, _ = io.WriteString(w, "id: 1\n\n") // a reader that left is noticed below
 		case strings.HasSuffix(r.URL.Path, "/short"):
 			w.Header().Set("Content-Length", "10")
 			_, _ = io.WriteString(w, "x") // the same
@@ -262,7 +262,7 @@ func TestApplication_writesDownWhatItCannotHear(t *testing.T) {
 func TestPanel_keepsItsHeight(t *testing.T) {
 	l := newLedger()
 	var out buffer
-	s := &stage{ledger: l, opts: Options{Out: &out}}
+	s := &demo{ledger: l, opts: Options{Out: &out}}
 	p := &panel{out: &out, terminal: true, stage: s}
 	states := parse("# HELP x\n" + `fiso_link_circuit_state{target="shop"} 2
 fiso_link_circuit_state{target="partner"} 1
@@ -291,7 +291,7 @@ func TestRun_refusesWhatItCannotStart(t *testing.T) {
 	if _, err := Run(t.Context(), Options{Out: io.Discard}); err == nil || !strings.Contains(err.Error(), "make a folder") {
 		t.Errorf("got %v", err)
 	}
-	s := &stage{dir: "/does/not/exist"}
+	s := &demo{dir: "/does/not/exist"}
 	if err := s.save("x", ""); err == nil || !strings.Contains(err.Error(), "write x") {
 		t.Errorf("got %v", err)
 	}
@@ -302,9 +302,9 @@ func TestCount_saysWhatItCannotRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = nowhere.Close() // nobody is there now
+	_ = nowhere.Close() // nothing listens there now
 	l := newLedger()
-	s := &stage{ledger: l, metrics: nowhere.Addr().String(), app: newApplication("127.0.0.1:1", l), dir: t.TempDir()}
+	s := &demo{ledger: l, metrics: nowhere.Addr().String(), app: newApplication("127.0.0.1:1", l), dir: t.TempDir()}
 	if _, err := s.count(t.Context()); err == nil || !strings.Contains(err.Error(), "read fiso-link's metrics") {
 		t.Errorf("got %v", err)
 	}

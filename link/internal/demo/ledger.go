@@ -9,21 +9,21 @@ import (
 	"time"
 )
 
-// ledger is what the application saw. It is safe for concurrent use.
+// ledger records what the application sees. It is safe for concurrent use.
 type ledger struct {
 	start time.Time
 
 	mu       sync.Mutex
 	calls    int
-	outcomes map[string]int // code of fiso-link's, or "answered", "failed", "unauthorized", "silent"
-	answers  map[string]int // of the target's own below 500, by target
+	outcomes map[string]int // fiso-link's code, or "answered", "failed", "unauthorized", "silent"
+	answers  map[string]int // number of the target's own answers below 500, by target
 	samples  map[string]*samples
-	orders   map[string]bool // that were asked for, and whether the answer said taken
+	orders   map[string]bool // orders sent, and whether the answer said that they are taken
 	secrets  []string
 	leaks    int
-	opened   int // breakers
+	opened   int // times that breakers opened
 	closed   int
-	events   int // of the news
+	events   int // events of the news
 	missing  int
 	conns    int // connections to the news
 	news     []news
@@ -38,7 +38,7 @@ type samples struct {
 	last  string
 }
 
-// news is one line of what happened.
+// news is one line about what happened.
 type news struct {
 	at   time.Duration
 	mark string
@@ -56,11 +56,11 @@ func newLedger() *ledger {
 func (l *ledger) say(mark, format string, args ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.tell(mark, format, args...)
+	l.addNews(mark, format, args...)
 }
 
-// tell is say, with l.mu held.
-func (l *ledger) tell(mark, format string, args ...any) {
+// addNews is say with l.mu held.
+func (l *ledger) addNews(mark, format string, args ...any) {
 	l.total++
 	l.news = append(l.news, news{time.Since(l.start), mark, fmt.Sprintf(format, args...)})
 	if len(l.news) > keptNews {
@@ -76,7 +76,7 @@ func (l *ledger) since(n int) ([]news, int) {
 	return slices.Clone(l.news[len(l.news)-fresh:]), l.total
 }
 
-// outcomeOf is what a call came to, in one word.
+// outcomeOf returns the result of a call in one word.
 func outcomeOf(status int, code string) string {
 	switch {
 	case code != "":
@@ -91,19 +91,18 @@ func outcomeOf(status int, code string) string {
 	return "answered"
 }
 
-// called writes down one call: its answer, and fiso-link's code where it answered
-// itself.
+// called records one call: its answer, and fiso-link's code if fiso-link answered.
 func (l *ledger) called(target string, took time.Duration, status int, code string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	word := outcomeOf(status, code)
 	l.calls++
 	if l.outcomes[word]++; l.outcomes[word] == 1 && word != "answered" {
-		l.tell("·", "the application hears %s of %s for the first time", heard(status, code), target)
+		l.addNews("·", "the application hears %s of %s for the first time", countEvents(status, code), target)
 	}
 	if word == "answered" {
 		if l.answers[target]++; l.answers[target] == 1 {
-			l.tell("✓", "the first call of %s is answered: %d", target, status)
+			l.addNews("✓", "the first call of %s is answered: %d", target, status)
 		}
 	}
 	s := l.samples[target]
@@ -112,36 +111,38 @@ func (l *ledger) called(target string, took time.Duration, status int, code stri
 		l.samples[target] = s
 	}
 	i := s.calls % len(s.at)
-	s.at[i], s.took[i], s.last = time.Now(), took, heard(status, code)
+	s.at[i], s.took[i], s.last = time.Now(), took, countEvents(status, code)
 	s.calls++
 }
 
-func heard(status int, code string) string { return strings.TrimSpace(fmt.Sprint(status, " ", code)) }
+func countEvents(status int, code string) string {
+	return strings.TrimSpace(fmt.Sprint(status, " ", code))
+}
 
-// ordered writes down an order, and whether its answer said that it was taken.
+// ordered records an order, and whether its answer said that it was taken.
 func (l *ledger) ordered(id string, taken bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.orders[id] = taken
 }
 
-// secret is one that the application must never see.
+// secret registers a secret that the application must never see.
 func (l *ledger) secret(s string) { l.mu.Lock(); defer l.mu.Unlock(); l.secrets = append(l.secrets, s) }
 
-// inspect looks for secrets in what can be seen.
+// inspect searches a text for secrets.
 func (l *ledger) inspect(text string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, s := range l.secrets {
 		if strings.Contains(text, s) {
 			l.leaks++
-			l.tell("✗", "a secret was seen")
+			l.addNews("✗", "a secret was seen")
 		}
 	}
 }
 
-// turned writes down the change of a breaker.
-func (l *ledger) turned(target, to string) {
+// breakerChanged records a change of a breaker.
+func (l *ledger) breakerChanged(target, to string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch to {
@@ -150,11 +151,11 @@ func (l *ledger) turned(target, to string) {
 	case "closed":
 		l.closed++
 	}
-	l.tell("⚡", "fiso-link: the circuit of %s is %s", target, to)
+	l.addNews("⚡", "fiso-link: the circuit of %s is %s", target, to)
 }
 
-// turns is how often breakers opened and closed.
-func (l *ledger) turns() (opened, closed int) {
+// breakerChanges returns how often breakers opened and closed.
+func (l *ledger) breakerChanges() (opened, closed int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.opened, l.closed
@@ -168,16 +169,16 @@ func (l *ledger) answeredBy(target string) int {
 	return l.answers[target]
 }
 
-// connected writes down a connection to the news.
+// connected records a connection to the news.
 func (l *ledger) connected() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.conns++; l.conns > 1 {
-		l.tell("✗", "the news were cut: connection %d", l.conns)
+		l.addNews("✗", "the news were cut: connection %d", l.conns)
 	}
 }
 
-// event writes down one of the news, by its number on its connection.
+// event records an event of the news, by its number on its connection.
 func (l *ledger) event(n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -187,7 +188,7 @@ func (l *ledger) event(n int) {
 	}
 }
 
-// row is how one target does.
+// row is the state of one target.
 type row struct {
 	target    string
 	calls     int
@@ -196,7 +197,7 @@ type row struct {
 	last      string
 }
 
-// rows are the targets that were called, in the order of their names.
+// rows returns the targets that were called, in order of name.
 func (l *ledger) rows() []row {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -10,15 +10,15 @@ import (
 	"unicode/utf8"
 )
 
-// panel shows the ledger as it grows: it redraws itself in a terminal, and is
-// plain lines anywhere else.
+// panel shows the ledger while it grows. It redraws itself in a terminal, and prints
+// lines elsewhere.
 type panel struct {
 	out      io.Writer
 	terminal bool
-	stage    *stage
+	stage    *demo
 
 	seen  int // news already printed
-	drawn int // lines to draw over
+	drawn int // lines to overwrite
 }
 
 const (
@@ -59,7 +59,7 @@ func (p *panel) draw(ctx context.Context) {
 	p.lines(m)
 }
 
-// circuit is the state of a breaker, as fiso-link's metrics have it.
+// circuit returns the state of a breaker from fiso-link's metrics.
 func circuit(m map[string]float64, target string) string {
 	switch v, ok := m[`fiso_link_circuit_state{target="`+target+`"}`]; {
 	case !ok:
@@ -72,7 +72,7 @@ func circuit(m map[string]float64, target string) string {
 	return "\x1b[31m○ open     \x1b[0m"
 }
 
-// lines prints what is new, and one line of figures.
+// lines prints new events, and one line of counts.
 func (p *panel) lines(m map[string]float64) {
 	fresh, n := p.stage.ledger.since(p.seen)
 	p.seen = n
@@ -84,7 +84,7 @@ func (p *panel) lines(m map[string]float64) {
 		time.Since(p.stage.ledger.start).Seconds(), t.Calls, t.Answered, total(m, retries), t.RefusedByBreaker, t.RateLimited, t.Refused, t.Events)
 }
 
-// picture is the panel, row by row; it always has the same height.
+// picture returns the rows of the panel; their number is constant.
 func (p *panel) picture(m map[string]float64) []string {
 	l := p.stage.ledger
 	t := l.sum()
@@ -116,7 +116,7 @@ func (p *panel) picture(m map[string]float64) []string {
 	return append(rows, slices.Repeat([]string{""}, panelNews-len(last))...)
 }
 
-// redraw draws rows over those that were drawn before.
+// redraw draws rows over the previous ones.
 func (p *panel) redraw(rows []string) {
 	var b strings.Builder
 	if p.drawn > 0 {
@@ -129,7 +129,7 @@ func (p *panel) redraw(rows []string) {
 	p.printf("%s", b.String())
 }
 
-// printf writes to the person; a screen that went away does not stop the demo.
+// printf writes to the screen; a write error does not stop the demo.
 func (p *panel) printf(format string, args ...any) { _, _ = fmt.Fprintf(p.out, format, args...) }
 
 func short(d time.Duration) string {

@@ -6,19 +6,18 @@ import (
 	"time"
 )
 
-// patience is how long the script waits for what must happen.
-const patience = 15 * time.Second
+// waitTimeout is how long the script waits for a condition.
+const waitTimeout = 15 * time.Second
 
-// step is something that goes wrong, or that a person does, at a part of the
-// demo's length.
+// step is a failure, or an action of a person, at a fraction of the demo's length.
 type step struct {
 	at float64
 	do func(ctx context.Context) error
-	// holds is waited for before the script goes on; nil: nothing is.
+	// holds must become true before the script continues; nil: no condition.
 	holds func() bool
 }
 
-func (s *stage) script(ctx context.Context) error {
+func (s *demo) script(ctx context.Context) error {
 	for _, step := range s.steps() {
 		at := s.ledger.start.Add(time.Duration(step.at * float64(s.opts.Length)))
 		select {
@@ -36,9 +35,9 @@ func (s *stage) script(ctx context.Context) error {
 	return nil
 }
 
-// await waits for a condition; one that does not come shows in the totals.
-func (s *stage) await(ctx context.Context, holds func() bool) {
-	late := time.NewTimer(patience)
+// await waits for a condition. If it times out, the totals show it.
+func (s *demo) await(ctx context.Context, holds func() bool) {
+	late := time.NewTimer(waitTimeout)
 	defer late.Stop()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -57,25 +56,25 @@ func stopped(ctx context.Context) error {
 	return fmt.Errorf("stopped before the end: %w", context.Cause(ctx))
 }
 
-func (s *stage) steps() []step {
+func (s *demo) steps() []step {
 	says := func(format string, args ...any) { s.ledger.say("!", format, args...) }
-	be := func(m mood, words string) func(context.Context) error {
-		return func(context.Context) error { s.upstream.be(m); says("%s", words); return nil }
+	be := func(m shopState, words string) func(context.Context) error {
+		return func(context.Context) error { s.upstream.setState(m); says("%s", words); return nil }
 	}
 	issued := 0
 	return []step{
-		{0.10, be(moody, "the shop fails every fifth time: 503, or it takes the order and cuts the connection"), func() bool {
+		{0.10, be(flaky, "the shop fails every fifth time: 503, or it takes the order and cuts the connection"), func() bool {
 			return s.upstream.repeated() && s.ledger.outcome("UPSTREAM_RESET") > 0
 		}},
-		{0.28, be(well, "the shop is well again"), nil},
+		{0.28, be(healthy, "the shop works again"), nil},
 		{0.33, func(context.Context) error {
 			issued = s.upstream.seen().issued
 			s.upstream.revoke()
-			says("the shop takes the token back before its end: the next call hears 401")
+			says("the shop revokes the token before its end: the next call gets 401")
 			return nil
 		}, func() bool { seen := s.upstream.seen(); return seen.issued > issued && seen.stale > 0 }},
-		{0.42, be(away, "the shop goes away: 503 to everything"), func() bool { return s.ledger.outcome("CIRCUIT_OPEN") > 4 }},
-		{0.55, be(well, "the shop is back"), func() bool { _, closed := s.ledger.turns(); return closed > 0 }},
+		{0.42, be(unavailable, "the shop is down: 503 to everything"), func() bool { return s.ledger.outcome("CIRCUIT_OPEN") > 4 }},
+		{0.55, be(healthy, "the shop is back"), func() bool { _, closed := s.ledger.breakerChanges(); return closed > 0 }},
 		{0.65, func(ctx context.Context) error {
 			says("the application calls the partner 12 times at once; its rateLimit is 8 a second")
 			s.app.burst(ctx, "partner", "rates", 12)

@@ -5,17 +5,17 @@ import (
 	"log/slog"
 )
 
-// tap hands fiso-link's log on, and shows what it says of breakers and reloads.
-type tap struct {
+// logTap passes fiso-link's log on, and shows changes of breakers and reloads.
+type logTap struct {
 	slog.Handler
 	ledger *ledger
 	target string
 }
 
-// Handle tells the ledger what the demo is about.
-func (t *tap) Handle(ctx context.Context, r slog.Record) error {
+// Handle passes a record on, and adds news to the ledger.
+func (t *logTap) Handle(ctx context.Context, r slog.Record) error {
 	switch r.Message {
-	case "circuit breaker":
+	case "circuit breaker changed":
 		to := ""
 		r.Attrs(func(a slog.Attr) bool {
 			if a.Key == "to" {
@@ -23,16 +23,16 @@ func (t *tap) Handle(ctx context.Context, r slog.Record) error {
 			}
 			return true
 		})
-		t.ledger.turned(t.target, to)
-	case "the configuration is reloaded":
-		t.ledger.say("★", "fiso-link: the configuration is reloaded")
+		t.ledger.breakerChanged(t.target, to)
+	case "configuration reloaded":
+		t.ledger.say("★", "fiso-link: configuration reloaded")
 	}
 	return t.Handler.Handle(ctx, r)
 }
 
 // WithAttrs keeps the name of the target.
-func (t *tap) WithAttrs(attrs []slog.Attr) slog.Handler {
-	next := &tap{t.Handler.WithAttrs(attrs), t.ledger, t.target}
+func (t *logTap) WithAttrs(attrs []slog.Attr) slog.Handler {
+	next := &logTap{t.Handler.WithAttrs(attrs), t.ledger, t.target}
 	for _, a := range attrs {
 		if a.Key == "target" {
 			next.target = a.Value.String()

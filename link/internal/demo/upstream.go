@@ -10,48 +10,47 @@ import (
 	"time"
 )
 
-// mood is how the shop behaves.
-type mood int
+// shopState is how the shop behaves.
+type shopState int
 
 const (
-	well  mood = iota
-	moody      // every fifth request of a kind fails: 503, or a connection that is cut after the order was taken
-	away       // 503 to everything
+	healthy     shopState = iota
+	flaky                 // every fifth request of a kind fails: 503, or a connection that is cut after the order was taken
+	unavailable           // 503 to everything
 )
 
-// leeway is how long after its end a token still passes, as real services have
-// it: what arrives later was sent when it had ended.
-const leeway = 2 * time.Second
+// tokenLeeway is how long an expired token is still accepted, as real services do. A
+// request after that was sent with an expired token.
+const tokenLeeway = 2 * time.Second
 
-// upstream is the world that fiso-link calls: a token server, a shop, a partner
-// and news. It counts for itself what it was asked to do. It is safe for
-// concurrent use.
+// upstream is everything that fiso-link calls: a token server, a shop, a partner and
+// news. It keeps its own counts. It is safe for concurrent use.
 type upstream struct {
 	ledger       *ledger
 	clientSecret string
-	life         time.Duration // of a token
+	life         time.Duration // lifetime of a token
 
 	mu       sync.Mutex
-	mood     mood
-	requests map[string]int       // by their kind
-	again    int                  // orders that came again with their key
-	tokens   map[string]time.Time // those that were issued, and when they end
+	state    shopState
+	requests map[string]int       // number by kind
+	again    int                  // orders received again with their key
+	tokens   map[string]time.Time // issued tokens, and when they end
 	revoked  map[string]bool
 	current  string
-	key      string         // of the partner
-	oldKey   string         // it passes until the new one is used
-	executed map[string]int // orders, by their id
-	keys     map[string]int // idempotency keys, and how often each came
+	key      string         // the partner's current key
+	oldKey   string         // accepted until the new one is used
+	executed map[string]int // how often each order was executed, by id
+	keys     map[string]int // how often each idempotency key was received
 	tally
 }
 
-// tally is what the upstream saw that fiso-link promises something about.
+// tally counts what fiso-link makes promises about.
 type tally struct {
 	issued    int // tokens
-	unproven  int // requests without a credential that was ever given out
-	expired   int // requests with a token that had ended
-	stale     int // requests with a credential that was taken back
-	forbidden int // requests for what no rule allows
+	unproven  int // requests without a credential that was ever issued
+	expired   int // requests with an expired token
+	stale     int // requests with a revoked credential
+	forbidden int // requests that no rule allows
 }
 
 func newUpstream(l *ledger, life time.Duration) *upstream {
@@ -77,7 +76,7 @@ func (u *upstream) handler() http.Handler {
 func answer(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Content-Type", "text/plain")
 	w.WriteHeader(status)
-	_, _ = fmt.Fprintln(w, text) // a caller that went away is the caller's matter
+	_, _ = fmt.Fprintln(w, text) // the caller may have left
 }
 
 // token is an OAuth2 token endpoint for client credentials.
@@ -98,15 +97,15 @@ func (u *upstream) token(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(map[string]any{"access_token": token, "token_type": "Bearer", "expires_in": int(u.life.Seconds())}) // as above
 }
 
-// revoke takes the token in use back before its end.
+// revoke revokes the token in use before its end.
 func (u *upstream) revoke() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.revoked[u.current] = true
 }
 
-// rotateKey replaces the partner's key. As partners do, it takes the old one
-// until the new one comes.
+// rotateKey replaces the partner's key. The old one is accepted until the new one is
+// used.
 func (u *upstream) rotateKey() string {
 	key := "demo-key-" + rand.Text()
 	u.ledger.secret(key)
@@ -118,18 +117,18 @@ func (u *upstream) rotateKey() string {
 
 func (u *upstream) partnerKey() string { u.mu.Lock(); defer u.mu.Unlock(); return u.key }
 
-func (u *upstream) be(m mood) { u.mu.Lock(); defer u.mu.Unlock(); u.mood = m }
+func (u *upstream) setState(m shopState) { u.mu.Lock(); defer u.mu.Unlock(); u.state = m }
 
-// seen is the tally at this moment.
+// seen returns the current tally.
 func (u *upstream) seen() tally { u.mu.Lock(); defer u.mu.Unlock(); return u.tally }
 
-// repeated reports whether an order came again with its key.
+// repeated reports whether an order was received again with its key.
 func (u *upstream) repeated() bool { u.mu.Lock(); defer u.mu.Unlock(); return u.again > 0 }
 
-// rotated reports whether the partner's newest key has come.
+// rotated reports whether the partner's newest key was used.
 func (u *upstream) rotated() bool { u.mu.Lock(); defer u.mu.Unlock(); return u.oldKey == "" }
 
-// admits checks the token of a request; u.mu is held.
+// admits checks the token of a request. u.mu must be held.
 func (u *upstream) admits(r *http.Request) bool {
 	token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	end, known := u.tokens[token]
@@ -138,7 +137,7 @@ func (u *upstream) admits(r *http.Request) bool {
 		u.unproven++
 	case u.revoked[token]:
 		u.stale++
-	case time.Now().After(end.Add(leeway)):
+	case time.Now().After(end.Add(tokenLeeway)):
 		u.expired++
 	default:
 		return true
@@ -146,7 +145,7 @@ func (u *upstream) admits(r *http.Request) bool {
 	return false
 }
 
-// shop takes orders, and is the one that things go wrong with.
+// shop handles orders. It is the service that fails.
 func (u *upstream) shop(w http.ResponseWriter, r *http.Request) {
 	status, text := u.order(r)
 	if status == 0 {
@@ -155,7 +154,7 @@ func (u *upstream) shop(w http.ResponseWriter, r *http.Request) {
 	answer(w, status, text)
 }
 
-// order decides about one request; status 0 cuts its connection.
+// order decides the answer to one request; status 0 cuts its connection.
 func (u *upstream) order(r *http.Request) (status int, text string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -164,12 +163,12 @@ func (u *upstream) order(r *http.Request) (status int, text string) {
 		kind += " with a key"
 	}
 	u.requests[kind]++
-	fails := u.mood == moody && u.requests[kind]%5 == 0
+	fails := u.state == flaky && u.requests[kind]%5 == 0
 	switch {
 	case !strings.HasPrefix(r.URL.Path, "/shop/orders"):
 		u.forbidden++
 		return http.StatusTeapot, "you should not be here"
-	case u.mood == away:
+	case u.state == unavailable:
 		return http.StatusServiceUnavailable, "down for maintenance"
 	case !u.admits(r):
 		return http.StatusUnauthorized, "this token is not good any more"
@@ -185,8 +184,8 @@ func (u *upstream) order(r *http.Request) (status int, text string) {
 	return http.StatusOK, "here is your order"
 }
 
-// take executes an order: every time it comes, unless its key says that it was
-// taken before. u.mu is held.
+// take executes an order each time it is received, unless its key was received before.
+// u.mu must be held.
 func (u *upstream) take(r *http.Request) {
 	if key := r.Header.Get("Idempotency-Key"); key != "" {
 		if u.keys[key]++; u.keys[key] > 1 {
@@ -198,7 +197,7 @@ func (u *upstream) take(r *http.Request) {
 	u.executed[r.Header.Get("X-Order")]++
 }
 
-// partner gives rates for its key.
+// partner returns rates to callers with its key.
 func (u *upstream) partner(w http.ResponseWriter, r *http.Request) {
 	u.mu.Lock()
 	key := r.Header.Get("X-API-Key")

@@ -8,18 +8,18 @@ const drawing = `
                               └──▶ news     server-sent events
 `
 
-func (s *stage) printf(format string, args ...any) {
+func (s *demo) printf(format string, args ...any) {
 	// A reader that went away does not stop the demo.
 	_, _ = fmt.Fprintf(s.opts.Out, format, args...)
 }
 
-// introduce says what is about to happen.
-func (s *stage) introduce() {
-	s.printf("fiso-link at work, for about %.0f seconds: a real instance on %s\n%s\n", s.opts.Length.Seconds(), s.calls, drawing)
+// introduce prints what will happen.
+func (s *demo) introduce() {
+	s.printf("fiso-link at work, for about %.0f seconds: a real server on %s\n%s\n", s.opts.Length.Seconds(), s.calls, drawing)
 }
 
 // conclude prints the totals.
-func (s *stage) conclude(t Summary) {
+func (s *demo) conclude(t Summary) {
 	s.printf(`
   calls               %5d
     answered          %5d  by the target
@@ -44,8 +44,8 @@ func (s *stage) conclude(t Summary) {
 	}
 }
 
-// keep says what is left running and how to look at it.
-func (s *stage) keep() {
+// keep prints what keeps running and how to look at it.
+func (s *demo) keep() {
 	s.printf(`
 Still running, until Ctrl-C:
   curl -i http://%[1]s/link/shop/orders/1

@@ -12,37 +12,37 @@ import (
 )
 
 const (
-	// resolutionDelay is how long the answer of the other family is waited for,
-	// once one has come (RFC 8305, section 3).
+	// resolutionDelay is how long to wait for the answer of the other family after one
+	// has arrived (RFC 8305, section 3).
 	resolutionDelay = 50 * time.Millisecond
-	// oneFamilyTTL is how long addresses of one family hold at most where nothing
-	// is known of the other.
+	// oneFamilyTTL limits the TTL of addresses of one family while the other is
+	// unknown.
 	oneFamilyTTL = 5 * time.Second
 )
 
-// silentError is that no server answered.
-type silentError struct{ err error }
+// noAnswerError says that no server answered.
+type noAnswerError struct{ err error }
 
-func (e *silentError) Error() string { return e.err.Error() }
+func (e *noAnswerError) Error() string { return e.err.Error() }
 
-// Unwrap is the last attempt's error.
-func (e *silentError) Unwrap() error { return e.err }
+// Unwrap returns the error of the last attempt.
+func (e *noAnswerError) Unwrap() error { return e.err }
 
-// answer is what DNS says of one kind of addresses.
+// answer is the answer of DNS for one record type, A or AAAA.
 type answer struct {
 	kind uint16
 	ips  []string
 	ttl  time.Duration
-	err  error // of a name that has none of the kind: errNoAddress
+	err  error // errNoAddress: the name has no address of this type
 }
 
-// errNoAddress is that a name is known, and has no address.
+// errNoAddress says that the name exists and has no address.
 var errNoAddress = fmt.Errorf("the name has no address: %w", errNoName)
 
-// both are the addresses of either kind, IPv4 first. Both are asked for at once;
-// when one answer has addresses, or says that there is no such name, the other is
-// waited for only for a moment, so that one that is lost costs no time.
-func (d *DNS) both(ctx context.Context, s Servers, name string) ([]string, time.Duration, error) {
+// lookUpBothFamilies returns the addresses of both families, IPv4 first. It asks for
+// both at once. After one answer with addresses, or one that the name does not exist,
+// it waits for the other only for resolutionDelay, so that a lost answer costs no time.
+func (d *DNS) lookUpBothFamilies(ctx context.Context, s Servers, name string) ([]string, time.Duration, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	kinds := []uint16{dns.TypeA, dns.TypeAAAA}
 	answers := make(chan answer, len(kinds))
@@ -50,13 +50,13 @@ func (d *DNS) both(ctx context.Context, s Servers, name string) ([]string, time.
 	defer func() {
 		cancel()
 		for range kinds {
-			<-asked // at once: cancel closes their connections
+			<-asked // immediately, because cancel closes their connections
 		}
 	}()
 	for _, kind := range kinds {
 		go func() {
 			defer func() { asked <- struct{}{} }()
-			answers <- d.kind(ctx, s, name, kind)
+			answers <- d.lookUpType(ctx, s, name, kind)
 		}()
 	}
 	var got []answer
@@ -64,34 +64,34 @@ func (d *DNS) both(ctx context.Context, s Servers, name string) ([]string, time.
 	for len(got) < len(kinds) {
 		select {
 		case a := <-answers:
-			if got = append(got, a); late == nil && (len(a.ips) > 0 || unnamed(a.err)) {
+			if got = append(got, a); late == nil && (len(a.ips) > 0 || isNXDomain(a.err)) {
 				timer := time.NewTimer(resolutionDelay)
 				defer timer.Stop()
 				late = timer.C
 			}
 		case <-late:
-			return joined(append(got, answer{err: errors.New("late")}))
+			return mergeAnswers(append(got, answer{err: errors.New("no answer in time")}))
 		}
 	}
-	return joined(got)
+	return mergeAnswers(got)
 }
 
-// unnamed reports whether an answer of one kind is that the name has no records of any
-// kind. Some servers say so of a name that has addresses of the other kind
-// (RFC 4074, section 4.2).
-func unnamed(err error) bool { return errors.Is(err, errNoName) && !errors.Is(err, errNoAddress) }
+// isNXDomain reports whether an answer says that the name has no records of any type.
+// Some servers say so for a name that has addresses of the other family (RFC 4074,
+// section 4.2).
+func isNXDomain(err error) bool { return errors.Is(err, errNoName) && !errors.Is(err, errNoAddress) }
 
-// joined makes one answer of those of the kinds.
-func joined(answers []answer) ([]string, time.Duration, error) {
+// mergeAnswers merges the answers of both types.
+func mergeAnswers(answers []answer) ([]string, time.Duration, error) {
 	var four, six []string
 	ttl, unknown, failed := time.Duration(1<<63-1), false, error(nil)
 	for _, a := range answers {
 		switch {
-		case unnamed(a.err):
+		case isNXDomain(a.err):
 			failed = a.err
 		case a.err != nil && !errors.Is(a.err, errNoName):
 			unknown = true
-			if !unnamed(failed) {
+			if !isNXDomain(failed) {
 				failed = a.err
 			}
 		case a.err != nil:
@@ -112,8 +112,8 @@ func joined(answers []answer) ([]string, time.Duration, error) {
 	return all, ttl, nil
 }
 
-func (d *DNS) kind(ctx context.Context, s Servers, name string, kind uint16) answer {
-	records, ttl, err := d.ask(ctx, s, name, kind)
+func (d *DNS) lookUpType(ctx context.Context, s Servers, name string, kind uint16) answer {
+	records, ttl, err := d.query(ctx, s, name, kind)
 	a := answer{kind: kind, ttl: ttl, err: err}
 	for _, r := range records {
 		switch r := r.(type) {
@@ -129,48 +129,48 @@ func (d *DNS) kind(ctx context.Context, s Servers, name string, kind uint16) ans
 	return a
 }
 
-// ask asks the servers in turn for records of a kind, and is content with the
-// first answer that is one.
-func (d *DNS) ask(ctx context.Context, s Servers, name string, kind uint16) ([]dns.RR, time.Duration, error) {
+// query asks the servers in turn for records of a type, and returns the first success
+// or NXDOMAIN.
+func (d *DNS) query(ctx context.Context, s Servers, name string, kind uint16) ([]dns.RR, time.Duration, error) {
 	q := new(dns.Msg)
 	q.SetQuestion(name, kind)
 	q.SetEdns0(1232, false)
 	if len(s.Addresses) == 0 {
-		return nil, 0, errors.New("no DNS server is set up")
+		return nil, 0, errors.New("no DNS server is configured")
 	}
 	var failed, silent error
-	first := d.first.Load()
+	first := d.firstServer.Load()
 	if s.Rotate {
-		first = d.first.Add(1)
+		first = d.firstServer.Add(1)
 	}
 	for i := range uint32(max(s.Attempts, 1) * len(s.Addresses)) {
 		at := first + i
 		in, err := exchange(ctx, q, s.Addresses[at%uint32(len(s.Addresses))], s.Timeout)
 		switch {
 		case err != nil && ctx.Err() != nil:
-			return nil, 0, &silentError{err}
+			return nil, 0, &noAnswerError{err}
 		case err != nil:
 			silent = err
-			d.first.CompareAndSwap(at, at+1) // the next question need not wait for it, too
+			d.firstServer.CompareAndSwap(at, at+1) // the next query starts with another server
 		case in.Rcode == dns.RcodeSuccess:
-			return in.Answer, leastTTL(in.Answer), nil
+			return in.Answer, lowestTTL(in.Answer), nil
 		case in.Rcode == dns.RcodeNameError:
-			return nil, 0, fmt.Errorf("%w: %w", says(name, in.Rcode), errNoName)
+			return nil, 0, fmt.Errorf("%w: %w", rcodeError(name, in.Rcode), errNoName)
 		default:
-			failed = says(name, in.Rcode)
+			failed = rcodeError(name, in.Rcode)
 		}
 	}
 	if failed == nil {
-		return nil, 0, &silentError{silent}
+		return nil, 0, &noAnswerError{silent}
 	}
 	return nil, 0, failed
 }
 
-func says(name string, code int) error {
+func rcodeError(name string, code int) error {
 	return fmt.Errorf("look up %s: the DNS server says %s", strings.TrimSuffix(name, "."), dns.RcodeToString[code])
 }
 
-func leastTTL(records []dns.RR) time.Duration {
+func lowestTTL(records []dns.RR) time.Duration {
 	ttl := uint32(1 << 31)
 	for _, r := range records {
 		ttl = min(ttl, r.Header().Ttl)
@@ -178,17 +178,17 @@ func leastTTL(records []dns.RR) time.Duration {
 	return time.Duration(ttl) * time.Second
 }
 
-// exchange asks one server, and again by TCP where its answer is truncated. It
+// exchange asks one server by UDP, and again by TCP if the answer is truncated. It
 // returns at once when ctx ends.
 func exchange(ctx context.Context, q *dns.Msg, server string, timeout time.Duration) (*dns.Msg, error) {
-	if timeout <= 0 || timeout > mostPerServer {
-		timeout = mostPerServer
+	if timeout <= 0 || timeout > maxPerServer {
+		timeout = maxPerServer
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	in, err := over(ctx, "udp", q, server)
+	in, err := exchangeBy(ctx, "udp", q, server)
 	if err == nil && in.Truncated {
-		in, err = over(ctx, "tcp", q, server)
+		in, err = exchangeBy(ctx, "tcp", q, server)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("ask the DNS server %s: %w", server, err)
@@ -196,14 +196,14 @@ func exchange(ctx context.Context, q *dns.Msg, server string, timeout time.Durat
 	return in, nil
 }
 
-func over(ctx context.Context, network string, q *dns.Msg, server string) (*dns.Msg, error) {
+func exchangeBy(ctx context.Context, network string, q *dns.Msg, server string) (*dns.Msg, error) {
 	c := &dns.Client{Net: network}
 	conn, err := c.DialContext(ctx, server)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = conn.Close() }()                         // the answer is read
-	defer context.AfterFunc(ctx, func() { _ = conn.Close() })() // dns does not look at ctx while it reads
+	defer func() { _ = conn.Close() }()                         // the answer has been read
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })() // the library ignores ctx while it reads
 	in, _, err := c.ExchangeWithConnContext(ctx, q, conn)
 	return in, err
 }

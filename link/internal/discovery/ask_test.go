@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// UL5: an answer that was lost for one family cost two seconds, though the other's
-// had come. The addresses hold for a moment only, so that the other family is
-// asked for again.
+// UL5: a lost answer for one family cost two seconds, though the answer for the other
+// had arrived. The addresses are valid only for a short time, so that the other family
+// is asked for again.
 func TestDNS_waitsOnlyAMomentForTheOtherFamily(t *testing.T) {
 	server := zone(t, "lost.example. 300 IN A 192.0.2.1", "slow.example. 300 IN A 192.0.2.2", "slow.example. 300 IN AAAA 2001:db8::2")
 	d := &DNS{Servers: Servers{Addresses: []string{server}}}
@@ -21,11 +21,11 @@ func TestDNS_waitsOnlyAMomentForTheOtherFamily(t *testing.T) {
 	if err != nil || !slices.Equal(all, []string{"192.0.2.1:80"}) || ttl != oneFamilyTTL {
 		t.Errorf("%v for %v, %v", all, ttl, err)
 	}
-	if took := time.Since(began); took < resolutionDelay || took > mostPerServer/2 {
+	if took := time.Since(began); took < resolutionDelay || took > maxPerServer/2 {
 		t.Errorf("it took %v", took)
 	}
 	want := []string{"192.0.2.2:80", "[2001:db8::2]:80"}
-	for range 50 { // a busy machine may be later than the moment
+	for range 50 { // on a busy machine, an answer may be later than resolutionDelay
 		if all, ttl, err = d.Host("slow.example", 80).Resolve(t.Context()); err != nil || slices.Equal(all, want) {
 			break
 		}
@@ -35,8 +35,8 @@ func TestDNS_waitsOnlyAMomentForTheOtherFamily(t *testing.T) {
 	}
 }
 
-// UL5: a name of the search list whose server is silent is not passed over for a
-// later one, which is another host.
+// UL5: if the server of a name in the search list is silent, no later name is used,
+// because it is another host.
 func TestDNS_takesNoLaterNameWhereAnEarlierOneIsNotAnswered(t *testing.T) {
 	server := zone(t, "silent.example. 1 IN A 192.0.2.1", "silent. 1 IN A 192.0.2.2")
 	d := &DNS{Servers: Servers{Addresses: []string{server}, Search: []string{"example"}, Dots: 1, Timeout: 20 * time.Millisecond}}
@@ -46,8 +46,8 @@ func TestDNS_takesNoLaterNameWhereAnEarlierOneIsNotAnswered(t *testing.T) {
 	}
 }
 
-// UL33: a server that knows of no AAAA and says that there is no such name (RFC 4074,
-// section 4.2) sent calls to a later name of the search list, which is another host.
+// UL33: a server that had no AAAA and answered NXDOMAIN (RFC 4074, section 4.2) sent
+// calls to a later name of the search list, which is another host.
 func TestDNS_takesANameThatHasOneKindOfAddresses(t *testing.T) {
 	server := zone(t, "soon.half. 9 IN A 192.0.2.1", "later.half. 9 IN A 192.0.2.1", "soon.other. 9 IN A 192.0.2.2", "later.other. 9 IN A 192.0.2.2")
 	d := &DNS{Servers: Servers{Addresses: []string{server}, Search: []string{"half", "other"}, Dots: 1}}
@@ -56,7 +56,7 @@ func TestDNS_takesANameThatHasOneKindOfAddresses(t *testing.T) {
 			var all []string
 			var ttl time.Duration
 			var err error
-			for range 50 { // a busy machine may be later than the moment
+			for range 50 { // on a busy machine, an answer may be later than resolutionDelay
 				if all, ttl, err = d.Host(host, 80).Resolve(t.Context()); slices.Equal(all, []string{"192.0.2.1:80"}) {
 					break
 				}
@@ -67,7 +67,7 @@ func TestDNS_takesANameThatHasOneKindOfAddresses(t *testing.T) {
 		})
 	}
 	began := time.Now()
-	if _, _, err := d.Host("lost.nowhere.", 80).Resolve(t.Context()); err == nil || time.Since(began) > mostPerServer/2 {
+	if _, _, err := d.Host("lost.nowhere.", 80).Resolve(t.Context()); err == nil || time.Since(began) > maxPerServer/2 {
 		t.Errorf("%v after %v: that there is no such name was known", err, time.Since(began))
 	}
 }
@@ -75,7 +75,7 @@ func TestDNS_takesANameThatHasOneKindOfAddresses(t *testing.T) {
 func TestDNS_knowsANameWithoutAddressesFromOneThatIsNot(t *testing.T) {
 	server := zone(t, "text.example. 1 IN TXT nothing", "text.there. 1 IN A 192.0.2.4", "four.example. 9 IN A 192.0.2.5")
 	d := &DNS{Servers: Servers{Addresses: []string{server}, Search: []string{".", "example", "there."}, Dots: 1}}
-	all, _, err := d.Host("text", 80).Resolve(t.Context()) // as the system's resolver goes on
+	all, _, err := d.Host("text", 80).Resolve(t.Context()) // the system's resolver goes on, too
 	if err != nil || !slices.Equal(all, []string{"192.0.2.4:80"}) {
 		t.Errorf("%v, %v", all, err)
 	}
@@ -85,8 +85,8 @@ func TestDNS_knowsANameWithoutAddressesFromOneThatIsNot(t *testing.T) {
 	}
 }
 
-// A server that is silent is waited for once, by the first question; resolv.conf's
-// attempts go round all of them, and rotate spreads questions.
+// Only the first query waits for a silent server. The attempts of resolv.conf cover all
+// servers, and rotate distributes queries.
 func TestDNS_asksServersInTurn(t *testing.T) {
 	server := zone(t, "lost.example. 30 IN A 192.0.2.1", "silent.example. 30 IN A 192.0.2.1")
 	const timeout = 300 * time.Millisecond
@@ -106,9 +106,9 @@ func TestDNS_asksServersInTurn(t *testing.T) {
 	}
 	d = &DNS{Servers: Servers{Addresses: []string{"127.0.0.1:1", server}, Rotate: true}}
 	for range 2 {
-		at := d.first.Load()
-		if _, _, err := d.Host("lost.example", 80).Resolve(t.Context()); err != nil || d.first.Load() < at+2 {
-			t.Errorf("%v, and two questions moved the first server from %d to %d", err, at, d.first.Load())
+		at := d.firstServer.Load()
+		if _, _, err := d.Host("lost.example", 80).Resolve(t.Context()); err != nil || d.firstServer.Load() < at+2 {
+			t.Errorf("%v, and two questions moved the first server from %d to %d", err, at, d.firstServer.Load())
 		}
 	}
 }
@@ -118,18 +118,18 @@ func TestDNS_endsWithItsCaller(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(20*time.Millisecond, cancel)
 	began := time.Now()
-	if _, _, err := d.Host("a.example", 80).Resolve(ctx); err == nil || time.Since(began) > mostPerServer/2 {
+	if _, _, err := d.Host("a.example", 80).Resolve(ctx); err == nil || time.Since(began) > maxPerServer/2 {
 		t.Errorf("%v after %v", err, time.Since(began))
 	}
 }
 
-// deafServer takes questions and never answers.
+// deafServer receives queries and never answers.
 func deafServer(t *testing.T) string {
 	t.Helper()
 	c, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = c.Close() }) // nothing is in it that matters
+	t.Cleanup(func() { _ = c.Close() }) // the test is over
 	return c.LocalAddr().String()
 }

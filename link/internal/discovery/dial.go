@@ -8,37 +8,37 @@ import (
 )
 
 const (
-	// stagger is how long a connection may take before one to an address of
-	// the other family is tried beside it (RFC 8305, section 8).
-	stagger = 250 * time.Millisecond
-	// slowFor is how long an address that lost such a race is not picked while
-	// there is another.
-	slowFor = 10 * time.Minute
+	// attemptDelay is how long to wait for a connection before dialling an address of
+	// the other family, too (RFC 8305, section 8, Connection Attempt Delay).
+	attemptDelay = 250 * time.Millisecond
+	// slowPenalty is how long an address that lost a race is picked only if there is no
+	// other.
+	slowPenalty = 10 * time.Minute
 )
 
-// Dial connects to an address that Pick gave. Where it is one of several, of both
-// families, a dead IPv6 must not cost a whole connect timeout: after a moment, or
-// when it fails, an address of the other family is tried too, and the first to
-// connect is taken (happy eyeballs). ctx covers both.
+// Dial connects to an address that Pick returned. If the target has an address of the
+// other family, Dial connects to that too, after attemptDelay or when the first fails,
+// and takes the first connection (Happy Eyeballs): a broken IPv6 must not cost a whole
+// connect timeout. ctx covers both.
 func (e *Endpoints) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	dial := e.dial
 	if dial == nil {
 		dial = new(net.Dialer).DialContext
 	}
-	other := e.other(address)
+	other := e.otherFamily(address)
 	if other == "" {
 		return dial(ctx, network, address)
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // ends the one that is slower
-	results := make(chan dialled)
+	defer cancel() // ends the slower one
+	results := make(chan dialResult)
 	try := func(address string) {
 		c, err := dial(ctx, network, address)
 		select {
-		case results <- dialled{address, c, err}:
+		case results <- dialResult{address, c, err}:
 		case <-ctx.Done():
 			if c != nil {
-				_ = c.Close() // too late
+				_ = c.Close() // the race is over
 			}
 		}
 	}
@@ -46,19 +46,19 @@ func (e *Endpoints) Dial(ctx context.Context, network, address string) (net.Conn
 	return e.race(ctx, results, address, func() { e.wg.Go(func() { try(other) }) })
 }
 
-// dialled is what became of one attempt to connect.
-type dialled struct {
+// dialResult is the result of dialling one address.
+type dialResult struct {
 	address string
 	conn    net.Conn
 	err     error
 }
 
-// race takes the first connection. Every attempt ends with ctx, which its caller
-// ends, and closes what it then has.
-func (e *Endpoints) race(ctx context.Context, results <-chan dialled, first string, second func()) (net.Conn, error) {
-	timer := time.NewTimer(stagger)
+// race returns the first connection. The other attempt ends with ctx, and closes its
+// connection.
+func (e *Endpoints) race(ctx context.Context, results <-chan dialResult, first string, second func()) (net.Conn, error) {
+	timer := time.NewTimer(attemptDelay)
 	defer timer.Stop()
-	var failed error // of the first address, which the caller knows of
+	var failed error // the error of the first address if it failed, because the caller knows that address
 	begin := func() { second(); second = nil }
 	for left := 2; left > 0; {
 		select {
@@ -69,7 +69,7 @@ func (e *Endpoints) race(ctx context.Context, results <-chan dialled, first stri
 		case r := <-results:
 			if r.err == nil {
 				if r.address != first {
-					e.slow(first)
+					e.markSlow(first)
 				}
 				return r.conn, nil
 			}
@@ -86,12 +86,11 @@ func (e *Endpoints) race(ctx context.Context, results <-chan dialled, first stri
 	return nil, failed
 }
 
-// other is the address to try beside one: the least busy of the other family; ""
-// where there is none.
-func (e *Endpoints) other(address string) string {
+// otherFamily returns the least busy address of the other family than address, or "".
+func (e *Endpoints) otherFamily(address string) string {
 	v6, ok := isIPv6(address)
 	if !ok {
-		return "" // a name: net looks it up, and does the same
+		return "" // a host name: net.Dialer does Happy Eyeballs itself
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -107,12 +106,12 @@ func (e *Endpoints) other(address string) string {
 	return best.address
 }
 
-func (e *Endpoints) slow(address string) {
+func (e *Endpoints) markSlow(address string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, p := range e.all {
 		if p.address == address {
-			p.slow = time.Now().Add(slowFor)
+			p.slowUntil = time.Now().Add(slowPenalty)
 		}
 	}
 }
@@ -122,7 +121,7 @@ func isIPv6(address string) (v6, ok bool) {
 	return ap.Addr().Is6(), err == nil
 }
 
-// sameFamily reports whether two addresses are of one family, as far as is known.
+// sameFamily reports whether both are IP addresses of the same family.
 func sameFamily(a, b string) bool {
 	six, ok := isIPv6(a)
 	other, known := isIPv6(b)

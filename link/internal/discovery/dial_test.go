@@ -13,12 +13,12 @@ import (
 
 var errRefused = errors.New("refused")
 
-// dialer connects, or does not, as it is told for each address.
+// dialer connects or fails as configured for each address.
 type dialer struct {
 	mu    sync.Mutex
 	began map[string]time.Time
 	open  int
-	do    map[string]time.Duration // how long it takes; below 0: it fails after that; not there: for ever
+	do    map[string]time.Duration // how long it takes; below 0: it fails after that; no entry: for ever
 }
 
 type opened struct {
@@ -43,7 +43,7 @@ func (d *dialer) dial(ctx context.Context, _, address string) (net.Conn, error) 
 		<-ctx.Done()
 		return nil, context.Cause(ctx)
 	}
-	<-time.After(max(took, -took)) // whether or not somebody waits: the kernel is no better
+	<-time.After(max(took, -took)) // even if nobody waits any more, like the kernel
 	if took < 0 {
 		return nil, errRefused
 	}
@@ -65,13 +65,13 @@ func known(t *testing.T, d *dialer, addresses ...string) *Endpoints {
 	if _, done, err := e.Pick(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	} else {
-		done(2) // nothing
+		done(2) // neither success nor failure
 	}
 	return e
 }
 
-// RFC 8305: an address that leads nowhere costs a moment, and not the whole
-// connect timeout; whatever loses is closed.
+// RFC 8305: an unreachable address costs a short time and not the whole connect
+// timeout; the losing connection is closed.
 func TestDial_racesTheOtherFamily(t *testing.T) {
 	const ms = time.Millisecond
 	for name, test := range map[string]struct {
@@ -79,7 +79,7 @@ func TestDial_racesTheOtherFamily(t *testing.T) {
 		do        map[string]time.Duration
 		got       string // "": an error
 		took      time.Duration
-		second    time.Duration // when the other was tried; 0: it was not
+		second    time.Duration // when the other address was dialled; 0: never
 	}{
 		"the first is fast":                {[]string{six, four}, map[string]time.Duration{six: 100 * ms, four: 0}, six, 100 * ms, 0},
 		"the first is a black hole":        {[]string{six, four}, map[string]time.Duration{four: 30 * ms}, four, 280 * ms, 250 * ms},
@@ -109,7 +109,7 @@ func TestDial_racesTheOtherFamily(t *testing.T) {
 				if got != test.got || took != test.took {
 					t.Errorf("%q %v after %v", got, err, took)
 				}
-				e.Close() // waits for the loser
+				e.Close() // waits for the slower attempt
 				if at, ok := d.began[four]; ok != (test.second > 0) || ok && at.Sub(began) != test.second {
 					t.Errorf("the other was tried %v: after %v", ok, at.Sub(began))
 				}
@@ -137,8 +137,8 @@ func TestDial_endsWithItsCall(t *testing.T) {
 	})
 }
 
-// A family that lost is not tried first for every connection; a name is net's to
-// look up, which does the same.
+// A family that lost is not tried first for every connection. A host name is left to
+// net.Dialer, which does the same.
 func TestDial_remembersWhatLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &dialer{began: map[string]time.Time{}, do: map[string]time.Duration{four: 0, "a:80": 0}}
@@ -156,7 +156,7 @@ func TestDial_remembersWhatLost(t *testing.T) {
 		if address, _, _ := e.Pick(t.Context(), []string{four}); address != six {
 			t.Error("what was slow is not picked where the other was tried:", address)
 		}
-		<-time.After(slowFor)
+		<-time.After(slowPenalty)
 		seen := map[string]bool{}
 		for range 100 {
 			address, _, _ := e.Pick(t.Context(), nil)
@@ -172,7 +172,8 @@ func TestDial_remembersWhatLost(t *testing.T) {
 	})
 }
 
-// After a failure, the other family is worth more than another of the same.
+// After a failure, an address of the other family is preferred to another one of the
+// same.
 func TestPick_alternatesFamilies(t *testing.T) {
 	e := New(Static{six, "[2001:db8::2]:80", four})
 	defer e.Close()
@@ -184,7 +185,8 @@ func TestPick_alternatesFamilies(t *testing.T) {
 	}
 }
 
-// On real sockets, but for the black hole, which is made: loopback has none.
+// On real sockets, except for the unreachable address, which is simulated: loopback has
+// none.
 func TestDial_reachesIPv4BesideADeadIPv6(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -15,45 +15,44 @@ import (
 	"github.com/miekg/dns"
 )
 
-// DNS looks names up in the order of the system's resolver: the hosts file, then
-// DNS with its search domains, then that resolver itself, which knows the other
-// sources of names that the system has. It asks DNS itself because Go's resolver does not tell
-// the TTL. It is safe for concurrent use.
+// DNS looks names up in the order of the system's resolver: the hosts file, then DNS
+// with its search domains, then that resolver itself, which knows other sources of
+// names. DNS is queried directly, because Go's resolver does not return the TTL. It is
+// safe for concurrent use.
 type DNS struct {
 	Servers
-	// System looks up what DNS does not know; nil: net.DefaultResolver.
+	// System looks up names that DNS does not know; nil: net.DefaultResolver.
 	System *net.Resolver
 
-	hosts      *followed[hosts]   // nil: it is not asked before DNS
-	resolvConf *followed[Servers] // nil: Servers are given
-	first      atomic.Uint32      // the server that is asked first
+	hosts       *followedFile[hosts]   // nil: not used before DNS
+	resolvConf  *followedFile[Servers] // nil: Servers is used
+	firstServer atomic.Uint32          // index of the server that is asked first, modulo their number
 }
 
-// Servers are how DNS is asked (resolv.conf).
+// Servers says how DNS is queried (resolv.conf).
 type Servers struct {
 	// Addresses are asked in turn, host:port each.
 	Addresses []string
-	// Search are the domains that a name with fewer than Dots dots is tried in
-	// first.
+	// Search are the domains to append first to a name with fewer than Dots dots.
 	Search []string
 	Dots   int
-	// Timeout is how long a server may take to answer; 0, or more than
-	// mostPerServer: mostPerServer.
+	// Timeout is how long to wait for the answer of a server; 0, or more than
+	// maxPerServer: maxPerServer.
 	Timeout time.Duration
-	// Attempts are how often all of them are asked; 0: once.
+	// Attempts is how often all servers are asked; 0: once.
 	Attempts int
-	// Rotate has each question begin with another server.
+	// Rotate makes each query begin with another server.
 	Rotate bool
 }
 
 const (
-	// systemTTL is how long an answer without a TTL holds.
+	// systemTTL is the TTL of answers that have none.
 	systemTTL = 10 * time.Second
-	// hostsTTL is how long one of the hosts file does: as long as in Go's resolver.
+	// hostsTTL is the TTL of answers from the hosts file, as in Go's resolver.
 	hostsTTL = 5 * time.Second
 )
 
-// WithHosts has d look into this hosts file first.
+// WithHosts makes d look into this hosts file first.
 func (d *DNS) WithHosts(path string) *DNS {
 	d.hosts = hostsFile(path)
 	return d
@@ -98,7 +97,7 @@ type srvResolver struct {
 }
 
 func (s *srvResolver) Resolve(ctx context.Context) ([]string, time.Duration, error) {
-	records, ttl, err := s.dns.ask(ctx, s.dns.servers(), dns.Fqdn(s.name), dns.TypeSRV)
+	records, ttl, err := s.dns.query(ctx, s.dns.servers(), dns.Fqdn(s.name), dns.TypeSRV)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -134,35 +133,35 @@ func (s *srvResolver) Resolve(ctx context.Context) ([]string, time.Duration, err
 	return all, ttl, nil
 }
 
-// addresses are A and AAAA of a name: those of the hosts file, or else of DNS, or
-// else of the system's resolver.
+// addresses returns the A and AAAA addresses of a name: from the hosts file, or else
+// DNS, or else the system's resolver.
 func (d *DNS) addresses(ctx context.Context, host string) ([]string, time.Duration, error) {
 	if ips := d.hosts.get().addresses(host); len(ips) > 0 {
 		return slices.Clone(ips), hostsTTL, nil
 	}
-	sure := true // that there are none
+	nonexistent := true // DNS says so of every name
 	servers := d.servers()
 	if len(servers.Addresses) > 0 && !strings.EqualFold(strings.TrimSuffix(host, "."), "localhost") {
 		for _, name := range servers.names(host) {
-			ips, ttl, err := d.both(ctx, servers, name)
-			var silent *silentError
+			ips, ttl, err := d.lookUpBothFamilies(ctx, servers, name)
+			var silent *noAnswerError
 			switch {
 			case err == nil:
 				return ips, ttl, nil
 			case errors.As(err, &silent):
-				// A later name is another host, that must not get what is meant for
-				// this one.
+				// A later name is another host, which must not get the calls for this
+				// one.
 				return nil, 0, fmt.Errorf("look up %s: %w", host, err)
 			}
-			sure = sure && errors.Is(err, errNoName)
+			nonexistent = nonexistent && errors.Is(err, errNoName)
 		}
 	}
-	return d.bySystem(ctx, host, sure)
+	return d.lookUpBySystem(ctx, host, nonexistent)
 }
 
-// bySystem asks the system's resolver. sure says that DNS knows that there is no
-// such name.
-func (d *DNS) bySystem(ctx context.Context, host string, sure bool) ([]string, time.Duration, error) {
+// lookUpBySystem asks the system's resolver. nonexistent says that, according to DNS,
+// the name does not exist.
+func (d *DNS) lookUpBySystem(ctx context.Context, host string, nonexistent bool) ([]string, time.Duration, error) {
 	system := d.System
 	if system == nil {
 		system = net.DefaultResolver
@@ -170,7 +169,7 @@ func (d *DNS) bySystem(ctx context.Context, host string, sure bool) ([]string, t
 	found, err := system.LookupNetIP(ctx, "ip", host)
 	if err != nil {
 		var failed *net.DNSError
-		if errors.As(err, &failed) && failed.IsNotFound && sure {
+		if errors.As(err, &failed) && failed.IsNotFound && nonexistent {
 			return nil, 0, fmt.Errorf("look up %s: %w", host, errNoName)
 		}
 		if failed != nil {
@@ -185,14 +184,15 @@ func (d *DNS) bySystem(ctx context.Context, host string, sure bool) ([]string, t
 	return ips, systemTTL, nil
 }
 
-// names are what a name may mean, in order (resolv.conf's search and ndots).
+// names returns the full names to try for host, in order (search and ndots of
+// resolv.conf).
 func (s *Servers) names(host string) []string {
 	if strings.HasSuffix(host, ".") {
 		return []string{host}
 	}
 	var all []string
 	for _, domain := range s.Search {
-		if domain = strings.Trim(domain, "."); domain != "" { // "search ." is none
+		if domain = strings.Trim(domain, "."); domain != "" { // "search ." names no domain
 			all = append(all, dns.Fqdn(host+"."+domain))
 		}
 	}

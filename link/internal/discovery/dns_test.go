@@ -11,10 +11,9 @@ import (
 	"github.com/miekg/dns"
 )
 
-// zone runs a DNS server with these records on a port of its own, by UDP and
-// TCP, and returns its address. What begins with "long." is truncated by UDP, what
-// begins with "lost." has no answer for AAAA, with "slow." a late one, and with
-// "silent." none at all.
+// zone runs a DNS server with these records on its own port, by UDP and TCP, and
+// returns its address. Names with the prefix "long." are truncated by UDP, "lost." get
+// no answer for AAAA, "slow." a late one, and "silent." none at all.
 func zone(t *testing.T, records ...string) string {
 	t.Helper()
 	var all []dns.RR
@@ -103,7 +102,7 @@ func TestDNS_findsAddressesWithTheirTTL(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			got, ttl, err := test.resolver.Resolve(t.Context())
 			if name == "the hosts file" {
-				got = slices.DeleteFunc(got, func(a string) bool { return strings.HasPrefix(a, "[") }) // where it has IPv6 too
+				got = slices.DeleteFunc(got, func(a string) bool { return strings.HasPrefix(a, "[") }) // if the machine has IPv6
 			}
 			if err != nil || !slices.Equal(got, test.want) || ttl != test.ttl {
 				t.Errorf("got %v for %v, %v", got, ttl, err)
@@ -119,7 +118,7 @@ func TestDNS_findsAddressesWithTheirTTL(t *testing.T) {
 		"no such SRV name":         {d.SRV("_x._tcp.example"), "the DNS server says NXDOMAIN"},
 		"SRV of nobody":            {d.SRV("_no._tcp.crm.example"), "look up nowhere.invalid."},
 		"a server in trouble":      {d.SRV("broken.example"), "the DNS server says SERVFAIL"},
-		"no server at all":         {(&DNS{}).SRV("a.example"), "no DNS server is set up"},
+		"no server at all":         {(&DNS{}).SRV("a.example"), "no DNS server is configured"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, _, err := test.resolver.Resolve(t.Context())

@@ -1,5 +1,5 @@
-// Package discovery finds the addresses of a target and chooses among them: a
-// static list, or what DNS says for as long as it says it (A and AAAA, or SRV).
-// The least busy address is taken; one that fails several times in a row is put
-// aside for a while, and comes back.
+// Package discovery finds the addresses of a target and chooses among them. The
+// addresses are a static list, or come from DNS (A and AAAA, or SRV) and are used for
+// their TTL. The least busy address is picked. One that fails several times in a row is
+// ejected for a while.
 package discovery

@@ -13,103 +13,108 @@ import (
 )
 
 const (
-	// ejectAfter failures in a row put an address aside, for ejectFirst at
-	// first and up to ejectMost when it fails again and again (the doubling of
-	// Envoy's outlier detection).
+	// ejectAfter failures in a row eject an address, first for ejectFirst and then for
+	// twice as long each time, up to ejectMax (like the outlier detection of Envoy).
 	ejectAfter = 3
 	ejectFirst = 5 * time.Second
-	ejectMost  = 5 * time.Minute
+	ejectMax   = 5 * time.Minute
 )
 
 // Resolver finds addresses.
 type Resolver interface {
-	// Resolve is the addresses now, host:port each, and how long they hold.
-	// It returns before ctx ends. An error that is errNoName says that there
-	// is no such name, and not that DNS fails.
+	// Resolve returns the current addresses, host:port each, and how long they are
+	// valid. It returns before ctx ends. An error that is errNoName says that the name
+	// does not exist, and not that DNS fails.
 	Resolve(ctx context.Context) (addresses []string, ttl time.Duration, err error)
 }
 
 // Static is a fixed list.
 type Static []string
 
-// Resolve is the list, for good.
+// Resolve returns the list, valid for a year.
 func (s Static) Resolve(context.Context) ([]string, time.Duration, error) {
 	return s, 365 * 24 * time.Hour, nil
 }
 
 const (
-	// shortest is how long an answer holds at least, whatever its TTL: a TTL
-	// of 0 must not make every call wait for DNS.
-	shortest = time.Second
-	// longest is how long it holds at most: a change of the hosts file is to be
-	// seen, too.
-	longest = time.Minute
-	// grace is how long an address is used beyond that, while a look-up runs. Then
-	// calls wait for the look-up.
-	grace = 3 * time.Second
-	// most is how many addresses are used; an answer may have thousands.
-	most = 256
-	// farewell is how long the addresses of a name still serve that is gone: it
-	// may come back in a moment, but what was let go of may soon be somebody
-	// else's, who is to see no credential of ours.
-	farewell = time.Minute
-	// again is when a look-up that failed is made again, while the old
-	// addresses serve.
-	again = 5 * time.Second
-	// patience is how long a look-up may take.
-	patience = 5 * time.Second
+	// minTTL is the lowest TTL used: a TTL of 0 must not make every call wait for DNS.
+	minTTL = time.Second
+	// maxTTL is the highest TTL used, so that a change of the hosts file is noticed.
+	maxTTL = time.Minute
+	// staleWhileLooking is how long expired addresses are used while a look-up runs.
+	// After that, calls wait for the look-up.
+	staleWhileLooking = 3 * time.Second
+	// maxAddresses limits the addresses in use; an answer may have thousands.
+	maxAddresses = 256
+	// goneNameTTL is how long addresses are used after DNS says that the name no
+	// longer exists. The name may come back soon; its addresses may also be given
+	// to another owner, who must not get a credential.
+	goneNameTTL = time.Minute
+	// lookUpRetry is the time between two failed look-ups, while the old addresses
+	// are used.
+	lookUpRetry = 5 * time.Second
+	// lookUpTimeout bounds a look-up.
+	lookUpTimeout = 5 * time.Second
 )
 
-// Endpoints are the addresses of one target. They own no goroutine but that of
-// a look-up under way, and those of connections that are being raced; Close waits
-// for them.
+// Endpoints are the addresses of one target. They own the goroutines that look up and
+// dial; Close waits for them.
 type Endpoints struct {
 	resolver Resolver
 	dial     func(ctx context.Context, network, address string) (net.Conn, error) // nil: net.Dialer's
 
-	mu      sync.Mutex
-	all     []*endpoint
-	expires time.Time     // when a call begins another look-up
-	usable  time.Time     // until when calls do not wait for it
-	err     error         // of the last look-up
-	gone    time.Time     // since when there is no such name; zero: there is
-	looking chan struct{} // closed when the look-up under way is over; nil: none is
-	closed  bool
-	stop    context.CancelFunc
-	ctx     context.Context
-	wg      sync.WaitGroup
+	mu          sync.Mutex
+	all         []*endpoint
+	expires     time.Time     // after this, a call starts another look-up
+	usableUntil time.Time     // until then, calls do not wait for a look-up
+	err         error         // of the last look-up
+	goneSince   time.Time     // when DNS first said that the name does not exist; zero: it exists
+	lookUpDone  chan struct{} // closed when the running look-up ends; nil: none runs
+	closed      bool
+	stop        context.CancelFunc
+	ctx         context.Context
+	wg          sync.WaitGroup
 }
 
 type endpoint struct {
-	address string
-	busy    int
-	row     int // failures in a row
-	free    func(resilience.Outcome)
-	aside   time.Time // not before, unless there is no other
-	times   int       // it was put aside in a row
-	slow    time.Time // not before, if there is another: it lost a race to connect
+	address        string
+	inFlight       int
+	failuresInARow int
+	release        func(resilience.Outcome)
+	ejectedUntil   time.Time // until then, used only if there is no other
+	ejections      int       // in a row
+	slowUntil      time.Time // until then, used only if there is no better one: it lost a race to connect
 }
 
-// rank orders addresses: the lower, the sooner.
+// Ranks: the address with the lowest sum of these and its calls in flight is picked.
+const (
+	slowRank       = 1 << 18 // it lost a race to connect
+	sameFamilyRank = 1 << 19 // of the same family as the last address that failed
+	ejectedRank    = 1 << 20
+	triedRank      = 1 << 30 // this call has tried it
+)
+
+// rank orders addresses: the lowest is picked.
 func (p *endpoint) rank(now time.Time) int {
-	r := p.busy
-	if now.Before(p.slow) {
-		r += 1 << 18
+	r := p.inFlight
+	if now.Before(p.slowUntil) {
+		r += slowRank
 	}
-	if now.Before(p.aside) {
-		r += 1 << 20
+	if now.Before(p.ejectedUntil) {
+		r += ejectedRank
 	}
 	return r
 }
 
-// New is the endpoints that the resolver finds. It resolves with the first call.
+// New returns the endpoints that the resolver finds. The first call starts the first
+// look-up.
 func New(r Resolver) *Endpoints {
 	e := &Endpoints{resolver: r}
 	e.ctx, e.stop = context.WithCancel(context.Background())
 	return e
 }
 
-// Close ends a look-up under way.
+// Close ends a running look-up and waits for all goroutines.
 func (e *Endpoints) Close() {
 	e.mu.Lock()
 	e.closed = true
@@ -118,37 +123,37 @@ func (e *Endpoints) Close() {
 	e.wg.Wait()
 }
 
-var errNone = errors.New("no address is known")
+var errNoAddressKnown = errors.New("no address is known")
 
-// errNoName is that DNS is sure that a name has no address.
+// errNoName says that, according to DNS, the name does not exist.
 var errNoName = errors.New("there is no such name")
 
-// Pick is the address to try next. See target.Endpoints.
+// Pick returns the address to try next. See target.Endpoints.
 func (e *Endpoints) Pick(ctx context.Context, tried []string) (string, func(resilience.Outcome), error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if err := e.fresh(ctx); err != nil {
+	if err := e.ensureAddresses(ctx); err != nil {
 		return "", nil, err
 	}
-	p := e.best(tried, time.Now())
-	p.busy++
-	return p.address, p.free, nil
+	p := e.leastBusy(tried, time.Now())
+	p.inFlight++
+	return p.address, p.release, nil
 }
 
-// fresh sees to it that there are addresses that may be used. Old ones serve for a
-// moment while a look-up runs, and beyond it only once DNS has failed. Called with the
-// lock held, which it lets go of while it waits.
-func (e *Endpoints) fresh(ctx context.Context) error {
+// ensureAddresses starts a look-up when the addresses have expired, and waits for it
+// when they are too old to be used. It is called with the lock held and releases it
+// while it waits.
+func (e *Endpoints) ensureAddresses(ctx context.Context) error {
 	now := time.Now()
-	if !now.Before(e.expires) && e.looking == nil && !e.closed {
+	if !now.Before(e.expires) && e.lookUpDone == nil && !e.closed {
 		looking := make(chan struct{})
-		e.looking = looking
-		e.wg.Go(func() { e.look(looking) })
+		e.lookUpDone = looking
+		e.wg.Go(func() { e.lookUp(looking) })
 	}
-	if len(e.all) > 0 && now.Before(e.usable) {
+	if len(e.all) > 0 && now.Before(e.usableUntil) {
 		return nil
 	}
-	if looking := e.looking; looking != nil {
+	if looking := e.lookUpDone; looking != nil {
 		e.mu.Unlock()
 		var ended error
 		select {
@@ -167,47 +172,47 @@ func (e *Endpoints) fresh(ctx context.Context) error {
 	case e.err != nil:
 		return e.err
 	}
-	return errNone
+	return errNoAddressKnown
 }
 
-func (e *Endpoints) look(over chan struct{}) {
-	ctx, cancel := context.WithTimeout(e.ctx, patience)
+func (e *Endpoints) lookUp(done chan struct{}) {
+	ctx, cancel := context.WithTimeout(e.ctx, lookUpTimeout)
 	defer cancel()
 	addresses, ttl, err := e.resolver.Resolve(ctx)
 	if err == nil && len(addresses) == 0 {
-		err = errNone
+		err = errNoAddressKnown
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	defer close(over)
-	e.looking, e.err = nil, err
+	defer close(done)
+	e.lookUpDone, e.err = nil, err
 	if err != nil {
 		now := time.Now()
-		e.expires = now.Add(again)
-		e.usable = e.expires.Add(patience) // the next look-up is not waited for, either
+		e.expires = now.Add(lookUpRetry)
+		e.usableUntil = e.expires.Add(lookUpTimeout) // calls do not wait for the next look-up, either
 		switch {
-		case !errors.Is(err, errNoName): // DNS fails: that says nothing of the name
-		case e.gone.IsZero():
-			e.gone = now
-		case now.Sub(e.gone) >= farewell:
+		case !errors.Is(err, errNoName): // DNS failed, which says nothing about the name
+		case e.goneSince.IsZero():
+			e.goneSince = now
+		case now.Sub(e.goneSince) >= goneNameTTL:
 			e.all = nil
 		}
 		if len(e.all) == 0 {
-			e.expires = time.Now().Add(shortest) // the next call asks again, not every one
+			e.expires = time.Now().Add(minTTL) // not every call starts a look-up
 		}
 		return
 	}
-	e.expires, e.gone = time.Now().Add(min(max(ttl, shortest), longest)), time.Time{}
-	e.usable = e.expires.Add(grace)
+	e.expires, e.goneSince = time.Now().Add(min(max(ttl, minTTL), maxTTL)), time.Time{}
+	e.usableUntil = e.expires.Add(staleWhileLooking)
 	e.replace(addresses)
 }
 
-// replace takes a new list, in which known addresses stay as they stood.
+// replace installs a new list; addresses that were known keep their state.
 func (e *Endpoints) replace(addresses []string) {
 	old := e.all
-	e.all = make([]*endpoint, 0, min(len(addresses), most))
+	e.all = make([]*endpoint, 0, min(len(addresses), maxAddresses))
 	for _, a := range addresses {
-		if len(e.all) == most {
+		if len(e.all) == maxAddresses {
 			return
 		}
 		if slices.ContainsFunc(e.all, func(p *endpoint) bool { return p.address == a }) {
@@ -217,16 +222,17 @@ func (e *Endpoints) replace(addresses []string) {
 			e.all = append(e.all, old[i])
 		} else {
 			p := &endpoint{address: a}
-			p.free = func(o resilience.Outcome) { e.done(p, o) }
+			p.release = func(o resilience.Outcome) { e.done(p, o) }
 			e.all = append(e.all, p)
 		}
 	}
 }
 
-// best is the least busy of those that are well and were not tried, sooner one of
-// the other family than was tried last; of equals, one at random. Where all were tried or are put aside, those serve: a target
-// all of whose addresses are in trouble is the breaker's business.
-func (e *Endpoints) best(tried []string, now time.Time) *endpoint {
+// leastBusy returns the address with the fewest calls in flight that is not ejected and
+// was not tried, if possible of the other family than the last one tried; among equals,
+// a random one. If all were tried or ejected it returns one of those: the breaker
+// decides about a target whose addresses all fail.
+func (e *Endpoints) leastBusy(tried []string, now time.Time) *endpoint {
 	if len(e.all) == 1 {
 		return e.all[0]
 	}
@@ -239,9 +245,9 @@ func (e *Endpoints) best(tried []string, now time.Time) *endpoint {
 	for _, p := range e.all {
 		r := p.rank(now)
 		if slices.Contains(tried, p.address) {
-			r += 1 << 30
+			r += triedRank
 		} else if last != "" && sameFamily(last, p.address) {
-			r += 1 << 19
+			r += sameFamilyRank
 		}
 		switch {
 		case best == nil || r < rank:
@@ -258,36 +264,36 @@ func (e *Endpoints) best(tried []string, now time.Time) *endpoint {
 func (e *Endpoints) done(p *endpoint, o resilience.Outcome) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	p.busy--
+	p.inFlight--
 	switch o {
 	case resilience.Success:
-		p.row, p.times, p.aside = 0, 0, time.Time{}
+		p.failuresInARow, p.ejections, p.ejectedUntil = 0, 0, time.Time{}
 	case resilience.Failure:
 		now := time.Now()
-		if p.row++; p.row < ejectAfter || now.Before(p.aside) {
+		if p.failuresInARow++; p.failuresInARow < ejectAfter || now.Before(p.ejectedUntil) {
 			return
 		}
-		p.aside = now.Add(min(ejectFirst<<min(p.times, 10), ejectMost))
-		p.row = ejectAfter - 1 // when it comes back, one more failure is enough
-		p.times++
+		p.ejectedUntil = now.Add(min(ejectFirst<<min(p.ejections, 10), ejectMax))
+		p.failuresInARow = ejectAfter - 1 // one more failure ejects it again
+		p.ejections++
 	}
 }
 
-// Status is one address for a person to see.
+// Status describes one address to a person.
 type Status struct {
-	Address string
-	Busy    int
-	Aside   bool
+	Address  string
+	InFlight int
+	Ejected  bool
 }
 
-// Status is how the addresses stand, and why there are none.
+// Status returns the addresses, and the error of the last look-up.
 func (e *Endpoints) Status() ([]Status, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	now := time.Now()
 	var all []Status
 	for _, p := range e.all {
-		all = append(all, Status{p.address, p.busy, now.Before(p.aside)})
+		all = append(all, Status{p.address, p.inFlight, now.Before(p.ejectedUntil)})
 	}
 	return all, e.err
 }

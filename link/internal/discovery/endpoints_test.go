@@ -17,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// book is a resolver that answers what the test writes into it.
+// book is a resolver that returns what the test sets.
 type book struct {
 	mu    sync.Mutex
 	all   []string
@@ -72,7 +72,7 @@ func TestEndpoints_takeTheLeastBusy(t *testing.T) {
 	for _, done := range ends {
 		done(resilience.Success)
 	}
-	if all, err := e.Status(); err != nil || len(all) != 3 || all[0].Busy != 0 {
+	if all, err := e.Status(); err != nil || len(all) != 3 || all[0].InFlight != 0 {
 		t.Errorf("%v, %v", all, err)
 	}
 }
@@ -108,13 +108,13 @@ func TestEndpoints_putAFailingAddressAsideAndTakeItBack(t *testing.T) {
 			if a, done := pick(t, e); a == "a:1" {
 				t.Fatal("the address that fails is still taken")
 			} else {
-				done(resilience.Nothing)
+				done(resilience.Inconclusive)
 			}
 		}
 		time.Sleep(ejectFirst)
-		fail() // once is enough now, and for longer
+		fail() // one failure ejects it again, and for longer
 		time.Sleep(ejectFirst)
-		if all, _ := e.Status(); !all[0].Aside {
+		if all, _ := e.Status(); !all[0].Ejected {
 			t.Error("it is back as soon as the first time")
 		}
 		time.Sleep(ejectFirst)
@@ -146,7 +146,7 @@ func TestEndpoints_followWhatDNSSaysForAsLongAsItSays(t *testing.T) {
 			t.Errorf("%s after %d look-ups: the answer was not kept", a, b.asked)
 		}
 		time.Sleep(time.Second)
-		pick(t, e) // the old one serves while the new is looked up
+		pick(t, e) // the old address is used while the look-up runs
 		synctest.Wait()
 		if a, _ := pick(t, e); a != "b:1" {
 			t.Errorf("got %s", a)
@@ -154,20 +154,21 @@ func TestEndpoints_followWhatDNSSaysForAsLongAsItSays(t *testing.T) {
 	})
 }
 
-// UL5: after a rest, the first call went to an address whose TTL had ended long ago.
+// UL5: after a time without calls, the first call went to an address whose TTL had
+// ended long ago.
 func TestEndpoints_useNoAddressLongAfterItsTTL(t *testing.T) {
 	for name, test := range map[string]struct {
-		rest time.Duration // beyond the TTL
-		slow time.Duration // that the look-up takes
+		rest time.Duration // time without calls after the TTL
+		slow time.Duration // duration of the look-up
 		err  error
 		want string
 		took time.Duration
 	}{
-		"a moment":                   {grace - 1, time.Second, nil, "a:1", 0},
-		"longer":                     {grace, time.Second, nil, "b:1", time.Second},
+		"a moment":                   {staleWhileLooking - 1, time.Second, nil, "a:1", 0},
+		"longer":                     {staleWhileLooking, time.Second, nil, "b:1", time.Second},
 		"an hour":                    {time.Hour, 4 * time.Second, nil, "b:1", 4 * time.Second},
 		"an hour, and DNS fails":     {time.Hour, time.Second, errors.New("SERVFAIL"), "a:1", time.Second},
-		"an hour, and DNS is silent": {time.Hour, time.Hour, nil, "a:1", patience},
+		"an hour, and DNS is silent": {time.Hour, time.Hour, nil, "a:1", lookUpTimeout},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -187,7 +188,7 @@ func TestEndpoints_useNoAddressLongAfterItsTTL(t *testing.T) {
 	}
 }
 
-// While an outage of DNS lasts, only the first call waits for it.
+// During an outage of DNS, only the first call waits for it.
 func TestEndpoints_doNotWaitForADNSThatIsKnownToBeSilent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &book{all: []string{"a:1"}, ttl: time.Second}
@@ -230,15 +231,15 @@ func TestEndpoints_keepOldAddressesWhileDNSFails(t *testing.T) {
 	})
 }
 
-// A name that is gone is let go of: the address behind it may be somebody else's
-// by now (https://nvd.nist.gov/vuln/detail/CVE-2012-1033 kept such names alive).
+// The addresses of a name that no longer exists are dropped: they may belong to
+// somebody else by now (https://nvd.nist.gov/vuln/detail/CVE-2012-1033 kept such names alive).
 func TestEndpoints_letANameGoThatIsGoneForAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &book{all: []string{"a:1"}, ttl: time.Second}
 		e := New(b)
 		defer e.Close()
 		pick(t, e)
-		for range 3 { // it comes back in time
+		for range 3 { // the name comes back in time
 			b.write(nil, fmt.Errorf("look up a: %w", errNoName))
 			for range 40 {
 				time.Sleep(time.Second)
@@ -250,7 +251,7 @@ func TestEndpoints_letANameGoThatIsGoneForAMinute(t *testing.T) {
 				synctest.Wait()
 			}
 			b.write([]string{"a:1"}, nil)
-			time.Sleep(again + time.Second)
+			time.Sleep(lookUpRetry + time.Second)
 			pick(t, e)
 			synctest.Wait()
 		}
@@ -266,11 +267,11 @@ func TestEndpoints_letANameGoThatIsGoneForAMinute(t *testing.T) {
 			}
 			synctest.Wait()
 		}
-		if took := time.Since(began); took < farewell || took > farewell+10*time.Second {
+		if took := time.Since(began); took < goneNameTTL || took > goneNameTTL+10*time.Second {
 			t.Errorf("it was let go of after %v", took)
 		}
 		b.write([]string{"b:1"}, nil)
-		time.Sleep(shortest)
+		time.Sleep(minTTL)
 		if a, _ := pick(t, e); a != "b:1" {
 			t.Errorf("it is back at %s", a)
 		}
@@ -286,10 +287,10 @@ func TestEndpoints_useNoMoreThanSoManyAddressesForSoLong(t *testing.T) {
 		e := New(b)
 		defer e.Close()
 		pick(t, e)
-		if all, _ := e.Status(); len(all) != most {
+		if all, _ := e.Status(); len(all) != maxAddresses {
 			t.Errorf("%d of 4000 addresses are used", len(all))
 		}
-		time.Sleep(longest)
+		time.Sleep(maxTTL)
 		pick(t, e)
 		synctest.Wait()
 		if b.asked != 2 {
@@ -312,7 +313,7 @@ func TestEndpoints_sayWhyThereIsNoAddress(t *testing.T) {
 			t.Errorf("five calls at once asked %d times", b.asked)
 		}
 		b.write([]string{"a:1"}, nil)
-		time.Sleep(shortest)
+		time.Sleep(minTTL)
 		if _, _, err := e.Pick(t.Context(), nil); err != nil {
 			t.Error("it does not recover:", err)
 		}
@@ -321,7 +322,7 @@ func TestEndpoints_sayWhyThereIsNoAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := New(&book{})
 		defer e.Close()
-		if _, _, err := e.Pick(t.Context(), nil); !errors.Is(err, errNone) {
+		if _, _, err := e.Pick(t.Context(), nil); !errors.Is(err, errNoAddressKnown) {
 			t.Error(err)
 		}
 	})
@@ -346,21 +347,21 @@ func TestEndpoints_doNotOutwaitTheirCaller(t *testing.T) {
 	})
 }
 
-// unnamedNow is a name that is gone.
+// unnamedNow is a resolver whose name no longer exists.
 type unnamedNow struct{}
 
 func (unnamedNow) Resolve(context.Context) ([]string, time.Duration, error) {
 	return nil, 0, errNoName
 }
 
-// UL39: a call that picked as the last address was let go of panicked.
+// UL39: a call that picked while the last address was removed panicked.
 func TestEndpoints_aNameThatIsLetGoOfAsCallsPickFailsThem(t *testing.T) {
 	e := New(unnamedNow{})
 	defer e.Close()
-	for range 60_000 { // it took most of them for one to hit the moment
+	for range 60_000 { // most of them were needed to hit the race once
 		e.mu.Lock()
 		e.replace([]string{"192.0.2.1:80"})
-		e.expires, e.gone, e.usable = time.Time{}, time.Now().Add(-farewell), time.Now().Add(time.Hour)
+		e.expires, e.goneSince, e.usableUntil = time.Time{}, time.Now().Add(-goneNameTTL), time.Now().Add(time.Hour)
 		e.mu.Unlock()
 		var all sync.WaitGroup
 		for range 4 {

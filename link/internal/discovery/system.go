@@ -12,30 +12,30 @@ import (
 	"github.com/miekg/dns"
 )
 
-// SystemDNS looks names up as the system's resolver does: what resolv.conf sets up,
-// and the hosts file before it, unless nsswitch.conf has dns before files.
-// nsswitch.conf is read once, the other two again when they change. Without a
-// resolv.conf, only the system's resolver is asked.
+// SystemDNS looks names up as the system's resolver does: by resolv.conf, and first in
+// the hosts file, unless nsswitch.conf has dns before files. nsswitch.conf is read
+// once, the other two again when they change. Without a resolv.conf, only the system's
+// resolver is asked.
 func SystemDNS() *DNS {
-	d := &DNS{resolvConf: &followed[Servers]{path: "/etc/resolv.conf", parse: parseResolvConf}}
+	d := &DNS{resolvConf: &followedFile[Servers]{path: "/etc/resolv.conf", parse: parseResolvConf}}
 	if text, err := os.ReadFile("/etc/nsswitch.conf"); err != nil || filesFirst(text) {
 		d.WithHosts("/etc/hosts")
 	}
 	return d
 }
 
-// followed is a file that is parsed again when it changed. It is safe for
-// concurrent use; a nil one, or a file that cannot be read, is the zero value.
-type followed[T any] struct {
+// followedFile is a file that is parsed again when it has changed. It is safe for
+// concurrent use. If it is nil, or the file cannot be read, get returns the zero value.
+type followedFile[T any] struct {
 	path  string
 	parse func([]byte) T
 
 	mu   sync.Mutex
-	info os.FileInfo // when it was parsed; nil: it was not there
+	info os.FileInfo // of the version that was parsed; nil: there was no file
 	last T
 }
 
-func (f *followed[T]) get() T {
+func (f *followedFile[T]) get() T {
 	var none T
 	if f == nil {
 		return none
@@ -52,17 +52,19 @@ func (f *followed[T]) get() T {
 	}
 	text, err := os.ReadFile(f.path)
 	if err != nil {
-		return f.last // it is being replaced, or was: the next look-up sees
+		return f.last // it is being replaced; the next call reads it
 	}
 	f.info, f.last = info, f.parse(text)
 	return f.last
 }
 
-// hosts are the addresses of each name of a hosts file, in lower case and without a
-// dot at its end.
+// hosts maps each name of a hosts file, in lower case and without a final dot, to its
+// addresses.
 type hosts map[string][]string
 
-func hostsFile(path string) *followed[hosts] { return &followed[hosts]{path: path, parse: parseHosts} }
+func hostsFile(path string) *followedFile[hosts] {
+	return &followedFile[hosts]{path: path, parse: parseHosts}
+}
 
 func (h hosts) addresses(name string) []string {
 	return h[strings.ToLower(strings.TrimSuffix(name, "."))]
@@ -88,9 +90,9 @@ func parseHosts(text []byte) hosts {
 	return h
 }
 
-// filesFirst reports whether nsswitch.conf has files before dns, or says nothing of
-// hosts: then that is the order, too. Where it has dns first, the hosts file comes
-// after it, by the system's resolver.
+// filesFirst reports whether nsswitch.conf has files before dns. That is also the
+// default if it has no line for hosts. If dns comes first, the system's resolver reads
+// the hosts file afterwards.
 func filesFirst(nsswitch []byte) bool {
 	for line := range bytes.Lines(nsswitch) {
 		line, _, _ = bytes.Cut(line, []byte("#"))
@@ -100,7 +102,7 @@ func filesFirst(nsswitch []byte) bool {
 		}
 		for _, source := range strings.Fields(string(sources)) {
 			switch source {
-			case "files", "resolve": // systemd-resolved reads the hosts file itself
+			case "files", "resolve": // systemd-resolved reads the hosts file, too
 				return true
 			case "dns":
 				return false
@@ -111,11 +113,11 @@ func filesFirst(nsswitch []byte) bool {
 	return true
 }
 
-// mostPerServer is how long an answer is waited for at most, whatever resolv.conf
-// says: calls wait, and there may be another server.
-const mostPerServer = 2 * time.Second
+// maxPerServer limits the wait for an answer, whatever resolv.conf says: calls wait for
+// it, and there may be another server.
+const maxPerServer = 2 * time.Second
 
-// parseResolvConf is the zero value where the file is none of the kind.
+// parseResolvConf returns the zero value if the file cannot be parsed.
 func parseResolvConf(text []byte) Servers {
 	c, err := dns.ClientConfigFromReader(bytes.NewReader(text))
 	if err != nil {
@@ -128,7 +130,7 @@ func parseResolvConf(text []byte) Servers {
 	return s
 }
 
-// rotates is the one option that dns does not read.
+// rotates reads the option rotate, which the library ignores.
 func rotates(resolvConf []byte) (on bool) {
 	for line := range bytes.Lines(resolvConf) {
 		if fields := strings.Fields(string(line)); len(fields) > 0 && fields[0] == "options" {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// UL5: the hosts file lost to DNS and to search domains, so that a call and its
+// UL5: DNS and search domains were used before the hosts file, so that a call and its
 // credential went elsewhere (https://kubernetes.io/docs/tasks/network/customize-hosts-file-for-pods).
 func TestDNS_takesTheHostsFileFirst(t *testing.T) {
 	server := zone(t, "crm.example. 300 IN A 192.0.2.1", "crm.search. 300 IN A 192.0.2.2", "_a._tcp.example. 300 IN SRV 1 1 80 crm.example.")
@@ -64,10 +64,10 @@ func TestFilesFirst_isTheOrderOfNsswitch(t *testing.T) {
 	}
 }
 
-// UL5: options of resolv.conf were not read, nor was the file when it changed.
+// UL5: the options of resolv.conf were ignored, and so were changes of the file.
 func TestResolvConf_isFollowed(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "resolv.conf")
-	d := &DNS{resolvConf: &followed[Servers]{path: path, parse: parseResolvConf}}
+	d := &DNS{resolvConf: &followedFile[Servers]{path: path, parse: parseResolvConf}}
 	for _, test := range []struct {
 		text string
 		want Servers

@@ -6,11 +6,11 @@ import (
 	"net/http"
 	"sync"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
-	"github.com/lsm/fiso/link/internal/h1"
 )
 
-// answer is the answer that a head begins.
+// answer returns the answer that begins with the head.
 func (a *attempt) answer() *call.Answer {
 	r := a.head
 	h := endToEnd(r.Header)
@@ -19,16 +19,16 @@ func (a *attempt) answer() *call.Answer {
 	}
 	return &call.Answer{
 		Status: r.StatusCode, Header: h, Length: r.ContentLength, Body: &answerBody{attempt: a},
-		Trailer: func() call.Header { return h1.LateFields(fromHTTP(a.late())) },
+		Trailer: func() call.Header { return http1.LateFields(fromHTTP(a.trailerAfterBody())) },
 	}
 }
 
 const (
 	errStatus = fault("the status is not a number of three digits")
-	errLength = fault("the content-length is not the one length of the body")
+	errLength = fault("the content-length is not a single number that matches the body")
 )
 
-// checkHead refuses what is no head of an answer, or contradicts itself.
+// checkHead refuses a head that is not valid or contradicts itself.
 func checkHead(r *http.Response, method string, length lengthFault) error {
 	switch {
 	case r.StatusCode < 200 || r.StatusCode > 999:
@@ -39,18 +39,18 @@ func checkHead(r *http.Response, method string, length lengthFault) error {
 	return nil
 }
 
-// bodiless reports whether an answer has no body, also where it has a content-length.
+// bodiless reports whether an answer has no body, even if it has a content-length.
 func bodiless(method string, status int) bool {
 	return method == http.MethodHead || status == http.StatusNoContent || status == http.StatusNotModified
 }
 
-// endToEnd is what of an answer's header goes on. Fields that frame a message of
-// HTTP/1.1 mean nothing here, and would be believed there.
+// endToEnd returns the fields of an answer's header that are passed on. HTTP/1.1
+// framing fields mean nothing here, but a HTTP/1.1 caller would believe them.
 func endToEnd(from http.Header) call.Header {
 	h := fromHTTP(from)
 	h.Del("Content-Length")
 	h.Del("Transfer-Encoding")
-	return h1.EndToEnd(h)
+	return http1.EndToEnd(h)
 }
 
 // answerBody is the body of an answer. Closing it before its end resets the stream.
@@ -73,6 +73,6 @@ func (b *answerBody) Read(p []byte) (int, error) {
 }
 
 func (b *answerBody) Close() error {
-	b.once.Do(b.attempt.leave)
+	b.once.Do(b.attempt.detach)
 	return nil
 }

@@ -14,51 +14,51 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
-	"github.com/lsm/fiso/link/internal/h1"
 )
 
-// attempt is one request on its way. Only run, in a goroutine of its own, calls
-// the library, whose locks are not ours: net/http of Go 1.26 locks itself when a
-// window overflows. The call waits for the pipe alone, and leaves at its end
-// whether or not run comes back. Where run does not within Transport.letGo, its
-// connection is given up (pooled.abandon).
+// attempt is one request to a target. Only run, in its own goroutine, calls the
+// library, because the library's locks may block: net/http of Go 1.26 deadlocks when a
+// window overflows. The call waits only for the pipe and returns when it ends, even if
+// run does not. If run does not end within TransportConfig.ReleaseTimeout after that,
+// its connection is given up (pooled.abandon).
 type attempt struct {
-	pipe      // the body of the answer; its mu guards what follows up to at
+	pipe      // the body of the answer; its mu guards the fields down to timer
 	transport *Transport
 	ctx       context.Context // of the call
-	life      call.Ending     // of the library's request: it ends when the call leaves
-	left      call.Hook       // on ctx
-	handed    bool            // the library has the request
-	settled   bool            // head or failure is there
-	stream    uint32          // that the request's head was written on
+	life      call.Ending     // of the library's request; ended by detach
+	onEnd     call.Hook       // stops the pipe when ctx ends
+	prepared  bool            // the library has the request
+	resolved  bool            // head or failure is set
+	stream    uint32          // the stream of the request; 0: its head is not written yet
 	head      *http.Response
 	failure   error
 	trailer   http.Header
-	announces string      // the names in Trailer of the head
-	lost      bool        // the connection was given up
-	gone      bool        // nobody waits for it any more
-	over      bool        // run has ended, and holds nothing
-	timer     *time.Timer // gives the connection up; nil: run was faster than the call
+	announces string      // the trailer names that the head announces
+	connLost  bool        // the connection was given up
+	callLeft  bool        // the call does not wait any more
+	finished  bool        // run has ended and holds nothing
+	timer     *time.Timer // calls giveUp; nil: run ended before the call
 
-	at      atomic.Pointer[pooled] // the connection that is asked or used
+	conn    atomic.Pointer[pooled] // the connection that is being reserved or used
 	begun   atomic.Bool            // the request's head is being written
-	sending *sending               // of a body that streams; nil: none does
+	sending *requestBodyReader     // of a streamed body; nil: there is none
 
-	interim  func(int, call.Header)
-	informMu sync.Mutex
-	headed   bool // the real answer is there, or none will be
-	interims int
-	informed chan informed // to the goroutine that passes them on; nil: there was none
-	informs  sync.WaitGroup
+	interim       func(int, call.Header)
+	informMu      sync.Mutex
+	headCame      bool // the final answer has come, or none will
+	interims      int
+	interimCh     chan interimAnswer // to the goroutine that passes them on; nil: there were none
+	interimSender sync.WaitGroup
 }
 
 func (t *Transport) attempt(ctx context.Context, interim func(int, call.Header)) *attempt {
 	a := &attempt{transport: t, ctx: ctx, interim: interim}
-	a.turn.L = &a.mu
+	a.cond.L = &a.mu
 	a.life.Begin(ctx)
-	a.left.Do = a.stop
-	a.left.On(ctx)
+	a.onEnd.Do = a.stop
+	a.onEnd.On(ctx)
 	return a
 }
 
@@ -66,171 +66,171 @@ func (t *Transport) attempt(ctx context.Context, interim func(int, call.Header))
 func (a *attempt) await() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for !a.settled && !a.shut {
-		a.turn.Wait()
+	for !a.resolved && !a.stopped {
+		a.cond.Wait()
 	}
-	if a.settled {
+	if a.resolved {
 		return a.failure
 	}
-	return a.cut(a.handed)
+	return a.cutOffLocked(a.prepared)
 }
 
-var errHangs = errors.New("the connection to the target hangs, and was given up")
+var errHangs = errors.New("the connection to the target hung and was closed")
 
-// cut is the failure of an attempt whose outcome the call did not wait for. The
-// library may write the head still, so that handing it over counts as sent.
-// Called with the lock held.
-func (a *attempt) cut(sent bool) *call.Error {
-	if a.lost {
-		return &call.Error{Reason: why(a.ctx, nil, call.Reset), Sent: sent, Err: errHangs}
+// cutOffLocked returns the failure of an attempt whose outcome the call did not wait
+// for. The library may still write the head, so once it has the request, the request
+// counts as sent. Called with the lock held.
+func (a *attempt) cutOffLocked(sent bool) *call.Error {
+	if a.connLost {
+		return &call.Error{Reason: reasonOf(a.ctx, nil, call.Reset), Sent: sent, Err: errHangs}
 	}
-	return &call.Error{Reason: why(a.ctx, nil, call.Gone), Sent: sent, Err: context.Cause(a.ctx)}
+	return &call.Error{Reason: reasonOf(a.ctx, nil, call.Gone), Sent: sent, Err: context.Cause(a.ctx)}
 }
 
-// run makes the attempt. The call may have left before any of its steps.
+// run makes the attempt. The call may leave before any of its steps.
 func (a *attempt) run(endpoint string, out *call.Outgoing) {
 	c, err := a.transport.pool.take(&a.life, endpoint, a)
 	if err != nil {
-		a.settle(nil, &call.Error{Reason: why(a.ctx, err, call.Connect), Err: fmt.Errorf("connect to %s: %w", endpoint, h1.Plain(err))})
+		a.resolve(nil, &call.Error{Reason: reasonOf(a.ctx, err, call.Connect), Err: fmt.Errorf("connect to %s: %w", endpoint, http1.Plain(err))})
 		return
 	}
-	request := a.hand(out)
+	request := a.prepareRequest(out)
 	if request == nil {
 		c.http.Release()
 		c.release(a)
-		a.settle(nil, a.cutOff(false))
+		a.resolve(nil, a.cutOff(false))
 		return
 	}
 	r, err := c.http.RoundTrip(request)
 	var length lengthFault
 	if err == nil {
-		length = c.raw.heads.of(a.wroteOn())
-		a.announces = announced(r.Trailer) // the library fills it in while the body is read
+		length = c.raw.heads.faultOf(a.streamID())
+		a.announces = announced(r.Trailer) // before the library adds values while the body is read
 		if err = checkHead(r, out.Method, length); err != nil {
-			_ = r.Body.Close() // it is not read
+			_ = r.Body.Close() // it is not wanted
 		}
 	}
 	if err != nil {
 		failed := a.failed(err)
 		if failed.Reason == call.Unserved {
-			c.overtaken()
+			c.leftUnserved()
 		}
-		a.letGo(c)
-		a.settle(nil, failed)
+		a.release(c)
+		a.resolve(nil, failed)
 		return
 	}
 	err = io.EOF
 	switch {
-	case length == lengthMissing: // and rightly so
-	case out.Method == http.MethodHead, r.ContentLength == 0 && r.Header["Content-Length"] == nil: // it ended with its head
+	case length == lengthMissing: // which checkHead allows here
+	case out.Method == http.MethodHead, r.ContentLength == 0 && r.Header["Content-Length"] == nil: // the stream ended with the head
 		err = a.copyFrom(r.Body, -1)
 	default:
-		a.settle(r, nil)
+		a.resolve(r, nil)
 		err = a.copyFrom(r.Body, -1)
 	}
-	_ = r.Body.Close() // nobody reads it any more
+	_ = r.Body.Close() // it is read
 	if errors.Is(err, io.EOF) {
 		c.answered()
 	}
-	a.letGo(c)
+	a.release(c)
 	a.end(err, func() {
-		if !a.settled {
-			a.settled, a.head = true, r
+		if !a.resolved {
+			a.resolved, a.head = true, r
 		}
 		a.trailer = r.Trailer
 		a.finish()
 	})
 }
 
-// finish is the end of run. Called with the lock held.
+// finish marks the end of run. Called with the lock held.
 func (a *attempt) finish() {
-	a.over = true
+	a.finished = true
 	if a.timer != nil {
 		a.timer.Stop()
 	}
 }
 
-// hand makes the request that the library gets; nil: the call has left.
-func (a *attempt) hand(out *call.Outgoing) *http.Request {
+// prepareRequest makes the request for the library; nil: the call has left.
+func (a *attempt) prepareRequest(out *call.Outgoing) *http.Request {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.gone || a.shut {
+	if a.callLeft || a.stopped {
 		return nil
 	}
-	a.handed = true
+	a.prepared = true
 	return a.request(a.transport.scheme, out)
 }
 
-// settle says what the attempt has come to; without a head, it is over.
-func (a *attempt) settle(head *http.Response, failure error) {
+// resolve sets the outcome of the attempt. Without a head, the attempt is over.
+func (a *attempt) resolve(head *http.Response, failure error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.settled, a.head, a.failure = true, head, failure
+	a.resolved, a.head, a.failure = true, head, failure
 	if head == nil {
 		a.ended = true
 		a.finish()
 	}
-	a.turn.Broadcast()
+	a.cond.Broadcast()
 }
 
-// letGo gives back what run holds.
-func (a *attempt) letGo(c *pooled) {
+// release returns what run holds.
+func (a *attempt) release(c *pooled) {
 	if a.sending != nil {
-		_ = a.sending.Close() // where the library has not
+		_ = a.sending.Close() // the library may not have done so
 	}
 	c.release(a)
 }
 
-// leave ends the call's use of the attempt, at once.
-func (a *attempt) leave() {
-	a.left.Remove()
+// detach ends the use of the attempt by its call, at once.
+func (a *attempt) detach() {
+	a.onEnd.Remove()
 	a.stop()
 	a.mu.Lock()
-	a.gone = true
-	if !a.over {
-		a.timer = time.AfterFunc(a.transport.cfg.LetGo, a.giveUp)
+	a.callLeft = true
+	if !a.finished {
+		a.timer = time.AfterFunc(a.transport.cfg.ReleaseTimeout, a.giveUp)
 	}
-	handed := a.handed
+	prepared := a.prepared
 	a.mu.Unlock()
-	if handed && a.sending != nil {
-		_ = a.sending.Close() // the library may not look at its context while it waits for a body
+	if prepared && a.sending != nil {
+		_ = a.sending.Close() // the library ignores its context while it waits for a body
 	}
 	a.life.End(context.Canceled)
 }
 
-// cutOff is cut, without the lock.
+// cutOff is cutOffLocked without the lock held.
 func (a *attempt) cutOff(sent bool) *call.Error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.cut(sent)
+	return a.cutOffLocked(sent)
 }
 
-// giveUp gives the connection of an attempt up that has not come back.
+// giveUp gives up the connection of an attempt whose run has not ended.
 func (a *attempt) giveUp() {
 	a.mu.Lock()
-	over := a.over
+	finished := a.finished
 	a.mu.Unlock()
-	if c := a.at.Load(); c != nil && !over {
+	if c := a.conn.Load(); c != nil && !finished {
 		c.abandon()
 	}
 }
 
-// lose ends the call's wait for a connection that was given up.
-func (a *attempt) lose() {
+// connectionLost ends the call's wait on a connection that was given up.
+func (a *attempt) connectionLost() {
 	a.mu.Lock()
-	a.lost = true
+	a.connLost = true
 	a.mu.Unlock()
 	a.stop()
 }
 
-// late is the trailer, once the body was read.
-func (a *attempt) late() http.Header {
+// trailerAfterBody returns the trailer. It is complete once the body has been read.
+func (a *attempt) trailerAfterBody() http.Header {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.trailer
 }
 
-// request is the request in the words of net/http. The path goes out as it is.
+// request returns the request as net/http has it. The path is sent unchanged.
 func (a *attempt) request(scheme string, out *call.Outgoing) *http.Request {
 	r := &http.Request{
 		Method: out.Method, Host: out.Host, Proto: "HTTP/2.0", ProtoMajor: 2, Header: make(http.Header, len(out.Header)+1), ContentLength: out.Length,
@@ -238,7 +238,7 @@ func (a *attempt) request(scheme string, out *call.Outgoing) *http.Request {
 	}
 	toHTTP(r.Header, out.Header)
 	if _, ok := r.Header["User-Agent"]; !ok {
-		r.Header["User-Agent"] = []string{""} // none, and not net/http's
+		r.Header["User-Agent"] = []string{""} // sends none; net/http would add its own
 	}
 	switch {
 	case out.Body != nil:
@@ -248,10 +248,10 @@ func (a *attempt) request(scheme string, out *call.Outgoing) *http.Request {
 		a.sending = send(out, r.Trailer)
 		r.Body = a.sending
 	case len(out.Kept) > 0:
-		if out.Trailer != nil { // the body was read to its end
+		if out.Trailer != nil { // the body has been read to its end
 			r.Trailer = http.Header{}
-			r.Header.Del("Trailer") // the library announces what it has
-			toHTTP(r.Trailer, h1.LateFields(append(call.Header(nil), out.Trailer()...)))
+			r.Header.Del("Trailer") // the library announces it itself
+			toHTTP(r.Trailer, http1.LateFields(append(call.Header(nil), out.Trailer()...)))
 		}
 		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(out.Kept)), int64(len(out.Kept))
 	default:
@@ -264,35 +264,37 @@ func (a *attempt) request(scheme string, out *call.Outgoing) *http.Request {
 	}))
 }
 
-// wroteHead is called with the library's lock for writes.
+// wroteHead records the stream of the request. It is called with the library's write
+// lock held.
 func (a *attempt) wroteHead() {
 	a.begun.Store(true)
-	if c := a.at.Load(); c != nil {
+	if c := a.conn.Load(); c != nil {
 		a.mu.Lock()
 		a.stream = c.raw.stream
-		a.turn.Broadcast()
+		a.cond.Broadcast()
 		a.mu.Unlock()
 	}
 }
 
-// wroteOn is the stream of the request, or 0 where the call has ended. The head of
-// the answer may be here before the library says that it wrote that of the request.
-func (a *attempt) wroteOn() uint32 {
+// streamID returns the stream of the request, or 0 if the call has ended. The head of
+// the answer may arrive before the library reports that it wrote the head of the
+// request.
+func (a *attempt) streamID() uint32 {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for a.stream == 0 && !a.shut {
-		a.turn.Wait()
+	for a.stream == 0 && !a.stopped {
+		a.cond.Wait()
 	}
 	return a.stream
 }
 
-// informed is an interim answer.
-type informed struct {
+// interimAnswer is an interim (1xx) answer.
+type interimAnswer struct {
 	status int
 	header call.Header
 }
 
-// fault is an answer that breaks the rules.
+// fault is an answer that breaks the rules of HTTP.
 type fault string
 
 func (f fault) Error() string { return string(f) }
@@ -302,8 +304,8 @@ const (
 	errSwitch   = fault("the answer changes to a protocol that was not asked for")
 )
 
-// inform is called by the goroutine that reads for every call on the connection,
-// which must wait for no application: another one passes interim answers on.
+// inform is called by the goroutine that reads for all calls on the connection and must
+// not wait for an application. So another goroutine passes interim answers on.
 func (a *attempt) inform(status int, h textproto.MIMEHeader) error {
 	if status == http.StatusSwitchingProtocols {
 		return errSwitch
@@ -313,28 +315,28 @@ func (a *attempt) inform(status int, h textproto.MIMEHeader) error {
 	if a.interims++; a.interims > maxInterim {
 		return errInterims
 	}
-	if a.headed || a.interim == nil || status == http.StatusContinue {
+	if a.headCame || a.interim == nil || status == http.StatusContinue {
 		return nil
 	}
-	if a.informed == nil {
-		a.informed = make(chan informed, maxInterim)
-		a.informs.Go(func() {
-			for i := range a.informed {
+	if a.interimCh == nil {
+		a.interimCh = make(chan interimAnswer, maxInterim)
+		a.interimSender.Go(func() {
+			for i := range a.interimCh {
 				a.interim(i.status, i.header)
 			}
 		})
 	}
-	a.informed <- informed{status, endToEnd(http.Header(h))} // there is room for all
+	a.interimCh <- interimAnswer{status, endToEnd(http.Header(h))} // the channel has room for all
 	return nil
 }
 
 // passed waits until the interim answers were passed on.
-func (a *attempt) passed() {
+func (a *attempt) waitInterim() {
 	a.informMu.Lock()
-	a.headed = true
-	if a.informed != nil {
-		close(a.informed)
+	a.headCame = true
+	if a.interimCh != nil {
+		close(a.interimCh)
 	}
 	a.informMu.Unlock()
-	a.informs.Wait()
+	a.interimSender.Wait()
 }

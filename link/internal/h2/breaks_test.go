@@ -15,27 +15,27 @@ import (
 	"github.com/lsm/fiso/link/internal/call"
 )
 
-// An answer that is not whole must not look like one that is.
+// An answer that is not complete must not look complete.
 func TestServer_resetsAStreamThatIsCutOff(t *testing.T) {
 	for name, do := range map[string]handler{
 		"no answer": func(context.Context, call.ResponseWriter, *call.Request) {},
 		"no end": func(_ context.Context, w call.ResponseWriter, _ *call.Request) {
-			_ = w.Head(200, nil, -1)         // the client sees it
-			_, _ = io.WriteString(w, "half") // the same
-			_ = w.Flush()                    // the same
+			_ = w.Head(200, nil, -1)         // a failure shows in the client
+			_, _ = io.WriteString(w, "half") // likewise
+			_ = w.Flush()                    // likewise
 		},
 		"no end of an empty body": func(_ context.Context, w call.ResponseWriter, _ *call.Request) {
-			_ = w.Head(200, nil, 0) // the client sees it
+			_ = w.Head(200, nil, 0) // a failure shows in the client
 		},
 		"shorter than announced": func(_ context.Context, w call.ResponseWriter, _ *call.Request) {
-			_ = w.Head(200, nil, 5)          // the client sees it
-			_, _ = io.WriteString(w, "half") // the same
+			_ = w.Head(200, nil, 5)          // a failure shows in the client
+			_, _ = io.WriteString(w, "half") // likewise
 			if w.End(nil) == nil {
 				t.Error("half a body ended well")
 			}
 		},
 		"longer than announced": func(_ context.Context, w call.ResponseWriter, _ *call.Request) {
-			_ = w.Head(200, nil, 3) // the client sees it
+			_ = w.Head(200, nil, 3) // a failure shows in the client
 			if _, err := io.WriteString(w, "half"); err == nil || w.End(nil) == nil || w.Flush() == nil {
 				t.Error("more than the length was taken")
 			}
@@ -61,8 +61,8 @@ func TestServer_resetsAStreamThatIsCutOff(t *testing.T) {
 
 func TestServer_endsACallWhoseApplicationLeaves(t *testing.T) {
 	for name, leave := range map[string]func(p *peer){
-		"the stream":     func(p *peer) { _ = p.WriteRSTStream(1, http2.ErrCodeCancel) }, // the handler sees it
-		"the connection": func(p *peer) { _ = p.Close() },                                // the same
+		"the stream":     func(p *peer) { _ = p.WriteRSTStream(1, http2.ErrCodeCancel) }, // a failure shows in the handler
+		"the connection": func(p *peer) { _ = p.Close() },                                // likewise
 	} {
 		t.Run(name, func(t *testing.T) {
 			began, ended := make(chan struct{}), make(chan struct{})
@@ -105,10 +105,10 @@ func TestServer_interruptsABody(t *testing.T) {
 	if how, status, body := p.ending(1); how != "end" || status != "200" || body != "hi" {
 		t.Error(how, status, body)
 	}
-	(<-kept)() // changes nothing, and does not panic
+	(<-kept)() // has no effect and does not panic
 }
 
-// L14: a slow body is given its time, and no more.
+// L14: a slow body gets its time, and no more.
 func TestServer_limitsTheTimeOfABody(t *testing.T) {
 	for name, test := range map[string]struct {
 		kind string
@@ -137,7 +137,7 @@ func TestServer_limitsTheTimeOfABody(t *testing.T) {
 	}
 }
 
-// L14: a window that is never opened holds a stream for a while, and not for ever
+// L14: a window that never opens holds a stream for a limited time
 // (CVE-2019-9517, https://github.com/Netflix/security-bulletins/blob/master/advisories/third-party/2019-002.md).
 func TestServer_endsAStreamWhoseWindowStaysShut(t *testing.T) {
 	ended := make(chan error, 1)
@@ -160,8 +160,8 @@ func TestServer_endsAStreamWhoseWindowStaysShut(t *testing.T) {
 	}
 }
 
-// L14, a stream that nobody reads does not hold up the others: each has its own window of the
-// connection.
+// L14: a stream that nobody reads does not block the others: each has its own share of
+// the window of the connection.
 func TestServer_oneStreamThatIsNotReadHoldsUpNoOther(t *testing.T) {
 	release := make(chan struct{})
 	addr := listen(t, &Server{Limits: Limits{Streams: 4}, Handler: handler(func(_ context.Context, w call.ResponseWriter, r *call.Request) {
@@ -170,7 +170,7 @@ func TestServer_oneStreamThatIsNotReadHoldsUpNoOther(t *testing.T) {
 			answer(w, 200, "")
 			return
 		}
-		n, _ := io.Copy(io.Discard, r.Body) // its length says it
+		n, _ := io.Copy(io.Discard, r.Body) // a failure shows in its length
 		if n != 100 {
 			t.Error("the body is not whole:", n)
 		}
@@ -185,15 +185,15 @@ func TestServer_oneStreamThatIsNotReadHoldsUpNoOther(t *testing.T) {
 		}
 	}
 	p.headers(3, false, get("/free")...)
-	_ = p.WriteData(3, true, make([]byte, 100)) // the answer shows it
+	_ = p.WriteData(3, true, make([]byte, 100)) // a failure shows in the answer
 	if how, status, _ := p.ending(3); how != "end" || status != "200" {
 		t.Error(how, status)
 	}
 }
 
 // L14: CVE-2023-44487 (https://github.com/golang/go/issues/63417) and CVE-2025-8671
-// (https://kb.cert.org/vuls/id/767506): streams that end early, by either side,
-// must not let more calls run at once than streams may.
+// (https://kb.cert.org/vuls/id/767506): streams that end early, on either side,
+// must not allow more concurrent calls than the limit of streams.
 func TestServer_boundsCallsWhoseStreamsAreReset(t *testing.T) {
 	for name, reset := range map[string]func(p *peer, stream uint32) error{
 		"by the application (rapid reset)": func(p *peer, s uint32) error { return p.WriteRSTStream(s, http2.ErrCodeCancel) },
@@ -207,13 +207,13 @@ func TestServer_boundsCallsWhoseStreamsAreReset(t *testing.T) {
 				n := now.Add(1)
 				for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
 				}
-				<-release // slower than resets come
+				<-release // slower than the resets
 				now.Add(-1)
 				answer(w, 200, "")
 			})})
 			p := application(t, addr)
 			var reading sync.WaitGroup
-			reading.Go(func() { _, _ = io.Copy(io.Discard, p.Conn) }) // up to its end
+			reading.Go(func() { _, _ = io.Copy(io.Discard, p.Conn) }) // until the connection ends
 			var err error
 			for s := uint32(1); s < 2000 && err == nil; s += 2 {
 				if err = p.WriteHeaders(http2.HeadersFrameParam{StreamID: s, BlockFragment: p.block(get("/")...), EndHeaders: true}); err == nil {
@@ -230,11 +230,11 @@ func TestServer_boundsCallsWhoseStreamsAreReset(t *testing.T) {
 }
 
 // L14: CVE-2023-45288 (https://github.com/golang/go/issues/65051): a header block that
-// never ends is neither kept nor read on for ever.
+// never ends is not kept or read for ever.
 func TestServer_endsAFloodOfContinuation(t *testing.T) {
 	p := application(t, listen(t, &Server{Handler: handler(ok)}))
 	var reading sync.WaitGroup
-	reading.Go(func() { _, _ = io.Copy(io.Discard, p.Conn) }) // up to its end
+	reading.Go(func() { _, _ = io.Copy(io.Discard, p.Conn) }) // until the connection ends
 	err := p.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: p.block(get("/")...)})
 	part := p.block("x", string(make([]byte, 4000)))
 	for i := 0; err == nil; i++ {
@@ -245,8 +245,8 @@ func TestServer_endsAFloodOfContinuation(t *testing.T) {
 	reading.Wait()
 }
 
-// L14: frames that have to be answered, from somebody who reads no answer. What is
-// queued for it is bounded, and then the connection ends (CVE-2019-9512,
+// L14: an application sends frames that need answers and does not read these. The
+// queue of answers is bounded, and then the connection ends (CVE-2019-9512,
 // https://github.com/golang/go/issues/33606).
 func TestServer_endsAFloodOfPings(t *testing.T) {
 	p := application(t, listen(t, &Server{Limits: Limits{Ping: 100 * time.Millisecond}, Handler: handler(ok)}))
@@ -261,8 +261,8 @@ func TestServer_endsAFloodOfPings(t *testing.T) {
 	}
 }
 
-// L14: settings are acknowledged together while nobody reads, so that none pile up
-// and the connection goes on (CVE-2019-9515,
+// L14: while the application does not read, settings are acknowledged together, so that
+// acknowledgements do not pile up and the connection goes on (CVE-2019-9515,
 // https://github.com/Netflix/security-bulletins/blob/master/advisories/third-party/2019-002.md).
 func TestServer_outlastsAFloodOfSettings(t *testing.T) {
 	p := application(t, listen(t, &Server{Handler: handler(ok)}))
@@ -277,8 +277,7 @@ func TestServer_outlastsAFloodOfSettings(t *testing.T) {
 	}
 }
 
-// L14: half a header block, a connection without a stream, and one that says
-// nothing any more.
+// L14: half a header block, a connection without a stream, and a silent connection.
 func TestServer_endsConnectionsThatSayNothing(t *testing.T) {
 	for name, test := range map[string]struct {
 		limits Limits
@@ -286,7 +285,7 @@ func TestServer_endsConnectionsThatSayNothing(t *testing.T) {
 	}{
 		"idle": {Limits{Idle: 50 * time.Millisecond}, func(*peer) {}},
 		"half a header block": {Limits{Ping: 50 * time.Millisecond}, func(p *peer) {
-			_ = p.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: p.block(get("/")...)}) // what follows shows it
+			_ = p.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: p.block(get("/")...)}) // a failure shows in what follows
 		}},
 		"a stream whose application is gone": {Limits{Ping: 50 * time.Millisecond}, func(p *peer) {
 			p.headers(1, false, get("/wait")...)
@@ -295,7 +294,7 @@ func TestServer_endsConnectionsThatSayNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := application(t, listen(t, &Server{Limits: test.limits, Handler: handler(func(ctx context.Context, _ call.ResponseWriter, _ *call.Request) { <-ctx.Done() })}))
 			test.begin(p)
-			for { // without an answer to pings
+			for { // pings are not answered
 				if _, err := p.ReadFrame(); errors.Is(err, os.ErrDeadlineExceeded) {
 					t.Fatal("it is still there")
 				} else if err != nil {
@@ -335,7 +334,7 @@ func TestServer_drains(t *testing.T) {
 		t.Error(err)
 	}
 	c, far := pair(t)
-	s.ServeConn(far) // returns, and has closed it
+	s.ServeConn(far) // returns after closing the connection
 	if _, err := c.Read(make([]byte, 1)); err == nil {
 		t.Error("a connection was taken after the end")
 	}
@@ -362,8 +361,8 @@ func TestServer_cutsOffWhatTakesTooLongToDrain(t *testing.T) {
 	}
 }
 
-// L14: a connection that asks for nothing makes room, who never asked for anything
-// first; one with a call under way does not
+// L14: connections without a call are closed to make room, first those that never had
+// one; a connection with a call under way is not closed
 // (https://github.com/Netflix/security-bulletins/blob/master/advisories/third-party/2019-002.md).
 func TestServer_makesRoomByClosingWhoeverAsksForNothing(t *testing.T) {
 	began, release := make(chan struct{}), make(chan struct{})
@@ -375,7 +374,7 @@ func TestServer_makesRoomByClosingWhoeverAsksForNothing(t *testing.T) {
 		answer(w, 200, "")
 	})}
 	addr := listen(t, s)
-	s.MakeRoom() // of nobody
+	s.CloseIdle() // there are no connections
 	asked := application(t, addr)
 	asked.headers(1, true, get("/")...)
 	if how, _, _ := asked.ending(1); how != "end" {
@@ -388,15 +387,15 @@ func TestServer_makesRoomByClosingWhoeverAsksForNothing(t *testing.T) {
 	if f, err := silent.ReadFrame(); err != nil {
 		t.Fatal(f, err)
 	}
-	s.MakeRoom()
+	s.CloseIdle()
 	silent.drain() // it is closed
 	asked.headers(3, true, get("/")...)
 	if how, _, _ := asked.ending(3); how != "end" {
 		t.Error("who has asked was closed before who has not:", how)
 	}
-	s.MakeRoom()
+	s.CloseIdle()
 	asked.drain() // it is closed
-	s.MakeRoom()
+	s.CloseIdle()
 	close(release)
 	if how, status, _ := busy.ending(1); how != "end" || status != "200" {
 		t.Error("a call under way was cut:", how, status)

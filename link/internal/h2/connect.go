@@ -3,23 +3,22 @@ package h2
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"net"
 	"strings"
 	"sync"
 
 	"golang.org/x/net/http2"
-
-	"github.com/lsm/fiso/link/internal/h1"
 )
 
-// ErrNoHTTP2 is a target that can be reached and speaks something else.
+// ErrNoHTTP2 says that the target can be reached and speaks another protocol.
 var ErrNoHTTP2 = errors.New("the target does not offer HTTP/2")
 
-// connect dials, shakes hands where TLS is asked for, and waits for the target's
-// greeting: its settings say how many streams it takes, and what greets
-// otherwise gets no request.
-func (t *Transport) connect(ctx context.Context, endpoint string) (connection, *greeted, error) {
+// connect dials, makes the TLS handshake if configured, and waits for the settings of
+// the target. They say how many streams the target allows, and a target that begins
+// with something else gets no request.
+func (t *Transport) connect(ctx context.Context, endpoint string) (connection, *handshakeConn, error) {
 	ctx, cancel := context.WithTimeout(ctx, t.cfg.ConnectTimeout)
 	defer cancel()
 	nc, err := t.cfg.Dial(ctx, "tcp", endpoint)
@@ -27,72 +26,82 @@ func (t *Transport) connect(ctx context.Context, endpoint string) (connection, *
 		return nil, nil, err
 	}
 	if t.cfg.TLS != nil {
-		secure := tls.Client(nc, h1.Trusting(t.cfg.TLS, t.cfg.Roots))
+		secure := tls.Client(nc, withRoots(t.cfg.TLS, t.cfg.Roots))
 		err := secure.HandshakeContext(ctx)
 		if err == nil && secure.ConnectionState().NegotiatedProtocol != "h2" {
 			err = ErrNoHTTP2
 		}
 		if err != nil {
-			_ = nc.Close() // the handshake says what is wrong
+			_ = nc.Close() // err says what is wrong
 			return nil, nil, err
 		}
 		nc = secure
 	}
-	writes := newBatched(nc, t.cfg.Ping)
-	reads := newBounded(writes, 0)
-	reads.heads = newHeads(t.cfg.MaxHead)
-	g := &greeted{Conn: reads, writes: writes, heads: reads.heads, preface: len(http2.ClientPreface), settled: make(chan struct{})}
+	writes := newCoalescer(nc, t.cfg.Ping)
+	reads := newGuardedConn(writes, 0)
+	reads.heads = newResponseHeadChecker(t.cfg.MaxHead)
+	g := &handshakeConn{Conn: reads, writes: writes, heads: reads.heads, preface: len(http2.ClientPreface), resolved: make(chan struct{})}
 	cc, err := t.http.NewClientConn(context.WithValue(ctx, dialledKey{}, net.Conn(g)), t.scheme, endpoint)
 	if err != nil {
-		_ = g.Close() // it may be closed
+		_ = g.Close() // it may be closed already
 		return nil, nil, err
 	}
 	select {
-	case <-g.settled:
+	case <-g.resolved:
 		if err = g.err; err == nil {
 			return cc, g, nil
 		}
 	case <-ctx.Done():
 		err = context.Cause(ctx)
 	}
-	within(t.cfg.LetGo, g, func() { _ = cc.Close() }) // it never was one
+	withTimeout(t.cfg.ReleaseTimeout, g, func() { _ = cc.Close() }) // it was never used
 	return nil, nil, err
 }
 
-// greeted is a connection to a target, whose first frame is looked at as it is
-// read. It knows the stream that a head was written to last.
-type greeted struct {
-	net.Conn
-	writes  *batched
-	heads   *heads // of what is read
-	first   []byte // what was read, up to the settings' header
-	read    int
-	done    bool
-	once    sync.Once
-	settled chan struct{} // closed once the settings were in force, or will not be
-	err     error         // read once settled is closed
+// withRoots returns c with the current authorities.
+func withRoots(c *tls.Config, roots func() *x509.CertPool) *tls.Config {
+	if roots == nil {
+		return c
+	}
+	c = c.Clone()
+	c.RootCAs = roots()
+	return c
+}
 
-	preface int    // of the bytes that are yet to be written
-	out     walker // over those that were
+// handshakeConn is a connection to a target. It checks the first frame that it reads,
+// and knows the stream of the last head that was written.
+type handshakeConn struct {
+	net.Conn
+	writes   *coalescer
+	heads    *responseHeadChecker // checks what is read
+	first    []byte               // the bytes read of the first frame's header
+	read     int
+	done     bool
+	once     sync.Once
+	resolved chan struct{} // closed when the settings are applied, or will not be
+	err      error         // read once resolved is closed
+
+	preface int          // bytes of the preface still to be written
+	out     frameScanner // of what is written
 	stream  uint32
 }
 
-var errSettings = errors.New("the target closed the connection before it greeted in HTTP/2, or its settings break the rules")
+var errSettings = errors.New("the target closed the connection before it sent HTTP/2 settings, or they are not valid")
 
-// Close waits for the last writes. The library closes a connection whose settings
-// are no settings.
-func (g *greeted) Close() error {
+// Close waits for the last writes. The library closes a connection whose settings are
+// not valid.
+func (g *handshakeConn) Close() error {
 	err := g.Conn.Close()
-	g.settle(errSettings)
+	g.resolve(errSettings)
 	if g.writes != nil {
 		g.writes.Wait()
 	}
 	return err
 }
 
-// Write is called by one goroutine at a time, which holds the library's lock for
-// writes.
-func (g *greeted) Write(p []byte) (int, error) {
+// Write is called by one goroutine at a time, which holds the write lock of the
+// library.
+func (g *handshakeConn) Write(p []byte) (int, error) {
 	n := min(g.preface, len(p))
 	g.preface -= n
 	for rest := p[n:]; len(rest) > 0; {
@@ -104,12 +113,12 @@ func (g *greeted) Write(p []byte) (int, error) {
 	return g.Conn.Write(p)
 }
 
-// Read is called by one goroutine, which reads again once it has understood what
-// it has: then the settings are in force.
-func (g *greeted) Read(p []byte) (int, error) {
+// Read is called by one goroutine. It calls Read again once it has processed what it
+// has: then the settings are applied.
+func (g *handshakeConn) Read(p []byte) (int, error) {
 	if !g.done && len(g.first) == frameHeader {
 		if length := int(g.first[0])<<16 | int(g.first[1])<<8 | int(g.first[2]); g.read >= frameHeader+length {
-			g.greet(nil)
+			g.settingsCame(nil)
 		}
 	}
 	n, err := g.Conn.Read(p)
@@ -120,24 +129,24 @@ func (g *greeted) Read(p []byte) (int, error) {
 	g.first = append(g.first, p[:min(n, frameHeader-len(g.first))]...)
 	switch {
 	case strings.HasPrefix(string(g.first), "HTTP/"):
-		g.greet(ErrNoHTTP2)
+		g.settingsCame(ErrNoHTTP2)
 	case len(g.first) == frameHeader && (http2.FrameType(g.first[3]) != http2.FrameSettings || http2.Flags(g.first[4]).Has(http2.FlagSettingsAck)):
-		g.greet(ErrNoHTTP2)
+		g.settingsCame(ErrNoHTTP2)
 	case err != nil:
-		g.greet(errSettings)
+		g.settingsCame(errSettings)
 	}
 	return n, err
 }
 
-// greet is the end of the greeting, as far as Read goes.
-func (g *greeted) greet(err error) {
+// settingsCame ends the inspection of the first frame.
+func (g *handshakeConn) settingsCame(err error) {
 	g.done, g.first = true, nil
-	g.settle(err)
+	g.resolve(err)
 }
 
-func (g *greeted) settle(err error) {
+func (g *handshakeConn) resolve(err error) {
 	g.once.Do(func() {
 		g.err = err
-		close(g.settled)
+		close(g.resolved)
 	})
 }

@@ -10,32 +10,32 @@ import (
 	"golang.org/x/net/http2"
 
 	"github.com/lsm/fiso/link/internal/call"
-	"github.com/lsm/fiso/link/internal/h1"
 )
 
-// unserved is how the library says that a stream came after the last one that the
-// target serves (GOAWAY), so that it was not acted on. It exports no value for
-// this. Should the words change, such a call counts as sent, and a test fails.
-const unserved = "http2: Transport received Server's graceful shutdown GOAWAY"
+// goAwayText is the text of the library's error for a stream after the last one that
+// the target serves (GOAWAY), so that the target did not act on it. The library exports
+// no value for it. If the text changes, such a call counts as sent, and a test fails.
+const goAwayText = "http2: Transport received Server's graceful shutdown GOAWAY"
 
-// tooLarge is how the library says, in no value either, that the target has set a
-// limit that the header of the request is over.
-const tooLarge = "http2: request header list larger than peer's advertised limit"
+// headerLimitText is the text of its error for a request whose header exceeds the limit
+// of the target. No value is exported for this, either.
+const headerLimitText = "http2: request header list larger than peer's advertised limit"
 
-// largeAnswer is how net/http says that the head of an answer is over our limit, and
-// largeField that a single field is, or that the head cannot be decoded.
+// largeHeadText is the text of its error for an answer whose head exceeds our limit,
+// and largeFieldText of that for a single field over the limit or a head that cannot be
+// decoded.
 const (
-	largeAnswer = "http2: response header list larger than advertised limit"
-	largeField  = "connection error: COMPRESSION_ERROR"
+	largeHeadText  = "http2: response header list larger than advertised limit"
+	largeFieldText = "connection error: COMPRESSION_ERROR"
 )
 
-// failed is the failure of an attempt in the words of package call.
+// failed returns the failure of an attempt in the terms of package call.
 func (a *attempt) failed(err error) *call.Error {
 	sent := a.begun.Load()
-	if s := a.sending; s != nil && s.failed.Load() != nil && why(a.ctx, nil, call.Body) == call.Body {
+	if s := a.sending; s != nil && s.failed.Load() != nil && reasonOf(a.ctx, nil, call.Body) == call.Body {
 		return &call.Error{Reason: call.Body, Sent: sent, Err: *s.failed.Load()}
 	}
-	reason, text := call.Reset, "the target broke the connection, or the rules of HTTP/2"
+	reason, text := call.Reset, "the target broke the connection or the rules of HTTP/2"
 	var stream http2.StreamError
 	var op *net.OpError
 	var broken fault
@@ -43,21 +43,21 @@ func (a *attempt) failed(err error) *call.Error {
 	case errors.As(err, &broken):
 		reason, text = call.Garbage, broken.Error()
 	case errors.As(err, &stream):
-		text = fmt.Sprintf("the target reset the stream, or broke it (code %d)", stream.Code)
+		text = fmt.Sprintf("the target reset the stream or broke its rules (code %d)", stream.Code)
 		switch stream.Code {
 		case http2.ErrCodeRefusedStream:
 			sent, reason = false, call.Refused
 		case http2.ErrCodeProtocol, http2.ErrCodeFlowControl, http2.ErrCodeFrameSize, http2.ErrCodeCompression:
 			reason = call.Garbage
 		}
-	case err.Error() == unserved:
+	case err.Error() == goAwayText:
 		sent, reason, text = false, call.Unserved, "the target serves no further stream on this connection"
-	case err.Error() == largeAnswer:
-		reason, text = call.Garbage, h1.ErrLargeAnswer.Error()
-	case err.Error() == largeField:
+	case err.Error() == largeHeadText:
+		reason, text = call.Garbage, "its head is larger than "+call.AnswerHeadSetting
+	case err.Error() == largeFieldText:
 		reason, text = call.Garbage, errHead.Error()
-	case err.Error() == tooLarge:
-		reason, text = call.Unfit, "the header is larger than the target takes"
+	case err.Error() == headerLimitText:
+		reason, text = call.Unfit, "the header is larger than the target accepts"
 	case !sent:
 		reason, text = call.Unserved, "the connection ended before it was used"
 	case errors.Is(err, io.ErrUnexpectedEOF):
@@ -65,12 +65,12 @@ func (a *attempt) failed(err error) *call.Error {
 	case errors.As(err, &op):
 		text = op.Err.Error()
 	}
-	return &call.Error{Reason: why(a.ctx, err, reason), Sent: sent, Err: errors.New(text)}
+	return &call.Error{Reason: reasonOf(a.ctx, err, reason), Sent: sent, Err: errors.New(text)}
 }
 
-// why finds the reason of a failure: the application's leaving, a limit of ours,
-// or what else it would be.
-func why(ctx context.Context, err error, otherwise call.Reason) call.Reason {
+// reasonOf returns the reason of a failure: the application left, one of our limits
+// passed, or otherwise.
+func reasonOf(ctx context.Context, err error, otherwise call.Reason) call.Reason {
 	var timeout net.Error
 	switch {
 	case errors.Is(context.Cause(ctx), context.Canceled):

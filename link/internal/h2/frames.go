@@ -9,37 +9,37 @@ import (
 	"golang.org/x/net/http2"
 	"golang.org/x/time/rate"
 
-	"github.com/lsm/fiso/link/internal/h1"
+	"github.com/lsm/fiso/link/internal/call"
 )
 
-// Bounds of what a peer may send, and the library takes for as long as it comes.
+// Limits on what a peer may send. The library accepts these without limit.
 const (
-	maxParts  = 128              // CONTINUATION frames of a header block, empty ones included
-	headTime  = 10 * time.Second // from the first byte of a header block to its last
-	idleRate  = 20_000           // frames a second that carry neither a head nor data
-	idleBurst = 100_000
-	loudFrame = 1000 // of these is what one of a target counts that the library writes a line about
+	maxContinuations  = 128              // CONTINUATION frames of a header block, empty ones included
+	headTimeout       = 10 * time.Second // from the first byte of a header block to its last
+	controlFrameRate  = 20_000           // frames per second that carry neither a head nor data
+	controlFrameBurst = 100_000
+	loggedFrameWeight = 1000 // weight of a frame from a target about which the library logs a line
 )
 
 const (
-	errParts    = fault("a header block comes in too many frames")
-	errSlowHead = fault("a header block did not end in time")
-	errFlood    = fault("frames that carry nothing come without end")
-	errHead     = fault(h1.ErrLargeAnswer + ", or cannot be decoded")
+	errContinuations = fault("a header block has too many frames")
+	errSlowHead      = fault("a header block did not end in time")
+	errFlood         = fault("too many frames come without a head or data")
+	errHead          = fault("its head is larger than " + call.AnswerHeadSetting + ", or cannot be decoded")
 )
 
 const frameHeader = 9
 
-// walker finds the frames in a stream of bytes, which come in any pieces.
-type walker struct {
+// frameScanner finds the frames in a stream of bytes that comes in pieces of any size.
+type frameScanner struct {
 	head [frameHeader]byte
-	got  int // of head
-	left int // of the payload
+	got  int // bytes of head
+	left int // bytes of the payload
 }
 
-// next takes the bytes up to the end of a frame's header, or a piece of its
-// payload. begins says that the header is complete.
-func (w *walker) next(p []byte) (rest, payload []byte, begins bool) {
+// next consumes bytes up to the end of a frame header, or a piece of its payload.
+// begins says that the header is now complete.
+func (w *frameScanner) next(p []byte) (rest, payload []byte, begins bool) {
 	if w.got < frameHeader {
 		n := copy(w.head[w.got:], p)
 		if w.got += n; w.got == frameHeader {
@@ -58,65 +58,65 @@ func (w *walker) next(p []byte) (rest, payload []byte, begins bool) {
 	return p, payload, begins
 }
 
-func (w *walker) kind() http2.FrameType  { return http2.FrameType(w.head[3]) }
-func (w *walker) flags() http2.Flags     { return http2.Flags(w.head[4]) }
-func (w *walker) empty() bool            { return w.head[0]|w.head[1]|w.head[2] == 0 }
-func (w *walker) has(f http2.Flags) bool { return w.flags().Has(f) }
-func (w *walker) isHead() bool {
+func (w *frameScanner) kind() http2.FrameType  { return http2.FrameType(w.head[3]) }
+func (w *frameScanner) flags() http2.Flags     { return http2.Flags(w.head[4]) }
+func (w *frameScanner) empty() bool            { return w.head[0]|w.head[1]|w.head[2] == 0 }
+func (w *frameScanner) has(f http2.Flags) bool { return w.flags().Has(f) }
+func (w *frameScanner) isHead() bool {
 	return w.kind() == http2.FrameHeaders || w.kind() == http2.FramePushPromise
 }
-func (w *walker) stream() uint32 {
+func (w *frameScanner) stream() uint32 {
 	return (uint32(w.head[5])<<24 | uint32(w.head[6])<<16 | uint32(w.head[7])<<8 | uint32(w.head[8])) & (1<<31 - 1)
 }
 
-// bounded is a connection whose peer keeps to bounds that the library has not, or
-// its reads fail. It is read by one goroutine.
-type bounded struct {
+// guardedConn is a connection whose reads fail if the peer exceeds limits that the
+// library does not have. Only one goroutine reads it.
+type guardedConn struct {
 	net.Conn
-	walker
-	preface int  // bytes to come before the first frame
-	block   bool // a header block is under way
-	parts   int  // of it
-	armed   bool // it has a deadline
-	idle    *rate.Limiter
-	heads   *heads // looks at heads of answers; nil: nobody does
-	err     error
+	frameScanner
+	preface       int  // bytes of the preface still to be read
+	inBlock       bool // a header block has begun and not ended
+	continuations int  // CONTINUATION frames in it
+	hasDeadline   bool // a read deadline is set, for a header block
+	control       *rate.Limiter
+	heads         *responseHeadChecker // checks the heads of answers; nil: not checked
+	err           error
 }
 
-func newBounded(c net.Conn, preface int) *bounded {
-	return &bounded{Conn: c, preface: preface, idle: rate.NewLimiter(idleRate, idleBurst)}
+func newGuardedConn(c net.Conn, preface int) *guardedConn {
+	return &guardedConn{Conn: c, preface: preface, control: rate.NewLimiter(controlFrameRate, controlFrameBurst)}
 }
 
-func (b *bounded) Read(p []byte) (int, error) {
+func (b *guardedConn) Read(p []byte) (int, error) {
 	if b.err != nil {
 		return 0, b.err
 	}
 	n, err := b.Conn.Read(p)
-	if b.err = b.walk(p[:n]); b.err != nil {
+	if b.err = b.scan(p[:n]); b.err != nil {
 		return 0, b.err
 	}
-	if b.armed && errors.Is(err, os.ErrDeadlineExceeded) {
+	if b.hasDeadline && errors.Is(err, os.ErrDeadlineExceeded) {
 		b.err = errSlowHead
 		return n, b.err
 	}
-	b.limit()
+	b.limitHeadTime()
 	return n, err
 }
 
-// walk follows the frames.
-func (b *bounded) walk(p []byte) error {
+// scan scans the frames in p.
+func (b *guardedConn) scan(p []byte) error {
 	n := min(b.preface, len(p))
 	b.preface -= n
 	for p = p[n:]; len(p) > 0; {
 		rest, payload, begins := b.next(p)
 		p = rest
 		if begins {
-			if err := b.begin(); err != nil {
+			if err := b.beginFrame(); err != nil {
 				return err
 			}
 		}
 		if b.heads != nil {
-			if err := b.heads.see(&b.walker, begins, payload); err != nil {
+			if err := b.heads.addBytes(&b.frameScanner, begins, payload); err != nil {
 				return err
 			}
 		}
@@ -124,42 +124,42 @@ func (b *bounded) walk(p []byte) error {
 	return nil
 }
 
-// begin is a frame whose header is there.
-func (b *bounded) begin() error {
+// beginFrame checks a frame whose header is complete.
+func (b *guardedConn) beginFrame() error {
 	switch kind := b.kind(); {
 	case b.isHead():
-		b.block, b.parts = !b.has(http2.FlagHeadersEndHeaders), 0
+		b.inBlock, b.continuations = !b.has(http2.FlagHeadersEndHeaders), 0
 	case kind == http2.FrameContinuation:
-		if b.parts++; b.parts > maxParts {
-			return errParts
+		if b.continuations++; b.continuations > maxContinuations {
+			return errContinuations
 		}
-		b.block = b.block && !b.has(http2.FlagContinuationEndHeaders)
+		b.inBlock = b.inBlock && !b.has(http2.FlagContinuationEndHeaders)
 	case kind == http2.FrameWindowUpdate, kind == http2.FrameData && (!b.empty() || b.has(http2.FlagDataEndStream)):
-	case !b.idle.AllowN(time.Now(), b.weight()):
+	case !b.control.AllowN(time.Now(), b.weight()):
 		return errFlood
 	}
 	return nil
 }
 
-// weight is what a frame counts. The library's client logs each that it does not
-// know, or that is for servers; some servers send a few.
-func (b *bounded) weight() int {
+// weight returns how much a frame counts. The client of the library logs each frame
+// that is unknown or only for servers; some servers send a few.
+func (b *guardedConn) weight() int {
 	if kind := b.kind(); b.heads != nil && (kind == http2.FramePriority || kind > http2.FrameContinuation) {
-		return loudFrame
+		return loggedFrameWeight
 	}
 	return 1
 }
 
-// limit gives a header block that is under way its time.
-func (b *bounded) limit() {
-	inside := b.block || b.left > 0 && b.got == frameHeader && (b.isHead() || b.kind() == http2.FrameContinuation)
-	if inside == b.armed {
+// limitHeadTime sets or clears the deadline of a header block.
+func (b *guardedConn) limitHeadTime() {
+	inside := b.inBlock || b.left > 0 && b.got == frameHeader && (b.isHead() || b.kind() == http2.FrameContinuation)
+	if inside == b.hasDeadline {
 		return
 	}
-	b.armed = inside
+	b.hasDeadline = inside
 	var until time.Time
 	if inside {
-		until = time.Now().Add(headTime)
+		until = time.Now().Add(headTimeout)
 	}
 	_ = b.SetReadDeadline(until) // a failure shows in the read
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/lsm/fiso/link/internal/call"
 )
 
-// UL13: a target whose first settings are none is told of at once.
+// UL13: the failure of a target whose first settings are not valid is reported at once.
 func TestTransport_doesNotWaitWhereTheSettingsAreInvalid(t *testing.T) {
 	for name, frame := range map[string]string{
 		"a window above the largest":  "\x00\x00\x06\x04\x00\x00\x00\x00\x00" + "\x00\x04\x80\x00\x00\x00",
@@ -33,8 +33,8 @@ func TestTransport_doesNotWaitWhereTheSettingsAreInvalid(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			addr := plainTarget(t, func(c net.Conn) {
-				_, _ = io.WriteString(c, frame) // the transport sees it
-				_, _ = io.Copy(io.Discard, c)   // up to its end
+				_, _ = io.WriteString(c, frame) // a failure shows in the transport
+				_, _ = io.Copy(io.Discard, c)   // until the connection ends
 			})
 			began := time.Now()
 			_, err := transport(t, TransportConfig{ConnectTimeout: time.Minute}).RoundTrip(t.Context(), addr, out("GET"), nil)
@@ -48,13 +48,14 @@ func TestTransport_doesNotWaitWhereTheSettingsAreInvalid(t *testing.T) {
 	}
 }
 
-// UL13: an answer whose content-length is not that of its body is not taken for whole, and says nothing of those beside it.
+// UL13: an answer whose content-length does not match its body is not taken for
+// complete, and does not affect those beside it.
 func TestTransport_refusesLengthsThatAreFalse(t *testing.T) {
-	split := func(p *peer, s uint32, end bool, fields ...string) { // in all the ways that a frame has
+	split := func(p *peer, s uint32, end bool, fields ...string) { // uses every form that a frame allows
 		block := p.block(fields...)
-		_ = p.WriteHeaders(http2.HeadersFrameParam{StreamID: s, BlockFragment: block[:1], PadLength: 7, EndStream: end, Priority: http2.PriorityParam{Weight: 5}}) // the answer shows it
-		_ = p.WriteContinuation(s, false, nil)                                                                                                                     // the same
-		_ = p.WriteContinuation(s, true, block[1:])                                                                                                                // the same
+		_ = p.WriteHeaders(http2.HeadersFrameParam{StreamID: s, BlockFragment: block[:1], PadLength: 7, EndStream: end, Priority: http2.PriorityParam{Weight: 5}}) // a failure shows in the answer
+		_ = p.WriteContinuation(s, false, nil)                                                                                                                     // likewise
+		_ = p.WriteContinuation(s, true, block[1:])                                                                                                                // likewise
 	}
 	whole := func(p *peer, s uint32, end bool, fields ...string) { p.headers(s, end, fields...) }
 	for name, test := range map[string]struct {
@@ -97,16 +98,16 @@ func TestTransport_refusesLengthsThatAreFalse(t *testing.T) {
 					if len(fields) == 0 || fields[0] != ":status" {
 						fields = append([]string{":status", "200"}, fields...)
 					}
-					p.headers(s, false, ":status", "103", "content-length", "17", "content-length", "4") // means nothing
+					p.headers(s, false, ":status", "103", "content-length", "17", "content-length", "4") // has no effect
 					test.head(p, s, test.body == "", fields...)
 					if test.body != "" {
-						_ = p.WriteData(s, false, []byte(test.body))                // the answer shows it
-						p.headers(s, true, "content-length", "x", "x-t", "trailer") // means nothing
+						_ = p.WriteData(s, false, []byte(test.body))                // a failure shows in the answer
+						p.headers(s, true, "content-length", "x", "x-t", "trailer") // has no effect
 					}
 				}
 			})
 			tr := transport(t, TransportConfig{})
-			for range 2 { // of one connection
+			for range 2 { // over one connection
 				a, err := tr.RoundTrip(t.Context(), addr, out(test.method), nil)
 				if !test.fine {
 					if r, sent := reason(t, err); r != call.Garbage || !sent || !strings.Contains(err.Error(), "content-length is not") {
@@ -126,19 +127,19 @@ func TestTransport_refusesLengthsThatAreFalse(t *testing.T) {
 	}
 }
 
-// UL13: a field about as long as a head may be, which the library takes, ended the look at lengths for the rest of its
-// connection.
+// UL13: after a field about as long as the limit of a head, which the library accepts, lengths were not checked for the
+// rest of the connection.
 func TestTransport_refusesFalseLengthsAfterALongField(t *testing.T) {
 	const most = 1 << 10
 	for name, test := range map[string]struct {
 		length int
 		taken  bool
-		behind string // of the block
+		behind string // part of the block
 	}{
 		"in a head that the library takes":   {most + 200, true, ""},
 		"that ends the connection":           {most + 600, false, ""},
 		"in a head that ends its call alone": {most + 256, false, ""},
-		"before one that cannot be decoded":  {most + 256, false, "\x00\x01b\x81\x00"}, // which the library does not try
+		"before one that cannot be decoded":  {most + 256, false, "\x00\x01b\x81\x00"}, // which the library does not decode
 	} {
 		t.Run(name, func(t *testing.T) {
 			var calls atomic.Int32
@@ -150,7 +151,7 @@ func TestTransport_refusesFalseLengthsAfterALongField(t *testing.T) {
 					}
 					if calls.Add(1) == 1 {
 						block := append(p.block(":status", "200", "x-long", strings.Repeat("a", test.length)), test.behind...)
-						_ = p.WriteHeaders(http2.HeadersFrameParam{StreamID: s, BlockFragment: block, EndHeaders: true, EndStream: true}) // the answer shows it
+						_ = p.WriteHeaders(http2.HeadersFrameParam{StreamID: s, BlockFragment: block, EndHeaders: true, EndStream: true}) // a failure shows in the answer
 						continue
 					}
 					p.headers(s, true, ":status", "200", "content-length", "5")
@@ -172,7 +173,7 @@ func TestTransport_refusesFalseLengthsAfterALongField(t *testing.T) {
 	}
 }
 
-// floods are frames that cost their sender little and come without end.
+// floods are endless frames that cost their sender little.
 var floods = map[string]func(p *peer, s uint32) error{
 	"empty continuations": func(p *peer, s uint32) error { return p.WriteContinuation(s, false, nil) },
 	"pings":               func(p *peer, _ uint32) error { return p.WritePing(true, [8]byte{1}) },
@@ -183,14 +184,14 @@ var floods = map[string]func(p *peer, s uint32) error{
 	"unknown frames":      func(p *peer, s uint32) error { return p.WriteRawFrame(0xee, 0, s, nil) },
 }
 
-// flood sends one up to the end of the connection.
+// flood sends a flood until the connection ends.
 func flood(t *testing.T, p *peer, s uint32, one func(p *peer, s uint32) error) {
 	var out bytes.Buffer
 	part := newPeer(t, p.Conn)
 	part.Framer = http2.NewFramer(&out, nil)
 	part.AllowIllegalWrites = true
 	for range 1000 {
-		_ = one(part, s) // to a buffer
+		_ = one(part, s) // a buffer never fails
 	}
 	for i := 0; ; i++ {
 		if _, err := p.Conn.Write(out.Bytes()); err != nil {
@@ -203,17 +204,20 @@ func flood(t *testing.T, p *peer, s uint32, one func(p *peer, s uint32) error) {
 	}
 }
 
-// UL13: a target that floods us is cut off.
+// UL13: a target that floods fiso-link is cut off.
 func TestTransport_endsFloods(t *testing.T) {
 	for name, one := range floods {
 		t.Run(name, func(t *testing.T) {
+			if testing.Short() && name != "settings" && name != "empty continuations" {
+				t.Skip("takes seconds")
+			}
 			addr := target(t, func(p *peer) {
 				_, s := p.awaitHead()
 				var reading sync.WaitGroup
 				defer reading.Wait()
-				reading.Go(func() { _, _ = io.Copy(io.Discard, p.Conn) }) // up to its end
+				reading.Go(func() { _, _ = io.Copy(io.Discard, p.Conn) }) // until the connection ends
 				if name == "empty continuations" {
-					_ = p.WriteHeaders(http2.HeadersFrameParam{StreamID: s, BlockFragment: p.block(":status", "200")}) // what follows shows it
+					_ = p.WriteHeaders(http2.HeadersFrameParam{StreamID: s, BlockFragment: p.block(":status", "200")}) // a failure shows in what follows
 				} else {
 					p.headers(s, false, ":status", "200", "content-length", "5")
 				}
@@ -234,15 +238,18 @@ func TestTransport_endsFloods(t *testing.T) {
 	}
 }
 
-// UL13: an application that floods us is cut off, too.
+// UL13: an application that floods fiso-link is cut off, too.
 func TestServer_endsFloods(t *testing.T) {
 	for name, one := range floods {
 		t.Run(name, func(t *testing.T) {
+			if testing.Short() && name != "settings" && name != "empty continuations" {
+				t.Skip("takes seconds")
+			}
 			p := application(t, listen(t, &Server{Handler: handler(func(ctx context.Context, _ call.ResponseWriter, _ *call.Request) { <-ctx.Done() })}))
 			var reading sync.WaitGroup
-			reading.Go(func() { _, _ = io.Copy(io.Discard, p.Conn) }) // up to its end
+			reading.Go(func() { _, _ = io.Copy(io.Discard, p.Conn) }) // until the connection ends
 			if name == "empty continuations" {
-				_ = p.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: p.block(get("/")...)}) // what follows shows it
+				_ = p.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: p.block(get("/")...)}) // a failure shows in what follows
 			} else {
 				p.headers(1, false, get("/")...)
 			}
@@ -253,11 +260,11 @@ func TestServer_endsFloods(t *testing.T) {
 	}
 }
 
-// UL13: a header block has ten seconds, whatever else keeps the connection alive.
+// UL13: a header block has ten seconds, even if other frames keep the connection alive.
 func TestBounded_endsHeadsThatDoNotEnd(t *testing.T) {
 	for name, test := range map[string]struct {
 		begin func(p *peer)
-		slow  []byte // from then on, a byte a second
+		slow  []byte // sent after begin, one byte each second
 	}{
 		"a block without its end": {func(p *peer) {
 			_ = p.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: p.block(":status", "200")})
@@ -268,12 +275,12 @@ func TestBounded_endsHeadsThatDoNotEnd(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				near, far := pair(t)
-				b := newBounded(near, 0)
+				b := newGuardedConn(near, 0)
 				p := newPeer(t, far)
-				_ = far.SetDeadline(time.Now().Add(time.Hour)) // fails with what follows
+				_ = far.SetDeadline(time.Now().Add(time.Hour)) // a failure shows in what follows
 				var writing sync.WaitGroup
 				writing.Go(func() {
-					_ = p.WriteSettings() // the reader sees it
+					_ = p.WriteSettings() // a failure shows in the reader
 					test.begin(p)
 					for _, c := range test.slow {
 						time.Sleep(time.Second)
@@ -284,7 +291,7 @@ func TestBounded_endsHeadsThatDoNotEnd(t *testing.T) {
 				})
 				began := time.Now()
 				_, err := io.Copy(io.Discard, b)
-				if took := time.Since(began); !errors.Is(err, errSlowHead) || took < headTime || took > headTime+2*time.Second {
+				if took := time.Since(began); !errors.Is(err, errSlowHead) || took < headTimeout || took > headTimeout+2*time.Second {
 					t.Error(err, took)
 				}
 				if _, again := b.Read(make([]byte, 1)); !errors.Is(again, errSlowHead) {
@@ -297,21 +304,21 @@ func TestBounded_endsHeadsThatDoNotEnd(t *testing.T) {
 	}
 }
 
-// A connection that rests between heads, for as long as it likes, is none whose head is slow.
+// A connection may pause between heads for any time.
 func TestBounded_leavesConnectionsThatRestAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := pair(t)
-		b := newBounded(near, 0)
+		b := newGuardedConn(near, 0)
 		p := newPeer(t, far)
-		_ = far.SetDeadline(time.Now().Add(time.Hour)) // fails with what follows
+		_ = far.SetDeadline(time.Now().Add(time.Hour)) // a failure shows in what follows
 		go func() {
 			for s := uint32(1); s < 9; s += 2 {
 				block := p.block(":status", "200")
 				_ = p.WriteHeaders(http2.HeadersFrameParam{StreamID: s, BlockFragment: block[:1]}) // the reader counts
-				time.Sleep(headTime / 2)
-				_ = p.WriteContinuation(s, true, block[1:]) // the same
-				time.Sleep(2 * headTime)
-				_ = p.WriteData(s, true, []byte("hello")) // the same
+				time.Sleep(headTimeout / 2)
+				_ = p.WriteContinuation(s, true, block[1:]) // likewise
+				time.Sleep(2 * headTimeout)
+				_ = p.WriteData(s, true, []byte("hello")) // likewise
 			}
 			_ = far.Close() // the end
 		}()
@@ -321,21 +328,21 @@ func TestBounded_leavesConnectionsThatRestAlone(t *testing.T) {
 	})
 }
 
-// However the bytes come, they come whole and mean the same.
+// In whatever pieces the bytes come, they are complete and mean the same.
 func FuzzBounded_meansTheSameInAnyPieces(f *testing.F) {
 	var buf bytes.Buffer
 	fr := http2.NewFramer(&buf, nil)
-	_ = fr.WriteSettings()                                                                                                                                 // to a buffer
-	_ = fr.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: []byte("\x88\x0f\x0d\x015"), PadLength: 3, EndStream: true, EndHeaders: true}) // the same: 200, and content-length: 5
-	_ = fr.WriteHeaders(http2.HeadersFrameParam{StreamID: 3, BlockFragment: []byte("\x88"), Priority: http2.PriorityParam{Weight: 1}})                     // the same
-	_ = fr.WriteContinuation(3, true, []byte("\x0f\x0d\x01x"))                                                                                             // the same
+	_ = fr.WriteSettings()                                                                                                                                 // a buffer never fails
+	_ = fr.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: []byte("\x88\x0f\x0d\x015"), PadLength: 3, EndStream: true, EndHeaders: true}) // likewise: 200, and content-length: 5
+	_ = fr.WriteHeaders(http2.HeadersFrameParam{StreamID: 3, BlockFragment: []byte("\x88"), Priority: http2.PriorityParam{Weight: 1}})                     // likewise
+	_ = fr.WriteContinuation(3, true, []byte("\x0f\x0d\x01x"))                                                                                             // likewise
 	f.Add(buf.Bytes(), 1)
 	f.Add(buf.Bytes(), 10)
-	f.Add(bytes.Repeat([]byte("\x00\x00\x00\x09\x00\x00\x00\x00\x01"), maxParts+1), 7)
+	f.Add(bytes.Repeat([]byte("\x00\x00\x00\x09\x00\x00\x00\x00\x01"), maxContinuations+1), 7)
 	f.Fuzz(func(t *testing.T, data []byte, size int) {
 		seen := func(size int) string {
-			b := newBounded(&pieces{b: bytes.NewReader(data), size: size}, 0)
-			b.heads = newHeads(1 << 10)
+			b := newGuardedConn(&pieces{b: bytes.NewReader(data), size: size}, 0)
+			b.heads = newResponseHeadChecker(1 << 10)
 			got, err := io.ReadAll(b)
 			if err == nil && !bytes.Equal(got, data) {
 				t.Error("bytes were lost")
@@ -348,19 +355,19 @@ func FuzzBounded_meansTheSameInAnyPieces(f *testing.F) {
 	})
 }
 
-// UL35: after a thousand false heads for which nobody asked, those of a connection were
-// no longer looked at.
+// UL35: after a thousand false heads of streams that nobody queried, the heads of a
+// connection were no longer checked.
 func TestHeads_forgetWhatNobodyAskedForAndNotWhatComes(t *testing.T) {
-	h := newHeads(1 << 10)
-	last := uint32(2*maxBad + 1)
+	h := newResponseHeadChecker(1 << 10)
+	last := uint32(2*maxBadHeads + 1)
 	for stream := uint32(1); stream <= last; stream += 2 {
 		h.status, h.bad = "200", true
 		h.done(stream)
 	}
-	if n := len(h.lengths); n != maxBad {
+	if n := len(h.lengths); n != maxBadHeads {
 		t.Errorf("%d are kept", n)
 	}
-	if first, latest := h.of(1), h.of(last); first != lengthFine || latest != lengthFalse {
+	if first, latest := h.faultOf(1), h.faultOf(last); first != lengthFine || latest != lengthFalse {
 		t.Errorf("of the first %d, of the last %d", first, latest)
 	}
 }

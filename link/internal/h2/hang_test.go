@@ -14,12 +14,12 @@ import (
 	"github.com/lsm/fiso/link/internal/call"
 )
 
-// lock is a library that waits for one of its own locks, in one of its methods,
-// until the test ends.
+// lock is a connection of the library, one method of which waits for a lock until the
+// test ends.
 type lock struct {
 	connection
 	in   string
-	at   chan struct{} // closed once somebody waits
+	at   chan struct{} // closed when a method waits
 	once *sync.Once
 	open chan struct{}
 }
@@ -58,12 +58,12 @@ type lockedBody struct {
 func (b *lockedBody) Read(p []byte) (int, error) { b.l.wait("Read"); return b.body.Read(p) }
 func (b *lockedBody) Close() error               { b.l.wait("Body.Close"); return b.body.Close() }
 
-// locking has the first connection of a transport hang in a method.
+// locking makes the first connection of a transport hang in a method.
 func locking(t *testing.T, tr *Transport, in string) *lock {
 	l := &lock{in: in, at: make(chan struct{}), once: new(sync.Once), open: make(chan struct{})}
 	var first sync.Once
 	connect := tr.pool.connect
-	tr.pool.connect = func(ctx context.Context, endpoint string) (connection, *greeted, error) {
+	tr.pool.connect = func(ctx context.Context, endpoint string) (connection, *handshakeConn, error) {
 		cc, raw, err := connect(ctx, endpoint)
 		first.Do(func() { l.connection = cc; cc = l })
 		return cc, raw, err
@@ -73,7 +73,7 @@ func locking(t *testing.T, tr *Transport, in string) *lock {
 }
 
 // UL13: wherever the library waits for a lock that it never gets, the call ends in
-// its time, those beside it soon after, the next gets another connection, and the
+// time, the calls beside it soon after, the next call gets another connection, and the
 // transport closes.
 func TestTransport_isNotHeldUpByALibraryThatLocksItself(t *testing.T) {
 	for _, in := range []string{"Err", "Reserve", "Available", "SetStateHook", "RoundTrip", "Read", "Body.Close"} {
@@ -85,10 +85,10 @@ func TestTransport_isNotHeldUpByALibraryThatLocksItself(t *testing.T) {
 						return
 					}
 					p.headers(s, false, ":status", "200")
-					_ = p.WriteData(s, true, []byte("hi")) // the answer shows it
+					_ = p.WriteData(s, true, []byte("hi")) // a failure shows in the answer
 				}
 			})
-			tr := NewTransport(TransportConfig{LetGo: 200 * time.Millisecond})
+			tr := NewTransport(TransportConfig{ReleaseTimeout: 200 * time.Millisecond})
 			l := locking(t, tr, in)
 			const timeout = 50 * time.Millisecond
 			one := func(timeout time.Duration) (*call.Answer, error) {
@@ -103,7 +103,7 @@ func TestTransport_isNotHeldUpByALibraryThatLocksItself(t *testing.T) {
 					for n := 0; err == nil && n < 3; n++ {
 						_, err = a.Body.Read(buf)
 					}
-					_ = a.Body.Close() // returns
+					_ = a.Body.Close() // must return
 				}
 				await(t, "the body to be closed", body.closed)
 				return a, err
@@ -143,7 +143,8 @@ func TestTransport_isNotHeldUpByALibraryThatLocksItself(t *testing.T) {
 	}
 }
 
-// UL13: a transport closes in a bounded time also where the library does not close a connection.
+// UL13: a transport closes in bounded time even if the library does not close a
+// connection.
 func TestTransport_closesAlthoughTheLibraryDoesNot(t *testing.T) {
 	ended := make(chan struct{})
 	addr := target(t, func(p *peer) {
@@ -162,26 +163,26 @@ func TestTransport_closesAlthoughTheLibraryDoesNot(t *testing.T) {
 	await(t, "the connection's end", ended)
 }
 
-// UL13: two frames that overflow a window end their stream, at once, and nothing else:
-// processWindowUpdate of net/http in Go 1.26 takes a lock that it holds.
+// UL13: two frames that overflow a window end only their stream, at once.
+// processWindowUpdate of net/http in Go 1.26 locks a mutex that it already holds.
 func TestTransport_survivesWindowsThatOverflow(t *testing.T) {
 	for name, test := range map[string]struct {
 		do     func(p *peer, s uint32)
 		reason call.Reason
 	}{
 		"of a stream, twice": {func(p *peer, s uint32) {
-			_ = p.WriteWindowUpdate(s, 1<<31-1) // the answer shows it
-			_ = p.WriteWindowUpdate(s, 1<<31-1) // the same
+			_ = p.WriteWindowUpdate(s, 1<<31-1) // a failure shows in the answer
+			_ = p.WriteWindowUpdate(s, 1<<31-1) // likewise
 		}, call.Garbage},
 		"of the connection, twice": {func(p *peer, _ uint32) {
-			_ = p.WriteWindowUpdate(0, 1<<31-1) // the same
-			_ = p.WriteWindowUpdate(0, 1<<31-1) // the same
+			_ = p.WriteWindowUpdate(0, 1<<31-1) // likewise
+			_ = p.WriteWindowUpdate(0, 1<<31-1) // likewise
 		}, call.Reset},
 		"by settings": {func(p *peer, s uint32) {
-			_ = p.WriteWindowUpdate(s, 1<<31-1-65535)                                              // the same
-			_ = p.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1<<31 - 1}) // the same
-			_ = p.WriteWindowUpdate(s, 1)                                                          // the same
-			_ = p.WriteRSTStream(s, http2.ErrCodeInternal)                                         // the same
+			_ = p.WriteWindowUpdate(s, 1<<31-1-65535)                                              // likewise
+			_ = p.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1<<31 - 1}) // likewise
+			_ = p.WriteWindowUpdate(s, 1)                                                          // likewise
+			_ = p.WriteRSTStream(s, http2.ErrCodeInternal)                                         // likewise
 		}, call.Reset},
 		"by nothing, of a stream":       {func(p *peer, s uint32) { _ = p.WriteWindowUpdate(s, 0) }, call.Garbage},
 		"by nothing, of the connection": {func(p *peer, _ uint32) { _ = p.WriteWindowUpdate(0, 0) }, call.Reset},
@@ -217,7 +218,7 @@ func TestTransport_survivesWindowsThatOverflow(t *testing.T) {
 			defer cancel()
 			o := out("POST")
 			waiting, more := io.Pipe()
-			defer func() { _ = more.Close() }() // it always works
+			defer func() { _ = more.Close() }() // never fails
 			o.Body, o.Length = newBody(waiting), -1
 			_, err := tr.RoundTrip(ctx, addr, o, nil)
 			if r, sent := reason(t, err); r != test.reason || !sent {

@@ -10,15 +10,15 @@ import (
 	"golang.org/x/net/http2/hpack"
 )
 
-// heads looks for what the library drops from the heads of answers without a word:
-// a content-length that is there twice and differs, is no number, or announces a
-// body where the head is the end. It is read by the goroutine that reads for the
-// library, and asked by attempts.
-type heads struct {
+// responseHeadChecker finds what the library silently drops from the heads of answers:
+// a content-length that differs between fields, is not a number, or announces a body
+// although the stream ends with the head. The goroutine that reads for the library
+// feeds it, and attempts query it.
+type responseHeadChecker struct {
 	dec    *hpack.Decoder
-	skip   int  // bytes of the payload before the fragment
-	pad    int  // bytes behind it; -1: the first byte of the payload says it
-	end    bool // the head is the end of the stream
+	skip   int  // bytes of the payload to skip before the fragment
+	pad    int  // bytes of padding after it; -1: the first byte of the payload has the number
+	end    bool // the stream ends with the head
 	status string
 	length string
 	bad    bool
@@ -27,25 +27,25 @@ type heads struct {
 	lengths map[uint32]lengthFault
 }
 
-// lengthFault is what is wrong with an answer's content-length.
+// lengthFault says what is wrong with the content-length of an answer.
 type lengthFault int
 
 const (
 	lengthFine    lengthFault = iota
-	lengthMissing             // a body was announced, and none is there: right for HEAD and 304
+	lengthMissing             // a body is announced and missing, which is valid for HEAD and 304
 	lengthFalse
 )
 
-func newHeads(most int) *heads {
-	h := &heads{lengths: map[uint32]lengthFault{}}
-	h.dec = hpack.NewDecoder(4096, h.field) // the size that the library's own has
-	// More than the library's own bound, which is a little above most and is not asked
-	// of each text: where the library goes on, so does this decoder.
+func newResponseHeadChecker(most int) *responseHeadChecker {
+	h := &responseHeadChecker{lengths: map[uint32]lengthFault{}}
+	h.dec = hpack.NewDecoder(4096, h.field) // the table size of the library's decoder
+	// The library's limit is a little above most and does not apply to each text. This
+	// decoder has a higher one, so that it does not fail where the library goes on.
 	h.dec.SetMaxStringLength(2*most + 1<<10)
 	return h
 }
 
-func (h *heads) field(f hpack.HeaderField) {
+func (h *responseHeadChecker) field(f hpack.HeaderField) {
 	switch f.Name {
 	case ":status":
 		h.status = f.Value
@@ -57,9 +57,9 @@ func (h *heads) field(f hpack.HeaderField) {
 	}
 }
 
-// see is told of a frame's header, and of each piece of its payload. It fails where a
-// head cannot be decoded, and nothing behind it can: neither could it be looked at.
-func (h *heads) see(w *walker, begins bool, payload []byte) error {
+// addBytes takes a frame header, and each piece of the payload. It fails if a head
+// cannot be decoded, because then no later head can be decoded and checked.
+func (h *responseHeadChecker) addBytes(w *frameScanner, begins bool, payload []byte) error {
 	if !w.isHead() && w.kind() != http2.FrameContinuation {
 		return nil
 	}
@@ -72,13 +72,13 @@ func (h *heads) see(w *walker, begins bool, payload []byte) error {
 	n := min(h.skip, len(payload))
 	h.skip -= n
 	payload = payload[n:]
-	if padding := max(h.pad, 0) - w.left; padding > 0 { // the last of these bytes
+	if padding := max(h.pad, 0) - w.left; padding > 0 { // payload ends with padding
 		payload = payload[:max(len(payload)-padding, 0)]
 	}
 	if _, err := h.dec.Write(payload); err != nil {
 		return errHead
 	}
-	if w.got == 0 && w.has(http2.FlagHeadersEndHeaders) { // the same flag for all
+	if w.got == 0 && w.has(http2.FlagHeadersEndHeaders) { // all these frames have the same flag
 		if h.dec.Close() != nil {
 			return errHead
 		}
@@ -87,7 +87,7 @@ func (h *heads) see(w *walker, begins bool, payload []byte) error {
 	return nil
 }
 
-func (h *heads) begin(w *walker) {
+func (h *responseHeadChecker) begin(w *frameScanner) {
 	h.skip, h.pad = 0, 0
 	if w.kind() == http2.FrameContinuation {
 		return
@@ -103,13 +103,13 @@ func (h *heads) begin(w *walker) {
 	}
 }
 
-// maxBad bounds what is kept of answers for which nobody asks.
-const maxBad = 1024
+// maxBadHeads limits the entries of answers that no attempt queries.
+const maxBadHeads = 1024
 
-// done is a header block that came whole.
-func (h *heads) done(stream uint32) {
+// done evaluates a complete header block.
+func (h *responseHeadChecker) done(stream uint32) {
 	if h.status == "" || h.status[0] == '1' {
-		return // a trailer, or an interim answer
+		return // a trailer or an interim answer
 	}
 	fault := lengthFine
 	switch {
@@ -123,14 +123,14 @@ func (h *heads) done(stream uint32) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.lengths) == maxBad {
-		delete(h.lengths, slices.Min(slices.Collect(maps.Keys(h.lengths)))) // of a call that has left
+	if len(h.lengths) == maxBadHeads {
+		delete(h.lengths, slices.Min(slices.Collect(maps.Keys(h.lengths)))) // the oldest: its call has left
 	}
 	h.lengths[stream] = fault
 }
 
-// of is what is wrong with the answer on a stream, which is asked for once.
-func (h *heads) of(stream uint32) lengthFault {
+// faultOf returns what is wrong with the answer on a stream, and forgets it.
+func (h *responseHeadChecker) faultOf(stream uint32) lengthFault {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	f := h.lengths[stream]

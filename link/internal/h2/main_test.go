@@ -20,11 +20,11 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience is how long a test waits for what must come.
+// patience is the longest wait of a test for an expected event.
 const patience = 10 * time.Second
 
-// peer is one end of a connection that speaks HTTP/2 frame by frame, and breaks
-// its rules where a test wants it to.
+// peer is one end of a connection that speaks HTTP/2 frame by frame, and breaks its
+// rules if a test wants so.
 type peer struct {
 	t testing.TB
 	net.Conn
@@ -38,25 +38,25 @@ func newPeer(t testing.TB, c net.Conn) *peer {
 	p.enc = hpack.NewEncoder(&p.head)
 	p.Framer.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
 	p.Framer.AllowIllegalWrites = true
-	_ = c.SetDeadline(time.Now().Add(patience)) // fails with what follows
+	_ = c.SetDeadline(time.Now().Add(patience)) // a failure shows in what follows
 	return p
 }
 
-// block is a header block: names and values in turn.
+// block returns a header block of alternating names and values.
 func (p *peer) block(fields ...string) []byte {
 	p.head.Reset()
 	for i := 0; i+1 < len(fields); i += 2 {
-		_ = p.enc.WriteField(hpack.HeaderField{Name: fields[i], Value: fields[i+1]}) // to a buffer
+		_ = p.enc.WriteField(hpack.HeaderField{Name: fields[i], Value: fields[i+1]}) // a buffer never fails
 	}
 	return bytes.Clone(p.head.Bytes())
 }
 
-// headers sends a head; whether it arrives is seen by what follows.
+// headers sends a head. A failure shows in what follows.
 func (p *peer) headers(stream uint32, end bool, fields ...string) {
 	_ = p.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: p.block(fields...), EndHeaders: true, EndStream: end})
 }
 
-// next is the next frame that is of interest.
+// next returns the next frame of interest.
 func (p *peer) next() (http2.Frame, error) {
 	for {
 		f, err := p.ReadFrame()
@@ -66,7 +66,7 @@ func (p *peer) next() (http2.Frame, error) {
 		switch f := f.(type) {
 		case *http2.SettingsFrame:
 			if !f.IsAck() {
-				_ = p.WriteSettingsAck() // the next read shows what is wrong
+				_ = p.WriteSettingsAck() // a failure shows in the next read
 			}
 			continue
 		case *http2.WindowUpdateFrame:
@@ -76,8 +76,8 @@ func (p *peer) next() (http2.Frame, error) {
 	}
 }
 
-// ending reads up to the end of a stream, and is how it ended: "end", "reset N",
-// "goaway N", or "closed"; status and body are what came before.
+// ending reads to the end of a stream and returns how it ended: "end", "reset N",
+// "goaway N", or "closed". status and body are what came before.
 func (p *peer) ending(stream uint32) (how, status, body string) {
 	p.t.Helper()
 	var b strings.Builder
@@ -102,7 +102,7 @@ func (p *peer) ending(stream uint32) (how, status, body string) {
 		case *http2.DataFrame:
 			if f.StreamID == stream {
 				b.Write(f.Data())
-				_ = p.WriteWindowUpdate(0, max(f.Length, 1)) // the next read shows what is wrong
+				_ = p.WriteWindowUpdate(0, max(f.Length, 1)) // a failure shows in the next read
 				if f.StreamEnded() {
 					return "end", status, b.String()
 				}
@@ -121,23 +121,23 @@ func (p *peer) ending(stream uint32) (how, status, body string) {
 	}
 }
 
-// handler is one in a line.
+// handler is a function as a call.Handler.
 type handler func(ctx context.Context, w call.ResponseWriter, r *call.Request)
 
 func (h handler) ServeCall(ctx context.Context, w call.ResponseWriter, r *call.Request) { h(ctx, w, r) }
 
-// answer answers with a body.
+// answer sends an answer with a body.
 func answer(w call.ResponseWriter, status int, body string, fields ...call.Field) {
-	_ = w.Head(status, fields, int64(len(body))) // the test's own client sees what is wrong
-	_, _ = io.WriteString(w, body)               // the same
-	_ = w.End(nil)                               // the same
+	_ = w.Head(status, fields, int64(len(body))) // a failure shows in the test's client
+	_, _ = io.WriteString(w, body)               // likewise
+	_ = w.End(nil)                               // likewise
 }
 
 func ok(_ context.Context, w call.ResponseWriter, _ *call.Request) { answer(w, 200, "hi") }
 
 func refuse(w call.ResponseWriter, code call.Code, err error) { answer(w, code.Status(), err.Error()) }
 
-// listen serves a handler until the test ends, and returns the address.
+// listen serves a handler until the test ends, and returns its address.
 func listen(t testing.TB, s *Server) string {
 	t.Helper()
 	s.Refuse = refuse
@@ -165,7 +165,7 @@ func listen(t testing.TB, s *Server) string {
 	return l.Addr().String()
 }
 
-// application is a raw one that has shaken hands.
+// application returns a raw connection of an application after the HTTP/2 handshake.
 func application(t testing.TB, addr string) *peer {
 	t.Helper()
 	c, err := net.Dial("tcp", addr)
@@ -181,13 +181,13 @@ func application(t testing.TB, addr string) *peer {
 	return p
 }
 
-// get is the head of a request.
+// get returns the head of a GET request.
 func get(path string, more ...string) []string {
 	return append([]string{":method", "GET", ":scheme", "http", ":authority", "localhost", ":path", path}, more...)
 }
 
-// target serves connections frame by frame, each by do once it has shaken hands,
-// and returns the address.
+// target serves connections frame by frame, each by do after the handshake, and returns
+// its address.
 func target(t testing.TB, do func(p *peer)) string {
 	t.Helper()
 	return plainTarget(t, func(c net.Conn) {
@@ -216,7 +216,7 @@ func plainTarget(t testing.TB, do func(c net.Conn)) string {
 				return
 			}
 			all.Go(func() {
-				defer func() { _ = c.Close() }() // whatever state it is in
+				defer func() { _ = c.Close() }() // in any state
 				do(c)
 			})
 		}
@@ -228,8 +228,8 @@ func plainTarget(t testing.TB, do func(c net.Conn)) string {
 	return l.Addr().String()
 }
 
-// awaitHead reads up to the head of a request, and returns its stream; 0: the
-// connection ended.
+// awaitHead reads up to the head of a request and returns its stream; 0: the connection
+// ended.
 func (p *peer) awaitHead() (*http2.MetaHeadersFrame, uint32) {
 	for {
 		f, err := p.next()
@@ -276,7 +276,7 @@ func await(t testing.TB, what string, ch <-chan struct{}) {
 	}
 }
 
-// pair is both ends of a connection.
+// pair returns both ends of a connection.
 func pair(t testing.TB) (near, far net.Conn) {
 	t.Helper()
 	near, far = net.Pipe()

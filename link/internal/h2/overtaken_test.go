@@ -10,11 +10,11 @@ import (
 	"github.com/lsm/fiso/link/internal/call"
 )
 
-// UL12: calls that a connection left unserved are not left so again and again: the
-// next connections begin with the streams that this one served, and grow.
+// UL12: calls that a connection left unserved are not left unserved again and again:
+// new connections begin with as many streams as this one served, and then get more.
 func TestPool_aTargetThatGoesAwayAfterEachRequestGetsOneAtATime(t *testing.T) {
 	const parallel = 20
-	var well atomic.Bool // it goes away no more
+	var well atomic.Bool // the target stops going away
 	var all sync.WaitGroup
 	var begun atomic.Int32
 	addr := target(t, func(p *peer) {
@@ -24,7 +24,7 @@ func TestPool_aTargetThatGoesAwayAfterEachRequestGetsOneAtATime(t *testing.T) {
 		}
 		if begun.Add(1) == 1 {
 			for range parallel - 1 {
-				p.awaitHead() // all are on this connection
+				p.awaitHead() // all requests are on this connection
 			}
 		}
 		p.headers(s, true, ":status", "200")
@@ -32,7 +32,7 @@ func TestPool_aTargetThatGoesAwayAfterEachRequestGetsOneAtATime(t *testing.T) {
 			answering(p)
 			return
 		}
-		_ = p.WriteGoAway(s, http2.ErrCodeNo, nil) // the transport sees it
+		_ = p.WriteGoAway(s, http2.ErrCodeNo, nil) // a failure shows in the transport
 		p.drain()
 	})
 	tr := transport(t, TransportConfig{})
@@ -56,8 +56,8 @@ func TestPool_aTargetThatGoesAwayAfterEachRequestGetsOneAtATime(t *testing.T) {
 		})
 	}
 	all.Wait()
-	// One or two more may get between an answer and the goodbye behind it. Where each
-	// connection began with all that wait, it would be 190.
+	// One or two more requests may arrive between an answer and its GOAWAY. If each
+	// connection began with all waiting calls, the number would be 190.
 	if n := unserved.Load(); n < parallel-1 || n >= 2*parallel {
 		t.Errorf("%d were left unserved", n)
 	}
@@ -67,7 +67,7 @@ func TestPool_aTargetThatGoesAwayAfterEachRequestGetsOneAtATime(t *testing.T) {
 	}
 	tr.pool.mu.Lock()
 	defer tr.pool.mu.Unlock()
-	if at := tr.pool.places[addr]; at == nil || at.streams != 0 {
+	if at := tr.pool.endpoints[addr]; at == nil || at.streams != 0 {
 		t.Error("connections to a target that is well again begin with few streams", at)
 	}
 }

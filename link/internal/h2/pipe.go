@@ -6,80 +6,78 @@ import (
 	"sync"
 )
 
-// pipe passes a body from the goroutine that reads it (copyFrom) to the one that
-// wants it (Read), by a bounded piece of memory. Neither waits for the other's
-// reads or locks once stop was called.
+// pipe passes a body from the goroutine that reads it (copyFrom) to the one that wants
+// it (read), through a buffer of fixed size. After stop, neither waits for the other.
 type pipe struct {
-	mu    sync.Mutex
-	turn  sync.Cond // bytes or an end came, room was made, or stopped; L is &mu
-	piece *[]byte   // nil: given back
-	r, w  int       // piece[r:w] is to be read
-	err   error     // behind them; io.EOF: the body came whole
-	shut  bool      // nobody reads any more
-	ended bool      // nobody writes any more
+	mu      sync.Mutex
+	cond    sync.Cond // bytes, room, the end or stop; L is &mu
+	piece   *[]byte   // the buffer; nil: returned to bodyPieces
+	r, w    int       // piece[r:w] is unread
+	err     error     // after these bytes; io.EOF: the body is complete
+	stopped bool      // the reader has left
+	ended   bool      // the writer has left
 }
 
-// bodyPieces are what bodies wait in. A stream has one for as long as it lasts.
+// bodyPieces are the buffers of pipes. A stream has one while it lasts.
 var bodyPieces = sync.Pool{New: func() any { b := make([]byte, 16<<10); return &b }}
 
-// read reads on. behind is called with the lock held once the last byte was read.
-func (p *pipe) read(to []byte, behind func()) (n int, err error) {
+// read returns the next bytes. atEnd is called with the lock held once the last byte is
+// read.
+func (p *pipe) read(to []byte, atEnd func()) (n int, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for p.r == p.w && p.err == nil && !p.shut {
-		p.turn.Wait()
+	for p.r == p.w && p.err == nil && !p.stopped {
+		p.cond.Wait()
 	}
-	if p.shut {
+	if p.stopped {
 		return 0, io.ErrClosedPipe
 	}
 	if p.r < p.w {
 		n = copy(to, (*p.piece)[p.r:p.w])
 		p.r += n
-		p.turn.Broadcast()
+		p.cond.Broadcast()
 	}
 	if p.r < p.w || p.err == nil {
 		return n, nil
 	}
-	behind()
+	atEnd()
 	p.release()
 	return n, p.err
 }
 
-// stop ends a read that waits, and those that follow, and copyFrom once it has
-// read.
+// stop ends a waiting read and all later ones, and copyFrom after its current read.
 func (p *pipe) stop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.shut = true
-	p.turn.Broadcast()
+	p.stopped = true
+	p.cond.Broadcast()
 	p.release()
 }
 
-// end says what stands behind the last byte; also is called with the lock held, before
-// a reader sees that.
-func (p *pipe) end(err error, also func()) {
+// end sets the error after the last byte. first is called with the lock held, before a
+// reader sees the error.
+func (p *pipe) end(err error, first func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.err, p.ended = err, true
-	also()
-	p.turn.Broadcast()
+	first()
+	p.cond.Broadcast()
 	p.release()
 }
 
-// release gives the piece back once nobody needs it. Called with the lock held.
+// release returns the buffer once nobody needs it. Called with the lock held.
 func (p *pipe) release() {
-	if p.piece != nil && p.ended && (p.shut || p.r == p.w) {
+	if p.piece != nil && p.ended && (p.stopped || p.r == p.w) {
 		bodyPieces.Put(p.piece)
 		p.piece = nil
 	}
 }
 
-// errUnwanted ends a body of which nobody wants more: what ended the stream says
-// why.
+// errUnwanted ends a body whose rest nobody wants. The cause is known elsewhere.
 var errUnwanted = errors.New("the rest of the body is not wanted")
 
-// copyFrom reads a body of a length, -1 where that is not known; io.EOF when it
-// came whole.
+// copyFrom reads a body of a length, or of unknown length (-1). It returns io.EOF if
+// the body is complete.
 func (p *pipe) copyFrom(body io.Reader, length int64) error {
 	for left := length; ; {
 		room := p.room()
@@ -90,7 +88,7 @@ func (p *pipe) copyFrom(body io.Reader, length int64) error {
 		left -= int64(n)
 		p.mu.Lock()
 		p.w += n
-		p.turn.Broadcast()
+		p.cond.Broadcast()
 		p.mu.Unlock()
 		switch {
 		case errors.Is(err, io.EOF) && length >= 0 && left != 0:
@@ -101,7 +99,7 @@ func (p *pipe) copyFrom(body io.Reader, length int64) error {
 	}
 }
 
-// room waits for a place to read into; nil: nobody wants more.
+// room waits for free space in the buffer; nil: the reader has left.
 func (p *pipe) room() []byte {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -109,14 +107,14 @@ func (p *pipe) room() []byte {
 		p.piece, _ = bodyPieces.Get().(*[]byte)
 	}
 	piece := *p.piece
-	for !p.shut {
+	for !p.stopped {
 		if p.r > len(piece)/2 || p.r == p.w {
 			p.r, p.w = 0, copy(piece, piece[p.r:p.w])
 		}
 		if p.w < len(piece) {
 			return piece[p.w:]
 		}
-		p.turn.Wait()
+		p.cond.Wait()
 	}
 	return nil
 }

@@ -11,37 +11,37 @@ import (
 	"time"
 )
 
-// pool has the connections to targets, by endpoint. Calls share one up to the
-// streams that the target allows; then another is made. One goroutine dials for
-// all who wait, and close waits for it.
+// pool holds the connections to targets, by endpoint. Calls share a connection up to
+// the number of streams that the target allows; then another is dialled. One goroutine
+// dials for all calls that wait, and close waits for it.
 type pool struct {
-	age     time.Duration
-	letGo   time.Duration // the library may take, of a connection
-	connect func(ctx context.Context, endpoint string) (connection, *greeted, error)
+	maxAge         time.Duration
+	libraryTimeout time.Duration // for an operation of the library on a connection
+	connect        func(ctx context.Context, endpoint string) (connection, *handshakeConn, error)
 
-	mu     sync.Mutex // never held while a connection is asked anything
-	places map[string]*place
-	closed bool
-	ctx    context.Context
-	stop   context.CancelFunc
-	dials  sync.WaitGroup
+	mu        sync.Mutex // never held while a method of a connection is called
+	endpoints map[string]*endpointConns
+	closed    bool
+	ctx       context.Context
+	stop      context.CancelFunc
+	dials     sync.WaitGroup
 }
 
-// place is one endpoint.
-type place struct {
-	streams int       // at once, at first, of a new connection; 0: as many as the target allows
-	conns   []*pooled // replaced and never changed, for those who look
-	dialing *dialing  // nil: nobody dials
+// endpointConns holds the connections to one endpoint.
+type endpointConns struct {
+	streams int       // concurrent streams with which a new connection begins; 0: as many as the target allows
+	conns   []*pooled // replaced, never modified, so that it can be read without the lock
+	dialing *dialing  // nil: no dial is under way
 }
 
 type dialing struct {
-	over chan struct{}
-	err  error // read once over is closed
+	done chan struct{}
+	err  error // read once done is closed
 }
 
-// connection is what the library has of one: http.ClientConn. Its methods take
-// locks that are not ours, and may hang, so that they are called only in goroutines
-// that can be left behind (attempt.run, within).
+// connection is a connection of the library: http.ClientConn. Its methods take locks of
+// the library and may hang, so they are called only in goroutines that can be left
+// behind (attempt.run, withTimeout).
 type connection interface {
 	RoundTrip(r *http.Request) (*http.Response, error)
 	Reserve() error
@@ -53,9 +53,9 @@ type connection interface {
 	SetStateHook(f func(*http.ClientConn))
 }
 
-// within has the library do something, and closes its connection under it when
-// that takes too long; it reports whether it came back in time.
-func within(d time.Duration, raw net.Conn, do func()) bool {
+// withTimeout calls do, which calls the library, and closes the connection underneath
+// if that takes too long. It reports whether do returned in time.
+func withTimeout(d time.Duration, raw net.Conn, do func()) bool {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -67,43 +67,43 @@ func within(d time.Duration, raw net.Conn, do func()) bool {
 	case <-done:
 		return true
 	case <-timer.C:
-		_ = raw.Close() // it may be closed
+		_ = raw.Close() // it may be closed already
 		return false
 	}
 }
 
-// pooled is one connection, and the calls that use it.
+// pooled is one connection with the calls that use it.
 type pooled struct {
 	pool     *pool
 	endpoint string
 	http     connection
-	raw      *greeted // below it
+	raw      *handshakeConn // under http
 	born     time.Time
 
 	mu      sync.Mutex
 	calls   map[*attempt]struct{}
-	served  int  // calls that were answered
-	streams int  // at once; 0: as many as the target allows
-	used    bool // it has had a call: a new one is never too old
+	served  int  // number of calls answered
+	streams int  // concurrent streams allowed; 0: as many as the target allows
+	used    bool // it has had a call; an unused connection is never too old
 	retired bool // it takes no further call
 }
 
-func newPool(age, letGo time.Duration, connect func(context.Context, string) (connection, *greeted, error)) *pool {
-	p := &pool{age: age, letGo: letGo, connect: connect, places: map[string]*place{}}
+func newPool(maxAge, libraryTimeout time.Duration, connect func(context.Context, string) (connection, *handshakeConn, error)) *pool {
+	p := &pool{maxAge: maxAge, libraryTimeout: libraryTimeout, connect: connect, endpoints: map[string]*endpointConns{}}
 	p.ctx, p.stop = context.WithCancel(context.Background())
 	return p
 }
 
 var errClosed = errors.New("the target was changed or removed")
 
-// take is a connection to the endpoint with a stream reserved for the attempt,
-// which uses it and then gives it back by release.
+// take returns a connection to the endpoint with a stream reserved for the attempt,
+// which returns it by release.
 func (p *pool) take(ctx context.Context, endpoint string, a *attempt) (*pooled, error) {
 	for {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		conns, d, err := p.look(endpoint)
+		conns, d, err := p.current(endpoint)
 		if err != nil {
 			return nil, err
 		}
@@ -114,7 +114,7 @@ func (p *pool) take(ctx context.Context, endpoint string, a *attempt) (*pooled, 
 			d = p.dial(endpoint, len(conns))
 		}
 		select {
-		case <-d.over:
+		case <-d.done:
 			if d.err != nil {
 				return nil, d.err
 			}
@@ -124,58 +124,59 @@ func (p *pool) take(ctx context.Context, endpoint string, a *attempt) (*pooled, 
 	}
 }
 
-// look is what there is now.
-func (p *pool) look(endpoint string) ([]*pooled, *dialing, error) {
+// current returns the connections to an endpoint and its dial under way.
+func (p *pool) current(endpoint string) ([]*pooled, *dialing, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
 		return nil, nil, errClosed
 	}
-	if at := p.places[endpoint]; at != nil {
+	if at := p.endpoints[endpoint]; at != nil {
 		return at.conns, at.dialing, nil
 	}
 	return nil, nil, nil
 }
 
-// reserve finds one that has room for an attempt.
+// reserve finds a connection with room for an attempt.
 func (p *pool) reserve(conns []*pooled, a *attempt) *pooled {
 	for _, c := range conns {
-		if c.offer(a) {
+		if c.reserveStream(a) {
 			return c
 		}
 	}
 	return nil
 }
 
-// dial has a connection made, unless somebody was faster.
+// dial starts to dial, unless a dial is under way or there is a connection that the
+// caller has not seen.
 func (p *pool) dial(endpoint string, known int) *dialing {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	at := p.places[endpoint]
+	at := p.endpoints[endpoint]
 	if at == nil {
-		at = &place{}
+		at = &endpointConns{}
 	}
 	if at.dialing != nil {
 		return at.dialing
 	}
-	d := &dialing{over: make(chan struct{})}
+	d := &dialing{done: make(chan struct{})}
 	if p.closed || len(at.conns) > known {
-		close(d.over) // look again
+		close(d.done) // the caller looks again
 		return d
 	}
-	at.dialing, p.places[endpoint] = d, at
+	at.dialing, p.endpoints[endpoint] = d, at
 	p.dials.Go(func() {
 		c, err := p.open(endpoint)
 		p.dialled(endpoint, c, err)
 		d.err = err
-		close(d.over)
+		close(d.done)
 	})
 	return d
 }
 
 var errNoStreams = errors.New("the target takes no streams")
 
-// open makes a connection that takes at least one stream.
+// open dials a connection that allows at least one stream.
 func (p *pool) open(endpoint string) (*pooled, error) {
 	cc, raw, err := p.connect(p.ctx, endpoint)
 	if err != nil {
@@ -183,11 +184,11 @@ func (p *pool) open(endpoint string) (*pooled, error) {
 	}
 	c := &pooled{pool: p, endpoint: endpoint, http: cc, raw: raw, born: time.Now(), calls: map[*attempt]struct{}{}}
 	streams := 0
-	if !within(p.letGo, raw, func() { streams = cc.Available() }) {
+	if !withTimeout(p.libraryTimeout, raw, func() { streams = cc.Available() }) {
 		return nil, errHangs
 	}
 	if streams == 0 {
-		c.shut(p.letGo) // it is of no use, and another would not be
+		c.shut(p.libraryTimeout) // it is useless, and another one would be, too
 		return nil, errNoStreams
 	}
 	return c, nil
@@ -195,7 +196,7 @@ func (p *pool) open(endpoint string) (*pooled, error) {
 
 func (p *pool) dialled(endpoint string, c *pooled, err error) {
 	p.mu.Lock()
-	at, closed := p.places[endpoint], p.closed
+	at, closed := p.endpoints[endpoint], p.closed
 	kept := false
 	if at != nil {
 		at.dialing = nil
@@ -204,12 +205,12 @@ func (p *pool) dialled(endpoint string, c *pooled, err error) {
 			c.streams = at.streams
 			at.conns = append(slices.Clip(at.conns), c)
 		}
-		p.forget(endpoint, at)
+		p.dropIfEmpty(endpoint, at)
 	}
 	p.mu.Unlock()
 	switch {
 	case kept:
-		within(p.letGo, c.raw, func() {
+		withTimeout(p.libraryTimeout, c.raw, func() {
 			c.http.SetStateHook(func(cc *http.ClientConn) {
 				if cc.Err() != nil {
 					c.retire()
@@ -217,29 +218,30 @@ func (p *pool) dialled(endpoint string, c *pooled, err error) {
 			})
 		})
 	case err == nil:
-		c.shut(p.letGo) // nobody waits for it any more
+		c.shut(p.libraryTimeout) // the pool is closed
 	}
 }
 
-// maxPlaces bounds the endpoints that are remembered for their few streams alone.
-const maxPlaces = 256
+// maxEndpoints limits the endpoints that are remembered only for their number of
+// streams.
+const maxEndpoints = 256
 
-// forget lets go of a place that has nothing, and waits for nothing. Called with
-// the lock held.
-func (p *pool) forget(endpoint string, at *place) {
-	if len(at.conns) == 0 && at.dialing == nil && (at.streams == 0 || len(p.places) > maxPlaces) {
-		delete(p.places, endpoint)
+// dropIfEmpty removes an endpoint without connections or a dial. Called with the lock
+// held.
+func (p *pool) dropIfEmpty(endpoint string, at *endpointConns) {
+	if len(at.conns) == 0 && at.dialing == nil && (at.streams == 0 || len(p.endpoints) > maxEndpoints) {
+		delete(p.endpoints, endpoint)
 	}
 }
 
-// closing is how long close waits for the library.
-const closing = time.Second
+// closeTimeout is how long close waits for the library.
+const closeTimeout = time.Second
 
 func (p *pool) close() {
 	p.mu.Lock()
 	p.closed = true
 	var all []*pooled
-	for _, at := range p.places {
+	for _, at := range p.endpoints {
 		all = append(all, at.conns...)
 	}
 	p.mu.Unlock()
@@ -250,37 +252,37 @@ func (p *pool) close() {
 		p.dials.Wait()
 		var shut sync.WaitGroup
 		for _, c := range all {
-			if c.withdraw() {
-				shut.Go(func() { c.shut(closing) })
+			if c.removeFromPool() {
+				shut.Go(func() { c.shut(closeTimeout) })
 			}
 		}
 		shut.Wait()
 	}()
 	select {
 	case <-done:
-	case <-time.After(2 * closing):
+	case <-time.After(2 * closeTimeout):
 	}
 }
 
-// enter counts an attempt, unless the connection takes none any more; old: it has
-// had its time.
-func (c *pooled) enter(a *attempt) (old, ok bool) {
+// addCall counts an attempt in, unless the connection takes no more. old says that the
+// connection has exceeded its age.
+func (c *pooled) addCall(a *attempt) (old, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.retired || c.streams > 0 && len(c.calls) >= c.streams {
 		return false, false
 	}
-	old = c.used && time.Since(c.born) > c.pool.age
+	old = c.used && time.Since(c.born) > c.pool.maxAge
 	c.used = c.used || !old
 	c.calls[a] = struct{}{}
-	a.at.Store(c)
+	a.conn.Store(c)
 	return old, true
 }
 
-// offer reserves a stream for the attempt. A connection that is of no use any more
-// is retired.
-func (c *pooled) offer(a *attempt) bool {
-	useless, ok := c.enter(a)
+// reserveStream reserves a stream for the attempt. It retires a connection that is of
+// no further use.
+func (c *pooled) reserveStream(a *attempt) bool {
+	useless, ok := c.addCall(a)
 	if !ok {
 		return false
 	}
@@ -291,7 +293,7 @@ func (c *pooled) offer(a *attempt) bool {
 		if c.http.Reserve() == nil {
 			return true
 		}
-		useless = c.http.InFlight() == 0 // it is not full, but over
+		useless = c.http.InFlight() == 0 // it is not full, so it has ended
 	}
 	c.release(a)
 	if useless {
@@ -300,24 +302,24 @@ func (c *pooled) offer(a *attempt) bool {
 	return false
 }
 
-// release ends an attempt's use. The last one closes a connection that is retired.
+// release ends the use by an attempt. The last one closes a retired connection.
 func (c *pooled) release(a *attempt) {
-	a.at.Store(nil)
+	a.conn.Store(nil)
 	c.mu.Lock()
 	delete(c.calls, a)
 	last := len(c.calls) == 0 && c.retired
 	c.mu.Unlock()
 	if last {
-		go c.shut(c.pool.letGo) // no stream is left on it
+		go c.shut(c.pool.libraryTimeout) // no stream is left on it
 	}
 }
 
-// manyStreams is where a connection that began with few streams has no limit of ours
+// manyStreams: a connection that may have more streams than this has no limit of ours
 // any more.
 const manyStreams = 64
 
-// answered counts a call; each lets a connection that began with few streams have
-// more, and one that came to many has those after it begin with all.
+// answered counts a call that was answered. It doubles the streams of a connection that
+// began with few; beyond manyStreams, new connections begin without a limit.
 func (c *pooled) answered() {
 	c.mu.Lock()
 	c.served++
@@ -328,50 +330,50 @@ func (c *pooled) answered() {
 	}
 	c.mu.Unlock()
 	if many {
-		c.pool.begin(c.endpoint, 0)
+		c.pool.setInitialStreams(c.endpoint, 0)
 	}
 }
 
-// overtaken is a connection that went away and left calls unserved. A target that
-// does so after each request would leave the same calls again and again, and some
-// have begun to serve what they say they have not: Node.js, where the server says
-// goodbye while it reads. So the next connections begin with the streams at once
-// that this one has served.
-func (c *pooled) overtaken() {
+// leftUnserved handles a connection that went away and left calls unserved. A target
+// that goes away after each request would leave the same calls unserved again and
+// again, and some targets have begun to serve calls that they declared unserved:
+// Node.js, if the server closes while it reads. So new connections begin with as many
+// streams as this one has served.
+func (c *pooled) leftUnserved() {
 	c.mu.Lock()
 	streams := max(c.served, 1)
 	c.mu.Unlock()
 	if streams <= manyStreams {
-		c.pool.begin(c.endpoint, streams)
+		c.pool.setInitialStreams(c.endpoint, streams)
 	}
 }
 
-// begin says with how many streams connections to an endpoint begin.
-func (p *pool) begin(endpoint string, streams int) {
+// setInitialStreams sets with how many streams new connections to an endpoint begin.
+func (p *pool) setInitialStreams(endpoint string, streams int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	at := p.places[endpoint]
+	at := p.endpoints[endpoint]
 	if at == nil {
 		if streams == 0 || p.closed {
 			return
 		}
-		at = &place{}
-		p.places[endpoint] = at
+		at = &endpointConns{}
+		p.endpoints[endpoint] = at
 	}
 	at.streams = streams
-	p.forget(endpoint, at)
+	p.dropIfEmpty(endpoint, at)
 }
 
-// retire has it take no further call; those under way end as they do.
+// retire makes the connection take no further call. Calls under way continue.
 func (c *pooled) retire() {
-	if c.withdraw() {
-		go c.shut(c.pool.letGo) // no stream is left on it
+	if c.removeFromPool() {
+		go c.shut(c.pool.libraryTimeout) // no stream is left on it
 	}
 }
 
-// withdraw takes the connection out of the pool, and reports whether it is for the
-// caller to close it.
-func (c *pooled) withdraw() bool {
+// removeFromPool removes the connection from the pool, and reports whether the caller
+// must close it.
+func (c *pooled) removeFromPool() bool {
 	c.mu.Lock()
 	last := !c.retired && len(c.calls) == 0
 	c.retired = true
@@ -379,29 +381,29 @@ func (c *pooled) withdraw() bool {
 	p := c.pool
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if at := p.places[c.endpoint]; at != nil {
+	if at := p.endpoints[c.endpoint]; at != nil {
 		if i := slices.Index(at.conns, c); i >= 0 {
 			at.conns = slices.Concat(at.conns[:i], at.conns[i+1:])
 		}
-		p.forget(c.endpoint, at)
+		p.dropIfEmpty(c.endpoint, at)
 	}
 	return last
 }
 
-// shut closes the connection, in a bounded time.
+// shut closes the connection, within a time limit.
 func (c *pooled) shut(d time.Duration) {
-	within(d, c.raw, func() { _ = c.http.Close() }) // no stream is left on it
+	withTimeout(d, c.raw, func() { _ = c.http.Close() }) // no stream is left on it
 }
 
-// abandon gives up a connection in which the library hangs: it is closed under it,
-// and the calls on it fail.
+// abandon gives up a connection in which the library hangs: it closes the connection
+// underneath, and the calls on it fail.
 func (c *pooled) abandon() {
-	c.withdraw()
+	c.removeFromPool()
 	c.mu.Lock()
 	calls := slices.Collect(maps.Keys(c.calls))
 	c.mu.Unlock()
 	for _, a := range calls {
-		a.lose()
+		a.connectionLost()
 	}
-	_ = c.raw.Close() // it may be closed
+	_ = c.raw.Close() // it may be closed already
 }

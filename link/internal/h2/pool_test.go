@@ -14,7 +14,7 @@ import (
 	"github.com/lsm/fiso/link/internal/call"
 )
 
-// counting counts connections.
+// counting counts dialled connections.
 func counting(n *atomic.Int32) func(ctx context.Context, network, address string) (net.Conn, error) {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		n.Add(1)
@@ -22,7 +22,7 @@ func counting(n *atomic.Int32) func(ctx context.Context, network, address string
 	}
 }
 
-// answering answers every request at once.
+// answering answers each request at once.
 func answering(p *peer) {
 	for {
 		_, s := p.awaitHead()
@@ -59,8 +59,8 @@ func TestPool_keepsToTheStreamsThatATargetTakes(t *testing.T) {
 	var dials atomic.Int32
 	addr := plainTarget(t, func(c net.Conn) {
 		p := newPeer(t, c)
-		_, _ = c.Read(make([]byte, len(http2.ClientPreface)))                             // the frames show it
-		_ = p.WriteSettings(http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: 1}) // the same
+		_, _ = c.Read(make([]byte, len(http2.ClientPreface)))                             // a failure shows in the frames
+		_ = p.WriteSettings(http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: 1}) // likewise
 		open := 0
 		for {
 			f, err := p.next()
@@ -104,9 +104,9 @@ func TestPool_replacesAConnection(t *testing.T) {
 		"that goes away":         {TransportConfig{}, func(p *peer) { _ = p.WriteGoAway(1, http2.ErrCodeNo, nil); p.drain() }},
 		"that is old":            {TransportConfig{Age: time.Nanosecond}, func(p *peer) { p.drain() }},
 		"that was idle for long": {TransportConfig{Idle: 20 * time.Millisecond}, func(p *peer) { p.drain() }},
-		"that gives no sign of life": {TransportConfig{Ping: 200 * time.Millisecond}, func(p *peer) { // a call has to fit
+		"that gives no sign of life": {TransportConfig{Ping: 200 * time.Millisecond}, func(p *peer) { // long enough for a call
 			for {
-				if _, err := p.ReadFrame(); err != nil { // and pings are not answered
+				if _, err := p.ReadFrame(); err != nil { // pings are not answered
 					return
 				}
 			}
@@ -125,7 +125,7 @@ func TestPool_replacesAConnection(t *testing.T) {
 			tr := transport(t, test.cfg)
 			must(t, tr, addr)
 			if name == "that goes away" || name == "that is old" {
-				for dials.Load() < 2 { // it may take a moment to be seen
+				for dials.Load() < 2 { // noticing the end may take a moment
 					a, err := tr.RoundTrip(t.Context(), addr, out("GET"), nil)
 					if err == nil {
 						_, err = read(t, a, err)
@@ -145,7 +145,7 @@ func TestPool_replacesAConnection(t *testing.T) {
 					t.Error("a dead connection is kept")
 				}
 			}
-			if name != "that goes away" { // once more would hit the next that does
+			if name != "that goes away" { // another call would meet the next connection that goes away
 				must(t, tr, addr)
 			}
 			if n := dials.Load(); n < 2 {
@@ -155,14 +155,14 @@ func TestPool_replacesAConnection(t *testing.T) {
 	}
 }
 
-// places is how many endpoints the pool has connections to.
+// places returns the number of endpoints with connections.
 func (t *Transport) places() int {
 	t.pool.mu.Lock()
 	defer t.pool.mu.Unlock()
-	return len(t.pool.places)
+	return len(t.pool.endpoints)
 }
 
-// One who leaves while a connection is made takes it from nobody.
+// A call that leaves while a connection is dialled does not affect the other calls.
 func TestPool_thoseWhoWaitShareADial(t *testing.T) {
 	addr := target(t, answering)
 	dialling, release := make(chan struct{}), make(chan struct{})
@@ -200,7 +200,7 @@ func TestPool_closes(t *testing.T) {
 	addr := target(t, func(p *peer) {
 		_, s := p.awaitHead()
 		p.headers(s, false, ":status", "200")
-		_ = p.WriteData(s, false, []byte("half")) // the answer shows it
+		_ = p.WriteData(s, false, []byte("half")) // a failure shows in the answer
 		if how, _, _ := p.ending(s); how != "reset CANCEL" {
 			t.Error("a stream under way was cut:", how)
 		}
@@ -224,7 +224,7 @@ func TestPool_closes(t *testing.T) {
 	await(t, "the connection's end", ended)
 }
 
-// A connection that is made while the transport is closed belongs to nobody.
+// A connection that is dialled while the transport closes is closed, too.
 func TestPool_closesWhileItDials(t *testing.T) {
 	dialling := make(chan struct{})
 	tr := NewTransport(TransportConfig{Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -244,7 +244,7 @@ func TestPool_closesWhileItDials(t *testing.T) {
 	}
 }
 
-// Addresses come and go: of those that could not be reached nothing stays.
+// Endpoints that could not be reached leave nothing in the pool.
 func TestPool_forgetsAnEndpointThatIsNotReached(t *testing.T) {
 	tr := transport(t, TransportConfig{Dial: func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("no route") }})
 	for _, endpoint := range []string{"10.0.0.1:1", "10.0.0.2:1"} {
@@ -257,7 +257,7 @@ func TestPool_forgetsAnEndpointThatIsNotReached(t *testing.T) {
 	}
 }
 
-// A connection may end between the moment that a call takes it and the one that it is used.
+// A connection may end after a call took it and before the call uses it.
 func TestPool_aConnectionThatEndsBeforeItIsUsedSaysNothing(t *testing.T) {
 	tr := transport(t, TransportConfig{})
 	a := tr.attempt(t.Context(), nil)
@@ -265,7 +265,7 @@ func TestPool_aConnectionThatEndsBeforeItIsUsedSaysNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = c.http.Close() // what follows shows it
+	_ = c.http.Close() // a failure shows in what follows
 	defer c.release(a)
 	_, err = c.http.RoundTrip(a.request("http", out("GET")))
 	if err == nil {
@@ -276,7 +276,7 @@ func TestPool_aConnectionThatEndsBeforeItIsUsedSaysNothing(t *testing.T) {
 	}
 }
 
-// takenAway is a connection whose calls end as they get their stream.
+// takenAway is a connection whose calls end when they get their stream.
 type takenAway struct {
 	connection
 	end func()
@@ -287,15 +287,15 @@ func (c *takenAway) Reserve() error {
 	return c.connection.Reserve()
 }
 
-// UL38: a call that ended between getting its stream and using it was taken for one
-// that was answered, and panicked.
+// UL38: a call that ended between getting its stream and using it was taken for an
+// answered one, and panicked.
 func TestTransport_aCallThatEndsAsItGetsItsStreamFails(t *testing.T) {
 	for name, test := range map[string]struct {
 		end  func(*attempt, *call.Ending)
 		want call.Reason
 	}{
 		"its application left":        {func(_ *attempt, life *call.Ending) { life.End(context.Canceled) }, call.Gone},
-		"its connection was given up": {func(a *attempt, _ *call.Ending) { a.lose() }, call.Reset},
+		"its connection was given up": {func(a *attempt, _ *call.Ending) { a.connectionLost() }, call.Reset},
 	} {
 		t.Run(name, func(t *testing.T) {
 			at, tr := target(t, answering), transport(t, TransportConfig{})
@@ -303,9 +303,9 @@ func TestTransport_aCallThatEndsAsItGetsItsStreamFails(t *testing.T) {
 			life.Begin(t.Context())
 			defer life.End(context.Canceled)
 			a := tr.attempt(life, nil)
-			defer a.leave()
+			defer a.detach()
 			connect := tr.pool.connect
-			tr.pool.connect = func(ctx context.Context, endpoint string) (connection, *greeted, error) {
+			tr.pool.connect = func(ctx context.Context, endpoint string) (connection, *handshakeConn, error) {
 				c, raw, err := connect(ctx, endpoint)
 				return &takenAway{c, func() { test.end(a, life) }}, raw, err
 			}

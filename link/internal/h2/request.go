@@ -10,54 +10,54 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
-	"github.com/lsm/fiso/link/internal/h1"
 )
 
-// malformed is a request that is refused before anybody looks at it.
-type malformed struct {
+// requestFault is a request that is refused before it reaches the handler.
+type requestFault struct {
 	code call.Code
 	err  error
 }
 
-func (m *malformed) Error() string { return m.err.Error() }
+func (f *requestFault) Error() string { return f.err.Error() }
 
-func bad(text string) error { return &malformed{call.BadRequest, errors.New(text)} }
+func newRequestFault(text string) error { return &requestFault{call.BadRequest, errors.New(text)} }
 
-// maxFields bounds the fields of a header list; fieldOverhead is what each counts
-// beside its bytes (RFC 9113, section 6.5.2).
+// maxFields limits the fields of a header list. fieldOverhead is what each field counts
+// in addition to its bytes (RFC 9113, section 6.5.2).
 const (
 	maxFields     = 256
 	fieldOverhead = 32
 )
 
-// request is a stream's request in the words of package call. net/http has
-// checked the pseudo-fields, and the octets of names and values.
+// request returns the request of a stream in the terms of package call. net/http has
+// checked the pseudo-header fields, and the characters of names and values.
 func (s *Server) request(hr *http.Request, st *stream) (*call.Request, error) {
 	switch {
 	case hr.Method == http.MethodConnect:
-		return nil, bad("CONNECT is not served here")
-	case !h1.IsMethod(hr.Method):
-		return nil, bad("the method is not a token")
-	case !h1.IsTarget(hr.RequestURI):
+		return nil, newRequestFault("CONNECT is not served here")
+	case !http1.IsMethod(hr.Method):
+		return nil, newRequestFault("the method is not a token")
+	case !http1.IsTarget(hr.RequestURI):
 		// "*", an absolute form, and a path without its slash, which slips past
 		// rules that begin with one (CVE-2026-33186 of grpc-go).
-		return nil, bad(":path is not a path: only /path?query is served here")
-	case hr.Host == "" || !h1.IsHost(hr.Host):
-		return nil, bad(":authority is missing or is no host")
+		return nil, newRequestFault(":path is not a path: only /path?query is served here")
+	case hr.Host == "" || !http1.IsHost(hr.Host):
+		return nil, newRequestFault(":authority is missing or is no host")
 	}
-	if hosts, ok := hr.Header["Host"]; ok && (len(hosts) != 1 || !call.Same(hosts[0], hr.Host)) {
-		return nil, bad("Host is not the same as :authority")
+	if hosts, ok := hr.Header["Host"]; ok && (len(hosts) != 1 || !http1.Same(hosts[0], hr.Host)) {
+		return nil, newRequestFault("Host is not the same as :authority")
 	}
 	r := &call.Request{
 		Method: hr.Method, Target: hr.RequestURI, Host: hr.Host, HTTP2: true, Length: hr.ContentLength,
 		Interrupt: st.interrupt,
 	}
-	if e := hr.Header.Get("Expect"); e != "" && !call.Same(e, "100-continue") {
-		return nil, &malformed{call.ExpectationFailed, h1.ErrExpect}
+	if e := hr.Header.Get("Expect"); e != "" && !http1.Same(e, "100-continue") {
+		return nil, &requestFault{call.ExpectationFailed, http1.ErrExpect}
 	}
-	if hr.Trailer != nil { // what was announced; there is no other
-		r.Trailer = func() call.Header { return h1.LateFields(fromHTTP(hr.Trailer)) }
+	if hr.Trailer != nil { // net/http has only announced fields
+		r.Trailer = func() call.Header { return http1.LateFields(fromHTTP(hr.Trailer)) }
 	}
 	if err := checkLength(hr); err != nil {
 		return nil, err
@@ -68,8 +68,8 @@ func (s *Server) request(hr *http.Request, st *stream) (*call.Request, error) {
 		if name == "Host" || name == "Content-Length" {
 			continue
 		}
-		if h1.HopByHop(name) && (name != "Te" || len(values) != 1 || values[0] != "trailers") {
-			return nil, bad("a field of HTTP/1.1 connections has no place in HTTP/2")
+		if http1.HopByHop(name) && (name != "Te" || len(values) != 1 || values[0] != "trailers") {
+			return nil, newRequestFault("HTTP/2 does not allow header fields of HTTP/1.1 connections")
 		}
 		for _, v := range values {
 			r.Header.Add(name, v)
@@ -77,37 +77,37 @@ func (s *Server) request(hr *http.Request, st *stream) (*call.Request, error) {
 		}
 	}
 	if r.Trailer != nil {
-		r.Header.Add("Trailer", announced(hr.Trailer)) // of which net/http has taken it out
+		r.Header.Add("Trailer", announced(hr.Trailer)) // net/http has removed it from the header
 	}
 	if size > s.Limits.Head || len(r.Header) > maxFields {
-		return nil, &malformed{call.HeaderTooLarge, h1.ErrLargeRequest}
+		return nil, &requestFault{call.HeaderTooLarge, errors.New("the head of the request is larger than " + call.RequestHeadSetting)}
 	}
-	if !r.Header.IsGRPC() { // whose bodies rest as long as their calls may
-		st.read.most = max(s.Limits.Body, time.Duration(s.bodyIdle.Load()))
+	if !r.Header.IsGRPC() { // bodies of gRPC may pause for as long as their calls last
+		st.read.timeout = max(s.Limits.Body, time.Duration(s.bodyIdle.Load()))
 	}
 	r.Body = &requestBody{Reader: hr.Body, stream: st}
 	return r, nil
 }
 
-// checkLength refuses a content-length that net/http would overlook: one that is
-// there twice, is no number, or belongs to a stream that has ended.
+// checkLength refuses a content-length that net/http overlooks: one that is duplicate,
+// is not a number, or belongs to a stream that has ended.
 func checkLength(hr *http.Request) error {
 	lengths, ok := hr.Header["Content-Length"]
 	if !ok {
 		return nil
 	}
 	if n, err := strconv.ParseUint(lengths[0], 10, 63); len(lengths) != 1 || err != nil || int64(n) != hr.ContentLength { //nolint:gosec // G115: of 63 bits
-		return bad("Content-Length is not the one length of the body")
+		return newRequestFault("Content-Length is not a single number that matches the body")
 	}
 	return nil
 }
 
-// announced are the names of a trailer that is to come.
+// announced returns the names of the announced trailer fields.
 func announced(trailer http.Header) string {
 	return strings.Join(slices.Sorted(maps.Keys(trailer)), ", ")
 }
 
-// toHTTP adds fields to a header of net/http. The values share one piece of memory.
+// toHTTP adds fields to a header of net/http. The values share one allocation.
 func toHTTP(to http.Header, h call.Header) {
 	values := make([]string, 0, len(h))
 	for _, f := range h {

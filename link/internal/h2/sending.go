@@ -6,44 +6,45 @@ import (
 	"net/http"
 	"sync/atomic"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
-	"github.com/lsm/fiso/link/internal/h1"
 )
 
-// sending is the body of a request on its way. The library waits for a read of a
-// body before it lets a stream go; this one's end is quick, however long the
-// application takes for what it has yet to send.
+// requestBodyReader is the body of a request that streams to a target. The library lets
+// a stream go only after its read of the body has returned; Close ends that read at
+// once, even if the application sends nothing.
 //
-// What was read waits in a pipe, so that the end of a body that is there already
-// goes out with the last of its bytes, in one frame.
-type sending struct {
+// The bytes pass through a pipe, so that the end of a body that has already been read
+// is sent with its last bytes, in one frame.
+type requestBodyReader struct {
 	pipe
-	failed  atomic.Pointer[error] // of the application's body
-	trailer http.Header           // where the library looks for the trailer; nil: nowhere
-	late    call.Header           // for it; guarded by mu
+	failed  atomic.Pointer[error] // the error of the application's body; nil: none
+	trailer http.Header           // from which the library takes the trailer; nil: none
+	late    call.Header           // the trailer fields; guarded by mu
 }
 
-// Read is the library's, and so is the trailer from the end of the body on.
-func (s *sending) Read(p []byte) (int, error) { return s.read(p, s.deliver) }
+// Read is called by the library, which uses the trailer once it has seen the end of the
+// body.
+func (s *requestBodyReader) Read(p []byte) (int, error) { return s.read(p, s.deliver) }
 
-func (s *sending) deliver() {
+func (s *requestBodyReader) deliver() {
 	toHTTP(s.trailer, s.late)
 	s.late = nil
 }
 
-// Close ends a read that waits, and those that follow.
-func (s *sending) Close() error {
+// Close ends a waiting read and all later ones.
+func (s *requestBodyReader) Close() error {
 	s.stop()
 	return nil
 }
 
-// send begins to read a body. The goroutine ends with the body, which it closes,
-// or when its owner interrupts it.
-func send(out *call.Outgoing, trailer http.Header) *sending {
-	s := &sending{trailer: trailer}
-	s.turn.L = &s.mu
+// send starts to read a body. The goroutine ends with the body, which it closes, or
+// when the owner of the body interrupts it.
+func send(out *call.Outgoing, trailer http.Header) *requestBodyReader {
+	s := &requestBodyReader{trailer: trailer}
+	s.cond.L = &s.mu
 	go func() {
-		defer func() { _ = out.Body.Close() }() // tells its owner that we are done
+		defer func() { _ = out.Body.Close() }() // tells its owner that it is done with
 		err := s.copyFrom(out.Body, out.Length)
 		var late call.Header
 		switch {
@@ -51,7 +52,7 @@ func send(out *call.Outgoing, trailer http.Header) *sending {
 		case !errors.Is(err, io.EOF):
 			s.failed.Store(&err)
 		case trailer != nil:
-			late = h1.LateFields(append(call.Header(nil), out.Trailer()...))
+			late = http1.LateFields(append(call.Header(nil), out.Trailer()...))
 		}
 		s.end(err, func() { s.late = late })
 	}()

@@ -14,7 +14,7 @@ import (
 
 var errBroken = errors.New("broken")
 
-// broken is a body that breaks after what it has.
+// broken is a body that fails after its bytes.
 type broken struct{ io.Reader }
 
 func (b broken) Read(p []byte) (int, error) {
@@ -63,7 +63,7 @@ func TestSending_aBodyThatBreaksIsNoFaultOfTheTarget(t *testing.T) {
 	}
 }
 
-// slow ends after a moment.
+// slow is a body that ends after a short time.
 type slow struct{}
 
 func (slow) Read([]byte) (int, error) {
@@ -71,17 +71,17 @@ func (slow) Read([]byte) (int, error) {
 	return 0, io.EOF
 }
 
-// An answer does not wait for a body that the application has yet to send, and
-// neither does its end; the read goes on until its owner interrupts it.
+// Neither an answer nor its end waits for a body that the application has yet to send.
+// The read of that body goes on until its owner interrupts it.
 func TestSending_nothingWaitsForAReadThatWaits(t *testing.T) {
 	for name, test := range map[string]struct {
 		do     func(p *peer, s uint32)
-		reason call.Reason // "": there is an answer
+		reason call.Reason // "": no failure
 	}{
 		"an answer, whole": {func(p *peer, s uint32) { p.headers(s, true, ":status", "200") }, ""},
 		"an answer, and a reset": {func(p *peer, s uint32) {
 			p.headers(s, true, ":status", "200")
-			_ = p.WriteRSTStream(s, http2.ErrCodeNo) // the transport sees it
+			_ = p.WriteRSTStream(s, http2.ErrCodeNo) // a failure shows in the transport
 		}, ""},
 		"413":     {func(p *peer, s uint32) { p.headers(s, true, ":status", "413") }, ""},
 		"a reset": {func(p *peer, s uint32) { _ = p.WriteRSTStream(s, http2.ErrCodeInternal) }, call.Reset},
@@ -106,7 +106,7 @@ func TestSending_nothingWaitsForAReadThatWaits(t *testing.T) {
 				t.Error("a body was given back while it is read")
 			default:
 			}
-			_ = interrupt.CloseWithError(errBroken) // it always works
+			_ = interrupt.CloseWithError(errBroken) // never fails
 			await(t, "the body to be closed", body.closed)
 		})
 	}

@@ -16,15 +16,15 @@ import (
 	"github.com/lsm/fiso/link/internal/call"
 )
 
-// Limits bound what an application may take. Zero values stand for the
-// defaults that are named.
+// Limits limit what an application may use. A zero value means the default in the
+// comment.
 type Limits struct {
-	Head    int           // bytes of a header list, as RFC 9113 counts them; 32 KiB
-	Streams int           // at once on a connection; 250
-	Idle    time.Duration // a connection without a stream; 2 min
-	Ping    time.Duration // a connection that says nothing is asked for a sign of life, and has half of this to give it; one that takes nothing is closed; 30 s
-	Body    time.Duration // between two reads of a request's body, but of gRPC's, which may pause; 30 s
-	Write   time.Duration // one write of an answer that no call's context bounds, and what is left at its end; 5 min
+	Head    int           // bytes of a header list, counted as in RFC 9113; 32 KiB
+	Streams int           // concurrent streams of a connection; 250
+	Idle    time.Duration // longest time of a connection without a stream; 2 min
+	Ping    time.Duration // after this time without data a connection is pinged, and has half of this to answer; also the longest time of a write without progress; 30 s
+	Body    time.Duration // longest read of a request's body, except for gRPC, whose bodies may pause; 30 s
+	Write   time.Duration // longest write of an answer that no context of a call limits, and of its rest after the handler has returned; 5 min
 }
 
 func (l Limits) withDefaults() Limits {
@@ -35,35 +35,35 @@ func (l Limits) withDefaults() Limits {
 		l.Streams = 250
 	}
 	for _, d := range []struct {
-		value *time.Duration
-		usual time.Duration
+		value    *time.Duration
+		standard time.Duration
 	}{{&l.Idle, 2 * time.Minute}, {&l.Ping, 30 * time.Second}, {&l.Body, 30 * time.Second}, {&l.Write, 5 * time.Minute}} {
 		if *d.value <= 0 {
-			*d.value = d.usual
+			*d.value = d.standard
 		}
 	}
 	return l
 }
 
-// streamWindow is what a stream may send ahead of its reader. A connection may
-// send as much for each of its streams: one that nobody reads must not hold up
-// the others.
+// streamWindow is how many bytes a stream may send ahead of its reader. The window of a
+// connection is that of all its streams together, so that a stream that nobody reads
+// does not block the others.
 const streamWindow = 256 << 10
 
-// Server answers connections of applications that speak HTTP/2. Its fields are
-// set before the first ServeConn and not changed after.
+// Server serves connections of applications that speak HTTP/2. Set its fields before
+// the first ServeConn and do not change them after.
 type Server struct {
 	Limits  Limits
 	Handler call.Handler
-	// Refuse answers a request that is malformed, of which nothing else is to
-	// be believed. code says what is wrong in a word, err in a sentence.
+	// Refuse answers a malformed request, of which only code and err can be trusted.
+	// code names the fault, and err describes it.
 	Refuse func(w call.ResponseWriter, code call.Code, err error)
 
-	bodyIdle atomic.Int64 // a longer Limits.Body
+	bodyIdle atomic.Int64 // nanoseconds; overrides Limits.Body if longer
 
 	once    sync.Once
 	http    *http.Server
-	conns   handover
+	conns   handoffListener
 	serving sync.WaitGroup
 
 	mu   sync.Mutex
@@ -75,35 +75,35 @@ func (s *Server) start() {
 		s.Limits = s.Limits.withDefaults()
 		protocols := new(http.Protocols)
 		protocols.SetUnencryptedHTTP2(true)
-		s.conns = handover{next: make(chan net.Conn), over: make(chan struct{})}
+		s.conns = handoffListener{next: make(chan net.Conn), stopped: make(chan struct{})}
 		s.http = &http.Server{
 			Handler: http.HandlerFunc(s.serve), Protocols: protocols, DisableGeneralOptionsHandler: true,
-			// Lists up to twice the limit are refused in our own words; beyond
+			// Header lists up to twice the limit are refused by this package; beyond
 			// that, net/http stops reading.
 			MaxHeaderBytes: 2 * s.Limits.Head, IdleTimeout: s.Limits.Idle,
-			ReadHeaderTimeout: 10 * time.Second, // of the preface
+			ReadHeaderTimeout: 10 * time.Second, // for the preface
 			HTTP2: &http.HTTP2Config{
 				MaxConcurrentStreams: s.Limits.Streams, SendPingTimeout: s.ping(), PingTimeout: s.ping() / 2,
-				MaxReadFrameSize:          64 << 10, // a write that moves nothing is ended by batched
+				MaxReadFrameSize:          64 << 10, // the coalescer ends a write that makes no progress
 				MaxReceiveBufferPerStream: streamWindow, MaxReceiveBufferPerConnection: streamWindow * s.Limits.Streams,
 			},
-			ErrorLog:    slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), // what an application does wrong is told to it
+			ErrorLog:    slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), // the application itself is told what it does wrong
 			ConnContext: func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) },
 		}
-		s.serving.Go(func() { _ = s.http.Serve(&s.conns) }) // it ends with Shutdown, and says no more than that
+		s.serving.Go(func() { _ = s.http.Serve(&s.conns) }) // its error only says that Shutdown was called
 	})
 }
 
-// ServeConn serves a connection until it ends, and closes it. It returns when no
-// call on it is left.
+// ServeConn serves a connection until it ends, and closes it. It returns when no call
+// on it is under way.
 func (s *Server) ServeConn(nc net.Conn) {
 	s.start()
-	out := newBatched(nc, s.ping())
-	c := &conn{Conn: newBounded(out, len(http2.ClientPreface)), closed: make(chan struct{}), since: time.Now()}
+	out := newCoalescer(nc, s.ping())
+	c := &conn{Conn: newGuardedConn(out, len(http2.ClientPreface)), closed: make(chan struct{}), since: time.Now()}
 	s.track(c, true)
 	defer s.track(c, false)
 	if !s.conns.give(c) {
-		_ = nc.Close() // we are stopping; the application will try another time
+		_ = nc.Close() // the server is stopping; the application will retry
 		return
 	}
 	<-c.closed
@@ -111,50 +111,49 @@ func (s *Server) ServeConn(nc net.Conn) {
 	out.Wait()
 }
 
-// ping is Limits.Ping, or how long a stream may pause where that is longer: an
-// application of one thread that pauses reads nothing, pings included. What the
-// first connection finds counts for all.
+// ping returns Limits.Ping, or how long a stream may pause if that is longer: a
+// single-threaded application that pauses reads nothing, not even pings. The value at
+// the first connection is used for all.
 func (s *Server) ping() time.Duration {
 	return max(s.Limits.Ping, time.Duration(s.bodyIdle.Load()))
 }
 
-// BodiesMayPause says that a request's body may pause for so long, if that is
-// longer than Limits.Body. It may be called at any time.
+// BodiesMayPause sets how long the body of a request may pause, if that is longer than
+// Limits.Body. It may be called at any time.
 func (s *Server) BodiesMayPause(d time.Duration) { s.bodyIdle.Store(int64(d)) }
 
-// Shutdown tells the applications that no further stream is served (GOAWAY), and
-// waits until those under way have ended, or closes their connections when ctx
-// ends and returns its error.
+// Shutdown tells the applications that no further streams are served (GOAWAY), and
+// waits until those under way have ended. When ctx ends, it closes their connections
+// and returns its error.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.start()
 	err := s.http.Shutdown(ctx)
 	s.serving.Wait()
 	if err == nil {
-		err = s.http.Shutdown(ctx) // of a connection that net/http had taken and not yet counted
+		err = s.http.Shutdown(ctx) // for a connection that net/http had accepted and not yet counted
 	}
 	if err != nil {
-		_ = s.http.Close() // what is left has had its time
+		_ = s.http.Close() // their time is up
 	}
 	return err
 }
 
-// serve answers one stream. A stream that does not get its whole answer is
-// reset, so that nobody takes it for whole.
+// serve answers one stream. A stream whose answer is not complete is reset, so that
+// nobody takes it for complete.
 func (s *Server) serve(rw http.ResponseWriter, hr *http.Request) {
-	deepen(0)
 	c, _ := hr.Context().Value(connKey{}).(*conn)
 	if !c.begin() {
 		panic(http.ErrAbortHandler)
 	}
 	defer c.done()
-	// What the application has sent, or will send, beyond what was read is kept no
-	// longer, also where the last of the answer has to wait for its window.
+	// Unread bytes of the request body are dropped now, even if the rest of the answer
+	// has to wait for its window.
 	defer func() { _ = hr.Body.Close() }()
 	stream := newStream(rw, s.Limits.Write)
-	defer stream.end() // nobody touches it after this
+	defer stream.end() // nothing may touch the stream after this
 	w := &writer{http: rw, stream: stream, headOnly: hr.Method == http.MethodHead}
 	r, err := s.request(hr, stream)
-	var m *malformed
+	var m *requestFault
 	if errors.As(err, &m) {
 		s.Refuse(w, m.code, m.err)
 	} else {
@@ -166,73 +165,62 @@ func (s *Server) serve(rw http.ResponseWriter, hr *http.Request) {
 	}
 }
 
-// deepen makes the stack of a new goroutine as large as a call needs, while
-// there is little on it: to double it thrice on the way, with ever more to move, costs
-// a tenth of a call.
-//
-//go:noinline
-func deepen(at byte) byte {
-	var room [8 << 10]byte
-	room[at] = 1
-	return room[at]
-}
-
 type connKey struct{}
 
-// handover is a listener of connections that somebody else has accepted.
-type handover struct {
-	next chan net.Conn
-	once sync.Once
-	over chan struct{}
+// handoffListener is a listener for connections that were accepted elsewhere.
+type handoffListener struct {
+	next    chan net.Conn
+	once    sync.Once
+	stopped chan struct{}
 }
 
-func (h *handover) give(c net.Conn) bool {
+func (h *handoffListener) give(c net.Conn) bool {
 	select {
 	case h.next <- c:
 		return true
-	case <-h.over:
+	case <-h.stopped:
 		return false
 	}
 }
 
-func (h *handover) Accept() (net.Conn, error) {
+func (h *handoffListener) Accept() (net.Conn, error) {
 	select {
 	case c := <-h.next:
 		return c, nil
-	case <-h.over:
+	case <-h.stopped:
 		return nil, io.EOF
 	}
 }
 
-func (h *handover) Close() error {
-	h.once.Do(func() { close(h.over) })
+func (h *handoffListener) Close() error {
+	h.once.Do(func() { close(h.stopped) })
 	return nil
 }
 
-func (*handover) Addr() net.Addr { return &net.TCPAddr{} }
+func (*handoffListener) Addr() net.Addr { return &net.TCPAddr{} }
 
 // conn is one connection of an application.
 type conn struct {
 	net.Conn
-	mu     sync.Mutex
-	over   bool
-	busy   int       // calls under way
-	asked  bool      // there was one
-	since  time.Time // without a call
-	closed chan struct{}
-	calls  sync.WaitGroup
+	mu       sync.Mutex
+	isClosed bool
+	busy     int       // calls under way
+	asked    bool      // it has had a call
+	since    time.Time // start of the time without a call
+	closed   chan struct{}
+	calls    sync.WaitGroup
 }
 
-// begin counts a call, unless the connection is gone.
+// begin counts a call in, unless the connection is closed.
 func (c *conn) begin() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.over {
+	if !c.isClosed {
 		c.calls.Add(1)
 		c.busy++
 		c.asked = true
 	}
-	return !c.over
+	return !c.isClosed
 }
 
 func (c *conn) done() {
@@ -246,14 +234,14 @@ func (c *conn) done() {
 // evict closes the connection, unless a call has begun meanwhile.
 func (c *conn) evict() {
 	c.mu.Lock()
-	idle := c.busy == 0 && !c.over
+	idle := c.busy == 0 && !c.isClosed
 	if idle {
-		c.over = true
+		c.isClosed = true
 		close(c.closed)
 	}
 	c.mu.Unlock()
 	if idle {
-		_ = c.Conn.Close() // net/http finds it closed
+		_ = c.Conn.Close() // net/http notices
 	}
 }
 
@@ -261,8 +249,8 @@ func (c *conn) Close() error {
 	err := c.Conn.Close()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.over {
-		c.over = true
+	if !c.isClosed {
+		c.isClosed = true
 		close(c.closed)
 	}
 	return err

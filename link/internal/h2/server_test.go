@@ -15,7 +15,7 @@ import (
 	"github.com/lsm/fiso/link/internal/call"
 )
 
-// client is net/http's, which speaks HTTP/2 with prior knowledge.
+// client returns net/http's client for HTTP/2 with prior knowledge.
 func client(t testing.TB) *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
@@ -26,7 +26,7 @@ func client(t testing.TB) *http.Transport {
 
 func TestServer_passesARequestOnAndTheAnswerBack(t *testing.T) {
 	addr := listen(t, &Server{Handler: handler(func(_ context.Context, w call.ResponseWriter, r *call.Request) {
-		_ = w.Inform(103, call.Header{{Name: "Link", Value: "</a>"}}) // the client sees it
+		_ = w.Inform(103, call.Header{{Name: "Link", Value: "</a>"}}) // a failure shows in the client
 		b, err := io.ReadAll(r.Body)
 		if !w.Begun() {
 			_ = w.Head(201, call.Header{{Name: "X-A", Value: "1"}, {Name: "x-a", Value: "2"}, {Name: "Connection", Value: "close"}}, -1)
@@ -35,11 +35,11 @@ func TestServer_passesARequestOnAndTheAnswerBack(t *testing.T) {
 		if w.Head(500, nil, 0) == nil {
 			t.Error("a second head")
 		}
-		_ = w.Inform(103, nil) // is too late
+		_ = w.Inform(103, nil) // too late, so it has no effect
 		if _, err := w.Upgrade(nil); err == nil {
 			t.Error("an upgrade")
 		}
-		_ = w.End(call.Header{{Name: "X-Sum", Value: "s"}}) // the client sees it
+		_ = w.End(call.Header{{Name: "X-Sum", Value: "s"}}) // a failure shows in the client
 	})})
 	body := io.MultiReader(strings.NewReader("he"), strings.NewReader("llo"))
 	hint := ""
@@ -58,7 +58,7 @@ func TestServer_passesARequestOnAndTheAnswerBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = resp.Body.Close() }() // it was read
+	defer func() { _ = resp.Body.Close() }() // it has been read
 	b, err := io.ReadAll(resp.Body)
 	want := "POST /a%2Fb//%C3/../c?x=1;y&%zz localhost:1 hello <nil> true -1 b t true"
 	if string(b) != want || err != nil || resp.StatusCode != 201 || resp.Trailer.Get("X-Sum") != "s" {
@@ -74,18 +74,18 @@ func TestServer_passesARequestOnAndTheAnswerBack(t *testing.T) {
 
 func TestServer_carriesBothWaysAtOnce(t *testing.T) {
 	addr := listen(t, &Server{Handler: handler(func(_ context.Context, w call.ResponseWriter, r *call.Request) {
-		_ = w.Head(200, nil, -1) // the client sees it
-		_ = w.Flush()            // the same
+		_ = w.Head(200, nil, -1) // a failure shows in the client
+		_ = w.Flush()            // likewise
 		buf := make([]byte, 10)
 		for {
 			n, err := r.Body.Read(buf)
 			if err != nil {
 				break
 			}
-			_, _ = w.Write([]byte(strings.ToUpper(string(buf[:n])))) // the same
-			_ = w.Flush()                                            // the same
+			_, _ = w.Write([]byte(strings.ToUpper(string(buf[:n])))) // likewise
+			_ = w.Flush()                                            // likewise
 		}
-		_ = w.End(nil) // the same
+		_ = w.End(nil) // likewise
 	})})
 	out, in := io.Pipe()
 	req, _ := http.NewRequestWithContext(t.Context(), "POST", "http://"+addr+"/", out)
@@ -93,15 +93,15 @@ func TestServer_carriesBothWaysAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = resp.Body.Close() }() // it was read
+	defer func() { _ = resp.Body.Close() }() // it has been read
 	buf := make([]byte, 10)
 	for _, word := range []string{"one", "two", "three"} {
-		_, _ = io.WriteString(in, word) // the answer shows it
+		_, _ = io.WriteString(in, word) // a failure shows in the answer
 		if n, err := io.ReadFull(resp.Body, buf[:len(word)]); string(buf[:n]) != strings.ToUpper(word) {
 			t.Fatal(string(buf[:n]), err)
 		}
 	}
-	_ = in.Close() // it always works
+	_ = in.Close() // never fails
 	if rest, err := io.ReadAll(resp.Body); len(rest) > 0 || err != nil {
 		t.Error(rest, err)
 	}
@@ -126,9 +126,9 @@ func TestServer_framesAnswers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			addr := listen(t, &Server{Handler: handler(func(_ context.Context, w call.ResponseWriter, _ *call.Request) {
-				_ = w.Head(test.status, nil, test.length) // the client sees it
-				_, _ = io.WriteString(w, test.write)      // the same
-				_ = w.End(nil)                            // the same
+				_ = w.Head(test.status, nil, test.length) // a failure shows in the client
+				_, _ = io.WriteString(w, test.write)      // likewise
+				_ = w.End(nil)                            // likewise
 			})})
 			p := application(t, addr)
 			p.headers(1, true, ":method", test.method, ":scheme", "http", ":authority", "localhost", ":path", "/")
@@ -153,13 +153,13 @@ func TestServer_framesAnswers(t *testing.T) {
 	}
 }
 
-// A head of gRPC that is also the end (Trailers-Only) stays one, also when it is
-// flushed: its status counts only there.
+// A gRPC head that ends the stream (Trailers-Only) still does after Flush: clients read
+// its status only there.
 func TestServer_aHeadThatIsTheEndStaysOne(t *testing.T) {
 	addr := listen(t, &Server{Handler: handler(func(_ context.Context, w call.ResponseWriter, _ *call.Request) {
 		_ = w.Head(200, call.Header{{Name: "Content-Type", Value: "application/grpc"}, {Name: "Grpc-Status", Value: "5"}}, 0)
-		_ = w.Flush()  // waits
-		_ = w.End(nil) // the client sees it
+		_ = w.Flush()  // waits for End
+		_ = w.End(nil) // a failure shows in the client
 	})})
 	p := application(t, addr)
 	p.headers(1, true, get("/")...)
@@ -233,7 +233,7 @@ func TestServer_refusesWhatIsMalformed(t *testing.T) {
 			block := p.block(test.fields...)
 			_ = p.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block[:min(len(block), 16000)], EndHeaders: len(block) <= 16000, EndStream: !test.body})
 			for i := 16000; i < len(block); i += 16000 {
-				_ = p.WriteContinuation(1, i+16000 >= len(block), block[i:min(len(block), i+16000)]) // the answer shows it
+				_ = p.WriteContinuation(1, i+16000 >= len(block), block[i:min(len(block), i+16000)]) // a failure shows in the answer
 			}
 			how, status, _ := p.ending(1)
 			if status != test.status || test.status == "" && how == "end" || served {

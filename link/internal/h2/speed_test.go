@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// prompt is a target of net/http that answers every request the same, over h2c.
+// prompt is a target of net/http that sends the same answer to all requests, over h2c.
 func prompt(tb testing.TB, size int) string {
 	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -18,12 +18,12 @@ func prompt(tb testing.TB, size int) string {
 	protocols.SetUnencryptedHTTP2(true)
 	reply := make([]byte, size)
 	s := &http.Server{Protocols: protocols, ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = w.Write(reply) // the caller sees it
+		_, _ = w.Write(reply) // a failure shows in the caller
 	})}
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
-		_ = s.Serve(l) // until Close
+		_ = s.Serve(l) // returns at Close
 	}()
 	tb.Cleanup(func() {
 		_ = s.Close() // the test is over
@@ -36,7 +36,7 @@ func BenchmarkRoundTrip(b *testing.B) {
 	for _, row := range []struct {
 		name string
 		size int
-		at   int // callers for each processor; 0: one alone
+		at   int // callers for each processor; 0: a single caller
 	}{{"1 KB", 1 << 10, 0}, {"1 KB, 32 a processor", 1 << 10, 32}, {"1 MB", 1 << 20, 0}} {
 		b.Run(row.name, func(b *testing.B) {
 			addr := prompt(b, row.size)

@@ -11,48 +11,48 @@ import (
 	"github.com/lsm/fiso/link/internal/call"
 )
 
-// stream guards what net/http lets nobody touch once the handler has returned,
-// and limits how long its reads and writes may wait.
+// stream guards the parts of net/http that must not be used after the handler has
+// returned, and limits how long reads and writes may wait.
 type stream struct {
 	http *http.ResponseController
 
-	mu    sync.Mutex
-	over  bool
-	cut   bool
-	read  wait
-	write wait
-	bound bool // a call's context ends writes, and not write.most
-	late  bool // it has ended
-	limit call.Hook
+	mu        sync.Mutex
+	over      bool // the handler has returned
+	cut       bool // reads are interrupted
+	read      ioTimeout
+	write     ioTimeout
+	bound     bool // the context of a call ends writes, instead of write.timeout
+	callEnded bool // that context has ended
+	callEnd   call.Hook
 }
 
-// wait limits reads, or writes, of which one may be under way. A deadline of
-// net/http's would not do: it ends the stream when it passes, also while nobody
-// reads or writes, and an answer may rest for longer than a write may take.
-type wait struct {
-	most  time.Duration // 0: the call's own limits are enough
-	since time.Time     // zero: none is under way
-	timer *time.Timer
-	armed bool // the timer runs; it goes on for what follows
+// ioTimeout limits reads or writes, one of which may be under way. A deadline of
+// net/http does not fit: when it passes it ends the stream, even if no read or write is
+// under way, and an answer may pause for longer than a write may take.
+type ioTimeout struct {
+	timeout time.Duration // 0: only the call limits it
+	since   time.Time     // start of the read or write under way; zero: none
+	timer   *time.Timer
+	armed   bool // the timer runs; it is not stopped between reads or writes
 }
 
 func newStream(rw http.ResponseWriter, write time.Duration) *stream {
 	s := &stream{http: http.NewResponseController(rw)}
-	s.write.most = write
+	s.write.timeout = write
 	return s
 }
 
-// past is a deadline that ends what waits.
-var past = time.Unix(1, 0)
+// pastDeadline is a deadline that ends waiting reads or writes.
+var pastDeadline = time.Unix(1, 0)
 
 var errCut = errors.New("the rest of the body is not wanted")
 
-// interrupt ends a read that waits, and those that follow.
+// interrupt ends a waiting read and all later ones.
 func (s *stream) interrupt() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.cut = true; !s.over {
-		_ = s.http.SetReadDeadline(past) // a stream that is over needs no deadline
+		_ = s.http.SetReadDeadline(pastDeadline) // a failure means that the stream is over
 	}
 }
 
@@ -60,101 +60,103 @@ func (s *stream) end() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.over = true
-	for _, w := range [...]*wait{&s.read, &s.write} {
+	for _, w := range [...]*ioTimeout{&s.read, &s.write} {
 		if w.timer != nil {
 			w.timer.Stop()
 		}
 	}
 }
 
-// begin gives a read or a write its time, and done says that it has ended.
-func (s *stream) begin(w *wait, expire func(time.Time) error) {
+// begin starts the timeout of a read or a write; done says that it has ended.
+func (s *stream) begin(w *ioTimeout, expire func(time.Time) error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	w.since = time.Now()
 	if w == &s.write && s.bound {
-		if s.late { // an application that still reads gets what was held back
-			_ = expire(time.Now().Add(lastWrites)) // the write shows it
+		if s.callEnded { // an application that still reads gets the held bytes
+			_ = expire(time.Now().Add(flushTimeout)) // a failure shows in the write
 		}
 		return
 	}
-	if w.armed || w.most == 0 {
+	if w.armed || w.timeout == 0 {
 		return
 	}
 	w.armed = true
 	if w.timer == nil {
-		w.timer = time.AfterFunc(w.most, func() { s.due(w, expire) })
+		w.timer = time.AfterFunc(w.timeout, func() { s.expireIfDue(w, expire) })
 	} else {
-		w.timer.Reset(w.most)
+		w.timer.Reset(w.timeout)
 	}
 }
 
-func (s *stream) done(w *wait) {
+func (s *stream) done(w *ioTimeout) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	w.since = time.Time{}
 }
 
-// due ends what has waited for too long. A timer that finds nothing under way is
-// set again by what follows.
-func (s *stream) due(w *wait, expire func(time.Time) error) {
+// expireIfDue ends a read or write that has waited for too long. If none is under way,
+// the next one sets the timer again.
+func (s *stream) expireIfDue(w *ioTimeout, expire func(time.Time) error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	w.armed = false
 	if s.over || w.since.IsZero() {
 		return
 	}
-	if left := w.most - time.Since(w.since); left > 0 {
+	if left := w.timeout - time.Since(w.since); left > 0 {
 		w.armed = true
 		w.timer.Reset(left)
 		return
 	}
-	_ = expire(past) // the read or the write shows it
+	_ = expire(pastDeadline) // a failure shows in the read or write
 }
 
-// boundBy has ctx end writes that wait, in place of their own limit.
+// boundBy makes ctx end waiting writes, instead of their timeout.
 func (s *stream) boundBy(ctx context.Context) {
-	s.turn(true)
-	s.limit.Do = s.cutWrite
-	s.limit.On(ctx)
+	s.setBound(true)
+	s.callEnd.Do = s.cutWrite
+	s.callEnd.On(ctx)
 }
 
 func (s *stream) unbound() {
-	s.limit.Remove()
-	s.turn(false)
+	s.callEnd.Remove()
+	s.setBound(false)
 }
 
-func (s *stream) turn(bound bool) {
+func (s *stream) setBound(bound bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.bound, s.late = bound, false
+	s.bound, s.callEnded = bound, false
 }
 
-// cutWrite ends a write that waits. Where none does the stream stays, for an
-// answer that says what has ended.
+// cutWrite ends a waiting write. If none waits the stream stays open, for an answer
+// that says what has ended.
 func (s *stream) cutWrite() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.bound {
 		return
 	}
-	if s.late = true; !s.over && !s.write.since.IsZero() {
-		_ = s.http.SetWriteDeadline(past) // the write shows it
+	if s.callEnded = true; !s.over && !s.write.since.IsZero() {
+		_ = s.http.SetWriteDeadline(pastDeadline) // a failure shows in the write
 	}
 }
 
-// writing does what may wait for the application to open a window.
+// writing calls do, a write that may wait for the application to open a window.
 func (s *stream) writing(do func() error) error {
 	s.begin(&s.write, s.http.SetWriteDeadline)
 	defer s.done(&s.write)
 	return do()
 }
 
-// last limits what net/http writes once the handler has returned: nothing rests
-// from here on.
-func (s *stream) last() error { return s.http.SetWriteDeadline(time.Now().Add(s.write.most)) }
+// boundFinalWrite limits what net/http writes after the handler has returned: the
+// answer does not pause from here on.
+func (s *stream) boundFinalWrite() error {
+	return s.http.SetWriteDeadline(time.Now().Add(s.write.timeout))
+}
 
-// requestBody reads the request's body, with the limit of the listener.
+// requestBody reads the body of a request, with the timeout of the listener.
 type requestBody struct {
 	io.Reader
 	stream *stream

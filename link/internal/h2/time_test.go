@@ -15,8 +15,8 @@ import (
 	"github.com/lsm/fiso/link/internal/call"
 )
 
-// piped serves one connection without a network, until the test ends, and is
-// its application.
+// piped serves one connection without a network until the test ends, and returns the
+// application side.
 func piped(t *testing.T, s *Server) *peer {
 	t.Helper()
 	near, far := pair(t)
@@ -31,7 +31,7 @@ func piped(t *testing.T, s *Server) *peer {
 		served.Wait()
 	})
 	p := newPeer(t, near)
-	_ = near.SetDeadline(time.Now().Add(24 * time.Hour)) // fails with what follows
+	_ = near.SetDeadline(time.Now().Add(24 * time.Hour)) // a failure shows in what follows
 	_, err := io.WriteString(near, http2.ClientPreface)
 	if err := errors.Join(err, p.WriteSettings()); err != nil {
 		t.Fatal(err)
@@ -39,9 +39,8 @@ func piped(t *testing.T, s *Server) *peer {
 	return p
 }
 
-// A limit is that of one read or one write. An answer that rests, or a body that
-// is not asked for, as its target takes its time, is ended by the limits of its
-// call alone.
+// A timeout limits one read or one write. An answer that pauses, and a body that nobody
+// reads because its target is slow, are ended only by the limits of their call.
 func TestServer_limitsWaitsAndNoRests(t *testing.T) {
 	for name, do := range map[string]func(body io.Reader) error{
 		"an answer that rests": func(io.Reader) error { return nil },
@@ -62,10 +61,10 @@ func TestServer_limitsWaitsAndNoRests(t *testing.T) {
 					if _, rerr := io.ReadAll(r.Body); err != nil || rerr != nil {
 						t.Error(err, rerr)
 					}
-					_ = w.End(nil) // the application sees it
+					_ = w.End(nil) // a failure shows in the application
 				})})
 				p.headers(1, false, get("/")...)
-				_ = p.WriteData(1, false, []byte("b")) // the handler sees it
+				_ = p.WriteData(1, false, []byte("b")) // a failure shows in the handler
 				for f := http2.Frame(nil); f == nil || f.Header().Type != http2.FrameData; {
 					var err error
 					if f, err = p.next(); err != nil {
@@ -73,7 +72,7 @@ func TestServer_limitsWaitsAndNoRests(t *testing.T) {
 					}
 				}
 				time.Sleep(50 * time.Minute)
-				_ = p.WriteData(1, true, []byte("c")) // the same
+				_ = p.WriteData(1, true, []byte("c")) // likewise
 				if how, _, body := p.ending(1); how != "end" || body != "a" {
 					t.Errorf("%s %q", how, body)
 				}
@@ -82,13 +81,13 @@ func TestServer_limitsWaitsAndNoRests(t *testing.T) {
 	}
 }
 
-// L14: what was sent of a body that nobody will read is not kept for as long as
-// the answer waits for its window
+// L14: the received part of a body that nobody will read is not kept while the answer
+// waits for its window
 // (https://github.com/Netflix/security-bulletins/blob/master/advisories/third-party/2019-002.md).
 func TestServer_keepsNothingOfABodyOnceItIsAnswered(t *testing.T) {
 	const streams = 200
 	p := application(t, listen(t, &Server{Handler: handler(ok)}))
-	_ = p.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0}) // the answers show it
+	_ = p.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0}) // a failure shows in the answers
 	for i := range streams {
 		p.headers(uint32(2*i+1), false, get("/")...)
 	}
@@ -101,17 +100,17 @@ func TestServer_keepsNothingOfABodyOnceItIsAnswered(t *testing.T) {
 	data := make([]byte, 16<<10)
 	for i := range streams {
 		for range streamWindow / len(data) {
-			_ = p.WriteData(uint32(2*i+1), false, data) // the ping shows it
+			_ = p.WriteData(uint32(2*i+1), false, data) // a failure shows in the ping
 		}
 	}
-	_ = p.WritePing(false, [8]byte{1}) // the same
+	_ = p.WritePing(false, [8]byte{1}) // likewise
 	for {
 		f, err := p.next()
 		if err != nil {
 			t.Fatal(err)
 		}
 		if f, ok := f.(*http2.PingFrame); ok && f.IsAck() {
-			break // all was taken
+			break // everything was accepted
 		}
 	}
 	if kept := heap() - before; kept > streams*streamWindow/4 {
@@ -126,8 +125,8 @@ func heap() int {
 	return int(m.HeapAlloc) //nolint:gosec // G115: far below
 }
 
-// UL3: an application may leave its window shut for as long as its call may take.
-// The call's end ends a write that waits, and leaves what is said after it.
+// UL3: an application may keep its window closed for as long as its call may take. The
+// end of the call ends a waiting write, and not what is written after it.
 func TestServer_aCallsContextAloneEndsAWriteThatWaits(t *testing.T) {
 	for _, row := range []struct {
 		name    string
@@ -168,7 +167,7 @@ func TestServer_aCallsContextAloneEndsAWriteThatWaits(t *testing.T) {
 	}
 }
 
-// endingUnread is ending, and opens no window.
+// endingUnread is ending without opening a window.
 func (p *peer) endingUnread() string {
 	for {
 		f, err := p.next()
@@ -186,8 +185,8 @@ func (p *peer) endingUnread() string {
 	}
 }
 
-// UL3: an application that reads nothing of its connection for a while, and so
-// answers no ping, gets the rest of its answer.
+// UL3: an application that does not read its connection for a while, and so answers no
+// ping, still gets the rest of its answer.
 func TestServer_keepsAConnectionThatPausesAsAStreamMay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const size = 200 << 10
@@ -201,7 +200,7 @@ func TestServer_keepsAConnectionThatPausesAsAStreamMay(t *testing.T) {
 		})}
 		s.BodiesMayPause(5 * time.Minute)
 		p := piped(t, s)
-		_ = p.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: size}) // what follows shows it
+		_ = p.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: size}) // a failure shows in what follows
 		_ = p.WriteWindowUpdate(0, size)
 		p.headers(1, true, get("/")...)
 		time.Sleep(4 * time.Minute)

@@ -14,9 +14,9 @@ import (
 
 func TestTransport_speaksThroughTLS(t *testing.T) {
 	for name, test := range map[string]struct {
-		h2     bool // the server has it
+		h2     bool // the server offers HTTP/2
 		trust  bool
-		reason call.Reason // "": there is an answer
+		reason call.Reason // "": no failure
 		noH2   bool
 		offer  []string
 	}{
@@ -53,8 +53,8 @@ func TestTransport_speaksThroughTLS(t *testing.T) {
 	}
 }
 
-// A certificate that was replaced is presented by the connection that follows, and
-// connections follow each other also where calls never pause.
+// The next connection presents a replaced certificate, and new connections are dialled
+// even if calls never pause.
 func TestTransport_presentsTheCertificateOfNow(t *testing.T) {
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		if len(r.TLS.PeerCertificates) != 1 {

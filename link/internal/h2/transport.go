@@ -11,22 +11,22 @@ import (
 
 	"golang.org/x/net/http2"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
-	"github.com/lsm/fiso/link/internal/h1"
 )
 
-// TransportConfig says how targets are connected to. Zero values stand for the
-// defaults that are named.
+// TransportConfig says how to connect to targets. A zero value means the default in the
+// comment.
 type TransportConfig struct {
-	Dial           func(ctx context.Context, network, address string) (net.Conn, error) // of net.Dialer
-	TLS            *tls.Config                                                          // nil: plain, with prior knowledge; NextProtos is h2 unless it says more
+	Dial           func(ctx context.Context, network, address string) (net.Conn, error) // net.Dialer
+	TLS            *tls.Config                                                          // nil: no TLS, with prior knowledge; empty NextProtos: h2
 	Roots          func() *x509.CertPool                                                // authorities for the next connection; nil: those of TLS
-	ConnectTimeout time.Duration                                                        // TLS and the greeting of HTTP/2 included; 5 s
-	ResponseHeader time.Duration                                                        // from the end of the request to the head of the answer; 0: what ctx leaves
-	Idle           time.Duration                                                        // of an unused connection; 90 s
-	Age            time.Duration                                                        // no call begins on an older connection, so that certificates and addresses are looked at again; 10 min
-	Ping           time.Duration                                                        // a connection that says nothing is asked for a sign of life, and has half of this to give it; one that takes nothing is closed; 30 s
-	LetGo          time.Duration                                                        // the library may take this long to let go of a stream that has ended, and of a connection; its connection is given up then; 10 s
+	ConnectTimeout time.Duration                                                        // TLS and HTTP/2 settings included; 5 s
+	ResponseHeader time.Duration                                                        // from the end of the request to the head of the answer; 0: limited by ctx only
+	Idle           time.Duration                                                        // longest time of a connection without use; 90 s
+	Age            time.Duration                                                        // no call begins on an older connection, so that certificates and addresses are checked again; 10 min
+	Ping           time.Duration                                                        // after this time without data a connection is pinged, and has half of this to answer; also the longest time of a write without progress; 30 s
+	ReleaseTimeout time.Duration                                                        // how long the library may take to release a stream that has ended, or a connection, before the connection is given up; 10 s
 	MaxHead        int                                                                  // bytes of an answer's header list; 64 KiB
 }
 
@@ -35,11 +35,11 @@ func (c TransportConfig) withDefaults() TransportConfig {
 		c.Dial = new(net.Dialer).DialContext
 	}
 	for _, d := range []struct {
-		value *time.Duration
-		usual time.Duration
-	}{{&c.ConnectTimeout, 5 * time.Second}, {&c.Idle, 90 * time.Second}, {&c.Age, 10 * time.Minute}, {&c.Ping, 30 * time.Second}, {&c.LetGo, 10 * time.Second}} {
+		value    *time.Duration
+		standard time.Duration
+	}{{&c.ConnectTimeout, 5 * time.Second}, {&c.Idle, 90 * time.Second}, {&c.Age, 10 * time.Minute}, {&c.Ping, 30 * time.Second}, {&c.ReleaseTimeout, 10 * time.Second}} {
 		if *d.value <= 0 {
-			*d.value = d.usual
+			*d.value = d.standard
 		}
 	}
 	if c.MaxHead <= 0 {
@@ -54,31 +54,31 @@ func (c TransportConfig) withDefaults() TransportConfig {
 	return c
 }
 
-// Transport makes attempts over HTTP/2: see call.Transport. An attempt fails
-// with Sent false where the target is sure not to have acted on it: a stream
-// that it refused (REFUSED_STREAM), or that came after the last one it served
-// (GOAWAY).
+// Transport makes attempts over HTTP/2: see call.Transport. A failed attempt has Sent
+// false if the target has certainly not acted on it: it refused the stream
+// (REFUSED_STREAM), or the stream came after the last one that it served (GOAWAY).
 type Transport struct {
 	cfg    TransportConfig
 	scheme string
-	http   *http.Transport // makes connections, and pools none
+	http   *http.Transport // makes connections; does not pool them
 	pool   *pool
 }
 
-// maxInterim is how many 1xx answers may come before the real one.
+// maxInterim is how many 1xx answers may come before the final one.
 const maxInterim = 16
 
-// connectionWindow is what a target may send ahead of all readers of a connection.
+// connectionWindow is how many bytes a target may send ahead of all readers of a
+// connection.
 const connectionWindow = 64 << 20
 
-// NewTransport fills in the defaults.
+// NewTransport returns a transport. It fills in the defaults and does not connect.
 func NewTransport(cfg TransportConfig) *Transport {
 	t := &Transport{cfg: cfg.withDefaults(), scheme: "http"}
 	if cfg.TLS != nil {
 		t.scheme = "https"
 	}
 	protocols := new(http.Protocols)
-	protocols.SetUnencryptedHTTP2(true) // TLS is ours, and done by then
+	protocols.SetUnencryptedHTTP2(true) // connect makes the TLS handshake itself
 	dialled := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		c, _ := ctx.Value(dialledKey{}).(net.Conn)
 		return c, nil
@@ -88,38 +88,38 @@ func NewTransport(cfg TransportConfig) *Transport {
 		ResponseHeaderTimeout: t.cfg.ResponseHeader, IdleConnTimeout: t.cfg.Idle, MaxResponseHeaderBytes: int64(t.cfg.MaxHead),
 		HTTP2: &http.HTTP2Config{
 			SendPingTimeout: t.cfg.Ping, PingTimeout: t.cfg.Ping / 2,
-			MaxReadFrameSize:          64 << 10, // a write that moves nothing is ended by batched
+			MaxReadFrameSize:          64 << 10, // the coalescer ends a write that makes no progress
 			MaxReceiveBufferPerStream: streamWindow, MaxReceiveBufferPerConnection: connectionWindow,
 		},
 	}
-	_, err := http2.ConfigureTransports(t.http) //nolint:staticcheck // SA1019: what replaces it is net/http's own client, which locks itself
+	_, err := http2.ConfigureTransports(t.http) //nolint:staticcheck // SA1019: its replacement is the client of net/http, which deadlocks
 	if err != nil {
-		panic(err) // of a transport that somebody has configured before, and nobody has
+		panic(err) // happens only if the transport is configured twice
 	}
-	t.pool = newPool(t.cfg.Age, t.cfg.LetGo, t.connect)
+	t.pool = newPool(t.cfg.Age, t.cfg.ReleaseTimeout, t.connect)
 	return t
 }
 
 type dialledKey struct{}
 
-// Close closes unused connections, and lets those in use end.
+// Close closes unused connections and lets those in use finish.
 func (t *Transport) Close() { t.pool.close() }
 
 // RoundTrip makes one attempt.
 func (t *Transport) RoundTrip(ctx context.Context, endpoint string, out *call.Outgoing, interim func(int, call.Header)) (*call.Answer, error) {
-	if err := fit(out); err != nil {
+	if err := checkExpressible(out); err != nil {
 		closeBody(out)
 		return nil, &call.Error{Reason: call.Unfit, Err: err}
 	}
 	a := t.attempt(ctx, interim)
 	go a.run(endpoint, out)
 	err := a.await()
-	a.passed()
+	a.waitInterim()
 	if err == nil {
 		return a.answer(), nil
 	}
-	a.leave()
-	if !a.handed { // and will not be
+	a.detach()
+	if !a.prepared { // and never will be
 		closeBody(out)
 	}
 	return nil, err
@@ -127,17 +127,17 @@ func (t *Transport) RoundTrip(ctx context.Context, endpoint string, out *call.Ou
 
 func closeBody(out *call.Outgoing) {
 	if out.Body != nil {
-		_ = out.Body.Close() // nothing was read of it
+		_ = out.Body.Close() // it was not read
 	}
 }
 
-// fit refuses what HTTP/2 cannot say.
-func fit(out *call.Outgoing) error {
+// checkExpressible refuses requests that HTTP/2 cannot express.
+func checkExpressible(out *call.Outgoing) error {
 	if out.Upgrade != "" {
 		return errNoUpgrade
 	}
 	if out.Host == "" || len(out.Path) > 1 && out.Path[1] == '/' {
 		return errors.New("the request has no host, or a path that looks like one")
 	}
-	return h1.Fit(out)
+	return http1.Fit(out)
 }

@@ -21,7 +21,7 @@ func out(method string) *call.Outgoing {
 	return &call.Outgoing{Method: method, Path: "/a", Host: "crm.example"}
 }
 
-// stream is a body of an application; closed says that the transport is done.
+// stream is a request body; closed is set when the transport closes it.
 type appBody struct {
 	io.Reader
 	once   sync.Once
@@ -50,7 +50,7 @@ func read(t testing.TB, a *call.Answer, err error) (string, error) {
 func TestTransport_writesRequests(t *testing.T) {
 	for name, test := range map[string]struct {
 		out  *call.Outgoing
-		want string // fields in order of their names, and the body
+		want string // fields sorted by name, and the body
 	}{
 		"GET": {
 			&call.Outgoing{Method: "GET", Path: "/a%2Fb/:c", Query: "x=1;y&%zz", Host: "x:1", Header: call.Header{{Name: "X-A", Value: "1"}, {Name: "x-a", Value: "2"}, {Name: "TE", Value: "trailers"}}},
@@ -120,7 +120,7 @@ func TestTransport_writesRequests(t *testing.T) {
 	}
 }
 
-// L7: what frames a message of HTTP/1.1 does not go on from an answer of HTTP/2, or a caller of
+// L7: HTTP/1.1 framing fields of an HTTP/2 answer are not passed on, because a caller over
 // HTTP/1.1 could read the answer in two ways
 // (https://github.com/netty/netty/security/advisories/GHSA-wm47-8v5p-wjpj, of requests).
 func TestTransport_readsAnswers(t *testing.T) {
@@ -133,14 +133,14 @@ func TestTransport_readsAnswers(t *testing.T) {
 			p.headers(s, false, ":status", "100")
 			p.headers(s, false, ":status", "103", "link", "</a>", "connection", "x", "content-length", "5", "transfer-encoding", "chunked")
 			p.headers(s, false, ":status", "201", "content-length", "2", "x-a", "1", "x-a", "2", "connection", "close", "keep-alive", "1",
-				"transfer-encoding", "chunked") // would be framing in HTTP/1.1, to which it goes on
-			_ = p.WriteData(s, false, []byte("hi")) // the answer shows it
+				"transfer-encoding", "chunked") // is framing in HTTP/1.1, to which the answer may be passed on
+			_ = p.WriteData(s, false, []byte("hi")) // a failure shows in the answer
 			p.headers(s, true, "grpc-status", "0", "set-cookie", "no")
 		}
 	})
 	var interims []string
 	tr := transport(t, TransportConfig{})
-	for range 3 { // by one connection
+	for range 3 { // over one connection
 		interims = nil
 		a, err := tr.RoundTrip(t.Context(), addr, out("GET"), func(s int, h call.Header) { interims = append(interims, fmt.Sprint(s, h)) })
 		if b, err := read(t, a, err); b != "hi" || err != nil {
@@ -159,15 +159,15 @@ func TestTransport_readsAnswers(t *testing.T) {
 	}
 }
 
-// L11: whatever breaks, and wherever, the transport sends a request once; and it
-// says that nothing was sent exactly where the target is sure not to have acted.
+// L11: whatever breaks, and wherever, the transport sends a request once. It reports
+// that nothing was sent exactly if the target has certainly not acted on it.
 // https://github.com/golang/go/issues/19943, https://github.com/traefik/traefik/issues/8990
 func TestTransport_makesOneAttemptWhateverBreaks(t *testing.T) {
 	reset := func(code http2.ErrCode) func(p *peer, s uint32) {
-		return func(p *peer, s uint32) { _ = p.WriteRSTStream(s, code); p.drain() } // the transport sees it
+		return func(p *peer, s uint32) { _ = p.WriteRSTStream(s, code); p.drain() } // a failure shows in the transport
 	}
 	goAway := func(last func(s uint32) uint32, code http2.ErrCode) func(p *peer, s uint32) {
-		return func(p *peer, s uint32) { _ = p.WriteGoAway(last(s), code, []byte("debug")) } // the same
+		return func(p *peer, s uint32) { _ = p.WriteGoAway(last(s), code, []byte("debug")) } // likewise
 	}
 	before, including := func(s uint32) uint32 { return s - 2 }, func(s uint32) uint32 { return s }
 	for name, test := range map[string]struct {
@@ -198,11 +198,11 @@ func TestTransport_makesOneAttemptWhateverBreaks(t *testing.T) {
 		"an interim answer that ends": {func(p *peer, s uint32) { p.headers(s, true, ":status", "103"); p.drain() }, call.Garbage, true},
 		"another protocol":            {func(p *peer, s uint32) { p.headers(s, false, ":status", "101"); p.drain() }, call.Garbage, true},
 		"a push": {func(p *peer, s uint32) {
-			_ = p.WritePushPromise(http2.PushPromiseParam{StreamID: s, PromiseID: 2, BlockFragment: p.block(get("/")...), EndHeaders: true}) // the transport sees it
+			_ = p.WritePushPromise(http2.PushPromiseParam{StreamID: s, PromiseID: 2, BlockFragment: p.block(get("/")...), EndHeaders: true}) // a failure shows in the transport
 			p.drain()
 		}, call.Reset, true},
 		"a frame that is too large": {func(p *peer, s uint32) {
-			_, _ = p.Write([]byte{0xff, 0xff, 0xff, 0, 0, 0, 0, 0, byte(s)}) // the transport sees it
+			_, _ = p.Write([]byte{0xff, 0xff, 0xff, 0, 0, 0, 0, 0, byte(s)}) // a failure shows in the transport
 			p.drain()
 		}, call.Reset, true},
 		"a header list that is too large": {func(p *peer, s uint32) {
@@ -219,7 +219,7 @@ func TestTransport_makesOneAttemptWhateverBreaks(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var executions atomic.Int32
 			addr := target(t, func(p *peer) {
-				for { // the first on a connection is answered, so that the second is no special case
+				for { // the first request of a connection is answered; the second is under test
 					_, s := p.awaitHead()
 					if s == 0 {
 						return
@@ -240,7 +240,7 @@ func TestTransport_makesOneAttemptWhateverBreaks(t *testing.T) {
 			}
 			o := out("POST")
 			o.Kept, o.Length = []byte("x"), 1
-			o.Header.Add("Idempotency-Key", "k") // tempts net/http's own pool
+			o.Header.Add("Idempotency-Key", "k") // net/http's own pool would retry
 			_, err = tr.RoundTrip(t.Context(), addr, o, nil)
 			if r, sent := reason(t, err); r != test.reason || sent != test.sent {
 				t.Errorf("%v, sent %v", err, sent)
@@ -255,13 +255,13 @@ func TestTransport_makesOneAttemptWhateverBreaks(t *testing.T) {
 	}
 }
 
-// An application can make a header that is more than a target takes. That is no
-// fault of the target's, and no better the next time.
+// An application can send a header that is larger than the target accepts. That is not
+// a fault of the target, and a retry does not help.
 func TestTransport_aHeaderThatTheTargetDoesNotTakeIsUnfit(t *testing.T) {
 	addr := plainTarget(t, func(c net.Conn) {
 		p := newPeer(t, c)
-		_, _ = io.ReadFull(c, make([]byte, len(http2.ClientPreface)))                    // what follows shows it
-		_ = p.WriteSettings(http2.Setting{ID: http2.SettingMaxHeaderListSize, Val: 100}) // the same
+		_, _ = io.ReadFull(c, make([]byte, len(http2.ClientPreface)))                    // a failure shows in what follows
+		_ = p.WriteSettings(http2.Setting{ID: http2.SettingMaxHeaderListSize, Val: 100}) // likewise
 		p.drain()
 	})
 	o := out("GET")
@@ -272,14 +272,15 @@ func TestTransport_aHeaderThatTheTargetDoesNotTakeIsUnfit(t *testing.T) {
 	}
 }
 
-// The first stream of a connection is no other case where nothing was served.
+// The first stream of a connection is treated in the same way, though nothing was
+// served before it.
 func TestTransport_theFirstStreamMayBeRefusedToo(t *testing.T) {
 	for name, test := range map[string]struct {
 		do   func(p *peer)
 		want call.Reason
 	}{
-		"reset":      {func(p *peer) { _ = p.WriteRSTStream(1, http2.ErrCodeRefusedStream) }, call.Refused}, // the transport sees it
-		"going away": {func(p *peer) { _ = p.WriteGoAway(0, http2.ErrCodeNo, nil) }, call.Unserved},         // the same
+		"reset":      {func(p *peer) { _ = p.WriteRSTStream(1, http2.ErrCodeRefusedStream) }, call.Refused}, // a failure shows in the transport
+		"going away": {func(p *peer) { _ = p.WriteGoAway(0, http2.ErrCodeNo, nil) }, call.Unserved},         // likewise
 	} {
 		t.Run(name, func(t *testing.T) {
 			addr := target(t, func(p *peer) { p.awaitHead(); test.do(p); p.drain() })
@@ -308,7 +309,7 @@ func TestTransport_anAnswerThatBreaksSaysSo(t *testing.T) {
 			addr := target(t, func(p *peer) {
 				_, s := p.awaitHead()
 				p.headers(s, false, ":status", "200", "content-length", "100")
-				_ = p.WriteData(s, false, []byte("half")) // the answer shows it
+				_ = p.WriteData(s, false, []byte("half")) // a failure shows in the answer
 				test.do(p, s)
 			})
 			a, err := transport(t, TransportConfig{}).RoundTrip(t.Context(), addr, out("GET"), nil)
@@ -320,19 +321,19 @@ func TestTransport_anAnswerThatBreaksSaysSo(t *testing.T) {
 	}
 }
 
-// L11: what does not greet in HTTP/2 gets no request, which might be lost there and
-// not be made again (https://github.com/golang/go/issues/19943).
+// L11: a target that does not begin with HTTP/2 settings gets no request, because the
+// request might be lost there and not be retried (https://github.com/golang/go/issues/19943).
 func TestTransport_sendsNothingBeforeItIsGreeted(t *testing.T) {
 	for name, test := range map[string]struct {
 		do   func(c net.Conn)
 		says string
 	}{
 		"silence":       {func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }, "deadline exceeded"},
-		"closing":       {func(net.Conn) {}, "closed the connection before it greeted"},
+		"closing":       {func(net.Conn) {}, "closed the connection before it sent HTTP/2 settings"},
 		"HTTP/1.1":      {func(c net.Conn) { fmt.Fprint(c, "HTTP/1.1 400 Bad Request\r\n\r\n"); _, _ = io.Copy(io.Discard, c) }, "does not offer HTTP/2"},
 		"another frame": {func(c net.Conn) { _ = newPeer(t, c).WritePing(false, [8]byte{}); _, _ = io.Copy(io.Discard, c) }, "does not offer HTTP/2"},
 		"no streams": {func(c net.Conn) {
-			_ = newPeer(t, c).WriteSettings(http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: 0}) // the transport sees it
+			_ = newPeer(t, c).WriteSettings(http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: 0}) // a failure shows in the transport
 			_, _ = io.Copy(io.Discard, c)
 		}, "takes no streams"},
 		"something else": {func(c net.Conn) { fmt.Fprint(c, "SSH-2.0-OpenSSH_9.6\r\n"); _, _ = io.Copy(io.Discard, c) }, "does not offer HTTP/2"},
@@ -381,7 +382,7 @@ func TestTransport_refusesWhatHTTP2CannotSay(t *testing.T) {
 func TestTransport_endsWithItsCall(t *testing.T) {
 	for name, test := range map[string]struct {
 		end    func() (context.Context, context.CancelFunc)
-		head   bool // before the end
+		head   bool // a head comes before the end
 		reason call.Reason
 	}{
 		"the application leaves":    {func() (context.Context, context.CancelFunc) { return context.WithCancel(t.Context()) }, false, call.Gone},
@@ -408,9 +409,9 @@ func TestTransport_endsWithItsCall(t *testing.T) {
 				how <- h
 			})
 			o := out("POST")
-			waiting, interrupt := io.Pipe() // the application has more to send, some time
+			waiting, interrupt := io.Pipe() // the application will send more later
 			o.Body, o.Length = newBody(waiting), -1
-			defer func() { _ = interrupt.Close() }() // it always works
+			defer func() { _ = interrupt.Close() }() // never fails
 			a, err := transport(t, TransportConfig{}).RoundTrip(ctx, addr, o, nil)
 			if test.head {
 				if test.reason == call.Gone {
@@ -449,7 +450,7 @@ func TestTransport_closingAnAnswerEarlyResetsItsStream(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, _ = a.Body.Close(), a.Body.Close() // twice is once
+	_, _ = a.Body.Close(), a.Body.Close() // the second Close has no effect
 	if h := <-how; h != "reset CANCEL" {
 		t.Error(h)
 	}

@@ -7,19 +7,19 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
-	"github.com/lsm/fiso/link/internal/h1"
 )
 
 // writer answers one stream.
 type writer struct {
 	http     http.ResponseWriter
 	stream   *stream
-	headOnly bool // a HEAD is answered
+	headOnly bool // the request is a HEAD
 	begun    bool
 	ended    bool
 	bodiless bool
-	left     int64 // of the announced length; -1: none was
+	left     int64 // bytes left of the announced length; -1: none was announced
 	err      error // sticky
 }
 
@@ -32,14 +32,14 @@ var (
 
 func (w *writer) Begun() bool { return w.begun }
 
-// Bound and Unbound are those of call.ResponseWriter.
+// Bound and Unbound implement call.ResponseWriter.
 func (w *writer) Bound(ctx context.Context) { w.stream.boundBy(ctx) }
 func (w *writer) Unbound()                  { w.stream.unbound() }
 
 // Inform sends an interim answer.
 func (w *writer) Inform(status int, h call.Header) error {
 	if w.begun || status < 102 || status > 199 {
-		return w.err // 100 is sent when the body is read, and 101 is not known here
+		return w.err // net/http sends 100 when the body is read, and HTTP/2 has no 101
 	}
 	w.set(h)
 	w.http.WriteHeader(status)
@@ -50,7 +50,7 @@ func (w *writer) Inform(status int, h call.Header) error {
 func (w *writer) set(h call.Header) {
 	kept := make(call.Header, 0, len(h))
 	for _, f := range h {
-		if !h1.HopByHop(f.Name) || call.Same(f.Name, "Trailer") {
+		if !http1.HopByHop(f.Name) || http1.Same(f.Name, "Trailer") {
 			kept = append(kept, f)
 		}
 	}
@@ -65,14 +65,14 @@ func (w *writer) Head(status int, h call.Header, length int64) error {
 	w.bodiless = w.headOnly || status == http.StatusNoContent || status == http.StatusNotModified
 	w.set(h)
 	to := w.http.Header()
-	// A nil value keeps net/http from adding what nobody said.
+	// A nil value keeps net/http from adding the field itself.
 	for _, name := range [...]string{"Content-Type", "Date", "Content-Length"} {
 		if _, ok := to[name]; !ok {
 			to[name] = nil
 		}
 	}
-	// A head that is also the end says that there is no body; gRPC knows no
-	// other, and expects no length.
+	// A head that ends the stream says that there is no body. gRPC expects no
+	// Content-Length in such a head.
 	if length > 0 && status != http.StatusNoContent || length == 0 && !w.bodiless && !h.IsGRPC() {
 		to["Content-Length"] = []string{strconv.FormatInt(length, 10)}
 	}
@@ -100,8 +100,8 @@ func (w *writer) Write(p []byte) (int, error) {
 	return n, w.err
 }
 
-// Flush sends what there is. A head that is the whole answer waits for End: gRPC
-// takes one that is not the end for another thing.
+// Flush sends what has been written. A head that is the whole answer waits for End:
+// gRPC treats a head that does not end the stream differently.
 func (w *writer) Flush() error {
 	if w.err == nil && w.begun && w.left != 0 {
 		w.err = w.stream.writing(w.stream.http.Flush)
@@ -109,8 +109,8 @@ func (w *writer) Flush() error {
 	return w.err
 }
 
-// End ends the answer; net/http sends what is left, and the trailer, once the
-// handler returns.
+// End ends the answer. net/http sends the rest and the trailer once the handler has
+// returned.
 func (w *writer) End(trailer call.Header) error {
 	switch {
 	case w.err != nil:
@@ -121,14 +121,14 @@ func (w *writer) End(trailer call.Header) error {
 		w.err = errShort
 		return w.err
 	}
-	clear(w.http.Header()) // or net/http would send a field of the head again, whose name Trailer has
+	clear(w.http.Header()) // net/http would send fields of the head that Trailer names again
 	for _, f := range trailer {
 		w.http.Header().Add(http.TrailerPrefix+f.Name, f.Value)
 	}
 	w.ended = true
-	w.err = w.stream.last()
+	w.err = w.stream.boundFinalWrite()
 	return w.err
 }
 
-// Upgrade fails: HTTP/2 has none.
+// Upgrade fails: HTTP/2 has no upgrade.
 func (w *writer) Upgrade(call.Header) (io.ReadWriteCloser, error) { return nil, errNoUpgrade }

@@ -12,46 +12,46 @@ import (
 	"github.com/lsm/fiso/link/internal/target"
 )
 
-// attempt makes one. Whatever happens in it, a panic of a part included, what it
-// took is given back; with an answer, by done, which is called when that was read:
-// a target whose answers break is not well.
-func (m *maker) attempt(ctx context.Context) (a *call.Answer, err error) {
-	t := m.c.To
+// attempt makes one attempt. Without an answer, what it took is released here, also
+// after a panic; with an answer, releaseAttempt releases it once the answer was read,
+// because an answer that breaks off is a failure of the target.
+func (m *attempts) attempt(ctx context.Context) (a *call.Answer, err error) {
+	t := m.c.Target
 	path := uint64(0)
 	if m.c.record.Mode != "delivery" {
-		// A path that fails alone is left to the application that calls it. A worker
-		// would go on to the end of its topic, so its calls are a matter of the target.
+		// A single path that fails does not open the circuit for applications. A worker
+		// would go on to the end of its topic, so its failures count for the target.
 		path = pathNumber(m.c.Path)
 	}
 	permit, wait, ok := t.Breaker.AllowAt(path)
 	if !ok {
-		return nil, &refusal{code: call.CircuitOpen, detail: "the target has failed too often and is given a rest", after: max(wait, time.Second)}
+		return nil, &refusal{code: call.CircuitOpen, detail: "the target failed too often, so it is not called for a while", after: max(wait, time.Second)}
 	}
-	m.permit, m.outcome, m.path, m.late = permit, resilience.Nothing, 0, false
+	m.permit, m.outcome, m.path, m.timedOut = permit, resilience.Inconclusive, 0, false
 	defer func() {
 		if a == nil {
-			m.done()
+			m.releaseAttempt()
 		}
 	}()
 	out := m.outgoing()
-	m.body.show(out)
-	m.sent = out
+	m.body.describeBody(out)
+	m.last = out
 	ctx = m.beginSpan(ctx, out)
-	defer func() { m.heard(ctx, a, err) }()
+	defer func() { m.endHead(ctx, a, err) }()
 	if t.Credential != nil {
 		if err := t.Credential.Apply(ctx, out); err != nil {
-			return nil, unproven(ctx, err)
+			return nil, credentialFailure(ctx, err)
 		}
 	}
 	m.c.record.Attempts++
 	address, free, err := t.Endpoints.Pick(ctx, m.tried)
 	if err != nil {
-		err = &call.Error{Reason: reason(ctx, call.Connect), Err: err}
-		m.outcome = judge(nil, err)
+		err = &call.Error{Reason: reasonOf(ctx, call.Connect), Err: err}
+		m.outcome = outcomeOf(nil, err)
 		return nil, err
 	}
-	m.free = free
-	m.peer(address)
+	m.releaseEndpoint = free
+	m.tracePeer(address)
 	if m.tried == nil {
 		m.tried = m.address[:0]
 	}
@@ -59,54 +59,54 @@ func (m *maker) attempt(ctx context.Context) (a *call.Answer, err error) {
 		m.tried = append(m.tried, address)
 	}
 	a, err = m.send(ctx, address, out)
-	m.outcome = judge(a, err)
-	if m.untook.unserved >= maxUnserved && call.ReasonOf(err) == call.Unserved {
+	m.outcome = outcomeOf(a, err)
+	if m.unprocessed.unserved >= maxUnserved && call.ReasonOf(err) == call.Unserved {
 		m.outcome = resilience.Failure // each of its connections goes away, which is more than they come to
 	}
 	if err != nil {
-		err = m.excuse(err)
+		err = m.excuseTarget(err)
 	} else {
 		m.path = path
 	}
 	if permit.Trial() && (m.outcome != resilience.Success || isStream(a) || a.Upgraded != nil) {
-		// What failed is over, and the next attempt has to know; a trial that is
-		// a stream may last, and the calls that wait for its verdict may not.
-		m.note()
+		// A failed attempt is over, and the next attempt must know its outcome. A trial
+		// that is a stream may last, but the calls that wait for its verdict must not.
+		m.noteOutcome()
 	}
 	return a, err
 }
 
-// excuse looks at an attempt that failed without an answer: what its application
-// took the time for says nothing of the target.
-func (m *maker) excuse(err error) error {
+// excuseTarget makes the outcome of a failed attempt inconclusive if its application,
+// and not the target, took the time.
+func (m *attempts) excuseTarget(err error) error {
 	l, complete := &m.limit, m.body.complete()
 	switch call.ReasonOf(err) {
 	case call.Timeout:
-		began := mark{}
+		began := waitMark{}
 		switch {
-		case ended(l):
-		case m.late:
-			began = m.begun
+		case limitEnded(l):
+		case m.timedOut:
+			began = m.limitMark
 		default:
-			return err // a limit that has nothing to do with the application
+			return err // a limit that does not depend on the application
 		}
-		if !l.slow(began) {
+		if !l.callerSlowSince(began) {
 			return err
 		}
-		m.outcome = resilience.Nothing
+		m.outcome = resilience.Inconclusive
 		if !complete {
 			return &call.Error{Reason: call.Body, Sent: true, Err: os.ErrDeadlineExceeded}
 		}
 	case call.Reset:
-		if !complete && l.rested() {
-			m.outcome = resilience.Nothing
+		if !complete && l.callerPausedLong() {
+			m.outcome = resilience.Inconclusive
 		}
 	}
 	return err
 }
 
-// pathNumber is a number for a path, without the parts that have a digit in them:
-// those are names of things, of which there are too many to tell them apart.
+// pathNumber is a hash of a path without its segments that contain a digit: those
+// are ids, and there are too many of them.
 func pathNumber(path string) uint64 {
 	const offset, prime = 14695981039346656037, 1099511628211 // FNV-1a
 	sum, before, skip := uint64(offset), uint64(offset), false
@@ -126,31 +126,31 @@ func pathNumber(path string) uint64 {
 	return max(sum, 1)
 }
 
-// send gives the attempt to the transport, and no more than perAttempt until the
-// head of the answer.
-func (m *maker) send(ctx context.Context, address string, out *call.Outgoing) (a *call.Answer, err error) {
-	t := m.c.To
-	m.body.put(out)
+// send gives the attempt to the transport; perAttempt bounds the time until the head
+// of the answer.
+func (m *attempts) send(ctx context.Context, address string, out *call.Outgoing) (a *call.Answer, err error) {
+	t := m.c.Target
+	m.body.attachBody(out)
 	returned := false
 	defer func() {
 		if !returned && out.Body != nil {
-			_ = out.Body.Close() // a panic: nobody else will, and the call would wait for it
+			_ = out.Body.Close() // after a panic nothing else closes it, and the call would wait for it
 		}
 	}()
 	var timer *time.Timer
 	if d := t.Spec.Timeouts.PerAttempt; d > 0 {
 		attempt := &call.Ending{}
-		m.begun = m.limit.mark()
+		m.limitMark = m.limit.markNow()
 		attempt.Begin(ctx)
 		ctx, m.end = attempt, attempt.End
 		timer = time.AfterFunc(d, func() { attempt.End(context.DeadlineExceeded) })
 	}
 	a, err = t.Transport.RoundTrip(ctx, address, out, m.interim)
 	returned = true
-	if m.late = timer != nil && !timer.Stop(); m.late && err == nil {
-		_ = a.Body.Close() // it was cut
+	if m.timedOut = timer != nil && !timer.Stop(); m.timedOut && err == nil {
+		_ = a.Body.Close() // the call has ended
 		if a.Upgraded != nil {
-			_ = a.Upgraded.Close() // the same
+			_ = a.Upgraded.Close() // as above
 		}
 		return nil, &call.Error{Reason: call.Timeout, Sent: true, Err: context.DeadlineExceeded}
 	}
@@ -158,11 +158,11 @@ func (m *maker) send(ctx context.Context, address string, out *call.Outgoing) (a
 }
 
 // outgoing is the next attempt, whose header it may change.
-func (m *maker) outgoing() *call.Outgoing {
-	c, t := m.c, m.c.To
+func (m *attempts) outgoing() *call.Outgoing {
+	c, t := m.c, m.c.Target
 	out := &m.first
-	if m.sent != nil {
-		out = &call.Outgoing{} // whoever sends the one before may still look at it
+	if m.last != nil {
+		out = &call.Outgoing{} // the sender of the previous attempt may still read it
 	}
 	*out = call.Outgoing{
 		Method: c.Method, Path: t.Spec.BasePath + c.Path, Query: c.Query, ForceQuery: c.HasQuery, Host: t.Host,
@@ -184,8 +184,8 @@ func (m *maker) outgoing() *call.Outgoing {
 	return out
 }
 
-// judge is what an attempt says of its target.
-func judge(a *call.Answer, err error) resilience.Outcome {
+// outcomeOf returns what an attempt says about its target.
+func outcomeOf(a *call.Answer, err error) resilience.Outcome {
 	switch {
 	case err == nil && httpStatus(a) < 500:
 		return resilience.Success
@@ -194,15 +194,15 @@ func judge(a *call.Answer, err error) resilience.Outcome {
 	}
 	switch call.ReasonOf(err) {
 	case call.Gone, call.Body, call.Unfit, call.Unserved:
-		return resilience.Nothing
+		return resilience.Inconclusive
 	}
 	return resilience.Failure
 }
 
-// reason is why a call ended, if it did; otherwise the one that is named.
-func reason(ctx context.Context, otherwise call.Reason) call.Reason {
+// reasonOf returns why a call ended, or otherwise if it has not.
+func reasonOf(ctx context.Context, otherwise call.Reason) call.Reason {
 	switch {
-	case ended(ctx):
+	case limitEnded(ctx):
 		return call.Timeout
 	case ctx.Err() != nil:
 		return call.Gone
@@ -210,14 +210,14 @@ func reason(ctx context.Context, otherwise call.Reason) call.Reason {
 	return otherwise
 }
 
-// unproven is a call without its credential.
-func unproven(ctx context.Context, err error) error {
-	if reason(ctx, "") == call.Gone {
+// credentialFailure returns the error of a call that has no credential.
+func credentialFailure(ctx context.Context, err error) error {
+	if reasonOf(ctx, "") == call.Gone {
 		return &call.Error{Reason: call.Gone, Err: err}
 	}
-	var u *target.Unproven
+	var u *target.CredentialError
 	if errors.As(err, &u) {
 		return &refusal{code: u.Code, detail: u.Error()}
 	}
-	return &refusal{code: call.CredentialUnavailable, detail: "the target's credential cannot be had"}
+	return &refusal{code: call.CredentialUnavailable, detail: "the target's credential is unavailable"}
 }

@@ -11,13 +11,13 @@ import (
 	"github.com/lsm/fiso/link/internal/target"
 )
 
-// nowhere is an application that takes every answer and keeps nothing.
+// nowhere is an application that discards every answer.
 type nowhere struct{ recorder }
 
 func (w *nowhere) Head(int, call.Header, int64) error { w.begun = true; return nil }
 func (*nowhere) Write(p []byte) (int, error)          { return len(p), nil }
 
-// What the walk of a call costs without any network.
+// The cost of a call in this package, without a network.
 func BenchmarkProxy_ServeCall(b *testing.B) {
 	for _, bm := range []struct {
 		name   string
@@ -33,7 +33,7 @@ func BenchmarkProxy_ServeCall(b *testing.B) {
 			to := newTargetOf(b, "", target.Parts{Transport: trip(func(context.Context, string, *call.Outgoing, func(int, call.Header)) (*call.Answer, error) {
 				return answer(200, "x"), nil
 			})})
-			p := Proxy{Guard: Guard{Loopback: true}, Target: only(to), Observe: func(Record) {}, Tracer: bm.tracer}
+			p := Proxy{Guard: Guard{Loopback: true}, Target: only(to), Observe: func(CallRecord) {}, Tracer: bm.tracer}
 			fields := append([]string{"Accept", "*/*", "User-Agent", "bench/1", "Accept-Encoding", "gzip"}, bm.fields...)
 			b.ReportAllocs()
 			for b.Loop() {

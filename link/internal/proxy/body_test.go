@@ -15,13 +15,13 @@ import (
 	"github.com/lsm/fiso/link/internal/call"
 )
 
-// newBody is the body of a request that comes through a pipe.
-func newBody(t *testing.T, length int64, most int) (*replay, *io.PipeWriter) {
+// newBody returns the body of a request that comes through a pipe.
+func newBody(t *testing.T, length int64, most int) (*resendableBody, *io.PipeWriter) {
 	t.Helper()
 	in, from := io.Pipe()
 	r := &call.Request{Body: in, Length: length, Interrupt: func() { _ = from.CloseWithError(errBroken) }}
-	b := &replay{limit: &limit{began: time.Now()}}
-	err := b.begin(t.Context(), r, most, false)
+	b := &resendableBody{limit: &callLimit{began: time.Now()}}
+	err := b.readSmallBody(t.Context(), r, most, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,14 +43,14 @@ func read(t *testing.T, from io.Reader, want string) {
 	}
 }
 
-func open(b *replay) io.ReadCloser {
+func open(b *resendableBody) io.ReadCloser {
 	var out call.Outgoing
-	b.put(&out)
+	b.attachBody(&out)
 	return out.Body
 }
 
-// A transport that has failed may still read; that its application sends nothing
-// must not keep the call from being decided about.
+// A transport may still read after it failed. Its read must not block the call if the
+// application sends nothing.
 func TestBody_thatWaitsBlocksNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, from := newBody(t, -1, 16)
@@ -63,14 +63,14 @@ func TestBody_thatWaitsBlocksNobody(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		synctest.Wait() // it waits for the application
-		if !b.again() || !b.retire() {
+		synctest.Wait() // the read waits for the application
+		if !b.canResend() || !b.detachAttempt() {
 			t.Fatal("nothing was read yet")
 		}
 		second := open(b)
 		late.Go(func() { read(t, second, "abcdef") })
 		synctest.Wait()
-		send(t, from, "abc") // comes to the first, and is the second's too
+		send(t, from, "abc") // read by the first attempt, and kept for the second
 		send(t, from, "def")
 		late.Wait()
 		_ = second.Close()
@@ -78,7 +78,7 @@ func TestBody_thatWaitsBlocksNobody(t *testing.T) {
 	})
 }
 
-// The last read of an attempt that is over may bring more than is kept.
+// The last read of a failed attempt may bring more than the limit; all of it is kept.
 func TestBody_losesNothingToTheLastReadOfAnEarlierAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, from := newBody(t, -1, 4)
@@ -89,7 +89,7 @@ func TestBody_losesNothingToTheLastReadOfAnEarlierAttempt(t *testing.T) {
 			read(t, first, "abcdefgh")
 		})
 		synctest.Wait()
-		b.retire()
+		b.detachAttempt()
 		second := open(b)
 		late.Go(func() {
 			defer func() { _ = second.Close() }() // the test is over
@@ -101,7 +101,7 @@ func TestBody_losesNothingToTheLastReadOfAnEarlierAttempt(t *testing.T) {
 		send(t, from, "ij")
 		_ = from.Close()
 		late.Wait()
-		if b.again() || b.retire() || b.kept != nil {
+		if b.canResend() || b.detachAttempt() || b.kept != nil {
 			t.Errorf("another attempt may have it, and %d bytes are kept", len(b.kept))
 		}
 		b.finish()
@@ -118,8 +118,8 @@ func TestBody_isKeptUpToItsBound(t *testing.T) {
 			t.Error(err)
 		}
 		_ = h.Close()
-		if b.again() != (most == 8) {
-			t.Errorf("bound %d: again is %v", most, b.again())
+		if b.canResend() != (most == 8) {
+			t.Errorf("bound %d: again is %v", most, b.canResend())
 		}
 		b.finish()
 	}
@@ -127,14 +127,14 @@ func TestBody_isKeptUpToItsBound(t *testing.T) {
 
 func TestBody_readsASmallOneOfKnownLengthAtOnce(t *testing.T) {
 	r := request("POST", "/", "abc")
-	b := &replay{limit: &limit{}}
-	err := b.begin(t.Context(), r, 3, false)
+	b := &resendableBody{limit: &callLimit{}}
+	err := b.readSmallBody(t.Context(), r, 3, false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
 		var out call.Outgoing
-		if b.put(&out); string(out.Kept) != "abc" || out.Length != 3 || out.Body != nil {
+		if b.attachBody(&out); string(out.Kept) != "abc" || out.Length != 3 || out.Body != nil {
 			t.Errorf("%+v", out)
 		}
 	}
@@ -148,7 +148,7 @@ func TestBody_thatBreaksCannotBeHadAgain(t *testing.T) {
 	if got, err := io.ReadAll(h); string(got) != "abc" || !errors.Is(err, errBroken) {
 		t.Errorf("%q %v", got, err)
 	}
-	if b.again() {
+	if b.canResend() {
 		t.Error("it can")
 	}
 	_ = h.Close()
@@ -167,7 +167,7 @@ func TestBody_finishInterruptsAReadThatWaits(t *testing.T) {
 			}
 		})
 		synctest.Wait()
-		b.retire()
+		b.detachAttempt()
 		second := open(b)
 		late.Go(func() {
 			defer func() { _ = second.Close() }() // the test is over
@@ -178,7 +178,7 @@ func TestBody_finishInterruptsAReadThatWaits(t *testing.T) {
 		synctest.Wait()
 		b.finish()
 		late.Wait()
-		b.finish() // nothing is left to wait for
+		b.finish() // no reader is left
 	})
 }
 
@@ -196,7 +196,7 @@ func TestBody_finishWaitsForThoseWhoRead(t *testing.T) {
 			t.Error(err)
 		}
 		_ = h.Close()
-		_ = h.Close() // counts once
+		_ = h.Close() // a second Close has no effect
 		synctest.Wait()
 		if !done {
 			t.Error("it waits on")
@@ -204,7 +204,7 @@ func TestBody_finishWaitsForThoseWhoRead(t *testing.T) {
 	})
 }
 
-// Attempts that begin and fail at any time: each has the body from its beginning.
+// Attempts may begin and fail at any time: each gets the body from its beginning.
 func TestBody_isTheSameForEveryAttempt(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 6))
 	for range 200 {
@@ -246,18 +246,18 @@ func TestBody_isTheSameForEveryAttempt(t *testing.T) {
 				}
 			})
 			<-half
-			if !b.retire() {
+			if !b.detachAttempt() {
 				break
 			}
 		}
 		b.finish()
-		b.r.Interrupt() // ends whoever writes
+		b.r.Interrupt() // ends the writer
 		late.Wait()
 	}
 }
 
-// A limit that passes just as the body is whole is told of it late: by then the
-// connection may read the body of its next request.
+// If the timeout fires just as the body is complete, the interruption comes late: by
+// then the connection may read the next request, which must not be hit.
 func TestReplay_aLateEndDoesNotInterruptTheNextRequest(t *testing.T) {
 	var ctx call.Ending
 	ctx.Begin(t.Context())
@@ -265,7 +265,7 @@ func TestReplay_aLateEndDoesNotInterruptTheNextRequest(t *testing.T) {
 	before := call.Hook{Do: func() { close(begun); <-release }}
 	interrupted := false
 	body := readerFunc(func(p []byte) (int, error) {
-		before.On(&ctx) // is done before the one of the body
+		before.On(&ctx) // runs before the hook of the body
 		go func() {
 			defer close(ended)
 			ctx.End(context.DeadlineExceeded)
@@ -273,7 +273,7 @@ func TestReplay_aLateEndDoesNotInterruptTheNextRequest(t *testing.T) {
 		<-begun
 		return len(p), nil
 	})
-	err := (&replay{limit: &limit{}}).begin(&ctx, &call.Request{Body: body, Length: 4, Interrupt: func() { interrupted = true }}, 10, false)
+	err := (&resendableBody{limit: &callLimit{}}).readSmallBody(&ctx, &call.Request{Body: body, Length: 4, Interrupt: func() { interrupted = true }}, 10, false)
 	close(release)
 	<-ended
 	if err != nil || interrupted {

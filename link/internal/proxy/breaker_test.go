@@ -13,8 +13,8 @@ import (
 	"github.com/lsm/fiso/link/internal/target"
 )
 
-// byPath answers 503 to paths that begin with /bad, breaks the connection on those
-// that begin with /broken, and answers others well.
+// byPath answers 503 to paths that begin with /bad, breaks the connection for those
+// that begin with /broken, and answers 200 to others.
 func byPath(attempts *int) trip {
 	return func(_ context.Context, _ string, out *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
 		*attempts++
@@ -28,8 +28,8 @@ func byPath(attempts *int) trip {
 	}
 }
 
-// UL18: with the defaults, calls are what is counted, however many attempts they
-// make, and what fails on one path alone is no matter of the others.
+// UL18: with the defaults, calls are counted, not attempts, and failures of one path do
+// not affect other paths.
 func TestBreaker_countsCallsAndNotAttempts(t *testing.T) {
 	repeat := func(n int, path string) (all []string) {
 		for range n {
@@ -71,8 +71,8 @@ func TestBreaker_countsCallsAndNotAttempts(t *testing.T) {
 	}
 }
 
-// UL18: a call is a success when one of its attempts was, and an attempt that was
-// cut short by its application leaves what the one before it said.
+// UL18: a call is a success if one of its attempts was, and an attempt that the
+// application cut short does not change the outcome of the previous one.
 func TestBreaker_hearsOneOutcomeOfACall(t *testing.T) {
 	failed := func(reason call.Reason) func() (*call.Answer, error) {
 		return func() (*call.Answer, error) {
@@ -147,8 +147,8 @@ func TestPathNumber_isThatOfThePathWithoutNamesOfThings(t *testing.T) {
 	}
 }
 
-// UL18: a worker does not go on with the calls of a path that fails while others
-// are well, or its topic would run into the dead letters.
+// UL18: failures of one path stop a worker even if others succeed; otherwise its topic
+// would become dead letters.
 func TestBreaker_opensForAWorkerWhateverThePath(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		attempts := 0

@@ -11,8 +11,7 @@ import (
 	"github.com/lsm/fiso/link/internal/call"
 )
 
-// covering is a credential that is made of the body too, unless the caller says
-// what that is.
+// covering is a credential that signs the body too, unless the caller sends its hash.
 type covering struct {
 	numbered
 	kept []string
@@ -31,8 +30,8 @@ func (c *covering) Apply(ctx context.Context, out *call.Outgoing) error {
 	return c.numbered.Apply(ctx, out)
 }
 
-// UL6: a signature that covers the body gets it whole, also where its length is
-// not known ahead, up to retry.maxBodyBytes.
+// UL6: a signature that covers the body gets the whole body, even if its length is not
+// known in advance, up to retry.maxBodyBytes.
 func TestProxy_readsABodyAheadThatTheCredentialCovers(t *testing.T) {
 	for _, test := range []struct{ name, body, hash, seen string }{
 		{"within the bound", "hello", "", "hello"},
@@ -50,7 +49,7 @@ func TestProxy_readsABodyAheadThatTheCredentialCovers(t *testing.T) {
 			to := newTarget(t, up, "retry: {maxBodyBytes: 8}")
 			cred := &covering{}
 			to.Credential = cred
-			// Of a type that net/http does not know, so that it sends chunks.
+			// A reader of unknown type, so that net/http sends chunks.
 			req, err := http.NewRequestWithContext(t.Context(), "POST", "http://"+serve(t, &Proxy{}, to)+"/link/crm/", io.MultiReader(strings.NewReader(test.body)))
 			if err != nil {
 				t.Fatal(err)

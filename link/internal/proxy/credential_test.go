@@ -9,15 +9,16 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
 )
 
-// numbered is a credential that is another one after each renewal.
+// numbered is a credential that changes with each renewal.
 type numbered struct {
 	mu      sync.Mutex
 	n       int
-	seen    []string // of bodies, as it saw them
-	renewed []string // what the attempts carried that were answered 401
+	seen    []string // bodies as Apply saw them
+	renewed []string // credentials of the attempts that were answered 401
 }
 
 func (c *numbered) Apply(_ context.Context, out *call.Outgoing) error {
@@ -36,15 +37,15 @@ func (c *numbered) Renew(_ context.Context, out *call.Outgoing) bool {
 	return true
 }
 
-func (c *numbered) Owns(field string) bool { return call.Same(field, "Authorization") }
+func (c *numbered) Owns(field string) bool { return http1.Same(field, "Authorization") }
 
-// golang/go#50580: what Connection names is dropped before the credential is
-// put there, and not after.
+// golang/go#50580: fields that Connection names are dropped before the credential is
+// added, not after.
 func TestProxy_renewsTheCredentialOnceAfterA401(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		body   io.Reader
-		takes  string // the credential that the target takes
+		takes  string // the credential that the target accepts
 		status int
 		seen   string
 	}{

@@ -36,8 +36,8 @@ func TestAsync_isWhatAsksForItAndCanBe(t *testing.T) {
 				deferred = true
 				return c.Answer(w, 202, nil, []byte("later"))
 			}}
-			var record Record
-			p.Observe = func(r Record) { record = r }
+			var record CallRecord
+			p.Observe = func(r CallRecord) { record = r }
 			r, w := request("GET", "/link/crm/", "", append(test.fields, "Prefer", test.prefer)...), &recorder{}
 			r.Upgrade = test.upgrade
 			p.ServeCall(t.Context(), w, r)
@@ -51,7 +51,7 @@ func TestAsync_isWhatAsksForItAndCanBe(t *testing.T) {
 	}
 }
 
-// What accepts calls does not use up what makes them, and is bounded all the same.
+// Accepting calls does not use up the limits for making them, and is limited as well.
 func TestAsync_hasARateOfItsOwnForAccepting(t *testing.T) {
 	to := newTargetOf(t, "async: {topic: t}\nrateLimit: {requestsPerSecond: 0.001, burst: 2}", target.Parts{Transport: always(200, "")})
 	p := Proxy{Target: only(to), Defer: func(_ context.Context, w call.ResponseWriter, c *Call) error { return c.Answer(w, 202, nil, nil) }}
@@ -66,8 +66,8 @@ func TestAsync_hasARateOfItsOwnForAccepting(t *testing.T) {
 	}
 }
 
-// A Kafka that is slow to take calls keeps none from the target that is called now,
-// and those that wait for it are bounded all the same.
+// A slow Kafka blocks no direct calls to the target, and the calls that wait for it are
+// limited as well.
 func TestAsync_hasPlacesOfItsOwnForAccepting(t *testing.T) {
 	to := newTargetOf(t, "async: {topic: t}\nmaxConcurrent: 1", target.Parts{Transport: always(200, "")})
 	entered, release := make(chan struct{}), make(chan struct{})
@@ -117,7 +117,7 @@ func TestAsync_isRefusedWithoutKafka(t *testing.T) {
 
 func TestForwarded_hasNothingThatRulesSet(t *testing.T) {
 	to := newTargetOf(t, "headers: {set: {X-Secret: canary}, remove: [Cookie]}", target.Parts{Credential: &credential{field: "Authorization"}})
-	c := &Call{To: to, Request: request("GET", "/", "", "Authorization", "a", "Cookie", "b", "X-Secret", "c", "X-Mine", "d", "Connection", "x-gone", "X-Gone", "e")}
+	c := &Call{Target: to, Request: request("GET", "/", "", "Authorization", "a", "Cookie", "b", "X-Secret", "c", "X-Mine", "d", "Connection", "x-gone", "X-Gone", "e")}
 	if h := c.Forwarded(); len(h) != 1 || h.Get("X-Mine") != "d" {
 		t.Error(h)
 	}
@@ -144,7 +144,7 @@ func TestReadBody(t *testing.T) {
 			if test.err != nil {
 				r.Body = io.MultiReader(r.Body, &failingReader{test.err})
 			}
-			b, err := (&Call{To: to, Request: r}).ReadBody(t.Context(), 5)
+			b, err := (&Call{Target: to, Request: r}).ReadBody(t.Context(), 5)
 			if code, _, _, _ := Refused(err); code != test.want || err == nil && string(b) != test.body {
 				t.Errorf("%q, %v", b, err)
 			}
@@ -152,8 +152,8 @@ func TestReadBody(t *testing.T) {
 	}
 }
 
-// L14: whoever sends a body byte by byte, for a call of which it is needed whole, holds a
-// place of the target for its timeout and no longer (https://nvd.nist.gov/vuln/detail/CVE-2007-6750).
+// L14: a caller that sends byte by byte a body that must be read whole holds a place of
+// the target for its timeout at most (https://nvd.nist.gov/vuln/detail/CVE-2007-6750).
 func TestReadBody_endsWithTheTimeoutOfTheTarget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		to := newTargetOf(t, "async: {topic: t}\ntimeout: 10s", target.Parts{})
@@ -161,7 +161,7 @@ func TestReadBody_endsWithTheTimeoutOfTheTarget(t *testing.T) {
 		ctx, cut := context.WithCancel(t.Context())
 		r.Body, r.Length, r.Interrupt = &slow{ctx: ctx, every: time.Second, left: 1000}, -1, cut
 		began := time.Now()
-		_, err := (&Call{To: to, Request: r}).ReadBody(t.Context(), 1000)
+		_, err := (&Call{Target: to, Request: r}).ReadBody(t.Context(), 1000)
 		if code, _, _, _ := Refused(err); code != call.RequestTimeout || time.Since(began) > 11*time.Second {
 			t.Error(err, time.Since(began))
 		}
@@ -169,7 +169,7 @@ func TestReadBody_endsWithTheTimeoutOfTheTarget(t *testing.T) {
 }
 
 func TestAnswer_failsWithTheApplicationsConnection(t *testing.T) {
-	c := &Call{To: newTargetOf(t, "", target.Parts{})}
+	c := &Call{Target: newTargetOf(t, "", target.Parts{})}
 	if err := c.Answer(&recorder{fail: errBroken}, 200, nil, nil); !errors.Is(err, errBroken) {
 		t.Error(err)
 	}
@@ -178,13 +178,13 @@ func TestAnswer_failsWithTheApplicationsConnection(t *testing.T) {
 	}
 }
 
-// failsLater is an application that goes away after the head.
+// failsLater is an application that leaves after the head.
 type failsLater struct{ recorder }
 
 func (*failsLater) Write([]byte) (int, error) { return 0, errBroken }
 
-// A call that is made later obeys the rules of that time, and counts as one of
-// its own kind, unless it only waited for its turn.
+// A deferred call obeys the rules of the time when it is made, and counts with its own
+// mode, unless it only waited.
 func TestDeliver_isAnyOtherCall(t *testing.T) {
 	for name, test := range map[string]struct {
 		settings, path string
@@ -202,7 +202,7 @@ func TestDeliver_isAnyOtherCall(t *testing.T) {
 			panic("x")
 		}, code: call.Internal, observed: true},
 		"rate":           {settings: "rateLimit: {requestsPerSecond: 0.001, burst: 1}", path: "/", prepare: func(to *target.Target) { to.Rate.Allow() }, code: call.RateLimited},
-		"too many":       {settings: "maxConcurrent: 1", path: "/", prepare: func(to *target.Target) { to.Concurrency.Enter() }, code: call.TooManyCalls},
+		"too many":       {settings: "maxConcurrent: 1", path: "/", prepare: func(to *target.Target) { to.Concurrency.TryAcquire() }, code: call.TooManyCalls},
 		"a circuit open": {settings: "circuitBreaker: {failureThreshold: 1}", path: "/", prepare: trippedBreaker, code: call.CircuitOpen},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -210,8 +210,8 @@ func TestDeliver_isAnyOtherCall(t *testing.T) {
 			if test.prepare != nil {
 				test.prepare(to)
 			}
-			var records []Record
-			p := Proxy{Observe: func(r Record) { records = append(records, r) }}
+			var records []CallRecord
+			p := Proxy{Observe: func(r CallRecord) { records = append(records, r) }}
 			r := request("POST", test.path, "body", "Idempotency-Key", "k")
 			w := &recorder{}
 			err := p.Deliver(t.Context(), w, to, r)
@@ -255,7 +255,7 @@ func TestDeliver_sendsThePathAndQueryAsTheyWereKept(t *testing.T) {
 	}
 }
 
-// Nobody listens to a stream that was ordered by record.
+// A stored call ends with the timeout even if its answer is a stream: nobody reads it.
 func TestDeliver_endsAStreamWithTheTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		to := newTargetOf(t, "timeout: 3s", target.Parts{Transport: trip(func(ctx context.Context, _ string, _ *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
@@ -270,7 +270,7 @@ func TestDeliver_endsAStreamWithTheTimeout(t *testing.T) {
 	})
 }
 
-// untilDone is a body that says nothing until its call ends.
+// untilDone is a body that sends nothing until its call ends.
 type untilDone struct{ ctx context.Context }
 
 func (b *untilDone) Read([]byte) (int, error) {
@@ -285,8 +285,8 @@ func TestDeliver_isCutShortByItsContext(t *testing.T) {
 		cancel()
 		return nil, &call.Error{Reason: call.Gone, Err: context.Canceled}
 	})})
-	var record Record
-	p := Proxy{Observe: func(r Record) { record = r }}
+	var record CallRecord
+	p := Proxy{Observe: func(r CallRecord) { record = r }}
 	err := p.Deliver(ctx, &recorder{}, to, request("GET", "/", ""))
 	if _, _, _, ok := Refused(err); ok || err == nil || record.Status != 499 {
 		t.Error(err, record)

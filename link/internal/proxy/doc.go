@@ -1,8 +1,8 @@
-// Package proxy is the walk of a call, from an application to a target and
-// back, and the only place that decides about it:
+// Package proxy carries a call from an application to a target and back. It alone
+// decides about calls:
 //
 //	guard → route → rate → concurrency → total timeout → [retry: breaker → credential → endpoint → attempt] → stream back
 //
-// It knows no protocol; those are the listeners' and transports' (package
-// call), and no configuration but what a target is made of (package target).
+// It knows no protocol: listeners and transports do (package call). Of the
+// configuration it knows only what a target is built from (package target).
 package proxy

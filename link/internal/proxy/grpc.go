@@ -4,21 +4,22 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
 )
 
-// TargetField names the target of a call of gRPC, whose clients have no place for
-// /link/{target} before the path. It is heeded on nothing else.
+// TargetField names the target of a gRPC call, because gRPC clients cannot put
+// /link/{target} before the path. On other calls it is ignored.
 const TargetField = "fiso-target"
 
-// grpcTarget is the target that a call of gRPC names in its metadata, once.
+// grpcTarget returns the target that a gRPC call names in its metadata, exactly once.
 func (c *Call) grpcTarget() (name string, ok bool) {
 	if !c.HTTP2 || c.Method != "POST" || !c.Header.IsGRPC() {
 		return "", false
 	}
 	n := 0
 	for _, f := range c.Header {
-		if call.Same(f.Name, TargetField) {
+		if http1.Same(f.Name, TargetField) {
 			name = f.Value
 			n++
 		}
@@ -26,8 +27,8 @@ func (c *Call) grpcTarget() (name string, ok bool) {
 	return name, n == 1
 }
 
-// httpStatus is the status of an answer in the terms of HTTP, where gRPC says it
-// in a head that is also the end.
+// httpStatus returns the HTTP status that an answer stands for. A gRPC answer may have
+// its status in a head that is also its end.
 func httpStatus(a *call.Answer) int {
 	if a.Status == 200 && a.Header.IsGRPC() {
 		return statusOf(a.Header.Get("grpc-status"))
@@ -35,9 +36,8 @@ func httpStatus(a *call.Answer) int {
 	return a.Status
 }
 
-// statusOf is the HTTP status that a status of gRPC stands for, where it says
-// something about the target, as Envoy has it, or about its credential, and not
-// about the call.
+// statusOf returns the HTTP status that a gRPC status stands for, as in Envoy, if it
+// concerns the target or its credential and not the call.
 func statusOf(grpcStatus string) int {
 	switch grpcStatus {
 	case "2", "13", "15": // UNKNOWN, INTERNAL, DATA_LOSS
@@ -54,22 +54,22 @@ func statusOf(grpcStatus string) int {
 	return 200
 }
 
-// grpcCodes are the statuses of gRPC that say what a problem is
+// grpcCodes are the gRPC statuses of problems, by HTTP status
 // (https://grpc.github.io/grpc/core/md_doc_statuscodes.html).
 var grpcCodes = map[int]int{400: 3, 403: 7, 404: 12, 408: 4, 413: 8, 429: 8, 431: 8, 500: 13, 502: 14, 503: 14, 504: 4}
 
-// answerGRPC answers a problem as a caller of gRPC understands it: with a
-// status in a head that is also the end. fiso-error is there as ever.
+// answerGRPC answers a gRPC call with a problem: a status in a head that is also the
+// end, and fiso-error.
 func answerGRPC(w call.ResponseWriter, h call.Header, p call.Problem) {
 	h.Set("Content-Type", "application/grpc")
 	h.Add("grpc-status", strconv.Itoa(grpcCodes[p.Status]))
 	h.Add("grpc-message", percentEncode(string(p.Code)+": "+p.Detail))
 	if w.Head(200, h, 0) == nil {
-		_ = w.End(nil) // the application is gone
+		_ = w.End(nil) // the application has left
 	}
 }
 
-// percentEncode is the encoding of grpc-message: printable ASCII but "%" stays.
+// percentEncode encodes a grpc-message: printable ASCII except "%" stays.
 func percentEncode(s string) string {
 	const hex = "0123456789ABCDEF"
 	var b strings.Builder

@@ -13,19 +13,19 @@ import (
 	"github.com/lsm/fiso/link/internal/target"
 )
 
-// grpcRequest is a call as a client of gRPC makes it.
+// grpcRequest returns a call as gRPC clients make it.
 func grpcRequest(path string, fields ...string) *call.Request {
 	r := request("POST", path, "", append([]string{"Content-Type", "application/grpc", "TE", "trailers"}, fields...)...)
 	r.HTTP2 = true
 	return r
 }
 
-// A client of gRPC cannot put /link/{target} before its paths, and names the target in
-// its metadata. The same rules hold for it as for any call.
+// A gRPC client cannot put /link/{target} before its paths, and names the target in its
+// metadata. The same rules hold as for any call.
 func TestGRPC_namesItsTargetInMetadata(t *testing.T) {
 	for name, test := range map[string]struct {
 		r    *call.Request
-		path string // as the target sees it; "": it sees nothing
+		path string // as the target receives it; "": it receives nothing
 		code call.Code
 	}{
 		"named":                    {grpcRequest("/pkg.Service/Get", "fiso-target", "crm"), "/pkg.Service/Get", ""},
@@ -61,7 +61,7 @@ func foreign(r *call.Request) *call.Request {
 	return r
 }
 
-// L8: what is no call of gRPC is not routed by a field of its header
+// L8: a call that is not gRPC is not routed by a field of its header
 // (https://github.com/oauth2-proxy/oauth2-proxy/issues/3506).
 func TestGRPC_theFieldDecidesNothingElse(t *testing.T) {
 	for name, change := range map[string]func(r *call.Request){
@@ -93,7 +93,7 @@ func TestGRPC_theFieldDecidesNothingElse(t *testing.T) {
 	}
 }
 
-// A call of gRPC may have its head with its end, and has a deadline of its own.
+// A gRPC call may have its head with its end, and has its own deadline.
 func TestGRPC_isAStreamFromTheBeginning(t *testing.T) {
 	for name, test := range map[string]struct {
 		kind string
@@ -107,7 +107,7 @@ func TestGRPC_isAStreamFromTheBeginning(t *testing.T) {
 				})})
 				r := grpcRequest("/link/crm/a")
 				r.Header.Set("Content-Type", test.kind)
-				if _, record := makeCall(t.Context(), to, r); record.Took != test.took || record.Code != call.UpstreamTimeout {
+				if _, record := makeCall(t.Context(), to, r); record.Duration != test.took || record.Code != call.UpstreamTimeout {
 					t.Errorf("%+v", record)
 				}
 			})
@@ -115,7 +115,7 @@ func TestGRPC_isAStreamFromTheBeginning(t *testing.T) {
 	}
 }
 
-// grpcAnswer has its status in the head, which is then also the end, or in its trailer.
+// grpcAnswer has its status in a head that is also the end, or in the trailer.
 func grpcAnswer(late bool, status string) *call.Answer {
 	a := answer(200, "", "Content-Type", "application/grpc")
 	if late {
@@ -127,11 +127,11 @@ func grpcAnswer(late bool, status string) *call.Answer {
 	return a
 }
 
-// UNAUTHENTICATED is what 401 is elsewhere. Behind a head, it comes too late.
+// UNAUTHENTICATED is handled like 401, but not after a head.
 func TestGRPC_unauthenticatedRenewsTheCredentialOnce(t *testing.T) {
 	for name, test := range map[string]struct {
 		late     bool
-		again    string // what the second attempt is answered
+		again    string // answer to the second attempt
 		attempts int32
 		status   string
 	}{
@@ -206,7 +206,7 @@ func TestGRPC_isRetriedByItsStatus(t *testing.T) {
 	}
 }
 
-// breaking is an answer that ends with an error after its head.
+// breaking is an answer that breaks off after its head.
 func breaking(err error, fields ...string) trip {
 	return func(context.Context, string, *call.Outgoing, func(int, call.Header)) (*call.Answer, error) {
 		a := answer(200, "", fields...)
@@ -219,22 +219,21 @@ type broken struct{ err error }
 
 func (b broken) Read([]byte) (int, error) { return 0, b.err }
 
-// A target that answers, and whose answers break, is not well: the same for both
-// transports.
+// A target whose answers break off counts as failing, with both transports.
 func TestBreaker_countsAnswersThatBreak(t *testing.T) {
 	stream := []string{"Content-Type", "text/event-stream"}
 	for name, test := range map[string]struct {
 		reason   call.Reason
 		fields   []string
 		open     bool
-		endpoint bool // it failed
+		endpoint bool // whether the endpoint counts as failed
 	}{
 		"reset":                        {call.Reset, nil, true, true},
 		"garbage":                      {call.Garbage, nil, true, true},
 		"too slow":                     {call.Timeout, nil, true, true},
 		"the application left":         {call.Gone, nil, false, false},
 		"the application's body":       {call.Body, nil, false, false},
-		"a stream reset":               {call.Reset, stream, false, true}, // it was established
+		"a stream reset":               {call.Reset, stream, false, true}, // the stream was established
 		"a stream that rested so long": {call.Timeout, stream, false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -243,12 +242,12 @@ func TestBreaker_countsAnswersThatBreak(t *testing.T) {
 				breaks := breaking(&call.Error{Reason: test.reason, Sent: true, Err: errBroken}, test.fields...)
 				to := newTargetOf(t, "circuitBreaker: {failureThreshold: 2}", target.Parts{
 					Transport: trip(func(ctx context.Context, endpoint string, out *call.Outgoing, interim func(int, call.Header)) (*call.Answer, error) {
-						time.Sleep(time.Second) // that the target takes, and not the application
+						time.Sleep(time.Second) // the target takes that time, not the application
 						return breaks(ctx, endpoint, out, interim)
 					}),
 					Endpoints: judged{&outcomes},
 				})
-				for range 2 { // in a row: the head between them is no success
+				for range 2 { // two failures in a row: the head between them is not a success
 					if w, _ := makeCall(t.Context(), to, request("GET", "/link/crm/", "")); w.ended || w.body.String() != "half" {
 						t.Error("half an answer ended well")
 					}
@@ -271,7 +270,7 @@ func (j judged) Pick(context.Context, []string) (string, func(resilience.Outcome
 }
 func (judged) Close() {}
 
-// L12: a trial that becomes a stream does not keep the others waiting for its end
+// L12: a trial that becomes a stream does not block other calls until its end
 // (https://github.com/getnora-io/nora/issues/607).
 func TestBreaker_aStreamIsATrialUpToItsHead(t *testing.T) {
 	for name, kind := range map[string]string{"a stream": "text/event-stream", "gRPC": "application/grpc"} {

@@ -6,37 +6,38 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
 )
 
-// Guard keeps web pages out. Being reachable from this machine alone is no
-// protection from the browser that runs on it: a page can reach a loopback
-// listener by a name of its own that resolves to 127.0.0.1, or across sites
+// Guard refuses calls of web pages. A listener that only this machine can reach is
+// still reachable by its browsers: a page can call a loopback listener by its own host
+// name that resolves to 127.0.0.1, or across sites
 // (https://github.com/golang/go/issues/23993,
 // https://github.com/modelcontextprotocol/go-sdk/issues/760).
 type Guard struct {
-	Loopback bool     // the listener is a loopback one: Host has to be too
+	Loopback bool     // the listener is on loopback, so Host must be too
 	Hosts    []string // further hosts under which a loopback listener may be called
 	Origins  []string // origins whose pages may call
 }
 
-// refuse is what is wrong with where a request comes from, if anything is.
-// Nothing but Host, Origin and what browsers set themselves is looked at:
-// X-Forwarded-Host and its like are the caller's word.
+// refuse returns why a request is refused because of where it comes from, if it is. It
+// uses only Host, Origin and fields that browsers set: the caller can forge
+// X-Forwarded-Host and similar fields.
 func (g *Guard) refuse(r *call.Request) (call.Code, string) {
-	if g.Loopback && !g.knows(r.Host) {
+	if g.Loopback && !g.isKnownHost(r.Host) {
 		return call.HostNotAllowed, "this address answers to localhost and loopback addresses only; other names go into allowedHosts"
 	}
 	allowed, crossed := false, false
 	for i := range r.Header {
 		switch name, value := r.Header[i].Name, r.Header[i].Value; {
-		case len(name) == 6 && call.Same(name, "origin"):
+		case len(name) == 6 && http1.Same(name, "origin"):
 			if g.allows(value) {
 				allowed = true
 			} else if !sameHost(value, r.Host) {
 				return call.OriginNotAllowed, originRefused
 			}
-		case len(name) == 14 && call.Same(name, "sec-fetch-site"):
+		case len(name) == 14 && http1.Same(name, "sec-fetch-site"):
 			crossed = crossed || value != "same-origin" && value != "none" // none: the user typed it
 		}
 	}
@@ -48,8 +49,8 @@ func (g *Guard) refuse(r *call.Request) (call.Code, string) {
 
 const originRefused = "requests of web pages of another origin are refused; origins that may call go into allowedOrigins"
 
-// knows reports whether a Host is a loopback one or was configured.
-func (g *Guard) knows(host string) bool {
+// isKnownHost reports whether a Host is loopback or configured.
+func (g *Guard) isKnownHost(host string) bool {
 	name := host
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		name = h

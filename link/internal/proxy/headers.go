@@ -3,106 +3,108 @@ package proxy
 import (
 	"strings"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
 )
 
-// outgoingHeader is what of the application's header goes on, without what ends
-// with its connection, what it names in Connection, what rules remove, and what
-// the target's own credential replaces. All this happens before the credential
-// is put on, so that Connection: authorization changes nothing
+// outgoingHeader returns the application's header fields to forward: without those of
+// its connection, those that Connection names, those that rules remove, and those that
+// the target's credential replaces. The credential is added afterwards, so that
+// "Connection: authorization" cannot remove it
 // (https://github.com/golang/go/issues/50580).
 func (c *Call) outgoingHeader() call.Header {
-	return append(c.Forwarded(), c.To.Set()...)
+	return append(c.Forwarded(), c.Target.SetFields()...)
 }
 
-// Forwarded is outgoingHeader without what rules set, which may be secret: what
-// of the application's header may be kept for a call that is made later.
+// Forwarded is outgoingHeader without the fields that rules set, which may be secret:
+// the part of the header that may be stored for a later call.
 func (c *Call) Forwarded() call.Header {
 	var room [4]string
 	named := room[:0]
 	for member := range c.Header.Tokens("Connection") {
 		named = append(named, member)
 	}
-	out := make(call.Header, 0, len(c.Header)+len(c.To.Set())+4)
+	out := make(call.Header, 0, len(c.Header)+len(c.Target.SetFields())+4)
 next:
 	for _, f := range c.Header {
-		if local(f.Name) || c.To.Removes(f.Name) || c.named && call.Same(f.Name, TargetField) {
+		if isConnectionField(f.Name) || c.Target.Removes(f.Name) || c.grpcNamed && http1.Same(f.Name, TargetField) {
 			continue
 		}
-		if ofTrace(f.Name) {
-			if c.span == nil { // else it is replaced below
+		if isTraceField(f.Name) {
+			if c.span == nil { // with a span it is replaced below
 				out = append(out, f)
 			}
 			continue
 		}
 		for _, n := range named {
-			if call.Same(n, f.Name) {
+			if http1.Same(n, f.Name) {
 				continue next
 			}
 		}
 		out = append(out, f)
 	}
 	if c.span != nil {
-		c.carry(&out, c.record.Traceparent, c.state)
+		c.setTraceContext(&out, c.record.Traceparent, c.state)
 	}
 	return out
 }
 
-// trailer is what of the application's trailer goes on: the rules of its header
-// hold for it too, or a key of its own could come in behind the target's.
+// trailer returns the application's trailer fields to forward. The rules of the header
+// hold for them too; otherwise the application could send its own credential behind the
+// target's.
 func (c *Call) trailer() call.Header {
 	all := c.Trailer()
 	kept := make(call.Header, 0, len(all))
 	for _, f := range all {
-		if !local(f.Name) && !c.To.Removes(f.Name) {
+		if !isConnectionField(f.Name) && !c.Target.Removes(f.Name) {
 			kept = append(kept, f)
 		}
 	}
 	return kept
 }
 
-// announce says which fields trailer will have, so far as the application does: a
-// server of HTTP/2 may read no other (RFC 9110, section 6.6.2).
+// announce names the fields of trailer in Trailer, as far as the application did: an
+// HTTP/2 server may read no others (RFC 9110, section 6.6.2).
 func (c *Call) announce(out *call.Header) {
-	names := c.Header.Announced(func(name string) bool { return !local(name) && !c.To.Removes(name) })
+	names := c.Header.Announced(func(name string) bool { return !isConnectionField(name) && !c.Target.Removes(name) })
 	if names != "" {
 		out.Add("Trailer", names)
 	}
 }
 
-// local reports whether a field is about the application's connection to us.
-// TE goes on in the one form that says something end-to-end: that trailers are
-// understood, which gRPC insists on.
-func local(name string) bool {
+// isConnectionField reports whether a field concerns only the application's connection
+// to fiso-link. TE is forwarded in the one form that has meaning end to end:
+// "trailers", which gRPC requires.
+func isConnectionField(name string) bool {
 	switch len(name) {
 	case 2:
-		return call.Same(name, "te")
+		return http1.Same(name, "te")
 	case 4:
-		return call.Same(name, "host")
+		return http1.Same(name, "host")
 	case 6:
-		return call.Same(name, "expect")
+		return http1.Same(name, "expect")
 	case 7:
-		return call.Same(name, "upgrade") || call.Same(name, "trailer")
+		return http1.Same(name, "upgrade") || http1.Same(name, "trailer")
 	case 10:
-		return call.Same(name, "connection") || call.Same(name, "keep-alive")
+		return http1.Same(name, "connection") || http1.Same(name, "keep-alive")
 	case 14:
-		return call.Same(name, "content-length") || call.Same(name, "http2-settings")
+		return http1.Same(name, "content-length") || http1.Same(name, "http2-settings")
 	case 16:
-		return call.Same(name, "proxy-connection")
+		return http1.Same(name, "proxy-connection")
 	case 17:
-		return call.Same(name, "transfer-encoding")
+		return http1.Same(name, "transfer-encoding")
 	case 19:
-		return call.Same(name, "proxy-authorization")
+		return http1.Same(name, "proxy-authorization")
 	}
 	return false
 }
 
-// websocket reports whether the call asks for a WebSocket. No other protocol is
-// upgraded to: what follows would be opaque to every rule
+// websocket reports whether the call asks for a WebSocket. No other upgrade is
+// supported, because its traffic would bypass every rule
 // (https://github.com/golang/go/issues/80416).
 func (c *Call) websocket() bool { return strings.EqualFold(c.Upgrade, "websocket") }
 
-// upgradeAnswer is the header of an answer that changes to another protocol.
+// upgradeAnswer returns the header of an answer that switches protocols.
 func upgradeAnswer(h call.Header, to string) call.Header {
 	out := make(call.Header, 0, len(h)+2)
 	out = append(out, call.Field{Name: "Connection", Value: "Upgrade"}, call.Field{Name: "Upgrade", Value: to})

@@ -10,15 +10,16 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/target"
 )
 
-// credential is one that puts a field on, as real ones do.
+// credential adds a field, as real credentials do.
 type credential struct {
 	field, value string
 	renewals     int
-	renewed      bool // what Renew says
+	renewed      bool // result of Renew
 	apply        func(ctx context.Context) error
 	renew        func()
 }
@@ -42,10 +43,10 @@ func (c *credential) Renew(context.Context, *call.Outgoing) bool {
 }
 
 func (c *credential) Owns(field string) bool {
-	return call.Same(field, c.field) || call.Same(field, "Authorization")
+	return http1.Same(field, c.field) || http1.Same(field, "Authorization")
 }
 
-// seen is what the target gets of a call, as "Name: value".
+// seen returns the header that the target receives, as "Name: value".
 func seen(t *testing.T, settings string, cred target.Credential, r *call.Request) []string {
 	t.Helper()
 	var got []string
@@ -61,8 +62,8 @@ func seen(t *testing.T, settings string, cred target.Credential, r *call.Request
 	return got
 }
 
-// L5, https://github.com/golang/go/issues/50580: what Connection names is dropped
-// before the credential is put on.
+// L5, https://github.com/golang/go/issues/50580: fields that Connection names are
+// dropped before the credential is added.
 func TestHeaders_thatGoOn(t *testing.T) {
 	for name, test := range map[string]struct {
 		settings string
@@ -191,8 +192,8 @@ func TestHeaders_ofTheTargetsConnectionDoNotComeBack(t *testing.T) {
 	}
 }
 
-// L5, https://github.com/golang/go/issues/50580: what does not go on in the header
-// does not go on behind the body either.
+// L5, https://github.com/golang/go/issues/50580: fields that are not forwarded in the
+// header are not forwarded in the trailer either.
 func TestHeaders_theirRulesHoldForTheTrailerToo(t *testing.T) {
 	var got call.Header
 	to := newTargetOf(t, "headers: {set: {X-Team: orders}, remove: [X-Debug]}", target.Parts{

@@ -16,8 +16,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/lsm/fiso/common/config"
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
-	"github.com/lsm/fiso/link/internal/h1"
 	"github.com/lsm/fiso/link/internal/resilience"
 	"github.com/lsm/fiso/link/internal/target"
 	"github.com/lsm/fiso/link/spec"
@@ -25,7 +25,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// one is the endpoints of a target with a single one.
+// one is an Endpoints with a single address.
 type one string
 
 func (o one) Pick(context.Context, []string) (string, func(resilience.Outcome), error) {
@@ -45,7 +45,7 @@ func (f trip) RoundTrip(ctx context.Context, endpoint string, out *call.Outgoing
 }
 func (trip) Close() {}
 
-// always answers every attempt alike.
+// always gives every attempt the same answer.
 func always(status int, body string, fields ...string) trip {
 	return func(context.Context, string, *call.Outgoing, func(int, call.Header)) (*call.Answer, error) {
 		return answer(status, body, fields...), nil
@@ -63,7 +63,7 @@ func header(fields ...string) (h call.Header) {
 	return h
 }
 
-// everything of a body that goes out.
+// everything reads the whole body of an attempt.
 func sentBody(out *call.Outgoing) (string, error) {
 	if out.Body == nil {
 		return string(out.Kept), nil
@@ -78,12 +78,12 @@ type recorder struct {
 	header   call.Header
 	body     bytes.Buffer
 	interims []int
-	informed call.Header // of the last of them
+	informed call.Header // header of the last interim answer
 	flushes  int
 	begun    bool
 	ended    bool
 	trailer  call.Header
-	fail     error // of Write and Head
+	fail     error // error of Write and Head
 	upgraded io.ReadWriteCloser
 }
 
@@ -117,7 +117,7 @@ func (w *recorder) Upgrade(h call.Header) (io.ReadWriteCloser, error) {
 	return w.upgraded, w.fail
 }
 
-// request is one as a listener makes it.
+// request returns a request as a listener makes it.
 func request(method, path, body string, fields ...string) *call.Request {
 	return &call.Request{
 		Method: method, Target: path, Host: "localhost:3500", Header: header(fields...), Length: int64(len(body)),
@@ -125,9 +125,9 @@ func request(method, path, body string, fields ...string) *call.Request {
 	}
 }
 
-var parsed sync.Map // settings to *spec.Target, which does not change
+var parsed sync.Map // *spec.Target by settings; immutable
 
-// parse is the target named crm with settings of its own.
+// parse returns the target crm with further settings.
 func parse(t testing.TB, settings string) *spec.Target {
 	t.Helper()
 	if s, ok := parsed.Load(settings); ok {
@@ -149,7 +149,7 @@ func parse(t testing.TB, settings string) *spec.Target {
 	if strings.Contains(settings, "protocol: kafka") {
 		text = strings.Replace(text, "    host: crm.example\n", "", 1)
 	}
-	c := &spec.Config{} // Parse refuses what a later version brings
+	c := &spec.Config{} // not Parse, which refuses keys of later versions
 	err := config.Decode("config.yaml", []byte(text), c, config.Interpolate(), config.Env(func(string) (string, bool) { return "", false }))
 	if err != nil {
 		t.Fatal(err)
@@ -171,20 +171,20 @@ func newTargetOf(t testing.TB, settings string, parts target.Parts) *target.Targ
 	return to
 }
 
-// newTarget is a target of that server, by HTTP/1.1.
+// newTarget returns an HTTP/1.1 target for that server.
 func newTarget(t testing.TB, address, settings string) *target.Target {
 	t.Helper()
-	return newTargetOf(t, settings, target.Parts{Endpoints: one(address), Transport: h1.NewTransport(h1.TransportConfig{})})
+	return newTargetOf(t, settings, target.Parts{Endpoints: one(address), Transport: http1.NewTransport(http1.TransportConfig{})})
 }
 
-// makeCall answers one call without a network, and returns what came of it.
-func makeCall(ctx context.Context, to *target.Target, r *call.Request) (*recorder, Record) {
+// makeCall makes one call without a network, and returns its result.
+func makeCall(ctx context.Context, to *target.Target, r *call.Request) (*recorder, CallRecord) {
 	w := &recorder{}
 	return w, serveTo(ctx, to, w, r)
 }
 
-func serveTo(ctx context.Context, to *target.Target, w call.ResponseWriter, r *call.Request) (record Record) {
-	p := Proxy{Guard: Guard{Loopback: true}, Target: only(to), Observe: func(r Record) { record = r }}
+func serveTo(ctx context.Context, to *target.Target, w call.ResponseWriter, r *call.Request) (record CallRecord) {
+	p := Proxy{Guard: Guard{Loopback: true}, Target: only(to), Observe: func(r CallRecord) { record = r }}
 	p.ServeCall(ctx, w, r)
 	return record
 }
@@ -202,8 +202,8 @@ func only(to *target.Target) func(string) (*target.Target, func()) {
 func serve(t testing.TB, p *Proxy, to *target.Target) string {
 	t.Helper()
 	p.Target = only(to)
-	s := &h1.Server{Handler: p, Refuse: func(w call.ResponseWriter, code call.Code, err error) {
-		problem := call.NewProblem(code, "", err.Error())
+	s := &http1.Server{Handler: p, Refuse: func(w call.ResponseWriter, status int, err error) {
+		problem := call.NewProblem(call.CodeOf(status), "", err.Error())
 		b := problem.JSON()
 		_ = w.Head(problem.Status, problem.Header(), int64(len(b)))
 		_, _ = w.Write(b)
@@ -242,7 +242,7 @@ func upstream(t testing.TB, h http.HandlerFunc) string {
 	return s.Listener.Addr().String()
 }
 
-// dial is a connection of an application, closed at the end of the test.
+// dial opens an application's connection, which is closed at the end of the test.
 func dial(t testing.TB, address string) net.Conn {
 	t.Helper()
 	c, err := net.Dial("tcp", address)

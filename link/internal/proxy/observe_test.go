@@ -19,15 +19,15 @@ func TestRecord_saysWhatBecameOfACall(t *testing.T) {
 	for name, test := range map[string]struct {
 		method, path string
 		up           trip
-		want         Record
+		want         CallRecord
 	}{
-		"an answer":           {"GET", "/link/crm/", took, Record{Target: "crm", Method: "GET", Status: 404, Mode: "sync", Took: time.Second, Attempts: 1}},
-		"a method of its own": {"X-CANARY", "/link/crm/", took, Record{Target: "crm", Method: "OTHER", Status: 404, Mode: "sync", Took: time.Second, Attempts: 1}},
-		"no target": {"GET", "/link/canary/", took, Record{
+		"an answer":           {"GET", "/link/crm/", took, CallRecord{Target: "crm", Method: "GET", Status: 404, Mode: "sync", Duration: time.Second, Attempts: 1}},
+		"a method of its own": {"X-CANARY", "/link/crm/", took, CallRecord{Target: "crm", Method: "OTHER", Status: 404, Mode: "sync", Duration: time.Second, Attempts: 1}},
+		"no target": {"GET", "/link/canary/", took, CallRecord{
 			Method: "GET", Status: 404, Code: call.UnknownTarget, Mode: "sync", Detail: "there is no target of that name; the configuration lists them under targets",
 		}},
-		"the caller left": {"PUT", "/link/crm/", failing(call.Gone, errBroken), Record{Target: "crm", Method: "PUT", Status: 499, Mode: "sync", Attempts: 1}},
-		"events":          {"GET", "/link/crm/", always(200, "x", "Content-Type", "text/event-stream"), Record{Target: "crm", Method: "GET", Status: 200, Mode: "stream", Attempts: 1}},
+		"the caller left": {"PUT", "/link/crm/", failing(call.Gone, errBroken), CallRecord{Target: "crm", Method: "PUT", Status: 499, Mode: "sync", Attempts: 1}},
+		"events":          {"GET", "/link/crm/", always(200, "x", "Content-Type", "text/event-stream"), CallRecord{Target: "crm", Method: "GET", Status: 200, Mode: "stream", Attempts: 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -57,7 +57,7 @@ func TestRecord_isOfTheApplicationsLeavingWhereverItShows(t *testing.T) {
 	}
 }
 
-// failingWriter fails for good after so many uses.
+// failingWriter fails permanently after n uses.
 type failingWriter struct {
 	recorder
 	left int
@@ -76,7 +76,7 @@ func (w *failingWriter) Head(int, call.Header, int64) error { w.begun = true; re
 func (w *failingWriter) Write(p []byte) (int, error)        { return len(p), w.use() }
 func (w *failingWriter) Flush() error                       { return w.use() }
 
-// parts is a body that comes byte by byte.
+// parts is a body that is read byte by byte.
 type parts struct{}
 
 func (*parts) Read(p []byte) (int, error) { return copy(p, "x"), nil }
@@ -111,7 +111,7 @@ func TestProxy_passesInterimAnswersRedirectsAndTrailersOn(t *testing.T) {
 	}
 }
 
-// The trailer of a request goes on where its framing has a place for one.
+// The trailer of a request is forwarded if its framing can carry one.
 func TestProxy_passesTheTrailerOfARequestOn(t *testing.T) {
 	for name, test := range map[string]struct {
 		settings string

@@ -15,7 +15,7 @@ import (
 	"github.com/lsm/fiso/link/internal/target"
 )
 
-// readings are how servers behind us may read a path.
+// readings returns how servers behind fiso-link may interpret a path.
 var readings = map[string]func(string) string{
 	"as it is": func(s string) string { return s },
 	"decoded": func(s string) string {
@@ -106,7 +106,7 @@ func staysInside(t *testing.T, raw, p string) {
 	}
 }
 
-// get sends one request with that target, unchanged.
+// get sends one request with that request target, unchanged.
 func get(t *testing.T, addr, target string) int {
 	t.Helper()
 	c := dial(t, addr)

@@ -11,15 +11,15 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
-	"github.com/lsm/fiso/link/internal/h1"
 	"github.com/lsm/fiso/link/internal/target"
 )
 
 // UL3: an application that paused for 22 s in the middle of an answer was cut off
 // by a limit of the listener. Only timeout and timeouts.idle cut.
 func TestStream_aConsumerThatPausesIsCutByItsCallAlone(t *testing.T) {
-	body := strings.Repeat("0123456789abcdef", 16<<10) // 256 KiB, of which a pipe holds none
+	body := strings.Repeat("0123456789abcdef", 16<<10) // 256 KiB; a pipe buffers nothing
 	for _, row := range []struct {
 		name, settings, kind string
 		pause, cut           time.Duration // cut 0: never
@@ -38,10 +38,10 @@ func TestStream_aConsumerThatPausesIsCutByItsCallAlone(t *testing.T) {
 					a.Length = -1
 					return a, nil
 				})})
-				var record Record
+				var record CallRecord
 				began, over := time.Now(), make(chan time.Duration, 1)
 				app, served := net.Pipe()
-				s := &h1.Server{Handler: &Proxy{Target: only(to), Observe: func(r Record) { record = r }}}
+				s := &http1.Server{Handler: &Proxy{Target: only(to), Observe: func(r CallRecord) { record = r }}}
 				go func() {
 					s.ServeConn(context.Background(), served)
 					over <- time.Since(began)
@@ -55,7 +55,7 @@ func TestStream_aConsumerThatPausesIsCutByItsCallAlone(t *testing.T) {
 				if _, err := io.ReadFull(resp.Body, make([]byte, 1000)); err != nil {
 					t.Fatal(err)
 				}
-				time.Sleep(row.pause) // of the bubble: the application is slow
+				time.Sleep(row.pause) // virtual time: the application is slow
 				n, err := io.Copy(io.Discard, resp.Body)
 				switch took := <-over; {
 				case row.cut == 0 && (err != nil || n+1000 != int64(len(body)) || record.Status != 200):

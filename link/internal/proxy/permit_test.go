@@ -14,8 +14,8 @@ import (
 	"github.com/lsm/fiso/link/internal/target"
 )
 
-// L12: https://github.com/sony/gobreaker/issues/53. UL34: a call that met nothing but
-// connections that go away was 65 of them, and none counted.
+// L12: https://github.com/sony/gobreaker/issues/53. UL34: a call that only met closing
+// connections made 65 attempts, and none counted.
 func TestBreaker_countsWhatTheTargetDid(t *testing.T) {
 	status := func(s int) trip { return always(s, "") }
 	for name, test := range map[string]struct {
@@ -46,7 +46,7 @@ func TestBreaker_countsWhatTheTargetDid(t *testing.T) {
 	}
 }
 
-// failingFirst fails so often, and answers then.
+// failingFirst fails n times, and then answers.
 func failingFirst(times int, why call.Reason) trip {
 	made := 0
 	return func(context.Context, string, *call.Outgoing, func(int, call.Header)) (*call.Answer, error) {
@@ -57,7 +57,8 @@ func failingFirst(times int, why call.Reason) trip {
 	}
 }
 
-// UL34: nor did a trial that met nothing else, so that the circuit stayed half-open.
+// UL34: a trial that only met closing connections did not count, so that the circuit
+// stayed half-open.
 func TestBreaker_aTrialOfATargetThatTakesNothingFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		to := newTargetOf(t, "retry: {maxAttempts: 1}\ncircuitBreaker: {failureThreshold: 1, resetTimeout: 1s}", target.Parts{Transport: failingFirst(1000, call.Unserved)})
@@ -73,8 +74,8 @@ func TestBreaker_aTrialOfATargetThatTakesNothingFails(t *testing.T) {
 	})
 }
 
-// L12: https://github.com/getnora-io/nora/issues/607. A trial whatever becomes
-// of it gives its place back: the one after it goes through and closes.
+// L12: https://github.com/getnora-io/nora/issues/607. A trial returns its permit
+// however it ends: the next one is allowed and closes the circuit.
 func TestBreaker_everyTrialGivesItsPlaceBack(t *testing.T) {
 	var renewing *credential
 	for name, up := range map[string]trip{
@@ -109,16 +110,16 @@ func TestBreaker_everyTrialGivesItsPlaceBack(t *testing.T) {
 					})})
 				permit, _, _ := to.Breaker.Allow()
 				permit.Done(resilience.Failure)
-				time.Sleep(time.Minute) // until it may be tried again
+				time.Sleep(time.Minute) // until the next trial is allowed
 				r := request("POST", "/link/crm/", "x")
-				r.Length = -1 // a body that is open while it panics
+				r.Length = -1 // a body that is open during the panic
 				makeCall(t.Context(), to, r)
 				current, fail = always(200, ""), ""
 				if _, record := makeCall(t.Context(), to, request("GET", "/link/crm/", "")); record.Status != 200 || to.Breaker.State() != resilience.Closed {
 					t.Errorf("%+v, the breaker is %v", record, to.Breaker.State())
 				}
-				if p.out != 0 || to.Concurrency.Now() != 0 {
-					t.Errorf("%d endpoints and %d places were kept", p.out, to.Concurrency.Now())
+				if p.out != 0 || to.Concurrency.InFlight() != 0 {
+					t.Errorf("%d endpoints and %d places were kept", p.out, to.Concurrency.InFlight())
 				}
 			})
 		})
@@ -134,12 +135,13 @@ func TestPermits_areGivenBackWhenARenewalPanics(t *testing.T) {
 		return a, nil
 	})})
 	_, record := makeCall(t.Context(), to, request("GET", "/link/crm/", ""))
-	if record.Code != call.Internal || p.out != 0 || closed != 1 || to.Concurrency.Now() != 0 {
-		t.Error(record, p.out, closed, to.Concurrency.Now())
+	if record.Code != call.Internal || p.out != 0 || closed != 1 || to.Concurrency.InFlight() != 0 {
+		t.Error(record, p.out, closed, to.Concurrency.InFlight())
 	}
 }
 
-// A reload closes a target once its calls have released it, so each does once.
+// A reload closes a target when its calls have released it, so each call must release
+// it exactly once.
 func TestTarget_isReleasedExactlyOnce(t *testing.T) {
 	for name, test := range problems() {
 		t.Run(name, func(t *testing.T) {
@@ -183,13 +185,13 @@ func TestConcurrency_isThatOfCallsUnderWay(t *testing.T) {
 			})
 		}
 		all.Wait()
-		if got[200] != 2 || got[503] != 3 || to.Concurrency.Now() != 0 {
-			t.Error(got, to.Concurrency.Now())
+		if got[200] != 2 || got[503] != 3 || to.Concurrency.InFlight() != 0 {
+			t.Error(got, to.Concurrency.InFlight())
 		}
 	})
 }
 
-// UL2: a credential is renewed also where its call cannot be made again.
+// UL2: a credential is renewed even if its call cannot be made again.
 func TestRenew_happensOnceACallAndIsNoAttempt(t *testing.T) {
 	for name, test := range map[string]struct {
 		renewed   bool
@@ -274,7 +276,7 @@ func TestCall_withABodyThatTricklesEndsByItsTotalTime(t *testing.T) {
 	})
 }
 
-// While a credential is renewed, the body may go on being read.
+// While a credential is renewed, the previous attempt may go on reading the body.
 func TestRenew_endsWhereMeanwhileMoreWasReadThanIsKept(t *testing.T) {
 	var reading sync.WaitGroup
 	more := make(chan struct{})
@@ -301,7 +303,7 @@ func TestRefuse_isAnErrorThatNamesItsCode(t *testing.T) {
 	}
 }
 
-// pickFunc is endpoints that are looked up.
+// pickFunc is an Endpoints as a function.
 type pickFunc func(context.Context) error
 
 func (f pickFunc) Pick(ctx context.Context, _ []string) (string, func(resilience.Outcome), error) {

@@ -15,14 +15,14 @@ import (
 	"github.com/lsm/fiso/link/internal/target"
 )
 
-// failing is a transport that fails.
+// failing is a transport that always fails.
 func failing(reason call.Reason, err error) trip {
 	return func(context.Context, string, *call.Outgoing, func(int, call.Header)) (*call.Answer, error) {
 		return nil, &call.Error{Reason: reason, Sent: true, Err: err}
 	}
 }
 
-// problemCase is a call that fiso-link answers itself.
+// problemCase is a call that fiso-link itself answers.
 type problemCase struct {
 	settings string
 	cred     target.Credential
@@ -66,10 +66,12 @@ func problems() map[string]problemCase {
 		"rate": {settings: "rateLimit: {requestsPerSecond: 0.1, burst: 1}", code: call.RateLimited, status: 429, after: "10",
 			change: func(_ *Proxy, to *target.Target, _ *call.Request) { to.Rate.Allow() }},
 		"concurrency": {settings: "maxConcurrent: 1", code: call.TooManyCalls, status: 503, after: "1",
-			change: func(_ *Proxy, to *target.Target, _ *call.Request) { to.Concurrency.Enter() }},
-		"breaker":            {change: opened, code: call.CircuitOpen, status: 503, after: "30"},
-		"no credential":      {cred: &credential{apply: func(context.Context) error { return errors.New("canary-secret") }}, code: call.CredentialUnavailable, status: 502},
-		"credential expired": {cred: &credential{apply: func(context.Context) error { return &target.Unproven{Code: call.CredentialExpired, Err: errBroken} }}, code: call.CredentialExpired, status: 502},
+			change: func(_ *Proxy, to *target.Target, _ *call.Request) { to.Concurrency.TryAcquire() }},
+		"breaker":       {change: opened, code: call.CircuitOpen, status: 503, after: "30"},
+		"no credential": {cred: &credential{apply: func(context.Context) error { return errors.New("canary-secret") }}, code: call.CredentialUnavailable, status: 502},
+		"credential expired": {cred: &credential{apply: func(context.Context) error {
+			return &target.CredentialError{Code: call.CredentialExpired, Err: errBroken}
+		}}, code: call.CredentialExpired, status: 502},
 		"connect":            {up: failing(call.Connect, errBroken), code: call.ConnectFailed, status: 502},
 		"reset":              {up: failing(call.Reset, errBroken), code: call.UpstreamReset, status: 502},
 		"going away":         {up: failing(call.Unserved, errBroken), code: call.UpstreamReset, status: 502},
@@ -93,7 +95,7 @@ type failingReader struct{ err error }
 
 func (r *failingReader) Read([]byte) (int, error) { return 0, r.err }
 
-func (test *problemCase) run(t *testing.T, fields ...string) (*recorder, Record) {
+func (test *problemCase) run(t *testing.T, fields ...string) (*recorder, CallRecord) {
 	t.Helper()
 	up, method, path := test.up, test.method, test.path
 	if up == nil {
@@ -111,8 +113,8 @@ func (test *problemCase) run(t *testing.T, fields ...string) (*recorder, Record)
 	}
 	to := newTargetOf(t, settings, target.Parts{Credential: test.cred, Transport: up})
 	w := &recorder{}
-	var record Record
-	p := Proxy{Guard: Guard{Loopback: true}, Target: only(to), Observe: func(r Record) { record = r }}
+	var record CallRecord
+	p := Proxy{Guard: Guard{Loopback: true}, Target: only(to), Observe: func(r CallRecord) { record = r }}
 	r := request(method, path+"?q=canary-query", "", append(fields, "X-A", "canary-header", "Authorization", "canary-auth")...)
 	if test.change != nil {
 		test.change(&p, to, r)
@@ -177,7 +179,7 @@ func TestPercentEncode_keepsPrintableASCII(t *testing.T) {
 	}
 }
 
-// A status that has no number of gRPC would be read as success.
+// Without a gRPC status for it, an HTTP status would be read as success.
 func TestProblem_everyStatusHasACodeOfGRPC(t *testing.T) {
 	for _, code := range []call.Code{
 		call.BadRequest, call.BadPath, call.HostNotAllowed, call.OriginNotAllowed, call.PathNotAllowed, call.MethodNotAllowed, call.UnknownTarget,
@@ -216,7 +218,7 @@ func TestProblem_doesNotFollowAnAnswerThatHasBegun(t *testing.T) {
 				a := answer(200, "")
 				a.Body, a.Length = io.NopCloser(io.MultiReader(strings.NewReader("half"), &failingReader{test.err})), 8
 				to := newTargetOf(t, "", target.Parts{Transport: trip(func(context.Context, string, *call.Outgoing, func(int, call.Header)) (*call.Answer, error) {
-					time.Sleep(time.Second) // that the target takes, and not the application
+					time.Sleep(time.Second) // the target takes that time, not the application
 					return a, nil
 				})})
 				w, record := makeCall(t.Context(), to, request("GET", "/link/crm/", ""))
@@ -228,11 +230,11 @@ func TestProblem_doesNotFollowAnAnswerThatHasBegun(t *testing.T) {
 	}
 }
 
-// One that answers in the proxy's place may fail after it has begun.
+// Publish and Defer may fail after the answer has begun.
 func TestProblem_ofAnAnswerBegunElsewhereIsOnlyRecorded(t *testing.T) {
 	to := newTargetOf(t, "protocol: kafka\nkafka: {topic: t}", target.Parts{})
-	var record Record
-	p := Proxy{Target: only(to), Observe: func(r Record) { record = r }, Publish: func(_ context.Context, w call.ResponseWriter, _ *Call) error {
+	var record CallRecord
+	p := Proxy{Target: only(to), Observe: func(r CallRecord) { record = r }, Publish: func(_ context.Context, w call.ResponseWriter, _ *Call) error {
 		_ = w.Head(202, nil, 5)
 		panic("canary")
 	}}

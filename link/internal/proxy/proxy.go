@@ -10,102 +10,102 @@ import (
 
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
-	"github.com/lsm/fiso/link/internal/canonical"
 	"github.com/lsm/fiso/link/internal/resilience"
 	"github.com/lsm/fiso/link/internal/target"
+	"github.com/lsm/fiso/link/internal/urlpath"
 )
 
-// Prefix is where calls to targets begin.
+// Prefix begins the paths of calls to targets.
 const Prefix = "/link/"
 
-// Proxy answers calls. Its fields are set before the first call and not
-// changed after.
+// Proxy answers calls. Its fields must not change after the first call.
 type Proxy struct {
 	Guard Guard
-	// Target finds a target by name; release is called when the call no longer
-	// uses it. nil: there is none of that name.
+	// Target finds a target by name; release is called when the call no longer uses it.
+	// A nil target: no such name.
 	Target func(name string) (t *target.Target, release func())
-	// Observe hears of every call once it is over. It must not block.
-	Observe func(Record)
-	// Tracer makes the spans of calls and attempts. nil: none; the trace context
-	// of an application then goes on as it came.
+	// Observe is called after each call. It must not block.
+	Observe func(CallRecord)
+	// Tracer makes the spans of calls and attempts. nil: no spans, and the
+	// application's trace context is forwarded unchanged.
 	Tracer trace.Tracer
-	// Publish answers a call of a target that publishes (protocol kafka), and
-	// Defer one that is to be made later (Prefer: respond-async). Its error is
-	// made by Refuse, or one of the application's connection. nil: refused.
+	// Publish answers a call to a target of protocol kafka, and Defer one to be made
+	// later (Prefer: respond-async). Their errors are made by Refuse, or are errors of
+	// the application's connection. nil: such calls are refused.
 	Publish, Defer func(ctx context.Context, w call.ResponseWriter, c *Call) error
 }
 
-// Call is a call on its way: who it is for, and what of it goes on.
+// Call is a call in progress.
 type Call struct {
 	*call.Request
-	To    *target.Target
-	Path  string // canonical, without the target's base path
-	Query string
-	// HasQuery says that the request target had a "?".
-	HasQuery bool
-	began    time.Time
-	record   Record
-	named    bool       // the target was named by TargetField
-	broke    bool       // the answer broke after its head
-	cut      bool       // it did, and that says nothing of the target
-	state    string     // the tracestate that goes with the record's Traceparent
-	span     trace.Span // nil: none
+	Target *target.Target
+	Path   string // canonical, without the target's base path
+	Query  string
+	// HasQuery: the request target had a "?".
+	HasQuery      bool
+	began         time.Time
+	record        CallRecord
+	grpcNamed     bool       // the target was named by TargetField
+	responseBroke bool       // the answer broke after its head
+	callerCut     bool       // it broke because of the caller, which says nothing about the target
+	state         string     // the tracestate that goes with the record's Traceparent
+	span          trace.Span // nil: none
 }
 
-// Record is what became of a call, for metrics, logs and traces. It holds no
-// secret: neither query nor body, and of the header the trace alone.
-type Record struct {
-	Target, Method string // "" where there is no such target
-	Status         int    // as the application sees it; 499: it went away
+// CallRecord is the result of a call, for metrics, logs and traces. It holds no secret:
+// no query, no body, and of the header only the trace.
+type CallRecord struct {
+	Target, Method string // "": unknown target
+	Status         int    // as the application sees it; 499: the application left
 	Code           call.Code
-	Detail         string // what stands beside the code
+	Detail         string // text of the problem
 	Mode           string // sync, stream; async: accepted; delivery: made later; publish
-	Took           time.Duration
+	Duration       time.Duration
 	Attempts       int
 	Renewed        bool   // the credential was renewed after a 401
-	Stack          string // where the call panicked; "": it did not
-	// Traceparent is the W3C trace context of the call: that of its span, or
-	// without traces what the application sent, which may be anything.
+	Stack          string // stack of a panic; "": none
+	// Traceparent is the W3C trace context of the call: that of its span or, without
+	// traces, the application's, unchecked.
 	Traceparent string
 }
 
-// statusGone is the status of a call whose application went away (as nginx has it).
+// statusGone is the status of a call whose application left (as in nginx).
 const statusGone = 499
 
 // ServeCall answers one call.
 func (p *Proxy) ServeCall(ctx context.Context, w call.ResponseWriter, r *call.Request) {
 	c := &Call{Request: r, began: time.Now()}
-	c.record = Record{Method: methodLabel(r.Method), Mode: "sync"}
+	c.record = CallRecord{Method: methodLabel(r.Method), Mode: "sync"}
 	ctx = p.begin(ctx, c)
-	if err := p.guarded(ctx, w, c, (*Proxy).walk); err != nil {
+	if err := p.handleSafely(ctx, w, c, (*Proxy).handle); err != nil {
 		p.answerError(w, c, err)
 	}
 	p.observe(c)
 }
 
 func (p *Proxy) observe(c *Call) {
-	c.record.Took = time.Since(c.began)
+	c.record.Duration = time.Since(c.began)
 	c.end()
 	if p.Observe != nil {
 		p.Observe(c.record)
 	}
 }
 
-// guarded is walk, and survives a panic: one call must not end those of others.
-// What was panicked with may hold anything, and is not shown.
-func (p *Proxy) guarded(ctx context.Context, w call.ResponseWriter, c *Call, walk func(*Proxy, context.Context, call.ResponseWriter, *Call) error) (err error) {
+// handleSafely runs walk, and turns a panic into an error: it must not end other calls.
+// The panic value may hold secrets, so it is not shown.
+func (p *Proxy) handleSafely(ctx context.Context, w call.ResponseWriter, c *Call, walk func(*Proxy, context.Context, call.ResponseWriter, *Call) error) (err error) {
 	defer func() {
 		if recover() != nil {
 			c.record.Stack = string(debug.Stack())
-			err = &refusal{code: call.Internal, detail: "fiso-link failed; its log has the stack"}
+			err = &refusal{code: call.Internal, detail: "fiso-link failed; see its log for the stack"}
 		}
 	}()
 	return walk(p, ctx, w, c)
 }
 
-// methodLabel keeps the number of methods that a metric may see small.
+// methodLabel bounds the number of methods in metrics.
 func methodLabel(m string) string {
 	switch m {
 	case "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS":
@@ -114,9 +114,9 @@ func methodLabel(m string) string {
 	return "OTHER"
 }
 
-// walk takes a call to its target and the answer back. Its error is of type
-// *refusal, or one of the application's connection.
-func (p *Proxy) walk(ctx context.Context, w call.ResponseWriter, c *Call) error {
+// handle makes the call to a target and returns its answer. Its error is a *refusal, or
+// an error of the application's connection.
+func (p *Proxy) handle(ctx context.Context, w call.ResponseWriter, c *Call) error {
 	if code, detail := p.Guard.refuse(c.Request); code != "" {
 		return &refusal{code: code, detail: detail}
 	}
@@ -125,13 +125,13 @@ func (p *Proxy) walk(ctx context.Context, w call.ResponseWriter, c *Call) error 
 		return err
 	}
 	defer release()
-	t := c.To
+	t := c.Target
 	later := t.Spec.Async != nil && c.Upgrade == "" && !c.Header.IsGRPC() && prefersAsync(c.Header)
-	place, err := enter(t, later)
+	place, err := acquire(t, later)
 	if err != nil {
 		return err
 	}
-	defer place.Leave()
+	defer place.Release()
 	switch {
 	case t.Spec.Protocol == "kafka":
 		c.record.Mode = "publish"
@@ -143,20 +143,20 @@ func (p *Proxy) walk(ctx context.Context, w call.ResponseWriter, c *Call) error 
 	return p.perform(ctx, w, c)
 }
 
-// enter takes a place at a target: one of rateLimit, and one of maxConcurrent,
-// which the caller gives back. A call that is only accepted takes neither from the target,
-// from which it will when it is made, but from others as large: where Kafka is slow
-// to take calls, those to the target go on.
-func enter(t *target.Target, accepted bool) (place *resilience.Concurrency, err error) {
+// acquire takes one call of rateLimit, and one of maxConcurrent, which the caller
+// returns. A call that is only accepted uses separate limits of the same size: it uses
+// those of the target later, when it is made, and a slow Kafka must not block direct
+// calls.
+func acquire(t *target.Target, accepted bool) (place *resilience.Concurrency, err error) {
 	bucket, places := t.Rate, t.Concurrency
 	if accepted {
-		bucket, places = t.Intake, t.Accepting
+		bucket, places = t.AcceptRate, t.AcceptConcurrency
 	}
 	if wait, ok := bucket.Allow(); !ok {
 		return nil, &refusal{code: call.RateLimited, detail: "the target's rateLimit is used up", after: wait}
 	}
-	if !places.Enter() {
-		return nil, &refusal{code: call.TooManyCalls, detail: "the target has maxConcurrent calls under way", after: time.Second}
+	if !places.TryAcquire() {
+		return nil, &refusal{code: call.TooManyCalls, detail: "the target has maxConcurrent calls in flight", after: time.Second}
 	}
 	return places, nil
 }
@@ -168,12 +168,11 @@ func handled(ctx context.Context, by func(context.Context, call.ResponseWriter, 
 	return by(ctx, w, c)
 }
 
-// prefersAsync reports whether the application wants its call made later
-// (RFC 7240).
+// prefersAsync reports whether the application wants its call made later (RFC 7240).
 func prefersAsync(h call.Header) bool {
 	for member := range h.Tokens("Prefer") {
 		name, _, _ := strings.Cut(member, ";")
-		if call.Same(strings.TrimRight(name, " \t"), "respond-async") {
+		if http1.Same(strings.TrimRight(name, " \t"), "respond-async") {
 			return true
 		}
 	}
@@ -191,14 +190,14 @@ func (p *Proxy) route(c *Call) (release func(), err error) {
 		if i := strings.IndexByte(rest, '/'); i >= 0 {
 			name, path = rest[:i], rest[i:]
 		}
-	} else if name, c.named = c.grpcTarget(); !c.named {
+	} else if name, c.grpcNamed = c.grpcTarget(); !c.grpcNamed {
 		return nil, &refusal{code: call.UnknownTarget, detail: "targets are called as /link/{target}/{path}, or by gRPC with the metadata " + TargetField}
 	}
 	t, release := p.Target(name)
 	if t == nil {
 		return nil, &refusal{code: call.UnknownTarget, detail: "there is no target of that name; the configuration lists them under targets"}
 	}
-	c.To, c.record.Target = t, t.Spec.Name
+	c.Target, c.record.Target = t, t.Spec.Name
 	if err := c.admit(path); err != nil {
 		release()
 		return nil, err
@@ -206,23 +205,23 @@ func (p *Proxy) route(c *Call) (release func(), err error) {
 	return release, nil
 }
 
-// admit checks what may be called, in the one form that goes onto the wire.
+// admit checks path and method, in the form that is sent.
 func (c *Call) admit(path string) error {
-	canon, err := canonical.Path(path, c.To.Slashes)
+	canon, err := urlpath.Path(path, c.Target.AllowsEncodedSlashes)
 	switch {
 	case err != nil:
 		return &refusal{code: call.BadPath, detail: err.Error()}
-	case !c.To.AllowsMethod(c.Method):
+	case !c.Target.AllowsMethod(c.Method):
 		return &refusal{code: call.MethodNotAllowed, detail: "the target's allowedMethods do not have this method"}
 	}
-	if err := c.To.Rules.Allow(canon); err != nil {
+	if err := c.Target.Rules.Allow(canon); err != nil {
 		return &refusal{code: call.PathNotAllowed, detail: err.Error()}
 	}
 	c.Path = canon
 	return nil
 }
 
-// refusal is an error that fiso-link answers itself.
+// refusal is an error that fiso-link itself answers.
 type refusal struct {
 	code   call.Code
 	detail string
@@ -231,8 +230,8 @@ type refusal struct {
 
 func (r *refusal) Error() string { return string(r.code) + ": " + r.detail }
 
-// Refuse is an error that is answered as a problem with that code, for those
-// who answer calls in the proxy's place (Publish, Defer).
+// Refuse returns an error that is answered as a problem with that code. It is for
+// Publish and Defer.
 func Refuse(code call.Code, detail string, after time.Duration) error {
 	return &refusal{code: code, detail: detail, after: after}
 }
@@ -249,7 +248,7 @@ func (p *Proxy) answerError(w call.ResponseWriter, c *Call, err error) {
 		if c.record.Status == 0 {
 			c.record.Status = r.code.Status()
 		}
-		return // it is cut off, and the listener sees to that
+		return // the listener cuts the answer off
 	}
 	c.record.Status = r.code.Status()
 	problem := call.NewProblem(r.code, c.record.Target, r.detail)
@@ -263,8 +262,8 @@ func (p *Proxy) answerError(w call.ResponseWriter, c *Call, err error) {
 	}
 	body := problem.JSON()
 	if w.Head(problem.Status, h, int64(len(body))) != nil {
-		return // the application is gone
+		return // the application has left
 	}
-	_, _ = w.Write(body) // the same
-	_ = w.End(nil)       // the same
+	_, _ = w.Write(body) // as above
+	_ = w.End(nil)       // as above
 }

@@ -12,9 +12,9 @@ import (
 	"github.com/lsm/fiso/link/internal/resilience"
 )
 
-// again reports whether another attempt is safe and wanted, and after what wait.
-func (m *maker) again(ctx context.Context, a *call.Answer, err error) (time.Duration, bool) {
-	t, attempts := m.c.To, m.c.record.Attempts
+// shouldRetry reports whether another attempt is safe and wanted, and after what wait.
+func (m *attempts) shouldRetry(ctx context.Context, a *call.Answer, err error) (time.Duration, bool) {
+	t, attempts := m.c.Target, m.c.record.Attempts
 	if attempts >= t.Spec.Retry.MaxAttempts || ctx.Err() != nil {
 		return 0, false
 	}
@@ -23,49 +23,49 @@ func (m *maker) again(ctx context.Context, a *call.Answer, err error) (time.Dura
 	if err != nil {
 		var failed *call.Error
 		if !errors.As(err, &failed) {
-			return 0, false // ours: circuit open, no credential
+			return 0, false // fiso-link's own refusal: circuit open, no credential
 		}
 		wanted, sent = t.RetriesOn(failed.Reason), failed.Sent
 	} else if wanted = t.RetriesStatus(httpStatus(a)); wanted {
 		asked = retryAfter(a.Header.Get("Retry-After"), time.Now())
 	}
-	if !wanted || sent && !m.safe() || !m.body.again() || t.Breaker.State() == resilience.Open {
+	if !wanted || sent && !m.isSafe() || !m.body.canResend() || t.Breaker.State() == resilience.Open {
 		return 0, false
 	}
 	wait := max(t.Backoff.Delay(attempts), asked)
-	if asked > t.Spec.Retry.MaxInterval || wait >= m.limit.left() {
-		return 0, false // more patience than we have: the application hears at once
+	if asked > t.Spec.Retry.MaxInterval || wait >= m.limit.remaining() {
+		return 0, false // too long to wait: answer the application now
 	}
 	return wait, true
 }
 
-// untook counts the attempts that a target never took.
-type untook struct{ unserved, refused int }
+// unprocessedCount counts the attempts that a target never took.
+type unprocessedCount struct{ unserved, refused int }
 
-// Bounds of those that go again at once: connections may go away one after
-// another, each after one request of many; a target that refuses has too much to do.
+// Bounds of requests that are sent again at once. Connections may be closed one after
+// another, each after one request of many; a target that refuses is overloaded.
 const (
 	maxUnserved = 64
 	maxRefused  = 1
 )
 
-// untaken reports whether the target never took the request, which then goes again
-// at once, on another connection where that one goes away. That is no retry: it
-// counts neither as an attempt nor in the budget.
-func (m *maker) untaken(ctx context.Context, err error) bool {
+// resendAtOnce reports whether the target did not process the request, which is then
+// sent again at once, on another connection if that one is closing. It is not a retry:
+// it counts neither as an attempt nor in the budget.
+func (m *attempts) resendAtOnce(ctx context.Context, err error) bool {
 	var failed *call.Error
 	if !errors.As(err, &failed) || failed.Sent || ctx.Err() != nil {
 		return false
 	}
-	count, most := &m.untook.unserved, maxUnserved
+	count, most := &m.unprocessed.unserved, maxUnserved
 	switch failed.Reason {
 	case call.Unserved:
 	case call.Refused:
-		count, most = &m.untook.refused, maxRefused
+		count, most = &m.unprocessed.refused, maxRefused
 	default:
 		return false
 	}
-	if *count >= most || !m.body.retire() {
+	if *count >= most || !m.body.detachAttempt() {
 		return false
 	}
 	*count++
@@ -73,18 +73,18 @@ func (m *maker) untaken(ctx context.Context, err error) bool {
 	return true
 }
 
-// safe reports whether the request may reach the target twice (RFC 9110,
-// section 9.2.2; draft-ietf-httpapi-idempotency-key-header). A key counts only
-// if the target sees it. What opens a WebSocket begins a session: it is no
-// ordinary GET.
-func (m *maker) safe() bool {
+// isSafe reports whether the request may reach the target twice (RFC 9110, section
+// 9.2.2; draft-ietf-httpapi-idempotency-key-header). A key counts only if the target
+// gets it. A WebSocket handshake begins a session, so it is not safe although it is a
+// GET.
+func (m *attempts) isSafe() bool {
 	switch m.c.Method {
 	case "GET", "HEAD", "OPTIONS", "PUT", "DELETE":
 		if !m.c.websocket() {
 			return true
 		}
 	}
-	return m.c.To.Spec.Retry.Unsafe || m.sent.Header.Get("Idempotency-Key") != ""
+	return m.c.Target.Spec.Retry.Unsafe || m.last.Header.Get("Idempotency-Key") != ""
 }
 
 // retryAfter reads both forms of Retry-After: seconds, and a date.
@@ -99,7 +99,7 @@ func retryAfter(s string, now time.Time) time.Duration {
 	return 0
 }
 
-// sleep waits; false when the call ended first.
+// sleep waits for d; false: the call ended first.
 func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -19,13 +19,13 @@ import (
 	"github.com/lsm/fiso/link/internal/target"
 )
 
-// stage is where an attempt goes wrong.
+// stage is a point at which an attempt fails.
 type stage struct {
 	name   string
 	reason call.Reason // "": status
 	sent   bool
 	status int
-	again  bool // it may be worth another attempt
+	again  bool // another attempt may help
 }
 
 var stages = []stage{
@@ -116,15 +116,15 @@ func retries(t *testing.T, method, key string, unsafe bool, s stage, body string
 	}
 }
 
-// UL12: what a target never took goes again at once, whatever retries are allowed,
-// and is none; what never comes to an end does.
+// UL12: a request that the target did not process is sent again at once, whatever the
+// retry settings, and is not a retry; but not without limit.
 func TestRetry_whatATargetNeverTookIsNoRetry(t *testing.T) {
 	for name, test := range map[string]struct {
 		reason call.Reason
 		times  int
 		body   string
 		want   int // status
-		reach  int // attempts that were made
+		reach  int // number of attempts
 	}{
 		"a connection that goes away":       {call.Unserved, 1, "x", 200, 2},
 		"many that do":                      {call.Unserved, 40, "x", 200, 41},
@@ -155,7 +155,7 @@ func TestRetry_whatATargetNeverTookIsNoRetry(t *testing.T) {
 	}
 }
 
-// A key that the target does not get protects it from nothing.
+// A key that the target does not get makes nothing safe.
 func TestRetry_doesNotCountOnAKeyThatDoesNotGoOn(t *testing.T) {
 	for name, test := range map[string]struct {
 		settings string
@@ -177,7 +177,7 @@ func TestRetry_doesNotCountOnAKeyThatDoesNotGoOn(t *testing.T) {
 }
 
 // calls makes one call in virtual time, and returns the time of each attempt.
-func calls(t *testing.T, settings string, up func(n int) (*call.Answer, error)) (w *recorder, record Record, at []time.Duration, took time.Duration) {
+func calls(t *testing.T, settings string, up func(n int) (*call.Answer, error)) (w *recorder, record CallRecord, at []time.Duration, took time.Duration) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
@@ -245,7 +245,7 @@ func TestRetry_theTotalTimeCountsAttemptsAndWaits(t *testing.T) {
 				case <-time.After(1500 * time.Millisecond):
 					return answer(503, ""), nil
 				case <-ctx.Done():
-					return nil, &call.Error{Reason: call.Connect, Err: ctx.Err()} // as transports say of a connect cut short
+					return nil, &call.Error{Reason: call.Connect, Err: ctx.Err()} // as transports report an interrupted connect
 				}
 			})})
 		began := time.Now()
@@ -280,7 +280,7 @@ func TestRetry_perAttemptEndsWithTheHeadOfTheAnswer(t *testing.T) {
 			Transport: trip(func(ctx context.Context, _ string, _ *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
 				if attempts++; attempts == 1 {
 					<-ctx.Done()
-					if !ended(ctx) {
+					if !limitEnded(ctx) {
 						t.Error("it ended as if the application had left")
 					}
 					return nil, &call.Error{Reason: call.Timeout, Sent: true, Err: ctx.Err()}
@@ -314,8 +314,8 @@ func TestRetry_anAnswerThatComesTogetherWithItsTimeoutIsNotUsed(t *testing.T) {
 	})
 }
 
-// UL23: of three endpoints one was away, and every third WebSocket was answered 502.
-// What opens one reaches a server once, but may be tried again where it did not.
+// UL23: when one of three endpoints was down, every third WebSocket was answered 502. A
+// handshake reaches a server at most once, but may be tried again if nothing was sent.
 func TestRetry_anUpgradeIsAskedForAgainWhereNothingWasSent(t *testing.T) {
 	for _, s := range stages {
 		t.Run(s.name, func(t *testing.T) {
@@ -344,7 +344,7 @@ func TestRetry_anUpgradeIsAskedForAgainWhereNothingWasSent(t *testing.T) {
 	}
 }
 
-// The connection of an upgrade is nobody else's to close.
+// The connection of an upgrade is closed only by the call.
 func TestRetry_anUpgradeThatComesTogetherWithItsTimeoutIsClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		up, far := net.Pipe()
@@ -367,7 +367,7 @@ func TestRetry_anUpgradeThatComesTogetherWithItsTimeoutIsClosed(t *testing.T) {
 	})
 }
 
-// slow gives a byte every while.
+// slow is a body that gives a byte at intervals.
 type slow struct {
 	ctx   context.Context
 	every time.Duration
@@ -383,7 +383,7 @@ func (s *slow) Read(p []byte) (int, error) {
 		s.left--
 		return copy(p, "."), nil
 	case <-s.ctx.Done():
-		if ended(s.ctx) {
+		if limitEnded(s.ctx) {
 			return 0, &call.Error{Reason: call.Timeout, Sent: true, Err: s.ctx.Err()}
 		}
 		return 0, &call.Error{Reason: call.Gone, Sent: true, Err: s.ctx.Err()}
@@ -409,7 +409,7 @@ func TestRetry_closesEveryAnswerThatTheApplicationDoesNotSee(t *testing.T) {
 	}
 }
 
-// picks hands out a, b and c, those not tried first, and counts what is out.
+// picks returns a, b and c, untried ones first, and counts those in use.
 type picks struct {
 	mu       sync.Mutex
 	out      int
@@ -486,11 +486,11 @@ func TestRetry_countsEachRetryOfACallInItsBudget(t *testing.T) {
 				return answer(503, ""), nil
 			})})
 		makeCall(t.Context(), to, request("GET", "/link/crm/", ""))
-		give := []func(){to.Budget.Take(), to.Budget.Take(), to.Budget.Take()}
+		give := []func(){to.Budget.TryRetry(), to.Budget.TryRetry(), to.Budget.TryRetry()}
 		if attempts != 5 || give[2] == nil {
 			t.Fatal(attempts, "the call kept a part of the budget")
 		}
-		if to.Budget.Take() != nil {
+		if to.Budget.TryRetry() != nil {
 			t.Error("four retries of one call and three more fit into a fifth of one call")
 		}
 	})
@@ -538,7 +538,7 @@ func TestRetry_endsWithItsApplication(t *testing.T) {
 	})
 }
 
-// While a retry waits, the attempt before it may still read.
+// While a retry waits, the previous attempt may still read the body.
 func TestRetry_hasTheBodyWholeWhateverTheAttemptBeforeStillReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var reading sync.WaitGroup

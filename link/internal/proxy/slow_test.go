@@ -17,8 +17,8 @@ import (
 	"github.com/lsm/fiso/link/internal/target"
 )
 
-// sluggish is an application that takes each part of an answer after a pause, and
-// of which fail says how its connection ends when the call's time has passed.
+// sluggish is an application that reads each part of an answer after a pause; fail says
+// how its connection ends when the call's time is over.
 type sluggish struct {
 	recorder
 	pause time.Duration
@@ -33,7 +33,7 @@ func (w *sluggish) Write(p []byte) (int, error) {
 	return w.recorder.Write(p)
 }
 
-// trickle is a body of which a byte comes now and then.
+// trickle is a body that sends a byte now and then.
 func trickle(every time.Duration, n int) *call.Request {
 	r := request("POST", "/link/crm/", "")
 	left := make(chan struct{})
@@ -53,13 +53,12 @@ func trickle(every time.Duration, n int) *call.Request {
 	return r
 }
 
-// reading is a target that reads the request's body whole, and answers when it is
-// told to.
+// reading is a target that reads the whole body of the request, and answers on demand.
 func reading(answered func(ctx context.Context) (*call.Answer, error)) streaming {
 	return func(ctx context.Context, out *call.Outgoing) (*call.Answer, error) {
 		read := make(chan struct{})
 		go func() {
-			defer func() { _ = out.Body.Close() }() // it reads no more
+			defer func() { _ = out.Body.Close() }() // reading is over
 			if _, err := io.Copy(io.Discard, out.Body); err == nil {
 				close(read)
 			}
@@ -78,7 +77,7 @@ func silence(ctx context.Context) (*call.Answer, error) {
 	return nil, &call.Error{Reason: call.Timeout, Sent: true, Err: ctx.Err()}
 }
 
-// endless is an answer that goes on until its call's time has passed.
+// endless is an answer that lasts until the call's time is over.
 func endless(every time.Duration, length int64) trip {
 	return func(ctx context.Context, _ string, _ *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
 		a := answer(200, "")
@@ -87,8 +86,8 @@ func endless(every time.Duration, length int64) trip {
 	}
 }
 
-// UL4: what an application takes its time for says nothing of the target, and what
-// the target does, does.
+// UL4: slowness of the application says nothing about the target, while slowness of the
+// target does.
 func TestBreaker_countsNothingThatASlowApplicationDid(t *testing.T) {
 	get := func() *call.Request { return request("GET", "/link/crm/", "") }
 	for name, test := range map[string]struct {
@@ -100,21 +99,21 @@ func TestBreaker_countsNothingThatASlowApplicationDid(t *testing.T) {
 		code     call.Code
 		says     resilience.Outcome
 	}{
-		"it reads slowly":                          {"", endless(0, 1000), get, &sluggish{pause: 4 * time.Second}, 200, call.RequestTimeout, resilience.Nothing},
-		"it does not read":                         {"", endless(0, 1000), get, &sluggish{pause: 11 * time.Second, fail: os.ErrDeadlineExceeded}, 200, call.RequestTimeout, resilience.Nothing},
+		"it reads slowly":                          {"", endless(0, 1000), get, &sluggish{pause: 4 * time.Second}, 200, call.RequestTimeout, resilience.Inconclusive},
+		"it does not read":                         {"", endless(0, 1000), get, &sluggish{pause: 11 * time.Second, fail: os.ErrDeadlineExceeded}, 200, call.RequestTimeout, resilience.Inconclusive},
 		"it left":                                  {"", endless(0, 1000), get, &sluggish{fail: errBroken}, 200, "", resilience.Success},
-		"it sends slowly":                          {"", reading(silence), func() *call.Request { return trickle(3*time.Second, 9) }, nil, 408, call.RequestTimeout, resilience.Nothing},
-		"it sends slowly, within perAttempt":       {"timeouts: {perAttempt: 5s}", reading(silence), func() *call.Request { return trickle(3*time.Second, 9) }, nil, 408, call.RequestTimeout, resilience.Nothing},
-		"it leaves the target no time":             {"", reading(silence), func() *call.Request { return trickle(3*time.Second, 3) }, nil, 504, call.UpstreamTimeout, resilience.Nothing},
+		"it sends slowly":                          {"", reading(silence), func() *call.Request { return trickle(3*time.Second, 9) }, nil, 408, call.RequestTimeout, resilience.Inconclusive},
+		"it sends slowly, within perAttempt":       {"timeouts: {perAttempt: 5s}", reading(silence), func() *call.Request { return trickle(3*time.Second, 9) }, nil, 408, call.RequestTimeout, resilience.Inconclusive},
+		"it leaves the target no time":             {"", reading(silence), func() *call.Request { return trickle(3*time.Second, 3) }, nil, 504, call.UpstreamTimeout, resilience.Inconclusive},
 		"it leaves the target time":                {"", reading(silence), func() *call.Request { return trickle(time.Second, 4) }, nil, 504, call.UpstreamTimeout, resilience.Failure},
-		"it holds a stream not known as one":       {"", endless(3*time.Second, -1), get, nil, 200, call.UpstreamTimeout, resilience.Nothing},
+		"it holds a stream not known as one":       {"", endless(3*time.Second, -1), get, nil, 200, call.UpstreamTimeout, resilience.Inconclusive},
 		"the target answers slowly":                {"", endless(3*time.Second, 1000), get, nil, 200, call.UpstreamTimeout, resilience.Failure},
 		"the target answers slowly, it reads fast": {"", endless(3*time.Second, 1000), get, &sluggish{pause: time.Second}, 200, call.UpstreamTimeout, resilience.Failure},
 		"the target gives up waiting for it": {"", streaming(func(_ context.Context, out *call.Outgoing) (*call.Answer, error) {
 			go func() { _, _ = io.Copy(io.Discard, out.Body); _ = out.Body.Close() }()
 			time.Sleep(2 * time.Second)
 			return nil, &call.Error{Reason: call.Reset, Sent: true, Err: errBroken}
-		}), func() *call.Request { return trickle(5*time.Second, 9) }, nil, 502, call.UpstreamReset, resilience.Nothing},
+		}), func() *call.Request { return trickle(5*time.Second, 9) }, nil, 502, call.UpstreamReset, resilience.Inconclusive},
 		"the target breaks": {"", streaming(func(_ context.Context, out *call.Outgoing) (*call.Answer, error) {
 			go func() { _, _ = io.Copy(io.Discard, out.Body); _ = out.Body.Close() }()
 			time.Sleep(2 * time.Second)
@@ -124,7 +123,7 @@ func TestBreaker_countsNothingThatASlowApplicationDid(t *testing.T) {
 			a := answer(200, "")
 			a.Length, a.Body = 100, io.NopCloser(io.MultiReader(strings.NewReader("half"), broken{&call.Error{Reason: call.Reset, Sent: true, Err: errBroken}}))
 			return a, nil
-		}), get, &sluggish{pause: 3 * time.Second}, 200, call.UpstreamReset, resilience.Nothing},
+		}), get, &sluggish{pause: 3 * time.Second}, 200, call.UpstreamReset, resilience.Inconclusive},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -149,13 +148,13 @@ func TestBreaker_countsNothingThatASlowApplicationDid(t *testing.T) {
 	}
 }
 
-// UL4: failures hours apart are not in a row when streams succeed between them,
-// which last longer than that.
+// UL4: failures hours apart are not in a row if streams succeed between them, even if
+// these last longer.
 func TestBreaker_aStreamThatIsEstablishedIsASuccess(t *testing.T) {
 	for name, test := range map[string]struct {
 		fields []string
-		first  string // of the body
-		after  bool   // the row of failures is over
+		first  string // first part of the body
+		after  bool   // whether the row of failures is over
 	}{
 		"server-sent events":    {[]string{"Content-Type", "text/event-stream"}, "", true},
 		"gRPC, with a message":  {[]string{"Content-Type", "application/grpc"}, "message", true},
@@ -187,7 +186,7 @@ func TestBreaker_aStreamThatIsEstablishedIsASuccess(t *testing.T) {
 					w := &recorder{upgraded: waiting{until{release}}}
 					serveTo(t.Context(), to, w, request("GET", "/link/crm/", ""))
 				}()
-				synctest.Wait() // the stream is under way
+				synctest.Wait() // the stream has begun
 				fails = true
 				makeCall(t.Context(), to, request("GET", "/link/crm/", ""))
 				if open := to.Breaker.State() == resilience.Open; open == test.after {
@@ -200,7 +199,7 @@ func TestBreaker_aStreamThatIsEstablishedIsASuccess(t *testing.T) {
 	}
 }
 
-// waiting is a connection on which nothing comes.
+// waiting is a connection on which nothing arrives.
 type waiting struct{ until }
 
 func (waiting) Write(p []byte) (int, error) { return len(p), nil }
@@ -217,14 +216,14 @@ func TestCall_whoseApplicationSendsSlowlyHears408(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_ = resp.Body.Close() // the head is enough
+		_ = resp.Body.Close() // only the head matters
 		if resp.StatusCode != 408 || resp.Header.Get("fiso-error") != "REQUEST_TIMEOUT" || to.Breaker.State() != resilience.Closed {
 			t.Errorf("%q: %d %v, the circuit is %v", length, resp.StatusCode, resp.Header, to.Breaker.State())
 		}
 	}
 }
 
-// UL4: and over a connection that nobody reads from.
+// UL4: the same over a connection that is not read from.
 func TestCall_whoseApplicationDoesNotReadIsNoFaultOfItsTarget(t *testing.T) {
 	cut := make(chan struct{})
 	up := upstream(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -233,8 +232,8 @@ func TestCall_whoseApplicationDoesNotReadIsNoFaultOfItsTarget(t *testing.T) {
 		_, _ = io.CopyN(w, zeros{}, 64<<20)
 	})
 	to := newTarget(t, up, "timeout: 300ms\ncircuitBreaker: {failureThreshold: 1}")
-	records := make(chan Record, 1)
-	c := dial(t, serve(t, &Proxy{Observe: func(r Record) { records <- r }}, to))
+	records := make(chan CallRecord, 1)
+	c := dial(t, serve(t, &Proxy{Observe: func(r CallRecord) { records <- r }}, to))
 	fmt.Fprint(c, "GET /link/crm/ HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	<-cut
 	got, _ := io.Copy(io.Discard, c) // it is cut off

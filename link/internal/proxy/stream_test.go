@@ -33,11 +33,11 @@ func TestStream_passesEachEventOnBeforeTheNextIsThere(t *testing.T) {
 			_ = http.NewResponseController(w).Flush()
 		}
 	})
-	records := make(chan Record, 1)
-	addr := serve(t, &Proxy{Observe: func(r Record) { records <- r }}, newTarget(t, up, ""))
+	records := make(chan CallRecord, 1)
+	addr := serve(t, &Proxy{Observe: func(r CallRecord) { records <- r }}, newTarget(t, up, ""))
 	c := dial(t, addr)
 	fmt.Fprint(c, "GET /link/crm/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-	resp, err := http.ReadResponse(bufio.NewReader(c), nil) // before there is an event
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil) // before the first event
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func TestStream_goesBothWaysAtOnce(t *testing.T) {
 	}
 }
 
-// 100 MB each way, of which no more than buffers is ever kept.
+// 100 MB each way, of which only buffers are held in memory.
 func TestStream_keepsNothingOfALargeBody(t *testing.T) {
 	const size = 100 << 20
 	up := upstream(t, func(w http.ResponseWriter, r *http.Request) {
@@ -127,7 +127,7 @@ type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { return len(p), nil }
 
-// A stream may take longer than the total time, and is ended by a pause alone.
+// A stream may last longer than the total timeout; only a pause ends it.
 func TestStream_endsByIdleAndNotByTotalTime(t *testing.T) {
 	for name, test := range map[string]struct {
 		kind  string
@@ -158,7 +158,7 @@ func TestStream_endsByIdleAndNotByTotalTime(t *testing.T) {
 	}
 }
 
-// What the application sends keeps a stream alive too.
+// Bytes from the application keep a stream alive, too.
 func TestStream_isNotIdleWhileItsRequestMoves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var upload sync.WaitGroup
@@ -187,7 +187,7 @@ func TestStream_isNotIdleWhileItsRequestMoves(t *testing.T) {
 	})
 }
 
-// streaming is a transport that closes the request's body itself, later.
+// streaming is a transport that closes the request's body later, by itself.
 type streaming func(context.Context, *call.Outgoing) (*call.Answer, error)
 
 func (f streaming) RoundTrip(ctx context.Context, _ string, out *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
@@ -209,8 +209,8 @@ func TestStream_endsAtTheTargetWhenTheApplicationLeaves(t *testing.T) {
 				<-r.Context().Done()
 				close(left)
 			})
-			records := make(chan Record, 1)
-			addr := serve(t, &Proxy{Observe: func(r Record) { records <- r }}, newTarget(t, up, ""))
+			records := make(chan CallRecord, 1)
+			addr := serve(t, &Proxy{Observe: func(r CallRecord) { records <- r }}, newTarget(t, up, ""))
 			c := dial(t, addr)
 			fmt.Fprint(c, "GET /link/crm/ HTTP/1.1\r\nHost: localhost\r\n\r\n")
 			<-came
@@ -278,8 +278,8 @@ func TestStream_thatBreaksNeverLooksWhole(t *testing.T) {
 	}
 }
 
-// L11: what a target executes, counted by itself, whatever breaks and whenever.
-// https://github.com/golang/go/issues/19943
+// L11: how often a target executes a request, by its own count, whatever fails and
+// whenever. https://github.com/golang/go/issues/19943
 func TestRetry_overRealConnectionsMakesNoMoreThanIsSafe(t *testing.T) {
 	for name, then := range map[string]string{
 		"closed after the request":  "",
@@ -287,7 +287,7 @@ func TestRetry_overRealConnectionsMakesNoMoreThanIsSafe(t *testing.T) {
 		"garbage":                   "SSH-2.0-OpenSSH\r\n\r\n",
 		"503":                       "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n",
 		"an interim answer":         "HTTP/1.1 103 Early Hints\r\n\r\n",
-		"a connection that is used": "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", // and closed with the next request
+		"a connection that is used": "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", // then closed at the next request
 	} {
 		t.Run(name, func(t *testing.T) {
 			var mu sync.Mutex

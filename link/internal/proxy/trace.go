@@ -10,16 +10,16 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/common/telemetry"
 	"github.com/lsm/fiso/link/internal/call"
 )
 
 // A call has a server span, and each attempt a client span under it, with the
-// attributes of OpenTelemetry's semantic conventions for HTTP. Left out is what
-// may hold a person's data or a secret, although the conventions want some of
-// it: url.path, url.query and url.full, every field of a header, Host included,
-// and the spelling of a method that is not known. Without a Tracer nothing here
-// allocates.
+// attributes of OpenTelemetry's semantic conventions for HTTP. Attributes that may hold
+// personal data or a secret are left out, although the conventions want some of them:
+// url.path, url.query and url.full, every header field, Host included, and the spelling
+// of an unknown method. Without a Tracer nothing here allocates.
 
 // Fields of W3C trace context.
 const (
@@ -27,27 +27,27 @@ const (
 	tracestate  = "tracestate"
 )
 
-// callerGone is the error.type of a call whose application went away.
+// callerGone is the error.type of a call whose application left.
 const callerGone = "CALLER_GONE"
 
-// ofTrace reports whether a field is one of W3C trace context. It is meant for
-// everybody on the way: Connection has no say in it, and only rules remove it.
-func ofTrace(name string) bool {
+// isTraceField reports whether a field belongs to W3C trace context. It is meant for
+// all hops, so Connection cannot remove it; only rules can.
+func isTraceField(name string) bool {
 	switch len(name) {
 	case len(tracestate):
-		return call.Same(name, tracestate)
+		return http1.Same(name, tracestate)
 	case len(traceparent):
-		return call.Same(name, traceparent)
+		return http1.Same(name, traceparent)
 	}
 	return false
 }
 
-// traceOf is the trace context that a request came with. Of several
-// traceparents none is to be believed (W3C Trace Context, section 3.2).
+// traceOf returns the trace context of a request. Of several traceparents none is used
+// (W3C Trace Context, section 3.2).
 func traceOf(h call.Header) (parent, state string) {
 	several := false
 	for i := range h {
-		if !ofTrace(h[i].Name) {
+		if !isTraceField(h[i].Name) {
 			continue
 		}
 		switch {
@@ -66,12 +66,12 @@ func traceOf(h call.Header) (parent, state string) {
 	return parent, state
 }
 
-// Trace is the W3C trace context that the call belongs to, for an event that it
-// is stored as. Without traces it is what the application sent, as it came.
+// Trace returns the W3C trace context of the call, for the event that stores it.
+// Without traces it is what the application sent.
 func (c *Call) Trace() (traceparent, tracestate string) { return c.record.Traceparent, c.state }
 
-// begin begins the span of a call, under the trace that it came with. A
-// traceparent that is malformed begins another trace.
+// begin begins the span of a call under the trace of its request. A malformed
+// traceparent begins a new trace.
 func (p *Proxy) begin(ctx context.Context, c *Call) context.Context {
 	c.record.Traceparent, c.state = traceOf(c.Header)
 	if p.Tracer == nil {
@@ -81,7 +81,7 @@ func (p *Proxy) begin(ctx context.Context, c *Call) context.Context {
 	c.state = validState(c.state)
 	ctx = telemetry.Extract(ctx, c.record.Traceparent, c.state)
 	if !trace.SpanContextFromContext(ctx).IsValid() {
-		c.state = "" // it is another trace from here on
+		c.state = "" // a new trace begins
 	}
 	ctx, c.span = p.Tracer.Start(ctx, name,
 		trace.WithSpanKind(trace.SpanKindServer), trace.WithTimestamp(c.began), trace.WithAttributes(method))
@@ -89,8 +89,8 @@ func (p *Proxy) begin(ctx context.Context, c *Call) context.Context {
 	return ctx
 }
 
-// names is the trace context of a span of the call. A tracestate that OpenTelemetry
-// does not understand is the one that the call came with.
+// names returns the trace context of a span of the call. A tracestate that
+// OpenTelemetry cannot parse is forwarded unchanged.
 func (c *Call) names(ctx context.Context) (parent, state string) {
 	if parent, state = telemetry.Inject(ctx); state == "" {
 		state = c.state
@@ -98,8 +98,7 @@ func (c *Call) names(ctx context.Context) (parent, state string) {
 	return parent, state
 }
 
-// spanMethod is a method, of those that metrics know, as name and attribute of a
-// span.
+// spanMethod returns a method known to the metrics, as name and attribute of a span.
 func spanMethod(label string) (name string, method attribute.KeyValue) {
 	name, value := label, label
 	if label == "OTHER" {
@@ -108,7 +107,7 @@ func spanMethod(label string) (name string, method attribute.KeyValue) {
 	return name, attribute.String("http.request.method", value)
 }
 
-// end ends the span of a call with what became of it.
+// end ends the span of a call, with its result.
 func (c *Call) end() {
 	if c.span == nil {
 		return
@@ -133,10 +132,10 @@ func (c *Call) end() {
 	} else {
 		attrs = append(attrs, attribute.Int("http.response.status_code", r.Status))
 	}
-	switch { // an error of the application's is none of ours
+	switch { // an error of the application is not an error of the span
 	case r.Code != "":
 		attrs = append(attrs, attribute.String("error.type", string(r.Code)))
-		if r.Status >= 500 || r.Status < 400 { // below: the answer broke off
+		if r.Status >= 500 || r.Status < 400 { // below 400: the answer was cut off
 			c.span.SetStatus(codes.Error, "")
 		}
 	case r.Status >= 500:
@@ -153,13 +152,13 @@ func version(http2 bool) attribute.KeyValue {
 	return attribute.String("network.protocol.version", "1.1")
 }
 
-// beginSpan begins the span of an attempt, if the call has one, and gives out its
-// trace context to carry.
-func (m *maker) beginSpan(ctx context.Context, out *call.Outgoing) context.Context {
+// beginSpan begins the span of an attempt, if the call has one, and adds its trace
+// context to out.
+func (m *attempts) beginSpan(ctx context.Context, out *call.Outgoing) context.Context {
 	if m.c.span == nil {
 		return ctx
 	}
-	t := m.c.To
+	t := m.c.Target
 	name, method := spanMethod(m.c.record.Method)
 	ctx, m.span = m.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(method))
 	if m.span.IsRecording() {
@@ -172,24 +171,23 @@ func (m *maker) beginSpan(ctx context.Context, out *call.Outgoing) context.Conte
 	}
 	m.resends++
 	parent, state := m.c.names(ctx)
-	m.c.carry(&out.Header, parent, state)
+	m.c.setTraceContext(&out.Header, parent, state)
 	return ctx
 }
 
-// carry puts a trace context into a header, in place of what is there, unless a
-// rule keeps it from the target.
-func (c *Call) carry(h *call.Header, parent, state string) {
-	if parent == "" || c.To.Removes(traceparent) {
+// setTraceContext replaces the trace context in a header, unless a rule removes it.
+func (c *Call) setTraceContext(h *call.Header, parent, state string) {
+	if parent == "" || c.Target.Removes(traceparent) {
 		return
 	}
 	h.Set(traceparent, parent)
-	if state != "" && !c.To.Removes(tracestate) {
+	if state != "" && !c.Target.Removes(tracestate) {
 		h.Set(tracestate, state)
 	}
 }
 
-// peer says which address an attempt goes to.
-func (m *maker) peer(address string) {
+// tracePeer records the address of an attempt.
+func (m *attempts) tracePeer(address string) {
 	if m.span == nil || !m.span.IsRecording() {
 		return
 	}
@@ -198,9 +196,9 @@ func (m *maker) peer(address string) {
 	}
 }
 
-// heard says what came of an attempt: the head of an answer, or none. Its span
-// goes on with the body.
-func (m *maker) heard(ctx context.Context, a *call.Answer, err error) {
+// endHead records the head of an answer, or the error. The span continues with the
+// body.
+func (m *attempts) endHead(ctx context.Context, a *call.Answer, err error) {
 	switch {
 	case m.span == nil:
 		return
@@ -212,7 +210,7 @@ func (m *maker) heard(ctx context.Context, a *call.Answer, err error) {
 		}
 		return
 	case err != nil:
-		m.failed(m.explain(ctx, err))
+		m.failed(m.toRefusal(ctx, err))
 	default: // it panicked
 		m.failed(&refusal{code: call.Internal})
 	}
@@ -220,7 +218,7 @@ func (m *maker) heard(ctx context.Context, a *call.Answer, err error) {
 }
 
 // failed marks the span of an attempt that ended with err; nil: it did not fail.
-func (m *maker) failed(err error) {
+func (m *attempts) failed(err error) {
 	if m.span == nil || err == nil {
 		return
 	}
@@ -234,7 +232,7 @@ func (m *maker) failed(err error) {
 }
 
 // endSpan ends the span of the last attempt, if it has not ended.
-func (m *maker) endSpan() {
+func (m *attempts) endSpan() {
 	if m.span != nil {
 		m.span.End()
 		m.span = nil

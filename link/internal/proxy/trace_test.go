@@ -25,14 +25,14 @@ const (
 	sampled = "00-" + aTrace + "-" + aParent + "-01"
 )
 
-// traced answers one call under a recorder of spans.
-func traced(t *testing.T, settings string, parts target.Parts, r *call.Request) (spans []sdk.ReadOnlySpan, w *recorder, record Record) {
+// traced makes one call under a recorder of spans.
+func traced(t *testing.T, settings string, parts target.Parts, r *call.Request) (spans []sdk.ReadOnlySpan, w *recorder, record CallRecord) {
 	t.Helper()
 	seen := tracetest.NewSpanRecorder()
 	to := newTargetOf(t, settings, parts)
 	w = &recorder{}
 	p := Proxy{
-		Guard: Guard{Loopback: true}, Target: only(to), Observe: func(r Record) { record = r },
+		Guard: Guard{Loopback: true}, Target: only(to), Observe: func(r CallRecord) { record = r },
 		Tracer: sdk.NewTracerProvider(sdk.WithSpanProcessor(seen)).Tracer("test"),
 	}
 	p.ServeCall(t.Context(), w, r)
@@ -42,7 +42,7 @@ func traced(t *testing.T, settings string, parts target.Parts, r *call.Request) 
 	return seen.Ended(), w, record
 }
 
-// shown is all that a span says, on one line.
+// shown returns everything that a span shows, on one line.
 func shown(s sdk.ReadOnlySpan) string {
 	attrs := s.Attributes()
 	slices.SortFunc(attrs, func(a, b attribute.KeyValue) int { return strings.Compare(string(a.Key), string(b.Key)) })
@@ -66,7 +66,7 @@ func TestTrace_hasASpanOfTheCallAndOneOfEachAttempt(t *testing.T) {
 		}
 		return answer(200, "x"), nil
 	})
-	// L5: Connection has no say in what carries the trace.
+	// L5: Connection does not remove trace context.
 	spans, w, record := traced(t, "", target.Parts{Transport: up}, request("GET", "/link/crm/a?b=c", "",
 		"Traceparent", sampled, "Tracestate", "a=b", "tracestate", "c=d", "Connection", "traceparent, tracestate"))
 	if w.status != 200 || len(spans) != 3 {
@@ -145,13 +145,13 @@ func TestTrace_isKeptFromATargetByARule(t *testing.T) {
 	}
 }
 
-// What a span says of a failure is one of our stable codes, or a status.
+// A span's error type is a code of fiso-link, or a status.
 func TestTrace_saysWhyACallFailed(t *testing.T) {
 	for name, test := range map[string]struct {
 		settings string
 		parts    target.Parts
 		request  *call.Request
-		client   string // parts of what the attempt's span shows; "": there is none
+		client   string // expected parts of the attempt's span; "": no span
 		server   string
 	}{
 		"refused path":       {"allowedPaths: [/ok]", target.Parts{}, request("GET", "/link/crm/no", ""), "", "error.type=PATH_NOT_ALLOWED fiso.attempts=0 fiso.mode=sync fiso.target=crm http.request.method=GET http.response.status_code=403"},
@@ -161,8 +161,10 @@ func TestTrace_saysWhyACallFailed(t *testing.T) {
 		"late":               {"retry: {maxAttempts: 1}", target.Parts{Transport: failing(call.Timeout, errBroken)}, request("GET", "/link/crm/", ""), "error.type=UPSTREAM_TIMEOUT|ERROR", "error.type=UPSTREAM_TIMEOUT|ERROR"},
 		"no address":         {"retry: {maxAttempts: 1}", target.Parts{Endpoints: unknown{}}, request("GET", "/link/crm/", ""), "error.type=CONNECT_FAILED", "error.type=CONNECT_FAILED"},
 		"a name, no address": {"", target.Parts{Endpoints: one("crm.example:80"), Transport: always(204, "")}, request("GET", "/link/crm/", ""), "network.protocol.version=1.1 server.address=crm.example", "http.response.status_code=204"},
-		"no credential":      {"", target.Parts{Credential: &credential{apply: func(context.Context) error { return &target.Unproven{Code: call.CredentialExpired, Err: errBroken} }}}, request("GET", "/link/crm/", ""), "error.type=CREDENTIAL_EXPIRED|ERROR broken", "error.type=CREDENTIAL_EXPIRED"},
-		"the caller left":    {"", target.Parts{Transport: failing(call.Gone, errBroken)}, request("GET", "/link/crm/", ""), "error.type=CALLER_GONE", "error.type=CALLER_GONE"},
+		"no credential": {"", target.Parts{Credential: &credential{apply: func(context.Context) error {
+			return &target.CredentialError{Code: call.CredentialExpired, Err: errBroken}
+		}}}, request("GET", "/link/crm/", ""), "error.type=CREDENTIAL_EXPIRED|ERROR broken", "error.type=CREDENTIAL_EXPIRED"},
+		"the caller left": {"", target.Parts{Transport: failing(call.Gone, errBroken)}, request("GET", "/link/crm/", ""), "error.type=CALLER_GONE", "error.type=CALLER_GONE"},
 		"panic": {"", target.Parts{Transport: trip(func(context.Context, string, *call.Outgoing, func(int, call.Header)) (*call.Answer, error) {
 			panic("canary")
 		})}, request("GET", "/link/crm/", ""), "error.type=INTERNAL|ERROR", "error.type=INTERNAL|ERROR"},
@@ -200,8 +202,8 @@ func TestTrace_saysWhyACallFailed(t *testing.T) {
 	}
 }
 
-// A 401 that renews the credential is not counted as an attempt, but its span is
-// there, and the next one says that it is sent again.
+// A 401 that renews the credential is not counted as an attempt, but has a span, and
+// the next span is marked as a resend.
 func TestTrace_showsTheAttemptThatRenewedTheCredential(t *testing.T) {
 	up := trip(func(_ context.Context, _ string, out *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
 		if out.Header.Get("Authorization") == "Bearer 0" {
@@ -220,7 +222,7 @@ func TestTrace_showsTheAttemptThatRenewedTheCredential(t *testing.T) {
 	}
 }
 
-// unknown are the endpoints of a target without any.
+// unknown is an Endpoints without addresses.
 type unknown struct{ one }
 
 func (unknown) Pick(context.Context, []string) (string, func(resilience.Outcome), error) {
@@ -234,14 +236,14 @@ func TestTrace_ofAnUnsampledCallGoesOn(t *testing.T) {
 		return answer(200, ""), nil
 	})})
 	seen := tracetest.NewSpanRecorder()
-	p := Proxy{Target: only(to), Tracer: sdk.NewTracerProvider(sdk.WithSpanProcessor(seen)).Tracer("test")} // by its parent
+	p := Proxy{Target: only(to), Tracer: sdk.NewTracerProvider(sdk.WithSpanProcessor(seen)).Tracer("test")} // parent-based sampling
 	p.ServeCall(t.Context(), &recorder{}, request("GET", "/link/crm/", "", "traceparent", "00-"+aTrace+"-"+aParent+"-00"))
 	if !strings.HasPrefix(carried, "00-"+aTrace+"-") || !strings.HasSuffix(carried, "-00") || strings.Contains(carried, aParent) || len(seen.Ended()) != 0 {
 		t.Errorf("carried %q, %d spans", carried, len(seen.Ended()))
 	}
 }
 
-// A call that is stored, to be made later, takes its trace along.
+// A stored call carries its trace context.
 func TestCall_hasATraceForTheEventThatItBecomes(t *testing.T) {
 	for name, on := range map[string]bool{"without traces": false, "with": true} {
 		t.Run(name, func(t *testing.T) {
@@ -271,12 +273,12 @@ func TestCall_hasATraceForTheEventThatItBecomes(t *testing.T) {
 
 func TestTrace_costsNothingWithoutATracer(t *testing.T) {
 	c := &Call{Request: request("GET", "/link/crm/", "", "traceparent", sampled, "tracestate", "a=b")}
-	m := maker{c: c}
+	m := attempts{c: c}
 	p := Proxy{}
 	if n := testing.AllocsPerRun(100, func() {
 		ctx := m.beginSpan(p.begin(t.Context(), c), nil)
-		m.peer("10.0.0.1:80")
-		m.heard(ctx, nil, nil)
+		m.tracePeer("10.0.0.1:80")
+		m.endHead(ctx, nil, nil)
 		m.failed(errBroken)
 		m.endSpan()
 		c.end()

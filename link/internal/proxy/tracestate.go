@@ -5,10 +5,9 @@ import (
 	"strings"
 )
 
-// The grammar is that of W3C Trace Context, level 2, section 3.3. Parsers of
-// level 1, that of OpenTelemetry among them, take fewer keys, and drop a whole
-// tracestate for a key that stands there twice; so what a call came with is
-// carried on by us.
+// The grammar is W3C Trace Context, level 2, section 3.3. Parsers of level 1, such as
+// OpenTelemetry's, accept fewer keys, and drop a whole tracestate because of a
+// duplicate key, so the proxy forwards the tracestate itself.
 
 const (
 	stateMembers = 32
@@ -16,8 +15,8 @@ const (
 	stateValue   = 256
 )
 
-// validState is a tracestate as it goes on: without members that are empty, and
-// without a second one of a key. "": it is not valid, and is to be dropped whole.
+// validState returns a tracestate to forward, without empty members and without
+// repeated keys. "": it is invalid and must be dropped.
 func validState(s string) string {
 	var room [stateMembers]string
 	keys := room[:0]
@@ -59,7 +58,7 @@ func isStateKey(key string) bool {
 
 func lowerOrDigit(c byte) bool { return c >= 'a' && c <= 'z' || c >= '0' && c <= '9' }
 
-// isStateValue reports whether a value, without the space behind it, is valid.
+// isStateValue reports whether a value, without trailing space, is valid.
 func isStateValue(value string) bool {
 	if value == "" || len(value) > stateValue {
 		return false

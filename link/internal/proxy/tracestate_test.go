@@ -18,7 +18,7 @@ func members(n int) string {
 	return strings.Join(all, ",")
 }
 
-// UL16: what the test suite of W3C Trace Context sends, and what is to go on
+// UL16: the inputs of the W3C Trace Context test suite, and what must be forwarded
 // (https://github.com/w3c/trace-context/blob/main/test/test.py).
 func TestTrace_carriesTheTracestateByTheRulesOfW3C(t *testing.T) {
 	const keys = "abcdefghijklmnopqrstuvwxyz0123456789_-*/"
@@ -29,7 +29,7 @@ func TestTrace_carriesTheTracestateByTheRulesOfW3C(t *testing.T) {
 		}
 	}
 	for name, test := range map[string]struct {
-		fields []string // of tracestate
+		fields []string // fields named tracestate
 		want   string
 	}{
 		"one member":                      {[]string{"foo=1"}, "foo=1"},
@@ -91,7 +91,7 @@ func TestTrace_carriesTheTracestateByTheRulesOfW3C(t *testing.T) {
 	}
 }
 
-// UL16: what belongs to a trace that is not gone on with is not carried on.
+// UL16: the tracestate of a trace that is not continued is dropped.
 func TestTrace_dropsTheTracestateOfAnotherTrace(t *testing.T) {
 	for name, parent := range map[string]string{
 		"none": "", "malformed": "00-1-2-01", "a version that cannot be": "ff-" + aTrace + "-" + aParent + "-01",

@@ -16,8 +16,8 @@ import (
 	"github.com/lsm/fiso/link/internal/target"
 )
 
-// tunnelled makes a call that becomes a WebSocket: app and up are the far ends.
-func tunnelled(ctx context.Context, t *testing.T, change func(w *recorder)) (app, up net.Conn, done <-chan Record) {
+// tunnelled makes a call that becomes a WebSocket: app and up are its two ends.
+func tunnelled(ctx context.Context, t *testing.T, change func(w *recorder)) (app, up net.Conn, done <-chan CallRecord) {
 	t.Helper()
 	app, near := net.Pipe()
 	up, far := net.Pipe()
@@ -25,7 +25,7 @@ func tunnelled(ctx context.Context, t *testing.T, change func(w *recorder)) (app
 }
 
 // tunnelBetween makes a call that becomes a WebSocket between two connections.
-func tunnelBetween(ctx context.Context, t *testing.T, near, far io.ReadWriteCloser, change func(w *recorder)) (done <-chan Record) {
+func tunnelBetween(ctx context.Context, t *testing.T, near, far io.ReadWriteCloser, change func(w *recorder)) (done <-chan CallRecord) {
 	t.Helper()
 	to := newTargetOf(t, "timeout: 10s\ntimeouts: {idle: 30s}", target.Parts{Transport: trip(func(_ context.Context, _ string, out *call.Outgoing, _ func(int, call.Header)) (*call.Answer, error) {
 		if out.Upgrade != "websocket" {
@@ -41,12 +41,12 @@ func tunnelBetween(ctx context.Context, t *testing.T, near, far io.ReadWriteClos
 	if change != nil {
 		change(w)
 	}
-	records := make(chan Record, 1)
+	records := make(chan CallRecord, 1)
 	go func() { records <- serveTo(ctx, to, w, r) }()
 	return records
 }
 
-// halves is a connection whose directions end one by one.
+// halves is a connection whose two directions end separately.
 type halves struct {
 	*io.PipeReader
 	*io.PipeWriter
@@ -61,7 +61,7 @@ func newHalves() (one, other halves) {
 	return halves{r1, w2}, halves{r2, w1}
 }
 
-// UL1: the end of one direction ends neither the other one nor what was said in it.
+// UL1: the end of one direction neither ends the other nor loses what was sent in it.
 func TestTunnel_oneSideEndsAlone(t *testing.T) {
 	for _, first := range []string{"target", "application"} {
 		t.Run(first, func(t *testing.T) {
@@ -103,7 +103,7 @@ func TestTunnel_carriesBothWaysAndEndsWithEitherSide(t *testing.T) {
 				defer cancel()
 				app, up, done := tunnelled(ctx, t, nil)
 				for range 5 {
-					time.Sleep(20 * time.Second) // beyond the total time, within idle
+					time.Sleep(20 * time.Second) // longer than the total timeout, shorter than idle
 					send(t, app, "ping")
 					read(t, up, "ping")
 					send(t, up, "pong")
@@ -174,12 +174,12 @@ func TestTunnel_endsWhereWhatItCarriesCannotBeDelivered(t *testing.T) {
 	})
 }
 
-// deaf takes nothing.
+// deaf is a connection that accepts no bytes.
 type deaf struct{ io.ReadWriteCloser }
 
 func (deaf) Write([]byte) (int, error) { return 0, errBroken }
 
-// A handshake is no ordinary GET: it reaches the target once.
+// A handshake is not an ordinary GET: it reaches the target at most once.
 func TestTunnel_isNotRetried(t *testing.T) {
 	to := newTargetOf(t, "", target.Parts{Transport: always(503, "")})
 	r := request("GET", "/link/crm/", "")
@@ -199,8 +199,8 @@ func TestTunnel_isOnlyWhereItMayBe(t *testing.T) {
 	}
 }
 
-// L6: https://github.com/golang/go/issues/80416, over real connections: what
-// follows an upgrade that was dropped is the next request, and is checked.
+// L6: https://github.com/golang/go/issues/80416, over real connections: bytes after a
+// dropped upgrade are the next request, and are checked.
 func TestTunnel_anUpgradeToH2CIsDroppedOnTheWire(t *testing.T) {
 	up := upstream(t, func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "%q %q %q", r.URL.Path, r.Header["Upgrade"], r.Header["Http2-Settings"])

@@ -12,20 +12,20 @@ type State int
 const (
 	Closed   State = iota // calls go through
 	HalfOpen              // a few trials go through
-	Open                  // none does
+	Open                  // no call goes through
 )
 
-// String is the state in words.
+// String returns the name of the state.
 func (s State) String() string { return [...]string{"closed", "half-open", "open"}[s] }
 
-// Outcome is what a call, or an attempt, says of its target.
+// Outcome is what a call or an attempt says about its target.
 type Outcome int
 
 // The outcomes.
 const (
 	Success Outcome = iota
 	Failure
-	Nothing // its caller cut it short or was slow: it says nothing, and gives its place back
+	Inconclusive // the caller ended it or was slow: it says nothing
 )
 
 // BreakerConfig says when a breaker opens and closes.
@@ -35,8 +35,8 @@ type BreakerConfig struct {
 	MinRequests      int           // outcomes that FailureRatio needs
 	SuccessThreshold int           // successes in a row that close it; also how many trials run at once
 	ResetTimeout     time.Duration // from open to half-open; also the window of FailureRatio
-	// Changed is told of each change, after it, by the goroutine that caused
-	// it. nil: nobody is.
+	// Changed is called after each change, by the goroutine that caused it. May be
+	// nil.
 	Changed func(from, to State)
 }
 
@@ -44,50 +44,50 @@ type BreakerConfig struct {
 type Breaker struct {
 	cfg BreakerConfig
 
-	mu        sync.Mutex
-	state     State
-	period    uint64 // counts changes: an outcome of an earlier period is void
-	row       int    // failures in a row, closed; successes in a row, half-open
-	path      uint64 // that all failures of the row are of; 0: they are of several, or of the target
-	well      [2]success
-	failed    uint64 // path of the trial that failed last; 0: that of none, or the target did
-	trials    int    // under way, half-open
-	openUntil time.Time
-	window    window
+	mu              sync.Mutex
+	state           State
+	generation      uint64 // counts changes: an outcome of an earlier generation is void
+	inARow          int    // failures in a row while closed, successes while half-open
+	rowPath         uint64 // the path of all failures in a row; 0: several paths, or the target
+	lastSuccesses   [2]pathSuccess
+	failedTrialPath uint64 // path of the last failed trial; 0: none, or the target failed
+	trials          int    // in flight while half-open
+	openUntil       time.Time
+	window          window
 }
 
-// success is the last one of a path.
-type success struct {
+// pathSuccess is the last success of a path.
+type pathSuccess struct {
 	path uint64
 	at   time.Time
 }
 
-// othersWell is how long the success of one path keeps the failures of another
+// otherPathSuccessTTL is how long the success of one path keeps the failures of another
 // from opening the circuit.
-const othersWell = 5 * time.Minute
+const otherPathSuccessTTL = 5 * time.Minute
 
-// NewBreaker is a closed one.
+// NewBreaker returns a closed breaker.
 func NewBreaker(cfg BreakerConfig) *Breaker {
-	return &Breaker{cfg: cfg, window: window{slice: max(cfg.ResetTimeout/parts, time.Millisecond)}}
+	return &Breaker{cfg: cfg, window: window{slice: max(cfg.ResetTimeout/windowSlices, time.Millisecond)}}
 }
 
 // Permit lets one attempt through. Done, or DoneAt, is called once for the last
-// permit of a call, and for every one that is a trial; others may be dropped.
+// permit of a call, and for each trial; other permits may be dropped.
 type Permit struct {
-	b      *Breaker
-	period uint64
-	trial  bool
+	b          *Breaker
+	generation uint64
+	trial      bool
 }
 
-// Trial reports whether it is one of the few that a half-open breaker gives.
+// Trial reports whether a half-open breaker gave the permit.
 func (p Permit) Trial() bool { return p.trial }
 
-// Allow asks for an attempt. Where there is none, wait says when to ask again:
-// what Retry-After tells.
+// Allow asks for a permit. If it is refused, wait is the time after which to ask again,
+// for Retry-After.
 func (b *Breaker) Allow() (p Permit, wait time.Duration, ok bool) { return b.AllowAt(0) }
 
-// AllowAt is Allow for a path, by its number; see DoneAt. A path that has failed a
-// trial leaves the next ones to others, for a while.
+// AllowAt is Allow for a path, by its number; see DoneAt. A path whose trial failed
+// gets no trial for a while if there are other paths.
 func (b *Breaker) AllowAt(path uint64) (p Permit, wait time.Duration, ok bool) {
 	if b == nil {
 		return Permit{}, 0, true
@@ -99,61 +99,61 @@ func (b *Breaker) AllowAt(path uint64) (p Permit, wait time.Duration, ok bool) {
 			b.mu.Unlock()
 			return Permit{}, left, false
 		}
-		told = b.become(HalfOpen)
+		told = b.setState(HalfOpen)
 	}
 	if b.state == HalfOpen {
-		if b.trials >= b.cfg.SuccessThreshold || b.standsBack(path) {
+		if b.trials >= b.cfg.SuccessThreshold || b.leavesTrialToOthers(path) {
 			b.mu.Unlock()
-			tell(told)
+			notify(told)
 			return Permit{}, time.Second, false
 		}
 		b.trials++
 	}
-	p = Permit{b, b.period, b.state == HalfOpen}
+	p = Permit{b, b.generation, b.state == HalfOpen}
 	b.mu.Unlock()
-	tell(told)
+	notify(told)
 	return p, 0, true
 }
 
-// Done gives the permit back with what the call said of the target.
+// Done returns the permit with the outcome of the call.
 func (p Permit) Done(o Outcome) { p.DoneAt(o, 0) }
 
-// DoneAt is Done with an outcome that may be that of one path alone: an answer.
-// While other paths are answered well, failures of one in a row do not open the
-// circuit. path is a number for it; 0: the outcome is that of the target.
+// DoneAt is Done with an outcome that may concern one path only: an answer. While
+// other paths succeed, failures of one path do not open the circuit. path is its
+// number; 0: the outcome concerns the target.
 func (p Permit) DoneAt(o Outcome, path uint64) {
 	if p.b != nil {
-		tell(p.b.done(p.period, o, path))
+		notify(p.b.done(p.generation, o, path))
 	}
 }
 
 func (b *Breaker) done(period uint64, o Outcome, path uint64) (told func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if period != b.period {
-		return nil // it began before the last change, which knew more
+	if period != b.generation {
+		return nil // it began before the last change
 	}
 	if b.state == HalfOpen {
 		b.trials--
 		switch o {
 		case Failure:
-			b.failed = path
-			return b.become(Open)
+			b.failedTrialPath = path
+			return b.setState(Open)
 		case Success:
-			if b.row++; b.row >= b.cfg.SuccessThreshold {
-				return b.become(Closed)
+			if b.inARow++; b.inARow >= b.cfg.SuccessThreshold {
+				return b.setState(Closed)
 			}
 		}
 		return nil
 	}
-	if o == Nothing {
+	if o == Inconclusive {
 		return nil
 	}
 	now := time.Now()
 	if b.cfg.FailureRatio == 0 {
-		b.count(o, path, now)
-		if b.row >= b.cfg.FailureThreshold && !b.aPathAlone(now) {
-			return b.become(Open)
+		b.record(o, path, now)
+		if b.inARow >= b.cfg.FailureThreshold && !b.onlyOnePathFails(now) {
+			return b.setState(Open)
 		}
 		return nil
 	}
@@ -161,48 +161,49 @@ func (b *Breaker) done(period uint64, o Outcome, path uint64) (told func()) {
 		return nil
 	}
 	if failed, all := b.window.count(now); all >= b.cfg.MinRequests && float64(failed) >= b.cfg.FailureRatio*float64(all) {
-		return b.become(Open)
+		return b.setState(Open)
 	}
 	return nil
 }
 
-// count counts an outcome of a closed breaker.
-func (b *Breaker) count(o Outcome, path uint64, now time.Time) {
+// record counts an outcome of a closed breaker.
+func (b *Breaker) record(o Outcome, path uint64, now time.Time) {
 	if o == Failure {
-		if b.row++; b.row == 1 {
-			b.path = path
-		} else if b.path != path {
-			b.path = 0
+		if b.inARow++; b.inARow == 1 {
+			b.rowPath = path
+		} else if b.rowPath != path {
+			b.rowPath = 0
 		}
 		return
 	}
-	b.row = 0
+	b.inARow = 0
 	if path == 0 {
 		return
 	}
-	if b.well[0].path != path {
-		b.well[1] = b.well[0]
+	if b.lastSuccesses[0].path != path {
+		b.lastSuccesses[1] = b.lastSuccesses[0]
 	}
-	b.well[0] = success{path, now}
+	b.lastSuccesses[0] = pathSuccess{path, now}
 }
 
-// aPathAlone reports whether one path fails and another one does not.
-func (b *Breaker) aPathAlone(now time.Time) bool {
-	for _, s := range b.well {
-		if b.path != 0 && s.path != 0 && s.path != b.path && now.Sub(s.at) < othersWell {
+// onlyOnePathFails reports whether all failures in a row are of one path while
+// another path succeeded recently.
+func (b *Breaker) onlyOnePathFails(now time.Time) bool {
+	for _, s := range b.lastSuccesses {
+		if b.rowPath != 0 && s.path != 0 && s.path != b.rowPath && now.Sub(s.at) < otherPathSuccessTTL {
 			return true
 		}
 	}
 	return false
 }
 
-// standsBack reports whether a path leaves the trials to others: it failed the last
-// one, there are others, and they have not had resetTimeout yet.
-func (b *Breaker) standsBack(path uint64) bool {
-	if path == 0 || path != b.failed || time.Since(b.openUntil) >= b.cfg.ResetTimeout {
+// leavesTrialToOthers reports whether a path gets no trial: it failed the last one,
+// there are other paths, and they have not had resetTimeout yet.
+func (b *Breaker) leavesTrialToOthers(path uint64) bool {
+	if path == 0 || path != b.failedTrialPath || time.Since(b.openUntil) >= b.cfg.ResetTimeout {
 		return false
 	}
-	for _, s := range b.well {
+	for _, s := range b.lastSuccesses {
 		if s.path != 0 && s.path != path {
 			return true
 		}
@@ -210,16 +211,17 @@ func (b *Breaker) standsBack(path uint64) bool {
 	return false
 }
 
-// become changes the state, and returns what tells of it, for after the lock.
-func (b *Breaker) become(to State) func() {
+// setState changes the state, and returns the notification to send after the lock
+// is released.
+func (b *Breaker) setState(to State) func() {
 	from := b.state
-	b.state, b.row, b.trials = to, 0, 0
-	b.period++
+	b.state, b.inARow, b.trials = to, 0, 0
+	b.generation++
 	switch to {
 	case Open:
 		b.openUntil = time.Now().Add(b.cfg.ResetTimeout)
 	case Closed:
-		b.failed = 0
+		b.failedTrialPath = 0
 		b.window.reset()
 	}
 	if b.cfg.Changed == nil {
@@ -228,13 +230,14 @@ func (b *Breaker) become(to State) func() {
 	return func() { b.cfg.Changed(from, to) }
 }
 
-func tell(told func()) {
+func notify(told func()) {
 	if told != nil {
 		told()
 	}
 }
 
-// State is the state now; one that is open and may try again is half-open.
+// State returns the current state. An open breaker whose resetTimeout is over is
+// half-open.
 func (b *Breaker) State() State {
 	if b == nil {
 		return Closed
@@ -247,39 +250,39 @@ func (b *Breaker) State() State {
 	return b.state
 }
 
-// parts are what a window is made of: what leaves it does so by tenths.
-const parts = 10
+// windowSlices is the number of slices of a window; old outcomes leave by slices.
+const windowSlices = 10
 
-// window counts outcomes of the last while.
+// window counts the outcomes of the last windowSlices slices of time.
 type window struct {
-	slice  time.Duration
-	counts [parts]struct{ failed, all int }
-	at     int64 // number of the slice that is being filled
+	slice   time.Duration
+	counts  [windowSlices]struct{ failed, all int }
+	current int64 // number of the slice that is being filled
 }
 
 func (w *window) add(now time.Time, failed bool) {
-	w.move(now)
-	c := &w.counts[w.at%parts]
+	w.advance(now)
+	c := &w.counts[w.current%windowSlices]
 	c.all++
 	if failed {
 		c.failed++
 	}
 }
 
-// move empties the parts that time has passed over.
-func (w *window) move(now time.Time) {
+// advance empties the slices that are too old.
+func (w *window) advance(now time.Time) {
 	at := now.UnixNano() / int64(w.slice)
-	if at-w.at >= parts || at < w.at {
+	if at-w.current >= windowSlices || at < w.current {
 		w.reset()
-		w.at = at
+		w.current = at
 	}
-	for ; w.at < at; w.at++ {
-		w.counts[(w.at+1)%parts] = struct{ failed, all int }{}
+	for ; w.current < at; w.current++ {
+		w.counts[(w.current+1)%windowSlices] = struct{ failed, all int }{}
 	}
 }
 
 func (w *window) count(now time.Time) (failures, all int) {
-	w.move(now)
+	w.advance(now)
 	for _, c := range w.counts {
 		failures += c.failed
 		all += c.all
@@ -287,4 +290,4 @@ func (w *window) count(now time.Time) (failures, all int) {
 	return failures, all
 }
 
-func (w *window) reset() { w.counts = [parts]struct{ failed, all int }{} }
+func (w *window) reset() { w.counts = [windowSlices]struct{ failed, all int }{} }

@@ -1,10 +1,10 @@
-// Package resilience holds what keeps a target that fails from being called
-// too often or waited for too long: a circuit breaker, a budget of retries, and
-// limits of rate, concurrency and time. All are safe for concurrent use, take a lock for a few
-// instructions, and start no goroutine.
+// Package resilience limits how often a failing target is called, and how long calls
+// wait: a circuit breaker, a retry budget, and limits of rate, concurrency and time.
+// All types are safe for concurrent use, hold their lock for a few instructions, and
+// start no goroutine.
 //
-// Whatever is taken is a permit, and is given back exactly once, whichever way
-// a call ends: a trial that was cancelled must not keep a breaker half-open for
-// ever (https://github.com/sony/gobreaker/issues/53). That, and a budget that
-// counts waiting retries, is why breaker and budget are our own.
+// A permit must be returned exactly once, however the call ends: a cancelled trial must
+// not keep a breaker half-open forever (https://github.com/sony/gobreaker/issues/53).
+// For that reason, and because the budget counts waiting retries, breaker and budget
+// are not taken from a library.
 package resilience

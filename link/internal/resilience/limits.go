@@ -11,8 +11,8 @@ import (
 // Rate is a token bucket. A nil *Rate lets everything through.
 type Rate struct{ l *rate.Limiter }
 
-// NewRate is one of so many calls a second in the long run, and burst at once;
-// burst 0 is one second's worth.
+// NewRate allows perSecond calls a second on average, and burst at once; burst 0 means
+// the calls of one second.
 func NewRate(perSecond float64, burst int) *Rate {
 	if burst <= 0 {
 		burst = max(1, int(math.Ceil(min(perSecond, 1<<30))))
@@ -20,7 +20,7 @@ func NewRate(perSecond float64, burst int) *Rate {
 	return &Rate{rate.NewLimiter(rate.Limit(perSecond), burst)}
 }
 
-// Allow asks for a call. Where there is none, wait says when there will be.
+// Allow asks for a call. If it is refused, wait is the time until there is room.
 func (r *Rate) Allow() (wait time.Duration, ok bool) {
 	if r == nil {
 		return 0, true
@@ -29,33 +29,33 @@ func (r *Rate) Allow() (wait time.Duration, ok bool) {
 	if r.l.AllowN(now, 1) {
 		return 0, true
 	}
-	// Asked for and given back at once: only to know how long it would take.
+	// Reserved and cancelled at once, to learn how long the wait would be.
 	res := r.l.ReserveN(now, 1)
 	wait = res.DelayFrom(now)
 	res.CancelAt(now)
 	return max(wait, time.Millisecond), false
 }
 
-// Concurrency bounds calls at once.
+// Concurrency limits concurrent calls.
 type Concurrency struct {
-	most int64
-	now  atomic.Int64
+	limit    int64
+	inFlight atomic.Int64
 }
 
-// NewConcurrency is a bound of so many.
-func NewConcurrency(most int) *Concurrency { return &Concurrency{most: int64(most)} }
+// NewConcurrency allows most concurrent calls.
+func NewConcurrency(most int) *Concurrency { return &Concurrency{limit: int64(most)} }
 
-// Enter asks for a place; Leave gives it back.
-func (c *Concurrency) Enter() bool {
-	if c.now.Add(1) > c.most {
-		c.now.Add(-1)
+// TryAcquire reports whether another call may begin. Release ends it.
+func (c *Concurrency) TryAcquire() bool {
+	if c.inFlight.Add(1) > c.limit {
+		c.inFlight.Add(-1)
 		return false
 	}
 	return true
 }
 
-// Leave gives a place back.
-func (c *Concurrency) Leave() { c.now.Add(-1) }
+// Release ends a call that TryAcquire let begin.
+func (c *Concurrency) Release() { c.inFlight.Add(-1) }
 
-// Now is how many calls are under way.
-func (c *Concurrency) Now() int { return int(c.now.Load()) }
+// InFlight is the number of calls in flight.
+func (c *Concurrency) InFlight() int { return int(c.inFlight.Load()) }

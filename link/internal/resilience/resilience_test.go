@@ -17,7 +17,7 @@ func breaker(change ...func(*BreakerConfig)) *Breaker {
 	return NewBreaker(cfg)
 }
 
-// attempt makes one attempt with an outcome, and reports whether it was let through.
+// attempt makes one attempt with that outcome, and reports whether it was allowed.
 func attempt(b *Breaker, o Outcome) bool {
 	p, _, ok := b.Allow()
 	if ok {
@@ -28,7 +28,7 @@ func attempt(b *Breaker, o Outcome) bool {
 
 func TestBreaker_opensAfterFailuresInARow(t *testing.T) {
 	b := breaker()
-	for _, o := range []Outcome{Failure, Failure, Success, Failure, Failure, Nothing} {
+	for _, o := range []Outcome{Failure, Failure, Success, Failure, Failure, Inconclusive} {
 		if !attempt(b, o) {
 			t.Fatal("it opened too early")
 		}
@@ -67,8 +67,8 @@ func TestBreaker_closesAfterTrialsThatSucceed(t *testing.T) {
 	})
 }
 
-// L12: a trial that says nothing gives its place back; otherwise the breaker would
-// stay half-open for ever: https://github.com/getnora-io/nora/issues/607.
+// L12: an inconclusive trial returns its permit; otherwise the breaker would stay
+// half-open forever: https://github.com/getnora-io/nora/issues/607.
 func TestBreaker_takesTheTrialsPlaceBackWhateverItsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := breaker()
@@ -77,7 +77,7 @@ func TestBreaker_takesTheTrialsPlaceBackWhateverItsEnd(t *testing.T) {
 		}
 		time.Sleep(30 * time.Second)
 		for range 100 {
-			if !attempt(b, Nothing) {
+			if !attempt(b, Inconclusive) {
 				t.Fatal("a cancelled trial kept its place")
 			}
 		}
@@ -111,7 +111,7 @@ func TestBreaker_boundsTrialsUnderRace(t *testing.T) {
 	})
 }
 
-// An answer that was long under way when the breaker opened is no trial.
+// An attempt that began before the circuit opened is not a trial.
 func TestBreaker_takesNoOutcomeOfAnEarlierPeriod(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := breaker()
@@ -143,7 +143,7 @@ func TestBreaker_opensByRatioOfTheLastWhile(t *testing.T) {
 		if b.State() != Closed {
 			t.Error("it opened before there were enough outcomes")
 		}
-		time.Sleep(31 * time.Second) // all of it is forgotten
+		time.Sleep(31 * time.Second) // the whole window is over
 		for range 6 {
 			attempt(b, Success)
 		}
@@ -170,12 +170,12 @@ func TestBreaker_ofNobodyLetsAllThrough(t *testing.T) {
 func TestBudget_countsRetriesThatWait(t *testing.T) {
 	b := NewBudget(0.2)
 	for range 100 {
-		b.Begin()
-		defer b.End()
+		b.CallBegan()
+		defer b.CallEnded()
 	}
 	var back []func()
 	for {
-		give := b.Take()
+		give := b.TryRetry()
 		if give == nil {
 			break
 		}
@@ -192,12 +192,12 @@ func TestBudget_isAShareOfTheLastTenSecondsToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := NewBudget(0.1)
 		for range 100 {
-			b.Begin()
-			b.End()
+			b.CallBegan()
+			b.CallEnded()
 		}
 		taken := 0
-		for range 50 { // one after the other: none waits when the next is asked for
-			hold := []func(){b.Take(), b.Take(), b.Take(), b.Take()}
+		for range 50 { // one after the other, so none waits at the next request
+			hold := []func(){b.TryRetry(), b.TryRetry(), b.TryRetry(), b.TryRetry()}
 			for _, give := range hold {
 				if give != nil {
 					taken++
@@ -209,7 +209,7 @@ func TestBudget_isAShareOfTheLastTenSecondsToo(t *testing.T) {
 			t.Errorf("%d retries in ten seconds of 100 calls", taken)
 		}
 		time.Sleep(11 * time.Second)
-		give := b.Take()
+		give := b.TryRetry()
 		if give == nil {
 			t.Fatal("three at once are always allowed")
 		}
@@ -218,7 +218,7 @@ func TestBudget_isAShareOfTheLastTenSecondsToo(t *testing.T) {
 }
 
 func TestBudget_ofNothingAllowsNone(t *testing.T) {
-	if NewBudget(0).Take() != nil {
+	if NewBudget(0).TryRetry() != nil {
 		t.Error("a retry was allowed")
 	}
 }
@@ -231,7 +231,7 @@ func TestRate_saysWhenTheNextCallMayCome(t *testing.T) {
 				t.Fatal("the burst was refused")
 			}
 		}
-		for range 5 { // asking costs nothing
+		for range 5 { // a refused call uses nothing up
 			if wait, ok := r.Allow(); ok || wait != 100*time.Millisecond {
 				t.Fatalf("wait %v, %v", wait, ok)
 			}
@@ -265,7 +265,7 @@ func TestConcurrency_isBoundedUnderRace(t *testing.T) {
 	in := 0
 	for range 100 {
 		all.Go(func() {
-			if c.Enter() {
+			if c.TryAcquire() {
 				mu.Lock()
 				in++
 				mu.Unlock()
@@ -273,11 +273,11 @@ func TestConcurrency_isBoundedUnderRace(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if in > 5 || in == 0 || c.Now() != in {
-		t.Errorf("%d are in, it counts %d", in, c.Now())
+	if in > 5 || in == 0 || c.InFlight() != in {
+		t.Errorf("%d are in, it counts %d", in, c.InFlight())
 	}
-	c.Leave()
-	if !c.Enter() {
+	c.Release()
+	if !c.TryAcquire() {
 		t.Error("a place that was left is not free")
 	}
 }
@@ -298,7 +298,7 @@ func TestBreaker_onePathAloneDoesNotOpenItWhileOthersAreWell(t *testing.T) {
 		"it was well itself":                 {[]outcome{{bad, Success, 0}, {bad, Failure, 0}, {bad, Failure, 0}, {bad, Failure, 0}}, true},
 		"another one is well":                {[]outcome{{good, Success, 0}, {bad, Failure, 0}, {bad, Failure, 0}, {bad, Failure, 0}, {bad, Failure, 0}}, false},
 		"another one was, before itself":     {[]outcome{{good, Success, 0}, {bad, Success, 0}, {bad, Success, 0}, {bad, Failure, 0}, {bad, Failure, 0}, {bad, Failure, 0}}, false},
-		"another one was, long ago":          {[]outcome{{good, Success, 0}, {bad, Failure, othersWell}, {bad, Failure, 0}, {bad, Failure, 0}}, true},
+		"another one was, long ago":          {[]outcome{{good, Success, 0}, {bad, Failure, otherPathSuccessTTL}, {bad, Failure, 0}, {bad, Failure, 0}}, true},
 		"another one was, and fails as well": {[]outcome{{good, Success, 0}, {bad, Failure, 0}, {bad, Failure, 0}, {good, Failure, 0}}, true},
 		"a third one fails as well":          {[]outcome{{good, Success, 0}, {bad, Failure, 0}, {bad, Failure, 0}, {other, Failure, 0}}, true},
 		"the target fails as well":           {[]outcome{{good, Success, 0}, {bad, Failure, 0}, {bad, Failure, 0}, {0, Failure, 0}}, true},
@@ -324,8 +324,9 @@ func TestBreaker_onePathAloneDoesNotOpenItWhileOthersAreWell(t *testing.T) {
 	}
 }
 
-// UL18: nor does it keep the circuit from closing when the target is well again. UL36:
-// that the circuit is half-open is told, also by a call that stands back.
+// UL18: a path that always fails does not keep the circuit from closing when the target
+// works again. UL36: the change to half-open is reported even if the first call leaves
+// its trial to others.
 func TestBreaker_aPathThatFailsATrialLeavesTheNextToOthers(t *testing.T) {
 	const good, bad = 1, 2
 	for name, test := range map[string]struct {
@@ -356,7 +357,7 @@ func TestBreaker_aPathThatFailsATrialLeavesTheNextToOthers(t *testing.T) {
 				time.Sleep(30 * time.Second)
 				may := func() bool {
 					p, wait, ok := b.AllowAt(bad)
-					if p.Done(Nothing); !ok && wait != time.Second {
+					if p.Done(Inconclusive); !ok && wait != time.Second {
 						t.Errorf("it is to come again after %v", wait)
 					}
 					return ok

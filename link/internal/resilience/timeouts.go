@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// Timeouts end what takes longer than a time that is the same for all. So they
-// end in the order they began, and one timer serves them all: setting and
-// stopping one for each costs more than a short call has to spare.
+// Timeouts are timeouts of one duration. They expire in the order in which they
+// start, so one timer serves all of them: a timer for each would cost a short call
+// too much.
 type Timeouts struct {
 	after time.Duration
 
@@ -17,20 +17,20 @@ type Timeouts struct {
 	armed       bool
 }
 
-// NewTimeouts are of that length.
+// NewTimeouts returns timeouts of that duration.
 func NewTimeouts(after time.Duration) *Timeouts { return &Timeouts{after: after} }
 
-// Timeout is one of them. It is part of what it ends, and used once.
+// Timeout is one timeout, used once. It is embedded in what it ends.
 type Timeout struct {
 	until      time.Time
 	do         func()
-	on         bool
+	active     bool
 	prev, next *Timeout
 }
 
-// Begin has do called once the time has passed since now. It must not wait.
-func (t *Timeouts) Begin(x *Timeout, now time.Time, do func()) {
-	x.until, x.do, x.on = now.Add(t.after), do, true
+// Start calls do when the timeout expires, counted from now. do must not block.
+func (t *Timeouts) Start(x *Timeout, now time.Time, do func()) {
+	x.until, x.do, x.active = now.Add(t.after), do, true
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if x.prev = t.last; x.prev != nil {
@@ -44,29 +44,29 @@ func (t *Timeouts) Begin(x *Timeout, now time.Time, do func()) {
 	}
 }
 
-// arm has the timer run. One that finds nothing to end runs again only when
-// there is something.
+// arm starts the timer. A timer that finds no timeout is not started again until
+// there is one.
 func (t *Timeouts) arm(d time.Duration) {
 	t.armed = true
 	if t.timer == nil {
-		t.timer = time.AfterFunc(d, t.due)
+		t.timer = time.AfterFunc(d, t.fire)
 	} else {
 		t.timer.Reset(d)
 	}
 }
 
-// End takes it off; it may have passed, or been taken off before.
-func (t *Timeouts) End(x *Timeout) {
+// Stop stops a timeout. It may have expired or been stopped before.
+func (t *Timeouts) Stop(x *Timeout) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.remove(x)
 }
 
 func (t *Timeouts) remove(x *Timeout) {
-	if !x.on {
+	if !x.active {
 		return
 	}
-	x.on = false
+	x.active = false
 	if x.prev != nil {
 		x.prev.next = x.next
 	} else {
@@ -80,7 +80,7 @@ func (t *Timeouts) remove(x *Timeout) {
 	x.prev, x.next = nil, nil
 }
 
-func (t *Timeouts) due() {
+func (t *Timeouts) fire() {
 	var over []func()
 	t.mu.Lock()
 	now := time.Now()

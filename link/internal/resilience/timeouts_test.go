@@ -20,23 +20,23 @@ func TestTimeouts_endWhatTakesLonger(t *testing.T) {
 		}
 		var all [5]Timeout
 		for i := range all {
-			ts.Begin(&all[i], time.Now(), func() { note(time.Duration(i)*time.Hour + time.Since(begin)) })
+			ts.Start(&all[i], time.Now(), func() { note(time.Duration(i)*time.Hour + time.Since(begin)) })
 			time.Sleep(time.Second)
 		}
 		// The first, one between and the last are over in time.
-		ts.End(&all[0])
-		ts.End(&all[2])
-		ts.End(&all[4])
-		ts.End(&all[4])
+		ts.Stop(&all[0])
+		ts.Stop(&all[2])
+		ts.Stop(&all[4])
+		ts.Stop(&all[4])
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		if want := []time.Duration{time.Hour + 11*time.Second, 3*time.Hour + 13*time.Second}; !slices.Equal(ended, want) {
 			t.Errorf("ended %v, want %v", ended, want)
 		}
-		ts.End(&all[1]) // it has passed
+		ts.Stop(&all[1]) // it has expired
 		again := time.Now()
 		var more Timeout
-		ts.Begin(&more, again, func() { note(time.Since(again)) })
+		ts.Start(&more, again, func() { note(time.Since(again)) })
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		if len(ended) != 3 || ended[2] != 10*time.Second {
@@ -50,7 +50,7 @@ func TestTimeouts_endTogetherWhatBeganTogether(t *testing.T) {
 		ts, n := NewTimeouts(time.Second), 0
 		var all [3]Timeout
 		for i := range all {
-			ts.Begin(&all[i], time.Now(), func() { n++ })
+			ts.Start(&all[i], time.Now(), func() { n++ })
 		}
 		time.Sleep(time.Second)
 		synctest.Wait()

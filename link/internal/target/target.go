@@ -1,6 +1,6 @@
-// Package target puts one target together from its configuration: what may be
-// called, with which credential, how carefully, and where. A Target does not
-// change; a reload makes another, and calls under way finish on the old one.
+// Package target builds a target from its configuration: what may be called, with
+// which credential, which limits and retries, and where. A Target does not change; a
+// reload makes another, and calls in flight end on the old one.
 package target
 
 import (
@@ -10,174 +10,173 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lsm/fiso/cel"
 	"github.com/lsm/fiso/common/backoff"
 	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/connectors/kafka"
 	"github.com/lsm/fiso/link/internal/call"
-	"github.com/lsm/fiso/link/internal/canonical"
-	"github.com/lsm/fiso/link/internal/key"
 	"github.com/lsm/fiso/link/internal/resilience"
+	"github.com/lsm/fiso/link/internal/urlpath"
 	"github.com/lsm/fiso/link/spec"
 )
 
-// Credential is what a target's calls prove themselves with. It is safe for
-// concurrent use.
+// Credential authenticates the calls of a target. It is safe for concurrent use.
 type Credential interface {
-	// Apply puts the credential onto an attempt, in place of whatever the
-	// caller sent there. An error means that there is none to be had that is
-	// still good; it says so without showing any, and is of type *Unproven.
+	// Apply puts the credential onto an attempt, in place of what the caller sent
+	// there. Its error means that there is no valid credential; it shows none, and is
+	// of type *CredentialError.
 	Apply(ctx context.Context, out *call.Outgoing) error
-	// Renew is asked after the target answered 401 to out, which carries a
-	// credential. It reports whether another attempt would carry another one;
-	// where one was renewed meanwhile, nothing else is done.
+	// Renew is called after the target answered 401 to out, which carries a credential.
+	// It reports whether another attempt would carry another one. If the credential was
+	// renewed meanwhile, Renew does nothing.
 	Renew(ctx context.Context, out *call.Outgoing) bool
-	// Owns reports whether a caller's field of that name never goes on.
+	// Owns reports whether a caller's field of that name is never forwarded.
 	Owns(field string) bool
 }
 
-// Unproven is why a call could not be given its credential.
-type Unproven struct {
-	Code call.Code // CredentialUnavailable or CredentialExpired; BadRequest or BodyTooLarge where it is the call that cannot have one
+// CredentialError is why a call could not be given its credential.
+type CredentialError struct {
+	Code call.Code // CredentialUnavailable or CredentialExpired; BadRequest or BodyTooLarge if the call is at fault
 	Err  error     // holds no secret
 }
 
-func (u *Unproven) Error() string { return u.Err.Error() }
+func (u *CredentialError) Error() string { return u.Err.Error() }
 
-// Unwrap is the cause.
-func (u *Unproven) Unwrap() error { return u.Err }
+// Unwrap returns the cause.
+func (u *CredentialError) Unwrap() error { return u.Err }
 
 // Endpoints are the addresses of a target.
 type Endpoints interface {
-	// Pick is the address to try next: the least busy of those that are well
-	// and were not tried, if there is such a one. done is called once, with
-	// what became of the attempt.
+	// Pick returns the address to try next: the least busy of those that are not ejected
+	// and were not tried, if there is one. done is called once, with the outcome of the
+	// attempt.
 	Pick(ctx context.Context, tried []string) (address string, done func(resilience.Outcome), err error)
 	Close()
 }
 
-// Log is where records are stored for good: Kafka. It is safe for concurrent
-// use.
-type Log interface {
-	// Append returns once all in-sync replicas have the record, or it is known
-	// that they do not, or ctx ended. The record's bytes are the log's.
+// RecordStore stores records durably, in Kafka. It is safe for concurrent use.
+type RecordStore interface {
+	// Append returns when all in-sync replicas have the record, when it is known that
+	// they do not, or when ctx ends. The caller must not modify the record's bytes
+	// afterwards.
 	Append(ctx context.Context, r kafka.Record) (connector.Position, error)
 }
 
-// Parts are what a Target is made of beside its configuration.
+// Parts are the dependencies of a Target beside its configuration.
 type Parts struct {
-	Credential Credential // nil: none
-	Endpoints  Endpoints
-	Transport  call.Transport
-	Log        Log                             // nil: the target needs none
-	Changed    func(from, to resilience.State) // of the breaker; nil: nobody is told
-	// Ended ends when calls that still use the target are to end: it was
-	// changed or removed, and they had the time to drain. nil: never.
-	Ended context.Context
+	Credential     Credential // nil: none
+	Endpoints      Endpoints
+	Transport      call.Transport
+	Records        RecordStore                     // nil: the target stores no records
+	BreakerChanged func(from, to resilience.State) // called when the breaker changes state; may be nil
+	// Retired ends when calls that still use the target must end: it was changed or
+	// removed, and the drain timeout is over. nil: never.
+	Retired context.Context
 }
 
 // Target is one destination. It is safe for concurrent use.
 type Target struct {
 	Parts
-	Spec        *spec.Target
-	Host        string // what the target sees as Host
-	Rules       *canonical.Rules
-	Slashes     bool
-	Rate        *resilience.Rate
-	Intake      *resilience.Rate // of calls that are accepted and made later
-	Key         *key.Expression  // of records; nil: they have no key
-	Concurrency *resilience.Concurrency
-	Accepting   *resilience.Concurrency // of calls that are accepted and made later
-	Breaker     *resilience.Breaker
-	Budget      *resilience.Budget
-	Timeouts    *resilience.Timeouts // of ordinary calls
-	Backoff     backoff.Policy
-	set         call.Header
-	statuses    [600]bool       // that are retried
-	removed     map[string]bool // lower case
+	Spec                 *spec.Target
+	Host                 string // Host that the target sees
+	Rules                *urlpath.Rules
+	AllowsEncodedSlashes bool
+	Rate                 *resilience.Rate
+	AcceptRate           *resilience.Rate // of calls that are accepted to be made later
+	key                  *cel.Program     // of records; nil: they have no key
+	Concurrency          *resilience.Concurrency
+	AcceptConcurrency    *resilience.Concurrency // of calls that are accepted to be made later
+	Breaker              *resilience.Breaker
+	Budget               *resilience.Budget
+	Timeouts             *resilience.Timeouts // of ordinary calls
+	Backoff              backoff.Policy
+	setFields            call.Header
+	retriedStatuses      [600]bool       // that are retried
+	removedFields        map[string]bool // lower case
 }
 
-// New puts a target together. The configuration was validated.
+// New builds a target from a validated configuration.
 func New(s *spec.Target, p Parts) (*Target, error) {
 	t := &Target{
-		Parts: p, Spec: s, Host: s.Authority(), Slashes: s.EncodedSlashes == "allow",
-		Concurrency: resilience.NewConcurrency(s.MaxConcurrent), Accepting: resilience.NewConcurrency(s.MaxConcurrent), Budget: resilience.NewBudget(s.Retry.Budget),
-		Backoff:  backoff.Policy{Kind: s.Retry.Backoff, Initial: s.Retry.InitialInterval, Max: s.Retry.MaxInterval, Jitter: s.Retry.Jitter},
-		removed:  map[string]bool{},
-		Timeouts: resilience.NewTimeouts(s.Timeout),
+		Parts: p, Spec: s, Host: s.Authority(), AllowsEncodedSlashes: s.EncodedSlashes == "allow",
+		Concurrency: resilience.NewConcurrency(s.MaxConcurrent), AcceptConcurrency: resilience.NewConcurrency(s.MaxConcurrent), Budget: resilience.NewBudget(s.Retry.Budget),
+		Backoff:       backoff.Policy{Kind: s.Retry.Backoff, Initial: s.Retry.InitialInterval, Max: s.Retry.MaxInterval, Jitter: s.Retry.Jitter},
+		removedFields: map[string]bool{},
+		Timeouts:      resilience.NewTimeouts(s.Timeout),
 	}
 	for _, on := range s.Retry.On {
-		if status, err := strconv.Atoi(on); err == nil && status >= 0 && status < len(t.statuses) {
-			t.statuses[status] = true
+		if status, err := strconv.Atoi(on); err == nil && status >= 0 && status < len(t.retriedStatuses) {
+			t.retriedStatuses[status] = true
 		}
 	}
 	if len(s.AllowedPaths) > 0 {
 		var err error
-		if t.Rules, err = canonical.NewRules(s.AllowedPaths, s.AllowedCharacters...); err != nil {
+		if t.Rules, err = urlpath.NewRules(s.AllowedPaths, s.AllowedCharacters...); err != nil {
 			return nil, err
 		}
 	}
 	if r := s.RateLimit; r != nil {
 		t.Rate = resilience.NewRate(r.RequestsPerSecond, r.Burst)
-		t.Intake = resilience.NewRate(r.RequestsPerSecond, r.Burst)
+		t.AcceptRate = resilience.NewRate(r.RequestsPerSecond, r.Burst)
 	}
 	var err error
-	if t.Key, err = key.Compile(s.RecordKey()); err != nil {
+	if t.key, err = spec.CompileKey(s.RecordKey()); err != nil {
 		return nil, err
 	}
 	if b := s.CircuitBreaker; b.Enabled {
 		t.Breaker = resilience.NewBreaker(resilience.BreakerConfig{
 			FailureThreshold: b.FailureThreshold, FailureRatio: b.FailureRatio, MinRequests: b.MinRequests,
-			SuccessThreshold: b.SuccessThreshold, ResetTimeout: b.ResetTimeout, Changed: p.Changed,
+			SuccessThreshold: b.SuccessThreshold, ResetTimeout: b.ResetTimeout, Changed: p.BreakerChanged,
 		})
 	}
 	for name, value := range s.Headers.Set {
-		t.set.Add(name, value)
-		t.removed[strings.ToLower(name)] = true
+		t.setFields.Add(name, value)
+		t.removedFields[strings.ToLower(name)] = true
 	}
-	slices.SortFunc(t.set, func(a, b call.Field) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(t.setFields, func(a, b call.Field) int { return strings.Compare(a.Name, b.Name) })
 	for _, name := range s.Headers.Remove {
-		t.removed[strings.ToLower(name)] = true
+		t.removedFields[strings.ToLower(name)] = true
 	}
 	return t, nil
 }
 
-// AllowsMethod reports whether the method may be called. CONNECT and TRACE
-// never are, however they are spelt: they are about the connection, which is not
-// the caller's.
+// AllowsMethod reports whether the method may be called. CONNECT and TRACE are never
+// allowed, in any case: they concern the connection, which is not the caller's.
 func (t *Target) AllowsMethod(method string) bool {
-	if call.Same(method, "CONNECT") || call.Same(method, "TRACE") {
+	if http1.Same(method, "CONNECT") || http1.Same(method, "TRACE") {
 		return false
 	}
 	return len(t.Spec.AllowedMethods) == 0 || slices.Contains(t.Spec.AllowedMethods, method)
 }
 
-// Removes reports whether a caller's field does not go on: because a rule says
-// so or sets it, or because the credential is the target's own.
+// Removes reports whether a caller's field is not forwarded: a rule removes or sets
+// it, or the target's credential replaces it.
 func (t *Target) Removes(field string) bool {
 	if t.Credential != nil && t.Credential.Owns(field) {
 		return true
 	}
-	return len(t.removed) > 0 && t.removed[strings.ToLower(field)]
+	return len(t.removedFields) > 0 && t.removedFields[strings.ToLower(field)]
 }
 
-// KeepsQuery is what of a caller's query may be kept: all but a parameter that
-// the credential replaces.
-func (t *Target) KeepsQuery(query string) string {
+// StorableQuery returns a caller's query without the parameter that the credential
+// replaces.
+func (t *Target) StorableQuery(query string) string {
 	if c, ok := t.Credential.(interface{ WithoutOwn(query string) string }); ok {
 		return c.WithoutOwn(query)
 	}
 	return query
 }
 
-// CoversBody reports whether the credential of a call with that header is made of
-// the whole body, which has to be at hand before anything is sent.
+// CoversBody reports whether the credential of a call with that header signs the whole
+// body, which must be read before anything is sent.
 func (t *Target) CoversBody(h call.Header) bool {
 	c, ok := t.Credential.(interface{ CoversBody(h call.Header) bool })
 	return ok && c.CoversBody(h)
 }
 
-// Set are the fields that every call gets, in the order of their names.
-func (t *Target) Set() call.Header { return t.set }
+// SetFields returns the fields that every call gets, sorted by name.
+func (t *Target) SetFields() call.Header { return t.setFields }
 
 // RetriesOn reports whether the configuration wants a failure retried.
 func (t *Target) RetriesOn(why call.Reason) bool {
@@ -190,13 +189,13 @@ func (t *Target) RetriesOn(why call.Reason) bool {
 // RetriesStatus reports whether the configuration wants an answer of that status
 // retried.
 func (t *Target) RetriesStatus(status int) bool {
-	return status >= 0 && status < len(t.statuses) && t.statuses[status]
+	return status >= 0 && status < len(t.retriedStatuses) && t.retriedStatuses[status]
 }
 
-// Total is the longest time of an ordinary call.
-func (t *Target) Total() time.Duration { return t.Spec.Timeout }
+// TotalTimeout returns the time limit of a call that is not a stream.
+func (t *Target) TotalTimeout() time.Duration { return t.Spec.Timeout }
 
-// Close lets go of connections and look-ups, once no call uses the target.
+// Close closes connections and ends DNS look-ups. No call uses the target any more.
 func (t *Target) Close() {
 	if t.Transport != nil {
 		t.Transport.Close()

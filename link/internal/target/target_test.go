@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/lsm/fiso/common/http1"
 	"github.com/lsm/fiso/link/internal/call"
 	"github.com/lsm/fiso/link/internal/resilience"
 	"github.com/lsm/fiso/link/spec"
@@ -33,8 +34,8 @@ func TestTarget_isWhatItsConfigurationSays(t *testing.T) {
 		RateLimit:      &spec.RateLimit{RequestsPerSecond: 1, Burst: 1},
 		CircuitBreaker: spec.CircuitBreaker{Enabled: true, FailureThreshold: 1, SuccessThreshold: 1, ResetTimeout: time.Minute},
 		Retry:          spec.Retry{On: []string{"connect", "503"}, Backoff: "constant", InitialInterval: time.Second, MaxInterval: time.Second, Budget: 1},
-	}, Parts{Changed: func(_, to resilience.State) { changes = append(changes, to) }})
-	if to.Host != "crm.example:8443" || !to.Slashes || to.Total() != 7*time.Second || to.Backoff.Delay(1) != time.Second {
+	}, Parts{BreakerChanged: func(_, to resilience.State) { changes = append(changes, to) }})
+	if to.Host != "crm.example:8443" || !to.AllowsEncodedSlashes || to.TotalTimeout() != 7*time.Second || to.Backoff.Delay(1) != time.Second {
 		t.Errorf("%+v", to)
 	}
 	if to.Rules.Allow("/a/b") != nil || to.Rules.Allow("/b") == nil {
@@ -46,7 +47,7 @@ func TestTarget_isWhatItsConfigurationSays(t *testing.T) {
 	if _, ok := to.Rate.Allow(); ok {
 		t.Error("the second is not")
 	}
-	if !to.Concurrency.Enter() || to.Concurrency.Enter() {
+	if !to.Concurrency.TryAcquire() || to.Concurrency.TryAcquire() {
 		t.Error("maxConcurrent is not 1")
 	}
 	if permit, _, ok := to.Breaker.Allow(); ok {
@@ -58,14 +59,14 @@ func TestTarget_isWhatItsConfigurationSays(t *testing.T) {
 	if !to.RetriesOn(call.Connect) || to.RetriesOn(call.Unserved) != to.RetriesOn(call.Reset) || to.RetriesOn(call.Unfit) || !to.RetriesStatus(503) || to.RetriesStatus(500) || to.RetriesStatus(1000) {
 		t.Error("retry.on is not what it retries on")
 	}
-	if to.Budget.Take() == nil {
+	if to.Budget.TryRetry() == nil {
 		t.Error("there is no budget")
 	}
 }
 
 func TestTarget_allowsEverythingThatItsConfigurationDoesNotBound(t *testing.T) {
 	to := mustNew(t, &spec.Target{}, Parts{})
-	if to.Rules.Allow("/anything") != nil || to.Slashes || to.Breaker.State() != resilience.Closed || len(to.Set()) > 0 || to.Removes("Cookie") {
+	if to.Rules.Allow("/anything") != nil || to.AllowsEncodedSlashes || to.Breaker.State() != resilience.Closed || len(to.SetFields()) > 0 || to.Removes("Cookie") {
 		t.Errorf("%+v", to)
 	}
 	for range 100 {
@@ -78,7 +79,7 @@ func TestTarget_allowsEverythingThatItsConfigurationDoesNotBound(t *testing.T) {
 	} else {
 		permit.Done(resilience.Failure)
 	}
-	to.Close() // of parts that are not there
+	to.Close() // without parts
 }
 
 func TestTarget_ofAPatternThatIsNoneIsNot(t *testing.T) {
@@ -104,7 +105,7 @@ type owner string
 
 func (owner) Apply(context.Context, *call.Outgoing) error { return nil }
 func (owner) Renew(context.Context, *call.Outgoing) bool  { return false }
-func (o owner) Owns(field string) bool                    { return call.Same(field, string(o)) }
+func (o owner) Owns(field string) bool                    { return http1.Same(field, string(o)) }
 
 func TestTarget_headersOfTheCallerThatDoNotGoOn(t *testing.T) {
 	to := mustNew(t, &spec.Target{Headers: spec.Headers{Set: map[string]string{"X-Team": "orders", "A": "1", "M": "2"}, Remove: []string{"Cookie"}}}, Parts{Credential: owner("Authorization")})
@@ -115,7 +116,7 @@ func TestTarget_headersOfTheCallerThatDoNotGoOn(t *testing.T) {
 			t.Errorf("%s: %v", name, !want)
 		}
 	}
-	if got := to.Set(); !slices.Equal(got, call.Header{{Name: "A", Value: "1"}, {Name: "M", Value: "2"}, {Name: "X-Team", Value: "orders"}}) {
+	if got := to.SetFields(); !slices.Equal(got, call.Header{{Name: "A", Value: "1"}, {Name: "M", Value: "2"}, {Name: "X-Team", Value: "orders"}}) {
 		t.Error(got)
 	}
 }
@@ -141,7 +142,7 @@ func TestTarget_closesWhatItWasMadeOf(t *testing.T) {
 
 func TestUnproven_keepsItsCause(t *testing.T) {
 	cause := errors.New("the token has expired")
-	err := error(&Unproven{Code: call.CredentialExpired, Err: cause})
+	err := error(&CredentialError{Code: call.CredentialExpired, Err: cause})
 	if !errors.Is(err, cause) || !strings.Contains(err.Error(), "expired") {
 		t.Error(err)
 	}

@@ -1,6 +1,6 @@
-// Package tunnel makes connections by way of an outbound proxy. It asks the proxy
-// for a tunnel (CONNECT) also for targets without TLS: the proxy is told the address,
-// and gets no request and no credential as a server would.
+// Package tunnel connects through an outbound proxy. It asks the proxy for a tunnel
+// (CONNECT) even for targets without TLS, so that the proxy sees only the address and
+// no request or credential.
 package tunnel
 
 import (
@@ -26,18 +26,18 @@ import (
 // Dial connects to an address, host:port.
 type Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
-// Proxy is an outbound proxy. A nil one proxies nothing. It is safe for concurrent
-// use.
+// Proxy is an outbound proxy. With a nil Proxy all connections are direct. It is
+// safe for concurrent use.
 type Proxy struct {
-	find      func(*url.URL) (*url.URL, error)
-	scheme    string // of what is proxied: which variable of the environment counts
+	proxyOf   func(*url.URL) (*url.URL, error)
+	scheme    string // of the target: selects the environment variable
 	authorize func(context.Context) (string, error)
-	tls       *tls.Config // to a proxy of https
+	tls       *tls.Config // for a proxy with an https URL
 }
 
-// New is the proxy of a validated configuration; nil where there is none. secure
-// says that TLS is spoken inside. authorize is the value of Proxy-Authorization; nil:
-// none is sent, but for what a URL of the environment holds.
+// New returns the proxy of a validated configuration; nil if there is none. secure says
+// that the tunnel carries TLS. authorize returns the value of Proxy-Authorization; nil:
+// only the user and password in a URL of the environment are sent.
 func New(s *spec.Proxy, secure bool, authorize func(context.Context) (string, error)) *Proxy {
 	if s == nil {
 		return nil
@@ -46,40 +46,41 @@ func New(s *spec.Proxy, secure bool, authorize func(context.Context) (string, er
 	if s.URL == spec.ProxyOfEnvironment {
 		from = httpproxy.FromEnvironment()
 	}
-	p := &Proxy{find: from.ProxyFunc(), scheme: "http", authorize: authorize, tls: &tls.Config{MinVersion: tls.VersionTLS12}}
+	p := &Proxy{proxyOf: from.ProxyFunc(), scheme: "http", authorize: authorize, tls: &tls.Config{MinVersion: tls.VersionTLS12}}
 	if secure {
 		p.scheme = "https"
 	}
 	return p
 }
 
-// Through is the proxy that an address is connected through, without what proves us
-// there; "" where it is connected to directly.
-func (p *Proxy) Through(address string) string {
-	if at := p.at(address); at != nil {
+// ProxyFor returns the proxy for an address, without credentials; "" if the connection
+// is direct.
+func (p *Proxy) ProxyFor(address string) string {
+	if at := p.proxyURL(address); at != nil {
 		return at.Scheme + "://" + at.Host
 	}
 	return ""
 }
 
-func (p *Proxy) at(address string) *url.URL {
+func (p *Proxy) proxyURL(address string) *url.URL {
 	if p == nil {
 		return nil
 	}
-	at, err := p.find(&url.URL{Scheme: p.scheme, Host: address})
+	at, err := p.proxyOf(&url.URL{Scheme: p.scheme, Host: address})
 	if err != nil {
-		return nil // only in CGI
+		return nil // happens only in CGI
 	}
 	return at
 }
 
-// Around is direct, but for the addresses that the proxy is for.
-func (p *Proxy) Around(direct Dial) Dial {
+// Wrap returns a Dial that uses the proxy for addresses that need it, and direct for
+// the others.
+func (p *Proxy) Wrap(direct Dial) Dial {
 	if p == nil {
 		return direct
 	}
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		at := p.at(address)
+		at := p.proxyURL(address)
 		if at == nil {
 			return direct(ctx, network, address)
 		}
@@ -87,7 +88,7 @@ func (p *Proxy) Around(direct Dial) Dial {
 		if err != nil {
 			var op *net.OpError
 			if errors.As(err, &op) && op.Err != nil {
-				err = op.Err // code that finds a net.OpError shows its Err alone, without the name of the proxy
+				err = op.Err // callers show only the Err of a net.OpError, without the name of the proxy
 			}
 			return nil, &Error{at.Scheme + "://" + at.Host, err}
 		}
@@ -95,8 +96,7 @@ func (p *Proxy) Around(direct Dial) Dial {
 	}
 }
 
-// Error is that there is no tunnel. It names the proxy, and shows nothing of what
-// proves us there.
+// Error says that no tunnel could be made. It names the proxy without credentials.
 type Error struct {
 	proxy string
 	err   error
@@ -104,31 +104,31 @@ type Error struct {
 
 func (e *Error) Error() string { return "the proxy " + e.proxy + ": " + e.err.Error() }
 
-// Unwrap is what went wrong.
+// Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.err }
 
-// dial connects to the proxy, and has it connect to the address.
+// dial connects to the proxy and asks it for a tunnel to the address.
 func (p *Proxy) dial(ctx context.Context, at *url.URL, address string) (net.Conn, error) {
 	if at.Scheme != "http" && at.Scheme != "https" {
-		return nil, errors.New("is neither of http nor of https, which are all that is known")
+		return nil, errors.New("its URL is neither http nor https; write http://… or https://…")
 	}
 	c, err := new(net.Dialer).DialContext(ctx, "tcp", hostPort(at))
 	if err != nil {
 		return nil, err
 	}
-	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) }) // ends what is read or written
-	whole, err := p.connect(ctx, c, at, address)
+	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) }) // ends reads and writes under way
+	tunnel, err := p.connect(ctx, c, at, address)
 	if !stop() {
 		err = context.Cause(ctx)
 	}
 	if err != nil {
-		_ = c.Close() // there is no tunnel
+		_ = c.Close() // err says what went wrong
 		return nil, err
 	}
-	return whole, nil
+	return tunnel, nil
 }
 
-// connect makes a tunnel of a connection to the proxy.
+// connect asks for a tunnel over a connection to the proxy.
 func (p *Proxy) connect(ctx context.Context, c net.Conn, at *url.URL, address string) (net.Conn, error) {
 	if at.Scheme == "https" {
 		cfg := p.tls.Clone()
@@ -139,13 +139,13 @@ func (p *Proxy) connect(ctx context.Context, c net.Conn, at *url.URL, address st
 		}
 		c = secure
 	}
-	proof, err := p.proof(ctx, at)
+	credentials, err := p.authorization(ctx, at)
 	if err != nil {
 		return nil, err
 	}
 	request := "CONNECT " + address + " HTTP/1.1\r\nHost: " + address + "\r\n"
-	if proof != "" {
-		request += "Proxy-Authorization: " + proof + "\r\n"
+	if credentials != "" {
+		request += "Proxy-Authorization: " + credentials + "\r\n"
 	}
 	if _, err := io.WriteString(c, request+"\r\n"); err != nil {
 		return nil, err
@@ -158,16 +158,16 @@ func (p *Proxy) connect(ctx context.Context, c net.Conn, at *url.URL, address st
 	case status/100 == 2:
 		return c, nil
 	case status == http.StatusProxyAuthRequired:
-		return nil, p.unproved(at)
+		return nil, p.describe407(at)
 	case status == http.StatusForbidden:
 		return nil, fmt.Errorf("it answers 403: does it let anybody connect to %s?", address)
 	}
 	return nil, fmt.Errorf("it answers %d: can it connect to %s?", status, address)
 }
 
-// unproved is what to do about 407: the user has another place in the configuration
-// than in the environment.
-func (p *Proxy) unproved(at *url.URL) error {
+// describe407 says what to do about 407. The configuration and the environment hold the
+// user in different places.
+func (p *Proxy) describe407(at *url.URL) error {
 	switch {
 	case p.authorize != nil:
 		return errors.New("it answers 407: are username and secretRef of the proxy right?")
@@ -177,7 +177,7 @@ func (p *Proxy) unproved(at *url.URL) error {
 	return errors.New("it answers 407: it wants a user: write username and secretRef, or user:password@ into the variable if its url is environment")
 }
 
-func (p *Proxy) proof(ctx context.Context, at *url.URL) (string, error) {
+func (p *Proxy) authorization(ctx context.Context, at *url.URL) (string, error) {
 	if p.authorize != nil {
 		return p.authorize(ctx)
 	}
@@ -188,17 +188,16 @@ func (p *Proxy) proof(ctx context.Context, at *url.URL) (string, error) {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(at.User.Username()+":"+password)), nil
 }
 
-// maxHead is how long the heads of an answer to CONNECT may be, interim ones
-// included.
+// maxHead limits the bytes of all heads of an answer to CONNECT, interim ones included.
 const maxHead = 16 << 10
 
-// readStatus reads up to the final head, and says its status. Interim ones may
-// come before it, although nobody asked for them (RFC 9110, 15.2).
+// readStatus reads up to the final head and returns its status. Interim answers may
+// precede it (RFC 9110, section 15.2).
 func readStatus(c net.Conn) (int, error) {
 	for left := maxHead; ; {
 		head, err := readHead(c, left)
 		if err != nil {
-			return 0, fmt.Errorf("gives no answer to CONNECT: %w", err)
+			return 0, fmt.Errorf("it does not answer CONNECT: %w", err)
 		}
 		answer, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(head)), &http.Request{Method: http.MethodConnect})
 		if err != nil {
@@ -212,8 +211,8 @@ func readStatus(c net.Conn) (int, error) {
 	}
 }
 
-// readHead reads up to the empty line and not a byte further: what follows is the
-// target's.
+// readHead reads up to the empty line and no further: the next byte belongs to the
+// target.
 func readHead(c net.Conn, most int) ([]byte, error) {
 	var head []byte
 	for one := make([]byte, 1); len(head) < most; {

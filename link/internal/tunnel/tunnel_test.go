@@ -22,8 +22,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// proxy is one that says hello as whatever it was asked to connect to, at once with
-// its answer.
+// proxy is a proxy that connects to nothing: it says hello as the address that it was
+// asked for, together with its answer.
 type proxy struct {
 	*httptest.Server
 	answer string
@@ -44,7 +44,7 @@ func newProxy(t *testing.T, start func(*httptest.Server), answer string) *proxy 
 			t.Error(err)
 			return
 		}
-		defer func() { _ = c.Close() }() // the test reads to the end
+		defer func() { _ = c.Close() }() // the test reads to the end of the stream
 		_, _ = io.WriteString(c, p.answer+"hello of "+r.Host+"\n")
 	}))
 	start(p.Server)
@@ -62,7 +62,7 @@ func direct(context.Context, string, string) (net.Conn, error) { return nil, err
 
 func hello(t *testing.T, p *Proxy, address string) (string, error) {
 	t.Helper()
-	c, err := p.Around(direct)(t.Context(), "tcp", address)
+	c, err := p.Wrap(direct)(t.Context(), "tcp", address)
 	if err != nil {
 		return "", err
 	}
@@ -71,8 +71,8 @@ func hello(t *testing.T, p *Proxy, address string) (string, error) {
 	return line, err
 }
 
-// UL10: a tunnel, whatever is spoken inside, of which the proxy sees the address
-// alone; what the target sends at once is not lost.
+// UL10: whatever the tunnel carries, the proxy sees only the address, and bytes that
+// the target sends at once are not lost.
 func TestProxy_isAskedForATunnelAndToldNothingElse(t *testing.T) {
 	for name, start := range map[string]func(*httptest.Server){"http": plain, "https": func(s *httptest.Server) { s.StartTLS() }} {
 		t.Run(name, func(t *testing.T) {
@@ -90,18 +90,18 @@ func TestProxy_isAskedForATunnelAndToldNothingElse(t *testing.T) {
 				t.Errorf("%s %s %v", r.Method, r.RequestURI, r.Header)
 			}
 			for _, address := range []string{"direct.example:443", "a.direct.example:443", "10.1.2.3:443", "127.0.0.1:443", "[::1]:80", "localhost:80"} {
-				if _, err := hello(t, p, address); !errors.Is(err, errDirect) || p.Through(address) != "" {
+				if _, err := hello(t, p, address); !errors.Is(err, errDirect) || p.ProxyFor(address) != "" {
 					t.Errorf("%s: %v", address, err)
 				}
 			}
-			if via := p.Through("crm.example:443"); via != at.URL {
+			if via := p.ProxyFor("crm.example:443"); via != at.URL {
 				t.Errorf("through %q", via)
 			}
 		})
 	}
 }
 
-// UL10: a proxy may say something before its answer.
+// UL10: a proxy may send interim answers before its answer.
 func TestProxy_takesInterimAnswersToCONNECT(t *testing.T) {
 	for name, interim := range map[string]string{
 		"one":  "HTTP/1.1 100 Continue\r\n\r\n",
@@ -116,18 +116,18 @@ func TestProxy_takesInterimAnswersToCONNECT(t *testing.T) {
 	}
 }
 
-// UL10; UL32: they hold no *net.OpError, of which transports would show the inner error
-// alone.
+// UL10, UL32: the errors hold no *net.OpError, of which transports show only the inner
+// error.
 func TestProxy_errorsNameTheProxyAndSayWhatToDo(t *testing.T) {
 	for name, test := range map[string]struct{ answer, want string }{
 		"no password":      {"HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic\r\n\r\n", "it answers 407: it wants a user: write username and secretRef, or user:password@ into the variable if its url is environment"},
 		"not allowed":      {"HTTP/1.1 403 Forbidden\r\n\r\n", "it answers 403: does it let anybody connect to crm.example:443?"},
 		"no target":        {"HTTP/1.0 503 Service Unavailable\n\n", "it answers 503: can it connect to crm.example:443?"},
 		"no proxy":         {"SSH-2.0-x\r\n\r\n", "its answer to CONNECT is not HTTP: is it a proxy?"},
-		"half an answer":   {"HTTP/1.1 200", "gives no answer to CONNECT: EOF"},
+		"half an answer":   {"HTTP/1.1 200", "it does not answer CONNECT: EOF"},
 		"another word":     {"HTTP/1.1 101 Switching Protocols\r\n\r\n", "it answers 101: can it connect to crm.example:443?"},
-		"interim for ever": {strings.Repeat("HTTP/1.1 102 Processing\r\n\r\n", maxHead/20), "gives no answer to CONNECT: its head is too long"},
-		"a head for ever":  {"HTTP/1.1 200 x\r\nX: " + strings.Repeat("a", maxHead), "gives no answer to CONNECT: its head is too long"},
+		"interim for ever": {strings.Repeat("HTTP/1.1 102 Processing\r\n\r\n", maxHead/20), "it does not answer CONNECT: its head is too long"},
+		"a head for ever":  {"HTTP/1.1 200 x\r\nX: " + strings.Repeat("a", maxHead), "it does not answer CONNECT: its head is too long"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			at := newProxy(t, plain, test.answer)
@@ -142,7 +142,7 @@ func TestProxy_errorsNameTheProxyAndSayWhatToDo(t *testing.T) {
 		want string
 	}{
 		"nobody there":   {"http://127.0.0.1:1", "the proxy http://127.0.0.1:1: connect: connection refused"}, // UL32
-		"another kind":   {"socks5://127.0.0.1:1", "the proxy socks5://127.0.0.1:1: is neither of http nor of https, which are all that is known"},
+		"another kind":   {"socks5://127.0.0.1:1", "the proxy socks5://127.0.0.1:1: its URL is neither http nor https; write http://… or https://…"},
 		"no certificate": {strings.Replace(newProxy(t, plain, "").URL, "http:", "https:", 1), "tls: first record does not look like a TLS handshake"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -157,7 +157,7 @@ func TestProxy_errorsNameTheProxyAndSayWhatToDo(t *testing.T) {
 	}
 }
 
-// UL10: a user that the proxy does not take stands in one of two places.
+// UL10: a user that the proxy refuses was configured in one of two places.
 func TestProxy_errorsSayWhereItsUserStands(t *testing.T) {
 	at := newProxy(t, plain, "HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
 	u, _ := url.Parse(at.URL)
@@ -175,7 +175,7 @@ func TestProxy_errorsSayWhereItsUserStands(t *testing.T) {
 	}
 }
 
-// UL10: the environment counts where the configuration says so, and nowhere else.
+// UL10: the environment is used only if the configuration says so.
 func TestProxy_ofTheEnvironmentIsAskedFor(t *testing.T) {
 	at := newProxy(t, plain, established)
 	u, _ := url.Parse(at.URL)
@@ -190,10 +190,10 @@ func TestProxy_ofTheEnvironmentIsAskedFor(t *testing.T) {
 	if user, password, _ := (&http.Request{Header: http.Header{"Authorization": at.asked[0].Header["Proxy-Authorization"]}}).BasicAuth(); user != "anna" || password != "se:cret" {
 		t.Errorf("%s, %s", user, password)
 	}
-	if via := p.Through("crm.example:443"); via != at.URL {
+	if via := p.ProxyFor("crm.example:443"); via != at.URL {
 		t.Errorf("through %q, which shows more than where the proxy is", via)
 	}
-	if via := p.Through("a.svc:443") + New(&spec.Proxy{URL: spec.ProxyOfEnvironment}, false, nil).Through("crm.example:80") + New(nil, true, nil).Through("crm.example:443"); via != "" {
+	if via := p.ProxyFor("a.svc:443") + New(&spec.Proxy{URL: spec.ProxyOfEnvironment}, false, nil).ProxyFor("crm.example:80") + New(nil, true, nil).ProxyFor("crm.example:443"); via != "" {
 		t.Errorf("through %q", via)
 	}
 	if _, err := hello(t, nil, "crm.example:443"); !errors.Is(err, errDirect) {
@@ -210,7 +210,7 @@ func TestProxy_thatIsSilentIsLeftWithTheCall(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	p := New(&spec.Proxy{URL: "http://" + l.Addr().String()}, true, nil)
-	if _, err := p.Around(direct)(ctx, "tcp", "crm.example:443"); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := p.Wrap(direct)(ctx, "tcp", "crm.example:443"); !errors.Is(err, context.DeadlineExceeded) {
 		t.Error(err)
 	}
 }

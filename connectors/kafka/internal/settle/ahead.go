@@ -8,17 +8,17 @@ import (
 	"slices"
 )
 
-// Run is the offsets from From up to, and without, To. The records there are
-// done and have the leader epoch Epoch. An offset in between that has no record
-// never gets one: a log is written anew only under a later epoch.
+// Run is the range of offsets from From to To, without To. Its records are done and
+// have the leader epoch Epoch. An offset in the range without a record never gets one:
+// a log is rewritten only under a later epoch.
 type Run struct {
 	From, To int64
 	Epoch    int32
 }
 
-// Merge is what is done by a or by b, each of which is in order. Where the two
-// speak of one offset under different epochs the later one counts: what had the
-// earlier is there no more.
+// Merge returns the runs that are done by a or by b, both in order. Where both hold an
+// offset under different epochs, the later epoch counts: the record of the earlier one
+// no longer exists.
 func Merge(a, b []Run) []Run {
 	var out []Run
 	for len(a) > 0 || len(b) > 0 {
@@ -44,7 +44,7 @@ func Merge(a, b []Run) []Run {
 	return out
 }
 
-// above is what of runs begins at offset or later; offset lies in the first.
+// above returns the part of runs from offset on; offset lies in the first run.
 func above(runs []Run, offset int64) []Run {
 	if runs[0].To <= offset {
 		return runs[1:]
@@ -54,24 +54,25 @@ func above(runs []Run, offset int64) []Run {
 	return runs
 }
 
-// The text is base64 of a version, a checksum and blocks. A block is what is
-// done in one leader epoch: the epoch, how far it begins behind the block
-// before it (the first one: behind the watermark), its form and its size, and
-// then either lengths of what is done and what is not, in turn, or a bitmap.
+// The text is the base64 form of a version, a checksum and blocks. A block holds what
+// is done in one leader epoch: the epoch, the distance of its first offset from the
+// previous block's end (for the first block: from the watermark), its form and its
+// size, and then its body: either the lengths of done and not done ranges in turn, or a
+// bitmap.
 const (
 	version   = 1
 	headBytes = 1 + crc32.Size
 	formRuns  = 0
 	formBits  = 1
-	// blockBytes bounds what stands in a block before its body.
+	// blockBytes bounds the part of a block before its body.
 	blockBytes = 3 * binary.MaxVarintLen64
 )
 
-// Encode writes down runs, which are in order and above watermark, in limit
-// characters at most. What does not fit is left out, and always what is
-// farthest from the watermark; "" stands for nothing. The text is bound to
-// watermark and to place, which names what the offsets are of.
-func Encode(watermark int64, place []byte, runs []Run, limit int) string {
+// Encode returns a text of at most limit characters for runs, which are in order and
+// above watermark. Runs that do not fit are left out, the farthest from the watermark
+// first; "" means none. The text is bound to watermark and to partition, the bytes that
+// identify what the offsets belong to.
+func Encode(watermark int64, partition []byte, runs []Run, limit int) string {
 	room := base64.RawURLEncoding.DecodedLen(limit)
 	out := make([]byte, headBytes, 64)
 	end := watermark
@@ -96,18 +97,18 @@ func Encode(watermark int64, place []byte, runs []Run, limit int) string {
 	if len(out) == headBytes {
 		return ""
 	}
-	return seal(out, watermark, place)
+	return seal(out, watermark, partition)
 }
 
-// seal is the text of blocks that stand behind room for a head.
-func seal(out []byte, watermark int64, place []byte) string {
+// seal fills in the head of out, whose blocks follow headBytes, and returns the text.
+func seal(out []byte, watermark int64, partition []byte) string {
 	out[0] = version
-	binary.BigEndian.PutUint32(out[1:], checksum(watermark, place, out[headBytes:]))
+	binary.BigEndian.PutUint32(out[1:], checksum(watermark, partition, out[headBytes:]))
 	return base64.RawURLEncoding.EncodeToString(out)
 }
 
-// pack is the body of a block, in whichever form gets farther in room bytes or,
-// when both get to the end, is shorter. Where it gets to is to.
+// pack returns the body of a block in the form that covers more in room bytes or, when
+// both cover all runs, is shorter. to is the offset up to which it covers.
 func pack(runs []Run, room int) (body []byte, form uint64, size int, to int64) {
 	if room <= 0 {
 		return nil, 0, 0, runs[0].From
@@ -159,13 +160,13 @@ func packBits(runs []Run, room int) (bits []byte, to int64) {
 	return bits, to
 }
 
-// Decode reads what Encode wrote. Anything else, and what was written for
-// another watermark or place, is nil. What it allocates is bounded by the
-// length of the text.
-func Decode(text string, watermark int64, place []byte) []Run {
+// Decode returns the runs that Encode wrote. It returns nil for any other text, and for
+// one that belongs to another watermark or partition. Its allocations are bounded by
+// the length of the text.
+func Decode(text string, watermark int64, partition []byte) []Run {
 	in, err := base64.RawURLEncoding.DecodeString(text)
 	if err != nil || watermark < 0 || len(in) <= headBytes || in[0] != version ||
-		binary.BigEndian.Uint32(in[1:]) != checksum(watermark, place, in[headBytes:]) {
+		binary.BigEndian.Uint32(in[1:]) != checksum(watermark, partition, in[headBytes:]) {
 		return nil
 	}
 	var runs []Run
@@ -217,7 +218,7 @@ func unpackBits(runs []Run, bits []byte, from int64, epoch int32) (out []Run, en
 	return runs, end
 }
 
-// reader takes apart what was checked to be ours; bad means that it was not.
+// reader reads the fields of a text. bad is set when the text is not valid.
 type reader struct {
 	in  []byte
 	bad bool
@@ -243,10 +244,10 @@ func (r *reader) bytes(n uint64) []byte {
 	return out
 }
 
-func checksum(watermark int64, place, body []byte) uint32 {
+func checksum(watermark int64, partition, body []byte) uint32 {
 	var at [8]byte
 	binary.BigEndian.PutUint64(at[:], uint64(watermark))
 	sum := crc32.ChecksumIEEE(at[:])
-	sum = crc32.Update(sum, crc32.IEEETable, place)
+	sum = crc32.Update(sum, crc32.IEEETable, partition)
 	return crc32.Update(sum, crc32.IEEETable, body)
 }

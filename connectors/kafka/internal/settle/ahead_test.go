@@ -19,7 +19,7 @@ func TestEncode_saysWhatIsDoneAndNothingElse(t *testing.T) {
 	}
 	for name, tc := range map[string]struct {
 		runs    []Run
-		longest int // the most characters it may take
+		longest int // most characters of the text
 	}{
 		"nothing":                  {},
 		"one record":               {[]Run{{101, 102, 0}}, 14},
@@ -119,7 +119,7 @@ func TestEncode_comesBackAsItWas(t *testing.T) {
 		if limit >= 2900 && !slices.Equal(got, runs) {
 			t.Fatalf("seed %d: %d runs of %d came back", seed, len(got), len(runs))
 		}
-		for i, g := range got { // the last may be cut
+		for i, g := range got { // the last run may be shortened
 			if w := runs[i]; g != w && (i != len(got)-1 || g.From != w.From || g.To > w.To || g.Epoch != w.Epoch) {
 				t.Fatalf("seed %d: run %d came back as %v, want %v", seed, i, g, w)
 			}
@@ -156,7 +156,7 @@ func TestMerge_changesNeither(t *testing.T) {
 	}
 }
 
-// Other tools write metadata too, and a broker may send anything.
+// Other tools write metadata too, and a broker may send any text.
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte{1, 100, 99<<1 | formRuns}, int64(0))
 	f.Add([]byte{5, 0, 2<<1 | formBits, 0xff, 0x01}, int64(7))
@@ -165,7 +165,8 @@ func FuzzDecode(f *testing.F) {
 		if got := Decode(string(in), watermark, place); got != nil {
 			t.Errorf("took %v from what it did not write", got)
 		}
-		// With a checksum that fits, whatever it says is in order and above.
+		// With a matching checksum, the runs are in order and above the watermark,
+		// whatever the text says.
 		at := watermark
 		for _, r := range Decode(seal(append(make([]byte, headBytes), in...), watermark, place), watermark, place) {
 			if r.From < at || r.To <= r.From || r.Epoch < 0 {

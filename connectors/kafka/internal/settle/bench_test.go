@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// filled is a tracker of 1024 records after a stuck one, of which every one, or
-// every second one, is done.
+// filled returns a tracker of 1024 records after an unsettled one, of which all, or
+// every second one, are done.
 func filled(step int) *Tracker {
 	t := New(0)
 	t.HandOver(0, 1)

@@ -17,11 +17,11 @@ func TestTracker_tellsWhatIsDoneAheadOfTheWatermark(t *testing.T) {
 	}
 	hand(10, 1, false, false) // the one that is stuck
 	hand(11, 1, true, true)
-	hand(15, 1, true, true) // what lies between has no records
+	hand(15, 1, true, true) // the offsets in between have no records
 	hand(16, 2, true, true) // another leader
 	hand(17, 2, true, false)
 	hand(18, 2, true, true)
-	tr.Skip(19, -1) // not known to be of any leader
+	tr.Skip(19, -1) // no leader epoch
 	hand(20, 2, true, true)
 	want := []Run{{11, 16, 1}, {16, 17, 2}, {18, 19, 2}, {20, 21, 2}}
 	if got := tr.DoneAhead(9); !slices.Equal(got, want) {
@@ -61,7 +61,7 @@ func TestTracker_remembersWhatWasDone(t *testing.T) {
 		want   bool
 	}{
 		{10, 1, false}, {11, 1, true}, {12, 1, true}, {13, 1, false},
-		{20, 2, false}, // written anew by another leader
+		{20, 2, false}, // written again under another leader
 		{21, 1, true}, {30, 1, false},
 	} {
 		if got := tr.Remembered(tc.offset, tc.epoch); got != tc.want {
@@ -70,8 +70,8 @@ func TestTracker_remembersWhatWasDone(t *testing.T) {
 	}
 }
 
-// A crash soon after the start must not cost what was remembered and has not
-// been read again yet.
+// A crash soon after the start must not lose remembered runs that have not been read
+// again yet.
 func TestTracker_tellsOnOfWhatItRemembers(t *testing.T) {
 	tr := New(10)
 	tr.Remember([]Run{{11, 13, 1}, {20, 30, 1}})
@@ -112,9 +112,9 @@ func TestTracker_forgetsWhatMayNotBeTrueAnyMore(t *testing.T) {
 	}
 }
 
-// A log is read through crash after crash, with records settled in any order.
-// After each crash exactly that is handed over again which was not done, or not
-// committed, or did not fit; nothing is left out.
+// A log is read across several crashes, with records settled in any order. After each
+// crash exactly those records are handed over again that were not done, not committed
+// or did not fit; none is left out.
 func TestTracker_aCrashBringsBackWhatWasNotDone(t *testing.T) {
 	for seed := range uint64(500) {
 		r := rand.New(rand.NewPCG(seed, 3))
@@ -136,16 +136,16 @@ func TestTracker_aCrashBringsBackWhatWasNotDone(t *testing.T) {
 	}
 }
 
-// log is a partition, what was ever done of it, and what is committed.
+// log is a partition, the records of it that were ever done, and its commit.
 type log struct {
-	records   []Run // of one each
+	records   []Run // one offset each
 	done      map[int64]bool
 	committed int64
 	metadata  string
 	limit     int
 }
 
-// live is one life of a source, from what is committed to a crash.
+// live runs a source from the commit to a crash.
 func (l *log) live(t *testing.T, r *rand.Rand) {
 	t.Helper()
 	tr, from := New(l.committed), l.committed
@@ -207,7 +207,7 @@ func (l *log) commit(t *testing.T, tr *Tracker) {
 	}
 }
 
-// checkComplete sees that the commit tells of all that this life knew.
+// checkComplete checks that the commit lists all that this run knew to be done.
 func (l *log) checkComplete(t *testing.T, tr *Tracker) {
 	t.Helper()
 	claimed := Decode(l.metadata, l.committed, place)

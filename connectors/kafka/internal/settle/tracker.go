@@ -1,32 +1,32 @@
-// Package settle tracks which records of one partition were settled, how far an
-// offset may be committed, and what is done beyond it. It knows nothing of Kafka,
-// time or locks.
+// Package settle tracks, for the Kafka source, which records of one partition are
+// settled, which offset may be committed, and which records are done beyond it. It does
+// not depend on Kafka, time or locks.
 package settle
 
-// Tracker follows the records of one assignment of one partition, in the order
-// in which they are handed over. Its watermark is the offset of the oldest
-// record that is not settled: everything below it is done with, and nothing at
-// or above it may be committed. A Tracker is not safe for concurrent use.
+// Tracker follows the records of one assignment of one partition, in the order in which
+// they are handed over. Its watermark is the offset of the oldest unsettled record:
+// every record below it is done, and no offset above it may be committed. A Tracker is
+// not safe for concurrent use.
 //
-// Offsets may have gaps (compaction, transaction markers, aborted records).
-// What is not in the tracker does not hold the watermark.
+// Offsets may have gaps (compaction, transaction markers, aborted records). Offsets
+// without a record do not hold the watermark.
 type Tracker struct {
-	// ring holds the records from head up to tail, each at its number modulo
-	// the length, which is a power of two.
+	// ring holds the records from head up to tail, each at its number modulo the
+	// length, which is a power of two.
 	ring       []entry
 	head, tail uint64
 	inFlight   int
-	// next is the offset after the newest record; the watermark when nothing
-	// is outstanding.
+	// next is the offset after the newest record. It is the watermark when all records
+	// are settled.
 	next int64
 	// epoch is the leader epoch of the newest record below the watermark.
 	epoch int32
-	// remembered is what an earlier tracker knew to be done, less what lies
-	// below the record that was asked for last.
+	// remembered are the runs that an earlier tracker reported as done, without those
+	// below the last offset that was asked for.
 	remembered []Run
-	// claims is the first number that DoneAhead looks at.
-	claims  uint64
-	changes uint64
+	// reportFrom is the first number that DoneAhead includes.
+	reportFrom uint64
+	changes    uint64
 }
 
 type entry struct {
@@ -43,14 +43,13 @@ const (
 	refused
 )
 
-// New is a tracker for a partition read from offset start on.
+// New returns a tracker for a partition read from offset start on.
 func New(start int64) *Tracker {
 	return &Tracker{ring: make([]entry, 16), next: start, epoch: -1}
 }
 
-// HandOver notes the next record and returns the number by which Settle knows
-// it. Offsets must rise: HandOver reports false, and changes nothing, for one
-// below Next.
+// HandOver adds the next record and returns its number for Settle. Offsets must rise:
+// for an offset below Next, HandOver returns false and changes nothing.
 func (t *Tracker) HandOver(offset int64, epoch int32) (number uint64, ok bool) {
 	if offset < t.next {
 		return 0, false
@@ -66,8 +65,8 @@ func (t *Tracker) HandOver(offset int64, epoch int32) (number uint64, ok bool) {
 	return number, true
 }
 
-// Skip notes a record that needs no settling, such as a transaction marker.
-// It reports false, and changes nothing, for an offset below Next.
+// Skip adds a record that needs no settling, such as a transaction marker. For an
+// offset below Next, it returns false and changes nothing.
 func (t *Tracker) Skip(offset int64, epoch int32) bool {
 	number, ok := t.HandOver(offset, epoch)
 	if ok {
@@ -76,9 +75,9 @@ func (t *Tracker) Skip(offset int64, epoch int32) bool {
 	return ok
 }
 
-// Settle ends the record with that number: ok means done with; otherwise it
-// holds the watermark for good. The first call counts. It reports whether the
-// watermark moved.
+// Settle ends the record with that number. With ok the record is done; without, it
+// holds the watermark for good. Only the first call for a number counts. It reports
+// whether the watermark moved.
 func (t *Tracker) Settle(number uint64, ok bool) (moved bool) {
 	if number < t.head || number >= t.tail {
 		return false
@@ -102,8 +101,8 @@ func (t *Tracker) Settle(number uint64, ok bool) (moved bool) {
 	return moved
 }
 
-// Watermark is the offset of the oldest record that is not settled, or Next
-// when there is none.
+// Watermark returns the offset of the oldest unsettled record, or Next when there is
+// none.
 func (t *Tracker) Watermark() int64 {
 	if t.head == t.tail {
 		return t.next
@@ -111,24 +110,24 @@ func (t *Tracker) Watermark() int64 {
 	return t.at(t.head).offset
 }
 
-// Epoch is the leader epoch of the newest record below the watermark, or -1.
+// Epoch returns the leader epoch of the newest record below the watermark, or -1.
 func (t *Tracker) Epoch() int32 { return t.epoch }
 
-// Next is the offset after the newest record handed over.
+// Next returns the offset after the newest record handed over.
 func (t *Tracker) Next() int64 { return t.next }
 
-// Ahead is how many records stand between the watermark and the newest one.
+// Ahead returns how many records there are from the watermark to the newest one.
 func (t *Tracker) Ahead() int { return int(t.tail - t.head) }
 
-// InFlight is how many records were handed over and not settled.
+// InFlight returns how many records were handed over and not settled.
 func (t *Tracker) InFlight() int { return t.inFlight }
 
-// Remember is told, before the first record, what is done from New's start on:
-// the runs that another tracker gave, in order. The tracker keeps the slice.
+// Remember sets the runs that are done beyond New's start, in order, as DoneAhead of an
+// earlier tracker returned them. The tracker keeps the slice.
 func (t *Tracker) Remember(runs []Run) { t.remembered = runs }
 
-// Remembered reports whether the next record, not handed over yet, is known to
-// be done. It is asked with rising offsets.
+// Remembered reports whether the next record, not handed over yet, is in the remembered
+// runs. Offsets must rise from call to call.
 func (t *Tracker) Remembered(offset int64, epoch int32) bool {
 	for len(t.remembered) > 0 && t.remembered[0].To <= offset {
 		t.remembered = t.remembered[1:]
@@ -136,28 +135,28 @@ func (t *Tracker) Remembered(offset int64, epoch int32) bool {
 	return len(t.remembered) > 0 && t.remembered[0].From <= offset && t.remembered[0].Epoch == epoch
 }
 
-// Forget drops what is remembered, and DoneAhead tells no more of the records
-// handed over so far: the log may not be what it was.
+// Forget drops the remembered runs, and excludes the records handed over so far from
+// DoneAhead: the log may have changed.
 func (t *Tracker) Forget() {
-	t.remembered, t.claims = nil, t.tail
+	t.remembered, t.reportFrom = nil, t.tail
 	t.changes++
 }
 
-// Changes differs whenever Watermark or DoneAhead may.
+// Changes returns a number that changes whenever Watermark or DoneAhead may change.
 func (t *Tracker) Changes() uint64 { return t.changes }
 
-// DoneAhead is what is done beyond the watermark, in order, the first most runs
-// of it. Records without a leader epoch are left out: nothing would tell that
-// others had taken their place.
+// DoneAhead returns the first most runs that are done beyond the watermark, in order.
+// It leaves out records without a leader epoch: nothing would show that other records
+// have taken their place.
 func (t *Tracker) DoneAhead(most int) []Run {
 	var runs []Run
-	first := max(t.head, t.claims)
+	first := max(t.head, t.reportFrom)
 	for n := first; n < t.tail && len(runs) <= most; n++ {
 		e := t.at(n)
 		if e.state != done || e.epoch < 0 {
 			continue
 		}
-		// No record stands between two that were handed over one after the other.
+		// Records handed over one after the other have no record between them.
 		if n > first && t.at(n-1).state == done && t.at(n-1).epoch == e.epoch {
 			runs[len(runs)-1].To = e.offset + 1
 			continue

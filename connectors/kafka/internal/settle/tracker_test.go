@@ -90,11 +90,11 @@ func TestTracker_unknownNumbersChangeNothing(t *testing.T) {
 	}
 }
 
-// F3: the tracker against the simplest model there is: a list of what was handed
-// over and what became of it. Commits over a hole are what knative/
-// eventing-contrib#596 and confluentinc/parallel-consumer#894, #875 shipped:
+// F3: the tracker agrees with the simplest model, a list of the records handed over and
+// their states. These projects shipped commits over a hole:
 // https://github.com/knative/eventing-contrib/issues/596
 // https://github.com/confluentinc/parallel-consumer/issues/894
+// https://github.com/confluentinc/parallel-consumer/issues/875
 func TestTracker_agreesWithTheModel(t *testing.T) {
 	for seed := range uint64(300) {
 		r := rand.New(rand.NewPCG(seed, 1))
@@ -119,8 +119,8 @@ type modelRecord struct {
 	ok      bool
 }
 
-// checkModel runs the operations that ops spells on a tracker and on a list,
-// and compares all that can be seen after each.
+// checkModel runs the operations that ops encodes on a tracker and on a list, and
+// compares their visible state after each.
 func checkModel(t *testing.T, ops []byte) {
 	t.Helper()
 	const start = 100

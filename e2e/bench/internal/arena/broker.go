@@ -8,9 +8,8 @@ import (
 	"github.com/lsm/fiso/connectors/kafka/kafkatest"
 )
 
-// Broker runs an embedded broker until ctx ends, and writes its addresses as
-// one line of JSON first. It is a process of its own, so that nobody's figures
-// contain it.
+// Broker runs an embedded broker until ctx ends. It first writes its addresses as one line of
+// JSON. It is its own process, so that it does not count in the figures of a contestant.
 func Broker(ctx context.Context, out io.Writer) error {
 	c, err := kafkatest.Start(kafkatest.Options{})
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package arena is what both sides of the benchmark meet: the broker, the
-// records on it, and the sink that counts what arrives.
+// Package arena is what both sides of the benchmark share: the broker, its records, and the sink
+// that counts deliveries.
 package arena
 
 import (
@@ -14,20 +14,20 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Records are those of one topic. They are numbered from 0.
+// Records are the records of one topic, numbered from 0.
 type Records struct {
 	Count, Size, Keys, Partitions int
-	// Rare leaves only the first and the last record of each partition in the
-	// region that the filter lets through.
+	// Rare puts only the first and the last record of each partition in the region that the filter
+	// selects.
 	Rare bool
 }
 
-// Topic is a name that no other Records have.
+// Topic returns a name that is unique to these Records.
 func (r Records) Topic() string {
 	return fmt.Sprintf("orders-%d-%d-%d-%d-%t", r.Count, r.Size, r.Keys, r.Partitions, r.Rare)
 }
 
-// Expected is how many of the records the filter lets through.
+// Expected returns how many records pass the filter.
 func (r Records) Expected() int {
 	if r.Rare {
 		return min(2*r.Partitions, r.Count)
@@ -35,12 +35,12 @@ func (r Records) Expected() int {
 	return r.Count
 }
 
-// Passes tells whether record i is let through.
+// Passes reports whether record i passes the filter.
 func (r Records) Passes(i int) bool {
 	return !r.Rare || i < r.Partitions || i >= r.Count-r.Partitions
 }
 
-// Record is number i, of about Size bytes.
+// Record returns record i, of about Size bytes.
 func (r Records) Record(topic string, i int, at time.Time) *kgo.Record {
 	key := i % r.Keys
 	return &kgo.Record{
@@ -68,7 +68,7 @@ func (r Records) value(i int) []byte {
 	return append(b, `","order_status":"PAID"}`...)
 }
 
-// Produce makes the topic and writes all records to it.
+// Produce creates the topic and writes all records to it.
 func Produce(ctx context.Context, brokers []string, r Records) error {
 	cl, err := producer(brokers)
 	if err != nil {
@@ -94,9 +94,8 @@ func Produce(ctx context.Context, brokers []string, r Records) error {
 	return nil
 }
 
-// Read reads all records once. A broker that has just taken a gigabyte is busy
-// with its memory while they are read for the first time, which the first of
-// the contestants would pay for.
+// Read reads all records once. The first reading after a gigabyte was written is slow, because the
+// broker is busy with its memory; without Read the first contestant would pay for it.
 func Read(ctx context.Context, brokers []string, r Records) error {
 	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ConsumeTopics(r.Topic()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.DisableClientMetrics())
 	if err != nil {
@@ -113,9 +112,8 @@ func Read(ctx context.Context, brokers []string, r Records) error {
 	return nil
 }
 
-// Pace writes the records one by one, so many a second, once ready is closed;
-// sent is told of each before it leaves. Record 0 is written at once, which is
-// how ready may come about.
+// Pace writes the records one by one at a fixed rate after ready is closed. It calls sent with
+// each record before writing it. It writes record 0 at once, because ready may depend on it.
 func Pace(ctx context.Context, brokers []string, topic string, r Records, perSecond int, ready <-chan struct{}, sent func(i int)) error {
 	cl, err := producer(brokers)
 	if err != nil {
@@ -160,7 +158,7 @@ func create(ctx context.Context, cl *kgo.Client, topic string, partitions int) e
 	return nil
 }
 
-// Create makes a topic.
+// Create creates a topic.
 func Create(ctx context.Context, brokers []string, topic string, partitions int) error {
 	cl, err := producer(brokers)
 	if err != nil {
@@ -170,7 +168,7 @@ func Create(ctx context.Context, brokers []string, topic string, partitions int)
 	return create(ctx, cl, topic, partitions)
 }
 
-// Lag is how many records of the topic the group has not committed.
+// Lag returns how many records of the topic the group has not committed.
 func Lag(ctx context.Context, brokers []string, group, topic string) (int64, error) {
 	cl, err := producer(brokers)
 	if err != nil {
@@ -194,7 +192,7 @@ func Lag(ctx context.Context, brokers []string, group, topic string) (int64, err
 	return lag, nil
 }
 
-// number reads the number of the record that an event was made of.
+// number parses the number of the record that an event was made from.
 func number(event []byte) (int, bool) {
 	const mark = `"order_id":"o-`
 	at := bytes.Index(event, []byte(mark))

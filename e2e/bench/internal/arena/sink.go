@@ -17,8 +17,7 @@ import (
 	"github.com/lsm/fiso/common/cloudevent"
 )
 
-// Sink is an HTTP server that takes events of every mode, and counts them. It
-// serves run after run.
+// Sink is an HTTP server that counts events of every mode. It serves one run after the other.
 type Sink struct {
 	URL   string
 	srv   fasthttp.Server
@@ -26,7 +25,7 @@ type Sink struct {
 	delay atomic.Int64
 }
 
-// NewSink starts one on a free port.
+// NewSink starts a sink on a free port.
 func NewSink(ctx context.Context) (*Sink, error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -39,10 +38,10 @@ func NewSink(ctx context.Context) (*Sink, error) {
 	return s, nil
 }
 
-// Close stops it.
+// Close stops the sink.
 func (s *Sink) Close() error { return s.srv.Shutdown() }
 
-// Begin counts for t from now on, and takes delay for each request.
+// Begin counts for t from now on, and delays each response by delay.
 func (s *Sink) Begin(t *Tally, delay time.Duration) {
 	s.delay.Store(int64(delay))
 	s.tally.Store(t)
@@ -73,7 +72,7 @@ func (s *Sink) handle(c *fasthttp.RequestCtx) {
 	}
 }
 
-// Lines counts the events that in has, one a line.
+// Lines counts the events of in, one per line.
 func Lines(t *Tally, in io.Reader) error {
 	lines := bufio.NewReaderSize(in, 1<<20)
 	for {

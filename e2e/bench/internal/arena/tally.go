@@ -8,27 +8,27 @@ import (
 	"time"
 )
 
-// seed makes sums of one process comparable.
+// seed makes the sums of one process comparable.
 var seed = maphash.MakeSeed()
 
 // Tally counts the events of one run. It is safe for concurrent use.
 type Tally struct {
 	expect int
-	warm   int64 // Warm is closed with this event
+	warm   int64 // number of the event that closes Warm
 	begun  time.Time
-	seen   []atomic.Int64 // by number: nanoseconds after begun, 0: not yet
-	sent   []atomic.Int64 // the same for when it was written, where that is of interest
+	seen   []atomic.Int64 // arrival time by number, in nanoseconds after begun; 0: not yet
+	sent   []atomic.Int64 // the same for the time of writing, if latency is measured
 	count  atomic.Int64
-	sum    atomic.Uint64 // of the hashes of all events
+	sum    atomic.Uint64 // sum of the hashes of all events
 	twice  atomic.Int64
 	alien  atomic.Int64
 
-	// Warm is closed when the warm-up is over, Done when all have arrived.
+	// Warm is closed after the warm-up, Done after the last event.
 	Warm, Done chan struct{}
 	end        atomic.Int64
 }
 
-// NewTally is a tally of records 0 to records-1, of which expect will arrive.
+// NewTally returns a tally for records 0 to records-1, of which expect will arrive.
 func NewTally(records, expect, warm int) *Tally {
 	return &Tally{
 		expect: expect, warm: int64(max(1, warm)), begun: time.Now(),
@@ -37,8 +37,7 @@ func NewTally(records, expect, warm int) *Tally {
 	}
 }
 
-// Event counts one event: its bytes, and those of its attributes where they
-// stand elsewhere.
+// Event counts one event: its bytes, and attributes that are stored elsewhere.
 func (t *Tally) Event(data []byte, attributes ...[]byte) {
 	n, ok := number(data)
 	if !ok || n >= len(t.seen) {
@@ -65,19 +64,19 @@ func (t *Tally) Event(data []byte, attributes ...[]byte) {
 	}
 }
 
-// Sent notes that record i is written now.
+// Sent records that record i is written now.
 func (t *Tally) Sent(i int) { t.sent[i].Store(int64(time.Since(t.begun))) }
 
-// Count is how many have arrived.
+// Count returns how many events have arrived.
 func (t *Tally) Count() int64 { return t.count.Load() }
 
-// End is when the last one arrived.
+// End returns when the last event arrived.
 func (t *Tally) End() time.Time { return t.begun.Add(time.Duration(t.end.Load())) }
 
-// Sum says what arrived, in one number: the same for the same events.
+// Sum returns a hash of the delivered events, which does not depend on their order.
 func (t *Tally) Sum() uint64 { return t.sum.Load() }
 
-// Check fails when something came twice, or something that nobody sent.
+// Check fails if an event came twice or was never sent.
 func (t *Tally) Check() error {
 	if twice, alien := t.twice.Load(), t.alien.Load(); twice+alien > 0 {
 		return fmt.Errorf("%d events came twice, and %d came of no record", twice, alien)
@@ -85,8 +84,8 @@ func (t *Tally) Check() error {
 	return nil
 }
 
-// Latency is how long events took, from Sent to their arrival, the slowest of
-// the fastest share of them. The first record is left out.
+// Latency returns the quantile share of the time from Sent to arrival. It ignores the first
+// record.
 func (t *Tally) Latency(share float64) time.Duration {
 	var all []int64
 	for i := 1; i < len(t.seen); i++ {

@@ -61,7 +61,7 @@ func TestConfiguration_isTakenByThoseItIsFor(t *testing.T) {
 	}
 }
 
-// role runs a part of the benchmark until the test ends.
+// role runs a role of the benchmark until the test ends.
 func role(t *testing.T, do func(context.Context) error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())

@@ -15,7 +15,7 @@ import (
 	"github.com/lsm/fiso/e2e/internal/process"
 )
 
-// Contestants, in the order of the report. direct is the upstream without any.
+// Contestants in the order of the report. direct is the upstream without a proxy.
 const (
 	fiso    = "fiso-link"
 	nginx   = "nginx"
@@ -24,7 +24,7 @@ const (
 	direct  = "direct"
 )
 
-// stand is where one contestant runs: ports and files of its own.
+// stand is the ports and files of one contestant.
 type stand struct {
 	dir      string
 	upstream addresses
@@ -33,7 +33,7 @@ type stand struct {
 	rpc      bool
 }
 
-// command is what starts a contestant, and what must be in its environment.
+// command returns the command line and the environment of a contestant.
 func (b *bench) command(name string, s stand) (args, env []string, err error) {
 	switch name {
 	case fiso:
@@ -62,8 +62,8 @@ func (s stand) write(name, text string) (string, error) {
 	return file, nil
 }
 
-// linkConfig is what a user would write: bearer token from a file, and all that
-// is on by default: breaker, retries, budget, metrics.
+// linkConfig is a typical configuration: a bearer token from a file, and all defaults: circuit
+// breaker, retries, budget, metrics.
 func (s stand) linkConfig() string {
 	protocol, host := "http", s.upstream.HTTP
 	if s.rpc {
@@ -82,12 +82,12 @@ targets:
 `, s.listen, s.metrics, protocol, host, filepath.Join(s.dir, "token"))
 }
 
-// nginxConfig does the same with nginx: a worker a core, no access log, and
-// connections that are kept on both sides.
+// nginxConfig is the same for nginx: one worker per core, no access log, and keep-alive on both
+// sides.
 func (s stand) nginxConfig() string {
 	user := ""
 	if os.Geteuid() == 0 {
-		user = "user root;\n" // or its workers could not use the folder
+		user = "user root;\n" // otherwise its workers could not read the directory
 	}
 	listen, to, pass := "", s.upstream.HTTP, `proxy_pass http://crm/;
       proxy_http_version 1.1;
@@ -135,7 +135,7 @@ http {
 `
 }
 
-// findNginx is nginx, or "": Debian keeps it where only root looks.
+// findNginx returns the path of nginx, or "". Debian installs it where only root's PATH looks.
 func findNginx() string {
 	for _, name := range []string{"nginx", "/usr/sbin/nginx"} {
 		if path, err := exec.LookPath(name); err == nil {
@@ -145,7 +145,7 @@ func findNginx() string {
 	return ""
 }
 
-// start starts a contestant, and waits until it listens.
+// start starts a contestant and waits until it listens.
 func (b *bench) start(ctx context.Context, name string, rpc bool) (s stand, p *process.Process, err error) {
 	s = stand{upstream: b.upstream, rpc: rpc}
 	if s.dir, err = os.MkdirTemp(b.dir, "stand-"); err != nil {

@@ -1,19 +1,18 @@
-// Package calls measures fiso-link against other proxies: nginx, the reverse
-// proxy of Go's library, and the least that a Go program could spend (floor).
-// Each does the same work: it takes /link/crm off a path, puts a credential on,
-// and passes the call on over connections that it keeps. All run as processes of
-// their own, in turn, against the same upstream, which refuses calls that come
-// otherwise, and under the same load.
+// Package calls compares fiso-link with other proxies: nginx, the reverse proxy of the Go library,
+// and a minimal Go proxy (floor). All do the same work: they remove /link/crm from the path, add a
+// credential, and forward the call over kept connections. Each runs in its own process, one after
+// the other, with the same load and the same upstream, which refuses calls that a proxy did not
+// change as required.
 package calls
 
-// What every contestant adds, and where.
+// What every contestant removes and adds.
 const (
 	prefix        = "/link/crm"
 	token         = "t0k3n-of-the-benchmark"
 	authorization = "Bearer " + token
 )
 
-// Roles in which the benchmark starts itself again, as its first argument.
+// Roles in which the benchmark starts itself, as first argument.
 const (
 	roleUpstream = "as-upstream"
 	roleProxy    = "as-proxy"

@@ -7,9 +7,9 @@ import (
 	"github.com/lsm/fiso/e2e/bench/internal/page"
 )
 
-// figures are what one run came to.
+// figures are the results of one run.
 type figures struct {
-	rate     float64 // calls, or events, a second
+	rate     float64 // calls or events per second
 	cpu      time.Duration
 	resident int64 // bytes, at the end
 	p50, p99 time.Duration
@@ -33,7 +33,7 @@ func mib(f figures) float64   { return float64(f.resident) / (1 << 20) }
 func p50(f figures) float64   { return micros(f.p50) }
 func p99(f figures) float64   { return micros(f.p99) }
 
-// median of what get gives for each round; false where name took no part.
+// median returns the median of get over all rounds; false if name took no part.
 func (r *result) median(name string, get func(figures) float64) (float64, bool) {
 	all := r.by[name]
 	if len(all) == 0 {
@@ -46,8 +46,8 @@ func (r *result) median(name string, get func(figures) float64) (float64, bool) 
 	return page.Median(values), true
 }
 
-// ratio is the median of a to b, round by round. less is what is taken off both
-// first: figures of that contestant, "" for nothing.
+// ratio returns the median of a/b over all rounds. The figure of the contestant less is first
+// subtracted from both; "": nothing is subtracted.
 func (r *result) ratio(a, b, less string, get func(figures) float64) (float64, bool) {
 	n := min(len(r.by[a]), len(r.by[b]))
 	if less != "" {
@@ -67,16 +67,16 @@ func (r *result) ratio(a, b, less string, get func(figures) float64) (float64, b
 	return page.Median(values), true
 }
 
-// goal is what fiso-link is to reach.
+// goal is a goal for fiso-link.
 type goal struct {
 	scenario, what string
 	get            func(*result) (float64, bool)
-	form           string // of the figure and of the bound
+	form           string // format of the figure and of the bound
 	bound          float64
-	least          bool // the bound is the least, not the most
+	least          bool // the bound is a minimum, not a maximum
 }
 
-// goals of the benchmark.
+// goals are the goals of the benchmark.
 var goals = []goal{
 	{"small-64", "calls a second, to nginx's", compare(fiso, nginx, "", rate), "%.2f", 0.7, true},
 	{"small-64", "CPU a call, to nginx's", compare(fiso, nginx, "", spent), "%.2f", 2, false},

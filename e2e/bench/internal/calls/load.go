@@ -14,17 +14,17 @@ import (
 	"time"
 )
 
-// load is what is called, and how.
+// load describes the calls.
 type load struct {
 	addr  string
-	path  string // as the contestant wants it
-	post  int    // bytes of the request's body; 0: GET
-	size  int    // of the answer
+	path  string // path for the contestant
+	post  int    // size of the request body in bytes; 0: GET
+	size  int    // size of the response body
 	conns int
-	prove bool // put the credential on: there is no proxy that does
+	prove bool // set the credential, because no proxy does
 }
 
-// request is the call as it goes out, in one write.
+// request returns the encoded request, for one write.
 func (l load) request() []byte {
 	method, extra := "GET", ""
 	if l.post > 0 {
@@ -38,7 +38,7 @@ func (l load) request() []byte {
 	return append([]byte(head), body(l.post)...)
 }
 
-// caller makes calls over one connection, one after the other.
+// caller makes sequential calls over one connection.
 type caller struct {
 	l     load
 	c     net.Conn
@@ -58,7 +58,7 @@ func (l load) dial(ctx context.Context, calls *atomic.Int64) (*caller, error) {
 	return &caller{l: l, c: c, in: bufio.NewReaderSize(c, 16<<10), out: l.request(), want: body(l.size), got: make([]byte, l.size), calls: calls}, nil
 }
 
-// call makes one, and checks every byte of what comes back.
+// call makes one call and checks every byte of the response.
 func (c *caller) call() error {
 	if _, err := c.c.Write(c.out); err != nil {
 		return fmt.Errorf("call: %w", err)
@@ -96,8 +96,8 @@ func (c *caller) call() error {
 	return nil
 }
 
-// run calls on until the time is over, and keeps how long calls took that began
-// after the warm-up, which measured says.
+// run makes calls until the time is over. It records the duration of calls that begin while
+// measured is true.
 func (c *caller) run(ctx context.Context, measured *atomic.Bool) error {
 	for ctx.Err() == nil {
 		keep, began := measured.Load(), time.Now()
@@ -115,8 +115,8 @@ func (c *caller) run(ctx context.Context, measured *atomic.Bool) error {
 	return nil
 }
 
-// run loads for a while after a warm-up. sample is called when measuring
-// begins, and when it ends.
+// run runs the load after a warm-up. It calls sample at the start and at the end of the
+// measurement.
 func (l load) run(ctx context.Context, warm, measure time.Duration, sample func() error) (n int64, took []time.Duration, elapsed time.Duration, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -126,7 +126,7 @@ func (l load) run(ctx context.Context, warm, measure time.Duration, sample func(
 		if callers[i], err = l.dial(ctx, &calls); err != nil {
 			return 0, nil, 0, err
 		}
-		defer callers[i].c.Close() //nolint:errcheck // it is over
+		defer callers[i].c.Close() //nolint:errcheck // the run is over
 	}
 	var measured atomic.Bool
 	var working sync.WaitGroup
@@ -153,7 +153,7 @@ func (l load) run(ctx context.Context, warm, measure time.Duration, sample func(
 	return n, took, elapsed, err
 }
 
-// window is the time in which it is measured.
+// window waits for the warm-up and the measurement.
 func window(ctx context.Context, warm, measure time.Duration, sample func() error, measured *atomic.Bool, calls *atomic.Int64) (n int64, elapsed time.Duration, err error) {
 	pause(ctx, warm)
 	if err := sample(); err != nil {
@@ -163,7 +163,7 @@ func window(ctx context.Context, warm, measure time.Duration, sample func() erro
 	measured.Store(true)
 	pause(ctx, measure)
 	for calls.Load() == 0 && ctx.Err() == nil {
-		pause(ctx, measure/10) // on a machine that is busy otherwise, the first one may take longer than that
+		pause(ctx, measure/10) // on a busy machine, the first call may take longer than that
 	}
 	n, elapsed = calls.Load(), time.Since(began)
 	return n, elapsed, sample()
@@ -178,8 +178,7 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// hold opens connections, makes a call on each, and keeps them open while do
-// runs.
+// hold opens connections, makes a call on each, and keeps them open while do runs.
 func (l load) hold(ctx context.Context, do func() error) error {
 	var calls atomic.Int64
 	for range l.conns {
@@ -187,7 +186,7 @@ func (l load) hold(ctx context.Context, do func() error) error {
 		if err != nil {
 			return err
 		}
-		defer c.c.Close() //nolint:errcheck // it is over
+		defer c.c.Close() //nolint:errcheck // the run is over
 		if err := c.call(); err != nil {
 			return err
 		}

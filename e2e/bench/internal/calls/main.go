@@ -17,11 +17,11 @@ type Options struct {
 	Scale   float64
 	Profile string
 	Binary  string
-	Write   string // a file whose figures are renewed
-	Command string // as it was typed, for the report
+	Write   string // file whose figures are replaced
+	Command string // command line, for the report
 }
 
-// Main is the whole command.
+// Main runs the command.
 func Main(ctx context.Context, args []string, out, log io.Writer) error {
 	if len(args) > 0 && args[0] == roleUpstream {
 		return upstream(ctx, out)
@@ -43,7 +43,7 @@ func Main(ctx context.Context, args []string, out, log io.Writer) error {
 	return run(ctx, opts, list, out, log)
 }
 
-// Role reports whether the benchmark was started as a part of this one.
+// Role reports whether the process was started by the benchmark for one of its roles.
 func Role(args []string) bool {
 	return len(args) > 0 && (args[0] == roleUpstream || args[0] == roleProxy)
 }

@@ -14,15 +14,15 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// job is what a proxy of the benchmark's own has to do.
+// job configures a proxy that is part of the benchmark.
 type job struct {
-	Kind     string // reverse, floor
+	Kind     string // reverse or floor
 	Listen   string
 	Upstream string
-	RPC      bool // HTTP/2 without TLS, both ways
+	RPC      bool // HTTP/2 without TLS, on both sides
 }
 
-// proxy serves until ctx ends.
+// proxy runs a proxy until ctx ends.
 func proxy(ctx context.Context, j job) error {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", j.Listen)
 	if err != nil {
@@ -34,8 +34,8 @@ func proxy(ctx context.Context, j job) error {
 	return reverse(ctx, l, j)
 }
 
-// reverse is the proxy of Go's library, as its documentation shows it, with as
-// many connections kept as are needed.
+// reverse is the reverse proxy of the Go library as in its documentation, with enough idle
+// connections.
 func reverse(ctx context.Context, l net.Listener, j job) error {
 	to := &url.URL{Scheme: "http", Host: j.Upstream}
 	protocols := new(http.Protocols)
@@ -60,8 +60,8 @@ func reverse(ctx context.Context, l net.Listener, j job) error {
 	return nil
 }
 
-// floor is the least that a Go program could spend on the same work: fasthttp
-// on both sides, one header set, nothing checked, limited or counted.
+// floor is the minimal Go proxy: fasthttp on both sides, one header set, and no checks, limits or
+// metrics.
 func floor(ctx context.Context, l net.Listener, to string) error {
 	client := &fasthttp.HostClient{Addr: to, MaxConns: 4096, MaxIdemponentCallAttempts: 1, DisableHeaderNamesNormalizing: true, NoDefaultUserAgentHeader: true}
 	stream := &fasthttp.HostClient{Addr: to, MaxConns: 4096, MaxIdemponentCallAttempts: 1, StreamResponseBody: true}

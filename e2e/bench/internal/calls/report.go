@@ -8,7 +8,7 @@ import (
 	"github.com/lsm/fiso/e2e/bench/internal/page"
 )
 
-// report writes the tables, as Markdown.
+// report writes the tables as Markdown.
 func (b *bench) report(out io.Writer, results []*result) {
 	fmt.Fprintf(out, "\n`%s` on %s; rounds: %d; medians; a ratio is the median of the rounds' ratios. Proxy, upstream and load share the cores.\n", b.opts.Command, page.Machine(), b.opts.Rounds)
 	b.goals(out, results)
@@ -24,7 +24,7 @@ func (b *bench) report(out io.Writer, results []*result) {
 	b.absent(out, results)
 }
 
-// goals says which were met.
+// goals writes which goals were met.
 func (b *bench) goals(out io.Writer, results []*result) {
 	var rows strings.Builder
 	for _, g := range goals {
@@ -39,7 +39,7 @@ func (b *bench) goals(out io.Writer, results []*result) {
 	}
 }
 
-// cells are the figure and the bound.
+// cells formats the figure and the bound.
 func (g goal) cells(r *result) string {
 	form := "≤ " + g.form
 	if g.least {
@@ -53,7 +53,7 @@ func (g goal) cells(r *result) string {
 	return fmt.Sprintf(g.form, value) + " | " + page.Mark(good, form, g.bound)
 }
 
-// table is one figure of all contestants, and fiso-link's to the others'.
+// table writes one figure of all contestants, and its ratio for fiso-link.
 func (b *bench) table(out io.Writer, results []*result, title, form string, get func(figures) float64, who []string, has func(Scenario) bool) {
 	var rows strings.Builder
 	for _, r := range results {
@@ -79,7 +79,7 @@ func (b *bench) table(out io.Writer, results []*result, title, form string, get 
 	}
 }
 
-// added is the latency that each adds to a call where nothing else goes on.
+// added writes the latency that each contestant adds to a call on an idle system.
 func (b *bench) added(out io.Writer, results []*result) {
 	var rows strings.Builder
 	for _, r := range results {
@@ -103,7 +103,7 @@ func (b *bench) added(out io.Writer, results []*result) {
 	}
 }
 
-// absent says who could not take part, and why.
+// absent writes which contestants did not take part, and why.
 func (b *bench) absent(out io.Writer, results []*result) {
 	for _, r := range results {
 		for _, name := range r.contestants() {

@@ -19,10 +19,10 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// method is that which the benchmark calls.
+// method is the gRPC method that the benchmark calls.
 const method = "/bench.Echo/Call"
 
-// raw passes messages as the bytes that they are.
+// raw is a codec that passes messages as bytes.
 type raw struct{}
 
 var _ encoding.CodecV2 = raw{}
@@ -46,7 +46,7 @@ func (raw) Unmarshal(data mem.BufferSlice, v any) error {
 	return nil
 }
 
-// serveRPC answers calls of gRPC with what they carry, until ctx ends.
+// serveRPC is a gRPC echo server. It runs until ctx ends.
 func serveRPC(ctx context.Context) (addr string, err error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -78,10 +78,10 @@ func echo(_ any, s grpc.ServerStream) error {
 	}
 }
 
-// connections are those that calls of gRPC share.
+// connections is the number of connections that the gRPC calls share.
 const connections = 4
 
-// rpcs calls by gRPC, so many at once as the load has connections.
+// rpcs makes gRPC calls, as many at a time as the load has connections.
 func (l load) rpcs(ctx context.Context, warm, measure time.Duration, sample func() error) (n int64, took []time.Duration, elapsed time.Duration, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -100,7 +100,7 @@ func (l load) rpcs(ctx context.Context, warm, measure time.Duration, sample func
 		if err != nil {
 			return 0, nil, 0, fmt.Errorf("connect: %w", err)
 		}
-		defer c.Close() //nolint:errcheck // it is over
+		defer c.Close() //nolint:errcheck // the run is over
 		conns = append(conns, c)
 	}
 	for i := range l.conns {
@@ -123,7 +123,7 @@ func (l load) rpcs(ctx context.Context, warm, measure time.Duration, sample func
 	return n, took, elapsed, err
 }
 
-// repeat calls one after the other.
+// repeat makes sequential calls.
 func repeat(ctx context.Context, c *grpc.ClientConn, name string, size int, measured *atomic.Bool, calls *atomic.Int64) (took []time.Duration, err error) {
 	in := body(size)
 	for {

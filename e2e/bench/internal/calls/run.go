@@ -20,19 +20,19 @@ import (
 const (
 	warming   = 500 * time.Millisecond
 	measuring = 2 * time.Second
-	settling  = time.Second // of memory, once connections are idle
+	settling  = time.Second // for memory to settle, once connections are idle
 	longest   = 30 * time.Second
 )
 
-// bench is the benchmark under way.
+// bench is one run of the benchmark.
 type bench struct {
 	opts        Options
 	dir, self   string
-	fiso, nginx string // programs; nginx "": there is none
-	running     string // scenario
+	fiso, nginx string // paths of programs; nginx "": not installed
+	running     string // current scenario
 	upstream    addresses
 	log         io.Writer
-	missing     map[string]string // contestants that could not take part, by scenario and name: why
+	missing     map[string]string // reason why a contestant could not take part, by scenario and name
 }
 
 func run(ctx context.Context, opts Options, list []Scenario, out, log io.Writer) (err error) {
@@ -44,9 +44,9 @@ func run(ctx context.Context, opts Options, list []Scenario, out, log io.Writer)
 		}
 	}
 	if b.dir, err = os.MkdirTemp("", "fiso-bench-"); err != nil {
-		return fmt.Errorf("make a folder to work in: %w", err)
+		return fmt.Errorf("create a working directory: %w", err)
 	}
-	defer os.RemoveAll(b.dir) //nolint:errcheck // a folder of the system's for such things
+	defer os.RemoveAll(b.dir) //nolint:errcheck // a temporary directory
 	if b.self, err = os.Executable(); err != nil {
 		return fmt.Errorf("find this program: %w", err)
 	}
@@ -68,7 +68,7 @@ func run(ctx context.Context, opts Options, list []Scenario, out, log io.Writer)
 	return to.Renew(text.Bytes())
 }
 
-// build builds fiso-link, unless one was given.
+// build builds fiso-link, unless a binary was given.
 func (b *bench) build(ctx context.Context) error {
 	if b.fiso != "" {
 		return nil
@@ -83,7 +83,7 @@ func (b *bench) build(ctx context.Context) error {
 	return process.Build(ctx, b.fiso, "github.com/lsm/fiso/e2e/bench/profiled/link")
 }
 
-// all runs every scenario beside one upstream.
+// all runs every scenario against one upstream.
 func (b *bench) all(ctx context.Context, list []Scenario) (results []*result, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -108,7 +108,7 @@ func (b *bench) all(ctx context.Context, list []Scenario) (results []*result, er
 	return results, nil
 }
 
-// round runs every contestant once, another one first each time.
+// round runs every contestant once, in a different order each time.
 func (b *bench) round(ctx context.Context, r *result, round int) error {
 	names := r.contestants()
 	first := round % len(names)
@@ -128,7 +128,7 @@ func (b *bench) round(ctx context.Context, r *result, round int) error {
 	return nil
 }
 
-// one is one run of one contestant.
+// one runs one contestant once.
 func (b *bench) one(ctx context.Context, s Scenario, name string) (f figures, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, longest, errors.New("it is stuck"))
 	defer cancel()
@@ -151,7 +151,7 @@ func (b *bench) one(ctx context.Context, s Scenario, name string) (f figures, er
 	return f, p.Stop(ctx)
 }
 
-// measure loads p, or the upstream itself where that is nil.
+// measure loads p; nil: the upstream itself.
 func (s Scenario) measure(ctx context.Context, l load, scale float64, p *process.Process) (f figures, err error) {
 	var spent []time.Duration
 	sample := func() error {

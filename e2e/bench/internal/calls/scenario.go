@@ -14,10 +14,10 @@ type Scenario struct {
 	Kind        string
 	Path        string
 	Conns       int
-	Size, Post  int // bytes of the answer, and of the request's body
+	Size, Post  int // size of the response and request body in bytes
 }
 
-// Scenarios are all there are, in the order of the report.
+// Scenarios are all scenarios in the order of the report.
 var Scenarios = []Scenario{
 	{Name: "small-64", Title: "GET 1 KB, 64 connections", Kind: plain, Path: "/api/v2/small", Conns: 64, Size: 1 << 10},
 	{Name: "small-1", Title: "GET 1 KB, 1 connection", Kind: plain, Path: "/api/v2/small", Conns: 1, Size: 1 << 10},
@@ -32,8 +32,8 @@ var Scenarios = []Scenario{
 	{Name: "idle", Title: "1,000 idle connections", Kind: idle, Path: "/api/v2/small", Conns: 1000, Size: 1 << 10},
 }
 
-// contestants are who takes part. There is no floor for HTTP/2: fasthttp does
-// not speak it.
+// contestants returns the contestants of the scenario. There is no floor for HTTP/2, which
+// fasthttp does not support.
 func (s Scenario) contestants() []string {
 	switch s.Kind {
 	case rpc:

@@ -12,13 +12,13 @@ import (
 	"time"
 )
 
-// stream reads events of one connection until ctx ends.
+// stream reads events from one connection until ctx ends.
 func (l load) stream(ctx context.Context, measured *atomic.Bool, events *atomic.Int64) (took []time.Duration, err error) {
 	c, err := new(net.Dialer).DialContext(ctx, "tcp", l.addr)
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
-	defer c.Close() //nolint:errcheck // it is over
+	defer c.Close() //nolint:errcheck // the run is over
 	defer context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })()
 	if _, err := c.Write(l.request()); err != nil {
 		return nil, fmt.Errorf("call: %w", err)
@@ -27,7 +27,7 @@ func (l load) stream(ctx context.Context, measured *atomic.Bool, events *atomic.
 	for first := true; ; first = false {
 		line, err := in.ReadString('\n')
 		if ctx.Err() != nil {
-			return nil, nil // in a flood a stream may not even begin in time
+			return nil, nil // with many streams, one may not even begin in time
 		}
 		if err != nil || first && !strings.HasPrefix(line, "HTTP/1.1 200 ") {
 			return nil, fmt.Errorf("the answer is %q: %w", line, err)
@@ -62,7 +62,7 @@ func (l load) stream(ctx context.Context, measured *atomic.Bool, events *atomic.
 	}
 }
 
-// streams reads events on all connections.
+// streams reads events from all connections.
 func (l load) streams(ctx context.Context, warm, measure time.Duration, sample func() error) (n int64, took []time.Duration, elapsed time.Duration, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -13,11 +13,11 @@ import (
 	"time"
 )
 
-// addresses are where the upstream listens.
+// addresses are the addresses of the upstream.
 type addresses struct{ HTTP, GRPC string }
 
-// upstream answers calls until ctx ends. It says where on out. It is light, so
-// that the two cores are there for the proxy.
+// upstream answers calls until ctx ends, and writes its addresses to out. It uses little CPU, so
+// that the two cores are left for the proxy.
 func upstream(ctx context.Context, out io.Writer) error {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -43,7 +43,7 @@ func upstream(ctx context.Context, out io.Writer) error {
 	}
 }
 
-// body is what the upstream answers, of so many bytes.
+// body returns the response body of the given size.
 func body(size int) []byte {
 	return bytes.Repeat([]byte(`{"id": 12345678}`), size/16+1)[:size]
 }
@@ -57,10 +57,10 @@ func answer(size int) []byte {
 	return append([]byte("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: "+strconv.Itoa(size)+"\r\n\r\n"), body(size)...)
 }
 
-// serve answers the calls of one connection. What is not as it should be is
-// answered with an error, which fails the run.
+// serve answers the calls of one connection. It answers an invalid call with an error, which fails
+// the run.
 func serve(c net.Conn) {
-	defer c.Close() //nolint:errcheck // it is over
+	defer c.Close() //nolint:errcheck // the connection is over
 	in := bufio.NewReaderSize(c, 8<<10)
 	for {
 		path, length, proven, err := readHead(in)
@@ -89,7 +89,7 @@ func serve(c net.Conn) {
 	}
 }
 
-// readHead reads as little of a head as will do.
+// readHead parses only the needed parts of a request head.
 func readHead(in *bufio.Reader) (path string, length int, proven bool, err error) {
 	for first := true; ; first = false {
 		line, err := in.ReadSlice('\n')
@@ -117,8 +117,8 @@ func readHead(in *bufio.Reader) (path string, length int, proven bool, err error
 // pace is the time between two events of a paced stream.
 const pace = 10 * time.Millisecond
 
-// events streams events, each with the time at which it left, until the
-// connection breaks; with no time between, as fast as they are taken.
+// events streams events with the time at which each is sent, until the connection breaks; every 0:
+// as fast as the client reads.
 func events(c net.Conn, every time.Duration) {
 	const head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\nTransfer-Encoding: chunked\r\n\r\n"
 	if _, err := c.Write([]byte(head)); err != nil {

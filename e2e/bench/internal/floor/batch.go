@@ -6,11 +6,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// batch is one fetch. It counts its records down, and may be committed when
-// all are done and so are all batches before it.
+// batch is one fetch. It counts its remaining records, and may be committed when they and all
+// earlier batches are done.
 type batch struct {
 	all  []*kgo.Record
-	last []*kgo.Record // of each partition
+	last []*kgo.Record // by partition
 	left atomic.Int64
 	over chan struct{}
 }
@@ -32,8 +32,7 @@ func (b *batch) done(n int) {
 	}
 }
 
-// commit marks batches in their order, as they become done. Once stopped is
-// closed, no other one will.
+// commit marks batches for commit in order, as they become done. It stops when stopped is closed.
 func commit(cl *kgo.Client, batches <-chan *batch, stopped <-chan struct{}) {
 	for b := range batches {
 		select {

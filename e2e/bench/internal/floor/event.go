@@ -7,24 +7,23 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// What the flow of the benchmark says, by hand.
+// The flow of the benchmark, written by hand.
 const (
 	source = "fiso-flow/order-events"
 	kind   = "fiso.event"
 	region = `"eu"`
 )
 
-// wanted are the fields that the transform uses, and the one of the filter.
+// wanted are the fields that the transform and the filter use.
 var wanted = []string{"legacy_id", "order_status", "region"}
 
-// shaper makes CloudEvents of records. It is for one goroutine.
+// shaper turns records into CloudEvents. It is for one goroutine.
 type shaper struct {
 	raw      [3][]byte
 	id, when []byte
 }
 
-// read finds a record's fields, its id and its time; false when the filter
-// drops it.
+// read extracts the fields, id and time of a record; false if the filter drops it.
 func (s *shaper) read(r *kgo.Record, filter bool) (bool, error) {
 	names := wanted
 	if !filter {
@@ -47,7 +46,7 @@ func appendID(b []byte, r *kgo.Record) []byte {
 	return strconv.AppendInt(b, r.Offset, 10)
 }
 
-// appendData appends what the transform makes.
+// appendData appends the output of the transform.
 func (s *shaper) appendData(b []byte) []byte {
 	b = append(append(b, `{"order_id":`...), s.raw[0]...)
 	b = append(append(b, `,"timestamp":"`...), s.when...)
@@ -64,7 +63,7 @@ func (s *shaper) appendEvent(b []byte, r *kgo.Record) []byte {
 	return append(s.appendData(append(b, `","data":`...)), '}')
 }
 
-// headers are those of the binary mode, with the given prefix.
+// headers sets the headers of binary mode with the given prefix.
 func (s *shaper) headers(r *kgo.Record, prefix string, set func(name string, value []byte)) {
 	set(prefix+"specversion", []byte("1.0"))
 	set(prefix+"id", s.id)

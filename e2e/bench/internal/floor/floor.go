@@ -1,8 +1,7 @@
-// Package floor is the least that a Go program could spend on the work of the
-// benchmark's flow: written by hand for it alone, with nothing to configure,
-// no retry, no dead letter and no metric. What it does keep is what nobody
-// could leave out: order by key, and an offset is committed only when every
-// record up to it is done.
+// Package floor is the minimal Go program for the work of the benchmark's flow. It is written by
+// hand for this flow, without configuration, retries, dead letters and metrics. It keeps what no
+// program could omit: the order by key, and a commit of an offset only when every record up to it
+// is done.
 package floor
 
 import (
@@ -18,28 +17,28 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Modes of the floor: where events go, and how.
+// Modes of the floor: the kind of sink.
 const (
-	Structured = "structured" // one POST an event
-	Binary     = "binary"     // the same with attributes in headers
+	Structured = "structured" // one POST per event
+	Binary     = "binary"     // one POST per event, with attributes in headers
 	Batch      = "batch"      // JSON arrays of up to 100 events
 	Kafka      = "kafka"      // another topic
 	Stdout     = "stdout"     // lines
 )
 
-// Config is what one run needs to know.
+// Config configures one run.
 type Config struct {
 	Mode                   string
 	Brokers                []string
 	Topic, Group, OutTopic string
 	URL                    string
-	Workers                int // side by side, for HTTP
+	Workers                int // concurrent requests, for HTTP
 	Filter                 bool
-	Unordered              bool   // of the keys; every worker then has something to do
-	Metrics                string // address of a page with the count of allocations
+	Unordered              bool   // ignore the order of keys, so that every worker is busy
+	Metrics                string // address of a page with the number of allocations
 }
 
-// sink takes records. Each is marked done in its batch once it arrived.
+// sink delivers records. It marks each record done in its batch after delivery.
 type sink interface {
 	take(ctx context.Context, b *batch, records []*kgo.Record) error
 	io.Closer
@@ -54,7 +53,7 @@ func Run(ctx context.Context, cfg Config, out io.Writer) error {
 		return err
 	}
 	defer page.Close() //nolint:errcheck // the process ends
-	// Of zstd the fastest level, as in connectors/kafka.
+	// The fastest level of zstd, as in connectors/kafka.
 	cl, err := kgo.NewClient(
 		kgo.SeedBrokers(cfg.Brokers...), kgo.ConsumeTopics(cfg.Topic), kgo.ConsumerGroup(cfg.Group),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
@@ -96,7 +95,7 @@ func Run(ctx context.Context, cfg Config, out io.Writer) error {
 	return cl.CommitMarkedOffsets(last)
 }
 
-// poll hands over what is fetched, until ctx ends.
+// poll passes fetched records to the sink until ctx ends.
 func poll(ctx context.Context, cl *kgo.Client, s sink, done chan<- *batch) error {
 	for {
 		fetches := cl.PollFetches(ctx)
@@ -124,7 +123,7 @@ func poll(ctx context.Context, cl *kgo.Client, s sink, done chan<- *batch) error
 	}
 }
 
-// serve shows the count of allocations as fiso-flow does.
+// serve serves the number of allocations like fiso-flow does.
 func serve(ctx context.Context, addr string) (io.Closer, error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 	if err != nil {

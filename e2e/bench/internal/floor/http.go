@@ -11,16 +11,15 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// mostInBatch is how many events one POST carries in batch mode.
+// mostInBatch limits the events of one POST in batch mode.
 const mostInBatch = 100
 
-// poster spreads records over workers by their key, so that each key keeps its
-// order, and posts them.
+// poster distributes records to workers by key, so that each key stays in order, and posts them.
 type poster struct {
 	cfg     Config
 	client  *fasthttp.HostClient
 	workers []chan todo
-	shared  chan todo // that of all workers where there is no order
+	shared  chan todo // one queue for all workers, if order does not matter
 	running sync.WaitGroup
 	fail    func(error)
 }
@@ -33,7 +32,7 @@ type todo struct {
 func newPoster(cfg Config, fail func(error)) *poster {
 	u, err := url.Parse(cfg.URL)
 	if err != nil {
-		panic(err) // made by the benchmark itself
+		panic(err) // the benchmark built the URL itself
 	}
 	p := &poster{cfg: cfg, fail: fail, client: &fasthttp.HostClient{Addr: u.Host, MaxConns: cfg.Workers, MaxIdemponentCallAttempts: 1}}
 	p.shared = make(chan todo, 4*mostInBatch)
@@ -98,7 +97,7 @@ func (p *poster) work(c <-chan todo) {
 	}
 }
 
-// worker is one that posts, with what it uses again.
+// worker posts records. It reuses its buffers.
 type worker struct {
 	*poster
 	req   *fasthttp.Request
@@ -130,7 +129,7 @@ func (w *worker) one(t todo) error {
 	return nil
 }
 
-// many posts what is there, up to mostInBatch events, in one request.
+// many posts the waiting events, up to mostInBatch, in one request.
 func (w *worker) many(t todo, c <-chan todo) error {
 	w.buf, w.group = append(w.buf[:0], '['), w.group[:0]
 	for more := true; more; {

@@ -7,9 +7,8 @@ import (
 
 var errNotJSON = errors.New("the record is no JSON object")
 
-// fields finds members of the object in data, by name, and leaves their raw
-// JSON in out. Nothing else is looked at closer than it takes to step over it,
-// and it stops with the last one found.
+// fields finds members of the object in data by name, and stores their raw JSON in out. It skips
+// all other values without checking them, and stops after the last wanted member.
 func fields(data []byte, names []string, out [][]byte) error {
 	clear(out)
 	left := len(names)
@@ -50,7 +49,7 @@ func fields(data []byte, names []string, out [][]byte) error {
 	return nil
 }
 
-// value is the end of the JSON value that begins at i, or -1.
+// value returns the end of the JSON value that begins at i, or -1.
 func value(data []byte, i int) int {
 	if i >= len(data) {
 		return -1
@@ -70,7 +69,7 @@ func value(data []byte, i int) int {
 	return len(data)
 }
 
-// text is the end of the string that begins at i, or -1.
+// text returns the end of the string that begins at i, or -1.
 func text(data []byte, i int) int {
 	for i++; ; i++ {
 		n := bytes.IndexByte(data[min(i, len(data)):], '"')
@@ -88,7 +87,7 @@ func text(data []byte, i int) int {
 	}
 }
 
-// nested is the end of the object or list that begins at i, or -1.
+// nested returns the end of the object or array that begins at i, or -1.
 func nested(data []byte, i int) int {
 	for depth := 0; i < len(data); i++ {
 		switch data[i] {

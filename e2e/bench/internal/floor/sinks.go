@@ -9,7 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// lines writes events as lines, a fetch at a time.
+// lines writes events as lines, one write per fetch.
 type lines struct {
 	w      io.Writer
 	shape  shaper
@@ -37,7 +37,7 @@ func (l *lines) take(_ context.Context, b *batch, records []*kgo.Record) error {
 
 func (l *lines) Close() error { return nil }
 
-// topic writes events to a topic, in binary mode.
+// topic writes events to a topic in binary mode.
 type topic struct {
 	cl     *kgo.Client
 	to     string
@@ -64,7 +64,7 @@ func (t *topic) take(_ context.Context, b *batch, records []*kgo.Record) error {
 			continue
 		}
 		out := &kgo.Record{Topic: t.to, Key: r.Key, Timestamp: r.Timestamp, Headers: make([]kgo.RecordHeader, 0, 7)}
-		// One allocation for the bytes of a record, as it outlives this call.
+		// One allocation per record: the bytes outlive this call.
 		buf := t.shape.appendData(make([]byte, 0, 256))
 		out.Value = buf[:len(buf):len(buf)]
 		t.shape.headers(r, "ce_", func(name string, value []byte) {

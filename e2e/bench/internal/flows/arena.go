@@ -21,8 +21,7 @@ import (
 	"github.com/lsm/fiso/e2e/internal/process"
 )
 
-// templates are the flows, with places for their number, the brokers and an
-// address to listen on.
+// templates are the flow files, with placeholders for number, brokers and listen address.
 var templates = map[string]string{
 	"kafka": `name: flow-{n}
 source: {type: kafka, config: {brokers: "{brokers}", topic: topic-{n}, consumerGroup: group-{n}}}
@@ -37,7 +36,7 @@ errorHandling: {onExhausted: block}
 `,
 }
 
-// arena is what the measured processes run on.
+// arena is the environment of the measured processes.
 type arena struct {
 	options
 	dir     string
@@ -45,7 +44,7 @@ type arena struct {
 	brokers []string
 }
 
-// open starts the broker and builds what is measured.
+// open starts the broker and builds fiso-flow.
 func (a *arena) open(ctx context.Context) error {
 	self, err := os.Executable()
 	if err != nil {
@@ -93,27 +92,27 @@ func (a *arena) topics(ctx context.Context, n int) error {
 	return nil
 }
 
-// figures are what a process with so many flows costs.
+// figures are the costs of a process with a number of flows.
 type figures struct {
 	source       string
 	flows        int
 	ready        time.Duration
 	resident     int64
-	cores        float64 // at rest
+	cores        float64 // while idle
 	sockets      int
 	goroutines   int
-	collections  float64 // of garbage, a minute, at rest
+	collections  float64 // garbage collections per minute, while idle
 	metricsBytes int
 	metricsLines int
-	collected    int // collections until now
+	collected    int // garbage collections so far
 }
 
 const (
-	patience = 5 * time.Minute  // until so many flows are ready
-	settle   = 10 * time.Second // until what a start leaves behind is over
+	patience = 5 * time.Minute  // until all flows are ready
+	settle   = 10 * time.Second // until the effects of the start are over
 )
 
-// measure runs a process and looks at it while it has nothing to do.
+// measure runs a process and measures it while it is idle.
 func (a *arena) measure(ctx context.Context, source string, n int) (f figures, err error) {
 	f = figures{source: source, flows: n}
 	dir, err := a.write(ctx, source, n)
@@ -168,7 +167,7 @@ func (a *arena) measure(ctx context.Context, source string, n int) (f figures, e
 	return f, p.Stop(ctx)
 }
 
-// write makes a folder of flow files.
+// write creates a directory of flow files.
 func (a *arena) write(ctx context.Context, source string, n int) (string, error) {
 	dir := filepath.Join(a.dir, fmt.Sprintf("%s-%d", source, n))
 	if err := os.Mkdir(dir, 0o700); err != nil {
@@ -191,7 +190,7 @@ func flowFile(source string, n int, brokers []string, listen string) string {
 	return strings.NewReplacer("{n}", strconv.Itoa(n), "{brokers}", strings.Join(brokers, ","), "{listen}", listen).Replace(templates[source])
 }
 
-// ready waits until all flows are.
+// ready waits until all flows are ready.
 func (a *arena) ready(ctx context.Context, p *process.Process, addr string) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -245,7 +244,7 @@ func get(ctx context.Context, addr, path string) ([]byte, int, error) {
 	if err != nil {
 		return nil, 0, fmt.Errorf("ask for %s: %w", path, err)
 	}
-	defer func() { _ = res.Body.Close() }() // only read from
+	defer func() { _ = res.Body.Close() }() // only read
 	body, err := io.ReadAll(res.Body)
 	if err != nil {
 		return nil, 0, fmt.Errorf("read %s: %w", path, err)

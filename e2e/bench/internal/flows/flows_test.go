@@ -6,13 +6,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/lsm/fiso/flow/blueprint"
+	"github.com/lsm/fiso/flow/plan"
 )
 
 func TestTemplates_areValidFlows(t *testing.T) {
 	for source := range templates {
 		file := flowFile(source, 7, []string{"127.0.0.1:9092"}, "127.0.0.1:8080")
-		if b, err := blueprint.Parse(source+".yaml", []byte(file)); err != nil || b.Name() != "flow-7" {
+		if b, err := plan.Parse(source+".yaml", []byte(file)); err != nil || b.Name() != "flow-7" {
 			t.Errorf("%v\n%s", err, file)
 		}
 	}

@@ -1,5 +1,5 @@
-// Package flows measures what idle flows cost: it runs 1 to 1,000 of them in one
-// process, each with a source of its own.
+// Package flows measures the cost of idle flows: it runs 1 to 1,000 flows, each with its own
+// source, in one process.
 package flows
 
 import (
@@ -22,10 +22,10 @@ type options struct {
 	sources []string
 	rest    time.Duration
 	binary  string
-	command string // as it was typed, for the report
+	command string // command line, for the report
 }
 
-// Main is the whole command.
+// Main runs the command.
 func Main(ctx context.Context, args []string, out, log io.Writer) error {
 	o, err := parse(args, log)
 	if errors.Is(err, flag.ErrHelp) {
@@ -36,11 +36,11 @@ func Main(ctx context.Context, args []string, out, log io.Writer) error {
 	}
 	dir, err := os.MkdirTemp("", "fiso-bench-flows-")
 	if err != nil {
-		return fmt.Errorf("make a folder to work in: %w", err)
+		return fmt.Errorf("create a working directory: %w", err)
 	}
-	defer func() { _ = os.RemoveAll(dir) }() // nothing of it is wanted
+	defer func() { _ = os.RemoveAll(dir) }() // a temporary directory
 	a := &arena{options: o, dir: dir}
-	defer a.close() // also where open fails behind the start of the broker
+	defer a.close() // also if open fails after it started the broker
 	if err := a.open(ctx); err != nil {
 		return err
 	}

@@ -1,5 +1,5 @@
-// Package page is what the reports of both benchmarks share: figures in a
-// Markdown file, medians, goals, and the machine they were taken on.
+// Package page is shared by the reports of all benchmarks: figures in a Markdown file, medians,
+// goals, and a description of the machine.
 package page
 
 import (
@@ -12,19 +12,19 @@ import (
 	"strings"
 )
 
-// What stands around the figures in a file.
+// Marks around the figures in a file.
 const (
 	begin = "<!-- figures -->\n"
 	end   = "<!-- /figures -->"
 )
 
-// Page is a file with figures in it: what stands before and after them.
+// Page is a file with figures: the text before and after them.
 type Page struct {
 	file          string
 	before, after []byte
 }
 
-// Open fails unless the file has the marks.
+// Open reads a page. It fails if the file lacks the marks.
 func Open(file string) (Page, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -38,7 +38,7 @@ func Open(file string) (Page, error) {
 	return Page{file, before, after}, nil
 }
 
-// Renew puts figures in place of those there.
+// Renew replaces the figures in the file.
 func (p Page) Renew(figures []byte) error {
 	text := bytes.Join([][]byte{p.before, []byte(begin), bytes.TrimPrefix(figures, []byte("\n")), []byte(end), p.after}, nil)
 	if err := os.WriteFile(p.file, text, 0o644); err != nil {
@@ -47,14 +47,14 @@ func (p Page) Renew(figures []byte) error {
 	return nil
 }
 
-// Median sorts values, of which there is at least one.
+// Median sorts values and returns their median. There must be at least one value.
 func Median(values []float64) float64 {
 	slices.Sort(values)
 	n := len(values)
 	return (values[n/2] + values[(n-1)/2]) / 2
 }
 
-// Mark is a goal as it is printed: in bold where it was missed.
+// Mark formats a goal; in bold if it was missed.
 func Mark(good bool, format string, goal float64) string {
 	text := fmt.Sprintf(format, goal)
 	if good {
@@ -63,7 +63,7 @@ func Mark(good bool, format string, goal float64) string {
 	return "**" + text + "**"
 }
 
-// Machine is what the figures were taken on.
+// Machine describes the machine.
 func Machine() string {
 	cpu := "unknown CPU"
 	if info, err := os.ReadFile("/proc/cpuinfo"); err == nil {

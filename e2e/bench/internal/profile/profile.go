@@ -1,5 +1,4 @@
-// Package profile writes down where a program spends its time, for the
-// benchmark's --profile.
+// Package profile writes CPU and allocation profiles, for --profile of the benchmark.
 package profile
 
 import (
@@ -8,20 +7,20 @@ import (
 	"runtime/pprof"
 )
 
-// Begin begins a CPU profile, to name.cpu.pprof. end ends it, and adds the
-// allocations since the program began, to name.mem.pprof.
+// Begin starts a CPU profile in name.cpu.pprof. end stops it, and writes the allocations since the
+// start of the program to name.mem.pprof.
 func Begin(name string) (end func(), err error) {
 	cpu, err := os.Create(name + ".cpu.pprof")
 	if err != nil {
 		return nil, fmt.Errorf("make a file for the profile: %w", err)
 	}
 	if err := pprof.StartCPUProfile(cpu); err != nil {
-		_ = cpu.Close() // nothing is in it
+		_ = cpu.Close() // it is empty
 		return nil, fmt.Errorf("begin the profile: %w", err)
 	}
 	return func() {
 		pprof.StopCPUProfile()
-		_ = cpu.Close() // a profile that is cut short says so itself
+		_ = cpu.Close() // an incomplete profile is detected when it is read
 		if mem, err := os.Create(name + ".mem.pprof"); err == nil {
 			_ = pprof.Lookup("allocs").WriteTo(mem, 0) // the same
 			_ = mem.Close()                            // the same

@@ -7,7 +7,7 @@ import (
 	"sync"
 )
 
-// company are the goroutines beside a run.
+// company is the goroutines beside a run.
 type company struct {
 	ctx     context.Context
 	cancel  context.CancelFunc
@@ -34,14 +34,14 @@ func (c *company) start(do func() error) {
 	})
 }
 
-// close closes it at the end, before anything is waited for.
+// close registers something to close at the end, before the goroutines are awaited.
 func (c *company) close(what io.Closer) { c.closers = append(c.closers, what) }
 
-// end ends all, waits, and returns what failed before.
+// end stops all goroutines, waits for them, and returns their errors.
 func (c *company) end() error {
 	c.cancel()
 	for _, what := range c.closers {
-		_ = what.Close() // who reads from it ends
+		_ = what.Close() // its readers stop with an error
 	}
 	c.running.Wait()
 	c.mu.Lock()

@@ -1,6 +1,5 @@
-// Package rounds runs the benchmark: each scenario in turn, in several rounds,
-// fiso-flow and the floor one after the other on the same broker, records and
-// sink.
+// Package rounds runs the benchmark: each scenario in several rounds, fiso-flow and the floor in
+// turn on the same broker, records and sink.
 package rounds
 
 import (
@@ -17,7 +16,7 @@ import (
 	"github.com/lsm/fiso/e2e/bench/internal/floor"
 )
 
-// Names by which the benchmark starts itself again, as its first argument.
+// Roles in which the benchmark starts itself, as first argument.
 const (
 	RoleBroker = "as-broker" // an embedded broker
 	roleFloor  = "as-floor"
@@ -30,11 +29,11 @@ type Options struct {
 	Only    []string
 	Profile string
 	Binary  string
-	Write   string // a file whose figures are renewed
-	Command string // as it was typed, for the report
+	Write   string // file whose figures are replaced
+	Command string // command line, for the report
 }
 
-// Main is the whole command.
+// Main runs the command.
 func Main(ctx context.Context, args []string, out, log io.Writer) error {
 	if len(args) > 0 && args[0] == RoleBroker {
 		return arena.Broker(ctx, out)

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// mallocs is the count of allocations that a page of metrics shows.
+// mallocs returns the number of allocations in a metrics page.
 func mallocs(ctx context.Context, addr string) (float64, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/metrics", nil)
 	if err != nil {
@@ -21,7 +21,7 @@ func mallocs(ctx context.Context, addr string) (float64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("ask for metrics: %w", err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // only read from
+	defer resp.Body.Close() //nolint:errcheck // only read
 	text, err := io.ReadAll(resp.Body)
 	if err != nil {
 		return 0, fmt.Errorf("ask for metrics: %w", err)

@@ -9,7 +9,7 @@ import (
 	"github.com/lsm/fiso/e2e/bench/internal/page"
 )
 
-// cpuGoal is how many times the floor's CPU an event may cost.
+// cpuGoal limits the CPU time of an event relative to the floor.
 const cpuGoal = 1.3
 
 // result is all rounds of a scenario.
@@ -26,7 +26,7 @@ func (r *result) add(side string, f figures) {
 	}
 }
 
-// same fails unless every run of both sides delivered the same bytes.
+// same fails unless all runs of both sides delivered the same bytes.
 func (r *result) same() error {
 	for i, f := range slices.Concat(r.floor, r.fiso) {
 		if f.Sum != r.floor[0].Sum {
@@ -36,7 +36,7 @@ func (r *result) same() error {
 	return nil
 }
 
-// median of what get gives for each round.
+// median returns the median of get over all rounds.
 func median(all []figures, get func(figures) float64) float64 {
 	values := make([]float64, len(all))
 	for i, f := range all {
@@ -45,7 +45,7 @@ func median(all []figures, get func(figures) float64) float64 {
 	return page.Median(values)
 }
 
-// ratio is the median of fiso to floor, round by round.
+// ratio returns the median of fiso/floor over all rounds.
 func (r *result) ratio(get func(figures) float64) float64 {
 	values := make([]float64, len(r.fiso))
 	for i := range r.fiso {
@@ -61,7 +61,7 @@ func mib(f figures) float64    { return float64(f.Peak) / (1 << 20) }
 func p50(f figures) float64    { return float64(f.P50) / float64(time.Millisecond) }
 func p99(f figures) float64    { return float64(f.P99) / float64(time.Millisecond) }
 
-// report writes the tables, as Markdown.
+// report writes the tables as Markdown.
 func report(out io.Writer, opts Options, results []result) {
 	fmt.Fprintf(out, "\n`%s` on %s; rounds: %d; fiso-flow / floor, medians; a ratio is the median of the rounds' ratios.\n\n", opts.Command, page.Machine(), opts.Rounds)
 	fmt.Fprintln(out, "| scenario | events | events/s | ratio | goal | CPU an event, µs | ratio | goal |")
@@ -91,8 +91,8 @@ func report(out io.Writer, opts Options, results []result) {
 	scaling(out, results)
 }
 
-// cells are two columns: both figures, and their ratio. A ratio to less than
-// least says nothing and is left out.
+// cells formats both figures and their ratio. If the floor is below least, the ratio means nothing
+// and is omitted.
 func (r *result) cells(format string, get func(figures) float64, least float64) string {
 	fiso, floor := median(r.fiso, get), median(r.floor, get)
 	ratio := fmt.Sprintf("%.2f", r.ratio(get))
@@ -102,7 +102,7 @@ func (r *result) cells(format string, get func(figures) float64, least float64) 
 	return fmt.Sprintf(format+" / "+format+" | %s", fiso, floor, ratio)
 }
 
-// scaling says what a second of CPU is worth with 1, 8 and 64 partitions.
+// scaling writes the events per second of CPU time with 1, 8 and 64 partitions.
 func scaling(out io.Writer, results []result) {
 	var by [3]*result
 	for i, name := range []string{"partitions-1", "post", "partitions-64"} {

@@ -6,13 +6,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/lsm/fiso/flow/spec"
+	"github.com/lsm/fiso/flow/plan"
 )
 
 func TestScenarios_areValidFlows(t *testing.T) {
 	for _, s := range Scenarios {
 		file := s.flow(place{brokers: []string{"127.0.0.1:9092"}, topic: "orders", group: "g", out: "out", url: "http://127.0.0.1:1/x"})
-		if _, err := spec.Parse(s.Name+".yaml", []byte(file)); err != nil {
+		if _, err := plan.Parse(s.Name+".yaml", []byte(file)); err != nil {
 			t.Errorf("%v\n%s", err, file)
 		}
 		if n := s.scaled(0.001).Records; n.Count < 2*n.Partitions || n.Count%n.Partitions != 0 {

@@ -19,15 +19,15 @@ import (
 	"github.com/lsm/fiso/e2e/internal/process"
 )
 
-// longest is how long one run may take before it counts as stuck.
+// longest is how long a run may take before it counts as stuck.
 const longest = 30 * time.Second
 
-// bench is the benchmark under way.
+// bench is one run of the benchmark.
 type bench struct {
 	opts    Options
 	dir     string
-	self    string // this program
-	fiso    string // fiso-flow
+	self    string // path of this program
+	fiso    string // path of fiso-flow
 	brokers []string
 	sink    *arena.Sink
 	log     io.Writer
@@ -43,9 +43,9 @@ func run(ctx context.Context, opts Options, list []Scenario, out, log io.Writer)
 		}
 	}
 	if b.dir, err = os.MkdirTemp("", "fiso-bench-"); err != nil {
-		return fmt.Errorf("make a folder to work in: %w", err)
+		return fmt.Errorf("create a working directory: %w", err)
 	}
-	defer os.RemoveAll(b.dir) //nolint:errcheck // a folder of the system's for such things
+	defer os.RemoveAll(b.dir) //nolint:errcheck // a temporary directory
 	if b.self, err = os.Executable(); err != nil {
 		return fmt.Errorf("find this program: %w", err)
 	}
@@ -55,7 +55,7 @@ func run(ctx context.Context, opts Options, list []Scenario, out, log io.Writer)
 	if b.sink, err = arena.NewSink(ctx); err != nil {
 		return err
 	}
-	defer b.sink.Close() //nolint:errcheck // nobody sends any more
+	defer b.sink.Close() //nolint:errcheck // nothing sends any more
 	results := make([]result, 0, len(list))
 	for _, s := range list {
 		r, err := b.scenario(ctx, s.scaled(opts.Scale))
@@ -75,7 +75,7 @@ func run(ctx context.Context, opts Options, list []Scenario, out, log io.Writer)
 	return to.Renew(text.Bytes())
 }
 
-// build builds fiso-flow, unless one was given.
+// build builds fiso-flow, unless a binary was given.
 func (b *bench) build(ctx context.Context) error {
 	pkg := process.Flow
 	if b.opts.Profile != "" {
@@ -91,8 +91,8 @@ func (b *bench) build(ctx context.Context) error {
 	return process.Build(ctx, b.fiso, pkg)
 }
 
-// scenario runs all rounds of one scenario, on a broker of its own: what one
-// scenario left in its memory slows no other.
+// scenario runs all rounds of one scenario on its own broker, so that records of earlier scenarios
+// do not slow it down.
 func (b *bench) scenario(ctx context.Context, s Scenario) (r result, err error) {
 	r.Scenario = s
 	ctx, cancel := context.WithCancel(ctx)
@@ -134,7 +134,7 @@ func (b *bench) scenario(ctx context.Context, s Scenario) (r result, err error) 
 	return r, r.same()
 }
 
-// side is one run of one side.
+// side runs one side once.
 func (b *bench) side(ctx context.Context, s Scenario, side string) (f figures, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, longest, errors.New("it is stuck"))
 	defer cancel()
@@ -161,7 +161,7 @@ func (b *bench) side(ctx context.Context, s Scenario, side string) (f figures, e
 		return f, err
 	}
 	if f, err = watch(ctx, s, proc, p.metrics, tally); err != nil {
-		proc.Kill() // it has failed already
+		proc.Kill() // the run has already failed
 		return f, fmt.Errorf("%d of %d events arrived: %w\n%s", tally.Count(), expect, err, proc.Said())
 	}
 	if err := proc.Stop(ctx); err != nil {
@@ -170,7 +170,7 @@ func (b *bench) side(ctx context.Context, s Scenario, side string) (f figures, e
 	return f, b.checks(ctx, p, tally)
 }
 
-// warmUp is how many events are not measured: one in twenty.
+// warmUp returns how many events are not measured: one in twenty.
 func warmUp(s Scenario) int {
 	if s.Records.Rare || s.PerSecond > 0 {
 		return 1
@@ -178,8 +178,8 @@ func warmUp(s Scenario) int {
 	return s.Records.Count / 20
 }
 
-// witness starts what sees events arrive anywhere but at the HTTP sink, and
-// what writes records during the run. It returns the contestant's stdout.
+// witness starts the goroutines that count events outside the HTTP sink or write records during
+// the run. It returns the stdout for the contestant.
 func (b *bench) witness(back *company, s Scenario, p place, tally *arena.Tally) (io.Writer, error) {
 	if s.PerSecond > 0 {
 		if err := arena.Create(back.ctx, b.brokers, p.topic, s.Records.Partitions); err != nil {
@@ -196,19 +196,19 @@ func (b *bench) witness(back *company, s Scenario, p place, tally *arena.Tally) 
 		}
 		back.start(func() error { return arena.Drain(back.ctx, tally, b.brokers, p.out) })
 	case floor.Stdout:
-		// A pipe of the system's, so that writing costs what it costs.
+		// A real pipe, so that writing has its real cost.
 		r, w, err := os.Pipe()
 		if err != nil {
 			return nil, fmt.Errorf("make a pipe: %w", err)
 		}
 		back.close(w)
-		back.start(func() error { defer r.Close(); return arena.Lines(tally, r) }) //nolint:errcheck // only read from
+		back.start(func() error { defer r.Close(); return arena.Lines(tally, r) }) //nolint:errcheck // only read
 		return w, nil
 	}
 	return io.Discard, nil
 }
 
-// contestant starts one of the two.
+// contestant starts fiso-flow or the floor.
 func (b *bench) contestant(ctx context.Context, s Scenario, side string, p place, out io.Writer) (*process.Process, error) {
 	if side == "floor" {
 		cfg, err := json.Marshal(s.floor(p))
@@ -229,7 +229,7 @@ func (b *bench) contestant(ctx context.Context, s Scenario, side string, p place
 	return process.Start(ctx, out, env, b.fiso, "run", "--metrics-addr", p.metrics, file)
 }
 
-// checks are what must hold after a run that is over.
+// checks verifies a run after its end.
 func (b *bench) checks(ctx context.Context, p place, tally *arena.Tally) error {
 	if err := tally.Check(); err != nil {
 		return err

@@ -12,16 +12,16 @@ import (
 // Scenario is one kind of work.
 type Scenario struct {
 	Name, Title string
-	Records     arena.Records // of a usual run
-	Mode        string        // of package floor
+	Records     arena.Records // of a default run
+	Mode        string        // mode of package floor
 	Filter      bool
-	Delay       time.Duration // of the sink
-	Workers     int           // of the floor
-	PerSecond   int           // records are written while it runs; 0: all before
-	Goal        float64       // least part of the floor's events per second
+	Delay       time.Duration // response delay of the sink
+	Workers     int           // number of workers of the floor
+	PerSecond   int           // rate at which records are written during the run; 0: all are written before
+	Goal        float64       // minimum share of the floor's events per second
 }
 
-// Scenarios are all there are, in the order of the report.
+// Scenarios are all scenarios in the order of the report.
 var Scenarios = []Scenario{
 	{Name: "post", Title: "one POST an event, 500 B", Records: records(160_000, 500, 10_000, 8), Mode: floor.Structured, Workers: 16, Goal: 0.85},
 	{Name: "slow", Title: "sink takes 20 ms, `maxInFlight: 1024`", Records: records(100_000, 500, 10_000, 8), Mode: floor.Structured, Workers: 1024, Delay: 20 * time.Millisecond, Goal: 0.9},
@@ -41,28 +41,28 @@ func records(count, size, keys, partitions int) arena.Records {
 	return arena.Records{Count: count, Size: size, Keys: keys, Partitions: partitions}
 }
 
-// scaled is the scenario with so many times the records.
+// scaled returns the scenario with the number of records multiplied.
 func (s Scenario) scaled(by float64) Scenario {
 	s.Records.Count = max(100, 2*s.Records.Partitions, int(float64(s.Records.Count)*by))
 	s.Records.Count -= s.Records.Count % s.Records.Partitions
 	return s
 }
 
-// pace is how many records a second are written where latency is measured.
+// pace is the rate of records per second for measuring latency.
 const pace = 1000
 
-// paced is the scenario at a pace at which nothing has to wait for its turn,
-// for about a second: what is measured is latency.
+// paced returns the scenario at a rate at which nothing queues, for about a second, to measure
+// latency.
 func (s Scenario) paced() Scenario {
 	s.PerSecond, s.Records.Count = pace, pace-pace%s.Records.Partitions
 	return s
 }
 
-// hasLatency: of what a filter drops, nothing arrives.
+// hasLatency reports whether events arrive: a filter drops them.
 func (s Scenario) hasLatency() bool { return !s.Filter }
 
-// flow is the scenario as a flow file: the example of the specification, read
-// from the start, and what the scenario changes.
+// flow returns the flow file of the scenario: the example of the specification, read from the
+// start, with the changes of the scenario.
 func (s Scenario) flow(p place) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "name: order-events\nsource:\n  type: kafka\n  config:\n    brokers: [%s]\n    topic: %s\n    consumerGroup: %s\n    startOffset: earliest\n",
@@ -92,7 +92,7 @@ func (s Scenario) flow(p place) string {
 	return b.String()
 }
 
-// floor is the same for the floor.
+// floor returns the same configuration for the floor.
 func (s Scenario) floor(p place) floor.Config {
 	return floor.Config{
 		Mode: s.Mode, Brokers: p.brokers, Topic: p.topic, Group: p.group, OutTopic: p.out, URL: p.url,
@@ -100,7 +100,7 @@ func (s Scenario) floor(p place) floor.Config {
 	}
 }
 
-// place is where one run takes place.
+// place is the environment of one run.
 type place struct {
 	brokers           []string
 	topic, group, out string

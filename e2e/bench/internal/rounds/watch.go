@@ -10,11 +10,11 @@ import (
 	"github.com/lsm/fiso/e2e/internal/process"
 )
 
-// figures are what one run came to.
+// figures are the results of one run.
 type figures struct {
 	Rate     float64 // events per second
 	CPU      time.Duration
-	Mallocs  float64 // allocations an event, the whole process
+	Mallocs  float64 // allocations per event, in the whole process
 	Peak     int64   // bytes
 	P50, P99 time.Duration
 	Sum      uint64
@@ -27,10 +27,10 @@ func (f figures) String() string {
 
 func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
 
-// sample is how things stood at a moment.
+// sample is a snapshot of the counters.
 type sample struct {
 	at      time.Time
-	count   float64 // records done with
+	count   float64 // records that are done
 	cpu     time.Duration
 	mallocs float64
 }
@@ -46,7 +46,7 @@ func watch(ctx context.Context, s Scenario, p *process.Process, metrics string, 
 	}
 	from.at, from.count = time.Now(), float64(tally.Count())
 	if s.Records.Rare {
-		from.count = 0 // those that arrive are the first and the last
+		from.count = 0 // only the first and the last events arrive
 	}
 	if err := await(ctx, p, tally.Done); err != nil {
 		return f, err

@@ -1,6 +1,5 @@
-// Command profiled is fiso-link with a CPU profile of its whole life, and an
-// allocation profile of its end, for the benchmark's --profile. BENCH_PROFILE
-// names the files, without their endings.
+// Command profiled is fiso-link with a CPU profile of its whole run and an allocation profile at
+// its end, for --profile of the benchmark. BENCH_PROFILE names the files without extension.
 package main
 
 import (
@@ -10,6 +9,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/lsm/fiso/common/command"
 	"github.com/lsm/fiso/e2e/bench/internal/profile"
 	"github.com/lsm/fiso/link/cli"
 )
@@ -22,8 +22,8 @@ func main() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1) //nolint:forbidigo // main
 	}
-	code := cli.Main(ctx, os.Args[1:], cli.IO{Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv})
+	code := cli.Main(ctx, os.Args[1:], command.IO{Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv})
 	end()
 	stop()
-	os.Exit(code) //nolint:forbidigo // the end of main
+	os.Exit(code) //nolint:forbidigo // end of main
 }

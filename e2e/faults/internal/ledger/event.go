@@ -1,6 +1,6 @@
-// Package ledger is the oracle of the fault scenarios: it is told what was
-// accepted, delivered, stored as a dead letter and committed, and says at the
-// end what of it breaks a promise. It knows nothing of processes or brokers.
+// Package ledger is the oracle of the fault scenarios. It records what was accepted, delivered,
+// stored as a dead letter and committed, and finally reports which guarantees were broken. It does
+// not depend on processes or brokers.
 package ledger
 
 import (
@@ -11,63 +11,64 @@ import (
 	"strings"
 )
 
-// Kind is what should become of an event.
+// Kind is the expected outcome of an event.
 type Kind uint8
 
 // Kinds of events.
 const (
 	Plain    Kind = iota // is delivered
 	Flaky                // is delivered after a few temporary refusals
-	Filtered             // is left out by the flow's filter
-	Rejected             // is refused by the sink for good: a dead letter
-	Broken               // is no JSON: a dead letter
+	Filtered             // is dropped by the filter of the flow
+	Rejected             // is refused by the sink permanently: a dead letter
+	Broken               // is not JSON: a dead letter
+	Fails                // fails each time with an answer that may also be an outage: a dead letter after all retries
 	kinds
 )
 
 func (k Kind) String() string {
-	return [kinds]string{"plain", "flaky", "filtered", "rejected", "broken"}[k]
+	return [kinds]string{"plain", "flaky", "filtered", "rejected", "broken", "fails"}[k]
 }
 
-// Letter reports whether events of the kind end as dead letters.
-func (k Kind) Letter() bool { return k == Rejected || k == Broken }
+// Letter reports whether events of the kind must become dead letters.
+func (k Kind) Letter() bool { return k == Rejected || k == Broken || k == Fails }
 
-// Code is the error code of its dead letters.
+// Code returns the error code of the dead letters of this kind.
 func (k Kind) Code() string {
-	return map[Kind]string{Rejected: "SINK_REJECTED", Broken: "DECODE_FAILED"}[k]
+	return map[Kind]string{Rejected: "SINK_REJECTED", Broken: "DECODE_FAILED", Fails: "SINK_DELIVERY_FAILED"}[k]
 }
 
-// Key is the name of a key.
+// Key returns the name of a key.
 func Key(key int) string { return fmt.Sprintf("key-%05d", key) }
 
-// Value is the record of event n, of about size bytes; the same for the same
-// arguments.
+// Value returns the record value of event n, of about size bytes. It is deterministic.
 func Value(n, key int, kind Kind, size int) []byte {
 	b := fmt.Appendf(make([]byte, 0, size+16), `{"n":%d,"key":%q,"kind":%q,"pad":"`, n, Key(key), kind)
 	for len(b) < size-2 {
 		b = append(b, 'x')
 	}
 	if kind == Broken {
-		return b // a text without an end
+		return b // a string without an end
 	}
 	return append(b, `"}`...)
 }
 
-// Arrival is what a sink finds in an event.
+// Arrival is what a sink reads from an event.
 type Arrival struct {
 	ID   string `json:"id"`
 	Data struct {
 		N       int    `json:"n"`
+		Key     string `json:"key"`
 		Kind    string `json:"kind"`
 		Version int    `json:"version"`
 	} `json:"data"`
 }
 
-// whole is how large an event may be to be read whole: what a service does with
-// large ones costs more than what is tried.
+// whole is the size up to which an event is parsed completely: for larger ones the service would
+// use more CPU than the code under test.
 const whole = 4 << 10
 
-// ParseArrival reads an event in the structured mode of CloudEvents. Of a large
-// one it reads the begin, where all of it stands.
+// ParseArrival parses an event in the structured mode of CloudEvents. Of a large one it parses
+// only the beginning, which has all fields of Arrival.
 func ParseArrival(body []byte) (a Arrival, err error) {
 	a.Data.N = -1
 	if len(body) <= whole {
@@ -83,14 +84,14 @@ func ParseArrival(body []byte) (a Arrival, err error) {
 	return a, err
 }
 
-// text is the string behind a mark; ours have no escapes.
+// text returns the string after a mark. The strings have no escapes.
 func text(in []byte, mark string) string {
 	_, rest, _ := bytes.Cut(in, []byte(mark))
 	found, _, _ := bytes.Cut(rest, []byte(`"`))
 	return string(found)
 }
 
-// place reads the identity that fiso-flow gives to a record of topic.
+// place parses the id that fiso-flow gives to a record of topic.
 func place(topic, id string) (partition int, offset int64, ok bool) {
 	rest, found := strings.CutPrefix(id, topic+"-")
 	p, o, sep := strings.Cut(rest, "-")

@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-// Options are what the events of a ledger have in common.
+// Options are the common properties of the events of a ledger.
 type Options struct {
 	Topic      string
 	Partitions int
-	// Size is about how large record n is, in bytes.
+	// Size returns the approximate size of record n in bytes.
 	Size func(n int) int
 }
 
-// Ledger holds the history of one run. It is safe for concurrent use.
+// Ledger records what happens in one run. It is safe for concurrent use.
 type Ledger struct {
 	opts  Options
 	begun time.Time
@@ -24,23 +24,23 @@ type Ledger struct {
 	mu      sync.Mutex
 	events  []event
 	places  []places
-	newest  map[int]int // key → the newest event first delivered
-	open    int         // sent, to be delivered, and not delivered yet
+	newest  map[int]int // key → newest event that was first delivered
+	open    int         // number of events that should be delivered and are not yet
 	crashes map[int]Crash
 	outages []outage
 	copies  []duplicate
-	letters int // distinct events that have one
+	letters int // number of distinct events with a dead letter
 	faults  Verdict
 }
 
-// event is what became of one event. Times count from the begin of the ledger.
+// event is what happened to one event. Times are relative to the start of the ledger.
 type event struct {
-	offset    int64 // -1 until it is known
+	offset    int64 // -1: not known yet
 	at        time.Duration
 	key       int32
-	by        int32 // who delivered it first
+	by        int32 // process that delivered it first
 	partition int16
-	delivered uint16 // copies
+	delivered uint16 // number of deliveries
 	kind      Kind
 	accepted  bool
 }
@@ -48,9 +48,9 @@ type event struct {
 // places are the records of one partition.
 type places struct {
 	events    []int32   // n+1 of the event at an offset; 0: not known yet
-	committed int64     // -1: nothing was
-	latest    time.Time // when one of its events was last delivered first
-	doubtful  []doubt   // records under a commit that were not delivered when it was seen
+	committed int64     // -1: no commit
+	latest    time.Time // time of the latest first delivery of an event
+	doubtful  []doubt   // committed records that were not delivered when the commit was seen
 	letters   map[int64][]letter
 }
 
@@ -60,7 +60,7 @@ type doubt struct {
 }
 
 type letter struct {
-	at    int64 // in the dead letter topic
+	at    int64 // offset in the dead letter topic
 	code  string
 	value []byte
 }
@@ -70,18 +70,18 @@ type duplicate struct{ n, by int }
 // outage is a time in which nothing could be committed.
 type outage struct{ from, to time.Duration }
 
-// Crash is the end without a goodbye of a process that delivered, or its
-// absence for longer than its group waits.
+// Crash is the end of a process without a clean stop, or a pause longer than the session timeout
+// of its group.
 type Crash struct {
 	At time.Time
-	// InFlight is how many events it may have had in flight.
+	// InFlight is how many events the process may have had in flight.
 	InFlight int
-	// Uncommitted is for how long before At what it settled need not have been
-	// committed.
+	// Uncommitted is how long before At the process may have settled events without committing
+	// them.
 	Uncommitted time.Duration
 }
 
-// New is an empty ledger.
+// New returns an empty ledger.
 func New(o Options) *Ledger {
 	l := &Ledger{opts: o, begun: time.Now(), places: make([]places, o.Partitions), newest: map[int]int{}, crashes: map[int]Crash{}}
 	for i := range l.places {
@@ -90,8 +90,7 @@ func New(o Options) *Ledger {
 	return l
 }
 
-// Sent notes an event that is about to be written, and returns its number and
-// its record.
+// Sent records an event that is about to be written, and returns its number and its record value.
 func (l *Ledger) Sent(key, partition int, kind Kind) (n int, value []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -103,7 +102,7 @@ func (l *Ledger) Sent(key, partition int, kind Kind) (n int, value []byte) {
 	return n, Value(n, key, kind, l.opts.Size(n))
 }
 
-// Accepted notes that the broker has stored event n.
+// Accepted records that the broker has stored event n.
 func (l *Ledger) Accepted(n int, offset int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -112,8 +111,8 @@ func (l *Ledger) Accepted(n int, offset int64) {
 	l.stands(n, int(l.events[n].partition), offset)
 }
 
-// stands notes where event n stands, and sees when two sources disagree: the
-// broker, and the identity of each copy.
+// stands records the position of event n. It is a fault if two sources disagree: the broker, and
+// the id of each delivery.
 func (l *Ledger) stands(n, partition int, offset int64) {
 	e := &l.events[n]
 	p := &l.places[e.partition]
@@ -128,8 +127,8 @@ func (l *Ledger) stands(n, partition int, offset int64) {
 	e.offset, p.events[offset] = offset, int32(n+1)
 }
 
-// Delivered notes that the sink accepts an event now, from the process by,
-// whose Idempotency-Key header is key.
+// Delivered records that the sink accepts an event from the process by. key is its Idempotency-Key
+// header.
 func (l *Ledger) Delivered(a Arrival, key string, by int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -160,8 +159,8 @@ func (l *Ledger) Delivered(a Arrival, key string, by int) {
 	l.newest[int(e.key)] = n
 }
 
-// Letter notes a dead letter of the record at an offset of a partition, which
-// stands at its own offset in the dead letter topic.
+// Letter records a dead letter of the record at an offset of a partition. at is its offset in the
+// dead letter topic.
 func (l *Ledger) Letter(partition int, offset, at int64, code string, value []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -176,8 +175,8 @@ func (l *Ledger) Letter(partition int, offset, at int64, code string, value []by
 	p.letters[offset] = append(p.letters[offset], letter{at, code, bytes.Clone(value)})
 }
 
-// Committed notes that offset was found to be committed, when the dead letter
-// topic ended at letters. Call it from one goroutine.
+// Committed records a committed offset. letters is the end of the dead letter topic at that time.
+// Call it from one goroutine.
 func (l *Ledger) Committed(partition int, offset, letters int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -195,7 +194,7 @@ func (l *Ledger) Committed(partition int, offset, letters int64) {
 	p.committed = offset
 }
 
-// at is the event at an offset, or -1 when it is not known.
+// at returns the event at an offset, or -1 if it is not known.
 func (l *Ledger) at(p *places, offset int64) int {
 	if offset >= int64(len(p.events)) {
 		return -1
@@ -203,40 +202,39 @@ func (l *Ledger) at(p *places, offset int64) int {
 	return int(p.events[offset]) - 1
 }
 
-// Crashed notes that the process by may not have told all that it did.
+// Crashed records that the process by may not have committed everything that it settled.
 func (l *Ledger) Crashed(by int, c Crash) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.crashes[by] = c
 }
 
-// Outage notes that from one time to the other brokers were away, so that what
-// was settled need not have been committed, and a process that the group gave up
-// meanwhile, though it lived, leaves that to another.
+// Outage records a time in which brokers were down. Events that were settled then may be
+// uncommitted, and a process that the group removed meanwhile leaves them to another one.
 func (l *Ledger) Outage(from, to time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.outages = append(l.outages, outage{from.Sub(l.begun), to.Sub(l.begun)})
 }
 
-// examples is how many faults of a kind are told in words.
+// examples is how many faults of a kind are described.
 const examples = 3
 
-// fault needs mu.
+// fault must be called with mu held.
 func (l *Ledger) fault(count *int, format string, args ...any) {
 	if *count++; *count <= examples {
 		l.faults.Words = append(l.faults.Words, fmt.Sprintf(format, args...))
 	}
 }
 
-// Open is how many events were sent, should be delivered, and were not yet.
+// Open returns how many sent events should be delivered and are not yet.
 func (l *Ledger) Open() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.open
 }
 
-// Count is how many events were delivered.
+// Count returns how many events were delivered.
 func (l *Ledger) Count() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -250,7 +248,7 @@ func (l *Ledger) Since(t time.Time) bool {
 	return !slices.ContainsFunc(l.places, func(p places) bool { return !p.latest.After(t) })
 }
 
-// Reached reports whether commits as far as these were noted.
+// Reached reports whether commits up to these offsets were recorded.
 func (l *Ledger) Reached(commits map[int32]int64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -262,16 +260,15 @@ func (l *Ledger) Reached(commits map[int32]int64) bool {
 	return true
 }
 
-// Len is how many events were sent.
+// Len returns how many events were sent.
 func (l *Ledger) Len() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.events)
 }
 
-// Unsettled is how many of the accepted events from number n on have neither
-// been delivered nor become dead letters, by partition. Filtered ones do not
-// count.
+// Unsettled returns, by partition, how many accepted events from number n on are neither delivered
+// nor dead letters. Filtered events do not count.
 func (l *Ledger) Unsettled(n int) map[int]int {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// run is a ledger of two partitions, and what the tests do to it.
+// run is a ledger of two partitions with helpers for the tests.
 type run struct {
 	*Ledger
 	ends [2]int64
@@ -19,7 +19,7 @@ func newRun() *run {
 	return &run{Ledger: New(Options{Topic: "orders", Partitions: 2, Size: func(int) int { return 100 }})}
 }
 
-// send sends an event and has it accepted.
+// send sends an event and accepts it.
 func (r *run) send(key int, kind Kind) (n int) {
 	n, _ = r.Sent(key, key%2, kind)
 	r.Accepted(n, r.ends[key%2])
@@ -50,7 +50,7 @@ func (r *run) commitAll() {
 	}
 }
 
-// must fails unless the verdict is broken in exactly that way.
+// must fails unless exactly the wanted guarantees are broken.
 func (r *run) must(t *testing.T, want string) {
 	t.Helper()
 	v := r.Verdict()
@@ -96,7 +96,7 @@ func TestOracle_isContentWithAGoodRun(t *testing.T) {
 }
 
 func TestOracle_flagsALostEvent(t *testing.T) {
-	for _, kind := range []Kind{Plain, Flaky, Rejected, Broken} {
+	for _, kind := range []Kind{Plain, Flaky, Rejected, Broken, Fails} {
 		r := newRun()
 		r.send(0, kind)
 		v := r.Verdict()
@@ -244,7 +244,7 @@ func TestOracle_allowsACrashNoMoreThanItsBound(t *testing.T) {
 		r.Crashed(1, Crash{At: time.Now(), InFlight: 1, Uncommitted: time.Second})
 		r.deliver(2, late)
 		r.deliver(2, old[0], young)
-		r.deliver(1, late) // it was under way when the process froze
+		r.deliver(1, late) // was in flight when the process froze
 		r.commitAll()
 		r.must(t, "good")
 		if v := r.Verdict(); v.Duplicates != 3 || v.Bound != 2 || v.Oldest != 10*time.Second {

@@ -8,32 +8,32 @@ import (
 	"time"
 )
 
-// Verdict is what a run came to.
+// Verdict is the result of a run.
 type Verdict struct {
 	Accepted, Delivered, Filtered, DeadLetters int
-	// Duplicates are copies after the first, of deliveries and dead letters;
-	// Bound is how many there may be after the crashes there were.
+	// Duplicates is the number of repeated deliveries and dead letters. Bound is how many of them
+	// the crashes allow.
 	Duplicates, Bound int
-	// Oldest is how long before a crash the oldest event was delivered that
-	// came again after it.
+	// Oldest is the longest time between the delivery of an event and a crash after which it came
+	// again.
 	Oldest time.Duration
-	// Commits is how many there were, of single partitions.
+	// Commits is the number of commits of single partitions.
 	Commits int
 
-	// What must not be:
-	Missing     int // accepted, and neither delivered, filtered, a dead letter nor uncommitted
-	Uncommitted int // at the end, when all should be
+	// Broken guarantees:
+	Missing     int // accepted, but not delivered, filtered, dead-lettered or uncommitted
+	Uncommitted int // at the end, when everything should be committed
 	OutOfOrder  int // first deliveries of a key
-	WrongID     int // a copy under another identity
-	Alien       int // came, and should not
-	BadCommits  int // went down, or passed what was not settled
-	BadLetters  int // other bytes or another code
-	Unexplained int // copies that no crash explains, or more than it does
-	// Words tell the first of them.
+	WrongID     int // deliveries with another id
+	Alien       int // deliveries of events that should not arrive
+	BadCommits  int // commits that decreased or covered unsettled events
+	BadLetters  int // wrong bytes or wrong code
+	Unexplained int // copies that no crash explains
+	// Words describe the first of them.
 	Words []string
 }
 
-// Good reports whether no promise was broken.
+// Good reports whether no guarantee was broken.
 func (v *Verdict) Good() bool {
 	return v.Missing+v.Uncommitted+v.OutOfOrder+v.WrongID+v.Alien+v.BadCommits+v.BadLetters+v.Unexplained == 0
 }
@@ -54,7 +54,7 @@ func (v *Verdict) Add(o Verdict) {
 	v.Oldest = max(v.Oldest, o.Oldest)
 }
 
-// String is "good", or what is not.
+// String returns "good", or what was broken.
 func (v *Verdict) String() string {
 	if v.Good() {
 		return "good"
@@ -78,7 +78,7 @@ func (v *Verdict) String() string {
 func (l *Ledger) Verdict() Verdict {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	before := l.faults // so that a second call comes to the same
+	before := l.faults // so that a second call has the same result
 	l.faults.Words = slices.Clone(before.Words)
 	defer func() { l.faults = before }()
 	for n := range l.events {
@@ -94,7 +94,7 @@ func (l *Ledger) Verdict() Verdict {
 func (l *Ledger) judgeEvent(n int) {
 	e, v := &l.events[n], &l.faults
 	if !e.accepted {
-		return // nobody was promised anything
+		return // not acknowledged, so no guarantee
 	}
 	p := &l.places[e.partition]
 	if p.committed <= e.offset {
@@ -140,14 +140,14 @@ func (l *Ledger) judgePartition(i int) {
 	}
 }
 
-// stored reports whether one of letters stood below end.
+// stored reports whether one of letters was below end.
 func stored(letters []letter, end int64) bool {
 	return slices.ContainsFunc(letters, func(l letter) bool { return l.at < end })
 }
 
-// judgeCopies finds the crash that explains each copy. What a process settled
-// within Uncommitted of its end need not have been committed, and neither need
-// what stood beyond an event in flight: of these there are InFlight at most.
+// judgeCopies finds the crash that explains each copy. A process may not have committed what it
+// settled within Uncommitted of its end, nor what was beyond an event in flight, of which there
+// are at most InFlight.
 func (l *Ledger) judgeCopies() {
 	v := &l.faults
 	recent := map[int]int{} // by process: delivered within Uncommitted of its end
@@ -174,7 +174,7 @@ func (l *Ledger) judgeCopies() {
 			continue
 		}
 		if int(l.events[d.n].by) != by {
-			continue // what it had in flight, and delivered late
+			continue // was in flight and delivered late
 		}
 		v.Oldest = max(v.Oldest, l.crashes[by].At.Sub(l.begun)-l.events[d.n].at)
 		if l.young(d.n, by) {
@@ -190,7 +190,7 @@ func (l *Ledger) judgeCopies() {
 	}
 }
 
-// blame is the process whose crash explains a copy.
+// blame returns the process whose crash explains a copy.
 func (l *Ledger) blame(d duplicate) (by int, known bool) {
 	for _, by := range []int{int(l.events[d.n].by), d.by} {
 		if _, known := l.crashes[by]; known {
@@ -200,13 +200,13 @@ func (l *Ledger) blame(d duplicate) (by int, known bool) {
 	return 0, false
 }
 
-// out reports whether event n was delivered while nothing could be committed.
+// out reports whether event n was delivered during an outage of the brokers.
 func (l *Ledger) out(n int) bool {
 	return l.events[n].delivered > 0 && slices.ContainsFunc(l.outages, func(o outage) bool { return l.events[n].at >= o.from && l.events[n].at <= o.to })
 }
 
-// young reports whether event n was delivered too shortly before the end of
-// process by for a commit to be due.
+// young reports whether event n was delivered so shortly before the end of process by that no
+// commit was due.
 func (l *Ledger) young(n, by int) bool {
 	c, crashed := l.crashes[by]
 	return crashed && l.begun.Add(l.events[n].at).After(c.At.Add(-c.Uncommitted))

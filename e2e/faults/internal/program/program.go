@@ -1,8 +1,9 @@
-// Package program is the command: which scenarios are played, on which brokers,
-// and the table at the end.
+// Package program implements the command line: it selects the scenarios, starts brokers for them,
+// and prints the results.
 package program
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -13,13 +14,14 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/lsm/fiso/connectors/kafka/kafkatest"
 	"github.com/lsm/fiso/e2e/faults/internal/stage"
 	"github.com/lsm/fiso/e2e/internal/process"
 )
 
-// ErrBroken is returned when a promise was broken, after the table was printed.
+// ErrBroken is returned after the table was printed, if a scenario failed.
 var ErrBroken = errors.New("a scenario failed")
 
 // Options are the flags.
@@ -28,10 +30,10 @@ type Options struct {
 	Scale     float64
 	Brokers   int // 0: as many as each scenario needs
 	JSON      bool
-	Binary    string // fiso-flow; "": that of this tree
+	Binary    string // fiso-flow; "": built from this tree
 }
 
-// Main is the whole command, with the scenarios that there are.
+// Main runs the command with the given scenarios.
 func Main(ctx context.Context, all []stage.Scenario, args []string, out, log io.Writer) error {
 	o, err := parse(all, args, log)
 	if errors.Is(err, flag.ErrHelp) {
@@ -86,28 +88,33 @@ func choose(all []stage.Scenario, names string) ([]stage.Scenario, error) {
 	if names == "" {
 		return all, nil
 	}
+	var known []string
 	var list []stage.Scenario
+	byName := map[string]stage.Scenario{}
+	for _, s := range all {
+		known = append(known, s.Name)
+		byName[s.Name] = s
+		for _, part := range s.Parts {
+			byName[part.Name] = part
+		}
+	}
 	for _, name := range strings.Split(names, ",") {
-		i := slices.IndexFunc(all, func(s stage.Scenario) bool { return s.Name == name })
-		if i < 0 {
-			var known []string
-			for _, s := range all {
-				known = append(known, s.Name)
-			}
+		s, ok := byName[name]
+		if !ok {
 			return nil, fmt.Errorf("no scenario %q; there are %s", name, strings.Join(known, ", "))
 		}
-		list = append(list, all[i])
+		list = append(list, s)
 	}
 	return list, nil
 }
 
-// Play plays the scenarios one after the other.
+// Play runs the scenarios one after the other.
 func Play(ctx context.Context, o Options, say func(format string, args ...any)) (results []stage.Result, err error) {
 	dir, err := os.MkdirTemp("", "fiso-faults-")
 	if err != nil {
-		return nil, fmt.Errorf("make a folder to work in: %w", err)
+		return nil, fmt.Errorf("create a working directory: %w", err)
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // a folder of the system's for such things
+	defer os.RemoveAll(dir) //nolint:errcheck // a temporary directory
 	if o.Binary == "" {
 		o.Binary = filepath.Join(dir, "fiso-flow")
 		if err := process.Build(ctx, o.Binary, process.Flow); err != nil {
@@ -120,23 +127,40 @@ func Play(ctx context.Context, o Options, say func(format string, args ...any)) 
 		if err := c.fit(dir, max(1, sc.Brokers, o.Brokers), sc.Config, say); err != nil {
 			return results, err
 		}
-		r := stage.Play(ctx, sc, stage.Place{Kafka: c.Processes, Dir: dir, Binary: o.Binary, Scale: o.Scale, Say: say})
-		results = append(results, r)
-		say("%s", strings.Join(cells(&r), "  "))
-		for _, line := range words(&r) {
-			say("%s", line)
+		rs := playParts(ctx, sc, stage.Place{Kafka: c.Processes, Dir: dir, Binary: o.Binary, Scale: o.Scale, Say: say})
+		results = append(results, rs...)
+		for _, r := range rs {
+			say("%s", strings.Join(cells(&r), "  "))
+			for _, line := range words(&r) {
+				say("%s", line)
+			}
 		}
 		if ctx.Err() != nil {
 			return results, context.Cause(ctx)
 		}
-		if !r.Good() {
-			c.stop() // whatever it left behind is no start for the next
+		if slices.ContainsFunc(rs, func(r stage.Result) bool { return !r.Good() }) {
+			c.stop() // stop the brokers, so that a failed start leaves nothing for the next one
 		}
 	}
 	return results, nil
 }
 
-// cluster is the Kafka that runs, kept for as long as it fits.
+// playParts runs a scenario, or all its parts concurrently.
+func playParts(ctx context.Context, sc stage.Scenario, p stage.Place) []stage.Result {
+	if len(sc.Parts) == 0 {
+		return []stage.Result{stage.Play(ctx, sc, p)}
+	}
+	p.Scale *= cmp.Or(sc.Scale, 1)
+	results := make([]stage.Result, len(sc.Parts))
+	var all sync.WaitGroup
+	for i, part := range sc.Parts {
+		all.Go(func() { results[i] = stage.Play(ctx, part, p) })
+	}
+	all.Wait()
+	return results
+}
+
+// cluster is the running Kafka. Consecutive scenarios share it if their settings are equal.
 type cluster struct {
 	*kafkatest.Processes
 	brokers int

@@ -11,7 +11,7 @@ import (
 	"github.com/lsm/fiso/e2e/faults/internal/stage"
 )
 
-var all = []stage.Scenario{{Name: "sigkill"}, {Name: "brokers"}}
+var all = []stage.Scenario{{Name: "sigkill"}, {Name: "brokers", Parts: []stage.Scenario{{Name: "brokers-one"}, {Name: "brokers-two"}}}}
 
 func TestParse_saysWhatThereIs(t *testing.T) {
 	o, err := parse(all, []string{"--scenario", "brokers", "--scale", "0.1", "--output", "json"}, &bytes.Buffer{})
@@ -20,6 +20,9 @@ func TestParse_saysWhatThereIs(t *testing.T) {
 	}
 	if o, err := parse(all, nil, &bytes.Buffer{}); err != nil || len(o.Scenarios) != 2 || o.Scale != 1 {
 		t.Error(o, err)
+	}
+	if o, err := parse(all, []string{"--scenario", "brokers-two"}, &bytes.Buffer{}); err != nil || len(o.Scenarios) != 1 || o.Scenarios[0].Name != "brokers-two" {
+		t.Error("a part is not played alone:", o, err)
 	}
 	for want, args := range map[string][]string{
 		"there are sigkill, brokers": {"--scenario", "sigklil"}, "above 0": {"--scale", "0"}, "1 or 3": {"--brokers", "2"},

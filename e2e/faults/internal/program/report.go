@@ -24,7 +24,7 @@ func cells(r *stage.Result) []string {
 	}
 }
 
-// words are what a row has no place for.
+// words returns the details of a result that have no column in the table.
 func words(r *stage.Result) []string {
 	var all []string
 	for _, w := range append(append([]string{}, r.Notes...), r.Words...) {
@@ -39,7 +39,7 @@ func words(r *stage.Result) []string {
 	return all
 }
 
-// writeTable prints the results as Markdown.
+// writeTable writes the results as a Markdown table.
 func writeTable(out io.Writer, results []stage.Result) {
 	sum := stage.Result{Scenario: "all"}
 	row := func(cells []string) { fmt.Fprintf(out, "| %s |\n", strings.Join(cells, " | ")) }
@@ -64,7 +64,7 @@ func writeTable(out io.Writer, results []stage.Result) {
 	}
 }
 
-// writeJSON prints the results for programs.
+// writeJSON writes the results as JSON.
 func writeJSON(out io.Writer, results []stage.Result) error {
 	type row struct {
 		stage.Result

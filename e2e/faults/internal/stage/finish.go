@@ -9,34 +9,32 @@ import (
 	"github.com/lsm/fiso/e2e/faults/internal/ledger"
 )
 
-// Result is what a scenario came to.
+// Result is the result of a scenario.
 type Result struct {
 	Scenario string
 	Faults   int
 	ledger.Verdict
-	// Recovered is how long after the last fault the slowest partition took to
-	// deliver again.
+	// Recovered is the time from the last fault until every partition delivered again.
 	Recovered time.Duration
 	Seconds   float64
-	// Notes are figures of the scenario's own.
+	// Notes are figures of the scenario.
 	Notes []string
-	// Err is why it could not be played to its end.
+	// Err is why the scenario did not run to its end.
 	Err error
 }
 
-// Good reports whether it was played to its end and no promise was broken.
+// Good reports whether the scenario ran to its end and no guarantee was broken.
 func (r *Result) Good() bool { return r.Err == nil && r.Verdict.Good() }
 
 const (
-	// recovery is how long after the last fault each partition may take to
-	// deliver again.
+	// recovery is how long after the last fault each partition may take to deliver again.
 	recovery = 15 * time.Second
-	// settling is how long everything may take to be delivered at the end.
+	// settling is how long delivering everything may take at the end.
 	settling = 2 * time.Minute
 )
 
-// Finish ends a scenario in which processes still run: it sees that every
-// partition goes on, lets everything be settled, and stops the processes.
+// Finish ends a scenario with running processes: it checks that every partition delivers, waits
+// until everything is settled, and stops the processes.
 func (s *Stage) Finish(ctx context.Context) error {
 	if err := s.Quiet(ctx); err != nil {
 		return err
@@ -45,7 +43,9 @@ func (s *Stage) Finish(ctx context.Context) error {
 		return err
 	}
 	s.say("the last fault is over, %d of %d delivered", s.Ledger.Count(), s.Ledger.Len())
-	if err := s.Until(ctx, "settling everything", settling, func() bool { return len(s.Ledger.Unsettled(0)) == 0 }); err != nil {
+	if err := s.Until(ctx, "settling everything", settling, func() bool {
+		return len(s.Ledger.Unsettled(0)) == 0 && (s.Settled == nil || s.Settled())
+	}); err != nil {
 		return err
 	}
 	for _, m := range s.living() {
@@ -56,8 +56,7 @@ func (s *Stage) Finish(ctx context.Context) error {
 	return s.committed(ctx)
 }
 
-// committed waits until the last commits, which were made before the last
-// process ended, are read.
+// committed waits until the last commits, which were made before the last process ended, are read.
 func (s *Stage) committed(ctx context.Context) error {
 	commits, err := s.Kafka.Committed(ctx, s.Flow.Group, s.Topic)
 	if err != nil {
@@ -66,8 +65,7 @@ func (s *Stage) committed(ctx context.Context) error {
 	return s.Until(ctx, "reading the last commits", 20*time.Second, func() bool { return s.Ledger.Reached(commits) })
 }
 
-// goOn writes an event of each key and waits until each partition delivers
-// again.
+// goOn writes an event of each key and waits until each partition delivers again.
 func (s *Stage) goOn(ctx context.Context) error {
 	begun := time.Now()
 	for key := range keys {
@@ -86,7 +84,7 @@ func (s *Stage) Note(format string, args ...any) {
 	s.notes = append(s.notes, fmt.Sprintf(format, args...))
 }
 
-// end takes everything down and judges.
+// end stops everything and judges the run.
 func (s *Stage) end(err error) Result {
 	for _, m := range s.living() {
 		m.leave()

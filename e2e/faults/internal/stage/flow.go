@@ -6,22 +6,22 @@ import (
 	"time"
 )
 
-// Flow are the settings of a flow file that scenarios care about.
+// Flow is the settings of a flow file that scenarios change.
 type Flow struct {
 	Name, Group string
 	// SessionTimeout is how long the group waits for a silent member.
 	SessionTimeout time.Duration
-	// CommitInterval is how often a member commits; 0: as shipped.
+	// CommitInterval is how often a member commits; 0: the default.
 	CommitInterval time.Duration
 	MaxInFlight    int
-	// Plain leaves everything as shipped that can be left out: no filter, no
-	// transform, no settings of source, delivery and retries.
+	// Plain omits everything optional: filter, transform, and settings of source, delivery and
+	// retries.
 	Plain bool
-	// SinkTimeout is how long a request may take; 0: as shipped.
+	// SinkTimeout is how long a request may take; 0: the default.
 	SinkTimeout time.Duration
 }
 
-// shipped is the source's commitInterval when nobody sets it.
+// shipped is the default commitInterval of the source.
 const shipped = time.Second
 
 func defaultFlow(name string) Flow {
@@ -35,7 +35,7 @@ func (f Flow) commitInterval() time.Duration {
 	return shipped
 }
 
-// file is the flow file of one member.
+// file returns the flow file of one member.
 func (f Flow) file(s *Stage, m *Member) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "name: %s\nsource:\n  type: kafka\n  config:\n    brokers: [%s]\n    topic: %s\n    consumerGroup: %s\n    startOffset: earliest\n",

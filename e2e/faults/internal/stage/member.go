@@ -7,6 +7,9 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -15,28 +18,27 @@ import (
 	"github.com/lsm/fiso/e2e/internal/process"
 )
 
-// commitSlack is how much longer than commitInterval a commit may take on a
-// busy machine, until the broker has it.
+// commitSlack is how much longer than commitInterval a commit may take on a busy machine.
 const commitSlack = time.Second
 
-// Member is one life of a fiso-flow process. Each life delivers to a path of
-// its own, so that the service knows who called.
+// Member is one life of a fiso-flow process. Each life delivers to its own path, so that the
+// service knows which process calls.
 type Member struct {
-	// Name stays the same from life to life.
+	// Name is the same in every life.
 	Name string
-	// Static makes Name its instanceId.
+	// Static uses Name as instanceId.
 	Static bool
 
 	stage   *Stage
 	by      int
 	version int
 	dir     string
-	text    string // of a flow file of its own; "": the stage's
+	text    string // its own flow file; "": the flow of the stage
 	proc    *process.Process
 	admin   string // address of metrics and health
 
 	mu   sync.Mutex
-	over bool // it may end
+	over bool // the process may end
 }
 
 // Start starts a process and returns at once.
@@ -44,7 +46,7 @@ func (s *Stage) Start(ctx context.Context, name string, static bool) (*Member, e
 	return s.start(ctx, &Member{Name: name, Static: static})
 }
 
-// StartFile starts a process with a flow file of its own.
+// StartFile starts a process with its own flow file.
 func (s *Stage) StartFile(ctx context.Context, name, text string) (*Member, error) {
 	return s.start(ctx, &Member{Name: name, text: text})
 }
@@ -56,7 +58,7 @@ func (s *Stage) start(ctx context.Context, m *Member) (*Member, error) {
 	m.dir = filepath.Join(s.dir, fmt.Sprintf("%s-%d", m.Name, m.by))
 	s.mu.Unlock()
 	if err := os.MkdirAll(m.dir, 0o755); err != nil {
-		return nil, fmt.Errorf("make a folder for flow files: %w", err)
+		return nil, fmt.Errorf("create a directory for flow files: %w", err)
 	}
 	if err := m.write(); err != nil {
 		return nil, err
@@ -65,7 +67,8 @@ func (s *Stage) start(ctx context.Context, m *Member) (*Member, error) {
 	if m.admin, err = process.FreeAddr(ctx); err != nil {
 		return nil, err
 	}
-	if m.proc, err = process.Start(ctx, io.Discard, nil, s.binary, "run", "--log-level", "info", "--metrics-addr", m.admin, m.dir); err != nil {
+	command := append(slices.Clone(s.Wrapper), s.binary, "run", "--log-level", "info", "--metrics-addr", m.admin, m.dir)
+	if m.proc, err = process.Start(ctx, io.Discard, nil, command...); err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
@@ -83,7 +86,7 @@ func (s *Stage) StartBusy(ctx context.Context, name string, static bool) (*Membe
 	return m, m.Busy(ctx, 1)
 }
 
-// write puts the flow file in place, as a person's editor does.
+// write replaces the flow file atomically, as an editor does.
 func (m *Member) write() error {
 	file := filepath.Join(m.dir, "flow.yaml")
 	text := m.text
@@ -99,34 +102,46 @@ func (m *Member) write() error {
 	return nil
 }
 
-// Busy waits until it has delivered n more events.
+// Busy waits until the process has delivered n more events.
 func (m *Member) Busy(ctx context.Context, n int) error {
 	target := m.stage.Service.Count(m.by) + n
 	return m.stage.Until(ctx, fmt.Sprintf("%s delivering", m.Name), time.Minute, func() bool { return m.stage.Service.Count(m.by) >= target })
 }
 
-// Reload changes the flow, and returns the version that it then is.
+// Reload changes the flow file and returns its new version.
 func (m *Member) Reload() (version int, err error) {
 	m.version++
 	return m.version, m.write()
 }
 
-// Reached waits until the service has seen that version of the flow.
+// Reached waits until the service gets events from that version of the flow.
 func (m *Member) Reached(ctx context.Context, version int) error {
 	return m.stage.Until(ctx, fmt.Sprintf("%s delivering by version %d of the flow", m.Name, version), time.Minute,
 		func() bool { return m.stage.Service.Version(m.by) >= version })
 }
 
-// Ready reports whether its /readyz answers 200.
+// Ready reports whether /readyz answers 200.
 func (m *Member) Ready(ctx context.Context) bool {
 	status, _ := m.get(ctx, "/readyz")
 	return status == http.StatusOK
 }
 
-// Problem is what its /readyz?verbose says.
+// Problem returns the answer of /readyz?verbose.
 func (m *Member) Problem(ctx context.Context) string {
 	_, text := m.get(ctx, "/readyz?verbose")
 	return text
+}
+
+// Metric returns the sum of a counter or gauge over its labels.
+func (m *Member) Metric(ctx context.Context, name string) (sum float64) {
+	_, text := m.get(ctx, "/metrics")
+	for line := range strings.Lines(text) {
+		metric, value, ok := strings.Cut(strings.TrimSpace(line), " ")
+		if n, err := strconv.ParseFloat(value, 64); ok && err == nil && (metric == name || strings.HasPrefix(metric, name+"{")) {
+			sum += n
+		}
+	}
+	return sum
 }
 
 func (m *Member) get(ctx context.Context, path string) (status int, text string) {
@@ -138,18 +153,18 @@ func (m *Member) get(ctx context.Context, path string) (status int, text string)
 	if err != nil {
 		return 0, ""
 	}
-	defer resp.Body.Close() //nolint:errcheck // only read from
+	defer resp.Body.Close() //nolint:errcheck // only read
 	body, _ := io.ReadAll(resp.Body)
 	return resp.StatusCode, string(body)
 }
 
-// Resident is its resident memory now, in bytes.
+// Resident returns the resident memory in bytes.
 func (m *Member) Resident() (int64, error) { return m.proc.Resident() }
 
-// Read is how many bytes it has read so far, from brokers above all.
+// Read returns how many bytes the process has read so far, mostly from brokers.
 func (m *Member) Read() (int64, error) { return m.proc.Read() }
 
-// Stop asks it to end and waits; it must end well.
+// Stop stops the process cleanly, and fails unless it exits with 0.
 func (m *Member) Stop(ctx context.Context) error {
 	m.leave()
 	if err := m.proc.Stop(ctx); err != nil {
@@ -158,37 +173,37 @@ func (m *Member) Stop(ctx context.Context) error {
 	return nil
 }
 
-// Kill ends it without a chance to say anything.
+// Kill kills the process without a clean stop.
 func (m *Member) Kill() {
 	m.leave()
 	m.crash()
 	m.proc.Kill()
 }
 
-// Freeze stops it where it is; Thaw lets it go on.
+// Freeze stops the process with SIGSTOP until Thaw.
 func (m *Member) Freeze() {
 	m.crash()
 	m.proc.Signal(syscall.SIGSTOP)
 }
 
-// Thaw lets it go on.
+// Thaw continues a frozen process.
 func (m *Member) Thaw() { m.proc.Signal(syscall.SIGCONT) }
 
-// crash notes what may come again, before it happens.
+// crash records in the ledger what may be repeated. Call it before the crash.
 func (m *Member) crash() {
 	m.stage.Ledger.Crashed(m.by, ledger.Crash{
-		At: time.Now(), InFlight: m.stage.Flow.MaxInFlight * partitions, Uncommitted: m.stage.Flow.commitInterval() + commitSlack,
+		At: time.Now(), InFlight: m.stage.Flow.MaxInFlight * Partitions, Uncommitted: m.stage.Flow.commitInterval() + commitSlack,
 	})
 }
 
-// leave takes it out of the members that must live.
+// leave removes the process from the members that must live.
 func (m *Member) leave() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.over = true
 }
 
-// trouble is why it ended although nobody asked it to, or nil.
+// trouble returns why the process ended unexpectedly, or nil.
 func (m *Member) trouble() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -197,13 +212,13 @@ func (m *Member) trouble() error {
 	}
 	select {
 	case <-m.proc.Ended():
-		return fmt.Errorf("%s ended by itself: %w", m.Name, m.proc.Failure())
+		return fmt.Errorf("%s exited unexpectedly: %w", m.Name, m.proc.Failure())
 	default:
 		return nil
 	}
 }
 
-// living are the members that nobody ended.
+// living returns the members that must be running.
 func (s *Stage) living() []*Member {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -218,7 +233,7 @@ func (s *Stage) living() []*Member {
 	return all
 }
 
-// lastWords are what the living members said last.
+// lastWords returns the last log lines of the living members.
 func (s *Stage) lastWords() string {
 	words := ""
 	for _, m := range s.living() {

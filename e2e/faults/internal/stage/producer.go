@@ -14,23 +14,22 @@ import (
 
 // Load is what is produced, and how fast.
 type Load struct {
-	// PerSecond is how many events; 0: as many as Backlog lets through.
+	// PerSecond is the rate of events; 0: as fast as Backlog allows.
 	PerSecond int
-	// Backlog is how many may wait to be delivered before the producer waits;
-	// 0: 20,000.
+	// Backlog is how many undelivered events stop the producer; 0: 20,000.
 	Backlog int
-	// Total is after how many it ends by itself; 0: when it is stopped.
+	// Total is the number of events; 0: until Quiet.
 	Total int
-	// Kind is that of event n; nil: all plain but a few filtered ones.
+	// Kind returns the kind of event n; nil: plain, with a few filtered and flaky ones.
 	Kind func(n int) ledger.Kind
 }
 
-// Producer writes events with acks from all in-sync replicas, and tells the
-// ledger what was accepted.
+// Producer writes events with acks from all in-sync replicas, and reports accepted ones to the
+// ledger.
 type Producer struct {
 	stage *Stage
 	cl    *kgo.Client
-	lost  atomic.Int64 // that the broker refused for good
+	lost  atomic.Int64 // events that the broker refused permanently
 
 	cancel context.CancelFunc
 	run    sync.WaitGroup
@@ -43,12 +42,12 @@ func newProducer(s *Stage) (*Producer, error) {
 		kgo.ProducerBatchMaxBytes(8<<20), kgo.MaxBufferedBytes(64<<20),
 	)
 	if err != nil {
-		return nil, fmt.Errorf("make the producer: %w", err)
+		return nil, fmt.Errorf("create the producer: %w", err)
 	}
 	return &Producer{stage: s, cl: cl}, nil
 }
 
-// Produce writes a load until it is done, or Quiet.
+// Produce writes a load until it is complete, or until Quiet.
 func (s *Stage) Produce(ctx context.Context, load Load) {
 	ctx, s.producer.cancel = context.WithCancel(ctx)
 	s.producer.run.Go(func() { s.producer.write(ctx, load) })
@@ -94,7 +93,7 @@ func (p *Producer) write(ctx context.Context, load Load) {
 			p.one(p.stage.Ledger.Len()%keys, kind(p.stage.Ledger.Len()))
 			i++
 		}
-		if load.PerSecond > 0 && i < due { // the backlog is full: no spurt afterwards
+		if load.PerSecond > 0 && i < due { // do not catch up after the backlog was full
 			begun = time.Now().Add(-time.Duration(float64(i) / float64(load.PerSecond) * float64(time.Second)))
 		}
 		select {
@@ -105,7 +104,7 @@ func (p *Producer) write(ctx context.Context, load Load) {
 	}
 }
 
-// usual is one filtered event and one flaky one in fifty.
+// usual makes one in fifty events filtered, and one flaky.
 func usual(n int) ledger.Kind {
 	switch n % 50 {
 	case 17:
@@ -117,10 +116,10 @@ func usual(n int) ledger.Kind {
 	}
 }
 
-// one writes one event. It is never cancelled: what may have been stored must
-// be known.
+// one writes one event. It is never cancelled, because the ledger must know whether the event was
+// stored.
 func (p *Producer) one(key int, kind ledger.Kind) {
-	partition := key % partitions
+	partition := key % Partitions
 	n, value := p.stage.Ledger.Sent(key, partition, kind)
 	p.cl.Produce(context.Background(), &kgo.Record{
 		Topic: p.stage.Topic, Partition: int32(partition), Key: []byte(ledger.Key(key)), Value: value,

@@ -16,23 +16,23 @@ import (
 	"github.com/lsm/fiso/e2e/faults/internal/ledger"
 )
 
-// flakes is how often a flaky event is refused before it is taken.
+// flakes is how often a flaky event is refused before it is accepted.
 const flakes = 2
 
-// Service is the application that events are delivered to. The last element of
-// a path says which process calls.
+// Service is the application that events are delivered to. The last element of the path tells
+// which process calls.
 type Service struct {
 	URL     string
 	ledger  *ledger.Ledger
 	srv     fasthttp.Server
 	away    atomic.Bool
-	slow    atomic.Int64 // longest time of an answer
+	slow    atomic.Int64 // maximum time of an answer
 	calls   atomic.Int64
 	stalled atomic.Pointer[chan struct{}]
 
 	mu       sync.Mutex
 	others   map[string]func(body []byte)
-	tries    map[int]int // of flaky events
+	tries    map[int]int // by flaky event
 	counts   map[int]int // by process
 	versions map[int]int // by process
 }
@@ -55,17 +55,17 @@ func newService(ctx context.Context, l *ledger.Ledger) (*Service, error) {
 
 func (s *Service) close() {
 	s.Resume()
-	// Whoever still calls is stopped, or was killed.
+	// A process that still calls is being stopped or was killed.
 	_ = s.srv.Shutdown()
 }
 
-// Away makes it refuse everything with 503, or take it again.
+// Away makes the service refuse everything with 503, or accept again.
 func (s *Service) Away(away bool) { s.away.Store(away) }
 
 // Slow makes each answer take a random time of up to d.
 func (s *Service) Slow(d time.Duration) { s.slow.Store(int64(d)) }
 
-// Stall lets every call wait until Resume.
+// Stall makes every call wait until Resume.
 func (s *Service) Stall() {
 	gate := make(chan struct{})
 	s.stalled.Store(&gate)
@@ -78,21 +78,21 @@ func (s *Service) Resume() {
 	}
 }
 
-// Count is how many events a process has delivered, copies too.
+// Count returns how many events a process has delivered, with copies.
 func (s *Service) Count(by int) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.counts[by]
 }
 
-// Version is the newest version of the flow that a process has delivered by.
+// Version returns the newest version of the flow from which a process has delivered.
 func (s *Service) Version(by int) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.versions[by]
 }
 
-// Calls is how many calls there were, refused ones too.
+// Calls returns the number of calls, with refused ones.
 func (s *Service) Calls() int { return int(s.calls.Load()) }
 
 func (s *Service) handle(c *fasthttp.RequestCtx) {
@@ -117,8 +117,8 @@ func (s *Service) handle(c *fasthttp.RequestCtx) {
 	c.SetStatusCode(s.take(c.PostBody(), string(c.Request.Header.Peek("Idempotency-Key")), by))
 }
 
-// Other gives what is sent to a path that ends in name to fn, which takes it,
-// whatever it is. The ledger is not told.
+// Other passes every request to a path that ends in name to fn. The service accepts it, and the
+// ledger does not record it.
 func (s *Service) Other(name string, fn func(body []byte)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -131,7 +131,7 @@ func (s *Service) other(name string) func([]byte) {
 	return s.others[name]
 }
 
-// take is the status that an event is answered with.
+// take returns the status for an event.
 func (s *Service) take(body []byte, key string, by int) int {
 	if s.away.Load() {
 		return fasthttp.StatusServiceUnavailable
@@ -156,7 +156,7 @@ func (s *Service) take(body []byte, key string, by int) int {
 	return fasthttp.StatusOK
 }
 
-// flake reports whether a flaky event is refused once more.
+// flake reports whether a flaky event is refused again.
 func (s *Service) flake(n int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,6 +1,5 @@
-// Package stage is what every fault scenario plays on: a real Kafka, whole
-// fiso-flow processes, a producer, an HTTP service that they deliver to, and
-// the ledger that all of them report to.
+// Package stage is the environment of every fault scenario: a real Kafka, fiso-flow processes, a
+// producer, the HTTP service that they deliver to, and the ledger that records everything.
 package stage
 
 import (
@@ -23,41 +22,50 @@ import (
 
 // Scenario is one kind of fault.
 type Scenario struct {
-	// Name is that of its folder.
+	// Name is the name of its package.
 	Name string
-	// Title says in a line what is done.
+	// Title describes the scenario in one line.
 	Title string
-	// Brokers is how many it needs.
+	// Brokers is how many brokers it needs.
 	Brokers int
-	// Config is added to each broker's server.properties.
+	// Config is added to the server.properties of each broker.
 	Config map[string]string
-	// Faults is how many there are in the long form.
+	// Faults is the number of faults at scale 1.
 	Faults int
-	// Scale is the share of the long form to play, times that of the Place; 0: 1.
+	// Scale is multiplied with the scale of the Place; 0: 1.
 	Scale float64
-	// Size is that of record n; nil: 500 bytes.
+	// Size returns the size of record n; nil: 500 bytes.
 	Size func(n int) int
-	// Run does it. What it does not finish is reported as a failure.
+	// Run runs the scenario. An error makes the scenario fail.
 	Run func(ctx context.Context, s *Stage) error
+	// Parts, if any, run concurrently instead of Run, each with its own topic, processes
+	// and result.
+	Parts []Scenario
 }
 
-// partitions is how many the topic of every scenario has.
-const partitions = 6
+// Partitions is the number of partitions of each topic.
+const Partitions = 6
 
-// keys is how many different keys the events have; each stands in one partition.
+// keys is the number of different keys; all events of a key are in one partition.
 const keys = 600
 
-// Stage is one scenario under way.
+// Stage is one running scenario.
 type Stage struct {
 	Scenario
 	Kafka *kafkatest.Processes
-	// Service is where events are delivered to.
+	// Service is where events are delivered.
 	Service *Service
 	Ledger  *ledger.Ledger
-	// Flow are the settings of the flow that all members run.
+	// Flow is the settings of the flow that all members run.
 	Flow Flow
-	// Topic and Letters are where events come from, and where dead letters go.
+	// Topic is the topic of the events, Letters that of the dead letters.
 	Topic, Letters string
+	// Wrapper is the command that starts each process: its arguments are followed
+	// by those of fiso-flow. Empty: none.
+	Wrapper []string
+	// Settled, if not nil, says that a further sink has all it should have; Finish
+	// waits for that too.
+	Settled func() bool
 	// Rand is for choices; the scenario's own goroutine uses it.
 	Rand *rand.Rand
 
@@ -73,17 +81,17 @@ type Stage struct {
 	mu      sync.Mutex
 	members []*Member
 	made    int
-	err     error // of what runs beside the scenario
+	err     error // of goroutines beside the scenario
 
 	producer *Producer
 	beside   sync.WaitGroup
 	cancel   context.CancelFunc
 }
 
-// Place is where scenarios are played.
+// Place is where scenarios run.
 type Place struct {
 	Kafka  *kafkatest.Processes
-	Dir    string // to work in
+	Dir    string // working directory
 	Binary string // fiso-flow
 	Scale  float64
 	Say    func(format string, args ...any)
@@ -94,7 +102,7 @@ var runs struct {
 	n int
 }
 
-// Play plays a scenario and judges it.
+// Play runs a scenario and judges it.
 func Play(ctx context.Context, sc Scenario, p Place) Result {
 	runs.Lock()
 	runs.n++
@@ -112,7 +120,7 @@ func Play(ctx context.Context, sc Scenario, p Place) Result {
 		p.Say("%-11s %4.0f s  %s", sc.Name, time.Since(s.begun).Seconds(), fmt.Sprintf(format, args...))
 	}
 	s.Flow = defaultFlow(name)
-	s.Ledger = ledger.New(ledger.Options{Topic: name, Partitions: partitions, Size: s.Size})
+	s.Ledger = ledger.New(ledger.Options{Topic: name, Partitions: Partitions, Size: s.Size})
 	ctx, s.cancel = context.WithCancel(ctx)
 	defer s.cancel()
 	err := s.set(ctx)
@@ -125,12 +133,12 @@ func Play(ctx context.Context, sc Scenario, p Place) Result {
 	return s.end(err)
 }
 
-// set puts everything up but the members.
+// set starts everything except the members.
 func (s *Stage) set(ctx context.Context) (err error) {
 	if err := os.MkdirAll(s.dir, 0o755); err != nil {
-		return fmt.Errorf("make a folder to work in: %w", err)
+		return fmt.Errorf("create a working directory: %w", err)
 	}
-	if err := s.Kafka.CreateTopic(ctx, s.Topic, partitions, map[string]string{"max.message.bytes": "16777216"}); err != nil {
+	if err := s.Kafka.CreateTopic(ctx, s.Topic, Partitions, map[string]string{"max.message.bytes": "16777216"}); err != nil {
 		return err
 	}
 	if err := s.Kafka.CreateTopic(ctx, s.Letters, 1, map[string]string{"max.message.bytes": "16777216"}); err != nil {
@@ -155,7 +163,7 @@ func (s *Stage) set(ctx context.Context) (err error) {
 	return nil
 }
 
-// aside runs do beside the scenario; its failure is the scenario's.
+// aside runs do in a goroutine. Its failure fails the scenario.
 func (s *Stage) aside(do func() error) {
 	s.beside.Go(func() {
 		if err := do(); err != nil {
@@ -170,7 +178,7 @@ func (s *Stage) fail(err error) {
 	s.err = errors.Join(s.err, err)
 }
 
-// failure is what went wrong beside the scenario, or with a member.
+// failure returns the error of a goroutine or a member.
 func (s *Stage) failure() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -185,10 +193,10 @@ func (s *Stage) failure() error {
 	return nil
 }
 
-// Say tells how far the scenario is.
+// Say prints progress.
 func (s *Stage) Say(format string, args ...any) { s.say(format, args...) }
 
-// Fault counts a fault that is about to be made, and says so now and then.
+// Fault counts a fault that is about to happen, and prints progress now and then.
 func (s *Stage) Fault(what string, of int) {
 	s.faults++
 	if of <= 20 || s.faults%10 == 0 || s.faults == of {
@@ -196,27 +204,29 @@ func (s *Stage) Fault(what string, of int) {
 	}
 }
 
-// Outage notes that brokers go away now; the function that it returns, that
-// commits are made again.
+// Outage records that brokers go down now. Call over when commits are possible again.
 func (s *Stage) Outage() (over func()) {
 	from := time.Now().Add(-s.Flow.commitInterval() - commitSlack)
 	return func() { s.Ledger.Outage(from, time.Now().Add(s.Flow.SessionTimeout)) }
 }
 
-// Times is n, scaled, and at least one.
+// Times returns n times the scale, at least 1.
 func (s *Stage) Times(n int) int { return max(1, int(float64(n)*s.Scale+0.5)) }
 
-// Long is d, scaled, and at least least.
+// Long returns d times the scale, at least least.
 func (s *Stage) Long(d, least time.Duration) time.Duration {
 	return max(least, time.Duration(float64(d)*s.Scale))
 }
+
+// Dir is a folder for files of the scenario.
+func (s *Stage) Dir() string { return s.dir }
 
 // Between is a random time from a to b.
 func (s *Stage) Between(a, b time.Duration) time.Duration {
 	return a + time.Duration(s.Rand.Int64N(int64(b-a)+1))
 }
 
-// Wait lets time pass.
+// Wait waits for d.
 func (s *Stage) Wait(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -228,7 +238,7 @@ func (s *Stage) Wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Until waits for a condition, and fails when it does not come in time.
+// Until waits for a condition, and fails after limit.
 func (s *Stage) Until(ctx context.Context, what string, limit time.Duration, ok func() bool) error {
 	deadline := time.Now().Add(limit)
 	tick := time.NewTicker(5 * time.Millisecond)
@@ -255,11 +265,12 @@ func (s *Stage) Progress(ctx context.Context, n int) error {
 	return s.Until(ctx, fmt.Sprintf("delivering %d more", n), time.Minute, func() bool { return s.Ledger.Count() >= target })
 }
 
-// Admin is a client for what the cluster's own Admin does not do; closed ends it.
+// Admin returns a client for requests that the Admin of the cluster lacks; call closed to close
+// it.
 func (s *Stage) Admin() (adm *kadm.Client, closed func(), err error) {
 	adm, err = kadm.NewOptClient(kgo.SeedBrokers(s.Kafka.Brokers()...), kgo.DisableClientMetrics())
 	if err != nil {
-		return nil, nil, fmt.Errorf("make a client: %w", err)
+		return nil, nil, fmt.Errorf("create a client: %w", err)
 	}
 	return adm, adm.Close, nil
 }

@@ -13,13 +13,12 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// offsetsTopic is where brokers keep the commits of all groups. It is read in
-// place of asking the group for its commits now and then: it holds every one of
-// them, and a coordinator that has just started may for a moment answer with
-// older ones than it has.
+// offsetsTopic is where brokers store the commits of all groups. Reading it gives every commit.
+// Asking the group would miss some, and a coordinator that has just started may return old commits
+// for a moment.
 const offsetsTopic = "__consumer_offsets"
 
-// witness reads each commit that the group makes, in order.
+// witness reads each commit of the group in order.
 type witness struct {
 	stage *Stage
 	cl    *kgo.Client
@@ -43,7 +42,7 @@ func (w *witness) run(ctx context.Context) error {
 		if fetches.NumRecords() == 0 {
 			continue
 		}
-		letters := w.letters(ctx) // asked after the commits were read: what they rest on is below it
+		letters := w.letters(ctx) // read after the commits, so that the letters behind these commits are below it
 		for r := range fetches.RecordsAll() {
 			partition, offset, ok := commit(r, w.stage.Flow.Group, w.stage.Topic)
 			if ok {
@@ -54,8 +53,8 @@ func (w *witness) run(ctx context.Context) error {
 	return nil
 }
 
-// letters is where the dead letter topic ends, or the largest number when the
-// brokers do not say.
+// letters returns the end of the dead letter topic, or the largest number if the brokers do not
+// answer.
 func (w *witness) letters(ctx context.Context) int64 {
 	asking, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -66,8 +65,8 @@ func (w *witness) letters(ctx context.Context) int64 {
 	return math.MaxInt64
 }
 
-// commit reads a record of the brokers' topic of commits, if it is one of group
-// for topic.
+// commit parses a record of the offsets topic. ok is false unless it is a commit of group for
+// topic.
 func commit(r *kgo.Record, group, topic string) (partition int, offset int64, ok bool) {
 	var key kmsg.OffsetCommitKey
 	if len(r.Key) < 2 || binary.BigEndian.Uint16(r.Key) > 1 || key.ReadFrom(r.Key) != nil || key.Group != group || key.Topic != topic {

@@ -1,0 +1,203 @@
+package delivery
+
+import (
+	"context"
+	"strconv"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lsm/fiso/common/backoff"
+	"github.com/lsm/fiso/common/cloudevent"
+	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/delivery/fault"
+)
+
+// destination is a sink that can be unavailable, and counts its calls.
+type destination struct {
+	mu    sync.Mutex
+	away  func(*cloudevent.Event) error // nil: it takes everything
+	takes time.Duration                 // a call
+	now   int                           // calls in flight
+	most  int                           // the maximum of now
+	calls map[string]int                // by key
+	order []string                      // ids, as they were delivered
+}
+
+func (d *destination) Send(_ context.Context, e *cloudevent.Event) error {
+	d.mu.Lock()
+	d.now++
+	d.most = max(d.most, d.now)
+	if d.calls == nil {
+		d.calls = map[string]int{}
+	}
+	d.calls[string(e.Key)]++
+	d.mu.Unlock()
+	pass(d.takes)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.now--
+	if d.away != nil {
+		if err := d.away(e); err != nil {
+			return err
+		}
+	}
+	d.order = append(d.order, e.ID)
+	return nil
+}
+
+func (d *destination) Close(context.Context) error { return nil }
+
+// answers sets what the destination answers from now on, and returns how many
+// calls were in flight at once since it was last called.
+func (d *destination) answers(away func(*cloudevent.Event) error) (most int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.away = away
+	most, d.most = d.most, d.now
+	return most
+}
+
+func (d *destination) n() (calls, delivered int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, n := range d.calls {
+		calls += n
+	}
+	return calls, len(d.order)
+}
+
+var outageRetry = backoff.Policy{Kind: backoff.Exponential, Initial: 200 * time.Millisecond, Max: time.Second}
+
+// F11, https://github.com/confluentinc/parallel-consumer/issues/110: an outage
+// costs no dead letters, one event at a time probes the destination, and
+// everything is delivered, in order, once that is back.
+func TestOutage_costsNoDeadLettersAndOneEventAtATimeProbes(t *testing.T) {
+	for name, err := range map[string]error{
+		"unavailable":               connector.AsUnavailable(errDown, 0),
+		"unavailable, asks to wait": connector.AsUnavailable(errDown, time.Second),
+		"blocked":                   connector.AsBlocked(errDown),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := &destination{takes: 10 * time.Millisecond}
+				r := start(t, Config{MaxInFlight: 500}, testVersion{Sink: d, MaxRetries: 5, StopTheLine: 20, Retry: outageRetry})
+				steady := func(seconds int) {
+					for range seconds {
+						for i := range 5 {
+							r.give(r.ctx, "key-"+strconv.Itoa(i))
+						}
+						after(time.Second)
+					}
+				}
+				steady(1)
+				d.answers(func(*cloudevent.Event) error { return err })
+				steady(5)
+				d.answers(d.away)
+				before, _ := d.n()
+				steady(55)
+				tries, _ := d.n()
+				if most := d.answers(nil); most != 1 {
+					t.Errorf("%d calls were in flight at once after the first 5 s, want the probe's", most)
+				}
+				if tries -= before; tries < 50 || tries > 55 {
+					t.Errorf("%d tries in 55 s, want one about every second", tries)
+				}
+				after(2 * time.Second)
+				if n := r.ends.n(); n < 300 || len(r.letterStore.codes()) > 0 {
+					t.Errorf("%d of 305 events are settled 2 s after the return, with dead letters %v", n, r.letterStore.codes())
+				}
+				after(time.Minute)
+				wantOrder(t, d, 305)
+			})
+		})
+	}
+}
+
+// wantOrder fails unless n events were delivered, those of each key in order:
+// every fifth event has the same key.
+func wantOrder(t *testing.T, d *destination, n int) {
+	t.Helper()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	newest := map[int64]int64{}
+	for _, id := range d.order {
+		offset, err := strconv.ParseInt(id[len("t-0-"):], 10, 64)
+		if last, ok := newest[offset%5]; err != nil || ok && last >= offset {
+			t.Errorf("%s was delivered after t-0-%d", id, last)
+		}
+		newest[offset%5] = offset
+	}
+	if len(d.order) != n {
+		t.Errorf("%d events were delivered, want %d", len(d.order), n)
+	}
+}
+
+// F11, https://github.com/confluentinc/parallel-consumer/issues/110, asks for
+// a threshold: an event that fails by itself is a dead letter all the same, however
+// it fails, if the destination answers for others.
+func TestOutage_anEventThatFailsAmongGoodOnesIsADeadLetter(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		err    error
+		alone  bool
+		count  bool
+		letter bool
+		calls  int // 0: more than 20
+	}{
+		{name: "a verdict", err: errBoom, letter: true, calls: 6},
+		{name: "unavailable", err: connector.AsUnavailable(errDown, 0), letter: true, calls: 7}, // the first try was before any answer
+		{name: "a verdict, alone", err: errBoom, alone: true, letter: true, calls: 6},
+		{name: "unavailable, alone", err: connector.AsUnavailable(errDown, 0), alone: true},
+		{name: "unavailable, alone, where outages count", err: connector.AsUnavailable(errDown, 0), alone: true, count: true, letter: true, calls: 6},
+		{name: "blocked says nothing of an event", err: connector.AsBlocked(errDown)},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d := &destination{away: func(e *cloudevent.Event) error {
+					if string(e.Key) == "poison" {
+						return tc.err
+					}
+					return nil
+				}}
+				r := start(t, Config{}, testVersion{Sink: d, MaxRetries: 5, Retry: outageRetry, CountOutages: tc.count})
+				poison, behind := r.give(r.ctx, "poison"), ""
+				for range 1200 {
+					after(50 * time.Millisecond)
+					if !tc.alone {
+						m := r.give(r.ctx, "good")
+						synctest.Wait()
+						r.want(m, nil)
+					}
+				}
+				if tc.letter {
+					r.want(poison, nil)
+					behind = r.give(r.ctx, "poison")
+					synctest.Wait()
+					r.wantUnsettled(behind)
+				} else {
+					r.wantUnsettled(poison)
+				}
+				if code := r.letterStore.codes()[poison]; (code == fault.SinkDeliveryFailed) != tc.letter {
+					t.Errorf("the dead letter is %q", code)
+				}
+				calls := d.calls["poison"]
+				if behind != "" {
+					calls-- // that of the event behind it
+				}
+				if tc.calls != calls && (tc.calls > 0 || calls <= 20) {
+					t.Errorf("%d calls, want %d (0: more than 20)", calls, tc.calls)
+				}
+				d.answers(nil)
+				after(2 * time.Second)
+				for m := range r.ends.n() {
+					r.want("t-0-"+strconv.Itoa(m), nil)
+				}
+				if s := r.Status(); s.InFlight > 0 || len(s.Held) > 0 || lineOf(s) != "" {
+					t.Errorf("left over: %+v", s)
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,181 @@
+// Package outage makes the sink unavailable for ten minutes while events keep coming, in many
+// ways, each with its own flow. The scenario proves that an outage makes no dead letters: after
+// the first seconds one event at a time probes the sink, and everything is delivered in order once
+// the sink is back. It also proves that a single event that always fails becomes a dead letter,
+// whatever its failure is.
+package outage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/lsm/fiso/e2e/faults/internal/ledger"
+	"github.com/lsm/fiso/e2e/faults/internal/stage"
+)
+
+// Scenario is the scenario of this package.
+var Scenario = stage.Scenario{Name: "outage", Title: "the sink away for ten minutes, in every way", Parts: parts()}
+
+const (
+	// maxInterval is set in every flow. With the default of 30 s, a probe could begin up to 30 s
+	// after the return.
+	maxInterval = time.Second
+	// within is how long after the return all waiting events must have arrived.
+	within = 2 * time.Second
+	// busy is added in a short form, which runs next to other tests.
+	busy = 3 * time.Second
+	// settling is how long after the start of an outage calls may be in flight that began before
+	// it, or before the gate closed.
+	settling = 5 * time.Second
+	// waiting is roughly the number of events that wait at the return: what a machine with two
+	// busy cores delivers in a second.
+	waiting = 2000
+	// mostPerSecond limits the rate of events.
+	mostPerSecond = 200
+)
+
+var errSkipped = errors.New("skipped")
+
+func parts() (all []stage.Scenario) {
+	add := func(name, title string, run func(ctx context.Context, s *stage.Stage) error) {
+		// The returns are at different times, so that the flows do not deliver at once.
+		apart := time.Duration(len(all)) * 3 * time.Second
+		all = append(all, stage.Scenario{Name: "outage-" + name, Title: title, Run: func(ctx context.Context, s *stage.Stage) error {
+			if err := s.Wait(ctx, apart); err != nil {
+				return err
+			}
+			return run(ctx, s)
+		}})
+	}
+	for _, p := range poisons {
+		add(p.name, p.title, p.run)
+	}
+	add("two", "one of two sinks refuses connections", runTwo)
+	add("kafka", "the broker of a kafka sink is killed", runKafka)
+	for _, k := range kinds {
+		add(k.name, k.title, k.run)
+	}
+	return all
+}
+
+func (k *kind) run(ctx context.Context, s *stage.Stage) error {
+	sink, err := newSink(ctx, s.Ledger)
+	if err != nil {
+		return err
+	}
+	defer sink.stop()
+	settings := address(sink)
+	if k.prepare != nil {
+		settings, err = k.prepare(ctx, s, sink)
+		if errors.Is(err, errSkipped) {
+			s.Note("%v", err)
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return k.outage(ctx, s, sink, file(s, "sink: {type: http, config: {"+settings+"}}"), func() error { return nil })
+}
+
+// outage starts a flow, makes the sink unavailable and brings it back. It calls check at the end
+// of the outage.
+func (k *kind) outage(ctx context.Context, s *stage.Stage, sink *sink, flow string, check func() error) error {
+	begin := settling + k.patience
+	away := s.Long(10*time.Minute, begin+5*time.Second)
+	perSecond := min(mostPerSecond, max(1, int(waiting/away.Seconds())))
+	if k.steady {
+		perSecond = mostPerSecond
+	}
+	m, err := s.StartFile(ctx, k.name, flow)
+	if err != nil {
+		return err
+	}
+	s.Produce(ctx, stage.Load{PerSecond: perSecond, Backlog: 1 << 30, Kind: plain})
+	if err := s.Progress(ctx, 10); err != nil {
+		return err
+	}
+	s.Fault(k.title, 1)
+	if err := k.leave(ctx, s, sink); err != nil {
+		return err
+	}
+	delivered := s.Ledger.Count()
+	if err := s.Wait(ctx, begin); err != nil {
+		return err
+	}
+	sink.watch()
+	tries := m.Metric(ctx, "fiso_flow_sink_errors_total")
+	if err := s.Wait(ctx, away-begin); err != nil {
+		return err
+	}
+	calls, conns := sink.watched()
+	tries = m.Metric(ctx, "fiso_flow_sink_errors_total") - tries
+	if problem := m.Problem(ctx); !k.silent && !strings.Contains(problem, "the sink is unavailable") {
+		return fmt.Errorf("/readyz?verbose does not say that the sink is unavailable: %s", problem)
+	}
+	if err := check(); err != nil {
+		return err
+	}
+	waits := s.Ledger.Len()
+	sink.arrivals.returned(waits)
+	if err := k.comeBack(ctx, s, sink); err != nil {
+		return err
+	}
+	if err := s.Until(ctx, "delivering what waited", 5*time.Minute, func() bool { return s.Ledger.Count() >= waits }); err != nil {
+		return err
+	}
+	if err := s.Finish(ctx); err != nil {
+		return err
+	}
+	return k.judge(s, sink, seen{away, perSecond, waits - delivered, calls, conns, int(tries)})
+}
+
+// seen is what was counted during an outage.
+type seen struct {
+	away      time.Duration
+	perSecond int
+	waited    int // events
+	calls     int // most at once, after the first seconds
+	conns     int // most at once, after the first seconds
+	tries     int // in total, after the first seconds
+}
+
+func (k *kind) judge(s *stage.Stage, sink *sink, o seen) error {
+	first, last := sink.arrivals.afterReturn()
+	inFlight, atOnce := o.calls, fmt.Sprint(o.calls)
+	switch {
+	case k.unseen:
+		inFlight, atOnce = 0, "unseen"
+	case k.connections:
+		inFlight, atOnce = o.conns, fmt.Sprint(o.conns)
+	}
+	s.Note("away for %.1f min at %d events/s; after the first %v: in flight at once: %s, tries: %d; %d events waited, the first arrived %.2f s after the return, the last %.2f s",
+		o.away.Minutes(), o.perSecond, settling+k.patience, atOnce, o.tries, o.waited, first.Seconds(), last.Seconds())
+	// One probe at a time, each after a backoff of at least four fifths of maxInterval, and one
+	// more at each end.
+	most := int((o.away-settling-k.patience)/(maxInterval*4/5)) + 2
+	var faults []error
+	if inFlight > 1 {
+		faults = append(faults, fmt.Errorf("%d calls were in flight at once, want one probe at most", inFlight))
+	}
+	if o.tries > most || o.tries == 0 && !k.silent {
+		faults = append(faults, fmt.Errorf("the sink was tried %d times after the first %v, want 1 to %d", o.tries, settling+k.patience, most))
+	}
+	latest, which := last, "last"
+	if k.steady {
+		latest, which = first, "first"
+	}
+	limit := within + k.late
+	if s.Scale < 1 {
+		limit += busy
+	}
+	if latest > limit {
+		faults = append(faults, fmt.Errorf("the %s event that waited arrived %v after the return, want %v at most", which, latest, limit))
+	}
+	return errors.Join(faults...)
+}
+
+func plain(int) ledger.Kind { return ledger.Plain }

@@ -1,0 +1,99 @@
+package plan
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/lsm/fiso/common/cloudevent"
+	"github.com/lsm/fiso/common/connector"
+	"github.com/lsm/fiso/flow/spec"
+	"github.com/lsm/fiso/flow/transform"
+)
+
+// expression is a CEL expression that is evaluated on an outgoing event.
+type expression interface {
+	// Eval returns nil for null.
+	Eval(ctx context.Context, e *cloudevent.Event) ([]byte, error)
+}
+
+// keySink sets the key of each event to the value of an expression. If the expression fails, the
+// error is permanent for this event.
+type keySink struct {
+	connector.BatchSink
+	key expression
+}
+
+func (k *keySink) Send(ctx context.Context, e *cloudevent.Event) error {
+	keyed, err := k.withKey(ctx, e)
+	if err != nil {
+		return err
+	}
+	return k.BatchSink.Send(ctx, keyed)
+}
+
+func (k *keySink) SendBatch(ctx context.Context, events []*cloudevent.Event) []error {
+	var (
+		accepted []*cloudevent.Event
+		index    []int // index in events of each accepted event
+		errs     = make([]error, len(events))
+		failed   bool
+	)
+	for i, e := range events {
+		keyed, err := k.withKey(ctx, e)
+		if err != nil {
+			errs[i], failed = err, true
+			continue
+		}
+		accepted, index = append(accepted, keyed), append(index, i)
+	}
+	if len(accepted) > 0 {
+		for i, err := range k.BatchSink.SendBatch(ctx, accepted) {
+			errs[index[i]] = err
+			failed = failed || err != nil
+		}
+	}
+	if !failed {
+		return nil
+	}
+	return errs
+}
+
+// withKey returns a copy of e with the key: a sink must not change its events.
+func (k *keySink) withKey(ctx context.Context, e *cloudevent.Event) (*cloudevent.Event, error) {
+	key, err := k.key.Eval(ctx, e)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("compute the record's key: %w", ctx.Err())
+		}
+		return nil, connector.AsPermanent(fmt.Errorf("compute the record's key: %w", err))
+	}
+	keyed := *e
+	keyed.Key = key
+	return &keyed, nil
+}
+
+// Check calls Check of the inner sink.
+func (k *keySink) Check(ctx context.Context) []connector.Step {
+	if c, ok := k.BatchSink.(connector.Checker); ok {
+		return c.Check(ctx)
+	}
+	return nil
+}
+
+// compile compiles the key expression and limits how long the producer keeps an event that it
+// cannot send. The producer looks for the topic for DeliveryTimeout, and then tries to send for as
+// long again. Both must end before the drain timeout: otherwise the producer could store the event
+// after it was handed back, and the member that has it then would deliver it too.
+func (c *kafkaSink) compile(key string, f *spec.Flow) error {
+	c.DeliveryTimeout = max(time.Second, min(c.DeliveryTimeout, f.Delivery.DrainTimeout*2/5))
+	if c.Key.IsZero() {
+		return nil
+	}
+	x, err := transform.NewExpression(key+".config.key", c.Key)
+	if err != nil {
+		return err
+	}
+	c.key = x
+	return nil
+}

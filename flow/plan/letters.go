@@ -1,0 +1,74 @@
+package plan
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/lsm/fiso/delivery/deadletter"
+)
+
+// ErrNoDeadLetters is returned for a flow without a place for dead letters.
+var ErrNoDeadLetters = errors.New("this flow has no dead letter queue: it holds what it cannot deliver (onExhausted: block)")
+
+// StoredLetter is a dead letter and where it is stored.
+type StoredLetter struct {
+	// Place identifies the letter for the user: partition:offset in a topic, or the line number in
+	// a file.
+	Place  string
+	Letter *deadletter.Letter // may be nil or incomplete if Err is set
+	Err    error              // why the record is not a dead letter of fiso
+	// Unread is the number of records from Place on that could not be read, for the reason in Err;
+	// 0 for a letter.
+	Unread int
+}
+
+// ReadDeadLetters calls fn with each dead letter of the flow that failed at or after since, oldest
+// first within a partition, until all are read or fn returns an error. It may be called while the
+// flow runs, and changes nothing.
+func (p *Plan) ReadDeadLetters(ctx context.Context, since time.Time, fn func(StoredLetter) error) error {
+	places := p.deadLetterPlaces()
+	if len(places) == 0 {
+		return ErrNoDeadLetters
+	}
+	for _, l := range places {
+		if err := l.read(ctx, since, fn); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// deadLetterPlaces returns the places for dead letters of the flow, without duplicates.
+func (p *Plan) deadLetterPlaces() []deadLetters {
+	var all []deadLetters
+	seen := map[string]bool{}
+	add := func(key string, l deadLetters) {
+		if l != nil && !seen[key] {
+			seen[key] = true
+			all = append(all, l)
+		}
+	}
+	add(p.deadLetterKey, p.deadLetterQueue)
+	for _, o := range p.outputs {
+		add(o.deadLetterKey, o.deadLetterQueue)
+	}
+	return all
+}
+
+// DeadLetters describes the places for dead letters in one line, or returns "".
+func (p *Plan) DeadLetters() string {
+	var places []string
+	for _, l := range p.deadLetterPlaces() {
+		places = append(places, l.describe())
+	}
+	return strings.Join(places, "; ")
+}
+
+func callIfSince(s StoredLetter, since time.Time, fn func(StoredLetter) error) error {
+	if s.Err == nil && s.Letter.FailedAt.Before(since) {
+		return nil
+	}
+	return fn(s)
+}

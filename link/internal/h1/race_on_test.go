@@ -1,6 +1,0 @@
-//go:build race
-
-package h1
-
-// raceEnabled: the race detector allocates by itself.
-const raceEnabled = true

@@ -1,9 +1,0 @@
-//go:build !linux
-
-package h1
-
-import "net"
-
-// awaitReset does not wait here: an application that has ended its side is taken to be
-// gone.
-func awaitReset(net.Conn) {}
