@@ -156,6 +156,7 @@ func TestLog_saysWhatAPersonNeedsAndNoMore(t *testing.T) {
 		}
 		after(2 * time.Second)
 		r.give(r.ctx, "")
+		synctest.Wait() // an answer to it would count against the next one
 		r.give(r.ctx, "away")
 		after(5 * time.Second)
 		down.Store(false)

@@ -109,7 +109,7 @@ func TestCheck_refuses(t *testing.T) {
 	t.Run("a module that is too heavy", func(t *testing.T) {
 		p, out := at(t, tree())
 		repotest.Commands(t, false, map[string]string{"go": "echo k8s.io/api"})
-		mustRefuse(t, p.Weight(t.Context()), "2 places to mend")
+		mustRefuse(t, p.Weight(t.Context()), "3 places to mend")
 		mustSay(t, out, "common/go.mod: the module compiles k8s.io/api")
 	})
 }
