@@ -342,9 +342,9 @@ targets:
 		t.Fatal(err)
 	}
 	delete(accepted, slices.Collect(maps.Keys(accepted))[0])        // deleted with the topic
-	two, one := "2", "1"                                            // min.insync.replicas: with a single replica, 2 refuses every write
+	none, usual := "1", "1048588"                                   // max.message.bytes: every write is refused, or none
 	wait(t, "the topic to be made anew", time.Minute, func() bool { // deletion takes a moment
-		_, err := admin.CreateTopic(t.Context(), 1, 1, map[string]*string{"min.insync.replicas": &two}, "calls-dlq")
+		_, err := admin.CreateTopic(t.Context(), 1, 1, map[string]*string{"max.message.bytes": &none}, "calls-dlq")
 		return err == nil
 	})
 	for i := range 30 {
@@ -356,10 +356,10 @@ targets:
 	}
 	wait(t, "words about what is held", time.Minute, func() bool {
 		_, text, err := get("http://" + link.admin + "/readyz?verbose")
-		return err == nil && strings.Contains(text, "whose dead letter cannot be written") && strings.Contains(metrics(link), `fiso_link_async_held{target="crm"} 30`)
+		return err == nil && strings.Contains(text, "because their dead letter cannot be written") && strings.Contains(metrics(link), `fiso_link_async_held{target="crm"} 30`)
 	})
 	during := latency(t, link)
-	if _, err := admin.AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "min.insync.replicas", Value: &one}}, "calls-dlq"); err != nil {
+	if _, err := admin.AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "max.message.bytes", Value: &usual}}, "calls-dlq"); err != nil {
 		t.Fatal(err)
 	}
 	wait(t, "all dead letters", time.Minute, func() bool { return len(letters(t, c, "calls-dlq")) >= len(accepted) })
