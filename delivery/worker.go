@@ -37,8 +37,8 @@ func (e *Engine) runWorker() {
 	}
 }
 
-// next waits for a task or a batch and returns it, with the round in which its
-// call began. It returns neither if the worker is to stop.
+// next waits for a task or a batch and returns it. It returns neither if the worker
+// is to stop.
 func (e *Engine) next() (*task, *batch) {
 	for {
 		if e.workers > e.maxWorkers() {
