@@ -76,7 +76,7 @@ func TestSource_boundsWhatFetchesUnpackTo(t *testing.T) {
 	for name, b := range codecs3MiB {
 		t.Run(name, func(t *testing.T) {
 			if testing.Short() && name != "zstd" {
-				t.Skip("takes seconds")
+				t.Skip("takes seconds: left out with -short, which check does not set")
 			}
 			c := kafkatest.Embedded(t, kafkatest.Options{Topics: map[string]int32{"t": parts}})
 			plant(t, c, b.batch(t), 2, partitions(parts)...)

@@ -82,7 +82,7 @@ func TestDlqList_groupsByCodeAndMessage(t *testing.T) {
 
 func TestDlqList_boundsWhatItRemembers(t *testing.T) {
 	if testing.Short() {
-		t.Skip("takes seconds")
+		t.Skip("takes seconds: left out with -short, which check does not set")
 	}
 	var letters []*deadletter.Letter
 	for i := range maxGroups + 2 {

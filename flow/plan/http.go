@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/lsm/fiso/common/cloudevent"
 	"github.com/lsm/fiso/common/config"
@@ -75,8 +76,14 @@ func (c *httpSink) Validate() error {
 	if len(c.EventHeaders) > 0 && batch {
 		errs = append(errs, config.Fault("eventHeaders", "does not go with mode: batch, where a request is for many events"))
 	}
+	seen := map[string]bool{}
 	for _, h := range c.EventHeaders {
-		errs = append(errs, c.CheckHeader("eventHeaders."+h.Name, h.Name))
+		key, lower := "eventHeaders."+h.Name, strings.ToLower(h.Name)
+		errs = append(errs, c.CheckHeader(key, h.Name))
+		if seen[lower] {
+			errs = append(errs, config.Fault(key, "this header is there twice, in another case of letters; leave one of the two out"))
+		}
+		seen[lower] = true
 	}
 	return errors.Join(errs...)
 }

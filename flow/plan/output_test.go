@@ -132,6 +132,7 @@ func TestParse_refusesOfASinkOfSeveral(t *testing.T) {
 		"a header of the sink's own":  {"{name: x, type: http, config: {url: 'http://x/', eventHeaders: {Ce-Id: id}}}", "sinks[0].config.eventHeaders.Ce-Id: this header is set by the sink itself"},
 		"a header of the credential":  {"{name: x, type: http, config: {url: 'http://x/', auth: {type: bearer, token: t}, eventHeaders: {authorization: id}}}", "eventHeaders.authorization: auth sets this header already"},
 		"a header that is set":        {"{name: x, type: http, config: {url: 'http://x/', headers: {x-a: b}, eventHeaders: {X-A: id}}}", "eventHeaders.X-A: headers sets this header already"},
+		"a header in two cases":       {"{name: x, type: http, config: {url: 'http://x/', eventHeaders: {X-A: id, x-a: id}}}", "eventHeaders.x-a: this header is there twice"},
 		"a header that is no CEL":     {"{name: x, type: http, config: {url: 'http://x/', eventHeaders: {X-A: dta}}}", "flow.yaml:3:78: undeclared"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -104,7 +104,7 @@ func hostileRecord() string {
 // no interrupt without an option, https://github.com/temporalio/deputy/issues/153.
 func TestProcess_endsEveryHostileExpressionInTimeAndMemory(t *testing.T) {
 	if testing.Short() {
-		t.Skip("takes seconds")
+		t.Skip("takes seconds: left out with -short, which check does not set")
 	}
 	record := hostileRecord()
 	for name, source := range hostile() {

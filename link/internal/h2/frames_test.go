@@ -209,7 +209,7 @@ func TestTransport_endsFloods(t *testing.T) {
 	for name, one := range floods {
 		t.Run(name, func(t *testing.T) {
 			if testing.Short() && name != "settings" && name != "empty continuations" {
-				t.Skip("takes seconds")
+				t.Skip("takes seconds: left out with -short, which check does not set")
 			}
 			addr := target(t, func(p *peer) {
 				_, s := p.awaitHead()
@@ -243,7 +243,7 @@ func TestServer_endsFloods(t *testing.T) {
 	for name, one := range floods {
 		t.Run(name, func(t *testing.T) {
 			if testing.Short() && name != "settings" && name != "empty continuations" {
-				t.Skip("takes seconds")
+				t.Skip("takes seconds: left out with -short, which check does not set")
 			}
 			p := application(t, listen(t, &Server{Handler: handler(func(ctx context.Context, _ call.ResponseWriter, _ *call.Request) { <-ctx.Done() })}))
 			var reading sync.WaitGroup
