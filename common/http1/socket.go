@@ -45,9 +45,9 @@ func newSocket(nc net.Conn) *socket {
 	return s
 }
 
-// rawConn is nil if nc is not a socket, or broken.
+// rawConn is nil if nc is not a socket, or broken, or cannot be read without waiting.
 func rawConn(nc net.Conn) syscall.RawConn {
-	if s, ok := nc.(syscall.Conn); ok {
+	if s, ok := nc.(syscall.Conn); ok && hasDescriptors {
 		if raw, err := s.SyscallConn(); err == nil {
 			return raw
 		}
@@ -73,7 +73,7 @@ func (s *socket) Read(p []byte) (n int, err error) {
 
 // readNow reads from a descriptor without waiting.
 func readNow(fd uintptr, p []byte) (int, error) {
-	n, err := syscall.Read(int(fd), p) //nolint:gosec // G115: a descriptor, which does not block
+	n, err := readDescriptor(fd, p)
 	switch {
 	case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.EINTR):
 		return 0, os.ErrDeadlineExceeded
@@ -111,7 +111,7 @@ func (s *socket) writeAndWait(fd uintptr) bool {
 	if s.written == len(s.out) {
 		return true // the answer begins
 	}
-	n, err := syscall.Write(int(fd), s.out) //nolint:gosec // G115: a descriptor
+	n, err := writeDescriptor(fd, s.out)
 	s.written = max(n, 0)
 	if err != nil || s.written < len(s.out) {
 		return true
