@@ -170,6 +170,9 @@ func (e *Engine) noteFailure(t *task, class connector.Class, err error) (counts 
 		e.wakeWorkers()
 	}
 	if s.gate.state != before {
+		if s.gate.state == gateAway {
+			s.concurrency.Overloaded(time.Now(), s.calls)
+		}
 		e.logGate(s)
 	}
 	return counts

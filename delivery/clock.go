@@ -82,9 +82,9 @@ func (e *Engine) wakeDue(now time.Time) time.Duration {
 
 // hasBacklog reports whether a step has more work than its workers do: tasks
 // wait although all workers that it may have are busy, or a source waits for
-// room although more than minWorkers are busy.
+// room although more than minWorkers are busy. Of a closed gate it says nothing.
 func (e *Engine) hasBacklog(s *step) bool {
-	return s.waiting() > 0 && s.calls >= s.concurrency.Workers() || len(e.blocked) > 0 && s.calls > minWorkers
+	return s.gate.state == gateOpen && (s.waiting() > 0 && s.calls >= s.concurrency.Workers() || len(e.blocked) > 0 && s.calls > minWorkers)
 }
 
 // remindClock wakes the clock to compute its next wake-up again, unless it

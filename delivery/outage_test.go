@@ -4,6 +4,7 @@ import (
 	"context"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -200,4 +201,48 @@ func TestOutage_anEventThatFailsAmongGoodOnesIsADeadLetter(t *testing.T) {
 			})
 		})
 	}
+}
+
+// U35, Bronson et al., Metastable Failures in Distributed Systems, HotOS 2021: a
+// destination does a hundred calls a second, one after the other, also those whose
+// callers have gone, and hung for a while. If a thousand events were tried at once
+// when it is back, nearly all would time out, and their retries, too.
+func TestOutage_endsForADestinationThatTooManyCallsWouldOverload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const events = 1000
+		back, core := make(chan struct{}), make(chan struct{}, 1)
+		serve := func(answered chan<- struct{}) {
+			<-back
+			core <- struct{}{}
+			pass(10 * time.Millisecond)
+			<-core
+			close(answered)
+		}
+		var calls atomic.Int64
+		r := start(t, Config{}, testVersion{MaxRetries: 5, StopTheLine: 20, Retry: outageRetry, Sink: sinkFunc(func(context.Context, *cloudevent.Event) error {
+			calls.Add(1)
+			answered := make(chan struct{})
+			go serve(answered)
+			select {
+			case <-answered:
+				return nil
+			case <-time.After(time.Second):
+				return connector.AsUnavailable(errDown, 0)
+			}
+		})})
+		for i := range events {
+			r.give(r.ctx, "key-"+strconv.Itoa(i))
+		}
+		after(20 * time.Second)
+		close(back)
+		after(10 * time.Second) // it does the calls that were given up
+		after(2 * 10 * time.Second)
+		if n := r.ends.n(); n < events || len(r.letterStore.codes()) > 0 {
+			t.Errorf("%d of %d events are settled after twice the time that they take, with dead letters %v", n, events, r.letterStore.codes())
+		}
+		if n := calls.Load(); n > 3*events {
+			t.Errorf("%d calls for %d events, want one each, one of the outage, and a few", n, events)
+		}
+		after(time.Minute) // the destination ends its calls
+	})
 }

@@ -9,8 +9,10 @@
 // too, a rate that was low by chance makes any trial after it look good. So more
 // workers are kept only if their gain is measured twice, when they come and when they
 // go again. The limit is measured only while work is waiting. While a worker is idle,
-// the rate may be that of the source, so only fewer workers are tried. It affects
-// speed and nothing else.
+// the rate may be that of the source, so only fewer workers are tried.
+//
+// A destination that does not answer may have been asked for too much. The limit
+// begins again with the fewest workers then, and is allowed more of them in steps.
 //
 // # Why not a published one
 //

@@ -25,6 +25,7 @@ const (
 // comment. It has no lock, starts no goroutine and reads no clock.
 type Limit struct {
 	least, most, workers int
+	ceiling              int // at most so many now; most, but after an overload
 
 	began    time.Time // of the measurement; zero: it begins with the next look
 	looked   time.Time // the last look
@@ -40,6 +41,9 @@ type Limit struct {
 	shrank    bool    // the last trial was of fewer workers
 	pause     time.Duration
 	nextTrial time.Time // no trial before
+
+	raised time.Time     // the ceiling, last; zero: there was no work since the overload
+	relief time.Duration // before the ceiling is raised
 }
 
 type trial uint8
@@ -54,7 +58,7 @@ const (
 // than least, or than most if that is smaller, and never more than most.
 func New(least, most int) *Limit {
 	least = min(least, most)
-	return &Limit{least: least, most: most, workers: least, warmUp: least, pause: minPause}
+	return &Limit{least: least, most: most, ceiling: most, workers: least, warmUp: least, pause: minPause}
 }
 
 // Workers is how many calls may be under way at once.
@@ -66,11 +70,41 @@ func (l *Limit) Finished() { l.finished++ }
 // Idle notes that a worker found no work.
 func (l *Limit) Idle() { l.idleSeen = true }
 
+// Overloaded notes that the destination no longer answers, perhaps because of so
+// many calls at once. The limit begins again with the fewest workers. It stays
+// below a quarter of calls for a while, which is longer each time that this happens
+// soon again: a destination that does a hundred calls a second and is asked for a
+// thousand lets all of them time out, and their retries as well (Bronson et al.,
+// Metastable Failures in Distributed Systems, HotOS 2021).
+func (l *Limit) Overloaded(now time.Time, calls int) {
+	relief, ceiling := l.relief, min(l.ceiling, max(l.least, calls/growFactor))
+	switch {
+	case now.Sub(l.raised) < 2*maxPause:
+		relief = min(2*relief, maxPause)
+	case l.ceiling == l.most:
+		relief = minPause
+	}
+	*l = *New(l.least, l.most)
+	l.relief, l.ceiling = relief, ceiling
+}
+
+// raise raises the ceiling when it is time for it.
+func (l *Limit) raise(now time.Time) {
+	switch {
+	case l.ceiling == l.most:
+	case l.raised.IsZero():
+		l.raised = now
+	case now.Sub(l.raised) >= l.relief:
+		l.ceiling, l.raised = min(growFactor*l.ceiling, l.most), now
+	}
+}
+
 // Look judges what was measured, once it says enough, and sets the limit. It is
 // called every LookEvery while work is waiting.
 func (l *Limit) Look(now time.Time) {
 	took, gap := now.Sub(l.began), now.Sub(l.looked)
 	l.looked = now
+	l.raise(now)
 	switch {
 	case l.began.IsZero() || gap > maxGap:
 		l.measure(now)
@@ -95,7 +129,7 @@ func (l *Limit) judge(now time.Time, rate float64) {
 	case slow && l.trial == fewer && !l.proving:
 		l.conclude(now, rate, true, false)
 		return
-	case slow && (l.workers < l.most || l.trial == more):
+	case slow && (l.workers < l.ceiling || l.trial == more):
 		l.rate, l.pause = rate, minPause
 		l.try(now, more)
 		return
@@ -178,7 +212,7 @@ func (l *Limit) consider(now time.Time, rate float64) {
 
 // try changes the limit to see what it brings, if it can go that way.
 func (l *Limit) try(now time.Time, t trial) {
-	to := min(growFactor*l.workers, l.most)
+	to := min(growFactor*l.workers, l.ceiling)
 	if t == fewer {
 		to = max(l.workers/shrinkFactor, l.least)
 	}

@@ -194,3 +194,31 @@ func TestLimit_neverLeavesItsBounds(t *testing.T) {
 		}
 	}
 }
+
+func TestLimit_beginsAgainWithTheFewestAfterAnOverload(t *testing.T) {
+	p, now := New(16, 1024), time.Now()
+	drive(p, &now, time.Second, slowSink(20*time.Millisecond))
+	for _, step := range []struct {
+		then func()
+		want int // workers a second later
+	}{
+		{func() { p.Overloaded(now, 1024) }, 256},
+		{func() { drive(p, &now, minPause, slowSink(20*time.Millisecond)) }, 1024},
+		{func() { p.Overloaded(now, 1024) }, 256}, // soon again: the relief is twice as long
+		{func() { drive(p, &now, minPause, slowSink(20*time.Millisecond)) }, 256},
+		{func() { p.Overloaded(now, 256); p.Overloaded(now, 1024); now = now.Add(time.Hour) }, 64}, // calls from before; without work, no relief
+		{func() { drive(p, &now, 2*maxPause, slowSink(20*time.Millisecond)) }, 1024},
+		{func() { drive(p, &now, 2*maxPause, slowSink(20*time.Millisecond)); p.Overloaded(now, 1024) }, 256},
+		{func() { drive(p, &now, minPause, slowSink(20*time.Millisecond)) }, 1024}, // long after: short again
+		{func() { p.Overloaded(now, 3) }, 16},
+	} {
+		step.then()
+		if p.raised.IsZero() && p.Workers() != 16 && p.ceiling < p.most {
+			t.Errorf("limit %d right after an overload, want 16", p.Workers())
+		}
+		drive(p, &now, time.Second, slowSink(20*time.Millisecond))
+		if p.Workers() != step.want {
+			t.Errorf("limit %d, want %d", p.Workers(), step.want)
+		}
+	}
+}

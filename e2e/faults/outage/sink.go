@@ -34,10 +34,8 @@ type sink struct {
 	mu          sync.Mutex
 	away        answer
 	certificate *tls.Certificate // nil: no TLS
-	calls       int              // now in flight
-	conns       map[net.Conn]struct{}
-	mostCalls   int // most at once since watch
-	mostConns   int
+	calls       overlap
+	conns       overlap
 }
 
 // ports counts the ports that were tried. Each is tried once. All are below the range for outgoing
@@ -45,7 +43,7 @@ type sink struct {
 var ports atomic.Int64
 
 func newSink(ctx context.Context, l *ledger.Ledger) (*sink, error) {
-	s := &sink{take: func(a ledger.Arrival, key string) { l.Delivered(a, key, 0) }, conns: map[net.Conn]struct{}{}}
+	s := &sink{take: func(a ledger.Arrival, key string) { l.Delivered(a, key, 0) }}
 	for range 100 {
 		s.address = fmt.Sprintf("127.0.0.1:%d", 20000+(os.Getpid()*100+int(ports.Add(1)))%10000)
 		if s.start(ctx) == nil {
@@ -118,25 +116,29 @@ func (s *sink) answerBy(a answer) {
 func (s *sink) watch() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.mostCalls, s.mostConns = s.calls, len(s.conns)
+	now := time.Now()
+	s.calls.watch(now)
+	s.conns.watch(now)
 }
 
 // watched returns the most concurrent calls and connections since watch.
 func (s *sink) watched() (calls, conns int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.mostCalls, s.mostConns
+	now := time.Now()
+	s.calls.add(0, now)
+	s.conns.add(0, now)
+	return s.calls.most, s.conns.most
 }
 
-func (s *sink) connection(c net.Conn, state http.ConnState) {
+func (s *sink) connection(_ net.Conn, state http.ConnState) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch state {
 	case http.StateNew:
-		s.conns[c] = struct{}{}
-		s.mostConns = max(s.mostConns, len(s.conns))
+		s.conns.add(1, time.Now())
 	case http.StateClosed, http.StateHijacked:
-		delete(s.conns, c)
+		s.conns.add(-1, time.Now())
 	}
 }
 
@@ -163,15 +165,14 @@ func (s *sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *sink) begin() answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.calls++
-	s.mostCalls = max(s.mostCalls, s.calls)
+	s.calls.add(1, time.Now())
 	return s.away
 }
 
 func (s *sink) end() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.calls--
+	s.calls.add(-1, time.Now())
 }
 
 // status answers every event with a status code. seconds is the value of Retry-After; "": no such
