@@ -1,7 +1,6 @@
 package floor
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -63,7 +62,7 @@ func (t *topic) take(_ context.Context, b *batch, records []*kgo.Record) error {
 			b.done(1)
 			continue
 		}
-		out := &kgo.Record{Topic: t.to, Key: r.Key, Timestamp: r.Timestamp, Headers: make([]kgo.RecordHeader, 0, 7)}
+		out := &kgo.Record{Topic: t.to, Key: r.Key, Timestamp: r.Timestamp, Headers: make([]kgo.RecordHeader, 0, 8)}
 		// One allocation per record: the bytes outlive this call.
 		buf := t.shape.appendData(make([]byte, 0, 256))
 		out.Value = buf[:len(buf):len(buf)]
@@ -72,7 +71,7 @@ func (t *topic) take(_ context.Context, b *batch, records []*kgo.Record) error {
 			buf = append(buf, value...)
 			out.Headers = append(out.Headers, kgo.RecordHeader{Key: name, Value: buf[at:len(buf):len(buf)]})
 		})
-		out.Headers = append(out.Headers, kgo.RecordHeader{Key: "content-type", Value: contentType})
+		out.Headers = append(out.Headers, kgo.RecordHeader{Key: "content-type", Value: contentType}, kgo.RecordHeader{Key: "ce_fisohops", Value: hops})
 		t.cl.Produce(context.Background(), out, promise)
 	}
 	return nil
@@ -80,4 +79,4 @@ func (t *topic) take(_ context.Context, b *batch, records []*kgo.Record) error {
 
 func (t *topic) Close() error { return t.cl.Flush(context.Background()) }
 
-var contentType = bytes.Clone([]byte("application/json"))
+var contentType, hops = []byte("application/json"), []byte("1")
